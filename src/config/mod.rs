@@ -1,0 +1,298 @@
+//! The configuration that runs: valid by construction.
+//!
+//! [`file`] is what was written, [`check`] turns it into a [`Config`] or into a list of problems,
+//! [`diff`] says what a reload changes, [`reload`] watches the file. Whoever holds a [`Config`] need not
+//! check anything: what cannot run cannot be built.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use secrecy::SecretString;
+
+use crate::names::{RouteName, UpstreamName};
+use crate::reliability::breaker::BreakerPolicy;
+use crate::reliability::retry::RetryPolicy;
+use crate::reliability::verdict::JudgePolicy;
+
+/// Everything Strop needs to run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The front of the backend, when this sidecar stands there.
+    pub ingress: Option<Ingress>,
+    /// The way out, when this sidecar stands there.
+    pub egress: Option<Egress>,
+    /// Sorted by name; names are unique.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// Longest prefix first; the last one is always the implicit `default` route to the ingress upstream when
+    /// there is an ingress.
+    pub routes: Vec<Arc<Route>>,
+    /// The operator's port.
+    pub admin: Admin,
+    /// Which requests count as slow.
+    pub latency: Latency,
+    /// One line per request.
+    pub access_log: AccessLog,
+    /// Workers, drain, descriptors.
+    pub process: Process,
+    /// SHA-256-free content hash of the text this came from, in hex; `"defaults"` without a file.
+    pub hash: String,
+}
+
+/// `[ingress]`: in front of the backend.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ingress {
+    /// Where clients connect. Changing it needs a restart.
+    pub listen: SocketAddr,
+    /// The upstream that answers when no route says otherwise.
+    pub upstream: UpstreamName,
+    /// TLS termination with ALPN h2 and http/1.1; plain HTTP/1.1 and h2c without it.
+    pub tls: Option<ServerTls>,
+    /// How many proxies in front may be believed when they write `X-Forwarded-For` or `Forwarded`.
+    pub trusted_hops: u8,
+    /// Answer `/api/v2/sre/` on this port too.
+    pub claim_sre_api: bool,
+    /// What one client may ask of this listener.
+    pub limits: Limits,
+}
+
+/// Certificate and key files, read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTls {
+    /// PEM, leaf first.
+    pub cert_file: PathBuf,
+    /// PEM: PKCS#8, SEC1 or PKCS#1.
+    pub key_file: PathBuf,
+}
+
+/// `[egress]`: forward proxy and CONNECT.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Egress {
+    /// Where the application's `HTTP_PROXY`/`HTTPS_PROXY` points. Changing it needs a restart.
+    pub listen: SocketAddr,
+    /// What happens to hosts that no upstream lists.
+    pub unlisted: Unlisted,
+    /// As for ingress. Also applies to the `local` listeners.
+    pub limits: Limits,
+}
+
+/// What happens to hosts that no upstream lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlisted {
+    /// 403.
+    Deny,
+    /// Forwarded through the built-in upstream `unlisted`; the SSRF guard stays on.
+    Allow,
+    /// As `Allow`, and each new host is reported once.
+    Report,
+}
+
+/// What one client may ask of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections of this listener over all workers.
+    pub connections: usize,
+    /// Bytes of request line and header fields together.
+    pub header_bytes: usize,
+    /// Header fields.
+    pub header_count: usize,
+    /// From the first byte of a head (or from accept) to its end.
+    pub header_read: Duration,
+    /// Between two requests of a connection.
+    pub keep_alive: Duration,
+    /// After so many the connection is closed; `None`: no limit.
+    pub requests_per_connection: Option<u64>,
+    /// Concurrent HTTP/2 streams of one connection.
+    pub h2_streams: u32,
+}
+
+/// How a request finds its upstream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// The metric label.
+    pub name: RouteName,
+    /// Only for this authority (lower case, without port), when given.
+    pub host: Option<String>,
+    /// Matches `/a` itself and everything below `/a/`; `/` matches everything.
+    pub prefix: String,
+    /// Who answers.
+    pub upstream: UpstreamName,
+    /// The most a request body may have; `None`: no limit. Above: 413.
+    pub body_limit: Option<u64>,
+    /// Overrides the upstream's.
+    pub timeouts: Timeouts,
+}
+
+/// One dependency.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    /// Its name.
+    pub name: UpstreamName,
+    /// Addresses; several endpoints, or one name with several addresses, are balanced.
+    pub endpoints: Vec<Endpoint>,
+    /// Host names (lower case; `*.example.com` allowed) by which egress requests find it.
+    pub hosts: Vec<String>,
+    /// HTTP/1.1, h2 with prior knowledge, or by ALPN.
+    pub protocol: Protocol,
+    /// TLS towards it.
+    pub tls: Option<ClientTls>,
+    /// `http://` requests of the forward proxy leave as https (needs `tls`).
+    pub upgrade_tls: bool,
+    /// A local base-URL listener. Changing it needs a restart.
+    pub local: Option<SocketAddr>,
+    /// Addresses that the SSRF guard would refuse, allowed here. The ingress upstream's own addresses are
+    /// always allowed.
+    pub allow_addresses: Vec<IpNet>,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// Connections kept.
+    pub pool: Pool,
+    /// Active checks; `None`: off.
+    pub health: Option<Health>,
+    /// When to stop calling it.
+    pub breaker: BreakerPolicy,
+    /// What counts as bad.
+    pub judge: JudgePolicy,
+    /// Once more?
+    pub retry: RetryPolicy,
+    /// How often names are looked up again: answers' TTL clamped to this range.
+    pub dns_ttl: (Duration, Duration),
+}
+
+/// One address of an upstream as written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// Name or address.
+    pub host: Host,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// Name or address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// Looked up, and again by TTL.
+    Name(String),
+    /// Used as it is.
+    Address(IpAddr),
+}
+
+/// What is spoken with an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1 only.
+    Http1,
+    /// HTTP/2 only (h2c with prior knowledge, or TLS with ALPN h2).
+    H2,
+    /// TLS: whatever ALPN gives. Plain: HTTP/1.1.
+    Auto,
+}
+
+/// TLS towards an upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientTls {
+    /// Name to verify and to send as SNI; the endpoint's host when `None`.
+    pub server_name: Option<String>,
+    /// Extra roots, PEM, beside the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How long things may take. In a [`Route`] a `None` means "as the upstream".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// TCP and TLS together. Default 3 s for egress, 1 s for the backend.
+    pub connect: Option<Duration>,
+    /// From the end of the request head to the first byte of the final response head.
+    pub first_byte: Option<Duration>,
+    /// Longest silence within a body or tunnel.
+    pub idle: Option<Duration>,
+    /// One attempt up to the response head.
+    pub per_try: Option<Duration>,
+    /// The exchange from its head to its last byte; upgrades and tunnels are exempt.
+    pub total: Option<Duration>,
+}
+
+/// Connections kept to one upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Idle connections kept per worker and endpoint.
+    pub idle_per_worker: usize,
+    /// How long an idle connection is kept; keep it below the server's own keep-alive time.
+    pub idle_for: Duration,
+    /// Connections per upstream over all workers, in use or idle.
+    pub connections: usize,
+}
+
+/// Active checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// `Some(path)`: GET it and expect `expect`; `None`: a TCP (and TLS) connect.
+    pub path: Option<String>,
+    /// Statuses that are healthy, inclusive.
+    pub expect: (u16, u16),
+    /// Between two checks of a healthy endpoint.
+    pub interval: Duration,
+    /// Between two checks of a suspected or unhealthy endpoint.
+    pub suspect_interval: Duration,
+    /// One check.
+    pub timeout: Duration,
+    /// So many bad checks in a row: unhealthy.
+    pub fall: u32,
+    /// So many good checks in a row: healthy again.
+    pub rise: u32,
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where the operator's API listens. Changing it needs a restart.
+    pub listen: SocketAddr,
+    /// Bearer token; always present when `listen` is not loopback.
+    pub token: Option<SecretString>,
+    /// Host names (besides loopback names and `listen` itself) that may stand in `Host` and `Origin`.
+    pub hosts: Vec<String>,
+}
+
+/// `[latency]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Latency {
+    /// `slow_requests_total` counts what takes longer. Default 1 s.
+    pub slow: Duration,
+}
+
+/// `[access_log]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessLog {
+    /// `None`: off.
+    pub to: Option<AccessSink>,
+    /// Share of plain successes that get a line, 0.0 to 1.0; errors and slow requests always get one.
+    pub sample: f64,
+    /// Query parameters are dropped unless listed here.
+    pub keep_query: Vec<String>,
+}
+
+/// Where access lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessSink {
+    /// Standard output.
+    Stdout,
+    /// Appended; opened again on reload and SIGHUP.
+    File(PathBuf),
+}
+
+/// `[process]`. All of it needs a restart, but `drain_for`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Data-path threads; default: one per core this process may use.
+    pub workers: usize,
+    /// How long SIGTERM waits for exchanges in flight.
+    pub drain_for: Duration,
+    /// After SIGTERM, unready but still accepting for so long, so that balancers look away first.
+    pub lame_duck: Duration,
+    /// Log filter in tracing's directive syntax, such as "info" or "strop=debug".
+    pub log: String,
+    /// Log lines as JSON (true) or for a terminal.
+    pub log_json: bool,
+}

@@ -1,0 +1,10 @@
+//! What should happen? Pure: no I/O, no clock, no lock, no task, no log, no metric, no chance of its own.
+//!
+//! Time and chance are arguments; decisions are values. Whoever calls these functions acts on what they return.
+
+pub mod backoff;
+pub mod balance;
+pub mod breaker;
+pub mod retry;
+pub mod verdict;
+pub mod window;
