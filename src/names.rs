@@ -12,7 +12,9 @@ pub struct NotAName;
 
 impl fmt::Display for NotAName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("must start with a lower-case letter and hold only a-z, 0-9, '_' and '-', at most 63 in all")
+        f.write_str(
+            "must start with a lower-case letter and hold only a-z, 0-9, '_' and '-', at most 63 in all",
+        )
     }
 }
 

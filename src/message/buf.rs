@@ -1,0 +1,174 @@
+//! Buffers that belong to a worker, lent to whoever has bytes in hand.
+//!
+//! An idle connection holds none. A buffer is taken when bytes arrive and goes back to its thread's shelf when it
+//! is dropped, so a warm request allocates nothing.
+
+use std::cell::RefCell;
+
+/// Bytes of a standard buffer: one read of a small message, four of them a socket's worth.
+pub const SIZE: usize = 16 * 1024;
+/// Bytes of a large buffer, for bodies that are known to be long.
+pub const LARGE: usize = 64 * 1024;
+/// Buffers of each size kept per thread; more are given back to the allocator.
+const SHELF: usize = 256;
+
+#[derive(Default)]
+struct Shelves {
+    standard: Vec<Vec<u8>>,
+    large: Vec<Vec<u8>>,
+}
+
+thread_local! {
+    static SHELVES: RefCell<Shelves> = const { RefCell::new(Shelves { standard: Vec::new(), large: Vec::new() }) };
+}
+
+/// A window of filled bytes in a block that is initialised once.
+#[derive(Debug, Default)]
+pub struct Buf {
+    block: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Buf {
+    /// The bytes that are in it.
+    pub fn filled(&self) -> &[u8] {
+        self.block.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// No bytes in it?
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// How many bytes are in it.
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Room for the next read: takes a block from the shelf when there is none, moves bytes to the front when
+    /// the end is near, grows when it is full and shorter than `limit`. Empty only when `limit` is reached.
+    pub fn space(&mut self, limit: usize) -> &mut [u8] {
+        if self.is_empty() && self.block.len() < limit.min(LARGE) {
+            give(std::mem::replace(&mut self.block, take(limit)));
+        }
+        if self.start > 0 && self.end == self.block.len() {
+            self.block.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end == self.block.len() && self.block.len() < limit {
+            let more = (self.block.len() * 2).min(limit);
+            self.block.resize(more, 0);
+        }
+        self.block.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// `n` bytes were written to [`Self::space`].
+    pub fn commit(&mut self, n: usize) {
+        debug_assert!(self.end + n <= self.block.len());
+        self.end = (self.end + n).min(self.block.len());
+    }
+
+    /// The first `n` bytes are done with.
+    pub fn consume(&mut self, n: usize) {
+        debug_assert!(n <= self.len());
+        self.start = (self.start + n).min(self.end);
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Appends, growing as needed.
+    pub fn put(&mut self, bytes: &[u8]) {
+        if self.block.is_empty() {
+            self.block = take(SIZE);
+        }
+        let needed = self.end + bytes.len();
+        if needed > self.block.len() {
+            self.block.resize(needed.next_power_of_two(), 0);
+        }
+        if let Some(room) = self.block.get_mut(self.end..needed) {
+            room.copy_from_slice(bytes);
+            self.end = needed;
+        }
+    }
+
+    /// Gives the block back when there is nothing in it.
+    pub fn rest(&mut self) {
+        if self.is_empty() && !self.block.is_empty() {
+            give(std::mem::take(&mut self.block));
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+}
+
+impl Drop for Buf {
+    fn drop(&mut self) {
+        if !self.block.is_empty() {
+            give(std::mem::take(&mut self.block));
+        }
+    }
+}
+
+fn take(limit: usize) -> Vec<u8> {
+    let large = limit >= LARGE;
+    let kept = SHELVES.try_with(|shelves| {
+        let mut shelves = shelves.borrow_mut();
+        if large { shelves.large.pop() } else { shelves.standard.pop() }
+    });
+    kept.ok().flatten().unwrap_or_else(|| vec![0; if large { LARGE } else { SIZE }])
+}
+
+fn give(block: Vec<u8>) {
+    // A thread that is ending has no shelf any more; then the block is simply freed.
+    let _ = SHELVES.try_with(|shelves| {
+        let mut shelves = shelves.borrow_mut();
+        let shelf = match block.len() {
+            SIZE => &mut shelves.standard,
+            LARGE => &mut shelves.large,
+            _ => return, // grown for one large head: not worth keeping
+        };
+        if shelf.len() < SHELF {
+            shelf.push(block);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_come_out_as_they_went_in() {
+        let mut buf = Buf::default();
+        buf.put(b"hello ");
+        buf.put(b"world");
+        buf.consume(6);
+        assert_eq!(buf.filled(), b"world");
+        let room = buf.space(SIZE).len();
+        assert_eq!(room, SIZE - 11);
+        buf.consume(5);
+        assert!(buf.is_empty());
+    }
+
+    #[test]
+    fn a_full_buffer_grows_up_to_its_limit() {
+        let mut buf = Buf::default();
+        buf.put(&vec![7; SIZE]);
+        assert_eq!(buf.space(SIZE).len(), 0);
+        assert_eq!(buf.space(SIZE * 2).len(), SIZE);
+        assert_eq!(buf.filled(), vec![7; SIZE]);
+    }
+
+    #[test]
+    fn a_rested_buffer_holds_no_block() {
+        let mut buf = Buf::default();
+        buf.put(b"x");
+        buf.consume(1);
+        buf.rest();
+        assert_eq!(buf.block.capacity(), 0);
+    }
+}

@@ -1,0 +1,177 @@
+//! Fields that a proxy writes: who asked (`Forwarded`, `X-Forwarded-*`), which way (`Via`), which exchange
+//! (`x-request-id`), which trace (`traceparent`).
+//!
+//! Pure functions over text and bytes. What a client claims about itself is believed only as far as the operator's
+//! count of trusted hops goes.
+
+use std::net::IpAddr;
+
+use super::head::{Known, Store};
+
+/// Leaves only fields that may stand in a trailer section: none that frame, route or authenticate
+/// (RFC 9110 section 6.5.1).
+pub fn only_trailers(mut trailers: Store) -> Store {
+    let Store { bytes, fields } = &mut trailers;
+    fields.retain(|field| {
+        let name = field.name.of(bytes);
+        let refused = [
+            &b"authorization"[..],
+            b"cookie",
+            b"set-cookie",
+            b"content-type",
+            b"content-encoding",
+            b"content-range",
+        ];
+        field.known == Known::Other && !refused.iter().any(|known| name.eq_ignore_ascii_case(known))
+    });
+    trailers
+}
+
+/// The address of the client, looking past `trusted` proxies in front: the `trusted`-th entry of `X-Forwarded-For`
+/// from the right, else the peer. Never the leftmost, which the client writes itself.
+pub fn client_ip(store: &Store, peer: IpAddr, trusted: u8) -> IpAddr {
+    let mut wanted = usize::from(trusted);
+    if wanted == 0 {
+        return peer;
+    }
+    let mut values: [&[u8]; 8] = [b""; 8];
+    let mut lines = 0;
+    for value in store.all(Known::XForwardedFor) {
+        if let Some(place) = values.get_mut(lines) {
+            *place = value;
+            lines += 1;
+        }
+    }
+    let mut found = peer;
+    for value in values.iter().take(lines).rev() {
+        for item in value.rsplit(|b| *b == b',') {
+            if wanted == 0 {
+                return found;
+            }
+            match std::str::from_utf8(item.trim_ascii()).ok().and_then(|text| text.parse().ok()) {
+                Some(ip) => found = ip,
+                None => return found,
+            }
+            wanted -= 1;
+        }
+    }
+    found
+}
+
+/// A W3C trace context (<https://www.w3.org/TR/trace-context/>, version 00).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// Names the trace.
+    pub trace_id: [u8; 16],
+    /// Names the span above this one; zero when the trace begins here.
+    pub parent: [u8; 8],
+    /// Bit 0: sampled.
+    pub flags: u8,
+}
+
+impl Trace {
+    /// Reads a `traceparent`; `None` when it is not valid, in which case a new trace begins.
+    pub fn read(value: &[u8]) -> Option<Self> {
+        let mut parts = value.split(|b| *b == b'-');
+        let version: [u8; 1] = hex(parts.next()?)?;
+        let trace_id: [u8; 16] = hex(parts.next()?)?;
+        let parent: [u8; 8] = hex(parts.next()?)?;
+        let [flags] = hex(parts.next()?)?;
+        let more = parts.next().is_some();
+        let valid = version != [0xff] && !(version == [0] && more) && trace_id != [0; 16] && parent != [0; 8];
+        valid.then_some(Self { trace_id, parent, flags })
+    }
+
+    /// Appends the text of a `traceparent` with `span` as the parent of what follows.
+    pub fn write(&self, span: [u8; 8], out: &mut Vec<u8>) {
+        out.extend_from_slice(b"00-");
+        put_hex(out, &self.trace_id);
+        out.push(b'-');
+        put_hex(out, &span);
+        out.push(b'-');
+        put_hex(out, &[self.flags]);
+    }
+}
+
+fn hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    if text.len() != N * 2 {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        for digit in pair {
+            let value = match digit {
+                b'0'..=b'9' => digit - b'0',
+                b'a'..=b'f' => digit - b'a' + 10,
+                _ => return None, // upper case is not allowed
+            };
+            *byte = *byte << 4 | value;
+        }
+    }
+    Some(bytes)
+}
+
+/// Appends `bytes` in lower-case hexadecimal.
+pub fn put_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        out.push(DIGITS[usize::from(byte >> 4)]);
+        out.push(DIGITS[usize::from(byte & 15)]);
+    }
+}
+
+/// May a request id that a client sent be passed on? 1–128 printable characters that need no quoting anywhere.
+pub fn is_request_id(value: &[u8]) -> bool {
+    let fits =
+        |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=');
+    (1..=128).contains(&value.len()) && value.iter().all(fits)
+}
+
+/// Appends `for=…` of RFC 7239: an IPv6 address is bracketed and quoted.
+pub fn put_forwarded_for(out: &mut Vec<u8>, ip: IpAddr) {
+    use std::io::Write as _;
+    // Writing to a Vec cannot fail.
+    let _ = match ip {
+        IpAddr::V4(v4) => write!(out, "for={v4}"),
+        IpAddr::V6(v6) => write!(out, "for=\"[{v6}]\""),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forwarded(lines: &[&str]) -> Store {
+        let mut store = Store::default();
+        lines.iter().for_each(|line| store.push(b"X-Forwarded-For", line.as_bytes()));
+        store
+    }
+
+    #[test]
+    fn a_client_cannot_choose_its_address() {
+        let peer = IpAddr::from([10, 0, 0, 1]);
+        let store = forwarded(&["6.6.6.6, 1.2.3.4", "5.6.7.8"]);
+        assert_eq!(client_ip(&store, peer, 0), peer);
+        assert_eq!(client_ip(&store, peer, 1), IpAddr::from([5, 6, 7, 8]));
+        assert_eq!(client_ip(&store, peer, 2), IpAddr::from([1, 2, 3, 4]));
+        assert_eq!(client_ip(&forwarded(&["nonsense"]), peer, 1), peer);
+    }
+
+    #[test]
+    fn a_trace_is_continued_or_begun() {
+        let text = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let trace = Trace::read(text).expect("valid");
+        let mut out = Vec::new();
+        trace.write([0, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7], &mut out);
+        assert_eq!(out, text);
+        for bad in [
+            &b"00-00000000000000000000000000000000-00f067aa0ba902b7-01"[..],
+            b"00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            b"ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+            b"",
+        ] {
+            assert_eq!(Trace::read(bad), None, "{}", String::from_utf8_lossy(bad));
+        }
+    }
+}

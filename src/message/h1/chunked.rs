@@ -1,0 +1,246 @@
+//! The chunked coding (RFC 9112 section 7.1), decoded in place.
+//!
+//! Pure: bytes in, the next step out. Extensions are read over, bounded; sizes are hexadecimal digits and nothing
+//! else; every line ends with CRLF. Invariant: `consumed` of a step never exceeds the input.
+
+use super::Malformed;
+
+/// Bytes of extensions that one body may carry. Nobody uses them; long ones were used to exhaust servers.
+const MOST_EXTENSION: u32 = 4 * 1024;
+/// Bytes of the trailer section.
+pub const MOST_TRAILER: usize = 8 * 1024;
+
+/// Where the decoder stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    /// In the digits of a size; how many were read.
+    Size(u8),
+    /// In an extension, up to CR.
+    Extension,
+    /// LF after the size line.
+    SizeLf,
+    /// In data.
+    Data,
+    /// CR after data.
+    DataCr,
+    /// LF after data.
+    DataLf,
+    /// After the last chunk: trailer lines, up to an empty one.
+    Trailer,
+    /// The body is over.
+    Over,
+}
+
+/// The decoder of one body.
+#[derive(Clone, Debug)]
+pub struct Chunked {
+    at: At,
+    /// Bytes of the current chunk yet to come (or the size being read).
+    left: u64,
+    extension: u32,
+    /// The trailer section with its last empty line, as it came.
+    trailer: Vec<u8>,
+}
+
+/// What the front of the input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// So many bytes of framing; then more input is needed.
+    More {
+        /// Bytes done with.
+        consumed: usize,
+    },
+    /// After `skip` bytes of framing come `len` bytes of data.
+    Data {
+        /// Bytes of framing.
+        skip: usize,
+        /// Bytes of data.
+        len: usize,
+    },
+    /// After so many bytes the body is over.
+    End {
+        /// Bytes done with.
+        consumed: usize,
+    },
+}
+
+impl Default for Chunked {
+    fn default() -> Self {
+        Self { at: At::Size(0), left: 0, extension: 0, trailer: Vec::new() }
+    }
+}
+
+impl Chunked {
+    /// The next step. After [`Step::Data`] call [`Self::took`] as data is used up.
+    pub fn step(&mut self, input: &[u8]) -> Result<Step, Malformed> {
+        let mut consumed = 0;
+        while let Some(&byte) = input.get(consumed) {
+            match self.at {
+                At::Data => {
+                    let there = (input.len() - consumed) as u64;
+                    return Ok(Step::Data { skip: consumed, len: there.min(self.left) as usize });
+                }
+                At::Over => break,
+                At::Trailer => {
+                    consumed += 1;
+                    self.trailer_byte(byte)?;
+                }
+                At::Size(_) | At::Extension | At::SizeLf | At::DataCr | At::DataLf => {
+                    consumed += 1;
+                    self.framing_byte(byte)?;
+                }
+            }
+        }
+        Ok(if self.at == At::Over { Step::End { consumed } } else { Step::More { consumed } })
+    }
+
+    /// `n` bytes of the current chunk's data were used up.
+    pub fn took(&mut self, n: usize) {
+        debug_assert!(self.at == At::Data && n as u64 <= self.left);
+        self.left -= (n as u64).min(self.left);
+        if self.left == 0 {
+            self.at = At::DataCr;
+        }
+    }
+
+    /// The trailer section as it came, with its last empty line.
+    pub fn trailer(&self) -> &[u8] {
+        &self.trailer
+    }
+
+    fn framing_byte(&mut self, byte: u8) -> Result<(), Malformed> {
+        self.at = match (self.at, byte) {
+            (At::Size(digits), _) if byte.is_ascii_hexdigit() && digits < 16 => {
+                let digit = (byte as char).to_digit(16).ok_or(Malformed::Chunk)?;
+                self.left = self.left << 4 | u64::from(digit);
+                At::Size(digits + 1)
+            }
+            (At::Size(1..), b';') => At::Extension,
+            (At::Size(1..) | At::Extension, b'\r') => At::SizeLf,
+            (At::Extension, b'\t' | b' '..=b'~' | 0x80..) => {
+                self.extension += 1;
+                if self.extension > MOST_EXTENSION {
+                    return Err(Malformed::Chunk);
+                }
+                At::Extension
+            }
+            (At::SizeLf, b'\n') if self.left == 0 => At::Trailer,
+            (At::SizeLf, b'\n') if self.left <= i64::MAX as u64 => At::Data,
+            (At::DataCr, b'\r') => At::DataLf,
+            (At::DataLf, b'\n') => At::Size(0),
+            _ => return Err(Malformed::Chunk),
+        };
+        Ok(())
+    }
+
+    fn trailer_byte(&mut self, byte: u8) -> Result<(), Malformed> {
+        self.trailer.push(byte);
+        if byte == b'\n' && !self.trailer.ends_with(b"\r\n") {
+            return Err(Malformed::Trailer);
+        }
+        if self.trailer == b"\r\n" || self.trailer.ends_with(b"\r\n\r\n") {
+            self.at = At::Over;
+        }
+        if self.trailer.len() > MOST_TRAILER { Err(Malformed::Trailer) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Decodes `input` in pieces of `piece` bytes.
+    fn decode(input: &[u8], piece: usize) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
+        let mut decoder = Chunked::default();
+        let mut data = Vec::new();
+        let mut at = 0;
+        for end in (piece..input.len() + piece).step_by(piece) {
+            let end = end.min(input.len());
+            loop {
+                match decoder.step(&input[at..end])? {
+                    Step::More { consumed } => {
+                        at += consumed;
+                        break;
+                    }
+                    Step::Data { skip, len } => {
+                        data.extend_from_slice(&input[at + skip..at + skip + len]);
+                        decoder.took(len);
+                        at += skip + len;
+                    }
+                    Step::End { consumed } => return Ok(Some((data, at + consumed))),
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    #[test]
+    fn chunks_come_out_whole_whatever_the_reads_were() {
+        let input = b"5\r\nhello\r\n6;a=b\r\n world\r\n0\r\nX-Sum: 1\r\n\r\nNEXT";
+        for piece in 1..input.len() {
+            let (data, used) = decode(input, piece).unwrap().unwrap();
+            assert_eq!(data, b"hello world");
+            assert_eq!(&input[used..], b"NEXT");
+        }
+    }
+
+    #[test]
+    fn doubtful_chunk_lines_are_refused() {
+        let bad: [&[u8]; 16] = [
+            b"\r\n",
+            b"+5\r\nhello\r\n",
+            b"-1\r\n",
+            b"0x5\r\nhello\r\n",
+            b" 5\r\nhello\r\n",
+            b"5 \r\nhello\r\n",
+            b"5\nhello\r\n",
+            b"5\r\rhello",
+            b"5\r\nhelloX\r\n",
+            b"5\r\nhello\n",
+            b"5;a\n\r\n",
+            b"g\r\n",
+            b"10000000000000000\r\n",
+            b"ffffffffffffffff\r\nx",
+            b"0\r\nA: b\nC: d\r\n\r\n",
+            b"5;\x00\r\nhello\r\n",
+        ];
+        for input in bad {
+            assert!(decode(input, input.len()).is_err(), "{:?}", String::from_utf8_lossy(input));
+        }
+    }
+
+    #[test]
+    fn endless_extensions_and_trailers_are_refused() {
+        let mut extension = b"1;".to_vec();
+        extension.resize(6_000, b'x');
+        assert_eq!(decode(&extension, 512), Err(Malformed::Chunk));
+        let mut trailer = b"0\r\nA: ".to_vec();
+        trailer.resize(10_000, b'x');
+        assert_eq!(decode(&trailer, 512), Err(Malformed::Trailer));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..8), piece in 1_usize..64) {
+            let mut input = Vec::new();
+            for part in &parts {
+                input.extend_from_slice(format!("{:x}\r\n", part.len()).as_bytes());
+                input.extend_from_slice(part);
+                input.extend_from_slice(b"\r\n");
+            }
+            input.extend_from_slice(b"0\r\n\r\n");
+            let (data, used) = decode(&input, piece).unwrap().unwrap();
+            prop_assert_eq!(data, parts.concat());
+            prop_assert_eq!(used, input.len());
+        }
+
+        #[test]
+        fn no_bytes_break_it(input in prop::collection::vec(any::<u8>(), 0..200), piece in 1_usize..20) {
+            let whole = decode(&input, input.len().max(1));
+            let pieces = decode(&input, piece);
+            prop_assert_eq!(whole.is_err(), pieces.is_err());
+        }
+    }
+}

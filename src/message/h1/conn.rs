@@ -1,0 +1,262 @@
+//! One HTTP/1.1 connection, in either role, owned by one task.
+//!
+//! Several parts of that task hold it (the body being read, the body being sent), so its insides are cells; they are
+//! borrowed for the length of one poll. Invariant: while no message is being read, bytes read ahead are in `ahead`;
+//! while a body is being read, its [`super::reader::Reader`] has them.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::AsyncWrite;
+
+use super::Malformed;
+use super::parse::{self, HeadLimits, Parsed};
+use super::reader::Reader;
+use crate::message::body::Body;
+use crate::message::buf::{Buf, SIZE};
+use crate::message::head::{Framing, Method, RequestHead, ResponseHead};
+use crate::message::io::Io;
+
+/// Why no head could be read.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadError {
+    /// The bytes are not a head.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The connection broke.
+    #[error("the connection broke")]
+    Io(#[source] io::Error),
+    /// The peer closed before the first byte of a head.
+    #[error("the connection was closed")]
+    Closed,
+    /// The peer closed within a head.
+    #[error("the connection was closed within the head")]
+    Truncated,
+}
+
+/// One connection.
+pub struct Conn {
+    io: RefCell<Io>,
+    ahead: RefCell<Buf>,
+    /// Interim responses that are yet to be written.
+    queue: RefCell<Buf>,
+    /// Not to be used for another message.
+    spoilt: Cell<bool>,
+    /// Counts the connection where it is limited, until it is gone.
+    _slot: Option<Box<dyn Any>>,
+}
+
+impl Conn {
+    /// Over `io`, of which `ahead` was already read. `slot` is dropped with the connection.
+    pub fn new(io: Io, ahead: Buf, slot: Option<Box<dyn Any>>) -> Rc<Self> {
+        Rc::new(Self {
+            io: RefCell::new(io),
+            ahead: RefCell::new(ahead),
+            queue: RefCell::default(),
+            spoilt: Cell::new(false),
+            _slot: slot,
+        })
+    }
+
+    /// May another message follow on this connection?
+    pub fn is_reusable(&self) -> bool {
+        !self.spoilt.get()
+    }
+
+    /// No other message may follow.
+    pub fn spoil(&self) {
+        self.spoilt.set(true);
+    }
+
+    /// Bytes read ahead of the message at hand?
+    pub fn has_ahead(&self) -> bool {
+        !self.ahead.borrow().is_empty()
+    }
+
+    /// Is an idle connection still open and silent? Costs no system call while nothing has happened on it.
+    pub fn poll_is_alive(&self, cx: &mut Context<'_>) -> bool {
+        let mut ahead = self.ahead.borrow_mut();
+        let alive = ahead.is_empty() && self.io.borrow_mut().poll_fill(cx, &mut ahead, SIZE).is_pending();
+        ahead.rest();
+        alive
+    }
+
+    /// Waits for the first byte of a message (or the end of the stream, which gives `false`).
+    pub fn poll_first_byte(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut ahead = self.ahead.borrow_mut();
+        if !ahead.is_empty() {
+            return Poll::Ready(Ok(true));
+        }
+        match self.io.borrow_mut().poll_fill(cx, &mut ahead, SIZE) {
+            Poll::Ready(read) => Poll::Ready(read.map(|n| n > 0)),
+            Poll::Pending => {
+                ahead.rest();
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Looks at the bytes read ahead.
+    pub fn peek<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
+        look(self.ahead.borrow().filled())
+    }
+
+    /// Reads more bytes ahead, up to `limit` in all; 0 at the end of the stream.
+    pub fn poll_more(&self, cx: &mut Context<'_>, limit: usize) -> Poll<io::Result<usize>> {
+        self.io.borrow_mut().poll_fill(cx, &mut self.ahead.borrow_mut(), limit)
+    }
+
+    /// Reads into a buffer that a body reader holds.
+    pub(super) fn poll_fill(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut Buf,
+        limit: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.io.borrow_mut().poll_fill(cx, buf, limit)
+    }
+
+    pub(super) fn take_ahead(&self) -> Buf {
+        self.ahead.take()
+    }
+
+    pub(super) fn put_ahead(&self, mut buf: Buf) {
+        buf.rest();
+        self.ahead.replace(buf);
+    }
+
+    /// Takes the stream and what was read ahead, for another protocol. `None` while a part of the task still holds
+    /// the connection.
+    pub fn into_io(self: Rc<Self>) -> Option<Io> {
+        let conn = Rc::into_inner(self)?;
+        Some(Io::Rewound(conn.ahead.into_inner(), Box::new(conn.io.into_inner())))
+    }
+
+    /// Reads a request head. Empty lines before it are read over (RFC 9112 section 2.2).
+    pub fn poll_request(
+        &self,
+        cx: &mut Context<'_>,
+        limits: HeadLimits,
+    ) -> Poll<Result<RequestHead, HeadError>> {
+        let mut ahead = self.ahead.borrow_mut();
+        for _ in 0..2 {
+            if ahead.filled().starts_with(b"\r\n") {
+                ahead.consume(2);
+            }
+        }
+        loop {
+            // A lone CR may be half of an empty line.
+            if !ahead.is_empty() && ahead.filled() != b"\r" {
+                match parse::request(ahead.filled(), limits)? {
+                    Parsed::Whole(head, len) => {
+                        ahead.consume(len);
+                        return Poll::Ready(Ok(head));
+                    }
+                    Parsed::Partial => {}
+                }
+            }
+            ready!(self.poll_head_bytes(cx, &mut ahead, limits))?;
+        }
+    }
+
+    /// Reads a response head, interim or final.
+    pub fn poll_response(
+        &self,
+        cx: &mut Context<'_>,
+        limits: HeadLimits,
+        asked: Method,
+    ) -> Poll<Result<ResponseHead, HeadError>> {
+        let mut ahead = self.ahead.borrow_mut();
+        loop {
+            if !ahead.is_empty() {
+                match parse::response(ahead.filled(), limits, asked)? {
+                    Parsed::Whole(head, len) => {
+                        ahead.consume(len);
+                        return Poll::Ready(Ok(head));
+                    }
+                    Parsed::Partial => {}
+                }
+            }
+            ready!(self.poll_head_bytes(cx, &mut ahead, limits))?;
+        }
+    }
+
+    fn poll_head_bytes(
+        &self,
+        cx: &mut Context<'_>,
+        ahead: &mut Buf,
+        limits: HeadLimits,
+    ) -> Poll<Result<(), HeadError>> {
+        let had = ahead.len();
+        match self.io.borrow_mut().poll_fill(cx, ahead, limits.bytes.max(SIZE)) {
+            Poll::Ready(Ok(0)) if had == 0 => Poll::Ready(Err(HeadError::Closed)),
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(HeadError::Truncated)),
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(HeadError::Io(error))),
+            Poll::Pending => {
+                ahead.rest();
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The body that follows a head just read, framed as the head said.
+    pub fn body(self: &Rc<Self>, framing: Framing) -> Body {
+        match framing {
+            Framing::None | Framing::Stream => Body::empty(),
+            Framing::Length(0) => Body::empty(),
+            Framing::Length(_) | Framing::Chunked | Framing::UntilClose => {
+                Body::h1(Reader::new(Rc::clone(self), framing))
+            }
+        }
+    }
+
+    /// Writes; vectored, so that a head and the start of its body are one system call.
+    pub fn poll_write(&self, cx: &mut Context<'_>, first: &[u8], then: &[u8]) -> Poll<io::Result<usize>> {
+        let mut io = self.io.borrow_mut();
+        let io = std::pin::Pin::new(&mut *io);
+        let written = match (first.is_empty(), then.is_empty()) {
+            (_, true) => ready!(io.poll_write(cx, first))?,
+            (true, false) => ready!(io.poll_write(cx, then))?,
+            (false, false) => {
+                ready!(io.poll_write_vectored(cx, &[io::IoSlice::new(first), io::IoSlice::new(then)]))?
+            }
+        };
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    /// Sends on what a TLS session still holds.
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        std::pin::Pin::new(&mut *self.io.borrow_mut()).poll_flush(cx)
+    }
+
+    /// Ends our side of the stream.
+    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        std::pin::Pin::new(&mut *self.io.borrow_mut()).poll_shutdown(cx)
+    }
+
+    /// Puts an interim response before whatever is written next.
+    pub fn queue(&self, bytes: &[u8]) {
+        self.queue.borrow_mut().put(bytes);
+    }
+
+    /// Writes what was queued.
+    pub fn poll_queue(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut queue = self.queue.borrow_mut();
+        if queue.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while !queue.is_empty() {
+            let n = ready!(self.poll_write(cx, queue.filled(), &[]))?;
+            queue.consume(n);
+        }
+        queue.rest();
+        self.poll_flush(cx)
+    }
+}

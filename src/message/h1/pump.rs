@@ -1,0 +1,192 @@
+//! Sends one message: its head, then its body in the framing that the head announced.
+//!
+//! Head and first body bytes leave in one vectored write. Invariant: a body that breaks off is never ended as if it
+//! were whole; its connection is spoilt and whoever reads it sees that the end is missing.
+
+use std::cell::RefCell;
+use std::io;
+use std::io::Write as _;
+use std::task::{Context, Poll, ready};
+
+use super::conn::Conn;
+use crate::message::body::{Body, BodyError};
+use crate::message::head::{Framing, Store};
+
+/// Which side failed.
+#[derive(Debug, thiserror::Error)]
+pub enum PumpError {
+    /// The body that was to be sent broke off.
+    #[error("the body to be sent broke off")]
+    Source(#[source] BodyError),
+    /// The connection it was to be sent on broke.
+    #[error("the connection to send on broke")]
+    Sink(#[source] io::Error),
+}
+
+thread_local! {
+    static SHELF: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Sends one message.
+pub struct Pump {
+    /// Head, chunk framing and trailers on their way out.
+    out: Vec<u8>,
+    out_at: usize,
+    framing: Framing,
+    /// [`Framing::Length`]: bytes yet to be sent. [`Framing::Chunked`]: of the current chunk.
+    left: u64,
+    /// Everything is in `out`.
+    ended: bool,
+    /// Something has reached the connection.
+    started: bool,
+}
+
+impl Pump {
+    /// Sends the head that `write` makes, then a body in `framing`.
+    pub fn new(framing: Framing, write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut out = SHELF.try_with(|shelf| shelf.borrow_mut().pop()).ok().flatten().unwrap_or_default();
+        write(&mut out);
+        let left = match framing {
+            Framing::Length(bytes) => bytes,
+            Framing::None | Framing::Chunked | Framing::UntilClose | Framing::Stream => 0,
+        };
+        Self { out, out_at: 0, framing, left, ended: framing == Framing::None, started: false }
+    }
+
+    /// Has anything left for the peer?
+    pub fn has_started(&self) -> bool {
+        self.started
+    }
+
+    /// Sends on; ready when the message is on its way in whole.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        conn: &Conn,
+        body: &mut Body,
+    ) -> Poll<Result<(), PumpError>> {
+        ready!(conn.poll_queue(cx)).map_err(PumpError::Sink)?;
+        while !self.ended {
+            match body.poll_data(cx) {
+                Poll::Ready(Ok(0)) => self.end(body)?,
+                Poll::Ready(Ok(there)) => ready!(self.send(cx, conn, body, there))?,
+                Poll::Ready(Err(error)) => {
+                    conn.spoil();
+                    // What came before the break still belongs to the peer.
+                    let _ = self.poll_out(cx, conn);
+                    return Poll::Ready(Err(PumpError::Source(error)));
+                }
+                Poll::Pending => {
+                    ready!(self.poll_out(cx, conn))?;
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.poll_out(cx, conn)
+    }
+
+    fn poll_out(&mut self, cx: &mut Context<'_>, conn: &Conn) -> Poll<Result<(), PumpError>> {
+        while self.out_at < self.out.len() {
+            let rest = self.out.get(self.out_at..).unwrap_or_default();
+            self.out_at += ready!(conn.poll_write(cx, rest, &[])).map_err(PumpError::Sink)?;
+            self.started = true;
+        }
+        self.out.clear();
+        self.out_at = 0;
+        conn.poll_flush(cx).map_err(PumpError::Sink)
+    }
+
+    fn send(
+        &mut self,
+        cx: &mut Context<'_>,
+        conn: &Conn,
+        body: &mut Body,
+        there: usize,
+    ) -> Poll<Result<(), PumpError>> {
+        if self.framing == Framing::Chunked && self.left == 0 {
+            self.left = there as u64;
+            // Writing to a Vec cannot fail.
+            let _ = write!(self.out, "{there:x}\r\n");
+        }
+        let most = match self.framing {
+            Framing::Length(_) | Framing::Chunked => usize::try_from(self.left).unwrap_or(usize::MAX),
+            Framing::None | Framing::UntilClose | Framing::Stream => usize::MAX,
+        };
+        let data = body.data().get(..there.min(most)).unwrap_or_default();
+        if data.is_empty() {
+            return Poll::Ready(Err(PumpError::Source(BodyError::TooLong)));
+        }
+        let rest = self.out.get(self.out_at..).unwrap_or_default();
+        let framed = rest.len();
+        let written = ready!(conn.poll_write(cx, rest, data)).map_err(PumpError::Sink)?;
+        self.started = true;
+        self.out_at += written.min(framed);
+        if self.out_at == self.out.len() {
+            self.out.clear();
+            self.out_at = 0;
+        }
+        self.sent(body, written.saturating_sub(framed));
+        Poll::Ready(Ok(()))
+    }
+
+    fn sent(&mut self, body: &mut Body, data: usize) {
+        body.consume(data);
+        match self.framing {
+            Framing::Length(_) => {
+                self.left -= data as u64;
+                self.ended = self.left == 0;
+            }
+            Framing::Chunked if data > 0 => {
+                self.left -= data as u64;
+                if self.left == 0 {
+                    self.out.extend_from_slice(b"\r\n");
+                }
+            }
+            Framing::Chunked | Framing::None | Framing::UntilClose | Framing::Stream => {}
+        }
+    }
+
+    /// The body is over: finish the framing.
+    fn end(&mut self, body: &mut Body) -> Result<(), PumpError> {
+        self.ended = true;
+        match self.framing {
+            Framing::Length(_) if self.left > 0 => {
+                Err(PumpError::Source(BodyError::Broken(io::ErrorKind::UnexpectedEof.into())))
+            }
+            Framing::Chunked => {
+                self.out.extend_from_slice(b"0\r\n");
+                if let Some(trailers) = body.trailers() {
+                    self.put_trailers(&trailers);
+                }
+                self.out.extend_from_slice(b"\r\n");
+                Ok(())
+            }
+            Framing::Length(_) | Framing::None | Framing::UntilClose | Framing::Stream => Ok(()),
+        }
+    }
+
+    fn put_trailers(&mut self, trailers: &Store) {
+        for field in &trailers.fields {
+            self.out.extend_from_slice(field.name.of(&trailers.bytes));
+            self.out.extend_from_slice(b": ");
+            self.out.extend_from_slice(field.value.of(&trailers.bytes));
+            self.out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        let mut out = std::mem::take(&mut self.out);
+        if out.capacity() == 0 || out.capacity() > 16 * 1024 {
+            return;
+        }
+        out.clear();
+        let _ = SHELF.try_with(|shelf| {
+            let mut shelf = shelf.borrow_mut();
+            if shelf.len() < 256 {
+                shelf.push(out);
+            }
+        });
+    }
+}

@@ -1,0 +1,151 @@
+//! Reads one body from a connection.
+//!
+//! Takes the connection's bytes read ahead for as long as the body lasts and gives back what follows the body.
+//! Invariant: dropped before its end, the connection is spoilt, for the next head cannot be found any more.
+
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::chunked::{Chunked, Step};
+use super::conn::Conn;
+use super::{Malformed, parse};
+use crate::message::body::BodyError;
+use crate::message::buf::{Buf, LARGE, SIZE};
+use crate::message::fields;
+use crate::message::head::{Framing, Store};
+
+enum Left {
+    Bytes(u64),
+    Chunks(Chunked),
+    UntilClose,
+}
+
+/// The reader of one body.
+pub struct Reader {
+    conn: Rc<Conn>,
+    buf: Buf,
+    left: Left,
+    /// Bytes of data at the front of `buf`.
+    ready: usize,
+    over: bool,
+    framing: Framing,
+}
+
+impl Reader {
+    /// Reads the body that follows on `conn`; `framing` is one that has a body.
+    pub(super) fn new(conn: Rc<Conn>, framing: Framing) -> Self {
+        let left = match framing {
+            Framing::Length(bytes) => Left::Bytes(bytes),
+            Framing::Chunked => Left::Chunks(Chunked::default()),
+            Framing::UntilClose => Left::UntilClose,
+            Framing::None | Framing::Stream => Left::Bytes(0),
+        };
+        let buf = conn.take_ahead();
+        Self { conn, buf, left, ready: 0, over: false, framing }
+    }
+
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    pub(crate) fn data(&self) -> &[u8] {
+        self.buf.filled().get(..self.ready).unwrap_or_default()
+    }
+
+    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, BodyError>> {
+        while self.ready == 0 && !self.over {
+            if self.decode()? {
+                break;
+            }
+            let limit = match &self.left {
+                Left::Bytes(left) if *left <= SIZE as u64 => SIZE,
+                Left::Bytes(_) | Left::Chunks(_) | Left::UntilClose => LARGE,
+            };
+            let read = match self.conn.poll_fill(cx, &mut self.buf, limit) {
+                Poll::Ready(read) => read.map_err(BodyError::Broken)?,
+                Poll::Pending => {
+                    self.buf.rest();
+                    return Poll::Pending;
+                }
+            };
+            if read == 0 {
+                self.ended_by_peer()?;
+            }
+        }
+        Poll::Ready(Ok(self.ready))
+    }
+
+    /// Looks for data in what was read; true when there is some or the body is over.
+    fn decode(&mut self) -> Result<bool, Malformed> {
+        let there = self.buf.len();
+        match &mut self.left {
+            Left::Bytes(left) => self.ready = there.min(usize::try_from(*left).unwrap_or(usize::MAX)),
+            Left::UntilClose => self.ready = there,
+            Left::Chunks(chunks) => match chunks.step(self.buf.filled())? {
+                Step::More { consumed } => self.buf.consume(consumed),
+                Step::Data { skip, len } => {
+                    self.buf.consume(skip);
+                    self.ready = len;
+                }
+                Step::End { consumed } => {
+                    self.buf.consume(consumed);
+                    self.finish();
+                }
+            },
+        }
+        Ok(self.ready > 0 || self.over)
+    }
+
+    fn ended_by_peer(&mut self) -> Result<(), BodyError> {
+        self.conn.spoil();
+        match self.left {
+            Left::UntilClose => {
+                self.finish();
+                Ok(())
+            }
+            Left::Bytes(_) | Left::Chunks(_) => Err(BodyError::Broken(io::ErrorKind::UnexpectedEof.into())),
+        }
+    }
+
+    pub(crate) fn consume(&mut self, n: usize) {
+        let n = n.min(self.ready);
+        self.buf.consume(n);
+        self.ready -= n;
+        match &mut self.left {
+            Left::Bytes(left) => {
+                *left -= n as u64;
+                if *left == 0 {
+                    self.finish();
+                }
+            }
+            Left::Chunks(chunks) => chunks.took(n),
+            Left::UntilClose => {}
+        }
+    }
+
+    /// Gives back what follows the body.
+    fn finish(&mut self) {
+        self.over = true;
+        self.conn.put_ahead(std::mem::take(&mut self.buf));
+    }
+
+    pub(crate) fn trailers(&mut self) -> Option<Store> {
+        match &self.left {
+            Left::Chunks(chunks) if self.over => parse::trailers(chunks.trailer()).map(fields::only_trailers),
+            Left::Chunks(_) | Left::Bytes(_) | Left::UntilClose => None,
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if !self.over {
+            self.conn.spoil();
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! HTTP/2 beneath the same head and body: hyper's types in, ours out, and back.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use super::body::{Body, BodyError};
+use super::fields;
+use super::h1::Malformed;
+use super::h1::parse;
+use super::h1::write::Edits;
+use super::head::{Framing, Known, Method, RequestHead, ResponseHead, Span, Store, Version};
+
+/// A body that comes by an HTTP/2 stream.
+pub struct Streamed {
+    incoming: Incoming,
+    current: Bytes,
+    trailers: Option<HeaderMap>,
+    over: bool,
+}
+
+impl Streamed {
+    /// Reads `incoming`.
+    pub fn new(incoming: Incoming) -> Self {
+        let over = incoming.is_end_stream();
+        Self { incoming, current: Bytes::new(), trailers: None, over }
+    }
+
+    pub(super) fn framing(&self) -> Framing {
+        if self.over {
+            return Framing::None;
+        }
+        self.incoming.size_hint().exact().map_or(Framing::Stream, Framing::Length)
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over && self.current.is_empty()
+    }
+
+    pub(super) fn data(&self) -> &[u8] {
+        &self.current
+    }
+
+    pub(super) fn consume(&mut self, n: usize) {
+        let n = n.min(self.current.len());
+        bytes::Buf::advance(&mut self.current, n);
+    }
+
+    pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, BodyError>> {
+        while self.current.is_empty() && !self.over {
+            match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.current = data,
+                    Err(frame) => {
+                        self.trailers = frame.into_trailers().ok();
+                        self.over = true;
+                    }
+                },
+                Some(Err(_)) => return Poll::Ready(Err(BodyError::Reset)),
+                None => self.over = true,
+            }
+        }
+        Poll::Ready(Ok(self.current.len()))
+    }
+
+    pub(super) fn trailers(&mut self) -> Option<Store> {
+        let trailers = self.trailers.take()?;
+        let mut store = Store::take();
+        trailers.iter().for_each(|(name, value)| store.push(name.as_str().as_bytes(), value.as_bytes()));
+        Some(fields::only_trailers(store))
+    }
+}
+
+/// How a body that was sent by HTTP/2 ended.
+pub type OnEnd = Box<dyn FnOnce(Result<u64, BodyError>)>;
+
+/// One of our bodies, for hyper to send. `on_end` is told once: the bytes that passed, or what broke; dropped
+/// unheard when the other side left.
+pub struct Outgoing {
+    body: Body,
+    over: bool,
+    on_end: Option<OnEnd>,
+}
+
+impl Outgoing {
+    /// Sends `body`.
+    pub fn new(body: Body, on_end: Option<OnEnd>) -> Self {
+        Self { body, over: false, on_end }
+    }
+
+    fn end(&mut self, how: Result<u64, BodyError>) {
+        self.over = true;
+        if let Some(told) = self.on_end.take() {
+            told(how);
+        }
+    }
+}
+
+/// The error hyper is given; what happened is told by `on_end`.
+#[derive(Debug, thiserror::Error)]
+#[error("the body broke off")]
+pub struct BrokeOff;
+
+impl http_body::Body for Outgoing {
+    type Data = Bytes;
+    type Error = BrokeOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BrokeOff>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        match ready!(self.body.poll_data(cx)) {
+            Ok(0) => {
+                let trailers = self.body.trailers().map(|store| map_of(&store, |_| true));
+                let passed = self.body.passed();
+                self.end(Ok(passed));
+                Poll::Ready(trailers.map(|trailers| Ok(http_body::Frame::trailers(trailers))))
+            }
+            Ok(_) => {
+                let data = Bytes::copy_from_slice(self.body.data());
+                self.body.consume(data.len());
+                Poll::Ready(Some(Ok(http_body::Frame::data(data))))
+            }
+            Err(error) => {
+                self.end(Err(error));
+                Poll::Ready(Some(Err(BrokeOff)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // While someone waits for the end it must be polled for.
+        self.over || (self.on_end.is_none() && self.body.framing() == Framing::None)
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        match self.body.framing() {
+            Framing::None => http_body::SizeHint::with_exact(0),
+            Framing::Length(bytes) => {
+                http_body::SizeHint::with_exact(bytes.saturating_sub(self.body.passed()))
+            }
+            Framing::Chunked | Framing::UntilClose | Framing::Stream => http_body::SizeHint::default(),
+        }
+    }
+}
+
+fn map_of(store: &Store, keep: impl Fn(Known) -> bool) -> HeaderMap {
+    let mut map = HeaderMap::with_capacity(store.fields.len());
+    for field in store.fields.iter().filter(|field| !field.hop && keep(field.known)) {
+        put(&mut map, field.name.of(&store.bytes), field.value.of(&store.bytes));
+    }
+    map
+}
+
+/// Adds a field; one that HTTP/2 cannot carry is left out (the parser has already refused what is not a field).
+fn put(map: &mut HeaderMap, name: &[u8], value: &[u8]) {
+    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+        map.append(name, value);
+    }
+}
+
+fn put_lines(map: &mut HeaderMap, lines: &[u8]) {
+    for line in lines.split(|b| *b == b'\n') {
+        if let Some(at) = line.iter().position(|b| *b == b':') {
+            let (name, value) = line.split_at(at);
+            put(map, name, value.get(1..).unwrap_or_default().trim_ascii());
+        }
+    }
+}
+
+fn store_of(map: &HeaderMap, store: &mut Store) {
+    let mut cookie: Vec<u8> = Vec::new();
+    for (name, value) in map {
+        // HTTP/2 may split the cookie; HTTP/1.1 has one line (RFC 9113 section 8.2.3).
+        if name == http::header::COOKIE {
+            if !cookie.is_empty() {
+                cookie.extend_from_slice(b"; ");
+            }
+            cookie.extend_from_slice(value.as_bytes());
+        } else {
+            store.push(name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
+    if !cookie.is_empty() {
+        store.push(b"cookie", &cookie);
+    }
+    store.bytes.extend_from_slice(b"\r\n");
+}
+
+/// The head of a request that came by HTTP/2.
+pub fn request_head(parts: &http::request::Parts, body: &Incoming) -> Result<RequestHead, Malformed> {
+    let mut store = Store::take();
+    let mut note = |bytes: &[u8]| {
+        let at = store.bytes.len();
+        store.bytes.extend_from_slice(bytes);
+        Span::new(at, store.bytes.len())
+    };
+    let method = note(parts.method.as_str().as_bytes());
+    let scheme = note(parts.uri.scheme_str().unwrap_or_default().as_bytes());
+    let authority = note(parts.uri.authority().map_or("", |authority| authority.as_str()).as_bytes());
+    let path = note(parts.uri.path_and_query().map_or("", |path| path.as_str()).as_bytes());
+    store.bytes.extend_from_slice(b"\r\n");
+    store_of(&parts.headers, &mut store);
+    let target =
+        if Method::of(parts.method.as_str().as_bytes()) == Method::Connect { authority } else { path };
+    let mut head = parse::request_head(store, method, target, Version::H2)?;
+    let differs = head.authority.len > 0
+        && authority.len > 0
+        && !head.authority().eq_ignore_ascii_case(head.store.text(authority));
+    if differs || (authority.len == 0 && head.authority.len == 0) {
+        return Err(Malformed::Host);
+    }
+    if authority.len > 0 {
+        head.authority = authority;
+    }
+    head.scheme = scheme;
+    if head.framing == Framing::None && !body.is_end_stream() {
+        head.framing = Framing::Stream;
+    }
+    Ok(head)
+}
+
+/// The request to send by HTTP/2, without its body.
+pub fn request(
+    head: &RequestHead,
+    edits: &Edits<'_>,
+    secure: bool,
+) -> Result<http::Request<()>, http::Error> {
+    let authority = edits.host.unwrap_or_else(|| head.authority());
+    let uri = http::Uri::builder()
+        .scheme(if secure { "https" } else { "http" })
+        .authority(authority)
+        .path_and_query(head.path_and_query())
+        .build()?;
+    let mut request = http::Request::builder()
+        .method(head.method_text())
+        .uri(uri)
+        .version(http::Version::HTTP_2)
+        .body(())?;
+    let keep = |known| !matches!(known, Known::Host | Known::TransferEncoding) && !edits.drop.has(known);
+    let fields = request.headers_mut();
+    *fields = map_of(&head.store, keep);
+    put_lines(fields, edits.add);
+    if head.takes_trailers {
+        put(fields, b"te", b"trailers");
+    }
+    Ok(request)
+}
+
+/// The head of a response that came by HTTP/2.
+pub fn response_head(
+    parts: &http::response::Parts,
+    body: &Incoming,
+    asked: Method,
+) -> Result<ResponseHead, Malformed> {
+    let mut store = Store::take();
+    store_of(&parts.headers, &mut store);
+    let mut head = parse::response_head(store, parts.status.as_u16(), Span::default(), Version::H2, asked)?;
+    if body.is_end_stream() && matches!(head.framing, Framing::Stream) {
+        head.framing = Framing::Length(0);
+    }
+    Ok(head)
+}
+
+/// The response to send by HTTP/2, without its body.
+pub fn response(head: &ResponseHead, edits: &Edits<'_>) -> Result<http::Response<()>, http::Error> {
+    let mut response =
+        http::Response::builder().status(head.status).version(http::Version::HTTP_2).body(())?;
+    let keep = |known| !matches!(known, Known::TransferEncoding) && !edits.drop.has(known);
+    *response.headers_mut() = map_of(&head.store, keep);
+    put_lines(response.headers_mut(), edits.add);
+    Ok(response)
+}

@@ -1,0 +1,118 @@
+//! The one stream type beneath the codecs: plain TCP, or anything boxed (TLS).
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::buf::Buf;
+
+/// What a boxed stream must do.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
+
+/// A stream of bytes both ways.
+pub enum Io {
+    /// Plain TCP, called without indirection: the hot path.
+    Tcp(TcpStream),
+    /// TLS in either role.
+    Boxed(Box<dyn Stream>),
+    /// Bytes that were read ahead, then the stream: for handing a connection to another codec.
+    Rewound(Buf, Box<Io>),
+}
+
+impl std::fmt::Debug for Io {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tcp(_) => "Tcp",
+            Self::Boxed(_) => "Boxed",
+            Self::Rewound(..) => "Rewound",
+        })
+    }
+}
+
+impl Io {
+    /// Reads into `buf` up to `limit` bytes in all. `Ok(0)`: the peer has ended its side (or `limit` is reached).
+    pub fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut Buf,
+        limit: usize,
+    ) -> Poll<io::Result<usize>> {
+        let mut room = ReadBuf::new(buf.space(limit));
+        match Pin::new(self).poll_read(cx, &mut room) {
+            Poll::Ready(Ok(())) => {
+                let read = room.filled().len();
+                buf.commit(read);
+                Poll::Ready(Ok(read))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, room),
+            Self::Boxed(stream) => Pin::new(stream).poll_read(cx, room),
+            Self::Rewound(ahead, stream) if ahead.is_empty() => Pin::new(&mut **stream).poll_read(cx, room),
+            Self::Rewound(ahead, _) => {
+                let n = ahead.len().min(room.remaining());
+                room.put_slice(ahead.filled().get(..n).unwrap_or_default());
+                ahead.consume(n);
+                ahead.rest();
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Boxed(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Rewound(_, stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, parts),
+            Self::Boxed(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Self::Rewound(_, stream) => Pin::new(&mut **stream).poll_write_vectored(cx, parts),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(_) => Poll::Ready(Ok(())),
+            Self::Boxed(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Rewound(_, stream) => Pin::new(&mut **stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Boxed(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Rewound(_, stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+        }
+    }
+}
