@@ -8,7 +8,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::h1::Malformed;
+use super::h1::pump::PumpError;
 use super::h1::reader::Reader;
+use super::h1::upload::Upload;
 use super::h2::Streamed;
 use super::head::{Framing, Store};
 
@@ -46,6 +48,8 @@ pub struct Body {
     allowed: u64,
     /// Bytes that passed.
     passed: u64,
+    /// The request that this body answers, while it is still being sent.
+    upload: Option<Box<Upload>>,
 }
 
 impl std::fmt::Debug for Body {
@@ -76,12 +80,39 @@ impl Body {
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, allowed: u64::MAX, passed: 0 }
+        Self { kind, allowed: u64::MAX, passed: 0, upload: None }
     }
 
     /// No more than `bytes` may come.
     pub fn limit(&mut self, bytes: u64) {
         self.allowed = bytes;
+    }
+
+    /// Moves `upload` on whenever this body is polled: the answer began before its request was sent in whole.
+    pub fn carry(&mut self, upload: Upload) {
+        self.upload = Some(Box::new(upload));
+    }
+
+    /// Is the request that this body answers still being sent?
+    pub fn carries(&self) -> bool {
+        self.upload.is_some()
+    }
+
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
+        let Some(upload) = &mut self.upload else { return Ok(()) };
+        match upload.poll(cx) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(Ok(())) => {
+                self.upload = None;
+                Ok(())
+            }
+            Poll::Ready(Err(PumpError::Source(error))) => Err(error),
+            // The upstream does not want the rest; its answer is still worth having.
+            Poll::Ready(Err(PumpError::Sink(_))) => {
+                self.upload = None;
+                Ok(())
+            }
+        }
     }
 
     /// How it is framed, as far as that is known before it is read.
@@ -111,6 +142,7 @@ impl Body {
 
     /// Waits until [`Self::data`] has bytes; the number of them, or 0 at the end.
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, BodyError>> {
+        self.poll_upload(cx)?;
         let there = match &mut self.kind {
             Kind::Empty => 0,
             Kind::Full(bytes) => bytes.len(),

@@ -92,6 +92,17 @@ impl Outgoing {
         Self { body, over: false, on_end }
     }
 
+    /// There is no body to send: what waits for its end is told now.
+    pub fn finish_empty(&mut self) {
+        let passed = self.body.passed();
+        self.end(Ok(passed));
+    }
+
+    /// The body, for another attempt.
+    pub fn into_body(self) -> Body {
+        self.body
+    }
+
     fn end(&mut self, how: Result<u64, BodyError>) {
         self.over = true;
         if let Some(told) = self.on_end.take() {

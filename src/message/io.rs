@@ -34,6 +34,18 @@ impl std::fmt::Debug for Io {
 }
 
 impl Io {
+    /// Makes closing reset the connection. Behind TLS the missing close_notify says the same.
+    pub fn abort(&self) {
+        match self {
+            Self::Tcp(tcp) => {
+                // Without it the close is orderly; the missing end of the message still shows where it is framed.
+                let _ = tcp.set_zero_linger();
+            }
+            Self::Boxed(_) => {}
+            Self::Rewound(_, io) => io.abort(),
+        }
+    }
+
     /// Reads into `buf` up to `limit` bytes in all. `Ok(0)`: the peer has ended its side (or `limit` is reached).
     pub fn poll_fill(
         &mut self,

@@ -241,6 +241,40 @@ impl Conn {
         std::pin::Pin::new(&mut *self.io.borrow_mut()).poll_shutdown(cx)
     }
 
+    /// Reads and forgets; the number of bytes.
+    pub fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut ahead = self.ahead.borrow_mut();
+        let there = ahead.len();
+        ahead.consume(there);
+        let read = self.io.borrow_mut().poll_fill(cx, &mut ahead, SIZE);
+        let there = ahead.len();
+        ahead.consume(there);
+        ahead.rest();
+        read
+    }
+
+    /// Writes what was read ahead to another connection; the number of bytes it took.
+    pub fn poll_pass(&self, cx: &mut Context<'_>, to: &Self) -> Poll<io::Result<usize>> {
+        let mut ahead = self.ahead.borrow_mut();
+        let mut passed = 0;
+        while !ahead.is_empty() {
+            let n = match to.poll_write(cx, ahead.filled(), &[]) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => return if passed > 0 { Poll::Ready(Ok(passed)) } else { Poll::Pending },
+            };
+            ahead.consume(n);
+            passed += n;
+        }
+        ahead.rest();
+        Poll::Ready(Ok(passed))
+    }
+
+    /// Closes with a reset, so that the peer can tell that the message was not whole.
+    pub fn abort(&self) {
+        self.spoil();
+        self.io.borrow().abort();
+    }
+
     /// Puts an interim response before whatever is written next.
     pub fn queue(&self, bytes: &[u8]) {
         self.queue.borrow_mut().put(bytes);

@@ -8,6 +8,7 @@ pub mod conn;
 pub mod parse;
 pub mod pump;
 pub mod reader;
+pub mod upload;
 pub mod write;
 
 /// Why bytes are not a message that can be passed on without doubt about its meaning.

@@ -1,0 +1,61 @@
+//! A message on its way out: its sending state, its connection and its body in one value.
+//!
+//! A request may still be on its way when its answer has begun; then the answer's body carries this along and moves
+//! it on with every poll. Invariant: given up before its end, the connection is spoilt.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::conn::Conn;
+use super::pump::{Pump, PumpError};
+use crate::message::body::Body;
+
+/// A message that is being sent.
+pub struct Upload {
+    pump: Pump,
+    conn: Rc<Conn>,
+    body: Body,
+    done: bool,
+}
+
+impl Upload {
+    /// Sends what `pump` has, then `body`, on `conn`.
+    pub fn new(pump: Pump, conn: Rc<Conn>, body: Body) -> Self {
+        Self { pump, conn, body, done: false }
+    }
+
+    /// Sends on.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PumpError>> {
+        let polled = self.pump.poll(cx, &self.conn, &mut self.body);
+        self.done |= matches!(polled, Poll::Ready(Ok(())));
+        polled
+    }
+
+    /// Has anything left for the peer?
+    pub fn has_started(&self) -> bool {
+        self.pump.has_started()
+    }
+
+    /// Is all of it on its way?
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Bytes of the body that have left.
+    pub fn passed(&self) -> u64 {
+        self.body.passed()
+    }
+
+    /// The body, when nothing of it has left: for another attempt.
+    pub fn into_body(mut self) -> Body {
+        std::mem::replace(&mut self.body, Body::empty())
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if !self.done {
+            self.conn.spoil();
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What is sent to the upstream for one exchange: the client's head, our edits, the body.
+
+use std::io::Write as _;
+
+use super::exchange::Exchange;
+use super::route::Entrance;
+use crate::config;
+use crate::message::body::Body;
+use crate::message::fields::{self, Trace};
+use crate::message::h1::write::Edits;
+use crate::message::head::{Framing, Known, KnownSet, RequestHead};
+
+/// One request, ready to be attempted.
+pub struct Call<'a> {
+    /// As the client sent it.
+    pub head: &'a RequestHead,
+    /// Given to the attempt; comes back when nothing of it has left.
+    pub body: Body,
+    /// Field lines to add.
+    add: Vec<u8>,
+    drop: KnownSet,
+    /// Replaces `Host`.
+    host: Option<String>,
+}
+
+/// Who asked, and how.
+pub struct Origin<'a> {
+    /// The way in.
+    pub entrance: &'a Entrance,
+    /// The address of the connection.
+    pub peer: std::net::IpAddr,
+    /// Did the client use TLS?
+    pub secure: bool,
+    /// Proxies in front that are believed.
+    pub trusted_hops: u8,
+}
+
+impl<'a> Call<'a> {
+    /// Prepares the head's edits.
+    pub fn prepare(
+        head: &'a RequestHead,
+        body: Body,
+        origin: &Origin<'_>,
+        exchange: &mut Exchange,
+        span: [u8; 8],
+        new_trace: impl FnOnce() -> [u8; 16],
+    ) -> Self {
+        let mut call = Self { head, body, add: Vec::with_capacity(384), drop: KnownSet::default(), host: None };
+        let ingress = *origin.entrance == Entrance::Ingress;
+        if ingress {
+            call.forwarded(origin);
+            call.replace(Known::RequestId, head, exchange.request_id.as_bytes());
+        }
+        call.trace(ingress, exchange, span, new_trace);
+        call.add.extend_from_slice(b"via: ");
+        call.add.extend_from_slice(head.version.label().as_bytes());
+        call.add.extend_from_slice(b" strop\r\n");
+        call
+    }
+
+    /// Sets a field, unless the client sent that very value.
+    fn replace(&mut self, field: Known, head: &RequestHead, value: &[u8]) {
+        let mut sent = head.store.all(field);
+        if sent.next() == Some(value) && sent.next().is_none() {
+            return;
+        }
+        self.drop = self.drop.with(field);
+        self.line(field, value);
+    }
+
+    fn line(&mut self, field: Known, value: &[u8]) {
+        self.add.extend_from_slice(field.text().as_bytes());
+        self.add.extend_from_slice(b": ");
+        self.add.extend_from_slice(value);
+        self.add.extend_from_slice(b"\r\n");
+    }
+
+    /// `X-Forwarded-*` and `Forwarded` (RFC 7239): continued behind trusted proxies, begun anew otherwise.
+    fn forwarded(&mut self, origin: &Origin<'_>) {
+        let store = &self.head.store;
+        let trusted = origin.trusted_hops > 0;
+        self.drop = self.drop.with(Known::XForwardedFor).with(Known::Forwarded);
+        let mut value = Vec::with_capacity(96);
+        let before = |value: &mut Vec<u8>, field: Known| {
+            for earlier in store.all(field).filter(|_| trusted) {
+                value.extend_from_slice(earlier);
+                value.extend_from_slice(b", ");
+            }
+        };
+        before(&mut value, Known::XForwardedFor);
+        // Writing to a Vec cannot fail.
+        let _ = write!(value, "{}", origin.peer);
+        self.line(Known::XForwardedFor, &value);
+        let proto: &[u8] = if origin.secure { b"https" } else { b"http" };
+        if !(trusted && store.known(Known::XForwardedProto).is_some()) {
+            self.replace(Known::XForwardedProto, self.head, proto);
+        }
+        if !(trusted && store.known(Known::XForwardedHost).is_some()) {
+            self.replace(Known::XForwardedHost, self.head, self.head.authority().as_bytes());
+        }
+        value.clear();
+        before(&mut value, Known::Forwarded);
+        fields::put_forwarded_for(&mut value, origin.peer);
+        value.extend_from_slice(b";host=\"");
+        value.extend_from_slice(self.head.authority().as_bytes());
+        value.extend_from_slice(b"\";proto=");
+        value.extend_from_slice(proto);
+        self.line(Known::Forwarded, &value);
+    }
+
+    /// Continues the trace; begins one for requests that come in, not for those that leave to a vendor.
+    fn trace(
+        &mut self,
+        begin: bool,
+        exchange: &mut Exchange,
+        span: [u8; 8],
+        new_trace: impl FnOnce() -> [u8; 16],
+    ) {
+        let sent = self.head.store.known(Known::Traceparent).and_then(Trace::read);
+        let trace = match sent {
+            Some(trace) => trace,
+            None if begin => Trace { trace_id: new_trace(), parent: [0; 8], flags: 0 },
+            None => return,
+        };
+        exchange.trace = Some((trace, span));
+        self.drop = self.drop.with(Known::Traceparent);
+        self.add.extend_from_slice(b"traceparent: ");
+        trace.write(span, &mut self.add);
+        self.add.extend_from_slice(b"\r\n");
+    }
+
+    /// Sends the request to `host` instead of the authority that the client named.
+    pub fn rewrite_host(&mut self, endpoint: &config::Endpoint) {
+        let host = match &endpoint.host {
+            config::Host::Name(name) => name.clone(),
+            config::Host::Address(std::net::IpAddr::V6(v6)) => format!("[{v6}]"),
+            config::Host::Address(v4) => v4.to_string(),
+        };
+        self.host = Some(if matches!(endpoint.port, 80 | 443) { host } else { format!("{host}:{}", endpoint.port) });
+    }
+
+    /// The edits of the head.
+    pub fn edits(&self) -> Edits<'_> {
+        Edits { drop: self.drop, add: &self.add, host: self.host.as_deref() }
+    }
+
+    /// How the body is framed towards an HTTP/1.1 upstream.
+    pub fn framing(&self) -> Framing {
+        match self.head.framing {
+            Framing::Stream | Framing::UntilClose => Framing::Chunked,
+            framing @ (Framing::None | Framing::Length(_) | Framing::Chunked) => framing,
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Every way an exchange can fail.
+//!
+//! Closed on purpose: a new way to fail is a new variant, and the compiler then asks for its fault, its status and
+//! its label. `Display` is the log's text; what the client reads is made in [`super::reply`].
+
+use std::io;
+use std::time::Duration;
+
+use crate::message::h1::Malformed;
+use crate::names::UpstreamName;
+use crate::reliability::retry::Sent;
+use crate::reliability::verdict::Why;
+
+/// Why the client does not get the upstream's answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    /// The request's framing or syntax is not beyond doubt.
+    #[error("the request was refused: {0}")]
+    Malformed(#[from] Malformed),
+    /// The body is longer than the route allows.
+    #[error("the request body is longer than the route allows")]
+    BodyTooLong,
+    /// The client did not finish its request head in time.
+    #[error("the request head did not come in time")]
+    SlowHead,
+    /// Nobody answers for this.
+    #[error("no route for {host}{path}")]
+    NoRoute {
+        /// The authority asked for.
+        host: String,
+        /// The path asked for.
+        path: String,
+    },
+    /// A host that no upstream lists.
+    #[error("{host} is not listed by any upstream")]
+    Unlisted {
+        /// The host asked for.
+        host: String,
+    },
+    /// An address range that may not be reached.
+    #[error("{host} leads to a forbidden address range ({range})")]
+    Forbidden {
+        /// The host asked for.
+        host: String,
+        /// The range's name.
+        range: &'static str,
+    },
+    /// The method is not for this entrance (CONNECT to the ingress).
+    #[error("{method} is not served here")]
+    WrongMethod {
+        /// What was asked.
+        method: String,
+    },
+    /// The breaker says no.
+    #[error("{upstream} is not being called: {reason}")]
+    Refused {
+        /// Whose breaker.
+        upstream: UpstreamName,
+        /// `open`, `probing`, `ramping` or `held`.
+        reason: &'static str,
+        /// When it makes sense to ask again.
+        retry_after: Duration,
+    },
+    /// All connections that the upstream may have are in use.
+    #[error("{upstream} has no connection left")]
+    Full {
+        /// Whose.
+        upstream: UpstreamName,
+    },
+    /// Its name has no (allowed) address.
+    #[error("{upstream} has no address")]
+    NoAddress {
+        /// Whose.
+        upstream: UpstreamName,
+    },
+    /// No connection.
+    #[error("could not connect to {upstream}: {cause}")]
+    Connect {
+        /// To whom.
+        upstream: UpstreamName,
+        /// TCP or TLS.
+        why: Why,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// A time limit passed.
+    #[error("{upstream} did not answer within {limit:?}")]
+    Deadline {
+        /// Who.
+        upstream: UpstreamName,
+        /// The limit that passed.
+        limit: Duration,
+    },
+    /// The connection broke before the head of the answer.
+    #[error("the connection to {upstream} broke: {cause}")]
+    Broken {
+        /// Whose.
+        upstream: UpstreamName,
+        /// What had left by then.
+        sent: Sent,
+        /// What the system said.
+        cause: String,
+    },
+    /// What came back is not HTTP.
+    #[error("{upstream} answered with something that is not HTTP: {cause}")]
+    Nonsense {
+        /// Who.
+        upstream: UpstreamName,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The client left or broke off its body.
+    #[error("the client went away")]
+    ClientGone,
+}
+
+impl ProxyError {
+    /// How the attempt counts for its upstream; `None` when no upstream is to blame.
+    pub fn why(&self) -> Option<Why> {
+        match self {
+            Self::Connect { why, .. } => Some(*why),
+            Self::NoAddress { .. } => Some(Why::Connect),
+            Self::Deadline { .. } => Some(Why::Timeout),
+            Self::Broken { .. } => Some(Why::Reset),
+            Self::Nonsense { .. } => Some(Why::Protocol),
+            Self::Malformed(_)
+            | Self::BodyTooLong
+            | Self::SlowHead
+            | Self::NoRoute { .. }
+            | Self::Unlisted { .. }
+            | Self::Forbidden { .. }
+            | Self::WrongMethod { .. }
+            | Self::Refused { .. }
+            | Self::Full { .. }
+            | Self::ClientGone => None,
+        }
+    }
+
+    /// What was on the wire when it failed.
+    pub fn sent(&self) -> Sent {
+        match self {
+            Self::Connect { .. } | Self::NoAddress { .. } | Self::Full { .. } => Sent::Nothing,
+            Self::Broken { sent, .. } => *sent,
+            Self::Malformed(_)
+            | Self::BodyTooLong
+            | Self::SlowHead
+            | Self::NoRoute { .. }
+            | Self::Unlisted { .. }
+            | Self::Forbidden { .. }
+            | Self::WrongMethod { .. }
+            | Self::Refused { .. }
+            | Self::Deadline { .. }
+            | Self::Nonsense { .. }
+            | Self::ClientGone => Sent::Maybe,
+        }
+    }
+
+    /// The status the client reads.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Malformed(malformed) => malformed.status(),
+            Self::BodyTooLong => 413,
+            Self::SlowHead => 408,
+            Self::NoRoute { .. } => 404,
+            Self::Unlisted { .. } | Self::Forbidden { .. } => 403,
+            Self::WrongMethod { .. } => 405,
+            Self::Refused { .. } | Self::Full { .. } => 503,
+            Self::NoAddress { .. } | Self::Connect { .. } | Self::Broken { .. } | Self::Nonsense { .. } => 502,
+            Self::Deadline { .. } => 504,
+            Self::ClientGone => 499,
+        }
+    }
+
+    /// The metric label and the `X-Strop-Reason`. Never the message.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Malformed(malformed) => malformed.label(),
+            Self::BodyTooLong => "body_too_long",
+            Self::SlowHead => "head_timeout",
+            Self::NoRoute { .. } => "no_route",
+            Self::Unlisted { .. } => "unlisted_host",
+            Self::Forbidden { .. } => "forbidden_address",
+            Self::WrongMethod { .. } => "method_not_served",
+            Self::Refused { reason, .. } => match *reason {
+                "open" => "breaker_open",
+                "probing" => "breaker_probing",
+                "ramping" => "breaker_ramping",
+                _ => "breaker_held",
+            },
+            Self::Full { .. } => "upstream_full",
+            Self::NoAddress { .. } => "no_address",
+            Self::Connect { why: Why::Tls, .. } => "tls_failed",
+            Self::Connect { why: Why::Timeout, .. } => "connect_timeout",
+            Self::Connect { .. } => "connect_failed",
+            Self::Deadline { .. } => "upstream_timeout",
+            Self::Broken { .. } => "connection_broken",
+            Self::Nonsense { .. } => "bad_upstream_answer",
+            Self::ClientGone => "client_gone",
+        }
+    }
+
+    /// The `error` token of RFC 9209 section 2.3 for `Proxy-Status`.
+    pub fn proxy_status(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) | Self::BodyTooLong | Self::SlowHead | Self::ClientGone => "http_request_error",
+            Self::NoRoute { .. } | Self::WrongMethod { .. } => "destination_not_found",
+            Self::Unlisted { .. } => "http_request_denied",
+            Self::Forbidden { .. } => "destination_ip_prohibited",
+            Self::Refused { .. } => "destination_unavailable",
+            Self::Full { .. } => "connection_limit_reached",
+            Self::NoAddress { .. } => "dns_error",
+            Self::Connect { why: Why::Tls, .. } => "tls_protocol_error",
+            Self::Connect { why: Why::Timeout, .. } => "connection_timeout",
+            Self::Connect { .. } => "connection_refused",
+            Self::Deadline { .. } => "http_response_timeout",
+            Self::Broken { .. } => "connection_terminated",
+            Self::Nonsense { .. } => "http_protocol_error",
+        }
+    }
+
+    /// One sentence for the client: no address, no cause.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "The request is not valid HTTP or its framing is ambiguous; it was not forwarded.",
+            Self::BodyTooLong => "The request body is larger than this route accepts.",
+            Self::SlowHead => "The request head did not arrive in time.",
+            Self::NoRoute { .. } => "Nothing is served at this address.",
+            Self::Unlisted { .. } => "This host is not listed in the sidecar's configuration.",
+            Self::Forbidden { .. } => "This host resolves to an address range that may not be reached.",
+            Self::WrongMethod { .. } => "This method is not served here.",
+            Self::Refused { .. } => "The upstream is failing and is not being called now; try again later.",
+            Self::Full { .. } => "All connections to the upstream are in use; try again later.",
+            Self::NoAddress { .. } => "The upstream's name has no usable address.",
+            Self::Connect { .. } => "The upstream could not be reached.",
+            Self::Deadline { .. } => "The upstream did not answer in time.",
+            Self::Broken { .. } => "The upstream closed the connection before it answered.",
+            Self::Nonsense { .. } => "The upstream's answer is not valid HTTP.",
+            Self::ClientGone => "The request was not completed.",
+        }
+    }
+
+    /// When the client may ask again.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => Some(*retry_after),
+            Self::Full { .. } => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! One exchange: who asked, when, what came of it. Closes once, at its last byte or when it is dropped.
+
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::message::fields::{self, Trace};
+use crate::message::head::{self, Known, RequestHead};
+use crate::runtime::clock;
+use crate::telemetry::access::Line;
+use crate::telemetry::series::{Finished, Method, Outcome};
+use crate::upstream::RouteEntry;
+
+use super::gateway::Gateway;
+
+/// What an exchange has to tell at its end.
+pub struct Exchange {
+    gateway: Rc<Gateway>,
+    /// When its head was there.
+    pub started: Instant,
+    /// Who asked, as far as that can be believed.
+    pub client: IpAddr,
+    /// The client's id when it is fit, else a UUIDv7 of our own.
+    pub request_id: String,
+    /// The trace it belongs to and our span in it.
+    pub trace: Option<(Trace, [u8; 8])>,
+    /// Set when the route is known.
+    pub route: Option<Arc<RouteEntry>>,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When the final response head was there.
+    pub first_byte: Option<Duration>,
+    /// The final status.
+    pub status: Option<u16>,
+    /// Why the answer is ours, when it is.
+    pub reason: Option<&'static str>,
+    /// The address that answered.
+    pub endpoint: Option<std::net::SocketAddr>,
+    /// Bytes of the request's body.
+    pub bytes_in: Cell<u64>,
+    outcome: Outcome,
+    line: Option<Box<Asked>>,
+    method: Method,
+    counted: bool,
+    closed: bool,
+}
+
+/// What the access log wants to know of the request; copied only when a line may be written.
+struct Asked {
+    method: String,
+    host: String,
+    path: String,
+    version: &'static str,
+}
+
+/// Maps the codec's method to the metric's.
+fn label_of(method: head::Method) -> Method {
+    match method {
+        head::Method::Get => Method::Get,
+        head::Method::Head => Method::Head,
+        head::Method::Post => Method::Post,
+        head::Method::Put => Method::Put,
+        head::Method::Patch => Method::Patch,
+        head::Method::Delete => Method::Delete,
+        head::Method::Options => Method::Options,
+        head::Method::Connect => Method::Connect,
+        head::Method::Trace => Method::Trace,
+        head::Method::Other => Method::Other,
+    }
+}
+
+impl Exchange {
+    /// Opens one for a head that was just read.
+    pub fn open(gateway: &Rc<Gateway>, head: &RequestHead, client: IpAddr, now: Instant) -> Self {
+        let sent_id = head.store.known(Known::RequestId).filter(|id| fields::is_request_id(id));
+        let request_id = match sent_id.and_then(|id| std::str::from_utf8(id).ok()) {
+            Some(id) => id.to_owned(),
+            None => gateway.new_request_id(),
+        };
+        let line = gateway.telemetry.access_log().is_on().then(|| {
+            Box::new(Asked {
+                method: head.method_text().to_owned(),
+                host: head.authority().to_owned(),
+                path: head.path_and_query().to_owned(),
+                version: head.version.label(),
+            })
+        });
+        Self {
+            gateway: Rc::clone(gateway),
+            started: now,
+            client,
+            request_id,
+            trace: None,
+            route: None,
+            attempts: 0,
+            first_byte: None,
+            status: None,
+            reason: None,
+            endpoint: None,
+            bytes_in: Cell::new(0),
+            outcome: Outcome::ClientGone,
+            line,
+            method: label_of(head.method),
+            counted: false,
+            closed: false,
+        }
+    }
+
+    /// The route is known: from here it is in flight.
+    pub fn routed(&mut self, route: Arc<RouteEntry>) {
+        route.series.started(self.gateway.worker);
+        self.route = Some(route);
+        self.counted = true;
+    }
+
+    /// The final head is there.
+    pub fn answered(&mut self, status: u16, now: Instant) {
+        self.status = Some(status);
+        self.first_byte = Some(now.saturating_duration_since(self.started));
+        self.outcome = match status {
+            0..400 => Outcome::Ok,
+            400..500 => Outcome::ClientError,
+            500.. => Outcome::ServerError,
+        };
+    }
+
+    /// The answer is ours.
+    pub fn refused(&mut self, error: &super::error::ProxyError, now: Instant) {
+        self.answered(error.status(), now);
+        self.reason = Some(error.label());
+        self.outcome = match error.status() {
+            499 => Outcome::ClientGone,
+            504 => Outcome::Timeout,
+            502 => Outcome::UpstreamFailed,
+            status if status >= 500 => Outcome::Refused,
+            _ => Outcome::ClientError,
+        };
+    }
+
+    /// The body broke off after the head: on the upstream's side, or because the client left.
+    pub fn broke(&mut self, by_upstream: bool) {
+        self.outcome = if by_upstream { Outcome::UpstreamFailed } else { Outcome::ClientGone };
+        self.reason = Some(if by_upstream { "body_broken" } else { "client_gone" });
+    }
+
+    /// Closes it: one histogram value, one line.
+    pub fn close(mut self, bytes_out: u64) {
+        self.finish(bytes_out);
+    }
+
+    fn finish(&mut self, bytes_out: u64) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        let now = clock::instant();
+        let total = now.saturating_duration_since(self.started);
+        let slow = total > self.gateway.slow_after();
+        let trace_id = self.trace.map(|(trace, _)| trace.trace_id);
+        if let (Some(route), true) = (&self.route, self.counted) {
+            route.series.finished(&Finished {
+                worker: self.gateway.worker,
+                method: self.method,
+                status: self.status,
+                outcome: self.outcome,
+                first_byte: self.first_byte,
+                total,
+                bytes_in: self.bytes_in.get(),
+                bytes_out,
+                trace_id,
+                slow,
+                now,
+            });
+        }
+        self.log(total, bytes_out, slow);
+    }
+
+    fn log(&mut self, total: Duration, bytes_out: u64, slow: bool) {
+        let Some(asked) = self.line.take() else { return };
+        let access = self.gateway.telemetry.access_log();
+        let plain = self.outcome == Outcome::Ok && !slow;
+        if !access.wants(plain, self.gateway.draw()) {
+            return;
+        }
+        access.write(&Line {
+            wall: clock::now().wall,
+            request_id: &self.request_id,
+            trace_id: self.trace.map(|(trace, _)| trace.trace_id),
+            client: self.client,
+            method: &asked.method,
+            host: &asked.host,
+            path: &asked.path,
+            status: self.status,
+            outcome: self.outcome.label(),
+            reason: self.reason,
+            route: self.route.as_ref().map(|route| route.config.name.as_str()),
+            upstream: self.route.as_ref().map(|route| route.upstream.config.name.as_str()),
+            endpoint: self.endpoint,
+            attempts: self.attempts,
+            first_byte: self.first_byte,
+            total,
+            bytes_in: self.bytes_in.get(),
+            bytes_out,
+            protocol: asked.version,
+        });
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.finish(0);
+    }
+}

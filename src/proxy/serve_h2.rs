@@ -1,0 +1,117 @@
+//! Serves one HTTP/2 connection: hyper speaks, the same gateway answers.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use super::error::ProxyError;
+use super::forward::Answer;
+use super::reply;
+use super::serve::{Client, answer_fields};
+use crate::message::body::Body;
+use crate::message::h1::write::Edits;
+use crate::message::h2::{self, OnEnd, Outgoing, Streamed};
+use crate::message::head::{Framing, Method, RequestHead};
+use crate::message::io::Io;
+use crate::runtime::clock;
+use crate::runtime::tasks;
+use crate::runtime::timer::Deadline;
+
+/// Serves a connection that speaks HTTP/2.
+pub async fn connection(client: Client, io: Io) {
+    let client = Rc::new(client);
+    let serving = Rc::clone(&client);
+    let service = hyper::service::service_fn(move |request| {
+        let client = Rc::clone(&serving);
+        async move { Ok::<_, std::convert::Infallible>(serve(&client, request).await) }
+    });
+    let limits = &client.limits;
+    let mut serving = pin!(
+        hyper::server::conn::http2::Builder::new(tasks::LocalExec)
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.h2_streams)
+            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+            .max_pending_accept_reset_streams(Some(20))
+            .adaptive_window(true)
+            .keep_alive_interval(Some(limits.keep_alive))
+            .serve_connection(TokioIo::new(io), service)
+    );
+    let mut leaving = pin!(client.drain.requested());
+    let mut asked = false;
+    poll_fn(|cx| {
+        if !asked && leaving.as_mut().poll(cx).is_ready() {
+            asked = true;
+            serving.as_mut().graceful_shutdown();
+        }
+        // How a connection ends is told by its streams.
+        serving.as_mut().poll(cx).map(|_| ())
+    })
+    .await;
+}
+
+async fn serve(client: &Client, request: http::Request<Incoming>) -> http::Response<Outgoing> {
+    let (parts, incoming) = request.into_parts();
+    let head = match h2::request_head(&parts, &incoming) {
+        Ok(head) => head,
+        Err(malformed) => {
+            client.gateway.telemetry.malformed(malformed.label());
+            let id = client.gateway.new_request_id();
+            let (head, body) = reply::of(&ProxyError::Malformed(malformed), Method::Other, &id);
+            return response(&Answer { head, body: Body::empty(), lease: None }, &[], body, None);
+        }
+    };
+    exchange(client, &head, Body::h2(Streamed::new(incoming))).await
+}
+
+async fn exchange(client: &Client, head: &RequestHead, body: Body) -> http::Response<Outgoing> {
+    let mut exchange = client.exchange(head, clock::instant());
+    let mut timer = Deadline::default();
+    let handled = if head.method == Method::Connect {
+        Err(ProxyError::WrongMethod { method: "CONNECT over HTTP/2".to_owned() })
+    } else {
+        client.gateway.handle(head, body, &client.origin(), &mut exchange, &mut timer, None).await
+    };
+    let mut answer = match handled {
+        Ok(answer) => answer,
+        Err(error) => {
+            exchange.refused(&error, clock::instant());
+            let (head, body) = reply::of(&error, head.method, &exchange.request_id);
+            Answer { head, body, lease: None }
+        }
+    };
+    let add = answer_fields(&answer.head, &exchange);
+    let body = std::mem::replace(&mut answer.body, Body::empty());
+    let lease = answer.lease.take();
+    let unfinished = body.carries();
+    let on_end: OnEnd = Box::new(move |ended| match ended {
+        Ok(passed) => {
+            if let (false, Some(lease)) = (unfinished, lease) {
+                lease.give_back();
+            }
+            exchange.close(passed);
+        }
+        Err(_) => {
+            exchange.broke(true);
+            exchange.close(0);
+        }
+    });
+    response(&answer, &add, body, Some(on_end))
+}
+
+fn response(answer: &Answer, add: &[u8], body: Body, on_end: Option<OnEnd>) -> http::Response<Outgoing> {
+    let edits = Edits { add, ..Edits::default() };
+    let head = h2::response(&answer.head, &edits).unwrap_or_else(|_| {
+        let mut empty = http::Response::new(());
+        *empty.status_mut() = http::StatusCode::BAD_GATEWAY;
+        empty
+    });
+    let none = answer.head.framing == Framing::None;
+    let mut outgoing = Outgoing::new(body, on_end);
+    if none {
+        outgoing.finish_empty();
+    }
+    head.map(|()| outgoing)
+}

@@ -1,0 +1,249 @@
+//! Bytes both ways: CONNECT and upgrades.
+//!
+//! A tunnel is opaque, but not unmeasured: connect time, the TLS handshake as its record headers show it, the first
+//! byte that comes back, bytes, duration, resets. The breaker counts connect errors, handshakes that stall and resets
+//! before the first byte.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::error::ProxyError;
+use super::exchange::Exchange;
+use super::route;
+use super::serve::Client;
+use crate::message::body::Body;
+use crate::message::buf::SIZE;
+use crate::message::h1::conn::Conn;
+use crate::message::h1::pump::Pump;
+use crate::message::head::{Framing, RequestHead};
+use crate::reliability::verdict::{Verdict, Why};
+use crate::runtime::clock;
+use crate::runtime::timer::Deadline;
+use crate::telemetry::series::TunnelEnd;
+use crate::upstream::pool::ConnectError;
+
+/// What passed through a tunnel.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Joined {
+    /// Bytes towards the upstream.
+    pub up: u64,
+    /// Bytes towards the client.
+    pub down: u64,
+    /// When the first byte came back.
+    pub first_down: Option<Instant>,
+    /// When the client's first bytes after the server's first flight left: for TLS, the end of the handshake's wait.
+    pub second_up: Option<Instant>,
+    /// The upstream broke it with a reset.
+    pub reset: bool,
+    /// The upstream ended it before its first byte.
+    pub mute: bool,
+    /// Nothing passed for too long.
+    pub idle: bool,
+    /// Did the client begin with a TLS handshake record?
+    pub tls: bool,
+}
+
+/// Serves a CONNECT request of the egress listener to its end; the bytes that came back.
+pub async fn connect(
+    client: &Client,
+    conn: &Rc<Conn>,
+    timer: &mut Deadline,
+    head: &RequestHead,
+    exchange: &mut Exchange,
+) -> Result<u64, ProxyError> {
+    let gateway = &client.gateway;
+    if *client.entrance != route::Entrance::Egress {
+        conn.spoil();
+        return Err(ProxyError::WrongMethod { method: head.method_text().to_owned() });
+    }
+    let world = gateway.registry.snapshot();
+    let port = head.port().unwrap_or(443);
+    let route = route::by_host(&gateway.registry, &world, head.host(), port).await?;
+    drop(world);
+    exchange.routed(std::sync::Arc::clone(&route));
+    let upstream = &route.upstream;
+    let began = clock::instant();
+    let permit = gateway.admit(&route, began)?;
+    let name = || upstream.config.name.clone();
+    let Some(endpoint) = upstream.pick(gateway.draw(), began) else {
+        permit.settle(Verdict::Bad(Why::Connect), began);
+        return Err(ProxyError::NoAddress { upstream: name() });
+    };
+    exchange.attempts = 1;
+    exchange.endpoint = Some(endpoint.addr);
+    let _in_flight = endpoint.begin();
+    let far = match gateway.pools.dial(upstream, &endpoint).await {
+        Ok(far) => far,
+        Err(ConnectError::Full) => return Err(ProxyError::Full { upstream: name() }),
+        Err(ConnectError::Failed(why, cause)) => {
+            let verdict = Verdict::Bad(why);
+            upstream.series.attempted(gateway.worker, verdict);
+            permit.settle(verdict, clock::instant());
+            return Err(ProxyError::Connect { upstream: name(), why, cause });
+        }
+    };
+    let connected = clock::instant();
+    established(conn).await.map_err(|_| ProxyError::ClientGone)?;
+    exchange.answered(200, connected);
+    conn.spoil();
+    let mut judge = Judge { permit: Some(permit), first_limit: route.timeouts.first_byte, connected };
+    let joined = join_judged(conn, &far, timer, route.timeouts.idle, &mut judge).await;
+    exchange.bytes_in.set(joined.up);
+    upstream.series.tunnel(&TunnelEnd {
+        connect: connected.saturating_duration_since(began),
+        handshake: joined.second_up.filter(|_| joined.tls).map(|at| at.saturating_duration_since(connected)),
+        first_byte: joined.first_down.map(|at| at.saturating_duration_since(connected)),
+        up: joined.up,
+        down: joined.down,
+        reset: joined.reset,
+    });
+    if joined.mute || (joined.reset && joined.first_down.is_none()) {
+        exchange.broke(true);
+    }
+    upstream.series.attempted(gateway.worker, judge.verdict(&joined));
+    Ok(joined.down)
+}
+
+async fn established(conn: &Rc<Conn>) -> Result<(), ()> {
+    let mut pump = Pump::new(Framing::None, |out| out.extend_from_slice(b"HTTP/1.1 200 Connection established\r\n\r\n"));
+    let mut none = Body::empty();
+    poll_fn(|cx| pump.poll(cx, conn, &mut none)).await.map_err(|_| ())
+}
+
+/// Settles the permit of a tunnel as soon as it is clear how it began.
+struct Judge {
+    permit: Option<crate::upstream::permit::Permit>,
+    first_limit: Option<Duration>,
+    connected: Instant,
+}
+
+impl Judge {
+    fn verdict(&self, joined: &Joined) -> Verdict {
+        match (joined.first_down, joined.up) {
+            (Some(_), _) => Verdict::Good,
+            (None, _) if joined.reset => Verdict::Bad(Why::Reset),
+            (None, 1..) if joined.mute => Verdict::Bad(Why::Reset),
+            (None, 1..) if joined.idle => Verdict::Bad(Why::Timeout),
+            (None, _) => Verdict::Abandoned,
+        }
+    }
+
+    fn settle(&mut self, joined: &Joined) {
+        if let Some(permit) = self.permit.take() {
+            permit.settle(self.verdict(joined), clock::instant());
+        }
+    }
+}
+
+/// Joins two connections until both sides have ended, one broke, or nothing passed for `idle`.
+pub async fn join(a: &Rc<Conn>, b: &Rc<Conn>, timer: &mut Deadline, idle: Option<Duration>) -> Joined {
+    let mut judge = Judge { permit: None, first_limit: None, connected: clock::instant() };
+    join_judged(a, b, timer, idle, &mut judge).await
+}
+
+async fn join_judged(
+    near: &Rc<Conn>,
+    far: &Rc<Conn>,
+    timer: &mut Deadline,
+    idle: Option<Duration>,
+    judge: &mut Judge,
+) -> Joined {
+    let mut joined = Joined::default();
+    let mut up = Way::default();
+    let mut down = Way::default();
+    let mut active_at = clock::instant();
+    poll_fn(|cx| {
+        let before = joined.up + joined.down;
+        if joined.up == 0 {
+            // A TLS handshake record (RFC 8446 section 5.1): type 22, version 3.x.
+            joined.tls |= near.peek(|bytes| bytes.starts_with(&[22, 3]));
+        }
+        let sent = up.poll(cx, near, far);
+        joined.up += up.take_passed();
+        let received = down.poll(cx, far, near);
+        joined.down += down.take_passed();
+        let now_moved = joined.up + joined.down != before;
+        if now_moved {
+            active_at = clock::instant();
+            note_first(&mut joined, before, active_at, &up);
+            if joined.first_down.is_some() {
+                judge.settle(&joined);
+            }
+        }
+        joined.reset |= matches!(&received, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset);
+        joined.mute |= joined.first_down.is_none() && matches!(&received, Poll::Ready(_));
+        match (&sent, &received) {
+            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) | (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => {
+                return Poll::Ready(());
+            }
+            (Poll::Ready(Ok(())) | Poll::Pending, Poll::Pending) | (Poll::Pending, Poll::Ready(Ok(()))) => {}
+        }
+        let first_at = judge
+            .first_limit
+            .filter(|_| joined.up > 0 && joined.first_down.is_none())
+            .map(|limit| judge.connected.max(active_at) + limit);
+        let at = [idle.map(|idle| active_at + idle), first_at].into_iter().flatten().min();
+        timer.poll_passed(cx, at).map(|()| joined.idle = true)
+    })
+    .await;
+    judge.settle(&joined);
+    joined
+}
+
+fn note_first(joined: &mut Joined, before: u64, now: Instant, up: &Way) {
+    if joined.first_down.is_none() && joined.down > 0 {
+        joined.first_down = Some(now);
+    } else if joined.first_down.is_some() && joined.second_up.is_none() && up.moved && joined.up + joined.down > before {
+        joined.second_up = Some(now);
+    }
+}
+
+/// One direction of a tunnel.
+#[derive(Default)]
+struct Way {
+    ended: bool,
+    shut: bool,
+    passed: u64,
+    moved: bool,
+}
+
+impl Way {
+    fn take_passed(&mut self) -> u64 {
+        self.moved = self.passed > 0;
+        std::mem::take(&mut self.passed)
+    }
+
+    /// Moves what there is; ready when `from` has ended and `to` has been told.
+    fn poll(&mut self, cx: &mut Context<'_>, from: &Conn, to: &Conn) -> Poll<io::Result<()>> {
+        loop {
+            if from.has_ahead() {
+                match from.poll_pass(cx, to) {
+                    Poll::Ready(passed) => self.passed += passed? as u64,
+                    Poll::Pending => return Poll::Pending,
+                }
+                let _ = to.poll_flush(cx)?;
+                continue;
+            }
+            if self.shut {
+                return Poll::Ready(Ok(()));
+            }
+            if self.ended {
+                return match to.poll_shutdown(cx) {
+                    Poll::Ready(Ok(())) => {
+                        self.shut = true;
+                        Poll::Ready(Ok(()))
+                    }
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    Poll::Pending => Poll::Pending,
+                };
+            }
+            match from.poll_more(cx, SIZE) {
+                Poll::Ready(read) => self.ended = read? == 0,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What a process needs around its work: time, tasks, threads, signals, leaving.
+
+pub mod clock;
+pub mod drain;
+pub mod fds;
+pub mod readiness;
+pub mod signals;
+pub mod tasks;
+pub mod timer;
+pub mod workers;

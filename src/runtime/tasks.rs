@@ -1,0 +1,111 @@
+//! The only spawner. A task has a name, an owner and an end.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::sync::mpsc;
+
+/// Named tasks of the control runtime.
+#[derive(Debug)]
+pub struct Tasks {
+    running: Arc<Mutex<Vec<&'static str>>>,
+    ended: mpsc::UnboundedSender<&'static str>,
+    ends: mpsc::UnboundedReceiver<&'static str>,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        let (ended, ends) = mpsc::unbounded_channel();
+        Self { running: Arc::default(), ended, ends }
+    }
+}
+
+impl Tasks {
+    /// Starts `task`; that it ended (or panicked) is told by [`Self::first_to_end`].
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let running = Arc::clone(&self.running);
+        let ended = self.ended.clone();
+        running.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+        tokio::spawn(async move {
+            Guarded(Box::pin(task)).await;
+            running.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| *other != name);
+            // The owner may have left already.
+            let _ = ended.send(name);
+        });
+    }
+
+    /// The name of the task that ends next.
+    pub async fn first_to_end(&mut self) -> &'static str {
+        // `self.ended` lives as long as `self`, so the channel cannot be closed.
+        self.ends.recv().await.unwrap_or("tasks")
+    }
+
+    /// Who is still running.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Ends when the inner future ends or panics; true after a panic.
+struct Guarded<F>(Pin<Box<F>>);
+
+impl<F: Future<Output = ()>> Future for Guarded<F> {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        // The future is dropped after a panic and never polled again.
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+            Ok(polled) => polled.map(|()| false),
+            Err(_) => Poll::Ready(true),
+        }
+    }
+}
+
+/// Starts a task on this worker.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub fn spawn_local(task: impl Future<Output = ()> + 'static) {
+    drop(tokio::task::spawn_local(task));
+}
+
+/// Starts the task of one connection: a panic costs that connection and is told to `on_panic`.
+pub fn spawn_connection(task: impl Future<Output = ()> + 'static, on_panic: impl FnOnce() + 'static) {
+    let guarded = Guarded(Box::pin(task));
+    spawn_local(async move {
+        if guarded.await {
+            on_panic();
+        }
+    });
+}
+
+/// Lets hyper start its tasks on this worker.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalExec;
+
+impl<F> hyper::rt::Executor<F> for LocalExec
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn execute(&self, task: F) {
+        spawn_local(async move {
+            task.await;
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_end_and_is_told() {
+        let mut tasks = Tasks::default();
+        tasks.spawn("dies", async { panic!("on purpose") });
+        assert_eq!(tasks.first_to_end().await, "dies");
+        assert!(tasks.names().is_empty());
+    }
+}

@@ -1,0 +1,55 @@
+//! The data path's threads: one per core, each with a runtime of its own. Nothing moves between them.
+
+use std::future::Future;
+use std::io;
+use std::thread::JoinHandle;
+
+use tokio::runtime::{Builder, LocalOptions};
+
+/// Threads that run until their futures end.
+#[derive(Debug)]
+pub struct Workers {
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts one thread per maker; each makes its future on its own thread.
+    pub fn start<M, F>(makers: Vec<M>) -> io::Result<Self>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = ()> + 'static,
+    {
+        let mut threads = Vec::with_capacity(makers.len());
+        for (at, make) in makers.into_iter().enumerate() {
+            let runtime = Builder::new_current_thread();
+            let thread = std::thread::Builder::new()
+                .name(format!("strop-worker-{at}"))
+                .spawn(move || run(runtime, make))?;
+            threads.push(thread);
+        }
+        Ok(Self { threads })
+    }
+
+    /// Have all ended?
+    pub fn are_done(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.threads.len()
+    }
+}
+
+fn run<M, F>(mut builder: Builder, make: M)
+where
+    M: FnOnce() -> F,
+    F: Future<Output = ()>,
+{
+    // Many ready connections are polled between two looks at the kernel: fewer system calls under load.
+    builder.enable_all().event_interval(128).global_queue_interval(61);
+    match builder.build_local(LocalOptions::default()) {
+        Ok(runtime) => runtime.block_on(make()),
+        Err(error) => crate::telemetry::event::Event::WorkerFailed { error: &error.to_string() }.tell(),
+    }
+}

@@ -1,0 +1,230 @@
+//! Connections of one worker to its upstreams: newest first, capped, expired by idleness.
+//!
+//! Invariants: a connection is lent to one exchange at a time (HTTP/2: shared); what comes out is alive as far as the
+//! kernel has told; connecting always goes to an address that the guard has checked.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use foldhash::fast::FixedState;
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use pingora_timeout::fast_timeout::fast_timeout;
+use tokio::net::TcpStream;
+
+use super::endpoint::EndpointState;
+use super::{Slot, Upstream};
+use crate::config::Protocol;
+use crate::message::buf::Buf;
+use crate::message::h1::conn::Conn;
+use crate::message::h2::Outgoing;
+use crate::message::io::Io;
+use crate::net::tls;
+use crate::reliability::verdict::Why;
+use crate::runtime::{clock, tasks};
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum ConnectError {
+    /// The upstream's cap is reached.
+    Full,
+    /// TCP or TLS failed.
+    Failed(Why, io::Error),
+}
+
+/// A way to send one request.
+pub enum Link {
+    /// HTTP/1.1, for this exchange alone.
+    H1 {
+        /// The connection.
+        conn: Rc<Conn>,
+        /// It has carried a request before, so it may turn out to be closed.
+        reused: bool,
+    },
+    /// HTTP/2, shared.
+    H2(SendRequest<Outgoing>),
+}
+
+struct Idle {
+    conn: Rc<Conn>,
+    since: Instant,
+}
+
+struct Shared {
+    sender: SendRequest<Outgoing>,
+    /// Held for as long as the connection may be used.
+    _slot: Rc<Slot>,
+}
+
+/// The connections of one worker.
+#[derive(Default)]
+pub struct Pools {
+    idle: RefCell<HashMap<u64, Vec<Idle>, FixedState>>,
+    shared: RefCell<HashMap<u64, Shared, FixedState>>,
+}
+
+impl Pools {
+    /// A connection to `endpoint`: the one used last, else a new one. `fresh`: a new one in any case.
+    pub async fn checkout(
+        &self,
+        upstream: &Upstream,
+        endpoint: &EndpointState,
+        fresh: bool,
+    ) -> Result<Link, ConnectError> {
+        if let Some(sender) = self.shared_sender(endpoint.id) {
+            return Ok(Link::H2(sender));
+        }
+        if !fresh && let Some(conn) = self.take_idle(upstream, endpoint.id).await {
+            return Ok(Link::H1 { conn, reused: true });
+        }
+        let slot = upstream.slot().ok_or(ConnectError::Full)?;
+        let limit = upstream.connect_timeout();
+        match fast_timeout(limit, self.connect(upstream, endpoint, slot)).await {
+            Ok(connected) => connected,
+            Err(_) => Err(ConnectError::Failed(Why::Timeout, io::ErrorKind::TimedOut.into())),
+        }
+    }
+
+    fn shared_sender(&self, endpoint: u64) -> Option<SendRequest<Outgoing>> {
+        let mut shared = self.shared.borrow_mut();
+        let kept = shared.get(&endpoint)?;
+        if kept.sender.is_closed() {
+            shared.remove(&endpoint);
+            return None;
+        }
+        Some(kept.sender.clone())
+    }
+
+    async fn take_idle(&self, upstream: &Upstream, endpoint: u64) -> Option<Rc<Conn>> {
+        let now = clock::instant();
+        loop {
+            let idle = self.idle.borrow_mut().get_mut(&endpoint)?.pop()?;
+            if now.saturating_duration_since(idle.since) > upstream.config.pool.idle_for {
+                // The others are older still.
+                self.idle.borrow_mut().remove(&endpoint);
+                return None;
+            }
+            if poll_fn(|cx| Poll::Ready(idle.conn.poll_is_alive(cx))).await {
+                return Some(idle.conn);
+            }
+        }
+    }
+
+    /// Gives back a connection whose message is over on both sides.
+    pub fn give_back(&self, upstream: &Upstream, endpoint: u64, conn: Rc<Conn>) {
+        if !conn.is_reusable() || conn.has_ahead() {
+            return; // bytes nobody asked for: whatever they are, they are no answer to the next request
+        }
+        let mut idle = self.idle.borrow_mut();
+        let kept = idle.entry(endpoint).or_default();
+        if kept.len() < upstream.config.pool.idle_per_worker {
+            kept.push(Idle { conn, since: clock::instant() });
+        }
+    }
+
+    /// Closes what has been idle for too long; called every second or so.
+    pub fn expire(&self, idle_for: impl Fn(u64) -> Option<std::time::Duration>) {
+        let now = clock::instant();
+        self.idle.borrow_mut().retain(|endpoint, kept| {
+            let Some(limit) = idle_for(*endpoint) else { return false };
+            kept.retain(|idle| now.saturating_duration_since(idle.since) <= limit);
+            !kept.is_empty()
+        });
+        self.shared.borrow_mut().retain(|endpoint, kept| !kept.sender.is_closed() && idle_for(*endpoint).is_some());
+    }
+
+    /// Idle connections, for the metric.
+    pub fn idle_count(&self) -> usize {
+        self.idle.borrow().values().map(Vec::len).sum()
+    }
+
+    /// A plain TCP connection for a tunnel: never kept, never shared.
+    pub async fn dial(&self, upstream: &Upstream, endpoint: &EndpointState) -> Result<Rc<Conn>, ConnectError> {
+        let slot: Box<dyn std::any::Any> = Box::new(upstream.slot().ok_or(ConnectError::Full)?);
+        match fast_timeout(upstream.connect_timeout(), TcpStream::connect(endpoint.addr)).await {
+            Ok(Ok(tcp)) => {
+                let _ = tcp.set_nodelay(true); // only a matter of speed
+                Ok(Conn::new(Io::Tcp(tcp), Buf::default(), Some(slot)))
+            }
+            Ok(Err(error)) => Err(ConnectError::Failed(Why::Connect, error)),
+            Err(_) => Err(ConnectError::Failed(Why::Timeout, io::ErrorKind::TimedOut.into())),
+        }
+    }
+
+    async fn connect(
+        &self,
+        upstream: &Upstream,
+        endpoint: &EndpointState,
+        slot: Slot,
+    ) -> Result<Link, ConnectError> {
+        let tcp = TcpStream::connect(endpoint.addr).await.map_err(|error| ConnectError::Failed(Why::Connect, error))?;
+        let _ = tcp.set_nodelay(true); // only a matter of speed
+        let (io, h2) = match &upstream.tls {
+            None => (Io::Tcp(tcp), upstream.config.protocol == Protocol::H2),
+            Some(client) => {
+                let stream = client
+                    .connect(tcp, &endpoint.host)
+                    .await
+                    .map_err(|error| ConnectError::Failed(Why::Tls, error))?;
+                let h2 = tls::negotiated_h2(&stream);
+                (Io::Boxed(Box::new(stream)), h2)
+            }
+        };
+        if h2 {
+            return self.share(endpoint.id, io, slot).await;
+        }
+        let slot: Box<dyn std::any::Any> = Box::new(slot);
+        Ok(Link::H1 { conn: Conn::new(io, Buf::default(), Some(slot)), reused: false })
+    }
+
+    async fn share(&self, endpoint: u64, io: Io, slot: Slot) -> Result<Link, ConnectError> {
+        let (sender, connection) = hyper::client::conn::http2::Builder::new(tasks::LocalExec)
+            .timer(TokioTimer::new())
+            .adaptive_window(true)
+            .keep_alive_interval(Some(std::time::Duration::from_secs(20)))
+            .max_concurrent_reset_streams(200)
+            .handshake(TokioIo::new(io))
+            .await
+            .map_err(|error| ConnectError::Failed(Why::Protocol, io::Error::other(error)))?;
+        let slot = Rc::new(slot);
+        let held = Rc::clone(&slot);
+        tasks::spawn_local(async move {
+            // How it ended is learnt by the exchanges on it.
+            let _ = connection.await;
+            drop(held);
+        });
+        self.shared.borrow_mut().insert(endpoint, Shared { sender: sender.clone(), _slot: slot });
+        Ok(Link::H2(sender))
+    }
+}
+
+/// A connection lent to an exchange, with what it needs to be given back.
+pub struct Lease {
+    pools: Rc<Pools>,
+    upstream: Arc<Upstream>,
+    endpoint: Arc<EndpointState>,
+    conn: Rc<Conn>,
+}
+
+impl Lease {
+    /// Lends `conn`.
+    pub fn new(pools: &Rc<Pools>, upstream: &Arc<Upstream>, endpoint: &Arc<EndpointState>, conn: Rc<Conn>) -> Self {
+        Self { pools: Rc::clone(pools), upstream: Arc::clone(upstream), endpoint: Arc::clone(endpoint), conn }
+    }
+
+    /// The message is over on both sides: the connection may serve again.
+    pub fn give_back(self) {
+        self.pools.give_back(&self.upstream, self.endpoint.id, self.conn);
+    }
+
+    /// The connection itself, for an upgrade.
+    pub fn into_conn(self) -> Rc<Conn> {
+        self.conn
+    }
+}
