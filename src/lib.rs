@@ -1,4 +1,58 @@
 //! Strop: a sidecar reverse proxy with built-in reliability.
+//!
+//! # The map
+//!
+//! * [`reliability`] decides. Pure.            * [`proxy`] carries one exchange; start at [`proxy::gateway`].
+//! * [`upstream`] holds one dependency.        * [`message`] is HTTP as bytes: a head, a body, our HTTP/1.1.
+//! * [`admin`] answers the operator.           * [`config`] turns text into a [`config::Config`].
+//! * [`telemetry`] counts and tells.           * [`net`] opens sockets and speaks TLS.
+//! * [`runtime`] is time, tasks and threads.   * [`app`] knows everybody; [`cli`] starts it.
+//!
+//! # I want to …
+//!
+//! | change … | go to |
+//! |---|---|
+//! | when a breaker opens | [`reliability::breaker`] |
+//! | what counts as a bad answer | [`reliability::verdict`] |
+//! | which requests are refused as ambiguous | [`message::h1::parse`] |
+//! | a config key | [`config::file`], then [`config::check`], then `config/reference.toml` |
+//! | a metric | [`telemetry::metrics`] |
+//! | an admin endpoint | [`admin`] |
+//! | what the client sees on failure | [`proxy::reply`] |
+//!
+//! # Who may know whom
+//!
+//! `cli → app → everybody`; `admin → upstream, telemetry, config`; `proxy → upstream, telemetry, net, message`;
+//! `upstream → telemetry, net, message`; all of them → `runtime, config, reliability`; `reliability → names, units`.
+//! `admin` never touches `proxy`. `tests/house.rs` holds the table and guards it.
+//!
+//! # The stories
+//!
+//! *A request*: [`proxy::accept`] → [`proxy::serve`] (or [`proxy::serve_h2`]) reads a head → [`proxy::gateway`] takes one
+//! snapshot, finds the [`proxy::route`], asks the [`upstream::gate`], makes an attempt ([`proxy::forward`]) over a
+//! connection of [`upstream::pool`], settles the permit → the answer streams → [`proxy::exchange`] closes.
+//!
+//! *A breaker trips*: [`upstream::permit`] settles → [`upstream::gate`] locks, decides, unlocks, tells → a log line, a
+//! metric, [`admin`] shows it.
+//!
+//! *The operator saves the file*: [`config::reload`] → [`config::read`] → [`config::check`] → [`config::diff`] →
+//! [`upstream::registry`] puts one new snapshot in force around the same state.
+//!
+//! # Ranked tenets
+//!
+//! 1. Never make the outage worse. 2. Tell the truth. 3. Keep the client's bytes intact. 4. Fast. 5. Understandable.
+//! 6. Configurable. When two fight, the earlier wins.
+
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod message;
 pub mod names;
+pub mod net;
+pub mod proxy;
+pub mod reliability;
+pub mod runtime;
+pub mod telemetry;
 pub mod units;
+pub mod upstream;

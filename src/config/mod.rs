@@ -4,6 +4,16 @@
 //! [`diff`] says what a reload changes, [`reload`] watches the file. Whoever holds a [`Config`] need not
 //! check anything: what cannot run cannot be built.
 
+pub mod check;
+pub mod diff;
+pub mod file;
+pub mod presets;
+pub mod problem;
+pub mod read;
+pub mod reload;
+pub mod show;
+mod upstreams;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -296,3 +306,26 @@ pub struct Process {
     /// Log lines as JSON (true) or for a terminal.
     pub log_json: bool,
 }
+
+/// Reads, checks and builds: the one way from text to a [`Config`]. `env` holds the process' `STROP__…` variables.
+pub fn load(text: &str, source: &str, env: &[(String, String)]) -> Result<Config, problem::Problems> {
+    let mut problems = problem::Collector::new(text);
+    let mut written = text.as_bytes().to_vec();
+    for (name, value) in env {
+        written.extend_from_slice(name.as_bytes());
+        written.extend_from_slice(value.as_bytes());
+    }
+    let hash = format!("{:016x}", reload::hash(&written));
+    let config =
+        read::read(text, env, &mut problems).and_then(|file| check::check(&file, hash, &mut problems));
+    config.filter(|_| problems.is_clean()).ok_or_else(|| problems.finish(source))
+}
+
+/// The JSON Schema of the file.
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(file::ConfigFile);
+    serde_json::to_string_pretty(&schema).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

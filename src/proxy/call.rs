@@ -45,7 +45,8 @@ impl<'a> Call<'a> {
         span: [u8; 8],
         new_trace: impl FnOnce() -> [u8; 16],
     ) -> Self {
-        let mut call = Self { head, body, add: Vec::with_capacity(384), drop: KnownSet::default(), host: None };
+        let mut call =
+            Self { head, body, add: Vec::with_capacity(384), drop: KnownSet::default(), host: None };
         let ingress = *origin.entrance == Entrance::Ingress;
         if ingress {
             call.forwarded(origin);
@@ -136,7 +137,8 @@ impl<'a> Call<'a> {
             config::Host::Address(std::net::IpAddr::V6(v6)) => format!("[{v6}]"),
             config::Host::Address(v4) => v4.to_string(),
         };
-        self.host = Some(if matches!(endpoint.port, 80 | 443) { host } else { format!("{host}:{}", endpoint.port) });
+        self.host =
+            Some(if matches!(endpoint.port, 80 | 443) { host } else { format!("{host}:{}", endpoint.port) });
     }
 
     /// The edits of the head.

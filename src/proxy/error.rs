@@ -166,7 +166,9 @@ impl ProxyError {
             Self::Unlisted { .. } | Self::Forbidden { .. } => 403,
             Self::WrongMethod { .. } => 405,
             Self::Refused { .. } | Self::Full { .. } => 503,
-            Self::NoAddress { .. } | Self::Connect { .. } | Self::Broken { .. } | Self::Nonsense { .. } => 502,
+            Self::NoAddress { .. } | Self::Connect { .. } | Self::Broken { .. } | Self::Nonsense { .. } => {
+                502
+            }
             Self::Deadline { .. } => 504,
             Self::ClientGone => 499,
         }
@@ -203,7 +205,9 @@ impl ProxyError {
     /// The `error` token of RFC 9209 section 2.3 for `Proxy-Status`.
     pub fn proxy_status(&self) -> &'static str {
         match self {
-            Self::Malformed(_) | Self::BodyTooLong | Self::SlowHead | Self::ClientGone => "http_request_error",
+            Self::Malformed(_) | Self::BodyTooLong | Self::SlowHead | Self::ClientGone => {
+                "http_request_error"
+            }
             Self::NoRoute { .. } | Self::WrongMethod { .. } => "destination_not_found",
             Self::Unlisted { .. } => "http_request_denied",
             Self::Forbidden { .. } => "destination_ip_prohibited",
@@ -222,7 +226,9 @@ impl ProxyError {
     /// One sentence for the client: no address, no cause.
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::Malformed(_) => "The request is not valid HTTP or its framing is ambiguous; it was not forwarded.",
+            Self::Malformed(_) => {
+                "The request is not valid HTTP or its framing is ambiguous; it was not forwarded."
+            }
             Self::BodyTooLong => "The request body is larger than this route accepts.",
             Self::SlowHead => "The request head did not arrive in time.",
             Self::NoRoute { .. } => "Nothing is served at this address.",

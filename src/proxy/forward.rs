@@ -79,10 +79,11 @@ impl Attempt<'_> {
         now: Instant,
     ) -> Result<Answer, ProxyError> {
         let upstream = &self.route.upstream;
-        let link = self.pools.checkout(upstream, self.endpoint, self.fresh).await.map_err(|error| match error {
-            ConnectError::Full => ProxyError::Full { upstream: self.name() },
-            ConnectError::Failed(why, cause) => ProxyError::Connect { upstream: self.name(), why, cause },
-        })?;
+        let link =
+            self.pools.checkout(upstream, self.endpoint, self.fresh).await.map_err(|error| match error {
+                ConnectError::Full => ProxyError::Full { upstream: self.name() },
+                ConnectError::Failed(why, cause) => ProxyError::Connect { upstream: self.name(), why, cause },
+            })?;
         match link {
             Link::H1 { conn, .. } => self.over_h1(call, conn, timer, now).await,
             Link::H2(sender) => self.over_h2(call, sender, timer, now).await,
@@ -192,7 +193,9 @@ impl Attempt<'_> {
         let sent = if sending.upload.has_started() { Sent::Maybe } else { Sent::Nothing };
         let upstream = self.name();
         match error {
-            HeadError::Malformed(malformed) => ProxyError::Nonsense { upstream, cause: malformed.to_string() },
+            HeadError::Malformed(malformed) => {
+                ProxyError::Nonsense { upstream, cause: malformed.to_string() }
+            }
             HeadError::Io(cause) => ProxyError::Broken { upstream, sent, cause: cause.to_string() },
             HeadError::Closed => {
                 ProxyError::Broken { upstream, sent, cause: "closed before the answer".to_owned() }
@@ -248,7 +251,6 @@ impl Attempt<'_> {
             }
         }
     }
-
 }
 
 /// The request on its way out, and what was seen meanwhile.

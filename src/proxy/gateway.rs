@@ -140,7 +140,8 @@ impl Gateway {
                     return Ok(answer);
                 }
                 Err(error) => {
-                    let once_more = error.why().is_some() && self.once_more(call, route, exchange, error.sent(), ended);
+                    let once_more =
+                        error.why().is_some() && self.once_more(call, route, exchange, error.sent(), ended);
                     if !once_more {
                         return Err(error);
                     }

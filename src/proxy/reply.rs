@@ -14,7 +14,8 @@ use crate::message::head::{Framing, Method, ResponseHead};
 /// The answer to an exchange that failed. `request_id` goes into the body, so that a user can quote it.
 pub fn of(error: &ProxyError, asked: Method, request_id: &str) -> (ResponseHead, Body) {
     let status = error.status();
-    let title = http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("Closed");
+    let title =
+        http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("Closed");
     let body = serde_json::json!({
         "type": "about:blank",
         "title": title,
@@ -45,7 +46,8 @@ pub fn of(error: &ProxyError, asked: Method, request_id: &str) -> (ResponseHead,
     let _ = write!(line, "{}", body.len());
     head.store.push(b"content-length", &line);
     head.store.bytes.extend_from_slice(b"\r\n");
-    head.keeps_alive = !matches!(error, ProxyError::Malformed(_) | ProxyError::SlowHead | ProxyError::BodyTooLong);
+    head.keeps_alive =
+        !matches!(error, ProxyError::Malformed(_) | ProxyError::SlowHead | ProxyError::BodyTooLong);
     if asked == Method::Head {
         head.framing = Framing::None;
         return (head, Body::empty());

@@ -67,7 +67,8 @@ fn by_prefix(world: &World, head: &RequestHead) -> Result<Arc<RouteEntry>, Proxy
 /// Is `path` the prefix itself or below it, segment by segment?
 fn is_below(path: &str, prefix: &str) -> bool {
     let prefix = prefix.trim_end_matches('/');
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) || prefix.is_empty()
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        || prefix.is_empty()
 }
 
 /// The upstream that lists `host`, or what the policy for unlisted hosts says.

@@ -207,7 +207,13 @@ async fn read_head(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Re
     Err(After::Linger)
 }
 
-async fn exchange(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline, head: &RequestHead, last: bool) -> After {
+async fn exchange(
+    client: &Client,
+    conn: &Rc<Conn>,
+    timer: &mut Deadline,
+    head: &RequestHead,
+    last: bool,
+) -> After {
     let mut exchange = client.exchange(head, clock::instant());
     let body = conn.body(head.framing);
     if head.method == Method::Connect {
@@ -295,7 +301,8 @@ async fn send(
     let towards = Towards { version: head.version, framing, keep };
     let mut pump = Pump::new(framing, |out| write::response(out, &answer.head, &edits, towards));
     let idle = exchange.route.as_ref().and_then(|route| route.timeouts.idle);
-    let total_at = exchange.route.as_ref().and_then(|route| route.timeouts.total).map(|t| exchange.started + t);
+    let total_at =
+        exchange.route.as_ref().and_then(|route| route.timeouts.total).map(|t| exchange.started + t);
     let sent = pump_all(&mut pump, conn, &mut answer.body, timer, idle, total_at).await;
     drop(pump);
     if answer.head.status == 101 && sent.is_ok() {

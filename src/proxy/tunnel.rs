@@ -108,7 +108,8 @@ pub async fn connect(
 }
 
 async fn established(conn: &Rc<Conn>) -> Result<(), ()> {
-    let mut pump = Pump::new(Framing::None, |out| out.extend_from_slice(b"HTTP/1.1 200 Connection established\r\n\r\n"));
+    let mut pump =
+        Pump::new(Framing::None, |out| out.extend_from_slice(b"HTTP/1.1 200 Connection established\r\n\r\n"));
     let mut none = Body::empty();
     poll_fn(|cx| pump.poll(cx, conn, &mut none)).await.map_err(|_| ())
 }
@@ -173,10 +174,13 @@ async fn join_judged(
                 judge.settle(&joined);
             }
         }
-        joined.reset |= matches!(&received, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset);
+        joined.reset |=
+            matches!(&received, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset);
         joined.mute |= joined.first_down.is_none() && matches!(&received, Poll::Ready(_));
         match (&sent, &received) {
-            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) | (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => {
+            (Poll::Ready(Err(_)), _)
+            | (_, Poll::Ready(Err(_)))
+            | (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => {
                 return Poll::Ready(());
             }
             (Poll::Ready(Ok(())) | Poll::Pending, Poll::Pending) | (Poll::Pending, Poll::Ready(Ok(()))) => {}
@@ -196,7 +200,11 @@ async fn join_judged(
 fn note_first(joined: &mut Joined, before: u64, now: Instant, up: &Way) {
     if joined.first_down.is_none() && joined.down > 0 {
         joined.first_down = Some(now);
-    } else if joined.first_down.is_some() && joined.second_up.is_none() && up.moved && joined.up + joined.down > before {
+    } else if joined.first_down.is_some()
+        && joined.second_up.is_none()
+        && up.moved
+        && joined.up + joined.down > before
+    {
         joined.second_up = Some(now);
     }
 }

@@ -1,0 +1,104 @@
+//! Which endpoint? Power of two choices over peak-EWMA costs.
+//!
+//! The average jumps up at once and decays slowly (Finagle's peak EWMA). A failure is recorded as a long answer, so an
+//! endpoint that fails fast is not mistaken for a fast one.
+
+use std::time::{Duration, Instant};
+
+use super::verdict::Verdict;
+
+/// Time in which the weight of an old answer falls to 1/e.
+const DECAY: Duration = Duration::from_secs(10);
+/// What a failure is taken for, at least.
+const PENALTY: Duration = Duration::from_secs(5);
+
+/// A moving average of answer times, seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PeakEwma {
+    seconds: f64,
+    at: Instant,
+}
+
+impl PeakEwma {
+    /// Begins with a guess that makes a new endpoint attractive.
+    pub fn new(now: Instant) -> Self {
+        Self { seconds: 0.001, at: now }
+    }
+
+    /// With one more answer.
+    #[must_use]
+    pub fn with(self, verdict: Verdict, took: Duration, now: Instant) -> Self {
+        let seen = match verdict {
+            Verdict::Good | Verdict::Slow => took,
+            Verdict::Bad(_) => took.max(PENALTY),
+            Verdict::RateLimited { retry_after } => retry_after.unwrap_or(PENALTY).max(took),
+            Verdict::Abandoned => return self,
+        }
+        .as_secs_f64();
+        let held = self.at(now);
+        let seconds = if seen > held {
+            seen
+        } else {
+            let weight = (-now.saturating_duration_since(self.at).as_secs_f64() / DECAY.as_secs_f64()).exp();
+            // Even answers at the same instant must count for something.
+            let weight = weight.min(0.95);
+            held * weight + seen * (1.0 - weight)
+        };
+        Self { seconds, at: now }
+    }
+
+    /// The average at `now`, decayed: an endpoint that was bad long ago gets another chance.
+    pub fn at(self, now: Instant) -> f64 {
+        let age = now.saturating_duration_since(self.at).as_secs_f64();
+        self.seconds * (-age / DECAY.as_secs_f64()).exp()
+    }
+}
+
+/// Of `n` endpoints, the cheaper of two drawn ones. `cost` is `None` for an unhealthy one; when all are, health is
+/// not believed and any is drawn.
+pub fn pick(cost: impl Fn(usize) -> Option<f64>, n: usize, draw: u64) -> Option<usize> {
+    let usable: usize = (0..n).filter(|at| cost(*at).is_some()).count();
+    if n == 0 {
+        return None;
+    }
+    if usable == 0 {
+        return Some((draw % n as u64) as usize);
+    }
+    let nth = |wanted: usize| (0..n).filter(|at| cost(*at).is_some()).nth(wanted);
+    let first = (draw % usable as u64) as usize;
+    let offset = if usable > 1 { 1 + ((draw >> 32) % (usable as u64 - 1)) as usize } else { 0 };
+    let (a, b) = (nth(first)?, nth((first + offset) % usable)?);
+    if cost(b)? < cost(a)? { Some(b) } else { Some(a) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::reliability::verdict::Why;
+
+    #[test]
+    fn failing_fast_is_not_rewarded() {
+        let t0 = Instant::now();
+        let good = PeakEwma::new(t0).with(Verdict::Good, Duration::from_millis(50), t0);
+        let bad = PeakEwma::new(t0).with(Verdict::Bad(Why::Connect), Duration::from_millis(1), t0);
+        assert!(bad.at(t0) > good.at(t0));
+    }
+
+    proptest! {
+        #[test]
+        fn an_unhealthy_endpoint_is_picked_only_when_all_are(healthy in prop::collection::vec(any::<bool>(), 1..8), draw: u64) {
+            let cost = |at: usize| healthy[at].then_some(1.0);
+            let picked = pick(cost, healthy.len(), draw).expect("there is one");
+            prop_assert!(picked < healthy.len());
+            prop_assert!(healthy[picked] || healthy.iter().all(|h| !h));
+        }
+
+        #[test]
+        fn the_worst_of_several_is_never_picked(n in 2_usize..8, draw: u64) {
+            let picked = pick(|at| Some(if at == 0 { 9.0 } else { 1.0 }), n, draw);
+            prop_assert_ne!(picked, Some(0));
+        }
+    }
+}

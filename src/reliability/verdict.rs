@@ -116,3 +116,73 @@ impl JudgePolicy {
         }
     }
 }
+
+/// Reads `Retry-After`: seconds or an HTTP date (RFC 9110 section 10.2.3), against the wall clock in Unix seconds.
+/// A date that has passed is zero; everything is capped at [`RETRY_AFTER_CAP`].
+pub fn parse_retry_after(text: &str, wall: u64) -> Option<Duration> {
+    let text = text.trim();
+    let seconds = match text.parse::<u64>() {
+        Ok(seconds) => seconds,
+        Err(_) => http_date(text)?.saturating_sub(wall),
+    };
+    Some(Duration::from_secs(seconds).min(RETRY_AFTER_CAP))
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT` as Unix seconds; the two obsolete forms are not read.
+fn http_date(text: &str) -> Option<u64> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut parts = text.split_once(", ")?.1.split(' ');
+    let day: i64 = parts.next()?.parse().ok()?;
+    let name = parts.next()?;
+    let month = MONTHS.iter().position(|month| *month == name)? as i64 + 1;
+    let year: i64 = parts.next()?.parse().ok()?;
+    let mut clock = parts.next()?.split(':').map(|part| part.parse::<i64>().ok());
+    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
+    if parts.next()? != "GMT" || !(1970..10_000).contains(&year) || !(1..=31).contains(&day) {
+        return None;
+    }
+    // Days since 1970-01-01 by Howard Hinnant's days_from_civil.
+    let shifted = if month <= 2 { year - 1 } else { year };
+    let era = shifted / 400;
+    let of_era = shifted - era * 400;
+    let of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    u64::try_from(days * 86_400 + hour * 3_600 + minute * 60 + second).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16, retry_after: Option<u64>) -> Verdict {
+        let retry_after = retry_after.map(Duration::from_secs);
+        JudgePolicy::default().judge(Outcome::Answered { status, retry_after, took: Duration::ZERO })
+    }
+
+    #[test]
+    fn a_declined_card_is_no_outage() {
+        for status in [200, 302, 400, 401, 402, 404, 409, 501, 505] {
+            assert_eq!(answered(status, None), Verdict::Good, "{status}");
+        }
+        for status in [500, 502, 503, 504, 599] {
+            assert_eq!(answered(status, None), Verdict::Bad(Why::Status), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_rate_limit_is_its_own_verdict_and_its_wish_is_capped() {
+        assert_eq!(answered(429, None), Verdict::RateLimited { retry_after: None });
+        let capped = Verdict::RateLimited { retry_after: Some(RETRY_AFTER_CAP) };
+        assert_eq!(answered(503, Some(9_999)), capped);
+    }
+
+    #[test]
+    fn both_forms_of_retry_after_are_read() {
+        let wall = 784_111_777; // Sun, 06 Nov 1994 08:49:37 GMT
+        assert_eq!(parse_retry_after("120", wall), Some(Duration::from_secs(120)));
+        assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:50:07 GMT", wall), Some(Duration::from_secs(30)));
+        assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:00:00 GMT", wall), Some(Duration::ZERO));
+        assert_eq!(parse_retry_after("soon", wall), None);
+    }
+}

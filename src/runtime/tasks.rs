@@ -65,6 +65,18 @@ impl<F: Future<Output = ()>> Future for Guarded<F> {
     }
 }
 
+/// Starts a task of the control runtime that ends with its connection.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub fn detach(task: impl Future<Output = ()> + Send + 'static) {
+    drop(tokio::spawn(task));
+}
+
+/// Runs what reads files on a thread that may wait; `None`: it panicked.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
 /// Starts a task on this worker.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
 pub fn spawn_local(task: impl Future<Output = ()> + 'static) {

@@ -136,7 +136,9 @@ impl Pools {
             kept.retain(|idle| now.saturating_duration_since(idle.since) <= limit);
             !kept.is_empty()
         });
-        self.shared.borrow_mut().retain(|endpoint, kept| !kept.sender.is_closed() && idle_for(*endpoint).is_some());
+        self.shared
+            .borrow_mut()
+            .retain(|endpoint, kept| !kept.sender.is_closed() && idle_for(*endpoint).is_some());
     }
 
     /// Idle connections, for the metric.
@@ -145,7 +147,11 @@ impl Pools {
     }
 
     /// A plain TCP connection for a tunnel: never kept, never shared.
-    pub async fn dial(&self, upstream: &Upstream, endpoint: &EndpointState) -> Result<Rc<Conn>, ConnectError> {
+    pub async fn dial(
+        &self,
+        upstream: &Upstream,
+        endpoint: &EndpointState,
+    ) -> Result<Rc<Conn>, ConnectError> {
         let slot: Box<dyn std::any::Any> = Box::new(upstream.slot().ok_or(ConnectError::Full)?);
         match fast_timeout(upstream.connect_timeout(), TcpStream::connect(endpoint.addr)).await {
             Ok(Ok(tcp)) => {
@@ -163,7 +169,9 @@ impl Pools {
         endpoint: &EndpointState,
         slot: Slot,
     ) -> Result<Link, ConnectError> {
-        let tcp = TcpStream::connect(endpoint.addr).await.map_err(|error| ConnectError::Failed(Why::Connect, error))?;
+        let tcp = TcpStream::connect(endpoint.addr)
+            .await
+            .map_err(|error| ConnectError::Failed(Why::Connect, error))?;
         let _ = tcp.set_nodelay(true); // only a matter of speed
         let (io, h2) = match &upstream.tls {
             None => (Io::Tcp(tcp), upstream.config.protocol == Protocol::H2),
@@ -214,7 +222,12 @@ pub struct Lease {
 
 impl Lease {
     /// Lends `conn`.
-    pub fn new(pools: &Rc<Pools>, upstream: &Arc<Upstream>, endpoint: &Arc<EndpointState>, conn: Rc<Conn>) -> Self {
+    pub fn new(
+        pools: &Rc<Pools>,
+        upstream: &Arc<Upstream>,
+        endpoint: &Arc<EndpointState>,
+        conn: Rc<Conn>,
+    ) -> Self {
         Self { pools: Rc::clone(pools), upstream: Arc::clone(upstream), endpoint: Arc::clone(endpoint), conn }
     }
 

@@ -1,0 +1,77 @@
+//! What goes wrong when an operator asks, and what to ask instead.
+
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+
+/// Why a request to the API was not done.
+#[derive(Debug)]
+pub enum ApiError {
+    /// No upstream of that name.
+    UnknownUpstream {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// The body is not what the route takes.
+    BadBody {
+        /// What is wrong.
+        problem: String,
+    },
+    /// The token is missing or wrong.
+    Unauthorized,
+    /// `Host` or `Origin` is not this API.
+    Foreign {
+        /// Which field.
+        field: &'static str,
+        /// What it said.
+        value: String,
+    },
+}
+
+fn body(code: &str, message: &str, hint: &str) -> axum::Json<serde_json::Value> {
+    axum::Json(serde_json::json!({ "error": { "code": code, "message": message, "hint": hint } }))
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::UnknownUpstream { name, known } => {
+                let guess = crate::config::problem::did_you_mean(&name, known.iter().map(String::as_str));
+                let hint = format!("known: {}{guess}", known.join(", "));
+                (
+                    StatusCode::NOT_FOUND,
+                    body("unknown_upstream", &format!("no upstream is named {name:?}"), &hint),
+                )
+                    .into_response()
+            }
+            Self::BadBody { problem } => {
+                let hint = r#"send JSON such as {"reason": "maintenance", "ttl": "10m"}"#;
+                (StatusCode::BAD_REQUEST, body("bad_body", &problem, hint)).into_response()
+            }
+            Self::Unauthorized => {
+                let challenge = [("www-authenticate", "Bearer realm=\"strop\"")];
+                let hint = "send Authorization: Bearer <the token of admin.token_file>";
+                (StatusCode::UNAUTHORIZED, challenge, body("unauthorized", "a token is required", hint))
+                    .into_response()
+            }
+            Self::Foreign { field, value } => {
+                let message = format!("{field} {value:?} is not this API");
+                let hint =
+                    "ask by a loopback name or by the listening address, or list the name in admin.hosts";
+                (StatusCode::FORBIDDEN, body("foreign_host", &message, hint)).into_response()
+            }
+        }
+    }
+}
+
+pub(super) async fn not_found(uri: Uri) -> Response {
+    let message = format!("nothing is served at {}", uri.path());
+    (StatusCode::NOT_FOUND, body("not_found", &message, "GET / lists the paths")).into_response()
+}
+
+pub(super) async fn wrong_method(uri: Uri) -> Response {
+    let message = format!("{} is not served with this method", uri.path());
+    (StatusCode::METHOD_NOT_ALLOWED, body("wrong_method", &message, "reads are GET, changes are POST"))
+        .into_response()
+}

@@ -1,0 +1,81 @@
+//! Who may ask: the right `Host` and `Origin` (against DNS rebinding and forged cross-site requests), the token.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use secrecy::ExposeSecret as _;
+
+use super::Admin;
+use super::error::ApiError;
+use crate::message::head::split_authority;
+
+/// Paths that answer without a token: kubelet's probes cannot send one.
+const PROBES: [&str; 3] = ["/healthz", "/readyz", "/livez"];
+
+pub(super) async fn check(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
+    match refusal(&admin, &request) {
+        Some(refused) => refused.into_response(),
+        None => next.run(request).await,
+    }
+}
+
+fn refusal(admin: &Admin, request: &Request) -> Option<ApiError> {
+    let world = admin.registry.snapshot();
+    let config = &world.config.admin;
+    if PROBES.contains(&request.uri().path()) {
+        return None;
+    }
+    let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
+    let host = text(header::HOST).unwrap_or_default();
+    let ours = |host: &str| is_ours(host, &config.hosts, admin.listen.ip());
+    // With a token, whoever knows it may use any name (a Service, a port-forward).
+    if config.token.is_none() && !ours(host) {
+        return Some(ApiError::Foreign { field: "Host", value: host.to_owned() });
+    }
+    if request.method() != Method::GET
+        && let Some(origin) = text(header::ORIGIN)
+    {
+        let authority = origin.split_once("://").map_or(origin, |(_, authority)| authority);
+        let same = authority.eq_ignore_ascii_case(host) && ours(authority);
+        if !same && !config.hosts.iter().any(|listed| listed == split_authority(authority).0) {
+            return Some(ApiError::Foreign { field: "Origin", value: origin.to_owned() });
+        }
+    }
+    let wanted = config.token.as_ref()?;
+    let sent =
+        text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    (!same_bytes(sent.as_bytes(), wanted.expose_secret().as_bytes())).then_some(ApiError::Unauthorized)
+}
+
+fn is_ours(host: &str, listed: &[String], listen: IpAddr) -> bool {
+    let name = split_authority(host).0.to_ascii_lowercase();
+    let loopback =
+        name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip == listen);
+    loopback || listed.contains(&name)
+}
+
+/// Compares in a time that does not tell where the first difference is.
+fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rebound_name_is_not_ours() {
+        let listen = IpAddr::from([127, 0, 0, 1]);
+        let listed = ["ops.example.com".to_owned()];
+        for host in ["localhost:9901", "127.0.0.1", "[::1]:9901", "OPS.example.com"] {
+            assert!(is_ours(host, &listed, listen), "{host}");
+        }
+        for host in ["evil.example:9901", "", "localhost.evil.example"] {
+            assert!(!is_ours(host, &listed, listen), "{host}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Three questions that are not the same: does the sidecar live, may traffic come, how are the dependencies?
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde_json::{Value, json};
+
+use super::wire::{self, Observed};
+use super::{Admin, upstreams};
+use crate::reliability::breaker::BreakerState;
+use crate::runtime::{clock, fds};
+use crate::upstream::Upstream;
+
+/// Alive: whoever answers is.
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Ready for traffic. A dependency that is down never makes the pod unready.
+pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    let reasons = admin.readiness.reasons();
+    if reasons.is_empty() {
+        (StatusCode::OK, "ok\n".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", reasons.join(", ")))
+    }
+}
+
+/// healthy, degraded, unhealthy, or unknown when nobody has called or checked it.
+fn dependency(upstream: &Upstream) -> Value {
+    let moment = clock::now();
+    let view = upstream.gate.view(moment.instant);
+    let endpoints = upstream.endpoints.load();
+    let checked = upstream.config.health.is_some();
+    let healthy = endpoints.iter().filter(|endpoint| endpoint.is_healthy()).count();
+    let seen = upstream.series.verdicts().iter().sum::<u64>() > 0;
+    let status = match view.state {
+        BreakerState::Open => "unhealthy",
+        _ if endpoints.is_empty() => "unhealthy",
+        _ if checked && healthy == 0 => "unhealthy",
+        BreakerState::HalfOpen => "degraded",
+        BreakerState::Closed
+            if view.consecutive > 0 || view.ramping || (checked && healthy < endpoints.len()) =>
+        {
+            "degraded"
+        }
+        BreakerState::Closed if seen || checked => "healthy",
+        BreakerState::Closed => "unknown",
+    };
+    let source = if checked { "probed" } else { "observed" };
+    let note = (status == "unknown")
+        .then_some("not observable yet: nobody has called it and no check is configured");
+    json!({
+        "name": upstream.config.name.as_str(),
+        "status": status,
+        "source": source,
+        "note": note,
+        "circuit_breaker": view.state.label(),
+        "why": view.why.map(crate::reliability::breaker::Why::told),
+        "endpoints": endpoints.len(),
+        "endpoints_healthy": checked.then_some(healthy),
+    })
+}
+
+/// Liveness, readiness and dependencies.
+#[utoipa::path(get, path = "/health/comprehensive", responses((status = 200, description = "state of the sidecar and its dependencies")))]
+pub(super) async fn comprehensive(State(admin): State<Arc<Admin>>) -> Json<Observed<Value>> {
+    let moment = clock::now();
+    let dependencies: Vec<Value> =
+        upstreams::sorted(&admin).iter().map(|upstream| dependency(upstream)).collect();
+    let is = |wanted: &str| dependencies.iter().any(|dependency| dependency["status"] == wanted);
+    let status = if is("unhealthy") {
+        "degraded"
+    } else if is("degraded") {
+        "recovering"
+    } else {
+        "healthy"
+    };
+    let reasons = admin.readiness.reasons();
+    let uptime = moment.instant.saturating_duration_since(admin.started.instant);
+    let config = admin.reloader.status();
+    let config_ok = config.last.as_ref().is_none_or(|last| last.refused.is_empty());
+    let listeners: Value = admin
+        .telemetry
+        .listener_counts()
+        .into_iter()
+        .map(|(name, n)| (name, json!(n)))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    let roots = upstreams::sorted(&admin)
+        .iter()
+        .find_map(|upstream| upstream.tls.as_ref().map(|tls| tls.roots.label()));
+    wire::now(json!({
+        "status": status,
+        "sidecar": {
+            "alive": true,
+            "ready": reasons.is_empty(),
+            "not_ready_because": reasons,
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_seconds": uptime.as_secs_f64(),
+            "connections": listeners,
+            "file_descriptors": { "in_use": fds::in_use(), "limit": fds::limit() },
+            "panics": admin.telemetry.process.panics.load(Ordering::Relaxed),
+            "tls_roots": roots,
+        },
+        "config": { "generation": config.generation, "hash": config.config.hash, "last_reload_ok": config_ok },
+        "dependencies": dependencies,
+    }))
+}

@@ -1,0 +1,193 @@
+//! Answers the operator: reads, asks, answers. Never touches the data path; every mutation is a POST and is told.
+
+mod breakers;
+mod config;
+mod error;
+mod guard;
+mod health;
+mod performance;
+mod upstreams;
+pub mod wire;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tower::ServiceBuilder;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::config::reload::Reloader;
+use crate::runtime::clock::{self, Moment};
+use crate::runtime::drain::Drain;
+use crate::runtime::readiness::Readiness;
+use crate::telemetry::Telemetry;
+use crate::telemetry::event::Event;
+use crate::upstream::registry::Registry;
+
+/// Concurrent admin requests; more are told to come back.
+const MOST: usize = 64;
+/// Mutations remembered.
+const AUDITED: usize = 256;
+
+/// What the handlers read.
+pub struct Admin {
+    /// Upstreams and routes.
+    pub registry: Arc<Registry>,
+    /// All counters.
+    pub telemetry: Arc<Telemetry>,
+    /// The config file.
+    pub reloader: Arc<Reloader>,
+    /// May traffic come?
+    pub readiness: Readiness,
+    /// Where this API listens.
+    pub listen: std::net::SocketAddr,
+    /// When the process started.
+    pub started: Moment,
+    audit: Mutex<VecDeque<wire::Mutation>>,
+}
+
+impl Admin {
+    /// For the running parts.
+    pub fn new(
+        registry: Arc<Registry>,
+        telemetry: Arc<Telemetry>,
+        reloader: Arc<Reloader>,
+        readiness: Readiness,
+        listen: std::net::SocketAddr,
+    ) -> Arc<Self> {
+        let started = telemetry.started();
+        Arc::new(Self { registry, telemetry, reloader, readiness, listen, started, audit: Mutex::default() })
+    }
+
+    /// Notes who changed what, and why.
+    fn audited(&self, actor: &str, action: &'static str, target: &str, reason: &str) -> String {
+        Event::AdminMutation { actor, action, target, reason }.tell();
+        let id = uuid::Uuid::now_v7().to_string();
+        let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+        if audit.len() == AUDITED {
+            audit.pop_front();
+        }
+        audit.push_back(wire::Mutation {
+            id: id.clone(),
+            at: clock::rfc3339(clock::now().wall),
+            actor: actor.to_owned(),
+            action: action.to_owned(),
+            target: target.to_owned(),
+            reason: reason.to_owned(),
+        });
+        id
+    }
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(info(
+    title = "Strop SRE API",
+    description = "State, breakers, latency and configuration of one sidecar.",
+    license(name = "Apache-2.0", identifier = "Apache-2.0")
+))]
+struct Document;
+
+fn sre() -> OpenApiRouter<Arc<Admin>> {
+    OpenApiRouter::new()
+        .routes(routes!(health::comprehensive))
+        .routes(routes!(breakers::list))
+        .routes(routes!(breakers::show))
+        .routes(routes!(breakers::open))
+        .routes(routes!(breakers::close))
+        .routes(routes!(breakers::release))
+        .routes(routes!(performance::performance))
+        .routes(routes!(performance::metrics))
+        .routes(routes!(performance::hlog))
+        .routes(routes!(upstreams::list))
+        .routes(routes!(upstreams::show))
+        .routes(routes!(config::show))
+        .routes(routes!(config::reload))
+        .routes(routes!(config::audit))
+}
+
+/// The OpenAPI 3.1 document.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let (_, mut document) =
+        OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v2/sre", sre()).split_for_parts();
+    document.openapi = utoipa::openapi::OpenApiVersion::Version31;
+    document
+}
+
+/// All routes: the guide's, under both prefixes, and what probes and scrapers look for.
+pub fn router(admin: &Arc<Admin>) -> Router {
+    let (sre, _) = sre().split_for_parts();
+    let document = openapi().to_pretty_json().unwrap_or_default();
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    Router::new()
+        .nest("/api/v2/sre", sre.clone())
+        .nest("/sre", sre)
+        .route("/api/v2/sre/openapi.json", get(move || async move { (json, document) }))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(health::healthz))
+        .route("/livez", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/", get(index))
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::wrong_method)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(admin), guard::check))
+        .with_state(Arc::clone(admin))
+}
+
+async fn index() -> impl IntoResponse {
+    let document = openapi();
+    let paths: Vec<&String> = document.paths.paths.keys().collect();
+    axum::Json(
+        serde_json::json!({ "product": "strop", "version": env!("CARGO_PKG_VERSION"), "paths": paths }),
+    )
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> impl IntoResponse {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let exposition = admin.telemetry.exposition(accept);
+    ([(header::CONTENT_TYPE, exposition.content_type)], exposition.body)
+}
+
+/// Serves the API on a bound listener until asked to leave.
+pub async fn serve(admin: Arc<Admin>, listener: std::net::TcpListener, drain: Drain) {
+    let told =
+        |error: &std::io::Error| Event::AcceptFailed { listener: "admin", error: &error.to_string() }.tell();
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return told(&error),
+    };
+    let service = ServiceBuilder::new().load_shed().concurrency_limit(MOST).service(router(&admin));
+    let service = tower::ServiceExt::map_err(service, |_| "busy").boxed_clone();
+    let connections = crate::net::listener::ConnectionCount::default();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = drain.requested() => return,
+        };
+        match accepted {
+            Ok((tcp, _)) => {
+                let Some(counted) = connections.admit(MOST * 4) else { continue };
+                let served = hyper::server::conn::http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(std::time::Duration::from_secs(10))
+                    .serve_connection(TokioIo::new(tcp), TowerToHyperService::new(service.clone()));
+                crate::runtime::tasks::detach(async move {
+                    // How an operator's connection ends is the operator's affair.
+                    let _ = served.await;
+                    drop(counted);
+                });
+            }
+            Err(error) => {
+                told(&error);
+                tokio::time::sleep(crate::net::listener::pause_after(&error)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! How long things take.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+
+use super::Admin;
+use super::wire::{self, Observed, Performance, SeriesView, Window};
+use crate::runtime::clock;
+use crate::telemetry::latency::Span;
+use crate::telemetry::series::{Outcome, Series};
+
+const FIVE_MINUTES: Duration = Duration::from_secs(300);
+
+pub(super) fn view(series: &Series, now: std::time::Instant) -> SeriesView {
+    let outcomes = series.outcomes_within(FIVE_MINUTES, now);
+    let sum = |wanted: fn(Outcome) -> bool| -> u64 {
+        Outcome::ALL
+            .iter()
+            .zip(outcomes)
+            .filter(|(outcome, _)| wanted(**outcome))
+            .map(|(_, count)| count)
+            .sum()
+    };
+    // A client that left says nothing about the service.
+    let counted = sum(|outcome| outcome != Outcome::ClientGone);
+    let failed = sum(Outcome::is_failure);
+    let window = |span: Span| {
+        let (total, first_byte) = series.window(span, now);
+        Window { window: span.label(), total, first_byte }
+    };
+    SeriesView {
+        route: series.key.0.as_str().to_owned(),
+        upstream: series.key.1.as_str().to_owned(),
+        direction: series.key.2.label(),
+        in_flight: series.in_flight(),
+        outcomes_5m: Outcome::ALL.iter().map(|outcome| outcome.label()).zip(outcomes).collect(),
+        error_rate_5m: (counted > 0).then(|| failed as f64 / counted as f64),
+        windows: Span::ALL.map(window).into(),
+    }
+}
+
+/// Latency by route, in rolling windows.
+#[utoipa::path(get, path = "/performance", responses((status = 200, body = Observed<Performance>)))]
+pub(super) async fn performance(State(admin): State<Arc<Admin>>) -> Json<Observed<Performance>> {
+    let now = clock::instant();
+    let series = admin.telemetry.all_series().iter().map(|series| view(series, now)).collect();
+    let targets_ms = [("p50", 500.0), ("p95", 2_000.0), ("p99", 5_000.0)].into();
+    wire::windowed(Performance { series, targets_ms }, Duration::from_secs(1))
+}
+
+/// The metrics as JSON; Prometheus reads them at /metrics.
+#[utoipa::path(get, path = "/metrics", responses((status = 200, description = "process and exchange metrics")))]
+pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    let text = admin.telemetry.exposition(None).body;
+    let samples: Vec<serde_json::Value> = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| {
+            let (name, value) = line.rsplit_once(' ')?;
+            Some(serde_json::json!({ "sample": name, "value": value.parse::<f64>().ok() }))
+        })
+        .collect();
+    wire::now(serde_json::json!({ "samples": samples }))
+}
+
+/// The retained one-minute histograms as an HdrHistogram log, values in microseconds.
+#[utoipa::path(get, path = "/latency.hlog", responses((status = 200, body = String, content_type = "text/plain")))]
+pub(super) async fn hlog(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"strop.hlog\""),
+    ];
+    (headers, admin.telemetry.hlog(clock::now()))
+}

@@ -1,0 +1,74 @@
+//! Look at upstreams.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Json;
+use axum::extract::{Path, State};
+
+use super::Admin;
+use super::error::ApiError;
+use super::wire::{self, Breaker, EndpointView, Observed, UpstreamView, Upstreams};
+use crate::runtime::clock::{self, Moment};
+use crate::telemetry::upstreams::VERDICTS;
+use crate::upstream::Upstream;
+
+/// All upstreams, by name.
+pub(super) fn sorted(admin: &Admin) -> Vec<Arc<Upstream>> {
+    let world = admin.registry.snapshot();
+    let mut all: Vec<_> = world.upstreams.values().map(Arc::clone).collect();
+    all.sort_by(|a, b| a.config.name.cmp(&b.config.name));
+    all
+}
+
+/// The upstream of that name, or the names there are.
+pub(super) fn find(admin: &Admin, name: &str) -> Result<Arc<Upstream>, ApiError> {
+    let all = sorted(admin);
+    let found = all.iter().find(|upstream| upstream.config.name.as_str() == name).map(Arc::clone);
+    found.ok_or_else(|| ApiError::UnknownUpstream {
+        name: name.to_owned(),
+        known: all.iter().map(|upstream| upstream.config.name.as_str().to_owned()).collect(),
+    })
+}
+
+pub(super) fn view(upstream: &Upstream, moment: Moment) -> UpstreamView {
+    let checked = upstream.config.health.is_some();
+    let endpoint = |endpoint: &Arc<crate::upstream::endpoint::EndpointState>| EndpointView {
+        address: endpoint.addr.to_string(),
+        host: endpoint.host.clone(),
+        healthy: checked.then(|| endpoint.is_healthy()),
+        in_flight: endpoint.in_flight(),
+    };
+    let (retries, retries_denied) = upstream.series.retries();
+    UpstreamView {
+        name: upstream.config.name.as_str().to_owned(),
+        endpoints: upstream.endpoints.load().iter().map(endpoint).collect(),
+        hosts: upstream.config.hosts.clone(),
+        tls_roots: upstream.tls.as_ref().map(|tls| tls.roots.label()),
+        connections: upstream.connections.load(Ordering::Relaxed),
+        connections_max: upstream.config.pool.connections,
+        attempts: VERDICTS.into_iter().zip(upstream.series.verdicts()).collect(),
+        retries,
+        retries_denied,
+        breaker: Breaker::of(upstream, moment),
+    }
+}
+
+/// All upstreams.
+#[utoipa::path(get, path = "/upstreams", responses((status = 200, body = Observed<Upstreams>)))]
+pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Upstreams>> {
+    let moment = clock::now();
+    let upstreams = sorted(&admin).iter().map(|upstream| view(upstream, moment)).collect();
+    wire::now(Upstreams { upstreams })
+}
+
+/// One upstream.
+#[utoipa::path(get, path = "/upstreams/{name}", params(("name" = String, Path,)),
+    responses((status = 200, body = Observed<UpstreamView>), (status = 404)))]
+pub(super) async fn show(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+) -> Result<Json<Observed<UpstreamView>>, ApiError> {
+    let upstream = find(&admin, &name)?;
+    Ok(wire::now(view(&upstream, clock::now())))
+}

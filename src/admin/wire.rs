@@ -1,0 +1,294 @@
+//! The contract: what the API's answers look like. A field is added, never changed.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::reliability::breaker::BreakerView;
+use crate::runtime::clock::{self, Moment};
+use crate::telemetry::latency::Summary;
+
+/// When an answer was observed, and what it says.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Observed<T: Serialize> {
+    /// RFC 3339.
+    pub observed_at: String,
+    /// How old the newest fact in it is, seconds: the sums of windows turn once a second.
+    pub age_seconds: f64,
+    /// How it came about: observed, probed, inferred or reported.
+    pub source: &'static str,
+    /// What was observed.
+    #[serde(flatten)]
+    pub data: T,
+}
+
+/// An answer observed now.
+pub fn now<T: Serialize>(data: T) -> axum::Json<Observed<T>> {
+    let observed_at = clock::rfc3339(clock::now().wall);
+    axum::Json(Observed { observed_at, age_seconds: 0.0, source: "observed", data })
+}
+
+/// An answer made of windows that turn once a second.
+pub fn windowed<T: Serialize>(data: T, turned: Duration) -> axum::Json<Observed<T>> {
+    let observed_at = clock::rfc3339(clock::now().wall);
+    axum::Json(Observed { observed_at, age_seconds: turned.as_secs_f64(), source: "observed", data })
+}
+
+/// A mutation that was done.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Mutation {
+    /// UUIDv7.
+    pub id: String,
+    /// RFC 3339.
+    pub at: String,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub action: String,
+    /// To what.
+    pub target: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The mutations since the start, newest last.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Audit {
+    /// At most 256.
+    pub mutations: Vec<Mutation>,
+}
+
+/// An operator's order.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Order {
+    /// Why; shown to everybody.
+    pub reason: Option<String>,
+    /// Who.
+    pub actor: Option<String>,
+    /// How long a hold lasts, such as "10m"; one hour by default.
+    pub ttl: Option<String>,
+    /// Close: believe the operator and not the evidence. Stays closed for `ttl` when that is given.
+    pub force: bool,
+}
+
+/// An operator's override.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HoldView {
+    /// open or closed.
+    pub state: &'static str,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub actor: String,
+    /// Seconds until it ends by itself.
+    pub expires_in_seconds: f64,
+}
+
+/// One breaker.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Breaker {
+    /// The upstream's name.
+    pub name: String,
+    /// closed, open or half_open.
+    pub state: &'static str,
+    /// Growing back after closing.
+    pub ramping: bool,
+    /// When it got there.
+    pub since: String,
+    /// Why; null: it has never moved.
+    pub why: Option<String>,
+    /// Rises with every transition.
+    pub generation: u64,
+    /// Bad attempts in a row.
+    pub consecutive_failures: u32,
+    /// Attempts that trip it; null: off.
+    pub failure_threshold: Option<u32>,
+    /// Good probes that close it.
+    pub success_threshold: u32,
+    /// The first wait.
+    pub recovery_timeout_seconds: f64,
+    /// Attempts in the window.
+    pub window_requests: u64,
+    /// Bad ones among them.
+    pub window_failures: u64,
+    /// Slow ones among them.
+    pub window_slow: u64,
+    /// Openings in a row.
+    pub trips: u32,
+    /// Seconds until probes may start; null: not open.
+    pub probe_in_seconds: Option<f64>,
+    /// Probes in flight.
+    pub probes_in_flight: u32,
+    /// Good probes in a row.
+    pub good_probes: u32,
+    /// From opening to closing, the last time; null: it has not happened.
+    pub last_recovery_seconds: Option<f64>,
+    /// Bad attempts since the start.
+    pub failures_total: u64,
+    /// Attempts not made since the start.
+    pub refused_total: u64,
+    /// The operator's override.
+    pub hold: Option<HoldView>,
+}
+
+impl Breaker {
+    /// Of one upstream.
+    pub fn of(upstream: &crate::upstream::Upstream, moment: Moment) -> Self {
+        let view: BreakerView = upstream.gate.view(moment.instant);
+        let policy = &upstream.config.breaker;
+        let until = |at: Instant| at.saturating_duration_since(moment.instant).as_secs_f64();
+        let since = moment.wall - moment.instant.saturating_duration_since(view.since);
+        Self {
+            name: upstream.config.name.as_str().to_owned(),
+            state: view.state.label(),
+            ramping: view.ramping,
+            since: clock::rfc3339(since),
+            why: view.why.map(crate::reliability::breaker::Why::told),
+            generation: view.generation,
+            consecutive_failures: view.consecutive,
+            failure_threshold: policy.failures.map(std::num::NonZeroU32::get),
+            success_threshold: policy.successes.get(),
+            recovery_timeout_seconds: policy.open_for.as_secs_f64(),
+            window_requests: view.tally.total,
+            window_failures: view.tally.bad,
+            window_slow: view.tally.slow,
+            trips: view.trips,
+            probe_in_seconds: view.open_until.map(until),
+            probes_in_flight: view.probes_in_flight,
+            good_probes: view.good_probes,
+            last_recovery_seconds: upstream.series.breaker().last_recovery.map(|took| took.as_secs_f64()),
+            failures_total: upstream.series.failures(),
+            refused_total: upstream.series.refusals().iter().sum(),
+            hold: view.hold.map(|hold| HoldView {
+                state: hold.state.label(),
+                expires_in_seconds: until(hold.until),
+                reason: hold.reason,
+                actor: hold.actor,
+            }),
+        }
+    }
+}
+
+/// All breakers.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Breakers {
+    /// By name.
+    pub circuit_breakers: Vec<Breaker>,
+}
+
+/// What a mutation of a breaker did.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Moved {
+    /// As it is now.
+    pub circuit_breaker: Breaker,
+    /// Of the audit record.
+    pub audit_id: String,
+    /// What was done, in words.
+    pub note: String,
+}
+
+/// One endpoint of an upstream.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EndpointView {
+    /// IP and port.
+    pub address: String,
+    /// As it was written.
+    pub host: String,
+    /// null: not observable, nobody checks it.
+    pub healthy: Option<bool>,
+    /// Attempts in flight.
+    pub in_flight: usize,
+}
+
+/// One upstream.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UpstreamView {
+    /// Its name.
+    pub name: String,
+    /// Its endpoints; empty: its names have no (allowed) address yet.
+    pub endpoints: Vec<EndpointView>,
+    /// Host names by which egress finds it.
+    pub hosts: Vec<String>,
+    /// TLS towards it; null: plain.
+    pub tls_roots: Option<&'static str>,
+    /// Open connections.
+    pub connections: usize,
+    /// The most there may be.
+    pub connections_max: usize,
+    /// Attempts by verdict since the start.
+    pub attempts: std::collections::BTreeMap<&'static str, u64>,
+    /// Retries since the start.
+    pub retries: u64,
+    /// Retries the budget denied.
+    pub retries_denied: u64,
+    /// Its breaker.
+    pub breaker: Breaker,
+}
+
+/// All upstreams.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Upstreams {
+    /// By name.
+    pub upstreams: Vec<UpstreamView>,
+}
+
+/// One window of one series.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Window {
+    /// 10s, 1m, 5m or 1h.
+    pub window: &'static str,
+    /// To the last byte.
+    pub total: Summary,
+    /// To the answer's head.
+    pub first_byte: Summary,
+}
+
+/// One route and its upstream.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SeriesView {
+    /// The route.
+    pub route: String,
+    /// The upstream.
+    pub upstream: String,
+    /// ingress or egress.
+    pub direction: &'static str,
+    /// Exchanges now.
+    pub in_flight: u64,
+    /// Exchanges of the last five minutes by outcome.
+    pub outcomes_5m: std::collections::BTreeMap<&'static str, u64>,
+    /// Failures (not client errors, not clients that left) of the last five minutes, 0–1; null without exchanges.
+    pub error_rate_5m: Option<f64>,
+    /// Shortest first.
+    pub windows: Vec<Window>,
+}
+
+/// All latencies.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Performance {
+    /// By route.
+    pub series: Vec<SeriesView>,
+    /// The guide's targets, milliseconds.
+    pub targets_ms: std::collections::BTreeMap<&'static str, f64>,
+}
+
+/// The config in force.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ConfigView {
+    /// null: built in.
+    pub path: Option<String>,
+    /// Rises with every applied config.
+    pub generation: u64,
+    /// Of the text in force.
+    pub hash: String,
+    /// When it came in force.
+    pub loaded_at: String,
+    /// When the file last changed; null: not observable.
+    pub file_changed_at: Option<String>,
+    /// The last reload; null: there was none.
+    pub last_reload: Option<crate::config::reload::Outcome>,
+    /// Every value, secrets left out.
+    #[schema(value_type = Object)]
+    pub effective: serde_json::Value,
+}

@@ -1,0 +1,406 @@
+//! The composition root: the only file that knows everybody.
+//!
+//! Order of a start: bind, workers, admin, ready. Order of a stop: unready, lame duck, stop accepting, finish, flush,
+//! leave.
+
+use std::cell::Cell;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, UNIX_EPOCH};
+
+use anyhow::Context as _;
+
+use crate::admin::Admin;
+use crate::config::reload::{Cause, Outcome, Reloader};
+use crate::config::{Config, Limits};
+use crate::net::listener::{self, ConnectionCount};
+use crate::net::tls;
+use crate::proxy::accept::{self, Door};
+use crate::proxy::gateway::Gateway;
+use crate::proxy::route::Entrance;
+use crate::runtime::drain::{self, Drain, Stop};
+use crate::runtime::readiness::Readiness;
+use crate::runtime::tasks::Tasks;
+use crate::runtime::workers::Workers;
+use crate::runtime::{clock, fds, signals};
+use crate::telemetry::Telemetry;
+use crate::telemetry::access::AccessLog;
+use crate::telemetry::event::Event;
+use crate::telemetry::logging::Filter;
+use crate::upstream::registry::{Fresh, Registry};
+use crate::upstream::{health, resolve};
+
+/// How often the config file is looked at, beside being watched.
+const POLL: Duration = Duration::from_secs(30);
+
+/// What a start needs.
+pub struct Start {
+    /// Checked.
+    pub config: Config,
+    /// Where it came from; `None`: built in, nothing to reload.
+    pub path: Option<PathBuf>,
+    /// `STROP__…`.
+    pub env: Vec<(String, String)>,
+    /// Changes the log filter on reload.
+    pub filter: Option<Filter>,
+}
+
+/// A running Strop.
+pub struct App {
+    /// Listener names and the addresses they got.
+    pub addresses: Vec<(String, SocketAddr)>,
+    config: Arc<Config>,
+    telemetry: Arc<Telemetry>,
+    reloader: Arc<Reloader>,
+    readiness: Readiness,
+    tasks: Tasks,
+    workers: Workers,
+    stop: Stop,
+}
+
+/// One listener: its name, how it is served, its sockets (one per worker).
+struct Bound {
+    name: String,
+    door: Door,
+    sockets: Vec<TcpListener>,
+}
+
+fn bind_all(config: &Config) -> anyhow::Result<Vec<Bound>> {
+    let workers = config.process.workers;
+    let mut all = Vec::new();
+    let mut bind =
+        |entrance: Entrance, address: SocketAddr, limits: &Limits, server: Option<tls::Server>, hops: u8| {
+            let name = entrance.label();
+            let sockets = listener::bind(address, workers).with_context(|| format!("listener {name}"))?;
+            let door = Door {
+                entrance: Arc::new(entrance),
+                limits: Arc::new(limits.clone()),
+                tls: server,
+                trusted_hops: hops,
+                count: ConnectionCount::default(),
+            };
+            all.push(Bound { name, door, sockets });
+            anyhow::Ok(())
+        };
+    let mut local_limits = None;
+    if let Some(ingress) = &config.ingress {
+        let server = ingress.tls.as_ref().map(tls::Server::load).transpose().context("ingress.tls")?;
+        bind(Entrance::Ingress, ingress.listen, &ingress.limits, server, ingress.trusted_hops)?;
+        local_limits = Some(&ingress.limits);
+    }
+    if let Some(egress) = &config.egress {
+        bind(Entrance::Egress, egress.listen, &egress.limits, None, 0)?;
+        local_limits = Some(&egress.limits);
+    }
+    let default = crate::config::presets::limits();
+    for upstream in &config.upstreams {
+        if let Some(local) = upstream.local {
+            let limits = local_limits.unwrap_or(&default);
+            bind(Entrance::Local(upstream.name.clone()), local, limits, None, 0)?;
+        }
+    }
+    Ok(all)
+}
+
+impl App {
+    /// Binds, starts, and returns when traffic may come. Called on the control runtime.
+    pub fn start(start: Start) -> anyhow::Result<Self> {
+        tls::install_provider();
+        fds::raise_limit();
+        let config = Arc::new(start.config);
+        let workers = config.process.workers;
+        let access = AccessLog::start(&config.access_log).context("access log")?;
+        let telemetry = Telemetry::new(workers, access, clock::now());
+        let admin_listener =
+            listener::bind(config.admin.listen, 1).context("admin.listen")?.pop().context("admin.listen")?;
+        let admin_address = admin_listener.local_addr()?;
+        let running = claimed(&config, admin_address);
+        let (registry, fresh) = Registry::new(Arc::new(running), Arc::clone(&telemetry), workers);
+        let bound = bind_all(&config)?;
+        let (stop, drain) = drain::channel();
+        let readiness = Readiness::default();
+        let tasks = Tasks::default();
+        let watcher = Watcher { registry: Arc::clone(&registry), drain: drain.clone() };
+        watcher.tend(&fresh);
+        let mut addresses: Vec<(String, SocketAddr)> = vec![("admin".to_owned(), admin_address)];
+        let servers: Vec<(String, tls::Server)> = bound
+            .iter()
+            .filter_map(|bound| bound.door.tls.clone().map(|server| (bound.name.clone(), server)))
+            .collect();
+        for bound in &bound {
+            let address = bound.sockets.first().context("no socket")?.local_addr()?;
+            addresses.push((bound.name.clone(), address));
+            telemetry.listener(bound.name.clone(), bound.door.count.clone());
+        }
+        let reloader =
+            reloader(start.path, start.env, &config, &telemetry, watcher, start.filter, admin_address);
+        let workers = spawn_workers(bound, &registry, &telemetry, &drain)?;
+        let admin = Admin::new(
+            Arc::clone(&registry),
+            Arc::clone(&telemetry),
+            Arc::clone(&reloader),
+            readiness.clone(),
+            admin_address,
+        );
+        tasks.spawn("admin", crate::admin::serve(admin, admin_listener, drain.clone()));
+        tasks.spawn("seconds", seconds(registry, Arc::clone(&telemetry), servers, drain.clone()));
+        tasks.spawn("hangups", hangups(Arc::clone(&reloader), drain));
+        for (name, address) in &addresses {
+            Event::Listening { listener: name, address: &address.to_string() }.tell();
+        }
+        Ok(Self { addresses, config, telemetry, reloader, readiness, tasks, workers, stop })
+    }
+
+    /// Watches the config file.
+    pub fn watch_config(&self) {
+        if let Err(error) = self.reloader.watch(POLL) {
+            Event::WatchFailed { error: &error }.tell();
+        }
+    }
+
+    /// Until a signal says stop, or a task ends that should not.
+    pub async fn until_stopped(&mut self) -> anyhow::Result<String> {
+        Ok(tokio::select! {
+            signal = signals::stop() => signal?.to_owned(),
+            task = self.tasks.first_to_end() => {
+                Event::TaskEndedEarly { task }.tell();
+                format!("task {task} ended")
+            }
+        })
+    }
+
+    /// Leaves in order, within `process.drain_for`. False: something was still open then.
+    pub async fn leave(mut self, why: &str) -> bool {
+        self.readiness.withdraw("draining");
+        Event::Draining { why }.tell();
+        tokio::time::sleep(self.config.process.lame_duck).await;
+        self.stop.request();
+        let limit = self.reloader.status().config.process.drain_for;
+        let in_time = tokio::time::timeout(limit, self.stop.wait()).await.is_ok();
+        if !in_time {
+            let connections = self.telemetry.listener_counts().iter().map(|(_, count)| count).sum();
+            Event::DrainTimedOut { connections }.tell();
+        }
+        self.telemetry.access_log().flush(Duration::from_secs(2));
+        Event::Stopped.tell();
+        in_time && self.workers.count() > 0
+    }
+}
+
+/// With the SRE API on the traffic port, when that is wanted: an upstream of its own, without a breaker, that is the
+/// admin listener. So the traffic port needs no second implementation of it.
+fn claimed(config: &Config, admin: SocketAddr) -> Config {
+    let mut config = config.clone();
+    if config.ingress.as_ref().is_some_and(|ingress| ingress.claim_sre_api) {
+        let (upstream, routes) = crate::config::presets::sre_api(admin);
+        config.upstreams.push(Arc::new(upstream));
+        routes.into_iter().for_each(|route| config.routes.insert(0, Arc::new(route)));
+    }
+    config
+}
+
+/// Starts what an upstream needs beside requests.
+struct Watcher {
+    registry: Arc<Registry>,
+    drain: Drain,
+}
+
+impl Watcher {
+    /// The tasks end by themselves when a later config replaces the upstream.
+    fn tend(&self, fresh: &Fresh) {
+        for upstream in fresh {
+            let trusted = self.registry.is_trusted(&upstream.config.name);
+            let resolver = self.registry.resolver();
+            let weak = Arc::downgrade(upstream);
+            crate::runtime::tasks::detach(resolve::keep_fresh(resolver, weak, trusted, self.drain.clone()));
+            if upstream.config.health.is_some() {
+                crate::runtime::tasks::detach(health::watch(Arc::downgrade(upstream), self.drain.clone()));
+            }
+        }
+    }
+}
+
+fn reloader(
+    path: Option<PathBuf>,
+    env: Vec<(String, String)>,
+    config: &Arc<Config>,
+    telemetry: &Arc<Telemetry>,
+    watcher: Watcher,
+    filter: Option<Filter>,
+    admin: SocketAddr,
+) -> Arc<Reloader> {
+    let applying = Arc::clone(telemetry);
+    let control = tokio::runtime::Handle::current();
+    let apply = move |new: Arc<Config>, _: &crate::config::diff::Diff| {
+        // Reloads come from threads that are not the control runtime's.
+        let _inside = control.enter();
+        let fresh = watcher.registry.reconcile(Arc::new(claimed(&new, admin)), clock::instant());
+        watcher.tend(&fresh);
+        applying.access_log().reconfigure(&new.access_log);
+        if let Some(filter) = &filter
+            && let Err(error) = filter.set(&new.process.log)
+        {
+            Event::ConfigWarning { problem: &error }.tell();
+        }
+    };
+    let hearing = Arc::clone(telemetry);
+    set_config_metrics(&hearing, 1, true);
+    let hear = move |outcome: &Outcome, problems: Option<&crate::config::problem::Problems>| {
+        set_config_metrics(&hearing, outcome.generation, problems.is_none());
+        let paths = |changes: &[crate::config::diff::Change]| {
+            changes.iter().map(|change| change.path.as_str()).collect::<Vec<_>>().join(" ")
+        };
+        match problems {
+            Some(problems) => {
+                Event::ConfigRefused { cause: &outcome.cause, problems: &problems.to_string() }.tell();
+            }
+            None => Event::ConfigApplied {
+                cause: &outcome.cause,
+                generation: outcome.generation,
+                applied: &paths(&outcome.applied),
+                needs_restart: &paths(&outcome.needs_restart),
+            }
+            .tell(),
+        }
+    };
+    Reloader::new(path, env, Arc::clone(config), Box::new(apply), Box::new(hear))
+}
+
+fn set_config_metrics(telemetry: &Telemetry, generation: u64, ok: bool) {
+    let numbers = &telemetry.process;
+    numbers.config_generation.store(generation, Ordering::Relaxed);
+    numbers.config_ok.store(u64::from(ok), Ordering::Relaxed);
+    if ok {
+        let at = clock::now().wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        numbers.config_at.store(at, Ordering::Relaxed);
+    }
+}
+
+fn spawn_workers(
+    bound: Vec<Bound>,
+    registry: &Arc<Registry>,
+    telemetry: &Arc<Telemetry>,
+    drain: &Drain,
+) -> anyhow::Result<Workers> {
+    let count = bound.first().map_or(0, |bound| bound.sockets.len());
+    let mut shares: Vec<Vec<(Door, TcpListener)>> = (0..count).map(|_| Vec::new()).collect();
+    for bound in bound {
+        for (share, socket) in shares.iter_mut().zip(bound.sockets) {
+            share.push((bound.door.clone(), socket));
+        }
+    }
+    let makers: Vec<_> = shares
+        .into_iter()
+        .enumerate()
+        .map(|(worker, share)| {
+            let (registry, telemetry, drain) = (Arc::clone(registry), Arc::clone(telemetry), drain.clone());
+            move || work(worker, share, registry, telemetry, drain)
+        })
+        .collect();
+    Workers::start(makers).context("worker threads")
+}
+
+/// One worker, until it has been asked to leave and its last connection is gone.
+async fn work(
+    worker: usize,
+    share: Vec<(Door, TcpListener)>,
+    registry: Arc<Registry>,
+    telemetry: Arc<Telemetry>,
+    drain: Drain,
+) {
+    let seed = uuid::Uuid::now_v7().as_u64_pair().1 ^ worker as u64;
+    let gateway = Gateway::new(worker, registry, telemetry, seed);
+    let open: accept::Open = Rc::new(Cell::new(0));
+    for (door, socket) in share {
+        let accepting = accept::accept(socket, door, Rc::clone(&gateway), drain.clone(), Rc::clone(&open));
+        crate::runtime::tasks::spawn_local(accepting);
+    }
+    while !(drain.is_requested() && open.get() == 0) {
+        let wait = if drain.is_requested() { Duration::from_millis(10) } else { Duration::from_secs(1) };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = drain.requested(), if !drain.is_requested() => {}
+        }
+        gateway.pools.expire(|endpoint| gateway.registry.idle_limit(endpoint));
+    }
+}
+
+/// What is done once a second: windows turn, breakers look at the time, certificates and descriptors are looked at.
+async fn seconds(
+    registry: Arc<Registry>,
+    telemetry: Arc<Telemetry>,
+    servers: Vec<(String, tls::Server)>,
+    drain: Drain,
+) {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for tick in 1_u64.. {
+        tokio::select! {
+            () = drain.requested() => return,
+            _ = second.tick() => {}
+        }
+        let now = clock::instant();
+        telemetry.rotate(now);
+        let world = registry.snapshot().upstreams.values().map(Arc::clone).collect::<Vec<_>>();
+        for upstream in world {
+            upstream.gate.tick(now);
+            if tick % 10 == 0 {
+                upstream.gate.set_typical(typical(&telemetry, &upstream, now), now);
+            }
+        }
+        if tick % 10 == 0 {
+            look_at_certificates(&servers);
+            look_at_descriptors();
+        }
+    }
+}
+
+/// The median time to an upstream's first byte over five minutes; `None` below twenty answers.
+fn typical(
+    telemetry: &Telemetry,
+    upstream: &crate::upstream::Upstream,
+    now: std::time::Instant,
+) -> Option<Duration> {
+    let all = telemetry.all_series();
+    let of_it = all.iter().filter(|series| series.key.1 == upstream.config.name);
+    let busiest = of_it
+        .map(|series| series.window(crate::telemetry::latency::Span::FiveMinutes, now).1)
+        .max_by_key(|summary| summary.count)?;
+    let median = busiest.p50_ms.filter(|_| busiest.count >= 20)?;
+    Some(Duration::from_secs_f64(median / 1_000.0))
+}
+
+fn look_at_certificates(servers: &[(String, tls::Server)]) {
+    for (listener, server) in servers {
+        match server.reload() {
+            Ok(true) => Event::CertReloaded { listener }.tell(),
+            Ok(false) => {}
+            Err(error) => Event::CertRefused { listener, error: &error.to_string() }.tell(),
+        }
+    }
+}
+
+fn look_at_descriptors() {
+    if let (Some(used), Some(limit)) = (fds::in_use(), fds::limit())
+        && used.saturating_mul(10) > limit.saturating_mul(9)
+    {
+        Event::FdsLow { used, limit }.tell();
+    }
+}
+
+async fn hangups(reloader: Arc<Reloader>, drain: Drain) {
+    let Ok(mut hangups) = signals::hangups() else { return drain.requested().await };
+    loop {
+        tokio::select! {
+            () = drain.requested() => return,
+            _ = hangups.recv() => {
+                let reloader = Arc::clone(&reloader);
+                // The outcome is told by the reloader itself.
+                let _ = crate::runtime::tasks::blocking(move || reloader.reload(Cause::Signal)).await;
+            }
+        }
+    }
+}

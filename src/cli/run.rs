@@ -1,0 +1,107 @@
+//! `strop run` and `strop check`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::{complain, say};
+use crate::app::{App, Start};
+use crate::config::{self, Config};
+use crate::telemetry::event::Event;
+use crate::telemetry::logging;
+
+/// What runs without a file: the smallest useful sidecar.
+pub const BUILT_IN: &str = include_str!("../../config/strop.toml");
+
+/// The process' overrides.
+fn overrides() -> Vec<(String, String)> {
+    let mut all: Vec<_> =
+        std::env::vars().filter(|(name, _)| name.starts_with(config::read::PREFIX)).collect();
+    all.sort();
+    all
+}
+
+fn read(path: Option<&Path>, env: &[(String, String)]) -> Result<Config, String> {
+    let (text, source) = match path {
+        None => (BUILT_IN.to_owned(), "the built-in config".to_owned()),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+            (text, path.display().to_string())
+        }
+    };
+    config::load(&text, &source, env).map_err(|problems| problems.to_string())
+}
+
+/// Runs until it is told to stop. 0: left in order; 1: could not start; 2: the config cannot run; 3: left late.
+pub fn run(path: Option<PathBuf>) -> ExitCode {
+    let env = overrides();
+    match read(path.as_deref(), &env) {
+        Ok(config) => serve(config, path, env, |_| {}),
+        Err(problem) => {
+            complain(&problem);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs a checked config; `started` hears of the running app.
+pub fn serve(
+    config: Config,
+    path: Option<PathBuf>,
+    env: Vec<(String, String)>,
+    started: impl FnOnce(&App),
+) -> ExitCode {
+    let filter = logging::start(&config.process.log, config.process.log_json);
+    let shown = path.as_ref().map_or("built-in".to_owned(), |path| path.display().to_string());
+    let version = env!("CARGO_PKG_VERSION");
+    Event::Starting { version, workers: config.process.workers, config: &shown }.tell();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(8)
+        .thread_name("strop-control")
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("the control runtime cannot start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(async {
+        let mut app = match App::start(Start { config, path, env, filter }) {
+            Ok(app) => app,
+            Err(error) => {
+                complain(&format!("cannot start: {error:#}"));
+                return ExitCode::FAILURE;
+            }
+        };
+        app.watch_config();
+        started(&app);
+        let why =
+            app.until_stopped().await.unwrap_or_else(|error| format!("signals cannot be heard: {error}"));
+        if app.leave(&why).await { ExitCode::SUCCESS } else { ExitCode::from(3) }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    code
+}
+
+/// Tells all problems of a file. 0: it can run; 2: it cannot.
+pub fn check(path: &Path) -> ExitCode {
+    match read(Some(path), &overrides()) {
+        Ok(config) => {
+            let routes = config.routes.len();
+            say(&format!(
+                "{} can run: {} upstreams, {routes} routes",
+                path.display(),
+                config.upstreams.len()
+            ));
+            ExitCode::SUCCESS
+        }
+        Err(problem) => {
+            complain(&problem);
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! From what was written to what runs, or to a list of problems. Every check runs; then the list decides.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::file::{
+    AccessLogFile, AdminFile, ConfigFile, EgressFile, IngressFile, LimitsFile, ProcessFile, RouteFile,
+    TimeoutsFile,
+};
+use super::problem::{Collector, did_you_mean};
+use super::{
+    AccessLog, AccessSink, Admin, Config, Egress, Ingress, Latency, Limits, Process, Route, ServerTls,
+    Timeouts, Unlisted, Upstream, upstreams,
+};
+use crate::names::{RouteName, UpstreamName};
+
+/// The route of requests that no other route takes.
+const DEFAULT_ROUTE: &str = "default";
+
+/// Checks everything. `None` when problems were noted.
+pub fn check(file: &ConfigFile, hash: String, problems: &mut Collector<'_>) -> Option<Config> {
+    let named: Vec<&str> = file.upstreams.keys().map(String::as_str).collect();
+    let ingress = file.ingress.as_ref().map(|written| ingress(written, &named, problems));
+    let egress = file.egress.as_ref().map(|written| egress(written, problems));
+    let backend = ingress.as_ref().and_then(Option::as_ref).map(|ingress| ingress.upstream.clone());
+    let routes = routes(&file.routes, backend.as_ref(), &named, problems);
+    let is_ingress = |name: &str| {
+        backend.as_ref().is_some_and(|backend| backend.as_str() == name)
+            || file.routes.iter().any(|route| route.upstream == name)
+    };
+    let upstreams: Vec<Option<Upstream>> = file
+        .upstreams
+        .iter()
+        .map(|(name, written)| upstreams::check(name, written, is_ingress(name), problems))
+        .collect();
+    let admin = admin(&file.admin, problems);
+    let access_log = access_log(&file.access_log, problems);
+    let process = process(&file.process, problems);
+    let upstreams: Vec<Arc<Upstream>> = upstreams.into_iter().flatten().map(Arc::new).collect();
+    let local = upstreams.iter().any(|upstream| upstream.local.is_some());
+    if file.ingress.is_none() && file.egress.is_none() && !local && problems.is_clean() {
+        problems.add(
+            "",
+            "there is nothing to do: write [ingress], [egress] or a `local` listener of an upstream",
+        );
+    }
+    twice(file, problems);
+    let config = Config {
+        ingress: ingress.flatten(),
+        egress: egress.flatten(),
+        upstreams,
+        routes,
+        admin: admin?,
+        latency: Latency { slow: file.latency.slow.0 },
+        access_log: access_log?,
+        process,
+        hash,
+    };
+    problems.is_clean().then_some(config)
+}
+
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("{text:?} is not an address with a port; write \"127.0.0.1:8000\" or \"[::1]:8000\"")
+    })
+}
+
+fn known(path: &str, name: &str, named: &[&str], problems: &mut Collector<'_>) -> Option<UpstreamName> {
+    if !named.contains(&name) {
+        let guess = did_you_mean(name, named.iter().copied());
+        problems.add(
+            path,
+            format!("no upstream is named {name:?}{guess}; write [upstreams.{name}] or another name"),
+        );
+    }
+    problems.take(path, UpstreamName::new(name))
+}
+
+fn ingress(written: &IngressFile, named: &[&str], problems: &mut Collector<'_>) -> Option<Ingress> {
+    let listen = problems.take("ingress.listen", address(&written.listen));
+    let upstream = known("ingress.upstream", &written.upstream, named, problems);
+    let limits = limits("ingress.limits", &written.limits, problems);
+    let tls = written.tls.as_ref().map(|tls| {
+        for (key, file) in [("cert_file", &tls.cert_file), ("key_file", &tls.key_file)] {
+            if let Err(error) = std::fs::metadata(file) {
+                problems.add(&format!("ingress.tls.{key}"), format!("{file:?} cannot be read: {error}"));
+            }
+        }
+        ServerTls { cert_file: PathBuf::from(&tls.cert_file), key_file: PathBuf::from(&tls.key_file) }
+    });
+    Some(Ingress {
+        listen: listen?,
+        upstream: upstream?,
+        tls,
+        trusted_hops: written.trusted_hops,
+        claim_sre_api: written.claim_sre_api,
+        limits,
+    })
+}
+
+fn egress(written: &EgressFile, problems: &mut Collector<'_>) -> Option<Egress> {
+    let listen = problems.take("egress.listen", address(&written.listen));
+    let unlisted = match written.unlisted.as_str() {
+        "deny" => Ok(Unlisted::Deny),
+        "allow" => Ok(Unlisted::Allow),
+        "report" => Ok(Unlisted::Report),
+        other => Err(format!("{other:?} is not a policy; write \"deny\", \"allow\" or \"report\"")),
+    };
+    let unlisted = problems.take("egress.unlisted", unlisted);
+    let limits = limits("egress.limits", &written.limits, problems);
+    Some(Egress { listen: listen?, unlisted: unlisted?, limits })
+}
+
+fn limits(at: &str, written: &LimitsFile, problems: &mut Collector<'_>) -> Limits {
+    let mut within = |key: &str, value: u64, least: u64, most: u64| {
+        if !(least..=most).contains(&value) {
+            problems.add(&format!("{at}.{key}"), format!("{value} is not within {least} to {most}"));
+        }
+    };
+    within("connections", written.connections.into(), 1, 10_000_000);
+    within("header_bytes", written.header_bytes.0.0, 1_024, 1 << 20);
+    within("header_count", written.header_count.into(), 1, crate::message::h1::parse::MOST_FIELDS as u64);
+    within("h2_streams", written.h2_streams.into(), 1, 100_000);
+    if written.header_read.0.is_zero() {
+        problems
+            .add(&format!("{at}.header_read"), "must be longer than 0s, or no request could ever be read");
+    }
+    Limits {
+        connections: written.connections as usize,
+        header_bytes: usize::try_from(written.header_bytes.0.0).unwrap_or(usize::MAX),
+        header_count: written.header_count as usize,
+        header_read: written.header_read.0,
+        keep_alive: written.keep_alive.0,
+        requests_per_connection: (written.requests_per_connection > 0)
+            .then_some(written.requests_per_connection),
+        h2_streams: written.h2_streams,
+    }
+}
+
+pub(super) fn timeouts(at: &str, written: &TimeoutsFile, problems: &mut Collector<'_>) -> Timeouts {
+    let mut read = |key: &str, value: Option<crate::units::Text<Duration>>| {
+        if value.is_some_and(|value| value.0.is_zero()) {
+            problems.add(
+                &format!("{at}.{key}"),
+                "must be longer than 0s; leave the key out to have no limit of its own",
+            );
+        }
+        value.map(|value| value.0)
+    };
+    Timeouts {
+        connect: read("connect", written.connect),
+        first_byte: read("first_byte", written.first_byte),
+        idle: read("idle", written.idle),
+        per_try: read("per_try", written.per_try),
+        total: read("total", written.total),
+    }
+}
+
+fn routes(
+    written: &[RouteFile],
+    backend: Option<&UpstreamName>,
+    named: &[&str],
+    problems: &mut Collector<'_>,
+) -> Vec<Arc<Route>> {
+    let mut routes: Vec<Route> = Vec::new();
+    for (at, route) in written.iter().enumerate() {
+        let path = format!("routes.{at}");
+        if let Some(route) = one_route(&path, route, backend, named, problems) {
+            if routes.iter().any(|other| other.name == route.name) {
+                problems.add(
+                    &format!("{path}.name"),
+                    format!("two routes are named {}; names are metric labels", route.name),
+                );
+            }
+            routes.push(route);
+        }
+    }
+    routes.sort_by_key(|route| (std::cmp::Reverse(route.prefix.len()), route.host.is_none()));
+    if let (Some(upstream), Ok(name)) = (backend, RouteName::new(DEFAULT_ROUTE)) {
+        routes.push(Route {
+            name,
+            host: None,
+            prefix: "/".to_owned(),
+            upstream: upstream.clone(),
+            body_limit: None,
+            timeouts: Timeouts::default(),
+        });
+    }
+    routes.into_iter().map(Arc::new).collect()
+}
+
+fn one_route(
+    path: &str,
+    written: &RouteFile,
+    backend: Option<&UpstreamName>,
+    named: &[&str],
+    problems: &mut Collector<'_>,
+) -> Option<Route> {
+    let name = if written.name.is_empty() { name_of(&written.prefix) } else { written.name.clone() };
+    if name == DEFAULT_ROUTE {
+        problems.add(
+            &format!("{path}.name"),
+            "\"default\" is the name of the built-in last route; write another",
+        );
+    }
+    let name = problems.take(&format!("{path}.name"), RouteName::new(&name));
+    if !written.prefix.starts_with('/') {
+        problems.add(&format!("{path}.prefix"), format!("{:?} must begin with a slash", written.prefix));
+    }
+    let upstream = match (written.upstream.as_str(), backend) {
+        ("", Some(backend)) => Some(backend.clone()),
+        ("", None) => {
+            problems.add(path, "needs an upstream: there is no [ingress] to take it from");
+            None
+        }
+        (name, _) => known(&format!("{path}.upstream"), name, named, problems),
+    };
+    let timeouts = timeouts(&format!("{path}.timeouts"), &written.timeouts, problems);
+    Some(Route {
+        name: name?,
+        host: written.host.as_ref().map(|host| host.to_ascii_lowercase()),
+        prefix: written.prefix.clone(),
+        upstream: upstream?,
+        body_limit: written.body_limit.map(|limit| limit.0.0),
+        timeouts,
+    })
+}
+
+/// `/api/v1/bookings` → `api_v1_bookings`.
+fn name_of(prefix: &str) -> String {
+    let letters = prefix.trim_matches('/').to_ascii_lowercase();
+    let name: String =
+        letters.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+    if name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        name
+    } else {
+        format!("route_{name}").trim_end_matches('_').to_owned()
+    }
+}
+
+fn admin(written: &AdminFile, problems: &mut Collector<'_>) -> Option<Admin> {
+    let listen = problems.take("admin.listen", address(&written.listen));
+    let token = match &written.token_file {
+        None => None,
+        Some(file) => problems.take("admin.token_file", token(file)),
+    };
+    if let Some(listen) = listen
+        && !listen.ip().is_loopback()
+        && written.token_file.is_none()
+    {
+        problems.add(
+            "admin.listen",
+            format!("{listen} is reachable from outside: write admin.token_file, or listen on 127.0.0.1"),
+        );
+    }
+    Some(Admin {
+        listen: listen?,
+        token,
+        hosts: written.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+    })
+}
+
+fn token(file: &str) -> Result<SecretString, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{file:?} cannot be read: {error}"))?;
+    let token = text.trim();
+    if token.len() < 16 {
+        return Err(format!("{file:?} must hold a token of at least 16 characters"));
+    }
+    Ok(SecretString::from(token))
+}
+
+fn access_log(written: &AccessLogFile, problems: &mut Collector<'_>) -> Option<AccessLog> {
+    let to = match written.to.as_str() {
+        "off" => Ok(None),
+        "stdout" => Ok(Some(AccessSink::Stdout)),
+        other => match other.strip_prefix("file:") {
+            Some(path) if !path.is_empty() => Ok(Some(AccessSink::File(PathBuf::from(path)))),
+            Some(_) | None => {
+                Err(format!("{other:?} is nowhere to write; write \"stdout\", \"off\" or \"file:PATH\""))
+            }
+        },
+    };
+    let to = problems.take("access_log.to", to);
+    Some(AccessLog { to: to?, sample: written.sample.0.ratio(), keep_query: written.keep_query.clone() })
+}
+
+fn process(written: &ProcessFile, problems: &mut Collector<'_>) -> Process {
+    if let Err(error) = tracing_directives(&written.log) {
+        problems.add(
+            "process.log",
+            format!("{:?} is not a log filter ({error}); write \"info\" or \"strop=debug\"", written.log),
+        );
+    }
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    Process {
+        workers: if written.workers == 0 { cores } else { written.workers as usize },
+        drain_for: written.drain_for.0,
+        lame_duck: written.lame_duck.0,
+        log: written.log.clone(),
+        log_json: written.log_json,
+    }
+}
+
+/// Addresses and hosts that two parts claim.
+fn twice(file: &ConfigFile, problems: &mut Collector<'_>) {
+    let mut listeners: Vec<(String, String)> = vec![("admin.listen".to_owned(), file.admin.listen.clone())];
+    if let Some(ingress) = &file.ingress {
+        listeners.push(("ingress.listen".to_owned(), ingress.listen.clone()));
+    }
+    if let Some(egress) = &file.egress {
+        listeners.push(("egress.listen".to_owned(), egress.listen.clone()));
+    }
+    for (name, upstream) in &file.upstreams {
+        if let Some(local) = &upstream.local {
+            listeners.push((format!("upstreams.{name}.local"), local.clone()));
+        }
+    }
+    for (at, (path, listen)) in listeners.iter().enumerate() {
+        let earlier = listeners.iter().take(at).find(|(_, other)| other == listen && !listen.ends_with(":0"));
+        if let Some((other, _)) = earlier {
+            problems.add(path, format!("{listen} is taken by {other} already; write another port"));
+        }
+    }
+    let mut hosts: Vec<(&str, String)> = Vec::new();
+    for (name, upstream) in &file.upstreams {
+        for host in upstreams::hosts(upstream) {
+            match hosts.iter().find(|(_, other)| *other == host) {
+                Some((other, _)) => problems.add(
+                    &format!("upstreams.{name}.hosts"),
+                    format!("{host:?} is listed by {other} already"),
+                ),
+                None => hosts.push((name, host)),
+            }
+        }
+    }
+}
+
+/// Is `text` a list of tracing directives? Only the shape: `level` or `target=level`, separated by commas.
+fn tracing_directives(text: &str) -> Result<(), String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    for directive in text.split(',') {
+        let level = directive.rsplit('=').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if !LEVELS.contains(&level.as_str()) {
+            return Err(format!("{level:?} is not one of {}", LEVELS.join(", ")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,445 @@
+//! What was written: the shape of the TOML file, with all defaults in one place.
+//!
+//! Durations, sizes and shares are text with a unit. Unknown keys are errors.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Percent, Size, Text};
+
+fn secs(seconds: u64) -> Text<Duration> {
+    Text(Duration::from_secs(seconds))
+}
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConfigFile {
+    /// In front of the backend.
+    pub ingress: Option<IngressFile>,
+    /// On the way out.
+    pub egress: Option<EgressFile>,
+    /// How ingress requests find another upstream than `ingress.upstream`.
+    pub routes: Vec<RouteFile>,
+    /// Dependencies, by name.
+    pub upstreams: BTreeMap<String, UpstreamFile>,
+    /// The operator's port.
+    pub admin: AdminFile,
+    /// What counts as slow.
+    pub latency: LatencyFile,
+    /// One line per exchange.
+    pub access_log: AccessLogFile,
+    /// Workers and leaving.
+    pub process: ProcessFile,
+}
+
+/// `[ingress]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct IngressFile {
+    /// Address and port.
+    pub listen: String,
+    /// The upstream that answers where no route says otherwise.
+    pub upstream: String,
+    /// Proxies in front that are believed.
+    pub trusted_hops: u8,
+    /// Answer /api/v2/sre/ on this port too.
+    pub claim_sre_api: bool,
+    /// TLS termination.
+    pub tls: Option<ServerTlsFile>,
+    /// What one client may ask.
+    pub limits: LimitsFile,
+}
+
+impl Default for IngressFile {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8000".to_owned(),
+            upstream: "backend".to_owned(),
+            trusted_hops: 0,
+            claim_sre_api: false,
+            tls: None,
+            limits: LimitsFile::default(),
+        }
+    }
+}
+
+/// `[ingress.tls]`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerTlsFile {
+    /// PEM, leaf first.
+    pub cert_file: String,
+    /// PEM.
+    pub key_file: String,
+}
+
+/// `[egress]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EgressFile {
+    /// Address and port.
+    pub listen: String,
+    /// deny, allow or report.
+    pub unlisted: String,
+    /// What one client may ask.
+    pub limits: LimitsFile,
+}
+
+impl Default for EgressFile {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:3128".to_owned(),
+            unlisted: "deny".to_owned(),
+            limits: LimitsFile::default(),
+        }
+    }
+}
+
+/// `[*.limits]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsFile {
+    /// Connections of the listener, over all workers.
+    pub connections: u32,
+    /// Bytes of a request's head.
+    pub header_bytes: Text<Size>,
+    /// Fields of a request's head, at most 256.
+    pub header_count: u32,
+    /// For a request's head to come in whole.
+    pub header_read: Text<Duration>,
+    /// Between two requests of a connection.
+    pub keep_alive: Text<Duration>,
+    /// 0: no limit.
+    pub requests_per_connection: u64,
+    /// Concurrent streams of an HTTP/2 connection.
+    pub h2_streams: u32,
+}
+
+impl Default for LimitsFile {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            header_bytes: Text(Size(64 * 1024)),
+            header_count: 100,
+            header_read: secs(10),
+            keep_alive: secs(75),
+            requests_per_connection: 0,
+            h2_streams: 128,
+        }
+    }
+}
+
+/// `[[routes]]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RouteFile {
+    /// The metric label; made from the prefix when empty.
+    pub name: String,
+    /// Only for this host.
+    pub host: Option<String>,
+    /// The path itself and everything below it.
+    pub prefix: String,
+    /// Who answers; the ingress' upstream when empty.
+    pub upstream: String,
+    /// The most a request's body may have.
+    pub body_limit: Option<Text<Size>>,
+    /// Instead of the upstream's.
+    pub timeouts: TimeoutsFile,
+}
+
+impl Default for RouteFile {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            host: None,
+            prefix: "/".to_owned(),
+            upstream: String::new(),
+            body_limit: None,
+            timeouts: TimeoutsFile::default(),
+        }
+    }
+}
+
+/// `timeouts = { … }`; what is not written has the default of its place.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TimeoutsFile {
+    /// TCP and TLS together.
+    pub connect: Option<Text<Duration>>,
+    /// To the final response head.
+    pub first_byte: Option<Text<Duration>>,
+    /// Longest silence within a body or tunnel.
+    pub idle: Option<Text<Duration>>,
+    /// One attempt, to its response head.
+    pub per_try: Option<Text<Duration>>,
+    /// The exchange as a whole.
+    pub total: Option<Text<Duration>>,
+}
+
+/// `tls = true` or `tls = { … }`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged, expecting = "expected true, false or a table { server_name = \"…\", ca_file = \"…\" }")]
+pub enum ClientTlsFile {
+    /// On with the defaults, or off.
+    Switch(bool),
+    /// On.
+    Table(ClientTlsTable),
+}
+
+/// `tls = { … }`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientTlsTable {
+    /// The name to verify; the endpoint's host when absent.
+    pub server_name: Option<String>,
+    /// Extra roots, PEM.
+    pub ca_file: Option<String>,
+}
+
+/// `[upstreams.<name>]`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamFile {
+    /// Fills hosts, endpoints, tls and breaker: stripe, sendgrid, twilio or google_calendar.
+    pub preset: Option<String>,
+    /// host:port, [v6]:port or name:port.
+    pub endpoints: Option<Vec<String>>,
+    /// Host names by which egress requests find it.
+    pub hosts: Option<Vec<String>>,
+    /// http1, h2 or auto.
+    pub protocol: Option<String>,
+    /// TLS towards it.
+    pub tls: Option<ClientTlsFile>,
+    /// http:// requests of the forward proxy leave as https.
+    pub upgrade_tls: bool,
+    /// A local base-URL listener.
+    pub local: Option<String>,
+    /// Networks the address guard lets pass here.
+    pub allow_addresses: Vec<String>,
+    /// How long things may take.
+    pub timeouts: TimeoutsFile,
+    /// Connections kept.
+    pub pool: PoolFile,
+    /// Active checks.
+    pub health: Option<HealthFile>,
+    /// When to stop calling it.
+    pub breaker: BreakerFile,
+    /// What counts as bad.
+    pub judge: JudgeFile,
+    /// Once more?
+    pub retry: RetryFile,
+    /// How often names are looked up again.
+    pub dns: DnsFile,
+}
+
+/// `pool = { … }`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PoolFile {
+    /// Idle connections per worker and endpoint.
+    pub idle_per_worker: u32,
+    /// How long one is kept.
+    pub idle_for: Text<Duration>,
+    /// Over all workers, in use or idle.
+    pub connections: u32,
+}
+
+impl Default for PoolFile {
+    fn default() -> Self {
+        Self { idle_per_worker: 64, idle_for: secs(50), connections: 1_024 }
+    }
+}
+
+/// `health = { … }`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HealthFile {
+    /// GET this; a connect alone when absent.
+    pub path: Option<String>,
+    /// Healthy statuses, such as "200-399".
+    pub expect: String,
+    /// Between two checks.
+    pub interval: Text<Duration>,
+    /// While something is wrong.
+    pub suspect_interval: Text<Duration>,
+    /// One check.
+    pub timeout: Text<Duration>,
+    /// Bad checks in a row that make it unhealthy.
+    pub fall: u32,
+    /// Good checks in a row that make it healthy.
+    pub rise: u32,
+}
+
+impl Default for HealthFile {
+    fn default() -> Self {
+        Self {
+            path: None,
+            expect: "200-399".to_owned(),
+            interval: secs(10),
+            suspect_interval: secs(1),
+            timeout: secs(2),
+            fall: 3,
+            rise: 2,
+        }
+    }
+}
+
+/// `breaker = { … }`; what is not written has the default of the upstream's name or preset.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BreakerFile {
+    /// false: nothing trips.
+    pub enabled: Option<bool>,
+    /// Consecutive bad attempts; 0: off.
+    pub failures: Option<u32>,
+    /// Share of bad attempts, or "off".
+    pub failure_rate: Option<String>,
+    /// Share of slow attempts, or "off".
+    pub slow_rate: Option<String>,
+    /// Of both rates.
+    pub window: Option<Text<Duration>>,
+    /// Fewer decide no rate.
+    pub min_requests: Option<u64>,
+    /// Failures this close together count once.
+    pub lump: Option<Text<Duration>>,
+    /// The first wait.
+    pub open_for: Option<Text<Duration>>,
+    /// The longest wait.
+    pub open_for_max: Option<Text<Duration>>,
+    /// Good probes that close it.
+    pub successes: Option<u32>,
+    /// Probes in flight.
+    pub probes: Option<u32>,
+    /// One probe.
+    pub probe_timeout: Option<Text<Duration>>,
+    /// Growing back after closing.
+    pub ramp: Option<Text<Duration>>,
+}
+
+/// `judge = { … }`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct JudgeFile {
+    /// Statuses and ranges.
+    pub bad_statuses: Vec<String>,
+    /// Slower answers are slow calls; absent: never.
+    pub slow_after: Option<Text<Duration>>,
+}
+
+impl Default for JudgeFile {
+    fn default() -> Self {
+        Self { bad_statuses: ["500", "502-504", "506-599"].map(str::to_owned).into(), slow_after: None }
+    }
+}
+
+/// `retry = { … }`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetryFile {
+    /// Attempts per exchange.
+    pub attempts: u32,
+    /// Repeat idempotent requests that may have been sent.
+    pub idempotent: bool,
+    /// Retries as a share of requests.
+    pub budget: Text<Percent>,
+    /// Retries per second that are always allowed.
+    pub min_per_second: u32,
+}
+
+impl Default for RetryFile {
+    fn default() -> Self {
+        Self { attempts: 2, idempotent: false, budget: Text(Percent::of(20)), min_per_second: 10 }
+    }
+}
+
+/// `dns = { … }`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DnsFile {
+    /// Shorter TTLs are taken for this.
+    pub min_ttl: Text<Duration>,
+    /// Longer TTLs are taken for this.
+    pub max_ttl: Text<Duration>,
+}
+
+impl Default for DnsFile {
+    fn default() -> Self {
+        Self { min_ttl: secs(5), max_ttl: secs(300) }
+    }
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminFile {
+    /// Address and port.
+    pub listen: String,
+    /// File with the bearer token.
+    pub token_file: Option<String>,
+    /// Host names that may stand in Host and Origin, beside loopback and listen.
+    pub hosts: Vec<String>,
+}
+
+impl Default for AdminFile {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:9901".to_owned(), token_file: None, hosts: Vec::new() }
+    }
+}
+
+/// `[latency]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LatencyFile {
+    /// Longer exchanges are slow.
+    pub slow: Text<Duration>,
+}
+
+impl Default for LatencyFile {
+    fn default() -> Self {
+        Self { slow: secs(1) }
+    }
+}
+
+/// `[access_log]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccessLogFile {
+    /// "stdout", "off" or "file:PATH".
+    pub to: String,
+    /// Share of plain successes that get a line.
+    pub sample: Text<Percent>,
+    /// Query parameters whose values are shown.
+    pub keep_query: Vec<String>,
+}
+
+impl Default for AccessLogFile {
+    fn default() -> Self {
+        Self { to: "stdout".to_owned(), sample: Text(Percent::WHOLE), keep_query: Vec::new() }
+    }
+}
+
+/// `[process]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProcessFile {
+    /// 0: one per core.
+    pub workers: u32,
+    /// How long leaving may take.
+    pub drain_for: Text<Duration>,
+    /// Unready but still accepting, before the drain begins.
+    pub lame_duck: Text<Duration>,
+    /// Log filter.
+    pub log: String,
+    /// Log lines as JSON.
+    pub log_json: bool,
+}
+
+impl Default for ProcessFile {
+    fn default() -> Self {
+        Self { workers: 0, drain_for: secs(30), lame_duck: secs(0), log: "info".to_owned(), log_json: true }
+    }
+}

@@ -1,0 +1,228 @@
+//! Reads the file again when it changes, when a signal says so, or when somebody asks. The last good config stays.
+
+use std::hash::Hasher as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use notify::Watcher as _;
+use serde::Serialize;
+
+use super::diff::{self, Change, Diff};
+use super::problem::{Problem, Problems};
+use super::{Config, load};
+use crate::runtime::clock;
+
+/// Why the file is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// SIGHUP.
+    Signal,
+    /// The file changed.
+    Watch,
+    /// `POST /api/v2/sre/config/reload`.
+    Api,
+}
+
+impl Cause {
+    /// For logs and the API.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Signal => "signal",
+            Self::Watch => "watch",
+            Self::Api => "api",
+        }
+    }
+}
+
+/// What came of a reload.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct Outcome {
+    /// What asked for it.
+    pub cause: String,
+    /// When, RFC 3339.
+    pub at: String,
+    /// Of the config in force.
+    pub generation: u64,
+    /// In force from now on.
+    pub applied: Vec<Change>,
+    /// Kept as it was until the next start.
+    pub needs_restart: Vec<Change>,
+    /// Why nothing was applied.
+    pub refused: Vec<Problem>,
+}
+
+/// Puts a good config in force.
+pub type Apply = Box<dyn Fn(Arc<Config>, &Diff) + Send + Sync>;
+/// Hears of every outcome.
+pub type Hear = Box<dyn Fn(&Outcome, Option<&Problems>) + Send + Sync>;
+
+struct State {
+    current: Arc<Config>,
+    generation: u64,
+    loaded_at: SystemTime,
+    last: Option<Outcome>,
+    seen: u64,
+}
+
+/// Keeps a config file and the config in force together.
+pub struct Reloader {
+    path: Option<PathBuf>,
+    env: Vec<(String, String)>,
+    apply: Apply,
+    hear: Hear,
+    state: Mutex<State>,
+}
+
+/// How the config in force came about.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The file; `None`: built in.
+    pub path: Option<PathBuf>,
+    /// In force.
+    pub config: Arc<Config>,
+    /// Rises with every applied config.
+    pub generation: u64,
+    /// When it came in force.
+    pub loaded_at: SystemTime,
+    /// The file's own time of change; `None`: not observable.
+    pub file_changed_at: Option<SystemTime>,
+    /// The last reload.
+    pub last: Option<Outcome>,
+}
+
+impl Reloader {
+    /// With the config that the process started with.
+    pub fn new(
+        path: Option<PathBuf>,
+        env: Vec<(String, String)>,
+        current: Arc<Config>,
+        apply: Apply,
+        hear: Hear,
+    ) -> Arc<Self> {
+        let seen = path.as_deref().and_then(|path| std::fs::read(path).ok()).map_or(0, |bytes| hash(&bytes));
+        let loaded_at = clock::now().wall;
+        let state = Mutex::new(State { current, generation: 1, loaded_at, last: None, seen });
+        Arc::new(Self { path, env, apply, hear, state })
+    }
+
+    /// Reads the file again and puts it in force if it can run.
+    pub fn reload(&self, cause: Cause) -> Outcome {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = match &self.path {
+            None => Err(Problems::single(
+                "there is no config file to read: the process runs on built-in settings",
+            )),
+            Some(path) => match std::fs::read_to_string(path) {
+                Ok(text) => {
+                    state.seen = hash(text.as_bytes());
+                    load(&text, &path.display().to_string(), &self.env)
+                }
+                Err(error) => Err(Problems::single(&format!("{} cannot be read: {error}", path.display()))),
+            },
+        };
+        let at = clock::rfc3339(clock::now().wall);
+        let cause = cause.label().to_owned();
+        let (outcome, problems) = match read {
+            Ok(new) => {
+                let diff = diff::diff(&state.current, &new);
+                let running = Arc::new(diff::runnable(&state.current, &new));
+                (self.apply)(Arc::clone(&running), &diff);
+                state.current = running;
+                state.generation += 1;
+                state.loaded_at = clock::now().wall;
+                let Diff { applied, needs_restart } = diff;
+                let generation = state.generation;
+                (Outcome { cause, at, generation, applied, needs_restart, refused: Vec::new() }, None)
+            }
+            Err(problems) => {
+                let refused = problems.all.clone();
+                let generation = state.generation;
+                let outcome = Outcome {
+                    cause,
+                    at,
+                    generation,
+                    applied: Vec::new(),
+                    needs_restart: Vec::new(),
+                    refused,
+                };
+                (outcome, Some(problems))
+            }
+        };
+        state.last = Some(outcome.clone());
+        drop(state);
+        (self.hear)(&outcome, problems.as_ref());
+        outcome
+    }
+
+    /// How the config in force came about.
+    pub fn status(&self) -> Status {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = self.path.as_deref().and_then(|path| std::fs::metadata(path).ok()?.modified().ok());
+        Status {
+            path: self.path.clone(),
+            config: Arc::clone(&state.current),
+            generation: state.generation,
+            loaded_at: state.loaded_at,
+            file_changed_at: changed,
+            last: state.last.clone(),
+        }
+    }
+
+    fn has_changed(&self, path: &Path) -> bool {
+        let Ok(bytes) = std::fs::read(path) else { return false };
+        hash(&bytes) != self.state.lock().unwrap_or_else(PoisonError::into_inner).seen
+    }
+
+    /// Watches the file on a thread of its own, for as long as the process lives: its directory (a ConfigMap swaps a
+    /// link there), and by looking every `poll` in any case. `Err`: looking only.
+    pub fn watch(self: &Arc<Self>, poll: Duration) -> Result<(), String> {
+        let Some(path) = self.path.clone() else { return Ok(()) };
+        let (events, changes) = channel();
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."))
+            .to_owned();
+        let watching = notify::recommended_watcher(move |_| {
+            // The thread that listens lives as long as the process.
+            let _ = events.send(());
+        })
+        .and_then(|mut watcher| {
+            watcher.watch(&folder, notify::RecursiveMode::NonRecursive).map(|()| watcher)
+        });
+        let (watcher, problem) = match watching {
+            Ok(watcher) => (Some(watcher), Ok(())),
+            Err(error) => (None, Err(error.to_string())),
+        };
+        let reloader = Arc::downgrade(self);
+        let look = move || {
+            let _watcher = watcher;
+            loop {
+                match changes.recv_timeout(poll) {
+                    // One save is several events: wait until they have all come.
+                    Ok(()) => while changes.recv_timeout(Duration::from_millis(250)).is_ok() {},
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => std::thread::sleep(poll),
+                }
+                let Some(reloader) = reloader.upgrade() else { return };
+                if reloader.has_changed(&path) {
+                    reloader.reload(Cause::Watch);
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("strop-config".to_owned())
+            .spawn(look)
+            .map_err(|error| error.to_string())?;
+        problem
+    }
+}
+
+/// Tells two texts apart; no secret depends on it.
+pub(super) fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = std::collections::hash_map::DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}

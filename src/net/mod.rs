@@ -1,0 +1,4 @@
+//! Sockets and TLS. The only files that name `rustls` and open listeners.
+
+pub mod listener;
+pub mod tls;

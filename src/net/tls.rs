@@ -1,0 +1,271 @@
+//! TLS in both roles. The only file that names rustls.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::net::TcpStream;
+
+use crate::config::{ClientTls, Protocol, ServerTls};
+
+/// A TLS connection towards an upstream.
+pub type ClientStream = tokio_rustls::client::TlsStream<TcpStream>;
+/// A TLS connection of a client.
+pub type ServerStream = tokio_rustls::server::TlsStream<TcpStream>;
+
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read or holds nothing usable.
+    #[error("{file}: {problem}")]
+    File {
+        /// Which.
+        file: PathBuf,
+        /// What is wrong, and what belongs there.
+        problem: String,
+    },
+    /// Certificate and key do not belong together, or the provider refuses them.
+    #[error("{cert} and {key} cannot be used together: {problem}")]
+    Pair {
+        /// The certificate file.
+        cert: PathBuf,
+        /// The key file.
+        key: PathBuf,
+        /// What rustls says.
+        problem: String,
+    },
+    /// A host that is neither a name nor an address.
+    #[error("{0:?} is not a name that TLS can verify")]
+    Name(String),
+}
+
+/// Makes aws-lc-rs the provider of the process. Later calls change nothing.
+pub fn install_provider() {
+    // An error means that one is installed already: by an earlier call.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// Where the trusted roots come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootsFrom {
+    /// The system's store (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured).
+    System,
+    /// The roots built into the binary: the system has none.
+    BuiltIn,
+}
+
+impl RootsFrom {
+    /// For logs and the API.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::BuiltIn => "built-in (webpki-roots)",
+        }
+    }
+}
+
+fn roots(extra: Option<&Path>) -> Result<(rustls::RootCertStore, RootsFrom), TlsError> {
+    let mut store = rustls::RootCertStore::empty();
+    let system = rustls_native_certs::load_native_certs();
+    let (added, _) = store.add_parsable_certificates(system.certs);
+    let from = if added == 0 {
+        store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        RootsFrom::BuiltIn
+    } else {
+        RootsFrom::System
+    };
+    if let Some(file) = extra {
+        for certificate in certificates(file)? {
+            store.add(certificate).map_err(|error| TlsError::File {
+                file: file.to_owned(),
+                problem: format!("holds a certificate that cannot be a root: {error}"),
+            })?;
+        }
+    }
+    Ok((store, from))
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let problem = |problem: String| TlsError::File { file: file.to_owned(), problem };
+    let read =
+        CertificateDer::pem_file_iter(file).map_err(|error| problem(format!("cannot be read: {error}")))?;
+    let certificates: Result<Vec<_>, _> = read.collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) => {
+            Err(problem("holds no certificate; write PEM blocks `-----BEGIN CERTIFICATE-----`".to_owned()))
+        }
+        Err(error) => Err(problem(format!("is not PEM: {error}"))),
+    }
+}
+
+/// TLS towards one upstream.
+#[derive(Clone)]
+pub struct Client {
+    connector: tokio_rustls::TlsConnector,
+    server_name: Option<ServerName<'static>>,
+    /// Where its roots come from.
+    pub roots: RootsFrom,
+}
+
+impl Client {
+    /// Reads the roots and prepares a session cache.
+    pub fn new(config: &ClientTls, protocol: Protocol) -> Result<Self, TlsError> {
+        let (store, from) = roots(config.ca_file.as_deref())?;
+        let mut client = rustls::ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
+        client.alpn_protocols = match protocol {
+            Protocol::Http1 => vec![b"http/1.1".to_vec()],
+            Protocol::H2 => vec![b"h2".to_vec()],
+            Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        };
+        let server_name = config.server_name.as_deref().map(name).transpose()?;
+        Ok(Self { connector: Arc::new(client).into(), server_name, roots: from })
+    }
+
+    /// Shakes hands; `host` is verified unless the config names another.
+    pub async fn connect(&self, tcp: TcpStream, host: &str) -> io::Result<ClientStream> {
+        let name = match &self.server_name {
+            Some(name) => name.clone(),
+            None => name(host).map_err(io::Error::other)?,
+        };
+        self.connector.connect(name, tcp).await
+    }
+}
+
+fn name(host: &str) -> Result<ServerName<'static>, TlsError> {
+    ServerName::try_from(host.to_owned()).map_err(|_| TlsError::Name(host.to_owned()))
+}
+
+/// Did both sides agree on HTTP/2?
+pub fn negotiated_h2(stream: &ClientStream) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(b"h2")
+}
+
+/// Did the client agree on HTTP/2?
+pub fn accepted_h2(stream: &ServerStream) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(b"h2")
+}
+
+#[derive(Debug)]
+struct Current(ArcSwap<CertifiedKey>);
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+/// TLS of a listener, with a certificate that can be replaced while it is in use.
+#[derive(Clone)]
+pub struct Server {
+    files: Arc<ServerTls>,
+    current: Arc<Current>,
+    acceptor: tokio_rustls::TlsAcceptor,
+}
+
+impl Server {
+    /// Reads certificate and key.
+    pub fn load(files: &ServerTls) -> Result<Self, TlsError> {
+        let current = Arc::new(Current(ArcSwap::from(pair(files)?)));
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::<Current>::clone(&current);
+        let mut server = rustls::ServerConfig::builder().with_no_client_auth().with_cert_resolver(resolver);
+        server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        if let Ok(ticketer) = rustls::crypto::aws_lc_rs::Ticketer::new() {
+            server.ticketer = ticketer;
+        }
+        Ok(Self { files: Arc::new(files.clone()), current, acceptor: Arc::new(server).into() })
+    }
+
+    /// Reads both files again; true when there was something new. On an error the old pair stays in use.
+    pub fn reload(&self) -> Result<bool, TlsError> {
+        let new = pair(&self.files)?;
+        let changed = new.cert != self.current.0.load().cert;
+        self.current.0.store(new);
+        Ok(changed)
+    }
+
+    /// Shakes hands with a client.
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<ServerStream> {
+        self.acceptor.accept(tcp).await
+    }
+}
+
+fn pair(files: &ServerTls) -> Result<Arc<CertifiedKey>, TlsError> {
+    let chain = certificates(&files.cert_file)?;
+    let key = PrivateKeyDer::from_pem_file(&files.key_file).map_err(|error| TlsError::File {
+        file: files.key_file.clone(),
+        problem: format!("holds no private key ({error}); write a PEM block `-----BEGIN PRIVATE KEY-----`"),
+    })?;
+    let bad_pair = |error: rustls::Error| TlsError::Pair {
+        cert: files.cert_file.clone(),
+        key: files.key_file.clone(),
+        problem: error.to_string(),
+    };
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let pair = CertifiedKey::from_der(chain, key, &provider).map_err(bad_pair)?;
+    pair.keys_match().map_err(bad_pair)?;
+    Ok(Arc::new(pair))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write_pair(dir: &Path, name: &str) -> (String, ServerTls) {
+        let made = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).expect("generates");
+        let files = ServerTls {
+            cert_file: dir.join(format!("{name}.pem")),
+            key_file: dir.join(format!("{name}.key")),
+        };
+        std::fs::write(&files.cert_file, made.cert.pem()).expect("writes");
+        std::fs::write(&files.key_file, made.signing_key.serialize_pem()).expect("writes");
+        (made.cert.pem(), files)
+    }
+
+    async fn shake(server: &Server, client: &Client) -> io::Result<bool> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let near = TcpStream::connect(listener.local_addr()?).await?;
+        let (far, _) = listener.accept().await?;
+        let (accepted, connected) = tokio::join!(server.accept(far), client.connect(near, "a.example"));
+        let stream = connected?;
+        accepted?;
+        Ok(negotiated_h2(&stream))
+    }
+
+    #[tokio::test]
+    async fn only_a_trusted_certificate_of_the_right_name_passes() {
+        install_provider();
+        let dir = tempfile::tempdir().expect("a directory");
+        let (_, files) = write_pair(dir.path(), "one");
+        let server = Server::load(&files).expect("loads");
+        let trusting = ClientTls { server_name: None, ca_file: Some(files.cert_file.clone()) };
+        let both = Client::new(&trusting, Protocol::Auto).expect("builds");
+        assert!(shake(&server, &both).await.expect("trusted"));
+        let h1 = Client::new(&trusting, Protocol::Http1).expect("builds");
+        assert!(!shake(&server, &h1).await.expect("trusted"));
+        let stranger = Client::new(&ClientTls::default(), Protocol::Auto).expect("builds");
+        assert!(shake(&server, &stranger).await.is_err());
+        let misnamed = ClientTls { server_name: Some("b.example".to_owned()), ..trusting };
+        let misnamed = Client::new(&misnamed, Protocol::Auto).expect("builds");
+        assert!(shake(&server, &misnamed).await.is_err());
+    }
+
+    #[test]
+    fn a_pair_that_does_not_match_leaves_the_old_one_in_use() {
+        install_provider();
+        let dir = tempfile::tempdir().expect("a directory");
+        let (_, files) = write_pair(dir.path(), "one");
+        let (_, other) = write_pair(dir.path(), "two");
+        let server = Server::load(&files).expect("loads");
+        assert!(!server.reload().expect("same files"));
+        std::fs::copy(&other.key_file, &files.key_file).expect("copies");
+        assert!(server.reload().is_err());
+        std::fs::copy(&other.cert_file, &files.cert_file).expect("copies");
+        assert!(server.reload().expect("a new pair"));
+    }
+}

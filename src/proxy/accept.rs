@@ -1,0 +1,101 @@
+//! Accepts client connections on one worker and gives each a task.
+
+use std::cell::Cell;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::net::TcpStream;
+
+use super::gateway::Gateway;
+use super::route::Entrance;
+use super::serve::{self, Client};
+use crate::config::Limits;
+use crate::message::io::Io;
+use crate::net::listener::{ConnectionCount, Counted, pause_after};
+use crate::net::tls;
+use crate::runtime::drain::Drain;
+use crate::runtime::tasks;
+use crate::telemetry::event::Event;
+
+/// A listener as all workers share it.
+#[derive(Clone)]
+pub struct Door {
+    /// The way in.
+    pub entrance: Arc<Entrance>,
+    /// What one client may ask.
+    pub limits: Arc<Limits>,
+    /// Ends TLS here.
+    pub tls: Option<tls::Server>,
+    /// Proxies in front that are believed.
+    pub trusted_hops: u8,
+    /// Connections over all workers.
+    pub count: ConnectionCount,
+}
+
+/// Connections of this worker.
+pub type Open = Rc<Cell<usize>>;
+
+struct Opened(Open);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// Accepts until asked to leave.
+pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, drain: Drain, open: Open) {
+    let name = door.entrance.label();
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return Event::AcceptFailed { listener: &name, error: &error.to_string() }.tell(),
+    };
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = listener.accept() => accepted,
+            () = drain.requested() => return,
+        };
+        match accepted {
+            Ok((tcp, peer)) => {
+                let Some(counted) = door.count.admit(door.limits.connections) else {
+                    gateway.telemetry.process.connections_refused.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                };
+                let _ = tcp.set_nodelay(true); // only a matter of speed
+                let client = Client {
+                    gateway: Rc::clone(&gateway),
+                    entrance: Arc::clone(&door.entrance),
+                    peer,
+                    secure: door.tls.is_some(),
+                    limits: Arc::clone(&door.limits),
+                    trusted_hops: door.trusted_hops,
+                    drain: drain.clone(),
+                };
+                open.set(open.get() + 1);
+                let opened = Opened(Rc::clone(&open));
+                let telemetry = Arc::clone(&gateway.telemetry);
+                let task = connection(client, tcp, door.tls.clone(), (counted, opened));
+                tasks::spawn_connection(task, move || telemetry.panicked());
+            }
+            Err(error) => {
+                Event::AcceptFailed { listener: &name, error: &error.to_string() }.tell();
+                tokio::time::sleep(pause_after(&error)).await;
+            }
+        }
+    }
+}
+
+async fn connection(client: Client, tcp: TcpStream, server: Option<tls::Server>, slot: (Counted, Opened)) {
+    let slot: Box<dyn std::any::Any> = Box::new(slot);
+    let Some(server) = server else {
+        return serve::connection(client, Io::Tcp(tcp), false, slot).await;
+    };
+    // A handshake that fails or stalls is the client's affair; it costs a slot for as long as a head may take.
+    if let Ok(Ok(stream)) = tokio::time::timeout(client.limits.header_read, server.accept(tcp)).await {
+        let h2 = tls::accepted_h2(&stream);
+        serve::connection(client, Io::Boxed(Box::new(stream)), h2, slot).await;
+    }
+}

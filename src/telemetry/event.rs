@@ -1,0 +1,91 @@
+//! Things worth telling. The only file with `info!`, `warn!` and `error!`.
+//!
+//! Levels are for the person on call: `error` needs a human, `warn` is degraded but handled, `info` is a change of
+//! state. The message is constant; the facts are fields.
+
+use tracing::{error, info, warn};
+
+/// Something worth telling.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum Event<'a> {
+    Starting { version: &'a str, workers: usize, config: &'a str },
+    Listening { listener: &'a str, address: &'a str },
+    Roots { from: &'a str },
+    ConfigApplied { cause: &'a str, generation: u64, applied: &'a str, needs_restart: &'a str },
+    ConfigRefused { cause: &'a str, problems: &'a str },
+    ConfigWarning { problem: &'a str },
+    BreakerMoved { upstream: &'a str, from: &'a str, to: &'a str, why: &'a str },
+    EndpointHealth { upstream: &'a str, endpoint: &'a str, healthy: bool, why: &'a str },
+    NamesFailed { host: &'a str, error: &'a str },
+    AddressForbidden { upstream: &'a str, address: &'a str, range: &'a str },
+    UnlistedHost { host: &'a str, policy: &'a str },
+    AdminMutation { actor: &'a str, action: &'a str, target: &'a str, reason: &'a str },
+    CertReloaded { listener: &'a str },
+    CertRefused { listener: &'a str, error: &'a str },
+    TlsUnusable { upstream: &'a str, error: &'a str },
+    AcceptFailed { listener: &'a str, error: &'a str },
+    AccessLogFailed { error: &'a str },
+    WatchFailed { error: &'a str },
+    WorkerFailed { error: &'a str },
+    FdsLow { used: u64, limit: u64 },
+    ConnectionPanicked,
+    TaskEndedEarly { task: &'a str },
+    Draining { why: &'a str },
+    DrainTimedOut { connections: usize },
+    Stopped,
+}
+
+impl Event<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        match *self {
+            Self::Starting { version, workers, config } => info!(version, workers, config, "starting"),
+            Self::Listening { listener, address } => info!(listener, address, "listening"),
+            Self::Roots { from } => info!(from, "trusted roots"),
+            Self::ConfigApplied { cause, generation, applied, needs_restart } => {
+                info!(cause, generation, applied, needs_restart, "config applied");
+            }
+            Self::ConfigRefused { cause, problems } => {
+                error!(cause, problems, "config refused, the last good one stays");
+            }
+            Self::ConfigWarning { problem } => warn!(problem, "config"),
+            Self::BreakerMoved { upstream, from, to, why } if to == "open" => {
+                warn!(upstream, from, to, why, "breaker moved");
+            }
+            Self::BreakerMoved { upstream, from, to, why } => info!(upstream, from, to, why, "breaker moved"),
+            Self::EndpointHealth { upstream, endpoint, healthy: true, why } => {
+                info!(upstream, endpoint, healthy = true, why, "endpoint health");
+            }
+            Self::EndpointHealth { upstream, endpoint, healthy: false, why } => {
+                warn!(upstream, endpoint, healthy = false, why, "endpoint health");
+            }
+            Self::NamesFailed { host, error } => warn!(host, error, "name look-up failed"),
+            Self::AddressForbidden { upstream, address, range } => {
+                warn!(
+                    upstream,
+                    address, range, "address refused by the guard; list it in allow_addresses if it is meant"
+                );
+            }
+            Self::UnlistedHost { host, policy } => warn!(host, policy, "host is not listed by any upstream"),
+            Self::AdminMutation { actor, action, target, reason } => {
+                info!(actor, action, target, reason, "admin mutation");
+            }
+            Self::CertReloaded { listener } => info!(listener, "certificate replaced"),
+            Self::CertRefused { listener, error } => {
+                error!(listener, error, "certificate refused, the old one stays")
+            }
+            Self::TlsUnusable { upstream, error } => error!(upstream, error, "TLS cannot be set up"),
+            Self::AcceptFailed { listener, error } => warn!(listener, error, "accept failed"),
+            Self::AccessLogFailed { error } => error!(error, "access log cannot be opened"),
+            Self::WatchFailed { error } => warn!(error, "config file is polled only"),
+            Self::WorkerFailed { error } => error!(error, "worker could not start"),
+            Self::FdsLow { used, limit } => warn!(used, limit, "file descriptors are running out"),
+            Self::ConnectionPanicked => error!("a connection ended by a panic"),
+            Self::TaskEndedEarly { task } => error!(task, "a task ended early"),
+            Self::Draining { why } => info!(why, "draining"),
+            Self::DrainTimedOut { connections } => warn!(connections, "drain timed out"),
+            Self::Stopped => info!("stopped"),
+        }
+    }
+}

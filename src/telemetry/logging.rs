@@ -1,0 +1,37 @@
+//! Where events go: standard error, as JSON lines or for a terminal.
+
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, Registry, fmt};
+
+/// Changes the filter of a running process.
+#[derive(Clone, Debug)]
+pub struct Filter(reload::Handle<EnvFilter, Registry>);
+
+impl Filter {
+    /// Takes tracing's directive syntax, such as `info` or `strop=debug`.
+    pub fn set(&self, directives: &str) -> Result<(), String> {
+        let filter = EnvFilter::try_new(directives).map_err(|error| error.to_string())?;
+        self.0.reload(filter).map_err(|error| error.to_string())
+    }
+}
+
+/// Is `directives` a filter?
+pub fn check(directives: &str) -> Result<(), String> {
+    EnvFilter::try_new(directives).map(drop).map_err(|error| error.to_string())
+}
+
+/// Starts telling. `None`: somebody else already does (a second app in one process).
+pub fn start(directives: &str, json: bool) -> Option<Filter> {
+    let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = if json {
+        fmt::layer().json().flatten_event(true).with_target(false).with_writer(std::io::stderr).boxed()
+    } else {
+        fmt::layer().with_target(false).with_writer(std::io::stderr).boxed()
+    };
+    tracing_subscriber::registry().with(filter).with(lines).try_init().ok()?;
+    Some(Filter(handle))
+}

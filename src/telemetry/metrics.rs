@@ -1,0 +1,346 @@
+//! The metric families: names, help, labels. The only file that names prometheus.
+//!
+//! The guide's names and OpenTelemetry's stand side by side. Nothing is counted here; families are made from the
+//! shards when somebody asks.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, Weak};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Encoder as _, Registry, TextEncoder};
+
+use super::series::{Direction, MS_BOUNDS, Outcome, SECOND_BOUNDS, Series};
+use super::upstreams::{REFUSALS, Seconds, UpstreamSeries, VERDICTS};
+use super::{Telemetry, openmetrics};
+
+/// The metrics as text.
+pub struct Exposition {
+    /// For `Content-Type`.
+    pub content_type: &'static str,
+    /// The text.
+    pub body: String,
+}
+
+/// Makes expositions.
+#[derive(Default)]
+pub struct Exposer(OnceLock<Registry>);
+
+impl Exposer {
+    pub(super) fn watch(&self, telemetry: &Arc<Telemetry>) {
+        self.0.get_or_init(|| {
+            let registry = Registry::new();
+            let source = Source { telemetry: Arc::downgrade(telemetry), descs: descs() };
+            // Cannot fail: a fresh registry, and names that a test reads.
+            let _ = registry.register(Box::new(source));
+            let process = prometheus::process_collector::ProcessCollector::for_self();
+            let _ = registry.register(Box::new(process));
+            registry
+        });
+    }
+
+    pub(super) fn expose(&self, telemetry: &Telemetry, accept: Option<&str>) -> Exposition {
+        let families = self.0.get().map(Registry::gather).unwrap_or_default();
+        if accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
+            let body = openmetrics::encode(&families, &telemetry.all_series());
+            return Exposition {
+                content_type: "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                body,
+            };
+        }
+        let mut text = Vec::new();
+        // Writing to a Vec cannot fail.
+        let _ = TextEncoder::new().encode(&families, &mut text);
+        let body = String::from_utf8(text).unwrap_or_default();
+        Exposition { content_type: "text/plain; version=0.0.4; charset=utf-8", body }
+    }
+}
+
+struct Source {
+    telemetry: Weak<Telemetry>,
+    descs: Vec<Desc>,
+}
+
+impl Collector for Source {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descs.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let Some(telemetry) = self.telemetry.upgrade() else { return Vec::new() };
+        let mut families = exchanges(&telemetry.all_series());
+        families.extend(upstreams(&telemetry.all_upstreams()));
+        families.extend(process(&telemetry));
+        families.retain(|family| !family.get_metric().is_empty());
+        families
+    }
+}
+
+/// One description is enough for the registry: families are checked by the tests of their text.
+fn descs() -> Vec<Desc> {
+    Desc::new("strop_build_info".to_owned(), "What is running.".to_owned(), Vec::new(), Default::default())
+        .into_iter()
+        .collect()
+}
+
+type Labels<'a> = &'a [(&'a str, &'a str)];
+
+fn pairs(labels: Labels<'_>) -> Vec<LabelPair> {
+    let pair = |(name, value): &(&str, &str)| {
+        let mut pair = LabelPair::new();
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
+        pair
+    };
+    labels.iter().map(pair).collect()
+}
+
+struct Family(MetricFamily, Vec<Metric>);
+
+impl Family {
+    fn new(name: &str, kind: MetricType, help: &str) -> Self {
+        let mut family = MetricFamily::new();
+        family.set_name(name.to_owned());
+        family.set_help(help.to_owned());
+        family.set_field_type(kind);
+        Self(family, Vec::new())
+    }
+
+    fn counter(name: &str, help: &str) -> Self {
+        Self::new(name, MetricType::COUNTER, help)
+    }
+
+    fn gauge(name: &str, help: &str) -> Self {
+        Self::new(name, MetricType::GAUGE, help)
+    }
+
+    fn histogram(name: &str, help: &str) -> Self {
+        Self::new(name, MetricType::HISTOGRAM, help)
+    }
+
+    fn count(&mut self, labels: Labels<'_>, value: u64) {
+        let mut counter = Counter::new();
+        counter.set_value(value as f64);
+        let mut metric = Metric::from_label(pairs(labels));
+        metric.set_counter(counter);
+        self.1.push(metric);
+    }
+
+    fn set(&mut self, labels: Labels<'_>, value: f64) {
+        let mut gauge = Gauge::new();
+        gauge.set_value(value);
+        let mut metric = Metric::from_label(pairs(labels));
+        metric.set_gauge(gauge);
+        self.1.push(metric);
+    }
+
+    /// `counts` are not cumulative and have one more entry than `bounds`.
+    fn buckets(&mut self, labels: Labels<'_>, bounds: &[f64], counts: &[u64], sum: f64) {
+        let mut histogram = Histogram::new();
+        let mut cumulative = 0;
+        let mut buckets = Vec::with_capacity(bounds.len());
+        for (bound, count) in bounds.iter().zip(counts) {
+            cumulative += count;
+            let mut bucket = Bucket::new();
+            bucket.set_upper_bound(*bound);
+            bucket.set_cumulative_count(cumulative);
+            buckets.push(bucket);
+        }
+        histogram.set_bucket(buckets);
+        histogram.set_sample_count(counts.iter().sum());
+        histogram.set_sample_sum(sum);
+        let mut metric = Metric::from_label(pairs(labels));
+        metric.set_histogram(histogram);
+        self.1.push(metric);
+    }
+
+    fn seconds(&mut self, labels: Labels<'_>, seconds: &Seconds) {
+        self.buckets(labels, &SECOND_BOUNDS, &seconds.buckets, seconds.sum.as_secs_f64());
+    }
+
+    fn done(mut self) -> MetricFamily {
+        self.0.set_metric(self.1);
+        self.0
+    }
+}
+
+fn exchanges(all: &[Arc<Series>]) -> Vec<MetricFamily> {
+    let mut ms = Family::histogram(
+        "http_request_duration_ms",
+        "Time from a request's head to its answer's last byte, milliseconds.",
+    );
+    let mut requests =
+        Family::counter("http_requests_total", "Exchanges that have ended, by method and status.");
+    let mut outcomes =
+        Family::counter("http_request_outcomes_total", "Exchanges that have ended, by outcome.");
+    let mut slow = Family::counter("slow_requests_total", "Exchanges that took longer than latency.slow.");
+    let mut server = Family::histogram(
+        "http_server_request_duration_seconds",
+        "OpenTelemetry http.server.request.duration.",
+    );
+    let mut client = Family::histogram(
+        "http_client_request_duration_seconds",
+        "OpenTelemetry http.client.request.duration.",
+    );
+    let mut active = Family::gauge("http_server_active_requests", "Exchanges in flight.");
+    let mut bytes = Family::counter("http_body_bytes_total", "Bytes of bodies, by direction of travel.");
+    for series in all {
+        let (route, upstream, direction) = &series.key;
+        let base = [("route", route.as_str()), ("upstream", upstream.as_str())];
+        let totals = series.totals();
+        active.set(&base, series.in_flight() as f64);
+        if totals.count_all() == 0 {
+            continue;
+        }
+        let sum = totals.sum.as_secs_f64();
+        ms.buckets(&base, &MS_BOUNDS, &totals.ms, sum * 1_000.0);
+        for ((method, status), count) in &totals.requests {
+            let status = status.to_string();
+            let status = if status == "0" { "none" } else { &status };
+            requests.count(&[base[0], base[1], ("method", method.label()), ("status", status)], *count);
+        }
+        for (outcome, count) in Outcome::ALL.iter().zip(totals.outcomes) {
+            outcomes.count(&[base[0], base[1], ("outcome", outcome.label())], count);
+        }
+        slow.count(&base, totals.slow);
+        let otel = if *direction == Direction::Ingress { &mut server } else { &mut client };
+        otel.buckets(&[("http_route", route.as_str()), base[1]], &SECOND_BOUNDS, &totals.seconds, sum);
+        bytes.count(&[base[0], base[1], ("direction", "received")], totals.bytes_in);
+        bytes.count(&[base[0], base[1], ("direction", "sent")], totals.bytes_out);
+    }
+    [ms, requests, outcomes, slow, server, client, active, bytes].map(Family::done).into()
+}
+
+fn upstreams(all: &[Arc<UpstreamSeries>]) -> Vec<MetricFamily> {
+    let mut attempts = Family::counter("upstream_requests_total", "Attempts by verdict.");
+    let mut refused =
+        Family::counter("breaker_refused_total", "Attempts not made because the breaker said no.");
+    let mut retries = Family::counter("retries_total", "Attempts beyond the first of an exchange.");
+    let mut denied = Family::counter("retry_budget_denied_total", "Retries that the budget denied.");
+    let mut connections = Family::gauge("upstream_connections", "Open connections.");
+    let mut healthy = Family::gauge("upstream_endpoint_healthy", "1: the endpoint passes its checks.");
+    for series in all {
+        let name = ("upstream", series.name.as_str());
+        for (verdict, count) in VERDICTS.iter().zip(series.verdicts()) {
+            attempts.count(&[name, ("verdict", verdict)], count);
+        }
+        for (reason, count) in REFUSALS.iter().zip(series.refusals()) {
+            refused.count(&[name, ("reason", reason)], count);
+        }
+        let (made, not_made) = series.retries();
+        retries.count(&[name], made);
+        denied.count(&[name], not_made);
+        connections.set(&[name], series.connections.load(Ordering::Relaxed) as f64);
+        for (endpoint, is_healthy) in series.endpoints() {
+            healthy.set(&[name, ("endpoint", &endpoint)], f64::from(u8::from(is_healthy)));
+        }
+    }
+    let mut families: Vec<MetricFamily> =
+        [attempts, refused, retries, denied, connections, healthy].map(Family::done).into();
+    families.extend(breakers(all));
+    families.extend(tunnels(all));
+    families
+}
+
+fn breakers(all: &[Arc<UpstreamSeries>]) -> Vec<MetricFamily> {
+    let mut state = Family::gauge("circuit_breaker_state", "0 closed, 1 open, 2 half-open.");
+    let mut set =
+        Family::gauge("circuit_breaker_state_set", "1 for the state the breaker is in, 0 for the others.");
+    let mut failures = Family::counter("circuit_breaker_failures", "Bad attempts.");
+    let mut recovery = Family::histogram("circuit_breaker_recovery_time", "Seconds from opening to closing.");
+    let mut transitions = Family::counter("breaker_transitions_total", "Changes of state, by cause.");
+    for series in all {
+        let name = ("service", series.name.as_str());
+        let breaker = series.breaker();
+        state.set(&[name], f64::from(breaker.state));
+        for (at, label) in ["closed", "open", "half_open"].iter().enumerate() {
+            set.set(&[name, ("state", label)], f64::from(u8::from(at == usize::from(breaker.state))));
+        }
+        failures.count(&[name], series.failures());
+        recovery.seconds(&[name], &breaker.recovery);
+        for ((to, why), count) in &breaker.transitions {
+            transitions.count(&[("upstream", series.name.as_str()), ("to", to), ("why", why)], *count);
+        }
+    }
+    [state, set, failures, recovery, transitions].map(Family::done).into()
+}
+
+fn tunnels(all: &[Arc<UpstreamSeries>]) -> Vec<MetricFamily> {
+    let mut connect = Family::histogram("tunnel_connect_seconds", "TCP connect time of CONNECT tunnels.");
+    let mut handshake = Family::histogram(
+        "tunnel_tls_handshake_seconds",
+        "TLS handshake time of tunnels, inferred from record headers.",
+    );
+    let mut first = Family::histogram(
+        "tunnel_first_byte_seconds",
+        "From the tunnel's connection to the first byte back.",
+    );
+    let mut bytes = Family::counter("tunnel_bytes_total", "Bytes through tunnels.");
+    let mut resets = Family::counter("tunnel_resets_total", "Tunnels that the upstream reset.");
+    for series in all {
+        let tunnels = series.tunnels();
+        if tunnels.connect.buckets.iter().all(|count| *count == 0) {
+            continue;
+        }
+        let name = ("upstream", series.name.as_str());
+        connect.seconds(&[name], &tunnels.connect);
+        handshake.seconds(&[name], &tunnels.handshake);
+        first.seconds(&[name], &tunnels.first_byte);
+        bytes.count(&[name, ("direction", "up")], tunnels.up);
+        bytes.count(&[name, ("direction", "down")], tunnels.down);
+        resets.count(&[name], tunnels.resets);
+    }
+    [connect, handshake, first, bytes, resets].map(Family::done).into()
+}
+
+fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
+    let of = |atomic: &std::sync::atomic::AtomicU64| atomic.load(Ordering::Relaxed);
+    let numbers = &telemetry.process;
+    let mut build = Family::gauge("strop_build_info", "What is running.");
+    build.set(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+    let mut malformed =
+        Family::counter("malformed_requests_total", "Requests refused before they had a route, by reason.");
+    for (reason, count) in telemetry.malformed_counts() {
+        malformed.count(&[("reason", reason)], count);
+    }
+    let mut listeners = Family::gauge("listener_connections", "Open client connections.");
+    for (name, count) in telemetry.listener_counts() {
+        listeners.set(&[("listener", &name)], count as f64);
+    }
+    let mut counter = |name: &str, help: &str, value: u64| {
+        let mut family = Family::counter(name, help);
+        family.count(&[], value);
+        family.done()
+    };
+    let mut families = vec![
+        counter("panics_total", "Connections that ended by a panic.", of(&numbers.panics)),
+        counter(
+            "listener_refused_total",
+            "Connections refused by a listener's cap.",
+            of(&numbers.connections_refused),
+        ),
+        counter(
+            "access_log_dropped_total",
+            "Access lines dropped because the writer was behind.",
+            telemetry.access_log().dropped(),
+        ),
+    ];
+    let gauge = |name: &str, help: &str, value: u64| {
+        let mut family = Family::gauge(name, help);
+        family.set(&[], value as f64);
+        family.done()
+    };
+    families.extend([
+        gauge("config_generation", "Rises with every applied config.", of(&numbers.config_generation)),
+        gauge("config_last_reload_successful", "1: the last reload was applied.", of(&numbers.config_ok)),
+        gauge(
+            "config_last_reload_success_timestamp_seconds",
+            "When a config was last applied.",
+            of(&numbers.config_at),
+        ),
+        build.done(),
+        malformed.done(),
+        listeners.done(),
+    ]);
+    families
+}

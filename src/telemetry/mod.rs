@@ -1,0 +1,169 @@
+//! What is told: counters, histograms, one line per exchange, events.
+//!
+//! The request path touches only its worker's own shard; everything that sums up runs on the control runtime.
+
+pub mod access;
+pub mod event;
+pub mod latency;
+pub mod logging;
+pub mod metrics;
+pub mod openmetrics;
+pub mod series;
+pub mod upstreams;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+use crate::names::{RouteName, UpstreamName};
+use crate::runtime::clock::Moment;
+use access::AccessLog;
+use series::{Direction, Series};
+use upstreams::UpstreamSeries;
+
+/// What names a series.
+pub type SeriesKey = (RouteName, UpstreamName, Direction);
+
+/// Numbers that belong to no upstream.
+#[derive(Debug, Default)]
+pub struct Process {
+    /// Connections that panicked.
+    pub panics: AtomicU64,
+    /// Rises with every applied config.
+    pub config_generation: AtomicU64,
+    /// 1: the last reload was applied.
+    pub config_ok: AtomicU64,
+    /// Unix seconds of the last applied reload.
+    pub config_at: AtomicU64,
+    /// Connections refused by a listener's cap.
+    pub connections_refused: AtomicU64,
+}
+
+/// Everything that is counted.
+pub struct Telemetry {
+    workers: usize,
+    started: Moment,
+    series: RwLock<BTreeMap<SeriesKey, Arc<Series>>>,
+    upstreams: RwLock<BTreeMap<UpstreamName, Arc<UpstreamSeries>>>,
+    malformed: Mutex<BTreeMap<&'static str, u64>>,
+    listeners: RwLock<BTreeMap<String, crate::net::listener::ConnectionCount>>,
+    access: AccessLog,
+    /// See [`Process`].
+    pub process: Process,
+    exposition: metrics::Exposer,
+}
+
+impl Telemetry {
+    /// Counts for `workers` shards from `now` on.
+    pub fn new(workers: usize, access: AccessLog, now: Moment) -> Arc<Self> {
+        let telemetry = Arc::new(Self {
+            workers,
+            started: now,
+            series: RwLock::default(),
+            upstreams: RwLock::default(),
+            malformed: Mutex::default(),
+            listeners: RwLock::default(),
+            access,
+            process: Process::default(),
+            exposition: metrics::Exposer::default(),
+        });
+        telemetry.exposition.watch(&telemetry);
+        telemetry
+    }
+
+    /// The series of a route and its upstream; the same one for as long as nobody forgets it.
+    pub fn series(&self, route: &RouteName, upstream: &UpstreamName, direction: Direction) -> Arc<Series> {
+        let key = (route.clone(), upstream.clone(), direction);
+        let mut all = self.series.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(
+            all.entry(key).or_insert_with_key(|key| {
+                Arc::new(Series::new(key.clone(), self.workers, self.started.instant))
+            }),
+        )
+    }
+
+    /// The counters of an upstream.
+    pub fn upstream(&self, name: &UpstreamName) -> Arc<UpstreamSeries> {
+        let mut all = self.upstreams.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(
+            all.entry(name.clone())
+                .or_insert_with(|| Arc::new(UpstreamSeries::new(name.clone(), self.workers))),
+        )
+    }
+
+    /// Removes every series of an upstream that left the config.
+    pub fn forget_upstream(&self, name: &UpstreamName) {
+        self.upstreams.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.series
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|(_, upstream, _), _| upstream != name);
+    }
+
+    /// All series, sorted by name.
+    pub fn all_series(&self) -> Vec<Arc<Series>> {
+        self.series.read().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
+    }
+
+    /// All upstreams' counters, sorted by name.
+    pub fn all_upstreams(&self) -> Vec<Arc<UpstreamSeries>> {
+        self.upstreams.read().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
+    }
+
+    /// A request was refused before it had a route.
+    pub fn malformed(&self, reason: &'static str) {
+        *self.malformed.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+    }
+
+    /// Refused requests by reason.
+    pub fn malformed_counts(&self) -> Vec<(&'static str, u64)> {
+        let counts = self.malformed.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().map(|(reason, count)| (*reason, *count)).collect()
+    }
+
+    /// Shows the connections of a listener.
+    pub fn listener(&self, name: String, count: crate::net::listener::ConnectionCount) {
+        self.listeners.write().unwrap_or_else(PoisonError::into_inner).insert(name, count);
+    }
+
+    /// Connections by listener.
+    pub fn listener_counts(&self) -> Vec<(String, usize)> {
+        let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
+        listeners.iter().map(|(name, count)| (name.clone(), count.now())).collect()
+    }
+
+    /// A connection's task panicked.
+    pub fn panicked(&self) {
+        self.process.panics.fetch_add(1, Ordering::Relaxed);
+        event::Event::ConnectionPanicked.tell();
+    }
+
+    /// Moves the shards' histograms into the rolling windows; once a second, off the request path.
+    pub fn rotate(&self, now: Instant) {
+        self.all_series().iter().for_each(|series| series.rotate(now));
+    }
+
+    /// One line per exchange.
+    pub fn access_log(&self) -> &AccessLog {
+        &self.access
+    }
+
+    /// When counting began.
+    pub fn started(&self) -> Moment {
+        self.started
+    }
+
+    /// The metrics in the format that `accept` asks for: OpenMetrics 1.0 or Prometheus text 0.0.4.
+    pub fn exposition(&self, accept: Option<&str>) -> metrics::Exposition {
+        self.exposition.expose(self, accept)
+    }
+
+    /// The retained one-minute intervals of all series as an HdrHistogram interval log (V2, deflated).
+    pub fn hlog(&self, now: Moment) -> String {
+        let series = self.all_series();
+        let intervals: Vec<_> =
+            series.iter().map(|series| (series.tag(), series.intervals(now.instant))).collect();
+        latency::interval_log(self.started, &intervals)
+    }
+}

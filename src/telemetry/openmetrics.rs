@@ -1,0 +1,176 @@
+//! OpenMetrics 1.0 text (<https://prometheus.io/docs/specs/om/open_metrics_spec/>) with exemplars, over gathered
+//! families.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
+
+use super::series::{Exemplar, Series};
+
+/// The text of `families`; the buckets of the OpenTelemetry durations carry the last trace of their series.
+pub fn encode(families: &[MetricFamily], series: &[Arc<Series>]) -> String {
+    let mut out = String::new();
+    for family in families {
+        let counter = family.get_field_type() == MetricType::COUNTER;
+        let name = if counter { family.name().trim_end_matches("_total") } else { family.name() };
+        let kind = match family.get_field_type() {
+            MetricType::COUNTER => "counter",
+            MetricType::GAUGE => "gauge",
+            MetricType::HISTOGRAM => "histogram",
+            MetricType::SUMMARY => "summary",
+            MetricType::UNTYPED => "unknown",
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "# TYPE {name} {kind}");
+        let _ = writeln!(out, "# HELP {name} {}", escaped(family.help()));
+        for metric in family.get_metric() {
+            match family.get_field_type() {
+                MetricType::COUNTER => {
+                    line(&mut out, name, "_total", metric, None, metric.get_counter().value())
+                }
+                MetricType::HISTOGRAM => histogram(&mut out, name, metric, exemplars(name, metric, series)),
+                MetricType::GAUGE => line(&mut out, name, "", metric, None, metric.get_gauge().value()),
+                // This product makes neither.
+                MetricType::SUMMARY | MetricType::UNTYPED => {}
+            }
+        }
+    }
+    out.push_str("# EOF\n");
+    out
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\n', "\\n").replace('"', "\\\"")
+}
+
+fn labels(out: &mut String, pairs: &[LabelPair], le: Option<&str>) {
+    if pairs.is_empty() && le.is_none() {
+        return;
+    }
+    out.push('{');
+    for (at, pair) in pairs.iter().enumerate() {
+        let comma = if at > 0 { "," } else { "" };
+        let _ = write!(out, "{comma}{}=\"{}\"", pair.name(), escaped(pair.value()));
+    }
+    if let Some(le) = le {
+        let comma = if pairs.is_empty() { "" } else { "," };
+        let _ = write!(out, "{comma}le=\"{le}\"");
+    }
+    out.push('}');
+}
+
+fn number(value: f64) -> String {
+    if value.is_infinite() { "+Inf".to_owned() } else { format!("{value}") }
+}
+
+fn line(out: &mut String, name: &str, suffix: &str, metric: &Metric, le: Option<&str>, value: f64) {
+    out.push_str(name);
+    out.push_str(suffix);
+    labels(out, metric.get_label(), le);
+    let _ = writeln!(out, " {}", number(value));
+}
+
+fn histogram(out: &mut String, name: &str, metric: &Metric, traces: Option<[Option<Exemplar>; 15]>) {
+    let histogram = metric.get_histogram();
+    let bounds =
+        histogram.get_bucket().iter().map(|bucket| (bucket.upper_bound(), bucket.cumulative_count()));
+    let last = (f64::INFINITY, histogram.get_sample_count());
+    for (at, (bound, count)) in bounds.chain([last]).enumerate() {
+        let le = if bound.is_infinite() { "+Inf".to_owned() } else { format!("{bound:?}") };
+        line(out, name, "_bucket", metric, Some(&le), count as f64);
+        let trace = traces.as_ref().and_then(|traces| traces.get(at)).copied().flatten();
+        if let Some(trace) = trace {
+            out.pop();
+            let mut id = Vec::with_capacity(32);
+            crate::message::fields::put_hex(&mut id, &trace.trace_id);
+            let id = String::from_utf8(id).unwrap_or_default();
+            let _ = writeln!(out, " # {{trace_id=\"{id}\"}} {}", trace.value);
+        }
+    }
+    line(out, name, "_count", metric, None, histogram.get_sample_count() as f64);
+    line(out, name, "_sum", metric, None, histogram.get_sample_sum());
+}
+
+fn exemplars(name: &str, metric: &Metric, series: &[Arc<Series>]) -> Option<[Option<Exemplar>; 15]> {
+    if !name.starts_with("http_server_request") && !name.starts_with("http_client_request") {
+        return None;
+    }
+    let label =
+        |wanted: &str| metric.get_label().iter().find(|pair| pair.name() == wanted).map(LabelPair::value);
+    let (route, upstream) = (label("http_route")?, label("upstream")?);
+    let found =
+        series.iter().find(|series| series.key.0.as_str() == route && series.key.1.as_str() == upstream)?;
+    Some(found.totals().exemplars)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::names::{RouteName, UpstreamName};
+    use crate::runtime::clock;
+    use crate::telemetry::Telemetry;
+    use crate::telemetry::access::AccessLog;
+    use crate::telemetry::series::{Direction, Finished, Method, Outcome};
+
+    fn counted() -> std::sync::Arc<Telemetry> {
+        let telemetry = Telemetry::new(2, AccessLog::off(), clock::now());
+        let route = RouteName::new("bookings").expect("a name");
+        let upstream = UpstreamName::new("backend").expect("a name");
+        let series = telemetry.series(&route, &upstream, Direction::Ingress);
+        for worker in 0..2 {
+            series.started(worker);
+            series.finished(&Finished {
+                worker,
+                method: Method::Get,
+                status: Some(200),
+                outcome: Outcome::Ok,
+                first_byte: Some(Duration::from_millis(3)),
+                total: Duration::from_millis(30),
+                bytes_in: 0,
+                bytes_out: 5,
+                trace_id: Some([0xab; 16]),
+                slow: false,
+                now: clock::instant(),
+            });
+        }
+        telemetry
+    }
+
+    #[test]
+    fn both_formats_show_the_same_counts() {
+        let telemetry = counted();
+        let text = telemetry.exposition(None).body;
+        assert!(
+            text.contains(
+                "http_requests_total{method=\"GET\",route=\"bookings\",status=\"200\",upstream=\"backend\"} 2"
+            ),
+            "{text}"
+        );
+        assert!(text.contains(
+            "http_request_duration_ms_bucket{route=\"bookings\",upstream=\"backend\",le=\"50\"} 2"
+        ));
+        assert!(text.contains(
+            "http_request_duration_ms_bucket{route=\"bookings\",upstream=\"backend\",le=\"25\"} 0"
+        ));
+        assert!(text.contains("process_open_fds"));
+        let open = telemetry.exposition(Some("application/openmetrics-text; version=1.0.0")).body;
+        assert!(open.ends_with("# EOF\n"));
+        assert!(
+            open.contains(
+                "http_requests_total{method=\"GET\",route=\"bookings\",status=\"200\",upstream=\"backend\"} 2"
+            ),
+            "{open}"
+        );
+        let traced = "le=\"0.05\"} 2 # {trace_id=\"abababababababababababababababab\"} 0.03";
+        assert!(open.contains(traced), "{open}");
+    }
+
+    #[test]
+    fn a_forgotten_upstream_leaves_no_series() {
+        let telemetry = counted();
+        telemetry.forget_upstream(&UpstreamName::new("backend").expect("a name"));
+        assert!(!telemetry.exposition(None).body.contains("backend"));
+    }
+}

@@ -1,0 +1,237 @@
+//! The numbers of one upstream: attempts by verdict, its breaker, its tunnels, its connections.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::series::SECOND_BOUNDS;
+use crate::names::UpstreamName;
+use crate::reliability::retry::{Budget, RetryPolicy};
+use crate::reliability::verdict::{Verdict, Why};
+
+/// What a tunnel tells at its end.
+#[derive(Clone, Copy, Debug)]
+pub struct TunnelEnd {
+    /// TCP.
+    pub connect: Duration,
+    /// From the connection to the client's second flight, when it looked like TLS: inferred, not measured.
+    pub handshake: Option<Duration>,
+    /// From the connection to the first byte back.
+    pub first_byte: Option<Duration>,
+    /// Bytes towards the upstream.
+    pub up: u64,
+    /// Bytes back.
+    pub down: u64,
+    /// Ended by a reset of the upstream.
+    pub reset: bool,
+}
+
+/// A histogram of seconds with fixed buckets.
+#[derive(Clone, Debug, Default)]
+pub struct Seconds {
+    /// Not cumulative; the last one is beyond all bounds.
+    pub buckets: [u64; 15],
+    /// Of all values.
+    pub sum: Duration,
+}
+
+impl Seconds {
+    /// Counts one value.
+    pub fn record(&mut self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        self.buckets[SECOND_BOUNDS.partition_point(|bound| *bound < seconds)] += 1;
+        self.sum += took;
+    }
+}
+
+/// Sums over all tunnels.
+#[derive(Clone, Debug, Default)]
+pub struct Tunnels {
+    /// TCP.
+    pub connect: Seconds,
+    /// TLS, inferred from the record headers.
+    pub handshake: Seconds,
+    /// To the first byte back.
+    pub first_byte: Seconds,
+    /// Bytes towards the upstream.
+    pub up: u64,
+    /// Bytes back.
+    pub down: u64,
+    /// Ended by a reset.
+    pub resets: u64,
+}
+
+/// Labels of verdicts, in the order they are counted.
+pub const VERDICTS: [&str; 10] =
+    ["good", "slow", "connect", "tls", "timeout", "reset", "status", "protocol", "rate_limited", "abandoned"];
+/// Which of them are bad.
+const BAD: std::ops::Range<usize> = 2..8;
+/// Why an attempt was not made.
+pub const REFUSALS: [&str; 4] = ["open", "probing", "ramping", "held"];
+
+fn place(verdict: Verdict) -> usize {
+    match verdict {
+        Verdict::Good => 0,
+        Verdict::Slow => 1,
+        Verdict::Bad(Why::Connect) => 2,
+        Verdict::Bad(Why::Tls) => 3,
+        Verdict::Bad(Why::Timeout) => 4,
+        Verdict::Bad(Why::Reset) => 5,
+        Verdict::Bad(Why::Status) => 6,
+        Verdict::Bad(Why::Protocol) => 7,
+        Verdict::RateLimited { .. } => 8,
+        Verdict::Abandoned => 9,
+    }
+}
+
+#[derive(Default)]
+#[repr(align(128))]
+struct Shard([AtomicU64; 10]);
+
+/// What the breaker's metrics show.
+#[derive(Clone, Debug, Default)]
+pub struct BreakerNumbers {
+    /// 0 closed, 1 open, 2 half-open.
+    pub state: u8,
+    /// Transitions by (to, why).
+    pub transitions: BTreeMap<(&'static str, &'static str), u64>,
+    /// Times from opening to closing.
+    pub recovery: Seconds,
+    /// The last of them.
+    pub last_recovery: Option<Duration>,
+}
+
+/// The numbers of one upstream.
+pub struct UpstreamSeries {
+    /// Whose.
+    pub name: UpstreamName,
+    /// Open connections, over all workers.
+    pub connections: Arc<AtomicUsize>,
+    attempts: Box<[Shard]>,
+    refused: [AtomicU64; 4],
+    retries: AtomicU64,
+    retries_denied: AtomicU64,
+    budget: Mutex<Option<Budget>>,
+    tunnels: Mutex<Tunnels>,
+    breaker: Mutex<BreakerNumbers>,
+    endpoints: Mutex<BTreeMap<String, bool>>,
+}
+
+impl UpstreamSeries {
+    pub(super) fn new(name: UpstreamName, workers: usize) -> Self {
+        Self {
+            name,
+            connections: Arc::default(),
+            attempts: (0..workers.max(1)).map(|_| Shard::default()).collect(),
+            refused: Default::default(),
+            retries: AtomicU64::new(0),
+            retries_denied: AtomicU64::new(0),
+            budget: Mutex::default(),
+            tunnels: Mutex::default(),
+            breaker: Mutex::default(),
+            endpoints: Mutex::default(),
+        }
+    }
+
+    /// An attempt was judged.
+    pub fn attempted(&self, worker: usize, verdict: Verdict) {
+        // There is at least one shard.
+        self.attempts[worker % self.attempts.len()].0[place(verdict)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An attempt was not made.
+    pub fn refused(&self, reason: &'static str) {
+        if let Some(at) = REFUSALS.iter().position(|known| *known == reason) {
+            self.refused[at].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Attempts by verdict, in the order of [`VERDICTS`].
+    pub fn verdicts(&self) -> [u64; 10] {
+        let mut sum = [0; 10];
+        for shard in &self.attempts {
+            sum.iter_mut().zip(&shard.0).for_each(|(sum, more)| *sum += more.load(Ordering::Relaxed));
+        }
+        sum
+    }
+
+    /// Bad attempts since the start.
+    pub fn failures(&self) -> u64 {
+        self.verdicts()[BAD].iter().sum()
+    }
+
+    /// Attempts not made, in the order of [`REFUSALS`].
+    pub fn refusals(&self) -> [u64; 4] {
+        [0, 1, 2, 3].map(|at: usize| self.refused[at].load(Ordering::Relaxed))
+    }
+
+    /// Takes leave for one retry from the budget.
+    pub fn may_retry(&self, policy: &RetryPolicy, now: Instant) -> bool {
+        let requests = self.verdicts().iter().sum();
+        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        let granted = budget.get_or_insert_with(|| Budget::new(policy, now)).take(policy, requests, now);
+        if granted { &self.retries } else { &self.retries_denied }.fetch_add(1, Ordering::Relaxed);
+        granted
+    }
+
+    /// Retries made, and retries the budget denied.
+    pub fn retries(&self) -> (u64, u64) {
+        (self.retries.load(Ordering::Relaxed), self.retries_denied.load(Ordering::Relaxed))
+    }
+
+    /// A tunnel has ended.
+    pub fn tunnel(&self, end: &TunnelEnd) {
+        let mut tunnels = self.tunnels.lock().unwrap_or_else(PoisonError::into_inner);
+        tunnels.connect.record(end.connect);
+        if let Some(took) = end.handshake {
+            tunnels.handshake.record(took);
+        }
+        if let Some(took) = end.first_byte {
+            tunnels.first_byte.record(took);
+        }
+        tunnels.up += end.up;
+        tunnels.down += end.down;
+        tunnels.resets += u64::from(end.reset);
+    }
+
+    /// Sums over all tunnels.
+    pub fn tunnels(&self) -> Tunnels {
+        self.tunnels.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The breaker moved to `state` (0 closed, 1 open, 2 half-open); `recovered`: since it opened, when it closed.
+    pub fn breaker_moved(&self, state: u8, to: &'static str, why: &'static str, recovered: Option<Duration>) {
+        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        breaker.state = state;
+        *breaker.transitions.entry((to, why)).or_default() += 1;
+        if let Some(took) = recovered {
+            breaker.recovery.record(took);
+            breaker.last_recovery = Some(took);
+        }
+    }
+
+    /// What the breaker's metrics show.
+    pub fn breaker(&self) -> BreakerNumbers {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// An endpoint is healthy, or not.
+    pub fn endpoint(&self, address: String, healthy: bool) {
+        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner).insert(address, healthy);
+    }
+
+    /// Only these endpoints are still there.
+    pub fn keep_endpoints(&self, addresses: &[String]) {
+        self.endpoints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|known, _| addresses.contains(known));
+    }
+
+    /// Endpoints and whether they are healthy.
+    pub fn endpoints(&self) -> Vec<(String, bool)> {
+        let endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        endpoints.iter().map(|(address, healthy)| (address.clone(), *healthy)).collect()
+    }
+}

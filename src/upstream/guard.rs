@@ -1,0 +1,149 @@
+//! Which addresses egress may reach: the guard against server-side request forgery.
+//!
+//! Applied to what DNS answered, and the checked address is the one that is connected to, so a second answer cannot
+//! slip in between. Embedded IPv4 addresses are judged as what they embed. Ranges: IANA's special-purpose registries.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+/// The name of the range that forbids `ip`; `None`: it may be reached.
+pub fn forbidden(ip: IpAddr, allowed: &[IpNet]) -> Option<&'static str> {
+    if allowed.iter().any(|net| net.contains(&ip)) {
+        return None;
+    }
+    match ip {
+        IpAddr::V4(v4) => v4_range(v4),
+        IpAddr::V6(v6) => match embedded(v6) {
+            Some(v4) if allowed.iter().any(|net| net.contains(&IpAddr::V4(v4))) => None,
+            Some(v4) => v4_range(v4).map(|_| "embedded IPv4"),
+            None => v6_range(v6),
+        },
+    }
+}
+
+fn v4_range(ip: Ipv4Addr) -> Option<&'static str> {
+    let bits = u32::from(ip);
+    let within =
+        |net: [u8; 4], length: u32| bits >> (32 - length) == u32::from(Ipv4Addr::from(net)) >> (32 - length);
+    let named = [
+        ([169, 254, 169, 254], 32, "metadata service"),
+        ([168, 63, 129, 16], 32, "metadata service"),
+        ([100, 100, 100, 200], 32, "metadata service"),
+        ([0, 0, 0, 0], 8, "this network"),
+        ([10, 0, 0, 0], 8, "private"),
+        ([100, 64, 0, 0], 10, "carrier-grade NAT"),
+        ([127, 0, 0, 0], 8, "loopback"),
+        ([169, 254, 0, 0], 16, "link-local"),
+        ([172, 16, 0, 0], 12, "private"),
+        ([192, 0, 0, 0], 24, "protocol assignments"),
+        ([192, 0, 2, 0], 24, "documentation"),
+        ([192, 88, 99, 0], 24, "6to4 relay"),
+        ([192, 168, 0, 0], 16, "private"),
+        ([198, 18, 0, 0], 15, "benchmarking"),
+        ([198, 51, 100, 0], 24, "documentation"),
+        ([203, 0, 113, 0], 24, "documentation"),
+        ([224, 0, 0, 0], 4, "multicast"),
+        ([240, 0, 0, 0], 4, "reserved"),
+    ];
+    named.iter().find(|(net, length, _)| within(*net, *length)).map(|(_, _, name)| *name)
+}
+
+/// The IPv4 address that an IPv6 address stands for.
+fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    let s = ip.segments();
+    let pair = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
+    match s {
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None, // unspecified and loopback have their own names
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] => Some(pair(high, low)),
+        [0, 0, 0, 0, 0xffff, 0, high, low] => Some(pair(high, low)),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(pair(high, low)),
+        [0x64, 0xff9b, 1, .., high, low] => Some(pair(high, low)),
+        [0x2002, high, low, ..] => Some(pair(high, low)),
+        [0x2001, 0, .., high, low] => Some(pair(!high, !low)),
+        _ => None,
+    }
+}
+
+fn v6_range(ip: Ipv6Addr) -> Option<&'static str> {
+    match ip.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 0] => Some("unspecified"),
+        [0, 0, 0, 0, 0, 0, 0, 1] => Some("loopback"),
+        [0x100, 0, 0, 0, ..] => Some("discard"),
+        [0x2001, 0xdb8, ..] => Some("documentation"),
+        [0x2001, 0..=0x1ff, ..] => Some("protocol assignments"),
+        [0x3fff, 0..=0xfff, ..] => Some("documentation"),
+        [0x5f00, ..] => Some("segment routing"),
+        [first, ..] if first & 0xfe00 == 0xfc00 => Some("private"),
+        [first, ..] if first & 0xffc0 == 0xfe80 => Some("link-local"),
+        [first, ..] if first & 0xffc0 == 0xfec0 => Some("site-local"),
+        [first, ..] if first & 0xff00 == 0xff00 => Some("multicast"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_the_public_internet_is_refused() {
+        for text in [
+            "127.0.0.1",
+            "127.255.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "169.254.169.254",
+            "169.254.1.1",
+            "100.64.0.1",
+            "100.127.255.255",
+            "100.100.100.200",
+            "168.63.129.16",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "240.0.0.1",
+            "198.18.0.1",
+            "192.0.2.1",
+            "::",
+            "::1",
+            "fe80::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::127.0.0.1",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::a00:1",
+            "2002:7f00:1::",
+            "2002:a9fe:a9fe::1",
+            "2001:0:1::f5ff:fffe",
+            "2001:db8::1",
+            "::ffff:0:127.0.0.1",
+        ] {
+            let ip: IpAddr = text.parse().expect("an address");
+            assert!(forbidden(ip, &[]).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_public_internet_is_reached() {
+        for text in
+            ["1.1.1.1", "54.187.174.169", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "64:ff9b::808:808"]
+        {
+            let ip: IpAddr = text.parse().expect("an address");
+            assert_eq!(forbidden(ip, &[]), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_allowed_network_is_reached_in_any_disguise() {
+        let allowed = ["127.0.0.0/8".parse().expect("a network")];
+        assert_eq!(forbidden(IpAddr::from([127, 0, 0, 1]), &allowed), None);
+        assert_eq!(forbidden("::ffff:127.0.0.1".parse().expect("an address"), &allowed), None);
+        assert!(forbidden(IpAddr::from([10, 0, 0, 1]), &allowed).is_some());
+    }
+}

@@ -1,0 +1,189 @@
+//! Active checks: is an endpoint there when nobody calls it?
+//!
+//! A passive bad verdict does not eject an endpoint by itself; it makes the next check come at once. The decision
+//! ([`Health`]) is pure; [`watch`] makes the checks.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::Upstream;
+use super::endpoint::EndpointState;
+use crate::config;
+use crate::runtime::drain::Drain;
+use crate::telemetry::event::Event;
+
+/// What the checks of one endpoint add up to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Health {
+    good: u32,
+    bad: u32,
+}
+
+impl Health {
+    /// After one more check; `Some` when that decides: so many bad ones in a row, so many good ones.
+    pub fn checked(&mut self, passed: bool, fall: u32, rise: u32) -> Option<bool> {
+        if passed {
+            self.good += 1;
+            self.bad = 0;
+            (self.good >= rise).then_some(true)
+        } else {
+            self.bad += 1;
+            self.good = 0;
+            (self.bad >= fall).then_some(false)
+        }
+    }
+
+    /// Is the last check bad, but not enough of them?
+    pub fn is_suspect(&self) -> bool {
+        self.bad > 0
+    }
+}
+
+/// Makes one check; the error is for the log.
+pub async fn check(
+    upstream: &Upstream,
+    endpoint: &EndpointState,
+    health: &config::Health,
+) -> Result<(), String> {
+    match tokio::time::timeout(health.timeout, attempt(upstream, endpoint, health)).await {
+        Ok(done) => done,
+        Err(_) => Err(format!("no answer within {:?}", health.timeout)),
+    }
+}
+
+async fn attempt(
+    upstream: &Upstream,
+    endpoint: &EndpointState,
+    health: &config::Health,
+) -> Result<(), String> {
+    let tcp = TcpStream::connect(endpoint.addr).await.map_err(|error| format!("connect: {error}"))?;
+    match (&upstream.tls, &health.path) {
+        (None, None) => Ok(()),
+        (None, Some(path)) => ask(tcp, endpoint, path, health).await,
+        (Some(tls), path) => {
+            let stream = tls.connect(tcp, &endpoint.host).await.map_err(|error| format!("TLS: {error}"))?;
+            match path {
+                Some(path) if !crate::net::tls::negotiated_h2(&stream) => {
+                    ask(stream, endpoint, path, health).await
+                }
+                // A server that speaks only HTTP/2 is alive when it shakes hands.
+                Some(_) | None => Ok(()),
+            }
+        }
+    }
+}
+
+async fn ask<S>(
+    stream: S,
+    endpoint: &EndpointState,
+    path: &str,
+    health: &config::Health,
+) -> Result<(), String>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| error.to_string())?;
+    let request = http::Request::get(path)
+        .header("host", endpoint.host.as_str())
+        .header("user-agent", concat!("strop/", env!("CARGO_PKG_VERSION")))
+        .body(http_body_util::Empty::<bytes::Bytes>::new())
+        .map_err(|error| error.to_string())?;
+    let answered = tokio::select! {
+        answered = sender.send_request(request) => answered,
+        _ = connection => return Err("the connection ended before the answer".to_owned()),
+    };
+    let status = answered.map_err(|error| error.to_string())?.status().as_u16();
+    let (low, high) = health.expect;
+    if (low..=high).contains(&status) {
+        Ok(())
+    } else {
+        Err(format!("status {status}, expected {low}-{high}"))
+    }
+}
+
+/// Checks all endpoints of an upstream until it is gone or the process leaves.
+pub async fn watch(upstream: Weak<Upstream>, drain: Drain) {
+    let mut known: Vec<(u64, Health)> = Vec::new();
+    loop {
+        let Some(held) = upstream.upgrade() else { return };
+        let Some(health) = held.config.health.clone() else { return };
+        let endpoints = held.endpoints.load_full();
+        known.retain(|(id, _)| endpoints.iter().any(|endpoint| endpoint.id == *id));
+        let mut suspect = false;
+        for endpoint in endpoints.iter() {
+            let checked = check(&held, endpoint, &health).await;
+            if !known.iter().any(|(id, _)| *id == endpoint.id) {
+                known.push((endpoint.id, Health::default()));
+            }
+            let Some((_, state)) = known.iter_mut().find(|(id, _)| *id == endpoint.id) else { continue };
+            if let Some(healthy) = state.checked(checked.is_ok(), health.fall, health.rise)
+                && endpoint.set_healthy(healthy)
+            {
+                let why = checked.err().unwrap_or_else(|| "checks pass".to_owned());
+                tell(&held, endpoint, healthy, &why);
+            }
+            suspect |= state.is_suspect() || !endpoint.is_healthy();
+            held.series.endpoint(endpoint.addr.to_string(), endpoint.is_healthy());
+        }
+        let addresses: Vec<String> = endpoints.iter().map(|endpoint| endpoint.addr.to_string()).collect();
+        held.series.keep_endpoints(&addresses);
+        drop(held);
+        let wait = if suspect { health.suspect_interval } else { health.interval };
+        if pause(&endpoints, wait, health.suspect_interval, &drain).await {
+            return;
+        }
+    }
+}
+
+/// Waits for the next round; a bad verdict shortens it. True: the process leaves.
+async fn pause(endpoints: &[Arc<EndpointState>], wait: Duration, least: Duration, drain: &Drain) -> bool {
+    let suspected = async {
+        match endpoints {
+            [] => std::future::pending().await,
+            [only] => only.suspected().await,
+            // Which one it was does not matter: all are checked.
+            [first, second, ..] => tokio::select! {
+                () = first.suspected() => {}
+                () = second.suspected() => {}
+            },
+        }
+        // However many attempts fail, checks do not come faster than this.
+        tokio::time::sleep(least.min(wait)).await;
+    };
+    tokio::select! {
+        () = drain.requested() => true,
+        () = tokio::time::sleep(wait) => false,
+        () = suspected => false,
+    }
+}
+
+fn tell(upstream: &Upstream, endpoint: &EndpointState, healthy: bool, why: &str) {
+    Event::EndpointHealth {
+        upstream: upstream.config.name.as_str(),
+        endpoint: &endpoint.addr.to_string(),
+        healthy,
+        why,
+    }
+    .tell();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bad_check_is_a_suspicion_and_three_are_a_verdict() {
+        let mut health = Health::default();
+        assert_eq!(health.checked(false, 3, 2), None);
+        assert!(health.is_suspect());
+        assert_eq!(health.checked(false, 3, 2), None);
+        assert_eq!(health.checked(false, 3, 2), Some(false));
+        assert_eq!(health.checked(true, 3, 2), None);
+        assert_eq!(health.checked(true, 3, 2), Some(true));
+    }
+}
