@@ -32,7 +32,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::event::Event;
 use crate::upstream::registry::Registry;
 
-/// Concurrent admin requests; more are told to come back.
+/// Concurrent admin requests; beyond them connections are closed, so that a busy API never grows without bound.
 const MOST: usize = 64;
 /// Mutations remembered.
 const AUDITED: usize = 256;
@@ -164,7 +164,6 @@ pub async fn serve(admin: Arc<Admin>, listener: std::net::TcpListener, drain: Dr
         Err(error) => return told(&error),
     };
     let service = ServiceBuilder::new().load_shed().concurrency_limit(MOST).service(router(&admin));
-    let service = tower::ServiceExt::map_err(service, |_| "busy").boxed_clone();
     let connections = crate::net::listener::ConnectionCount::default();
     loop {
         let accepted = tokio::select! {

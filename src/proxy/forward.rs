@@ -22,7 +22,6 @@ use crate::message::h2::{self, Outgoing, Streamed};
 use crate::message::head::{Method, ResponseHead, Version};
 use crate::names::UpstreamName;
 use crate::reliability::retry::Sent;
-use crate::reliability::verdict::Why;
 use crate::runtime::timer::Deadline;
 use crate::upstream::RouteEntry;
 use crate::upstream::endpoint::EndpointState;

@@ -87,7 +87,7 @@ type Labels<'a> = &'a [(&'a str, &'a str)];
 
 fn pairs(labels: Labels<'_>) -> Vec<LabelPair> {
     let pair = |(name, value): &(&str, &str)| {
-        let mut pair = LabelPair::new();
+        let mut pair = LabelPair::default();
         pair.set_name((*name).to_owned());
         pair.set_value((*value).to_owned());
         pair
@@ -99,7 +99,7 @@ struct Family(MetricFamily, Vec<Metric>);
 
 impl Family {
     fn new(name: &str, kind: MetricType, help: &str) -> Self {
-        let mut family = MetricFamily::new();
+        let mut family = MetricFamily::default();
         family.set_name(name.to_owned());
         family.set_help(help.to_owned());
         family.set_field_type(kind);
@@ -119,7 +119,7 @@ impl Family {
     }
 
     fn count(&mut self, labels: Labels<'_>, value: u64) {
-        let mut counter = Counter::new();
+        let mut counter = Counter::default();
         counter.set_value(value as f64);
         let mut metric = Metric::from_label(pairs(labels));
         metric.set_counter(counter);
@@ -127,7 +127,7 @@ impl Family {
     }
 
     fn set(&mut self, labels: Labels<'_>, value: f64) {
-        let mut gauge = Gauge::new();
+        let mut gauge = Gauge::default();
         gauge.set_value(value);
         let mut metric = Metric::from_label(pairs(labels));
         metric.set_gauge(gauge);
@@ -136,12 +136,12 @@ impl Family {
 
     /// `counts` are not cumulative and have one more entry than `bounds`.
     fn buckets(&mut self, labels: Labels<'_>, bounds: &[f64], counts: &[u64], sum: f64) {
-        let mut histogram = Histogram::new();
+        let mut histogram = Histogram::default();
         let mut cumulative = 0;
         let mut buckets = Vec::with_capacity(bounds.len());
         for (bound, count) in bounds.iter().zip(counts) {
             cumulative += count;
-            let mut bucket = Bucket::new();
+            let mut bucket = Bucket::default();
             bucket.set_upper_bound(*bound);
             bucket.set_cumulative_count(cumulative);
             buckets.push(bucket);
@@ -307,7 +307,7 @@ fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
     for (name, count) in telemetry.listener_counts() {
         listeners.set(&[("listener", &name)], count as f64);
     }
-    let mut counter = |name: &str, help: &str, value: u64| {
+    let counter = |name: &str, help: &str, value: u64| {
         let mut family = Family::counter(name, help);
         family.count(&[], value);
         family.done()

@@ -27,10 +27,10 @@ pub fn encode(families: &[MetricFamily], series: &[Arc<Series>]) -> String {
         for metric in family.get_metric() {
             match family.get_field_type() {
                 MetricType::COUNTER => {
-                    line(&mut out, name, "_total", metric, None, metric.get_counter().value())
+                    line(&mut out, name, "_total", metric, None, metric.get_counter().get_value())
                 }
                 MetricType::HISTOGRAM => histogram(&mut out, name, metric, exemplars(name, metric, series)),
-                MetricType::GAUGE => line(&mut out, name, "", metric, None, metric.get_gauge().value()),
+                MetricType::GAUGE => line(&mut out, name, "", metric, None, metric.get_gauge().get_value()),
                 // This product makes neither.
                 MetricType::SUMMARY | MetricType::UNTYPED => {}
             }
