@@ -123,7 +123,7 @@ impl App {
         let (stop, drain) = drain::channel();
         let readiness = Readiness::default();
         let tasks = Tasks::default();
-        let watcher = Watcher { registry: Arc::clone(&registry), drain: drain.clone() };
+        let watcher = Watcher { registry: Arc::clone(&registry), drain: drain.listening() };
         watcher.tend(&fresh);
         let mut addresses: Vec<(String, SocketAddr)> = vec![("admin".to_owned(), admin_address)];
         let servers: Vec<(String, tls::Server)> = bound

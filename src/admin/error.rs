@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 
 /// Why a request to the API was not done.
 #[derive(Debug)]
-pub enum ApiError {
+pub(super) enum ApiError {
     /// No upstream of that name.
     UnknownUpstream {
         /// What was asked for.

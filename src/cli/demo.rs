@@ -22,7 +22,7 @@ const SERVICES: [(&str, u16); 5] =
 
 /// Changes the weather of a running demo.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Weather {
+pub(super) enum Weather {
     /// Make a stand-in sunny (200), stormy (500), slow (2 s), limited (429) or dark (hangs up).
     Weather {
         /// backend, stripe, sendgrid, twilio or google_calendar.
@@ -37,7 +37,7 @@ type Skies = Arc<Mutex<BTreeMap<&'static str, String>>>;
 const KNOWN: [&str; 5] = ["sunny", "stormy", "slow", "limited", "dark"];
 
 /// Runs the demo until it is stopped.
-pub fn run() -> ExitCode {
+pub(super) fn run() -> ExitCode {
     let skies: Skies =
         Arc::new(Mutex::new(SERVICES.iter().map(|(name, _)| (*name, "sunny".to_owned())).collect()));
     let mut ports = BTreeMap::new();
@@ -187,7 +187,7 @@ fn forecast(skies: &Skies, line: &str) -> String {
 }
 
 /// Tells a running demo.
-pub fn change(order: Weather) -> ExitCode {
+pub(super) fn change(order: Weather) -> ExitCode {
     let Weather::Weather { service, weather } = order;
     let told = TcpStream::connect(WEATHER).and_then(|mut stream| {
         writeln!(stream, "{service} {weather}")?;

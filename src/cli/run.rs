@@ -11,7 +11,7 @@ use crate::telemetry::event::Event;
 use crate::telemetry::logging;
 
 /// What runs without a file: the smallest useful sidecar.
-pub const BUILT_IN: &str = include_str!("../../config/strop.toml");
+pub(super) const BUILT_IN: &str = include_str!("../../config/strop.toml");
 
 /// The process' overrides.
 fn overrides() -> Vec<(String, String)> {
@@ -34,7 +34,7 @@ fn read(path: Option<&Path>, env: &[(String, String)]) -> Result<Config, String>
 }
 
 /// Runs until it is told to stop. 0: left in order; 1: could not start; 2: the config cannot run; 3: left late.
-pub fn run(path: Option<PathBuf>) -> ExitCode {
+pub(super) fn run(path: Option<PathBuf>) -> ExitCode {
     let env = overrides();
     match read(path.as_deref(), &env) {
         Ok(config) => serve(config, path, env, |_| {}),
@@ -46,7 +46,7 @@ pub fn run(path: Option<PathBuf>) -> ExitCode {
 }
 
 /// Runs a checked config; `started` hears of the running app.
-pub fn serve(
+pub(super) fn serve(
     config: Config,
     path: Option<PathBuf>,
     env: Vec<(String, String)>,
@@ -88,7 +88,7 @@ pub fn serve(
 }
 
 /// Tells all problems of a file. 0: it can run; 2: it cannot.
-pub fn check(path: &Path) -> ExitCode {
+pub(super) fn check(path: &Path) -> ExitCode {
     match read(Some(path), &overrides()) {
         Ok(config) => {
             let routes = config.routes.len();

@@ -13,14 +13,14 @@ pub struct Stop {
 #[derive(Clone, Debug)]
 pub struct Drain {
     asked: watch::Receiver<bool>,
-    _held: mpsc::Sender<()>,
+    _held: Option<mpsc::Sender<()>>,
 }
 
 /// A pair of both.
 pub fn channel() -> (Stop, Drain) {
     let (ask, asked) = watch::channel(false);
     let (held, gone) = mpsc::channel(1);
-    (Stop { ask, gone }, Drain { asked, _held: held })
+    (Stop { ask, gone }, Drain { asked, _held: Some(held) })
 }
 
 impl Stop {
@@ -42,6 +42,11 @@ impl Drain {
         let mut asked = self.asked.clone();
         // An error means that the asker is gone: time to go as well.
         let _ = asked.wait_for(|asked| *asked).await;
+    }
+
+    /// One that hears, but is not waited for: for whoever has nothing to finish.
+    pub fn listening(&self) -> Self {
+        Self { asked: self.asked.clone(), _held: None }
     }
 
     /// Was it asked?

@@ -144,7 +144,7 @@ mod tests {
         let text = telemetry.exposition(None).body;
         assert!(
             text.contains(
-                "http_requests_total{method=\"GET\",route=\"bookings\",status=\"200\",upstream=\"backend\"} 2"
+                "http_requests_total{route=\"bookings\",upstream=\"backend\",method=\"GET\",status=\"200\"} 2"
             ),
             "{text}"
         );
@@ -159,7 +159,7 @@ mod tests {
         assert!(open.ends_with("# EOF\n"));
         assert!(
             open.contains(
-                "http_requests_total{method=\"GET\",route=\"bookings\",status=\"200\",upstream=\"backend\"} 2"
+                "http_requests_total{route=\"bookings\",upstream=\"backend\",method=\"GET\",status=\"200\"} 2"
             ),
             "{open}"
         );

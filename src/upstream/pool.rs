@@ -176,7 +176,10 @@ impl Pools {
         let (io, h2) = match &upstream.tls {
             // TLS that cannot be set up must never become plain text.
             None if upstream.config.tls.is_some() => {
-                return Err(ConnectError::Failed(Why::Tls, io::Error::other("TLS cannot be set up; see the log")));
+                return Err(ConnectError::Failed(
+                    Why::Tls,
+                    io::Error::other("TLS cannot be set up; see the log"),
+                ));
             }
             None => (Io::Tcp(tcp), upstream.config.protocol == Protocol::H2),
             Some(client) => {

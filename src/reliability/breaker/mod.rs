@@ -228,9 +228,36 @@ impl Ticket {
     }
 }
 
+/// Growing back after closing.
+#[derive(Debug)]
+struct Ramp {
+    until: Instant,
+    /// The second that `admitted` counts.
+    second: Instant,
+    admitted: u32,
+}
+
+/// Attempts per second that a ramp never holds back: it is there to tame a crowd, and this many are none.
+const NO_CROWD: u32 = 10;
+
+impl Ramp {
+    /// Does this attempt pass? The share grows linearly from a tenth to all over `length`.
+    fn admits(&mut self, length: Duration, now: Instant, draw: u64) -> bool {
+        if now.saturating_duration_since(self.second) >= Duration::from_secs(1) {
+            self.second = now;
+            self.admitted = 0;
+        }
+        self.admitted = self.admitted.saturating_add(1);
+        let left = self.until.saturating_duration_since(now).as_secs_f64();
+        let share = (1.0 - left / length.as_secs_f64().max(0.001)).max(0.1);
+        let drawn = (draw >> 11) as f64 / (1_u64 << 53) as f64;
+        self.admitted <= NO_CROWD || drawn <= share
+    }
+}
+
 #[derive(Debug)]
 enum Phase {
-    Closed { ramp_until: Option<Instant> },
+    Closed { ramp: Option<Ramp> },
     Open { until: Instant },
     HalfOpen { probes: Vec<(u64, Instant)>, good: u32 },
     Held(Hold),
@@ -295,7 +322,7 @@ impl Breaker {
         let window = Window::new(policy.window, now);
         Self {
             policy,
-            phase: Phase::Closed { ramp_until: None },
+            phase: Phase::Closed { ramp: None },
             window,
             consecutive: 0,
             last_counted: None,
@@ -313,7 +340,7 @@ impl Breaker {
 
     /// Closed, not ramping, no failure in a row, not held: whoever asks is admitted, and a good verdict only counts.
     pub fn is_plain(&self) -> bool {
-        matches!(self.phase, Phase::Closed { ramp_until: None }) && self.consecutive == 0
+        matches!(self.phase, Phase::Closed { ramp: None }) && self.consecutive == 0
     }
 
     /// The state.
@@ -345,12 +372,13 @@ impl Breaker {
         let next = self.next_probe;
         let answer = match &mut self.phase {
             _ if !self.policy.enabled => Ok(ticket),
-            Phase::Closed { ramp_until: None } => Ok(ticket),
-            Phase::Closed { ramp_until: Some(until) } => {
-                let left = until.saturating_duration_since(now).as_secs_f64();
-                let share = (1.0 - left / self.policy.ramp.as_secs_f64().max(0.001)).max(0.1);
-                let drawn = (draw >> 11) as f64 / (1_u64 << 53) as f64;
-                if drawn <= share { Ok(ticket) } else { Err(Refusal::Ramping) }
+            Phase::Closed { ramp: None } => Ok(ticket),
+            Phase::Closed { ramp: Some(ramp) } => {
+                if ramp.admits(self.policy.ramp, now, draw) {
+                    Ok(ticket)
+                } else {
+                    Err(Refusal::Ramping)
+                }
             }
             Phase::Open { until } => Err(Refusal::Open { probe_in: until.saturating_duration_since(now) }),
             Phase::HalfOpen { probes, .. } if (probes.len() as u64) < u64::from(self.policy.probes.get()) => {
@@ -456,8 +484,8 @@ impl Breaker {
                 Some(Why::ProbeFailed)
             }
             Phase::Held(hold) if hold.until <= now => Some(Why::HoldExpired),
-            Phase::Closed { ramp_until } if ramp_until.is_some_and(|until| until <= now) => {
-                *ramp_until = None;
+            Phase::Closed { ramp } if ramp.as_ref().is_some_and(|ramp| ramp.until <= now) => {
+                *ramp = None;
                 self.trips = 0;
                 None
             }
@@ -469,7 +497,7 @@ impl Breaker {
     /// When time alone will next bring something.
     pub fn next_deadline(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Closed { ramp_until } => *ramp_until,
+            Phase::Closed { ramp } => ramp.as_ref().map(|ramp| ramp.until),
             Phase::Open { until } => Some(*until),
             Phase::HalfOpen { probes, .. } => probes.iter().map(|(_, deadline)| *deadline).min(),
             Phase::Held(hold) => Some(hold.until),
@@ -484,8 +512,9 @@ impl Breaker {
                 Phase::HalfOpen { probes: Vec::new(), good: 0 }
             }
             Why::ProbesPassed => {
-                let ramp = (!self.policy.ramp.is_zero()).then(|| now + self.policy.ramp);
-                Phase::Closed { ramp_until: ramp }
+                let until = now + self.policy.ramp;
+                let ramp = (!self.policy.ramp.is_zero()).then_some(Ramp { until, second: now, admitted: 0 });
+                Phase::Closed { ramp }
             }
         };
         self.enter(next, why, now)
@@ -515,7 +544,7 @@ impl Breaker {
             self.opened.get_or_insert(now);
             None
         };
-        if matches!(self.phase, Phase::Closed { ramp_until: None }) {
+        if matches!(self.phase, Phase::Closed { ramp: None }) {
             self.trips = 0;
         }
         self.check_invariants();
@@ -535,7 +564,7 @@ impl Breaker {
             (Phase::HalfOpen { .. }, false) => None,
             (_, true) => {
                 self.trips = 0;
-                Some(self.enter(Phase::Closed { ramp_until: None }, Why::Operator, now))
+                Some(self.enter(Phase::Closed { ramp: None }, Why::Operator, now))
             }
             (Phase::Open { .. } | Phase::Held(_), false) => Some(self.go(Why::Operator, now)),
         }
@@ -545,7 +574,7 @@ impl Breaker {
     pub fn release(&mut self, now: Instant) -> Option<Transition> {
         match &self.phase {
             Phase::Held(hold) if hold.state == BreakerState::Closed => {
-                Some(self.enter(Phase::Closed { ramp_until: None }, Why::Operator, now))
+                Some(self.enter(Phase::Closed { ramp: None }, Why::Operator, now))
             }
             Phase::Held(_) => Some(self.go(Why::Operator, now)),
             Phase::Closed { .. } | Phase::Open { .. } | Phase::HalfOpen { .. } => None,
@@ -576,7 +605,7 @@ impl Breaker {
         };
         BreakerView {
             state: self.state(),
-            ramping: matches!(self.phase, Phase::Closed { ramp_until: Some(_) }),
+            ramping: matches!(self.phase, Phase::Closed { ramp: Some(_) }),
             since: self.since,
             why: self.why,
             generation: self.generation,
@@ -591,12 +620,6 @@ impl Breaker {
     }
 
     fn check_invariants(&self) {
-        if let Phase::HalfOpen { probes, good } = &self.phase {
-            debug_assert!(
-                probes.len() as u64 <= u64::from(self.policy.probes.get().max(1)) || !probes.is_empty()
-            );
-            debug_assert!(*good < self.policy.successes.get() || self.policy.successes.get() == 0);
-        }
         debug_assert!(self.opened.is_none() || self.state() != BreakerState::Closed);
     }
 }

@@ -162,6 +162,9 @@ fn after_closing_the_admitted_share_grows() {
     one(&mut breaker, Verdict::Good, later);
     one(&mut breaker, Verdict::Good, later);
     let half = later + Duration::from_secs(5);
+    for _ in 0..NO_CROWD {
+        assert!(breaker.admit(half, u64::MAX).0.is_ok(), "a few are no crowd");
+    }
     assert!(breaker.admit(half, u64::MAX / 10 * 4).0.is_ok());
     assert_eq!(breaker.admit(half, u64::MAX / 10 * 6).0.err(), Some(Refusal::Ramping));
     assert!(breaker.admit(later + Duration::from_secs(10), u64::MAX).0.is_ok());
