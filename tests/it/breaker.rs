@@ -1,0 +1,109 @@
+use crate::support::eventually;
+use crate::support::proxy::ingress_to;
+use crate::support::upstream::{Upstream, status};
+
+const QUICK: &str = "breaker = { failures = 3, open_for = \"300ms\", successes = 2, ramp = \"0s\" }\n";
+
+#[test]
+fn a_failing_backend_is_left_alone_then_tried_again() {
+    let backend = Upstream::start(status(500));
+    let proxy = ingress_to(backend.address, QUICK);
+    for _ in 0..3 {
+        assert_eq!(proxy.get("/").status, 500, "the backend's own answer passes");
+    }
+    let refused = proxy.get("/");
+    assert_eq!((refused.status, refused.field("x-strop-reason")), (503, Some("breaker_open")));
+    assert!(refused.field("retry-after").is_some());
+    assert_eq!(backend.hits(), 3, "an open breaker sends nothing");
+    assert_eq!(proxy.metric("circuit_breaker_state", "service=\"backend\""), 1.0);
+    backend.answer(status(200));
+    eventually("the probes close it", || {
+        proxy.get("/").status == 200 && proxy.breaker("backend") == "closed"
+    });
+    assert_eq!(proxy.metric("circuit_breaker_recovery_time_count", "service=\"backend\""), 1.0);
+}
+
+#[test]
+fn a_dead_backend_gives_clean_502s_and_503s_and_comes_back_without_a_restart() {
+    let backend = Upstream::start(status(200));
+    let address = backend.address;
+    let proxy = ingress_to(address, QUICK);
+    assert_eq!(proxy.get("/").status, 200);
+    backend.kill();
+    drop(backend);
+    eventually("it is gone", || std::net::TcpStream::connect(address).is_err());
+    let mut reasons = Vec::new();
+    eventually("the breaker opens", || {
+        let answer = proxy.get("/");
+        assert!(matches!(answer.status, 502 | 503), "{answer:?}");
+        assert_eq!(answer.field("content-type"), Some("application/problem+json"));
+        reasons.push(answer.field("x-strop-reason").unwrap_or_default().to_owned());
+        reasons.last().is_some_and(|reason| reason == "breaker_open")
+    });
+    assert!(reasons.iter().any(|reason| reason == "connect_failed"), "{reasons:?}");
+    let _again = Upstream::on(address, status(200));
+    eventually("it is served again", || proxy.get("/").status == 200 && proxy.breaker("backend") == "closed");
+}
+
+#[test]
+fn an_operator_opens_and_closes_as_the_guide_says() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, QUICK);
+    let opened = proxy.post("circuit-breakers/backend/open", r#"{"reason": "Maintenance window"}"#);
+    assert_eq!(opened.status, 200, "{}", opened.text());
+    let view = proxy.sre("circuit-breakers/backend");
+    assert_eq!(
+        (view["state"].as_str(), view["hold"]["reason"].as_str()),
+        (Some("open"), Some("Maintenance window"))
+    );
+    assert_eq!(proxy.get("/").field("x-strop-reason"), Some("breaker_held"));
+    assert_eq!(proxy.post("circuit-breakers/backend/close", r#"{"reason": "Service restored"}"#).status, 200);
+    assert_eq!(proxy.breaker("backend"), "half_open", "not believed before it has passed its probes");
+    assert_eq!((proxy.get("/").status, proxy.get("/").status), (200, 200));
+    assert_eq!(proxy.breaker("backend"), "closed");
+    let audit = proxy.sre("audit");
+    assert_eq!(audit["mutations"].as_array().map(Vec::len), Some(2));
+    assert_eq!(audit["mutations"][0]["reason"], "Maintenance window");
+}
+
+#[test]
+fn a_hold_ends_by_itself_or_by_release() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, QUICK);
+    proxy.post("circuit-breakers/backend/open", r#"{"ttl": "200ms"}"#);
+    eventually("the hold expires", || proxy.get("/").status == 200);
+    proxy.post("circuit-breakers/backend/close", r#"{"force": true, "ttl": "1h"}"#);
+    backend.answer(status(500));
+    for _ in 0..6 {
+        assert_eq!(proxy.get("/").status, 500, "held closed: nothing is refused");
+    }
+    proxy.post("circuit-breakers/backend/release", "");
+    for _ in 0..3 {
+        proxy.get("/");
+    }
+    assert_eq!(proxy.breaker("backend"), "open");
+}
+
+#[test]
+fn a_wrong_name_or_body_says_what_to_write() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    let unknown = proxy.post("circuit-breakers/bakend/open", "{}");
+    assert_eq!(unknown.status, 404);
+    assert!(unknown.text().contains("did you mean \\\"backend\\\""), "{}", unknown.text());
+    let bad = proxy.post("circuit-breakers/backend/open", "{reason}");
+    assert_eq!(bad.status, 400);
+    assert!(bad.text().contains("send JSON"), "{}", bad.text());
+    assert_eq!(proxy.post("circuit-breakers/backend/open", r#"{"ttl": "5"}"#).status, 400);
+    assert_eq!(proxy.breaker("backend"), "closed");
+}
+
+#[test]
+fn rate_limits_are_no_consecutive_failures() {
+    let backend = Upstream::start(status(429));
+    let proxy = ingress_to(backend.address, QUICK);
+    for _ in 0..10 {
+        assert_eq!(proxy.get("/").status, 429);
+    }
+    assert_eq!(proxy.breaker("backend"), "closed");
+}

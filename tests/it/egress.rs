@@ -1,0 +1,123 @@
+use crate::support::proxy::{Proxy, proxy};
+use crate::support::raw::{Client, ask};
+use crate::support::upstream::{Upstream, status};
+
+fn egress(vendor: &Upstream, more: &str) -> Proxy {
+    proxy(&format!(
+        "[egress]\nlisten = \"127.0.0.1:0\"\n{more}\n[upstreams.stripe]\nhosts = [\"api.stripe.com\", \"*.stripe.example\"]\n\
+         endpoints = [\"{0}\"]\nlocal = \"127.0.0.1:0\"\nallow_addresses = [\"127.0.0.0/8\"]\n\
+         [upstreams.inside]\nhosts = [\"inside.example\"]\nendpoints = [\"{0}\"]\n",
+        vendor.address
+    ))
+}
+
+#[test]
+fn the_forward_proxy_finds_upstreams_by_host() {
+    let vendor = Upstream::start(status(200));
+    let proxy = egress(&vendor, "");
+    for host in ["api.stripe.com", "API.Stripe.COM", "eu.stripe.example"] {
+        let answer = ask(proxy.egress(), &format!("GET http://{host}/v1 HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!(answer.status, 200, "{host}");
+    }
+    let seen = vendor.seen().remove(0);
+    assert_eq!((seen.path(), seen.fields("host")), ("/v1", vec!["api.stripe.com"]));
+    assert!(seen.fields("x-forwarded-for").is_empty(), "a vendor need not know who asked");
+}
+
+#[test]
+fn hosts_that_nobody_lists_are_denied_and_told_so() {
+    let vendor = Upstream::start(status(200));
+    let proxy = egress(&vendor, "");
+    let answer = ask(proxy.egress(), "GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+    assert_eq!((answer.status, answer.field("x-strop-reason")), (403, Some("unlisted_host")));
+    assert_eq!(answer.field("content-type"), Some("application/problem+json"));
+    assert!(
+        answer
+            .field("proxy-status")
+            .is_some_and(|status| status.starts_with("strop; error=http_request_denied"))
+    );
+    assert!(answer.field("x-request-id").is_some());
+    let answer = ask(proxy.egress(), "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n");
+    assert_eq!(answer.status, 403);
+}
+
+#[test]
+fn the_address_guard_refuses_what_is_not_allowed() {
+    let vendor = Upstream::start(status(200));
+    let proxy = egress(&vendor, "unlisted = \"allow\"");
+    let answer = ask(proxy.egress(), "GET http://inside.example/ HTTP/1.1\r\nHost: inside.example\r\n\r\n");
+    assert_eq!((answer.status, answer.field("x-strop-reason")), (502, Some("no_address")));
+    for target in [
+        format!("http://{}/", vendor.address),
+        "http://169.254.169.254/latest".to_owned(),
+        "http://localhost:1/".to_owned(),
+        "http://[::ffff:127.0.0.1]:80/".to_owned(),
+    ] {
+        let answer = ask(proxy.egress(), &format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert_eq!(
+            (answer.status, answer.field("x-strop-reason")),
+            (403, Some("forbidden_address")),
+            "{target}"
+        );
+    }
+    assert_eq!(vendor.hits(), 0);
+}
+
+#[test]
+fn a_tunnel_carries_bytes_and_is_measured() {
+    let vendor = Upstream::start(status(200));
+    let proxy = egress(&vendor, "");
+    let mut client = Client::to(proxy.egress());
+    client.send(b"CONNECT api.stripe.com:443 HTTP/1.1\r\nHost: api.stripe.com:443\r\n\r\n");
+    assert_eq!(client.head().expect("answered").0, 200);
+    for _ in 0..3 {
+        client.send(b"GET /inside HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.response(false).expect("answered").text(), "200 /inside\n");
+    }
+    // An established tunnel survives a reload.
+    let text = std::fs::read_to_string(proxy.path()).expect("reads");
+    assert_eq!(proxy.reload(&text.replace("*.stripe.example", "*.other.example")).status, 200);
+    client.send(b"GET /after HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.response(false).expect("answered").text(), "200 /after\n");
+    drop(client);
+    crate::support::eventually("the tunnel is counted", || {
+        proxy.metric("tunnel_connect_seconds_count", "upstream=\"stripe\"") == 1.0
+    });
+    assert!(proxy.metric("tunnel_bytes_total", "direction=\"down\"") > 100.0);
+}
+
+#[test]
+fn tunnels_that_cannot_connect_trip_the_breaker() {
+    let vendor = Upstream::start(status(200));
+    let proxy = egress(&vendor, "");
+    vendor.kill();
+    let connect = "CONNECT api.stripe.com:443 HTTP/1.1\r\nHost: api.stripe.com:443\r\n\r\n";
+    crate::support::eventually("the vendor is gone", || {
+        std::net::TcpStream::connect(vendor.address).is_err()
+    });
+    let reasons: Vec<_> =
+        (0..4).map(|_| ask(proxy.egress(), connect).field("x-strop-reason").map(str::to_owned)).collect();
+    let failed = Some("connect_failed".to_owned());
+    assert_eq!(reasons, [failed.clone(), failed.clone(), failed, Some("breaker_open".to_owned())]);
+}
+
+#[test]
+fn the_local_listener_speaks_to_its_vendor_alone() {
+    let vendor = Upstream::start(status(200));
+    let proxy = egress(&vendor, "");
+    let answer = ask(
+        proxy.at("local:stripe"),
+        "POST /v1/charges HTTP/1.1\r\nHost: 127.0.0.1:9101\r\nContent-Length: 2\r\n\r\n{}",
+    );
+    assert_eq!(answer.status, 200);
+    let seen = vendor.seen().remove(0);
+    assert_eq!(seen.fields("host"), [vendor.address.to_string()], "the vendor sees its own name");
+}
+
+#[test]
+fn connect_is_not_served_at_the_ingress() {
+    let backend = Upstream::start(status(200));
+    let proxy = crate::support::proxy::ingress_to(backend.address, "");
+    let answer = ask(proxy.ingress(), "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n");
+    assert_eq!((answer.status, backend.hits()), (405, 0));
+}

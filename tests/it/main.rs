@@ -1,0 +1,28 @@
+//! The product from outside: a real binary, real sockets, real clients.
+
+mod support;
+
+/// What the operator's port answers, and to whom.
+mod admin_api;
+/// Breakers trip, refuse, probe, recover; operators hold them.
+mod breaker;
+/// Real clients pass through unchanged.
+mod clients;
+/// The way out: forward proxy, tunnels, local listeners, the address guard.
+mod egress;
+/// The files that are shipped.
+mod examples;
+/// Fields that a proxy must, may and must not touch.
+mod headers;
+/// Clients and backends that misbehave cost themselves and nobody else.
+mod hostile;
+/// Requests that two readers could read differently never reach the backend in a changed meaning.
+mod malformed;
+/// What is measured is what happened.
+mod measuring;
+/// A saved file is in force at once and loses nothing.
+mod reload;
+/// Bytes pass unchanged, both ways, as they come.
+mod streaming;
+/// TLS in both roles, HTTP/2 on both sides.
+mod tls;

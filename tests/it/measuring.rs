@@ -1,0 +1,83 @@
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::support::eventually;
+use crate::support::proxy::{ingress_to, proxy};
+use crate::support::upstream::{Upstream, status};
+
+#[test]
+fn a_window_shows_what_was_measured() {
+    let backend = Upstream::start(Arc::new(|seen, stream| {
+        if seen.path() == "/slow" {
+            std::thread::sleep(Duration::from_millis(120));
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_ok()
+    }));
+    let proxy = ingress_to(backend.address, "[latency]\nslow = \"100ms\"\n");
+    for n in 0..20 {
+        proxy.get(if n % 4 == 0 { "/slow" } else { "/fast" });
+    }
+    let series = || {
+        let performance = proxy.sre("performance");
+        let all = performance["series"].as_array().expect("a list").clone();
+        all.into_iter().find(|series| series["direction"] == "ingress").expect("ours")
+    };
+    eventually("the second turns", || series()["windows"][1]["total"]["count"] == 20);
+    let window = &series()["windows"][1];
+    // The backend itself waited this long, so nothing shorter can be the truth.
+    assert!(window["total"]["max_ms"].as_f64() >= Some(120.0), "{window}");
+    assert!(window["first_byte"]["p99_ms"].as_f64() >= Some(119.0), "{window}");
+    assert!(window["total"]["p50_ms"].as_f64() < window["total"]["p90_ms"].as_f64(), "{window}");
+    assert_eq!(window["total"]["p99_is_only_max"], true);
+    assert_eq!(proxy.metric("slow_requests_total", ""), 5.0);
+    assert_eq!(proxy.metric("http_request_duration_ms_count", "route=\"default\""), 20.0);
+    assert_eq!(proxy.metric("http_server_request_duration_seconds_count", ""), 20.0);
+    let log = proxy.admin_get("/api/v2/sre/latency.hlog").text();
+    assert!(log.contains("Tag=ingress.default.backend,"), "{log}");
+}
+
+#[test]
+fn openmetrics_carries_the_trace_of_a_request() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\ntraceparent: 00-{trace}-00f067aa0ba902b7-01\r\n\r\n"
+    );
+    crate::support::raw::ask(proxy.ingress(), &request);
+    let scrape = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAccept: application/openmetrics-text; version=1.0.0\r\n\r\n";
+    let answer = crate::support::raw::ask(proxy.admin(), scrape);
+    assert!(
+        answer.field("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text"))
+    );
+    let text = answer.text();
+    assert!(text.ends_with("# EOF\n") && text.contains(&format!("# {{trace_id=\"{trace}\"}}")), "{text}");
+}
+
+#[test]
+fn an_access_line_tells_the_story_and_no_secret() {
+    let backend = Upstream::start(status(200));
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("access.log");
+    let proxy = proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n[access_log]\nto = \"file:{}\"\n",
+        backend.address,
+        path.display()
+    ));
+    let request = "GET /pay?token=s3cret HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer s3cret\r\nCookie: s3cret\r\nConnection: close\r\n\r\n";
+    let answer = crate::support::raw::ask(proxy.ingress(), request);
+    let mut text = String::new();
+    eventually("the line is written", || {
+        text = std::fs::read_to_string(&path).unwrap_or_default();
+        text.ends_with('\n')
+    });
+    let line: serde_json::Value = serde_json::from_str(text.trim()).expect("JSON");
+    assert_eq!(line["request_id"].as_str(), answer.field("x-request-id"));
+    assert_eq!(
+        (line["status"].as_u64(), line["route"].as_str(), line["attempts"].as_u64()),
+        (Some(200), Some("default"), Some(1))
+    );
+    assert_eq!(line["path"], "/pay?token=redacted");
+    assert!(!text.contains("s3cret"));
+}

@@ -1,0 +1,112 @@
+use crate::support::eventually;
+use crate::support::proxy::proxy;
+use crate::support::raw::{Client, get};
+use crate::support::upstream::{Upstream, status};
+
+fn config(backend: std::net::SocketAddr, failures: u32, slow: &str) -> String {
+    format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{backend}\"]\n\
+         breaker = {{ failures = {failures}, open_for = \"1m\" }}\n[latency]\nslow = \"{slow}\"\n"
+    )
+}
+
+#[test]
+fn a_saved_file_is_in_force_and_says_what_it_changed() {
+    let backend = Upstream::start(status(200));
+    let proxy = proxy(&config(backend.address, 3, "1s"));
+    let answer =
+        proxy.reload(&config(backend.address, 7, "2s").replace("127.0.0.1:0\"\n[up", "127.0.0.1:1\"\n[up"));
+    let told = answer.json();
+    let paths = |key: &str| -> Vec<String> {
+        let changes = told[key].as_array().expect("a list");
+        changes.iter().map(|change| change["path"].as_str().expect("a path").to_owned()).collect()
+    };
+    assert_eq!(paths("applied"), ["latency.slow", "upstreams.backend.breaker.failures"]);
+    assert_eq!(paths("needs_restart"), ["ingress.listen"]);
+    assert_eq!(proxy.sre("circuit-breakers/backend")["failure_threshold"], 7);
+    assert_eq!(proxy.get("/").status, 200);
+}
+
+#[test]
+fn an_open_breaker_its_counters_and_connections_survive() {
+    let backend = Upstream::start(status(500));
+    let proxy = proxy(&config(backend.address, 3, "1s"));
+    let mut kept = Client::to(proxy.ingress());
+    for _ in 0..3 {
+        kept.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(kept.response(false).expect("answered").status, 500);
+    }
+    let before = proxy.metric("http_requests_total", "status=\"500\"");
+    assert_eq!(proxy.reload(&config(backend.address, 50, "5s")).status, 200);
+    assert_eq!(proxy.breaker("backend"), "open");
+    kept.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(kept.response(false).expect("the same connection").status, 503);
+    assert_eq!(proxy.metric("http_requests_total", "status=\"500\""), before);
+}
+
+#[test]
+fn a_file_that_cannot_run_changes_nothing_and_is_shown() {
+    let backend = Upstream::start(status(200));
+    let proxy = proxy(&config(backend.address, 3, "1s"));
+    let answer = proxy.reload(&config(backend.address, 3, "1").replace("breaker", "braker"));
+    assert_eq!(answer.status, 422);
+    let refused = answer.json()["refused"].as_array().expect("a list").clone();
+    assert_eq!(refused.len(), 2, "{refused:#?}");
+    assert_eq!(refused[0]["path"], "upstreams.backend.braker");
+    assert!(refused[0]["message"].as_str().is_some_and(|text| text.contains("did you mean \"breaker\"")));
+    assert_eq!((refused[1]["path"].as_str(), refused[1]["line"].as_u64()), (Some("latency.slow"), Some(7)));
+    assert_eq!(proxy.get("/").status, 200);
+    assert_eq!(proxy.metric("config_last_reload_successful", ""), 0.0);
+    assert!(proxy.sre("config")["last_reload"]["refused"][0]["path"].is_string());
+    assert_eq!(proxy.sre("config")["generation"], 1);
+}
+
+#[test]
+fn the_file_is_watched_and_a_hangup_is_heard() {
+    let backend = Upstream::start(status(200));
+    let proxy = proxy(&config(backend.address, 3, "1s"));
+    let write = |failures| {
+        let text =
+            format!("{}\n[admin]\nlisten = \"127.0.0.1:0\"\n", config(backend.address, failures, "1s"));
+        std::fs::write(proxy.path(), text).expect("writes");
+    };
+    write(4);
+    let threshold = || proxy.sre("circuit-breakers/backend")["failure_threshold"].clone();
+    eventually("the watch sees it", || threshold() == 4);
+    let generation = proxy.sre("config")["generation"].as_u64();
+    proxy.signal("HUP");
+    eventually("the hangup is heard", || proxy.sre("config")["generation"].as_u64() > generation);
+}
+
+#[test]
+fn reloads_under_load_fail_no_request() {
+    let backend = Upstream::start(status(200));
+    let proxy = proxy(&config(backend.address, 3, "1s"));
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let served = std::sync::atomic::AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut client = Client::to(proxy.ingress());
+                while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+                    assert_eq!(client.response(false).expect("answered").status, 200);
+                    served.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                }
+            });
+        }
+        let mut last = 0.0;
+        for round in 0..20 {
+            assert_eq!(proxy.reload(&config(backend.address, 3 + round % 5, "1s")).status, 200);
+            assert_eq!(get(proxy.ingress(), "/").status, 200);
+            let now = proxy.metric("http_requests_total", "");
+            assert!(now >= last, "counters never fall: {now} after {last}");
+            last = now;
+        }
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+    });
+    let served = served.load(std::sync::atomic::Ordering::SeqCst) + 20;
+    eventually("every request is counted once", || {
+        proxy.metric("http_requests_total", "status=\"200\"") == served as f64
+    });
+}

@@ -1,0 +1,19 @@
+//! A proxy, an upstream, a client, and patience.
+
+pub mod proxy;
+pub mod raw;
+pub mod upstream;
+
+use std::time::{Duration, Instant};
+
+/// Longest wait for anything that is to happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `holds`, or fails with `what`.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

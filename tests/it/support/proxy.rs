@@ -1,0 +1,182 @@
+//! The real binary, on ports that the kernel picks.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use super::raw::{self, Response};
+use super::{PATIENCE, eventually};
+
+pub struct Proxy {
+    child: Child,
+    addresses: BTreeMap<String, SocketAddr>,
+    pub log: Arc<Mutex<Vec<String>>>,
+    pub dir: tempfile::TempDir,
+}
+
+/// Starts the proxy with this config; listeners on port 0.
+pub fn proxy(toml: &str) -> Proxy {
+    let dir = tempfile::tempdir().expect("a directory");
+    let toml = with_admin(toml);
+    let path = dir.path().join("strop.toml");
+    std::fs::write(&path, &toml).expect("writes");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_strop"))
+        .args(["run", "--config"])
+        .arg(&path)
+        .env("RUST_BACKTRACE", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let log: Arc<Mutex<Vec<String>>> = Arc::default();
+    let lines = Arc::clone(&log);
+    std::thread::spawn(move || {
+        for line in stderr.lines().map_while(Result::ok) {
+            lines.lock().expect("not poisoned").push(line);
+        }
+    });
+    let wanted: usize = ["[ingress]", "[egress]", "[admin]", "\nlocal = "]
+        .map(|part| toml.matches(part).count())
+        .iter()
+        .sum();
+    let mut addresses = BTreeMap::new();
+    eventually("all listeners are bound", || {
+        let log = log.lock().expect("not poisoned");
+        addresses = log.iter().filter_map(|line| listening(line)).collect();
+        assert!(!log.iter().any(|line| line.contains("cannot")), "{log:#?}");
+        addresses.len() == wanted
+    });
+    let proxy = Proxy { child, addresses, log, dir };
+    eventually("it is ready", || raw::get(proxy.admin(), "/readyz").status == 200);
+    proxy
+}
+
+fn with_admin(toml: &str) -> String {
+    if toml.contains("[admin]") {
+        toml.to_owned()
+    } else {
+        format!("{toml}\n[admin]\nlisten = \"127.0.0.1:0\"\n")
+    }
+}
+
+fn listening(line: &str) -> Option<(String, SocketAddr)> {
+    let read: serde_json::Value = serde_json::from_str(line).ok()?;
+    if read["message"] != "listening" {
+        return None;
+    }
+    Some((read["listener"].as_str()?.to_owned(), read["address"].as_str()?.parse().ok()?))
+}
+
+impl Proxy {
+    pub fn at(&self, listener: &str) -> SocketAddr {
+        *self.addresses.get(listener).unwrap_or_else(|| panic!("no listener {listener}"))
+    }
+
+    pub fn ingress(&self) -> SocketAddr {
+        self.at("ingress")
+    }
+
+    pub fn egress(&self) -> SocketAddr {
+        self.at("egress")
+    }
+
+    pub fn admin(&self) -> SocketAddr {
+        self.at("admin")
+    }
+
+    pub fn get(&self, path: &str) -> Response {
+        raw::get(self.ingress(), path)
+    }
+
+    /// A path under /api/v2/sre/ of the admin port, as JSON.
+    pub fn sre(&self, path: &str) -> serde_json::Value {
+        self.admin_get(&format!("/api/v2/sre/{path}")).json()
+    }
+
+    pub fn admin_get(&self, path: &str) -> Response {
+        raw::ask(
+            self.admin(),
+            &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
+        )
+    }
+
+    pub fn post(&self, path: &str, body: &str) -> Response {
+        let length = body.len();
+        raw::ask(
+            self.admin(),
+            &format!(
+                "POST /api/v2/sre/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{body}"
+            ),
+        )
+    }
+
+    pub fn breaker(&self, name: &str) -> String {
+        self.sre(&format!("circuit-breakers/{name}"))["state"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The sum of all samples of a family whose labels contain `label`.
+    pub fn metric(&self, family: &str, label: &str) -> f64 {
+        let text = self.admin_get("/metrics").text();
+        let samples =
+            text.lines().filter(|line| line.split(['{', ' ']).next() == Some(family) && line.contains(label));
+        samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("strop.toml")
+    }
+
+    /// Writes another config and has it read; the answer.
+    pub fn reload(&self, toml: &str) -> Response {
+        std::fs::write(self.path(), with_admin(toml)).expect("writes");
+        self.post("config/reload", "")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Asks it to stop and waits; its exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        if let Ok(Some(code)) = self.child.try_wait() {
+            return code.code();
+        }
+        self.signal("TERM");
+        let start = std::time::Instant::now();
+        while start.elapsed() < PATIENCE {
+            if let Ok(Some(code)) = self.child.try_wait() {
+                return code.code();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        None
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let code = self.stop();
+        if !std::thread::panicking() {
+            assert!(code.is_some(), "it did not stop: {:#?}", self.log.lock().expect("not poisoned"));
+        }
+    }
+}
+
+/// An ingress in front of one backend.
+pub fn ingress_to(backend: SocketAddr, more: &str) -> Proxy {
+    proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n\n[upstreams.backend]\nendpoints = [\"{backend}\"]\n{more}"
+    ))
+}

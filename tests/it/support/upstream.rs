@@ -1,0 +1,201 @@
+//! A server that answers as it is told, and remembers every byte it was sent.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::raw::find;
+
+/// A request as the upstream saw it.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Seen {
+    pub fn path(&self) -> &str {
+        self.head.split(' ').nth(1).unwrap_or_default()
+    }
+
+    pub fn fields(&self, name: &str) -> Vec<&str> {
+        self.head
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(':'))
+            .filter(|(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
+            .collect()
+    }
+}
+
+/// Writes an answer; false: close the connection.
+pub type Answer = dyn Fn(&Seen, &mut TcpStream) -> bool + Send + Sync;
+
+pub struct Upstream {
+    pub address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    raw: Arc<Mutex<Vec<u8>>>,
+    connections: Arc<AtomicUsize>,
+    down: Arc<AtomicBool>,
+    answer: Arc<Mutex<Arc<Answer>>>,
+}
+
+/// An answer of one status with a small body.
+pub fn status(code: u16) -> Arc<Answer> {
+    Arc::new(move |seen, stream| {
+        let body = format!("{code} {}\n", seen.path());
+        let head = format!("HTTP/1.1 {code} Told\r\nContent-Length: {}\r\n\r\n", body.len());
+        let body = if seen.head.starts_with("HEAD") { String::new() } else { body };
+        stream.write_all(format!("{head}{body}").as_bytes()).is_ok()
+    })
+}
+
+/// These very bytes, then keep or close.
+pub fn bytes(told: impl Into<Vec<u8>>, keep: bool) -> Arc<Answer> {
+    let told = told.into();
+    Arc::new(move |_, stream| stream.write_all(&told).is_ok() && keep)
+}
+
+impl Upstream {
+    pub fn start(answer: Arc<Answer>) -> Self {
+        Self::on("127.0.0.1:0".parse().expect("an address"), answer)
+    }
+
+    pub fn on(address: SocketAddr, answer: Arc<Answer>) -> Self {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        socket.set_reuse_address(true).expect("sets");
+        socket.bind(&address.into()).expect("binds");
+        socket.listen(128).expect("listens");
+        let listener: TcpListener = socket.into();
+        let upstream = Self {
+            address: listener.local_addr().expect("bound"),
+            seen: Arc::default(),
+            raw: Arc::default(),
+            connections: Arc::default(),
+            down: Arc::default(),
+            answer: Arc::new(Mutex::new(answer)),
+        };
+        let (seen, raw, down) =
+            (Arc::clone(&upstream.seen), Arc::clone(&upstream.raw), Arc::clone(&upstream.down));
+        let (connections, answer) = (Arc::clone(&upstream.connections), Arc::clone(&upstream.answer));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if down.load(Ordering::SeqCst) {
+                    return;
+                }
+                let Ok(stream) = stream else { continue };
+                connections.fetch_add(1, Ordering::SeqCst);
+                let (seen, raw, down, answer) =
+                    (Arc::clone(&seen), Arc::clone(&raw), Arc::clone(&down), Arc::clone(&answer));
+                std::thread::spawn(move || converse(stream, &seen, &raw, &down, &answer));
+            }
+        });
+        upstream
+    }
+
+    pub fn answer(&self, answer: Arc<Answer>) {
+        *self.answer.lock().expect("not poisoned") = answer;
+    }
+
+    /// Requests seen so far.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().expect("not poisoned").clone()
+    }
+
+    pub fn hits(&self) -> usize {
+        self.seen.lock().expect("not poisoned").len()
+    }
+
+    /// Every byte of every connection.
+    pub fn raw(&self) -> Vec<u8> {
+        self.raw.lock().expect("not poisoned").clone()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Stops listening and hangs up.
+    pub fn kill(&self) {
+        self.down.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn converse(
+    mut stream: TcpStream,
+    seen: &Mutex<Vec<Seen>>,
+    raw: &Mutex<Vec<u8>>,
+    down: &AtomicBool,
+    answer: &Mutex<Arc<Answer>>,
+) {
+    let _ = stream.set_read_timeout(Some(std::time::Duration::from_millis(50)));
+    let mut ahead = Vec::new();
+    loop {
+        match parse(&ahead) {
+            Some((request, used)) => {
+                ahead.drain(..used);
+                seen.lock().expect("not poisoned").push(request.clone());
+                let answer = Arc::clone(&answer.lock().expect("not poisoned"));
+                if !answer(&request, &mut stream) {
+                    return;
+                }
+            }
+            None => {
+                let mut block = [0; 16 * 1024];
+                match stream.read(&mut block) {
+                    Ok(0) => return,
+                    Ok(n) => {
+                        ahead.extend_from_slice(&block[..n]);
+                        raw.lock().expect("not poisoned").extend_from_slice(&block[..n]);
+                    }
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                        if down.load(Ordering::SeqCst) {
+                            return;
+                        }
+                    }
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+}
+
+/// A request that is whole, read as a simple server would.
+fn parse(bytes: &[u8]) -> Option<(Seen, usize)> {
+    let end = find(bytes, b"\r\n\r\n")? + 4;
+    let mut request =
+        Seen { head: String::from_utf8_lossy(&bytes[..end - 2]).into_owned(), body: Vec::new() };
+    if request.fields("transfer-encoding") == ["chunked"] {
+        let mut at = end;
+        loop {
+            let line = at + find(&bytes[at..], b"\r\n")?;
+            let size = usize::from_str_radix(std::str::from_utf8(&bytes[at..line]).ok()?, 16).ok()?;
+            if size == 0 {
+                let stop = line
+                    + 2
+                    + if bytes[line + 2..].starts_with(b"\r\n") {
+                        2
+                    } else {
+                        find(&bytes[line + 2..], b"\r\n\r\n")? + 4
+                    };
+                request.head.push_str(&String::from_utf8_lossy(&bytes[line + 2..stop - 2]));
+                return Some((request, stop));
+            }
+            request.body.extend_from_slice(bytes.get(line + 2..line + 2 + size)?);
+            at = line + 4 + size;
+        }
+    }
+    let length = request.fields("content-length").first().and_then(|n| n.parse::<usize>().ok()).unwrap_or(0);
+    request.body = bytes.get(end..end + length)?.to_vec();
+    Some((request, end + length))
+}

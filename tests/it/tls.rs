@@ -1,0 +1,108 @@
+use std::process::Command;
+
+use crate::support::eventually;
+use crate::support::proxy::proxy;
+use crate::support::upstream::{Upstream, status};
+
+struct Pair {
+    cert: std::path::PathBuf,
+    key: std::path::PathBuf,
+}
+
+fn write_pair(dir: &std::path::Path, name: &str) -> Pair {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("generates");
+    let pair = Pair { cert: dir.join(format!("{name}.pem")), key: dir.join(format!("{name}.key")) };
+    std::fs::write(&pair.cert, made.cert.pem()).expect("writes");
+    std::fs::write(&pair.key, made.signing_key.serialize_pem()).expect("writes");
+    pair
+}
+
+fn curl(args: &[&str]) -> (bool, String) {
+    let ran = Command::new("curl")
+        .args(["-sS", "-m", "20"])
+        .args(args)
+        .output()
+        .expect("curl: run tests/setup first");
+    (
+        ran.status.success(),
+        String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr),
+    )
+}
+
+#[test]
+fn tls_ends_at_the_ingress_in_both_versions_and_its_certificate_is_replaced_in_use() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let pair = write_pair(dir.path(), "one");
+    let backend = Upstream::start(status(200));
+    let proxy = proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\ntls = {{ cert_file = \"{}\", key_file = \"{}\" }}\n\
+         [upstreams.backend]\nendpoints = [\"{}\"]\n",
+        pair.cert.display(),
+        pair.key.display(),
+        backend.address
+    ));
+    let url = format!("https://localhost:{}/x", proxy.ingress().port());
+    let trust = |pair: &Pair| pair.cert.display().to_string();
+    for version in ["--http1.1", "--http2"] {
+        let (ok, out) = curl(&[version, "--cacert", &trust(&pair), "-w", " %{http_version}", &url]);
+        assert!(ok && out.starts_with("200 /x"), "{version}: {out}");
+        assert!(out.ends_with(if version == "--http2" { "2" } else { "1.1" }), "{out}");
+    }
+    assert_eq!(backend.seen()[0].fields("x-forwarded-proto"), ["https"]);
+    let other = write_pair(dir.path(), "two");
+    assert!(!curl(&["--cacert", &trust(&other), &url]).0);
+    std::fs::copy(&other.key, &pair.key).expect("copies");
+    std::fs::copy(&other.cert, &pair.cert).expect("copies");
+    eventually("the new certificate is served", || curl(&["--cacert", &trust(&other), &url]).0);
+}
+
+#[test]
+fn http2_clients_are_served_without_tls_too() {
+    let backend = Upstream::start(status(200));
+    let proxy = crate::support::proxy::ingress_to(backend.address, "");
+    let url = format!("http://{}/h2", proxy.ingress());
+    let (ok, out) = curl(&["--http2-prior-knowledge", "-w", " %{http_version}", "-d", "body", &url]);
+    assert!(ok && out == "200 /h2\n 2", "{out}");
+    let seen = backend.seen().remove(0);
+    assert_eq!(
+        (seen.fields("host"), seen.body.as_slice()),
+        (vec![proxy.ingress().to_string().as_str()], &b"body"[..])
+    );
+}
+
+#[test]
+fn the_local_listener_verifies_its_vendor() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let pair = write_pair(dir.path(), "vendor");
+    let origin = Upstream::start(status(200));
+    // A second proxy ends TLS for the vendor.
+    let vendor = proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\ntls = {{ cert_file = \"{}\", key_file = \"{}\" }}\n\
+         [upstreams.backend]\nendpoints = [\"{}\"]\n",
+        pair.cert.display(),
+        pair.key.display(),
+        origin.address
+    ));
+    let port = vendor.ingress().port();
+    let upstream = |name: &str, tls: &str| {
+        format!(
+            "[upstreams.{name}]\nendpoints = [\"localhost:{port}\"]\nlocal = \"127.0.0.1:0\"\nallow_addresses = [\"127.0.0.1\"]\n{tls}\n"
+        )
+    };
+    let ca = pair.cert.display();
+    let sidecar = proxy(&format!(
+        "{}{}{}",
+        upstream("trusted", &format!("tls = {{ ca_file = \"{ca}\" }}")),
+        upstream("stranger", "tls = true"),
+        upstream("misnamed", &format!("tls = {{ ca_file = \"{ca}\", server_name = \"other.example\" }}")),
+    ));
+    let get = |name: &str| crate::support::raw::get(sidecar.at(&format!("local:{name}")), "/v1");
+    assert_eq!(get("trusted").text(), "200 /v1\n");
+    let seen = origin.seen().remove(0);
+    assert_eq!(seen.fields("x-forwarded-host"), [format!("localhost:{port}")]);
+    assert_eq!(seen.fields("via").len(), 2, "by HTTP/2 between the two: {seen:?}");
+    for name in ["stranger", "misnamed"] {
+        let answer = get(name);
+        assert_eq!((answer.status, answer.field("x-strop-reason")), (502, Some("tls_failed")), "{name}");
+    }
+}
