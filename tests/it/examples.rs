@@ -97,7 +97,7 @@ fn check_tells_all_problems_at_once_and_where() {
     std::fs::write(
         &path,
         "[ingress]\nlisten = \"here\"\nupstream = \"bakend\"\n\n[upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\n\
-         breaker = { open_for = \"10m\", probes = 0 }\ntimeouts = { idle = 5 }\nendpoint = \"x\"\n",
+         breaker = { open_for = \"10m\", open_for_max = \"1m\", probes = 0 }\ntimeouts = { idle = 5 }\nendpoint = \"x\"\n",
     )
     .expect("writes");
     let ran = std::process::Command::new(env!("CARGO_BIN_EXE_strop"))

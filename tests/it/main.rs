@@ -1,5 +1,7 @@
 //! The product from outside: a real binary, real sockets, real clients.
 
+#![expect(unreachable_pub, reason = "one binary: nothing here is reached from outside")]
+
 mod support;
 
 /// What the operator's port answers, and to whom.

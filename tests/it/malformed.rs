@@ -107,7 +107,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
         "GET / HTTP/1.1\r\nHost: a\r\nX: 1\rTransfer-Encoding: chunked\r\n\r\n",
         BAD,
     );
-    add("bare CR in the target", "GET /\rx HTTP/1.1\r\nHost: a\r\n\r\n", BAD);
+    add("bare CR in the target", "GET /\rx HTTP/1.1\r\nHost: a\r\n\r\n", Refused(&[400, 505]));
     add("folded line with space", "GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n 2\r\n\r\n", BAD);
     add("folded line with tab", "GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n\t2\r\n\r\n", BAD);
     add("first field begins with a space", "GET / HTTP/1.1\r\n Host: a\r\n\r\n", BAD);
@@ -140,9 +140,9 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
 
     // Request line.
     add("two spaces before the target", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", BAD);
-    add("two spaces before the version", "GET /  HTTP/1.1\r\nHost: a\r\n\r\n", BAD);
+    add("two spaces before the version", "GET /  HTTP/1.1\r\nHost: a\r\n\r\n", Refused(&[400, 505]));
     add("tab instead of space", "GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n", BAD);
-    add("space in the target", "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", BAD);
+    add("space in the target", "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", Refused(&[400, 505]));
     add("no version", "GET /\r\nHost: a\r\n\r\n", Refused(&[400, 505]));
     add("HTTP/0.9", "GET / HTTP/0.9\r\nHost: a\r\n\r\n", Refused(&[400, 505]));
     add("HTTP/1.2", "GET / HTTP/1.2\r\nHost: a\r\n\r\n", Refused(&[400, 505]));
@@ -153,7 +153,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
     add("method with a bracket", "GE[T / HTTP/1.1\r\nHost: a\r\n\r\n", BAD);
     add("space before the method", " GET / HTTP/1.1\r\nHost: a\r\n\r\n", BAD);
     add("fragment in the target", "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", BAD);
-    add("control byte in the target", "GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", BAD);
+    add("control byte in the target", "GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", Refused(&[400, 505]));
     add("target without a slash", "GET a HTTP/1.1\r\nHost: a\r\n\r\n", BAD);
     add("asterisk for GET", "GET * HTTP/1.1\r\nHost: a\r\n\r\n", BAD);
     add("absolute target of another scheme", "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", BAD);

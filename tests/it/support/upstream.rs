@@ -144,6 +144,9 @@ fn converse(
         match parse(&ahead) {
             Some((request, used)) => {
                 ahead.drain(..used);
+                if down.load(Ordering::SeqCst) {
+                    return;
+                }
                 seen.lock().expect("not poisoned").push(request.clone());
                 let answer = Arc::clone(&answer.lock().expect("not poisoned"));
                 if !answer(&request, &mut stream) {
@@ -178,15 +181,15 @@ fn parse(bytes: &[u8]) -> Option<(Seen, usize)> {
     if request.fields("transfer-encoding") == ["chunked"] {
         let mut at = end;
         loop {
-            let line = at + find(&bytes[at..], b"\r\n")?;
+            let line = at + find(bytes.get(at..)?, b"\r\n")?;
             let size = usize::from_str_radix(std::str::from_utf8(&bytes[at..line]).ok()?, 16).ok()?;
             if size == 0 {
                 let stop = line
                     + 2
-                    + if bytes[line + 2..].starts_with(b"\r\n") {
+                    + if bytes.get(line + 2..)?.starts_with(b"\r\n") {
                         2
                     } else {
-                        find(&bytes[line + 2..], b"\r\n\r\n")? + 4
+                        find(bytes.get(line + 2..)?, b"\r\n\r\n")? + 4
                     };
                 request.head.push_str(&String::from_utf8_lossy(&bytes[line + 2..stop - 2]));
                 return Some((request, stop));
