@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::series::SECOND_BOUNDS;
 use crate::names::UpstreamName;
+use crate::reliability::breaker::Transition;
 use crate::reliability::retry::{Budget, RetryPolicy};
 use crate::reliability::verdict::{Verdict, Why};
 
@@ -94,6 +95,8 @@ struct Shard([AtomicU64; 10]);
 pub struct BreakerNumbers {
     /// 0 closed, 1 open, 2 half-open.
     pub state: u8,
+    /// Of the move that led there.
+    pub generation: u64,
     /// Transitions by (to, why).
     pub transitions: BTreeMap<(&'static str, &'static str), u64>,
     /// Times from opening to closing.
@@ -200,12 +203,15 @@ impl UpstreamSeries {
         self.tunnels.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The breaker moved to `state` (0 closed, 1 open, 2 half-open); `recovered`: since it opened, when it closed.
-    pub fn breaker_moved(&self, state: u8, to: &'static str, why: &'static str, recovered: Option<Duration>) {
+    /// The breaker moved. Two moves may cross on their way here; their generations put them in order.
+    pub fn breaker_moved(&self, moved: &Transition) {
         let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
-        breaker.state = state;
-        *breaker.transitions.entry((to, why)).or_default() += 1;
-        if let Some(took) = recovered {
+        if moved.generation > breaker.generation {
+            breaker.generation = moved.generation;
+            breaker.state = moved.to.number();
+        }
+        *breaker.transitions.entry((moved.to.label(), moved.why.label())).or_default() += 1;
+        if let Some(took) = moved.recovered {
             breaker.recovery.record(took);
             breaker.last_recovery = Some(took);
         }

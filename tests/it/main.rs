@@ -1,6 +1,7 @@
 //! The product from outside: a real binary, real sockets, real clients.
 
 #![expect(unreachable_pub, reason = "one binary: nothing here is reached from outside")]
+#![allow(clippy::disallowed_methods, reason = "a test is its own clock")]
 
 mod support;
 
