@@ -325,3 +325,48 @@ fn egress_route(upstream: &UpstreamName) -> Arc<config::Route> {
         timeouts: Timeouts::default(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::access::AccessLog;
+
+    fn config(failures: u32) -> Arc<Config> {
+        let text = format!(
+            "[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\nbreaker = {{ failures = {failures} }}\n\
+             [upstreams.stripe]\npreset = \"stripe\"\n"
+        );
+        Arc::new(config::load(&text, "a test", &[]).expect("it can run"))
+    }
+
+    fn registry() -> (Arc<Registry>, Fresh) {
+        let telemetry = Telemetry::new(1, AccessLog::off(), clock::now());
+        Registry::new(config(3), telemetry, 1)
+    }
+
+    #[tokio::test]
+    async fn what_a_reload_does_not_change_stays_the_very_same() {
+        let (registry, fresh) = registry();
+        assert_eq!(fresh.len(), 2);
+        let again = registry.reconcile(config(3), clock::instant());
+        assert!(again.is_empty(), "nobody starts to look after what is looked after already");
+        let now = registry.snapshot();
+        assert!(fresh.iter().all(|before| Arc::ptr_eq(before, &now.upstreams[&before.config.name])));
+    }
+
+    #[tokio::test]
+    async fn what_a_reload_replaces_is_let_go_and_its_state_lives_on() {
+        let (registry, fresh) = registry();
+        let old = fresh.iter().find(|upstream| upstream.config.name.as_str() == "backend").map(Arc::clone);
+        let old = old.expect("it is there");
+        let gate = Arc::clone(&old.gate);
+        let weak = Arc::downgrade(&old);
+        drop((old, fresh));
+        let replaced = registry.reconcile(config(7), clock::instant());
+        assert_eq!(replaced.len(), 1);
+        assert!(Arc::ptr_eq(&replaced[0].gate, &gate));
+        assert!(weak.upgrade().is_none_or(|old| old.is_retired()));
+        // The snapshot that named it is gone once nobody reads it any more.
+        assert_eq!(weak.strong_count(), 0);
+    }
+}

@@ -7,10 +7,14 @@ mod support;
 
 /// What the operator's port answers, and to whom.
 mod admin_api;
+/// Several endpoints: which one, what when it fails, what its checks say.
+mod balance;
 /// Breakers trip, refuse, probe, recover; operators hold them.
 mod breaker;
 /// Real clients pass through unchanged.
 mod clients;
+/// Who is late is told so, and nobody else.
+mod deadlines;
 /// The way out: forward proxy, tunnels, local listeners, the address guard.
 mod egress;
 /// The files that are shipped.
