@@ -38,11 +38,24 @@ pub struct Seconds {
 }
 
 impl Seconds {
-    /// Counts one value.
-    pub fn record(&mut self, took: Duration) {
+    /// Counts one value; the bucket it fell into.
+    pub fn record(&mut self, took: Duration) -> usize {
         let seconds = took.as_secs_f64();
-        self.buckets[SECOND_BOUNDS.partition_point(|bound| *bound < seconds)] += 1;
+        let bucket = SECOND_BOUNDS.partition_point(|bound| *bound < seconds);
+        self.buckets[bucket] += 1;
         self.sum += took;
+        bucket
+    }
+
+    /// Adds what another has counted.
+    pub fn add(&mut self, other: &Self) {
+        self.buckets.iter_mut().zip(other.buckets).for_each(|(sum, more)| *sum += more);
+        self.sum += other.sum;
+    }
+
+    /// All values.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
     }
 }
 

@@ -13,6 +13,10 @@ mod balance;
 mod breaker;
 /// Real clients pass through unchanged.
 mod clients;
+/// What the command line does and says.
+mod command_line;
+/// What others build on: metric names, the API, the command line. A change here is a change for them.
+mod contract;
 /// Who is late is told so, and nobody else.
 mod deadlines;
 /// The way out: forward proxy, tunnels, local listeners, the address guard.
