@@ -29,6 +29,31 @@ fn the_pods_config_can_run() {
     }
 }
 
+#[test]
+fn the_readme_lists_what_the_admin_port_serves() {
+    let readme =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("reads");
+    let mut told: Vec<String> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .filter(|cell| cell.contains("/api/v2/sre/") && !cell.ends_with("openapi.json"))
+        .map(str::to_owned)
+        .collect();
+    let document = serde_json::to_value(strop::admin::openapi()).expect("JSON");
+    let mut served = Vec::new();
+    for (path, methods) in document["paths"].as_object().expect("an object") {
+        let methods = methods
+            .as_object()
+            .expect("an object")
+            .keys()
+            .filter(|key| ["get", "post"].contains(&key.as_str()));
+        served.extend(methods.map(|method| format!("{} {path}", method.to_uppercase())));
+    }
+    told.sort();
+    served.sort();
+    assert_eq!(told, served);
+}
+
 /// All keys of a schema, as `table.key`.
 fn keys(schema: &serde_json::Value, root: &serde_json::Value, out: &mut Vec<String>) {
     let resolved = schema["$ref"].as_str().map(|path| &root["$defs"][path.trim_start_matches("#/$defs/")]);
