@@ -2,8 +2,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 
-use super::origin::{Origin, pattern};
-use super::{forward_proxy_to, message, requests, tls_ingress_to};
+use super::origin::{LARGE, Origin, pattern};
+use super::{forward_proxy_to, gist, message, requests, tls_ingress_to};
 use crate::support::proxy::ingress_to;
 use crate::support::raw::find;
 use crate::support::secure::{TlsFront, issue};
@@ -60,8 +60,7 @@ fn told(dir: &Path, way: &[&str], errand: Errand, base: &str) -> String {
         return head.replace("Transfer-Encoding: chunked\r\n", "");
     }
     let body = std::fs::read(body).unwrap_or_default();
-    let sum = body.iter().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
-    format!("{head}\n{} bytes, sum {sum:x}", body.len())
+    format!("{head}\n{}", gist(&body))
 }
 
 /// The same errand by two ways: how they differ, if they do.
@@ -178,7 +177,7 @@ fn curl_reaches_a_tls_origin_by_a_tunnel() {
         through: (&["--cacert", &ca, "-x", &by], base, front.address),
     };
     ways.compare(ERRANDS.into_iter(), str::to_owned);
-    assert!(proxy.metric("tunnel_bytes_total", "direction=\"down\"") > 8.0 * f64::from(1 << 20));
+    assert!(proxy.metric("tunnel_bytes_total", "direction=\"down\"") > LARGE as f64);
 }
 
 #[test]
@@ -191,7 +190,7 @@ fn curl_without_persistent_connections_reads_every_answer_to_its_end() {
             .args(args)
             .arg(format!("http://{}{path}", proxy.ingress())))
     };
-    assert_eq!(fetch(&[], "/large"), pattern(8 << 20));
+    assert_eq!(fetch(&[], "/large"), pattern(LARGE));
     assert_eq!(fetch(&[], "/stream"), pattern(1 << 20));
     assert_eq!(fetch(&["-d", "kept"], "/echo"), b"kept");
 }

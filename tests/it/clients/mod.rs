@@ -18,6 +18,7 @@ mod stripe;
 /// A WebSocket client and server.
 mod websocket;
 
+use std::hash::Hasher as _;
 use std::net::SocketAddr;
 
 use crate::support::proxy::{Proxy, proxy};
@@ -66,12 +67,15 @@ fn message(text: &str, authority: SocketAddr) -> String {
         .replace(&format!("localhost:{}", authority.port()), "AUTHORITY")
 }
 
-/// What the origin saw since it was last asked: heads without the hop, bodies by length and sum.
+/// A body in a few words: its length and a hash.
+fn gist(body: &[u8]) -> String {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write(body);
+    format!("{} bytes, {:x}", body.len(), hasher.finish())
+}
+
+/// What the origin saw after its first `from` requests: heads without the hop, bodies by their gist.
 fn requests(origin: &Upstream, authority: SocketAddr, from: usize) -> Vec<String> {
-    let show = |seen: &Seen| {
-        let sum =
-            seen.body.iter().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
-        format!("{}{} bytes, sum {sum:x}", message(&seen.head, authority), seen.body.len())
-    };
+    let show = |seen: &Seen| message(&seen.head, authority) + &gist(&seen.body);
     origin.seen().iter().skip(from).map(show).collect()
 }

@@ -9,6 +9,9 @@ use crate::support::upstream::{Seen, Upstream};
 const GZIP: &[u8] =
     b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03K,V\xc8,QHN\xccM\xe5\x02\x00\xc6\xbd%P\x0b\x00\x00\x00";
 
+/// The length of `/large`.
+pub const LARGE: usize = 8 << 20;
+
 /// An origin with a page for everything that a client may trip over.
 pub struct Origin {
     pub upstream: Upstream,
@@ -38,9 +41,12 @@ impl Origin {
     }
 }
 
-/// The bytes of all tests; `told.py` and curl's files have the same.
+/// The bytes of all tests; `told.py` has the same. They repeat after 251 times 256.
 pub fn pattern(n: usize) -> Vec<u8> {
-    (0..n).map(|at| (at * 31 + at / 251) as u8).collect()
+    let period: Vec<u8> = (0..251 * 256).map(|at| (at * 31 + at / 251) as u8).collect();
+    let mut all = period.repeat(n.div_ceil(period.len()));
+    all.truncate(n);
+    all
 }
 
 fn answer(seen: &Seen, stream: &mut TcpStream, gate: &Gate) -> std::io::Result<bool> {
@@ -57,7 +63,7 @@ fn answer(seen: &Seen, stream: &mut TcpStream, gate: &Gate) -> std::io::Result<b
         }
         "/redirect" => whole(seen, stream, "302 Found", "Location: /fields\r\n", b"there\n"),
         "/preserved" => whole(seen, stream, "307 Temporary Redirect", "Location: /echo\r\n", b"there\n"),
-        "/large" => whole(seen, stream, "200 OK", "", &pattern(8 << 20)),
+        "/large" => whole(seen, stream, "200 OK", "", &pattern(LARGE)),
         "/range" => range(seen, stream),
         "/stream" => chunks(seen, stream),
         "/held" => held(stream, gate),
@@ -79,10 +85,9 @@ fn whole(
     body: &[u8],
 ) -> std::io::Result<bool> {
     let head = format!("HTTP/1.1 {status}\r\n{DATE}{fields}Content-Length: {}\r\n\r\n", body.len());
-    stream.write_all(head.as_bytes())?;
-    if !seen.head.starts_with("HEAD ") {
-        stream.write_all(body)?;
-    }
+    // In one piece: some clients give up a connection when the body of a redirect is late.
+    let body = if seen.head.starts_with("HEAD ") { b"" } else { body };
+    stream.write_all(&[head.as_bytes(), body].concat())?;
     Ok(true)
 }
 
