@@ -35,7 +35,7 @@ impl Origin {
         Self { upstream, gate }
     }
 
-    /// Clients that left in the middle of an endless answer.
+    /// Clients that left before the end of an answer.
     pub fn left(&self) -> usize {
         *self.gate.left.lock().expect("not poisoned")
     }
