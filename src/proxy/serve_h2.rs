@@ -108,7 +108,8 @@ fn response(answer: &Answer, add: &[u8], body: Body, on_end: Option<OnEnd>) -> h
         *empty.status_mut() = http::StatusCode::BAD_GATEWAY;
         empty
     });
-    let none = answer.head.framing == Framing::None;
+    // The head ends the stream of an answer without a body: what gRPC calls Trailers-Only is told by that alone.
+    let none = answer.head.framing == Framing::None || body.is_over();
     let mut outgoing = Outgoing::new(body, on_end);
     if none {
         outgoing.finish_empty();
