@@ -13,7 +13,7 @@ use super::reply;
 use super::serve::{Client, answer_fields};
 use crate::message::body::Body;
 use crate::message::h1::write::Edits;
-use crate::message::h2::{self, OnEnd, Outgoing, Streamed};
+use crate::message::h2::{self, Ended, OnEnd, Outgoing, Streamed};
 use crate::message::head::{Framing, Method, RequestHead};
 use crate::message::io::Io;
 use crate::runtime::clock;
@@ -86,17 +86,17 @@ async fn exchange(client: &Client, head: &RequestHead, body: Body) -> http::Resp
     let body = std::mem::replace(&mut answer.body, Body::empty());
     let lease = answer.lease.take();
     let unfinished = body.carries();
-    let on_end: OnEnd = Box::new(move |ended| match ended {
-        Ok(passed) => {
-            if let (false, Some(lease)) = (unfinished, lease) {
-                lease.give_back();
+    let on_end: OnEnd = Box::new(move |ended, passed| {
+        match ended {
+            Ended::Whole => {
+                if let (false, Some(lease)) = (unfinished, lease) {
+                    lease.give_back();
+                }
             }
-            exchange.close(passed);
+            Ended::Broken => exchange.broke(true),
+            Ended::Left => exchange.broke(false),
         }
-        Err(_) => {
-            exchange.broke(true);
-            exchange.close(0);
-        }
+        exchange.close(passed);
     });
     response(&answer, &add, body, Some(on_end))
 }
