@@ -70,8 +70,11 @@ fn line(command: &Command) -> String {
 /// Runs it to its end; what it wrote to its standard output. It must succeed, and in time.
 pub fn run(command: &mut Command) -> Vec<u8> {
     let ran = finish(command);
-    let said = || String::from_utf8_lossy(&ran.stderr).into_owned() + &String::from_utf8_lossy(&ran.stdout);
-    assert!(ran.status.success(), "{} failed: {}\n{}", line(command), ran.status, said());
+    if !ran.status.success() {
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned() + &String::from_utf8_lossy(&ran.stdout);
+        let hint = if said.contains("No module named") { "; run tests/setup first" } else { "" };
+        panic!("{} failed: {}{hint}\n{said}", line(command), ran.status);
+    }
     ran.stdout
 }
 
