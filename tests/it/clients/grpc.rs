@@ -11,7 +11,9 @@ fn server() -> Server {
 fn assert_nobody_is_blamed(proxy: &Proxy) {
     eventually("every exchange has ended", || proxy.metric("http_server_active_requests", "") == 0.0);
     assert_eq!(proxy.metric("circuit_breaker_failures", ""), 0.0, "a status of gRPC is no failure of HTTP");
-    assert_eq!(proxy.metric("http_request_outcomes_total", "outcome=\"client_gone\""), 2.0);
+    // Two cancelled; when a deadline passes, client and server tell at the same time.
+    let gone = proxy.metric("http_request_outcomes_total", "outcome=\"client_gone\"");
+    assert!((2.0..=3.0).contains(&gone), "{gone}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ from concurrent import futures
 
 import grpc
 
+begun = threading.Semaphore(0)
 cancelled = threading.Semaphore(0)
 
 
@@ -57,9 +58,15 @@ def sleeps(request, context):
     """Never answers; notices that the client has left."""
     left = threading.Event()
     context.add_callback(left.set)
+    begun.release()
     if left.wait(15):
         cancelled.release()
     return b"late"
+
+
+def has_begun(request, context):
+    """Answers once `sleeps` has been called."""
+    return b"yes" if begun.acquire(timeout=10) else b"no"
 
 
 def was_cancelled(request, context):
@@ -88,6 +95,7 @@ handlers = {
     "Fails": grpc.unary_unary_rpc_method_handler(fails),
     "FailsLate": grpc.unary_stream_rpc_method_handler(fails_late),
     "Sleeps": grpc.unary_unary_rpc_method_handler(sleeps),
+    "HasBegun": grpc.unary_unary_rpc_method_handler(has_begun),
     "WasCancelled": grpc.unary_unary_rpc_method_handler(was_cancelled),
     "Endless": grpc.unary_stream_rpc_method_handler(endless),
     "Deadline": grpc.unary_unary_rpc_method_handler(deadline),

@@ -83,10 +83,19 @@ assert unknown[0] == grpc.StatusCode.UNIMPLEMENTED, unknown
 remaining = float(method("unary_unary", "Deadline")(b"", timeout=7))
 assert 5 < remaining < 7.5, remaining
 assert method("unary_unary", "Deadline")(b"") == b"none"
-overdue = status(method("unary_unary", "Sleeps").future(b"", timeout=0.5))
-assert overdue[0] == grpc.StatusCode.DEADLINE_EXCEEDED, overdue
+has_begun = method("unary_unary", "HasBegun")
 was_cancelled = method("unary_unary", "WasCancelled")
+sleeps = method("unary_unary", "Sleeps")
+overdue = status(sleeps.future(b"", timeout=0.5))
+assert overdue[0] == grpc.StatusCode.DEADLINE_EXCEEDED, overdue
+assert has_begun(b"", timeout=15) == b"yes"
 assert was_cancelled(b"", timeout=15) == b"yes", "the server did not learn that the deadline had passed"
+
+# The client has had enough before the answer begins.
+waiting = sleeps.future(b"", timeout=15)
+assert has_begun(b"", timeout=15) == b"yes"
+waiting.cancel()
+assert was_cancelled(b"", timeout=15) == b"yes", "the server did not learn that the client had left"
 
 # The client has had enough in the middle of a stream.
 endless = method("unary_stream", "Endless")(b"", timeout=10)
