@@ -1,1 +1,103 @@
-fn main() {}
+//! What a request pays for decisions: nanoseconds of the pure parts and of the gate around them.
+//!
+//! `cargo bench --bench decide`. Budget: admit and settle together at most 40 ns.
+
+#![allow(clippy::disallowed_methods, reason = "a bench is its own clock")]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use strop::config::presets;
+use strop::message::h1::chunked::{Chunked, Step};
+use strop::message::h1::parse::{self, HeadLimits, Parsed};
+use strop::message::h1::write::{self, Edits};
+use strop::reliability::balance;
+use strop::reliability::breaker::Breaker;
+use strop::reliability::verdict::{JudgePolicy, Outcome, Verdict, Why};
+use strop::telemetry::latency::Recorder;
+use strop::upstream::gate::Gate;
+
+const LIMITS: HeadLimits = HeadLimits { bytes: 65_536, fields: 100 };
+
+/// What a browser's request looks like, roughly.
+const HEAD: &[u8] =
+    b"GET /api/v2/bookings?day=2026-11-24 HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: bench/1.0\r\n\
+    Accept: application/json\r\nAccept-Encoding: gzip\r\nAuthorization: Bearer abcdefghijklmnopqrstuvwxyz\r\n\
+    Cookie: session=0123456789abcdef\r\nX-Request-Id: 01a20dd4-14e7-720d-bbfb-0ad9381f95a9\r\n\r\n";
+
+fn decisions(c: &mut Criterion) {
+    let now = Instant::now();
+    let gate = Gate::new(presets::breaker("stripe"), 1, 2, now, Box::new(|_| {}));
+    c.bench_function("gate: admit + settle, closed", |b| {
+        b.iter(|| {
+            if let Ok(permit) = black_box(&gate).admit(0, now, 7) {
+                permit.settle(Verdict::Good, now);
+            }
+        });
+    });
+    let open = Gate::new(presets::breaker("stripe"), 1, 2, now, Box::new(|_| {}));
+    for _ in 0..3 {
+        if let Ok(permit) = open.admit(0, now, 7) {
+            permit.settle(Verdict::Bad(Why::Connect), now);
+        }
+    }
+    c.bench_function("gate: refuse, open", |b| b.iter(|| black_box(&open).admit(0, now, 7).is_err()));
+    let mut breaker = Breaker::new(presets::breaker("stripe"), 1, now);
+    c.bench_function("breaker: admit + settle", |b| {
+        b.iter(|| {
+            if let (Ok(ticket), _) = breaker.admit(now, 7) {
+                black_box(breaker.settle(ticket, Verdict::Good, now));
+            }
+        });
+    });
+    let judge = JudgePolicy::default();
+    c.bench_function("verdict: judge", |b| {
+        let took = Duration::from_millis(3);
+        b.iter(|| {
+            judge.judge(Outcome::Answered { status: black_box(200), retry_after: None, grpc: None, took })
+        });
+    });
+    c.bench_function("balance: pick one of four", |b| {
+        let costs = [0.1, 0.2, 0.3, 0.4];
+        b.iter(|| balance::pick(|at| costs.get(at).copied(), costs.len(), black_box(12_345)));
+    });
+    let mut recorder = Recorder::default();
+    c.bench_function("latency: record", |b| {
+        b.iter(|| recorder.record(black_box(Duration::from_micros(1_234))));
+    });
+}
+
+fn messages(c: &mut Criterion) {
+    c.bench_function("h1: parse a request head", |b| b.iter(|| parse::request(black_box(HEAD), LIMITS)));
+    let Ok(Parsed::Whole(head, _)) = parse::request(HEAD, LIMITS) else { panic!("the head is whole") };
+    let mut out = Vec::with_capacity(1_024);
+    c.bench_function("h1: write a request head", |b| {
+        let edits = Edits { add: b"via: 1.1 strop\r\n", ..Edits::default() };
+        b.iter(|| {
+            out.clear();
+            write::request(&mut out, &head, &edits, head.framing);
+            black_box(out.len())
+        });
+    });
+    let body = [&b"4000\r\n"[..], &[b'x'; 0x4000], b"\r\n0\r\n\r\n"].concat();
+    c.bench_function("h1: decode a chunk of 16 KiB", |b| {
+        b.iter(|| {
+            let mut chunked = Chunked::default();
+            let mut at = 0;
+            while let Ok(step) = chunked.step(&body[at..]) {
+                match step {
+                    Step::Data { skip, len } => {
+                        chunked.took(len);
+                        at += skip + len;
+                    }
+                    Step::More { consumed } | Step::End { consumed } => return at + consumed,
+                }
+            }
+            at
+        });
+    });
+}
+
+criterion_group!(benches, decisions, messages);
+criterion_main!(benches);

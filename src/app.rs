@@ -14,8 +14,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use anyhow::Context as _;
 
 use crate::admin::Admin;
+use crate::config::Config;
 use crate::config::reload::{Cause, Outcome, Reloader};
-use crate::config::{Config, Limits};
 use crate::net::listener::{self, ConnectionCount};
 use crate::net::tls;
 use crate::proxy::accept::{self, Door};
@@ -71,35 +71,23 @@ struct Bound {
 fn bind_all(config: &Config) -> anyhow::Result<Vec<Bound>> {
     let workers = config.process.workers;
     let mut all = Vec::new();
-    let mut bind =
-        |entrance: Entrance, address: SocketAddr, limits: &Limits, server: Option<tls::Server>, hops: u8| {
-            let name = entrance.label();
-            let sockets = listener::bind(address, workers).with_context(|| format!("listener {name}"))?;
-            let door = Door {
-                entrance: Arc::new(entrance),
-                limits: Arc::new(limits.clone()),
-                tls: server,
-                trusted_hops: hops,
-                count: ConnectionCount::default(),
-            };
-            all.push(Bound { name, door, sockets });
-            anyhow::Ok(())
-        };
-    let mut local_limits = None;
+    let mut bind = |entrance: Entrance, address: SocketAddr, server: Option<tls::Server>| {
+        let name = entrance.label();
+        let sockets = listener::bind(address, workers).with_context(|| format!("listener {name}"))?;
+        let door = Door { entrance: Arc::new(entrance), tls: server, count: ConnectionCount::default() };
+        all.push(Bound { name, door, sockets });
+        anyhow::Ok(())
+    };
     if let Some(ingress) = &config.ingress {
         let server = ingress.tls.as_ref().map(tls::Server::load).transpose().context("ingress.tls")?;
-        bind(Entrance::Ingress, ingress.listen, &ingress.limits, server, ingress.trusted_hops)?;
-        local_limits = Some(&ingress.limits);
+        bind(Entrance::Ingress, ingress.listen, server)?;
     }
     if let Some(egress) = &config.egress {
-        bind(Entrance::Egress, egress.listen, &egress.limits, None, 0)?;
-        local_limits = Some(&egress.limits);
+        bind(Entrance::Egress, egress.listen, None)?;
     }
-    let default = crate::config::presets::limits();
     for upstream in &config.upstreams {
         if let Some(local) = upstream.local {
-            let limits = local_limits.unwrap_or(&default);
-            bind(Entrance::Local(upstream.name.clone()), local, limits, None, 0)?;
+            bind(Entrance::Local(upstream.name.clone()), local, None)?;
         }
     }
     Ok(all)
@@ -300,7 +288,8 @@ fn spawn_workers(
             move || work(worker, share, registry, telemetry, drain)
         })
         .collect();
-    Workers::start(makers).context("worker threads")
+    Workers::start(makers, |error| Event::WorkerFailed { error: &error.to_string() }.tell())
+        .context("worker threads")
 }
 
 /// One worker, until it has been asked to leave and its last connection is gone.

@@ -43,6 +43,8 @@
 //! 1. Never make the outage worse. 2. Tell the truth. 3. Keep the client's bytes intact. 4. Fast. 5. Understandable.
 //! 6. Configurable. When two fight, the earlier wins.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test is its own clock and spawner"))]
+
 pub mod admin;
 pub mod app;
 pub mod cli;

@@ -89,8 +89,10 @@ impl Written for Size {
     }
 
     fn write(&self) -> String {
-        let (unit, scale) =
-            Self::UNITS.iter().find(|(_, scale)| self.0 > 0 && self.0 % scale == 0).unwrap_or(&("B", 1));
+        let (unit, scale) = Self::UNITS
+            .iter()
+            .find(|(_, scale)| self.0 > 0 && self.0.is_multiple_of(*scale))
+            .unwrap_or(&("B", 1));
         format!("{}{unit}", self.0 / scale)
     }
 }

@@ -1,8 +1,9 @@
-//! The command line: `run`, `check`, `schema`, `demo`.
+//! The command line: `run`, `check`, `healthcheck`, `schema`, `demo`.
 
 mod demo;
 mod run;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,14 +21,24 @@ pub struct Cli {
 enum Command {
     /// Run the sidecar.
     Run {
-        /// The config file; without one, a backend on 127.0.0.1:8001 is served on 127.0.0.1:8000.
+        /// The config file. Default: $STROP_CONFIG, else ./strop.toml, else /etc/strop/strop.toml, else a built-in one that
+        /// serves a backend on 127.0.0.1:8001 at 127.0.0.1:8000.
         #[arg(short, long)]
         config: Option<PathBuf>,
+        /// Where the backend listens, instead of what the config says.
+        #[arg(short, long, value_name = "HOST:PORT")]
+        backend: Option<String>,
     },
     /// Check a config file and tell all its problems at once.
     Check {
         /// The config file.
         file: PathBuf,
+    },
+    /// Ask a running sidecar whether it is ready. Exit code 0: it is.
+    Healthcheck {
+        /// Its admin port.
+        #[arg(long, default_value = "127.0.0.1:9901", value_name = "HOST:PORT")]
+        admin: SocketAddr,
     },
     /// Print the JSON Schema of the config file.
     Schema,
@@ -41,8 +52,9 @@ enum Command {
 /// Does what the command line says.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Run { config } => run::run(config),
+        Command::Run { config, backend } => run::run(config, backend.as_deref()),
         Command::Check { file } => run::check(&file),
+        Command::Healthcheck { admin } => run::healthcheck(admin),
         Command::Schema => {
             say(&crate::config::schema());
             ExitCode::SUCCESS

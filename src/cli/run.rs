@@ -1,5 +1,7 @@
-//! `strop run` and `strop check`.
+//! `strop run`, `strop check` and `strop healthcheck`.
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,12 +15,26 @@ use crate::telemetry::logging;
 /// What runs without a file: the smallest useful sidecar.
 pub(super) const BUILT_IN: &str = include_str!("../../config/strop.toml");
 
-/// The process' overrides.
-fn overrides() -> Vec<(String, String)> {
+/// Where a config file is looked for, in this order.
+const PLACES: [&str; 2] = ["strop.toml", "/etc/strop/strop.toml"];
+
+/// The process' overrides; `backend` is one more.
+fn overrides(backend: Option<&str>) -> Vec<(String, String)> {
     let mut all: Vec<_> =
         std::env::vars().filter(|(name, _)| name.starts_with(config::read::PREFIX)).collect();
+    if let Some(backend) = backend {
+        let plain = backend.trim_start_matches("http://").trim_end_matches('/');
+        all.push(("STROP__UPSTREAMS__BACKEND__ENDPOINTS".to_owned(), format!("[{plain:?}]")));
+    }
     all.sort();
     all
+}
+
+/// The file that was named, else the one the environment names, else the first that is there.
+fn found(named: Option<PathBuf>) -> Option<PathBuf> {
+    let set = || std::env::var_os("STROP_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let there = || PLACES.iter().map(PathBuf::from).find(|path| path.is_file());
+    named.or_else(set).or_else(there)
 }
 
 fn read(path: Option<&Path>, env: &[(String, String)]) -> Result<Config, String> {
@@ -34,8 +50,9 @@ fn read(path: Option<&Path>, env: &[(String, String)]) -> Result<Config, String>
 }
 
 /// Runs until it is told to stop. 0: left in order; 1: could not start; 2: the config cannot run; 3: left late.
-pub(super) fn run(path: Option<PathBuf>) -> ExitCode {
-    let env = overrides();
+pub(super) fn run(named: Option<PathBuf>, backend: Option<&str>) -> ExitCode {
+    let env = overrides(backend);
+    let path = found(named);
     match read(path.as_deref(), &env) {
         Ok(config) => serve(config, path, env, |_| {}),
         Err(problem) => {
@@ -89,7 +106,7 @@ pub(super) fn serve(
 
 /// Tells all problems of a file. 0: it can run; 2: it cannot.
 pub(super) fn check(path: &Path) -> ExitCode {
-    match read(Some(path), &overrides()) {
+    match read(Some(path), &overrides(None)) {
         Ok(config) => {
             let routes = config.routes.len();
             say(&format!(
@@ -102,6 +119,29 @@ pub(super) fn check(path: &Path) -> ExitCode {
         Err(problem) => {
             complain(&problem);
             ExitCode::from(2)
+        }
+    }
+}
+
+/// Asks `/readyz`, as a container's health check does. 0: ready; 1: not, or nobody answers.
+pub(super) fn healthcheck(admin: SocketAddr) -> ExitCode {
+    let patience = Duration::from_secs(2);
+    let asked = TcpStream::connect_timeout(&admin, patience).and_then(|mut stream| {
+        stream.set_read_timeout(Some(patience))?;
+        write!(stream, "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    });
+    match asked {
+        Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => ExitCode::SUCCESS,
+        Ok(answer) => {
+            complain(answer.rsplit("\r\n\r\n").next().unwrap_or_default().trim());
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            complain(&format!("nobody answers at {admin}: {error}"));
+            ExitCode::FAILURE
         }
     }
 }

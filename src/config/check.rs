@@ -49,6 +49,7 @@ pub fn check(file: &ConfigFile, hash: String, problems: &mut Collector<'_>) -> O
         );
     }
     twice(file, problems);
+    exposed(file, problems);
     let config = Config {
         ingress: ingress.flatten(),
         egress: egress.flatten(),
@@ -98,7 +99,7 @@ fn ingress(written: &IngressFile, named: &[&str], problems: &mut Collector<'_>) 
         tls,
         trusted_hops: written.trusted_hops,
         claim_sre_api: written.claim_sre_api,
-        limits,
+        limits: Arc::new(limits),
     })
 }
 
@@ -112,7 +113,7 @@ fn egress(written: &EgressFile, problems: &mut Collector<'_>) -> Option<Egress> 
     };
     let unlisted = problems.take("egress.unlisted", unlisted);
     let limits = limits("egress.limits", &written.limits, problems);
-    Some(Egress { listen: listen?, unlisted: unlisted?, limits })
+    Some(Egress { listen: listen?, unlisted: unlisted?, limits: Arc::new(limits) })
 }
 
 fn limits(at: &str, written: &LimitsFile, problems: &mut Collector<'_>) -> Limits {
@@ -334,6 +335,42 @@ fn twice(file: &ConfigFile, problems: &mut Collector<'_>) {
                     format!("{host:?} is listed by {other} already"),
                 ),
                 None => hosts.push((name, host)),
+            }
+        }
+    }
+}
+
+/// What would be open to strangers, or lead in circles.
+fn exposed(file: &ConfigFile, problems: &mut Collector<'_>) {
+    if let Some(ingress) = file.ingress.as_ref().filter(|ingress| ingress.claim_sre_api)
+        && ingress.listen.parse::<SocketAddr>().is_ok_and(|listen| !listen.ip().is_loopback())
+        && file.admin.token_file.is_none()
+    {
+        problems.add(
+            "ingress.claim_sre_api",
+            "this port is reachable from outside, and with it the API: write admin.token_file, or listen on 127.0.0.1",
+        );
+    }
+    let listeners = [file.ingress.as_ref().map(|i| &i.listen), file.egress.as_ref().map(|e| &e.listen)];
+    let listeners: Vec<SocketAddr> =
+        listeners.into_iter().flatten().filter_map(|text| text.parse().ok()).collect();
+    for (name, upstream) in &file.upstreams {
+        for endpoint in upstream.endpoints.iter().flatten() {
+            let own =
+                endpoint.replace("localhost:", "127.0.0.1:").parse::<SocketAddr>().ok().is_some_and(|addr| {
+                    listeners.iter().any(|listen| {
+                        let same = listen.ip() == addr.ip()
+                            || (listen.ip().is_unspecified() && addr.ip().is_loopback());
+                        same && listen.port() == addr.port() && addr.port() != 0
+                    })
+                });
+            if own {
+                problems.add(
+                    &format!("upstreams.{name}.endpoints"),
+                    format!(
+                        "{endpoint} is a listener of this very process: requests would go round in circles"
+                    ),
+                );
             }
         }
     }

@@ -40,9 +40,6 @@ fn waits(path: &str) -> bool {
     exact.contains(&path)
         || matches!(path, "ingress" | "egress")
         || path.starts_with("ingress.tls")
-        || path.starts_with("ingress.limits")
-        || path.starts_with("egress.limits")
-        || path == "ingress.trusted_hops"
         || (path.starts_with("upstreams.") && path.ends_with(".local"))
 }
 
@@ -81,8 +78,6 @@ pub fn runnable(old: &Config, new: &Config) -> Config {
         (Some(old), Some(mut new)) => {
             new.listen = old.listen;
             new.tls.clone_from(&old.tls);
-            new.limits.clone_from(&old.limits);
-            new.trusted_hops = old.trusted_hops;
             Some(new)
         }
         (old, _) => old.clone(),
@@ -90,7 +85,6 @@ pub fn runnable(old: &Config, new: &Config) -> Config {
     config.egress = match (&old.egress, config.egress) {
         (Some(old), Some(mut new)) => {
             new.listen = old.listen;
-            new.limits.clone_from(&old.limits);
             Some(new)
         }
         (old, _) => old.clone(),

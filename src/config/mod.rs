@@ -64,8 +64,8 @@ pub struct Ingress {
     pub trusted_hops: u8,
     /// Answer `/api/v2/sre/` on this port too.
     pub claim_sre_api: bool,
-    /// What one client may ask of this listener.
-    pub limits: Limits,
+    /// What one client may ask of this listener; new connections are held to it.
+    pub limits: Arc<Limits>,
 }
 
 /// Certificate and key files, read again when they change.
@@ -85,7 +85,7 @@ pub struct Egress {
     /// What happens to hosts that no upstream lists.
     pub unlisted: Unlisted,
     /// As for ingress. Also applies to the `local` listeners.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
 }
 
 /// What happens to hosts that no upstream lists.
@@ -305,6 +305,15 @@ pub struct Process {
     pub log: String,
     /// Log lines as JSON (true) or for a terminal.
     pub log_json: bool,
+}
+
+impl Config {
+    /// What one client may ask of the local listeners: what the egress allows, else the ingress, else the defaults.
+    pub fn local_limits(&self) -> Arc<Limits> {
+        let egress = self.egress.as_ref().map(|egress| &egress.limits);
+        let limits = egress.or(self.ingress.as_ref().map(|ingress| &ingress.limits));
+        limits.map_or_else(|| Arc::new(presets::limits()), Arc::clone)
+    }
 }
 
 /// Reads, checks and builds: the one way from text to a [`Config`]. `env` holds the process' `STROP__…` variables.

@@ -2,8 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{AccessSink, Config, Host, Limits, Protocol, Route, Timeouts, Unlisted, Upstream};
-use crate::units::{Size, Written as _};
+use super::{
+    AccessLog, AccessSink, ClientTls, Config, Egress, Health, Host, Ingress, Limits, Pool, Process, Protocol,
+    Route, ServerTls, Timeouts, Unlisted, Upstream,
+};
+use crate::reliability::breaker::BreakerPolicy;
+use crate::units::{Percent, Size, Written as _};
 
 fn duration(value: std::time::Duration) -> Value {
     Value::String(value.write())
@@ -17,23 +21,10 @@ fn maybe(value: Option<std::time::Duration>) -> Value {
 pub fn effective(config: &Config) -> Value {
     let mut all = Map::new();
     if let Some(ingress) = &config.ingress {
-        all.insert("ingress".to_owned(), json!({
-            "listen": ingress.listen.to_string(),
-            "upstream": ingress.upstream.as_str(),
-            "trusted_hops": ingress.trusted_hops,
-            "claim_sre_api": ingress.claim_sre_api,
-            "tls": ingress.tls.as_ref().map(|tls| json!({ "cert_file": tls.cert_file, "key_file": tls.key_file })),
-            "limits": limits(&ingress.limits),
-        }));
+        all.insert("ingress".to_owned(), self::ingress(ingress));
     }
     if let Some(egress) = &config.egress {
-        let unlisted = match egress.unlisted {
-            Unlisted::Deny => "deny",
-            Unlisted::Allow => "allow",
-            Unlisted::Report => "report",
-        };
-        let shown = json!({ "listen": egress.listen.to_string(), "unlisted": unlisted, "limits": limits(&egress.limits) });
-        all.insert("egress".to_owned(), shown);
+        all.insert("egress".to_owned(), self::egress(egress));
     }
     let routes: Map<_, _> =
         config.routes.iter().map(|route| (route.name.as_str().to_owned(), self::route(route))).collect();
@@ -42,38 +33,63 @@ pub fn effective(config: &Config) -> Value {
         .iter()
         .map(|upstream| (upstream.name.as_str().to_owned(), self::upstream(upstream)))
         .collect();
+    let admin = json!({
+        "listen": config.admin.listen.to_string(),
+        "token": config.admin.token.as_ref().map(|_| "set"),
+        "hosts": config.admin.hosts,
+    });
     all.insert("routes".to_owned(), routes.into());
     all.insert("upstreams".to_owned(), upstreams.into());
-    all.insert(
-        "admin".to_owned(),
-        json!({
-            "listen": config.admin.listen.to_string(),
-            "token": config.admin.token.as_ref().map(|_| "set"),
-            "hosts": config.admin.hosts,
-        }),
-    );
+    all.insert("admin".to_owned(), admin);
     all.insert("latency".to_owned(), json!({ "slow": duration(config.latency.slow) }));
-    let to = match &config.access_log.to {
+    all.insert("access_log".to_owned(), access_log(&config.access_log));
+    all.insert("process".to_owned(), process(&config.process));
+    all.into()
+}
+
+fn ingress(ingress: &Ingress) -> Value {
+    let tls = |tls: &ServerTls| json!({ "cert_file": tls.cert_file, "key_file": tls.key_file });
+    json!({
+        "listen": ingress.listen.to_string(),
+        "upstream": ingress.upstream.as_str(),
+        "trusted_hops": ingress.trusted_hops,
+        "claim_sre_api": ingress.claim_sre_api,
+        "tls": ingress.tls.as_ref().map(tls),
+        "limits": limits(&ingress.limits),
+    })
+}
+
+fn egress(egress: &Egress) -> Value {
+    let unlisted = match egress.unlisted {
+        Unlisted::Deny => "deny",
+        Unlisted::Allow => "allow",
+        Unlisted::Report => "report",
+    };
+    json!({
+        "listen": egress.listen.to_string(),
+        "unlisted": unlisted,
+        "limits": limits(&egress.limits),
+    })
+}
+
+fn access_log(log: &AccessLog) -> Value {
+    let to = match &log.to {
         None => "off".to_owned(),
         Some(AccessSink::Stdout) => "stdout".to_owned(),
         Some(AccessSink::File(path)) => format!("file:{}", path.display()),
     };
-    let sample = format!("{}%", config.access_log.sample * 100.0);
-    all.insert(
-        "access_log".to_owned(),
-        json!({ "to": to, "sample": sample, "keep_query": config.access_log.keep_query }),
-    );
-    all.insert(
-        "process".to_owned(),
-        json!({
-            "workers": config.process.workers,
-            "drain_for": duration(config.process.drain_for),
-            "lame_duck": duration(config.process.lame_duck),
-            "log": config.process.log,
-            "log_json": config.process.log_json,
-        }),
-    );
-    all.into()
+    let sample = format!("{}%", log.sample * 100.0);
+    json!({ "to": to, "sample": sample, "keep_query": log.keep_query })
+}
+
+fn process(process: &Process) -> Value {
+    json!({
+        "workers": process.workers,
+        "drain_for": duration(process.drain_for),
+        "lame_duck": duration(process.lame_duck),
+        "log": process.log,
+        "log_json": process.log_json,
+    })
 }
 
 fn limits(limits: &Limits) -> Value {
@@ -113,49 +129,24 @@ fn upstream(upstream: &Upstream) -> Value {
         Host::Name(name) => format!("{name}:{}", endpoint.port),
         Host::Address(ip) => std::net::SocketAddr::new(*ip, endpoint.port).to_string(),
     };
-    let breaker = &upstream.breaker;
-    let share =
-        |share: Option<crate::units::Percent>| share.map_or("off".to_owned(), |share| share.to_string());
-    let statuses =
-        |(low, high): &(u16, u16)| if low == high { low.to_string() } else { format!("{low}-{high}") };
+    let protocol = match upstream.protocol {
+        Protocol::Http1 => "http1",
+        Protocol::H2 => "h2",
+        Protocol::Auto => "auto",
+    };
+    let tls = |tls: &ClientTls| json!({ "server_name": tls.server_name, "ca_file": tls.ca_file });
     json!({
         "endpoints": upstream.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
         "hosts": upstream.hosts,
-        "protocol": match upstream.protocol { Protocol::Http1 => "http1", Protocol::H2 => "h2", Protocol::Auto => "auto" },
-        "tls": upstream.tls.as_ref().map(|tls| json!({ "server_name": tls.server_name, "ca_file": tls.ca_file })),
+        "protocol": protocol,
+        "tls": upstream.tls.as_ref().map(tls),
         "upgrade_tls": upstream.upgrade_tls,
         "local": upstream.local.map(|local| local.to_string()),
         "allow_addresses": upstream.allow_addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "timeouts": timeouts(&upstream.timeouts),
-        "pool": {
-            "idle_per_worker": upstream.pool.idle_per_worker,
-            "idle_for": duration(upstream.pool.idle_for),
-            "connections": upstream.pool.connections,
-        },
-        "health": upstream.health.as_ref().map(|health| json!({
-            "path": health.path,
-            "expect": statuses(&health.expect),
-            "interval": duration(health.interval),
-            "suspect_interval": duration(health.suspect_interval),
-            "timeout": duration(health.timeout),
-            "fall": health.fall,
-            "rise": health.rise,
-        })),
-        "breaker": {
-            "enabled": breaker.enabled,
-            "failures": breaker.failures.map_or(0, std::num::NonZeroU32::get),
-            "failure_rate": share(breaker.failure_rate),
-            "slow_rate": share(breaker.slow_rate),
-            "window": duration(breaker.window),
-            "min_requests": breaker.min_requests,
-            "lump": duration(breaker.lump),
-            "open_for": duration(breaker.open_for),
-            "open_for_max": duration(breaker.open_for_max),
-            "successes": breaker.successes,
-            "probes": breaker.probes,
-            "probe_timeout": duration(breaker.probe_timeout),
-            "ramp": duration(breaker.ramp),
-        },
+        "pool": pool(upstream.pool),
+        "health": upstream.health.as_ref().map(health),
+        "breaker": breaker(&upstream.breaker),
         "judge": {
             "bad_statuses": upstream.judge.bad_statuses.iter().map(statuses).collect::<Vec<_>>(),
             "slow_after": maybe(upstream.judge.slow_after),
@@ -167,5 +158,48 @@ fn upstream(upstream: &Upstream) -> Value {
             "min_per_second": upstream.retry.min_per_second,
         },
         "dns": { "min_ttl": duration(upstream.dns_ttl.0), "max_ttl": duration(upstream.dns_ttl.1) },
+    })
+}
+
+fn pool(pool: Pool) -> Value {
+    json!({
+        "idle_per_worker": pool.idle_per_worker,
+        "idle_for": duration(pool.idle_for),
+        "connections": pool.connections,
+    })
+}
+
+fn statuses((low, high): &(u16, u16)) -> String {
+    if low == high { low.to_string() } else { format!("{low}-{high}") }
+}
+
+fn health(health: &Health) -> Value {
+    json!({
+        "path": health.path,
+        "expect": statuses(&health.expect),
+        "interval": duration(health.interval),
+        "suspect_interval": duration(health.suspect_interval),
+        "timeout": duration(health.timeout),
+        "fall": health.fall,
+        "rise": health.rise,
+    })
+}
+
+fn breaker(breaker: &BreakerPolicy) -> Value {
+    let share = |share: Option<Percent>| share.map_or("off".to_owned(), |share| share.to_string());
+    json!({
+        "enabled": breaker.enabled,
+        "failures": breaker.failures.map_or(0, std::num::NonZeroU32::get),
+        "failure_rate": share(breaker.failure_rate),
+        "slow_rate": share(breaker.slow_rate),
+        "window": duration(breaker.window),
+        "min_requests": breaker.min_requests,
+        "lump": duration(breaker.lump),
+        "open_for": duration(breaker.open_for),
+        "open_for_max": duration(breaker.open_for_max),
+        "successes": breaker.successes,
+        "probes": breaker.probes,
+        "probe_timeout": duration(breaker.probe_timeout),
+        "ramp": duration(breaker.ramp),
     })
 }

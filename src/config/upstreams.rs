@@ -42,26 +42,11 @@ pub(super) fn check(
     let at = format!("upstreams.{name}");
     let key = |key: &str| format!("{at}.{key}");
     let checked = problems.take(&at, UpstreamName::new(name));
-    if let (Some(wanted), None) = (&written.preset, preset(written)) {
-        let guess = did_you_mean(wanted, PRESETS.iter().map(|preset| preset.name));
-        problems.add(
-            &key("preset"),
-            format!("{wanted:?} is no preset{guess}; write stripe, sendgrid, twilio or google_calendar"),
-        );
-    }
+    known_preset(&key("preset"), written, problems);
     let endpoints = endpoints(&at, written, problems);
     let hosts = hosts(written);
-    for host in &hosts {
-        let plain = host.strip_prefix("*.").unwrap_or(host);
-        if plain.is_empty() || plain.contains(['/', ':', '*', ' ', '@']) {
-            problems.add(
-                &key("hosts"),
-                format!("{host:?} is not a host name; write \"api.example.com\" or \"*.example.com\""),
-            );
-        }
-    }
-    let protocol = protocol(written.protocol.as_deref());
-    let protocol = problems.take(&key("protocol"), protocol);
+    host_names(&key("hosts"), &hosts, problems);
+    let protocol = problems.take(&key("protocol"), protocol(written.protocol.as_deref()));
     let tls = tls(&at, written, problems);
     if written.upgrade_tls && tls.is_none() {
         problems.add(&key("upgrade_tls"), "needs tls = true: there is nothing to upgrade to");
@@ -70,17 +55,13 @@ pub(super) fn check(
     let local = problems.take(&key("local"), local).flatten();
     let allow = written.allow_addresses.iter().map(|text| network(text)).collect::<Result<Vec<_>, _>>();
     let allow_addresses = problems.take(&key("allow_addresses"), allow);
-    let base = if ingress { presets::backend_timeouts() } else { presets::egress_timeouts() };
-    let over = timeouts(&key("timeouts"), &written.timeouts, problems);
+    let timeouts = limits(&key("timeouts"), written, ingress, problems);
     let breaker = breaker(&key("breaker"), name, written, problems);
     let health = written.health.as_ref().map(|health| self::health(&key("health"), health, problems));
     let judge = judge(&key("judge"), written, problems);
     let retry = retry(&key("retry"), written, problems);
     let pool = pool(&key("pool"), written, problems);
-    let (min_ttl, max_ttl) = (written.dns.min_ttl.0, written.dns.max_ttl.0);
-    if min_ttl > max_ttl || min_ttl < Duration::from_secs(1) {
-        problems.add(&key("dns.min_ttl"), "must be at least 1s and not longer than max_ttl");
-    }
+    let dns_ttl = dns_ttl(&key("dns.min_ttl"), written, problems);
     Some(Upstream {
         name: checked?,
         endpoints: endpoints?,
@@ -90,20 +71,56 @@ pub(super) fn check(
         upgrade_tls: written.upgrade_tls,
         local,
         allow_addresses: allow_addresses?,
-        timeouts: Timeouts {
-            connect: over.connect.or(base.connect),
-            first_byte: over.first_byte.or(base.first_byte),
-            idle: over.idle.or(base.idle),
-            per_try: over.per_try,
-            total: over.total,
-        },
+        timeouts,
         pool,
         health: health.flatten(),
-        breaker: breaker?,
+        breaker,
         judge: judge?,
         retry: retry?,
-        dns_ttl: (min_ttl, max_ttl),
+        dns_ttl,
     })
+}
+
+fn known_preset(at: &str, written: &UpstreamFile, problems: &mut Collector<'_>) {
+    if let (Some(wanted), None) = (&written.preset, preset(written)) {
+        let guess = did_you_mean(wanted, PRESETS.iter().map(|preset| preset.name));
+        problems.add(
+            at,
+            format!("{wanted:?} is no preset{guess}; write stripe, sendgrid, twilio or google_calendar"),
+        );
+    }
+}
+
+fn host_names(at: &str, hosts: &[String], problems: &mut Collector<'_>) {
+    for host in hosts {
+        let plain = host.strip_prefix("*.").unwrap_or(host);
+        if plain.is_empty() || plain.contains(['/', ':', '*', ' ', '@']) {
+            problems.add(
+                at,
+                format!("{host:?} is not a host name; write \"api.example.com\" or \"*.example.com\""),
+            );
+        }
+    }
+}
+
+fn limits(at: &str, written: &UpstreamFile, ingress: bool, problems: &mut Collector<'_>) -> Timeouts {
+    let base = if ingress { presets::backend_timeouts() } else { presets::egress_timeouts() };
+    let over = timeouts(at, &written.timeouts, problems);
+    Timeouts {
+        connect: over.connect.or(base.connect),
+        first_byte: over.first_byte.or(base.first_byte),
+        idle: over.idle.or(base.idle),
+        per_try: over.per_try,
+        total: over.total,
+    }
+}
+
+fn dns_ttl(at: &str, written: &UpstreamFile, problems: &mut Collector<'_>) -> (Duration, Duration) {
+    let (least, most) = (written.dns.min_ttl.0, written.dns.max_ttl.0);
+    if least > most || least < Duration::from_secs(1) {
+        problems.add(at, "must be at least 1s and not longer than max_ttl");
+    }
+    (least, most)
 }
 
 fn endpoints(at: &str, written: &UpstreamFile, problems: &mut Collector<'_>) -> Option<Vec<Endpoint>> {
@@ -181,12 +198,7 @@ fn rate(text: Option<&str>, default: Option<Percent>) -> Result<Option<Percent>,
     }
 }
 
-fn breaker(
-    at: &str,
-    name: &str,
-    written: &UpstreamFile,
-    problems: &mut Collector<'_>,
-) -> Option<BreakerPolicy> {
+fn breaker(at: &str, name: &str, written: &UpstreamFile, problems: &mut Collector<'_>) -> BreakerPolicy {
     let file: &BreakerFile = &written.breaker;
     let base = presets::breaker(written.preset.as_deref().unwrap_or(name));
     let key = |key: &str| format!("{at}.{key}");
@@ -203,38 +215,41 @@ fn breaker(
     };
     let successes = count("successes", file.successes, base.successes);
     let probes = count("probes", file.probes, base.probes);
-    let window = file.window.map_or(base.window, |window| window.0);
-    if !(Duration::from_secs(1)..=Duration::from_secs(3_600)).contains(&window) {
-        problems.add(&key("window"), "must be within 1s and 1h");
-    }
     let open_for = file.open_for.map_or(base.open_for, |open| open.0);
-    let open_for_max = file.open_for_max.map_or(base.open_for_max.max(open_for), |open| open.0);
-    if open_for.is_zero() || open_for > open_for_max {
-        let (open_for, most) = (open_for.write(), open_for_max.write());
-        problems.add(
-            &key("open_for"),
-            format!("{open_for:?} must be longer than 0s and not longer than open_for_max, {most:?}"),
-        );
-    }
-    let probe_timeout = file.probe_timeout.map_or(base.probe_timeout, |limit| limit.0);
-    if probe_timeout.is_zero() {
-        problems.add(&key("probe_timeout"), "must be longer than 0s, or every probe would fail");
-    }
-    Some(BreakerPolicy {
+    // Where a value was refused the default stands in: the problem that was noted keeps it from running.
+    let policy = BreakerPolicy {
         enabled: file.enabled.unwrap_or(base.enabled),
         failures: file.failures.map_or(base.failures, NonZeroU32::new),
-        failure_rate: failure_rate?,
-        slow_rate: slow_rate?,
-        window,
+        failure_rate: failure_rate.unwrap_or(base.failure_rate),
+        slow_rate: slow_rate.unwrap_or(base.slow_rate),
+        window: file.window.map_or(base.window, |window| window.0),
         min_requests: file.min_requests.unwrap_or(base.min_requests).max(1),
         lump: file.lump.map_or(base.lump, |lump| lump.0),
         open_for,
-        open_for_max,
-        successes: successes?,
-        probes: probes?,
-        probe_timeout,
+        open_for_max: file.open_for_max.map_or(base.open_for_max.max(open_for), |open| open.0),
+        successes: successes.unwrap_or(base.successes),
+        probes: probes.unwrap_or(base.probes),
+        probe_timeout: file.probe_timeout.map_or(base.probe_timeout, |limit| limit.0),
         ramp: file.ramp.map_or(base.ramp, |ramp| ramp.0),
-    })
+    };
+    breaker_times(at, &policy, problems);
+    policy
+}
+
+fn breaker_times(at: &str, policy: &BreakerPolicy, problems: &mut Collector<'_>) {
+    if !(Duration::from_secs(1)..=Duration::from_secs(3_600)).contains(&policy.window) {
+        problems.add(&format!("{at}.window"), "must be within 1s and 1h");
+    }
+    if policy.open_for.is_zero() || policy.open_for > policy.open_for_max {
+        let (open_for, most) = (policy.open_for.write(), policy.open_for_max.write());
+        problems.add(
+            &format!("{at}.open_for"),
+            format!("{open_for:?} must be longer than 0s and not longer than open_for_max, {most:?}"),
+        );
+    }
+    if policy.probe_timeout.is_zero() {
+        problems.add(&format!("{at}.probe_timeout"), "must be longer than 0s, or every probe would fail");
+    }
 }
 
 /// `"500"` or `"502-504"`.

@@ -32,6 +32,9 @@ pub enum BodyError {
     /// Nothing came for too long.
     #[error("nothing came for too long")]
     Idle,
+    /// The request that it answers broke off while it was still being sent.
+    #[error("the request broke off")]
+    Request,
 }
 
 enum Kind {
@@ -50,6 +53,8 @@ pub struct Body {
     passed: u64,
     /// The request that this body answers, while it is still being sent.
     upload: Option<Box<Upload>>,
+    /// Bytes of that request's body that have left, once it is no longer being sent.
+    uploaded: u64,
 }
 
 impl std::fmt::Debug for Body {
@@ -80,7 +85,7 @@ impl Body {
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, allowed: u64::MAX, passed: 0, upload: None }
+        Self { kind, allowed: u64::MAX, passed: 0, upload: None, uploaded: 0 }
     }
 
     /// No more than `bytes` may come.
@@ -88,9 +93,19 @@ impl Body {
         self.allowed = bytes;
     }
 
-    /// Moves `upload` on whenever this body is polled: the answer began before its request was sent in whole.
-    pub fn carry(&mut self, upload: Upload) {
-        self.upload = Some(Box::new(upload));
+    /// The request that this body answers. One that is not sent in whole yet is moved on whenever this body is polled:
+    /// the answer began before its request had ended.
+    pub fn answers(&mut self, upload: Upload) {
+        if upload.is_done() {
+            self.uploaded = upload.passed();
+        } else {
+            self.upload = Some(Box::new(upload));
+        }
+    }
+
+    /// Bytes that have left of the body of the request that this body answers.
+    pub fn uploaded(&self) -> u64 {
+        self.upload.as_ref().map_or(self.uploaded, |upload| upload.passed())
     }
 
     /// Is the request that this body answers still being sent?
@@ -102,13 +117,10 @@ impl Body {
         let Some(upload) = &mut self.upload else { return Ok(()) };
         match upload.poll(cx) {
             Poll::Pending => Ok(()),
-            Poll::Ready(Ok(())) => {
-                self.upload = None;
-                Ok(())
-            }
-            Poll::Ready(Err(PumpError::Source(error))) => Err(error),
-            // The upstream does not want the rest; its answer is still worth having.
-            Poll::Ready(Err(PumpError::Sink(_))) => {
+            Poll::Ready(Err(PumpError::Source(_))) => Err(BodyError::Request),
+            // A sink that breaks: the upstream does not want the rest; its answer is still worth having.
+            Poll::Ready(Ok(()) | Err(PumpError::Sink(_))) => {
+                self.uploaded = upload.passed();
                 self.upload = None;
                 Ok(())
             }

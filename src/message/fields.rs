@@ -22,7 +22,8 @@ pub fn only_trailers(mut trailers: Store) -> Store {
             b"content-encoding",
             b"content-range",
         ];
-        field.known == Known::Other && !refused.iter().any(|known| name.eq_ignore_ascii_case(known))
+        matches!(field.known, Known::Other | Known::GrpcStatus)
+            && !refused.iter().any(|known| name.eq_ignore_ascii_case(known))
     });
     trailers
 }

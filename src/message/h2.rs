@@ -1,6 +1,8 @@
 //! HTTP/2 beneath the same head and body: hyper's types in, ours out, and back.
 
+use std::cell::Cell;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -12,6 +14,7 @@ use super::body::{Body, BodyError};
 use super::fields;
 use super::h1::Malformed;
 use super::h1::parse;
+use super::h1::pump::Waits;
 use super::h1::write::Edits;
 use super::head::{Framing, Known, Method, RequestHead, ResponseHead, Span, Store, Version};
 
@@ -94,12 +97,46 @@ pub struct Outgoing {
     body: Body,
     over: bool,
     on_end: Option<OnEnd>,
+    progress: Option<Rc<Progress>>,
+}
+
+/// How far a body that is sent by HTTP/2 has got.
+#[derive(Debug)]
+pub struct Progress {
+    /// Bytes that have passed.
+    pub passed: Cell<u64>,
+    /// Has its end passed?
+    pub over: Cell<bool>,
+    /// Which side kept it from going on.
+    pub waits: Cell<Waits>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { passed: Cell::new(0), over: Cell::new(false), waits: Cell::new(Waits::Sink) }
+    }
 }
 
 impl Outgoing {
     /// Sends `body`.
     pub fn new(body: Body, on_end: Option<OnEnd>) -> Self {
-        Self { body, over: false, on_end }
+        Self { body, over: false, on_end, progress: None }
+    }
+
+    /// Shows how far it has got while it is sent.
+    #[must_use]
+    pub fn watched(mut self, progress: Rc<Progress>) -> Self {
+        progress.over.set(self.body.framing() == Framing::None);
+        self.progress = Some(progress);
+        self
+    }
+
+    fn note(&self, waits: Waits) {
+        if let Some(progress) = &self.progress {
+            progress.passed.set(self.body.passed());
+            progress.over.set(self.over);
+            progress.waits.set(waits);
+        }
     }
 
     /// There is no body to send: what waits for its end is told now.
@@ -114,6 +151,11 @@ impl Outgoing {
 
     fn end(&mut self, how: Ended) {
         self.over = true;
+        self.note(Waits::Sink);
+        self.tell(how);
+    }
+
+    fn tell(&mut self, how: Ended) {
         if let Some(told) = self.on_end.take() {
             told(how, self.body.passed());
         }
@@ -122,7 +164,7 @@ impl Outgoing {
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        self.end(Ended::Left);
+        self.tell(Ended::Left);
     }
 }
 
@@ -142,7 +184,9 @@ impl http_body::Body for Outgoing {
         if self.over {
             return Poll::Ready(None);
         }
-        match ready!(self.body.poll_data(cx)) {
+        let polled = self.body.poll_data(cx);
+        self.note(if polled.is_pending() { Waits::Source } else { Waits::Sink });
+        match ready!(polled) {
             Ok(0) => {
                 let trailers = self.body.trailers().map(|store| map_of(&store, |_| true));
                 self.end(Ended::Whole);
@@ -151,6 +195,7 @@ impl http_body::Body for Outgoing {
             Ok(_) => {
                 let data = Bytes::copy_from_slice(self.body.data());
                 self.body.consume(data.len());
+                self.note(Waits::Sink);
                 Poll::Ready(Some(Ok(http_body::Frame::data(data))))
             }
             Err(_) => {
@@ -269,7 +314,13 @@ pub fn request(
         .uri(uri)
         .version(http::Version::HTTP_2)
         .body(())?;
-    let keep = |known| !matches!(known, Known::Host | Known::TransferEncoding) && !edits.drop.has(known);
+    // An HTTP/1.1 client that waits for 100 has been told to go on.
+    let invited = head.version != Version::H2;
+    let keep = |known| {
+        let ours =
+            matches!(known, Known::Host | Known::TransferEncoding) || (invited && known == Known::Expect);
+        !ours && !edits.drop.has(known)
+    };
     let fields = request.headers_mut();
     *fields = map_of(&head.store, keep);
     put_lines(fields, edits.add);

@@ -11,3 +11,5 @@ pub mod h1;
 pub mod h2;
 pub mod head;
 pub mod io;
+pub mod known;
+pub mod store;

@@ -95,12 +95,11 @@ impl Drop for Counted {
 /// How long to wait after a failed accept: not at all when only that connection is concerned, a little when the
 /// process has run out of something.
 pub fn pause_after(error: &io::Error) -> Duration {
-    match error.kind() {
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted => {
-            Duration::ZERO
-        }
-        _ => Duration::from_millis(50),
-    }
+    let of_the_peer = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    );
+    if of_the_peer { Duration::ZERO } else { Duration::from_millis(50) }
 }
 
 #[cfg(test)]

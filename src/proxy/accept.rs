@@ -24,12 +24,8 @@ use crate::telemetry::event::Event;
 pub struct Door {
     /// The way in.
     pub entrance: Arc<Entrance>,
-    /// What one client may ask.
-    pub limits: Arc<Limits>,
     /// Ends TLS here.
     pub tls: Option<tls::Server>,
-    /// Proxies in front that are believed.
-    pub trusted_hops: u8,
     /// Connections over all workers.
     pub count: ConnectionCount,
 }
@@ -60,7 +56,8 @@ pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, dra
         };
         match accepted {
             Ok((tcp, peer)) => {
-                let Some(counted) = door.count.admit(door.limits.connections) else {
+                let (limits, trusted_hops) = allowed(&gateway, &door.entrance);
+                let Some(counted) = door.count.admit(limits.connections) else {
                     gateway.telemetry.process.connections_refused.fetch_add(1, Ordering::Relaxed);
                     continue;
                 };
@@ -70,8 +67,8 @@ pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, dra
                     entrance: Arc::clone(&door.entrance),
                     peer,
                     secure: door.tls.is_some(),
-                    limits: Arc::clone(&door.limits),
-                    trusted_hops: door.trusted_hops,
+                    limits,
+                    trusted_hops,
                     drain: drain.clone(),
                 };
                 open.set(open.get() + 1);
@@ -85,6 +82,17 @@ pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, dra
                 tokio::time::sleep(pause_after(&error)).await;
             }
         }
+    }
+}
+
+/// What a new connection may ask, and how many proxies in front of it are believed: as the config in force says.
+fn allowed(gateway: &Gateway, entrance: &Entrance) -> (Arc<Limits>, u8) {
+    let world = gateway.registry.snapshot();
+    let config = &world.config;
+    match (entrance, &config.ingress, &config.egress) {
+        (Entrance::Ingress, Some(ingress), _) => (Arc::clone(&ingress.limits), ingress.trusted_hops),
+        (Entrance::Egress, _, Some(egress)) => (Arc::clone(&egress.limits), 0),
+        (Entrance::Ingress | Entrance::Egress | Entrance::Local(_), _, _) => (config.local_limits(), 0),
     }
 }
 

@@ -23,6 +23,9 @@ pub enum ProxyError {
     /// The client did not finish its request head in time.
     #[error("the request head did not come in time")]
     SlowHead,
+    /// The client did not send its request body in time.
+    #[error("the request body did not come in time")]
+    SlowBody,
     /// Nobody answers for this.
     #[error("no route for {host}{path}")]
     NoRoute {
@@ -34,6 +37,32 @@ pub enum ProxyError {
     /// A host that no upstream lists.
     #[error("{host} is not listed by any upstream")]
     Unlisted {
+        /// The host asked for.
+        host: String,
+    },
+    /// A listed host with a port that its upstream does not have.
+    #[error("port {port} of {host} is not an endpoint of its upstream")]
+    PortNotListed {
+        /// The host asked for.
+        host: String,
+        /// The port asked for.
+        port: u16,
+    },
+    /// Asked for in the clear what is reached by TLS.
+    #[error("{host} is reached by TLS only")]
+    PlainRefused {
+        /// The host asked for.
+        host: String,
+    },
+    /// An `https` target where the sidecar speaks no TLS.
+    #[error("TLS is not configured towards {host}")]
+    NoTls {
+        /// The host asked for.
+        host: String,
+    },
+    /// A host without an address, that no upstream lists.
+    #[error("{host} has no address")]
+    Unresolved {
         /// The host asked for.
         host: String,
     },
@@ -127,8 +156,13 @@ impl ProxyError {
             Self::Malformed(_)
             | Self::BodyTooLong
             | Self::SlowHead
+            | Self::SlowBody
             | Self::NoRoute { .. }
             | Self::Unlisted { .. }
+            | Self::PortNotListed { .. }
+            | Self::PlainRefused { .. }
+            | Self::NoTls { .. }
+            | Self::Unresolved { .. }
             | Self::Forbidden { .. }
             | Self::WrongMethod { .. }
             | Self::Refused { .. }
@@ -145,8 +179,13 @@ impl ProxyError {
             Self::Malformed(_)
             | Self::BodyTooLong
             | Self::SlowHead
+            | Self::SlowBody
             | Self::NoRoute { .. }
             | Self::Unlisted { .. }
+            | Self::PortNotListed { .. }
+            | Self::PlainRefused { .. }
+            | Self::NoTls { .. }
+            | Self::Unresolved { .. }
             | Self::Forbidden { .. }
             | Self::WrongMethod { .. }
             | Self::Refused { .. }
@@ -161,14 +200,20 @@ impl ProxyError {
         match self {
             Self::Malformed(malformed) => malformed.status(),
             Self::BodyTooLong => 413,
-            Self::SlowHead => 408,
+            Self::SlowHead | Self::SlowBody => 408,
             Self::NoRoute { .. } => 404,
-            Self::Unlisted { .. } | Self::Forbidden { .. } => 403,
+            Self::Unlisted { .. }
+            | Self::PortNotListed { .. }
+            | Self::PlainRefused { .. }
+            | Self::NoTls { .. }
+            | Self::Forbidden { .. } => 403,
             Self::WrongMethod { .. } => 405,
             Self::Refused { .. } | Self::Full { .. } => 503,
-            Self::NoAddress { .. } | Self::Connect { .. } | Self::Broken { .. } | Self::Nonsense { .. } => {
-                502
-            }
+            Self::NoAddress { .. }
+            | Self::Unresolved { .. }
+            | Self::Connect { .. }
+            | Self::Broken { .. }
+            | Self::Nonsense { .. } => 502,
             Self::Deadline { .. } => 504,
             Self::ClientGone => 499,
         }
@@ -180,8 +225,12 @@ impl ProxyError {
             Self::Malformed(malformed) => malformed.label(),
             Self::BodyTooLong => "body_too_long",
             Self::SlowHead => "head_timeout",
+            Self::SlowBody => "body_timeout",
             Self::NoRoute { .. } => "no_route",
             Self::Unlisted { .. } => "unlisted_host",
+            Self::PortNotListed { .. } => "unlisted_port",
+            Self::PlainRefused { .. } => "plain_http_refused",
+            Self::NoTls { .. } => "tls_not_configured",
             Self::Forbidden { .. } => "forbidden_address",
             Self::WrongMethod { .. } => "method_not_served",
             Self::Refused { reason, .. } => match *reason {
@@ -191,7 +240,7 @@ impl ProxyError {
                 _ => "breaker_held",
             },
             Self::Full { .. } => "upstream_full",
-            Self::NoAddress { .. } => "no_address",
+            Self::NoAddress { .. } | Self::Unresolved { .. } => "no_address",
             Self::Connect { why: Why::Tls, .. } => "tls_failed",
             Self::Connect { why: Why::Timeout, .. } => "connect_timeout",
             Self::Connect { .. } => "connect_failed",
@@ -205,15 +254,18 @@ impl ProxyError {
     /// The `error` token of RFC 9209 section 2.3 for `Proxy-Status`.
     pub fn proxy_status(&self) -> &'static str {
         match self {
-            Self::Malformed(_) | Self::BodyTooLong | Self::SlowHead | Self::ClientGone => {
+            Self::Malformed(_) | Self::BodyTooLong | Self::SlowHead | Self::SlowBody | Self::ClientGone => {
                 "http_request_error"
             }
             Self::NoRoute { .. } | Self::WrongMethod { .. } => "destination_not_found",
-            Self::Unlisted { .. } => "http_request_denied",
+            Self::Unlisted { .. }
+            | Self::PortNotListed { .. }
+            | Self::PlainRefused { .. }
+            | Self::NoTls { .. } => "http_request_denied",
             Self::Forbidden { .. } => "destination_ip_prohibited",
             Self::Refused { .. } => "destination_unavailable",
             Self::Full { .. } => "connection_limit_reached",
-            Self::NoAddress { .. } => "dns_error",
+            Self::NoAddress { .. } | Self::Unresolved { .. } => "dns_error",
             Self::Connect { why: Why::Tls, .. } => "tls_protocol_error",
             Self::Connect { why: Why::Timeout, .. } => "connection_timeout",
             Self::Connect { .. } => "connection_refused",
@@ -231,8 +283,17 @@ impl ProxyError {
             }
             Self::BodyTooLong => "The request body is larger than this route accepts.",
             Self::SlowHead => "The request head did not arrive in time.",
+            Self::SlowBody => "The request body did not arrive in time.",
             Self::NoRoute { .. } => "Nothing is served at this address.",
             Self::Unlisted { .. } => "This host is not listed in the sidecar's configuration.",
+            Self::PortNotListed { .. } => "This port is not an endpoint of the host's upstream.",
+            Self::PlainRefused { .. } => {
+                "This host is reached by TLS only: ask for https, or set upgrade_tls for its upstream."
+            }
+            Self::NoTls { .. } => {
+                "TLS is not configured towards this host: use CONNECT, or set tls for its upstream."
+            }
+            Self::Unresolved { .. } => "The host's name has no usable address.",
             Self::Forbidden { .. } => "This host resolves to an address range that may not be reached.",
             Self::WrongMethod { .. } => "This method is not served here.",
             Self::Refused { .. } => "The upstream is failing and is not being called now; try again later.",
@@ -248,10 +309,9 @@ impl ProxyError {
 
     /// When the client may ask again.
     pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Refused { retry_after, .. } => Some(*retry_after),
-            Self::Full { .. } => Some(Duration::from_secs(1)),
-            _ => None,
+        if let Self::Refused { retry_after, .. } = self {
+            return Some(*retry_after);
         }
+        matches!(self, Self::Full { .. }).then_some(Duration::from_secs(1))
     }
 }

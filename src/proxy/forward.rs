@@ -1,4 +1,8 @@
 //! One attempt: one request over one connection, up to the head of its answer, within its deadlines.
+//!
+//! Whose fault is silence? While the request is still on its way to the upstream, what counts is who keeps it waiting: a
+//! client that sends its body slowly is told so (408) and no upstream is blamed. Only when the request is out in whole
+//! does the upstream's time to its first byte begin.
 
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
@@ -11,17 +15,17 @@ use hyper::client::conn::http2::SendRequest;
 
 use super::call::Call;
 use super::error::ProxyError;
-use crate::config::Timeouts;
 use crate::message::body::{Body, BodyError};
 use crate::message::h1::conn::{Conn, HeadError};
 use crate::message::h1::parse::HeadLimits;
-use crate::message::h1::pump::{Pump, PumpError};
+use crate::message::h1::pump::{Pump, PumpError, Waits};
 use crate::message::h1::upload::Upload;
 use crate::message::h1::write;
-use crate::message::h2::{self, Outgoing, Streamed};
+use crate::message::h2::{self, Outgoing, Progress, Streamed};
 use crate::message::head::{Method, ResponseHead, Version};
 use crate::names::UpstreamName;
 use crate::reliability::retry::Sent;
+use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::upstream::RouteEntry;
 use crate::upstream::endpoint::EndpointState;
@@ -40,6 +44,20 @@ pub struct Answer {
     pub body: Body,
     /// Gives the upstream's connection back, once both messages are over.
     pub lease: Option<Lease>,
+    /// The request's body on its way by HTTP/2.
+    sent: Option<Rc<Progress>>,
+}
+
+impl Answer {
+    /// An answer of our own.
+    pub fn own(head: ResponseHead, body: Body) -> Self {
+        Self { head, body, lease: None, sent: None }
+    }
+
+    /// Bytes of the request's body that have left so far.
+    pub fn uploaded(&self) -> u64 {
+        self.sent.as_ref().map_or_else(|| self.body.uploaded(), |sent| sent.passed.get())
+    }
 }
 
 /// What every attempt of an exchange needs.
@@ -52,8 +70,8 @@ pub struct Attempt<'a> {
     pub endpoint: &'a Arc<EndpointState>,
     /// No connection that was used before.
     pub fresh: bool,
-    /// When the exchange as a whole must be over.
-    pub total_at: Option<Instant>,
+    /// When the exchange as a whole, this try or its probe must be over.
+    pub over_at: Option<Instant>,
     /// The HTTP/1.1 client that interim responses go to.
     pub interim: Option<&'a Rc<Conn>>,
 }
@@ -61,13 +79,6 @@ pub struct Attempt<'a> {
 impl Attempt<'_> {
     fn name(&self) -> UpstreamName {
         self.route.upstream.config.name.clone()
-    }
-
-    fn deadline(&self, now: Instant) -> (Option<Instant>, Duration) {
-        let Timeouts { first_byte, per_try, .. } = self.route.timeouts;
-        let limits = [first_byte, per_try, self.total_at.map(|at| at.saturating_duration_since(now))];
-        let least = limits.into_iter().flatten().min();
-        (least.map(|limit| now + limit), least.unwrap_or_default())
     }
 
     /// Makes the attempt. On failure before anything left, `call` has its body again.
@@ -78,14 +89,18 @@ impl Attempt<'_> {
         now: Instant,
     ) -> Result<Answer, ProxyError> {
         let upstream = &self.route.upstream;
-        let link =
-            self.pools.checkout(upstream, self.endpoint, self.fresh).await.map_err(|error| match error {
+        let connect = self.route.timeouts.connect.unwrap_or(Duration::from_secs(3));
+        let limit = self.over_at.map_or(connect, |at| connect.min(at.saturating_duration_since(now)));
+        let link = self.pools.checkout(upstream, self.endpoint, self.fresh, limit).await.map_err(
+            |error| match error {
                 ConnectError::Full => ProxyError::Full { upstream: self.name() },
                 ConnectError::Failed(why, cause) => ProxyError::Connect { upstream: self.name(), why, cause },
-            })?;
+            },
+        )?;
         match link {
-            Link::H1 { conn, .. } => self.over_h1(call, conn, timer, now).await,
-            Link::H2(sender) => self.over_h2(call, sender, timer, now).await,
+            Link::H1 { conn, reused: true } => self.over_h1(call, conn, timer, now).await,
+            Link::H1 { conn, reused: false } => self.over_h1(call, conn, timer, clock::instant()).await,
+            Link::H2(sender) => self.over_h2(call, sender, timer).await,
         }
     }
 
@@ -96,19 +111,20 @@ impl Attempt<'_> {
         timer: &mut Deadline,
         now: Instant,
     ) -> Result<Answer, ProxyError> {
-        let (deadline, limit) = self.deadline(now);
         let framing = call.framing();
         let pump = Pump::new(framing, |out| write::request(out, call.head, &call.edits(), framing));
         let body = std::mem::replace(&mut call.body, Body::empty());
-        let mut sending = Sending::new(Upload::new(pump, Rc::clone(&conn), body));
+        let mut sending = Sending::new(Upload::new(pump, Rc::clone(&conn), body), now);
         let asked = call.head.method;
         let answered = poll_fn(|cx| {
             if let Poll::Ready(done) = self.poll_answer(cx, &mut sending, &conn, call) {
                 return Poll::Ready(done);
             }
-            timer.poll_passed(cx, deadline).map(|()| {
+            let at = sending.quiet_until(self);
+            timer.poll_passed(cx, at).map(|()| {
                 conn.spoil();
-                Err(ProxyError::Deadline { upstream: self.name(), limit })
+                let on_client = !sending.quiet.over && sending.upload.waits_for() == Waits::Source;
+                Err(self.too_late(on_client, sending.began, at))
             })
         })
         .await;
@@ -123,17 +139,24 @@ impl Attempt<'_> {
         }
     }
 
+    /// Who let the time pass?
+    fn too_late(&self, on_client: bool, began: Instant, at: Option<Instant>) -> ProxyError {
+        if on_client {
+            return ProxyError::SlowBody;
+        }
+        let limit = at.map(|at| at.saturating_duration_since(began)).unwrap_or_default();
+        ProxyError::Deadline { upstream: self.name(), limit }
+    }
+
     fn answer_h1(&self, head: ResponseHead, conn: Rc<Conn>, sending: Sending, asked: Method) -> Answer {
         let connected = head.status == 101 || (asked == Method::Connect && head.status < 300);
         if !head.keeps_alive && !connected {
             conn.spoil();
         }
         let mut body = if connected { Body::empty() } else { conn.body(head.framing) };
-        if !sending.upload.is_done() {
-            body.carry(sending.upload);
-        }
+        body.answers(sending.upload);
         let lease = Lease::new(self.pools, &self.route.upstream, self.endpoint, conn);
-        Answer { head, body, lease: Some(lease) }
+        Answer { head, body, lease: Some(lease), sent: None }
     }
 
     fn poll_answer(
@@ -184,7 +207,9 @@ impl Attempt<'_> {
         match error {
             BodyError::Malformed(malformed) => ProxyError::Malformed(malformed),
             BodyError::TooLong => ProxyError::BodyTooLong,
-            BodyError::Broken(_) | BodyError::Reset | BodyError::Idle => ProxyError::ClientGone,
+            BodyError::Broken(_) | BodyError::Reset | BodyError::Idle | BodyError::Request => {
+                ProxyError::ClientGone
+            }
         }
     }
 
@@ -210,14 +235,10 @@ impl Attempt<'_> {
         call: &mut Call<'_>,
         mut sender: SendRequest<Outgoing>,
         timer: &mut Deadline,
-        now: Instant,
     ) -> Result<Answer, ProxyError> {
-        let (deadline, limit) = self.deadline(now);
-        let secure = self.route.upstream.tls.is_some();
-        let head = h2::request(call.head, &call.edits(), secure)
-            .map_err(|_| ProxyError::Malformed(crate::message::h1::Malformed::Target))?;
-        let body = std::mem::replace(&mut call.body, Body::empty());
-        let request = head.map(|()| Outgoing::new(body, None));
+        let began = clock::instant();
+        let progress = Rc::<Progress>::default();
+        let request = self.h2_request(call, &progress)?;
         let mut response = pin!(async {
             match sender.ready().await {
                 Ok(()) => sender.try_send_request(request).await.map_err(|mut refused| {
@@ -227,41 +248,103 @@ impl Attempt<'_> {
                 Err(error) => Err((Some(request.into_body().into_body()), error)),
             }
         });
+        let mut quiet = Quiet::new(began);
         let answered = poll_fn(|cx| {
+            if let Some(client) = self.interim {
+                // A client that is gone is noticed when the final answer is written.
+                let _ = client.poll_queue(cx);
+            }
             if let Poll::Ready(done) = response.as_mut().poll(cx) {
                 return Poll::Ready(Ok(done));
             }
-            timer.poll_passed(cx, deadline).map(Err)
+            let at = quiet.until(progress.passed.get(), progress.over.get(), self);
+            timer.poll_passed(cx, at).map(|()| Err(at))
         })
         .await;
         match answered {
-            Err(()) => Err(ProxyError::Deadline { upstream: self.name(), limit }),
+            Err(at) => {
+                let on_client = !progress.over.get() && progress.waits.get() == Waits::Source;
+                Err(self.too_late(on_client, began, at))
+            }
             Ok(Err((unsent, error))) => {
                 let sent = if unsent.is_some() { Sent::Nothing } else { Sent::Maybe };
                 call.body = unsent.unwrap_or_else(Body::empty);
                 Err(ProxyError::Broken { upstream: self.name(), sent, cause: error.to_string() })
             }
-            Ok(Ok(response)) => {
-                let (parts, incoming) = response.into_parts();
-                let head = h2::response_head(&parts, &incoming, call.head.method).map_err(|malformed| {
-                    ProxyError::Nonsense { upstream: self.name(), cause: malformed.to_string() }
-                })?;
-                Ok(Answer { head, body: Body::h2(Streamed::new(incoming)), lease: None })
-            }
+            Ok(Ok(response)) => self.answer_h2(response, call.head.method, progress),
         }
+    }
+
+    fn h2_request(
+        &self,
+        call: &mut Call<'_>,
+        progress: &Rc<Progress>,
+    ) -> Result<http::Request<Outgoing>, ProxyError> {
+        let secure = self.route.upstream.tls.is_some();
+        let head = h2::request(call.head, &call.edits(), secure)
+            .map_err(|_| ProxyError::Malformed(crate::message::h1::Malformed::Target))?;
+        // A client that waits for 100 is told to go on: towards the upstream there is flow control for that.
+        if let (true, Some(client)) = (call.head.expects_continue, self.interim) {
+            client.queue(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        let body = std::mem::replace(&mut call.body, Body::empty());
+        Ok(head.map(|()| Outgoing::new(body, None).watched(Rc::clone(progress))))
+    }
+
+    fn answer_h2(
+        &self,
+        response: http::Response<hyper::body::Incoming>,
+        asked: Method,
+        progress: Rc<Progress>,
+    ) -> Result<Answer, ProxyError> {
+        let (parts, incoming) = response.into_parts();
+        let head = h2::response_head(&parts, &incoming, asked).map_err(|malformed| ProxyError::Nonsense {
+            upstream: self.name(),
+            cause: malformed.to_string(),
+        })?;
+        Ok(Answer { head, body: Body::h2(Streamed::new(incoming)), lease: None, sent: Some(progress) })
+    }
+}
+
+/// How long a request on its way, or out, has been quiet.
+struct Quiet {
+    since: Instant,
+    passed: u64,
+    over: bool,
+}
+
+impl Quiet {
+    fn new(now: Instant) -> Self {
+        Self { since: now, passed: 0, over: false }
+    }
+
+    /// When the attempt has been quiet for too long: `idle` while the request is on its way, `first_byte` once it is
+    /// out. `passed` bytes have left by now.
+    fn until(&mut self, passed: u64, over: bool, attempt: &Attempt<'_>) -> Option<Instant> {
+        let at_once = over && self.passed == 0 && !self.over;
+        if (passed, over) != (self.passed, self.over) {
+            // What was out with the first poll needs no second reading of the clock.
+            self.since = if at_once { self.since } else { clock::instant() };
+            (self.passed, self.over) = (passed, over);
+        }
+        let timeouts = &attempt.route.timeouts;
+        let limit = if over { timeouts.first_byte } else { timeouts.idle };
+        [limit.map(|limit| self.since + limit), attempt.over_at].into_iter().flatten().min()
     }
 }
 
 /// The request on its way out, and what was seen meanwhile.
 struct Sending {
     upload: Upload,
+    began: Instant,
+    quiet: Quiet,
     over: bool,
     interim: u32,
 }
 
 impl Sending {
-    fn new(upload: Upload) -> Self {
-        Self { upload, over: false, interim: 0 }
+    fn new(upload: Upload, now: Instant) -> Self {
+        Self { upload, began: now, quiet: Quiet::new(now), over: false, interim: 0 }
     }
 
     /// Sends on. That the upstream stops reading is no failure yet: its answer may be on the way (RFC 9112 section 9.5).
@@ -277,5 +360,10 @@ impl Sending {
             }
             Poll::Ready(Err(PumpError::Source(error))) => Err(error),
         }
+    }
+
+    fn quiet_until(&mut self, attempt: &Attempt<'_>) -> Option<Instant> {
+        let passed = self.upload.passed() + u64::from(self.upload.has_started());
+        self.quiet.until(passed, self.over, attempt)
     }
 }

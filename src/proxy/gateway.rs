@@ -115,10 +115,14 @@ impl Gateway {
         interim: Option<&Rc<Conn>>,
     ) -> Result<Answer, ProxyError> {
         let upstream = &route.upstream;
-        let total_at = route.timeouts.total.map(|total| exchange.started + total);
+        let mut failed = None;
         loop {
             let now = clock::instant();
-            let permit = self.admit(route, now)?;
+            let permit = match self.admit(route, now) {
+                Ok(permit) => permit,
+                // What really happened says more than that nothing more will.
+                Err(refusal) => return Err(failed.unwrap_or(refusal)),
+            };
             let Some(endpoint) = upstream.pick(self.draw(), now) else {
                 permit.settle(Verdict::Bad(verdict::Why::Connect), now);
                 return Err(ProxyError::NoAddress { upstream: upstream.config.name.clone() });
@@ -127,8 +131,8 @@ impl Gateway {
             exchange.endpoint = Some(endpoint.addr);
             let in_flight = endpoint.begin();
             let fresh = exchange.attempts > 1;
-            let attempt =
-                Attempt { pools: &self.pools, route, endpoint: &endpoint, fresh, total_at, interim };
+            let over_at = over_at(route, &permit, exchange.started, now);
+            let attempt = Attempt { pools: &self.pools, route, endpoint: &endpoint, fresh, over_at, interim };
             let answer = attempt.run(call, timer, now).await;
             drop(in_flight);
             let ended = clock::instant();
@@ -140,11 +144,12 @@ impl Gateway {
                     return Ok(answer);
                 }
                 Err(error) => {
-                    let once_more =
+                    let again =
                         error.why().is_some() && self.once_more(call, route, exchange, error.sent(), ended);
-                    if !once_more {
+                    if !again {
                         return Err(error);
                     }
+                    failed = Some(error);
                 }
             }
         }
@@ -174,6 +179,7 @@ impl Gateway {
             Ok(answer) => Outcome::Answered {
                 status: answer.head.status,
                 retry_after: wish(answer),
+                grpc: grpc(answer),
                 took: ended.saturating_duration_since(began),
             },
             Err(error) => error.why().map_or(Outcome::ClientGone, Outcome::Failed),
@@ -201,12 +207,26 @@ impl Gateway {
     }
 }
 
+/// When an attempt must be over in any case: the exchange's own end, the limit of one try, the deadline of a probe.
+fn over_at(route: &RouteEntry, permit: &Permit, started: Instant, now: Instant) -> Option<Instant> {
+    let total = route.timeouts.total.map(|total| started + total);
+    let per_try = route.timeouts.per_try.map(|limit| now + limit);
+    let probe = permit.probe_limit(now).map(|limit| now + limit);
+    [total, per_try, probe].into_iter().flatten().min()
+}
+
 /// `Retry-After` of an answer.
 fn wish(answer: &Answer) -> Option<Duration> {
     let value = answer.head.store.known(Known::RetryAfter)?;
     let text = std::str::from_utf8(value).ok()?;
     let wall = clock::now().wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
     verdict::parse_retry_after(text, wall).map(|wish| wish.min(RETRY_AFTER_CAP))
+}
+
+/// `grpc-status` of an answer that has no body to wait for.
+fn grpc(answer: &Answer) -> Option<u16> {
+    let value = answer.head.store.known(Known::GrpcStatus)?;
+    std::str::from_utf8(value).ok()?.trim().parse().ok()
 }
 
 /// The body, no longer than the route allows. What announces itself as longer is refused at once.

@@ -11,6 +11,7 @@
 //! belong to one task on one thread. There is no spawn per request, no channel between the two sides, and no lock.
 
 pub mod accept;
+pub mod answer;
 pub mod call;
 pub mod error;
 pub mod exchange;

@@ -46,8 +46,10 @@ pub fn of(error: &ProxyError, asked: Method, request_id: &str) -> (ResponseHead,
     let _ = write!(line, "{}", body.len());
     head.store.push(b"content-length", &line);
     head.store.bytes.extend_from_slice(b"\r\n");
-    head.keeps_alive =
-        !matches!(error, ProxyError::Malformed(_) | ProxyError::SlowHead | ProxyError::BodyTooLong);
+    head.keeps_alive = !matches!(
+        error,
+        ProxyError::Malformed(_) | ProxyError::SlowHead | ProxyError::SlowBody | ProxyError::BodyTooLong
+    );
     if asked == Method::Head {
         head.framing = Framing::None;
         return (head, Body::empty());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::ProxyError;
-use crate::config::Unlisted;
+use crate::config::{Unlisted, Upstream};
 use crate::message::head::RequestHead;
 use crate::names::UpstreamName;
 use crate::upstream::RouteEntry;
@@ -43,8 +43,9 @@ pub async fn pick(
         Entrance::Local(name) => world.local(name).ok_or_else(|| no_route(head)),
         Entrance::Egress => {
             let secure = head.store.text(head.scheme).eq_ignore_ascii_case("https");
-            let port = head.port().unwrap_or(if secure { 443 } else { 80 });
-            by_host(registry, world, head.host(), port).await
+            let (form, port) = if secure { (Form::Https, 443) } else { (Form::Http, 80) };
+            let asked = Asked { host: head.host(), port: head.port().unwrap_or(port), form };
+            by_host(registry, world, &asked).await
         }
     }
 }
@@ -71,24 +72,68 @@ fn is_below(path: &str, prefix: &str) -> bool {
         || prefix.is_empty()
 }
 
-/// The upstream that lists `host`, or what the policy for unlisted hosts says.
+/// How the forward proxy was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `GET http://…`
+    Http,
+    /// `GET https://…`
+    Https,
+    /// `CONNECT …`: what is spoken inside is not seen.
+    Tunnel,
+}
+
+/// What the forward proxy was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Without brackets and port.
+    pub host: &'a str,
+    /// The one that was written, else the scheme's.
+    pub port: u16,
+    /// How.
+    pub form: Form,
+}
+
+/// The upstream that lists the host, or what the policy for unlisted hosts says.
 pub async fn by_host(
     registry: &Registry,
     world: &World,
-    host: &str,
-    port: u16,
+    asked: &Asked<'_>,
 ) -> Result<Arc<RouteEntry>, ProxyError> {
-    if let Some(entry) = world.by_host(host) {
-        return Ok(entry);
+    let host = || asked.host.to_owned();
+    if let Some(entry) = world.by_host(asked.host) {
+        return fits(&entry.upstream.config, asked).map(|()| entry);
     }
     let policy = world.config.egress.as_ref().map_or(Unlisted::Deny, |egress| egress.unlisted);
     match policy {
-        Unlisted::Deny => Err(ProxyError::Unlisted { host: host.to_owned() }),
-        Unlisted::Allow | Unlisted::Report => match registry.unlisted(host, port, policy).await {
+        Unlisted::Deny => Err(ProxyError::Unlisted { host: host() }),
+        Unlisted::Allow | Unlisted::Report if asked.form == Form::Https => {
+            Err(ProxyError::NoTls { host: host() })
+        }
+        Unlisted::Allow | Unlisted::Report => match registry.unlisted(asked.host, asked.port, policy).await {
             Found::Entry(entry) => Ok(entry),
-            Found::Forbidden(range) => Err(ProxyError::Forbidden { host: host.to_owned(), range }),
-            Found::NoAddress => Err(ProxyError::NoRoute { host: host.to_owned(), path: String::new() }),
+            Found::Forbidden(range) => Err(ProxyError::Forbidden { host: host(), range }),
+            Found::NoAddress => Err(ProxyError::Unresolved { host: host() }),
         },
+    }
+}
+
+/// A listed host leads to its upstream's endpoints, whatever port was written: so only a port that means the same is
+/// taken, and nothing that was asked for in the clear goes where TLS is spoken (or the other way round) unawares.
+fn fits(upstream: &Upstream, asked: &Asked<'_>) -> Result<(), ProxyError> {
+    let host = || asked.host.to_owned();
+    let usual = match asked.form {
+        Form::Http => asked.port == 80,
+        Form::Https => asked.port == 443,
+        Form::Tunnel => matches!(asked.port, 80 | 443),
+    };
+    if !usual && !upstream.endpoints.iter().any(|endpoint| endpoint.port == asked.port) {
+        return Err(ProxyError::PortNotListed { host: host(), port: asked.port });
+    }
+    match (asked.form, upstream.tls.is_some()) {
+        (Form::Http, true) if !upstream.upgrade_tls => Err(ProxyError::PlainRefused { host: host() }),
+        (Form::Https, false) => Err(ProxyError::NoTls { host: host() }),
+        (Form::Http | Form::Https | Form::Tunnel, _) => Ok(()),
     }
 }
 

@@ -8,24 +8,23 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use super::answer::{self, Turn};
 use super::call::Origin;
 use super::error::ProxyError;
 use super::exchange::Exchange;
-use super::forward::Answer;
 use super::gateway::Gateway;
 use super::reply;
 use super::route::Entrance;
 use super::serve_h2;
 use super::tunnel;
 use crate::config::Limits;
-use crate::message::body::Body;
 use crate::message::buf::Buf;
 use crate::message::fields;
 use crate::message::h1::conn::{Conn, HeadError};
 use crate::message::h1::parse::HeadLimits;
-use crate::message::h1::pump::{Pump, PumpError};
+use crate::message::h1::pump::Pump;
 use crate::message::h1::write::{self, Edits, Towards};
-use crate::message::head::{Framing, Known, Method, RequestHead, ResponseHead, Version};
+use crate::message::head::{Method, RequestHead, Version};
 use crate::message::io::Io;
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
@@ -76,7 +75,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What comes after an exchange.
 #[derive(PartialEq, Eq)]
-enum After {
+pub(super) enum After {
     Next,
     Close,
     Linger,
@@ -216,166 +215,22 @@ async fn exchange(
 ) -> After {
     let mut exchange = client.exchange(head, clock::instant());
     let body = conn.body(head.framing);
-    if head.method == Method::Connect {
-        return match tunnel::connect(client, conn, timer, head, &mut exchange).await {
+    let answered = if head.method == Method::Connect {
+        match tunnel::connect(client, conn, timer, head, &mut exchange).await {
             Ok(bytes) => {
                 exchange.close(bytes);
-                After::Close
+                return After::Close;
             }
-            Err(error) => refuse(client, conn, timer, head, exchange, &error, last).await,
-        };
-    }
-    let gateway = &client.gateway;
-    match gateway.handle(head, body, &client.origin(), &mut exchange, timer, Some(conn)).await {
-        Ok(answer) => send(client, conn, timer, head, exchange, answer, last).await,
-        Err(error) => refuse(client, conn, timer, head, exchange, &error, last).await,
-    }
-}
-
-/// Sends an answer of our own.
-async fn refuse(
-    client: &Client,
-    conn: &Rc<Conn>,
-    timer: &mut Deadline,
-    head: &RequestHead,
-    mut exchange: Exchange,
-    error: &ProxyError,
-    last: bool,
-) -> After {
-    exchange.refused(error, clock::instant());
-    if let ProxyError::Malformed(malformed) = error {
-        client.gateway.telemetry.malformed(malformed.label());
-    }
-    let (own, body) = reply::of(error, head.method, &exchange.request_id);
-    if !own.keeps_alive {
-        conn.spoil();
-    }
-    let answer = Answer { head: own, body, lease: None };
-    send(client, conn, timer, head, exchange, answer, last).await
-}
-
-/// How the body is framed towards this client.
-fn framing_for(version: Version, framing: Framing) -> Framing {
-    match (framing, version) {
-        (Framing::None | Framing::Length(_), _) => framing,
-        (Framing::Chunked | Framing::Stream | Framing::UntilClose, Version::H10) => Framing::UntilClose,
-        (Framing::Chunked | Framing::Stream | Framing::UntilClose, Version::H11 | Version::H2) => {
-            Framing::Chunked
+            Err(error) => Err(error),
         }
+    } else {
+        client.gateway.handle(head, body, &client.origin(), &mut exchange, timer, Some(conn)).await
+    };
+    let turn = Turn { client, conn, timer, head, last };
+    match answered {
+        Ok(answer) => answer::send(turn, exchange, answer).await,
+        Err(error) => answer::refuse(turn, exchange, &error).await,
     }
-}
-
-/// Field lines that every answer gets.
-pub fn answer_fields(head: &ResponseHead, exchange: &Exchange) -> Vec<u8> {
-    let mut add = Vec::with_capacity(96);
-    if head.store.known(Known::RequestId).is_none() {
-        add.extend_from_slice(b"x-request-id: ");
-        add.extend_from_slice(exchange.request_id.as_bytes());
-        add.extend_from_slice(b"\r\n");
-    }
-    add.extend_from_slice(b"via: ");
-    add.extend_from_slice(head.version.label().as_bytes());
-    add.extend_from_slice(b" strop\r\n");
-    add
-}
-
-async fn send(
-    client: &Client,
-    conn: &Rc<Conn>,
-    timer: &mut Deadline,
-    head: &RequestHead,
-    mut exchange: Exchange,
-    mut answer: Answer,
-    last: bool,
-) -> After {
-    let framing = framing_for(head.version, answer.head.framing);
-    // An answer that overtakes its request ends the connection: where the next request begins is not known yet.
-    let keep = head.keeps_alive
-        && !last
-        && framing != Framing::UntilClose
-        && conn.is_reusable()
-        && !answer.body.carries()
-        && !client.drain.is_requested();
-    let add = answer_fields(&answer.head, &exchange);
-    let edits = Edits { add: &add, ..Edits::default() };
-    let towards = Towards { version: head.version, framing, keep };
-    let mut pump = Pump::new(framing, |out| write::response(out, &answer.head, &edits, towards));
-    let idle = exchange.route.as_ref().and_then(|route| route.timeouts.idle);
-    let total_at =
-        exchange.route.as_ref().and_then(|route| route.timeouts.total).map(|t| exchange.started + t);
-    let sent = pump_all(&mut pump, conn, &mut answer.body, timer, idle, total_at).await;
-    drop(pump);
-    if answer.head.status == 101 && sent.is_ok() {
-        let upstream = answer.lease.take().map(crate::upstream::pool::Lease::into_conn);
-        return upgraded(conn, upstream, timer, exchange, idle).await;
-    }
-    let out = answer.body.passed();
-    let over = answer.body.is_over() || answer.head.framing == Framing::None;
-    let unfinished = answer.body.carries();
-    match sent {
-        Ok(()) => {}
-        Err(PumpError::Source(_)) => {
-            exchange.broke(true);
-            // The end is missing, and the client must be able to tell: for a body that ends with its connection
-            // only a reset says so.
-            conn.abort();
-        }
-        Err(PumpError::Sink(_)) => exchange.broke(false),
-    }
-    let whole = sent.is_ok();
-    drop(answer.body);
-    if let (true, true, false, Some(lease)) = (whole, over, unfinished, answer.lease.take()) {
-        lease.give_back();
-    }
-    exchange.close(out);
-    match (whole && keep && conn.is_reusable(), whole) {
-        (true, _) => After::Next,
-        (false, true) => After::Linger,
-        (false, false) => After::Abort,
-    }
-}
-
-/// Sends head and body; a silence of `idle` within the body, or the end of the exchange's time, breaks it off.
-async fn pump_all(
-    pump: &mut Pump,
-    conn: &Rc<Conn>,
-    body: &mut Body,
-    timer: &mut Deadline,
-    idle: Option<Duration>,
-    total_at: Option<Instant>,
-) -> Result<(), PumpError> {
-    let mut idle_at = None;
-    let mut passed = 0;
-    poll_fn(|cx| {
-        if let Poll::Ready(sent) = pump.poll(cx, conn, body) {
-            return Poll::Ready(sent);
-        }
-        if idle_at.is_none() || body.passed() != passed {
-            passed = body.passed();
-            idle_at = idle.map(|idle| clock::instant() + idle);
-        }
-        let at = [idle_at, total_at].into_iter().flatten().min();
-        timer.poll_passed(cx, at).map(|()| {
-            conn.spoil();
-            Err(PumpError::Source(crate::message::body::BodyError::Idle))
-        })
-    })
-    .await
-}
-
-async fn upgraded(
-    conn: &Rc<Conn>,
-    upstream: Option<Rc<Conn>>,
-    timer: &mut Deadline,
-    exchange: Exchange,
-    idle: Option<Duration>,
-) -> After {
-    let Some(upstream) = upstream else { return After::Close };
-    conn.spoil();
-    let joined = tunnel::join(conn, &upstream, timer, idle).await;
-    exchange.bytes_in.set(joined.up);
-    exchange.close(joined.down);
-    After::Close
 }
 
 /// Ends the connection. Lingering: what the client is still sending is read over for a moment, so that closing does

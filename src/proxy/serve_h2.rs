@@ -3,14 +3,16 @@
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
+use super::answer::answer_fields;
 use super::error::ProxyError;
 use super::forward::Answer;
 use super::reply;
-use super::serve::{Client, answer_fields};
+use super::serve::Client;
 use crate::message::body::Body;
 use crate::message::h1::write::Edits;
 use crate::message::h2::{self, Ended, OnEnd, Outgoing, Streamed};
@@ -29,8 +31,9 @@ pub async fn connection(client: Client, io: Io) {
         async move { Ok::<_, std::convert::Infallible>(serve(&client, request).await) }
     });
     let limits = &client.limits;
+    let telemetry = Arc::clone(&client.gateway.telemetry);
     let mut serving = pin!(
-        hyper::server::conn::http2::Builder::new(tasks::LocalExec)
+        hyper::server::conn::http2::Builder::new(tasks::LocalExec(move || telemetry.panicked()))
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.h2_streams)
             .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
@@ -60,7 +63,7 @@ async fn serve(client: &Client, request: http::Request<Incoming>) -> http::Respo
             client.gateway.telemetry.malformed(malformed.label());
             let id = client.gateway.new_request_id();
             let (head, body) = reply::of(&ProxyError::Malformed(malformed), Method::Other, &id);
-            return response(&Answer { head, body: Body::empty(), lease: None }, &[], body, None);
+            return response(&Answer::own(head, Body::empty()), &[], body, None);
         }
     };
     exchange(client, &head, Body::h2(Streamed::new(incoming))).await
@@ -79,7 +82,7 @@ async fn exchange(client: &Client, head: &RequestHead, body: Body) -> http::Resp
         Err(error) => {
             exchange.refused(&error, clock::instant());
             let (head, body) = reply::of(&error, head.method, &exchange.request_id);
-            Answer { head, body, lease: None }
+            Answer::own(head, body)
         }
     };
     let add = answer_fields(&answer.head, &exchange);

@@ -7,11 +7,13 @@
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::error::ProxyError;
 use super::exchange::Exchange;
+use super::gateway::Gateway;
 use super::route;
 use super::serve::Client;
 use crate::message::body::Body;
@@ -23,6 +25,9 @@ use crate::reliability::verdict::{Verdict, Why};
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::telemetry::series::TunnelEnd;
+use crate::upstream::RouteEntry;
+use crate::upstream::endpoint::EndpointState;
+use crate::upstream::permit::Permit;
 use crate::upstream::pool::ConnectError;
 
 /// What passed through a tunnel.
@@ -46,6 +51,21 @@ pub struct Joined {
     pub tls: bool,
 }
 
+impl Joined {
+    /// What is told about a tunnel that took `connect` to connect and was connected at `connected`.
+    fn end(&self, connect: Duration, connected: Instant) -> TunnelEnd {
+        let since = |at: Instant| at.saturating_duration_since(connected);
+        TunnelEnd {
+            connect,
+            handshake: self.second_up.filter(|_| self.tls).map(since),
+            first_byte: self.first_down.map(since),
+            up: self.up,
+            down: self.down,
+            reset: self.reset,
+        }
+    }
+}
+
 /// Serves a CONNECT request of the egress listener to its end; the bytes that came back.
 pub async fn connect(
     client: &Client,
@@ -60,31 +80,21 @@ pub async fn connect(
         return Err(ProxyError::WrongMethod { method: head.method_text().to_owned() });
     }
     let world = gateway.registry.snapshot();
-    let port = head.port().unwrap_or(443);
-    let route = route::by_host(&gateway.registry, &world, head.host(), port).await?;
+    let asked =
+        route::Asked { host: head.host(), port: head.port().unwrap_or(443), form: route::Form::Tunnel };
+    let route = route::by_host(&gateway.registry, &world, &asked).await?;
     drop(world);
-    exchange.routed(std::sync::Arc::clone(&route));
-    let upstream = &route.upstream;
+    exchange.routed(Arc::clone(&route));
     let began = clock::instant();
     let permit = gateway.admit(&route, began)?;
-    let name = || upstream.config.name.clone();
-    let Some(endpoint) = upstream.pick(gateway.draw(), began) else {
+    let Some(endpoint) = route.upstream.pick(gateway.draw(), began) else {
         permit.settle(Verdict::Bad(Why::Connect), began);
-        return Err(ProxyError::NoAddress { upstream: name() });
+        return Err(ProxyError::NoAddress { upstream: route.upstream.config.name.clone() });
     };
     exchange.attempts = 1;
     exchange.endpoint = Some(endpoint.addr);
     let _in_flight = endpoint.begin();
-    let far = match gateway.pools.dial(upstream, &endpoint).await {
-        Ok(far) => far,
-        Err(ConnectError::Full) => return Err(ProxyError::Full { upstream: name() }),
-        Err(ConnectError::Failed(why, cause)) => {
-            let verdict = Verdict::Bad(why);
-            upstream.series.attempted(gateway.worker, verdict);
-            permit.settle(verdict, clock::instant());
-            return Err(ProxyError::Connect { upstream: name(), why, cause });
-        }
-    };
+    let (far, permit) = dial(gateway, &route, &endpoint, permit).await?;
     let connected = clock::instant();
     established(conn).await.map_err(|_| ProxyError::ClientGone)?;
     exchange.answered(200, connected);
@@ -92,19 +102,35 @@ pub async fn connect(
     let mut judge = Judge { permit: Some(permit), first_limit: route.timeouts.first_byte, connected };
     let joined = join_judged(conn, &far, timer, route.timeouts.idle, &mut judge).await;
     exchange.bytes_in.set(joined.up);
-    upstream.series.tunnel(&TunnelEnd {
-        connect: connected.saturating_duration_since(began),
-        handshake: joined.second_up.filter(|_| joined.tls).map(|at| at.saturating_duration_since(connected)),
-        first_byte: joined.first_down.map(|at| at.saturating_duration_since(connected)),
-        up: joined.up,
-        down: joined.down,
-        reset: joined.reset,
-    });
     if joined.mute || (joined.reset && joined.first_down.is_none()) {
         exchange.broke(true);
     }
-    upstream.series.attempted(gateway.worker, judge.verdict(&joined));
+    let series = &route.upstream.series;
+    series.tunnel(&joined.end(connected.saturating_duration_since(began), connected));
+    series.attempted(gateway.worker, judge.verdict(&joined));
     Ok(joined.down)
+}
+
+/// Connects; a failure settles the permit.
+async fn dial(
+    gateway: &Gateway,
+    route: &RouteEntry,
+    endpoint: &EndpointState,
+    permit: Permit,
+) -> Result<(Rc<Conn>, Permit), ProxyError> {
+    let upstream = &route.upstream;
+    let name = || upstream.config.name.clone();
+    let limit = route.timeouts.connect.unwrap_or(Duration::from_secs(3));
+    match gateway.pools.dial(upstream, endpoint, limit).await {
+        Ok(far) => Ok((far, permit)),
+        Err(ConnectError::Full) => Err(ProxyError::Full { upstream: name() }),
+        Err(ConnectError::Failed(why, cause)) => {
+            let verdict = Verdict::Bad(why);
+            upstream.series.attempted(gateway.worker, verdict);
+            permit.settle(verdict, clock::instant());
+            Err(ProxyError::Connect { upstream: name(), why, cause })
+        }
+    }
 }
 
 async fn established(conn: &Rc<Conn>) -> Result<(), ()> {
@@ -116,7 +142,7 @@ async fn established(conn: &Rc<Conn>) -> Result<(), ()> {
 
 /// Settles the permit of a tunnel as soon as it is clear how it began.
 struct Judge {
-    permit: Option<crate::upstream::permit::Permit>,
+    permit: Option<Permit>,
     first_limit: Option<Duration>,
     connected: Instant,
 }

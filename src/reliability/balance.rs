@@ -25,6 +25,16 @@ impl PeakEwma {
         Self { seconds: 0.001, at: now }
     }
 
+    /// As [`Self::parts`] told it.
+    pub fn resumed(seconds: f64, at: Instant) -> Self {
+        Self { seconds, at }
+    }
+
+    /// Seconds, and when that was.
+    pub fn parts(self) -> (f64, Instant) {
+        (self.seconds, self.at)
+    }
+
     /// With one more answer.
     #[must_use]
     pub fn with(self, verdict: Verdict, took: Duration, now: Instant) -> Self {

@@ -69,6 +69,8 @@ pub enum Outcome {
         status: u16,
         /// `Retry-After`, when there was one.
         retry_after: Option<Duration>,
+        /// `grpc-status`, where the head told it (a "trailers-only" answer).
+        grpc: Option<u16>,
         /// From the admission to the head.
         took: Duration,
     },
@@ -100,7 +102,8 @@ impl JudgePolicy {
         match outcome {
             Outcome::Failed(why) => Verdict::Bad(why),
             Outcome::ClientGone => Verdict::Abandoned,
-            Outcome::Answered { status, retry_after, took } => {
+            Outcome::Answered { status, retry_after, grpc, took } => {
+                let status = grpc.map_or(status, grpc_as_status);
                 let limited = status == 429 || (status == 503 && retry_after.is_some());
                 let bad = self.bad_statuses.iter().any(|&(low, high)| (low..=high).contains(&status));
                 if limited {
@@ -114,6 +117,18 @@ impl JudgePolicy {
                 }
             }
         }
+    }
+}
+
+/// A gRPC status as the HTTP status that means the same to a breaker. What says that the call was wrong, and not that
+/// the server is ill, is no failure (<https://grpc.github.io/grpc/core/md_doc_statuscodes.html>).
+fn grpc_as_status(code: u16) -> u16 {
+    match code {
+        2 | 13 | 15 => 500, // UNKNOWN, INTERNAL, DATA_LOSS
+        4 => 504,           // DEADLINE_EXCEEDED
+        8 => 429,           // RESOURCE_EXHAUSTED
+        14 => 503,          // UNAVAILABLE
+        _ => 200,
     }
 }
 
@@ -157,7 +172,28 @@ mod tests {
 
     fn answered(status: u16, retry_after: Option<u64>) -> Verdict {
         let retry_after = retry_after.map(Duration::from_secs);
-        JudgePolicy::default().judge(Outcome::Answered { status, retry_after, took: Duration::ZERO })
+        let took = Duration::ZERO;
+        JudgePolicy::default().judge(Outcome::Answered { status, retry_after, grpc: None, took })
+    }
+
+    #[test]
+    fn a_grpc_status_rules_over_its_200() {
+        let told = |code| {
+            let (retry_after, took) = (None, Duration::ZERO);
+            JudgePolicy::default().judge(Outcome::Answered {
+                status: 200,
+                retry_after,
+                grpc: Some(code),
+                took,
+            })
+        };
+        for code in [0, 3, 5, 7, 16] {
+            assert_eq!(told(code), Verdict::Good, "{code}");
+        }
+        for code in [2, 4, 13, 14, 15] {
+            assert_eq!(told(code), Verdict::Bad(Why::Status), "{code}");
+        }
+        assert_eq!(told(8), Verdict::RateLimited { retry_after: None });
     }
 
     #[test]

@@ -93,17 +93,36 @@ pub fn spawn_connection(task: impl Future<Output = ()> + 'static, on_panic: impl
     });
 }
 
-/// Lets hyper start its tasks on this worker.
-#[derive(Clone, Copy, Debug)]
-pub struct LocalExec;
+/// Lets hyper start its tasks on this worker; a panic costs that task and is told to `on_panic`.
+#[derive(Clone)]
+pub struct LocalExec<P>(pub P);
 
-impl<F> hyper::rt::Executor<F> for LocalExec
+impl<F, P> hyper::rt::Executor<F> for LocalExec<P>
 where
     F: Future + 'static,
     F::Output: 'static,
+    P: Fn() + Clone + 'static,
 {
     fn execute(&self, task: F) {
-        spawn_local(async move {
+        let on_panic = self.0.clone();
+        let task = async move {
+            task.await;
+        };
+        spawn_connection(task, on_panic);
+    }
+}
+
+/// Lets hyper start its tasks on the control runtime.
+#[derive(Clone, Copy, Debug)]
+pub struct SendExec;
+
+impl<F> hyper::rt::Executor<F> for SendExec
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, task: F) {
+        detach(async move {
             task.await;
         });
     }

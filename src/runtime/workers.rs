@@ -13,8 +13,8 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts one thread per maker; each makes its future on its own thread.
-    pub fn start<M, F>(makers: Vec<M>) -> io::Result<Self>
+    /// Starts one thread per maker; each makes its future on its own thread. A thread that cannot have a runtime says so.
+    pub fn start<M, F>(makers: Vec<M>, on_failed: fn(&io::Error)) -> io::Result<Self>
     where
         M: FnOnce() -> F + Send + 'static,
         F: Future<Output = ()> + 'static,
@@ -24,7 +24,7 @@ impl Workers {
             let runtime = Builder::new_current_thread();
             let thread = std::thread::Builder::new()
                 .name(format!("strop-worker-{at}"))
-                .spawn(move || run(runtime, make))?;
+                .spawn(move || run(runtime, make, on_failed))?;
             threads.push(thread);
         }
         Ok(Self { threads })
@@ -41,7 +41,7 @@ impl Workers {
     }
 }
 
-fn run<M, F>(mut builder: Builder, make: M)
+fn run<M, F>(mut builder: Builder, make: M, on_failed: fn(&io::Error))
 where
     M: FnOnce() -> F,
     F: Future<Output = ()>,
@@ -50,6 +50,6 @@ where
     builder.enable_all().event_interval(128).global_queue_interval(61);
     match builder.build_local(LocalOptions::default()) {
         Ok(runtime) => runtime.block_on(make()),
-        Err(error) => crate::telemetry::event::Event::WorkerFailed { error: &error.to_string() }.tell(),
+        Err(error) => on_failed(&error),
     }
 }

@@ -12,6 +12,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
+
 use crate::config::{self, AccessSink};
 use crate::runtime::clock;
 
@@ -57,7 +59,7 @@ struct Inner {
     on: AtomicBool,
     /// Share of plain successes that get a line, out of 2^32.
     sample: AtomicU64,
-    keep_query: Mutex<Arc<Vec<String>>>,
+    keep_query: ArcSwap<Vec<String>>,
     orders: Mutex<Option<SyncSender<Order>>>,
     dropped: AtomicU64,
 }
@@ -73,7 +75,7 @@ impl AccessLog {
         Self(Arc::new(Inner {
             on: AtomicBool::new(false),
             sample: AtomicU64::new(0),
-            keep_query: Mutex::default(),
+            keep_query: ArcSwap::default(),
             orders: Mutex::new(None),
             dropped: AtomicU64::new(0),
         }))
@@ -92,8 +94,7 @@ impl AccessLog {
     /// Takes a new config; a file is opened again, so a rotated one is let go.
     pub fn reconfigure(&self, config: &config::AccessLog) {
         self.0.sample.store((config.sample.clamp(0.0, 1.0) * f64::from(u32::MAX)) as u64, Ordering::Relaxed);
-        *self.0.keep_query.lock().unwrap_or_else(PoisonError::into_inner) =
-            Arc::new(config.keep_query.clone());
+        self.0.keep_query.store(Arc::new(config.keep_query.clone()));
         if let Some(sink) = &config.to {
             self.order(Order::Sink(sink.clone()));
         }
@@ -146,7 +147,7 @@ impl AccessLog {
     }
 
     fn format(&self, line: &Line<'_>, out: &mut String) {
-        let keep = Arc::clone(&self.0.keep_query.lock().unwrap_or_else(PoisonError::into_inner));
+        let keep = self.0.keep_query.load();
         // Writing to a String cannot fail.
         let _ = write!(out, "{{\"time\":\"{}\"", clock::rfc3339(line.wall));
         text(out, "request_id", line.request_id);
@@ -300,7 +301,7 @@ mod tests {
     #[test]
     fn a_line_is_json_and_tells_no_secret() {
         let log = AccessLog::off();
-        *log.0.keep_query.lock().expect("not poisoned") = Arc::new(vec!["page".to_owned()]);
+        log.0.keep_query.store(Arc::new(vec!["page".to_owned()]));
         let mut out = String::new();
         log.format(&line("/a?token=s3cret&page=2\u{1}&x"), &mut out);
         let read: serde_json::Value = serde_json::from_str(&out).expect("JSON");

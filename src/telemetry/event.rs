@@ -18,6 +18,7 @@ pub enum Event<'a> {
     BreakerMoved { upstream: &'a str, from: &'a str, to: &'a str, why: &'a str },
     EndpointHealth { upstream: &'a str, endpoint: &'a str, healthy: bool, why: &'a str },
     NamesFailed { host: &'a str, error: &'a str },
+    NamesFound { host: &'a str },
     AddressForbidden { upstream: &'a str, address: &'a str, range: &'a str },
     UnlistedHost { host: &'a str, policy: &'a str },
     AdminMutation { actor: &'a str, action: &'a str, target: &'a str, reason: &'a str },
@@ -61,6 +62,7 @@ impl Event<'_> {
                 warn!(upstream, endpoint, healthy = false, why, "endpoint health");
             }
             Self::NamesFailed { host, error } => warn!(host, error, "name look-up failed"),
+            Self::NamesFound { host } => info!(host, "name is found again"),
             Self::AddressForbidden { upstream, address, range } => {
                 warn!(
                     upstream,

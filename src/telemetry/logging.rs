@@ -1,5 +1,7 @@
 //! Where events go: standard error, as JSON lines or for a terminal.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload;
@@ -30,7 +32,8 @@ pub fn start(directives: &str, json: bool) -> Option<Filter> {
     let lines = if json {
         fmt::layer().json().flatten_event(true).with_target(false).with_writer(std::io::stderr).boxed()
     } else {
-        fmt::layer().with_target(false).with_writer(std::io::stderr).boxed()
+        let colours = std::io::stderr().is_terminal();
+        fmt::layer().with_target(false).with_ansi(colours).with_writer(std::io::stderr).boxed()
     };
     tracing_subscriber::registry().with(filter).with(lines).try_init().ok()?;
     Some(Filter(handle))

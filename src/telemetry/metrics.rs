@@ -69,6 +69,7 @@ impl Collector for Source {
     fn collect(&self) -> Vec<MetricFamily> {
         let Some(telemetry) = self.telemetry.upgrade() else { return Vec::new() };
         let mut families = exchanges(&telemetry.all_series());
+        families.extend(otel_exchanges(&telemetry.all_series()));
         families.extend(upstreams(&telemetry.all_upstreams()));
         families.extend(process(&telemetry));
         families.retain(|family| !family.get_metric().is_empty());
@@ -164,6 +165,7 @@ impl Family {
     }
 }
 
+/// The guide's names.
 fn exchanges(all: &[Arc<Series>]) -> Vec<MetricFamily> {
     let mut ms = Family::histogram(
         "http_request_duration_ms",
@@ -174,41 +176,56 @@ fn exchanges(all: &[Arc<Series>]) -> Vec<MetricFamily> {
     let mut outcomes =
         Family::counter("http_request_outcomes_total", "Exchanges that have ended, by outcome.");
     let mut slow = Family::counter("slow_requests_total", "Exchanges that took longer than latency.slow.");
-    let mut server = Family::histogram(
-        "http_server_request_duration_seconds",
-        "OpenTelemetry http.server.request.duration.",
-    );
-    let mut client = Family::histogram(
-        "http_client_request_duration_seconds",
-        "OpenTelemetry http.client.request.duration.",
-    );
-    let mut active = Family::gauge("http_server_active_requests", "Exchanges in flight.");
     let mut bytes = Family::counter("http_body_bytes_total", "Bytes of bodies, by direction of travel.");
     for series in all {
-        let (route, upstream, direction) = &series.key;
-        let base = [("route", route.as_str()), ("upstream", upstream.as_str())];
         let totals = series.totals();
-        active.set(&base, series.in_flight() as f64);
         if totals.count_all() == 0 {
             continue;
         }
-        let sum = totals.sum.as_secs_f64();
-        ms.buckets(&base, &MS_BOUNDS, &totals.ms, sum * 1_000.0);
-        for ((method, status), count) in &totals.requests {
-            let status = status.to_string();
-            let status = if status == "0" { "none" } else { &status };
-            requests.count(&[base[0], base[1], ("method", method.label()), ("status", status)], *count);
+        let base = [("route", series.key.0.as_str()), ("upstream", series.key.1.as_str())];
+        ms.buckets(&base, &MS_BOUNDS, &totals.ms, totals.sum.as_secs_f64() * 1_000.0);
+        for pair in &totals.pairs {
+            let status = status_label(pair.status);
+            let labels = [base[0], base[1], ("method", pair.method.label()), ("status", &status)];
+            requests.count(&labels, pair.took.count());
         }
         for (outcome, count) in Outcome::ALL.iter().zip(totals.outcomes) {
             outcomes.count(&[base[0], base[1], ("outcome", outcome.label())], count);
         }
         slow.count(&base, totals.slow);
-        let otel = if *direction == Direction::Ingress { &mut server } else { &mut client };
-        otel.buckets(&[("http_route", route.as_str()), base[1]], &SECOND_BOUNDS, &totals.seconds, sum);
         bytes.count(&[base[0], base[1], ("direction", "received")], totals.bytes_in);
         bytes.count(&[base[0], base[1], ("direction", "sent")], totals.bytes_out);
     }
-    [ms, requests, outcomes, slow, server, client, active, bytes].map(Family::done).into()
+    [ms, requests, outcomes, slow, bytes].map(Family::done).into()
+}
+
+/// OpenTelemetry's names for the same (<https://opentelemetry.io/docs/specs/semconv/http/http-metrics/>).
+fn otel_exchanges(all: &[Arc<Series>]) -> Vec<MetricFamily> {
+    let family = |side: &str, what: &str, kind| {
+        let name = format!("http_{side}_{}", what.replace('.', "_"));
+        Family::new(&name, kind, &format!("OpenTelemetry http.{side}.{}.", what.trim_end_matches("_seconds")))
+    };
+    let both = |what, kind| [family("server", what, kind), family("client", what, kind)];
+    let mut took = both("request.duration_seconds", MetricType::HISTOGRAM);
+    let mut active = both("active_requests", MetricType::GAUGE);
+    for series in all {
+        let (route, upstream, direction) = &series.key;
+        let side = usize::from(*direction == Direction::Egress);
+        let base = [("http_route", route.as_str()), ("upstream", upstream.as_str())];
+        active[side].set(&base, series.in_flight() as f64);
+        for pair in &series.totals().pairs {
+            let status = status_label(pair.status);
+            let method = ("http_request_method", pair.method.label());
+            took[side]
+                .seconds(&[base[0], base[1], method, ("http_response_status_code", &status)], &pair.took);
+        }
+    }
+    took.into_iter().chain(active).map(Family::done).collect()
+}
+
+/// `none`: there was no answer, or the status is one of too many.
+pub(super) fn status_label(status: u16) -> String {
+    if status == 0 { "none".to_owned() } else { status.to_string() }
 }
 
 fn upstreams(all: &[Arc<UpstreamSeries>]) -> Vec<MetricFamily> {

@@ -9,6 +9,7 @@ pub mod logging;
 pub mod metrics;
 pub mod openmetrics;
 pub mod series;
+pub mod totals;
 pub mod upstreams;
 
 use std::collections::BTreeMap;

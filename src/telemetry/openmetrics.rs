@@ -1,20 +1,26 @@
 //! OpenMetrics 1.0 text (<https://prometheus.io/docs/specs/om/open_metrics_spec/>) with exemplars, over gathered
 //! families.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
+use super::metrics::status_label;
 use super::series::{Exemplar, Series};
 
 /// The text of `families`; the buckets of the OpenTelemetry durations carry the last trace of their series.
 pub fn encode(families: &[MetricFamily], series: &[Arc<Series>]) -> String {
     let mut out = String::new();
+    let traces = Traces::of(series);
     for family in families {
         let counter = family.get_field_type() == MetricType::COUNTER;
         let name = if counter { family.name().trim_end_matches("_total") } else { family.name() };
+        // Here a counter must end in `_total`; the guide's name for this one does not, and it must stay findable.
+        let suffix = if name == family.name() { "" } else { "_total" };
         let kind = match family.get_field_type() {
+            MetricType::COUNTER if suffix.is_empty() => "unknown",
             MetricType::COUNTER => "counter",
             MetricType::GAUGE => "gauge",
             MetricType::HISTOGRAM => "histogram",
@@ -27,9 +33,9 @@ pub fn encode(families: &[MetricFamily], series: &[Arc<Series>]) -> String {
         for metric in family.get_metric() {
             match family.get_field_type() {
                 MetricType::COUNTER => {
-                    line(&mut out, name, "_total", metric, None, metric.get_counter().get_value())
+                    line(&mut out, name, suffix, metric, None, metric.get_counter().get_value())
                 }
-                MetricType::HISTOGRAM => histogram(&mut out, name, metric, exemplars(name, metric, series)),
+                MetricType::HISTOGRAM => histogram(&mut out, name, metric, traces.find(name, metric)),
                 MetricType::GAUGE => line(&mut out, name, "", metric, None, metric.get_gauge().get_value()),
                 // This product makes neither.
                 MetricType::SUMMARY | MetricType::UNTYPED => {}
@@ -71,7 +77,7 @@ fn line(out: &mut String, name: &str, suffix: &str, metric: &Metric, le: Option<
     let _ = writeln!(out, " {}", number(value));
 }
 
-fn histogram(out: &mut String, name: &str, metric: &Metric, traces: Option<[Option<Exemplar>; 15]>) {
+fn histogram(out: &mut String, name: &str, metric: &Metric, traces: Option<&[Option<Exemplar>; 15]>) {
     let histogram = metric.get_histogram();
     let bounds =
         histogram.get_bucket().iter().map(|bucket| (bucket.upper_bound(), bucket.cumulative_count()));
@@ -79,7 +85,7 @@ fn histogram(out: &mut String, name: &str, metric: &Metric, traces: Option<[Opti
     for (at, (bound, count)) in bounds.chain([last]).enumerate() {
         let le = if bound.is_infinite() { "+Inf".to_owned() } else { format!("{bound:?}") };
         line(out, name, "_bucket", metric, Some(&le), count as f64);
-        let trace = traces.as_ref().and_then(|traces| traces.get(at)).copied().flatten();
+        let trace = traces.and_then(|traces| traces.get(at)).copied().flatten();
         if let Some(trace) = trace {
             out.pop();
             let mut id = Vec::with_capacity(32);
@@ -92,16 +98,36 @@ fn histogram(out: &mut String, name: &str, metric: &Metric, traces: Option<[Opti
     line(out, name, "_sum", metric, None, histogram.get_sample_sum());
 }
 
-fn exemplars(name: &str, metric: &Metric, series: &[Arc<Series>]) -> Option<[Option<Exemplar>; 15]> {
-    if !name.starts_with("http_server_request") && !name.starts_with("http_client_request") {
-        return None;
+/// The last traces of the OpenTelemetry durations, by the labels of their series.
+struct Traces(HashMap<[String; 4], [Option<Exemplar>; 15]>);
+
+/// The labels of such a series that tell it from the others.
+const TOLD_APART: [&str; 4] = ["http_route", "upstream", "http_request_method", "http_response_status_code"];
+
+impl Traces {
+    fn of(series: &[Arc<Series>]) -> Self {
+        let mut all = HashMap::new();
+        for series in series {
+            let (route, upstream, _) = &series.key;
+            for pair in series.totals().pairs {
+                let (method, status) = (pair.method.label().to_owned(), status_label(pair.status));
+                all.insert([route.to_string(), upstream.to_string(), method, status], pair.exemplars);
+            }
+        }
+        Self(all)
     }
-    let label =
-        |wanted: &str| metric.get_label().iter().find(|pair| pair.name() == wanted).map(LabelPair::value);
-    let (route, upstream) = (label("http_route")?, label("upstream")?);
-    let found =
-        series.iter().find(|series| series.key.0.as_str() == route && series.key.1.as_str() == upstream)?;
-    Some(found.totals().exemplars)
+
+    fn find(&self, family: &str, metric: &Metric) -> Option<&[Option<Exemplar>; 15]> {
+        if !matches!(family, "http_server_request_duration_seconds" | "http_client_request_duration_seconds")
+        {
+            return None;
+        }
+        let label = |wanted: &str| {
+            let found = metric.get_label().iter().find(|pair| pair.name() == wanted);
+            found.map_or("", LabelPair::value).to_owned()
+        };
+        self.0.get(&TOLD_APART.map(label))
+    }
 }
 
 #[cfg(test)]

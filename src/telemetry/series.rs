@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::SeriesKey;
 use super::latency::{Interval, Recorder, Rolling, Span, Summary};
 
+pub use super::totals::{Exemplar, Finished, MS_BOUNDS, SECOND_BOUNDS, Totals};
 pub use super::upstreams::{TunnelEnd, UpstreamSeries};
 
 /// Which way an exchange goes.
@@ -115,130 +116,6 @@ impl Outcome {
             Self::ServerError | Self::Refused | Self::Timeout | Self::UpstreamFailed => true,
             Self::Ok | Self::ClientError | Self::ClientGone => false,
         }
-    }
-}
-
-/// What an exchange tells at its end.
-#[derive(Debug)]
-pub struct Finished {
-    /// Whose shard.
-    pub worker: usize,
-    /// What was asked.
-    pub method: Method,
-    /// `None`: there was no answer.
-    pub status: Option<u16>,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// To the final head.
-    pub first_byte: Option<Duration>,
-    /// To the last byte.
-    pub total: Duration,
-    /// Of the request's body.
-    pub bytes_in: u64,
-    /// Of the answer's body.
-    pub bytes_out: u64,
-    /// For exemplars.
-    pub trace_id: Option<[u8; 16]>,
-    /// Longer than the slow limit.
-    pub slow: bool,
-    /// When it ended.
-    pub now: Instant,
-}
-
-/// Upper bounds of `http_request_duration_ms`, milliseconds: the guide's targets and alert thresholds among them.
-pub const MS_BOUNDS: [f64; 17] = [
-    1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_000.0, 2_500.0, 3_000.0, 5_000.0,
-    8_000.0, 10_000.0, 30_000.0,
-];
-/// Upper bounds of OpenTelemetry's `http.server.request.duration`, seconds.
-pub const SECOND_BOUNDS: [f64; 14] =
-    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
-
-/// The trace of one request that fell into a bucket.
-#[derive(Clone, Copy, Debug)]
-pub struct Exemplar {
-    /// W3C trace id.
-    pub trace_id: [u8; 16],
-    /// Seconds.
-    pub value: f64,
-}
-
-/// (method, status) pairs told apart; more are counted with status 0.
-const MOST_PAIRS: usize = 64;
-
-/// Sums since the start.
-#[derive(Clone, Debug, Default)]
-pub struct Totals {
-    /// By method and status; status 0: none, or one of too many.
-    pub requests: Vec<((Method, u16), u64)>,
-    /// By outcome, in the order of [`Outcome::ALL`].
-    pub outcomes: [u64; 7],
-    /// Not cumulative; the last one is beyond all bounds.
-    pub ms: [u64; 18],
-    /// Not cumulative; the last one is beyond all bounds.
-    pub seconds: [u64; 15],
-    /// Of all durations.
-    pub sum: Duration,
-    /// Longer than the slow limit.
-    pub slow: u64,
-    /// Bytes of request bodies.
-    pub bytes_in: u64,
-    /// Bytes of answers' bodies.
-    pub bytes_out: u64,
-    /// The last trace of each bucket of `seconds`.
-    pub exemplars: [Option<Exemplar>; 15],
-}
-
-impl Totals {
-    fn count(&mut self, done: &Finished) {
-        let key = (done.method, done.status.unwrap_or(0));
-        let full = self.requests.len() >= MOST_PAIRS;
-        match self.requests.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, count)) => *count += 1,
-            None if full => self.count_other(done.method),
-            None => self.requests.push((key, 1)),
-        }
-        self.outcomes[done.outcome as usize] += 1;
-        let seconds = done.total.as_secs_f64();
-        self.ms[MS_BOUNDS.partition_point(|bound| *bound < seconds * 1_000.0)] += 1;
-        let bucket = SECOND_BOUNDS.partition_point(|bound| *bound < seconds);
-        self.seconds[bucket] += 1;
-        if let Some(trace_id) = done.trace_id {
-            self.exemplars[bucket] = Some(Exemplar { trace_id, value: seconds });
-        }
-        self.sum += done.total;
-        self.slow += u64::from(done.slow);
-        self.bytes_in += done.bytes_in;
-        self.bytes_out += done.bytes_out;
-    }
-
-    fn count_other(&mut self, method: Method) {
-        match self.requests.iter_mut().find(|(known, _)| *known == (method, 0)) {
-            Some((_, count)) => *count += 1,
-            None => self.requests.push(((method, 0), 1)),
-        }
-    }
-
-    fn add(&mut self, other: &Self) {
-        for (key, count) in &other.requests {
-            match self.requests.iter_mut().find(|(known, _)| known == key) {
-                Some((_, sum)) => *sum += count,
-                None => self.requests.push((*key, *count)),
-            }
-        }
-        self.outcomes.iter_mut().zip(other.outcomes).for_each(|(sum, more)| *sum += more);
-        self.ms.iter_mut().zip(other.ms).for_each(|(sum, more)| *sum += more);
-        self.seconds.iter_mut().zip(other.seconds).for_each(|(sum, more)| *sum += more);
-        self.exemplars.iter_mut().zip(other.exemplars).for_each(|(held, more)| *held = more.or(*held));
-        self.sum += other.sum;
-        self.slow += other.slow;
-        self.bytes_in += other.bytes_in;
-        self.bytes_out += other.bytes_out;
-    }
-
-    /// All exchanges that ended.
-    pub fn count_all(&self) -> u64 {
-        self.outcomes.iter().sum()
     }
 }
 

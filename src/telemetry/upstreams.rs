@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::series::SECOND_BOUNDS;
 use crate::names::UpstreamName;
+use crate::reliability::breaker::Transition;
 use crate::reliability::retry::{Budget, RetryPolicy};
 use crate::reliability::verdict::{Verdict, Why};
 
@@ -37,11 +38,24 @@ pub struct Seconds {
 }
 
 impl Seconds {
-    /// Counts one value.
-    pub fn record(&mut self, took: Duration) {
+    /// Counts one value; the bucket it fell into.
+    pub fn record(&mut self, took: Duration) -> usize {
         let seconds = took.as_secs_f64();
-        self.buckets[SECOND_BOUNDS.partition_point(|bound| *bound < seconds)] += 1;
+        let bucket = SECOND_BOUNDS.partition_point(|bound| *bound < seconds);
+        self.buckets[bucket] += 1;
         self.sum += took;
+        bucket
+    }
+
+    /// Adds what another has counted.
+    pub fn add(&mut self, other: &Self) {
+        self.buckets.iter_mut().zip(other.buckets).for_each(|(sum, more)| *sum += more);
+        self.sum += other.sum;
+    }
+
+    /// All values.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
     }
 }
 
@@ -94,6 +108,8 @@ struct Shard([AtomicU64; 10]);
 pub struct BreakerNumbers {
     /// 0 closed, 1 open, 2 half-open.
     pub state: u8,
+    /// Of the move that led there.
+    pub generation: u64,
     /// Transitions by (to, why).
     pub transitions: BTreeMap<(&'static str, &'static str), u64>,
     /// Times from opening to closing.
@@ -200,12 +216,15 @@ impl UpstreamSeries {
         self.tunnels.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The breaker moved to `state` (0 closed, 1 open, 2 half-open); `recovered`: since it opened, when it closed.
-    pub fn breaker_moved(&self, state: u8, to: &'static str, why: &'static str, recovered: Option<Duration>) {
+    /// The breaker moved. Two moves may cross on their way here; their generations put them in order.
+    pub fn breaker_moved(&self, moved: &Transition) {
         let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
-        breaker.state = state;
-        *breaker.transitions.entry((to, why)).or_default() += 1;
-        if let Some(took) = recovered {
+        if moved.generation > breaker.generation {
+            breaker.generation = moved.generation;
+            breaker.state = moved.to.number();
+        }
+        *breaker.transitions.entry((moved.to.label(), moved.why.label())).or_default() += 1;
+        if let Some(took) = moved.recovered {
             breaker.recovery.record(took);
             breaker.last_recovery = Some(took);
         }

@@ -1,8 +1,8 @@
 //! One address of an upstream: how busy, how fast, how healthy it is.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -22,9 +22,37 @@ pub struct EndpointState {
     pub host: String,
     healthy: AtomicBool,
     in_flight: AtomicUsize,
-    /// Touched only where there are several endpoints to choose from.
-    ewma: Mutex<PeakEwma>,
+    ewma: Average,
     suspect: Notify,
+}
+
+/// A peak-EWMA in one word, so that no worker waits for another: two that record at once may lose one answer, which
+/// moves no average.
+struct Average {
+    born: Instant,
+    /// Seconds as the bits of a `f32`, then milliseconds since `born`.
+    word: AtomicU64,
+}
+
+impl Average {
+    fn new(now: Instant) -> Self {
+        let average = Self { born: now, word: AtomicU64::new(0) };
+        average.store(PeakEwma::new(now));
+        average
+    }
+
+    fn load(&self) -> PeakEwma {
+        let word = self.word.load(Ordering::Relaxed);
+        let seconds = f64::from(f32::from_bits((word >> 32) as u32));
+        PeakEwma::resumed(seconds, self.born + Duration::from_millis(word & u64::from(u32::MAX)))
+    }
+
+    fn store(&self, average: PeakEwma) {
+        let (seconds, at) = average.parts();
+        let millis = at.saturating_duration_since(self.born).as_millis();
+        let millis = u64::try_from(millis).unwrap_or(u64::MAX).min(u64::from(u32::MAX));
+        self.word.store(u64::from((seconds as f32).to_bits()) << 32 | millis, Ordering::Relaxed);
+    }
 }
 
 /// One attempt in flight.
@@ -45,9 +73,19 @@ impl EndpointState {
             host,
             healthy: AtomicBool::new(true),
             in_flight: AtomicUsize::new(0),
-            ewma: Mutex::new(PeakEwma::new(now)),
+            ewma: Average::new(now),
             suspect: Notify::new(),
         })
+    }
+
+    /// Host and port, as a URL writes them.
+    pub fn authority(&self) -> String {
+        let port = self.addr.port();
+        if self.host.contains(':') {
+            format!("[{}]:{port}", self.host)
+        } else {
+            format!("{}:{port}", self.host)
+        }
     }
 
     /// An attempt begins.
@@ -58,10 +96,7 @@ impl EndpointState {
 
     /// An attempt has ended; a bad one makes the next check come at once.
     pub fn observe(&self, verdict: Verdict, took: Duration, now: Instant) {
-        if let Ok(mut ewma) = self.ewma.try_lock() {
-            // Somebody else is recording: one answer more or less does not move an average.
-            *ewma = ewma.with(verdict, took, now);
-        }
+        self.ewma.store(self.ewma.load().with(verdict, took, now));
         if matches!(verdict, Verdict::Bad(_)) {
             self.suspect.notify_one();
         }
@@ -69,8 +104,8 @@ impl EndpointState {
 
     /// What sending another request there would cost; `None`: unhealthy.
     pub fn cost(&self, now: Instant) -> Option<f64> {
-        let ewma = *self.ewma.lock().unwrap_or_else(PoisonError::into_inner);
-        self.is_healthy().then(|| ewma.at(now) * (self.in_flight.load(Ordering::Relaxed) + 1) as f64)
+        self.is_healthy()
+            .then(|| self.ewma.load().at(now) * (self.in_flight.load(Ordering::Relaxed) + 1) as f64)
     }
 
     /// Does it pass its checks?
@@ -91,5 +126,33 @@ impl EndpointState {
     /// Until an attempt was bad.
     pub async fn suspected(&self) {
         self.suspect.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reliability::verdict::Why;
+    use crate::runtime::clock;
+
+    #[test]
+    fn an_average_survives_its_word() {
+        let t0 = clock::instant();
+        let average = Average::new(t0);
+        let later = t0 + Duration::from_millis(1_500);
+        average.store(average.load().with(Verdict::Good, Duration::from_millis(250), later));
+        let (seconds, at) = average.load().parts();
+        assert!((seconds - 0.25).abs() < 1e-6 && at == later, "{seconds}");
+    }
+
+    #[test]
+    fn a_failing_endpoint_costs_more_than_a_slow_one() {
+        let t0 = clock::instant();
+        let addr = SocketAddr::from(([127, 0, 0, 1], 1));
+        let slow = EndpointState::new(addr, String::new(), t0);
+        let failing = EndpointState::new(addr, String::new(), t0);
+        slow.observe(Verdict::Good, Duration::from_millis(500), t0);
+        failing.observe(Verdict::Bad(Why::Connect), Duration::from_micros(50), t0);
+        assert!(failing.cost(t0) > slow.cost(t0));
     }
 }

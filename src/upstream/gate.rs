@@ -1,51 +1,50 @@
 //! The breaker's shell: lock, decide, unlock, tell.
 //!
-//! While the breaker is plainly closed nobody takes the lock: one word tells so, and good verdicts are counted in the
-//! worker's own cell, to be folded into the window whenever somebody does take it (once a second at the latest).
-//! Why a stale word is harmless: it carries the generation, and what was admitted in an older one does not count.
+//! While the breaker is plainly closed nobody takes the lock ([`super::plain`]); what was counted meanwhile is folded in
+//! once a second at the latest.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::permit::Permit;
+use super::plain::{Guarded, Machine};
 use crate::reliability::breaker::{Breaker, BreakerPolicy, BreakerView, Hold, Refusal, Ticket, Transition};
 use crate::reliability::verdict::Verdict;
 
 /// Hears of every transition, outside the lock.
 pub type OnMove = Box<dyn Fn(&Transition) + Send + Sync>;
 
-/// A worker's count of good verdicts, on cache lines of its own.
-#[derive(Default)]
-#[repr(align(128))]
-struct Cell(AtomicU64);
-
 /// One upstream's breaker.
 pub struct Gate {
-    /// Generation and whether it is plainly closed; written under the lock only.
-    word: AtomicU64,
-    cells: Box<[Cell]>,
-    breaker: Mutex<Breaker>,
+    breaker: Guarded<Breaker>,
     on_move: OnMove,
+}
+
+impl Machine for Breaker {
+    fn generation(&self) -> u64 {
+        Self::generation(self)
+    }
+
+    fn is_plain(&self) -> bool {
+        Self::is_plain(self)
+    }
+
+    fn credit_good(&mut self, n: u64, now: Instant) {
+        Self::credit_good(self, n, now);
+    }
 }
 
 impl Gate {
     /// A closed breaker for `workers` workers.
     pub fn new(policy: BreakerPolicy, seed: u64, workers: usize, now: Instant, on_move: OnMove) -> Arc<Self> {
-        let breaker = Breaker::new(policy, seed, now);
-        Arc::new(Self {
-            word: AtomicU64::new(word_of(&breaker)),
-            cells: (0..workers.max(1)).map(|_| Cell::default()).collect(),
-            breaker: Mutex::new(breaker),
-            on_move,
-        })
+        let breaker = Guarded::new(Breaker::new(policy, seed, now), workers);
+        Arc::new(Self { breaker, on_move })
     }
 
     /// May one more attempt start?
     pub fn admit(self: &Arc<Self>, worker: usize, now: Instant, draw: u64) -> Result<Permit, Refusal> {
-        let word = self.word.load(Ordering::Acquire);
-        if word & 1 == 1 {
-            return Ok(Permit::new(Arc::clone(self), Ticket::plain(word >> 1), worker));
+        if let Some(generation) = self.breaker.plain() {
+            return Ok(Permit::new(Arc::clone(self), Ticket::plain(generation), worker));
         }
         let (answer, moved) = self.with(now, |breaker| breaker.admit(now, draw));
         self.tell(moved);
@@ -54,17 +53,16 @@ impl Gate {
 
     /// The attempt behind `ticket` has ended.
     pub(super) fn settle(&self, worker: usize, ticket: Ticket, verdict: Verdict, now: Instant) {
-        let plain = self.word.load(Ordering::Acquire) == (ticket.generation() << 1 | 1);
-        if verdict == Verdict::Abandoned && plain {
-            return;
+        let generation = ticket.generation();
+        let counted = match verdict {
+            Verdict::Good => self.breaker.count_good(worker, generation),
+            Verdict::Abandoned => self.breaker.plain() == Some(generation),
+            Verdict::Slow | Verdict::Bad(_) | Verdict::RateLimited { .. } => false,
+        };
+        if !counted {
+            let moved = self.with(now, |breaker| breaker.settle(ticket, verdict, now));
+            self.tell(moved);
         }
-        if verdict == Verdict::Good && plain {
-            // There is at least one cell.
-            self.cells[worker % self.cells.len()].0.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        let moved = self.with(now, |breaker| breaker.settle(ticket, verdict, now));
-        self.tell(moved);
     }
 
     /// What time alone brings; called once a second.
@@ -105,7 +103,7 @@ impl Gate {
 
     /// How long a probe may take; `None`: the breaker is not half-open.
     pub fn probe_limit(&self, now: Instant) -> Option<Duration> {
-        if self.word.load(Ordering::Acquire) & 1 == 1 {
+        if self.breaker.plain().is_some() {
             return None;
         }
         self.with(now, |breaker| breaker.probe_limit())
@@ -116,15 +114,8 @@ impl Gate {
         self.with(now, |breaker| breaker.view(now))
     }
 
-    /// Locks, folds the cells in, decides, and publishes the word before the lock is let go.
     fn with<T>(&self, now: Instant, decide: impl FnOnce(&mut Breaker) -> T) -> T {
-        let mut breaker: MutexGuard<'_, Breaker> =
-            self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
-        let good = self.cells.iter().map(|cell| cell.0.swap(0, Ordering::Relaxed)).sum();
-        breaker.credit_good(good, now);
-        let decided = decide(&mut breaker);
-        self.word.store(word_of(&breaker), Ordering::Release);
-        decided
+        self.breaker.with(now, decide)
     }
 
     fn tell(&self, moved: Option<Transition>) {
@@ -134,14 +125,10 @@ impl Gate {
     }
 }
 
-fn word_of(breaker: &Breaker) -> u64 {
-    breaker.generation() << 1 | u64::from(breaker.is_plain())
-}
-
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
     use crate::reliability::verdict::Why;

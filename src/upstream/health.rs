@@ -3,7 +3,9 @@
 //! A passive bad verdict does not eject an endpoint by itself; it makes the next check come at once. The decision
 //! ([`Health`]) is pure; [`watch`] makes the checks.
 
+use std::future::{Future, poll_fn};
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
@@ -60,44 +62,53 @@ async fn attempt(
     health: &config::Health,
 ) -> Result<(), String> {
     let tcp = TcpStream::connect(endpoint.addr).await.map_err(|error| format!("connect: {error}"))?;
+    let prior = upstream.config.protocol == config::Protocol::H2;
     match (&upstream.tls, &health.path) {
         (None, None) => Ok(()),
-        (None, Some(path)) => ask(tcp, endpoint, path, health).await,
+        (None, Some(path)) => ask(tcp, endpoint, path, health, prior).await,
         (Some(tls), path) => {
             let stream = tls.connect(tcp, &endpoint.host).await.map_err(|error| format!("TLS: {error}"))?;
+            let h2 = crate::net::tls::negotiated_h2(&stream);
             match path {
-                Some(path) if !crate::net::tls::negotiated_h2(&stream) => {
-                    ask(stream, endpoint, path, health).await
-                }
-                // A server that speaks only HTTP/2 is alive when it shakes hands.
-                Some(_) | None => Ok(()),
+                Some(path) => ask(stream, endpoint, path, health, h2).await,
+                None => Ok(()),
             }
         }
     }
 }
+
+type Empty = http_body_util::Empty<bytes::Bytes>;
 
 async fn ask<S>(
     stream: S,
     endpoint: &EndpointState,
     path: &str,
     health: &config::Health,
+    h2: bool,
 ) -> Result<(), String>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| error.to_string())?;
-    let request = http::Request::get(path)
-        .header("host", endpoint.host.as_str())
+    let authority = endpoint.authority();
+    let uri = if h2 { format!("http://{authority}{path}") } else { path.to_owned() };
+    let mut request = http::Request::get(uri)
         .header("user-agent", concat!("strop/", env!("CARGO_PKG_VERSION")))
-        .body(http_body_util::Empty::<bytes::Bytes>::new())
+        .body(Empty::new())
         .map_err(|error| error.to_string())?;
-    let answered = tokio::select! {
-        answered = sender.send_request(request) => answered,
-        _ = connection => return Err("the connection ended before the answer".to_owned()),
+    let status = if h2 {
+        let exec = crate::runtime::tasks::SendExec;
+        let (sender, connection) = hyper::client::conn::http2::handshake(exec, TokioIo::new(stream))
+            .await
+            .map_err(|error| error.to_string())?;
+        exchange(sender, connection, async |mut sender| sender.send_request(request).await).await?
+    } else {
+        let value = http::HeaderValue::from_str(&authority).map_err(|error| error.to_string())?;
+        request.headers_mut().insert("host", value);
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| error.to_string())?;
+        exchange(sender, connection, async |mut sender| sender.send_request(request).await).await?
     };
-    let status = answered.map_err(|error| error.to_string())?.status().as_u16();
     let (low, high) = health.expect;
     if (low..=high).contains(&status) {
         Ok(())
@@ -106,11 +117,23 @@ where
     }
 }
 
+/// Sends by `send` while the connection is driven; the status of the answer.
+async fn exchange<T, B>(
+    sender: T,
+    connection: impl Future<Output = hyper::Result<()>>,
+    send: impl AsyncFnOnce(T) -> hyper::Result<http::Response<B>>,
+) -> Result<u16, String> {
+    tokio::select! {
+        answered = send(sender) => Ok(answered.map_err(|error| error.to_string())?.status().as_u16()),
+        _ = connection => Err("the connection ended before the answer".to_owned()),
+    }
+}
+
 /// Checks all endpoints of an upstream until it is gone or the process leaves.
 pub async fn watch(upstream: Weak<Upstream>, drain: Drain) {
     let mut known: Vec<(u64, Health)> = Vec::new();
     loop {
-        let Some(held) = upstream.upgrade() else { return };
+        let Some(held) = upstream.upgrade().filter(|held| !held.is_retired()) else { return };
         let Some(health) = held.config.health.clone() else { return };
         let endpoints = held.endpoints.load_full();
         known.retain(|(id, _)| endpoints.iter().any(|endpoint| endpoint.id == *id));
@@ -143,15 +166,13 @@ pub async fn watch(upstream: Weak<Upstream>, drain: Drain) {
 /// Waits for the next round; a bad verdict shortens it. True: the process leaves.
 async fn pause(endpoints: &[Arc<EndpointState>], wait: Duration, least: Duration, drain: &Drain) -> bool {
     let suspected = async {
-        match endpoints {
-            [] => std::future::pending().await,
-            [only] => only.suspected().await,
-            // Which one it was does not matter: all are checked.
-            [first, second, ..] => tokio::select! {
-                () = first.suspected() => {}
-                () = second.suspected() => {}
-            },
-        }
+        // Which one it was does not matter: all are checked.
+        let mut all: Vec<_> = endpoints.iter().map(|endpoint| Box::pin(endpoint.suspected())).collect();
+        poll_fn(|cx| {
+            let any = all.iter_mut().any(|one| one.as_mut().poll(cx).is_ready());
+            if any { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
         // However many attempts fail, checks do not come faster than this.
         tokio::time::sleep(least.min(wait)).await;
     };

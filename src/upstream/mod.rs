@@ -8,13 +8,14 @@ pub mod gate;
 pub mod guard;
 pub mod health;
 pub mod permit;
+pub mod plain;
 pub mod pool;
 pub mod registry;
 pub mod resolve;
+mod unlisted;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -39,8 +40,8 @@ pub struct Upstream {
     pub tls: Option<tls::Client>,
     /// Connections over all workers.
     pub connections: Arc<AtomicUsize>,
-    /// Exchanges that name it by host, or come by its local listener.
-    pub egress: std::sync::OnceLock<Arc<RouteEntry>>,
+    /// A reload has put another in its place; exchanges in flight still hold this one.
+    retired: AtomicBool,
 }
 
 /// A route as it runs: everything an exchange needs, looked up once, at reload.
@@ -65,6 +66,19 @@ impl Drop for Slot {
 }
 
 impl Upstream {
+    /// Has a reload put another in its place? Then whoever looks after it leaves.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    fn has_endpoint(&self, id: u64) -> bool {
+        self.endpoints.load().iter().any(|endpoint| endpoint.id == id)
+    }
+
+    fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
     /// Leave to open one more connection; `None` when the cap is reached.
     pub fn slot(&self) -> Option<Slot> {
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
@@ -84,10 +98,5 @@ impl Upstream {
                 many.get(picked).map(Arc::clone)
             }
         }
-    }
-
-    /// A time limit of this upstream or its route.
-    pub fn connect_timeout(&self) -> Duration {
-        self.config.timeouts.connect.unwrap_or(Duration::from_secs(3))
     }
 }

@@ -1,7 +1,7 @@
 //! Leave to make one attempt: settled once, or abandoned when it is dropped.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::gate::Gate;
 use crate::reliability::breaker::Ticket;
@@ -19,6 +19,11 @@ pub struct Permit {
 impl Permit {
     pub(super) fn new(gate: Arc<Gate>, ticket: Ticket, worker: usize) -> Self {
         Self { gate, ticket: Some(ticket), worker }
+    }
+
+    /// How long the attempt may take, when it is a probe.
+    pub fn probe_limit(&self, now: Instant) -> Option<Duration> {
+        self.ticket.as_ref().filter(|ticket| ticket.is_probe()).and_then(|_| self.gate.probe_limit(now))
     }
 
     /// The breaker learns how the attempt went.

@@ -10,7 +10,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
 use hyper::client::conn::http2::SendRequest;
@@ -28,6 +28,7 @@ use crate::message::io::Io;
 use crate::net::tls;
 use crate::reliability::verdict::Why;
 use crate::runtime::{clock, tasks};
+use crate::telemetry::event::Event;
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -70,12 +71,14 @@ pub struct Pools {
 }
 
 impl Pools {
-    /// A connection to `endpoint`: the one used last, else a new one. `fresh`: a new one in any case.
+    /// A connection to `endpoint`: the one used last, else a new one, made within `limit`. `fresh`: a new one in any
+    /// case.
     pub async fn checkout(
         &self,
         upstream: &Upstream,
         endpoint: &EndpointState,
         fresh: bool,
+        limit: Duration,
     ) -> Result<Link, ConnectError> {
         if let Some(sender) = self.shared_sender(endpoint.id) {
             return Ok(Link::H2(sender));
@@ -84,7 +87,6 @@ impl Pools {
             return Ok(Link::H1 { conn, reused: true });
         }
         let slot = upstream.slot().ok_or(ConnectError::Full)?;
-        let limit = upstream.connect_timeout();
         match fast_timeout(limit, self.connect(upstream, endpoint, slot)).await {
             Ok(connected) => connected,
             Err(_) => Err(ConnectError::Failed(Why::Timeout, io::ErrorKind::TimedOut.into())),
@@ -129,7 +131,7 @@ impl Pools {
     }
 
     /// Closes what has been idle for too long; called every second or so.
-    pub fn expire(&self, idle_for: impl Fn(u64) -> Option<std::time::Duration>) {
+    pub fn expire(&self, idle_for: impl Fn(u64) -> Option<Duration>) {
         let now = clock::instant();
         self.idle.borrow_mut().retain(|endpoint, kept| {
             let Some(limit) = idle_for(*endpoint) else { return false };
@@ -151,9 +153,10 @@ impl Pools {
         &self,
         upstream: &Upstream,
         endpoint: &EndpointState,
+        limit: Duration,
     ) -> Result<Rc<Conn>, ConnectError> {
         let slot: Box<dyn std::any::Any> = Box::new(upstream.slot().ok_or(ConnectError::Full)?);
-        match fast_timeout(upstream.connect_timeout(), TcpStream::connect(endpoint.addr)).await {
+        match fast_timeout(limit, TcpStream::connect(endpoint.addr)).await {
             Ok(Ok(tcp)) => {
                 let _ = tcp.set_nodelay(true); // only a matter of speed
                 Ok(Conn::new(Io::Tcp(tcp), Buf::default(), Some(slot)))
@@ -199,14 +202,15 @@ impl Pools {
     }
 
     async fn share(&self, endpoint: u64, io: Io, slot: Slot) -> Result<Link, ConnectError> {
-        let (sender, connection) = hyper::client::conn::http2::Builder::new(tasks::LocalExec)
-            .timer(TokioTimer::new())
-            .adaptive_window(true)
-            .keep_alive_interval(Some(std::time::Duration::from_secs(20)))
-            .max_concurrent_reset_streams(200)
-            .handshake(TokioIo::new(io))
-            .await
-            .map_err(|error| ConnectError::Failed(Why::Protocol, io::Error::other(error)))?;
+        let (sender, connection) =
+            hyper::client::conn::http2::Builder::new(tasks::LocalExec(|| Event::ConnectionPanicked.tell()))
+                .timer(TokioTimer::new())
+                .adaptive_window(true)
+                .keep_alive_interval(Some(Duration::from_secs(20)))
+                .max_concurrent_reset_streams(200)
+                .handshake(TokioIo::new(io))
+                .await
+                .map_err(|error| ConnectError::Failed(Why::Protocol, io::Error::other(error)))?;
         let slot = Rc::new(slot);
         let held = Rc::clone(&slot);
         tasks::spawn_local(async move {

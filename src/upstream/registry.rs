@@ -1,21 +1,20 @@
 //! All upstreams and routes as one snapshot, and the only place that stores a new one.
 //!
 //! State outlives config: a reload makes new [`Upstream`]s around the same gates, endpoints and counters, found by
-//! name. The only file that names dashmap and (with [`super::resolve`]) arc-swap.
+//! name. With [`super::resolve`] and [`super::unlisted`] the only files that name arc-swap and dashmap.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
-use dashmap::DashMap;
-use pingora_limits::rate::Rate;
 
-use super::endpoint::EndpointState;
 use super::gate::{Gate, OnMove};
 use super::resolve::{self, Resolver};
-use super::{RouteEntry, Upstream, guard};
+use super::unlisted::UnlistedHosts;
+use super::{RouteEntry, Upstream};
 use crate::config::{self, Config, Timeouts, Unlisted};
 use crate::names::{RouteName, UpstreamName};
 use crate::net::tls;
@@ -23,9 +22,6 @@ use crate::runtime::clock;
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::Event;
 use crate::telemetry::series::Direction;
-
-/// Hosts that no upstream lists, kept at most.
-const MOST_UNLISTED: usize = 1_024;
 
 /// What everybody reads: never changed, only replaced.
 pub struct World {
@@ -38,12 +34,13 @@ pub struct World {
     hosts: HashMap<String, Arc<RouteEntry>>,
     /// `*.example.com` as `.example.com`.
     wildcards: Vec<(String, Arc<RouteEntry>)>,
+    locals: HashMap<UpstreamName, Arc<RouteEntry>>,
 }
 
 impl World {
     /// The egress route of an upstream.
     pub fn local(&self, name: &UpstreamName) -> Option<Arc<RouteEntry>> {
-        self.upstreams.get(name).and_then(|upstream| upstream.egress.get()).map(Arc::clone)
+        self.locals.get(name).map(Arc::clone)
     }
 
     /// The egress route of the upstream that lists `host`.
@@ -74,13 +71,10 @@ pub struct Registry {
     telemetry: Arc<Telemetry>,
     resolver: Arc<Resolver>,
     workers: usize,
-    unlisted: DashMap<(String, u16), Arc<RouteEntry>>,
-    /// How often a host was reported, in fixed memory.
-    reported: Rate,
-    kept: std::sync::Mutex<HashMap<UpstreamName, Arc<Gate>>>,
+    unlisted: UnlistedHosts,
 }
 
-/// Upstreams that need a look-up and a check task: new ones, and those whose endpoints changed.
+/// Upstreams that need a look-up and a check task: new ones and changed ones.
 pub type Fresh = Vec<Arc<Upstream>>;
 
 impl Registry {
@@ -92,15 +86,14 @@ impl Registry {
             routes: Vec::new(),
             hosts: HashMap::new(),
             wildcards: Vec::new(),
+            locals: HashMap::new(),
         };
         let registry = Arc::new(Self {
             world: ArcSwap::from_pointee(empty),
             telemetry,
             resolver: Arc::new(Resolver::system()),
             workers,
-            unlisted: DashMap::new(),
-            reported: Rate::new(Duration::from_secs(3_600)),
-            kept: std::sync::Mutex::default(),
+            unlisted: UnlistedHosts::default(),
         });
         let fresh = registry.reconcile(config, clock::instant());
         (registry, fresh)
@@ -121,38 +114,40 @@ impl Registry {
         is_trusted(&self.snapshot().config, name)
     }
 
-    /// Puts another config in force. Unchanged upstreams stay the same; changed ones keep their state.
+    /// Puts another config in force: what is unchanged stays the very same, what is changed keeps its state, what is
+    /// gone is forgotten. Returns what nobody looks after yet.
     pub fn reconcile(&self, config: Arc<Config>, now: Instant) -> Fresh {
         let old = self.world.load_full();
         let mut fresh = Vec::new();
         let mut upstreams = HashMap::new();
         for wanted in &config.upstreams {
+            let trusted = is_trusted(&config, &wanted.name);
             let before = old.upstreams.get(&wanted.name);
-            let upstream = match before {
-                Some(same) if *same.config == **wanted => self.rewrapped(same, &same.config),
-                Some(changed) => {
-                    changed.gate.reconfigure(wanted.breaker.clone(), now);
-                    self.rewrapped(changed, wanted)
-                }
-                None => self.made(wanted, now),
-            };
-            let moved = before.is_none_or(|b| {
-                b.config.endpoints != wanted.endpoints
-                    || b.config.health != wanted.health
-                    || b.config.allow_addresses != wanted.allow_addresses
+            let stays = before.filter(|before| {
+                *before.config == **wanted && is_trusted(&old.config, &wanted.name) == trusted
             });
-            if moved {
-                addresses_at_once(&upstream, is_trusted(&config, &wanted.name), now);
-            }
-            fresh.push(Arc::clone(&upstream));
+            let upstream = match (stays, before) {
+                (Some(same), _) => Arc::clone(same),
+                (None, before) => {
+                    let upstream = match before {
+                        Some(changed) => self.replaced(changed, wanted, now),
+                        None => self.made(wanted, now),
+                    };
+                    resolve::at_once(&upstream, trusted, now);
+                    fresh.push(Arc::clone(&upstream));
+                    upstream
+                }
+            };
             upstreams.insert(wanted.name.clone(), upstream);
         }
-        for gone in old.upstreams.keys().filter(|name| !upstreams.contains_key(*name)) {
-            self.telemetry.forget_upstream(gone);
-            self.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(gone);
+        for (name, gone) in old.upstreams.iter().filter(|(name, _)| !upstreams.contains_key(*name)) {
+            gone.retire();
+            self.telemetry.forget_upstream(name);
+        }
+        if old.config.egress != config.egress {
+            self.unlisted.clear();
         }
         self.world.store(Arc::new(self.world_of(config, upstreams)));
-        self.unlisted.clear();
         fresh
     }
 
@@ -160,7 +155,7 @@ impl Registry {
         let series = self.telemetry.upstream(&wanted.name);
         let heard = Arc::clone(&series);
         let on_move: OnMove = Box::new(move |moved| {
-            heard.breaker_moved(moved.to.number(), moved.to.label(), moved.why.label(), moved.recovered);
+            heard.breaker_moved(moved);
             let why = moved.why.told();
             let (from, to) = (moved.from.label(), moved.to.label());
             Event::BreakerMoved { upstream: heard.name.as_str(), from, to, why: &why }.tell();
@@ -175,11 +170,13 @@ impl Registry {
             series,
             endpoints: Arc::new(ArcSwap::from_pointee(Vec::new())),
             connections,
-            egress: OnceLock::new(),
+            retired: AtomicBool::new(false),
         })
     }
 
-    fn rewrapped(&self, old: &Arc<Upstream>, wanted: &Arc<config::Upstream>) -> Arc<Upstream> {
+    fn replaced(&self, old: &Arc<Upstream>, wanted: &Arc<config::Upstream>, now: Instant) -> Arc<Upstream> {
+        old.retire();
+        old.gate.reconfigure(wanted.breaker.clone(), now);
         let same_tls = old.config.tls == wanted.tls && old.config.protocol == wanted.protocol;
         Arc::new(Upstream {
             config: Arc::clone(wanted),
@@ -188,7 +185,7 @@ impl Registry {
             endpoints: Arc::clone(&old.endpoints),
             tls: if same_tls { old.tls.clone() } else { client_tls(wanted) },
             connections: Arc::clone(&old.connections),
-            egress: OnceLock::new(),
+            retired: AtomicBool::new(false),
         })
     }
 
@@ -214,16 +211,16 @@ impl Registry {
     fn world_of(&self, config: Arc<Config>, upstreams: HashMap<UpstreamName, Arc<Upstream>>) -> World {
         let mut hosts = HashMap::new();
         let mut wildcards = Vec::new();
-        for upstream in upstreams.values() {
-            let entry = self.entry(&egress_route(&upstream.config.name), upstream, Direction::Egress);
+        let mut locals = HashMap::new();
+        for (name, upstream) in &upstreams {
+            let entry = self.entry(&egress_route(name), upstream, Direction::Egress);
             for host in &upstream.config.hosts {
                 match host.strip_prefix('*') {
                     Some(suffix) => wildcards.push((suffix.to_owned(), Arc::clone(&entry))),
                     None => drop(hosts.insert(host.clone(), Arc::clone(&entry))),
                 }
             }
-            // A fresh wrapper has no entry yet.
-            let _ = upstream.egress.set(entry);
+            locals.insert(name.clone(), entry);
         }
         wildcards.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
         let routes = config
@@ -234,86 +231,69 @@ impl Registry {
                 Some(self.entry(route, upstream, Direction::Ingress))
             })
             .collect();
-        World { config, upstreams, routes, hosts, wildcards }
+        World { config, upstreams, routes, hosts, wildcards, locals }
     }
 
-    /// A host that no upstream lists, where the policy lets it pass: looked up once, kept while it fits.
+    /// A host that no upstream lists, where the policy lets it pass: looked up, and again by its TTL.
     pub async fn unlisted(&self, host: &str, port: u16, policy: Unlisted) -> Found {
-        if policy == Unlisted::Report && self.reported.observe(&host, 1) == 1 {
+        if policy == Unlisted::Report && self.unlisted.is_new(host) {
             Event::UnlistedHost { host, policy: "report" }.tell();
         }
-        let key = (host.to_ascii_lowercase(), port);
-        if let Some(kept) = self.unlisted.get(&key) {
-            return Found::Entry(Arc::clone(&kept));
+        let now = clock::instant();
+        if let Some(kept) = self.unlisted.get(host, port, now) {
+            return Found::Entry(kept);
         }
-        let (addresses, name) = match host.parse::<std::net::IpAddr>() {
-            Ok(ip) => (vec![ip], host.to_owned()),
+        let resolved = match host.parse::<std::net::IpAddr>() {
+            Ok(ip) => resolve::Resolved { addresses: vec![ip], ttl: Duration::from_secs(3_600) },
             Err(_) => match self.resolver.lookup(host).await {
-                Ok(resolved) => (resolved.addresses, host.to_owned()),
+                Ok(resolved) => resolved,
                 Err(error) => {
                     Event::NamesFailed { host, error: &error }.tell();
                     return Found::NoAddress;
                 }
             },
         };
+        let template = &self.unlisted.template;
         let mut range = None;
-        let passed: Vec<(SocketAddr, String)> = addresses
-            .iter()
-            .filter(|ip| {
-                let forbidden = guard::forbidden(**ip, &[]);
-                range = range.or(forbidden);
-                forbidden.is_none()
-            })
-            .map(|ip| (SocketAddr::new(*ip, port), name.clone()))
-            .collect();
+        let passed = resolve::admitted(template, &resolved.addresses, false, |_, forbidden| {
+            range = range.or(Some(forbidden));
+        });
         match (passed.is_empty(), range) {
             (true, Some(range)) => Found::Forbidden(range),
             (true, None) => Found::NoAddress,
-            (false, _) => Found::Entry(self.keep_unlisted(key, &passed)),
+            (false, _) => {
+                let found: Vec<_> =
+                    passed.iter().map(|ip| (SocketAddr::new(*ip, port), host.to_owned())).collect();
+                let (least, most) = template.dns_ttl;
+                let until = now + resolved.ttl.clamp(least, most);
+                Found::Entry(self.unlisted.keep(host, port, &found, now, until, || self.unlisted_entry(now)))
+            }
         }
     }
 
-    fn keep_unlisted(&self, key: (String, u16), addresses: &[(SocketAddr, String)]) -> Arc<RouteEntry> {
-        let now = clock::instant();
-        let template = Arc::new(config::presets::unlisted());
+    /// All of them share one set of numbers; each has endpoints of its own.
+    fn unlisted_entry(&self, now: Instant) -> Arc<RouteEntry> {
+        let template = &self.unlisted.template;
         let series = self.telemetry.upstream(&template.name);
-        let gate = {
-            let mut kept = self.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let policy = template.breaker.clone();
-            Arc::clone(
-                kept.entry(template.name.clone())
-                    .or_insert_with(|| Gate::new(policy, 1, self.workers, now, Box::new(|_| {}))),
-            )
-        };
         let upstream = Arc::new(Upstream {
-            gate,
+            gate: Gate::new(template.breaker.clone(), 1, self.workers, now, Box::new(|_| {})),
             connections: Arc::clone(&series.connections),
             series,
             tls: None,
             endpoints: Arc::new(ArcSwap::from_pointee(Vec::new())),
-            egress: OnceLock::new(),
-            config: template,
+            config: Arc::clone(template),
+            retired: AtomicBool::new(false),
         });
-        resolve::publish(&upstream.endpoints, addresses, now);
-        let entry = self.entry(&egress_route(&upstream.config.name), &upstream, Direction::Egress);
-        if self.unlisted.len() < MOST_UNLISTED {
-            self.unlisted.insert(key, Arc::clone(&entry));
-        }
-        entry
+        self.entry(&egress_route(&template.name), &upstream, Direction::Egress)
     }
 
     /// How long an endpoint's idle connections are kept; `None`: nobody uses it any more.
     pub fn idle_limit(&self, endpoint: u64) -> Option<Duration> {
         let world = self.snapshot();
-        let has =
-            |endpoints: &ArcSwap<Vec<Arc<EndpointState>>>| endpoints.load().iter().any(|e| e.id == endpoint);
-        let listed = world.upstreams.values().find(|upstream| has(&upstream.endpoints));
+        let listed = world.upstreams.values().find(|upstream| upstream.has_endpoint(endpoint));
         match listed {
             Some(upstream) => Some(upstream.config.pool.idle_for),
-            None => {
-                let found = self.unlisted.iter().find(|entry| has(&entry.upstream.endpoints));
-                found.map(|entry| entry.upstream.config.pool.idle_for)
-            }
+            None => self.unlisted.has_endpoint(endpoint).then_some(self.unlisted.template.pool.idle_for),
         }
     }
 }
@@ -321,25 +301,6 @@ impl Registry {
 fn is_trusted(config: &Config, name: &UpstreamName) -> bool {
     config.ingress.as_ref().is_some_and(|ingress| ingress.upstream == *name)
         || config.routes.iter().any(|route| route.upstream == *name)
-}
-
-/// Literal addresses need no look-up: they are in place before the first request.
-fn addresses_at_once(upstream: &Upstream, trusted: bool, now: Instant) {
-    let mut found = Vec::new();
-    for endpoint in &upstream.config.endpoints {
-        let ip = match &endpoint.host {
-            config::Host::Address(ip) => *ip,
-            config::Host::Name(name) if name == "localhost" => std::net::IpAddr::from([127, 0, 0, 1]),
-            config::Host::Name(_) => return, // all or nothing: the look-up task publishes them together
-        };
-        let host = match &endpoint.host {
-            config::Host::Address(ip) => ip.to_string(),
-            config::Host::Name(name) => name.clone(),
-        };
-        let passed = resolve::admitted(&upstream.config, &[ip], trusted);
-        found.extend(passed.iter().map(|ip| (SocketAddr::new(*ip, endpoint.port), host.clone())));
-    }
-    resolve::publish(&upstream.endpoints, &found, now);
 }
 
 fn client_tls(wanted: &config::Upstream) -> Option<tls::Client> {
@@ -363,4 +324,49 @@ fn egress_route(upstream: &UpstreamName) -> Arc<config::Route> {
         body_limit: None,
         timeouts: Timeouts::default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::access::AccessLog;
+
+    fn config(failures: u32) -> Arc<Config> {
+        let text = format!(
+            "[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\nbreaker = {{ failures = {failures} }}\n\
+             [upstreams.stripe]\npreset = \"stripe\"\n"
+        );
+        Arc::new(config::load(&text, "a test", &[]).expect("it can run"))
+    }
+
+    fn registry() -> (Arc<Registry>, Fresh) {
+        let telemetry = Telemetry::new(1, AccessLog::off(), clock::now());
+        Registry::new(config(3), telemetry, 1)
+    }
+
+    #[tokio::test]
+    async fn what_a_reload_does_not_change_stays_the_very_same() {
+        let (registry, fresh) = registry();
+        assert_eq!(fresh.len(), 2);
+        let again = registry.reconcile(config(3), clock::instant());
+        assert!(again.is_empty(), "nobody starts to look after what is looked after already");
+        let now = registry.snapshot();
+        assert!(fresh.iter().all(|before| Arc::ptr_eq(before, &now.upstreams[&before.config.name])));
+    }
+
+    #[tokio::test]
+    async fn what_a_reload_replaces_is_let_go_and_its_state_lives_on() {
+        let (registry, fresh) = registry();
+        let old = fresh.iter().find(|upstream| upstream.config.name.as_str() == "backend").map(Arc::clone);
+        let old = old.expect("it is there");
+        let gate = Arc::clone(&old.gate);
+        let weak = Arc::downgrade(&old);
+        drop((old, fresh));
+        let replaced = registry.reconcile(config(7), clock::instant());
+        assert_eq!(replaced.len(), 1);
+        assert!(Arc::ptr_eq(&replaced[0].gate, &gate));
+        assert!(weak.upgrade().is_none_or(|old| old.is_retired()));
+        // The snapshot that named it is gone once nobody reads it any more.
+        assert_eq!(weak.strong_count(), 0);
+    }
 }

@@ -3,7 +3,8 @@
 //! Every name is looked up again by its TTL; when that fails the old addresses stay in use. The guard sees every
 //! address before anybody connects to it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,9 @@ use crate::telemetry::event::Event;
 
 /// Wait before a failed look-up is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
+
+/// What `localhost` leads to, whatever the hosts file says (RFC 6761 section 6.3).
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Looks names up.
 pub struct Resolver(Option<TokioResolver>);
@@ -41,10 +45,7 @@ impl Resolver {
     /// Looks up IPv4 and IPv6 addresses. The error is for the log.
     pub async fn lookup(&self, name: &str) -> Result<Resolved, String> {
         if name.eq_ignore_ascii_case("localhost") {
-            return Ok(Resolved {
-                addresses: vec![IpAddr::from([127, 0, 0, 1])],
-                ttl: Duration::from_secs(3_600),
-            });
+            return Ok(Resolved { addresses: vec![LOCALHOST], ttl: Duration::from_secs(3_600) });
         }
         let resolver = self.0.as_ref().ok_or("no name server is configured on this machine")?;
         // The trailing dot says that the name is complete: no search domains.
@@ -58,48 +59,102 @@ impl Resolver {
     }
 }
 
-/// The addresses of one endpoint that the guard lets pass; the first refusal is told.
-pub fn admitted(upstream: &config::Upstream, addresses: &[IpAddr], trusted: bool) -> Vec<IpAddr> {
+/// What of `addresses` may be reached by this upstream; each refusal goes to `refused`.
+pub fn admitted(
+    upstream: &config::Upstream,
+    addresses: &[IpAddr],
+    trusted: bool,
+    mut refused: impl FnMut(IpAddr, &'static str),
+) -> Vec<IpAddr> {
     let pass = |ip: &&IpAddr| {
         let range = if trusted { None } else { guard::forbidden(**ip, &upstream.allow_addresses) };
         if let Some(range) = range {
-            Event::AddressForbidden { upstream: upstream.name.as_str(), address: &ip.to_string(), range }
-                .tell();
+            refused(**ip, range);
         }
         range.is_none()
     };
     addresses.iter().filter(pass).copied().collect()
 }
 
-/// Looks all names of an upstream up; the addresses and when to ask again. `None` where a look-up failed.
-pub async fn all(
-    resolver: &Resolver,
-    upstream: &config::Upstream,
-    trusted: bool,
-) -> (Option<Vec<(SocketAddr, String)>>, Duration) {
-    let (least, most) = upstream.dns_ttl;
-    let mut found = Vec::new();
-    let mut ttl = most;
-    for endpoint in &upstream.endpoints {
-        match &endpoint.host {
-            Host::Address(ip) => {
-                let passed = admitted(upstream, &[*ip], trusted);
-                found.extend(passed.iter().map(|ip| (SocketAddr::new(*ip, endpoint.port), ip.to_string())));
-            }
-            Host::Name(name) => match resolver.lookup(name).await {
-                Ok(resolved) => {
-                    ttl = ttl.min(resolved.ttl.clamp(least, most));
-                    let passed = admitted(upstream, &resolved.addresses, trusted);
-                    found.extend(passed.iter().map(|ip| (SocketAddr::new(*ip, endpoint.port), name.clone())));
-                }
-                Err(error) => {
-                    Event::NamesFailed { host: name, error: &error }.tell();
-                    return (None, AGAIN);
-                }
-            },
+/// What is told once and not with every look-up.
+#[derive(Debug, Default)]
+struct Told {
+    failing: BTreeSet<String>,
+    refused: BTreeSet<IpAddr>,
+}
+
+impl Told {
+    fn failed(&mut self, name: &str, error: &str) {
+        if self.failing.insert(name.to_owned()) {
+            Event::NamesFailed { host: name, error }.tell();
         }
     }
-    (Some(found), ttl)
+
+    fn found(&mut self, name: &str) {
+        if self.failing.remove(name) {
+            Event::NamesFound { host: name }.tell();
+        }
+    }
+
+    fn refused(&mut self, upstream: &config::Upstream, ip: IpAddr, range: &'static str) {
+        if self.refused.insert(ip) {
+            let address = ip.to_string();
+            Event::AddressForbidden { upstream: upstream.name.as_str(), address: &address, range }.tell();
+        }
+    }
+}
+
+/// Looks all names of an upstream up; the addresses and when to ask again. A name that cannot be looked up keeps the
+/// addresses it had.
+async fn all(
+    resolver: &Resolver,
+    upstream: &Upstream,
+    trusted: bool,
+    told: &mut Told,
+) -> (Vec<(SocketAddr, String)>, Duration) {
+    let config = &upstream.config;
+    let (least, most) = config.dns_ttl;
+    let mut found = Vec::new();
+    let mut ttl = most;
+    for endpoint in &config.endpoints {
+        let (name, addresses) = match &endpoint.host {
+            Host::Address(ip) => (ip.to_string(), vec![*ip]),
+            Host::Name(name) => match resolver.lookup(name).await {
+                Ok(resolved) => {
+                    told.found(name);
+                    ttl = ttl.min(resolved.ttl.clamp(least, most));
+                    (name.clone(), resolved.addresses)
+                }
+                Err(error) => {
+                    told.failed(name, &error);
+                    ttl = ttl.min(AGAIN);
+                    let before = upstream.endpoints.load();
+                    let kept = before.iter().filter(|e| e.host == *name && e.addr.port() == endpoint.port);
+                    found.extend(kept.map(|e| (e.addr, e.host.clone())));
+                    continue;
+                }
+            },
+        };
+        let passed = admitted(config, &addresses, trusted, |ip, range| told.refused(config, ip, range));
+        found.extend(passed.iter().map(|ip| (SocketAddr::new(*ip, endpoint.port), name.clone())));
+    }
+    (found, ttl)
+}
+
+/// Addresses that need no look-up are in place before the first request; all or nothing, for the look-up task publishes
+/// them together.
+pub fn at_once(upstream: &Upstream, trusted: bool, now: Instant) {
+    let mut found = Vec::new();
+    for endpoint in &upstream.config.endpoints {
+        let (ip, host) = match &endpoint.host {
+            Host::Address(ip) => (*ip, ip.to_string()),
+            Host::Name(name) if name == "localhost" => (LOCALHOST, name.clone()),
+            Host::Name(_) => return,
+        };
+        let passed = admitted(&upstream.config, &[ip], trusted, |_, _| {});
+        found.extend(passed.iter().map(|ip| (SocketAddr::new(*ip, endpoint.port), host.clone())));
+    }
+    publish(&upstream.endpoints, &found, now);
 }
 
 /// Puts addresses in place; what was there before keeps its state.
@@ -118,19 +173,21 @@ pub fn publish(endpoints: &ArcSwap<Vec<Arc<EndpointState>>>, found: &[(SocketAdd
     }
 }
 
-/// Keeps the addresses of one upstream fresh until it is asked to leave or the upstream is gone.
+/// Keeps the addresses of one upstream fresh until it is asked to leave, or the upstream is replaced or gone.
 pub async fn keep_fresh(
     resolver: Arc<Resolver>,
     upstream: std::sync::Weak<Upstream>,
     trusted: bool,
     drain: Drain,
 ) {
+    let mut told = Told::default();
     loop {
         let Some(held) = upstream.upgrade() else { return };
-        let (found, wait) = all(&resolver, &held.config, trusted).await;
-        if let Some(found) = found {
-            publish(&held.endpoints, &found, clock::instant());
+        let (found, wait) = all(&resolver, &held, trusted, &mut told).await;
+        if held.is_retired() {
+            return;
         }
+        publish(&held.endpoints, &found, clock::instant());
         let names = held.config.endpoints.iter().any(|endpoint| matches!(endpoint.host, Host::Name(_)));
         drop(held);
         if !names {

@@ -108,7 +108,7 @@ fn a_stop_drains_what_is_in_flight() {
     let backend = Upstream::start(std::sync::Arc::new(|_, stream| {
         use std::io::Write;
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345");
-        std::thread::sleep(std::time::Duration::from_millis(400));
+        std::thread::sleep(std::time::Duration::from_millis(400)); // the upstream's own slowness
         stream.write_all(b"67890").is_ok()
     }));
     let mut proxy = ingress_to(backend.address, "");

@@ -121,3 +121,68 @@ fn connect_is_not_served_at_the_ingress() {
     let answer = ask(proxy.ingress(), "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n");
     assert_eq!((answer.status, backend.hits()), (405, 0));
 }
+
+#[test]
+fn a_listed_host_is_reached_at_its_own_ports_alone() {
+    let vendor = Upstream::start(status(200));
+    let proxy = egress(&vendor, "");
+    let own = vendor.address.port();
+    for (target, wanted) in [
+        ("CONNECT api.stripe.com:22".to_owned(), 403),
+        ("GET http://api.stripe.com:8080/".to_owned(), 403),
+        (format!("GET http://api.stripe.com:{own}/"), 200),
+        ("GET http://api.stripe.com:80/".to_owned(), 200),
+    ] {
+        let answer = ask(proxy.egress(), &format!("{target} HTTP/1.1\r\nHost: api.stripe.com\r\n\r\n"));
+        assert_eq!(answer.status, wanted, "{target}");
+        if wanted == 403 {
+            assert_eq!(answer.field("x-strop-reason"), Some("unlisted_port"), "{target}");
+        }
+    }
+}
+
+#[test]
+fn nothing_leaves_in_the_clear_where_tls_is_spoken_unless_it_is_upgraded() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("generates");
+    let (cert, key) = (dir.path().join("v.pem"), dir.path().join("v.key"));
+    std::fs::write(&cert, made.cert.pem()).expect("writes");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("writes");
+    let origin = Upstream::start(status(200));
+    let vendor = proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\ntls = {{ cert_file = \"{}\", key_file = \"{}\" }}\n\
+         [upstreams.backend]\nendpoints = [\"{}\"]\n",
+        cert.display(),
+        key.display(),
+        origin.address
+    ));
+    let upstream = |name: &str, more: &str| {
+        format!(
+            "[upstreams.{name}]\nhosts = [\"{name}.example\"]\nendpoints = [\"localhost:{}\"]\n\
+             allow_addresses = [\"127.0.0.1\"]\ntls = {{ ca_file = \"{}\" }}\n{more}",
+            vendor.ingress().port(),
+            cert.display()
+        )
+    };
+    let sidecar = proxy(&format!(
+        "[egress]\nlisten = \"127.0.0.1:0\"\n{}{}",
+        upstream("strict", ""),
+        upstream("upgraded", "upgrade_tls = true\n")
+    ));
+    let get = |target: &str| ask(sidecar.egress(), &format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+    let refused = get("http://strict.example/a");
+    assert_eq!((refused.status, refused.field("x-strop-reason")), (403, Some("plain_http_refused")));
+    assert_eq!(origin.hits(), 0);
+    assert_eq!(get("https://strict.example/b").text(), "200 /b\n");
+    assert_eq!(get("http://upgraded.example/c").text(), "200 /c\n");
+    assert_eq!(origin.seen()[1].fields("x-forwarded-proto"), ["https"]);
+}
+
+#[test]
+fn an_https_target_is_not_sent_in_the_clear() {
+    let vendor = Upstream::start(status(200));
+    let proxy = egress(&vendor, "");
+    let answer = ask(proxy.egress(), "GET https://api.stripe.com/ HTTP/1.1\r\nHost: api.stripe.com\r\n\r\n");
+    assert_eq!((answer.status, answer.field("x-strop-reason")), (403, Some("tls_not_configured")));
+    assert_eq!(vendor.hits(), 0);
+}

@@ -1,15 +1,24 @@
 //! The product from outside: a real binary, real sockets, real clients.
 
 #![expect(unreachable_pub, reason = "one binary: nothing here is reached from outside")]
+#![allow(clippy::disallowed_methods, reason = "a test is its own clock")]
 
 mod support;
 
 /// What the operator's port answers, and to whom.
 mod admin_api;
+/// Several endpoints: which one, what when it fails, what its checks say.
+mod balance;
 /// Breakers trip, refuse, probe, recover; operators hold them.
 mod breaker;
 /// Real clients pass through unchanged.
 mod clients;
+/// What the command line does and says.
+mod command_line;
+/// What others build on: metric names, the API, the command line. A change here is a change for them.
+mod contract;
+/// Who is late is told so, and nobody else.
+mod deadlines;
 /// The way out: forward proxy, tunnels, local listeners, the address guard.
 mod egress;
 /// The files that are shipped.

@@ -10,7 +10,7 @@ use crate::support::upstream::{Upstream, status};
 fn a_window_shows_what_was_measured() {
     let backend = Upstream::start(Arc::new(|seen, stream| {
         if seen.path() == "/slow" {
-            std::thread::sleep(Duration::from_millis(120));
+            std::thread::sleep(Duration::from_millis(120)); // the upstream's own slowness
         }
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_ok()
     }));
@@ -47,12 +47,14 @@ fn openmetrics_carries_the_trace_of_a_request() {
     );
     crate::support::raw::ask(proxy.ingress(), &request);
     let scrape = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAccept: application/openmetrics-text; version=1.0.0\r\n\r\n";
-    let answer = crate::support::raw::ask(proxy.admin(), scrape);
-    assert!(
-        answer.field("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text"))
-    );
-    let text = answer.text();
-    assert!(text.ends_with("# EOF\n") && text.contains(&format!("# {{trace_id=\"{trace}\"}}")), "{text}");
+    eventually("the exchange is counted with its trace", || {
+        let answer = crate::support::raw::ask(proxy.admin(), scrape);
+        let kind = answer.field("content-type").unwrap_or_default();
+        assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
+        let text = answer.text();
+        assert!(text.ends_with("# EOF\n"), "{text}");
+        text.contains(&format!("# {{trace_id=\"{trace}\"}}"))
+    });
 }
 
 #[test]

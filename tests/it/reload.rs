@@ -36,12 +36,13 @@ fn an_open_breaker_its_counters_and_connections_survive() {
         kept.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(kept.response(false).expect("answered").status, 500);
     }
-    let before = proxy.metric("http_requests_total", "status=\"500\"");
+    let failed = || proxy.metric("http_requests_total", "status=\"500\"");
+    eventually("all three are counted", || failed() == 3.0);
     assert_eq!(proxy.reload(&config(backend.address, 50, "5s")).status, 200);
     assert_eq!(proxy.breaker("backend"), "open");
     kept.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(kept.response(false).expect("the same connection").status, 503);
-    assert_eq!(proxy.metric("http_requests_total", "status=\"500\""), before);
+    assert_eq!(failed(), 3.0);
 }
 
 #[test]
@@ -109,4 +110,19 @@ fn reloads_under_load_fail_no_request() {
     eventually("every request is counted once", || {
         proxy.metric("http_requests_total", "status=\"200\"") == served as f64
     });
+}
+
+#[test]
+fn limits_of_a_listener_hold_for_its_next_connection() {
+    let backend = Upstream::start(status(200));
+    let limited = |count: u32| {
+        config(backend.address, 3, "1s")
+            .replace("[ingress]\n", &format!("[ingress]\nlimits = {{ header_count = {count} }}\n"))
+    };
+    let proxy = proxy(&limited(100));
+    let many = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{}\r\n", "X: 1\r\n".repeat(20));
+    assert_eq!(crate::support::raw::ask(proxy.ingress(), &many).status, 200);
+    let answer = proxy.reload(&limited(10));
+    assert!(answer.json()["needs_restart"].as_array().expect("a list").is_empty(), "{}", answer.text());
+    assert_eq!(crate::support::raw::ask(proxy.ingress(), &many).status, 431);
 }

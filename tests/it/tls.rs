@@ -106,3 +106,19 @@ fn the_local_listener_verifies_its_vendor() {
         assert_eq!((answer.status, answer.field("x-strop-reason")), (502, Some("tls_failed")), "{name}");
     }
 }
+
+#[test]
+fn a_client_that_waits_for_100_is_told_to_go_on_where_the_upstream_speaks_http2() {
+    let origin = Upstream::start(status(200));
+    let server = crate::support::proxy::ingress_to(origin.address, "");
+    let front = crate::support::proxy::ingress_to(server.ingress(), "protocol = \"h2\"\n");
+    let mut client = crate::support::raw::Client::to(front.ingress());
+    client.send(b"POST /e HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(client.head().expect("interim").0, 100);
+    client.send(b"hello");
+    assert_eq!(client.response(false).expect("answered").status, 200);
+    assert_eq!(origin.seen()[0].body, b"hello");
+    eventually("the bytes are counted", || {
+        front.metric("http_body_bytes_total", "direction=\"received\"") == 5.0
+    });
+}

@@ -130,6 +130,12 @@ pub fn request_head(
     store.mark_nominated();
     let method = Method::of(method_text.of(&store.bytes));
     let framing = request_framing(&store, version)?;
+    if method == Method::Connect
+        && version != Version::H2
+        && !matches!(framing, Framing::None | Framing::Length(0))
+    {
+        return Err(Malformed::Length); // what follows a CONNECT belongs to the tunnel (RFC 9110 section 9.3.6)
+    }
     let host = one_host(&store, version)?;
     let form = target_form(&store, method, target)?;
     let authority = if form.authority.len > 0 { form.authority } else { host };

@@ -27,6 +27,15 @@ thread_local! {
     static SHELF: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
+/// What a message on its way out is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// The body that is to be sent.
+    Source,
+    /// Room on the connection it is sent on.
+    Sink,
+}
+
 /// Sends one message.
 pub struct Pump {
     /// Head, chunk framing and trailers on their way out.
@@ -39,6 +48,8 @@ pub struct Pump {
     ended: bool,
     /// Something has reached the connection.
     started: bool,
+    /// Since the last poll that did not finish.
+    waits: Waits,
 }
 
 impl Pump {
@@ -50,12 +61,25 @@ impl Pump {
             Framing::Length(bytes) => bytes,
             Framing::None | Framing::Chunked | Framing::UntilClose | Framing::Stream => 0,
         };
-        Self { out, out_at: 0, framing, left, ended: framing == Framing::None, started: false }
+        Self {
+            out,
+            out_at: 0,
+            framing,
+            left,
+            ended: framing == Framing::None,
+            started: false,
+            waits: Waits::Sink,
+        }
     }
 
     /// Has anything left for the peer?
     pub fn has_started(&self) -> bool {
         self.started
+    }
+
+    /// Which side kept the last poll from finishing.
+    pub fn waits_for(&self) -> Waits {
+        self.waits
     }
 
     /// Sends on; ready when the message is on its way in whole.
@@ -65,6 +89,7 @@ impl Pump {
         conn: &Conn,
         body: &mut Body,
     ) -> Poll<Result<(), PumpError>> {
+        self.waits = Waits::Sink;
         ready!(conn.poll_queue(cx)).map_err(PumpError::Sink)?;
         while !self.ended {
             match body.poll_data(cx) {
@@ -78,6 +103,7 @@ impl Pump {
                 }
                 Poll::Pending => {
                     ready!(self.poll_out(cx, conn))?;
+                    self.waits = Waits::Source;
                     return Poll::Pending;
                 }
             }

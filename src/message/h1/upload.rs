@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::conn::Conn;
-use super::pump::{Pump, PumpError};
+use super::pump::{Pump, PumpError, Waits};
 use crate::message::body::Body;
 
 /// A message that is being sent.
@@ -34,6 +34,11 @@ impl Upload {
     /// Has anything left for the peer?
     pub fn has_started(&self) -> bool {
         self.pump.has_started()
+    }
+
+    /// Which side kept the last poll from finishing.
+    pub fn waits_for(&self) -> Waits {
+        self.pump.waits_for()
     }
 
     /// Is all of it on its way?

@@ -13,6 +13,9 @@ pub struct Edits<'a> {
     pub host: Option<&'a str>,
 }
 
+/// The fields that say how a body is framed.
+const FRAMING: KnownSet = KnownSet::of(&[Known::ContentLength, Known::TransferEncoding]);
+
 fn number(out: &mut Vec<u8>, mut value: u64) {
     let mut digits = [0_u8; 20];
     let mut at = digits.len();
@@ -69,10 +72,14 @@ pub fn request(out: &mut Vec<u8>, head: &RequestHead, edits: &Edits<'_>, framing
         out.extend_from_slice(b"\r\n");
     }
     let framed = says(store, head.framing, framing);
-    store.copy_lines(out, |field| match field.known {
-        Known::Host => host_stands,
-        Known::ContentLength | Known::TransferEncoding => framed,
-        known => !field.hop && !edits.drop.has(known),
+    store.copy_lines(out, |field| {
+        if field.known == Known::Host {
+            host_stands
+        } else if FRAMING.has(field.known) {
+            framed
+        } else {
+            !field.hop && !edits.drop.has(field.known)
+        }
     });
     if !framed {
         framing_field(out, framing);
@@ -107,10 +114,12 @@ pub fn response(out: &mut Vec<u8>, head: &ResponseHead, edits: &Edits<'_>, towar
     let framed = says(store, head.framing, towards.framing);
     // Without a body the length may still be told: what GET would have, what 304 stands for (RFC 9110 section 8.6).
     let told = towards.framing == Framing::None && head.status >= 200 && head.status != 204;
-    store.copy_lines(out, |field| match field.known {
-        Known::ContentLength => framed || told,
-        Known::TransferEncoding => framed,
-        known => !field.hop && !edits.drop.has(known),
+    store.copy_lines(out, |field| {
+        if FRAMING.has(field.known) {
+            framed || (told && field.known == Known::ContentLength)
+        } else {
+            !field.hop && !edits.drop.has(field.known)
+        }
     });
     if !framed {
         framing_field(out, towards.framing);

@@ -18,194 +18,19 @@
 //!   overdue, so the phase is always left.
 //! * While open or held open nothing is admitted.
 
-use std::num::NonZeroU32;
+mod policy;
+mod ramp;
+mod told;
+
 use std::time::{Duration, Instant};
 
 use super::backoff;
 use super::verdict::{RETRY_AFTER_CAP, Verdict};
 use super::window::{Tally, Window};
 use crate::units::Percent;
-
-/// When a breaker trips and how it recovers. Every field carries its own range; [`crate::config::check`] keeps them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BreakerPolicy {
-    /// Off: everything is admitted and nothing trips; verdicts are still counted.
-    pub enabled: bool,
-    /// Consecutive bad verdicts that trip it; `None`: off. No cold-start guard.
-    pub failures: Option<NonZeroU32>,
-    /// Share of bad and rate-limited verdicts in `window` that trips it, once `min_requests` were seen; `None`: off.
-    pub failure_rate: Option<Percent>,
-    /// Share of slow verdicts in `window` that trips it, once `min_requests` were seen; `None`: off.
-    pub slow_rate: Option<Percent>,
-    /// Length of the window of both rates, 1 s to 1 h, in ten buckets.
-    pub window: Duration,
-    /// Fewer verdicts than this decide no rate.
-    pub min_requests: u64,
-    /// Bad verdicts within this time of the last counted one count once towards `failures`. Zero: each counts.
-    pub lump: Duration,
-    /// The first wait, open to half-open; ×1.5 with each consecutive re-opening, ±20 % jitter.
-    pub open_for: Duration,
-    /// The longest wait, 5 min by default.
-    pub open_for_max: Duration,
-    /// Consecutive good probes that close it.
-    pub successes: NonZeroU32,
-    /// Probes in flight at most; 1 by default.
-    pub probes: NonZeroU32,
-    /// A probe is abandoned as failed after this long.
-    pub probe_timeout: Duration,
-    /// After closing, admitted share grows linearly to all over this long; zero: at once.
-    pub ramp: Duration,
-}
-
-/// What everybody sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BreakerState {
-    /// Traffic flows.
-    Closed,
-    /// Nothing is sent.
-    Open,
-    /// A few probes.
-    HalfOpen,
-}
-
-impl BreakerState {
-    /// As in the API, logs and labels.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open => "open",
-            Self::HalfOpen => "half_open",
-        }
-    }
-
-    /// The value of `circuit_breaker_state`.
-    pub fn number(self) -> u8 {
-        match self {
-            Self::Closed => 0,
-            Self::Open => 1,
-            Self::HalfOpen => 2,
-        }
-    }
-}
-
-/// Why the state changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// Consecutive bad verdicts.
-    Failures(u32),
-    /// The share of bad verdicts.
-    FailureRate(Tally),
-    /// The share of slow verdicts.
-    SlowRate(Tally),
-    /// The open time has passed.
-    WaitOver,
-    /// A probe was bad, rate-limited or overdue.
-    ProbeFailed,
-    /// Enough good probes in a row.
-    ProbesPassed,
-    /// An operator's order.
-    Operator,
-    /// An operator's hold has expired.
-    HoldExpired,
-}
-
-impl Why {
-    /// The metric label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Failures(_) => "failures",
-            Self::FailureRate(_) => "failure_rate",
-            Self::SlowRate(_) => "slow_rate",
-            Self::WaitOver => "wait_over",
-            Self::ProbeFailed => "probe_failed",
-            Self::ProbesPassed => "probes_passed",
-            Self::Operator => "operator",
-            Self::HoldExpired => "hold_expired",
-        }
-    }
-
-    /// For people.
-    pub fn told(self) -> String {
-        match self {
-            Self::Failures(n) => format!("{n} consecutive attempts were bad"),
-            Self::FailureRate(t) => format!("{} of {} attempts in the window were bad", t.bad, t.total),
-            Self::SlowRate(t) => format!("{} of {} attempts in the window were slow", t.slow, t.total),
-            Self::WaitOver => "the open time has passed".to_owned(),
-            Self::ProbeFailed => "a probe failed".to_owned(),
-            Self::ProbesPassed => "enough probes passed".to_owned(),
-            Self::Operator => "an operator's order".to_owned(),
-            Self::HoldExpired => "the operator's hold has expired".to_owned(),
-        }
-    }
-}
-
-/// A change of state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transition {
-    /// Before.
-    pub from: BreakerState,
-    /// After.
-    pub to: BreakerState,
-    /// The cause.
-    pub why: Why,
-    /// Rises with every transition; orders those that cross on their way.
-    pub generation: u64,
-    /// When it closed: how long it had not been closed.
-    pub recovered: Option<Duration>,
-}
-
-/// Why an attempt may not be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The breaker is open.
-    Open {
-        /// Until probes may start.
-        probe_in: Duration,
-    },
-    /// All probes are in flight.
-    Probing,
-    /// Just closed: this one was not among the admitted share.
-    Ramping,
-    /// Held open by an operator.
-    Held {
-        /// Until the hold expires.
-        expires_in: Duration,
-    },
-}
-
-impl Refusal {
-    /// The metric label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Open { .. } => "open",
-            Self::Probing => "probing",
-            Self::Ramping => "ramping",
-            Self::Held { .. } => "held",
-        }
-    }
-
-    /// When it makes sense to ask again.
-    pub fn retry_after(self) -> Duration {
-        match self {
-            Self::Open { probe_in } => probe_in.max(Duration::from_secs(1)),
-            Self::Held { expires_in } => expires_in.clamp(Duration::from_secs(1), RETRY_AFTER_CAP),
-            Self::Probing | Self::Ramping => Duration::from_secs(1),
-        }
-    }
-}
-
-/// An operator's override.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hold {
-    /// Held open (true: nothing is sent) or closed.
-    pub state: BreakerState,
-    /// Why.
-    pub reason: String,
-    /// Who.
-    pub actor: String,
-    /// When it ends by itself.
-    pub until: Instant,
-}
+pub use policy::BreakerPolicy;
+use ramp::Ramp;
+pub use told::{BreakerState, BreakerView, Hold, Refusal, Transition, Why};
 
 /// Leave to make one attempt. Goes back through [`Breaker::settle`].
 #[derive(Debug)]
@@ -222,36 +47,14 @@ impl Ticket {
         Self { generation, probe: None }
     }
 
+    /// Is it one of the few of a half-open breaker?
+    pub fn is_probe(&self) -> bool {
+        self.probe.is_some()
+    }
+
     /// The phase it belongs to.
     pub fn generation(&self) -> u64 {
         self.generation
-    }
-}
-
-/// Growing back after closing.
-#[derive(Debug)]
-struct Ramp {
-    until: Instant,
-    /// The second that `admitted` counts.
-    second: Instant,
-    admitted: u32,
-}
-
-/// Attempts per second that a ramp never holds back: it is there to tame a crowd, and this many are none.
-const NO_CROWD: u32 = 10;
-
-impl Ramp {
-    /// Does this attempt pass? The share grows linearly from a tenth to all over `length`.
-    fn admits(&mut self, length: Duration, now: Instant, draw: u64) -> bool {
-        if now.saturating_duration_since(self.second) >= Duration::from_secs(1) {
-            self.second = now;
-            self.admitted = 0;
-        }
-        self.admitted = self.admitted.saturating_add(1);
-        let left = self.until.saturating_duration_since(now).as_secs_f64();
-        let share = (1.0 - left / length.as_secs_f64().max(0.001)).max(0.1);
-        let drawn = (draw >> 11) as f64 / (1_u64 << 53) as f64;
-        self.admitted <= NO_CROWD || drawn <= share
     }
 }
 
@@ -285,35 +88,6 @@ pub struct Breaker {
     typical: Option<Duration>,
     /// The upstream asked for peace until then.
     not_before: Option<Instant>,
-}
-
-/// A look at a breaker.
-#[derive(Clone, Debug)]
-pub struct BreakerView {
-    /// The state.
-    pub state: BreakerState,
-    /// Growing back after closing.
-    pub ramping: bool,
-    /// When it got there.
-    pub since: Instant,
-    /// Why; `None`: it has never moved.
-    pub why: Option<Why>,
-    /// Rises with every transition.
-    pub generation: u64,
-    /// Bad verdicts in a row.
-    pub consecutive: u32,
-    /// The window.
-    pub tally: Tally,
-    /// Openings since it was last closed for good.
-    pub trips: u32,
-    /// When probes may start.
-    pub open_until: Option<Instant>,
-    /// Probes in flight.
-    pub probes_in_flight: u32,
-    /// Good probes in a row.
-    pub good_probes: u32,
-    /// The operator's override.
-    pub hold: Option<Hold>,
 }
 
 impl Breaker {
@@ -513,7 +287,7 @@ impl Breaker {
             }
             Why::ProbesPassed => {
                 let until = now + self.policy.ramp;
-                let ramp = (!self.policy.ramp.is_zero()).then_some(Ramp { until, second: now, admitted: 0 });
+                let ramp = (!self.policy.ramp.is_zero()).then(|| Ramp::new(until, now));
                 Phase::Closed { ramp }
             }
         };

@@ -1,3 +1,6 @@
+use std::num::NonZeroU32;
+
+use super::ramp::NO_CROWD;
 use proptest::prelude::*;
 
 use super::*;

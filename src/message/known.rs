@@ -1,0 +1,90 @@
+//! The fields that the proxy itself reads or writes.
+
+macro_rules! known {
+    ($($variant:ident = $text:literal),* $(,)?) => {
+        /// Fields that the proxy itself reads or writes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(missing_docs)]
+        #[repr(u8)]
+        pub enum Known { $($variant,)* Other }
+
+        impl Known {
+            /// Which one `name` is, in any case.
+            pub fn of(name: &[u8]) -> Self {
+                $(if name.len() == $text.len() && name.eq_ignore_ascii_case($text.as_bytes()) { return Self::$variant; })*
+                Self::Other
+            }
+
+            /// The field's name in lower case; empty for [`Known::Other`].
+            pub fn text(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* Self::Other => "" }
+            }
+        }
+    };
+}
+
+known! {
+    Host = "host",
+    Connection = "connection",
+    ContentLength = "content-length",
+    TransferEncoding = "transfer-encoding",
+    KeepAlive = "keep-alive",
+    ProxyConnection = "proxy-connection",
+    ProxyAuthorization = "proxy-authorization",
+    ProxyAuthenticate = "proxy-authenticate",
+    Te = "te",
+    Trailer = "trailer",
+    Upgrade = "upgrade",
+    Http2Settings = "http2-settings",
+    Expect = "expect",
+    XForwardedFor = "x-forwarded-for",
+    XForwardedProto = "x-forwarded-proto",
+    XForwardedHost = "x-forwarded-host",
+    Forwarded = "forwarded",
+    Via = "via",
+    RequestId = "x-request-id",
+    Traceparent = "traceparent",
+    RetryAfter = "retry-after",
+    Date = "date",
+    GrpcStatus = "grpc-status",
+}
+
+/// A set of [`Known`] fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KnownSet(u64);
+
+impl KnownSet {
+    /// The set of `fields`.
+    pub const fn of(fields: &[Known]) -> Self {
+        let mut set = Self(0);
+        let mut at = 0;
+        while at < fields.len() {
+            set = set.with(fields[at]);
+            at += 1;
+        }
+        set
+    }
+
+    /// With `field` in it. [`Known::Other`] is never in a set.
+    #[must_use]
+    pub const fn with(self, field: Known) -> Self {
+        if matches!(field, Known::Other) { self } else { Self(self.0 | 1 << field as u8) }
+    }
+
+    /// Is `field` in it?
+    pub const fn has(self, field: Known) -> bool {
+        !matches!(field, Known::Other) && self.0 & (1 << field as u8) != 0
+    }
+}
+
+/// Fields that never leave the hop they came by (RFC 9110 section 7.6.1), whatever `Connection` names.
+pub const HOP_BY_HOP: KnownSet = KnownSet::of(&[
+    Known::Connection,
+    Known::KeepAlive,
+    Known::ProxyConnection,
+    Known::ProxyAuthorization,
+    Known::ProxyAuthenticate,
+    Known::Te,
+    Known::Upgrade,
+    Known::Http2Settings,
+]);

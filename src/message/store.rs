@@ -1,0 +1,175 @@
+//! The bytes of a head, and where its fields are.
+//!
+//! Blocks come from, and go back to, their thread's shelf. Invariant: every [`Span`] of a store lies within its bytes.
+
+use std::cell::RefCell;
+
+use super::known::{HOP_BY_HOP, Known};
+
+/// A piece of a head's bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Offset of the first byte.
+    pub at: u32,
+    /// Number of bytes.
+    pub len: u32,
+}
+
+impl Span {
+    /// The piece `at..end`.
+    pub fn new(at: usize, end: usize) -> Self {
+        debug_assert!(at <= end && u32::try_from(end).is_ok());
+        Self { at: at as u32, len: (end - at) as u32 }
+    }
+
+    /// The piece of `bytes`.
+    pub fn of(self, bytes: &[u8]) -> &[u8] {
+        bytes.get(self.at as usize..(self.at + self.len) as usize).unwrap_or_default()
+    }
+}
+
+/// One field line.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// The name as it came.
+    pub name: Span,
+    /// The value without surrounding blanks.
+    pub value: Span,
+    /// Which one it is.
+    pub known: Known,
+    /// Not to be forwarded: hop-by-hop by name, or nominated by `Connection`.
+    pub hop: bool,
+}
+
+/// The bytes of a head and where its fields are. Blocks come from, and go back to, their thread's shelf.
+#[derive(Debug, Default)]
+pub struct Store {
+    /// The head as it came, with its last empty line.
+    pub bytes: Vec<u8>,
+    /// In the order of the bytes.
+    pub fields: Vec<Field>,
+}
+
+/// Heads kept per thread.
+const SHELF: usize = 256;
+/// A head that grew beyond this is not kept.
+const KEEP: usize = 8 * 1024;
+
+thread_local! {
+    static SHELVES: RefCell<Vec<Store>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Store {
+    /// An empty one, from the shelf when there is one.
+    pub fn take() -> Self {
+        SHELVES.try_with(|shelf| shelf.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+    }
+
+    /// The piece as text; empty when it is not UTF-8.
+    pub fn text(&self, span: Span) -> &str {
+        std::str::from_utf8(span.of(&self.bytes)).unwrap_or_default()
+    }
+
+    /// The first value of a known field.
+    pub fn known(&self, known: Known) -> Option<&[u8]> {
+        self.fields.iter().find(|field| field.known == known).map(|field| field.value.of(&self.bytes))
+    }
+
+    /// All values of a known field, in order.
+    pub fn all(&self, known: Known) -> impl Iterator<Item = &[u8]> {
+        self.fields.iter().filter(move |field| field.known == known).map(|field| field.value.of(&self.bytes))
+    }
+
+    /// The first value of the field `name`, in any case.
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
+        self.fields
+            .iter()
+            .find(|field| field.name.of(&self.bytes).eq_ignore_ascii_case(name.as_bytes()))
+            .map(|field| field.value.of(&self.bytes))
+    }
+
+    /// Does the list of `known` hold `token`, in any case?
+    pub fn lists(&self, known: Known, token: &str) -> bool {
+        self.all(known)
+            .flat_map(|value| value.split(|b| *b == b','))
+            .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    }
+
+    /// Adds one field line and notes where it is.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(b": ");
+        let value_at = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        let end = self.bytes.len();
+        self.bytes.extend_from_slice(b"\r\n");
+        let known = Known::of(name);
+        self.fields.push(Field {
+            name: Span::new(at, at + name.len()),
+            value: Span::new(value_at, end),
+            known,
+            hop: HOP_BY_HOP.has(known),
+        });
+    }
+
+    /// Marks the fields that `Connection` nominates as not to be forwarded (RFC 9110 section 7.6.1).
+    pub fn mark_nominated(&mut self) {
+        let Self { bytes, fields } = self;
+        for at in 0..fields.len() {
+            let Some(connection) = fields.get(at).filter(|field| field.known == Known::Connection).copied()
+            else {
+                continue;
+            };
+            for token in connection.value.of(bytes).split(|b| *b == b',') {
+                let token = token.trim_ascii();
+                if token.is_empty()
+                    || token.eq_ignore_ascii_case(b"close")
+                    || token.eq_ignore_ascii_case(b"keep-alive")
+                {
+                    continue;
+                }
+                for field in fields.iter_mut() {
+                    field.hop |= field.name.of(bytes).eq_ignore_ascii_case(token);
+                }
+            }
+        }
+    }
+
+    /// Copies the lines of all fields that `keep` agrees to, as verbatim runs.
+    pub fn copy_lines(&self, out: &mut Vec<u8>, keep: impl Fn(&Field) -> bool) {
+        let mut run: Option<usize> = None;
+        for field in &self.fields {
+            let at = field.name.at as usize;
+            match (keep(field), run) {
+                (true, None) => run = Some(at),
+                (false, Some(from)) => {
+                    out.extend_from_slice(self.bytes.get(from..at).unwrap_or_default());
+                    run = None;
+                }
+                (true, Some(_)) | (false, None) => {}
+            }
+        }
+        if let Some(from) = run {
+            // Up to the empty line that ends the head.
+            let end = self.bytes.len().saturating_sub(2);
+            out.extend_from_slice(self.bytes.get(from..end).unwrap_or_default());
+        }
+    }
+}
+
+/// Gives a head's memory back to its thread's shelf.
+pub(super) fn give(store: &mut Store) {
+    if store.bytes.capacity() == 0 || store.bytes.capacity() > KEEP {
+        return;
+    }
+    let mut store = std::mem::take(store);
+    store.bytes.clear();
+    store.fields.clear();
+    let _ = SHELVES.try_with(|shelf| {
+        let mut shelf = shelf.borrow_mut();
+        if shelf.len() < SHELF {
+            shelf.push(store);
+        }
+    });
+}

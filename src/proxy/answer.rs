@@ -1,0 +1,175 @@
+//! Sends an answer to an HTTP/1.1 client, from its head to its last byte, and says what becomes of the connection.
+//!
+//! Whose fault is a silence? The pump tells which side it waits for: an upstream that stopped sending, or a client that
+//! stopped reading.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use super::error::ProxyError;
+use super::exchange::Exchange;
+use super::forward::Answer;
+use super::reply;
+use super::serve::{After, Client};
+use super::tunnel;
+use crate::message::body::{Body, BodyError};
+use crate::message::h1::conn::Conn;
+use crate::message::h1::pump::{Pump, PumpError, Waits};
+use crate::message::h1::write::{self, Edits, Towards};
+use crate::message::head::{Framing, Known, RequestHead, ResponseHead, Version};
+use crate::runtime::clock;
+use crate::runtime::timer::Deadline;
+
+/// One request of a connection and what is needed to answer it.
+pub(super) struct Turn<'a> {
+    pub(super) client: &'a Client,
+    pub(super) conn: &'a Rc<Conn>,
+    pub(super) timer: &'a mut Deadline,
+    pub(super) head: &'a RequestHead,
+    /// The connection takes no other request after it.
+    pub(super) last: bool,
+}
+
+/// Sends an answer of our own.
+pub(super) async fn refuse(turn: Turn<'_>, mut exchange: Exchange, error: &ProxyError) -> After {
+    exchange.refused(error, clock::instant());
+    if let ProxyError::Malformed(malformed) = error {
+        turn.client.gateway.telemetry.malformed(malformed.label());
+    }
+    let (own, body) = reply::of(error, turn.head.method, &exchange.request_id);
+    if !own.keeps_alive {
+        turn.conn.spoil();
+    }
+    send(turn, exchange, Answer::own(own, body)).await
+}
+
+/// How the body is framed towards this client.
+fn framing_for(version: Version, framing: Framing) -> Framing {
+    match (framing, version) {
+        (Framing::None | Framing::Length(_), _) => framing,
+        (Framing::Chunked | Framing::Stream | Framing::UntilClose, Version::H10) => Framing::UntilClose,
+        (Framing::Chunked | Framing::Stream | Framing::UntilClose, Version::H11 | Version::H2) => {
+            Framing::Chunked
+        }
+    }
+}
+
+/// Field lines that every answer gets.
+pub(super) fn answer_fields(head: &ResponseHead, exchange: &Exchange) -> Vec<u8> {
+    let mut add = Vec::with_capacity(128);
+    if head.store.known(Known::Date).is_none() {
+        add.extend_from_slice(b"date: ");
+        clock::put_http_date(&mut add);
+        add.extend_from_slice(b"\r\n");
+    }
+    if head.store.known(Known::RequestId).is_none() {
+        add.extend_from_slice(b"x-request-id: ");
+        add.extend_from_slice(exchange.request_id.as_bytes());
+        add.extend_from_slice(b"\r\n");
+    }
+    add.extend_from_slice(b"via: ");
+    add.extend_from_slice(head.version.label().as_bytes());
+    add.extend_from_slice(b" strop\r\n");
+    add
+}
+
+/// Sends an answer and closes its exchange.
+pub(super) async fn send(turn: Turn<'_>, exchange: Exchange, mut answer: Answer) -> After {
+    let Turn { client, conn, timer, head, last } = turn;
+    let framing = framing_for(head.version, answer.head.framing);
+    // An answer that overtakes its request ends the connection: where the next request begins is not known yet.
+    let keep = head.keeps_alive
+        && !last
+        && framing != Framing::UntilClose
+        && conn.is_reusable()
+        && !answer.body.carries()
+        && !client.drain.is_requested();
+    let add = answer_fields(&answer.head, &exchange);
+    let edits = Edits { add: &add, ..Edits::default() };
+    let towards = Towards { version: head.version, framing, keep };
+    let mut pump = Pump::new(framing, |out| write::response(out, &answer.head, &edits, towards));
+    let timeouts = exchange.route.as_ref().map(|route| route.timeouts).unwrap_or_default();
+    let total_at = timeouts.total.map(|total| exchange.started + total);
+    let sent = pump_all(&mut pump, conn, &mut answer.body, timer, timeouts.idle, total_at).await;
+    drop(pump);
+    if answer.head.status == 101 && sent.is_ok() {
+        let upstream = answer.lease.take().map(crate::upstream::pool::Lease::into_conn);
+        return upgraded(conn, upstream, timer, exchange, timeouts.idle).await;
+    }
+    let whole = close(conn, exchange, answer, sent);
+    match (whole && keep && conn.is_reusable(), whole) {
+        (true, _) => After::Next,
+        (false, true) => After::Linger,
+        (false, false) => After::Abort,
+    }
+}
+
+/// Closes the exchange and gives the upstream's connection back when both messages are over; was the answer whole?
+fn close(conn: &Conn, mut exchange: Exchange, mut answer: Answer, sent: Result<(), PumpError>) -> bool {
+    let passed = answer.body.passed();
+    let over = answer.body.is_over() || answer.head.framing == Framing::None;
+    let unfinished = answer.body.carries();
+    let whole = sent.is_ok();
+    if let Err(error) = sent {
+        exchange.broke(matches!(&error, PumpError::Source(source) if !matches!(source, BodyError::Request)));
+        // The end is missing, and the client must be able to tell: for a body that ends with its connection only a
+        // reset says so.
+        conn.abort();
+    }
+    exchange.bytes_in.set(answer.uploaded());
+    drop(answer.body);
+    if let (true, true, false, Some(lease)) = (whole, over, unfinished, answer.lease.take()) {
+        lease.give_back();
+    }
+    exchange.close(passed);
+    whole
+}
+
+/// Sends head and body; a silence of `idle` within the body, or the end of the exchange's time, breaks it off.
+async fn pump_all(
+    pump: &mut Pump,
+    conn: &Rc<Conn>,
+    body: &mut Body,
+    timer: &mut Deadline,
+    idle: Option<Duration>,
+    total_at: Option<Instant>,
+) -> Result<(), PumpError> {
+    let mut idle_at = None;
+    let mut passed = 0;
+    poll_fn(|cx| {
+        if let Poll::Ready(sent) = pump.poll(cx, conn, body) {
+            return Poll::Ready(sent);
+        }
+        let moved = body.passed() + body.uploaded();
+        if idle_at.is_none() || moved != passed {
+            passed = moved;
+            idle_at = idle.map(|idle| clock::instant() + idle);
+        }
+        let at = [idle_at, total_at].into_iter().flatten().min();
+        timer.poll_passed(cx, at).map(|()| {
+            conn.spoil();
+            Err(match pump.waits_for() {
+                Waits::Source => PumpError::Source(BodyError::Idle),
+                Waits::Sink => PumpError::Sink(std::io::ErrorKind::TimedOut.into()),
+            })
+        })
+    })
+    .await
+}
+
+async fn upgraded(
+    conn: &Rc<Conn>,
+    upstream: Option<Rc<Conn>>,
+    timer: &mut Deadline,
+    exchange: Exchange,
+    idle: Option<Duration>,
+) -> After {
+    let Some(upstream) = upstream else { return After::Close };
+    conn.spoil();
+    let joined = tunnel::join(conn, &upstream, timer, idle).await;
+    exchange.bytes_in.set(joined.up);
+    exchange.close(joined.down);
+    After::Close
+}

@@ -1,0 +1,37 @@
+//! When a breaker trips and how it recovers.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::units::Percent;
+
+/// When a breaker trips and how it recovers. Every field carries its own range; [`crate::config::check`] keeps them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakerPolicy {
+    /// Off: everything is admitted and nothing trips; verdicts are still counted.
+    pub enabled: bool,
+    /// Consecutive bad verdicts that trip it; `None`: off. No cold-start guard.
+    pub failures: Option<NonZeroU32>,
+    /// Share of bad and rate-limited verdicts in `window` that trips it, once `min_requests` were seen; `None`: off.
+    pub failure_rate: Option<Percent>,
+    /// Share of slow verdicts in `window` that trips it, once `min_requests` were seen; `None`: off.
+    pub slow_rate: Option<Percent>,
+    /// Length of the window of both rates, 1 s to 1 h, in ten buckets.
+    pub window: Duration,
+    /// Fewer verdicts than this decide no rate.
+    pub min_requests: u64,
+    /// Bad verdicts within this time of the last counted one count once towards `failures`. Zero: each counts.
+    pub lump: Duration,
+    /// The first wait, open to half-open; ×1.5 with each consecutive re-opening, ±20 % jitter.
+    pub open_for: Duration,
+    /// The longest wait, 5 min by default.
+    pub open_for_max: Duration,
+    /// Consecutive good probes that close it.
+    pub successes: NonZeroU32,
+    /// Probes in flight at most; 1 by default.
+    pub probes: NonZeroU32,
+    /// A probe is abandoned as failed after this long.
+    pub probe_timeout: Duration,
+    /// After closing, admitted share grows linearly to all over this long; zero: at once.
+    pub ramp: Duration,
+}

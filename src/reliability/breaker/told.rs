@@ -1,0 +1,185 @@
+//! What a breaker tells: its state, why it moved, why it refused.
+
+use std::time::{Duration, Instant};
+
+use crate::reliability::verdict::RETRY_AFTER_CAP;
+use crate::reliability::window::Tally;
+
+/// What everybody sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BreakerState {
+    /// Traffic flows.
+    Closed,
+    /// Nothing is sent.
+    Open,
+    /// A few probes.
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// As in the API, logs and labels.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+
+    /// The value of `circuit_breaker_state`.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Closed => 0,
+            Self::Open => 1,
+            Self::HalfOpen => 2,
+        }
+    }
+}
+
+/// Why the state changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Consecutive bad verdicts.
+    Failures(u32),
+    /// The share of bad verdicts.
+    FailureRate(Tally),
+    /// The share of slow verdicts.
+    SlowRate(Tally),
+    /// The open time has passed.
+    WaitOver,
+    /// A probe was bad, rate-limited or overdue.
+    ProbeFailed,
+    /// Enough good probes in a row.
+    ProbesPassed,
+    /// An operator's order.
+    Operator,
+    /// An operator's hold has expired.
+    HoldExpired,
+}
+
+impl Why {
+    /// The metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Failures(_) => "failures",
+            Self::FailureRate(_) => "failure_rate",
+            Self::SlowRate(_) => "slow_rate",
+            Self::WaitOver => "wait_over",
+            Self::ProbeFailed => "probe_failed",
+            Self::ProbesPassed => "probes_passed",
+            Self::Operator => "operator",
+            Self::HoldExpired => "hold_expired",
+        }
+    }
+
+    /// For people.
+    pub fn told(self) -> String {
+        match self {
+            Self::Failures(n) => format!("{n} consecutive attempts were bad"),
+            Self::FailureRate(t) => format!("{} of {} attempts in the window were bad", t.bad, t.total),
+            Self::SlowRate(t) => format!("{} of {} attempts in the window were slow", t.slow, t.total),
+            Self::WaitOver => "the open time has passed".to_owned(),
+            Self::ProbeFailed => "a probe failed".to_owned(),
+            Self::ProbesPassed => "enough probes passed".to_owned(),
+            Self::Operator => "an operator's order".to_owned(),
+            Self::HoldExpired => "the operator's hold has expired".to_owned(),
+        }
+    }
+}
+
+/// A change of state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// Before.
+    pub from: BreakerState,
+    /// After.
+    pub to: BreakerState,
+    /// The cause.
+    pub why: Why,
+    /// Rises with every transition; orders those that cross on their way.
+    pub generation: u64,
+    /// When it closed: how long it had not been closed.
+    pub recovered: Option<Duration>,
+}
+
+/// Why an attempt may not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The breaker is open.
+    Open {
+        /// Until probes may start.
+        probe_in: Duration,
+    },
+    /// All probes are in flight.
+    Probing,
+    /// Just closed: this one was not among the admitted share.
+    Ramping,
+    /// Held open by an operator.
+    Held {
+        /// Until the hold expires.
+        expires_in: Duration,
+    },
+}
+
+impl Refusal {
+    /// The metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Open { .. } => "open",
+            Self::Probing => "probing",
+            Self::Ramping => "ramping",
+            Self::Held { .. } => "held",
+        }
+    }
+
+    /// When it makes sense to ask again.
+    pub fn retry_after(self) -> Duration {
+        match self {
+            Self::Open { probe_in } => probe_in.max(Duration::from_secs(1)),
+            Self::Held { expires_in } => expires_in.clamp(Duration::from_secs(1), RETRY_AFTER_CAP),
+            Self::Probing | Self::Ramping => Duration::from_secs(1),
+        }
+    }
+}
+
+/// An operator's override.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Held open (true: nothing is sent) or closed.
+    pub state: BreakerState,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub actor: String,
+    /// When it ends by itself.
+    pub until: Instant,
+}
+
+/// A look at a breaker.
+#[derive(Clone, Debug)]
+pub struct BreakerView {
+    /// The state.
+    pub state: BreakerState,
+    /// Growing back after closing.
+    pub ramping: bool,
+    /// When it got there.
+    pub since: Instant,
+    /// Why; `None`: it has never moved.
+    pub why: Option<Why>,
+    /// Rises with every transition.
+    pub generation: u64,
+    /// Bad verdicts in a row.
+    pub consecutive: u32,
+    /// The window.
+    pub tally: Tally,
+    /// Openings since it was last closed for good.
+    pub trips: u32,
+    /// When probes may start.
+    pub open_until: Option<Instant>,
+    /// Probes in flight.
+    pub probes_in_flight: u32,
+    /// Good probes in a row.
+    pub good_probes: u32,
+    /// The operator's override.
+    pub hold: Option<Hold>,
+}

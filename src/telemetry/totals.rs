@@ -1,0 +1,146 @@
+//! Sums over exchanges since the start: by method and status, by outcome, in fixed buckets.
+
+use std::time::{Duration, Instant};
+
+use super::series::{Method, Outcome};
+use super::upstreams::Seconds;
+
+/// What an exchange tells at its end.
+#[derive(Debug)]
+pub struct Finished {
+    /// Whose shard.
+    pub worker: usize,
+    /// What was asked.
+    pub method: Method,
+    /// `None`: there was no answer.
+    pub status: Option<u16>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// To the final head.
+    pub first_byte: Option<Duration>,
+    /// To the last byte.
+    pub total: Duration,
+    /// Of the request's body.
+    pub bytes_in: u64,
+    /// Of the answer's body.
+    pub bytes_out: u64,
+    /// For exemplars.
+    pub trace_id: Option<[u8; 16]>,
+    /// Longer than the slow limit.
+    pub slow: bool,
+    /// When it ended.
+    pub now: Instant,
+}
+
+/// Upper bounds of `http_request_duration_ms`, milliseconds: the guide's targets and alert thresholds among them.
+pub const MS_BOUNDS: [f64; 17] = [
+    1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_000.0, 2_500.0, 3_000.0, 5_000.0,
+    8_000.0, 10_000.0, 30_000.0,
+];
+/// Upper bounds of OpenTelemetry's `http.server.request.duration`, seconds.
+pub const SECOND_BOUNDS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// The trace of one request that fell into a bucket.
+#[derive(Clone, Copy, Debug)]
+pub struct Exemplar {
+    /// W3C trace id.
+    pub trace_id: [u8; 16],
+    /// Seconds.
+    pub value: f64,
+}
+
+/// (method, status) pairs told apart; more are counted with status 0.
+const MOST_PAIRS: usize = 64;
+
+/// Exchanges of one method that ended with one status.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// As asked.
+    pub method: Method,
+    /// 0: there was no answer, or it is one of too many.
+    pub status: u16,
+    /// How long they took.
+    pub took: Seconds,
+    /// The last trace of each bucket.
+    pub exemplars: [Option<Exemplar>; 15],
+}
+
+impl Pair {
+    fn new(method: Method, status: u16) -> Self {
+        Self { method, status, took: Seconds::default(), exemplars: [None; 15] }
+    }
+}
+
+/// Sums since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// By method and status.
+    pub pairs: Vec<Pair>,
+    /// By outcome, in the order of [`Outcome::ALL`].
+    pub outcomes: [u64; 7],
+    /// Not cumulative; the last one is beyond all bounds.
+    pub ms: [u64; 18],
+    /// Of all durations.
+    pub sum: Duration,
+    /// Longer than the slow limit.
+    pub slow: u64,
+    /// Bytes of request bodies.
+    pub bytes_in: u64,
+    /// Bytes of answers' bodies.
+    pub bytes_out: u64,
+}
+
+impl Totals {
+    pub(super) fn count(&mut self, done: &Finished) {
+        let pair = self.pair(done.method, done.status.unwrap_or(0));
+        let bucket = pair.took.record(done.total);
+        if let Some(trace_id) = done.trace_id {
+            pair.exemplars[bucket] = Some(Exemplar { trace_id, value: done.total.as_secs_f64() });
+        }
+        self.outcomes[done.outcome as usize] += 1;
+        let ms = done.total.as_secs_f64() * 1_000.0;
+        self.ms[MS_BOUNDS.partition_point(|bound| *bound < ms)] += 1;
+        self.sum += done.total;
+        self.slow += u64::from(done.slow);
+        self.bytes_in += done.bytes_in;
+        self.bytes_out += done.bytes_out;
+    }
+
+    /// The pair's own counts, or those of status 0 once there are too many pairs.
+    fn pair(&mut self, method: Method, status: u16) -> &mut Pair {
+        let known = |pairs: &[Pair], status| {
+            pairs.iter().position(|pair| pair.method == method && pair.status == status)
+        };
+        let at = known(&self.pairs, status).or_else(|| {
+            let full = self.pairs.len() >= MOST_PAIRS;
+            full.then(|| known(&self.pairs, 0)).flatten()
+        });
+        let at = at.unwrap_or_else(|| {
+            let status = if self.pairs.len() < MOST_PAIRS { status } else { 0 };
+            self.pairs.push(Pair::new(method, status));
+            self.pairs.len() - 1
+        });
+        // It is there: either it was found or it was just made.
+        &mut self.pairs[at]
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        for more in &other.pairs {
+            let pair = self.pair(more.method, more.status);
+            pair.took.add(&more.took);
+            pair.exemplars.iter_mut().zip(more.exemplars).for_each(|(held, more)| *held = more.or(*held));
+        }
+        self.outcomes.iter_mut().zip(other.outcomes).for_each(|(sum, more)| *sum += more);
+        self.ms.iter_mut().zip(other.ms).for_each(|(sum, more)| *sum += more);
+        self.sum += other.sum;
+        self.slow += other.slow;
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+    }
+
+    /// All exchanges that ended.
+    pub fn count_all(&self) -> u64 {
+        self.outcomes.iter().sum()
+    }
+}

@@ -1,0 +1,265 @@
+//! Guards on the source: who may know whom, what the core may touch, how long a file may get.
+//!
+//! One crate gives no help of the compiler against `use crate::proxy` from `reliability`, so this reads the source.
+
+use std::path::{Path, PathBuf};
+
+/// Who may name whom, besides itself. Changing this table is an architecture decision; say why in the commit.
+const MAY_NAME: &[(&str, &[&str])] = &[
+    ("units", &[]),
+    ("names", &[]),
+    ("reliability", &["names", "units"]),
+    ("runtime", &[]),
+    ("message", &[]),
+    ("config", &["message", "names", "reliability", "runtime", "units"]),
+    ("net", &["config"]),
+    ("telemetry", &["config", "message", "names", "net", "reliability", "runtime"]),
+    ("upstream", &["config", "message", "names", "net", "reliability", "runtime", "telemetry"]),
+    ("proxy", &["config", "message", "names", "net", "reliability", "runtime", "telemetry", "upstream"]),
+    (
+        "admin",
+        &["config", "message", "names", "net", "reliability", "runtime", "telemetry", "units", "upstream"],
+    ),
+    ("app", &["admin", "config", "names", "net", "proxy", "runtime", "telemetry", "upstream"]),
+    ("cli", &["app", "config", "telemetry"]),
+];
+
+/// The core is a function of its arguments.
+const NOT_IN_THE_CORE: &[&str] = &[
+    "tokio",
+    "hyper",
+    "prometheus",
+    "tracing::",
+    "::now()",
+    "SystemTime",
+    "Mutex",
+    "RwLock",
+    "Atomic",
+    "async ",
+    ".await",
+    "rand::",
+    "std::fs",
+    "std::env",
+    "std::thread",
+];
+
+/// One door per dependency: the files that may name it.
+const DOORS: &[(&str, &[&str])] = &[
+    ("Instant::now", &["src/runtime/clock.rs"]),
+    ("SystemTime::now", &["src/runtime/clock.rs"]),
+    ("tokio::spawn", &["src/runtime/tasks.rs"]),
+    ("spawn_local(", &["src/runtime/tasks.rs", "src/app.rs", "src/upstream/pool.rs"]),
+    ("rustls::", &["src/net/tls.rs"]),
+    ("hdrhistogram::", &["src/telemetry/latency.rs"]),
+    ("prometheus::", &["src/telemetry/metrics.rs", "src/telemetry/openmetrics.rs"]),
+    ("dashmap::", &["src/upstream/unlisted.rs"]),
+    (
+        "arc_swap::",
+        &[
+            "src/net/tls.rs",
+            "src/telemetry/access.rs",
+            "src/upstream/mod.rs",
+            "src/upstream/registry.rs",
+            "src/upstream/resolve.rs",
+        ],
+    ),
+    ("hickory_resolver::", &["src/upstream/resolve.rs"]),
+    ("httparse::", &["src/message/h1/parse.rs"]),
+    ("notify::", &["src/config/reload.rs"]),
+    ("annotate_snippets::", &["src/config/problem.rs"]),
+    ("clap::", &["src/cli/mod.rs", "src/cli/demo.rs"]),
+    ("info!(", &["src/telemetry/event.rs"]),
+    ("warn!(", &["src/telemetry/event.rs"]),
+    ("error!(", &["src/telemetry/event.rs"]),
+    ("std::process::exit", &[]),
+];
+
+const LINES: usize = 400;
+const FUNCTION_LINES: usize = 50;
+
+/// Longer files, each with its reason.
+const LONG_FILES: &[(&str, &str)] = &[];
+
+/// Longer functions, each with its reason.
+const LONG_FUNCTIONS: &[(&str, &str)] = &[];
+
+struct Source {
+    path: String,
+    /// Without comments and without tests.
+    code: Vec<(usize, String)>,
+    lines: usize,
+}
+
+fn files(dir: &Path, out: &mut Vec<PathBuf>) {
+    let mut entries: Vec<_> =
+        std::fs::read_dir(dir).expect("reads").flatten().map(|entry| entry.path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            files(&path, out);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            out.push(path);
+        }
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    files(&root.join("src"), &mut found);
+    assert!(found.len() > 50, "the source is somewhere else: {}", found.len());
+    found
+        .iter()
+        .filter(|path| !path.ends_with("tests.rs"))
+        .map(|path| {
+            let text = std::fs::read_to_string(path).expect("reads");
+            let lines: Vec<&str> = text.lines().take_while(|line| *line != "#[cfg(test)]").collect();
+            let code = lines
+                .iter()
+                .enumerate()
+                .filter(|(_, line)| !line.trim_start().starts_with("//"))
+                .map(|(at, line)| (at + 1, (*line).to_owned()))
+                .collect();
+            let path = path.strip_prefix(root).expect("below").display().to_string();
+            Source { path, code, lines: lines.len() }
+        })
+        .collect()
+}
+
+fn module_of(path: &str) -> &str {
+    path.trim_start_matches("src/").split(['/', '.']).next().unwrap_or_default()
+}
+
+#[test]
+fn modules_name_only_what_is_below_them() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let module = module_of(&source.path);
+        if matches!(module, "main" | "lib") {
+            continue;
+        }
+        let may = MAY_NAME.iter().find(|(name, _)| *name == module).map(|(_, may)| *may);
+        let may = may.unwrap_or_else(|| panic!("{module} has no row in MAY_NAME"));
+        for (line, text) in &source.code {
+            for part in text.split("crate::").skip(1) {
+                let named: String =
+                    part.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+                if named != module && !may.contains(&named.as_str()) {
+                    wrong.push(format!("{}:{line} names crate::{named}", source.path));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "house rule \"who may know whom\" (MAY_NAME):\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_core_is_pure() {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| module_of(&source.path) == "reliability") {
+        for (line, text) in &source.code {
+            for banned in NOT_IN_THE_CORE.iter().filter(|banned| text.contains(*banned)) {
+                wrong.push(format!("{}:{line} has {banned:?}", source.path));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "house rule \"the core is a function of its arguments\":\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn each_dependency_has_its_door() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (line, text) in &source.code {
+            for (named, doors) in DOORS.iter().filter(|(named, _)| names(text, named)) {
+                if !doors.contains(&source.path.as_str()) {
+                    wrong.push(format!("{}:{line} names {named:?}", source.path));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "house rule \"one door per dependency\" (DOORS):\n{}", wrong.join("\n"));
+}
+
+/// Does `text` name it as a word of its own (`tokio_rustls::` is not `rustls::`)?
+fn names(text: &str, wanted: &str) -> bool {
+    text.match_indices(wanted).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        !before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
+    })
+}
+
+#[test]
+fn files_stay_readable() {
+    let long: Vec<_> = sources()
+        .iter()
+        .filter(|source| source.lines > LINES && !LONG_FILES.iter().any(|(path, _)| *path == source.path))
+        .map(|source| format!("{}: {} lines", source.path, source.lines))
+        .collect();
+    assert!(long.is_empty(), "house rule \"at most {LINES} lines before the tests\":\n{}", long.join("\n"));
+}
+
+#[test]
+fn functions_stay_readable() {
+    let mut long = Vec::new();
+    for source in sources() {
+        let mut open: Option<(usize, String, usize)> = None;
+        for (line, text) in &source.code {
+            let indent = text.len() - text.trim_start().len();
+            match &open {
+                Some((from, name, depth)) if *depth == indent && text.trim_start().starts_with('}') => {
+                    if line - from > FUNCTION_LINES && !LONG_FUNCTIONS.iter().any(|(known, _)| known == name)
+                    {
+                        long.push(format!("{}:{from} {name}: {} lines", source.path, line - from + 1));
+                    }
+                    open = None;
+                }
+                None if is_function(text) => {
+                    let name = text.trim_start().split('(').next().unwrap_or_default().to_owned();
+                    open = Some((*line, name, indent));
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+    assert!(
+        long.is_empty(),
+        "house rule \"functions of at most {FUNCTION_LINES} lines\":\n{}",
+        long.join("\n")
+    );
+}
+
+fn is_function(text: &str) -> bool {
+    let text = text.trim_start();
+    let text = text.strip_prefix("pub(super) ").or_else(|| text.strip_prefix("pub(crate) ")).unwrap_or(text);
+    let text = text.strip_prefix("pub ").unwrap_or(text);
+    let text = text.strip_prefix("const ").unwrap_or(text);
+    let text = text.strip_prefix("async ").unwrap_or(text);
+    text.starts_with("fn ") && !text.ends_with(';') && !text.ends_with('}')
+}
+
+/// Black-box tests wait for what is to happen, not for a while.
+#[test]
+fn tests_do_not_sleep() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    files(&root.join("tests/it"), &mut found);
+    let mut wrong = Vec::new();
+    for path in found.iter().filter(|path| !path.components().any(|part| part.as_os_str() == "support")) {
+        let text = std::fs::read_to_string(path).expect("reads");
+        for (at, line) in text.lines().enumerate() {
+            if line.contains("sleep(") && !line.contains("// the upstream's own slowness") {
+                wrong.push(format!("{}:{}", path.display(), at + 1));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "house rule \"no sleep in tests\": wait with `eventually`\n{}",
+        wrong.join("\n")
+    );
+}

@@ -1,0 +1,102 @@
+use crate::support::eventually;
+use crate::support::proxy::{Proxy, proxy};
+use crate::support::raw::get;
+use crate::support::upstream::{Upstream, status};
+
+fn two(a: &Upstream, b: &Upstream, more: &str) -> Proxy {
+    proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\", \"{}\"]\n{more}",
+        a.address, b.address
+    ))
+}
+
+#[test]
+fn both_endpoints_are_used() {
+    let (a, b) = (Upstream::start(status(200)), Upstream::start(status(200)));
+    let proxy = two(&a, &b, "");
+    eventually("both have answered", || {
+        assert_eq!(get(proxy.ingress(), "/").status, 200);
+        a.hits() > 5 && b.hits() > 5
+    });
+}
+
+#[test]
+fn a_dead_endpoint_costs_no_request() {
+    let (a, b) = (Upstream::start(status(200)), Upstream::start(status(200)));
+    let proxy = two(&a, &b, "");
+    let address = b.address;
+    drop(b);
+    eventually("it is gone", || std::net::TcpStream::connect(address).is_err());
+    for n in 0..60 {
+        assert_eq!(get(proxy.ingress(), "/").status, 200, "request {n}");
+    }
+    assert_eq!(a.hits(), 60);
+    assert_eq!(proxy.breaker("backend"), "closed");
+}
+
+#[test]
+fn an_endpoint_that_fails_fast_is_not_taken_for_a_fast_one() {
+    let (good, bad) = (Upstream::start(status(200)), Upstream::start(status(500)));
+    let proxy = two(&good, &bad, "breaker = { enabled = false }\n");
+    for _ in 0..100 {
+        get(proxy.ingress(), "/");
+    }
+    assert!(bad.hits() < 20, "{} of 100 went to the failing one", bad.hits());
+}
+
+#[test]
+fn checks_take_an_endpoint_out_and_bring_it_back() {
+    let (a, b) = (Upstream::start(status(200)), Upstream::start(status(200)));
+    let checks =
+        "health = { path = \"/up\", interval = \"50ms\", suspect_interval = \"50ms\", fall = 2, rise = 2 }\n";
+    let proxy = two(&a, &b, checks);
+    let healthy = || proxy.metric("upstream_endpoint_healthy", "upstream=\"backend\"");
+    eventually("both are checked", || healthy() == 2.0);
+    b.answer(status(503));
+    eventually("the ill one is out", || healthy() == 1.0);
+    let served = |upstream: &Upstream| upstream.seen().iter().filter(|seen| seen.path() == "/").count();
+    let before = served(&b);
+    for _ in 0..30 {
+        assert_eq!(get(proxy.ingress(), "/").status, 200);
+    }
+    assert_eq!(served(&b), before, "an unhealthy endpoint is not asked");
+    let shown = proxy.sre("upstreams/backend");
+    assert_eq!(shown["endpoints"].as_array().expect("a list").len(), 2, "{shown}");
+    b.answer(status(200));
+    eventually("it is back", || healthy() == 2.0);
+}
+
+#[test]
+fn a_bad_answer_brings_the_next_check_forward() {
+    let (a, b) = (Upstream::start(status(200)), Upstream::start(status(200)));
+    let checks = "health = { path = \"/up\", interval = \"1h\", suspect_interval = \"50ms\", fall = 1, rise = 1 }\n\
+                  breaker = { enabled = false }\n";
+    let proxy = two(&a, &b, checks);
+    let checked = |upstream: &Upstream| upstream.seen().iter().any(|seen| seen.path() == "/up");
+    eventually("both were checked once", || checked(&a) && checked(&b));
+    b.answer(status(500));
+    eventually("the next check does not wait an hour", || {
+        get(proxy.ingress(), "/");
+        proxy.metric("upstream_endpoint_healthy", "upstream=\"backend\"") == 1.0
+    });
+}
+
+#[test]
+fn an_upstream_that_speaks_only_http2_is_checked_in_http2() {
+    let origin = Upstream::start(status(200));
+    // The first proxy makes an h2c server of it, the second one checks that.
+    let server = proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n",
+        origin.address
+    ));
+    let front = proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\nprotocol = \"h2\"\n\
+         health = {{ path = \"/up\", interval = \"50ms\" }}\n",
+        server.ingress()
+    ));
+    let checked = || origin.seen().iter().filter(|seen| seen.path() == "/up").count();
+    eventually("it is checked more than once", || checked() > 2);
+    assert_eq!(front.metric("upstream_endpoint_healthy", "upstream=\"backend\""), 1.0);
+    assert!(origin.seen().iter().all(|seen| seen.fields("via") == ["2 strop"]), "{:?}", origin.seen());
+    assert_eq!(get(front.ingress(), "/x").text(), "200 /x\n");
+}

@@ -1,0 +1,71 @@
+use std::process::{Command, Output};
+
+use crate::support::proxy::ingress_to;
+use crate::support::upstream::{Upstream, status};
+
+fn strop(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_strop")).args(args).output().expect("runs")
+}
+
+#[test]
+fn a_health_check_asks_whether_it_is_ready() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    let admin = proxy.admin().to_string();
+    assert!(strop(&["healthcheck", "--admin", &admin]).status.success());
+    drop(proxy);
+    let gone = strop(&["healthcheck", "--admin", &admin]);
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&gone.stderr).contains("nobody answers"));
+}
+
+#[test]
+fn the_schema_is_json_and_knows_the_file() {
+    let schema: serde_json::Value = serde_json::from_slice(&strop(&["schema"]).stdout).expect("JSON");
+    assert!(schema["properties"]["upstreams"].is_object(), "{schema}");
+}
+
+#[test]
+fn a_file_that_is_missing_is_named() {
+    let ran = strop(&["run", "--config", "nowhere.toml"]);
+    assert_eq!(ran.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("nowhere.toml cannot be read"));
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_and_nothing_starts() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let address = taken.local_addr().expect("bound").to_string();
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("strop.toml");
+    for listener in ["[ingress]\nlisten", "[admin]\nlisten"] {
+        let rest = if listener.starts_with("[admin]") {
+            "[ingress]\nlisten = \"127.0.0.1:0\"\n"
+        } else {
+            "[admin]\nlisten = \"127.0.0.1:0\"\n"
+        };
+        let text =
+            format!("{listener} = \"{address}\"\n{rest}[upstreams.backend]\nendpoints = [\"127.0.0.1:1\"]\n");
+        std::fs::write(&path, text).expect("writes");
+        let ran = strop(&["run", "--config", &path.display().to_string()]);
+        assert_eq!(ran.status.code(), Some(1), "{listener}");
+        assert!(String::from_utf8_lossy(&ran.stderr).contains(&address), "{listener}");
+    }
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let backend = Upstream::start(status(200));
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("strop.toml");
+    std::fs::write(&path, format!("[ingress]\n[upstreams.backend]\nendpoints = [\"{}\"]\n", backend.address))
+        .expect("writes");
+    let ran = Command::new(env!("CARGO_BIN_EXE_strop"))
+        .args(["check"])
+        .arg(&path)
+        .env("STROP__UPSTREAMS__BACKEND__BREAKER__PROBES", "0")
+        .output()
+        .expect("runs");
+    assert_eq!(ran.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("upstreams.backend.breaker.probes"));
+}

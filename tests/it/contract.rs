@@ -1,0 +1,126 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use crate::support::eventually;
+use crate::support::proxy::{Proxy, proxy};
+use crate::support::raw::Client;
+use crate::support::upstream::{Upstream, status};
+
+/// A sidecar through which something of everything has gone.
+fn busy(upstream: &Upstream) -> Proxy {
+    let proxy = proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n[egress]\nlisten = \"127.0.0.1:0\"\n\
+         [upstreams.backend]\nendpoints = [\"{0}\"]\nhealth = {{ interval = \"50ms\" }}\n\
+         [upstreams.stripe]\nhosts = [\"api.stripe.com\"]\nendpoints = [\"{0}\"]\nallow_addresses = [\"127.0.0.1\"]\n",
+        upstream.address
+    ));
+    proxy.get("/");
+    let mut client = Client::to(proxy.egress());
+    client.send(b"CONNECT api.stripe.com:443 HTTP/1.1\r\nHost: api.stripe.com\r\n\r\n");
+    client.head().expect("connected");
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").response(false).expect("answered");
+    drop(client);
+    Client::to(proxy.ingress()).send(b"nonsense\r\n\r\n").rest();
+    proxy.post("circuit-breakers/stripe/open", "{\"reason\": \"a test\"}");
+    eventually("all is counted", || {
+        proxy.metric("tunnel_bytes_total", "") > 0.0
+            && proxy.metric("http_requests_total", "") >= 1.0
+            && proxy.metric("upstream_endpoint_healthy", "") >= 1.0
+            && proxy.metric("malformed_requests_total", "") >= 1.0
+    });
+    proxy
+}
+
+/// Name, type, labels and help of every family that is ours.
+fn families(text: &str) -> String {
+    let mut all: BTreeMap<String, (String, String, BTreeSet<String>)> = BTreeMap::new();
+    for line in text.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next()) {
+            (Some("#"), Some("HELP"), Some(name)) => {
+                all.entry(name.to_owned()).or_default().1 = words.next().unwrap_or_default().to_owned();
+            }
+            (Some("#"), Some("TYPE"), Some(name)) => {
+                all.entry(name.to_owned()).or_default().0 = words.next().unwrap_or_default().to_owned();
+            }
+            _ => {
+                let sample = line.split(['{', ' ']).next().unwrap_or_default();
+                let plain = ["_bucket", "_sum", "_count"]
+                    .iter()
+                    .find_map(|end| sample.strip_suffix(end))
+                    .unwrap_or(sample);
+                let family = if all.contains_key(sample) { sample } else { plain };
+                let labels =
+                    line.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}')).map_or("", |(l, _)| l);
+                let names = labels
+                    .split("\",")
+                    .filter_map(|pair| pair.split_once('='))
+                    .map(|(name, _)| name.to_owned());
+                all.entry(family.to_owned()).or_default().2.extend(names);
+            }
+        }
+    }
+    all.iter()
+        .filter(|(name, _)| !name.starts_with("process_"))
+        .map(|(name, (kind, help, labels))| {
+            let labels = labels.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            format!("{name} ({kind}) {{{labels}}}\n    {help}\n")
+        })
+        .collect()
+}
+
+#[test]
+fn the_metric_families_are_what_dashboards_were_built_on() {
+    let upstream = Upstream::start(status(200));
+    let proxy = busy(&upstream);
+    insta::assert_snapshot!("metrics", families(&proxy.admin_get("/metrics").text()));
+}
+
+#[test]
+fn the_api_is_what_its_clients_were_written_for() {
+    let upstream = Upstream::start(status(200));
+    let proxy = busy(&upstream);
+    let document = proxy.sre("openapi.json");
+    insta::assert_snapshot!("openapi", serde_json::to_string_pretty(&document).expect("JSON"));
+}
+
+/// A value's shape: keys and kinds, whatever the numbers are.
+fn shape(value: &serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), shape(value))).collect(),
+        Value::Array(items) => items.first().map(shape).into_iter().collect(),
+        Value::String(_) => "text".into(),
+        Value::Number(_) => "number".into(),
+        Value::Bool(_) => "yes or no".into(),
+        Value::Null => Value::Null,
+    }
+}
+
+#[test]
+fn answers_keep_their_shape() {
+    let upstream = Upstream::start(status(200));
+    let proxy = busy(&upstream);
+    for path in
+        ["health/comprehensive", "circuit-breakers/stripe", "upstreams/backend", "performance", "audit"]
+    {
+        let name = format!("shape_{}", path.replace(['/', '-'], "_"));
+        insta::assert_snapshot!(name, serde_json::to_string_pretty(&shape(&proxy.sre(path))).expect("JSON"));
+    }
+}
+
+#[test]
+fn the_command_line_is_what_scripts_were_written_for() {
+    let mut all = String::new();
+    for args in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["check", "--help"],
+        &["healthcheck", "--help"],
+        &["demo", "--help"],
+    ] {
+        let ran = Command::new(env!("CARGO_BIN_EXE_strop")).args(args).output().expect("runs");
+        all.push_str(&format!("$ strop {}\n{}\n", args.join(" "), String::from_utf8_lossy(&ran.stdout)));
+    }
+    insta::assert_snapshot!("help", all);
+}
