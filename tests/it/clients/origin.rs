@@ -26,6 +26,26 @@ struct Gate {
     left: Mutex<usize>,
 }
 
+impl Gate {
+    fn release(&self) {
+        *self.open.lock().expect("not poisoned") = true;
+        self.turned.notify_all();
+    }
+
+    /// Waits until it is let go; false: nobody did.
+    fn wait(&self) -> bool {
+        let open = self.open.lock().expect("not poisoned");
+        let waited = self.turned.wait_timeout_while(open, PATIENCE, |open| !*open);
+        let (mut open, waited) = waited.expect("not poisoned");
+        *open = false;
+        !waited.timed_out()
+    }
+
+    fn note_left(&self) {
+        *self.left.lock().expect("not poisoned") += 1;
+    }
+}
+
 impl Origin {
     pub fn start() -> Self {
         let gate = Arc::<Gate>::default();
@@ -68,8 +88,7 @@ fn answer(seen: &Seen, stream: &mut TcpStream, gate: &Gate) -> std::io::Result<b
         "/stream" => chunks(seen, stream),
         "/held" => held(stream, gate),
         "/release" => {
-            *gate.open.lock().expect("not poisoned") = true;
-            gate.turned.notify_all();
+            gate.release();
             whole(seen, stream, "200 OK", "", b"released\n")
         }
         "/endless" => endless(stream, gate),
@@ -131,12 +150,7 @@ fn chunks(seen: &Seen, stream: &mut TcpStream) -> std::io::Result<bool> {
 fn held(stream: &mut TcpStream, gate: &Gate) -> std::io::Result<bool> {
     chunked(stream)?;
     chunk(stream, b"first")?;
-    let open = gate.open.lock().expect("not poisoned");
-    let (mut open, waited) =
-        gate.turned.wait_timeout_while(open, PATIENCE, |open| !*open).expect("not poisoned");
-    *open = false;
-    drop(open);
-    if waited.timed_out() {
+    if !gate.wait() {
         return Ok(false);
     }
     chunk(stream, b"second")?;
@@ -148,6 +162,6 @@ fn endless(stream: &mut TcpStream, gate: &Gate) -> std::io::Result<bool> {
     chunked(stream)?;
     let part = pattern(16 << 10);
     while chunk(stream, &part).is_ok() {}
-    *gate.left.lock().expect("not poisoned") += 1;
+    gate.note_left();
     Ok(false)
 }
