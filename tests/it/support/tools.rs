@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use super::PATIENCE;
 
 /// Variables that would change what a client does.
-const AMBIENT: [&str; 13] = [
+const AMBIENT: [&str; 16] = [
     "http_proxy",
     "https_proxy",
     "all_proxy",
@@ -22,6 +22,9 @@ const AMBIENT: [&str; 13] = [
     "ALL_PROXY",
     "NO_PROXY",
     "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
     "REQUESTS_CA_BUNDLE",
 ];
 
