@@ -15,7 +15,7 @@
 //! | when a breaker opens | [`reliability::breaker`] |
 //! | what counts as a bad answer | [`reliability::verdict`] |
 //! | which requests are refused as ambiguous | [`message::h1::parse`] |
-//! | a config key | [`config::file`], then [`config::check`], then `config/reference.toml` |
+//! | a config key | [`mod@config::file`], then [`config::check`], then `config/reference.toml` |
 //! | a metric | [`telemetry::metrics`] |
 //! | an admin endpoint | [`admin`] |
 //! | what the client sees on failure | [`proxy::reply`] |

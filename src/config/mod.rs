@@ -1,6 +1,6 @@
 //! The configuration that runs: valid by construction.
 //!
-//! [`file`] is what was written, [`check`] turns it into a [`Config`] or into a list of problems,
+//! [`mod@file`] is what was written, [`check`] turns it into a [`Config`] or into a list of problems,
 //! [`diff`] says what a reload changes, [`reload`] watches the file. Whoever holds a [`Config`] need not
 //! check anything: what cannot run cannot be built.
 

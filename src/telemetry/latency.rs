@@ -263,6 +263,7 @@ pub fn interval_log(started: Moment, series: &[(String, Vec<Interval>)]) -> Stri
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
     use super::*;
@@ -297,8 +298,9 @@ mod tests {
         let mut dumped = fresh();
         for entry in IntervalLogIterator::new(log.as_bytes()) {
             if let LogEntry::Interval(interval) = entry.expect("a valid log") {
-                use base64_free::decode;
-                let bytes = decode(interval.encoded_histogram());
+                let bytes = base64::engine::general_purpose::STANDARD
+                    .decode(interval.encoded_histogram())
+                    .expect("base64");
                 let read: Histogram<u64> =
                     Deserializer::new().deserialize(&mut bytes.as_slice()).expect("a histogram");
                 dumped.add(read).expect("same bounds");
@@ -325,25 +327,5 @@ mod tests {
         assert_eq!(rolling.merged(Span::TenSeconds, now).count, 0);
         assert_eq!(rolling.merged(Span::Minute, now).count, 1);
         assert_eq!(rolling.merged(Span::Hour, now).count, 1);
-    }
-
-    /// The log's base64, read without a crate for one test.
-    mod base64_free {
-        pub(super) fn decode(text: &str) -> Vec<u8> {
-            const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-            let mut bits = 0_u32;
-            let mut held = 0;
-            let mut out = Vec::new();
-            for letter in text.bytes().filter(|b| *b != b'=') {
-                let value = ALPHABET.iter().position(|a| *a == letter).expect("base64") as u32;
-                bits = bits << 6 | value;
-                held += 6;
-                if held >= 8 {
-                    held -= 8;
-                    out.push((bits >> held) as u8);
-                }
-            }
-            out
-        }
     }
 }

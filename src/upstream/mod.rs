@@ -12,7 +12,7 @@ pub mod plain;
 pub mod pool;
 pub mod registry;
 pub mod resolve;
-mod unlisted;
+pub mod unlisted;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

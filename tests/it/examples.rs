@@ -16,6 +16,19 @@ fn every_shipped_config_can_run() {
     }
 }
 
+#[test]
+fn the_pods_config_can_run() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let token = dir.path().join("token");
+    std::fs::write(&token, "0123456789abcdef").expect("writes");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes/strop.toml");
+    let text = std::fs::read_to_string(path).expect("reads");
+    let text = text.replace("/etc/strop-token/token", &token.display().to_string());
+    if let Err(problems) = strop::config::load(&text, "deploy/kubernetes/strop.toml", &[]) {
+        panic!("{problems}");
+    }
+}
+
 /// All keys of a schema, as `table.key`.
 fn keys(schema: &serde_json::Value, root: &serde_json::Value, out: &mut Vec<String>) {
     let resolved = schema["$ref"].as_str().map(|path| &root["$defs"][path.trim_start_matches("#/$defs/")]);

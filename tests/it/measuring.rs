@@ -83,3 +83,67 @@ fn an_access_line_tells_the_story_and_no_secret() {
     assert_eq!(line["path"], "/pay?token=redacted");
     assert!(!text.contains("s3cret"));
 }
+
+#[test]
+fn a_dump_equals_an_offline_histogram_of_the_same_requests() {
+    let backend = Upstream::start(Arc::new(|seen, stream| {
+        let wait = seen.path().trim_start_matches('/').parse().unwrap_or(0);
+        std::thread::sleep(Duration::from_micros(wait)); // the upstream's own slowness
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_ok()
+    }));
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("access.log");
+    let proxy = proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n[access_log]\nto = \"file:{}\"\n",
+        backend.address,
+        path.display()
+    ));
+    let mut client = crate::support::raw::Client::to(proxy.ingress());
+    const REQUESTS: usize = 400;
+    for n in 0..REQUESTS {
+        let wait = [0, 50, 300, 1_000, 7_000][n % 5];
+        client.send(format!("GET /{wait} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+        assert_eq!(client.response(false).expect("answered").status, 200);
+    }
+    let mut lines = Vec::new();
+    eventually("every request has its line", || {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        lines =
+            text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()).collect();
+        lines.len() == REQUESTS
+    });
+    let mut offline = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 120_000_000, 3).expect("bounds");
+    for line in &lines {
+        let micros = (line["total_ms"].as_f64().expect("a number") * 1_000.0).round() as u64;
+        offline.record(micros).expect("in range");
+    }
+    let mut dumped = offline.clone();
+    eventually("the second turns", || {
+        dumped = dump(&proxy.admin_get("/api/v2/sre/latency.hlog").text());
+        dumped.len() == REQUESTS as u64
+    });
+    // The line's three decimals are microseconds, rounded; the histogram's are cut off: one microsecond, or one cell.
+    for quantile in [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0] {
+        let (a, b) = (offline.value_at_quantile(quantile), dumped.value_at_quantile(quantile));
+        assert!(a.abs_diff(b) <= 1 + a / 1_000, "{quantile}: {a} offline, {b} dumped");
+    }
+}
+
+/// All histograms of an interval log as one.
+fn dump(log: &str) -> hdrhistogram::Histogram<u64> {
+    use base64::Engine as _;
+    use hdrhistogram::serialization::Deserializer;
+    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+    let mut all = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 120_000_000, 3).expect("bounds");
+    for entry in IntervalLogIterator::new(log.as_bytes()) {
+        if let LogEntry::Interval(interval) = entry.expect("a valid log") {
+            let bytes = base64::engine::general_purpose::STANDARD
+                .decode(interval.encoded_histogram())
+                .expect("base64");
+            let read: hdrhistogram::Histogram<u64> =
+                Deserializer::new().deserialize(&mut bytes.as_slice()).expect("a histogram");
+            all.add(read).expect("the same bounds");
+        }
+    }
+    all
+}

@@ -126,3 +126,59 @@ fn limits_of_a_listener_hold_for_its_next_connection() {
     assert!(answer.json()["needs_restart"].as_array().expect("a list").is_empty(), "{}", answer.text());
     assert_eq!(crate::support::raw::ask(proxy.ingress(), &many).status, 431);
 }
+
+/// Waits for about a second, as a person does who saves a file again and again.
+fn a_second_later() {
+    let (_pace, never) = std::sync::mpsc::channel::<()>();
+    let _ = never.recv_timeout(std::time::Duration::from_secs(1));
+}
+
+#[test]
+fn thirty_reloads_under_load_fail_nothing_and_forget_nothing() {
+    let backend = Upstream::start(status(200));
+    let ill = Upstream::start(status(500));
+    let text = |round: u32| {
+        format!(
+            "[ingress]\nlisten = \"127.0.0.1:0\"\n[[routes]]\nprefix = \"/ill\"\nupstream = \"ill\"\n[latency]\nslow = \"{}ms\"\n\
+             [upstreams.backend]\nendpoints = [\"{}\"]\nbreaker = {{ failures = {}, window = \"{}s\" }}\ntimeouts = {{ idle = \"{}s\" }}\n\
+             [upstreams.ill]\nendpoints = [\"{}\"]\nbreaker = {{ failures = {}, open_for = \"{}s\", open_for_max = \"1h\" }}\n",
+            500 + round,
+            backend.address,
+            3 + round % 7,
+            10 + round % 5,
+            30 + round % 9,
+            ill.address,
+            3 + round % 3,
+            600 + round,
+        )
+    };
+    let proxy = proxy(&text(0));
+    for _ in 0..4 {
+        get(proxy.ingress(), "/ill");
+    }
+    assert_eq!(proxy.breaker("ill"), "open");
+    let url = format!("http://{}/", proxy.ingress());
+    let load = std::process::Command::new("wrk")
+        .args(["-t1", "-c32", "-d30s", &url])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("wrk is missing: run tests/setup");
+    let mut last = 0.0;
+    for round in 1..=30 {
+        let answer = proxy.reload(&text(round));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(!answer.json()["applied"].as_array().expect("a list").is_empty());
+        assert_eq!(get(proxy.ingress(), "/ill").status, 503, "round {round}: the open breaker stays open");
+        let now = proxy.metric("http_requests_total", "");
+        assert!(now >= last, "counters never fall: {now} after {last}");
+        last = now;
+        a_second_later();
+    }
+    let told = load.wait_with_output().expect("ends");
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("Requests/sec"), "{told}");
+    assert!(!told.contains("Non-2xx") && !told.contains("Socket errors"), "{told}");
+    assert_eq!(proxy.breaker("ill"), "open");
+    assert_eq!(ill.hits(), 3, "nothing was sent to it");
+    assert_eq!(proxy.metric("http_request_outcomes_total", "outcome=\"upstream_failed\""), 0.0);
+}

@@ -34,7 +34,7 @@ pub struct ClientTlsTable {
 pub struct UpstreamFile {
     /// Fills hosts, endpoints, tls and breaker: stripe, sendgrid, twilio or google_calendar.
     pub preset: Option<String>,
-    /// host:port, [v6]:port or name:port.
+    /// `host:port`, `[v6]:port` or `name:port`.
     pub endpoints: Option<Vec<String>>,
     /// Host names by which egress requests find it.
     pub hosts: Option<Vec<String>>,

@@ -1,6 +1,6 @@
 //! HTTP/1.1 (RFC 9112), our own codec: strict in what it accepts, verbatim in what it passes on.
 //!
-//! [`parse`] and [`chunked`] are functions over bytes; [`write`] makes the outgoing head; [`conn`] and [`reader`] put
+//! [`parse`] and [`chunked`] are functions over bytes; [`mod@write`] makes the outgoing head; [`conn`] and [`reader`] put
 //! them on a stream; [`pump`] sends a body. One task owns a connection, so nothing here locks.
 
 pub mod chunked;

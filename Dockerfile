@@ -1,0 +1,19 @@
+# The image: one binary, not root; the root file system may be read-only.
+#   docker build -t strop .
+#   docker run --rm -p 8000:8000 -v ./config/bookedbarber.toml:/etc/strop/strop.toml:ro strop
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY Cargo.toml Cargo.lock rust-toolchain.toml ./
+COPY src src
+COPY config config
+COPY benches benches
+RUN cargo build --release --locked --bin strop
+
+FROM debian:bookworm-slim
+COPY --from=build /src/target/release/strop /usr/local/bin/strop
+USER 65532:65532
+# Ingress, forward proxy, admin. The last two listen on loopback unless the config says otherwise.
+EXPOSE 8000 3128 9901
+HEALTHCHECK --interval=10s --timeout=3s CMD ["/usr/local/bin/strop", "healthcheck"]
+ENTRYPOINT ["/usr/local/bin/strop"]
+CMD ["run"]
