@@ -79,10 +79,20 @@ impl Streamed {
 }
 
 /// How a body that was sent by HTTP/2 ended.
-pub type OnEnd = Box<dyn FnOnce(Result<u64, BodyError>)>;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All of it passed.
+    Whole,
+    /// It broke off where it came from.
+    Broken,
+    /// The other side left before its end.
+    Left,
+}
 
-/// One of our bodies, for hyper to send. `on_end` is told once: the bytes that passed, or what broke; dropped
-/// unheard when the other side left.
+/// Is told how it ended, and the bytes that passed.
+pub type OnEnd = Box<dyn FnOnce(Ended, u64)>;
+
+/// One of our bodies, for hyper to send. `on_end` is told once.
 pub struct Outgoing {
     body: Body,
     over: bool,
@@ -115,9 +125,10 @@ impl Outgoing {
 
     /// Shows how far it has got while it is sent.
     #[must_use]
-    pub fn watched(self, progress: Rc<Progress>) -> Self {
+    pub fn watched(mut self, progress: Rc<Progress>) -> Self {
         progress.over.set(self.body.framing() == Framing::None);
-        Self { progress: Some(progress), ..self }
+        self.progress = Some(progress);
+        self
     }
 
     fn note(&self, waits: Waits) {
@@ -130,21 +141,30 @@ impl Outgoing {
 
     /// There is no body to send: what waits for its end is told now.
     pub fn finish_empty(&mut self) {
-        let passed = self.body.passed();
-        self.end(Ok(passed));
+        self.end(Ended::Whole);
     }
 
     /// The body, for another attempt.
-    pub fn into_body(self) -> Body {
-        self.body
+    pub fn into_body(mut self) -> Body {
+        std::mem::replace(&mut self.body, Body::empty())
     }
 
-    fn end(&mut self, how: Result<u64, BodyError>) {
+    fn end(&mut self, how: Ended) {
         self.over = true;
         self.note(Waits::Sink);
+        self.tell(how);
+    }
+
+    fn tell(&mut self, how: Ended) {
         if let Some(told) = self.on_end.take() {
-            told(how);
+            told(how, self.body.passed());
         }
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.tell(Ended::Left);
     }
 }
 
@@ -169,8 +189,7 @@ impl http_body::Body for Outgoing {
         match ready!(polled) {
             Ok(0) => {
                 let trailers = self.body.trailers().map(|store| map_of(&store, |_| true));
-                let passed = self.body.passed();
-                self.end(Ok(passed));
+                self.end(Ended::Whole);
                 Poll::Ready(trailers.map(|trailers| Ok(http_body::Frame::trailers(trailers))))
             }
             Ok(_) => {
@@ -179,8 +198,8 @@ impl http_body::Body for Outgoing {
                 self.note(Waits::Sink);
                 Poll::Ready(Some(Ok(http_body::Frame::data(data))))
             }
-            Err(error) => {
-                self.end(Err(error));
+            Err(_) => {
+                self.end(Ended::Broken);
                 Poll::Ready(Some(Err(BrokeOff)))
             }
         }

@@ -15,7 +15,7 @@ use super::reply;
 use super::serve::Client;
 use crate::message::body::Body;
 use crate::message::h1::write::Edits;
-use crate::message::h2::{self, OnEnd, Outgoing, Streamed};
+use crate::message::h2::{self, Ended, OnEnd, Outgoing, Streamed};
 use crate::message::head::{Framing, Method, RequestHead};
 use crate::message::io::Io;
 use crate::runtime::clock;
@@ -89,17 +89,17 @@ async fn exchange(client: &Client, head: &RequestHead, body: Body) -> http::Resp
     let body = std::mem::replace(&mut answer.body, Body::empty());
     let lease = answer.lease.take();
     let unfinished = body.carries();
-    let on_end: OnEnd = Box::new(move |ended| match ended {
-        Ok(passed) => {
-            if let (false, Some(lease)) = (unfinished, lease) {
-                lease.give_back();
+    let on_end: OnEnd = Box::new(move |ended, passed| {
+        match ended {
+            Ended::Whole => {
+                if let (false, Some(lease)) = (unfinished, lease) {
+                    lease.give_back();
+                }
             }
-            exchange.close(passed);
+            Ended::Broken => exchange.broke(true),
+            Ended::Left => exchange.broke(false),
         }
-        Err(_) => {
-            exchange.broke(true);
-            exchange.close(0);
-        }
+        exchange.close(passed);
     });
     response(&answer, &add, body, Some(on_end))
 }
@@ -111,7 +111,8 @@ fn response(answer: &Answer, add: &[u8], body: Body, on_end: Option<OnEnd>) -> h
         *empty.status_mut() = http::StatusCode::BAD_GATEWAY;
         empty
     });
-    let none = answer.head.framing == Framing::None;
+    // The head ends the stream of an answer without a body: what gRPC calls Trailers-Only is told by that alone.
+    let none = answer.head.framing == Framing::None || body.is_over();
     let mut outgoing = Outgoing::new(body, on_end);
     if none {
         outgoing.finish_empty();

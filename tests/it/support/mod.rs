@@ -1,7 +1,9 @@
-//! A proxy, an upstream, a client, and patience.
+//! A proxy, an upstream, a client, other people's programs, and patience.
 
 pub mod proxy;
 pub mod raw;
+pub mod secure;
+pub mod tools;
 pub mod upstream;
 
 use std::time::{Duration, Instant};
