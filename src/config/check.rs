@@ -136,6 +136,7 @@ fn limits(at: &str, written: &LimitsFile, problems: &mut Collector<'_>) -> Limit
         header_count: written.header_count as usize,
         header_read: written.header_read.0,
         keep_alive: written.keep_alive.0,
+        half_close: written.half_close.0,
         requests_per_connection: (written.requests_per_connection > 0)
             .then_some(written.requests_per_connection),
         h2_streams: written.h2_streams,

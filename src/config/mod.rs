@@ -112,6 +112,8 @@ pub struct Limits {
     pub header_read: Duration,
     /// Between two requests of a connection.
     pub keep_alive: Duration,
+    /// How long an answer is waited for after the client has ended its side of an HTTP/1.1 connection; zero: not at all.
+    pub half_close: Duration,
     /// After so many the connection is closed; `None`: no limit.
     pub requests_per_connection: Option<u64>,
     /// Concurrent HTTP/2 streams of one connection.

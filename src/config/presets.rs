@@ -106,6 +106,7 @@ pub fn limits() -> super::Limits {
         header_count: 100,
         header_read: Duration::from_secs(10),
         keep_alive: Duration::from_secs(75),
+        half_close: Duration::from_secs(2),
         requests_per_connection: None,
         h2_streams: 128,
     }

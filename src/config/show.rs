@@ -99,6 +99,7 @@ fn limits(limits: &Limits) -> Value {
         "header_count": limits.header_count,
         "header_read": duration(limits.header_read),
         "keep_alive": duration(limits.keep_alive),
+        "half_close": duration(limits.half_close),
         "requests_per_connection": limits.requests_per_connection.unwrap_or(0),
         "h2_streams": limits.h2_streams,
     })

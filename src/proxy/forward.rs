@@ -72,8 +72,17 @@ pub struct Attempt<'a> {
     pub fresh: bool,
     /// When the exchange as a whole, this try or its probe must be over.
     pub over_at: Option<Instant>,
-    /// The HTTP/1.1 client that interim responses go to.
-    pub interim: Option<&'a Rc<Conn>>,
+    /// Who asked, when by HTTP/1.1.
+    pub asker: Option<Asker<'a>>,
+}
+
+/// An HTTP/1.1 client that waits for its answer.
+#[derive(Clone, Copy)]
+pub struct Asker<'a> {
+    /// Interim responses go there.
+    pub conn: &'a Rc<Conn>,
+    /// How long an answer is waited for once it has ended its side: most that do have given up.
+    pub patience: Duration,
 }
 
 impl Attempt<'_> {
@@ -116,13 +125,21 @@ impl Attempt<'_> {
         let body = std::mem::replace(&mut call.body, Body::empty());
         let mut sending = Sending::new(Upload::new(pump, Rc::clone(&conn), body), now);
         let asked = call.head.method;
+        let mut asker_left = None;
         let answered = poll_fn(|cx| {
             if let Poll::Ready(done) = self.poll_answer(cx, &mut sending, &conn, call) {
                 return Poll::Ready(done);
             }
+            let gone_at = match self.poll_asker(cx, sending.over, &mut asker_left) {
+                Ok(at) => at,
+                Err(gone) => return Poll::Ready(Err(gone)),
+            };
             let at = sending.quiet_until(self);
-            timer.poll_passed(cx, at).map(|()| {
+            timer.poll_passed(cx, earlier(at, gone_at)).map(|()| {
                 conn.spoil();
+                if gone_at.is_some_and(|gone| gone <= clock::instant()) {
+                    return Err(ProxyError::ClientGone);
+                }
                 let on_client = !sending.quiet.over && sending.upload.waits_for() == Waits::Source;
                 Err(self.too_late(on_client, sending.began, at))
             })
@@ -137,6 +154,24 @@ impl Attempt<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// Is whoever asked still there? When it has ended its side: until when its answer is waited for. `out`: its request
+    /// is out in whole, so that nobody else reads from it.
+    fn poll_asker(
+        &self,
+        cx: &mut Context<'_>,
+        out: bool,
+        left: &mut Option<Instant>,
+    ) -> Result<Option<Instant>, ProxyError> {
+        if let (Some(asker), true, None) = (self.asker, out, &left) {
+            match asker.conn.poll_left(cx) {
+                Poll::Ready(Ok(())) => *left = Some(clock::instant() + asker.patience),
+                Poll::Ready(Err(_)) => return Err(ProxyError::ClientGone),
+                Poll::Pending => {}
+            }
+        }
+        Ok(*left)
     }
 
     /// Who let the time pass?
@@ -192,7 +227,7 @@ impl Attempt<'_> {
 
     /// Interim responses go on to clients that can read them; 100 only to those that asked for it.
     fn pass_interim(&self, cx: &mut Context<'_>, head: &ResponseHead, call: &Call<'_>) {
-        let Some(client) = self.interim else { return };
+        let Some(Asker { conn: client, .. }) = self.asker else { return };
         let reads = call.head.version == Version::H11 && (head.status != 100 || call.head.expects_continue);
         if reads {
             let mut bytes = Vec::with_capacity(256);
@@ -249,23 +284,31 @@ impl Attempt<'_> {
             }
         });
         let mut quiet = Quiet::new(began);
+        let mut asker_left = None;
         let answered = poll_fn(|cx| {
-            if let Some(client) = self.interim {
-                // A client that is gone is noticed when the final answer is written.
-                let _ = client.poll_queue(cx);
+            if let Some(asker) = self.asker {
+                // A client that is gone is noticed below.
+                let _ = asker.conn.poll_queue(cx);
             }
             if let Poll::Ready(done) = response.as_mut().poll(cx) {
                 return Poll::Ready(Ok(done));
             }
+            let gone_at = match self.poll_asker(cx, progress.over.get(), &mut asker_left) {
+                Ok(at) => at,
+                Err(gone) => return Poll::Ready(Err(gone)),
+            };
             let at = quiet.until(progress.passed.get(), progress.over.get(), self);
-            timer.poll_passed(cx, at).map(|()| Err(at))
+            timer.poll_passed(cx, earlier(at, gone_at)).map(|()| {
+                if gone_at.is_some_and(|gone| gone <= clock::instant()) {
+                    return Err(ProxyError::ClientGone);
+                }
+                let on_client = !progress.over.get() && progress.waits.get() == Waits::Source;
+                Err(self.too_late(on_client, began, at))
+            })
         })
         .await;
         match answered {
-            Err(at) => {
-                let on_client = !progress.over.get() && progress.waits.get() == Waits::Source;
-                Err(self.too_late(on_client, began, at))
-            }
+            Err(error) => Err(error),
             Ok(Err((unsent, error))) => {
                 let sent = if unsent.is_some() { Sent::Nothing } else { Sent::Maybe };
                 call.body = unsent.unwrap_or_else(Body::empty);
@@ -284,8 +327,8 @@ impl Attempt<'_> {
         let head = h2::request(call.head, &call.edits(), secure)
             .map_err(|_| ProxyError::Malformed(crate::message::h1::Malformed::Target))?;
         // A client that waits for 100 is told to go on: towards the upstream there is flow control for that.
-        if let (true, Some(client)) = (call.head.expects_continue, self.interim) {
-            client.queue(b"HTTP/1.1 100 Continue\r\n\r\n");
+        if let (true, Some(asker)) = (call.head.expects_continue, self.asker) {
+            asker.conn.queue(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         let body = std::mem::replace(&mut call.body, Body::empty());
         Ok(head.map(|()| Outgoing::new(body, None).watched(Rc::clone(progress))))
@@ -304,6 +347,10 @@ impl Attempt<'_> {
         })?;
         Ok(Answer { head, body: Body::h2(Streamed::new(incoming)), lease: None, sent: Some(progress) })
     }
+}
+
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    [a, b].into_iter().flatten().min()
 }
 
 /// How long a request on its way, or out, has been quiet.

@@ -15,10 +15,9 @@ use std::time::{Duration, Instant};
 use super::call::{Call, Origin};
 use super::error::ProxyError;
 use super::exchange::Exchange;
-use super::forward::{Answer, Attempt};
+use super::forward::{Answer, Asker, Attempt};
 use super::route;
 use crate::message::body::Body;
-use crate::message::h1::conn::Conn;
 use crate::message::head::{Known, RequestHead};
 use crate::reliability::retry::{self, Next, Sent};
 use crate::reliability::verdict::{self, Outcome, RETRY_AFTER_CAP, Verdict};
@@ -89,7 +88,7 @@ impl Gateway {
         origin: &Origin<'_>,
         exchange: &mut Exchange,
         timer: &mut Deadline,
-        interim: Option<&Rc<Conn>>,
+        asker: Option<Asker<'_>>,
     ) -> Result<Answer, ProxyError> {
         let world = self.registry.snapshot(); // taken once: a reload cannot change the rules half-way
         let route = route::pick(&self.registry, &world, origin.entrance, head).await?;
@@ -103,7 +102,7 @@ impl Gateway {
             call.rewrite_host(endpoint);
         }
         drop(world);
-        self.attempts(&mut call, &route, exchange, timer, interim).await
+        self.attempts(&mut call, &route, exchange, timer, asker).await
     }
 
     async fn attempts(
@@ -112,7 +111,7 @@ impl Gateway {
         route: &Arc<RouteEntry>,
         exchange: &mut Exchange,
         timer: &mut Deadline,
-        interim: Option<&Rc<Conn>>,
+        asker: Option<Asker<'_>>,
     ) -> Result<Answer, ProxyError> {
         let upstream = &route.upstream;
         let mut failed = None;
@@ -132,7 +131,7 @@ impl Gateway {
             let in_flight = endpoint.begin();
             let fresh = exchange.attempts > 1;
             let over_at = over_at(route, &permit, exchange.started, now);
-            let attempt = Attempt { pools: &self.pools, route, endpoint: &endpoint, fresh, over_at, interim };
+            let attempt = Attempt { pools: &self.pools, route, endpoint: &endpoint, fresh, over_at, asker };
             let answer = attempt.run(call, timer, now).await;
             drop(in_flight);
             let ended = clock::instant();

@@ -12,6 +12,7 @@ use super::answer::{self, Turn};
 use super::call::Origin;
 use super::error::ProxyError;
 use super::exchange::Exchange;
+use super::forward::Asker;
 use super::gateway::Gateway;
 use super::reply;
 use super::route::Entrance;
@@ -224,7 +225,8 @@ async fn exchange(
             Err(error) => Err(error),
         }
     } else {
-        client.gateway.handle(head, body, &client.origin(), &mut exchange, timer, Some(conn)).await
+        let asker = Asker { conn, patience: client.limits.half_close };
+        client.gateway.handle(head, body, &client.origin(), &mut exchange, timer, Some(asker)).await
     };
     let turn = Turn { client, conn, timer, head, last };
     match answered {

@@ -110,3 +110,29 @@ fn bytes_of_bodies_are_counted_both_ways() {
     });
     assert_eq!(proxy.metric("http_body_bytes_total", "direction=\"sent\""), answer.body.len() as f64);
 }
+
+#[test]
+fn a_client_that_leaves_before_its_answer_ends_the_upstreams_work() {
+    let backend = Upstream::start(Arc::new(|_, _| true)); // never answers
+    let proxy = proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\nlimits = {{ half_close = \"200ms\" }}\n[upstreams.backend]\nendpoints = [\"{}\"]\n{STRICT}",
+        backend.address
+    ));
+    for reset in [false, true] {
+        let mut client = Client::to(proxy.ingress());
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+        eventually("it is in flight", || {
+            proxy.metric("http_server_active_requests", "upstream=\"backend\"") == 1.0
+        });
+        if reset {
+            socket2::SockRef::from(&client.stream).set_linger(Some(std::time::Duration::ZERO)).expect("sets");
+        }
+        drop(client);
+        eventually("it is over", || {
+            proxy.metric("http_server_active_requests", "upstream=\"backend\"") == 0.0
+                && proxy.metric("upstream_connections", "upstream=\"backend\"") == 0.0
+        });
+    }
+    assert_eq!(proxy.metric("http_request_outcomes_total", "outcome=\"client_gone\""), 2.0);
+    assert_eq!(proxy.breaker("backend"), "closed");
+}

@@ -119,6 +119,8 @@ pub struct LimitsFile {
     pub header_read: Text<Duration>,
     /// Between two requests of a connection.
     pub keep_alive: Text<Duration>,
+    /// For an answer, after the client has ended its side.
+    pub half_close: Text<Duration>,
     /// 0: no limit.
     pub requests_per_connection: u64,
     /// Concurrent streams of an HTTP/2 connection.
@@ -133,6 +135,7 @@ impl Default for LimitsFile {
             header_count: 100,
             header_read: secs(10),
             keep_alive: secs(75),
+            half_close: secs(2),
             requests_per_connection: 0,
             h2_streams: 128,
         }

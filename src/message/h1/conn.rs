@@ -45,6 +45,8 @@ pub struct Conn {
     queue: RefCell<Buf>,
     /// Not to be used for another message.
     spoilt: Cell<bool>,
+    /// The peer has ended its side.
+    left: Cell<bool>,
     /// Counts the connection where it is limited, until it is gone.
     _slot: Option<Box<dyn Any>>,
 }
@@ -57,6 +59,7 @@ impl Conn {
             ahead: RefCell::new(ahead),
             queue: RefCell::default(),
             spoilt: Cell::new(false),
+            left: Cell::new(false),
             _slot: slot,
         })
     }
@@ -96,6 +99,29 @@ impl Conn {
                 ahead.rest();
                 Poll::Pending
             }
+        }
+    }
+
+    /// Has the peer ended its side, though nothing more was asked of it? An error: it is gone. Bytes of a next message
+    /// that are there already hide the end until they are read.
+    pub fn poll_left(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.left.get() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut ahead = self.ahead.borrow_mut();
+        if !ahead.is_empty() {
+            return Poll::Pending;
+        }
+        let read = self.io.borrow_mut().poll_fill(cx, &mut ahead, SIZE);
+        if ahead.is_empty() {
+            ahead.rest();
+        }
+        match ready!(read)? {
+            0 => {
+                self.left.set(true);
+                Poll::Ready(Ok(()))
+            }
+            _ => Poll::Pending,
         }
     }
 
