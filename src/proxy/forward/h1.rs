@@ -1,0 +1,166 @@
+//! An attempt by HTTP/1.1: request out and answer's head in, both within the same poll.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::watch::{Got, Watch};
+use super::{Answer, Asker, Attempt, broke_off};
+use crate::message::body::{Body, BodyError};
+use crate::message::h1::conn::{Conn, HeadError};
+use crate::message::h1::parse::HeadLimits;
+use crate::message::h1::pump::{Pump, PumpError};
+use crate::message::h1::upload::Upload;
+use crate::message::h1::write;
+use crate::message::head::{Method, ResponseHead, Version};
+use crate::proxy::call::Call;
+use crate::proxy::error::ProxyError;
+use crate::reliability::retry::Sent;
+use crate::runtime::timer::Deadline;
+use crate::upstream::pool::Lease;
+
+/// Interim responses that one exchange may have.
+const MOST_INTERIM: u32 = 16;
+/// What an upstream's response head may be.
+const ANSWER: HeadLimits = HeadLimits { bytes: 128 * 1024, fields: 256 };
+
+impl Attempt<'_> {
+    pub(super) async fn over_h1(
+        &self,
+        call: &mut Call<'_>,
+        conn: Rc<Conn>,
+        timer: &mut Deadline,
+        now: Instant,
+    ) -> Result<Answer, ProxyError> {
+        let framing = call.framing();
+        let pump = Pump::new(framing, |out| write::request(out, call.head, &call.edits(), framing));
+        let body = std::mem::replace(&mut call.body, Body::empty());
+        let mut sending = Sending::new(Upload::new(pump, Rc::clone(&conn), body));
+        let mut watch = Watch::new(self, now);
+        let answered = poll_fn(|cx| {
+            if let Poll::Ready(done) = self.poll_answer(cx, &mut sending, &conn, call) {
+                return Poll::Ready(done);
+            }
+            watch.poll(cx, timer, sending.got()).map(|why| {
+                conn.spoil();
+                Err(why)
+            })
+        })
+        .await;
+        match answered {
+            Ok(head) => Ok(self.answer_h1(head, conn, sending, call.head.method)),
+            Err(error) => {
+                if error.sent() == Sent::Nothing {
+                    call.body = sending.upload.into_body();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn answer_h1(&self, head: ResponseHead, conn: Rc<Conn>, sending: Sending, asked: Method) -> Answer {
+        let connected = head.status == 101 || (asked == Method::Connect && head.status < 300);
+        if !head.keeps_alive && !connected {
+            conn.spoil();
+        }
+        let mut body = if connected { Body::empty() } else { conn.body(head.framing) };
+        body.answers(sending.upload);
+        let lease = Lease::new(self.pools, &self.route.upstream, self.endpoint, conn);
+        Answer { head, body, lease: Some(lease), sent: None }
+    }
+
+    fn poll_answer(
+        &self,
+        cx: &mut Context<'_>,
+        sending: &mut Sending,
+        conn: &Rc<Conn>,
+        call: &Call<'_>,
+    ) -> Poll<Result<ResponseHead, ProxyError>> {
+        if let Err(error) = sending.poll(cx) {
+            return Poll::Ready(Err(broke_off(error)));
+        }
+        loop {
+            match conn.poll_response(cx, ANSWER, call.head.method) {
+                Poll::Ready(Ok(head)) if head.status < 200 && head.status != 101 => {
+                    sending.interim += 1;
+                    if sending.interim > MOST_INTERIM {
+                        let cause = "too many interim responses".to_owned();
+                        return Poll::Ready(Err(ProxyError::Nonsense { upstream: self.name(), cause }));
+                    }
+                    self.pass_interim(cx, &head, call);
+                }
+                Poll::Ready(Ok(head)) if head.status == 101 && !call.head.wants_upgrade => {
+                    let cause = "101 without an upgrade asked for".to_owned();
+                    return Poll::Ready(Err(ProxyError::Nonsense { upstream: self.name(), cause }));
+                }
+                Poll::Ready(Ok(head)) => return Poll::Ready(Ok(head)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.no_head(error, sending))),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Interim responses go on to clients that can read them; 100 only to those that asked for it.
+    fn pass_interim(&self, cx: &mut Context<'_>, head: &ResponseHead, call: &Call<'_>) {
+        let Some(Asker { conn: client, .. }) = self.asker else { return };
+        let reads = call.head.version == Version::H11 && (head.status != 100 || call.head.expects_continue);
+        if reads {
+            let mut bytes = Vec::with_capacity(256);
+            write::interim(&mut bytes, head);
+            client.queue(&bytes);
+            // A client that is gone is noticed when the final answer is written.
+            let _ = client.poll_queue(cx);
+        }
+    }
+
+    fn no_head(&self, error: HeadError, sending: &Sending) -> ProxyError {
+        let sent = if sending.upload.has_started() { Sent::Maybe } else { Sent::Nothing };
+        let upstream = self.name();
+        match error {
+            HeadError::Malformed(malformed) => {
+                ProxyError::Nonsense { upstream, cause: malformed.to_string() }
+            }
+            HeadError::Io(cause) => ProxyError::Broken { upstream, sent, cause: cause.to_string() },
+            HeadError::Closed => {
+                ProxyError::Broken { upstream, sent, cause: "closed before the answer".to_owned() }
+            }
+            HeadError::Truncated => {
+                ProxyError::Broken { upstream, sent: Sent::Maybe, cause: "closed within the head".to_owned() }
+            }
+        }
+    }
+}
+
+/// The request on its way out, and what was seen meanwhile.
+struct Sending {
+    upload: Upload,
+    over: bool,
+    interim: u32,
+}
+
+impl Sending {
+    fn new(upload: Upload) -> Self {
+        Self { upload, over: false, interim: 0 }
+    }
+
+    /// Sends on. That the upstream stops reading is no failure yet: its answer may be on the way (RFC 9112 section 9.5).
+    fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
+        if self.over {
+            return Ok(());
+        }
+        match self.upload.poll(cx) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(Ok(()) | Err(PumpError::Sink(_))) => {
+                self.over = true;
+                Ok(())
+            }
+            Poll::Ready(Err(PumpError::Source(error))) => Err(error),
+        }
+    }
+
+    fn got(&self) -> Got {
+        let passed = self.upload.passed() + u64::from(self.upload.has_started());
+        Got { passed, over: self.over, waits: self.upload.waits_for() }
+    }
+}

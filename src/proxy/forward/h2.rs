@@ -1,0 +1,92 @@
+//! An attempt by HTTP/2: hyper speaks.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use hyper::client::conn::http2::SendRequest;
+
+use super::watch::{Got, Watch};
+use super::{Answer, Attempt};
+use crate::message::body::Body;
+use crate::message::h2::{self, Outgoing, Progress, Streamed};
+use crate::message::head::Method;
+use crate::proxy::call::Call;
+use crate::proxy::error::ProxyError;
+use crate::reliability::retry::Sent;
+use crate::runtime::clock;
+use crate::runtime::timer::Deadline;
+
+impl Attempt<'_> {
+    pub(super) async fn over_h2(
+        &self,
+        call: &mut Call<'_>,
+        mut sender: SendRequest<Outgoing>,
+        timer: &mut Deadline,
+    ) -> Result<Answer, ProxyError> {
+        let progress = Rc::<Progress>::default();
+        let request = self.h2_request(call, &progress)?;
+        let mut response = pin!(async {
+            match sender.ready().await {
+                Ok(()) => sender.try_send_request(request).await.map_err(|mut refused| {
+                    let unsent = refused.take_message().map(|request| request.into_body().into_body());
+                    (unsent, refused.into_error())
+                }),
+                Err(error) => Err((Some(request.into_body().into_body()), error)),
+            }
+        });
+        let mut watch = Watch::new(self, clock::instant());
+        let answered = poll_fn(|cx| {
+            if let Some(asker) = self.asker {
+                // That the client is gone is noticed by the watch.
+                let _ = asker.conn.poll_queue(cx);
+            }
+            if let Poll::Ready(done) = response.as_mut().poll(cx) {
+                return Poll::Ready(Ok(done));
+            }
+            let got =
+                Got { passed: progress.passed.get(), over: progress.over.get(), waits: progress.waits.get() };
+            watch.poll(cx, timer, got).map(Err)
+        })
+        .await;
+        match answered? {
+            Err((unsent, error)) => {
+                let sent = if unsent.is_some() { Sent::Nothing } else { Sent::Maybe };
+                call.body = unsent.unwrap_or_else(Body::empty);
+                Err(ProxyError::Broken { upstream: self.name(), sent, cause: error.to_string() })
+            }
+            Ok(response) => self.answer_h2(response, call.head.method, progress),
+        }
+    }
+
+    fn h2_request(
+        &self,
+        call: &mut Call<'_>,
+        progress: &Rc<Progress>,
+    ) -> Result<http::Request<Outgoing>, ProxyError> {
+        let secure = self.route.upstream.tls.is_some();
+        let head = h2::request(call.head, &call.edits(), secure)
+            .map_err(|_| ProxyError::Malformed(crate::message::h1::Malformed::Target))?;
+        // A client that waits for 100 is told to go on: towards the upstream there is flow control for that.
+        if let (true, Some(asker)) = (call.head.expects_continue, self.asker) {
+            asker.conn.queue(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        let body = std::mem::replace(&mut call.body, Body::empty());
+        Ok(head.map(|()| Outgoing::new(body, None).watched(Rc::clone(progress))))
+    }
+
+    fn answer_h2(
+        &self,
+        response: http::Response<hyper::body::Incoming>,
+        asked: Method,
+        progress: Rc<Progress>,
+    ) -> Result<Answer, ProxyError> {
+        let (parts, incoming) = response.into_parts();
+        let head = h2::response_head(&parts, &incoming, asked).map_err(|malformed| ProxyError::Nonsense {
+            upstream: self.name(),
+            cause: malformed.to_string(),
+        })?;
+        Ok(Answer { head, body: Body::h2(Streamed::new(incoming)), lease: None, sent: Some(progress) })
+    }
+}

@@ -1,0 +1,113 @@
+//! One attempt: one request over one connection, up to the head of its answer, within its deadlines.
+//!
+//! [`h1`] and [`h2`] speak; [`watch`] says when waiting is over, and whose fault that is.
+
+mod h1;
+mod h2;
+mod watch;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::call::Call;
+use super::error::ProxyError;
+use crate::message::body::{Body, BodyError};
+use crate::message::h1::conn::Conn;
+use crate::message::h2::Progress;
+use crate::message::head::ResponseHead;
+use crate::names::UpstreamName;
+use crate::runtime::clock;
+use crate::runtime::timer::Deadline;
+use crate::upstream::RouteEntry;
+use crate::upstream::endpoint::EndpointState;
+use crate::upstream::pool::{ConnectError, Lease, Link, Pools};
+
+/// The head of an answer and the body that follows it.
+pub struct Answer {
+    /// Final (or 101).
+    pub head: ResponseHead,
+    /// What follows.
+    pub body: Body,
+    /// Gives the upstream's connection back, once both messages are over.
+    pub lease: Option<Lease>,
+    /// The request's body on its way by HTTP/2.
+    sent: Option<Rc<Progress>>,
+}
+
+impl Answer {
+    /// An answer of our own.
+    pub fn own(head: ResponseHead, body: Body) -> Self {
+        Self { head, body, lease: None, sent: None }
+    }
+
+    /// Bytes of the request's body that have left so far.
+    pub fn uploaded(&self) -> u64 {
+        self.sent.as_ref().map_or_else(|| self.body.uploaded(), |sent| sent.passed.get())
+    }
+}
+
+/// What every attempt of an exchange needs.
+pub struct Attempt<'a> {
+    /// Whose connections.
+    pub pools: &'a Rc<Pools>,
+    /// To whom.
+    pub route: &'a RouteEntry,
+    /// Where.
+    pub endpoint: &'a Arc<EndpointState>,
+    /// No connection that was used before.
+    pub fresh: bool,
+    /// When the exchange as a whole, this try or its probe must be over.
+    pub over_at: Option<Instant>,
+    /// Who asked, when by HTTP/1.1.
+    pub asker: Option<Asker<'a>>,
+}
+
+/// An HTTP/1.1 client that waits for its answer.
+#[derive(Clone, Copy)]
+pub struct Asker<'a> {
+    /// Interim responses go there.
+    pub conn: &'a Rc<Conn>,
+    /// How long an answer is waited for once it has ended its side: most that do have given up.
+    pub patience: Duration,
+}
+
+impl Attempt<'_> {
+    fn name(&self) -> UpstreamName {
+        self.route.upstream.config.name.clone()
+    }
+
+    /// Makes the attempt. On failure before anything left, `call` has its body again.
+    pub async fn run(
+        &self,
+        call: &mut Call<'_>,
+        timer: &mut Deadline,
+        now: Instant,
+    ) -> Result<Answer, ProxyError> {
+        let upstream = &self.route.upstream;
+        let connect = self.route.timeouts.connect.unwrap_or(Duration::from_secs(3));
+        let limit = self.over_at.map_or(connect, |at| connect.min(at.saturating_duration_since(now)));
+        let link = self.pools.checkout(upstream, self.endpoint, self.fresh, limit).await.map_err(
+            |error| match error {
+                ConnectError::Full => ProxyError::Full { upstream: self.name() },
+                ConnectError::Failed(why, cause) => ProxyError::Connect { upstream: self.name(), why, cause },
+            },
+        )?;
+        match link {
+            Link::H1 { conn, reused: true } => self.over_h1(call, conn, timer, now).await,
+            Link::H1 { conn, reused: false } => self.over_h1(call, conn, timer, clock::instant()).await,
+            Link::H2(sender) => self.over_h2(call, sender, timer).await,
+        }
+    }
+}
+
+/// The request broke off on the client's side.
+fn broke_off(error: BodyError) -> ProxyError {
+    match error {
+        BodyError::Malformed(malformed) => ProxyError::Malformed(malformed),
+        BodyError::TooLong => ProxyError::BodyTooLong,
+        BodyError::Broken(_) | BodyError::Reset | BodyError::Idle | BodyError::Request => {
+            ProxyError::ClientGone
+        }
+    }
+}
