@@ -124,14 +124,17 @@ def _started(peer: Peer, mode: str, place: Place) -> Started:
             return _start(peer, mode, place)
         except TimeoutError as error:
             if attempt == TRIES - 1:
-                errors = (place.scratch / f"{peer.name}.err").read_text(errors="replace")
+                errors = (place.scratch / "logs" / f"{peer.name}.err").read_text(errors="replace")
                 raise RuntimeError(f"{peer.name} did not start: {error}\n{errors[-2000:]}") from error
     raise AssertionError("every try returns or raises")
 
 
 def _start(peer: Peer, mode: str, place: Place) -> Started:
     port, admin, collector = free_ports(3)
-    log, errors = place.scratch / f"{peer.name}.access.log", place.scratch / f"{peer.name}.err"
+    # A directory for the logs alone: who watches the one of its config must not see them grow.
+    logs = place.scratch / "logs"
+    logs.mkdir(exist_ok=True)
+    log, errors = logs / f"{peer.name}.access.log", logs / f"{peer.name}.err"
     for old in (log, errors):
         old.unlink(missing_ok=True)
     values = {

@@ -104,12 +104,15 @@ def _half_of_the_slowest(bench: Bench, peers: list[Peer | None], results: Result
     return rate
 
 
-def counted(windows: list[Window]) -> tuple[list[Window], bool]:
-    """The undisturbed windows, if there are at least two; else all, and `True`: the median is disturbed."""
-    clean = [window for window in windows if not window.disturbed]
-    if len(clean) >= min(2, len(windows)):
+def counted(by_peer: dict[str, list[Window]]) -> tuple[dict[str, list[Window]], bool]:
+    """The undisturbed windows, if every peer has at least two; else all of them, and `True`: the medians are disturbed.
+
+    All or none, because a quiet window of one peer beside a disturbed one of another would compare the disturbance.
+    """
+    clean = {peer: [window for window in windows if not window.disturbed] for peer, windows in by_peer.items()}
+    if all(len(clean[peer]) >= min(2, len(windows)) for peer, windows in by_peer.items()):
         return clean, False
-    return windows, True
+    return by_peer, True
 
 
 def median(windows: list[Window]) -> dict[str, float | None]:

@@ -71,12 +71,13 @@ def ratios_of(scenario: Scenario) -> list[Ratio]:
 
 def summary(scenario: Scenario, results: Results) -> dict[str, Median]:
     """One row of medians for each peer, with its ratios to the best peer."""
+    names = dict.fromkeys(window.peer for window in results.windows if window.scenario == scenario.name)
+    windows = {name: results.of(scenario.name, name) for name in names}
+    kept, disturbed = counted(windows)
     rows: dict[str, Median] = {}
-    for peer in dict.fromkeys(window.peer for window in results.windows if window.scenario == scenario.name):
-        windows = results.of(scenario.name, peer)
-        kept, disturbed = counted(windows)
-        rows[peer] = median(kept)
-        rows[peer].update(windows=len(windows), kept=len(kept), disturbed=float(disturbed))
+    for name in names:
+        rows[name] = median(kept[name])
+        rows[name].update(windows=len(windows[name]), kept=len(kept[name]), disturbed=float(disturbed))
     for name, _ in ratios_of(scenario):
         others = [row[name] for peer, row in rows.items() if peer not in (OURS, DIRECT) and row[name]]
         best = (max if name in MORE_IS_BETTER else min)(others) if others else None
@@ -94,9 +95,9 @@ def shown(scenario: Scenario, results: Results, order: list[str]) -> str:
     lines = [["", *(heading for heading, _ in columns), "windows"]]
     for peer in (name for name in order if name in rows):
         row = rows[peer]
-        mark = "*" if row["disturbed"] else ""
-        lines.append([peer + mark, *(cell(row) for _, cell in columns), f"{row['kept']:.0f}/{row['windows']:.0f}"])
-    title = f"{scenario.name}: {scenario.title}"
+        lines.append([peer, *(cell(row) for _, cell in columns), f"{row['kept']:.0f}/{row['windows']:.0f}"])
+    mark = "*" if any(row["disturbed"] for row in rows.values()) else ""
+    title = f"{scenario.name}{mark}: {scenario.title}"
     if scenario.load == "paced" and results.rate:
         title += f" ({results.rate:,.0f} req/s)"
     return f"\n{title}\n{_aligned(lines)}{_troubles(scenario, results)}"
