@@ -1,0 +1,189 @@
+"""Reads from /proc what a process and a core did: CPU time, memory, and who else was there."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+TICK = 1.0 / os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def family(pid: int) -> list[int]:
+    """The process and all that descend from it."""
+    parents: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                parents.setdefault(_parent(int(name)), []).append(int(name))
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    found = [pid]
+    for each in found:
+        found.extend(parents.get(each, []))
+    return found
+
+
+def _stat(pid: int) -> list[str]:
+    # The name may hold spaces and brackets; what follows the last bracket does not.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _parent(pid: int) -> int:
+    return int(_stat(pid)[1])
+
+
+@dataclass
+class Cpu:
+    """CPU seconds: the whole from the scheduler, to the nanosecond; the split from the clock's ticks."""
+
+    whole: float
+    user_ticks: int
+    system_ticks: int
+
+    @classmethod
+    def of(cls, pids: list[int]) -> "Cpu":
+        whole, user, system = 0.0, 0, 0
+        for pid in pids:
+            fields = _stat(pid)
+            user += int(fields[11])
+            system += int(fields[12])
+            whole += _scheduled(pid, (int(fields[11]) + int(fields[12])) * TICK)
+        return cls(whole, user, system)
+
+    def __sub__(self, earlier: "Cpu") -> "Cpu":
+        return Cpu(
+            self.whole - earlier.whole,
+            self.user_ticks - earlier.user_ticks,
+            self.system_ticks - earlier.system_ticks,
+        )
+
+    @property
+    def user(self) -> float:
+        return self.whole * self.user_ticks / max(1, self.user_ticks + self.system_ticks)
+
+
+def _scheduled(pid: int, otherwise: float) -> float:
+    """Seconds on a core, over all threads. Kernels without schedstat only have ticks."""
+    nanos = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        try:
+            nanos += int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[0])
+        except FileNotFoundError:
+            if not Path("/proc/self/schedstat").exists():
+                return otherwise
+    return nanos / 1e9
+
+
+@dataclass
+class Memory:
+    """MiB. `rss` counts a page once for each process that has it; `pss` shares it out among them."""
+
+    rss: float
+    pss: float
+
+    @classmethod
+    def of(cls, pids: list[int]) -> "Memory":
+        rss = pss = 0
+        for pid in pids:
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Rss:"):
+                    rss += int(line.split()[1])
+                elif line.startswith("Pss:"):
+                    pss += int(line.split()[1])
+        return cls(rss / 1024, pss / 1024)
+
+
+def idle_seconds(cores: list[int]) -> float:
+    """How long these cores had nothing to do. Time that the hypervisor took away is not idle."""
+    total = 0
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in cores:
+            total += int(fields[3]) + int(fields[4])
+    return total * TICK
+
+
+def kernel_helpers(cores: list[int]) -> list[int]:
+    """The kernel's threads that finish network work on these cores: theirs is nobody else's."""
+    wanted = {f"ksoftirqd/{core}" for core in cores}
+    found = []
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and Path(f"/proc/{name}/comm").read_text().strip() in wanted:
+                found.append(int(name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def of_waited_children() -> float:
+    """CPU seconds of the children that ended: the load generators."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@dataclass
+class Cores:
+    """The two sides of a measurement."""
+
+    proxy: list[int]
+    load: list[int]
+    helpers: tuple[list[int], list[int]]
+
+    @classmethod
+    def of(cls, proxy: list[int], load: list[int]) -> "Cores":
+        return cls(proxy, load, (kernel_helpers(proxy), kernel_helpers(load)))
+
+
+@dataclass
+class Reading:
+    """One look at everything that two readings compare."""
+
+    at: float
+    proxy: Cpu
+    backend: Cpu
+    idle: tuple[float, float]
+    helpers: tuple[float, float]
+    own: float
+
+    @classmethod
+    def take(cls, cores: Cores, proxy: list[int], backend: list[int]) -> "Reading":
+        helpers = (Cpu.of(cores.helpers[0]).whole, Cpu.of(cores.helpers[1]).whole)
+        own = time.process_time() + of_waited_children()
+        idle = (idle_seconds(cores.proxy), idle_seconds(cores.load))
+        return cls(time.monotonic(), Cpu.of(proxy), Cpu.of(backend), idle, helpers, own)
+
+
+@dataclass
+class Between:
+    """What happened between two readings."""
+
+    seconds: float
+    proxy: Cpu
+    proxy_core: float
+    load_core: float
+    foreign_proxy: float
+    foreign_load: float
+
+    @classmethod
+    def two(cls, cores: Cores, before: Reading, after: Reading) -> "Between":
+        seconds = after.at - before.at
+        proxy = after.proxy - before.proxy
+        backend = after.backend - before.backend
+        busy, helped = [], []
+        for side, count in enumerate((len(cores.proxy), len(cores.load))):
+            busy.append(seconds * count - (after.idle[side] - before.idle[side]))
+            helped.append(after.helpers[side] - before.helpers[side])
+        ours = backend.whole + after.own - before.own
+        return cls(
+            seconds=seconds,
+            proxy=proxy,
+            proxy_core=proxy.whole / (seconds * len(cores.proxy)),
+            load_core=ours / (seconds * len(cores.load)),
+            foreign_proxy=max(0.0, busy[0] - proxy.whole - helped[0]) / seconds,
+            foreign_load=max(0.0, busy[1] - ours - helped[1]) / seconds,
+        )
