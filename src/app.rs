@@ -303,6 +303,7 @@ async fn work(
     let seed = uuid::Uuid::now_v7().as_u64_pair().1 ^ worker as u64;
     let gateway = Gateway::new(worker, registry, telemetry, seed);
     let open: accept::Open = Rc::new(Cell::new(0));
+    crate::runtime::tasks::spawn_local(Rc::clone(&gateway.access).keep_flushing());
     for (door, socket) in share {
         let accepting = accept::accept(socket, door, Rc::clone(&gateway), drain.clone(), Rc::clone(&open));
         crate::runtime::tasks::spawn_local(accepting);
@@ -315,6 +316,7 @@ async fn work(
         }
         gateway.pools.expire(|endpoint| gateway.registry.idle_limit(endpoint));
     }
+    gateway.access.flush();
 }
 
 /// What is done once a second: windows turn, breakers look at the time, certificates and descriptors are looked at.

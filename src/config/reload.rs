@@ -185,9 +185,16 @@ impl Reloader {
             .filter(|folder| !folder.as_os_str().is_empty())
             .unwrap_or(Path::new("."))
             .to_owned();
-        let watching = notify::recommended_watcher(move |_| {
-            // The thread that listens lives as long as the process.
-            let _ = events.send(());
+        let name = path.file_name().map(std::ffi::OsStr::to_owned);
+        let watching = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Of the folder's other files only the link that a ConfigMap swaps matters.
+            let ours = |path: &PathBuf| {
+                path.file_name().is_some_and(|seen| Some(seen) == name.as_deref() || seen == "..data")
+            };
+            if event.map_or(true, |event| event.paths.is_empty() || event.paths.iter().any(ours)) {
+                // The thread that listens lives as long as the process.
+                let _ = events.send(());
+            }
         })
         .and_then(|mut watcher| {
             watcher.watch(&folder, notify::RecursiveMode::NonRecursive).map(|()| watcher)

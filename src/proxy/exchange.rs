@@ -183,7 +183,7 @@ impl Exchange {
         if !access.wants(plain, self.gateway.draw()) {
             return;
         }
-        access.write(&Line {
+        self.gateway.access.write(&Line {
             wall: clock::now().wall,
             request_id: &self.request_id,
             trace_id: self.trace.map(|(trace, _)| trace.trace_id),

@@ -24,6 +24,7 @@ use crate::reliability::verdict::{self, Outcome, RETRY_AFTER_CAP, Verdict};
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::telemetry::Telemetry;
+use crate::telemetry::access::Writer;
 use crate::upstream::RouteEntry;
 use crate::upstream::permit::Permit;
 use crate::upstream::pool::Pools;
@@ -39,6 +40,8 @@ pub struct Gateway {
     pub telemetry: Arc<Telemetry>,
     /// This worker's connections.
     pub pools: Rc<Pools>,
+    /// This worker's access lines.
+    pub access: Rc<Writer>,
     chance: Cell<u64>,
 }
 
@@ -46,7 +49,8 @@ impl Gateway {
     /// The gateway of one worker; `seed` differs between workers and starts.
     pub fn new(worker: usize, registry: Arc<Registry>, telemetry: Arc<Telemetry>, seed: u64) -> Rc<Self> {
         let pools = Rc::new(Pools::default());
-        Rc::new(Self { worker, registry, telemetry, pools, chance: Cell::new(seed | 1) })
+        let access = telemetry.access_log().writer();
+        Rc::new(Self { worker, registry, telemetry, pools, access, chance: Cell::new(seed | 1) })
     }
 
     /// A number that nobody needs to be unable to guess: balancing, sampling, span ids (xorshift64*, Marsaglia and

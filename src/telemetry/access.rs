@@ -1,24 +1,33 @@
 //! One JSON line per exchange, written by a thread of its own.
 //!
-//! A line is made in the worker's memory and handed over without waiting; when the writer is behind, lines are
-//! dropped and counted. Never in a line: credentials, cookies, bodies, query parameters that are not listed.
+//! A line is made in its worker's memory; blocks of lines are handed over without waiting, when they are full or a tenth
+//! of a second old. When the thread is behind, blocks are dropped and their lines counted. Never in a line: credentials,
+//! cookies, bodies, query parameters that are not listed.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 use crate::config::{self, AccessSink};
 use crate::runtime::clock;
 
-/// Lines that may wait for the writer.
-const WAITING: usize = 8_192;
+/// Orders that may wait for the thread.
+const WAITING: usize = 64;
+/// Bytes of a block; one is handed over when it is nearly full.
+const BLOCK: usize = 64 * 1024;
+/// A longer line than this is rare enough to make its block grow.
+const ROOM: usize = 2 * 1024;
+/// How long a line may wait in its block.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What a line says.
 #[derive(Debug)]
@@ -46,8 +55,9 @@ pub struct Line<'a> {
 }
 
 enum Order {
-    Line(Box<str>),
-    Sink(AccessSink),
+    Lines(Vec<u8>),
+    /// Look at [`Inner::wanted`].
+    Look,
     Flush(SyncSender<()>),
 }
 
@@ -61,12 +71,11 @@ struct Inner {
     sample: AtomicU64,
     keep_query: ArcSwap<Vec<String>>,
     orders: Mutex<Option<SyncSender<Order>>>,
+    /// Where lines are to go from now on.
+    wanted: Mutex<Option<AccessSink>>,
+    /// Blocks that were written, for the next lines.
+    spare: Mutex<Vec<Vec<u8>>>,
     dropped: AtomicU64,
-}
-
-thread_local! {
-    static SENDER: RefCell<Option<SyncSender<Order>>> = const { RefCell::new(None) };
-    static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 impl AccessLog {
@@ -77,15 +86,20 @@ impl AccessLog {
             sample: AtomicU64::new(0),
             keep_query: ArcSwap::default(),
             orders: Mutex::new(None),
+            wanted: Mutex::new(None),
+            spare: Mutex::default(),
             dropped: AtomicU64::new(0),
         }))
     }
 
-    /// Starts the writer's thread.
+    /// Starts the thread that writes.
     pub fn start(config: &config::AccessLog) -> std::io::Result<Self> {
         let log = Self::off();
         let (orders, inbox) = sync_channel(WAITING);
-        std::thread::Builder::new().name("strop-access".to_owned()).spawn(move || write_all(&inbox))?;
+        let inner = Arc::clone(&log.0);
+        std::thread::Builder::new()
+            .name("strop-access".to_owned())
+            .spawn(move || write_all(&inbox, &inner))?;
         *log.0.orders.lock().unwrap_or_else(PoisonError::into_inner) = Some(orders);
         log.reconfigure(config);
         Ok(log)
@@ -96,7 +110,9 @@ impl AccessLog {
         self.0.sample.store((config.sample.clamp(0.0, 1.0) * f64::from(u32::MAX)) as u64, Ordering::Relaxed);
         self.0.keep_query.store(Arc::new(config.keep_query.clone()));
         if let Some(sink) = &config.to {
-            self.order(Order::Sink(sink.clone()));
+            *self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink.clone());
+            // No place: the thread is behind, and looks with its next order.
+            let _ = self.orders().map(|orders| orders.try_send(Order::Look));
         }
         self.0.on.store(config.to.is_some(), Ordering::Relaxed);
     }
@@ -116,38 +132,109 @@ impl AccessLog {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
-    /// Hands over one line.
-    pub fn write(&self, line: &Line<'_>) {
-        let text = TEXT.with_borrow_mut(|text| {
-            text.clear();
-            self.format(line, text);
-            Box::<str>::from(text.as_str())
-        });
-        self.order(Order::Line(text));
+    /// The writer of one worker.
+    pub fn writer(&self) -> Rc<Writer> {
+        Rc::new(Writer {
+            log: self.clone(),
+            orders: self.orders(),
+            block: RefCell::default(),
+            first: Notify::new(),
+        })
     }
 
-    fn order(&self, order: Order) {
-        SENDER.with_borrow_mut(|sender| {
-            if sender.is_none() {
-                *sender = self.0.orders.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            }
-            let Some(sender) = sender else { return };
-            if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = sender.try_send(order) {
-                self.0.dropped.fetch_add(1, Ordering::Relaxed);
-            }
-        });
+    fn orders(&self) -> Option<SyncSender<Order>> {
+        self.0.orders.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until everything handed over so far is written, for at most `patience`.
     pub fn flush(&self, patience: Duration) {
         let (done, wait) = sync_channel(1);
-        self.order(Order::Flush(done));
-        // Too late is too late: the process is leaving.
-        let _ = wait.recv_timeout(patience);
+        let Some(orders) = self.orders() else { return };
+        let mut order = Order::Flush(done);
+        let step = Duration::from_millis(10);
+        for _ in 0..patience.as_millis() / step.as_millis() {
+            match orders.try_send(order) {
+                // Too late is too late: the process is leaving.
+                Ok(()) => {
+                    let _ = wait.recv_timeout(patience);
+                    return;
+                }
+                Err(TrySendError::Disconnected(_)) => return,
+                Err(TrySendError::Full(back)) => order = back,
+            }
+            std::thread::sleep(step);
+        }
+    }
+}
+
+/// Lines on their way.
+#[derive(Default)]
+struct Block {
+    text: String,
+    lines: u64,
+}
+
+/// Makes the lines of one worker.
+pub struct Writer {
+    log: AccessLog,
+    orders: Option<SyncSender<Order>>,
+    block: RefCell<Block>,
+    /// The first line has come into an empty block.
+    first: Notify,
+}
+
+impl Writer {
+    /// Adds one line.
+    pub fn write(&self, line: &Line<'_>) {
+        let mut block = self.block.borrow_mut();
+        if block.lines == 0 {
+            self.first.notify_one();
+        }
+        if block.text.capacity() == 0 {
+            block.text = self.spare();
+        }
+        self.format(line, &mut block.text);
+        block.text.push('\n');
+        block.lines += 1;
+        if block.text.len() + ROOM > BLOCK {
+            self.hand_over(&mut block);
+        }
+    }
+
+    /// An empty block: one that was written, else a new one.
+    fn spare(&self) -> String {
+        let kept = self.log.0.spare.try_lock().ok().and_then(|mut spare| spare.pop());
+        // It is empty, so it is text.
+        kept.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_else(|| String::with_capacity(BLOCK))
+    }
+
+    fn hand_over(&self, block: &mut Block) {
+        if block.lines == 0 {
+            return;
+        }
+        let Block { text, lines } = std::mem::take(block);
+        let order = Order::Lines(text.into_bytes());
+        if self.orders.as_ref().is_none_or(|orders| orders.try_send(order).is_err()) {
+            self.log.0.dropped.fetch_add(lines, Ordering::Relaxed);
+        }
+    }
+
+    /// Hands over what there is.
+    pub fn flush(&self) {
+        self.hand_over(&mut self.block.borrow_mut());
+    }
+
+    /// Keeps lines from waiting for a full block, for as long as the worker lives.
+    pub async fn keep_flushing(self: Rc<Self>) {
+        loop {
+            self.first.notified().await;
+            tokio::time::sleep(PATIENCE).await;
+            self.flush();
+        }
     }
 
     fn format(&self, line: &Line<'_>, out: &mut String) {
-        let keep = self.0.keep_query.load();
+        let keep = self.log.0.keep_query.load();
         // Writing to a String cannot fail.
         let _ = write!(out, "{{\"time\":\"{}\"", clock::rfc3339(line.wall));
         text(out, "request_id", line.request_id);
@@ -229,7 +316,7 @@ fn open(sink: &AccessSink) -> Box<dyn std::io::Write> {
     match sink {
         AccessSink::Stdout => Box::new(std::io::stdout()),
         AccessSink::File(path) => match std::fs::OpenOptions::new().create(true).append(true).open(path) {
-            Ok(file) => Box::new(std::io::BufWriter::with_capacity(64 * 1024, file)),
+            Ok(file) => Box::new(file),
             Err(error) => {
                 super::event::Event::AccessLogFailed { error: &error.to_string() }.tell();
                 Box::new(std::io::sink())
@@ -238,35 +325,28 @@ fn open(sink: &AccessSink) -> Box<dyn std::io::Write> {
     }
 }
 
-fn write_all(inbox: &Receiver<Order>) {
+fn write_all(inbox: &Receiver<Order>, log: &Inner) {
     let mut sink: Box<dyn std::io::Write> = Box::new(std::io::sink());
-    let mut block: Vec<u8> = Vec::with_capacity(64 * 1024);
     while let Ok(order) = inbox.recv() {
-        let mut next = Some(order);
-        let mut flushed = Vec::new();
-        while let Some(order) = next.take() {
-            match order {
-                Order::Line(line) => {
-                    block.extend_from_slice(line.as_bytes());
-                    block.push(b'\n');
+        if let Some(wanted) = log.wanted.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            sink = open(&wanted);
+        }
+        match order {
+            Order::Lines(mut lines) => {
+                // A full disk or a closed pipe must not reach a request; the lines are lost.
+                let _ = sink.write_all(&lines).and_then(|()| sink.flush());
+                lines.clear();
+                let mut spare = log.spare.lock().unwrap_or_else(PoisonError::into_inner);
+                if spare.len() < WAITING && lines.capacity() <= 2 * BLOCK {
+                    spare.push(lines);
                 }
-                Order::Sink(wanted) => {
-                    let _ = sink.write_all(&block).and_then(|()| sink.flush());
-                    block.clear();
-                    sink = open(&wanted);
-                }
-                Order::Flush(done) => flushed.push(done),
             }
-            if block.len() < 48 * 1024 {
-                next = inbox.try_recv().ok();
+            Order::Look => {}
+            Order::Flush(done) => {
+                // Whoever asked may have left.
+                let _ = done.send(());
             }
         }
-        // A full disk or a closed pipe must not reach a request; the lines are lost.
-        let _ = sink.write_all(&block).and_then(|()| sink.flush());
-        block.clear();
-        flushed.into_iter().for_each(|done| {
-            let _ = done.send(());
-        });
     }
 }
 
@@ -303,7 +383,7 @@ mod tests {
         let log = AccessLog::off();
         log.0.keep_query.store(Arc::new(vec!["page".to_owned()]));
         let mut out = String::new();
-        log.format(&line("/a?token=s3cret&page=2\u{1}&x"), &mut out);
+        log.writer().format(&line("/a?token=s3cret&page=2\u{1}&x"), &mut out);
         let read: serde_json::Value = serde_json::from_str(&out).expect("JSON");
         assert_eq!(read["path"], "/a?token=redacted&page=2\u{1}&x");
         assert_eq!(read["host"], "a.example");
@@ -319,12 +399,42 @@ mod tests {
         let to = Some(AccessSink::File(path.clone()));
         let log =
             AccessLog::start(&config::AccessLog { to, sample: 1.0, keep_query: Vec::new() }).expect("starts");
+        let writer = log.writer();
         for path in ["/1", "/2", "/3"] {
-            log.write(&line(path));
+            writer.write(&line(path));
         }
+        writer.flush();
         log.flush(Duration::from_secs(10));
         let text = std::fs::read_to_string(&path).expect("written");
-        let paths: Vec<_> = text.lines().map(|line| line.contains("\"path\":\"/")).collect();
-        assert_eq!(paths, [true; 3]);
+        let paths: Vec<_> = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["path"].clone())
+            .collect();
+        assert_eq!(paths, ["/1", "/2", "/3"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lonely_line_does_not_wait_for_company() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("access.log");
+        let to = Some(AccessSink::File(path.clone()));
+        let log =
+            AccessLog::start(&config::AccessLog { to, sample: 1.0, keep_query: Vec::new() }).expect("starts");
+        let writer = log.writer();
+        writer.write(&line("/alone"));
+        let kept = Rc::clone(&writer).keep_flushing();
+        let _ = tokio::time::timeout(PATIENCE * 2, kept).await;
+        log.flush(Duration::from_secs(10));
+        assert_eq!(std::fs::read_to_string(&path).expect("written").lines().count(), 1);
+    }
+
+    #[test]
+    fn lines_nobody_takes_are_counted() {
+        let log = AccessLog::off();
+        let writer = log.writer();
+        writer.write(&line("/1"));
+        writer.write(&line("/2"));
+        writer.flush();
+        assert_eq!(log.dropped(), 2);
     }
 }

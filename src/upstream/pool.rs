@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use foldhash::fast::FixedState;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use pingora_timeout::fast_timeout::fast_timeout;
 use tokio::net::TcpStream;
 
 use super::endpoint::EndpointState;
@@ -87,7 +86,7 @@ impl Pools {
             return Ok(Link::H1 { conn, reused: true });
         }
         let slot = upstream.slot().ok_or(ConnectError::Full)?;
-        match fast_timeout(limit, self.connect(upstream, endpoint, slot)).await {
+        match tokio::time::timeout(limit, self.connect(upstream, endpoint, slot)).await {
             Ok(connected) => connected,
             Err(_) => Err(ConnectError::Failed(Why::Timeout, io::ErrorKind::TimedOut.into())),
         }
@@ -156,7 +155,7 @@ impl Pools {
         limit: Duration,
     ) -> Result<Rc<Conn>, ConnectError> {
         let slot: Box<dyn std::any::Any> = Box::new(upstream.slot().ok_or(ConnectError::Full)?);
-        match fast_timeout(limit, TcpStream::connect(endpoint.addr)).await {
+        match tokio::time::timeout(limit, TcpStream::connect(endpoint.addr)).await {
             Ok(Ok(tcp)) => {
                 let _ = tcp.set_nodelay(true); // only a matter of speed
                 Ok(Conn::new(Io::Tcp(tcp), Buf::default(), Some(slot)))
