@@ -97,14 +97,25 @@ class Memory:
         return cls(rss / 1024, pss / 1024)
 
 
-def idle_seconds(cores: list[int]) -> float:
-    """How long these cores had nothing to do. Time that the hypervisor took away is not idle."""
-    total = 0
-    for line in Path("/proc/stat").read_text().splitlines():
-        name, *fields = line.split()
-        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in cores:
-            total += int(fields[3]) + int(fields[4])
-    return total * TICK
+@dataclass
+class CoreTime:
+    """Seconds of some cores. `idle` is exact, but its complement holds the way into idleness and out of it, which is
+    much where a core sleeps and wakes for each request. `busy` leaves that out, but is sampled by ticks. Both count
+    what the hypervisor took away as not idle."""
+
+    idle: float
+    busy: float
+
+    @classmethod
+    def of(cls, cores: list[int]) -> "CoreTime":
+        idle = busy = 0
+        for line in Path("/proc/stat").read_text().splitlines():
+            name, *fields = line.split()
+            if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in cores:
+                user, nice, system, idling, waiting, irq, softirq, stolen = map(int, fields[:8])
+                idle += idling + waiting
+                busy += user + nice + system + irq + softirq + stolen
+        return cls(idle * TICK, busy * TICK)
 
 
 def kernel_helpers(cores: list[int]) -> list[int]:
@@ -146,7 +157,7 @@ class Reading:
     at: float
     proxy: Cpu
     backend: Cpu
-    idle: tuple[float, float]
+    cores: tuple[CoreTime, CoreTime]
     helpers: tuple[float, float]
     own: float
 
@@ -154,8 +165,8 @@ class Reading:
     def take(cls, cores: Cores, proxy: list[int], backend: list[int]) -> "Reading":
         helpers = (Cpu.of(cores.helpers[0]).whole, Cpu.of(cores.helpers[1]).whole)
         own = time.process_time() + of_waited_children()
-        idle = (idle_seconds(cores.proxy), idle_seconds(cores.load))
-        return cls(time.monotonic(), Cpu.of(proxy), Cpu.of(backend), idle, helpers, own)
+        times = (CoreTime.of(cores.proxy), CoreTime.of(cores.load))
+        return cls(time.monotonic(), Cpu.of(proxy), Cpu.of(backend), times, helpers, own)
 
 
 @dataclass
@@ -174,16 +185,18 @@ class Between:
         seconds = after.at - before.at
         proxy = after.proxy - before.proxy
         backend = after.backend - before.backend
-        busy, helped = [], []
+        ours = [proxy.whole, backend.whole + after.own - before.own]
+        others = []
         for side, count in enumerate((len(cores.proxy), len(cores.load))):
-            busy.append(seconds * count - (after.idle[side] - before.idle[side]))
-            helped.append(after.helpers[side] - before.helpers[side])
-        ours = backend.whole + after.own - before.own
+            then, now = before.cores[side], after.cores[side]
+            busy = min(seconds * count - (now.idle - then.idle), now.busy - then.busy)
+            known = ours[side] + after.helpers[side] - before.helpers[side]
+            others.append(max(0.0, busy - known) / seconds)
         return cls(
             seconds=seconds,
             proxy=proxy,
-            proxy_core=proxy.whole / (seconds * len(cores.proxy)),
-            load_core=ours / (seconds * len(cores.load)),
-            foreign_proxy=max(0.0, busy[0] - proxy.whole - helped[0]) / seconds,
-            foreign_load=max(0.0, busy[1] - ours - helped[1]) / seconds,
+            proxy_core=ours[0] / (seconds * len(cores.proxy)),
+            load_core=ours[1] / (seconds * len(cores.load)),
+            foreign_proxy=others[0],
+            foreign_load=others[1],
         )
