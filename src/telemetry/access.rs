@@ -5,20 +5,19 @@
 //! cookies, bodies, query parameters that are not listed.
 
 use std::cell::RefCell;
-use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
+pub use super::line::Line;
+use super::line::Seconds;
 use crate::config::{self, AccessSink};
-use crate::runtime::clock;
 
 /// Orders that may wait for the thread.
 const WAITING: usize = 64;
@@ -28,31 +27,6 @@ const BLOCK: usize = 64 * 1024;
 const ROOM: usize = 2 * 1024;
 /// How long a line may wait in its block.
 const PATIENCE: Duration = Duration::from_millis(100);
-
-/// What a line says.
-#[derive(Debug)]
-#[allow(missing_docs)]
-pub struct Line<'a> {
-    pub wall: SystemTime,
-    pub request_id: &'a str,
-    pub trace_id: Option<[u8; 16]>,
-    pub client: IpAddr,
-    pub method: &'a str,
-    pub host: &'a str,
-    pub path: &'a str,
-    pub status: Option<u16>,
-    pub outcome: &'static str,
-    pub reason: Option<&'static str>,
-    pub route: Option<&'a str>,
-    pub upstream: Option<&'a str>,
-    pub endpoint: Option<SocketAddr>,
-    pub attempts: u32,
-    pub first_byte: Option<Duration>,
-    pub total: Duration,
-    pub bytes_in: u64,
-    pub bytes_out: u64,
-    pub protocol: &'static str,
-}
 
 enum Order {
     Lines(Vec<u8>),
@@ -138,6 +112,7 @@ impl AccessLog {
             log: self.clone(),
             orders: self.orders(),
             block: RefCell::default(),
+            seconds: RefCell::default(),
             first: Notify::new(),
         })
     }
@@ -170,7 +145,7 @@ impl AccessLog {
 /// Lines on their way.
 #[derive(Default)]
 struct Block {
-    text: String,
+    text: Vec<u8>,
     lines: u64,
 }
 
@@ -179,6 +154,7 @@ pub struct Writer {
     log: AccessLog,
     orders: Option<SyncSender<Order>>,
     block: RefCell<Block>,
+    seconds: RefCell<Seconds>,
     /// The first line has come into an empty block.
     first: Notify,
 }
@@ -193,8 +169,8 @@ impl Writer {
         if block.text.capacity() == 0 {
             block.text = self.spare();
         }
-        self.format(line, &mut block.text);
-        block.text.push('\n');
+        let keep = self.log.0.keep_query.load();
+        line.put(&mut block.text, &mut self.seconds.borrow_mut(), &keep);
         block.lines += 1;
         if block.text.len() + ROOM > BLOCK {
             self.hand_over(&mut block);
@@ -202,10 +178,9 @@ impl Writer {
     }
 
     /// An empty block: one that was written, else a new one.
-    fn spare(&self) -> String {
+    fn spare(&self) -> Vec<u8> {
         let kept = self.log.0.spare.try_lock().ok().and_then(|mut spare| spare.pop());
-        // It is empty, so it is text.
-        kept.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_else(|| String::with_capacity(BLOCK))
+        kept.unwrap_or_else(|| Vec::with_capacity(BLOCK))
     }
 
     fn hand_over(&self, block: &mut Block) {
@@ -213,7 +188,7 @@ impl Writer {
             return;
         }
         let Block { text, lines } = std::mem::take(block);
-        let order = Order::Lines(text.into_bytes());
+        let order = Order::Lines(text);
         if self.orders.as_ref().is_none_or(|orders| orders.try_send(order).is_err()) {
             self.log.0.dropped.fetch_add(lines, Ordering::Relaxed);
         }
@@ -232,84 +207,6 @@ impl Writer {
             self.flush();
         }
     }
-
-    fn format(&self, line: &Line<'_>, out: &mut String) {
-        let keep = self.log.0.keep_query.load();
-        // Writing to a String cannot fail.
-        let _ = write!(out, "{{\"time\":\"{}\"", clock::rfc3339(line.wall));
-        text(out, "request_id", line.request_id);
-        if let Some(trace) = line.trace_id {
-            let mut id = Vec::with_capacity(32);
-            crate::message::fields::put_hex(&mut id, &trace);
-            text(out, "trace_id", std::str::from_utf8(&id).unwrap_or_default());
-        }
-        let _ = write!(out, ",\"client\":\"{}\"", line.client);
-        text(out, "method", line.method);
-        text(out, "host", line.host.rsplit('@').next().unwrap_or_default());
-        text(out, "path", &redacted(line.path, &keep));
-        match line.status {
-            Some(status) => {
-                let _ = write!(out, ",\"status\":{status}");
-            }
-            None => out.push_str(",\"status\":null"),
-        }
-        text(out, "outcome", line.outcome);
-        for (name, value) in [("reason", line.reason), ("route", line.route), ("upstream", line.upstream)] {
-            if let Some(value) = value {
-                text(out, name, value);
-            }
-        }
-        if let Some(endpoint) = line.endpoint {
-            let _ = write!(out, ",\"endpoint\":\"{endpoint}\"");
-        }
-        let _ = write!(out, ",\"attempts\":{}", line.attempts);
-        if let Some(first) = line.first_byte {
-            let _ = write!(out, ",\"first_byte_ms\":{:.3}", first.as_secs_f64() * 1_000.0);
-        }
-        let _ = write!(
-            out,
-            ",\"total_ms\":{:.3},\"bytes_in\":{},\"bytes_out\":{},\"protocol\":\"{}\"}}",
-            line.total.as_secs_f64() * 1_000.0,
-            line.bytes_in,
-            line.bytes_out,
-            line.protocol
-        );
-    }
-}
-
-/// The path with only those query parameters whose values may be shown; the others keep their name.
-fn redacted(path: &str, keep: &[String]) -> String {
-    let Some((path, query)) = path.split_once('?') else { return path.to_owned() };
-    let mut out = String::with_capacity(path.len() + query.len());
-    out.push_str(path);
-    for (at, pair) in query.split('&').enumerate() {
-        out.push(if at == 0 { '?' } else { '&' });
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        out.push_str(name);
-        if !value.is_empty() {
-            out.push('=');
-            out.push_str(if keep.iter().any(|kept| kept == name) { value } else { "redacted" });
-        }
-    }
-    out
-}
-
-/// Appends `,"name":"value"` with the escapes of RFC 8259 section 7.
-fn text(out: &mut String, name: &str, value: &str) {
-    out.push_str(",\"");
-    out.push_str(name);
-    out.push_str("\":\"");
-    for c in value.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{0}'..='\u{1f}' | '\u{7f}' => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            _ => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 fn open(sink: &AccessSink) -> Box<dyn std::io::Write> {
@@ -354,43 +251,7 @@ fn write_all(inbox: &Receiver<Order>, log: &Inner) {
 mod tests {
     use super::*;
 
-    fn line(path: &str) -> Line<'_> {
-        Line {
-            wall: SystemTime::UNIX_EPOCH,
-            request_id: "r\"1",
-            trace_id: None,
-            client: IpAddr::from([127, 0, 0, 1]),
-            method: "GET",
-            host: "user:secret@a.example",
-            path,
-            status: Some(200),
-            outcome: "ok",
-            reason: None,
-            route: Some("all"),
-            upstream: None,
-            endpoint: None,
-            attempts: 1,
-            first_byte: Some(Duration::from_millis(2)),
-            total: Duration::from_millis(3),
-            bytes_in: 0,
-            bytes_out: 7,
-            protocol: "1.1",
-        }
-    }
-
-    #[test]
-    fn a_line_is_json_and_tells_no_secret() {
-        let log = AccessLog::off();
-        log.0.keep_query.store(Arc::new(vec!["page".to_owned()]));
-        let mut out = String::new();
-        log.writer().format(&line("/a?token=s3cret&page=2\u{1}&x"), &mut out);
-        let read: serde_json::Value = serde_json::from_str(&out).expect("JSON");
-        assert_eq!(read["path"], "/a?token=redacted&page=2\u{1}&x");
-        assert_eq!(read["host"], "a.example");
-        assert_eq!(read["request_id"], "r\"1");
-        assert_eq!(read["total_ms"], 3.0);
-        assert!(!out.contains("s3cret") && !out.contains("user:"));
-    }
+    use super::super::line::tests::line;
 
     #[test]
     fn lines_reach_a_file_in_order() {

@@ -5,6 +5,7 @@
 pub mod access;
 pub mod event;
 pub mod latency;
+pub mod line;
 pub mod logging;
 pub mod metrics;
 pub mod openmetrics;
