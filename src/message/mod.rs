@@ -12,4 +12,5 @@ pub mod h2;
 pub mod head;
 pub mod io;
 pub mod known;
+pub mod scratch;
 pub mod store;

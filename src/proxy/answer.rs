@@ -19,6 +19,7 @@ use crate::message::h1::conn::Conn;
 use crate::message::h1::pump::{Pump, PumpError, Waits};
 use crate::message::h1::write::{self, Edits, Towards};
 use crate::message::head::{Framing, Known, RequestHead, ResponseHead, Version};
+use crate::message::scratch::Scratch;
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 
@@ -38,7 +39,7 @@ pub(super) async fn refuse(turn: Turn<'_>, mut exchange: Exchange, error: &Proxy
     if let ProxyError::Malformed(malformed) = error {
         turn.client.gateway.telemetry.malformed(malformed.label());
     }
-    let (own, body) = reply::of(error, turn.head.method, &exchange.request_id);
+    let (own, body) = reply::of(error, turn.head.method, exchange.request_id());
     if !own.keeps_alive {
         turn.conn.spoil();
     }
@@ -57,16 +58,16 @@ fn framing_for(version: Version, framing: Framing) -> Framing {
 }
 
 /// Field lines that every answer gets.
-pub(super) fn answer_fields(head: &ResponseHead, exchange: &Exchange) -> Vec<u8> {
-    let mut add = Vec::with_capacity(128);
+pub(super) fn answer_fields(head: &ResponseHead, exchange: &Exchange) -> Scratch {
+    let mut add = Scratch::default();
     if head.store.known(Known::Date).is_none() {
         add.extend_from_slice(b"date: ");
-        clock::put_http_date(&mut add);
+        clock::put_http_date(&mut add, exchange.answered_at());
         add.extend_from_slice(b"\r\n");
     }
     if head.store.known(Known::RequestId).is_none() {
         add.extend_from_slice(b"x-request-id: ");
-        add.extend_from_slice(exchange.request_id.as_bytes());
+        add.extend_from_slice(exchange.request_id().as_bytes());
         add.extend_from_slice(b"\r\n");
     }
     add.extend_from_slice(b"via: ");
@@ -89,7 +90,7 @@ pub(super) async fn send(turn: Turn<'_>, exchange: Exchange, mut answer: Answer)
     let add = answer_fields(&answer.head, &exchange);
     let edits = Edits { add: &add, ..Edits::default() };
     let towards = Towards { version: head.version, framing, keep };
-    let mut pump = Pump::new(framing, |out| write::response(out, &answer.head, &edits, towards));
+    let mut pump = Pump::new(framing, |out| write::response(out, &answer.head, &edits, towards)).gathering();
     let timeouts = exchange.route.as_ref().map(|route| route.timeouts).unwrap_or_default();
     let total_at = timeouts.total.map(|total| exchange.started + total);
     let sent = pump_all(&mut pump, conn, &mut answer.body, timer, timeouts.idle, total_at).await;
@@ -120,10 +121,10 @@ fn close(conn: &Conn, mut exchange: Exchange, mut answer: Answer, sent: Result<(
     }
     exchange.bytes_in.set(answer.uploaded());
     drop(answer.body);
+    let now = exchange.close(passed);
     if let (true, true, false, Some(lease)) = (whole, over, unfinished, answer.lease.take()) {
-        lease.give_back();
+        lease.give_back(now);
     }
-    exchange.close(passed);
     whole
 }
 

@@ -9,6 +9,7 @@ use crate::message::body::Body;
 use crate::message::fields::{self, Trace};
 use crate::message::h1::write::Edits;
 use crate::message::head::{Framing, Known, KnownSet, RequestHead};
+use crate::message::scratch::Scratch;
 
 /// One request, ready to be attempted.
 pub struct Call<'a> {
@@ -17,7 +18,7 @@ pub struct Call<'a> {
     /// Given to the attempt; comes back when nothing of it has left.
     pub body: Body,
     /// Field lines to add.
-    add: Vec<u8>,
+    add: Scratch,
     drop: KnownSet,
     /// Replaces `Host`.
     host: Option<String>,
@@ -45,12 +46,11 @@ impl<'a> Call<'a> {
         span: [u8; 8],
         new_trace: impl FnOnce() -> [u8; 16],
     ) -> Self {
-        let mut call =
-            Self { head, body, add: Vec::with_capacity(384), drop: KnownSet::default(), host: None };
+        let mut call = Self { head, body, add: Scratch::default(), drop: KnownSet::default(), host: None };
         let ingress = *origin.entrance == Entrance::Ingress;
         if ingress {
             call.forwarded(origin);
-            call.replace(Known::RequestId, head, exchange.request_id.as_bytes());
+            call.replace(Known::RequestId, head, exchange.request_id().as_bytes());
         }
         call.trace(ingress, exchange, span, new_trace);
         call.add.extend_from_slice(b"via: ");
@@ -81,8 +81,8 @@ impl<'a> Call<'a> {
         let store = &self.head.store;
         let trusted = origin.trusted_hops > 0;
         self.drop = self.drop.with(Known::XForwardedFor).with(Known::Forwarded);
-        let mut value = Vec::with_capacity(96);
-        let before = |value: &mut Vec<u8>, field: Known| {
+        let mut value = Scratch::default();
+        let before = |value: &mut Scratch, field: Known| {
             for earlier in store.all(field).filter(|_| trusted) {
                 value.extend_from_slice(earlier);
                 value.extend_from_slice(b", ");

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::message::fields::{self, Trace};
 use crate::message::head::{self, Known, RequestHead};
+use crate::message::scratch::Scratch;
 use crate::runtime::clock;
 use crate::telemetry::access::Line;
 use crate::telemetry::series::{Finished, Method, Outcome};
@@ -23,7 +24,7 @@ pub struct Exchange {
     /// Who asked, as far as that can be believed.
     pub client: IpAddr,
     /// The client's id when it is fit, else a UUIDv7 of our own.
-    pub request_id: String,
+    request_id: Scratch,
     /// The trace it belongs to and our span in it.
     pub trace: Option<(Trace, [u8; 8])>,
     /// Set when the route is known.
@@ -41,7 +42,7 @@ pub struct Exchange {
     /// Bytes of the request's body.
     pub bytes_in: Cell<u64>,
     outcome: Outcome,
-    line: Option<Box<Asked>>,
+    line: Option<Asked>,
     method: Method,
     counted: bool,
     closed: bool,
@@ -49,10 +50,29 @@ pub struct Exchange {
 
 /// What the access log wants to know of the request; copied only when a line may be written.
 struct Asked {
-    method: String,
-    host: String,
-    path: String,
+    text: Scratch,
+    /// Where the method ends and the host begins.
+    host_at: usize,
+    /// Where the host ends and the path begins.
+    path_at: usize,
     version: &'static str,
+}
+
+impl Asked {
+    fn copy(head: &RequestHead) -> Self {
+        let mut text = Scratch::from(head.method_text().as_bytes());
+        let host_at = text.len();
+        text.extend_from_slice(head.authority().as_bytes());
+        let path_at = text.len();
+        text.extend_from_slice(head.path_and_query().as_bytes());
+        Self { text, host_at, path_at, version: head.version.label() }
+    }
+
+    fn parts(&self) -> (&str, &str, &str) {
+        let text = self.text.text();
+        let part = |range| text.get(range).unwrap_or_default();
+        (part(0..self.host_at), part(self.host_at..self.path_at), part(self.path_at..text.len()))
+    }
 }
 
 /// Maps the codec's method to the metric's.
@@ -75,18 +95,8 @@ impl Exchange {
     /// Opens one for a head that was just read.
     pub fn open(gateway: &Rc<Gateway>, head: &RequestHead, client: IpAddr, now: Instant) -> Self {
         let sent_id = head.store.known(Known::RequestId).filter(|id| fields::is_request_id(id));
-        let request_id = match sent_id.and_then(|id| std::str::from_utf8(id).ok()) {
-            Some(id) => id.to_owned(),
-            None => gateway.new_request_id(),
-        };
-        let line = gateway.telemetry.access_log().is_on().then(|| {
-            Box::new(Asked {
-                method: head.method_text().to_owned(),
-                host: head.authority().to_owned(),
-                path: head.path_and_query().to_owned(),
-                version: head.version.label(),
-            })
-        });
+        let request_id = sent_id.map_or_else(|| gateway.new_request_id(now), Scratch::from);
+        let line = gateway.telemetry.access_log().is_on().then(|| Asked::copy(head));
         Self {
             gateway: Rc::clone(gateway),
             started: now,
@@ -145,16 +155,27 @@ impl Exchange {
         self.reason = Some(if by_upstream { "body_broken" } else { "client_gone" });
     }
 
-    /// Closes it: one histogram value, one line.
-    pub fn close(mut self, bytes_out: u64) {
-        self.finish(bytes_out);
+    /// When the final head was there, or the request when there is none.
+    pub fn answered_at(&self) -> Instant {
+        self.started + self.first_byte.unwrap_or_default()
     }
 
-    fn finish(&mut self, bytes_out: u64) {
+    /// The id that the client sent or got.
+    pub fn request_id(&self) -> &str {
+        self.request_id.text()
+    }
+
+    /// Closes it: one histogram value, one line. Returns when that was.
+    pub fn close(mut self, bytes_out: u64) -> Instant {
+        let now = clock::instant();
+        self.finish(bytes_out, now);
+        now
+    }
+
+    fn finish(&mut self, bytes_out: u64, now: Instant) {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        let now = clock::instant();
         let total = now.saturating_duration_since(self.started);
         let slow = total > self.gateway.slow_after();
         let trace_id = self.trace.map(|(trace, _)| trace.trace_id);
@@ -173,24 +194,25 @@ impl Exchange {
                 now,
             });
         }
-        self.log(total, bytes_out, slow);
+        self.log(total, bytes_out, slow, now);
     }
 
-    fn log(&mut self, total: Duration, bytes_out: u64, slow: bool) {
+    fn log(&mut self, total: Duration, bytes_out: u64, slow: bool, now: Instant) {
         let Some(asked) = self.line.take() else { return };
         let access = self.gateway.telemetry.access_log();
         let plain = self.outcome == Outcome::Ok && !slow;
         if !access.wants(plain, self.gateway.draw()) {
             return;
         }
+        let (method, host, path) = asked.parts();
         self.gateway.access.write(&Line {
-            wall: clock::now().wall,
-            request_id: &self.request_id,
+            wall: clock::wall_at(now),
+            request_id: self.request_id.text(),
             trace_id: self.trace.map(|(trace, _)| trace.trace_id),
             client: self.client,
-            method: &asked.method,
-            host: &asked.host,
-            path: &asked.path,
+            method,
+            host,
+            path,
             status: self.status,
             outcome: self.outcome.label(),
             reason: self.reason,
@@ -209,6 +231,8 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.finish(0);
+        if !self.closed {
+            self.finish(0, clock::instant());
+        }
     }
 }

@@ -19,6 +19,7 @@ use super::forward::{Answer, Asker, Attempt};
 use super::route;
 use crate::message::body::Body;
 use crate::message::head::{Known, RequestHead};
+use crate::message::scratch::Scratch;
 use crate::reliability::retry::{self, Next, Sent};
 use crate::reliability::verdict::{self, Outcome, RETRY_AFTER_CAP, Verdict};
 use crate::runtime::clock;
@@ -65,13 +66,15 @@ impl Gateway {
     }
 
     /// A UUIDv7.
-    pub fn new_request_id(&self) -> String {
-        let wall = clock::now().wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    pub fn new_request_id(&self, now: Instant) -> Scratch {
+        let wall = clock::wall_at(now).duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let mut noise = [0; 10];
         noise[..8].copy_from_slice(&self.draw().to_be_bytes());
         noise[8..].copy_from_slice(&self.draw().to_be_bytes()[..2]);
         let millis = u64::try_from(wall.as_millis()).unwrap_or_default();
-        uuid::Builder::from_unix_timestamp_millis(millis, &noise).into_uuid().to_string()
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, &noise).into_uuid();
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        Scratch::from(id.hyphenated().encode_lower(&mut text).as_bytes())
     }
 
     fn new_trace_id(&self) -> [u8; 16] {
@@ -119,8 +122,8 @@ impl Gateway {
     ) -> Result<Answer, ProxyError> {
         let upstream = &route.upstream;
         let mut failed = None;
+        let mut now = exchange.started;
         loop {
-            let now = clock::instant();
             let permit = match self.admit(route, now) {
                 Ok(permit) => permit,
                 // What really happened says more than that nothing more will.
@@ -140,7 +143,7 @@ impl Gateway {
             drop(in_flight);
             let ended = clock::instant();
             let verdict = self.settle(permit, &answer, route, now, ended);
-            endpoint.observe(verdict, ended.saturating_duration_since(now), ended);
+            upstream.observe(&endpoint, verdict, ended.saturating_duration_since(now), ended);
             match answer {
                 Ok(answer) => {
                     exchange.answered(answer.head.status, ended);
@@ -153,6 +156,7 @@ impl Gateway {
                         return Err(error);
                     }
                     failed = Some(error);
+                    now = ended;
                 }
             }
         }

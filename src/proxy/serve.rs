@@ -191,10 +191,10 @@ async fn read_head(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Re
         None => ProxyError::SlowHead,
     };
     client.gateway.telemetry.malformed(error.label());
-    let id = client.gateway.new_request_id();
-    let (head, mut body) = reply::of(&error, Method::Other, &id);
+    let id = client.gateway.new_request_id(clock::instant());
+    let (head, mut body) = reply::of(&error, Method::Other, id.text());
     conn.spoil();
-    let add = format!("x-request-id: {id}\r\n");
+    let add = format!("x-request-id: {}\r\n", id.text());
     let edits = Edits { add: add.as_bytes(), ..Edits::default() };
     let towards = Towards { version: Version::H11, framing: head.framing, keep: false };
     let mut pump = Pump::new(head.framing, |out| write::response(out, &head, &edits, towards));

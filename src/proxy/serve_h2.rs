@@ -61,8 +61,8 @@ async fn serve(client: &Client, request: http::Request<Incoming>) -> http::Respo
         Ok(head) => head,
         Err(malformed) => {
             client.gateway.telemetry.malformed(malformed.label());
-            let id = client.gateway.new_request_id();
-            let (head, body) = reply::of(&ProxyError::Malformed(malformed), Method::Other, &id);
+            let id = client.gateway.new_request_id(clock::instant());
+            let (head, body) = reply::of(&ProxyError::Malformed(malformed), Method::Other, id.text());
             return response(&Answer::own(head, Body::empty()), &[], body, None);
         }
     };
@@ -81,7 +81,7 @@ async fn exchange(client: &Client, head: &RequestHead, body: Body) -> http::Resp
         Ok(answer) => answer,
         Err(error) => {
             exchange.refused(&error, clock::instant());
-            let (head, body) = reply::of(&error, head.method, &exchange.request_id);
+            let (head, body) = reply::of(&error, head.method, exchange.request_id());
             Answer::own(head, body)
         }
     };
@@ -93,7 +93,7 @@ async fn exchange(client: &Client, head: &RequestHead, body: Body) -> http::Resp
         match ended {
             Ended::Whole => {
                 if let (false, Some(lease)) = (unfinished, lease) {
-                    lease.give_back();
+                    lease.give_back(clock::instant());
                 }
             }
             Ended::Broken => exchange.broke(true),

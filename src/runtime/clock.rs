@@ -2,8 +2,8 @@
 //!
 //! Asks tokio's clock and hands out std instants: the core stays free of tokio, and a paused test still rules time.
 
-use std::cell::RefCell;
-use std::time::{Instant, SystemTime};
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant, SystemTime};
 
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +31,32 @@ thread_local! {
     static DATE: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
 }
 
-/// Appends the current time as the `Date` of RFC 9110 section 6.6.1; made once a second and thread.
-pub fn put_http_date(out: &mut Vec<u8>) {
-    let wall = now().wall;
+thread_local! {
+    /// A reading of both clocks, not older than a second.
+    static ANCHOR: Cell<Option<Moment>> = const { Cell::new(None) };
+}
+
+/// The wall clock at `instant`, a moment of the last second or so, without reading it each time: a step of the wall clock is
+/// seen within a second.
+pub fn wall_at(instant: Instant) -> SystemTime {
+    let anchor = ANCHOR.get().filter(|anchor| {
+        instant.saturating_duration_since(anchor.instant) < Duration::from_secs(1)
+            && instant >= anchor.instant
+    });
+    let anchor = anchor.unwrap_or_else(|| {
+        let fresh = now();
+        ANCHOR.set(Some(fresh));
+        fresh
+    });
+    match instant.checked_duration_since(anchor.instant) {
+        Some(since) => anchor.wall + since,
+        None => anchor.wall - anchor.instant.saturating_duration_since(instant),
+    }
+}
+
+/// Appends `instant` as the `Date` of RFC 9110 section 6.6.1; made once a second and thread.
+pub fn put_http_date(out: &mut Vec<u8>, instant: Instant) {
+    let wall = wall_at(instant);
     let second = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     DATE.with_borrow_mut(|(of, text)| {
         if *of != second || text.is_empty() {
@@ -57,9 +80,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_wall_clock_is_known_at_any_moment_of_late() {
+        let read = now();
+        for (ahead, millis) in [(true, 0), (true, 300), (true, 5_000), (false, 40)] {
+            let step = Duration::from_millis(millis);
+            let at = if ahead { read.instant + step } else { read.instant - step };
+            let wanted = if ahead { read.wall + step } else { read.wall - step };
+            let told = wall_at(at);
+            let off = told.duration_since(wanted).unwrap_or_else(|error| error.duration());
+            assert!(off < Duration::from_millis(20), "{off:?}");
+        }
+    }
+
+    #[test]
     fn a_date_is_what_http_wants() {
         let mut out = Vec::new();
-        put_http_date(&mut out);
+        put_http_date(&mut out, instant());
         let text = String::from_utf8(out).expect("text");
         assert_eq!(text.len(), 29, "{text}");
         assert!(text.ends_with(" GMT"), "{text}");

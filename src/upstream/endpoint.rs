@@ -94,12 +94,14 @@ impl EndpointState {
         InFlight(Arc::clone(self))
     }
 
-    /// An attempt has ended; a bad one makes the next check come at once.
-    pub fn observe(&self, verdict: Verdict, took: Duration, now: Instant) {
+    /// An attempt has ended.
+    pub(super) fn observe(&self, verdict: Verdict, took: Duration, now: Instant) {
         self.ewma.store(self.ewma.load().with(verdict, took, now));
-        if matches!(verdict, Verdict::Bad(_)) {
-            self.suspect.notify_one();
-        }
+    }
+
+    /// The next check is to come at once.
+    pub(super) fn suspect(&self) {
+        self.suspect.notify_one();
     }
 
     /// What sending another request there would cost; `None`: unhealthy.

@@ -16,12 +16,14 @@ pub mod unlisted;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
 use crate::config;
 use crate::net::tls;
 use crate::reliability::balance;
+use crate::reliability::verdict::Verdict;
 use crate::telemetry::series::{Series, UpstreamSeries};
 use endpoint::EndpointState;
 use gate::Gate;
@@ -86,8 +88,19 @@ impl Upstream {
         (before < self.config.pool.connections).then_some(slot)
     }
 
+    /// An attempt has ended; a bad one makes the endpoint's next check come at once.
+    pub fn observe(&self, endpoint: &EndpointState, verdict: Verdict, took: Duration, now: Instant) {
+        // With nothing to choose from, nobody asks for the average.
+        if self.endpoints.load().len() > 1 {
+            endpoint.observe(verdict, took, now);
+        }
+        if matches!(verdict, Verdict::Bad(_)) {
+            endpoint.suspect();
+        }
+    }
+
     /// The endpoint for the next attempt, by power of two choices over peak-EWMA.
-    pub fn pick(&self, draw: u64, now: std::time::Instant) -> Option<Arc<EndpointState>> {
+    pub fn pick(&self, draw: u64, now: Instant) -> Option<Arc<EndpointState>> {
         let endpoints = self.endpoints.load();
         match endpoints.as_slice() {
             [] => None,

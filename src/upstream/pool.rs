@@ -78,11 +78,12 @@ impl Pools {
         endpoint: &EndpointState,
         fresh: bool,
         limit: Duration,
+        now: Instant,
     ) -> Result<Link, ConnectError> {
         if let Some(sender) = self.shared_sender(endpoint.id) {
             return Ok(Link::H2(sender));
         }
-        if !fresh && let Some(conn) = self.take_idle(upstream, endpoint.id).await {
+        if !fresh && let Some(conn) = self.take_idle(upstream, endpoint.id, now).await {
             return Ok(Link::H1 { conn, reused: true });
         }
         let slot = upstream.slot().ok_or(ConnectError::Full)?;
@@ -102,8 +103,7 @@ impl Pools {
         Some(kept.sender.clone())
     }
 
-    async fn take_idle(&self, upstream: &Upstream, endpoint: u64) -> Option<Rc<Conn>> {
-        let now = clock::instant();
+    async fn take_idle(&self, upstream: &Upstream, endpoint: u64, now: Instant) -> Option<Rc<Conn>> {
         loop {
             let idle = self.idle.borrow_mut().get_mut(&endpoint)?.pop()?;
             if now.saturating_duration_since(idle.since) > upstream.config.pool.idle_for {
@@ -118,14 +118,14 @@ impl Pools {
     }
 
     /// Gives back a connection whose message is over on both sides.
-    pub fn give_back(&self, upstream: &Upstream, endpoint: u64, conn: Rc<Conn>) {
+    pub fn give_back(&self, upstream: &Upstream, endpoint: u64, conn: Rc<Conn>, now: Instant) {
         if !conn.is_reusable() || conn.has_ahead() {
             return; // bytes nobody asked for: whatever they are, they are no answer to the next request
         }
         let mut idle = self.idle.borrow_mut();
         let kept = idle.entry(endpoint).or_default();
         if kept.len() < upstream.config.pool.idle_per_worker {
-            kept.push(Idle { conn, since: clock::instant() });
+            kept.push(Idle { conn, since: now });
         }
     }
 
@@ -242,8 +242,8 @@ impl Lease {
     }
 
     /// The message is over on both sides: the connection may serve again.
-    pub fn give_back(self) {
-        self.pools.give_back(&self.upstream, self.endpoint.id, self.conn);
+    pub fn give_back(self, now: Instant) {
+        self.pools.give_back(&self.upstream, self.endpoint.id, self.conn, now);
     }
 
     /// The connection itself, for an upgrade.

@@ -16,7 +16,7 @@ use super::Malformed;
 use super::parse::{self, HeadLimits, Parsed};
 use super::reader::Reader;
 use crate::message::body::Body;
-use crate::message::buf::{Buf, SIZE};
+use crate::message::buf::{Buf, LARGE, SIZE};
 use crate::message::head::{Framing, Method, RequestHead, ResponseHead};
 use crate::message::io::Io;
 
@@ -47,6 +47,8 @@ pub struct Conn {
     spoilt: Cell<bool>,
     /// The peer has ended its side.
     left: Cell<bool>,
+    /// The last body that came was long: the next read makes room for another.
+    long: Cell<bool>,
     /// Counts the connection where it is limited, until it is gone.
     _slot: Option<Box<dyn Any>>,
 }
@@ -60,6 +62,7 @@ impl Conn {
             queue: RefCell::default(),
             spoilt: Cell::new(false),
             left: Cell::new(false),
+            long: Cell::new(false),
             _slot: slot,
         })
     }
@@ -72,6 +75,15 @@ impl Conn {
     /// No other message may follow.
     pub fn spoil(&self) {
         self.spoilt.set(true);
+    }
+
+    /// Bytes of the first read of a message: its head, and with luck all of it.
+    fn first_read(&self) -> usize {
+        if self.long.get() { LARGE } else { SIZE }
+    }
+
+    pub(super) fn saw_body(&self, bytes: u64) {
+        self.long.set(bytes > (SIZE / 2) as u64);
     }
 
     /// Bytes read ahead of the message at hand?
@@ -93,7 +105,7 @@ impl Conn {
         if !ahead.is_empty() {
             return Poll::Ready(Ok(true));
         }
-        match self.io.borrow_mut().poll_fill(cx, &mut ahead, SIZE) {
+        match self.io.borrow_mut().poll_fill(cx, &mut ahead, self.first_read()) {
             Poll::Ready(read) => Poll::Ready(read.map(|n| n > 0)),
             Poll::Pending => {
                 ahead.rest();
@@ -217,7 +229,8 @@ impl Conn {
         limits: HeadLimits,
     ) -> Poll<Result<(), HeadError>> {
         let had = ahead.len();
-        match self.io.borrow_mut().poll_fill(cx, ahead, limits.bytes.max(SIZE)) {
+        let room = if had == 0 { self.first_read() } else { limits.bytes.max(self.first_read()) };
+        match self.io.borrow_mut().poll_fill(cx, ahead, room) {
             Poll::Ready(Ok(0)) if had == 0 => Poll::Ready(Err(HeadError::Closed)),
             Poll::Ready(Ok(0)) => Poll::Ready(Err(HeadError::Truncated)),
             Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),

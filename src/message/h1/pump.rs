@@ -3,7 +3,6 @@
 //! Head and first body bytes leave in one vectored write. Invariant: a body that breaks off is never ended as if it
 //! were whole; its connection is spoilt and whoever reads it sees that the end is missing.
 
-use std::cell::RefCell;
 use std::io;
 use std::io::Write as _;
 use std::task::{Context, Poll, ready};
@@ -11,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use super::conn::Conn;
 use crate::message::body::{Body, BodyError};
 use crate::message::head::{Framing, Store};
+use crate::message::scratch::Scratch;
 
 /// Which side failed.
 #[derive(Debug, thiserror::Error)]
@@ -21,10 +21,6 @@ pub enum PumpError {
     /// The connection it was to be sent on broke.
     #[error("the connection to send on broke")]
     Sink(#[source] io::Error),
-}
-
-thread_local! {
-    static SHELF: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What a message on its way out is waiting for.
@@ -39,7 +35,7 @@ pub enum Waits {
 /// Sends one message.
 pub struct Pump {
     /// Head, chunk framing and trailers on their way out.
-    out: Vec<u8>,
+    out: Scratch,
     out_at: usize,
     framing: Framing,
     /// [`Framing::Length`]: bytes yet to be sent. [`Framing::Chunked`]: of the current chunk.
@@ -50,12 +46,20 @@ pub struct Pump {
     started: bool,
     /// Since the last poll that did not finish.
     waits: Waits,
+    /// Short pieces are gathered until there is nothing more at hand. Not for a message that may have to be sent again:
+    /// what was gathered is gone from its body.
+    gathers: bool,
 }
+
+/// Up to here a copy is cheaper than a vectored write.
+const SHORT: usize = 4 * 1024;
+/// So much is gathered at most.
+const GATHERED: usize = 16 * 1024;
 
 impl Pump {
     /// Sends the head that `write` makes, then a body in `framing`.
     pub fn new(framing: Framing, write: impl FnOnce(&mut Vec<u8>)) -> Self {
-        let mut out = SHELF.try_with(|shelf| shelf.borrow_mut().pop()).ok().flatten().unwrap_or_default();
+        let mut out = Scratch::default();
         write(&mut out);
         let left = match framing {
             Framing::Length(bytes) => bytes,
@@ -69,7 +73,14 @@ impl Pump {
             ended: framing == Framing::None,
             started: false,
             waits: Waits::Sink,
+            gathers: false,
         }
+    }
+
+    /// Sends short pieces together; the message will not be sent again.
+    #[must_use]
+    pub fn gathering(self) -> Self {
+        Self { gathers: true, ..self }
     }
 
     /// Has anything left for the peer?
@@ -142,9 +153,23 @@ impl Pump {
         if data.is_empty() {
             return Poll::Ready(Err(PumpError::Source(BodyError::TooLong)));
         }
-        let rest = self.out.get(self.out_at..).unwrap_or_default();
-        let framed = rest.len();
-        let written = ready!(conn.poll_write(cx, rest, data)).map_err(PumpError::Sink)?;
+        if self.gathers && data.len() <= SHORT && self.out.len() + data.len() <= GATHERED {
+            self.out.extend_from_slice(data);
+            let taken = data.len();
+            self.sent(body, taken);
+            return Poll::Ready(Ok(()));
+        }
+        let framed = self.out.len() - self.out_at;
+        let polled = if framed > 0 && data.len() <= SHORT {
+            let end = self.out.len();
+            self.out.extend_from_slice(data);
+            let polled = conn.poll_write(cx, self.out.get(self.out_at..).unwrap_or_default(), &[]);
+            self.out.truncate(end);
+            polled
+        } else {
+            conn.poll_write(cx, self.out.get(self.out_at..).unwrap_or_default(), data)
+        };
+        let written = ready!(polled).map_err(PumpError::Sink)?;
         self.started = true;
         self.out_at += written.min(framed);
         if self.out_at == self.out.len() {
@@ -198,21 +223,5 @@ impl Pump {
             self.out.extend_from_slice(field.value.of(&trailers.bytes));
             self.out.extend_from_slice(b"\r\n");
         }
-    }
-}
-
-impl Drop for Pump {
-    fn drop(&mut self) {
-        let mut out = std::mem::take(&mut self.out);
-        if out.capacity() == 0 || out.capacity() > 16 * 1024 {
-            return;
-        }
-        out.clear();
-        let _ = SHELF.try_with(|shelf| {
-            let mut shelf = shelf.borrow_mut();
-            if shelf.len() < 256 {
-                shelf.push(out);
-            }
-        });
     }
 }

@@ -30,6 +30,8 @@ pub struct Reader {
     ready: usize,
     over: bool,
     framing: Framing,
+    /// Bytes of data that were used up.
+    passed: u64,
 }
 
 impl Reader {
@@ -42,7 +44,7 @@ impl Reader {
             Framing::None | Framing::Stream => Left::Bytes(0),
         };
         let buf = conn.take_ahead();
-        Self { conn, buf, left, ready: 0, over: false, framing }
+        Self { conn, buf, left, ready: 0, over: false, framing, passed: 0 }
     }
 
     pub(crate) fn framing(&self) -> Framing {
@@ -116,6 +118,7 @@ impl Reader {
         let n = n.min(self.ready);
         self.buf.consume(n);
         self.ready -= n;
+        self.passed += n as u64;
         match &mut self.left {
             Left::Bytes(left) => {
                 *left -= n as u64;
@@ -131,6 +134,7 @@ impl Reader {
     /// Gives back what follows the body.
     fn finish(&mut self) {
         self.over = true;
+        self.conn.saw_body(self.passed);
         self.conn.put_ahead(std::mem::take(&mut self.buf));
     }
 

@@ -87,12 +87,15 @@ impl Attempt<'_> {
         let upstream = &self.route.upstream;
         let connect = self.route.timeouts.connect.unwrap_or(Duration::from_secs(3));
         let limit = self.over_at.map_or(connect, |at| connect.min(at.saturating_duration_since(now)));
-        let link = self.pools.checkout(upstream, self.endpoint, self.fresh, limit).await.map_err(
-            |error| match error {
-                ConnectError::Full => ProxyError::Full { upstream: self.name() },
-                ConnectError::Failed(why, cause) => ProxyError::Connect { upstream: self.name(), why, cause },
-            },
-        )?;
+        let link =
+            self.pools.checkout(upstream, self.endpoint, self.fresh, limit, now).await.map_err(|error| {
+                match error {
+                    ConnectError::Full => ProxyError::Full { upstream: self.name() },
+                    ConnectError::Failed(why, cause) => {
+                        ProxyError::Connect { upstream: self.name(), why, cause }
+                    }
+                }
+            })?;
         match link {
             Link::H1 { conn, reused: true } => self.over_h1(call, conn, timer, now).await,
             Link::H1 { conn, reused: false } => self.over_h1(call, conn, timer, clock::instant()).await,
