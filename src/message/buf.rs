@@ -8,7 +8,7 @@ use std::cell::RefCell;
 /// Bytes of a standard buffer: one read of a small message, four of them a socket's worth.
 pub const SIZE: usize = 16 * 1024;
 /// Bytes of a large buffer, for bodies that are known to be long.
-pub const LARGE: usize = 64 * 1024;
+pub const LARGE: usize = 128 * 1024;
 /// Buffers of each size kept per thread; more are given back to the allocator.
 const SHELF: usize = 256;
 
