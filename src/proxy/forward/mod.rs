@@ -1,6 +1,6 @@
 //! One attempt: one request over one connection, up to the head of its answer, within its deadlines.
 //!
-//! [`h1`] and [`h2`] speak; [`watch`] says when waiting is over, and whose fault that is.
+//! `h1` and `h2` speak; `watch` says when waiting is over, and whose fault that is.
 
 mod h1;
 mod h2;
