@@ -85,12 +85,11 @@ impl Trace {
 
     /// Appends the text of a `traceparent` with `span` as the parent of what follows.
     pub fn write(&self, span: [u8; 8], out: &mut Vec<u8>) {
-        out.extend_from_slice(b"00-");
-        put_hex(out, &self.trace_id);
-        out.push(b'-');
-        put_hex(out, &span);
-        out.push(b'-');
-        put_hex(out, &[self.flags]);
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        hex_into(&mut text[3..35], &self.trace_id);
+        hex_into(&mut text[36..52], &span);
+        hex_into(&mut text[53..55], &[self.flags]);
+        out.extend_from_slice(&text);
     }
 }
 
@@ -112,13 +111,42 @@ fn hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     Some(bytes)
 }
 
+/// Writes `bytes` in lower-case hexadecimal over `text`, which has two places for each.
+fn hex_into(text: &mut [u8], bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+}
+
 /// Appends `bytes` in lower-case hexadecimal.
 pub fn put_hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        out.push(DIGITS[usize::from(byte >> 4)]);
-        out.push(DIGITS[usize::from(byte & 15)]);
+    let at = out.len();
+    out.resize(at + bytes.len() * 2, b'0');
+    hex_into(out.get_mut(at..).unwrap_or_default(), bytes);
+}
+
+/// Appends an address; an IPv6 one without brackets.
+pub fn put_ip(out: &mut Vec<u8>, ip: IpAddr) {
+    use std::io::Write as _;
+    match ip {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            put_number(out, a);
+            for octet in [b, c, d] {
+                out.push(b'.');
+                put_number(out, octet);
+            }
+        }
+        // Writing to a Vec cannot fail.
+        IpAddr::V6(v6) => drop(write!(out, "{v6}")),
     }
+}
+
+/// Appends a decimal number.
+pub fn put_number(out: &mut Vec<u8>, value: impl itoa::Integer) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// May a request id that a client sent be passed on? 1–128 printable characters that need no quoting anywhere.
@@ -130,12 +158,10 @@ pub fn is_request_id(value: &[u8]) -> bool {
 
 /// Appends `for=…` of RFC 7239: an IPv6 address is bracketed and quoted.
 pub fn put_forwarded_for(out: &mut Vec<u8>, ip: IpAddr) {
-    use std::io::Write as _;
-    // Writing to a Vec cannot fail.
-    let _ = match ip {
-        IpAddr::V4(v4) => write!(out, "for={v4}"),
-        IpAddr::V6(v6) => write!(out, "for=\"[{v6}]\""),
-    };
+    let brackets: (&[u8], &[u8]) = if ip.is_ipv6() { (b"for=\"[", b"]\"") } else { (b"for=", b"") };
+    out.extend_from_slice(brackets.0);
+    put_ip(out, ip);
+    out.extend_from_slice(brackets.1);
 }
 
 #[cfg(test)]

@@ -284,7 +284,8 @@ pub fn request_head(parts: &http::request::Parts, body: &Incoming) -> Result<Req
     let differs = head.authority.len > 0
         && authority.len > 0
         && !head.authority().eq_ignore_ascii_case(head.store.text(authority));
-    if differs || (authority.len == 0 && head.authority.len == 0) {
+    let odd = authority.len > 0 && !parse::is_authority(authority.of(&head.store.bytes));
+    if differs || odd || (authority.len == 0 && head.authority.len == 0) {
         return Err(Malformed::Host);
     }
     if authority.len > 0 {

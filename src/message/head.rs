@@ -120,6 +120,31 @@ impl RequestHead {
         self.store.text(self.method_text)
     }
 
+    /// The method as it came, as bytes.
+    pub fn method_bytes(&self) -> &[u8] {
+        self.method_text.of(&self.store.bytes)
+    }
+
+    /// Host and port as they came, as bytes: the request path has no need of text.
+    pub fn authority_bytes(&self) -> &[u8] {
+        self.authority.of(&self.store.bytes)
+    }
+
+    /// Path and query as they came, as bytes; `/` when there is none.
+    pub fn path_and_query_bytes(&self) -> &[u8] {
+        match self.path.of(&self.store.bytes) {
+            b"" => b"/",
+            path => path,
+        }
+    }
+
+    /// The path without its query, as bytes.
+    pub fn path_bytes(&self) -> &[u8] {
+        let path = self.path_and_query_bytes();
+        let end = path.iter().position(|b| *b == b'?').unwrap_or(path.len());
+        path.get(..end).unwrap_or_default()
+    }
+
     /// Host and port as they came.
     pub fn authority(&self) -> &str {
         self.store.text(self.authority)
@@ -141,12 +166,6 @@ impl RequestHead {
             "" => "/",
             path => path,
         }
-    }
-
-    /// The path without its query.
-    pub fn path(&self) -> &str {
-        let path = self.path_and_query();
-        path.split_once('?').map_or(path, |(path, _)| path)
     }
 
     /// Did the target name its scheme (the form that asks a forward proxy)?

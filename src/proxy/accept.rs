@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 
@@ -98,12 +99,20 @@ fn allowed(gateway: &Gateway, entrance: &Entrance) -> (Arc<Limits>, u8) {
 
 async fn connection(client: Client, tcp: TcpStream, server: Option<tls::Server>, slot: (Counted, Opened)) {
     let slot: Box<dyn std::any::Any> = Box::new(slot);
-    let Some(server) = server else {
-        return serve::connection(client, Io::Tcp(tcp), false, slot).await;
+    let (io, h2) = match server {
+        None => (Io::Tcp(tcp), false),
+        // A handshake that fails or stalls is the client's affair; it costs a slot for as long as a head may take.
+        Some(server) => match Box::pin(handshake(&server, tcp, client.limits.header_read)).await {
+            Some(shaken) => shaken,
+            None => return,
+        },
     };
-    // A handshake that fails or stalls is the client's affair; it costs a slot for as long as a head may take.
-    if let Ok(Ok(stream)) = tokio::time::timeout(client.limits.header_read, server.accept(tcp)).await {
-        let h2 = tls::accepted_h2(&stream);
-        serve::connection(client, Io::Boxed(Box::new(stream)), h2, slot).await;
-    }
+    serve::connection(client, io, h2, slot).await;
+}
+
+/// TLS with a client; boxed by its caller, for it is large and short.
+async fn handshake(server: &tls::Server, tcp: TcpStream, limit: Duration) -> Option<(Io, bool)> {
+    let stream = tokio::time::timeout(limit, server.accept(tcp)).await.ok()?.ok()?;
+    let h2 = tls::accepted_h2(&stream);
+    Some((Io::Boxed(Box::new(stream)), h2))
 }

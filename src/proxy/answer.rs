@@ -33,17 +33,23 @@ pub(super) struct Turn<'a> {
     pub(super) last: bool,
 }
 
-/// Sends an answer of our own.
-pub(super) async fn refuse(turn: Turn<'_>, mut exchange: Exchange, error: &ProxyError) -> After {
+/// An answer of our own, instead of the upstream's.
+pub(super) fn refusal(
+    client: &Client,
+    conn: &Conn,
+    head: &RequestHead,
+    exchange: &mut Exchange,
+    error: &ProxyError,
+) -> Answer {
     exchange.refused(error, clock::instant());
     if let ProxyError::Malformed(malformed) = error {
-        turn.client.gateway.telemetry.malformed(malformed.label());
+        client.gateway.telemetry.malformed(malformed.label());
     }
-    let (own, body) = reply::of(error, turn.head.method, exchange.request_id());
+    let (own, body) = reply::of(error, head.method, exchange.request_id().text());
     if !own.keeps_alive {
-        turn.conn.spoil();
+        conn.spoil();
     }
-    send(turn, exchange, Answer::own(own, body)).await
+    Answer::own(own, body)
 }
 
 /// How the body is framed towards this client.
@@ -67,7 +73,7 @@ pub(super) fn answer_fields(head: &ResponseHead, exchange: &Exchange) -> Scratch
     }
     if head.store.known(Known::RequestId).is_none() {
         add.extend_from_slice(b"x-request-id: ");
-        add.extend_from_slice(exchange.request_id().as_bytes());
+        add.extend_from_slice(exchange.request_id());
         add.extend_from_slice(b"\r\n");
     }
     add.extend_from_slice(b"via: ");
@@ -77,7 +83,7 @@ pub(super) fn answer_fields(head: &ResponseHead, exchange: &Exchange) -> Scratch
 }
 
 /// Sends an answer and closes its exchange.
-pub(super) async fn send(turn: Turn<'_>, exchange: Exchange, mut answer: Answer) -> After {
+pub(super) async fn send(turn: Turn<'_>, exchange: &mut Exchange, answer: &mut Answer) -> After {
     let Turn { client, conn, timer, head, last } = turn;
     let framing = framing_for(head.version, answer.head.framing);
     // An answer that overtakes its request ends the connection: where the next request begins is not known yet.
@@ -87,17 +93,18 @@ pub(super) async fn send(turn: Turn<'_>, exchange: Exchange, mut answer: Answer)
         && conn.is_reusable()
         && !answer.body.carries()
         && !client.drain.is_requested();
-    let add = answer_fields(&answer.head, &exchange);
-    let edits = Edits { add: &add, ..Edits::default() };
-    let towards = Towards { version: head.version, framing, keep };
-    let mut pump = Pump::new(framing, |out| write::response(out, &answer.head, &edits, towards)).gathering();
+    let mut pump = {
+        let add = answer_fields(&answer.head, exchange);
+        let edits = Edits { add: &add, ..Edits::default() };
+        let towards = Towards { version: head.version, framing, keep };
+        Pump::new(framing, |out| write::response(out, &answer.head, &edits, towards)).gathering()
+    };
     let timeouts = exchange.route.as_ref().map(|route| route.timeouts).unwrap_or_default();
     let total_at = timeouts.total.map(|total| exchange.started + total);
     let sent = pump_all(&mut pump, conn, &mut answer.body, timer, timeouts.idle, total_at).await;
-    drop(pump);
     if answer.head.status == 101 && sent.is_ok() {
         let upstream = answer.lease.take().map(crate::upstream::pool::Lease::into_conn);
-        return upgraded(conn, upstream, timer, exchange, timeouts.idle).await;
+        return Box::pin(upgraded(conn, upstream, timer, exchange, timeouts.idle)).await;
     }
     let whole = close(conn, exchange, answer, sent);
     match (whole && keep && conn.is_reusable(), whole) {
@@ -108,7 +115,7 @@ pub(super) async fn send(turn: Turn<'_>, exchange: Exchange, mut answer: Answer)
 }
 
 /// Closes the exchange and gives the upstream's connection back when both messages are over; was the answer whole?
-fn close(conn: &Conn, mut exchange: Exchange, mut answer: Answer, sent: Result<(), PumpError>) -> bool {
+fn close(conn: &Conn, exchange: &mut Exchange, answer: &mut Answer, sent: Result<(), PumpError>) -> bool {
     let passed = answer.body.passed();
     let over = answer.body.is_over() || answer.head.framing == Framing::None;
     let unfinished = answer.body.carries();
@@ -120,7 +127,6 @@ fn close(conn: &Conn, mut exchange: Exchange, mut answer: Answer, sent: Result<(
         conn.abort();
     }
     exchange.bytes_in.set(answer.uploaded());
-    drop(answer.body);
     let now = exchange.close(passed);
     if let (true, true, false, Some(lease)) = (whole, over, unfinished, answer.lease.take()) {
         lease.give_back(now);
@@ -164,7 +170,7 @@ async fn upgraded(
     conn: &Rc<Conn>,
     upstream: Option<Rc<Conn>>,
     timer: &mut Deadline,
-    exchange: Exchange,
+    exchange: &mut Exchange,
     idle: Option<Duration>,
 ) -> After {
     let Some(upstream) = upstream else { return After::Close };

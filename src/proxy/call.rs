@@ -1,7 +1,5 @@
 //! What is sent to the upstream for one exchange: the client's head, our edits, the body.
 
-use std::io::Write as _;
-
 use super::exchange::Exchange;
 use super::route::Entrance;
 use crate::config;
@@ -50,7 +48,7 @@ impl<'a> Call<'a> {
         let ingress = *origin.entrance == Entrance::Ingress;
         if ingress {
             call.forwarded(origin);
-            call.replace(Known::RequestId, head, exchange.request_id().as_bytes());
+            call.replace(Known::RequestId, head, exchange.request_id());
         }
         call.trace(ingress, exchange, span, new_trace);
         call.add.extend_from_slice(b"via: ");
@@ -89,21 +87,20 @@ impl<'a> Call<'a> {
             }
         };
         before(&mut value, Known::XForwardedFor);
-        // Writing to a Vec cannot fail.
-        let _ = write!(value, "{}", origin.peer);
+        fields::put_ip(&mut value, origin.peer);
         self.line(Known::XForwardedFor, &value);
         let proto: &[u8] = if origin.secure { b"https" } else { b"http" };
         if !(trusted && store.known(Known::XForwardedProto).is_some()) {
             self.replace(Known::XForwardedProto, self.head, proto);
         }
         if !(trusted && store.known(Known::XForwardedHost).is_some()) {
-            self.replace(Known::XForwardedHost, self.head, self.head.authority().as_bytes());
+            self.replace(Known::XForwardedHost, self.head, self.head.authority_bytes());
         }
         value.clear();
         before(&mut value, Known::Forwarded);
         fields::put_forwarded_for(&mut value, origin.peer);
         value.extend_from_slice(b";host=\"");
-        value.extend_from_slice(self.head.authority().as_bytes());
+        value.extend_from_slice(self.head.authority_bytes());
         value.extend_from_slice(b"\";proto=");
         value.extend_from_slice(proto);
         self.line(Known::Forwarded, &value);

@@ -60,16 +60,16 @@ struct Asked {
 
 impl Asked {
     fn copy(head: &RequestHead) -> Self {
-        let mut text = Scratch::from(head.method_text().as_bytes());
+        let mut text = Scratch::from(head.method_bytes());
         let host_at = text.len();
-        text.extend_from_slice(head.authority().as_bytes());
+        text.extend_from_slice(head.authority_bytes());
         let path_at = text.len();
-        text.extend_from_slice(head.path_and_query().as_bytes());
+        text.extend_from_slice(head.path_and_query_bytes());
         Self { text, host_at, path_at, version: head.version.label() }
     }
 
-    fn parts(&self) -> (&str, &str, &str) {
-        let text = self.text.text();
+    fn parts(&self) -> (&[u8], &[u8], &[u8]) {
+        let text = self.text.as_slice();
         let part = |range| text.get(range).unwrap_or_default();
         (part(0..self.host_at), part(self.host_at..self.path_at), part(self.path_at..text.len()))
     }
@@ -161,12 +161,12 @@ impl Exchange {
     }
 
     /// The id that the client sent or got.
-    pub fn request_id(&self) -> &str {
-        self.request_id.text()
+    pub fn request_id(&self) -> &Scratch {
+        &self.request_id
     }
 
     /// Closes it: one histogram value, one line. Returns when that was.
-    pub fn close(mut self, bytes_out: u64) -> Instant {
+    pub fn close(&mut self, bytes_out: u64) -> Instant {
         let now = clock::instant();
         self.finish(bytes_out, now);
         now
@@ -207,7 +207,7 @@ impl Exchange {
         let (method, host, path) = asked.parts();
         self.gateway.access.write(&Line {
             wall: clock::wall_at(now),
-            request_id: self.request_id.text(),
+            request_id: &self.request_id,
             trace_id: self.trace.map(|(trace, _)| trace.trace_id),
             client: self.client,
             method,

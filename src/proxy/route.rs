@@ -51,24 +51,27 @@ pub async fn pick(
 }
 
 fn no_route(head: &RequestHead) -> ProxyError {
-    ProxyError::NoRoute { host: head.host().to_owned(), path: head.path().to_owned() }
+    ProxyError::NoRoute {
+        host: head.host().to_owned(),
+        path: String::from_utf8_lossy(head.path_bytes()).into_owned(),
+    }
 }
 
 /// The longest prefix that matches; the list is in that order.
 fn by_prefix(world: &World, head: &RequestHead) -> Result<Arc<RouteEntry>, ProxyError> {
-    let path = head.path();
-    let host = head.host();
+    let path = head.path_bytes();
     let fits = |entry: &&Arc<RouteEntry>| {
-        let hosted = entry.config.host.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(host));
-        hosted && is_below(path, &entry.config.prefix)
+        let wanted = entry.config.host.as_deref();
+        is_below(path, entry.config.prefix.as_bytes())
+            && wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(head.host()))
     };
     world.routes.iter().find(fits).map(Arc::clone).ok_or_else(|| no_route(head))
 }
 
 /// Is `path` the prefix itself or below it, segment by segment?
-fn is_below(path: &str, prefix: &str) -> bool {
-    let prefix = prefix.trim_end_matches('/');
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+fn is_below(path: &[u8], prefix: &[u8]) -> bool {
+    let prefix = prefix.strip_suffix(b"/").unwrap_or(prefix);
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
         || prefix.is_empty()
 }
 
@@ -100,21 +103,22 @@ pub async fn by_host(
     world: &World,
     asked: &Asked<'_>,
 ) -> Result<Arc<RouteEntry>, ProxyError> {
-    let host = || asked.host.to_owned();
     if let Some(entry) = world.by_host(asked.host) {
         return fits(&entry.upstream.config, asked).map(|()| entry);
     }
+    let host = || asked.host.to_owned();
     let policy = world.config.egress.as_ref().map_or(Unlisted::Deny, |egress| egress.unlisted);
-    match policy {
-        Unlisted::Deny => Err(ProxyError::Unlisted { host: host() }),
-        Unlisted::Allow | Unlisted::Report if asked.form == Form::Https => {
-            Err(ProxyError::NoTls { host: host() })
-        }
-        Unlisted::Allow | Unlisted::Report => match registry.unlisted(asked.host, asked.port, policy).await {
-            Found::Entry(entry) => Ok(entry),
-            Found::Forbidden(range) => Err(ProxyError::Forbidden { host: host(), range }),
-            Found::NoAddress => Err(ProxyError::Unresolved { host: host() }),
-        },
+    if policy == Unlisted::Deny {
+        return Err(ProxyError::Unlisted { host: host() });
+    }
+    if asked.form == Form::Https {
+        return Err(ProxyError::NoTls { host: host() });
+    }
+    // Boxed: it is large, and rare.
+    match Box::pin(registry.unlisted(asked.host, asked.port, policy)).await {
+        Found::Entry(entry) => Ok(entry),
+        Found::Forbidden(range) => Err(ProxyError::Forbidden { host: host(), range }),
+        Found::NoAddress => Err(ProxyError::Unresolved { host: host() }),
     }
 }
 
@@ -143,12 +147,12 @@ mod tests {
 
     #[test]
     fn a_prefix_ends_at_a_segment() {
-        assert!(is_below("/pay", "/pay"));
-        assert!(is_below("/pay/1", "/pay"));
-        assert!(is_below("/pay/1", "/pay/"));
-        assert!(is_below("/", "/"));
-        assert!(is_below("/anything", "/"));
-        assert!(is_below("*", "/"));
-        assert!(!is_below("/payments", "/pay"));
+        assert!(is_below(b"/pay", b"/pay"));
+        assert!(is_below(b"/pay/1", b"/pay"));
+        assert!(is_below(b"/pay/1", b"/pay/"));
+        assert!(is_below(b"/", b"/"));
+        assert!(is_below(b"/anything", b"/"));
+        assert!(is_below(b"*", b"/"));
+        assert!(!is_below(b"/payments", b"/pay"));
     }
 }

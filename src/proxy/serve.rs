@@ -87,7 +87,7 @@ pub(super) enum After {
 /// Serves a connection from its first byte to its end. `h2`: agreed on by ALPN.
 pub async fn connection(client: Client, io: Io, h2: bool, slot: Box<dyn std::any::Any>) {
     if h2 {
-        return serve_h2::connection(client, io).await;
+        return Box::pin(serve_h2::connection(client, io)).await;
     }
     let conn = Conn::new(io, Buf::default(), Some(slot));
     let mut timer = Deadline::default();
@@ -95,7 +95,7 @@ pub async fn connection(client: Client, io: Io, h2: bool, slot: Box<dyn std::any
         Some(false) => {}
         Some(true) => {
             if let Some(io) = conn.into_io() {
-                serve_h2::connection(client, io).await;
+                Box::pin(serve_h2::connection(client, io)).await;
             }
             return;
         }
@@ -207,6 +207,8 @@ async fn read_head(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Re
     Err(After::Linger)
 }
 
+/// One request and its answer. What an idle connection holds is the size of this future, so what is rare is boxed in it
+/// and what is large is in it once.
 async fn exchange(
     client: &Client,
     conn: &Rc<Conn>,
@@ -215,9 +217,8 @@ async fn exchange(
     last: bool,
 ) -> After {
     let mut exchange = client.exchange(head, clock::instant());
-    let body = conn.body(head.framing);
     let answered = if head.method == Method::Connect {
-        match tunnel::connect(client, conn, timer, head, &mut exchange).await {
+        match Box::pin(tunnel::connect(client, conn, timer, head, &mut exchange)).await {
             Ok(bytes) => {
                 exchange.close(bytes);
                 return After::Close;
@@ -226,13 +227,12 @@ async fn exchange(
         }
     } else {
         let asker = Asker { conn, patience: client.limits.half_close };
+        let body = conn.body(head.framing);
         client.gateway.handle(head, body, &client.origin(), &mut exchange, timer, Some(asker)).await
     };
-    let turn = Turn { client, conn, timer, head, last };
-    match answered {
-        Ok(answer) => answer::send(turn, exchange, answer).await,
-        Err(error) => answer::refuse(turn, exchange, &error).await,
-    }
+    let mut answer =
+        answered.unwrap_or_else(|error| answer::refusal(client, conn, head, &mut exchange, &error));
+    answer::send(Turn { client, conn, timer, head, last }, &mut exchange, &mut answer).await
 }
 
 /// Ends the connection. Lingering: what the client is still sending is read over for a moment, so that closing does

@@ -81,7 +81,7 @@ async fn exchange(client: &Client, head: &RequestHead, body: Body) -> http::Resp
         Ok(answer) => answer,
         Err(error) => {
             exchange.refused(&error, clock::instant());
-            let (head, body) = reply::of(&error, head.method, exchange.request_id());
+            let (head, body) = reply::of(&error, head.method, exchange.request_id().text());
             Answer::own(head, body)
         }
     };

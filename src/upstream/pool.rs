@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
@@ -83,11 +83,15 @@ impl Pools {
         if let Some(sender) = self.shared_sender(endpoint.id) {
             return Ok(Link::H2(sender));
         }
-        if !fresh && let Some(conn) = self.take_idle(upstream, endpoint.id, now).await {
+        if !fresh
+            && let Some(conn) =
+                poll_fn(|cx| Poll::Ready(self.take_idle(cx, upstream, endpoint.id, now))).await
+        {
             return Ok(Link::H1 { conn, reused: true });
         }
         let slot = upstream.slot().ok_or(ConnectError::Full)?;
-        match tokio::time::timeout(limit, self.connect(upstream, endpoint, slot)).await {
+        // Boxed: it is large, and rare.
+        match Box::pin(tokio::time::timeout(limit, self.connect(upstream, endpoint, slot))).await {
             Ok(connected) => connected,
             Err(_) => Err(ConnectError::Failed(Why::Timeout, io::ErrorKind::TimedOut.into())),
         }
@@ -103,7 +107,13 @@ impl Pools {
         Some(kept.sender.clone())
     }
 
-    async fn take_idle(&self, upstream: &Upstream, endpoint: u64, now: Instant) -> Option<Rc<Conn>> {
+    fn take_idle(
+        &self,
+        cx: &mut Context<'_>,
+        upstream: &Upstream,
+        endpoint: u64,
+        now: Instant,
+    ) -> Option<Rc<Conn>> {
         loop {
             let idle = self.idle.borrow_mut().get_mut(&endpoint)?.pop()?;
             if now.saturating_duration_since(idle.since) > upstream.config.pool.idle_for {
@@ -111,7 +121,7 @@ impl Pools {
                 self.idle.borrow_mut().remove(&endpoint);
                 return None;
             }
-            if poll_fn(|cx| Poll::Ready(idle.conn.poll_is_alive(cx))).await {
+            if idle.conn.poll_is_alive(cx) {
                 return Some(idle.conn);
             }
         }

@@ -214,7 +214,7 @@ fn one_host(store: &Store, version: Version) -> Result<Span, Malformed> {
 }
 
 /// `host[:port]` by RFC 3986 section 3.2 without user information and without percent-encoding, which no client needs.
-fn is_authority(text: &[u8]) -> bool {
+pub(in crate::message) fn is_authority(text: &[u8]) -> bool {
     let (host, rest) = match text.strip_prefix(b"[") {
         Some(inner) => match inner.iter().position(|b| *b == b']') {
             Some(end) => {

@@ -97,9 +97,11 @@ impl Attempt<'_> {
                 }
             })?;
         match link {
-            Link::H1 { conn, reused: true } => self.over_h1(call, conn, timer, now).await,
-            Link::H1 { conn, reused: false } => self.over_h1(call, conn, timer, clock::instant()).await,
-            Link::H2(sender) => self.over_h2(call, sender, timer).await,
+            Link::H1 { conn, reused } => {
+                let began = if reused { now } else { clock::instant() };
+                self.over_h1(call, conn, timer, began).await
+            }
+            Link::H2(sender) => Box::pin(self.over_h2(call, sender, timer)).await,
         }
     }
 }
