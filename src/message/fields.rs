@@ -127,17 +127,60 @@ pub fn put_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     hex_into(out.get_mut(at..).unwrap_or_default(), bytes);
 }
 
+/// A UUID of version 7 (RFC 9562 section 5.7) as text: `millis` since 1970 and `noise`.
+pub fn uuid_v7(millis: u64, noise: [u8; 10]) -> [u8; 36] {
+    let mut bytes = [0; 16];
+    bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+    bytes[6..].copy_from_slice(&noise);
+    bytes[6] = 0x70 | bytes[6] & 0x0f;
+    bytes[8] = 0x80 | bytes[8] & 0x3f;
+    let mut text = *b"00000000-0000-0000-0000-000000000000";
+    for (at, part) in [(0, 0..4), (9, 4..6), (14, 6..8), (19, 8..10), (24, 10..16)] {
+        let places = part.len() * 2;
+        hex_into(&mut text[at..at + places], &bytes[part]);
+    }
+    text
+}
+
+/// Each octet with a dot after it, and how long that is.
+const OCTETS: [[u8; 5]; 256] = {
+    let mut table = [[0; 5]; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let digits = [octet / 100, octet / 10 % 10, octet % 10];
+        let skip = if octet >= 100 {
+            0
+        } else if octet >= 10 {
+            1
+        } else {
+            2
+        };
+        let mut at = 0;
+        while skip + at < 3 {
+            table[octet][at] = b'0' + digits[skip + at] as u8;
+            at += 1;
+        }
+        table[octet][at] = b'.';
+        table[octet][4] = at as u8 + 1;
+        octet += 1;
+    }
+    table
+};
+
 /// Appends an address; an IPv6 one without brackets.
 pub fn put_ip(out: &mut Vec<u8>, ip: IpAddr) {
     use std::io::Write as _;
     match ip {
         IpAddr::V4(v4) => {
-            let [a, b, c, d] = v4.octets();
-            put_number(out, a);
-            for octet in [b, c, d] {
-                out.push(b'.');
-                put_number(out, octet);
+            let mut text = [0; 20];
+            let mut at = 0;
+            for octet in v4.octets() {
+                let [digits @ .., len] = OCTETS[usize::from(octet)];
+                text[at..at + 4].copy_from_slice(&digits);
+                at += usize::from(len);
             }
+            // Without the last dot.
+            out.extend_from_slice(&text[..at - 1]);
         }
         // Writing to a Vec cannot fail.
         IpAddr::V6(v6) => drop(write!(out, "{v6}")),
@@ -166,7 +209,27 @@ pub fn put_forwarded_for(out: &mut Vec<u8>, ip: IpAddr) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn an_address_reads_as_it_is_shown(v4: u32, v6: u128) {
+            for ip in [IpAddr::from(v4.to_be_bytes()), IpAddr::from(v6.to_be_bytes())] {
+                let mut out = Vec::new();
+                put_ip(&mut out, ip);
+                prop_assert_eq!(String::from_utf8(out).unwrap(), ip.to_string());
+            }
+        }
+
+        #[test]
+        fn an_id_is_a_uuid_of_version_7(millis in 0_u64..(1 << 48), noise: [u8; 10]) {
+            let id = uuid::Builder::from_unix_timestamp_millis(millis, &noise).into_uuid();
+            let text = id.to_string();
+            prop_assert_eq!(&uuid_v7(millis, noise)[..], text.as_bytes());
+        }
+    }
 
     fn forwarded(lines: &[&str]) -> Store {
         let mut store = Store::default();

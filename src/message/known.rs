@@ -71,6 +71,12 @@ impl KnownSet {
         if matches!(field, Known::Other) { self } else { Self(self.0 | 1 << field as u8) }
     }
 
+    /// With all of `others` in it.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
     /// Is `field` in it?
     pub const fn has(self, field: Known) -> bool {
         !matches!(field, Known::Other) && self.0 & (1 << field as u8) != 0

@@ -1,6 +1,6 @@
 //! Accepts client connections on one worker and gives each a task.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -71,6 +71,7 @@ pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, dra
                     limits,
                     trusted_hops,
                     drain: drain.clone(),
+                    introduced: RefCell::default(),
                 };
                 open.set(open.get() + 1);
                 let opened = Opened(Rc::clone(&open));

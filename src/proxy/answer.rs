@@ -106,16 +106,17 @@ pub(super) async fn send(turn: Turn<'_>, exchange: &mut Exchange, answer: &mut A
         let upstream = answer.lease.take().map(crate::upstream::pool::Lease::into_conn);
         return Box::pin(upgraded(conn, upstream, timer, exchange, timeouts.idle)).await;
     }
-    let whole = close(conn, exchange, answer, sent);
+    let whole = sent.is_ok();
+    let ended = close(conn, exchange, answer, sent);
     match (whole && keep && conn.is_reusable(), whole) {
-        (true, _) => After::Next,
+        (true, _) => After::Next(ended),
         (false, true) => After::Linger,
         (false, false) => After::Abort,
     }
 }
 
-/// Closes the exchange and gives the upstream's connection back when both messages are over; was the answer whole?
-fn close(conn: &Conn, exchange: &mut Exchange, answer: &mut Answer, sent: Result<(), PumpError>) -> bool {
+/// Closes the exchange and gives the upstream's connection back when both messages are over; when that was.
+fn close(conn: &Conn, exchange: &mut Exchange, answer: &mut Answer, sent: Result<(), PumpError>) -> Instant {
     let passed = answer.body.passed();
     let over = answer.body.is_over() || answer.head.framing == Framing::None;
     let unfinished = answer.body.carries();
@@ -131,7 +132,7 @@ fn close(conn: &Conn, exchange: &mut Exchange, answer: &mut Answer, sent: Result
     if let (true, true, false, Some(lease)) = (whole, over, unfinished, answer.lease.take()) {
         lease.give_back(now);
     }
-    whole
+    now
 }
 
 /// Sends head and body; a silence of `idle` within the body, or the end of the exchange's time, breaks it off.

@@ -1,5 +1,7 @@
 //! What is sent to the upstream for one exchange: the client's head, our edits, the body.
 
+use std::cell::RefCell;
+
 use super::exchange::Exchange;
 use super::route::Entrance;
 use crate::config;
@@ -22,6 +24,43 @@ pub struct Call<'a> {
     host: Option<String>,
 }
 
+/// The field lines that introduce a client to the backend. They are the same for all requests of a connection that name the
+/// same authority, so they are kept with it.
+pub struct Introduced {
+    authority: Box<[u8]>,
+    lines: Box<[u8]>,
+}
+
+impl Introduced {
+    fn new(authority: &[u8], origin: &Origin<'_>) -> Self {
+        let mut lines = Scratch::from(&b"x-forwarded-for: "[..]);
+        fields::put_ip(&mut lines, origin.peer);
+        lines.extend_from_slice(b"\r\nx-forwarded-proto: ");
+        lines.extend_from_slice(origin.proto());
+        lines.extend_from_slice(b"\r\nx-forwarded-host: ");
+        lines.extend_from_slice(authority);
+        lines.extend_from_slice(b"\r\nforwarded: ");
+        put_forwarded(&mut lines, authority, origin);
+        lines.extend_from_slice(b"\r\n");
+        Self { authority: authority.into(), lines: lines.as_slice().into() }
+    }
+}
+
+/// Appends one element of `Forwarded`.
+fn put_forwarded(out: &mut Vec<u8>, authority: &[u8], origin: &Origin<'_>) {
+    fields::put_forwarded_for(out, origin.peer);
+    out.extend_from_slice(b";host=\"");
+    out.extend_from_slice(authority);
+    out.extend_from_slice(b"\";proto=");
+    out.extend_from_slice(origin.proto());
+}
+
+impl Origin<'_> {
+    fn proto(&self) -> &'static [u8] {
+        if self.secure { b"https" } else { b"http" }
+    }
+}
+
 /// Who asked, and how.
 pub struct Origin<'a> {
     /// The way in.
@@ -32,6 +71,8 @@ pub struct Origin<'a> {
     pub secure: bool,
     /// Proxies in front that are believed.
     pub trusted_hops: u8,
+    /// How its connection was introduced last.
+    pub introduced: &'a RefCell<Option<Introduced>>,
 }
 
 impl<'a> Call<'a> {
@@ -74,14 +115,34 @@ impl<'a> Call<'a> {
         self.add.extend_from_slice(b"\r\n");
     }
 
-    /// `X-Forwarded-*` and `Forwarded` (RFC 7239): continued behind trusted proxies, begun anew otherwise.
+    /// `X-Forwarded-*` and `Forwarded` (RFC 7239): begun anew, or continued behind trusted proxies.
     fn forwarded(&mut self, origin: &Origin<'_>) {
+        const OURS: KnownSet = KnownSet::of(&[
+            Known::XForwardedFor,
+            Known::XForwardedProto,
+            Known::XForwardedHost,
+            Known::Forwarded,
+        ]);
+        if origin.trusted_hops > 0 {
+            return self.continued(origin);
+        }
+        self.drop = self.drop.and(OURS);
+        let authority = self.head.authority_bytes();
+        let mut introduced = origin.introduced.borrow_mut();
+        if introduced.as_ref().is_none_or(|known| *known.authority != *authority) {
+            *introduced = Some(Introduced::new(authority, origin));
+        }
+        if let Some(known) = introduced.as_ref() {
+            self.add.extend_from_slice(&known.lines);
+        }
+    }
+
+    fn continued(&mut self, origin: &Origin<'_>) {
         let store = &self.head.store;
-        let trusted = origin.trusted_hops > 0;
         self.drop = self.drop.with(Known::XForwardedFor).with(Known::Forwarded);
         let mut value = Scratch::default();
         let before = |value: &mut Scratch, field: Known| {
-            for earlier in store.all(field).filter(|_| trusted) {
+            for earlier in store.all(field) {
                 value.extend_from_slice(earlier);
                 value.extend_from_slice(b", ");
             }
@@ -89,20 +150,15 @@ impl<'a> Call<'a> {
         before(&mut value, Known::XForwardedFor);
         fields::put_ip(&mut value, origin.peer);
         self.line(Known::XForwardedFor, &value);
-        let proto: &[u8] = if origin.secure { b"https" } else { b"http" };
-        if !(trusted && store.known(Known::XForwardedProto).is_some()) {
-            self.replace(Known::XForwardedProto, self.head, proto);
+        if store.known(Known::XForwardedProto).is_none() {
+            self.replace(Known::XForwardedProto, self.head, origin.proto());
         }
-        if !(trusted && store.known(Known::XForwardedHost).is_some()) {
+        if store.known(Known::XForwardedHost).is_none() {
             self.replace(Known::XForwardedHost, self.head, self.head.authority_bytes());
         }
         value.clear();
         before(&mut value, Known::Forwarded);
-        fields::put_forwarded_for(&mut value, origin.peer);
-        value.extend_from_slice(b";host=\"");
-        value.extend_from_slice(self.head.authority_bytes());
-        value.extend_from_slice(b"\";proto=");
-        value.extend_from_slice(proto);
+        put_forwarded(&mut value, self.head.authority_bytes(), origin);
         self.line(Known::Forwarded, &value);
     }
 

@@ -13,6 +13,7 @@ use crate::runtime::clock;
 use crate::telemetry::access::Line;
 use crate::telemetry::series::{Finished, Method, Outcome};
 use crate::upstream::RouteEntry;
+use crate::upstream::endpoint::EndpointState;
 
 use super::gateway::Gateway;
 
@@ -38,7 +39,7 @@ pub struct Exchange {
     /// Why the answer is ours, when it is.
     pub reason: Option<&'static str>,
     /// The address that answered.
-    pub endpoint: Option<std::net::SocketAddr>,
+    pub endpoint: Option<Arc<EndpointState>>,
     /// Bytes of the request's body.
     pub bytes_in: Cell<u64>,
     outcome: Outcome,
@@ -216,9 +217,8 @@ impl Exchange {
             status: self.status,
             outcome: self.outcome.label(),
             reason: self.reason,
-            route: self.route.as_ref().map(|route| route.config.name.as_str()),
-            upstream: self.route.as_ref().map(|route| route.upstream.config.name.as_str()),
-            endpoint: self.endpoint,
+            way: self.route.as_ref().map_or(&[], |route| &*route.logged),
+            endpoint: self.endpoint.as_ref().map_or(&[], |endpoint| &*endpoint.logged),
             attempts: self.attempts,
             first_byte: self.first_byte,
             total,

@@ -18,6 +18,7 @@ use super::exchange::Exchange;
 use super::forward::{Answer, Asker, Attempt};
 use super::route;
 use crate::message::body::Body;
+use crate::message::fields;
 use crate::message::head::{Known, RequestHead};
 use crate::message::scratch::Scratch;
 use crate::reliability::retry::{self, Next, Sent};
@@ -72,9 +73,7 @@ impl Gateway {
         noise[..8].copy_from_slice(&self.draw().to_be_bytes());
         noise[8..].copy_from_slice(&self.draw().to_be_bytes()[..2]);
         let millis = u64::try_from(wall.as_millis()).unwrap_or_default();
-        let id = uuid::Builder::from_unix_timestamp_millis(millis, &noise).into_uuid();
-        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-        Scratch::from(id.hyphenated().encode_lower(&mut text).as_bytes())
+        Scratch::from(&fields::uuid_v7(millis, noise)[..])
     }
 
     fn new_trace_id(&self) -> [u8; 16] {
@@ -134,7 +133,6 @@ impl Gateway {
                 return Err(ProxyError::NoAddress { upstream: upstream.config.name.clone() });
             };
             exchange.attempts += 1;
-            exchange.endpoint = Some(endpoint.addr);
             let in_flight = endpoint.begin();
             let fresh = exchange.attempts > 1;
             let over_at = over_at(route, &permit, exchange.started, now);
@@ -144,6 +142,7 @@ impl Gateway {
             let ended = clock::instant();
             let verdict = self.settle(permit, &answer, route, now, ended);
             upstream.observe(&endpoint, verdict, ended.saturating_duration_since(now), ended);
+            exchange.endpoint = Some(endpoint);
             match answer {
                 Ok(answer) => {
                     exchange.answered(answer.head.status, ended);

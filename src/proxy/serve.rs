@@ -1,5 +1,6 @@
 //! Serves one client connection: reads heads, asks the gateway, sends answers, in order, until one side is done.
 
+use std::cell::RefCell;
 use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -9,7 +10,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::answer::{self, Turn};
-use super::call::Origin;
+use super::call::{Introduced, Origin};
 use super::error::ProxyError;
 use super::exchange::Exchange;
 use super::forward::Asker;
@@ -47,6 +48,8 @@ pub struct Client {
     pub trusted_hops: u8,
     /// Is the process leaving?
     pub drain: Drain,
+    /// How it was introduced to the backend last.
+    pub introduced: RefCell<Option<Introduced>>,
 }
 
 impl Client {
@@ -57,6 +60,7 @@ impl Client {
             peer: self.peer.ip(),
             secure: self.secure,
             trusted_hops: self.trusted_hops,
+            introduced: &self.introduced,
         }
     }
 
@@ -77,7 +81,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What comes after an exchange.
 #[derive(PartialEq, Eq)]
 pub(super) enum After {
-    Next,
+    /// Another request may come; this one has ended then.
+    Next(Instant),
     Close,
     Linger,
     /// As it stands: the close itself is to say that something is missing.
@@ -136,8 +141,9 @@ async fn exchanges(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Af
     // Registered once: from here on the flag tells, and the wake-up comes by itself.
     poll_fn(|cx| Poll::Ready(leaving.as_mut().poll(cx).is_ready())).await;
     let mut served = 0_u64;
+    let mut ended = None;
     loop {
-        if !wait_for_request(client, conn, timer, served == 0).await {
+        if !wait_for_request(client, conn, timer, ended).await {
             return After::Close;
         }
         let head = match read_head(client, conn, timer).await {
@@ -147,19 +153,26 @@ async fn exchanges(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Af
         served += 1;
         let last = client.limits.requests_per_connection.is_some_and(|most| served >= most);
         match exchange(client, conn, timer, &head, last).await {
-            After::Next => {}
+            After::Next(at) => ended = Some(at),
             after @ (After::Close | After::Linger | After::Abort) => return after,
         }
     }
 }
 
-/// Waits for the first byte of a request; false when there will be none.
-async fn wait_for_request(client: &Client, conn: &Conn, timer: &mut Deadline, first: bool) -> bool {
+/// Waits for the first byte of a request; false when there will be none. `ended`: the last one's end.
+async fn wait_for_request(
+    client: &Client,
+    conn: &Conn,
+    timer: &mut Deadline,
+    ended: Option<Instant>,
+) -> bool {
     if conn.has_ahead() {
         return true;
     }
-    let patience = if first { client.limits.header_read } else { client.limits.keep_alive };
-    let at = clock::instant() + patience;
+    let at = match ended {
+        Some(ended) => ended + client.limits.keep_alive,
+        None => clock::instant() + client.limits.header_read,
+    };
     poll_fn(|cx| {
         if let Poll::Ready(read) = conn.poll_first_byte(cx) {
             return Poll::Ready(matches!(read, Ok(true)));

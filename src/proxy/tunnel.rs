@@ -92,7 +92,7 @@ pub async fn connect(
         return Err(ProxyError::NoAddress { upstream: route.upstream.config.name.clone() });
     };
     exchange.attempts = 1;
-    exchange.endpoint = Some(endpoint.addr);
+    exchange.endpoint = Some(Arc::clone(&endpoint));
     let _in_flight = endpoint.begin();
     let (far, permit) = dial(gateway, &route, &endpoint, permit).await?;
     let connected = clock::instant();

@@ -17,6 +17,9 @@ use super::clock;
 pub struct Deadline {
     sleep: Option<Pin<Box<Sleep>>>,
     armed: Option<Instant>,
+    /// It will wake the task that owns this. One task for the whole life of it: that is what lets a poll that finds it
+    /// armed cost two comparisons.
+    waits: bool,
 }
 
 impl Deadline {
@@ -28,6 +31,10 @@ impl Deadline {
                 self.arm(at);
             }
             let Some(sleep) = &mut self.sleep else { return Poll::Pending };
+            if self.waits && !sleep.is_elapsed() {
+                return Poll::Pending;
+            }
+            self.waits = true;
             match sleep.as_mut().poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(()) if at <= clock::instant() => {
@@ -46,6 +53,7 @@ impl Deadline {
             None => self.sleep = Some(Box::pin(tokio::time::sleep_until(wheel))),
         }
         self.armed = Some(at);
+        self.waits = false;
     }
 }
 

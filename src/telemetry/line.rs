@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use crate::message::fields::{put_hex, put_ip, put_number};
 use crate::runtime::clock;
 
-/// What a line says.
+/// What a line says. Request id, method and host hold no letter that JSON would have to escape, and the path only visible
+/// ASCII: the parsers refuse everything else.
 #[derive(Debug)]
 #[allow(missing_docs)]
 pub struct Line<'a> {
@@ -22,9 +23,10 @@ pub struct Line<'a> {
     pub status: Option<u16>,
     pub outcome: &'static str,
     pub reason: Option<&'static str>,
-    pub route: Option<&'a str>,
-    pub upstream: Option<&'a str>,
-    pub endpoint: Option<SocketAddr>,
+    /// Made by [`way`], once per route.
+    pub way: &'a [u8],
+    /// Made by [`endpoint`], once per endpoint.
+    pub endpoint: &'a [u8],
     pub attempts: u32,
     pub first_byte: Option<Duration>,
     pub total: Duration,
@@ -69,33 +71,27 @@ fn millis(out: &mut Vec<u8>, took: Duration) {
     three(out, (micros % 1_000) as u32);
 }
 
-fn endpoint(out: &mut Vec<u8>, addr: SocketAddr) {
-    let brackets = addr.is_ipv6();
-    if brackets {
-        out.push(b'[');
-    }
-    put_ip(out, addr.ip());
-    out.extend_from_slice(if brackets { b"]:" } else { b":" });
-    put_number(out, addr.port());
+/// The part of a line that names a route and its upstream.
+pub fn way(route: &str, upstream: &str) -> Box<[u8]> {
+    format!(",\"route\":\"{route}\",\"upstream\":\"{upstream}\"").into_bytes().into()
 }
 
-/// Appends `value` with the escapes of RFC 8259 section 7. A head's bytes are ASCII here; what is not is shown as `?`.
+/// The part of a line that names an endpoint.
+pub fn endpoint(addr: SocketAddr) -> Box<[u8]> {
+    format!(",\"endpoint\":\"{addr}\"").into_bytes().into()
+}
+
+/// Appends a part of a path with the escapes of RFC 8259 section 7. A head's path is visible ASCII, so only two letters
+/// need one.
 fn escaped(out: &mut Vec<u8>, value: &[u8]) {
-    let plain = |b: u8| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\';
-    if value.iter().all(|b| plain(*b)) {
-        return out.extend_from_slice(value);
+    let mut rest = value;
+    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+        out.extend_from_slice(rest.get(..at).unwrap_or_default());
+        out.push(b'\\');
+        out.extend_from_slice(rest.get(at..=at).unwrap_or_default());
+        rest = rest.get(at + 1..).unwrap_or_default();
     }
-    for &b in value {
-        match b {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', b]),
-            _ if plain(b) => out.push(b),
-            0x80.. => out.push(b'?'),
-            _ => {
-                out.extend_from_slice(b"\\u00");
-                put_hex(out, &[b]);
-            }
-        }
-    }
+    out.extend_from_slice(rest);
 }
 
 /// Appends `value` and the quote that ends it after `before`: for names of ours, which need no escapes.
@@ -107,7 +103,7 @@ fn named(out: &mut Vec<u8>, before: &'static str, value: &str) {
 
 /// Appends the path with only those query parameters whose values may be shown; the others keep their name.
 fn redacted(out: &mut Vec<u8>, path: &[u8], keep: &[String]) {
-    let Some(at) = path.iter().position(|b| *b == b'?') else { return escaped(out, path) };
+    let Some(at) = memchr::memchr(b'?', path) else { return escaped(out, path) };
     let (path, query) = (path.get(..at).unwrap_or_default(), path.get(at + 1..).unwrap_or_default());
     escaped(out, path);
     for (at, pair) in query.split(|b| *b == b'&').enumerate() {
@@ -129,7 +125,7 @@ impl Line<'_> {
         seconds.put(out, self.wall);
         out.push(b'"');
         out.extend_from_slice(b",\"request_id\":\"");
-        escaped(out, self.request_id);
+        out.extend_from_slice(self.request_id);
         if let Some(trace) = self.trace_id {
             out.extend_from_slice(b"\",\"trace_id\":\"");
             put_hex(out, &trace);
@@ -137,9 +133,9 @@ impl Line<'_> {
         out.extend_from_slice(b"\",\"client\":\"");
         put_ip(out, self.client);
         out.extend_from_slice(b"\",\"method\":\"");
-        escaped(out, self.method);
+        out.extend_from_slice(self.method);
         out.extend_from_slice(b"\",\"host\":\"");
-        escaped(out, self.host);
+        out.extend_from_slice(self.host);
         out.extend_from_slice(b"\",\"path\":\"");
         redacted(out, self.path, keep);
         out.extend_from_slice(b"\",\"status\":");
@@ -148,27 +144,12 @@ impl Line<'_> {
             None => out.extend_from_slice(b"null"),
         }
         named(out, ",\"outcome\":\"", self.outcome);
-        self.put_way(out);
+        if let Some(reason) = self.reason {
+            named(out, ",\"reason\":\"", reason);
+        }
+        out.extend_from_slice(self.way);
+        out.extend_from_slice(self.endpoint);
         self.put_numbers(out);
-    }
-
-    /// Why, by which route, to whom: as far as there was one.
-    fn put_way(&self, out: &mut Vec<u8>) {
-        let ways = [
-            (",\"reason\":\"", self.reason),
-            (",\"route\":\"", self.route),
-            (",\"upstream\":\"", self.upstream),
-        ];
-        for (name, value) in ways {
-            if let Some(value) = value {
-                named(out, name, value);
-            }
-        }
-        if let Some(addr) = self.endpoint {
-            out.extend_from_slice(b",\"endpoint\":\"");
-            endpoint(out, addr);
-            out.push(b'"');
-        }
     }
 
     fn put_numbers(&self, out: &mut Vec<u8>) {
@@ -199,7 +180,7 @@ pub(super) mod tests {
     pub(in crate::telemetry) fn line(path: &str) -> Line<'_> {
         Line {
             wall: SystemTime::UNIX_EPOCH + Duration::from_millis(1_768_000_000_042),
-            request_id: b"r\"1",
+            request_id: b"r-1",
             trace_id: Some([0xab; 16]),
             client: IpAddr::from([127, 0, 0, 1]),
             method: b"GET",
@@ -208,9 +189,8 @@ pub(super) mod tests {
             status: Some(200),
             outcome: "ok",
             reason: None,
-            route: Some("all"),
-            upstream: None,
-            endpoint: Some(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 80))),
+            way: b",\"route\":\"all\",\"upstream\":\"backend\"",
+            endpoint: b",\"endpoint\":\"[::1]:80\"",
             attempts: 1,
             first_byte: Some(Duration::from_micros(2_001)),
             total: Duration::from_millis(3),
@@ -218,6 +198,13 @@ pub(super) mod tests {
             bytes_out: 7,
             protocol: "1.1",
         }
+    }
+
+    #[test]
+    fn parts_are_made_as_they_are_shown() {
+        let line = line("/");
+        assert_eq!(*way("all", "backend"), *line.way);
+        assert_eq!(*endpoint(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 80))), *line.endpoint);
     }
 
     fn written(line: &Line<'_>, keep: &[String]) -> String {
@@ -228,11 +215,11 @@ pub(super) mod tests {
 
     #[test]
     fn a_line_is_json_and_tells_no_secret() {
-        let out = written(&line("/a?token=s3cret&page=2\u{1}&x"), &["page".to_owned()]);
+        let out = written(&line("/a?token=s3cret&page=2\\\"&x"), &["page".to_owned()]);
         let read: serde_json::Value = serde_json::from_str(&out).expect("JSON");
-        assert_eq!(read["path"], "/a?token=redacted&page=2\u{1}&x");
+        assert_eq!(read["path"], "/a?token=redacted&page=2\\\"&x");
         assert_eq!(read["host"], "a.example");
-        assert_eq!(read["request_id"], "r\"1");
+        assert_eq!(read["request_id"], "r-1");
         assert_eq!(read["time"], "2026-01-09T23:06:40.042Z");
         assert_eq!((&read["total_ms"], &read["first_byte_ms"]), (&3.0.into(), &2.001.into()));
         assert_eq!(read["endpoint"], "[::1]:80");
@@ -241,7 +228,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn whatever_was_asked_for_the_line_says_it(path in "[ -~]{0,40}", method in "[!-~]{1,10}", millis in 0_u64..2_000_000_000_000, micros in 0_u64..10_000_000) {
+        fn whatever_was_asked_for_the_line_says_it(path in "[ -~]{0,40}", method in "[!#-Z^-~]{1,10}", millis in 0_u64..2_000_000_000_000, micros in 0_u64..10_000_000) {
             let wall = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
             let total = Duration::from_micros(micros);
             let asked = path.replace(['?', '&'], "/");

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::reliability::balance::PeakEwma;
 use crate::reliability::verdict::Verdict;
+use crate::telemetry::line;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -20,6 +21,8 @@ pub struct EndpointState {
     pub addr: SocketAddr,
     /// As the operator wrote it: what TLS verifies.
     pub host: String,
+    /// Its part of an access line.
+    pub logged: Box<[u8]>,
     healthy: AtomicBool,
     in_flight: AtomicUsize,
     ewma: Average,
@@ -71,6 +74,7 @@ impl EndpointState {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             addr,
             host,
+            logged: line::endpoint(addr),
             healthy: AtomicBool::new(true),
             in_flight: AtomicUsize::new(0),
             ewma: Average::new(now),

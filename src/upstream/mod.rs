@@ -56,6 +56,8 @@ pub struct RouteEntry {
     pub series: Arc<Series>,
     /// The route's limits, else the upstream's.
     pub timeouts: config::Timeouts,
+    /// Its part of an access line.
+    pub logged: Box<[u8]>,
 }
 
 /// Counts one connection of an upstream until it is dropped.

@@ -21,6 +21,7 @@ use crate::net::tls;
 use crate::runtime::clock;
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::Event;
+use crate::telemetry::line;
 use crate::telemetry::series::Direction;
 
 /// What everybody reads: never changed, only replaced.
@@ -205,7 +206,14 @@ impl Registry {
             total: over.total.or(base.total),
         };
         let series = self.telemetry.series(&route.name, &upstream.config.name, direction);
-        Arc::new(RouteEntry { config: Arc::clone(route), upstream: Arc::clone(upstream), series, timeouts })
+        let logged = line::way(route.name.as_str(), upstream.config.name.as_str());
+        Arc::new(RouteEntry {
+            config: Arc::clone(route),
+            upstream: Arc::clone(upstream),
+            series,
+            timeouts,
+            logged,
+        })
     }
 
     fn world_of(&self, config: Arc<Config>, upstreams: HashMap<UpstreamName, Arc<Upstream>>) -> World {

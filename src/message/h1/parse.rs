@@ -213,32 +213,48 @@ fn one_host(store: &Store, version: Version) -> Result<Span, Malformed> {
     }
 }
 
+/// Bytes of a host that is a name or an IPv4 address.
+const NAMED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        table[byte] = b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
+        byte += 1;
+    }
+    table
+};
+
 /// `host[:port]` by RFC 3986 section 3.2 without user information and without percent-encoding, which no client needs.
 pub(in crate::message) fn is_authority(text: &[u8]) -> bool {
-    let (host, rest) = match text.strip_prefix(b"[") {
-        Some(inner) => match inner.iter().position(|b| *b == b']') {
-            Some(end) => {
-                let v6 = inner.get(..end).and_then(|v6| std::str::from_utf8(v6).ok());
-                if v6.and_then(|v6| v6.parse::<std::net::Ipv6Addr>().ok()).is_none() {
-                    return false;
-                }
-                (&b"v6"[..], inner.get(end + 1..).unwrap_or_default())
+    let rest = match text {
+        [b'[', inner @ ..] => {
+            let Some(end) = inner.iter().position(|b| *b == b']') else { return false };
+            let v6 = inner.get(..end).and_then(|v6| std::str::from_utf8(v6).ok());
+            if v6.and_then(|v6| v6.parse::<std::net::Ipv6Addr>().ok()).is_none() {
+                return false;
             }
-            None => return false,
-        },
-        None => {
-            let end = text.iter().position(|b| *b == b':').unwrap_or(text.len());
-            text.split_at(end)
+            inner.get(end + 1..).unwrap_or_default()
+        }
+        _ => {
+            let end = text.iter().position(|b| !NAMED[usize::from(*b)]).unwrap_or(text.len());
+            if end == 0 {
+                return false;
+            }
+            text.get(end..).unwrap_or_default()
         }
     };
-    let port = match rest.strip_prefix(b":") {
-        Some(port) => port,
-        None if rest.is_empty() => b"1",
-        None => return false,
-    };
-    let named = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
-    let port_fits = std::str::from_utf8(port).ok().and_then(|port| port.parse::<u16>().ok()).is_some();
-    !host.is_empty() && host.iter().all(named) && port.iter().all(u8::is_ascii_digit) && port_fits
+    match rest {
+        [] => true,
+        [b':', port @ ..] => is_port(port),
+        _ => false,
+    }
+}
+
+fn is_port(text: &[u8]) -> bool {
+    let number =
+        text.iter().fold(0_u32, |sum, b| sum.wrapping_mul(10).wrapping_add(u32::from(b.wrapping_sub(b'0'))));
+    (1..=5).contains(&text.len()) && text.iter().all(u8::is_ascii_digit) && number <= u32::from(u16::MAX)
 }
 
 struct Form {
