@@ -264,8 +264,15 @@ fn store_of(map: &HeaderMap, store: &mut Store) {
     store.bytes.extend_from_slice(b"\r\n");
 }
 
-/// The head of a request that came by HTTP/2.
-pub fn request_head(parts: &http::request::Parts, body: &Incoming) -> Result<RequestHead, Malformed> {
+/// The head of a request that came by HTTP/2, with no more than `most` fields.
+pub fn request_head(
+    parts: &http::request::Parts,
+    body: &Incoming,
+    most: usize,
+) -> Result<RequestHead, Malformed> {
+    if parts.headers.len() > most {
+        return Err(Malformed::TooManyFields);
+    }
     let mut store = Store::take();
     let mut note = |bytes: &[u8]| {
         let at = store.bytes.len();
@@ -288,6 +295,10 @@ pub fn request_head(parts: &http::request::Parts, body: &Incoming) -> Result<Req
         return Err(Malformed::Host);
     }
     if authority.len > 0 {
+        // No user information, and nothing that `Host` could not say (RFC 9113 section 8.3.1).
+        if !parse::is_authority(authority.of(&head.store.bytes)) {
+            return Err(Malformed::Host);
+        }
         head.authority = authority;
     }
     head.scheme = scheme;

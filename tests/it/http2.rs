@@ -45,3 +45,32 @@ fn a_stop_drains_what_is_in_flight_by_http2() {
     assert_eq!(answer.text(), "1234567890");
     assert_eq!(proxy.stop(), Some(0));
 }
+
+#[test]
+fn an_authority_that_no_host_field_could_say_is_refused() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    let mut client = H2Client::to(proxy.ingress());
+    for uri in ["http://user:secret@a/", "http://a,b/", "http://a!$&'()*/"] {
+        let answer = client.get(uri).expect("answered");
+        assert_eq!((answer.status, answer.field("x-strop-reason")), (400, Some("bad_host")), "{uri}");
+    }
+    assert_eq!(backend.hits(), 0);
+    assert_eq!(client.get("http://a.example:8000/").expect("answered").status, 200);
+}
+
+#[test]
+fn the_number_of_fields_is_limited() {
+    let backend = Upstream::start(status(200));
+    let proxy = limited(&backend, "header_count = 10", "");
+    let mut client = H2Client::to(proxy.ingress());
+    let mut request = http::Request::get("http://a/").body(()).expect("a request");
+    for n in 0..11 {
+        let name = http::HeaderName::from_bytes(format!("x-{n}").as_bytes()).expect("a name");
+        request.headers_mut().insert(name, http::HeaderValue::from_static("1"));
+    }
+    let asked = client.ask(request, None).expect("sent");
+    let answer = client.answer(asked).expect("answered");
+    assert_eq!((answer.status, answer.field("x-strop-reason")), (431, Some("too_many_fields")));
+    assert_eq!(backend.hits(), 0);
+}
