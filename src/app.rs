@@ -338,7 +338,8 @@ async fn seconds(
         let world = registry.snapshot().upstreams.values().map(Arc::clone).collect::<Vec<_>>();
         for upstream in world {
             upstream.gate.tick(now);
-            if tick % 10 == 0 {
+            // Its usual answer time is learnt while it is called as usual: how fast it fails says nothing of that.
+            if tick % 10 == 0 && upstream.gate.view(now).is_at_ease() {
                 upstream.gate.set_typical(typical(&telemetry, &upstream, now), now);
             }
         }

@@ -35,17 +35,10 @@ pub fn client_ip(store: &Store, peer: IpAddr, trusted: u8) -> IpAddr {
     if wanted == 0 {
         return peer;
     }
-    let mut values: [&[u8]; 8] = [b""; 8];
-    let mut lines = 0;
-    for value in store.all(Known::XForwardedFor) {
-        if let Some(place) = values.get_mut(lines) {
-            *place = value;
-            lines += 1;
-        }
-    }
     let mut found = peer;
-    for value in values.iter().take(lines).rev() {
-        for item in value.rsplit(|b| *b == b',') {
+    let lines = store.fields.iter().rev().filter(|field| field.known == Known::XForwardedFor);
+    for line in lines {
+        for item in line.value.of(&store.bytes).rsplit(|b| *b == b',') {
             if wanted == 0 {
                 return found;
             }
@@ -245,6 +238,10 @@ mod tests {
         assert_eq!(client_ip(&store, peer, 1), IpAddr::from([5, 6, 7, 8]));
         assert_eq!(client_ip(&store, peer, 2), IpAddr::from([1, 2, 3, 4]));
         assert_eq!(client_ip(&forwarded(&["nonsense"]), peer, 1), peer);
+        // However many lines it writes, the last one is its proxy's.
+        let mut lines = vec!["6.6.6.6"; 40];
+        lines.push("5.6.7.8");
+        assert_eq!(client_ip(&forwarded(&lines), peer, 1), IpAddr::from([5, 6, 7, 8]));
     }
 
     #[test]

@@ -264,8 +264,15 @@ fn store_of(map: &HeaderMap, store: &mut Store) {
     store.bytes.extend_from_slice(b"\r\n");
 }
 
-/// The head of a request that came by HTTP/2.
-pub fn request_head(parts: &http::request::Parts, body: &Incoming) -> Result<RequestHead, Malformed> {
+/// The head of a request that came by HTTP/2, with no more than `most` fields.
+pub fn request_head(
+    parts: &http::request::Parts,
+    body: &Incoming,
+    most: usize,
+) -> Result<RequestHead, Malformed> {
+    if parts.headers.len() > most {
+        return Err(Malformed::TooManyFields);
+    }
     let mut store = Store::take();
     let mut note = |bytes: &[u8]| {
         let at = store.bytes.len();

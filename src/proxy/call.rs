@@ -98,10 +98,14 @@ impl<'a> Call<'a> {
         call
     }
 
-    /// Sets a field, unless the client sent that very value.
+    /// Sets a field, unless the client sent that very value, and not for this hop only.
     fn replace(&mut self, field: Known, head: &RequestHead, value: &[u8]) {
-        let mut sent = head.store.all(field);
-        if sent.next() == Some(value) && sent.next().is_none() {
+        let store = &head.store;
+        let mut sent = store.fields.iter().filter(|sent| sent.known == field);
+        if let (Some(only), None) = (sent.next(), sent.next())
+            && !only.hop
+            && only.value.of(&store.bytes) == value
+        {
             return;
         }
         self.drop = self.drop.with(field);
@@ -150,10 +154,12 @@ impl<'a> Call<'a> {
         before(&mut value, Known::XForwardedFor);
         fields::put_ip(&mut value, origin.peer);
         self.line(Known::XForwardedFor, &value);
-        if store.known(Known::XForwardedProto).is_none() {
+        // What `Connection` nominates does not arrive, so nobody may nominate these away.
+        let told = |field| store.fields.iter().any(|sent| sent.known == field && !sent.hop);
+        if !told(Known::XForwardedProto) {
             self.replace(Known::XForwardedProto, self.head, origin.proto());
         }
-        if store.known(Known::XForwardedHost).is_none() {
+        if !told(Known::XForwardedHost) {
             self.replace(Known::XForwardedHost, self.head, self.head.authority_bytes());
         }
         value.clear();

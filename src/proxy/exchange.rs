@@ -32,8 +32,10 @@ pub struct Exchange {
     pub route: Option<Arc<RouteEntry>>,
     /// Attempts made.
     pub attempts: u32,
-    /// When the final response head was there.
+    /// When the upstream's final response head was there; an answer of our own is none.
     pub first_byte: Option<Duration>,
+    /// When the final head was there, whoever made it.
+    headed: Option<Duration>,
     /// The final status.
     pub status: Option<u16>,
     /// Why the answer is ours, when it is.
@@ -107,6 +109,7 @@ impl Exchange {
             route: None,
             attempts: 0,
             first_byte: None,
+            headed: None,
             status: None,
             reason: None,
             endpoint: None,
@@ -126,10 +129,16 @@ impl Exchange {
         self.counted = true;
     }
 
-    /// The final head is there.
+    /// The upstream's final head is there.
     pub fn answered(&mut self, status: u16, now: Instant) {
+        self.headed(status, now);
+        self.first_byte = self.headed;
+    }
+
+    /// A final head is there, perhaps our own.
+    pub fn headed(&mut self, status: u16, now: Instant) {
         self.status = Some(status);
-        self.first_byte = Some(now.saturating_duration_since(self.started));
+        self.headed = Some(now.saturating_duration_since(self.started));
         self.outcome = match status {
             0..400 => Outcome::Ok,
             400..500 => Outcome::ClientError,
@@ -139,7 +148,7 @@ impl Exchange {
 
     /// The answer is ours.
     pub fn refused(&mut self, error: &super::error::ProxyError, now: Instant) {
-        self.answered(error.status(), now);
+        self.headed(error.status(), now);
         self.reason = Some(error.label());
         self.outcome = match error.status() {
             499 => Outcome::ClientGone,
@@ -158,7 +167,7 @@ impl Exchange {
 
     /// When the final head was there, or the request when there is none.
     pub fn answered_at(&self) -> Instant {
-        self.started + self.first_byte.unwrap_or_default()
+        self.started + self.headed.unwrap_or_default()
     }
 
     /// The id that the client sent or got.

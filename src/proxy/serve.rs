@@ -99,8 +99,9 @@ pub async fn connection(client: Client, io: Io, h2: bool, slot: Box<dyn std::any
     match speaks_h2(&client, &conn, &mut timer).await {
         Some(false) => {}
         Some(true) => {
-            if let Some(io) = conn.into_io() {
+            if let Some((io, slot)) = conn.into_io() {
                 Box::pin(serve_h2::connection(client, io)).await;
+                drop(slot);
             }
             return;
         }

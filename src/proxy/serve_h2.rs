@@ -57,7 +57,7 @@ pub async fn connection(client: Client, io: Io) {
 
 async fn serve(client: &Client, request: http::Request<Incoming>) -> http::Response<Outgoing> {
     let (parts, incoming) = request.into_parts();
-    let head = match h2::request_head(&parts, &incoming) {
+    let head = match h2::request_head(&parts, &incoming, client.limits.header_count) {
         Ok(head) => head,
         Err(malformed) => {
             client.gateway.telemetry.malformed(malformed.label());

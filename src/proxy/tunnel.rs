@@ -97,11 +97,12 @@ pub async fn connect(
     let (far, permit) = dial(gateway, &route, &endpoint, permit).await?;
     let connected = clock::instant();
     established(conn).await.map_err(|_| ProxyError::ClientGone)?;
-    exchange.answered(200, connected);
+    exchange.headed(200, connected);
     conn.spoil();
     let mut judge = Judge { permit: Some(permit), first_limit: route.timeouts.first_byte, connected };
     let joined = join_judged(conn, &far, timer, route.timeouts.idle, &mut judge).await;
     exchange.bytes_in.set(joined.up);
+    exchange.first_byte = joined.first_down.map(|at| at.saturating_duration_since(exchange.started));
     if joined.mute || (joined.reset && joined.first_down.is_none()) {
         exchange.broke(true);
     }

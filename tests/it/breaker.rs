@@ -99,6 +99,47 @@ fn a_wrong_name_or_body_says_what_to_write() {
 }
 
 #[test]
+fn refusals_of_our_own_are_no_answer_times() {
+    let backend = Upstream::start(status(500));
+    let proxy = ingress_to(backend.address, "breaker = { failures = 2, open_for = \"1m\" }\n");
+    for _ in 0..30 {
+        proxy.get("/");
+    }
+    let window = || {
+        let all = proxy.sre("performance")["series"].as_array().expect("a list").clone();
+        let ingress = all.into_iter().find(|series| series["direction"] == "ingress");
+        ingress.expect("it is there")["windows"][1].clone()
+    };
+    eventually("all are counted", || window()["total"]["count"] == 30);
+    assert_eq!(window()["first_byte"]["count"], 2, "what the backend has answered");
+}
+
+#[test]
+fn an_upstream_that_answers_as_slowly_as_ever_closes_its_breaker_after_an_outage() {
+    let slow = || -> std::sync::Arc<crate::support::upstream::Answer> {
+        let ok = status(200);
+        std::sync::Arc::new(move |seen, stream| {
+            std::thread::sleep(std::time::Duration::from_millis(250)); // the upstream's own slowness
+            ok(seen, stream)
+        })
+    };
+    let backend = Upstream::start(slow());
+    let proxy = ingress_to(
+        backend.address,
+        "breaker = { failures = 25, open_for = \"500ms\", open_for_max = \"500ms\", ramp = \"0s\" }\n",
+    );
+    assert_eq!(proxy.get("/").status, 200);
+    backend.answer(status(500));
+    let start = std::time::Instant::now();
+    // Long enough for answer times to be looked at, every ten seconds.
+    while start.elapsed() < std::time::Duration::from_secs(11) {
+        proxy.get("/");
+    }
+    backend.answer(slow());
+    eventually("it closes", || proxy.get("/").status == 200 && proxy.breaker("backend") == "closed");
+}
+
+#[test]
 fn rate_limits_are_no_consecutive_failures() {
     let backend = Upstream::start(status(429));
     let proxy = ingress_to(backend.address, QUICK);

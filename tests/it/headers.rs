@@ -78,3 +78,76 @@ fn fields_of_the_answers_hop_stay_there() {
         (None, None, None)
     );
 }
+
+#[test]
+fn nobody_nominates_away_what_the_backend_is_to_learn() {
+    let backend = Upstream::start(status(200));
+    for hops in [0, 1] {
+        let proxy = proxy(&format!(
+            "[ingress]\nlisten = \"127.0.0.1:0\"\ntrusted_hops = {hops}\n[upstreams.backend]\nendpoints = [\"{}\"]\n",
+            backend.address
+        ));
+        ask(
+            proxy.ingress(),
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\nX-Request-Id: mine\r\n\
+             Connection: close, X-Forwarded-Proto, X-Forwarded-Host, X-Forwarded-For, X-Request-Id, Forwarded\r\n\r\n",
+        );
+        let seen = backend.seen().pop().expect("one");
+        for (name, wanted) in [
+            ("x-forwarded-for", "127.0.0.1"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", "a"),
+            ("x-request-id", "mine"),
+            ("forwarded", "for=127.0.0.1;host=\"a\";proto=http"),
+        ] {
+            assert_eq!(seen.fields(name), [wanted], "{name} with {hops} hops");
+        }
+    }
+}
+
+#[test]
+fn a_client_behind_a_trusted_proxy_cannot_choose_its_address_by_writing_many() {
+    let backend = Upstream::start(status(200));
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = dir.path().join("access.log");
+    let proxy = proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\ntrusted_hops = 1\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
+         [access_log]\nto = \"file:{}\"\n",
+        backend.address,
+        log.display()
+    ));
+    let many = "X-Forwarded-For: 6.6.6.6\r\n".repeat(20);
+    ask(
+        proxy.ingress(),
+        &format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{many}X-Forwarded-For: 1.2.3.4\r\n\r\n"),
+    );
+    crate::support::eventually("the line is written", || {
+        std::fs::read_to_string(&log).is_ok_and(|text| text.contains("\"client\":\"1.2.3.4\""))
+    });
+}
+
+#[test]
+fn h2c_is_asked_of_nobody_however_it_is_written() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    for fields in [
+        "Upgrade: h2c\r\n",
+        "Upgrade: websocket, h2c\r\n",
+        "Upgrade: websocket,H2C\r\n",
+        "Upgrade: h2c-14\r\n",
+        "Upgrade: websocket\r\nUpgrade: h2c\r\n",
+    ] {
+        let asked = ask(
+            proxy.ingress(),
+            &format!(
+                "GET / HTTP/1.1\r\nHost: a\r\n{fields}HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\
+                 Connection: Upgrade, HTTP2-Settings\r\n\r\n"
+            ),
+        );
+        assert_eq!(asked.status, 200, "{fields}");
+        let seen = backend.seen().pop().expect("one");
+        for gone in ["upgrade", "http2-settings", "connection"] {
+            assert!(seen.fields(gone).is_empty(), "{fields}: {seen:?}");
+        }
+    }
+}

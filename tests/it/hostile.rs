@@ -166,3 +166,22 @@ fn a_backend_that_hangs_is_a_504_and_others_are_served() {
     let answer = hung.response(false).expect("answered");
     assert_eq!((answer.status, answer.field("x-strop-reason")), (504, Some("upstream_timeout")));
 }
+
+#[test]
+fn a_backend_that_switches_protocols_before_it_has_heard_all_is_not_believed() {
+    let backend = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let proxy = ingress_to(backend.local_addr().expect("bound"), "");
+    let mut client = Client::to(proxy.ingress());
+    client.send(
+        b"POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe",
+    );
+    let (mut stream, _) = backend.accept().expect("comes");
+    let mut block = [0; 1_024];
+    assert!(std::io::Read::read(&mut stream, &mut block).expect("reads") > 0);
+    let _ =
+        stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
+    let answer = client.response(false).expect("answered");
+    assert_eq!((answer.status, answer.field("x-strop-reason")), (502, Some("bad_upstream_answer")));
+    client.send(b"llo\r\n0\r\n\r\n");
+    assert!(client.rest().is_empty(), "the connection is closed");
+}

@@ -27,6 +27,8 @@ mod examples;
 mod headers;
 /// Clients and backends that misbehave cost themselves and nobody else.
 mod hostile;
+/// HTTP/2 is held to what HTTP/1.1 is held to.
+mod http2;
 /// Requests that two readers could read differently never reach the backend in a changed meaning.
 mod malformed;
 /// What is measured is what happened.

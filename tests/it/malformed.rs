@@ -83,6 +83,10 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
     add("chunk data ended by LF", &post(te, "5\r\nhello\n0\r\n\r\n"), BAD);
     add("chunk extension with LF", &post(te, &format!("5;a\n{HIDDEN}\r\nhello\r\n0\r\n\r\n")), BAD);
     add("chunk extension with NUL", &post(te, "5;\0\r\nhello\r\n0\r\n\r\n"), BAD);
+    add("trailer with space before colon", &post(te, "5\r\nhello\r\n0\r\nX : 1\r\n\r\n"), BAD);
+    add("trailer without a name", &post(te, "5\r\nhello\r\n0\r\nX: 1\r\n: 2\r\n\r\n"), BAD);
+    add("trailer that is folded", &post(te, "5\r\nhello\r\n0\r\nX: 1\r\n 2\r\n\r\n"), BAD);
+    add("trailer of many fields", &post(te, &format!("0\r\n{}\r\n", "X: 1\r\n".repeat(80))), BAD);
     add("trailer ended by LF", &post(te, "0\r\nX: 1\n\r\n"), BAD);
     add("chunk extension is dropped", &post(te, "5;ext=\"v\"\r\nhello\r\n0\r\n\r\n"), Passed("ext="));
     add(

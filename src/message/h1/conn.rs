@@ -50,7 +50,7 @@ pub struct Conn {
     /// The last body that came was long: the next read makes room for another.
     long: Cell<bool>,
     /// Counts the connection where it is limited, until it is gone.
-    _slot: Option<Box<dyn Any>>,
+    slot: Option<Box<dyn Any>>,
 }
 
 impl Conn {
@@ -63,7 +63,7 @@ impl Conn {
             spoilt: Cell::new(false),
             left: Cell::new(false),
             long: Cell::new(false),
-            _slot: slot,
+            slot,
         })
     }
 
@@ -166,11 +166,11 @@ impl Conn {
         self.ahead.replace(buf);
     }
 
-    /// Takes the stream and what was read ahead, for another protocol. `None` while a part of the task still holds
-    /// the connection.
-    pub fn into_io(self: Rc<Self>) -> Option<Io> {
+    /// Takes the stream and what was read ahead, for another protocol, and the slot: the connection counts for as long
+    /// as that is spoken. `None` while a part of the task still holds the connection.
+    pub fn into_io(self: Rc<Self>) -> Option<(Io, Option<Box<dyn Any>>)> {
         let conn = Rc::into_inner(self)?;
-        Some(Io::Rewound(conn.ahead.into_inner(), Box::new(conn.io.into_inner())))
+        Some((Io::Rewound(conn.ahead.into_inner(), Box::new(conn.io.into_inner())), conn.slot))
     }
 
     /// Reads a request head. Empty lines before it are read over (RFC 9112 section 2.2).

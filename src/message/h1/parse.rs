@@ -140,7 +140,10 @@ pub fn request_head(
     let form = target_form(&store, method, target)?;
     let authority = if form.authority.len > 0 { form.authority } else { host };
     let upgrade = version == Version::H11 && store.lists(Known::Connection, "upgrade");
-    let h2c = store.known(Known::Upgrade).is_some_and(|value| value.to_ascii_lowercase().starts_with(b"h2c"));
+    // Whoever follows must not be asked for h2c behind another name: what passes then is seen by nobody.
+    let h2c = store.all(Known::Upgrade).flat_map(|value| value.split(|b| *b == b',')).any(|protocol| {
+        protocol.trim_ascii().get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"h2c"))
+    });
     let keeps_alive = match version {
         Version::H10 => store.lists(Known::Connection, "keep-alive"),
         Version::H11 => !store.lists(Known::Connection, "close"),
@@ -368,13 +371,16 @@ pub fn response_head(
     Ok(ResponseHead { store, status, reason, version, framing, keeps_alive })
 }
 
-/// Reads a trailer section (field lines and the empty line); `None` when it is empty or not valid.
-pub fn trailers(bytes: &[u8]) -> Option<Store> {
+/// Reads a trailer section (field lines and the empty line); `None` when it is empty.
+pub fn trailers(bytes: &[u8]) -> Result<Option<Store>, Malformed> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
-    let Ok(httparse::Status::Complete((len, fields))) = httparse::parse_headers(bytes, &mut headers) else {
-        return None;
-    };
-    let mut store = Store::take();
-    fields.iter().for_each(|field| store.push(field.name.as_bytes(), field.value));
-    (len == bytes.len() && !fields.is_empty()).then_some(store)
+    match httparse::parse_headers(bytes, &mut headers) {
+        Ok(httparse::Status::Complete((len, []))) if len == bytes.len() => Ok(None),
+        Ok(httparse::Status::Complete((len, fields))) if len == bytes.len() => {
+            let mut store = Store::take();
+            fields.iter().for_each(|field| store.push(field.name.as_bytes(), field.value));
+            Ok(Some(store))
+        }
+        Ok(_) | Err(_) => Err(Malformed::Trailer),
+    }
 }

@@ -95,6 +95,7 @@ impl Reader {
                     self.ready = len;
                 }
                 Step::End { consumed } => {
+                    parse::trailers(chunks.trailer())?;
                     self.buf.consume(consumed);
                     self.finish();
                 }
@@ -140,7 +141,9 @@ impl Reader {
 
     pub(crate) fn trailers(&mut self) -> Option<Store> {
         match &self.left {
-            Left::Chunks(chunks) if self.over => parse::trailers(chunks.trailer()).map(fields::only_trailers),
+            Left::Chunks(chunks) if self.over => {
+                parse::trailers(chunks.trailer()).ok().flatten().map(fields::only_trailers)
+            }
             Left::Chunks(_) | Left::Bytes(_) | Left::UntilClose => None,
         }
     }

@@ -90,8 +90,11 @@ impl Attempt<'_> {
                     }
                     self.pass_interim(cx, &head, call);
                 }
-                Poll::Ready(Ok(head)) if head.status == 101 && !call.head.wants_upgrade => {
-                    let cause = "101 without an upgrade asked for".to_owned();
+                // Bytes of the request that are still to come would pass for the new protocol's.
+                Poll::Ready(Ok(head))
+                    if head.status == 101 && !(call.head.wants_upgrade && sending.upload.is_done()) =>
+                {
+                    let cause = "101 that was not asked for, or before the request was over".to_owned();
                     return Poll::Ready(Err(ProxyError::Nonsense { upstream: self.name(), cause }));
                 }
                 Poll::Ready(Ok(head)) => return Poll::Ready(Ok(head)),

@@ -183,3 +183,10 @@ pub struct BreakerView {
     /// The operator's override.
     pub hold: Option<Hold>,
 }
+
+impl BreakerView {
+    /// Closed, and not because an operator says so.
+    pub fn is_at_ease(&self) -> bool {
+        self.state == BreakerState::Closed && self.hold.is_none()
+    }
+}

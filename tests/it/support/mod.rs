@@ -1,5 +1,6 @@
 //! A proxy, an upstream, a client, other people's programs, and patience.
 
+pub mod h2;
 pub mod proxy;
 pub mod raw;
 pub mod secure;

@@ -1,0 +1,76 @@
+use std::io::Write;
+use std::sync::Arc;
+
+use crate::support::h2::H2Client;
+use crate::support::proxy::{Proxy, ingress_to, proxy};
+use crate::support::raw::Client;
+use crate::support::upstream::{Answer, Upstream, status};
+
+fn limited(backend: &Upstream, limits: &str, more: &str) -> Proxy {
+    proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\nlimits = {{ {limits} }}\n\
+         [upstreams.backend]\nendpoints = [\"{}\"]\n{more}",
+        backend.address
+    ))
+}
+
+/// Half of the answer at once, the other half a moment later.
+fn halting(millis: u64) -> Arc<Answer> {
+    Arc::new(move |_, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345");
+        std::thread::sleep(std::time::Duration::from_millis(millis)); // the upstream's own slowness
+        stream.write_all(b"67890").is_ok()
+    })
+}
+
+#[test]
+fn a_connection_with_prior_knowledge_counts_against_its_listener() {
+    let backend = Upstream::start(status(200));
+    let proxy = limited(&backend, "connections = 1", "");
+    let mut held = H2Client::to(proxy.ingress());
+    assert_eq!(held.get("http://a/1").expect("answered").status, 200);
+    assert_eq!(proxy.metric("listener_connections", "ingress"), 1.0);
+    assert!(Client::to(proxy.ingress()).rest().is_empty(), "the second is closed");
+}
+
+#[test]
+fn a_stop_drains_what_is_in_flight_by_http2() {
+    let backend = Upstream::start(halting(400));
+    let mut proxy = ingress_to(backend.address, "");
+    let mut client = H2Client::to(proxy.ingress());
+    let asked = client.ask(http::Request::get("http://a/").body(()).expect("a request"), None);
+    crate::support::eventually("it is in flight", || backend.hits() == 1);
+    proxy.signal("TERM");
+    let answer = client.answer(asked.expect("sent")).expect("whole");
+    assert_eq!(answer.text(), "1234567890");
+    assert_eq!(proxy.stop(), Some(0));
+}
+
+#[test]
+fn an_authority_that_no_host_field_could_say_is_refused() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    let mut client = H2Client::to(proxy.ingress());
+    for uri in ["http://user:secret@a/", "http://a,b/", "http://a!$&'()*/"] {
+        let answer = client.get(uri).expect("answered");
+        assert_eq!((answer.status, answer.field("x-strop-reason")), (400, Some("bad_host")), "{uri}");
+    }
+    assert_eq!(backend.hits(), 0);
+    assert_eq!(client.get("http://a.example:8000/").expect("answered").status, 200);
+}
+
+#[test]
+fn the_number_of_fields_is_limited() {
+    let backend = Upstream::start(status(200));
+    let proxy = limited(&backend, "header_count = 10", "");
+    let mut client = H2Client::to(proxy.ingress());
+    let mut request = http::Request::get("http://a/").body(()).expect("a request");
+    for n in 0..11 {
+        let name = http::HeaderName::from_bytes(format!("x-{n}").as_bytes()).expect("a name");
+        request.headers_mut().insert(name, http::HeaderValue::from_static("1"));
+    }
+    let asked = client.ask(request, None).expect("sent");
+    let answer = client.answer(asked).expect("answered");
+    assert_eq!((answer.status, answer.field("x-strop-reason")), (431, Some("too_many_fields")));
+    assert_eq!(backend.hits(), 0);
+}

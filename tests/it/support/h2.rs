@@ -1,0 +1,76 @@
+//! A client that speaks HTTP/2 in the clear and can leave things undone.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use http::Request;
+use tokio::runtime::Runtime;
+
+use super::PATIENCE;
+use super::raw::Response;
+
+pub struct H2Client {
+    runtime: Runtime,
+    sender: SendRequest<Bytes>,
+}
+
+/// A request that is on its way.
+pub struct Asked {
+    answer: ResponseFuture,
+    /// Holds the request open.
+    _sending: h2::SendStream<Bytes>,
+}
+
+impl H2Client {
+    pub fn to(address: SocketAddr) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let (sender, connection) = runtime.block_on(async {
+            let tcp = tokio::net::TcpStream::connect(address).await.expect("connects");
+            h2::client::handshake(tcp).await.expect("speaks")
+        });
+        runtime.spawn(async move {
+            let _ = connection.await;
+        });
+        Self { runtime, sender }
+    }
+
+    /// Sends a head, and a body when there is one; `None`: the connection takes no more.
+    pub fn ask(&mut self, request: Request<()>, body: Option<&'static [u8]>) -> Option<Asked> {
+        let mut sender = self.runtime.block_on(self.sender.clone().ready()).ok()?;
+        let (answer, mut sending) = sender.send_request(request, body.is_none()).ok()?;
+        if let Some(body) = body {
+            sending.send_data(Bytes::from_static(body), true).ok()?;
+        }
+        Some(Asked { answer, _sending: sending })
+    }
+
+    /// The answer in whole; `None`: it broke off.
+    pub fn answer(&self, asked: Asked) -> Option<Response> {
+        self.runtime.block_on(async {
+            let read = async {
+                let (parts, mut stream) = asked.answer.await.ok()?.into_parts();
+                let mut body = Vec::new();
+                while let Some(data) = stream.data().await {
+                    let data = data.ok()?;
+                    let _ = stream.flow_control().release_capacity(data.len());
+                    body.extend_from_slice(&data);
+                }
+                let fields = parts.headers.iter();
+                let head = fields.fold("HTTP/2\r\n".to_owned(), |head, (name, value)| {
+                    head + &format!("{name}: {}\r\n", String::from_utf8_lossy(value.as_bytes()))
+                });
+                Some(Response { status: parts.status.as_u16(), head, body })
+            };
+            tokio::time::timeout(PATIENCE, read).await.expect("something comes")
+        })
+    }
+
+    /// One request and its answer.
+    pub fn get(&mut self, uri: &str) -> Option<Response> {
+        let request = Request::get(uri).body(()).expect("a request");
+        let asked = self.ask(request, None)?;
+        self.answer(asked)
+    }
+}
