@@ -147,9 +147,14 @@ impl Alert {
 
     /// Live, and nothing that was seen says that it is getting better.
     pub fn holds(&self) -> bool {
+        self.is_live() && self.good_since().is_none()
+    }
+
+    /// Since when it has been good, while it is live.
+    pub fn good_since(&self) -> Option<At> {
         match self.phase {
-            Phase::Quiet => false,
-            Phase::Pending { good_since, .. } | Phase::Firing { good_since, .. } => good_since.is_none(),
+            Phase::Quiet => None,
+            Phase::Pending { good_since, .. } | Phase::Firing { good_since, .. } => good_since,
         }
     }
 

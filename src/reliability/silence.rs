@@ -126,7 +126,7 @@ impl Silence {
             && self.lasts(now)
             && self.matchers.iter().all(|matcher| {
                 matcher.label == Label::Service
-                    && (&*matcher.value == &**service) == (matcher.is == Comparison::Is)
+                    && (*matcher.value == **service) == (matcher.is == Comparison::Is)
             })
     }
 }

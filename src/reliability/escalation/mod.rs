@@ -185,16 +185,19 @@ impl Escalation {
         Some(call)
     }
 
-    /// What became of call `number`: when it did not arrive, the next channel. `None` as well when the ladder has
-    /// stopped, the call is unknown or settled, or no channel is left.
-    pub fn delivered(&mut self, policy: &EscalationPolicy, number: u32, arrived: Arrived) -> Option<Call> {
+    /// What became of call `number`; the call, when it did not arrive. `None` as well when it is unknown or settled.
+    pub fn record(&mut self, number: u32, arrived: Arrived) -> Option<Call> {
         let call = self.calls.iter_mut().find(|call| call.number == number && call.delivered.is_none())?;
         call.delivered = Some(arrived == Arrived::Yes);
-        if arrived == Arrived::Yes || !self.runs() {
+        (arrived == Arrived::No).then(|| call.clone())
+    }
+
+    /// The same call through the next channel; `None`: the ladder has stopped, or no channel is left.
+    pub fn another_way(&mut self, policy: &EscalationPolicy, failed: &Call) -> Option<Call> {
+        if !self.runs() {
             return None;
         }
-        let call = self.calls.iter().find(|call| call.number == number)?.clone();
-        self.call(policy, &call.contact, call.step, Cause::Undelivered, call.tried + 1)
+        self.call(policy, &failed.contact, failed.step, Cause::Undelivered, failed.tried + 1)
     }
 
     /// When to look again; `None`: nothing is due by itself.
@@ -262,7 +265,8 @@ mod tests {
         let mut ladder = ladder(Severity::Critical);
         let calls = ladder.due(&policy, None, clock(0));
         ladder.stop(clock(1).now);
-        assert_eq!(ladder.delivered(&policy, calls[0].number, Arrived::No), None);
+        let failed = ladder.record(calls[0].number, Arrived::No).expect("known");
+        assert_eq!(ladder.another_way(&policy, &failed), None);
         assert_eq!(ladder.due(&policy, None, clock(500)), []);
         ladder.rate(Severity::Critical, clock(501).now);
         assert_eq!(ladder.due(&policy, None, clock(502)), []);
@@ -300,12 +304,13 @@ mod tests {
         let mut call = ladder.due(&policy, None, clock(0)).remove(0);
         for channel in ["pager", "chat", "mail"] {
             assert_eq!(call.channel, channel);
-            match ladder.delivered(&policy, call.number, Arrived::No) {
+            let failed = ladder.record(call.number, Arrived::No).expect("known");
+            match ladder.another_way(&policy, &failed) {
                 Some(next) => call = next,
                 None => assert_eq!(channel, "mail"),
             }
         }
-        assert_eq!(ladder.delivered(&policy, call.number, Arrived::No), None, "told twice");
+        assert_eq!(ladder.record(call.number, Arrived::No), None, "told twice");
     }
 
     #[test]

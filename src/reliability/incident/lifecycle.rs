@@ -97,6 +97,12 @@ impl Incident {
         }
     }
 
+    /// It has just begun.
+    pub fn begun(&self, at: At) -> Transition {
+        let (rule, severity) = (self.key.rule, self.severity);
+        Transition { id: self.id.clone(), rule, severity, from: None, to: self.state, at }
+    }
+
     fn in_one_of(&self, states: &[State]) -> Result<(), Refused> {
         if states.contains(&self.state) { Ok(()) } else { Err(Refused::Not { state: self.state }) }
     }

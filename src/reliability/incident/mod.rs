@@ -224,6 +224,9 @@ pub struct Incident {
     pub version: u64,
 }
 
+/// A timeline this long takes no more lines of signals.
+const SIGNALS_TOLD: usize = 1_000;
+
 /// What an incident begins with.
 #[derive(Clone, Debug)]
 pub struct Beginning {
@@ -269,11 +272,14 @@ impl Incident {
         }
     }
 
-    /// Appends to the timeline.
+    /// Appends to the timeline. What flaps for days is not told for ever: lines of signals end after the thousandth.
     pub fn tell(&mut self, at: At, actor: Actor, kind: Kind, text: String, evidence: Vec<(String, String)>) {
+        self.version += 1;
+        if kind == Kind::Signal && self.timeline.len() >= SIGNALS_TOLD {
+            return;
+        }
         let number = self.timeline.last().map_or(1, |last| last.number + 1);
         self.timeline.push(Entry { number, at, actor, kind, text, evidence });
-        self.version += 1;
     }
 
     /// The signal of that key.

@@ -296,7 +296,9 @@ impl Ledger {
             self.written = second;
             out.extend(self.open.iter().map(|(minute, share)| self.record(*minute, *share)));
         } else {
-            out.extend(closing.iter().filter_map(|minute| Some(self.record(*minute, *self.open.get(minute)?))));
+            out.extend(
+                closing.iter().filter_map(|minute| Some(self.record(*minute, *self.open.get(minute)?))),
+            );
         }
         self.open.retain(|minute, _| !closing.contains(minute));
         out

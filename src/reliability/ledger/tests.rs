@@ -99,14 +99,15 @@ fn a_minute_is_written_as_sixty_letters() {
 }
 
 fn minute() -> impl Strategy<Value = Minute> {
-    let share = (prop::collection::vec(0_usize..5, 60), 0_u64..50, 0_u64..50).prop_map(|(marks, good, bad)| {
-        let mut slices = Slices::default();
-        for (second, mark) in marks.into_iter().enumerate() {
-            let all = [Slice::Unknown, Slice::Up, Slice::Degraded, Slice::Down, Slice::Maintenance];
-            slices.mark(second, all[mark]);
-        }
-        Share { slices, counts: Counts { good, bad } }
-    });
+    let share =
+        (prop::collection::vec(0_usize..5, 60), 0_u64..50, 0_u64..50).prop_map(|(marks, good, bad)| {
+            let mut slices = Slices::default();
+            for (second, mark) in marks.into_iter().enumerate() {
+                let all = [Slice::Unknown, Slice::Up, Slice::Degraded, Slice::Down, Slice::Maintenance];
+                slices.mark(second, all[mark]);
+            }
+            Share { slices, counts: Counts { good, bad } }
+        });
     prop::collection::btree_map("[a-c]", share, 0..3).prop_map(|by| Minute {
         subject: Arc::from("service"),
         minute: 7,
