@@ -48,8 +48,12 @@ impl Counts {
 pub struct Windows {
     /// The last second.
     pub s1: Counts,
+    /// Five seconds.
+    pub s5: Counts,
     /// Ten seconds.
     pub s10: Counts,
+    /// Twenty seconds.
+    pub s20: Counts,
     /// One minute.
     pub m1: Counts,
     /// Five minutes.
@@ -124,7 +128,7 @@ impl<const SUMS: usize> Ring<SUMS> {
 /// The counts of one subject, fed once a second.
 #[derive(Clone, Debug)]
 pub struct Trail {
-    seconds: Ring<4>,
+    seconds: Ring<6>,
     minutes: Ring<3>,
     hours: Ring<1>,
 }
@@ -133,7 +137,7 @@ impl Trail {
     /// Empty at `now`.
     pub fn new(now: At) -> Self {
         Self {
-            seconds: Ring::new([1, 10, 60, 300], now.second()),
+            seconds: Ring::new([1, 5, 10, 20, 60, 300], now.second()),
             minutes: Ring::new([30, 60, 360], now.minute()),
             hours: Ring::new([72], now.minute().div_euclid(60)),
         }
@@ -144,10 +148,10 @@ impl Trail {
         self.seconds.count(since_last, now.second());
         self.minutes.count(since_last, now.minute());
         self.hours.count(since_last, now.minute().div_euclid(60));
-        let [s1, s10, m1, m5] = self.seconds.sums.map(|(_, sum)| sum);
+        let [s1, s5, s10, s20, m1, m5] = self.seconds.sums.map(|(_, sum)| sum);
         let [m30, h1, h6] = self.minutes.sums.map(|(_, sum)| sum);
         let [d3] = self.hours.sums.map(|(_, sum)| sum);
-        Windows { s1, s10, m1, m5, m30, h1, h6, d3 }
+        Windows { s1, s5, s10, s20, m1, m5, m30, h1, h6, d3 }
     }
 }
 
@@ -174,7 +178,9 @@ mod tests {
                         .fold(Counts::default(), |sum, (_, counts)| sum.plus(*counts))
                 };
                 prop_assert_eq!(told.s1, last(1, 1));
+                prop_assert_eq!(told.s5, last(5, 1));
                 prop_assert_eq!(told.s10, last(10, 1));
+                prop_assert_eq!(told.s20, last(20, 1));
                 prop_assert_eq!(told.m1, last(60, 1));
                 prop_assert_eq!(told.m5, last(300, 1));
                 prop_assert_eq!(told.m30, last(30, 60));

@@ -81,6 +81,9 @@ impl Desk {
     /// to those who were called before.
     pub(super) fn announce(&mut self, transition: &Transition) {
         let Some(incident) = self.incidents.get(&transition.id) else { return };
+        if incident.clocks.opened.is_none() && incident.severity < self.policy.suspicions_from {
+            return;
+        }
         let over = !transition.to.is_live() && transition.to != State::Reviewed;
         let mut to: Vec<(String, String)> = Vec::new();
         if !self.is_silenced(incident) {

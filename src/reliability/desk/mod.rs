@@ -39,6 +39,8 @@ pub struct DeskPolicy {
     pub detect: DetectPolicy,
     /// Who is called.
     pub escalation: EscalationPolicy,
+    /// Suspicions of this severity and worse are told to the stakeholders; others only once they are confirmed.
+    pub suspicions_from: Severity,
     /// One that was resolved this recently is linked from the next of the same identity: 1 h.
     pub reopen_within: Duration,
     /// Closed ones are kept at hand for this long; then only the store has them: 24 h.
@@ -52,6 +54,7 @@ impl Default for DeskPolicy {
         Self {
             detect: DetectPolicy::default(),
             escalation: EscalationPolicy::default(),
+            suspicions_from: Severity::High,
             reopen_within: Duration::from_secs(3_600),
             keep: Duration::from_secs(86_400),
             gone_after: Duration::from_secs(300),

@@ -73,6 +73,8 @@ pub struct Detector {
     members: Vec<Arc<str>>,
     /// Since when there have been errors, by key of a rule, with no clean minute between.
     spells: BTreeMap<Key, At>,
+    /// When the errors of a route class last were more than chance and more than a slow burn.
+    spikes: BTreeMap<Arc<str>, At>,
     streaks: BTreeMap<(Resource, Arc<str>), Streak>,
 }
 
@@ -86,6 +88,7 @@ impl Detector {
             opened: BTreeMap::new(),
             members: Vec::new(),
             spells: BTreeMap::new(),
+            spikes: BTreeMap::new(),
             streaks: BTreeMap::new(),
         }
     }
@@ -168,8 +171,12 @@ impl Test {
 
     /// The shortest window that proves it.
     fn proof(self, windows: &Windows) -> Option<Duration> {
-        let seconds = if self.proves(windows.s10) {
+        let seconds = if self.proves(windows.s5) {
+            5
+        } else if self.proves(windows.s10) {
             10
+        } else if self.proves(windows.s20) {
+            20
         } else if self.proves(windows.m1) {
             60
         } else if windows.m1.bad > 0 && self.proves(windows.m5) {

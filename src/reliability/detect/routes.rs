@@ -11,6 +11,9 @@ use crate::reliability::significance::above;
 use crate::reliability::slo::{self, Urgency};
 use crate::units::At;
 
+/// A slow burn lasts this long before it is confirmed.
+const SLOWLY: Duration = Duration::from_secs(3_600);
+
 /// How a percentile stands to its budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BudgetState {
@@ -55,7 +58,7 @@ impl Detector {
         found: &mut Vec<Finding>,
     ) {
         found.push(self.error_rate(policy, route, now));
-        found.push(self.slow_burn(policy, route));
+        found.push(self.slow_burn(policy, route, now));
         let latency = &policy.latency;
         found.push(self.slow(policy, route, "p50", 0.5, &route.p50, latency.p50));
         found.push(self.slow(policy, route, "p95", 0.05, &route.p95, latency.p95));
@@ -75,6 +78,9 @@ impl Detector {
         let burn = bad.then(|| slo::burning(errors.objective, windows, errors.page)).flatten();
         let pages = burn.is_some_and(|burn| burn.pair.urgency == Urgency::Page);
         let ripe = bad && (pages || Test { alpha: errors.page, ..test }.proves(windows.m5));
+        if ripe {
+            self.spikes.insert(Arc::clone(&route.class), now);
+        }
         let half_fails = windows.m1.bad_ratio().is_some_and(|ratio| ratio >= 0.5);
         let says = || {
             let worst = route.blamed.iter().max_by_key(|(_, count)| *count);
@@ -104,23 +110,31 @@ impl Detector {
         }
     }
 
-    /// The budget of the month goes slowly: a ticket.
-    fn slow_burn(&self, policy: &DetectPolicy, route: &RouteReading) -> Finding {
+    /// The budget of the month goes slowly: a ticket. Not by a spike, which has its own incident and fills the same
+    /// windows: as long as one is in the short window, or that is not full yet, there is nothing to judge.
+    fn slow_burn(&self, policy: &DetectPolicy, route: &RouteReading, now: At) -> Finding {
         let (errors, [_, _, pair]) = (&policy.errors, slo::PAIRS);
+        let spike = self.spikes.get(&route.class).copied().unwrap_or(self.born);
         let burn = errors.objective.burns(pair, &route.counts, errors.page);
         let (_, short) = pair.of(&route.counts);
         let sign = match (burn, errors.objective.burn(short)) {
+            _ if now.since(spike.max(self.born)) < pair.short => Sign::Blind,
             (Some(_), _) => Sign::Bad,
             (None, None) => Sign::Blind,
             (None, Some(rate)) if rate >= pair.rate / 2.0 => Sign::Between,
             (None, Some(_)) => Sign::Good,
         };
+        let burn = burn.filter(|_| sign == Sign::Bad);
         Finding {
             key: self.scoped(Rule::ErrorRate, &route.class, "slow_burn"),
             look: Look { sign, ripe: true, first_bad: None },
             severity: Severity::Low,
-            policy: AlertPolicy { clear_after: policy.clear_after, ..AlertPolicy::default() },
-            cause: Some(Arc::clone(&route.class)),
+            policy: AlertPolicy {
+                confirm: SLOWLY,
+                clear_after: policy.clear_after,
+                ..AlertPolicy::default()
+            },
+            cause: None,
             says: burn.map(|burn| {
                 Says::new(
                     format!("{} spends its error budget {:.1} times too fast", route.class, burn.long_rate),
