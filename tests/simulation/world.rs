@@ -9,11 +9,11 @@ use strop::reliability::breaker::{Breaker, BreakerPolicy, BreakerState};
 use strop::reliability::counts::{Counts, Trail};
 use strop::reliability::desk::{Command, Desk, DeskPolicy, Effect};
 use strop::reliability::escalation::{Arrived, LocalMinute};
-use strop::reliability::incident::{Force, Incident};
+use strop::reliability::incident::{Ending, Force, Incident};
 use strop::reliability::readings::{
     BreakerReading, Over, Readings, Resource, ResourceReading, RouteReading, SlowCounts, UpstreamReading,
 };
-use strop::reliability::rule::Severity;
+use strop::reliability::rule::{Rule, Severity};
 use strop::reliability::silence::{Comparison, Label, Matcher, Purpose, Silence};
 use strop::reliability::verdict::{Verdict, Why};
 use strop::units::At;
@@ -43,6 +43,11 @@ pub struct World {
     upstreams: Vec<Upstream>,
     route: Trail,
     cpu: f64,
+    /// Share of replies over 5 s, and over 8 s.
+    slow: (f64, f64),
+    slow_trail: (Trail, Trail),
+    /// What another member of the fleet still sees.
+    elsewhere: Vec<Arc<str>>,
     desk: Desk,
     watch: Watch,
     pages: Vec<(IncidentId, u32)>,
@@ -95,6 +100,9 @@ impl World {
             upstreams,
             route: Trail::new(START),
             cpu: 0.3,
+            slow: (0.0, 0.0),
+            slow_trail: (Trail::new(START), Trail::new(START)),
+            elsewhere: Vec::new(),
             desk,
             watch: Watch::default(),
             pages: Vec::new(),
@@ -127,7 +135,8 @@ impl World {
         for upstream in &mut self.upstreams {
             upstream.bad = 0.0;
         }
-        self.cpu = 0.3;
+        (self.cpu, self.slow) = (0.3, (0.0, 0.0));
+        self.elsewhere.clear();
         for _ in 0..3_600 {
             self.now = self.now + Duration::from_secs(1);
             self.deliveries();
@@ -161,6 +170,16 @@ impl World {
             }
         }
         if self.dice.chance(0.01) {
+            self.slow = self.dice.one_of(&[(0.0, 0.0), (0.0, 0.0), (0.03, 0.0), (0.3, 0.2)]);
+        }
+        if self.dice.chance(0.01) {
+            let live =
+                self.desk.incidents().filter(|one| one.state.is_live()).map(|one| Arc::clone(&one.dedup));
+            self.elsewhere = live.collect();
+        } else if self.dice.chance(0.02) {
+            self.elsewhere.clear();
+        }
+        if self.dice.chance(0.01) {
             self.cpu = self.dice.one_of(&[0.3, 0.5, 0.85, 0.93, 0.99]);
         }
     }
@@ -178,21 +197,54 @@ impl World {
         }
         let readings = self.readings(replies, blamed);
         let effects = self.desk.tick(&readings, self.now);
+        for effect in &effects {
+            if let Effect::Save(incident) = effect
+                && incident.ending == Some(Ending::Recovered)
+            {
+                self.is_really_over(incident);
+            }
+        }
         self.take(effects, None);
+    }
+
+    /// Resolved by evidence: then the world itself must be well, as far as the incident is about it.
+    fn is_really_over(&self, incident: &Incident) {
+        assert!(!self.elsewhere.contains(&incident.dedup), "resolved while another member still sees it");
+        for signal in incident.signals.iter().filter(|signal| signal.confirmed.is_some()) {
+            let Some(upstream) = self.upstreams.iter().find(|one| one.reading.name == signal.key.service)
+            else {
+                continue;
+            };
+            let (rule, state) = (signal.key.rule, upstream.breaker.state());
+            let well = (rule != Rule::ServiceDown || upstream.reading.consecutive_failures == 0)
+                && (rule != Rule::Breaker || state == BreakerState::Closed);
+            assert!(well, "{signal:?}");
+        }
     }
 
     fn readings(&mut self, replies: Counts, blamed: Vec<(Arc<str>, u64)>) -> Readings {
         let counts = self.route.count(replies, self.now);
-        let total = counts.m1.total();
-        let over = Over { total, warn: 0, alert: 0 };
-        let calm = SlowCounts { m1: over, m5: Over { total: counts.m5.total(), ..over } };
+        let mut slow = |share: f64| (0..replies.total()).filter(|_| self.dice.chance(share)).count() as u64;
+        let (warn, alert) = (slow(self.slow.0), slow(self.slow.1));
+        let counted = |bad: u64| Counts { good: 0, bad };
+        let warn = self.slow_trail.0.count(counted(warn.max(alert)), self.now);
+        let alert = self.slow_trail.1.count(counted(alert), self.now);
+        let over = |all: Counts, warn: Counts, alert: Counts| Over {
+            total: all.total(),
+            warn: warn.bad,
+            alert: alert.bad,
+        };
+        let p99 =
+            SlowCounts { m1: over(counts.m1, warn.m1, alert.m1), m5: over(counts.m5, warn.m5, alert.m5) };
+        let none = Counts::default();
+        let calm = SlowCounts { m1: over(counts.m1, none, none), m5: over(counts.m5, none, none) };
         let route = RouteReading {
             class: Arc::from("web"),
             counts,
             blamed,
             p50: calm,
             p95: calm,
-            p99: calm,
+            p99,
             ..RouteReading::default()
         };
         let cpu = ResourceReading {
@@ -208,6 +260,7 @@ impl World {
             upstreams: self.upstreams.iter().map(|upstream| upstream.reading.clone()).collect(),
             routes: vec![route],
             resources: vec![cpu],
+            elsewhere: self.elsewhere.clone(),
             ..Readings::default()
         }
     }
@@ -222,15 +275,11 @@ impl World {
     }
 
     fn order(&mut self, command: Command) {
-        let forced = match &command {
-            Command::Resolve { id, force: Force::Forced, .. } => Some(id.clone()),
-            _ => None,
-        };
-        let held = match &command {
-            Command::Resolve { id, .. } => self.desk.holds(id),
-            _ => false,
-        };
-        let asked = matches!(&command, Command::Resolve { force: Force::Asked, .. });
+        let resolve =
+            if let Command::Resolve { id, force, .. } = &command { Some((id.clone(), *force)) } else { None };
+        let held = resolve.as_ref().is_some_and(|(id, _)| self.desk.holds(id));
+        let asked = resolve.as_ref().is_some_and(|(_, force)| *force == Force::Asked);
+        let forced = resolve.filter(|(_, force)| *force == Force::Forced).map(|(id, _)| id);
         let (done, effects) = self.desk.command(command, self.now);
         assert!(!(asked && held && done.is_ok()), "resolved while it held, unforced");
         assert!(done.is_ok() || effects.is_empty(), "refused, and yet: {effects:?}");

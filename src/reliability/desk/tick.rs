@@ -20,10 +20,13 @@ impl Desk {
             if readings.stage == Stage::Draining {
                 finding.look.sign = Sign::Blind;
             }
+            if finding.look.sign == Sign::Good && self.held_elsewhere(&finding.key, readings) {
+                finding.look.sign = Sign::Between;
+            }
             self.hear(&finding, readings, now);
         }
         if readings.stage == Stage::Serving {
-            self.forget_the_gone(now);
+            self.forget_the_gone(readings, now);
         }
         let live: Vec<IncidentId> =
             self.incidents.values().filter(|one| one.state.is_live()).map(|one| one.id.clone()).collect();
@@ -36,6 +39,12 @@ impl Desk {
         self.uptime(readings, now);
         self.prune(now);
         self.effects()
+    }
+
+    /// Does another member of the fleet still see what this alert is about? Then what is good here ends nothing.
+    fn held_elsewhere(&self, key: &Key, readings: &Readings) -> bool {
+        let home = self.alerts.get(key).and_then(|tracked| self.incidents.get(&tracked.incident));
+        home.is_some_and(|home| readings.elsewhere.contains(&home.dedup))
     }
 
     /// One finding: its alert moves, and its incident with it.
@@ -125,12 +134,12 @@ impl Desk {
     }
 
     /// Subjects that are no longer in the readings at all: an upstream that was taken out of the config.
-    fn forget_the_gone(&mut self, now: At) {
+    fn forget_the_gone(&mut self, readings: &Readings, now: At) {
         let after = self.policy.gone_after;
         let gone: Vec<Key> = self
             .alerts
             .iter()
-            .filter(|(_, tracked)| now.since(tracked.seen) > after)
+            .filter(|(key, tracked)| now.since(tracked.seen) > after && !self.held_elsewhere(key, readings))
             .map(|(key, _)| key.clone())
             .collect();
         for key in gone {
@@ -158,7 +167,7 @@ impl Desk {
         let unwell = own()
             .any(|tracked| if tracked.alert.is_firing() { !tracked.calm } else { tracked.alert.holds() });
         match state {
-            _ if over && !elsewhere => self.finish(id, now),
+            _ if over => self.finish(id, now),
             State::Open | State::Acknowledged | State::Mitigating if !unwell && !elsewhere => {
                 let recovered = self.recovered(id, now);
                 self.with(id, |incident| incident.monitor(recovered, now).ok());

@@ -180,29 +180,14 @@ impl Detector {
             true => Severity::High,
             false => Severity::Medium,
         };
-        let limit = if worst { limits.warn } else { limits.alert };
-        let says = || {
-            let told = |d: Duration| format!("{} ms", d.as_millis());
-            let quantiles = route.quantiles.map_or("-".to_owned(), |all| all.map(told).join(", "));
-            Says::new(
-                format!("{name} of {} is over {}", route.class, told(limit)),
-                [
-                    ("slow_of_last_minute", format!("{} of {}", slow(counts.m1), counts.m1.total)),
-                    ("slow_of_last_5_minutes", format!("{} of {}", slow(counts.m5), counts.m5.total)),
-                    ("p50_p95_p99", quantiles),
-                ],
-            )
-        };
         let bad = sign == Sign::Bad;
         let all: u64 = route.slow_by.iter().map(|(_, count)| count).sum();
         let own = || Arc::clone(&route.class);
+        let ripe = proves(counts.m1, latency.page) && proves(counts.m5, latency.page);
+        let limit = if worst { limits.warn } else { limits.alert };
         Finding {
             key: self.scoped(Rule::Latency, &route.class, name),
-            look: Look {
-                sign,
-                ripe: proves(counts.m1, latency.page) && proves(counts.m5, latency.page),
-                first_bad: None,
-            },
+            look: Look { sign, ripe, first_bad: None },
             severity,
             policy: AlertPolicy {
                 confirm: latency.confirm,
@@ -210,7 +195,19 @@ impl Detector {
                 ..AlertPolicy::default()
             },
             cause: bad.then(|| self.culprit(&route.slow_by, all).unwrap_or_else(own)),
-            says: bad.then(says),
+            says: bad.then(|| {
+                says_slow(route, name, limit, [counts.m1, counts.m5].map(|over| (slow(over), over.total)))
+            }),
         }
     }
+}
+
+fn says_slow(route: &RouteReading, name: &str, limit: Duration, slow: [(u64, u64); 2]) -> Says {
+    let told = |span: Duration| format!("{} ms", span.as_millis());
+    let [minute, five] = slow.map(|(slow, total)| format!("{slow} of {total}"));
+    let quantiles = route.quantiles.map_or("-".to_owned(), |all| all.map(told).join(", "));
+    Says::new(
+        format!("{name} of {} is over {}", route.class, told(limit)),
+        [("slow_of_last_minute", minute), ("slow_of_last_5_minutes", five), ("p50_p95_p99", quantiles)],
+    )
 }
