@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
@@ -145,6 +146,51 @@ impl Written for Duration {
     }
 }
 
+/// A moment: milliseconds since the Unix epoch, as the shell derives them from the monotonic clock (wall time at the
+/// start plus what has passed since). It never jumps within a process, and it can be stored. JSON: an integer.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct At(pub i64);
+
+impl At {
+    /// What has passed since `earlier`; nothing when it is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// The whole second it lies in, since the epoch.
+    pub fn second(self) -> i64 {
+        self.0.div_euclid(1_000)
+    }
+
+    /// The whole minute it lies in, since the epoch.
+    pub fn minute(self) -> i64 {
+        self.0.div_euclid(60_000)
+    }
+}
+
+fn whole_millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl Add<Duration> for At {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(whole_millis(span)))
+    }
+}
+
+impl Sub<Duration> for At {
+    type Output = Self;
+
+    fn sub(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(whole_millis(span)))
+    }
+}
+
 /// A [`Written`] value as a field of the config file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Text<T>(pub T);
@@ -214,6 +260,16 @@ mod tests {
         for bad in ["0.5", "101%", "-1%", "%", "NaN%"] {
             assert_eq!(Percent::read(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_moment_is_counted_from_the_epoch_and_never_runs_backwards() {
+        let at = At(61_500) + Duration::from_millis(700);
+        assert_eq!((at.second(), at.minute(), At(-1).second()), (62, 1, -1));
+        assert_eq!(at.since(At(61_500)), Duration::from_millis(700));
+        assert_eq!(At(0).since(at), Duration::ZERO);
+        assert_eq!((at - Duration::from_millis(700)).0, 61_500);
+        assert_eq!(serde_json::to_string(&at).expect("writes"), "62200");
     }
 
     #[test]
