@@ -1,0 +1,5 @@
+//! stub
+mod connect;
+mod db;
+pub mod error;
+pub mod rows;
