@@ -46,9 +46,12 @@ fn url_of(url: &str) -> Result<StoreAt, String> {
             path => Ok(StoreAt::Sqlite(below_state(Path::new(path)))),
         };
     }
-    let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")).ok_or_else(|| {
-        format!("{url:?} is no database; write \"sqlite:PATH\", \"postgres://user@host/database\" or \"off\"")
-    })?;
+    let rest =
+        url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")).ok_or_else(|| {
+            format!(
+                "{url:?} is no database; write \"sqlite:PATH\", \"postgres://user@host/database\" or \"off\""
+            )
+        })?;
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let secret = authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
     if secret || rest.contains("password=") {
@@ -135,11 +138,15 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("password");
         std::fs::write(&path, "s3cret\n").expect("writes");
-        let text = format!("url = \"postgres://strop@db/strop\"\npassword_file = {:?}", path.display().to_string());
+        let text =
+            format!("url = \"postgres://strop@db/strop\"\npassword_file = {:?}", path.display().to_string());
         let text = format!("[egress]\n[store]\n{text}\n");
         let config = super::super::load(&text, "a test", &[]).map_err(|told| told.to_string()).expect("runs");
         let shown = super::super::show::effective(&config).to_string();
-        assert!(shown.contains("postgres://strop@db/strop") && shown.contains("\"password\":\"set\""), "{shown}");
+        assert!(
+            shown.contains("postgres://strop@db/strop") && shown.contains("\"password\":\"set\""),
+            "{shown}"
+        );
         assert!(!shown.contains("s3cret") && !format!("{config:?}").contains("s3cret"));
     }
 
@@ -157,7 +164,10 @@ mod tests {
         ] {
             let problems = problems_of(text);
             assert!(problems.contains(told), "{text}: {problems}");
-            assert!(!problems.contains("holds a password") || !problems.contains("note: s3cret"), "{problems}");
+            assert!(
+                !problems.contains("holds a password") || !problems.contains("note: s3cret"),
+                "{problems}"
+            );
         }
     }
 

@@ -110,7 +110,9 @@ pub(super) async fn migrate(conn: &mut Conn) -> Result<(), DbError> {
     let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
         Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
-    let migrator = Migrator::with_migrations(migrations.collect());
+    let mut migrator = Migrator::with_migrations(migrations.collect());
+    // Migrations only ever add: while a fleet is being updated, the older ones go on with what they know.
+    migrator.set_ignore_missing(true);
     let migrated = match conn {
         Conn::Sqlite(conn) => migrator.run_direct(None, conn, false).await,
         Conn::Postgres(conn) => migrator.run_direct(None, conn, false).await,
@@ -118,7 +120,7 @@ pub(super) async fn migrate(conn: &mut Conn) -> Result<(), DbError> {
     migrated.map_err(|error| match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
         MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
-            DbError { fault: Fault::Newer, text: error.to_string() }
+            DbError { fault: Fault::OtherTables, text: error.to_string() }
         }
         other => DbError::unreachable(other.to_string()),
     })

@@ -16,8 +16,8 @@ pub(super) enum Fault {
     Down(State),
     /// The asker's: it would fail again.
     Refused,
-    /// Made by a newer program.
-    Newer,
+    /// The tables are another program's.
+    OtherTables,
 }
 
 /// A failure of the database.
@@ -42,7 +42,7 @@ impl From<DbError> for StoreError {
         match error.fault {
             Fault::Down(state) => Self::Unavailable { state, why: error.text },
             Fault::Refused => Self::Refused(error.text),
-            Fault::Newer => Self::Newer(error.text),
+            Fault::OtherTables => Self::OtherTables(error.text),
         }
     }
 }
@@ -102,6 +102,12 @@ impl From<Option<i64>> for Arg<'_> {
 impl<'a> From<&'a str> for Arg<'a> {
     fn from(value: &'a str) -> Self {
         Self::Text(Some(value))
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Arg<'a> {
+    fn from(value: Option<&'a str>) -> Self {
+        Self::Text(value)
     }
 }
 

@@ -90,9 +90,9 @@ pub enum StoreError {
     /// The caller's: somebody else has the lease by now.
     #[error("the lease {0:?} belongs to somebody else by now")]
     Fenced(String),
-    /// The operator's: the database was made by a newer Strop.
-    #[error("the database was made by a newer version of Strop: {0}")]
-    Newer(String),
+    /// The operator's: the tables are not those of this Strop.
+    #[error("the database's tables are not those of this version of Strop: {0}")]
+    OtherTables(String),
     /// The store was closed before it was on disk.
     #[error("the store was closed")]
     Closed,
@@ -103,7 +103,9 @@ impl StoreError {
     pub fn repeatable(&self) -> bool {
         match self {
             Self::Unavailable { .. } | Self::BacklogFull(_) => true,
-            Self::Config(_) | Self::Refused(_) | Self::Fenced(_) | Self::Newer(_) | Self::Closed => false,
+            Self::Config(_) | Self::Refused(_) | Self::Fenced(_) | Self::OtherTables(_) | Self::Closed => {
+                false
+            }
         }
     }
 
@@ -115,7 +117,7 @@ impl StoreError {
             Self::BacklogFull(_) => "backlog_full",
             Self::Refused(_) => "refused",
             Self::Fenced(_) => "fenced",
-            Self::Newer(_) => "newer",
+            Self::OtherTables(_) => "other_tables",
             Self::Closed => "closed",
         }
     }
