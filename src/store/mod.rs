@@ -90,6 +90,17 @@ impl Shared {
         }
     }
 
+    /// Nobody waits for a lease from a database that is away.
+    fn fail_asks(&self, error: &DbError) {
+        loop {
+            let ask = self.queue().next_ask();
+            match ask {
+                Some(ask) => ask.fail(error.clone().into()),
+                None => return,
+            }
+        }
+    }
+
     fn down(&self, state: State, error: &DbError) {
         self.moved(state, Some(&error.text));
     }
@@ -239,11 +250,22 @@ impl Store {
         self.ask(LeaseAsk::Release { lease }).await.map(drop)
     }
 
+    /// Deletes what is older than `[store.retention]` now, as happens once a day; how many rows.
+    pub async fn clean(&self) -> Result<u64, StoreError> {
+        let (done, told) = oneshot::channel();
+        self.hand(Ask::Clean(done));
+        told.await.unwrap_or(Err(StoreError::Closed))
+    }
+
     async fn ask(&self, what: LeaseAsk) -> Result<Option<Lease>, StoreError> {
         let (done, told) = oneshot::channel();
-        self.shared.queue().ask(Ask { what, done });
-        self.shared.wake.notify_one();
+        self.hand(Ask::Lease(what, done));
         told.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    fn hand(&self, ask: Ask) {
+        self.shared.queue().ask(ask);
+        self.shared.wake.notify_one();
     }
 
     /// Takes nothing more, writes what waits and ends the task, within `patience`. How many writes were lost.

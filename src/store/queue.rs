@@ -74,9 +74,19 @@ pub(super) enum LeaseAsk {
 
 /// A question that is answered at once or not at all.
 #[derive(Debug)]
-pub(super) struct Ask {
-    pub(super) what: LeaseAsk,
-    pub(super) done: oneshot::Sender<Result<Option<Lease>, StoreError>>,
+pub(super) enum Ask {
+    Lease(LeaseAsk, oneshot::Sender<Result<Option<Lease>, StoreError>>),
+    Clean(oneshot::Sender<Result<u64, StoreError>>),
+}
+
+impl Ask {
+    /// Tells the asker, who may have left, that it cannot be done.
+    pub(super) fn fail(self, why: StoreError) {
+        match self {
+            Self::Lease(_, done) => drop(done.send(Err(why))),
+            Self::Clean(done) => drop(done.send(Err(why))),
+        }
+    }
 }
 
 /// Which row a write replaces as a whole.

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::connect::Db;
 use super::db::{Conn, DbError, Fault};
 use super::error::{State, StoreError};
-use super::queue::{Ask, Batch};
-use super::rows::millis;
+use super::queue::{Ask, Batch, LeaseAsk};
+use super::rows::{Lease, millis};
 use super::{Shared, open, retention, sql};
 use crate::config::Retention;
 use crate::reliability::backoff;
@@ -80,7 +80,7 @@ impl Writer {
             let done = match self.next() {
                 Next::Write => self.write().await,
                 Next::Answer(ask) => self.answer(ask).await,
-                Next::Clean => self.clean().await,
+                Next::Clean => self.clean().await.map(drop),
                 Next::Wait(until) => {
                     self.shared.woken(until).await;
                     Ok(())
@@ -179,35 +179,47 @@ impl Writer {
     }
 
     async fn answer(&mut self, ask: Ask) -> Result<(), DbError> {
-        let mut answered = self.lease(&ask).await;
-        if matches!(&answered, Err(error) if error.fault == Fault::Down(State::Unreachable)) {
-            // A connection that lay idle may be dead without anybody having noticed.
-            self.conn = None;
-            answered = match self.connect().await {
-                Ok(()) => self.lease(&ask).await,
-                Err(error) => Err(error),
-            };
-        }
-        let failed = answered.as_ref().err().cloned();
-        let _ = ask.done.send(answered.map_err(StoreError::from));
+        // The asker may have left: nobody minds what is sent then.
+        let failed = match ask {
+            Ask::Clean(done) => {
+                let cleaned = self.clean().await;
+                let failed = cleaned.as_ref().err().cloned();
+                let _ = done.send(cleaned.map_err(StoreError::from));
+                failed
+            }
+            Ask::Lease(what, done) => {
+                let mut answered = self.lease(&what).await;
+                if matches!(&answered, Err(error) if error.fault == Fault::Down(State::Unreachable)) {
+                    // A connection that lay idle may be dead without anybody having noticed.
+                    self.conn = None;
+                    answered = match self.connect().await {
+                        Ok(()) => self.lease(&what).await,
+                        Err(error) => Err(error),
+                    };
+                }
+                let failed = answered.as_ref().err().cloned();
+                let _ = done.send(answered.map_err(StoreError::from));
+                failed
+            }
+        };
         failed.map_or(Ok(()), Err)
     }
 
-    async fn lease(&mut self, ask: &Ask) -> Result<Option<super::rows::Lease>, DbError> {
+    async fn lease(&mut self, ask: &LeaseAsk) -> Result<Option<Lease>, DbError> {
         let Some(conn) = &mut self.conn else { return Err(DbError::unreachable("it is away")) };
-        let asked = tokio::time::timeout(PATIENCE, sql::lease(conn, &ask.what)).await;
+        let asked = tokio::time::timeout(PATIENCE, sql::lease(conn, ask)).await;
         asked.unwrap_or_else(|_| Err(DbError::unreachable(format!("no answer within {PATIENCE:?}"))))
     }
 
-    async fn clean(&mut self) -> Result<(), DbError> {
+    async fn clean(&mut self) -> Result<u64, DbError> {
         self.clean_at = clock::instant() + CLEANING.1;
-        let Some(conn) = &mut self.conn else { return Ok(()) };
+        let Some(conn) = &mut self.conn else { return Ok(0) };
         let cleaned = retention::clean(conn, &self.keep, millis(clock::now().wall)).await;
         if cleaned.is_err() {
             self.conn = None;
             self.clean_at = clock::instant() + CLEANING.0;
         }
-        cleaned.map(drop)
+        cleaned
     }
 
     /// Waits for a database that is away. True: the store is being closed meanwhile.
@@ -225,12 +237,7 @@ impl Writer {
         let until = clock::instant() + backoff::nth(WAITS.0, WAITS.1, self.failures, draw);
         self.failures = self.failures.saturating_add(1);
         loop {
-            while let Some(ask) = {
-                let ask = self.shared.queue().next_ask();
-                ask
-            } {
-                let _ = ask.done.send(Err(error.clone().into()));
-            }
+            self.shared.fail_asks(error);
             if self.shared.queue().closing && self.failures > 1 {
                 return true;
             }
