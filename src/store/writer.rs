@@ -173,8 +173,15 @@ impl Writer {
             let nothing =
                 matches!(&undone, Ok(Err(error)) if error.text.contains("no transaction is active"));
             if !matches!(undone, Ok(Ok(_))) && !nothing {
-                self.conn = None;
+                self.give_up().await;
             }
+        }
+    }
+
+    /// Lets the connection go. It is closed in order where that can be done: a file that is still held must not be moved.
+    async fn give_up(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            let _ = tokio::time::timeout(PATIENCE, conn.close()).await;
         }
     }
 
@@ -191,7 +198,7 @@ impl Writer {
                 let mut answered = self.lease(&what).await;
                 if matches!(&answered, Err(error) if error.fault == Fault::Down(State::Unreachable)) {
                     // A connection that lay idle may be dead without anybody having noticed.
-                    self.conn = None;
+                    self.give_up().await;
                     answered = match self.connect().await {
                         Ok(()) => self.lease(&what).await,
                         Err(error) => Err(error),
@@ -216,7 +223,7 @@ impl Writer {
         let Some(conn) = &mut self.conn else { return Ok(0) };
         let cleaned = retention::clean(conn, &self.keep, millis(clock::now().wall)).await;
         if cleaned.is_err() {
-            self.conn = None;
+            self.give_up().await;
             self.clean_at = clock::instant() + CLEANING.0;
         }
         cleaned
@@ -229,7 +236,7 @@ impl Writer {
             Fault::Refused | Fault::OtherTables => State::Unreachable,
         };
         if state != State::Full {
-            self.conn = None;
+            self.give_up().await;
         }
         self.shared.down(state, error);
         // The low half of a version 7 id is chance.

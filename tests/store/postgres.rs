@@ -42,7 +42,7 @@ fn unprivileged() -> Option<(u32, u32)> {
         let mut fields = line.strip_prefix("postgres:")?.split(':').skip(1);
         Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
     });
-    Some(ids.expect("the user postgres, whom tests/setup makes with PostgreSQL"))
+    Some(ids.unwrap_or_else(|| panic!("there is no user postgres; tests/setup makes it with PostgreSQL")))
 }
 
 fn command(name: &str, dir: &Path) -> Command {
