@@ -55,6 +55,7 @@ pub mod net;
 pub mod proxy;
 pub mod reliability;
 pub mod runtime;
+pub mod store;
 pub mod telemetry;
 pub mod units;
 pub mod upstream;

@@ -16,12 +16,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("telemetry", &["config", "message", "names", "net", "reliability", "runtime"]),
     ("upstream", &["config", "message", "names", "net", "reliability", "runtime", "telemetry"]),
     ("proxy", &["config", "message", "names", "net", "reliability", "runtime", "telemetry", "upstream"]),
+    ("store", &["config", "names", "reliability", "runtime", "telemetry", "units"]),
     (
         "admin",
         &["config", "message", "names", "net", "reliability", "runtime", "telemetry", "units", "upstream"],
     ),
     ("app", &["admin", "config", "names", "net", "proxy", "runtime", "telemetry", "upstream"]),
-    ("cli", &["app", "config", "telemetry"]),
+    ("cli", &["app", "config", "store", "telemetry"]),
 ];
 
 /// The core is a function of its arguments.
@@ -64,10 +65,12 @@ const DOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("hickory_resolver::", &["src/upstream/resolve.rs"]),
+    ("sqlx::", &["src/store/db.rs", "src/store/connect.rs"]),
+    ("aws_lc_rs::", &["src/net/tls.rs", "src/store/audit.rs"]),
     ("httparse::", &["src/message/h1/parse.rs"]),
     ("notify::", &["src/config/reload.rs"]),
     ("annotate_snippets::", &["src/config/problem.rs"]),
-    ("clap::", &["src/cli/mod.rs", "src/cli/demo.rs"]),
+    ("clap::", &["src/cli/mod.rs", "src/cli/demo.rs", "src/cli/store.rs"]),
     ("info!(", &["src/telemetry/event.rs"]),
     ("warn!(", &["src/telemetry/event.rs"]),
     ("error!(", &["src/telemetry/event.rs"]),

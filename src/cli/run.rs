@@ -37,6 +37,11 @@ fn found(named: Option<PathBuf>) -> Option<PathBuf> {
     named.or_else(set).or_else(there)
 }
 
+/// The config that `run` would run.
+pub(super) fn configured(named: Option<PathBuf>) -> Result<Config, String> {
+    read(found(named).as_deref(), &overrides(None))
+}
+
 fn read(path: Option<&Path>, env: &[(String, String)]) -> Result<Config, String> {
     let (text, source) = match path {
         None => (BUILT_IN.to_owned(), "the built-in config".to_owned()),

@@ -14,7 +14,7 @@ use super::file::{
 use super::problem::{Collector, did_you_mean};
 use super::{
     AccessLog, AccessSink, Admin, Config, Egress, Ingress, Latency, Limits, Process, Route, ServerTls,
-    Timeouts, Unlisted, Upstream, upstreams,
+    Timeouts, Unlisted, Upstream, store, upstreams,
 };
 use crate::names::{RouteName, UpstreamName};
 
@@ -39,6 +39,7 @@ pub fn check(file: &ConfigFile, hash: String, problems: &mut Collector<'_>) -> O
         .collect();
     let admin = admin(&file.admin, problems);
     let access_log = access_log(&file.access_log, problems);
+    let store = store::check(&file.store, problems);
     let process = process(&file.process, problems);
     let upstreams: Vec<Arc<Upstream>> = upstreams.into_iter().flatten().map(Arc::new).collect();
     let local = upstreams.iter().any(|upstream| upstream.local.is_some());
@@ -58,6 +59,7 @@ pub fn check(file: &ConfigFile, hash: String, problems: &mut Collector<'_>) -> O
         admin: admin?,
         latency: Latency { slow: file.latency.slow.0 },
         access_log: access_log?,
+        store: store?,
         process,
         hash,
     };

@@ -12,6 +12,7 @@ pub mod problem;
 pub mod read;
 pub mod reload;
 pub mod show;
+mod store;
 mod upstreams;
 
 use std::net::{IpAddr, SocketAddr};
@@ -45,6 +46,8 @@ pub struct Config {
     pub latency: Latency,
     /// One line per request.
     pub access_log: AccessLog,
+    /// Incidents, audit and ledger on disk; `None`: off.
+    pub store: Option<Store>,
     /// Workers, drain, descriptors.
     pub process: Process,
     /// SHA-256-free content hash of the text this came from, in hex; `"defaults"` without a file.
@@ -292,6 +295,57 @@ pub enum AccessSink {
     Stdout,
     /// Appended; opened again on reload and SIGHUP.
     File(PathBuf),
+}
+
+/// `[store]`. All of it needs a restart.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Which database.
+    pub at: StoreAt,
+    /// Durable writes that may wait in memory while the database is away, in number.
+    pub backlog: usize,
+    /// How long things are kept.
+    pub retention: Retention,
+    /// Copies made by this sidecar itself; `None`: none.
+    pub backup: Option<StoreBackup>,
+}
+
+/// Which database.
+#[derive(Clone, Debug)]
+pub enum StoreAt {
+    /// A file of this sidecar alone.
+    Sqlite(PathBuf),
+    /// Shared by a fleet.
+    Postgres {
+        /// `postgres://user@host/database`, without a password.
+        url: String,
+        /// Its password.
+        password: Option<SecretString>,
+    },
+}
+
+/// How long things are kept, by class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Incidents since they were resolved, with timeline and notifications; open ones stay.
+    pub incidents: Duration,
+    /// Audit rows, at least 365 days.
+    pub audit: Duration,
+    /// Samples.
+    pub samples: Duration,
+    /// The uptime ledger.
+    pub ledger: Duration,
+}
+
+/// `[store.backup]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreBackup {
+    /// Between two copies.
+    pub every: Duration,
+    /// A directory.
+    pub to: PathBuf,
+    /// Copies kept; older ones go.
+    pub keep: usize,
 }
 
 /// `[process]`. All of it needs a restart, but `drain_for`.

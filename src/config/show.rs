@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     AccessLog, AccessSink, ClientTls, Config, Egress, Health, Host, Ingress, Limits, Pool, Process, Protocol,
-    Route, ServerTls, Timeouts, Unlisted, Upstream,
+    Route, ServerTls, Store, StoreAt, Timeouts, Unlisted, Upstream,
 };
 use crate::reliability::breaker::BreakerPolicy;
 use crate::units::{Percent, Size, Written as _};
@@ -43,6 +43,7 @@ pub fn effective(config: &Config) -> Value {
     all.insert("admin".to_owned(), admin);
     all.insert("latency".to_owned(), json!({ "slow": duration(config.latency.slow) }));
     all.insert("access_log".to_owned(), access_log(&config.access_log));
+    all.insert("store".to_owned(), config.store.as_ref().map_or(Value::Null, store));
     all.insert("process".to_owned(), process(&config.process));
     all.into()
 }
@@ -80,6 +81,29 @@ fn access_log(log: &AccessLog) -> Value {
     };
     let sample = format!("{}%", log.sample * 100.0);
     json!({ "to": to, "sample": sample, "keep_query": log.keep_query })
+}
+
+fn store(store: &Store) -> Value {
+    let (url, password) = match &store.at {
+        StoreAt::Sqlite(path) => (format!("sqlite:{}", path.display()), None),
+        StoreAt::Postgres { url, password } => (url.clone(), password.as_ref().map(|_| "set")),
+    };
+    json!({
+        "url": url,
+        "password": password,
+        "backlog": store.backlog,
+        "retention": {
+            "incidents": duration(store.retention.incidents),
+            "audit": duration(store.retention.audit),
+            "samples": duration(store.retention.samples),
+            "ledger": duration(store.retention.ledger),
+        },
+        "backup": store.backup.as_ref().map(|backup| json!({
+            "every": duration(backup.every),
+            "to": backup.to.display().to_string(),
+            "keep": backup.keep,
+        })),
+    })
 }
 
 fn process(process: &Process) -> Value {

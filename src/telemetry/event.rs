@@ -91,3 +91,26 @@ impl Event<'_> {
         }
     }
 }
+
+/// Something worth telling of the store.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum StoreEvent<'a> {
+    Moved { from: &'a str, to: &'a str, why: &'a str, backlog: usize },
+    MovedAside { to: &'a str, why: &'a str },
+}
+
+impl StoreEvent<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        match *self {
+            Self::Moved { from, to: "ok", backlog, .. } => info!(from, to = "ok", backlog, "store moved"),
+            Self::Moved { from, to, why, backlog } => {
+                error!(from, to, why, backlog, "store moved, writes wait in memory");
+            }
+            Self::MovedAside { to, why } => {
+                error!(to, why, "the store's file was damaged: it was moved aside, a new one was begun");
+            }
+        }
+    }
+}

@@ -108,6 +108,7 @@ fn the_reference_shows_the_defaults() {
     shown(json(&read.latency), json(&ConfigFile::default().latency));
     shown(json(&read.process), json(&ConfigFile::default().process));
     shown(json(&read.access_log), json(&ConfigFile::default().access_log));
+    shown(json(&read.store), json(&ConfigFile::default().store));
     let ingress = read.ingress.expect("shown");
     shown(json(&ingress.limits), json(&strop::config::file::LimitsFile::default()));
     let backend = &read.upstreams["backend"];

@@ -2,6 +2,7 @@
 //!
 //! Durations, sizes and shares are text with a unit. Unknown keys are errors.
 
+mod store;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::units::{Percent, Size, Text};
+pub use store::{BackupFile, RetentionFile, StoreFile};
 pub use upstream::{
     BreakerFile, ClientTlsFile, ClientTlsTable, DnsFile, HealthFile, JudgeFile, PoolFile, RetryFile,
     UpstreamFile,
@@ -38,6 +40,8 @@ pub struct ConfigFile {
     pub latency: LatencyFile,
     /// One line per exchange.
     pub access_log: AccessLogFile,
+    /// Incidents, audit and ledger on disk.
+    pub store: StoreFile,
     /// Workers and leaving.
     pub process: ProcessFile,
 }
