@@ -62,6 +62,11 @@ name!(
     RouteName
 );
 
+name!(
+    /// The name of a way to tell people: the key of its `[notify.<name>]` table.
+    ChannelName
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 //!
 //! Durations, sizes and shares are text with a unit. Unknown keys are errors.
 
+mod notify;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::units::{Percent, Size, Text};
+pub use notify::NotifyFile;
 pub use upstream::{
     BreakerFile, ClientTlsFile, ClientTlsTable, DnsFile, HealthFile, JudgeFile, PoolFile, RetryFile,
     UpstreamFile,
@@ -32,6 +34,8 @@ pub struct ConfigFile {
     pub routes: Vec<RouteFile>,
     /// Dependencies, by name.
     pub upstreams: BTreeMap<String, UpstreamFile>,
+    /// Ways to tell people, by name.
+    pub notify: BTreeMap<String, NotifyFile>,
     /// The operator's port.
     pub admin: AdminFile,
     /// What counts as slow.
