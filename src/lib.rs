@@ -52,6 +52,7 @@ pub mod config;
 pub mod message;
 pub mod names;
 pub mod net;
+pub mod notify;
 pub mod proxy;
 pub mod reliability;
 pub mod runtime;

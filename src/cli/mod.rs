@@ -1,6 +1,7 @@
-//! The command line: `run`, `check`, `healthcheck`, `schema`, `demo`.
+//! The command line: `run`, `check`, `healthcheck`, `schema`, `notify`, `demo`.
 
 mod demo;
+mod notify;
 mod run;
 
 use std::net::SocketAddr;
@@ -42,6 +43,11 @@ enum Command {
     },
     /// Print the JSON Schema of the config file.
     Schema,
+    /// Try the ways to tell people.
+    Notify {
+        #[command(subcommand)]
+        order: self::notify::Notify,
+    },
     /// Run the sidecar with a sample backend and stand-ins for its vendors.
     Demo {
         #[command(subcommand)]
@@ -59,6 +65,7 @@ pub fn main() -> ExitCode {
             say(&crate::config::schema());
             ExitCode::SUCCESS
         }
+        Command::Notify { order } => self::notify::notify(order),
         Command::Demo { weather: None } => demo::run(),
         Command::Demo { weather: Some(weather) } => demo::change(weather),
     }

@@ -63,6 +63,19 @@ pub enum ChannelKind {
     },
 }
 
+impl ChannelKind {
+    /// As it is written.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Webhook { .. } => "webhook",
+            Self::PagerDuty { .. } => "pagerduty",
+            Self::Slack { .. } => "slack",
+            Self::Email(_) => "email",
+            Self::Alertmanager { .. } => "alertmanager",
+        }
+    }
+}
+
 /// A mail server and who writes to whom.
 #[derive(Clone, Debug)]
 pub struct Mail {

@@ -11,8 +11,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::notify::NotifyFile;
 use crate::units::{Percent, Size, Text};
-pub use notify::NotifyFile;
 pub use upstream::{
     BreakerFile, ClientTlsFile, ClientTlsTable, DnsFile, HealthFile, JudgeFile, PoolFile, RetryFile,
     UpstreamFile,
