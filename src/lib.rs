@@ -6,7 +6,8 @@
 //! * [`upstream`] holds one dependency.        * [`message`] is HTTP as bytes: a head, a body, our HTTP/1.1.
 //! * [`admin`] answers the operator.           * [`config`] turns text into a [`config::Config`].
 //! * [`telemetry`] counts and tells.           * [`net`] opens sockets and speaks TLS.
-//! * [`runtime`] is time, tasks and threads.   * [`app`] knows everybody; [`cli`] starts it.
+//! * [`runtime`] is time, tasks and threads.   * [`notify`] tells people.
+//! * [`app`] knows everybody; [`cli`] starts it.
 //!
 //! # I want to …
 //!
@@ -19,11 +20,12 @@
 //! | a metric | [`telemetry::metrics`] |
 //! | an admin endpoint | [`admin`] |
 //! | what the client sees on failure | [`proxy::reply`] |
+//! | what a pager, a chat or a mail says | [`notify`] |
 //!
 //! # Who may know whom
 //!
 //! `cli → app → everybody`; `admin → upstream, telemetry, config`; `proxy → upstream, telemetry, net, message`;
-//! `upstream → telemetry, net, message`; all of them → `runtime, config, reliability`; `reliability → names, units`.
+//! `upstream → telemetry, net, message`; `notify → telemetry, net, config`; all of them → `runtime, config, reliability`; `reliability → names, units`.
 //! `admin` never touches `proxy`. `tests/house.rs` holds the table and guards it.
 //!
 //! # The stories
@@ -52,6 +54,7 @@ pub mod config;
 pub mod message;
 pub mod names;
 pub mod net;
+pub mod notify;
 pub mod proxy;
 pub mod reliability;
 pub mod runtime;

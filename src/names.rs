@@ -121,6 +121,10 @@ impl TryFrom<String> for IncidentId {
         Self::read(&text).ok_or("an incident is named inc_ and 20 letters")
     }
 }
+name!(
+    /// The name of a way to tell people: the key of its `[notify.<name>]` table.
+    ChannelName
+);
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("config", &["message", "names", "reliability", "runtime", "units"]),
     ("net", &["config", "runtime"]),
     ("telemetry", &["config", "message", "names", "net", "reliability", "runtime"]),
+    ("notify", &["config", "names", "net", "reliability", "runtime", "telemetry", "units"]),
     ("upstream", &["config", "message", "names", "net", "reliability", "runtime", "telemetry"]),
     ("proxy", &["config", "message", "names", "net", "reliability", "runtime", "telemetry", "upstream"]),
     ("store", &["config", "names", "reliability", "runtime", "telemetry", "units"]),
@@ -23,6 +24,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("app", &["admin", "config", "names", "net", "proxy", "runtime", "telemetry", "upstream"]),
     ("cli", &["app", "config", "store", "telemetry"]),
+    ("app", &["admin", "config", "names", "net", "notify", "proxy", "runtime", "telemetry", "upstream"]),
+    ("cli", &["app", "config", "names", "notify", "telemetry"]),
 ];
 
 /// The core is a function of its arguments.
@@ -67,6 +70,19 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hickory_resolver::", &["src/upstream/resolve.rs"]),
     ("sqlx::", &["src/store/db.rs", "src/store/connect.rs"]),
     ("aws_lc_rs::", &["src/net/tls.rs", "src/store/audit.rs"]),
+    ("hickory_resolver::", &["src/notify/addresses.rs", "src/upstream/resolve.rs"]),
+    ("lettre::", &["src/notify/email.rs", "src/notify/smtp.rs"]),
+    ("aws_lc_rs::", &["src/net/tls.rs", "src/notify/sign.rs"]),
+    (
+        "hyper::client::",
+        &[
+            "src/notify/wire.rs",
+            "src/proxy/forward/h1.rs",
+            "src/proxy/forward/h2.rs",
+            "src/upstream/health.rs",
+            "src/upstream/pool.rs",
+        ],
+    ),
     ("httparse::", &["src/message/h1/parse.rs"]),
     ("notify::", &["src/config/reload.rs"]),
     ("annotate_snippets::", &["src/config/problem.rs"]),
@@ -188,11 +204,13 @@ fn each_dependency_has_its_door() {
     assert!(wrong.is_empty(), "house rule \"one door per dependency\" (DOORS):\n{}", wrong.join("\n"));
 }
 
-/// Does `text` name it as a word of its own (`tokio_rustls::` is not `rustls::`)?
+/// Does `text` name it as a word of its own (`tokio_rustls::` is not `rustls::`), and is it the crate that is meant
+/// (`crate::notify::` is a module of ours, `::notify::` and `notify::` are the crate)?
 fn names(text: &str, wanted: &str) -> bool {
     text.match_indices(wanted).any(|(at, _)| {
-        let before = text[..at].chars().next_back();
-        !before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
+        let before = &text[..at];
+        let ours = ["crate::", "self::", "super::"].iter().any(|root| before.ends_with(root));
+        !ours && !before.chars().next_back().is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
     })
 }
 

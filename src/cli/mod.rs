@@ -1,6 +1,8 @@
 //! The command line: `run`, `check`, `healthcheck`, `schema`, `audit`, `backup`, `demo`.
+//! The command line: `run`, `check`, `healthcheck`, `schema`, `notify`, `demo`.
 
 mod demo;
+mod notify;
 mod run;
 mod store;
 
@@ -60,6 +62,11 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
     },
+    /// Try the ways to tell people.
+    Notify {
+        #[command(subcommand)]
+        order: self::notify::Notify,
+    },
     /// Run the sidecar with a sample backend and stand-ins for its vendors.
     Demo {
         #[command(subcommand)]
@@ -79,6 +86,7 @@ pub fn main() -> ExitCode {
         }
         Command::Audit { what } => store::audit(what),
         Command::Backup { what, config, to } => store::backup(what, config, to),
+        Command::Notify { order } => self::notify::notify(order),
         Command::Demo { weather: None } => demo::run(),
         Command::Demo { weather: Some(weather) } => demo::change(weather),
     }

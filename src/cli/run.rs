@@ -54,6 +54,11 @@ fn read(path: Option<&Path>, env: &[(String, String)]) -> Result<Config, String>
     config::load(&text, &source, env).map_err(|problems| problems.to_string())
 }
 
+/// What `run` would run with.
+pub(super) fn found_and_read(named: Option<PathBuf>) -> Result<Config, String> {
+    read(found(named).as_deref(), &overrides(None))
+}
+
 /// Runs until it is told to stop. 0: left in order; 1: could not start; 2: the config cannot run; 3: left late.
 pub(super) fn run(named: Option<PathBuf>, backend: Option<&str>) -> ExitCode {
     let env = overrides(backend);
@@ -119,6 +124,9 @@ pub(super) fn check(path: &Path) -> ExitCode {
                 path.display(),
                 config.upstreams.len()
             ));
+            for warning in config::channels::warnings(&config) {
+                complain(&format!("warning: {warning}"));
+            }
             ExitCode::SUCCESS
         }
         Err(problem) => {

@@ -14,7 +14,7 @@ use super::file::{
 use super::problem::{Collector, did_you_mean};
 use super::{
     AccessLog, AccessSink, Admin, Config, Egress, Ingress, Latency, Limits, Process, Route, ServerTls,
-    Timeouts, Unlisted, Upstream, store, upstreams,
+    Timeouts, Unlisted, Upstream, channels, store, upstreams,
 };
 use crate::names::{RouteName, UpstreamName};
 
@@ -37,6 +37,8 @@ pub fn check(file: &ConfigFile, hash: String, problems: &mut Collector<'_>) -> O
         .iter()
         .map(|(name, written)| upstreams::check(name, written, is_ingress(name), problems))
         .collect();
+    let notify: Vec<Option<channels::Channel>> =
+        file.notify.iter().map(|(name, written)| channels::check(name, written, problems)).collect();
     let admin = admin(&file.admin, problems);
     let access_log = access_log(&file.access_log, problems);
     let store = store::check(&file.store, problems);
@@ -56,6 +58,7 @@ pub fn check(file: &ConfigFile, hash: String, problems: &mut Collector<'_>) -> O
         egress: egress.flatten(),
         upstreams,
         routes,
+        notify: notify.into_iter().flatten().map(Arc::new).collect(),
         admin: admin?,
         latency: Latency { slow: file.latency.slow.0 },
         access_log: access_log?,
@@ -250,7 +253,7 @@ fn admin(written: &AdminFile, problems: &mut Collector<'_>) -> Option<Admin> {
     let listen = problems.take("admin.listen", address(&written.listen));
     let token = match &written.token_file {
         None => None,
-        Some(file) => problems.take("admin.token_file", token(file)),
+        Some(file) => problems.take("admin.token_file", secret(file, "a token", 16)),
     };
     if let Some(listen) = listen
         && !listen.ip().is_loopback()
@@ -268,13 +271,17 @@ fn admin(written: &AdminFile, problems: &mut Collector<'_>) -> Option<Admin> {
     })
 }
 
-fn token(file: &str) -> Result<SecretString, String> {
+/// What a file holds, without the white space around it; the text itself is never shown.
+pub(super) fn secret(file: &str, what: &str, least: usize) -> Result<SecretString, String> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{file:?} cannot be read: {error}"))?;
-    let token = text.trim();
-    if token.len() < 16 {
-        return Err(format!("{file:?} must hold a token of at least 16 characters"));
+    let held = text.trim();
+    if held.len() < least {
+        return Err(format!("{file:?} must hold {what} of at least {least} characters"));
     }
-    Ok(SecretString::from(token))
+    if held.contains(char::is_control) {
+        return Err(format!("{file:?} must hold {what} on one line, and nothing else"));
+    }
+    Ok(SecretString::from(held))
 }
 
 fn access_log(written: &AccessLogFile, problems: &mut Collector<'_>) -> Option<AccessLog> {

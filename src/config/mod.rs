@@ -4,6 +4,7 @@
 //! [`diff`] says what a reload changes, [`reload`] watches the file. Whoever holds a [`Config`] need not
 //! check anything: what cannot run cannot be built.
 
+pub mod channels;
 pub mod check;
 pub mod diff;
 pub mod file;
@@ -27,6 +28,7 @@ use crate::names::{RouteName, UpstreamName};
 use crate::reliability::breaker::BreakerPolicy;
 use crate::reliability::retry::RetryPolicy;
 use crate::reliability::verdict::JudgePolicy;
+use channels::Channel;
 
 /// Everything Strop needs to run.
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ pub struct Config {
     /// Longest prefix first; the last one is always the implicit `default` route to the ingress upstream when
     /// there is an ingress.
     pub routes: Vec<Arc<Route>>,
+    /// Sorted by name; names are unique.
+    pub notify: Vec<Arc<Channel>>,
     /// The operator's port.
     pub admin: Admin,
     /// Which requests count as slow.

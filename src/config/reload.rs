@@ -6,7 +6,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use notify::Watcher as _;
+use ::notify::Watcher as _;
 use serde::Serialize;
 
 use super::diff::{self, Change, Diff};
@@ -186,7 +186,7 @@ impl Reloader {
             .unwrap_or(Path::new("."))
             .to_owned();
         let name = path.file_name().map(std::ffi::OsStr::to_owned);
-        let watching = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let watching = ::notify::recommended_watcher(move |event: ::notify::Result<::notify::Event>| {
             // Of the folder's other files only the link that a ConfigMap swaps matters.
             let ours = |path: &PathBuf| {
                 path.file_name().is_some_and(|seen| Some(seen) == name.as_deref() || seen == "..data")
@@ -197,7 +197,7 @@ impl Reloader {
             }
         })
         .and_then(|mut watcher| {
-            watcher.watch(&folder, notify::RecursiveMode::NonRecursive).map(|()| watcher)
+            watcher.watch(&folder, ::notify::RecursiveMode::NonRecursive).map(|()| watcher)
         });
         let (watcher, problem) = match watching {
             Ok(watcher) => (Some(watcher), Ok(())),

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::channels::{Channel, ChannelKind, WebUrl};
 use super::{
     AccessLog, AccessSink, ClientTls, Config, Egress, Health, Host, Ingress, Limits, Pool, Process, Protocol,
     Route, ServerTls, Store, StoreAt, Timeouts, Unlisted, Upstream,
@@ -33,6 +34,11 @@ pub fn effective(config: &Config) -> Value {
         .iter()
         .map(|upstream| (upstream.name.as_str().to_owned(), self::upstream(upstream)))
         .collect();
+    let notify: Map<_, _> = config
+        .notify
+        .iter()
+        .map(|channel| (channel.name.as_str().to_owned(), self::channel(channel)))
+        .collect();
     let admin = json!({
         "listen": config.admin.listen.to_string(),
         "token": config.admin.token.as_ref().map(|_| "set"),
@@ -40,6 +46,7 @@ pub fn effective(config: &Config) -> Value {
     });
     all.insert("routes".to_owned(), routes.into());
     all.insert("upstreams".to_owned(), upstreams.into());
+    all.insert("notify".to_owned(), notify.into());
     all.insert("admin".to_owned(), admin);
     all.insert("latency".to_owned(), json!({ "slow": duration(config.latency.slow) }));
     all.insert("access_log".to_owned(), access_log(&config.access_log));
@@ -150,10 +157,6 @@ fn route(route: &Route) -> Value {
 }
 
 fn upstream(upstream: &Upstream) -> Value {
-    let endpoint = |endpoint: &super::Endpoint| match &endpoint.host {
-        Host::Name(name) => format!("{name}:{}", endpoint.port),
-        Host::Address(ip) => std::net::SocketAddr::new(*ip, endpoint.port).to_string(),
-    };
     let protocol = match upstream.protocol {
         Protocol::Http1 => "http1",
         Protocol::H2 => "h2",
@@ -184,6 +187,41 @@ fn upstream(upstream: &Upstream) -> Value {
         },
         "dns": { "min_ttl": duration(upstream.dns_ttl.0), "max_ttl": duration(upstream.dns_ttl.1) },
     })
+}
+
+/// Secrets as "set", addresses without what may be one.
+fn channel(channel: &Channel) -> Value {
+    let mut shown = match &channel.kind {
+        ChannelKind::Webhook { url, .. } => json!({ "kind": "webhook", "url": url.shown, "secret": "set" }),
+        ChannelKind::PagerDuty { url, .. } => {
+            json!({ "kind": "pagerduty", "url": url.shown, "routing_key": "set" })
+        }
+        ChannelKind::Slack { url } => json!({ "kind": "slack", "url": url.shown }),
+        ChannelKind::Alertmanager { urls, token, interval } => json!({
+            "kind": "alertmanager",
+            "urls": urls.iter().map(|url: &WebUrl| url.shown.as_str()).collect::<Vec<_>>(),
+            "token": token.as_ref().map(|_| "set"),
+            "interval": duration(*interval),
+        }),
+        ChannelKind::Email(mail) => json!({
+            "kind": "email",
+            "server": endpoint(&mail.server),
+            "tls": mail.tls.label(),
+            "username": mail.login.as_ref().map(|(user, _)| user),
+            "password": mail.login.as_ref().map(|_| "set"),
+            "from": mail.from,
+            "to": mail.to,
+        }),
+    };
+    shown["ca_file"] = json!(channel.ca_file);
+    shown
+}
+
+fn endpoint(endpoint: &super::Endpoint) -> String {
+    match &endpoint.host {
+        Host::Name(name) => format!("{name}:{}", endpoint.port),
+        Host::Address(ip) => std::net::SocketAddr::new(*ip, endpoint.port).to_string(),
+    }
 }
 
 fn pool(pool: Pool) -> Value {

@@ -9,31 +9,117 @@ use tracing::{error, info, warn};
 #[derive(Debug)]
 #[allow(missing_docs)]
 pub enum Event<'a> {
-    Starting { version: &'a str, workers: usize, config: &'a str },
-    Listening { listener: &'a str, address: &'a str },
-    Roots { from: &'a str },
-    ConfigApplied { cause: &'a str, generation: u64, applied: &'a str, needs_restart: &'a str },
-    ConfigRefused { cause: &'a str, problems: &'a str },
-    ConfigWarning { problem: &'a str },
-    BreakerMoved { upstream: &'a str, from: &'a str, to: &'a str, why: &'a str },
-    EndpointHealth { upstream: &'a str, endpoint: &'a str, healthy: bool, why: &'a str },
-    NamesFailed { host: &'a str, error: &'a str },
-    NamesFound { host: &'a str },
-    AddressForbidden { upstream: &'a str, address: &'a str, range: &'a str },
-    UnlistedHost { host: &'a str, policy: &'a str },
-    AdminMutation { actor: &'a str, action: &'a str, target: &'a str, reason: &'a str },
-    CertReloaded { listener: &'a str },
-    CertRefused { listener: &'a str, error: &'a str },
-    TlsUnusable { upstream: &'a str, error: &'a str },
-    AcceptFailed { listener: &'a str, error: &'a str },
-    AccessLogFailed { error: &'a str },
-    WatchFailed { error: &'a str },
-    WorkerFailed { error: &'a str },
-    FdsLow { used: u64, limit: u64 },
+    Starting {
+        version: &'a str,
+        workers: usize,
+        config: &'a str,
+    },
+    Listening {
+        listener: &'a str,
+        address: &'a str,
+    },
+    Roots {
+        from: &'a str,
+    },
+    ConfigApplied {
+        cause: &'a str,
+        generation: u64,
+        applied: &'a str,
+        needs_restart: &'a str,
+    },
+    ConfigRefused {
+        cause: &'a str,
+        problems: &'a str,
+    },
+    ConfigWarning {
+        problem: &'a str,
+    },
+    BreakerMoved {
+        upstream: &'a str,
+        from: &'a str,
+        to: &'a str,
+        why: &'a str,
+    },
+    EndpointHealth {
+        upstream: &'a str,
+        endpoint: &'a str,
+        healthy: bool,
+        why: &'a str,
+    },
+    NamesFailed {
+        host: &'a str,
+        error: &'a str,
+    },
+    NamesFound {
+        host: &'a str,
+    },
+    AddressForbidden {
+        upstream: &'a str,
+        address: &'a str,
+        range: &'a str,
+    },
+    UnlistedHost {
+        host: &'a str,
+        policy: &'a str,
+    },
+    Notified {
+        channel: &'a str,
+        incident: &'a str,
+        kind: &'a str,
+        said: &'a str,
+    },
+    NotifyFailed {
+        channel: &'a str,
+        incident: &'a str,
+        kind: &'a str,
+        why: &'a str,
+        error: &'a str,
+        permanent: bool,
+    },
+    AdminMutation {
+        actor: &'a str,
+        action: &'a str,
+        target: &'a str,
+        reason: &'a str,
+    },
+    CertReloaded {
+        listener: &'a str,
+    },
+    CertRefused {
+        listener: &'a str,
+        error: &'a str,
+    },
+    TlsUnusable {
+        upstream: &'a str,
+        error: &'a str,
+    },
+    AcceptFailed {
+        listener: &'a str,
+        error: &'a str,
+    },
+    AccessLogFailed {
+        error: &'a str,
+    },
+    WatchFailed {
+        error: &'a str,
+    },
+    WorkerFailed {
+        error: &'a str,
+    },
+    FdsLow {
+        used: u64,
+        limit: u64,
+    },
     ConnectionPanicked,
-    TaskEndedEarly { task: &'a str },
-    Draining { why: &'a str },
-    DrainTimedOut { connections: usize },
+    TaskEndedEarly {
+        task: &'a str,
+    },
+    Draining {
+        why: &'a str,
+    },
+    DrainTimedOut {
+        connections: usize,
+    },
     Stopped,
 }
 
@@ -70,6 +156,15 @@ impl Event<'_> {
                 );
             }
             Self::UnlistedHost { host, policy } => warn!(host, policy, "host is not listed by any upstream"),
+            Self::Notified { channel, incident, kind, said } => {
+                info!(channel, incident, kind, said, "people were told");
+            }
+            Self::NotifyFailed { channel, incident, kind, why, error, permanent: true } => {
+                error!(channel, incident, kind, why, error, permanent = true, "people could not be told");
+            }
+            Self::NotifyFailed { channel, incident, kind, why, error, permanent: false } => {
+                warn!(channel, incident, kind, why, error, permanent = false, "people could not be told");
+            }
             Self::AdminMutation { actor, action, target, reason } => {
                 info!(actor, action, target, reason, "admin mutation");
             }

@@ -120,6 +120,7 @@ fn the_command_line_is_what_scripts_were_written_for() {
         &["audit", "verify", "--help"],
         &["backup", "--help"],
         &["backup", "verify", "--help"],
+        &["notify", "test", "--help"],
         &["demo", "--help"],
     ] {
         let ran = Command::new(env!("CARGO_BIN_EXE_strop")).args(args).output().expect("runs");

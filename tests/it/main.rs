@@ -33,6 +33,8 @@ mod http2;
 mod malformed;
 /// What is measured is what happened.
 mod measuring;
+/// People are told, whatever is down.
+mod notify;
 /// A saved file is in force at once and loses nothing.
 mod reload;
 /// Bytes pass unchanged, both ways, as they come.

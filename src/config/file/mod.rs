@@ -2,6 +2,7 @@
 //!
 //! Durations, sizes and shares are text with a unit. Unknown keys are errors.
 
+mod notify;
 mod store;
 mod upstream;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::notify::NotifyFile;
 use crate::units::{Percent, Size, Text};
 pub use store::{BackupFile, RetentionFile, StoreFile};
 pub use upstream::{
@@ -34,6 +36,8 @@ pub struct ConfigFile {
     pub routes: Vec<RouteFile>,
     /// Dependencies, by name.
     pub upstreams: BTreeMap<String, UpstreamFile>,
+    /// Ways to tell people, by name.
+    pub notify: BTreeMap<String, NotifyFile>,
     /// The operator's port.
     pub admin: AdminFile,
     /// What counts as slow.
