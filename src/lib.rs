@@ -51,6 +51,7 @@ pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod message;
 pub mod names;
 pub mod net;

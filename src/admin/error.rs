@@ -3,6 +3,9 @@
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
+use crate::reliability::incident::Refused;
+use crate::store::StoreError;
+
 /// Why a request to the API was not done.
 #[derive(Debug)]
 pub(super) enum ApiError {
@@ -18,6 +21,17 @@ pub(super) enum ApiError {
         /// What is wrong.
         problem: String,
     },
+    /// No incident of that name, here or on disk.
+    UnknownIncident {
+        /// What was asked for.
+        id: String,
+    },
+    /// The incident is not in a state for that.
+    Refused(Refused),
+    /// What is asked for is on disk, and the disk does not answer.
+    Store(StoreError),
+    /// The process is about to end.
+    Leaving,
     /// The token is missing or wrong.
     Unauthorized,
     /// `Host` or `Origin` is not this API.
@@ -49,6 +63,22 @@ impl IntoResponse for ApiError {
                 let hint = r#"send JSON such as {"reason": "maintenance", "ttl": "10m"}"#;
                 (StatusCode::BAD_REQUEST, body("bad_body", &problem, hint)).into_response()
             }
+            Self::UnknownIncident { id } => {
+                let message = format!("no incident is named {id:?}");
+                let hint = "GET /api/v2/sre/incidents?all=true lists them";
+                (StatusCode::NOT_FOUND, body("unknown_incident", &message, hint)).into_response()
+            }
+            Self::Refused(refused) => refusal(&refused),
+            Self::Store(error) => {
+                let hint = "GET /api/v2/sre/health/comprehensive says how the store is";
+                (StatusCode::SERVICE_UNAVAILABLE, body("store_unavailable", &error.to_string(), hint))
+                    .into_response()
+            }
+            Self::Leaving => {
+                let hint = "ask the next start of this sidecar";
+                (StatusCode::SERVICE_UNAVAILABLE, body("leaving", "the process is about to end", hint))
+                    .into_response()
+            }
             Self::Unauthorized => {
                 let challenge = [("www-authenticate", "Bearer realm=\"strop\"")];
                 let hint = "send Authorization: Bearer <the token of admin.token_file>";
@@ -62,6 +92,31 @@ impl IntoResponse for ApiError {
                 (StatusCode::FORBIDDEN, body("foreign_host", &message, hint)).into_response()
             }
         }
+    }
+}
+
+fn refusal(refused: &Refused) -> Response {
+    let (status, code, hint) = match refused {
+        Refused::NoSuchIncident => (StatusCode::NOT_FOUND, "unknown_incident", "it is over and no longer at hand"),
+        Refused::NoSuchSilence => (StatusCode::NOT_FOUND, "unknown_silence", "GET /api/v2/sre/silences lists them"),
+        Refused::StillHolds { .. } => (StatusCode::CONFLICT, "still_holds", "send {\"force\": true} to end it all the same"),
+        Refused::Not { .. } => (StatusCode::CONFLICT, "not_now", "look at its state"),
+        Refused::Incomplete(_) | Refused::Empty(_) | Refused::NoUse(_) => {
+            (StatusCode::BAD_REQUEST, "bad_body", "send JSON such as {\"actor\": \"ann\", \"reason\": \"fixed\"}")
+        }
+    };
+    (status, body(code, &refused.to_string(), hint)).into_response()
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 

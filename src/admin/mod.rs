@@ -5,8 +5,11 @@ mod config;
 mod error;
 mod guard;
 mod health;
+mod incidents;
+mod incidents_wire;
 mod performance;
 mod upstreams;
+mod uptime;
 pub mod wire;
 
 use std::collections::VecDeque;
@@ -25,6 +28,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::reload::Reloader;
+use crate::control::Handle;
 use crate::runtime::clock::{self, Moment};
 use crate::runtime::drain::Drain;
 use crate::runtime::readiness::Readiness;
@@ -45,6 +49,8 @@ pub struct Admin {
     pub telemetry: Arc<Telemetry>,
     /// The config file.
     pub reloader: Arc<Reloader>,
+    /// Incidents, and who orders.
+    pub control: Handle,
     /// May traffic come?
     pub readiness: Readiness,
     /// Where this API listens.
@@ -60,11 +66,12 @@ impl Admin {
         registry: Arc<Registry>,
         telemetry: Arc<Telemetry>,
         reloader: Arc<Reloader>,
+        control: Handle,
         readiness: Readiness,
         listen: std::net::SocketAddr,
     ) -> Arc<Self> {
         let started = telemetry.started();
-        Arc::new(Self { registry, telemetry, reloader, readiness, listen, started, audit: Mutex::default() })
+        Arc::new(Self { registry, telemetry, reloader, control, readiness, listen, started, audit: Mutex::default() })
     }
 
     /// Notes who changed what, and why.
@@ -108,6 +115,16 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(performance::hlog))
         .routes(routes!(upstreams::list))
         .routes(routes!(upstreams::show))
+        .routes(routes!(incidents::list))
+        .routes(routes!(incidents::show))
+        .routes(routes!(incidents::ack))
+        .routes(routes!(incidents::resolve))
+        .routes(routes!(incidents::note))
+        .routes(routes!(incidents::assign))
+        .routes(routes!(incidents::test))
+        .routes(routes!(uptime::uptime))
+        .routes(routes!(uptime::slo))
+        .routes(routes!(uptime::alerts))
         .routes(routes!(config::show))
         .routes(routes!(config::reload))
         .routes(routes!(config::audit))

@@ -10,6 +10,9 @@ use crate::reliability::retry::RetryPolicy;
 use crate::reliability::verdict::JudgePolicy;
 use crate::units::Percent;
 
+/// The name of the upstream that is the SRE API on the traffic port.
+pub const SRE_API: &str = "strop-admin";
+
 /// A vendor: where it is and how it is called.
 #[derive(Clone, Copy, Debug)]
 pub struct Preset {
@@ -114,7 +117,7 @@ pub fn limits() -> super::Limits {
 
 /// The SRE API as an upstream of the traffic port: the admin listener at `admin`.
 pub fn sre_api(admin: std::net::SocketAddr) -> (Upstream, Vec<super::Route>) {
-    let name = UpstreamName::new("strop-admin").unwrap_or_else(|_| unreachable!("a valid name"));
+    let name = UpstreamName::new(SRE_API).unwrap_or_else(|_| unreachable!("a valid name"));
     let route = |prefix: &str, name: &str, upstream: &UpstreamName| super::Route {
         name: RouteName::new(name).unwrap_or_else(|_| other_route()),
         host: None,

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::reliability::rule::Severity;
 use crate::runtime::clock;
 
 /// What happened to the incident.
@@ -31,32 +32,6 @@ impl Kind {
             Self::Update => "update",
             Self::Resolve => "resolve",
             Self::Test => "test",
-        }
-    }
-}
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Nobody waits for it.
-    Low,
-    /// Within the working day.
-    Medium,
-    /// Within minutes.
-    High,
-    /// At once.
-    Critical,
-}
-
-impl Severity {
-    /// For logs, labels and JSON.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
         }
     }
 }

@@ -193,6 +193,7 @@ impl Event<'_> {
 pub enum StoreEvent<'a> {
     Moved { from: &'a str, to: &'a str, why: &'a str, backlog: usize },
     MovedAside { to: &'a str, why: &'a str },
+    Unreadable { id: &'a str, error: &'a str },
 }
 
 impl StoreEvent<'_> {
@@ -206,6 +207,33 @@ impl StoreEvent<'_> {
             Self::MovedAside { to, why } => {
                 error!(to, why, "the store's file was damaged: it was moved aside, a new one was begun");
             }
+            Self::Unreadable { id, error } => {
+                error!(id, error, "a row of the store cannot be read, it stays there")
+            }
+        }
+    }
+}
+
+/// An incident changed its state.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct IncidentEvent<'a> {
+    pub id: &'a str,
+    pub rule: &'a str,
+    pub severity: &'a str,
+    pub from: Option<&'a str>,
+    pub to: &'a str,
+    pub title: &'a str,
+}
+
+impl IncidentEvent<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        let Self { id, rule, severity, from, to, title } = *self;
+        match to {
+            "open" => error!(id, rule, severity, from, to, title, "incident moved"),
+            "suspected" => warn!(id, rule, severity, from, to, title, "incident moved"),
+            _ => info!(id, rule, severity, from, to, title, "incident moved"),
         }
     }
 }

@@ -72,6 +72,7 @@ impl Collector for Source {
         families.extend(otel_exchanges(&telemetry.all_series()));
         families.extend(upstreams(&telemetry.all_upstreams()));
         families.extend(process(&telemetry));
+        families.extend(telemetry.sre.families().into_iter().map(Family::done));
         families.retain(|family| !family.get_metric().is_empty());
         families
     }
@@ -96,7 +97,7 @@ fn pairs(labels: Labels<'_>) -> Vec<LabelPair> {
     labels.iter().map(pair).collect()
 }
 
-struct Family(MetricFamily, Vec<Metric>);
+pub(super) struct Family(MetricFamily, Vec<Metric>);
 
 impl Family {
     fn new(name: &str, kind: MetricType, help: &str) -> Self {
@@ -107,19 +108,19 @@ impl Family {
         Self(family, Vec::new())
     }
 
-    fn counter(name: &str, help: &str) -> Self {
+    pub(super) fn counter(name: &str, help: &str) -> Self {
         Self::new(name, MetricType::COUNTER, help)
     }
 
-    fn gauge(name: &str, help: &str) -> Self {
+    pub(super) fn gauge(name: &str, help: &str) -> Self {
         Self::new(name, MetricType::GAUGE, help)
     }
 
-    fn histogram(name: &str, help: &str) -> Self {
+    pub(super) fn histogram(name: &str, help: &str) -> Self {
         Self::new(name, MetricType::HISTOGRAM, help)
     }
 
-    fn count(&mut self, labels: Labels<'_>, value: u64) {
+    pub(super) fn count(&mut self, labels: Labels<'_>, value: u64) {
         let mut counter = Counter::default();
         counter.set_value(value as f64);
         let mut metric = Metric::from_label(pairs(labels));
@@ -127,7 +128,7 @@ impl Family {
         self.1.push(metric);
     }
 
-    fn set(&mut self, labels: Labels<'_>, value: f64) {
+    pub(super) fn set(&mut self, labels: Labels<'_>, value: f64) {
         let mut gauge = Gauge::default();
         gauge.set_value(value);
         let mut metric = Metric::from_label(pairs(labels));
@@ -136,7 +137,7 @@ impl Family {
     }
 
     /// `counts` are not cumulative and have one more entry than `bounds`.
-    fn buckets(&mut self, labels: Labels<'_>, bounds: &[f64], counts: &[u64], sum: f64) {
+    pub(super) fn buckets(&mut self, labels: Labels<'_>, bounds: &[f64], counts: &[u64], sum: f64) {
         let mut histogram = Histogram::default();
         let mut cumulative = 0;
         let mut buckets = Vec::with_capacity(bounds.len());

@@ -10,6 +10,7 @@ pub mod logging;
 pub mod metrics;
 pub mod openmetrics;
 pub mod series;
+pub mod sre;
 pub mod totals;
 pub mod upstreams;
 
@@ -53,6 +54,8 @@ pub struct Telemetry {
     access: AccessLog,
     /// See [`Process`].
     pub process: Process,
+    /// Uptime, incidents, times to detect and to recover.
+    pub sre: sre::Sre,
     exposition: metrics::Exposer,
 }
 
@@ -68,6 +71,7 @@ impl Telemetry {
             listeners: RwLock::default(),
             access,
             process: Process::default(),
+            sre: sre::Sre::default(),
             exposition: metrics::Exposer::default(),
         });
         telemetry.exposition.watch(&telemetry);

@@ -132,6 +132,8 @@ pub struct UpstreamSeries {
     tunnels: Mutex<Tunnels>,
     breaker: Mutex<BreakerNumbers>,
     endpoints: Mutex<BTreeMap<String, bool>>,
+    /// Passed, failed, failed in a row.
+    checks: [AtomicU64; 3],
 }
 
 impl UpstreamSeries {
@@ -147,6 +149,7 @@ impl UpstreamSeries {
             tunnels: Mutex::default(),
             breaker: Mutex::default(),
             endpoints: Mutex::default(),
+            checks: Default::default(),
         }
     }
 
@@ -233,6 +236,28 @@ impl UpstreamSeries {
     /// What the breaker's metrics show.
     pub fn breaker(&self) -> BreakerNumbers {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// An active check was made.
+    pub fn checked(&self, passed: bool) {
+        let [good, bad, row] = &self.checks;
+        if passed {
+            good.fetch_add(1, Ordering::Relaxed);
+            row.store(0, Ordering::Relaxed);
+        } else {
+            bad.fetch_add(1, Ordering::Relaxed);
+            row.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Active checks since the start: passed, failed.
+    pub fn checks(&self) -> (u64, u64) {
+        (self.checks[0].load(Ordering::Relaxed), self.checks[1].load(Ordering::Relaxed))
+    }
+
+    /// Failed checks since the last one that passed, of whichever endpoint.
+    pub fn failed_checks(&self) -> u32 {
+        u32::try_from(self.checks[2].load(Ordering::Relaxed)).unwrap_or(u32::MAX)
     }
 
     /// An endpoint is healthy, or not.

@@ -1,0 +1,210 @@
+//! Between the desk's values and the store's rows.
+//!
+//! A row's body is the value as JSON; its columns are what is searched by. Rows of a version that says things this one does
+//! not know are read as far as they go; one that cannot be read is told, kept on disk and left out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::names::IncidentId;
+use crate::notify::queue::{Queued, State as Delivered};
+use crate::reliability::incident::Incident;
+use crate::reliability::ledger::{Minute, Share, Slices};
+use crate::reliability::silence::Silence;
+use crate::store::rows::{self, Delivery, Entry, LedgerMinute, Write};
+use crate::store::{IncidentFilter, Page, Store, StoreError};
+use crate::telemetry::event::StoreEvent;
+use crate::units::At;
+
+/// How far back the ledger is read at a start: the longest report that is kept at hand, 30 days.
+pub(super) const KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// Live incidents that are taken over, at most.
+const LIVE: u32 = 1_000;
+
+/// The store as the desk sees it. Clones are cheap.
+#[derive(Clone, Debug)]
+pub struct Records {
+    store: Option<Store>,
+    member: Arc<str>,
+    boot: Arc<str>,
+}
+
+/// What a start finds: live incidents, silences, minutes of the ledger.
+pub type LeftBehind = (Vec<Incident>, Vec<Silence>, Vec<Minute>);
+
+impl Records {
+    /// `member` names this sidecar and stays the same; `boot` is new with every start.
+    pub fn new(store: Option<Store>, member: &str, boot: &str) -> Self {
+        Self { store, member: Arc::from(member), boot: Arc::from(boot) }
+    }
+
+    pub(super) fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
+    /// How the store is; `None`: it is off.
+    pub fn status(&self) -> Option<crate::store::Status> {
+        self.store.as_ref().map(Store::status)
+    }
+
+    /// This start's name.
+    pub fn boot(&self) -> &str {
+        &self.boot
+    }
+
+    /// This sidecar's name.
+    pub fn member(&self) -> &str {
+        &self.member
+    }
+
+    pub(super) fn incident(&self, incident: &Incident) -> [Write; 2] {
+        let live = incident.state.is_live();
+        let row = rows::Incident {
+            id: incident.id.as_str().to_owned(),
+            dedup_key: incident.dedup.to_string(),
+            state: incident.state.label().to_owned(),
+            severity: incident.severity.label().to_owned(),
+            rule: incident.key.rule.label().to_owned(),
+            service: incident.key.service.to_string(),
+            started_at: incident.clocks.began.0,
+            resolved_at: incident.clocks.closed.filter(|_| !live).map(|at| at.0),
+            updated_at: incident.timeline.last().map_or(incident.clocks.suspected, |entry| entry.at).0,
+            revision: i64::try_from(incident.version).unwrap_or(i64::MAX),
+            member: self.member.to_string(),
+            body: json(incident),
+        };
+        // The timeline is part of the body; the last line of it is also a row, for whoever reads with SQL.
+        let last = incident.timeline.last().map(|entry| Entry {
+            incident_id: incident.id.as_str().to_owned(),
+            at: entry.at.0,
+            kind: format!("{:?}", entry.kind).to_lowercase(),
+            actor: entry.actor.label().to_owned(),
+            body: json(entry),
+        });
+        [Write::PutIncident(row), Write::AddEntries(last.into_iter().collect())]
+    }
+
+    pub(super) fn silence(&self, silence: &Silence) -> Write {
+        Write::PutSilence(rows::Silence {
+            id: format!("{}-{}", self.member, silence.number),
+            body: json(silence),
+            starts_at: silence.from.0,
+            ends_at: silence.until.0,
+        })
+    }
+
+    pub(super) fn ledger(&self, minute: &Minute) -> Write {
+        let share = minute.by.get(&self.boot).copied().unwrap_or_default();
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let letters: String = serde_json::to_value(share.slices)
+            .ok()
+            .and_then(|value| value.as_str().map(str::to_owned))
+            .unwrap_or_default();
+        Write::LedgerMinute(LedgerMinute {
+            member: self.member.to_string(),
+            service: minute.subject.to_string(),
+            minute: minute.minute * 60_000,
+            boot: self.boot.to_string(),
+            slices: letters,
+            good: count(share.counts.good),
+            total: count(share.counts.total()),
+        })
+    }
+
+    pub(super) fn queued(entry: &Queued) -> Write {
+        let state = match entry.state {
+            Delivered::Waiting | Delivered::Repeating => Delivery::Waiting,
+            Delivered::Sent | Delivered::Folded => Delivery::Sent,
+            Delivered::Failed => Delivery::Failed,
+            Delivered::Dead => Delivery::Dead,
+        };
+        let millis = |at: u64| i64::try_from(at).unwrap_or(i64::MAX);
+        Write::PutNotification(rows::Notification {
+            id: entry.id.clone(),
+            incident_id: Some(entry.message.incident_id.clone()),
+            dedup_key: entry.message.dedup_key.clone(),
+            channel: entry.channel.clone(),
+            kind: entry.message.kind.label().to_owned(),
+            body: json(entry),
+            state,
+            attempts: i64::from(entry.attempts),
+            next_at: millis(entry.next_at),
+            created_at: millis(entry.message.at),
+            last_error: entry.last.clone().filter(|_| entry.state != Delivered::Sent),
+            sent_at: (entry.delivered > 0).then(|| millis(entry.since)),
+        })
+    }
+
+    /// `None`: the store does not answer.
+    pub(super) async fn left_behind(&self, now: At) -> Option<LeftBehind> {
+        let Some(store) = &self.store else { return Some(Default::default()) };
+        let read = async {
+            let reader = store.reader();
+            let live = IncidentFilter { unresolved: true, ..IncidentFilter::default() };
+            let incidents = reader.incidents(&live, None, LIVE).await?.rows;
+            let silences = reader.silences(now.0).await?;
+            let minutes = reader.ledger(None, (now - KEPT).0, now.0).await?;
+            Ok::<_, StoreError>((incidents, silences, minutes))
+        };
+        let (incidents, silences, minutes) = read.await.ok()?;
+        Some((
+            incidents.iter().filter_map(|row| parse(&row.id, &row.body)).collect(),
+            silences.iter().filter_map(|row| parse(&row.id, &row.body)).collect(),
+            minutes.iter().filter_map(minute_of).collect(),
+        ))
+    }
+
+    /// Messages that an earlier start did not deliver.
+    pub(super) async fn undelivered(&self) -> Option<Vec<Queued>> {
+        let Some(store) = &self.store else { return Some(Vec::new()) };
+        let rows = store.reader().notifications(Some(Delivery::Waiting), None, None, LIVE).await.ok()?;
+        Some(rows.iter().filter_map(|row| parse(&row.id, &row.body)).collect())
+    }
+
+    /// One incident, from the disk; `None`: there is none, or no store.
+    pub async fn find(&self, id: &IncidentId) -> Result<Option<Incident>, StoreError> {
+        let Some(store) = &self.store else { return Ok(None) };
+        let row = store.reader().incident(id.as_str()).await?;
+        Ok(row.and_then(|row| parse(&row.id, &row.body)))
+    }
+
+    /// Incidents, the youngest first; `None`: there is no store.
+    pub async fn search(
+        &self,
+        filter: &IncidentFilter,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Option<Page<Incident>>, StoreError> {
+        let Some(store) = &self.store else { return Ok(None) };
+        let page = store.reader().incidents(filter, cursor, limit).await?;
+        let rows = page.rows.iter().filter_map(|row| parse(&row.id, &row.body)).collect();
+        Ok(Some(Page { rows, next: page.next }))
+    }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    // Values of the core have text keys only, so this cannot fail.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn parse<T: serde::de::DeserializeOwned>(id: &str, body: &str) -> Option<T> {
+    match serde_json::from_str(body) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            StoreEvent::Unreadable { id, error: &error.to_string() }.tell();
+            None
+        }
+    }
+}
+
+fn minute_of(row: &LedgerMinute) -> Option<Minute> {
+    let slices: Slices = serde_json::from_value(serde_json::Value::String(row.slices.clone())).ok()?;
+    let good = u64::try_from(row.good).ok()?;
+    let bad = u64::try_from(row.total).ok()?.saturating_sub(good);
+    let share = Share { slices, counts: crate::reliability::counts::Counts { good, bad } };
+    Some(Minute {
+        subject: Arc::from(row.service.as_str()),
+        minute: row.minute.div_euclid(60_000),
+        by: [(Arc::from(row.boot.as_str()), share)].into(),
+    })
+}
