@@ -6,7 +6,8 @@
 //! * [`upstream`] holds one dependency.        * [`message`] is HTTP as bytes: a head, a body, our HTTP/1.1.
 //! * [`admin`] answers the operator.           * [`config`] turns text into a [`config::Config`].
 //! * [`telemetry`] counts and tells.           * [`net`] opens sockets and speaks TLS.
-//! * [`runtime`] is time, tasks and threads.   * [`app`] knows everybody; [`cli`] starts it.
+//! * [`store`] keeps rows on disk.             * [`runtime`] is time, tasks and threads.
+//! * [`app`] knows everybody; [`cli`] starts it.
 //!
 //! # I want to …
 //!
@@ -18,12 +19,13 @@
 //! | a config key | [`mod@config::file`], then [`config::check`], then `config/reference.toml` |
 //! | a metric | [`telemetry::metrics`] |
 //! | an admin endpoint | [`admin`] |
+//! | a table, or what is kept how long | [`mod@store`] |
 //! | what the client sees on failure | [`proxy::reply`] |
 //!
 //! # Who may know whom
 //!
 //! `cli → app → everybody`; `admin → upstream, telemetry, config`; `proxy → upstream, telemetry, net, message`;
-//! `upstream → telemetry, net, message`; all of them → `runtime, config, reliability`; `reliability → names, units`.
+//! `upstream → telemetry, net, message`; `store → telemetry`; all of them → `runtime, config, reliability`; `reliability → names, units`.
 //! `admin` never touches `proxy`. `tests/house.rs` holds the table and guards it.
 //!
 //! # The stories

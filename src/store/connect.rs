@@ -117,12 +117,14 @@ pub(super) async fn migrate(conn: &mut Conn) -> Result<(), DbError> {
         Conn::Sqlite(conn) => migrator.run_direct(None, conn, false).await,
         Conn::Postgres(conn) => migrator.run_direct(None, conn, false).await,
     };
-    migrated.map_err(|error| match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-        MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
-            DbError { fault: Fault::OtherTables, text: error.to_string() }
+    migrated.map_err(|error| {
+        let changed = matches!(error, MigrateError::VersionMismatch(_));
+        let text = error.to_string();
+        if let MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) = error {
+            return error.into();
         }
-        other => DbError::unreachable(other.to_string()),
+        let other = DbError::unreachable(text);
+        if changed { DbError { fault: Fault::OtherTables, ..other } } else { other }
     })
 }
 

@@ -164,7 +164,7 @@ pub(super) async fn restore(conn: &mut Conn, lines: &mut (impl BufRead + Send)) 
         at += 1;
         insert(conn, &line).await.map_err(|stopped| match stopped {
             Stopped::Line(why) => Stopped::Line(format!("line {at}: {why}")),
-            other => other,
+            Stopped::Db(_) | Stopped::Io(_) => stopped,
         })?;
         if at.is_multiple_of(LOT as u64) {
             conn.run("COMMIT", &[]).await?;

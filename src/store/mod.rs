@@ -34,8 +34,8 @@ use tokio::sync::{Notify, oneshot, watch};
 pub use crate::config::Store as StoreConfig;
 use crate::runtime::clock;
 use crate::runtime::tasks::Tasks;
-use crate::telemetry::event::Event;
-use db::{DbError, Pool};
+use crate::telemetry::event::StoreEvent;
+use db::{DbError, Fault, Pool};
 pub use error::{MovedAside, State, Status, StoreError};
 use queue::{Ask, Batch, Group, LeaseAsk, Queue};
 pub use read::{IncidentFilter, Page, Reader};
@@ -81,7 +81,7 @@ impl Shared {
         *locked(&self.pool) = pool;
         if let Some(moved) = &moved {
             let to = moved.to.display().to_string();
-            Event::StoreMovedAside { to: &to, why: &moved.why }.tell();
+            StoreEvent::MovedAside { to: &to, why: &moved.why }.tell();
             locked(&self.condition).moved_aside = Some(moved.clone());
         }
         // With work at hand the first commit tells whether it is well: a full disk lets itself be opened.
@@ -122,7 +122,7 @@ impl Shared {
         if from != state {
             let backlog = self.queue().waiting();
             let (from, to, why) = (from.as_str(), state.as_str(), why.unwrap_or_default());
-            Event::StoreMoved { from, to, why, backlog }.tell();
+            StoreEvent::Moved { from, to, why, backlog }.tell();
         }
     }
 
@@ -179,9 +179,9 @@ impl Store {
         });
         let mut writer = writer::Writer::new(Arc::clone(&shared), db, config.retention);
         if let Err(error) = writer.connect().await {
-            match StoreError::from(error.clone()) {
-                StoreError::Unavailable { state, .. } => shared.down(state, &error),
-                only_the_operator => return Err(only_the_operator),
+            match error.fault {
+                Fault::Down(state) => shared.down(state, &error),
+                Fault::Refused | Fault::OtherTables => return Err(error.into()),
             }
         }
         tasks.spawn("store", writer.run());
@@ -268,13 +268,14 @@ impl Store {
         self.shared.wake.notify_one();
     }
 
-    /// Takes nothing more, writes what waits and ends the task, within `patience`. How many writes were lost.
+    /// Takes nothing more, writes what waits and ends the task, within `patience`. How many writes are not on disk: with a
+    /// database that is away nobody waits for long.
     pub async fn close(&self, patience: Duration) -> usize {
         let mut left = self.shared.left.subscribe();
         self.shared.queue().closing = true;
         self.shared.wake.notify_one();
-        let ended = tokio::time::timeout(patience, left.wait_for(|left| *left)).await;
-        if ended.is_ok() { 0 } else { self.shared.queue().waiting() }
+        let _ = tokio::time::timeout(patience, left.wait_for(|left| *left)).await;
+        self.shared.queue().waiting()
     }
 }
 

@@ -42,6 +42,17 @@ fn made(path: &Path) -> io::Result<()> {
 async fn sound(path: &Path) -> Result<Conn, DbError> {
     let old = std::fs::metadata(path).is_ok_and(|file| file.len() > 0);
     let mut conn = connect_sqlite(path, true).await?;
+    match checked(&mut conn, old).await {
+        Ok(()) => Ok(conn),
+        Err(error) => {
+            // Nobody may hold a file that is moved aside.
+            let _ = conn.close().await;
+            Err(error)
+        }
+    }
+}
+
+async fn checked(conn: &mut Conn, old: bool) -> Result<(), DbError> {
     if old {
         let found = conn.row("PRAGMA quick_check(1)", &[]).await?;
         let found = found.map(|mut row| row.text()).transpose()?.unwrap_or_default();
@@ -49,8 +60,7 @@ async fn sound(path: &Path) -> Result<Conn, DbError> {
             return Err(DbError::damaged(found));
         }
     }
-    migrate(&mut conn).await?;
-    Ok(conn)
+    migrate(conn).await
 }
 
 /// Renames the file and its log to `<file>.damaged-<time>`; nothing is deleted.

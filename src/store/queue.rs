@@ -325,13 +325,13 @@ mod tests {
     }
 
     fn revisions(batch: &Batch) -> Vec<(String, i64)> {
-        let writes = batch.groups.iter().flat_map(|group| &group.writes);
-        writes
-            .filter_map(|write| match write {
-                Write::PutIncident(row) => Some((row.id.clone(), row.revision)),
-                _ => None,
-            })
-            .collect()
+        let mut revisions = Vec::new();
+        for write in batch.groups.iter().flat_map(|group| &group.writes) {
+            if let Write::PutIncident(row) = write {
+                revisions.push((row.id.clone(), row.revision));
+            }
+        }
+        revisions
     }
 
     #[test]

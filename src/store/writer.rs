@@ -173,8 +173,15 @@ impl Writer {
             let nothing =
                 matches!(&undone, Ok(Err(error)) if error.text.contains("no transaction is active"));
             if !matches!(undone, Ok(Ok(_))) && !nothing {
-                self.conn = None;
+                self.give_up().await;
             }
+        }
+    }
+
+    /// Lets the connection go. It is closed in order where that can be done: a file that is still held must not be moved.
+    async fn give_up(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            let _ = tokio::time::timeout(PATIENCE, conn.close()).await;
         }
     }
 
@@ -191,7 +198,7 @@ impl Writer {
                 let mut answered = self.lease(&what).await;
                 if matches!(&answered, Err(error) if error.fault == Fault::Down(State::Unreachable)) {
                     // A connection that lay idle may be dead without anybody having noticed.
-                    self.conn = None;
+                    self.give_up().await;
                     answered = match self.connect().await {
                         Ok(()) => self.lease(&what).await,
                         Err(error) => Err(error),
@@ -216,7 +223,7 @@ impl Writer {
         let Some(conn) = &mut self.conn else { return Ok(0) };
         let cleaned = retention::clean(conn, &self.keep, millis(clock::now().wall)).await;
         if cleaned.is_err() {
-            self.conn = None;
+            self.give_up().await;
             self.clean_at = clock::instant() + CLEANING.0;
         }
         cleaned
@@ -229,7 +236,7 @@ impl Writer {
             Fault::Refused | Fault::OtherTables => State::Unreachable,
         };
         if state != State::Full {
-            self.conn = None;
+            self.give_up().await;
         }
         self.shared.down(state, error);
         // The low half of a version 7 id is chance.
@@ -250,8 +257,9 @@ impl Writer {
 
     /// Tells those whose writes are in hand, and leaves the file whole.
     async fn leave(&mut self) {
-        for batch in self.todo.drain(..) {
-            self.shared.settled(batch, Err(StoreError::Closed));
+        // Their writes stay counted as waiting: [`super::Store::close`] tells how many there were.
+        for group in self.todo.drain(..).flat_map(|batch| batch.groups) {
+            group.answer(Err(StoreError::Closed));
         }
         if let Some(mut conn) = self.conn.take() {
             if let Conn::Sqlite(_) = conn {
@@ -292,4 +300,33 @@ async fn commit(
     sql::note_batch(conn, writer, number, millis(clock::now().wall)).await?;
     conn.run("COMMIT", &[]).await?;
     Ok(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::store::audit;
+    use crate::store::queue::Group;
+    use crate::store::rows::{AuditEntry, Write};
+
+    fn batch() -> Batch {
+        let text = String::new;
+        let entry = AuditEntry { at: 0, actor: text(), action: text(), target: text(), body: text() };
+        let group = Group { writes: vec![Write::Audit(entry)], done: oneshot::channel().0 };
+        Batch { groups: vec![group], samples: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn a_commit_whose_answer_got_lost_is_not_written_twice() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut conn, _) = open::open(&Db::Sqlite(dir.path().join("strop.db"))).await.expect("opens");
+        for (writer, number) in [("me", 1), ("me", 1), ("you", 1), ("me", 2), ("me", 2)] {
+            assert_eq!(commit(&mut conn, &batch(), writer, number).await.expect("commits"), Ok(()));
+        }
+        let head = audit::head(&mut conn, "audit").await.expect("reads");
+        assert_eq!(head.seq, 3);
+        assert_eq!(audit::walk(&mut conn).await.expect("reads").broken, None);
+    }
 }

@@ -30,8 +30,6 @@ pub enum Event<'a> {
     WatchFailed { error: &'a str },
     WorkerFailed { error: &'a str },
     FdsLow { used: u64, limit: u64 },
-    StoreMoved { from: &'a str, to: &'a str, why: &'a str, backlog: usize },
-    StoreMovedAside { to: &'a str, why: &'a str },
     ConnectionPanicked,
     TaskEndedEarly { task: &'a str },
     Draining { why: &'a str },
@@ -85,20 +83,34 @@ impl Event<'_> {
             Self::WatchFailed { error } => warn!(error, "config file is polled only"),
             Self::WorkerFailed { error } => error!(error, "worker could not start"),
             Self::FdsLow { used, limit } => warn!(used, limit, "file descriptors are running out"),
-            Self::StoreMoved { from, to: "ok", backlog, .. } => {
-                info!(from, to = "ok", backlog, "store moved")
-            }
-            Self::StoreMoved { from, to, why, backlog } => {
-                error!(from, to, why, backlog, "store moved, writes wait in memory")
-            }
-            Self::StoreMovedAside { to, why } => {
-                error!(to, why, "the store's file was damaged: it was moved aside, a new one was begun")
-            }
             Self::ConnectionPanicked => error!("a connection ended by a panic"),
             Self::TaskEndedEarly { task } => error!(task, "a task ended early"),
             Self::Draining { why } => info!(why, "draining"),
             Self::DrainTimedOut { connections } => warn!(connections, "drain timed out"),
             Self::Stopped => info!("stopped"),
+        }
+    }
+}
+
+/// Something worth telling of the store.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum StoreEvent<'a> {
+    Moved { from: &'a str, to: &'a str, why: &'a str, backlog: usize },
+    MovedAside { to: &'a str, why: &'a str },
+}
+
+impl StoreEvent<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        match *self {
+            Self::Moved { from, to: "ok", backlog, .. } => info!(from, to = "ok", backlog, "store moved"),
+            Self::Moved { from, to, why, backlog } => {
+                error!(from, to, why, backlog, "store moved, writes wait in memory");
+            }
+            Self::MovedAside { to, why } => {
+                error!(to, why, "the store's file was damaged: it was moved aside, a new one was begun");
+            }
         }
     }
 }

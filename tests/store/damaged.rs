@@ -43,7 +43,8 @@ fn with_a_damage(damage: impl Fn(&Path)) {
         let again = open(&config).await;
         assert_eq!(again.store.status().moved_aside, None);
         again.close().await;
-        assert_eq!(names(dir.path()).len(), 2, "{:?}", names(dir.path()));
+        let aside = names(dir.path()).into_iter().filter(|name| name.starts_with("strop.db.damaged-"));
+        assert_eq!(aside.filter(|name| name.ends_with('Z')).count(), 1, "{:?}", names(dir.path()));
     });
 }
 
@@ -76,22 +77,23 @@ fn a_file_that_is_damaged_while_it_is_used_is_moved_aside_and_writes_go_on() {
     let path = dir.path().join("strop.db");
     run(async {
         let open = open(&sqlite(&path)).await;
-        for n in 0..200 {
-            open.put(vec![Write::PutIncident(incident(&format!("i{n}"), n, 1))]).await;
+        // More than SQLite keeps in memory, so that it has to read what is on disk.
+        let row = |n: i64, revision| {
+            let mut row = incident(&format!("i{n}"), n, revision);
+            row.body = format!("\"{}\"", "x".repeat(4_000));
+            Write::PutIncident(row)
+        };
+        for n in 0..40 {
+            open.put((0..100).map(|m| row(n * 100 + m, 1)).collect()).await;
         }
-        // A checkpoint writes the pages of the log to the file; then both are turned to nonsense.
-        let file = std::fs::OpenOptions::new().write(true).open(&path).expect("opens");
-        let length = file.metadata().expect("there").len().max(1 << 16);
-        for name in ["strop.db", "strop.db-wal"] {
-            let mut file =
-                std::fs::OpenOptions::new().write(true).open(dir.path().join(name)).expect("opens");
-            file.write_all(&vec![0xA5; usize::try_from(length).expect("fits")]).expect("writes");
-        }
+        let mut file = std::fs::OpenOptions::new().write(true).open(&path).expect("opens");
+        let length = file.metadata().expect("there").len();
+        file.write_all(&vec![0xA5; usize::try_from(length).expect("fits")]).expect("writes");
         let mut told = 0;
         while open.store.status().moved_aside.is_none() {
-            open.put(vec![Write::PutIncident(incident(&format!("later {told}"), told, 1))]).await;
+            open.put(vec![row(told, 2)]).await;
             told += 1;
-            assert!(told < 5_000, "it is never noticed");
+            assert!(told < 4_000, "it is never noticed");
         }
         open.put(vec![Write::PutIncident(incident("last", 1, 1))]).await;
         let row = open.store.reader().incident("last").await.expect("reads");
