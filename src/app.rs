@@ -16,8 +16,10 @@ use anyhow::Context as _;
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::config::reload::{Cause, Outcome, Reloader};
+use crate::control;
 use crate::net::listener::{self, ConnectionCount};
 use crate::net::tls;
+use crate::notify::{Channels, Sender};
 use crate::proxy::accept::{self, Door};
 use crate::proxy::gateway::Gateway;
 use crate::proxy::route::Entrance;
@@ -26,6 +28,7 @@ use crate::runtime::readiness::Readiness;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::workers::Workers;
 use crate::runtime::{clock, fds, signals};
+use crate::store::Store;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::event::Event;
@@ -55,6 +58,7 @@ pub struct App {
     config: Arc<Config>,
     telemetry: Arc<Telemetry>,
     reloader: Arc<Reloader>,
+    store: Option<Store>,
     readiness: Readiness,
     tasks: Tasks,
     workers: Workers,
@@ -95,7 +99,7 @@ fn bind_all(config: &Config) -> anyhow::Result<Vec<Bound>> {
 
 impl App {
     /// Binds, starts, and returns when traffic may come. Called on the control runtime.
-    pub fn start(start: Start) -> anyhow::Result<Self> {
+    pub async fn start(start: Start) -> anyhow::Result<Self> {
         tls::install_provider();
         fds::raise_limit();
         let config = Arc::new(start.config);
@@ -111,7 +115,9 @@ impl App {
         let (stop, drain) = drain::channel();
         let readiness = Readiness::default();
         let tasks = Tasks::default();
-        let watcher = Watcher { registry: Arc::clone(&registry), drain: drain.listening() };
+        let desk = control::start(&config, &registry, &telemetry, &tasks, &drain).await.context("store")?;
+        let sender = Arc::clone(&desk.sender);
+        let watcher = Watcher { registry: Arc::clone(&registry), drain: drain.listening(), sender };
         watcher.tend(&fresh);
         let mut addresses: Vec<(String, SocketAddr)> = vec![("admin".to_owned(), admin_address)];
         let servers: Vec<(String, tls::Server)> = bound
@@ -130,6 +136,7 @@ impl App {
             Arc::clone(&registry),
             Arc::clone(&telemetry),
             Arc::clone(&reloader),
+            desk.handle,
             readiness.clone(),
             admin_address,
         );
@@ -139,7 +146,17 @@ impl App {
         for (name, address) in &addresses {
             Event::Listening { listener: name, address: &address.to_string() }.tell();
         }
-        Ok(Self { addresses, config, telemetry, reloader, readiness, tasks, workers, stop })
+        Ok(Self {
+            addresses,
+            config,
+            telemetry,
+            reloader,
+            store: desk.store,
+            readiness,
+            tasks,
+            workers,
+            stop,
+        })
     }
 
     /// Watches the config file.
@@ -173,6 +190,10 @@ impl App {
             Event::DrainTimedOut { connections }.tell();
         }
         self.telemetry.access_log().flush(Duration::from_secs(2));
+        if let Some(store) = &self.store {
+            // What is left after that is told by the store's own backlog.
+            store.close(Duration::from_secs(2)).await;
+        }
         Event::Stopped.tell();
         in_time && self.workers.count() > 0
     }
@@ -194,6 +215,7 @@ fn claimed(config: &Config, admin: SocketAddr) -> Config {
 struct Watcher {
     registry: Arc<Registry>,
     drain: Drain,
+    sender: Arc<Sender>,
 }
 
 impl Watcher {
@@ -227,6 +249,7 @@ fn reloader(
         let _inside = control.enter();
         let fresh = watcher.registry.reconcile(Arc::new(claimed(&new, admin)), clock::instant());
         watcher.tend(&fresh);
+        watcher.sender.replace(Arc::new(Channels::new(&new)));
         applying.access_log().reconfigure(&new.access_log);
         if let Some(filter) = &filter
             && let Err(error) = filter.set(&new.process.log)

@@ -6,7 +6,9 @@
 //! * [`upstream`] holds one dependency.        * [`message`] is HTTP as bytes: a head, a body, our HTTP/1.1.
 //! * [`admin`] answers the operator.           * [`config`] turns text into a [`config::Config`].
 //! * [`telemetry`] counts and tells.           * [`net`] opens sockets and speaks TLS.
-//! * [`runtime`] is time, tasks and threads.   * [`notify`] tells people.
+//! * [`control`] turns readings into incidents and calls.
+//! * [`store`] keeps rows on disk.             * [`notify`] tells people.
+//! * [`runtime`] is time, tasks and threads.
 //! * [`app`] knows everybody; [`cli`] starts it.
 //!
 //! # I want to …
@@ -20,12 +22,15 @@
 //! | a metric | [`telemetry::metrics`] |
 //! | an admin endpoint | [`admin`] |
 //! | what the client sees on failure | [`proxy::reply`] |
+//! | a table, or what is kept how long | [`mod@store`] |
 //! | what a pager, a chat or a mail says | [`notify`] |
+//! | what becomes an incident | [`reliability::detect`] |
+//! | who is called, and when again | [`reliability::escalation`] |
 //!
 //! # Who may know whom
 //!
 //! `cli → app → everybody`; `admin → upstream, telemetry, config`; `proxy → upstream, telemetry, net, message`;
-//! `upstream → telemetry, net, message`; `notify → telemetry, net, config`; all of them → `runtime, config, reliability`; `reliability → names, units`.
+//! `upstream → telemetry, net, message`; `store → telemetry`; `notify → telemetry, net, config`; `control → store, notify, upstream, telemetry`; `admin → control, store`; all of them → `runtime, config, reliability`; `reliability → names, units`.
 //! `admin` never touches `proxy`. `tests/house.rs` holds the table and guards it.
 //!
 //! # The stories

@@ -97,13 +97,21 @@ impl IntoResponse for ApiError {
 
 fn refusal(refused: &Refused) -> Response {
     let (status, code, hint) = match refused {
-        Refused::NoSuchIncident => (StatusCode::NOT_FOUND, "unknown_incident", "it is over and no longer at hand"),
-        Refused::NoSuchSilence => (StatusCode::NOT_FOUND, "unknown_silence", "GET /api/v2/sre/silences lists them"),
-        Refused::StillHolds { .. } => (StatusCode::CONFLICT, "still_holds", "send {\"force\": true} to end it all the same"),
-        Refused::Not { .. } => (StatusCode::CONFLICT, "not_now", "look at its state"),
-        Refused::Incomplete(_) | Refused::Empty(_) | Refused::NoUse(_) => {
-            (StatusCode::BAD_REQUEST, "bad_body", "send JSON such as {\"actor\": \"ann\", \"reason\": \"fixed\"}")
+        Refused::NoSuchIncident => {
+            (StatusCode::NOT_FOUND, "unknown_incident", "it is over and no longer at hand")
         }
+        Refused::NoSuchSilence => {
+            (StatusCode::NOT_FOUND, "unknown_silence", "GET /api/v2/sre/silences lists them")
+        }
+        Refused::StillHolds { .. } => {
+            (StatusCode::CONFLICT, "still_holds", "send {\"force\": true} to end it all the same")
+        }
+        Refused::Not { .. } => (StatusCode::CONFLICT, "not_now", "look at its state"),
+        Refused::Incomplete(_) | Refused::Empty(_) | Refused::NoUse(_) => (
+            StatusCode::BAD_REQUEST,
+            "bad_body",
+            "send JSON such as {\"actor\": \"ann\", \"reason\": \"fixed\"}",
+        ),
     };
     (status, body(code, &refused.to_string(), hint)).into_response()
 }

@@ -146,8 +146,7 @@ async fn order(
         | Command::Delivered { id, .. } => id.as_str().to_owned(),
         Command::Silence(_) | Command::EndSilence { .. } => String::new(),
     };
-    let audit =
-        Audited { actor: actor.clone(), action, target: target.clone(), reason: reason.clone() };
+    let audit = Audited { actor: actor.clone(), action, target: target.clone(), reason: reason.clone() };
     let done = admin.control.order(Order { command, audit: Some(audit) }).await;
     let done = done.ok_or(ApiError::Leaving)??;
     let audit_id = admin.audited(&actor, action, &target, &reason);

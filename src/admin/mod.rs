@@ -71,7 +71,16 @@ impl Admin {
         listen: std::net::SocketAddr,
     ) -> Arc<Self> {
         let started = telemetry.started();
-        Arc::new(Self { registry, telemetry, reloader, control, readiness, listen, started, audit: Mutex::default() })
+        Arc::new(Self {
+            registry,
+            telemetry,
+            reloader,
+            control,
+            readiness,
+            listen,
+            started,
+            audit: Mutex::default(),
+        })
     }
 
     /// Notes who changed what, and why.

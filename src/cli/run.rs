@@ -97,7 +97,7 @@ pub(super) fn serve(
         }
     };
     let code = runtime.block_on(async {
-        let mut app = match App::start(Start { config, path, env, filter }) {
+        let mut app = match App::start(Start { config, path, env, filter }).await {
             Ok(app) => app,
             Err(error) => {
                 complain(&format!("cannot start: {error:#}"));

@@ -7,6 +7,7 @@ mod board;
 mod observer;
 mod post;
 mod records;
+mod start;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub use board::{Board, Looked, SERVICE, Uptime};
 pub use observer::Observer;
 pub use post::Post;
 pub use records::Records;
+pub use start::{Running, start};
 
 use crate::reliability::desk::{Command, Desk, DeskPolicy, Effect, Reply};
 use crate::reliability::incident::Refused;
@@ -135,6 +137,20 @@ impl Control {
         (Self { desk, observer, telemetry, store, records, post, asks, board, uptime }, handle)
     }
 
+    pub(super) fn post(&self) -> Post {
+        self.post.clone()
+    }
+
+    /// Without ladders of its own, the guide's matrix calls through the configured channels: `default` first, if there is
+    /// one, else in the order of their names; the next one where a channel fails.
+    fn use_channels(&mut self, config: &crate::config::Config) {
+        let mut policy = self.desk.policy().clone();
+        let mut names: Vec<String> = config.notify.iter().map(|one| one.name.as_str().to_owned()).collect();
+        names.sort_by_key(|name| name != "default");
+        policy.escalation.fallback = names;
+        self.desk.reconfigure(policy);
+    }
+
     /// Until asked to leave.
     pub async fn run(mut self, drain: Drain) {
         let mut second = tokio::time::interval(Duration::from_secs(1));
@@ -174,6 +190,9 @@ impl Control {
     fn look(&mut self) {
         let moment = clock::now();
         let now = self.observer.at(moment);
+        if let Some(config) = self.observer.new_config() {
+            self.use_channels(&config);
+        }
         let readings = self.observer.look(moment, Stage::Serving);
         let effects = self.desk.tick(&readings, now);
         self.carry_out(effects, Vec::new());

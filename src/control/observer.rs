@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use crate::config::Config;
 use crate::config::presets::SRE_API;
 use crate::names::{RouteName, UpstreamName};
 use crate::reliability::breaker::BreakerState;
@@ -32,6 +33,7 @@ pub struct Observer {
     telemetry: Arc<Telemetry>,
     upstreams: BTreeMap<UpstreamName, Watched>,
     routes: BTreeMap<RouteName, Measured>,
+    hash: Option<String>,
 }
 
 /// What is remembered of an upstream.
@@ -79,7 +81,7 @@ impl Recent {
 impl Observer {
     /// Nothing seen yet.
     pub fn new(registry: Arc<Registry>, telemetry: Arc<Telemetry>) -> Self {
-        Self { registry, telemetry, upstreams: BTreeMap::new(), routes: BTreeMap::new() }
+        Self { registry, telemetry, upstreams: BTreeMap::new(), routes: BTreeMap::new(), hash: None }
     }
 
     /// The wall clock of the start plus what has passed since: it never jumps, whatever the wall clock does.
@@ -88,6 +90,16 @@ impl Observer {
         let wall = start.wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         At(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX))
             + moment.instant.saturating_duration_since(start.instant)
+    }
+
+    /// The config in force, when it is another one than at the last call.
+    pub fn new_config(&mut self) -> Option<Arc<Config>> {
+        let world = self.registry.snapshot();
+        let new = self.hash.as_ref() != Some(&world.config.hash);
+        new.then(|| {
+            self.hash = Some(world.config.hash.clone());
+            Arc::clone(&world.config)
+        })
     }
 
     /// One look.

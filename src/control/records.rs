@@ -30,7 +30,7 @@ pub struct Records {
 }
 
 /// What a start finds: live incidents, silences, minutes of the ledger.
-pub type LeftBehind = (Vec<Incident>, Vec<Silence>, Vec<Minute>);
+pub(super) type LeftBehind = (Vec<Incident>, Vec<Silence>, Vec<Minute>);
 
 impl Records {
     /// `member` names this sidecar and stays the same; `boot` is new with every start.

@@ -262,12 +262,17 @@ impl Conn {
 
     /// Begins a transaction that will write.
     pub(super) async fn begin(&mut self) -> Result<(), DbError> {
-        let sql = match self {
+        match self {
             // A transaction that reads first could not wait for its turn to write.
-            Self::Sqlite(_) => "BEGIN IMMEDIATE",
-            Self::Postgres(_) => "BEGIN",
-        };
-        self.run(sql, &[]).await.map(drop)
+            Self::Sqlite(_) => self.run("BEGIN IMMEDIATE", &[]).await.map(drop),
+            // Writers follow each other: one that was stopped in the middle must not stop the fleet.
+            Self::Postgres(conn) => {
+                let sql = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'; \
+                           SET LOCAL statement_timeout = '10s'";
+                sqlx::raw_sql(sql).execute(conn).await?;
+                Ok(())
+            }
+        }
     }
 
     /// Begins a transaction that sees one moment.

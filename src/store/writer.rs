@@ -257,8 +257,9 @@ impl Writer {
 
     /// Tells those whose writes are in hand, and leaves the file whole.
     async fn leave(&mut self) {
-        for batch in self.todo.drain(..) {
-            self.shared.settled(batch, Err(StoreError::Closed));
+        // Their writes stay counted as waiting: [`super::Store::close`] tells how many there were.
+        for group in self.todo.drain(..).flat_map(|batch| batch.groups) {
+            group.answer(Err(StoreError::Closed));
         }
         if let Some(mut conn) = self.conn.take() {
             if let Conn::Sqlite(_) = conn {
@@ -299,4 +300,33 @@ async fn commit(
     sql::note_batch(conn, writer, number, millis(clock::now().wall)).await?;
     conn.run("COMMIT", &[]).await?;
     Ok(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::store::audit;
+    use crate::store::queue::Group;
+    use crate::store::rows::{AuditEntry, Write};
+
+    fn batch() -> Batch {
+        let text = String::new;
+        let entry = AuditEntry { at: 0, actor: text(), action: text(), target: text(), body: text() };
+        let group = Group { writes: vec![Write::Audit(entry)], done: oneshot::channel().0 };
+        Batch { groups: vec![group], samples: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn a_commit_whose_answer_got_lost_is_not_written_twice() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut conn, _) = open::open(&Db::Sqlite(dir.path().join("strop.db"))).await.expect("opens");
+        for (writer, number) in [("me", 1), ("me", 1), ("you", 1), ("me", 2), ("me", 2)] {
+            assert_eq!(commit(&mut conn, &batch(), writer, number).await.expect("commits"), Ok(()));
+        }
+        let head = audit::head(&mut conn, "audit").await.expect("reads");
+        assert_eq!(head.seq, 3);
+        assert_eq!(audit::walk(&mut conn).await.expect("reads").broken, None);
+    }
 }

@@ -108,6 +108,51 @@ fn a_store_that_is_away_at_the_start_is_no_obstacle() {
 }
 
 #[test]
+fn memory_is_bounded_and_who_finds_no_room_is_told() {
+    let server = Cluster::start();
+    let mut config = server.database();
+    config.backlog = 100;
+    run(async {
+        let open = open(&config).await;
+        server.stop();
+        let mut waiting = Vec::new();
+        for n in 0..90 {
+            waiting.push(open.store.write(vec![Write::Audit(audit(n, "x"))]));
+        }
+        open.eventually("it is noticed", |status| status.state == State::Unreachable).await;
+        // An incident that changes a thousand times takes one place.
+        for n in 1..=1_000 {
+            waiting.push(open.store.write(vec![Write::PutIncident(incident("i1", 1, n))]));
+        }
+        let refused = open.store.write((0..20).map(|n| Write::Audit(audit(n, "y"))).collect());
+        assert!(matches!(refused.await, Err(StoreError::BacklogFull(_))));
+        let status = open.store.status();
+        assert!(status.backlog <= 100 && status.folded > 900 && status.refused == 20, "{status:?}");
+        server.restart();
+        for written in waiting {
+            assert_eq!(written.await, Ok(()));
+        }
+        let reader = open.store.reader();
+        assert_eq!(reader.incident("i1").await.expect("reads").expect("there").revision, 1_000);
+        assert_eq!(verify_audit(&config).await.expect("reads").rows, 90);
+        open.close().await;
+    });
+}
+
+#[test]
+fn a_store_that_ends_while_it_is_away_says_what_is_not_on_disk() {
+    let server = Cluster::start();
+    let config = server.database();
+    run(async {
+        let open = open(&config).await;
+        server.stop();
+        let written = open.store.write(vec![Write::Audit(audit(1, "x")), Write::Audit(audit(2, "x"))]);
+        assert_eq!(open.store.close(super::support::PATIENCE).await, 2);
+        assert_eq!(written.await, Err(StoreError::Closed));
+    });
+}
+
+#[test]
 fn one_write_that_can_never_work_takes_no_other_with_it() {
     let server = Cluster::shared();
     let config = server.database();
