@@ -16,8 +16,8 @@ mod world;
 
 use world::World;
 
-/// How many seeds by default: what takes a debug build about 15 s.
-const SEEDS: u64 = if cfg!(debug_assertions) { 300 } else { 10_000 };
+/// How many seeds by default: what takes a debug build about 10 s.
+const SEEDS: u64 = if cfg!(debug_assertions) { 150 } else { 10_000 };
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
