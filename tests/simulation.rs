@@ -28,7 +28,9 @@ fn run(seed: u64) {
     for _ in 0..world.length() {
         world.step();
     }
-    world.calm_down();
+    if seed.is_multiple_of(4) {
+        world.calm_down();
+    }
 }
 
 #[test]

@@ -130,7 +130,7 @@ impl World {
 
     /// Seconds of weather.
     pub fn length(&mut self) -> u64 {
-        120 + self.dice.below(480)
+        60 + self.dice.below(300)
     }
 
     pub fn step(&mut self) {
