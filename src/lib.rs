@@ -17,6 +17,9 @@
 //! |---|---|
 //! | when a breaker opens | [`reliability::breaker`] |
 //! | what counts as a bad answer | [`reliability::verdict`] |
+//! | what makes an incident | [`reliability::detect`] (rules), [`reliability::alert`] (how long) |
+//! | which alerts are one incident, who is called | [`reliability::desk`], [`reliability::escalation`] |
+//! | what counts as uptime | [`reliability::ledger`] |
 //! | which requests are refused as ambiguous | [`message::h1::parse`] |
 //! | a config key | [`mod@config::file`], then [`config::check`], then `config/reference.toml` |
 //! | a metric | [`telemetry::metrics`] |

@@ -16,8 +16,8 @@ mod world;
 
 use world::World;
 
-/// How many seeds by default: what takes a debug build about 15 s.
-const SEEDS: u64 = if cfg!(debug_assertions) { 300 } else { 10_000 };
+/// How many seeds by default: what takes a debug build about 10 s.
+const SEEDS: u64 = if cfg!(debug_assertions) { 150 } else { 10_000 };
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -28,7 +28,9 @@ fn run(seed: u64) {
     for _ in 0..world.length() {
         world.step();
     }
-    world.calm_down();
+    if seed.is_multiple_of(4) {
+        world.calm_down();
+    }
 }
 
 #[test]

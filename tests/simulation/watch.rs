@@ -64,6 +64,12 @@ impl Watch {
         assert!(!desk.is_silenced(incident), "called while silenced");
         assert!(!desk.silences().iter().any(|one| one.covers(&incident.key, incident.severity, now)));
         assert!(self.saved.contains_key(&page.incident), "called before it was saved");
+        if page.cause == Cause::Step {
+            let ladder = desk.policy().escalation.ladder(page.severity);
+            let step = ladder.steps.get(page.step as usize).expect("a step of the ladder");
+            let opened = incident.clocks.opened.expect("only open ones are called out");
+            assert!(now.since(opened) >= step.after, "called before its time: {page:?}");
+        }
         if page.cause != Cause::Undelivered {
             let this = (page.severity, page.round, page.step);
             let last = self.called.insert(page.incident.clone(), this);

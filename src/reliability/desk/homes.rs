@@ -50,7 +50,10 @@ impl Desk {
             },
         );
         let says = finding.says.clone().unwrap_or_default();
-        self.join(&id, Signal { key: finding.key.clone(), first_bad, confirmed: None, over: None });
+        self.join(
+            &id,
+            Signal { key: finding.key.clone(), first_bad, confirmed: None, over: None, worst: None },
+        );
         self.with(&id, |incident| {
             incident.tell(
                 now,

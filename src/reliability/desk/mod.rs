@@ -170,8 +170,10 @@ impl Desk {
                 Some(since) => Alert::firing(signal.first_bad, since, incident.flaps),
                 None => Alert::pending(signal.first_bad, signal.first_bad),
             };
-            let (policy, incident, claimed) = (AlertPolicy::default(), id.clone(), incident.severity);
-            let tracked = Tracked { alert, policy, incident, cause: None, claimed, calm: false, seen: now };
+            let (policy, cause) = (AlertPolicy::default(), None);
+            let claimed = signal.worst.unwrap_or(incident.severity);
+            let calm = incident.state == State::Monitoring;
+            let tracked = Tracked { alert, policy, incident: id.clone(), cause, claimed, calm, seen: now };
             self.alerts.insert(signal.key.clone(), tracked);
         }
         let orphan = !self.alerts.values().any(|tracked| tracked.incident == *id);
@@ -229,7 +231,9 @@ impl Desk {
             .clone()
             .filter(|incident| incident.state != State::Monitoring && !self.is_silenced(incident))
             .filter_map(|incident| incident.escalation.next_deadline(&self.policy.escalation, self.clock));
-        let clocks = live.filter(|incident| !incident.breached).filter_map(|incident| incident.respond_by);
+        let clocks = live
+            .filter(|incident| !incident.breached && incident.clocks.acknowledged.is_none())
+            .filter_map(|incident| incident.respond_by);
         let ends = self.silences.iter().map(|silence| silence.until);
         ladders.chain(clocks).chain(ends).filter(|at| *at > self.clock.now).min()
     }

@@ -300,6 +300,11 @@ fn what_a_person_lowered_stays_lowered_until_it_gets_worse_than_ever() {
     shift.order(Command::Rate { id, actor: ada(), severity, reason }).expect("lowered");
     shift.pass(100);
     assert_eq!(shift.only().severity, Severity::Low);
+    let stored: Vec<Incident> = shift.desk.incidents().cloned().collect();
+    shift.desk = Desk::new(DeskPolicy::default(), Arc::from("a#2"), 8, at(shift.second));
+    shift.desk.restore(stored, Vec::new(), at(shift.second));
+    shift.pass(10);
+    assert_eq!(shift.only().severity, Severity::Low, "also after a restart");
     shift.bad("twilio");
     shift.pass(40);
     assert_eq!(shift.only().severity, Severity::High, "the service is down");

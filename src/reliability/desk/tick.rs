@@ -98,7 +98,7 @@ impl Desk {
         let context = readings.context.clone();
         self.with(&id, |incident| {
             if let Some(signal) = incident.signal_mut(&finding.key) {
-                signal.confirmed = Some(now);
+                (signal.confirmed, signal.worst) = (Some(now), Some(severity));
             }
             let text = format!("confirmed: {}", says.title);
             incident.tell(now, Actor::Desk, Kind::Signal, text, says.evidence);
@@ -128,6 +128,9 @@ impl Desk {
         let id = tracked.incident.clone();
         let title = finding.says.as_ref().map_or("", |says| &says.title);
         self.with(&id, |incident| {
+            if let Some(signal) = incident.signal_mut(&finding.key) {
+                signal.worst = Some(finding.severity);
+            }
             incident.raise(finding.severity, title, now);
             None
         });

@@ -104,7 +104,9 @@ impl Detector {
                 clear_after: policy.clear_after,
                 ..AlertPolicy::default()
             },
-            cause: if bad { self.culprit(&route.blamed, windows.m1.bad) } else { None },
+            cause: bad.then(|| {
+                self.culprit(&route.blamed, windows.m1.bad).unwrap_or_else(|| Arc::clone(&route.class))
+            }),
             says: bad.then(says),
             key,
         }

@@ -167,6 +167,9 @@ pub struct Signal {
     /// When it was over; `None`: it is not.
     #[serde(default)]
     pub over: Option<At>,
+    /// The worst that it has claimed since it was confirmed.
+    #[serde(default)]
+    pub worst: Option<Severity>,
 }
 
 /// One incident.

@@ -267,16 +267,25 @@ pub struct Ledger {
     source: Arc<str>,
     open: BTreeMap<i64, Share>,
     last: Option<i64>,
+    /// What of the last second's counts is in already.
+    counted: Counts,
     written: i64,
 }
 
 impl Ledger {
     /// Nothing is known yet. What lies between the last stored minute and the first mark stays unknown.
     pub fn new(subject: Arc<str>, source: Arc<str>) -> Self {
-        Self { subject, source, open: BTreeMap::new(), last: None, written: i64::MIN }
+        Self {
+            subject,
+            source,
+            open: BTreeMap::new(),
+            last: None,
+            counted: Counts::default(),
+            written: i64::MIN,
+        }
     }
 
-    /// Marks the second of `now`, with what was counted in it. A look that comes a little late marks what it missed. Gives
+    /// Marks the second of `now`, with what was counted in it so far. A look that comes a little late marks what it missed. Gives
     /// back what is to be stored: a closed minute, and a checkpoint of the open one every ten seconds.
     pub fn mark(&mut self, slice: Slice, counts: Counts, now: At) -> Vec<Minute> {
         let second = now.second();
@@ -285,8 +294,10 @@ impl Ledger {
             Some(_) | None => second,
         };
         self.amend(from, second + 1, slice);
+        let again = if self.last == Some(second) { self.counted } else { Counts::default() };
         let share = self.open.entry(second.div_euclid(60)).or_default();
-        share.counts = share.counts.plus(counts);
+        share.counts = share.counts.plus(counts.minus(again));
+        self.counted = counts;
         self.last = self.last.max(Some(second));
         let newest = second.div_euclid(60);
         let closing: Vec<i64> = self.open.keys().copied().filter(|minute| *minute < newest - 1).collect();

@@ -57,6 +57,15 @@ fn a_look_that_is_late_by_a_second_leaves_no_hole_and_a_long_pause_does() {
 }
 
 #[test]
+fn a_second_that_is_looked_at_twice_counts_once() {
+    let mut ledger = ledger();
+    for good in [1, 3, 3] {
+        ledger.mark(Slice::Up, Counts { good, bad: 0 }, at(7));
+    }
+    assert_eq!(ledger.flush()[0].counts().good, 3);
+}
+
+#[test]
 fn maintenance_is_neither_up_nor_down() {
     let mut ledger = ledger();
     for second in 0..60 {
