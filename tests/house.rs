@@ -117,7 +117,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("httparse::", &["src/message/h1/parse.rs"]),
     ("notify::", &["src/config/reload.rs"]),
     ("annotate_snippets::", &["src/config/problem.rs"]),
-    ("clap::", &["src/cli/mod.rs", "src/cli/demo.rs", "src/cli/store.rs"]),
+    ("clap::", &["src/cli/mod.rs", "src/cli/demo.rs", "src/cli/notify.rs", "src/cli/store.rs"]),
     ("info!(", &["src/telemetry/event.rs"]),
     ("warn!(", &["src/telemetry/event.rs"]),
     ("error!(", &["src/telemetry/event.rs"]),

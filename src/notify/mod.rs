@@ -43,7 +43,7 @@ pub use schedule::{GIVE_UP, retry_in};
 
 use crate::names::ChannelName;
 use crate::runtime::clock;
-use crate::telemetry::event::Event;
+use crate::telemetry::event::{Event, Told, Untold};
 
 /// A whole attempt: look-up, connection, TLS, message, answer.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -105,12 +105,34 @@ impl Sender {
 }
 
 fn tell(channel: &ChannelName, message: &Message, came: &Result<Receipt, DeliveryError>) {
+    let came = match came {
+        Ok(receipt) => Ok(receipt.said.as_str()),
+        Err(error) if error.permanent => Err(Untold::Ever { why: error.why.label(), error: &error.cause }),
+        Err(error) => Err(Untold::Yet { why: error.why.label(), error: &error.cause }),
+    };
     let (channel, incident, kind) = (channel.as_str(), message.incident_id.as_str(), message.kind.label());
-    match came {
-        Ok(receipt) => Event::Notified { channel, incident, kind, said: &receipt.said }.tell(),
-        Err(error) => {
-            let (why, permanent) = (error.why.label(), error.permanent);
-            Event::NotifyFailed { channel, incident, kind, why, error: &error.cause, permanent }.tell();
-        }
+    Event::Told(&Told { channel, incident, kind, came }).tell();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn can_be_spawned<T: Send>(value: T) -> T {
+        value
+    }
+
+    #[tokio::test]
+    async fn an_attempt_can_be_a_task_and_a_channel_that_is_gone_is_told_as_such() {
+        let config = crate::config::load(
+            "[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:1\"]\n",
+            "a test",
+            &[],
+        );
+        let channels = Arc::new(Channels::new(&config.expect("runs")));
+        let sender = Sender::new(channels, PATIENCE);
+        let name = ChannelName::new("pager").expect("a name");
+        let error = can_be_spawned(sender.test(&name, "pod-7")).await.expect_err("nobody");
+        assert_eq!((error.why, error.permanent), (Why::NoChannel, true));
     }
 }

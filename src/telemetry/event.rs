@@ -9,117 +9,32 @@ use tracing::{error, info, warn};
 #[derive(Debug)]
 #[allow(missing_docs)]
 pub enum Event<'a> {
-    Starting {
-        version: &'a str,
-        workers: usize,
-        config: &'a str,
-    },
-    Listening {
-        listener: &'a str,
-        address: &'a str,
-    },
-    Roots {
-        from: &'a str,
-    },
-    ConfigApplied {
-        cause: &'a str,
-        generation: u64,
-        applied: &'a str,
-        needs_restart: &'a str,
-    },
-    ConfigRefused {
-        cause: &'a str,
-        problems: &'a str,
-    },
-    ConfigWarning {
-        problem: &'a str,
-    },
-    BreakerMoved {
-        upstream: &'a str,
-        from: &'a str,
-        to: &'a str,
-        why: &'a str,
-    },
-    EndpointHealth {
-        upstream: &'a str,
-        endpoint: &'a str,
-        healthy: bool,
-        why: &'a str,
-    },
-    NamesFailed {
-        host: &'a str,
-        error: &'a str,
-    },
-    NamesFound {
-        host: &'a str,
-    },
-    AddressForbidden {
-        upstream: &'a str,
-        address: &'a str,
-        range: &'a str,
-    },
-    UnlistedHost {
-        host: &'a str,
-        policy: &'a str,
-    },
-    Notified {
-        channel: &'a str,
-        incident: &'a str,
-        kind: &'a str,
-        said: &'a str,
-    },
-    NotifyFailed {
-        channel: &'a str,
-        incident: &'a str,
-        kind: &'a str,
-        why: &'a str,
-        error: &'a str,
-        permanent: bool,
-    },
-    AdminMutation {
-        actor: &'a str,
-        action: &'a str,
-        target: &'a str,
-        reason: &'a str,
-    },
-    CertReloaded {
-        listener: &'a str,
-    },
-    CertRefused {
-        listener: &'a str,
-        error: &'a str,
-    },
-    TlsUnusable {
-        upstream: &'a str,
-        error: &'a str,
-    },
-    AcceptFailed {
-        listener: &'a str,
-        error: &'a str,
-    },
-    AccessLogFailed {
-        error: &'a str,
-    },
-    WatchFailed {
-        error: &'a str,
-    },
-    WorkerFailed {
-        error: &'a str,
-    },
-    FdsLow {
-        used: u64,
-        limit: u64,
-    },
+    Starting { version: &'a str, workers: usize, config: &'a str },
+    Listening { listener: &'a str, address: &'a str },
+    Roots { from: &'a str },
+    ConfigApplied { cause: &'a str, generation: u64, applied: &'a str, needs_restart: &'a str },
+    ConfigRefused { cause: &'a str, problems: &'a str },
+    ConfigWarning { problem: &'a str },
+    BreakerMoved { upstream: &'a str, from: &'a str, to: &'a str, why: &'a str },
+    EndpointHealth { upstream: &'a str, endpoint: &'a str, healthy: bool, why: &'a str },
+    NamesFailed { host: &'a str, error: &'a str },
+    NamesFound { host: &'a str },
+    AddressForbidden { upstream: &'a str, address: &'a str, range: &'a str },
+    UnlistedHost { host: &'a str, policy: &'a str },
+    Told(&'a Told<'a>),
+    AdminMutation { actor: &'a str, action: &'a str, target: &'a str, reason: &'a str },
+    CertReloaded { listener: &'a str },
+    CertRefused { listener: &'a str, error: &'a str },
+    TlsUnusable { upstream: &'a str, error: &'a str },
+    AcceptFailed { listener: &'a str, error: &'a str },
+    AccessLogFailed { error: &'a str },
+    WatchFailed { error: &'a str },
+    WorkerFailed { error: &'a str },
+    FdsLow { used: u64, limit: u64 },
     ConnectionPanicked,
-    TaskEndedEarly {
-        task: &'a str,
-    },
-    Draining {
-        why: &'a str,
-    },
-    DrainTimedOut {
-        connections: usize,
-    },
+    TaskEndedEarly { task: &'a str },
+    Draining { why: &'a str },
+    DrainTimedOut { connections: usize },
     Stopped,
 }
 
@@ -137,10 +52,7 @@ impl Event<'_> {
                 error!(cause, problems, "config refused, the last good one stays");
             }
             Self::ConfigWarning { problem } => warn!(problem, "config"),
-            Self::BreakerMoved { upstream, from, to, why } if to == "open" => {
-                warn!(upstream, from, to, why, "breaker moved");
-            }
-            Self::BreakerMoved { upstream, from, to, why } => info!(upstream, from, to, why, "breaker moved"),
+            Self::BreakerMoved { upstream, from, to, why } => breaker_moved(upstream, from, to, why),
             Self::EndpointHealth { upstream, endpoint, healthy: true, why } => {
                 info!(upstream, endpoint, healthy = true, why, "endpoint health");
             }
@@ -156,15 +68,7 @@ impl Event<'_> {
                 );
             }
             Self::UnlistedHost { host, policy } => warn!(host, policy, "host is not listed by any upstream"),
-            Self::Notified { channel, incident, kind, said } => {
-                info!(channel, incident, kind, said, "people were told");
-            }
-            Self::NotifyFailed { channel, incident, kind, why, error, permanent: true } => {
-                error!(channel, incident, kind, why, error, permanent = true, "people could not be told");
-            }
-            Self::NotifyFailed { channel, incident, kind, why, error, permanent: false } => {
-                warn!(channel, incident, kind, why, error, permanent = false, "people could not be told");
-            }
+            Self::Told(told) => told.tell(),
             Self::AdminMutation { actor, action, target, reason } => {
                 info!(actor, action, target, reason, "admin mutation");
             }
@@ -234,6 +138,51 @@ impl IncidentEvent<'_> {
             "open" => error!(id, rule, severity, from, to, title, "incident moved"),
             "suspected" => warn!(id, rule, severity, from, to, title, "incident moved"),
             _ => info!(id, rule, severity, from, to, title, "incident moved"),
+        }
+    }
+}
+
+fn breaker_moved(upstream: &str, from: &str, to: &str, why: &str) {
+    if to == "open" {
+        warn!(upstream, from, to, why, "breaker moved");
+    } else {
+        info!(upstream, from, to, why, "breaker moved");
+    }
+}
+
+/// One attempt to tell somebody of an incident.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct Told<'a> {
+    pub channel: &'a str,
+    pub incident: &'a str,
+    /// trigger, acknowledge, update, resolve or test.
+    pub kind: &'a str,
+    /// What the receiver said, or why it does not have it.
+    pub came: Result<&'a str, Untold<'a>>,
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub enum Untold<'a> {
+    /// It is tried again.
+    Yet { why: &'a str, error: &'a str },
+    /// It is not: a human is needed.
+    Ever { why: &'a str, error: &'a str },
+}
+
+impl Told<'_> {
+    fn tell(&self) {
+        let Self { channel, incident, kind, came } = *self;
+        match came {
+            Ok(said) => info!(channel, incident, kind, said, "people were told"),
+            Err(Untold::Yet { why, error }) => {
+                warn!(channel, incident, kind, why, error, "people could not be told yet");
+            }
+            Err(Untold::Ever { why, error }) => {
+                error!(channel, incident, kind, why, error, "people cannot be told");
+            }
         }
     }
 }
