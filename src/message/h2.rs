@@ -89,8 +89,8 @@ pub enum Ended {
     Left,
 }
 
-/// Is told how it ended, and the bytes that passed.
-pub type OnEnd = Box<dyn FnOnce(Ended, u64)>;
+/// Is told how it ended, and is shown the body: how much of it passed, how much of the request that it answers.
+pub type OnEnd = Box<dyn FnOnce(Ended, &Body)>;
 
 /// One of our bodies, for hyper to send. `on_end` is told once.
 pub struct Outgoing {
@@ -157,7 +157,7 @@ impl Outgoing {
 
     fn tell(&mut self, how: Ended) {
         if let Some(told) = self.on_end.take() {
-            told(how, self.body.passed());
+            told(how, &self.body);
         }
     }
 }
@@ -198,8 +198,9 @@ impl http_body::Body for Outgoing {
                 self.note(Waits::Sink);
                 Poll::Ready(Some(Ok(http_body::Frame::data(data))))
             }
-            Err(_) => {
-                self.end(Ended::Broken);
+            Err(error) => {
+                // The request that it answers broke off: that was the other side.
+                self.end(if matches!(error, BodyError::Request) { Ended::Left } else { Ended::Broken });
                 Poll::Ready(Some(Err(BrokeOff)))
             }
         }

@@ -1,6 +1,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use crate::support::eventually;
 use crate::support::h2::H2Client;
 use crate::support::proxy::{Proxy, ingress_to, proxy};
 use crate::support::raw::Client;
@@ -39,7 +40,7 @@ fn a_stop_drains_what_is_in_flight_by_http2() {
     let mut proxy = ingress_to(backend.address, "");
     let mut client = H2Client::to(proxy.ingress());
     let asked = client.ask(http::Request::get("http://a/").body(()).expect("a request"), None);
-    crate::support::eventually("it is in flight", || backend.hits() == 1);
+    eventually("it is in flight", || backend.hits() == 1);
     proxy.signal("TERM");
     let answer = client.answer(asked.expect("sent")).expect("whole");
     assert_eq!(answer.text(), "1234567890");
@@ -73,4 +74,17 @@ fn the_number_of_fields_is_limited() {
     let answer = client.answer(asked).expect("answered");
     assert_eq!((answer.status, answer.field("x-strop-reason")), (431, Some("too_many_fields")));
     assert_eq!(backend.hits(), 0);
+}
+
+#[test]
+fn what_a_client_sends_is_counted() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    let mut client = H2Client::to(proxy.ingress());
+    let request = http::Request::post("http://a/").body(()).expect("a request");
+    let asked = client.ask(request, Some(b"hello")).expect("sent");
+    assert_eq!(client.answer(asked).expect("whole").status, 200);
+    eventually("all five bytes are", || {
+        proxy.metric("http_body_bytes_total", "direction=\"received\"") == 5.0
+    });
 }
