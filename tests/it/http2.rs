@@ -1,4 +1,4 @@
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
 
 use crate::support::eventually;
@@ -87,4 +87,20 @@ fn what_a_client_sends_is_counted() {
     eventually("all five bytes are", || {
         proxy.metric("http_body_bytes_total", "direction=\"received\"") == 5.0
     });
+}
+
+#[test]
+fn an_attempt_whose_client_leaves_is_counted_as_abandoned() {
+    let backend = Upstream::start(Arc::new(|_, stream| {
+        // No answer for as long as somebody waits for one.
+        while matches!(stream.read(&mut [0; 64]), Err(error) if error.kind() == ErrorKind::WouldBlock) {}
+        false
+    }));
+    let proxy = ingress_to(backend.address, "");
+    let mut client = H2Client::to(proxy.ingress());
+    let asked = client.ask(http::Request::get("http://a/").body(()).expect("a request"), None);
+    eventually("it is in flight", || backend.hits() == 1);
+    drop(asked);
+    eventually("it is abandoned", || proxy.metric("upstream_requests_total", "verdict=\"abandoned\"") == 1.0);
+    assert_eq!(proxy.metric("http_requests_total", "upstream=\"backend\""), 1.0);
 }
