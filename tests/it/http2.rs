@@ -104,3 +104,22 @@ fn an_attempt_whose_client_leaves_is_counted_as_abandoned() {
     eventually("it is abandoned", || proxy.metric("upstream_requests_total", "verdict=\"abandoned\"") == 1.0);
     assert_eq!(proxy.metric("http_requests_total", "upstream=\"backend\""), 1.0);
 }
+
+#[test]
+fn a_refusal_that_nobody_reads_to_its_end_is_still_told_as_one() {
+    let backend = Upstream::start(status(200));
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = dir.path().join("access.log");
+    let proxy = ingress_to(backend.address, &format!("[access_log]\nto = \"file:{}\"\n", log.display()));
+    assert_eq!(proxy.post("circuit-breakers/backend/open", "{\"reason\": \"a test\"}").status, 200);
+    let mut client = H2Client::with_window(proxy.ingress(), 0);
+    let asked = client.ask(http::Request::get("http://a/").body(()).expect("a request"), None);
+    assert_eq!(client.leave_at_head(asked.expect("sent")), Some(503));
+    let mut text = String::new();
+    eventually("the line is written", || {
+        text = std::fs::read_to_string(&log).unwrap_or_default();
+        text.ends_with('\n')
+    });
+    let line: serde_json::Value = serde_json::from_str(text.trim()).expect("JSON");
+    assert_eq!((&line["outcome"], &line["reason"]), (&"client_gone".into(), &"breaker_held".into()));
+}

@@ -24,11 +24,16 @@ pub struct Asked {
 
 impl H2Client {
     pub fn to(address: SocketAddr) -> Self {
+        Self::with_window(address, 65_535)
+    }
+
+    /// One that takes so many bytes of a body, and no more until it has read them.
+    pub fn with_window(address: SocketAddr, bytes: u32) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let (sender, connection) = runtime.block_on(async {
             let tcp = tokio::net::TcpStream::connect(address).await.expect("connects");
-            h2::client::handshake(tcp).await.expect("speaks")
+            h2::client::Builder::new().initial_window_size(bytes).handshake(tcp).await.expect("speaks")
         });
         runtime.spawn(async move {
             let _ = connection.await;
@@ -44,6 +49,12 @@ impl H2Client {
             sending.send_data(Bytes::from_static(body), true).ok()?;
         }
         Some(Asked { answer, _sending: sending })
+    }
+
+    /// The status, once the head is there; then it leaves.
+    pub fn leave_at_head(&self, asked: Asked) -> Option<u16> {
+        let head = async { tokio::time::timeout(PATIENCE, asked.answer).await.expect("something comes") };
+        self.runtime.block_on(head).ok().map(|answer| answer.status().as_u16())
     }
 
     /// The answer in whole; `None`: it broke off.
