@@ -2,7 +2,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
 
 use crate::support::eventually;
-use crate::support::h2::H2Client;
+use crate::support::h2::{H2Client, upstream_that_resets_once};
 use crate::support::proxy::{Proxy, ingress_to, proxy};
 use crate::support::raw::Client;
 use crate::support::upstream::{Answer, Upstream, status};
@@ -122,4 +122,43 @@ fn a_refusal_that_nobody_reads_to_its_end_is_still_told_as_one() {
     });
     let line: serde_json::Value = serde_json::from_str(text.trim()).expect("JSON");
     assert_eq!((&line["outcome"], &line["reason"]), (&"client_gone".into(), &"breaker_held".into()));
+}
+
+#[test]
+fn an_idle_connection_to_an_upstream_expires() {
+    let backend = Upstream::start(status(200));
+    let second = ingress_to(backend.address, "");
+    let first = ingress_to(second.ingress(), "protocol = \"h2\"\npool = { idle_for = \"100ms\" }\n");
+    assert_eq!(first.get("/").status, 200);
+    eventually("it is closed", || {
+        first.metric("upstream_connections", "backend") == 0.0
+            && second.metric("listener_connections", "ingress") == 0.0
+    });
+    assert_eq!(first.get("/").status, 200);
+}
+
+#[test]
+fn what_an_upstream_says_it_did_not_take_is_sent_once_more() {
+    let asked = |reason, request: &str| {
+        let proxy = ingress_to(upstream_that_resets_once(reason), "protocol = \"h2\"\n");
+        let mut client = Client::to(proxy.ingress());
+        client.send(format!("{request}\r\n\r\n").as_bytes());
+        client.response(false).expect("answered").status
+    };
+    assert_eq!(asked(h2::Reason::REFUSED_STREAM, "GET / HTTP/1.1\r\nHost: a"), 200);
+    assert_eq!(asked(h2::Reason::INTERNAL_ERROR, "GET / HTTP/1.1\r\nHost: a"), 502);
+    let body = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0";
+    assert_eq!(asked(h2::Reason::REFUSED_STREAM, body), 502, "its body is gone");
+}
+
+#[test]
+fn a_client_whose_body_is_malformed_is_no_failure_of_an_upstream() {
+    let backend = Upstream::start(status(200));
+    let second = ingress_to(backend.address, "");
+    let first = ingress_to(second.ingress(), "protocol = \"h2\"\nbreaker = { failures = 1 }\n");
+    let mut client = Client::to(first.ingress());
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\nx\r\n\r\n");
+    let answer = client.response(false).expect("answered");
+    assert_eq!((answer.status, answer.field("x-strop-reason")), (400, Some("bad_chunk")));
+    assert_eq!(first.breaker("backend"), "closed");
 }

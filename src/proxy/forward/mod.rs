@@ -106,7 +106,7 @@ impl Attempt<'_> {
                 let began = if reused { now } else { clock::instant() };
                 self.over_h1(call, conn, timer, began).await
             }
-            Link::H2(sender) => Box::pin(self.over_h2(call, sender, timer)).await,
+            Link::H2 { sender, number } => Box::pin(self.over_h2(call, sender, number, timer)).await,
         }
     }
 }

@@ -10,6 +10,30 @@ use tokio::runtime::Runtime;
 use super::PATIENCE;
 use super::raw::Response;
 
+/// An upstream that speaks HTTP/2 in the clear and resets the first stream for this reason; others get 200.
+pub fn upstream_that_resets_once(reason: h2::Reason) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let address = listener.local_addr().expect("bound");
+    listener.set_nonblocking(true).expect("sets");
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("listens");
+            let mut left = Some(reason);
+            while let Ok((tcp, _)) = listener.accept().await {
+                let mut connection = h2::server::handshake(tcp).await.expect("speaks");
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    match left.take() {
+                        Some(reason) => respond.send_reset(reason),
+                        None => drop(respond.send_response(http::Response::new(()), true)),
+                    }
+                }
+            }
+        });
+    });
+    address
+}
+
 pub struct H2Client {
     runtime: Runtime,
     sender: SendRequest<Bytes>,
