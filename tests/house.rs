@@ -12,7 +12,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("runtime", &[]),
     ("message", &[]),
     ("config", &["message", "names", "reliability", "runtime", "units"]),
-    ("net", &["config"]),
+    ("net", &["config", "runtime"]),
     ("telemetry", &["config", "message", "names", "net", "reliability", "runtime"]),
     ("upstream", &["config", "message", "names", "net", "reliability", "runtime", "telemetry"]),
     ("proxy", &["config", "message", "names", "net", "reliability", "runtime", "telemetry", "upstream"]),

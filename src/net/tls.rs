@@ -11,12 +11,19 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::net::TcpStream;
 
+use super::records::{Records, Seals};
 use crate::config::{ClientTls, Protocol, ServerTls};
 
 /// A TLS connection towards an upstream.
 pub type ClientStream = tokio_rustls::client::TlsStream<TcpStream>;
 /// A TLS connection of a client.
-pub type ServerStream = tokio_rustls::server::TlsStream<TcpStream>;
+pub type ServerStream = Records<tokio_rustls::server::TlsStream<TcpStream>>;
+
+impl Seals for tokio_rustls::server::TlsStream<TcpStream> {
+    fn seal(&mut self, plain: &[u8]) -> io::Result<usize> {
+        io::Write::write(&mut self.get_mut().1.writer(), plain)
+    }
+}
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -148,7 +155,7 @@ pub fn negotiated_h2(stream: &ClientStream) -> bool {
 
 /// Did the client agree on HTTP/2?
 pub fn accepted_h2(stream: &ServerStream) -> bool {
-    stream.get_ref().1.alpn_protocol() == Some(b"h2")
+    stream.get_ref().get_ref().1.alpn_protocol() == Some(b"h2")
 }
 
 #[derive(Debug)]
@@ -191,7 +198,7 @@ impl Server {
 
     /// Shakes hands with a client.
     pub async fn accept(&self, tcp: TcpStream) -> io::Result<ServerStream> {
-        self.acceptor.accept(tcp).await
+        self.acceptor.accept(tcp).await.map(Records::new)
     }
 }
 

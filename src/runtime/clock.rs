@@ -3,6 +3,7 @@
 //! Asks tokio's clock and hands out std instants: the core stays free of tokio, and a paused test still rules time.
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Write as _;
 use std::time::{Duration, Instant, SystemTime};
 
 /// One reading of both clocks.
@@ -61,8 +62,9 @@ pub fn put_http_date(out: &mut Vec<u8>, instant: Instant) {
     DATE.with_borrow_mut(|(of, text)| {
         if *of != second || text.is_empty() {
             let stamp = jiff::Timestamp::try_from(wall).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-            let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
-            *text = printer.timestamp_to_rfc9110_string(&stamp).unwrap_or_default();
+            text.clear();
+            // Only years beyond 9999 cannot be printed.
+            let _ = jiff::fmt::rfc2822::DateTimePrinter::new().print_timestamp_rfc9110(&stamp, &mut *text);
             *of = second;
         }
         out.extend_from_slice(text.as_bytes());
@@ -71,8 +73,15 @@ pub fn put_http_date(out: &mut Vec<u8>, instant: Instant) {
 
 /// A moment as RFC 3339 in UTC with milliseconds.
 pub fn rfc3339(wall: SystemTime) -> String {
+    let mut text = String::new();
+    put_rfc3339(&mut text, wall);
+    text
+}
+
+/// Appends [`rfc3339`].
+pub fn put_rfc3339(out: &mut String, wall: SystemTime) {
     let stamp = jiff::Timestamp::try_from(wall).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    format!("{stamp:.3}")
+    let _ = write!(out, "{stamp:.3}"); // a String takes all
 }
 
 #[cfg(test)]

@@ -21,6 +21,9 @@ fn fresh() -> Histogram<u64> {
     Histogram::new_with_bounds(1, HIGHEST, 3).expect("1..=120e6 with 3 digits is a valid range")
 }
 
+/// A histogram that goes round between a recorder and its windows; none where nothing is recorded.
+pub type Spare = Option<Box<Histogram<u64>>>;
+
 /// A histogram of durations that costs nothing until it is used.
 #[derive(Debug, Default)]
 pub struct Recorder(Option<Box<Histogram<u64>>>);
@@ -33,17 +36,9 @@ impl Recorder {
         let _ = self.0.get_or_insert_with(|| Box::new(fresh())).record(micros);
     }
 
-    /// Takes what was recorded.
-    pub fn take(&mut self) -> Option<Box<Histogram<u64>>> {
-        self.0.take()
-    }
-
-    /// Puts an emptied histogram back, so that the next record allocates nothing.
-    pub fn put_back(&mut self, mut emptied: Box<Histogram<u64>>) {
-        if self.0.is_none() {
-            emptied.reset();
-            self.0 = Some(emptied);
-        }
+    /// Takes what was recorded and leaves `spare` in its place, so that the next record allocates nothing.
+    pub fn exchange(&mut self, spare: Spare) -> Spare {
+        std::mem::replace(&mut self.0, spare)
     }
 }
 
@@ -145,10 +140,13 @@ impl Rolling {
         Self { rings: [Ring::new(1, 10, now), Ring::new(10, 30, now), Ring::new(60, 60, now)] }
     }
 
-    /// Adds what a shard recorded; returns the histogram to put back.
-    pub fn add(&mut self, recorded: Box<Histogram<u64>>) -> Box<Histogram<u64>> {
+    /// Adds what a shard recorded; returns the histogram, emptied, for the next time. One that recorded nothing goes back
+    /// to the allocator.
+    pub fn add(&mut self, recorded: Spare) -> Spare {
+        let mut recorded = recorded.filter(|recorded| !recorded.is_empty())?;
         self.rings.iter_mut().for_each(|ring| ring.add(&recorded));
-        recorded
+        recorded.reset();
+        Some(recorded)
     }
 
     /// Closes intervals that are over.
@@ -281,15 +279,14 @@ mod tests {
         let now = clock::now();
         let mut rolling = Rolling::new(now.instant);
         let mut recorder = Recorder::default();
+        let mut spare = None;
         let mut offline = fresh();
         for (at, micros) in known().into_iter().enumerate() {
             recorder.record(Duration::from_micros(micros));
             offline.record(micros).expect("in range");
             if at % 1_000 == 999 {
                 let second = now.instant + Duration::from_secs(at as u64 / 1_000 + 1);
-                let recorded = recorder.take().expect("recorded");
-                let emptied = rolling.add(recorded);
-                recorder.put_back(emptied);
+                spare = rolling.add(recorder.exchange(spare));
                 rolling.turn(second);
             }
         }
@@ -318,8 +315,7 @@ mod tests {
         let mut rolling = Rolling::new(t0);
         let mut recorder = Recorder::default();
         recorder.record(Duration::from_millis(5));
-        let recorded = recorder.take().expect("recorded");
-        rolling.add(recorded);
+        rolling.add(recorder.exchange(None));
         for second in 1..=30 {
             rolling.turn(t0 + Duration::from_secs(second));
         }

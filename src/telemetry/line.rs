@@ -48,7 +48,8 @@ impl Seconds {
         let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         if self.second != since.as_secs() || self.text.is_empty() {
             self.second = since.as_secs();
-            self.text = clock::rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(self.second));
+            self.text.clear();
+            clock::put_rfc3339(&mut self.text, SystemTime::UNIX_EPOCH + Duration::from_secs(self.second));
             self.text.truncate("2026-01-01T00:00:00.".len());
         }
         out.extend_from_slice(self.text.as_bytes());

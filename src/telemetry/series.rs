@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::SeriesKey;
-use super::latency::{Interval, Recorder, Rolling, Span, Summary};
+use super::latency::{Interval, Recorder, Rolling, Span, Spare, Summary};
 
 pub use super::totals::{Exemplar, Finished, MS_BOUNDS, SECOND_BOUNDS, Totals};
 pub use super::upstreams::{TunnelEnd, UpstreamSeries};
@@ -140,7 +140,16 @@ pub struct Series {
     /// Route, upstream, direction.
     pub key: SeriesKey,
     shards: Box<[Shard]>,
-    rolling: Mutex<(Rolling, Rolling, Outcomes)>,
+    rolling: Mutex<Windows>,
+}
+
+/// What is summed up once a second.
+struct Windows {
+    total: Rolling,
+    first_byte: Rolling,
+    outcomes: Outcomes,
+    /// For each shard: what its recorders get in exchange for what they recorded.
+    spares: Box<[(Spare, Spare)]>,
 }
 
 /// Counts by outcome, second by second, for the last five minutes.
@@ -174,8 +183,13 @@ impl Outcomes {
 
 impl Series {
     pub(super) fn new(key: SeriesKey, workers: usize, now: Instant) -> Self {
-        let shards = (0..workers.max(1)).map(|_| Shard::default()).collect();
-        let rolling = Mutex::new((Rolling::new(now), Rolling::new(now), Outcomes::default()));
+        let shards: Box<[Shard]> = (0..workers.max(1)).map(|_| Shard::default()).collect();
+        let rolling = Mutex::new(Windows {
+            total: Rolling::new(now),
+            first_byte: Rolling::new(now),
+            outcomes: Outcomes::default(),
+            spares: shards.iter().map(|_| (None, None)).collect(),
+        });
         Self { key, shards, rolling }
     }
 
@@ -220,21 +234,13 @@ impl Series {
 
     pub(super) fn rotate(&self, now: Instant) {
         let mut rolling = self.rolling.lock().unwrap_or_else(PoisonError::into_inner);
-        let (total, first_byte, outcomes) = &mut *rolling;
-        for shard in &self.shards {
+        let Windows { total, first_byte, outcomes, spares } = &mut *rolling;
+        for (shard, spare) in self.shards.iter().zip(spares) {
             let (recorded, first) = {
                 let mut inner = shard.inner.lock().unwrap_or_else(PoisonError::into_inner);
-                (inner.total.take(), inner.first_byte.take())
+                (inner.total.exchange(spare.0.take()), inner.first_byte.exchange(spare.1.take()))
             };
-            let emptied = (recorded.map(|h| total.add(h)), first.map(|h| first_byte.add(h)));
-            let mut inner = shard.inner.lock().unwrap_or_else(PoisonError::into_inner);
-            // A histogram that recorded nothing for a second is given back to the allocator instead.
-            if let Some(emptied) = emptied.0.filter(|h| !h.is_empty()) {
-                inner.total.put_back(emptied);
-            }
-            if let Some(emptied) = emptied.1.filter(|h| !h.is_empty()) {
-                inner.first_byte.put_back(emptied);
-            }
+            *spare = (total.add(recorded), first_byte.add(first));
         }
         total.turn(now);
         first_byte.turn(now);
@@ -244,16 +250,16 @@ impl Series {
     /// What a window says of totals and of first bytes.
     pub fn window(&self, span: Span, now: Instant) -> (Summary, Summary) {
         let rolling = self.rolling.lock().unwrap_or_else(PoisonError::into_inner);
-        (rolling.0.merged(span, now), rolling.1.merged(span, now))
+        (rolling.total.merged(span, now), rolling.first_byte.merged(span, now))
     }
 
     /// Ended exchanges by outcome within `span`, at most five minutes.
     pub fn outcomes_within(&self, span: Duration, now: Instant) -> [u64; 7] {
-        self.rolling.lock().unwrap_or_else(PoisonError::into_inner).2.within(span, now)
+        self.rolling.lock().unwrap_or_else(PoisonError::into_inner).outcomes.within(span, now)
     }
 
     pub(super) fn intervals(&self, now: Instant) -> Vec<Interval> {
-        self.rolling.lock().unwrap_or_else(PoisonError::into_inner).0.minutes(now)
+        self.rolling.lock().unwrap_or_else(PoisonError::into_inner).total.minutes(now)
     }
 
     pub(super) fn tag(&self) -> String {

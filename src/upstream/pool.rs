@@ -164,7 +164,7 @@ impl Pools {
         self.idle.borrow_mut().retain(|endpoint, kept| {
             let Some(limit) = idle_for(*endpoint) else { return false };
             kept.retain(|idle| now.saturating_duration_since(idle.since) <= limit);
-            !kept.is_empty()
+            true // its room stays for the next
         });
         // One that still carries something is closed at the end of that.
         self.shared.borrow_mut().retain(|endpoint, kept| {

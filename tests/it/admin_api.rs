@@ -1,5 +1,5 @@
 use crate::support::proxy::{ingress_to, proxy};
-use crate::support::raw::ask;
+use crate::support::raw::{ask, ask_http1};
 use crate::support::upstream::{Upstream, status};
 
 #[test]
@@ -46,7 +46,7 @@ fn a_dependency_nobody_called_is_unknown_and_not_well() {
 fn changes_need_a_post_and_strangers_are_refused() {
     let backend = Upstream::start(status(200));
     let proxy = ingress_to(backend.address, "");
-    let ask = |request: &str| ask(proxy.admin(), request).status;
+    let ask = |request: &str| ask_http1(proxy.admin(), request).status;
     let open = "/api/v2/sre/circuit-breakers/backend/open";
     assert_eq!(ask(&format!("GET {open} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")), 405);
     assert_eq!(ask("GET /metrics HTTP/1.1\r\nHost: rebound.example\r\nConnection: close\r\n\r\n"), 403);
@@ -70,7 +70,7 @@ fn with_a_token_only_its_holder_is_heard() {
         token.display()
     ));
     let ask = |fields: &str| {
-        ask(
+        ask_http1(
             proxy.admin(),
             &format!("GET /metrics HTTP/1.1\r\nHost: pod.example\r\nConnection: close\r\n{fields}\r\n"),
         )

@@ -82,7 +82,7 @@ fn what_a_client_sends_is_counted() {
     let proxy = ingress_to(backend.address, "");
     let mut client = H2Client::to(proxy.ingress());
     let request = http::Request::post("http://a/").body(()).expect("a request");
-    let asked = client.ask(request, Some(b"hello")).expect("sent");
+    let asked = client.ask(request, Some("hello".into())).expect("sent");
     assert_eq!(client.answer(asked).expect("whole").status, 200);
     eventually("all five bytes are", || {
         proxy.metric("http_body_bytes_total", "direction=\"received\"") == 5.0

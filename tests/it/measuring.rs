@@ -48,7 +48,7 @@ fn openmetrics_carries_the_trace_of_a_request() {
     crate::support::raw::ask(proxy.ingress(), &request);
     let scrape = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAccept: application/openmetrics-text; version=1.0.0\r\n\r\n";
     eventually("the exchange is counted with its trace", || {
-        let answer = crate::support::raw::ask(proxy.admin(), scrape);
+        let answer = crate::support::raw::ask_http1(proxy.admin(), scrape);
         let kind = answer.field("content-type").unwrap_or_default();
         assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
         let text = answer.text();

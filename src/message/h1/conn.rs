@@ -37,6 +37,9 @@ pub enum HeadError {
     Truncated,
 }
 
+/// Empty lines that may stand before a request.
+const MOST_EMPTY_LINES: u8 = 2;
+
 /// One connection.
 pub struct Conn {
     io: RefCell<Io>,
@@ -49,6 +52,8 @@ pub struct Conn {
     left: Cell<bool>,
     /// The last body that came was long: the next read makes room for another.
     long: Cell<bool>,
+    /// Empty lines that were read over before the head that is being read.
+    empty_lines: Cell<u8>,
     /// Counts the connection where it is limited, until it is gone.
     slot: Option<Box<dyn Any>>,
 }
@@ -63,6 +68,7 @@ impl Conn {
             spoilt: Cell::new(false),
             left: Cell::new(false),
             long: Cell::new(false),
+            empty_lines: Cell::new(0),
             slot,
         })
     }
@@ -173,24 +179,24 @@ impl Conn {
         Some((Io::Rewound(conn.ahead.into_inner(), Box::new(conn.io.into_inner())), conn.slot))
     }
 
-    /// Reads a request head. Empty lines before it are read over (RFC 9112 section 2.2).
+    /// Reads a request head. A few empty lines before it are read over (RFC 9112 section 2.2), however they come.
     pub fn poll_request(
         &self,
         cx: &mut Context<'_>,
         limits: HeadLimits,
     ) -> Poll<Result<RequestHead, HeadError>> {
         let mut ahead = self.ahead.borrow_mut();
-        for _ in 0..2 {
-            if ahead.filled().starts_with(b"\r\n") {
-                ahead.consume(2);
-            }
-        }
         loop {
+            while self.empty_lines.get() < MOST_EMPTY_LINES && ahead.filled().starts_with(b"\r\n") {
+                ahead.consume(2);
+                self.empty_lines.set(self.empty_lines.get() + 1);
+            }
             // A lone CR may be half of an empty line.
             if !ahead.is_empty() && ahead.filled() != b"\r" {
                 match parse::request(ahead.filled(), limits)? {
                     Parsed::Whole(head, len) => {
                         ahead.consume(len);
+                        self.empty_lines.set(0);
                         return Poll::Ready(Ok(head));
                     }
                     Parsed::Partial => {}
@@ -331,5 +337,36 @@ impl Conn {
         }
         queue.rest();
         self.poll_flush(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn empty_lines_before_a_request_are_read_over_however_they_come() {
+        let limits = HeadLimits { bytes: 8 * 1024, fields: 100 };
+        for (lines, good) in [("", true), ("\r\n", true), ("\r\n\r\n", true), ("\r\n\r\n\r\n", false)] {
+            let request = format!("{lines}GET / HTTP/1.0\r\n\r\n");
+            for piece in 1..=request.len() {
+                let (mut client, io) = tokio::io::duplex(piece);
+                let conn = Conn::new(Io::Boxed(Box::new(io)), Buf::default(), None);
+                let sent = async {
+                    client.write_all(request.as_bytes()).await.unwrap();
+                    std::future::pending::<()>().await;
+                };
+                let read = tokio::select! {
+                    biased;
+                    read = poll_fn(|cx| conn.poll_request(cx, limits)) => read,
+                    () = sent => unreachable!(),
+                };
+                assert_eq!(read.is_ok(), good, "{lines:?} in pieces of {piece}");
+            }
+        }
     }
 }

@@ -49,7 +49,8 @@ fn place(whole: &[u8], part: &[u8]) -> Span {
     Span::new(at, at + part.len())
 }
 
-/// Notes the fields and proves that each line, the first included, ends with CRLF right before the next name.
+/// Notes the fields and proves that each line, the first included, ends with CRLF right before the next name. A trailer
+/// section begins with a name.
 fn take_fields(whole: &[u8], len: usize, headers: &[httparse::Header<'_>]) -> Result<Store, Malformed> {
     let mut store = Store::take();
     let head = whole.get(..len).ok_or(Malformed::Syntax)?;
@@ -59,7 +60,7 @@ fn take_fields(whole: &[u8], len: usize, headers: &[httparse::Header<'_>]) -> Re
     for header in headers {
         let name = place(whole, header.name.as_bytes());
         let at = name.at as usize;
-        if head.get(at.wrapping_sub(2)..at) != Some(b"\r\n") {
+        if at > 0 && head.get(at.wrapping_sub(2)..at) != Some(b"\r\n") {
             return Err(Malformed::Syntax);
         }
         // An empty value has no place in the bytes of its own.
@@ -144,11 +145,7 @@ pub fn request_head(
     let h2c = store.all(Known::Upgrade).flat_map(|value| value.split(|b| *b == b',')).any(|protocol| {
         protocol.trim_ascii().get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"h2c"))
     });
-    let keeps_alive = match version {
-        Version::H10 => store.lists(Known::Connection, "keep-alive"),
-        Version::H11 => !store.lists(Known::Connection, "close"),
-        Version::H2 => true,
-    };
+    let keeps_alive = keeps_alive(&store, version);
     Ok(RequestHead {
         method,
         method_text,
@@ -164,6 +161,16 @@ pub fn request_head(
         takes_trailers: store.lists(Known::Te, "trailers"),
         store,
     })
+}
+
+/// RFC 9112 section 9.3: whoever says `close` means it, whatever else is said.
+fn keeps_alive(store: &Store, version: Version) -> bool {
+    let lists = |option| store.lists(Known::Connection, option);
+    match version {
+        Version::H10 => lists("keep-alive") && !lists("close"),
+        Version::H11 => !lists("close"),
+        Version::H2 => true,
+    }
 }
 
 /// RFC 9112 section 6.3, without its lenient branches.
@@ -362,25 +369,69 @@ pub fn response_head(
         (false, None, None) if version == Version::H2 => Framing::Stream,
         (false, None, None) => Framing::UntilClose,
     };
-    let keeps_alive = framing != Framing::UntilClose
-        && match version {
-            Version::H10 => store.lists(Known::Connection, "keep-alive"),
-            Version::H11 => !store.lists(Known::Connection, "close"),
-            Version::H2 => true,
-        };
+    let keeps_alive = framing != Framing::UntilClose && keeps_alive(&store, version);
     Ok(ResponseHead { store, status, reason, version, framing, keeps_alive })
 }
 
 /// Reads a trailer section (field lines and the empty line); `None` when it is empty.
 pub fn trailers(bytes: &[u8]) -> Result<Option<Store>, Malformed> {
+    if bytes == b"\r\n" {
+        return Ok(None);
+    }
     let mut headers = [httparse::EMPTY_HEADER; 64];
     match httparse::parse_headers(bytes, &mut headers) {
-        Ok(httparse::Status::Complete((len, []))) if len == bytes.len() => Ok(None),
         Ok(httparse::Status::Complete((len, fields))) if len == bytes.len() => {
-            let mut store = Store::take();
-            fields.iter().for_each(|field| store.push(field.name.as_bytes(), field.value));
-            Ok(Some(store))
+            take_fields(bytes, len, fields).map(Some).map_err(|_| Malformed::Trailer)
         }
         Ok(_) | Err(_) => Err(Malformed::Trailer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: HeadLimits = HeadLimits { bytes: 8 * 1024, fields: 100 };
+
+    #[test]
+    fn close_is_meant_in_http_1_0_as_well() {
+        for (connection, keeps) in [
+            ("keep-alive", true),
+            ("close", false),
+            ("close, keep-alive", false),
+            ("Keep-Alive , Close", false),
+            ("keep-alive\r\nConnection: close", false),
+        ] {
+            let request_text = format!("GET / HTTP/1.0\r\nConnection: {connection}\r\n\r\n");
+            let Ok(Parsed::Whole(head, _)) = request(request_text.as_bytes(), LIMITS) else {
+                panic!("reads")
+            };
+            assert_eq!(head.keeps_alive, keeps, "{connection}");
+            let answer = format!("HTTP/1.0 204 \r\nConnection: {connection}\r\n\r\n");
+            let Ok(Parsed::Whole(head, _)) = response(answer.as_bytes(), LIMITS, Method::Get) else {
+                panic!("reads")
+            };
+            assert_eq!(head.keeps_alive, keeps, "{connection}");
+        }
+    }
+
+    #[test]
+    fn a_trailer_section_ends_each_line_with_crlf_and_is_all_there_is() {
+        let store = trailers(b"X-Sum: 1\r\nX-More:\r\n\r\n").unwrap().unwrap();
+        assert_eq!(store.fields.len(), 2);
+        assert_eq!(store.field("x-sum"), Some(&b"1"[..]));
+        assert!(trailers(b"\r\n").unwrap().is_none());
+        for bad in [
+            &b"X: 1\n\r\n"[..],
+            b"X: 1\r\n\n",
+            b"\n",
+            b"",
+            b"X: 1\r\n",
+            b"X: 1\nY: 2\r\n\r\n",
+            b"X: 1\r\n\r\nmore",
+            b"no colon\r\n\r\n",
+        ] {
+            assert!(trailers(bad).is_err(), "{:?}", String::from_utf8_lossy(bad));
+        }
     }
 }

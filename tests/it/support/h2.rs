@@ -66,11 +66,11 @@ impl H2Client {
     }
 
     /// Sends a head, and a body when there is one; `None`: the connection takes no more.
-    pub fn ask(&mut self, request: Request<()>, body: Option<&'static [u8]>) -> Option<Asked> {
+    pub fn ask(&mut self, request: Request<()>, body: Option<Bytes>) -> Option<Asked> {
         let mut sender = self.runtime.block_on(self.sender.clone().ready()).ok()?;
         let (answer, mut sending) = sender.send_request(request, body.is_none()).ok()?;
         if let Some(body) = body {
-            sending.send_data(Bytes::from_static(body), true).ok()?;
+            sending.send_data(body, true).ok()?;
         }
         Some(Asked { answer, _sending: sending })
     }
@@ -108,4 +108,44 @@ impl H2Client {
         let asked = self.ask(request, None)?;
         self.answer(asked)
     }
+}
+
+/// Is the suite to be run over HTTP/2 (`STROP_TEST_HTTP=2`)?
+pub fn is_asked_for() -> bool {
+    std::env::var("STROP_TEST_HTTP").is_ok_and(|version| version == "2")
+}
+
+/// Neither tunnels nor what belongs to an HTTP/1.1 hop can be said by HTTP/2 (RFC 9113 section 8.2.2).
+pub fn can_say(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    !text.starts_with("connect ")
+        && !["\r\nupgrade:", "\r\nkeep-alive:", "\r\nte:"].iter().any(|hop| text.contains(hop))
+}
+
+/// Sends what an HTTP/1.1 request says by HTTP/2, on a connection of its own. An answer that breaks off is status 0.
+pub fn ask(address: SocketAddr, text: &str) -> Response {
+    let (head, body) = text.split_once("\r\n\r\n").expect("a whole head");
+    let mut lines = head.lines();
+    let mut start = lines.next().expect("a request line").split(' ');
+    let (method, target) = (start.next().expect("a method"), start.next().expect("a target"));
+    let fields: Vec<(&str, &str)> = lines
+        .map(|line| line.split_once(':').expect("a field"))
+        .map(|(name, value)| (name, value.trim()))
+        .collect();
+    let host = fields
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("host"))
+        .map_or("a.example", |(_, host)| host);
+    let uri = if target.starts_with('/') { format!("http://{host}{target}") } else { target.to_owned() };
+    let mut request = Request::builder().method(method).uri(uri);
+    for (name, value) in fields {
+        let of_the_hop = ["connection", "host", "transfer-encoding", "expect", "keep-alive"];
+        if !of_the_hop.iter().any(|hop| name.eq_ignore_ascii_case(hop)) {
+            request = request.header(name, value);
+        }
+    }
+    let mut client = H2Client::to(address);
+    let body = (!body.is_empty()).then(|| body.as_bytes().to_vec());
+    let asked = client.ask(request.body(()).expect("a request"), body.map(Bytes::from));
+    asked.and_then(|asked| client.answer(asked)).unwrap_or_default()
 }

@@ -52,7 +52,7 @@ pub fn proxy(toml: &str) -> Proxy {
         addresses.len() == wanted
     });
     let proxy = Proxy { child, addresses, log, dir };
-    eventually("it is ready", || raw::get(proxy.admin(), "/readyz").status == 200);
+    eventually("it is ready", || proxy.admin_get("/readyz").status == 200);
     proxy
 }
 
@@ -99,7 +99,7 @@ impl Proxy {
     }
 
     pub fn admin_get(&self, path: &str) -> Response {
-        raw::ask(
+        raw::ask_http1(
             self.admin(),
             &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
         )
@@ -107,7 +107,7 @@ impl Proxy {
 
     pub fn post(&self, path: &str, body: &str) -> Response {
         let length = body.len();
-        raw::ask(
+        raw::ask_http1(
             self.admin(),
             &format!(
                 "POST /api/v2/sre/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{body}"

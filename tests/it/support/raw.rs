@@ -152,8 +152,17 @@ pub fn get(address: SocketAddr, path: &str) -> Response {
     ask(address, &format!("GET {path} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"))
 }
 
-/// One request on a connection of its own.
+/// One request on a connection of its own, in the protocol that this run of the suite is about.
 pub fn ask(address: SocketAddr, request: &str) -> Response {
+    if super::h2::is_asked_for() && super::h2::can_say(request) {
+        super::h2::ask(address, request)
+    } else {
+        ask_http1(address, request)
+    }
+}
+
+/// One request on a connection of its own.
+pub fn ask_http1(address: SocketAddr, request: &str) -> Response {
     let mut client = Client::to(address);
     client.send(request.as_bytes());
     client.response(request.starts_with("HEAD")).unwrap_or_default()

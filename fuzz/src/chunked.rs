@@ -1,0 +1,67 @@
+//! Chunked bodies: whatever the reads were, the same comes out, and it is what the plain reading says.
+
+use strop::message::h1::chunked::{Chunked, MOST_TRAILER, Step};
+use strop::message::h1::parse;
+
+use crate::naive::{self, Chunks};
+
+/// The decoder's own limit, which it keeps to itself.
+const MOST_EXTENSION: usize = 4 * 1024;
+
+pub fn pieces(data: &[u8]) {
+    let [seed, input @ ..] = data else { return };
+    let expected = expected(input);
+    let at_once = decode(input, |_| usize::MAX);
+    assert_eq!(at_once, expected, "read at once");
+    let mut state = u32::from(*seed) + 1;
+    let random = decode(input, |most| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        1 + (state >> 16) as usize % most.clamp(1, 13)
+    });
+    assert_eq!(random, expected, "read in pieces");
+    assert_eq!(decode(input, |_| 1), expected, "read byte by byte");
+}
+
+/// The plain reading; a trailer section that is no list of fields is bad as well.
+fn expected(input: &[u8]) -> Chunks {
+    match naive::chunks(input, MOST_EXTENSION, MOST_TRAILER) {
+        Chunks::Whole { trailer, .. } if !naive::is_section(&trailer) => Chunks::Bad,
+        other => other,
+    }
+}
+
+/// Decodes as the reader of a body does, with reads, and uses of data, as large as `size` says.
+fn decode(input: &[u8], mut size: impl FnMut(usize) -> usize) -> Chunks {
+    let mut decoder = Chunked::default();
+    let mut data = Vec::new();
+    let (mut at, mut end) = (0, 0);
+    loop {
+        let there = &input[at..end];
+        match decoder.step(there) {
+            Err(_) => return Chunks::Bad,
+            Ok(Step::More { consumed }) => {
+                assert_eq!(consumed, there.len(), "what asks for more has used what was there");
+                at += consumed;
+                if end == input.len() {
+                    return Chunks::Cut;
+                }
+                end = end.saturating_add(size(input.len() - end)).min(input.len());
+            }
+            Ok(Step::Data { skip, len }) => {
+                assert!(len > 0 && skip + len <= there.len(), "data lies within the input");
+                let taken = size(len).min(len);
+                data.extend_from_slice(&there[skip..skip + taken]);
+                decoder.took(taken);
+                at += skip + taken;
+            }
+            Ok(Step::End { consumed }) => {
+                assert!(consumed <= there.len());
+                let trailer = decoder.trailer().to_vec();
+                let used = at + consumed;
+                assert_eq!(decoder.step(&input[used..]), Ok(Step::End { consumed: 0 }), "it stays over");
+                let good = parse::trailers(&trailer).is_ok();
+                return if good { Chunks::Whole { data, trailer, used } } else { Chunks::Bad };
+            }
+        }
+    }
+}

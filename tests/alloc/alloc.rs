@@ -1,0 +1,137 @@
+//! A warm HTTP/1.1 request asks the allocator for nothing: ten thousand of them, counted.
+//!
+//! `cargo test --manifest-path tests/alloc/Cargo.toml`. Everything is on: access log to a file, metrics, breaker, limits.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, ensure};
+use strop::app::{App, Start};
+use strop_alloc::{Counting, counted};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const WARM_UP: usize = 2_000;
+const REQUESTS: usize = 10_000;
+/// A round of requests asks each of these.
+const ASKED: [(&str, &str, usize); 3] = [("GET", "/small", 0), ("POST", "/small", 300), ("GET", "/long", 0)];
+const LONG: usize = 40_000;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the doors are the product's")]
+fn run() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let text = format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[process]\nworkers = 1\n\
+         [access_log]\nto = \"file:{}\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n",
+        dir.path().join("access.log").display(),
+        origin()?
+    );
+    let config =
+        strop::config::load(&text, "this test", &[]).map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(async {
+        let app = App::start(Start { config, path: None, env: Vec::new(), filter: None })?;
+        let (_, ingress) =
+            app.addresses.iter().find(|(name, _)| name == "ingress").context("ingress")?.clone();
+        let asked = tokio::task::spawn_blocking(move || ask(ingress)).await?;
+        app.leave("the test is over").await;
+        asked
+    })
+}
+
+/// Four connections, in turn.
+fn ask(ingress: SocketAddr) -> anyhow::Result<()> {
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let client = TcpStream::connect(ingress)?;
+        client.set_nodelay(true)?;
+        clients.push(client);
+    }
+    let mut room = vec![0; 2 * LONG];
+    series(&mut clients, &mut room, WARM_UP)?;
+    ensure!(counted() > 0, "nothing was counted at all: is the worker's thread named otherwise?");
+    // What is kept for the next request (buffers, histograms, blocks of the log) grows to its size now and then at first.
+    let mut asked = Vec::new();
+    while asked.len() < 10 && !asked.ends_with(&[0]) {
+        let before = counted();
+        series(&mut clients, &mut room, REQUESTS)?;
+        asked.push(counted() - before);
+    }
+    println!("allocations of the data path in {REQUESTS} requests, again and again: {asked:?}");
+    ensure!(asked.ends_with(&[0]), "a warm request must not allocate");
+    Ok(())
+}
+
+fn series(clients: &mut [TcpStream], room: &mut [u8], count: usize) -> anyhow::Result<()> {
+    for n in 0..count {
+        let at = n % clients.len();
+        let (method, path, body) = ASKED[n % ASKED.len()];
+        one(&mut clients[at], room, method, path, body)?;
+    }
+    Ok(())
+}
+
+fn one(client: &mut TcpStream, room: &mut [u8], method: &str, path: &str, body: usize) -> anyhow::Result<()> {
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: shop.example\r\nContent-Length: {body}\r\n\r\n");
+    client.write_all(head.as_bytes())?;
+    client.write_all(&vec![b'x'; body])?;
+    let wanted = if path == "/long" { LONG } else { 2 };
+    let mut there = 0;
+    loop {
+        there += client.read(room.get_mut(there..).context("too long")?)?;
+        let seen = &room[..there];
+        ensure!(seen.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(seen));
+        let end = seen.windows(4).position(|window| window == b"\r\n\r\n");
+        if end.is_some_and(|end| there == end + 4 + wanted) {
+            return Ok(());
+        }
+    }
+}
+
+/// A backend of one thread per connection.
+fn origin() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // A connection that cannot be served shows as a failed request.
+            std::thread::spawn(move || drop(converse(stream)));
+        }
+    });
+    Ok(address)
+}
+
+fn converse(mut stream: TcpStream) -> std::io::Result<()> {
+    let small =
+        b"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 2\r\n\r\nok".to_vec();
+    let mut long = format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n").into_bytes();
+    long.resize(long.len() + LONG, b'x');
+    let mut seen = Vec::new();
+    let mut room = [0; 4_096];
+    loop {
+        let n = stream.read(&mut room)?;
+        if n == 0 {
+            return Ok(());
+        }
+        seen.extend_from_slice(&room[..n]);
+        let text = String::from_utf8_lossy(&seen);
+        let Some(end) = text.find("\r\n\r\n") else { continue };
+        let body = if text.starts_with("POST") { 300 } else { 0 };
+        if seen.len() == end + 4 + body {
+            stream.write_all(if text.contains("/long") { &long } else { &small })?;
+            seen.clear();
+        }
+    }
+}
