@@ -1,6 +1,6 @@
 //! HTTP/2 beneath the same head and body: hyper's types in, ours out, and back.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -89,8 +89,8 @@ pub enum Ended {
     Left,
 }
 
-/// Is told how it ended, and the bytes that passed.
-pub type OnEnd = Box<dyn FnOnce(Ended, u64)>;
+/// Is told how it ended, and is shown the body: how much of it passed, how much of the request that it answers.
+pub type OnEnd = Box<dyn FnOnce(Ended, &Body)>;
 
 /// One of our bodies, for hyper to send. `on_end` is told once.
 pub struct Outgoing {
@@ -109,11 +109,18 @@ pub struct Progress {
     pub over: Cell<bool>,
     /// Which side kept it from going on.
     pub waits: Cell<Waits>,
+    /// Why it broke off where it came from.
+    pub broke: RefCell<Option<BodyError>>,
 }
 
 impl Default for Progress {
     fn default() -> Self {
-        Self { passed: Cell::new(0), over: Cell::new(false), waits: Cell::new(Waits::Sink) }
+        Self {
+            passed: Cell::new(0),
+            over: Cell::new(false),
+            waits: Cell::new(Waits::Sink),
+            broke: RefCell::new(None),
+        }
     }
 }
 
@@ -157,7 +164,7 @@ impl Outgoing {
 
     fn tell(&mut self, how: Ended) {
         if let Some(told) = self.on_end.take() {
-            told(how, self.body.passed());
+            told(how, &self.body);
         }
     }
 }
@@ -198,8 +205,12 @@ impl http_body::Body for Outgoing {
                 self.note(Waits::Sink);
                 Poll::Ready(Some(Ok(http_body::Frame::data(data))))
             }
-            Err(_) => {
-                self.end(Ended::Broken);
+            Err(error) => {
+                // The request that it answers broke off: that was the other side.
+                self.end(if matches!(error, BodyError::Request) { Ended::Left } else { Ended::Broken });
+                if let Some(progress) = &self.progress {
+                    progress.broke.replace(Some(error));
+                }
                 Poll::Ready(Some(Err(BrokeOff)))
             }
         }
@@ -219,6 +230,16 @@ impl http_body::Body for Outgoing {
             Framing::Chunked | Framing::UntilClose | Framing::Stream => http_body::SizeHint::default(),
         }
     }
+}
+
+/// Did the peer say that it has not taken the request (RFC 9113 section 8.7)? That GOAWAY names no error is told to streams
+/// beyond the last one that it takes.
+pub fn was_refused(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.filter(|cause| cause.is_remote()).is_some_and(|cause| match cause.reason() {
+        Some(h2::Reason::NO_ERROR) => cause.is_go_away(),
+        reason => cause.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM),
+    })
 }
 
 fn map_of(store: &Store, keep: impl Fn(Known) -> bool) -> HeaderMap {

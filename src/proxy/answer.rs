@@ -106,26 +106,36 @@ pub(super) async fn send(turn: Turn<'_>, exchange: &mut Exchange, answer: &mut A
         let upstream = answer.lease.take().map(crate::upstream::pool::Lease::into_conn);
         return Box::pin(upgraded(conn, upstream, timer, exchange, timeouts.idle)).await;
     }
-    let whole = sent.is_ok();
-    let ended = close(conn, exchange, answer, sent);
-    match (whole && keep && conn.is_reusable(), whole) {
-        (true, _) => After::Next(ended),
-        (false, true) => After::Linger,
-        (false, false) => After::Abort,
+    let after = sent.as_ref().map_or_else(|error| after_break(error, framing), |()| After::Linger);
+    if after == After::Abort {
+        conn.abort();
+    } else if sent.is_err() {
+        conn.spoil();
+    }
+    let ended = close(exchange, answer, sent);
+    if keep && conn.is_reusable() { After::Next(ended) } else { after }
+}
+
+/// The end is missing, and the client must be able to tell. A length or chunks say so by themselves; then the close is
+/// an orderly one, which leaves the client what it has not read yet: this part, and whole answers before it. For a body
+/// that ends with its connection only a reset says so; and a client that is gone or does not read gets nothing more.
+fn after_break(error: &PumpError, framing: Framing) -> After {
+    match (error, framing) {
+        (PumpError::Source(_), Framing::None | Framing::Length(_) | Framing::Chunked) => After::Linger,
+        (PumpError::Source(_), Framing::UntilClose | Framing::Stream) | (PumpError::Sink(_), _) => {
+            After::Abort
+        }
     }
 }
 
 /// Closes the exchange and gives the upstream's connection back when both messages are over; when that was.
-fn close(conn: &Conn, exchange: &mut Exchange, answer: &mut Answer, sent: Result<(), PumpError>) -> Instant {
+fn close(exchange: &mut Exchange, answer: &mut Answer, sent: Result<(), PumpError>) -> Instant {
     let passed = answer.body.passed();
     let over = answer.body.is_over() || answer.head.framing == Framing::None;
     let unfinished = answer.body.carries();
     let whole = sent.is_ok();
     if let Err(error) = sent {
         exchange.broke(matches!(&error, PumpError::Source(source) if !matches!(source, BodyError::Request)));
-        // The end is missing, and the client must be able to tell: for a body that ends with its connection only a
-        // reset says so.
-        conn.abort();
     }
     exchange.bytes_in.set(answer.uploaded());
     let now = exchange.close(passed);

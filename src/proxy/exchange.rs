@@ -159,10 +159,11 @@ impl Exchange {
         };
     }
 
-    /// The body broke off after the head: on the upstream's side, or because the client left.
+    /// The body broke off after the head: on the upstream's side, or because the client left. Why an answer is ours is
+    /// still so when the client does not wait for the end of it.
     pub fn broke(&mut self, by_upstream: bool) {
         self.outcome = if by_upstream { Outcome::UpstreamFailed } else { Outcome::ClientGone };
-        self.reason = Some(if by_upstream { "body_broken" } else { "client_gone" });
+        self.reason.get_or_insert(if by_upstream { "body_broken" } else { "client_gone" });
     }
 
     /// When the final head was there, or the request when there is none.

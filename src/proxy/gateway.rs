@@ -28,7 +28,7 @@ use crate::runtime::timer::Deadline;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::Writer;
 use crate::upstream::RouteEntry;
-use crate::upstream::permit::Permit;
+use crate::upstream::permit::{Begun, Permit};
 use crate::upstream::pool::Pools;
 use crate::upstream::registry::Registry;
 
@@ -137,10 +137,11 @@ impl Gateway {
             let fresh = exchange.attempts > 1;
             let over_at = over_at(route, &permit, exchange.started, now);
             let attempt = Attempt { pools: &self.pools, route, endpoint: &endpoint, fresh, over_at, asker };
+            let begun = permit.begin(&upstream.series);
             let answer = attempt.run(call, timer, now).await;
             drop(in_flight);
             let ended = clock::instant();
-            let verdict = self.settle(permit, &answer, route, now, ended);
+            let verdict = settle(begun, &answer, route, now, ended);
             upstream.observe(&endpoint, verdict, ended.saturating_duration_since(now), ended);
             exchange.endpoint = Some(endpoint);
             match answer {
@@ -173,29 +174,6 @@ impl Gateway {
         })
     }
 
-    fn settle(
-        &self,
-        permit: Permit,
-        answer: &Result<Answer, ProxyError>,
-        route: &RouteEntry,
-        began: Instant,
-        ended: Instant,
-    ) -> Verdict {
-        let outcome = match answer {
-            Ok(answer) => Outcome::Answered {
-                status: answer.head.status,
-                retry_after: wish(answer),
-                grpc: grpc(answer),
-                took: ended.saturating_duration_since(began),
-            },
-            Err(error) => error.why().map_or(Outcome::ClientGone, Outcome::Failed),
-        };
-        let verdict = route.upstream.config.judge.judge(outcome);
-        route.upstream.series.attempted(self.worker, verdict);
-        permit.settle(verdict, ended);
-        verdict
-    }
-
     fn once_more(
         &self,
         call: &Call<'_>,
@@ -211,6 +189,28 @@ impl Gateway {
         let next = retry::next(policy, exchange.attempts, sent, idempotent, replayable);
         next == Next::Again && route.upstream.series.may_retry(policy, now)
     }
+}
+
+/// Says how an attempt went, to the breaker and the metrics as well.
+fn settle(
+    begun: Begun<'_>,
+    answer: &Result<Answer, ProxyError>,
+    route: &RouteEntry,
+    began: Instant,
+    ended: Instant,
+) -> Verdict {
+    let outcome = match answer {
+        Ok(answer) => Outcome::Answered {
+            status: answer.head.status,
+            retry_after: wish(answer),
+            grpc: grpc(answer),
+            took: ended.saturating_duration_since(began),
+        },
+        Err(error) => error.why().map_or(Outcome::ClientGone, Outcome::Failed),
+    };
+    let verdict = route.upstream.config.judge.judge(outcome);
+    begun.settle(verdict, ended);
+    verdict
 }
 
 /// When an attempt must be over in any case: the exchange's own end, the limit of one try, the deadline of a probe.

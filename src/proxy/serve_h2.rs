@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::answer::answer_fields;
 use super::error::ProxyError;
-use super::forward::Answer;
+use super::forward::{self, Answer};
 use super::reply;
 use super::serve::Client;
 use crate::message::body::Body;
@@ -89,7 +89,8 @@ async fn exchange(client: &Client, head: &RequestHead, body: Body) -> http::Resp
     let body = std::mem::replace(&mut answer.body, Body::empty());
     let lease = answer.lease.take();
     let unfinished = body.carries();
-    let on_end: OnEnd = Box::new(move |ended, passed| {
+    let sent = answer.sent.take();
+    let on_end: OnEnd = Box::new(move |ended, body| {
         match ended {
             Ended::Whole => {
                 if let (false, Some(lease)) = (unfinished, lease) {
@@ -99,7 +100,8 @@ async fn exchange(client: &Client, head: &RequestHead, body: Body) -> http::Resp
             Ended::Broken => exchange.broke(true),
             Ended::Left => exchange.broke(false),
         }
-        exchange.close(passed);
+        exchange.bytes_in.set(forward::uploaded(sent.as_deref(), body));
+        exchange.close(body.passed());
     });
     response(&answer, &add, body, Some(on_end))
 }

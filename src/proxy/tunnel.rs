@@ -27,7 +27,7 @@ use crate::runtime::timer::Deadline;
 use crate::telemetry::series::TunnelEnd;
 use crate::upstream::RouteEntry;
 use crate::upstream::endpoint::EndpointState;
-use crate::upstream::permit::Permit;
+use crate::upstream::permit::Begun;
 use crate::upstream::pool::ConnectError;
 
 /// What passed through a tunnel.
@@ -94,41 +94,38 @@ pub async fn connect(
     exchange.attempts = 1;
     exchange.endpoint = Some(Arc::clone(&endpoint));
     let _in_flight = endpoint.begin();
-    let (far, permit) = dial(gateway, &route, &endpoint, permit).await?;
+    let series = &route.upstream.series;
+    let (far, begun) = dial(gateway, &route, &endpoint, permit.begin(series)).await?;
     let connected = clock::instant();
     established(conn).await.map_err(|_| ProxyError::ClientGone)?;
     exchange.headed(200, connected);
     conn.spoil();
-    let mut judge = Judge { permit: Some(permit), first_limit: route.timeouts.first_byte, connected };
+    let mut judge = Judge { begun: Some(begun), first_limit: route.timeouts.first_byte, connected };
     let joined = join_judged(conn, &far, timer, route.timeouts.idle, &mut judge).await;
     exchange.bytes_in.set(joined.up);
     exchange.first_byte = joined.first_down.map(|at| at.saturating_duration_since(exchange.started));
     if joined.mute || (joined.reset && joined.first_down.is_none()) {
         exchange.broke(true);
     }
-    let series = &route.upstream.series;
     series.tunnel(&joined.end(connected.saturating_duration_since(began), connected));
-    series.attempted(gateway.worker, judge.verdict(&joined));
     Ok(joined.down)
 }
 
-/// Connects; a failure settles the permit.
-async fn dial(
+/// Connects; a failure settles the attempt.
+async fn dial<'a>(
     gateway: &Gateway,
     route: &RouteEntry,
     endpoint: &EndpointState,
-    permit: Permit,
-) -> Result<(Rc<Conn>, Permit), ProxyError> {
+    begun: Begun<'a>,
+) -> Result<(Rc<Conn>, Begun<'a>), ProxyError> {
     let upstream = &route.upstream;
     let name = || upstream.config.name.clone();
     let limit = route.timeouts.connect.unwrap_or(Duration::from_secs(3));
     match gateway.pools.dial(upstream, endpoint, limit).await {
-        Ok(far) => Ok((far, permit)),
+        Ok(far) => Ok((far, begun)),
         Err(ConnectError::Full) => Err(ProxyError::Full { upstream: name() }),
         Err(ConnectError::Failed(why, cause)) => {
-            let verdict = Verdict::Bad(why);
-            upstream.series.attempted(gateway.worker, verdict);
-            permit.settle(verdict, clock::instant());
+            begun.settle(Verdict::Bad(why), clock::instant());
             Err(ProxyError::Connect { upstream: name(), why, cause })
         }
     }
@@ -141,14 +138,14 @@ async fn established(conn: &Rc<Conn>) -> Result<(), ()> {
     poll_fn(|cx| pump.poll(cx, conn, &mut none)).await.map_err(|_| ())
 }
 
-/// Settles the permit of a tunnel as soon as it is clear how it began.
-struct Judge {
-    permit: Option<Permit>,
+/// Settles the attempt of a tunnel as soon as it is clear how it began.
+struct Judge<'a> {
+    begun: Option<Begun<'a>>,
     first_limit: Option<Duration>,
     connected: Instant,
 }
 
-impl Judge {
+impl Judge<'_> {
     fn verdict(&self, joined: &Joined) -> Verdict {
         match (joined.first_down, joined.up) {
             (Some(_), _) => Verdict::Good,
@@ -160,15 +157,15 @@ impl Judge {
     }
 
     fn settle(&mut self, joined: &Joined) {
-        if let Some(permit) = self.permit.take() {
-            permit.settle(self.verdict(joined), clock::instant());
+        if let Some(begun) = self.begun.take() {
+            begun.settle(self.verdict(joined), clock::instant());
         }
     }
 }
 
 /// Joins two connections until both sides have ended, one broke, or nothing passed for `idle`.
 pub async fn join(a: &Rc<Conn>, b: &Rc<Conn>, timer: &mut Deadline, idle: Option<Duration>) -> Joined {
-    let mut judge = Judge { permit: None, first_limit: None, connected: clock::instant() };
+    let mut judge = Judge { begun: None, first_limit: None, connected: clock::instant() };
     join_judged(a, b, timer, idle, &mut judge).await
 }
 
@@ -177,7 +174,7 @@ async fn join_judged(
     far: &Rc<Conn>,
     timer: &mut Deadline,
     idle: Option<Duration>,
-    judge: &mut Judge,
+    judge: &mut Judge<'_>,
 ) -> Joined {
     let mut joined = Joined::default();
     let mut up = Way::default();

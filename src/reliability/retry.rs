@@ -30,6 +30,8 @@ impl Default for RetryPolicy {
 pub enum Sent {
     /// Provably nothing.
     Nothing,
+    /// The upstream says that it took nothing of it.
+    Refused,
     /// Perhaps something.
     Maybe,
 }
@@ -47,7 +49,7 @@ pub enum Next {
 pub fn next(policy: &RetryPolicy, made: u32, sent: Sent, idempotent: bool, replayable: bool) -> Next {
     let most = policy.attempts.max(1);
     let again = match sent {
-        Sent::Nothing => replayable && made < most.max(2),
+        Sent::Nothing | Sent::Refused => replayable && made < most.max(2),
         Sent::Maybe => policy.idempotent && idempotent && replayable && made < most,
     };
     if again { Next::Again } else { Next::Stop }
@@ -97,6 +99,8 @@ mod tests {
         let policy = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
         assert_eq!(next(&policy, 1, Sent::Nothing, false, true), Next::Again);
         assert_eq!(next(&policy, 2, Sent::Nothing, false, true), Next::Stop);
+        assert_eq!(next(&policy, 1, Sent::Refused, false, true), Next::Again);
+        assert_eq!(next(&policy, 1, Sent::Refused, false, false), Next::Stop, "its body is gone");
     }
 
     #[test]

@@ -317,7 +317,7 @@ fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
     let mut build = Family::gauge("strop_build_info", "What is running.");
     build.set(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     let mut malformed =
-        Family::counter("malformed_requests_total", "Requests refused before they had a route, by reason.");
+        Family::counter("malformed_requests_total", "Malformed requests that were refused, by reason.");
     for (reason, count) in telemetry.malformed_counts() {
         malformed.count(&[("reason", reason)], count);
     }

@@ -117,7 +117,7 @@ impl Telemetry {
         self.upstreams.read().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
     }
 
-    /// A request was refused before it had a route.
+    /// A request was refused because it is malformed.
     pub fn malformed(&self, reason: &'static str) {
         *self.malformed.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
     }

@@ -3,7 +3,7 @@
 //! Invariants: a connection is lent to one exchange at a time (HTTP/2: shared); what comes out is alive as far as the
 //! kernel has told; connecting always goes to an address that the guard has checked.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
@@ -48,7 +48,12 @@ pub enum Link {
         reused: bool,
     },
     /// HTTP/2, shared.
-    H2(SendRequest<Outgoing>),
+    H2 {
+        /// Sends on it.
+        sender: SendRequest<Outgoing>,
+        /// Which one it is.
+        number: u64,
+    },
 }
 
 struct Idle {
@@ -58,6 +63,9 @@ struct Idle {
 
 struct Shared {
     sender: SendRequest<Outgoing>,
+    number: u64,
+    /// When it was handed out last.
+    used: Instant,
     /// Held for as long as the connection may be used.
     _slot: Rc<Slot>,
 }
@@ -67,6 +75,8 @@ struct Shared {
 pub struct Pools {
     idle: RefCell<HashMap<u64, Vec<Idle>, FixedState>>,
     shared: RefCell<HashMap<u64, Shared, FixedState>>,
+    /// Connections of `shared` so far.
+    numbered: Cell<u64>,
 }
 
 impl Pools {
@@ -80,8 +90,8 @@ impl Pools {
         limit: Duration,
         now: Instant,
     ) -> Result<Link, ConnectError> {
-        if let Some(sender) = self.shared_sender(endpoint.id) {
-            return Ok(Link::H2(sender));
+        if let Some(link) = self.take_shared(endpoint.id, now) {
+            return Ok(link);
         }
         if !fresh
             && let Some(conn) =
@@ -97,14 +107,23 @@ impl Pools {
         }
     }
 
-    fn shared_sender(&self, endpoint: u64) -> Option<SendRequest<Outgoing>> {
+    fn take_shared(&self, endpoint: u64, now: Instant) -> Option<Link> {
         let mut shared = self.shared.borrow_mut();
-        let kept = shared.get(&endpoint)?;
+        let kept = shared.get_mut(&endpoint)?;
         if kept.sender.is_closed() {
             shared.remove(&endpoint);
             return None;
         }
-        Some(kept.sender.clone())
+        kept.used = now;
+        Some(Link::H2 { sender: kept.sender.clone(), number: kept.number })
+    }
+
+    /// A shared connection did not take a request, so it gets no other one; what it carries already goes on.
+    pub fn spent(&self, endpoint: u64, number: u64) {
+        let mut shared = self.shared.borrow_mut();
+        if shared.get(&endpoint).is_some_and(|kept| kept.number == number) {
+            shared.remove(&endpoint);
+        }
     }
 
     fn take_idle(
@@ -147,9 +166,11 @@ impl Pools {
             kept.retain(|idle| now.saturating_duration_since(idle.since) <= limit);
             true // its room stays for the next
         });
-        self.shared
-            .borrow_mut()
-            .retain(|endpoint, kept| !kept.sender.is_closed() && idle_for(*endpoint).is_some());
+        // One that still carries something is closed at the end of that.
+        self.shared.borrow_mut().retain(|endpoint, kept| {
+            let young = |limit| now.saturating_duration_since(kept.used) <= limit;
+            !kept.sender.is_closed() && idle_for(*endpoint).is_some_and(young)
+        });
     }
 
     /// Idle connections, for the metric.
@@ -227,8 +248,13 @@ impl Pools {
             let _ = connection.await;
             drop(held);
         });
-        self.shared.borrow_mut().insert(endpoint, Shared { sender: sender.clone(), _slot: slot });
-        Ok(Link::H2(sender))
+        let used = clock::instant();
+        let number = self.numbered.get() + 1;
+        self.numbered.set(number);
+        self.shared
+            .borrow_mut()
+            .insert(endpoint, Shared { sender: sender.clone(), number, used, _slot: slot });
+        Ok(Link::H2 { sender, number })
     }
 }
 

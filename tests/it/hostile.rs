@@ -115,6 +115,25 @@ fn an_answer_that_breaks_off_is_seen_to_be_broken() {
 }
 
 #[test]
+fn an_answer_that_breaks_off_takes_nothing_from_the_one_before_it() {
+    const LONG: usize = 150_000; // more than the client's buffer takes: the rest waits in the proxy's
+    let backend = Upstream::start(Arc::new(|seen, stream| {
+        let length = if seen.path() == "/whole" { LONG } else { 2 * LONG };
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&[b'x'; LONG])).is_ok()
+            && length == LONG
+    }));
+    let proxy = ingress_to(backend.address, "");
+    let mut client = Client::to(proxy.ingress());
+    client.send(b"GET /whole HTTP/1.1\r\nHost: a\r\n\r\nGET /broken HTTP/1.1\r\nHost: a\r\n\r\n");
+    crate::support::eventually("the second broke off", || {
+        proxy.metric("http_request_outcomes_total", "outcome=\"upstream_failed\"") == 1.0
+    });
+    assert_eq!(client.response(false).expect("whole").body.len(), LONG);
+    assert!(client.response(false).is_none(), "short of its length");
+}
+
+#[test]
 fn nonsense_from_the_backend_is_a_502_and_nothing_of_it_passes() {
     let backend = Upstream::start(status(200));
     let proxy = ingress_to(backend.address, "breaker = { enabled = false }\n");

@@ -1,7 +1,8 @@
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
 
-use crate::support::h2::H2Client;
+use crate::support::eventually;
+use crate::support::h2::{H2Client, upstream_that_resets_once};
 use crate::support::proxy::{Proxy, ingress_to, proxy};
 use crate::support::raw::Client;
 use crate::support::upstream::{Answer, Upstream, status};
@@ -39,7 +40,7 @@ fn a_stop_drains_what_is_in_flight_by_http2() {
     let mut proxy = ingress_to(backend.address, "");
     let mut client = H2Client::to(proxy.ingress());
     let asked = client.ask(http::Request::get("http://a/").body(()).expect("a request"), None);
-    crate::support::eventually("it is in flight", || backend.hits() == 1);
+    eventually("it is in flight", || backend.hits() == 1);
     proxy.signal("TERM");
     let answer = client.answer(asked.expect("sent")).expect("whole");
     assert_eq!(answer.text(), "1234567890");
@@ -73,4 +74,91 @@ fn the_number_of_fields_is_limited() {
     let answer = client.answer(asked).expect("answered");
     assert_eq!((answer.status, answer.field("x-strop-reason")), (431, Some("too_many_fields")));
     assert_eq!(backend.hits(), 0);
+}
+
+#[test]
+fn what_a_client_sends_is_counted() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    let mut client = H2Client::to(proxy.ingress());
+    let request = http::Request::post("http://a/").body(()).expect("a request");
+    let asked = client.ask(request, Some("hello".into())).expect("sent");
+    assert_eq!(client.answer(asked).expect("whole").status, 200);
+    eventually("all five bytes are", || {
+        proxy.metric("http_body_bytes_total", "direction=\"received\"") == 5.0
+    });
+}
+
+#[test]
+fn an_attempt_whose_client_leaves_is_counted_as_abandoned() {
+    let backend = Upstream::start(Arc::new(|_, stream| {
+        // No answer for as long as somebody waits for one.
+        while matches!(stream.read(&mut [0; 64]), Err(error) if error.kind() == ErrorKind::WouldBlock) {}
+        false
+    }));
+    let proxy = ingress_to(backend.address, "");
+    let mut client = H2Client::to(proxy.ingress());
+    let asked = client.ask(http::Request::get("http://a/").body(()).expect("a request"), None);
+    eventually("it is in flight", || backend.hits() == 1);
+    drop(asked);
+    eventually("it is abandoned", || proxy.metric("upstream_requests_total", "verdict=\"abandoned\"") == 1.0);
+    assert_eq!(proxy.metric("http_requests_total", "upstream=\"backend\""), 1.0);
+}
+
+#[test]
+fn a_refusal_that_nobody_reads_to_its_end_is_still_told_as_one() {
+    let backend = Upstream::start(status(200));
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = dir.path().join("access.log");
+    let proxy = ingress_to(backend.address, &format!("[access_log]\nto = \"file:{}\"\n", log.display()));
+    assert_eq!(proxy.post("circuit-breakers/backend/open", "{\"reason\": \"a test\"}").status, 200);
+    let mut client = H2Client::with_window(proxy.ingress(), 0);
+    let asked = client.ask(http::Request::get("http://a/").body(()).expect("a request"), None);
+    assert_eq!(client.leave_at_head(asked.expect("sent")), Some(503));
+    let mut text = String::new();
+    eventually("the line is written", || {
+        text = std::fs::read_to_string(&log).unwrap_or_default();
+        text.ends_with('\n')
+    });
+    let line: serde_json::Value = serde_json::from_str(text.trim()).expect("JSON");
+    assert_eq!((&line["outcome"], &line["reason"]), (&"client_gone".into(), &"breaker_held".into()));
+}
+
+#[test]
+fn an_idle_connection_to_an_upstream_expires() {
+    let backend = Upstream::start(status(200));
+    let second = ingress_to(backend.address, "");
+    let first = ingress_to(second.ingress(), "protocol = \"h2\"\npool = { idle_for = \"100ms\" }\n");
+    assert_eq!(first.get("/").status, 200);
+    eventually("it is closed", || {
+        first.metric("upstream_connections", "backend") == 0.0
+            && second.metric("listener_connections", "ingress") == 0.0
+    });
+    assert_eq!(first.get("/").status, 200);
+}
+
+#[test]
+fn what_an_upstream_says_it_did_not_take_is_sent_once_more() {
+    let asked = |reason, request: &str| {
+        let proxy = ingress_to(upstream_that_resets_once(reason), "protocol = \"h2\"\n");
+        let mut client = Client::to(proxy.ingress());
+        client.send(format!("{request}\r\n\r\n").as_bytes());
+        client.response(false).expect("answered").status
+    };
+    assert_eq!(asked(h2::Reason::REFUSED_STREAM, "GET / HTTP/1.1\r\nHost: a"), 200);
+    assert_eq!(asked(h2::Reason::INTERNAL_ERROR, "GET / HTTP/1.1\r\nHost: a"), 502);
+    let body = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0";
+    assert_eq!(asked(h2::Reason::REFUSED_STREAM, body), 502, "its body is gone");
+}
+
+#[test]
+fn a_client_whose_body_is_malformed_is_no_failure_of_an_upstream() {
+    let backend = Upstream::start(status(200));
+    let second = ingress_to(backend.address, "");
+    let first = ingress_to(second.ingress(), "protocol = \"h2\"\nbreaker = { failures = 1 }\n");
+    let mut client = Client::to(first.ingress());
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\nx\r\n\r\n");
+    let answer = client.response(false).expect("answered");
+    assert_eq!((answer.status, answer.field("x-strop-reason")), (400, Some("bad_chunk")));
+    assert_eq!(first.breaker("backend"), "closed");
 }

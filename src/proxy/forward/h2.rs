@@ -8,7 +8,7 @@ use std::task::Poll;
 use hyper::client::conn::http2::SendRequest;
 
 use super::watch::{Got, Watch};
-use super::{Answer, Attempt};
+use super::{Answer, Attempt, broke_off};
 use crate::message::body::Body;
 use crate::message::h2::{self, Outgoing, Progress, Streamed};
 use crate::message::head::Method;
@@ -23,6 +23,7 @@ impl Attempt<'_> {
         &self,
         call: &mut Call<'_>,
         mut sender: SendRequest<Outgoing>,
+        number: u64,
         timer: &mut Deadline,
     ) -> Result<Answer, ProxyError> {
         let progress = Rc::<Progress>::default();
@@ -52,12 +53,28 @@ impl Attempt<'_> {
         .await;
         match answered? {
             Err((unsent, error)) => {
-                let sent = if unsent.is_some() { Sent::Nothing } else { Sent::Maybe };
+                let sent = match &unsent {
+                    Some(_) => Sent::Nothing,
+                    None if h2::was_refused(&error) => Sent::Refused,
+                    None => Sent::Maybe,
+                };
                 call.body = unsent.unwrap_or_else(Body::empty);
-                Err(ProxyError::Broken { upstream: self.name(), sent, cause: error.to_string() })
+                Err(self.no_answer(sent, &error, &progress, number))
             }
             Ok(response) => self.answer_h2(response, call.head.method, progress),
         }
+    }
+
+    /// Why there is none.
+    fn no_answer(&self, sent: Sent, error: &hyper::Error, progress: &Progress, number: u64) -> ProxyError {
+        // What the client did not say to its end is nothing that the upstream has done.
+        if let Some(why) = progress.broke.take() {
+            return broke_off(why);
+        }
+        if sent != Sent::Maybe {
+            self.pools.spent(self.endpoint.id, number);
+        }
+        ProxyError::Broken { upstream: self.name(), sent, cause: error.to_string() }
     }
 
     fn h2_request(

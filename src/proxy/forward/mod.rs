@@ -32,7 +32,7 @@ pub struct Answer {
     /// Gives the upstream's connection back, once both messages are over.
     pub lease: Option<Lease>,
     /// The request's body on its way by HTTP/2.
-    sent: Option<Rc<Progress>>,
+    pub sent: Option<Rc<Progress>>,
 }
 
 impl Answer {
@@ -43,8 +43,13 @@ impl Answer {
 
     /// Bytes of the request's body that have left so far.
     pub fn uploaded(&self) -> u64 {
-        self.sent.as_ref().map_or_else(|| self.body.uploaded(), |sent| sent.passed.get())
+        uploaded(self.sent.as_deref(), &self.body)
     }
+}
+
+/// Bytes of a request's body that have left: as `sent` has it, else as the body of the answer has.
+pub fn uploaded(sent: Option<&Progress>, answer: &Body) -> u64 {
+    sent.map_or_else(|| answer.uploaded(), |sent| sent.passed.get())
 }
 
 /// What every attempt of an exchange needs.
@@ -101,7 +106,7 @@ impl Attempt<'_> {
                 let began = if reused { now } else { clock::instant() };
                 self.over_h1(call, conn, timer, began).await
             }
-            Link::H2(sender) => Box::pin(self.over_h2(call, sender, timer)).await,
+            Link::H2 { sender, number } => Box::pin(self.over_h2(call, sender, number, timer)).await,
         }
     }
 }

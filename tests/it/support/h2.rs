@@ -10,6 +10,30 @@ use tokio::runtime::Runtime;
 use super::PATIENCE;
 use super::raw::Response;
 
+/// An upstream that speaks HTTP/2 in the clear and resets the first stream for this reason; others get 200.
+pub fn upstream_that_resets_once(reason: h2::Reason) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let address = listener.local_addr().expect("bound");
+    listener.set_nonblocking(true).expect("sets");
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("listens");
+            let mut left = Some(reason);
+            while let Ok((tcp, _)) = listener.accept().await {
+                let mut connection = h2::server::handshake(tcp).await.expect("speaks");
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    match left.take() {
+                        Some(reason) => respond.send_reset(reason),
+                        None => drop(respond.send_response(http::Response::new(()), true)),
+                    }
+                }
+            }
+        });
+    });
+    address
+}
+
 pub struct H2Client {
     runtime: Runtime,
     sender: SendRequest<Bytes>,
@@ -24,11 +48,16 @@ pub struct Asked {
 
 impl H2Client {
     pub fn to(address: SocketAddr) -> Self {
+        Self::with_window(address, 65_535)
+    }
+
+    /// One that takes so many bytes of a body, and no more until it has read them.
+    pub fn with_window(address: SocketAddr, bytes: u32) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let (sender, connection) = runtime.block_on(async {
             let tcp = tokio::net::TcpStream::connect(address).await.expect("connects");
-            h2::client::handshake(tcp).await.expect("speaks")
+            h2::client::Builder::new().initial_window_size(bytes).handshake(tcp).await.expect("speaks")
         });
         runtime.spawn(async move {
             let _ = connection.await;
@@ -44,6 +73,12 @@ impl H2Client {
             sending.send_data(body, true).ok()?;
         }
         Some(Asked { answer, _sending: sending })
+    }
+
+    /// The status, once the head is there; then it leaves.
+    pub fn leave_at_head(&self, asked: Asked) -> Option<u16> {
+        let head = async { tokio::time::timeout(PATIENCE, asked.answer).await.expect("something comes") };
+        self.runtime.block_on(head).ok().map(|answer| answer.status().as_u16())
     }
 
     /// The answer in whole; `None`: it broke off.
