@@ -108,6 +108,25 @@ pub(super) async fn comprehensive(State(admin): State<Arc<Admin>>) -> Json<Obser
             "tls_roots": roots,
         },
         "config": { "generation": config.generation, "hash": config.config.hash, "last_reload_ok": config_ok },
+        "store": store(&admin),
+        "incidents_open": admin.control.board().open(),
         "dependencies": dependencies,
+    }))
+}
+
+/// How the store is; null: it is off.
+fn store(admin: &Admin) -> Option<Value> {
+    let status = admin.control.records().status()?;
+    Some(json!({
+        "state": status.state.as_str(),
+        "since": super::incidents_wire::when(crate::units::At(status.since)),
+        "database": status.database,
+        "backlog": status.backlog,
+        "backlog_limit": status.backlog_limit,
+        "last_error": status.last_error,
+        "moved_aside": status.moved_aside.map(|moved| moved.to.display().to_string()),
+        "committed": status.committed,
+        "refused": status.refused,
+        "dropped_samples": status.dropped_samples,
     }))
 }

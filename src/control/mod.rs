@@ -9,6 +9,7 @@ mod post;
 mod records;
 mod start;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,9 @@ pub use post::Post;
 pub use records::Records;
 pub use start::{Running, start};
 
+use crate::names::IncidentId;
 use crate::reliability::desk::{Command, Desk, DeskPolicy, Effect, Reply};
-use crate::reliability::incident::Refused;
+use crate::reliability::incident::{Incident, Refused};
 use crate::reliability::readings::Stage;
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
@@ -114,6 +116,8 @@ pub struct Control {
     asks: mpsc::Receiver<Ask>,
     board: watch::Sender<Arc<Board>>,
     uptime: Uptime,
+    /// Up to which entry each incident's timeline was handed to the store.
+    told: BTreeMap<IncidentId, u64>,
 }
 
 impl Control {
@@ -134,7 +138,21 @@ impl Control {
         let post = post(Replies(send));
         let store = records.store().cloned();
         let uptime = Uptime::new(now);
-        (Self { desk, observer, telemetry, store, records, post, asks, board, uptime }, handle)
+        (
+            Self {
+                desk,
+                observer,
+                telemetry,
+                store,
+                records,
+                post,
+                asks,
+                board,
+                uptime,
+                told: BTreeMap::new(),
+            },
+            handle,
+        )
     }
 
     pub(super) fn post(&self) -> Post {
@@ -182,6 +200,8 @@ impl Control {
         let now = self.observer.at(clock::now());
         let Some((incidents, silences, minutes)) = self.records.left_behind(now).await else { return false };
         self.uptime.add_all(minutes);
+        let last = |one: &Incident| one.timeline.last().map_or(0, |entry| entry.number);
+        self.told.extend(incidents.iter().map(|one| (one.id.clone(), last(one))));
         let effects = self.desk.restore(incidents, silences, now);
         self.carry_out(effects, Vec::new());
         true
@@ -193,9 +213,11 @@ impl Control {
         if let Some(config) = self.observer.new_config() {
             self.use_channels(&config);
         }
-        let readings = self.observer.look(moment, Stage::Serving);
+        let mut readings = self.observer.look(moment, Stage::Serving);
+        readings.reported.extend(self.records.condition());
         let effects = self.desk.tick(&readings, now);
         self.carry_out(effects, Vec::new());
+        self.told.retain(|id, _| self.desk.incident(id).is_some());
         self.uptime.turn(self.desk.flush(), now);
         let board = Board::of(&self.desk, &self.uptime, &readings, now);
         self.telemetry.sre.set(board.numbers(now));
@@ -234,7 +256,11 @@ impl Control {
         let mut letters = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Save(incident) => writes.extend(self.records.incident(&incident)),
+                Effect::Save(incident) => {
+                    let last = incident.timeline.last().map_or(0, |entry| entry.number);
+                    let told = self.told.insert(incident.id.clone(), last).unwrap_or(0);
+                    writes.extend(self.records.incident(&incident, told));
+                }
                 Effect::SaveSilence(silence) => writes.push(self.records.silence(&silence)),
                 Effect::Ledger(minute) => {
                     writes.push(self.records.ledger(&minute));

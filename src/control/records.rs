@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use crate::names::IncidentId;
 use crate::notify::queue::{Queued, State as Delivered};
+use crate::reliability::alert::Sign;
 use crate::reliability::incident::Incident;
 use crate::reliability::ledger::{Minute, Share, Slices};
+use crate::reliability::readings::Reported;
+use crate::reliability::rule::Severity;
 use crate::reliability::silence::Silence;
 use crate::store::rows::{self, Delivery, Entry, LedgerMinute, Write};
 use crate::store::{IncidentFilter, Page, Store, StoreError};
@@ -47,6 +50,25 @@ impl Records {
         self.store.as_ref().map(Store::status)
     }
 
+    /// The store as a condition of its own: that nothing is written any more is an incident too.
+    pub(super) fn condition(&self) -> Option<Reported> {
+        let status = self.status()?;
+        let well = status.state == crate::store::State::Ok;
+        Some(Reported {
+            service: Arc::from("store"),
+            scope: Arc::from(""),
+            sign: if well { Sign::Good } else { Sign::Bad },
+            severity: Severity::High,
+            first_bad: (!well).then_some(At(status.since)),
+            confirm: Duration::from_secs(10),
+            title: format!("the store is {}: what is told waits in memory", status.state.as_str()),
+            evidence: vec![
+                ("backlog".to_owned(), format!("{} of {}", status.backlog, status.backlog_limit)),
+                ("last_error".to_owned(), status.last_error.unwrap_or_default()),
+            ],
+        })
+    }
+
     /// This start's name.
     pub fn boot(&self) -> &str {
         &self.boot
@@ -57,7 +79,8 @@ impl Records {
         &self.member
     }
 
-    pub(super) fn incident(&self, incident: &Incident) -> [Write; 2] {
+    /// The incident, and the entries of its timeline after number `told`.
+    pub(super) fn incident(&self, incident: &Incident, told: u64) -> [Write; 2] {
         let live = incident.state.is_live();
         let row = rows::Incident {
             id: incident.id.as_str().to_owned(),
@@ -73,15 +96,15 @@ impl Records {
             member: self.member.to_string(),
             body: json(incident),
         };
-        // The timeline is part of the body; the last line of it is also a row, for whoever reads with SQL.
-        let last = incident.timeline.last().map(|entry| Entry {
+        // The timeline is part of the body; its entries are rows too, for whoever reads with SQL.
+        let new = incident.timeline.iter().filter(|entry| entry.number > told).map(|entry| Entry {
             incident_id: incident.id.as_str().to_owned(),
             at: entry.at.0,
-            kind: format!("{:?}", entry.kind).to_lowercase(),
+            kind: word(&entry.kind),
             actor: entry.actor.label().to_owned(),
             body: json(entry),
         });
-        [Write::PutIncident(row), Write::AddEntries(last.into_iter().collect())]
+        [Write::PutIncident(row), Write::AddEntries(new.collect())]
     }
 
     pub(super) fn silence(&self, silence: &Silence) -> Write {
@@ -96,16 +119,12 @@ impl Records {
     pub(super) fn ledger(&self, minute: &Minute) -> Write {
         let share = minute.by.get(&self.boot).copied().unwrap_or_default();
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let letters: String = serde_json::to_value(share.slices)
-            .ok()
-            .and_then(|value| value.as_str().map(str::to_owned))
-            .unwrap_or_default();
         Write::LedgerMinute(LedgerMinute {
             member: self.member.to_string(),
             service: minute.subject.to_string(),
             minute: minute.minute * 60_000,
             boot: self.boot.to_string(),
-            slices: letters,
+            slices: word(&share.slices),
             good: count(share.counts.good),
             total: count(share.counts.total()),
         })
@@ -146,7 +165,12 @@ impl Records {
             let minutes = reader.ledger(None, (now - KEPT).0, now.0).await?;
             Ok::<_, StoreError>((incidents, silences, minutes))
         };
-        let (incidents, silences, minutes) = read.await.ok()?;
+        let (mut incidents, silences, mut minutes) = read.await.ok()?;
+        // A file is one sidecar's, whatever its name was; in a database that others share, only what is its own.
+        if store.status().database != "sqlite" {
+            incidents.retain(|row| *row.member == *self.member);
+            minutes.retain(|row| *row.member == *self.member);
+        }
         Some((
             incidents.iter().filter_map(|row| parse(&row.id, &row.body)).collect(),
             silences.iter().filter_map(|row| parse(&row.id, &row.body)).collect(),
@@ -185,6 +209,12 @@ impl Records {
 fn json<T: serde::Serialize>(value: &T) -> String {
     // Values of the core have text keys only, so this cannot fail.
     serde_json::to_string(value).unwrap_or_default()
+}
+
+/// What is one word in JSON.
+fn word<T: serde::Serialize>(value: &T) -> String {
+    let value = serde_json::to_value(value).ok();
+    value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn parse<T: serde::de::DeserializeOwned>(id: &str, body: &str) -> Option<T> {

@@ -29,6 +29,8 @@ mod headers;
 mod hostile;
 /// HTTP/2 is held to what HTTP/1.1 is held to.
 mod http2;
+/// From the first bad event to the last word: detection, calls, orders, a restart in between.
+mod incidents;
 /// Requests that two readers could read differently never reach the backend in a changed meaning.
 mod malformed;
 /// What is measured is what happened.

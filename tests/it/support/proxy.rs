@@ -14,12 +14,16 @@ pub struct Proxy {
     child: Child,
     addresses: BTreeMap<String, SocketAddr>,
     pub log: Arc<Mutex<Vec<String>>>,
-    pub dir: tempfile::TempDir,
+    dir: Option<tempfile::TempDir>,
 }
 
 /// Starts the proxy with this config; listeners on port 0.
 pub fn proxy(toml: &str) -> Proxy {
-    let dir = tempfile::tempdir().expect("a directory");
+    proxy_in(tempfile::tempdir().expect("a directory"), toml)
+}
+
+/// Starts it where another one has left its state.
+pub fn proxy_in(dir: tempfile::TempDir, toml: &str) -> Proxy {
     let toml = with_admin(toml);
     let path = dir.path().join("strop.toml");
     std::fs::write(&path, &toml).expect("writes");
@@ -27,6 +31,7 @@ pub fn proxy(toml: &str) -> Proxy {
         .args(["run", "--config"])
         .arg(&path)
         .env("RUST_BACKTRACE", "1")
+        .env("STATE_DIRECTORY", dir.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -51,7 +56,7 @@ pub fn proxy(toml: &str) -> Proxy {
         assert!(!log.iter().any(|line| line.contains("cannot")), "{log:#?}");
         addresses.len() == wanted
     });
-    let proxy = Proxy { child, addresses, log, dir };
+    let proxy = Proxy { child, addresses, log, dir: Some(dir) };
     eventually("it is ready", || proxy.admin_get("/readyz").status == 200);
     proxy
 }
@@ -128,13 +133,19 @@ impl Proxy {
     }
 
     pub fn path(&self) -> PathBuf {
-        self.dir.path().join("strop.toml")
+        self.dir.as_ref().expect("not left behind").path().join("strop.toml")
     }
 
     /// Writes another config and has it read; the answer.
     pub fn reload(&self, toml: &str) -> Response {
         std::fs::write(self.path(), with_admin(toml)).expect("writes");
         self.post("config/reload", "")
+    }
+
+    /// Waits for the end and gives what is on disk.
+    pub fn leave_behind(&mut self) -> tempfile::TempDir {
+        self.child.wait().expect("it ends");
+        self.dir.take().expect("once")
     }
 
     pub fn pid(&self) -> u32 {

@@ -3,6 +3,8 @@
 //! Order of a start: bind, workers, admin, ready. Order of a stop: unready, lame duck, stop accepting, finish, flush,
 //! leave.
 
+mod chores;
+
 use std::cell::Cell;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -15,7 +17,7 @@ use anyhow::Context as _;
 
 use crate::admin::Admin;
 use crate::config::Config;
-use crate::config::reload::{Cause, Outcome, Reloader};
+use crate::config::reload::{Outcome, Reloader};
 use crate::control;
 use crate::net::listener::{self, ConnectionCount};
 use crate::net::tls;
@@ -141,8 +143,8 @@ impl App {
             admin_address,
         );
         tasks.spawn("admin", crate::admin::serve(admin, admin_listener, drain.clone()));
-        tasks.spawn("seconds", seconds(registry, Arc::clone(&telemetry), servers, drain.clone()));
-        tasks.spawn("hangups", hangups(Arc::clone(&reloader), drain));
+        tasks.spawn("seconds", chores::seconds(registry, Arc::clone(&telemetry), servers, drain.clone()));
+        tasks.spawn("hangups", chores::hangups(Arc::clone(&reloader), drain));
         for (name, address) in &addresses {
             Event::Listening { listener: name, address: &address.to_string() }.tell();
         }
@@ -340,82 +342,4 @@ async fn work(
         gateway.pools.expire(|endpoint| gateway.registry.idle_limit(endpoint));
     }
     gateway.access.flush();
-}
-
-/// What is done once a second: windows turn, breakers look at the time, certificates and descriptors are looked at.
-async fn seconds(
-    registry: Arc<Registry>,
-    telemetry: Arc<Telemetry>,
-    servers: Vec<(String, tls::Server)>,
-    drain: Drain,
-) {
-    let mut second = tokio::time::interval(Duration::from_secs(1));
-    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    for tick in 1_u64.. {
-        tokio::select! {
-            () = drain.requested() => return,
-            _ = second.tick() => {}
-        }
-        let now = clock::instant();
-        telemetry.rotate(now);
-        let world = registry.snapshot().upstreams.values().map(Arc::clone).collect::<Vec<_>>();
-        for upstream in world {
-            upstream.gate.tick(now);
-            // Its usual answer time is learnt while it is called as usual: how fast it fails says nothing of that.
-            if tick % 10 == 0 && upstream.gate.view(now).is_at_ease() {
-                upstream.gate.set_typical(typical(&telemetry, &upstream, now), now);
-            }
-        }
-        if tick % 10 == 0 {
-            look_at_certificates(&servers);
-            look_at_descriptors();
-        }
-    }
-}
-
-/// The median time to an upstream's first byte over five minutes; `None` below twenty answers.
-fn typical(
-    telemetry: &Telemetry,
-    upstream: &crate::upstream::Upstream,
-    now: std::time::Instant,
-) -> Option<Duration> {
-    let all = telemetry.all_series();
-    let of_it = all.iter().filter(|series| series.key.1 == upstream.config.name);
-    let busiest = of_it
-        .map(|series| series.window(crate::telemetry::latency::Span::FiveMinutes, now).1)
-        .max_by_key(|summary| summary.count)?;
-    let median = busiest.p50_ms.filter(|_| busiest.count >= 20)?;
-    Some(Duration::from_secs_f64(median / 1_000.0))
-}
-
-fn look_at_certificates(servers: &[(String, tls::Server)]) {
-    for (listener, server) in servers {
-        match server.reload() {
-            Ok(true) => Event::CertReloaded { listener }.tell(),
-            Ok(false) => {}
-            Err(error) => Event::CertRefused { listener, error: &error.to_string() }.tell(),
-        }
-    }
-}
-
-fn look_at_descriptors() {
-    if let (Some(used), Some(limit)) = (fds::in_use(), fds::limit())
-        && used.saturating_mul(10) > limit.saturating_mul(9)
-    {
-        Event::FdsLow { used, limit }.tell();
-    }
-}
-
-async fn hangups(reloader: Arc<Reloader>, drain: Drain) {
-    let Ok(mut hangups) = signals::hangups() else { return drain.requested().await };
-    loop {
-        tokio::select! {
-            () = drain.requested() => return,
-            _ = hangups.recv() => {
-                let reloader = Arc::clone(&reloader);
-                // The outcome is told by the reloader itself.
-                let _ = crate::runtime::tasks::blocking(move || reloader.reload(Cause::Signal)).await;
-            }
-        }
-    }
 }
