@@ -99,6 +99,21 @@ fn bind_all(config: &Config) -> anyhow::Result<Vec<Bound>> {
     Ok(all)
 }
 
+/// Listener names and the addresses they got; from now on their connections are shown.
+fn addresses(
+    bound: &[Bound],
+    admin: SocketAddr,
+    telemetry: &Telemetry,
+) -> anyhow::Result<Vec<(String, SocketAddr)>> {
+    let mut addresses = vec![("admin".to_owned(), admin)];
+    for bound in bound {
+        let address = bound.sockets.first().context("no socket")?.local_addr()?;
+        addresses.push((bound.name.clone(), address));
+        telemetry.listener(bound.name.clone(), bound.door.count.clone());
+    }
+    Ok(addresses)
+}
+
 impl App {
     /// Binds, starts, and returns when traffic may come. Called on the control runtime.
     pub async fn start(start: Start) -> anyhow::Result<Self> {
@@ -121,16 +136,11 @@ impl App {
         let sender = Arc::clone(&desk.sender);
         let watcher = Watcher { registry: Arc::clone(&registry), drain: drain.listening(), sender };
         watcher.tend(&fresh);
-        let mut addresses: Vec<(String, SocketAddr)> = vec![("admin".to_owned(), admin_address)];
+        let addresses = addresses(&bound, admin_address, &telemetry)?;
         let servers: Vec<(String, tls::Server)> = bound
             .iter()
             .filter_map(|bound| bound.door.tls.clone().map(|server| (bound.name.clone(), server)))
             .collect();
-        for bound in &bound {
-            let address = bound.sockets.first().context("no socket")?.local_addr()?;
-            addresses.push((bound.name.clone(), address));
-            telemetry.listener(bound.name.clone(), bound.door.count.clone());
-        }
         let reloader =
             reloader(start.path, start.env, &config, &telemetry, watcher, start.filter, admin_address);
         let workers = spawn_workers(bound, &registry, &telemetry, &drain)?;
@@ -148,17 +158,8 @@ impl App {
         for (name, address) in &addresses {
             Event::Listening { listener: name, address: &address.to_string() }.tell();
         }
-        Ok(Self {
-            addresses,
-            config,
-            telemetry,
-            reloader,
-            store: desk.store,
-            readiness,
-            tasks,
-            workers,
-            stop,
-        })
+        let store = desk.store;
+        Ok(Self { addresses, config, telemetry, reloader, store, readiness, tasks, workers, stop })
     }
 
     /// Watches the config file.

@@ -133,7 +133,7 @@ impl Observer {
             let held = self
                 .upstreams
                 .entry(upstream.config.name.clone())
-                .or_insert_with(|| Watched::new(Arc::clone(&name), upstream, now));
+                .or_insert_with(|| Watched::new(Arc::clone(&name), now));
             held.look(upstream, &self.telemetry, now);
             let since = |instant: std::time::Instant| now - moment.instant.saturating_duration_since(instant);
             let view = upstream.gate.view(moment.instant);
@@ -167,8 +167,9 @@ impl Observer {
             let totals: Vec<Totals> = all.iter().map(|series| series.totals()).collect();
             let (replies, slow) = sums(&totals);
             let held = self.routes.entry(route.clone()).or_insert_with(|| Measured {
-                replies,
-                slow,
+                // Its counters began at nothing, and what they say has just happened.
+                replies: Counts::default(),
+                slow: [0; 7],
                 trail: Trail::new(now),
                 recent: Recent::default(),
             });
@@ -235,10 +236,10 @@ impl OfOutcomes for Counts {
 }
 
 impl Watched {
-    fn new(name: Arc<str>, upstream: &Upstream, now: At) -> Self {
+    fn new(name: Arc<str>, now: At) -> Self {
         Self {
-            verdicts: upstream.series.verdicts(),
-            checks: upstream.series.checks(),
+            verdicts: [0; 10],
+            checks: (0, 0),
             decided: Counts::default(),
             trail: Trail::new(now),
             processor: Trail::new(now),

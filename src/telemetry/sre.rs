@@ -108,30 +108,8 @@ impl Sre {
             value.into_iter().for_each(|value| family.set(&[], value));
             family
         };
-        let mut detection = Family::histogram(
-            "sre_detection_seconds",
-            "From the first bad event of an incident to its being suspected, and confirmed.",
-        );
-        sums.suspected.show(&mut detection, &[("stage", "suspected")]);
-        sums.confirmed.show(&mut detection, &[("stage", "confirmed")]);
-        let mut acknowledged =
-            Family::histogram("sre_acknowledge_seconds", "From an incident's opening to its being taken.");
-        sums.acknowledged.show(&mut acknowledged, &[]);
-        let mut recovered = Family::histogram(
-            "sre_recovery_seconds",
-            "From the first bad event of an incident to the end of its condition, when it is resolved.",
-        );
-        sums.recovered.show(&mut recovered, &[]);
-        let mut moves = Family::counter("sre_incident_transitions_total", "Incidents' changes of state.");
-        for ((rule, severity, to), count) in &sums.moves {
-            moves.count(&[("rule", rule), ("severity", severity), ("to", to)], *count);
-        }
-        let mut live = Family::gauge("sre_incidents", "Incidents that are not over.");
-        for ((state, severity), count) in &now.live {
-            live.set(&[("state", state), ("severity", severity)], *count as f64);
-        }
         let percent = |share: f64| share * 100.0;
-        vec![
+        let gauges = [
             gauge(
                 "sre_uptime_percentage",
                 "Good seconds of the measured ones of the last 30 days.",
@@ -153,11 +131,35 @@ impl Sre {
                 "Incidents that were confirmed in the last 24 hours.",
                 Some(now.incidents_24h as f64),
             ),
-            live,
-            moves,
-            detection,
-            acknowledged,
-            recovered,
-        ]
+        ];
+        gauges.into_iter().chain(sums.families()).collect()
+    }
+}
+
+impl Sums {
+    fn families(&self) -> [Family; 5] {
+        let mut detection = Family::histogram(
+            "sre_detection_seconds",
+            "From the first bad event of an incident to its being suspected, and confirmed.",
+        );
+        self.suspected.show(&mut detection, &[("stage", "suspected")]);
+        self.confirmed.show(&mut detection, &[("stage", "confirmed")]);
+        let mut acknowledged =
+            Family::histogram("sre_acknowledge_seconds", "From an incident's opening to its being taken.");
+        self.acknowledged.show(&mut acknowledged, &[]);
+        let mut recovered = Family::histogram(
+            "sre_recovery_seconds",
+            "From the first bad event of an incident to the end of its condition, when it is resolved.",
+        );
+        self.recovered.show(&mut recovered, &[]);
+        let mut moves = Family::counter("sre_incident_transitions_total", "Incidents' changes of state.");
+        for ((rule, severity, to), count) in &self.moves {
+            moves.count(&[("rule", rule), ("severity", severity), ("to", to)], *count);
+        }
+        let mut live = Family::gauge("sre_incidents", "Incidents that are not over.");
+        for ((state, severity), count) in &self.now.live {
+            live.set(&[("state", state), ("severity", severity)], *count as f64);
+        }
+        [live, moves, detection, acknowledged, recovered]
     }
 }

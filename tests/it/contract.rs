@@ -73,6 +73,15 @@ fn families(text: &str) -> String {
 fn the_metric_families_are_what_dashboards_were_built_on() {
     let upstream = Upstream::start(status(200));
     let proxy = busy(&upstream);
+    let made = proxy.post("test/incident", "").json()["incident"]["id"].as_str().expect("an id").to_owned();
+    proxy.post(&format!("incidents/{made}/resolve"), "");
+    proxy.post("test/incident", "");
+    eventually("the second has turned", || {
+        let text = proxy.admin_get("/metrics").text();
+        let all =
+            ["sre_uptime_percentage ", "sre_mttr_current_minutes ", "sre_error_rate ", "sre_incidents{"];
+        all.iter().all(|family| text.contains(&format!("\n{family}")))
+    });
     insta::assert_snapshot!("metrics", families(&proxy.admin_get("/metrics").text()));
 }
 
