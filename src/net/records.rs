@@ -3,8 +3,8 @@
 //! A record is readable only when all of it is there. A full one (16 KiB) spans a dozen segments, so where the path is
 //! cold the browser waits a round trip more for the first byte; records of one segment cost a header each, so for bulk
 //! they waste time. Hence: the first flight of a connection, or after a pause that lets the congestion window shrink
-//! (RFC 5681 section 4.1), goes out one record a segment, what follows in
-//! full records. All of the flight still leaves in one system call.
+//! (RFC 5681 section 4.1), goes out one record a segment, what follows in full records. All of the flight still leaves
+//! in one system call.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -116,20 +116,19 @@ impl<S: AsyncWrite + Seals + Unpin> AsyncWrite for Records<S> {
             return stream.poll_write_vectored(cx, parts);
         }
         let mut skip = first;
-        for part in parts {
-            if let Some(rest) = part.get(skip..).filter(|rest| !rest.is_empty()) {
-                // What was sealed is taken, whatever becomes of the rest.
-                return match stream.poll_write(cx, rest) {
-                    Poll::Ready(Ok(more)) => Poll::Ready(Ok(first + more)),
-                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                    Poll::Pending => Poll::Ready(Ok(first)),
-                };
-            }
+        let rest = parts.iter().find_map(|part| {
+            let rest = part.get(skip..).filter(|rest| !rest.is_empty());
             skip = skip.saturating_sub(part.len());
-        }
-        match stream.poll_flush(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(first)),
+            rest
+        });
+        let more = match rest {
+            Some(rest) => stream.poll_write(cx, rest),
+            None => stream.poll_flush(cx).map_ok(|()| 0),
+        };
+        // What was sealed is taken, whatever becomes of the rest.
+        match more {
+            Poll::Ready(more) => Poll::Ready(more.map(|more| first + more)),
+            Poll::Pending => Poll::Ready(Ok(first)),
         }
     }
 

@@ -256,7 +256,6 @@ impl Way {
                     Poll::Ready(passed) => self.passed += passed? as u64,
                     Poll::Pending => return Poll::Pending,
                 }
-                let _ = to.poll_flush(cx)?;
                 continue;
             }
             if self.shut {
@@ -272,10 +271,81 @@ impl Way {
                     Poll::Pending => Poll::Pending,
                 };
             }
+            // What a TLS session still holds goes on whenever there is room for it, not only when more comes.
+            let _ = to.poll_flush(cx)?;
             match from.poll_more(cx, SIZE) {
                 Poll::Ready(read) => self.ended = read? == 0,
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::pin::Pin;
+
+    use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+    use super::*;
+    use crate::message::buf::Buf;
+    use crate::message::io::Io;
+
+    /// Takes everything, as a TLS session does, and has no room to send it on at the first try.
+    #[derive(Default)]
+    struct Holding {
+        held: Vec<u8>,
+        tries: u32,
+        sent: Rc<RefCell<Vec<u8>>>,
+    }
+
+    impl AsyncRead for Holding {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Holding {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.held.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.tries += 1;
+            if self.tries == 1 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let held = std::mem::take(&mut self.held);
+            self.sent.borrow_mut().extend(held);
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_session_holds_goes_on_although_nothing_more_comes() {
+        let (mut client, near) = tokio::io::duplex(64);
+        let far = Holding::default();
+        let sent = Rc::clone(&far.sent);
+        let near = Conn::new(Io::Boxed(Box::new(near)), Buf::default(), None);
+        let far = Conn::new(Io::Boxed(Box::new(far)), Buf::default(), None);
+        client.write_all(b"hello").await.expect("writes");
+        let mut way = Way::default();
+        let moved = poll_fn(|cx| {
+            assert!(way.poll(cx, &near, &far).is_pending(), "the client stays");
+            if sent.borrow().is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        });
+        tokio::time::timeout(Duration::from_secs(5), moved).await.expect("it is sent");
+        assert_eq!(*sent.borrow(), b"hello");
     }
 }

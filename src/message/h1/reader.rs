@@ -18,6 +18,8 @@ use crate::message::head::{Framing, Store};
 enum Left {
     Bytes(u64),
     Chunks(Chunked),
+    /// Nothing: the last chunk was followed by these.
+    Trailers(Option<Store>),
     UntilClose,
 }
 
@@ -66,7 +68,7 @@ impl Reader {
             }
             let limit = match &self.left {
                 Left::Bytes(left) if *left <= SIZE as u64 => SIZE,
-                Left::Bytes(_) | Left::Chunks(_) | Left::UntilClose => LARGE,
+                Left::Bytes(_) | Left::Chunks(_) | Left::Trailers(_) | Left::UntilClose => LARGE,
             };
             let read = match self.conn.poll_fill(cx, &mut self.buf, limit) {
                 Poll::Ready(read) => read.map_err(BodyError::Broken)?,
@@ -88,6 +90,7 @@ impl Reader {
         match &mut self.left {
             Left::Bytes(left) => self.ready = there.min(usize::try_from(*left).unwrap_or(usize::MAX)),
             Left::UntilClose => self.ready = there,
+            Left::Trailers(_) => {}
             Left::Chunks(chunks) => match chunks.step(self.buf.filled())? {
                 Step::More { consumed } => self.buf.consume(consumed),
                 Step::Data { skip, len } => {
@@ -95,7 +98,7 @@ impl Reader {
                     self.ready = len;
                 }
                 Step::End { consumed } => {
-                    parse::trailers(chunks.trailer())?;
+                    self.left = Left::Trailers(parse::trailers(chunks.trailer())?);
                     self.buf.consume(consumed);
                     self.finish();
                 }
@@ -111,7 +114,9 @@ impl Reader {
                 self.finish();
                 Ok(())
             }
-            Left::Bytes(_) | Left::Chunks(_) => Err(BodyError::Broken(io::ErrorKind::UnexpectedEof.into())),
+            Left::Bytes(_) | Left::Chunks(_) | Left::Trailers(_) => {
+                Err(BodyError::Broken(io::ErrorKind::UnexpectedEof.into()))
+            }
         }
     }
 
@@ -128,7 +133,7 @@ impl Reader {
                 }
             }
             Left::Chunks(chunks) => chunks.took(n),
-            Left::UntilClose => {}
+            Left::Trailers(_) | Left::UntilClose => {}
         }
     }
 
@@ -140,10 +145,8 @@ impl Reader {
     }
 
     pub(crate) fn trailers(&mut self) -> Option<Store> {
-        match &self.left {
-            Left::Chunks(chunks) if self.over => {
-                parse::trailers(chunks.trailer()).ok().flatten().map(fields::only_trailers)
-            }
+        match &mut self.left {
+            Left::Trailers(trailers) => trailers.take().map(fields::only_trailers),
             Left::Chunks(_) | Left::Bytes(_) | Left::UntilClose => None,
         }
     }

@@ -145,7 +145,7 @@ pub fn ask(address: SocketAddr, text: &str) -> Response {
         }
     }
     let mut client = H2Client::to(address);
-    let body = (!body.is_empty()).then(|| body.as_bytes().to_vec());
-    let asked = client.ask(request.body(()).expect("a request"), body.map(Bytes::from));
+    let body = (!body.is_empty()).then(|| Bytes::copy_from_slice(body.as_bytes()));
+    let asked = client.ask(request.body(()).expect("a request"), body);
     asked.and_then(|asked| client.answer(asked)).unwrap_or_default()
 }
