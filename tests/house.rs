@@ -54,7 +54,6 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("app", &["admin", "config", "names", "net", "notify", "proxy", "runtime", "telemetry", "upstream"]),
     ("cli", &["app", "config", "names", "notify", "store", "telemetry"]),
 ];
 
