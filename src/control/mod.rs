@@ -4,6 +4,7 @@
 //! come through [`Handle`]; whoever gave one hears back when it is stored, or that it is not stored yet.
 
 mod board;
+mod machine;
 mod observer;
 mod post;
 mod records;

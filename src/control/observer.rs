@@ -1,10 +1,11 @@
 //! What the desk looks at once a second: counters become readings.
 //!
-//! Decides nothing. What is not measured is absent: there is no reading of resources yet, so the rule about them says nothing.
+//! Decides nothing. What is not measured is absent.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::machine::Machine;
 use crate::config::Config;
 use crate::config::presets::SRE_API;
 use crate::names::{RouteName, UpstreamName};
@@ -33,6 +34,7 @@ pub struct Observer {
     telemetry: Arc<Telemetry>,
     upstreams: BTreeMap<UpstreamName, Watched>,
     routes: BTreeMap<RouteName, Measured>,
+    machine: Machine,
     hash: Option<String>,
 }
 
@@ -81,7 +83,14 @@ impl Recent {
 impl Observer {
     /// Nothing seen yet.
     pub fn new(registry: Arc<Registry>, telemetry: Arc<Telemetry>) -> Self {
-        Self { registry, telemetry, upstreams: BTreeMap::new(), routes: BTreeMap::new(), hash: None }
+        Self {
+            registry,
+            telemetry,
+            upstreams: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            machine: Machine::default(),
+            hash: None,
+        }
     }
 
     /// The wall clock of the start plus what has passed since: it never jumps, whatever the wall clock does.
@@ -115,6 +124,7 @@ impl Observer {
                 ("config_hash".to_owned(), world.config.hash.clone()),
                 ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             ],
+            resources: self.machine.look(&world.config, now),
             ..Readings::default()
         };
         self.look_at_upstreams(&world, moment, now, &mut readings);
