@@ -56,6 +56,8 @@ struct Watched {
 struct Measured {
     replies: Counts,
     trail: Trail,
+    /// Bad replies of each upstream since the start, at the last look.
+    bad: BTreeMap<UpstreamName, u64>,
 }
 
 impl Observer {
@@ -158,20 +160,17 @@ impl Observer {
                 // Its counters began at nothing, and what they say has just happened.
                 replies: Counts::default(),
                 trail: Trail::new(now),
+                bad: BTreeMap::new(),
             });
             let counts = held.trail.count(replies.minus(held.replies), now);
             held.replies = replies;
             let yardstick = yardstick(&world.config, &route);
             all.iter().for_each(|series| series.measure(yardstick, moment.instant));
             let [p50, p95, p99] = slow(&all, moment);
-            let blamed = all.iter().map(|series| {
-                let bad = Counts::of_outcomes(&series.outcomes_within(MINUTE, moment.instant)).bad;
-                (Arc::from(series.key.1.as_str()), bad)
-            });
             readings.routes.push(RouteReading {
                 class: Arc::from(route.as_str()),
                 counts,
-                blamed: blamed.filter(|(_, bad)| *bad > 0).collect(),
+                blamed: held.blamed(&all, moment),
                 slow_by: Vec::new(),
                 p50,
                 p95,
@@ -179,6 +178,24 @@ impl Observer {
                 quantiles: (p50.m1.warn > 0).then(|| quantiles(&all, moment)).flatten(),
             });
         }
+    }
+}
+
+impl Measured {
+    /// Whose bad replies they are: those of the last minute and, because its windows turn but once a second, those since the
+    /// last look.
+    fn blamed(&mut self, all: &[Arc<Series>], moment: Moment) -> Vec<(Arc<str>, u64)> {
+        let mut blamed = Vec::new();
+        for series in all {
+            let minute = Counts::of_outcomes(&series.outcomes_within(MINUTE, moment.instant)).bad;
+            let all = Counts::of_outcomes(&series.totals().outcomes).bad;
+            let before = self.bad.insert(series.key.1.clone(), all).unwrap_or(0);
+            let bad = minute.max(all.saturating_sub(before));
+            if bad > 0 {
+                blamed.push((Arc::from(series.key.1.as_str()), bad));
+            }
+        }
+        blamed
     }
 }
 

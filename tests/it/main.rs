@@ -39,6 +39,7 @@ mod malformed;
 mod measuring;
 /// People are told, whatever is down.
 mod notify;
+mod outage;
 /// A saved file is in force at once and loses nothing.
 mod reload;
 mod resources;

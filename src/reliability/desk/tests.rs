@@ -191,6 +191,23 @@ fn errors_that_were_seen_before_their_breaker_opened_move_to_its_incident() {
 }
 
 #[test]
+fn errors_whose_origin_is_known_a_moment_later_move_to_its_incident() {
+    let mut shift = shift(&["api", "twilio"]);
+    let bad = Counts { good: 400, bad: 100 };
+    let counts = Windows { s10: bad, m1: bad, m5: bad, ..Windows::default() };
+    shift.readings.routes = vec![RouteReading { class: Arc::from("web"), counts, ..RouteReading::default() }];
+    shift.breaker("twilio", BreakerState::Open);
+    shift.pass(1);
+    let rules: BTreeSet<Rule> = shift.desk.incidents().map(|one| one.key.rule).collect();
+    assert_eq!(rules, BTreeSet::from([Rule::Breaker, Rule::ErrorRate]), "nobody is blamed yet");
+    shift.readings.routes[0].blamed = vec![(Arc::from("twilio"), 95)];
+    shift.pass(1);
+    let one = shift.only().clone();
+    assert_eq!(one.key.rule, Rule::Breaker);
+    assert!(shift.desk.alerts().all(|(_, _, home)| *home == one.id), "all of it is one incident");
+}
+
+#[test]
 fn three_upstreams_at_once_are_one_incident_of_the_network() {
     let mut shift = shift(&["api", "stripe", "twilio", "sendgrid"]);
     for name in ["stripe", "twilio", "sendgrid"] {

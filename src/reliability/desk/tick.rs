@@ -60,10 +60,17 @@ impl Desk {
         };
         tracked.policy = finding.policy;
         tracked.seen = now;
-        if finding.look.sign == Sign::Bad && finding.cause.is_some() {
+        let blames =
+            finding.look.sign == Sign::Bad && finding.cause.is_some() && tracked.cause != finding.cause;
+        if blames {
             tracked.cause.clone_from(&finding.cause);
         }
         let moved = tracked.alert.look(&finding.policy, finding.look, now);
+        if blames {
+            // Errors are often seen a moment before it is known where they come from.
+            self.rehome(key, now);
+        }
+        let Some(tracked) = self.alerts.get_mut(key) else { return };
         match moved {
             Some(Moved::Calming) => tracked.calm = true,
             Some(Moved::Relapsed | Moved::Suspected | Moved::Confirmed) => tracked.calm = false,
