@@ -1,11 +1,12 @@
 //! What the desk looks at once a second: counters become readings.
 //!
-//! Decides nothing. What is not measured is absent: there is no reading of resources yet, so the rule about them says nothing.
+//! Decides nothing. What is not measured is absent.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::machine::Machine;
 use crate::config::desk::Until;
 use crate::config::presets::SRE_API;
 use crate::config::{self, Config};
@@ -36,6 +37,7 @@ pub struct Observer {
     telemetry: Arc<Telemetry>,
     upstreams: BTreeMap<UpstreamName, Watched>,
     routes: BTreeMap<RouteName, Measured>,
+    machine: Machine,
     hash: Option<String>,
 }
 
@@ -59,7 +61,14 @@ struct Measured {
 impl Observer {
     /// Nothing seen yet.
     pub fn new(registry: Arc<Registry>, telemetry: Arc<Telemetry>) -> Self {
-        Self { registry, telemetry, upstreams: BTreeMap::new(), routes: BTreeMap::new(), hash: None }
+        Self {
+            registry,
+            telemetry,
+            upstreams: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            machine: Machine::default(),
+            hash: None,
+        }
     }
 
     /// The wall clock of the start plus what has passed since: it never jumps, whatever the wall clock does.
@@ -93,6 +102,7 @@ impl Observer {
                 ("config_hash".to_owned(), world.config.hash.clone()),
                 ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             ],
+            resources: self.machine.look(&world.config, now),
             ..Readings::default()
         };
         self.look_at_upstreams(&world, moment, now, &mut readings);

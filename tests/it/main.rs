@@ -41,6 +41,7 @@ mod measuring;
 mod notify;
 /// A saved file is in force at once and loses nothing.
 mod reload;
+mod resources;
 /// Bytes pass unchanged, both ways, as they come.
 mod streaming;
 /// TLS in both roles, HTTP/2 on both sides.

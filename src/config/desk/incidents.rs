@@ -60,6 +60,7 @@ pub(super) fn detect(
                 problems,
             ),
             within: lasts("incidents.network.within", written.network.within, 1, HOUR, problems),
+            alone: lasts("incidents.network.alone", written.network.alone, 0, HOUR, problems),
         },
         resources: resources(&written.resources, problems),
         payments: payments(written, problems),
@@ -163,6 +164,10 @@ fn payments(written: &IncidentsFile, problems: &mut Collector<'_>) -> PaymentPol
 
 fn resources(written: &ResourcesFile, problems: &mut Collector<'_>) -> ResourcePolicy {
     let margin = written.margin.0.ratio();
+    if written.network_capacity.is_some_and(|capacity| capacity.0.0 == 0) {
+        problems
+            .add("incidents.resources.network_capacity", "carries nothing; write \"125MiB\" for 1 Gbit/s");
+    }
     let mut limits = |what: Resource, share: ShareFile| {
         let at = format!("incidents.resources.{}", what.label());
         let (warn, critical) = (share.warn.0.ratio(), share.critical.0.ratio());

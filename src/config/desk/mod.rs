@@ -9,12 +9,13 @@ mod latency;
 mod show;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::file::ConfigFile;
 use super::problem::Collector;
 use super::{Config, Route};
 use crate::reliability::desk::DeskPolicy;
-use crate::runtime::zone::Zone;
+use crate::runtime::zone::{Day, Zone};
 use crate::units::Promise;
 
 pub use latency::{Latency, Measured, Until};
@@ -30,15 +31,33 @@ pub struct Slo {
     pub success: Promise,
 }
 
+/// The clock and the calendar of those who are called in working hours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct People {
+    /// Where they work.
+    pub zone: Zone,
+    /// When they do not.
+    pub holidays: Vec<Day>,
+}
+
+impl People {
+    /// Is it a day there on which nobody works?
+    pub fn rest(&self, wall: SystemTime) -> bool {
+        self.holidays.iter().any(|day| self.zone.is_on(wall, *day))
+    }
+}
+
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Watch {
     /// What makes an incident, who is called.
     pub policy: Arc<DeskPolicy>,
-    /// Where the people work who are called in working hours.
-    pub zone: Zone,
+    /// The clock and the calendar of those who are called in working hours.
+    pub people: People,
     /// What is promised.
     pub slo: Slo,
+    /// What the network carries each way, bytes a second; `None`: unknown, so its share is not observable.
+    pub network_capacity: Option<u64>,
 }
 
 /// Checks all of it. `None` when problems were noted.
@@ -58,9 +77,10 @@ pub(super) fn check(
     let latency = incidents::latency(&file.incidents.latency, latency.budget, classes, problems);
     let detect = incidents::detect(file, slo, latency, problems);
     let escalation = escalation::check(file, problems);
-    let zone = escalation::zone(&file.escalation.hours, problems);
+    let people = escalation::calendar(&file.escalation.hours, problems);
     let policy = incidents::desk(&file.incidents, detect, escalation, problems)?;
-    Some(Watch { policy: Arc::new(policy), zone: zone?, slo })
+    let network_capacity = file.incidents.resources.network_capacity.map(|capacity| capacity.0.0);
+    Some(Watch { policy: Arc::new(policy), people: people?, slo, network_capacity })
 }
 
 /// What runs and yet is probably not meant: channels that would fall silent together with what they are to tell about, ladders

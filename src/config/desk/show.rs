@@ -6,7 +6,7 @@ use super::{Latency, Measured, Watch};
 use crate::reliability::detect::{Budget, DetectPolicy, Limits};
 use crate::reliability::escalation::{Calendar, EscalationPolicy, Ladder, Step};
 use crate::reliability::rule::{Rule, Severity};
-use crate::units::Written as _;
+use crate::units::{Size, Written as _};
 
 fn duration(value: std::time::Duration) -> Value {
     Value::String(value.write())
@@ -45,12 +45,15 @@ pub(in crate::config) fn show(watch: &Watch) -> [(&'static str, Value); 3] {
     let slo = json!({ "uptime": watch.slo.uptime.write(), "success": watch.slo.success.write() });
     let policy = &watch.policy;
     let mut incidents = detect(&policy.detect);
+    let capacity = watch.network_capacity.map(|bytes| Size(bytes).write());
+    incidents["resources"]["network_capacity"] = json!(capacity);
     incidents["suspicions_from"] = json!(policy.suspicions_from.label());
     incidents["reopen_within"] = duration(policy.reopen_within);
     incidents["keep"] = duration(policy.keep);
     incidents["gone_after"] = duration(policy.gone_after);
     let mut escalation = self::escalation(&policy.escalation);
-    escalation["hours"] = json!({ "time_zone": watch.zone.name() });
+    let holidays: Vec<_> = watch.people.holidays.iter().map(ToString::to_string).collect();
+    escalation["hours"] = json!({ "time_zone": watch.people.zone.name(), "holidays": holidays });
     [("slo", slo), ("incidents", incidents), ("escalation", escalation)]
 }
 
@@ -89,7 +92,7 @@ fn detect(detect: &DetectPolicy) -> Value {
             "page_odds": odds(detect.latency.page),
             "confirm": duration(detect.latency.confirm),
         },
-        "network": { "upstreams": detect.network.upstreams, "within": duration(detect.network.within) },
+        "network": { "upstreams": detect.network.upstreams, "within": duration(detect.network.within), "alone": duration(detect.network.alone) },
         "payments": {
             "failures": percent(detect.payments.failures),
             "confirm": duration(detect.payments.confirm),

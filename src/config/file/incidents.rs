@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::secs;
-use crate::units::{Percent, Promise, Text};
+use crate::units::{Percent, Promise, Size, Text};
 
 /// `[latency]`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -196,11 +196,13 @@ pub struct NetworkFile {
     pub upstreams: u32,
     /// … that open within this long of each other.
     pub within: Text<Duration>,
+    /// A breaker waits so long for others while they are all well.
+    pub alone: Text<Duration>,
 }
 
 impl Default for NetworkFile {
     fn default() -> Self {
-        Self { upstreams: 3, within: secs(5) }
+        Self { upstreams: 3, within: secs(5), alone: secs(2) }
     }
 }
 
@@ -234,8 +236,10 @@ pub struct ResourcesFile {
     pub memory: ShareFile,
     /// Space of a volume.
     pub disk: ShareFile,
-    /// Of the capacity.
+    /// Of `network_capacity`.
     pub network: ShareFile,
+    /// What the network carries each way in a second.
+    pub network_capacity: Option<Text<Size>>,
     /// So many in a row.
     pub samples: u32,
     /// Good is so much below the limit.
@@ -255,6 +259,7 @@ impl Default for ResourcesFile {
             memory: share(85, 95),
             disk: share(85, 95),
             network: share(80, 95),
+            network_capacity: None,
             samples: 3,
             margin: Text(Percent::of(5)),
             stale: secs(60),

@@ -117,9 +117,12 @@ pub struct LatencyPolicy {
 pub struct NetworkPolicy {
     /// This many breakers open …
     pub upstreams: usize,
-    /// … within this long of each other are one incident of the network. A single breaker's incident waits as long before
-    /// it is confirmed.
+    /// … within this long of each other are one incident of the network. While another upstream fails too, a breaker's
+    /// incident waits as long before it is confirmed. 5 s.
     pub within: Duration,
+    /// How long it waits while all others are well: for somebody else to fail first. 2 s. Where too few upstreams are watched to
+    /// make a network, nothing is waited for.
+    pub alone: Duration,
 }
 
 /// Resources.
@@ -190,7 +193,7 @@ impl Default for DetectPolicy {
                 page: 1e-4,
                 confirm: secs(60),
             },
-            network: NetworkPolicy { upstreams: 3, within: secs(5) },
+            network: NetworkPolicy { upstreams: 3, within: secs(5), alone: secs(2) },
             resources: ResourcePolicy {
                 limits: vec![
                     (Resource::Cpu, 0.80, 0.95),
