@@ -57,7 +57,7 @@ impl Machine {
     }
 }
 
-/// The volumes that this process itself writes to.
+/// The volumes that this process itself writes to, and what the config adds.
 fn watched(config: &Config) -> Watched {
     let store = config.store.as_ref().and_then(|store| match &store.at {
         StoreAt::Sqlite(path) => path.parent(),
@@ -70,8 +70,7 @@ fn watched(config: &Config) -> Watched {
     let here = |dir: &std::path::Path| {
         if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir.to_owned() }
     };
-    Watched {
-        volumes: store.into_iter().chain(log).map(here).collect(),
-        network: config.watch.network_capacity,
-    }
+    let machine = &config.watch.machine;
+    let own = store.into_iter().chain(log).map(here);
+    Watched { volumes: own.chain(machine.volumes.clone()).collect(), network: machine.network }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Slo, lasts, within};
-use crate::config::file::{ConfigFile, IncidentsFile, LatencyRuleFile, ResourcesFile, ShareFile};
+use super::{Machine, Slo, lasts, within};
+use crate::config::file::{
+    ConfigFile, IncidentsFile, LatencyRuleFile, NetworkFile, ResourcesFile, ShareFile,
+};
 use crate::config::presets;
 use crate::config::problem::{Collector, did_you_mean};
 use crate::reliability::desk::DeskPolicy;
@@ -60,11 +62,33 @@ pub(super) fn detect(
                 problems,
             ),
             within: lasts("incidents.network.within", written.network.within, 1, HOUR, problems),
-            alone: lasts("incidents.network.alone", written.network.alone, 0, HOUR, problems),
+            alone: alone(&written.network, problems),
         },
         resources: resources(&written.resources, problems),
         payments: payments(written, problems),
     }
+}
+
+fn alone(written: &NetworkFile, problems: &mut Collector<'_>) -> std::time::Duration {
+    if written.alone.0 > written.within.0 {
+        problems.add("incidents.network.alone", "is longer than within; write at most as much");
+    }
+    written.alone.0
+}
+
+/// What of the machine is looked at beside what is always looked at.
+pub(super) fn machine(written: &ResourcesFile, problems: &mut Collector<'_>) -> Machine {
+    for (at, volume) in written.volumes.iter().enumerate().filter(|(_, volume)| !volume.starts_with('/')) {
+        problems.add(&format!("incidents.resources.volumes.{at}"), format!("{volume:?} is no absolute path"));
+    }
+    let network = written.network_capacity.map(|size| size.0.0);
+    if network == Some(0) {
+        problems.add(
+            "incidents.resources.network_capacity",
+            "carries nothing; write \"125MiB\" for a gigabit a second",
+        );
+    }
+    Machine { volumes: written.volumes.iter().map(Into::into).collect(), network }
 }
 
 /// How the desk works. `None` when problems were noted.
@@ -164,10 +188,6 @@ fn payments(written: &IncidentsFile, problems: &mut Collector<'_>) -> PaymentPol
 
 fn resources(written: &ResourcesFile, problems: &mut Collector<'_>) -> ResourcePolicy {
     let margin = written.margin.0.ratio();
-    if written.network_capacity.is_some_and(|capacity| capacity.0.0 == 0) {
-        problems
-            .add("incidents.resources.network_capacity", "carries nothing; write \"125MiB\" for 1 Gbit/s");
-    }
     let mut limits = |what: Resource, share: ShareFile| {
         let at = format!("incidents.resources.{}", what.label());
         let (warn, critical) = (share.warn.0.ratio(), share.critical.0.ratio());

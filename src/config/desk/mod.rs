@@ -8,6 +8,7 @@ mod incidents;
 mod latency;
 mod show;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -47,6 +48,15 @@ impl People {
     }
 }
 
+/// What of the machine is looked at, beside this sidecar's control group and the volumes it writes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// Directories; the volume that each lies on is measured.
+    pub volumes: Vec<PathBuf>,
+    /// What the network carries each way, bytes a second; `None`: nobody said.
+    pub network: Option<u64>,
+}
+
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Watch {
@@ -56,8 +66,8 @@ pub struct Watch {
     pub people: People,
     /// What is promised.
     pub slo: Slo,
-    /// What the network carries each way, bytes a second; `None`: unknown, so its share is not observable.
-    pub network_capacity: Option<u64>,
+    /// What is sampled.
+    pub machine: Machine,
 }
 
 /// Checks all of it. `None` when problems were noted.
@@ -78,9 +88,9 @@ pub(super) fn check(
     let detect = incidents::detect(file, slo, latency, problems);
     let escalation = escalation::check(file, problems);
     let people = escalation::calendar(&file.escalation.hours, problems);
+    let machine = incidents::machine(&file.incidents.resources, problems);
     let policy = incidents::desk(&file.incidents, detect, escalation, problems)?;
-    let network_capacity = file.incidents.resources.network_capacity.map(|capacity| capacity.0.0);
-    Some(Watch { policy: Arc::new(policy), people: people?, slo, network_capacity })
+    Some(Watch { policy: Arc::new(policy), people: people?, slo, machine })
 }
 
 /// What runs and yet is probably not meant: channels that would fall silent together with what they are to tell about, ladders

@@ -45,8 +45,9 @@ pub(in crate::config) fn show(watch: &Watch) -> [(&'static str, Value); 3] {
     let slo = json!({ "uptime": watch.slo.uptime.write(), "success": watch.slo.success.write() });
     let policy = &watch.policy;
     let mut incidents = detect(&policy.detect);
-    let capacity = watch.network_capacity.map(|bytes| Size(bytes).write());
-    incidents["resources"]["network_capacity"] = json!(capacity);
+    incidents["resources"]["volumes"] = json!(watch.machine.volumes);
+    incidents["resources"]["network_capacity"] =
+        json!(watch.machine.network.map(|bytes| Size(bytes).write()));
     incidents["suspicions_from"] = json!(policy.suspicions_from.label());
     incidents["reopen_within"] = duration(policy.reopen_within);
     incidents["keep"] = duration(policy.keep);

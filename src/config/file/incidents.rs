@@ -196,7 +196,7 @@ pub struct NetworkFile {
     pub upstreams: u32,
     /// … that open within this long of each other.
     pub within: Text<Duration>,
-    /// A breaker waits so long for others while they are all well.
+    /// One waits so long for others that are well.
     pub alone: Text<Duration>,
 }
 
@@ -238,6 +238,8 @@ pub struct ResourcesFile {
     pub disk: ShareFile,
     /// Of `network_capacity`.
     pub network: ShareFile,
+    /// Directories whose volumes are measured too.
+    pub volumes: Vec<String>,
     /// What the network carries each way in a second.
     pub network_capacity: Option<Text<Size>>,
     /// So many in a row.
@@ -259,6 +261,7 @@ impl Default for ResourcesFile {
             memory: share(85, 95),
             disk: share(85, 95),
             network: share(80, 95),
+            volumes: Vec::new(),
             network_capacity: None,
             samples: 3,
             margin: Text(Percent::of(5)),
