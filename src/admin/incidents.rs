@@ -15,7 +15,7 @@ use super::wire::{self, Observed};
 use crate::control::{Audited, Order};
 use crate::names::IncidentId;
 use crate::reliability::desk::{Command, Reply};
-use crate::reliability::incident::{Force, Incident};
+use crate::reliability::incident::{self, Force, Incident};
 use crate::reliability::rule::Severity;
 use crate::store::IncidentFilter;
 
@@ -58,7 +58,9 @@ pub(super) async fn list(
             && wanted.service.as_deref().is_none_or(|service| service == &*one.key.service)
     };
     let at_hand: Vec<_> = board.incidents.iter().filter(|one| fits(one)).collect();
-    let live = !wanted.all && wanted.state.is_none();
+    let living =
+        |label: &str| incident::State::ALL.iter().any(|state| state.is_live() && state.label() == label);
+    let live = !wanted.all && wanted.state.as_deref().is_none_or(living);
     let open = board.open();
     // What is not over is all at hand; what is over is looked for on disk, where there is one.
     let stored = if live { None } else { stored(&admin, &wanted, limit).await? };

@@ -22,6 +22,7 @@ pub use post::Post;
 pub use records::Records;
 pub use start::{Running, start};
 
+use crate::config::desk::People;
 use crate::names::IncidentId;
 use crate::reliability::desk::{Command, Desk, DeskPolicy, Effect, Reply};
 use crate::reliability::escalation::LocalMinute;
@@ -29,7 +30,6 @@ use crate::reliability::incident::{Incident, Refused};
 use crate::reliability::readings::Stage;
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
-use crate::runtime::zone::Zone;
 use crate::store::Store;
 use crate::store::rows::{AuditEntry, Write};
 use crate::telemetry::Telemetry;
@@ -119,8 +119,8 @@ pub struct Control {
     asks: mpsc::Receiver<Ask>,
     board: watch::Sender<Arc<Board>>,
     uptime: Uptime,
-    /// Where the people work who are called in working hours.
-    zone: Option<Zone>,
+    /// The clock and the calendar of those who are called in working hours.
+    people: Option<People>,
     /// Up to which entry each incident's timeline was handed to the store.
     told: BTreeMap<IncidentId, u64>,
 }
@@ -154,7 +154,7 @@ impl Control {
                 asks,
                 board,
                 uptime,
-                zone: None,
+                people: None,
                 told: BTreeMap::new(),
             },
             handle,
@@ -208,11 +208,14 @@ impl Control {
         let now = self.observer.at(moment);
         if let Some(config) = self.observer.new_config() {
             self.desk.reconfigure((*config.watch.policy).clone());
-            self.zone = Some(config.watch.zone.clone());
+            self.people = Some(config.watch.people.clone());
         }
         let mut readings = self.observer.look(moment, Stage::Serving);
         // People work by the clock on their wall, which may be set while the process runs.
-        readings.local = self.zone.as_ref().map(|zone| LocalMinute(zone.minute_of_week(moment.wall)));
+        if let Some(people) = &self.people {
+            readings.local = Some(LocalMinute(people.zone.minute_of_week(moment.wall)));
+            readings.holiday = people.rest(moment.wall);
+        }
         readings.reported.extend(self.records.condition());
         let effects = self.desk.tick(&readings, now);
         self.carry_out(effects, Vec::new());

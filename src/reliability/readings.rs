@@ -20,6 +20,8 @@ pub struct Readings {
     pub stage: Stage,
     /// The minute of the local week, for calendars.
     pub local: Option<LocalMinute>,
+    /// It is a day on which nobody works.
+    pub holiday: bool,
     /// The name of the upstream behind the ingress listener.
     pub backend: Option<Arc<str>>,
     /// All upstreams.

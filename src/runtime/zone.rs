@@ -1,4 +1,4 @@
-//! What the clock on the wall says in a time zone. The zones are built in, so that an image without them has them too.
+//! What clock and calendar on the wall say in a time zone. The zones are built in, so that an image without them has them too.
 
 use std::time::SystemTime;
 
@@ -27,13 +27,65 @@ impl Zone {
         &self.name
     }
 
+    fn local(&self, wall: SystemTime) -> jiff::civil::DateTime {
+        self.zone.to_datetime(jiff::Timestamp::try_from(wall).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
+    }
+
+    /// Is it that day there?
+    pub fn is_on(&self, wall: SystemTime, day: Day) -> bool {
+        let local = self.local(wall).date();
+        let same = |day: jiff::civil::Date| (day.month(), day.day()) == (local.month(), local.day());
+        match day {
+            Day::Once(day) => day == local,
+            Day::EachYear(day) => same(day),
+        }
+    }
+
     /// The minute of the week there, 0 to 10079: Monday 00:00 is 0.
     pub fn minute_of_week(&self, wall: SystemTime) -> u16 {
-        let stamp = jiff::Timestamp::try_from(wall).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        let local = self.zone.to_datetime(stamp);
+        let local = self.local(wall);
         // Days 0 to 6, hours 0 to 23, minutes 0 to 59: none is negative.
         let part = |number: i8| u16::from(number.unsigned_abs());
         part(local.weekday().to_monday_zero_offset()) * 1_440 + part(local.hour()) * 60 + part(local.minute())
+    }
+}
+
+/// A day of the calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Day {
+    /// `2026-12-25`.
+    Once(jiff::civil::Date),
+    /// `12-25`; the year says nothing.
+    EachYear(jiff::civil::Date),
+}
+
+impl Day {
+    /// Reads one; `None`: there is no such day.
+    pub fn read(text: &str) -> Option<Self> {
+        let digits = |places: &[usize]| {
+            let parts: Vec<&str> = text.split('-').collect();
+            parts.len() == places.len()
+                && parts.iter().zip(places).all(|(part, places)| {
+                    part.len() == *places && part.bytes().all(|letter| letter.is_ascii_digit())
+                })
+        };
+        if digits(&[4, 2, 2]) {
+            text.parse().ok().map(Self::Once)
+        } else if digits(&[2, 2]) {
+            // A leap year: whoever was born on 29 February has the day, if not each year.
+            format!("2024-{text}").parse().ok().map(Self::EachYear)
+        } else {
+            None
+        }
+    }
+}
+
+impl std::fmt::Display for Day {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Once(day) => write!(f, "{day}"),
+            Self::EachYear(day) => write!(f, "{:02}-{:02}", day.month(), day.day()),
+        }
     }
 }
 
@@ -58,6 +110,21 @@ mod tests {
         // The last one of October: it comes twice.
         assert_eq!(berlin.minute_of_week(at("2026-10-25T00:30:00Z")), 6 * 1_440 + 150);
         assert_eq!(berlin.minute_of_week(at("2026-10-25T01:30:00Z")), 6 * 1_440 + 150);
+    }
+
+    #[test]
+    fn a_day_is_that_day_where_the_zone_is() {
+        let kiritimati = Zone::named("Pacific/Kiritimati").expect("is known");
+        let day = |text: &str| Day::read(text).expect("a day");
+        let noon = at("2026-12-24T12:00:00Z");
+        assert!(kiritimati.is_on(noon, day("2026-12-25")) && kiritimati.is_on(noon, day("12-25")));
+        assert!(!kiritimati.is_on(noon, day("2027-12-25")) && !kiritimati.is_on(noon, day("12-24")));
+        for text in ["2026-12-25", "12-25", "02-29"] {
+            assert_eq!(day(text).to_string(), text);
+        }
+        for bad in ["", "2026-02-29", "13-01", "00-10", "1-1", "2026-1-1", "25.12.", "+202-01-01", "02-30"] {
+            assert_eq!(Day::read(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

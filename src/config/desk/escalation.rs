@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{hours, lasts, within};
+use super::{People, hours, lasts, within};
 use crate::config::Config;
 use crate::config::file::{ConfigFile, ContactFile, HoursFile, LadderFile, NotifyFile, StepFile};
 use crate::config::problem::{Collector, did_you_mean};
 use crate::names::ContactName;
 use crate::reliability::escalation::{Calendar, Contact, EscalationPolicy, Ladder, Step};
 use crate::reliability::rule::Severity;
-use crate::runtime::zone::Zone;
+use crate::runtime::zone::{Day, Zone};
 
 const DAY: u64 = 86_400;
 
@@ -167,14 +167,22 @@ fn open(written: &HoursFile, problems: &mut Collector<'_>) -> Calendar {
     calendar
 }
 
-pub(super) fn zone(written: &HoursFile, problems: &mut Collector<'_>) -> Option<Zone> {
+/// Where and when people work, beside the hours of a week.
+pub(super) fn calendar(written: &HoursFile, problems: &mut Collector<'_>) -> Option<People> {
     let name = &written.time_zone;
     let zone = Zone::named(name).ok_or_else(|| {
         let known = Zone::names();
         let guess = did_you_mean(name, known.iter().map(String::as_str));
         format!("{name:?} is no time zone of the IANA database{guess}; write \"UTC\" or \"Europe/Berlin\"")
     });
-    problems.take("escalation.hours.time_zone", zone)
+    let zone = problems.take("escalation.hours.time_zone", zone);
+    let mut holidays = Vec::new();
+    for (nth, text) in written.holidays.iter().enumerate() {
+        let day = Day::read(text)
+            .ok_or_else(|| format!("{text:?} is no day; write \"2026-12-25\", or \"12-25\" for each year"));
+        holidays.extend(problems.take(&format!("escalation.hours.holidays.{nth}"), day));
+    }
+    Some(People { zone: zone?, holidays })
 }
 
 /// Ladders that reach nobody, or nobody at night.

@@ -10,12 +10,13 @@ mod show;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::file::ConfigFile;
 use super::problem::Collector;
 use super::{Config, Route};
 use crate::reliability::desk::DeskPolicy;
-use crate::runtime::zone::Zone;
+use crate::runtime::zone::{Day, Zone};
 use crate::units::Promise;
 
 pub use latency::{Latency, Measured, Until};
@@ -29,6 +30,22 @@ pub struct Slo {
     pub uptime: Promise,
     /// Good replies of good and bad ones: 99.9 %.
     pub success: Promise,
+}
+
+/// The clock and the calendar of those who are called in working hours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct People {
+    /// Where they work.
+    pub zone: Zone,
+    /// When they do not.
+    pub holidays: Vec<Day>,
+}
+
+impl People {
+    /// Is it a day there on which nobody works?
+    pub fn rest(&self, wall: SystemTime) -> bool {
+        self.holidays.iter().any(|day| self.zone.is_on(wall, *day))
+    }
 }
 
 /// What of the machine is looked at, beside this sidecar's control group and the volumes it writes to.
@@ -45,8 +62,8 @@ pub struct Machine {
 pub struct Watch {
     /// What makes an incident, who is called.
     pub policy: Arc<DeskPolicy>,
-    /// Where the people work who are called in working hours.
-    pub zone: Zone,
+    /// The clock and the calendar of those who are called in working hours.
+    pub people: People,
     /// What is promised.
     pub slo: Slo,
     /// What is sampled.
@@ -70,10 +87,10 @@ pub(super) fn check(
     let latency = incidents::latency(&file.incidents.latency, latency.budget, classes, problems);
     let detect = incidents::detect(file, slo, latency, problems);
     let escalation = escalation::check(file, problems);
-    let zone = escalation::zone(&file.escalation.hours, problems);
+    let people = escalation::calendar(&file.escalation.hours, problems);
     let machine = incidents::machine(&file.incidents.resources, problems);
     let policy = incidents::desk(&file.incidents, detect, escalation, problems)?;
-    Some(Watch { policy: Arc::new(policy), zone: zone?, slo, machine })
+    Some(Watch { policy: Arc::new(policy), people: people?, slo, machine })
 }
 
 /// What runs and yet is probably not meant: channels that would fall silent together with what they are to tell about, ladders

@@ -53,7 +53,8 @@ pub(in crate::config) fn show(watch: &Watch) -> [(&'static str, Value); 3] {
     incidents["keep"] = duration(policy.keep);
     incidents["gone_after"] = duration(policy.gone_after);
     let mut escalation = self::escalation(&policy.escalation);
-    escalation["hours"] = json!({ "time_zone": watch.zone.name() });
+    let holidays: Vec<_> = watch.people.holidays.iter().map(ToString::to_string).collect();
+    escalation["hours"] = json!({ "time_zone": watch.people.zone.name(), "holidays": holidays });
     [("slo", slo), ("incidents", incidents), ("escalation", escalation)]
 }
 

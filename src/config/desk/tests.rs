@@ -37,7 +37,7 @@ fn without_a_word_everything_is_the_guides() {
     };
     assert_eq!(*watch.policy, others);
     assert_eq!((watch.slo.uptime.percent(), watch.slo.success.percent()), (99.99, 99.9));
-    assert_eq!(watch.zone.name(), "UTC");
+    assert_eq!(watch.people.zone.name(), "UTC");
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn what_is_not_written_of_a_ladder_stays_the_guides() {
     assert_eq!((policy.channel("ann", 0), policy.channel("ann", 1)), (Some("pager"), Some("default")));
     assert_eq!(policy.channel("cto", 0), Some("default"), "whoever has none has the fallback");
     assert_eq!(policy.ladder(Severity::Low), EscalationPolicy::default().ladder(Severity::Low));
-    assert_eq!(config.watch.zone.name(), "Europe/Berlin");
+    assert_eq!(config.watch.people.zone.name(), "Europe/Berlin");
     assert!(policy.stakeholders.is_empty());
 }
 
@@ -93,7 +93,7 @@ fn what_is_wrong_is_told_with_what_to_write() {
              [incidents.errors]\nleast_bad = 0\nsuspect_odds = 5\npage_odds = 4\n\
              [incidents.network]\nupstreams = 1\nwithin = \"0s\"\n\
              [incidents.payments]\nfailures = \"0%\"\ndeclines_factor = 0.5\nusual_from = 0\n\
-             [incidents.resources]\ncpu = { warn = \"96%\", critical = \"95%\" }\ndisk = { warn = \"5%\", critical = \"95%\" }\nsamples = 0\nstale = \"1s\"\n\
+             [incidents.resources]\ncpu = { warn = \"96%\", critical = \"95%\" }\ndisk = { warn = \"5%\", critical = \"95%\" }\nnetwork_capacity = \"0B\"\nsamples = 0\nstale = \"1s\"\n\
              [[routes]]\nname = \"a\"\nprefix = \"/a\"\nlatency = { until = \"of\" }\n\
              [[routes]]\nname = \"b\"\nprefix = \"/b\"\nlatency = { until = \"off\", p50 = { warn = \"1s\" } }\n\
              [process]\nname = \"two words\"\n"
@@ -107,7 +107,7 @@ fn what_is_wrong_is_told_with_what_to_write() {
         refused(&format!(
             "{CHANNELS}[escalation]\nfallback = [\"pagr\"]\nstakeholders = [\"everybody\"]\n\
              [escalation.contacts.ann]\nchannels = [\"pager\", \"mail\"]\n[escalation.contacts.Bob]\nchannels = []\n\
-             [escalation.hours]\ntime_zone = \"Europe/Brelin\"\nopen = [\"weekdays 9-17\"]\n\
+             [escalation.hours]\ntime_zone = \"Europe/Brelin\"\nopen = [\"weekdays 9-17\"]\nholidays = [\"25.12.\"]\n\
              [escalation.critical]\nsteps = [{{ contacts = [\"anne\"] }}, {{ after = \"5m\" }}, {{ after = \"1m\", contacts = [\"cto\"] }}]\nhours = \"office\"\n\
              [escalation.low]\nhours = \"working\"\nagain_at_most = 5000\nagain_every = \"30d\"\n"
         ))
@@ -120,7 +120,7 @@ fn what_the_desk_decides_by_is_shown_as_it_is_written() {
     let config = load(&format!(
         "{CHANNELS}[incidents]\noff = [\"decline_rate\"]\n[slo]\nuptime = \"99.995%\"\n\
          [escalation.contacts.ann]\nchannels = [\"pager\"]\n[escalation.low]\nhours = \"working\"\n\
-         [escalation.hours]\nopen = [\"sun-mon 22:00-06:00\"]\n\
+         [escalation.hours]\nopen = [\"sun-mon 22:00-06:00\"]\nholidays = [\"12-25\", \"2026-04-03\"]\n\
          [[routes]]\nname = \"events\"\nprefix = \"/events\"\nlatency = {{ until = \"off\" }}\n"
     ));
     let shown = crate::config::show::effective(&config);

@@ -46,11 +46,17 @@ pub struct HoursFile {
     pub time_zone: String,
     /// Days and hours in which somebody works.
     pub open: Vec<String>,
+    /// Days on which nobody works.
+    pub holidays: Vec<String>,
 }
 
 impl Default for HoursFile {
     fn default() -> Self {
-        Self { time_zone: "UTC".to_owned(), open: vec!["mon-fri 09:00-17:00".to_owned()] }
+        Self {
+            time_zone: "UTC".to_owned(),
+            open: vec!["mon-fri 09:00-17:00".to_owned()],
+            holidays: Vec::new(),
+        }
     }
 }
 

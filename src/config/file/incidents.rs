@@ -236,7 +236,7 @@ pub struct ResourcesFile {
     pub memory: ShareFile,
     /// Space of a volume.
     pub disk: ShareFile,
-    /// Of the capacity.
+    /// Of `network_capacity`.
     pub network: ShareFile,
     /// Directories whose volumes are measured too.
     pub volumes: Vec<String>,

@@ -122,7 +122,7 @@ impl Desk {
             silences: Vec::new(),
             next_silence: 1,
             ledgers: BTreeMap::new(),
-            clock: Clock { now, local: None },
+            clock: Clock { now, local: None, holiday: false },
             hushed: BTreeSet::new(),
             changed: Changed::default(),
         }

@@ -14,7 +14,7 @@ impl Desk {
     /// One look. Call it once a second, and at [`Desk::next_deadline`].
     pub fn tick(&mut self, readings: &Readings, now: At) -> Vec<Effect> {
         let now = now.max(self.clock.now);
-        self.clock = Clock { now, local: readings.local };
+        self.clock = Clock { now, local: readings.local, holiday: readings.holiday };
         let findings = self.detector.look(&self.policy.detect, readings, now);
         for mut finding in findings {
             if readings.stage == Stage::Draining {

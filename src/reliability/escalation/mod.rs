@@ -62,6 +62,8 @@ pub struct Clock {
     pub now: At,
     /// Now, in the local week; `None`: unknown, and every hour is a working hour.
     pub local: Option<LocalMinute>,
+    /// It is a day on which nobody works.
+    pub holiday: bool,
 }
 
 /// How far the ladder of one incident has come.
@@ -131,6 +133,8 @@ impl Escalation {
     fn waits(&self, policy: &EscalationPolicy, clock: Clock) -> Option<Duration> {
         let hours = self.severity.and_then(|severity| policy.ladder(severity).hours.as_ref());
         match (hours, clock.local) {
+            // What the next day is, is seen when it comes.
+            (Some(_), Some(local)) if clock.holiday => Some(local.to_midnight()),
             (Some(calendar), Some(local)) => calendar.opens_in(local),
             (Some(_), None) | (None, _) => Some(Duration::ZERO),
         }
@@ -225,7 +229,7 @@ mod tests {
     use super::*;
 
     fn clock(minute: i64) -> Clock {
-        Clock { now: At(minute * 60_000), local: None }
+        Clock { now: At(minute * 60_000), local: None, holiday: false }
     }
 
     fn who(calls: &[Call]) -> Vec<(&str, u32, Cause)> {
@@ -318,12 +322,19 @@ mod tests {
         let mut policy = EscalationPolicy::default();
         policy.ladders[1].hours = Some(Calendar::weekdays(9, 17));
         let mut ladder = ladder(Severity::Medium);
-        let friday_night =
-            |minute: i64| Clock { now: At(minute * 60_000), local: Some(LocalMinute(4 * 1_440 + 22 * 60)) };
+        let friday_night = |minute: i64| Clock {
+            now: At(minute * 60_000),
+            local: Some(LocalMinute(4 * 1_440 + 22 * 60)),
+            holiday: false,
+        };
         assert_eq!(ladder.due(&policy, None, friday_night(30)), []);
         let morning = ladder.next_deadline(&policy, friday_night(30)).expect("opens");
         assert_eq!(morning.since(At(30 * 60_000)), Duration::from_secs(59 * 3_600), "Monday 09:00");
-        let monday = Clock { now: morning, local: Some(LocalMinute(9 * 60)) };
+        let holiday = Clock { now: morning, local: Some(LocalMinute(9 * 60)), holiday: true };
+        assert_eq!(ladder.due(&policy, None, holiday), []);
+        let midnight = ladder.next_deadline(&policy, holiday).expect("looks again");
+        assert_eq!(midnight.since(morning), Duration::from_secs(15 * 3_600));
+        let monday = Clock { holiday: false, ..holiday };
         assert_eq!(who(&ladder.due(&policy, None, monday)), [("team_lead", 0, Cause::Step)]);
     }
 

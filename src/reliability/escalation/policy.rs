@@ -14,6 +14,13 @@ const WEEK: u16 = 7 * 24 * 60;
 #[serde(transparent)]
 pub struct LocalMinute(pub u16);
 
+impl LocalMinute {
+    /// How long until the next local day; never zero.
+    pub fn to_midnight(self) -> Duration {
+        Duration::from_secs(u64::from(1_440 - self.0 % 1_440) * 60)
+    }
+}
+
 /// Hours in which somebody works.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Calendar {
