@@ -21,6 +21,15 @@ pub(super) enum ApiError {
         /// What is wrong.
         problem: String,
     },
+    /// The query is not what the route takes.
+    BadQuery {
+        /// What is wrong, and what to write instead.
+        problem: String,
+    },
+    /// What is asked for is made of what a store holds, and there is none.
+    NoStore,
+    /// A fault of this program.
+    Broken,
     /// No incident of that name, here or on disk.
     UnknownIncident {
         /// What was asked for.
@@ -62,6 +71,20 @@ impl IntoResponse for ApiError {
             Self::BadBody { problem } => {
                 let hint = r#"send JSON such as {"reason": "maintenance", "ttl": "10m"}"#;
                 (StatusCode::BAD_REQUEST, body("bad_body", &problem, hint)).into_response()
+            }
+            Self::BadQuery { problem } => {
+                let hint = "GET /api/v2/sre/openapi.json describes the parameters";
+                (StatusCode::BAD_REQUEST, body("bad_query", &problem, hint)).into_response()
+            }
+            Self::NoStore => {
+                let hint = "set store.url, and ask again when the store has something to tell";
+                (StatusCode::SERVICE_UNAVAILABLE, body("no_store", "store.url is \"off\"", hint))
+                    .into_response()
+            }
+            Self::Broken => {
+                let message = "a fault of this program stopped it";
+                (StatusCode::INTERNAL_SERVER_ERROR, body("broken", message, "look at standard error"))
+                    .into_response()
             }
             Self::UnknownIncident { id } => {
                 let message = format!("no incident is named {id:?}");

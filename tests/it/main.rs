@@ -39,6 +39,8 @@ mod measuring;
 mod notify;
 /// A saved file is in force at once and loses nothing.
 mod reload;
+/// What is written down of a month and of an incident.
+mod reports;
 /// Bytes pass unchanged, both ways, as they come.
 mod streaming;
 /// TLS in both roles, HTTP/2 on both sides.
