@@ -3,6 +3,7 @@
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
+use super::reports::Trouble;
 use crate::reliability::incident::Refused;
 use crate::store::StoreError;
 
@@ -21,15 +22,8 @@ pub(super) enum ApiError {
         /// What is wrong.
         problem: String,
     },
-    /// The query is not what the route takes.
-    BadQuery {
-        /// What is wrong, and what to write instead.
-        problem: String,
-    },
-    /// What is asked for is made of what a store holds, and there is none.
-    NoStore,
-    /// A fault of this program.
-    Broken,
+    /// There is no such report.
+    Report(Trouble),
     /// No incident of that name, here or on disk.
     UnknownIncident {
         /// What was asked for.
@@ -52,7 +46,7 @@ pub(super) enum ApiError {
     },
 }
 
-fn body(code: &str, message: &str, hint: &str) -> axum::Json<serde_json::Value> {
+pub(super) fn body(code: &str, message: &str, hint: &str) -> axum::Json<serde_json::Value> {
     axum::Json(serde_json::json!({ "error": { "code": code, "message": message, "hint": hint } }))
 }
 
@@ -72,20 +66,7 @@ impl IntoResponse for ApiError {
                 let hint = r#"send JSON such as {"reason": "maintenance", "ttl": "10m"}"#;
                 (StatusCode::BAD_REQUEST, body("bad_body", &problem, hint)).into_response()
             }
-            Self::BadQuery { problem } => {
-                let hint = "GET /api/v2/sre/openapi.json describes the parameters";
-                (StatusCode::BAD_REQUEST, body("bad_query", &problem, hint)).into_response()
-            }
-            Self::NoStore => {
-                let hint = "set store.url, and ask again when the store has something to tell";
-                (StatusCode::SERVICE_UNAVAILABLE, body("no_store", "store.url is \"off\"", hint))
-                    .into_response()
-            }
-            Self::Broken => {
-                let message = "a fault of this program stopped it";
-                (StatusCode::INTERNAL_SERVER_ERROR, body("broken", message, "look at standard error"))
-                    .into_response()
-            }
+            Self::Report(trouble) => trouble.into_response(),
             Self::UnknownIncident { id } => {
                 let message = format!("no incident is named {id:?}");
                 let hint = "GET /api/v2/sre/incidents?all=true lists them";

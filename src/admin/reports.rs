@@ -5,13 +5,13 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::Admin;
-use super::error::ApiError;
+use super::error::{self, ApiError};
 use crate::names::IncidentId;
 use crate::report::calendar::{Month, Zone};
 use crate::report::gather;
@@ -88,8 +88,39 @@ impl Form {
     }
 }
 
+/// Why there is no such report.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The query is not what the route takes: what is wrong, and what to write instead.
+    Query(String),
+    /// It would be made of what a store holds, and there is none.
+    NoStore,
+    /// A fault of this program.
+    Broken,
+}
+
+impl IntoResponse for Trouble {
+    fn into_response(self) -> Response {
+        let (status, code, message, hint) = match &self {
+            Self::Query(problem) => {
+                let hint = "GET /api/v2/sre/openapi.json describes the parameters";
+                (StatusCode::BAD_REQUEST, "bad_query", problem.as_str(), hint)
+            }
+            Self::NoStore => {
+                let hint = "set store.url; a report is made of what the store holds";
+                (StatusCode::SERVICE_UNAVAILABLE, "no_store", "store.url is \"off\"", hint)
+            }
+            Self::Broken => {
+                let hint = "look at standard error";
+                (StatusCode::INTERNAL_SERVER_ERROR, "broken", "a fault of this program stopped it", hint)
+            }
+        };
+        (status, error::body(code, message, hint)).into_response()
+    }
+}
+
 fn bad(problem: String) -> ApiError {
-    ApiError::BadQuery { problem }
+    ApiError::Report(Trouble::Query(problem))
 }
 
 fn now() -> At {
@@ -111,11 +142,11 @@ async fn made<T: Send + 'static>(
         let _turn = turn; // given back when the work ends, not when the asker leaves
         work.await
     };
-    tasks::aside(work).await.unwrap_or(Err(ApiError::Broken))
+    tasks::aside(work).await.unwrap_or(Err(ApiError::Report(Trouble::Broken)))
 }
 
 fn reader(admin: &Admin) -> Result<Reader, ApiError> {
-    admin.control.records().reader().ok_or(ApiError::NoStore)
+    admin.control.records().reader().ok_or(ApiError::Report(Trouble::NoStore))
 }
 
 /// The service level of a calendar month: uptime with its bounds, requests, error budgets, incidents, recommendations.

@@ -19,19 +19,22 @@ pub(super) fn html(text: &str) -> String {
     out
 }
 
-/// One line of Markdown that is read as just this text, in a table too: every mark that could mean something has its
-/// backslash, line breaks are spaces.
+/// One line of Markdown that is read as just this text, in a table too: every mark that means something has its backslash,
+/// line breaks are spaces. An address may still become a link to itself.
 pub(super) fn markdown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.trim().chars() {
         match letter {
             '\n' | '\r' | '\t' => out.push(' '),
             ' ' if out.ends_with(' ') => {}
-            _ if letter.is_ascii_punctuation()
-                && !matches!(letter, ',' | ';' | '%' | '/' | '\'' | '"' | '?') =>
-            {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|' | '~' | '&' | '!' | '$' => {
                 out.push('\\');
                 out.push(letter);
+            }
+            // These mean something only where a line begins.
+            '+' | '-' | '=' if out.is_empty() => out.extend(['\\', letter]),
+            '.' | ')' if !out.is_empty() && out.bytes().all(|byte| byte.is_ascii_digit()) => {
+                out.extend(['\\', letter]);
             }
             _ => out.push(shown(letter)),
         }
@@ -157,8 +160,17 @@ mod tests {
         assert_eq!(html("<b a=\"1\">'&\u{0}"), "&lt;b a=&quot;1&quot;&gt;&#39;&amp;\u{fffd}");
         assert_eq!(
             markdown("a | b\n# *c* [d](https://e) <f> `g` 1. h \\"),
-            r"a \| b \# \*c\* \[d\]\(https\://e\) \<f\> \`g\` 1\. h \\"
+            r"a \| b \# \*c\* \[d\](https://e) \<f\> \`g\` 1. h \\"
         );
+        for (line, wanted) in [
+            ("1. a", r"1\. a"),
+            ("23) a", r"23\) a"),
+            ("- a", r"\- a"),
+            ("=== a", r"\=== a"),
+            ("a - b", "a - b"),
+        ] {
+            assert_eq!(markdown(line), wanted);
+        }
         assert_eq!(csv("=1+1"), "'=1+1");
         assert_eq!(csv("a,\"b\"\n"), "\"a,\"\"b\"\"\u{fffd}\"");
         assert_eq!(markdown("pay\u{202e}txt"), "pay\u{fffd}txt");

@@ -130,7 +130,7 @@ impl Seen<'_> {
             calls().count(),
             channels.join(", ")
         );
-        let what = "Try each of them with `strop notify test CHANNEL`, and give every ladder a second way.";
+        let what = "Try each of them with “strop notify test CHANNEL”, and give every ladder a second way.";
         (!lost.is_empty()).then(|| advice(Urgency::Act, "undelivered_calls", finding, what))
     }
 
@@ -175,7 +175,7 @@ impl Seen<'_> {
             text::many(number, "incident", "incidents"),
             if number == 1 { "has" } else { "have" }
         );
-        let what = "Hold the reviews: `strop report review ID` prepares each of them.";
+        let what = "Hold the reviews: “strop report review ID” prepares each of them.";
         (number > 0).then(|| advice(Urgency::Look, "reviews", finding, what))
     }
 }

@@ -15,7 +15,9 @@ const BOTTOM: f64 = 26.0;
 /// Of a row of the calendar.
 const ROW: f64 = 32.0;
 const NAMES: f64 = 150.0;
-const SHARES: f64 = 92.0;
+const SHARES: f64 = 142.0;
+/// Less of the time observed is told beside the uptime.
+const SEEN: f64 = 0.95;
 /// Letters of a name before it is cut off.
 const LETTERS: usize = 19;
 
@@ -166,24 +168,18 @@ pub(super) fn calendar(sla: &Sla) -> String {
             ),
         );
         for (at, day) in subject.days.iter().enumerate() {
-            put(
-                &mut out,
-                format_args!(
-                    "<rect class=\"{}\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" rx=\"2\"><title>{}</title></rect>\n",
-                    shade(day, sla.objectives),
-                    NAMES + wide * at as f64 + 1.5,
-                    y + 4.0,
-                    wide - 3.0,
-                    ROW - 8.0,
-                    text::html(&told(day))
-                ),
-            );
+            day_box(&mut out, sla, day, [NAMES + wide * at as f64 + 1.5, y + 4.0, wide - 3.0, ROW - 8.0]);
         }
         let month = &subject.month;
+        let seen = if month.coverage < SEEN {
+            format!(" ({:.0} % seen)", month.coverage * 100.0)
+        } else {
+            String::new()
+        };
         put(
             &mut out,
             format_args!(
-                "<text class=\"strong\" x=\"{WIDTH}\" y=\"{middle:.1}\" text-anchor=\"end\">{}</text>\n",
+                "<text class=\"strong\" x=\"{WIDTH}\" y=\"{middle:.1}\" text-anchor=\"end\">{}{seen}</text>\n",
                 text::share(month.good_seconds(), month.measured_seconds(), 3)
             ),
         );
@@ -203,6 +199,29 @@ pub(super) fn calendar(sla: &Sla) -> String {
     out
 }
 
+/// A box filled from below as far as the day was observed.
+fn day_box(out: &mut String, sla: &Sla, day: &DayFigures, [x, y, wide, tall]: [f64; 4]) {
+    let title = text::html(&told(day));
+    if day.figures.unknown_seconds > 0 {
+        put(
+            out,
+            format_args!(
+                "<rect class=\"f-none\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{wide:.1}\" height=\"{tall:.1}\" rx=\"2\"><title>{title}</title></rect>\n"
+            ),
+        );
+    }
+    let Some(class) = shade(day, sla.objectives) else { return };
+    // What was seen can be seen, however little it is.
+    let filled = (tall * day.figures.coverage).max(3.0);
+    put(
+        out,
+        format_args!(
+            "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{wide:.1}\" height=\"{filled:.1}\" rx=\"2\"><title>{title}</title></rect>\n",
+            y + tall - filled
+        ),
+    );
+}
+
 fn cut(name: &str) -> String {
     if name.chars().count() <= LETTERS {
         name.to_owned()
@@ -211,15 +230,18 @@ fn cut(name: &str) -> String {
     }
 }
 
-fn shade(day: &DayFigures, objectives: Objectives) -> &'static str {
-    match day.figures.uptime_percentage {
-        None if day.figures.maintenance_seconds > 0 => "f-plan",
-        None => "f-none",
-        Some(uptime) if uptime >= objectives.uptime * 100.0 => "f-good",
-        // Ten times the allowed downtime is more than a blemish.
-        Some(uptime) if 100.0 - uptime <= (1.0 - objectives.uptime) * 1_000.0 => "f-warn",
-        Some(_) => "f-bad",
-    }
+/// `None`: nothing of the day was seen.
+fn shade(day: &DayFigures, objectives: Objectives) -> Option<&'static str> {
+    let Some(uptime) = day.figures.uptime_percentage else {
+        return (day.figures.maintenance_seconds > 0).then_some("f-plan");
+    };
+    // Ten times the allowed downtime is more than a blemish.
+    let blemish = (1.0 - objectives.uptime) * 1_000.0;
+    Some(match uptime {
+        _ if uptime >= objectives.uptime * 100.0 => "f-good",
+        _ if 100.0 - uptime <= blemish => "f-warn",
+        _ => "f-bad",
+    })
 }
 
 fn told(day: &DayFigures) -> String {

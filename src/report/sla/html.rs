@@ -4,6 +4,7 @@ use super::advice::Urgency;
 use super::figures::{Budget, Subject};
 use super::style::STYLE;
 use super::{Sla, chart, tables};
+use crate::report::calendar::Day;
 use crate::report::text;
 
 /// How a promise was kept.
@@ -91,6 +92,7 @@ fn head(out: &mut String, sla: &Sla, name: &str) {
     } else {
         format!("Service level report: {name}")
     };
+    let day = |day: Option<&Day>| day.map(|day| text::html(&day.date)).unwrap_or_default();
     let end = match &sla.until {
         Some(until) => format!("The month is not over: this report goes up to {until}."),
         None => "The whole month.".to_owned(),
@@ -102,8 +104,8 @@ fn head(out: &mut String, sla: &Sla, name: &str) {
          <p class=\"soft small\">{} {} hours by the calendar of {}.{}</p>\n</header>\n",
         text::html(&about),
         text::html(&sla.title),
-        text::html(&sla.from),
-        text::html(&sla.to),
+        day(sla.days.first()),
+        day(sla.days.last()),
         text::html(&sla.time_zone),
         text::html(&end),
         sla.seconds / 3_600,
@@ -256,7 +258,7 @@ fn uptime(out: &mut String, sla: &Sla, whole: &Subject) {
             ("k-warn", &format!("{many} or more")),
             ("k-bad", &format!("below {many}")),
             ("k-plan", "maintenance all day"),
-            ("k-none", "not measured"),
+            ("k-none", "not observed: boxes are filled as far as somebody looked"),
         ],
     );
     out.push_str(&chart::calendar(sla));
