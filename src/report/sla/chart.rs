@@ -15,7 +15,7 @@ const BOTTOM: f64 = 26.0;
 /// Of a row of the calendar.
 const ROW: f64 = 32.0;
 const NAMES: f64 = 150.0;
-const SHARES: f64 = 142.0;
+const SHARES: f64 = 160.0;
 /// Less of the time observed is told beside the uptime.
 const SEEN: f64 = 0.95;
 /// Letters of a name before it is cut off.
@@ -210,7 +210,7 @@ fn day_box(out: &mut String, sla: &Sla, day: &DayFigures, [x, y, wide, tall]: [f
             ),
         );
     }
-    let Some(class) = shade(day, sla.objectives) else { return };
+    let Some((class, mark)) = shade(day, sla.objectives) else { return };
     // What was seen can be seen, however little it is.
     let filled = (tall * day.figures.coverage).max(3.0);
     put(
@@ -218,6 +218,17 @@ fn day_box(out: &mut String, sla: &Sla, day: &DayFigures, [x, y, wide, tall]: [f
         format_args!(
             "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{wide:.1}\" height=\"{filled:.1}\" rx=\"2\"><title>{title}</title></rect>\n",
             y + tall - filled
+        ),
+    );
+    if mark.is_empty() {
+        return;
+    }
+    put(
+        out,
+        format_args!(
+            "<text class=\"mark\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{mark}</text>\n",
+            x + wide / 2.0,
+            y + tall / 2.0 + 4.5
         ),
     );
 }
@@ -230,17 +241,17 @@ fn cut(name: &str) -> String {
     }
 }
 
-/// `None`: nothing of the day was seen.
-fn shade(day: &DayFigures, objectives: Objectives) -> Option<&'static str> {
+/// Its colour, and its mark for whoever sees no colours; `None`: nothing of the day was seen.
+fn shade(day: &DayFigures, objectives: Objectives) -> Option<(&'static str, &'static str)> {
     let Some(uptime) = day.figures.uptime_percentage else {
-        return (day.figures.maintenance_seconds > 0).then_some("f-plan");
+        return (day.figures.maintenance_seconds > 0).then_some(("f-plan", "m"));
     };
     // Ten times the allowed downtime is more than a blemish.
     let blemish = (1.0 - objectives.uptime) * 1_000.0;
     Some(match uptime {
-        _ if uptime >= objectives.uptime * 100.0 => "f-good",
-        _ if 100.0 - uptime <= blemish => "f-warn",
-        _ => "f-bad",
+        _ if uptime >= objectives.uptime * 100.0 => ("f-good", ""),
+        _ if 100.0 - uptime <= blemish => ("f-warn", "–"),
+        _ => ("f-bad", "×"),
     })
 }
 

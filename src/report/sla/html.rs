@@ -255,9 +255,9 @@ fn uptime(out: &mut String, sla: &Sla, whole: &Subject) {
         out,
         &[
             ("k-good", &format!("{target} or more")),
-            ("k-warn", &format!("{many} or more")),
-            ("k-bad", &format!("below {many}")),
-            ("k-plan", "maintenance all day"),
+            ("k-warn", &format!("– {many} or more")),
+            ("k-bad", &format!("× below {many}")),
+            ("k-plan", "m maintenance all day"),
             ("k-none", "not observed: boxes are filled as far as somebody looked"),
         ],
     );

@@ -35,7 +35,8 @@ p { margin: 6px 0; } .soft { color: var(--soft); } .small { font-size: 13px; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; margin: 8px 0; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: 5px 14px 5px 0; border-bottom: 1px solid var(--line);
-  overflow-wrap: anywhere; }
+  overflow-wrap: break-word; }
+td:first-child { min-width: 110px; }
 th:last-child, td:last-child { padding-right: 0; }
 th { color: var(--soft); font-weight: 600; font-size: 13px; border-bottom-color: var(--idle); overflow-wrap: normal; }
 .right { text-align: right; white-space: nowrap; } .nowrap { white-space: nowrap; }
@@ -44,6 +45,7 @@ svg { display: block; width: 100%; min-width: 620px; height: auto; margin: 8px 0
 svg text { font: 12px system-ui, -apple-system, \"Segoe UI\", Roboto, \"Helvetica Neue\", Arial, sans-serif; fill: var(--soft);
   font-variant-numeric: tabular-nums; }
 svg text.strong { fill: var(--fg); font-size: 13px; }
+svg text.mark { fill: var(--bg); font-weight: 700; }
 svg .grid { stroke: var(--line); stroke-width: 1; } svg .limit { stroke: var(--fg); stroke-width: 1.5;
   stroke-dasharray: 5 4; fill: none; }
 svg .f-good { fill: var(--good); } svg .f-warn { fill: var(--warn); } svg .f-bad { fill: var(--bad); }
