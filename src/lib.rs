@@ -7,6 +7,7 @@
 //! * [`admin`] answers the operator.           * [`config`] turns text into a [`config::Config`].
 //! * [`telemetry`] counts and tells.           * [`net`] opens sockets and speaks TLS.
 //! * [`control`] turns readings into incidents and calls.
+//! * [`insight`] measures what is beside the traffic.
 //! * [`store`] keeps rows on disk.             * [`notify`] tells people.
 //! * [`report`] sums up a month or an incident.
 //! * [`runtime`] is time, tasks and threads.
@@ -62,6 +63,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod insight;
 pub mod message;
 pub mod names;
 pub mod net;
