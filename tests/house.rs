@@ -21,7 +21,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("insight", &["reliability", "units"]),
     ("store", &["config", "names", "reliability", "runtime", "telemetry", "units"]),
     // Documents are made of stored values: of rows and of what the core reads in them, of nothing that runs.
-    ("report", &["reliability", "store", "units"]),
+    ("report", &["config", "reliability", "store", "units"]),
     (
         "control",
         &[

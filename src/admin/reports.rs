@@ -38,7 +38,7 @@ pub(super) struct SlaWanted {
     format: Option<String>,
     /// Only this subject and its incidents; without it, the service and all its upstreams.
     service: Option<String>,
-    /// Service hours that are reported beside the whole month, as mon-fri 08:00-20:00.
+    /// Service hours that are reported beside the whole month, as mon-fri 08:00-20:00; several with semicolons.
     hours: Option<String>,
 }
 
@@ -127,6 +127,12 @@ fn now() -> At {
     At(millis(clock::now().wall))
 }
 
+/// What the config in force promises.
+fn promised(admin: &Admin) -> Objectives {
+    let slo = admin.reloader.status().config.watch.slo;
+    Objectives { uptime: slo.uptime.ratio(), requests: slo.success.ratio() }
+}
+
 fn zone(said: Option<&str>) -> Result<Zone, ApiError> {
     Zone::read(said.unwrap_or("UTC")).map_err(bad)
 }
@@ -165,7 +171,7 @@ pub(super) async fn sla(
         hours: wanted.hours.as_deref().map(Hours::read).transpose().map_err(bad)?,
         service: wanted.service,
         until: now(),
-        objectives: Objectives::default(),
+        objectives: promised(&admin),
     };
     asked.has_begun().map_err(bad)?;
     let reader = reader(&admin)?;
@@ -198,7 +204,7 @@ pub(super) async fn review(
         Some(incident) => incident,
         None => admin.control.records().find(&id).await?.ok_or_else(unknown)?,
     };
-    let asked = review::Asked { zone, until: now(), objectives: Objectives::default() };
+    let asked = review::Asked { zone, until: now(), objectives: promised(&admin) };
     let reader = reader(&admin)?;
     let work = async move {
         let review = gather::review(&reader, &incident, &asked).await?;

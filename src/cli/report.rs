@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
 
-use super::store::{configured, wait};
-use super::{complain, say};
+use super::store::wait;
+use super::{complain, run, say};
+use crate::config::Config;
 use crate::report::calendar::{Month, Zone};
 use crate::report::gather;
 use crate::report::hours::Hours;
@@ -31,7 +32,7 @@ pub(super) enum Report {
         /// How it is written.
         #[arg(long, value_enum, default_value_t = SlaForm::Html)]
         format: SlaForm,
-        /// Service hours that are reported beside the whole month, as "mon-fri 08:00-20:00".
+        /// Service hours that are reported beside the whole month, as "mon-fri 08:00-20:00"; several with semicolons.
         #[arg(long, value_name = "HOURS")]
         hours: Option<String>,
         /// Only this subject and its incidents. Default: the service and all its upstreams.
@@ -101,13 +102,19 @@ pub(super) fn report(what: Report) -> ExitCode {
     let (config, out) = match &what {
         Report::Sla { config, out, .. } | Report::Review { config, out, .. } => (config.clone(), out.clone()),
     };
-    let config = match configured(config) {
+    let config = match run::configured(config) {
         Ok(config) => config,
-        Err(code) => return code,
+        Err(problem) => {
+            complain(&problem);
+            return ExitCode::from(2);
+        }
     };
     let work = async {
-        let reader = Reader::open(&config).map_err(Failed::found)?;
-        made(&reader, what).await
+        let store = config.store.as_ref().ok_or_else(|| {
+            Failed::asked("store.url is \"off\": there is nothing to report from".to_owned())
+        })?;
+        let reader = Reader::open(store).map_err(Failed::found)?;
+        made(&reader, what, &config).await
     };
     let made = wait(work).map_err(Failed::found).and_then(|made| made);
     match made.and_then(|text| written(&text, out.as_deref())) {
@@ -128,9 +135,10 @@ fn written(text: &str, out: Option<&Path>) -> Result<(), Failed> {
         .map_err(|error| Failed::found(format!("{} cannot be written: {error}", path.display())))
 }
 
-async fn made(reader: &Reader, what: Report) -> Result<String, Failed> {
+async fn made(reader: &Reader, what: Report, config: &Config) -> Result<String, Failed> {
     let until = At(millis(clock::now().wall));
-    let objectives = Objectives::default();
+    let slo = config.watch.slo;
+    let objectives = Objectives { uptime: slo.uptime.ratio(), requests: slo.success.ratio() };
     match what {
         Report::Sla { month, time_zone, format, hours, service, .. } => {
             let asked = Asked {

@@ -38,8 +38,7 @@ pub(super) fn wait<T>(work: impl Future<Output = T>) -> Result<T, String> {
     runtime.map(|runtime| runtime.block_on(work)).map_err(|error| format!("cannot start: {error}"))
 }
 
-/// The store that the config names; a problem is told.
-pub(super) fn configured(named: Option<PathBuf>) -> Result<StoreConfig, ExitCode> {
+fn configured(named: Option<PathBuf>) -> Result<StoreConfig, ExitCode> {
     let config = run::configured(named).map_err(|problem| {
         complain(&problem);
         ExitCode::from(2)

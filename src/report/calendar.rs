@@ -157,8 +157,8 @@ impl Zone {
     }
 }
 
-fn day_of_week(day: Weekday) -> usize {
-    usize::try_from(day.to_monday_zero_offset()).unwrap_or(0)
+fn day_of_week(day: Weekday) -> u16 {
+    u16::try_from(day.to_monday_zero_offset()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -225,7 +225,7 @@ mod tests {
             [4, 4, 4, 5],
             "the night of the change is longer"
         );
-        let always = Hours::read("mon-sun 00:00-24:00").expect("hours");
+        let always = Hours::read("daily 00:00-24:00").expect("hours");
         assert_eq!(berlin.open(&always, month("2026-10")), [berlin.span(month("2026-10"))]);
     }
 

@@ -52,24 +52,26 @@ fn lived_through(proxy: &Proxy) -> (String, String) {
 #[test]
 fn a_resolved_incident_is_in_both_reports_over_the_api_and_on_the_command_line() {
     let backend = Upstream::start(status(200));
-    let proxy = ingress_to(backend.address, "");
+    let proxy = ingress_to(backend.address, "[slo]\nuptime = \"99.5%\"\n");
     let (id, month) = lived_through(&proxy);
-    let query = format!("reports/sla?month={month}&time_zone=Europe/Berlin");
+    let query = format!("reports/sla?month={month}");
     eventually("the ledger has the requests", || {
         proxy.get("/");
         proxy.sre(&query)["subjects"][0]["month"]["requests"].as_u64().is_some_and(|requests| requests > 0)
     });
 
     let sla = proxy.sre(&query);
-    assert_eq!(sla["time_zone"], "Europe/Berlin");
+    assert_eq!(sla["time_zone"], "UTC");
     assert_eq!(sla["incidents"]["confirmed"], 1, "{sla:#}");
     assert_eq!(sla["incidents"]["longest"][0]["id"], *id);
     assert_eq!(sla["clocks"]["recover"]["n"], 1);
     assert_eq!(sla["business_impact"], serde_json::Value::Null);
     assert!(sla["until"].is_string(), "the month is not over");
+    assert_eq!(sla["objectives"]["uptime"], 0.995, "what the config promises");
     let page = proxy.admin_get(&format!("/api/v2/sre/{query}&format=html"));
     assert!(page.text().contains("Checkout | &lt;b&gt;fails&lt;/b&gt;"), "{}", page.text());
-    let printed = told(&proxy, &["sla", "--month", &month, "--time-zone", "Europe/Berlin"]);
+    let printed = told(&proxy, &["sla", "--month", &month]);
+    assert!(printed.contains("The uptime target of 99.5 % was"), "{printed}");
     assert!(printed.contains("Checkout | &lt;b&gt;fails&lt;/b&gt;"), "{printed}");
     let rows = told(&proxy, &["sla", "--month", &month, "--format", "csv", "--service", "backend"]);
     assert!(

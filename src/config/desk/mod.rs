@@ -18,6 +18,7 @@ use crate::reliability::desk::DeskPolicy;
 use crate::runtime::zone::Zone;
 use crate::units::Promise;
 
+pub use hours::week;
 pub use latency::{Latency, Measured, Until};
 pub(super) use latency::{global as latency, of_route};
 pub(super) use show::{latency as show_latency, measured as show_measured, show};
