@@ -11,8 +11,7 @@ pub(super) const STYLE: &str = "
   :root { color-scheme: light; --bg: #ffffff; --fg: #000000; --soft: #41484f; --line: #c4cad0; --card: #f5f7f9; --good: #17804a;
     --warn: #8f5f00; --bad: #bd2436; --idle: #8b95a0; --blue: #0b62c4; --plan: #7048b6; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  main { max-width: none; padding: 0; } section, .card, tr, svg { break-inside: avoid; } section.long { break-inside: auto; }
-  h2 { break-after: avoid; } }
+}
 @page { margin: 14mm; }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--bg); color: var(--fg); font: 15px/1.5 system-ui, -apple-system, \"Segoe UI\", Roboto,
@@ -64,4 +63,10 @@ ol.advice { padding-left: 22px; } ol.advice li { margin: 8px 0; }
 footer { margin-top: 40px; border-top: 1px solid var(--line); padding-top: 12px; }
 dl { margin: 8px 0; font-size: 13px; color: var(--soft); } dt { font-weight: 600; color: var(--fg); } dd { margin: 0 0 6px; }
 @media (max-width: 720px) { .cards { grid-template-columns: repeat(2, minmax(0, 1fr)); } main { padding: 20px 14px 40px; } }
+@media print { main { max-width: none; padding: 0; } body { font-size: 11.5px; } h1 { font-size: 24px; }
+  h2 { font-size: 15px; margin-top: 22px; break-after: avoid; } .verdict { font-size: 14px; } .small, .key, dl { font-size: 10px; }
+  .card { padding: 8px 10px; } .card .figure { font-size: 18px; } .card .name, .card .note { font-size: 10px; }
+  table { font-size: 9.5px; } th { font-size: 9.5px; } th, td { padding: 3px 8px 3px 0; } td:first-child { min-width: 0; }
+  .wide { overflow: visible; } svg { min-width: 0; } section, .card, tr, li, svg { break-inside: avoid; }
+  section.long { break-inside: auto; } }
 ";
