@@ -44,9 +44,9 @@ mod tests {
     #[test]
     fn hours_are_read_as_the_configs_working_hours_are() {
         let hours = Hours::read("mon-fri 08:00-20:00; sat 22:00-06:00").expect("reads");
-        let of = |day| hours.of(day).collect::<Vec<_>>();
-        assert_eq!((of(0), of(4)), (vec![480..1_200], vec![480..1_200]));
-        assert_eq!((of(5), of(6)), (vec![1_320..1_440], vec![0..360]), "past midnight");
+        let of = |day| hours.of(day).map(|minutes| (minutes.start, minutes.end)).collect::<Vec<_>>();
+        assert_eq!((of(0), of(4)), (vec![(480, 1_200)], vec![(480, 1_200)]));
+        assert_eq!((of(5), of(6)), (vec![(1_320, 1_440)], vec![(0, 360)]), "past midnight");
         for bad in ["", "always", "mon 8-20", "mon 08:00-20:00;"] {
             assert!(Hours::read(bad).expect_err(bad).contains("mon-fri"), "{bad}");
         }
