@@ -9,6 +9,7 @@
 //! * [`control`] turns readings into incidents and calls.
 //! * [`insight`] measures what is beside the traffic.
 //! * [`store`] keeps rows on disk.             * [`notify`] tells people.
+//! * [`report`] sums up a month or an incident.
 //! * [`runtime`] is time, tasks and threads.
 //! * [`app`] knows everybody; [`cli`] starts it.
 //!
@@ -29,12 +30,13 @@
 //! | a table, or what is kept how long | [`mod@store`] |
 //! | what a pager, a chat or a mail says | [`notify`] |
 //! | what becomes an incident | [`reliability::detect`] |
+//! | what a report says | [`report::sla`], [`report::review`] |
 //! | who is called, and when again | [`reliability::escalation`] |
 //!
 //! # Who may know whom
 //!
 //! `cli → app → everybody`; `admin → upstream, telemetry, config`; `proxy → upstream, telemetry, net, message`;
-//! `upstream → telemetry, net, message`; `store → telemetry`; `notify → telemetry, net, config`; `control → store, notify, upstream, telemetry`; `admin → control, store`; all of them → `runtime, config, reliability`; `reliability → names, units`.
+//! `upstream → telemetry, net, message`; `store → telemetry`; `notify → telemetry, net, config`; `control → store, notify, upstream, telemetry`; `report → store`; `admin → control, report, store`; all of them → `runtime, config, reliability`; `reliability → names, units`.
 //! `admin` never touches `proxy`. `tests/house.rs` holds the table and guards it.
 //!
 //! # The stories
@@ -68,6 +70,7 @@ pub mod net;
 pub mod notify;
 pub mod proxy;
 pub mod reliability;
+pub mod report;
 pub mod runtime;
 pub mod store;
 pub mod telemetry;

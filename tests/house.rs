@@ -20,6 +20,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     // It measures and knows no upstream; what it measures are the core's readings.
     ("insight", &["reliability", "units"]),
     ("store", &["config", "names", "reliability", "runtime", "telemetry", "units"]),
+    // Documents are made of stored values: of rows and of what the core reads in them, of nothing that runs.
+    ("report", &["config", "reliability", "store", "units"]),
     (
         "control",
         &[
@@ -44,6 +46,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "names",
             "net",
             "reliability",
+            "report",
             "runtime",
             "store",
             "telemetry",
@@ -67,7 +70,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("cli", &["app", "config", "names", "notify", "store", "telemetry"]),
+    ("cli", &["app", "config", "names", "notify", "report", "runtime", "store", "telemetry", "units"]),
 ];
 
 /// The core is a function of its arguments.
@@ -126,7 +129,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("httparse::", &["src/message/h1/parse.rs"]),
     ("notify::", &["src/config/reload.rs"]),
     ("annotate_snippets::", &["src/config/problem.rs"]),
-    ("clap::", &["src/cli/mod.rs", "src/cli/demo.rs", "src/cli/notify.rs", "src/cli/store.rs"]),
+    (
+        "clap::",
+        &["src/cli/mod.rs", "src/cli/demo.rs", "src/cli/notify.rs", "src/cli/report.rs", "src/cli/store.rs"],
+    ),
     ("info!(", &["src/telemetry/event.rs"]),
     ("warn!(", &["src/telemetry/event.rs"]),
     ("error!(", &["src/telemetry/event.rs"]),

@@ -3,6 +3,7 @@
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
+use super::reports::Trouble;
 use crate::reliability::incident::Refused;
 use crate::store::StoreError;
 
@@ -21,6 +22,8 @@ pub(super) enum ApiError {
         /// What is wrong.
         problem: String,
     },
+    /// There is no such report.
+    Report(Trouble),
     /// No incident of that name, here or on disk.
     UnknownIncident {
         /// What was asked for.
@@ -43,7 +46,7 @@ pub(super) enum ApiError {
     },
 }
 
-fn body(code: &str, message: &str, hint: &str) -> axum::Json<serde_json::Value> {
+pub(super) fn body(code: &str, message: &str, hint: &str) -> axum::Json<serde_json::Value> {
     axum::Json(serde_json::json!({ "error": { "code": code, "message": message, "hint": hint } }))
 }
 
@@ -63,6 +66,7 @@ impl IntoResponse for ApiError {
                 let hint = r#"send JSON such as {"reason": "maintenance", "ttl": "10m"}"#;
                 (StatusCode::BAD_REQUEST, body("bad_body", &problem, hint)).into_response()
             }
+            Self::Report(trouble) => trouble.into_response(),
             Self::UnknownIncident { id } => {
                 let message = format!("no incident is named {id:?}");
                 let hint = "GET /api/v2/sre/incidents?all=true lists them";

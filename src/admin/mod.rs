@@ -8,6 +8,7 @@ mod health;
 mod incidents;
 mod incidents_wire;
 mod performance;
+mod reports;
 mod upstreams;
 mod uptime;
 pub mod wire;
@@ -58,6 +59,8 @@ pub struct Admin {
     /// When the process started.
     pub started: Moment,
     audit: Mutex<VecDeque<wire::Mutation>>,
+    /// Whose turn it is to make a report.
+    reports: Arc<tokio::sync::Semaphore>,
 }
 
 impl Admin {
@@ -80,6 +83,7 @@ impl Admin {
             listen,
             started,
             audit: Mutex::default(),
+            reports: Arc::new(tokio::sync::Semaphore::new(reports::AT_ONCE)),
         })
     }
 
@@ -131,6 +135,8 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(incidents::note))
         .routes(routes!(incidents::assign))
         .routes(routes!(incidents::test))
+        .routes(routes!(reports::review))
+        .routes(routes!(reports::sla))
         .routes(routes!(uptime::uptime))
         .routes(routes!(uptime::slo))
         .routes(routes!(uptime::alerts))

@@ -1,8 +1,8 @@
-//! The command line: `run`, `check`, `healthcheck`, `schema`, `audit`, `backup`, `demo`.
-//! The command line: `run`, `check`, `healthcheck`, `schema`, `notify`, `demo`.
+//! The command line: `run`, `check`, `healthcheck`, `schema`, `audit`, `backup`, `report`, `notify`, `demo`.
 
 mod demo;
 mod notify;
+mod report;
 mod run;
 mod store;
 
@@ -62,6 +62,11 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
     },
+    /// Write a report from what the store holds, also while a sidecar runs.
+    Report {
+        #[command(subcommand)]
+        what: report::Report,
+    },
     /// Try the ways to tell people.
     Notify {
         #[command(subcommand)]
@@ -86,6 +91,7 @@ pub fn main() -> ExitCode {
         }
         Command::Audit { what } => store::audit(what),
         Command::Backup { what, config, to } => store::backup(what, config, to),
+        Command::Report { what } => report::report(what),
         Command::Notify { order } => self::notify::notify(order),
         Command::Demo { weather: None } => demo::run(),
         Command::Demo { weather: Some(weather) } => demo::change(weather),

@@ -33,7 +33,7 @@ pub(super) enum Backup {
 }
 
 /// Runs what waits for files and databases.
-fn wait<T>(work: impl Future<Output = T>) -> Result<T, String> {
+pub(super) fn wait<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map(|runtime| runtime.block_on(work)).map_err(|error| format!("cannot start: {error}"))
 }

@@ -45,6 +45,11 @@ impl Records {
         self.store.as_ref()
     }
 
+    /// Reads from what is on disk; `None`: there is no store.
+    pub fn reader(&self) -> Option<crate::store::Reader> {
+        self.store.as_ref().map(Store::reader)
+    }
+
     /// How the store is; `None`: it is off.
     pub fn status(&self) -> Option<crate::store::Status> {
         self.store.as_ref().map(Store::status)

@@ -172,6 +172,26 @@ impl Reader {
         self.all(sql, args![service, since, until], read).await
     }
 
+    /// Good and all exchanges of a service from `since` to before `until`; `None`: no minute tells of them.
+    pub async fn ledger_counts(
+        &self,
+        service: &str,
+        since: Millis,
+        until: Millis,
+    ) -> Result<Option<(i64, i64)>, StoreError> {
+        let sql = "SELECT CAST(SUM(good) AS BIGINT), CAST(SUM(total) AS BIGINT) FROM ledger \
+                   WHERE service = $1 AND minute >= $2 AND minute < $3";
+        let read = |mut row: Row| Ok(row.maybe_int()?.zip(row.maybe_int()?));
+        Ok(self.all(sql, args![service, since, until], read).await?.pop().flatten())
+    }
+
+    /// What was done to the config from `since` to before `until`, the oldest first; the first thousand.
+    pub async fn config_changes(&self, since: Millis, until: Millis) -> Result<Vec<AuditRow>, StoreError> {
+        let sql = "SELECT seq, at, actor, action, target, body, prev_hash, hash FROM audit \
+                   WHERE at >= $1 AND at < $2 AND substr(action, 1, 7) = 'config.' ORDER BY seq LIMIT $3";
+        self.all(sql, args![since, until, i64::from(MOST)], audit::row_of).await
+    }
+
     /// Until when each start of each sidecar was surely running.
     pub async fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
         let sql = "SELECT member, boot, at FROM checkpoints ORDER BY member, at";

@@ -131,6 +131,8 @@ fn the_command_line_is_what_scripts_were_written_for() {
         &["audit", "verify", "--help"],
         &["backup", "--help"],
         &["backup", "verify", "--help"],
+        &["report", "sla", "--help"],
+        &["report", "review", "--help"],
         &["notify", "test", "--help"],
         &["demo", "--help"],
     ] {

@@ -42,6 +42,8 @@ mod notify;
 mod outage;
 /// A saved file is in force at once and loses nothing.
 mod reload;
+/// What is written down of a month and of an incident.
+mod reports;
 mod resources;
 /// Bytes pass unchanged, both ways, as they come.
 mod streaming;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use strop::store::rows::{Checkpoint, Delivery, LedgerMinute, Sample, Silence, Write};
+use strop::store::rows::{AuditEntry, Checkpoint, Delivery, LedgerMinute, Sample, Silence, Write};
 use strop::store::{IncidentFilter, Reader, State, StoreConfig, StoreError, backup, verify_audit};
 
 use super::postgres::Cluster;
@@ -45,6 +45,7 @@ on_both!(
     a_changed_audit_row_is_found,
     a_copy_is_proven_and_a_bad_one_found_out,
     nothing_is_taken_after_the_end,
+    a_report_finds_its_sums_and_the_changes_of_the_config,
 );
 
 async fn every_kind_of_row_reads_back_as_written(on: Fixture) {
@@ -372,4 +373,41 @@ async fn nothing_is_taken_after_the_end(on: Fixture) {
     }
     assert_eq!(store.write(vec![Write::Audit(audit(1, "x"))]).await, Err(StoreError::Closed));
     assert_eq!(store.acquire("a", "b", DAY).await, Err(StoreError::Closed));
+}
+
+async fn a_report_finds_its_sums_and_the_changes_of_the_config(on: Fixture) {
+    let open = open(&on.config).await;
+    let minute = |member: &str, service: &str, minute: i64, good: i64| {
+        Write::LedgerMinute(LedgerMinute {
+            member: member.to_owned(),
+            service: service.to_owned(),
+            minute: minute * 60_000,
+            boot: member.to_owned(),
+            slices: "u".repeat(60),
+            good,
+            total: good + 1,
+        })
+    };
+    let done = |at: i64, action: &str| {
+        Write::Audit(AuditEntry { action: action.to_owned(), ..audit(at, "strop.toml") })
+    };
+    open.put(vec![
+        minute("m1", "service", 1, 9),
+        minute("m2", "service", 1, 19),
+        minute("m1", "service", 2, 4),
+        minute("m1", "service", 3, 100),
+        minute("m1", "stripe", 1, 1_000),
+        done(10, "config.applied"),
+        done(20, "incident.ack"),
+        done(30, "configure"),
+        done(40, "config.reload"),
+        done(50, "config.applied"),
+    ])
+    .await;
+    let reader = open.store.reader();
+    assert_eq!(reader.ledger_counts("service", 60_000, 180_000).await, Ok(Some((32, 35))));
+    assert_eq!(reader.ledger_counts("service", 0, 60_000).await, Ok(None), "nothing is not zero");
+    let changes = reader.config_changes(10, 50).await.expect("reads");
+    assert_eq!(changes.iter().map(|row| row.entry.at).collect::<Vec<_>>(), [10, 40]);
+    open.close().await;
 }

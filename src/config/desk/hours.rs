@@ -29,6 +29,13 @@ pub(super) fn add(calendar: &mut Calendar, text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Several, with semicolons between them, as a command line and a query take them.
+pub fn week(text: &str) -> Result<Calendar, String> {
+    let mut calendar = Calendar::default();
+    text.split(';').try_for_each(|part| add(&mut calendar, part.trim()))?;
+    Ok(calendar)
+}
+
 fn days_of(text: &str) -> Option<Vec<u16>> {
     if text == "daily" {
         return Some((0..7).collect());

@@ -19,6 +19,7 @@ use crate::reliability::desk::DeskPolicy;
 use crate::runtime::zone::{Day, Zone};
 use crate::units::Promise;
 
+pub use hours::week;
 pub use latency::{Latency, Measured, Until};
 pub(super) use latency::{global as latency, of_route};
 pub(super) use show::{latency as show_latency, measured as show_measured, show};
