@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::evidence::Evidence;
 use crate::config::Config;
 use crate::config::presets::SRE_API;
 use crate::names::{RouteName, UpstreamName};
@@ -84,12 +85,14 @@ impl Observer {
         Self { registry, telemetry, upstreams: BTreeMap::new(), routes: BTreeMap::new(), hash: None }
     }
 
-    /// The wall clock of the start plus what has passed since: it never jumps, whatever the wall clock does.
+    /// See [`at`].
     pub fn at(&self, moment: Moment) -> At {
-        let start = self.telemetry.started();
-        let wall = start.wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        At(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX))
-            + moment.instant.saturating_duration_since(start.instant)
+        at(self.telemetry.started(), moment)
+    }
+
+    /// Collects evidence from where this one looks.
+    pub(super) fn evidence(&self) -> Evidence {
+        Evidence::new(Arc::clone(&self.registry), Arc::clone(&self.telemetry))
     }
 
     /// The config in force, when it is another one than at the last call.
@@ -195,6 +198,19 @@ impl Observer {
             });
         }
     }
+}
+
+/// The wall clock of the start plus what has passed since: it never jumps, whatever the wall clock does.
+pub(super) fn at(start: Moment, moment: Moment) -> At {
+    let wall = start.wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    At(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX))
+        + moment.instant.saturating_duration_since(start.instant)
+}
+
+/// Bad ones, and good and bad ones together.
+pub(super) fn bad_and_all(outcomes: &[u64; 7]) -> (u64, u64) {
+    let counts = Counts::of_outcomes(outcomes);
+    (counts.bad, counts.total())
 }
 
 fn quantiles(all: &[Arc<Series>], moment: Moment) -> Option<[std::time::Duration; 3]> {

@@ -21,6 +21,8 @@ mod contract;
 mod deadlines;
 /// The way out: forward proxy, tunnels, local listeners, the address guard.
 mod egress;
+/// What was measured stands on an incident's timeline.
+mod evidence;
 /// The files that are shipped.
 mod examples;
 /// Fields that a proxy must, may and must not touch.
@@ -29,6 +31,8 @@ mod headers;
 mod hostile;
 /// HTTP/2 is held to what HTTP/1.1 is held to.
 mod http2;
+/// A change that is sent twice is done once.
+mod idempotency;
 /// From the first bad event to the last word: detection, calls, orders, a restart in between.
 mod incidents;
 /// Requests that two readers could read differently never reach the backend in a changed meaning.
@@ -39,6 +43,12 @@ mod measuring;
 mod notify;
 /// A saved file is in force at once and loses nothing.
 mod reload;
+/// How bad it was, and what was learnt.
+mod review;
+/// Nobody is called about what is known.
+mod silences;
+/// Incidents as they change: no gap, no double, no end but the process's.
+mod stream;
 /// Bytes pass unchanged, both ways, as they come.
 mod streaming;
 /// TLS in both roles, HTTP/2 on both sides.
