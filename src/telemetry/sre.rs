@@ -24,6 +24,8 @@ pub struct Numbers {
     pub seconds: BTreeMap<Arc<str>, (u64, u64)>,
     /// Live incidents by state and severity.
     pub live: BTreeMap<(&'static str, &'static str), u64>,
+    /// Shares of resources in use, 0 to 1, by resource and which one.
+    pub resources: Vec<(&'static str, String, f64)>,
 }
 
 /// Upper bounds, seconds: detection takes seconds, recovery minutes to hours.
@@ -139,7 +141,7 @@ impl Sre {
 }
 
 impl Sums {
-    fn families(&self) -> [Family; 7] {
+    fn families(&self) -> [Family; 8] {
         let mut detection = Family::histogram(
             "sre_detection_seconds",
             "From the first bad event of an incident to its being suspected, and confirmed.",
@@ -174,6 +176,13 @@ impl Sums {
             good.count(&[("subject", subject)], *served);
             measured.count(&[("subject", subject)], *all);
         }
-        [live, moves, detection, acknowledged, recovered, good, measured]
+        let mut resources = Family::gauge(
+            "sre_resource_utilization_ratio",
+            "The share of a resource in use, 0 to 1; absent: not observable.",
+        );
+        for (resource, which, used) in &self.now.resources {
+            resources.set(&[("resource", resource), ("which", which)], *used);
+        }
+        [live, moves, detection, acknowledged, recovered, good, measured, resources]
     }
 }

@@ -33,6 +33,8 @@ mod hostile;
 mod http2;
 /// A change that is sent twice is done once.
 mod idempotency;
+/// What the desk decides by is the operator's, and in force as soon as the file is saved.
+mod incident_config;
 /// From the first bad event to the last word: detection, calls, orders, a restart in between.
 mod incidents;
 /// Requests that two readers could read differently never reach the backend in a changed meaning.
@@ -43,6 +45,7 @@ mod measuring;
 mod notify;
 /// A saved file is in force at once and loses nothing.
 mod reload;
+mod resources;
 /// How bad it was, and what was learnt.
 mod review;
 /// Nobody is called about what is known.
