@@ -5,18 +5,19 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::asked::{self, named, who};
 use super::error::ApiError;
+use super::etag::Tag;
 use super::incidents_wire::{Changed, IncidentOrder, IncidentView, Incidents, RateOrder, TestOrder};
 use super::review::ReviewOrder;
 use super::wire::{self, Observed};
 use super::{Admin, stream};
-use crate::control::Audited;
+use crate::control::{Audited, Board};
 use crate::reliability::desk::{Command, Reply};
 use crate::reliability::incident::{Force, Incident};
 use crate::reliability::rule::Severity;
@@ -63,36 +64,31 @@ pub(super) async fn list(
         let place = stream::place(&headers, wanted.last_event_id.as_deref());
         return stream::open(&admin, place);
     }
-    let live = !wanted.all && wanted.state.is_none();
-    // Before the board, so that the tag is never newer than what it stands for. What is on disk has none.
-    let tag = live.then(|| stream::tag(&admin));
-    if let Some(same) = tag.as_deref().and_then(|tag| stream::not_modified(&headers, tag)) {
-        return Ok(same);
-    }
+    let tag = Tag::of_all(&admin);
     let board = admin.control.board();
     let limit = wanted.limit.unwrap_or(USUAL).clamp(1, MOST);
+    // What is not over is all at hand; what is over is looked for on disk, where there is one, and has no tag.
+    if !wanted.all && wanted.state.is_none() {
+        return Ok(tag.answer(&headers, || wire::now(at_hand(&board, &wanted, limit))));
+    }
+    let open = board.open();
+    let found = match stored(&admin, &wanted, limit).await? {
+        Some((incidents, next)) => Incidents { open, count: incidents.len(), incidents, next },
+        None => at_hand(&board, &wanted, limit),
+    };
+    Ok(wire::now(found).into_response())
+}
+
+fn at_hand(board: &Board, wanted: &Wanted, limit: u32) -> Incidents {
     let fits = |one: &Incident| {
         (wanted.all || wanted.state.is_some() || one.state.is_live())
             && wanted.state.as_deref().is_none_or(|state| state == one.state.label())
             && wanted.severity.as_deref().is_none_or(|severity| severity == one.severity.label())
             && wanted.service.as_deref().is_none_or(|service| service == &*one.key.service)
     };
-    let at_hand: Vec<_> = board.incidents.iter().filter(|one| fits(one)).collect();
-    let open = board.open();
-    // What is not over is all at hand; what is over is looked for on disk, where there is one.
-    let stored = if live { None } else { stored(&admin, &wanted, limit).await? };
-    let (incidents, next) = match stored {
-        Some((found, next)) => (found, next),
-        None => {
-            let shown = at_hand.iter().take(limit as usize);
-            (shown.map(|one| IncidentView::of(one, &board)).collect(), None)
-        }
-    };
-    let mut answer = wire::now(Incidents { open, count: incidents.len(), incidents, next }).into_response();
-    if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(&tag).ok()) {
-        answer.headers_mut().insert(header::ETAG, tag);
-    }
-    Ok(answer)
+    let shown = board.incidents.iter().filter(|one| fits(one)).take(limit as usize);
+    let incidents: Vec<_> = shown.map(|one| IncidentView::of(one, board)).collect();
+    Incidents { open: board.open(), count: incidents.len(), incidents, next: None }
 }
 
 type Found = Option<(Vec<IncidentView>, Option<String>)>;
@@ -117,20 +113,25 @@ async fn stored(admin: &Admin, wanted: &Wanted, limit: u32) -> Result<Found, Api
 
 /// One incident with its timeline.
 #[utoipa::path(get, path = "/incidents/{id}", params(("id" = String, Path,)),
-    responses((status = 200, body = Observed<IncidentView>), (status = 404), (status = 503)))]
+    responses((status = 200, body = Observed<IncidentView>), (status = 304), (status = 404), (status = 503)))]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
+    headers: HeaderMap,
     Path(id): Path<String>,
-) -> Result<Json<Observed<IncidentView>>, ApiError> {
+) -> Result<Response, ApiError> {
     let id = named(&id)?;
     let board = admin.control.board();
     if let Some(incident) = board.incident(&id) {
-        return Ok(wire::now(IncidentView::whole(incident, &board)));
+        return Ok(whole(incident, &board, &headers));
     }
     match admin.control.records().find(&id).await? {
-        Some(incident) => Ok(wire::now(IncidentView::whole(&incident, &board))),
+        Some(incident) => Ok(whole(&incident, &board, &headers)),
         None => Err(ApiError::UnknownIncident { id: id.as_str().to_owned() }),
     }
+}
+
+fn whole(incident: &Incident, board: &Board, headers: &HeaderMap) -> Response {
+    Tag::of(incident, board).answer(headers, || wire::now(IncidentView::whole(incident, board)))
 }
 
 /// Gives the order and shows what it brought.

@@ -4,6 +4,7 @@ mod asked;
 mod breakers;
 mod config;
 mod error;
+mod etag;
 mod guard;
 mod health;
 mod idempotency;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
@@ -160,20 +160,6 @@ impl Teller {
     }
 }
 
-/// Stands for all incidents as they are now. Weak: moments and ages in an answer are no change.
-pub(super) fn tag(admin: &Admin) -> String {
-    format!("W/\"{}.{}\"", admin.control.records().boot(), admin.control.feed().newest())
-}
-
-/// 304, when the client has it already.
-pub(super) fn not_modified(headers: &HeaderMap, tag: &str) -> Option<Response> {
-    let known = headers.get(header::IF_NONE_MATCH)?.to_str().ok()?;
-    // `*` stands for any: there is always something.
-    let same = known.split(',').map(str::trim).any(|one| one == tag || one == "*");
-    let tag = HeaderValue::from_str(tag).ok()?;
-    same.then(|| (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,15 +179,5 @@ mod tests {
         assert!(streams.hold().is_err());
         drop(held);
         assert!(streams.hold().is_ok());
-    }
-
-    #[test]
-    fn a_client_that_has_it_is_told_so() {
-        let headers = |value: &'static str| {
-            [(header::IF_NONE_MATCH, HeaderValue::from_static(value))].into_iter().collect::<HeaderMap>()
-        };
-        assert!(not_modified(&headers("W/\"a.1\", W/\"a.2\""), "W/\"a.2\"").is_some());
-        assert!(not_modified(&headers("W/\"a.1\""), "W/\"a.2\"").is_none());
-        assert!(not_modified(&HeaderMap::new(), "W/\"a.2\"").is_none());
     }
 }

@@ -89,8 +89,9 @@ impl Board {
         };
         let incidents: Vec<_> = desk.incidents().rev().map(shown).collect();
         let holding = incidents.iter().filter(|one| desk.holds(&one.id)).map(|one| one.id.clone()).collect();
-        let silenced =
-            incidents.iter().filter(|one| desk.is_silenced(one)).map(|one| one.id.clone()).collect();
+        // Nobody is called about what is over, silenced or not.
+        let live = incidents.iter().filter(|one| one.state.is_live());
+        let silenced = live.filter(|one| desk.is_silenced(one)).map(|one| one.id.clone()).collect();
         let alerts = desk.alerts().map(|(key, alert, incident)| Looked {
             key: key.clone(),
             alert: alert.clone(),

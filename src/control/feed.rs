@@ -75,7 +75,7 @@ impl Ring {
             let (number, incident) = (self.newest, brief(incident));
             self.changes.push_back(Arc::new(Change { number, incident, holds, silenced }));
         }
-        if self.known.len() > board.incidents.len() {
+        if self.known.len() != board.incidents.len() {
             self.known.retain(|id, _| board.incident(id).is_some());
         }
         self.board = Arc::clone(board);
@@ -129,6 +129,12 @@ fn locked(ring: &Mutex<Ring>) -> MutexGuard<'_, Ring> {
 }
 
 impl Filler {
+    /// An incident that is over was fetched from the store: that is no change of it.
+    pub(super) fn know(&self, incident: &Incident) {
+        let known = (incident.version, false, false);
+        locked(&self.ring).known.insert(incident.id.clone(), known);
+    }
+
     /// The board is another one: what differs from the one before is a change.
     pub(super) fn take(&self, board: &Arc<Board>) {
         let newest = {
@@ -212,6 +218,16 @@ mod tests {
         filler.take(&Arc::new(silenced));
         filler.take(&board(Vec::new()));
         assert_eq!(numbers(feed.next(Some(0))), [1, 2]);
+    }
+
+    #[test]
+    fn what_is_fetched_to_be_looked_at_is_no_change() {
+        let (filler, feed) = feed();
+        filler.know(&incident(1, 7));
+        filler.take(&board(vec![incident(1, 7)]));
+        assert!(numbers(feed.next(Some(0))).is_empty());
+        filler.take(&board(vec![incident(1, 8)]));
+        assert_eq!(numbers(feed.next(Some(0))), [1]);
     }
 
     #[test]

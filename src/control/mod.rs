@@ -188,6 +188,7 @@ impl Control {
         let Ask { order: Order { command, audit }, found, answer } = ask;
         if let Some(found) = found.filter(|found| self.desk.incident(&found.id).is_none()) {
             self.told.insert(found.id.clone(), last_line(&found));
+            self.feed.know(&found);
             // It is over: nothing is done about it but what the order says.
             let effects = self.desk.restore(vec![*found], Vec::new(), now);
             self.carry_out(effects, Vec::new());

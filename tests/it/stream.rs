@@ -1,7 +1,7 @@
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
-use crate::support::proxy::{Proxy, ingress_to};
+use crate::support::proxy::{Proxy, ingress_to, proxy};
 use crate::support::upstream::{Upstream, status};
 use crate::support::{PATIENCE, eventually};
 
@@ -33,7 +33,11 @@ impl Stream {
     }
 
     fn ask(proxy: &Proxy, query: &str, fields: &str) -> (u16, Self) {
-        let mut socket = TcpStream::connect(proxy.admin()).expect("connects");
+        Self::of(proxy.admin(), query, fields)
+    }
+
+    fn of(address: SocketAddr, query: &str, fields: &str) -> (u16, Self) {
+        let mut socket = TcpStream::connect(address).expect("connects");
         socket.set_read_timeout(Some(PATIENCE)).expect("sets");
         let request = format!("GET /api/v2/sre/{query} HTTP/1.0\r\nHost: localhost\r\n{fields}\r\n");
         socket.write_all(request.as_bytes()).expect("sends");
@@ -206,6 +210,24 @@ fn a_list_that_did_not_change_is_not_sent_again() {
         tag = first.field("etag").expect("a tag").to_owned();
         list(&tag).status == 304
     });
+    let one =
+        |tag: &str| proxy.ask("GET", &format!("incidents/{id}"), &format!("If-None-Match: {tag}\r\n"), "");
+    let known = one("\"none\"").field("etag").expect("a tag").to_owned();
+    assert_eq!(one(&known).status, 304);
     note(&proxy, &id, "a change");
-    assert_eq!(list(&tag).status, 200);
+    assert_eq!((list(&tag).status, one(&known).status), (200, 200));
+}
+
+#[test]
+fn a_stream_passes_through_the_traffic_port_as_well() {
+    let backend = Upstream::start(status(200));
+    let proxy = proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\nclaim_sre_api = true\n[upstreams.backend]\nendpoints = [\"{}\"]\n",
+        backend.address
+    ));
+    let (code, mut stream) = Stream::of(proxy.ingress(), "incidents/stream", "");
+    assert_eq!((code, stream.next().expect("an event").name.as_str()), (200, "reset"));
+    let id = opened(&proxy);
+    note(&proxy, &id, "as it happens");
+    assert!(stream.until("as it happens").len() > 1);
 }
