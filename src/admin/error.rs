@@ -69,7 +69,7 @@ impl IntoResponse for ApiError {
                     .into_response()
             }
             Self::BadBody { problem } => {
-                let hint = r#"send JSON such as {"reason": "maintenance", "ttl": "10m"}"#;
+                let hint = "send JSON; GET /api/v2/sre/openapi.json says what each route takes";
                 (StatusCode::BAD_REQUEST, body("bad_body", &problem, hint)).into_response()
             }
             Self::UnknownIncident { id } => {

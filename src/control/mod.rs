@@ -179,8 +179,9 @@ impl Control {
 
     fn show(&mut self, board: Board) {
         let board = Arc::new(board);
+        // In this order: the feed's number stands for a board that everybody sees already.
+        self.board.send_replace(Arc::clone(&board));
         self.feed.take(&board);
-        self.board.send_replace(board);
     }
 
     fn hear(&mut self, ask: Ask) {
