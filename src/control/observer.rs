@@ -72,7 +72,7 @@ impl Observer {
         }
     }
 
-    /// See [`at`].
+    /// The time as the desk has it.
     pub fn at(&self, moment: Moment) -> At {
         at(self.telemetry.started(), moment)
     }
