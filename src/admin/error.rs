@@ -33,6 +33,15 @@ pub(super) enum ApiError {
     Refused(Refused),
     /// What is asked for is on disk, and the disk does not answer.
     Store(StoreError),
+    /// Every stream is taken.
+    TooManyStreams {
+        /// How many there may be.
+        most: usize,
+    },
+    /// The same key for something else.
+    OtherOrder,
+    /// What the key stands for is being done.
+    InProgress,
     /// The process is about to end.
     Leaving,
     /// The token is missing or wrong.
@@ -63,7 +72,7 @@ impl IntoResponse for ApiError {
                     .into_response()
             }
             Self::BadBody { problem } => {
-                let hint = r#"send JSON such as {"reason": "maintenance", "ttl": "10m"}"#;
+                let hint = "send JSON; GET /api/v2/sre/openapi.json says what each route takes";
                 (StatusCode::BAD_REQUEST, body("bad_body", &problem, hint)).into_response()
             }
             Self::Report(trouble) => trouble.into_response(),
@@ -78,6 +87,9 @@ impl IntoResponse for ApiError {
                 (StatusCode::SERVICE_UNAVAILABLE, body("store_unavailable", &error.to_string(), hint))
                     .into_response()
             }
+            Self::TooManyStreams { most } => too_many_streams(most),
+            Self::OtherOrder => other_order(),
+            Self::InProgress => in_progress(),
             Self::Leaving => {
                 let hint = "ask the next start of this sidecar";
                 (StatusCode::SERVICE_UNAVAILABLE, body("leaving", "the process is about to end", hint))
@@ -99,6 +111,25 @@ impl IntoResponse for ApiError {
     }
 }
 
+fn too_many_streams(most: usize) -> Response {
+    let message = format!("{most} streams are open, which is the most");
+    let hint = "close one, or ask GET /api/v2/sre/incidents with If-None-Match";
+    (StatusCode::SERVICE_UNAVAILABLE, body("too_many_streams", &message, hint)).into_response()
+}
+
+fn other_order() -> Response {
+    let message = "this Idempotency-Key was used for another order";
+    let hint = "send a new key with each new order, and the same one only with its repetition";
+    (StatusCode::UNPROCESSABLE_ENTITY, body("key_reused", message, hint)).into_response()
+}
+
+fn in_progress() -> Response {
+    let message = "the order with this Idempotency-Key is being carried out";
+    let hint = "send it again in a second to have its answer";
+    let later = [(axum::http::header::RETRY_AFTER, "1")];
+    (StatusCode::CONFLICT, later, body("in_progress", message, hint)).into_response()
+}
+
 fn refusal(refused: &Refused) -> Response {
     let (status, code, hint) = match refused {
         Refused::NoSuchIncident => {
@@ -111,7 +142,13 @@ fn refusal(refused: &Refused) -> Response {
             (StatusCode::CONFLICT, "still_holds", "send {\"force\": true} to end it all the same")
         }
         Refused::Not { .. } => (StatusCode::CONFLICT, "not_now", "look at its state"),
-        Refused::Incomplete(_) | Refused::Empty(_) | Refused::NoUse(_) => (
+        Refused::Incomplete(_) => (
+            StatusCode::BAD_REQUEST,
+            "incomplete",
+            "send {\"technical\": \"…\", \"process\": \"…\", \"human\": \"…\", \"actions\": [{\"what\": \"…\", \
+             \"owner\": \"ann\", \"due\": \"2026-01-31\"}]}",
+        ),
+        Refused::Empty(_) | Refused::NoUse(_) => (
             StatusCode::BAD_REQUEST,
             "bad_body",
             "send JSON such as {\"actor\": \"ann\", \"reason\": \"fixed\"}",

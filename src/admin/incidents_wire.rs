@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::control::Board;
+use super::review::ReviewView;
+use crate::control::{Board, Change};
 use crate::reliability::incident::{Entry, Incident, Signal};
 use crate::runtime::clock;
 use crate::units::At;
@@ -25,6 +26,18 @@ pub(super) struct IncidentOrder {
     pub(super) to: Option<String>,
     /// resolve: even while the condition holds.
     pub(super) force: bool,
+}
+
+/// How bad a person says it is.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RateOrder {
+    /// Who; "admin-api" without it.
+    pub(super) actor: Option<String>,
+    /// critical, high, medium or low; required.
+    pub(super) severity: Option<String>,
+    /// Why; required.
+    pub(super) reason: Option<String>,
 }
 
 /// A test incident.
@@ -136,6 +149,9 @@ pub(super) struct IncidentView {
     signals: Vec<SignalView>,
     /// Oldest first; in lists, the last five.
     timeline: Vec<EntryView>,
+    /// What was learnt; null: nobody has written it down.
+    review: Option<ReviewView>,
+    reviewed_at: Option<String>,
     /// Rises with every change.
     version: u64,
 }
@@ -152,16 +168,22 @@ const LAST: usize = 5;
 impl IncidentView {
     /// For a list.
     pub(super) fn of(incident: &Incident, board: &Board) -> Self {
-        let skip = incident.timeline.len().saturating_sub(LAST);
-        Self::with(incident, board, incident.timeline.get(skip..).unwrap_or_default())
+        let now = (board.holding.contains(&incident.id), board.silenced.contains(&incident.id));
+        Self::with(incident, now, last(&incident.timeline))
+    }
+
+    /// As it was when it changed.
+    pub(super) fn changed(change: &Change) -> Self {
+        Self::with(&change.incident, (change.holds, change.silenced), last(&change.incident.timeline))
     }
 
     /// With its whole timeline.
     pub(super) fn whole(incident: &Incident, board: &Board) -> Self {
-        Self::with(incident, board, &incident.timeline)
+        let now = (board.holding.contains(&incident.id), board.silenced.contains(&incident.id));
+        Self::with(incident, now, &incident.timeline)
     }
 
-    fn with(one: &Incident, board: &Board, timeline: &[Entry]) -> Self {
+    fn with(one: &Incident, (holds, silenced): (bool, bool), timeline: &[Entry]) -> Self {
         let clocks = &one.clocks;
         let seconds = |took: Option<Duration>| took.map(|took| took.as_secs_f64());
         Self {
@@ -172,8 +194,8 @@ impl IncidentView {
             state: one.state.label(),
             rule: one.key.rule.label(),
             service: one.key.service.to_string(),
-            holds: board.holding.contains(&one.id),
-            silenced: board.silenced.contains(&one.id),
+            holds,
+            silenced,
             began_at: when(clocks.began),
             suspected_at: when(clocks.suspected),
             confirmed_at: clocks.opened.map(when),
@@ -193,9 +215,15 @@ impl IncidentView {
             earlier: one.earlier.as_ref().map(|id| id.as_str().to_owned()),
             signals: one.signals.iter().map(SignalView::of).collect(),
             timeline: timeline.iter().map(EntryView::of).collect(),
+            review: one.review.as_ref().map(ReviewView::of),
+            reviewed_at: clocks.reviewed.map(when),
             version: one.version,
         }
     }
+}
+
+fn last(timeline: &[Entry]) -> &[Entry] {
+    timeline.get(timeline.len().saturating_sub(LAST)..).unwrap_or_default()
 }
 
 fn ending(ending: &crate::reliability::incident::Ending) -> String {

@@ -1,14 +1,20 @@
 //! Answers the operator: reads, asks, answers. Never touches the data path; every mutation is a POST and is told.
 
+mod asked;
 mod breakers;
 mod config;
 mod error;
+mod etag;
 mod guard;
 mod health;
+mod idempotency;
 mod incidents;
 mod incidents_wire;
 mod performance;
 mod reports;
+mod review;
+mod silences;
+mod stream;
 mod upstreams;
 mod uptime;
 pub mod wire;
@@ -58,6 +64,8 @@ pub struct Admin {
     pub listen: std::net::SocketAddr,
     /// When the process started.
     pub started: Moment,
+    drain: Drain,
+    streams: stream::Streams,
     audit: Mutex<VecDeque<wire::Mutation>>,
     /// Whose turn it is to make a report.
     reports: Arc<tokio::sync::Semaphore>,
@@ -72,6 +80,7 @@ impl Admin {
         control: Handle,
         readiness: Readiness,
         listen: std::net::SocketAddr,
+        drain: Drain,
     ) -> Arc<Self> {
         let started = telemetry.started();
         Arc::new(Self {
@@ -82,6 +91,8 @@ impl Admin {
             readiness,
             listen,
             started,
+            drain,
+            streams: stream::Streams::default(),
             audit: Mutex::default(),
             reports: Arc::new(tokio::sync::Semaphore::new(reports::AT_ONCE)),
         })
@@ -134,9 +145,15 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(incidents::resolve))
         .routes(routes!(incidents::note))
         .routes(routes!(incidents::assign))
+        .routes(routes!(incidents::rate))
+        .routes(routes!(incidents::review))
         .routes(routes!(incidents::test))
         .routes(routes!(reports::review))
         .routes(routes!(reports::sla))
+        .routes(routes!(stream::stream))
+        .routes(routes!(silences::list, silences::create))
+        .routes(routes!(silences::remove))
+        .routes(routes!(silences::end))
         .routes(routes!(uptime::uptime))
         .routes(routes!(uptime::slo))
         .routes(routes!(uptime::alerts))
@@ -156,6 +173,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// All routes: the guide's, under both prefixes, and what probes and scrapers look for.
 pub fn router(admin: &Arc<Admin>) -> Router {
     let (sre, _) = sre().split_for_parts();
+    let keys = Arc::new(idempotency::Keys::default());
+    let sre = sre.layer(axum::middleware::from_fn_with_state(keys, idempotency::once));
     let document = openapi().to_pretty_json().unwrap_or_default();
     let json = [(header::CONTENT_TYPE, "application/json")];
     Router::new()

@@ -152,6 +152,7 @@ impl App {
             desk.handle,
             readiness.clone(),
             admin_address,
+            drain.listening(),
         );
         tasks.spawn("admin", crate::admin::serve(admin, admin_listener, drain.clone()));
         tasks.spawn("seconds", chores::seconds(registry, Arc::clone(&telemetry), servers, drain.clone()));

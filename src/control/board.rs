@@ -56,7 +56,7 @@ pub struct Board {
 }
 
 impl Board {
-    pub(super) fn of(desk: &Desk, uptime: &Uptime, readings: &Readings, now: At) -> Self {
+    pub(super) fn of(before: &Self, desk: &Desk, uptime: &Uptime, readings: &Readings, now: At) -> Self {
         let mut replies: BTreeMap<&'static str, Counts> = BTreeMap::new();
         for route in &readings.routes {
             let windows = route.counts;
@@ -76,16 +76,22 @@ impl Board {
             .subjects()
             .map(|subject| (Arc::clone(subject), spans.map(|span| uptime.report(subject, now - span, now))));
         let resources = readings.resources.clone();
-        Self { at: now, uptime: reports.collect(), replies, resources, ..Self::again(&Self::default(), desk) }
+        Self { at: now, uptime: reports.collect(), replies, resources, ..Self::again(before, desk) }
     }
 
     /// The same sums, the desk as it is now.
     pub(super) fn again(before: &Self, desk: &Desk) -> Self {
-        let mut incidents: Vec<_> = desk.incidents().map(|incident| Arc::new(incident.clone())).collect();
-        incidents.reverse();
+        let known: BTreeMap<&IncidentId, &Arc<Incident>> =
+            before.incidents.iter().map(|incident| (&incident.id, incident)).collect();
+        let shown = |incident: &Incident| match known.get(&incident.id) {
+            Some(known) if known.version == incident.version => Arc::clone(known),
+            Some(_) | None => Arc::new(incident.clone()),
+        };
+        let incidents: Vec<_> = desk.incidents().rev().map(shown).collect();
         let holding = incidents.iter().filter(|one| desk.holds(&one.id)).map(|one| one.id.clone()).collect();
-        let silenced =
-            incidents.iter().filter(|one| desk.is_silenced(one)).map(|one| one.id.clone()).collect();
+        // Nobody is called about what is over, silenced or not.
+        let live = incidents.iter().filter(|one| one.state.is_live());
+        let silenced = live.filter(|one| desk.is_silenced(one)).map(|one| one.id.clone()).collect();
         let alerts = desk.alerts().map(|(key, alert, incident)| Looked {
             key: key.clone(),
             alert: alert.clone(),
@@ -128,6 +134,7 @@ impl Board {
             mttr: (!ended.is_empty()).then(|| mean(&ended)),
             incidents_24h: recent.count() as u64,
             live,
+            seconds: BTreeMap::new(),
             resources: self.resources.iter().filter_map(measured).collect(),
         }
     }

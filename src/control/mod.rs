@@ -4,19 +4,25 @@
 //! come through [`Handle`]; whoever gave one hears back when it is stored, or that it is not stored yet.
 
 mod board;
+mod evidence;
+mod feed;
+mod handle;
 mod machine;
 mod observer;
 mod post;
 mod records;
+mod seconds;
 mod start;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 pub use board::{Board, Looked, SERVICE, Uptime};
+pub use feed::{Change, Feed, Next};
+pub use handle::{Audited, Done, Handle, Order, Replies};
 pub use observer::Observer;
 pub use post::Post;
 pub use records::Records;
@@ -24,9 +30,9 @@ pub use start::{Running, start};
 
 use crate::config::desk::People;
 use crate::names::IncidentId;
-use crate::reliability::desk::{Command, Desk, DeskPolicy, Effect, Reply};
+use crate::reliability::desk::{Desk, DeskPolicy, Effect};
 use crate::reliability::escalation::LocalMinute;
-use crate::reliability::incident::{Incident, Refused};
+use crate::reliability::incident::{Incident, State, Transition};
 use crate::reliability::readings::Stage;
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
@@ -34,79 +40,11 @@ use crate::store::Store;
 use crate::store::rows::{AuditEntry, Write};
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::IncidentEvent;
-
-/// Orders that may wait.
-const WAITING: usize = 256;
-/// How long the giver of an order waits for the disk.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Who orders what, for the audit trail.
-#[derive(Clone, Debug)]
-pub struct Order {
-    /// What the desk is to do.
-    pub command: Command,
-    /// Who, as the audit trail shows it; `None`: the machine itself, whose deeds are on the timeline alone.
-    pub audit: Option<Audited>,
-}
-
-/// A line of the audit trail to be.
-#[derive(Clone, Debug)]
-pub struct Audited {
-    /// Who.
-    pub actor: String,
-    /// What.
-    pub action: &'static str,
-    /// To what.
-    pub target: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// What became of an order.
-#[derive(Clone, Debug)]
-pub struct Done {
-    /// What it brought.
-    pub reply: Reply,
-    /// It is on disk. False: the store is off or away, and memory holds it.
-    pub stored: bool,
-}
-
-struct Ask {
-    order: Order,
-    answer: Option<oneshot::Sender<Result<Done, Refused>>>,
-}
-
-/// For those who give orders and those who look.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    asks: mpsc::Sender<Ask>,
-    board: watch::Receiver<Arc<Board>>,
-    records: Records,
-}
-
-impl Handle {
-    /// Gives an order; `None`: the process is leaving.
-    pub async fn order(&self, order: Order) -> Option<Result<Done, Refused>> {
-        let (answer, told) = oneshot::channel();
-        self.asks.send(Ask { order, answer: Some(answer) }).await.ok()?;
-        told.await.ok()
-    }
-
-    /// What is known now.
-    pub fn board(&self) -> Arc<Board> {
-        Arc::clone(&self.board.borrow())
-    }
-
-    /// Wakes with every change of the board.
-    pub fn watch(&self) -> watch::Receiver<Arc<Board>> {
-        self.board.clone()
-    }
-
-    /// What is on disk.
-    pub fn records(&self) -> &Records {
-        &self.records
-    }
-}
+use crate::telemetry::sre::Numbers;
+use evidence::Evidence;
+use feed::Filler;
+use handle::{Ask, PATIENCE, WAITING};
+use seconds::Seconds;
 
 /// The task's state.
 pub struct Control {
@@ -118,7 +56,10 @@ pub struct Control {
     post: Post,
     asks: mpsc::Receiver<Ask>,
     board: watch::Sender<Arc<Board>>,
+    feed: Filler,
     uptime: Uptime,
+    seconds: Seconds,
+    evidence: Evidence,
     /// The clock and the calendar of those who are called in working hours.
     people: Option<People>,
     /// Up to which entry each incident's timeline was handed to the store.
@@ -139,26 +80,32 @@ impl Control {
         let source = Arc::from(records.boot());
         let seed = uuid::Uuid::now_v7().as_u64_pair().1;
         let desk = Desk::new(DeskPolicy::default(), source, seed, now);
-        let handle = Handle { asks: send.clone(), board: watching, records: records.clone() };
+        let (filler, feed) = feed::feed();
+        let started = telemetry.started();
+        let (asks_of, kept) = (send.clone(), records.clone());
+        let handle = Handle { asks: asks_of, board: watching, feed, records: kept, started };
         let post = post(Replies(send));
         let store = records.store().cloned();
         let uptime = Uptime::new(now);
-        (
-            Self {
-                desk,
-                observer,
-                telemetry,
-                store,
-                records,
-                post,
-                asks,
-                board,
-                uptime,
-                people: None,
-                told: BTreeMap::new(),
-            },
-            handle,
-        )
+        let (evidence, seconds, told) = (observer.evidence(), Seconds::default(), BTreeMap::new());
+        let feed = filler;
+        let control = Self {
+            desk,
+            observer,
+            telemetry,
+            store,
+            records,
+            post,
+            asks,
+            board,
+            feed,
+            uptime,
+            seconds,
+            evidence,
+            people: None,
+            told,
+        };
+        (control, handle)
     }
 
     pub(super) fn post(&self) -> Post {
@@ -196,8 +143,7 @@ impl Control {
         let now = self.observer.at(clock::now());
         let Some((incidents, silences, minutes)) = self.records.left_behind(now).await else { return false };
         self.uptime.add_all(minutes);
-        let last = |one: &Incident| one.timeline.last().map_or(0, |entry| entry.number);
-        self.told.extend(incidents.iter().map(|one| (one.id.clone(), last(one))));
+        self.told.extend(incidents.iter().map(|one| (one.id.clone(), last_line(one))));
         let effects = self.desk.restore(incidents, silences, now);
         self.carry_out(effects, Vec::new());
         true
@@ -219,16 +165,38 @@ impl Control {
         readings.reported.extend(self.records.condition());
         let effects = self.desk.tick(&readings, now);
         self.carry_out(effects, Vec::new());
+        for command in self.evidence.take(moment, now) {
+            let (_, effects) = self.desk.command(command, now);
+            self.carry_out(effects, Vec::new());
+        }
         self.told.retain(|id, _| self.desk.incident(id).is_some());
-        self.uptime.turn(self.desk.flush(), now);
-        let board = Board::of(&self.desk, &self.uptime, &readings, now);
-        self.telemetry.sre.set(board.numbers(now));
-        self.board.send_replace(Arc::new(board));
+        let minutes = self.desk.flush();
+        self.seconds.turn(&minutes);
+        self.uptime.turn(minutes, now);
+        let before = Arc::clone(&self.board.borrow());
+        let board = Board::of(&before, &self.desk, &self.uptime, &readings, now);
+        let seconds = self.seconds.totals();
+        self.telemetry.sre.set(Numbers { seconds, ..board.numbers(now) });
+        self.show(board);
+    }
+
+    fn show(&mut self, board: Board) {
+        let board = Arc::new(board);
+        // In this order: the feed's number stands for a board that everybody sees already.
+        self.board.send_replace(Arc::clone(&board));
+        self.feed.take(&board);
     }
 
     fn hear(&mut self, ask: Ask) {
         let now = self.observer.at(clock::now());
-        let Ask { order: Order { command, audit }, answer } = ask;
+        let Ask { order: Order { command, audit }, found, answer } = ask;
+        if let Some(found) = found.filter(|found| self.desk.incident(&found.id).is_none()) {
+            self.told.insert(found.id.clone(), last_line(&found));
+            self.feed.know(&found);
+            // It is over: nothing is done about it but what the order says.
+            let effects = self.desk.restore(vec![*found], Vec::new(), now);
+            self.carry_out(effects, Vec::new());
+        }
         let (reply, effects) = self.desk.command(command, now);
         let audit = audit.filter(|_| reply.is_ok()).map(|audit| {
             Write::Audit(AuditEntry {
@@ -241,7 +209,7 @@ impl Control {
         });
         let written = self.carry_out(effects, audit.into_iter().collect());
         let board = Board { at: now, ..Board::again(&self.board.borrow(), &self.desk) };
-        self.board.send_replace(Arc::new(board));
+        self.show(board);
         let Some(answer) = answer else { return };
         // Whoever asked may have left; the order is done all the same.
         crate::runtime::tasks::detach(async move {
@@ -259,8 +227,7 @@ impl Control {
         for effect in effects {
             match effect {
                 Effect::Save(incident) => {
-                    let last = incident.timeline.last().map_or(0, |entry| entry.number);
-                    let told = self.told.insert(incident.id.clone(), last).unwrap_or(0);
+                    let told = self.told.insert(incident.id.clone(), last_line(&incident)).unwrap_or(0);
                     writes.extend(self.records.incident(&incident, told));
                 }
                 Effect::SaveSilence(silence) => writes.push(self.records.silence(&silence)),
@@ -268,21 +235,7 @@ impl Control {
                     writes.push(self.records.ledger(&minute));
                     self.uptime.add(minute);
                 }
-                Effect::Tell(transition) => {
-                    let incident = self.desk.incident(&transition.id);
-                    IncidentEvent {
-                        id: transition.id.as_str(),
-                        rule: transition.rule.label(),
-                        severity: transition.severity.label(),
-                        from: transition.from.map(crate::reliability::incident::State::label),
-                        to: transition.to.label(),
-                        title: incident.map_or("", |incident| &incident.title),
-                    }
-                    .tell();
-                    if let Some(incident) = incident {
-                        self.telemetry.sre.moved(&transition, incident);
-                    }
-                }
+                Effect::Tell(transition) => self.tell(&transition),
                 Effect::Page(page) => letters.extend(
                     self.desk.incident(&page.incident).map(|incident| post::Letter::call(&page, incident)),
                 ),
@@ -297,6 +250,25 @@ impl Control {
         Some(store.write(writes))
     }
 
+    fn tell(&mut self, transition: &Transition) {
+        let incident = self.desk.incident(&transition.id);
+        IncidentEvent {
+            id: transition.id.as_str(),
+            rule: transition.rule.label(),
+            severity: transition.severity.label(),
+            from: transition.from.map(State::label),
+            to: transition.to.label(),
+            title: incident.map_or("", |incident| &incident.title),
+        }
+        .tell();
+        let Some(incident) = incident else { return };
+        self.telemetry.sre.moved(transition, incident);
+        // What a person opens has nothing that was measured.
+        if transition.confirms() && !incident.signals.is_empty() {
+            self.evidence.confirmed(incident, transition.at);
+        }
+    }
+
     fn notice(
         &self,
         notice: &crate::reliability::desk::Notice,
@@ -307,13 +279,7 @@ impl Control {
     }
 }
 
-/// Where the post tells what became of a call.
-#[derive(Clone, Debug)]
-pub struct Replies(mpsc::Sender<Ask>);
-
-impl Replies {
-    async fn tell(&self, command: Command) {
-        // Leaving: nobody wants to know any more; the store has it.
-        let _ = self.0.send(Ask { order: Order { command, audit: None }, answer: None }).await;
-    }
+/// The number of the last line of its timeline; 0: it has none.
+fn last_line(incident: &Incident) -> u64 {
+    incident.timeline.last().map_or(0, |entry| entry.number)
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::evidence::Evidence;
 use super::machine::Machine;
 use crate::config::desk::Until;
 use crate::config::presets::SRE_API;
@@ -73,12 +74,14 @@ impl Observer {
         }
     }
 
-    /// The wall clock of the start plus what has passed since: it never jumps, whatever the wall clock does.
+    /// The time as the desk has it.
     pub fn at(&self, moment: Moment) -> At {
-        let start = self.telemetry.started();
-        let wall = start.wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        At(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX))
-            + moment.instant.saturating_duration_since(start.instant)
+        at(self.telemetry.started(), moment)
+    }
+
+    /// Collects evidence from where this one looks.
+    pub(super) fn evidence(&self) -> Evidence {
+        Evidence::new(Arc::clone(&self.registry), Arc::clone(&self.telemetry))
     }
 
     /// The config in force, when it is another one than at the last call.
@@ -197,6 +200,19 @@ impl Measured {
         }
         blamed
     }
+}
+
+/// The wall clock of the start plus what has passed since: it never jumps, whatever the wall clock does.
+pub(super) fn at(start: Moment, moment: Moment) -> At {
+    let wall = start.wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    At(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX))
+        + moment.instant.saturating_duration_since(start.instant)
+}
+
+/// Bad ones, and good and bad ones together.
+pub(super) fn bad_and_all(outcomes: &[u64; 7]) -> (u64, u64) {
+    let counts = Counts::of_outcomes(outcomes);
+    (counts.bad, counts.total())
 }
 
 /// What the replies of a route are held to; those that no route of the config takes to the common budget.

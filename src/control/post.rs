@@ -16,7 +16,7 @@ use crate::notify::queue::{self, Queued};
 use crate::notify::{DeliveryError, Kind, Message, Receipt, Sender};
 use crate::reliability::desk::{Command, Notice, Page};
 use crate::reliability::escalation::Arrived;
-use crate::reliability::incident::{Incident, State};
+use crate::reliability::incident::{Entry, Incident, Kind as EntryKind, State};
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
 use crate::store::rows::Write;
@@ -58,7 +58,9 @@ impl Letter {
 fn message(incident: &Incident, kind: Kind, at: At) -> Message {
     let millis = |at: At| u64::try_from(at.0).unwrap_or(0);
     let last = incident.timeline.last();
-    let evidence = incident.timeline.iter().rev().find(|entry| !entry.evidence.is_empty());
+    // What the rules saw; bundles of measurements are for the timeline, and too long for a pager.
+    let seen = |entry: &&Entry| entry.kind == EntryKind::Signal && !entry.evidence.is_empty();
+    let evidence = incident.timeline.iter().rev().find(seen);
     Message {
         incident_id: incident.id.as_str().to_owned(),
         dedup_key: incident.dedup.to_string(),

@@ -114,7 +114,8 @@ impl Records {
 
     pub(super) fn silence(&self, silence: &Silence) -> Write {
         Write::PutSilence(rows::Silence {
-            id: format!("{}-{}", self.member, silence.number),
+            // Its number is its own in the whole fleet: whoever ends it writes the same row.
+            id: silence.number.to_string(),
             body: json(silence),
             starts_at: silence.from.0,
             ends_at: silence.until.0,
@@ -195,6 +196,14 @@ impl Records {
         let Some(store) = &self.store else { return Ok(None) };
         let row = store.reader().incident(id.as_str()).await?;
         Ok(row.and_then(|row| parse(&row.id, &row.body)))
+    }
+
+    /// Silences and maintenance windows that have ended, the last one first, at most `limit`; `None`: there is no store.
+    pub async fn ended_silences(&self, now: At, limit: usize) -> Result<Option<Vec<Silence>>, StoreError> {
+        let Some(store) = &self.store else { return Ok(None) };
+        let rows = store.reader().silences(0).await?;
+        let ended = rows.iter().rev().filter(|row| row.ends_at <= now.0).take(limit);
+        Ok(Some(ended.filter_map(|row| parse(&row.id, &row.body)).collect()))
     }
 
     /// Incidents, the youngest first; `None`: there is no store.

@@ -1,7 +1,7 @@
 //! The guide's numbers of reliability: uptime, errors, incidents, times to detect and to recover.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::metrics::Family;
@@ -20,6 +20,8 @@ pub struct Numbers {
     pub mttr: Option<Duration>,
     /// Incidents that were confirmed in the last 24 hours.
     pub incidents_24h: u64,
+    /// Good and measured seconds since the start, by subject of the ledger. They never fall.
+    pub seconds: BTreeMap<Arc<str>, (u64, u64)>,
     /// Live incidents by state and severity.
     pub live: BTreeMap<(&'static str, &'static str), u64>,
     /// Shares of resources in use, 0 to 1, by resource and which one.
@@ -83,10 +85,10 @@ impl Sre {
         if transition.from.is_none() && !incident.signals.is_empty() {
             sums.suspected.record(clocks.to_suspect());
         }
+        if transition.confirms() && !incident.signals.is_empty() {
+            clocks.to_confirm().into_iter().for_each(|took| sums.confirmed.record(took));
+        }
         match transition.to {
-            State::Open if !incident.signals.is_empty() => {
-                clocks.to_confirm().into_iter().for_each(|took| sums.confirmed.record(took));
-            }
             State::Acknowledged => {
                 clocks.to_acknowledge().into_iter().for_each(|took| sums.acknowledged.record(took));
             }
@@ -139,7 +141,7 @@ impl Sre {
 }
 
 impl Sums {
-    fn families(&self) -> [Family; 6] {
+    fn families(&self) -> [Family; 8] {
         let mut detection = Family::histogram(
             "sre_detection_seconds",
             "From the first bad event of an incident to its being suspected, and confirmed.",
@@ -162,6 +164,18 @@ impl Sums {
         for ((state, severity), count) in &self.now.live {
             live.set(&[("state", state), ("severity", severity)], *count as f64);
         }
+        let mut good = Family::counter(
+            "sre_good_seconds_total",
+            "Seconds since the start in which it served, well or not, by subject of the uptime ledger.",
+        );
+        let mut measured = Family::counter(
+            "sre_measured_seconds_total",
+            "Seconds since the start in which it served or should have; without unknown time and maintenance.",
+        );
+        for (subject, (served, all)) in &self.now.seconds {
+            good.count(&[("subject", subject)], *served);
+            measured.count(&[("subject", subject)], *all);
+        }
         let mut resources = Family::gauge(
             "sre_resource_utilization_ratio",
             "The share of a resource in use, 0 to 1; absent: not observable.",
@@ -169,6 +183,6 @@ impl Sums {
         for (resource, which, used) in &self.now.resources {
             resources.set(&[("resource", resource), ("which", which)], *used);
         }
-        [live, moves, detection, acknowledged, recovered, resources]
+        [live, moves, detection, acknowledged, recovered, good, measured, resources]
     }
 }

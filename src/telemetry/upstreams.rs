@@ -1,15 +1,16 @@
 //! The numbers of one upstream: attempts by verdict, its breaker, its tunnels, its connections.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::series::SECOND_BOUNDS;
 use crate::names::UpstreamName;
 use crate::reliability::breaker::Transition;
 use crate::reliability::retry::{Budget, RetryPolicy};
 use crate::reliability::verdict::{Verdict, Why};
+use crate::runtime::clock;
 
 /// What a tunnel tells at its end.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +104,9 @@ fn place(verdict: Verdict) -> usize {
 #[repr(align(128))]
 struct Shard([AtomicU64; 10]);
 
+/// Moves of a breaker that are remembered.
+pub const MOVES: usize = 12;
+
 /// What the breaker's metrics show.
 #[derive(Clone, Debug, Default)]
 pub struct BreakerNumbers {
@@ -116,6 +120,8 @@ pub struct BreakerNumbers {
     pub recovery: Seconds,
     /// The last of them.
     pub last_recovery: Option<Duration>,
+    /// The last moves, oldest first, with the wall clock of each: at most [`MOVES`].
+    pub history: VecDeque<(SystemTime, Transition)>,
 }
 
 /// The numbers of one upstream.
@@ -227,6 +233,11 @@ impl UpstreamSeries {
             breaker.state = moved.to.number();
         }
         *breaker.transitions.entry((moved.to.label(), moved.why.label())).or_default() += 1;
+        let place = breaker.history.partition_point(|(_, known)| known.generation < moved.generation);
+        breaker.history.insert(place, (clock::now().wall, *moved));
+        if breaker.history.len() > MOVES {
+            breaker.history.pop_front();
+        }
         if let Some(took) = moved.recovered {
             breaker.recovery.record(took);
             breaker.last_recovery = Some(took);

@@ -21,6 +21,8 @@ mod contract;
 mod deadlines;
 /// The way out: forward proxy, tunnels, local listeners, the address guard.
 mod egress;
+/// What was measured stands on an incident's timeline.
+mod evidence;
 /// The files that are shipped.
 mod examples;
 /// Fields that a proxy must, may and must not touch.
@@ -29,6 +31,8 @@ mod headers;
 mod hostile;
 /// HTTP/2 is held to what HTTP/1.1 is held to.
 mod http2;
+/// A change that is sent twice is done once.
+mod idempotency;
 /// What the desk decides by is the operator's, and in force as soon as the file is saved.
 mod incident_config;
 /// From the first bad event to the last word: detection, calls, orders, a restart in between.
@@ -45,6 +49,12 @@ mod reload;
 /// What is written down of a month and of an incident.
 mod reports;
 mod resources;
+/// How bad it was, and what was learnt.
+mod review;
+/// Nobody is called about what is known.
+mod silences;
+/// Incidents as they change: no gap, no double, no end but the process's.
+mod stream;
 /// Bytes pass unchanged, both ways, as they come.
 mod streaming;
 /// TLS in both roles, HTTP/2 on both sides.

@@ -329,7 +329,11 @@ impl World {
                 let severity = self.dice.one_of(&Severity::ALL);
                 Command::Open { actor, title: "Test incident".to_owned(), severity, service: String::new() }
             }
-            _ => Command::EndSilence { number: self.dice.below(4), actor },
+            _ => {
+                let numbers: Vec<u64> = self.desk.silences().iter().map(|one| one.number).collect();
+                let number = if numbers.is_empty() { 0 } else { self.dice.one_of(&numbers) };
+                Command::EndSilence { number, actor }
+            }
         };
         self.order(command);
     }

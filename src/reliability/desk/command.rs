@@ -10,6 +10,9 @@ use crate::reliability::rule::{Key, Rule, Severity};
 use crate::reliability::silence::Silence;
 use crate::units::At;
 
+/// Silences that last or are to come, at most: each look asks all of them.
+const MOST_SILENCES: usize = 1_000;
+
 type Done = Result<Reply, Refused>;
 
 impl Desk {
@@ -26,6 +29,7 @@ impl Desk {
             }
             Command::Note { id, actor, text } => self.note(&id, &actor, text, now),
             Command::Assign { id, actor, to } => self.assign(&id, &actor, &to, now),
+            Command::Rate { reason, .. } if reason.trim().is_empty() => Err(Refused::Empty("reason")),
             Command::Rate { id, actor, severity, reason } => named(&actor).and_then(|()| {
                 self.change(&id, |one| one.rate(severity, &actor, &reason, now).map(|()| None))
             }),
@@ -166,8 +170,10 @@ impl Desk {
     fn silence(&mut self, mut silence: Silence, now: At) -> Done {
         named(&silence.actor)?;
         silence.check(now)?;
-        silence.number = self.next_silence;
-        self.next_silence += 1;
+        if self.silences.len() >= MOST_SILENCES {
+            return Err(Refused::NoUse("there are 1000 silences already; end those that nobody needs"));
+        }
+        silence.number = self.next_silence(now);
         self.silences.push(silence.clone());
         self.changed.before.push(Effect::SaveSilence(silence.clone()));
         Ok(Reply::Silence(silence))

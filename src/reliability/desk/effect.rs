@@ -187,6 +187,24 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// The incident that it is about; `None`: it is about a silence, or makes a new one.
+    pub fn incident(&self) -> Option<&IncidentId> {
+        match self {
+            Self::Ack { id, .. }
+            | Self::Note { id, .. }
+            | Self::Assign { id, .. }
+            | Self::Rate { id, .. }
+            | Self::Act { id, .. }
+            | Self::Evidence { id, .. }
+            | Self::Resolve { id, .. }
+            | Self::Review { id, .. }
+            | Self::Delivered { id, .. } => Some(id),
+            Self::Open { .. } | Self::Silence(_) | Self::EndSilence { .. } => None,
+        }
+    }
+}
+
 /// What an order brought.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {

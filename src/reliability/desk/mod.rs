@@ -91,7 +91,7 @@ pub struct Desk {
     alerts: BTreeMap<Key, Tracked>,
     incidents: BTreeMap<IncidentId, Incident>,
     silences: Vec<Silence>,
-    next_silence: u64,
+    last_silence: u64,
     ledgers: BTreeMap<Arc<str>, Ledger>,
     clock: Clock,
     /// Incidents that were silenced at the last look.
@@ -120,7 +120,7 @@ impl Desk {
             alerts: BTreeMap::new(),
             incidents: BTreeMap::new(),
             silences: Vec::new(),
-            next_silence: 1,
+            last_silence: 0,
             ledgers: BTreeMap::new(),
             clock: Clock { now, local: None, holiday: false },
             hushed: BTreeSet::new(),
@@ -148,7 +148,7 @@ impl Desk {
             }
         }
         for silence in silences {
-            self.next_silence = self.next_silence.max(silence.number + 1);
+            self.last_silence = self.last_silence.max(silence.number);
             self.silences.retain(|held| held.number != silence.number);
             self.silences.push(silence);
         }
@@ -268,12 +268,24 @@ impl Desk {
     }
 
     fn next_id(&mut self, now: At) -> IncidentId {
-        // splitmix64: a counter made into noise.
+        IncidentId::of(now.0, self.draw())
+    }
+
+    /// Milliseconds and ten bits of noise: members of a fleet and later starts of this one give other numbers, and JSON holds
+    /// them exactly.
+    fn next_silence(&mut self, now: At) -> u64 {
+        let number = (u64::try_from(now.0).unwrap_or(0) << 10) | (self.draw() & 0x3ff);
+        self.last_silence = number.max(self.last_silence + 1);
+        self.last_silence
+    }
+
+    /// splitmix64: a counter made into noise.
+    fn draw(&mut self) -> u64 {
         self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut draw = self.seed;
         draw = (draw ^ (draw >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         draw = (draw ^ (draw >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        IncidentId::of(now.0, draw ^ (draw >> 31))
+        draw ^ (draw >> 31)
     }
 
     /// What always holds.

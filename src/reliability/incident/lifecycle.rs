@@ -30,6 +30,13 @@ pub struct Transition {
     pub at: At,
 }
 
+impl Transition {
+    /// It was suspected and is not any more: it is confirmed. Whoever took it meanwhile has it already.
+    pub fn confirms(&self) -> bool {
+        self.from == Some(State::Suspected) && self.to.is_live()
+    }
+}
+
 /// Does a person insist?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

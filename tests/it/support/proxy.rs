@@ -125,6 +125,17 @@ impl Proxy {
         )
     }
 
+    /// A request to /api/v2/sre/ of the admin port with these fields, each with its line end.
+    pub fn ask(&self, method: &str, path: &str, fields: &str, body: &str) -> Response {
+        let length = body.len();
+        raw::ask_http1(
+            self.admin(),
+            &format!(
+                "{method} /api/v2/sre/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
+            ),
+        )
+    }
+
     pub fn breaker(&self, name: &str) -> String {
         self.sre(&format!("circuit-breakers/{name}"))["state"].as_str().unwrap_or_default().to_owned()
     }
