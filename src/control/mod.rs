@@ -3,7 +3,9 @@
 //! It waits for nobody: writes go to the store's durable lane, messages to the post, each of which has its own task. Orders
 //! come through [`Handle`]; whoever gave one hears back when it is stored, or that it is not stored yet.
 
+mod backups;
 mod board;
+mod damaged;
 mod observer;
 mod post;
 mod records;
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use backups::{BackupStatus, Backups, GoodCopy};
 pub use board::{Board, Looked, SERVICE, Uptime};
 pub use observer::Observer;
 pub use post::Post;
@@ -214,7 +217,7 @@ impl Control {
             self.use_channels(&config);
         }
         let mut readings = self.observer.look(moment, Stage::Serving);
-        readings.reported.extend(self.records.condition());
+        readings.reported.extend(self.records.conditions());
         let effects = self.desk.tick(&readings, now);
         self.carry_out(effects, Vec::new());
         self.told.retain(|id, _| self.desk.incident(id).is_some());

@@ -78,6 +78,12 @@ pub fn rfc3339(wall: SystemTime) -> String {
     text
 }
 
+/// Reads what [`rfc3339`] wrote.
+pub fn read_rfc3339(text: &str) -> Option<SystemTime> {
+    let stamp: jiff::Timestamp = text.parse().ok()?;
+    Some(SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(stamp.as_millisecond()).ok()?))
+}
+
 /// Appends [`rfc3339`].
 pub fn put_rfc3339(out: &mut String, wall: SystemTime) {
     let stamp = jiff::Timestamp::try_from(wall).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
@@ -99,6 +105,13 @@ mod tests {
             let off = told.duration_since(wanted).unwrap_or_else(|error| error.duration());
             assert!(off < Duration::from_millis(20), "{off:?}");
         }
+    }
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
+        assert_eq!(read_rfc3339(&rfc3339(wall)), Some(wall));
+        assert_eq!(read_rfc3339("yesterday"), None);
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub mod metrics;
 pub mod openmetrics;
 pub mod series;
 pub mod sre;
+pub mod store;
+pub mod told;
 pub mod totals;
 pub mod upstreams;
 
@@ -56,6 +58,10 @@ pub struct Telemetry {
     pub process: Process,
     /// Uptime, incidents, times to detect and to recover.
     pub sre: sre::Sre,
+    /// The store and its copies.
+    pub store: store::Store,
+    /// Attempts to tell people.
+    pub people: told::People,
     exposition: metrics::Exposer,
 }
 
@@ -72,6 +78,8 @@ impl Telemetry {
             access,
             process: Process::default(),
             sre: sre::Sre::default(),
+            store: store::Store::default(),
+            people: told::People::default(),
             exposition: metrics::Exposer::default(),
         });
         telemetry.exposition.watch(&telemetry);
