@@ -114,14 +114,14 @@ fn named(id: &str) -> Result<IncidentId, ApiError> {
     IncidentId::read(id).ok_or_else(|| ApiError::UnknownIncident { id: id.to_owned() })
 }
 
-fn read<T: Default + serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
+pub(super) fn read<T: Default + serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
     if body.trim_ascii().is_empty() {
         return Ok(T::default());
     }
     serde_json::from_slice(body).map_err(|error| ApiError::BadBody { problem: error.to_string() })
 }
 
-fn who(actor: Option<String>) -> String {
+pub(super) fn who(actor: Option<String>) -> String {
     actor.filter(|actor| !actor.trim().is_empty()).unwrap_or_else(|| "admin-api".to_owned())
 }
 
@@ -146,10 +146,10 @@ async fn order(
         | Command::Delivered { id, .. } => id.as_str().to_owned(),
         Command::Silence(_) | Command::EndSilence { .. } => String::new(),
     };
-    let audit = Audited { actor: actor.clone(), action, target: target.clone(), reason: reason.clone() };
-    let done = admin.control.order(Order { command, audit: Some(audit) }).await;
+    let audit = Audited { actor, action, target, reason };
+    let done = admin.control.order(Order { command, audit: Some(audit.clone()) }).await;
     let done = done.ok_or(ApiError::Leaving)??;
-    let audit_id = admin.audited(&actor, action, &target, &reason);
+    let audit_id = admin.told(done.audit_id, &audit);
     match done.reply {
         Reply::Incident(incident) => {
             let incident = IncidentView::whole(&incident, &admin.control.board());

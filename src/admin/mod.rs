@@ -1,5 +1,6 @@
 //! Answers the operator: reads, asks, answers. Never touches the data path; every mutation is a POST and is told.
 
+mod audit;
 mod breakers;
 mod config;
 mod error;
@@ -12,8 +13,7 @@ mod upstreams;
 mod uptime;
 pub mod wire;
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
@@ -29,7 +29,7 @@ use utoipa_axum::routes;
 
 use crate::config::reload::Reloader;
 use crate::control::Handle;
-use crate::runtime::clock::{self, Moment};
+use crate::runtime::clock::Moment;
 use crate::runtime::drain::Drain;
 use crate::runtime::readiness::Readiness;
 use crate::telemetry::Telemetry;
@@ -38,8 +38,6 @@ use crate::upstream::registry::Registry;
 
 /// Concurrent admin requests; beyond them connections are closed, so that a busy API never grows without bound.
 const MOST: usize = 64;
-/// Mutations remembered.
-const AUDITED: usize = 256;
 
 /// What the handlers read.
 pub struct Admin {
@@ -57,7 +55,7 @@ pub struct Admin {
     pub listen: std::net::SocketAddr,
     /// When the process started.
     pub started: Moment,
-    audit: Mutex<VecDeque<wire::Mutation>>,
+    remembered: audit::Remembered,
 }
 
 impl Admin {
@@ -79,27 +77,8 @@ impl Admin {
             readiness,
             listen,
             started,
-            audit: Mutex::default(),
+            remembered: audit::Remembered::default(),
         })
-    }
-
-    /// Notes who changed what, and why.
-    fn audited(&self, actor: &str, action: &'static str, target: &str, reason: &str) -> String {
-        Event::AdminMutation { actor, action, target, reason }.tell();
-        let id = uuid::Uuid::now_v7().to_string();
-        let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
-        if audit.len() == AUDITED {
-            audit.pop_front();
-        }
-        audit.push_back(wire::Mutation {
-            id: id.clone(),
-            at: clock::rfc3339(clock::now().wall),
-            actor: actor.to_owned(),
-            action: action.to_owned(),
-            target: target.to_owned(),
-            reason: reason.to_owned(),
-        });
-        id
     }
 }
 
@@ -136,7 +115,7 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(uptime::alerts))
         .routes(routes!(config::show))
         .routes(routes!(config::reload))
-        .routes(routes!(config::audit))
+        .routes(routes!(audit::audit))
 }
 
 /// The OpenAPI 3.1 document.

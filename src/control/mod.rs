@@ -10,6 +10,7 @@ mod observer;
 mod post;
 mod records;
 mod start;
+mod trail;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub use observer::Observer;
 pub use post::Post;
 pub use records::Records;
 pub use start::{Running, start};
+pub use trail::Audited;
 
 use crate::names::IncidentId;
 use crate::reliability::desk::{Command, Desk, DeskPolicy, Effect, Reply};
@@ -31,14 +33,12 @@ use crate::reliability::readings::Stage;
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
 use crate::store::Store;
-use crate::store::rows::{AuditEntry, Write};
+use crate::store::rows::Write;
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::IncidentEvent;
 
 /// Orders that may wait.
 const WAITING: usize = 256;
-/// How long the giver of an order waits for the disk.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who orders what, for the audit trail.
 #[derive(Clone, Debug)]
@@ -49,19 +49,6 @@ pub struct Order {
     pub audit: Option<Audited>,
 }
 
-/// A line of the audit trail to be.
-#[derive(Clone, Debug)]
-pub struct Audited {
-    /// Who.
-    pub actor: String,
-    /// What.
-    pub action: &'static str,
-    /// To what.
-    pub target: String,
-    /// Why.
-    pub reason: String,
-}
-
 /// What became of an order.
 #[derive(Clone, Debug)]
 pub struct Done {
@@ -69,6 +56,8 @@ pub struct Done {
     pub reply: Reply,
     /// It is on disk. False: the store is off or away, and memory holds it.
     pub stored: bool,
+    /// The name of its row on the audit trail; `None`: it has none.
+    pub audit_id: Option<String>,
 }
 
 struct Ask {
@@ -231,26 +220,17 @@ impl Control {
         let now = self.observer.at(clock::now());
         let Ask { order: Order { command, audit }, answer } = ask;
         let (reply, effects) = self.desk.command(command, now);
-        let audit = audit.filter(|_| reply.is_ok()).map(|audit| {
-            Write::Audit(AuditEntry {
-                at: now.0,
-                actor: audit.actor,
-                action: audit.action.to_owned(),
-                target: audit.target,
-                body: serde_json::json!({ "reason": audit.reason }).to_string(),
-            })
-        });
-        let written = self.carry_out(effects, audit.into_iter().collect());
+        let audit = audit.filter(|_| reply.is_ok());
+        let more = serde_json::Value::Null;
+        let (audit_id, row) = audit.map(|audit| audit.row(self.records.member(), now, more)).unzip();
+        let written = self.carry_out(effects, row.into_iter().collect());
         let board = Board { at: now, ..Board::again(&self.board.borrow(), &self.desk) };
         self.board.send_replace(Arc::new(board));
         let Some(answer) = answer else { return };
         // Whoever asked may have left; the order is done all the same.
         crate::runtime::tasks::detach(async move {
-            let stored = match written {
-                Some(written) => matches!(tokio::time::timeout(PATIENCE, written).await, Ok(Ok(()))),
-                None => false,
-            };
-            let _ = answer.send(reply.map(|reply| Done { reply, stored }));
+            let stored = trail::stored(written).await;
+            let _ = answer.send(reply.map(|reply| Done { reply, stored, audit_id }));
         });
     }
 

@@ -7,6 +7,8 @@ mod support;
 
 /// What the operator's port answers, and to whom.
 mod admin_api;
+/// Who changed what is written down, and stays so.
+mod audit;
 /// Copies of the store by the clock, and damaged files of it.
 mod backups;
 /// Several endpoints: which one, what when it fails, what its checks say.
