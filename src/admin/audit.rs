@@ -15,7 +15,7 @@ use super::incidents_wire::when;
 use super::wire::{self, Observed};
 use crate::control::Audited;
 use crate::runtime::clock;
-use crate::store::rows::{AuditRow, millis};
+use crate::store::rows::AuditRow;
 use crate::telemetry::event::Event;
 use crate::units::At;
 
@@ -161,8 +161,7 @@ impl Admin {
 
     /// Tells of what was done, and writes it onto the audit trail; its name, and whether it is on disk.
     pub(super) async fn recorded(&self, done: &Audited) -> (String, bool) {
-        let at = At(millis(clock::now().wall));
-        let (id, stored) = self.control.records().audit(done, at).await;
+        let (id, stored) = self.control.records().audit(done).await;
         (self.told(Some(id), done), stored)
     }
 }

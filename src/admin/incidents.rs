@@ -58,7 +58,8 @@ pub(super) async fn list(
             && wanted.service.as_deref().is_none_or(|service| service == &*one.key.service)
     };
     let at_hand: Vec<_> = board.incidents.iter().filter(|one| fits(one)).collect();
-    let live = !wanted.all && wanted.state.is_none();
+    let over = ["resolved", "reviewed", "cleared"];
+    let live = !wanted.all && wanted.state.as_deref().is_none_or(|state| !over.contains(&state));
     let open = board.open();
     // What is not over is all at hand; what is over is looked for on disk, where there is one.
     let stored = if live { None } else { stored(&admin, &wanted, limit).await? };

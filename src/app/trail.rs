@@ -9,13 +9,6 @@ use crate::config::diff::Change;
 use crate::config::problem::Problems;
 use crate::config::reload::Outcome;
 use crate::control::{Audited, Records};
-use crate::runtime::clock;
-use crate::store::rows::millis;
-use crate::units::At;
-
-fn now() -> At {
-    At(millis(clock::now().wall))
-}
 
 fn named(path: Option<&Path>) -> String {
     path.map_or("built-in".to_owned(), |path| path.display().to_string())
@@ -29,7 +22,7 @@ pub(super) fn started(records: &Records, config: &Config, path: Option<&Path>) {
         target: named(path),
         reason: "the process starts".to_owned(),
     };
-    records.note(&done, now(), json!({ "cause": "start", "generation": 1, "hash": config.hash }));
+    records.note(&done, json!({ "cause": "start", "generation": 1, "hash": config.hash }));
 }
 
 /// A reload, whether it was applied or refused.
@@ -55,5 +48,5 @@ pub(super) fn reloaded(
         "needs_restart": paths(&outcome.needs_restart),
         "problems": problems.map(|problems| problems.all.iter().map(problem).collect::<Vec<_>>()),
     });
-    records.note(&done, now(), more);
+    records.note(&done, more);
 }

@@ -36,7 +36,11 @@ use crate::store::Store;
 use crate::store::rows::Write;
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::IncidentEvent;
+use crate::units::At;
+use records::LeftBehind;
 
+/// How long the first look waits for what an earlier start left.
+const RESTORE: Duration = Duration::from_secs(2);
 /// Orders that may wait.
 const WAITING: usize = 256;
 
@@ -165,18 +169,21 @@ impl Control {
     pub async fn run(mut self, drain: Drain) {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut restored = false;
+        let mut left = Box::pin(left_behind(self.records.clone()));
+        // Before the first look, where the store answers: what goes on is not opened a second time.
+        let found = tokio::time::timeout(RESTORE, &mut left).await;
+        let mut restored = found.is_ok();
+        found.into_iter().for_each(|found| self.take_over(found));
         loop {
             tokio::select! {
                 biased;
                 () = drain.requested() => break,
                 Some(ask) = self.asks.recv() => self.hear(ask),
-                _ = second.tick() => {
-                    if !restored {
-                        restored = self.restore().await;
-                    }
-                    self.look();
+                found = &mut left, if !restored => {
+                    restored = true;
+                    self.take_over(found);
                 }
+                _ = second.tick() => self.look(),
             }
         }
         let minutes = self.desk.flush();
@@ -187,16 +194,14 @@ impl Control {
         }
     }
 
-    /// Takes over what an earlier start left. False: the store does not answer; the next second asks again.
-    async fn restore(&mut self) -> bool {
+    /// Takes over what an earlier start left.
+    fn take_over(&mut self, (incidents, silences, minutes): LeftBehind) {
         let now = self.observer.at(clock::now());
-        let Some((incidents, silences, minutes)) = self.records.left_behind(now).await else { return false };
         self.uptime.add_all(minutes);
         let last = |one: &Incident| one.timeline.last().map_or(0, |entry| entry.number);
         self.told.extend(incidents.iter().map(|one| (one.id.clone(), last(one))));
         let effects = self.desk.restore(incidents, silences, now);
         self.carry_out(effects, Vec::new());
-        true
     }
 
     fn look(&mut self) {
@@ -285,6 +290,17 @@ impl Control {
     ) -> Vec<post::Letter> {
         let Some(incident) = self.desk.incident(&notice.incident) else { return Vec::new() };
         post::Letter::notices(notice, kind, incident)
+    }
+}
+
+/// What an earlier start left, once the store says it. Whoever looks does not wait for it.
+async fn left_behind(records: Records) -> LeftBehind {
+    loop {
+        let now = At(crate::store::rows::millis(clock::now().wall));
+        if let Some(left) = records.left_behind(now).await {
+            return left;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 

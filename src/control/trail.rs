@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Records;
-use crate::store::rows::{AuditEntry, AuditRow, Write};
+use crate::runtime::clock;
+use crate::store::rows::{AuditEntry, AuditRow, Write, millis};
 use crate::store::{Store, StoreError, Written};
 use crate::units::At;
 
@@ -44,6 +45,10 @@ impl Audited {
     }
 }
 
+fn now() -> At {
+    At(millis(clock::now().wall))
+}
+
 /// Is it on disk? False as well when that takes longer than anybody should wait: it is taken, and follows.
 pub(super) async fn stored(written: Option<Written>) -> bool {
     match written {
@@ -58,14 +63,14 @@ impl Records {
     }
 
     /// Writes who did what; the row's name, and whether it is on disk.
-    pub async fn audit(&self, done: &Audited, at: At) -> (String, bool) {
-        let (id, row) = done.row(self.member(), at, Value::Null);
+    pub async fn audit(&self, done: &Audited) -> (String, bool) {
+        let (id, row) = done.row(self.member(), now(), Value::Null);
         (id, stored(self.put(row)).await)
     }
 
     /// The same, with more to say and nobody who waits. From any thread.
-    pub fn note(&self, done: &Audited, at: At, more: Value) {
-        let (_, row) = done.row(self.member(), at, more);
+    pub fn note(&self, done: &Audited, more: Value) {
+        let (_, row) = done.row(self.member(), now(), more);
         drop(self.put(row));
     }
 

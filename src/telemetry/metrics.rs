@@ -340,7 +340,7 @@ fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
         ),
         counter(
             "access_log_dropped_total",
-            "Access lines dropped because the writer was behind.",
+            "Access lines lost: the writer was behind, or could not write.",
             telemetry.access_log().dropped(),
         ),
     ];

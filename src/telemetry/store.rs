@@ -69,16 +69,6 @@ impl Store {
         let mut took =
             Family::histogram("store_commit_seconds", "Time of one transaction that came to disk.");
         took.seconds(&[], &now.commits);
-        let counter = |name, help, value| {
-            let mut family = Family::counter(name, help);
-            family.count(&[], value);
-            family
-        };
-        let gauge = |name, help, value: Option<f64>| {
-            let mut family = Family::gauge(name, help);
-            value.into_iter().for_each(|value| family.set(&[], value));
-            family
-        };
         let mut families = vec![
             state,
             took,
@@ -97,31 +87,46 @@ impl Store {
             gauge("store_backlog", "Durable writes that wait in memory.", Some(now.backlog as f64)),
             gauge("store_backlog_limit", "Durable writes that may wait in memory.", Some(now.limit as f64)),
         ];
-        if let Some(backup) = now.backup {
-            let at = backup.last.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-            let mut made =
-                Family::counter("store_backups_total", "Copies of the store, by what became of them.");
-            made.count(&[("result", "good")], backup.good);
-            made.count(&[("result", "failed")], backup.failed);
-            families.extend([
-                made,
-                gauge(
-                    "store_backup_last_success_timestamp_seconds",
-                    "When the newest copy that was restored and compared was begun.",
-                    at.map(|at| at.as_secs_f64()),
-                ),
-                gauge(
-                    "store_backup_last_duration_seconds",
-                    "Time of that copy, its check included, if this start made it.",
-                    backup.took.map(|took| took.as_secs_f64()),
-                ),
-                gauge(
-                    "store_backup_last_size_bytes",
-                    "Length of that copy.",
-                    backup.bytes.map(|bytes| bytes as f64),
-                ),
-            ]);
-        }
+        families.extend(now.backup.iter().flat_map(Backup::families));
         families
+    }
+}
+
+fn counter(name: &str, help: &str, value: u64) -> Family {
+    let mut family = Family::counter(name, help);
+    family.count(&[], value);
+    family
+}
+
+fn gauge(name: &str, help: &str, value: Option<f64>) -> Family {
+    let mut family = Family::gauge(name, help);
+    value.into_iter().for_each(|value| family.set(&[], value));
+    family
+}
+
+impl Backup {
+    fn families(&self) -> [Family; 4] {
+        let at = self.last.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let mut made = Family::counter("store_backups_total", "Copies of the store, by what became of them.");
+        made.count(&[("result", "good")], self.good);
+        made.count(&[("result", "failed")], self.failed);
+        [
+            made,
+            gauge(
+                "store_backup_last_success_timestamp_seconds",
+                "When the newest copy that was restored and compared was begun.",
+                at.map(|at| at.as_secs_f64()),
+            ),
+            gauge(
+                "store_backup_last_duration_seconds",
+                "Time of that copy, its check included, if this start made it.",
+                self.took.map(|took| took.as_secs_f64()),
+            ),
+            gauge(
+                "store_backup_last_size_bytes",
+                "Length of that copy.",
+                self.bytes.map(|bytes| bytes as f64),
+            ),
+        ]
     }
 }

@@ -3,6 +3,10 @@
 #![expect(unreachable_pub, reason = "one binary: nothing here is reached from outside")]
 #![allow(clippy::disallowed_methods, reason = "a test is its own clock")]
 
+/// The server that the store's own tests start.
+#[path = "../store/postgres.rs"]
+#[allow(dead_code)]
+mod postgres;
 mod support;
 
 /// What the operator's port answers, and to whom.
@@ -35,14 +39,22 @@ mod hostile;
 mod http2;
 /// From the first bad event to the last word: detection, calls, orders, a restart in between.
 mod incidents;
+/// `kill -9` at random moments: what was acknowledged is there.
+#[allow(clippy::print_stdout, reason = "figures are told")]
+mod kill;
 /// Requests that two readers could read differently never reach the backend in a changed meaning.
 mod malformed;
 /// What is measured is what happened.
 mod measuring;
 /// People are told, whatever is down.
 mod notify;
+/// What is sent to PagerDuty and Slack is what they document.
+mod payloads;
 /// A saved file is in force at once and loses nothing.
 mod reload;
+/// A store whose disk is full, whose server is gone, or that somebody holds, costs no request.
+#[allow(clippy::print_stdout, reason = "figures are told")]
+mod store_away;
 /// Bytes pass unchanged, both ways, as they come.
 mod streaming;
 /// TLS in both roles, HTTP/2 on both sides.

@@ -24,14 +24,17 @@ pub fn proxy(toml: &str) -> Proxy {
 
 /// Starts it where another one has left its state.
 pub fn proxy_in(dir: tempfile::TempDir, toml: &str) -> Proxy {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_strop"));
+    command.args(["run", "--config"]).arg(dir.path().join("strop.toml")).env("STATE_DIRECTORY", dir.path());
+    proxy_by(&mut command, dir, toml)
+}
+
+/// Starts it by a command that ends as the proxy, with `strop.toml` of the directory.
+pub fn proxy_by(command: &mut Command, dir: tempfile::TempDir, toml: &str) -> Proxy {
     let toml = with_admin(toml);
-    let path = dir.path().join("strop.toml");
-    std::fs::write(&path, &toml).expect("writes");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_strop"))
-        .args(["run", "--config"])
-        .arg(&path)
+    std::fs::write(dir.path().join("strop.toml"), &toml).expect("writes");
+    let mut child = command
         .env("RUST_BACKTRACE", "1")
-        .env("STATE_DIRECTORY", dir.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
