@@ -10,6 +10,7 @@ pub mod logging;
 pub mod metrics;
 pub mod openmetrics;
 pub mod series;
+pub mod slow;
 pub mod sre;
 pub mod store;
 pub mod told;

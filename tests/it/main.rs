@@ -37,6 +37,8 @@ mod headers;
 mod hostile;
 /// HTTP/2 is held to what HTTP/1.1 is held to.
 mod http2;
+/// What the desk decides by is the operator's, and in force as soon as the file is saved.
+mod incident_config;
 /// From the first bad event to the last word: detection, calls, orders, a restart in between.
 mod incidents;
 /// `kill -9` at random moments: what was acknowledged is there.
@@ -52,6 +54,7 @@ mod notify;
 mod payloads;
 /// A saved file is in force at once and loses nothing.
 mod reload;
+mod resources;
 /// A store whose disk is full, whose server is gone, or that somebody holds, costs no request.
 #[allow(clippy::print_stdout, reason = "figures are told")]
 mod store_away;
