@@ -75,9 +75,8 @@ pub(super) async fn order(
     command: Command,
     audit: Audited,
 ) -> Result<(Done, String), ApiError> {
-    let Audited { actor, action, target, reason } = audit.clone();
-    let done = admin.control.order(Order { command, audit: Some(audit) }).await;
+    let done = admin.control.order(Order { command, audit: Some(audit.clone()) }).await;
     let done = done.ok_or(ApiError::Leaving)??;
-    let audit_id = admin.audited(&actor, action, &target, &reason);
+    let audit_id = admin.told(done.audit_id.clone(), &audit);
     Ok((done, audit_id))
 }

@@ -145,5 +145,23 @@ fn store(admin: &Admin) -> Option<Value> {
         "committed": status.committed,
         "refused": status.refused,
         "dropped_samples": status.dropped_samples,
+        "backup": admin.control.records().backups().status().map(backup),
     }))
+}
+
+/// How the copies of the store are.
+fn backup(status: crate::control::BackupStatus) -> Value {
+    let failing =
+        status.failing.map(|(since, why)| json!({ "since": clock::rfc3339(since), "last_error": why }));
+    json!({
+        "last_good": status.last.map(|copy| json!({
+            "file": copy.path.display().to_string(),
+            "at": clock::rfc3339(copy.at),
+            "bytes": copy.bytes,
+            "took_seconds": copy.took.map(|took| took.as_secs_f64()),
+        })),
+        "failing": failing,
+        "good": status.good,
+        "failed": status.failed,
+    })
 }

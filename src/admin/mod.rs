@@ -1,6 +1,7 @@
 //! Answers the operator: reads, asks, answers. Never touches the data path; every mutation is a POST and is told.
 
 mod asked;
+mod audit;
 mod breakers;
 mod config;
 mod error;
@@ -19,8 +20,7 @@ mod upstreams;
 mod uptime;
 pub mod wire;
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
@@ -36,7 +36,7 @@ use utoipa_axum::routes;
 
 use crate::config::reload::Reloader;
 use crate::control::Handle;
-use crate::runtime::clock::{self, Moment};
+use crate::runtime::clock::Moment;
 use crate::runtime::drain::Drain;
 use crate::runtime::readiness::Readiness;
 use crate::telemetry::Telemetry;
@@ -45,8 +45,6 @@ use crate::upstream::registry::Registry;
 
 /// Concurrent admin requests; beyond them connections are closed, so that a busy API never grows without bound.
 const MOST: usize = 64;
-/// Mutations remembered.
-const AUDITED: usize = 256;
 
 /// What the handlers read.
 pub struct Admin {
@@ -66,7 +64,7 @@ pub struct Admin {
     pub started: Moment,
     drain: Drain,
     streams: stream::Streams,
-    audit: Mutex<VecDeque<wire::Mutation>>,
+    remembered: audit::Remembered,
     /// Whose turn it is to make a report.
     reports: Arc<tokio::sync::Semaphore>,
 }
@@ -93,28 +91,9 @@ impl Admin {
             started,
             drain,
             streams: stream::Streams::default(),
-            audit: Mutex::default(),
+            remembered: audit::Remembered::default(),
             reports: Arc::new(tokio::sync::Semaphore::new(reports::AT_ONCE)),
         })
-    }
-
-    /// Notes who changed what, and why.
-    fn audited(&self, actor: &str, action: &'static str, target: &str, reason: &str) -> String {
-        Event::AdminMutation { actor, action, target, reason }.tell();
-        let id = uuid::Uuid::now_v7().to_string();
-        let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
-        if audit.len() == AUDITED {
-            audit.pop_front();
-        }
-        audit.push_back(wire::Mutation {
-            id: id.clone(),
-            at: clock::rfc3339(clock::now().wall),
-            actor: actor.to_owned(),
-            action: action.to_owned(),
-            target: target.to_owned(),
-            reason: reason.to_owned(),
-        });
-        id
     }
 }
 
@@ -159,7 +138,7 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(uptime::alerts))
         .routes(routes!(config::show))
         .routes(routes!(config::reload))
-        .routes(routes!(config::audit))
+        .routes(routes!(audit::audit))
 }
 
 /// The OpenAPI 3.1 document.

@@ -35,30 +35,6 @@ pub fn windowed<T: Serialize>(data: T, turned: Duration) -> axum::Json<Observed<
     axum::Json(Observed { observed_at, age_seconds: turned.as_secs_f64(), source: "observed", data })
 }
 
-/// A mutation that was done.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Mutation {
-    /// UUIDv7.
-    pub id: String,
-    /// RFC 3339.
-    pub at: String,
-    /// Who.
-    pub actor: String,
-    /// What.
-    pub action: String,
-    /// To what.
-    pub target: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// The mutations since the start, newest last.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Audit {
-    /// At most 256.
-    pub mutations: Vec<Mutation>,
-}
-
 /// An operator's order.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -185,6 +161,8 @@ pub struct Moved {
     pub circuit_breaker: Breaker,
     /// Of the audit record.
     pub audit_id: String,
+    /// That record is on disk. False: the store is off or away, and memory holds it.
+    pub stored: bool,
     /// What was done, in words.
     pub note: String,
 }

@@ -4,6 +4,7 @@
 //! leave.
 
 mod chores;
+mod trail;
 
 use std::cell::Cell;
 use std::net::{SocketAddr, TcpListener};
@@ -18,7 +19,7 @@ use anyhow::Context as _;
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::config::reload::{Outcome, Reloader};
-use crate::control;
+use crate::control::{self, Records};
 use crate::net::listener::{self, ConnectionCount};
 use crate::net::tls;
 use crate::notify::{Channels, Sender};
@@ -134,7 +135,9 @@ impl App {
         let tasks = Tasks::default();
         let desk = control::start(&config, &registry, &telemetry, &tasks, &drain).await.context("store")?;
         let sender = Arc::clone(&desk.sender);
-        let watcher = Watcher { registry: Arc::clone(&registry), drain: drain.listening(), sender };
+        let records = desk.handle.records().clone();
+        trail::started(&records, &config, start.path.as_deref());
+        let watcher = Watcher { registry: Arc::clone(&registry), drain: drain.listening(), sender, records };
         watcher.tend(&fresh);
         let addresses = addresses(&bound, admin_address, &telemetry)?;
         let servers: Vec<(String, tls::Server)> = bound
@@ -221,6 +224,7 @@ struct Watcher {
     registry: Arc<Registry>,
     drain: Drain,
     sender: Arc<Sender>,
+    records: Records,
 }
 
 impl Watcher {
@@ -247,6 +251,7 @@ fn reloader(
     filter: Option<Filter>,
     admin: SocketAddr,
 ) -> Arc<Reloader> {
+    let (read_from, records) = (path.clone(), watcher.records.clone());
     let applying = Arc::clone(telemetry);
     let control = tokio::runtime::Handle::current();
     let apply = move |new: Arc<Config>, _: &crate::config::diff::Diff| {
@@ -267,6 +272,7 @@ fn reloader(
     set_config_metrics(&hearing, 1, true);
     let hear = move |outcome: &Outcome, problems: Option<&crate::config::problem::Problems>| {
         set_config_metrics(&hearing, outcome.generation, problems.is_none());
+        trail::reloaded(&records, read_from.as_deref(), outcome, problems);
         let paths = |changes: &[crate::config::diff::Change]| {
             changes.iter().map(|change| change.path.as_str()).collect::<Vec<_>>().join(" ")
         };

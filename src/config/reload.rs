@@ -41,10 +41,16 @@ impl Cause {
 pub struct Outcome {
     /// What asked for it.
     pub cause: String,
+    /// Who, as far as is known; else the cause again.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
     /// When, RFC 3339.
     pub at: String,
     /// Of the config in force.
     pub generation: u64,
+    /// Of the text of the config in force.
+    pub hash: String,
     /// In force from now on.
     pub applied: Vec<Change>,
     /// Kept as it was until the next start.
@@ -109,22 +115,29 @@ impl Reloader {
 
     /// Reads the file again and puts it in force if it can run.
     pub fn reload(&self, cause: Cause) -> Outcome {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = match &self.path {
-            None => Err(Problems::single(
-                "there is no config file to read: the process runs on built-in settings",
-            )),
-            Some(path) => match std::fs::read_to_string(path) {
-                Ok(text) => {
-                    state.seen = hash(text.as_bytes());
-                    load(&text, &path.display().to_string(), &self.env)
-                }
-                Err(error) => Err(Problems::single(&format!("{} cannot be read: {error}", path.display()))),
-            },
+        let reason = match cause {
+            Cause::Signal => "SIGHUP",
+            Cause::Watch => "the file changed",
+            Cause::Api => "asked by the API",
         };
-        let at = clock::rfc3339(clock::now().wall);
-        let cause = cause.label().to_owned();
-        let (outcome, problems) = match read {
+        self.reload_for(cause, cause.label(), reason)
+    }
+
+    /// The same for somebody who gives a reason.
+    pub fn reload_for(&self, cause: Cause, actor: &str, reason: &str) -> Outcome {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outcome = Outcome {
+            cause: cause.label().to_owned(),
+            actor: actor.to_owned(),
+            reason: reason.to_owned(),
+            at: clock::rfc3339(clock::now().wall),
+            generation: state.generation,
+            hash: state.current.hash.clone(),
+            applied: Vec::new(),
+            needs_restart: Vec::new(),
+            refused: Vec::new(),
+        };
+        let problems = match self.read(&mut state) {
             Ok(new) => {
                 let diff = diff::diff(&state.current, &new);
                 let running = Arc::new(diff::runnable(&state.current, &new));
@@ -132,28 +145,31 @@ impl Reloader {
                 state.current = running;
                 state.generation += 1;
                 state.loaded_at = clock::now().wall;
-                let Diff { applied, needs_restart } = diff;
-                let generation = state.generation;
-                (Outcome { cause, at, generation, applied, needs_restart, refused: Vec::new() }, None)
+                (outcome.generation, outcome.hash) = (state.generation, state.current.hash.clone());
+                Diff { applied: outcome.applied, needs_restart: outcome.needs_restart } = diff;
+                None
             }
             Err(problems) => {
-                let refused = problems.all.clone();
-                let generation = state.generation;
-                let outcome = Outcome {
-                    cause,
-                    at,
-                    generation,
-                    applied: Vec::new(),
-                    needs_restart: Vec::new(),
-                    refused,
-                };
-                (outcome, Some(problems))
+                outcome.refused.clone_from(&problems.all);
+                Some(problems)
             }
         };
         state.last = Some(outcome.clone());
         drop(state);
         (self.hear)(&outcome, problems.as_ref());
         outcome
+    }
+
+    fn read(&self, state: &mut State) -> Result<Config, Problems> {
+        let Some(path) = &self.path else {
+            return Err(Problems::single(
+                "there is no config file to read: the process runs on built-in settings",
+            ));
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Problems::single(&format!("{} cannot be read: {error}", path.display())))?;
+        state.seen = hash(text.as_bytes());
+        load(&text, &path.display().to_string(), &self.env)
     }
 
     /// How the config in force came about.

@@ -1,11 +1,10 @@
 //! How the desk is reached: orders go in, what is known comes out.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Board, Feed, Records, observer};
+use super::{Audited, Board, Feed, Records, observer};
 use crate::reliability::desk::{Command, Reply};
 use crate::reliability::incident::{Incident, Refused};
 use crate::runtime::clock::{self, Moment};
@@ -13,8 +12,6 @@ use crate::units::At;
 
 /// Orders that may wait.
 pub(super) const WAITING: usize = 256;
-/// How long the giver of an order waits for the disk.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who orders what, for the audit trail.
 #[derive(Clone, Debug)]
@@ -25,19 +22,6 @@ pub struct Order {
     pub audit: Option<Audited>,
 }
 
-/// A line of the audit trail to be.
-#[derive(Clone, Debug)]
-pub struct Audited {
-    /// Who.
-    pub actor: String,
-    /// What.
-    pub action: &'static str,
-    /// To what.
-    pub target: String,
-    /// Why.
-    pub reason: String,
-}
-
 /// What became of an order.
 #[derive(Clone, Debug)]
 pub struct Done {
@@ -45,6 +29,8 @@ pub struct Done {
     pub reply: Reply,
     /// It is on disk. False: the store is off or away, and memory holds it.
     pub stored: bool,
+    /// The name of its row on the audit trail; `None`: it has none.
+    pub audit_id: Option<String>,
 }
 
 /// An order on its way.

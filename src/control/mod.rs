@@ -3,7 +3,9 @@
 //! It waits for nobody: writes go to the store's durable lane, messages to the post, each of which has its own task. Orders
 //! come through [`Handle`]; whoever gave one hears back when it is stored, or that it is not stored yet.
 
+mod backups;
 mod board;
+mod damaged;
 mod evidence;
 mod feed;
 mod handle;
@@ -13,6 +15,7 @@ mod post;
 mod records;
 mod seconds;
 mod start;
+mod trail;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,13 +23,15 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+pub use backups::{BackupStatus, Backups, GoodCopy};
 pub use board::{Board, Looked, SERVICE, Uptime};
 pub use feed::{Change, Feed, Next};
-pub use handle::{Audited, Done, Handle, Order, Replies};
+pub use handle::{Done, Handle, Order, Replies};
 pub use observer::Observer;
 pub use post::Post;
 pub use records::Records;
 pub use start::{Running, start};
+pub use trail::Audited;
 
 use crate::config::desk::People;
 use crate::names::IncidentId;
@@ -37,14 +42,19 @@ use crate::reliability::readings::Stage;
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
 use crate::store::Store;
-use crate::store::rows::{AuditEntry, Write};
+use crate::store::rows::Write;
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::IncidentEvent;
 use crate::telemetry::sre::Numbers;
+use crate::units::At;
 use evidence::Evidence;
 use feed::Filler;
-use handle::{Ask, PATIENCE, WAITING};
+use handle::{Ask, WAITING};
+use records::LeftBehind;
 use seconds::Seconds;
+
+/// How long the first look waits for what an earlier start left.
+const RESTORE: Duration = Duration::from_secs(2);
 
 /// The task's state.
 pub struct Control {
@@ -116,18 +126,21 @@ impl Control {
     pub async fn run(mut self, drain: Drain) {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut restored = false;
+        let mut left = Box::pin(left_behind(self.records.clone()));
+        // Before the first look, where the store answers: what goes on is not opened a second time.
+        let found = tokio::time::timeout(RESTORE, &mut left).await;
+        let mut restored = found.is_ok();
+        found.into_iter().for_each(|found| self.take_over(found));
         loop {
             tokio::select! {
                 biased;
                 () = drain.requested() => break,
                 Some(ask) = self.asks.recv() => self.hear(ask),
-                _ = second.tick() => {
-                    if !restored {
-                        restored = self.restore().await;
-                    }
-                    self.look();
+                found = &mut left, if !restored => {
+                    restored = true;
+                    self.take_over(found);
                 }
+                _ = second.tick() => self.look(),
             }
         }
         let minutes = self.desk.flush();
@@ -138,15 +151,13 @@ impl Control {
         }
     }
 
-    /// Takes over what an earlier start left. False: the store does not answer; the next second asks again.
-    async fn restore(&mut self) -> bool {
+    /// Takes over what an earlier start left.
+    fn take_over(&mut self, (incidents, silences, minutes): LeftBehind) {
         let now = self.observer.at(clock::now());
-        let Some((incidents, silences, minutes)) = self.records.left_behind(now).await else { return false };
         self.uptime.add_all(minutes);
         self.told.extend(incidents.iter().map(|one| (one.id.clone(), last_line(one))));
         let effects = self.desk.restore(incidents, silences, now);
         self.carry_out(effects, Vec::new());
-        true
     }
 
     fn look(&mut self) {
@@ -162,7 +173,7 @@ impl Control {
             readings.local = Some(LocalMinute(people.zone.minute_of_week(moment.wall)));
             readings.holiday = people.rest(moment.wall);
         }
-        readings.reported.extend(self.records.condition());
+        readings.reported.extend(self.records.conditions());
         let effects = self.desk.tick(&readings, now);
         self.carry_out(effects, Vec::new());
         for command in self.evidence.take(moment, now) {
@@ -198,26 +209,17 @@ impl Control {
             self.carry_out(effects, Vec::new());
         }
         let (reply, effects) = self.desk.command(command, now);
-        let audit = audit.filter(|_| reply.is_ok()).map(|audit| {
-            Write::Audit(AuditEntry {
-                at: now.0,
-                actor: audit.actor,
-                action: audit.action.to_owned(),
-                target: audit.target,
-                body: serde_json::json!({ "reason": audit.reason }).to_string(),
-            })
-        });
-        let written = self.carry_out(effects, audit.into_iter().collect());
+        let audit = audit.filter(|_| reply.is_ok());
+        let more = serde_json::Value::Null;
+        let (audit_id, row) = audit.map(|audit| audit.row(self.records.member(), now, more)).unzip();
+        let written = self.carry_out(effects, row.into_iter().collect());
         let board = Board { at: now, ..Board::again(&self.board.borrow(), &self.desk) };
         self.show(board);
         let Some(answer) = answer else { return };
         // Whoever asked may have left; the order is done all the same.
         crate::runtime::tasks::detach(async move {
-            let stored = match written {
-                Some(written) => matches!(tokio::time::timeout(PATIENCE, written).await, Ok(Ok(()))),
-                None => false,
-            };
-            let _ = answer.send(reply.map(|reply| Done { reply, stored }));
+            let stored = trail::stored(written).await;
+            let _ = answer.send(reply.map(|reply| Done { reply, stored, audit_id }));
         });
     }
 
@@ -282,4 +284,15 @@ impl Control {
 /// The number of the last line of its timeline; 0: it has none.
 fn last_line(incident: &Incident) -> u64 {
     incident.timeline.last().map_or(0, |entry| entry.number)
+}
+
+/// What an earlier start left, once the store says it. Whoever looks does not wait for it.
+async fn left_behind(records: Records) -> LeftBehind {
+    loop {
+        let now = At(crate::store::rows::millis(clock::now().wall));
+        if let Some(left) = records.left_behind(now).await {
+            return left;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }

@@ -3,7 +3,7 @@
 //! It has a task of its own; a channel that hangs holds up its own letters only. A letter that an earlier start left behind is
 //! delivered by this one; one that may have arrived has the same id, so receivers can tell.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ use crate::reliability::incident::{Entry, Incident, Kind as EntryKind, State};
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
 use crate::store::rows::Write;
+use crate::telemetry::Telemetry;
+use crate::telemetry::told::Waiting;
 use crate::units::At;
 
 /// Letters at hand, at most; beyond it the oldest finished ones are forgotten, then the oldest of all.
@@ -86,6 +88,7 @@ struct Inner {
     sender: Arc<Sender>,
     records: Records,
     replies: Replies,
+    telemetry: Arc<Telemetry>,
 }
 
 /// The queue and who empties it. Clones are cheap.
@@ -94,9 +97,9 @@ pub struct Post(Arc<Inner>);
 
 impl Post {
     /// An empty one.
-    pub fn new(sender: Arc<Sender>, records: Records, replies: Replies) -> Self {
+    pub fn new(sender: Arc<Sender>, records: Records, replies: Replies, telemetry: Arc<Telemetry>) -> Self {
         let (entries, busy) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { entries, busy, wake: Notify::new(), sender, records, replies }))
+        Self(Arc::new(Inner { entries, busy, wake: Notify::new(), sender, records, replies, telemetry }))
     }
 
     fn entries(&self) -> std::sync::MutexGuard<'_, Vec<Queued>> {
@@ -129,6 +132,20 @@ impl Post {
         drop(entries);
         self.0.wake.notify_one();
         writes
+    }
+
+    /// What nobody has taken yet, by channel: of those in force, and of those that still have letters.
+    pub(super) fn waiting(&self) -> BTreeMap<String, Waiting> {
+        let now = crate::notify::millis(clock::now().wall);
+        let channels = self.0.sender.channels();
+        let mut all: BTreeMap<String, Waiting> =
+            channels.names().map(|name| (name.to_string(), Waiting::default())).collect();
+        for entry in self.entries().iter().filter(|entry| entry.state == queue::State::Waiting) {
+            let waiting = all.entry(entry.channel.clone()).or_default();
+            waiting.messages += 1;
+            waiting.oldest = waiting.oldest.max(Duration::from_millis(now.saturating_sub(entry.message.at)));
+        }
+        all
     }
 
     /// Until asked to leave: what is not delivered by then is on disk, for the next start.
@@ -174,6 +191,7 @@ impl Post {
     }
 
     async fn deliver(&self, entry: Queued) {
+        let start = clock::instant();
         let came = match ChannelName::new(&entry.channel) {
             Ok(channel) => self.0.sender.deliver(&channel, &entry.message, &entry.id).await,
             Err(_) => Err(DeliveryError::permanent(
@@ -181,6 +199,9 @@ impl Post {
                 format!("{:?} is not the name of a channel", entry.channel),
             )),
         };
+        let took = clock::instant().saturating_duration_since(start);
+        let outcome = came.as_ref().map_or_else(|error| error.why.label(), |_| "delivered");
+        self.0.telemetry.people.attempt(&entry.channel, outcome, took);
         let now = crate::notify::millis(clock::now().wall);
         let after = queue::after(&entry, &came, now, uuid::Uuid::now_v7().as_u64_pair().1);
         self.store(&after);

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::backups::Backups;
+use super::damaged::Damaged;
 use crate::names::IncidentId;
 use crate::notify::queue::{Queued, State as Delivered};
 use crate::reliability::alert::Sign;
@@ -30,6 +32,8 @@ pub struct Records {
     store: Option<Store>,
     member: Arc<str>,
     boot: Arc<str>,
+    backups: Backups,
+    damaged: Damaged,
 }
 
 /// What a start finds: live incidents, silences, minutes of the ledger.
@@ -38,7 +42,8 @@ pub(super) type LeftBehind = (Vec<Incident>, Vec<Silence>, Vec<Minute>);
 impl Records {
     /// `member` names this sidecar and stays the same; `boot` is new with every start.
     pub fn new(store: Option<Store>, member: &str, boot: &str) -> Self {
-        Self { store, member: Arc::from(member), boot: Arc::from(boot) }
+        let (backups, damaged) = Default::default();
+        Self { store, member: Arc::from(member), boot: Arc::from(boot), backups, damaged }
     }
 
     pub(super) fn store(&self) -> Option<&Store> {
@@ -55,11 +60,25 @@ impl Records {
         self.store.as_ref().map(Store::status)
     }
 
-    /// The store as a condition of its own: that nothing is written any more is an incident too.
-    pub(super) fn condition(&self) -> Option<Reported> {
-        let status = self.status()?;
+    /// Copies by the clock.
+    pub fn backups(&self) -> &Backups {
+        &self.backups
+    }
+
+    pub(super) fn damaged(&self) -> &Damaged {
+        &self.damaged
+    }
+
+    /// The store's conditions: that it takes no writes, was damaged, or is not backed up, is an incident too.
+    pub(super) fn conditions(&self) -> Vec<Reported> {
+        let Some(status) = self.status() else { return Vec::new() };
+        let damaged = self.damaged.condition(status.moved_aside.as_ref());
+        [Some(Self::condition(status)), damaged, self.backups.condition()].into_iter().flatten().collect()
+    }
+
+    fn condition(status: crate::store::Status) -> Reported {
         let well = status.state == crate::store::State::Ok;
-        Some(Reported {
+        Reported {
             service: Arc::from("store"),
             scope: Arc::from(""),
             sign: if well { Sign::Good } else { Sign::Bad },
@@ -71,7 +90,7 @@ impl Records {
                 ("backlog".to_owned(), format!("{} of {}", status.backlog, status.backlog_limit)),
                 ("last_error".to_owned(), status.last_error.unwrap_or_default()),
             ],
-        })
+        }
     }
 
     /// This start's name.

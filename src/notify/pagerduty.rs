@@ -14,9 +14,12 @@ use crate::config::channels::WebUrl;
 const KEY: usize = 255;
 /// Characters of `payload.summary`.
 const SUMMARY: usize = 1_024;
-/// An event has at most 512 KB: 64 facts of at most 1,024 characters (4 bytes each) stay below that.
+/// An event has at most 512 KB: 64 facts of at most 1,024 characters (6 bytes each, where they must be escaped) stay below that,
+/// with all else that is told.
 const FACTS: usize = 64;
 const FACT: usize = 1_024;
+/// What a link may have at most; a longer one is left out.
+const LINK: usize = 2_048;
 
 fn severity(message: &Message) -> &'static str {
     match (message.kind, message.severity) {
@@ -51,7 +54,7 @@ pub(super) fn event(message: &Message, routing_key: &str) -> Value {
     if action == "trigger" {
         event["payload"] = payload(message);
         event["client"] = json!("Strop");
-        if let Some(link) = message.safe_link() {
+        if let Some(link) = message.safe_link().filter(|link| link.len() <= LINK) {
             event["client_url"] = json!(link);
             event["links"] = json!([{ "href": link, "text": "Incident" }]);
         }
@@ -68,13 +71,14 @@ fn payload(message: &Message) -> Value {
     for (name, value) in message.facts.iter().take(FACTS) {
         details.insert(fit(name, 64), json!(fit(value, FACT)));
     }
+    let source = if message.service.is_empty() { &message.instance } else { &message.service };
     json!({
         "summary": fit(&message.headline(), SUMMARY),
-        "source": if message.service.is_empty() { &message.instance } else { &message.service },
+        "source": fit(source, FACT),
         "severity": severity(message),
         "timestamp": stamp(message.at),
-        "component": message.service,
-        "class": message.rule,
+        "component": fit(&message.service, FACT),
+        "class": fit(&message.rule, FACT),
         "custom_details": details,
     })
 }
@@ -107,11 +111,14 @@ mod tests {
     #[test]
     fn no_text_is_too_long_for_it_and_long_keys_stay_apart() {
         let long = "ä".repeat(5_000);
-        let facts = (0..5_000).map(|n| (format!("{long}{n}"), long.clone())).collect();
+        let facts = (0..5_000).map(|n| (format!("{n}{long}"), "\u{1b}".repeat(5_000))).collect();
         let message = Message {
             title: long.clone(),
             summary: long.clone(),
             dedup_key: long.clone(),
+            service: "\u{1b}".repeat(100_000),
+            rule: "\u{1b}".repeat(100_000),
+            link: Some(format!("https://strop.example/{long}")),
             facts,
             ..incident(Kind::Trigger)
         };

@@ -303,6 +303,24 @@ async fn restored(copy: &Path, manifest: &Manifest, scratch: &Scratch) -> Result
     Ok(())
 }
 
+/// The newest copy of a directory; `None`: there is none, nor perhaps the directory. That it has its name says that it was good.
+pub fn newest(dir: &Path) -> Result<Option<Manifest>, BackupError> {
+    let mut names = Vec::new();
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        entries => entries.map_err(io_at(dir))?,
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        names.extend(name.strip_suffix(".json").filter(|copy| copy.starts_with("strop-")).map(str::to_owned));
+    }
+    let Some(name) = names.into_iter().max() else { return Ok(None) };
+    let path = dir.join(format!("{name}.json"));
+    let text = fs::read_to_string(&path).map_err(io_at(&path))?;
+    let read = serde_json::from_str(&text);
+    read.map(Some).map_err(|error| BackupError::Bad(format!("{} is no manifest: {error}", path.display())))
+}
+
 /// Removes the oldest copies of the directory until `keep` are left, and what killed runs left behind; how many copies went.
 pub fn prune(dir: &Path, keep: usize) -> Result<usize, BackupError> {
     let mut copies = Vec::new();

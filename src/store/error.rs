@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::rows::Millis;
+use crate::telemetry::upstreams::Seconds;
 
 /// How the database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,8 @@ pub struct Status {
     pub refused: u64,
     /// Samples let go.
     pub dropped_samples: u64,
+    /// How long the transactions took that came to disk.
+    pub commits: Seconds,
 }
 
 /// Why the store did not do what it was asked.

@@ -35,6 +35,7 @@ pub use crate::config::Store as StoreConfig;
 use crate::runtime::clock;
 use crate::runtime::tasks::Tasks;
 use crate::telemetry::event::StoreEvent;
+use crate::telemetry::upstreams::Seconds;
 use db::{DbError, Fault, Pool};
 pub use error::{MovedAside, State, Status, StoreError};
 use queue::{Ask, Batch, Group, LeaseAsk, Queue};
@@ -60,6 +61,7 @@ struct Condition {
     last_error: Option<String>,
     moved_aside: Option<MovedAside>,
     committed: u64,
+    commits: Seconds,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -127,11 +129,14 @@ impl Shared {
     }
 
     /// A batch is on disk, or will never be.
-    fn settled(&self, batch: Batch, how: Result<(), StoreError>) {
+    fn settled(&self, batch: Batch, how: Result<(), StoreError>, took: Duration) {
         let writes = batch.writes();
         self.queue().settled(writes);
         if how.is_ok() {
-            locked(&self.condition).committed += writes as u64;
+            let mut condition = locked(&self.condition);
+            condition.committed += writes as u64;
+            condition.commits.record(took);
+            drop(condition);
             self.moved(State::Ok, None);
         }
         for group in batch.groups {
@@ -172,6 +177,7 @@ impl Store {
                 last_error: None,
                 moved_aside: None,
                 committed: 0,
+                commits: Seconds::default(),
             }),
             pool: Mutex::new(db.pool()),
             database: db.name(),
@@ -222,6 +228,7 @@ impl Store {
             folded: queue.folded,
             refused: queue.refused,
             dropped_samples: queue.dropped_samples,
+            commits: condition.commits.clone(),
         }
     }
 

@@ -124,6 +124,7 @@ impl Writer {
     /// Writes the first batch in hand.
     async fn write(&mut self) -> Result<(), DbError> {
         let (Some(conn), Some(batch)) = (&mut self.conn, self.todo.first()) else { return Ok(()) };
+        let start = clock::instant();
         let written = tokio::time::timeout(PATIENCE, commit(conn, batch, &self.name, self.number)).await;
         let written = written.unwrap_or_else(|_| {
             Err(DbError::unreachable(format!("a transaction took longer than {PATIENCE:?}")))
@@ -133,7 +134,7 @@ impl Writer {
                 let batch = self.todo.remove(0);
                 self.number += 1;
                 self.failures = 0;
-                self.shared.settled(batch, how);
+                self.shared.settled(batch, how, clock::instant().saturating_duration_since(start));
                 Ok(())
             }
             Err(error) if error.fault == Fault::Refused => {
@@ -161,7 +162,7 @@ impl Writer {
                 .collect();
         } else {
             self.shared.queue().dropped_samples += batch.samples.len() as u64;
-            self.shared.settled(batch, Err(error.clone().into()));
+            self.shared.settled(batch, Err(error.clone().into()), Duration::ZERO);
         }
     }
 

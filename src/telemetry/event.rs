@@ -97,6 +97,8 @@ impl Event<'_> {
 pub enum StoreEvent<'a> {
     Moved { from: &'a str, to: &'a str, why: &'a str, backlog: usize },
     MovedAside { to: &'a str, why: &'a str },
+    BackedUp { file: &'a str, bytes: u64, rows: i64, took_ms: u128 },
+    NotBackedUp { to: &'a str, why: &'a str },
     Unreadable { id: &'a str, error: &'a str },
 }
 
@@ -111,6 +113,10 @@ impl StoreEvent<'_> {
             Self::MovedAside { to, why } => {
                 error!(to, why, "the store's file was damaged: it was moved aside, a new one was begun");
             }
+            Self::BackedUp { file, bytes, rows, took_ms } => {
+                info!(file, bytes, rows, took_ms, "store backed up, restored and compared");
+            }
+            Self::NotBackedUp { to, why } => error!(to, why, "the store could not be backed up"),
             Self::Unreadable { id, error } => {
                 error!(id, error, "a row of the store cannot be read, it stays there")
             }

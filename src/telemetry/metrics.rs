@@ -72,7 +72,8 @@ impl Collector for Source {
         families.extend(otel_exchanges(&telemetry.all_series()));
         families.extend(upstreams(&telemetry.all_upstreams()));
         families.extend(process(&telemetry));
-        families.extend(telemetry.sre.families().into_iter().map(Family::done));
+        let more = [telemetry.sre.families(), telemetry.store.families(), telemetry.people.families()];
+        families.extend(more.into_iter().flatten().map(Family::done));
         families.retain(|family| !family.get_metric().is_empty());
         families
     }
@@ -156,7 +157,7 @@ impl Family {
         self.1.push(metric);
     }
 
-    fn seconds(&mut self, labels: Labels<'_>, seconds: &Seconds) {
+    pub(super) fn seconds(&mut self, labels: Labels<'_>, seconds: &Seconds) {
         self.buckets(labels, &SECOND_BOUNDS, &seconds.buckets, seconds.sum.as_secs_f64());
     }
 
@@ -339,7 +340,7 @@ fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
         ),
         counter(
             "access_log_dropped_total",
-            "Access lines dropped because the writer was behind.",
+            "Access lines lost: the writer was behind, or could not write.",
             telemetry.access_log().dropped(),
         ),
     ];

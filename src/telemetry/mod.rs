@@ -12,6 +12,8 @@ pub mod openmetrics;
 pub mod series;
 pub mod slow;
 pub mod sre;
+pub mod store;
+pub mod told;
 pub mod totals;
 pub mod upstreams;
 
@@ -57,6 +59,10 @@ pub struct Telemetry {
     pub process: Process,
     /// Uptime, incidents, times to detect and to recover.
     pub sre: sre::Sre,
+    /// The store and its copies.
+    pub store: store::Store,
+    /// Attempts to tell people.
+    pub people: told::People,
     exposition: metrics::Exposer,
 }
 
@@ -73,6 +79,8 @@ impl Telemetry {
             access,
             process: Process::default(),
             sre: sre::Sre::default(),
+            store: store::Store::default(),
+            people: told::People::default(),
             exposition: metrics::Exposer::default(),
         });
         telemetry.exposition.watch(&telemetry);

@@ -30,7 +30,7 @@ pub struct TunnelEnd {
 }
 
 /// A histogram of seconds with fixed buckets.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seconds {
     /// Not cumulative; the last one is beyond all bounds.
     pub buckets: [u64; 15],

@@ -8,10 +8,14 @@ use crate::support::upstream::{Upstream, status};
 
 /// A sidecar through which something of everything has gone.
 fn busy(upstream: &Upstream) -> Proxy {
+    busy_with(upstream, "")
+}
+
+fn busy_with(upstream: &Upstream, more: &str) -> Proxy {
     let proxy = proxy(&format!(
         "[ingress]\nlisten = \"127.0.0.1:0\"\n[egress]\nlisten = \"127.0.0.1:0\"\n\
          [upstreams.backend]\nendpoints = [\"{0}\"]\nhealth = {{ interval = \"50ms\" }}\n\
-         [upstreams.stripe]\nhosts = [\"api.stripe.com\"]\nendpoints = [\"{0}\"]\nallow_addresses = [\"127.0.0.1\"]\n",
+         [upstreams.stripe]\nhosts = [\"api.stripe.com\"]\nendpoints = [\"{0}\"]\nallow_addresses = [\"127.0.0.1\"]\n{more}",
         upstream.address
     ));
     proxy.get("/");
@@ -72,14 +76,28 @@ fn families(text: &str) -> String {
 #[test]
 fn the_metric_families_are_what_dashboards_were_built_on() {
     let upstream = Upstream::start(status(200));
-    let proxy = busy(&upstream);
+    let secrets = tempfile::tempdir().expect("a directory");
+    let secret = secrets.path().join("secret");
+    std::fs::write(&secret, "0123456789abcdef").expect("writes");
+    let channel = format!(
+        "[notify.hook]\nkind = \"webhook\"\nurl = \"http://{}/\"\nsecret_file = {secret:?}\n",
+        upstream.address
+    );
+    let proxy = busy_with(&upstream, &format!("[store.backup]\nto = \"backup\"\n{channel}"));
+    proxy.post("test/incident", r#"{"severity": "critical"}"#);
     let made = proxy.post("test/incident", "").json()["incident"]["id"].as_str().expect("an id").to_owned();
     proxy.post(&format!("incidents/{made}/resolve"), "");
     proxy.post("test/incident", "");
     eventually("the second has turned", || {
         let text = proxy.admin_get("/metrics").text();
-        let all =
-            ["sre_uptime_percentage ", "sre_mttr_current_minutes ", "sre_error_rate ", "sre_incidents{"];
+        let all = [
+            "sre_uptime_percentage ",
+            "sre_mttr_current_minutes ",
+            "sre_error_rate ",
+            "sre_incidents{",
+            "store_backup_last_duration_seconds ",
+            "notify_attempt_seconds_count{",
+        ];
         all.iter().all(|family| text.contains(&format!("\n{family}")))
     });
     insta::assert_snapshot!("metrics", families(&proxy.admin_get("/metrics").text()));

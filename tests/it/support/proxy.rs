@@ -24,19 +24,21 @@ pub fn proxy(toml: &str) -> Proxy {
 
 /// Starts it where another one has left its state.
 pub fn proxy_in(dir: tempfile::TempDir, toml: &str) -> Proxy {
-    let toml = with_admin(toml);
-    let path = dir.path().join("strop.toml");
-    std::fs::write(&path, &toml).expect("writes");
     let mut command = Command::new(env!("CARGO_BIN_EXE_strop"));
+    command.args(["run", "--config"]).arg(dir.path().join("strop.toml")).env("STATE_DIRECTORY", dir.path());
+    proxy_by(&mut command, dir, toml)
+}
+
+/// Starts it by a command that ends as the proxy, with `strop.toml` of the directory.
+pub fn proxy_by(command: &mut Command, dir: tempfile::TempDir, toml: &str) -> Proxy {
+    let toml = with_admin(toml);
+    std::fs::write(dir.path().join("strop.toml"), &toml).expect("writes");
     if !toml.contains("samples = ") {
         // Tests keep the machine busy: that is no incident of theirs.
         command.env("STROP__INCIDENTS__RESOURCES__SAMPLES", "1000");
     }
     let mut child = command
-        .args(["run", "--config"])
-        .arg(&path)
         .env("RUST_BACKTRACE", "1")
-        .env("STATE_DIRECTORY", dir.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
