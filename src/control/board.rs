@@ -51,6 +51,8 @@ pub struct Board {
     pub uptime: BTreeMap<Arc<str>, [Report; 3]>,
     /// Replies of all routes: an hour, six hours, three days, and the short windows beside them.
     pub replies: BTreeMap<&'static str, Counts>,
+    /// The others; `None`: this is the only one.
+    pub fleet: Option<Arc<super::FleetView>>,
 }
 
 impl Board {
@@ -97,6 +99,7 @@ impl Board {
             silences: desk.silences().to_vec(),
             uptime: before.uptime.clone(),
             replies: before.replies.clone(),
+            fleet: before.fleet.clone(),
         }
     }
 

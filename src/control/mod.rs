@@ -4,6 +4,8 @@
 //! come through [`Handle`]; whoever gave one hears back when it is stored, or that it is not stored yet.
 
 mod board;
+mod courier;
+mod fleet;
 mod observer;
 mod post;
 mod records;
@@ -16,6 +18,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use board::{Board, Looked, SERVICE, Uptime};
+pub use courier::{Courier, FleetView, MemberView};
 pub use observer::Observer;
 pub use post::Post;
 pub use records::Records;
@@ -118,6 +121,7 @@ pub struct Control {
     uptime: Uptime,
     /// Up to which entry each incident's timeline was handed to the store.
     told: BTreeMap<IncidentId, u64>,
+    fleet: fleet::Fleet,
 }
 
 impl Control {
@@ -127,13 +131,17 @@ impl Control {
         telemetry: Arc<Telemetry>,
         records: Records,
         post: impl FnOnce(Replies) -> Post,
-    ) -> (Self, Handle) {
+    ) -> (Self, Handle, Option<Courier>) {
         let now = observer.at(clock::now());
         let (send, asks) = mpsc::channel(WAITING);
         let (board, watching) = watch::channel(Arc::default());
         let source = Arc::from(records.boot());
         let seed = uuid::Uuid::now_v7().as_u64_pair().1;
-        let desk = Desk::new(DeskPolicy::default(), source, seed, now);
+        let mut desk = Desk::new(DeskPolicy::default(), source, seed, now);
+        let (fleet, courier) = fleet::Fleet::of(&records, seed, now);
+        if courier.is_some() {
+            desk.watch();
+        }
         let handle = Handle { asks: send.clone(), board: watching, records: records.clone() };
         let post = post(Replies(send));
         let store = records.store().cloned();
@@ -150,13 +158,20 @@ impl Control {
                 board,
                 uptime,
                 told: BTreeMap::new(),
+                fleet,
             },
             handle,
+            courier,
         )
     }
 
     pub(super) fn post(&self) -> Post {
         self.post.clone()
+    }
+
+    /// Whether this member calls people, and when that changes.
+    pub(super) fn duty(&self) -> watch::Receiver<crate::reliability::fleet::Duty> {
+        self.fleet.duty()
     }
 
     /// Without ladders of its own, the guide's matrix calls through the configured channels: `default` first, if there is
@@ -173,12 +188,14 @@ impl Control {
     pub async fn run(mut self, drain: Drain) {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut restored = false;
+        // What a fleet has stored, the courier brings.
+        let mut restored = !self.fleet.is_single();
         loop {
             tokio::select! {
                 biased;
                 () = drain.requested() => break,
                 Some(ask) = self.asks.recv() => self.hear(ask),
+                view = self.fleet.view() => self.hear_view(view, clock::now()),
                 _ = second.tick() => {
                     if !restored {
                         restored = self.restore().await;
@@ -215,11 +232,15 @@ impl Control {
         }
         let mut readings = self.observer.look(moment, Stage::Serving);
         readings.reported.extend(self.records.condition());
+        self.shift(now);
+        self.look_around(&mut readings, now);
         let effects = self.desk.tick(&readings, now);
         self.carry_out(effects, Vec::new());
-        self.told.retain(|id, _| self.desk.incident(id).is_some());
+        self.look_back(&readings, now);
+        let gone: Vec<IncidentId> = self.told.keys().filter(|id| !self.knows(id)).cloned().collect();
+        self.told.retain(|id, _| !gone.contains(id));
         self.uptime.turn(self.desk.flush(), now);
-        let board = Board::of(&self.desk, &self.uptime, &readings, now);
+        let board = self.fleet_board(Board::of(&self.desk, &self.uptime, &readings, now), now);
         self.telemetry.sre.set(board.numbers(now));
         self.board.send_replace(Arc::new(board));
     }
@@ -227,7 +248,7 @@ impl Control {
     fn hear(&mut self, ask: Ask) {
         let now = self.observer.at(clock::now());
         let Ask { order: Order { command, audit }, answer } = ask;
-        let (reply, effects) = self.desk.command(command, now);
+        let (reply, effects) = self.obey(command, now);
         let audit = audit.filter(|_| reply.is_ok()).map(|audit| {
             Write::Audit(AuditEntry {
                 at: now.0,
@@ -239,6 +260,7 @@ impl Control {
         });
         let written = self.carry_out(effects, audit.into_iter().collect());
         let board = Board { at: now, ..Board::again(&self.board.borrow(), &self.desk) };
+        let board = self.fleet_board(board, now);
         self.board.send_replace(Arc::new(board));
         let Some(answer) = answer else { return };
         // Whoever asked may have left; the order is done all the same.
@@ -261,7 +283,10 @@ impl Control {
                     let told = self.told.insert(incident.id.clone(), last).unwrap_or(0);
                     writes.extend(self.records.incident(&incident, told));
                 }
-                Effect::SaveSilence(silence) => writes.push(self.records.silence(&silence)),
+                Effect::SaveSilence(silence) => {
+                    self.remember_silence(&silence, self.observer.at(clock::now()));
+                    writes.push(self.records.silence(&silence));
+                }
                 Effect::Ledger(minute) => {
                     writes.push(self.records.ledger(&minute));
                     self.uptime.add(minute);

@@ -31,7 +31,7 @@ pub async fn start(
     drain: &Drain,
 ) -> Result<Running, StoreError> {
     let store = match &config.store {
-        Some(config) => Some(Store::open(config, tasks).await?),
+        Some(config) => Some(Store::open_joining(config, tasks, super::records::join).await?),
         None => None,
     };
     let boot = uuid::Uuid::now_v7().to_string();
@@ -39,9 +39,12 @@ pub async fn start(
     let sender = Arc::new(Sender::new(Arc::new(Channels::new(config)), PATIENCE));
     let observer = Observer::new(Arc::clone(registry), Arc::clone(telemetry));
     let (posting, kept) = (Arc::clone(&sender), records.clone());
-    let (control, handle) =
+    let (control, handle, courier) =
         Control::new(observer, Arc::clone(telemetry), records, |replies| Post::new(posting, kept, replies));
-    tasks.spawn("post", control.post().run(drain.listening()));
+    tasks.spawn("post", control.post().run(drain.listening(), control.duty()));
+    if let Some(courier) = courier {
+        tasks.spawn("fleet", courier.run(drain.clone()));
+    }
     tasks.spawn("control", control.run(drain.clone()));
     Ok(Running { handle, sender, store })
 }

@@ -73,6 +73,7 @@ impl Collector for Source {
         families.extend(upstreams(&telemetry.all_upstreams()));
         families.extend(process(&telemetry));
         families.extend(telemetry.sre.families().into_iter().map(Family::done));
+        families.extend(telemetry.fleet.families().into_iter().map(Family::done));
         families.retain(|family| !family.get_metric().is_empty());
         families
     }

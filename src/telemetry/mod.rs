@@ -10,6 +10,7 @@ pub mod logging;
 pub mod metrics;
 pub mod openmetrics;
 pub mod series;
+pub mod fleet;
 pub mod sre;
 pub mod totals;
 pub mod upstreams;
@@ -56,6 +57,8 @@ pub struct Telemetry {
     pub process: Process,
     /// Uptime, incidents, times to detect and to recover.
     pub sre: sre::Sre,
+    /// The place among other sidecars.
+    pub fleet: fleet::Fleet,
     exposition: metrics::Exposer,
 }
 
@@ -72,6 +75,7 @@ impl Telemetry {
             access,
             process: Process::default(),
             sre: sre::Sre::default(),
+            fleet: fleet::Fleet::default(),
             exposition: metrics::Exposer::default(),
         });
         telemetry.exposition.watch(&telemetry);

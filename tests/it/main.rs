@@ -5,6 +5,10 @@
 
 mod support;
 
+/// The same server as in tests/store.
+#[path = "../store/postgres.rs"]
+mod postgres;
+
 /// What the operator's port answers, and to whom.
 mod admin_api;
 /// Several endpoints: which one, what when it fails, what its checks say.
@@ -23,6 +27,8 @@ mod deadlines;
 mod egress;
 /// The files that are shipped.
 mod examples;
+/// Several sidecars on one PostgreSQL: one incident, one sender, whoever dies.
+mod fleet;
 /// Fields that a proxy must, may and must not touch.
 mod headers;
 /// Clients and backends that misbehave cost themselves and nobody else.

@@ -7,10 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
-use strop::config::StoreAt;
-use strop::store::StoreConfig;
-
-use super::support::{PATIENCE, config};
+use super::support::PATIENCE;
 
 /// A running server.
 pub struct Cluster {
@@ -115,11 +112,11 @@ impl Cluster {
         }
     }
 
-    /// An empty database.
-    pub fn database(&self) -> StoreConfig {
+    /// The address of an empty database.
+    pub fn empty(&self) -> String {
         let name = format!("d{}", self.databases.fetch_add(1, Ordering::SeqCst));
         assert!(self.psql(&format!("CREATE DATABASE {name}")));
-        config(StoreAt::Postgres { url: self.url(&name), password: None })
+        self.url(&name)
     }
 
     /// Ends the server without warning its clients.

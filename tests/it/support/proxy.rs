@@ -24,6 +24,15 @@ pub fn proxy(toml: &str) -> Proxy {
 
 /// Starts it where another one has left its state.
 pub fn proxy_in(dir: tempfile::TempDir, toml: &str) -> Proxy {
+    start(dir, toml, &[])
+}
+
+/// Starts one of several, which tell each other apart by this name.
+pub fn member(name: &str, toml: &str) -> Proxy {
+    start(tempfile::tempdir().expect("a directory"), toml, &[("HOSTNAME", name)])
+}
+
+fn start(dir: tempfile::TempDir, toml: &str, env: &[(&str, &str)]) -> Proxy {
     let toml = with_admin(toml);
     let path = dir.path().join("strop.toml");
     std::fs::write(&path, &toml).expect("writes");
@@ -32,6 +41,7 @@ pub fn proxy_in(dir: tempfile::TempDir, toml: &str) -> Proxy {
         .arg(&path)
         .env("RUST_BACKTRACE", "1")
         .env("STATE_DIRECTORY", dir.path())
+        .envs(env.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

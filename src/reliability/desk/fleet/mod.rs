@@ -293,8 +293,6 @@ impl Desk {
 
     /// The fleet's silences, all of them. Maintenance marks the ledger of a desk that watches, too.
     pub fn put_silences(&mut self, silences: Vec<Silence>) {
-        let next = silences.iter().map(|silence| silence.number + 1).max().unwrap_or(1);
-        self.next_silence = self.next_silence.max(next);
         self.silences = silences;
     }
 
