@@ -110,14 +110,14 @@ fn a_shared_upstream_that_dies_is_one_incident_and_one_sender_calls_and_ends_it(
         eventually("it is known to be up", || one.get("/").status == 200);
     }
     drop(fleet.upstream.take());
-    eventually("all list the same one, and it is open", || {
-        fleet.members.iter().for_each(|one| drop(one.get("/")));
+    // The checks alone find it: with failed requests, the rates of the last minutes would hold it open for longer.
+    within(Duration::from_secs(60), "all list the same one, and it is open", || {
         let lists: Vec<_> = fleet.members.iter().map(listed).collect();
         lists[0].len() == 1 && lists[0][0].1 == "open" && lists.iter().all(|list| *list == lists[0])
     });
     let id = listed(&fleet.members[0]).remove(0).0;
     let holder = fleet.holder();
-    eventually("somebody is called", || !fleet.told("trigger").is_empty());
+    within(Duration::from_secs(60), "somebody is called", || !fleet.told("trigger").is_empty());
     // One that recovers first: its path leads to a living upstream.
     let first = if holder == 0 { 1 } else { 0 };
     let living = Upstream::start(status(200));
@@ -129,7 +129,6 @@ fn a_shared_upstream_that_dies_is_one_incident_and_one_sender_calls_and_ends_it(
     let start = Instant::now();
     eventually("it stays open while one still sees it", || {
         for one in &fleet.members {
-            one.get("/");
             assert_eq!(listed(one), [(id.clone(), "open".to_owned())]);
         }
         start.elapsed() > Duration::from_secs(12)
@@ -137,7 +136,6 @@ fn a_shared_upstream_that_dies_is_one_incident_and_one_sender_calls_and_ends_it(
     let last = 3 - holder - first;
     fleet.members[last].reload(&fleet.config(&living));
     within(Duration::from_secs(200), "it is over, everywhere", || {
-        fleet.members.iter().for_each(|one| drop(one.get("/")));
         fleet.members.iter().all(|one| listed(one) == [(id.clone(), "resolved".to_owned())])
     });
     eventually("they are told that it is over", || !fleet.told("resolve").is_empty());
@@ -166,8 +164,10 @@ fn the_duty_moves_when_its_holder_is_killed_and_what_it_left_is_taken_over() {
     assert_eq!(fleet.members.iter().filter(|one| duty(one) == "holds").count(), 1);
     eventually("what the killed one did not deliver arrives", || {
         let calls = fleet.told("trigger");
-        let times = calls.values().filter(|(body, _)| body["incident_id"] == *before);
-        times.map(|(_, times)| *times).min().is_some_and(|least| least >= 2)
+        let of_it = calls.values().filter(|(body, _)| body["incident_id"] == *before);
+        let times: Vec<usize> = of_it.map(|(_, times)| *times).collect();
+        // The first one again, then the one that waited behind it.
+        times.len() == 2 && times.iter().sum::<usize>() >= 3
     });
     for one in &fleet.members {
         let noted = one.post(&format!("incidents/{before}/note"), r#"{"actor": "ann", "text": "still here"}"#);
@@ -186,7 +186,7 @@ fn orders_to_any_member_take_effect_in_the_fleet_and_none_is_lost() {
     let fleet = Fleet::start();
     let id = opened(&fleet.members[0], "All is lost");
     eventually("all list it", || {
-        fleet.members.iter().all(|one| one.sre(&format!("incidents/{id}"))["state"] == "open")
+        fleet.members.iter().all(|one| live(one) == ["All is lost"])
     });
     // All at once, so that they cross.
     std::thread::scope(|scope| {
@@ -196,7 +196,8 @@ fn orders_to_any_member_take_effect_in_the_fleet_and_none_is_lost() {
                 for round in 0..10 {
                     let body = format!("{{\"actor\": \"p{n}\", \"text\": \"note {n}-{round}\"}}");
                     let noted = one.post(&format!("incidents/{id}/note"), &body);
-                    assert_eq!((noted.status, &noted.json()["stored"]), (200, &Value::Bool(true)));
+                    assert_eq!(noted.status, 200, "{}", noted.text());
+                    assert_eq!(noted.json()["stored"], true, "{}", noted.text());
                 }
             });
         }

@@ -70,6 +70,7 @@ impl Cluster {
     }
 
     /// The one that tests share; the last one to leave stops it.
+    #[allow(dead_code, reason = "tests/it has one each")]
     pub fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
