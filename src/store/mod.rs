@@ -202,8 +202,7 @@ impl Store {
             left: watch::Sender::new(false),
         });
         let mut writer = writer::Writer::new(Arc::clone(&shared), db, config.retention, join);
-        if is_file
-            && let Err(error) = writer.connect().await {
+        if is_file && let Err(error) = writer.connect().await {
             match error.fault {
                 Fault::Down(state) => shared.down(state, &error),
                 Fault::Refused | Fault::OtherTables => return Err(error.into()),

@@ -352,7 +352,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let (mut conn, _) = open::open(&Db::Sqlite(dir.path().join("strop.db"))).await.expect("opens");
         for (writer, number) in [("me", 1), ("me", 1), ("you", 1), ("me", 2), ("me", 2)] {
-            assert_eq!(commit(&mut conn, &batch(), (writer, number), crate::store::newer).await.expect("commits"), Ok(()));
+            assert_eq!(
+                commit(&mut conn, &batch(), (writer, number), crate::store::newer).await.expect("commits"),
+                Ok(())
+            );
         }
         let head = audit::head(&mut conn, "audit").await.expect("reads");
         assert_eq!(head.seq, 3);

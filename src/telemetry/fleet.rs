@@ -16,8 +16,10 @@ impl Fleet {
 
     pub(super) fn families(&self) -> Vec<Family> {
         let (duty, members) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut on_duty =
-            Family::gauge("strop_fleet_duty", "1: this sidecar calls people; 0: another one of its fleet does.");
+        let mut on_duty = Family::gauge(
+            "strop_fleet_duty",
+            "1: this sidecar calls people; 0: another one of its fleet does.",
+        );
         on_duty.set(&[], duty as f64);
         let mut seen =
             Family::gauge("strop_fleet_members", "Sidecars of the fleet that were seen within ten seconds.");

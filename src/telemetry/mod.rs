@@ -4,13 +4,13 @@
 
 pub mod access;
 pub mod event;
+pub mod fleet;
 pub mod latency;
 pub mod line;
 pub mod logging;
 pub mod metrics;
 pub mod openmetrics;
 pub mod series;
-pub mod fleet;
 pub mod sre;
 pub mod totals;
 pub mod upstreams;

@@ -15,7 +15,12 @@ const STILL_FRESH: u64 = 60;
 
 impl Desk {
     /// The live incident that explains `key`: the network's, that of the service to blame, or one of the same identity.
-    pub(super) fn home(&self, key: &Key, cause: Option<&Arc<str>>, but: Option<&IncidentId>) -> Option<IncidentId> {
+    pub(super) fn home(
+        &self,
+        key: &Key,
+        cause: Option<&Arc<str>>,
+        but: Option<&IncidentId>,
+    ) -> Option<IncidentId> {
         let dedup = key.dedup();
         let live = || {
             self.incidents

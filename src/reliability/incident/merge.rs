@@ -26,7 +26,8 @@ impl Incident {
     fn combined(&self, other: &Self) -> Self {
         let (new, old) = if self.rank() >= other.rank() { (self, other) } else { (other, self) };
         let timeline = woven(&new.timeline, &old.timeline);
-        let ended = [new, old].into_iter().filter(|one| !one.state.is_live()).min_by_key(|one| one.ended_at());
+        let ended =
+            [new, old].into_iter().filter(|one| !one.state.is_live()).min_by_key(|one| one.ended_at());
         let clocks = clocks(new, old, ended);
         let mut merged = new.clone();
         merged.state = match ended {
@@ -203,7 +204,8 @@ mod tests {
     fn an_end_is_an_end_and_keeps_what_was_noted_meanwhile() {
         let base = open();
         let (mut ours, mut theirs) = (base.clone(), base);
-        ours.close(Ending::ByHand, Actor::Named("ada".to_owned()), "done".to_owned(), at(30)).expect("closes");
+        ours.close(Ending::ByHand, Actor::Named("ada".to_owned()), "done".to_owned(), at(30))
+            .expect("closes");
         theirs.monitor(at(31), at(32)).expect("monitors");
         let merged = theirs.merge(&ours);
         assert_eq!((merged.state, &merged.ending), (State::Resolved, &Some(Ending::ByHand)));

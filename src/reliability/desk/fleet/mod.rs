@@ -66,7 +66,11 @@ impl Desk {
     }
 
     /// What others see counts like what is seen here: bad anywhere is bad. Gives what was seen here alone.
-    pub(super) fn overlay(&mut self, findings: &mut Vec<Finding>, readings: &Readings) -> BTreeMap<Key, Sign> {
+    pub(super) fn overlay(
+        &mut self,
+        findings: &mut Vec<Finding>,
+        readings: &Readings,
+    ) -> BTreeMap<Key, Sign> {
         let own = findings.iter().map(|finding| (finding.key.clone(), finding.look.sign)).collect();
         let Some(sightings) = readings.sightings.as_ref().filter(|_| self.role == Role::Acts) else {
             return own;
@@ -266,7 +270,8 @@ impl Desk {
             tracked.incident = stays.clone();
         }
         for signal in gone.active() {
-            let known = self.incidents.get(stays).is_some_and(|one| one.active().any(|own| own.key == signal.key));
+            let known =
+                self.incidents.get(stays).is_some_and(|one| one.active().any(|own| own.key == signal.key));
             if !known {
                 self.join(stays, signal.clone());
             }

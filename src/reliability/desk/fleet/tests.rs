@@ -91,18 +91,26 @@ impl Fleet {
         for _ in 0..seconds {
             self.second += 1;
             let (second, now) = (self.second, at(self.second));
-            let seen: Vec<Neighbour> = self.members.iter().map(|one| Neighbour {
-                member: Arc::clone(&one.boot),
-                boot: Arc::clone(&one.boot),
-                age: std::time::Duration::ZERO,
-                read: now,
-                sees: one.desk.sightings(),
-            }).collect();
+            let seen: Vec<Neighbour> = self
+                .members
+                .iter()
+                .map(|one| Neighbour {
+                    member: Arc::clone(&one.boot),
+                    boot: Arc::clone(&one.boot),
+                    age: std::time::Duration::ZERO,
+                    read: now,
+                    sees: one.desk.sightings(),
+                })
+                .collect();
             let stored: Vec<Incident> = self.stored.values().cloned().collect();
             for n in 0..self.members.len() {
                 let acts = n == self.acting;
                 let member = &mut self.members[n];
-                if well(n, second) { member.good(second) } else { member.bad(second) }
+                if well(n, second) {
+                    member.good(second)
+                } else {
+                    member.bad(second)
+                }
                 member.readings.sightings = Some(seen_by_others(&seen, &member.boot, now));
                 let adopting = if acts { &mut member.desk } else { &mut member.mirror };
                 let mut effects = adopting.adopt(stored.clone(), now);
