@@ -7,6 +7,7 @@
 //! * [`admin`] answers the operator.           * [`config`] turns text into a [`config::Config`].
 //! * [`telemetry`] counts and tells.           * [`net`] opens sockets and speaks TLS.
 //! * [`control`] turns readings into incidents and calls.
+//! * [`insight`] measures what is beside the traffic.
 //! * [`store`] keeps rows on disk.             * [`notify`] tells people.
 //! * [`runtime`] is time, tasks and threads.
 //! * [`app`] knows everybody; [`cli`] starts it.
@@ -60,6 +61,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod insight;
 pub mod message;
 pub mod names;
 pub mod net;

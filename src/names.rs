@@ -125,6 +125,10 @@ name!(
     /// The name of a way to tell people: the key of its `[notify.<name>]` table.
     ChannelName
 );
+name!(
+    /// The name of somebody to be called: the key of its `[escalation.contacts.<name>]` table.
+    ContactName
+);
 
 #[cfg(test)]
 mod tests {

@@ -67,6 +67,47 @@ impl Written for Percent {
     }
 }
 
+/// A share below the whole, exact to a millionth: what is promised, such as "99.99%" or "99.999%".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Promise(u32);
+
+impl Promise {
+    /// So many millionths; the whole cannot be promised.
+    pub const fn millionths(millionths: u32) -> Self {
+        Self(if millionths >= 1_000_000 { 999_999 } else { millionths })
+    }
+
+    /// The share as a ratio, 0.0 to 0.999999.
+    pub fn ratio(self) -> f64 {
+        f64::from(self.0) / 1_000_000.0
+    }
+
+    /// The share in percent, as near as it was written.
+    pub fn percent(self) -> f64 {
+        f64::from(self.0) / 10_000.0
+    }
+}
+
+impl Written for Promise {
+    const LIKE: &'static str = r#"a percentage below 100 in quotes, such as "99.99%""#;
+    const PATTERN: &'static str = r"^[0-9]{1,2}(\.[0-9]{1,4})?%$";
+
+    fn read(text: &str) -> Option<Self> {
+        let (whole, part) = text.strip_suffix('%')?.split_once('.').unwrap_or((text.strip_suffix('%')?, "0"));
+        let digits = |text: &str, most: usize| {
+            (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+        };
+        if !digits(whole, 2) || !digits(part, 4) {
+            return None;
+        }
+        Some(Self(whole.parse::<u32>().ok()? * 10_000 + format!("{part:0<4}").parse::<u32>().ok()?))
+    }
+
+    fn write(&self) -> String {
+        format!("{}%", self.percent())
+    }
+}
+
 /// A number of bytes, up to 2^53.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Size(pub u64);
@@ -260,6 +301,9 @@ mod tests {
         for bad in ["0.5", "101%", "-1%", "%", "NaN%"] {
             assert_eq!(Percent::read(bad), None, "{bad:?}");
         }
+        for bad in ["99.9", "100%", "99.99999%", "99.%", ".9%", "-1%", "+9%", "%"] {
+            assert_eq!(Promise::read(bad), None, "{bad:?}");
+        }
     }
 
     #[test]
@@ -281,16 +325,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_value_reads_back_as_written(micros in 0_u64..10_000_000_000, bytes in 0_u64..(1 << 40), share in 0_u16..=10_000) {
+        fn every_value_reads_back_as_written(micros in 0_u64..10_000_000_000, bytes in 0_u64..(1 << 40), share in 0_u16..=10_000, promise in 0_u32..1_000_000) {
             let duration = Duration::from_micros(micros);
             prop_assert_eq!(Duration::read(&duration.write()), Some(duration));
             prop_assert_eq!(Size::read(&Size(bytes).write()), Some(Size(bytes)));
             prop_assert_eq!(Percent::read(&Percent(share).write()), Some(Percent(share)));
+            prop_assert_eq!(Promise::read(&Promise(promise).write()), Some(Promise(promise)));
         }
 
         #[test]
         fn no_text_breaks_the_readers(text in ".{0,24}") {
-            let _ = (Duration::read(&text), Size::read(&text), Percent::read(&text));
+            let _ = (Duration::read(&text), Size::read(&text), Percent::read(&text), Promise::read(&text));
         }
     }
 }

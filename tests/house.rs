@@ -17,10 +17,23 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("notify", &["config", "names", "net", "reliability", "runtime", "telemetry", "units"]),
     ("upstream", &["config", "message", "names", "net", "reliability", "runtime", "telemetry"]),
     ("proxy", &["config", "message", "names", "net", "reliability", "runtime", "telemetry", "upstream"]),
+    // It measures and knows no upstream; what it measures are the core's readings.
+    ("insight", &["reliability", "units"]),
     ("store", &["config", "names", "reliability", "runtime", "telemetry", "units"]),
     (
         "control",
-        &["config", "names", "notify", "reliability", "runtime", "store", "telemetry", "units", "upstream"],
+        &[
+            "config",
+            "insight",
+            "names",
+            "notify",
+            "reliability",
+            "runtime",
+            "store",
+            "telemetry",
+            "units",
+            "upstream",
+        ],
     ),
     (
         "admin",

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::wire::{self, Observed};
 use super::{Admin, upstreams};
 use crate::reliability::breaker::BreakerState;
+use crate::reliability::readings::ResourceReading;
 use crate::runtime::{clock, fds};
 use crate::upstream::Upstream;
 
@@ -110,6 +111,7 @@ pub(super) async fn comprehensive(State(admin): State<Arc<Admin>>) -> Json<Obser
         "config": { "generation": config.generation, "hash": config.config.hash, "last_reload_ok": config_ok },
         "store": store(&admin),
         "fleet": fleet(&admin),
+        "resources": resources(&admin),
         "incidents_open": admin.control.board().open(),
         "dependencies": dependencies,
     }))
@@ -136,6 +138,21 @@ fn fleet(admin: &Admin) -> Option<Value> {
         "holder": fleet.holder,
         "members": fleet.members.iter().map(member).collect::<Vec<_>>(),
     }))
+}
+
+/// How near its end is what it lives on; `used` null: not observable. The application's own use is not, from a sidecar.
+fn resources(admin: &Admin) -> Vec<Value> {
+    let board = admin.control.board();
+    let one = |one: &ResourceReading| {
+        json!({
+            "resource": one.what.label(),
+            "which": *one.which,
+            "used": one.used,
+            "source": one.source,
+            "age_seconds": board.at.since(one.sampled).as_secs_f64(),
+        })
+    };
+    board.resources.iter().map(one).collect()
 }
 
 /// How the store is; null: it is off.

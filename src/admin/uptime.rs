@@ -13,7 +13,6 @@ use super::incidents_wire::Alerts;
 use super::wire::{self, Observed};
 use crate::reliability::counts::Counts;
 use crate::reliability::ledger::Report;
-use crate::reliability::slo::Objective;
 
 /// What a range of time was.
 #[derive(Debug, Serialize, ToSchema)]
@@ -80,7 +79,8 @@ pub(super) async fn uptime(State(admin): State<Arc<Admin>>) -> Json<Observed<Upt
         })
         .collect();
     subjects.sort_by_key(|subject| subject.name != crate::control::SERVICE);
-    wire::now(UptimeView { target_percentage: 99.99, subjects })
+    let promised = admin.reloader.status().config.watch.slo.uptime;
+    wire::now(UptimeView { target_percentage: promised.percent(), subjects })
 }
 
 /// Replies of one window.
@@ -117,9 +117,13 @@ fn burn(counts: &Counts, allowed: f64) -> Burn {
 #[utoipa::path(get, path = "/slo", responses((status = 200, body = Observed<SloView>)))]
 pub(super) async fn slo(State(admin): State<Arc<Admin>>) -> Json<Observed<SloView>> {
     let board = admin.control.board();
-    let allowed = Objective::default().allowed();
+    let config = admin.reloader.status().config;
+    let allowed = config.watch.policy.detect.errors.objective.allowed();
     let windows = board.replies.iter().map(|(name, counts)| (*name, burn(counts, allowed)));
-    wire::now(SloView { objective_percentage: (1.0 - allowed) * 100.0, windows: windows.collect() })
+    wire::now(SloView {
+        objective_percentage: config.watch.slo.success.percent(),
+        windows: windows.collect(),
+    })
 }
 
 /// The alerts that are pending or firing.

@@ -262,6 +262,27 @@ pub struct SeriesView {
     pub error_rate_5m: Option<f64>,
     /// Shortest first.
     pub windows: Vec<Window>,
+    /// p50, p95, p99 against their budgets, last minute; null: it is held to none.
+    pub budgets: Option<std::collections::BTreeMap<&'static str, BudgetView>>,
+}
+
+/// A percentile and its budget.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BudgetView {
+    /// Up to which byte: first_byte or last_byte.
+    pub until: &'static str,
+    /// The target, milliseconds.
+    pub warn_ms: f64,
+    /// The alert threshold, milliseconds.
+    pub alert_ms: f64,
+    /// Exchanges.
+    pub count: u64,
+    /// Over the target.
+    pub over_warn: u64,
+    /// Over the alert threshold.
+    pub over_alert: u64,
+    /// met, warned or broken, beyond chance; null without exchanges.
+    pub state: Option<&'static str>,
 }
 
 /// All latencies.
@@ -269,7 +290,7 @@ pub struct SeriesView {
 pub struct Performance {
     /// By route.
     pub series: Vec<SeriesView>,
-    /// The guide's targets, milliseconds.
+    /// The targets of routes without a budget of their own, milliseconds.
     pub targets_ms: std::collections::BTreeMap<&'static str, f64>,
 }
 

@@ -141,6 +141,7 @@ impl App {
             .iter()
             .filter_map(|bound| bound.door.tls.clone().map(|server| (bound.name.clone(), server)))
             .collect();
+        warn_of(&config);
         let reloader =
             reloader(start.path, start.env, &config, &telemetry, watcher, start.filter, admin_address);
         let workers = spawn_workers(bound, &registry, &telemetry, &drain)?;
@@ -254,6 +255,7 @@ fn reloader(
         watcher.tend(&fresh);
         watcher.sender.replace(Arc::new(Channels::new(&new)));
         applying.access_log().reconfigure(&new.access_log);
+        warn_of(&new);
         if let Some(filter) = &filter
             && let Err(error) = filter.set(&new.process.log)
         {
@@ -281,6 +283,11 @@ fn reloader(
         }
     };
     Reloader::new(path, env, Arc::clone(config), Box::new(apply), Box::new(hear))
+}
+
+/// Tells what runs and yet is probably not meant.
+fn warn_of(config: &Config) {
+    crate::config::desk::warnings(config).iter().for_each(|problem| Event::ConfigWarning { problem }.tell());
 }
 
 fn set_config_metrics(telemetry: &Telemetry, generation: u64, ok: bool) {

@@ -124,7 +124,7 @@ pub(super) fn check(path: &Path) -> ExitCode {
                 path.display(),
                 config.upstreams.len()
             ));
-            for warning in config::channels::warnings(&config) {
+            for warning in config::desk::warnings(&config) {
                 complain(&format!("warning: {warning}"));
             }
             ExitCode::SUCCESS

@@ -33,6 +33,7 @@ fn waits(path: &str) -> bool {
         "ingress.listen",
         "egress.listen",
         "admin.listen",
+        "process.name",
         "process.workers",
         "process.log_json",
         "process.lame_duck",
@@ -93,6 +94,7 @@ pub fn runnable(old: &Config, new: &Config) -> Config {
     };
     config.admin.listen = old.admin.listen;
     config.store.clone_from(&old.store);
+    config.process.name.clone_from(&old.process.name);
     config.process.workers = old.process.workers;
     config.process.log_json = old.process.log_json;
     config.process.lame_duck = old.process.lame_duck;

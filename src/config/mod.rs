@@ -6,10 +6,12 @@
 
 pub mod channels;
 pub mod check;
+pub mod desk;
 pub mod diff;
 pub mod file;
 pub mod presets;
 pub mod problem;
+mod process;
 pub mod read;
 pub mod reload;
 pub mod show;
@@ -29,6 +31,8 @@ use crate::reliability::breaker::BreakerPolicy;
 use crate::reliability::retry::RetryPolicy;
 use crate::reliability::verdict::JudgePolicy;
 use channels::Channel;
+pub use desk::{Latency, Measured};
+pub use process::Process;
 
 /// Everything Strop needs to run.
 #[derive(Clone, Debug)]
@@ -48,6 +52,8 @@ pub struct Config {
     pub admin: Admin,
     /// Which requests count as slow.
     pub latency: Latency,
+    /// What makes an incident, who is called, what is promised.
+    pub watch: desk::Watch,
     /// One line per request.
     pub access_log: AccessLog,
     /// Incidents, audit and ledger on disk; `None`: off.
@@ -142,6 +148,8 @@ pub struct Route {
     pub body_limit: Option<u64>,
     /// Overrides the upstream's.
     pub timeouts: Timeouts,
+    /// Its budget; `None`: it lasts long by nature and has none.
+    pub latency: Option<Measured>,
 }
 
 /// One dependency.
@@ -274,13 +282,6 @@ pub struct Admin {
     pub hosts: Vec<String>,
 }
 
-/// `[latency]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Latency {
-    /// `slow_requests_total` counts what takes longer. Default 1 s.
-    pub slow: Duration,
-}
-
 /// `[access_log]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccessLog {
@@ -350,21 +351,6 @@ pub struct StoreBackup {
     pub to: PathBuf,
     /// Copies kept; older ones go.
     pub keep: usize,
-}
-
-/// `[process]`. All of it needs a restart, but `drain_for`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process {
-    /// Data-path threads; default: one per core this process may use.
-    pub workers: usize,
-    /// How long SIGTERM waits for exchanges in flight.
-    pub drain_for: Duration,
-    /// After SIGTERM, unready but still accepting for so long, so that balancers look away first.
-    pub lame_duck: Duration,
-    /// Log filter in tracing's directive syntax, such as "info" or "strop=debug".
-    pub log: String,
-    /// Log lines as JSON (true) or for a terminal.
-    pub log_json: bool,
 }
 
 impl Config {

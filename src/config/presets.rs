@@ -42,6 +42,11 @@ const BREAKERS: [(&str, u32, u64, u32); 6] = [
     ("redis", 3, 30, 2),
 ];
 
+/// Is it one of the guide's services?
+pub fn is_known(name: &str) -> bool {
+    BREAKERS.iter().any(|(known, ..)| *known == name)
+}
+
 /// The breaker's defaults for an upstream of this name (or preset).
 pub fn breaker(name: &str) -> BreakerPolicy {
     let (_, failures, open, successes) =
@@ -125,6 +130,7 @@ pub fn sre_api(admin: std::net::SocketAddr) -> (Upstream, Vec<super::Route>) {
         upstream: upstream.clone(),
         body_limit: Some(64 * 1024),
         timeouts: Timeouts::default(),
+        latency: None,
     };
     let routes = vec![route("/api/v2/sre", "sre-api", &name)];
     let endpoint = super::Endpoint { host: super::Host::Address(admin.ip()), port: admin.port() };

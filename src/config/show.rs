@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::channels::{Channel, ChannelKind, WebUrl};
 use super::{
     AccessLog, AccessSink, ClientTls, Config, Egress, Health, Host, Ingress, Limits, Pool, Process, Protocol,
-    Route, ServerTls, Store, StoreAt, Timeouts, Unlisted, Upstream,
+    Route, ServerTls, Store, StoreAt, Timeouts, Unlisted, Upstream, desk,
 };
 use crate::reliability::breaker::BreakerPolicy;
 use crate::units::{Percent, Size, Written as _};
@@ -48,7 +48,8 @@ pub fn effective(config: &Config) -> Value {
     all.insert("upstreams".to_owned(), upstreams.into());
     all.insert("notify".to_owned(), notify.into());
     all.insert("admin".to_owned(), admin);
-    all.insert("latency".to_owned(), json!({ "slow": duration(config.latency.slow) }));
+    all.insert("latency".to_owned(), desk::show_latency(&config.latency));
+    all.extend(desk::show(&config.watch).map(|(table, shown)| (table.to_owned(), shown)));
     all.insert("access_log".to_owned(), access_log(&config.access_log));
     all.insert("store".to_owned(), config.store.as_ref().map_or(Value::Null, store));
     all.insert("process".to_owned(), process(&config.process));
@@ -115,6 +116,7 @@ fn store(store: &Store) -> Value {
 
 fn process(process: &Process) -> Value {
     json!({
+        "name": process.name,
         "workers": process.workers,
         "drain_for": duration(process.drain_for),
         "lame_duck": duration(process.lame_duck),
@@ -153,6 +155,7 @@ fn route(route: &Route) -> Value {
         "upstream": route.upstream.as_str(),
         "body_limit": route.body_limit.map(|bytes| Size(bytes).write()),
         "timeouts": timeouts(&route.timeouts),
+        "latency": desk::show_measured(route.latency.as_ref()),
     })
 }
 

@@ -11,7 +11,7 @@ use crate::reliability::counts::Counts;
 use crate::reliability::desk::Desk;
 use crate::reliability::incident::{Incident, State};
 use crate::reliability::ledger::{Minute, Report};
-use crate::reliability::readings::Readings;
+use crate::reliability::readings::{Readings, ResourceReading};
 use crate::reliability::rule::Key;
 use crate::reliability::silence::Silence;
 use crate::telemetry::sre::Numbers;
@@ -53,6 +53,8 @@ pub struct Board {
     pub replies: BTreeMap<&'static str, Counts>,
     /// The others; `None`: this is the only one.
     pub fleet: Option<Arc<super::FleetView>>,
+    /// What is known of the machine.
+    pub resources: Vec<ResourceReading>,
 }
 
 impl Board {
@@ -75,7 +77,8 @@ impl Board {
         let reports = uptime
             .subjects()
             .map(|subject| (Arc::clone(subject), spans.map(|span| uptime.report(subject, now - span, now))));
-        Self { at: now, uptime: reports.collect(), replies, ..Self::again(&Self::default(), desk) }
+        let resources = readings.resources.clone();
+        Self { at: now, uptime: reports.collect(), replies, resources, ..Self::again(&Self::default(), desk) }
     }
 
     /// The same sums, the desk as it is now.
@@ -100,6 +103,7 @@ impl Board {
             uptime: before.uptime.clone(),
             replies: before.replies.clone(),
             fleet: before.fleet.clone(),
+            resources: before.resources.clone(),
         }
     }
 
@@ -127,6 +131,7 @@ impl Board {
             mttr: (!ended.is_empty()).then(|| mean(&ended)),
             incidents_24h: recent.count() as u64,
             live,
+            resources: self.resources.iter().filter_map(measured).collect(),
         }
     }
 
@@ -135,6 +140,10 @@ impl Board {
         let is_open = |one: &&Arc<Incident>| one.state.is_live() && one.state != State::Suspected;
         self.incidents.iter().filter(is_open).count()
     }
+}
+
+fn measured(one: &ResourceReading) -> Option<(&'static str, String, f64)> {
+    Some((one.what.label(), one.which.to_string(), one.used?))
 }
 
 /// The ledger of the last month: minutes of the last two hours, hours before that.

@@ -6,6 +6,7 @@
 mod board;
 mod courier;
 mod fleet;
+mod machine;
 mod observer;
 mod post;
 mod records;
@@ -26,10 +27,12 @@ pub use start::{Running, start};
 
 use crate::names::IncidentId;
 use crate::reliability::desk::{Command, Desk, DeskPolicy, Effect, Reply};
+use crate::reliability::escalation::LocalMinute;
 use crate::reliability::incident::{Incident, Refused};
 use crate::reliability::readings::Stage;
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
+use crate::runtime::zone::Zone;
 use crate::store::Store;
 use crate::store::rows::{AuditEntry, Write};
 use crate::telemetry::Telemetry;
@@ -119,6 +122,8 @@ pub struct Control {
     asks: mpsc::Receiver<Ask>,
     board: watch::Sender<Arc<Board>>,
     uptime: Uptime,
+    /// Where the people work who are called in working hours.
+    zone: Option<Zone>,
     /// Up to which entry each incident's timeline was handed to the store.
     told: BTreeMap<IncidentId, u64>,
     fleet: fleet::Fleet,
@@ -157,6 +162,7 @@ impl Control {
                 asks,
                 board,
                 uptime,
+                zone: None,
                 told: BTreeMap::new(),
                 fleet,
             },
@@ -172,16 +178,6 @@ impl Control {
     /// Whether this member calls people, and when that changes.
     pub(super) fn duty(&self) -> watch::Receiver<crate::reliability::fleet::Duty> {
         self.fleet.duty()
-    }
-
-    /// Without ladders of its own, the guide's matrix calls through the configured channels: `default` first, if there is
-    /// one, else in the order of their names; the next one where a channel fails.
-    fn use_channels(&mut self, config: &crate::config::Config) {
-        let mut policy = self.desk.policy().clone();
-        let mut names: Vec<String> = config.notify.iter().map(|one| one.name.as_str().to_owned()).collect();
-        names.sort_by_key(|name| name != "default");
-        policy.escalation.fallback = names;
-        self.desk.reconfigure(policy);
     }
 
     /// Until asked to leave.
@@ -228,9 +224,12 @@ impl Control {
         let moment = clock::now();
         let now = self.observer.at(moment);
         if let Some(config) = self.observer.new_config() {
-            self.use_channels(&config);
+            self.desk.reconfigure((*config.watch.policy).clone());
+            self.zone = Some(config.watch.zone.clone());
         }
         let mut readings = self.observer.look(moment, Stage::Serving);
+        // People work by the clock on their wall, which may be set while the process runs.
+        readings.local = self.zone.as_ref().map(|zone| LocalMinute(zone.minute_of_week(moment.wall)));
         readings.reported.extend(self.records.condition());
         self.shift(now);
         self.look_around(&mut readings, now);

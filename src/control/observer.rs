@@ -1,12 +1,15 @@
 //! What the desk looks at once a second: counters become readings.
 //!
-//! Decides nothing. What is not measured is absent: there is no reading of resources yet, so the rule about them says nothing.
+//! Decides nothing. What is not measured is absent.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::config::Config;
+use super::machine::Machine;
+use crate::config::desk::Until;
 use crate::config::presets::SRE_API;
+use crate::config::{self, Config};
 use crate::names::{RouteName, UpstreamName};
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::counts::{Counts, Trail};
@@ -16,14 +19,15 @@ use crate::reliability::readings::{
 use crate::runtime::clock::Moment;
 use crate::telemetry::Telemetry;
 use crate::telemetry::latency::Span;
-use crate::telemetry::series::{Direction, MS_BOUNDS, Method, Outcome, Series};
-use crate::telemetry::totals::Totals;
+use crate::telemetry::series::{Direction, Method, Outcome, Series};
+use crate::telemetry::slow::Yardstick;
 use crate::units::At;
 use crate::upstream::Upstream;
 use crate::upstream::registry::{Registry, World};
 
-/// Limits of the guide's budgets, ms: warn and alert of p50, p95, p99. All of them are bounds of the histogram.
-const LIMITS: [f64; 6] = [500.0, 1_000.0, 2_000.0, 3_000.0, 5_000.0, 8_000.0];
+/// The windows in which replies are held to their budget.
+const MINUTE: Duration = Duration::from_secs(60);
+const FIVE_MINUTES: Duration = Duration::from_secs(300);
 /// The upstream whose answers are payments.
 const PROCESSOR: &str = "stripe";
 
@@ -33,6 +37,7 @@ pub struct Observer {
     telemetry: Arc<Telemetry>,
     upstreams: BTreeMap<UpstreamName, Watched>,
     routes: BTreeMap<RouteName, Measured>,
+    machine: Machine,
     hash: Option<String>,
 }
 
@@ -50,38 +55,20 @@ struct Watched {
 /// What is remembered of a route.
 struct Measured {
     replies: Counts,
-    slow: [u64; 7],
     trail: Trail,
-    recent: Recent,
-}
-
-/// The last five minutes, second by second: all replies, and those over each of [`LIMITS`].
-#[derive(Default)]
-struct Recent(VecDeque<(i64, [u32; 7])>);
-
-impl Recent {
-    fn count(&mut self, what: [u64; 7], now: At) -> [SlowCounts; 3] {
-        self.0.push_back((now.second(), what.map(|count| u32::try_from(count).unwrap_or(u32::MAX))));
-        while self.0.front().is_some_and(|(second, _)| now.second() - second >= 300) {
-            self.0.pop_front();
-        }
-        let within = |seconds: i64| {
-            let young = self.0.iter().rev().take_while(|(second, _)| now.second() - second < seconds);
-            young.fold([0_u64; 7], |mut sum, (_, more)| {
-                sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += u64::from(*more));
-                sum
-            })
-        };
-        let (m1, m5) = (within(60), within(300));
-        let over = |of: &[u64; 7], at: usize| Over { total: of[0], warn: of[at], alert: of[at + 1] };
-        [1, 3, 5].map(|at| SlowCounts { m1: over(&m1, at), m5: over(&m5, at) })
-    }
 }
 
 impl Observer {
     /// Nothing seen yet.
     pub fn new(registry: Arc<Registry>, telemetry: Arc<Telemetry>) -> Self {
-        Self { registry, telemetry, upstreams: BTreeMap::new(), routes: BTreeMap::new(), hash: None }
+        Self {
+            registry,
+            telemetry,
+            upstreams: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            machine: Machine::default(),
+            hash: None,
+        }
     }
 
     /// The wall clock of the start plus what has passed since: it never jumps, whatever the wall clock does.
@@ -115,6 +102,7 @@ impl Observer {
                 ("config_hash".to_owned(), world.config.hash.clone()),
                 ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             ],
+            resources: self.machine.look(&world.config, now),
             ..Readings::default()
         };
         self.look_at_upstreams(&world, moment, now, &mut readings);
@@ -164,23 +152,20 @@ impl Observer {
         }
         self.routes.retain(|route, _| by_route.contains_key(route));
         for (route, all) in by_route {
-            let totals: Vec<Totals> = all.iter().map(|series| series.totals()).collect();
-            let (replies, slow) = sums(&totals);
+            let replies = all.iter().map(|series| Counts::of_outcomes(&series.totals().outcomes));
+            let replies = replies.fold(Counts::default(), Counts::plus);
             let held = self.routes.entry(route.clone()).or_insert_with(|| Measured {
                 // Its counters began at nothing, and what they say has just happened.
                 replies: Counts::default(),
-                slow: [0; 7],
                 trail: Trail::new(now),
-                recent: Recent::default(),
             });
-            let mut since = slow;
-            since.iter_mut().zip(held.slow).for_each(|(new, old)| *new = new.saturating_sub(old));
-            let [p50, p95, p99] = held.recent.count(since, now);
             let counts = held.trail.count(replies.minus(held.replies), now);
-            (held.replies, held.slow) = (replies, slow);
-            let minute = std::time::Duration::from_secs(60);
+            held.replies = replies;
+            let yardstick = yardstick(&world.config, &route);
+            all.iter().for_each(|series| series.measure(yardstick, moment.instant));
+            let [p50, p95, p99] = slow(&all, moment);
             let blamed = all.iter().map(|series| {
-                let bad = Counts::of_outcomes(&series.outcomes_within(minute, moment.instant)).bad;
+                let bad = Counts::of_outcomes(&series.outcomes_within(MINUTE, moment.instant)).bad;
                 (Arc::from(series.key.1.as_str()), bad)
             });
             readings.routes.push(RouteReading {
@@ -197,26 +182,33 @@ impl Observer {
     }
 }
 
+/// What the replies of a route are held to; those that no route of the config takes to the common budget.
+fn yardstick(of: &Config, name: &RouteName) -> Option<Yardstick> {
+    let route = of.routes.iter().find(|route| route.name == *name);
+    let common = config::Measured { until: Until::LastByte, budget: of.latency.budget };
+    let config::Measured { until, budget } = route.map_or(Some(common), |route| route.latency)?;
+    Some(Yardstick { until, limits: budget.limits() })
+}
+
+/// Replies over the limits of the three budgets.
+fn slow(all: &[Arc<Series>], moment: Moment) -> [SlowCounts; 3] {
+    let within = |span: Duration| {
+        let counted = all.iter().filter_map(|series| series.slow_within(span, moment.instant));
+        counted.fold([0_u64; 7], |mut sum, (_, more)| {
+            sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+            sum
+        })
+    };
+    let (m1, m5) = (within(MINUTE), within(FIVE_MINUTES));
+    let over = |of: &[u64; 7], at: usize| Over { total: of[0], warn: of[at], alert: of[at + 1] };
+    [1, 3, 5].map(|at| SlowCounts { m1: over(&m1, at), m5: over(&m5, at) })
+}
+
 fn quantiles(all: &[Arc<Series>], moment: Moment) -> Option<[std::time::Duration; 3]> {
     let busiest = all.iter().map(|series| series.window(Span::Minute, moment.instant).0);
     let summary = busiest.max_by_key(|summary| summary.count)?;
     let span = |ms: Option<f64>| ms.map(|ms| std::time::Duration::from_secs_f64(ms / 1_000.0));
     Some([span(summary.p50_ms)?, span(summary.p95_ms)?, span(summary.p99_ms)?])
-}
-
-/// Replies, and how many of them were over each limit.
-fn sums(totals: &[Totals]) -> (Counts, [u64; 7]) {
-    let mut replies = Counts::default();
-    let mut slow = [0; 7];
-    for totals in totals {
-        replies = replies.plus(Counts::of_outcomes(&totals.outcomes));
-        slow[0] += totals.ms.iter().sum::<u64>();
-        for (count, limit) in slow.iter_mut().skip(1).zip(LIMITS) {
-            let beyond = MS_BOUNDS.partition_point(|bound| *bound < limit) + 1;
-            *count += totals.ms.iter().skip(beyond).sum::<u64>();
-        }
-    }
-    (replies, slow)
 }
 
 trait OfOutcomes {

@@ -35,7 +35,7 @@ pub async fn start(
         None => None,
     };
     let boot = uuid::Uuid::now_v7().to_string();
-    let records = Records::new(store.clone(), &member(), &boot);
+    let records = Records::new(store.clone(), &config.process.name, &boot);
     let sender = Arc::new(Sender::new(Arc::new(Channels::new(config)), PATIENCE));
     let observer = Observer::new(Arc::clone(registry), Arc::clone(telemetry));
     let (posting, kept) = (Arc::clone(&sender), records.clone());
@@ -47,11 +47,4 @@ pub async fn start(
     }
     tasks.spawn("control", control.run(drain.clone()));
     Ok(Running { handle, sender, store })
-}
-
-/// The name of this sidecar: its pod's or machine's.
-fn member() -> String {
-    let named = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
-    let read = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    named.or_else(read).map_or_else(|| "strop".to_owned(), |name| name.trim().to_owned())
 }

@@ -11,6 +11,7 @@ pub mod logging;
 pub mod metrics;
 pub mod openmetrics;
 pub mod series;
+pub mod slow;
 pub mod sre;
 pub mod totals;
 pub mod upstreams;

@@ -22,6 +22,8 @@ pub struct Numbers {
     pub incidents_24h: u64,
     /// Live incidents by state and severity.
     pub live: BTreeMap<(&'static str, &'static str), u64>,
+    /// Shares of resources in use, 0 to 1, by resource and which one.
+    pub resources: Vec<(&'static str, String, f64)>,
 }
 
 /// Upper bounds, seconds: detection takes seconds, recovery minutes to hours.
@@ -137,7 +139,7 @@ impl Sre {
 }
 
 impl Sums {
-    fn families(&self) -> [Family; 5] {
+    fn families(&self) -> [Family; 6] {
         let mut detection = Family::histogram(
             "sre_detection_seconds",
             "From the first bad event of an incident to its being suspected, and confirmed.",
@@ -160,6 +162,13 @@ impl Sums {
         for ((state, severity), count) in &self.now.live {
             live.set(&[("state", state), ("severity", severity)], *count as f64);
         }
-        [live, moves, detection, acknowledged, recovered]
+        let mut resources = Family::gauge(
+            "sre_resource_utilization_ratio",
+            "The share of a resource in use, 0 to 1; absent: not observable.",
+        );
+        for (resource, which, used) in &self.now.resources {
+            resources.set(&[("resource", resource), ("which", which)], *used);
+        }
+        [live, moves, detection, acknowledged, recovered, resources]
     }
 }

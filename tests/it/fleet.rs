@@ -50,7 +50,8 @@ impl Fleet {
     fn config(&self, upstream: &Upstream) -> String {
         format!(
             "[ingress]\nlisten = \"127.0.0.1:0\"\n\n[upstreams.backend]\nendpoints = [\"{}\"]\n{FAST}\n\
-             [store]\nurl = \"{}\"\n\n[notify.default]\nkind = \"webhook\"\nurl = \"http://{}/page\"\nsecret_file = {:?}\n",
+             [store]\nurl = \"{}\"\n\n\
+             [incidents]\nclear_after = \"5s\"\n\n[incidents.down]\nconfirm = \"5s\"\n\n[notify.default]\nkind = \"webhook\"\nurl = \"http://{}/page\"\nsecret_file = {:?}\n",
             upstream.address,
             self.database,
             self.pager.address,
@@ -100,7 +101,8 @@ fn listed(proxy: &Proxy) -> Vec<(String, String)> {
 /// Its checks find the backend well.
 fn healthy(proxy: &Proxy) -> bool {
     let all = proxy.sre("health/comprehensive")["dependencies"].clone();
-    all.as_array().is_some_and(|all| all.iter().any(|one| one["name"] == "backend" && one["endpoints_healthy"] == 1))
+    all.as_array()
+        .is_some_and(|all| all.iter().any(|one| one["name"] == "backend" && one["endpoints_healthy"] == 1))
 }
 
 fn text(value: &Value) -> String {
@@ -120,14 +122,14 @@ fn a_shared_upstream_that_dies_is_one_incident_and_one_sender_calls_and_ends_it(
         eventually("it is known to be up", || one.get("/").status == 200);
     }
     drop(fleet.upstream.take());
-    // The checks alone find it: with failed requests, the rates of the last minutes would hold it open for longer.
-    within(Duration::from_secs(60), "all list the same one, and it is open", || {
+    // The checks alone find it: after failed requests, the rates of the last minutes would hold it open for longer.
+    eventually("all list the same one, and it is open", || {
         let lists: Vec<_> = fleet.members.iter().map(listed).collect();
         lists[0].len() == 1 && lists[0][0].1 == "open" && lists.iter().all(|list| *list == lists[0])
     });
     let id = listed(&fleet.members[0]).remove(0).0;
     let holder = fleet.holder();
-    within(Duration::from_secs(60), "somebody is called", || !fleet.told("trigger").is_empty());
+    eventually("somebody is called", || !fleet.told("trigger").is_empty());
     // One that recovers first: its path leads to a living upstream.
     let first = if holder == 0 { 1 } else { 0 };
     let living = Upstream::start(status(200));
@@ -145,14 +147,7 @@ fn a_shared_upstream_that_dies_is_one_incident_and_one_sender_calls_and_ends_it(
     });
     let last = 3 - holder - first;
     fleet.members[last].reload(&fleet.config(&living));
-    let begun = Instant::now();
-    within(Duration::from_secs(200), "it is over, everywhere", || {
-        if begun.elapsed() > Duration::from_secs(170) {
-            for one in &fleet.members {
-                eprintln!("{:#} {:#} {:#}", one.sre(&format!("incidents/{id}")), one.sre("alerts"), one.sre("health/comprehensive"));
-            }
-            panic!("debug");
-        }
+    eventually("it is over, everywhere", || {
         fleet.members.iter().all(|one| listed(one) == [(id.clone(), "resolved".to_owned())])
     });
     eventually("they are told that it is over", || !fleet.told("resolve").is_empty());

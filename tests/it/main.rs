@@ -35,6 +35,8 @@ mod headers;
 mod hostile;
 /// HTTP/2 is held to what HTTP/1.1 is held to.
 mod http2;
+/// What the desk decides by is the operator's, and in force as soon as the file is saved.
+mod incident_config;
 /// From the first bad event to the last word: detection, calls, orders, a restart in between.
 mod incidents;
 /// Requests that two readers could read differently never reach the backend in a changed meaning.
@@ -45,6 +47,7 @@ mod measuring;
 mod notify;
 /// A saved file is in force at once and loses nothing.
 mod reload;
+mod resources;
 /// Bytes pass unchanged, both ways, as they come.
 mod streaming;
 /// TLS in both roles, HTTP/2 on both sides.

@@ -366,11 +366,11 @@ fn a_real_alertmanager_has_the_alert_and_then_no_more() {
         "[notify.am]\nkind = \"alertmanager\"\nurls = [\"http://{}\", \"http://{}\", \"http://{}\"]\ninterval = \"20s\"\n",
         hangs.address, down.address, manager.address
     );
-    let desk = desk(&toml, Duration::from_secs(2));
+    let desk = desk(&toml, Duration::from_secs(5));
     eventually("it is there", || crate::support::raw::get(manager.address, "/-/ready").status == 200);
     let receipt = desk.tell("am", &incident(Kind::Trigger)).expect("delivered");
     assert_eq!(receipt.again_in, Some(Duration::from_secs(20)), "it forgets, so it is told again");
-    assert!(receipt.said.contains("not done within 2s") && receipt.said.contains(": 200"), "{receipt}");
+    assert!(receipt.said.contains("not done within 5s") && receipt.said.contains(": 200"), "{receipt}");
     let firing = alerts(&manager);
     assert_eq!(firing.len(), 1, "{firing:#?}");
     assert_eq!(firing[0]["labels"]["alertname"], "UpstreamDown");

@@ -66,16 +66,18 @@ impl Site {
     }
 }
 
-/// Looks every second in a release build, every ten in a debug build.
-const EVERY: u64 = if cfg!(debug_assertions) { 10 } else { 1 };
+/// Seconds between two looks: `SIM_EVERY`, or 10.
+fn every() -> u64 {
+    crate::number("SIM_EVERY").unwrap_or(10)
+}
 
 fn quiet_days(seed: u64, days: u64) -> Vec<(i64, String)> {
     let (mut site, mut dice) = (Site::new(seed), Dice::new(seed));
-    let mut found = Vec::new();
-    for second in (0..days * 86_400).step_by(EVERY as usize) {
+    let (mut found, every) = (Vec::new(), every());
+    for second in (0..days * 86_400).step_by(every as usize) {
         site.now = START + Duration::from_secs(second);
         let mut counts = Counts::default();
-        if dice.chance(EVERY as f64 / 60.0) {
+        if dice.chance(every as f64 / 60.0) {
             let bad = dice.chance(0.001);
             site.request(bad, &mut counts);
         }

@@ -121,7 +121,7 @@ fn a_dead_backend_is_one_incident_from_suspicion_to_resolution() {
     shift.pass(130);
     assert_eq!(
         shift.moves(),
-        [(41, State::Suspected), (46, State::Open), (141, State::Monitoring), (261, State::Resolved)]
+        [(41, State::Suspected), (42, State::Open), (141, State::Monitoring), (261, State::Resolved)]
     );
     let one = shift.only();
     assert_eq!((one.key.rule, one.severity), (Rule::ServiceDown, Severity::Critical));

@@ -21,7 +21,7 @@ use super::significance::above;
 use crate::units::At;
 use machine::Streak;
 pub use policy::{
-    DetectPolicy, DownPolicy, ErrorPolicy, LatencyPolicy, Limits, NetworkPolicy, PaymentPolicy,
+    Budget, DetectPolicy, DownPolicy, ErrorPolicy, LatencyPolicy, Limits, NetworkPolicy, PaymentPolicy,
     ResourcePolicy,
 };
 pub use routes::{BudgetState, budget_state};

@@ -1,5 +1,6 @@
 //! The six rules of the guide, as data.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::reliability::readings::Resource;
@@ -67,15 +68,42 @@ pub struct Limits {
     pub alert: Duration,
 }
 
-/// Response times.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LatencyPolicy {
+/// The performance budget of a route class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
     /// 500 ms and 1 s.
     pub p50: Limits,
     /// 2 s and 3 s.
     pub p95: Limits,
     /// 5 s and 8 s: over the first is high, over the second critical.
     pub p99: Limits,
+}
+
+impl Budget {
+    /// Its limits: warn and alert of p50, p95, p99.
+    pub fn limits(&self) -> [Duration; 6] {
+        [self.p50.warn, self.p50.alert, self.p95.warn, self.p95.alert, self.p99.warn, self.p99.alert]
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        let (secs, millis) = (Duration::from_secs, Duration::from_millis);
+        Self {
+            p50: Limits { warn: millis(500), alert: secs(1) },
+            p95: Limits { warn: secs(2), alert: secs(3) },
+            p99: Limits { warn: secs(5), alert: secs(8) },
+        }
+    }
+}
+
+/// Response times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LatencyPolicy {
+    /// Of every route class that has none of its own.
+    pub budget: Budget,
+    /// Route classes by name: their own budget; `None`: they last long by nature (streams, long polls) and have none.
+    pub classes: BTreeMap<String, Option<Budget>>,
     /// How probably chance alone makes it suspected, per look: 10⁻³.
     pub suspect: f64,
     /// How probably chance alone calls somebody: 10⁻⁴, in both windows at once.
@@ -89,9 +117,12 @@ pub struct LatencyPolicy {
 pub struct NetworkPolicy {
     /// This many breakers open …
     pub upstreams: usize,
-    /// … within this long of each other are one incident of the network. A single breaker's incident waits as long before
-    /// it is confirmed.
+    /// … within this long of each other are one incident of the network. While another upstream fails too, a breaker's
+    /// incident waits as long before it is confirmed. 5 s.
     pub within: Duration,
+    /// How long it waits while all others are well: for somebody else to fail first. 2 s. Where too few upstreams are watched to
+    /// make a network, nothing is waited for.
+    pub alone: Duration,
 }
 
 /// Resources.
@@ -120,6 +151,13 @@ pub struct PaymentPolicy {
     pub usual_from: u64,
 }
 
+impl LatencyPolicy {
+    /// The budget of a route class; `None`: it has none.
+    pub fn of(&self, class: &str) -> Option<&Budget> {
+        self.classes.get(class).map_or(Some(&self.budget), Option::as_ref)
+    }
+}
+
 impl DetectPolicy {
     /// Is the rule on?
     pub fn runs(&self, rule: Rule) -> bool {
@@ -134,7 +172,7 @@ impl DetectPolicy {
 
 impl Default for DetectPolicy {
     fn default() -> Self {
-        let (secs, millis) = (Duration::from_secs, Duration::from_millis);
+        let secs = Duration::from_secs;
         Self {
             off: Vec::new(),
             grace: secs(30),
@@ -149,14 +187,13 @@ impl Default for DetectPolicy {
                 confirm: secs(120),
             },
             latency: LatencyPolicy {
-                p50: Limits { warn: millis(500), alert: secs(1) },
-                p95: Limits { warn: secs(2), alert: secs(3) },
-                p99: Limits { warn: secs(5), alert: secs(8) },
+                budget: Budget::default(),
+                classes: BTreeMap::new(),
                 suspect: 1e-3,
                 page: 1e-4,
                 confirm: secs(60),
             },
-            network: NetworkPolicy { upstreams: 3, within: secs(5) },
+            network: NetworkPolicy { upstreams: 3, within: secs(5), alone: secs(2) },
             resources: ResourcePolicy {
                 limits: vec![
                     (Resource::Cpu, 0.80, 0.95),

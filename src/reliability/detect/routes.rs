@@ -59,10 +59,11 @@ impl Detector {
     ) {
         found.push(self.error_rate(policy, route, now));
         found.push(self.slow_burn(policy, route, now));
-        let latency = &policy.latency;
-        found.push(self.slow(policy, route, "p50", 0.5, &route.p50, latency.p50));
-        found.push(self.slow(policy, route, "p95", 0.05, &route.p95, latency.p95));
-        found.push(self.slow(policy, route, "p99", 0.01, &route.p99, latency.p99));
+        if let Some(budget) = policy.latency.of(&route.class) {
+            found.push(self.slow(policy, route, "p50", 0.5, &route.p50, budget.p50));
+            found.push(self.slow(policy, route, "p95", 0.05, &route.p95, budget.p95));
+            found.push(self.slow(policy, route, "p99", 0.01, &route.p99, budget.p99));
+        }
     }
 
     fn error_rate(&mut self, policy: &DetectPolicy, route: &RouteReading, now: At) -> Finding {

@@ -134,6 +134,33 @@ fn three_breakers_within_five_seconds_are_the_network() {
     assert_ne!(sign(&spread, Rule::NetworkDown, NETWORK), Sign::Bad);
 }
 
+#[test]
+fn a_lone_breaker_waits_for_company_only_where_there_may_be_some() {
+    let open =
+        |name: &str, since| UpstreamReading { breaker: breaker(BreakerState::Open, since), ..upstream(name) };
+    let well = |name: &str| UpstreamReading {
+        breaker: breaker(BreakerState::Closed, 0),
+        last_success: Some(at(99)),
+        ..upstream(name)
+    };
+    let sick = |name: &str| UpstreamReading {
+        breaker: breaker(BreakerState::Closed, 0),
+        ..failing(name, 2, 99, 100)
+    };
+    let waits = |others: Vec<UpstreamReading>| {
+        let all = std::iter::once(open("a", 100)).chain(others).collect();
+        let found = look(&mut Detector::new(at(0)), &of(all), at(100));
+        let own = |finding: &&Finding| finding.key.rule == Rule::Breaker && &*finding.key.service == "a";
+        found.iter().find(own).expect("found").policy.confirm.as_secs()
+    };
+    assert_eq!(waits(vec![]), 0, "one makes no network");
+    assert_eq!(waits(vec![well("b")]), 0, "two neither");
+    assert_eq!(waits(vec![well("b"), well("c")]), 2, "perhaps they follow");
+    assert_eq!(waits(vec![well("b"), sick("c")]), 5, "one is about to");
+    assert_eq!(waits(vec![open("b", 99), well("c")]), 5, "one is there");
+    assert_eq!(waits(vec![open("b", 9), well("c")]), 2, "that one is another matter");
+}
+
 fn route(windows: Windows) -> Readings {
     let route = RouteReading { class: Arc::from("web"), counts: windows, ..RouteReading::default() };
     Readings { routes: vec![route], ..Readings::default() }

@@ -30,8 +30,10 @@ impl Detector {
             let severity = if critical { Severity::Critical } else { Severity::High };
             let mut down = self.service_down(policy, upstream, severity, now);
             let severity = if critical { Severity::High } else { Severity::Medium };
-            let mut breaker =
-                upstream.breaker.map(|breaker| self.breaker(policy, upstream, breaker, severity, now));
+            let mut breaker = upstream.breaker.map(|breaker| self.breaker(upstream, breaker, severity, now));
+            if let Some(breaker) = &mut breaker {
+                breaker.policy.confirm = company(policy, readings, upstream, now);
+            }
             for finding in std::iter::once(&mut down).chain(&mut breaker).filter(|_| young) {
                 finding.look.sign = Sign::Blind;
                 finding.says = None;
@@ -150,7 +152,6 @@ impl Detector {
 
     fn breaker(
         &self,
-        policy: &DetectPolicy,
         upstream: &UpstreamReading,
         breaker: BreakerReading,
         severity: Severity,
@@ -167,11 +168,7 @@ impl Detector {
             key: self.key(Rule::Breaker, &upstream.name),
             look: Look { sign, ripe: true, first_bad: Some(first.max(opened - STALE)) },
             severity,
-            policy: AlertPolicy {
-                confirm: policy.network.within,
-                clear_after: breaker.open_for * 2,
-                ..AlertPolicy::default()
-            },
+            policy: AlertPolicy { clear_after: breaker.open_for * 2, ..AlertPolicy::default() },
             cause: Some(self.blamed(&upstream.name)),
             says: (sign == Sign::Bad).then(|| {
                 let since = now.since(opened).as_secs().to_string();
@@ -200,4 +197,21 @@ impl Detector {
     pub(super) fn scoped(&self, rule: Rule, service: &Arc<str>, scope: &str) -> Key {
         Key { rule, service: Arc::clone(service), scope: Arc::from(scope) }
     }
+}
+
+/// How long the open breaker of `own` waits for company: together with others it would be the network's incident.
+fn company(policy: &DetectPolicy, readings: &Readings, own: &UpstreamReading, now: At) -> Duration {
+    let network = &policy.network;
+    let others =
+        || readings.upstreams.iter().filter(|other| other.name != own.name && other.breaker.is_some());
+    if !policy.runs(Rule::NetworkDown) || others().count() + 1 < network.upstreams.max(2) {
+        return Duration::ZERO;
+    }
+    let fails = |other: &UpstreamReading| {
+        let trouble = other.consecutive_failures > 0 || other.failed_probes.unwrap_or(0) > 0;
+        let opened = other.breaker.filter(|breaker| breaker.state == BreakerState::Open && !breaker.held);
+        let near = |at: At| now.since(at) <= network.within;
+        trouble && other.last_failure.is_some_and(near) || opened.is_some_and(|breaker| near(breaker.since))
+    };
+    if others().any(fails) { network.within } else { network.alone.min(network.within) }
 }

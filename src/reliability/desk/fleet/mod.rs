@@ -5,6 +5,7 @@
 //! a desk without evidence that takes people's orders.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{Desk, Effect, Tracked};
 use crate::names::IncidentId;
@@ -78,9 +79,10 @@ impl Desk {
         let places: BTreeMap<Key, usize> =
             findings.iter().enumerate().map(|(at, finding)| (finding.key.clone(), at)).collect();
         for sighting in sightings {
+            let clear_after = self.policy.detect.clear_after;
             match places.get(&sighting.key).and_then(|at| findings.get_mut(*at)) {
                 Some(finding) => worsen(finding, sighting),
-                None => findings.push(finding_of(sighting, self.alerts.get(&sighting.key))),
+                None => findings.push(finding_of(sighting, clear_after)),
             }
         }
         for tracked in self.alerts.iter_mut().filter(|(key, _)| places.contains_key(key)) {
@@ -337,7 +339,7 @@ fn worsen(finding: &mut Finding, sighting: &Sighting) {
     match (finding.look.sign, sighting.sign) {
         (Sign::Bad, Sign::Bad) => finding.severity = finding.severity.max(sighting.severity),
         (_, Sign::Bad) => {
-            let elsewhere = finding_of(sighting, None);
+            let elsewhere = finding_of(sighting, finding.policy.clear_after);
             finding.look = elsewhere.look;
             (finding.severity, finding.cause, finding.says) =
                 (sighting.severity, elsewhere.cause, elsewhere.says);
@@ -348,20 +350,19 @@ fn worsen(finding: &mut Finding, sighting: &Sighting) {
     }
     if confirmed && finding.look.sign == Sign::Bad && sighting.sign == Sign::Bad {
         finding.look.ripe = true;
-        finding.policy.confirm = std::time::Duration::ZERO;
+        finding.policy.confirm = Duration::ZERO;
     }
 }
 
 /// What another one sees as a finding of this member.
-fn finding_of(sighting: &Sighting, tracked: Option<&Tracked>) -> Finding {
+fn finding_of(sighting: &Sighting, clear_after: Duration) -> Finding {
     let confirmed = sighting.confirmed == Confirmed::Yes;
-    let policy = tracked.map_or_else(AlertPolicy::default, |tracked| tracked.policy);
     let bad = sighting.sign == Sign::Bad;
     Finding {
         key: sighting.key.clone(),
         look: Look { sign: sighting.sign, ripe: confirmed, first_bad: bad.then_some(sighting.first_bad) },
         severity: sighting.severity,
-        policy: AlertPolicy { confirm: std::time::Duration::ZERO, ..policy },
+        policy: AlertPolicy { clear_after, ..AlertPolicy::default() },
         cause: sighting.cause.clone(),
         says: bad.then(|| Says { title: sighting.title.clone(), evidence: sighting.evidence.clone() }),
     }

@@ -1,0 +1,73 @@
+//! What the clock on the wall says in a time zone. The zones are built in, so that an image without them has them too.
+
+use std::time::SystemTime;
+
+/// A time zone of the IANA database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zone {
+    zone: jiff::tz::TimeZone,
+    name: String,
+}
+
+impl Zone {
+    /// By its name, such as `Europe/Berlin`; `None`: there is none of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        let zone = jiff::tz::TimeZone::get(name).ok()?;
+        let name = zone.iana_name().unwrap_or(name).to_owned();
+        Some(Self { zone, name })
+    }
+
+    /// All names.
+    pub fn names() -> Vec<String> {
+        jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The minute of the week there, 0 to 10079: Monday 00:00 is 0.
+    pub fn minute_of_week(&self, wall: SystemTime) -> u16 {
+        let stamp = jiff::Timestamp::try_from(wall).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let local = self.zone.to_datetime(stamp);
+        // Days 0 to 6, hours 0 to 23, minutes 0 to 59: none is negative.
+        let part = |number: i8| u16::from(number.unsigned_abs());
+        part(local.weekday().to_monday_zero_offset()) * 1_440 + part(local.hour()) * 60 + part(local.minute())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> SystemTime {
+        let stamp: jiff::Timestamp = text.parse().expect("a moment");
+        SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(stamp.as_second().unsigned_abs())
+    }
+
+    #[test]
+    fn summer_time_is_the_same_hour_on_the_wall() {
+        let berlin = Zone::named("Europe/Berlin").expect("is known");
+        let nine_on_tuesday = 1_440 + 9 * 60;
+        assert_eq!(berlin.minute_of_week(at("2026-01-13T08:00:00Z")), nine_on_tuesday);
+        assert_eq!(berlin.minute_of_week(at("2026-07-14T07:00:00Z")), nine_on_tuesday);
+        // The last Sunday of March: the hour from two to three is left out.
+        assert_eq!(berlin.minute_of_week(at("2026-03-29T00:59:59Z")), 6 * 1_440 + 119);
+        assert_eq!(berlin.minute_of_week(at("2026-03-29T01:00:00Z")), 6 * 1_440 + 180);
+        // The last one of October: it comes twice.
+        assert_eq!(berlin.minute_of_week(at("2026-10-25T00:30:00Z")), 6 * 1_440 + 150);
+        assert_eq!(berlin.minute_of_week(at("2026-10-25T01:30:00Z")), 6 * 1_440 + 150);
+    }
+
+    #[test]
+    fn the_week_ends_where_the_zone_is() {
+        let utc = Zone::named("UTC").expect("is known");
+        let kiritimati = Zone::named("Pacific/Kiritimati").expect("is known");
+        let sunday_noon = at("2026-11-22T12:00:00Z");
+        assert_eq!(utc.minute_of_week(sunday_noon), 6 * 1_440 + 720);
+        assert_eq!(kiritimati.minute_of_week(sunday_noon), 120);
+        assert_eq!(Zone::named("Europe/Atlantis"), None);
+        assert!(Zone::names().iter().any(|name| name == "America/New_York"));
+    }
+}
