@@ -59,10 +59,16 @@ impl Records {
     pub(super) fn condition(&self) -> Option<Reported> {
         let status = self.status()?;
         let well = status.state == crate::store::State::Ok;
+        // A start does not wait for a server: until it has answered or failed, nobody knows.
+        let sign = match (well, &status.last_error) {
+            (true, _) => Sign::Good,
+            (false, Some(_)) => Sign::Bad,
+            (false, None) => Sign::Blind,
+        };
         Some(Reported {
             service: Arc::from("store"),
             scope: Arc::from(""),
-            sign: if well { Sign::Good } else { Sign::Bad },
+            sign,
             severity: Severity::High,
             first_bad: (!well).then_some(At(status.since)),
             confirm: Duration::from_secs(10),
