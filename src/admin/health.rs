@@ -110,9 +110,33 @@ pub(super) async fn comprehensive(State(admin): State<Arc<Admin>>) -> Json<Obser
         },
         "config": { "generation": config.generation, "hash": config.config.hash, "last_reload_ok": config_ok },
         "store": store(&admin),
+        "fleet": fleet(&admin),
         "resources": resources(&admin),
         "incidents_open": admin.control.board().open(),
         "dependencies": dependencies,
+    }))
+}
+
+/// Who else is there and who calls people; null: this is the only one.
+fn fleet(admin: &Admin) -> Option<Value> {
+    let board = admin.control.board();
+    let fleet = board.fleet.as_ref()?;
+    let records = admin.control.records();
+    let member = |one: &crate::control::MemberView| {
+        json!({
+            "name": one.name,
+            "boot": one.boot,
+            "self": *one.boot == *records.boot(),
+            "age_seconds": one.age.as_secs_f64(),
+            "alerts": one.sees,
+        })
+    };
+    Some(json!({
+        "member": records.member(),
+        "duty": fleet.duty.label(),
+        "since": super::incidents_wire::when(fleet.since),
+        "holder": fleet.holder,
+        "members": fleet.members.iter().map(member).collect::<Vec<_>>(),
     }))
 }
 

@@ -146,7 +146,22 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     let (_, mut document) =
         OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v2/sre", sre()).split_for_parts();
     document.openapi = utoipa::openapi::OpenApiVersion::Version31;
+    name_operations(&mut document);
     document
+}
+
+/// Names of operations are unique, for whoever makes a client from them.
+fn name_operations(document: &mut utoipa::openapi::OpenApi) {
+    for (path, item) in &mut document.paths.paths {
+        let path =
+            path.trim_start_matches("/api/v2/sre/").replace(['/', '-', '.'], "_").replace(['{', '}'], "");
+        let methods = [("get", &mut item.get), ("post", &mut item.post), ("delete", &mut item.delete)];
+        for (method, operation) in methods {
+            operation
+                .iter_mut()
+                .for_each(|operation| operation.operation_id = Some(format!("{method}_{path}")));
+        }
+    }
 }
 
 /// All routes: the guide's, under both prefixes, and what probes and scrapers look for.

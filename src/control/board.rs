@@ -51,6 +51,8 @@ pub struct Board {
     pub uptime: BTreeMap<Arc<str>, [Report; 3]>,
     /// Replies of all routes: an hour, six hours, three days, and the short windows beside them.
     pub replies: BTreeMap<&'static str, Counts>,
+    /// The others; `None`: this is the only one.
+    pub fleet: Option<Arc<super::FleetView>>,
     /// What is known of the machine.
     pub resources: Vec<ResourceReading>,
 }
@@ -106,6 +108,7 @@ impl Board {
             silences: desk.silences().to_vec(),
             uptime: before.uptime.clone(),
             replies: before.replies.clone(),
+            fleet: before.fleet.clone(),
             resources: before.resources.clone(),
         }
     }

@@ -5,9 +5,11 @@
 
 mod backups;
 mod board;
+mod courier;
 mod damaged;
 mod evidence;
 mod feed;
+mod fleet;
 mod handle;
 mod machine;
 mod observer;
@@ -25,6 +27,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use backups::{BackupStatus, Backups, GoodCopy};
 pub use board::{Board, Looked, SERVICE, Uptime};
+pub use courier::{Courier, FleetView, MemberView};
 pub use feed::{Change, Feed, Next};
 pub use handle::{Done, Handle, Order, Replies};
 pub use observer::Observer;
@@ -74,6 +77,7 @@ pub struct Control {
     people: Option<People>,
     /// Up to which entry each incident's timeline was handed to the store.
     told: BTreeMap<IncidentId, u64>,
+    fleet: fleet::Fleet,
 }
 
 impl Control {
@@ -83,13 +87,17 @@ impl Control {
         telemetry: Arc<Telemetry>,
         records: Records,
         post: impl FnOnce(Replies) -> Post,
-    ) -> (Self, Handle) {
+    ) -> (Self, Handle, Option<Courier>) {
         let now = observer.at(clock::now());
         let (send, asks) = mpsc::channel(WAITING);
         let (board, watching) = watch::channel(Arc::default());
         let source = Arc::from(records.boot());
         let seed = uuid::Uuid::now_v7().as_u64_pair().1;
-        let desk = Desk::new(DeskPolicy::default(), source, seed, now);
+        let mut desk = Desk::new(DeskPolicy::default(), source, seed, now);
+        let (fleet, courier) = fleet::Fleet::of(&records, seed, now);
+        if courier.is_some() {
+            desk.watch();
+        }
         let (filler, feed) = feed::feed();
         let started = telemetry.started();
         let (asks_of, kept) = (send.clone(), records.clone());
@@ -114,23 +122,32 @@ impl Control {
             evidence,
             people: None,
             told,
+            fleet,
         };
-        (control, handle)
+        (control, handle, courier)
     }
 
     pub(super) fn post(&self) -> Post {
         self.post.clone()
     }
 
+    /// Whether this member calls people, and when that changes.
+    pub(super) fn duty(&self) -> watch::Receiver<crate::reliability::fleet::Duty> {
+        self.fleet.duty()
+    }
+
     /// Until asked to leave.
     pub async fn run(mut self, drain: Drain) {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // What a fleet has stored, the courier brings.
+        let mut restored = !self.fleet.is_single();
         let mut left = Box::pin(left_behind(self.records.clone()));
-        // Before the first look, where the store answers: what goes on is not opened a second time.
-        let found = tokio::time::timeout(RESTORE, &mut left).await;
-        let mut restored = found.is_ok();
-        found.into_iter().for_each(|found| self.take_over(found));
+        if !restored && let Ok(found) = tokio::time::timeout(RESTORE, &mut left).await {
+            // Before the first look, where the store answers: what goes on is not opened a second time.
+            restored = true;
+            self.take_over(found);
+        }
         loop {
             tokio::select! {
                 biased;
@@ -140,6 +157,7 @@ impl Control {
                     restored = true;
                     self.take_over(found);
                 }
+                view = self.fleet.view() => self.hear_view(view, clock::now()),
                 _ = second.tick() => self.look(),
             }
         }
@@ -174,18 +192,23 @@ impl Control {
             readings.holiday = people.rest(moment.wall);
         }
         readings.reported.extend(self.records.conditions());
+        self.shift(now);
+        self.look_around(&mut readings, now);
         let effects = self.desk.tick(&readings, now);
         self.carry_out(effects, Vec::new());
+        self.look_back(&readings, now);
         for command in self.evidence.take(moment, now) {
-            let (_, effects) = self.desk.command(command, now);
+            let (_, effects) = self.obey(command, now);
             self.carry_out(effects, Vec::new());
         }
-        self.told.retain(|id, _| self.desk.incident(id).is_some());
+        let gone: Vec<IncidentId> = self.told.keys().filter(|id| !self.knows(id)).cloned().collect();
+        self.told.retain(|id, _| !gone.contains(id));
         let minutes = self.desk.flush();
         self.seconds.turn(&minutes);
         self.uptime.turn(minutes, now);
         let before = Arc::clone(&self.board.borrow());
         let board = Board::of(&before, &self.desk, &self.uptime, &readings, now);
+        let board = self.fleet_board(board, now);
         let seconds = self.seconds.totals();
         self.telemetry.sre.set(Numbers { seconds, ..board.numbers(now) });
         self.show(board);
@@ -201,19 +224,19 @@ impl Control {
     fn hear(&mut self, ask: Ask) {
         let now = self.observer.at(clock::now());
         let Ask { order: Order { command, audit }, found, answer } = ask;
-        if let Some(found) = found.filter(|found| self.desk.incident(&found.id).is_none()) {
+        if let Some(found) = found.filter(|found| !self.knows(&found.id)) {
             self.told.insert(found.id.clone(), last_line(&found));
             self.feed.know(&found);
             // It is over: nothing is done about it but what the order says.
-            let effects = self.desk.restore(vec![*found], Vec::new(), now);
-            self.carry_out(effects, Vec::new());
+            self.fetch(*found, now);
         }
-        let (reply, effects) = self.desk.command(command, now);
+        let (reply, effects) = self.obey(command, now);
         let audit = audit.filter(|_| reply.is_ok());
         let more = serde_json::Value::Null;
         let (audit_id, row) = audit.map(|audit| audit.row(self.records.member(), now, more)).unzip();
         let written = self.carry_out(effects, row.into_iter().collect());
         let board = Board { at: now, ..Board::again(&self.board.borrow(), &self.desk) };
+        let board = self.fleet_board(board, now);
         self.show(board);
         let Some(answer) = answer else { return };
         // Whoever asked may have left; the order is done all the same.
@@ -232,7 +255,10 @@ impl Control {
                     let told = self.told.insert(incident.id.clone(), last_line(&incident)).unwrap_or(0);
                     writes.extend(self.records.incident(&incident, told));
                 }
-                Effect::SaveSilence(silence) => writes.push(self.records.silence(&silence)),
+                Effect::SaveSilence(silence) => {
+                    self.remember_silence(&silence, self.observer.at(clock::now()));
+                    writes.push(self.records.silence(&silence));
+                }
                 Effect::Ledger(minute) => {
                     writes.push(self.records.ledger(&minute));
                     self.uptime.add(minute);

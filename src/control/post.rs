@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::Replies;
 use super::records::Records;
@@ -16,6 +16,7 @@ use crate::notify::queue::{self, Queued};
 use crate::notify::{DeliveryError, Kind, Message, Receipt, Sender};
 use crate::reliability::desk::{Command, Notice, Page};
 use crate::reliability::escalation::Arrived;
+use crate::reliability::fleet::Duty;
 use crate::reliability::incident::{Entry, Incident, Kind as EntryKind, State};
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
@@ -28,6 +29,10 @@ use crate::units::At;
 const MOST: usize = 10_000;
 /// The longest sleep: a letter that is due is looked for at least this often.
 const NAP: Duration = Duration::from_secs(30);
+/// What others have left is looked for this often, and what could not be read is tried again.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long the store may take to say what is left: what is new does not wait longer for what is old.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A message for one channel.
 #[derive(Clone, Debug)]
@@ -148,20 +153,45 @@ impl Post {
         all
     }
 
-    /// Until asked to leave: what is not delivered by then is on disk, for the next start.
-    pub async fn run(self, drain: Drain) {
-        let mut found = false;
+    /// Until asked to leave: what is not delivered by then is on disk, for the next start. Of a fleet only the member on duty
+    /// delivers, what others have left too.
+    pub async fn run(self, drain: Drain, mut duty: watch::Receiver<Duty>) {
+        let mut look = Some(clock::instant());
         loop {
-            if !found && let Some(left) = self.0.records.undelivered().await {
-                found = true;
-                self.entries().splice(0..0, left);
+            let acts = duty.borrow_and_update().acts();
+            if acts && look.is_some_and(|look| look <= clock::instant()) {
+                let found = self.find().await;
+                let again = !found || self.0.records.shared().is_some();
+                look = again.then(|| clock::instant() + LOOK);
             }
-            let wait = self.round();
+            let most = if look.is_some() { LOOK } else { NAP };
+            let wait = if acts { self.round().min(most) } else { NAP };
             tokio::select! {
                 () = drain.requested() => return,
                 () = self.0.wake.notified() => {}
+                Ok(()) = duty.changed() => self.hand_over(duty.borrow().acts()),
                 () = tokio::time::sleep(wait) => {}
             }
+            if !acts {
+                look = Some(clock::instant());
+            }
+        }
+    }
+
+    /// Takes what is on disk and not delivered. False: the store does not answer.
+    async fn find(&self) -> bool {
+        let asked = tokio::time::timeout(PATIENCE, self.0.records.undelivered()).await;
+        let Ok(Some(mut left)) = asked else { return false };
+        let mut entries = self.entries();
+        left.retain(|one| !entries.iter().any(|known| known.id == one.id));
+        entries.splice(0..0, left);
+        true
+    }
+
+    /// Whoever has the duty now finds on disk what is not delivered.
+    fn hand_over(&self, acts: bool) {
+        if !acts {
+            self.entries().clear();
         }
     }
 

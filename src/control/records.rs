@@ -24,7 +24,7 @@ use crate::units::At;
 /// How far back the ledger is read at a start: the longest report that is kept at hand, 30 days.
 pub(super) const KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// Live incidents that are taken over, at most.
-const LIVE: u32 = 1_000;
+pub(super) const LIVE: u32 = 1_000;
 
 /// The store as the desk sees it. Clones are cheap.
 #[derive(Clone, Debug)]
@@ -55,6 +55,11 @@ impl Records {
         self.store.as_ref().map(Store::reader)
     }
 
+    /// The store, if other sidecars share it.
+    pub(super) fn shared(&self) -> Option<&Store> {
+        self.store.as_ref().filter(|store| store.status().database != "sqlite")
+    }
+
     /// How the store is; `None`: it is off.
     pub fn status(&self) -> Option<crate::store::Status> {
         self.store.as_ref().map(Store::status)
@@ -78,10 +83,16 @@ impl Records {
 
     fn condition(status: crate::store::Status) -> Reported {
         let well = status.state == crate::store::State::Ok;
+        // A start does not wait for a server: until it has answered or failed, nobody knows.
+        let sign = match (well, &status.last_error) {
+            (true, _) => Sign::Good,
+            (false, Some(_)) => Sign::Bad,
+            (false, None) => Sign::Blind,
+        };
         Reported {
             service: Arc::from("store"),
             scope: Arc::from(""),
-            sign: if well { Sign::Good } else { Sign::Bad },
+            sign,
             severity: Severity::High,
             first_bad: (!well).then_some(At(status.since)),
             confirm: Duration::from_secs(10),
@@ -105,21 +116,7 @@ impl Records {
 
     /// The incident, and the entries of its timeline after number `told`.
     pub(super) fn incident(&self, incident: &Incident, told: u64) -> [Write; 2] {
-        let live = incident.state.is_live();
-        let row = rows::Incident {
-            id: incident.id.as_str().to_owned(),
-            dedup_key: incident.dedup.to_string(),
-            state: incident.state.label().to_owned(),
-            severity: incident.severity.label().to_owned(),
-            rule: incident.key.rule.label().to_owned(),
-            service: incident.key.service.to_string(),
-            started_at: incident.clocks.began.0,
-            resolved_at: incident.clocks.closed.filter(|_| !live).map(|at| at.0),
-            updated_at: incident.timeline.last().map_or(incident.clocks.suspected, |entry| entry.at).0,
-            revision: i64::try_from(incident.version).unwrap_or(i64::MAX),
-            member: self.member.to_string(),
-            body: json(incident),
-        };
+        let row = row(incident, &self.member);
         // The timeline is part of the body; its entries are rows too, for whoever reads with SQL.
         let new = incident.timeline.iter().filter(|entry| entry.number > told).map(|entry| Entry {
             incident_id: incident.id.as_str().to_owned(),
@@ -191,9 +188,10 @@ impl Records {
             Ok::<_, StoreError>((incidents, silences, minutes))
         };
         let (mut incidents, silences, mut minutes) = read.await.ok()?;
-        // A file is one sidecar's, whatever its name was; in a database that others share, only what is its own.
-        if store.status().database != "sqlite" {
-            incidents.retain(|row| *row.member == *self.member);
+        // A file is one sidecar's, whatever its name was. In a database that others share, what it saw is its own, and the
+        // incidents are the fleet's.
+        if self.shared().is_some() {
+            incidents.clear();
             minutes.retain(|row| *row.member == *self.member);
         }
         Some((
@@ -208,6 +206,19 @@ impl Records {
         let Some(store) = &self.store else { return Some(Vec::new()) };
         let rows = store.reader().notifications(Some(Delivery::Waiting), None, None, LIVE).await.ok()?;
         Some(rows.iter().filter_map(|row| parse(&row.id, &row.body)).collect())
+    }
+
+    /// Silences that last or are to come at `now`.
+    pub(super) async fn silences(&self, now: At) -> Result<Vec<Silence>, StoreError> {
+        let Some(store) = &self.store else { return Ok(Vec::new()) };
+        let rows = store.reader().silences(now.0).await?;
+        Ok(rows.iter().filter_map(|row| parse(&row.id, &row.body)).collect())
+    }
+
+    /// The incident of that name, if there is one that can be read.
+    pub(super) async fn find_row(&self, id: &str) -> Result<Option<Incident>, StoreError> {
+        let Some(store) = &self.store else { return Ok(None) };
+        Ok(store.reader().incident(id).await?.and_then(|row| parse(&row.id, &row.body)))
     }
 
     /// One incident, from the disk; `None`: there is none, or no store.
@@ -236,6 +247,39 @@ impl Records {
         let page = store.reader().incidents(filter, cursor, limit).await?;
         let rows = page.rows.iter().filter_map(|row| parse(&row.id, &row.body)).collect();
         Ok(Some(Page { rows, next: page.next }))
+    }
+}
+
+fn row(incident: &Incident, member: &str) -> rows::Incident {
+    let live = incident.state.is_live();
+    rows::Incident {
+        id: incident.id.as_str().to_owned(),
+        dedup_key: incident.dedup.to_string(),
+        state: incident.state.label().to_owned(),
+        severity: incident.severity.label().to_owned(),
+        rule: incident.key.rule.label().to_owned(),
+        service: incident.key.service.to_string(),
+        started_at: incident.clocks.began.0,
+        resolved_at: incident.clocks.closed.filter(|_| !live).map(|at| at.0),
+        updated_at: incident.timeline.last().map_or(incident.clocks.suspected, |entry| entry.at).0,
+        revision: i64::try_from(incident.version).unwrap_or(i64::MAX),
+        member: member.to_owned(),
+        body: json(incident),
+    }
+}
+
+/// What the store keeps of two versions of an incident: both of them, see [`Incident::merge`]. A row that cannot be read here
+/// gives way to a newer revision alone.
+pub(super) fn join(there: &rows::Incident, new: &rows::Incident) -> rows::Incident {
+    let read = |row: &rows::Incident| serde_json::from_str::<Incident>(&row.body).ok();
+    let (Some(theirs), Some(ours)) = (read(there), read(new)) else {
+        return crate::store::newer(there, new);
+    };
+    let merged = ours.merge(&theirs);
+    match () {
+        () if merged == theirs => there.clone(),
+        () if merged == ours => new.clone(),
+        () => row(&merged, &new.member),
     }
 }
 

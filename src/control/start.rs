@@ -33,7 +33,7 @@ pub async fn start(
     drain: &Drain,
 ) -> Result<Running, StoreError> {
     let store = match &config.store {
-        Some(config) => Some(Store::open(config, tasks).await?),
+        Some(config) => Some(Store::open_joining(config, tasks, super::records::join).await?),
         None => None,
     };
     let boot = uuid::Uuid::now_v7().to_string();
@@ -42,12 +42,15 @@ pub async fn start(
     let sender = Arc::new(Sender::new(Arc::new(Channels::new(config)), PATIENCE));
     let observer = Observer::new(Arc::clone(registry), Arc::clone(telemetry));
     let (posting, kept, counting) = (Arc::clone(&sender), records.clone(), Arc::clone(telemetry));
-    let (control, handle) = Control::new(observer, Arc::clone(telemetry), records, |replies| {
+    let (control, handle, courier) = Control::new(observer, Arc::clone(telemetry), records, |replies| {
         Post::new(posting, kept, replies, counting)
     });
     let post = control.post();
     telemetry.people.ask(move || post.waiting());
-    tasks.spawn("post", control.post().run(drain.listening()));
+    tasks.spawn("post", control.post().run(drain.listening(), control.duty()));
+    if let Some(courier) = courier {
+        tasks.spawn("fleet", courier.run(drain.clone()));
+    }
     tasks.spawn("control", control.run(drain.clone()));
     Ok(Running { handle, sender, store })
 }

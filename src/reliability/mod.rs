@@ -10,6 +10,7 @@ pub mod counts;
 pub mod desk;
 pub mod detect;
 pub mod escalation;
+pub mod fleet;
 pub mod incident;
 pub mod ledger;
 pub mod readings;

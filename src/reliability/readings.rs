@@ -10,6 +10,7 @@ use super::alert::Sign;
 use super::breaker::BreakerState;
 use super::counts::Windows;
 use super::escalation::LocalMinute;
+use super::fleet::Sighting;
 use super::rule::Severity;
 use crate::units::At;
 
@@ -36,6 +37,8 @@ pub struct Readings {
     pub reported: Vec<Reported>,
     /// Dedup keys of conditions that other members of the fleet still see: those incidents stay open.
     pub elsewhere: Vec<Arc<str>>,
+    /// What other members of the fleet see; `None`: there are no others, or nobody can say.
+    pub sightings: Option<Vec<Sighting>>,
     /// Facts for the evidence of every new incident: config generation, build, recent changes.
     pub context: Vec<(String, String)>,
 }

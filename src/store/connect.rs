@@ -15,7 +15,10 @@ use super::error::StoreError;
 use crate::config::{Store as StoreConfig, StoreAt};
 
 /// All migrations, oldest first.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "first", include_str!("migrations/0001_first.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "first", include_str!("migrations/0001_first.sql")),
+    (2, "fleet", include_str!("migrations/0002_fleet.sql")),
+];
 /// Older SQLite can damage a file when its write-ahead log starts over.
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 /// How long another process may hold the file, and how long a connection may take.

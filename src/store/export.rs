@@ -21,7 +21,7 @@ struct Table {
     order: &'static str,
 }
 
-/// Everything that is worth keeping; `commits` is not, it belongs to the writers of the moment.
+/// Everything that is worth keeping; `commits` and `members` are not, they belong to the writers of the moment.
 const TABLES: [Table; 10] = [
     Table {
         name: "incidents",

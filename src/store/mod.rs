@@ -40,7 +40,19 @@ use db::{DbError, Fault, Pool};
 pub use error::{MovedAside, State, Status, StoreError};
 use queue::{Ask, Batch, Group, LeaseAsk, Queue};
 pub use read::{IncidentFilter, Page, Reader};
-use rows::{Lease, Sample, Write, millis};
+use rows::{Lease, Presence, Sample, Seen, Write, millis};
+
+/// Sidecars that were not seen for so long are no longer shown.
+const MEMBERS: Duration = Duration::from_secs(3_600);
+
+/// What becomes of an incident that is there already when another version of it is written: the version to keep, from the
+/// one that is there and the new one. Writers follow each other, so nothing comes between.
+pub type Join = fn(&rows::Incident, &rows::Incident) -> rows::Incident;
+
+/// The newer revision; of two with the same one, the new one.
+pub fn newer(there: &rows::Incident, new: &rows::Incident) -> rows::Incident {
+    if new.revision >= there.revision { new.clone() } else { there.clone() }
+}
 
 /// What the handles and the writer share.
 #[derive(Debug)]
@@ -57,6 +69,8 @@ struct Shared {
 #[derive(Debug)]
 struct Condition {
     state: State,
+    /// Its state was told; false: nobody has reached it since the start.
+    told: bool,
     since: i64,
     last_error: Option<String>,
     moved_aside: Option<MovedAside>,
@@ -109,7 +123,7 @@ impl Shared {
 
     fn moved(&self, state: State, why: Option<&str>) {
         let now = millis(clock::now().wall);
-        let from = {
+        let (from, told) = {
             let mut condition = locked(&self.condition);
             if let Some(why) = why {
                 condition.last_error = Some(why.to_owned());
@@ -119,9 +133,11 @@ impl Shared {
                 condition.state = state;
                 condition.since = now;
             }
-            from
+            // The first connection is no news, a first failure is.
+            let told = std::mem::replace(&mut condition.told, true);
+            (from, told)
         };
-        if from != state {
+        if (told && from != state) || (!told && state != State::Ok) {
             let backlog = self.queue().waiting();
             let (from, to, why) = (from.as_str(), state.as_str(), why.unwrap_or_default());
             StoreEvent::Moved { from, to, why, backlog }.tell();
@@ -164,15 +180,23 @@ impl Drop for Alive {
 }
 
 impl Store {
-    /// Opens the database and starts the task that writes. A database that is away is no error: [`Self::status`] says so, and
-    /// writes wait. An error is what only the operator can change.
+    /// [`Self::open_joining`], of two versions keeping the [`newer`] one.
     pub async fn open(config: &StoreConfig, tasks: &Tasks) -> Result<Self, StoreError> {
+        Self::open_joining(config, tasks, newer).await
+    }
+
+    /// Opens the database and starts the task that writes. A database that is away is no error: [`Self::status`] says so, and
+    /// writes wait. An error is what only the operator can change. Nobody waits for a server: the task connects, and says
+    /// then what is wrong.
+    pub async fn open_joining(config: &StoreConfig, tasks: &Tasks, join: Join) -> Result<Self, StoreError> {
         let db = connect::Db::of(config)?;
+        let is_file = matches!(db, connect::Db::Sqlite(_));
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue::new(config.backlog)),
             wake: Notify::new(),
             condition: Mutex::new(Condition {
-                state: State::Ok,
+                state: if is_file { State::Ok } else { State::Unreachable },
+                told: is_file,
                 since: millis(clock::now().wall),
                 last_error: None,
                 moved_aside: None,
@@ -183,8 +207,8 @@ impl Store {
             database: db.name(),
             left: watch::Sender::new(false),
         });
-        let mut writer = writer::Writer::new(Arc::clone(&shared), db, config.retention);
-        if let Err(error) = writer.connect().await {
+        let mut writer = writer::Writer::new(Arc::clone(&shared), db, config.retention, join);
+        if is_file && let Err(error) = writer.connect().await {
             match error.fault {
                 Fault::Down(state) => shared.down(state, &error),
                 Fault::Refused | Fault::OtherTables => return Err(error.into()),
@@ -255,6 +279,21 @@ impl Store {
     /// Gives a lease back.
     pub async fn release(&self, lease: Lease) -> Result<(), StoreError> {
         self.ask(LeaseAsk::Release { lease }).await.map(drop)
+    }
+
+    /// Tells that this sidecar runs and what it sees; all that were seen within the hour, itself among them. Answered at once
+    /// or not at all: it does not wait for a database that is away.
+    pub async fn appear(&self, presence: Presence) -> Result<Vec<Seen>, StoreError> {
+        let (done, told) = oneshot::channel();
+        self.hand(Ask::Appear(presence, done));
+        told.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Takes back what [`Self::appear`] told.
+    pub async fn depart(&self, presence: Presence) -> Result<(), StoreError> {
+        let (done, told) = oneshot::channel();
+        self.hand(Ask::Depart(presence, done));
+        told.await.unwrap_or(Err(StoreError::Closed)).map(drop)
     }
 
     /// Deletes what is older than `[store.retention]` now, as happens once a day; how many rows.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::error::StoreError;
-use super::rows::{Lease, Sample, Write};
+use super::rows::{Lease, Presence, Sample, Seen, Write};
 
 /// Samples that may wait.
 const SAMPLES: usize = 4_096;
@@ -77,6 +77,8 @@ pub(super) enum LeaseAsk {
 pub(super) enum Ask {
     Lease(LeaseAsk, oneshot::Sender<Result<Option<Lease>, StoreError>>),
     Clean(oneshot::Sender<Result<u64, StoreError>>),
+    Appear(Presence, oneshot::Sender<Result<Vec<Seen>, StoreError>>),
+    Depart(Presence, oneshot::Sender<Result<Vec<Seen>, StoreError>>),
 }
 
 impl Ask {
@@ -85,6 +87,7 @@ impl Ask {
         match self {
             Self::Lease(_, done) => drop(done.send(Err(why))),
             Self::Clean(done) => drop(done.send(Err(why))),
+            Self::Appear(_, done) | Self::Depart(_, done) => drop(done.send(Err(why))),
         }
     }
 }

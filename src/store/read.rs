@@ -5,7 +5,7 @@ use super::db::{DbError, Pool, Row, args};
 use super::error::StoreError;
 use super::rows::{
     AuditRow, Checkpoint, Delivery, Entry, EntryRow, Incident, LedgerMinute, Millis, Notification, Sample,
-    Silence,
+    Silence, Version,
 };
 
 /// The most rows of one page.
@@ -45,7 +45,7 @@ pub struct Reader {
     pool: Pool,
 }
 
-const INCIDENT: &str = "SELECT id, dedup_key, state, severity, rule, service, started_at, resolved_at, updated_at, \
+pub(super) const INCIDENT: &str = "SELECT id, dedup_key, state, severity, rule, service, started_at, resolved_at, updated_at, \
                         revision, member, body FROM incidents WHERE id = $1";
 const INCIDENTS: &str = "SELECT id, dedup_key, state, severity, rule, service, started_at, resolved_at, updated_at, revision, member, \
      body FROM incidents WHERE ($1 IS NULL OR state = $1) AND ($2 IS NULL OR severity = $2) \
@@ -114,6 +114,14 @@ impl Reader {
         rows.truncate(limit as usize);
         let next = rows.last().filter(|_| more).map(|row| format!("{}.{}", row.started_at, row.id));
         Ok(Page { rows, next })
+    }
+
+    /// Which versions there are of incidents that are not over, or have changed since `since` by their writers' clocks.
+    pub async fn versions(&self, since: Millis, limit: u32) -> Result<Vec<Version>, StoreError> {
+        let sql = "SELECT id, revision, member FROM incidents WHERE resolved_at IS NULL OR updated_at >= $1 \
+                   ORDER BY id DESC LIMIT $2";
+        let read = |mut row: Row| Ok(Version { id: row.text()?, revision: row.int()?, member: row.text()? });
+        self.all(sql, args![since, i64::from(limit.max(1))], read).await
     }
 
     /// An incident's timeline after entry `after` (0: from the first one).
@@ -228,7 +236,7 @@ impl Reader {
     }
 }
 
-fn incident(mut row: Row) -> Result<Incident, DbError> {
+pub(super) fn incident(mut row: Row) -> Result<Incident, DbError> {
     Ok(Incident {
         id: row.text()?,
         dedup_key: row.text()?,

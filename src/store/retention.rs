@@ -9,6 +9,8 @@ use crate::config::Retention;
 
 /// Notes about writers and sidecars of the past are kept so long.
 const PAST: Duration = Duration::from_secs(400 * 86_400);
+/// A sidecar that was not seen for so long is gone.
+const GONE: Duration = Duration::from_secs(86_400);
 
 fn before(now: Millis, age: Duration) -> Millis {
     now.saturating_sub(Millis::try_from(age.as_millis()).unwrap_or(Millis::MAX))
@@ -50,6 +52,7 @@ async fn delete(conn: &mut Conn, keep: &Retention, now: Millis) -> Result<u64, D
         ("DELETE FROM ledger WHERE minute < $1", before(now, keep.ledger)),
         ("DELETE FROM checkpoints WHERE at < $1", past),
         ("DELETE FROM commits WHERE at < $1", past),
+        ("DELETE FROM members WHERE seen_at < $1", before(now, GONE)),
     ] {
         rows += conn.run(sql, args![until]).await?;
     }

@@ -181,6 +181,37 @@ pub struct Checkpoint {
     pub at: Millis,
 }
 
+/// One start of a sidecar of a fleet: that it runs, and what it sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// Which sidecar.
+    pub member: String,
+    /// Which start of it.
+    pub boot: String,
+    /// JSON.
+    pub sees: String,
+}
+
+/// A presence, and how old it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// As it was told.
+    pub presence: Presence,
+    /// Milliseconds since then, by the database's clock.
+    pub age: Millis,
+}
+
+/// Which version of an incident the store has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Of which incident.
+    pub id: String,
+    /// Its revision.
+    pub revision: i64,
+    /// Which sidecar wrote it.
+    pub member: String,
+}
+
 /// Who wants to hear nothing of what, and how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Silence {

@@ -6,9 +6,10 @@ use super::audit::{self, Head};
 use super::db::{Conn, DbError, args};
 use super::queue::LeaseAsk;
 use super::rows::{
-    AuditEntry, Checkpoint, Entry, Incident, Lease, LedgerMinute, Millis, Notification, Sample, Silence,
-    Write, millis,
+    AuditEntry, Checkpoint, Entry, Incident, Lease, LedgerMinute, Millis, Notification, Presence, Sample,
+    Seen, Silence, Write, millis,
 };
+use super::{Join, read};
 use crate::runtime::clock;
 
 /// Makes writers follow each other until the transaction ends, in a fleet too, and gives the chain's end.
@@ -26,10 +27,15 @@ pub(super) async fn fenced(conn: &mut Conn, lease: &str, token: i64) -> Result<b
 }
 
 /// Writes one; `head` moves with the chain.
-pub(super) async fn write(conn: &mut Conn, write: &Write, head: &mut Head) -> Result<(), DbError> {
+pub(super) async fn write(
+    conn: &mut Conn,
+    write: &Write,
+    head: &mut Head,
+    join: Join,
+) -> Result<(), DbError> {
     match write {
         Write::Fence { .. } => Ok(()),
-        Write::PutIncident(row) => put_incident(conn, row).await,
+        Write::PutIncident(row) => put_incident(conn, row, join).await,
         Write::AddEntries(entries) => add_entries(conn, entries).await,
         Write::Audit(entry) => add_audit(conn, entry, head).await,
         Write::PutNotification(row) => put_notification(conn, row).await,
@@ -40,14 +46,27 @@ pub(super) async fn write(conn: &mut Conn, write: &Write, head: &mut Head) -> Re
     }
 }
 
-async fn put_incident(conn: &mut Conn, row: &Incident) -> Result<(), DbError> {
+/// Writers follow each other (see [`lock`]), so what is read here is what is written over.
+async fn put_incident(conn: &mut Conn, ours: &Incident, join: Join) -> Result<(), DbError> {
+    let found = conn.row(read::INCIDENT, args![&ours.id]).await?;
+    let joined = match found.map(read::incident).transpose()? {
+        Some(theirs) => {
+            let joined = join(&theirs, ours);
+            if joined == theirs {
+                return Ok(());
+            }
+            Some(joined)
+        }
+        None => None,
+    };
+    let row = joined.as_ref().unwrap_or(ours);
     let sql = "INSERT INTO incidents (id, dedup_key, state, severity, rule, service, started_at, resolved_at, \
                updated_at, revision, member, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
                ON CONFLICT (id) DO UPDATE SET dedup_key = excluded.dedup_key, state = excluded.state, \
                severity = excluded.severity, rule = excluded.rule, service = excluded.service, \
                started_at = excluded.started_at, resolved_at = excluded.resolved_at, \
                updated_at = excluded.updated_at, revision = excluded.revision, member = excluded.member, \
-               body = excluded.body WHERE excluded.revision >= incidents.revision";
+               body = excluded.body";
     let args = args![
         &row.id,
         &row.dedup_key,
@@ -163,6 +182,29 @@ async fn now(conn: &mut Conn) -> Result<Millis, DbError> {
             row.ok_or_else(|| DbError::unreachable("the database has no clock"))?.int()
         }
     }
+}
+
+/// Tells that a sidecar runs and what it sees; everybody who was there within `within`.
+pub(super) async fn appear(conn: &mut Conn, row: &Presence, within: Duration) -> Result<Vec<Seen>, DbError> {
+    let now = now(conn).await?;
+    let sql = "INSERT INTO members (member, boot, seen_at, sees) VALUES ($1, $2, $3, $4) \
+               ON CONFLICT (member, boot) DO UPDATE SET seen_at = excluded.seen_at, sees = excluded.sees";
+    conn.run(sql, args![&row.member, &row.boot, now, &row.sees]).await?;
+    let since = now.saturating_sub(Millis::try_from(within.as_millis()).unwrap_or(Millis::MAX));
+    let sql = "SELECT member, boot, sees, seen_at FROM members WHERE seen_at >= $1 ORDER BY member, boot";
+    let rows = conn.rows(sql, args![since]).await?;
+    let read = |mut row: super::db::Row| {
+        let presence = Presence { member: row.text()?, boot: row.text()?, sees: row.text()? };
+        Ok(Seen { presence, age: now.saturating_sub(row.int()?).max(0) })
+    };
+    rows.into_iter().map(read).collect()
+}
+
+/// Takes a sidecar's row away: it leaves in order.
+pub(super) async fn depart(conn: &mut Conn, row: &Presence) -> Result<Vec<Seen>, DbError> {
+    let sql = "DELETE FROM members WHERE member = $1 AND boot = $2";
+    conn.run(sql, args![&row.member, &row.boot]).await?;
+    Ok(Vec::new())
 }
 
 /// Acquires, renews or releases; `None`: somebody else has it.

@@ -10,8 +10,8 @@ use super::connect::Db;
 use super::db::{Conn, DbError, Fault};
 use super::error::{State, StoreError};
 use super::queue::{Ask, Batch, LeaseAsk};
-use super::rows::{Lease, millis};
-use super::{Shared, open, retention, sql};
+use super::rows::{Lease, Seen, millis};
+use super::{Join, MEMBERS, Shared, open, retention, sql};
 use crate::config::Retention;
 use crate::reliability::backoff;
 use crate::runtime::clock;
@@ -36,6 +36,7 @@ pub(super) struct Writer {
     number: i64,
     failures: u32,
     clean_at: Instant,
+    join: Join,
 }
 
 /// What the writer does next.
@@ -59,10 +60,10 @@ impl Drop for Left {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, db: Db, keep: Retention) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, db: Db, keep: Retention, join: Join) -> Self {
         let name = uuid::Uuid::now_v7().to_string();
         let clean_at = clock::instant() + CLEANING.0;
-        Self { shared, db, keep, name, conn: None, todo: Vec::new(), number: 1, failures: 0, clean_at }
+        Self { shared, db, keep, name, conn: None, todo: Vec::new(), number: 1, failures: 0, clean_at, join }
     }
 
     /// Writes until the store is closed.
@@ -125,7 +126,8 @@ impl Writer {
     async fn write(&mut self) -> Result<(), DbError> {
         let (Some(conn), Some(batch)) = (&mut self.conn, self.todo.first()) else { return Ok(()) };
         let start = clock::instant();
-        let written = tokio::time::timeout(PATIENCE, commit(conn, batch, &self.name, self.number)).await;
+        let writing = commit(conn, batch, (&self.name, self.number), self.join);
+        let written = tokio::time::timeout(PATIENCE, writing).await;
         let written = written.unwrap_or_else(|_| {
             Err(DbError::unreachable(format!("a transaction took longer than {PATIENCE:?}")))
         });
@@ -209,14 +211,36 @@ impl Writer {
                 let _ = done.send(answered.map_err(StoreError::from));
                 failed
             }
+            Ask::Appear(..) | Ask::Depart(..) => self.present(ask).await,
         };
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Answers whoever tells that it runs, or that it leaves. The next second asks again: nothing is tried twice.
+    async fn present(&mut self, ask: Ask) -> Option<DbError> {
+        let (answered, done): (Result<Vec<Seen>, DbError>, _) = match (ask, &mut self.conn) {
+            (Ask::Appear(row, done), Some(conn)) => {
+                let asked = tokio::time::timeout(PATIENCE, sql::appear(conn, &row, MEMBERS)).await;
+                (asked.unwrap_or_else(|_| Err(late())), done)
+            }
+            (Ask::Depart(row, done), Some(conn)) => {
+                let asked = tokio::time::timeout(PATIENCE, sql::depart(conn, &row)).await;
+                (asked.unwrap_or_else(|_| Err(late())), done)
+            }
+            (other, _) => {
+                other.fail(DbError::unreachable("it is away").into());
+                return None;
+            }
+        };
+        let failed = answered.as_ref().err().cloned();
+        let _ = done.send(answered.map_err(StoreError::from));
+        failed
     }
 
     async fn lease(&mut self, ask: &LeaseAsk) -> Result<Option<Lease>, DbError> {
         let Some(conn) = &mut self.conn else { return Err(DbError::unreachable("it is away")) };
         let asked = tokio::time::timeout(PATIENCE, sql::lease(conn, ask)).await;
-        asked.unwrap_or_else(|_| Err(DbError::unreachable(format!("no answer within {PATIENCE:?}"))))
+        asked.unwrap_or_else(|_| Err(late()))
     }
 
     async fn clean(&mut self) -> Result<u64, DbError> {
@@ -271,12 +295,17 @@ impl Writer {
     }
 }
 
-/// One transaction. The inner result: what its groups are told, which is `Fenced` or nothing.
+fn late() -> DbError {
+    DbError::unreachable(format!("no answer within {PATIENCE:?}"))
+}
+
+/// One transaction, told apart by its writer and number. The inner result: what its groups are told, which is `Fenced` or
+/// nothing.
 async fn commit(
     conn: &mut Conn,
     batch: &Batch,
-    writer: &str,
-    number: i64,
+    (writer, number): (&str, i64),
+    join: Join,
 ) -> Result<Result<(), StoreError>, DbError> {
     conn.begin().await?;
     let mut head = sql::lock(conn).await?;
@@ -292,7 +321,7 @@ async fn commit(
             return Ok(Err(StoreError::Fenced(lease.to_owned())));
         }
         for write in &group.writes {
-            sql::write(conn, write, &mut head).await?;
+            sql::write(conn, write, &mut head, join).await?;
         }
     }
     for sample in &batch.samples {
@@ -324,7 +353,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let (mut conn, _) = open::open(&Db::Sqlite(dir.path().join("strop.db"))).await.expect("opens");
         for (writer, number) in [("me", 1), ("me", 1), ("you", 1), ("me", 2), ("me", 2)] {
-            assert_eq!(commit(&mut conn, &batch(), writer, number).await.expect("commits"), Ok(()));
+            assert_eq!(
+                commit(&mut conn, &batch(), (writer, number), crate::store::newer).await.expect("commits"),
+                Ok(())
+            );
         }
         let head = audit::head(&mut conn, "audit").await.expect("reads");
         assert_eq!(head.seq, 3);

@@ -124,6 +124,25 @@ impl StoreEvent<'_> {
     }
 }
 
+/// The duty to call people moved between the members of a fleet.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum FleetEvent<'a> {
+    DutyMoved { from: &'a str, to: &'a str, holder: Option<&'a str> },
+}
+
+impl FleetEvent<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        match *self {
+            Self::DutyMoved { from, to: "alone", .. } => {
+                warn!(from, to = "alone", "duty moved: nobody can say who calls people, so this member does");
+            }
+            Self::DutyMoved { from, to, holder } => info!(from, to, holder, "duty moved"),
+        }
+    }
+}
+
 /// An incident changed its state.
 #[derive(Debug)]
 #[allow(missing_docs)]

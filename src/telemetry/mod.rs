@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod event;
+pub mod fleet;
 pub mod latency;
 pub mod line;
 pub mod logging;
@@ -63,6 +64,8 @@ pub struct Telemetry {
     pub store: store::Store,
     /// Attempts to tell people.
     pub people: told::People,
+    /// The place among other sidecars.
+    pub fleet: fleet::Fleet,
     exposition: metrics::Exposer,
 }
 
@@ -81,6 +84,7 @@ impl Telemetry {
             sre: sre::Sre::default(),
             store: store::Store::default(),
             people: told::People::default(),
+            fleet: fleet::Fleet::default(),
             exposition: metrics::Exposer::default(),
         });
         telemetry.exposition.watch(&telemetry);

@@ -33,6 +33,8 @@ mod egress;
 mod evidence;
 /// The files that are shipped.
 mod examples;
+/// Several sidecars on one PostgreSQL: one incident, one sender, whoever dies.
+mod fleet;
 /// Fields that a proxy must, may and must not touch.
 mod headers;
 /// Clients and backends that misbehave cost themselves and nobody else.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::proxy::{Proxy, ingress_to};
 use crate::support::upstream::{Upstream, status};
-use crate::support::{eventually, raw};
+use crate::support::{eventually, raw, within};
 
 /// Ends fast, so that a test need not wait for minutes of good time.
 const BRIEF: &str = "health = { path = \"/up\", interval = \"1s\", suspect_interval = \"1s\" }
@@ -100,15 +100,8 @@ fn outage() -> Outage {
     let restarted = Instant::now();
     eventually("it answers again", || load.first_good_after(restarted).is_some());
     let answered = load.first_good_after(restarted).expect("just seen");
-    let begun = Instant::now();
-    while !of_backend().iter().any(|one| one["state"] == "resolved") {
-        assert!(
-            begun.elapsed() < LONG,
-            "it is not resolved by itself: {:#}",
-            proxy.sre("incidents?all=true")
-        );
-        std::thread::sleep(Duration::from_millis(200)); // the window turns once a second
-    }
+    let resolved = || of_backend().iter().any(|one| one["state"] == "resolved");
+    within(LONG, "it is resolved by itself", resolved);
     let all = proxy.sre("incidents?all=true");
     assert_eq!(all["count"], 1, "one incident, not many: {all:#}");
     let one = &of_backend()[0];

@@ -108,6 +108,25 @@ fn a_store_that_is_away_at_the_start_is_no_obstacle() {
 }
 
 #[test]
+fn nobody_waits_at_a_start_for_a_server_that_does_not_answer() {
+    // It takes connections and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let port = silent.local_addr().expect("bound").port();
+    let url = format!("postgres://strop@127.0.0.1:{port}/strop");
+    let config = super::support::config(strop::config::StoreAt::Postgres { url, password: None });
+    run(async {
+        let start = std::time::Instant::now();
+        let open = open(&config).await;
+        assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+        assert_eq!(open.store.status().state, State::Unreachable);
+        let written = open.store.write(vec![Write::Audit(audit(1, "x"))]);
+        open.eventually("it says why", |status| status.last_error.is_some()).await;
+        assert_eq!(open.store.close(super::support::PATIENCE).await, 1);
+        assert_eq!(written.await, Err(StoreError::Closed));
+    });
+}
+
+#[test]
 fn memory_is_bounded_and_who_finds_no_room_is_told() {
     let server = Cluster::start();
     let mut config = server.database();

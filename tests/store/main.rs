@@ -8,6 +8,7 @@
 mod away;
 mod command;
 mod damaged;
+mod fleet;
 mod full;
 mod kill;
 mod postgres;

@@ -7,10 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
-use strop::config::StoreAt;
-use strop::store::StoreConfig;
-
-use super::support::{PATIENCE, config};
+use super::support::PATIENCE;
 
 /// A running server.
 pub struct Cluster {
@@ -73,6 +70,7 @@ impl Cluster {
     }
 
     /// The one that tests share; the last one to leave stops it.
+    #[allow(dead_code, reason = "tests/it has one each")]
     pub fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,11 +113,11 @@ impl Cluster {
         }
     }
 
-    /// An empty database.
-    pub fn database(&self) -> StoreConfig {
+    /// The address of an empty database.
+    pub fn empty(&self) -> String {
         let name = format!("d{}", self.databases.fetch_add(1, Ordering::SeqCst));
         assert!(self.psql(&format!("CREATE DATABASE {name}")));
-        config(StoreAt::Postgres { url: self.url(&name), password: None })
+        self.url(&name)
     }
 
     /// Ends the server without warning its clients.

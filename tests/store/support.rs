@@ -19,6 +19,13 @@ pub fn config(at: StoreAt) -> StoreConfig {
     StoreConfig { at, backlog: 10_000, retention, backup: None }
 }
 
+impl super::postgres::Cluster {
+    /// An empty database.
+    pub fn database(&self) -> StoreConfig {
+        config(StoreAt::Postgres { url: self.empty(), password: None })
+    }
+}
+
 pub fn sqlite(path: &Path) -> StoreConfig {
     config(StoreAt::Sqlite(path.to_owned()))
 }

@@ -1,6 +1,6 @@
 //! Orders: from a person, the shell, a recovery plan.
 
-use super::{Command, Desk, Effect, Reply};
+use super::{Command, Desk, Effect, Reply, Role};
 use crate::names::IncidentId;
 use crate::reliability::escalation::Arrived;
 use crate::reliability::incident::{
@@ -104,7 +104,9 @@ impl Desk {
             let opened = incident.open(who, title, now).ok();
             opened.map(|opened| Transition { from: begun.from, ..opened })
         });
-        self.escalate(&id);
+        if self.role == Role::Acts {
+            self.escalate(&id);
+        }
         self.shown(&id)
     }
 
@@ -149,6 +151,7 @@ impl Desk {
                 holding.push(format!("{} of {}", key.rule.label(), key.service));
             }
         }
+        holding.extend(self.held_of(id));
         let holds = !holding.is_empty();
         if holds && force == Force::Asked {
             return Err(Refused::StillHolds { holding });
@@ -160,6 +163,7 @@ impl Desk {
             }
             self.let_go(&key, now);
         }
+        self.end_signals(id, now);
         self.change(id, |one| {
             let ending = if holds { Ending::Forced } else { Ending::ByHand };
             one.clocks.recovered = one.clocks.recovered.or(recovered);
@@ -192,7 +196,8 @@ impl Desk {
         let silenced = self.incidents.get(id).is_some_and(|incident| self.is_silenced(incident));
         let policy = &self.policy.escalation;
         let incident = self.incidents.get_mut(id).ok_or(Refused::NoSuchIncident)?;
-        let may_call = matches!(incident.state, State::Open | State::Mitigating) && !silenced;
+        let acts = self.role == Role::Acts;
+        let may_call = acts && matches!(incident.state, State::Open | State::Mitigating) && !silenced;
         let failed = incident.escalation.record(number, arrived).filter(|_| may_call);
         let next = failed.and_then(|failed| incident.escalation.another_way(policy, &failed));
         let text = match arrived {

@@ -15,7 +15,12 @@ const STILL_FRESH: u64 = 60;
 
 impl Desk {
     /// The live incident that explains `key`: the network's, that of the service to blame, or one of the same identity.
-    fn home(&self, key: &Key, cause: Option<&Arc<str>>, but: Option<&IncidentId>) -> Option<IncidentId> {
+    pub(super) fn home(
+        &self,
+        key: &Key,
+        cause: Option<&Arc<str>>,
+        but: Option<&IncidentId>,
+    ) -> Option<IncidentId> {
         let dedup = key.dedup();
         let live = || {
             self.incidents
@@ -40,13 +45,9 @@ impl Desk {
         self.alerts.insert(
             finding.key.clone(),
             Tracked {
-                alert,
-                policy: finding.policy,
-                incident: id.clone(),
                 cause: finding.cause.clone(),
-                claimed: finding.severity,
-                calm: false,
-                seen: now,
+                says: finding.says.clone(),
+                ..Tracked::new(alert, finding.policy, id.clone(), finding.severity, now)
             },
         );
         let says = finding.says.clone().unwrap_or_default();
@@ -69,7 +70,7 @@ impl Desk {
         }
     }
 
-    fn join(&mut self, id: &IncidentId, signal: Signal) {
+    pub(super) fn join(&mut self, id: &IncidentId, signal: Signal) {
         if let Some(incident) = self.incidents.get_mut(id) {
             incident.signals.retain(|held| held.key != signal.key);
             incident.signals.push(signal);

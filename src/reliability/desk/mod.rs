@@ -13,6 +13,7 @@
 mod calls;
 mod command;
 mod effect;
+mod fleet;
 mod homes;
 mod tick;
 mod uptime;
@@ -21,8 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::alert::{Alert, AlertPolicy};
-use super::detect::{DetectPolicy, Detector};
+use super::alert::{Alert, AlertPolicy, Sign};
+use super::detect::{DetectPolicy, Detector, Says};
 use super::escalation::{Clock, EscalationPolicy};
 use super::incident::{Actor, Ending, Incident, State, Transition};
 use super::ledger::{Ledger, Minute};
@@ -31,6 +32,7 @@ use super::silence::{Purpose, Silence};
 use crate::names::IncidentId;
 use crate::units::At;
 pub use effect::{Command, Effect, Notice, Page, Reply};
+pub use fleet::Role;
 
 /// How the desk works.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +81,19 @@ struct Tracked {
     calm: bool,
     /// The last look at it.
     seen: At,
+    /// What this member's own evidence said then.
+    own: Sign,
+    /// What was last said to people about it.
+    says: Option<Says>,
+    /// Its evidence is another member's.
+    elsewhere: bool,
+}
+
+impl Tracked {
+    fn new(alert: Alert, policy: AlertPolicy, incident: IncidentId, claimed: Severity, now: At) -> Self {
+        let (cause, calm, own, says, elsewhere) = (None, false, Sign::Blind, None, false);
+        Self { alert, policy, incident, cause, claimed, calm, seen: now, own, says, elsewhere }
+    }
 }
 
 /// The machine.
@@ -97,6 +112,9 @@ pub struct Desk {
     /// Incidents that were silenced at the last look.
     hushed: BTreeSet<IncidentId>,
     changed: Changed,
+    role: Role,
+    /// What holds in the fleet, for a desk that has no alerts of its own.
+    held: BTreeSet<Key>,
 }
 
 /// What a step has changed so far.
@@ -125,6 +143,8 @@ impl Desk {
             clock: Clock { now, local: None, holiday: false },
             hushed: BTreeSet::new(),
             changed: Changed::default(),
+            role: Role::Acts,
+            held: BTreeSet::new(),
         }
     }
 
@@ -160,6 +180,9 @@ impl Desk {
         let mut other = twin;
         for signal in incident.signals.iter_mut().filter(|signal| signal.over.is_none()) {
             if let Some(tracked) = self.alerts.get(&signal.key) {
+                if tracked.incident == *id {
+                    continue;
+                }
                 other.get_or_insert_with(|| tracked.incident.clone());
             }
             if other.is_some() {
@@ -170,10 +193,11 @@ impl Desk {
                 Some(since) => Alert::firing(signal.first_bad, since, incident.flaps),
                 None => Alert::pending(signal.first_bad, signal.first_bad),
             };
-            let (policy, cause) = (AlertPolicy::default(), None);
             let claimed = signal.worst.unwrap_or(incident.severity);
-            let calm = incident.state == State::Monitoring;
-            let tracked = Tracked { alert, policy, incident: id.clone(), cause, claimed, calm, seen: now };
+            let tracked = Tracked {
+                calm: incident.state == State::Monitoring,
+                ..Tracked::new(alert, AlertPolicy::default(), id.clone(), claimed, now)
+            };
             self.alerts.insert(signal.key.clone(), tracked);
         }
         let orphan = !self.alerts.values().any(|tracked| tracked.incident == *id);
@@ -257,10 +281,19 @@ impl Desk {
     /// Effects in their order: what is to be stored, what is to be counted, what is to be sent.
     fn effects(&mut self) -> Vec<Effect> {
         let moves = std::mem::take(&mut self.changed.moves);
-        for transition in &moves {
-            self.announce(transition);
+        if self.role == Role::Acts {
+            for transition in &moves {
+                self.announce(transition);
+            }
         }
-        let Changed { incidents, before, after, .. } = std::mem::take(&mut self.changed);
+        let Changed { mut incidents, before, mut after, .. } = std::mem::take(&mut self.changed);
+        let moves = if self.role == Role::Acts { moves } else { Vec::new() };
+        if self.role != Role::Acts {
+            after.clear();
+        }
+        if self.role == Role::Watches {
+            incidents.clear();
+        }
         let saves = incidents.iter().filter_map(|id| self.incidents.get(id));
         let saves: Vec<_> = saves.map(|incident| Effect::Save(Box::new(incident.clone()))).collect();
         self.check_invariants();
@@ -299,12 +332,14 @@ impl Desk {
             if !incident.state.is_live() {
                 continue;
             }
+            // A mirror shows what is stored, two of a kind too, until the acting member has made them one.
             debug_assert!(
-                identities.insert(&incident.dedup),
+                identities.insert(&incident.dedup) || self.role == Role::Mirrors,
                 "two live incidents of one identity: {incident:?}"
             );
             let caused = self.alerts.values().any(|tracked| tracked.incident == incident.id);
-            debug_assert!(caused || incident.key.rule == Rule::Manual, "no cause: {incident:?}");
+            let needless = self.role == Role::Mirrors || incident.key.rule == Rule::Manual;
+            debug_assert!(caused || needless, "no cause: {incident:?}");
         }
         for (key, tracked) in &self.alerts {
             tracked.alert.check_invariants();

@@ -1,6 +1,6 @@
 //! One look at everything, once a second.
 
-use super::{Desk, Effect, homes};
+use super::{Desk, Effect, Role, homes};
 use crate::names::IncidentId;
 use crate::reliability::alert::{Alert, Look, Moved, Sign};
 use crate::reliability::detect::Finding;
@@ -15,7 +15,8 @@ impl Desk {
     pub fn tick(&mut self, readings: &Readings, now: At) -> Vec<Effect> {
         let now = now.max(self.clock.now);
         self.clock = Clock { now, local: readings.local, holiday: readings.holiday };
-        let findings = self.detector.look(&self.policy.detect, readings, now);
+        let mut findings = self.detector.look(&self.policy.detect, readings, now);
+        let own = self.overlay(&mut findings, readings);
         for mut finding in findings {
             if readings.stage == Stage::Draining {
                 finding.look.sign = Sign::Blind;
@@ -25,6 +26,7 @@ impl Desk {
             }
             self.hear(&finding, readings, now);
         }
+        self.note_own(&own);
         if readings.stage == Stage::Serving {
             self.forget_the_gone(readings, now);
         }
@@ -33,8 +35,10 @@ impl Desk {
         for id in &live {
             self.settle(id, readings, now);
         }
-        for id in &live {
-            self.escalate(id);
+        if self.role == Role::Acts {
+            for id in &live {
+                self.escalate(id);
+            }
         }
         self.uptime(readings, now);
         self.prune(now);
@@ -60,6 +64,9 @@ impl Desk {
         };
         tracked.policy = finding.policy;
         tracked.seen = now;
+        if finding.look.sign == Sign::Bad && finding.says.is_some() {
+            tracked.says.clone_from(&finding.says);
+        }
         let blames =
             finding.look.sign == Sign::Bad && finding.cause.is_some() && tracked.cause != finding.cause;
         if blames {

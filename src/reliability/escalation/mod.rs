@@ -118,6 +118,21 @@ impl Escalation {
         &self.calls
     }
 
+    /// One of two copies: the one that has come further, stopped if either was, with what is known of either's calls.
+    pub fn merged(&self, other: &Self) -> Self {
+        let far = |one: &Self| (one.made, one.round, one.step, one.last, one.started, one.severity);
+        let (ahead, behind) = if far(self) >= far(other) { (self, other) } else { (other, self) };
+        let mut merged = ahead.clone();
+        merged.stopped = ahead.stopped.into_iter().chain(behind.stopped).min();
+        for call in &mut merged.calls {
+            let same = |one: &&Call| (one.number, &one.channel) == (call.number, &call.channel);
+            if let Some(known) = behind.calls.iter().find(same) {
+                call.delivered = call.delivered.max(known.delivered);
+            }
+        }
+        merged
+    }
+
     /// When the next step, or the next round, is due, apart from working hours.
     fn due_at(&self, policy: &EscalationPolicy) -> Option<At> {
         let (started, severity) = (self.started.filter(|_| self.runs())?, self.severity?);

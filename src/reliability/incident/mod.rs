@@ -15,6 +15,7 @@
 //! * Nothing follows `Cleared` and `Reviewed`; after `Resolved` comes only the review.
 
 mod lifecycle;
+mod merge;
 mod review;
 mod timeline;
 

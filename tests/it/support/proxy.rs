@@ -24,9 +24,18 @@ pub fn proxy(toml: &str) -> Proxy {
 
 /// Starts it where another one has left its state.
 pub fn proxy_in(dir: tempfile::TempDir, toml: &str) -> Proxy {
+    start(dir, toml, &[])
+}
+
+/// Starts one of several, which tell each other apart by this name.
+pub fn member(name: &str, toml: &str) -> Proxy {
+    start(tempfile::tempdir().expect("a directory"), toml, &[("HOSTNAME", name)])
+}
+
+fn start(dir: tempfile::TempDir, toml: &str, env: &[(&str, &str)]) -> Proxy {
     let mut command = Command::new(env!("CARGO_BIN_EXE_strop"));
     command.args(["run", "--config"]).arg(dir.path().join("strop.toml")).env("STATE_DIRECTORY", dir.path());
-    proxy_by(&mut command, dir, toml)
+    proxy_by(command.envs(env.iter().copied()), dir, toml)
 }
 
 /// Starts it by a command that ends as the proxy, with `strop.toml` of the directory.
