@@ -11,6 +11,9 @@ RUN cargo build --release --locked --bin strop
 
 FROM debian:bookworm-slim
 COPY --from=build /src/target/release/strop /usr/local/bin/strop
+RUN install -d -o 65532 -g 65532 /var/lib/strop
+ENV STATE_DIRECTORY=/var/lib/strop
+VOLUME /var/lib/strop
 USER 65532:65532
 # Ingress, forward proxy, admin. The last two listen on loopback unless the config says otherwise.
 EXPOSE 8000 3128 9901

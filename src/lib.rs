@@ -6,7 +6,12 @@
 //! * [`upstream`] holds one dependency.        * [`message`] is HTTP as bytes: a head, a body, our HTTP/1.1.
 //! * [`admin`] answers the operator.           * [`config`] turns text into a [`config::Config`].
 //! * [`telemetry`] counts and tells.           * [`net`] opens sockets and speaks TLS.
-//! * [`runtime`] is time, tasks and threads.   * [`app`] knows everybody; [`cli`] starts it.
+//! * [`control`] turns readings into incidents and calls.
+//! * [`insight`] measures what is beside the traffic.
+//! * [`store`] keeps rows on disk.             * [`notify`] tells people.
+//! * [`report`] sums up a month or an incident.
+//! * [`runtime`] is time, tasks and threads.
+//! * [`app`] knows everybody; [`cli`] starts it.
 //!
 //! # I want to …
 //!
@@ -14,16 +19,24 @@
 //! |---|---|
 //! | when a breaker opens | [`reliability::breaker`] |
 //! | what counts as a bad answer | [`reliability::verdict`] |
+//! | what makes an incident | [`reliability::detect`] (rules), [`reliability::alert`] (how long) |
+//! | which alerts are one incident, who is called | [`reliability::desk`], [`reliability::escalation`] |
+//! | what counts as uptime | [`reliability::ledger`] |
 //! | which requests are refused as ambiguous | [`message::h1::parse`] |
 //! | a config key | [`mod@config::file`], then [`config::check`], then `config/reference.toml` |
 //! | a metric | [`telemetry::metrics`] |
 //! | an admin endpoint | [`admin`] |
 //! | what the client sees on failure | [`proxy::reply`] |
+//! | a table, or what is kept how long | [`mod@store`] |
+//! | what a pager, a chat or a mail says | [`notify`] |
+//! | what becomes an incident | [`reliability::detect`] |
+//! | what a report says | [`report::sla`], [`report::review`] |
+//! | who is called, and when again | [`reliability::escalation`] |
 //!
 //! # Who may know whom
 //!
 //! `cli → app → everybody`; `admin → upstream, telemetry, config`; `proxy → upstream, telemetry, net, message`;
-//! `upstream → telemetry, net, message`; all of them → `runtime, config, reliability`; `reliability → names, units`.
+//! `upstream → telemetry, net, message`; `store → telemetry`; `notify → telemetry, net, config`; `control → store, notify, upstream, telemetry`; `report → store`; `admin → control, report, store`; all of them → `runtime, config, reliability`; `reliability → names, units`.
 //! `admin` never touches `proxy`. `tests/house.rs` holds the table and guards it.
 //!
 //! # The stories
@@ -49,12 +62,17 @@ pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod control;
+pub mod insight;
 pub mod message;
 pub mod names;
 pub mod net;
+pub mod notify;
 pub mod proxy;
 pub mod reliability;
+pub mod report;
 pub mod runtime;
+pub mod store;
 pub mod telemetry;
 pub mod units;
 pub mod upstream;

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
@@ -63,6 +64,47 @@ impl Written for Percent {
 
     fn write(&self) -> String {
         self.to_string()
+    }
+}
+
+/// A share below the whole, exact to a millionth: what is promised, such as "99.99%" or "99.999%".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Promise(u32);
+
+impl Promise {
+    /// So many millionths; the whole cannot be promised.
+    pub const fn millionths(millionths: u32) -> Self {
+        Self(if millionths >= 1_000_000 { 999_999 } else { millionths })
+    }
+
+    /// The share as a ratio, 0.0 to 0.999999.
+    pub fn ratio(self) -> f64 {
+        f64::from(self.0) / 1_000_000.0
+    }
+
+    /// The share in percent, as near as it was written.
+    pub fn percent(self) -> f64 {
+        f64::from(self.0) / 10_000.0
+    }
+}
+
+impl Written for Promise {
+    const LIKE: &'static str = r#"a percentage below 100 in quotes, such as "99.99%""#;
+    const PATTERN: &'static str = r"^[0-9]{1,2}(\.[0-9]{1,4})?%$";
+
+    fn read(text: &str) -> Option<Self> {
+        let (whole, part) = text.strip_suffix('%')?.split_once('.').unwrap_or((text.strip_suffix('%')?, "0"));
+        let digits = |text: &str, most: usize| {
+            (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+        };
+        if !digits(whole, 2) || !digits(part, 4) {
+            return None;
+        }
+        Some(Self(whole.parse::<u32>().ok()? * 10_000 + format!("{part:0<4}").parse::<u32>().ok()?))
+    }
+
+    fn write(&self) -> String {
+        format!("{}%", self.percent())
     }
 }
 
@@ -145,6 +187,51 @@ impl Written for Duration {
     }
 }
 
+/// A moment: milliseconds since the Unix epoch, as the shell derives them from the monotonic clock (wall time at the
+/// start plus what has passed since). It never jumps within a process, and it can be stored. JSON: an integer.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct At(pub i64);
+
+impl At {
+    /// What has passed since `earlier`; nothing when it is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// The whole second it lies in, since the epoch.
+    pub fn second(self) -> i64 {
+        self.0.div_euclid(1_000)
+    }
+
+    /// The whole minute it lies in, since the epoch.
+    pub fn minute(self) -> i64 {
+        self.0.div_euclid(60_000)
+    }
+}
+
+fn whole_millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl Add<Duration> for At {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(whole_millis(span)))
+    }
+}
+
+impl Sub<Duration> for At {
+    type Output = Self;
+
+    fn sub(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(whole_millis(span)))
+    }
+}
+
 /// A [`Written`] value as a field of the config file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Text<T>(pub T);
@@ -214,6 +301,19 @@ mod tests {
         for bad in ["0.5", "101%", "-1%", "%", "NaN%"] {
             assert_eq!(Percent::read(bad), None, "{bad:?}");
         }
+        for bad in ["99.9", "100%", "99.99999%", "99.%", ".9%", "-1%", "+9%", "%"] {
+            assert_eq!(Promise::read(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_counted_from_the_epoch_and_never_runs_backwards() {
+        let at = At(61_500) + Duration::from_millis(700);
+        assert_eq!((at.second(), at.minute(), At(-1).second()), (62, 1, -1));
+        assert_eq!(at.since(At(61_500)), Duration::from_millis(700));
+        assert_eq!(At(0).since(at), Duration::ZERO);
+        assert_eq!((at - Duration::from_millis(700)).0, 61_500);
+        assert_eq!(serde_json::to_string(&at).expect("writes"), "62200");
     }
 
     #[test]
@@ -225,16 +325,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_value_reads_back_as_written(micros in 0_u64..10_000_000_000, bytes in 0_u64..(1 << 40), share in 0_u16..=10_000) {
+        fn every_value_reads_back_as_written(micros in 0_u64..10_000_000_000, bytes in 0_u64..(1 << 40), share in 0_u16..=10_000, promise in 0_u32..1_000_000) {
             let duration = Duration::from_micros(micros);
             prop_assert_eq!(Duration::read(&duration.write()), Some(duration));
             prop_assert_eq!(Size::read(&Size(bytes).write()), Some(Size(bytes)));
             prop_assert_eq!(Percent::read(&Percent(share).write()), Some(Percent(share)));
+            prop_assert_eq!(Promise::read(&Promise(promise).write()), Some(Promise(promise)));
         }
 
         #[test]
         fn no_text_breaks_the_readers(text in ".{0,24}") {
-            let _ = (Duration::read(&text), Size::read(&text), Percent::read(&text));
+            let _ = (Duration::read(&text), Size::read(&text), Percent::read(&text), Promise::read(&text));
         }
     }
 }

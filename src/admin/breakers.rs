@@ -10,6 +10,7 @@ use axum::extract::{Path, State};
 use super::error::ApiError;
 use super::wire::{self, Breaker, Breakers, Moved, Observed, Order};
 use super::{Admin, upstreams};
+use crate::control::Audited;
 use crate::reliability::breaker::{BreakerState, Hold};
 use crate::runtime::clock;
 use crate::units::Written as _;
@@ -65,6 +66,10 @@ fn who(order: &Order) -> (String, String) {
     (actor, reason)
 }
 
+fn audited(actor: String, action: &'static str, target: String, reason: String) -> Audited {
+    Audited { actor, action, target, reason }
+}
+
 /// Hold a breaker open: nothing is sent until the hold expires, or is closed or released.
 #[utoipa::path(post, path = "/circuit-breakers/{name}/open", params(("name" = String, Path,)),
     request_body = Order, responses((status = 200, body = Observed<Moved>), (status = 400), (status = 404)))]
@@ -84,9 +89,9 @@ pub(super) async fn open(
         until: moment.instant + ttl,
     };
     upstream.gate.hold(hold, moment.instant);
-    let audit_id = admin.audited(&actor, "breaker.open", &name, &reason);
+    let (audit_id, stored) = admin.recorded(&audited(actor, "breaker.open", name, reason)).await;
     let note = format!("held open for {}", ttl.write());
-    Ok(wire::now(Moved { circuit_breaker: Breaker::of(&upstream, moment), audit_id, note }))
+    Ok(wire::now(Moved { circuit_breaker: Breaker::of(&upstream, moment), audit_id, stored, note }))
 }
 
 /// Close a breaker. One that is open goes to half-open and closes by passing its probes; `force` closes it at once.
@@ -113,8 +118,8 @@ pub(super) async fn close(
     } else {
         "half-open: it closes when its probes pass; send {\"force\": true} to close it at once".to_owned()
     };
-    let audit_id = admin.audited(&actor, "breaker.close", &name, &reason);
-    Ok(wire::now(Moved { circuit_breaker: Breaker::of(&upstream, moment), audit_id, note }))
+    let (audit_id, stored) = admin.recorded(&audited(actor, "breaker.close", name, reason)).await;
+    Ok(wire::now(Moved { circuit_breaker: Breaker::of(&upstream, moment), audit_id, stored, note }))
 }
 
 /// End an operator's hold: the evidence rules again.
@@ -130,7 +135,7 @@ pub(super) async fn release(
     let (actor, reason) = who(&order);
     let moment = clock::now();
     let released = upstream.gate.release(moment.instant);
-    let audit_id = admin.audited(&actor, "breaker.release", &name, &reason);
+    let (audit_id, stored) = admin.recorded(&audited(actor, "breaker.release", name, reason)).await;
     let note = if released { "released" } else { "nothing to do: there is no hold" }.to_owned();
-    Ok(wire::now(Moved { circuit_breaker: Breaker::of(&upstream, moment), audit_id, note }))
+    Ok(wire::now(Moved { circuit_breaker: Breaker::of(&upstream, moment), audit_id, stored, note }))
 }

@@ -1,16 +1,20 @@
-//! Look at the config in force, read the file again, see who changed what.
+//! Look at the config in force, read the file again.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::Admin;
-use super::wire::{self, Audit, ConfigView, Observed};
+use super::error::ApiError;
+use super::wire::{self, ConfigView, Observed};
 use crate::config::reload::{Cause, Outcome};
 use crate::config::show::effective;
+use crate::control::Audited;
 use crate::runtime::clock;
 
 /// The config in force and the last reload.
@@ -28,38 +32,51 @@ pub(super) async fn show(State(admin): State<Arc<Admin>>) -> Json<Observed<Confi
     })
 }
 
-/// Read the config file again. 422: it cannot run, the last good one stays.
-#[utoipa::path(post, path = "/config/reload", responses((status = 200, body = Observed<Outcome>), (status = 422)))]
+/// Who wants the file read again, and why.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ReloadOrder {
+    /// Who; "admin-api" without it.
+    actor: Option<String>,
+    /// Why.
+    reason: Option<String>,
+}
+
+/// Read the config file again. 422: it cannot run, the last good one stays. Either way the audit trail has it.
+#[utoipa::path(post, path = "/config/reload", request_body = ReloadOrder,
+    responses((status = 200, body = Observed<Outcome>), (status = 400), (status = 422)))]
 pub(super) async fn reload(
     State(admin): State<Arc<Admin>>,
-    _: Bytes,
-) -> (StatusCode, Json<Observed<Outcome>>) {
+    body: Bytes,
+) -> Result<(StatusCode, Json<Observed<Outcome>>), ApiError> {
+    let order = super::asked::body::<ReloadOrder>(&body)?;
+    let actor = super::asked::who(order.actor);
+    let reason = order.reason.unwrap_or_else(|| "asked by the API".to_owned());
+    let (target, action) = ("config".to_owned(), "config.reload");
+    let asked = Audited { actor: actor.clone(), action, target, reason: reason.clone() };
     let reloader = Arc::clone(&admin.reloader);
-    let outcome = crate::runtime::tasks::blocking(move || reloader.reload(Cause::Api)).await;
-    admin.audited("admin-api", "config.reload", "config", "asked by the API");
-    match outcome {
+    let outcome =
+        crate::runtime::tasks::blocking(move || reloader.reload_for(Cause::Api, &actor, &reason)).await;
+    // Its row, with what came of it, is written by whoever hears of every reload.
+    admin.told(None, &asked);
+    Ok(match outcome {
         Some(outcome) if outcome.refused.is_empty() => (StatusCode::OK, wire::now(outcome)),
         Some(outcome) => (StatusCode::UNPROCESSABLE_ENTITY, wire::now(outcome)),
         None => {
             let at = clock::rfc3339(clock::now().wall);
-            let generation = admin.reloader.status().generation;
-            let cause = "api".to_owned();
+            let status = admin.reloader.status();
             let outcome = Outcome {
-                cause,
+                cause: "api".to_owned(),
+                actor: asked.actor,
+                reason: asked.reason,
                 at,
-                generation,
+                generation: status.generation,
+                hash: status.config.hash.clone(),
                 applied: Vec::new(),
                 needs_restart: Vec::new(),
                 refused: Vec::new(),
             };
             (StatusCode::INTERNAL_SERVER_ERROR, wire::now(outcome))
         }
-    }
-}
-
-/// Mutations since the start.
-#[utoipa::path(get, path = "/audit", responses((status = 200, body = Observed<Audit>)))]
-pub(super) async fn audit(State(admin): State<Arc<Admin>>) -> Json<Observed<Audit>> {
-    let mutations = admin.audit.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
-    wire::now(Audit { mutations })
+    })
 }

@@ -3,6 +3,10 @@
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
+use super::reports::Trouble;
+use crate::reliability::incident::Refused;
+use crate::store::StoreError;
+
 /// Why a request to the API was not done.
 #[derive(Debug)]
 pub(super) enum ApiError {
@@ -18,6 +22,28 @@ pub(super) enum ApiError {
         /// What is wrong.
         problem: String,
     },
+    /// There is no such report.
+    Report(Trouble),
+    /// No incident of that name, here or on disk.
+    UnknownIncident {
+        /// What was asked for.
+        id: String,
+    },
+    /// The incident is not in a state for that.
+    Refused(Refused),
+    /// What is asked for is on disk, and the disk does not answer.
+    Store(StoreError),
+    /// Every stream is taken.
+    TooManyStreams {
+        /// How many there may be.
+        most: usize,
+    },
+    /// The same key for something else.
+    OtherOrder,
+    /// What the key stands for is being done.
+    InProgress,
+    /// The process is about to end.
+    Leaving,
     /// The token is missing or wrong.
     Unauthorized,
     /// `Host` or `Origin` is not this API.
@@ -29,7 +55,7 @@ pub(super) enum ApiError {
     },
 }
 
-fn body(code: &str, message: &str, hint: &str) -> axum::Json<serde_json::Value> {
+pub(super) fn body(code: &str, message: &str, hint: &str) -> axum::Json<serde_json::Value> {
     axum::Json(serde_json::json!({ "error": { "code": code, "message": message, "hint": hint } }))
 }
 
@@ -46,8 +72,28 @@ impl IntoResponse for ApiError {
                     .into_response()
             }
             Self::BadBody { problem } => {
-                let hint = r#"send JSON such as {"reason": "maintenance", "ttl": "10m"}"#;
+                let hint = "send JSON; GET /api/v2/sre/openapi.json says what each route takes";
                 (StatusCode::BAD_REQUEST, body("bad_body", &problem, hint)).into_response()
+            }
+            Self::Report(trouble) => trouble.into_response(),
+            Self::UnknownIncident { id } => {
+                let message = format!("no incident is named {id:?}");
+                let hint = "GET /api/v2/sre/incidents?all=true lists them";
+                (StatusCode::NOT_FOUND, body("unknown_incident", &message, hint)).into_response()
+            }
+            Self::Refused(refused) => refusal(&refused),
+            Self::Store(error) => {
+                let hint = "GET /api/v2/sre/health/comprehensive says how the store is";
+                (StatusCode::SERVICE_UNAVAILABLE, body("store_unavailable", &error.to_string(), hint))
+                    .into_response()
+            }
+            Self::TooManyStreams { most } => too_many_streams(most),
+            Self::OtherOrder => other_order(),
+            Self::InProgress => in_progress(),
+            Self::Leaving => {
+                let hint = "ask the next start of this sidecar";
+                (StatusCode::SERVICE_UNAVAILABLE, body("leaving", "the process is about to end", hint))
+                    .into_response()
             }
             Self::Unauthorized => {
                 let challenge = [("www-authenticate", "Bearer realm=\"strop\"")];
@@ -62,6 +108,64 @@ impl IntoResponse for ApiError {
                 (StatusCode::FORBIDDEN, body("foreign_host", &message, hint)).into_response()
             }
         }
+    }
+}
+
+fn too_many_streams(most: usize) -> Response {
+    let message = format!("{most} streams are open, which is the most");
+    let hint = "close one, or ask GET /api/v2/sre/incidents with If-None-Match";
+    (StatusCode::SERVICE_UNAVAILABLE, body("too_many_streams", &message, hint)).into_response()
+}
+
+fn other_order() -> Response {
+    let message = "this Idempotency-Key was used for another order";
+    let hint = "send a new key with each new order, and the same one only with its repetition";
+    (StatusCode::UNPROCESSABLE_ENTITY, body("key_reused", message, hint)).into_response()
+}
+
+fn in_progress() -> Response {
+    let message = "the order with this Idempotency-Key is being carried out";
+    let hint = "send it again in a second to have its answer";
+    let later = [(axum::http::header::RETRY_AFTER, "1")];
+    (StatusCode::CONFLICT, later, body("in_progress", message, hint)).into_response()
+}
+
+fn refusal(refused: &Refused) -> Response {
+    let (status, code, hint) = match refused {
+        Refused::NoSuchIncident => {
+            (StatusCode::NOT_FOUND, "unknown_incident", "it is over and no longer at hand")
+        }
+        Refused::NoSuchSilence => {
+            (StatusCode::NOT_FOUND, "unknown_silence", "GET /api/v2/sre/silences lists them")
+        }
+        Refused::StillHolds { .. } => {
+            (StatusCode::CONFLICT, "still_holds", "send {\"force\": true} to end it all the same")
+        }
+        Refused::Not { .. } => (StatusCode::CONFLICT, "not_now", "look at its state"),
+        Refused::Incomplete(_) => (
+            StatusCode::BAD_REQUEST,
+            "incomplete",
+            "send {\"technical\": \"…\", \"process\": \"…\", \"human\": \"…\", \"actions\": [{\"what\": \"…\", \
+             \"owner\": \"ann\", \"due\": \"2026-01-31\"}]}",
+        ),
+        Refused::Empty(_) | Refused::NoUse(_) => (
+            StatusCode::BAD_REQUEST,
+            "bad_body",
+            "send JSON such as {\"actor\": \"ann\", \"reason\": \"fixed\"}",
+        ),
+    };
+    (status, body(code, &refused.to_string(), hint)).into_response()
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::wire::{self, Observed};
 use super::{Admin, upstreams};
 use crate::reliability::breaker::BreakerState;
+use crate::reliability::readings::ResourceReading;
 use crate::runtime::{clock, fds};
 use crate::upstream::Upstream;
 
@@ -108,6 +109,83 @@ pub(super) async fn comprehensive(State(admin): State<Arc<Admin>>) -> Json<Obser
             "tls_roots": roots,
         },
         "config": { "generation": config.generation, "hash": config.config.hash, "last_reload_ok": config_ok },
+        "store": store(&admin),
+        "fleet": fleet(&admin),
+        "resources": resources(&admin),
+        "incidents_open": admin.control.board().open(),
         "dependencies": dependencies,
     }))
+}
+
+/// Who else is there and who calls people; null: this is the only one.
+fn fleet(admin: &Admin) -> Option<Value> {
+    let board = admin.control.board();
+    let fleet = board.fleet.as_ref()?;
+    let records = admin.control.records();
+    let member = |one: &crate::control::MemberView| {
+        json!({
+            "name": one.name,
+            "boot": one.boot,
+            "self": *one.boot == *records.boot(),
+            "age_seconds": one.age.as_secs_f64(),
+            "alerts": one.sees,
+        })
+    };
+    Some(json!({
+        "member": records.member(),
+        "duty": fleet.duty.label(),
+        "since": super::incidents_wire::when(fleet.since),
+        "holder": fleet.holder,
+        "members": fleet.members.iter().map(member).collect::<Vec<_>>(),
+    }))
+}
+
+/// How near its end is what it lives on; `used` null: not observable. The application's own use is not, from a sidecar.
+fn resources(admin: &Admin) -> Vec<Value> {
+    let board = admin.control.board();
+    let one = |one: &ResourceReading| {
+        json!({
+            "resource": one.what.label(),
+            "which": *one.which,
+            "used": one.used,
+            "source": one.source,
+            "age_seconds": board.at.since(one.sampled).as_secs_f64(),
+        })
+    };
+    board.resources.iter().map(one).collect()
+}
+
+/// How the store is; null: it is off.
+fn store(admin: &Admin) -> Option<Value> {
+    let status = admin.control.records().status()?;
+    Some(json!({
+        "state": status.state.as_str(),
+        "since": super::incidents_wire::when(crate::units::At(status.since)),
+        "database": status.database,
+        "backlog": status.backlog,
+        "backlog_limit": status.backlog_limit,
+        "last_error": status.last_error,
+        "moved_aside": status.moved_aside.map(|moved| moved.to.display().to_string()),
+        "committed": status.committed,
+        "refused": status.refused,
+        "dropped_samples": status.dropped_samples,
+        "backup": admin.control.records().backups().status().map(backup),
+    }))
+}
+
+/// How the copies of the store are.
+fn backup(status: crate::control::BackupStatus) -> Value {
+    let failing =
+        status.failing.map(|(since, why)| json!({ "since": clock::rfc3339(since), "last_error": why }));
+    json!({
+        "last_good": status.last.map(|copy| json!({
+            "file": copy.path.display().to_string(),
+            "at": clock::rfc3339(copy.at),
+            "bytes": copy.bytes,
+            "took_seconds": copy.took.map(|took| took.as_secs_f64()),
+        })),
+        "failing": failing,
+        "good": status.good,
+        "failed": status.failed,
+    })
 }

@@ -1,16 +1,26 @@
 //! Answers the operator: reads, asks, answers. Never touches the data path; every mutation is a POST and is told.
 
+mod asked;
+mod audit;
 mod breakers;
 mod config;
 mod error;
+mod etag;
 mod guard;
 mod health;
+mod idempotency;
+mod incidents;
+mod incidents_wire;
 mod performance;
+mod reports;
+mod review;
+mod silences;
+mod stream;
 mod upstreams;
+mod uptime;
 pub mod wire;
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
@@ -25,7 +35,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::reload::Reloader;
-use crate::runtime::clock::{self, Moment};
+use crate::control::Handle;
+use crate::runtime::clock::Moment;
 use crate::runtime::drain::Drain;
 use crate::runtime::readiness::Readiness;
 use crate::telemetry::Telemetry;
@@ -34,8 +45,6 @@ use crate::upstream::registry::Registry;
 
 /// Concurrent admin requests; beyond them connections are closed, so that a busy API never grows without bound.
 const MOST: usize = 64;
-/// Mutations remembered.
-const AUDITED: usize = 256;
 
 /// What the handlers read.
 pub struct Admin {
@@ -45,13 +54,19 @@ pub struct Admin {
     pub telemetry: Arc<Telemetry>,
     /// The config file.
     pub reloader: Arc<Reloader>,
+    /// Incidents, and who orders.
+    pub control: Handle,
     /// May traffic come?
     pub readiness: Readiness,
     /// Where this API listens.
     pub listen: std::net::SocketAddr,
     /// When the process started.
     pub started: Moment,
-    audit: Mutex<VecDeque<wire::Mutation>>,
+    drain: Drain,
+    streams: stream::Streams,
+    remembered: audit::Remembered,
+    /// Whose turn it is to make a report.
+    reports: Arc<tokio::sync::Semaphore>,
 }
 
 impl Admin {
@@ -60,30 +75,25 @@ impl Admin {
         registry: Arc<Registry>,
         telemetry: Arc<Telemetry>,
         reloader: Arc<Reloader>,
+        control: Handle,
         readiness: Readiness,
         listen: std::net::SocketAddr,
+        drain: Drain,
     ) -> Arc<Self> {
         let started = telemetry.started();
-        Arc::new(Self { registry, telemetry, reloader, readiness, listen, started, audit: Mutex::default() })
-    }
-
-    /// Notes who changed what, and why.
-    fn audited(&self, actor: &str, action: &'static str, target: &str, reason: &str) -> String {
-        Event::AdminMutation { actor, action, target, reason }.tell();
-        let id = uuid::Uuid::now_v7().to_string();
-        let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
-        if audit.len() == AUDITED {
-            audit.pop_front();
-        }
-        audit.push_back(wire::Mutation {
-            id: id.clone(),
-            at: clock::rfc3339(clock::now().wall),
-            actor: actor.to_owned(),
-            action: action.to_owned(),
-            target: target.to_owned(),
-            reason: reason.to_owned(),
-        });
-        id
+        Arc::new(Self {
+            registry,
+            telemetry,
+            reloader,
+            control,
+            readiness,
+            listen,
+            started,
+            drain,
+            streams: stream::Streams::default(),
+            remembered: audit::Remembered::default(),
+            reports: Arc::new(tokio::sync::Semaphore::new(reports::AT_ONCE)),
+        })
     }
 }
 
@@ -108,9 +118,27 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(performance::hlog))
         .routes(routes!(upstreams::list))
         .routes(routes!(upstreams::show))
+        .routes(routes!(incidents::list))
+        .routes(routes!(incidents::show))
+        .routes(routes!(incidents::ack))
+        .routes(routes!(incidents::resolve))
+        .routes(routes!(incidents::note))
+        .routes(routes!(incidents::assign))
+        .routes(routes!(incidents::rate))
+        .routes(routes!(incidents::review))
+        .routes(routes!(incidents::test))
+        .routes(routes!(reports::review))
+        .routes(routes!(reports::sla))
+        .routes(routes!(stream::stream))
+        .routes(routes!(silences::list, silences::create))
+        .routes(routes!(silences::remove))
+        .routes(routes!(silences::end))
+        .routes(routes!(uptime::uptime))
+        .routes(routes!(uptime::slo))
+        .routes(routes!(uptime::alerts))
         .routes(routes!(config::show))
         .routes(routes!(config::reload))
-        .routes(routes!(config::audit))
+        .routes(routes!(audit::audit))
 }
 
 /// The OpenAPI 3.1 document.
@@ -118,12 +146,29 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     let (_, mut document) =
         OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v2/sre", sre()).split_for_parts();
     document.openapi = utoipa::openapi::OpenApiVersion::Version31;
+    name_operations(&mut document);
     document
+}
+
+/// Names of operations are unique, for whoever makes a client from them.
+fn name_operations(document: &mut utoipa::openapi::OpenApi) {
+    for (path, item) in &mut document.paths.paths {
+        let path =
+            path.trim_start_matches("/api/v2/sre/").replace(['/', '-', '.'], "_").replace(['{', '}'], "");
+        let methods = [("get", &mut item.get), ("post", &mut item.post), ("delete", &mut item.delete)];
+        for (method, operation) in methods {
+            operation
+                .iter_mut()
+                .for_each(|operation| operation.operation_id = Some(format!("{method}_{path}")));
+        }
+    }
 }
 
 /// All routes: the guide's, under both prefixes, and what probes and scrapers look for.
 pub fn router(admin: &Arc<Admin>) -> Router {
     let (sre, _) = sre().split_for_parts();
+    let keys = Arc::new(idempotency::Keys::default());
+    let sre = sre.layer(axum::middleware::from_fn_with_state(keys, idempotency::once));
     let document = openapi().to_pretty_json().unwrap_or_default();
     let json = [(header::CONTENT_TYPE, "application/json")];
     Router::new()

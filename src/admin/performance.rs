@@ -1,7 +1,8 @@
 //! How long things take.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
@@ -9,14 +10,37 @@ use axum::http::header;
 use axum::response::IntoResponse;
 
 use super::Admin;
-use super::wire::{self, Observed, Performance, SeriesView, Window};
+use super::wire::{self, BudgetView, Observed, Performance, SeriesView, Window};
+use crate::reliability::detect::{BudgetState, Limits, budget_state};
+use crate::reliability::readings::Over;
 use crate::runtime::clock;
 use crate::telemetry::latency::Span;
 use crate::telemetry::series::{Outcome, Series};
 
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
-pub(super) fn view(series: &Series, now: std::time::Instant) -> SeriesView {
+/// How the last minute stands to its budgets. `chance`: how probably chance alone looks like it.
+fn budgets(series: &Series, chance: f64, now: Instant) -> Option<BTreeMap<&'static str, BudgetView>> {
+    let (yardstick, over) = series.slow_within(Duration::from_secs(60), now)?;
+    let ms = |at: usize| yardstick.limits.get(at).map_or(0.0, |limit| limit.as_secs_f64() * 1_000.0);
+    let view = |(at, share): (usize, f64)| {
+        let [total, warn, alert] = [0, at + 1, at + 2].map(|at| over.get(at).copied().unwrap_or(0));
+        let state = budget_state(Over { total, warn, alert }, share, chance);
+        BudgetView {
+            until: yardstick.until.label(),
+            warn_ms: ms(at),
+            alert_ms: ms(at + 1),
+            count: total,
+            over_warn: warn,
+            over_alert: alert,
+            state: state.map(BudgetState::label),
+        }
+    };
+    let shares = [(0, 0.5), (2, 0.05), (4, 0.01)];
+    Some(["p50", "p95", "p99"].into_iter().zip(shares.map(view)).collect())
+}
+
+fn view(series: &Series, chance: f64, now: Instant) -> SeriesView {
     let outcomes = series.outcomes_within(FIVE_MINUTES, now);
     let sum = |wanted: fn(Outcome) -> bool| -> u64 {
         Outcome::ALL
@@ -41,6 +65,7 @@ pub(super) fn view(series: &Series, now: std::time::Instant) -> SeriesView {
         outcomes_5m: Outcome::ALL.iter().map(|outcome| outcome.label()).zip(outcomes).collect(),
         error_rate_5m: (counted > 0).then(|| failed as f64 / counted as f64),
         windows: Span::ALL.map(window).into(),
+        budgets: budgets(series, chance, now),
     }
 }
 
@@ -48,8 +73,12 @@ pub(super) fn view(series: &Series, now: std::time::Instant) -> SeriesView {
 #[utoipa::path(get, path = "/performance", responses((status = 200, body = Observed<Performance>)))]
 pub(super) async fn performance(State(admin): State<Arc<Admin>>) -> Json<Observed<Performance>> {
     let now = clock::instant();
-    let series = admin.telemetry.all_series().iter().map(|series| view(series, now)).collect();
-    let targets_ms = [("p50", 500.0), ("p95", 2_000.0), ("p99", 5_000.0)].into();
+    let config = admin.reloader.status().config;
+    let (budget, chance) = (config.latency.budget, config.watch.policy.detect.latency.suspect);
+    let series = admin.telemetry.all_series().iter().map(|series| view(series, chance, now)).collect();
+    let target = |limits: Limits| limits.warn.as_secs_f64() * 1_000.0;
+    let targets_ms =
+        [("p50", target(budget.p50)), ("p95", target(budget.p95)), ("p99", target(budget.p99))].into();
     wire::windowed(Performance { series, targets_ms }, Duration::from_secs(1))
 }
 

@@ -35,30 +35,6 @@ pub fn windowed<T: Serialize>(data: T, turned: Duration) -> axum::Json<Observed<
     axum::Json(Observed { observed_at, age_seconds: turned.as_secs_f64(), source: "observed", data })
 }
 
-/// A mutation that was done.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Mutation {
-    /// UUIDv7.
-    pub id: String,
-    /// RFC 3339.
-    pub at: String,
-    /// Who.
-    pub actor: String,
-    /// What.
-    pub action: String,
-    /// To what.
-    pub target: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// The mutations since the start, newest last.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Audit {
-    /// At most 256.
-    pub mutations: Vec<Mutation>,
-}
-
 /// An operator's order.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -185,6 +161,8 @@ pub struct Moved {
     pub circuit_breaker: Breaker,
     /// Of the audit record.
     pub audit_id: String,
+    /// That record is on disk. False: the store is off or away, and memory holds it.
+    pub stored: bool,
     /// What was done, in words.
     pub note: String,
 }
@@ -262,6 +240,27 @@ pub struct SeriesView {
     pub error_rate_5m: Option<f64>,
     /// Shortest first.
     pub windows: Vec<Window>,
+    /// p50, p95, p99 against their budgets, last minute; null: it is held to none.
+    pub budgets: Option<std::collections::BTreeMap<&'static str, BudgetView>>,
+}
+
+/// A percentile and its budget.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BudgetView {
+    /// Up to which byte: first_byte or last_byte.
+    pub until: &'static str,
+    /// The target, milliseconds.
+    pub warn_ms: f64,
+    /// The alert threshold, milliseconds.
+    pub alert_ms: f64,
+    /// Exchanges.
+    pub count: u64,
+    /// Over the target.
+    pub over_warn: u64,
+    /// Over the alert threshold.
+    pub over_alert: u64,
+    /// met, warned or broken, beyond chance; null without exchanges.
+    pub state: Option<&'static str>,
 }
 
 /// All latencies.
@@ -269,7 +268,7 @@ pub struct SeriesView {
 pub struct Performance {
     /// By route.
     pub series: Vec<SeriesView>,
-    /// The guide's targets, milliseconds.
+    /// The targets of routes without a budget of their own, milliseconds.
     pub targets_ms: std::collections::BTreeMap<&'static str, f64>,
 }
 

@@ -1,7 +1,10 @@
-//! The command line: `run`, `check`, `healthcheck`, `schema`, `demo`.
+//! The command line: `run`, `check`, `healthcheck`, `schema`, `audit`, `backup`, `report`, `notify`, `demo`.
 
 mod demo;
+mod notify;
+mod report;
 mod run;
+mod store;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -42,6 +45,33 @@ enum Command {
     },
     /// Print the JSON Schema of the config file.
     Schema,
+    /// Look into the audit trail.
+    Audit {
+        #[command(subcommand)]
+        what: store::Audit,
+    },
+    /// Make a copy of the store now and prove it by a restore, also while a sidecar runs; or check one.
+    #[command(args_conflicts_with_subcommands = true)]
+    Backup {
+        #[command(subcommand)]
+        what: Option<store::Backup>,
+        /// The config file; found as `run` finds it.
+        #[arg(short, long)]
+        config: Option<PathBuf>,
+        /// A directory. Default: `to` of [store.backup].
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
+    /// Write a report from what the store holds, also while a sidecar runs.
+    Report {
+        #[command(subcommand)]
+        what: report::Report,
+    },
+    /// Try the ways to tell people.
+    Notify {
+        #[command(subcommand)]
+        order: self::notify::Notify,
+    },
     /// Run the sidecar with a sample backend and stand-ins for its vendors.
     Demo {
         #[command(subcommand)]
@@ -59,6 +89,10 @@ pub fn main() -> ExitCode {
             say(&crate::config::schema());
             ExitCode::SUCCESS
         }
+        Command::Audit { what } => store::audit(what),
+        Command::Backup { what, config, to } => store::backup(what, config, to),
+        Command::Report { what } => report::report(what),
+        Command::Notify { order } => self::notify::notify(order),
         Command::Demo { weather: None } => demo::run(),
         Command::Demo { weather: Some(weather) } => demo::change(weather),
     }

@@ -37,6 +37,11 @@ fn found(named: Option<PathBuf>) -> Option<PathBuf> {
     named.or_else(set).or_else(there)
 }
 
+/// The config that `run` would run.
+pub(super) fn configured(named: Option<PathBuf>) -> Result<Config, String> {
+    read(found(named).as_deref(), &overrides(None))
+}
+
 fn read(path: Option<&Path>, env: &[(String, String)]) -> Result<Config, String> {
     let (text, source) = match path {
         None => (BUILT_IN.to_owned(), "the built-in config".to_owned()),
@@ -47,6 +52,11 @@ fn read(path: Option<&Path>, env: &[(String, String)]) -> Result<Config, String>
         }
     };
     config::load(&text, &source, env).map_err(|problems| problems.to_string())
+}
+
+/// What `run` would run with.
+pub(super) fn found_and_read(named: Option<PathBuf>) -> Result<Config, String> {
+    read(found(named).as_deref(), &overrides(None))
 }
 
 /// Runs until it is told to stop. 0: left in order; 1: could not start; 2: the config cannot run; 3: left late.
@@ -87,7 +97,7 @@ pub(super) fn serve(
         }
     };
     let code = runtime.block_on(async {
-        let mut app = match App::start(Start { config, path, env, filter }) {
+        let mut app = match App::start(Start { config, path, env, filter }).await {
             Ok(app) => app,
             Err(error) => {
                 complain(&format!("cannot start: {error:#}"));
@@ -114,6 +124,9 @@ pub(super) fn check(path: &Path) -> ExitCode {
                 path.display(),
                 config.upstreams.len()
             ));
+            for warning in config::desk::warnings(&config) {
+                complain(&format!("warning: {warning}"));
+            }
             ExitCode::SUCCESS
         }
         Err(problem) => {

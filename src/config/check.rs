@@ -8,15 +8,15 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::file::{
-    AccessLogFile, AdminFile, ConfigFile, EgressFile, IngressFile, LimitsFile, ProcessFile, RouteFile,
-    TimeoutsFile,
+    AccessLogFile, AdminFile, ConfigFile, EgressFile, IngressFile, LimitsFile, RouteFile, TimeoutsFile,
 };
 use super::problem::{Collector, did_you_mean};
 use super::{
-    AccessLog, AccessSink, Admin, Config, Egress, Ingress, Latency, Limits, Process, Route, ServerTls,
-    Timeouts, Unlisted, Upstream, upstreams,
+    AccessLog, AccessSink, Admin, Config, Egress, Ingress, Limits, Measured, Route, ServerTls, Timeouts,
+    Unlisted, Upstream, channels, desk, process, store, upstreams,
 };
 use crate::names::{RouteName, UpstreamName};
+use crate::reliability::detect::Budget;
 
 /// The route of requests that no other route takes.
 const DEFAULT_ROUTE: &str = "default";
@@ -27,7 +27,8 @@ pub fn check(file: &ConfigFile, hash: String, problems: &mut Collector<'_>) -> O
     let ingress = file.ingress.as_ref().map(|written| ingress(written, &named, problems));
     let egress = file.egress.as_ref().map(|written| egress(written, problems));
     let backend = ingress.as_ref().and_then(Option::as_ref).map(|ingress| ingress.upstream.clone());
-    let routes = routes(&file.routes, backend.as_ref(), &named, problems);
+    let latency = desk::latency(&file.latency, problems);
+    let routes = routes(&file.routes, backend.as_ref(), &named, latency.budget, problems);
     let is_ingress = |name: &str| {
         backend.as_ref().is_some_and(|backend| backend.as_str() == name)
             || file.routes.iter().any(|route| route.upstream == name)
@@ -37,9 +38,13 @@ pub fn check(file: &ConfigFile, hash: String, problems: &mut Collector<'_>) -> O
         .iter()
         .map(|(name, written)| upstreams::check(name, written, is_ingress(name), problems))
         .collect();
+    let notify: Vec<Option<channels::Channel>> =
+        file.notify.iter().map(|(name, written)| channels::check(name, written, problems)).collect();
     let admin = admin(&file.admin, problems);
     let access_log = access_log(&file.access_log, problems);
-    let process = process(&file.process, problems);
+    let store = store::check(&file.store, problems);
+    let process = process::check(&file.process, problems);
+    let watch = desk::check(file, latency, &routes, problems);
     let upstreams: Vec<Arc<Upstream>> = upstreams.into_iter().flatten().map(Arc::new).collect();
     let local = upstreams.iter().any(|upstream| upstream.local.is_some());
     if file.ingress.is_none() && file.egress.is_none() && !local && problems.is_clean() {
@@ -55,9 +60,12 @@ pub fn check(file: &ConfigFile, hash: String, problems: &mut Collector<'_>) -> O
         egress: egress.flatten(),
         upstreams,
         routes,
+        notify: notify.into_iter().flatten().map(Arc::new).collect(),
         admin: admin?,
-        latency: Latency { slow: file.latency.slow.0 },
+        latency,
+        watch: watch?,
         access_log: access_log?,
+        store: store?,
         process,
         hash,
     };
@@ -166,12 +174,13 @@ fn routes(
     written: &[RouteFile],
     backend: Option<&UpstreamName>,
     named: &[&str],
+    budget: Budget,
     problems: &mut Collector<'_>,
 ) -> Vec<Arc<Route>> {
     let mut routes: Vec<Route> = Vec::new();
     for (at, route) in written.iter().enumerate() {
         let path = format!("routes.{at}");
-        if let Some(route) = one_route(&path, route, backend, named, problems) {
+        if let Some(route) = one_route(&path, route, backend, named, budget, problems) {
             if routes.iter().any(|other| other.name == route.name) {
                 problems.add(
                     &format!("{path}.name"),
@@ -190,6 +199,7 @@ fn routes(
             upstream: upstream.clone(),
             body_limit: None,
             timeouts: Timeouts::default(),
+            latency: Some(Measured { until: desk::Until::LastByte, budget }),
         });
     }
     routes.into_iter().map(Arc::new).collect()
@@ -200,6 +210,7 @@ fn one_route(
     written: &RouteFile,
     backend: Option<&UpstreamName>,
     named: &[&str],
+    budget: Budget,
     problems: &mut Collector<'_>,
 ) -> Option<Route> {
     let name = if written.name.is_empty() { name_of(&written.prefix) } else { written.name.clone() };
@@ -222,6 +233,7 @@ fn one_route(
         (name, _) => known(&format!("{path}.upstream"), name, named, problems),
     };
     let timeouts = timeouts(&format!("{path}.timeouts"), &written.timeouts, problems);
+    let latency = desk::of_route(path, written.latency.as_ref(), budget, problems);
     Some(Route {
         name: name?,
         host: written.host.as_ref().map(|host| host.to_ascii_lowercase()),
@@ -229,6 +241,7 @@ fn one_route(
         upstream: upstream?,
         body_limit: written.body_limit.map(|limit| limit.0.0),
         timeouts,
+        latency,
     })
 }
 
@@ -248,7 +261,7 @@ fn admin(written: &AdminFile, problems: &mut Collector<'_>) -> Option<Admin> {
     let listen = problems.take("admin.listen", address(&written.listen));
     let token = match &written.token_file {
         None => None,
-        Some(file) => problems.take("admin.token_file", token(file)),
+        Some(file) => problems.take("admin.token_file", secret(file, "a token", 16)),
     };
     if let Some(listen) = listen
         && !listen.ip().is_loopback()
@@ -266,13 +279,17 @@ fn admin(written: &AdminFile, problems: &mut Collector<'_>) -> Option<Admin> {
     })
 }
 
-fn token(file: &str) -> Result<SecretString, String> {
+/// What a file holds, without the white space around it; the text itself is never shown.
+pub(super) fn secret(file: &str, what: &str, least: usize) -> Result<SecretString, String> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{file:?} cannot be read: {error}"))?;
-    let token = text.trim();
-    if token.len() < 16 {
-        return Err(format!("{file:?} must hold a token of at least 16 characters"));
+    let held = text.trim();
+    if held.len() < least {
+        return Err(format!("{file:?} must hold {what} of at least {least} characters"));
     }
-    Ok(SecretString::from(token))
+    if held.contains(char::is_control) {
+        return Err(format!("{file:?} must hold {what} on one line, and nothing else"));
+    }
+    Ok(SecretString::from(held))
 }
 
 fn access_log(written: &AccessLogFile, problems: &mut Collector<'_>) -> Option<AccessLog> {
@@ -288,23 +305,6 @@ fn access_log(written: &AccessLogFile, problems: &mut Collector<'_>) -> Option<A
     };
     let to = problems.take("access_log.to", to);
     Some(AccessLog { to: to?, sample: written.sample.0.ratio(), keep_query: written.keep_query.clone() })
-}
-
-fn process(written: &ProcessFile, problems: &mut Collector<'_>) -> Process {
-    if let Err(error) = tracing_directives(&written.log) {
-        problems.add(
-            "process.log",
-            format!("{:?} is not a log filter ({error}); write \"info\" or \"strop=debug\"", written.log),
-        );
-    }
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    Process {
-        workers: if written.workers == 0 { cores } else { written.workers as usize },
-        drain_for: written.drain_for.0,
-        lame_duck: written.lame_duck.0,
-        log: written.log.clone(),
-        log_json: written.log_json,
-    }
 }
 
 /// Addresses and hosts that two parts claim.
@@ -375,16 +375,4 @@ fn exposed(file: &ConfigFile, problems: &mut Collector<'_>) {
             }
         }
     }
-}
-
-/// Is `text` a list of tracing directives? Only the shape: `level` or `target=level`, separated by commas.
-fn tracing_directives(text: &str) -> Result<(), String> {
-    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    for directive in text.split(',') {
-        let level = directive.rsplit('=').next().unwrap_or_default().trim().to_ascii_lowercase();
-        if !LEVELS.contains(&level.as_str()) {
-            return Err(format!("{level:?} is not one of {}", LEVELS.join(", ")));
-        }
-    }
-    Ok(())
 }

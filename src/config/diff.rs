@@ -33,6 +33,7 @@ fn waits(path: &str) -> bool {
         "ingress.listen",
         "egress.listen",
         "admin.listen",
+        "process.name",
         "process.workers",
         "process.log_json",
         "process.lame_duck",
@@ -40,6 +41,8 @@ fn waits(path: &str) -> bool {
     exact.contains(&path)
         || matches!(path, "ingress" | "egress")
         || path.starts_with("ingress.tls")
+        || path == "store"
+        || path.starts_with("store.")
         || (path.starts_with("upstreams.") && path.ends_with(".local"))
 }
 
@@ -90,6 +93,8 @@ pub fn runnable(old: &Config, new: &Config) -> Config {
         (old, _) => old.clone(),
     };
     config.admin.listen = old.admin.listen;
+    config.store.clone_from(&old.store);
+    config.process.name.clone_from(&old.process.name);
     config.process.workers = old.process.workers;
     config.process.log_json = old.process.log_json;
     config.process.lame_duck = old.process.lame_duck;

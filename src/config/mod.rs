@@ -4,14 +4,18 @@
 //! [`diff`] says what a reload changes, [`reload`] watches the file. Whoever holds a [`Config`] need not
 //! check anything: what cannot run cannot be built.
 
+pub mod channels;
 pub mod check;
+pub mod desk;
 pub mod diff;
 pub mod file;
 pub mod presets;
 pub mod problem;
+mod process;
 pub mod read;
 pub mod reload;
 pub mod show;
+mod store;
 mod upstreams;
 
 use std::net::{IpAddr, SocketAddr};
@@ -26,6 +30,9 @@ use crate::names::{RouteName, UpstreamName};
 use crate::reliability::breaker::BreakerPolicy;
 use crate::reliability::retry::RetryPolicy;
 use crate::reliability::verdict::JudgePolicy;
+use channels::Channel;
+pub use desk::{Latency, Measured};
+pub use process::Process;
 
 /// Everything Strop needs to run.
 #[derive(Clone, Debug)]
@@ -39,12 +46,18 @@ pub struct Config {
     /// Longest prefix first; the last one is always the implicit `default` route to the ingress upstream when
     /// there is an ingress.
     pub routes: Vec<Arc<Route>>,
+    /// Sorted by name; names are unique.
+    pub notify: Vec<Arc<Channel>>,
     /// The operator's port.
     pub admin: Admin,
     /// Which requests count as slow.
     pub latency: Latency,
+    /// What makes an incident, who is called, what is promised.
+    pub watch: desk::Watch,
     /// One line per request.
     pub access_log: AccessLog,
+    /// Incidents, audit and ledger on disk; `None`: off.
+    pub store: Option<Store>,
     /// Workers, drain, descriptors.
     pub process: Process,
     /// SHA-256-free content hash of the text this came from, in hex; `"defaults"` without a file.
@@ -135,6 +148,8 @@ pub struct Route {
     pub body_limit: Option<u64>,
     /// Overrides the upstream's.
     pub timeouts: Timeouts,
+    /// Its budget; `None`: it lasts long by nature and has none.
+    pub latency: Option<Measured>,
 }
 
 /// One dependency.
@@ -267,13 +282,6 @@ pub struct Admin {
     pub hosts: Vec<String>,
 }
 
-/// `[latency]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Latency {
-    /// `slow_requests_total` counts what takes longer. Default 1 s.
-    pub slow: Duration,
-}
-
 /// `[access_log]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccessLog {
@@ -294,19 +302,55 @@ pub enum AccessSink {
     File(PathBuf),
 }
 
-/// `[process]`. All of it needs a restart, but `drain_for`.
+/// `[store]`. All of it needs a restart.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Which database.
+    pub at: StoreAt,
+    /// Durable writes that may wait in memory while the database is away, in number.
+    pub backlog: usize,
+    /// How long things are kept.
+    pub retention: Retention,
+    /// Copies made by this sidecar itself; `None`: none.
+    pub backup: Option<StoreBackup>,
+}
+
+/// Which database.
+#[derive(Clone, Debug)]
+pub enum StoreAt {
+    /// A file of this sidecar alone.
+    Sqlite(PathBuf),
+    /// Shared by a fleet.
+    Postgres {
+        /// `postgres://user@host/database`, without a password.
+        url: String,
+        /// Its password.
+        password: Option<SecretString>,
+    },
+}
+
+/// How long things are kept, by class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Incidents since they were resolved, with timeline and notifications; open ones stay.
+    pub incidents: Duration,
+    /// Audit rows, at least 365 days.
+    pub audit: Duration,
+    /// Samples.
+    pub samples: Duration,
+    /// The uptime ledger.
+    pub ledger: Duration,
+}
+
+/// `[store.backup]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process {
-    /// Data-path threads; default: one per core this process may use.
-    pub workers: usize,
-    /// How long SIGTERM waits for exchanges in flight.
-    pub drain_for: Duration,
-    /// After SIGTERM, unready but still accepting for so long, so that balancers look away first.
-    pub lame_duck: Duration,
-    /// Log filter in tracing's directive syntax, such as "info" or "strop=debug".
-    pub log: String,
-    /// Log lines as JSON (true) or for a terminal.
-    pub log_json: bool,
+pub struct StoreBackup {
+    /// Between two copies.
+    pub every: Duration,
+    /// A directory.
+    pub to: PathBuf,
+    /// Copies kept; older ones go.
+    pub keep: usize,
 }
 
 impl Config {

@@ -10,6 +10,9 @@ use crate::reliability::retry::RetryPolicy;
 use crate::reliability::verdict::JudgePolicy;
 use crate::units::Percent;
 
+/// The name of the upstream that is the SRE API on the traffic port.
+pub const SRE_API: &str = "strop-admin";
+
 /// A vendor: where it is and how it is called.
 #[derive(Clone, Copy, Debug)]
 pub struct Preset {
@@ -38,6 +41,11 @@ const BREAKERS: [(&str, u32, u64, u32); 6] = [
     ("database", 2, 15, 3),
     ("redis", 3, 30, 2),
 ];
+
+/// Is it one of the guide's services?
+pub fn is_known(name: &str) -> bool {
+    BREAKERS.iter().any(|(known, ..)| *known == name)
+}
 
 /// The breaker's defaults for an upstream of this name (or preset).
 pub fn breaker(name: &str) -> BreakerPolicy {
@@ -114,7 +122,7 @@ pub fn limits() -> super::Limits {
 
 /// The SRE API as an upstream of the traffic port: the admin listener at `admin`.
 pub fn sre_api(admin: std::net::SocketAddr) -> (Upstream, Vec<super::Route>) {
-    let name = UpstreamName::new("strop-admin").unwrap_or_else(|_| unreachable!("a valid name"));
+    let name = UpstreamName::new(SRE_API).unwrap_or_else(|_| unreachable!("a valid name"));
     let route = |prefix: &str, name: &str, upstream: &UpstreamName| super::Route {
         name: RouteName::new(name).unwrap_or_else(|_| other_route()),
         host: None,
@@ -122,6 +130,7 @@ pub fn sre_api(admin: std::net::SocketAddr) -> (Upstream, Vec<super::Route>) {
         upstream: upstream.clone(),
         body_limit: Some(64 * 1024),
         timeouts: Timeouts::default(),
+        latency: None,
     };
     let routes = vec![route("/api/v2/sre", "sre-api", &name)];
     let endpoint = super::Endpoint { host: super::Host::Address(admin.ip()), port: admin.port() };

@@ -6,7 +6,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use notify::Watcher as _;
+use ::notify::Watcher as _;
 use serde::Serialize;
 
 use super::diff::{self, Change, Diff};
@@ -41,10 +41,16 @@ impl Cause {
 pub struct Outcome {
     /// What asked for it.
     pub cause: String,
+    /// Who, as far as is known; else the cause again.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
     /// When, RFC 3339.
     pub at: String,
     /// Of the config in force.
     pub generation: u64,
+    /// Of the text of the config in force.
+    pub hash: String,
     /// In force from now on.
     pub applied: Vec<Change>,
     /// Kept as it was until the next start.
@@ -109,22 +115,29 @@ impl Reloader {
 
     /// Reads the file again and puts it in force if it can run.
     pub fn reload(&self, cause: Cause) -> Outcome {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = match &self.path {
-            None => Err(Problems::single(
-                "there is no config file to read: the process runs on built-in settings",
-            )),
-            Some(path) => match std::fs::read_to_string(path) {
-                Ok(text) => {
-                    state.seen = hash(text.as_bytes());
-                    load(&text, &path.display().to_string(), &self.env)
-                }
-                Err(error) => Err(Problems::single(&format!("{} cannot be read: {error}", path.display()))),
-            },
+        let reason = match cause {
+            Cause::Signal => "SIGHUP",
+            Cause::Watch => "the file changed",
+            Cause::Api => "asked by the API",
         };
-        let at = clock::rfc3339(clock::now().wall);
-        let cause = cause.label().to_owned();
-        let (outcome, problems) = match read {
+        self.reload_for(cause, cause.label(), reason)
+    }
+
+    /// The same for somebody who gives a reason.
+    pub fn reload_for(&self, cause: Cause, actor: &str, reason: &str) -> Outcome {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outcome = Outcome {
+            cause: cause.label().to_owned(),
+            actor: actor.to_owned(),
+            reason: reason.to_owned(),
+            at: clock::rfc3339(clock::now().wall),
+            generation: state.generation,
+            hash: state.current.hash.clone(),
+            applied: Vec::new(),
+            needs_restart: Vec::new(),
+            refused: Vec::new(),
+        };
+        let problems = match self.read(&mut state) {
             Ok(new) => {
                 let diff = diff::diff(&state.current, &new);
                 let running = Arc::new(diff::runnable(&state.current, &new));
@@ -132,28 +145,31 @@ impl Reloader {
                 state.current = running;
                 state.generation += 1;
                 state.loaded_at = clock::now().wall;
-                let Diff { applied, needs_restart } = diff;
-                let generation = state.generation;
-                (Outcome { cause, at, generation, applied, needs_restart, refused: Vec::new() }, None)
+                (outcome.generation, outcome.hash) = (state.generation, state.current.hash.clone());
+                Diff { applied: outcome.applied, needs_restart: outcome.needs_restart } = diff;
+                None
             }
             Err(problems) => {
-                let refused = problems.all.clone();
-                let generation = state.generation;
-                let outcome = Outcome {
-                    cause,
-                    at,
-                    generation,
-                    applied: Vec::new(),
-                    needs_restart: Vec::new(),
-                    refused,
-                };
-                (outcome, Some(problems))
+                outcome.refused.clone_from(&problems.all);
+                Some(problems)
             }
         };
         state.last = Some(outcome.clone());
         drop(state);
         (self.hear)(&outcome, problems.as_ref());
         outcome
+    }
+
+    fn read(&self, state: &mut State) -> Result<Config, Problems> {
+        let Some(path) = &self.path else {
+            return Err(Problems::single(
+                "there is no config file to read: the process runs on built-in settings",
+            ));
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Problems::single(&format!("{} cannot be read: {error}", path.display())))?;
+        state.seen = hash(text.as_bytes());
+        load(&text, &path.display().to_string(), &self.env)
     }
 
     /// How the config in force came about.
@@ -186,7 +202,7 @@ impl Reloader {
             .unwrap_or(Path::new("."))
             .to_owned();
         let name = path.file_name().map(std::ffi::OsStr::to_owned);
-        let watching = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let watching = ::notify::recommended_watcher(move |event: ::notify::Result<::notify::Event>| {
             // Of the folder's other files only the link that a ConfigMap swaps matters.
             let ours = |path: &PathBuf| {
                 path.file_name().is_some_and(|seen| Some(seen) == name.as_deref() || seen == "..data")
@@ -197,7 +213,7 @@ impl Reloader {
             }
         })
         .and_then(|mut watcher| {
-            watcher.watch(&folder, notify::RecursiveMode::NonRecursive).map(|()| watcher)
+            watcher.watch(&folder, ::notify::RecursiveMode::NonRecursive).map(|()| watcher)
         });
         let (watcher, problem) = match watching {
             Ok(watcher) => (Some(watcher), Ok(())),

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
+use super::channels::{Channel, ChannelKind, WebUrl};
 use super::{
     AccessLog, AccessSink, ClientTls, Config, Egress, Health, Host, Ingress, Limits, Pool, Process, Protocol,
-    Route, ServerTls, Timeouts, Unlisted, Upstream,
+    Route, ServerTls, Store, StoreAt, Timeouts, Unlisted, Upstream, desk,
 };
 use crate::reliability::breaker::BreakerPolicy;
 use crate::units::{Percent, Size, Written as _};
@@ -33,6 +34,11 @@ pub fn effective(config: &Config) -> Value {
         .iter()
         .map(|upstream| (upstream.name.as_str().to_owned(), self::upstream(upstream)))
         .collect();
+    let notify: Map<_, _> = config
+        .notify
+        .iter()
+        .map(|channel| (channel.name.as_str().to_owned(), self::channel(channel)))
+        .collect();
     let admin = json!({
         "listen": config.admin.listen.to_string(),
         "token": config.admin.token.as_ref().map(|_| "set"),
@@ -40,9 +46,12 @@ pub fn effective(config: &Config) -> Value {
     });
     all.insert("routes".to_owned(), routes.into());
     all.insert("upstreams".to_owned(), upstreams.into());
+    all.insert("notify".to_owned(), notify.into());
     all.insert("admin".to_owned(), admin);
-    all.insert("latency".to_owned(), json!({ "slow": duration(config.latency.slow) }));
+    all.insert("latency".to_owned(), desk::show_latency(&config.latency));
+    all.extend(desk::show(&config.watch).map(|(table, shown)| (table.to_owned(), shown)));
     all.insert("access_log".to_owned(), access_log(&config.access_log));
+    all.insert("store".to_owned(), config.store.as_ref().map_or(Value::Null, store));
     all.insert("process".to_owned(), process(&config.process));
     all.into()
 }
@@ -82,8 +91,32 @@ fn access_log(log: &AccessLog) -> Value {
     json!({ "to": to, "sample": sample, "keep_query": log.keep_query })
 }
 
+fn store(store: &Store) -> Value {
+    let (url, password) = match &store.at {
+        StoreAt::Sqlite(path) => (format!("sqlite:{}", path.display()), None),
+        StoreAt::Postgres { url, password } => (url.clone(), password.as_ref().map(|_| "set")),
+    };
+    json!({
+        "url": url,
+        "password": password,
+        "backlog": store.backlog,
+        "retention": {
+            "incidents": duration(store.retention.incidents),
+            "audit": duration(store.retention.audit),
+            "samples": duration(store.retention.samples),
+            "ledger": duration(store.retention.ledger),
+        },
+        "backup": store.backup.as_ref().map(|backup| json!({
+            "every": duration(backup.every),
+            "to": backup.to.display().to_string(),
+            "keep": backup.keep,
+        })),
+    })
+}
+
 fn process(process: &Process) -> Value {
     json!({
+        "name": process.name,
         "workers": process.workers,
         "drain_for": duration(process.drain_for),
         "lame_duck": duration(process.lame_duck),
@@ -122,14 +155,11 @@ fn route(route: &Route) -> Value {
         "upstream": route.upstream.as_str(),
         "body_limit": route.body_limit.map(|bytes| Size(bytes).write()),
         "timeouts": timeouts(&route.timeouts),
+        "latency": desk::show_measured(route.latency.as_ref()),
     })
 }
 
 fn upstream(upstream: &Upstream) -> Value {
-    let endpoint = |endpoint: &super::Endpoint| match &endpoint.host {
-        Host::Name(name) => format!("{name}:{}", endpoint.port),
-        Host::Address(ip) => std::net::SocketAddr::new(*ip, endpoint.port).to_string(),
-    };
     let protocol = match upstream.protocol {
         Protocol::Http1 => "http1",
         Protocol::H2 => "h2",
@@ -160,6 +190,41 @@ fn upstream(upstream: &Upstream) -> Value {
         },
         "dns": { "min_ttl": duration(upstream.dns_ttl.0), "max_ttl": duration(upstream.dns_ttl.1) },
     })
+}
+
+/// Secrets as "set", addresses without what may be one.
+fn channel(channel: &Channel) -> Value {
+    let mut shown = match &channel.kind {
+        ChannelKind::Webhook { url, .. } => json!({ "kind": "webhook", "url": url.shown, "secret": "set" }),
+        ChannelKind::PagerDuty { url, .. } => {
+            json!({ "kind": "pagerduty", "url": url.shown, "routing_key": "set" })
+        }
+        ChannelKind::Slack { url } => json!({ "kind": "slack", "url": url.shown }),
+        ChannelKind::Alertmanager { urls, token, interval } => json!({
+            "kind": "alertmanager",
+            "urls": urls.iter().map(|url: &WebUrl| url.shown.as_str()).collect::<Vec<_>>(),
+            "token": token.as_ref().map(|_| "set"),
+            "interval": duration(*interval),
+        }),
+        ChannelKind::Email(mail) => json!({
+            "kind": "email",
+            "server": endpoint(&mail.server),
+            "tls": mail.tls.label(),
+            "username": mail.login.as_ref().map(|(user, _)| user),
+            "password": mail.login.as_ref().map(|_| "set"),
+            "from": mail.from,
+            "to": mail.to,
+        }),
+    };
+    shown["ca_file"] = json!(channel.ca_file);
+    shown
+}
+
+fn endpoint(endpoint: &super::Endpoint) -> String {
+    match &endpoint.host {
+        Host::Name(name) => format!("{name}:{}", endpoint.port),
+        Host::Address(ip) => std::net::SocketAddr::new(*ip, endpoint.port).to_string(),
+    }
 }
 
 fn pool(pool: Pool) -> Value {

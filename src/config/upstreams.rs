@@ -137,7 +137,7 @@ fn endpoints(at: &str, written: &UpstreamFile, problems: &mut Collector<'_>) -> 
     problems.take(&path, read)
 }
 
-fn endpoint(text: &str) -> Result<Endpoint, String> {
+pub(super) fn endpoint(text: &str) -> Result<Endpoint, String> {
     let problem =
         || format!("{text:?} is not an endpoint; write \"host:port\", \"10.0.0.7:8001\" or \"[::1]:8001\"");
     let (host, port) = crate::message::head::split_authority(text);

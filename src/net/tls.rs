@@ -123,13 +123,25 @@ pub struct Client {
 impl Client {
     /// Reads the roots and prepares a session cache.
     pub fn new(config: &ClientTls, protocol: Protocol) -> Result<Self, TlsError> {
+        Self::speaking(
+            config,
+            match protocol {
+                Protocol::Http1 => vec![b"http/1.1".to_vec()],
+                Protocol::H2 => vec![b"h2".to_vec()],
+                Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            },
+        )
+    }
+
+    /// For what is not HTTP: names no protocol.
+    pub fn without_alpn(config: &ClientTls) -> Result<Self, TlsError> {
+        Self::speaking(config, Vec::new())
+    }
+
+    fn speaking(config: &ClientTls, alpn: Vec<Vec<u8>>) -> Result<Self, TlsError> {
         let (store, from) = roots(config.ca_file.as_deref())?;
         let mut client = rustls::ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
-        client.alpn_protocols = match protocol {
-            Protocol::Http1 => vec![b"http/1.1".to_vec()],
-            Protocol::H2 => vec![b"h2".to_vec()],
-            Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-        };
+        client.alpn_protocols = alpn;
         let server_name = config.server_name.as_deref().map(name).transpose()?;
         Ok(Self { connector: Arc::new(client).into(), server_name, roots: from })
     }

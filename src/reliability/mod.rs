@@ -2,9 +2,22 @@
 //!
 //! Time and chance are arguments; decisions are values. Whoever calls these functions acts on what they return.
 
+pub mod alert;
 pub mod backoff;
 pub mod balance;
 pub mod breaker;
+pub mod counts;
+pub mod desk;
+pub mod detect;
+pub mod escalation;
+pub mod fleet;
+pub mod incident;
+pub mod ledger;
+pub mod readings;
 pub mod retry;
+pub mod rule;
+pub mod significance;
+pub mod silence;
+pub mod slo;
 pub mod verdict;
 pub mod window;

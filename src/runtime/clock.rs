@@ -84,6 +84,11 @@ pub fn put_rfc3339(out: &mut String, wall: SystemTime) {
     let _ = write!(out, "{stamp:.3}"); // a String takes all
 }
 
+/// Reads a moment back: RFC 3339 with its offset.
+pub fn read_moment(text: &str) -> Option<SystemTime> {
+    SystemTime::try_from(text.trim().parse::<jiff::Timestamp>().ok()?).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +103,16 @@ mod tests {
             let told = wall_at(at);
             let off = told.duration_since(wanted).unwrap_or_else(|error| error.duration());
             assert!(off < Duration::from_millis(20), "{off:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_123);
+        assert_eq!(read_moment(&rfc3339(wall)), Some(wall));
+        assert_eq!(read_moment("2026-12-01T23:59:59Z"), read_moment("2026-12-02T00:59:59+01:00"));
+        for bad in ["", "tomorrow", "2026-12-01T10:00", "2026-12-01", "12:00"] {
+            assert_eq!(read_moment(bad), None, "{bad:?}");
         }
     }
 

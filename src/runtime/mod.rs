@@ -8,3 +8,4 @@ pub mod signals;
 pub mod tasks;
 pub mod timer;
 pub mod workers;
+pub mod zone;

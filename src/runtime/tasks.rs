@@ -77,6 +77,13 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     tokio::task::spawn_blocking(work).await.ok()
 }
 
+/// Runs `work` to its end on a thread that may compute for long, whether its asker waits or not; `None`: it panicked.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub async fn aside<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    let runtime = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || runtime.block_on(work)).await.ok()
+}
+
 /// Starts a task on this worker.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
 pub fn spawn_local(task: impl Future<Output = ()> + 'static) {

@@ -1,11 +1,10 @@
 //! One JSON line per exchange, written by a thread of its own.
 //!
 //! A line is made in its worker's memory; blocks of lines are handed over without waiting, when they are full or a tenth
-//! of a second old. When the thread is behind, blocks are dropped and their lines counted. Never in a line: credentials,
+//! of a second old. When the thread is behind, or the disk is full, lines are lost and counted. Never in a line: credentials,
 //! cookies, bodies, query parameters that are not listed.
 
 use std::cell::RefCell;
-use std::io::Write as _;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -222,16 +221,43 @@ fn open(sink: &AccessSink) -> Box<dyn std::io::Write> {
     }
 }
 
+/// Writes what can be written; how many lines could not. `torn`: the last line on disk is cut short, so that the next one must
+/// not go on where it ends.
+fn put(sink: &mut dyn std::io::Write, lines: &[u8], torn: &mut bool) -> u64 {
+    let mut left = lines;
+    if *torn && sink.write_all(b"\n").is_ok() {
+        *torn = false;
+    }
+    while !left.is_empty() && !*torn {
+        match sink.write(left) {
+            Ok(written) if written > 0 => left = &left[written..],
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => {
+                let written = lines.len() - left.len();
+                *torn = lines[..written].last().is_some_and(|last| *last != b'\n');
+                break;
+            }
+        }
+    }
+    let lost = left.iter().filter(|byte| **byte == b'\n').count() as u64;
+    // What a closed pipe refuses now, it refuses again with the next lines, which are counted.
+    let _ = sink.flush();
+    lost
+}
+
 fn write_all(inbox: &Receiver<Order>, log: &Inner) {
     let mut sink: Box<dyn std::io::Write> = Box::new(std::io::sink());
+    let mut torn = false;
     while let Ok(order) = inbox.recv() {
         if let Some(wanted) = log.wanted.lock().unwrap_or_else(PoisonError::into_inner).take() {
             sink = open(&wanted);
+            torn = false;
         }
         match order {
             Order::Lines(mut lines) => {
-                // A full disk or a closed pipe must not reach a request; the lines are lost.
-                let _ = sink.write_all(&lines).and_then(|()| sink.flush());
+                // A full disk or a closed pipe must not reach a request; the lines are lost, and counted.
+                let lost = put(&mut *sink, &lines, &mut torn);
+                log.dropped.fetch_add(lost, Ordering::Relaxed);
                 lines.clear();
                 let mut spare = log.spare.lock().unwrap_or_else(PoisonError::into_inner);
                 if spare.len() < WAITING && lines.capacity() <= 2 * BLOCK {
@@ -287,6 +313,42 @@ mod tests {
         let _ = tokio::time::timeout(PATIENCE * 2, kept).await;
         log.flush(Duration::from_secs(10));
         assert_eq!(std::fs::read_to_string(&path).expect("written").lines().count(), 1);
+    }
+
+    /// A disk with so much room left.
+    struct Disk {
+        written: Vec<u8>,
+        room: usize,
+    }
+
+    impl std::io::Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let taken = bytes.len().min(self.room);
+            if taken == 0 {
+                return Err(std::io::ErrorKind::StorageFull.into());
+            }
+            self.written.extend_from_slice(&bytes[..taken]);
+            self.room -= taken;
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_costs_lines_that_are_counted_and_no_line_goes_on_where_another_was_torn() {
+        let mut disk = Disk { written: Vec::new(), room: 12 };
+        let mut torn = false;
+        assert_eq!(put(&mut disk, b"one 1\ntwo 2\nthree 3\n", &mut torn), 1);
+        assert!(!torn, "it was full at the end of a line");
+        disk.room = 3;
+        assert_eq!((put(&mut disk, b"four 4\n", &mut torn), torn), (1, true));
+        assert_eq!((put(&mut disk, b"five 5\n", &mut torn), torn), (1, true));
+        disk.room = 100;
+        assert_eq!((put(&mut disk, b"six 6\n", &mut torn), torn), (0, false));
+        assert_eq!(String::from_utf8_lossy(&disk.written), "one 1\ntwo 2\nfou\nsix 6\n");
     }
 
     #[test]

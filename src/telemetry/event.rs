@@ -21,6 +21,7 @@ pub enum Event<'a> {
     NamesFound { host: &'a str },
     AddressForbidden { upstream: &'a str, address: &'a str, range: &'a str },
     UnlistedHost { host: &'a str, policy: &'a str },
+    Told(&'a Told<'a>),
     AdminMutation { actor: &'a str, action: &'a str, target: &'a str, reason: &'a str },
     CertReloaded { listener: &'a str },
     CertRefused { listener: &'a str, error: &'a str },
@@ -51,10 +52,7 @@ impl Event<'_> {
                 error!(cause, problems, "config refused, the last good one stays");
             }
             Self::ConfigWarning { problem } => warn!(problem, "config"),
-            Self::BreakerMoved { upstream, from, to, why } if to == "open" => {
-                warn!(upstream, from, to, why, "breaker moved");
-            }
-            Self::BreakerMoved { upstream, from, to, why } => info!(upstream, from, to, why, "breaker moved"),
+            Self::BreakerMoved { upstream, from, to, why } => breaker_moved(upstream, from, to, why),
             Self::EndpointHealth { upstream, endpoint, healthy: true, why } => {
                 info!(upstream, endpoint, healthy = true, why, "endpoint health");
             }
@@ -70,6 +68,7 @@ impl Event<'_> {
                 );
             }
             Self::UnlistedHost { host, policy } => warn!(host, policy, "host is not listed by any upstream"),
+            Self::Told(told) => told.tell(),
             Self::AdminMutation { actor, action, target, reason } => {
                 info!(actor, action, target, reason, "admin mutation");
             }
@@ -88,6 +87,127 @@ impl Event<'_> {
             Self::Draining { why } => info!(why, "draining"),
             Self::DrainTimedOut { connections } => warn!(connections, "drain timed out"),
             Self::Stopped => info!("stopped"),
+        }
+    }
+}
+
+/// Something worth telling of the store.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum StoreEvent<'a> {
+    Moved { from: &'a str, to: &'a str, why: &'a str, backlog: usize },
+    MovedAside { to: &'a str, why: &'a str },
+    BackedUp { file: &'a str, bytes: u64, rows: i64, took_ms: u128 },
+    NotBackedUp { to: &'a str, why: &'a str },
+    Unreadable { id: &'a str, error: &'a str },
+}
+
+impl StoreEvent<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        match *self {
+            Self::Moved { from, to: "ok", backlog, .. } => info!(from, to = "ok", backlog, "store moved"),
+            Self::Moved { from, to, why, backlog } => {
+                error!(from, to, why, backlog, "store moved, writes wait in memory");
+            }
+            Self::MovedAside { to, why } => {
+                error!(to, why, "the store's file was damaged: it was moved aside, a new one was begun");
+            }
+            Self::BackedUp { file, bytes, rows, took_ms } => {
+                info!(file, bytes, rows, took_ms, "store backed up, restored and compared");
+            }
+            Self::NotBackedUp { to, why } => error!(to, why, "the store could not be backed up"),
+            Self::Unreadable { id, error } => {
+                error!(id, error, "a row of the store cannot be read, it stays there")
+            }
+        }
+    }
+}
+
+/// The duty to call people moved between the members of a fleet.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum FleetEvent<'a> {
+    DutyMoved { from: &'a str, to: &'a str, holder: Option<&'a str> },
+}
+
+impl FleetEvent<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        match *self {
+            Self::DutyMoved { from, to: "alone", .. } => {
+                warn!(from, to = "alone", "duty moved: nobody can say who calls people, so this member does");
+            }
+            Self::DutyMoved { from, to, holder } => info!(from, to, holder, "duty moved"),
+        }
+    }
+}
+
+/// An incident changed its state.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct IncidentEvent<'a> {
+    pub id: &'a str,
+    pub rule: &'a str,
+    pub severity: &'a str,
+    pub from: Option<&'a str>,
+    pub to: &'a str,
+    pub title: &'a str,
+}
+
+impl IncidentEvent<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        let Self { id, rule, severity, from, to, title } = *self;
+        match to {
+            "open" => error!(id, rule, severity, from, to, title, "incident moved"),
+            "suspected" => warn!(id, rule, severity, from, to, title, "incident moved"),
+            _ => info!(id, rule, severity, from, to, title, "incident moved"),
+        }
+    }
+}
+
+fn breaker_moved(upstream: &str, from: &str, to: &str, why: &str) {
+    if to == "open" {
+        warn!(upstream, from, to, why, "breaker moved");
+    } else {
+        info!(upstream, from, to, why, "breaker moved");
+    }
+}
+
+/// One attempt to tell somebody of an incident.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct Told<'a> {
+    pub channel: &'a str,
+    pub incident: &'a str,
+    /// trigger, acknowledge, update, resolve or test.
+    pub kind: &'a str,
+    /// What the receiver said, or why it does not have it.
+    pub came: Result<&'a str, Untold<'a>>,
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub enum Untold<'a> {
+    /// It is tried again.
+    Yet { why: &'a str, error: &'a str },
+    /// It is not: a human is needed.
+    Ever { why: &'a str, error: &'a str },
+}
+
+impl Told<'_> {
+    fn tell(&self) {
+        let Self { channel, incident, kind, came } = *self;
+        match came {
+            Ok(said) => info!(channel, incident, kind, said, "people were told"),
+            Err(Untold::Yet { why, error }) => {
+                warn!(channel, incident, kind, why, error, "people could not be told yet");
+            }
+            Err(Untold::Ever { why, error }) => {
+                error!(channel, incident, kind, why, error, "people cannot be told");
+            }
         }
     }
 }

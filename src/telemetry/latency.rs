@@ -42,6 +42,31 @@ impl Recorder {
     }
 }
 
+/// All durations, and how many of them were over each limit. A limit is held to three significant digits, as all values
+/// are: what lies in the same step as the limit is not over it.
+pub type Over = [u64; 7];
+
+fn over(recorded: &Histogram<u64>, limits: &[Duration; 6]) -> Over {
+    let limits = limits.map(|limit| {
+        let micros = u64::try_from(limit.as_micros()).unwrap_or(HIGHEST).clamp(1, HIGHEST);
+        recorded.highest_equivalent(micros)
+    });
+    let mut over = [0; 7];
+    for step in recorded.iter_recorded() {
+        let (count, value) = (step.count_since_last_iteration(), step.value_iterated_to());
+        over[0] += count;
+        for (over, limit) in over.iter_mut().skip(1).zip(limits) {
+            *over += if value > limit { count } else { 0 };
+        }
+    }
+    over
+}
+
+/// What was recorded, over each limit; `None`: nothing was.
+pub(super) fn spare_over(recorded: &Spare, limits: &[Duration; 6]) -> Option<Over> {
+    recorded.as_deref().filter(|recorded| !recorded.is_empty()).map(|recorded| over(recorded, limits))
+}
+
 /// The windows that are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Span {
@@ -176,6 +201,19 @@ impl Rolling {
             }
         }
         Summary::of(&sum)
+    }
+
+    /// The last five minutes in steps of ten seconds, oldest first: when each ended, and what was over each limit.
+    pub fn over(&self, limits: &[Duration; 6], now: Instant) -> Vec<(Instant, Over)> {
+        let ring = &self.rings[1];
+        let mut reader = Deserializer::new();
+        let mut read = |interval: &Interval| {
+            let recorded = reader.deserialize::<u64, _>(&mut interval.bytes.as_slice()).ok()?;
+            Some((interval.to, over(&recorded, limits)))
+        };
+        let mut all: Vec<_> = ring.intervals.iter().filter_map(&mut read).collect();
+        all.extend(ring.open.as_deref().map(|open| (now, over(open, limits))));
+        all
     }
 
     /// The one-minute intervals, the open one included.

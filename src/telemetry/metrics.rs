@@ -72,6 +72,8 @@ impl Collector for Source {
         families.extend(otel_exchanges(&telemetry.all_series()));
         families.extend(upstreams(&telemetry.all_upstreams()));
         families.extend(process(&telemetry));
+        let more = [telemetry.sre.families(), telemetry.store.families(), telemetry.people.families()];
+        families.extend(more.into_iter().flatten().chain(telemetry.fleet.families()).map(Family::done));
         families.retain(|family| !family.get_metric().is_empty());
         families
     }
@@ -96,7 +98,7 @@ fn pairs(labels: Labels<'_>) -> Vec<LabelPair> {
     labels.iter().map(pair).collect()
 }
 
-struct Family(MetricFamily, Vec<Metric>);
+pub(super) struct Family(MetricFamily, Vec<Metric>);
 
 impl Family {
     fn new(name: &str, kind: MetricType, help: &str) -> Self {
@@ -107,19 +109,19 @@ impl Family {
         Self(family, Vec::new())
     }
 
-    fn counter(name: &str, help: &str) -> Self {
+    pub(super) fn counter(name: &str, help: &str) -> Self {
         Self::new(name, MetricType::COUNTER, help)
     }
 
-    fn gauge(name: &str, help: &str) -> Self {
+    pub(super) fn gauge(name: &str, help: &str) -> Self {
         Self::new(name, MetricType::GAUGE, help)
     }
 
-    fn histogram(name: &str, help: &str) -> Self {
+    pub(super) fn histogram(name: &str, help: &str) -> Self {
         Self::new(name, MetricType::HISTOGRAM, help)
     }
 
-    fn count(&mut self, labels: Labels<'_>, value: u64) {
+    pub(super) fn count(&mut self, labels: Labels<'_>, value: u64) {
         let mut counter = Counter::default();
         counter.set_value(value as f64);
         let mut metric = Metric::from_label(pairs(labels));
@@ -127,7 +129,7 @@ impl Family {
         self.1.push(metric);
     }
 
-    fn set(&mut self, labels: Labels<'_>, value: f64) {
+    pub(super) fn set(&mut self, labels: Labels<'_>, value: f64) {
         let mut gauge = Gauge::default();
         gauge.set_value(value);
         let mut metric = Metric::from_label(pairs(labels));
@@ -136,7 +138,7 @@ impl Family {
     }
 
     /// `counts` are not cumulative and have one more entry than `bounds`.
-    fn buckets(&mut self, labels: Labels<'_>, bounds: &[f64], counts: &[u64], sum: f64) {
+    pub(super) fn buckets(&mut self, labels: Labels<'_>, bounds: &[f64], counts: &[u64], sum: f64) {
         let mut histogram = Histogram::default();
         let mut cumulative = 0;
         let mut buckets = Vec::with_capacity(bounds.len());
@@ -155,7 +157,7 @@ impl Family {
         self.1.push(metric);
     }
 
-    fn seconds(&mut self, labels: Labels<'_>, seconds: &Seconds) {
+    pub(super) fn seconds(&mut self, labels: Labels<'_>, seconds: &Seconds) {
         self.buckets(labels, &SECOND_BOUNDS, &seconds.buckets, seconds.sum.as_secs_f64());
     }
 
@@ -338,7 +340,7 @@ fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
         ),
         counter(
             "access_log_dropped_total",
-            "Access lines dropped because the writer was behind.",
+            "Access lines lost: the writer was behind, or could not write.",
             telemetry.access_log().dropped(),
         ),
     ];

@@ -4,12 +4,17 @@
 
 pub mod access;
 pub mod event;
+pub mod fleet;
 pub mod latency;
 pub mod line;
 pub mod logging;
 pub mod metrics;
 pub mod openmetrics;
 pub mod series;
+pub mod slow;
+pub mod sre;
+pub mod store;
+pub mod told;
 pub mod totals;
 pub mod upstreams;
 
@@ -53,6 +58,14 @@ pub struct Telemetry {
     access: AccessLog,
     /// See [`Process`].
     pub process: Process,
+    /// Uptime, incidents, times to detect and to recover.
+    pub sre: sre::Sre,
+    /// The store and its copies.
+    pub store: store::Store,
+    /// Attempts to tell people.
+    pub people: told::People,
+    /// The place among other sidecars.
+    pub fleet: fleet::Fleet,
     exposition: metrics::Exposer,
 }
 
@@ -68,6 +81,10 @@ impl Telemetry {
             listeners: RwLock::default(),
             access,
             process: Process::default(),
+            sre: sre::Sre::default(),
+            store: store::Store::default(),
+            people: told::People::default(),
+            fleet: fleet::Fleet::default(),
             exposition: metrics::Exposer::default(),
         });
         telemetry.exposition.watch(&telemetry);

@@ -8,7 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::SeriesKey;
-use super::latency::{Interval, Recorder, Rolling, Span, Spare, Summary};
+use super::latency::{Interval, Over, Recorder, Rolling, Span, Spare, Summary};
+use super::slow::{Slow, Yardstick};
 
 pub use super::totals::{Exemplar, Finished, MS_BOUNDS, SECOND_BOUNDS, Totals};
 pub use super::upstreams::{TunnelEnd, UpstreamSeries};
@@ -148,6 +149,7 @@ struct Windows {
     total: Rolling,
     first_byte: Rolling,
     outcomes: Outcomes,
+    slow: Slow,
     /// For each shard: what its recorders get in exchange for what they recorded.
     spares: Box<[(Spare, Spare)]>,
 }
@@ -188,6 +190,7 @@ impl Series {
             total: Rolling::new(now),
             first_byte: Rolling::new(now),
             outcomes: Outcomes::default(),
+            slow: Slow::default(),
             spares: shards.iter().map(|_| (None, None)).collect(),
         });
         Self { key, shards, rolling }
@@ -234,16 +237,18 @@ impl Series {
 
     pub(super) fn rotate(&self, now: Instant) {
         let mut rolling = self.rolling.lock().unwrap_or_else(PoisonError::into_inner);
-        let Windows { total, first_byte, outcomes, spares } = &mut *rolling;
+        let Windows { total, first_byte, outcomes, slow, spares } = &mut *rolling;
         for (shard, spare) in self.shards.iter().zip(spares) {
             let (recorded, first) = {
                 let mut inner = shard.inner.lock().unwrap_or_else(PoisonError::into_inner);
                 (inner.total.exchange(spare.0.take()), inner.first_byte.exchange(spare.1.take()))
             };
+            slow.count(&recorded, &first);
             *spare = (total.add(recorded), first_byte.add(first));
         }
         total.turn(now);
         first_byte.turn(now);
+        slow.turn(now);
         outcomes.turn(now, self.totals().outcomes);
     }
 
@@ -256,6 +261,18 @@ impl Series {
     /// Ended exchanges by outcome within `span`, at most five minutes.
     pub fn outcomes_within(&self, span: Duration, now: Instant) -> [u64; 7] {
         self.rolling.lock().unwrap_or_else(PoisonError::into_inner).outcomes.within(span, now)
+    }
+
+    /// Measures against these limits from now on; `None`: not at all.
+    pub fn measure(&self, yardstick: Option<Yardstick>, now: Instant) {
+        let mut rolling = self.rolling.lock().unwrap_or_else(PoisonError::into_inner);
+        let Windows { total, first_byte, slow, .. } = &mut *rolling;
+        slow.measure(yardstick, total, first_byte, now);
+    }
+
+    /// Exchanges within `span`, at most five minutes, and how many were over which limit; `None`: they are not measured.
+    pub fn slow_within(&self, span: Duration, now: Instant) -> Option<(Yardstick, Over)> {
+        self.rolling.lock().unwrap_or_else(PoisonError::into_inner).slow.within(span, now)
     }
 
     pub(super) fn intervals(&self, now: Instant) -> Vec<Interval> {

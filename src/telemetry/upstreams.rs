@@ -1,15 +1,16 @@
 //! The numbers of one upstream: attempts by verdict, its breaker, its tunnels, its connections.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::series::SECOND_BOUNDS;
 use crate::names::UpstreamName;
 use crate::reliability::breaker::Transition;
 use crate::reliability::retry::{Budget, RetryPolicy};
 use crate::reliability::verdict::{Verdict, Why};
+use crate::runtime::clock;
 
 /// What a tunnel tells at its end.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +30,7 @@ pub struct TunnelEnd {
 }
 
 /// A histogram of seconds with fixed buckets.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seconds {
     /// Not cumulative; the last one is beyond all bounds.
     pub buckets: [u64; 15],
@@ -103,6 +104,9 @@ fn place(verdict: Verdict) -> usize {
 #[repr(align(128))]
 struct Shard([AtomicU64; 10]);
 
+/// Moves of a breaker that are remembered.
+pub const MOVES: usize = 12;
+
 /// What the breaker's metrics show.
 #[derive(Clone, Debug, Default)]
 pub struct BreakerNumbers {
@@ -116,6 +120,8 @@ pub struct BreakerNumbers {
     pub recovery: Seconds,
     /// The last of them.
     pub last_recovery: Option<Duration>,
+    /// The last moves, oldest first, with the wall clock of each: at most [`MOVES`].
+    pub history: VecDeque<(SystemTime, Transition)>,
 }
 
 /// The numbers of one upstream.
@@ -132,6 +138,8 @@ pub struct UpstreamSeries {
     tunnels: Mutex<Tunnels>,
     breaker: Mutex<BreakerNumbers>,
     endpoints: Mutex<BTreeMap<String, bool>>,
+    /// Passed, failed, failed in a row.
+    checks: [AtomicU64; 3],
 }
 
 impl UpstreamSeries {
@@ -147,6 +155,7 @@ impl UpstreamSeries {
             tunnels: Mutex::default(),
             breaker: Mutex::default(),
             endpoints: Mutex::default(),
+            checks: Default::default(),
         }
     }
 
@@ -224,6 +233,11 @@ impl UpstreamSeries {
             breaker.state = moved.to.number();
         }
         *breaker.transitions.entry((moved.to.label(), moved.why.label())).or_default() += 1;
+        let place = breaker.history.partition_point(|(_, known)| known.generation < moved.generation);
+        breaker.history.insert(place, (clock::now().wall, *moved));
+        if breaker.history.len() > MOVES {
+            breaker.history.pop_front();
+        }
         if let Some(took) = moved.recovered {
             breaker.recovery.record(took);
             breaker.last_recovery = Some(took);
@@ -233,6 +247,28 @@ impl UpstreamSeries {
     /// What the breaker's metrics show.
     pub fn breaker(&self) -> BreakerNumbers {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// An active check was made.
+    pub fn checked(&self, passed: bool) {
+        let [good, bad, row] = &self.checks;
+        if passed {
+            good.fetch_add(1, Ordering::Relaxed);
+            row.store(0, Ordering::Relaxed);
+        } else {
+            bad.fetch_add(1, Ordering::Relaxed);
+            row.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Active checks since the start: passed, failed.
+    pub fn checks(&self) -> (u64, u64) {
+        (self.checks[0].load(Ordering::Relaxed), self.checks[1].load(Ordering::Relaxed))
+    }
+
+    /// Failed checks since the last one that passed, of whichever endpoint.
+    pub fn failed_checks(&self) -> u32 {
+        u32::try_from(self.checks[2].load(Ordering::Relaxed)).unwrap_or(u32::MAX)
     }
 
     /// An endpoint is healthy, or not.

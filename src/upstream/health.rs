@@ -140,6 +140,7 @@ pub async fn watch(upstream: Weak<Upstream>, drain: Drain) {
         let mut suspect = false;
         for endpoint in endpoints.iter() {
             let checked = check(&held, endpoint, &health).await;
+            held.series.checked(checked.is_ok());
             if !known.iter().any(|(id, _)| *id == endpoint.id) {
                 known.push((endpoint.id, Health::default()));
             }

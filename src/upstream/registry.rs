@@ -331,6 +331,8 @@ fn egress_route(upstream: &UpstreamName) -> Arc<config::Route> {
         upstream: upstream.clone(),
         body_limit: None,
         timeouts: Timeouts::default(),
+        // Whoever measures holds what is no route of the config to the common budget.
+        latency: None,
     })
 }
 

@@ -8,10 +8,14 @@ use crate::support::upstream::{Upstream, status};
 
 /// A sidecar through which something of everything has gone.
 fn busy(upstream: &Upstream) -> Proxy {
+    busy_with(upstream, "")
+}
+
+fn busy_with(upstream: &Upstream, more: &str) -> Proxy {
     let proxy = proxy(&format!(
         "[ingress]\nlisten = \"127.0.0.1:0\"\n[egress]\nlisten = \"127.0.0.1:0\"\n\
          [upstreams.backend]\nendpoints = [\"{0}\"]\nhealth = {{ interval = \"50ms\" }}\n\
-         [upstreams.stripe]\nhosts = [\"api.stripe.com\"]\nendpoints = [\"{0}\"]\nallow_addresses = [\"127.0.0.1\"]\n",
+         [upstreams.stripe]\nhosts = [\"api.stripe.com\"]\nendpoints = [\"{0}\"]\nallow_addresses = [\"127.0.0.1\"]\n{more}",
         upstream.address
     ));
     proxy.get("/");
@@ -72,7 +76,30 @@ fn families(text: &str) -> String {
 #[test]
 fn the_metric_families_are_what_dashboards_were_built_on() {
     let upstream = Upstream::start(status(200));
-    let proxy = busy(&upstream);
+    let secrets = tempfile::tempdir().expect("a directory");
+    let secret = secrets.path().join("secret");
+    std::fs::write(&secret, "0123456789abcdef").expect("writes");
+    let channel = format!(
+        "[notify.hook]\nkind = \"webhook\"\nurl = \"http://{}/\"\nsecret_file = {secret:?}\n",
+        upstream.address
+    );
+    let proxy = busy_with(&upstream, &format!("[store.backup]\nto = \"backup\"\n{channel}"));
+    proxy.post("test/incident", r#"{"severity": "critical"}"#);
+    let made = proxy.post("test/incident", "").json()["incident"]["id"].as_str().expect("an id").to_owned();
+    proxy.post(&format!("incidents/{made}/resolve"), "");
+    proxy.post("test/incident", "");
+    eventually("the second has turned", || {
+        let text = proxy.admin_get("/metrics").text();
+        let all = [
+            "sre_uptime_percentage ",
+            "sre_mttr_current_minutes ",
+            "sre_error_rate ",
+            "sre_incidents{",
+            "store_backup_last_duration_seconds ",
+            "notify_attempt_seconds_count{",
+        ];
+        all.iter().all(|family| text.contains(&format!("\n{family}")))
+    });
     insta::assert_snapshot!("metrics", families(&proxy.admin_get("/metrics").text()));
 }
 
@@ -101,6 +128,8 @@ fn shape(value: &serde_json::Value) -> serde_json::Value {
 fn answers_keep_their_shape() {
     let upstream = Upstream::start(status(200));
     let proxy = busy(&upstream);
+    let sampled = || proxy.sre("health/comprehensive")["resources"][0].is_object();
+    crate::support::eventually("the machine was looked at", sampled);
     for path in
         ["health/comprehensive", "circuit-breakers/stripe", "upstreams/backend", "performance", "audit"]
     {
@@ -117,6 +146,12 @@ fn the_command_line_is_what_scripts_were_written_for() {
         &["run", "--help"],
         &["check", "--help"],
         &["healthcheck", "--help"],
+        &["audit", "verify", "--help"],
+        &["backup", "--help"],
+        &["backup", "verify", "--help"],
+        &["report", "sla", "--help"],
+        &["report", "review", "--help"],
+        &["notify", "test", "--help"],
         &["demo", "--help"],
     ] {
         let ran = Command::new(env!("CARGO_BIN_EXE_strop")).args(args).output().expect("runs");

@@ -106,14 +106,30 @@ fn the_reference_shows_the_defaults() {
         |part: serde_json::Value, default: serde_json::Value| assert_eq!(plain(&part), plain(&default));
     let json = |value: &dyn erased::Json| value.json();
     shown(json(&read.latency), json(&ConfigFile::default().latency));
+    shown(json(&read.slo), json(&ConfigFile::default().slo));
+    shown(json(&read.incidents), json(&ConfigFile::default().incidents));
+    shown(json(&read.escalation.hours), json(&ConfigFile::default().escalation.hours));
     shown(json(&read.process), json(&ConfigFile::default().process));
     shown(json(&read.access_log), json(&ConfigFile::default().access_log));
+    shown(json(&read.store), json(&ConfigFile::default().store));
     let ingress = read.ingress.expect("shown");
     shown(json(&ingress.limits), json(&strop::config::file::LimitsFile::default()));
     let backend = &read.upstreams["backend"];
     shown(json(&backend.pool), json(&strop::config::file::PoolFile::default()));
     shown(json(&backend.retry), json(&strop::config::file::RetryFile::default()));
     shown(json(&backend.dns), json(&strop::config::file::DnsFile::default()));
+}
+
+/// What the reference writes of the ladders is what is there without it.
+#[test]
+fn the_reference_shows_the_guides_ladders() {
+    let load = |text: &str| {
+        let config = strop::config::load(text, "a test", &[]);
+        config.unwrap_or_else(|problems| panic!("{problems}")).watch.policy
+    };
+    let reference = load(&std::fs::read_to_string(shipped("reference.toml")).expect("reads"));
+    let built_in = load(&std::fs::read_to_string(shipped("strop.toml")).expect("reads"));
+    assert_eq!(reference, built_in);
 }
 
 mod erased {

@@ -3,10 +3,18 @@
 #![expect(unreachable_pub, reason = "one binary: nothing here is reached from outside")]
 #![allow(clippy::disallowed_methods, reason = "a test is its own clock")]
 
+/// The server that the store's own tests start.
+#[path = "../store/postgres.rs"]
+#[allow(dead_code)]
+mod postgres;
 mod support;
 
 /// What the operator's port answers, and to whom.
 mod admin_api;
+/// Who changed what is written down, and stays so.
+mod audit;
+/// Copies of the store by the clock, and damaged files of it.
+mod backups;
 /// Several endpoints: which one, what when it fails, what its checks say.
 mod balance;
 /// Breakers trip, refuse, probe, recover; operators hold them.
@@ -21,20 +29,50 @@ mod contract;
 mod deadlines;
 /// The way out: forward proxy, tunnels, local listeners, the address guard.
 mod egress;
+/// What was measured stands on an incident's timeline.
+mod evidence;
 /// The files that are shipped.
 mod examples;
+/// Several sidecars on one PostgreSQL: one incident, one sender, whoever dies.
+mod fleet;
 /// Fields that a proxy must, may and must not touch.
 mod headers;
 /// Clients and backends that misbehave cost themselves and nobody else.
 mod hostile;
 /// HTTP/2 is held to what HTTP/1.1 is held to.
 mod http2;
+/// A change that is sent twice is done once.
+mod idempotency;
+/// What the desk decides by is the operator's, and in force as soon as the file is saved.
+mod incident_config;
+/// From the first bad event to the last word: detection, calls, orders, a restart in between.
+mod incidents;
+/// `kill -9` at random moments: what was acknowledged is there.
+#[allow(clippy::print_stdout, reason = "figures are told")]
+mod kill;
 /// Requests that two readers could read differently never reach the backend in a changed meaning.
 mod malformed;
 /// What is measured is what happened.
 mod measuring;
+/// People are told, whatever is down.
+mod notify;
+mod outage;
+/// What is sent to PagerDuty and Slack is what they document.
+mod payloads;
 /// A saved file is in force at once and loses nothing.
 mod reload;
+/// What is written down of a month and of an incident.
+mod reports;
+mod resources;
+/// How bad it was, and what was learnt.
+mod review;
+/// Nobody is called about what is known.
+mod silences;
+/// A store whose disk is full, whose server is gone, or that somebody holds, costs no request.
+#[allow(clippy::print_stdout, reason = "figures are told")]
+mod store_away;
+/// Incidents as they change: no gap, no double, no end but the process's.
+mod stream;
 /// Bytes pass unchanged, both ways, as they come.
 mod streaming;
 /// TLS in both roles, HTTP/2 on both sides.

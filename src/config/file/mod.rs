@@ -2,6 +2,10 @@
 //!
 //! Durations, sizes and shares are text with a unit. Unknown keys are errors.
 
+mod escalation;
+mod incidents;
+mod notify;
+mod store;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -10,7 +14,14 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::notify::NotifyFile;
 use crate::units::{Percent, Size, Text};
+pub use escalation::{ContactFile, EscalationFile, HoursFile, LadderFile, StepFile};
+pub use incidents::{
+    DownFile, ErrorsFile, IncidentsFile, LatencyFile, LatencyRuleFile, LimitsOfFile, NetworkFile,
+    PaymentsFile, ResourcesFile, RouteLatencyFile, ShareFile, SloFile,
+};
+pub use store::{BackupFile, RetentionFile, StoreFile};
 pub use upstream::{
     BreakerFile, ClientTlsFile, ClientTlsTable, DnsFile, HealthFile, JudgeFile, PoolFile, RetryFile,
     UpstreamFile,
@@ -32,12 +43,22 @@ pub struct ConfigFile {
     pub routes: Vec<RouteFile>,
     /// Dependencies, by name.
     pub upstreams: BTreeMap<String, UpstreamFile>,
+    /// Ways to tell people, by name.
+    pub notify: BTreeMap<String, NotifyFile>,
     /// The operator's port.
     pub admin: AdminFile,
     /// What counts as slow.
     pub latency: LatencyFile,
+    /// What is promised.
+    pub slo: SloFile,
+    /// What makes an incident.
+    pub incidents: IncidentsFile,
+    /// Who is called.
+    pub escalation: EscalationFile,
     /// One line per exchange.
     pub access_log: AccessLogFile,
+    /// Incidents, audit and ledger on disk.
+    pub store: StoreFile,
     /// Workers and leaving.
     pub process: ProcessFile,
 }
@@ -158,6 +179,8 @@ pub struct RouteFile {
     pub body_limit: Option<Text<Size>>,
     /// Instead of the upstream's.
     pub timeouts: TimeoutsFile,
+    /// Instead of `[latency]`.
+    pub latency: Option<RouteLatencyFile>,
 }
 
 impl Default for RouteFile {
@@ -169,6 +192,7 @@ impl Default for RouteFile {
             upstream: String::new(),
             body_limit: None,
             timeouts: TimeoutsFile::default(),
+            latency: None,
         }
     }
 }
@@ -207,20 +231,6 @@ impl Default for AdminFile {
     }
 }
 
-/// `[latency]`.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct LatencyFile {
-    /// Longer exchanges are slow.
-    pub slow: Text<Duration>,
-}
-
-impl Default for LatencyFile {
-    fn default() -> Self {
-        Self { slow: secs(1) }
-    }
-}
-
 /// `[access_log]`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -243,6 +253,8 @@ impl Default for AccessLogFile {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProcessFile {
+    /// Of this sidecar; its pod's or machine's when absent.
+    pub name: Option<String>,
     /// 0: one per core.
     pub workers: u32,
     /// How long leaving may take.
@@ -257,6 +269,13 @@ pub struct ProcessFile {
 
 impl Default for ProcessFile {
     fn default() -> Self {
-        Self { workers: 0, drain_for: secs(30), lame_duck: secs(0), log: "info".to_owned(), log_json: true }
+        Self {
+            name: None,
+            workers: 0,
+            drain_for: secs(30),
+            lame_duck: secs(0),
+            log: "info".to_owned(),
+            log_json: true,
+        }
     }
 }

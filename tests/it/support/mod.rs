@@ -12,11 +12,31 @@ use std::time::{Duration, Instant};
 /// Longest wait for anything that is to happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// For the database server that the tests of the store start.
+pub fn config(at: strop::config::StoreAt) -> strop::store::StoreConfig {
+    let year = Duration::from_secs(400 * 86_400);
+    let retention = strop::config::Retention { incidents: year, audit: year, samples: year, ledger: year };
+    strop::store::StoreConfig { at, backlog: 10_000, retention, backup: None }
+}
+
+/// Runs a command beside a proxy: whether it was content, and what it said.
+pub fn strop(args: &[&str], state: &std::path::Path) -> (bool, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_strop"));
+    let ran = command.args(args).env("STATE_DIRECTORY", state).output().expect("runs");
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+    (ran.status.success(), said)
+}
+
 /// Waits until `holds`, or fails with `what`.
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn eventually(what: &str, holds: impl FnMut() -> bool) {
+    within(PATIENCE, what, holds);
+}
+
+/// Waits until `holds`, but no longer than `limit`.
+pub fn within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < PATIENCE, "never: {what}");
+        assert!(start.elapsed() < limit, "never: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

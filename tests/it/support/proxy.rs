@@ -14,18 +14,39 @@ pub struct Proxy {
     child: Child,
     addresses: BTreeMap<String, SocketAddr>,
     pub log: Arc<Mutex<Vec<String>>>,
-    pub dir: tempfile::TempDir,
+    dir: Option<tempfile::TempDir>,
 }
 
 /// Starts the proxy with this config; listeners on port 0.
 pub fn proxy(toml: &str) -> Proxy {
-    let dir = tempfile::tempdir().expect("a directory");
+    proxy_in(tempfile::tempdir().expect("a directory"), toml)
+}
+
+/// Starts it where another one has left its state.
+pub fn proxy_in(dir: tempfile::TempDir, toml: &str) -> Proxy {
+    start(dir, toml, &[])
+}
+
+/// Starts one of several, which tell each other apart by this name.
+pub fn member(name: &str, toml: &str) -> Proxy {
+    start(tempfile::tempdir().expect("a directory"), toml, &[("HOSTNAME", name)])
+}
+
+fn start(dir: tempfile::TempDir, toml: &str, env: &[(&str, &str)]) -> Proxy {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_strop"));
+    command.args(["run", "--config"]).arg(dir.path().join("strop.toml")).env("STATE_DIRECTORY", dir.path());
+    proxy_by(command.envs(env.iter().copied()), dir, toml)
+}
+
+/// Starts it by a command that ends as the proxy, with `strop.toml` of the directory.
+pub fn proxy_by(command: &mut Command, dir: tempfile::TempDir, toml: &str) -> Proxy {
     let toml = with_admin(toml);
-    let path = dir.path().join("strop.toml");
-    std::fs::write(&path, &toml).expect("writes");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_strop"))
-        .args(["run", "--config"])
-        .arg(&path)
+    std::fs::write(dir.path().join("strop.toml"), &toml).expect("writes");
+    if !toml.contains("samples = ") {
+        // Tests keep the machine busy: that is no incident of theirs.
+        command.env("STROP__INCIDENTS__RESOURCES__SAMPLES", "1000");
+    }
+    let mut child = command
         .env("RUST_BACKTRACE", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -51,7 +72,7 @@ pub fn proxy(toml: &str) -> Proxy {
         assert!(!log.iter().any(|line| line.contains("cannot")), "{log:#?}");
         addresses.len() == wanted
     });
-    let proxy = Proxy { child, addresses, log, dir };
+    let proxy = Proxy { child, addresses, log, dir: Some(dir) };
     eventually("it is ready", || proxy.admin_get("/readyz").status == 200);
     proxy
 }
@@ -115,6 +136,17 @@ impl Proxy {
         )
     }
 
+    /// A request to /api/v2/sre/ of the admin port with these fields, each with its line end.
+    pub fn ask(&self, method: &str, path: &str, fields: &str, body: &str) -> Response {
+        let length = body.len();
+        raw::ask_http1(
+            self.admin(),
+            &format!(
+                "{method} /api/v2/sre/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
+            ),
+        )
+    }
+
     pub fn breaker(&self, name: &str) -> String {
         self.sre(&format!("circuit-breakers/{name}"))["state"].as_str().unwrap_or_default().to_owned()
     }
@@ -128,13 +160,19 @@ impl Proxy {
     }
 
     pub fn path(&self) -> PathBuf {
-        self.dir.path().join("strop.toml")
+        self.dir.as_ref().expect("not left behind").path().join("strop.toml")
     }
 
     /// Writes another config and has it read; the answer.
     pub fn reload(&self, toml: &str) -> Response {
         std::fs::write(self.path(), with_admin(toml)).expect("writes");
         self.post("config/reload", "")
+    }
+
+    /// Waits for the end and gives what is on disk.
+    pub fn leave_behind(&mut self) -> tempfile::TempDir {
+        self.child.wait().expect("it ends");
+        self.dir.take().expect("once")
     }
 
     pub fn pid(&self) -> u32 {
@@ -169,7 +207,12 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         let code = self.stop();
         if !std::thread::panicking() {
-            assert!(code.is_some(), "it did not stop: {:#?}", self.log.lock().expect("not poisoned"));
+            let killed = self.dir.is_none();
+            assert!(
+                code.is_some() || killed,
+                "it did not stop: {:#?}",
+                self.log.lock().expect("not poisoned")
+            );
         }
     }
 }

@@ -42,6 +42,13 @@ impl Client {
         Self { stream, ahead: Vec::new() }
     }
 
+    /// `None`: nobody is there.
+    pub fn try_to(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        Some(Self { stream, ahead: Vec::new() })
+    }
+
     /// Sends; a proxy that has already refused may have closed.
     pub fn send(&mut self, bytes: &[u8]) -> &mut Self {
         let _ = self.stream.write_all(bytes);

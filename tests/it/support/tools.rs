@@ -122,6 +122,33 @@ impl Server {
         }
         server
     }
+
+    /// Starts it; `port` finds the port of its listener in a line of its log, on standard error.
+    pub fn start_logging(command: &mut Command, port: impl Fn(&str) -> Option<u16> + Send + 'static) -> Self {
+        let mut child = start(command);
+        let (out, err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+        let mut server = Self { child, address: ([127, 0, 0, 1], 0).into() };
+        drain(out);
+        let (tell, told) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(err).lines().map_while(Result::ok) {
+                // Nobody listens any more once the port is known.
+                let _ = tell.send(port(&line).ok_or(line));
+            }
+        });
+        let mut log = Vec::new();
+        while server.address.port() == 0 {
+            match told.recv_timeout(PATIENCE) {
+                Ok(Ok(port)) => server.address.set_port(port),
+                Ok(Err(line)) => log.push(line),
+                Err(_) => {
+                    drop(server);
+                    panic!("{} did not say its port: {}", line(command), log.join("\n"));
+                }
+            }
+        }
+        server
+    }
 }
 
 impl Drop for Server {

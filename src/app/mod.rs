@@ -3,6 +3,9 @@
 //! Order of a start: bind, workers, admin, ready. Order of a stop: unready, lame duck, stop accepting, finish, flush,
 //! leave.
 
+mod chores;
+mod trail;
+
 use std::cell::Cell;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -15,9 +18,11 @@ use anyhow::Context as _;
 
 use crate::admin::Admin;
 use crate::config::Config;
-use crate::config::reload::{Cause, Outcome, Reloader};
+use crate::config::reload::{Outcome, Reloader};
+use crate::control::{self, Records};
 use crate::net::listener::{self, ConnectionCount};
 use crate::net::tls;
+use crate::notify::{Channels, Sender};
 use crate::proxy::accept::{self, Door};
 use crate::proxy::gateway::Gateway;
 use crate::proxy::route::Entrance;
@@ -26,6 +31,7 @@ use crate::runtime::readiness::Readiness;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::workers::Workers;
 use crate::runtime::{clock, fds, signals};
+use crate::store::Store;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::event::Event;
@@ -55,6 +61,7 @@ pub struct App {
     config: Arc<Config>,
     telemetry: Arc<Telemetry>,
     reloader: Arc<Reloader>,
+    store: Option<Store>,
     readiness: Readiness,
     tasks: Tasks,
     workers: Workers,
@@ -93,9 +100,24 @@ fn bind_all(config: &Config) -> anyhow::Result<Vec<Bound>> {
     Ok(all)
 }
 
+/// Listener names and the addresses they got; from now on their connections are shown.
+fn addresses(
+    bound: &[Bound],
+    admin: SocketAddr,
+    telemetry: &Telemetry,
+) -> anyhow::Result<Vec<(String, SocketAddr)>> {
+    let mut addresses = vec![("admin".to_owned(), admin)];
+    for bound in bound {
+        let address = bound.sockets.first().context("no socket")?.local_addr()?;
+        addresses.push((bound.name.clone(), address));
+        telemetry.listener(bound.name.clone(), bound.door.count.clone());
+    }
+    Ok(addresses)
+}
+
 impl App {
     /// Binds, starts, and returns when traffic may come. Called on the control runtime.
-    pub fn start(start: Start) -> anyhow::Result<Self> {
+    pub async fn start(start: Start) -> anyhow::Result<Self> {
         tls::install_provider();
         fds::raise_limit();
         let config = Arc::new(start.config);
@@ -111,18 +133,18 @@ impl App {
         let (stop, drain) = drain::channel();
         let readiness = Readiness::default();
         let tasks = Tasks::default();
-        let watcher = Watcher { registry: Arc::clone(&registry), drain: drain.listening() };
+        let desk = control::start(&config, &registry, &telemetry, &tasks, &drain).await.context("store")?;
+        let sender = Arc::clone(&desk.sender);
+        let records = desk.handle.records().clone();
+        trail::started(&records, &config, start.path.as_deref());
+        let watcher = Watcher { registry: Arc::clone(&registry), drain: drain.listening(), sender, records };
         watcher.tend(&fresh);
-        let mut addresses: Vec<(String, SocketAddr)> = vec![("admin".to_owned(), admin_address)];
+        let addresses = addresses(&bound, admin_address, &telemetry)?;
         let servers: Vec<(String, tls::Server)> = bound
             .iter()
             .filter_map(|bound| bound.door.tls.clone().map(|server| (bound.name.clone(), server)))
             .collect();
-        for bound in &bound {
-            let address = bound.sockets.first().context("no socket")?.local_addr()?;
-            addresses.push((bound.name.clone(), address));
-            telemetry.listener(bound.name.clone(), bound.door.count.clone());
-        }
+        warn_of(&config);
         let reloader =
             reloader(start.path, start.env, &config, &telemetry, watcher, start.filter, admin_address);
         let workers = spawn_workers(bound, &registry, &telemetry, &drain)?;
@@ -130,16 +152,19 @@ impl App {
             Arc::clone(&registry),
             Arc::clone(&telemetry),
             Arc::clone(&reloader),
+            desk.handle,
             readiness.clone(),
             admin_address,
+            drain.listening(),
         );
         tasks.spawn("admin", crate::admin::serve(admin, admin_listener, drain.clone()));
-        tasks.spawn("seconds", seconds(registry, Arc::clone(&telemetry), servers, drain.clone()));
-        tasks.spawn("hangups", hangups(Arc::clone(&reloader), drain));
+        tasks.spawn("seconds", chores::seconds(registry, Arc::clone(&telemetry), servers, drain.clone()));
+        tasks.spawn("hangups", chores::hangups(Arc::clone(&reloader), drain));
         for (name, address) in &addresses {
             Event::Listening { listener: name, address: &address.to_string() }.tell();
         }
-        Ok(Self { addresses, config, telemetry, reloader, readiness, tasks, workers, stop })
+        let store = desk.store;
+        Ok(Self { addresses, config, telemetry, reloader, store, readiness, tasks, workers, stop })
     }
 
     /// Watches the config file.
@@ -173,6 +198,10 @@ impl App {
             Event::DrainTimedOut { connections }.tell();
         }
         self.telemetry.access_log().flush(Duration::from_secs(2));
+        if let Some(store) = &self.store {
+            // What is left after that is told by the store's own backlog.
+            store.close(Duration::from_secs(2)).await;
+        }
         Event::Stopped.tell();
         in_time && self.workers.count() > 0
     }
@@ -194,6 +223,8 @@ fn claimed(config: &Config, admin: SocketAddr) -> Config {
 struct Watcher {
     registry: Arc<Registry>,
     drain: Drain,
+    sender: Arc<Sender>,
+    records: Records,
 }
 
 impl Watcher {
@@ -220,6 +251,7 @@ fn reloader(
     filter: Option<Filter>,
     admin: SocketAddr,
 ) -> Arc<Reloader> {
+    let (read_from, records) = (path.clone(), watcher.records.clone());
     let applying = Arc::clone(telemetry);
     let control = tokio::runtime::Handle::current();
     let apply = move |new: Arc<Config>, _: &crate::config::diff::Diff| {
@@ -227,7 +259,9 @@ fn reloader(
         let _inside = control.enter();
         let fresh = watcher.registry.reconcile(Arc::new(claimed(&new, admin)), clock::instant());
         watcher.tend(&fresh);
+        watcher.sender.replace(Arc::new(Channels::new(&new)));
         applying.access_log().reconfigure(&new.access_log);
+        warn_of(&new);
         if let Some(filter) = &filter
             && let Err(error) = filter.set(&new.process.log)
         {
@@ -238,6 +272,7 @@ fn reloader(
     set_config_metrics(&hearing, 1, true);
     let hear = move |outcome: &Outcome, problems: Option<&crate::config::problem::Problems>| {
         set_config_metrics(&hearing, outcome.generation, problems.is_none());
+        trail::reloaded(&records, read_from.as_deref(), outcome, problems);
         let paths = |changes: &[crate::config::diff::Change]| {
             changes.iter().map(|change| change.path.as_str()).collect::<Vec<_>>().join(" ")
         };
@@ -255,6 +290,11 @@ fn reloader(
         }
     };
     Reloader::new(path, env, Arc::clone(config), Box::new(apply), Box::new(hear))
+}
+
+/// Tells what runs and yet is probably not meant.
+fn warn_of(config: &Config) {
+    crate::config::desk::warnings(config).iter().for_each(|problem| Event::ConfigWarning { problem }.tell());
 }
 
 fn set_config_metrics(telemetry: &Telemetry, generation: u64, ok: bool) {
@@ -317,82 +357,4 @@ async fn work(
         gateway.pools.expire(|endpoint| gateway.registry.idle_limit(endpoint));
     }
     gateway.access.flush();
-}
-
-/// What is done once a second: windows turn, breakers look at the time, certificates and descriptors are looked at.
-async fn seconds(
-    registry: Arc<Registry>,
-    telemetry: Arc<Telemetry>,
-    servers: Vec<(String, tls::Server)>,
-    drain: Drain,
-) {
-    let mut second = tokio::time::interval(Duration::from_secs(1));
-    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    for tick in 1_u64.. {
-        tokio::select! {
-            () = drain.requested() => return,
-            _ = second.tick() => {}
-        }
-        let now = clock::instant();
-        telemetry.rotate(now);
-        let world = registry.snapshot().upstreams.values().map(Arc::clone).collect::<Vec<_>>();
-        for upstream in world {
-            upstream.gate.tick(now);
-            // Its usual answer time is learnt while it is called as usual: how fast it fails says nothing of that.
-            if tick % 10 == 0 && upstream.gate.view(now).is_at_ease() {
-                upstream.gate.set_typical(typical(&telemetry, &upstream, now), now);
-            }
-        }
-        if tick % 10 == 0 {
-            look_at_certificates(&servers);
-            look_at_descriptors();
-        }
-    }
-}
-
-/// The median time to an upstream's first byte over five minutes; `None` below twenty answers.
-fn typical(
-    telemetry: &Telemetry,
-    upstream: &crate::upstream::Upstream,
-    now: std::time::Instant,
-) -> Option<Duration> {
-    let all = telemetry.all_series();
-    let of_it = all.iter().filter(|series| series.key.1 == upstream.config.name);
-    let busiest = of_it
-        .map(|series| series.window(crate::telemetry::latency::Span::FiveMinutes, now).1)
-        .max_by_key(|summary| summary.count)?;
-    let median = busiest.p50_ms.filter(|_| busiest.count >= 20)?;
-    Some(Duration::from_secs_f64(median / 1_000.0))
-}
-
-fn look_at_certificates(servers: &[(String, tls::Server)]) {
-    for (listener, server) in servers {
-        match server.reload() {
-            Ok(true) => Event::CertReloaded { listener }.tell(),
-            Ok(false) => {}
-            Err(error) => Event::CertRefused { listener, error: &error.to_string() }.tell(),
-        }
-    }
-}
-
-fn look_at_descriptors() {
-    if let (Some(used), Some(limit)) = (fds::in_use(), fds::limit())
-        && used.saturating_mul(10) > limit.saturating_mul(9)
-    {
-        Event::FdsLow { used, limit }.tell();
-    }
-}
-
-async fn hangups(reloader: Arc<Reloader>, drain: Drain) {
-    let Ok(mut hangups) = signals::hangups() else { return drain.requested().await };
-    loop {
-        tokio::select! {
-            () = drain.requested() => return,
-            _ = hangups.recv() => {
-                let reloader = Arc::clone(&reloader);
-                // The outcome is told by the reloader itself.
-                let _ = crate::runtime::tasks::blocking(move || reloader.reload(Cause::Signal)).await;
-            }
-        }
-    }
 }

@@ -1,0 +1,82 @@
+//! Reads what is asked for: bodies whatever their content type says, flags, moments, who it is.
+
+use axum::body::Bytes;
+use serde::de::{Deserialize, Deserializer, Error as _};
+
+use super::Admin;
+use super::error::ApiError;
+use crate::control::{Audited, Done, Order};
+use crate::names::IncidentId;
+use crate::reliability::desk::Command;
+use crate::reliability::rule::Severity;
+use crate::runtime::clock;
+use crate::store::rows::millis;
+use crate::units::At;
+
+/// The body as JSON: the guide's curl lines send a form's content type, or none and nothing.
+pub(super) fn body<T: Default + serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
+    if body.trim_ascii().is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(body).map_err(|error| ApiError::BadBody { problem: error.to_string() })
+}
+
+/// A flag of a query: `1` or `true`, `0` or `false`.
+pub(super) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    match String::deserialize(from)?.as_str() {
+        "1" | "true" => Ok(true),
+        "0" | "false" => Ok(false),
+        other => Err(D::Error::custom(format!("{other:?} is no flag; write 1 or 0"))),
+    }
+}
+
+/// Who it was.
+pub(super) fn who(actor: Option<String>) -> String {
+    actor.filter(|actor| !actor.trim().is_empty()).unwrap_or_else(|| "admin-api".to_owned())
+}
+
+/// An incident by its name.
+pub(super) fn named(id: &str) -> Result<IncidentId, ApiError> {
+    IncidentId::read(id).ok_or_else(|| ApiError::UnknownIncident { id: id.to_owned() })
+}
+
+/// A severity by its word.
+pub(super) fn severity(text: &str) -> Result<Severity, ApiError> {
+    Severity::read(text).ok_or_else(|| {
+        bad(format!("severity {text:?} is none; write \"critical\", \"high\", \"medium\" or \"low\""))
+    })
+}
+
+/// A moment as RFC 3339.
+pub(super) fn moment(field: &str, text: &str) -> Result<At, ApiError> {
+    match clock::read_moment(text) {
+        Some(wall) => Ok(At(millis(wall))),
+        None => Err(bad(format!("{field} {text:?} is no moment; write \"2026-01-31T22:00:00Z\""))),
+    }
+}
+
+/// The end of a day in UTC, or a moment.
+pub(super) fn day(field: &str, text: &str) -> Result<At, ApiError> {
+    let end = format!("{}T23:59:59Z", text.trim());
+    match clock::read_moment(&end).or_else(|| clock::read_moment(text)) {
+        Some(wall) => Ok(At(millis(wall))),
+        None => Err(bad(format!("{field} {text:?} is no day; write \"2026-01-31\""))),
+    }
+}
+
+/// What is wrong with a body.
+pub(super) fn bad(problem: String) -> ApiError {
+    ApiError::BadBody { problem }
+}
+
+/// Gives the order; what became of it, and its id in the audit list.
+pub(super) async fn order(
+    admin: &Admin,
+    command: Command,
+    audit: Audited,
+) -> Result<(Done, String), ApiError> {
+    let done = admin.control.order(Order { command, audit: Some(audit.clone()) }).await;
+    let done = done.ok_or(ApiError::Leaving)??;
+    let audit_id = admin.told(done.audit_id.clone(), &audit);
+    Ok((done, audit_id))
+}

@@ -1,0 +1,167 @@
+//! Who changed what: read from the audit trail on disk; from memory where there is none, or it does not answer.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Json;
+use axum::extract::{Query, State};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use super::Admin;
+use super::error::ApiError;
+use super::incidents_wire::when;
+use super::wire::{self, Observed};
+use crate::control::Audited;
+use crate::runtime::clock;
+use crate::store::rows::AuditRow;
+use crate::telemetry::event::Event;
+use crate::units::At;
+
+/// Mutations remembered.
+const REMEMBERED: usize = 256;
+/// Rows of one answer unless told otherwise.
+const USUAL: u32 = 50;
+/// The most of one answer.
+const MOST: u32 = 500;
+
+/// A mutation that was done.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Mutation {
+    /// What the answer to the order called `audit_id`: it is part of the row's hashed body.
+    id: String,
+    /// RFC 3339.
+    at: String,
+    /// Who.
+    actor: String,
+    /// What.
+    action: String,
+    /// To what.
+    target: String,
+    /// Why.
+    reason: String,
+    /// The row's number in the hash chain; null: it is in memory only.
+    seq: Option<i64>,
+    /// The row's hash; null: it is in memory only.
+    hash: Option<String>,
+    /// What else the row says, such as a config's generation and paths; null: nothing.
+    #[schema(value_type = Object)]
+    details: Option<Value>,
+}
+
+impl Mutation {
+    fn of(row: AuditRow) -> Self {
+        let mut body: serde_json::Map<String, Value> =
+            serde_json::from_str(&row.entry.body).unwrap_or_default();
+        let mut take = |name: &str| {
+            let text = body.remove(name).as_ref().and_then(Value::as_str).map(str::to_owned);
+            text.unwrap_or_default()
+        };
+        let (id, reason) = (take("id"), take("reason"));
+        Self {
+            id,
+            at: when(At(row.entry.at)),
+            actor: row.entry.actor,
+            action: row.entry.action,
+            target: row.entry.target,
+            reason,
+            seq: Some(row.seq),
+            hash: Some(row.hash),
+            details: (!body.is_empty()).then_some(Value::Object(body)),
+        }
+    }
+}
+
+/// Mutations, the youngest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AuditView {
+    /// "store": the trail on disk, of every start, and of all sidecars that share the database. "memory": what this start did,
+    /// 256 at most, because the store is off or does not answer.
+    kept_in: &'static str,
+    mutations: Vec<Mutation>,
+    /// Send it as `cursor` for those that follow; null: there are none.
+    next: Option<String>,
+}
+
+/// How many, and from where on.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// 1 to 500; 50 without it.
+    limit: Option<u32>,
+    /// `next` of the answer before.
+    cursor: Option<String>,
+}
+
+/// Who changed what and why, the youngest first.
+#[utoipa::path(get, path = "/audit", params(Wanted), responses((status = 200, body = Observed<AuditView>), (status = 400)))]
+pub(super) async fn audit(
+    State(admin): State<Arc<Admin>>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Observed<AuditView>>, ApiError> {
+    let limit = wanted.limit.unwrap_or(USUAL).clamp(1, MOST);
+    let before = wanted.cursor.map(|cursor| {
+        let place = cursor.parse::<i64>();
+        place.map_err(|_| ApiError::BadBody {
+            problem: format!("{cursor:?} is no cursor; send what `next` gave"),
+        })
+    });
+    // One more than wanted says whether others follow.
+    let rows = admin.control.records().trail(before.transpose()?, limit + 1).await;
+    let Ok(Some(mut rows)) = rows else {
+        let mutations = admin.remembered.youngest(limit as usize);
+        return Ok(wire::now(AuditView { kept_in: "memory", mutations, next: None }));
+    };
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| more).map(|row| row.seq.to_string());
+    let mutations = rows.into_iter().map(Mutation::of).collect();
+    Ok(wire::now(AuditView { kept_in: "store", mutations, next }))
+}
+
+/// The last mutations of this start.
+#[derive(Debug, Default)]
+pub(super) struct Remembered(Mutex<VecDeque<Mutation>>);
+
+impl Remembered {
+    fn youngest(&self, limit: usize) -> Vec<Mutation> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.iter().rev().take(limit).cloned().collect()
+    }
+
+    fn note(&self, mutation: Mutation) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.len() == REMEMBERED {
+            held.pop_front();
+        }
+        held.push_back(mutation);
+    }
+}
+
+impl Admin {
+    /// Tells of what was done, in the log and in memory, under the name that its row has on disk, or else a new one.
+    pub(super) fn told(&self, id: Option<String>, done: &Audited) -> String {
+        let Audited { actor, action, target, reason } = done;
+        Event::AdminMutation { actor, action, target, reason }.tell();
+        let id = id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+        self.remembered.note(Mutation {
+            id: id.clone(),
+            at: clock::rfc3339(clock::now().wall),
+            actor: actor.clone(),
+            action: (*action).to_owned(),
+            target: target.clone(),
+            reason: reason.clone(),
+            seq: None,
+            hash: None,
+            details: None,
+        });
+        id
+    }
+
+    /// Tells of what was done, and writes it onto the audit trail; its name, and whether it is on disk.
+    pub(super) async fn recorded(&self, done: &Audited) -> (String, bool) {
+        let (id, stored) = self.control.records().audit(done).await;
+        (self.told(Some(id), done), stored)
+    }
+}

@@ -1,0 +1,271 @@
+//! Look at incidents; take them, write on them, end them; open one to see that people are reached.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::asked::{self, named, who};
+use super::error::ApiError;
+use super::etag::Tag;
+use super::incidents_wire::{Changed, IncidentOrder, IncidentView, Incidents, RateOrder, TestOrder};
+use super::review::ReviewOrder;
+use super::wire::{self, Observed};
+use super::{Admin, stream};
+use crate::control::{Audited, Board};
+use crate::reliability::desk::{Command, Reply};
+use crate::reliability::incident::{self, Force, Incident};
+use crate::reliability::rule::Severity;
+use crate::store::IncidentFilter;
+
+/// Incidents of one answer unless told otherwise.
+const USUAL: u32 = 50;
+/// The most of one answer.
+const MOST: u32 = 500;
+
+/// Which incidents, and how many.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// suspected, open, acknowledged, mitigating, monitoring, resolved, reviewed or cleared.
+    state: Option<String>,
+    /// critical, high, medium or low.
+    severity: Option<String>,
+    /// An upstream's name, or what else it is about.
+    service: Option<String>,
+    /// 1: also those that are over. Without it, those that are not.
+    #[serde(deserialize_with = "asked::flag")]
+    all: bool,
+    /// 1: those that are not over and then each change, as /incidents/stream. The other fields are not looked at.
+    #[serde(deserialize_with = "asked::flag")]
+    watch: bool,
+    /// With `watch`: as of /incidents/stream.
+    last_event_id: Option<String>,
+    /// 1 to 500; 50 without it.
+    limit: Option<u32>,
+    /// `next` of the answer before.
+    cursor: Option<String>,
+}
+
+/// Incidents, the youngest first: those that are not over, or all.
+#[utoipa::path(get, path = "/incidents", params(Wanted),
+    responses((status = 200, body = Observed<Incidents>), (status = 304), (status = 400), (status = 503)))]
+pub(super) async fn list(
+    State(admin): State<Arc<Admin>>,
+    headers: HeaderMap,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, ApiError> {
+    if wanted.watch {
+        let place = stream::place(&headers, wanted.last_event_id.as_deref());
+        return stream::open(&admin, place);
+    }
+    let tag = Tag::of_all(&admin);
+    let board = admin.control.board();
+    let limit = wanted.limit.unwrap_or(USUAL).clamp(1, MOST);
+    // What is not over is all at hand; what is over is looked for on disk, where there is one, and has no tag.
+    let living =
+        |label: &str| incident::State::ALL.iter().any(|state| state.is_live() && state.label() == label);
+    if !wanted.all && wanted.state.as_deref().is_none_or(living) {
+        return Ok(tag.answer(&headers, || wire::now(at_hand(&board, &wanted, limit))));
+    }
+    let open = board.open();
+    let found = match stored(&admin, &wanted, limit).await? {
+        Some((incidents, next)) => Incidents { open, count: incidents.len(), incidents, next },
+        None => at_hand(&board, &wanted, limit),
+    };
+    Ok(wire::now(found).into_response())
+}
+
+fn at_hand(board: &Board, wanted: &Wanted, limit: u32) -> Incidents {
+    let fits = |one: &Incident| {
+        (wanted.all || wanted.state.is_some() || one.state.is_live())
+            && wanted.state.as_deref().is_none_or(|state| state == one.state.label())
+            && wanted.severity.as_deref().is_none_or(|severity| severity == one.severity.label())
+            && wanted.service.as_deref().is_none_or(|service| service == &*one.key.service)
+    };
+    let shown = board.incidents.iter().filter(|one| fits(one)).take(limit as usize);
+    let incidents: Vec<_> = shown.map(|one| IncidentView::of(one, board)).collect();
+    Incidents { open: board.open(), count: incidents.len(), incidents, next: None }
+}
+
+type Found = Option<(Vec<IncidentView>, Option<String>)>;
+
+async fn stored(admin: &Admin, wanted: &Wanted, limit: u32) -> Result<Found, ApiError> {
+    let filter = IncidentFilter {
+        state: wanted.state.clone(),
+        severity: wanted.severity.clone(),
+        service: wanted.service.clone(),
+        ..IncidentFilter::default()
+    };
+    let board = admin.control.board();
+    let page = admin.control.records().search(&filter, wanted.cursor.as_deref(), limit).await?;
+    Ok(page.map(|page| {
+        let newest = |one: &Incident| match board.incident(&one.id) {
+            Some(at_hand) => IncidentView::of(at_hand, &board),
+            None => IncidentView::of(one, &board),
+        };
+        (page.rows.iter().map(newest).collect(), page.next)
+    }))
+}
+
+/// One incident with its timeline.
+#[utoipa::path(get, path = "/incidents/{id}", params(("id" = String, Path,)),
+    responses((status = 200, body = Observed<IncidentView>), (status = 304), (status = 404), (status = 503)))]
+pub(super) async fn show(
+    State(admin): State<Arc<Admin>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let id = named(&id)?;
+    let board = admin.control.board();
+    if let Some(incident) = board.incident(&id) {
+        return Ok(whole(incident, &board, &headers));
+    }
+    match admin.control.records().find(&id).await? {
+        Some(incident) => Ok(whole(&incident, &board, &headers)),
+        None => Err(ApiError::UnknownIncident { id: id.as_str().to_owned() }),
+    }
+}
+
+fn whole(incident: &Incident, board: &Board, headers: &HeaderMap) -> Response {
+    Tag::of(incident, board).answer(headers, || wire::now(IncidentView::whole(incident, board)))
+}
+
+/// Gives the order and shows what it brought.
+async fn order(
+    admin: &Admin,
+    command: Command,
+    action: &'static str,
+    actor: String,
+    reason: String,
+) -> Result<Json<Observed<Changed>>, ApiError> {
+    let target = match (&command, command.incident()) {
+        (_, Some(id)) => id.as_str().to_owned(),
+        (Command::Open { service, .. }, _) => service.clone(),
+        (_, None) => String::new(),
+    };
+    let audit = Audited { actor, action, target, reason };
+    let (done, audit_id) = asked::order(admin, command, audit).await?;
+    match done.reply {
+        Reply::Incident(incident) => {
+            let incident = IncidentView::whole(&incident, &admin.control.board());
+            Ok(wire::now(Changed { incident, audit_id, stored: done.stored }))
+        }
+        Reply::Silence(_) => Err(ApiError::Leaving),
+    }
+}
+
+/// Take an incident: nobody else is called about it.
+#[utoipa::path(post, path = "/incidents/{id}/ack", params(("id" = String, Path,)), request_body = IncidentOrder,
+    responses((status = 200, body = Observed<Changed>), (status = 404), (status = 409)))]
+pub(super) async fn ack(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Observed<Changed>>, ApiError> {
+    let (id, said) = (named(&id)?, asked::body::<IncidentOrder>(&body)?);
+    let actor = who(said.actor);
+    let command = Command::Ack { id, actor: actor.clone() };
+    order(&admin, command, "incident.ack", actor, said.reason.unwrap_or_default()).await
+}
+
+/// End an incident. While its condition holds that is refused with 409, unless `force` is true.
+#[utoipa::path(post, path = "/incidents/{id}/resolve", params(("id" = String, Path,)), request_body = IncidentOrder,
+    responses((status = 200, body = Observed<Changed>), (status = 404), (status = 409)))]
+pub(super) async fn resolve(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Observed<Changed>>, ApiError> {
+    let (id, said) = (named(&id)?, asked::body::<IncidentOrder>(&body)?);
+    let actor = who(said.actor);
+    let reason = said.reason.unwrap_or_else(|| "no reason given".to_owned());
+    let force = if said.force { Force::Forced } else { Force::Asked };
+    let command = Command::Resolve { id, actor: actor.clone(), reason: reason.clone(), force };
+    order(&admin, command, "incident.resolve", actor, reason).await
+}
+
+/// Write something onto the timeline.
+#[utoipa::path(post, path = "/incidents/{id}/note", params(("id" = String, Path,)), request_body = IncidentOrder,
+    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404)))]
+pub(super) async fn note(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Observed<Changed>>, ApiError> {
+    let (id, said) = (named(&id)?, asked::body::<IncidentOrder>(&body)?);
+    let actor = who(said.actor);
+    let text = said.text.unwrap_or_default();
+    let command = Command::Note { id, actor: actor.clone(), text: text.clone() };
+    order(&admin, command, "incident.note", actor, text).await
+}
+
+/// Put somebody in charge.
+#[utoipa::path(post, path = "/incidents/{id}/assign", params(("id" = String, Path,)), request_body = IncidentOrder,
+    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404)))]
+pub(super) async fn assign(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Observed<Changed>>, ApiError> {
+    let (id, said) = (named(&id)?, asked::body::<IncidentOrder>(&body)?);
+    let actor = who(said.actor);
+    let to = said.to.unwrap_or_default();
+    let command = Command::Assign { id, actor: actor.clone(), to: to.clone() };
+    order(&admin, command, "incident.assign", actor, to).await
+}
+
+/// Say how bad an incident is, up or down. What a person has lowered rises again only when the evidence says worse than
+/// before.
+#[utoipa::path(post, path = "/incidents/{id}/rate", params(("id" = String, Path,)), request_body = RateOrder,
+    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409)))]
+pub(super) async fn rate(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Observed<Changed>>, ApiError> {
+    let (id, said) = (named(&id)?, asked::body::<RateOrder>(&body)?);
+    let severity = asked::severity(&said.severity.unwrap_or_default())?;
+    let (actor, reason) = (who(said.actor), said.reason.unwrap_or_default());
+    let command = Command::Rate { id, actor: actor.clone(), severity, reason: reason.clone() };
+    order(&admin, command, "incident.rate", actor, reason).await
+}
+
+/// Write down what was learnt from a resolved incident. Complete, it makes the incident reviewed; otherwise 400 says what is
+/// missing. An incident that ended weeks ago is fetched from the store.
+#[utoipa::path(post, path = "/incidents/{id}/review", params(("id" = String, Path,)), request_body = ReviewOrder,
+    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409)))]
+pub(super) async fn review(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Observed<Changed>>, ApiError> {
+    let (id, said) = (named(&id)?, asked::body::<ReviewOrder>(&body)?);
+    let (actor, review) = said.read()?;
+    let command = Command::Review { id, actor: actor.clone(), review };
+    order(&admin, command, "incident.review", actor, String::new()).await
+}
+
+/// Open an incident by hand, to see that it is shown and that people are reached.
+#[utoipa::path(post, path = "/test/incident", request_body = TestOrder,
+    responses((status = 200, body = Observed<Changed>), (status = 400)))]
+pub(super) async fn test(
+    State(admin): State<Arc<Admin>>,
+    body: Bytes,
+) -> Result<Json<Observed<Changed>>, ApiError> {
+    let said = asked::body::<TestOrder>(&body)?;
+    let severity = match said.severity.as_deref() {
+        None => Severity::Low,
+        Some(text) => asked::severity(text)?,
+    };
+    let actor = who(said.actor);
+    let title = said.title.unwrap_or_else(|| "Test incident".to_owned());
+    let service = said.service.unwrap_or_else(|| "test".to_owned());
+    let command = Command::Open { actor: actor.clone(), title: title.clone(), severity, service };
+    order(&admin, command, "incident.test", actor, title).await
+}

@@ -1,0 +1,293 @@
+//! How incidents look in the API. A field is added, never changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::review::ReviewView;
+use crate::control::{Board, Change};
+use crate::reliability::incident::{Entry, Incident, Signal};
+use crate::runtime::clock;
+use crate::units::At;
+
+/// An operator's word on an incident; each route reads the fields it needs.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct IncidentOrder {
+    /// Who; "admin-api" without it.
+    pub(super) actor: Option<String>,
+    /// resolve, ack: why.
+    pub(super) reason: Option<String>,
+    /// note: what.
+    pub(super) text: Option<String>,
+    /// assign: who is in charge.
+    pub(super) to: Option<String>,
+    /// resolve: even while the condition holds.
+    pub(super) force: bool,
+}
+
+/// How bad a person says it is.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RateOrder {
+    /// Who; "admin-api" without it.
+    pub(super) actor: Option<String>,
+    /// critical, high, medium or low; required.
+    pub(super) severity: Option<String>,
+    /// Why; required.
+    pub(super) reason: Option<String>,
+}
+
+/// A test incident.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct TestOrder {
+    /// One line.
+    pub(super) title: Option<String>,
+    /// critical, high, medium or low; low without it.
+    pub(super) severity: Option<String>,
+    /// About what; "test" without it.
+    pub(super) service: Option<String>,
+    /// Who.
+    pub(super) actor: Option<String>,
+}
+
+/// Some incidents.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Incidents {
+    /// Confirmed ones that are not over.
+    pub(super) open: usize,
+    /// Incidents in this answer.
+    pub(super) count: usize,
+    /// The youngest first.
+    pub(super) incidents: Vec<IncidentView>,
+    /// Send it as `cursor` for those that follow; null: there are none.
+    pub(super) next: Option<String>,
+}
+
+/// An incident that was changed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Changed {
+    /// As it is now.
+    pub(super) incident: IncidentView,
+    /// The mutation's id in the audit list.
+    pub(super) audit_id: String,
+    /// It is on disk. False: the store is off or away, and memory holds it.
+    pub(super) stored: bool,
+}
+
+/// One line of a timeline.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EntryView {
+    number: u64,
+    at: String,
+    actor: String,
+    kind: String,
+    text: String,
+    /// Names and values as they were.
+    evidence: Vec<(String, String)>,
+}
+
+/// An alert that is part of an incident.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SignalView {
+    rule: &'static str,
+    service: String,
+    scope: String,
+    first_bad: String,
+    confirmed: Option<String>,
+    /// null: it is not over.
+    over: Option<String>,
+}
+
+/// One incident.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct IncidentView {
+    id: String,
+    /// The same for the same trouble, in every sidecar.
+    dedup_key: String,
+    title: String,
+    /// critical, high, medium or low.
+    severity: &'static str,
+    /// suspected, open, acknowledged, mitigating, monitoring, resolved, reviewed or cleared.
+    state: &'static str,
+    rule: &'static str,
+    service: String,
+    /// The condition holds at this moment.
+    holds: bool,
+    /// Nobody is called about it now.
+    silenced: bool,
+    /// The first bad event.
+    began_at: String,
+    suspected_at: String,
+    confirmed_at: Option<String>,
+    acknowledged_at: Option<String>,
+    acknowledged_by: Option<String>,
+    assignee: Option<String>,
+    recovered_at: Option<String>,
+    closed_at: Option<String>,
+    /// How it ended; null: it has not.
+    ending: Option<String>,
+    /// First bad event to suspected.
+    seconds_to_suspect: f64,
+    /// First bad event to confirmed.
+    seconds_to_confirm: Option<f64>,
+    /// Opened to acknowledged.
+    seconds_to_acknowledge: Option<f64>,
+    /// First bad event to the end of the condition.
+    seconds_to_recover: Option<f64>,
+    /// When it is late to respond.
+    respond_by: Option<String>,
+    /// Nobody had taken it by then.
+    response_breached: bool,
+    /// Relapses that are folded into it.
+    flaps: u32,
+    /// The one of the same identity that was over shortly before.
+    earlier: Option<String>,
+    signals: Vec<SignalView>,
+    /// Oldest first; in lists, the last five.
+    timeline: Vec<EntryView>,
+    /// What was learnt; null: nobody has written it down.
+    review: Option<ReviewView>,
+    reviewed_at: Option<String>,
+    /// Rises with every change.
+    version: u64,
+}
+
+/// RFC 3339.
+pub(super) fn when(at: At) -> String {
+    let millis = u64::try_from(at.0).unwrap_or(0);
+    clock::rfc3339(std::time::UNIX_EPOCH + Duration::from_millis(millis))
+}
+
+/// Lines of a timeline in lists.
+const LAST: usize = 5;
+
+impl IncidentView {
+    /// For a list.
+    pub(super) fn of(incident: &Incident, board: &Board) -> Self {
+        let now = (board.holding.contains(&incident.id), board.silenced.contains(&incident.id));
+        Self::with(incident, now, last(&incident.timeline))
+    }
+
+    /// As it was when it changed.
+    pub(super) fn changed(change: &Change) -> Self {
+        Self::with(&change.incident, (change.holds, change.silenced), last(&change.incident.timeline))
+    }
+
+    /// With its whole timeline.
+    pub(super) fn whole(incident: &Incident, board: &Board) -> Self {
+        let now = (board.holding.contains(&incident.id), board.silenced.contains(&incident.id));
+        Self::with(incident, now, &incident.timeline)
+    }
+
+    fn with(one: &Incident, (holds, silenced): (bool, bool), timeline: &[Entry]) -> Self {
+        let clocks = &one.clocks;
+        let seconds = |took: Option<Duration>| took.map(|took| took.as_secs_f64());
+        Self {
+            id: one.id.as_str().to_owned(),
+            dedup_key: one.dedup.to_string(),
+            title: one.title.clone(),
+            severity: one.severity.label(),
+            state: one.state.label(),
+            rule: one.key.rule.label(),
+            service: one.key.service.to_string(),
+            holds,
+            silenced,
+            began_at: when(clocks.began),
+            suspected_at: when(clocks.suspected),
+            confirmed_at: clocks.opened.map(when),
+            acknowledged_at: clocks.acknowledged.map(when),
+            acknowledged_by: one.acknowledged_by.clone(),
+            assignee: one.assignee.clone(),
+            recovered_at: clocks.recovered.map(when),
+            closed_at: clocks.closed.map(when),
+            ending: one.ending.as_ref().map(ending),
+            seconds_to_suspect: clocks.to_suspect().as_secs_f64(),
+            seconds_to_confirm: seconds(clocks.to_confirm()),
+            seconds_to_acknowledge: seconds(clocks.to_acknowledge()),
+            seconds_to_recover: seconds(clocks.to_recover()),
+            respond_by: one.respond_by.map(when),
+            response_breached: one.breached,
+            flaps: one.flaps,
+            earlier: one.earlier.as_ref().map(|id| id.as_str().to_owned()),
+            signals: one.signals.iter().map(SignalView::of).collect(),
+            timeline: timeline.iter().map(EntryView::of).collect(),
+            review: one.review.as_ref().map(ReviewView::of),
+            reviewed_at: clocks.reviewed.map(when),
+            version: one.version,
+        }
+    }
+}
+
+fn last(timeline: &[Entry]) -> &[Entry] {
+    timeline.get(timeline.len().saturating_sub(LAST)..).unwrap_or_default()
+}
+
+fn ending(ending: &crate::reliability::incident::Ending) -> String {
+    let value = serde_json::to_value(ending).unwrap_or_default();
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+impl SignalView {
+    fn of(signal: &Signal) -> Self {
+        Self {
+            rule: signal.key.rule.label(),
+            service: signal.key.service.to_string(),
+            scope: signal.key.scope.to_string(),
+            first_bad: when(signal.first_bad),
+            confirmed: signal.confirmed.map(when),
+            over: signal.over.map(when),
+        }
+    }
+}
+
+impl EntryView {
+    fn of(entry: &Entry) -> Self {
+        let kind = serde_json::to_value(entry.kind).ok();
+        Self {
+            number: entry.number,
+            at: when(entry.at),
+            actor: entry.actor.label().to_owned(),
+            kind: kind.and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default(),
+            text: entry.text.clone(),
+            evidence: entry.evidence.clone(),
+        }
+    }
+}
+
+/// A live alert.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AlertView {
+    rule: &'static str,
+    service: String,
+    scope: String,
+    /// pending or firing.
+    state: &'static str,
+    first_bad: Option<String>,
+    flaps: u32,
+    incident: String,
+}
+
+/// The live alerts.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Alerts {
+    pub(super) alerts: Vec<AlertView>,
+}
+
+impl Alerts {
+    pub(super) fn of(board: &Arc<Board>) -> Self {
+        let view = |looked: &crate::control::Looked| AlertView {
+            rule: looked.key.rule.label(),
+            service: looked.key.service.to_string(),
+            scope: looked.key.scope.to_string(),
+            state: if looked.alert.is_firing() { "firing" } else { "pending" },
+            first_bad: looked.alert.first_bad.map(when),
+            flaps: looked.alert.flaps,
+            incident: looked.incident.as_str().to_owned(),
+        };
+        Self { alerts: board.alerts.iter().map(view).collect() }
+    }
+}

@@ -1,0 +1,217 @@
+//! Reports over the API: the service level of a month, the review of an incident.
+//!
+//! They are made beside the control runtime's own work, at most two at a time: detection waits for none of them.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::Admin;
+use super::error::{self, ApiError};
+use crate::names::IncidentId;
+use crate::report::calendar::{Month, Zone};
+use crate::report::gather;
+use crate::report::hours::Hours;
+use crate::report::review;
+use crate::report::sla::{Asked, Objectives};
+use crate::runtime::{clock, tasks};
+use crate::store::Reader;
+use crate::store::rows::millis;
+use crate::units::At;
+
+/// Reports that are made at the same time.
+pub(super) const AT_ONCE: usize = 2;
+
+/// Which month, and how it is to be told.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct SlaWanted {
+    /// As 2026-10.
+    month: String,
+    /// An IANA name; UTC without it.
+    time_zone: Option<String>,
+    /// html, json or csv; json without it.
+    format: Option<String>,
+    /// Only this subject and its incidents; without it, the service and all its upstreams.
+    service: Option<String>,
+    /// Service hours that are reported beside the whole month, as mon-fri 08:00-20:00; several with semicolons.
+    hours: Option<String>,
+}
+
+/// How a review is to be told.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ReviewWanted {
+    /// markdown or json; json without it.
+    format: Option<String>,
+    /// An IANA name; UTC without it.
+    time_zone: Option<String>,
+}
+
+/// The form of an answer.
+#[derive(Clone, Copy)]
+enum Form {
+    Html,
+    Json,
+    Csv,
+    Markdown,
+}
+
+impl Form {
+    fn read(said: Option<&str>, known: &[(&str, Self)]) -> Result<Self, ApiError> {
+        let said = said.unwrap_or("json");
+        let found = known.iter().find(|(name, _)| *name == said).map(|(_, form)| *form);
+        found.ok_or_else(|| {
+            let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+            bad(format!("format {said:?} is none; write {}", names.join(", ")))
+        })
+    }
+
+    fn answer(self, body: String) -> Response {
+        let kind = match self {
+            Self::Html => "text/html; charset=utf-8",
+            Self::Json => "application/json",
+            Self::Csv => "text/csv; charset=utf-8",
+            Self::Markdown => "text/markdown; charset=utf-8",
+        };
+        let headers = [
+            (header::CONTENT_TYPE, kind),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            // The page needs nothing but its own style sheet, whatever a title may hold.
+            (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'"),
+        ];
+        (headers, body).into_response()
+    }
+}
+
+/// Why there is no such report.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The query is not what the route takes: what is wrong, and what to write instead.
+    Query(String),
+    /// It would be made of what a store holds, and there is none.
+    NoStore,
+    /// A fault of this program.
+    Broken,
+}
+
+impl IntoResponse for Trouble {
+    fn into_response(self) -> Response {
+        let (status, code, message, hint) = match &self {
+            Self::Query(problem) => {
+                let hint = "GET /api/v2/sre/openapi.json describes the parameters";
+                (StatusCode::BAD_REQUEST, "bad_query", problem.as_str(), hint)
+            }
+            Self::NoStore => {
+                let hint = "set store.url; a report is made of what the store holds";
+                (StatusCode::SERVICE_UNAVAILABLE, "no_store", "store.url is \"off\"", hint)
+            }
+            Self::Broken => {
+                let hint = "look at standard error";
+                (StatusCode::INTERNAL_SERVER_ERROR, "broken", "a fault of this program stopped it", hint)
+            }
+        };
+        (status, error::body(code, message, hint)).into_response()
+    }
+}
+
+fn bad(problem: String) -> ApiError {
+    ApiError::Report(Trouble::Query(problem))
+}
+
+fn now() -> At {
+    At(millis(clock::now().wall))
+}
+
+/// What the config in force promises.
+fn promised(admin: &Admin) -> Objectives {
+    let slo = admin.reloader.status().config.watch.slo;
+    Objectives { uptime: slo.uptime.ratio(), requests: slo.success.ratio() }
+}
+
+fn zone(said: Option<&str>) -> Result<Zone, ApiError> {
+    Zone::read(said.unwrap_or("UTC")).map_err(bad)
+}
+
+/// Makes a report beside everything else.
+async fn made<T: Send + 'static>(
+    admin: &Admin,
+    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<T, ApiError> {
+    // Nobody closes the semaphore.
+    let turn = Arc::clone(&admin.reports).acquire_owned().await.map_err(|_| ApiError::Leaving)?;
+    let work = async move {
+        let _turn = turn; // given back when the work ends, not when the asker leaves
+        work.await
+    };
+    tasks::aside(work).await.unwrap_or(Err(ApiError::Report(Trouble::Broken)))
+}
+
+fn reader(admin: &Admin) -> Result<Reader, ApiError> {
+    admin.control.records().reader().ok_or(ApiError::Report(Trouble::NoStore))
+}
+
+/// The service level of a calendar month: uptime with its bounds, requests, error budgets, incidents, recommendations.
+#[utoipa::path(get, path = "/reports/sla", params(SlaWanted),
+    responses((status = 200, content((serde_json::Value = "application/json"), (String = "text/html"), (String = "text/csv"))),
+        (status = 400), (status = 503)))]
+pub(super) async fn sla(
+    State(admin): State<Arc<Admin>>,
+    Query(wanted): Query<SlaWanted>,
+) -> Result<Response, ApiError> {
+    let forms = [("html", Form::Html), ("json", Form::Json), ("csv", Form::Csv)];
+    let form = Form::read(wanted.format.as_deref(), &forms)?;
+    let asked = Asked {
+        month: Month::read(&wanted.month).map_err(bad)?,
+        zone: zone(wanted.time_zone.as_deref())?,
+        hours: wanted.hours.as_deref().map(Hours::read).transpose().map_err(bad)?,
+        service: wanted.service,
+        until: now(),
+        objectives: promised(&admin),
+    };
+    asked.has_begun().map_err(bad)?;
+    let reader = reader(&admin)?;
+    let work = async move {
+        let sla = gather::sla(&reader, &asked).await?;
+        Ok(match form {
+            Form::Html => sla.html(),
+            Form::Csv => sla.csv(),
+            Form::Json | Form::Markdown => sla.json(),
+        })
+    };
+    Ok(form.answer(made(&admin, work).await?))
+}
+
+/// What there is to review about an incident: clocks, impact, signals, deeds, changes, and what people filled in.
+#[utoipa::path(get, path = "/incidents/{id}/review", params(("id" = String, Path,), ReviewWanted),
+    responses((status = 200, content((serde_json::Value = "application/json"), (String = "text/markdown"))),
+        (status = 400), (status = 404), (status = 503)))]
+pub(super) async fn review(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+    Query(wanted): Query<ReviewWanted>,
+) -> Result<Response, ApiError> {
+    let form = Form::read(wanted.format.as_deref(), &[("markdown", Form::Markdown), ("json", Form::Json)])?;
+    let zone = zone(wanted.time_zone.as_deref())?;
+    let unknown = || ApiError::UnknownIncident { id: id.clone() };
+    let id = IncidentId::read(&id).ok_or_else(unknown)?;
+    let at_hand = admin.control.board().incident(&id).map(|incident| (**incident).clone());
+    let incident = match at_hand {
+        Some(incident) => incident,
+        None => admin.control.records().find(&id).await?.ok_or_else(unknown)?,
+    };
+    let asked = review::Asked { zone, until: now(), objectives: promised(&admin) };
+    let reader = reader(&admin)?;
+    let work = async move {
+        let review = gather::review(&reader, &incident, &asked).await?;
+        Ok(match form {
+            Form::Markdown => review.markdown(),
+            Form::Html | Form::Json | Form::Csv => review.json(),
+        })
+    };
+    Ok(form.answer(made(&admin, work).await?))
+}

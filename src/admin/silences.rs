@@ -1,0 +1,314 @@
+//! Hold calls back for a while, announce maintenance, end both.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Admin;
+use super::asked::{self, bad};
+use super::error::ApiError;
+use super::incidents_wire::when;
+use super::wire::{self, Observed};
+use crate::control::Audited;
+use crate::reliability::desk::{Command, Reply};
+use crate::reliability::incident::Refused;
+use crate::reliability::rule::{Rule, Severity};
+use crate::reliability::silence::{Comparison, Label, Matcher, Purpose, Silence};
+use crate::units::{At, Written as _};
+
+/// The longest one: nobody remembers why after a month.
+const LONGEST: Duration = Duration::from_secs(31 * 86_400);
+/// Ended ones of one answer.
+const ENDED: usize = 1_000;
+
+/// One condition.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MatcherView {
+    /// rule, service, scope or severity.
+    label: String,
+    /// "=" or "!="; "=" without it.
+    #[serde(default = "is")]
+    is: String,
+    /// With what it is compared.
+    value: String,
+}
+
+fn is() -> String {
+    "=".to_owned()
+}
+
+/// A silence or maintenance to be.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct SilenceOrder {
+    /// Who; "admin-api" without it.
+    actor: Option<String>,
+    /// Why; required.
+    reason: Option<String>,
+    /// silence: calls are held back. maintenance: also marked in the ledger, not counted as downtime. silence without it.
+    purpose: Option<String>,
+    /// Only incidents of this rule.
+    rule: Option<String>,
+    /// Only of this service: an upstream's name, or "service" for the whole.
+    service: Option<String>,
+    /// Only of this severity.
+    severity: Option<String>,
+    /// More conditions; all of them must fit. A silence has at least one; maintenance without any is of everything.
+    matchers: Vec<MatcherView>,
+    /// RFC 3339; now without it.
+    from: Option<String>,
+    /// How long, such as "2h"; at most 31 days. Either this or `until`.
+    #[serde(rename = "for")]
+    lasts: Option<String>,
+    /// RFC 3339.
+    until: Option<String>,
+}
+
+/// A silence or maintenance.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SilenceView {
+    id: String,
+    /// silence or maintenance.
+    purpose: &'static str,
+    /// to_come, lasting or ended.
+    state: &'static str,
+    /// All of them must fit; none: everything.
+    matchers: Vec<MatcherView>,
+    from: String,
+    until: String,
+    actor: String,
+    reason: String,
+}
+
+/// Some of them.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Silences {
+    /// Those that last or are to come, then those that have ended.
+    silences: Vec<SilenceView>,
+    /// Ended ones are kept on disk; null: they were not asked for, or there is no store.
+    ended: Option<usize>,
+}
+
+/// One that was changed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SilenceChanged {
+    silence: SilenceView,
+    /// The mutation's id in the audit list.
+    audit_id: String,
+    /// It is on disk. False: the store is off or away, and memory holds it.
+    stored: bool,
+}
+
+/// Who ends it.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct SilenceEnd {
+    /// Who; "admin-api" without it.
+    actor: Option<String>,
+    /// Why.
+    reason: Option<String>,
+}
+
+/// Which ones.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct WantedSilences {
+    /// 1: also those that have ended.
+    #[serde(deserialize_with = "asked::flag")]
+    all: bool,
+}
+
+const LABELS: [(Label, &str); 4] = [
+    (Label::Rule, "rule"),
+    (Label::Service, "service"),
+    (Label::Scope, "scope"),
+    (Label::Severity, "severity"),
+];
+
+impl SilenceView {
+    fn of(silence: &Silence, now: At) -> Self {
+        let matcher = |matcher: &Matcher| MatcherView {
+            label: word(matcher.label).to_owned(),
+            is: sign(matcher.is).to_owned(),
+            value: matcher.value.clone(),
+        };
+        Self {
+            id: silence.number.to_string(),
+            purpose: match silence.purpose {
+                Purpose::Silence => "silence",
+                Purpose::Maintenance => "maintenance",
+            },
+            state: if silence.lasts(now) {
+                "lasting"
+            } else if now < silence.from && silence.from < silence.until {
+                "to_come"
+            } else {
+                "ended"
+            },
+            matchers: silence.matchers.iter().map(matcher).collect(),
+            from: when(silence.from),
+            until: when(silence.until),
+            actor: silence.actor.clone(),
+            reason: silence.reason.clone(),
+        }
+    }
+}
+
+/// What holds calls back now or will do so; with `all=1` also what did.
+#[utoipa::path(get, path = "/silences", params(WantedSilences),
+    responses((status = 200, body = Observed<Silences>), (status = 400), (status = 503)))]
+pub(super) async fn list(
+    State(admin): State<Arc<Admin>>,
+    Query(wanted): Query<WantedSilences>,
+) -> Result<Json<Observed<Silences>>, ApiError> {
+    let now = admin.control.now();
+    let board = admin.control.board();
+    let mut silences: Vec<_> = board.silences.iter().map(|one| SilenceView::of(one, now)).collect();
+    let ended = if wanted.all { admin.control.records().ended_silences(now, ENDED).await? } else { None };
+    let at_hand = |one: &&Silence| board.silences.iter().any(|held| held.number == one.number);
+    let more = ended.iter().flatten().filter(|one| !at_hand(one));
+    silences.extend(more.map(|one| SilenceView::of(one, now)));
+    Ok(wire::now(Silences { silences, ended: ended.map(|ended| ended.len()) }))
+}
+
+/// Hold calls back, or announce maintenance. Both end by themselves.
+#[utoipa::path(post, path = "/silences", request_body = SilenceOrder,
+    responses((status = 200, body = Observed<SilenceChanged>), (status = 400)))]
+pub(super) async fn create(
+    State(admin): State<Arc<Admin>>,
+    body: Bytes,
+) -> Result<Json<Observed<SilenceChanged>>, ApiError> {
+    let silence = read(asked::body(&body)?, admin.control.now())?;
+    let (action, actor) = (action(silence.purpose), silence.actor.clone());
+    let target = silence.matchers.iter().map(written).collect::<Vec<_>>().join(" ");
+    let target = if target.is_empty() { "everything".to_owned() } else { target };
+    let audit = Audited { actor, action, target, reason: silence.reason.clone() };
+    changed(&admin, Command::Silence(silence), audit).await
+}
+
+/// End a silence or maintenance now.
+#[utoipa::path(delete, path = "/silences/{id}", params(("id" = String, Path,)), request_body = SilenceEnd,
+    responses((status = 200, body = Observed<SilenceChanged>), (status = 404)))]
+pub(super) async fn remove(
+    state: State<Arc<Admin>>,
+    id: Path<String>,
+    body: Bytes,
+) -> Result<Json<Observed<SilenceChanged>>, ApiError> {
+    end(state, id, body).await
+}
+
+/// End a silence or maintenance now.
+#[utoipa::path(post, path = "/silences/{id}/end", params(("id" = String, Path,)), request_body = SilenceEnd,
+    responses((status = 200, body = Observed<SilenceChanged>), (status = 404)))]
+pub(super) async fn end(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Observed<SilenceChanged>>, ApiError> {
+    let said: SilenceEnd = asked::body(&body)?;
+    let number = id.parse().map_err(|_| ApiError::Refused(Refused::NoSuchSilence))?;
+    let actor = asked::who(said.actor);
+    let reason = said.reason.unwrap_or_default();
+    let audit = Audited { actor: actor.clone(), action: "silence.end", target: id, reason };
+    changed(&admin, Command::EndSilence { number, actor }, audit).await
+}
+
+fn action(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Silence => "silence.create",
+        Purpose::Maintenance => "maintenance.create",
+    }
+}
+
+async fn changed(
+    admin: &Admin,
+    command: Command,
+    audit: Audited,
+) -> Result<Json<Observed<SilenceChanged>>, ApiError> {
+    let (done, audit_id) = asked::order(admin, command, audit).await?;
+    match done.reply {
+        Reply::Silence(silence) => {
+            let silence = SilenceView::of(&silence, admin.control.now());
+            Ok(wire::now(SilenceChanged { silence, audit_id, stored: done.stored }))
+        }
+        Reply::Incident(_) => Err(ApiError::Leaving),
+    }
+}
+
+fn word(label: Label) -> &'static str {
+    LABELS.iter().find(|(known, _)| *known == label).map_or("", |(_, word)| word)
+}
+
+fn sign(is: Comparison) -> &'static str {
+    match is {
+        Comparison::Is => "=",
+        Comparison::IsNot => "!=",
+    }
+}
+
+fn written(matcher: &Matcher) -> String {
+    format!("{}{}{}", word(matcher.label), sign(matcher.is), matcher.value)
+}
+
+fn read(said: SilenceOrder, now: At) -> Result<Silence, ApiError> {
+    let purpose = match said.purpose.as_deref() {
+        None | Some("silence") => Purpose::Silence,
+        Some("maintenance") => Purpose::Maintenance,
+        Some(other) => {
+            return Err(bad(format!("purpose {other:?} is none; write \"silence\" or \"maintenance\"")));
+        }
+    };
+    let short = [("rule", said.rule), ("service", said.service), ("severity", said.severity)];
+    let short = short
+        .into_iter()
+        .filter_map(|(label, value)| Some(MatcherView { label: label.to_owned(), is: is(), value: value? }));
+    let matchers = short.chain(said.matchers).map(matcher).collect::<Result<Vec<_>, _>>()?;
+    let from = said.from.map_or(Ok(now), |text| asked::moment("from", &text))?;
+    let until = end_of(from, said.lasts.as_deref(), said.until.as_deref())?;
+    if until.since(from) > LONGEST {
+        return Err(bad("it would last longer than 31 days; write an earlier end".to_owned()));
+    }
+    let (actor, reason) = (asked::who(said.actor), said.reason.unwrap_or_default());
+    Ok(Silence { number: 0, purpose, matchers, from, until, actor, reason })
+}
+
+fn end_of(from: At, lasts: Option<&str>, until: Option<&str>) -> Result<At, ApiError> {
+    match (lasts, until) {
+        (Some(text), None) => match Duration::read(text) {
+            Some(lasts) if !lasts.is_zero() => Ok(from + lasts),
+            Some(_) | None => Err(bad(format!("for {text:?} is no duration; write \"2h\""))),
+        },
+        (None, Some(text)) => asked::moment("until", text),
+        (Some(_), Some(_)) => Err(bad("for and until say the same twice; write one of them".to_owned())),
+        (None, None) => Err(bad("it has no end; write \"for\": \"2h\", or until".to_owned())),
+    }
+}
+
+fn matcher(said: MatcherView) -> Result<Matcher, ApiError> {
+    let Some((label, _)) = LABELS.into_iter().find(|(_, word)| *word == said.label) else {
+        return Err(bad(format!("label {:?} is none; write rule, service, scope or severity", said.label)));
+    };
+    let is = match said.is.as_str() {
+        "=" => Comparison::Is,
+        "!=" => Comparison::IsNot,
+        other => return Err(bad(format!("is {other:?} compares nothing; write \"=\" or \"!=\""))),
+    };
+    let known: Vec<&str> = match label {
+        Label::Rule => Rule::ALL.map(Rule::label).to_vec(),
+        Label::Severity => Severity::ALL.map(Severity::label).to_vec(),
+        Label::Service | Label::Scope => Vec::new(),
+    };
+    if !known.is_empty() && !known.contains(&said.value.as_str()) {
+        return Err(bad(format!("{} {:?} is none; write {}", said.label, said.value, known.join(", "))));
+    }
+    if said.value.trim().is_empty() && label != Label::Scope {
+        return Err(bad(format!("{} is empty; write what it is compared with", said.label)));
+    }
+    Ok(Matcher { label, is, value: said.value })
+}

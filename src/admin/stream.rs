@@ -1,0 +1,183 @@
+//! Incidents as they change: server-sent events.
+//!
+//! Each stream reads from a place in the feed of changes at its own pace. One that falls behind what is kept begins anew;
+//! what it is behind on waits in the feed once for all streams, never in a queue of its own. Nothing here holds up the desk.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use utoipa::IntoParams;
+
+use super::Admin;
+use super::error::ApiError;
+use super::incidents_wire::{IncidentView, Incidents};
+use crate::control::{Board, Change, Feed, Next};
+use crate::runtime::drain::Drain;
+
+/// Streams at once: each holds one connection of the admin port.
+const MOST: usize = 32;
+/// Events on their way to one reader.
+const AHEAD: usize = 8;
+/// When a client should come back.
+const RETRY: Duration = Duration::from_secs(2);
+/// A comment this often shows both sides that the other one is there.
+const ALIVE: Duration = Duration::from_secs(15);
+
+/// Open streams.
+#[derive(Debug, Default)]
+pub(super) struct Streams(Arc<AtomicUsize>);
+
+/// One of them; gives its place back.
+struct Held(Arc<AtomicUsize>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Streams {
+    fn hold(&self) -> Result<Held, ApiError> {
+        let open = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < MOST).then_some(open + 1));
+        open.map(|_| Held(Arc::clone(&self.0))).map_err(|_| ApiError::TooManyStreams { most: MOST })
+    }
+}
+
+/// Where to begin.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct From {
+    /// The id of the last event that was received, for clients that cannot send the field Last-Event-ID.
+    last_event_id: Option<String>,
+}
+
+/// Incidents as they change: first `event: reset` with those that are not over, then `event: incident` with each that changes.
+/// With Last-Event-ID (or `last_event_id`) it goes on after that event; when that is too old, or of another start of the
+/// process, it begins with `reset` again.
+#[utoipa::path(get, path = "/incidents/stream", params(From),
+    responses((status = 200, content_type = "text/event-stream", body = String), (status = 503)))]
+pub(super) async fn stream(
+    State(admin): State<Arc<Admin>>,
+    headers: HeaderMap,
+    Query(from): Query<From>,
+) -> Result<Response, ApiError> {
+    let place = place(&headers, from.last_event_id.as_deref());
+    open(&admin, place)
+}
+
+/// The last event that was received, as it was named.
+pub(super) fn place(headers: &HeaderMap, asked: Option<&str>) -> Option<String> {
+    let sent = headers.get("last-event-id").and_then(|value| value.to_str().ok());
+    sent.or(asked).map(str::to_owned)
+}
+
+/// A stream that begins there.
+pub(super) fn open(admin: &Admin, place: Option<String>) -> Result<Response, ApiError> {
+    let held = admin.streams.hold()?;
+    let boot = admin.control.records().boot();
+    let after = place.and_then(|id| number(&id, boot));
+    let (send, events) = mpsc::channel(AHEAD);
+    let teller = Teller { boot: boot.to_owned(), feed: admin.control.feed(), send, _held: held };
+    crate::runtime::tasks::detach(teller.tell(after, admin.drain.clone()));
+    let stream = Sse::new(ReceiverStream::new(events)).keep_alive(KeepAlive::new().interval(ALIVE));
+    // A proxy on the way must neither hold it back nor keep it.
+    let unbuffered = [(header::CACHE_CONTROL, "no-store"), (UNBUFFERED, "no")];
+    Ok((unbuffered, stream).into_response())
+}
+
+/// nginx's word for it.
+const UNBUFFERED: header::HeaderName = header::HeaderName::from_static("x-accel-buffering");
+
+fn number(id: &str, boot: &str) -> Option<u64> {
+    id.strip_prefix(boot)?.strip_prefix('.')?.parse().ok()
+}
+
+struct Teller {
+    boot: String,
+    feed: Feed,
+    send: mpsc::Sender<Result<Event, Infallible>>,
+    _held: Held,
+}
+
+impl Teller {
+    /// Until the reader leaves, or the process.
+    async fn tell(mut self, after: Option<u64>, drain: Drain) {
+        let send = self.send.clone();
+        tokio::select! {
+            () = self.follow(after) => {}
+            () = send.closed() => {}
+            () = drain.requested() => {}
+        }
+    }
+
+    async fn follow(&mut self, mut after: Option<u64>) {
+        if self.send.send(Ok(Event::default().retry(RETRY))).await.is_err() {
+            return;
+        }
+        loop {
+            let events: Vec<(u64, Event)> = match self.feed.next(after) {
+                Next::Anew { board, number } => vec![(number, self.reset(&board, number))],
+                Next::Changes(changes) => changes.iter().map(|one| (one.number, self.change(one))).collect(),
+            };
+            if events.is_empty() && !self.feed.grown(after.unwrap_or(0)).await {
+                return;
+            }
+            for (number, event) in events {
+                if self.send.send(Ok(event)).await.is_err() {
+                    return;
+                }
+                after = Some(number);
+            }
+        }
+    }
+
+    fn event(&self, name: &str, number: u64, data: &impl serde::Serialize) -> Event {
+        // JSON has no line ends in it, and our values have text keys only: neither can fail.
+        let data = serde_json::to_string(data).unwrap_or_default();
+        Event::default().event(name).id(format!("{}.{number}", self.boot)).data(data)
+    }
+
+    fn reset(&self, board: &Board, number: u64) -> Event {
+        let live = board.incidents.iter().filter(|one| one.state.is_live());
+        let incidents: Vec<_> = live.map(|one| IncidentView::of(one, board)).collect();
+        let list = Incidents { open: board.open(), count: incidents.len(), incidents, next: None };
+        self.event("reset", number, &list)
+    }
+
+    fn change(&self, change: &Change) -> Event {
+        self.event("incident", change.number, &IncidentView::changed(change))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_of_another_start_is_none() {
+        assert_eq!(number("boot-a.17", "boot-a"), Some(17));
+        for id in ["boot-b.17", "boot-a", "boot-a.", "boot-a.x", "17", ""] {
+            assert_eq!(number(id, "boot-a"), None, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_gives_its_place_back() {
+        let streams = Streams::default();
+        let held: Vec<_> = (0..MOST).map(|_| streams.hold().expect("room")).collect();
+        assert!(streams.hold().is_err());
+        drop(held);
+        assert!(streams.hold().is_ok());
+    }
+}

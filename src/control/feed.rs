@@ -1,0 +1,262 @@
+//! What changed, in order, for those who look on: a ring of the last changes, read by many, filled by one.
+//!
+//! Nobody who reads holds up who fills. Whoever falls behind the ring begins anew with the board as it is.
+//!
+//! # Invariants
+//! * Numbers begin at 1 with each start of the process and rise by one.
+//! * The board that is handed out is the one of the newest number: what comes after it is not in it yet, what is in it does
+//!   not come again.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::board::Board;
+use crate::names::IncidentId;
+use crate::reliability::incident::Incident;
+
+/// Changes that are kept.
+const KEPT: usize = 512;
+/// Changes handed out at once.
+const BATCH: usize = 32;
+/// Lines of a timeline that a change carries: as many as a list shows.
+const LINES: usize = 5;
+
+/// An incident has changed.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// From 1, one more with each change since the start.
+    pub number: u64,
+    /// As it was then, with the last lines of its timeline.
+    pub incident: Arc<Incident>,
+    /// Its condition held.
+    pub holds: bool,
+    /// Nobody was called about it.
+    pub silenced: bool,
+}
+
+/// What a reader gets.
+#[derive(Clone, Debug)]
+pub enum Next {
+    /// What came after its place; empty: nothing yet.
+    Changes(Vec<Arc<Change>>),
+    /// Its place is unknown: it begins anew.
+    Anew {
+        /// What is known.
+        board: Arc<Board>,
+        /// Its place from now on.
+        number: u64,
+    },
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    changes: VecDeque<Arc<Change>>,
+    newest: u64,
+    known: BTreeMap<IncidentId, (u64, bool, bool)>,
+    board: Arc<Board>,
+}
+
+impl Ring {
+    fn take(&mut self, board: &Arc<Board>) {
+        // The oldest first, as they were made.
+        for incident in board.incidents.iter().rev() {
+            let holds = board.holding.contains(&incident.id);
+            let silenced = board.silenced.contains(&incident.id);
+            let now = (incident.version, holds, silenced);
+            if self.known.insert(incident.id.clone(), now) == Some(now) {
+                continue;
+            }
+            self.newest += 1;
+            if self.changes.len() == KEPT {
+                self.changes.pop_front();
+            }
+            let (number, incident) = (self.newest, brief(incident));
+            self.changes.push_back(Arc::new(Change { number, incident, holds, silenced }));
+        }
+        if self.known.len() != board.incidents.len() {
+            self.known.retain(|id, _| board.incident(id).is_some());
+        }
+        self.board = Arc::clone(board);
+    }
+
+    fn next(&self, after: Option<u64>) -> Next {
+        let first = self.newest + 1 - self.changes.len() as u64;
+        match after {
+            Some(after) if (first..=self.newest + 1).contains(&(after.saturating_add(1))) => {
+                let skip = usize::try_from(after + 1 - first).unwrap_or(usize::MAX);
+                Next::Changes(self.changes.iter().skip(skip).take(BATCH).map(Arc::clone).collect())
+            }
+            Some(_) | None => Next::Anew { board: Arc::clone(&self.board), number: self.newest },
+        }
+    }
+}
+
+/// A ring of whole timelines would hold megabytes of the same lines.
+fn brief(incident: &Arc<Incident>) -> Arc<Incident> {
+    if incident.timeline.len() <= LINES {
+        return Arc::clone(incident);
+    }
+    let mut brief = Incident::clone(incident);
+    brief.timeline.drain(..incident.timeline.len() - LINES);
+    Arc::new(brief)
+}
+
+/// Who fills it.
+#[derive(Debug)]
+pub(super) struct Filler {
+    ring: Arc<Mutex<Ring>>,
+    newest: watch::Sender<u64>,
+}
+
+/// Who reads it. Clones are cheap.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    ring: Arc<Mutex<Ring>>,
+    newest: watch::Receiver<u64>,
+}
+
+/// Both ends.
+pub(super) fn feed() -> (Filler, Feed) {
+    let ring: Arc<Mutex<Ring>> = Arc::default();
+    let (send, newest) = watch::channel(0);
+    (Filler { ring: Arc::clone(&ring), newest: send }, Feed { ring, newest })
+}
+
+fn locked(ring: &Mutex<Ring>) -> MutexGuard<'_, Ring> {
+    ring.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Filler {
+    /// An incident that is over was fetched from the store: that is no change of it.
+    pub(super) fn know(&self, incident: &Incident) {
+        let known = (incident.version, false, false);
+        locked(&self.ring).known.insert(incident.id.clone(), known);
+    }
+
+    /// The board is another one: what differs from the one before is a change.
+    pub(super) fn take(&self, board: &Arc<Board>) {
+        let newest = {
+            let mut ring = locked(&self.ring);
+            ring.take(board);
+            ring.newest
+        };
+        self.newest.send_if_modified(|told| std::mem::replace(told, newest) != newest);
+    }
+}
+
+impl Feed {
+    /// What came after number `after`; `None`: from the beginning.
+    pub fn next(&self, after: Option<u64>) -> Next {
+        locked(&self.ring).next(after)
+    }
+
+    /// The number of the last change; 0: there was none.
+    pub fn newest(&self) -> u64 {
+        *self.newest.borrow()
+    }
+
+    /// Until there is something after `number`. False: nothing will ever be, the process is leaving.
+    pub async fn grown(&mut self, number: u64) -> bool {
+        self.newest.wait_for(|newest| *newest > number).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reliability::incident::{Actor, Beginning, Kind};
+    use crate::reliability::rule::{Key, Rule, Severity};
+    use crate::units::At;
+
+    fn incident(draw: u64, version: u64) -> Arc<Incident> {
+        let beginning = Beginning {
+            id: IncidentId::of(1, draw),
+            key: Key::of(Rule::Manual, "test", ""),
+            title: String::new(),
+            severity: Severity::Low,
+            began: At(1),
+            earlier: None,
+        };
+        let mut one = Incident::suspected(beginning, At(1));
+        for _ in 0..version {
+            one.tell(At(1), Actor::Desk, Kind::Note, "a line".to_owned(), Vec::new());
+        }
+        Arc::new(one)
+    }
+
+    fn board(incidents: Vec<Arc<Incident>>) -> Arc<Board> {
+        Arc::new(Board { incidents, ..Board::default() })
+    }
+
+    fn numbers(next: Next) -> Vec<u64> {
+        match next {
+            Next::Changes(changes) => changes.iter().map(|change| change.number).collect(),
+            Next::Anew { number, .. } => panic!("anew at {number}"),
+        }
+    }
+
+    #[test]
+    fn what_did_not_change_is_told_once() {
+        let (filler, feed) = feed();
+        assert!(matches!(feed.next(None), Next::Anew { number: 0, .. }));
+        filler.take(&board(vec![incident(1, 1)]));
+        filler.take(&board(vec![incident(1, 1)]));
+        filler.take(&board(vec![incident(2, 1), incident(1, 2)]));
+        assert_eq!(numbers(feed.next(Some(0))), [1, 2, 3]);
+        assert_eq!(numbers(feed.next(Some(2))), [3]);
+        assert!(numbers(feed.next(Some(3))).is_empty());
+    }
+
+    #[test]
+    fn a_silence_is_a_change_and_a_forgotten_incident_is_none() {
+        let (filler, feed) = feed();
+        let one = incident(1, 1);
+        filler.take(&board(vec![Arc::clone(&one)]));
+        let silenced = Board { silenced: [one.id.clone()].into(), ..Board::clone(&board(vec![one])) };
+        filler.take(&Arc::new(silenced));
+        filler.take(&board(Vec::new()));
+        assert_eq!(numbers(feed.next(Some(0))), [1, 2]);
+    }
+
+    #[test]
+    fn what_is_fetched_to_be_looked_at_is_no_change() {
+        let (filler, feed) = feed();
+        filler.know(&incident(1, 7));
+        filler.take(&board(vec![incident(1, 7)]));
+        assert!(numbers(feed.next(Some(0))).is_empty());
+        filler.take(&board(vec![incident(1, 8)]));
+        assert_eq!(numbers(feed.next(Some(0))), [1]);
+    }
+
+    #[test]
+    fn whoever_fell_behind_or_comes_from_elsewhere_begins_anew() {
+        let (filler, feed) = feed();
+        for version in 1..=KEPT as u64 + 2 {
+            filler.take(&board(vec![incident(1, version)]));
+        }
+        let newest = KEPT as u64 + 2;
+        assert!(matches!(feed.next(Some(1)), Next::Anew { number, .. } if number == newest));
+        assert!(matches!(feed.next(Some(newest + 1)), Next::Anew { .. }), "a number that was never given");
+        assert!(matches!(feed.next(Some(u64::MAX)), Next::Anew { .. }));
+        let mut place = 2;
+        let mut seen = Vec::new();
+        while place < newest {
+            let more = numbers(feed.next(Some(place)));
+            assert!(more.len() <= BATCH);
+            place = *more.last().expect("more");
+            seen.extend(more);
+        }
+        assert_eq!(seen, (3..=newest).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_change_carries_the_last_lines_only() {
+        let (filler, feed) = feed();
+        filler.take(&board(vec![incident(1, 40)]));
+        let Next::Changes(changes) = feed.next(Some(0)) else { panic!("a change") };
+        let lines: Vec<u64> = changes[0].incident.timeline.iter().map(|entry| entry.number).collect();
+        assert_eq!(lines, [36, 37, 38, 39, 40]);
+    }
+}

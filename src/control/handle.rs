@@ -1,0 +1,109 @@
+//! How the desk is reached: orders go in, what is known comes out.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{Audited, Board, Feed, Records, observer};
+use crate::reliability::desk::{Command, Reply};
+use crate::reliability::incident::{Incident, Refused};
+use crate::runtime::clock::{self, Moment};
+use crate::units::At;
+
+/// Orders that may wait.
+pub(super) const WAITING: usize = 256;
+
+/// Who orders what, for the audit trail.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// What the desk is to do.
+    pub command: Command,
+    /// Who, as the audit trail shows it; `None`: the machine itself, whose deeds are on the timeline alone.
+    pub audit: Option<Audited>,
+}
+
+/// What became of an order.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// What it brought.
+    pub reply: Reply,
+    /// It is on disk. False: the store is off or away, and memory holds it.
+    pub stored: bool,
+    /// The name of its row on the audit trail; `None`: it has none.
+    pub audit_id: Option<String>,
+}
+
+/// An order on its way.
+pub(super) struct Ask {
+    pub(super) order: Order,
+    /// What it is about, when that is no longer at hand.
+    pub(super) found: Option<Box<Incident>>,
+    pub(super) answer: Option<oneshot::Sender<Result<Done, Refused>>>,
+}
+
+/// For those who give orders and those who look.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(super) asks: mpsc::Sender<Ask>,
+    pub(super) board: watch::Receiver<Arc<Board>>,
+    pub(super) feed: Feed,
+    pub(super) records: Records,
+    pub(super) started: Moment,
+}
+
+impl Handle {
+    /// Gives an order; `None`: the process is leaving. What is over and no longer at hand is fetched from the store first, so
+    /// that it can be reviewed weeks later; a store that does not answer leaves it as unknown as it is.
+    pub async fn order(&self, order: Order) -> Option<Result<Done, Refused>> {
+        let about = order.command.incident().cloned();
+        let done = self.ask(order.clone(), None).await?;
+        let (Err(Refused::NoSuchIncident), Some(id)) = (&done, about) else { return Some(done) };
+        match self.records.find(&id).await {
+            // One that is not over is another member's.
+            Ok(Some(found)) if !found.state.is_live() => self.ask(order, Some(Box::new(found))).await,
+            Ok(_) | Err(_) => Some(done),
+        }
+    }
+
+    async fn ask(&self, order: Order, found: Option<Box<Incident>>) -> Option<Result<Done, Refused>> {
+        let (answer, told) = oneshot::channel();
+        self.asks.send(Ask { order, found, answer: Some(answer) }).await.ok()?;
+        told.await.ok()
+    }
+
+    /// The time as incidents tell it.
+    pub fn now(&self) -> At {
+        observer::at(self.started, clock::now())
+    }
+
+    /// What changes, in order.
+    pub fn feed(&self) -> Feed {
+        self.feed.clone()
+    }
+
+    /// What is known now.
+    pub fn board(&self) -> Arc<Board> {
+        Arc::clone(&self.board.borrow())
+    }
+
+    /// Wakes with every change of the board.
+    pub fn watch(&self) -> watch::Receiver<Arc<Board>> {
+        self.board.clone()
+    }
+
+    /// What is on disk.
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+}
+
+/// Where the post tells what became of a call.
+#[derive(Clone, Debug)]
+pub struct Replies(pub(super) mpsc::Sender<Ask>);
+
+impl Replies {
+    pub(super) async fn tell(&self, command: Command) {
+        // Leaving: nobody wants to know any more; the store has it.
+        let _ = self.0.send(Ask { order: Order { command, audit: None }, found: None, answer: None }).await;
+    }
+}

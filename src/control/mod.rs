@@ -1,0 +1,324 @@
+//! Turns what is seen into what is done: one task owns the desk, looks once a second, and carries its effects out.
+//!
+//! It waits for nobody: writes go to the store's durable lane, messages to the post, each of which has its own task. Orders
+//! come through [`Handle`]; whoever gave one hears back when it is stored, or that it is not stored yet.
+
+mod backups;
+mod board;
+mod courier;
+mod damaged;
+mod evidence;
+mod feed;
+mod fleet;
+mod handle;
+mod machine;
+mod observer;
+mod post;
+mod records;
+mod seconds;
+mod start;
+mod trail;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+pub use backups::{BackupStatus, Backups, GoodCopy};
+pub use board::{Board, Looked, SERVICE, Uptime};
+pub use courier::{Courier, FleetView, MemberView};
+pub use feed::{Change, Feed, Next};
+pub use handle::{Done, Handle, Order, Replies};
+pub use observer::Observer;
+pub use post::Post;
+pub use records::Records;
+pub use start::{Running, start};
+pub use trail::Audited;
+
+use crate::config::desk::People;
+use crate::names::IncidentId;
+use crate::reliability::desk::{Desk, DeskPolicy, Effect};
+use crate::reliability::escalation::LocalMinute;
+use crate::reliability::incident::{Incident, State, Transition};
+use crate::reliability::readings::Stage;
+use crate::runtime::clock;
+use crate::runtime::drain::Drain;
+use crate::store::Store;
+use crate::store::rows::Write;
+use crate::telemetry::Telemetry;
+use crate::telemetry::event::IncidentEvent;
+use crate::telemetry::sre::Numbers;
+use crate::units::At;
+use evidence::Evidence;
+use feed::Filler;
+use handle::{Ask, WAITING};
+use records::LeftBehind;
+use seconds::Seconds;
+
+/// How long the first look waits for what an earlier start left.
+const RESTORE: Duration = Duration::from_secs(2);
+
+/// The task's state.
+pub struct Control {
+    desk: Desk,
+    observer: Observer,
+    telemetry: Arc<Telemetry>,
+    store: Option<Store>,
+    records: Records,
+    post: Post,
+    asks: mpsc::Receiver<Ask>,
+    board: watch::Sender<Arc<Board>>,
+    feed: Filler,
+    uptime: Uptime,
+    seconds: Seconds,
+    evidence: Evidence,
+    /// The clock and the calendar of those who are called in working hours.
+    people: Option<People>,
+    /// Up to which entry each incident's timeline was handed to the store.
+    told: BTreeMap<IncidentId, u64>,
+    fleet: fleet::Fleet,
+}
+
+impl Control {
+    /// Ready to run. `member` names this sidecar, `boot` this start of it.
+    pub fn new(
+        observer: Observer,
+        telemetry: Arc<Telemetry>,
+        records: Records,
+        post: impl FnOnce(Replies) -> Post,
+    ) -> (Self, Handle, Option<Courier>) {
+        let now = observer.at(clock::now());
+        let (send, asks) = mpsc::channel(WAITING);
+        let (board, watching) = watch::channel(Arc::default());
+        let source = Arc::from(records.boot());
+        let seed = uuid::Uuid::now_v7().as_u64_pair().1;
+        let mut desk = Desk::new(DeskPolicy::default(), source, seed, now);
+        let (fleet, courier) = fleet::Fleet::of(&records, seed, now);
+        if courier.is_some() {
+            desk.watch();
+        }
+        let (filler, feed) = feed::feed();
+        let started = telemetry.started();
+        let (asks_of, kept) = (send.clone(), records.clone());
+        let handle = Handle { asks: asks_of, board: watching, feed, records: kept, started };
+        let post = post(Replies(send));
+        let store = records.store().cloned();
+        let uptime = Uptime::new(now);
+        let (evidence, seconds, told) = (observer.evidence(), Seconds::default(), BTreeMap::new());
+        let feed = filler;
+        let control = Self {
+            desk,
+            observer,
+            telemetry,
+            store,
+            records,
+            post,
+            asks,
+            board,
+            feed,
+            uptime,
+            seconds,
+            evidence,
+            people: None,
+            told,
+            fleet,
+        };
+        (control, handle, courier)
+    }
+
+    pub(super) fn post(&self) -> Post {
+        self.post.clone()
+    }
+
+    /// Whether this member calls people, and when that changes.
+    pub(super) fn duty(&self) -> watch::Receiver<crate::reliability::fleet::Duty> {
+        self.fleet.duty()
+    }
+
+    /// Until asked to leave.
+    pub async fn run(mut self, drain: Drain) {
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // What a fleet has stored, the courier brings.
+        let mut restored = !self.fleet.is_single();
+        let mut left = Box::pin(left_behind(self.records.clone()));
+        if !restored && let Ok(found) = tokio::time::timeout(RESTORE, &mut left).await {
+            // Before the first look, where the store answers: what goes on is not opened a second time.
+            restored = true;
+            self.take_over(found);
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = drain.requested() => break,
+                Some(ask) = self.asks.recv() => self.hear(ask),
+                found = &mut left, if !restored => {
+                    restored = true;
+                    self.take_over(found);
+                }
+                view = self.fleet.view() => self.hear_view(view, clock::now()),
+                _ = second.tick() => self.look(),
+            }
+        }
+        let minutes = self.desk.flush();
+        let writes = minutes.iter().map(|minute| self.records.ledger(minute)).collect::<Vec<_>>();
+        if let Some(store) = self.store.as_ref().filter(|_| !writes.is_empty()) {
+            // The store's own end waits for it.
+            drop(store.write(writes));
+        }
+    }
+
+    /// Takes over what an earlier start left.
+    fn take_over(&mut self, (incidents, silences, minutes): LeftBehind) {
+        let now = self.observer.at(clock::now());
+        self.uptime.add_all(minutes);
+        self.told.extend(incidents.iter().map(|one| (one.id.clone(), last_line(one))));
+        let effects = self.desk.restore(incidents, silences, now);
+        self.carry_out(effects, Vec::new());
+    }
+
+    fn look(&mut self) {
+        let moment = clock::now();
+        let now = self.observer.at(moment);
+        if let Some(config) = self.observer.new_config() {
+            self.desk.reconfigure((*config.watch.policy).clone());
+            self.people = Some(config.watch.people.clone());
+        }
+        let mut readings = self.observer.look(moment, Stage::Serving);
+        // People work by the clock on their wall, which may be set while the process runs.
+        if let Some(people) = &self.people {
+            readings.local = Some(LocalMinute(people.zone.minute_of_week(moment.wall)));
+            readings.holiday = people.rest(moment.wall);
+        }
+        readings.reported.extend(self.records.conditions());
+        self.shift(now);
+        self.look_around(&mut readings, now);
+        let effects = self.desk.tick(&readings, now);
+        self.carry_out(effects, Vec::new());
+        self.look_back(&readings, now);
+        for command in self.evidence.take(moment, now) {
+            let (_, effects) = self.obey(command, now);
+            self.carry_out(effects, Vec::new());
+        }
+        let gone: Vec<IncidentId> = self.told.keys().filter(|id| !self.knows(id)).cloned().collect();
+        self.told.retain(|id, _| !gone.contains(id));
+        let minutes = self.desk.flush();
+        self.seconds.turn(&minutes);
+        self.uptime.turn(minutes, now);
+        let before = Arc::clone(&self.board.borrow());
+        let board = Board::of(&before, &self.desk, &self.uptime, &readings, now);
+        let board = self.fleet_board(board, now);
+        let seconds = self.seconds.totals();
+        self.telemetry.sre.set(Numbers { seconds, ..board.numbers(now) });
+        self.show(board);
+    }
+
+    fn show(&mut self, board: Board) {
+        let board = Arc::new(board);
+        // In this order: the feed's number stands for a board that everybody sees already.
+        self.board.send_replace(Arc::clone(&board));
+        self.feed.take(&board);
+    }
+
+    fn hear(&mut self, ask: Ask) {
+        let now = self.observer.at(clock::now());
+        let Ask { order: Order { command, audit }, found, answer } = ask;
+        if let Some(found) = found.filter(|found| !self.knows(&found.id)) {
+            self.told.insert(found.id.clone(), last_line(&found));
+            self.feed.know(&found);
+            // It is over: nothing is done about it but what the order says.
+            self.fetch(*found, now);
+        }
+        let (reply, effects) = self.obey(command, now);
+        let audit = audit.filter(|_| reply.is_ok());
+        let more = serde_json::Value::Null;
+        let (audit_id, row) = audit.map(|audit| audit.row(self.records.member(), now, more)).unzip();
+        let written = self.carry_out(effects, row.into_iter().collect());
+        let board = Board { at: now, ..Board::again(&self.board.borrow(), &self.desk) };
+        let board = self.fleet_board(board, now);
+        self.show(board);
+        let Some(answer) = answer else { return };
+        // Whoever asked may have left; the order is done all the same.
+        crate::runtime::tasks::detach(async move {
+            let stored = trail::stored(written).await;
+            let _ = answer.send(reply.map(|reply| Done { reply, stored, audit_id }));
+        });
+    }
+
+    /// What is to be stored goes out as one write, so that a timeline never speaks of a call that nobody queued.
+    fn carry_out(&mut self, effects: Vec<Effect>, mut writes: Vec<Write>) -> Option<crate::store::Written> {
+        let mut letters = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Save(incident) => {
+                    let told = self.told.insert(incident.id.clone(), last_line(&incident)).unwrap_or(0);
+                    writes.extend(self.records.incident(&incident, told));
+                }
+                Effect::SaveSilence(silence) => {
+                    self.remember_silence(&silence, self.observer.at(clock::now()));
+                    writes.push(self.records.silence(&silence));
+                }
+                Effect::Ledger(minute) => {
+                    writes.push(self.records.ledger(&minute));
+                    self.uptime.add(minute);
+                }
+                Effect::Tell(transition) => self.tell(&transition),
+                Effect::Page(page) => letters.extend(
+                    self.desk.incident(&page.incident).map(|incident| post::Letter::call(&page, incident)),
+                ),
+                Effect::Update(notice) => letters.extend(self.notice(&notice, crate::notify::Kind::Update)),
+                Effect::ResolveNotice(notice) => {
+                    letters.extend(self.notice(&notice, crate::notify::Kind::Resolve));
+                }
+            }
+        }
+        writes.extend(self.post.take(letters));
+        let store = self.store.as_ref().filter(|_| !writes.is_empty())?;
+        Some(store.write(writes))
+    }
+
+    fn tell(&mut self, transition: &Transition) {
+        let incident = self.desk.incident(&transition.id);
+        IncidentEvent {
+            id: transition.id.as_str(),
+            rule: transition.rule.label(),
+            severity: transition.severity.label(),
+            from: transition.from.map(State::label),
+            to: transition.to.label(),
+            title: incident.map_or("", |incident| &incident.title),
+        }
+        .tell();
+        let Some(incident) = incident else { return };
+        self.telemetry.sre.moved(transition, incident);
+        // What a person opens has nothing that was measured.
+        if transition.confirms() && !incident.signals.is_empty() {
+            self.evidence.confirmed(incident, transition.at);
+        }
+    }
+
+    fn notice(
+        &self,
+        notice: &crate::reliability::desk::Notice,
+        kind: crate::notify::Kind,
+    ) -> Vec<post::Letter> {
+        let Some(incident) = self.desk.incident(&notice.incident) else { return Vec::new() };
+        post::Letter::notices(notice, kind, incident)
+    }
+}
+
+/// The number of the last line of its timeline; 0: it has none.
+fn last_line(incident: &Incident) -> u64 {
+    incident.timeline.last().map_or(0, |entry| entry.number)
+}
+
+/// What an earlier start left, once the store says it. Whoever looks does not wait for it.
+async fn left_behind(records: Records) -> LeftBehind {
+    loop {
+        let now = At(crate::store::rows::millis(clock::now().wall));
+        if let Some(left) = records.left_behind(now).await {
+            return left;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}

@@ -1,0 +1,276 @@
+//! The post: letters are queued, on disk too, and delivered until they have arrived or nobody can want them any more.
+//!
+//! It has a task of its own; a channel that hangs holds up its own letters only. A letter that an earlier start left behind is
+//! delivered by this one; one that may have arrived has the same id, so receivers can tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use super::Replies;
+use super::records::Records;
+use crate::names::{ChannelName, IncidentId};
+use crate::notify::queue::{self, Queued};
+use crate::notify::{DeliveryError, Kind, Message, Receipt, Sender};
+use crate::reliability::desk::{Command, Notice, Page};
+use crate::reliability::escalation::Arrived;
+use crate::reliability::fleet::Duty;
+use crate::reliability::incident::{Entry, Incident, Kind as EntryKind, State};
+use crate::runtime::clock;
+use crate::runtime::drain::Drain;
+use crate::store::rows::Write;
+use crate::telemetry::Telemetry;
+use crate::telemetry::told::Waiting;
+use crate::units::At;
+
+/// Letters at hand, at most; beyond it the oldest finished ones are forgotten, then the oldest of all.
+const MOST: usize = 10_000;
+/// The longest sleep: a letter that is due is looked for at least this often.
+const NAP: Duration = Duration::from_secs(30);
+/// What others have left is looked for this often, and what could not be read is tried again.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long the store may take to say what is left: what is new does not wait longer for what is old.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A message for one channel.
+#[derive(Clone, Debug)]
+pub(super) struct Letter {
+    id: String,
+    channel: String,
+    message: Message,
+}
+
+impl Letter {
+    pub(super) fn call(page: &Page, incident: &Incident) -> Self {
+        let mut message = message(incident, Kind::Trigger, page.at);
+        message.facts.insert(0, ("for".to_owned(), page.contact.clone()));
+        let id = format!("{}-call-{}", incident.id, page.number);
+        Self { id, channel: page.channel.clone(), message }
+    }
+
+    pub(super) fn notices(notice: &Notice, kind: Kind, incident: &Incident) -> Vec<Self> {
+        let kind = if notice.state == State::Acknowledged { Kind::Acknowledge } else { kind };
+        let channels: BTreeSet<&String> = notice.to.iter().map(|(_, channel)| channel).collect();
+        let letter = |channel: &String| Self {
+            id: format!("{}-{}-{}-{channel}", incident.id, notice.state.label(), incident.version),
+            channel: channel.clone(),
+            message: message(incident, kind, notice.at),
+        };
+        channels.into_iter().map(letter).collect()
+    }
+}
+
+fn message(incident: &Incident, kind: Kind, at: At) -> Message {
+    let millis = |at: At| u64::try_from(at.0).unwrap_or(0);
+    let last = incident.timeline.last();
+    // What the rules saw; bundles of measurements are for the timeline, and too long for a pager.
+    let seen = |entry: &&Entry| entry.kind == EntryKind::Signal && !entry.evidence.is_empty();
+    let evidence = incident.timeline.iter().rev().find(seen);
+    Message {
+        incident_id: incident.id.as_str().to_owned(),
+        dedup_key: incident.dedup.to_string(),
+        kind,
+        severity: incident.severity,
+        title: incident.title.clone(),
+        summary: last.map_or_else(|| incident.title.clone(), |entry| entry.text.clone()),
+        service: incident.key.service.to_string(),
+        rule: incident.key.rule.label().to_owned(),
+        started_at: millis(incident.clocks.began),
+        at: millis(at),
+        ends_at: incident.clocks.closed.map(millis),
+        link: None,
+        facts: evidence.map(|entry| entry.evidence.clone()).unwrap_or_default(),
+        instance: String::new(),
+    }
+}
+
+struct Inner {
+    entries: Mutex<Vec<Queued>>,
+    busy: Mutex<BTreeSet<String>>,
+    wake: Notify,
+    sender: Arc<Sender>,
+    records: Records,
+    replies: Replies,
+    telemetry: Arc<Telemetry>,
+}
+
+/// The queue and who empties it. Clones are cheap.
+#[derive(Clone)]
+pub struct Post(Arc<Inner>);
+
+impl Post {
+    /// An empty one.
+    pub fn new(sender: Arc<Sender>, records: Records, replies: Replies, telemetry: Arc<Telemetry>) -> Self {
+        let (entries, busy) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { entries, busy, wake: Notify::new(), sender, records, replies, telemetry }))
+    }
+
+    fn entries(&self) -> std::sync::MutexGuard<'_, Vec<Queued>> {
+        self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn busy(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.0.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues letters; what is to be stored with what they speak of.
+    pub(super) fn take(&self, letters: Vec<Letter>) -> Vec<Write> {
+        if letters.is_empty() {
+            return Vec::new();
+        }
+        let now = crate::notify::millis(clock::now().wall);
+        let mut entries = self.entries();
+        let mut writes = Vec::new();
+        for Letter { id, channel, mut message } in letters {
+            self.0.records.member().clone_into(&mut message.instance);
+            let entry = Queued::new(id, channel, message, now);
+            writes.push(Records::queued(&entry));
+            entries.push(entry);
+        }
+        if entries.len() > MOST {
+            entries.retain(|entry| entry.state.is_active());
+            let surplus = entries.len().saturating_sub(MOST);
+            entries.drain(..surplus);
+        }
+        drop(entries);
+        self.0.wake.notify_one();
+        writes
+    }
+
+    /// What nobody has taken yet, by channel: of those in force, and of those that still have letters.
+    pub(super) fn waiting(&self) -> BTreeMap<String, Waiting> {
+        let now = crate::notify::millis(clock::now().wall);
+        let channels = self.0.sender.channels();
+        let mut all: BTreeMap<String, Waiting> =
+            channels.names().map(|name| (name.to_string(), Waiting::default())).collect();
+        for entry in self.entries().iter().filter(|entry| entry.state == queue::State::Waiting) {
+            let waiting = all.entry(entry.channel.clone()).or_default();
+            waiting.messages += 1;
+            waiting.oldest = waiting.oldest.max(Duration::from_millis(now.saturating_sub(entry.message.at)));
+        }
+        all
+    }
+
+    /// Until asked to leave: what is not delivered by then is on disk, for the next start. Of a fleet only the member on duty
+    /// delivers, what others have left too.
+    pub async fn run(self, drain: Drain, mut duty: watch::Receiver<Duty>) {
+        let mut look = Some(clock::instant());
+        loop {
+            let acts = duty.borrow_and_update().acts();
+            if acts && look.is_some_and(|look| look <= clock::instant()) {
+                let found = self.find().await;
+                let again = !found || self.0.records.shared().is_some();
+                look = again.then(|| clock::instant() + LOOK);
+            }
+            let most = if look.is_some() { LOOK } else { NAP };
+            let wait = if acts { self.round().min(most) } else { NAP };
+            tokio::select! {
+                () = drain.requested() => return,
+                () = self.0.wake.notified() => {}
+                Ok(()) = duty.changed() => self.hand_over(duty.borrow().acts()),
+                () = tokio::time::sleep(wait) => {}
+            }
+            if !acts {
+                look = Some(clock::instant());
+            }
+        }
+    }
+
+    /// Takes what is on disk and not delivered. False: the store does not answer.
+    async fn find(&self) -> bool {
+        let asked = tokio::time::timeout(PATIENCE, self.0.records.undelivered()).await;
+        let Ok(Some(mut left)) = asked else { return false };
+        let mut entries = self.entries();
+        left.retain(|one| !entries.iter().any(|known| known.id == one.id));
+        entries.splice(0..0, left);
+        true
+    }
+
+    /// Whoever has the duty now finds on disk what is not delivered.
+    fn hand_over(&self, acts: bool) {
+        if !acts {
+            self.entries().clear();
+        }
+    }
+
+    /// Starts what is due; how long until something else may be.
+    fn round(&self) -> Duration {
+        let now = crate::notify::millis(clock::now().wall);
+        let mut entries = self.entries();
+        for folded in queue::folded(&entries) {
+            self.store(&folded);
+            if let Some(held) = entries.iter_mut().find(|held| held.id == folded.id) {
+                *held = folded;
+            }
+        }
+        let mut busy = self.busy();
+        let due: Vec<Queued> = queue::next(&entries, now)
+            .into_iter()
+            .filter(|entry| !busy.contains(&entry.id))
+            .cloned()
+            .collect();
+        for entry in due {
+            busy.insert(entry.id.clone());
+            let post = self.clone();
+            crate::runtime::tasks::detach(async move { post.deliver(entry).await });
+        }
+        let next = queue::wakes_at(&entries).filter(|at| *at > now).map(|at| Duration::from_millis(at - now));
+        next.unwrap_or(NAP).min(NAP)
+    }
+
+    async fn deliver(&self, entry: Queued) {
+        let start = clock::instant();
+        let came = match ChannelName::new(&entry.channel) {
+            Ok(channel) => self.0.sender.deliver(&channel, &entry.message, &entry.id).await,
+            Err(_) => Err(DeliveryError::permanent(
+                crate::notify::Why::NoChannel,
+                format!("{:?} is not the name of a channel", entry.channel),
+            )),
+        };
+        let took = clock::instant().saturating_duration_since(start);
+        let outcome = came.as_ref().map_or_else(|error| error.why.label(), |_| "delivered");
+        self.0.telemetry.people.attempt(&entry.channel, outcome, took);
+        let now = crate::notify::millis(clock::now().wall);
+        let after = queue::after(&entry, &came, now, uuid::Uuid::now_v7().as_u64_pair().1);
+        self.store(&after);
+        let first = entry.delivered == 0;
+        if let Some(held) = self.entries().iter_mut().find(|held| held.id == after.id) {
+            *held = after.clone();
+        }
+        self.busy().remove(&after.id);
+        self.0.wake.notify_one();
+        self.report(&after, &came, first).await;
+    }
+
+    /// What became of a call goes onto the timeline: that it arrived, or that this way is closed.
+    async fn report(&self, entry: &Queued, came: &Result<Receipt, DeliveryError>, first: bool) {
+        let call = entry
+            .id
+            .rsplit_once("-call-")
+            .and_then(|(id, number)| Some((IncidentId::read(id)?, number.parse().ok()?)));
+        let Some((id, number)) = call else { return };
+        let (arrived, detail) = match came {
+            Ok(receipt) if first => (Arrived::Yes, format!("{}: {receipt}", entry.channel)),
+            Ok(_) => return,
+            // A second attempt may be all it takes; when it fails too, another way is tried beside it, once.
+            Err(_) if entry.state.is_active() && entry.attempts != 2 => return,
+            Err(error) => (Arrived::No, format!("{}: {}", entry.channel, error.cause)),
+        };
+        self.0.replies.tell(Command::Delivered { id, number, arrived, detail }).await;
+    }
+
+    fn store(&self, entry: &Queued) {
+        if let Some(store) = self.0.records.store() {
+            // Nobody waits for it: what is lost is delivered twice, with the same id.
+            drop(store.write(vec![Records::queued(entry)]));
+        }
+    }
+}
+
+impl std::fmt::Debug for Post {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Post").field("entries", &self.entries().len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,317 @@
+//! Between the desk's values and the store's rows.
+//!
+//! A row's body is the value as JSON; its columns are what is searched by. Rows of a version that says things this one does
+//! not know are read as far as they go; one that cannot be read is told, kept on disk and left out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::backups::Backups;
+use super::damaged::Damaged;
+use crate::names::IncidentId;
+use crate::notify::queue::{Queued, State as Delivered};
+use crate::reliability::alert::Sign;
+use crate::reliability::incident::Incident;
+use crate::reliability::ledger::{Minute, Share, Slices};
+use crate::reliability::readings::Reported;
+use crate::reliability::rule::Severity;
+use crate::reliability::silence::Silence;
+use crate::store::rows::{self, Delivery, Entry, LedgerMinute, Write};
+use crate::store::{IncidentFilter, Page, Store, StoreError};
+use crate::telemetry::event::StoreEvent;
+use crate::units::At;
+
+/// How far back the ledger is read at a start: the longest report that is kept at hand, 30 days.
+pub(super) const KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// Live incidents that are taken over, at most.
+pub(super) const LIVE: u32 = 1_000;
+
+/// The store as the desk sees it. Clones are cheap.
+#[derive(Clone, Debug)]
+pub struct Records {
+    store: Option<Store>,
+    member: Arc<str>,
+    boot: Arc<str>,
+    backups: Backups,
+    damaged: Damaged,
+}
+
+/// What a start finds: live incidents, silences, minutes of the ledger.
+pub(super) type LeftBehind = (Vec<Incident>, Vec<Silence>, Vec<Minute>);
+
+impl Records {
+    /// `member` names this sidecar and stays the same; `boot` is new with every start.
+    pub fn new(store: Option<Store>, member: &str, boot: &str) -> Self {
+        let (backups, damaged) = Default::default();
+        Self { store, member: Arc::from(member), boot: Arc::from(boot), backups, damaged }
+    }
+
+    pub(super) fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
+    /// Reads from what is on disk; `None`: there is no store.
+    pub fn reader(&self) -> Option<crate::store::Reader> {
+        self.store.as_ref().map(Store::reader)
+    }
+
+    /// The store, if other sidecars share it.
+    pub(super) fn shared(&self) -> Option<&Store> {
+        self.store.as_ref().filter(|store| store.status().database != "sqlite")
+    }
+
+    /// How the store is; `None`: it is off.
+    pub fn status(&self) -> Option<crate::store::Status> {
+        self.store.as_ref().map(Store::status)
+    }
+
+    /// Copies by the clock.
+    pub fn backups(&self) -> &Backups {
+        &self.backups
+    }
+
+    pub(super) fn damaged(&self) -> &Damaged {
+        &self.damaged
+    }
+
+    /// The store's conditions: that it takes no writes, was damaged, or is not backed up, is an incident too.
+    pub(super) fn conditions(&self) -> Vec<Reported> {
+        let Some(status) = self.status() else { return Vec::new() };
+        let damaged = self.damaged.condition(status.moved_aside.as_ref());
+        [Some(Self::condition(status)), damaged, self.backups.condition()].into_iter().flatten().collect()
+    }
+
+    fn condition(status: crate::store::Status) -> Reported {
+        let well = status.state == crate::store::State::Ok;
+        // A start does not wait for a server: until it has answered or failed, nobody knows.
+        let sign = match (well, &status.last_error) {
+            (true, _) => Sign::Good,
+            (false, Some(_)) => Sign::Bad,
+            (false, None) => Sign::Blind,
+        };
+        Reported {
+            service: Arc::from("store"),
+            scope: Arc::from(""),
+            sign,
+            severity: Severity::High,
+            first_bad: (!well).then_some(At(status.since)),
+            confirm: Duration::from_secs(10),
+            title: format!("the store is {}: what is told waits in memory", status.state.as_str()),
+            evidence: vec![
+                ("backlog".to_owned(), format!("{} of {}", status.backlog, status.backlog_limit)),
+                ("last_error".to_owned(), status.last_error.unwrap_or_default()),
+            ],
+        }
+    }
+
+    /// This start's name.
+    pub fn boot(&self) -> &str {
+        &self.boot
+    }
+
+    /// This sidecar's name.
+    pub fn member(&self) -> &str {
+        &self.member
+    }
+
+    /// The incident, and the entries of its timeline after number `told`.
+    pub(super) fn incident(&self, incident: &Incident, told: u64) -> [Write; 2] {
+        let row = row(incident, &self.member);
+        // The timeline is part of the body; its entries are rows too, for whoever reads with SQL.
+        let new = incident.timeline.iter().filter(|entry| entry.number > told).map(|entry| Entry {
+            incident_id: incident.id.as_str().to_owned(),
+            at: entry.at.0,
+            kind: word(&entry.kind),
+            actor: entry.actor.label().to_owned(),
+            body: json(entry),
+        });
+        [Write::PutIncident(row), Write::AddEntries(new.collect())]
+    }
+
+    pub(super) fn silence(&self, silence: &Silence) -> Write {
+        Write::PutSilence(rows::Silence {
+            // Its number is its own in the whole fleet: whoever ends it writes the same row.
+            id: silence.number.to_string(),
+            body: json(silence),
+            starts_at: silence.from.0,
+            ends_at: silence.until.0,
+        })
+    }
+
+    pub(super) fn ledger(&self, minute: &Minute) -> Write {
+        let share = minute.by.get(&self.boot).copied().unwrap_or_default();
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        Write::LedgerMinute(LedgerMinute {
+            member: self.member.to_string(),
+            service: minute.subject.to_string(),
+            minute: minute.minute * 60_000,
+            boot: self.boot.to_string(),
+            slices: word(&share.slices),
+            good: count(share.counts.good),
+            total: count(share.counts.total()),
+        })
+    }
+
+    pub(super) fn queued(entry: &Queued) -> Write {
+        let state = match entry.state {
+            Delivered::Waiting | Delivered::Repeating => Delivery::Waiting,
+            Delivered::Sent | Delivered::Folded => Delivery::Sent,
+            Delivered::Failed => Delivery::Failed,
+            Delivered::Dead => Delivery::Dead,
+        };
+        let millis = |at: u64| i64::try_from(at).unwrap_or(i64::MAX);
+        Write::PutNotification(rows::Notification {
+            id: entry.id.clone(),
+            incident_id: Some(entry.message.incident_id.clone()),
+            dedup_key: entry.message.dedup_key.clone(),
+            channel: entry.channel.clone(),
+            kind: entry.message.kind.label().to_owned(),
+            body: json(entry),
+            state,
+            attempts: i64::from(entry.attempts),
+            next_at: millis(entry.next_at),
+            created_at: millis(entry.message.at),
+            last_error: entry.last.clone().filter(|_| entry.state != Delivered::Sent),
+            sent_at: (entry.delivered > 0).then(|| millis(entry.since)),
+        })
+    }
+
+    /// `None`: the store does not answer.
+    pub(super) async fn left_behind(&self, now: At) -> Option<LeftBehind> {
+        let Some(store) = &self.store else { return Some(Default::default()) };
+        let read = async {
+            let reader = store.reader();
+            let live = IncidentFilter { unresolved: true, ..IncidentFilter::default() };
+            let incidents = reader.incidents(&live, None, LIVE).await?.rows;
+            let silences = reader.silences(now.0).await?;
+            let minutes = reader.ledger(None, (now - KEPT).0, now.0).await?;
+            Ok::<_, StoreError>((incidents, silences, minutes))
+        };
+        let (mut incidents, silences, mut minutes) = read.await.ok()?;
+        // A file is one sidecar's, whatever its name was. In a database that others share, what it saw is its own, and the
+        // incidents are the fleet's.
+        if self.shared().is_some() {
+            incidents.clear();
+            minutes.retain(|row| *row.member == *self.member);
+        }
+        Some((
+            incidents.iter().filter_map(|row| parse(&row.id, &row.body)).collect(),
+            silences.iter().filter_map(|row| parse(&row.id, &row.body)).collect(),
+            minutes.iter().filter_map(minute_of).collect(),
+        ))
+    }
+
+    /// Messages that an earlier start did not deliver.
+    pub(super) async fn undelivered(&self) -> Option<Vec<Queued>> {
+        let Some(store) = &self.store else { return Some(Vec::new()) };
+        let rows = store.reader().notifications(Some(Delivery::Waiting), None, None, LIVE).await.ok()?;
+        Some(rows.iter().filter_map(|row| parse(&row.id, &row.body)).collect())
+    }
+
+    /// Silences that last or are to come at `now`.
+    pub(super) async fn silences(&self, now: At) -> Result<Vec<Silence>, StoreError> {
+        let Some(store) = &self.store else { return Ok(Vec::new()) };
+        let rows = store.reader().silences(now.0).await?;
+        Ok(rows.iter().filter_map(|row| parse(&row.id, &row.body)).collect())
+    }
+
+    /// The incident of that name, if there is one that can be read.
+    pub(super) async fn find_row(&self, id: &str) -> Result<Option<Incident>, StoreError> {
+        let Some(store) = &self.store else { return Ok(None) };
+        Ok(store.reader().incident(id).await?.and_then(|row| parse(&row.id, &row.body)))
+    }
+
+    /// One incident, from the disk; `None`: there is none, or no store.
+    pub async fn find(&self, id: &IncidentId) -> Result<Option<Incident>, StoreError> {
+        let Some(store) = &self.store else { return Ok(None) };
+        let row = store.reader().incident(id.as_str()).await?;
+        Ok(row.and_then(|row| parse(&row.id, &row.body)))
+    }
+
+    /// Silences and maintenance windows that have ended, the last one first, at most `limit`; `None`: there is no store.
+    pub async fn ended_silences(&self, now: At, limit: usize) -> Result<Option<Vec<Silence>>, StoreError> {
+        let Some(store) = &self.store else { return Ok(None) };
+        let rows = store.reader().silences(0).await?;
+        let ended = rows.iter().rev().filter(|row| row.ends_at <= now.0).take(limit);
+        Ok(Some(ended.filter_map(|row| parse(&row.id, &row.body)).collect()))
+    }
+
+    /// Incidents, the youngest first; `None`: there is no store.
+    pub async fn search(
+        &self,
+        filter: &IncidentFilter,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Option<Page<Incident>>, StoreError> {
+        let Some(store) = &self.store else { return Ok(None) };
+        let page = store.reader().incidents(filter, cursor, limit).await?;
+        let rows = page.rows.iter().filter_map(|row| parse(&row.id, &row.body)).collect();
+        Ok(Some(Page { rows, next: page.next }))
+    }
+}
+
+fn row(incident: &Incident, member: &str) -> rows::Incident {
+    let live = incident.state.is_live();
+    rows::Incident {
+        id: incident.id.as_str().to_owned(),
+        dedup_key: incident.dedup.to_string(),
+        state: incident.state.label().to_owned(),
+        severity: incident.severity.label().to_owned(),
+        rule: incident.key.rule.label().to_owned(),
+        service: incident.key.service.to_string(),
+        started_at: incident.clocks.began.0,
+        resolved_at: incident.clocks.closed.filter(|_| !live).map(|at| at.0),
+        updated_at: incident.timeline.last().map_or(incident.clocks.suspected, |entry| entry.at).0,
+        revision: i64::try_from(incident.version).unwrap_or(i64::MAX),
+        member: member.to_owned(),
+        body: json(incident),
+    }
+}
+
+/// What the store keeps of two versions of an incident: both of them, see [`Incident::merge`]. A row that cannot be read here
+/// gives way to a newer revision alone.
+pub(super) fn join(there: &rows::Incident, new: &rows::Incident) -> rows::Incident {
+    let read = |row: &rows::Incident| serde_json::from_str::<Incident>(&row.body).ok();
+    let (Some(theirs), Some(ours)) = (read(there), read(new)) else {
+        return crate::store::newer(there, new);
+    };
+    let merged = ours.merge(&theirs);
+    match () {
+        () if merged == theirs => there.clone(),
+        () if merged == ours => new.clone(),
+        () => row(&merged, &new.member),
+    }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    // Values of the core have text keys only, so this cannot fail.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// What is one word in JSON.
+fn word<T: serde::Serialize>(value: &T) -> String {
+    let value = serde_json::to_value(value).ok();
+    value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn parse<T: serde::de::DeserializeOwned>(id: &str, body: &str) -> Option<T> {
+    match serde_json::from_str(body) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            StoreEvent::Unreadable { id, error: &error.to_string() }.tell();
+            None
+        }
+    }
+}
+
+fn minute_of(row: &LedgerMinute) -> Option<Minute> {
+    let slices: Slices = serde_json::from_value(serde_json::Value::String(row.slices.clone())).ok()?;
+    let good = u64::try_from(row.good).ok()?;
+    let bad = u64::try_from(row.total).ok()?.saturating_sub(good);
+    let share = Share { slices, counts: crate::reliability::counts::Counts { good, bad } };
+    Some(Minute {
+        subject: Arc::from(row.service.as_str()),
+        minute: row.minute.div_euclid(60_000),
+        by: [(Arc::from(row.boot.as_str()), share)].into(),
+    })
+}

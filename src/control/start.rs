@@ -1,0 +1,92 @@
+//! Starts the parts that belong together: store, desk, post.
+
+use std::sync::Arc;
+
+use super::backups::{self, BackupStatus};
+use super::{Control, Handle, Observer, Post, Records, damaged};
+use crate::config::{Config, StoreAt};
+use crate::notify::{Channels, PATIENCE, Sender};
+use crate::runtime::drain::Drain;
+use crate::runtime::tasks::Tasks;
+use crate::store::{Status, Store, StoreError};
+use crate::telemetry::Telemetry;
+use crate::telemetry::store::{Backup, Numbers};
+use crate::upstream::registry::Registry;
+
+/// What runs.
+#[derive(Clone)]
+pub struct Running {
+    /// For those who look and order.
+    pub handle: Handle,
+    /// Takes other channels on a reload.
+    pub sender: Arc<Sender>,
+    /// To be closed at the end; `None`: it is off.
+    pub store: Option<Store>,
+}
+
+/// Starts them. An error is what only the operator can change; a database that is away is none.
+pub async fn start(
+    config: &Config,
+    registry: &Arc<Registry>,
+    telemetry: &Arc<Telemetry>,
+    tasks: &Tasks,
+    drain: &Drain,
+) -> Result<Running, StoreError> {
+    let store = match &config.store {
+        Some(config) => Some(Store::open_joining(config, tasks, super::records::join).await?),
+        None => None,
+    };
+    let boot = uuid::Uuid::now_v7().to_string();
+    let records = Records::new(store.clone(), &config.process.name, &boot);
+    tend(config, &records, telemetry, tasks, drain);
+    let sender = Arc::new(Sender::new(Arc::new(Channels::new(config)), PATIENCE));
+    let observer = Observer::new(Arc::clone(registry), Arc::clone(telemetry));
+    let (posting, kept, counting) = (Arc::clone(&sender), records.clone(), Arc::clone(telemetry));
+    let (control, handle, courier) = Control::new(observer, Arc::clone(telemetry), records, |replies| {
+        Post::new(posting, kept, replies, counting)
+    });
+    let post = control.post();
+    telemetry.people.ask(move || post.waiting());
+    tasks.spawn("post", control.post().run(drain.listening(), control.duty()));
+    if let Some(courier) = courier {
+        tasks.spawn("fleet", courier.run(drain.clone()));
+    }
+    tasks.spawn("control", control.run(drain.clone()));
+    Ok(Running { handle, sender, store })
+}
+
+/// What the store needs beside its writer: copies, a look at damaged files, numbers.
+fn tend(config: &Config, records: &Records, telemetry: &Telemetry, tasks: &Tasks, drain: &Drain) {
+    let (Some(config), Some(store)) = (&config.store, records.store()) else { return };
+    if let Some(plan) = &config.backup {
+        let copying =
+            backups::run(records.backups().clone(), config.clone(), plan.clone(), drain.listening());
+        tasks.spawn("backups", copying);
+    }
+    if let StoreAt::Sqlite(path) = &config.at {
+        let looking = damaged::watch(records.damaged().clone(), path.clone(), drain.listening());
+        tasks.spawn("damaged", looking);
+    }
+    let (store, backups) = (store.clone(), records.backups().clone());
+    telemetry.store.ask(move || numbers(store.status(), backups.status()));
+}
+
+fn numbers(status: Status, backups: Option<BackupStatus>) -> Numbers {
+    Numbers {
+        state: status.state.as_str(),
+        committed: status.committed,
+        backlog: status.backlog,
+        limit: status.backlog_limit,
+        folded: status.folded,
+        refused: status.refused,
+        dropped_samples: status.dropped_samples,
+        commits: status.commits,
+        backup: backups.map(|copies| Backup {
+            last: copies.last.as_ref().map(|copy| copy.at),
+            took: copies.last.as_ref().and_then(|copy| copy.took),
+            bytes: copies.last.as_ref().map(|copy| copy.bytes),
+            good: copies.good,
+            failed: copies.failed,
+        }),
+    }
+}

@@ -1,0 +1,3 @@
+//! What can be seen beside the traffic. Knows no upstream and no incident: it measures, others decide.
+
+pub mod resources;

@@ -1,0 +1,131 @@
+//! Channels ready to be used: the config's, each with its TLS.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::addresses::Addresses;
+use super::delivery::{DeliveryError, Why};
+use super::message::Message;
+use super::wire::{Answer, Post, Tls, post, together, web_tls, within};
+use super::{alertmanager, email, pagerduty, slack, smtp, webhook, wire};
+use crate::config::channels::{self as config, ChannelKind, Mail, WebUrl};
+use crate::config::{ClientTls, Config};
+use crate::names::ChannelName;
+use crate::net::tls;
+
+/// One way to tell people.
+struct Channel {
+    config: Arc<config::Channel>,
+    tls: Tls,
+}
+
+/// All of them, by name. A value: a reload makes a new one.
+pub struct Channels(BTreeMap<ChannelName, Channel>);
+
+/// What a delivery came to: where it went, what was said, when again.
+pub(super) struct Came {
+    pub(super) to: String,
+    pub(super) said: String,
+    pub(super) again_in: Option<Duration>,
+}
+
+/// One delivery.
+pub(super) struct Task<'a> {
+    pub(super) addresses: &'a Addresses,
+    pub(super) message: &'a Message,
+    pub(super) id: &'a str,
+    /// Milliseconds since 1970.
+    pub(super) now: u64,
+    pub(super) patience: Duration,
+}
+
+impl Channels {
+    /// Reads the roots that each needs. One that cannot be used is there all the same and says so when it is.
+    pub fn new(config: &Config) -> Self {
+        tls::install_provider();
+        let prepare = |channel: &Arc<config::Channel>| {
+            let tls = channel_tls(channel);
+            (channel.name.clone(), Channel { config: Arc::clone(channel), tls })
+        };
+        Self(config.notify.iter().map(prepare).collect())
+    }
+
+    /// Their names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &ChannelName> {
+        self.0.keys()
+    }
+
+    /// What [`names`](Self::names) has and the word for its kind.
+    pub fn kind(&self, name: &ChannelName) -> Option<&'static str> {
+        self.0.get(name).map(|channel| channel.config.kind.label())
+    }
+
+    pub(super) async fn deliver(&self, name: &ChannelName, task: &Task<'_>) -> Result<Came, DeliveryError> {
+        match self.0.get(name) {
+            Some(channel) => channel.deliver(task).await,
+            None => Err(DeliveryError::permanent(Why::NoChannel, format!("no channel is named {name}"))),
+        }
+    }
+}
+
+fn channel_tls(channel: &config::Channel) -> Tls {
+    let config = ClientTls { server_name: None, ca_file: channel.ca_file.clone() };
+    match &channel.kind {
+        // A mail server that is told of HTTP may hang up (RFC 7301 section 3.2).
+        ChannelKind::Email(_) => tls::Client::without_alpn(&config).map_err(|error| error.to_string()),
+        ChannelKind::Webhook { .. }
+        | ChannelKind::PagerDuty { .. }
+        | ChannelKind::Slack { .. }
+        | ChannelKind::Alertmanager { .. } => web_tls(&config),
+    }
+}
+
+impl Channel {
+    async fn deliver(&self, task: &Task<'_>) -> Result<Came, DeliveryError> {
+        let message = task.message;
+        match &self.config.kind {
+            ChannelKind::Webhook { url, secret } => {
+                let request = webhook::post(url, secret, message, task.id, task.now / 1_000);
+                self.web(task, url, request).await
+            }
+            ChannelKind::PagerDuty { url, routing_key } => {
+                self.web(task, url, pagerduty::post(url, routing_key, message)).await
+            }
+            ChannelKind::Slack { url } => self.web(task, url, slack::post(url, message)).await,
+            ChannelKind::Email(mail) => self.mail(task, mail).await,
+            ChannelKind::Alertmanager { urls, token, interval } => {
+                let body = alertmanager::alerts(message, task.now, *interval);
+                let asked = alertmanager::posts(urls, token.as_ref(), &body).into_iter();
+                let asked = asked.map(|request| self.member(task, request));
+                let came = together(asked.map(|one| Box::pin(one) as _).collect()).await;
+                let said = alertmanager::summed(came, *interval)?;
+                let to = urls.iter().map(WebUrl::authority).collect::<Vec<_>>().join(", ");
+                Ok(Came { to, said, again_in: alertmanager::again_in(message, task.now, *interval) })
+            }
+        }
+    }
+
+    async fn web(&self, task: &Task<'_>, url: &WebUrl, request: Post<'_>) -> Result<Came, DeliveryError> {
+        let answer = within(task.patience, post(task.addresses, &self.tls, request)).await?;
+        Ok(Came { to: url.authority(), said: told(&answer), again_in: None })
+    }
+
+    /// One Alertmanager of several; its deadline is its own.
+    async fn member(&self, task: &Task<'_>, request: Post<'_>) -> (String, Result<String, DeliveryError>) {
+        let at = request.url.authority();
+        let came = within(task.patience, post(task.addresses, &self.tls, request)).await;
+        (at, came.map(|answer| told(&answer)))
+    }
+
+    async fn mail(&self, task: &Task<'_>, mail: &Mail) -> Result<Came, DeliveryError> {
+        let written = email::written(mail, task.message, task.id)?;
+        let done = within(task.patience, smtp::deliver(task.addresses, &self.tls, mail, &written)).await?;
+        let to = format!("{} by {}", mail.to.join(", "), wire::shown(&mail.server.host));
+        Ok(Came { to, said: done.goodbye().await, again_in: None })
+    }
+}
+
+fn told(answer: &Answer) -> String {
+    format!("{} {}", answer.status, answer.said).trim_end().to_owned()
+}

@@ -1,0 +1,147 @@
+//! A message as a mail: plain text with an HTML twin, threaded by incident.
+//!
+//! `Message-ID` is made from the id of the message, so a mail that is sent twice is one mail for whoever looks; all mails of
+//! an incident refer to one root (RFC 5322 section 3.6.4), which is what clients thread by.
+
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart};
+
+use super::delivery::{DeliveryError, Why};
+use super::message::{Message, fit, line, stamp, wall};
+use super::sign::short;
+use super::wire::AGENT;
+use crate::config::channels::Mail;
+
+/// Characters of a subject: RFC 5322 section 2.1.1 folds longer ones, people do not read them.
+const SUBJECT: usize = 200;
+const SUMMARY: usize = 10_000;
+const FACTS: usize = 100;
+const FACT: usize = 2_000;
+
+fn unusable(error: impl std::fmt::Display) -> DeliveryError {
+    DeliveryError::permanent(Why::Unusable, format!("the mail cannot be written: {error}"))
+}
+
+/// The mail as it goes over the wire.
+pub(super) fn written(mail: &Mail, message: &Message, id: &str) -> Result<Vec<u8>, DeliveryError> {
+    let mailbox = |text: &str| text.parse::<Mailbox>().map_err(unusable);
+    let domain = mail.from.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
+    let named = |text: &str| format!("<strop.{}@{domain}>", short(text));
+    let root = named(&format!("incident {}", message.incident_id));
+    let mut builder = lettre::Message::builder()
+        .from(mailbox(&mail.from)?)
+        .subject(fit(&message.headline(), SUBJECT))
+        .date(wall(message.at))
+        .message_id(Some(named(id)))
+        .in_reply_to(root.clone())
+        .references(root)
+        .user_agent(AGENT.to_owned());
+    for to in &mail.to {
+        builder = builder.to(mailbox(to)?);
+    }
+    // So that nobody's holiday answers it (RFC 3834).
+    for (name, value) in
+        [("Auto-Submitted", "auto-generated"), ("X-Strop-Incident", &line(&message.incident_id))]
+    {
+        builder =
+            builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned()));
+    }
+    let parts = MultiPart::alternative_plain_html(text(message), html(message));
+    Ok(builder.multipart(parts).map_err(unusable)?.formatted())
+}
+
+/// What is told beside title and summary, in order.
+fn rows(message: &Message) -> Vec<(String, String)> {
+    let mut rows = vec![
+        ("Service".to_owned(), message.service.clone()),
+        ("Severity".to_owned(), message.severity.label().to_owned()),
+        ("Found by".to_owned(), message.rule.clone()),
+        ("Since".to_owned(), stamp(message.started_at)),
+    ];
+    rows.extend(message.ends_at.map(|ends_at| ("Until".to_owned(), stamp(ends_at))));
+    let facts = message.facts.iter().take(FACTS);
+    rows.extend(facts.cloned());
+    rows.push(("Incident".to_owned(), message.incident_id.clone()));
+    rows.push(("Told by".to_owned(), message.instance.clone()));
+    rows.into_iter().map(|(name, value)| (fit(&line(&name), FACT), fit(&line(&value), FACT))).collect()
+}
+
+fn text(message: &Message) -> String {
+    let mut text = format!("{}\n\n", fit(&message.summary, SUMMARY));
+    for (name, value) in rows(message) {
+        text.push_str(&format!("{name}: {value}\n"));
+    }
+    if let Some(link) = message.safe_link() {
+        text.push_str(&format!("\n{link}\n"));
+    }
+    text
+}
+
+fn html(message: &Message) -> String {
+    let rows: String = rows(message)
+        .iter()
+        .map(|(name, value)| {
+            format!("<tr><th align=\"left\">{}</th><td>{}</td></tr>\n", escaped(name), escaped(value))
+        })
+        .collect();
+    let link = message.safe_link().map(escaped);
+    let link = link.map_or_else(String::new, |link| format!("<p><a href=\"{link}\">{link}</a></p>\n"));
+    let summary = escaped(&fit(&message.summary, SUMMARY)).replace('\n', "<br>\n");
+    format!(
+        "<!doctype html>\n<html><body>\n<h3>{}</h3>\n<p>{summary}</p>\n<table>\n{rows}</table>\n{link}</body></html>\n",
+        escaped(&message.headline())
+    )
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::Kind;
+    use super::super::message::tests::incident;
+    use super::*;
+    use crate::config::channels::MailTls;
+    use crate::config::{Endpoint, Host};
+
+    fn mail() -> Mail {
+        Mail {
+            server: Endpoint { host: Host::Name("localhost".to_owned()), port: 25 },
+            tls: MailTls::Plain,
+            login: None,
+            from: "strop@example.com".to_owned(),
+            to: vec!["a@example.com".to_owned(), "b@example.com".to_owned()],
+        }
+    }
+
+    fn field(text: &str, name: &str) -> String {
+        let of = |line: &str| line.strip_prefix(&format!("{name}: ")).map(str::to_owned);
+        text.lines().find_map(of).unwrap_or_else(|| panic!("no {name} in {text}"))
+    }
+
+    #[test]
+    fn mails_of_an_incident_hang_together_and_a_repeated_one_is_the_same() {
+        let of = |kind, id| {
+            String::from_utf8(written(&mail(), &incident(kind), id).expect("writes")).expect("ASCII")
+        };
+        let (first, again) = (of(Kind::Trigger, "m1"), of(Kind::Trigger, "m1"));
+        let last = of(Kind::Resolve, "m2");
+        assert_eq!(field(&first, "Message-ID"), field(&again, "Message-ID"));
+        assert_ne!(field(&first, "Message-ID"), field(&last, "Message-ID"));
+        assert_eq!(field(&first, "References"), field(&last, "References"));
+        assert_eq!(field(&last, "Auto-Submitted"), "auto-generated");
+        assert!(last.is_ascii() && last.contains("multipart/alternative"), "{last}");
+        let html = last.split("text/html").nth(1).expect("a twin");
+        assert!(html.contains("&lt;answer&gt;") && !html.contains("<answer>"), "{html}");
+    }
+
+    #[test]
+    fn no_title_writes_a_header_of_its_own() {
+        let title = "x\r\nBcc: everybody@example.com".to_owned();
+        let message = Message { title: title.clone(), incident_id: title, ..incident(Kind::Trigger) };
+        let text =
+            String::from_utf8(written(&mail(), &message, "m\r\nBcc: x@y").expect("writes")).expect("ASCII");
+        assert!(!text.lines().any(|line| line.starts_with("Bcc")), "{text}");
+    }
+}

@@ -1,0 +1,205 @@
+//! Connections of the notifier's own, one per message: no pool, no breaker, no degradation, no redirects.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use secrecy::ExposeSecret as _;
+use tokio::net::TcpStream;
+
+use super::addresses::Addresses;
+use super::delivery::{DeliveryError, Why, excerpt};
+use super::schedule::retry_after;
+use crate::config::channels::WebUrl;
+use crate::config::{Host, Protocol};
+use crate::net::tls;
+use crate::runtime::clock;
+
+/// One address among several; the next one must have its chance too.
+const CONNECT: Duration = Duration::from_secs(3);
+/// So much of an answer is read.
+const READ: usize = 4 * 1024;
+/// Of every request and mail.
+pub(super) const AGENT: &str = concat!("strop/", env!("CARGO_PKG_VERSION"));
+
+/// TLS of a channel; the error is for people.
+pub(super) type Tls = Result<tls::Client, String>;
+
+/// Reads the roots.
+pub(super) fn web_tls(config: &crate::config::ClientTls) -> Tls {
+    tls::Client::new(config, Protocol::Http1).map_err(|error| error.to_string())
+}
+
+/// Within the deadline, or late.
+pub(super) async fn within<T>(
+    patience: Duration,
+    work: impl Future<Output = Result<T, DeliveryError>>,
+) -> Result<T, DeliveryError> {
+    match tokio::time::timeout(patience, work).await {
+        Ok(done) => done,
+        Err(_) => Err(DeliveryError::passing(Why::Late, format!("not done within {patience:?}"))),
+    }
+}
+
+/// All at the same time; what each came to, in their order.
+pub(super) async fn together<'a, T>(mut all: Vec<Pin<Box<dyn Future<Output = T> + Send + 'a>>>) -> Vec<T> {
+    let mut done: Vec<Option<T>> = all.iter().map(|_| None).collect();
+    std::future::poll_fn(|cx| {
+        let mut open = false;
+        for (one, done) in all.iter_mut().zip(&mut done).filter(|(_, done)| done.is_none()) {
+            match one.as_mut().poll(cx) {
+                Poll::Ready(value) => *done = Some(value),
+                Poll::Pending => open = true,
+            }
+        }
+        if open { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    done.into_iter().flatten().collect()
+}
+
+/// Connects to the first address that answers.
+pub(super) async fn connect(
+    addresses: &Addresses,
+    host: &Host,
+    port: u16,
+) -> Result<TcpStream, DeliveryError> {
+    let shown = shown(host);
+    let found = addresses.of(host).await;
+    let found = found.map_err(|error| {
+        DeliveryError::passing(Why::Names, format!("{shown} cannot be looked up: {error}"))
+    })?;
+    let mut last = String::new();
+    for ip in found {
+        let at = SocketAddr::new(ip, port);
+        match tokio::time::timeout(CONNECT, TcpStream::connect(at)).await {
+            Ok(Ok(stream)) => {
+                // Without it a message is late by a round trip, and delivered all the same.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Ok(Err(error)) => last = format!("{at}: {error}"),
+            Err(_) => last = format!("{at}: no answer within {CONNECT:?}"),
+        }
+    }
+    addresses.doubt(host);
+    Err(DeliveryError::passing(Why::Connect, format!("{shown}: nobody answers ({last})")))
+}
+
+/// A host as text, without brackets.
+pub(super) fn shown(host: &Host) -> String {
+    match host {
+        Host::Name(name) => name.clone(),
+        Host::Address(ip) => ip.to_string(),
+    }
+}
+
+/// Shakes hands; the certificate must be of `host`, by a root that is trusted.
+pub(super) async fn secure(
+    tls: &Tls,
+    tcp: TcpStream,
+    host: &Host,
+) -> Result<tls::ClientStream, DeliveryError> {
+    let tls = tls.as_ref().map_err(|error| DeliveryError::passing(Why::Unusable, format!("TLS: {error}")))?;
+    let shown = shown(host);
+    let shaken = tls.connect(tcp, &shown).await;
+    shaken.map_err(|error| DeliveryError::passing(Why::Tls, format!("{shown}: TLS: {error}")))
+}
+
+/// One POST of JSON.
+pub(super) struct Post<'a> {
+    pub(super) url: &'a WebUrl,
+    /// What follows the address' own path.
+    pub(super) path: &'a str,
+    pub(super) fields: Vec<(&'static str, String)>,
+    pub(super) body: Vec<u8>,
+    /// Not to be told.
+    pub(super) secrets: Vec<&'a str>,
+}
+
+/// What was answered, when it was a success.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// On one line, secrets redacted.
+    pub(super) said: String,
+}
+
+/// Sends it over a connection of its own. Any answer but 2xx is an error.
+pub(super) async fn post(addresses: &Addresses, tls: &Tls, post: Post<'_>) -> Result<Answer, DeliveryError> {
+    let tcp = connect(addresses, &post.url.host, post.url.port).await?;
+    if post.url.secure {
+        let stream = secure(tls, tcp, &post.url.host).await?;
+        exchange(stream, post).await
+    } else {
+        exchange(tcp, post).await
+    }
+}
+
+async fn exchange<S>(stream: S, post: Post<'_>) -> Result<Answer, DeliveryError>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let broken = |error: hyper::Error| DeliveryError::passing(Why::Broken, format!("{}: {error}", post.url));
+    let request = request(&post)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let mut work = pin!(async {
+        let answer = sender.send_request(request).await.map_err(broken)?;
+        let status = answer.status().as_u16();
+        let wait = answer.headers().get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let wait = wait.and_then(|value| retry_after(value, clock::now().wall));
+        let mut secrets = post.secrets.clone();
+        secrets.push(post.url.path.expose_secret());
+        let said = excerpt(&start_of(answer.into_body()).await, &secrets);
+        if (200..300).contains(&status) {
+            Ok(Answer { status, said })
+        } else {
+            Err(DeliveryError::status(status, wait, &said))
+        }
+    });
+    let mut connection = pin!(connection);
+    tokio::select! {
+        biased;
+        done = &mut work => done,
+        // The connection may end with the answer in hand.
+        _ = &mut connection => work.await,
+    }
+}
+
+fn request(post: &Post<'_>) -> Result<http::Request<Full<Bytes>>, DeliveryError> {
+    let base = post.url.path.expose_secret();
+    let target = if post.path.is_empty() {
+        base.to_owned()
+    } else {
+        format!("{}{}", base.trim_end_matches('/'), post.path)
+    };
+    let mut request = http::Request::post(target)
+        .header(http::header::HOST, post.url.authority())
+        .header(http::header::USER_AGENT, AGENT)
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .header(http::header::CONNECTION, "close");
+    for (name, value) in &post.fields {
+        request = request.header(*name, value);
+    }
+    let request = request.body(Full::new(Bytes::from(post.body.clone())));
+    request.map_err(|error| DeliveryError::permanent(Why::Unusable, format!("{}: {error}", post.url)))
+}
+
+/// As much of a body as is worth reading; what breaks off is as long as it is.
+async fn start_of(mut body: hyper::body::Incoming) -> String {
+    let mut read = Vec::new();
+    while read.len() < READ
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        if let Some(data) = frame.data_ref() {
+            read.extend_from_slice(data);
+        }
+    }
+    read.truncate(READ);
+    String::from_utf8_lossy(&read).into_owned()
+}

@@ -1,0 +1,73 @@
+//! Is the machine near its end?
+
+use std::sync::Arc;
+
+use super::{DetectPolicy, Detector, Finding, Says};
+use crate::reliability::alert::{AlertPolicy, Look, Sign};
+use crate::reliability::readings::ResourceReading;
+use crate::reliability::rule::{Key, Rule, Severity};
+use crate::units::At;
+
+/// Consecutive samples over each limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Streak {
+    last: Option<At>,
+    warn: u32,
+    alert: u32,
+    /// When the present streak over the warning began.
+    since: Option<At>,
+}
+
+impl Detector {
+    pub(super) fn resource(
+        &mut self,
+        policy: &DetectPolicy,
+        reading: &ResourceReading,
+        now: At,
+        found: &mut Vec<Finding>,
+    ) {
+        let rules = &policy.resources;
+        let Some((_, warn, alert)) = rules.limits.iter().find(|(what, _, _)| *what == reading.what) else {
+            return;
+        };
+        let used = reading.used.filter(|_| now.since(reading.sampled) < rules.stale);
+        let streak = self.streaks.entry((reading.what, Arc::clone(&reading.which))).or_default();
+        if let Some(used) = used.filter(|_| streak.last != Some(reading.sampled)) {
+            let count = |limit: f64, so_far: u32| if used > limit { so_far.saturating_add(1) } else { 0 };
+            (streak.warn, streak.alert) = (count(*warn, streak.warn), count(*alert, streak.alert));
+            streak.since = if streak.warn > 0 { streak.since.or(Some(reading.sampled)) } else { None };
+            streak.last = Some(reading.sampled);
+        }
+        let streak = *streak;
+        let which = if reading.which.is_empty() { String::new() } else { format!(":{}", reading.which) };
+        let service: Arc<str> = Arc::from(format!("{}{which}", reading.what.label()));
+        let scopes =
+            [("", *alert, streak.alert, Severity::High), ("warning", *warn, streak.warn, Severity::Low)];
+        for (scope, limit, samples, severity) in scopes {
+            let sign = match used {
+                None => Sign::Blind,
+                Some(_) if samples >= rules.samples => Sign::Bad,
+                Some(used) if used >= limit - rules.margin => Sign::Between,
+                Some(_) => Sign::Good,
+            };
+            let share = used.map_or("-".to_owned(), |used| format!("{:.1}%", used * 100.0));
+            found.push(Finding {
+                key: Key { rule: Rule::Resource, service: Arc::clone(&service), scope: Arc::from(scope) },
+                look: Look { sign, ripe: true, first_bad: streak.since },
+                severity,
+                policy: AlertPolicy { clear_after: policy.clear_after, ..AlertPolicy::default() },
+                cause: Some(Arc::clone(&service)),
+                says: (sign == Sign::Bad).then(|| {
+                    Says::new(
+                        format!("{service} is over {:.0}%", limit * 100.0),
+                        [
+                            ("used", share),
+                            ("samples", samples.to_string()),
+                            ("source", reading.source.clone()),
+                        ],
+                    )
+                }),
+            });
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The six rules of the guide, as data.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::reliability::readings::Resource;
+use crate::reliability::rule::Rule;
+use crate::reliability::slo::Objective;
+
+/// What makes an incident.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DetectPolicy {
+    /// Rules that are off.
+    pub off: Vec<Rule>,
+    /// After the start, an upstream that has never answered is not down yet for this long.
+    pub grace: Duration,
+    /// Good for this long ends an incident: 2 min.
+    pub clear_after: Duration,
+    /// Upstreams whose failure is critical and whose open breaker is high, beside the backend.
+    pub important: Vec<String>,
+    /// No success.
+    pub down: DownPolicy,
+    /// Too many errors.
+    pub errors: ErrorPolicy,
+    /// Too slow.
+    pub latency: LatencyPolicy,
+    /// Many at once.
+    pub network: NetworkPolicy,
+    /// Running out.
+    pub resources: ResourcePolicy,
+    /// Payments.
+    pub payments: PaymentPolicy,
+}
+
+/// Service down.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DownPolicy {
+    /// Consecutive failures that make it suspected.
+    pub failures: u32,
+    /// Consecutive failed probes that make it suspected.
+    pub probes: u32,
+    /// No success for this long since the first failure: confirmed.
+    pub confirm: Duration,
+}
+
+/// Error rate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorPolicy {
+    /// What is promised. Its share of bad ones is the threshold: 0.1 %.
+    pub objective: Objective,
+    /// How probably chance alone makes it suspected, per look: 10⁻³.
+    pub suspect: f64,
+    /// How probably chance alone calls somebody, per look: 10⁻⁶. There are 86 400 looks a day, but far fewer independent
+    /// ones.
+    pub page: f64,
+    /// Fewer bad ones than this prove nothing.
+    pub least_bad: u64,
+    /// Suspected for this long: confirmed. 2 min.
+    pub confirm: Duration,
+}
+
+/// One percentile's budget. The limits are counted by the shell; here they are text and severity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The target.
+    pub warn: Duration,
+    /// The alert threshold.
+    pub alert: Duration,
+}
+
+/// The performance budget of a route class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// 500 ms and 1 s.
+    pub p50: Limits,
+    /// 2 s and 3 s.
+    pub p95: Limits,
+    /// 5 s and 8 s: over the first is high, over the second critical.
+    pub p99: Limits,
+}
+
+impl Budget {
+    /// Its limits: warn and alert of p50, p95, p99.
+    pub fn limits(&self) -> [Duration; 6] {
+        [self.p50.warn, self.p50.alert, self.p95.warn, self.p95.alert, self.p99.warn, self.p99.alert]
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        let (secs, millis) = (Duration::from_secs, Duration::from_millis);
+        Self {
+            p50: Limits { warn: millis(500), alert: secs(1) },
+            p95: Limits { warn: secs(2), alert: secs(3) },
+            p99: Limits { warn: secs(5), alert: secs(8) },
+        }
+    }
+}
+
+/// Response times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LatencyPolicy {
+    /// Of every route class that has none of its own.
+    pub budget: Budget,
+    /// Route classes by name: their own budget; `None`: they last long by nature (streams, long polls) and have none.
+    pub classes: BTreeMap<String, Option<Budget>>,
+    /// How probably chance alone makes it suspected, per look: 10⁻³.
+    pub suspect: f64,
+    /// How probably chance alone calls somebody: 10⁻⁴, in both windows at once.
+    pub page: f64,
+    /// Suspected for this long: confirmed. 1 min.
+    pub confirm: Duration,
+}
+
+/// Many upstreams at once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkPolicy {
+    /// This many breakers open …
+    pub upstreams: usize,
+    /// … within this long of each other are one incident of the network. While another upstream fails too, a breaker's
+    /// incident waits as long before it is confirmed. 5 s.
+    pub within: Duration,
+    /// How long it waits while all others are well: for somebody else to fail first. 2 s. Where too few upstreams are watched to
+    /// make a network, nothing is waited for.
+    pub alone: Duration,
+}
+
+/// Resources.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResourcePolicy {
+    /// Warning and critical shares in use, 0 to 1.
+    pub limits: Vec<(Resource, f64, f64)>,
+    /// Consecutive samples.
+    pub samples: u32,
+    /// Good is this much below the limit: 5 points.
+    pub margin: f64,
+    /// An older sample says nothing.
+    pub stale: Duration,
+}
+
+/// Payments.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PaymentPolicy {
+    /// Share of processor failures that is an incident: 1 %.
+    pub failures: f64,
+    /// Failing for this long: confirmed. 30 s.
+    pub confirm: Duration,
+    /// Declines are unusual over the usual share times this: 1.5.
+    pub declines: f64,
+    /// The usual share is that of three days, once they hold so many decisions: 200.
+    pub usual_from: u64,
+}
+
+impl LatencyPolicy {
+    /// The budget of a route class; `None`: it has none.
+    pub fn of(&self, class: &str) -> Option<&Budget> {
+        self.classes.get(class).map_or(Some(&self.budget), Option::as_ref)
+    }
+}
+
+impl DetectPolicy {
+    /// Is the rule on?
+    pub fn runs(&self, rule: Rule) -> bool {
+        !self.off.contains(&rule)
+    }
+
+    /// Is this upstream's failure worse than others'?
+    pub fn is_important(&self, service: &str) -> bool {
+        self.important.iter().any(|name| name == service)
+    }
+}
+
+impl Default for DetectPolicy {
+    fn default() -> Self {
+        let secs = Duration::from_secs;
+        Self {
+            off: Vec::new(),
+            grace: secs(30),
+            clear_after: secs(120),
+            important: vec!["stripe".to_owned(), "database".to_owned()],
+            down: DownPolicy { failures: 3, probes: 3, confirm: secs(30) },
+            errors: ErrorPolicy {
+                objective: Objective::default(),
+                suspect: 1e-3,
+                page: 1e-6,
+                least_bad: 3,
+                confirm: secs(120),
+            },
+            latency: LatencyPolicy {
+                budget: Budget::default(),
+                classes: BTreeMap::new(),
+                suspect: 1e-3,
+                page: 1e-4,
+                confirm: secs(60),
+            },
+            network: NetworkPolicy { upstreams: 3, within: secs(5), alone: secs(2) },
+            resources: ResourcePolicy {
+                limits: vec![
+                    (Resource::Cpu, 0.80, 0.95),
+                    (Resource::Memory, 0.85, 0.95),
+                    (Resource::Disk, 0.85, 0.95),
+                    (Resource::Network, 0.80, 0.95),
+                ],
+                samples: 3,
+                margin: 0.05,
+                stale: secs(60),
+            },
+            payments: PaymentPolicy { failures: 0.01, confirm: secs(30), declines: 1.5, usual_from: 200 },
+        }
+    }
+}

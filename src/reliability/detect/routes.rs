@@ -1,0 +1,216 @@
+//! Are replies wrong, or slow?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{DetectPolicy, Detector, Finding, Limits, Says, Test, hints, percent};
+use crate::reliability::alert::{AlertPolicy, Look, Sign};
+use crate::reliability::readings::{Over, RouteReading, SlowCounts};
+use crate::reliability::rule::{Rule, Severity};
+use crate::reliability::significance::above;
+use crate::reliability::slo::{self, Urgency};
+use crate::units::At;
+
+/// A slow burn lasts this long before it is confirmed.
+const SLOWLY: Duration = Duration::from_secs(3_600);
+
+/// How a percentile stands to its budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BudgetState {
+    /// Within the target.
+    Met,
+    /// Over the target.
+    Warned,
+    /// Over the alert threshold.
+    Broken,
+}
+
+impl BudgetState {
+    /// As in the API.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::Warned => "warned",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+/// How a percentile stands to its budget, beyond chance. `share` may be slower: 0.5, 0.05, 0.01. `None`: nothing to judge.
+pub fn budget_state(over: Over, share: f64, alpha: f64) -> Option<BudgetState> {
+    if over.total == 0 {
+        None
+    } else if above(over.alert, over.total, share, alpha) {
+        Some(BudgetState::Broken)
+    } else if above(over.warn, over.total, share, alpha) {
+        Some(BudgetState::Warned)
+    } else {
+        Some(BudgetState::Met)
+    }
+}
+
+impl Detector {
+    pub(super) fn route(
+        &mut self,
+        policy: &DetectPolicy,
+        route: &RouteReading,
+        now: At,
+        found: &mut Vec<Finding>,
+    ) {
+        found.push(self.error_rate(policy, route, now));
+        found.push(self.slow_burn(policy, route, now));
+        if let Some(budget) = policy.latency.of(&route.class) {
+            found.push(self.slow(policy, route, "p50", 0.5, &route.p50, budget.p50));
+            found.push(self.slow(policy, route, "p95", 0.05, &route.p95, budget.p95));
+            found.push(self.slow(policy, route, "p99", 0.01, &route.p99, budget.p99));
+        }
+    }
+
+    fn error_rate(&mut self, policy: &DetectPolicy, route: &RouteReading, now: At) -> Finding {
+        let errors = &policy.errors;
+        let limit = errors.objective.allowed();
+        let test = Test { limit, alpha: errors.suspect, least_bad: errors.least_bad };
+        let key = self.key(Rule::ErrorRate, &route.class);
+        let windows = &route.counts;
+        let proof = test.proof(windows);
+        let sign = test.sign(windows, proof);
+        let first_bad = self.spell(&key, windows, proof, now);
+        let bad = sign == Sign::Bad;
+        let burn = bad.then(|| slo::burning(errors.objective, windows, errors.page)).flatten();
+        let pages = burn.is_some_and(|burn| burn.pair.urgency == Urgency::Page);
+        let ripe = bad && (pages || Test { alpha: errors.page, ..test }.proves(windows.m5));
+        if ripe {
+            self.spikes.insert(Arc::clone(&route.class), now);
+        }
+        let half_fails = windows.m1.bad_ratio().is_some_and(|ratio| ratio >= 0.5);
+        let says = || {
+            let worst = route.blamed.iter().max_by_key(|(_, count)| *count);
+            Says::new(
+                format!("{} of {} replies fail", percent(windows.m1.bad, windows.m1.total()), route.class),
+                [
+                    ("last_10s", format!("{} of {}", windows.s10.bad, windows.s10.total())),
+                    ("last_minute", format!("{} of {}", windows.m1.bad, windows.m1.total())),
+                    ("last_5_minutes", format!("{} of {}", windows.m5.bad, windows.m5.total())),
+                    ("allowed", format!("{:.3}%", limit * 100.0)),
+                    ("burn_rate", burn.map_or("-".to_owned(), |burn| format!("{:.1}", burn.long_rate))),
+                    ("top_contributor", worst.map_or("-".to_owned(), |(name, n)| format!("{name}: {n}"))),
+                ],
+            )
+        };
+        Finding {
+            look: Look { sign, ripe, first_bad },
+            severity: if pages || half_fails { Severity::High } else { Severity::Medium },
+            policy: AlertPolicy {
+                confirm: errors.confirm,
+                clear_after: policy.clear_after,
+                ..AlertPolicy::default()
+            },
+            cause: bad.then(|| {
+                self.culprit(&route.blamed, windows.m1.bad).unwrap_or_else(|| Arc::clone(&route.class))
+            }),
+            says: bad.then(says),
+            key,
+        }
+    }
+
+    /// The budget of the month goes slowly: a ticket. Not by a spike, which has its own incident and fills the same
+    /// windows: as long as one is in the short window, or that is not full yet, there is nothing to judge.
+    fn slow_burn(&self, policy: &DetectPolicy, route: &RouteReading, now: At) -> Finding {
+        let (errors, [_, _, pair]) = (&policy.errors, slo::PAIRS);
+        let spike = self.spikes.get(&route.class).copied().unwrap_or(self.born);
+        let burn = errors.objective.burns(pair, &route.counts, errors.page);
+        let (_, short) = pair.of(&route.counts);
+        let sign = match (burn, errors.objective.burn(short)) {
+            _ if now.since(spike.max(self.born)) < pair.short => Sign::Blind,
+            (Some(_), _) => Sign::Bad,
+            (None, None) => Sign::Blind,
+            (None, Some(rate)) if rate >= pair.rate / 2.0 => Sign::Between,
+            (None, Some(_)) => Sign::Good,
+        };
+        let burn = burn.filter(|_| sign == Sign::Bad);
+        Finding {
+            key: self.scoped(Rule::ErrorRate, &route.class, "slow_burn"),
+            look: Look { sign, ripe: true, first_bad: None },
+            severity: Severity::Low,
+            policy: AlertPolicy {
+                confirm: SLOWLY,
+                clear_after: policy.clear_after,
+                ..AlertPolicy::default()
+            },
+            cause: None,
+            says: burn.map(|burn| {
+                Says::new(
+                    format!("{} spends its error budget {:.1} times too fast", route.class, burn.long_rate),
+                    [
+                        ("burn_rate_3d", format!("{:.2}", burn.long_rate)),
+                        ("burn_rate_6h", format!("{:.2}", burn.short_rate)),
+                    ],
+                )
+            }),
+        }
+    }
+
+    /// More slow ones than a percentile allows, in the last minute; to call somebody, in the last five as well. p99 counts
+    /// from its target on (high, and critical over the threshold), the others from their threshold on.
+    fn slow(
+        &self,
+        policy: &DetectPolicy,
+        route: &RouteReading,
+        name: &str,
+        share: f64,
+        counts: &SlowCounts,
+        limits: Limits,
+    ) -> Finding {
+        let latency = &policy.latency;
+        let worst = name == "p99";
+        let slow = |over: Over| if worst { over.warn } else { over.alert };
+        let proves = |over: Over, alpha: f64| above(slow(over), over.total, share, alpha);
+        let recent = if counts.m1.total > 0 { counts.m1 } else { counts.m5 };
+        let sign = if recent.total == 0 {
+            Sign::Blind
+        } else if proves(counts.m1, latency.suspect)
+            || (slow(counts.m1) > 0 && proves(counts.m5, latency.suspect))
+        {
+            Sign::Bad
+        } else if hints(slow(recent), recent.total, share / 2.0) {
+            Sign::Between
+        } else {
+            Sign::Good
+        };
+        let critical = |over: Over| above(over.alert, over.total, share, latency.page);
+        let severity = match worst {
+            true if critical(counts.m1) && critical(counts.m5) => Severity::Critical,
+            true => Severity::High,
+            false => Severity::Medium,
+        };
+        let bad = sign == Sign::Bad;
+        let all: u64 = route.slow_by.iter().map(|(_, count)| count).sum();
+        let own = || Arc::clone(&route.class);
+        let ripe = proves(counts.m1, latency.page) && proves(counts.m5, latency.page);
+        let limit = if worst { limits.warn } else { limits.alert };
+        Finding {
+            key: self.scoped(Rule::Latency, &route.class, name),
+            look: Look { sign, ripe, first_bad: None },
+            severity,
+            policy: AlertPolicy {
+                confirm: latency.confirm,
+                clear_after: policy.clear_after,
+                ..AlertPolicy::default()
+            },
+            cause: bad.then(|| self.culprit(&route.slow_by, all).unwrap_or_else(own)),
+            says: bad.then(|| {
+                says_slow(route, name, limit, [counts.m1, counts.m5].map(|over| (slow(over), over.total)))
+            }),
+        }
+    }
+}
+
+fn says_slow(route: &RouteReading, name: &str, limit: Duration, slow: [(u64, u64); 2]) -> Says {
+    let told = |span: Duration| format!("{} ms", span.as_millis());
+    let [minute, five] = slow.map(|(slow, total)| format!("{slow} of {total}"));
+    let quantiles = route.quantiles.map_or("-".to_owned(), |all| all.map(told).join(", "));
+    Says::new(
+        format!("{name} of {} is over {}", route.class, told(limit)),
+        [("slow_of_last_minute", minute), ("slow_of_last_5_minutes", five), ("p50_p95_p99", quantiles)],
+    )
+}

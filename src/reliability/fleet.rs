@@ -1,0 +1,320 @@
+//! Several members, one that calls people: who has that duty, and what the others see.
+//!
+//! The duty is a lease in the store that they share. While the store is away nobody can say who has it, so it fails open:
+//! whoever had it goes on, and the others begin once it would have run out and a wait that differs from member to member has
+//! passed. Then several may call; they do so with the same dedup key, so receivers make one of it. At least once beats never.
+//!
+//! Refuses to know what a lease is made of, and what is called.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::alert::Sign;
+use super::rule::{Key, Severity};
+use crate::units::At;
+
+/// How long the duty is given for. Renewed each second, so a dead member is followed within this and a second.
+pub const TERM: Duration = Duration::from_secs(5);
+/// What a member saw this long ago counts for nothing: it is gone, or cannot tell any more.
+pub const FRESH: Duration = Duration::from_secs(10);
+
+/// Does this member call people?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Duty {
+    /// It alone does.
+    Holds,
+    /// It does, and perhaps others too: nobody can say who should.
+    Alone,
+    /// Another one does.
+    Follows,
+}
+
+impl Duty {
+    /// As in the API and in logs.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Alone => "alone",
+            Self::Follows => "follows",
+        }
+    }
+
+    /// Does it call?
+    pub fn acts(self) -> bool {
+        match self {
+            Self::Holds | Self::Alone => true,
+            Self::Follows => false,
+        }
+    }
+}
+
+/// What the store said to whoever asked for the duty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It is yours for a [`TERM`] from when you asked.
+    Yours,
+    /// It is another one's.
+    Anothers,
+    /// Nothing: it is away.
+    Nothing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// There are no others.
+    Single,
+    /// Ours until then, or for as long as nobody can say otherwise.
+    Ours { until: At, away: bool },
+    /// Another one's, as was last heard then (or nothing was heard since then).
+    Anothers { heard: At },
+}
+
+/// Keeps who has the duty.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    standing: Standing,
+    /// Silence that makes this member act.
+    patience: Duration,
+}
+
+impl Watch {
+    /// Of the only member: it always has the duty.
+    pub fn single() -> Self {
+        Self { standing: Standing::Single, patience: Duration::ZERO }
+    }
+
+    /// Of a member of a fleet that has heard nothing yet. `draw` is any number; it makes members wait differently.
+    pub fn member(draw: u64, now: At) -> Self {
+        let more = draw % (u64::try_from(TERM.as_millis()).unwrap_or(u64::MAX) + 1);
+        let patience = TERM + Duration::from_millis(more);
+        Self { standing: Standing::Anothers { heard: now }, patience }
+    }
+
+    /// The store was asked at `asked` and has answered by `now`, or has not.
+    pub fn hear(&mut self, said: Said, asked: At, now: At) {
+        self.standing = match (self.standing, said) {
+            (Standing::Single, _) => Standing::Single,
+            (_, Said::Yours) => Standing::Ours { until: asked + TERM, away: false },
+            (_, Said::Anothers) => Standing::Anothers { heard: now },
+            (Standing::Ours { until, .. }, Said::Nothing) => Standing::Ours { until, away: true },
+            (Standing::Anothers { heard }, Said::Nothing) => Standing::Anothers { heard },
+        };
+    }
+
+    /// Does this member call at `now`? One whose lease ran out unnoticed (it was stopped for a while) asks before it acts.
+    pub fn duty(&self, now: At) -> Duty {
+        match self.standing {
+            Standing::Single => Duty::Holds,
+            Standing::Ours { away: true, until } if now >= until => Duty::Alone,
+            Standing::Ours { until, .. } if now < until => Duty::Holds,
+            Standing::Ours { until, .. } if now.since(until) > self.patience => Duty::Alone,
+            Standing::Anothers { heard } if now.since(heard) > self.patience => Duty::Alone,
+            Standing::Ours { .. } | Standing::Anothers { .. } => Duty::Follows,
+        }
+    }
+}
+
+/// What a member sees: one of its live alerts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighting {
+    /// Which.
+    pub key: Key,
+    /// What its own evidence says now.
+    pub sign: Sign,
+    /// When it went bad.
+    pub first_bad: At,
+    /// It has evidence enough to call somebody.
+    pub confirmed: Confirmed,
+    /// How bad.
+    pub severity: Severity,
+    /// The service to blame, as far as known.
+    #[serde(default)]
+    pub cause: Option<Arc<str>>,
+    /// One line for people.
+    #[serde(default)]
+    pub title: String,
+    /// Names and values.
+    #[serde(default)]
+    pub evidence: Vec<(String, String)>,
+}
+
+/// Is the evidence enough to call somebody?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confirmed {
+    /// Not yet.
+    NotYet,
+    /// Yes.
+    Yes,
+}
+
+/// A member, as the store has shown it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Its name.
+    pub member: Arc<str>,
+    /// Its start.
+    pub boot: Arc<str>,
+    /// How old its word was when it was read.
+    pub age: Duration,
+    /// When it was read.
+    pub read: At,
+    /// What it sees.
+    pub sees: Vec<Sighting>,
+}
+
+impl Neighbour {
+    /// How old its word is at `now`.
+    pub fn age_at(&self, now: At) -> Duration {
+        self.age + now.since(self.read)
+    }
+}
+
+/// What others than `boot` see, each alert once; of several words the worst one.
+pub fn seen_by_others(neighbours: &[Neighbour], boot: &str, now: At) -> Vec<Sighting> {
+    let rank = |one: &Sighting| {
+        let sign = match one.sign {
+            Sign::Bad => 3,
+            Sign::Between => 2,
+            Sign::Good => 1,
+            Sign::Blind => 0,
+        };
+        (sign, one.confirmed, one.severity, std::cmp::Reverse(one.first_bad))
+    };
+    let mut seen: BTreeMap<&Key, &Sighting> = BTreeMap::new();
+    let others = neighbours.iter().filter(|one| *one.boot != *boot && one.age_at(now) <= FRESH);
+    for sighting in others.flat_map(|one| &one.sees) {
+        let held = seen.entry(&sighting.key).or_insert(sighting);
+        if rank(sighting) > rank(held) {
+            *held = sighting;
+        }
+    }
+    seen.into_values().cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::reliability::rule::Rule;
+
+    fn at(millis: u64) -> At {
+        At(0) + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn the_only_member_always_has_the_duty() {
+        let mut watch = Watch::single();
+        watch.hear(Said::Nothing, at(0), at(1));
+        assert_eq!(watch.duty(at(1_000_000)), Duty::Holds);
+    }
+
+    #[test]
+    fn a_holder_goes_on_while_the_store_is_away_and_stops_when_another_has_it() {
+        let mut watch = Watch::member(0, at(0));
+        watch.hear(Said::Yours, at(100), at(200));
+        assert_eq!(watch.duty(at(5_099)), Duty::Holds);
+        watch.hear(Said::Nothing, at(1_000), at(3_000));
+        assert_eq!((watch.duty(at(5_099)), watch.duty(at(5_100))), (Duty::Holds, Duty::Alone));
+        watch.hear(Said::Anothers, at(9_000), at(9_001));
+        assert_eq!(watch.duty(at(9_001)), Duty::Follows);
+    }
+
+    #[test]
+    fn a_follower_begins_once_the_lease_would_have_run_out_and_not_with_all_others() {
+        let mut waits: Vec<u64> = (0..50)
+            .map(|draw| {
+                let mut watch = Watch::member(draw * 101, at(0));
+                watch.hear(Said::Anothers, at(1_000), at(1_000));
+                watch.hear(Said::Nothing, at(2_000), at(4_000));
+                (1_000..20_000).find(|now| watch.duty(at(*now)).acts()).expect("begins") - 1_000
+            })
+            .collect();
+        waits.sort_unstable();
+        assert!(waits[0] > 5_000 && waits[49] <= 10_001, "{waits:?}");
+        waits.dedup();
+        assert!(waits.len() > 40, "{waits:?}");
+    }
+
+    #[test]
+    fn one_that_was_stopped_for_a_while_asks_before_it_acts() {
+        let mut watch = Watch::member(0, at(0));
+        watch.hear(Said::Yours, at(0), at(10));
+        assert_eq!(watch.duty(at(7_000)), Duty::Follows);
+        watch.hear(Said::Nothing, at(7_000), at(7_001));
+        assert_eq!(watch.duty(at(7_001)), Duty::Alone);
+    }
+
+    fn sighting(sign: Sign, confirmed: Confirmed) -> Sighting {
+        Sighting {
+            key: Key::of(Rule::ServiceDown, "billing", ""),
+            sign,
+            first_bad: at(1),
+            confirmed,
+            severity: Severity::Critical,
+            cause: None,
+            title: String::new(),
+            evidence: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn of_what_others_see_the_worst_counts_and_what_is_old_counts_for_nothing() {
+        let neighbour = |boot: &str, age: u64, sees: Sighting| Neighbour {
+            member: Arc::from("m"),
+            boot: Arc::from(boot),
+            age: Duration::from_millis(age),
+            read: at(1_000),
+            sees: vec![sees],
+        };
+        let bad = sighting(Sign::Bad, Confirmed::NotYet);
+        let all = [
+            neighbour("me", 0, sighting(Sign::Bad, Confirmed::Yes)),
+            neighbour("well", 0, sighting(Sign::Good, Confirmed::Yes)),
+            neighbour("unwell", 4_000, bad.clone()),
+        ];
+        assert_eq!(seen_by_others(&all, "me", at(7_000)), [bad]);
+        assert_eq!(seen_by_others(&all, "me", at(7_001))[0].sign, Sign::Good);
+        assert_eq!(seen_by_others(&all, "me", at(11_001)), []);
+    }
+
+    proptest! {
+        /// Any number of members, one lease, any weather: while the store answers, never two hold it at once, and whenever
+        /// it has not answered for long, everybody calls.
+        #[test]
+        fn never_two_while_the_store_answers_and_never_none_for_long(
+            weather in proptest::collection::vec((0_usize..4, any::<bool>()), 1..200),
+            draws in proptest::collection::vec(any::<u64>(), 4),
+        ) {
+            let mut members: Vec<Watch> = draws.iter().map(|draw| Watch::member(*draw, at(0))).collect();
+            let (mut lease, mut silent) = (None::<(usize, u64)>, 0);
+            for (second, (dead, away)) in (1_u64..).zip(weather) {
+                let now = second * 1_000;
+                for (me, watch) in members.iter_mut().enumerate() {
+                    if me == dead {
+                        continue; // this second it does not come to ask
+                    }
+                    let said = match lease {
+                        _ if away => Said::Nothing,
+                        Some((holder, until)) if holder != me && until > now => Said::Anothers,
+                        Some(_) | None => {
+                            lease = Some((me, now + 5_000));
+                            Said::Yours
+                        }
+                    };
+                    watch.hear(said, at(now), at(now));
+                }
+                silent = if away { silent + 1 } else { 0 };
+                let holding = members.iter().filter(|one| one.duty(at(now)) == Duty::Holds).count();
+                prop_assert!(holding <= 1, "{holding} hold it");
+                if silent > 16 {
+                    prop_assert!(members.iter().all(|one| one.duty(at(now)).acts()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Two copies of one incident become one: members of a fleet may change it at the same time.
+//!
+//! A copy that descends from the other is the newer one, as it is. Of two that went different ways, every line of both
+//! timelines stays; what people did counts, whichever copy has it; an end is an end.
+
+use super::{Clocks, Entry, Incident, Kind, Signal, State};
+use crate::units::At;
+
+impl Incident {
+    /// Does this copy have everything that `other` has?
+    pub fn descends_from(&self, other: &Self) -> bool {
+        self.version >= other.version && self.timeline.starts_with(&other.timeline)
+    }
+
+    /// One copy of two. The order of the two makes no difference, nor does doing it again.
+    pub fn merge(&self, other: &Self) -> Self {
+        match (self.descends_from(other), other.descends_from(self)) {
+            (true, false) => self.clone(),
+            (false, true) => other.clone(),
+            (true, true) if self.version == other.version && self != other => self.combined(other),
+            (true, true) => self.clone(),
+            (false, false) => self.combined(other),
+        }
+    }
+
+    fn combined(&self, other: &Self) -> Self {
+        let (new, old) = if self.rank() >= other.rank() { (self, other) } else { (other, self) };
+        let timeline = woven(&new.timeline, &old.timeline);
+        let ended =
+            [new, old].into_iter().filter(|one| !one.state.is_live()).min_by_key(|one| one.ended_at());
+        let clocks = clocks(new, old, ended);
+        let mut merged = new.clone();
+        merged.state = match ended {
+            Some(_) if clocks.reviewed.is_some() => State::Reviewed,
+            Some(one) => one.state,
+            None => standing(new.state, &clocks),
+        };
+        merged.ending = ended.and_then(|one| one.ending.clone());
+        let rated = later(new, old, Kind::Severity);
+        (merged.severity, merged.respond_by) = (rated.severity, rated.respond_by);
+        merged.assignee = later(new, old, Kind::Assigned).assignee.clone().or_else(|| old.assignee.clone());
+        merged.acknowledged_by = match (new.clocks.acknowledged, old.clocks.acknowledged) {
+            (Some(ours), Some(theirs)) if theirs < ours => old.acknowledged_by.clone(),
+            (None, Some(_)) => old.acknowledged_by.clone(),
+            (Some(_) | None, _) => new.acknowledged_by.clone(),
+        };
+        merged.breached |= old.breached;
+        merged.flaps = merged.flaps.max(old.flaps);
+        merged.respond_by = merged.respond_by.or(new.respond_by).or(old.respond_by);
+        merged.earlier = new.earlier.clone().or_else(|| old.earlier.clone());
+        merged.review = new.review.clone().or_else(|| old.review.clone());
+        merged.signals = signals(&new.signals, &old.signals);
+        merged.escalation = new.escalation.merged(&old.escalation);
+        // More lines than either has are a version of its own; else it is the higher one's.
+        let grown = timeline.len() > new.timeline.len().max(old.timeline.len());
+        merged.version = new.version.max(old.version) + u64::from(grown);
+        (merged.clocks, merged.timeline) = (clocks, timeline);
+        merged.check_invariants();
+        merged
+    }
+
+    /// Which of two copies says how things are: the one whose state moved last.
+    fn rank(&self) -> (At, u64, State, usize, String) {
+        let moved = self.timeline.iter().rev().find(|entry| entry.kind == Kind::State);
+        let at = moved.map_or(self.clocks.suspected, |entry| entry.at);
+        let last = self.timeline.last().map_or_else(String::new, |entry| format!("{entry:?}"));
+        (at, self.version, self.state, self.timeline.len(), last)
+    }
+
+    fn ended_at(&self) -> (bool, Option<At>) {
+        (self.state == State::Cleared, self.clocks.closed)
+    }
+}
+
+/// The copy in which something of this kind was told last; of two at one moment, the one that [`woven`] puts last.
+fn later<'a>(new: &'a Incident, old: &'a Incident, kind: Kind) -> &'a Incident {
+    let last = |one: &Incident| {
+        let told = one.timeline.iter().rev().find(|entry| entry.kind == kind);
+        told.map(|entry| (entry.at, format!("{:?}", Entry { number: 0, ..entry.clone() })))
+    };
+    if last(old) > last(new) { old } else { new }
+}
+
+/// Where a live one stands, given what both copies know.
+fn standing(state: State, clocks: &Clocks) -> State {
+    match (state, clocks.opened) {
+        (State::Monitoring, _) | (State::Suspected, None) => state,
+        _ if clocks.mitigating.is_some() => State::Mitigating,
+        _ if clocks.acknowledged.is_some() => State::Acknowledged,
+        _ => State::Open,
+    }
+}
+
+fn first(a: Option<At>, b: Option<At>) -> Option<At> {
+    a.into_iter().chain(b).min()
+}
+
+fn clocks(new: &Incident, old: &Incident, ended: Option<&Incident>) -> Clocks {
+    let (a, b) = (new.clocks, old.clocks);
+    Clocks {
+        began: a.began.min(b.began),
+        suspected: a.suspected.min(b.suspected),
+        opened: first(a.opened, b.opened),
+        acknowledged: first(a.acknowledged, b.acknowledged),
+        mitigating: first(a.mitigating, b.mitigating),
+        recovered: match ended {
+            Some(one) => one.clocks.recovered.or(a.recovered).or(b.recovered),
+            None => a.recovered,
+        },
+        closed: ended.and_then(|one| one.clocks.closed),
+        reviewed: first(a.reviewed, b.reviewed),
+    }
+}
+
+/// Both timelines: what is the same up to where they part, then the rest of both by time, each line once.
+fn woven(new: &[Entry], old: &[Entry]) -> Vec<Entry> {
+    let same = new.iter().zip(old).take_while(|(a, b)| a == b).count();
+    let told = |entry: &Entry| Entry { number: 0, ..entry.clone() };
+    let mut rest: Vec<Entry> = new[same..].iter().map(told).collect();
+    for entry in old[same..].iter().map(told) {
+        if !rest.contains(&entry) {
+            rest.push(entry);
+        }
+    }
+    rest.sort_by(|a, b| (a.at, format!("{a:?}")).cmp(&(b.at, format!("{b:?}"))));
+    let both = new[..same].iter().cloned().chain(rest);
+    both.zip(1..).map(|(entry, number)| Entry { number, ..entry }).collect()
+}
+
+/// Each signal once: the later time it went bad, and how far that has come.
+fn signals(new: &[Signal], old: &[Signal]) -> Vec<Signal> {
+    let mut signals = new.to_vec();
+    for other in old {
+        let Some(held) = signals.iter_mut().find(|held| held.key == other.key) else {
+            signals.push(other.clone());
+            continue;
+        };
+        if other.first_bad > held.first_bad {
+            *held = other.clone();
+        } else if other.first_bad == held.first_bad {
+            held.confirmed = first(held.confirmed, other.confirmed);
+            held.over = first(held.over, other.over);
+            held.worst = held.worst.max(other.worst);
+        }
+    }
+    signals
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::names::IncidentId;
+    use crate::reliability::incident::{Actor, Beginning, Ending};
+    use crate::reliability::rule::{Key, Rule, Severity};
+
+    fn at(second: i64) -> At {
+        At(second * 1_000)
+    }
+
+    fn open() -> Incident {
+        let beginning = Beginning {
+            id: IncidentId::of(0, 1),
+            key: Key::of(Rule::ServiceDown, "billing", ""),
+            title: "billing is down".to_owned(),
+            severity: Severity::High,
+            began: at(0),
+            earlier: None,
+        };
+        let mut one = Incident::suspected(beginning, at(1));
+        one.open(Actor::Desk, "confirmed".to_owned(), at(10)).expect("opens");
+        one
+    }
+
+    fn said(one: &Incident, what: &str) -> bool {
+        one.timeline.iter().any(|entry| entry.text.contains(what))
+    }
+
+    #[test]
+    fn the_newer_of_two_versions_stays_as_it_is() {
+        let old = open();
+        let mut new = old.clone();
+        new.acknowledge("ada", at(20)).expect("takes");
+        assert_eq!((old.merge(&new), new.merge(&old)), (new.clone(), new));
+    }
+
+    #[test]
+    fn what_two_people_did_at_the_same_time_is_all_there() {
+        let base = open();
+        let (mut ours, mut theirs) = (base.clone(), base);
+        ours.acknowledge("ada", at(20)).expect("takes");
+        theirs.tell(at(19), Actor::Named("bo".to_owned()), Kind::Note, "looking".to_owned(), Vec::new());
+        theirs.rate(Severity::Critical, "bo", "it is worse", at(21)).expect("rates");
+        let merged = ours.merge(&theirs);
+        assert_eq!(merged, theirs.merge(&ours));
+        assert!(said(&merged, "taken by ada") && said(&merged, "looking"), "{merged:#?}");
+        assert_eq!((merged.state, merged.severity), (State::Acknowledged, Severity::Critical));
+        assert_eq!(merged.acknowledged_by.as_deref(), Some("ada"));
+        assert!(!merged.escalation.runs(), "whoever takes it ends the calls");
+        assert!(merged.version > ours.version.max(theirs.version));
+        assert_eq!(merged.merge(&ours), merged);
+    }
+
+    #[test]
+    fn an_end_is_an_end_and_keeps_what_was_noted_meanwhile() {
+        let base = open();
+        let (mut ours, mut theirs) = (base.clone(), base);
+        ours.close(Ending::ByHand, Actor::Named("ada".to_owned()), "done".to_owned(), at(30))
+            .expect("closes");
+        theirs.monitor(at(31), at(32)).expect("monitors");
+        let merged = theirs.merge(&ours);
+        assert_eq!((merged.state, &merged.ending), (State::Resolved, &Some(Ending::ByHand)));
+        assert!(said(&merged, "watching it"), "{merged:#?}");
+    }
+
+    fn step(one: &mut Incident, what: u8, at: At) {
+        let (who, text) = (format!("p{what}"), format!("{what} at {at:?}"));
+        match what % 7 {
+            0 => drop(one.acknowledge(&who, at)),
+            1 => drop(one.rate(Severity::ALL[usize::from(what) % 4], &who, &text, at)),
+            2 => drop(one.mitigate(Actor::Named(who), &text, at)),
+            3 => drop(one.monitor(at, at)),
+            4 => drop(one.relapse(text, at)),
+            5 => drop(one.close(Ending::ByHand, Actor::Named(who), text, at)),
+            _ => one.tell(at, Actor::Named(who), Kind::Note, text, Vec::new()),
+        }
+    }
+
+    proptest! {
+        /// Whatever two members do: the same from both sides, nothing told is lost, and once merged it stays so.
+        #[test]
+        fn nothing_told_is_lost_whatever_two_members_do(
+            common in proptest::collection::vec(any::<u8>(), 0..4),
+            ours in proptest::collection::vec((any::<u8>(), 1_i64..9), 0..8),
+            theirs in proptest::collection::vec((any::<u8>(), 1_i64..9), 0..8),
+        ) {
+            let mut base = open();
+            for (n, what) in (11..).zip(common) {
+                step(&mut base, what, at(n));
+            }
+            let walk = |steps: Vec<(u8, i64)>| {
+                let (mut one, mut now) = (base.clone(), 20);
+                for (what, wait) in steps {
+                    now += wait;
+                    step(&mut one, what, at(now));
+                }
+                one
+            };
+            let (a, b) = (walk(ours), walk(theirs));
+            let merged = a.merge(&b);
+            prop_assert_eq!(&merged, &b.merge(&a));
+            for copy in [&a, &b] {
+                for entry in &copy.timeline {
+                    let there = merged.timeline.iter().any(|one| Entry { number: 0, ..one.clone() } == Entry { number: 0, ..entry.clone() });
+                    prop_assert!(there, "{:?} is lost", entry);
+                }
+                prop_assert_eq!(&merged.merge(copy), &merged);
+                prop_assert_eq!(&copy.merge(&merged), &merged);
+                prop_assert!(merged.version >= copy.version);
+                prop_assert!(copy.state.is_live() || !merged.state.is_live());
+                prop_assert!(copy.clocks.acknowledged.is_none() || merged.clocks.acknowledged.is_some());
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What was learnt: a review is complete when causes and action items are named.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::At;
+
+/// What is to be done so that it does not come again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionItem {
+    /// What.
+    pub what: String,
+    /// Who.
+    pub owner: String,
+    /// By when.
+    pub due: At,
+}
+
+/// The human part of a post-incident review; the rest is generated from the timeline.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Review {
+    /// What failed.
+    pub technical: String,
+    /// Which process let it.
+    pub process: String,
+    /// What people knew and assumed.
+    pub human: String,
+    /// What is to be done.
+    pub actions: Vec<ActionItem>,
+}
+
+impl Review {
+    /// What is still to be filled in; empty: it is complete.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let blank = |text: &str| text.trim().is_empty();
+        let mut missing: Vec<_> =
+            [("technical", &self.technical), ("process", &self.process), ("human", &self.human)]
+                .into_iter()
+                .filter(|(_, text)| blank(text))
+                .map(|(name, _)| name)
+                .collect();
+        if self.actions.is_empty() || self.actions.iter().any(|item| blank(&item.what) || blank(&item.owner))
+        {
+            missing.push("actions");
+        }
+        missing
+    }
+}

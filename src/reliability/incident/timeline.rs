@@ -1,0 +1,74 @@
+//! What happened, one line each.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::At;
+
+/// Who did it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    /// The desk itself.
+    Desk,
+    /// A person or a system with a name.
+    Named(String),
+}
+
+impl Actor {
+    /// As text.
+    pub fn label(&self) -> &str {
+        match self {
+            Self::Desk => "strop",
+            Self::Named(name) => name,
+        }
+    }
+}
+
+/// What kind of thing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The state changed.
+    State,
+    /// An alert joined, was confirmed, relapsed, calmed down or was over.
+    Signal,
+    /// The severity changed.
+    Severity,
+    /// Somebody was called.
+    Page,
+    /// What became of a call or a message.
+    Delivery,
+    /// Calls are held back, or no longer.
+    Silence,
+    /// A person's note.
+    Note,
+    /// Somebody was put in charge.
+    Assigned,
+    /// The response clock ran out.
+    Breach,
+    /// Something was done about it, and what came of it.
+    Action,
+    /// What was known at that moment.
+    Evidence,
+    /// Something of a newer version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// One line of the timeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// From 1.
+    pub number: u64,
+    /// When.
+    pub at: At,
+    /// Who.
+    pub actor: Actor,
+    /// What kind of thing.
+    pub kind: Kind,
+    /// For people.
+    pub text: String,
+    /// Names and values, as they were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<(String, String)>,
+}

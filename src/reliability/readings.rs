@@ -1,0 +1,220 @@
+//! What the desk looks at once a second: numbers, no decisions.
+//!
+//! The shell fills one [`Readings`] from upstreams, routes and the machine. What cannot be observed is absent or `None`,
+//! never 0: rules freeze on what they cannot see.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::alert::Sign;
+use super::breaker::BreakerState;
+use super::counts::Windows;
+use super::escalation::LocalMinute;
+use super::fleet::Sighting;
+use super::rule::Severity;
+use crate::units::At;
+
+/// Everything that is known at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Readings {
+    /// Where the process is in its life.
+    pub stage: Stage,
+    /// The minute of the local week, for calendars.
+    pub local: Option<LocalMinute>,
+    /// It is a day on which nobody works.
+    pub holiday: bool,
+    /// The name of the upstream behind the ingress listener.
+    pub backend: Option<Arc<str>>,
+    /// All upstreams.
+    pub upstreams: Vec<UpstreamReading>,
+    /// All measured route classes. Streams, long polls and WebSockets are left out by the shell.
+    pub routes: Vec<RouteReading>,
+    /// What is known of the machine.
+    pub resources: Vec<ResourceReading>,
+    /// What is known of payments, one per processor.
+    pub payments: Vec<PaymentReading>,
+    /// What other parts of the process report: the store, a backup, an operator's own rule.
+    pub reported: Vec<Reported>,
+    /// Dedup keys of conditions that other members of the fleet still see: those incidents stay open.
+    pub elsewhere: Vec<Arc<str>>,
+    /// What other members of the fleet see; `None`: there are no others, or nobody can say.
+    pub sightings: Option<Vec<Sighting>>,
+    /// Facts for the evidence of every new incident: config generation, build, recent changes.
+    pub context: Vec<(String, String)>,
+}
+
+/// Where the process is in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// It serves.
+    #[default]
+    Serving,
+    /// It is about to end: what fails now is no incident.
+    Draining,
+}
+
+/// One upstream.
+#[derive(Clone, Debug)]
+pub struct UpstreamReading {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its breaker; `None`: it has none.
+    pub breaker: Option<BreakerReading>,
+    /// Bad verdicts since the last good one, over all of the breaker's phases. What the breaker refused is none.
+    pub consecutive_failures: u32,
+    /// Failed active probes since the last good one; `None`: it is not probed.
+    pub failed_probes: Option<u32>,
+    /// The first failure since the last success.
+    pub failing_since: Option<At>,
+    /// The last good verdict or probe.
+    pub last_success: Option<At>,
+    /// The last bad verdict or probe.
+    pub last_failure: Option<At>,
+    /// Verdicts.
+    pub counts: Windows,
+    /// Attempts in flight.
+    pub in_flight: u64,
+}
+
+impl UpstreamReading {
+    /// One of which nothing is known yet.
+    pub fn unseen(name: Arc<str>) -> Self {
+        Self {
+            name,
+            breaker: None,
+            consecutive_failures: 0,
+            failed_probes: None,
+            failing_since: None,
+            last_success: None,
+            last_failure: None,
+            counts: Windows::default(),
+            in_flight: 0,
+        }
+    }
+}
+
+/// The breaker of an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerReading {
+    /// Its state.
+    pub state: BreakerState,
+    /// Since when.
+    pub since: At,
+    /// The configured first wait.
+    pub open_for: Duration,
+    /// An operator holds it where it is.
+    pub held: bool,
+}
+
+/// One class of routes.
+#[derive(Clone, Debug, Default)]
+pub struct RouteReading {
+    /// Its name.
+    pub class: Arc<str>,
+    /// Replies as the client got them: what a retry has saved is good; clients that left and 4xx are neither.
+    pub counts: Windows,
+    /// Bad replies of the last minute by the upstream that was at fault, refusals by its breaker included.
+    pub blamed: Vec<(Arc<str>, u64)>,
+    /// Slow replies of the last minute by upstream.
+    pub slow_by: Vec<(Arc<str>, u64)>,
+    /// Replies over the limits of the median's budget.
+    pub p50: SlowCounts,
+    /// Replies over the limits of p95's budget.
+    pub p95: SlowCounts,
+    /// Replies over the limits of p99's budget.
+    pub p99: SlowCounts,
+    /// p50, p95, p99 of the last minute, as evidence.
+    pub quantiles: Option<[Duration; 3]>,
+}
+
+/// Replies over the two limits of a latency budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SlowCounts {
+    /// Of the last minute.
+    pub m1: Over,
+    /// Of the last five minutes.
+    pub m5: Over,
+}
+
+/// How many took longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Over {
+    /// All.
+    pub total: u64,
+    /// Longer than the budget's target.
+    pub warn: u64,
+    /// Longer than its alert threshold.
+    pub alert: u64,
+}
+
+/// What can run out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Resource {
+    /// Processor time of the limit.
+    Cpu,
+    /// Working set of the limit.
+    Memory,
+    /// Space of a volume.
+    Disk,
+    /// Of a configured capacity.
+    Network,
+}
+
+impl Resource {
+    /// As in the API.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+            Self::Network => "network",
+        }
+    }
+}
+
+/// One sample of a resource; a new one about every 5 s.
+#[derive(Clone, Debug)]
+pub struct ResourceReading {
+    /// What.
+    pub what: Resource,
+    /// Which one: a volume, an interface; often empty.
+    pub which: Arc<str>,
+    /// The share in use, 0 to 1; `None`: not observable.
+    pub used: Option<f64>,
+    /// When it was sampled.
+    pub sampled: At,
+    /// Where the number is from.
+    pub source: String,
+}
+
+/// One payment processor. Test-mode keys are left out by the shell.
+#[derive(Clone, Debug)]
+pub struct PaymentReading {
+    /// The upstream.
+    pub vendor: Arc<str>,
+    /// Bad: the processor failed (5xx, timeouts, 429, `api_error`). Good: it decided, either way.
+    pub processor: Windows,
+    /// Bad: declined. Good: accepted.
+    pub decisions: Windows,
+}
+
+/// A condition that another part of the process knows.
+#[derive(Clone, Debug)]
+pub struct Reported {
+    /// About what.
+    pub service: Arc<str>,
+    /// The name of the condition: with the service, its identity.
+    pub scope: Arc<str>,
+    /// What it says.
+    pub sign: Sign,
+    /// How bad.
+    pub severity: Severity,
+    /// When it went bad, if known.
+    pub first_bad: Option<At>,
+    /// Bad for this long before anybody is called.
+    pub confirm: Duration,
+    /// One line for people.
+    pub title: String,
+    /// Names and values.
+    pub evidence: Vec<(String, String)>,
+}

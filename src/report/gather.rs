@@ -1,0 +1,153 @@
+//! Reads what a report is made of from the store: the ledger in pages of some hours, incidents in pages of a thousand.
+//!
+//! Decides nothing. Each page is a statement of its own, so a long report never holds a transaction open before the writer.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::review::{self, Around, Change, PostIncident};
+use super::sla::{Asked, SERVICE, Sla};
+use crate::reliability::counts::Counts;
+use crate::reliability::incident::Incident;
+use crate::reliability::ledger::{Minute, Share, Slices};
+use crate::store::rows::LedgerMinute;
+use crate::store::{IncidentFilter, Reader, StoreError};
+use crate::units::At;
+
+/// How much of the ledger is read at a time.
+const PAGE: i64 = 6 * 3_600_000;
+/// Incidents read at a time.
+const ROWS: u32 = 1_000;
+/// What began so long before a month and is over was over before it.
+const BEFORE: Duration = Duration::from_secs(31 * 86_400);
+
+/// The minutes of a range, page by page; how many rows could not be read.
+async fn minutes(
+    reader: &Reader,
+    service: Option<&str>,
+    span: Range<At>,
+    mut take: impl FnMut(Minute),
+) -> Result<usize, StoreError> {
+    let mut names: BTreeSet<Arc<str>> = BTreeSet::new();
+    let mut unreadable = 0;
+    // The minute in which the range begins is part of it.
+    let mut from = span.start.minute() * 60_000;
+    while from < span.end.0 {
+        let to = (from + PAGE).min(span.end.0);
+        for row in reader.ledger(service, from, to).await? {
+            match minute(&row, &mut names) {
+                Some(minute) => take(minute),
+                None => unreadable += 1,
+            }
+        }
+        from = to;
+    }
+    Ok(unreadable)
+}
+
+fn minute(row: &LedgerMinute, names: &mut BTreeSet<Arc<str>>) -> Option<Minute> {
+    let mut shared = |name: &str| match names.get(name) {
+        Some(known) => Arc::clone(known),
+        None => {
+            let name: Arc<str> = Arc::from(name);
+            names.insert(Arc::clone(&name));
+            name
+        }
+    };
+    let read = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(&row.slices);
+    let slices = <Slices as serde::Deserialize>::deserialize(read).ok()?;
+    let good = u64::try_from(row.good).ok()?;
+    let bad = u64::try_from(row.total).ok()?.checked_sub(good)?;
+    let share = Share { slices, counts: Counts { good, bad } };
+    Some(Minute {
+        subject: shared(&row.service),
+        minute: row.minute.div_euclid(60_000),
+        by: [(shared(&row.boot), share)].into(),
+    })
+}
+
+/// The incidents of a filter; how many could not be read.
+async fn incidents(
+    reader: &Reader,
+    filter: &IncidentFilter,
+    into: &mut Vec<Incident>,
+) -> Result<usize, StoreError> {
+    let (mut cursor, mut unreadable) = (None, 0);
+    loop {
+        let page = reader.incidents(filter, cursor.as_deref(), ROWS).await?;
+        for row in &page.rows {
+            match serde_json::from_str::<Incident>(&row.body) {
+                Ok(incident) => into.push(incident),
+                Err(_) => unreadable += 1,
+            }
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(unreadable);
+        }
+    }
+}
+
+/// The service level of a month.
+pub async fn sla(reader: &Reader, asked: &Asked) -> Result<Sla, StoreError> {
+    let span = asked.span();
+    let told = span.start..span.end.min(asked.until);
+    let mut tally = asked.tally();
+    let service = asked.service.as_deref();
+    let mut unreadable = minutes(reader, service, told.clone(), |minute| tally.add(minute)).await?;
+    let begun = IncidentFilter {
+        service: asked.service.clone(),
+        since: Some((span.start - BEFORE).0),
+        until: Some(told.end.0),
+        ..IncidentFilter::default()
+    };
+    let old = IncidentFilter { unresolved: true, since: None, until: begun.since, ..begun.clone() };
+    let mut stored = Vec::new();
+    unreadable += incidents(reader, &begun, &mut stored).await?;
+    unreadable += incidents(reader, &old, &mut stored).await?;
+    Ok(Sla::of(asked, tally.finish(), &stored, unreadable))
+}
+
+/// One incident, from the disk. `Ok(None)`: there is none of that name, or it cannot be read.
+pub async fn incident(reader: &Reader, id: &str) -> Result<Option<Incident>, StoreError> {
+    Ok(reader.incident(id).await?.and_then(|row| serde_json::from_str(&row.body).ok()))
+}
+
+/// What there is to review about an incident.
+pub async fn review(
+    reader: &Reader,
+    incident: &Incident,
+    asked: &review::Asked,
+) -> Result<PostIncident, StoreError> {
+    let span = review::window(incident, asked.until);
+    let mut around = Around::default();
+    let subjects: BTreeSet<&str> = [SERVICE, &*incident.key.service]
+        .into_iter()
+        .chain(incident.signals.iter().map(|signal| &*signal.key.service))
+        .collect();
+    for subject in subjects {
+        let mut found = Vec::new();
+        minutes(reader, Some(subject), span.clone(), |minute| found.push(minute)).await?;
+        around.minutes.extend(found);
+    }
+    let period = (span.end - review::PERIOD)..span.end;
+    around.period =
+        reader.ledger_counts(SERVICE, period.start.0, period.end.0).await?.and_then(|(good, total)| {
+            let (good, total) = (u64::try_from(good).ok()?, u64::try_from(total).ok()?);
+            Some(Counts { good, bad: total.saturating_sub(good) })
+        });
+    let changes = reader.config_changes((span.start - review::LOOK_BACK).0, span.end.0).await?;
+    around.changes = changes
+        .into_iter()
+        .map(|row| Change {
+            at: At(row.entry.at),
+            actor: row.entry.actor,
+            action: row.entry.action,
+            target: row.entry.target,
+            detail: row.entry.body,
+        })
+        .collect();
+    Ok(PostIncident::of(incident, around, asked))
+}

@@ -1,0 +1,202 @@
+//! The post-incident review of one incident, as facts. A function of the incident and of what the store holds around it.
+//!
+//! The human part is left blank until somebody fills it in (`POST …/incidents/{id}/review`); what cannot be observed is named
+//! as such. Times that only the reader's clock could give are not in it, but for an incident that is not over: its impact
+//! reaches to the moment of the asking.
+
+mod impact;
+mod markdown;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::calendar::Zone;
+use super::sla::Objectives;
+use crate::reliability::counts::Counts;
+use crate::reliability::incident::{Incident, State};
+use crate::reliability::ledger::Minute;
+use crate::units::At;
+pub use impact::{Impact, Touched};
+pub use rows::{Called, Changed, Done, Factors, Item, Lead, Line, Took};
+
+/// Changes of the config this long before the first bad event are told.
+pub const LOOK_BACK: Duration = Duration::from_secs(86_400);
+/// The budget that an incident spends from is that of the 30 days up to its end.
+pub const PERIOD: Duration = Duration::from_secs(30 * 86_400);
+/// Facts that no part of Strop observes yet.
+const NOT_OBSERVED: [&str; 3] = [
+    "how many distinct clients were affected",
+    "money and bookings at risk",
+    "deployments of the service itself; only changes of Strop's config are seen",
+];
+
+/// How the review is to be made.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// In which zone times are told.
+    pub zone: Zone,
+    /// Up to where the impact of an incident that is not over is told.
+    pub until: At,
+    /// What is promised.
+    pub objectives: Objectives,
+}
+
+/// From the first bad event to the end of the condition; of one that is not over, to `until`. At least a second.
+pub fn window(incident: &Incident, until: At) -> Range<At> {
+    let clocks = &incident.clocks;
+    let end = match clocks.closed {
+        Some(closed) => clocks.recovered.unwrap_or(closed),
+        None => until,
+    };
+    clocks.began..end.max(clocks.began + Duration::from_secs(1))
+}
+
+/// What the store holds around an incident.
+#[derive(Clone, Debug, Default)]
+pub struct Around {
+    /// The ledger of [`window`], of the service and of all that the incident is about.
+    pub minutes: Vec<Minute>,
+    /// Requests of the 30 days up to the window's end; `None`: none were counted.
+    pub period: Option<Counts>,
+    /// Changes of the config from [`LOOK_BACK`] before it to its end, oldest first.
+    pub changes: Vec<Change>,
+}
+
+/// A change of the config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// When.
+    pub at: At,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub action: String,
+    /// To what.
+    pub target: String,
+    /// As the audit trail holds it.
+    pub detail: String,
+}
+
+/// The review.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PostIncident {
+    /// The form of this document.
+    pub schema: &'static str,
+    /// The incident's name.
+    pub id: String,
+    /// One line for people.
+    pub title: String,
+    /// critical, high, medium or low.
+    pub severity: &'static str,
+    /// Where it is.
+    pub state: &'static str,
+    /// The rule that found it.
+    pub rule: &'static str,
+    /// What it is about.
+    pub service: String,
+    /// An IANA name: all times are told in it.
+    pub time_zone: String,
+    /// The first bad event.
+    pub began: String,
+    /// The end of the condition; null: it is not over.
+    pub ended: Option<String>,
+    /// Who took it.
+    pub acknowledged_by: Option<String>,
+    /// Who was in charge.
+    pub assignee: Option<String>,
+    /// Relapses that are folded into it.
+    pub flaps: u32,
+    /// The one of the same identity that was over shortly before.
+    pub earlier: Option<String>,
+    /// Its review is complete.
+    pub reviewed: bool,
+    /// What the review still misses.
+    pub missing: Vec<&'static str>,
+    /// How long it took.
+    pub clocks: Vec<Took>,
+    /// When somebody had to have taken it.
+    pub respond_by: Option<String>,
+    /// Nobody had.
+    pub response_breached: bool,
+    /// What it cost.
+    pub impact: Impact,
+    /// The one that spoke first comes first.
+    pub signals: Vec<Lead>,
+    /// The latest calls, oldest first.
+    pub calls: Vec<Called>,
+    /// What was done.
+    pub actions: Vec<Done>,
+    /// From a day before the first bad event to the end.
+    pub config_changes: Vec<Changed>,
+    /// Everything, oldest first.
+    pub timeline: Vec<Line>,
+    /// The causes.
+    pub factors: Factors,
+    /// What is to be done.
+    pub action_items: Vec<Item>,
+    /// What nothing observes.
+    pub not_observed: Vec<&'static str>,
+}
+
+impl PostIncident {
+    /// Of an incident and what is around it.
+    pub fn of(one: &Incident, around: Around, asked: &Asked) -> Self {
+        let zone = &asked.zone;
+        let when = |at: At| zone.rfc3339(at);
+        let review = one.review.clone().unwrap_or_default();
+        let item = |item: &crate::reliability::incident::ActionItem| Item {
+            what: item.what.clone(),
+            owner: item.owner.clone(),
+            due: zone.date(item.due),
+        };
+        let span = window(one, asked.until);
+        Self {
+            schema: "strop.review/1",
+            id: one.id.as_str().to_owned(),
+            title: one.title.clone(),
+            severity: one.severity.label(),
+            state: one.state.label(),
+            rule: one.key.rule.label(),
+            service: one.key.service.to_string(),
+            time_zone: zone.name().to_owned(),
+            began: when(one.clocks.began),
+            ended: one.clocks.closed.map(|_| when(span.end)),
+            acknowledged_by: one.acknowledged_by.clone(),
+            assignee: one.assignee.clone(),
+            flaps: one.flaps,
+            earlier: one.earlier.as_ref().map(|id| id.as_str().to_owned()),
+            reviewed: one.state == State::Reviewed,
+            missing: review.missing(),
+            clocks: rows::clocks(one),
+            respond_by: one.respond_by.map(when),
+            response_breached: one.breached,
+            impact: Impact::of(one, &span, &around, asked.objectives),
+            signals: rows::leads(one, zone),
+            calls: rows::calls(one),
+            actions: rows::actions(one, zone),
+            config_changes: rows::changes(&around.changes, one, zone),
+            timeline: one.timeline.iter().map(|entry| rows::line(entry, one, zone)).collect(),
+            action_items: review.actions.iter().map(item).collect(),
+            factors: Factors { technical: review.technical, process: review.process, human: review.human },
+            not_observed: NOT_OBSERVED.to_vec(),
+        }
+    }
+
+    /// For machines.
+    pub fn json(&self) -> String {
+        // Text keys and finite numbers only, so this cannot fail.
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// For people, and for an issue tracker.
+    pub fn markdown(&self) -> String {
+        markdown::write(self)
+    }
+}

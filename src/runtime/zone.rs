@@ -1,0 +1,140 @@
+//! What clock and calendar on the wall say in a time zone. The zones are built in, so that an image without them has them too.
+
+use std::time::SystemTime;
+
+/// A time zone of the IANA database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zone {
+    zone: jiff::tz::TimeZone,
+    name: String,
+}
+
+impl Zone {
+    /// By its name, such as `Europe/Berlin`; `None`: there is none of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        let zone = jiff::tz::TimeZone::get(name).ok()?;
+        let name = zone.iana_name().unwrap_or(name).to_owned();
+        Some(Self { zone, name })
+    }
+
+    /// All names.
+    pub fn names() -> Vec<String> {
+        jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn local(&self, wall: SystemTime) -> jiff::civil::DateTime {
+        self.zone.to_datetime(jiff::Timestamp::try_from(wall).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
+    }
+
+    /// Is it that day there?
+    pub fn is_on(&self, wall: SystemTime, day: Day) -> bool {
+        let local = self.local(wall).date();
+        let same = |day: jiff::civil::Date| (day.month(), day.day()) == (local.month(), local.day());
+        match day {
+            Day::Once(day) => day == local,
+            Day::EachYear(day) => same(day),
+        }
+    }
+
+    /// The minute of the week there, 0 to 10079: Monday 00:00 is 0.
+    pub fn minute_of_week(&self, wall: SystemTime) -> u16 {
+        let local = self.local(wall);
+        // Days 0 to 6, hours 0 to 23, minutes 0 to 59: none is negative.
+        let part = |number: i8| u16::from(number.unsigned_abs());
+        part(local.weekday().to_monday_zero_offset()) * 1_440 + part(local.hour()) * 60 + part(local.minute())
+    }
+}
+
+/// A day of the calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Day {
+    /// `2026-12-25`.
+    Once(jiff::civil::Date),
+    /// `12-25`; the year says nothing.
+    EachYear(jiff::civil::Date),
+}
+
+impl Day {
+    /// Reads one; `None`: there is no such day.
+    pub fn read(text: &str) -> Option<Self> {
+        let digits = |places: &[usize]| {
+            let parts: Vec<&str> = text.split('-').collect();
+            parts.len() == places.len()
+                && parts.iter().zip(places).all(|(part, places)| {
+                    part.len() == *places && part.bytes().all(|letter| letter.is_ascii_digit())
+                })
+        };
+        if digits(&[4, 2, 2]) {
+            text.parse().ok().map(Self::Once)
+        } else if digits(&[2, 2]) {
+            // A leap year: whoever was born on 29 February has the day, if not each year.
+            format!("2024-{text}").parse().ok().map(Self::EachYear)
+        } else {
+            None
+        }
+    }
+}
+
+impl std::fmt::Display for Day {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Once(day) => write!(f, "{day}"),
+            Self::EachYear(day) => write!(f, "{:02}-{:02}", day.month(), day.day()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> SystemTime {
+        let stamp: jiff::Timestamp = text.parse().expect("a moment");
+        SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(stamp.as_second().unsigned_abs())
+    }
+
+    #[test]
+    fn summer_time_is_the_same_hour_on_the_wall() {
+        let berlin = Zone::named("Europe/Berlin").expect("is known");
+        let nine_on_tuesday = 1_440 + 9 * 60;
+        assert_eq!(berlin.minute_of_week(at("2026-01-13T08:00:00Z")), nine_on_tuesday);
+        assert_eq!(berlin.minute_of_week(at("2026-07-14T07:00:00Z")), nine_on_tuesday);
+        // The last Sunday of March: the hour from two to three is left out.
+        assert_eq!(berlin.minute_of_week(at("2026-03-29T00:59:59Z")), 6 * 1_440 + 119);
+        assert_eq!(berlin.minute_of_week(at("2026-03-29T01:00:00Z")), 6 * 1_440 + 180);
+        // The last one of October: it comes twice.
+        assert_eq!(berlin.minute_of_week(at("2026-10-25T00:30:00Z")), 6 * 1_440 + 150);
+        assert_eq!(berlin.minute_of_week(at("2026-10-25T01:30:00Z")), 6 * 1_440 + 150);
+    }
+
+    #[test]
+    fn a_day_is_that_day_where_the_zone_is() {
+        let kiritimati = Zone::named("Pacific/Kiritimati").expect("is known");
+        let day = |text: &str| Day::read(text).expect("a day");
+        let noon = at("2026-12-24T12:00:00Z");
+        assert!(kiritimati.is_on(noon, day("2026-12-25")) && kiritimati.is_on(noon, day("12-25")));
+        assert!(!kiritimati.is_on(noon, day("2027-12-25")) && !kiritimati.is_on(noon, day("12-24")));
+        for text in ["2026-12-25", "12-25", "02-29"] {
+            assert_eq!(day(text).to_string(), text);
+        }
+        for bad in ["", "2026-02-29", "13-01", "00-10", "1-1", "2026-1-1", "25.12.", "+202-01-01", "02-30"] {
+            assert_eq!(Day::read(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_week_ends_where_the_zone_is() {
+        let utc = Zone::named("UTC").expect("is known");
+        let kiritimati = Zone::named("Pacific/Kiritimati").expect("is known");
+        let sunday_noon = at("2026-11-22T12:00:00Z");
+        assert_eq!(utc.minute_of_week(sunday_noon), 6 * 1_440 + 720);
+        assert_eq!(kiritimati.minute_of_week(sunday_noon), 120);
+        assert_eq!(Zone::named("Europe/Atlantis"), None);
+        assert!(Zone::names().iter().any(|name| name == "America/New_York"));
+    }
+}

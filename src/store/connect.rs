@@ -1,0 +1,137 @@
+//! From `[store]` to a connection: options, the floor of SQLite's version, migrations.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, SqlSafeStr as _};
+
+use super::db::{Conn, DbError, Fault, Pool};
+use super::error::StoreError;
+use crate::config::{Store as StoreConfig, StoreAt};
+
+/// All migrations, oldest first.
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "first", include_str!("migrations/0001_first.sql")),
+    (2, "fleet", include_str!("migrations/0002_fleet.sql")),
+];
+/// Older SQLite can damage a file when its write-ahead log starts over.
+const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
+/// How long another process may hold the file, and how long a connection may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Connections that only read.
+const READERS: u32 = 4;
+
+/// Where the database is and how it is reached.
+#[derive(Clone, Debug)]
+pub(super) enum Db {
+    Sqlite(PathBuf),
+    Postgres(Box<PgConnectOptions>),
+}
+
+impl Db {
+    pub(super) fn of(config: &StoreConfig) -> Result<Self, StoreError> {
+        match &config.at {
+            StoreAt::Sqlite(path) => Ok(Self::Sqlite(path.clone())),
+            StoreAt::Postgres { url, password } => {
+                let mut options =
+                    PgConnectOptions::from_str(url).map_err(|error| StoreError::Config(error.to_string()))?;
+                if let Some(password) = password {
+                    options = options.password(password.expose_secret());
+                }
+                let options = options.application_name("strop").disable_statement_logging();
+                Ok(Self::Postgres(Box::new(options)))
+            }
+        }
+    }
+
+    /// "sqlite" or "postgresql".
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "sqlite",
+            Self::Postgres(_) => "postgresql",
+        }
+    }
+
+    /// A connection to what is there already; nothing is made, nothing is migrated.
+    pub(super) async fn connect(&self) -> Result<Conn, DbError> {
+        match self {
+            Self::Sqlite(path) => connect_sqlite(path, false).await,
+            Self::Postgres(options) => {
+                let connecting = tokio::time::timeout(PATIENCE, options.connect()).await;
+                let late = |_| DbError::unreachable(format!("no answer within {PATIENCE:?}"));
+                Ok(Conn::Postgres(connecting.map_err(late)??))
+            }
+        }
+    }
+
+    /// Connections that only read; each is made when it is needed.
+    pub(super) fn pool(&self) -> Pool {
+        match self {
+            Self::Sqlite(path) => {
+                let options = sqlite_options(path).read_only(true);
+                let pool = SqlitePoolOptions::new().max_connections(READERS).acquire_timeout(PATIENCE);
+                Pool::Sqlite(pool.connect_lazy_with(options))
+            }
+            Self::Postgres(options) => {
+                let pool = PgPoolOptions::new().max_connections(READERS).acquire_timeout(PATIENCE);
+                Pool::Postgres(pool.connect_lazy_with((**options).clone()))
+            }
+        }
+    }
+}
+
+fn sqlite_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE).disable_statement_logging()
+}
+
+/// The connection that writes a file; `create`: it may be new.
+pub(super) async fn connect_sqlite(path: &Path, create: bool) -> Result<Conn, DbError> {
+    let options = sqlite_options(path)
+        .create_if_missing(create)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full);
+    let mut conn = Conn::Sqlite(options.connect().await?);
+    let version = conn.row("SELECT sqlite_version()", &[]).await?;
+    let version = version.map(|mut row| row.text()).transpose()?.unwrap_or_default();
+    let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    if (next(), next(), next()) < OLDEST_SQLITE {
+        return Err(DbError::unreachable(format!(
+            "SQLite {version} can damage its file; 3.51.3 is the oldest that does not"
+        )));
+    }
+    Ok(conn)
+}
+
+/// Brings the tables up to date.
+pub(super) async fn migrate(conn: &mut Conn) -> Result<(), DbError> {
+    let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
+        Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    let mut migrator = Migrator::with_migrations(migrations.collect());
+    // Migrations only ever add: while a fleet is being updated, the older ones go on with what they know.
+    migrator.set_ignore_missing(true);
+    let migrated = match conn {
+        Conn::Sqlite(conn) => migrator.run_direct(None, conn, false).await,
+        Conn::Postgres(conn) => migrator.run_direct(None, conn, false).await,
+    };
+    migrated.map_err(|error| {
+        let changed = matches!(error, MigrateError::VersionMismatch(_));
+        let text = error.to_string();
+        if let MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) = error {
+            return error.into();
+        }
+        let other = DbError::unreachable(text);
+        if changed { DbError { fault: Fault::OtherTables, ..other } } else { other }
+    })
+}
+
+/// The newest migration of this program.
+pub(super) fn schema_version() -> i64 {
+    MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or_default()
+}

@@ -1,0 +1,345 @@
+//! The door to sqlx: a connection, its arguments and its rows, for SQLite and PostgreSQL alike.
+//!
+//! Knows no table. The SQL is the same text for both: `$1` placeholders, BIGINT and TEXT, `ON CONFLICT`, `RETURNING`.
+
+use sqlx::{
+    AssertSqlSafe, Column as _, Connection as _, PgConnection, PgPool, Row as _, SqlSafeStr as _,
+    SqliteConnection, SqlitePool, TypeInfo as _, ValueRef as _,
+};
+
+use super::error::{State, StoreError};
+
+/// What a failure means for what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The database's.
+    Down(State),
+    /// The asker's: it would fail again.
+    Refused,
+    /// The tables are another program's.
+    OtherTables,
+}
+
+/// A failure of the database.
+#[derive(Clone, Debug)]
+pub(super) struct DbError {
+    pub(super) fault: Fault,
+    pub(super) text: String,
+}
+
+impl DbError {
+    pub(super) fn damaged(text: impl Into<String>) -> Self {
+        Self { fault: Fault::Down(State::Damaged), text: text.into() }
+    }
+
+    pub(super) fn unreachable(text: impl Into<String>) -> Self {
+        Self { fault: Fault::Down(State::Unreachable), text: text.into() }
+    }
+}
+
+impl From<DbError> for StoreError {
+    fn from(error: DbError) -> Self {
+        match error.fault {
+            Fault::Down(state) => Self::Unavailable { state, why: error.text },
+            Fault::Refused => Self::Refused(error.text),
+            Fault::OtherTables => Self::OtherTables(error.text),
+        }
+    }
+}
+
+impl From<sqlx::Error> for DbError {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
+        let fault = match (&error, code.as_deref()) {
+            (sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_), _) => Fault::Refused,
+            // Only damage turns a stored text into something that is none.
+            (sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_), _) => Fault::Down(State::Damaged),
+            (_, Some(code)) => fault_of(code),
+            (_, None) => Fault::Down(State::Unreachable),
+        };
+        Self { fault, text: error.to_string() }
+    }
+}
+
+/// SQLite's codes are numbers (the low byte is the kind), PostgreSQL's have five characters (the first two are the class).
+fn fault_of(code: &str) -> Fault {
+    if code.len() == 5 && !code.starts_with(' ') {
+        return match &code[..2] {
+            "22" | "23" | "54" => Fault::Refused,
+            _ if code == "53100" => Fault::Down(State::Full),
+            "XX" => Fault::Down(State::Damaged),
+            _ => Fault::Down(State::Unreachable),
+        };
+    }
+    match code.parse::<u32>().unwrap_or_default() & 0xFF {
+        13 => Fault::Down(State::Full),
+        11 | 26 => Fault::Down(State::Damaged),
+        // TOOBIG, CONSTRAINT, MISMATCH, RANGE
+        18 | 19 | 20 | 25 => Fault::Refused,
+        _ => Fault::Down(State::Unreachable),
+    }
+}
+
+/// One argument of a statement.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Arg<'a> {
+    Int(Option<i64>),
+    Text(Option<&'a str>),
+}
+
+impl From<i64> for Arg<'_> {
+    fn from(value: i64) -> Self {
+        Self::Int(Some(value))
+    }
+}
+
+impl From<Option<i64>> for Arg<'_> {
+    fn from(value: Option<i64>) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl<'a> From<&'a str> for Arg<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Arg<'a> {
+    fn from(value: Option<&'a str>) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl<'a> From<&'a String> for Arg<'a> {
+    fn from(value: &'a String) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl<'a> From<&'a Option<String>> for Arg<'a> {
+    fn from(value: &'a Option<String>) -> Self {
+        Self::Text(value.as_deref())
+    }
+}
+
+/// The arguments of a statement, in the order of its placeholders.
+macro_rules! args {
+    ($($value:expr),* $(,)?) => { &[$($crate::store::db::Arg::from($value)),*] };
+}
+pub(super) use args;
+
+/// One value of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cell {
+    Null,
+    Int(i64),
+    Text(String),
+}
+
+/// One row, read from left to right.
+#[derive(Debug)]
+pub(super) struct Row(std::vec::IntoIter<Cell>);
+
+impl Row {
+    pub(super) fn int(&mut self) -> Result<i64, DbError> {
+        self.maybe_int()?.ok_or_else(|| DbError::damaged("a number is missing"))
+    }
+
+    pub(super) fn text(&mut self) -> Result<String, DbError> {
+        self.maybe_text()?.ok_or_else(|| DbError::damaged("a text is missing"))
+    }
+
+    pub(super) fn maybe_int(&mut self) -> Result<Option<i64>, DbError> {
+        match self.0.next() {
+            Some(Cell::Int(value)) => Ok(Some(value)),
+            Some(Cell::Null) => Ok(None),
+            Some(Cell::Text(_)) | None => Err(DbError::damaged("a text stands where a number should")),
+        }
+    }
+
+    pub(super) fn maybe_text(&mut self) -> Result<Option<String>, DbError> {
+        match self.0.next() {
+            Some(Cell::Text(value)) => Ok(Some(value)),
+            Some(Cell::Null) => Ok(None),
+            Some(Cell::Int(_)) | None => Err(DbError::damaged("a number stands where a text should")),
+        }
+    }
+
+    /// What is left of it.
+    pub(super) fn cells(self) -> impl Iterator<Item = Cell> {
+        self.0
+    }
+}
+
+/// Reads a driver's row.
+macro_rules! row {
+    ($row:expr) => {{
+        let row = &$row;
+        let mut cells = Vec::with_capacity(row.columns().len());
+        for column in row.columns() {
+            let at = column.ordinal();
+            let value = row.try_get_raw(at)?;
+            cells.push(if value.is_null() {
+                Cell::Null
+            } else if matches!(value.type_info().name(), "INTEGER" | "INT8" | "INT4") {
+                Cell::Int(row.try_get_unchecked(at)?)
+            } else {
+                Cell::Text(row.try_get_unchecked(at)?)
+            });
+        }
+        Row(cells.into_iter())
+    }};
+}
+
+/// Runs a statement with its arguments on either database.
+macro_rules! query {
+    ($sql:expr, $args:expr) => {{
+        let mut query = sqlx::query($sql);
+        for arg in $args {
+            query = match *arg {
+                Arg::Int(value) => query.bind(value),
+                Arg::Text(value) => query.bind(value),
+            };
+        }
+        query
+    }};
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) enum Conn {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Conn {
+    /// Runs one statement; how many rows it changed.
+    pub(super) async fn run(&mut self, sql: &'static str, args: &[Arg<'_>]) -> Result<u64, DbError> {
+        Ok(match self {
+            Self::Sqlite(conn) => query!(sql, args).execute(conn).await?.rows_affected(),
+            Self::Postgres(conn) => query!(sql, args).execute(conn).await?.rows_affected(),
+        })
+    }
+
+    /// Runs a statement made of this program's own names.
+    pub(super) async fn run_made(&mut self, sql: String, args: &[Arg<'_>]) -> Result<u64, DbError> {
+        let sql = AssertSqlSafe(sql).into_sql_str();
+        Ok(match self {
+            Self::Sqlite(conn) => query!(sql, args).execute(conn).await?.rows_affected(),
+            Self::Postgres(conn) => query!(sql, args).execute(conn).await?.rows_affected(),
+        })
+    }
+
+    /// All rows of a statement.
+    pub(super) async fn rows(&mut self, sql: &'static str, args: &[Arg<'_>]) -> Result<Vec<Row>, DbError> {
+        self.rows_made(sql.to_owned(), args).await
+    }
+
+    /// All rows of a statement made of this program's own names.
+    pub(super) async fn rows_made(&mut self, sql: String, args: &[Arg<'_>]) -> Result<Vec<Row>, DbError> {
+        let sql = AssertSqlSafe(sql).into_sql_str();
+        let mut rows = Vec::new();
+        match self {
+            Self::Sqlite(conn) => {
+                for row in query!(sql, args).fetch_all(conn).await? {
+                    rows.push(row!(row));
+                }
+            }
+            Self::Postgres(conn) => {
+                for row in query!(sql, args).fetch_all(conn).await? {
+                    rows.push(row!(row));
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The first row, if there is one.
+    pub(super) async fn row(&mut self, sql: &'static str, args: &[Arg<'_>]) -> Result<Option<Row>, DbError> {
+        Ok(self.rows(sql, args).await?.into_iter().next())
+    }
+
+    /// Begins a transaction that will write.
+    pub(super) async fn begin(&mut self) -> Result<(), DbError> {
+        match self {
+            // A transaction that reads first could not wait for its turn to write.
+            Self::Sqlite(_) => self.run("BEGIN IMMEDIATE", &[]).await.map(drop),
+            // Writers follow each other: one that was stopped in the middle must not stop the fleet.
+            Self::Postgres(conn) => {
+                let sql = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'; \
+                           SET LOCAL statement_timeout = '10s'";
+                sqlx::raw_sql(sql).execute(conn).await?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Begins a transaction that sees one moment.
+    pub(super) async fn begin_snapshot(&mut self) -> Result<(), DbError> {
+        let sql = match self {
+            Self::Sqlite(_) => "BEGIN",
+            Self::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        self.run(sql, &[]).await.map(drop)
+    }
+
+    pub(super) async fn close(self) -> Result<(), DbError> {
+        match self {
+            Self::Sqlite(conn) => conn.close().await?,
+            Self::Postgres(conn) => conn.close().await?,
+        }
+        Ok(())
+    }
+}
+
+/// Connections that only read.
+#[derive(Clone, Debug)]
+pub(super) enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+impl Pool {
+    /// All rows of a statement.
+    pub(super) async fn rows(&self, sql: &'static str, args: &[Arg<'_>]) -> Result<Vec<Row>, DbError> {
+        let mut rows = Vec::new();
+        match self {
+            Self::Sqlite(pool) => {
+                for row in query!(sql, args).fetch_all(pool).await? {
+                    rows.push(row!(row));
+                }
+            }
+            Self::Postgres(pool) => {
+                for row in query!(sql, args).fetch_all(pool).await? {
+                    rows.push(row!(row));
+                }
+            }
+        }
+        Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_says_whose_fault_it_was() {
+        for (code, fault) in [
+            ("13", Fault::Down(State::Full)),
+            ("778", Fault::Down(State::Unreachable)),
+            ("11", Fault::Down(State::Damaged)),
+            ("267", Fault::Down(State::Damaged)),
+            ("26", Fault::Down(State::Damaged)),
+            ("5", Fault::Down(State::Unreachable)),
+            ("1555", Fault::Refused),
+            ("53100", Fault::Down(State::Full)),
+            ("57P01", Fault::Down(State::Unreachable)),
+            ("22021", Fault::Refused),
+            ("XX001", Fault::Down(State::Damaged)),
+        ] {
+            assert_eq!(fault_of(code), fault, "{code}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What goes wrong with the store, and how it is.
+
+use std::path::PathBuf;
+
+use super::rows::Millis;
+use crate::telemetry::upstreams::Seconds;
+
+/// How the database is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It takes writes.
+    Ok,
+    /// Nobody answers, the file cannot be opened, or another process holds it too long.
+    Unreachable,
+    /// Its disk is full.
+    Full,
+    /// What is on disk cannot be read.
+    Damaged,
+}
+
+impl State {
+    /// The word of logs, metrics and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Unreachable => "unreachable",
+            Self::Full => "full",
+            Self::Damaged => "damaged",
+        }
+    }
+}
+
+/// A damaged file that was moved aside for a new one. Nothing is ever deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovedAside {
+    /// Where it is now.
+    pub to: PathBuf,
+    /// When.
+    pub at: Millis,
+    /// What was found.
+    pub why: String,
+}
+
+/// How the store is, for the person on call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// How the database is.
+    pub state: State,
+    /// Since when it is so.
+    pub since: Millis,
+    /// "sqlite" or "postgresql".
+    pub database: &'static str,
+    /// Durable writes that wait in memory, in number.
+    pub backlog: usize,
+    /// How many may wait.
+    pub backlog_limit: usize,
+    /// What went wrong last, also when it is well again.
+    pub last_error: Option<String>,
+    /// The damaged file of this start, if there was one.
+    pub moved_aside: Option<MovedAside>,
+    /// Durable writes on disk since the start.
+    pub committed: u64,
+    /// Waiting writes that a newer one of the same row has replaced.
+    pub folded: u64,
+    /// Durable writes that were refused because the backlog was full; their callers were told.
+    pub refused: u64,
+    /// Samples let go.
+    pub dropped_samples: u64,
+    /// How long the transactions took that came to disk.
+    pub commits: Seconds,
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The operator's: `[store]` cannot work as it is written.
+    #[error("[store] cannot work: {0}")]
+    Config(String),
+    /// The database's: it may work later.
+    #[error("the store is {}: {why}", state.as_str())]
+    Unavailable {
+        /// How it is.
+        state: State,
+        /// What it said.
+        why: String,
+    },
+    /// The database's: as many writes wait as may.
+    #[error("the store's backlog is full: {0} writes wait")]
+    BacklogFull(usize),
+    /// The caller's: this write can never work.
+    #[error("the store refuses this write: {0}")]
+    Refused(String),
+    /// The caller's: somebody else has the lease by now.
+    #[error("the lease {0:?} belongs to somebody else by now")]
+    Fenced(String),
+    /// The operator's: the tables are not those of this Strop.
+    #[error("the database's tables are not those of this version of Strop: {0}")]
+    OtherTables(String),
+    /// The store was closed before it was on disk.
+    #[error("the store was closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// May the same be asked again later?
+    pub fn repeatable(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } | Self::BacklogFull(_) => true,
+            Self::Config(_) | Self::Refused(_) | Self::Fenced(_) | Self::OtherTables(_) | Self::Closed => {
+                false
+            }
+        }
+    }
+
+    /// The label.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Config(_) => "config",
+            Self::Unavailable { state, .. } => state.as_str(),
+            Self::BacklogFull(_) => "backlog_full",
+            Self::Refused(_) => "refused",
+            Self::Fenced(_) => "fenced",
+            Self::OtherTables(_) => "other_tables",
+            Self::Closed => "closed",
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The tables as a whole: counted, written out as JSON lines, and read back into an empty SQLite file.
+//!
+//! An export's first line is `{"strop":"export","format":1}`, each further one `{"table":"…","row":{"column":value,…}}`.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Write};
+
+use serde_json::{Map, Value, json};
+
+use super::db::{Arg, Cell, Conn, DbError};
+
+/// The first line.
+const FORMAT: i64 = 1;
+/// Rows fetched or inserted at a time.
+const LOT: usize = 1_000;
+
+/// A table: its name, its columns, and the columns that order it.
+struct Table {
+    name: &'static str,
+    columns: &'static [&'static str],
+    order: &'static str,
+}
+
+/// Everything that is worth keeping; `commits` and `members` are not, they belong to the writers of the moment.
+const TABLES: [Table; 10] = [
+    Table {
+        name: "incidents",
+        columns: &[
+            "id",
+            "dedup_key",
+            "state",
+            "severity",
+            "rule",
+            "service",
+            "started_at",
+            "resolved_at",
+            "updated_at",
+            "revision",
+            "member",
+            "body",
+        ],
+        order: "id",
+    },
+    Table {
+        name: "timeline",
+        columns: &["incident_id", "seq", "at", "kind", "actor", "body"],
+        order: "incident_id, seq",
+    },
+    Table {
+        name: "audit",
+        columns: &["seq", "at", "actor", "action", "target", "body", "prev_hash", "hash"],
+        order: "seq",
+    },
+    Table {
+        name: "notifications",
+        columns: &[
+            "id",
+            "incident_id",
+            "dedup_key",
+            "channel",
+            "kind",
+            "body",
+            "state",
+            "attempts",
+            "next_at",
+            "created_at",
+            "last_error",
+            "sent_at",
+        ],
+        order: "id",
+    },
+    Table {
+        name: "ledger",
+        columns: &["member", "service", "minute", "boot", "slices", "good", "total"],
+        order: "service, minute, member, boot",
+    },
+    Table { name: "checkpoints", columns: &["member", "boot", "at"], order: "member, boot" },
+    Table { name: "silences", columns: &["id", "body", "starts_at", "ends_at"], order: "id" },
+    Table { name: "leases", columns: &["name", "holder", "token", "expires_at"], order: "name" },
+    Table {
+        name: "samples",
+        columns: &["kind", "service", "member", "at", "body"],
+        order: "kind, service, at, member",
+    },
+    Table { name: "heads", columns: &["name", "seq", "hash"], order: "name" },
+];
+
+/// Rows of each table.
+pub(super) async fn counts(conn: &mut Conn) -> Result<BTreeMap<String, i64>, DbError> {
+    let mut counts = BTreeMap::new();
+    for table in &TABLES {
+        let rows = conn.rows_made(format!("SELECT COUNT(*) FROM {}", table.name), &[]).await?;
+        let count = rows.into_iter().next().map(|mut row| row.int()).transpose()?;
+        counts.insert(table.name.to_owned(), count.unwrap_or_default());
+    }
+    Ok(counts)
+}
+
+/// What stops an export or a restore.
+#[derive(Debug)]
+pub(super) enum Stopped {
+    Db(DbError),
+    Io(io::Error),
+    /// What is wrong with a line.
+    Line(String),
+}
+
+impl From<DbError> for Stopped {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
+}
+
+impl From<io::Error> for Stopped {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Writes all rows of a PostgreSQL database that is held at one moment.
+pub(super) async fn export(conn: &mut Conn, out: &mut (impl Write + Send)) -> Result<(), Stopped> {
+    writeln!(out, "{}", json!({ "strop": "export", "format": FORMAT }))?;
+    for table in &TABLES {
+        let (name, columns, order) = (table.name, table.columns.join(", "), table.order);
+        let declare = format!("DECLARE all_{name} CURSOR FOR SELECT {columns} FROM {name} ORDER BY {order}");
+        conn.run_made(declare, &[]).await?;
+        loop {
+            let rows = conn.rows_made(format!("FETCH {LOT} FROM all_{name}"), &[]).await?;
+            let last = rows.len() < LOT;
+            for row in rows {
+                let row: Map<String, Value> =
+                    table.columns.iter().map(|name| (*name).to_owned()).zip(row.cells().map(value)).collect();
+                writeln!(out, "{}", json!({ "table": name, "row": row }))?;
+            }
+            if last {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn value(cell: Cell) -> Value {
+    match cell {
+        Cell::Null => Value::Null,
+        Cell::Int(number) => number.into(),
+        Cell::Text(text) => text.into(),
+    }
+}
+
+/// Reads an export into an SQLite file whose tables have just been made.
+pub(super) async fn restore(conn: &mut Conn, lines: &mut (impl BufRead + Send)) -> Result<(), Stopped> {
+    let mut first = String::new();
+    lines.read_line(&mut first)?;
+    let head: Value = serde_json::from_str(&first).map_err(|error| Stopped::Line(error.to_string()))?;
+    if head["strop"] != "export" || head["format"] != FORMAT {
+        return Err(Stopped::Line("this is not an export of a kind that is known here".to_owned()));
+    }
+    conn.run("DELETE FROM heads", &[]).await?;
+    conn.begin().await?;
+    let mut line = String::new();
+    let mut at = 1_u64;
+    while lines.read_line(&mut line)? > 0 {
+        at += 1;
+        insert(conn, &line).await.map_err(|stopped| match stopped {
+            Stopped::Line(why) => Stopped::Line(format!("line {at}: {why}")),
+            Stopped::Db(_) | Stopped::Io(_) => stopped,
+        })?;
+        if at.is_multiple_of(LOT as u64) {
+            conn.run("COMMIT", &[]).await?;
+            conn.begin().await?;
+        }
+        line.clear();
+    }
+    conn.run("COMMIT", &[]).await?;
+    Ok(())
+}
+
+async fn insert(conn: &mut Conn, line: &str) -> Result<(), Stopped> {
+    let wrong = |why: &str| Stopped::Line(why.to_owned());
+    let line: Value = serde_json::from_str(line).map_err(|error| Stopped::Line(error.to_string()))?;
+    let table = TABLES.iter().find(|table| line["table"] == table.name);
+    let table = table.ok_or_else(|| wrong("no table of that name is known"))?;
+    let mut args = Vec::with_capacity(table.columns.len());
+    for column in table.columns {
+        args.push(match &line["row"][*column] {
+            Value::Null => Arg::Text(None),
+            Value::String(text) => Arg::from(text),
+            Value::Number(number) => Arg::Int(number.as_i64()),
+            Value::Bool(_) | Value::Array(_) | Value::Object(_) => return Err(wrong("no column holds this")),
+        });
+    }
+    let places: Vec<String> = (1..=args.len()).map(|at| format!("${at}")).collect();
+    let (name, columns, places) = (table.name, table.columns.join(", "), places.join(", "));
+    conn.run_made(format!("INSERT INTO {name} ({columns}) VALUES ({places})"), &args).await?;
+    Ok(())
+}

@@ -1,0 +1,348 @@
+//! Incidents, audit, notifications and the uptime ledger on disk: SQLite for one sidecar, PostgreSQL for a fleet.
+//!
+//! Knows rows, not machines: what a state means, when to page and what a second was worth is decided elsewhere. One task
+//! writes ([`Store::open`] starts it); nobody on the request path waits for it. Two lanes lead to it: [`Store::write`] is
+//! never dropped, [`Store::offer`] may be. While the database is away, writes wait in memory in their order, up to a bound at
+//! which superseded ones are folded; a call that still finds no room is told so at once. Reads go through [`Reader`] and fail
+//! with what is wrong.
+//!
+//! Invariants: what [`Written`] has acknowledged survives the process, the power and the network; a call is on disk as a whole
+//! or not at all, and once; the audit chain has one writer at a time, in a fleet too; no file is ever deleted.
+
+pub mod audit;
+pub mod backup;
+mod connect;
+mod db;
+pub mod error;
+mod export;
+mod open;
+mod queue;
+mod read;
+mod retention;
+pub mod rows;
+mod sql;
+mod writer;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, oneshot, watch};
+
+pub use crate::config::Store as StoreConfig;
+use crate::runtime::clock;
+use crate::runtime::tasks::Tasks;
+use crate::telemetry::event::StoreEvent;
+use crate::telemetry::upstreams::Seconds;
+use db::{DbError, Fault, Pool};
+pub use error::{MovedAside, State, Status, StoreError};
+use queue::{Ask, Batch, Group, LeaseAsk, Queue};
+pub use read::{IncidentFilter, Page, Reader};
+use rows::{Lease, Presence, Sample, Seen, Write, millis};
+
+/// Sidecars that were not seen for so long are no longer shown.
+const MEMBERS: Duration = Duration::from_secs(3_600);
+
+/// What becomes of an incident that is there already when another version of it is written: the version to keep, from the
+/// one that is there and the new one. Writers follow each other, so nothing comes between.
+pub type Join = fn(&rows::Incident, &rows::Incident) -> rows::Incident;
+
+/// The newer revision; of two with the same one, the new one.
+pub fn newer(there: &rows::Incident, new: &rows::Incident) -> rows::Incident {
+    if new.revision >= there.revision { new.clone() } else { there.clone() }
+}
+
+/// What the handles and the writer share.
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    wake: Notify,
+    condition: Mutex<Condition>,
+    pool: Mutex<Pool>,
+    database: &'static str,
+    left: watch::Sender<bool>,
+}
+
+/// How the database is.
+#[derive(Debug)]
+struct Condition {
+    state: State,
+    /// Its state was told; false: nobody has reached it since the start.
+    told: bool,
+    since: i64,
+    last_error: Option<String>,
+    moved_aside: Option<MovedAside>,
+    committed: u64,
+    commits: Seconds,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        locked(&self.queue)
+    }
+
+    /// Until there is something to do, or `until`.
+    async fn woken(&self, until: Instant) {
+        let _ = tokio::time::timeout_at(until.into(), self.wake.notified()).await;
+    }
+
+    /// The database is there: readers get new connections, for the file may be another one.
+    fn connected(&self, pool: Pool, moved: Option<MovedAside>, idle: bool) {
+        *locked(&self.pool) = pool;
+        if let Some(moved) = &moved {
+            let to = moved.to.display().to_string();
+            StoreEvent::MovedAside { to: &to, why: &moved.why }.tell();
+            locked(&self.condition).moved_aside = Some(moved.clone());
+        }
+        // With work at hand the first commit tells whether it is well: a full disk lets itself be opened.
+        if idle && self.queue().waiting() == 0 {
+            self.moved(State::Ok, None);
+        }
+    }
+
+    /// Nobody waits for a lease from a database that is away.
+    fn fail_asks(&self, error: &DbError) {
+        loop {
+            let ask = self.queue().next_ask();
+            match ask {
+                Some(ask) => ask.fail(error.clone().into()),
+                None => return,
+            }
+        }
+    }
+
+    fn down(&self, state: State, error: &DbError) {
+        self.moved(state, Some(&error.text));
+    }
+
+    fn moved(&self, state: State, why: Option<&str>) {
+        let now = millis(clock::now().wall);
+        let (from, told) = {
+            let mut condition = locked(&self.condition);
+            if let Some(why) = why {
+                condition.last_error = Some(why.to_owned());
+            }
+            let from = condition.state;
+            if from != state {
+                condition.state = state;
+                condition.since = now;
+            }
+            // The first connection is no news, a first failure is.
+            let told = std::mem::replace(&mut condition.told, true);
+            (from, told)
+        };
+        if (told && from != state) || (!told && state != State::Ok) {
+            let backlog = self.queue().waiting();
+            let (from, to, why) = (from.as_str(), state.as_str(), why.unwrap_or_default());
+            StoreEvent::Moved { from, to, why, backlog }.tell();
+        }
+    }
+
+    /// A batch is on disk, or will never be.
+    fn settled(&self, batch: Batch, how: Result<(), StoreError>, took: Duration) {
+        let writes = batch.writes();
+        self.queue().settled(writes);
+        if how.is_ok() {
+            let mut condition = locked(&self.condition);
+            condition.committed += writes as u64;
+            condition.commits.record(took);
+            drop(condition);
+            self.moved(State::Ok, None);
+        }
+        for group in batch.groups {
+            group.answer(how.clone());
+        }
+    }
+}
+
+/// A handle to the store; clones are cheap. Writes may come from any thread, reads from the control runtime.
+#[derive(Clone, Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+    _alive: Arc<Alive>,
+}
+
+/// The last handle that goes closes the store.
+#[derive(Debug)]
+struct Alive(Arc<Shared>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.queue().closing = true;
+        self.0.wake.notify_one();
+    }
+}
+
+impl Store {
+    /// [`Self::open_joining`], of two versions keeping the [`newer`] one.
+    pub async fn open(config: &StoreConfig, tasks: &Tasks) -> Result<Self, StoreError> {
+        Self::open_joining(config, tasks, newer).await
+    }
+
+    /// Opens the database and starts the task that writes. A database that is away is no error: [`Self::status`] says so, and
+    /// writes wait. An error is what only the operator can change. Nobody waits for a server: the task connects, and says
+    /// then what is wrong.
+    pub async fn open_joining(config: &StoreConfig, tasks: &Tasks, join: Join) -> Result<Self, StoreError> {
+        let db = connect::Db::of(config)?;
+        let is_file = matches!(db, connect::Db::Sqlite(_));
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(Queue::new(config.backlog)),
+            wake: Notify::new(),
+            condition: Mutex::new(Condition {
+                state: if is_file { State::Ok } else { State::Unreachable },
+                told: is_file,
+                since: millis(clock::now().wall),
+                last_error: None,
+                moved_aside: None,
+                committed: 0,
+                commits: Seconds::default(),
+            }),
+            pool: Mutex::new(db.pool()),
+            database: db.name(),
+            left: watch::Sender::new(false),
+        });
+        let mut writer = writer::Writer::new(Arc::clone(&shared), db, config.retention, join);
+        if is_file && let Err(error) = writer.connect().await {
+            match error.fault {
+                Fault::Down(state) => shared.down(state, &error),
+                Fault::Refused | Fault::OtherTables => return Err(error.into()),
+            }
+        }
+        tasks.spawn("store", writer.run());
+        Ok(Self { _alive: Arc::new(Alive(Arc::clone(&shared))), shared })
+    }
+
+    /// Hands writes to the durable lane; they are taken before this returns, whether the answer is awaited or not. All of them
+    /// are on disk together when it comes.
+    pub fn write(&self, writes: Vec<Write>) -> Written {
+        let (done, told) = oneshot::channel();
+        let pushed = self.shared.queue().push(Group { writes, done });
+        match pushed {
+            Ok(()) => self.shared.wake.notify_one(),
+            Err((group, why)) => group.answer(Err(why)),
+        }
+        Written(told)
+    }
+
+    /// Hands over what may be dropped when there is no room or no database; see [`Status::dropped_samples`].
+    pub fn offer(&self, sample: Sample) {
+        self.shared.queue().offer(sample, clock::instant());
+        self.shared.wake.notify_one();
+    }
+
+    /// How the store is.
+    pub fn status(&self) -> Status {
+        let queue = self.shared.queue();
+        let condition = locked(&self.shared.condition);
+        Status {
+            state: condition.state,
+            since: condition.since,
+            database: self.shared.database,
+            backlog: queue.waiting(),
+            backlog_limit: queue.limit(),
+            last_error: condition.last_error.clone(),
+            moved_aside: condition.moved_aside.clone(),
+            committed: condition.committed,
+            folded: queue.folded,
+            refused: queue.refused,
+            dropped_samples: queue.dropped_samples,
+            commits: condition.commits.clone(),
+        }
+    }
+
+    /// Reads from what is on disk.
+    pub fn reader(&self) -> Reader {
+        Reader::new(locked(&self.shared.pool).clone())
+    }
+
+    /// Takes a lease for `term` if nobody else has it; `None`: somebody has. A holder that asks again gets a new token.
+    pub async fn acquire(
+        &self,
+        name: &str,
+        holder: &str,
+        term: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
+        self.ask(LeaseAsk::Acquire { name: name.to_owned(), holder: holder.to_owned(), term }).await
+    }
+
+    /// Keeps a lease for `term` from now; `None`: somebody else has it by now.
+    pub async fn renew(&self, lease: &Lease, term: Duration) -> Result<Option<Lease>, StoreError> {
+        self.ask(LeaseAsk::Renew { lease: lease.clone(), term }).await
+    }
+
+    /// Gives a lease back.
+    pub async fn release(&self, lease: Lease) -> Result<(), StoreError> {
+        self.ask(LeaseAsk::Release { lease }).await.map(drop)
+    }
+
+    /// Tells that this sidecar runs and what it sees; all that were seen within the hour, itself among them. Answered at once
+    /// or not at all: it does not wait for a database that is away.
+    pub async fn appear(&self, presence: Presence) -> Result<Vec<Seen>, StoreError> {
+        let (done, told) = oneshot::channel();
+        self.hand(Ask::Appear(presence, done));
+        told.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Takes back what [`Self::appear`] told.
+    pub async fn depart(&self, presence: Presence) -> Result<(), StoreError> {
+        let (done, told) = oneshot::channel();
+        self.hand(Ask::Depart(presence, done));
+        told.await.unwrap_or(Err(StoreError::Closed)).map(drop)
+    }
+
+    /// Deletes what is older than `[store.retention]` now, as happens once a day; how many rows.
+    pub async fn clean(&self) -> Result<u64, StoreError> {
+        let (done, told) = oneshot::channel();
+        self.hand(Ask::Clean(done));
+        told.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    async fn ask(&self, what: LeaseAsk) -> Result<Option<Lease>, StoreError> {
+        let (done, told) = oneshot::channel();
+        self.hand(Ask::Lease(what, done));
+        told.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    fn hand(&self, ask: Ask) {
+        self.shared.queue().ask(ask);
+        self.shared.wake.notify_one();
+    }
+
+    /// Takes nothing more, writes what waits and ends the task, within `patience`. How many writes are not on disk: with a
+    /// database that is away nobody waits for long.
+    pub async fn close(&self, patience: Duration) -> usize {
+        let mut left = self.shared.left.subscribe();
+        self.shared.queue().closing = true;
+        self.shared.wake.notify_one();
+        let _ = tokio::time::timeout(patience, left.wait_for(|left| *left)).await;
+        self.shared.queue().waiting()
+    }
+}
+
+/// Walks the audit chain of a database that may be in use.
+pub async fn verify_audit(config: &StoreConfig) -> Result<audit::Walk, StoreError> {
+    let mut conn = connect::Db::of(config)?.connect().await?;
+    conn.begin_snapshot().await?;
+    let walk = audit::walk(&mut conn).await?;
+    conn.close().await?;
+    Ok(walk)
+}
+
+/// Resolves when the writes are on disk, or says why they never will be. Dropping it drops nothing else.
+#[derive(Debug)]
+#[must_use = "the answer says whether it is on disk"]
+pub struct Written(oneshot::Receiver<Result<(), StoreError>>);
+
+impl Future for Written {
+    type Output = Result<(), StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|told| told.unwrap_or(Err(StoreError::Closed)))
+    }
+}

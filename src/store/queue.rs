@@ -1,0 +1,405 @@
+//! What waits to be written: a durable lane that keeps its order and a lossy one that is bounded.
+//!
+//! Invariants: a group is taken whole or refused whole; nothing that was taken is ever let go; a newer content may move up
+//! into an older row's place, never the other way round.
+
+use std::collections::hash_map::{Entry as Slot, HashMap};
+use std::collections::{HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::error::StoreError;
+use super::rows::{Lease, Presence, Sample, Seen, Write};
+
+/// Samples that may wait.
+const SAMPLES: usize = 4_096;
+/// Samples are written together: when so many wait …
+const SAMPLE_LOT: usize = 256;
+/// … or the oldest one has waited so long.
+const SAMPLE_WAIT: Duration = Duration::from_secs(1);
+/// Writes of one transaction.
+const BATCH: usize = 512;
+
+/// The writes of one call and who waits for them.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) writes: Vec<Write>,
+    pub(super) done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+impl Group {
+    /// The lease without which it must not be written.
+    pub(super) fn fence(&self) -> Option<(&str, i64)> {
+        self.writes.iter().find_map(|write| match write {
+            Write::Fence { lease, token } => Some((lease.as_str(), *token)),
+            Write::PutIncident(_)
+            | Write::AddEntries(_)
+            | Write::Audit(_)
+            | Write::PutNotification(_)
+            | Write::PutSilence(_)
+            | Write::DropSilence(_)
+            | Write::Checkpoint(_)
+            | Write::LedgerMinute(_) => None,
+        })
+    }
+
+    /// Tells the caller, who may have left.
+    pub(super) fn answer(self, how: Result<(), StoreError>) {
+        let _ = self.done.send(how);
+    }
+}
+
+/// What one transaction writes.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) groups: Vec<Group>,
+    pub(super) samples: Vec<Sample>,
+}
+
+impl Batch {
+    /// Durable writes in it.
+    pub(super) fn writes(&self) -> usize {
+        self.groups.iter().map(|group| group.writes.len()).sum()
+    }
+}
+
+/// What is asked of a lease.
+#[derive(Debug)]
+pub(super) enum LeaseAsk {
+    Acquire { name: String, holder: String, term: Duration },
+    Renew { lease: Lease, term: Duration },
+    Release { lease: Lease },
+}
+
+/// A question that is answered at once or not at all.
+#[derive(Debug)]
+pub(super) enum Ask {
+    Lease(LeaseAsk, oneshot::Sender<Result<Option<Lease>, StoreError>>),
+    Clean(oneshot::Sender<Result<u64, StoreError>>),
+    Appear(Presence, oneshot::Sender<Result<Vec<Seen>, StoreError>>),
+    Depart(Presence, oneshot::Sender<Result<Vec<Seen>, StoreError>>),
+}
+
+impl Ask {
+    /// Tells the asker, who may have left, that it cannot be done.
+    pub(super) fn fail(self, why: StoreError) {
+        match self {
+            Self::Lease(_, done) => drop(done.send(Err(why))),
+            Self::Clean(done) => drop(done.send(Err(why))),
+            Self::Appear(_, done) | Self::Depart(_, done) => drop(done.send(Err(why))),
+        }
+    }
+}
+
+/// Which row a write replaces as a whole.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Key {
+    Incident(String),
+    Notification(String),
+    Checkpoint(String, String),
+    Minute(String, String, String, i64),
+}
+
+fn key(write: &Write) -> Option<Key> {
+    match write {
+        Write::PutIncident(row) => Some(Key::Incident(row.id.clone())),
+        Write::PutNotification(row) => Some(Key::Notification(row.id.clone())),
+        Write::Checkpoint(row) => Some(Key::Checkpoint(row.member.clone(), row.boot.clone())),
+        Write::LedgerMinute(row) => {
+            Some(Key::Minute(row.member.clone(), row.boot.clone(), row.service.clone(), row.minute))
+        }
+        Write::Fence { .. }
+        | Write::AddEntries(_)
+        | Write::Audit(_)
+        | Write::PutSilence(_)
+        | Write::DropSilence(_) => None,
+    }
+}
+
+/// Both lanes and the questions.
+#[derive(Debug)]
+pub(super) struct Queue {
+    groups: VecDeque<Group>,
+    samples: VecDeque<(Instant, Sample)>,
+    asks: VecDeque<Ask>,
+    /// Writes in `groups`, and those the writer has in hand.
+    waiting: usize,
+    limit: usize,
+    pub(super) closing: bool,
+    /// The writer has left: nothing will ever be written.
+    pub(super) closed: bool,
+    pub(super) folded: u64,
+    pub(super) refused: u64,
+    pub(super) dropped_samples: u64,
+}
+
+impl Queue {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            groups: VecDeque::new(),
+            samples: VecDeque::new(),
+            asks: VecDeque::new(),
+            waiting: 0,
+            limit,
+            closing: false,
+            closed: false,
+            folded: 0,
+            refused: 0,
+            dropped_samples: 0,
+        }
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Takes a group, or gives it back with the reason.
+    pub(super) fn push(&mut self, group: Group) -> Result<(), (Group, StoreError)> {
+        if self.closing || self.closed {
+            return Err((group, StoreError::Closed));
+        }
+        let size = group.writes.len();
+        if self.waiting + size <= self.limit {
+            self.waiting += size;
+            self.groups.push_back(group);
+            return Ok(());
+        }
+        let rows = self.fold();
+        let replaced = match group.fence() {
+            Some(_) => 0,
+            None => group.writes.iter().filter_map(key).filter(|key| rows.contains(key)).count(),
+        };
+        if self.waiting + size - replaced > self.limit {
+            self.refused += size as u64;
+            return Err((group, StoreError::BacklogFull(self.waiting)));
+        }
+        self.waiting += size;
+        self.groups.push_back(group);
+        self.fold();
+        Ok(())
+    }
+
+    /// Leaves one write of each row: the newest content in the oldest place. Waiters of the older ones get more than they
+    /// asked for; waiters of the newer ones wait no longer than before.
+    fn fold(&mut self) -> HashSet<Key> {
+        let mut places: HashMap<Key, (usize, usize)> = HashMap::new();
+        for at in 0..self.groups.len() {
+            if self.groups[at].fence().is_some() {
+                continue;
+            }
+            let mut kept = Vec::with_capacity(self.groups[at].writes.len());
+            for write in std::mem::take(&mut self.groups[at].writes) {
+                match key(&write).map(|key| places.entry(key)) {
+                    None => kept.push(write),
+                    Some(Slot::Vacant(free)) => {
+                        free.insert((at, kept.len()));
+                        kept.push(write);
+                    }
+                    Some(Slot::Occupied(taken)) => {
+                        let &(group, place) = taken.get();
+                        let older = if group == at {
+                            &mut kept[place]
+                        } else {
+                            &mut self.groups[group].writes[place]
+                        };
+                        if supersedes(&write, older) {
+                            *older = write;
+                        }
+                        self.folded += 1;
+                        self.waiting -= 1;
+                    }
+                }
+            }
+            self.groups[at].writes = kept;
+        }
+        places.into_keys().collect()
+    }
+
+    /// Takes a sample if there is room.
+    pub(super) fn offer(&mut self, sample: Sample, now: Instant) {
+        if self.samples.len() >= SAMPLES || self.closing || self.closed {
+            self.dropped_samples += 1;
+        } else {
+            self.samples.push_back((now, sample));
+        }
+    }
+
+    /// Takes a question; one that comes too late is dropped, and so answered.
+    pub(super) fn ask(&mut self, ask: Ask) {
+        if !(self.closing || self.closed) {
+            self.asks.push_back(ask);
+        }
+    }
+
+    pub(super) fn next_ask(&mut self) -> Option<Ask> {
+        self.asks.pop_front()
+    }
+
+    /// What the next transaction writes; a fenced group goes alone. The writes stay counted until [`Self::settled`].
+    pub(super) fn next_batch(&mut self, now: Instant) -> Option<Batch> {
+        let mut batch = Batch::default();
+        while let Some(group) = self.groups.front() {
+            let fenced = group.fence().is_some();
+            let full = batch.writes() + group.writes.len() > BATCH;
+            if !batch.groups.is_empty() && (fenced || full) {
+                break;
+            }
+            batch.groups.extend(self.groups.pop_front());
+            if fenced {
+                return Some(batch);
+            }
+        }
+        if !batch.groups.is_empty() || self.closing || self.samples_due(now) {
+            let lot = self.samples.len().min(BATCH);
+            batch.samples.extend(self.samples.drain(..lot).map(|(_, sample)| sample));
+        }
+        (!batch.groups.is_empty() || !batch.samples.is_empty()).then_some(batch)
+    }
+
+    fn samples_due(&self, now: Instant) -> bool {
+        self.samples.len() >= SAMPLE_LOT || self.next_sample().is_some_and(|due| due <= now)
+    }
+
+    /// When the oldest sample has waited long enough.
+    pub(super) fn next_sample(&self) -> Option<Instant> {
+        self.samples.front().map(|(since, _)| *since + SAMPLE_WAIT)
+    }
+
+    /// So many writes are on disk, or refused for good.
+    pub(super) fn settled(&mut self, writes: usize) {
+        self.waiting = self.waiting.saturating_sub(writes);
+    }
+
+    /// Ends: nothing more is taken. What waited is given back; to drop it is to answer it.
+    pub(super) fn close(&mut self) -> (VecDeque<Group>, VecDeque<Ask>) {
+        self.closed = true;
+        self.dropped_samples += self.samples.len() as u64;
+        self.samples.clear();
+        (std::mem::take(&mut self.groups), std::mem::take(&mut self.asks))
+    }
+}
+
+/// Is `newer`, which came later, to be kept? An incident's revision decides, not the order of calls.
+fn supersedes(newer: &Write, older: &Write) -> bool {
+    let (Write::PutIncident(newer), Write::PutIncident(older)) = (newer, older) else { return true };
+    newer.revision >= older.revision
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::rows::{AuditEntry, Incident};
+
+    fn incident(id: &str, revision: i64) -> Write {
+        Write::PutIncident(Incident {
+            id: id.to_owned(),
+            dedup_key: String::new(),
+            state: "open".to_owned(),
+            severity: "high".to_owned(),
+            rule: String::new(),
+            service: String::new(),
+            started_at: 0,
+            resolved_at: None,
+            updated_at: 0,
+            revision,
+            member: String::new(),
+            body: "{}".to_owned(),
+        })
+    }
+
+    fn note() -> Write {
+        let text = String::new;
+        Write::Audit(AuditEntry { at: 0, actor: text(), action: text(), target: text(), body: text() })
+    }
+
+    type Told = oneshot::Receiver<Result<(), StoreError>>;
+
+    fn push(queue: &mut Queue, writes: Vec<Write>) -> Told {
+        let (done, told) = oneshot::channel();
+        if let Err((group, why)) = queue.push(Group { writes, done }) {
+            group.answer(Err(why));
+        }
+        told
+    }
+
+    fn revisions(batch: &Batch) -> Vec<(String, i64)> {
+        let mut revisions = Vec::new();
+        for write in batch.groups.iter().flat_map(|group| &group.writes) {
+            if let Write::PutIncident(row) = write {
+                revisions.push((row.id.clone(), row.revision));
+            }
+        }
+        revisions
+    }
+
+    #[test]
+    fn a_full_backlog_folds_what_was_superseded_and_loses_nothing_newer() {
+        let mut queue = Queue::new(4);
+        let mut told: Vec<Told> =
+            (1..=4).map(|revision| push(&mut queue, vec![incident("a", revision)])).collect();
+        told.push(push(&mut queue, vec![incident("b", 1), note()]));
+        assert_eq!((queue.waiting(), queue.folded, queue.refused), (3, 3, 0));
+        let batch = queue.next_batch(Instant::now()).expect("waiting");
+        assert_eq!(revisions(&batch), [("a".to_owned(), 4), ("b".to_owned(), 1)]);
+        assert_eq!(batch.groups.len(), 5, "each waiter is still told");
+    }
+
+    #[test]
+    fn what_cannot_be_folded_is_refused_whole_and_told() {
+        let mut queue = Queue::new(3);
+        let kept = push(&mut queue, vec![note(), note(), incident("a", 1)]);
+        let mut refused = push(&mut queue, vec![incident("a", 2), note()]);
+        assert_eq!(refused.try_recv(), Ok(Err(StoreError::BacklogFull(3))));
+        assert_eq!((queue.waiting(), queue.refused), (3, 2));
+        let batch = queue.next_batch(Instant::now()).expect("waiting");
+        assert_eq!(revisions(&batch), [("a".to_owned(), 1)], "no half of it came in");
+        drop(kept);
+    }
+
+    #[test]
+    fn an_update_of_a_waiting_row_always_fits() {
+        let mut queue = Queue::new(2);
+        drop((push(&mut queue, vec![incident("a", 1)]), push(&mut queue, vec![note()])));
+        for revision in 2..100 {
+            drop(push(&mut queue, vec![incident("a", revision)]));
+        }
+        assert_eq!((queue.waiting(), queue.refused), (2, 0));
+        assert_eq!(revisions(&queue.next_batch(Instant::now()).expect("waiting")), [("a".to_owned(), 99)]);
+    }
+
+    #[test]
+    fn a_fenced_group_goes_alone() {
+        let mut queue = Queue::new(100);
+        let fence = || Write::Fence { lease: "sender".to_owned(), token: 1 };
+        for writes in [vec![note()], vec![note()], vec![fence(), note()], vec![note()]] {
+            drop(push(&mut queue, writes));
+        }
+        let mut sizes = Vec::new();
+        while let Some(batch) = queue.next_batch(Instant::now()) {
+            sizes.push(batch.groups.len());
+        }
+        assert_eq!(sizes, [2, 1, 1]);
+    }
+
+    #[test]
+    fn samples_wait_for_company_and_overflow_is_counted() {
+        let mut queue = Queue::new(100);
+        let sample = || {
+            let text = String::new;
+            Sample { kind: text(), service: text(), member: text(), at: 0, body: text() }
+        };
+        let now = Instant::now();
+        queue.offer(sample(), now);
+        assert!(queue.next_batch(now).is_none());
+        assert_eq!(queue.next_batch(now + SAMPLE_WAIT).map(|batch| batch.samples.len()), Some(1));
+        for _ in 0..SAMPLES + 5 {
+            queue.offer(sample(), now);
+        }
+        assert_eq!(queue.dropped_samples, 5);
+    }
+}

@@ -1,0 +1,272 @@
+//! Reading what is on disk. Never waits for the writer; a database that is away is an error that says so.
+
+use super::audit;
+use super::db::{DbError, Pool, Row, args};
+use super::error::StoreError;
+use super::rows::{
+    AuditRow, Checkpoint, Delivery, Entry, EntryRow, Incident, LedgerMinute, Millis, Notification, Sample,
+    Silence, Version,
+};
+
+/// The most rows of one page.
+const MOST: u32 = 1_000;
+
+/// Which incidents. `None`: whatever.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IncidentFilter {
+    /// In this state.
+    pub state: Option<String>,
+    /// Of this severity.
+    pub severity: Option<String>,
+    /// Of this service.
+    pub service: Option<String>,
+    /// Of this trouble.
+    pub dedup_key: Option<String>,
+    /// Only those without an end.
+    pub unresolved: bool,
+    /// Begun at or after.
+    pub since: Option<Millis>,
+    /// Begun before.
+    pub until: Option<Millis>,
+}
+
+/// Some rows, and where the next ones begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// Hand it in for the next page; `None`: this was the last one.
+    pub next: Option<String>,
+}
+
+/// Reads what is on disk; clones are cheap.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    pool: Pool,
+}
+
+pub(super) const INCIDENT: &str = "SELECT id, dedup_key, state, severity, rule, service, started_at, resolved_at, updated_at, \
+                        revision, member, body FROM incidents WHERE id = $1";
+const INCIDENTS: &str = "SELECT id, dedup_key, state, severity, rule, service, started_at, resolved_at, updated_at, revision, member, \
+     body FROM incidents WHERE ($1 IS NULL OR state = $1) AND ($2 IS NULL OR severity = $2) \
+     AND ($3 IS NULL OR service = $3) AND ($4 IS NULL OR dedup_key = $4) AND ($5 IS NULL OR resolved_at IS NULL) \
+     AND ($6 IS NULL OR started_at >= $6) AND ($7 IS NULL OR started_at < $7) \
+     AND ($8 IS NULL OR started_at < $8 OR (started_at = $8 AND id < $9)) \
+     ORDER BY started_at DESC, id DESC LIMIT $10";
+const NOTIFICATIONS: &str = "SELECT id, incident_id, dedup_key, channel, kind, body, state, attempts, next_at, created_at, last_error, sent_at \
+     FROM notifications WHERE ($1 IS NULL OR state = $1) AND ($2 IS NULL OR incident_id = $2) \
+     AND ($3 IS NULL OR next_at <= $3) ORDER BY next_at, id LIMIT $4";
+
+/// `<started_at>.<id>` of the last row of a page.
+fn place(cursor: &str) -> Result<(Millis, &str), StoreError> {
+    let place = cursor.split_once('.').and_then(|(at, id)| Some((at.parse().ok()?, id)));
+    place.ok_or_else(|| StoreError::Refused(format!("{cursor:?} is no cursor; hand in what `next` gave")))
+}
+
+impl Reader {
+    pub(super) fn new(pool: Pool) -> Self {
+        Self { pool }
+    }
+
+    /// Opens what is there for reading alone, for a command beside a running sidecar.
+    pub fn open(config: &super::StoreConfig) -> Result<Self, StoreError> {
+        Ok(Self { pool: super::connect::Db::of(config)?.pool() })
+    }
+
+    async fn all<T>(
+        &self,
+        sql: &'static str,
+        args: &[super::db::Arg<'_>],
+        read: impl Fn(Row) -> Result<T, DbError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let rows = self.pool.rows(sql, args).await?;
+        Ok(rows.into_iter().map(read).collect::<Result<_, _>>()?)
+    }
+
+    /// One incident.
+    pub async fn incident(&self, id: &str) -> Result<Option<Incident>, StoreError> {
+        Ok(self.all(INCIDENT, args![id], incident).await?.pop())
+    }
+
+    /// Incidents, the youngest first. `cursor`: [`Page::next`] of the page before.
+    pub async fn incidents(
+        &self,
+        filter: &IncidentFilter,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Incident>, StoreError> {
+        let place = cursor.map(place).transpose()?;
+        let limit = i64::from(limit.clamp(1, MOST));
+        let args = args![
+            &filter.state,
+            &filter.severity,
+            &filter.service,
+            &filter.dedup_key,
+            filter.unresolved.then_some(1),
+            filter.since,
+            filter.until,
+            place.map(|(at, _)| at),
+            place.map_or("", |(_, id)| id),
+            limit + 1,
+        ];
+        let mut rows = self.all(INCIDENTS, args, incident).await?;
+        let more = rows.len() as i64 > limit;
+        rows.truncate(limit as usize);
+        let next = rows.last().filter(|_| more).map(|row| format!("{}.{}", row.started_at, row.id));
+        Ok(Page { rows, next })
+    }
+
+    /// Which versions there are of incidents that are not over, or have changed since `since` by their writers' clocks.
+    pub async fn versions(&self, since: Millis, limit: u32) -> Result<Vec<Version>, StoreError> {
+        let sql = "SELECT id, revision, member FROM incidents WHERE resolved_at IS NULL OR updated_at >= $1 \
+                   ORDER BY id DESC LIMIT $2";
+        let read = |mut row: Row| Ok(Version { id: row.text()?, revision: row.int()?, member: row.text()? });
+        self.all(sql, args![since, i64::from(limit.max(1))], read).await
+    }
+
+    /// An incident's timeline after entry `after` (0: from the first one).
+    pub async fn timeline(
+        &self,
+        incident: &str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<EntryRow>, StoreError> {
+        let sql = "SELECT seq, incident_id, at, kind, actor, body FROM timeline \
+                   WHERE incident_id = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+        let read = |mut row: Row| {
+            let seq = row.int()?;
+            let (incident_id, at) = (row.text()?, row.int()?);
+            let entry = Entry { incident_id, at, kind: row.text()?, actor: row.text()?, body: row.text()? };
+            Ok(EntryRow { seq, entry })
+        };
+        self.all(sql, args![incident, after, i64::from(limit.clamp(1, MOST))], read).await
+    }
+
+    /// The audit trail before row `before` (`None`: from the last one), the youngest first.
+    pub async fn audit(&self, before: Option<i64>, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+        let sql = "SELECT seq, at, actor, action, target, body, prev_hash, hash FROM audit WHERE seq < $1 \
+                   ORDER BY seq DESC LIMIT $2";
+        let args = args![before.unwrap_or(i64::MAX), i64::from(limit.clamp(1, MOST))];
+        self.all(sql, args, audit::row_of).await
+    }
+
+    /// Notifications by state, incident and `next_at <= due`, what is due first first.
+    pub async fn notifications(
+        &self,
+        state: Option<Delivery>,
+        incident: Option<&str>,
+        due: Option<Millis>,
+        limit: u32,
+    ) -> Result<Vec<Notification>, StoreError> {
+        let args = args![state.map(Delivery::as_str), incident, due, i64::from(limit.clamp(1, MOST))];
+        self.all(NOTIFICATIONS, args, notification).await
+    }
+
+    /// The ledger of a service (`None`: of all) from `since` to before `until`, by minute.
+    pub async fn ledger(
+        &self,
+        service: Option<&str>,
+        since: Millis,
+        until: Millis,
+    ) -> Result<Vec<LedgerMinute>, StoreError> {
+        let sql = "SELECT member, service, minute, boot, slices, good, total FROM ledger \
+                   WHERE ($1 IS NULL OR service = $1) AND minute >= $2 AND minute < $3 \
+                   ORDER BY minute, service, member, boot";
+        let read = |mut row: Row| {
+            let (member, service, minute) = (row.text()?, row.text()?, row.int()?);
+            let (boot, slices) = (row.text()?, row.text()?);
+            Ok(LedgerMinute { member, service, minute, boot, slices, good: row.int()?, total: row.int()? })
+        };
+        self.all(sql, args![service, since, until], read).await
+    }
+
+    /// Good and all exchanges of a service from `since` to before `until`; `None`: no minute tells of them.
+    pub async fn ledger_counts(
+        &self,
+        service: &str,
+        since: Millis,
+        until: Millis,
+    ) -> Result<Option<(i64, i64)>, StoreError> {
+        let sql = "SELECT CAST(SUM(good) AS BIGINT), CAST(SUM(total) AS BIGINT) FROM ledger \
+                   WHERE service = $1 AND minute >= $2 AND minute < $3";
+        let read = |mut row: Row| Ok(row.maybe_int()?.zip(row.maybe_int()?));
+        Ok(self.all(sql, args![service, since, until], read).await?.pop().flatten())
+    }
+
+    /// What was done to the config from `since` to before `until`, the oldest first; the first thousand.
+    pub async fn config_changes(&self, since: Millis, until: Millis) -> Result<Vec<AuditRow>, StoreError> {
+        let sql = "SELECT seq, at, actor, action, target, body, prev_hash, hash FROM audit \
+                   WHERE at >= $1 AND at < $2 AND substr(action, 1, 7) = 'config.' ORDER BY seq LIMIT $3";
+        self.all(sql, args![since, until, i64::from(MOST)], audit::row_of).await
+    }
+
+    /// Until when each start of each sidecar was surely running.
+    pub async fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
+        let sql = "SELECT member, boot, at FROM checkpoints ORDER BY member, at";
+        let read = |mut row: Row| Ok(Checkpoint { member: row.text()?, boot: row.text()?, at: row.int()? });
+        self.all(sql, &[], read).await
+    }
+
+    /// Silences that end at or after `at`.
+    pub async fn silences(&self, at: Millis) -> Result<Vec<Silence>, StoreError> {
+        let sql =
+            "SELECT id, body, starts_at, ends_at FROM silences WHERE ends_at >= $1 ORDER BY starts_at, id";
+        let read = |mut row: Row| {
+            let (id, body) = (row.text()?, row.text()?);
+            Ok(Silence { id, body, starts_at: row.int()?, ends_at: row.int()? })
+        };
+        self.all(sql, args![at], read).await
+    }
+
+    /// Samples of a kind and service from `since` to before `until`.
+    pub async fn samples(
+        &self,
+        kind: &str,
+        service: &str,
+        since: Millis,
+        until: Millis,
+    ) -> Result<Vec<Sample>, StoreError> {
+        let sql = "SELECT kind, service, member, at, body FROM samples \
+                   WHERE kind = $1 AND service = $2 AND at >= $3 AND at < $4 ORDER BY at, member";
+        let read = |mut row: Row| {
+            let (kind, service, member) = (row.text()?, row.text()?, row.text()?);
+            Ok(Sample { kind, service, member, at: row.int()?, body: row.text()? })
+        };
+        self.all(sql, args![kind, service, since, until], read).await
+    }
+}
+
+pub(super) fn incident(mut row: Row) -> Result<Incident, DbError> {
+    Ok(Incident {
+        id: row.text()?,
+        dedup_key: row.text()?,
+        state: row.text()?,
+        severity: row.text()?,
+        rule: row.text()?,
+        service: row.text()?,
+        started_at: row.int()?,
+        resolved_at: row.maybe_int()?,
+        updated_at: row.int()?,
+        revision: row.int()?,
+        member: row.text()?,
+        body: row.text()?,
+    })
+}
+
+fn notification(mut row: Row) -> Result<Notification, DbError> {
+    Ok(Notification {
+        id: row.text()?,
+        incident_id: row.maybe_text()?,
+        dedup_key: row.text()?,
+        channel: row.text()?,
+        kind: row.text()?,
+        body: row.text()?,
+        state: Delivery::read(&row.text()?)
+            .ok_or_else(|| DbError::damaged("a delivery in no known state"))?,
+        attempts: row.int()?,
+        next_at: row.int()?,
+        created_at: row.int()?,
+        last_error: row.maybe_text()?,
+        sent_at: row.maybe_int()?,
+    })
+}

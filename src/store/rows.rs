@@ -1,0 +1,283 @@
+//! The rows as they are stored. The store knows rows, not machines: states, kinds and bodies are the caller's.
+
+use std::time::SystemTime;
+
+/// A moment of the wall clock: milliseconds since 1970-01-01T00:00:00Z.
+pub type Millis = i64;
+
+/// A wall clock reading as it is stored.
+pub fn millis(wall: SystemTime) -> Millis {
+    let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+}
+
+/// One incident as it is now; its story is the timeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incident {
+    /// Its own.
+    pub id: String,
+    /// What makes two signals the same trouble.
+    pub dedup_key: String,
+    /// The lifecycle's word.
+    pub state: String,
+    /// How bad.
+    pub severity: String,
+    /// Which rule opened it.
+    pub rule: String,
+    /// What is in trouble.
+    pub service: String,
+    /// When the trouble began.
+    pub started_at: Millis,
+    /// When it ended.
+    pub resolved_at: Option<Millis>,
+    /// When this row changed.
+    pub updated_at: Millis,
+    /// Grows with each change: an older one never overwrites a newer one.
+    pub revision: i64,
+    /// Which sidecar wrote it.
+    pub member: String,
+    /// Everything else, JSON.
+    pub body: String,
+}
+
+/// One line of an incident's timeline. Its number is given by the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Whose.
+    pub incident_id: String,
+    /// When.
+    pub at: Millis,
+    /// A signal, an action, a note, a notification …
+    pub kind: String,
+    /// Who.
+    pub actor: String,
+    /// JSON.
+    pub body: String,
+}
+
+/// A timeline entry with its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryRow {
+    /// 1, 2, 3 … within the incident.
+    pub seq: i64,
+    /// What was added.
+    pub entry: Entry,
+}
+
+/// Who did what. Its number and its hashes are given by the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// When.
+    pub at: Millis,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub action: String,
+    /// To what.
+    pub target: String,
+    /// JSON.
+    pub body: String,
+}
+
+/// An audit entry in its chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    /// 1, 2, 3 … without a gap.
+    pub seq: i64,
+    /// What was told.
+    pub entry: AuditEntry,
+    /// The hash of the row before, hex; zeros for the first one.
+    pub prev_hash: String,
+    /// Of this row, hex.
+    pub hash: String,
+}
+
+/// How far a notification is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// To be sent at `next_at`.
+    Waiting,
+    /// Taken by the receiver.
+    Sent,
+    /// Refused by the receiver for good.
+    Failed,
+    /// Given up after too many attempts.
+    Dead,
+}
+
+impl Delivery {
+    /// The word of the database and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// Reads the word.
+    pub fn read(text: &str) -> Option<Self> {
+        [Self::Waiting, Self::Sent, Self::Failed, Self::Dead].into_iter().find(|one| one.as_str() == text)
+    }
+}
+
+/// One message to one channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notification {
+    /// Its own.
+    pub id: String,
+    /// About which incident; a test has none.
+    pub incident_id: Option<String>,
+    /// What makes two messages the same for the receiver.
+    pub dedup_key: String,
+    /// Where to.
+    pub channel: String,
+    /// Trigger, update, resolve …
+    pub kind: String,
+    /// JSON.
+    pub body: String,
+    /// How far it is.
+    pub state: Delivery,
+    /// Attempts so far.
+    pub attempts: i64,
+    /// When to try (again).
+    pub next_at: Millis,
+    /// When it was made.
+    pub created_at: Millis,
+    /// Why the last attempt failed.
+    pub last_error: Option<String>,
+    /// When it was taken.
+    pub sent_at: Option<Millis>,
+}
+
+/// One minute of one service as one sidecar saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerMinute {
+    /// Which sidecar.
+    pub member: String,
+    /// Of what.
+    pub service: String,
+    /// When the minute began.
+    pub minute: Millis,
+    /// Which start of the sidecar.
+    pub boot: String,
+    /// One letter a second, 60 in all; what they mean is the ledger's.
+    pub slices: String,
+    /// Good exchanges.
+    pub good: i64,
+    /// All exchanges.
+    pub total: i64,
+}
+
+/// "I was running at …": what comes after is unknown until the next start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Which sidecar.
+    pub member: String,
+    /// Which start of it.
+    pub boot: String,
+    /// Until when it was surely running.
+    pub at: Millis,
+}
+
+/// One start of a sidecar of a fleet: that it runs, and what it sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// Which sidecar.
+    pub member: String,
+    /// Which start of it.
+    pub boot: String,
+    /// JSON.
+    pub sees: String,
+}
+
+/// A presence, and how old it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// As it was told.
+    pub presence: Presence,
+    /// Milliseconds since then, by the database's clock.
+    pub age: Millis,
+}
+
+/// Which version of an incident the store has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Of which incident.
+    pub id: String,
+    /// Its revision.
+    pub revision: i64,
+    /// Which sidecar wrote it.
+    pub member: String,
+}
+
+/// Who wants to hear nothing of what, and how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// Its own.
+    pub id: String,
+    /// JSON.
+    pub body: String,
+    /// From.
+    pub starts_at: Millis,
+    /// To.
+    pub ends_at: Millis,
+}
+
+/// Something measured; the only row that may be let go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// What was measured.
+    pub kind: String,
+    /// Of what.
+    pub service: String,
+    /// By which sidecar.
+    pub member: String,
+    /// When.
+    pub at: Millis,
+    /// JSON.
+    pub body: String,
+}
+
+/// The right to do something alone, for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// To do what.
+    pub name: String,
+    /// Who has it.
+    pub holder: String,
+    /// Grows with each holder: see [`Write::Fence`].
+    pub token: i64,
+    /// When it ends by the database's clock.
+    pub expires_at: Millis,
+}
+
+/// One durable write. The writes of one call are on disk together or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// The whole call counts only while this lease is still the one with this token: what a former holder still has to say
+    /// comes too late.
+    Fence {
+        /// The lease.
+        lease: String,
+        /// As it was acquired.
+        token: i64,
+    },
+    /// New, or newer than what is there.
+    PutIncident(Incident),
+    /// Added to the end of their timelines.
+    AddEntries(Vec<Entry>),
+    /// Added to the end of the chain.
+    Audit(AuditEntry),
+    /// New or changed.
+    PutNotification(Notification),
+    /// New or changed.
+    PutSilence(Silence),
+    /// Gone.
+    DropSilence(String),
+    /// Instead of the earlier one of the same start.
+    Checkpoint(Checkpoint),
+    /// New, or the same minute with more in it.
+    LedgerMinute(LedgerMinute),
+}

@@ -1,0 +1,238 @@
+//! Writes as SQL. Everything runs inside the writer's transaction.
+
+use std::time::Duration;
+
+use super::audit::{self, Head};
+use super::db::{Conn, DbError, args};
+use super::queue::LeaseAsk;
+use super::rows::{
+    AuditEntry, Checkpoint, Entry, Incident, Lease, LedgerMinute, Millis, Notification, Presence, Sample,
+    Seen, Silence, Write, millis,
+};
+use super::{Join, read};
+use crate::runtime::clock;
+
+/// Makes writers follow each other until the transaction ends, in a fleet too, and gives the chain's end.
+pub(super) async fn lock(conn: &mut Conn) -> Result<Head, DbError> {
+    let sql = "UPDATE heads SET seq = seq WHERE name = 'audit' RETURNING seq, hash";
+    let row = conn.row(sql, &[]).await?;
+    let mut row = row.ok_or_else(|| DbError::damaged("the audit chain has no end"))?;
+    Ok(Head { seq: row.int()?, hash: row.text()? })
+}
+
+/// Does this lease still have this token? Keeps it so until the transaction ends.
+pub(super) async fn fenced(conn: &mut Conn, lease: &str, token: i64) -> Result<bool, DbError> {
+    let sql = "UPDATE leases SET token = token WHERE name = $1 AND token = $2";
+    Ok(conn.run(sql, args![lease, token]).await? == 1)
+}
+
+/// Writes one; `head` moves with the chain.
+pub(super) async fn write(
+    conn: &mut Conn,
+    write: &Write,
+    head: &mut Head,
+    join: Join,
+) -> Result<(), DbError> {
+    match write {
+        Write::Fence { .. } => Ok(()),
+        Write::PutIncident(row) => put_incident(conn, row, join).await,
+        Write::AddEntries(entries) => add_entries(conn, entries).await,
+        Write::Audit(entry) => add_audit(conn, entry, head).await,
+        Write::PutNotification(row) => put_notification(conn, row).await,
+        Write::PutSilence(row) => put_silence(conn, row).await,
+        Write::DropSilence(id) => conn.run("DELETE FROM silences WHERE id = $1", args![id]).await.map(drop),
+        Write::Checkpoint(row) => checkpoint(conn, row).await,
+        Write::LedgerMinute(row) => ledger_minute(conn, row).await,
+    }
+}
+
+/// Writers follow each other (see [`lock`]), so what is read here is what is written over.
+async fn put_incident(conn: &mut Conn, ours: &Incident, join: Join) -> Result<(), DbError> {
+    let found = conn.row(read::INCIDENT, args![&ours.id]).await?;
+    let joined = match found.map(read::incident).transpose()? {
+        Some(theirs) => {
+            let joined = join(&theirs, ours);
+            if joined == theirs {
+                return Ok(());
+            }
+            Some(joined)
+        }
+        None => None,
+    };
+    let row = joined.as_ref().unwrap_or(ours);
+    let sql = "INSERT INTO incidents (id, dedup_key, state, severity, rule, service, started_at, resolved_at, \
+               updated_at, revision, member, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+               ON CONFLICT (id) DO UPDATE SET dedup_key = excluded.dedup_key, state = excluded.state, \
+               severity = excluded.severity, rule = excluded.rule, service = excluded.service, \
+               started_at = excluded.started_at, resolved_at = excluded.resolved_at, \
+               updated_at = excluded.updated_at, revision = excluded.revision, member = excluded.member, \
+               body = excluded.body";
+    let args = args![
+        &row.id,
+        &row.dedup_key,
+        &row.state,
+        &row.severity,
+        &row.rule,
+        &row.service,
+        row.started_at,
+        row.resolved_at,
+        row.updated_at,
+        row.revision,
+        &row.member,
+        &row.body,
+    ];
+    conn.run(sql, args).await.map(drop)
+}
+
+async fn add_entries(conn: &mut Conn, entries: &[Entry]) -> Result<(), DbError> {
+    let sql = "INSERT INTO timeline (incident_id, seq, at, kind, actor, body) \
+               SELECT $1, COALESCE(MAX(seq), 0) + 1, $2, $3, $4, $5 FROM timeline WHERE incident_id = $1";
+    for entry in entries {
+        let args = args![&entry.incident_id, entry.at, &entry.kind, &entry.actor, &entry.body];
+        conn.run(sql, args).await?;
+    }
+    Ok(())
+}
+
+async fn add_audit(conn: &mut Conn, entry: &AuditEntry, head: &mut Head) -> Result<(), DbError> {
+    let seq = head.seq + 1;
+    let hash = audit::hash_of(seq, entry, &head.hash);
+    let sql = "INSERT INTO audit (seq, at, actor, action, target, body, prev_hash, hash) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    let args =
+        args![seq, entry.at, &entry.actor, &entry.action, &entry.target, &entry.body, &head.hash, &hash];
+    conn.run(sql, args).await?;
+    conn.run("UPDATE heads SET seq = $1, hash = $2 WHERE name = 'audit'", args![seq, &hash]).await?;
+    *head = Head { seq, hash };
+    Ok(())
+}
+
+async fn put_notification(conn: &mut Conn, row: &Notification) -> Result<(), DbError> {
+    let sql = "INSERT INTO notifications (id, incident_id, dedup_key, channel, kind, body, state, attempts, next_at, \
+               created_at, last_error, sent_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+               ON CONFLICT (id) DO UPDATE SET incident_id = excluded.incident_id, dedup_key = excluded.dedup_key, \
+               channel = excluded.channel, kind = excluded.kind, body = excluded.body, state = excluded.state, \
+               attempts = excluded.attempts, next_at = excluded.next_at, created_at = excluded.created_at, \
+               last_error = excluded.last_error, sent_at = excluded.sent_at";
+    let args = args![
+        &row.id,
+        &row.incident_id,
+        &row.dedup_key,
+        &row.channel,
+        &row.kind,
+        &row.body,
+        row.state.as_str(),
+        row.attempts,
+        row.next_at,
+        row.created_at,
+        &row.last_error,
+        row.sent_at,
+    ];
+    conn.run(sql, args).await.map(drop)
+}
+
+async fn put_silence(conn: &mut Conn, row: &Silence) -> Result<(), DbError> {
+    let sql = "INSERT INTO silences (id, body, starts_at, ends_at) VALUES ($1, $2, $3, $4) \
+               ON CONFLICT (id) DO UPDATE SET body = excluded.body, starts_at = excluded.starts_at, \
+               ends_at = excluded.ends_at";
+    conn.run(sql, args![&row.id, &row.body, row.starts_at, row.ends_at]).await.map(drop)
+}
+
+async fn checkpoint(conn: &mut Conn, row: &Checkpoint) -> Result<(), DbError> {
+    let sql = "INSERT INTO checkpoints (member, boot, at) VALUES ($1, $2, $3) \
+               ON CONFLICT (member, boot) DO UPDATE SET at = excluded.at WHERE excluded.at > checkpoints.at";
+    conn.run(sql, args![&row.member, &row.boot, row.at]).await.map(drop)
+}
+
+async fn ledger_minute(conn: &mut Conn, row: &LedgerMinute) -> Result<(), DbError> {
+    let sql = "INSERT INTO ledger (member, service, minute, boot, slices, good, total) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (service, minute, member, boot) DO UPDATE SET \
+               slices = excluded.slices, good = excluded.good, total = excluded.total";
+    let args = args![&row.member, &row.service, row.minute, &row.boot, &row.slices, row.good, row.total];
+    conn.run(sql, args).await.map(drop)
+}
+
+/// Writes one sample.
+pub(super) async fn sample(conn: &mut Conn, row: &Sample) -> Result<(), DbError> {
+    let sql = "INSERT INTO samples (kind, service, member, at, body) VALUES ($1, $2, $3, $4, $5) \
+               ON CONFLICT (kind, service, at, member) DO UPDATE SET body = excluded.body";
+    conn.run(sql, args![&row.kind, &row.service, &row.member, row.at, &row.body]).await.map(drop)
+}
+
+/// The last batch of this writer that is on disk; 0: none.
+pub(super) async fn last_batch(conn: &mut Conn, writer: &str) -> Result<i64, DbError> {
+    let row = conn.row("SELECT batch FROM commits WHERE writer = $1", args![writer]).await?;
+    row.map_or(Ok(0), |mut row| row.int())
+}
+
+/// Notes the batch in its own transaction.
+pub(super) async fn note_batch(conn: &mut Conn, writer: &str, batch: i64, at: Millis) -> Result<(), DbError> {
+    let sql = "INSERT INTO commits (writer, batch, at) VALUES ($1, $2, $3) \
+               ON CONFLICT (writer) DO UPDATE SET batch = excluded.batch, at = excluded.at";
+    conn.run(sql, args![writer, batch, at]).await.map(drop)
+}
+
+/// The database's clock, the one by which leases end: the clocks of a fleet differ.
+async fn now(conn: &mut Conn) -> Result<Millis, DbError> {
+    match conn {
+        Conn::Sqlite(_) => Ok(millis(clock::now().wall)),
+        Conn::Postgres(_) => {
+            let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+            let row = conn.row(sql, &[]).await?;
+            row.ok_or_else(|| DbError::unreachable("the database has no clock"))?.int()
+        }
+    }
+}
+
+/// Tells that a sidecar runs and what it sees; everybody who was there within `within`.
+pub(super) async fn appear(conn: &mut Conn, row: &Presence, within: Duration) -> Result<Vec<Seen>, DbError> {
+    let now = now(conn).await?;
+    let sql = "INSERT INTO members (member, boot, seen_at, sees) VALUES ($1, $2, $3, $4) \
+               ON CONFLICT (member, boot) DO UPDATE SET seen_at = excluded.seen_at, sees = excluded.sees";
+    conn.run(sql, args![&row.member, &row.boot, now, &row.sees]).await?;
+    let since = now.saturating_sub(Millis::try_from(within.as_millis()).unwrap_or(Millis::MAX));
+    let sql = "SELECT member, boot, sees, seen_at FROM members WHERE seen_at >= $1 ORDER BY member, boot";
+    let rows = conn.rows(sql, args![since]).await?;
+    let read = |mut row: super::db::Row| {
+        let presence = Presence { member: row.text()?, boot: row.text()?, sees: row.text()? };
+        Ok(Seen { presence, age: now.saturating_sub(row.int()?).max(0) })
+    };
+    rows.into_iter().map(read).collect()
+}
+
+/// Takes a sidecar's row away: it leaves in order.
+pub(super) async fn depart(conn: &mut Conn, row: &Presence) -> Result<Vec<Seen>, DbError> {
+    let sql = "DELETE FROM members WHERE member = $1 AND boot = $2";
+    conn.run(sql, args![&row.member, &row.boot]).await?;
+    Ok(Vec::new())
+}
+
+/// Acquires, renews or releases; `None`: somebody else has it.
+pub(super) async fn lease(conn: &mut Conn, ask: &LeaseAsk) -> Result<Option<Lease>, DbError> {
+    let now = now(conn).await?;
+    let ends = |term: Duration| now.saturating_add(Millis::try_from(term.as_millis()).unwrap_or(Millis::MAX));
+    match ask {
+        LeaseAsk::Acquire { name, holder, term } => {
+            let expires_at = ends(*term);
+            let sql = "INSERT INTO leases (name, holder, token, expires_at) VALUES ($1, $2, 1, $3) \
+                       ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, token = leases.token + 1, \
+                       expires_at = excluded.expires_at \
+                       WHERE leases.expires_at <= $4 OR leases.holder = excluded.holder RETURNING token";
+            let row = conn.row(sql, args![name, holder, expires_at, now]).await?;
+            let token = row.map(|mut row| row.int()).transpose()?;
+            Ok(token.map(|token| Lease { name: name.clone(), holder: holder.clone(), token, expires_at }))
+        }
+        LeaseAsk::Renew { lease, term } => {
+            let expires_at = ends(*term);
+            let sql = "UPDATE leases SET expires_at = $1 WHERE name = $2 AND holder = $3 AND token = $4";
+            let changed = conn.run(sql, args![expires_at, &lease.name, &lease.holder, lease.token]).await?;
+            Ok((changed == 1).then(|| Lease { expires_at, ..lease.clone() }))
+        }
+        LeaseAsk::Release { lease } => {
+            // The row stays: its token must never be given twice.
+            let sql = "UPDATE leases SET expires_at = 0 WHERE name = $1 AND holder = $2 AND token = $3";
+            conn.run(sql, args![&lease.name, &lease.holder, lease.token]).await?;
+            Ok(None)
+        }
+    }
+}

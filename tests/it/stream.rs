@@ -1,0 +1,233 @@
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use crate::support::proxy::{Proxy, ingress_to, proxy};
+use crate::support::upstream::{Upstream, status};
+use crate::support::{PATIENCE, eventually};
+
+/// One stream, read as a browser does. HTTP/1.0, so that its bytes come without chunks.
+struct Stream(BufReader<TcpStream>);
+
+#[derive(Debug, Default)]
+struct Event {
+    name: String,
+    id: String,
+    data: String,
+}
+
+impl Event {
+    fn number(&self) -> u64 {
+        self.id.rsplit_once('.').expect("a number").1.parse().expect("a number")
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.data).expect("JSON")
+    }
+}
+
+impl Stream {
+    fn open(proxy: &Proxy, query: &str, fields: &str) -> Self {
+        let (code, stream) = Self::ask(proxy, query, fields);
+        assert_eq!(code, 200, "{query}");
+        stream
+    }
+
+    fn ask(proxy: &Proxy, query: &str, fields: &str) -> (u16, Self) {
+        Self::of(proxy.admin(), query, fields)
+    }
+
+    fn of(address: SocketAddr, query: &str, fields: &str) -> (u16, Self) {
+        let mut socket = TcpStream::connect(address).expect("connects");
+        socket.set_read_timeout(Some(PATIENCE)).expect("sets");
+        let request = format!("GET /api/v2/sre/{query} HTTP/1.0\r\nHost: localhost\r\n{fields}\r\n");
+        socket.write_all(request.as_bytes()).expect("sends");
+        let mut stream = Self(BufReader::new(socket));
+        let head = stream.line().expect("a head");
+        let code: u16 = head.split(' ').nth(1).expect("a status").parse().expect("a status");
+        let mut kind = String::new();
+        while let line = stream.line().expect("a head")
+            && !line.is_empty()
+        {
+            if let Some(value) = line.to_lowercase().strip_prefix("content-type: ") {
+                kind = value.to_owned();
+            }
+        }
+        assert!(code != 200 || kind == "text/event-stream", "{kind}");
+        (code, stream)
+    }
+
+    fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        match self.0.read_line(&mut line) {
+            Ok(0) => None,
+            Ok(_) => Some(line.trim_end_matches(['\r', '\n']).to_owned()),
+            Err(error) => panic!("nothing came: {error}"),
+        }
+    }
+
+    /// The next event that says something; `None`: it has ended.
+    fn next(&mut self) -> Option<Event> {
+        let mut event = Event::default();
+        loop {
+            let line = self.line()?;
+            match line.split_once(": ") {
+                Some(("event", value)) => value.clone_into(&mut event.name),
+                Some(("id", value)) => value.clone_into(&mut event.id),
+                Some(("data", value)) => value.clone_into(&mut event.data),
+                Some(("retry", value)) => assert_eq!(value, "2000"),
+                _ if line.is_empty() && !event.name.is_empty() => return Some(event),
+                _ => {}
+            }
+        }
+    }
+
+    /// Events up to the one whose last line of the timeline is `text`.
+    fn until(&mut self, text: &str) -> Vec<Event> {
+        let mut all = Vec::new();
+        loop {
+            let event = self.next().expect("more");
+            let found = event.json()["timeline"].as_array().and_then(|lines| lines.last().cloned());
+            all.push(event);
+            if found.is_some_and(|line| line["text"] == text) {
+                return all;
+            }
+        }
+    }
+}
+
+fn opened(proxy: &Proxy) -> String {
+    let made = proxy.post("test/incident", r#"{"title": "Test incident", "severity": "low"}"#);
+    made.json()["incident"]["id"].as_str().expect("an id").to_owned()
+}
+
+fn note(proxy: &Proxy, id: &str, text: &str) {
+    let noted = proxy.post(&format!("incidents/{id}/note"), &format!(r#"{{"text": "{text}"}}"#));
+    assert_eq!(noted.status, 200, "{}", noted.text());
+}
+
+#[test]
+fn a_stream_goes_on_where_it_broke_off_without_a_gap_or_a_double() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    let id = opened(&proxy);
+    let mut stream = Stream::open(&proxy, "incidents/stream", "");
+    let first = stream.next().expect("an event");
+    assert_eq!((first.name.as_str(), &first.json()["incidents"][0]["id"]), ("reset", &id.as_str().into()));
+    let mut seen = vec![first.number()];
+    for text in ["one", "two", "three"] {
+        note(&proxy, &id, text);
+    }
+    let mut last = String::new();
+    for event in stream.until("two") {
+        assert_eq!((event.name.as_str(), &event.json()["id"]), ("incident", &id.as_str().into()));
+        seen.push(event.number());
+        last = event.id;
+    }
+    drop(stream);
+    (0..40).for_each(|n| note(&proxy, &id, &format!("while away {n}")));
+    for from in ["header", "query"] {
+        let mut again = match from {
+            "header" => Stream::open(&proxy, "incidents/stream", &format!("Last-Event-ID: {last}\r\n")),
+            _ => Stream::open(&proxy, &format!("incidents/stream?last_event_id={last}"), ""),
+        };
+        let events = again.until("while away 39");
+        let numbers: Vec<u64> = seen.iter().copied().chain(events.iter().map(Event::number)).collect();
+        assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{from}: {numbers:?}");
+        let versions: Vec<u64> =
+            events.iter().map(|one| one.json()["version"].as_u64().expect("a number")).collect();
+        assert!(versions.is_sorted_by(|a, b| a < b), "{from}: {versions:?}");
+    }
+}
+
+#[test]
+fn whoever_comes_from_another_start_begins_anew() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    let id = opened(&proxy);
+    for place in ["", "0190b6f0-0000-7000-8000-000000000000.3", "nonsense"] {
+        for query in ["incidents/stream?last_event_id=", "incidents?watch=1&last_event_id="] {
+            let mut stream = Stream::open(&proxy, &format!("{query}{place}"), "");
+            let first = stream.next().expect("an event");
+            assert_eq!(first.name, "reset", "{query}{place}");
+            assert_eq!(first.json()["incidents"][0]["id"], *id);
+        }
+    }
+}
+
+#[test]
+fn streams_end_at_once_when_the_process_leaves() {
+    let backend = Upstream::start(status(200));
+    let mut proxy = ingress_to(backend.address, "[process]\nlame_duck = \"0s\"\n");
+    let mut streams: Vec<_> = (0..3).map(|_| Stream::open(&proxy, "incidents/stream", "")).collect();
+    streams.iter_mut().for_each(|stream| assert_eq!(stream.next().expect("an event").name, "reset"));
+    let asked = std::time::Instant::now();
+    proxy.signal("TERM");
+    for stream in &mut streams {
+        while stream.next().is_some() {}
+    }
+    assert!(asked.elapsed() < std::time::Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert_eq!(proxy.stop(), Some(0));
+}
+
+#[test]
+fn there_are_so_many_streams_and_no_more() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    let streams: Vec<_> = (0..32).map(|_| Stream::open(&proxy, "incidents/stream", "")).collect();
+    assert_eq!(Stream::ask(&proxy, "incidents/stream", "").0, 503);
+    assert_eq!(proxy.admin_get("/api/v2/sre/incidents").status, 200, "the rest of the API is there");
+    drop(streams);
+    eventually("a place is free again", || Stream::ask(&proxy, "incidents/stream", "").0 == 200);
+}
+
+#[test]
+fn a_reader_that_does_not_read_holds_up_nobody() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    let id = opened(&proxy);
+    let mut slow = Stream::open(&proxy, "incidents/stream", "");
+    let mut quick = Stream::open(&proxy, "incidents/stream", "");
+    let text = "x".repeat(50_000);
+    // Each event carries five lines: far more than the buffers between the two hold.
+    (0..60).for_each(|_| note(&proxy, &id, &text));
+    note(&proxy, &id, "the end");
+    let seen = quick.until("the end");
+    assert!(seen.len() > 60, "{}", seen.len());
+    let caught_up: Vec<u64> = slow.until("the end").iter().map(Event::number).collect();
+    assert_eq!(caught_up, seen.iter().map(Event::number).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_list_that_did_not_change_is_not_sent_again() {
+    let backend = Upstream::start(status(200));
+    let proxy = ingress_to(backend.address, "");
+    let id = opened(&proxy);
+    let list = |tag: &str| proxy.ask("GET", "incidents", &format!("If-None-Match: {tag}\r\n"), "");
+    let mut tag = String::new();
+    eventually("it has come to rest", || {
+        let first = list("\"none\"");
+        assert_eq!(first.status, 200, "{}", first.text());
+        tag = first.field("etag").expect("a tag").to_owned();
+        list(&tag).status == 304
+    });
+    let one =
+        |tag: &str| proxy.ask("GET", &format!("incidents/{id}"), &format!("If-None-Match: {tag}\r\n"), "");
+    let known = one("\"none\"").field("etag").expect("a tag").to_owned();
+    assert_eq!(one(&known).status, 304);
+    note(&proxy, &id, "a change");
+    assert_eq!((list(&tag).status, one(&known).status), (200, 200));
+}
+
+#[test]
+fn a_stream_passes_through_the_traffic_port_as_well() {
+    let backend = Upstream::start(status(200));
+    let proxy = proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\nclaim_sre_api = true\n[upstreams.backend]\nendpoints = [\"{}\"]\n",
+        backend.address
+    ));
+    let (code, mut stream) = Stream::of(proxy.ingress(), "incidents/stream", "");
+    assert_eq!((code, stream.next().expect("an event").name.as_str()), (200, "reset"));
+    let id = opened(&proxy);
+    note(&proxy, &id, "as it happens");
+    assert!(stream.until("as it happens").len() > 1);
+}

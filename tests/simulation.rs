@@ -1,0 +1,59 @@
+//! The core under random weather: desk and breakers, a virtual clock, invariants after every step.
+//!
+//! `SIM_SEEDS=10000` runs so many seeds, `SIM_SEED=n` replays one. `tests/simulation/release` builds it at full speed, from the
+//! core alone and with its invariants checked.
+
+#![allow(clippy::disallowed_methods, reason = "a test is its own clock")]
+#![allow(unreachable_pub, reason = "modules of a test")]
+
+#[path = "simulation/days.rs"]
+mod days;
+#[path = "simulation/dice.rs"]
+mod dice;
+#[path = "simulation/watch.rs"]
+mod watch;
+#[path = "simulation/world.rs"]
+mod world;
+
+use world::World;
+
+/// How many seeds by default: what takes a debug build about 10 s.
+const SEEDS: u64 = 150;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn run(seed: u64) {
+    let mut world = World::new(seed);
+    for _ in 0..world.length() {
+        world.step();
+    }
+    if seed.is_multiple_of(4) {
+        world.calm_down();
+    }
+}
+
+#[test]
+fn whatever_the_weather_the_machines_agree() {
+    let (from, count) = match number("SIM_SEED") {
+        Some(seed) => (seed, 1),
+        None => (0, number("SIM_SEEDS").unwrap_or(SEEDS)),
+    };
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let failed: Vec<u64> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|worker| {
+                scope.spawn(move || {
+                    (from..from + count)
+                        .filter(|seed| seed % threads == worker)
+                        .find(|seed| std::panic::catch_unwind(|| run(*seed)).is_err())
+                })
+            })
+            .collect();
+        workers.into_iter().filter_map(|worker| worker.join().expect("a worker ends")).collect()
+    });
+    if let Some(seed) = failed.iter().min() {
+        panic!("replay: SIM_SEED={seed} cargo test --test simulation whatever_the_weather");
+    }
+}

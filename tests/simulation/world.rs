@@ -1,0 +1,419 @@
+//! Upstreams with weather, real breakers in front of them, one route class, an operator, and the desk.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use strop::names::IncidentId;
+use strop::reliability::breaker::{Breaker, BreakerPolicy, BreakerState};
+use strop::reliability::counts::{Counts, Trail};
+use strop::reliability::desk::{Command, Desk, DeskPolicy, Effect};
+use strop::reliability::escalation::{Arrived, Calendar, LocalMinute, Step};
+use strop::reliability::incident::{Ending, Force, Incident};
+use strop::reliability::readings::{
+    BreakerReading, Over, Readings, Resource, ResourceReading, RouteReading, SlowCounts, UpstreamReading,
+};
+use strop::reliability::rule::{Rule, Severity};
+use strop::reliability::silence::{Comparison, Label, Matcher, Purpose, Silence};
+use strop::reliability::verdict::{Verdict, Why};
+use strop::units::At;
+
+use crate::dice::Dice;
+use crate::watch::Watch;
+
+const START: At = At(1_800_000_000_000);
+const NAMES: [&str; 5] = ["api", "stripe", "database", "sendgrid", "twilio"];
+
+/// One upstream: what it is like now, and what the shell would know of it.
+struct Upstream {
+    reading: UpstreamReading,
+    breaker: Breaker,
+    trail: Trail,
+    /// Share of answers that are bad.
+    bad: f64,
+    per_second: u64,
+    since: At,
+    state: BreakerState,
+}
+
+pub struct World {
+    dice: Dice,
+    origin: Instant,
+    now: At,
+    upstreams: Vec<Upstream>,
+    route: Trail,
+    cpu: f64,
+    /// Share of replies over 5 s, and over 8 s.
+    slow: (f64, f64),
+    slow_trail: (Trail, Trail),
+    /// What another member of the fleet still sees.
+    elsewhere: Vec<Arc<str>>,
+    desk: Desk,
+    watch: Watch,
+    pages: Vec<(IncidentId, u32)>,
+    generation: u64,
+}
+
+fn few(n: u32) -> NonZeroU32 {
+    NonZeroU32::new(n).expect("not zero")
+}
+
+fn breaker_policy(dice: &mut Dice) -> BreakerPolicy {
+    BreakerPolicy {
+        enabled: true,
+        failures: Some(few(3)),
+        failure_rate: None,
+        slow_rate: None,
+        window: Duration::from_secs(10),
+        min_requests: 10,
+        lump: Duration::ZERO,
+        open_for: Duration::from_secs(15 + dice.below(30)),
+        open_for_max: Duration::from_secs(300),
+        successes: few(2),
+        probes: few(1),
+        probe_timeout: Duration::from_secs(10),
+        ramp: Duration::ZERO,
+    }
+}
+
+/// Ladders of several steps, some in working hours only, and contacts with several channels.
+fn policy() -> DeskPolicy {
+    let mut policy = DeskPolicy::default();
+    for (ladder, first) in policy.escalation.ladders.iter_mut().zip([60, 30, 10, 0]) {
+        let step = |after: u64, name: &str| Step {
+            after: Duration::from_secs(after),
+            contacts: vec![name.to_owned()],
+        };
+        ladder.steps = vec![step(first, "team_lead"), step(first + 20, "cto"), step(first + 40, "on_call")];
+        (ladder.again_every, ladder.again_at_most) = (Duration::from_secs(45), 3);
+    }
+    policy.escalation.ladders[0].hours = Some(Calendar::weekdays(9, 17));
+    for contact in &mut policy.escalation.contacts {
+        contact.channels = vec!["pager".to_owned(), "chat".to_owned()];
+    }
+    policy
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let origin = Instant::now();
+        let upstreams = NAMES
+            .iter()
+            .map(|name| Upstream {
+                reading: UpstreamReading::unseen(Arc::from(*name)),
+                breaker: Breaker::new(breaker_policy(&mut dice), seed, origin),
+                trail: Trail::new(START),
+                bad: 0.0,
+                per_second: 1 + dice.below(20),
+                since: START,
+                state: BreakerState::Closed,
+            })
+            .collect();
+        let desk = Desk::new(policy(), Arc::from("sim#0"), seed, START);
+        Self {
+            dice,
+            origin,
+            now: START,
+            upstreams,
+            route: Trail::new(START),
+            cpu: 0.3,
+            slow: (0.0, 0.0),
+            slow_trail: (Trail::new(START), Trail::new(START)),
+            elsewhere: Vec::new(),
+            desk,
+            watch: Watch::default(),
+            pages: Vec::new(),
+            generation: 0,
+        }
+    }
+
+    /// Seconds of weather.
+    pub fn length(&mut self) -> u64 {
+        60 + self.dice.below(300)
+    }
+
+    pub fn step(&mut self) {
+        let whole =
+            Duration::from_millis(1_000 + if self.dice.chance(0.02) { self.dice.below(2_500) } else { 0 });
+        self.now = self.now + whole;
+        self.weather();
+        if self.dice.chance(0.08) {
+            self.operator();
+        }
+        self.deliveries();
+        if self.dice.chance(0.003) {
+            self.restart();
+        }
+        self.second();
+    }
+
+    /// Fair weather until everything that evidence has opened is over.
+    pub fn calm_down(&mut self) {
+        for upstream in &mut self.upstreams {
+            upstream.bad = 0.0;
+        }
+        (self.cpu, self.slow) = (0.3, (0.0, 0.0));
+        self.elsewhere.clear();
+        for _ in 0..3_600 {
+            self.now = self.now + Duration::from_secs(1);
+            self.deliveries();
+            self.second();
+            if self.desk.alerts().next().is_none() {
+                break;
+            }
+        }
+        let left: Vec<_> = self.desk.alerts().collect();
+        assert!(left.is_empty(), "an hour of fair weather ends every alert: {left:#?}");
+        let left: Vec<_> = self.desk.incidents().filter(|one| one.state.is_live()).collect();
+        assert!(left.iter().all(|one| one.signals.is_empty()), "only what a person opened is left: {left:?}");
+    }
+
+    fn weather(&mut self) {
+        if self.dice.chance(0.02) {
+            let bad = self.dice.one_of(&[0.0, 0.0, 0.0, 0.05, 0.5, 1.0]);
+            let storm = self.dice.chance(0.1);
+            let hit = self.dice.below(self.upstreams.len() as u64) as usize;
+            for (n, upstream) in self.upstreams.iter_mut().enumerate() {
+                if storm || n == hit {
+                    upstream.bad = if storm { 1.0 } else { bad };
+                }
+            }
+        }
+        if self.dice.chance(0.05) {
+            for upstream in &mut self.upstreams {
+                if self.dice.chance(0.4) {
+                    upstream.bad = 0.0;
+                }
+            }
+        }
+        if self.dice.chance(0.01) {
+            self.slow = self.dice.one_of(&[(0.0, 0.0), (0.0, 0.0), (0.03, 0.0), (0.3, 0.2)]);
+        }
+        if self.dice.chance(0.01) {
+            let live =
+                self.desk.incidents().filter(|one| one.state.is_live()).map(|one| Arc::clone(&one.dedup));
+            self.elsewhere = live.collect();
+        } else if self.dice.chance(0.02) {
+            self.elsewhere.clear();
+        }
+        if self.dice.chance(0.01) {
+            self.cpu = self.dice.one_of(&[0.3, 0.5, 0.85, 0.93, 0.99]);
+        }
+    }
+
+    /// One second of traffic, then one look.
+    fn second(&mut self) {
+        let instant = self.origin + self.now.since(START);
+        let mut replies = Counts::default();
+        let mut blamed = Vec::new();
+        for upstream in &mut self.upstreams {
+            let (counts, refused) = upstream.serve(&mut self.dice, self.now, instant);
+            upstream.reading.counts = upstream.trail.count(counts, self.now);
+            replies = replies.plus(counts).plus(Counts { good: 0, bad: refused });
+            blamed.push((Arc::clone(&upstream.reading.name), counts.bad + refused));
+        }
+        let readings = self.readings(replies, blamed);
+        let effects = self.desk.tick(&readings, self.now);
+        for effect in &effects {
+            if let Effect::Save(incident) = effect
+                && incident.ending == Some(Ending::Recovered)
+            {
+                self.is_really_over(incident);
+            }
+        }
+        self.take(effects, None);
+    }
+
+    /// Resolved by evidence: then the world itself must be well, as far as the incident is about it.
+    fn is_really_over(&self, incident: &Incident) {
+        assert!(!self.elsewhere.contains(&incident.dedup), "resolved while another member still sees it");
+        for signal in incident.signals.iter().filter(|signal| signal.confirmed.is_some()) {
+            let Some(upstream) = self.upstreams.iter().find(|one| one.reading.name == signal.key.service)
+            else {
+                continue;
+            };
+            let (rule, state) = (signal.key.rule, upstream.breaker.state());
+            let well = (rule != Rule::ServiceDown || upstream.reading.consecutive_failures == 0)
+                && (rule != Rule::Breaker || state == BreakerState::Closed);
+            // It may have come back meanwhile, as part of another incident.
+            let elsewhere = self.desk.alerts().any(|(key, _, id)| *key == signal.key && *id != incident.id);
+            assert!(well || elsewhere, "{signal:?}");
+        }
+    }
+
+    fn readings(&mut self, replies: Counts, blamed: Vec<(Arc<str>, u64)>) -> Readings {
+        let counts = self.route.count(replies, self.now);
+        let mut slow = |share: f64| (0..replies.total()).filter(|_| self.dice.chance(share)).count() as u64;
+        let (warn, alert) = (slow(self.slow.0), slow(self.slow.1));
+        let counted = |bad: u64| Counts { good: 0, bad };
+        let warn = self.slow_trail.0.count(counted(warn.max(alert)), self.now);
+        let alert = self.slow_trail.1.count(counted(alert), self.now);
+        let over = |all: Counts, warn: Counts, alert: Counts| Over {
+            total: all.total(),
+            warn: warn.bad,
+            alert: alert.bad,
+        };
+        let p99 =
+            SlowCounts { m1: over(counts.m1, warn.m1, alert.m1), m5: over(counts.m5, warn.m5, alert.m5) };
+        let none = Counts::default();
+        let calm = SlowCounts { m1: over(counts.m1, none, none), m5: over(counts.m5, none, none) };
+        let route = RouteReading {
+            class: Arc::from("web"),
+            counts,
+            blamed,
+            p50: calm,
+            p95: calm,
+            p99,
+            ..RouteReading::default()
+        };
+        let cpu = ResourceReading {
+            what: Resource::Cpu,
+            which: Arc::from(""),
+            used: (!self.dice.chance(0.01)).then_some(self.cpu),
+            sampled: At(self.now.0 - self.now.0 % 5_000),
+            source: "simulation".to_owned(),
+        };
+        Readings {
+            local: Some(LocalMinute((self.now.minute() % 10_080) as u16)),
+            backend: Some(Arc::from("api")),
+            upstreams: self.upstreams.iter().map(|upstream| upstream.reading.clone()).collect(),
+            routes: vec![route],
+            resources: vec![cpu],
+            elsewhere: self.elsewhere.clone(),
+            ..Readings::default()
+        }
+    }
+
+    fn take(&mut self, effects: Vec<Effect>, by_force: Option<&IncidentId>) {
+        for effect in &effects {
+            if let Effect::Page(page) = effect {
+                self.pages.push((page.incident.clone(), page.number));
+            }
+        }
+        self.watch.see(&self.desk, &effects, by_force, self.now);
+    }
+
+    fn order(&mut self, command: Command) {
+        let resolve =
+            if let Command::Resolve { id, force, .. } = &command { Some((id.clone(), *force)) } else { None };
+        let held = resolve.as_ref().is_some_and(|(id, _)| self.desk.holds(id));
+        let asked = resolve.as_ref().is_some_and(|(_, force)| *force == Force::Asked);
+        let forced = resolve.filter(|(_, force)| *force == Force::Forced).map(|(id, _)| id);
+        let (done, effects) = self.desk.command(command, self.now);
+        assert!(!(asked && held && done.is_ok()), "resolved while it held, unforced");
+        assert!(done.is_ok() || effects.is_empty(), "refused, and yet: {effects:?}");
+        self.take(effects, forced.as_ref());
+    }
+
+    fn operator(&mut self) {
+        let all: Vec<&Incident> = self.desk.incidents().collect();
+        let pick = self.dice.below(all.len().max(1) as u64) as usize;
+        let id = all.get(pick).map(|one| one.id.clone()).unwrap_or_else(|| IncidentId::of(0, 0));
+        let actor = "ada".to_owned();
+        let command = match self.dice.below(12) {
+            0 | 1 => Command::Ack { id, actor },
+            2 => Command::Note { id, actor, text: "looking".to_owned() },
+            3 => Command::Assign { id, actor, to: "bo".to_owned() },
+            4 => {
+                let severity = self.dice.one_of(&Severity::ALL);
+                Command::Rate { id, actor, severity, reason: "I know it".to_owned() }
+            }
+            5 => Command::Act { id, actor: None, what: "restart".to_owned(), evidence: Vec::new() },
+            6 | 7 => {
+                let force = self.dice.one_of(&[Force::Asked, Force::Forced]);
+                Command::Resolve { id, actor, reason: "enough".to_owned(), force }
+            }
+            8..=10 => Command::Silence(self.silence(actor)),
+            _ if self.dice.chance(0.3) => {
+                let severity = self.dice.one_of(&Severity::ALL);
+                Command::Open { actor, title: "Test incident".to_owned(), severity, service: String::new() }
+            }
+            _ => {
+                let numbers: Vec<u64> = self.desk.silences().iter().map(|one| one.number).collect();
+                let number = if numbers.is_empty() { 0 } else { self.dice.one_of(&numbers) };
+                Command::EndSilence { number, actor }
+            }
+        };
+        self.order(command);
+    }
+
+    fn silence(&mut self, actor: String) -> Silence {
+        let value = self.dice.one_of(&NAMES).to_owned();
+        Silence {
+            number: 0,
+            purpose: self.dice.one_of(&[Purpose::Silence, Purpose::Maintenance]),
+            matchers: vec![Matcher { label: Label::Service, is: Comparison::Is, value }],
+            from: self.now,
+            until: self.now + Duration::from_secs(30 + self.dice.below(300)),
+            actor,
+            reason: "planned".to_owned(),
+        }
+    }
+
+    fn deliveries(&mut self) {
+        for (id, number) in std::mem::take(&mut self.pages) {
+            if self.dice.chance(0.8) {
+                self.pages.push((id, number)); // still under way
+                continue;
+            }
+            let arrived = if self.dice.chance(0.3) { Arrived::No } else { Arrived::Yes };
+            self.order(Command::Delivered { id, number, arrived, detail: String::new() });
+        }
+    }
+
+    /// The process dies; the store has every incident as it was saved last.
+    fn restart(&mut self) {
+        self.generation += 1;
+        self.now = self.now + Duration::from_secs(self.dice.below(40));
+        let saved = self.watch.saved();
+        let silences = self.desk.silences().to_vec();
+        let source = Arc::from(format!("sim#{}", self.generation));
+        self.desk = Desk::new(policy(), source, self.dice.draw(), self.now);
+        let live = |desk: &Desk| desk.incidents().filter(|one| one.state.is_live()).count();
+        let before = saved.iter().filter(|one| one.state.is_live()).count();
+        let effects = self.desk.restore(saved, silences, self.now);
+        assert_eq!(live(&self.desk), before, "a restart ends nothing");
+        self.take(effects, None);
+    }
+}
+
+impl Upstream {
+    /// One second of requests through the breaker: what came of them, and how many it refused.
+    fn serve(&mut self, dice: &mut Dice, now: At, instant: Instant) -> (Counts, u64) {
+        let mut counts = Counts::default();
+        let mut refused = 0;
+        for _ in 0..self.per_second {
+            let draw = dice.draw();
+            let Ok(ticket) = self.breaker.admit(instant, draw).0 else {
+                refused += 1;
+                continue;
+            };
+            let bad = dice.chance(self.bad);
+            let _ = self.breaker.settle(
+                ticket,
+                if bad { Verdict::Bad(Why::Status) } else { Verdict::Good },
+                instant,
+            );
+            let reading = &mut self.reading;
+            if bad {
+                counts.bad += 1;
+                reading.consecutive_failures += 1;
+                reading.failing_since.get_or_insert(now);
+                reading.last_failure = Some(now);
+            } else {
+                counts.good += 1;
+                reading.consecutive_failures = 0;
+                reading.failing_since = None;
+                reading.last_success = Some(now);
+            }
+        }
+        let state = self.breaker.state();
+        if state != self.state {
+            (self.state, self.since) = (state, now);
+        }
+        let open_for = Duration::from_secs(30);
+        self.reading.breaker = Some(BreakerReading { state, since: self.since, open_for, held: false });
+        (counts, refused)
+    }
+}

@@ -1,0 +1,423 @@
+//! What both databases must do.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use strop::store::rows::{AuditEntry, Checkpoint, Delivery, LedgerMinute, Sample, Silence, Write};
+use strop::store::{IncidentFilter, Reader, State, StoreConfig, StoreError, backup, verify_audit};
+
+use super::postgres::Cluster;
+use super::support::{DAY, PATIENCE, audit, entry, incident, notification, open, run, sqlite};
+
+/// A database to test with, and what must outlive it.
+struct Fixture {
+    config: StoreConfig,
+    dir: tempfile::TempDir,
+    _server: Option<Arc<Cluster>>,
+}
+
+fn on_sqlite() -> Fixture {
+    let dir = tempfile::tempdir().expect("a directory");
+    Fixture { config: sqlite(&dir.path().join("state/strop.db")), dir, _server: None }
+}
+
+fn on_postgres() -> Fixture {
+    let server = Cluster::shared();
+    let dir = tempfile::tempdir().expect("a directory");
+    Fixture { config: server.database(), dir, _server: Some(server) }
+}
+
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite_file { $(#[test] fn $name() { super::run(super::$name(super::on_sqlite())); })* }
+        mod postgresql { $(#[test] fn $name() { super::run(super::$name(super::on_postgres())); })* }
+    };
+}
+
+on_both!(
+    every_kind_of_row_reads_back_as_written,
+    incidents_are_found_by_filter_and_page_by_page,
+    an_older_revision_never_overwrites_a_newer_one,
+    writers_of_a_fleet_follow_each_other,
+    a_lease_has_one_holder_and_a_former_one_is_fenced_off,
+    what_is_too_old_goes_and_the_chain_stays_whole,
+    a_changed_audit_row_is_found,
+    a_copy_is_proven_and_a_bad_one_found_out,
+    nothing_is_taken_after_the_end,
+    a_report_finds_its_sums_and_the_changes_of_the_config,
+    members_of_a_fleet_see_each_other_until_they_leave,
+    versions_of_an_incident_that_cross_are_joined_and_none_is_lost,
+);
+
+async fn members_of_a_fleet_see_each_other_until_they_leave(on: Fixture) {
+    super::fleet::members_see_each_other_until_they_leave(&on.config).await;
+}
+
+async fn versions_of_an_incident_that_cross_are_joined_and_none_is_lost(on: Fixture) {
+    super::fleet::versions_that_cross_are_joined_and_none_is_lost(&on.config).await;
+}
+
+async fn every_kind_of_row_reads_back_as_written(on: Fixture) {
+    let open = open(&on.config).await;
+    let mut told = incident("i1", 1_000, 1);
+    told.resolved_at = Some(2_000);
+    told.body = "{\"text\":\"Grüße, \\u0000 und 🙂\"}".to_owned();
+    let mut sent = notification("n1", Some("i1"), 50);
+    sent.state = Delivery::Failed;
+    sent.last_error = Some("410 Gone".to_owned());
+    let test = notification("n2", None, 70);
+    let silence = Silence { id: "s1".to_owned(), body: "{}".to_owned(), starts_at: 10, ends_at: 20 };
+    let point = Checkpoint { member: "m1".to_owned(), boot: "b1".to_owned(), at: 99 };
+    let minute = LedgerMinute {
+        member: "m1".to_owned(),
+        service: "backend".to_owned(),
+        minute: 60_000,
+        boot: "b1".to_owned(),
+        slices: "u".repeat(60),
+        good: 9,
+        total: 10,
+    };
+    open.put(vec![
+        Write::PutIncident(told.clone()),
+        Write::AddEntries(vec![entry("i1", "{\"n\":1}"), entry("i1", "{\"n\":2}")]),
+        Write::Audit(audit(5, "i1")),
+        Write::PutNotification(sent.clone()),
+        Write::PutNotification(test.clone()),
+        Write::PutSilence(silence.clone()),
+        Write::Checkpoint(Checkpoint { at: 98, ..point.clone() }),
+        Write::Checkpoint(point.clone()),
+        Write::LedgerMinute(LedgerMinute { good: 1, ..minute.clone() }),
+        Write::LedgerMinute(minute.clone()),
+    ])
+    .await;
+    let reader = open.store.reader();
+    assert_eq!(reader.incident("i1").await, Ok(Some(told)));
+    assert_eq!(reader.incident("i2").await, Ok(None));
+    let timeline = reader.timeline("i1", 0, 10).await.expect("reads");
+    assert_eq!(timeline.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(timeline[1].entry, entry("i1", "{\"n\":2}"));
+    assert_eq!(reader.timeline("i1", 1, 10).await.expect("reads").len(), 1);
+    assert_eq!(reader.audit(None, 10).await.expect("reads")[0].entry, audit(5, "i1"));
+    assert_eq!(reader.notifications(None, Some("i1"), None, 10).await, Ok(vec![sent]));
+    assert_eq!(reader.notifications(Some(Delivery::Waiting), None, Some(70), 10).await, Ok(vec![test]));
+    assert_eq!(reader.notifications(Some(Delivery::Waiting), None, Some(69), 10).await, Ok(vec![]));
+    assert_eq!(reader.silences(20).await, Ok(vec![silence]));
+    assert_eq!(reader.silences(21).await, Ok(vec![]));
+    assert_eq!(reader.checkpoints().await, Ok(vec![point]));
+    assert_eq!(reader.ledger(Some("backend"), 0, 60_001).await, Ok(vec![minute]));
+    assert_eq!(reader.ledger(None, 0, 60_000).await, Ok(vec![]));
+    open.put(vec![Write::DropSilence("s1".to_owned())]).await;
+    assert_eq!(reader.silences(0).await, Ok(vec![]));
+    let sample = Sample {
+        kind: "p95".to_owned(),
+        service: "backend".to_owned(),
+        member: "m1".to_owned(),
+        at: 7,
+        body: "1.5".to_owned(),
+    };
+    open.store.offer(sample.clone());
+    // A sample goes with the next durable write, or after a second.
+    open.put(vec![Write::Audit(audit(6, "i1"))]).await;
+    assert_eq!(reader.samples("p95", "backend", 7, 8).await, Ok(vec![sample]));
+    assert_eq!(open.store.status().state, State::Ok);
+    open.close().await;
+    let later = Reader::open(&on.config).expect("a reader");
+    assert_eq!(later.incident("i1").await.expect("reads").map(|row| row.id), Some("i1".to_owned()));
+}
+
+async fn incidents_are_found_by_filter_and_page_by_page(on: Fixture) {
+    let open = open(&on.config).await;
+    let mut writes = Vec::new();
+    for n in 0..25_i64 {
+        // Several begin in the same millisecond: the page must not lose any.
+        let mut row = incident(&format!("i{n:02}"), 1_000 + n / 4, 1);
+        row.severity = if n % 5 == 0 { "critical" } else { "low" }.to_owned();
+        row.state = if n < 10 { "resolved" } else { "open" }.to_owned();
+        row.resolved_at = (n < 10).then_some(5_000);
+        writes.push(Write::PutIncident(row));
+    }
+    open.put(writes).await;
+    let reader = open.store.reader();
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = reader.incidents(&IncidentFilter::default(), cursor.as_deref(), 7).await.expect("reads");
+        seen.extend(page.rows.into_iter().map(|row| row.id));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let wanted: Vec<String> = (0..25).rev().map(|n| format!("i{n:02}")).collect();
+    assert_eq!(seen, wanted);
+    let count =
+        async |filter: IncidentFilter| reader.incidents(&filter, None, 100).await.expect("reads").rows.len();
+    assert_eq!(
+        count(IncidentFilter { severity: Some("critical".to_owned()), ..Default::default() }).await,
+        5
+    );
+    assert_eq!(count(IncidentFilter { state: Some("resolved".to_owned()), ..Default::default() }).await, 10);
+    assert_eq!(count(IncidentFilter { unresolved: true, ..Default::default() }).await, 15);
+    assert_eq!(count(IncidentFilter { service: Some("other".to_owned()), ..Default::default() }).await, 0);
+    assert_eq!(
+        count(IncidentFilter { dedup_key: Some("key of i03".to_owned()), ..Default::default() }).await,
+        1
+    );
+    let some_time = IncidentFilter { since: Some(1_001), until: Some(1_003), ..Default::default() };
+    assert_eq!(count(some_time).await, 8);
+    let wrong = reader.incidents(&IncidentFilter::default(), Some("nonsense"), 7).await;
+    assert!(matches!(wrong, Err(StoreError::Refused(_))), "{wrong:?}");
+    open.close().await;
+}
+
+async fn an_older_revision_never_overwrites_a_newer_one(on: Fixture) {
+    let open = open(&on.config).await;
+    open.put(vec![Write::PutIncident(incident("i1", 1, 3))]).await;
+    open.put(vec![Write::PutIncident(incident("i1", 1, 2))]).await;
+    let row = open.store.reader().incident("i1").await.expect("reads").expect("there");
+    assert_eq!((row.revision, row.body.as_str()), (3, "{\"revision\":3}"));
+    open.close().await;
+}
+
+async fn writers_of_a_fleet_follow_each_other(on: Fixture) {
+    // All at once, on a database without tables: one of them makes them.
+    let (one, two, three) = tokio::join!(open(&on.config), open(&on.config), open(&on.config));
+    let members = [one, two, three];
+    let mut waiting = Vec::new();
+    for n in 0..50 {
+        for member in &members {
+            let writes = vec![Write::Audit(audit(n, "x")), Write::AddEntries(vec![entry("shared", "{}")])];
+            waiting.push(member.store.write(writes));
+            if n % 10 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    for written in waiting {
+        written.await.expect("written");
+    }
+    let walk = verify_audit(&on.config).await.expect("reads");
+    assert_eq!((walk.rows, walk.broken), (150, None));
+    let timeline = members[0].store.reader().timeline("shared", 0, 1_000).await.expect("reads");
+    assert_eq!(timeline.iter().map(|row| row.seq).collect::<Vec<_>>(), (1..=150).collect::<Vec<_>>());
+    for member in members {
+        member.close().await;
+    }
+}
+
+async fn a_lease_has_one_holder_and_a_former_one_is_fenced_off(on: Fixture) {
+    let term = Duration::from_secs(3_600);
+    let (one, two) = (open(&on.config).await, open(&on.config).await);
+    let first = one.store.acquire("sender", "m1", term).await.expect("asked").expect("free");
+    assert_eq!(two.store.acquire("sender", "m2", term).await, Ok(None));
+    assert_eq!(
+        one.store.renew(&first, term).await.expect("asked").map(|lease| lease.token),
+        Some(first.token)
+    );
+    let fenced = |id: &str| {
+        let fence = Write::Fence { lease: "sender".to_owned(), token: first.token };
+        vec![fence, Write::PutNotification(notification(id, None, 0))]
+    };
+    one.put(fenced("in time")).await;
+    one.store.release(first.clone()).await.expect("asked");
+    let second = two.store.acquire("sender", "m2", term).await.expect("asked").expect("free");
+    assert!(second.token > first.token);
+    assert_eq!(one.store.renew(&first, term).await, Ok(None));
+    let late = one.store.write(fenced("too late"));
+    assert_eq!(late.await, Err(StoreError::Fenced("sender".to_owned())));
+    let kept = two.store.reader().notifications(None, None, None, 10).await.expect("reads");
+    assert_eq!(kept.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["in time"]);
+    // One that has run out belongs to whoever comes first.
+    let short = two.store.acquire("other", "m2", Duration::ZERO).await.expect("asked").expect("free");
+    let taken = one.store.acquire("other", "m1", term).await.expect("asked").expect("has run out");
+    assert!(taken.token > short.token);
+    one.close().await;
+    two.close().await;
+}
+
+async fn what_is_too_old_goes_and_the_chain_stays_whole(on: Fixture) {
+    let open = open(&on.config).await;
+    let now = strop::store::rows::millis(std::time::SystemTime::now());
+    let day = i64::try_from(DAY.as_millis()).expect("fits");
+    let resolved = |id: &str, days: i64| {
+        let mut row = incident(id, now - 500 * day, 1);
+        row.resolved_at = Some(now - days * day);
+        Write::PutIncident(row)
+    };
+    let minute = |days: i64| LedgerMinute {
+        member: "m1".to_owned(),
+        service: "backend".to_owned(),
+        minute: now - days * day,
+        boot: "b1".to_owned(),
+        slices: "u".repeat(60),
+        good: 1,
+        total: 1,
+    };
+    let sample = |days: i64| Sample {
+        kind: "k".to_owned(),
+        service: "s".to_owned(),
+        member: "m".to_owned(),
+        at: now - days * day,
+        body: "1".to_owned(),
+    };
+    for days in [6, 8] {
+        open.store.offer(sample(days));
+    }
+    open.put(vec![
+        resolved("old", 401),
+        resolved("young", 399),
+        Write::PutIncident(incident("open since ever", now - 500 * day, 1)),
+        Write::AddEntries(vec![entry("old", "{}"), entry("young", "{}")]),
+        Write::PutNotification(notification("n1", Some("old"), 0)),
+        Write::PutNotification(notification("n2", Some("young"), 0)),
+        Write::LedgerMinute(minute(401)),
+        Write::LedgerMinute(minute(399)),
+        Write::Audit(audit(now - 402 * day, "a")),
+        Write::Audit(audit(now - 401 * day, "b")),
+        Write::Audit(audit(now - 399 * day, "c")),
+    ])
+    .await;
+    // An incident, its entry and its notification; a sample; a minute; two audit rows.
+    assert_eq!(open.store.clean().await, Ok(7));
+    assert_eq!(open.store.clean().await, Ok(0));
+    let reader = open.store.reader();
+    let left = reader.incidents(&IncidentFilter::default(), None, 10).await.expect("reads");
+    let left: BTreeSet<_> = left.rows.into_iter().map(|row| row.id).collect();
+    assert_eq!(left, ["open since ever".to_owned(), "young".to_owned()].into());
+    assert_eq!(reader.timeline("old", 0, 10).await, Ok(vec![]));
+    assert_eq!(reader.notifications(None, None, None, 10).await.expect("reads").len(), 1);
+    assert_eq!(reader.samples("k", "s", 0, now).await.expect("reads").len(), 1);
+    assert_eq!(reader.ledger(None, 0, now).await.expect("reads").len(), 1);
+    let walk = verify_audit(&on.config).await.expect("reads");
+    assert_eq!((walk.rows, walk.head.seq, walk.broken), (1, 3, None));
+    open.put(vec![Write::Audit(audit(now, "d"))]).await;
+    let walk = verify_audit(&on.config).await.expect("reads");
+    assert_eq!((walk.rows, walk.head.seq, walk.broken), (2, 4, None));
+    open.close().await;
+}
+
+/// Does to the database what the store never would.
+async fn meddle(config: &StoreConfig, sql: &'static str) {
+    match &config.at {
+        strop::config::StoreAt::Sqlite(path) => {
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE);
+            let mut conn = sqlx::ConnectOptions::connect(&options).await.expect("opens");
+            sqlx::query(sql).execute(&mut conn).await.expect("done");
+            sqlx::Connection::close(conn).await.expect("closes");
+        }
+        strop::config::StoreAt::Postgres { url, .. } => {
+            let mut conn = <sqlx::PgConnection as sqlx::Connection>::connect(url).await.expect("opens");
+            sqlx::query(sql).execute(&mut conn).await.expect("done");
+            sqlx::Connection::close(conn).await.expect("closes");
+        }
+    }
+}
+
+async fn a_changed_audit_row_is_found(on: Fixture) {
+    let open = open(&on.config).await;
+    for n in 1..=5 {
+        open.put(vec![Write::Audit(audit(n, "x"))]).await;
+    }
+    let broken = async || verify_audit(&on.config).await.expect("reads").broken.map(|broken| broken.seq);
+    assert_eq!(broken().await, None);
+    meddle(&on.config, "UPDATE audit SET actor = 'eve' WHERE seq = 3").await;
+    assert_eq!(broken().await, Some(3));
+    meddle(&on.config, "UPDATE audit SET actor = 'ann' WHERE seq = 3").await;
+    assert_eq!(broken().await, None);
+    meddle(&on.config, "DELETE FROM audit WHERE seq = 5").await;
+    assert_eq!(broken().await, Some(5), "the end was cut off");
+    meddle(&on.config, "DELETE FROM audit WHERE seq = 2").await;
+    assert_eq!(broken().await, Some(2));
+    open.close().await;
+}
+
+async fn a_copy_is_proven_and_a_bad_one_found_out(on: Fixture) {
+    let open = open(&on.config).await;
+    let to = on.dir.path().join("copies");
+    let mut copies = Vec::new();
+    for n in 0..3 {
+        let id = format!("i{n}");
+        let mut row = incident(&id, n, 1);
+        row.body = "{\"text\":\"Grüße\\n🙂\"}".to_owned();
+        open.put(vec![
+            Write::PutIncident(row),
+            Write::AddEntries(vec![entry(&id, "{}")]),
+            Write::Audit(audit(n, &id)),
+            Write::PutNotification(notification(&id, None, 0)),
+        ])
+        .await;
+        copies.push(backup::take(&on.config, &to).await.expect("a copy"));
+    }
+    let (path, manifest) = &copies[2];
+    assert_eq!((manifest.rows["incidents"], manifest.rows["audit"], manifest.audit_seq), (3, 3, 3));
+    assert_eq!(backup::verify(path).await.expect("good"), *manifest);
+    let beside = std::path::PathBuf::from(format!("{}.json", path.display()));
+    assert_eq!(backup::verify(&beside).await.expect("good"), *manifest);
+    assert_eq!(backup::prune(&to, 2).expect("pruned"), 1);
+    assert!(!copies[0].0.exists() && copies[1].0.exists());
+    let names = || std::fs::read_dir(&to).expect("reads").flatten().count();
+    assert_eq!(names(), 4, "nothing else is left");
+    // A flipped byte, and then a manifest that goes along with it.
+    let mut bytes = std::fs::read(path).expect("reads");
+    let at = bytes.windows(9).position(|window| window == b"error_rat").expect("a row");
+    bytes[at] ^= 1;
+    std::fs::write(path, &bytes).expect("writes");
+    assert!(backup::verify(path).await.expect_err("bad").to_string().contains("SHA-256"));
+    let text = std::fs::read_to_string(&beside).expect("reads");
+    std::fs::write(&beside, text.replace("\"incidents\": 3", "\"incidents\": 4")).expect("writes");
+    bytes[at] ^= 1;
+    std::fs::write(path, &bytes).expect("writes");
+    assert!(backup::verify(path).await.expect_err("bad").to_string().contains("instead of"));
+    assert_eq!(names(), 4, "nothing else is left");
+    open.close().await;
+}
+
+async fn nothing_is_taken_after_the_end(on: Fixture) {
+    let opened = open(&on.config).await;
+    let store = opened.store.clone();
+    let waiting: Vec<_> =
+        (0..200).map(|n| store.write(vec![Write::PutIncident(incident(&format!("i{n}"), n, 1))])).collect();
+    opened.close().await;
+    for written in waiting {
+        assert_eq!(written.await, Ok(()), "what was taken before is on disk");
+    }
+    assert_eq!(store.write(vec![Write::Audit(audit(1, "x"))]).await, Err(StoreError::Closed));
+    assert_eq!(store.acquire("a", "b", DAY).await, Err(StoreError::Closed));
+}
+
+async fn a_report_finds_its_sums_and_the_changes_of_the_config(on: Fixture) {
+    let open = open(&on.config).await;
+    let minute = |member: &str, service: &str, minute: i64, good: i64| {
+        Write::LedgerMinute(LedgerMinute {
+            member: member.to_owned(),
+            service: service.to_owned(),
+            minute: minute * 60_000,
+            boot: member.to_owned(),
+            slices: "u".repeat(60),
+            good,
+            total: good + 1,
+        })
+    };
+    let done = |at: i64, action: &str| {
+        Write::Audit(AuditEntry { action: action.to_owned(), ..audit(at, "strop.toml") })
+    };
+    open.put(vec![
+        minute("m1", "service", 1, 9),
+        minute("m2", "service", 1, 19),
+        minute("m1", "service", 2, 4),
+        minute("m1", "service", 3, 100),
+        minute("m1", "stripe", 1, 1_000),
+        done(10, "config.applied"),
+        done(20, "incident.ack"),
+        done(30, "configure"),
+        done(40, "config.reload"),
+        done(50, "config.applied"),
+    ])
+    .await;
+    let reader = open.store.reader();
+    assert_eq!(reader.ledger_counts("service", 60_000, 180_000).await, Ok(Some((32, 35))));
+    assert_eq!(reader.ledger_counts("service", 0, 60_000).await, Ok(None), "nothing is not zero");
+    let changes = reader.config_changes(10, 50).await.expect("reads");
+    assert_eq!(changes.iter().map(|row| row.entry.at).collect::<Vec<_>>(), [10, 40]);
+    open.close().await;
+}
