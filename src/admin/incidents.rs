@@ -265,7 +265,7 @@ pub(super) async fn test(
     };
     let actor = who(said.actor);
     let title = said.title.unwrap_or_else(|| "Test incident".to_owned());
-    let service = said.service.unwrap_or_else(|| "test".to_owned());
+    let service = said.service.unwrap_or_else(|| incident::DRILL.to_owned());
     let command = Command::Open { actor: actor.clone(), title: title.clone(), severity, service };
     order(&admin, command, "incident.test", actor, title).await
 }

@@ -120,7 +120,7 @@ impl Board {
 
     /// For the metrics.
     pub(super) fn numbers(&self, now: At) -> Numbers {
-        let confirmed = self.incidents.iter().filter(|one| one.clocks.opened.is_some());
+        let confirmed = self.incidents.iter().filter(|one| one.clocks.opened.is_some() && !one.is_drill());
         let recent = confirmed.clone().filter(|one| one.clocks.opened.is_some_and(|at| now.since(at) < DAY));
         let ended: Vec<Duration> = confirmed.filter_map(|one| one.clocks.to_recover()).collect();
         let mean =

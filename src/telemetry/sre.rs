@@ -81,6 +81,9 @@ impl Sre {
         let mut sums = self.sums();
         let what = (transition.rule.label(), transition.severity.label(), transition.to.label());
         *sums.moves.entry(what).or_default() += 1;
+        if incident.is_drill() {
+            return;
+        }
         let clocks = &incident.clocks;
         if transition.from.is_none() && !incident.signals.is_empty() {
             sums.suspected.record(clocks.to_suspect());

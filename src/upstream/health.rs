@@ -4,6 +4,7 @@
 //! ([`Health`]) is pure; [`watch`] makes the checks.
 
 use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
@@ -123,10 +124,13 @@ async fn exchange<T, B>(
     connection: impl Future<Output = hyper::Result<()>>,
     send: impl AsyncFnOnce(T) -> hyper::Result<http::Response<B>>,
 ) -> Result<u16, String> {
-    tokio::select! {
-        answered = send(sender) => Ok(answered.map_err(|error| error.to_string())?.status().as_u16()),
-        _ = connection => Err("the connection ended before the answer".to_owned()),
-    }
+    let mut answer = pin!(send(sender));
+    let answered = tokio::select! {
+        answered = &mut answer => answered,
+        // An answer and the end of its connection may come in one read: then the answer is there by now.
+        _ = connection => answer.await,
+    };
+    Ok(answered.map_err(|error| format!("no answer: {error}"))?.status().as_u16())
 }
 
 /// Checks all endpoints of an upstream until it is gone or the process leaves.

@@ -1,7 +1,7 @@
 use crate::support::eventually;
-use crate::support::proxy::{Proxy, proxy};
+use crate::support::proxy::{Proxy, ingress_to, proxy};
 use crate::support::raw::get;
-use crate::support::upstream::{Upstream, status};
+use crate::support::upstream::{Upstream, bytes, status};
 
 fn two(a: &Upstream, b: &Upstream, more: &str) -> Proxy {
     proxy(&format!(
@@ -79,6 +79,18 @@ fn a_bad_answer_brings_the_next_check_forward() {
         get(proxy.ingress(), "/");
         proxy.metric("upstream_endpoint_healthy", "upstream=\"backend\"") == 1.0
     });
+}
+
+#[test]
+fn a_check_whose_answer_comes_together_with_the_end_of_its_connection_has_passed() {
+    let closing = bytes("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nup", false);
+    let backend = Upstream::start(closing);
+    let health = "health = { path = \"/up\", interval = \"10ms\", suspect_interval = \"10ms\", fall = 1 }\n";
+    let proxy = ingress_to(backend.address, health);
+    eventually("it is checked often", || backend.hits() > 100);
+    let log = proxy.log.lock().expect("not poisoned");
+    let ill: Vec<&String> = log.iter().filter(|line| line.contains("endpoint health")).collect();
+    assert!(ill.is_empty(), "{ill:?}");
 }
 
 #[test]

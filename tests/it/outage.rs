@@ -96,6 +96,8 @@ fn outage() -> Outage {
     let suspected = when("it is suspected", || !of_backend().is_empty());
     // The stakeholders hear of it at once; whoever is called, by the ladder of its severity.
     let told = when("the webhook hears of it", || pager.hits() > 0);
+    // What is over before it is confirmed is no incident.
+    eventually("it is confirmed", || of_backend().iter().any(|one| one["state"] == "open"));
     let back = Upstream::on(address, status(200));
     let restarted = Instant::now();
     eventually("it answers again", || load.first_good_after(restarted).is_some());
@@ -104,7 +106,8 @@ fn outage() -> Outage {
     within(LONG, "it is resolved by itself", resolved);
     let all = proxy.sre("incidents?all=true");
     assert_eq!(all["count"], 1, "one incident, not many: {all:#}");
-    let one = &of_backend()[0];
+    let id = of_backend()[0]["id"].as_str().expect("an id").to_owned();
+    let one = &proxy.sre(&format!("incidents/{id}"));
     assert_eq!(one["ending"], "recovered", "{one:#}");
     let kinds: Vec<String> = pager
         .seen()

@@ -55,9 +55,10 @@ impl Groups {
         };
         let cpu = self.cpu(now);
         let memory = self.memory();
-        let reading = |what: Resource, share: Option<Share>, unit: &str| ResourceReading {
+        let (cpu_of, memory_of) = self.whose();
+        let reading = |what: Resource, which: &str, share: Option<Share>, unit: &str| ResourceReading {
             what,
-            which: Arc::from("sidecar"),
+            which: Arc::from(which),
             used: share.map(|share| share.used / share.of),
             sampled: now,
             source: share.map_or(version.to_owned(), |share| {
@@ -68,7 +69,27 @@ impl Groups {
                 format!("{version}, of {} {unit} of {whose}", share.of)
             }),
         };
-        [reading(Resource::Memory, memory, "bytes"), reading(Resource::Cpu, cpu, "CPUs")]
+        [reading(Resource::Memory, memory_of, memory, "bytes"), reading(Resource::Cpu, cpu_of, cpu, "CPUs")]
+    }
+
+    /// Whose use of CPU and of memory is read: where a group is the machine's own, it is everybody's. A container's root lacks
+    /// the files of the real one, or has one more.
+    fn whose(&self) -> (&'static str, &'static str) {
+        let of = |dirs: &[PathBuf], is_root: fn(&Path) -> bool| match dirs {
+            [only] if is_root(only) => "machine",
+            _ => "sidecar",
+        };
+        match &self.layout {
+            Some(Layout::V1 { usage, memory, .. }) => {
+                let is_root = |dir: &Path| dir.join("release_agent").exists();
+                (of(usage, is_root), of(memory, is_root))
+            }
+            Some(Layout::V2(all)) => {
+                let whose = of(all, |dir| !dir.join("cgroup.type").exists());
+                (whose, whose)
+            }
+            None => ("sidecar", "sidecar"),
+        }
     }
 
     fn memory(&self) -> Option<Share> {
@@ -251,6 +272,9 @@ mod tests {
         machine.write("sys/fs/cgroup/cgroup.controllers", "cpu memory\n");
         let mut groups = Groups::of(machine.0.path());
         assert_eq!(machine.used(&mut groups, 0), [Some(0.75), None], "the root group: the machine's memory");
+        assert!(groups.sample(At(1)).iter().all(|one| &*one.which == "machine"), "it is everybody's use");
+        machine.write("sys/fs/cgroup/cgroup.type", "domain\n");
+        assert!(groups.sample(At(2)).iter().all(|one| &*one.which == "sidecar"), "a container's root");
         let nowhere = Machine::new("");
         assert_eq!(nowhere.used(&mut Groups::of(nowhere.0.path()), 0), [None, None]);
     }

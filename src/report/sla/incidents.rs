@@ -12,8 +12,6 @@ use crate::reliability::rule::{Rule, Severity};
 use crate::report::calendar::Zone;
 use crate::units::At;
 
-/// What a drill is about: a test incident names no other service unless it is told one.
-const DRILL: &str = "test";
 /// Incidents that are listed one by one.
 const LISTED: usize = 50;
 
@@ -76,17 +74,13 @@ pub struct Row {
     pub seconds: Option<f64>,
 }
 
-fn is_drill(one: &Incident) -> bool {
-    one.key.rule == Rule::Manual && &*one.key.service == DRILL
-}
-
 fn was_confirmed(one: &Incident) -> bool {
     one.clocks.opened.is_some() && one.state != State::Cleared
 }
 
 /// Those that count, in the order of `stored`.
 pub(super) fn confirmed<'a>(stored: &[&'a Incident], span: &Range<At>) -> Vec<&'a Incident> {
-    let counts = |one: &&Incident| span.contains(&one.clocks.began) && was_confirmed(one) && !is_drill(one);
+    let counts = |one: &&Incident| span.contains(&one.clocks.began) && was_confirmed(one) && !one.is_drill();
     stored.iter().copied().filter(counts).collect()
 }
 
@@ -112,11 +106,11 @@ impl Incidents {
             by_cause: causes(&confirmed),
             longest: longest(&confirmed, zone),
             cleared: stored.iter().filter(began_in).filter(|one| one.state == State::Cleared).count(),
-            drills: stored.iter().filter(began_in).filter(|one| is_drill(one)).count(),
+            drills: stored.iter().filter(began_in).filter(|one| one.is_drill()).count(),
             carried_over: stored
                 .iter()
                 .filter(carried)
-                .filter(|one| was_confirmed(one) && !is_drill(one))
+                .filter(|one| was_confirmed(one) && !one.is_drill())
                 .count(),
         }
     }
