@@ -47,6 +47,15 @@ async def talk(websocket):
         assert await websocket.recv() == f"message {number}"
 
 
+# How the connections end, as the server sees it.
+ENDS = [(4001, "farewell"), (1000, ""), (4002, "as you wish"), (1006, "")]
+
+
+async def ended(websocket, count):
+    """The server has seen so many ends, so that none can overtake another."""
+    await echoed(websocket, f"closed: {count}", repr(ENDS[:count]))
+
+
 async def main():
     # Compressed frames, and plain ones.
     async with dial() as websocket:
@@ -55,10 +64,12 @@ async def main():
         await websocket.close(4001, "farewell")
     async with dial(compression=None) as websocket:
         assert not websocket.protocol.extensions
+        await ended(websocket, 1)
         await talk(websocket)
 
     # The server hangs up.
     async with dial() as websocket:
+        await ended(websocket, 2)
         await websocket.send("close me")
         try:
             await websocket.recv()
@@ -68,13 +79,12 @@ async def main():
 
     # We are torn away.
     async with dial() as websocket:
+        await ended(websocket, 3)
         await echoed(websocket, "still here")
         websocket.transport.abort()
 
-    # How all of them ended, as the server saw it.
     async with dial() as websocket:
-        expected = [(4001, "farewell"), (1000, ""), (4002, "as you wish"), (1006, "")]
-        await echoed(websocket, "closed: 4", repr(expected))
+        await ended(websocket, 4)
 
 
 asyncio.run(asyncio.wait_for(main(), 15))
