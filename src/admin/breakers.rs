@@ -40,13 +40,8 @@ pub(super) async fn show(
     Ok(wire::now(Breaker::of(&upstream, clock::now())))
 }
 
-/// The body is read as JSON whatever its content type says: the guide's curl lines send a form's.
 fn order(body: &Bytes) -> Result<(Order, Duration), ApiError> {
-    let order: Order = if body.trim_ascii().is_empty() {
-        Order::default()
-    } else {
-        serde_json::from_slice(body).map_err(|error| ApiError::BadBody { problem: error.to_string() })?
-    };
+    let order: Order = super::asked::body(body)?;
     let ttl = match order.ttl.as_deref() {
         None => HOLD,
         Some(text) => match Duration::read(text) {

@@ -126,9 +126,7 @@ fn egress(written: &EgressFile, problems: &mut Collector<'_>) -> Option<Egress> 
 
 fn limits(at: &str, written: &LimitsFile, problems: &mut Collector<'_>) -> Limits {
     let mut within = |key: &str, value: u64, least: u64, most: u64| {
-        if !(least..=most).contains(&value) {
-            problems.add(&format!("{at}.{key}"), format!("{value} is not within {least} to {most}"));
-        }
+        problems.within(&format!("{at}.{key}"), value, least, most);
     };
     within("connections", written.connections.into(), 1, 10_000_000);
     within("header_bytes", written.header_bytes.0.0, 1_024, 1 << 20);

@@ -108,6 +108,14 @@ impl<'a> Collector<'a> {
         }
     }
 
+    /// Notes a value that is not within two bounds, both of them good.
+    pub fn within<T: PartialOrd + fmt::Display>(&mut self, path: &str, value: T, least: T, most: T) -> T {
+        if value < least || value > most {
+            self.add(path, format!("{value} is not within {least} to {most}"));
+        }
+        value
+    }
+
     /// Nothing wrong so far?
     pub fn is_clean(&self) -> bool {
         self.all.is_empty()

@@ -27,9 +27,7 @@ pub(super) fn check(written: &StoreFile, problems: &mut Collector<'_>) -> Option
     if written.password_file.is_some() && matches!(at, Some(None | Some(StoreAt::Sqlite(_)))) {
         problems.add("store.password_file", "is of no use: only a postgres:// database asks for a password");
     }
-    if !(100..=1_000_000).contains(&written.backlog) {
-        problems.add("store.backlog", format!("{} is not within 100 to 1000000", written.backlog));
-    }
+    problems.within("store.backlog", written.backlog, 100, 1_000_000);
     let retention = retention(&written.retention, problems);
     let backup = written.backup.as_ref().map(|written| backup(written, problems));
     let at = at?.map(|at| match at {

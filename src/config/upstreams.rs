@@ -297,11 +297,8 @@ fn judge(at: &str, written: &UpstreamFile, problems: &mut Collector<'_>) -> Opti
 
 fn retry(at: &str, written: &UpstreamFile, problems: &mut Collector<'_>) -> Option<RetryPolicy> {
     let file = &written.retry;
-    if !(1..=10).contains(&file.attempts) {
-        problems.add(&format!("{at}.attempts"), format!("{} is not within 1 to 10", file.attempts));
-    }
     Some(RetryPolicy {
-        attempts: file.attempts,
+        attempts: problems.within(&format!("{at}.attempts"), file.attempts, 1, 10),
         idempotent: file.idempotent,
         budget_percent: (file.budget.0.ratio() * 100.0).round() as u8,
         min_per_second: file.min_per_second,

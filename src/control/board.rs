@@ -214,24 +214,13 @@ impl Uptime {
         let near = Report::of(held.minutes.values(), from.max(hour_at(border)), now);
         (first..border).fold(near, |sum, hour| {
             let unseen = Report { unknown: 3_600, ..Report::default() };
-            plus(sum, held.hours.get(&hour).copied().unwrap_or(unseen))
+            sum.plus(held.hours.get(&hour).copied().unwrap_or(unseen))
         })
     }
 }
 
 fn hour_at(hour: i64) -> At {
     At(hour * 3_600_000)
-}
-
-fn plus(a: Report, b: Report) -> Report {
-    Report {
-        up: a.up + b.up,
-        degraded: a.degraded + b.degraded,
-        down: a.down + b.down,
-        maintenance: a.maintenance + b.maintenance,
-        unknown: a.unknown + b.unknown,
-        counts: a.counts.plus(b.counts),
-    }
 }
 
 #[cfg(test)]

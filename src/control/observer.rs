@@ -18,6 +18,7 @@ use crate::reliability::readings::{
     BreakerReading, Over, PaymentReading, Readings, RouteReading, SlowCounts, Stage, UpstreamReading,
 };
 use crate::runtime::clock::Moment;
+use crate::store::rows::millis;
 use crate::telemetry::Telemetry;
 use crate::telemetry::latency::Span;
 use crate::telemetry::series::{Direction, Method, Outcome, Series};
@@ -157,8 +158,12 @@ impl Observer {
         }
         self.routes.retain(|route, _| by_route.contains_key(route));
         for (route, all) in by_route {
-            let replies = all.iter().map(|series| Counts::of_outcomes(&series.totals().outcomes));
-            let replies = replies.fold(Counts::default(), Counts::plus);
+            // Asked once: it takes the locks that the workers count under.
+            let counted: Vec<(Arc<Series>, Counts)> = all
+                .iter()
+                .map(|one| (Arc::clone(one), Counts::of_outcomes(&one.totals().outcomes)))
+                .collect();
+            let replies = counted.iter().map(|(_, counts)| *counts).fold(Counts::default(), Counts::plus);
             let held = self.routes.entry(route.clone()).or_insert_with(|| Measured {
                 // Its counters began at nothing, and what they say has just happened.
                 replies: Counts::default(),
@@ -173,7 +178,7 @@ impl Observer {
             readings.routes.push(RouteReading {
                 class: Arc::from(route.as_str()),
                 counts,
-                blamed: held.blamed(&all, moment),
+                blamed: held.blamed(&counted, moment),
                 slow_by: Vec::new(),
                 p50,
                 p95,
@@ -187,13 +192,12 @@ impl Observer {
 impl Measured {
     /// Whose bad replies they are: those of the last minute and, because its windows turn but once a second, those since the
     /// last look.
-    fn blamed(&mut self, all: &[Arc<Series>], moment: Moment) -> Vec<(Arc<str>, u64)> {
+    fn blamed(&mut self, counted: &[(Arc<Series>, Counts)], moment: Moment) -> Vec<(Arc<str>, u64)> {
         let mut blamed = Vec::new();
-        for series in all {
+        for (series, all) in counted {
             let minute = Counts::of_outcomes(&series.outcomes_within(MINUTE, moment.instant)).bad;
-            let all = Counts::of_outcomes(&series.totals().outcomes).bad;
-            let before = self.bad.insert(series.key.1.clone(), all).unwrap_or(0);
-            let bad = minute.max(all.saturating_sub(before));
+            let before = self.bad.insert(series.key.1.clone(), all.bad).unwrap_or(0);
+            let bad = minute.max(all.bad.saturating_sub(before));
             if bad > 0 {
                 blamed.push((Arc::from(series.key.1.as_str()), bad));
             }
@@ -204,9 +208,7 @@ impl Measured {
 
 /// The wall clock of the start plus what has passed since: it never jumps, whatever the wall clock does.
 pub(super) fn at(start: Moment, moment: Moment) -> At {
-    let wall = start.wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    At(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX))
-        + moment.instant.saturating_duration_since(start.instant)
+    At(millis(start.wall)) + moment.instant.saturating_duration_since(start.instant)
 }
 
 /// Bad ones, and good and bad ones together.

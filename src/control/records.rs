@@ -57,7 +57,7 @@ impl Records {
 
     /// The store, if other sidecars share it.
     pub(super) fn shared(&self) -> Option<&Store> {
-        self.store.as_ref().filter(|store| store.status().database != "sqlite")
+        self.store.as_ref().filter(|store| store.is_shared())
     }
 
     /// How the store is; `None`: it is off.

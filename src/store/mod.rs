@@ -256,6 +256,11 @@ impl Store {
         }
     }
 
+    /// May other sidecars share it? A file is one sidecar's.
+    pub fn is_shared(&self) -> bool {
+        self.shared.database != "sqlite"
+    }
+
     /// Reads from what is on disk.
     pub fn reader(&self) -> Reader {
         Reader::new(locked(&self.shared.pool).clone())

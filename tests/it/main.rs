@@ -56,6 +56,7 @@ mod malformed;
 mod measuring;
 /// People are told, whatever is down.
 mod notify;
+/// A backend that dies under load is told soon, once, and for as long as it was dead.
 mod outage;
 /// What is sent to PagerDuty and Slack is what they document.
 mod payloads;
@@ -63,6 +64,7 @@ mod payloads;
 mod reload;
 /// What is written down of a month and of an incident.
 mod reports;
+/// What the process itself lives on is measured.
 mod resources;
 /// How bad it was, and what was learnt.
 mod review;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{People, hours, lasts, within};
+use super::{People, hours, lasts};
 use crate::config::Config;
 use crate::config::file::{ConfigFile, ContactFile, HoursFile, LadderFile, NotifyFile, StepFile};
 use crate::config::problem::{Collector, did_you_mean};
@@ -120,7 +120,7 @@ fn ladder(
         written.again_every.map_or(base.again_every, |every| lasts(&again, every, 0, 7 * DAY, problems));
     let again_at_most = written
         .again_at_most
-        .map_or(base.again_at_most, |most| within(&format!("{at}.again_at_most"), most, 0, 1_000, problems));
+        .map_or(base.again_at_most, |most| problems.within(&format!("{at}.again_at_most"), most, 0, 1_000));
     let hours = match written.hours.as_deref() {
         None => base.hours,
         Some("always") => None,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Machine, Slo, lasts, within};
+use super::{Machine, Slo, lasts};
 use crate::config::file::{
     ConfigFile, IncidentsFile, LatencyRuleFile, NetworkFile, ResourcesFile, ShareFile,
 };
@@ -23,7 +23,7 @@ const DAY: u64 = 86_400;
 
 /// How probably chance alone does it, from "once in so many looks".
 fn chance(at: &str, odds: u64, problems: &mut Collector<'_>) -> f64 {
-    1.0 / within(at, odds, 10, 1_000_000_000_000, problems) as f64
+    1.0 / problems.within(at, odds, 10, 1_000_000_000_000) as f64
 }
 
 /// The two odds of a rule: calling somebody takes more than a suspicion.
@@ -54,12 +54,11 @@ pub(super) fn detect(
         errors: errors(written, slo, problems),
         latency,
         network: NetworkPolicy {
-            upstreams: within(
+            upstreams: problems.within(
                 "incidents.network.upstreams",
                 written.network.upstreams as usize,
                 2,
                 1_000,
-                problems,
             ),
             within: lasts("incidents.network.within", written.network.within, 1, HOUR, problems),
             alone: alone(&written.network, problems),
@@ -141,8 +140,8 @@ fn important(file: &ConfigFile, problems: &mut Collector<'_>) -> Vec<String> {
 fn down(written: &IncidentsFile, problems: &mut Collector<'_>) -> DownPolicy {
     let down = &written.down;
     DownPolicy {
-        failures: within("incidents.down.failures", down.failures, 1, 10_000, problems),
-        probes: within("incidents.down.probes", down.probes, 1, 10_000, problems),
+        failures: problems.within("incidents.down.failures", down.failures, 1, 10_000),
+        probes: problems.within("incidents.down.probes", down.probes, 1, 10_000),
         confirm: lasts("incidents.down.confirm", down.confirm, 0, HOUR, problems),
     }
 }
@@ -154,7 +153,7 @@ fn errors(written: &IncidentsFile, slo: Slo, problems: &mut Collector<'_>) -> Er
         objective: Objective { target: slo.success.ratio(), ..Objective::default() },
         suspect,
         page,
-        least_bad: within("incidents.errors.least_bad", errors.least_bad, 1, 1_000_000, problems),
+        least_bad: problems.within("incidents.errors.least_bad", errors.least_bad, 1, 1_000_000),
         confirm: lasts("incidents.errors.confirm", errors.confirm, 0, HOUR, problems),
     }
 }
@@ -181,8 +180,8 @@ fn payments(written: &IncidentsFile, problems: &mut Collector<'_>) -> PaymentPol
     PaymentPolicy {
         failures,
         confirm: lasts("incidents.payments.confirm", payments.confirm, 0, HOUR, problems),
-        declines: within("incidents.payments.declines_factor", factor, 1.0, 100.0, problems),
-        usual_from: within("incidents.payments.usual_from", payments.usual_from, 1, 1_000_000, problems),
+        declines: problems.within("incidents.payments.declines_factor", factor, 1.0, 100.0),
+        usual_from: problems.within("incidents.payments.usual_from", payments.usual_from, 1, 1_000_000),
     }
 }
 
@@ -207,7 +206,7 @@ fn resources(written: &ResourcesFile, problems: &mut Collector<'_>) -> ResourceP
     ];
     ResourcePolicy {
         limits,
-        samples: within("incidents.resources.samples", written.samples, 1, 1_000, problems),
+        samples: problems.within("incidents.resources.samples", written.samples, 1, 1_000),
         margin,
         stale: lasts("incidents.resources.stale", written.stale, 5, HOUR, problems),
     }

@@ -102,20 +102,6 @@ pub fn warnings(config: &Config) -> Vec<String> {
     found
 }
 
-/// Refuses what is not within two bounds.
-fn within<T: PartialOrd + std::fmt::Display>(
-    at: &str,
-    value: T,
-    least: T,
-    most: T,
-    problems: &mut Collector<'_>,
-) -> T {
-    if value < least || value > most {
-        problems.add(at, format!("{value} is not within {least} to {most}"));
-    }
-    value
-}
-
 /// Refuses a duration that is not within two bounds.
 fn lasts(
     at: &str,

@@ -221,7 +221,8 @@ impl Report {
         report
     }
 
-    fn add(&mut self, slice: Slice) {
+    /// One second that was held to be unknown was this instead.
+    pub fn add(&mut self, slice: Slice) {
         let count = match slice {
             Slice::Unknown => return,
             Slice::Up => &mut self.up,
@@ -231,6 +232,19 @@ impl Report {
         };
         *count += 1;
         self.unknown = self.unknown.saturating_sub(1);
+    }
+
+    /// Two ranges together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            up: self.up + other.up,
+            degraded: self.degraded + other.degraded,
+            down: self.down + other.down,
+            maintenance: self.maintenance + other.maintenance,
+            unknown: self.unknown + other.unknown,
+            counts: self.counts.plus(other.counts),
+        }
     }
 
     /// Seconds in which it served or should have.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::tally::{Sums, plus};
+use super::tally::Sums;
 use super::{Asked, SERVICE};
 use crate::reliability::counts::Counts;
 use crate::reliability::ledger::Report;
@@ -149,7 +149,7 @@ pub(super) fn subjects(asked: &Asked, mut sums: BTreeMap<Arc<str>, Sums>, days: 
 }
 
 fn subject(asked: &Asked, name: &str, sums: &Sums, days: &[Day]) -> Subject {
-    let whole = sums.days.iter().copied().fold(Report::default(), plus);
+    let whole = sums.days.iter().copied().fold(Report::default(), Report::plus);
     let span = asked.span();
     let promised = span.end.since(span.start).as_secs().saturating_sub(whole.maintenance);
     let allowed = |target: f64, of: u64| Objective { target, ..Objective::default() }.allowed() * of as f64;

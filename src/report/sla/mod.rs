@@ -37,7 +37,7 @@ use advice::Advice;
 pub use clocks::{Clocks, Spread};
 pub use figures::{Budget, Figures, Objectives, Subject, Trend, Way};
 pub use incidents::{Cause, Incidents, Row};
-pub use tally::{Sums, Tally, plus};
+pub use tally::{Sums, Tally};
 
 /// The subject that stands for the service as a whole.
 pub const SERVICE: &str = "service";

@@ -66,7 +66,7 @@ impl Tally {
             let end = span.end.min(self.until).second();
             Report { unknown: u64::try_from(end - span.start.second()).unwrap_or(0), ..Report::default() }
         };
-        let open = self.open.iter().map(unseen).fold(Report::default(), plus);
+        let open = self.open.iter().map(unseen).fold(Report::default(), Report::plus);
         Sums { days: self.days.iter().map(unseen).collect(), open }
     }
 
@@ -104,27 +104,7 @@ fn add(sum: &mut Report, start: i64, slices: &[Slice; 60], counts: Counts, span:
         sum.counts = sum.counts.plus(counts);
     }
     for second in from..to {
-        let count = match slices.get((second - start) as usize).copied().unwrap_or_default() {
-            Slice::Unknown => continue,
-            Slice::Up => &mut sum.up,
-            Slice::Degraded => &mut sum.degraded,
-            Slice::Down => &mut sum.down,
-            Slice::Maintenance => &mut sum.maintenance,
-        };
-        *count += 1;
-        sum.unknown = sum.unknown.saturating_sub(1);
-    }
-}
-
-/// Two ranges together.
-pub fn plus(a: Report, b: Report) -> Report {
-    Report {
-        up: a.up + b.up,
-        degraded: a.degraded + b.degraded,
-        down: a.down + b.down,
-        maintenance: a.maintenance + b.maintenance,
-        unknown: a.unknown + b.unknown,
-        counts: a.counts.plus(b.counts),
+        sum.add(slices.get((second - start) as usize).copied().unwrap_or_default());
     }
 }
 
@@ -223,7 +203,7 @@ mod tests {
                 tally.add(record.clone());
             }
             let sums = tally.finish().remove("api").unwrap_or(empty);
-            let whole = sums.days.iter().copied().fold(Report::default(), plus);
+            let whole = sums.days.iter().copied().fold(Report::default(), Report::plus);
             prop_assert_eq!(whole, Report::of(&records, at(0), until.min(at(360))));
             let seconds = whole.up + whole.degraded + whole.down + whole.maintenance + whole.unknown;
             prop_assert_eq!(seconds as i64, until.second().min(360));
