@@ -9,6 +9,7 @@ use crate::runtime::drain::Drain;
 use crate::runtime::{clock, fds, signals};
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::Event;
+use crate::upstream::health;
 use crate::upstream::registry::Registry;
 
 /// What is done once a second: windows turn, breakers look at the time, certificates and descriptors are looked at.
@@ -30,9 +31,14 @@ pub(super) async fn seconds(
         let world = registry.snapshot().upstreams.values().map(Arc::clone).collect::<Vec<_>>();
         for upstream in world {
             upstream.gate.tick(now);
-            // Its usual answer time is learnt while it is called as usual: how fast it fails says nothing of that.
+            // What is usual is learnt while it is called as usual: how fast it fails says nothing of that.
             if tick % 10 == 0 && upstream.gate.view(now).is_at_ease() {
-                upstream.gate.set_typical(typical(&telemetry, &upstream, now), now);
+                let all = telemetry.all_series();
+                let of_it = all.iter().filter(|series| series.key.1 == upstream.config.name);
+                of_it.for_each(|series| series.learn_usual(now));
+            }
+            if upstream.gate.wants_connect(now) {
+                crate::runtime::tasks::detach(health::connect(upstream));
             }
         }
         if tick % 10 == 0 {
@@ -40,21 +46,6 @@ pub(super) async fn seconds(
             look_at_descriptors();
         }
     }
-}
-
-/// The median time to an upstream's first byte over five minutes; `None` below twenty answers.
-fn typical(
-    telemetry: &Telemetry,
-    upstream: &crate::upstream::Upstream,
-    now: std::time::Instant,
-) -> Option<Duration> {
-    let all = telemetry.all_series();
-    let of_it = all.iter().filter(|series| series.key.1 == upstream.config.name);
-    let busiest = of_it
-        .map(|series| series.window(crate::telemetry::latency::Span::FiveMinutes, now).1)
-        .max_by_key(|summary| summary.count)?;
-    let median = busiest.p50_ms.filter(|_| busiest.count >= 20)?;
-    Some(Duration::from_secs_f64(median / 1_000.0))
 }
 
 fn look_at_certificates(servers: &[(String, tls::Server)]) {

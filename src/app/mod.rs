@@ -25,6 +25,7 @@ use crate::net::tls;
 use crate::notify::{Channels, Sender};
 use crate::proxy::accept::{self, Door};
 use crate::proxy::gateway::Gateway;
+use crate::proxy::pulse::BEAT;
 use crate::proxy::route::Entrance;
 use crate::runtime::drain::{self, Drain, Stop};
 use crate::runtime::readiness::Readiness;
@@ -349,11 +350,12 @@ async fn work(
         crate::runtime::tasks::spawn_local(accepting);
     }
     while !(drain.is_requested() && open.get() == 0) {
-        let wait = if drain.is_requested() { Duration::from_millis(10) } else { Duration::from_secs(1) };
+        let wait = if drain.is_requested() { Duration::from_millis(10) } else { BEAT };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = drain.requested(), if !drain.is_requested() => {}
         }
+        gateway.pulse.beat(clock::instant());
         gateway.pools.expire(|endpoint| gateway.registry.idle_limit(endpoint));
     }
     gateway.access.flush();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Pool, Protocol, Timeouts, Upstream};
 use crate::names::{RouteName, UpstreamName};
-use crate::reliability::breaker::BreakerPolicy;
+use crate::reliability::breaker::{BreakerPolicy, Mode};
 use crate::reliability::retry::RetryPolicy;
 use crate::reliability::verdict::JudgePolicy;
 use crate::units::Percent;
@@ -52,13 +52,13 @@ pub fn breaker(name: &str) -> BreakerPolicy {
     let (_, failures, open, successes) =
         BREAKERS.into_iter().find(|(known, ..)| *known == name).unwrap_or(("", 5, 30, 2));
     BreakerPolicy {
-        enabled: true,
+        mode: Mode::On,
         failures: NonZeroU32::new(failures),
         failure_rate: Some(Percent::of(50)),
         slow_rate: None,
         window: Duration::from_secs(10),
         min_requests: 20,
-        lump: Duration::ZERO,
+        lump: Duration::from_secs(1),
         open_for: Duration::from_secs(open),
         open_for_max: Duration::from_secs(300),
         successes: NonZeroU32::new(successes).unwrap_or(NonZeroU32::MIN),
@@ -83,7 +83,7 @@ pub fn unlisted() -> Upstream {
         timeouts: egress_timeouts(),
         pool: Pool { idle_per_worker: 8, idle_for: Duration::from_secs(30), connections: 1_024 },
         health: None,
-        breaker: BreakerPolicy { enabled: false, ..breaker("") },
+        breaker: BreakerPolicy { mode: Mode::Off, ..breaker("") },
         judge: JudgePolicy::default(),
         retry: RetryPolicy::default(),
         dns_ttl: (Duration::from_secs(5), Duration::from_secs(300)),

@@ -187,6 +187,8 @@ fn upstream(upstream: &Upstream) -> Value {
             "idempotent": upstream.retry.idempotent,
             "budget": format!("{}%", upstream.retry.budget_percent),
             "min_per_second": upstream.retry.min_per_second,
+            "backoff": duration(upstream.retry.backoff),
+            "wait": duration(upstream.retry.wait),
         },
         "dns": { "min_ttl": duration(upstream.dns_ttl.0), "max_ttl": duration(upstream.dns_ttl.1) },
     })
@@ -254,7 +256,7 @@ fn health(health: &Health) -> Value {
 fn breaker(breaker: &BreakerPolicy) -> Value {
     let share = |share: Option<Percent>| share.map_or("off".to_owned(), |share| share.to_string());
     json!({
-        "enabled": breaker.enabled,
+        "mode": breaker.mode.label(),
         "failures": breaker.failures.map_or(0, std::num::NonZeroU32::get),
         "failure_rate": share(breaker.failure_rate),
         "slow_rate": share(breaker.slow_rate),

@@ -11,7 +11,7 @@ use super::presets::{self, PRESETS, Preset};
 use super::problem::{Collector, did_you_mean};
 use super::{ClientTls, Endpoint, Health, Host, Pool, Protocol, Timeouts, Upstream};
 use crate::names::UpstreamName;
-use crate::reliability::breaker::BreakerPolicy;
+use crate::reliability::breaker::{BreakerPolicy, Mode};
 use crate::reliability::retry::RetryPolicy;
 use crate::reliability::verdict::JudgePolicy;
 use crate::units::{Percent, Written as _};
@@ -56,7 +56,7 @@ pub(super) fn check(
     let allow = written.allow_addresses.iter().map(|text| network(text)).collect::<Result<Vec<_>, _>>();
     let allow_addresses = problems.take(&key("allow_addresses"), allow);
     let timeouts = limits(&key("timeouts"), written, ingress, problems);
-    let breaker = breaker(&key("breaker"), name, written, problems);
+    let breaker = breaker(&key("breaker"), name, written, ingress, problems);
     let health = written.health.as_ref().map(|health| self::health(&key("health"), health, problems));
     let judge = judge(&key("judge"), written, problems);
     let retry = retry(&key("retry"), written, problems);
@@ -198,7 +198,42 @@ fn rate(text: Option<&str>, default: Option<Percent>) -> Result<Option<Percent>,
     }
 }
 
-fn breaker(at: &str, name: &str, written: &UpstreamFile, problems: &mut Collector<'_>) -> BreakerPolicy {
+/// For an upstream behind the ingress nothing is refused unless that is asked for: refusing is all that a breaker could do
+/// there.
+fn mode(at: &str, file: &BreakerFile, ingress: bool, problems: &mut Collector<'_>) -> Mode {
+    let known = |text: &str| Mode::ALL.into_iter().find(|mode| mode.label() == text);
+    match (file.mode.as_deref(), file.enabled) {
+        (None, Some(false)) => Mode::Off,
+        (None, _) if ingress => Mode::Shadow,
+        (None, _) => Mode::On,
+        (Some(text), enabled) => match (known(text), enabled) {
+            (Some(mode), Some(enabled)) if enabled == (mode == Mode::Off) => {
+                problems.add(
+                    &format!("{at}.enabled"),
+                    format!("{enabled} contradicts mode = {text:?}; write mode alone"),
+                );
+                mode
+            }
+            (Some(mode), _) => mode,
+            (None, _) => {
+                let guess = did_you_mean(text, Mode::ALL.iter().map(|mode| mode.label()));
+                problems.add(
+                    &format!("{at}.mode"),
+                    format!("{text:?} is no mode{guess}; write \"on\", \"shadow\" or \"off\""),
+                );
+                Mode::Shadow
+            }
+        },
+    }
+}
+
+fn breaker(
+    at: &str,
+    name: &str,
+    written: &UpstreamFile,
+    ingress: bool,
+    problems: &mut Collector<'_>,
+) -> BreakerPolicy {
     let file: &BreakerFile = &written.breaker;
     let base = presets::breaker(written.preset.as_deref().unwrap_or(name));
     let key = |key: &str| format!("{at}.{key}");
@@ -218,7 +253,7 @@ fn breaker(at: &str, name: &str, written: &UpstreamFile, problems: &mut Collecto
     let open_for = file.open_for.map_or(base.open_for, |open| open.0);
     // Where a value was refused the default stands in: the problem that was noted keeps it from running.
     let policy = BreakerPolicy {
-        enabled: file.enabled.unwrap_or(base.enabled),
+        mode: mode(at, file, ingress, problems),
         failures: file.failures.map_or(base.failures, NonZeroU32::new),
         failure_rate: failure_rate.unwrap_or(base.failure_rate),
         slow_rate: slow_rate.unwrap_or(base.slow_rate),
@@ -302,7 +337,16 @@ fn retry(at: &str, written: &UpstreamFile, problems: &mut Collector<'_>) -> Opti
         idempotent: file.idempotent,
         budget_percent: (file.budget.0.ratio() * 100.0).round() as u8,
         min_per_second: file.min_per_second,
+        backoff: within_a_minute(&format!("{at}.backoff"), file.backoff.0, problems),
+        wait: within_a_minute(&format!("{at}.wait"), file.wait.0, problems),
     })
+}
+
+fn within_a_minute(at: &str, written: Duration, problems: &mut Collector<'_>) -> Duration {
+    if written > Duration::from_secs(60) {
+        problems.add(at, format!("{:?} must not be longer than 1m: a client is waiting", written.write()));
+    }
+    written
 }
 
 fn pool(at: &str, written: &UpstreamFile, problems: &mut Collector<'_>) -> Pool {

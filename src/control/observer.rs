@@ -12,7 +12,7 @@ use crate::config::desk::Until;
 use crate::config::presets::SRE_API;
 use crate::config::{self, Config};
 use crate::names::{RouteName, UpstreamName};
-use crate::reliability::breaker::BreakerState;
+use crate::reliability::breaker::{BreakerState, Mode};
 use crate::reliability::counts::{Counts, Trail};
 use crate::reliability::readings::{
     BreakerReading, Over, PaymentReading, Readings, RouteReading, SlowCounts, Stage, UpstreamReading,
@@ -23,6 +23,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::latency::Span;
 use crate::telemetry::series::{Direction, Method, Outcome, Series};
 use crate::telemetry::slow::Yardstick;
+use crate::telemetry::upstreams::VERDICTS;
 use crate::units::At;
 use crate::upstream::Upstream;
 use crate::upstream::registry::{Registry, World};
@@ -45,7 +46,8 @@ pub struct Observer {
 
 /// What is remembered of an upstream.
 struct Watched {
-    verdicts: [u64; 10],
+    verdicts: [u64; VERDICTS.len()],
+    against_upstream: u64,
     checks: (u64, u64),
     decided: Counts,
     trail: Trail,
@@ -132,7 +134,7 @@ impl Observer {
             let since = |instant: std::time::Instant| now - moment.instant.saturating_duration_since(instant);
             let view = upstream.gate.view(moment.instant);
             let policy = &upstream.config.breaker;
-            held.reading.breaker = policy.enabled.then(|| BreakerReading {
+            held.reading.breaker = (policy.mode != Mode::Off).then(|| BreakerReading {
                 state: view.state,
                 since: since(view.since),
                 open_for: policy.open_for,
@@ -265,7 +267,8 @@ impl OfOutcomes for Counts {
 impl Watched {
     fn new(name: Arc<str>, now: At) -> Self {
         Self {
-            verdicts: [0; 10],
+            verdicts: [0; VERDICTS.len()],
+            against_upstream: 0,
             checks: (0, 0),
             decided: Counts::default(),
             trail: Trail::new(now),
@@ -279,8 +282,12 @@ impl Watched {
         let verdicts = upstream.series.verdicts();
         let mut new = verdicts;
         new.iter_mut().zip(self.verdicts).for_each(|(new, old)| *new = new.saturating_sub(old));
-        let [good, slow, bad @ .., limited, _abandoned] = new;
-        let (good, failed) = (good + slow, bad.iter().sum::<u64>());
+        let [good, slow, _, _, _, _, _, _, limited, ..] = new;
+        // Only what an exchange ended with: an attempt that went well elsewhere is nobody's outage.
+        let [_, _, against_upstream] = upstream.series.against();
+        let ended_badly = against_upstream.saturating_sub(self.against_upstream);
+        let (good, failed) = (good + slow, ended_badly.saturating_sub(limited));
+        self.against_upstream = against_upstream;
         let (passed, missed) = upstream.series.checks();
         let (passed_now, missed_now) = (passed - self.checks.0, missed - self.checks.1);
         (self.verdicts, self.checks) = (verdicts, (passed, missed));

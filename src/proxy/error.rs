@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use crate::message::h1::Malformed;
 use crate::names::UpstreamName;
-use crate::reliability::retry::Sent;
-use crate::reliability::verdict::Why;
+use crate::reliability::retry::{self, Sent};
+use crate::reliability::verdict::{Failure, Inconclusive, Why};
+use crate::upstream::local;
 
 /// Why the client does not get the upstream's answer.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +129,19 @@ pub enum ProxyError {
         upstream: UpstreamName,
         /// What had left by then.
         sent: Sent,
+        /// Had the first byte of an answer come?
+        begun: bool,
+        /// What it says of this side of the connection.
+        local: Option<Inconclusive>,
         /// What the system said.
+        cause: String,
+    },
+    /// The head of the answer is longer than a limit of ours.
+    #[error("{upstream} answered with a head that is longer than is taken: {cause}")]
+    HeadTooLong {
+        /// Who.
+        upstream: UpstreamName,
+        /// Which limit.
         cause: String,
     },
     /// What came back is not HTTP.
@@ -145,14 +158,15 @@ pub enum ProxyError {
 }
 
 impl ProxyError {
-    /// How the attempt counts for its upstream; `None` when no upstream is to blame.
-    pub fn why(&self) -> Option<Why> {
-        match self {
-            Self::Connect { why, .. } => Some(*why),
-            Self::NoAddress { .. } => Some(Why::Connect),
-            Self::Deadline { .. } => Some(Why::Timeout),
-            Self::Broken { .. } => Some(Why::Reset),
-            Self::Nonsense { .. } => Some(Why::Protocol),
+    /// How the attempt failed, as its judge wants to know it; `None` when it is the client's doing.
+    pub fn failure(&self, reused: bool, stalled: bool) -> Option<Failure> {
+        let (why, local) = match self {
+            Self::Connect { why, cause, .. } => (*why, local::cause(cause)),
+            Self::NoAddress { .. } => (Why::Connect, None),
+            Self::Deadline { .. } => (Why::Timeout, None),
+            Self::Broken { local, .. } => (Why::Reset, *local),
+            Self::Nonsense { .. } => (Why::Protocol, None),
+            Self::Full { .. } | Self::HeadTooLong { .. } => (Why::Protocol, Some(Inconclusive::Limit)),
             Self::Malformed(_)
             | Self::BodyTooLong
             | Self::SlowHead
@@ -166,9 +180,18 @@ impl ProxyError {
             | Self::Forbidden { .. }
             | Self::WrongMethod { .. }
             | Self::Refused { .. }
-            | Self::Full { .. }
-            | Self::ClientGone => None,
-        }
+            | Self::ClientGone => return None,
+        };
+        // What broke within the head of an answer was not closed for idleness.
+        let reused = reused && !matches!(self, Self::Broken { begun: true, .. });
+        Some(Failure { why, sent: self.sent(), local, reused, stalled })
+    }
+
+    /// How it failed, as far as another attempt depends on it.
+    pub fn failed(&self, reused: bool, another: bool) -> retry::Failed {
+        let unconnected = matches!(self, Self::Connect { .. });
+        let reset = matches!(self, Self::Broken { begun: false, .. });
+        retry::Failed { sent: self.sent(), unconnected, reset, reused, another }
     }
 
     /// What was on the wire when it failed.
@@ -190,6 +213,7 @@ impl ProxyError {
             | Self::WrongMethod { .. }
             | Self::Refused { .. }
             | Self::Deadline { .. }
+            | Self::HeadTooLong { .. }
             | Self::Nonsense { .. }
             | Self::ClientGone => Sent::Maybe,
         }
@@ -213,6 +237,7 @@ impl ProxyError {
             | Self::Unresolved { .. }
             | Self::Connect { .. }
             | Self::Broken { .. }
+            | Self::HeadTooLong { .. }
             | Self::Nonsense { .. } => 502,
             Self::Deadline { .. } => 504,
             Self::ClientGone => 499,
@@ -246,6 +271,7 @@ impl ProxyError {
             Self::Connect { .. } => "connect_failed",
             Self::Deadline { .. } => "upstream_timeout",
             Self::Broken { .. } => "connection_broken",
+            Self::HeadTooLong { .. } => "answer_head_too_long",
             Self::Nonsense { .. } => "bad_upstream_answer",
             Self::ClientGone => "client_gone",
         }
@@ -271,6 +297,7 @@ impl ProxyError {
             Self::Connect { .. } => "connection_refused",
             Self::Deadline { .. } => "http_response_timeout",
             Self::Broken { .. } => "connection_terminated",
+            Self::HeadTooLong { .. } => "http_response_header_section_size",
             Self::Nonsense { .. } => "http_protocol_error",
         }
     }
@@ -302,6 +329,7 @@ impl ProxyError {
             Self::Connect { .. } => "The upstream could not be reached.",
             Self::Deadline { .. } => "The upstream did not answer in time.",
             Self::Broken { .. } => "The upstream closed the connection before it answered.",
+            Self::HeadTooLong { .. } => "The head of the upstream's answer is too long.",
             Self::Nonsense { .. } => "The upstream's answer is not valid HTTP.",
             Self::ClientGone => "The request was not completed.",
         }

@@ -42,6 +42,8 @@ pub struct Exchange {
     pub reason: Option<&'static str>,
     /// The address that answered.
     pub endpoint: Option<Arc<EndpointState>>,
+    /// Those that an attempt failed at, each once.
+    pub tried: Vec<Arc<EndpointState>>,
     /// Bytes of the request's body.
     pub bytes_in: Cell<u64>,
     outcome: Outcome,
@@ -113,6 +115,7 @@ impl Exchange {
             status: None,
             reason: None,
             endpoint: None,
+            tried: Vec::new(),
             bytes_in: Cell::new(0),
             outcome: Outcome::ClientGone,
             line,
@@ -133,6 +136,13 @@ impl Exchange {
     pub fn answered(&mut self, status: u16, now: Instant) {
         self.headed(status, now);
         self.first_byte = self.headed;
+    }
+
+    /// An attempt failed at `endpoint`.
+    pub fn tried(&mut self, endpoint: &Arc<EndpointState>) {
+        if !self.tried.iter().any(|known| known.id == endpoint.id) {
+            self.tried.push(Arc::clone(endpoint));
+        }
     }
 
     /// A final head is there, perhaps our own.
@@ -216,6 +226,7 @@ impl Exchange {
             return;
         }
         let (method, host, path) = asked.parts();
+        let tried: Vec<_> = self.tried.iter().map(|endpoint| endpoint.addr).collect();
         self.gateway.access.write(&Line {
             wall: clock::wall_at(now),
             request_id: &self.request_id,
@@ -230,6 +241,7 @@ impl Exchange {
             way: self.route.as_ref().map_or(&[], |route| &*route.logged),
             endpoint: self.endpoint.as_ref().map_or(&[], |endpoint| &*endpoint.logged),
             attempts: self.attempts,
+            tried: &tried,
             first_byte: self.first_byte,
             total,
             bytes_in: self.bytes_in.get(),

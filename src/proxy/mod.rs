@@ -12,11 +12,13 @@
 
 pub mod accept;
 pub mod answer;
+mod attempts;
 pub mod call;
 pub mod error;
 pub mod exchange;
 pub mod forward;
 pub mod gateway;
+pub mod pulse;
 pub mod reply;
 pub mod route;
 pub mod serve;

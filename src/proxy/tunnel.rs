@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::attempts::Attempts;
 use super::error::ProxyError;
 use super::exchange::Exchange;
-use super::gateway::Gateway;
 use super::route;
 use super::serve::Client;
 use crate::message::body::Body;
@@ -21,13 +21,14 @@ use crate::message::buf::SIZE;
 use crate::message::h1::conn::Conn;
 use crate::message::h1::pump::Pump;
 use crate::message::head::{Framing, RequestHead};
-use crate::reliability::verdict::{Verdict, Why};
+use crate::reliability::breaker::{Ask, Fitness};
+use crate::reliability::retry::{self, Repeatable};
+use crate::reliability::verdict::{Last, Verdict, Why};
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::telemetry::series::TunnelEnd;
-use crate::upstream::RouteEntry;
 use crate::upstream::endpoint::EndpointState;
-use crate::upstream::permit::Begun;
+use crate::upstream::permit::{Begun, Permit};
 use crate::upstream::pool::ConnectError;
 
 /// What passed through a tunnel.
@@ -85,49 +86,69 @@ pub async fn connect(
     let route = route::by_host(&gateway.registry, &world, &asked).await?;
     drop(world);
     exchange.routed(Arc::clone(&route));
-    let began = clock::instant();
-    let permit = gateway.admit(&route, began)?;
-    let Some(endpoint) = route.upstream.pick(gateway.draw(), began) else {
-        permit.settle(Verdict::Bad(Why::Connect), began);
-        return Err(ProxyError::NoAddress { upstream: route.upstream.config.name.clone() });
-    };
-    exchange.attempts = 1;
-    exchange.endpoint = Some(Arc::clone(&endpoint));
-    let _in_flight = endpoint.begin();
-    let series = &route.upstream.series;
-    let (far, begun) = dial(gateway, &route, &endpoint, permit.begin(series)).await?;
-    let connected = clock::instant();
+    let attempts = Attempts::new(gateway, &route, None, exchange);
+    let (far, opened) = dial(&attempts, exchange).await?;
+    let _in_flight = opened.endpoint.begin();
+    let (began, connected) = (opened.began, clock::instant());
     established(conn).await.map_err(|_| ProxyError::ClientGone)?;
     exchange.headed(200, connected);
     conn.spoil();
-    let mut judge = Judge { begun: Some(begun), first_limit: route.timeouts.first_byte, connected };
+    let first_limit = route.timeouts.first_byte;
+    let mut judge = Judge { opened: Some((&attempts, opened)), first_limit, connected };
     let joined = join_judged(conn, &far, timer, route.timeouts.idle, &mut judge).await;
     exchange.bytes_in.set(joined.up);
     exchange.first_byte = joined.first_down.map(|at| at.saturating_duration_since(exchange.started));
     if joined.mute || (joined.reset && joined.first_down.is_none()) {
         exchange.broke(true);
     }
-    series.tunnel(&joined.end(connected.saturating_duration_since(began), connected));
+    route.upstream.series.tunnel(&joined.end(connected.saturating_duration_since(began), connected));
     Ok(joined.down)
 }
 
-/// Connects; a failure settles the attempt.
-async fn dial<'a>(
-    gateway: &Gateway,
-    route: &RouteEntry,
-    endpoint: &EndpointState,
+/// A tunnel's attempt that has a connection.
+struct Opened<'a> {
+    permit: Permit,
     begun: Begun<'a>,
-) -> Result<(Rc<Conn>, Begun<'a>), ProxyError> {
+    endpoint: Arc<EndpointState>,
+    began: Instant,
+}
+
+/// Connects, elsewhere when that fails: nothing of what the client will say has left.
+async fn dial<'a>(
+    attempts: &Attempts<'a>,
+    exchange: &mut Exchange,
+) -> Result<(Rc<Conn>, Opened<'a>), ProxyError> {
+    let (gateway, route) = (attempts.gateway, attempts.route);
     let upstream = &route.upstream;
-    let name = || upstream.config.name.clone();
+    let mut began = clock::instant();
+    let ask = || Ask { fitness: Fitness::Whole, usual: route.series.usual() };
+    let permit = gateway.admit(route, began, ask)?;
     let limit = route.timeouts.connect.unwrap_or(Duration::from_secs(3));
-    match gateway.pools.dial(upstream, endpoint, limit).await {
-        Ok(far) => Ok((far, begun)),
-        Err(ConnectError::Full) => Err(ProxyError::Full { upstream: name() }),
-        Err(ConnectError::Failed(why, cause)) => {
-            begun.settle(Verdict::Bad(why), clock::instant());
-            Err(ProxyError::Connect { upstream: name(), why, cause })
-        }
+    let mut so_far = retry::Attempts::default();
+    loop {
+        let Some(endpoint) = attempts.pick(exchange, began) else {
+            return Err(attempts.nowhere(permit, began));
+        };
+        so_far.made += 1;
+        exchange.attempts = so_far.made;
+        exchange.endpoint = Some(Arc::clone(&endpoint));
+        let begun = attempts.begin();
+        let name = || upstream.config.name.clone();
+        let error = match gateway.pools.dial(upstream, &endpoint, limit).await {
+            Ok(far) => return Ok((far, Opened { permit, begun, endpoint, began })),
+            Err(ConnectError::Full) => ProxyError::Full { upstream: name() },
+            Err(ConnectError::Failed(why, cause)) => ProxyError::Connect { upstream: name(), why, cause },
+        };
+        let verdict = attempts.unconnected(&error, began);
+        let ended = attempts.ended(endpoint, verdict, false, began);
+        exchange.tried(&ended.endpoint);
+        let all = |_| Repeatable { safe: false, idempotent: false, whole: true };
+        let Some(at) = attempts.again(&mut so_far, &error, all, exchange, &ended, &permit).await else {
+            attempts.settle(begun, permit, &ended);
+            return Err(error);
+        };
+        begun.settle(verdict, verdict.against(Last::No));
+        began = at;
     }
 }
 
@@ -140,7 +161,7 @@ async fn established(conn: &Rc<Conn>) -> Result<(), ()> {
 
 /// Settles the attempt of a tunnel as soon as it is clear how it began.
 struct Judge<'a> {
-    begun: Option<Begun<'a>>,
+    opened: Option<(&'a Attempts<'a>, Opened<'a>)>,
     first_limit: Option<Duration>,
     connected: Instant,
 }
@@ -152,20 +173,22 @@ impl Judge<'_> {
             (None, _) if joined.reset => Verdict::Bad(Why::Reset),
             (None, 1..) if joined.mute => Verdict::Bad(Why::Reset),
             (None, 1..) if joined.idle => Verdict::Bad(Why::Timeout),
-            (None, _) => Verdict::Abandoned,
+            (None, _) => Verdict::ABANDONED,
         }
     }
 
     fn settle(&mut self, joined: &Joined) {
-        if let Some(begun) = self.begun.take() {
-            begun.settle(self.verdict(joined), clock::instant());
+        if let Some((attempts, opened)) = self.opened.take() {
+            let Opened { permit, begun, endpoint, began } = opened;
+            let ended = attempts.ended(endpoint, self.verdict(joined), false, began);
+            attempts.settle(begun, permit, &ended);
         }
     }
 }
 
 /// Joins two connections until both sides have ended, one broke, or nothing passed for `idle`.
 pub async fn join(a: &Rc<Conn>, b: &Rc<Conn>, timer: &mut Deadline, idle: Option<Duration>) -> Joined {
-    let mut judge = Judge { begun: None, first_limit: None, connected: clock::instant() };
+    let mut judge = Judge { opened: None, first_limit: None, connected: clock::instant() };
     join_judged(a, b, timer, idle, &mut judge).await
 }
 

@@ -42,7 +42,7 @@ impl PeakEwma {
             Verdict::Good | Verdict::Slow => took,
             Verdict::Bad(_) => took.max(PENALTY),
             Verdict::RateLimited { retry_after } => retry_after.unwrap_or(PENALTY).max(took),
-            Verdict::Abandoned => return self,
+            Verdict::Inconclusive(_) => return self,
         }
         .as_secs_f64();
         let held = self.at(now);
@@ -64,21 +64,42 @@ impl PeakEwma {
     }
 }
 
-/// Of `n` endpoints, the cheaper of two drawn ones. `cost` is `None` for an unhealthy one; when all are, health is
-/// not believed and any is drawn.
-pub fn pick(cost: impl Fn(usize) -> Option<f64>, n: usize, draw: u64) -> Option<usize> {
-    let usable: usize = (0..n).filter(|at| cost(*at).is_some()).count();
-    if n == 0 {
-        return None;
+/// How well an endpoint suits the next attempt; the best there is comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// In rotation.
+    Good,
+    /// In rotation, of the address family that is used when the preferred one is of no use.
+    Fallback,
+    /// Ejected, or failing its checks.
+    Out,
+    /// This exchange has tried it, and it is in rotation.
+    Tried,
+    /// This exchange has tried it, and it is out.
+    TriedOut,
+}
+
+impl Rank {
+    /// Has this exchange not tried it?
+    pub fn is_untried(self) -> bool {
+        self < Self::Tried
     }
-    if usable == 0 {
-        return Some((draw % n as u64) as usize);
-    }
-    let nth = |wanted: usize| (0..n).filter(|at| cost(*at).is_some()).nth(wanted);
+}
+
+/// Of `n` endpoints, the cheaper of two drawn ones among those of the best rank: an endpoint that the exchange has tried is
+/// never picked while another is left, and when all are out, health is not believed.
+pub fn pick(rank: impl Fn(usize) -> Rank, cost: impl Fn(usize) -> f64, n: usize, draw: u64) -> Option<usize> {
+    let best = (0..n).map(&rank).min()?;
+    let usable = (0..n).filter(|at| rank(*at) == best).count();
+    let nth = |wanted: usize| (0..n).filter(|at| rank(*at) == best).nth(wanted);
     let first = (draw % usable as u64) as usize;
-    let offset = if usable > 1 { 1 + ((draw >> 32) % (usable as u64 - 1)) as usize } else { 0 };
-    let (a, b) = (nth(first)?, nth((first + offset) % usable)?);
-    if cost(b)? < cost(a)? { Some(b) } else { Some(a) }
+    let a = nth(first)?;
+    if usable == 1 {
+        return Some(a);
+    }
+    let offset = 1 + ((draw >> 32) % (usable as u64 - 1)) as usize;
+    let b = nth((first + offset) % usable)?;
+    if cost(b) < cost(a) { Some(b) } else { Some(a) }
 }
 
 #[cfg(test)]
@@ -96,18 +117,26 @@ mod tests {
         assert!(bad.at(t0) > good.at(t0));
     }
 
+    fn any_rank() -> impl Strategy<Value = Rank> {
+        prop_oneof![
+            Just(Rank::Good),
+            Just(Rank::Fallback),
+            Just(Rank::Out),
+            Just(Rank::Tried),
+            Just(Rank::TriedOut)
+        ]
+    }
+
     proptest! {
         #[test]
-        fn an_unhealthy_endpoint_is_picked_only_when_all_are(healthy in prop::collection::vec(any::<bool>(), 1..8), draw: u64) {
-            let cost = |at: usize| healthy[at].then_some(1.0);
-            let picked = pick(cost, healthy.len(), draw).expect("there is one");
-            prop_assert!(picked < healthy.len());
-            prop_assert!(healthy[picked] || healthy.iter().all(|h| !h));
+        fn the_best_rank_there_is_comes_first(ranks in prop::collection::vec(any_rank(), 1..8), draw: u64) {
+            let picked = pick(|at| ranks[at], |_| 1.0, ranks.len(), draw).expect("there is one");
+            prop_assert_eq!(ranks[picked], *ranks.iter().min().expect("there is one"));
         }
 
         #[test]
         fn the_worst_of_several_is_never_picked(n in 2_usize..8, draw: u64) {
-            let picked = pick(|at| Some(if at == 0 { 9.0 } else { 1.0 }), n, draw);
+            let picked = pick(|_| Rank::Good, |at| if at == 0 { 9.0 } else { 1.0 }, n, draw);
             prop_assert_ne!(picked, Some(0));
         }
     }

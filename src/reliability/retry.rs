@@ -1,27 +1,40 @@
-//! Once more, after how long? And the budget and the write-safety rule that say no.
+//! Once more, where, after how long? And the budget and the write-safety rule that say no.
 //!
-//! Decides whether an attempt may be followed by another one of the same exchange. Invariants: a request that
-//! may have reached an upstream is repeated only when its method is safe or idempotent (RFC 9110 section 9.2.2),
-//! and the token of the budget is taken before the wait.
+//! Decides whether an attempt is followed by another one of the same exchange. Invariants: a request that may have
+//! reached an upstream is repeated only when its method is safe or idempotent (RFC 9110 section 9.2.2); an exchange
+//! repeats at most twice for nothing (once after a reset, once what was not processed), so no failure is amplified
+//! without being paid for; the token of the budget is taken before the wait.
 
 use std::time::{Duration, Instant};
 
 /// When to try again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Attempts per exchange, 1..=10. 1 still repeats a request that provably never left, on a fresh connection.
+    /// Attempts per exchange, 1..=10, beside the two repetitions that are free.
     pub attempts: u32,
-    /// Repeat idempotent requests that may have been sent (off: only what provably never left).
+    /// Repeat idempotent requests that may have been sent (off: only a safe one after a reset, once).
     pub idempotent: bool,
     /// Retries allowed as a share of requests (percent, 0..=100) over ten seconds, beside `min_per_second`.
     pub budget_percent: u8,
     /// Retries per second that are always allowed.
     pub min_per_second: u32,
+    /// The first wait is drawn from 0 to this, each further one from twice the range, at most ten times it (Envoy's
+    /// fully jittered back-off).
+    pub backoff: Duration,
+    /// How long an exchange waits for a connection while the upstream refuses it. Zero: not at all.
+    pub wait: Duration,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { attempts: 2, idempotent: false, budget_percent: 20, min_per_second: 10 }
+        Self {
+            attempts: 2,
+            idempotent: false,
+            budget_percent: 20,
+            min_per_second: 10,
+            backoff: Duration::from_millis(25),
+            wait: Duration::ZERO,
+        }
     }
 }
 
@@ -36,23 +49,98 @@ pub enum Sent {
     Maybe,
 }
 
+/// What may be repeated of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeatable {
+    /// GET, HEAD or OPTIONS without a body.
+    pub safe: bool,
+    /// Idempotent by its method.
+    pub idempotent: bool,
+    /// All of it is still (or again) here.
+    pub whole: bool,
+}
+
+/// How an attempt failed, as far as another one depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// What had left.
+    pub sent: Sent,
+    /// Was there no connection at all?
+    pub unconnected: bool,
+    /// Did the connection end before the first byte of an answer?
+    pub reset: bool,
+    /// Had that connection carried an exchange before?
+    pub reused: bool,
+    /// Is there an endpoint that this exchange has not tried?
+    pub another: bool,
+}
+
+/// The attempts of one exchange so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attempts {
+    /// Attempts made.
+    pub made: u32,
+    /// The free repetition after a reset is spent.
+    repeated: bool,
+    /// The free repetition of what was not processed is spent.
+    resent: bool,
+    /// Paid ones and waits so far: lengthens the next wait.
+    waited: u32,
+    /// When the wait for a connection began.
+    waiting_since: Option<Instant>,
+}
+
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// The exchange ends with what it has.
     Stop,
-    /// Another attempt.
-    Again,
+    /// Another attempt at once, for nothing.
+    Now,
+    /// Another attempt after this wait, when the budget pays for it.
+    Paid(Duration),
+    /// Another connection after this wait. Nothing reaches the upstream by it, so it costs nothing.
+    Wait(Duration),
 }
 
-/// Is there another attempt after the `made`th (from 1) failed? The budget is asked last, by the caller.
-pub fn next(policy: &RetryPolicy, made: u32, sent: Sent, idempotent: bool, replayable: bool) -> Next {
-    let most = policy.attempts.max(1);
-    let again = match sent {
-        Sent::Nothing | Sent::Refused => replayable && made < most.max(2),
-        Sent::Maybe => policy.idempotent && idempotent && replayable && made < most,
-    };
-    if again { Next::Again } else { Next::Stop }
+impl Attempts {
+    /// What follows the attempt that has just `failed`? `draw`: any number, for the jitter.
+    pub fn next(
+        &mut self,
+        policy: &RetryPolicy,
+        failed: Failed,
+        request: Repeatable,
+        now: Instant,
+        draw: u64,
+    ) -> Next {
+        let untaken = failed.sent != Sent::Maybe;
+        let elsewhere = failed.reused || failed.another;
+        if untaken && !request.whole {
+            return Next::Stop; // its body is gone
+        }
+        if untaken && !std::mem::replace(&mut self.resent, true) {
+            return Next::Now;
+        }
+        if !untaken && failed.reset && request.safe && elsewhere && !std::mem::replace(&mut self.repeated, true) {
+            return Next::Now;
+        }
+        if failed.unconnected && !policy.wait.is_zero() {
+            let since = *self.waiting_since.get_or_insert(now);
+            let left = policy.wait.saturating_sub(now.saturating_duration_since(since));
+            if !left.is_zero() {
+                return Next::Wait(self.jittered(policy, draw).min(left));
+            }
+        }
+        let may = untaken || (policy.idempotent && request.idempotent && request.whole);
+        if may && self.made < policy.attempts { Next::Paid(self.jittered(policy, draw)) } else { Next::Stop }
+    }
+
+    fn jittered(&mut self, policy: &RetryPolicy, draw: u64) -> Duration {
+        let range = policy.backoff.saturating_mul(1 << self.waited.min(4)).min(policy.backoff.saturating_mul(10));
+        self.waited = self.waited.saturating_add(1);
+        let share = (draw >> 11) as f64 / (1_u64 << 53) as f64;
+        range.mul_f64(share)
+    }
 }
 
 /// Retries that are still allowed: a share of the requests of the last ten seconds, and a few per second in any case
@@ -92,23 +180,73 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
+    const GET: Repeatable = Repeatable { safe: true, idempotent: true, whole: true };
+    const POST: Repeatable = Repeatable { safe: false, idempotent: false, whole: true };
+    const REFUSED: Failed =
+        Failed { sent: Sent::Nothing, unconnected: true, reset: false, reused: false, another: true };
+    const RESET: Failed =
+        Failed { sent: Sent::Maybe, unconnected: false, reset: true, reused: true, another: false };
+
+    fn after(policy: &RetryPolicy, failures: &[Failed], request: Repeatable) -> Vec<Next> {
+        let mut attempts = Attempts::default();
+        let t0 = Instant::now();
+        let next = |failed: &Failed| {
+            attempts.made += 1;
+            attempts.next(policy, *failed, request, t0, 0)
+        };
+        failures.iter().map(next).collect()
+    }
+
     #[test]
-    fn what_never_left_is_repeated_once_even_without_retries() {
+    fn what_was_not_processed_is_sent_once_more_at_once_its_body_too() {
         let policy = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
-        assert_eq!(next(&policy, 1, Sent::Nothing, false, true), Next::Again);
-        assert_eq!(next(&policy, 2, Sent::Nothing, false, true), Next::Stop);
-        assert_eq!(next(&policy, 1, Sent::Refused, false, true), Next::Again);
-        assert_eq!(next(&policy, 1, Sent::Refused, false, false), Next::Stop, "its body is gone");
+        let refused = Failed { sent: Sent::Refused, unconnected: false, ..REFUSED };
+        for failed in [REFUSED, refused] {
+            assert_eq!(after(&policy, &[failed, failed], POST), [Next::Now, Next::Stop]);
+        }
+        let gone = Repeatable { whole: false, ..POST };
+        assert_eq!(after(&policy, &[refused], gone), [Next::Stop], "its body is gone");
+    }
+
+    #[test]
+    fn a_safe_request_is_repeated_after_the_reset_of_a_reused_connection_or_elsewhere() {
+        let policy = RetryPolicy::default();
+        assert_eq!(after(&policy, &[RESET, RESET], GET), [Next::Now, Next::Stop]);
+        assert_eq!(after(&policy, &[RESET], POST), [Next::Stop]);
+        let fresh = Failed { reused: false, ..RESET };
+        assert_eq!(after(&policy, &[fresh], GET), [Next::Stop], "there is nowhere else to go");
+        assert_eq!(after(&policy, &[Failed { another: true, ..fresh }], GET), [Next::Now]);
+        let late = Failed { reset: false, ..RESET };
+        assert_eq!(after(&policy, &[late], GET), [Next::Stop], "a timeout has had its time");
     }
 
     #[test]
     fn a_write_that_may_have_left_is_never_repeated() {
         let policy = RetryPolicy { attempts: 10, idempotent: true, ..RetryPolicy::default() };
-        assert_eq!(next(&policy, 1, Sent::Maybe, false, true), Next::Stop);
-        assert_eq!(next(&policy, 1, Sent::Maybe, true, true), Next::Again);
-        assert_eq!(next(&policy, 1, Sent::Maybe, true, false), Next::Stop);
+        assert_eq!(after(&policy, &[RESET], POST), [Next::Stop]);
+        let put = Repeatable { idempotent: true, ..POST };
+        assert_eq!(after(&policy, &[RESET], put), [Next::Paid(Duration::ZERO)]);
+        assert_eq!(after(&policy, &[RESET], Repeatable { whole: false, ..put }), [Next::Stop]);
+    }
+
+    #[test]
+    fn a_restart_is_waited_for_as_long_as_was_asked() {
+        let policy = RetryPolicy { attempts: 1, wait: Duration::from_secs(3), ..RetryPolicy::default() };
+        let mut attempts = Attempts::default();
+        let t0 = Instant::now();
+        let mut next = |at: u64| {
+            attempts.made += 1;
+            attempts.next(&policy, REFUSED, POST, t0 + Duration::from_millis(at), u64::MAX)
+        };
+        assert_eq!(next(0), Next::Now);
+        assert!(matches!(next(0), Next::Wait(wait) if wait <= Duration::from_millis(25)));
+        assert!(matches!(next(2_950), Next::Wait(wait) if wait == Duration::from_millis(50)));
+        assert!(matches!(next(2_990), Next::Wait(wait) if wait == Duration::from_millis(10)));
+        assert_eq!(next(3_000), Next::Stop);
     }
 
     #[test]
@@ -119,5 +257,36 @@ mod tests {
         assert!(budget.take(&policy, 0, t0));
         assert!(!budget.take(&policy, 0, t0));
         assert!(budget.take(&policy, 0, t0 + Duration::from_secs(1)));
+    }
+
+    fn any_failed() -> impl Strategy<Value = Failed> {
+        let sent = prop_oneof![Just(Sent::Nothing), Just(Sent::Refused), Just(Sent::Maybe)];
+        (sent, any::<[bool; 4]>()).prop_map(|(sent, [unconnected, reset, reused, another])| Failed {
+            unconnected: unconnected && sent == Sent::Nothing,
+            sent,
+            reset,
+            reused,
+            another,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn at_most_two_repetitions_are_free_and_no_write_is_doubled(failures in prop::collection::vec(any_failed(), 1..20), post: bool, draw: u64) {
+            let policy = RetryPolicy { attempts: 10, idempotent: true, ..RetryPolicy::default() };
+            let mut attempts = Attempts::default();
+            let t0 = Instant::now();
+            let mut free = 0;
+            for failed in failures {
+                attempts.made += 1;
+                let next = attempts.next(&policy, failed, if post { POST } else { GET }, t0, draw);
+                free += u32::from(next == Next::Now);
+                prop_assert!(!post || failed.sent != Sent::Maybe || next == Next::Stop);
+                if let Next::Paid(wait) = next {
+                    prop_assert!(wait <= policy.backoff * 10 && attempts.made < policy.attempts);
+                }
+            }
+            prop_assert!(free <= 2);
+        }
     }
 }

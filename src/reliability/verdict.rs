@@ -1,8 +1,17 @@
-//! How one answer counts.
+//! How one attempt counts, and against whom.
 //!
-//! Decides between good, slow, bad, rate-limited and abandoned. Refuses to know what carried the answer.
+//! The one judge. It gets what is known of an attempt (what was sent, over which kind of connection, what the peer said,
+//! what is local) and says whether that is evidence at all. Refuses to know what carried the attempt.
+//!
+//! Invariant: a failure that says nothing of the peer is [`Verdict::Inconclusive`], never [`Verdict::Bad`]. Envoy
+//! separates locally originated errors in the same way (`split_external_local_origin_errors`); nginx and HAProxy
+//! treat the end of a reused connection before the first byte of an answer as no failure of the server
+//! (RFC 9112 section 9.3.1).
 
 use std::time::Duration;
+
+use super::retry::Sent;
+pub use super::retry_after::{RETRY_AFTER_CAP, parse_retry_after};
 
 /// How one attempt counts for its upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +27,66 @@ pub enum Verdict {
         /// The upstream's own wish, capped at 300 s.
         retry_after: Option<Duration>,
     },
-    /// The client left, or our own rejection: counts nowhere and gives a probe's slot back.
-    Abandoned,
+    /// No evidence: counts nowhere and gives a probe's slot back.
+    Inconclusive(Inconclusive),
+}
+
+impl Verdict {
+    /// The attempt ended because its client did.
+    pub const ABANDONED: Self = Self::Inconclusive(Inconclusive::ClientGone);
+
+    /// Did the peer answer well?
+    pub fn is_good(self) -> bool {
+        matches!(self, Self::Good | Self::Slow)
+    }
+
+    /// Does it say something against the peer?
+    pub fn is_evidence_against(self) -> bool {
+        matches!(self, Self::Bad(_) | Self::RateLimited { .. })
+    }
+
+    /// Against whom it speaks when it is the attempt's last word in its exchange (`Last::Yes`) or not.
+    pub fn against(self, last: Last) -> Against {
+        match (self, last) {
+            (Self::Bad(_) | Self::RateLimited { .. }, Last::Yes) => Against::Upstream,
+            (Self::Bad(_) | Self::RateLimited { .. }, Last::No) => Against::Endpoint,
+            (Self::Good | Self::Slow | Self::Inconclusive(_), _) => Against::Nobody,
+        }
+    }
+}
+
+/// Is an attempt the one that its exchange ends with?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// The client gets what came of it.
+    Yes,
+    /// Another attempt followed.
+    No,
+}
+
+/// Whom an attempt speaks against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Against {
+    /// Nobody: it went well, or it says nothing.
+    Nobody,
+    /// The endpoint alone: the exchange went on elsewhere.
+    Endpoint,
+    /// The upstream: the exchange ended with it.
+    Upstream,
+}
+
+impl Against {
+    /// All of them, for metrics.
+    pub const ALL: [Self; 3] = [Self::Nobody, Self::Endpoint, Self::Upstream];
+
+    /// The metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Nobody => "nobody",
+            Self::Endpoint => "endpoint",
+            Self::Upstream => "upstream",
+        }
+    }
 }
 
 /// Why an attempt was bad.
@@ -55,10 +122,62 @@ impl Why {
             Self::Protocol => "protocol",
         }
     }
+
+    /// Was there no session to send a request on? An active check that only connects sees as much.
+    pub fn is_connecting(self) -> bool {
+        matches!(self, Self::Connect | Self::Tls)
+    }
+
+    /// Did the peer answer, and badly?
+    pub fn is_answer(self) -> bool {
+        matches!(self, Self::Status | Self::Protocol)
+    }
 }
 
-/// Longest `Retry-After` that is believed (Envoy's and linkerd's cap as well).
-pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(300);
+/// Why an attempt is no evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Inconclusive {
+    /// The client left, or kept the attempt waiting.
+    ClientGone,
+    /// A reused connection ended before the first byte of an answer: the peer had closed it for idleness.
+    Stale,
+    /// The peer says that it did not process the request (a stream above the last one of GOAWAY, REFUSED_STREAM).
+    NotProcessed,
+    /// This process, or its machine, is short of descriptors, memory or ports.
+    Shortage,
+    /// There is no route for the address's family.
+    NoRoute,
+    /// A limit of ours: connections, streams, the length of an answer's head.
+    Limit,
+    /// This process did not run for a while, so its clock says nothing of the peer.
+    Stalled,
+}
+
+impl Inconclusive {
+    /// All of them, for metrics.
+    pub const ALL: [Self; 7] = [
+        Self::ClientGone,
+        Self::Stale,
+        Self::NotProcessed,
+        Self::Shortage,
+        Self::NoRoute,
+        Self::Limit,
+        Self::Stalled,
+    ];
+
+    /// The metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::ClientGone => "abandoned",
+            Self::Stale => "stale",
+            Self::NotProcessed => "not_processed",
+            Self::Shortage => "shortage",
+            Self::NoRoute => "no_route",
+            Self::Limit => "limit",
+            Self::Stalled => "stalled",
+        }
+    }
+}
 
 /// What came of an attempt, as far as judging needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +194,42 @@ pub enum Outcome {
         took: Duration,
     },
     /// No head.
-    Failed(Why),
+    Failed(Failure),
     /// The client left first.
     ClientGone,
+}
+
+/// An attempt without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What went wrong.
+    pub why: Why,
+    /// What had left the process.
+    pub sent: Sent,
+    /// What the cause is when it lies on this side of the connection.
+    pub local: Option<Inconclusive>,
+    /// Had the connection carried an exchange before?
+    pub reused: bool,
+    /// Did this process stand still during the attempt?
+    pub stalled: bool,
+}
+
+impl Failure {
+    /// On a fresh connection, with nothing local about it.
+    pub fn of(why: Why, sent: Sent) -> Self {
+        Self { why, sent, local: None, reused: false, stalled: false }
+    }
+
+    fn verdict(self) -> Verdict {
+        let stale = self.reused && self.why == Why::Reset;
+        match self.local {
+            Some(local) => Verdict::Inconclusive(local),
+            None if self.sent == Sent::Refused => Verdict::Inconclusive(Inconclusive::NotProcessed),
+            None if stale => Verdict::Inconclusive(Inconclusive::Stale),
+            None if self.stalled && !self.why.is_answer() => Verdict::Inconclusive(Inconclusive::Stalled),
+            None => Verdict::Bad(self.why),
+        }
+    }
 }
 
 /// Which answers are bad.
@@ -100,8 +252,8 @@ impl JudgePolicy {
     /// The verdict on one outcome.
     pub fn judge(&self, outcome: Outcome) -> Verdict {
         match outcome {
-            Outcome::Failed(why) => Verdict::Bad(why),
-            Outcome::ClientGone => Verdict::Abandoned,
+            Outcome::Failed(failure) => failure.verdict(),
+            Outcome::ClientGone => Verdict::ABANDONED,
             Outcome::Answered { status, retry_after, grpc, took } => {
                 let status = grpc.map_or(status, grpc_as_status);
                 let limited = status == 429 || (status == 503 && retry_after.is_some());
@@ -130,64 +282,6 @@ fn grpc_as_status(code: u16) -> u16 {
         14 => 503,          // UNAVAILABLE
         _ => 200,
     }
-}
-
-/// Reads `Retry-After`: seconds or an HTTP date (RFC 9110 section 10.2.3), against the wall clock in Unix seconds.
-/// A date that has passed is zero; everything is capped at [`RETRY_AFTER_CAP`].
-pub fn parse_retry_after(text: &str, wall: u64) -> Option<Duration> {
-    let text = text.trim();
-    let seconds = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        text.parse().unwrap_or(u64::MAX) // more than a number holds is still a wish to wait long
-    } else {
-        http_date(text)?.saturating_sub(wall)
-    };
-    Some(Duration::from_secs(seconds).min(RETRY_AFTER_CAP))
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT` as Unix seconds; the two obsolete forms are not read, nor is a day that no calendar
-/// has.
-fn http_date(text: &str) -> Option<u64> {
-    const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (day_name, date) = text.split_once(", ")?;
-    let number = |from: usize, len: usize| {
-        let digits = date.get(from..from + len).filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-        digits.and_then(|digits| digits.parse::<i64>().ok())
-    };
-    let stands = |at: usize, wanted: &str| date.get(at..at + wanted.len()) == Some(wanted);
-    let between = [(2, " "), (6, " "), (11, " "), (14, ":"), (17, ":"), (20, " GMT")];
-    if date.len() != 24 || !DAYS.contains(&day_name) || !between.iter().all(|(at, text)| stands(*at, text)) {
-        return None;
-    }
-    let month = MONTHS.iter().position(|month| stands(3, month))? as i64 + 1;
-    let (day, year) = (number(0, 2)?, number(7, 4)?);
-    let (hour, minute, second) = (number(12, 2)?, number(15, 2)?, number(18, 2)?);
-    // A leap second is written 60 (RFC 9110 section 5.6.7).
-    let fits = year >= 1970 && (1..=days_of(month, year)).contains(&day);
-    if !fits || hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    u64::try_from(days_since_1970(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second).ok()
-}
-
-fn days_of(month: i64, year: i64) -> i64 {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    match month {
-        2 if leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// By Howard Hinnant's days_from_civil.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let shifted = if month <= 2 { year - 1 } else { year };
-    let era = shifted / 400;
-    let of_era = shifted - era * 400;
-    let of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
 #[cfg(test)]
@@ -238,32 +332,34 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_of_retry_after_are_read() {
-        let wall = 784_111_777; // Sun, 06 Nov 1994 08:49:37 GMT
-        assert_eq!(parse_retry_after("120", wall), Some(Duration::from_secs(120)));
-        assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:50:07 GMT", wall), Some(Duration::from_secs(30)));
-        assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:00:00 GMT", wall), Some(Duration::ZERO));
-        assert_eq!(parse_retry_after("soon", wall), None);
+    fn what_says_nothing_of_the_peer_is_no_evidence() {
+        let judged = |failure| JudgePolicy::default().judge(Outcome::Failed(failure));
+        let reset = Failure::of(Why::Reset, Sent::Maybe);
+        assert_eq!(judged(reset), Verdict::Bad(Why::Reset));
+        let stale = Failure { reused: true, ..reset };
+        assert_eq!(judged(stale), Verdict::Inconclusive(Inconclusive::Stale));
+        let refused = Failure { sent: Sent::Refused, ..reset };
+        assert_eq!(judged(refused), Verdict::Inconclusive(Inconclusive::NotProcessed));
+        for local in Inconclusive::ALL {
+            let connect = Failure { local: Some(local), ..Failure::of(Why::Connect, Sent::Nothing) };
+            assert_eq!(judged(connect), Verdict::Inconclusive(local));
+        }
+        let late = Failure::of(Why::Timeout, Sent::Maybe);
+        assert_eq!(judged(late), Verdict::Bad(Why::Timeout));
+        assert_eq!(
+            judged(Failure { stalled: true, ..late }),
+            Verdict::Inconclusive(Inconclusive::Stalled)
+        );
+        let reused = Failure { reused: true, ..late };
+        assert_eq!(judged(reused), Verdict::Bad(Why::Timeout), "a connection that hangs is not stale");
     }
 
     #[test]
-    fn a_retry_after_beyond_measure_is_capped_and_a_day_that_is_none_is_not_read() {
-        let read = |text| parse_retry_after(text, 784_111_777);
-        assert_eq!(read("99999999999999999999"), Some(RETRY_AFTER_CAP));
-        assert_eq!(read("Thu, 29 Feb 2024 23:59:60 GMT"), Some(RETRY_AFTER_CAP));
-        for wrong in [
-            "+120",
-            "",
-            "Sun, 06 Nov 1994 9223372036854775807:00:00 GMT",
-            "Sun, 06 Nov 1994 -1:00:00 GMT",
-            "Sun, 06 Nov 2994 24:00:00 GMT",
-            "Sun, 31 Feb 2994 00:00:00 GMT",
-            "Sun, 29 Feb 2100 00:00:00 GMT",
-            "Sun, 6 Nov 2994 08:49:37 GMT",
-            "Any, 06 Nov 2994 08:49:37 GMT",
-            "Sun, 06 Nov 2994 08:49:37 GMT and more",
-        ] {
-            assert_eq!(read(wrong), None, "{wrong:?}");
-        }
+    fn only_what_an_exchange_ends_with_speaks_against_the_upstream() {
+        let bad = Verdict::Bad(Why::Connect);
+        assert_eq!(bad.against(Last::No), Against::Endpoint);
+        assert_eq!(bad.against(Last::Yes), Against::Upstream);
+        assert_eq!(Verdict::ABANDONED.against(Last::Yes), Against::Nobody);
+        assert_eq!(Verdict::Good.against(Last::Yes), Against::Nobody);
     }
 }

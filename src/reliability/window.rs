@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::party::{Blame, Contributions};
+
 const BUCKETS: u64 = 10;
 
 /// What was counted.
@@ -16,6 +18,8 @@ pub struct Tally {
     pub bad: u64,
     /// Slow ones.
     pub slow: u64,
+    /// Bad ones that say something new: what was in flight together, or failed within one lump, is one.
+    pub events: u64,
 }
 
 impl Tally {
@@ -23,7 +27,15 @@ impl Tally {
         self.total += other.total;
         self.bad += other.bad;
         self.slow += other.slow;
+        self.events += other.events;
     }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Bucket {
+    tally: Tally,
+    bad_by: Contributions,
+    slow_by: Contributions,
 }
 
 /// Counts of the last `span`.
@@ -33,28 +45,51 @@ pub struct Window {
     origin: Instant,
     /// Number of the newest bucket since `origin`.
     newest: u64,
-    buckets: [Tally; BUCKETS as usize],
+    buckets: [Bucket; BUCKETS as usize],
 }
 
 impl Window {
     /// An empty window of `span`.
     pub fn new(span: Duration, now: Instant) -> Self {
-        Self { span, origin: now, newest: 0, buckets: [Tally::default(); BUCKETS as usize] }
+        Self { span, origin: now, newest: 0, buckets: [Bucket::default(); BUCKETS as usize] }
     }
 
     /// Counts at `now`.
     pub fn count(&mut self, what: Tally, now: Instant) {
         self.turn(now);
         if let Some(bucket) = self.buckets.get_mut((self.newest % BUCKETS) as usize) {
-            bucket.add(what);
+            bucket.tally.add(what);
         }
+    }
+
+    /// Counts at `now` what `blame` has brought.
+    pub fn blame(&mut self, what: Tally, blame: &Blame, now: Instant) {
+        self.count(what, now);
+        if let Some(bucket) = self.buckets.get_mut((self.newest % BUCKETS) as usize) {
+            if what.bad > 0 {
+                bucket.bad_by.add(blame);
+            }
+            if what.slow > 0 {
+                bucket.slow_by.add(blame);
+            }
+        }
+    }
+
+    /// What clients, routes and endpoints have contributed to the bad ones and to the slow ones of the window.
+    pub fn contributions(&mut self, now: Instant) -> (Contributions, Contributions) {
+        self.turn(now);
+        self.buckets.iter().fold(Default::default(), |(mut bad, mut slow): (Contributions, Contributions), bucket| {
+            bad.merge(&bucket.bad_by);
+            slow.merge(&bucket.slow_by);
+            (bad, slow)
+        })
     }
 
     /// What the window holds at `now`.
     pub fn tally(&mut self, now: Instant) -> Tally {
         self.turn(now);
         self.buckets.iter().fold(Tally::default(), |mut sum, bucket| {
-            sum.add(*bucket);
+            sum.add(bucket.tally);
             sum
         })
     }
@@ -64,9 +99,11 @@ impl Window {
         if span == self.span {
             return;
         }
-        let held = self.tally(now);
+        let (tally, (bad_by, slow_by)) = (self.tally(now), self.contributions(now));
         *self = Self::new(span, now);
-        self.count(held, now);
+        if let Some(bucket) = self.buckets.first_mut() {
+            *bucket = Bucket { tally, bad_by, slow_by };
+        }
     }
 
     fn turn(&mut self, now: Instant) {
@@ -75,11 +112,11 @@ impl Window {
         let at = u64::try_from(at).unwrap_or(u64::MAX).max(self.newest);
         for number in (self.newest + 1..=at).take(BUCKETS as usize) {
             if let Some(bucket) = self.buckets.get_mut((number % BUCKETS) as usize) {
-                *bucket = Tally::default();
+                *bucket = Bucket::default();
             }
         }
         if at - self.newest > BUCKETS {
-            self.buckets = [Tally::default(); BUCKETS as usize];
+            self.buckets = [Bucket::default(); BUCKETS as usize];
         }
         self.newest = at;
     }
@@ -91,7 +128,7 @@ mod tests {
 
     use super::*;
 
-    const BAD: Tally = Tally { total: 1, bad: 1, slow: 0 };
+    const BAD: Tally = Tally { total: 1, bad: 1, slow: 0, events: 1 };
 
     #[test]
     fn what_is_older_than_the_window_is_forgotten() {

@@ -16,7 +16,10 @@ pub enum Event<'a> {
     ConfigRefused { cause: &'a str, problems: &'a str },
     ConfigWarning { problem: &'a str },
     BreakerMoved { upstream: &'a str, from: &'a str, to: &'a str, why: &'a str },
+    BreakerWouldMove { upstream: &'a str, from: &'a str, to: &'a str, why: &'a str },
     EndpointHealth { upstream: &'a str, endpoint: &'a str, healthy: bool, why: &'a str },
+    EndpointEjected { upstream: &'a str, endpoint: &'a str, why: &'a str, seconds: f64, times: u32 },
+    EndpointReturned { upstream: &'a str, endpoint: &'a str },
     NamesFailed { host: &'a str, error: &'a str },
     NamesFound { host: &'a str },
     AddressForbidden { upstream: &'a str, address: &'a str, range: &'a str },
@@ -53,6 +56,15 @@ impl Event<'_> {
             }
             Self::ConfigWarning { problem } => warn!(problem, "config"),
             Self::BreakerMoved { upstream, from, to, why } => breaker_moved(upstream, from, to, why),
+            Self::BreakerWouldMove { upstream, from, to, why } => {
+                info!(upstream, from, to, why, "breaker in shadow: nothing is refused");
+            }
+            Self::EndpointEjected { upstream, endpoint, why, seconds, times } => {
+                warn!(upstream, endpoint, why, seconds, times, "endpoint out of rotation");
+            }
+            Self::EndpointReturned { upstream, endpoint } => {
+                info!(upstream, endpoint, "endpoint back in rotation: a check passed");
+            }
             Self::EndpointHealth { upstream, endpoint, healthy: true, why } => {
                 info!(upstream, endpoint, healthy = true, why, "endpoint health");
             }

@@ -28,6 +28,8 @@ pub struct Line<'a> {
     /// Made by [`endpoint`], once per endpoint.
     pub endpoint: &'a [u8],
     pub attempts: u32,
+    /// Endpoints that an attempt failed at.
+    pub tried: &'a [SocketAddr],
     pub first_byte: Option<Duration>,
     pub total: Duration,
     pub bytes_in: u64,
@@ -156,6 +158,14 @@ impl Line<'_> {
     fn put_numbers(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b",\"attempts\":");
         put_number(out, self.attempts);
+        for (at, endpoint) in self.tried.iter().enumerate() {
+            out.extend_from_slice(if at == 0 { b",\"failed_at\":[\"" } else { b",\"" });
+            out.extend_from_slice(endpoint.to_string().as_bytes());
+            out.push(b'"');
+        }
+        if !self.tried.is_empty() {
+            out.push(b']');
+        }
         if let Some(first) = self.first_byte {
             out.extend_from_slice(b",\"first_byte_ms\":");
             millis(out, first);
@@ -193,6 +203,7 @@ pub(super) mod tests {
             way: b",\"route\":\"all\",\"upstream\":\"backend\"",
             endpoint: b",\"endpoint\":\"[::1]:80\"",
             attempts: 1,
+            tried: &[],
             first_byte: Some(Duration::from_micros(2_001)),
             total: Duration::from_millis(3),
             bytes_in: 0,
@@ -224,6 +235,11 @@ pub(super) mod tests {
         assert_eq!(read["time"], "2026-01-09T23:06:40.042Z");
         assert_eq!((&read["total_ms"], &read["first_byte_ms"]), (&3.0.into(), &2.001.into()));
         assert_eq!(read["endpoint"], "[::1]:80");
+        assert!(read["failed_at"].is_null());
+        let tried = [80, 81].map(|port| SocketAddr::from(([10, 0, 0, 7], port)));
+        let out = written(&Line { tried: &tried, ..line("/") }, &[]);
+        let read: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+        assert_eq!(read["failed_at"], serde_json::json!(["10.0.0.7:80", "10.0.0.7:81"]));
         assert!(!out.contains("s3cret"));
     }
 

@@ -140,6 +140,8 @@ struct Shard {
 pub struct Series {
     /// Route, upstream, direction.
     pub key: SeriesKey,
+    /// Nanoseconds; zero: not known.
+    usual: AtomicU64,
     shards: Box<[Shard]>,
     rolling: Mutex<Windows>,
 }
@@ -193,7 +195,21 @@ impl Series {
             slow: Slow::default(),
             spares: shards.iter().map(|_| (None, None)).collect(),
         });
-        Self { key, shards, rolling }
+        Self { key, usual: AtomicU64::new(0), shards, rolling }
+    }
+
+    /// The median time to the first byte while all was well; `None`: not known.
+    pub fn usual(&self) -> Option<Duration> {
+        let nanos = self.usual.load(Ordering::Relaxed);
+        (nanos > 0).then(|| Duration::from_nanos(nanos))
+    }
+
+    /// Learns the usual time from the last five minutes, once there were twenty answers in them.
+    pub fn learn_usual(&self, now: Instant) {
+        let (_, first_byte) = self.window(Span::FiveMinutes, now);
+        if let Some(median) = first_byte.p50_ms.filter(|_| first_byte.count >= 20) {
+            self.usual.store((median * 1e6) as u64, Ordering::Relaxed);
+        }
     }
 
     fn shard(&self, worker: usize) -> &Shard {

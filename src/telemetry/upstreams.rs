@@ -9,7 +9,7 @@ use super::series::SECOND_BOUNDS;
 use crate::names::UpstreamName;
 use crate::reliability::breaker::Transition;
 use crate::reliability::retry::{Budget, RetryPolicy};
-use crate::reliability::verdict::{Verdict, Why};
+use crate::reliability::verdict::{Against, Inconclusive, Verdict, Why};
 use crate::runtime::clock;
 
 /// What a tunnel tells at its end.
@@ -78,8 +78,26 @@ pub struct Tunnels {
 }
 
 /// Labels of verdicts, in the order they are counted.
-pub const VERDICTS: [&str; 10] =
-    ["good", "slow", "connect", "tls", "timeout", "reset", "status", "protocol", "rate_limited", "abandoned"];
+pub const VERDICTS: [&str; 16] = [
+    "good",
+    "slow",
+    "connect",
+    "tls",
+    "timeout",
+    "reset",
+    "status",
+    "protocol",
+    "rate_limited",
+    "abandoned",
+    "stale",
+    "not_processed",
+    "shortage",
+    "no_route",
+    "limit",
+    "stalled",
+];
+/// How many there are.
+const KINDS: usize = VERDICTS.len();
 /// Which of them are bad.
 const BAD: std::ops::Range<usize> = 2..8;
 /// Why an attempt was not made.
@@ -96,13 +114,28 @@ fn place(verdict: Verdict) -> usize {
         Verdict::Bad(Why::Status) => 6,
         Verdict::Bad(Why::Protocol) => 7,
         Verdict::RateLimited { .. } => 8,
-        Verdict::Abandoned => 9,
+        Verdict::Inconclusive(Inconclusive::ClientGone) => 9,
+        Verdict::Inconclusive(Inconclusive::Stale) => 10,
+        Verdict::Inconclusive(Inconclusive::NotProcessed) => 11,
+        Verdict::Inconclusive(Inconclusive::Shortage) => 12,
+        Verdict::Inconclusive(Inconclusive::NoRoute) => 13,
+        Verdict::Inconclusive(Inconclusive::Limit) => 14,
+        Verdict::Inconclusive(Inconclusive::Stalled) => 15,
     }
 }
 
+/// One worker's counts.
 #[derive(Default)]
 #[repr(align(128))]
-struct Shard([AtomicU64; 10]);
+struct Shard {
+    verdicts: [AtomicU64; KINDS],
+    /// Bad and rate-limited attempts that spoke against the endpoint alone.
+    against_endpoint: AtomicU64,
+    /// Those that spoke against the upstream.
+    against_upstream: AtomicU64,
+    /// Exchanges that a breaker that is on would have refused.
+    against_shadow: AtomicU64,
+}
 
 /// Moves of a breaker that are remembered.
 pub const MOVES: usize = 12;
@@ -112,10 +145,14 @@ pub const MOVES: usize = 12;
 pub struct BreakerNumbers {
     /// 0 closed, 1 open, 2 half-open.
     pub state: u8,
+    /// The same for what a breaker in shadow would be.
+    pub shadow_state: u8,
     /// Of the move that led there.
     pub generation: u64,
     /// Transitions by (to, why).
     pub transitions: BTreeMap<(&'static str, &'static str), u64>,
+    /// The same of a breaker in shadow.
+    pub shadow_transitions: BTreeMap<(&'static str, &'static str), u64>,
     /// Times from opening to closing.
     pub recovery: Seconds,
     /// The last of them.
@@ -160,9 +197,28 @@ impl UpstreamSeries {
     }
 
     /// An attempt was judged.
-    pub fn attempted(&self, worker: usize, verdict: Verdict) {
+    pub fn attempted(&self, worker: usize, verdict: Verdict, against: Against) {
+        let shard = self.shard(worker);
+        shard.verdicts[place(verdict)].fetch_add(1, Ordering::Relaxed);
+        match against {
+            Against::Nobody => {}
+            Against::Endpoint => {
+                shard.against_endpoint.fetch_add(1, Ordering::Relaxed);
+            }
+            Against::Upstream => {
+                shard.against_upstream.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// An exchange was admitted that a breaker that is on would have refused.
+    pub fn would_refuse(&self, worker: usize) {
+        self.shard(worker).against_shadow.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn shard(&self, worker: usize) -> &Shard {
         // There is at least one shard.
-        self.attempts[worker % self.attempts.len()].0[place(verdict)].fetch_add(1, Ordering::Relaxed);
+        &self.attempts[worker % self.attempts.len()]
     }
 
     /// An attempt was not made.
@@ -173,12 +229,29 @@ impl UpstreamSeries {
     }
 
     /// Attempts by verdict, in the order of [`VERDICTS`].
-    pub fn verdicts(&self) -> [u64; 10] {
-        let mut sum = [0; 10];
+    pub fn verdicts(&self) -> [u64; KINDS] {
+        let mut sum = [0; KINDS];
         for shard in &self.attempts {
-            sum.iter_mut().zip(&shard.0).for_each(|(sum, more)| *sum += more.load(Ordering::Relaxed));
+            sum.iter_mut().zip(&shard.verdicts).for_each(|(sum, more)| *sum += more.load(Ordering::Relaxed));
         }
         sum
+    }
+
+    fn summed(&self, of: impl Fn(&Shard) -> &AtomicU64) -> u64 {
+        self.attempts.iter().map(|shard| of(shard).load(Ordering::Relaxed)).sum()
+    }
+
+    /// Attempts by whom they spoke against, in the order of [`Against::ALL`].
+    pub fn against(&self) -> [u64; 3] {
+        let (endpoint, upstream) =
+            (self.summed(|shard| &shard.against_endpoint), self.summed(|shard| &shard.against_upstream));
+        let all: u64 = self.verdicts().iter().sum();
+        [all.saturating_sub(endpoint + upstream), endpoint, upstream]
+    }
+
+    /// Exchanges that a breaker that is on would have refused.
+    pub fn would_have_refused(&self) -> u64 {
+        self.summed(|shard| &shard.against_shadow)
     }
 
     /// Bad attempts since the start.
@@ -198,6 +271,11 @@ impl UpstreamSeries {
         let granted = budget.get_or_insert_with(|| Budget::new(policy, now)).take(policy, requests, now);
         if granted { &self.retries } else { &self.retries_denied }.fetch_add(1, Ordering::Relaxed);
         granted
+    }
+
+    /// An attempt was repeated for nothing.
+    pub fn repeated(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Retries made, and retries the budget denied.
@@ -230,7 +308,16 @@ impl UpstreamSeries {
         let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
         if moved.generation > breaker.generation {
             breaker.generation = moved.generation;
-            breaker.state = moved.to.number();
+            if moved.shadow {
+                breaker.shadow_state = moved.to.number();
+            } else {
+                breaker.state = moved.to.number();
+                breaker.shadow_state = 0;
+            }
+        }
+        if moved.shadow {
+            *breaker.shadow_transitions.entry((moved.to.label(), moved.why.label())).or_default() += 1;
+            return;
         }
         *breaker.transitions.entry((moved.to.label(), moved.why.label())).or_default() += 1;
         let place = breaker.history.partition_point(|(_, known)| known.generation < moved.generation);

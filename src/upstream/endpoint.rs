@@ -1,14 +1,16 @@
 //! One address of an upstream: how busy, how fast, how healthy it is.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use crate::reliability::balance::PeakEwma;
-use crate::reliability::verdict::Verdict;
+use crate::reliability::outlier::{Ejection, Outlier, Room, Sees};
+use crate::reliability::party::Blame;
+use crate::reliability::verdict::{Verdict, Why};
 use crate::telemetry::line;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -27,6 +29,12 @@ pub struct EndpointState {
     in_flight: AtomicUsize,
     ewma: Average,
     suspect: Notify,
+    /// What attempts say of it; locked only while there is something to remember.
+    outlier: Mutex<Outlier>,
+    is_noted: AtomicBool,
+    /// Milliseconds since `ewma.born` until which it is out of rotation; zero: it never was.
+    out_until: AtomicU64,
+    ejections: AtomicU64,
 }
 
 /// A peak-EWMA in one word, so that no worker waits for another: two that record at once may lose one answer, which
@@ -79,6 +87,10 @@ impl EndpointState {
             in_flight: AtomicUsize::new(0),
             ewma: Average::new(now),
             suspect: Notify::new(),
+            outlier: Mutex::default(),
+            is_noted: AtomicBool::new(false),
+            out_until: AtomicU64::new(0),
+            ejections: AtomicU64::new(0),
         })
     }
 
@@ -108,10 +120,67 @@ impl EndpointState {
         self.suspect.notify_one();
     }
 
-    /// What sending another request there would cost; `None`: unhealthy.
-    pub fn cost(&self, now: Instant) -> Option<f64> {
-        self.is_healthy()
-            .then(|| self.ewma.load().at(now) * (self.in_flight.load(Ordering::Relaxed) + 1) as f64)
+    /// An attempt went well. Takes no lock while there is nothing to forget.
+    pub(super) fn well(&self, now: Instant) {
+        if self.is_noted.load(Ordering::Relaxed) {
+            let mut outlier = self.outlier();
+            outlier.good(now);
+            self.is_noted.store(!outlier.is_pristine(), Ordering::Relaxed);
+        }
+    }
+
+    /// An attempt failed; the ejection, when that takes it out of rotation.
+    pub(super) fn failed(&self, why: Why, blame: &Blame, room: Room, now: Instant, draw: u64) -> Option<Ejection> {
+        let mut outlier = self.outlier();
+        let ejection = outlier.bad(why, blame, room, now, draw);
+        self.is_noted.store(!outlier.is_pristine(), Ordering::Relaxed);
+        if let Some(ejection) = &ejection {
+            self.set_out_until(ejection.until);
+            self.ejections.fetch_add(1, Ordering::Relaxed);
+        }
+        ejection
+    }
+
+    /// An active check passed: what it was ejected for is over, when the check sees it. True: it was out.
+    pub(super) fn passed(&self, sees: Sees, now: Instant) -> bool {
+        self.is_noted.load(Ordering::Relaxed) && {
+            let was_out = self.outlier().passed(sees, now);
+            if was_out {
+                self.set_out_until(now);
+            }
+            was_out
+        }
+    }
+
+    fn outlier(&self) -> std::sync::MutexGuard<'_, Outlier> {
+        self.outlier.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_out_until(&self, until: Instant) {
+        let millis = until.saturating_duration_since(self.ewma.born).as_millis();
+        self.out_until.store(u64::try_from(millis).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Until when it is ejected; `None`: it is not.
+    pub fn out_until(&self, now: Instant) -> Option<Instant> {
+        let millis = self.out_until.load(Ordering::Relaxed);
+        let until = self.ewma.born + Duration::from_millis(millis);
+        (millis > 0 && until > now).then_some(until)
+    }
+
+    /// How often it was ejected.
+    pub fn ejections(&self) -> u64 {
+        self.ejections.load(Ordering::Relaxed)
+    }
+
+    /// Does it pass its checks, and is it not ejected?
+    pub fn is_in_rotation(&self, now: Instant) -> bool {
+        self.is_healthy() && self.out_until(now).is_none()
+    }
+
+    /// What sending another request there would cost.
+    pub fn cost(&self, now: Instant) -> f64 {
+        self.ewma.load().at(now) * (self.in_flight.load(Ordering::Relaxed) + 1) as f64
     }
 
     /// Does it pass its checks?

@@ -1,14 +1,19 @@
 //! The breaker's shell: lock, decide, unlock, tell.
 //!
-//! While the breaker is plainly closed nobody takes the lock ([`super::plain`]); what was counted meanwhile is folded in
-//! once a second at the latest.
+//! While the breaker is plainly closed (or would be open, in shadow) nobody takes the lock ([`super::plain`]); what was
+//! counted meanwhile is folded in once a second at the latest.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::permit::Permit;
 use super::plain::{Guarded, Machine};
-use crate::reliability::breaker::{Breaker, BreakerPolicy, BreakerView, Hold, Refusal, Ticket, Transition};
+use super::witness::Witness;
+use crate::reliability::breaker::{
+    Ask, Breaker, BreakerPolicy, BreakerState, BreakerView, Check, Evidence, Hold, Refusal, Ticket, Transition,
+};
+use crate::reliability::outlier::Sees;
+use crate::reliability::party::{Lately, Party};
 use crate::reliability::verdict::Verdict;
 
 /// Hears of every transition, outside the lock.
@@ -17,6 +22,7 @@ pub type OnMove = Box<dyn Fn(&Transition) + Send + Sync>;
 /// One upstream's breaker.
 pub struct Gate {
     breaker: Guarded<Breaker>,
+    witness: Witness,
     on_move: OnMove,
 }
 
@@ -29,6 +35,10 @@ impl Machine for Breaker {
         Self::is_plain(self)
     }
 
+    fn is_passing(&self) -> bool {
+        Self::is_passing(self)
+    }
+
     fn credit_good(&mut self, n: u64, now: Instant) {
         Self::credit_good(self, n, now);
     }
@@ -38,31 +48,79 @@ impl Gate {
     /// A closed breaker for `workers` workers.
     pub fn new(policy: BreakerPolicy, seed: u64, workers: usize, now: Instant, on_move: OnMove) -> Arc<Self> {
         let breaker = Guarded::new(Breaker::new(policy, seed, now), workers);
-        Arc::new(Self { breaker, on_move })
+        Arc::new(Self { breaker, witness: Witness::new(workers, now), on_move })
     }
 
-    /// May one more attempt start?
-    pub fn admit(self: &Arc<Self>, worker: usize, now: Instant, draw: u64) -> Result<Permit, Refusal> {
+    /// May one more exchange start? `ask` is only called when that is not plain.
+    pub fn admit(
+        self: &Arc<Self>,
+        worker: usize,
+        now: Instant,
+        draw: u64,
+        ask: impl FnOnce() -> Ask,
+    ) -> Result<Permit, Refusal> {
         if let Some(generation) = self.breaker.plain() {
             return Ok(Permit::new(Arc::clone(self), Ticket::plain(generation), worker));
         }
-        let (answer, moved) = self.with(now, |breaker| breaker.admit(now, draw));
+        if let Some(generation) = self.breaker.passing() {
+            return Ok(Permit::new(Arc::clone(self), Ticket::uncounted(generation), worker));
+        }
+        let (answer, moved) = self.with(now, |breaker| breaker.admit(ask(), now, draw));
         self.tell(moved);
         answer.map(|ticket| Permit::new(Arc::clone(self), ticket, worker))
     }
 
-    /// The attempt behind `ticket` has ended.
-    pub(super) fn settle(&self, worker: usize, ticket: Ticket, verdict: Verdict, now: Instant) {
+    /// Is it plainly closed: is there nothing to decide?
+    pub fn is_plain(&self) -> bool {
+        self.breaker.plain().is_some()
+    }
+
+    /// May an exchange that was admitted in `generation` make another attempt?
+    pub(super) fn goes_on(&self, generation: u64, now: Instant) -> bool {
+        self.breaker.generation() == generation
+            || self.with(now, |breaker| breaker.state() != BreakerState::Open)
+    }
+
+    /// Who was answered well lately, as seen from `party`.
+    pub fn lately(&self, party: Party, now: Instant) -> Lately {
+        self.witness.lately(party, now)
+    }
+
+    /// The exchange behind `ticket` has ended.
+    pub(super) fn settle(&self, worker: usize, ticket: Ticket, evidence: &Evidence<'_>, now: Instant) {
         let generation = ticket.generation();
-        let counted = match verdict {
+        if evidence.verdict.is_good() {
+            self.witness.note(worker, evidence.blame.party, now);
+        }
+        let done = match evidence.verdict {
+            _ if ticket.is_uncounted() => true,
             Verdict::Good => self.breaker.count_good(worker, generation),
-            Verdict::Abandoned => self.breaker.plain() == Some(generation),
+            Verdict::Inconclusive(_) => self.breaker.plain() == Some(generation),
             Verdict::Slow | Verdict::Bad(_) | Verdict::RateLimited { .. } => false,
         };
-        if !counted {
-            let moved = self.with(now, |breaker| breaker.settle(ticket, verdict, now));
+        if !done {
+            let moved = self.with(now, |breaker| breaker.settle(ticket, evidence, now));
             self.tell(moved);
         }
+    }
+
+    /// A round of active checks has ended.
+    pub fn checked(&self, sees: Sees, check: Check, now: Instant) {
+        if self.breaker.plain().is_none() {
+            let moved = self.with(now, |breaker| breaker.checked(sees, check, now));
+            self.tell(moved);
+        }
+    }
+
+    /// Would a harmless connect be of use?
+    pub fn wants_connect(&self, now: Instant) -> bool {
+        self.breaker.plain().is_none() && self.with(now, |breaker| breaker.wants_connect(now))
+    }
+
+    /// What came of a harmless connect.
+    pub fn connected(&self, check: Check, now: Instant) {
+        let moved = self.with(now, |breaker| breaker.connected(check, now));
+        self.tell(moved);
     }
 
     /// What time alone brings; called once a second.
@@ -91,22 +149,10 @@ impl Gate {
         moved.is_some()
     }
 
-    /// Another policy; state and counts stay.
+    /// Another policy; state and counts stay, unless the mode is another.
     pub fn reconfigure(&self, policy: BreakerPolicy, now: Instant) {
-        self.with(now, |breaker| breaker.reconfigure(policy, now));
-    }
-
-    /// The upstream's median answer time.
-    pub fn set_typical(&self, median: Option<Duration>, now: Instant) {
-        self.with(now, |breaker| breaker.set_typical(median));
-    }
-
-    /// How long a probe may take; `None`: the breaker is not half-open.
-    pub fn probe_limit(&self, now: Instant) -> Option<Duration> {
-        if self.breaker.plain().is_some() {
-            return None;
-        }
-        self.with(now, |breaker| breaker.probe_limit())
+        let moved = self.with(now, |breaker| breaker.reconfigure(policy, now));
+        self.tell(moved);
     }
 
     /// A look at everything.
@@ -129,13 +175,18 @@ impl Gate {
 mod tests {
     use std::num::NonZeroU32;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::*;
+    use crate::reliability::breaker::Mode;
     use crate::reliability::verdict::Why;
     use crate::runtime::clock;
 
-    fn gate(failures: u32) -> (Arc<Gate>, Arc<AtomicUsize>) {
+    const BAD: Verdict = Verdict::Bad(Why::Status);
+
+    fn gate(failures: u32, mode: Mode) -> (Arc<Gate>, Arc<AtomicUsize>) {
         let policy = BreakerPolicy {
+            mode,
             failures: NonZeroU32::new(failures),
             ramp: Duration::ZERO,
             ..crate::config::presets::breaker("")
@@ -148,42 +199,53 @@ mod tests {
         (Gate::new(policy, 1, 2, clock::instant(), on_move), moves)
     }
 
+    fn one(gate: &Arc<Gate>, worker: usize, verdict: Verdict, now: Instant) {
+        let permit = gate.admit(worker, now, 0, || Ask::SAFE).expect("admitted");
+        permit.settle(&Evidence::of(verdict, now), now);
+    }
+
     #[test]
     fn good_verdicts_reach_the_window_without_a_lock() {
-        let (gate, _) = gate(3);
+        let (gate, _) = gate(3, Mode::On);
         let now = clock::instant();
-        for worker in 0..2 {
-            gate.admit(worker, now, 0).expect("closed").settle(Verdict::Good, now);
-        }
+        (0..2).for_each(|worker| one(&gate, worker, Verdict::Good, now));
         assert_eq!(gate.view(now).tally.total, 2);
     }
 
     #[test]
     fn failures_of_two_workers_trip_one_breaker() {
-        let (gate, moves) = gate(3);
+        let (gate, moves) = gate(3, Mode::On);
         let now = clock::instant();
-        for worker in [0, 1, 0] {
-            gate.admit(worker, now, 0).expect("closed").settle(Verdict::Bad(Why::Connect), now);
-        }
-        assert!(gate.admit(1, now, 0).is_err());
+        [0, 1, 0].into_iter().for_each(|worker| one(&gate, worker, BAD, now));
+        assert!(gate.admit(1, now, 0, || Ask::SAFE).is_err());
+        assert_eq!(moves.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn in_shadow_it_moves_and_refuses_nothing() {
+        let (gate, moves) = gate(3, Mode::Shadow);
+        let now = clock::instant();
+        (0..9).for_each(|_| one(&gate, 0, BAD, now));
+        let view = gate.view(now);
+        assert_eq!((view.state, view.shadow_state), (BreakerState::Closed, Some(BreakerState::Open)));
         assert_eq!(moves.load(Ordering::Relaxed), 1);
     }
 
     #[test]
     fn a_good_answer_between_two_failures_ends_the_row() {
-        let (gate, _) = gate(2);
+        let (gate, _) = gate(2, Mode::On);
         let now = clock::instant();
-        for verdict in [Verdict::Bad(Why::Connect), Verdict::Good, Verdict::Bad(Why::Connect)] {
-            gate.admit(0, now, 0).expect("closed").settle(verdict, now);
+        for verdict in [BAD, Verdict::Good, BAD] {
+            one(&gate, 0, verdict, now);
         }
         assert_eq!(gate.view(now).consecutive, 1);
     }
 
     #[test]
     fn a_permit_dropped_in_silence_counts_nowhere() {
-        let (gate, _) = gate(1);
+        let (gate, _) = gate(1, Mode::On);
         let now = clock::instant();
-        drop(gate.admit(0, now, 0).expect("closed"));
+        drop(gate.admit(0, now, 0, || Ask::SAFE).expect("closed"));
         assert_eq!(gate.view(now).tally.total, 0);
     }
 }

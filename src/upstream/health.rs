@@ -1,7 +1,8 @@
 //! Active checks: is an endpoint there when nobody calls it?
 //!
-//! A passive bad verdict does not eject an endpoint by itself; it makes the next check come at once. The decision
-//! ([`Health`]) is pure; [`watch`] makes the checks.
+//! A bad attempt makes the next check come at once. Checks win over what attempts say, both ways: one that fails its checks
+//! is out, one that passes is back from an ejection whose cause the check can see. They probe an open breaker too, so that
+//! no user pays for that. The decision ([`Health`]) is pure; [`watch`] makes the checks.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -15,6 +16,9 @@ use tokio::net::TcpStream;
 use super::Upstream;
 use super::endpoint::EndpointState;
 use crate::config;
+use crate::reliability::breaker::Check;
+use crate::reliability::outlier::Sees;
+use crate::runtime::clock;
 use crate::runtime::drain::Drain;
 use crate::telemetry::event::Event;
 
@@ -51,27 +55,27 @@ pub async fn check(
     endpoint: &EndpointState,
     health: &config::Health,
 ) -> Result<(), String> {
-    match tokio::time::timeout(health.timeout, attempt(upstream, endpoint, health)).await {
+    let asked = health.path.as_deref().map(|path| (path, health.expect));
+    match tokio::time::timeout(health.timeout, attempt(upstream, endpoint, asked)).await {
         Ok(done) => done,
         Err(_) => Err(format!("no answer within {:?}", health.timeout)),
     }
 }
 
-async fn attempt(
-    upstream: &Upstream,
-    endpoint: &EndpointState,
-    health: &config::Health,
-) -> Result<(), String> {
+/// What is asked for, and the statuses that are healthy.
+type Asked<'a> = Option<(&'a str, (u16, u16))>;
+
+async fn attempt(upstream: &Upstream, endpoint: &EndpointState, asked: Asked<'_>) -> Result<(), String> {
     let tcp = TcpStream::connect(endpoint.addr).await.map_err(|error| format!("connect: {error}"))?;
     let prior = upstream.config.protocol == config::Protocol::H2;
-    match (&upstream.tls, &health.path) {
+    match (&upstream.tls, asked) {
         (None, None) => Ok(()),
-        (None, Some(path)) => ask(tcp, endpoint, path, health, prior).await,
-        (Some(tls), path) => {
+        (None, Some((path, expect))) => ask(tcp, endpoint, path, expect, prior).await,
+        (Some(tls), asked) => {
             let stream = tls.connect(tcp, &endpoint.host).await.map_err(|error| format!("TLS: {error}"))?;
             let h2 = crate::net::tls::negotiated_h2(&stream);
-            match path {
-                Some(path) => ask(stream, endpoint, path, health, h2).await,
+            match asked {
+                Some((path, expect)) => ask(stream, endpoint, path, expect, h2).await,
                 None => Ok(()),
             }
         }
@@ -84,7 +88,7 @@ async fn ask<S>(
     stream: S,
     endpoint: &EndpointState,
     path: &str,
-    health: &config::Health,
+    expect: (u16, u16),
     h2: bool,
 ) -> Result<(), String>
 where
@@ -110,7 +114,7 @@ where
             .map_err(|error| error.to_string())?;
         exchange(sender, connection, async |mut sender| sender.send_request(request).await).await?
     };
-    let (low, high) = health.expect;
+    let (low, high) = expect;
     if (low..=high).contains(&status) {
         Ok(())
     } else {
@@ -142,22 +146,21 @@ pub async fn watch(upstream: Weak<Upstream>, drain: Drain) {
         let endpoints = held.endpoints.load_full();
         known.retain(|(id, _)| endpoints.iter().any(|endpoint| endpoint.id == *id));
         let mut suspect = false;
+        let mut round = Check::Failed;
         for endpoint in endpoints.iter() {
             let checked = check(&held, endpoint, &health).await;
-            held.series.checked(checked.is_ok());
+            if checked.is_ok() {
+                round = Check::Passed;
+            }
             if !known.iter().any(|(id, _)| *id == endpoint.id) {
                 known.push((endpoint.id, Health::default()));
             }
             let Some((_, state)) = known.iter_mut().find(|(id, _)| *id == endpoint.id) else { continue };
-            if let Some(healthy) = state.checked(checked.is_ok(), health.fall, health.rise)
-                && endpoint.set_healthy(healthy)
-            {
-                let why = checked.err().unwrap_or_else(|| "checks pass".to_owned());
-                tell(&held, endpoint, healthy, &why);
-            }
+            learn(&held, endpoint, state, checked, &health);
             suspect |= state.is_suspect() || !endpoint.is_healthy();
-            held.series.endpoint(endpoint.addr.to_string(), endpoint.is_healthy());
         }
+        held.gate.checked(sees(&health), round, clock::instant());
+        suspect |= !held.gate.is_plain();
         let addresses: Vec<String> = endpoints.iter().map(|endpoint| endpoint.addr.to_string()).collect();
         held.series.keep_endpoints(&addresses);
         drop(held);
@@ -166,6 +169,47 @@ pub async fn watch(upstream: Weak<Upstream>, drain: Drain) {
             return;
         }
     }
+}
+
+/// A check that connects sees no answers.
+fn sees(health: &config::Health) -> Sees {
+    if health.path.is_some() { Sees::Answering } else { Sees::Connecting }
+}
+
+/// One check of one endpoint was made.
+fn learn(
+    upstream: &Upstream,
+    endpoint: &EndpointState,
+    state: &mut Health,
+    checked: Result<(), String>,
+    health: &config::Health,
+) {
+    upstream.series.checked(checked.is_ok());
+    let name = upstream.config.name.as_str();
+    if checked.is_ok() && endpoint.passed(sees(health), clock::instant()) {
+        Event::EndpointReturned { upstream: name, endpoint: &endpoint.addr.to_string() }.tell();
+    }
+    if let Some(healthy) = state.checked(checked.is_ok(), health.fall, health.rise)
+        && endpoint.set_healthy(healthy)
+    {
+        let why = checked.err().unwrap_or_else(|| "checks pass".to_owned());
+        let endpoint = &endpoint.addr.to_string();
+        Event::EndpointHealth { upstream: name, endpoint, healthy, why: &why }.tell();
+    }
+    upstream.series.endpoint(endpoint.addr.to_string(), endpoint.is_healthy());
+}
+
+/// A harmless connect for a breaker that is half-open for having failed to connect, and that no request probes.
+pub async fn connect(upstream: Arc<Upstream>) {
+    let limit = upstream.config.timeouts.connect.unwrap_or(Duration::from_secs(3));
+    let mut found = Check::Failed;
+    for endpoint in upstream.endpoints.load_full().iter() {
+        if let Ok(Ok(())) = tokio::time::timeout(limit, attempt(&upstream, endpoint, None)).await {
+            found = Check::Passed;
+            break;
+        }
+    }
+    upstream.gate.connected(found, clock::instant());
 }
 
 /// Waits for the next round; a bad verdict shortens it. True: the process leaves.
@@ -186,16 +230,6 @@ async fn pause(endpoints: &[Arc<EndpointState>], wait: Duration, least: Duration
         () = tokio::time::sleep(wait) => false,
         () = suspected => false,
     }
-}
-
-fn tell(upstream: &Upstream, endpoint: &EndpointState, healthy: bool, why: &str) {
-    Event::EndpointHealth {
-        upstream: upstream.config.name.as_str(),
-        endpoint: &endpoint.addr.to_string(),
-        healthy,
-        why,
-    }
-    .tell();
 }
 
 #[cfg(test)]

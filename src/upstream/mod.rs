@@ -7,12 +7,14 @@ pub mod endpoint;
 pub mod gate;
 pub mod guard;
 pub mod health;
+pub mod local;
 pub mod permit;
 pub mod plain;
 pub mod pool;
 pub mod registry;
 pub mod resolve;
 pub mod unlisted;
+pub mod witness;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,7 +24,9 @@ use arc_swap::ArcSwap;
 
 use crate::config;
 use crate::net::tls;
-use crate::reliability::balance;
+use crate::reliability::balance::{self, Rank};
+use crate::reliability::outlier::{Ejection, Room};
+use crate::reliability::party::Blame;
 use crate::reliability::verdict::Verdict;
 use crate::telemetry::series::{Series, UpstreamSeries};
 use endpoint::EndpointState;
@@ -58,6 +62,8 @@ pub struct RouteEntry {
     pub timeouts: config::Timeouts,
     /// Its part of an access line.
     pub logged: Box<[u8]>,
+    /// Its fingerprint; see [`Party`](crate::reliability::party::Party).
+    pub fingerprint: u32,
 }
 
 /// Counts one connection of an upstream until it is dropped.
@@ -90,28 +96,78 @@ impl Upstream {
         (before < self.config.pool.connections).then_some(slot)
     }
 
-    /// An attempt has ended; a bad one makes the endpoint's next check come at once.
-    pub fn observe(&self, endpoint: &EndpointState, verdict: Verdict, took: Duration, now: Instant) {
-        // With nothing to choose from, nobody asks for the average.
-        if self.endpoints.load().len() > 1 {
-            endpoint.observe(verdict, took, now);
-        }
+    /// An attempt at `endpoint` has ended: its average and its health learn of it, and a bad one makes its next check come
+    /// at once. The ejection, when that takes it out of rotation.
+    pub fn observe(
+        &self,
+        endpoint: &EndpointState,
+        verdict: Verdict,
+        blame: &Blame,
+        took: Duration,
+        now: Instant,
+        draw: u64,
+    ) -> Option<Ejection> {
+        let endpoints = self.endpoints.load();
         if matches!(verdict, Verdict::Bad(_)) {
             endpoint.suspect();
         }
+        // With nothing to choose from, nobody asks for the average.
+        if endpoints.len() < 2 {
+            return None;
+        }
+        endpoint.observe(verdict, took, now);
+        match verdict {
+            Verdict::Good | Verdict::Slow => endpoint.well(now),
+            Verdict::Bad(why) => {
+                let others = in_rotation_besides(&endpoints, endpoint, now);
+                let room = Room { of: endpoints.len(), others };
+                return endpoint.failed(why, blame, room, now, draw);
+            }
+            Verdict::RateLimited { .. } | Verdict::Inconclusive(_) => {}
+        }
+        None
     }
 
-    /// The endpoint for the next attempt, by power of two choices over peak-EWMA.
-    pub fn pick(&self, draw: u64, now: Instant) -> Option<Arc<EndpointState>> {
+    /// Endpoints in rotation besides `endpoint`.
+    pub fn alternatives(&self, endpoint: &EndpointState, now: Instant) -> u32 {
+        let endpoints = self.endpoints.load();
+        u32::try_from(in_rotation_besides(&endpoints, endpoint, now)).unwrap_or(u32::MAX)
+    }
+
+    /// Is there an endpoint that is not among `tried`?
+    pub fn has_another(&self, tried: &[Arc<EndpointState>]) -> bool {
+        self.endpoints.load().iter().any(|endpoint| !is_among(tried, endpoint))
+    }
+
+    /// The endpoint for the next attempt, by power of two choices over peak-EWMA; none of those `tried` while another is
+    /// left.
+    pub fn pick(&self, tried: &[Arc<EndpointState>], draw: u64, now: Instant) -> Option<Arc<EndpointState>> {
         let endpoints = self.endpoints.load();
         match endpoints.as_slice() {
             [] => None,
             [only] => Some(Arc::clone(only)),
             many => {
-                let cost = |at: usize| many.get(at).and_then(|endpoint| endpoint.cost(now));
-                let picked = balance::pick(cost, many.len(), draw)?;
-                many.get(picked).map(Arc::clone)
+                let rank = |at: usize| many.get(at).map_or(Rank::TriedOut, |endpoint| rank(endpoint, tried, now));
+                let cost = |at: usize| many.get(at).map_or(f64::INFINITY, |endpoint| endpoint.cost(now));
+                many.get(balance::pick(rank, cost, many.len(), draw)?).map(Arc::clone)
             }
         }
     }
+}
+
+fn is_among(tried: &[Arc<EndpointState>], endpoint: &EndpointState) -> bool {
+    tried.iter().any(|known| known.id == endpoint.id)
+}
+
+fn rank(endpoint: &EndpointState, tried: &[Arc<EndpointState>], now: Instant) -> Rank {
+    match (is_among(tried, endpoint), endpoint.is_in_rotation(now)) {
+        (true, true) => Rank::Tried,
+        (true, false) => Rank::TriedOut,
+        (false, false) => Rank::Out,
+        (false, true) => Rank::Good,
+    }
+}
+
+fn in_rotation_besides(endpoints: &[Arc<EndpointState>], endpoint: &EndpointState, now: Instant) -> usize {
+    endpoints.iter().filter(|other| other.id != endpoint.id && other.is_in_rotation(now)).count()
 }

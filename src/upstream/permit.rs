@@ -1,15 +1,16 @@
-//! Leave to make one attempt, and the attempt that was begun with it: settled once, or abandoned when it is dropped.
+//! Leave to make the attempts of one exchange, and an attempt that was begun with it: settled once, or abandoned when
+//! it is dropped.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::gate::Gate;
-use crate::reliability::breaker::Ticket;
-use crate::reliability::verdict::Verdict;
+use crate::reliability::breaker::{Evidence, Ticket};
+use crate::reliability::verdict::{Against, Verdict};
 use crate::runtime::clock;
 use crate::telemetry::upstreams::UpstreamSeries;
 
-/// Leave to make one attempt.
+/// Leave to make the attempts of one exchange.
 #[must_use = "a permit that is dropped counts as abandoned"]
 pub struct Permit {
     gate: Arc<Gate>,
@@ -22,20 +23,25 @@ impl Permit {
         Self { gate, ticket: Some(ticket), worker }
     }
 
-    /// How long the attempt may take, when it is a probe.
-    pub fn probe_limit(&self, now: Instant) -> Option<Duration> {
-        self.ticket.as_ref().filter(|ticket| ticket.is_probe()).and_then(|_| self.gate.probe_limit(now))
+    /// Is the exchange a probe of a half-open breaker?
+    pub fn is_probe(&self) -> bool {
+        self.ticket.as_ref().is_some_and(Ticket::is_probe)
     }
 
-    /// The attempt begins: from here it is counted in `series`.
-    pub fn begin(self, series: &UpstreamSeries) -> Begun<'_> {
-        Begun { permit: Some(self), series }
+    /// Would a breaker that is on have refused it?
+    pub fn is_against_shadow(&self) -> bool {
+        self.ticket.as_ref().is_some_and(Ticket::is_uncounted)
     }
 
-    /// The breaker learns how the attempt went.
-    pub fn settle(mut self, verdict: Verdict, now: Instant) {
+    /// May the exchange make another attempt? Not when the breaker has opened since.
+    pub fn goes_on(&self, now: Instant) -> bool {
+        self.ticket.as_ref().is_some_and(|ticket| self.gate.goes_on(ticket.generation(), now))
+    }
+
+    /// The breaker learns how the exchange went.
+    pub fn settle(mut self, evidence: &Evidence<'_>, now: Instant) {
         if let Some(ticket) = self.ticket.take() {
-            self.gate.settle(self.worker, ticket, verdict, now);
+            self.gate.settle(self.worker, ticket, evidence, now);
         }
     }
 }
@@ -43,7 +49,8 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            self.gate.settle(self.worker, ticket, Verdict::Abandoned, clock::instant());
+            let now = clock::instant();
+            self.gate.settle(self.worker, ticket, &Evidence::of(Verdict::ABANDONED, now), now);
         }
     }
 }
@@ -51,24 +58,28 @@ impl Drop for Permit {
 /// An attempt that was begun.
 #[must_use = "an attempt that is dropped counts as abandoned"]
 pub struct Begun<'a> {
-    permit: Option<Permit>,
-    series: &'a UpstreamSeries,
+    series: Option<&'a UpstreamSeries>,
+    worker: usize,
 }
 
-impl Begun<'_> {
-    /// The breaker and the metrics learn how it went.
-    pub fn settle(mut self, verdict: Verdict, now: Instant) {
-        if let Some(permit) = self.permit.take() {
-            self.series.attempted(permit.worker, verdict);
-            permit.settle(verdict, now);
+impl<'a> Begun<'a> {
+    /// The attempt begins: from here it is counted in `series`.
+    pub fn new(series: &'a UpstreamSeries, worker: usize) -> Self {
+        Self { series: Some(series), worker }
+    }
+
+    /// The metrics learn how it went, and against whom that speaks.
+    pub fn settle(mut self, verdict: Verdict, against: Against) {
+        if let Some(series) = self.series.take() {
+            series.attempted(self.worker, verdict, against);
         }
     }
 }
 
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
-        if let Some(permit) = self.permit.take() {
-            self.series.attempted(permit.worker, Verdict::Abandoned);
+        if let Some(series) = self.series.take() {
+            series.attempted(self.worker, Verdict::ABANDONED, Against::Nobody);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A machine behind a lock that nobody takes while there is nothing to decide.
 //!
-//! One word says whether the machine is *plain* (whoever asks is admitted, a good verdict only counts) and in which
-//! generation. While it is, good verdicts go into the worker's own cell, to be folded into the machine whenever somebody
+//! One word says whether the machine is *plain* (whoever asks is admitted, a good verdict only counts) or *passing*
+//! (whoever asks is admitted, and nothing counts) and in which generation. While it is, good verdicts go into the worker's own cell, to be folded into the machine whenever somebody
 //! does take the lock. Why a stale word is harmless: it carries the generation, so what was admitted under it settles as
 //! a straggler; and a good verdict that is added to a cell just after the machine has moved counts a moment late, once,
 //! towards a total and never towards closing anything. `tests/loom` checks all interleavings of this file, which is why
@@ -24,9 +24,17 @@ pub trait Machine {
     fn generation(&self) -> u64;
     /// Is there nothing to decide?
     fn is_plain(&self) -> bool;
+    /// Is whoever asks admitted, and does nothing of it count? Never while it is plain.
+    fn is_passing(&self) -> bool {
+        false
+    }
     /// `n` good verdicts that were counted in cells.
     fn credit_good(&mut self, n: u64, now: Instant);
 }
+
+const PLAIN: u64 = 1;
+const PASSING: u64 = 2;
+const SHIFT: u32 = 2;
 
 /// A worker's count of good verdicts, on cache lines of its own.
 #[derive(Default)]
@@ -51,7 +59,18 @@ impl<M: Machine> Guarded<M> {
     /// The generation, while the machine is plain.
     pub fn plain(&self) -> Option<u64> {
         let word = self.word.load(Ordering::Acquire);
-        (word & 1 == 1).then_some(word >> 1)
+        (word & PLAIN != 0).then_some(word >> SHIFT)
+    }
+
+    /// The generation, while the machine is passing.
+    pub fn passing(&self) -> Option<u64> {
+        let word = self.word.load(Ordering::Acquire);
+        (word & PASSING != 0).then_some(word >> SHIFT)
+    }
+
+    /// The generation that was published last.
+    pub fn generation(&self) -> u64 {
+        self.word.load(Ordering::Acquire) >> SHIFT
     }
 
     /// Counts a good verdict of a plain generation; false: it is over, and the machine itself must hear of it.
@@ -76,5 +95,7 @@ impl<M: Machine> Guarded<M> {
 }
 
 fn word_of(machine: &impl Machine) -> u64 {
-    machine.generation() << 1 | u64::from(machine.is_plain())
+    let plain = if machine.is_plain() { PLAIN } else { 0 };
+    let passing = if machine.is_passing() { PASSING } else { 0 };
+    machine.generation() << SHIFT | plain | passing
 }

@@ -18,6 +18,7 @@ use super::{RouteEntry, Upstream};
 use crate::config::{self, Config, Timeouts, Unlisted};
 use crate::names::{RouteName, UpstreamName};
 use crate::net::tls;
+use crate::reliability::party::Party;
 use crate::runtime::clock;
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::Event;
@@ -158,8 +159,12 @@ impl Registry {
         let on_move: OnMove = Box::new(move |moved| {
             heard.breaker_moved(moved);
             let why = moved.why.told();
-            let (from, to) = (moved.from.label(), moved.to.label());
-            Event::BreakerMoved { upstream: heard.name.as_str(), from, to, why: &why }.tell();
+            let (upstream, from, to) = (heard.name.as_str(), moved.from.label(), moved.to.label());
+            if moved.shadow {
+                Event::BreakerWouldMove { upstream, from, to, why: &why }.tell();
+            } else {
+                Event::BreakerMoved { upstream, from, to, why: &why }.tell();
+            }
         });
         let seed = uuid::Uuid::now_v7().as_u64_pair().1;
         let gate = Gate::new(wanted.breaker.clone(), seed, self.workers, now, on_move);
@@ -213,6 +218,7 @@ impl Registry {
             series,
             timeouts,
             logged,
+            fingerprint: Party::named(route.name.as_str()),
         })
     }
 

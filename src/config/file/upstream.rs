@@ -120,19 +120,21 @@ impl Default for HealthFile {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerFile {
-    /// false: nothing trips.
+    /// on, shadow (counts and tells, refuses nothing) or off.
+    pub mode: Option<String>,
+    /// false: the same as mode = "off".
     pub enabled: Option<bool>,
-    /// Consecutive bad attempts; 0: off.
+    /// Consecutive bad exchanges; 0: off.
     pub failures: Option<u32>,
-    /// Share of bad attempts, or "off".
+    /// Share of bad exchanges, or "off".
     pub failure_rate: Option<String>,
-    /// Share of slow attempts, or "off".
+    /// Share of slow exchanges, or "off".
     pub slow_rate: Option<String>,
     /// Of both rates.
     pub window: Option<Text<Duration>>,
     /// Fewer decide no rate.
     pub min_requests: Option<u64>,
-    /// Failures this close together count once.
+    /// Refused and broken connections and timeouts of one endpoint this close together are one event.
     pub lump: Option<Text<Duration>>,
     /// The first wait.
     pub open_for: Option<Text<Duration>>,
@@ -176,11 +178,22 @@ pub struct RetryFile {
     pub budget: Text<Percent>,
     /// Retries per second that are always allowed.
     pub min_per_second: u32,
+    /// Range of the first wait; each further one has twice the range.
+    pub backoff: Text<Duration>,
+    /// How long a request waits for a connection while the upstream refuses it.
+    pub wait: Text<Duration>,
 }
 
 impl Default for RetryFile {
     fn default() -> Self {
-        Self { attempts: 2, idempotent: false, budget: Text(Percent::of(20)), min_per_second: 10 }
+        Self {
+            attempts: 2,
+            idempotent: false,
+            budget: Text(Percent::of(20)),
+            min_per_second: 10,
+            backoff: Text(Duration::from_millis(25)),
+            wait: secs(0),
+        }
     }
 }
 

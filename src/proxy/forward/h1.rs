@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::watch::{Got, Watch};
 use super::{Answer, Asker, Attempt, broke_off};
 use crate::message::body::{Body, BodyError};
+use crate::message::h1::Malformed;
 use crate::message::h1::conn::{Conn, HeadError};
 use crate::message::h1::parse::HeadLimits;
 use crate::message::h1::pump::{Pump, PumpError};
@@ -18,6 +19,7 @@ use crate::proxy::call::Call;
 use crate::proxy::error::ProxyError;
 use crate::reliability::retry::Sent;
 use crate::runtime::timer::Deadline;
+use crate::upstream::local;
 use crate::upstream::pool::Lease;
 
 /// Interim responses that one exchange may have.
@@ -120,16 +122,24 @@ impl Attempt<'_> {
     fn no_head(&self, error: HeadError, sending: &Sending) -> ProxyError {
         let sent = if sending.upload.has_started() { Sent::Maybe } else { Sent::Nothing };
         let upstream = self.name();
+        let broken = |sent, begun, local, cause: String| ProxyError::Broken {
+            upstream: upstream.clone(),
+            sent,
+            begun,
+            local,
+            cause,
+        };
         match error {
+            HeadError::Malformed(limit @ (Malformed::TooLong | Malformed::TooManyFields)) => {
+                ProxyError::HeadTooLong { upstream, cause: limit.to_string() }
+            }
             HeadError::Malformed(malformed) => {
                 ProxyError::Nonsense { upstream, cause: malformed.to_string() }
             }
-            HeadError::Io(cause) => ProxyError::Broken { upstream, sent, cause: cause.to_string() },
-            HeadError::Closed => {
-                ProxyError::Broken { upstream, sent, cause: "closed before the answer".to_owned() }
-            }
+            HeadError::Io(cause) => broken(sent, false, local::cause(&cause), cause.to_string()),
+            HeadError::Closed => broken(sent, false, None, "closed before the answer".to_owned()),
             HeadError::Truncated => {
-                ProxyError::Broken { upstream, sent: Sent::Maybe, cause: "closed within the head".to_owned() }
+                broken(Sent::Maybe, true, None, "closed within the head".to_owned())
             }
         }
     }

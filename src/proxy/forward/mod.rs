@@ -77,6 +77,13 @@ pub struct Asker<'a> {
     pub patience: Duration,
 }
 
+/// What an attempt met on its way.
+#[derive(Debug, Default)]
+pub struct Met {
+    /// It went over a connection that had carried an exchange before.
+    pub reused: bool,
+}
+
 impl Attempt<'_> {
     fn name(&self) -> UpstreamName {
         self.route.upstream.config.name.clone()
@@ -88,6 +95,7 @@ impl Attempt<'_> {
         call: &mut Call<'_>,
         timer: &mut Deadline,
         now: Instant,
+        met: &mut Met,
     ) -> Result<Answer, ProxyError> {
         let upstream = &self.route.upstream;
         let connect = self.route.timeouts.connect.unwrap_or(Duration::from_secs(3));
@@ -103,6 +111,7 @@ impl Attempt<'_> {
             })?;
         match link {
             Link::H1 { conn, reused } => {
+                met.reused = reused;
                 let began = if reused { now } else { clock::instant() };
                 self.over_h1(call, conn, timer, began).await
             }

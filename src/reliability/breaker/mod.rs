@@ -3,21 +3,33 @@
 //! ```text
 //!            too many bad                  the wait is over
 //!   Closed ───────────────▶  Open  ─────────────────────▶  HalfOpen
-//!     ▲  (ramping at first)   ▲                              │   │
-//!     │                       └──────── a probe was bad ─────┘   │
-//!     └───────────────── `successes` good probes in a row ───────┘
+//!     ▲  (ramping at first)   │▲                             │   │
+//!     │                       │└──────── a probe was bad ────┘   │
+//!     └── `successes` good checks, or good probes in a row ──────┘
 //! ```
 //!
 //! An operator's hold is one more phase, entered from and left to any of these. Pure: time and chance come in, a
 //! decision comes out; the lock, the log line and the metric are `upstream::gate`'s.
 //!
+//! It counts exchanges, not attempts, and only what says something new ([`Evidence`]): of bad answers that were in
+//! flight together one counts, of connections that failed one an endpoint within `lump`; what one client, one route or one
+//! endpoint brings counts for at most half of what opens it while others are served. In *shadow* it does all this and
+//! refuses nothing.
+//!
 //! # Invariants
-//! * A verdict counts only in the phase that admitted its attempt (tickets carry a generation), so a slow success from
+//! * A verdict counts only in the phase that admitted its exchange (tickets carry a generation), so a slow success from
 //!   before the trip cannot close the breaker.
-//! * Half-open has at most `probes` attempts in flight; each gives its slot back when it is settled, abandoned or
-//!   overdue, so the phase is always left.
-//! * While open or held open nothing is admitted.
+//! * Half-open has at most `probes` exchanges in flight; each gives its slot back when it is settled, abandoned or late, so
+//!   the phase is always left.
+//! * While open or held open nothing is admitted, but in shadow, where what is admitted against the phase counts nowhere.
+//! * It remembers when it left the closed phase exactly as long as evidence keeps it from being closed: an operator's
+//!   hold is no evidence, and what was closed before it is closed after it.
+//! * Failures in a row are counted only while closed or held; good probes and checks never reach `successes` without
+//!   closing it.
 
+mod evidence;
+mod hold;
+mod phase;
 mod policy;
 mod ramp;
 mod told;
@@ -25,31 +37,50 @@ mod told;
 use std::time::{Duration, Instant};
 
 use super::backoff;
+use super::outlier::Sees;
 use super::verdict::{RETRY_AFTER_CAP, Verdict};
 use super::window::{Tally, Window};
-use crate::units::Percent;
-pub use policy::BreakerPolicy;
-use ramp::Ramp;
-pub use told::{BreakerState, BreakerView, Hold, Refusal, Transition, Why};
+pub use evidence::Evidence;
+use evidence::Row;
+use phase::{Phase, Probe};
+pub use policy::{BreakerPolicy, Mode};
+pub use told::{BreakerState, BreakerView, FailedAttempt, Hold, Refusal, Transition, Why};
 
-/// Leave to make one attempt. Goes back through [`Breaker::settle`].
-#[derive(Debug)]
-#[must_use = "an unsettled ticket keeps a probe's slot until it is overdue"]
+/// Leave to make one exchange's attempts. Goes back through [`Breaker::settle`].
+#[derive(Clone, Copy, Debug)]
+#[must_use = "an unsettled ticket keeps a probe's slot until it is late"]
 pub struct Ticket {
     generation: u64,
-    /// Number of the probe, when it is one.
-    probe: Option<u64>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Counted,
+    Probe(u64),
+    /// Admitted against the phase: in shadow.
+    Uncounted,
 }
 
 impl Ticket {
     /// A ticket of the plainly closed phase `generation`: made where no lock is taken.
     pub fn plain(generation: u64) -> Self {
-        Self { generation, probe: None }
+        Self { generation, kind: Kind::Counted }
+    }
+
+    /// A ticket of a phase that would refuse and does not: whatever comes of it counts nowhere.
+    pub fn uncounted(generation: u64) -> Self {
+        Self { generation, kind: Kind::Uncounted }
     }
 
     /// Is it one of the few of a half-open breaker?
     pub fn is_probe(&self) -> bool {
-        self.probe.is_some()
+        matches!(self.kind, Kind::Probe(_))
+    }
+
+    /// Would it have been refused?
+    pub fn is_uncounted(&self) -> bool {
+        self.kind == Kind::Uncounted
     }
 
     /// The phase it belongs to.
@@ -58,13 +89,46 @@ impl Ticket {
     }
 }
 
-#[derive(Debug)]
-enum Phase {
-    Closed { ramp: Option<Ramp> },
-    Open { until: Instant },
-    HalfOpen { probes: Vec<(u64, Instant)>, good: u32 },
-    Held(Hold),
+/// How fit a request is to be a probe. The best are preferred: any whose body is whole comes after one second without a
+/// better one, and after five seconds whatever comes, so that an upstream that is only ever sent streams is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fitness {
+    /// GET, HEAD or OPTIONS without a body.
+    Safe,
+    /// All of its body is here.
+    Whole,
+    /// Its body is yet to come.
+    Streamed,
 }
+
+impl Fitness {
+    fn patience(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Safe => 0,
+            Self::Whole => 1,
+            Self::Streamed => 5,
+        })
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    /// As a probe.
+    pub fitness: Fitness,
+    /// How long its route usually takes to answer; `None`: not known.
+    pub usual: Option<Duration>,
+}
+
+impl Ask {
+    /// A safe request of a route whose usual time is not known.
+    pub const SAFE: Self = Self { fitness: Fitness::Safe, usual: None };
+}
+
+/// The shortest time after which a probe is late.
+const SOON: Duration = Duration::from_secs(1);
+/// A rate is no hiccup when it is made of at least so many events.
+const EVENTS: u64 = 3;
 
 /// One breaker.
 #[derive(Debug)]
@@ -72,22 +136,27 @@ pub struct Breaker {
     policy: BreakerPolicy,
     phase: Phase,
     window: Window,
-    /// Bad verdicts in a row.
-    consecutive: u32,
-    last_counted: Option<Instant>,
+    row: Row,
     /// Openings since it was last closed for good; lengthens the wait.
     trips: u32,
     generation: u64,
     since: Instant,
     why: Option<Why>,
-    /// When it left the closed state.
+    /// When evidence made it leave the closed phase.
     opened: Option<Instant>,
+    /// What a check must see to have noticed what opened it.
+    opened_by: Sees,
+    /// Checks that passed in a row since it is open or half-open.
+    checks: u32,
+    /// Checks closed it last, and it opened again within the ramp.
+    checks_were_wrong: bool,
+    closed_by_checks: bool,
     next_probe: u64,
     seed: u64,
-    /// The upstream's usual answer time.
-    typical: Option<Duration>,
     /// The upstream asked for peace until then.
     not_before: Option<Instant>,
+    /// What tripped it.
+    tripped_by: Vec<FailedAttempt>,
 }
 
 impl Breaker {
@@ -98,33 +167,46 @@ impl Breaker {
             policy,
             phase: Phase::Closed { ramp: None },
             window,
-            consecutive: 0,
-            last_counted: None,
+            row: Row::default(),
             trips: 0,
             generation: 0,
             since: now,
             why: None,
             opened: None,
+            opened_by: Sees::Connecting,
+            checks: 0,
+            checks_were_wrong: false,
+            closed_by_checks: false,
             next_probe: 0,
             seed: seed | 1,
-            typical: None,
             not_before: None,
+            tripped_by: Vec::new(),
         }
     }
 
     /// Closed, not ramping, no failure in a row, not held: whoever asks is admitted, and a good verdict only counts.
     pub fn is_plain(&self) -> bool {
-        matches!(self.phase, Phase::Closed { ramp: None }) && self.consecutive == 0
+        let even = self.row.count() == 0 || self.policy.mode == Mode::Off;
+        matches!(self.phase, Phase::Closed { ramp: None }) && even && !self.checks_were_wrong
     }
 
-    /// The state.
+    /// In shadow, and would be open: whoever asks is admitted, and nothing counts.
+    pub fn is_passing(&self) -> bool {
+        self.policy.mode == Mode::Shadow && matches!(self.phase, Phase::Open { .. })
+    }
+
+    /// The state that requests meet.
     pub fn state(&self) -> BreakerState {
-        match &self.phase {
-            Phase::Closed { .. } => BreakerState::Closed,
-            Phase::Open { .. } => BreakerState::Open,
-            Phase::HalfOpen { .. } => BreakerState::HalfOpen,
-            Phase::Held(hold) => hold.state,
+        if self.policy.mode == Mode::On || self.phase.is_held() {
+            self.phase.state()
+        } else {
+            BreakerState::Closed
         }
+    }
+
+    /// The state it would be in if it were on; `None`: it is not in shadow.
+    pub fn shadow_state(&self) -> Option<BreakerState> {
+        (self.policy.mode == Mode::Shadow).then(|| self.phase.state())
     }
 
     /// Rises with every transition.
@@ -132,20 +214,24 @@ impl Breaker {
         self.generation
     }
 
-    /// The upstream's median answer time, from which probes' deadlines follow.
-    pub fn set_typical(&mut self, median: Option<Duration>) {
-        self.typical = median;
+    /// May one more exchange start? `draw` is any number; it decides while ramping.
+    pub fn admit(&mut self, ask: Ask, now: Instant, draw: u64) -> (Result<Ticket, Refusal>, Option<Transition>) {
+        let moved = self.tick(now);
+        let answer = match self.asked(ask, now, draw) {
+            Err(Refusal::Held { expires_in }) => Err(Refusal::Held { expires_in }),
+            Err(_) if self.policy.mode == Mode::Shadow => Ok(Ticket::uncounted(self.generation)),
+            answer => answer,
+        };
+        self.check_invariants();
+        (answer, moved)
     }
 
-    /// May one more attempt start? `draw` is any number; it decides while ramping.
-    pub fn admit(&mut self, now: Instant, draw: u64) -> (Result<Ticket, Refusal>, Option<Transition>) {
-        let moved = self.tick(now);
-        let generation = self.generation;
-        let ticket = Ticket { generation, probe: None };
-        let deadline = now + self.probe_deadline();
-        let next = self.next_probe;
-        let answer = match &mut self.phase {
-            _ if !self.policy.enabled => Ok(ticket),
+    /// What a breaker that is on would answer.
+    fn asked(&mut self, ask: Ask, now: Instant, draw: u64) -> Result<Ticket, Refusal> {
+        let ticket = Ticket::plain(self.generation);
+        let late_at = now + self.patience(ask.usual);
+        let waited = now.saturating_duration_since(self.since);
+        match &mut self.phase {
             Phase::Closed { ramp: None } => Ok(ticket),
             Phase::Closed { ramp: Some(ramp) } => {
                 if ramp.admits(self.policy.ramp, now, draw) {
@@ -155,142 +241,210 @@ impl Breaker {
                 }
             }
             Phase::Open { until } => Err(Refusal::Open { probe_in: until.saturating_duration_since(now) }),
-            Phase::HalfOpen { probes, .. } if (probes.len() as u64) < u64::from(self.policy.probes.get()) => {
-                probes.push((next, deadline));
+            Phase::HalfOpen { probes, .. } => {
+                let room = (probes.len() as u64) < u64::from(self.policy.probes.get());
+                if !room || waited < ask.fitness.patience() {
+                    return Err(Refusal::Probing);
+                }
+                let number = self.next_probe;
                 self.next_probe += 1;
-                Ok(Ticket { generation, probe: Some(next) })
+                probes.push(Probe { number, late_at });
+                Ok(Ticket { kind: Kind::Probe(number), ..ticket })
             }
-            Phase::HalfOpen { .. } => Err(Refusal::Probing),
-            Phase::Held(hold) if hold.state == BreakerState::Open => {
+            Phase::Held { hold, .. } if hold.state == BreakerState::Open => {
                 Err(Refusal::Held { expires_in: hold.until.saturating_duration_since(now) })
             }
-            Phase::Held(_) => Ok(ticket),
-        };
-        self.check_invariants();
-        (answer, moved)
+            Phase::Held { .. } => Ok(ticket),
+        }
+    }
+
+    /// When a probe is late: five times what is usual, at least a second, four times longer with each re-opening (what
+    /// came back slower is let in at last), at most `probe_timeout`.
+    fn patience(&self, usual: Option<Duration>) -> Duration {
+        let limit = self.policy.probe_timeout;
+        usual.map_or(limit, |usual| {
+            let first = usual.saturating_mul(5).max(SOON);
+            first.saturating_mul(4_u32.saturating_pow(self.trips.saturating_sub(1))).min(limit)
+        })
     }
 
     /// `n` good verdicts that were counted elsewhere, without a lock, in the phase that is still on.
     pub fn credit_good(&mut self, n: u64, now: Instant) {
         if n > 0 {
-            self.window.count(Tally { total: n, bad: 0, slow: 0 }, now);
+            self.window.count(Tally { total: n, ..Tally::default() }, now);
+            if self.policy.mode == Mode::Off {
+                self.row.end();
+            }
         }
     }
 
-    /// The attempt behind `ticket` has ended.
-    pub fn settle(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) -> Option<Transition> {
-        if ticket.generation != self.generation {
-            return None; // a straggler: the phase that asked is over
+    /// The exchange behind `ticket` has ended.
+    pub fn settle(&mut self, ticket: Ticket, evidence: &Evidence<'_>, now: Instant) -> Option<Transition> {
+        if ticket.generation != self.generation || ticket.is_uncounted() {
+            return None; // a straggler (the phase that asked is over), or in shadow what would not have been sent
         }
         let known_probe = match &mut self.phase {
             Phase::HalfOpen { probes, .. } => {
                 let before = probes.len();
-                probes.retain(|(number, _)| Some(*number) != ticket.probe);
+                probes.retain(|probe| ticket.kind != Kind::Probe(probe.number));
                 probes.len() < before
             }
-            Phase::Closed { .. } | Phase::Open { .. } | Phase::Held(_) => false,
+            Phase::Closed { .. } | Phase::Open { .. } | Phase::Held { .. } => false,
         };
+        let verdict = evidence.verdict;
         if let Verdict::RateLimited { retry_after: Some(wish) } = verdict {
             self.not_before = Some(now + wish.min(RETRY_AFTER_CAP));
         }
-        let why = match (&self.phase, verdict) {
-            (_, Verdict::Abandoned) => None,
-            (Phase::Closed { .. } | Phase::Held(_), _) => self.counted(verdict, now),
-            (Phase::HalfOpen { .. }, _) if !known_probe => None,
-            (Phase::HalfOpen { .. }, Verdict::Bad(_) | Verdict::RateLimited { .. }) => Some(Why::ProbeFailed),
-            (Phase::HalfOpen { .. }, Verdict::Good | Verdict::Slow) => self.probe_passed(),
-            (Phase::Open { .. }, _) => None,
+        self.row.remember(evidence, now);
+        let why = match &self.phase {
+            _ if matches!(verdict, Verdict::Inconclusive(_)) => None,
+            Phase::Closed { .. } | Phase::Held { .. } => self.counted(evidence, now),
+            Phase::HalfOpen { .. } if !known_probe => None,
+            Phase::HalfOpen { .. } if verdict.is_good() => self.probe_passed(),
+            Phase::HalfOpen { .. } => self.probe_failed(verdict),
+            Phase::Open { .. } => None,
         };
-        let held = matches!(self.phase, Phase::Held(_));
-        let moved = why.filter(|_| self.policy.enabled && !held).map(|why| self.go(why, now));
+        let why = self.noted_by_hold(verdict, why).filter(|_| self.policy.mode != Mode::Off);
+        let moved = why.map(|why| self.go(why, now));
         self.check_invariants();
         moved
     }
 
-    /// Counts a verdict of the closed phase; the cause when it trips.
-    fn counted(&mut self, verdict: Verdict, now: Instant) -> Option<Why> {
-        let (bad, slow) = match verdict {
-            Verdict::Good => (0, 0),
-            Verdict::Slow => (0, 1),
-            Verdict::Bad(_) | Verdict::RateLimited { .. } => (1, 0),
-            Verdict::Abandoned => return None,
-        };
-        self.window.count(Tally { total: 1, bad, slow }, now);
-        match verdict {
-            Verdict::Good | Verdict::Slow => self.consecutive = 0,
-            Verdict::Bad(_) => {
-                let lumped = self.last_counted.is_some_and(|last| {
-                    !self.policy.lump.is_zero() && now.saturating_duration_since(last) < self.policy.lump
-                });
-                if !lumped {
-                    self.consecutive = self.consecutive.saturating_add(1);
-                    self.last_counted = Some(now);
-                }
-                if self.policy.failures.is_some_and(|most| self.consecutive >= most.get()) {
-                    return Some(Why::Failures(self.consecutive));
-                }
-            }
-            Verdict::RateLimited { .. } | Verdict::Abandoned => {}
+    /// Counts an exchange of the closed phase; the cause when it trips.
+    fn counted(&mut self, evidence: &Evidence<'_>, now: Instant) -> Option<Why> {
+        let verdict = evidence.verdict;
+        let bad = verdict.is_evidence_against();
+        let slow = verdict == Verdict::Slow;
+        let event = self.row.is_event(evidence, self.policy.lump, now);
+        let tally = Tally { total: 1, bad: u64::from(bad), slow: u64::from(slow), events: u64::from(event) };
+        if !bad && !slow {
+            self.window.count(tally, now);
+        } else {
+            self.window.blame(tally, &evidence.blame, now);
         }
+        if !bad {
+            self.row.end();
+            self.checks_were_wrong = false; // a request has passed
+        }
+        if let (Verdict::Bad(why), true) = (verdict, event) {
+            let needed = self.policy.failures.map_or(u32::MAX, std::num::NonZeroU32::get);
+            self.row.failed(evidence, why, needed);
+            if self.row.count() >= needed {
+                return Some(Why::Failures(self.row.count()));
+            }
+        }
+        self.rate(evidence, now)
+    }
+
+    /// The cause when a rate trips it.
+    fn rate(&mut self, evidence: &Evidence<'_>, now: Instant) -> Option<Why> {
+        let bad = evidence.verdict.is_evidence_against();
+        let share = if bad { self.policy.failure_rate } else { self.policy.slow_rate };
+        let share = share.filter(|_| bad || evidence.verdict == Verdict::Slow)?;
         let tally = self.window.tally(now);
-        if tally.total < self.policy.min_requests {
+        let part = if bad { tally.bad } else { tally.slow };
+        if tally.total < self.policy.min_requests || !share.reached_by(part, tally.total) {
             return None;
         }
-        let reached =
-            |share: Option<Percent>, part| share.is_some_and(|share| share.reached_by(part, tally.total));
-        if bad > 0 && reached(self.policy.failure_rate, tally.bad) {
-            return Some(Why::FailureRate(tally));
+        if bad && tally.events < EVENTS {
+            return None; // a hiccup
         }
-        (slow > 0 && reached(self.policy.slow_rate, tally.slow)).then_some(Why::SlowRate(tally))
+        let (bad_by, slow_by) = self.window.contributions(now);
+        let by = if bad { bad_by } else { slow_by };
+        let needed = (share.ratio() * tally.total as f64).ceil() as u64;
+        let left = part.saturating_sub(by.excess(&evidence.blame, needed));
+        share.reached_by(left, tally.total).then_some(if bad {
+            Why::FailureRate(tally)
+        } else {
+            Why::SlowRate(tally)
+        })
     }
 
     fn probe_passed(&mut self) -> Option<Why> {
+        self.checks_were_wrong = false;
         let Phase::HalfOpen { good, .. } = &mut self.phase else { return None };
         *good += 1;
         (*good >= self.policy.successes.get()).then_some(Why::ProbesPassed)
     }
 
-    /// What time alone brings: the wait is over, a hold has expired, a probe is overdue, the ramp has ended.
+    /// What opened by connecting, and now answers badly, is no longer seen by a check that connects.
+    fn probe_failed(&mut self, verdict: Verdict) -> Option<Why> {
+        let sees = if let Verdict::Bad(why) = verdict { Sees::of(why) } else { Sees::Answering };
+        self.opened_by = self.opened_by.max(sees);
+        Some(Why::ProbeFailed)
+    }
+
+    /// A round of active checks has ended: well, when one endpoint passed. Enough good ones that see what opened it end
+    /// the wait early and close it, unless they were wrong the last time and no request has passed since.
+    pub fn checked(&mut self, sees: Sees, well: Check, now: Instant) -> Option<Transition> {
+        let moved = self.tick(now);
+        let waits = matches!(self.phase, Phase::Open { .. } | Phase::HalfOpen { .. });
+        if moved.is_some() || !waits || sees < self.opened_by || self.checks_were_wrong {
+            return moved;
+        }
+        self.checks = if well == Check::Passed { self.checks + 1 } else { 0 };
+        let moved =
+            (self.checks >= self.policy.successes.get()).then(|| self.go(Why::ChecksPassed, now));
+        self.check_invariants();
+        moved
+    }
+
+    /// A harmless connect that was made because it [wanted](Self::wants_connect) one: as good as a check that connects; but
+    /// one that fails is a probe that failed, since a request would have fared no better.
+    pub fn connected(&mut self, well: Check, now: Instant) -> Option<Transition> {
+        let failed = well == Check::Failed && matches!(self.phase, Phase::HalfOpen { .. });
+        if failed { Some(self.go(Why::ProbeFailed, now)) } else { self.checked(Sees::Connecting, well, now) }
+    }
+
+    /// Would a harmless connect be of use? When it is half-open for having failed to connect, and no request came for a
+    /// second.
+    pub fn wants_connect(&self, now: Instant) -> bool {
+        let silent = matches!(&self.phase, Phase::HalfOpen { probes, .. } if probes.is_empty());
+        let waited = now.saturating_duration_since(self.since) >= SOON;
+        silent && waited && self.opened_by == Sees::Connecting && !self.checks_were_wrong
+    }
+
+    /// What time alone brings: the wait is over, a hold has expired, a probe is late, the ramp has ended.
     pub fn tick(&mut self, now: Instant) -> Option<Transition> {
         let why = match &mut self.phase {
             Phase::Open { until } if *until <= now => Some(Why::WaitOver),
-            Phase::HalfOpen { probes, .. } if probes.iter().any(|(_, deadline)| *deadline <= now) => {
+            Phase::HalfOpen { probes, .. } if probes.iter().any(|probe| probe.late_at <= now) => {
+                self.opened_by = Sees::Answering;
                 Some(Why::ProbeFailed)
             }
-            Phase::Held(hold) if hold.until <= now => Some(Why::HoldExpired),
+            Phase::Held { hold, .. } if hold.until <= now => return Some(self.after_hold(Why::HoldExpired, now)),
             Phase::Closed { ramp } if ramp.as_ref().is_some_and(|ramp| ramp.until <= now) => {
                 *ramp = None;
                 self.trips = 0;
                 None
             }
-            Phase::Closed { .. } | Phase::Open { .. } | Phase::HalfOpen { .. } | Phase::Held(_) => None,
+            Phase::Closed { .. } | Phase::Open { .. } | Phase::HalfOpen { .. } | Phase::Held { .. } => None,
         };
         why.map(|why| self.go(why, now))
     }
 
     /// When time alone will next bring something.
     pub fn next_deadline(&self) -> Option<Instant> {
-        match &self.phase {
-            Phase::Closed { ramp } => ramp.as_ref().map(|ramp| ramp.until),
-            Phase::Open { until } => Some(*until),
-            Phase::HalfOpen { probes, .. } => probes.iter().map(|(_, deadline)| *deadline).min(),
-            Phase::Held(hold) => Some(hold.until),
-        }
+        self.phase.next_deadline()
     }
 
     /// The whole transition table of evidence: the cause picks the next phase.
     fn go(&mut self, why: Why, now: Instant) -> Transition {
         let next = match why {
-            Why::Failures(_) | Why::FailureRate(_) | Why::SlowRate(_) | Why::ProbeFailed => self.opened(now),
-            Why::WaitOver | Why::HoldExpired | Why::Operator => {
-                Phase::HalfOpen { probes: Vec::new(), good: 0 }
+            Why::Failures(_) | Why::FailureRate(_) | Why::SlowRate(_) => {
+                let connecting = matches!(why, Why::Failures(_)) && self.row.is_connecting();
+                self.opened_by = if connecting { Sees::Connecting } else { Sees::Answering };
+                let ramping = matches!(self.phase, Phase::Closed { ramp: Some(_) });
+                self.checks_were_wrong |= self.closed_by_checks && ramping;
+                self.tripped_by = self.row.seen().cloned().collect();
+                self.opened(now)
             }
-            Why::ProbesPassed => {
-                let until = now + self.policy.ramp;
-                let ramp = (!self.policy.ramp.is_zero()).then(|| Ramp::new(until, now));
-                Phase::Closed { ramp }
-            }
+            Why::ProbeFailed => self.opened(now),
+            Why::WaitOver | Why::HoldExpired | Why::Operator => Phase::half_open(self.policy.probes),
+            Why::ProbesPassed | Why::ChecksPassed => Phase::closed(self.policy.ramp, now),
+            Why::ModeChanged => Phase::Closed { ramp: None },
         };
+        self.closed_by_checks = why == Why::ChecksPassed;
         self.enter(next, why, now)
     }
 
@@ -303,99 +457,62 @@ impl Breaker {
     }
 
     fn enter(&mut self, phase: Phase, why: Why, now: Instant) -> Transition {
-        let from = self.state();
+        let (seen_before, state_before) = (self.state(), self.phase.state());
+        let held = self.phase.is_held() || phase.is_held();
         self.phase = phase;
         self.generation += 1;
         self.since = now;
         self.why = Some(why);
-        self.consecutive = 0;
-        self.last_counted = None;
-        let to = self.state();
-        let recovered = if to == BreakerState::Closed {
-            self.window = Window::new(self.policy.window, now);
-            self.opened.take().map(|opened| now.saturating_duration_since(opened))
+        self.row.begin();
+        self.checks = 0;
+        let shadow = self.policy.mode == Mode::Shadow && !held;
+        let (from, to) = if shadow {
+            (state_before, self.phase.state())
         } else {
+            (seen_before, self.state())
+        };
+        let recovered = if self.phase.is_tripped() {
             self.opened.get_or_insert(now);
             None
+        } else {
+            self.window = Window::new(self.policy.window, now);
+            self.opened.take().map(|opened| now.saturating_duration_since(opened))
         };
         if matches!(self.phase, Phase::Closed { ramp: None }) {
             self.trips = 0;
         }
         self.check_invariants();
-        Transition { from, to, why, generation: self.generation, recovered }
+        Transition { from, to, shadow, why, generation: self.generation, recovered }
     }
 
-    /// An operator holds it open or closed until the hold expires or is released.
-    pub fn hold(&mut self, hold: Hold, now: Instant) -> Transition {
-        self.enter(Phase::Held(hold), Why::Operator, now)
-    }
-
-    /// An operator closes it. What still fails is not believed: it goes to half-open and must pass its probes, unless
-    /// `force`. A closed one stays as it is.
-    pub fn close(&mut self, force: bool, now: Instant) -> Option<Transition> {
-        match (&self.phase, force) {
-            (Phase::Closed { .. }, _) => None,
-            (Phase::HalfOpen { .. }, false) => None,
-            (_, true) => {
-                self.trips = 0;
-                Some(self.enter(Phase::Closed { ramp: None }, Why::Operator, now))
-            }
-            (Phase::Open { .. } | Phase::Held(_), false) => Some(self.go(Why::Operator, now)),
-        }
-    }
-
-    /// Ends an operator's hold: the evidence rules again, beginning with probes when it was held open.
-    pub fn release(&mut self, now: Instant) -> Option<Transition> {
-        match &self.phase {
-            Phase::Held(hold) if hold.state == BreakerState::Closed => {
-                Some(self.enter(Phase::Closed { ramp: None }, Why::Operator, now))
-            }
-            Phase::Held(_) => Some(self.go(Why::Operator, now)),
-            Phase::Closed { .. } | Phase::Open { .. } | Phase::HalfOpen { .. } => None,
-        }
-    }
-
-    /// Another policy. State and counts stay; a threshold that is already exceeded trips at the next bad verdict.
-    pub fn reconfigure(&mut self, policy: BreakerPolicy, now: Instant) {
+    /// Another policy. State and counts stay, and a threshold that is already exceeded trips at the next bad exchange; but
+    /// with another mode counting begins anew, from closed.
+    pub fn reconfigure(&mut self, policy: BreakerPolicy, now: Instant) -> Option<Transition> {
         self.window.respan(policy.window, now);
+        let another = self.policy.mode != policy.mode;
+        let visible = self.state();
         self.policy = policy;
-    }
-
-    fn probe_deadline(&self) -> Duration {
-        let limit = self.policy.probe_timeout;
-        self.typical.map_or(limit, |typical| limit.min((typical * 5).max(Duration::from_millis(100))))
-    }
-
-    /// How long a probe may take.
-    pub fn probe_limit(&self) -> Option<Duration> {
-        matches!(self.phase, Phase::HalfOpen { .. }).then(|| self.probe_deadline())
-    }
-
-    /// A look at everything.
-    pub fn view(&mut self, now: Instant) -> BreakerView {
-        let (probes_in_flight, good_probes) = match &self.phase {
-            Phase::HalfOpen { probes, good } => (u32::try_from(probes.len()).unwrap_or(u32::MAX), *good),
-            Phase::Closed { .. } | Phase::Open { .. } | Phase::Held(_) => (0, 0),
-        };
-        BreakerView {
-            state: self.state(),
-            ramping: matches!(self.phase, Phase::Closed { ramp: Some(_) }),
-            since: self.since,
-            why: self.why,
-            generation: self.generation,
-            consecutive: self.consecutive,
-            tally: self.window.tally(now),
-            trips: self.trips,
-            open_until: if let Phase::Open { until } = &self.phase { Some(*until) } else { None },
-            probes_in_flight,
-            good_probes,
-            hold: if let Phase::Held(hold) = &self.phase { Some(hold.clone()) } else { None },
+        self.checks = self.checks.min(self.policy.successes.get() - 1);
+        if let Phase::HalfOpen { probes, good, most } = &mut self.phase {
+            *good = (*good).min(self.policy.successes.get() - 1);
+            *most = self.policy.probes.get().max(u32::try_from(probes.len()).unwrap_or(u32::MAX));
         }
+        if !another || self.phase.is_held() {
+            return None;
+        }
+        let closed = matches!(self.phase, Phase::Closed { .. });
+        let moved = self.go(Why::ModeChanged, now);
+        (!closed).then_some(Transition { from: visible, to: BreakerState::Closed, shadow: false, ..moved })
     }
+}
 
-    fn check_invariants(&self) {
-        debug_assert!(self.opened.is_none() || self.state() != BreakerState::Closed);
-    }
+/// What a round of active checks found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// An endpoint passed.
+    Passed,
+    /// None did.
+    Failed,
 }
 
 #[cfg(test)]

@@ -5,11 +5,36 @@ use std::time::Duration;
 
 use crate::units::Percent;
 
+/// What a breaker does with what it finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It refuses while it is open.
+    On,
+    /// It counts, moves and tells as if it were on, and refuses nothing.
+    Shadow,
+    /// It counts and never moves.
+    Off,
+}
+
+impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::On, Self::Shadow, Self::Off];
+
+    /// As in TOML and in the API.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Shadow => "shadow",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// When a breaker trips and how it recovers. Every field carries its own range; [`crate::config::check`] keeps them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BreakerPolicy {
-    /// Off: everything is admitted and nothing trips; verdicts are still counted.
-    pub enabled: bool,
+    /// Does it refuse?
+    pub mode: Mode,
     /// Consecutive bad verdicts that trip it; `None`: off. No cold-start guard.
     pub failures: Option<NonZeroU32>,
     /// Share of bad and rate-limited verdicts in `window` that trips it, once `min_requests` were seen; `None`: off.
@@ -20,7 +45,8 @@ pub struct BreakerPolicy {
     pub window: Duration,
     /// Fewer verdicts than this decide no rate.
     pub min_requests: u64,
-    /// Bad verdicts within this time of the last counted one count once towards `failures`. Zero: each counts.
+    /// Refused and broken connections and timeouts of one endpoint within this time are one event (Semian's
+    /// `lumping_interval`). Zero: each counts.
     pub lump: Duration,
     /// The first wait, open to half-open; ×1.5 with each consecutive re-opening, ±20 % jitter.
     pub open_for: Duration,
@@ -30,7 +56,7 @@ pub struct BreakerPolicy {
     pub successes: NonZeroU32,
     /// Probes in flight at most; 1 by default.
     pub probes: NonZeroU32,
-    /// A probe is abandoned as failed after this long.
+    /// A probe without an answer for this long has failed, whatever is usual. Its client still gets the answer.
     pub probe_timeout: Duration,
     /// After closing, admitted share grows linearly to all over this long; zero: at once.
     pub ramp: Duration,

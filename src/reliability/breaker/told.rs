@@ -1,8 +1,11 @@
 //! What a breaker tells: its state, why it moved, why it refused.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::reliability::verdict::RETRY_AFTER_CAP;
+use super::Mode;
+use crate::names::RouteName;
+use crate::reliability::verdict::{self, RETRY_AFTER_CAP};
 use crate::reliability::window::Tally;
 
 /// What everybody sees.
@@ -55,6 +58,10 @@ pub enum Why {
     Operator,
     /// An operator's hold has expired.
     HoldExpired,
+    /// Enough active checks passed.
+    ChecksPassed,
+    /// A reload changed the mode: counting begins anew.
+    ModeChanged,
 }
 
 impl Why {
@@ -69,20 +76,24 @@ impl Why {
             Self::ProbesPassed => "probes_passed",
             Self::Operator => "operator",
             Self::HoldExpired => "hold_expired",
+            Self::ChecksPassed => "checks_passed",
+            Self::ModeChanged => "mode_changed",
         }
     }
 
     /// For people.
     pub fn told(self) -> String {
         match self {
-            Self::Failures(n) => format!("{n} consecutive attempts were bad"),
-            Self::FailureRate(t) => format!("{} of {} attempts in the window were bad", t.bad, t.total),
-            Self::SlowRate(t) => format!("{} of {} attempts in the window were slow", t.slow, t.total),
+            Self::Failures(n) => format!("{n} consecutive exchanges were bad"),
+            Self::FailureRate(t) => format!("{} of {} exchanges in the window were bad", t.bad, t.total),
+            Self::SlowRate(t) => format!("{} of {} exchanges in the window were slow", t.slow, t.total),
             Self::WaitOver => "the open time has passed".to_owned(),
             Self::ProbeFailed => "a probe failed".to_owned(),
             Self::ProbesPassed => "enough probes passed".to_owned(),
             Self::Operator => "an operator's order".to_owned(),
             Self::HoldExpired => "the operator's hold has expired".to_owned(),
+            Self::ChecksPassed => "enough active checks passed".to_owned(),
+            Self::ModeChanged => "the breaker's mode was changed".to_owned(),
         }
     }
 }
@@ -94,12 +105,29 @@ pub struct Transition {
     pub from: BreakerState,
     /// After.
     pub to: BreakerState,
+    /// The move of a breaker in shadow: what would have happened; nothing was refused before it or is after it.
+    pub shadow: bool,
     /// The cause.
     pub why: Why,
     /// Rises with every transition; orders those that cross on their way.
     pub generation: u64,
     /// When it closed: how long it had not been closed.
     pub recovered: Option<Duration>,
+}
+
+/// An attempt that counted against an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedAttempt {
+    /// When it was known.
+    pub at: Instant,
+    /// Where; `None`: no address was known.
+    pub endpoint: Option<SocketAddr>,
+    /// What was wrong; `None`: it was rate-limited.
+    pub why: Option<verdict::Why>,
+    /// Had its connection carried an exchange before?
+    pub reused: bool,
+    /// The route of its exchange.
+    pub route: Option<RouteName>,
 }
 
 /// Why an attempt may not be made.
@@ -158,8 +186,12 @@ pub struct Hold {
 /// A look at a breaker.
 #[derive(Clone, Debug)]
 pub struct BreakerView {
-    /// The state.
+    /// The state that requests meet.
     pub state: BreakerState,
+    /// The mode.
+    pub mode: Mode,
+    /// The state it would be in if it were on; `None`: it is not in shadow.
+    pub shadow_state: Option<BreakerState>,
     /// Growing back after closing.
     pub ramping: bool,
     /// When it got there.
@@ -168,8 +200,10 @@ pub struct BreakerView {
     pub why: Option<Why>,
     /// Rises with every transition.
     pub generation: u64,
-    /// Bad verdicts in a row.
+    /// Bad exchanges in a row.
     pub consecutive: u32,
+    /// The last attempts that counted against it, oldest first; while it is not closed, those that tripped it.
+    pub evidence: Vec<FailedAttempt>,
     /// The window.
     pub tally: Tally,
     /// Openings since it was last closed for good.
@@ -180,13 +214,15 @@ pub struct BreakerView {
     pub probes_in_flight: u32,
     /// Good probes in a row.
     pub good_probes: u32,
+    /// Active checks that passed in a row while it was not closed.
+    pub good_checks: u32,
     /// The operator's override.
     pub hold: Option<Hold>,
 }
 
 impl BreakerView {
-    /// Closed, and not because an operator says so.
+    /// Closed (in shadow: would be), and not because an operator says so.
     pub fn is_at_ease(&self) -> bool {
-        self.state == BreakerState::Closed && self.hold.is_none()
+        self.shadow_state.unwrap_or(self.state) == BreakerState::Closed && self.hold.is_none()
     }
 }

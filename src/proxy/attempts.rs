@@ -1,0 +1,298 @@
+//! The attempts of one exchange: where, how they count, whether once more.
+//!
+//! One permit an exchange: the breaker learns how the exchange went, and each endpoint how its attempts did. Invariants:
+//! no endpoint is tried twice while another is left; an exchange whose breaker opens meanwhile makes no further attempt;
+//! a probe is never cut short, though it may come too late to count.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::call::Call;
+use super::error::ProxyError;
+use super::exchange::Exchange;
+use super::forward::{Answer, Asker, Attempt, Met};
+use super::gateway::Gateway;
+use crate::message::head::{Framing, Known, Method};
+use crate::reliability::breaker::{Ask, Evidence, Fitness};
+use crate::reliability::party::{Blame, Party};
+use crate::reliability::retry::{self, Next, Repeatable, Sent};
+use crate::reliability::verdict::{self, Last, Outcome, RETRY_AFTER_CAP, Verdict, Why};
+use crate::runtime::clock;
+use crate::runtime::timer::Deadline;
+use crate::telemetry::event::Event;
+use crate::upstream::RouteEntry;
+use crate::upstream::endpoint::EndpointState;
+use crate::upstream::permit::{Begun, Permit};
+
+/// The attempts of one exchange.
+pub(super) struct Attempts<'a> {
+    pub(super) gateway: &'a Rc<Gateway>,
+    pub(super) route: &'a Arc<RouteEntry>,
+    pub(super) asker: Option<Asker<'a>>,
+    pub(super) party: Party,
+}
+
+/// One attempt that has ended.
+pub(super) struct Ended {
+    pub(super) endpoint: Arc<EndpointState>,
+    pub(super) verdict: Verdict,
+    began: Instant,
+    at: Instant,
+    reused: bool,
+    blame: Blame,
+}
+
+impl<'a> Attempts<'a> {
+    pub(super) fn new(
+        gateway: &'a Rc<Gateway>,
+        route: &'a Arc<RouteEntry>,
+        asker: Option<Asker<'a>>,
+        exchange: &Exchange,
+    ) -> Self {
+        let party = Party { client: Party::client(exchange.client), route: route.fingerprint };
+        Self { gateway, route, asker, party }
+    }
+
+    /// Makes them, until there is an answer or nothing more to try.
+    pub(super) async fn run(
+        &self,
+        call: &mut Call<'_>,
+        exchange: &mut Exchange,
+        timer: &mut Deadline,
+    ) -> Result<Answer, ProxyError> {
+        let mut now = exchange.started;
+        let permit = self.gateway.admit(self.route, now, || ask(call, self.route))?;
+        let mut so_far = retry::Attempts::default();
+        loop {
+            let Some(endpoint) = self.pick(exchange, now) else {
+                return Err(self.nowhere(permit, now));
+            };
+            so_far.made += 1;
+            exchange.attempts = so_far.made;
+            let begun = self.begin();
+            let mut met = Met::default();
+            let answer = self.once(&endpoint, call, exchange, timer, now, &mut met).await;
+            let ended = self.ended(endpoint, self.verdict(&answer, &met, now), met.reused, now);
+            let error = match answer {
+                Ok(answer) => {
+                    exchange.endpoint = Some(Arc::clone(&ended.endpoint));
+                    exchange.answered(answer.head.status, ended.at);
+                    self.settle(begun, permit, &ended);
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            exchange.tried(&ended.endpoint);
+            let request = |sent| repeatable(call, sent);
+            let again = self.again(&mut so_far, &error, request, exchange, &ended, &permit).await;
+            let Some(at) = again else {
+                exchange.endpoint = Some(Arc::clone(&ended.endpoint));
+                self.settle(begun, permit, &ended);
+                return Err(error);
+            };
+            begun.settle(ended.verdict, ended.verdict.against(Last::No));
+            now = at;
+        }
+    }
+
+    pub(super) fn pick(&self, exchange: &Exchange, now: Instant) -> Option<Arc<EndpointState>> {
+        self.route.upstream.pick(&exchange.tried, self.gateway.draw(), now)
+    }
+
+    pub(super) fn begin(&self) -> Begun<'a> {
+        Begun::new(&self.route.upstream.series, self.gateway.worker)
+    }
+
+    async fn once(
+        &self,
+        endpoint: &Arc<EndpointState>,
+        call: &mut Call<'_>,
+        exchange: &Exchange,
+        timer: &mut Deadline,
+        now: Instant,
+        met: &mut Met,
+    ) -> Result<Answer, ProxyError> {
+        let _in_flight = endpoint.begin();
+        let attempt = Attempt {
+            pools: &self.gateway.pools,
+            route: self.route,
+            endpoint,
+            fresh: exchange.attempts > 1,
+            over_at: over_at(self.route, exchange.started, now),
+            asker: self.asker,
+        };
+        attempt.run(call, timer, now, met).await
+    }
+
+    fn verdict(&self, answer: &Result<Answer, ProxyError>, met: &Met, began: Instant) -> Verdict {
+        let outcome = match answer {
+            Ok(answer) => Outcome::Answered {
+                status: answer.head.status,
+                retry_after: wish(answer),
+                grpc: grpc(answer),
+                took: clock::instant().saturating_duration_since(began),
+            },
+            Err(error) => self.failure(error, met.reused, began),
+        };
+        self.route.upstream.config.judge.judge(outcome)
+    }
+
+    fn failure(&self, error: &ProxyError, reused: bool, began: Instant) -> Outcome {
+        let stalled = self.gateway.pulse.stood_still(began, clock::instant());
+        error.failure(reused, stalled).map_or(Outcome::ClientGone, Outcome::Failed)
+    }
+
+    /// The verdict on an attempt that got no connection.
+    pub(super) fn unconnected(&self, error: &ProxyError, began: Instant) -> Verdict {
+        self.route.upstream.config.judge.judge(self.failure(error, false, began))
+    }
+
+    /// An attempt has ended: its endpoint learns of it.
+    pub(super) fn ended(
+        &self,
+        endpoint: Arc<EndpointState>,
+        verdict: Verdict,
+        reused: bool,
+        began: Instant,
+    ) -> Ended {
+        let upstream = &self.route.upstream;
+        let at = clock::instant();
+        let blame = self.blame(&endpoint, verdict, at);
+        let took = at.saturating_duration_since(began);
+        let ejection = upstream.observe(&endpoint, verdict, &blame, took, at, self.gateway.draw());
+        if let Some(ejection) = ejection {
+            Event::EndpointEjected {
+                upstream: upstream.config.name.as_str(),
+                endpoint: &endpoint.addr.to_string(),
+                why: ejection.why.label(),
+                seconds: ejection.until.saturating_duration_since(at).as_secs_f64(),
+                times: ejection.times,
+            }
+            .tell();
+        }
+        Ended { endpoint, began, at, reused, verdict, blame }
+    }
+
+    /// To whom an attempt is put down. What only matters of a bad one is only looked up for a bad one.
+    fn blame(&self, endpoint: &EndpointState, verdict: Verdict, now: Instant) -> Blame {
+        let upstream = &self.route.upstream;
+        if verdict == Verdict::Good || matches!(verdict, Verdict::Inconclusive(_)) {
+            return Blame { party: self.party, ..Blame::default() };
+        }
+        Blame {
+            party: self.party,
+            endpoint: endpoint.id as u32,
+            lately: upstream.gate.lately(self.party, now),
+            alternatives: upstream.alternatives(endpoint, now),
+        }
+    }
+
+    /// The exchange ends with this attempt: metrics and breaker learn of it.
+    pub(super) fn settle(&self, begun: Begun<'_>, permit: Permit, ended: &Ended) {
+        begun.settle(ended.verdict, ended.verdict.against(Last::Yes));
+        let evidence = Evidence {
+            verdict: ended.verdict,
+            began: ended.began,
+            blame: ended.blame,
+            endpoint: Some(ended.endpoint.addr),
+            reused: ended.reused,
+            route: Some(&self.route.config.name),
+        };
+        permit.settle(&evidence, ended.at);
+    }
+
+    /// There is no address to try.
+    pub(super) fn nowhere(&self, permit: Permit, now: Instant) -> ProxyError {
+        let upstream = &self.route.upstream;
+        let lately = upstream.gate.lately(self.party, now);
+        let evidence = Evidence {
+            blame: Blame { party: self.party, lately, ..Blame::default() },
+            route: Some(&self.route.config.name),
+            ..Evidence::of(Verdict::Bad(Why::Connect), now)
+        };
+        permit.settle(&evidence, now);
+        ProxyError::NoAddress { upstream: upstream.config.name.clone() }
+    }
+
+    /// When the next attempt begins; `None`: there is none. Waits until then.
+    pub(super) async fn again(
+        &self,
+        so_far: &mut retry::Attempts,
+        error: &ProxyError,
+        request: impl FnOnce(Sent) -> Repeatable,
+        exchange: &Exchange,
+        ended: &Ended,
+        permit: &Permit,
+    ) -> Option<Instant> {
+        // `None`: the client's doing.
+        error.failure(ended.reused, false)?;
+        let upstream = &self.route.upstream;
+        let policy = &upstream.config.retry;
+        let over = self.route.timeouts.total.is_some_and(|total| exchange.started + total <= ended.at);
+        if over || !permit.goes_on(ended.at) {
+            return None;
+        }
+        let failed = error.failed(ended.reused, upstream.has_another(&exchange.tried));
+        let wait = match so_far.next(policy, failed, request(failed.sent), ended.at, self.gateway.draw()) {
+            Next::Stop => return None,
+            Next::Paid(wait) => upstream.series.may_retry(policy, ended.at).then_some(wait)?,
+            Next::Wait(wait) => wait,
+            Next::Now => Duration::ZERO,
+        };
+        if wait.is_zero() {
+            upstream.series.repeated();
+            return Some(ended.at);
+        }
+        // Boxed: it is large, and rare.
+        Box::pin(tokio::time::sleep(wait)).await;
+        let now = clock::instant();
+        permit.goes_on(now).then_some(now)
+    }
+}
+
+/// What a breaker that is not plainly closed wants to know of a request.
+fn ask(call: &Call<'_>, route: &RouteEntry) -> Ask {
+    let fitness = match call.head.framing {
+        Framing::None | Framing::Length(0) if is_safe(call.head.method) => Fitness::Safe,
+        Framing::None | Framing::Length(0) => Fitness::Whole,
+        Framing::Length(_) | Framing::Chunked | Framing::Stream | Framing::UntilClose => Fitness::Streamed,
+    };
+    Ask { fitness, usual: route.series.usual() }
+}
+
+fn is_safe(method: Method) -> bool {
+    matches!(method, Method::Get | Method::Head | Method::Options)
+}
+
+/// What may be repeated of a request of which `sent` has left.
+fn repeatable(call: &Call<'_>, sent: Sent) -> Repeatable {
+    let bodiless = call.head.framing == Framing::None;
+    Repeatable {
+        safe: is_safe(call.head.method) && bodiless,
+        idempotent: call.head.method.is_idempotent(),
+        // A body that has begun to leave is gone; one that never left is still in the call.
+        whole: sent == Sent::Nothing || bodiless,
+    }
+}
+
+/// When an attempt must be over in any case: the exchange's own end, the limit of one try.
+fn over_at(route: &RouteEntry, started: Instant, now: Instant) -> Option<Instant> {
+    let total = route.timeouts.total.map(|total| started + total);
+    let per_try = route.timeouts.per_try.map(|limit| now + limit);
+    [total, per_try].into_iter().flatten().min()
+}
+
+/// `Retry-After` of an answer.
+fn wish(answer: &Answer) -> Option<Duration> {
+    let value = answer.head.store.known(Known::RetryAfter)?;
+    let text = std::str::from_utf8(value).ok()?;
+    let wall = clock::now().wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+    verdict::parse_retry_after(text, wall).map(|wish| wish.min(RETRY_AFTER_CAP))
+}
+
+/// `grpc-status` of an answer that has no body to wait for.
+fn grpc(answer: &Answer) -> Option<u16> {
+    let value = answer.head.store.known(Known::GrpcStatus)?;
+    std::str::from_utf8(value).ok()?.trim().parse().ok()
+}

@@ -1,0 +1,139 @@
+//! What a settled exchange says, and the row of failures that it makes.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::told::FailedAttempt;
+use crate::names::RouteName;
+use crate::reliability::party::{Blame, Contributions};
+use crate::reliability::verdict::{Verdict, Why};
+
+/// How an exchange went, with what is needed to say whose fault that is.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// The verdict on its last attempt.
+    pub verdict: Verdict,
+    /// When that attempt began.
+    pub began: Instant,
+    /// To whom a failure is put down.
+    pub blame: Blame,
+    /// Where it went.
+    pub endpoint: Option<SocketAddr>,
+    /// Had its connection carried an exchange before?
+    pub reused: bool,
+    /// Its route.
+    pub route: Option<&'a RouteName>,
+}
+
+impl Evidence<'_> {
+    /// A verdict on an attempt that began at `began`, of nobody in particular.
+    pub fn of(verdict: Verdict, began: Instant) -> Self {
+        Self { verdict, began, blame: Blame::default(), endpoint: None, reused: false, route: None }
+    }
+}
+
+/// Attempts that are kept for telling.
+const KEPT: usize = 8;
+/// Endpoints whose lumps are told apart.
+const LUMPS: usize = 8;
+
+/// Failures in a row, and what is needed to tell a new one from an echo.
+#[derive(Debug, Default)]
+pub(super) struct Row {
+    /// Exchanges that count.
+    count: u32,
+    by: Contributions,
+    /// Did all of them fail to connect?
+    connecting: bool,
+    /// When the last counted failure was known: an attempt that began before says nothing new.
+    known: Option<Instant>,
+    /// Until when failures of an endpoint belong to one that has counted.
+    lumps: VecDeque<(u32, Instant)>,
+    /// The last failures, counted or not.
+    seen: VecDeque<FailedAttempt>,
+}
+
+impl Row {
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Did all failures of the row fail to connect?
+    pub(super) fn is_connecting(&self) -> bool {
+        self.count > 0 && self.connecting
+    }
+
+    pub(super) fn seen(&self) -> impl Iterator<Item = &FailedAttempt> {
+        self.seen.iter()
+    }
+
+    /// An exchange went well. What was seen is kept for telling.
+    pub(super) fn end(&mut self) {
+        self.count = 0;
+        self.by = Contributions::default();
+    }
+
+    /// Does a bad verdict say something new? Of bad answers that were in flight together one does; of connections that
+    /// were refused or broke, and of timeouts, one of an endpoint within `lump`.
+    pub(super) fn is_event(&mut self, evidence: &Evidence<'_>, lump: Duration, now: Instant) -> bool {
+        let new = match evidence.verdict {
+            Verdict::Bad(why) if !why.is_answer() => {
+                self.lumps.retain(|(_, until)| *until > now);
+                let endpoint = evidence.blame.endpoint;
+                let new = !self.lumps.iter().any(|(known, _)| *known == endpoint);
+                if new && !lump.is_zero() {
+                    if self.lumps.len() >= LUMPS {
+                        self.lumps.pop_front();
+                    }
+                    self.lumps.push_back((endpoint, now + lump));
+                }
+                new
+            }
+            Verdict::Bad(_) | Verdict::RateLimited { .. } => {
+                self.known.is_none_or(|known| evidence.began >= known)
+            }
+            Verdict::Good | Verdict::Slow | Verdict::Inconclusive(_) => false,
+        };
+        if new {
+            self.known = Some(now);
+        }
+        new
+    }
+
+    /// A bad exchange that is an event: it counts towards the `needed` ones unless its client, route or endpoint has
+    /// brought half of them already while others are served.
+    pub(super) fn failed(&mut self, evidence: &Evidence<'_>, why: Why, needed: u32) {
+        if self.by.has_room(&evidence.blame, needed) {
+            self.connecting = why.is_connecting() && (self.connecting || self.count == 0);
+            self.count = self.count.saturating_add(1);
+            self.by.add(&evidence.blame);
+        }
+    }
+
+    /// Keeps a bad exchange for telling.
+    pub(super) fn remember(&mut self, evidence: &Evidence<'_>, now: Instant) {
+        let why = match evidence.verdict {
+            Verdict::Bad(why) => Some(why),
+            Verdict::RateLimited { .. } => None,
+            Verdict::Good | Verdict::Slow | Verdict::Inconclusive(_) => return,
+        };
+        if self.seen.len() >= KEPT {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(FailedAttempt {
+            at: now,
+            endpoint: evidence.endpoint,
+            why,
+            reused: evidence.reused,
+            route: evidence.route.cloned(),
+        });
+    }
+
+    /// A phase has begun: what was counted belongs to the last one.
+    pub(super) fn begin(&mut self) {
+        self.end();
+        self.known = None;
+        self.lumps.clear();
+    }
+}

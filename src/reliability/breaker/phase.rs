@@ -1,0 +1,93 @@
+//! Where a breaker is, and what an operator's hold does to that.
+
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use super::ramp::Ramp;
+use super::told::{BreakerState, Hold, Why};
+
+/// An attempt of a half-open breaker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    pub(super) number: u64,
+    /// From then on it has failed, whatever comes of it.
+    pub(super) late_at: Instant,
+}
+
+/// What a hold interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    Closed,
+    Tripped,
+}
+
+#[derive(Debug)]
+pub(super) enum Phase {
+    Closed {
+        ramp: Option<Ramp>,
+    },
+    Open {
+        until: Instant,
+    },
+    HalfOpen {
+        probes: Vec<Probe>,
+        good: u32,
+        /// Probes there may be, or already were when a reload allowed fewer.
+        most: u32,
+    },
+    Held {
+        hold: Hold,
+        before: Before,
+        /// What a breaker that was not held would have tripped by; a good exchange takes it back.
+        tripped: Option<Why>,
+        /// Exchanges that went well meanwhile.
+        served: bool,
+    },
+}
+
+impl Phase {
+    pub(super) fn half_open(probes: NonZeroU32) -> Self {
+        Self::HalfOpen { probes: Vec::new(), good: 0, most: probes.get() }
+    }
+
+    pub(super) fn closed(ramp: Duration, now: Instant) -> Self {
+        Self::Closed { ramp: (!ramp.is_zero()).then(|| Ramp::new(now + ramp, now)) }
+    }
+
+    pub(super) fn state(&self) -> BreakerState {
+        match self {
+            Self::Closed { .. } => BreakerState::Closed,
+            Self::Open { .. } => BreakerState::Open,
+            Self::HalfOpen { .. } => BreakerState::HalfOpen,
+            Self::Held { hold, .. } => hold.state,
+        }
+    }
+
+    /// What a hold that begins now would interrupt; a hold in a hold interrupts what the first one did.
+    pub(super) fn before(&self) -> Before {
+        match self {
+            Self::Closed { .. } => Before::Closed,
+            Self::Open { .. } | Self::HalfOpen { .. } => Before::Tripped,
+            Self::Held { before, .. } => *before,
+        }
+    }
+
+    /// Has evidence tripped it, and nothing closed it since?
+    pub(super) fn is_tripped(&self) -> bool {
+        self.before() == Before::Tripped
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self, Self::Held { .. })
+    }
+
+    /// When time alone will next bring something.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Closed { ramp } => ramp.as_ref().map(|ramp| ramp.until),
+            Self::Open { until } => Some(*until),
+            Self::HalfOpen { probes, .. } => probes.iter().map(|probe| probe.late_at).min(),
+            Self::Held { hold, .. } => Some(hold.until),
+        }
+    }
+}
