@@ -116,7 +116,12 @@ impl Gateway {
     }
 
     /// May the upstream be called? `ask` is only called when its breaker is not plainly closed.
-    pub fn admit(&self, route: &RouteEntry, now: Instant, ask: impl FnOnce() -> Ask) -> Result<Permit, ProxyError> {
+    pub fn admit(
+        &self,
+        route: &RouteEntry,
+        now: Instant,
+        ask: impl FnOnce() -> Ask,
+    ) -> Result<Permit, ProxyError> {
         let upstream = &route.upstream;
         match upstream.gate.admit(self.worker, now, self.draw(), ask) {
             Ok(permit) => {

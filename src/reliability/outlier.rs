@@ -211,7 +211,9 @@ mod tests {
         let t0 = Instant::now();
         let third = |others| {
             let mut outlier = Outlier::default();
-            (0..3).filter_map(|n| outlier.bad(Why::Timeout, &blame(n, n), Room { of: 3, others }, t0, 0)).count()
+            (0..3)
+                .filter_map(|n| outlier.bad(Why::Timeout, &blame(n, n), Room { of: 3, others }, t0, 0))
+                .count()
         };
         assert_eq!((third(2), third(1)), (1, 0));
     }

@@ -157,7 +157,10 @@ impl Contributions {
     /// How many of all counted failures exceed the half of `needed` that one contributor may bring, others being served.
     pub fn excess(&self, blame: &Blame, needed: u64) -> u64 {
         let bounded = self.0.iter().zip(SHARES).filter(|(_, share)| blame.bounds(*share));
-        bounded.map(|(counts, _)| u64::from(counts.most()).saturating_sub(needed.div_ceil(2))).max().unwrap_or(0)
+        bounded
+            .map(|(counts, _)| u64::from(counts.most()).saturating_sub(needed.div_ceil(2)))
+            .max()
+            .unwrap_or(0)
     }
 
     /// Did more than one client, and more than one route, contribute?

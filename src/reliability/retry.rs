@@ -121,7 +121,12 @@ impl Attempts {
         if untaken && !std::mem::replace(&mut self.resent, true) {
             return Next::Now;
         }
-        if !untaken && failed.reset && request.safe && elsewhere && !std::mem::replace(&mut self.repeated, true) {
+        if !untaken
+            && failed.reset
+            && request.safe
+            && elsewhere
+            && !std::mem::replace(&mut self.repeated, true)
+        {
             return Next::Now;
         }
         if failed.unconnected && !policy.wait.is_zero() {
@@ -136,7 +141,8 @@ impl Attempts {
     }
 
     fn jittered(&mut self, policy: &RetryPolicy, draw: u64) -> Duration {
-        let range = policy.backoff.saturating_mul(1 << self.waited.min(4)).min(policy.backoff.saturating_mul(10));
+        let range =
+            policy.backoff.saturating_mul(1 << self.waited.min(4)).min(policy.backoff.saturating_mul(10));
         self.waited = self.waited.saturating_add(1);
         let share = (draw >> 11) as f64 / (1_u64 << 53) as f64;
         range.mul_f64(share)

@@ -346,10 +346,7 @@ mod tests {
         }
         let late = Failure::of(Why::Timeout, Sent::Maybe);
         assert_eq!(judged(late), Verdict::Bad(Why::Timeout));
-        assert_eq!(
-            judged(Failure { stalled: true, ..late }),
-            Verdict::Inconclusive(Inconclusive::Stalled)
-        );
+        assert_eq!(judged(Failure { stalled: true, ..late }), Verdict::Inconclusive(Inconclusive::Stalled));
         let reused = Failure { reused: true, ..late };
         assert_eq!(judged(reused), Verdict::Bad(Why::Timeout), "a connection that hangs is not stale");
     }

@@ -78,11 +78,14 @@ impl Window {
     /// What clients, routes and endpoints have contributed to the bad ones and to the slow ones of the window.
     pub fn contributions(&mut self, now: Instant) -> (Contributions, Contributions) {
         self.turn(now);
-        self.buckets.iter().fold(Default::default(), |(mut bad, mut slow): (Contributions, Contributions), bucket| {
-            bad.merge(&bucket.bad_by);
-            slow.merge(&bucket.slow_by);
-            (bad, slow)
-        })
+        self.buckets.iter().fold(
+            Default::default(),
+            |(mut bad, mut slow): (Contributions, Contributions), bucket| {
+                bad.merge(&bucket.bad_by);
+                slow.merge(&bucket.slow_by);
+                (bad, slow)
+            },
+        )
     }
 
     /// What the window holds at `now`.

@@ -1,8 +1,8 @@
 //! One address of an upstream: how busy, how fast, how healthy it is.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -130,7 +130,14 @@ impl EndpointState {
     }
 
     /// An attempt failed; the ejection, when that takes it out of rotation.
-    pub(super) fn failed(&self, why: Why, blame: &Blame, room: Room, now: Instant, draw: u64) -> Option<Ejection> {
+    pub(super) fn failed(
+        &self,
+        why: Why,
+        blame: &Blame,
+        room: Room,
+        now: Instant,
+        draw: u64,
+    ) -> Option<Ejection> {
         let mut outlier = self.outlier();
         let ejection = outlier.bad(why, blame, room, now, draw);
         self.is_noted.store(!outlier.is_pristine(), Ordering::Relaxed);

@@ -10,7 +10,8 @@ use super::permit::Permit;
 use super::plain::{Guarded, Machine};
 use super::witness::Witness;
 use crate::reliability::breaker::{
-    Ask, Breaker, BreakerPolicy, BreakerState, BreakerView, Check, Evidence, Hold, Refusal, Ticket, Transition,
+    Ask, Breaker, BreakerPolicy, BreakerState, BreakerView, Check, Evidence, Hold, Refusal, Ticket,
+    Transition,
 };
 use crate::reliability::outlier::Sees;
 use crate::reliability::party::{Lately, Party};

@@ -147,7 +147,8 @@ impl Upstream {
             [] => None,
             [only] => Some(Arc::clone(only)),
             many => {
-                let rank = |at: usize| many.get(at).map_or(Rank::TriedOut, |endpoint| rank(endpoint, tried, now));
+                let rank =
+                    |at: usize| many.get(at).map_or(Rank::TriedOut, |endpoint| rank(endpoint, tried, now));
                 let cost = |at: usize| many.get(at).map_or(f64::INFINITY, |endpoint| endpoint.cost(now));
                 many.get(balance::pick(rank, cost, many.len(), draw)?).map(Arc::clone)
             }

@@ -138,9 +138,7 @@ impl Attempt<'_> {
             }
             HeadError::Io(cause) => broken(sent, false, local::cause(&cause), cause.to_string()),
             HeadError::Closed => broken(sent, false, None, "closed before the answer".to_owned()),
-            HeadError::Truncated => {
-                broken(Sent::Maybe, true, None, "closed within the head".to_owned())
-            }
+            HeadError::Truncated => broken(Sent::Maybe, true, None, "closed within the head".to_owned()),
         }
     }
 }

@@ -74,7 +74,13 @@ impl Attempt<'_> {
         if sent != Sent::Maybe {
             self.pools.spent(self.endpoint.id, number);
         }
-        ProxyError::Broken { upstream: self.name(), sent, begun: false, local: None, cause: error.to_string() }
+        ProxyError::Broken {
+            upstream: self.name(),
+            sent,
+            begun: false,
+            local: None,
+            cause: error.to_string(),
+        }
     }
 
     fn h2_request(

@@ -110,7 +110,10 @@ impl Breaker {
             }
             Phase::HalfOpen { probes, good, most } => {
                 debug_assert!(probes.len() as u64 <= u64::from(*most), "no more probes than allowed");
-                debug_assert!(probes.iter().all(|probe| probe.number < self.next_probe), "each was handed out");
+                debug_assert!(
+                    probes.iter().all(|probe| probe.number < self.next_probe),
+                    "each was handed out"
+                );
                 debug_assert!(*good < self.policy.successes.get(), "enough good probes close it");
             }
             Phase::Closed { ramp } => debug_assert!(ramp.is_some() || self.trips == 0, "closed for good"),

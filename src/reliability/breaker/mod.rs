@@ -215,7 +215,12 @@ impl Breaker {
     }
 
     /// May one more exchange start? `draw` is any number; it decides while ramping.
-    pub fn admit(&mut self, ask: Ask, now: Instant, draw: u64) -> (Result<Ticket, Refusal>, Option<Transition>) {
+    pub fn admit(
+        &mut self,
+        ask: Ask,
+        now: Instant,
+        draw: u64,
+    ) -> (Result<Ticket, Refusal>, Option<Transition>) {
         let moved = self.tick(now);
         let answer = match self.asked(ask, now, draw) {
             Err(Refusal::Held { expires_in }) => Err(Refusal::Held { expires_in }),
@@ -383,8 +388,7 @@ impl Breaker {
             return moved;
         }
         self.checks = if well == Check::Passed { self.checks + 1 } else { 0 };
-        let moved =
-            (self.checks >= self.policy.successes.get()).then(|| self.go(Why::ChecksPassed, now));
+        let moved = (self.checks >= self.policy.successes.get()).then(|| self.go(Why::ChecksPassed, now));
         self.check_invariants();
         moved
     }
@@ -412,7 +416,9 @@ impl Breaker {
                 self.opened_by = Sees::Answering;
                 Some(Why::ProbeFailed)
             }
-            Phase::Held { hold, .. } if hold.until <= now => return Some(self.after_hold(Why::HoldExpired, now)),
+            Phase::Held { hold, .. } if hold.until <= now => {
+                return Some(self.after_hold(Why::HoldExpired, now));
+            }
             Phase::Closed { ramp } if ramp.as_ref().is_some_and(|ramp| ramp.until <= now) => {
                 *ramp = None;
                 self.trips = 0;
@@ -466,11 +472,8 @@ impl Breaker {
         self.row.begin();
         self.checks = 0;
         let shadow = self.policy.mode == Mode::Shadow && !held;
-        let (from, to) = if shadow {
-            (state_before, self.phase.state())
-        } else {
-            (seen_before, self.state())
-        };
+        let (from, to) =
+            if shadow { (state_before, self.phase.state()) } else { (seen_before, self.state()) };
         let recovered = if self.phase.is_tripped() {
             self.opened.get_or_insert(now);
             None
