@@ -1,6 +1,6 @@
 //! What a request pays for decisions: nanoseconds of the pure parts and of the gate around them.
 //!
-//! `cargo bench --bench decide`. Budget: admit and settle together at most 40 ns.
+//! `cargo bench --bench decide`. Budget: admit and settle together at most 30 ns.
 
 #![allow(clippy::disallowed_methods, reason = "a bench is its own clock")]
 
@@ -12,8 +12,8 @@ use strop::config::presets;
 use strop::message::h1::chunked::{Chunked, Step};
 use strop::message::h1::parse::{self, HeadLimits, Parsed};
 use strop::message::h1::write::{self, Edits};
-use strop::reliability::balance;
-use strop::reliability::breaker::Breaker;
+use strop::reliability::balance::{self, Rank};
+use strop::reliability::breaker::{Ask, Breaker, Evidence};
 use strop::reliability::verdict::{JudgePolicy, Outcome, Verdict, Why};
 use strop::telemetry::latency::Recorder;
 use strop::upstream::gate::Gate;
@@ -31,23 +31,25 @@ fn decisions(c: &mut Criterion) {
     let gate = Gate::new(presets::breaker("stripe"), 1, 2, now, Box::new(|_| {}));
     c.bench_function("gate: admit + settle, closed", |b| {
         b.iter(|| {
-            if let Ok(permit) = black_box(&gate).admit(0, now, 7) {
-                permit.settle(Verdict::Good, now);
+            if let Ok(permit) = black_box(&gate).admit(0, now, 7, || Ask::SAFE) {
+                permit.settle(&Evidence::of(Verdict::Good, now), now);
             }
         });
     });
     let open = Gate::new(presets::breaker("stripe"), 1, 2, now, Box::new(|_| {}));
     for _ in 0..3 {
-        if let Ok(permit) = open.admit(0, now, 7) {
-            permit.settle(Verdict::Bad(Why::Connect), now);
+        if let Ok(permit) = open.admit(0, now, 7, || Ask::SAFE) {
+            permit.settle(&Evidence::of(Verdict::Bad(Why::Status), now), now);
         }
     }
-    c.bench_function("gate: refuse, open", |b| b.iter(|| black_box(&open).admit(0, now, 7).is_err()));
+    c.bench_function("gate: refuse, open", |b| {
+        b.iter(|| black_box(&open).admit(0, now, 7, || Ask::SAFE).is_err())
+    });
     let mut breaker = Breaker::new(presets::breaker("stripe"), 1, now);
     c.bench_function("breaker: admit + settle", |b| {
         b.iter(|| {
-            if let (Ok(ticket), _) = breaker.admit(now, 7) {
-                black_box(breaker.settle(ticket, Verdict::Good, now));
+            if let (Ok(ticket), _) = breaker.admit(Ask::SAFE, now, 7) {
+                black_box(breaker.settle(ticket, &Evidence::of(Verdict::Good, now), now));
             }
         });
     });
@@ -60,7 +62,7 @@ fn decisions(c: &mut Criterion) {
     });
     c.bench_function("balance: pick one of four", |b| {
         let costs = [0.1, 0.2, 0.3, 0.4];
-        b.iter(|| balance::pick(|at| costs.get(at).copied(), costs.len(), black_box(12_345)));
+        b.iter(|| balance::pick(|_| Rank::Good, |at| costs[at], costs.len(), black_box(12_345)));
     });
     let mut recorder = Recorder::default();
     c.bench_function("latency: record", |b| {
