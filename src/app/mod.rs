@@ -354,7 +354,7 @@ async fn work(
             () = tokio::time::sleep(wait) => {}
             () = drain.requested(), if !drain.is_requested() => {}
         }
-        gateway.pools.expire(|endpoint| gateway.registry.idle_limit(endpoint));
+        gateway.pools.expire(|endpoint| gateway.registry.upstream_of(endpoint));
     }
     gateway.access.flush();
 }

@@ -9,6 +9,7 @@ pub mod check;
 pub mod desk;
 pub mod diff;
 pub mod file;
+mod pool;
 pub mod presets;
 pub mod problem;
 mod process;
@@ -32,6 +33,7 @@ use crate::reliability::retry::RetryPolicy;
 use crate::reliability::verdict::JudgePolicy;
 use channels::Channel;
 pub use desk::{Latency, Measured};
+pub use pool::Pool;
 pub use process::Process;
 
 /// Everything Strop needs to run.
@@ -239,17 +241,6 @@ pub struct Timeouts {
     pub per_try: Option<Duration>,
     /// The exchange from its head to its last byte; upgrades and tunnels are exempt.
     pub total: Option<Duration>,
-}
-
-/// Connections kept to one upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pool {
-    /// Idle connections kept per worker and endpoint.
-    pub idle_per_worker: usize,
-    /// How long an idle connection is kept; keep it below the server's own keep-alive time.
-    pub idle_for: Duration,
-    /// Connections per upstream over all workers, in use or idle.
-    pub connections: usize,
 }
 
 /// Active checks.

@@ -175,7 +175,7 @@ fn upstream(upstream: &Upstream) -> Value {
         "local": upstream.local.map(|local| local.to_string()),
         "allow_addresses": upstream.allow_addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "timeouts": timeouts(&upstream.timeouts),
-        "pool": pool(upstream.pool),
+        "pool": pool(upstream.pool, upstream.protocol),
         "health": upstream.health.as_ref().map(health),
         "breaker": breaker(&upstream.breaker),
         "judge": {
@@ -227,10 +227,11 @@ fn endpoint(endpoint: &super::Endpoint) -> String {
     }
 }
 
-fn pool(pool: Pool) -> Value {
+fn pool(pool: Pool, protocol: Protocol) -> Value {
+    let idle_for = if protocol == Protocol::H2 { pool.idle_for.h2 } else { pool.idle_for.h1 };
     json!({
         "idle_per_worker": pool.idle_per_worker,
-        "idle_for": duration(pool.idle_for),
+        "idle_for": duration(idle_for),
         "connections": pool.connections,
     })
 }

@@ -9,7 +9,7 @@ use super::check::{address, timeouts};
 use super::file::{BreakerFile, ClientTlsFile, HealthFile, UpstreamFile};
 use super::presets::{self, PRESETS, Preset};
 use super::problem::{Collector, did_you_mean};
-use super::{ClientTls, Endpoint, Health, Host, Pool, Protocol, Timeouts, Upstream};
+use super::{ClientTls, Endpoint, Health, Host, Protocol, Timeouts, Upstream, pool};
 use crate::names::UpstreamName;
 use crate::reliability::breaker::BreakerPolicy;
 use crate::reliability::retry::RetryPolicy;
@@ -60,7 +60,7 @@ pub(super) fn check(
     let health = written.health.as_ref().map(|health| self::health(&key("health"), health, problems));
     let judge = judge(&key("judge"), written, problems);
     let retry = retry(&key("retry"), written, problems);
-    let pool = pool(&key("pool"), written, problems);
+    let pool = pool::check(&key("pool"), &written.pool, ingress, problems);
     let dns_ttl = dns_ttl(&key("dns.min_ttl"), written, problems);
     Some(Upstream {
         name: checked?,
@@ -303,16 +303,4 @@ fn retry(at: &str, written: &UpstreamFile, problems: &mut Collector<'_>) -> Opti
         budget_percent: (file.budget.0.ratio() * 100.0).round() as u8,
         min_per_second: file.min_per_second,
     })
-}
-
-fn pool(at: &str, written: &UpstreamFile, problems: &mut Collector<'_>) -> Pool {
-    let file = &written.pool;
-    if file.connections == 0 {
-        problems.add(&format!("{at}.connections"), "must be at least 1, or nothing could ever be sent");
-    }
-    Pool {
-        idle_per_worker: file.idle_per_worker as usize,
-        idle_for: file.idle_for.0,
-        connections: file.connections as usize,
-    }
 }

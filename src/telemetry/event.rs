@@ -16,6 +16,7 @@ pub enum Event<'a> {
     ConfigRefused { cause: &'a str, problems: &'a str },
     ConfigWarning { problem: &'a str },
     BreakerMoved { upstream: &'a str, from: &'a str, to: &'a str, why: &'a str },
+    IdleClosed { upstream: &'a str, after: &'a str, idle_for: &'a str },
     EndpointHealth { upstream: &'a str, endpoint: &'a str, healthy: bool, why: &'a str },
     NamesFailed { host: &'a str, error: &'a str },
     NamesFound { host: &'a str },
@@ -53,6 +54,14 @@ impl Event<'_> {
             }
             Self::ConfigWarning { problem } => warn!(problem, "config"),
             Self::BreakerMoved { upstream, from, to, why } => breaker_moved(upstream, from, to, why),
+            Self::IdleClosed { upstream, after, idle_for } => {
+                warn!(
+                    upstream,
+                    after,
+                    idle_for,
+                    "upstream closes idle connections sooner than they are given up here; write a shorter pool.idle_for"
+                );
+            }
             Self::EndpointHealth { upstream, endpoint, healthy: true, why } => {
                 info!(upstream, endpoint, healthy = true, why, "endpoint health");
             }

@@ -70,15 +70,16 @@ pub struct UpstreamFile {
 pub struct PoolFile {
     /// Idle connections per worker and endpoint.
     pub idle_per_worker: u32,
-    /// How long one is kept.
-    pub idle_for: Text<Duration>,
+    /// How long an idle one is kept; absent: 4s for HTTP/1.1 behind the ingress, else 50s, or what the server's
+    /// `Keep-Alive: timeout` says, less a fifth.
+    pub idle_for: Option<Text<Duration>>,
     /// Over all workers, in use or idle.
     pub connections: u32,
 }
 
 impl Default for PoolFile {
     fn default() -> Self {
-        Self { idle_per_worker: 64, idle_for: secs(50), connections: 1_024 }
+        Self { idle_per_worker: 64, idle_for: None, connections: 1_024 }
     }
 }
 

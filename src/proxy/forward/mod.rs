@@ -102,9 +102,9 @@ impl Attempt<'_> {
                 }
             })?;
         match link {
-            Link::H1 { conn, reused } => {
-                let began = if reused { now } else { clock::instant() };
-                self.over_h1(call, conn, timer, began).await
+            Link::H1 { conn, idle } => {
+                let began = if idle.is_some() { now } else { clock::instant() };
+                self.over_h1(call, (conn, idle), timer, began).await
             }
             Link::H2 { sender, number } => Box::pin(self.over_h2(call, sender, number, timer)).await,
         }
