@@ -186,6 +186,8 @@ pub struct Upstream {
     pub judge: JudgePolicy,
     /// Once more?
     pub retry: RetryPolicy,
+    /// Request bodies up to so many bytes are kept while they are sent, so that they can be sent once more.
+    pub keep_body: usize,
     /// How often names are looked up again: answers' TTL clamped to this range.
     pub dns_ttl: (Duration, Duration),
 }

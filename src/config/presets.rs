@@ -87,6 +87,7 @@ pub fn unlisted() -> Upstream {
         breaker: BreakerPolicy { enabled: false, ..breaker("") },
         judge: JudgePolicy::default(),
         retry: RetryPolicy::default(),
+        keep_body: 64 * 1024,
         dns_ttl: (Duration::from_secs(5), Duration::from_secs(300)),
     }
 }

@@ -120,6 +120,7 @@ fn process(process: &Process) -> Value {
         "workers": process.workers,
         "drain_for": duration(process.drain_for),
         "lame_duck": duration(process.lame_duck),
+        "kept_bodies": Size(process.kept_bodies as u64).write(),
         "log": process.log,
         "log_json": process.log_json,
     })
@@ -187,6 +188,7 @@ fn upstream(upstream: &Upstream) -> Value {
             "idempotent": upstream.retry.idempotent,
             "budget": format!("{}%", upstream.retry.budget_percent),
             "min_per_second": upstream.retry.min_per_second,
+            "keep_body": Size(upstream.keep_body as u64).write(),
         },
         "dns": { "min_ttl": duration(upstream.dns_ttl.0), "max_ttl": duration(upstream.dns_ttl.1) },
     })

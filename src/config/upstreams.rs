@@ -10,11 +10,12 @@ use super::file::{BreakerFile, ClientTlsFile, HealthFile, UpstreamFile};
 use super::presets::{self, PRESETS, Preset};
 use super::problem::{Collector, did_you_mean};
 use super::{ClientTls, Endpoint, Health, Host, Protocol, Timeouts, Upstream, pool};
+use crate::message::kept::LONGEST;
 use crate::names::UpstreamName;
 use crate::reliability::breaker::BreakerPolicy;
 use crate::reliability::retry::RetryPolicy;
 use crate::reliability::verdict::JudgePolicy;
-use crate::units::{Percent, Written as _};
+use crate::units::{Percent, Size, Written as _};
 
 fn preset(written: &UpstreamFile) -> Option<Preset> {
     let name = written.preset.as_deref()?;
@@ -77,6 +78,7 @@ pub(super) fn check(
         breaker,
         judge: judge?,
         retry: retry?,
+        keep_body: keep_body(&key("retry.keep_body"), written, problems),
         dns_ttl,
     })
 }
@@ -293,6 +295,16 @@ fn judge(at: &str, written: &UpstreamFile, problems: &mut Collector<'_>) -> Opti
     let read: Result<Vec<_>, _> = written.judge.bad_statuses.iter().map(|text| statuses(text)).collect();
     let bad_statuses = problems.take(&format!("{at}.bad_statuses"), read);
     Some(JudgePolicy { bad_statuses: bad_statuses?, slow_after: written.judge.slow_after.map(|slow| slow.0) })
+}
+
+fn keep_body(at: &str, written: &UpstreamFile, problems: &mut Collector<'_>) -> usize {
+    let bytes = usize::try_from(written.retry.keep_body.0.0).unwrap_or(usize::MAX);
+    if bytes > LONGEST {
+        let (is, most) = (written.retry.keep_body.0.write(), Size(LONGEST as u64).write());
+        problems
+            .add(at, format!("{is:?} is more than can be kept; write at most {most:?}, or \"0B\" for none"));
+    }
+    bytes
 }
 
 fn retry(at: &str, written: &UpstreamFile, problems: &mut Collector<'_>) -> Option<RetryPolicy> {

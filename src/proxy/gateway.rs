@@ -183,8 +183,10 @@ impl Gateway {
         now: Instant,
     ) -> bool {
         let policy = &route.upstream.config.retry;
-        // A body that has begun to leave is gone; one that never left is still in the call.
-        let replayable = sent == Sent::Nothing || call.head.framing == crate::message::head::Framing::None;
+        let replayable = match sent {
+            Sent::Nothing | Sent::Refused => call.body.is_whole_again(),
+            Sent::Maybe => call.head.framing == crate::message::head::Framing::None,
+        };
         let idempotent = call.head.method.is_idempotent();
         let next = retry::next(policy, exchange.attempts, sent, idempotent, replayable);
         next == Next::Again && route.upstream.series.may_retry(policy, now)

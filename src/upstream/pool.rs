@@ -23,6 +23,7 @@ use crate::message::buf::Buf;
 use crate::message::h1::conn::Conn;
 use crate::message::h2::Outgoing;
 use crate::message::io::{Ask, Io, Layered};
+use crate::message::kept::KeptRoom;
 use crate::net::tls;
 use crate::reliability::verdict::Why;
 use crate::runtime::{clock, tasks};
@@ -87,6 +88,8 @@ pub struct Pools {
     shared: RefCell<HashMap<u64, Shared, FixedState>>,
     /// Connections of `shared` so far.
     numbered: Cell<u64>,
+    /// Request bodies that may have to be sent again, over another connection.
+    pub kept: Rc<KeptRoom>,
 }
 
 impl Pools {

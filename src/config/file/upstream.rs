@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{TimeoutsFile, secs};
-use crate::units::{Percent, Text};
+use crate::units::{Percent, Size, Text};
 
 /// `tls = true` or `tls = { … }`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -177,11 +177,19 @@ pub struct RetryFile {
     pub budget: Text<Percent>,
     /// Retries per second that are always allowed.
     pub min_per_second: u32,
+    /// Request bodies up to so long are kept while they are sent.
+    pub keep_body: Text<Size>,
 }
 
 impl Default for RetryFile {
     fn default() -> Self {
-        Self { attempts: 2, idempotent: false, budget: Text(Percent::of(20)), min_per_second: 10 }
+        Self {
+            attempts: 2,
+            idempotent: false,
+            budget: Text(Percent::of(20)),
+            min_per_second: 10,
+            keep_body: Text(Size(64 * 1024)),
+        }
     }
 }
 

@@ -55,15 +55,14 @@ impl Attempt<'_> {
                 if let (Some(idle), ProxyError::Broken { .. }, false) = (idle, &error, sending.heard) {
                     self.route.upstream.found_closed(self.endpoint.id, idle, clock::instant());
                 }
-                if error.sent() == Sent::Nothing {
-                    call.body = sending.upload.into_body();
-                }
+                call.body = sending.upload.into_body();
                 Err(error)
             }
         }
     }
 
-    fn answer_h1(&self, head: ResponseHead, conn: Rc<Conn>, sending: Sending, asked: Method) -> Answer {
+    fn answer_h1(&self, head: ResponseHead, conn: Rc<Conn>, mut sending: Sending, asked: Method) -> Answer {
+        sending.upload.let_go();
         conn.hear(&head);
         let connected = head.status == 101 || (asked == Method::Connect && head.status < 300);
         if !head.keeps_alive && !connected {
@@ -88,6 +87,7 @@ impl Attempt<'_> {
         loop {
             match conn.poll_response(cx, ANSWER, call.head.method) {
                 Poll::Ready(Ok(head)) if head.status < 200 && head.status != 101 => {
+                    sending.upload.let_go();
                     (sending.interim, sending.heard) = (sending.interim + 1, true);
                     if sending.interim > MOST_INTERIM {
                         let cause = "too many interim responses".to_owned();

@@ -82,7 +82,8 @@ impl Attempt<'_> {
         self.route.upstream.config.name.clone()
     }
 
-    /// Makes the attempt. On failure before anything left, `call` has its body again.
+    /// Makes the attempt. On failure `call` has its body again, from the start when nothing of it has left or what has left was
+    /// kept ([`Body::is_whole_again`]).
     pub async fn run(
         &self,
         call: &mut Call<'_>,
@@ -101,6 +102,7 @@ impl Attempt<'_> {
                     }
                 }
             })?;
+        call.body.keep(&self.pools.kept, upstream.config.keep_body);
         match link {
             Link::H1 { conn, idle } => {
                 let began = if idle.is_some() { now } else { clock::instant() };
