@@ -349,6 +349,11 @@ async fn work(
         let accepting = accept::accept(socket, door, Rc::clone(&gateway), drain.clone(), Rc::clone(&open));
         crate::runtime::tasks::spawn_local(accepting);
     }
+    let look = || {
+        gateway.pools.kept.allow(gateway.registry.snapshot().config.process.kept_bodies);
+        gateway.pools.expire(|endpoint| gateway.registry.upstream_of(endpoint));
+    };
+    look();
     while !(drain.is_requested() && open.get() == 0) {
         let wait = if drain.is_requested() { Duration::from_millis(10) } else { BEAT };
         tokio::select! {
@@ -356,7 +361,7 @@ async fn work(
             () = drain.requested(), if !drain.is_requested() => {}
         }
         gateway.pulse.beat(clock::instant());
-        gateway.pools.expire(|endpoint| gateway.registry.idle_limit(endpoint));
+        look();
     }
     gateway.access.flush();
 }

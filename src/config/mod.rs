@@ -9,6 +9,7 @@ pub mod check;
 pub mod desk;
 pub mod diff;
 pub mod file;
+mod pool;
 pub mod presets;
 pub mod problem;
 mod process;
@@ -32,6 +33,7 @@ use crate::reliability::retry::RetryPolicy;
 use crate::reliability::verdict::JudgePolicy;
 use channels::Channel;
 pub use desk::{Latency, Measured};
+pub use pool::Pool;
 pub use process::Process;
 
 /// Everything Strop needs to run.
@@ -184,6 +186,8 @@ pub struct Upstream {
     pub judge: JudgePolicy,
     /// Once more?
     pub retry: RetryPolicy,
+    /// Request bodies up to so many bytes are kept while they are sent, so that they can be sent once more.
+    pub keep_body: usize,
     /// How often names are looked up again: answers' TTL clamped to this range.
     pub dns_ttl: (Duration, Duration),
 }
@@ -239,17 +243,6 @@ pub struct Timeouts {
     pub per_try: Option<Duration>,
     /// The exchange from its head to its last byte; upgrades and tunnels are exempt.
     pub total: Option<Duration>,
-}
-
-/// Connections kept to one upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pool {
-    /// Idle connections kept per worker and endpoint.
-    pub idle_per_worker: usize,
-    /// How long an idle connection is kept; keep it below the server's own keep-alive time.
-    pub idle_for: Duration,
-    /// Connections per upstream over all workers, in use or idle.
-    pub connections: usize,
 }
 
 /// Active checks.

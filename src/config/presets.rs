@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Pool, Protocol, Timeouts, Upstream};
 use crate::names::{RouteName, UpstreamName};
 use crate::reliability::breaker::{BreakerPolicy, Mode};
+use crate::reliability::idle::IdlePolicy;
 use crate::reliability::retry::RetryPolicy;
 use crate::reliability::verdict::JudgePolicy;
 use crate::units::Percent;
@@ -81,11 +82,12 @@ pub fn unlisted() -> Upstream {
         local: None,
         allow_addresses: Vec::new(),
         timeouts: egress_timeouts(),
-        pool: Pool { idle_per_worker: 8, idle_for: Duration::from_secs(30), connections: 1_024 },
+        pool: Pool { idle_per_worker: 8, idle_for: IdlePolicy::preset(false), connections: 1_024 },
         health: None,
         breaker: BreakerPolicy { mode: Mode::Off, ..breaker("") },
         judge: JudgePolicy::default(),
         retry: RetryPolicy::default(),
+        keep_body: 64 * 1024,
         dns_ttl: (Duration::from_secs(5), Duration::from_secs(300)),
     }
 }
@@ -134,6 +136,8 @@ pub fn sre_api(admin: std::net::SocketAddr) -> (Upstream, Vec<super::Route>) {
     };
     let routes = vec![route("/api/v2/sre", "sre-api", &name)];
     let endpoint = super::Endpoint { host: super::Host::Address(admin.ip()), port: admin.port() };
-    let upstream = Upstream { name, endpoints: vec![endpoint], timeouts: backend_timeouts(), ..unlisted() };
+    let common = unlisted();
+    let pool = Pool { idle_for: IdlePolicy::preset(true), ..common.pool };
+    let upstream = Upstream { name, endpoints: vec![endpoint], timeouts: backend_timeouts(), pool, ..common };
     (upstream, routes)
 }

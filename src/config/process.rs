@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::file::ProcessFile;
 use super::problem::Collector;
 
-/// `[process]`. All of it needs a restart, but `drain_for` and `log`.
+/// `[process]`. All of it needs a restart, but `drain_for`, `kept_bodies` and `log`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
     /// Of this sidecar, as incidents, messages and the ledger name it. Default: its pod's or machine's.
@@ -16,6 +16,8 @@ pub struct Process {
     pub drain_for: Duration,
     /// After SIGTERM, unready but still accepting for so long, so that balancers look away first.
     pub lame_duck: Duration,
+    /// Bytes of request bodies that each worker may keep while they are sent.
+    pub kept_bodies: usize,
     /// Log filter in tracing's directive syntax, such as "info" or "strop=debug".
     pub log: String,
     /// Log lines as JSON (true) or for a terminal.
@@ -44,6 +46,7 @@ pub(super) fn check(written: &ProcessFile, problems: &mut Collector<'_>) -> Proc
         workers: if written.workers == 0 { cores } else { written.workers as usize },
         drain_for: written.drain_for.0,
         lame_duck: written.lame_duck.0,
+        kept_bodies: usize::try_from(written.kept_bodies.0.0).unwrap_or(usize::MAX),
         log: written.log.clone(),
         log_json: written.log_json,
     }

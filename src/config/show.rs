@@ -120,6 +120,7 @@ fn process(process: &Process) -> Value {
         "workers": process.workers,
         "drain_for": duration(process.drain_for),
         "lame_duck": duration(process.lame_duck),
+        "kept_bodies": Size(process.kept_bodies as u64).write(),
         "log": process.log,
         "log_json": process.log_json,
     })
@@ -175,7 +176,7 @@ fn upstream(upstream: &Upstream) -> Value {
         "local": upstream.local.map(|local| local.to_string()),
         "allow_addresses": upstream.allow_addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "timeouts": timeouts(&upstream.timeouts),
-        "pool": pool(upstream.pool),
+        "pool": pool(upstream.pool, upstream.protocol),
         "health": upstream.health.as_ref().map(health),
         "breaker": breaker(&upstream.breaker),
         "judge": {
@@ -189,6 +190,7 @@ fn upstream(upstream: &Upstream) -> Value {
             "min_per_second": upstream.retry.min_per_second,
             "backoff": duration(upstream.retry.backoff),
             "wait": duration(upstream.retry.wait),
+            "keep_body": Size(upstream.keep_body as u64).write(),
         },
         "dns": { "min_ttl": duration(upstream.dns_ttl.0), "max_ttl": duration(upstream.dns_ttl.1) },
     })
@@ -229,10 +231,11 @@ fn endpoint(endpoint: &super::Endpoint) -> String {
     }
 }
 
-fn pool(pool: Pool) -> Value {
+fn pool(pool: Pool, protocol: Protocol) -> Value {
+    let idle_for = if protocol == Protocol::H2 { pool.idle_for.h2 } else { pool.idle_for.h1 };
     json!({
         "idle_per_worker": pool.idle_per_worker,
-        "idle_for": duration(pool.idle_for),
+        "idle_for": duration(idle_for),
         "connections": pool.connections,
     })
 }

@@ -9,12 +9,13 @@ use super::check::{address, timeouts};
 use super::file::{BreakerFile, ClientTlsFile, HealthFile, UpstreamFile};
 use super::presets::{self, PRESETS, Preset};
 use super::problem::{Collector, did_you_mean};
-use super::{ClientTls, Endpoint, Health, Host, Pool, Protocol, Timeouts, Upstream};
+use super::{ClientTls, Endpoint, Health, Host, Protocol, Timeouts, Upstream, pool};
+use crate::message::kept::LONGEST;
 use crate::names::UpstreamName;
 use crate::reliability::breaker::{BreakerPolicy, Mode};
 use crate::reliability::retry::RetryPolicy;
 use crate::reliability::verdict::JudgePolicy;
-use crate::units::{Percent, Written as _};
+use crate::units::{Percent, Size, Written as _};
 
 fn preset(written: &UpstreamFile) -> Option<Preset> {
     let name = written.preset.as_deref()?;
@@ -60,7 +61,7 @@ pub(super) fn check(
     let health = written.health.as_ref().map(|health| self::health(&key("health"), health, problems));
     let judge = judge(&key("judge"), written, problems);
     let retry = retry(&key("retry"), written, problems);
-    let pool = pool(&key("pool"), written, problems);
+    let pool = pool::check(&key("pool"), &written.pool, ingress, problems);
     let dns_ttl = dns_ttl(&key("dns.min_ttl"), written, problems);
     Some(Upstream {
         name: checked?,
@@ -77,6 +78,7 @@ pub(super) fn check(
         breaker,
         judge: judge?,
         retry: retry?,
+        keep_body: keep_body(&key("retry.keep_body"), written, problems),
         dns_ttl,
     })
 }
@@ -330,6 +332,16 @@ fn judge(at: &str, written: &UpstreamFile, problems: &mut Collector<'_>) -> Opti
     Some(JudgePolicy { bad_statuses: bad_statuses?, slow_after: written.judge.slow_after.map(|slow| slow.0) })
 }
 
+fn keep_body(at: &str, written: &UpstreamFile, problems: &mut Collector<'_>) -> usize {
+    let bytes = usize::try_from(written.retry.keep_body.0.0).unwrap_or(usize::MAX);
+    if bytes > LONGEST {
+        let (is, most) = (written.retry.keep_body.0.write(), Size(LONGEST as u64).write());
+        problems
+            .add(at, format!("{is:?} is more than can be kept; write at most {most:?}, or \"0B\" for none"));
+    }
+    bytes
+}
+
 fn retry(at: &str, written: &UpstreamFile, problems: &mut Collector<'_>) -> Option<RetryPolicy> {
     let file = &written.retry;
     Some(RetryPolicy {
@@ -347,16 +359,4 @@ fn within_a_minute(at: &str, written: Duration, problems: &mut Collector<'_>) ->
         problems.add(at, format!("{:?} must not be longer than 1m: a client is waiting", written.write()));
     }
     written
-}
-
-fn pool(at: &str, written: &UpstreamFile, problems: &mut Collector<'_>) -> Pool {
-    let file = &written.pool;
-    if file.connections == 0 {
-        problems.add(&format!("{at}.connections"), "must be at least 1, or nothing could ever be sent");
-    }
-    Pool {
-        idle_per_worker: file.idle_per_worker as usize,
-        idle_for: file.idle_for.0,
-        connections: file.connections as usize,
-    }
 }

@@ -2,8 +2,13 @@
 //!
 //! Pulled, never pushed, so back-pressure is the absence of a pull. Whoever forwards a body calls [`Body::poll_data`],
 //! uses [`Body::data`], tells it with [`Body::consume`], until nothing comes; then [`Body::trailers`] may be there.
+//!
+//! A short one can be kept while it is used up ([`Body::keep`]), so that it can be had once more from its start
+//! ([`Body::rewound`]). Invariants: a body that is used up again gives the very bytes it gave before and then the rest; one
+//! whose start is gone gives nothing and says so ([`Body::is_whole_again`]).
 
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
@@ -13,6 +18,7 @@ use super::h1::reader::Reader;
 use super::h1::upload::Upload;
 use super::h2::Streamed;
 use super::head::{Framing, Store};
+use super::kept::{Kept, KeptRoom};
 
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +50,73 @@ enum Kind {
     H2(Box<Streamed>),
 }
 
+impl Kind {
+    fn framing(&self) -> Framing {
+        match self {
+            Self::Empty => Framing::None,
+            Self::Full(bytes) => Framing::Length(bytes.len() as u64),
+            Self::H1(reader) => reader.framing(),
+            Self::H2(streamed) => streamed.framing(),
+        }
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, BodyError>> {
+        match self {
+            Self::Empty => Poll::Ready(Ok(0)),
+            Self::Full(bytes) => Poll::Ready(Ok(bytes.len())),
+            Self::H1(reader) => reader.poll_data(cx),
+            Self::H2(streamed) => streamed.poll_data(cx),
+        }
+    }
+
+    fn data(&self) -> &[u8] {
+        match self {
+            Self::Empty => &[],
+            Self::Full(bytes) => bytes,
+            Self::H1(reader) => reader.data(),
+            Self::H2(streamed) => streamed.data(),
+        }
+    }
+
+    fn consume(&mut self, n: usize) {
+        match self {
+            Self::Empty => {}
+            Self::Full(bytes) => {
+                let n = n.min(bytes.len());
+                bytes::Buf::advance(bytes, n);
+            }
+            Self::H1(reader) => reader.consume(n),
+            Self::H2(streamed) => streamed.consume(n),
+        }
+    }
+}
+
+/// What was used up of a body, from its start.
+struct Copy {
+    kept: Kept,
+    /// Bytes of it that are used up (again).
+    at: usize,
+    /// Nobody will ask for its start any more.
+    closed: bool,
+    /// As it was before the first byte.
+    framing: Framing,
+}
+
+impl Copy {
+    /// What comes before anything more of the source.
+    fn rest(&self) -> &[u8] {
+        self.kept.bytes().get(self.at..).unwrap_or_default()
+    }
+
+    fn put(&mut self, more: &[u8]) -> bool {
+        let expected = match self.framing {
+            Framing::Length(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
+            Framing::None | Framing::Chunked | Framing::UntilClose | Framing::Stream => 0,
+        };
+        !self.closed && self.kept.put(more, expected)
+    }
+}
+
 /// The body of a request or of a response.
 pub struct Body {
     kind: Kind,
@@ -55,6 +128,10 @@ pub struct Body {
     upload: Option<Box<Upload>>,
     /// Bytes of that request's body that have left, once it is no longer being sent.
     uploaded: u64,
+    /// While it may have to be sent again.
+    copy: Option<Copy>,
+    /// It stands for one whose start is gone.
+    gone: bool,
 }
 
 impl std::fmt::Debug for Body {
@@ -85,7 +162,7 @@ impl Body {
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, allowed: u64::MAX, passed: 0, upload: None, uploaded: 0 }
+        Self { kind, allowed: u64::MAX, passed: 0, upload: None, uploaded: 0, copy: None, gone: false }
     }
 
     /// No more than `bytes` may come.
@@ -113,6 +190,79 @@ impl Body {
         self.upload.is_some()
     }
 
+    /// From now on what is used up is kept, up to `limit` bytes of `room`, until [`Self::let_go`]. Not of a body that has
+    /// begun already, nor of one that is known to be longer.
+    pub fn keep(&mut self, room: &Rc<KeptRoom>, limit: usize) {
+        let framing = self.framing();
+        let known = match framing {
+            Framing::None => return,
+            Framing::Length(bytes) => bytes,
+            Framing::Chunked | Framing::UntilClose | Framing::Stream => 0,
+        };
+        if self.passed == 0 && self.copy.is_none() && !self.gone && limit > 0 && known <= limit as u64 {
+            self.copy = Some(Copy { kept: Kept::new(room, limit), at: 0, closed: false, framing });
+        }
+    }
+
+    /// It will not be asked for from its start again: gives the room back, as soon as what is in it is used up.
+    pub fn let_go(&mut self) {
+        match &mut self.copy {
+            Some(copy) if !copy.rest().is_empty() => copy.closed = true,
+            Some(_) | None => self.copy = None,
+        }
+    }
+
+    /// The body from its start, for another attempt. Where its start is gone: one that has nothing, and says so.
+    #[must_use]
+    pub fn rewound(mut self) -> Self {
+        if self.passed == 0 {
+            return self;
+        }
+        match &mut self.copy {
+            Some(copy) if !copy.closed => {
+                copy.at = 0;
+                self.allowed = self.allowed.saturating_add(self.passed);
+                self.passed = 0;
+                self
+            }
+            Some(_) | None => Self { gone: true, ..Self::empty() },
+        }
+    }
+
+    /// Would it be sent from its start? Asked after an attempt that failed: false, when bytes of it are gone.
+    pub fn is_whole_again(&self) -> bool {
+        !self.gone && self.passed == 0
+    }
+
+    /// Is all of it here, so that nobody need be waited for to send it? False for a chunked one whose end was not reached.
+    pub fn is_whole(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => !self.gone,
+            Kind::Full(_) => true,
+            Kind::H1(reader) => reader.is_whole(),
+            Kind::H2(streamed) => streamed.is_whole(),
+        }
+    }
+
+    /// Reads all of it into what is kept, before anything is sent; true when it is here then. False: it is too long to be
+    /// kept, or was not to be kept; it can still be sent as it comes. A client that waits for `100 Continue` must have been told to
+    /// go on.
+    pub fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, BodyError>> {
+        loop {
+            let whole = self.is_whole();
+            let Some(copy) = self.copy.as_mut().filter(|_| !whole) else { return Poll::Ready(Ok(whole)) };
+            let there = ready!(self.kind.poll_data(cx))?;
+            if (copy.kept.bytes().len() + there) as u64 > self.allowed {
+                return Poll::Ready(Err(BodyError::TooLong));
+            }
+            let kept = there == 0 || copy.put(self.kind.data());
+            if !kept {
+                return Poll::Ready(Ok(false));
+            }
+            self.kind.consume(there);
+        }
+    }
+
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
         let Some(upload) = &mut self.upload else { return Ok(()) };
         match upload.poll(cx) {
@@ -129,22 +279,18 @@ impl Body {
 
     /// How it is framed, as far as that is known before it is read.
     pub fn framing(&self) -> Framing {
-        match &self.kind {
-            Kind::Empty => Framing::None,
-            Kind::Full(bytes) => Framing::Length(bytes.len() as u64),
-            Kind::H1(reader) => reader.framing(),
-            Kind::H2(streamed) => streamed.framing(),
-        }
+        self.copy.as_ref().map_or_else(|| self.kind.framing(), |copy| copy.framing)
     }
 
     /// Is it known to be over without another poll?
     pub fn is_over(&self) -> bool {
-        match &self.kind {
+        let source = match &self.kind {
             Kind::Empty => true,
             Kind::Full(bytes) => bytes.is_empty(),
             Kind::H1(reader) => reader.is_over(),
             Kind::H2(streamed) => streamed.is_over(),
-        }
+        };
+        source && self.copy.as_ref().is_none_or(|copy| copy.rest().is_empty())
     }
 
     /// Bytes that were used up so far.
@@ -155,11 +301,9 @@ impl Body {
     /// Waits until [`Self::data`] has bytes; the number of them, or 0 at the end.
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, BodyError>> {
         self.poll_upload(cx)?;
-        let there = match &mut self.kind {
-            Kind::Empty => 0,
-            Kind::Full(bytes) => bytes.len(),
-            Kind::H1(reader) => std::task::ready!(reader.poll_data(cx))?,
-            Kind::H2(streamed) => std::task::ready!(streamed.poll_data(cx))?,
+        let there = match self.copy.as_ref().map_or(0, |copy| copy.rest().len()) {
+            0 => ready!(self.kind.poll_data(cx))?,
+            again => again,
         };
         if there as u64 > self.allowed {
             return Poll::Ready(Err(BodyError::TooLong));
@@ -169,11 +313,9 @@ impl Body {
 
     /// The bytes that are there.
     pub fn data(&self) -> &[u8] {
-        match &self.kind {
-            Kind::Empty => &[],
-            Kind::Full(bytes) => bytes,
-            Kind::H1(reader) => reader.data(),
-            Kind::H2(streamed) => streamed.data(),
+        match self.copy.as_ref().map_or(&[][..], Copy::rest) {
+            [] => self.kind.data(),
+            again => again,
         }
     }
 
@@ -181,23 +323,36 @@ impl Body {
     pub fn consume(&mut self, n: usize) {
         self.passed += n as u64;
         self.allowed = self.allowed.saturating_sub(n as u64);
-        match &mut self.kind {
-            Kind::Empty => {}
-            Kind::Full(bytes) => {
-                let n = n.min(bytes.len());
-                bytes::Buf::advance(bytes, n);
+        if let Some(copy) = &mut self.copy {
+            let again = copy.rest().len();
+            if again > 0 {
+                copy.at += n.min(again);
+                return;
             }
-            Kind::H1(reader) => reader.consume(n),
-            Kind::H2(streamed) => streamed.consume(n),
+            let fresh = self.kind.data();
+            if copy.put(fresh.get(..n).unwrap_or(fresh)) {
+                copy.at = copy.kept.bytes().len();
+            } else {
+                self.copy = None;
+            }
         }
+        self.kind.consume(n);
     }
 
-    /// The trailer fields, after the end, when there are any. Fields that frame or route are left out.
+    /// The trailer fields, after the end, when there are any. Fields that frame or route are left out. A body that had some
+    /// is not kept any longer.
     pub fn trailers(&mut self) -> Option<Store> {
-        match &mut self.kind {
+        let trailers = match &mut self.kind {
             Kind::Empty | Kind::Full(_) => None,
             Kind::H1(reader) => reader.trailers(),
             Kind::H2(streamed) => streamed.trailers(),
+        };
+        if trailers.is_some() {
+            self.copy = None;
         }
+        trailers
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! count of trusted hops goes.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::head::{Known, Store};
 
@@ -50,6 +51,27 @@ pub fn client_ip(store: &Store, peer: IpAddr, trusted: u8) -> IpAddr {
         }
     }
     found
+}
+
+/// How long the peer keeps an idle connection (`Keep-Alive: timeout=5, max=100`), in whole seconds up to a day. `None`:
+/// not said, or not one plain number.
+pub fn keep_alive_timeout(store: &Store) -> Option<Duration> {
+    const MOST: u64 = 86_400;
+    let mut said =
+        store.all(Known::KeepAlive).flat_map(|value| value.split(|b| *b == b',')).filter_map(|item| {
+            let at = item.iter().position(|b| *b == b'=')?;
+            let (name, value) = item.split_at(at);
+            name.trim_ascii()
+                .eq_ignore_ascii_case(b"timeout")
+                .then(|| value.get(1..).unwrap_or_default().trim_ascii())
+        });
+    let text = said.next()?;
+    let plain = !text.is_empty() && text.len() <= 18 && text.iter().all(u8::is_ascii_digit);
+    if !plain || said.next().is_some() {
+        return None;
+    }
+    let seconds = text.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+    Some(Duration::from_secs(seconds.min(MOST)))
 }
 
 /// A W3C trace context (<https://www.w3.org/TR/trace-context/>, version 00).
@@ -205,6 +227,29 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn said(lines: &[&[u8]]) -> Option<u64> {
+        let mut store = Store::default();
+        lines.iter().for_each(|value| store.push(b"Keep-Alive", value));
+        keep_alive_timeout(&store).map(|said| said.as_secs())
+    }
+
+    #[test]
+    fn how_long_a_peer_keeps_an_idle_connection_is_one_plain_number() {
+        assert_eq!(said(&[b"timeout=5"]), Some(5));
+        assert_eq!(said(&[b"max=100 , Timeout = 20"]), Some(20));
+        assert_eq!(said(&[b"max=100", b"timeout=7"]), Some(7));
+        assert_eq!(said(&[b"timeout=0"]), Some(0));
+        assert_eq!(said(&[b"timeout=99999999999"]), Some(86_400));
+        for nonsense in
+            [&b"timeout"[..], b"timeout=", b"timeout=5s", b"timeout=-1", b"timeout=1.5", b"300", b""]
+        {
+            assert_eq!(said(&[nonsense]), None, "{}", String::from_utf8_lossy(nonsense));
+        }
+        assert_eq!(said(&[b"timeout=5, timeout=9"]), None, "which of them?");
+        assert_eq!(said(&[b"timeout=9999999999999999999"]), None);
+        assert_eq!(said(&[]), None);
+    }
 
     proptest! {
         #[test]

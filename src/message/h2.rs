@@ -1,8 +1,6 @@
 //! HTTP/2 beneath the same head and body: hyper's types in, ours out, and back.
 
-use std::cell::{Cell, RefCell};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -10,13 +8,16 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::body::{Body, BodyError};
+use super::body::BodyError;
 use super::fields;
 use super::h1::Malformed;
 use super::h1::parse;
-use super::h1::pump::Waits;
 use super::h1::write::Edits;
 use super::head::{Framing, Known, Method, RequestHead, ResponseHead, Span, Store, Version};
+
+mod outgoing;
+
+pub use outgoing::{BrokeOff, Ended, OnEnd, Outgoing, Progress};
 
 /// A body that comes by an HTTP/2 stream.
 pub struct Streamed {
@@ -42,6 +43,11 @@ impl Streamed {
 
     pub(super) fn is_over(&self) -> bool {
         self.over && self.current.is_empty()
+    }
+
+    /// Is the rest of it read already?
+    pub(super) fn is_whole(&self) -> bool {
+        self.over || self.incoming.is_end_stream()
     }
 
     pub(super) fn data(&self) -> &[u8] {
@@ -75,160 +81,6 @@ impl Streamed {
         let mut store = Store::take();
         trailers.iter().for_each(|(name, value)| store.push(name.as_str().as_bytes(), value.as_bytes()));
         Some(fields::only_trailers(store))
-    }
-}
-
-/// How a body that was sent by HTTP/2 ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// All of it passed.
-    Whole,
-    /// It broke off where it came from.
-    Broken,
-    /// The other side left before its end.
-    Left,
-}
-
-/// Is told how it ended, and is shown the body: how much of it passed, how much of the request that it answers.
-pub type OnEnd = Box<dyn FnOnce(Ended, &Body)>;
-
-/// One of our bodies, for hyper to send. `on_end` is told once.
-pub struct Outgoing {
-    body: Body,
-    over: bool,
-    on_end: Option<OnEnd>,
-    progress: Option<Rc<Progress>>,
-}
-
-/// How far a body that is sent by HTTP/2 has got.
-#[derive(Debug)]
-pub struct Progress {
-    /// Bytes that have passed.
-    pub passed: Cell<u64>,
-    /// Has its end passed?
-    pub over: Cell<bool>,
-    /// Which side kept it from going on.
-    pub waits: Cell<Waits>,
-    /// Why it broke off where it came from.
-    pub broke: RefCell<Option<BodyError>>,
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Self {
-            passed: Cell::new(0),
-            over: Cell::new(false),
-            waits: Cell::new(Waits::Sink),
-            broke: RefCell::new(None),
-        }
-    }
-}
-
-impl Outgoing {
-    /// Sends `body`.
-    pub fn new(body: Body, on_end: Option<OnEnd>) -> Self {
-        Self { body, over: false, on_end, progress: None }
-    }
-
-    /// Shows how far it has got while it is sent.
-    #[must_use]
-    pub fn watched(mut self, progress: Rc<Progress>) -> Self {
-        progress.over.set(self.body.framing() == Framing::None);
-        self.progress = Some(progress);
-        self
-    }
-
-    fn note(&self, waits: Waits) {
-        if let Some(progress) = &self.progress {
-            progress.passed.set(self.body.passed());
-            progress.over.set(self.over);
-            progress.waits.set(waits);
-        }
-    }
-
-    /// There is no body to send: what waits for its end is told now.
-    pub fn finish_empty(&mut self) {
-        self.end(Ended::Whole);
-    }
-
-    /// The body, for another attempt.
-    pub fn into_body(mut self) -> Body {
-        std::mem::replace(&mut self.body, Body::empty())
-    }
-
-    fn end(&mut self, how: Ended) {
-        self.over = true;
-        self.note(Waits::Sink);
-        self.tell(how);
-    }
-
-    fn tell(&mut self, how: Ended) {
-        if let Some(told) = self.on_end.take() {
-            told(how, &self.body);
-        }
-    }
-}
-
-impl Drop for Outgoing {
-    fn drop(&mut self) {
-        self.tell(Ended::Left);
-    }
-}
-
-/// The error hyper is given; what happened is told by `on_end`.
-#[derive(Debug, thiserror::Error)]
-#[error("the body broke off")]
-pub struct BrokeOff;
-
-impl http_body::Body for Outgoing {
-    type Data = Bytes;
-    type Error = BrokeOff;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BrokeOff>>> {
-        if self.over {
-            return Poll::Ready(None);
-        }
-        let polled = self.body.poll_data(cx);
-        self.note(if polled.is_pending() { Waits::Source } else { Waits::Sink });
-        match ready!(polled) {
-            Ok(0) => {
-                let trailers = self.body.trailers().map(|store| map_of(&store, |_| true));
-                self.end(Ended::Whole);
-                Poll::Ready(trailers.map(|trailers| Ok(http_body::Frame::trailers(trailers))))
-            }
-            Ok(_) => {
-                let data = Bytes::copy_from_slice(self.body.data());
-                self.body.consume(data.len());
-                self.note(Waits::Sink);
-                Poll::Ready(Some(Ok(http_body::Frame::data(data))))
-            }
-            Err(error) => {
-                // The request that it answers broke off: that was the other side.
-                self.end(if matches!(error, BodyError::Request) { Ended::Left } else { Ended::Broken });
-                if let Some(progress) = &self.progress {
-                    progress.broke.replace(Some(error));
-                }
-                Poll::Ready(Some(Err(BrokeOff)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        // While someone waits for the end it must be polled for.
-        self.over || (self.on_end.is_none() && self.body.framing() == Framing::None)
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        match self.body.framing() {
-            Framing::None => http_body::SizeHint::with_exact(0),
-            Framing::Length(bytes) => {
-                http_body::SizeHint::with_exact(bytes.saturating_sub(self.body.passed()))
-            }
-            Framing::Chunked | Framing::UntilClose | Framing::Stream => http_body::SizeHint::default(),
-        }
     }
 }
 

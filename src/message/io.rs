@@ -1,10 +1,12 @@
 //! The one stream type beneath the codecs: plain TCP, or anything boxed (TLS).
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::buf::Buf;
@@ -13,12 +15,29 @@ use super::buf::Buf;
 pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
+/// A stream over TCP, which can be looked at beneath it.
+pub trait Layered: Stream {
+    /// What it runs over.
+    fn tcp(&self) -> &TcpStream;
+}
+
+/// Who is asked whether anything has happened on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// The reactor: no system call while it was told of nothing. What arrived this very moment it does not know yet.
+    Reactor,
+    /// The kernel: one system call.
+    Kernel,
+}
+
 /// A stream of bytes both ways.
 pub enum Io {
     /// Plain TCP, called without indirection: the hot path.
     Tcp(TcpStream),
-    /// TLS in either role.
+    /// TLS of a client, and whatever else is a stream.
     Boxed(Box<dyn Stream>),
+    /// TLS towards an upstream: its connections lie idle, and are looked at before they are used.
+    Layered(Box<dyn Layered>),
     /// Bytes that were read ahead, then the stream: for handing a connection to another codec.
     Rewound(Buf, Box<Io>),
 }
@@ -28,6 +47,7 @@ impl std::fmt::Debug for Io {
         f.write_str(match self {
             Self::Tcp(_) => "Tcp",
             Self::Boxed(_) => "Boxed",
+            Self::Layered(_) => "Layered",
             Self::Rewound(..) => "Rewound",
         })
     }
@@ -41,9 +61,26 @@ impl Io {
                 // Without it the close is orderly; the missing end of the message still shows where it is framed.
                 let _ = tcp.set_zero_linger();
             }
-            Self::Boxed(_) => {}
+            Self::Boxed(_) | Self::Layered(_) => {}
             Self::Rewound(_, io) => io.abort(),
         }
+    }
+
+    /// Is there anything to be read from the TCP connection beneath, be it its end or an error? `None`: there is none to
+    /// look at. Nothing is read.
+    pub fn stirs(&self, ask: Ask) -> Option<bool> {
+        let tcp = match self {
+            Self::Tcp(tcp) => tcp,
+            Self::Layered(stream) => stream.tcp(),
+            Self::Boxed(_) | Self::Rewound(..) => return None,
+        };
+        let mut byte = [MaybeUninit::uninit()];
+        let mut peek = || SockRef::from(tcp).peek(&mut byte);
+        let seen = match ask {
+            Ask::Reactor => tcp.try_io(Interest::READABLE, peek),
+            Ask::Kernel => peek(),
+        };
+        Some(seen.map_or_else(|error| error.kind() != io::ErrorKind::WouldBlock, |_| true))
     }
 
     /// Reads into `buf` up to `limit` bytes in all. `Ok(0)`: the peer has ended its side (or `limit` is reached).
@@ -75,6 +112,7 @@ impl AsyncRead for Io {
         match &mut *self {
             Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, room),
             Self::Boxed(stream) => Pin::new(stream).poll_read(cx, room),
+            Self::Layered(stream) => Pin::new(stream).poll_read(cx, room),
             Self::Rewound(ahead, stream) if ahead.is_empty() => Pin::new(&mut **stream).poll_read(cx, room),
             Self::Rewound(ahead, _) => {
                 let n = ahead.len().min(room.remaining());
@@ -92,6 +130,7 @@ impl AsyncWrite for Io {
         match &mut *self {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Self::Boxed(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Layered(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Rewound(_, stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
         }
     }
@@ -104,6 +143,7 @@ impl AsyncWrite for Io {
         match &mut *self {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, parts),
             Self::Boxed(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Self::Layered(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
             Self::Rewound(_, stream) => Pin::new(&mut **stream).poll_write_vectored(cx, parts),
         }
     }
@@ -116,6 +156,7 @@ impl AsyncWrite for Io {
         match &mut *self {
             Self::Tcp(_) => Poll::Ready(Ok(())),
             Self::Boxed(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Layered(stream) => Pin::new(stream).poll_flush(cx),
             Self::Rewound(_, stream) => Pin::new(&mut **stream).poll_flush(cx),
         }
     }
@@ -124,6 +165,7 @@ impl AsyncWrite for Io {
         match &mut *self {
             Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Self::Boxed(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Layered(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Rewound(_, stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }
     }

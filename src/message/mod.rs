@@ -11,6 +11,7 @@ pub mod h1;
 pub mod h2;
 pub mod head;
 pub mod io;
+pub mod kept;
 pub mod known;
 pub mod scratch;
 pub mod store;

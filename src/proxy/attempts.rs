@@ -16,7 +16,7 @@ use super::gateway::Gateway;
 use crate::message::head::{Framing, Known, Method};
 use crate::reliability::breaker::{Ask, Evidence, Fitness};
 use crate::reliability::party::{Blame, Party};
-use crate::reliability::retry::{self, Next, Repeatable, Sent};
+use crate::reliability::retry::{self, Next, Repeatable};
 use crate::reliability::verdict::{self, Last, Outcome, RETRY_AFTER_CAP, Verdict, Why};
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
@@ -84,8 +84,7 @@ impl<'a> Attempts<'a> {
                 Err(error) => error,
             };
             exchange.tried(&ended.endpoint);
-            let request = |sent| repeatable(call, sent);
-            let again = self.again(&mut so_far, &error, request, exchange, &ended, &permit).await;
+            let again = self.again(&mut so_far, &error, repeatable(call), exchange, &ended, &permit).await;
             let Some(at) = again else {
                 exchange.endpoint = Some(Arc::clone(&ended.endpoint));
                 self.settle(begun, permit, &ended);
@@ -220,7 +219,7 @@ impl<'a> Attempts<'a> {
         &self,
         so_far: &mut retry::Attempts,
         error: &ProxyError,
-        request: impl FnOnce(Sent) -> Repeatable,
+        request: Repeatable,
         exchange: &Exchange,
         ended: &Ended,
         permit: &Permit,
@@ -234,7 +233,7 @@ impl<'a> Attempts<'a> {
             return None;
         }
         let failed = error.failed(ended.reused, upstream.has_another(&exchange.tried));
-        let wait = match so_far.next(policy, failed, request(failed.sent), ended.at, self.gateway.draw()) {
+        let wait = match so_far.next(policy, failed, request, ended.at, self.gateway.draw()) {
             Next::Stop => return None,
             Next::Paid(wait) => upstream.series.may_retry(policy, ended.at).then_some(wait)?,
             Next::Wait(wait) => wait,
@@ -255,8 +254,10 @@ impl<'a> Attempts<'a> {
 fn ask(call: &Call<'_>, route: &RouteEntry) -> Ask {
     let fitness = match call.head.framing {
         Framing::None | Framing::Length(0) if is_safe(call.head.method) => Fitness::Safe,
-        Framing::None | Framing::Length(0) => Fitness::Whole,
-        Framing::Length(_) | Framing::Chunked | Framing::Stream | Framing::UntilClose => Fitness::Streamed,
+        _ if call.body.is_whole() => Fitness::Whole,
+        Framing::None | Framing::Length(_) | Framing::Chunked | Framing::Stream | Framing::UntilClose => {
+            Fitness::Streamed
+        }
     };
     Ask { fitness, usual: route.series.usual() }
 }
@@ -265,14 +266,12 @@ fn is_safe(method: Method) -> bool {
     matches!(method, Method::Get | Method::Head | Method::Options)
 }
 
-/// What may be repeated of a request of which `sent` has left.
-fn repeatable(call: &Call<'_>, sent: Sent) -> Repeatable {
-    let bodiless = call.head.framing == Framing::None;
+/// What may be repeated of a request.
+fn repeatable(call: &Call<'_>) -> Repeatable {
     Repeatable {
-        safe: is_safe(call.head.method) && bodiless,
+        safe: is_safe(call.head.method) && call.head.framing == Framing::None,
         idempotent: call.head.method.is_idempotent(),
-        // A body that has begun to leave is gone; one that never left is still in the call.
-        whole: sent == Sent::Nothing || bodiless,
+        whole: call.body.is_whole_again(),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::message::scratch::Scratch;
 pub struct Call<'a> {
     /// As the client sent it.
     pub head: &'a RequestHead,
-    /// Given to the attempt; comes back when nothing of it has left.
+    /// Given to the attempt; comes back when that fails, perhaps without its start ([`Body::is_whole_again`]).
     pub body: Body,
     /// Field lines to add.
     add: Scratch,

@@ -142,7 +142,7 @@ async fn dial<'a>(
         let verdict = attempts.unconnected(&error, began);
         let ended = attempts.ended(endpoint, verdict, false, began);
         exchange.tried(&ended.endpoint);
-        let all = |_| Repeatable { safe: false, idempotent: false, whole: true };
+        let all = Repeatable { safe: false, idempotent: false, whole: true };
         let Some(at) = attempts.again(&mut so_far, &error, all, exchange, &ended, &permit).await else {
             attempts.settle(begun, permit, &ended);
             return Err(error);

@@ -17,6 +17,7 @@ pub enum Event<'a> {
     ConfigWarning { problem: &'a str },
     BreakerMoved { upstream: &'a str, from: &'a str, to: &'a str, why: &'a str },
     BreakerWouldMove { upstream: &'a str, from: &'a str, to: &'a str, why: &'a str },
+    IdleClosed { upstream: &'a str, after: &'a str, idle_for: &'a str },
     EndpointHealth { upstream: &'a str, endpoint: &'a str, healthy: bool, why: &'a str },
     EndpointEjected { upstream: &'a str, endpoint: &'a str, why: &'a str, seconds: f64, times: u32 },
     EndpointReturned { upstream: &'a str, endpoint: &'a str },
@@ -64,6 +65,14 @@ impl Event<'_> {
             }
             Self::EndpointReturned { upstream, endpoint } => {
                 info!(upstream, endpoint, "endpoint back in rotation: a check passed");
+            }
+            Self::IdleClosed { upstream, after, idle_for } => {
+                warn!(
+                    upstream,
+                    after,
+                    idle_for,
+                    "upstream closes idle connections sooner than they are given up here; write a shorter pool.idle_for"
+                );
             }
             Self::EndpointHealth { upstream, endpoint, healthy: true, why } => {
                 info!(upstream, endpoint, healthy = true, why, "endpoint health");

@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod gate;
 pub mod guard;
 pub mod health;
+pub mod idle;
 pub mod local;
 pub mod permit;
 pub mod plain;
@@ -46,6 +47,8 @@ pub struct Upstream {
     pub tls: Option<tls::Client>,
     /// Connections over all workers.
     pub connections: Arc<AtomicUsize>,
+    /// Idle connections that it has closed.
+    pub closings: Arc<idle::IdleClosings>,
     /// A reload has put another in its place; exchanges in flight still hold this one.
     retired: AtomicBool,
 }

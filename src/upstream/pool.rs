@@ -1,15 +1,14 @@
-//! Connections of one worker to its upstreams: newest first, capped, expired by idleness.
+//! Connections of one worker to its upstreams: newest first, capped, expired by idleness. How long that is, and what
+//! closings of the peer say, is decided in [`crate::reliability::idle`].
 //!
 //! Invariants: a connection is lent to one exchange at a time (HTTP/2: shared); what comes out is alive as far as the
 //! kernel has told; connecting always goes to an address that the guard has checked.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
@@ -23,11 +22,22 @@ use crate::config::Protocol;
 use crate::message::buf::Buf;
 use crate::message::h1::conn::Conn;
 use crate::message::h2::Outgoing;
-use crate::message::io::Io;
+use crate::message::io::{Ask, Io, Layered};
+use crate::message::kept::KeptRoom;
 use crate::net::tls;
 use crate::reliability::verdict::Why;
 use crate::runtime::{clock, tasks};
 use crate::telemetry::event::Event;
+
+/// What has been idle for less than this is in use: no server counts so short a time, and what the reactor was not told
+/// within it would be the news of a single turn of the event loop. So a busy connection costs no system call more.
+const BUSY: Duration = Duration::from_millis(100);
+
+impl Layered for tls::ClientStream {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -44,8 +54,9 @@ pub enum Link {
     H1 {
         /// The connection.
         conn: Rc<Conn>,
-        /// It has carried a request before, so it may turn out to be closed.
-        reused: bool,
+        /// It has carried a request before and then was idle for so long: it may turn out to be closed. `None`: a new
+        /// one.
+        idle: Option<Duration>,
     },
     /// HTTP/2, shared.
     H2 {
@@ -77,6 +88,8 @@ pub struct Pools {
     shared: RefCell<HashMap<u64, Shared, FixedState>>,
     /// Connections of `shared` so far.
     numbered: Cell<u64>,
+    /// Request bodies that may have to be sent again, over another connection.
+    pub kept: Rc<KeptRoom>,
 }
 
 impl Pools {
@@ -93,11 +106,8 @@ impl Pools {
         if let Some(link) = self.take_shared(endpoint.id, now) {
             return Ok(link);
         }
-        if !fresh
-            && let Some(conn) =
-                poll_fn(|cx| Poll::Ready(self.take_idle(cx, upstream, endpoint.id, now))).await
-        {
-            return Ok(Link::H1 { conn, reused: true });
+        if !fresh && let Some((conn, idle)) = self.take_idle(upstream, endpoint.id, now) {
+            return Ok(Link::H1 { conn, idle: Some(idle) });
         }
         let slot = upstream.slot().ok_or(ConnectError::Full)?;
         // Boxed: it is large, and rare.
@@ -126,23 +136,17 @@ impl Pools {
         }
     }
 
-    fn take_idle(
-        &self,
-        cx: &mut Context<'_>,
-        upstream: &Upstream,
-        endpoint: u64,
-        now: Instant,
-    ) -> Option<Rc<Conn>> {
+    fn take_idle(&self, upstream: &Upstream, endpoint: u64, now: Instant) -> Option<(Rc<Conn>, Duration)> {
         loop {
-            let idle = self.idle.borrow_mut().get_mut(&endpoint)?.pop()?;
-            if now.saturating_duration_since(idle.since) > upstream.config.pool.idle_for {
-                // The others are older still.
-                self.idle.borrow_mut().remove(&endpoint);
-                return None;
+            let Idle { conn, since } = self.idle.borrow_mut().get_mut(&endpoint)?.pop()?;
+            let idle = now.saturating_duration_since(since);
+            if idle > upstream.config.pool.idle_for.h1_for(conn.said()) {
+                continue; // others may have been promised more
             }
-            if idle.conn.poll_is_alive(cx) {
-                return Some(idle.conn);
+            if conn.is_quiet(if idle < BUSY { Ask::Reactor } else { Ask::Kernel }) {
+                return Some((conn, idle));
             }
+            upstream.found_closed(endpoint, idle, now);
         }
     }
 
@@ -151,6 +155,9 @@ impl Pools {
         if !conn.is_reusable() || conn.has_ahead() {
             return; // bytes nobody asked for: whatever they are, they are no answer to the next request
         }
+        if upstream.config.pool.idle_for.h1_for(conn.said()).is_zero() {
+            return; // it says itself that it will not wait
+        }
         let mut idle = self.idle.borrow_mut();
         let kept = idle.entry(endpoint).or_default();
         if kept.len() < upstream.config.pool.idle_per_worker {
@@ -158,18 +165,28 @@ impl Pools {
         }
     }
 
-    /// Closes what has been idle for too long; called every second or so.
-    pub fn expire(&self, idle_for: impl Fn(u64) -> Option<Duration>) {
+    /// Closes what has been idle for too long, and what the peer has closed; called every second or so.
+    pub fn expire(&self, upstream_of: impl Fn(u64) -> Option<Arc<Upstream>>) {
         let now = clock::instant();
         self.idle.borrow_mut().retain(|endpoint, kept| {
-            let Some(limit) = idle_for(*endpoint) else { return false };
-            kept.retain(|idle| now.saturating_duration_since(idle.since) <= limit);
+            let Some(upstream) = upstream_of(*endpoint) else { return false };
+            kept.retain(|Idle { conn, since }| {
+                let idle = now.saturating_duration_since(*since);
+                let young = idle <= upstream.config.pool.idle_for.h1_for(conn.said());
+                let closed = young && !conn.is_quiet(Ask::Reactor);
+                if closed {
+                    upstream.found_closed(*endpoint, idle, now);
+                }
+                young && !closed
+            });
             true // its room stays for the next
         });
         // One that still carries something is closed at the end of that.
         self.shared.borrow_mut().retain(|endpoint, kept| {
-            let young = |limit| now.saturating_duration_since(kept.used) <= limit;
-            !kept.sender.is_closed() && idle_for(*endpoint).is_some_and(young)
+            let young = |upstream: Arc<Upstream>| {
+                now.saturating_duration_since(kept.used) <= upstream.config.pool.idle_for.h2
+            };
+            !kept.sender.is_closed() && upstream_of(*endpoint).is_some_and(young)
         });
     }
 
@@ -221,14 +238,14 @@ impl Pools {
                     .await
                     .map_err(|error| ConnectError::Failed(Why::Tls, error))?;
                 let h2 = tls::negotiated_h2(&stream);
-                (Io::Boxed(Box::new(stream)), h2)
+                (Io::Layered(Box::new(stream)), h2)
             }
         };
         if h2 {
             return self.share(endpoint.id, io, slot).await;
         }
         let slot: Box<dyn std::any::Any> = Box::new(slot);
-        Ok(Link::H1 { conn: Conn::new(io, Buf::default(), Some(slot)), reused: false })
+        Ok(Link::H1 { conn: Conn::new(io, Buf::default(), Some(slot)), idle: None })
     }
 
     async fn share(&self, endpoint: u64, io: Io, slot: Slot) -> Result<Link, ConnectError> {

@@ -176,6 +176,7 @@ impl Registry {
             series,
             endpoints: Arc::new(ArcSwap::from_pointee(Vec::new())),
             connections,
+            closings: Arc::default(),
             retired: AtomicBool::new(false),
         })
     }
@@ -191,6 +192,12 @@ impl Registry {
             endpoints: Arc::clone(&old.endpoints),
             tls: if same_tls { old.tls.clone() } else { client_tls(wanted) },
             connections: Arc::clone(&old.connections),
+            // What was seen is measured by what is in force.
+            closings: if old.config.pool.idle_for == wanted.pool.idle_for {
+                Arc::clone(&old.closings)
+            } else {
+                Arc::default()
+            },
             retired: AtomicBool::new(false),
         })
     }
@@ -296,19 +303,17 @@ impl Registry {
             tls: None,
             endpoints: Arc::new(ArcSwap::from_pointee(Vec::new())),
             config: Arc::clone(template),
+            closings: Arc::clone(&self.unlisted.closings),
             retired: AtomicBool::new(false),
         });
         self.entry(&egress_route(&template.name), &upstream, Direction::Egress)
     }
 
-    /// How long an endpoint's idle connections are kept; `None`: nobody uses it any more.
-    pub fn idle_limit(&self, endpoint: u64) -> Option<Duration> {
+    /// Whose endpoint it is; `None`: nobody uses it any more.
+    pub fn upstream_of(&self, endpoint: u64) -> Option<Arc<Upstream>> {
         let world = self.snapshot();
         let listed = world.upstreams.values().find(|upstream| upstream.has_endpoint(endpoint));
-        match listed {
-            Some(upstream) => Some(upstream.config.pool.idle_for),
-            None => self.unlisted.has_endpoint(endpoint).then_some(self.unlisted.template.pool.idle_for),
-        }
+        listed.map(Arc::clone).or_else(|| self.unlisted.upstream_of(endpoint))
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use pingora_limits::rate::Rate;
 
-use super::{RouteEntry, resolve};
+use super::idle::IdleClosings;
+use super::{RouteEntry, Upstream, resolve};
 use crate::config;
 
 /// Hosts kept at most; beyond them each request looks its host up and its connection is not kept.
@@ -28,6 +29,8 @@ pub(super) struct UnlistedHosts {
     reported: Rate,
     /// How they are called.
     pub(super) template: Arc<config::Upstream>,
+    /// Idle connections that any of them has closed: they have one name, so one of them speaks for all.
+    pub(super) closings: Arc<IdleClosings>,
 }
 
 impl Default for UnlistedHosts {
@@ -36,6 +39,7 @@ impl Default for UnlistedHosts {
             kept: DashMap::new(),
             reported: Rate::new(REPORT_AGAIN),
             template: Arc::new(config::presets::unlisted()),
+            closings: Arc::default(),
         }
     }
 }
@@ -75,9 +79,10 @@ impl UnlistedHosts {
         entry
     }
 
-    /// Is it an endpoint of one of them?
-    pub(super) fn has_endpoint(&self, endpoint: u64) -> bool {
-        self.kept.iter().any(|kept| kept.entry.upstream.has_endpoint(endpoint))
+    /// Whose endpoint it is, when it is one of them.
+    pub(super) fn upstream_of(&self, endpoint: u64) -> Option<Arc<Upstream>> {
+        let found = self.kept.iter().find(|kept| kept.entry.upstream.has_endpoint(endpoint))?;
+        Some(Arc::clone(&found.entry.upstream))
     }
 
     /// Forgets all of them.

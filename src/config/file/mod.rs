@@ -261,6 +261,8 @@ pub struct ProcessFile {
     pub drain_for: Text<Duration>,
     /// Unready but still accepting, before the drain begins.
     pub lame_duck: Text<Duration>,
+    /// Request bodies that each worker may keep while they are sent.
+    pub kept_bodies: Text<Size>,
     /// Log filter.
     pub log: String,
     /// Log lines as JSON.
@@ -274,6 +276,7 @@ impl Default for ProcessFile {
             workers: 0,
             drain_for: secs(30),
             lame_duck: secs(0),
+            kept_bodies: Text(Size(4 << 20)),
             log: "info".to_owned(),
             log_json: true,
         }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{TimeoutsFile, secs};
-use crate::units::{Percent, Text};
+use crate::units::{Percent, Size, Text};
 
 /// `tls = true` or `tls = { … }`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -70,15 +70,16 @@ pub struct UpstreamFile {
 pub struct PoolFile {
     /// Idle connections per worker and endpoint.
     pub idle_per_worker: u32,
-    /// How long one is kept.
-    pub idle_for: Text<Duration>,
+    /// How long an idle one is kept; absent: 4s for HTTP/1.1 behind the ingress, else 50s, or what the server's
+    /// `Keep-Alive: timeout` says, less a fifth.
+    pub idle_for: Option<Text<Duration>>,
     /// Over all workers, in use or idle.
     pub connections: u32,
 }
 
 impl Default for PoolFile {
     fn default() -> Self {
-        Self { idle_per_worker: 64, idle_for: secs(50), connections: 1_024 }
+        Self { idle_per_worker: 64, idle_for: None, connections: 1_024 }
     }
 }
 
@@ -182,6 +183,8 @@ pub struct RetryFile {
     pub backoff: Text<Duration>,
     /// How long a request waits for a connection while the upstream refuses it.
     pub wait: Text<Duration>,
+    /// Request bodies up to so long are kept while they are sent.
+    pub keep_body: Text<Size>,
 }
 
 impl Default for RetryFile {
@@ -193,6 +196,7 @@ impl Default for RetryFile {
             min_per_second: 10,
             backoff: Text(Duration::from_millis(25)),
             wait: secs(0),
+            keep_body: Text(Size(64 * 1024)),
         }
     }
 }

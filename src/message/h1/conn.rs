@@ -8,7 +8,8 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use tokio::io::AsyncWrite;
 
@@ -17,8 +18,9 @@ use super::parse::{self, HeadLimits, Parsed};
 use super::reader::Reader;
 use crate::message::body::Body;
 use crate::message::buf::{Buf, LARGE, SIZE};
+use crate::message::fields;
 use crate::message::head::{Framing, Method, RequestHead, ResponseHead};
-use crate::message::io::Io;
+use crate::message::io::{Ask, Io};
 
 /// Why no head could be read.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,8 @@ pub struct Conn {
     long: Cell<bool>,
     /// Empty lines that were read over before the head that is being read.
     empty_lines: Cell<u8>,
+    /// How long the peer keeps it when it is idle, as it said last.
+    said: Cell<Option<Duration>>,
     /// Counts the connection where it is limited, until it is gone.
     slot: Option<Box<dyn Any>>,
 }
@@ -69,6 +73,7 @@ impl Conn {
             left: Cell::new(false),
             long: Cell::new(false),
             empty_lines: Cell::new(0),
+            said: Cell::new(None),
             slot,
         })
     }
@@ -97,12 +102,33 @@ impl Conn {
         !self.ahead.borrow().is_empty()
     }
 
-    /// Is an idle connection still open and silent? Costs no system call while nothing has happened on it.
-    pub fn poll_is_alive(&self, cx: &mut Context<'_>) -> bool {
+    /// Is an idle connection still open and silent, as far as whoever is asked knows? What stands on it that nobody asked
+    /// for (a 408, an alert) is not read as a message: such a connection is done with.
+    pub fn is_quiet(&self, ask: Ask) -> bool {
         let mut ahead = self.ahead.borrow_mut();
-        let alive = ahead.is_empty() && self.io.borrow_mut().poll_fill(cx, &mut ahead, SIZE).is_pending();
+        let mut io = self.io.borrow_mut();
+        let stirs = io.stirs(ask);
+        if !ahead.is_empty() || (stirs == Some(true) && matches!(*io, Io::Tcp(_))) {
+            return false;
+        }
+        if matches!(*io, Io::Tcp(_)) {
+            return true;
+        }
+        // TLS speaks of itself, too: tickets and new keys are no reason to give a connection up.
+        let read = io.poll_fill(&mut Context::from_waker(Waker::noop()), &mut ahead, SIZE);
+        let quiet = read.is_pending() && !(stirs == Some(true) && io.stirs(ask) == Some(true));
         ahead.rest();
-        alive
+        quiet
+    }
+
+    /// How long the peer keeps an idle connection, as it said last.
+    pub fn said(&self) -> Option<Duration> {
+        self.said.get()
+    }
+
+    /// The peer says so of itself in the head of an answer; one that says nothing changes nothing.
+    pub fn hear(&self, head: &ResponseHead) {
+        self.said.set(fields::keep_alive_timeout(&head.store).or(self.said.get()));
     }
 
     /// Waits for the first byte of a message (or the end of the stream, which gives `false`).
@@ -367,6 +393,73 @@ mod tests {
                 };
                 assert_eq!(read.is_ok(), good, "{lines:?} in pieces of {piece}");
             }
+        }
+    }
+
+    async fn pair() -> (std::net::TcpStream, Rc<Conn>) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (far, _) = listener.accept().unwrap();
+        (far, Conn::new(Io::Tcp(near), Buf::default(), None))
+    }
+
+    /// Lets the reactor hear what has happened.
+    async fn told(conn: &Conn) {
+        let Io::Tcp(tcp) = &*conn.io.borrow() else { panic!("it is TCP") };
+        tcp.readable().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_end_that_came_this_very_moment_is_known_to_the_kernel_alone() {
+        let (far, conn) = pair().await;
+        assert!(conn.is_quiet(Ask::Reactor) && conn.is_quiet(Ask::Kernel));
+        drop(far);
+        assert!(conn.is_quiet(Ask::Reactor), "it cannot know yet, or the test proves nothing");
+        assert!(!conn.is_quiet(Ask::Kernel));
+        told(&conn).await;
+        assert!(!conn.is_quiet(Ask::Reactor));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_asked_for_is_seen_and_stays_unread() {
+        use std::io::Write as _;
+        let (mut far, conn) = pair().await;
+        far.write_all(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n").unwrap();
+        assert!(!conn.is_quiet(Ask::Kernel));
+        told(&conn).await;
+        assert!(!conn.is_quiet(Ask::Reactor));
+        assert!(!conn.has_ahead());
+    }
+
+    #[tokio::test]
+    async fn a_reset_is_seen() {
+        let (far, conn) = pair().await;
+        socket2::SockRef::from(&far).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(far);
+        assert!(!conn.is_quiet(Ask::Kernel));
+    }
+
+    #[tokio::test]
+    async fn a_stream_without_a_socket_is_looked_at_by_reading() {
+        let (mut far, io) = tokio::io::duplex(64);
+        let conn = Conn::new(Io::Boxed(Box::new(io)), Buf::default(), None);
+        assert!(conn.is_quiet(Ask::Kernel));
+        far.write_all(b"x").await.unwrap();
+        assert!(!conn.is_quiet(Ask::Kernel));
+        assert!(!conn.is_quiet(Ask::Kernel), "what was read does not come again, and is still not quiet");
+    }
+
+    #[test]
+    fn what_a_peer_says_of_its_patience_holds_until_it_says_otherwise() {
+        let (_, io) = tokio::io::duplex(64);
+        let conn = Conn::new(Io::Boxed(Box::new(io)), Buf::default(), None);
+        for (value, said) in
+            [(None, None), (Some("timeout=5"), Some(5)), (None, Some(5)), (Some("timeout=2"), Some(2))]
+        {
+            let mut head = ResponseHead::own(200, Framing::None);
+            value.into_iter().for_each(|value: &str| head.store.push(b"keep-alive", value.as_bytes()));
+            conn.hear(&head);
+            assert_eq!(conn.said().map(|said| said.as_secs()), said);
         }
     }
 }

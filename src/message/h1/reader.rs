@@ -57,6 +57,11 @@ impl Reader {
         self.over
     }
 
+    /// Is the rest of it read already?
+    pub(crate) fn is_whole(&self) -> bool {
+        self.over || matches!(self.left, Left::Bytes(left) if left <= self.buf.len() as u64)
+    }
+
     pub(crate) fn data(&self) -> &[u8] {
         self.buf.filled().get(..self.ready).unwrap_or_default()
     }

@@ -51,9 +51,14 @@ impl Upload {
         self.body.passed()
     }
 
-    /// The body, when nothing of it has left: for another attempt.
+    /// The peer has said something: the message will not be sent again.
+    pub fn let_go(&mut self) {
+        self.body.let_go();
+    }
+
+    /// The body from its start, for another attempt.
     pub fn into_body(mut self) -> Body {
-        std::mem::replace(&mut self.body, Body::empty())
+        std::mem::replace(&mut self.body, Body::empty()).rewound()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::watch::{Got, Watch};
 use super::{Answer, Asker, Attempt, broke_off};
@@ -18,6 +18,7 @@ use crate::message::head::{Method, ResponseHead, Version};
 use crate::proxy::call::Call;
 use crate::proxy::error::ProxyError;
 use crate::reliability::retry::Sent;
+use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::upstream::local;
 use crate::upstream::pool::Lease;
@@ -31,7 +32,7 @@ impl Attempt<'_> {
     pub(super) async fn over_h1(
         &self,
         call: &mut Call<'_>,
-        conn: Rc<Conn>,
+        (conn, idle): (Rc<Conn>, Option<Duration>),
         timer: &mut Deadline,
         now: Instant,
     ) -> Result<Answer, ProxyError> {
@@ -53,15 +54,18 @@ impl Attempt<'_> {
         match answered {
             Ok(head) => Ok(self.answer_h1(head, conn, sending, call.head.method)),
             Err(error) => {
-                if error.sent() == Sent::Nothing {
-                    call.body = sending.upload.into_body();
+                if let (Some(idle), ProxyError::Broken { .. }, false) = (idle, &error, sending.heard) {
+                    self.route.upstream.found_closed(self.endpoint.id, idle, clock::instant());
                 }
+                call.body = sending.upload.into_body();
                 Err(error)
             }
         }
     }
 
-    fn answer_h1(&self, head: ResponseHead, conn: Rc<Conn>, sending: Sending, asked: Method) -> Answer {
+    fn answer_h1(&self, head: ResponseHead, conn: Rc<Conn>, mut sending: Sending, asked: Method) -> Answer {
+        sending.upload.let_go();
+        conn.hear(&head);
         let connected = head.status == 101 || (asked == Method::Connect && head.status < 300);
         if !head.keeps_alive && !connected {
             conn.spoil();
@@ -85,7 +89,8 @@ impl Attempt<'_> {
         loop {
             match conn.poll_response(cx, ANSWER, call.head.method) {
                 Poll::Ready(Ok(head)) if head.status < 200 && head.status != 101 => {
-                    sending.interim += 1;
+                    sending.upload.let_go();
+                    (sending.interim, sending.heard) = (sending.interim + 1, true);
                     if sending.interim > MOST_INTERIM {
                         let cause = "too many interim responses".to_owned();
                         return Poll::Ready(Err(ProxyError::Nonsense { upstream: self.name(), cause }));
@@ -136,8 +141,8 @@ impl Attempt<'_> {
             HeadError::Malformed(malformed) => {
                 ProxyError::Nonsense { upstream, cause: malformed.to_string() }
             }
-            HeadError::Io(cause) => broken(sent, false, local::cause(&cause), cause.to_string()),
-            HeadError::Closed => broken(sent, false, None, "closed before the answer".to_owned()),
+            HeadError::Io(cause) => broken(sent, sending.heard, local::cause(&cause), cause.to_string()),
+            HeadError::Closed => broken(sent, sending.heard, None, "closed before the answer".to_owned()),
             HeadError::Truncated => broken(Sent::Maybe, true, None, "closed within the head".to_owned()),
         }
     }
@@ -148,11 +153,13 @@ struct Sending {
     upload: Upload,
     over: bool,
     interim: u32,
+    /// The upstream has said something.
+    heard: bool,
 }
 
 impl Sending {
     fn new(upload: Upload) -> Self {
-        Self { upload, over: false, interim: 0 }
+        Self { upload, over: false, interim: 0, heard: false }
     }
 
     /// Sends on. That the upstream stops reading is no failure yet: its answer may be on the way (RFC 9112 section 9.5).

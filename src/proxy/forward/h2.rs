@@ -30,11 +30,11 @@ impl Attempt<'_> {
         let request = self.h2_request(call, &progress)?;
         let mut response = pin!(async {
             match sender.ready().await {
-                Ok(()) => sender.try_send_request(request).await.map_err(|mut refused| {
-                    let unsent = refused.take_message().map(|request| request.into_body().into_body());
-                    (unsent, refused.into_error())
-                }),
-                Err(error) => Err((Some(request.into_body().into_body()), error)),
+                Ok(()) => sender
+                    .try_send_request(request)
+                    .await
+                    .map_err(|mut refused| (refused.take_message().is_some(), refused.into_error())),
+                Err(error) => Err((true, error)),
             }
         });
         let mut watch = Watch::new(self, clock::instant());
@@ -51,17 +51,24 @@ impl Attempt<'_> {
             watch.poll(cx, timer, got).map(Err)
         })
         .await;
-        match answered? {
-            Err((unsent, error)) => {
-                let sent = match &unsent {
-                    Some(_) => Sent::Nothing,
-                    None if h2::was_refused(&error) => Sent::Refused,
-                    None => Sent::Maybe,
+        match answered {
+            Err(error) => {
+                call.body = progress.take_back();
+                Err(error)
+            }
+            Ok(Err((unsent, error))) => {
+                call.body = progress.take_back();
+                let sent = match unsent {
+                    true => Sent::Nothing,
+                    false if h2::was_refused(&error) => Sent::Refused,
+                    false => Sent::Maybe,
                 };
-                call.body = unsent.unwrap_or_else(Body::empty);
                 Err(self.no_answer(sent, &error, &progress, number))
             }
-            Ok(response) => self.answer_h2(response, call.head.method, progress),
+            Ok(Ok(response)) => {
+                progress.confirm();
+                self.answer_h2(response, call.head.method, progress)
+            }
         }
     }
 

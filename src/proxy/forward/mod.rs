@@ -89,7 +89,8 @@ impl Attempt<'_> {
         self.route.upstream.config.name.clone()
     }
 
-    /// Makes the attempt. On failure before anything left, `call` has its body again.
+    /// Makes the attempt. On failure `call` has its body again, from the start when nothing of it has left or what has left was
+    /// kept ([`Body::is_whole_again`]).
     pub async fn run(
         &self,
         call: &mut Call<'_>,
@@ -109,11 +110,12 @@ impl Attempt<'_> {
                     }
                 }
             })?;
+        call.body.keep(&self.pools.kept, upstream.config.keep_body);
         match link {
-            Link::H1 { conn, reused } => {
-                met.reused = reused;
-                let began = if reused { now } else { clock::instant() };
-                self.over_h1(call, conn, timer, began).await
+            Link::H1 { conn, idle } => {
+                met.reused = idle.is_some();
+                let began = if idle.is_some() { now } else { clock::instant() };
+                self.over_h1(call, (conn, idle), timer, began).await
             }
             Link::H2 { sender, number } => Box::pin(self.over_h2(call, sender, number, timer)).await,
         }

@@ -1,0 +1,222 @@
+//! A body of ours on its way out by HTTP/2.
+//!
+//! Invariant: a body that was taken back for another attempt is never ended here as if it were whole.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+
+use super::map_of;
+use crate::message::body::{Body, BodyError};
+use crate::message::h1::pump::Waits;
+use crate::message::head::Framing;
+
+/// How a body that was sent by HTTP/2 ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All of it passed.
+    Whole,
+    /// It broke off where it came from.
+    Broken,
+    /// The other side left before its end.
+    Left,
+}
+
+/// Is told how it ended, and is shown the body: how much of it passed, how much of the request that it answers.
+pub type OnEnd = Box<dyn FnOnce(Ended, &Body)>;
+
+/// One of our bodies, for hyper to send. `on_end` is told once.
+pub struct Outgoing {
+    /// Empty, when its [`Progress`] has it.
+    body: Body,
+    over: bool,
+    on_end: Option<OnEnd>,
+    progress: Option<Rc<Progress>>,
+}
+
+/// How far a body that is sent by HTTP/2 has got, and the body itself: hyper may not have let go of it when another attempt
+/// needs it.
+#[derive(Debug)]
+pub struct Progress {
+    body: RefCell<Option<Body>>,
+    /// Nobody sends it any more.
+    dropped: Cell<bool>,
+    /// The upstream has said something: it will not be sent again.
+    confirmed: Cell<bool>,
+    /// Bytes that have passed.
+    pub passed: Cell<u64>,
+    /// Has its end passed?
+    pub over: Cell<bool>,
+    /// Which side kept it from going on.
+    pub waits: Cell<Waits>,
+    /// Why it broke off where it came from.
+    pub broke: RefCell<Option<BodyError>>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            body: RefCell::new(None),
+            dropped: Cell::new(false),
+            confirmed: Cell::new(false),
+            passed: Cell::new(0),
+            over: Cell::new(false),
+            waits: Cell::new(Waits::Sink),
+            broke: RefCell::new(None),
+        }
+    }
+}
+
+impl Progress {
+    /// The upstream has said something: what was kept of the body is let go.
+    pub fn confirm(&self) {
+        self.confirmed.set(true);
+        if self.dropped.get() {
+            drop(self.body.take());
+        } else if let Some(body) = self.body.borrow_mut().as_mut() {
+            body.let_go();
+        }
+    }
+
+    /// The body from its start, for another attempt. Whoever still sends it is told that it broke off.
+    pub fn take_back(&self) -> Body {
+        self.body.take().unwrap_or_else(Body::empty).rewound()
+    }
+}
+
+impl Outgoing {
+    /// Sends `body`.
+    pub fn new(body: Body, on_end: Option<OnEnd>) -> Self {
+        Self { body, over: false, on_end, progress: None }
+    }
+
+    /// Shows how far it has got while it is sent.
+    #[must_use]
+    pub fn watched(mut self, progress: Rc<Progress>) -> Self {
+        progress.over.set(self.body.framing() == Framing::None);
+        progress.body.replace(Some(std::mem::replace(&mut self.body, Body::empty())));
+        self.progress = Some(progress);
+        self
+    }
+
+    /// What `look` says of the body; `None`: it was taken back.
+    fn of_body<T>(&self, look: impl FnOnce(&Body) -> T) -> Option<T> {
+        match &self.progress {
+            Some(progress) => progress.body.borrow().as_ref().map(look),
+            None => Some(look(&self.body)),
+        }
+    }
+
+    fn with_body<T>(&mut self, act: impl FnOnce(&mut Body) -> T) -> Option<T> {
+        match &self.progress {
+            Some(progress) => progress.body.borrow_mut().as_mut().map(act),
+            None => Some(act(&mut self.body)),
+        }
+    }
+
+    fn note(&self, waits: Waits) {
+        if let Some(progress) = &self.progress {
+            progress.passed.set(self.of_body(Body::passed).unwrap_or(progress.passed.get()));
+            progress.over.set(self.over);
+            progress.waits.set(waits);
+        }
+    }
+
+    /// There is no body to send: what waits for its end is told now.
+    pub fn finish_empty(&mut self) {
+        self.end(Ended::Whole);
+    }
+
+    fn end(&mut self, how: Ended) {
+        self.over = true;
+        self.note(Waits::Sink);
+        self.tell(how);
+    }
+
+    fn tell(&mut self, how: Ended) {
+        if let Some(told) = self.on_end.take() {
+            told(how, &self.body);
+        }
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.tell(Ended::Left);
+        if let Some(progress) = &self.progress {
+            progress.dropped.set(true);
+            if progress.confirmed.get() {
+                drop(progress.body.take());
+            }
+        }
+    }
+}
+
+/// The error hyper is given; what happened is told by `on_end`.
+#[derive(Debug, thiserror::Error)]
+#[error("the body broke off")]
+pub struct BrokeOff;
+
+impl http_body::Body for Outgoing {
+    type Data = Bytes;
+    type Error = BrokeOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BrokeOff>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let Some(polled) = self.with_body(|body| body.poll_data(cx)) else {
+            self.over = true;
+            return Poll::Ready(Some(Err(BrokeOff)));
+        };
+        self.note(if polled.is_pending() { Waits::Source } else { Waits::Sink });
+        match ready!(polled) {
+            Ok(0) => {
+                let trailers = self.with_body(Body::trailers).flatten().map(|store| map_of(&store, |_| true));
+                self.end(Ended::Whole);
+                Poll::Ready(trailers.map(|trailers| Ok(http_body::Frame::trailers(trailers))))
+            }
+            Ok(_) => {
+                let sent = self.with_body(|body| {
+                    let data = Bytes::copy_from_slice(body.data());
+                    body.consume(data.len());
+                    data
+                });
+                let data = sent.unwrap_or_default();
+                self.note(Waits::Sink);
+                Poll::Ready(Some(Ok(http_body::Frame::data(data))))
+            }
+            Err(error) => {
+                // The request that it answers broke off: that was the other side.
+                self.end(if matches!(error, BodyError::Request) { Ended::Left } else { Ended::Broken });
+                if let Some(progress) = &self.progress {
+                    progress.broke.replace(Some(error));
+                }
+                Poll::Ready(Some(Err(BrokeOff)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // While someone waits for the end it must be polled for.
+        self.over || (self.on_end.is_none() && self.of_body(Body::framing) == Some(Framing::None))
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        match self.of_body(|body| (body.framing(), body.passed())) {
+            Some((Framing::None, _)) => http_body::SizeHint::with_exact(0),
+            Some((Framing::Length(bytes), passed)) => {
+                http_body::SizeHint::with_exact(bytes.saturating_sub(passed))
+            }
+            Some((Framing::Chunked | Framing::UntilClose | Framing::Stream, _)) | None => {
+                http_body::SizeHint::default()
+            }
+        }
+    }
+}
