@@ -95,7 +95,8 @@ pub async fn connect(
     exchange.endpoint = Some(Arc::clone(&endpoint));
     let _in_flight = endpoint.begin();
     let series = &route.upstream.series;
-    let (far, begun) = dial(gateway, &route, &endpoint, permit.begin(series)).await?;
+    let (far, endpoint, begun) = dial(gateway, &route, &endpoint, permit.begin(series)).await?;
+    exchange.endpoint = Some(endpoint);
     let connected = clock::instant();
     established(conn).await.map_err(|_| ProxyError::ClientGone)?;
     exchange.headed(200, connected);
@@ -115,14 +116,14 @@ pub async fn connect(
 async fn dial<'a>(
     gateway: &Gateway,
     route: &RouteEntry,
-    endpoint: &EndpointState,
+    endpoint: &Arc<EndpointState>,
     begun: Begun<'a>,
-) -> Result<(Rc<Conn>, Begun<'a>), ProxyError> {
+) -> Result<(Rc<Conn>, Arc<EndpointState>, Begun<'a>), ProxyError> {
     let upstream = &route.upstream;
     let name = || upstream.config.name.clone();
     let limit = route.timeouts.connect.unwrap_or(Duration::from_secs(3));
     match gateway.pools.dial(upstream, endpoint, limit).await {
-        Ok(far) => Ok((far, begun)),
+        Ok((far, endpoint)) => Ok((far, endpoint, begun)),
         Err(ConnectError::Full) => Err(ProxyError::Full { upstream: name() }),
         Err(ConnectError::Failed(why, cause)) => {
             begun.settle(Verdict::Bad(why), clock::instant());

@@ -3,6 +3,7 @@
 //! [`gate`] holds the breaker, [`endpoint`] the addresses, [`pool`] the connections, [`registry`] all of them. Refuses
 //! to know requests and routes' meaning; what it learns it drops into its gate and its metrics.
 
+mod connect;
 pub mod endpoint;
 pub mod gate;
 pub mod guard;

@@ -92,21 +92,21 @@ impl Attempt<'_> {
         let upstream = &self.route.upstream;
         let connect = self.route.timeouts.connect.unwrap_or(Duration::from_secs(3));
         let limit = self.over_at.map_or(connect, |at| connect.min(at.saturating_duration_since(now)));
-        let link =
-            self.pools.checkout(upstream, self.endpoint, self.fresh, limit, now).await.map_err(|error| {
-                match error {
-                    ConnectError::Full => ProxyError::Full { upstream: self.name() },
-                    ConnectError::Failed(why, cause) => {
-                        ProxyError::Connect { upstream: self.name(), why, cause }
-                    }
-                }
+        let (link, endpoint) = self
+            .pools
+            .checkout(upstream, self.endpoint, self.fresh, limit, now)
+            .await
+            .map_err(|error| match error {
+                ConnectError::Full => ProxyError::Full { upstream: self.name() },
+                ConnectError::Failed(why, cause) => ProxyError::Connect { upstream: self.name(), why, cause },
             })?;
+        let here = Attempt { endpoint: &endpoint, ..*self };
         match link {
             Link::H1 { conn, reused } => {
                 let began = if reused { now } else { clock::instant() };
-                self.over_h1(call, conn, timer, began).await
+                here.over_h1(call, conn, timer, began).await
             }
-            Link::H2 { sender, number } => Box::pin(self.over_h2(call, sender, number, timer)).await,
+            Link::H2 { sender, number } => Box::pin(here.over_h2(call, sender, number, timer)).await,
         }
     }
 }
