@@ -205,9 +205,18 @@ pub struct Endpoint {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
     /// Looked up, and again by TTL.
-    Name(String),
+    Name(HostName),
     /// Used as it is.
     Address(IpAddr),
+}
+
+/// A name as it is looked up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HostName {
+    /// Lower case, without a dot at its end: what TLS verifies and a `Host` field says.
+    pub text: String,
+    /// It is complete: no search domain of resolv.conf is appended. That is what a dot at its end says.
+    pub complete: bool,
 }
 
 /// What is spoken with an upstream.

@@ -226,7 +226,10 @@ fn channel(channel: &Channel) -> Value {
 
 fn endpoint(endpoint: &super::Endpoint) -> String {
     match &endpoint.host {
-        Host::Name(name) => format!("{name}:{}", endpoint.port),
+        Host::Name(name) => {
+            let dot = if name.complete { "." } else { "" };
+            format!("{}{dot}:{}", name.text, endpoint.port)
+        }
         Host::Address(ip) => std::net::SocketAddr::new(*ip, endpoint.port).to_string(),
     }
 }

@@ -9,7 +9,7 @@ use super::check::{address, timeouts};
 use super::file::{BreakerFile, ClientTlsFile, HealthFile, UpstreamFile};
 use super::presets::{self, PRESETS, Preset};
 use super::problem::{Collector, did_you_mean};
-use super::{ClientTls, Endpoint, Health, Host, Protocol, Timeouts, Upstream, pool};
+use super::{ClientTls, Config, Endpoint, Health, Host, HostName, Protocol, Timeouts, Upstream, pool};
 use crate::message::kept::LONGEST;
 use crate::names::UpstreamName;
 use crate::reliability::breaker::{BreakerPolicy, Mode};
@@ -136,7 +136,43 @@ fn endpoints(at: &str, written: &UpstreamFile, problems: &mut Collector<'_>) -> 
         problems.add(&path, "needs at least one endpoint, such as [\"127.0.0.1:8001\"]");
     }
     let read: Result<Vec<_>, _> = texts.iter().map(|text| endpoint(text)).collect();
-    problems.take(&path, read)
+    let mut read = problems.take(&path, read)?;
+    if written.endpoints.is_none() && hosts(written).is_empty() {
+        // A preset's name is complete whether or not its hosts were taken away from it.
+        for endpoint in &mut read {
+            if let Host::Name(name) = &mut endpoint.host {
+                name.complete = true;
+            }
+        }
+    }
+    Some(read)
+}
+
+impl Upstream {
+    /// Is a name of its endpoints complete, so that no search domain of resolv.conf is appended? So are all names of an
+    /// upstream that is found by host: it is somebody outside, and no neighbour.
+    pub fn is_complete(&self, name: &HostName) -> bool {
+        name.complete || !self.hosts.is_empty()
+    }
+}
+
+/// Names that are looked up as they are and cannot be meant so.
+pub(super) fn warnings(config: &Config) -> Vec<String> {
+    let mut found = Vec::new();
+    for upstream in config.upstreams.iter().filter(|upstream| !upstream.hosts.is_empty()) {
+        for endpoint in &upstream.endpoints {
+            if let Host::Name(name) = &endpoint.host
+                && !(name.complete || name.text.contains('.') || name.text == "localhost")
+            {
+                found.push(format!(
+                    "upstreams.{}.endpoints has {:?}: an upstream with hosts is looked up without the search domains of \
+                     resolv.conf; write the whole name",
+                    upstream.name, name.text
+                ));
+            }
+        }
+    }
+    found
 }
 
 pub(super) fn endpoint(text: &str) -> Result<Endpoint, String> {
@@ -151,7 +187,12 @@ pub(super) fn endpoint(text: &str) -> Result<Endpoint, String> {
     if host.is_empty() || !host.chars().all(named) {
         return Err(problem());
     }
-    Ok(Endpoint { host: Host::Name(host.trim_end_matches('.').to_ascii_lowercase()), port })
+    let complete = host.ends_with('.');
+    let text = host.trim_end_matches('.').to_ascii_lowercase();
+    if text.is_empty() {
+        return Err(problem());
+    }
+    Ok(Endpoint { host: Host::Name(HostName { text, complete }), port })
 }
 
 fn protocol(text: Option<&str>) -> Result<Protocol, String> {

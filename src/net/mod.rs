@@ -1,5 +1,6 @@
-//! Sockets and TLS. The only files that name `rustls` and open listeners.
+//! Sockets, names and TLS. The only files that name `rustls` and DNS and open listeners.
 
 pub mod listener;
+pub mod names;
 mod records;
 pub mod tls;

@@ -4,13 +4,12 @@
 //! their number is bounded.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hickory_resolver::TokioResolver;
-
-use crate::config::Host;
+use crate::config::{Host, HostName};
+use crate::net::names::{self, Resolver, Search};
 use crate::runtime::clock;
 
 /// Answers are believed for their TTL, within these bounds.
@@ -27,24 +26,24 @@ struct Known {
 
 /// What names lead to.
 pub(super) struct Addresses {
-    resolver: Option<TokioResolver>,
+    resolver: Resolver,
     known: Mutex<BTreeMap<String, Known>>,
 }
 
 impl Addresses {
-    /// With the system's servers and hosts file. Without any, only addresses and `localhost` can be used.
+    /// By the system's files.
     pub(super) fn system() -> Self {
-        let resolver = TokioResolver::builder_tokio().ok().and_then(|builder| builder.build().ok());
-        Self { resolver, known: Mutex::default() }
+        Self { resolver: Resolver::within(PATIENCE), known: Mutex::default() }
     }
 
-    /// All addresses of a host, IPv4 first. The error is for people.
+    /// All addresses of a host, the best first. The error is for people.
     pub(super) async fn of(&self, host: &Host) -> Result<Vec<IpAddr>, String> {
         match host {
             Host::Address(ip) => Ok(vec![*ip]),
-            // RFC 6761 section 6.3, whatever the hosts file says.
-            Host::Name(name) if name == "localhost" => Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]),
-            Host::Name(name) => self.named(name, async || self.ask(name).await).await,
+            Host::Name(name) => match names::localhost(&name.text) {
+                Some(addresses) => Ok(addresses),
+                None => self.named(&name.text, async || self.ask(name).await).await,
+            },
         }
     }
 
@@ -74,21 +73,16 @@ impl Addresses {
         }
     }
 
-    async fn ask(&self, name: &str) -> Result<(Vec<IpAddr>, Duration), String> {
-        let resolver = self.resolver.as_ref().ok_or("no name server is configured on this machine")?;
-        // The trailing dot says that the name is complete: no search domains.
-        let full = if name.contains('.') { format!("{name}.") } else { name.to_owned() };
-        let answer = resolver.lookup_ip(full).await.map_err(|error| error.to_string())?;
-        let ttl = answer.valid_until().saturating_duration_since(clock::instant());
-        let mut addresses: Vec<IpAddr> = answer.iter().collect();
-        addresses.sort_by_key(IpAddr::is_ipv6);
-        Ok((addresses, ttl))
+    async fn ask(&self, name: &HostName) -> Result<(Vec<IpAddr>, Duration), String> {
+        let search = if name.complete { Search::Never } else { Search::Domains };
+        let resolved = self.resolver.lookup(&name.text, search).await.map_err(|error| error.to_string())?;
+        Ok((resolved.addresses, resolved.ttl))
     }
 
     /// Nobody answers at what is known: the next time it is looked up, and kept only if that fails.
     pub(super) fn doubt(&self, host: &Host) {
         if let Host::Name(name) = host
-            && let Some(known) = self.lock().get_mut(name)
+            && let Some(known) = self.lock().get_mut(&name.text)
         {
             known.until = clock::instant();
         }
@@ -115,7 +109,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn when_names_fail_the_last_good_addresses_are_used() {
-        let addresses = Addresses { resolver: None, known: Mutex::default() };
+        let addresses = Addresses::system();
         let down = || Err("servfail".to_owned());
         assert_eq!(named(&addresses, down()).await, Err("servfail".to_owned()));
         let one = vec![IpAddr::from([192, 0, 2, 1])];
@@ -129,15 +123,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_address_where_nobody_answers_is_looked_up_again() {
-        let addresses = Addresses { resolver: None, known: Mutex::default() };
+        let addresses = Addresses::system();
         named(&addresses, found(1, 3_600)).await.expect("found");
-        addresses.doubt(&Host::Name("am.example".to_owned()));
+        addresses.doubt(&Host::Name(HostName { text: "am.example".to_owned(), complete: false }));
         assert_eq!(named(&addresses, found(2, 60)).await, Ok(vec![IpAddr::from([192, 0, 2, 2])]));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_name_server_that_says_nothing_leaves_time_to_send() {
-        let addresses = Addresses { resolver: None, known: Mutex::default() };
+        let addresses = Addresses::system();
         let silent = async || std::future::pending::<Answer>().await;
         let told = addresses.named("am.example", silent).await.expect_err("nobody answers");
         assert!(told.contains("no answer within 3s"), "{told}");

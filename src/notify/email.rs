@@ -103,11 +103,14 @@ mod tests {
     use super::super::message::tests::incident;
     use super::*;
     use crate::config::channels::MailTls;
-    use crate::config::{Endpoint, Host};
+    use crate::config::{Endpoint, Host, HostName};
 
     fn mail() -> Mail {
         Mail {
-            server: Endpoint { host: Host::Name("localhost".to_owned()), port: 25 },
+            server: Endpoint {
+                host: Host::Name(HostName { text: "localhost".to_owned(), complete: false }),
+                port: 25,
+            },
             tls: MailTls::Plain,
             login: None,
             from: "strop@example.com".to_owned(),

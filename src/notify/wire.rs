@@ -94,7 +94,7 @@ pub(super) async fn connect(
 /// A host as text, without brackets.
 pub(super) fn shown(host: &Host) -> String {
     match host {
-        Host::Name(name) => name.clone(),
+        Host::Name(name) => name.text.clone(),
         Host::Address(ip) => ip.to_string(),
     }
 }

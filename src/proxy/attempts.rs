@@ -73,6 +73,7 @@ impl<'a> Attempts<'a> {
             let begun = self.begin();
             let mut met = Met::default();
             let answer = self.once(&endpoint, call, exchange, timer, now, &mut met).await;
+            let endpoint = met.endpoint.take().unwrap_or(endpoint);
             let ended = self.ended(endpoint, self.verdict(&answer, &met, now), met.reused, now);
             let error = match answer {
                 Ok(answer) => {

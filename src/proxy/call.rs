@@ -192,7 +192,7 @@ impl<'a> Call<'a> {
     /// Sends the request to `host` instead of the authority that the client named.
     pub fn rewrite_host(&mut self, endpoint: &config::Endpoint) {
         let host = match &endpoint.host {
-            config::Host::Name(name) => name.clone(),
+            config::Host::Name(name) => name.text.clone(),
             config::Host::Address(std::net::IpAddr::V6(v6)) => format!("[{v6}]"),
             config::Host::Address(v4) => v4.to_string(),
         };

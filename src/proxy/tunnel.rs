@@ -135,7 +135,10 @@ async fn dial<'a>(
         let begun = attempts.begin();
         let name = || upstream.config.name.clone();
         let error = match gateway.pools.dial(upstream, &endpoint, limit).await {
-            Ok(far) => return Ok((far, Opened { permit, begun, endpoint, began })),
+            Ok((far, endpoint)) => {
+                exchange.endpoint = Some(Arc::clone(&endpoint));
+                return Ok((far, Opened { permit, begun, endpoint, began }));
+            }
             Err(ConnectError::Full) => ProxyError::Full { upstream: name() },
             Err(ConnectError::Failed(why, cause)) => ProxyError::Connect { upstream: name(), why, cause },
         };

@@ -22,6 +22,9 @@ pub enum Event<'a> {
     EndpointEjected { upstream: &'a str, endpoint: &'a str, why: &'a str, seconds: f64, times: u32 },
     EndpointReturned { upstream: &'a str, endpoint: &'a str },
     NamesFailed { host: &'a str, error: &'a str },
+    NamesUntold { host: &'a str, error: &'a str, kept: usize },
+    NamesAbsent { host: &'a str, error: &'a str, kept: usize, until: &'a str },
+    NamesGone { host: &'a str, error: &'a str },
     NamesFound { host: &'a str },
     AddressForbidden { upstream: &'a str, address: &'a str, range: &'a str },
     UnlistedHost { host: &'a str, policy: &'a str },
@@ -81,6 +84,21 @@ impl Event<'_> {
                 warn!(upstream, endpoint, healthy = false, why, "endpoint health");
             }
             Self::NamesFailed { host, error } => warn!(host, error, "name look-up failed"),
+            Self::NamesUntold { host, error, kept } => {
+                warn!(
+                    host,
+                    error, kept, "no server can answer for the name, its last addresses stay until one does"
+                );
+            }
+            Self::NamesAbsent { host, error, kept, until } => {
+                warn!(
+                    host,
+                    error, kept, until, "the name is said not to exist, its last addresses stay until then"
+                );
+            }
+            Self::NamesGone { host, error } => {
+                warn!(host, error, "the name is said not to exist, it has no addresses");
+            }
             Self::NamesFound { host } => info!(host, "name is found again"),
             Self::AddressForbidden { upstream, address, range } => {
                 warn!(

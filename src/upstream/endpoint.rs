@@ -26,6 +26,8 @@ pub struct EndpointState {
     /// Its part of an access line.
     pub logged: Box<[u8]>,
     healthy: AtomicBool,
+    fallback: AtomicBool,
+    reached: AtomicBool,
     in_flight: AtomicUsize,
     ewma: Average,
     suspect: Notify,
@@ -84,6 +86,8 @@ impl EndpointState {
             host,
             logged: line::endpoint(addr),
             healthy: AtomicBool::new(true),
+            fallback: AtomicBool::new(false),
+            reached: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             ewma: Average::new(now),
             suspect: Notify::new(),
@@ -198,6 +202,36 @@ impl EndpointState {
     /// What a check found; true when that is new.
     pub fn set_healthy(&self, healthy: bool) -> bool {
         self.healthy.swap(healthy, Ordering::Relaxed) != healthy
+    }
+
+    /// Is it of the family that its name is not called by while the other one answers?
+    pub fn is_fallback(&self) -> bool {
+        self.fallback.load(Ordering::Relaxed)
+    }
+
+    /// What the order of its name's addresses says.
+    pub fn set_fallback(&self, fallback: bool) {
+        self.fallback.store(fallback, Ordering::Relaxed);
+    }
+
+    /// Has a connection to it been made, ever?
+    pub fn is_reached(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
+    }
+
+    /// A connection to it was made.
+    pub fn set_reached(&self) {
+        self.reached.store(true, Ordering::Relaxed);
+    }
+
+    /// Another address of the same name and port, in the other family?
+    pub(super) fn is_twin_of(&self, other: &Self) -> bool {
+        self.addr.is_ipv4() != other.addr.is_ipv4() && self.is_beside(other)
+    }
+
+    /// Of the same name and port?
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        self.addr.port() == other.addr.port() && self.host == other.host
     }
 
     /// Attempts in flight.

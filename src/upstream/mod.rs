@@ -3,6 +3,7 @@
 //! [`gate`] holds the breaker, [`endpoint`] the addresses, [`pool`] the connections, [`registry`] all of them. Refuses
 //! to know requests and routes' meaning; what it learns it drops into its gate and its metrics.
 
+mod connect;
 pub mod endpoint;
 pub mod gate;
 pub mod guard;
@@ -168,6 +169,7 @@ fn rank(endpoint: &EndpointState, tried: &[Arc<EndpointState>], now: Instant) ->
         (true, true) => Rank::Tried,
         (true, false) => Rank::TriedOut,
         (false, false) => Rank::Out,
+        (false, true) if endpoint.is_fallback() => Rank::Fallback,
         (false, true) => Rank::Good,
     }
 }

@@ -16,6 +16,7 @@ use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
+use super::connect;
 use super::endpoint::EndpointState;
 use super::{Slot, Upstream};
 use crate::config::Protocol;
@@ -94,20 +95,21 @@ pub struct Pools {
 
 impl Pools {
     /// A connection to `endpoint`: the one used last, else a new one, made within `limit`. `fresh`: a new one in any
-    /// case.
+    /// case. With it comes the endpoint that it leads to: another one of the same name where `endpoint` was never
+    /// reached and the other family won.
     pub async fn checkout(
         &self,
         upstream: &Upstream,
-        endpoint: &EndpointState,
+        endpoint: &Arc<EndpointState>,
         fresh: bool,
         limit: Duration,
         now: Instant,
-    ) -> Result<Link, ConnectError> {
+    ) -> Result<(Link, Arc<EndpointState>), ConnectError> {
         if let Some(link) = self.take_shared(endpoint.id, now) {
-            return Ok(link);
+            return Ok((link, Arc::clone(endpoint)));
         }
         if !fresh && let Some((conn, idle)) = self.take_idle(upstream, endpoint.id, now) {
-            return Ok(Link::H1 { conn, idle: Some(idle) });
+            return Ok((Link::H1 { conn, idle: Some(idle) }, Arc::clone(endpoint)));
         }
         let slot = upstream.slot().ok_or(ConnectError::Full)?;
         // Boxed: it is large, and rare.
@@ -195,18 +197,18 @@ impl Pools {
         self.idle.borrow().values().map(Vec::len).sum()
     }
 
-    /// A plain TCP connection for a tunnel: never kept, never shared.
+    /// A plain TCP connection for a tunnel: never kept, never shared. With the endpoint that it leads to.
     pub async fn dial(
         &self,
         upstream: &Upstream,
-        endpoint: &EndpointState,
+        endpoint: &Arc<EndpointState>,
         limit: Duration,
-    ) -> Result<Rc<Conn>, ConnectError> {
+    ) -> Result<(Rc<Conn>, Arc<EndpointState>), ConnectError> {
         let slot: Box<dyn std::any::Any> = Box::new(upstream.slot().ok_or(ConnectError::Full)?);
-        match tokio::time::timeout(limit, TcpStream::connect(endpoint.addr)).await {
-            Ok(Ok(tcp)) => {
+        match tokio::time::timeout(limit, connect::tcp(upstream, endpoint)).await {
+            Ok(Ok((tcp, endpoint))) => {
                 let _ = tcp.set_nodelay(true); // only a matter of speed
-                Ok(Conn::new(Io::Tcp(tcp), Buf::default(), Some(slot)))
+                Ok((Conn::new(Io::Tcp(tcp), Buf::default(), Some(slot)), endpoint))
             }
             Ok(Err(error)) => Err(ConnectError::Failed(Why::Connect, error)),
             Err(_) => Err(ConnectError::Failed(Why::Timeout, io::ErrorKind::TimedOut.into())),
@@ -216,10 +218,10 @@ impl Pools {
     async fn connect(
         &self,
         upstream: &Upstream,
-        endpoint: &EndpointState,
+        endpoint: &Arc<EndpointState>,
         slot: Slot,
-    ) -> Result<Link, ConnectError> {
-        let tcp = TcpStream::connect(endpoint.addr)
+    ) -> Result<(Link, Arc<EndpointState>), ConnectError> {
+        let (tcp, endpoint) = connect::tcp(upstream, endpoint)
             .await
             .map_err(|error| ConnectError::Failed(Why::Connect, error))?;
         let _ = tcp.set_nodelay(true); // only a matter of speed
@@ -242,10 +244,10 @@ impl Pools {
             }
         };
         if h2 {
-            return self.share(endpoint.id, io, slot).await;
+            return Ok((self.share(endpoint.id, io, slot).await?, endpoint));
         }
         let slot: Box<dyn std::any::Any> = Box::new(slot);
-        Ok(Link::H1 { conn: Conn::new(io, Buf::default(), Some(slot)), idle: None })
+        Ok((Link::H1 { conn: Conn::new(io, Buf::default(), Some(slot)), idle: None }, endpoint))
     }
 
     async fn share(&self, endpoint: u64, io: Io, slot: Slot) -> Result<Link, ConnectError> {

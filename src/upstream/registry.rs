@@ -4,7 +4,6 @@
 //! name. With [`super::resolve`] and [`super::unlisted`] the only files that name arc-swap and dashmap.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -12,11 +11,12 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 
 use super::gate::{Gate, OnMove};
-use super::resolve::{self, Resolver};
+use super::resolve;
 use super::unlisted::UnlistedHosts;
 use super::{RouteEntry, Upstream};
 use crate::config::{self, Config, Timeouts, Unlisted};
 use crate::names::{RouteName, UpstreamName};
+use crate::net::names::{Resolved, Resolver, Search};
 use crate::net::tls;
 use crate::reliability::party::Party;
 use crate::runtime::clock;
@@ -265,11 +265,12 @@ impl Registry {
             return Found::Entry(kept);
         }
         let resolved = match host.parse::<std::net::IpAddr>() {
-            Ok(ip) => resolve::Resolved { addresses: vec![ip], ttl: Duration::from_secs(3_600) },
-            Err(_) => match self.resolver.lookup(host).await {
+            Ok(ip) => Resolved { addresses: vec![ip], ttl: Duration::from_secs(3_600), untold: None },
+            // What a client names is complete: search domains are the operator's.
+            Err(_) => match self.resolver.lookup(host, Search::Never).await {
                 Ok(resolved) => resolved,
                 Err(error) => {
-                    Event::NamesFailed { host, error: &error }.tell();
+                    Event::NamesFailed { host, error: &error.to_string() }.tell();
                     return Found::NoAddress;
                 }
             },
@@ -283,8 +284,7 @@ impl Registry {
             (true, Some(range)) => Found::Forbidden(range),
             (true, None) => Found::NoAddress,
             (false, _) => {
-                let found: Vec<_> =
-                    passed.iter().map(|ip| (SocketAddr::new(*ip, port), host.to_owned())).collect();
+                let found = resolve::found(&passed, host.trim_end_matches('.'), port);
                 let (least, most) = template.dns_ttl;
                 let until = now + resolved.ttl.clamp(least, most);
                 Found::Entry(self.unlisted.keep(host, port, &found, now, until, || self.unlisted_entry(now)))

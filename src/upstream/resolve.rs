@@ -1,19 +1,21 @@
 //! From names to addresses, off the request path.
 //!
-//! Every name is looked up again by its TTL; when that fails the old addresses stay in use. The guard sees every
-//! address before anybody connects to it.
+//! Every name is looked up again by its TTL, and what it leads to is put in place as a whole: an address that stays
+//! keeps its state. A name that no server can answer for keeps its last addresses for good; one that is said not to
+//! exist keeps them for `dns.max_ttl` since it was last found. The guard sees every address before anybody connects to
+//! it.
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use hickory_resolver::TokioResolver;
 
 use super::endpoint::EndpointState;
 use super::{Upstream, guard};
 use crate::config::{self, Host};
+use crate::net::names::{self, Family, Resolved, Resolver, Search, Unresolved};
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
 use crate::telemetry::event::Event;
@@ -21,42 +23,26 @@ use crate::telemetry::event::Event;
 /// Wait before a failed look-up is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// What `localhost` leads to, whatever the hosts file says (RFC 6761 section 6.3).
-const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-/// Looks names up.
-pub struct Resolver(Option<TokioResolver>);
-
-/// What a name leads to.
+/// An address of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolved {
-    /// All of them, IPv4 first.
-    pub addresses: Vec<IpAddr>,
-    /// How long they may be believed.
-    pub ttl: Duration,
+pub struct Found {
+    /// Has passed the guard.
+    pub addr: SocketAddr,
+    /// As the operator wrote it, without a dot at its end.
+    pub host: String,
+    /// Of the family that is called only when the other one does not answer.
+    pub fallback: bool,
 }
 
-impl Resolver {
-    /// With the system's servers and hosts file. Without any, only addresses and `localhost` can be used.
-    pub fn system() -> Self {
-        Self(TokioResolver::builder_tokio().ok().and_then(|builder| builder.build().ok()))
-    }
-
-    /// Looks up IPv4 and IPv6 addresses. The error is for the log.
-    pub async fn lookup(&self, name: &str) -> Result<Resolved, String> {
-        if name.eq_ignore_ascii_case("localhost") {
-            return Ok(Resolved { addresses: vec![LOCALHOST], ttl: Duration::from_secs(3_600) });
-        }
-        let resolver = self.0.as_ref().ok_or("no name server is configured on this machine")?;
-        // The trailing dot says that the name is complete: no search domains.
-        let full =
-            if name.contains('.') && !name.ends_with('.') { format!("{name}.") } else { name.to_owned() };
-        let answer = resolver.lookup_ip(full).await.map_err(|error| error.to_string())?;
-        let ttl = answer.valid_until().saturating_duration_since(clock::instant());
-        let mut addresses: Vec<IpAddr> = answer.iter().collect();
-        addresses.sort_by_key(IpAddr::is_ipv6);
-        Ok(Resolved { addresses, ttl })
-    }
+/// The addresses of one name, the best first: the family of the first one is the one that is called.
+pub fn found(addresses: &[IpAddr], host: &str, port: u16) -> Vec<Found> {
+    let first = addresses.first().map(|ip| Family::of(*ip));
+    let one = |ip: &IpAddr| Found {
+        addr: SocketAddr::new(*ip, port),
+        host: host.to_owned(),
+        fallback: Some(Family::of(*ip)) != first,
+    };
+    addresses.iter().map(one).collect()
 }
 
 /// What of `addresses` may be reached by this upstream; each refusal goes to `refused`.
@@ -76,24 +62,72 @@ pub fn admitted(
     addresses.iter().filter(pass).copied().collect()
 }
 
-/// What is told once and not with every look-up.
+/// What is the matter with a name; told once and not with every look-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// No server can say.
+    Untold,
+    /// It is said not to exist; its addresses are kept.
+    Absent,
+    /// As before, and no longer kept.
+    Gone,
+}
+
+/// What is known of one name.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    /// When it was last found; `None`: never.
+    seen: Option<Instant>,
+    trouble: Option<Trouble>,
+}
+
+/// What the look-ups of one upstream remember.
 #[derive(Debug, Default)]
-struct Told {
-    failing: BTreeSet<String>,
+struct Memory {
+    names: BTreeMap<String, Known>,
     refused: BTreeSet<IpAddr>,
 }
 
-impl Told {
-    fn failed(&mut self, name: &str, error: &str) {
-        if self.failing.insert(name.to_owned()) {
-            Event::NamesFailed { host: name, error }.tell();
+impl Memory {
+    /// Of a name that has `kept` addresses from before.
+    fn of(&mut self, host: &str, kept: usize, now: Instant) -> &mut Known {
+        // Addresses that another config of this upstream has left behind count as seen when they were taken over.
+        let seen = (kept > 0).then_some(now);
+        self.names.entry(host.to_owned()).or_insert(Known { seen, trouble: None })
+    }
+
+    fn found(&mut self, host: &str, now: Instant) {
+        let known = self.of(host, 0, now);
+        known.seen = Some(now);
+        if known.trouble.take().is_some() {
+            Event::NamesFound { host }.tell();
         }
     }
 
-    fn found(&mut self, name: &str) {
-        if self.failing.remove(name) {
-            Event::NamesFound { host: name }.tell();
+    /// Until when the `kept` addresses of a name that was not found are used; `None`: they are to go.
+    fn lost(&mut self, host: &str, why: &Unresolved, kept: usize, most: Duration) -> Option<Kept> {
+        let now = clock::now();
+        let known = self.of(host, kept, now.instant);
+        let until = known.seen.map_or(now.instant, |seen| seen + most);
+        let (trouble, came) = match why {
+            Unresolved::Untold(_) => (Trouble::Untold, Some(Kept::ForGood)),
+            Unresolved::Absent(_) if kept > 0 && now.instant < until => {
+                (Trouble::Absent, Some(Kept::Until(until)))
+            }
+            Unresolved::Absent(_) => (Trouble::Gone, None),
+        };
+        if known.trouble.replace(trouble) != Some(trouble) {
+            let error = &why.to_string();
+            match trouble {
+                Trouble::Untold => Event::NamesUntold { host, error, kept }.tell(),
+                Trouble::Absent => {
+                    let until = clock::rfc3339(now.wall + until.saturating_duration_since(now.instant));
+                    Event::NamesAbsent { host, error, kept, until: &until }.tell();
+                }
+                Trouble::Gone => Event::NamesGone { host, error }.tell(),
+            }
         }
+        came
     }
 
     fn refused(&mut self, upstream: &config::Upstream, ip: IpAddr, range: &'static str) {
@@ -104,73 +138,148 @@ impl Told {
     }
 }
 
-/// Looks all names of an upstream up; the addresses and when to ask again. A name that cannot be looked up keeps the
-/// addresses it had.
-async fn all(
-    resolver: &Resolver,
-    upstream: &Upstream,
-    trusted: bool,
-    told: &mut Told,
-) -> (Vec<(SocketAddr, String)>, Duration) {
-    let config = &upstream.config;
-    let (least, most) = config.dns_ttl;
-    let mut found = Vec::new();
-    let mut ttl = most;
+/// How long addresses of a name that was not found stay in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    ForGood,
+    Until(Instant),
+}
+
+/// What looking up each endpoint of an upstream came to, in their order; `None`: it is an address.
+type Came = Vec<Option<Result<Resolved, Unresolved>>>;
+
+/// Looks all names of an upstream up.
+async fn look_up(resolver: &Resolver, config: &config::Upstream) -> Came {
+    let mut came = Came::with_capacity(config.endpoints.len());
     for endpoint in &config.endpoints {
-        let (name, addresses) = match &endpoint.host {
-            Host::Address(ip) => (ip.to_string(), vec![*ip]),
-            Host::Name(name) => match resolver.lookup(name).await {
-                Ok(resolved) => {
-                    told.found(name);
-                    ttl = ttl.min(resolved.ttl.clamp(least, most));
-                    (name.clone(), resolved.addresses)
-                }
-                Err(error) => {
-                    told.failed(name, &error);
-                    ttl = ttl.min(AGAIN);
-                    let before = upstream.endpoints.load();
-                    let kept = before.iter().filter(|e| e.host == *name && e.addr.port() == endpoint.port);
-                    found.extend(kept.map(|e| (e.addr, e.host.clone())));
-                    continue;
-                }
-            },
-        };
-        let passed = admitted(config, &addresses, trusted, |ip, range| told.refused(config, ip, range));
-        found.extend(passed.iter().map(|ip| (SocketAddr::new(*ip, endpoint.port), name.clone())));
+        came.push(match &endpoint.host {
+            Host::Address(_) => None,
+            Host::Name(name) => {
+                let search = if config.is_complete(name) { Search::Never } else { Search::Domains };
+                Some(resolver.lookup(&name.text, search).await)
+            }
+        });
     }
-    (found, ttl)
+    came
+}
+
+/// All addresses of an upstream after its look-ups, and when to ask again.
+fn all(upstream: &Upstream, trusted: bool, memory: &mut Memory, came: Came) -> (Vec<Found>, Duration) {
+    let config = &upstream.config;
+    let (mut all, mut wait) = (Vec::new(), config.dns_ttl.1);
+    for (endpoint, came) in config.endpoints.iter().zip(came) {
+        let port = endpoint.port;
+        match (&endpoint.host, came) {
+            (Host::Name(name), Some(came)) => {
+                let before = before(upstream, &name.text, port);
+                let mut admit = |ips: &[IpAddr]| {
+                    admitted(config, ips, trusted, |ip, range| memory.refused(config, ip, range))
+                };
+                let came = came.map(|resolved| {
+                    let addresses = admit(&resolved.addresses);
+                    Resolved { addresses, ..resolved }
+                });
+                let (more, again) = named(config.dns_ttl, (&name.text, port), came, before, memory);
+                wait = wait.min(again);
+                all.extend(more);
+            }
+            (Host::Address(ip), _) => {
+                let passed = admitted(config, &[*ip], trusted, |ip, range| memory.refused(config, ip, range));
+                all.extend(found(&passed, &ip.to_string(), port));
+            }
+            (Host::Name(_), None) => {}
+        }
+    }
+    (all, wait)
+}
+
+/// What a name led to until now.
+fn before(upstream: &Upstream, host: &str, port: u16) -> Vec<Found> {
+    let known = upstream.endpoints.load();
+    let of_it = known.iter().filter(|endpoint| endpoint.host == host && endpoint.addr.port() == port);
+    let as_found = |endpoint: &Arc<EndpointState>| Found {
+        addr: endpoint.addr,
+        host: host.to_owned(),
+        fallback: endpoint.is_fallback(),
+    };
+    of_it.map(as_found).collect()
+}
+
+/// What a name leads to after a look-up that `came` to this, and when to ask again.
+fn named(
+    (least, most): (Duration, Duration),
+    (host, port): (&str, u16),
+    came: Result<Resolved, Unresolved>,
+    before: Vec<Found>,
+    memory: &mut Memory,
+) -> (Vec<Found>, Duration) {
+    match came {
+        Ok(resolved) => {
+            memory.found(host, clock::instant());
+            let mut all = found(&resolved.addresses, host, port);
+            // Nobody could say of one family: what it had stays, first or second as it was.
+            let of_it = |kept: &Found| Some(Family::of(kept.addr.ip())) == resolved.untold;
+            let kept: Vec<Found> = before.into_iter().filter(of_it).collect();
+            if kept.iter().any(|kept| !kept.fallback) {
+                all.iter_mut().for_each(|found| found.fallback = true);
+            }
+            all.extend(kept);
+            (all, resolved.ttl.clamp(least, most))
+        }
+        Err(why) => match memory.lost(host, &why, before.len(), most) {
+            Some(Kept::ForGood) => (before, AGAIN),
+            Some(Kept::Until(at)) => (before, AGAIN.min(at.saturating_duration_since(clock::instant()))),
+            None => (Vec::new(), AGAIN),
+        },
+    }
 }
 
 /// Addresses that need no look-up are in place before the first request; all or nothing, for the look-up task publishes
 /// them together.
 pub fn at_once(upstream: &Upstream, trusted: bool, now: Instant) {
-    let mut found = Vec::new();
+    let mut all = Vec::new();
     for endpoint in &upstream.config.endpoints {
-        let (ip, host) = match &endpoint.host {
-            Host::Address(ip) => (*ip, ip.to_string()),
-            Host::Name(name) if name == "localhost" => (LOCALHOST, name.clone()),
-            Host::Name(_) => return,
+        let (addresses, host) = match &endpoint.host {
+            Host::Address(ip) => (vec![*ip], ip.to_string()),
+            Host::Name(name) => match names::localhost(&name.text) {
+                Some(addresses) => (addresses, name.text.clone()),
+                None => return,
+            },
         };
-        let passed = admitted(&upstream.config, &[ip], trusted, |_, _| {});
-        found.extend(passed.iter().map(|ip| (SocketAddr::new(*ip, endpoint.port), host.clone())));
+        let passed = admitted(&upstream.config, &addresses, trusted, |_, _| {});
+        all.extend(found(&passed, &host, endpoint.port));
     }
-    publish(&upstream.endpoints, &found, now);
+    publish(&upstream.endpoints, &all, now);
 }
 
 /// Puts addresses in place; what was there before keeps its state.
-pub fn publish(endpoints: &ArcSwap<Vec<Arc<EndpointState>>>, found: &[(SocketAddr, String)], now: Instant) {
+pub fn publish(endpoints: &ArcSwap<Vec<Arc<EndpointState>>>, found: &[Found], now: Instant) {
     let old = endpoints.load_full();
-    let same = |addr: &SocketAddr, host: &str| {
-        old.iter().find(|e| e.addr == *addr && e.host == host).map(Arc::clone)
-    };
-    let new: Vec<_> = found
-        .iter()
-        .map(|(addr, host)| same(addr, host).unwrap_or_else(|| EndpointState::new(*addr, host.clone(), now)))
-        .collect();
-    let unchanged = new.len() == old.len() && new.iter().zip(old.iter()).all(|(a, b)| a.id == b.id);
-    if !unchanged {
-        endpoints.store(Arc::new(new));
+    let same = |one: &Found| old.iter().find(|e| e.addr == one.addr && e.host == one.host).map(Arc::clone);
+    let mut new: Vec<(Arc<EndpointState>, bool)> = Vec::with_capacity(found.len());
+    for one in found {
+        let made = || EndpointState::new(one.addr, one.host.clone(), now);
+        let state = same(one).unwrap_or_else(made);
+        if !new.iter().any(|(there, _)| there.addr == one.addr && there.host == one.host) {
+            new.push((state, one.fallback));
+        }
     }
+    let turned: Vec<bool> = new.iter().map(|(state, fallback)| is_fallback(&new, state, *fallback)).collect();
+    for ((state, _), fallback) in new.iter().zip(turned) {
+        state.set_fallback(fallback);
+    }
+    let unchanged = new.len() == old.len() && new.iter().zip(old.iter()).all(|((a, _), b)| a.id == b.id);
+    if !unchanged {
+        endpoints.store(Arc::new(new.into_iter().map(|(state, _)| state).collect()));
+    }
+}
+
+/// The order of addresses says `fallback`; it is turned round where no address of the preferred family was ever reached,
+/// and one of the other was (RFC 8305 section 4: what was used before comes first).
+fn is_fallback(all: &[(Arc<EndpointState>, bool)], state: &EndpointState, fallback: bool) -> bool {
+    let beside = || all.iter().filter(|(other, _)| other.is_beside(state));
+    let reached = |wanted: bool| beside().any(|(other, is)| *is == wanted && other.is_reached());
+    if reached(true) && !reached(false) { !fallback } else { fallback }
 }
 
 /// Keeps the addresses of one upstream fresh until it is asked to leave, or the upstream is replaced or gone.
@@ -180,10 +289,11 @@ pub async fn keep_fresh(
     trusted: bool,
     drain: Drain,
 ) {
-    let mut told = Told::default();
+    let mut memory = Memory::default();
     loop {
         let Some(held) = upstream.upgrade() else { return };
-        let (found, wait) = all(&resolver, &held, trusted, &mut told).await;
+        let came = look_up(&resolver, &held.config).await;
+        let (found, wait) = all(&held, trusted, &mut memory, came);
         if held.is_retired() {
             return;
         }
@@ -199,3 +309,6 @@ pub async fn keep_fresh(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,5 @@
 //! Hosts that no upstream lists, where the policy lets them pass: each with its own addresses, all in bounded memory.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -61,7 +60,7 @@ impl UnlistedHosts {
         &self,
         host: &str,
         port: u16,
-        found: &[(SocketAddr, String)],
+        found: &[resolve::Found],
         now: Instant,
         until: Instant,
         made: impl FnOnce() -> Arc<RouteEntry>,

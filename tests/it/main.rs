@@ -54,6 +54,8 @@ mod kill;
 mod malformed;
 /// What is measured is what happened.
 mod measuring;
+/// Names lead where the C library would go: families, search domains, changes, `localhost`.
+mod names;
 /// People are told, whatever is down.
 mod notify;
 /// A backend that dies under load is told soon, once, and for as long as it was dead.

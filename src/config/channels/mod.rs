@@ -165,7 +165,7 @@ impl WebUrl {
         let host = match &self.host {
             Host::Address(IpAddr::V6(ip)) => format!("[{ip}]"),
             Host::Address(IpAddr::V4(ip)) => ip.to_string(),
-            Host::Name(name) => name.clone(),
+            Host::Name(name) => name.text.clone(),
         };
         let own = if self.secure { 443 } else { 80 };
         if self.port == own { host } else { format!("{host}:{}", self.port) }
@@ -191,7 +191,7 @@ pub enum Hidden {
 pub fn is_loopback(host: &Host) -> bool {
     match host {
         Host::Address(ip) => ip.is_loopback(),
-        Host::Name(name) => name == "localhost",
+        Host::Name(name) => name.text == "localhost",
     }
 }
 
@@ -250,12 +250,18 @@ fn own_listener(config: &Config, host: &Host, port: u16) -> Option<&'static str>
 }
 
 fn leads_to(upstream: &super::Upstream, host: &Host, port: u16) -> bool {
-    let same = |endpoint: &Endpoint| endpoint.host == *host && endpoint.port == port;
+    let same = |endpoint: &Endpoint| {
+        let one = match (&endpoint.host, host) {
+            (Host::Name(a), Host::Name(b)) => a.text == b.text,
+            (a, b) => a == b,
+        };
+        one && endpoint.port == port
+    };
     upstream.endpoints.iter().any(same)
         || if let Host::Name(name) = host {
             upstream.hosts.iter().any(|listed| match listed.strip_prefix('*') {
-                Some(end) => name.ends_with(end) && name.len() > end.len(),
-                None => name == listed,
+                Some(end) => name.text.ends_with(end) && name.text.len() > end.len(),
+                None => name.text == *listed,
             })
         } else {
             false

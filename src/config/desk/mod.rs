@@ -95,10 +95,11 @@ pub(super) fn check(
 }
 
 /// What runs and yet is probably not meant: channels that would fall silent together with what they are to tell about, ladders
-/// that reach nobody.
+/// that reach nobody, names that nobody can look up.
 pub fn warnings(config: &Config) -> Vec<String> {
     let mut found = super::channels::warnings(config);
     found.extend(escalation::warnings(config));
+    found.extend(super::upstreams::warnings(config));
     found
 }
 

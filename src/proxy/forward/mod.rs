@@ -78,8 +78,10 @@ pub struct Asker<'a> {
 }
 
 /// What an attempt met on its way.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Met {
+    /// It went to another endpoint than was asked for, whose address of the other family answered sooner.
+    pub endpoint: Option<Arc<EndpointState>>,
     /// It went over a connection that had carried an exchange before.
     pub reused: bool,
 }
@@ -101,23 +103,26 @@ impl Attempt<'_> {
         let upstream = &self.route.upstream;
         let connect = self.route.timeouts.connect.unwrap_or(Duration::from_secs(3));
         let limit = self.over_at.map_or(connect, |at| connect.min(at.saturating_duration_since(now)));
-        let link =
-            self.pools.checkout(upstream, self.endpoint, self.fresh, limit, now).await.map_err(|error| {
-                match error {
-                    ConnectError::Full => ProxyError::Full { upstream: self.name() },
-                    ConnectError::Failed(why, cause) => {
-                        ProxyError::Connect { upstream: self.name(), why, cause }
-                    }
-                }
+        let (link, endpoint) = self
+            .pools
+            .checkout(upstream, self.endpoint, self.fresh, limit, now)
+            .await
+            .map_err(|error| match error {
+                ConnectError::Full => ProxyError::Full { upstream: self.name() },
+                ConnectError::Failed(why, cause) => ProxyError::Connect { upstream: self.name(), why, cause },
             })?;
         call.body.keep(&self.pools.kept, upstream.config.keep_body);
+        let here = Attempt { endpoint: &endpoint, ..*self };
+        if endpoint.id != self.endpoint.id {
+            met.endpoint = Some(Arc::clone(&endpoint));
+        }
         match link {
             Link::H1 { conn, idle } => {
                 met.reused = idle.is_some();
                 let began = if idle.is_some() { now } else { clock::instant() };
-                self.over_h1(call, (conn, idle), timer, began).await
+                here.over_h1(call, (conn, idle), timer, began).await
             }
-            Link::H2 { sender, number } => Box::pin(self.over_h2(call, sender, number, timer)).await,
+            Link::H2 { sender, number } => Box::pin(here.over_h2(call, sender, number, timer)).await,
         }
     }
 }

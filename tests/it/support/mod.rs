@@ -1,6 +1,8 @@
-//! A proxy, an upstream, a client, other people's programs, and patience.
+//! A proxy, an upstream, a client, a name server, a network, other people's programs, and patience.
 
+pub mod dns;
 pub mod h2;
+pub mod namespace;
 pub mod proxy;
 pub mod raw;
 pub mod secure;

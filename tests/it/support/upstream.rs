@@ -64,8 +64,8 @@ impl Upstream {
     }
 
     pub fn on(address: SocketAddr, answer: Arc<Answer>) -> Self {
-        let socket =
-            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)
+            .expect("a socket");
         socket.set_reuse_address(true).expect("sets");
         socket.bind(&address.into()).expect("binds");
         socket.listen(128).expect("listens");
