@@ -4,6 +4,7 @@
 //! [`diff`] says what a reload changes, [`reload`] watches the file. Whoever holds a [`Config`] need not
 //! check anything: what cannot run cannot be built.
 
+mod breaker;
 pub mod channels;
 pub mod check;
 pub mod desk;

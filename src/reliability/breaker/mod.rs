@@ -27,11 +27,14 @@
 //! * Failures in a row are counted only while closed or held; good probes and checks never reach `successes` without
 //!   closing it.
 
+mod checks;
+mod counting;
 mod evidence;
 mod hold;
 mod phase;
 mod policy;
 mod ramp;
+mod ticket;
 mod told;
 
 use std::time::{Duration, Instant};
@@ -40,95 +43,17 @@ use super::backoff;
 use super::outlier::Sees;
 use super::verdict::{RETRY_AFTER_CAP, Verdict};
 use super::window::{Tally, Window};
+pub use checks::Check;
 pub use evidence::Evidence;
 use evidence::Row;
 use phase::{Phase, Probe};
 pub use policy::{BreakerPolicy, Mode};
+use ticket::Kind;
+pub use ticket::{Ask, Fitness, Ticket};
 pub use told::{BreakerState, BreakerView, FailedAttempt, Hold, Refusal, Transition, Why};
-
-/// Leave to make one exchange's attempts. Goes back through [`Breaker::settle`].
-#[derive(Clone, Copy, Debug)]
-#[must_use = "an unsettled ticket keeps a probe's slot until it is late"]
-pub struct Ticket {
-    generation: u64,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Counted,
-    Probe(u64),
-    /// Admitted against the phase: in shadow.
-    Uncounted,
-}
-
-impl Ticket {
-    /// A ticket of the plainly closed phase `generation`: made where no lock is taken.
-    pub fn plain(generation: u64) -> Self {
-        Self { generation, kind: Kind::Counted }
-    }
-
-    /// A ticket of a phase that would refuse and does not: whatever comes of it counts nowhere.
-    pub fn uncounted(generation: u64) -> Self {
-        Self { generation, kind: Kind::Uncounted }
-    }
-
-    /// Is it one of the few of a half-open breaker?
-    pub fn is_probe(&self) -> bool {
-        matches!(self.kind, Kind::Probe(_))
-    }
-
-    /// Would it have been refused?
-    pub fn is_uncounted(&self) -> bool {
-        self.kind == Kind::Uncounted
-    }
-
-    /// The phase it belongs to.
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-}
-
-/// How fit a request is to be a probe. The best are preferred: any whose body is whole comes after one second without a
-/// better one, and after five seconds whatever comes, so that an upstream that is only ever sent streams is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fitness {
-    /// GET, HEAD or OPTIONS without a body.
-    Safe,
-    /// All of its body is here.
-    Whole,
-    /// Its body is yet to come.
-    Streamed,
-}
-
-impl Fitness {
-    fn patience(self) -> Duration {
-        Duration::from_secs(match self {
-            Self::Safe => 0,
-            Self::Whole => 1,
-            Self::Streamed => 5,
-        })
-    }
-}
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Ask {
-    /// As a probe.
-    pub fitness: Fitness,
-    /// How long its route usually takes to answer; `None`: not known.
-    pub usual: Option<Duration>,
-}
-
-impl Ask {
-    /// A safe request of a route whose usual time is not known.
-    pub const SAFE: Self = Self { fitness: Fitness::Safe, usual: None };
-}
 
 /// The shortest time after which a probe is late.
 const SOON: Duration = Duration::from_secs(1);
-/// A rate is no hiccup when it is made of at least so many events.
-const EVENTS: u64 = 3;
 
 /// One breaker.
 #[derive(Debug)]
@@ -315,99 +240,6 @@ impl Breaker {
         moved
     }
 
-    /// Counts an exchange of the closed phase; the cause when it trips.
-    fn counted(&mut self, evidence: &Evidence<'_>, now: Instant) -> Option<Why> {
-        let verdict = evidence.verdict;
-        let bad = verdict.is_evidence_against();
-        let slow = verdict == Verdict::Slow;
-        let event = self.row.is_event(evidence, self.policy.lump, now);
-        let tally = Tally { total: 1, bad: u64::from(bad), slow: u64::from(slow), events: u64::from(event) };
-        if !bad && !slow {
-            self.window.count(tally, now);
-        } else {
-            self.window.blame(tally, &evidence.blame, now);
-        }
-        if !bad {
-            self.row.end();
-            self.checks_were_wrong = false; // a request has passed
-        }
-        if let (Verdict::Bad(why), true) = (verdict, event) {
-            let needed = self.policy.failures.map_or(u32::MAX, std::num::NonZeroU32::get);
-            self.row.failed(evidence, why, needed);
-            if self.row.count() >= needed {
-                return Some(Why::Failures(self.row.count()));
-            }
-        }
-        self.rate(evidence, now)
-    }
-
-    /// The cause when a rate trips it.
-    fn rate(&mut self, evidence: &Evidence<'_>, now: Instant) -> Option<Why> {
-        let bad = evidence.verdict.is_evidence_against();
-        let share = if bad { self.policy.failure_rate } else { self.policy.slow_rate };
-        let share = share.filter(|_| bad || evidence.verdict == Verdict::Slow)?;
-        let tally = self.window.tally(now);
-        let part = if bad { tally.bad } else { tally.slow };
-        if tally.total < self.policy.min_requests || !share.reached_by(part, tally.total) {
-            return None;
-        }
-        if bad && tally.events < EVENTS {
-            return None; // a hiccup
-        }
-        let (bad_by, slow_by) = self.window.contributions(now);
-        let by = if bad { bad_by } else { slow_by };
-        let needed = (share.ratio() * tally.total as f64).ceil() as u64;
-        let left = part.saturating_sub(by.excess(&evidence.blame, needed));
-        share.reached_by(left, tally.total).then_some(if bad {
-            Why::FailureRate(tally)
-        } else {
-            Why::SlowRate(tally)
-        })
-    }
-
-    fn probe_passed(&mut self) -> Option<Why> {
-        self.checks_were_wrong = false;
-        let Phase::HalfOpen { good, .. } = &mut self.phase else { return None };
-        *good += 1;
-        (*good >= self.policy.successes.get()).then_some(Why::ProbesPassed)
-    }
-
-    /// What opened by connecting, and now answers badly, is no longer seen by a check that connects.
-    fn probe_failed(&mut self, verdict: Verdict) -> Option<Why> {
-        let sees = if let Verdict::Bad(why) = verdict { Sees::of(why) } else { Sees::Answering };
-        self.opened_by = self.opened_by.max(sees);
-        Some(Why::ProbeFailed)
-    }
-
-    /// A round of active checks has ended: well, when one endpoint passed. Enough good ones that see what opened it end
-    /// the wait early and close it, unless they were wrong the last time and no request has passed since.
-    pub fn checked(&mut self, sees: Sees, well: Check, now: Instant) -> Option<Transition> {
-        let moved = self.tick(now);
-        let waits = matches!(self.phase, Phase::Open { .. } | Phase::HalfOpen { .. });
-        if moved.is_some() || !waits || sees < self.opened_by || self.checks_were_wrong {
-            return moved;
-        }
-        self.checks = if well == Check::Passed { self.checks + 1 } else { 0 };
-        let moved = (self.checks >= self.policy.successes.get()).then(|| self.go(Why::ChecksPassed, now));
-        self.check_invariants();
-        moved
-    }
-
-    /// A harmless connect that was made because it [wanted](Self::wants_connect) one: as good as a check that connects; but
-    /// one that fails is a probe that failed, since a request would have fared no better.
-    pub fn connected(&mut self, well: Check, now: Instant) -> Option<Transition> {
-        let failed = well == Check::Failed && matches!(self.phase, Phase::HalfOpen { .. });
-        if failed { Some(self.go(Why::ProbeFailed, now)) } else { self.checked(Sees::Connecting, well, now) }
-    }
-
-    /// Would a harmless connect be of use? When it is half-open for having failed to connect, and no request came for a
-    /// second.
-    pub fn wants_connect(&self, now: Instant) -> bool {
-        let silent = matches!(&self.phase, Phase::HalfOpen { probes, .. } if probes.is_empty());
-        let waited = now.saturating_duration_since(self.since) >= SOON;
-        silent && waited && self.opened_by == Sees::Connecting && !self.checks_were_wrong
-    }
-
     /// What time alone brings: the wait is over, a hold has expired, a probe is late, the ramp has ended.
     pub fn tick(&mut self, now: Instant) -> Option<Transition> {
         let why = match &mut self.phase {
@@ -507,15 +339,6 @@ impl Breaker {
         let moved = self.go(Why::ModeChanged, now);
         (!closed).then_some(Transition { from: visible, to: BreakerState::Closed, shadow: false, ..moved })
     }
-}
-
-/// What a round of active checks found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Check {
-    /// An endpoint passed.
-    Passed,
-    /// None did.
-    Failed,
 }
 
 #[cfg(test)]

@@ -1,0 +1,112 @@
+//! Checks `[upstreams.<name>.breaker]`.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::file::{BreakerFile, UpstreamFile};
+use super::presets;
+use super::problem::{Collector, did_you_mean};
+use crate::reliability::breaker::{BreakerPolicy, Mode};
+use crate::units::{Percent, Written as _};
+
+/// `"off"` or a share.
+fn rate(text: Option<&str>, default: Option<Percent>) -> Result<Option<Percent>, String> {
+    match text {
+        None => Ok(default),
+        Some("off") => Ok(None),
+        Some(text) => match Percent::read(text) {
+            Some(share) if share > Percent::of(0) => Ok(Some(share)),
+            Some(_) | None => Err(format!("{text:?} is not a share above 0%; write \"50%\" or \"off\"")),
+        },
+    }
+}
+
+/// For an upstream behind the ingress nothing is refused unless that is asked for: refusing is all that a breaker could do
+/// there.
+fn mode(at: &str, file: &BreakerFile, ingress: bool, problems: &mut Collector<'_>) -> Mode {
+    let known = |text: &str| Mode::ALL.into_iter().find(|mode| mode.label() == text);
+    match (file.mode.as_deref(), file.enabled) {
+        (None, Some(false)) => Mode::Off,
+        (None, _) if ingress => Mode::Shadow,
+        (None, _) => Mode::On,
+        (Some(text), enabled) => match (known(text), enabled) {
+            (Some(mode), Some(enabled)) if enabled == (mode == Mode::Off) => {
+                problems.add(
+                    &format!("{at}.enabled"),
+                    format!("{enabled} contradicts mode = {text:?}; write mode alone"),
+                );
+                mode
+            }
+            (Some(mode), _) => mode,
+            (None, _) => {
+                let guess = did_you_mean(text, Mode::ALL.iter().map(|mode| mode.label()));
+                problems.add(
+                    &format!("{at}.mode"),
+                    format!("{text:?} is no mode{guess}; write \"on\", \"shadow\" or \"off\""),
+                );
+                Mode::Shadow
+            }
+        },
+    }
+}
+
+/// Checks `breaker = { … }`; `ingress`: its upstream stands behind the ingress.
+pub(super) fn check(
+    at: &str,
+    name: &str,
+    written: &UpstreamFile,
+    ingress: bool,
+    problems: &mut Collector<'_>,
+) -> BreakerPolicy {
+    let file: &BreakerFile = &written.breaker;
+    let base = presets::breaker(written.preset.as_deref().unwrap_or(name));
+    let key = |key: &str| format!("{at}.{key}");
+    let failure_rate =
+        problems.take(&key("failure_rate"), rate(file.failure_rate.as_deref(), base.failure_rate));
+    let slow_rate = problems.take(&key("slow_rate"), rate(file.slow_rate.as_deref(), base.slow_rate));
+    let mut count = |name: &str, value: Option<u32>, base: NonZeroU32| match value.map(NonZeroU32::new) {
+        None => Some(base),
+        Some(Some(value)) => Some(value),
+        Some(None) => {
+            problems.add(&key(name), "0 must be at least 1, or the breaker could never close");
+            None
+        }
+    };
+    let successes = count("successes", file.successes, base.successes);
+    let probes = count("probes", file.probes, base.probes);
+    let open_for = file.open_for.map_or(base.open_for, |open| open.0);
+    // Where a value was refused the default stands in: the problem that was noted keeps it from running.
+    let policy = BreakerPolicy {
+        mode: mode(at, file, ingress, problems),
+        failures: file.failures.map_or(base.failures, NonZeroU32::new),
+        failure_rate: failure_rate.unwrap_or(base.failure_rate),
+        slow_rate: slow_rate.unwrap_or(base.slow_rate),
+        window: file.window.map_or(base.window, |window| window.0),
+        min_requests: file.min_requests.unwrap_or(base.min_requests).max(1),
+        lump: file.lump.map_or(base.lump, |lump| lump.0),
+        open_for,
+        open_for_max: file.open_for_max.map_or(base.open_for_max.max(open_for), |open| open.0),
+        successes: successes.unwrap_or(base.successes),
+        probes: probes.unwrap_or(base.probes),
+        probe_timeout: file.probe_timeout.map_or(base.probe_timeout, |limit| limit.0),
+        ramp: file.ramp.map_or(base.ramp, |ramp| ramp.0),
+    };
+    breaker_times(at, &policy, problems);
+    policy
+}
+
+fn breaker_times(at: &str, policy: &BreakerPolicy, problems: &mut Collector<'_>) {
+    if !(Duration::from_secs(1)..=Duration::from_secs(3_600)).contains(&policy.window) {
+        problems.add(&format!("{at}.window"), "must be within 1s and 1h");
+    }
+    if policy.open_for.is_zero() || policy.open_for > policy.open_for_max {
+        let (open_for, most) = (policy.open_for.write(), policy.open_for_max.write());
+        problems.add(
+            &format!("{at}.open_for"),
+            format!("{open_for:?} must be longer than 0s and not longer than open_for_max, {most:?}"),
+        );
+    }
+    if policy.probe_timeout.is_zero() {
+        problems.add(&format!("{at}.probe_timeout"), "must be longer than 0s, or every probe would fail");
+    }
+}

@@ -1,0 +1,79 @@
+//! Which exchanges trip a breaker, and which probes decide.
+
+use std::time::Instant;
+
+use super::evidence::Evidence;
+use super::phase::Phase;
+use super::{Breaker, Why};
+use crate::reliability::outlier::Sees;
+use crate::reliability::verdict::Verdict;
+use crate::reliability::window::Tally;
+
+/// A rate is no hiccup when it is made of at least so many events.
+const EVENTS: u64 = 3;
+
+impl Breaker {
+    /// Counts an exchange of the closed phase; the cause when it trips.
+    pub(super) fn counted(&mut self, evidence: &Evidence<'_>, now: Instant) -> Option<Why> {
+        let verdict = evidence.verdict;
+        let bad = verdict.is_evidence_against();
+        let slow = verdict == Verdict::Slow;
+        let event = self.row.is_event(evidence, self.policy.lump, now);
+        let tally = Tally { total: 1, bad: u64::from(bad), slow: u64::from(slow), events: u64::from(event) };
+        if !bad && !slow {
+            self.window.count(tally, now);
+        } else {
+            self.window.blame(tally, &evidence.blame, now);
+        }
+        if !bad {
+            self.row.end();
+            self.checks_were_wrong = false; // a request has passed
+        }
+        if let (Verdict::Bad(why), true) = (verdict, event) {
+            let needed = self.policy.failures.map_or(u32::MAX, std::num::NonZeroU32::get);
+            self.row.failed(evidence, why, needed);
+            if self.row.count() >= needed {
+                return Some(Why::Failures(self.row.count()));
+            }
+        }
+        self.rate(evidence, now)
+    }
+
+    /// The cause when a rate trips it.
+    fn rate(&mut self, evidence: &Evidence<'_>, now: Instant) -> Option<Why> {
+        let bad = evidence.verdict.is_evidence_against();
+        let share = if bad { self.policy.failure_rate } else { self.policy.slow_rate };
+        let share = share.filter(|_| bad || evidence.verdict == Verdict::Slow)?;
+        let tally = self.window.tally(now);
+        let part = if bad { tally.bad } else { tally.slow };
+        if tally.total < self.policy.min_requests || !share.reached_by(part, tally.total) {
+            return None;
+        }
+        if bad && tally.events < EVENTS {
+            return None; // a hiccup
+        }
+        let (bad_by, slow_by) = self.window.contributions(now);
+        let by = if bad { bad_by } else { slow_by };
+        let needed = (share.ratio() * tally.total as f64).ceil() as u64;
+        let left = part.saturating_sub(by.excess(&evidence.blame, needed));
+        share.reached_by(left, tally.total).then_some(if bad {
+            Why::FailureRate(tally)
+        } else {
+            Why::SlowRate(tally)
+        })
+    }
+
+    pub(super) fn probe_passed(&mut self) -> Option<Why> {
+        self.checks_were_wrong = false;
+        let Phase::HalfOpen { good, .. } = &mut self.phase else { return None };
+        *good += 1;
+        (*good >= self.policy.successes.get()).then_some(Why::ProbesPassed)
+    }
+
+    /// What opened by connecting, and now answers badly, is no longer seen by a check that connects.
+    pub(super) fn probe_failed(&mut self, verdict: Verdict) -> Option<Why> {
+        let sees = if let Verdict::Bad(why) = verdict { Sees::of(why) } else { Sees::Answering };
+        self.opened_by = self.opened_by.max(sees);
+        Some(Why::ProbeFailed)
+    }
+}
