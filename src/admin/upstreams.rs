@@ -9,6 +9,7 @@ use axum::extract::{Path, State};
 use super::Admin;
 use super::error::ApiError;
 use super::wire::{self, Breaker, EndpointView, Observed, UpstreamView, Upstreams};
+use crate::reliability::verdict::Against;
 use crate::runtime::clock::{self, Moment};
 use crate::telemetry::upstreams::VERDICTS;
 use crate::upstream::Upstream;
@@ -37,6 +38,10 @@ pub(super) fn view(upstream: &Upstream, moment: Moment) -> UpstreamView {
         address: endpoint.addr.to_string(),
         host: endpoint.host.clone(),
         healthy: checked.then(|| endpoint.is_healthy()),
+        ejected_for_seconds: endpoint
+            .out_until(moment.instant)
+            .map(|until| until.saturating_duration_since(moment.instant).as_secs_f64()),
+        ejections: endpoint.ejections(),
         in_flight: endpoint.in_flight(),
     };
     let (retries, retries_denied) = upstream.series.retries();
@@ -48,6 +53,8 @@ pub(super) fn view(upstream: &Upstream, moment: Moment) -> UpstreamView {
         connections: upstream.connections.load(Ordering::Relaxed),
         connections_max: upstream.config.pool.connections,
         attempts: VERDICTS.into_iter().zip(upstream.series.verdicts()).collect(),
+        evidence: Against::ALL.map(Against::label).into_iter().zip(upstream.series.against()).collect(),
+        idle_closed_after_seconds: upstream.idle_closed_after().map(|after| after.as_secs_f64()),
         retries,
         retries_denied,
         breaker: Breaker::of(upstream, moment),

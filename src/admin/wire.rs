@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::reliability::breaker::BreakerView;
+use crate::reliability::breaker::{self, BreakerView};
 use crate::runtime::clock::{self, Moment};
 use crate::telemetry::latency::Summary;
 
@@ -62,13 +62,45 @@ pub struct HoldView {
     pub expires_in_seconds: f64,
 }
 
+/// An attempt that counted against an upstream.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FailedAttempt {
+    /// When it was known.
+    pub at: String,
+    /// IP and port; null: no address was known.
+    pub endpoint: Option<String>,
+    /// connect, tls, timeout, reset, status, protocol or rate_limited.
+    pub why: &'static str,
+    /// Over a connection that had carried an exchange before.
+    pub reused: bool,
+    /// The route of its exchange.
+    pub route: Option<String>,
+}
+
+impl FailedAttempt {
+    fn of(seen: breaker::FailedAttempt, moment: Moment) -> Self {
+        let at = moment.wall - moment.instant.saturating_duration_since(seen.at);
+        Self {
+            at: clock::rfc3339(at),
+            endpoint: seen.endpoint.map(|endpoint| endpoint.to_string()),
+            why: seen.why.map_or("rate_limited", crate::reliability::verdict::Why::label),
+            reused: seen.reused,
+            route: seen.route.map(|route| route.as_str().to_owned()),
+        }
+    }
+}
+
 /// One breaker.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Breaker {
     /// The upstream's name.
     pub name: String,
-    /// closed, open or half_open.
+    /// closed, open or half_open: what requests meet.
     pub state: &'static str,
+    /// on, shadow (it counts and tells, and refuses nothing) or off.
+    pub mode: &'static str,
+    /// What it would be if it were on; null: it is not in shadow.
+    pub shadow_state: Option<&'static str>,
     /// Growing back after closing.
     pub ramping: bool,
     /// When it got there.
@@ -77,15 +109,15 @@ pub struct Breaker {
     pub why: Option<String>,
     /// Rises with every transition.
     pub generation: u64,
-    /// Bad attempts in a row.
+    /// Bad exchanges in a row that count towards a trip.
     pub consecutive_failures: u32,
-    /// Attempts that trip it; null: off.
+    /// Exchanges that trip it; null: off.
     pub failure_threshold: Option<u32>,
     /// Good probes that close it.
     pub success_threshold: u32,
     /// The first wait.
     pub recovery_timeout_seconds: f64,
-    /// Attempts in the window.
+    /// Exchanges in the window.
     pub window_requests: u64,
     /// Bad ones among them.
     pub window_failures: u64,
@@ -99,12 +131,18 @@ pub struct Breaker {
     pub probes_in_flight: u32,
     /// Good probes in a row.
     pub good_probes: u32,
+    /// Active checks that passed in a row while it was not closed.
+    pub good_checks: u32,
+    /// The last attempts that exchanges failed with, oldest first; while it is not closed, those that tripped it.
+    pub evidence: Vec<FailedAttempt>,
     /// From opening to closing, the last time; null: it has not happened.
     pub last_recovery_seconds: Option<f64>,
     /// Bad attempts since the start.
     pub failures_total: u64,
-    /// Attempts not made since the start.
+    /// Exchanges not begun since the start.
     pub refused_total: u64,
+    /// Exchanges that were let through in shadow since the start.
+    pub shadow_refused_total: u64,
     /// The operator's override.
     pub hold: Option<HoldView>,
 }
@@ -119,6 +157,8 @@ impl Breaker {
         Self {
             name: upstream.config.name.as_str().to_owned(),
             state: view.state.label(),
+            mode: view.mode.label(),
+            shadow_state: view.shadow_state.map(breaker::BreakerState::label),
             ramping: view.ramping,
             since: clock::rfc3339(since),
             why: view.why.map(crate::reliability::breaker::Why::told),
@@ -134,9 +174,12 @@ impl Breaker {
             probe_in_seconds: view.open_until.map(until),
             probes_in_flight: view.probes_in_flight,
             good_probes: view.good_probes,
+            good_checks: view.good_checks,
+            evidence: view.evidence.into_iter().map(|seen| FailedAttempt::of(seen, moment)).collect(),
             last_recovery_seconds: upstream.series.breaker().last_recovery.map(|took| took.as_secs_f64()),
             failures_total: upstream.series.failures(),
             refused_total: upstream.series.refusals().iter().sum(),
+            shadow_refused_total: upstream.series.would_have_refused(),
             hold: view.hold.map(|hold| HoldView {
                 state: hold.state.label(),
                 expires_in_seconds: until(hold.until),
@@ -176,6 +219,10 @@ pub struct EndpointView {
     pub host: String,
     /// null: not observable, nobody checks it.
     pub healthy: Option<bool>,
+    /// Seconds for which it is still out of rotation for what attempts said of it; null: it is in rotation.
+    pub ejected_for_seconds: Option<f64>,
+    /// How often it was taken out since it is known.
+    pub ejections: u64,
     /// Attempts in flight.
     pub in_flight: usize,
 }
@@ -197,6 +244,10 @@ pub struct UpstreamView {
     pub connections_max: usize,
     /// Attempts by verdict since the start.
     pub attempts: std::collections::BTreeMap<&'static str, u64>,
+    /// Attempts by whom they speak against since the start: nobody, the endpoint alone, the upstream.
+    pub evidence: std::collections::BTreeMap<&'static str, u64>,
+    /// How soon it was seen closing idle connections, when that is sooner than `pool.idle_for`; null: it was not seen.
+    pub idle_closed_after_seconds: Option<f64>,
     /// Retries since the start.
     pub retries: u64,
     /// Retries the budget denied.

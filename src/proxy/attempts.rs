@@ -162,6 +162,7 @@ impl<'a> Attempts<'a> {
         let took = at.saturating_duration_since(began);
         let ejection = upstream.observe(&endpoint, verdict, &blame, took, at, self.gateway.draw());
         if let Some(ejection) = ejection {
+            upstream.series.ejected(ejection.why);
             Event::EndpointEjected {
                 upstream: upstream.config.name.as_str(),
                 endpoint: &endpoint.addr.to_string(),

@@ -11,7 +11,7 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
 use super::series::{Direction, MS_BOUNDS, Outcome, SECOND_BOUNDS, Series};
-use super::upstreams::{REFUSALS, Seconds, UpstreamSeries, VERDICTS};
+use super::upstreams::Seconds;
 use super::{Telemetry, openmetrics};
 
 /// The metrics as text.
@@ -70,7 +70,8 @@ impl Collector for Source {
         let Some(telemetry) = self.telemetry.upgrade() else { return Vec::new() };
         let mut families = exchanges(&telemetry.all_series());
         families.extend(otel_exchanges(&telemetry.all_series()));
-        families.extend(upstreams(&telemetry.all_upstreams()));
+        let of_upstreams = super::dependencies::families(&telemetry.all_upstreams());
+        families.extend(of_upstreams.into_iter().map(Family::done));
         families.extend(process(&telemetry));
         let more = [telemetry.sre.families(), telemetry.store.families(), telemetry.people.families()];
         families.extend(more.into_iter().flatten().chain(telemetry.fleet.families()).map(Family::done));
@@ -228,88 +229,6 @@ fn otel_exchanges(all: &[Arc<Series>]) -> Vec<MetricFamily> {
 /// `none`: there was no answer, or the status is one of too many.
 pub(super) fn status_label(status: u16) -> String {
     if status == 0 { "none".to_owned() } else { status.to_string() }
-}
-
-fn upstreams(all: &[Arc<UpstreamSeries>]) -> Vec<MetricFamily> {
-    let mut attempts = Family::counter("upstream_requests_total", "Attempts by verdict.");
-    let mut refused =
-        Family::counter("breaker_refused_total", "Attempts not made because the breaker said no.");
-    let mut retries = Family::counter("retries_total", "Attempts beyond the first of an exchange.");
-    let mut denied = Family::counter("retry_budget_denied_total", "Retries that the budget denied.");
-    let mut connections = Family::gauge("upstream_connections", "Open connections.");
-    let mut healthy = Family::gauge("upstream_endpoint_healthy", "1: the endpoint passes its checks.");
-    for series in all {
-        let name = ("upstream", series.name.as_str());
-        for (verdict, count) in VERDICTS.iter().zip(series.verdicts()) {
-            attempts.count(&[name, ("verdict", verdict)], count);
-        }
-        for (reason, count) in REFUSALS.iter().zip(series.refusals()) {
-            refused.count(&[name, ("reason", reason)], count);
-        }
-        let (made, not_made) = series.retries();
-        retries.count(&[name], made);
-        denied.count(&[name], not_made);
-        connections.set(&[name], series.connections.load(Ordering::Relaxed) as f64);
-        for (endpoint, is_healthy) in series.endpoints() {
-            healthy.set(&[name, ("endpoint", &endpoint)], f64::from(u8::from(is_healthy)));
-        }
-    }
-    let mut families: Vec<MetricFamily> =
-        [attempts, refused, retries, denied, connections, healthy].map(Family::done).into();
-    families.extend(breakers(all));
-    families.extend(tunnels(all));
-    families
-}
-
-fn breakers(all: &[Arc<UpstreamSeries>]) -> Vec<MetricFamily> {
-    let mut state = Family::gauge("circuit_breaker_state", "0 closed, 1 open, 2 half-open.");
-    let mut set =
-        Family::gauge("circuit_breaker_state_set", "1 for the state the breaker is in, 0 for the others.");
-    let mut failures = Family::counter("circuit_breaker_failures", "Bad attempts.");
-    let mut recovery = Family::histogram("circuit_breaker_recovery_time", "Seconds from opening to closing.");
-    let mut transitions = Family::counter("breaker_transitions_total", "Changes of state, by cause.");
-    for series in all {
-        let name = ("service", series.name.as_str());
-        let breaker = series.breaker();
-        state.set(&[name], f64::from(breaker.state));
-        for (at, label) in ["closed", "open", "half_open"].iter().enumerate() {
-            set.set(&[name, ("state", label)], f64::from(u8::from(at == usize::from(breaker.state))));
-        }
-        failures.count(&[name], series.failures());
-        recovery.seconds(&[name], &breaker.recovery);
-        for ((to, why), count) in &breaker.transitions {
-            transitions.count(&[("upstream", series.name.as_str()), ("to", to), ("why", why)], *count);
-        }
-    }
-    [state, set, failures, recovery, transitions].map(Family::done).into()
-}
-
-fn tunnels(all: &[Arc<UpstreamSeries>]) -> Vec<MetricFamily> {
-    let mut connect = Family::histogram("tunnel_connect_seconds", "TCP connect time of CONNECT tunnels.");
-    let mut handshake = Family::histogram(
-        "tunnel_tls_handshake_seconds",
-        "TLS handshake time of tunnels, inferred from record headers.",
-    );
-    let mut first = Family::histogram(
-        "tunnel_first_byte_seconds",
-        "From the tunnel's connection to the first byte back.",
-    );
-    let mut bytes = Family::counter("tunnel_bytes_total", "Bytes through tunnels.");
-    let mut resets = Family::counter("tunnel_resets_total", "Tunnels that the upstream reset.");
-    for series in all {
-        let tunnels = series.tunnels();
-        if tunnels.connect.buckets.iter().all(|count| *count == 0) {
-            continue;
-        }
-        let name = ("upstream", series.name.as_str());
-        connect.seconds(&[name], &tunnels.connect);
-        handshake.seconds(&[name], &tunnels.handshake);
-        first.seconds(&[name], &tunnels.first_byte);
-        bytes.count(&[name, ("direction", "up")], tunnels.up);
-        bytes.count(&[name, ("direction", "down")], tunnels.down);
-        resets.count(&[name], tunnels.resets);
-    }
-    [connect, handshake, first, bytes, resets].map(Family::done).into()
 }
 
 fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {

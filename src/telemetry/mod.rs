@@ -3,6 +3,7 @@
 //! The request path touches only its worker's own shard; everything that sums up runs on the control runtime.
 
 pub mod access;
+mod dependencies;
 pub mod event;
 pub mod fleet;
 pub mod latency;

@@ -175,6 +175,8 @@ pub struct UpstreamSeries {
     tunnels: Mutex<Tunnels>,
     breaker: Mutex<BreakerNumbers>,
     endpoints: Mutex<BTreeMap<String, bool>>,
+    /// Ejections, in the order of [`Why::ALL`].
+    ejections: [AtomicU64; Why::ALL.len()],
     /// Passed, failed, failed in a row.
     checks: [AtomicU64; 3],
 }
@@ -192,6 +194,7 @@ impl UpstreamSeries {
             tunnels: Mutex::default(),
             breaker: Mutex::default(),
             endpoints: Mutex::default(),
+            ejections: Default::default(),
             checks: Default::default(),
         }
     }
@@ -356,6 +359,19 @@ impl UpstreamSeries {
     /// Failed checks since the last one that passed, of whichever endpoint.
     pub fn failed_checks(&self) -> u32 {
         u32::try_from(self.checks[2].load(Ordering::Relaxed)).unwrap_or(u32::MAX)
+    }
+
+    /// An endpoint was taken out of rotation.
+    pub fn ejected(&self, why: Why) {
+        let counts = self.ejections.iter().zip(Why::ALL);
+        counts.filter(|(_, known)| *known == why).for_each(|(count, _)| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Ejections since the start, in the order of [`Why::ALL`].
+    pub fn ejections(&self) -> [u64; Why::ALL.len()] {
+        self.ejections.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 
     /// An endpoint is healthy, or not.

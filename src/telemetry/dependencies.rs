@@ -1,0 +1,140 @@
+//! The families of upstreams: attempts and whose fault they were, breakers, endpoints, tunnels.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::metrics::Family;
+use super::upstreams::{REFUSALS, UpstreamSeries, VERDICTS};
+use crate::reliability::verdict::{Against, Why};
+
+/// All of them.
+pub(super) fn families(all: &[Arc<UpstreamSeries>]) -> Vec<Family> {
+    let mut families: Vec<Family> = attempts(all).into();
+    families.extend(endpoints(all));
+    families.extend(breakers(all));
+    families.extend(shadows(all));
+    families.extend(tunnels(all));
+    families
+}
+
+fn attempts(all: &[Arc<UpstreamSeries>]) -> [Family; 5] {
+    let mut attempts = Family::counter("upstream_requests_total", "Attempts by verdict.");
+    let mut evidence = Family::counter(
+        "upstream_evidence_total",
+        "Attempts by whom they speak against: nobody, the endpoint alone, or the upstream.",
+    );
+    let mut refused =
+        Family::counter("breaker_refused_total", "Exchanges not begun because the breaker said no.");
+    let mut retries = Family::counter("retries_total", "Attempts beyond the first of an exchange.");
+    let mut denied = Family::counter("retry_budget_denied_total", "Retries that the budget denied.");
+    for series in all {
+        let name = ("upstream", series.name.as_str());
+        for (verdict, count) in VERDICTS.iter().zip(series.verdicts()) {
+            attempts.count(&[name, ("verdict", verdict)], count);
+        }
+        for (against, count) in Against::ALL.iter().zip(series.against()) {
+            evidence.count(&[name, ("against", against.label())], count);
+        }
+        for (reason, count) in REFUSALS.iter().zip(series.refusals()) {
+            refused.count(&[name, ("reason", reason)], count);
+        }
+        let (made, not_made) = series.retries();
+        retries.count(&[name], made);
+        denied.count(&[name], not_made);
+    }
+    [attempts, evidence, refused, retries, denied]
+}
+
+fn endpoints(all: &[Arc<UpstreamSeries>]) -> [Family; 3] {
+    let mut connections = Family::gauge("upstream_connections", "Open connections.");
+    let mut healthy = Family::gauge("upstream_endpoint_healthy", "1: the endpoint passes its checks.");
+    let mut ejections = Family::counter(
+        "upstream_endpoint_ejections_total",
+        "Endpoints taken out of rotation for what attempts said of them, by the failure that did it.",
+    );
+    for series in all {
+        let name = ("upstream", series.name.as_str());
+        connections.set(&[name], series.connections.load(Ordering::Relaxed) as f64);
+        for (endpoint, is_healthy) in series.endpoints() {
+            healthy.set(&[name, ("endpoint", &endpoint)], f64::from(u8::from(is_healthy)));
+        }
+        for (why, count) in Why::ALL.iter().zip(series.ejections()) {
+            ejections.count(&[name, ("why", why.label())], count);
+        }
+    }
+    [connections, healthy, ejections]
+}
+
+fn breakers(all: &[Arc<UpstreamSeries>]) -> [Family; 5] {
+    let mut state = Family::gauge("circuit_breaker_state", "0 closed, 1 open, 2 half-open.");
+    let mut set =
+        Family::gauge("circuit_breaker_state_set", "1 for the state the breaker is in, 0 for the others.");
+    let mut failures = Family::counter("circuit_breaker_failures", "Bad attempts.");
+    let mut recovery = Family::histogram("circuit_breaker_recovery_time", "Seconds from opening to closing.");
+    let mut transitions = Family::counter("breaker_transitions_total", "Changes of state, by cause.");
+    for series in all {
+        let name = ("service", series.name.as_str());
+        let breaker = series.breaker();
+        state.set(&[name], f64::from(breaker.state));
+        for (at, label) in ["closed", "open", "half_open"].iter().enumerate() {
+            set.set(&[name, ("state", label)], f64::from(u8::from(at == usize::from(breaker.state))));
+        }
+        failures.count(&[name], series.failures());
+        recovery.seconds(&[name], &breaker.recovery);
+        for ((to, why), count) in &breaker.transitions {
+            transitions.count(&[("upstream", series.name.as_str()), ("to", to), ("why", why)], *count);
+        }
+    }
+    [state, set, failures, recovery, transitions]
+}
+
+fn shadows(all: &[Arc<UpstreamSeries>]) -> [Family; 3] {
+    let mut state = Family::gauge(
+        "circuit_breaker_shadow_state",
+        "What a breaker in shadow would be: 0 closed, 1 open, 2 half-open. It refuses nothing.",
+    );
+    let mut refused = Family::counter(
+        "breaker_shadow_refused_total",
+        "Exchanges that were let through in shadow and that a breaker that is on would have refused.",
+    );
+    let mut transitions =
+        Family::counter("breaker_shadow_transitions_total", "Changes of state in shadow, by cause.");
+    for series in all {
+        let breaker = series.breaker();
+        state.set(&[("service", series.name.as_str())], f64::from(breaker.shadow_state));
+        let name = ("upstream", series.name.as_str());
+        refused.count(&[name], series.would_have_refused());
+        for ((to, why), count) in &breaker.shadow_transitions {
+            transitions.count(&[name, ("to", to), ("why", why)], *count);
+        }
+    }
+    [state, refused, transitions]
+}
+
+fn tunnels(all: &[Arc<UpstreamSeries>]) -> [Family; 5] {
+    let mut connect = Family::histogram("tunnel_connect_seconds", "TCP connect time of CONNECT tunnels.");
+    let mut handshake = Family::histogram(
+        "tunnel_tls_handshake_seconds",
+        "TLS handshake time of tunnels, inferred from record headers.",
+    );
+    let mut first = Family::histogram(
+        "tunnel_first_byte_seconds",
+        "From the tunnel's connection to the first byte back.",
+    );
+    let mut bytes = Family::counter("tunnel_bytes_total", "Bytes through tunnels.");
+    let mut resets = Family::counter("tunnel_resets_total", "Tunnels that the upstream reset.");
+    for series in all {
+        let tunnels = series.tunnels();
+        if tunnels.connect.buckets.iter().all(|count| *count == 0) {
+            continue;
+        }
+        let name = ("upstream", series.name.as_str());
+        connect.seconds(&[name], &tunnels.connect);
+        handshake.seconds(&[name], &tunnels.handshake);
+        first.seconds(&[name], &tunnels.first_byte);
+        bytes.count(&[name, ("direction", "up")], tunnels.up);
+        bytes.count(&[name, ("direction", "down")], tunnels.down);
+        resets.count(&[name], tunnels.resets);
+    }
+    [connect, handshake, first, bytes, resets]
+}
