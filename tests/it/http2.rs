@@ -147,8 +147,25 @@ fn what_an_upstream_says_it_did_not_take_is_sent_once_more() {
     };
     assert_eq!(asked(h2::Reason::REFUSED_STREAM, "GET / HTTP/1.1\r\nHost: a"), 200);
     assert_eq!(asked(h2::Reason::INTERNAL_ERROR, "GET / HTTP/1.1\r\nHost: a"), 502);
-    let body = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0";
-    assert_eq!(asked(h2::Reason::REFUSED_STREAM, body), 502, "its body is gone");
+}
+
+#[test]
+fn a_body_that_an_upstream_did_not_take_is_sent_once_more_when_it_was_kept() {
+    let long = format!("{:x}\r\n{}\r\n", 20_000, "x".repeat(20_000));
+    let asked = |reason, more: &str, framed: &str| {
+        let proxy = ingress_to(upstream_that_resets_once(reason), &format!("protocol = \"h2\"\n{more}"));
+        let mut client = Client::to(proxy.ingress());
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{framed}").as_bytes());
+        let answer = client.response(false).expect("answered");
+        (answer.status, answer.field("x-read").map(str::to_owned))
+    };
+    let got = |bytes: &str| (200, Some(bytes.to_owned()));
+    let chunked = format!("Transfer-Encoding: chunked\r\n\r\n{long}0\r\n\r\n");
+    assert_eq!(asked(h2::Reason::REFUSED_STREAM, "", &chunked), got("20000"));
+    assert_eq!(asked(h2::Reason::REFUSED_STREAM, "", "Content-Length: 5\r\n\r\nhello"), got("5"));
+    // Neither what was perhaps taken, nor what is too long to be kept.
+    assert_eq!(asked(h2::Reason::INTERNAL_ERROR, "", "Content-Length: 5\r\n\r\nhello").0, 502);
+    assert_eq!(asked(h2::Reason::REFUSED_STREAM, "retry = { keep_body = \"16KiB\" }\n", &chunked).0, 502);
 }
 
 #[test]

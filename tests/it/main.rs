@@ -43,6 +43,8 @@ mod hostile;
 mod http2;
 /// A change that is sent twice is done once.
 mod idempotency;
+/// Connections that lie idle are not used when they are about to die.
+mod idle;
 /// What the desk decides by is the operator's, and in force as soon as the file is saved.
 mod incident_config;
 /// From the first bad event to the last word: detection, calls, orders, a restart in between.

@@ -10,7 +10,8 @@ use tokio::runtime::Runtime;
 use super::PATIENCE;
 use super::raw::Response;
 
-/// An upstream that speaks HTTP/2 in the clear and resets the first stream for this reason; others get 200.
+/// An upstream that speaks HTTP/2 in the clear and resets the first stream for this reason once it has read it; others
+/// get 200 and the number of bytes that were read.
 pub fn upstream_that_resets_once(reason: h2::Reason) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
     let address = listener.local_addr().expect("bound");
@@ -22,11 +23,23 @@ pub fn upstream_that_resets_once(reason: h2::Reason) -> SocketAddr {
             let mut left = Some(reason);
             while let Ok((tcp, _)) = listener.accept().await {
                 let mut connection = h2::server::handshake(tcp).await.expect("speaks");
-                while let Some(Ok((_, mut respond))) = connection.accept().await {
-                    match left.take() {
-                        Some(reason) => respond.send_reset(reason),
-                        None => drop(respond.send_response(http::Response::new(()), true)),
-                    }
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    let reason = left.take();
+                    tokio::spawn(async move {
+                        let mut body = request.into_body();
+                        let mut read = 0;
+                        while let Some(Ok(data)) = body.data().await {
+                            read += data.len();
+                            // It has flow control for what is longer; it fails with the connection.
+                            let _ = body.flow_control().release_capacity(data.len());
+                        }
+                        let answer =
+                            http::Response::builder().header("x-read", read).body(()).expect("a head");
+                        match reason {
+                            Some(reason) => respond.send_reset(reason),
+                            None => drop(respond.send_response(answer, true)),
+                        }
+                    });
                 }
             }
         });
