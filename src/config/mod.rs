@@ -14,6 +14,7 @@ pub mod problem;
 mod process;
 pub mod read;
 pub mod reload;
+mod routes;
 pub mod show;
 mod store;
 mod upstreams;
@@ -26,13 +27,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 use secrecy::SecretString;
 
-use crate::names::{RouteName, UpstreamName};
+use crate::names::UpstreamName;
 use crate::reliability::breaker::BreakerPolicy;
 use crate::reliability::retry::RetryPolicy;
 use crate::reliability::verdict::JudgePolicy;
 use channels::Channel;
 pub use desk::{Latency, Measured};
 pub use process::Process;
+pub use routes::{Route, RoutePath};
 
 /// Everything Strop needs to run.
 #[derive(Clone, Debug)]
@@ -43,8 +45,8 @@ pub struct Config {
     pub egress: Option<Egress>,
     /// Sorted by name; names are unique.
     pub upstreams: Vec<Arc<Upstream>>,
-    /// Longest prefix first; the last one is always the implicit `default` route to the ingress upstream when
-    /// there is an ingress.
+    /// Of those that match a request the first one takes it (see [`RoutePath`]); the last one is always the implicit
+    /// `default` route to the ingress upstream when there is an ingress.
     pub routes: Vec<Arc<Route>>,
     /// Sorted by name; names are unique.
     pub notify: Vec<Arc<Channel>>,
@@ -131,25 +133,6 @@ pub struct Limits {
     pub requests_per_connection: Option<u64>,
     /// Concurrent HTTP/2 streams of one connection.
     pub h2_streams: u32,
-}
-
-/// How a request finds its upstream.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Route {
-    /// The metric label.
-    pub name: RouteName,
-    /// Only for this authority (lower case, without port), when given.
-    pub host: Option<String>,
-    /// Matches `/a` itself and everything below `/a/`; `/` matches everything.
-    pub prefix: String,
-    /// Who answers.
-    pub upstream: UpstreamName,
-    /// The most a request body may have; `None`: no limit. Above: 413.
-    pub body_limit: Option<u64>,
-    /// Overrides the upstream's.
-    pub timeouts: Timeouts,
-    /// Its budget; `None`: it lasts long by nature and has none.
-    pub latency: Option<Measured>,
 }
 
 /// One dependency.

@@ -126,7 +126,7 @@ pub fn sre_api(admin: std::net::SocketAddr) -> (Upstream, Vec<super::Route>) {
     let route = |prefix: &str, name: &str, upstream: &UpstreamName| super::Route {
         name: RouteName::new(name).unwrap_or_else(|_| other_route()),
         host: None,
-        prefix: prefix.to_owned(),
+        path: super::RoutePath::Below(prefix.to_owned()),
         upstream: upstream.clone(),
         body_limit: Some(64 * 1024),
         timeouts: Timeouts::default(),

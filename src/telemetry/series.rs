@@ -4,7 +4,7 @@
 //! Labels are bounded: methods and statuses are closed sets, names come from the config.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::SeriesKey;
@@ -140,6 +140,8 @@ struct Shard {
 pub struct Series {
     /// Route, upstream, direction.
     pub key: SeriesKey,
+    /// Label `http_route` of OpenTelemetry's metrics: the route's template, else its name.
+    http_route: Mutex<Arc<str>>,
     shards: Box<[Shard]>,
     rolling: Mutex<Windows>,
 }
@@ -193,7 +195,16 @@ impl Series {
             slow: Slow::default(),
             spares: shards.iter().map(|_| (None, None)).collect(),
         });
-        Self { key, shards, rolling }
+        Self { http_route: Mutex::new(key.0.text()), key, shards, rolling }
+    }
+
+    /// Label `http_route` of OpenTelemetry's metrics: the route's template, else its name.
+    pub fn http_route(&self) -> Arc<str> {
+        Arc::clone(&self.http_route.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_http_route(&self, label: Arc<str>) {
+        *self.http_route.lock().unwrap_or_else(PoisonError::into_inner) = label;
     }
 
     fn shard(&self, worker: usize) -> &Shard {

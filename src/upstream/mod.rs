@@ -12,6 +12,7 @@ pub mod plain;
 pub mod pool;
 pub mod registry;
 pub mod resolve;
+pub mod routes;
 pub mod unlisted;
 
 use std::sync::Arc;

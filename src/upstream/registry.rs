@@ -13,6 +13,7 @@ use arc_swap::{ArcSwap, Guard};
 
 use super::gate::{Gate, OnMove};
 use super::resolve::{self, Resolver};
+use super::routes::{self, RouteTemplates};
 use super::unlisted::UnlistedHosts;
 use super::{RouteEntry, Upstream};
 use crate::config::{self, Config, Timeouts, Unlisted};
@@ -30,8 +31,9 @@ pub struct World {
     pub config: Arc<Config>,
     /// By name.
     pub upstreams: HashMap<UpstreamName, Arc<Upstream>>,
-    /// Ingress routes, longest prefix first.
+    /// Ingress routes, in the order of [`Config::routes`].
     pub routes: Vec<Arc<RouteEntry>>,
+    templates: RouteTemplates,
     hosts: HashMap<String, Arc<RouteEntry>>,
     /// `*.example.com` as `.example.com`.
     wildcards: Vec<(String, Arc<RouteEntry>)>,
@@ -39,6 +41,14 @@ pub struct World {
 }
 
 impl World {
+    /// The route of a request that came in at the ingress: the first one that takes it.
+    pub fn by_path(&self, host: &str, path: &[u8]) -> Option<Arc<RouteEntry>> {
+        let templated = self.templates.find(host, path);
+        let earlier = self.routes.get(..templated.unwrap_or(self.routes.len())).unwrap_or_default();
+        let prefixed = earlier.iter().find(|entry| routes::has_prefix(&entry.config, host, path));
+        prefixed.or_else(|| self.routes.get(templated?)).map(Arc::clone)
+    }
+
     /// The egress route of an upstream.
     pub fn local(&self, name: &UpstreamName) -> Option<Arc<RouteEntry>> {
         self.locals.get(name).map(Arc::clone)
@@ -85,6 +95,7 @@ impl Registry {
             config: Arc::clone(&config),
             upstreams: HashMap::new(),
             routes: Vec::new(),
+            templates: RouteTemplates::default(),
             hosts: HashMap::new(),
             wildcards: Vec::new(),
             locals: HashMap::new(),
@@ -206,6 +217,7 @@ impl Registry {
             total: over.total.or(base.total),
         };
         let series = self.telemetry.series(&route.name, &upstream.config.name, direction);
+        self.telemetry.show_as(&series, route.http_route().as_deref());
         let logged = line::way(route.name.as_str(), upstream.config.name.as_str());
         Arc::new(RouteEntry {
             config: Arc::clone(route),
@@ -231,7 +243,7 @@ impl Registry {
             locals.insert(name.clone(), entry);
         }
         wildcards.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
-        let routes = config
+        let routes: Vec<_> = config
             .routes
             .iter()
             .filter_map(|route| {
@@ -239,7 +251,8 @@ impl Registry {
                 Some(self.entry(route, upstream, Direction::Ingress))
             })
             .collect();
-        World { config, upstreams, routes, hosts, wildcards, locals }
+        let templates = RouteTemplates::of(&routes);
+        World { config, upstreams, routes, templates, hosts, wildcards, locals }
     }
 
     /// A host that no upstream lists, where the policy lets it pass: looked up, and again by its TTL.
@@ -327,7 +340,7 @@ fn egress_route(upstream: &UpstreamName) -> Arc<config::Route> {
     Arc::new(config::Route {
         name: RouteName::new(upstream.as_str()).unwrap_or_else(|_| config::presets::other_route()),
         host: None,
-        prefix: "/".to_owned(),
+        path: config::RoutePath::Below("/".to_owned()),
         upstream: upstream.clone(),
         body_limit: None,
         timeouts: Timeouts::default(),
