@@ -4,6 +4,7 @@
 //! [`diff`] says what a reload changes, [`reload`] watches the file. Whoever holds a [`Config`] need not
 //! check anything: what cannot run cannot be built.
 
+pub mod advice;
 pub mod channels;
 pub mod check;
 pub mod desk;
@@ -222,6 +223,19 @@ pub struct Timeouts {
     pub per_try: Option<Duration>,
     /// The exchange from its head to its last byte; upgrades and tunnels are exempt.
     pub total: Option<Duration>,
+}
+
+impl Timeouts {
+    /// These, and `base`'s where there are none.
+    pub fn over(self, base: Self) -> Self {
+        Self {
+            connect: self.connect.or(base.connect),
+            first_byte: self.first_byte.or(base.first_byte),
+            idle: self.idle.or(base.idle),
+            per_try: self.per_try.or(base.per_try),
+            total: self.total.or(base.total),
+        }
+    }
 }
 
 /// Connections kept to one upstream.

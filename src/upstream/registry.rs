@@ -207,15 +207,7 @@ impl Registry {
         upstream: &Arc<Upstream>,
         direction: Direction,
     ) -> Arc<RouteEntry> {
-        let over = route.timeouts;
-        let base = upstream.config.timeouts;
-        let timeouts = Timeouts {
-            connect: over.connect.or(base.connect),
-            first_byte: over.first_byte.or(base.first_byte),
-            idle: over.idle.or(base.idle),
-            per_try: over.per_try.or(base.per_try),
-            total: over.total.or(base.total),
-        };
+        let timeouts = route.timeouts.over(upstream.config.timeouts);
         let series = self.telemetry.series(&route.name, &upstream.config.name, direction);
         self.telemetry.show_as(&series, route.http_route().as_deref());
         let logged = line::way(route.name.as_str(), upstream.config.name.as_str());
