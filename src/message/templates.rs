@@ -133,7 +133,7 @@ fn segments(text: &str) -> Result<Vec<Segment<'_>>, TemplateError> {
             return Err(TemplateError::NotLast(format!("{{*{name}}}")));
         }
         if let Segment::Parameter(name) | Segment::CatchAll(name) = read
-            && all.iter().any(|earlier| *earlier == Segment::Parameter(name))
+            && all.contains(&Segment::Parameter(name))
         {
             return Err(TemplateError::SameName(name.to_owned()));
         }
