@@ -15,7 +15,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("net", &["config", "runtime"]),
     ("telemetry", &["config", "message", "names", "net", "reliability", "runtime"]),
     ("notify", &["config", "names", "net", "reliability", "runtime", "telemetry", "units"]),
-    ("upstream", &["config", "message", "names", "net", "reliability", "runtime", "telemetry"]),
+    ("upstream", &["config", "message", "names", "net", "reliability", "runtime", "telemetry", "units"]),
     ("proxy", &["config", "message", "names", "net", "reliability", "runtime", "telemetry", "upstream"]),
     // It measures and knows no upstream; what it measures are the core's readings.
     ("insight", &["reliability", "units"]),

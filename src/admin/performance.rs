@@ -59,6 +59,7 @@ fn view(series: &Series, chance: f64, now: Instant) -> SeriesView {
     };
     SeriesView {
         route: series.key.0.as_str().to_owned(),
+        http_route: series.http_route().to_string(),
         upstream: series.key.1.as_str().to_owned(),
         direction: series.key.2.label(),
         in_flight: series.in_flight(),

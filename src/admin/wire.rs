@@ -279,6 +279,8 @@ pub struct Window {
 pub struct SeriesView {
     /// The route.
     pub route: String,
+    /// Its template where it has one (with its host in front, if it has one of its own), else its name; never a path.
+    pub http_route: String,
     /// The upstream.
     pub upstream: String,
     /// ingress or egress.

@@ -32,10 +32,13 @@ enum Command {
         #[arg(short, long, value_name = "HOST:PORT")]
         backend: Option<String>,
     },
-    /// Check a config file and tell all its problems at once.
+    /// Check a config file: tell all its problems at once, and where its numbers do not add up.
     Check {
         /// The config file.
         file: PathBuf,
+        /// Exit code 1 when there is a warning or advice.
+        #[arg(long)]
+        strict: bool,
     },
     /// Ask a running sidecar whether it is ready. Exit code 0: it is.
     Healthcheck {
@@ -83,7 +86,10 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run { config, backend } => run::run(config, backend.as_deref()),
-        Command::Check { file } => run::check(&file),
+        Command::Check { file, strict } => {
+            let doubtful = if strict { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            run::check(&file, doubtful)
+        }
         Command::Healthcheck { admin } => run::healthcheck(admin),
         Command::Schema => {
             say(&crate::config::schema());

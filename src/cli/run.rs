@@ -114,8 +114,8 @@ pub(super) fn serve(
     code
 }
 
-/// Tells all problems of a file. 0: it can run; 2: it cannot.
-pub(super) fn check(path: &Path) -> ExitCode {
+/// Tells all problems of a file. 0: it can run; 2: it cannot; `doubtful`: it can, with a warning or advice.
+pub(super) fn check(path: &Path, doubtful: ExitCode) -> ExitCode {
     match read(Some(path), &overrides(None)) {
         Ok(config) => {
             let routes = config.routes.len();
@@ -124,10 +124,10 @@ pub(super) fn check(path: &Path) -> ExitCode {
                 path.display(),
                 config.upstreams.len()
             ));
-            for warning in config::desk::warnings(&config) {
-                complain(&format!("warning: {warning}"));
-            }
-            ExitCode::SUCCESS
+            let (warnings, advice) = (config::desk::warnings(&config), config::advice::of(&config));
+            warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
+            advice.iter().for_each(|advice| complain(&format!("advice: {}: {}", advice.at, advice.says)));
+            if warnings.is_empty() && advice.is_empty() { ExitCode::SUCCESS } else { doubtful }
         }
         Err(problem) => {
             complain(&problem);

@@ -110,3 +110,32 @@ fn breaker_times(at: &str, policy: &BreakerPolicy, problems: &mut Collector<'_>)
         problems.add(&format!("{at}.probe_timeout"), "must be longer than 0s, or every probe would fail");
     }
 }
+
+/// Was anything of it written but neither `mode` nor `enabled`?
+pub(super) fn says_numbers_and_no_mode(file: &BreakerFile) -> bool {
+    let BreakerFile {
+        mode,
+        enabled,
+        failures,
+        failure_rate,
+        slow_rate,
+        window,
+        min_requests,
+        lump,
+        open_for,
+        open_for_max,
+        successes,
+        probes,
+        probe_timeout,
+        ramp,
+    } = file;
+    let times = [window, lump, open_for, open_for_max, probe_timeout, ramp];
+    let counts = [failures, successes, probes];
+    let shares = [failure_rate, slow_rate];
+    mode.is_none()
+        && enabled.is_none()
+        && (times.iter().any(|time| time.is_some())
+            || counts.iter().any(|count| count.is_some())
+            || shares.iter().any(|share| share.is_some())
+            || min_requests.is_some())
+}

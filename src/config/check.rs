@@ -7,19 +7,13 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::file::{
-    AccessLogFile, AdminFile, ConfigFile, EgressFile, IngressFile, LimitsFile, RouteFile, TimeoutsFile,
-};
+use super::file::{AccessLogFile, AdminFile, ConfigFile, EgressFile, IngressFile, LimitsFile, TimeoutsFile};
 use super::problem::{Collector, did_you_mean};
 use super::{
-    AccessLog, AccessSink, Admin, Config, Egress, Ingress, Limits, Measured, Route, ServerTls, Timeouts,
-    Unlisted, Upstream, channels, desk, process, store, upstreams,
+    AccessLog, AccessSink, Admin, Config, Egress, Ingress, Limits, ServerTls, Timeouts, Unlisted, Upstream,
+    channels, desk, process, routes, store, upstreams,
 };
-use crate::names::{RouteName, UpstreamName};
-use crate::reliability::detect::Budget;
-
-/// The route of requests that no other route takes.
-const DEFAULT_ROUTE: &str = "default";
+use crate::names::UpstreamName;
 
 /// Checks everything. `None` when problems were noted.
 pub fn check(file: &ConfigFile, hash: String, problems: &mut Collector<'_>) -> Option<Config> {
@@ -28,7 +22,7 @@ pub fn check(file: &ConfigFile, hash: String, problems: &mut Collector<'_>) -> O
     let egress = file.egress.as_ref().map(|written| egress(written, problems));
     let backend = ingress.as_ref().and_then(Option::as_ref).map(|ingress| ingress.upstream.clone());
     let latency = desk::latency(&file.latency, problems);
-    let routes = routes(&file.routes, backend.as_ref(), &named, latency.budget, problems);
+    let routes = routes::check(&file.routes, backend.as_ref(), &named, latency.budget, problems);
     let is_ingress = |name: &str| {
         backend.as_ref().is_some_and(|backend| backend.as_str() == name)
             || file.routes.iter().any(|route| route.upstream == name)
@@ -78,7 +72,12 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-fn known(path: &str, name: &str, named: &[&str], problems: &mut Collector<'_>) -> Option<UpstreamName> {
+pub(super) fn known(
+    path: &str,
+    name: &str,
+    named: &[&str],
+    problems: &mut Collector<'_>,
+) -> Option<UpstreamName> {
     if !named.contains(&name) {
         let guess = did_you_mean(name, named.iter().copied());
         problems.add(
@@ -165,93 +164,6 @@ pub(super) fn timeouts(at: &str, written: &TimeoutsFile, problems: &mut Collecto
         idle: read("idle", written.idle),
         per_try: read("per_try", written.per_try),
         total: read("total", written.total),
-    }
-}
-
-fn routes(
-    written: &[RouteFile],
-    backend: Option<&UpstreamName>,
-    named: &[&str],
-    budget: Budget,
-    problems: &mut Collector<'_>,
-) -> Vec<Arc<Route>> {
-    let mut routes: Vec<Route> = Vec::new();
-    for (at, route) in written.iter().enumerate() {
-        let path = format!("routes.{at}");
-        if let Some(route) = one_route(&path, route, backend, named, budget, problems) {
-            if routes.iter().any(|other| other.name == route.name) {
-                problems.add(
-                    &format!("{path}.name"),
-                    format!("two routes are named {}; names are metric labels", route.name),
-                );
-            }
-            routes.push(route);
-        }
-    }
-    routes.sort_by_key(|route| (std::cmp::Reverse(route.prefix.len()), route.host.is_none()));
-    if let (Some(upstream), Ok(name)) = (backend, RouteName::new(DEFAULT_ROUTE)) {
-        routes.push(Route {
-            name,
-            host: None,
-            prefix: "/".to_owned(),
-            upstream: upstream.clone(),
-            body_limit: None,
-            timeouts: Timeouts::default(),
-            latency: Some(Measured { until: desk::Until::LastByte, budget }),
-        });
-    }
-    routes.into_iter().map(Arc::new).collect()
-}
-
-fn one_route(
-    path: &str,
-    written: &RouteFile,
-    backend: Option<&UpstreamName>,
-    named: &[&str],
-    budget: Budget,
-    problems: &mut Collector<'_>,
-) -> Option<Route> {
-    let name = if written.name.is_empty() { name_of(&written.prefix) } else { written.name.clone() };
-    if name == DEFAULT_ROUTE {
-        problems.add(
-            &format!("{path}.name"),
-            "\"default\" is the name of the built-in last route; write another",
-        );
-    }
-    let name = problems.take(&format!("{path}.name"), RouteName::new(&name));
-    if !written.prefix.starts_with('/') {
-        problems.add(&format!("{path}.prefix"), format!("{:?} must begin with a slash", written.prefix));
-    }
-    let upstream = match (written.upstream.as_str(), backend) {
-        ("", Some(backend)) => Some(backend.clone()),
-        ("", None) => {
-            problems.add(path, "needs an upstream: there is no [ingress] to take it from");
-            None
-        }
-        (name, _) => known(&format!("{path}.upstream"), name, named, problems),
-    };
-    let timeouts = timeouts(&format!("{path}.timeouts"), &written.timeouts, problems);
-    let latency = desk::of_route(path, written.latency.as_ref(), budget, problems);
-    Some(Route {
-        name: name?,
-        host: written.host.as_ref().map(|host| host.to_ascii_lowercase()),
-        prefix: written.prefix.clone(),
-        upstream: upstream?,
-        body_limit: written.body_limit.map(|limit| limit.0.0),
-        timeouts,
-        latency,
-    })
-}
-
-/// `/api/v1/bookings` → `api_v1_bookings`.
-fn name_of(prefix: &str) -> String {
-    let letters = prefix.trim_matches('/').to_ascii_lowercase();
-    let name: String =
-        letters.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
-    if name.starts_with(|c: char| c.is_ascii_lowercase()) {
-        name
-    } else {
-        format!("route_{name}").trim_end_matches('_').to_owned()
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`diff`] says what a reload changes, [`reload`] watches the file. Whoever holds a [`Config`] need not
 //! check anything: what cannot run cannot be built.
 
+pub mod advice;
 mod breaker;
 pub mod channels;
 pub mod check;
@@ -16,6 +17,7 @@ pub mod problem;
 mod process;
 pub mod read;
 pub mod reload;
+mod routes;
 pub mod show;
 mod store;
 mod upstreams;
@@ -28,7 +30,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use secrecy::SecretString;
 
-use crate::names::{RouteName, UpstreamName};
+use crate::names::UpstreamName;
 use crate::reliability::breaker::BreakerPolicy;
 use crate::reliability::retry::RetryPolicy;
 use crate::reliability::verdict::JudgePolicy;
@@ -36,6 +38,7 @@ use channels::Channel;
 pub use desk::{Latency, Measured};
 pub use pool::Pool;
 pub use process::Process;
+pub use routes::{Route, RoutePath};
 
 /// Everything Strop needs to run.
 #[derive(Clone, Debug)]
@@ -46,8 +49,8 @@ pub struct Config {
     pub egress: Option<Egress>,
     /// Sorted by name; names are unique.
     pub upstreams: Vec<Arc<Upstream>>,
-    /// Longest prefix first; the last one is always the implicit `default` route to the ingress upstream when
-    /// there is an ingress.
+    /// Of those that match a request the first one takes it (see [`RoutePath`]); the last one is always the implicit
+    /// `default` route to the ingress upstream when there is an ingress.
     pub routes: Vec<Arc<Route>>,
     /// Sorted by name; names are unique.
     pub notify: Vec<Arc<Channel>>,
@@ -136,25 +139,6 @@ pub struct Limits {
     pub h2_streams: u32,
 }
 
-/// How a request finds its upstream.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Route {
-    /// The metric label.
-    pub name: RouteName,
-    /// Only for this authority (lower case, without port), when given.
-    pub host: Option<String>,
-    /// Matches `/a` itself and everything below `/a/`; `/` matches everything.
-    pub prefix: String,
-    /// Who answers.
-    pub upstream: UpstreamName,
-    /// The most a request body may have; `None`: no limit. Above: 413.
-    pub body_limit: Option<u64>,
-    /// Overrides the upstream's.
-    pub timeouts: Timeouts,
-    /// Its budget; `None`: it lasts long by nature and has none.
-    pub latency: Option<Measured>,
-}
-
 /// One dependency.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
@@ -183,6 +167,8 @@ pub struct Upstream {
     pub health: Option<Health>,
     /// When to stop calling it.
     pub breaker: BreakerPolicy,
+    /// Its breaker is in shadow by default although numbers of it were written; `strop check` says so.
+    pub shadow_unasked: bool,
     /// What counts as bad.
     pub judge: JudgePolicy,
     /// Once more?
@@ -253,6 +239,19 @@ pub struct Timeouts {
     pub per_try: Option<Duration>,
     /// The exchange from its head to its last byte; upgrades and tunnels are exempt.
     pub total: Option<Duration>,
+}
+
+impl Timeouts {
+    /// These, and `base`'s where there are none.
+    pub fn over(self, base: Self) -> Self {
+        Self {
+            connect: self.connect.or(base.connect),
+            first_byte: self.first_byte.or(base.first_byte),
+            idle: self.idle.or(base.idle),
+            per_try: self.per_try.or(base.per_try),
+            total: self.total.or(base.total),
+        }
+    }
 }
 
 /// Active checks.

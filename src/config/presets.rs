@@ -43,6 +43,29 @@ const BREAKERS: [(&str, u32, u64, u32); 6] = [
     ("redis", 3, 30, 2),
 ];
 
+/// What a vendor's own client library does by default.
+#[derive(Clone, Copy, Debug)]
+pub struct Sdk {
+    /// Whose.
+    pub who: &'static str,
+    /// It gives up a request after this.
+    pub timeout: Duration,
+    /// It repeats a failed one so many times by itself.
+    pub retries: u32,
+}
+
+/// The client libraries that repeat by themselves, by the vendor's host. Stripe's wait 80 s (`DEFAULT_TIMEOUT` in
+/// stripe-node, `timeout` in stripe-python) and repeat up to twice (stripe-dotnet and stripe-go; stripe-node once from
+/// version 13 on). Those of SendGrid, Twilio and Google repeat only where they are told to.
+const SDKS: [(&str, Sdk); 1] =
+    [("api.stripe.com", Sdk { who: "Stripe's SDK", timeout: Duration::from_secs(80), retries: 2 })];
+
+/// The client library by which an upstream is usually called.
+pub fn sdk(upstream: &Upstream) -> Option<Sdk> {
+    let own = |host: &str| upstream.hosts.iter().any(|listed| listed == host);
+    SDKS.into_iter().find(|(host, _)| own(host)).map(|(_, sdk)| sdk)
+}
+
 /// Is it one of the guide's services?
 pub fn is_known(name: &str) -> bool {
     BREAKERS.iter().any(|(known, ..)| *known == name)
@@ -85,6 +108,7 @@ pub fn unlisted() -> Upstream {
         pool: Pool { idle_per_worker: 8, idle_for: IdlePolicy::preset(false), connections: 1_024 },
         health: None,
         breaker: BreakerPolicy { mode: Mode::Off, ..breaker("") },
+        shadow_unasked: false,
         judge: JudgePolicy::default(),
         retry: RetryPolicy::default(),
         keep_body: 64 * 1024,
@@ -128,7 +152,7 @@ pub fn sre_api(admin: std::net::SocketAddr) -> (Upstream, Vec<super::Route>) {
     let route = |prefix: &str, name: &str, upstream: &UpstreamName| super::Route {
         name: RouteName::new(name).unwrap_or_else(|_| other_route()),
         host: None,
-        prefix: prefix.to_owned(),
+        path: super::RoutePath::Below(prefix.to_owned()),
         upstream: upstream.clone(),
         body_limit: Some(64 * 1024),
         timeouts: Timeouts::default(),

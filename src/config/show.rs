@@ -152,7 +152,8 @@ fn timeouts(timeouts: &Timeouts) -> Value {
 fn route(route: &Route) -> Value {
     json!({
         "host": route.host,
-        "prefix": route.prefix,
+        "path": route.path.template(),
+        "prefix": route.path.prefix(),
         "upstream": route.upstream.as_str(),
         "body_limit": route.body_limit.map(|bytes| Size(bytes).write()),
         "timeouts": timeouts(&route.timeouts),

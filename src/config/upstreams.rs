@@ -74,6 +74,7 @@ pub(super) fn check(
         pool,
         health: health.flatten(),
         breaker,
+        shadow_unasked: ingress && super::breaker::says_numbers_and_no_mode(&written.breaker),
         judge: judge?,
         retry: retry?,
         keep_body: keep_body(&key("retry.keep_body"), written, problems),

@@ -20,7 +20,7 @@ use crate::reliability::retry::{self, Next, Repeatable};
 use crate::reliability::verdict::{self, Last, Outcome, RETRY_AFTER_CAP, Verdict, Why};
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
-use crate::telemetry::event::Event;
+use crate::telemetry::event::UpstreamEvent;
 use crate::upstream::RouteEntry;
 use crate::upstream::endpoint::EndpointState;
 use crate::upstream::permit::{Begun, Permit};
@@ -163,7 +163,7 @@ impl<'a> Attempts<'a> {
         let ejection = upstream.observe(&endpoint, verdict, &blame, took, at, self.gateway.draw());
         if let Some(ejection) = ejection {
             upstream.series.ejected(ejection.why);
-            Event::EndpointEjected {
+            UpstreamEvent::EndpointEjected {
                 upstream: upstream.config.name.as_str(),
                 endpoint: &endpoint.addr.to_string(),
                 why: ejection.why.label(),

@@ -39,7 +39,7 @@ pub async fn pick(
     head: &RequestHead,
 ) -> Result<Arc<RouteEntry>, ProxyError> {
     match entrance {
-        Entrance::Ingress => by_prefix(world, head),
+        Entrance::Ingress => world.by_path(head.host(), head.path_bytes()).ok_or_else(|| no_route(head)),
         Entrance::Local(name) => world.local(name).ok_or_else(|| no_route(head)),
         Entrance::Egress => {
             let secure = head.store.text(head.scheme).eq_ignore_ascii_case("https");
@@ -55,24 +55,6 @@ fn no_route(head: &RequestHead) -> ProxyError {
         host: head.host().to_owned(),
         path: String::from_utf8_lossy(head.path_bytes()).into_owned(),
     }
-}
-
-/// The longest prefix that matches; the list is in that order.
-fn by_prefix(world: &World, head: &RequestHead) -> Result<Arc<RouteEntry>, ProxyError> {
-    let path = head.path_bytes();
-    let fits = |entry: &&Arc<RouteEntry>| {
-        let wanted = entry.config.host.as_deref();
-        is_below(path, entry.config.prefix.as_bytes())
-            && wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(head.host()))
-    };
-    world.routes.iter().find(fits).map(Arc::clone).ok_or_else(|| no_route(head))
-}
-
-/// Is `path` the prefix itself or below it, segment by segment?
-fn is_below(path: &[u8], prefix: &[u8]) -> bool {
-    let prefix = prefix.strip_suffix(b"/").unwrap_or(prefix);
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-        || prefix.is_empty()
 }
 
 /// How the forward proxy was asked.
@@ -138,21 +120,5 @@ fn fits(upstream: &Upstream, asked: &Asked<'_>) -> Result<(), ProxyError> {
         (Form::Http, true) if !upstream.upgrade_tls => Err(ProxyError::PlainRefused { host: host() }),
         (Form::Https, false) => Err(ProxyError::NoTls { host: host() }),
         (Form::Http | Form::Https | Form::Tunnel, _) => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_below;
-
-    #[test]
-    fn a_prefix_ends_at_a_segment() {
-        assert!(is_below(b"/pay", b"/pay"));
-        assert!(is_below(b"/pay/1", b"/pay"));
-        assert!(is_below(b"/pay/1", b"/pay/"));
-        assert!(is_below(b"/", b"/"));
-        assert!(is_below(b"/anything", b"/"));
-        assert!(is_below(b"*", b"/"));
-        assert!(!is_below(b"/payments", b"/pay"));
     }
 }

@@ -16,16 +16,7 @@ pub enum Event<'a> {
     ConfigRefused { cause: &'a str, problems: &'a str },
     ConfigWarning { problem: &'a str },
     BreakerMoved { upstream: &'a str, from: &'a str, to: &'a str, why: &'a str },
-    BreakerWouldMove { upstream: &'a str, from: &'a str, to: &'a str, why: &'a str },
-    IdleClosed { upstream: &'a str, after: &'a str, idle_for: &'a str },
     EndpointHealth { upstream: &'a str, endpoint: &'a str, healthy: bool, why: &'a str },
-    EndpointEjected { upstream: &'a str, endpoint: &'a str, why: &'a str, seconds: f64, times: u32 },
-    EndpointReturned { upstream: &'a str, endpoint: &'a str },
-    NamesFailed { host: &'a str, error: &'a str },
-    NamesUntold { host: &'a str, error: &'a str, kept: usize },
-    NamesAbsent { host: &'a str, error: &'a str, kept: usize, until: &'a str },
-    NamesGone { host: &'a str, error: &'a str },
-    NamesFound { host: &'a str },
     AddressForbidden { upstream: &'a str, address: &'a str, range: &'a str },
     UnlistedHost { host: &'a str, policy: &'a str },
     Told(&'a Told<'a>),
@@ -60,46 +51,12 @@ impl Event<'_> {
             }
             Self::ConfigWarning { problem } => warn!(problem, "config"),
             Self::BreakerMoved { upstream, from, to, why } => breaker_moved(upstream, from, to, why),
-            Self::BreakerWouldMove { upstream, from, to, why } => {
-                info!(upstream, from, to, why, "breaker in shadow: nothing is refused");
-            }
-            Self::EndpointEjected { upstream, endpoint, why, seconds, times } => {
-                warn!(upstream, endpoint, why, seconds, times, "endpoint out of rotation");
-            }
-            Self::EndpointReturned { upstream, endpoint } => {
-                info!(upstream, endpoint, "endpoint back in rotation: a check passed");
-            }
-            Self::IdleClosed { upstream, after, idle_for } => {
-                warn!(
-                    upstream,
-                    after,
-                    idle_for,
-                    "upstream closes idle connections sooner than they are given up here; write a shorter pool.idle_for"
-                );
-            }
             Self::EndpointHealth { upstream, endpoint, healthy: true, why } => {
                 info!(upstream, endpoint, healthy = true, why, "endpoint health");
             }
             Self::EndpointHealth { upstream, endpoint, healthy: false, why } => {
                 warn!(upstream, endpoint, healthy = false, why, "endpoint health");
             }
-            Self::NamesFailed { host, error } => warn!(host, error, "name look-up failed"),
-            Self::NamesUntold { host, error, kept } => {
-                warn!(
-                    host,
-                    error, kept, "no server can answer for the name, its last addresses stay until one does"
-                );
-            }
-            Self::NamesAbsent { host, error, kept, until } => {
-                warn!(
-                    host,
-                    error, kept, until, "the name is said not to exist, its last addresses stay until then"
-                );
-            }
-            Self::NamesGone { host, error } => {
-                warn!(host, error, "the name is said not to exist, it has no addresses");
-            }
-            Self::NamesFound { host } => info!(host, "name is found again"),
             Self::AddressForbidden { upstream, address, range } => {
                 warn!(
                     upstream,
@@ -126,6 +83,77 @@ impl Event<'_> {
             Self::Draining { why } => info!(why, "draining"),
             Self::DrainTimedOut { connections } => warn!(connections, "drain timed out"),
             Self::Stopped => info!("stopped"),
+        }
+    }
+}
+
+/// Something worth telling of an upstream and its endpoints.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum UpstreamEvent<'a> {
+    BreakerWouldMove { upstream: &'a str, from: &'a str, to: &'a str, why: &'a str },
+    IdleClosed { upstream: &'a str, after: &'a str, idle_for: &'a str },
+    EndpointEjected { upstream: &'a str, endpoint: &'a str, why: &'a str, seconds: f64, times: u32 },
+    EndpointReturned { upstream: &'a str, endpoint: &'a str },
+}
+
+impl UpstreamEvent<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        match *self {
+            Self::BreakerWouldMove { upstream, from, to, why } => {
+                info!(upstream, from, to, why, "breaker in shadow: nothing is refused");
+            }
+            Self::IdleClosed { upstream, after, idle_for } => {
+                warn!(
+                    upstream,
+                    after,
+                    idle_for,
+                    "upstream closes idle connections sooner than they are given up here; write a shorter pool.idle_for"
+                );
+            }
+            Self::EndpointEjected { upstream, endpoint, why, seconds, times } => {
+                warn!(upstream, endpoint, why, seconds, times, "endpoint out of rotation");
+            }
+            Self::EndpointReturned { upstream, endpoint } => {
+                info!(upstream, endpoint, "endpoint back in rotation: a check passed");
+            }
+        }
+    }
+}
+
+/// What became of looking a name up.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum NameEvent<'a> {
+    Failed { host: &'a str, error: &'a str },
+    Untold { host: &'a str, error: &'a str, kept: usize },
+    Absent { host: &'a str, error: &'a str, kept: usize, until: &'a str },
+    Gone { host: &'a str, error: &'a str },
+    Found { host: &'a str },
+}
+
+impl NameEvent<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        match *self {
+            Self::Failed { host, error } => warn!(host, error, "name look-up failed"),
+            Self::Untold { host, error, kept } => {
+                warn!(
+                    host,
+                    error, kept, "no server can answer for the name, its last addresses stay until one does"
+                );
+            }
+            Self::Absent { host, error, kept, until } => {
+                warn!(
+                    host,
+                    error, kept, until, "the name is said not to exist, its last addresses stay until then"
+                );
+            }
+            Self::Gone { host, error } => {
+                warn!(host, error, "the name is said not to exist, it has no addresses");
+            }
+            Self::Found { host } => info!(host, "name is found again"),
         }
     }
 }

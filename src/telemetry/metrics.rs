@@ -212,9 +212,10 @@ fn otel_exchanges(all: &[Arc<Series>]) -> Vec<MetricFamily> {
     let mut took = both("request.duration_seconds", MetricType::HISTOGRAM);
     let mut active = both("active_requests", MetricType::GAUGE);
     for series in all {
-        let (route, upstream, direction) = &series.key;
+        let (_, upstream, direction) = &series.key;
         let side = usize::from(*direction == Direction::Egress);
-        let base = [("http_route", route.as_str()), ("upstream", upstream.as_str())];
+        let route = series.http_route();
+        let base = [("http_route", &*route), ("upstream", upstream.as_str())];
         active[side].set(&base, series.in_flight() as f64);
         for pair in &series.totals().pairs {
             let status = status_label(pair.status);

@@ -103,6 +103,18 @@ impl Telemetry {
         )
     }
 
+    /// Sets the label `http_route` of a series to its route's template, or to its name. A series that an earlier config
+    /// has left with the same template goes back to its name: no two have the same labels.
+    pub fn show_as(&self, shown: &Series, template: Option<&str>) {
+        let label = template.map_or_else(|| shown.key.0.text(), std::sync::Arc::from);
+        let all = self.series.read().unwrap_or_else(PoisonError::into_inner);
+        let alike = |key: &SeriesKey| (&key.1, key.2) == (&shown.key.1, shown.key.2) && *key != shown.key;
+        for (_, other) in all.iter().filter(|(key, other)| alike(key) && other.http_route() == label) {
+            other.set_http_route(other.key.0.text());
+        }
+        shown.set_http_route(label);
+    }
+
     /// The counters of an upstream.
     pub fn upstream(&self, name: &UpstreamName) -> Arc<UpstreamSeries> {
         let mut all = self.upstreams.write().unwrap_or_else(PoisonError::into_inner);

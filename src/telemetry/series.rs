@@ -4,7 +4,7 @@
 //! Labels are bounded: methods and statuses are closed sets, names come from the config.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::SeriesKey;
@@ -142,6 +142,8 @@ pub struct Series {
     pub key: SeriesKey,
     /// Nanoseconds; zero: not known.
     usual: AtomicU64,
+    /// Label `http_route` of OpenTelemetry's metrics: the route's template, else its name.
+    http_route: Mutex<Arc<str>>,
     shards: Box<[Shard]>,
     rolling: Mutex<Windows>,
 }
@@ -195,7 +197,7 @@ impl Series {
             slow: Slow::default(),
             spares: shards.iter().map(|_| (None, None)).collect(),
         });
-        Self { key, usual: AtomicU64::new(0), shards, rolling }
+        Self { http_route: Mutex::new(key.0.text()), key, usual: AtomicU64::new(0), shards, rolling }
     }
 
     /// The median time to the first byte while all was well; `None`: not known.
@@ -210,6 +212,15 @@ impl Series {
         if let Some(median) = first_byte.p50_ms.filter(|_| first_byte.count >= 20) {
             self.usual.store((median * 1e6) as u64, Ordering::Relaxed);
         }
+    }
+
+    /// Label `http_route` of OpenTelemetry's metrics: the route's template, else its name.
+    pub fn http_route(&self) -> Arc<str> {
+        Arc::clone(&self.http_route.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_http_route(&self, label: Arc<str>) {
+        *self.http_route.lock().unwrap_or_else(PoisonError::into_inner) = label;
     }
 
     fn shard(&self, worker: usize) -> &Shard {

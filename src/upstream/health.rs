@@ -20,7 +20,7 @@ use crate::reliability::breaker::Check;
 use crate::reliability::outlier::Sees;
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
-use crate::telemetry::event::Event;
+use crate::telemetry::event::{Event, UpstreamEvent};
 
 /// What the checks of one endpoint add up to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -187,7 +187,7 @@ fn learn(
     upstream.series.checked(checked.is_ok());
     let name = upstream.config.name.as_str();
     if checked.is_ok() && endpoint.passed(sees(health), clock::instant()) {
-        Event::EndpointReturned { upstream: name, endpoint: &endpoint.addr.to_string() }.tell();
+        UpstreamEvent::EndpointReturned { upstream: name, endpoint: &endpoint.addr.to_string() }.tell();
     }
     if let Some(healthy) = state.checked(checked.is_ok(), health.fall, health.rise)
         && endpoint.set_healthy(healthy)

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Upstream;
 use crate::reliability::idle::Closings;
-use crate::telemetry::event::Event;
+use crate::telemetry::event::UpstreamEvent;
 use crate::units::Written as _;
 
 /// What was seen so far, over all workers. The lock is taken when a connection was found closed, and never on the way of
@@ -26,8 +26,12 @@ impl Upstream {
         if let Some(seen) = seen {
             let idle_for = self.config.pool.idle_for.h1.write();
             let after = Duration::from_millis(u64::try_from(seen.as_millis()).unwrap_or(u64::MAX)).write();
-            Event::IdleClosed { upstream: self.config.name.as_str(), after: &after, idle_for: &idle_for }
-                .tell();
+            UpstreamEvent::IdleClosed {
+                upstream: self.config.name.as_str(),
+                after: &after,
+                idle_for: &idle_for,
+            }
+            .tell();
         }
     }
 

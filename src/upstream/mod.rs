@@ -15,6 +15,7 @@ pub mod plain;
 pub mod pool;
 pub mod registry;
 pub mod resolve;
+pub mod routes;
 pub mod unlisted;
 pub mod witness;
 

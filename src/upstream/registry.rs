@@ -12,6 +12,7 @@ use arc_swap::{ArcSwap, Guard};
 
 use super::gate::{Gate, OnMove};
 use super::resolve;
+use super::routes::{self, RouteTemplates};
 use super::unlisted::UnlistedHosts;
 use super::{RouteEntry, Upstream};
 use crate::config::{self, Config, Timeouts, Unlisted};
@@ -21,7 +22,7 @@ use crate::net::tls;
 use crate::reliability::party::Party;
 use crate::runtime::clock;
 use crate::telemetry::Telemetry;
-use crate::telemetry::event::Event;
+use crate::telemetry::event::{Event, NameEvent, UpstreamEvent};
 use crate::telemetry::line;
 use crate::telemetry::series::Direction;
 
@@ -31,8 +32,9 @@ pub struct World {
     pub config: Arc<Config>,
     /// By name.
     pub upstreams: HashMap<UpstreamName, Arc<Upstream>>,
-    /// Ingress routes, longest prefix first.
+    /// Ingress routes, in the order of [`Config::routes`].
     pub routes: Vec<Arc<RouteEntry>>,
+    templates: RouteTemplates,
     hosts: HashMap<String, Arc<RouteEntry>>,
     /// `*.example.com` as `.example.com`.
     wildcards: Vec<(String, Arc<RouteEntry>)>,
@@ -40,6 +42,14 @@ pub struct World {
 }
 
 impl World {
+    /// The route of a request that came in at the ingress: the first one that takes it.
+    pub fn by_path(&self, host: &str, path: &[u8]) -> Option<Arc<RouteEntry>> {
+        let templated = self.templates.find(host, path);
+        let earlier = self.routes.get(..templated.unwrap_or(self.routes.len())).unwrap_or_default();
+        let prefixed = earlier.iter().find(|entry| routes::has_prefix(&entry.config, host, path));
+        prefixed.or_else(|| self.routes.get(templated?)).map(Arc::clone)
+    }
+
     /// The egress route of an upstream.
     pub fn local(&self, name: &UpstreamName) -> Option<Arc<RouteEntry>> {
         self.locals.get(name).map(Arc::clone)
@@ -86,6 +96,7 @@ impl Registry {
             config: Arc::clone(&config),
             upstreams: HashMap::new(),
             routes: Vec::new(),
+            templates: RouteTemplates::default(),
             hosts: HashMap::new(),
             wildcards: Vec::new(),
             locals: HashMap::new(),
@@ -161,7 +172,7 @@ impl Registry {
             let why = moved.why.told();
             let (upstream, from, to) = (heard.name.as_str(), moved.from.label(), moved.to.label());
             if moved.shadow {
-                Event::BreakerWouldMove { upstream, from, to, why: &why }.tell();
+                UpstreamEvent::BreakerWouldMove { upstream, from, to, why: &why }.tell();
             } else {
                 Event::BreakerMoved { upstream, from, to, why: &why }.tell();
             }
@@ -208,16 +219,9 @@ impl Registry {
         upstream: &Arc<Upstream>,
         direction: Direction,
     ) -> Arc<RouteEntry> {
-        let over = route.timeouts;
-        let base = upstream.config.timeouts;
-        let timeouts = Timeouts {
-            connect: over.connect.or(base.connect),
-            first_byte: over.first_byte.or(base.first_byte),
-            idle: over.idle.or(base.idle),
-            per_try: over.per_try.or(base.per_try),
-            total: over.total.or(base.total),
-        };
+        let timeouts = route.timeouts.over(upstream.config.timeouts);
         let series = self.telemetry.series(&route.name, &upstream.config.name, direction);
+        self.telemetry.show_as(&series, route.http_route().as_deref());
         let logged = line::way(route.name.as_str(), upstream.config.name.as_str());
         Arc::new(RouteEntry {
             config: Arc::clone(route),
@@ -244,7 +248,7 @@ impl Registry {
             locals.insert(name.clone(), entry);
         }
         wildcards.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
-        let routes = config
+        let routes: Vec<_> = config
             .routes
             .iter()
             .filter_map(|route| {
@@ -252,7 +256,8 @@ impl Registry {
                 Some(self.entry(route, upstream, Direction::Ingress))
             })
             .collect();
-        World { config, upstreams, routes, hosts, wildcards, locals }
+        let templates = RouteTemplates::of(&routes);
+        World { config, upstreams, routes, templates, hosts, wildcards, locals }
     }
 
     /// A host that no upstream lists, where the policy lets it pass: looked up, and again by its TTL.
@@ -270,7 +275,7 @@ impl Registry {
             Err(_) => match self.resolver.lookup(host, Search::Never).await {
                 Ok(resolved) => resolved,
                 Err(error) => {
-                    Event::NamesFailed { host, error: &error.to_string() }.tell();
+                    NameEvent::Failed { host, error: &error.to_string() }.tell();
                     return Found::NoAddress;
                 }
             },
@@ -338,7 +343,7 @@ fn egress_route(upstream: &UpstreamName) -> Arc<config::Route> {
     Arc::new(config::Route {
         name: RouteName::new(upstream.as_str()).unwrap_or_else(|_| config::presets::other_route()),
         host: None,
-        prefix: "/".to_owned(),
+        path: config::RoutePath::Below("/".to_owned()),
         upstream: upstream.clone(),
         body_limit: None,
         timeouts: Timeouts::default(),

@@ -69,3 +69,33 @@ fn the_environment_overrides_the_file() {
     assert_eq!(ran.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&ran.stderr).contains("upstreams.backend.breaker.probes"));
 }
+
+#[test]
+fn numbers_that_do_not_add_up_are_told_by_the_check() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("strop.toml");
+    let file = path.display().to_string();
+    let text = |first_byte: &str| {
+        format!(
+            "[egress]\n[upstreams.stripe]\npreset = \"stripe\"\ntimeouts = {{ first_byte = \"{first_byte}\" }}\n\
+             [notify.pager]\nkind = \"alertmanager\"\nurls = [\"http://am-0.example:9093\"]\n\
+             [notify.default]\nkind = \"alertmanager\"\nurls = [\"http://am-1.example:9093\"]\n"
+        )
+    };
+    std::fs::write(&path, text("80s")).expect("writes");
+    let told = strop(&["check", &file]);
+    let said = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert_eq!(told.status.code(), Some(0), "{said}");
+    assert!(String::from_utf8_lossy(&told.stdout).contains("can run: 1 upstreams, 0 routes"), "{said}");
+    let line = said.lines().find(|line| line.starts_with("advice: ")).expect("there is advice");
+    assert!(line.starts_with("advice: upstreams.stripe.timeouts.first_byte: the breaker opens at"), "{line}");
+    assert!(line.contains("240 s after stripe begins to hang"), "{line}");
+    assert!(line.contains("3 failures × first_byte = \"1m20s\""), "{line}");
+    assert!(line.ends_with("write timeouts.first_byte = \"20s\""), "{line}");
+    assert_eq!(strop(&["check", "--strict", &file]).status.code(), Some(1));
+    // What it says to write is what it has nothing to say about.
+    std::fs::write(&path, text("20s")).expect("writes");
+    let strict = strop(&["check", "--strict", &file]);
+    assert_eq!(strict.status.code(), Some(0), "{}", String::from_utf8_lossy(&strict.stderr));
+    assert!(strict.stderr.is_empty(), "{}", String::from_utf8_lossy(&strict.stderr));
+}

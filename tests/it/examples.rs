@@ -79,6 +79,15 @@ fn keys_of(inner: &serde_json::Value, root: &serde_json::Value, out: &mut Vec<St
 }
 
 #[test]
+fn the_numbers_of_what_is_shipped_add_up() {
+    for name in ["strop.toml", "bookedbarber.toml"] {
+        let text = std::fs::read_to_string(shipped(name)).expect("reads");
+        let config = strop::config::load(&text, name, &[]).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(strop::config::advice::of(&config), [], "{name}");
+    }
+}
+
+#[test]
 fn the_reference_names_every_key() {
     let text = std::fs::read_to_string(shipped("reference.toml")).expect("reads");
     let schema: serde_json::Value = serde_json::from_str(&strop::config::schema()).expect("JSON");

@@ -72,6 +72,8 @@ mod reports;
 mod resources;
 /// How bad it was, and what was learnt.
 mod review;
+/// Which requests are which route, by host and path.
+mod routes;
 /// Nobody is called about what is known.
 mod silences;
 /// A store whose disk is full, whose server is gone, or that somebody holds, costs no request.

@@ -164,15 +164,17 @@ impl Default for LimitsFile {
 }
 
 /// `[[routes]]`.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteFile {
-    /// The metric label; made from the prefix when empty.
+    /// The metric label; made from the path or the prefix when empty.
     pub name: String,
     /// Only for this host.
     pub host: Option<String>,
-    /// The path itself and everything below it.
-    pub prefix: String,
+    /// A template such as "/bookings/{id}" or "/files/{*rest}"; either this or a prefix.
+    pub path: Option<String>,
+    /// The path itself and everything below it; "/" when there is no path either.
+    pub prefix: Option<String>,
     /// Who answers; the ingress' upstream when empty.
     pub upstream: String,
     /// The most a request's body may have.
@@ -181,20 +183,6 @@ pub struct RouteFile {
     pub timeouts: TimeoutsFile,
     /// Instead of `[latency]`.
     pub latency: Option<RouteLatencyFile>,
-}
-
-impl Default for RouteFile {
-    fn default() -> Self {
-        Self {
-            name: String::new(),
-            host: None,
-            prefix: "/".to_owned(),
-            upstream: String::new(),
-            body_limit: None,
-            timeouts: TimeoutsFile::default(),
-            latency: None,
-        }
-    }
 }
 
 /// `timeouts = { … }`; what is not written has the default of its place.

@@ -18,6 +18,15 @@ use crate::reliability::retry::Sent;
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 
+/// What hyper says of a request that got no answer.
+#[derive(Clone, Copy)]
+enum Unsent {
+    /// It gave the whole request back.
+    Whole,
+    /// Some of it may have left.
+    Unknown,
+}
+
 impl Attempt<'_> {
     pub(super) async fn over_h2(
         &self,
@@ -30,11 +39,11 @@ impl Attempt<'_> {
         let request = self.h2_request(call, &progress)?;
         let mut response = pin!(async {
             match sender.ready().await {
-                Ok(()) => sender
-                    .try_send_request(request)
-                    .await
-                    .map_err(|mut refused| (refused.take_message().is_some(), refused.into_error())),
-                Err(error) => Err((true, error)),
+                Ok(()) => sender.try_send_request(request).await.map_err(|mut refused| {
+                    let unsent = refused.take_message().map_or(Unsent::Unknown, |_| Unsent::Whole);
+                    (unsent, refused.into_error())
+                }),
+                Err(error) => Err((Unsent::Whole, error)),
             }
         });
         let mut watch = Watch::new(self, clock::instant());
@@ -58,12 +67,7 @@ impl Attempt<'_> {
             }
             Ok(Err((unsent, error))) => {
                 call.body = progress.take_back();
-                let sent = match unsent {
-                    true => Sent::Nothing,
-                    false if h2::was_refused(&error) => Sent::Refused,
-                    false => Sent::Maybe,
-                };
-                Err(self.no_answer(sent, &error, &progress, number))
+                Err(self.no_answer(unsent, &error, &progress, number))
             }
             Ok(Ok(response)) => {
                 progress.confirm();
@@ -73,7 +77,18 @@ impl Attempt<'_> {
     }
 
     /// Why there is none.
-    fn no_answer(&self, sent: Sent, error: &hyper::Error, progress: &Progress, number: u64) -> ProxyError {
+    fn no_answer(
+        &self,
+        unsent: Unsent,
+        error: &hyper::Error,
+        progress: &Progress,
+        number: u64,
+    ) -> ProxyError {
+        let sent = match unsent {
+            Unsent::Whole => Sent::Nothing,
+            Unsent::Unknown if h2::was_refused(error) => Sent::Refused,
+            Unsent::Unknown => Sent::Maybe,
+        };
         // What the client did not say to its end is nothing that the upstream has done.
         if let Some(why) = progress.broke.take() {
             return broke_off(why);

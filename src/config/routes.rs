@@ -1,0 +1,276 @@
+//! `[[routes]]`: which upstream and which limits a request has, by its host and path.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use super::check::{known, timeouts};
+use super::file::RouteFile;
+use super::problem::Collector;
+use super::{Measured, Timeouts, desk};
+use crate::message::templates::{TemplateError, Templates};
+use crate::names::{RouteName, UpstreamName};
+use crate::reliability::detect::Budget;
+
+/// The route of requests that no other route takes.
+const DEFAULT_ROUTE: &str = "default";
+
+/// How a request finds its upstream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// The metric label.
+    pub name: RouteName,
+    /// Only for this authority (lower case, without port), when given.
+    pub host: Option<String>,
+    /// Which paths it takes.
+    pub path: RoutePath,
+    /// Who answers.
+    pub upstream: UpstreamName,
+    /// The most a request body may have; `None`: no limit. Above: 413.
+    pub body_limit: Option<u64>,
+    /// Overrides the upstream's.
+    pub timeouts: Timeouts,
+    /// Its budget; `None`: it lasts long by nature and has none.
+    pub latency: Option<Measured>,
+}
+
+impl Route {
+    /// `http.route` of OpenTelemetry: the template, behind the host when the route has one; `None` for a prefix.
+    pub fn http_route(&self) -> Option<String> {
+        let template = self.path.template()?;
+        Some(format!("{}{template}", self.host.as_deref().unwrap_or_default()))
+    }
+}
+
+/// Which paths a route takes. Paths are compared as they were sent, byte by byte, without the query.
+///
+/// Of the templates of one host the precedence of [`Templates`] picks one; so it does of those without a host. What is
+/// picked stands beside the prefixes that match, and the first of them in this order takes the request: a template
+/// without a catch-all, with a host before without; then whatever matches only the beginning of the path (a prefix, a
+/// template that ends in a catch-all), by the number of segments that it fixes, the most first; at the same number a
+/// host before none, then a template before a prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoutePath {
+    /// `/a` itself and everything below `/a/`; `/` takes everything.
+    Below(String),
+    /// A template as [`Templates`] reads it, such as `/bookings/{id}`.
+    Template(String),
+}
+
+impl RoutePath {
+    /// The prefix, when it is one.
+    pub fn prefix(&self) -> Option<&str> {
+        match self {
+            Self::Below(prefix) => Some(prefix),
+            Self::Template(_) => None,
+        }
+    }
+
+    /// The template, when it is one.
+    pub fn template(&self) -> Option<&str> {
+        match self {
+            Self::Below(_) => None,
+            Self::Template(template) => Some(template),
+        }
+    }
+
+    /// How many segments of a path it determines; all of them, for a template without a catch-all.
+    fn segments(&self) -> usize {
+        match self {
+            Self::Below(prefix) => prefix.trim_end_matches('/').matches('/').count(),
+            Self::Template(template) if template.contains("{*") => {
+                template.matches('/').count().saturating_sub(1)
+            }
+            Self::Template(_) => usize::MAX,
+        }
+    }
+}
+
+/// All routes, in the order in which they are asked.
+pub(super) fn check(
+    written: &[RouteFile],
+    backend: Option<&UpstreamName>,
+    named: &[&str],
+    budget: Budget,
+    problems: &mut Collector<'_>,
+) -> Vec<Arc<Route>> {
+    let mut routes: Vec<Route> = Vec::new();
+    let mut templates = Vec::new();
+    for (at, route) in written.iter().enumerate() {
+        let path = format!("routes.{at}");
+        if let Some(route) = one(&path, route, backend, named, budget, problems) {
+            if routes.iter().any(|other| other.name == route.name) {
+                problems.add(
+                    &format!("{path}.name"),
+                    format!("two routes are named {}; names are metric labels", route.name),
+                );
+            }
+            if let Some(template) = route.path.template() {
+                problems.take(&format!("{path}.path"), add(&mut templates, route.host.as_deref(), template));
+            }
+            routes.push(route);
+        }
+    }
+    routes.sort_by_key(|route| {
+        (Reverse(route.path.segments()), route.host.is_none(), route.path.prefix().is_some())
+    });
+    if let (Some(upstream), Ok(name)) = (backend, RouteName::new(DEFAULT_ROUTE)) {
+        routes.push(Route {
+            name,
+            host: None,
+            path: RoutePath::Below("/".to_owned()),
+            upstream: upstream.clone(),
+            body_limit: None,
+            timeouts: Timeouts::default(),
+            latency: Some(Measured { until: desk::Until::LastByte, budget }),
+        });
+    }
+    routes.into_iter().map(Arc::new).collect()
+}
+
+/// Templates of the same host must not match the same paths.
+fn add(
+    templates: &mut Vec<(Option<String>, Templates<()>)>,
+    host: Option<&str>,
+    template: &str,
+) -> Result<(), TemplateError> {
+    if let Some((_, same)) = templates.iter_mut().find(|(other, _)| other.as_deref() == host) {
+        return same.insert(template, ());
+    }
+    let mut first = Templates::default();
+    let inserted = first.insert(template, ());
+    templates.push((host.map(str::to_owned), first));
+    inserted
+}
+
+fn one(
+    path: &str,
+    written: &RouteFile,
+    backend: Option<&UpstreamName>,
+    named: &[&str],
+    budget: Budget,
+    problems: &mut Collector<'_>,
+) -> Option<Route> {
+    let matched = matched(path, written, problems);
+    let text = matched.template().or(matched.prefix()).unwrap_or_default();
+    let name = if written.name.is_empty() { name_of(text) } else { written.name.clone() };
+    if name == DEFAULT_ROUTE {
+        problems.add(
+            &format!("{path}.name"),
+            "\"default\" is the name of the built-in last route; write another",
+        );
+    }
+    let name = problems.take(&format!("{path}.name"), RouteName::new(&name));
+    let upstream = match (written.upstream.as_str(), backend) {
+        ("", Some(backend)) => Some(backend.clone()),
+        ("", None) => {
+            problems.add(path, "needs an upstream: there is no [ingress] to take it from");
+            None
+        }
+        (name, _) => known(&format!("{path}.upstream"), name, named, problems),
+    };
+    let timeouts = timeouts(&format!("{path}.timeouts"), &written.timeouts, problems);
+    let latency = desk::of_route(path, written.latency.as_ref(), budget, problems);
+    Some(Route {
+        name: name?,
+        host: written.host.as_ref().map(|host| host.to_ascii_lowercase()),
+        path: matched,
+        upstream: upstream?,
+        body_limit: written.body_limit.map(|limit| limit.0.0),
+        timeouts,
+        latency,
+    })
+}
+
+fn matched(at: &str, written: &RouteFile, problems: &mut Collector<'_>) -> RoutePath {
+    if let (Some(template), Some(prefix)) = (&written.path, &written.prefix) {
+        problems.add(
+            &format!("{at}.path"),
+            format!(
+                "a route has a path or a prefix, not both; write path = {template:?} for the paths of this form, or \
+                 prefix = {prefix:?} for all below it"
+            ),
+        );
+    }
+    if let Some(template) = &written.path {
+        return RoutePath::Template(template.clone());
+    }
+    let prefix = written.prefix.as_deref().unwrap_or("/");
+    let at = format!("{at}.prefix");
+    if !prefix.starts_with('/') {
+        problems.add(&at, format!("{prefix:?} must begin with a slash"));
+    }
+    if prefix.contains(['{', '}']) {
+        problems.add(
+            &at,
+            format!(
+                "{prefix:?} is compared letter by letter; write path = {prefix:?} where {{…}} is a parameter"
+            ),
+        );
+    }
+    RoutePath::Below(prefix.to_owned())
+}
+
+/// `/api/v1/bookings` → `api_v1_bookings`, `/bookings/{id}` → `bookings_id`.
+fn name_of(path: &str) -> String {
+    let letters = path.trim_matches('/').replace(['{', '*', '}'], "").to_ascii_lowercase();
+    let name: String =
+        letters.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+    if name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        name
+    } else {
+        format!("route_{name}").trim_end_matches('_').to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load;
+
+    fn with(routes: &str) -> Result<super::super::Config, super::super::problem::Problems> {
+        let text = format!("[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\n{routes}");
+        load(&text, "a test", &[])
+    }
+
+    #[test]
+    fn routes_are_asked_from_the_most_certain_to_the_least() {
+        let config = with(
+            "[[routes]]\nprefix = \"/a\"\n[[routes]]\npath = \"/a/{*rest}\"\n[[routes]]\npath = \"/{id}\"\n\
+             [[routes]]\nname = \"h\"\nhost = \"H.example\"\npath = \"/{id}\"\n\
+             [[routes]]\nname = \"below\"\nhost = \"h.example\"\nprefix = \"/a/\"\n\
+             [[routes]]\nprefix = \"/a/b\"\n[[routes]]\npath = \"/{*rest}\"\n",
+        )
+        .expect("it can run");
+        let order: Vec<&str> = config.routes.iter().map(|route| route.name.as_str()).collect();
+        assert_eq!(order, ["h", "id", "a_b", "below", "a_rest", "a", "rest", "default"]);
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_is_told_with_what_to_write() {
+        for (routes, at, says) in [
+            ("[[routes]]\npath = \"/a/{\"\n", "routes.0.path", "a brace without its partner; write {id}"),
+            ("[[routes]]\npath = \"/a/{id}x\"\n", "routes.0.path", "write {id} alone between two slashes"),
+            ("[[routes]]\npath = \"a\"\n", "routes.0.path", "must begin with a slash"),
+            ("[[routes]]\npath = \"/a\"\nprefix = \"/a\"\n", "routes.0.path", "a path or a prefix, not both"),
+            ("[[routes]]\nprefix = \"/a/{id}\"\n", "routes.0.prefix", "write path = \"/a/{id}\""),
+            (
+                "[[routes]]\npath = \"/a/{id}\"\n[[routes]]\npath = \"/a/{name}\"\n",
+                "routes.1.path",
+                "the same paths as \"/a/{id}\"",
+            ),
+        ] {
+            let problems = with(routes).expect_err(routes).all;
+            let found = problems.iter().find(|problem| problem.path == at && problem.message.contains(says));
+            assert!(found.is_some(), "{routes}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_template_may_stand_for_each_host() {
+        let routes = "[[routes]]\nname = \"a\"\nhost = \"a.example\"\npath = \"/{id}\"\n\
+                      [[routes]]\nname = \"b\"\nhost = \"b.example\"\npath = \"/{id}\"\n\
+                      [[routes]]\nname = \"c\"\npath = \"/{id}\"\n";
+        assert_eq!(with(routes).expect("it can run").routes.len(), 4);
+        let twice = format!("{routes}[[routes]]\nname = \"d\"\nhost = \"A.example\"\npath = \"/{{name}}\"\n");
+        assert_eq!(with(&twice).expect_err("taken").all[0].path, "routes.3.path");
+    }
+}

@@ -1,0 +1,135 @@
+use crate::support::proxy::{Proxy, proxy};
+use crate::support::raw::{Response, ask};
+use crate::support::upstream::{Upstream, status};
+
+/// Everything goes to one application; what `routes` name `other` to another.
+fn shop(app: &Upstream, other: &Upstream, routes: &str) -> Proxy {
+    proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n{routes}\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
+         [upstreams.other]\nendpoints = [\"{}\"]\n",
+        app.address, other.address
+    ))
+}
+
+fn get(proxy: &Proxy, host: &str, target: &str) -> Response {
+    ask(proxy.ingress(), &format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+}
+
+/// How many requests each route had, by its name.
+fn counted(proxy: &Proxy, route: &str) -> f64 {
+    proxy.metric("http_requests_total", &format!("route=\"{route}\""))
+}
+
+#[test]
+fn one_bad_endpoint_is_a_route_of_its_own() {
+    let (app, bad) = (Upstream::start(status(200)), Upstream::start(status(500)));
+    let proxy = shop(
+        &app,
+        &bad,
+        "[[routes]]\nprefix = \"/bookings\"\n[[routes]]\npath = \"/bookings/{id}\"\nupstream = \"other\"\n\
+         [[routes]]\npath = \"/bookings/new\"\n",
+    );
+    for (target, wanted) in [
+        ("/bookings", 200),
+        ("/bookings/", 200),
+        ("/bookings/new", 200),
+        ("/bookings/new?from=1", 200),
+        ("/bookings/7", 500),
+        ("/bookings/8?x=/bookings/new", 500),
+        ("/bookings/7/notes", 200),
+        ("/bookings/7/", 200),
+    ] {
+        assert_eq!(get(&proxy, "a", target).status, wanted, "{target}");
+    }
+    assert_eq!((counted(&proxy, "bookings"), counted(&proxy, "bookings_new")), (4.0, 2.0));
+    assert_eq!(counted(&proxy, "bookings_id"), 2.0);
+    // Metrics and API have the template, whatever was asked for.
+    let active =
+        |label: &str| proxy.metric("http_server_active_requests", &format!("http_route=\"{label}\""));
+    assert_eq!(active("/bookings/{id}"), 0.0);
+    let text = proxy.admin_get("/metrics").text();
+    assert!(text.contains("http_route=\"/bookings/{id}\",upstream=\"other\""), "{text}");
+    assert!(!text.contains("/bookings/7"), "{text}");
+    let shown = proxy.sre("performance");
+    let series = shown["series"].as_array().expect("a list");
+    let route = series.iter().find(|series| series["route"] == "bookings_id").expect("there");
+    assert_eq!(route["http_route"], "/bookings/{id}");
+    let prefixed = series.iter().find(|series| series["route"] == "bookings").expect("there");
+    assert_eq!(prefixed["http_route"], "bookings");
+}
+
+#[test]
+fn a_route_with_the_host_of_the_request_comes_first() {
+    let (app, other) = (Upstream::start(status(200)), Upstream::start(status(404)));
+    let proxy = shop(
+        &app,
+        &other,
+        "[[routes]]\nname = \"all\"\npath = \"/files/{name}\"\n\
+         [[routes]]\nname = \"own\"\nhost = \"Shop.example\"\npath = \"/files/{*rest}\"\nupstream = \"other\"\n\
+         [[routes]]\nname = \"mine\"\nhost = \"shop.example\"\npath = \"/files/{file}\"\nupstream = \"other\"\n\
+         [[routes]]\nname = \"deep\"\nprefix = \"/files/a/b\"\n",
+    );
+    for (host, target, wanted) in [
+        ("other.example", "/files/x", 200),
+        ("shop.example", "/files/x", 404),
+        ("SHOP.example:80", "/files/x", 404),
+        ("shop.example", "/files/x/y", 404),
+        ("shop.example", "/files/a/b/c", 200),
+        ("shop.example", "/files/", 200),
+    ] {
+        assert_eq!(get(&proxy, host, target).status, wanted, "{host}{target}");
+    }
+    assert_eq!((counted(&proxy, "mine"), counted(&proxy, "own"), counted(&proxy, "deep")), (2.0, 1.0, 1.0));
+    // Two routes with the same template and other hosts are told apart.
+    let text = proxy.admin_get("/metrics").text();
+    assert!(text.contains("http_route=\"/files/{name}\""), "{text}");
+    assert!(text.contains("http_route=\"shop.example/files/{file}\""), "{text}");
+}
+
+#[test]
+fn a_path_is_compared_as_it_was_sent() {
+    let (app, other) = (Upstream::start(status(200)), Upstream::start(status(404)));
+    let routes = "[[routes]]\npath = \"/admin/{page}\"\nupstream = \"other\"\n";
+    let proxy = shop(&app, &other, routes);
+    for (target, wanted) in [
+        ("/admin/a", 404),
+        ("/admin/a%2Fb", 404),
+        ("/admin/..", 404),
+        ("/%61dmin/a", 200),
+        ("//admin/a", 200),
+        ("/admin//a", 200),
+        ("/./admin/a", 200),
+        ("/Admin/a", 200),
+    ] {
+        assert_eq!(get(&proxy, "a", target).status, wanted, "{target}");
+    }
+    // What was compared is what was forwarded.
+    assert_eq!(other.seen()[1].path(), "/admin/a%2Fb");
+    assert_eq!(app.seen()[1].path(), "//admin/a");
+}
+
+#[test]
+fn templates_change_with_a_reload_and_keep_their_numbers() {
+    let (app, other) = (Upstream::start(status(200)), Upstream::start(status(404)));
+    let route = |path: &str, name: &str| format!("[[routes]]\nname = \"{name}\"\npath = \"{path}\"\n");
+    let proxy = shop(&app, &other, &route("/a/{id}", "one"));
+    get(&proxy, "a", "/a/1");
+    let text = std::fs::read_to_string(proxy.path()).expect("reads");
+    // The same template under another name, and the old name for another template.
+    let both = format!("{}{}", route("/a/{id}", "two"), route("/b/{*rest}", "one"));
+    let changed = proxy.reload(&text.replace(&route("/a/{id}", "one"), &both));
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    get(&proxy, "a", "/a/1");
+    get(&proxy, "a", "/b/1/2");
+    assert_eq!((counted(&proxy, "one"), counted(&proxy, "two")), (2.0, 1.0));
+    let metrics = proxy.admin_get("/metrics").text();
+    for template in ["/a/{id}", "/b/{*rest}"] {
+        let line = format!("http_server_active_requests{{http_route=\"{template}\"");
+        assert_eq!(metrics.matches(&line).count(), 1, "{metrics}");
+    }
+    let refused = proxy.reload(&text.replace("/a/{id}", "/a/{id}x"));
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert!(refused.text().contains("routes.0.path"), "{}", refused.text());
+    assert_eq!(get(&proxy, "a", "/b/1/2").status, 200);
+    assert_eq!(counted(&proxy, "one"), 3.0);
+}
