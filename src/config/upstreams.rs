@@ -299,3 +299,48 @@ fn within_a_minute(at: &str, written: Duration, problems: &mut Collector<'_>) ->
     }
     written
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upstream(text: &str) -> std::sync::Arc<Upstream> {
+        let config = crate::config::load(text, "a test", &[]).expect("it can run");
+        std::sync::Arc::clone(config.upstreams.last().expect("one"))
+    }
+
+    fn is_complete(text: &str) -> bool {
+        let upstream = upstream(text);
+        match &upstream.endpoints[0].host {
+            Host::Name(name) => {
+                assert!(!name.text.ends_with('.'), "what TLS verifies has no dot");
+                upstream.is_complete(name)
+            }
+            Host::Address(ip) => panic!("{ip} is no name"),
+        }
+    }
+
+    #[test]
+    fn a_dot_a_preset_and_hosts_make_a_name_complete() {
+        let behind = |endpoint: &str| format!("[ingress]\n[upstreams.backend]\nendpoints = [\"{endpoint}\"]\n");
+        assert!(!is_complete(&behind("db.shop:80")));
+        assert!(is_complete(&behind("DB.shop.:80")));
+        assert!(is_complete("[egress]\n[upstreams.stripe]\npreset = \"stripe\"\n"));
+        assert!(is_complete("[egress]\n[upstreams.stripe]\npreset = \"stripe\"\nhosts = []\n"));
+        assert!(is_complete("[egress]\n[upstreams.x]\nhosts = [\"x.example\"]\nendpoints = [\"x.example:443\"]\n"));
+        assert!(endpoint(".:80").is_err() && endpoint("..:80").is_err());
+    }
+
+    #[test]
+    fn a_short_name_of_an_upstream_with_hosts_is_warned_of() {
+        let told = |endpoint: &str| {
+            let text = format!("[egress]\n[upstreams.x]\nhosts = [\"x.example\"]\nendpoints = [\"{endpoint}\"]\n");
+            warnings(&crate::config::load(&text, "a test", &[]).expect("it can run"))
+        };
+        let short = told("gateway:443");
+        assert!(short.len() == 1 && short[0].contains("upstreams.x.endpoints has \"gateway\""), "{short:?}");
+        for fine in ["gateway.ns.svc:443", "gateway.:443", "localhost:443", "192.0.2.1:443"] {
+            assert!(told(fine).is_empty(), "{fine}");
+        }
+    }
+}

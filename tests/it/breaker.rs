@@ -2,7 +2,7 @@ use crate::support::eventually;
 use crate::support::proxy::ingress_to;
 use crate::support::upstream::{Upstream, status};
 
-const QUICK: &str = "breaker = { failures = 3, open_for = \"300ms\", successes = 2, ramp = \"0s\" }\n";
+const QUICK: &str = "breaker = { mode = \"on\", failures = 3, lump = \"0s\", open_for = \"300ms\", successes = 2, ramp = \"0s\" }\n";
 
 #[test]
 fn a_failing_backend_is_left_alone_then_tried_again() {
@@ -58,9 +58,8 @@ fn an_operator_opens_and_closes_as_the_guide_says() {
     );
     assert_eq!(proxy.get("/").field("x-strop-reason"), Some("breaker_held"));
     assert_eq!(proxy.post("circuit-breakers/backend/close", r#"{"reason": "Service restored"}"#).status, 200);
-    assert_eq!(proxy.breaker("backend"), "half_open", "not believed before it has passed its probes");
+    assert_eq!(proxy.breaker("backend"), "closed", "an order is no evidence: it was closed before");
     assert_eq!((proxy.get("/").status, proxy.get("/").status), (200, 200));
-    assert_eq!(proxy.breaker("backend"), "closed");
     let audit = proxy.sre("audit");
     let said = |at: usize| audit["mutations"][at]["reason"].as_str().unwrap_or_default().to_owned();
     assert_eq!((said(0), said(1)), ("Service restored".to_owned(), "Maintenance window".to_owned()));
@@ -101,7 +100,7 @@ fn a_wrong_name_or_body_says_what_to_write() {
 #[test]
 fn refusals_of_our_own_are_no_answer_times() {
     let backend = Upstream::start(status(500));
-    let proxy = ingress_to(backend.address, "breaker = { failures = 2, open_for = \"1m\" }\n");
+    let proxy = ingress_to(backend.address, "breaker = { mode = \"on\", failures = 2, open_for = \"1m\" }\n");
     for _ in 0..30 {
         proxy.get("/");
     }
@@ -126,7 +125,7 @@ fn an_upstream_that_answers_as_slowly_as_ever_closes_its_breaker_after_an_outage
     let backend = Upstream::start(slow());
     let proxy = ingress_to(
         backend.address,
-        "breaker = { failures = 25, open_for = \"500ms\", open_for_max = \"500ms\", ramp = \"0s\" }\n",
+        "breaker = { mode = \"on\", failures = 25, open_for = \"500ms\", open_for_max = \"500ms\", ramp = \"0s\" }\n",
     );
     assert_eq!(proxy.get("/").status, 200);
     backend.answer(status(500));
@@ -145,6 +144,41 @@ fn rate_limits_are_no_consecutive_failures() {
     let proxy = ingress_to(backend.address, QUICK);
     for _ in 0..10 {
         assert_eq!(proxy.get("/").status, 429);
+    }
+    assert_eq!(proxy.breaker("backend"), "closed");
+}
+
+#[test]
+fn a_backends_breaker_is_in_shadow_it_tells_and_refuses_nothing() {
+    let backend = Upstream::start(status(500));
+    let proxy = ingress_to(backend.address, "breaker = { failures = 3, open_for = \"1m\" }\n");
+    for _ in 0..20 {
+        assert_eq!(proxy.get("/").status, 500, "the backend's own answer passes");
+    }
+    let view = proxy.sre("circuit-breakers/backend");
+    assert_eq!((&view["state"], &view["mode"], &view["shadow_state"]), (&"closed".into(), &"shadow".into(), &"open".into()));
+    assert_eq!(view["shadow_refused_total"], 17);
+    assert_eq!(view["evidence"].as_array().map(Vec::len), Some(3));
+    assert_eq!(view["evidence"][0]["why"], "status");
+    assert_eq!(proxy.metric("circuit_breaker_state", "service=\"backend\""), 0.0);
+    assert_eq!(proxy.metric("circuit_breaker_shadow_state", "service=\"backend\""), 1.0);
+    proxy.post("circuit-breakers/backend/open", r#"{"reason": "by hand"}"#);
+    assert_eq!(proxy.get("/").field("x-strop-reason"), Some("breaker_held"), "an operator's order refuses in every mode");
+}
+
+#[test]
+fn one_bad_route_closes_none_of_the_others() {
+    let backend = Upstream::start(std::sync::Arc::new(|seen, stream| {
+        status(if seen.path().starts_with("/bad") { 500 } else { 200 })(seen, stream)
+    }));
+    let routes = "[[routes]]\nname = \"bad\"\nprefix = \"/bad\"\nupstream = \"backend\"\n\
+                  [[routes]]\nname = \"rest\"\nprefix = \"/\"\nupstream = \"backend\"\n";
+    let proxy = ingress_to(backend.address, &format!("{QUICK}{routes}"));
+    for n in 0..60 {
+        assert_eq!(proxy.get("/good").status, 200);
+        // Three bad ones in a row, over and over.
+        let bad = (0..3).filter(|_| proxy.get("/bad").status == 500).count();
+        assert_eq!(bad, 3, "round {n}: nothing was refused");
     }
     assert_eq!(proxy.breaker("backend"), "closed");
 }

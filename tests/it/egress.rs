@@ -95,10 +95,14 @@ fn tunnels_that_cannot_connect_trip_the_breaker() {
     crate::support::eventually("the vendor is gone", || {
         std::net::TcpStream::connect(vendor.address).is_err()
     });
-    let reasons: Vec<_> =
-        (0..4).map(|_| ask(proxy.egress(), connect).field("x-strop-reason").map(str::to_owned)).collect();
-    let failed = Some("connect_failed".to_owned());
-    assert_eq!(reasons, [failed.clone(), failed.clone(), failed, Some("breaker_open".to_owned())]);
+    let mut reasons = Vec::new();
+    // Refusals within a second are one event, so it takes a few.
+    crate::support::eventually("the breaker opens", || {
+        reasons.push(ask(proxy.egress(), connect).field("x-strop-reason").unwrap_or_default().to_owned());
+        reasons.last().is_some_and(|reason| reason == "breaker_open")
+    });
+    reasons.pop();
+    assert!(reasons.len() >= 3 && reasons.iter().all(|reason| reason == "connect_failed"), "{reasons:?}");
 }
 
 #[test]

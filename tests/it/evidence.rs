@@ -8,7 +8,7 @@ fn what_was_measured_when_it_was_confirmed_is_on_the_timeline() {
     let address = backend.address;
     let proxy = ingress_to(
         address,
-        "breaker = { failures = 3, open_for = \"1h\" }\nhealth = { path = \"/up\", interval = \"200ms\", suspect_interval = \"200ms\" }\n",
+        "breaker = { mode = \"on\", failures = 3, open_for = \"1h\" }\nhealth = { path = \"/up\", interval = \"200ms\", suspect_interval = \"200ms\" }\n",
     );
     (0..20).for_each(|_| assert_eq!(proxy.get("/").status, 200));
     drop(backend);
@@ -34,7 +34,7 @@ fn what_was_measured_when_it_was_confirmed_is_on_the_timeline() {
         found.unwrap_or_else(|| panic!("no {part}: {lines:#?}")).1.clone()
     };
     assert!(of("backend: attempts since the start").contains("good 2"), "{lines:#?}");
-    assert!(of("backend: breaker at ").starts_with("closed → open: 3 consecutive attempts"), "{lines:#?}");
+    assert!(of("backend: breaker at ").starts_with("closed → open: 3 consecutive exchanges"), "{lines:#?}");
     let minute = of("→ backend: last 1m");
     for part in ["n ", "p50 ", "p95 ", "p99 ", "max "] {
         assert!(minute.contains(part), "{minute}");

@@ -84,7 +84,7 @@ fn a_client_that_has_ended_its_side_still_gets_its_answer() {
 #[test]
 fn a_client_that_leaves_within_its_body_is_nobodys_failure() {
     let backend = Upstream::start(status(200));
-    let proxy = ingress_to(backend.address, "breaker = { failures = 1 }\n");
+    let proxy = ingress_to(backend.address, "breaker = { mode = \"on\", failures = 1 }\n");
     for _ in 0..5 {
         let mut client = Client::to(proxy.ingress());
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nonly this");

@@ -6,7 +6,7 @@ use crate::support::upstream::{Upstream, status};
 fn config(backend: std::net::SocketAddr, failures: u32, slow: &str) -> String {
     format!(
         "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{backend}\"]\n\
-         breaker = {{ failures = {failures}, open_for = \"1m\" }}\n[latency]\nslow = \"{slow}\"\n"
+         breaker = {{ mode = \"on\", failures = {failures}, open_for = \"1m\" }}\n[latency]\nslow = \"{slow}\"\n"
     )
 }
 
@@ -141,7 +141,7 @@ fn thirty_reloads_under_load_fail_nothing_and_forget_nothing() {
         format!(
             "[ingress]\nlisten = \"127.0.0.1:0\"\n[[routes]]\nprefix = \"/ill\"\nupstream = \"ill\"\n[latency]\nslow = \"{}ms\"\n\
              [upstreams.backend]\nendpoints = [\"{}\"]\nbreaker = {{ failures = {}, window = \"{}s\" }}\ntimeouts = {{ idle = \"{}s\" }}\n\
-             [upstreams.ill]\nendpoints = [\"{}\"]\nbreaker = {{ failures = {}, open_for = \"{}s\", open_for_max = \"1h\" }}\n",
+             [upstreams.ill]\nendpoints = [\"{}\"]\nbreaker = {{ mode = \"on\", failures = {}, open_for = \"{}s\", open_for_max = \"1h\" }}\n",
             500 + round,
             backend.address,
             3 + round % 7,

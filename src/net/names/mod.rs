@@ -276,10 +276,13 @@ fn client(conf: &Conf, server: IpAddr, port: u16) -> Option<TokioResolver> {
 
 fn failure(error: &NetError, server: IpAddr) -> Failure {
     if let NetError::Dns(DnsError::NoRecordsFound(none)) = error {
-        return match none.response_code {
-            ResponseCode::NXDomain => Failure::Absent(format!("{server} says NXDOMAIN")),
-            ResponseCode::NoError => no_address(),
-            code => Failure::Server(format!("{server} says {code}")),
+        let code = none.response_code;
+        return if code == ResponseCode::NXDomain {
+            Failure::Absent(format!("{server} says NXDOMAIN"))
+        } else if code == ResponseCode::NoError {
+            no_address()
+        } else {
+            Failure::Server(format!("{server} says {code}"))
         };
     }
     if let NetError::Dns(DnsError::ResponseCode(code)) = error {
