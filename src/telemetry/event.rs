@@ -54,14 +54,7 @@ impl Event<'_> {
             }
             Self::ConfigWarning { problem } => warn!(problem, "config"),
             Self::BreakerMoved { upstream, from, to, why } => breaker_moved(upstream, from, to, why),
-            Self::IdleClosed { upstream, after, idle_for } => {
-                warn!(
-                    upstream,
-                    after,
-                    idle_for,
-                    "upstream closes idle connections sooner than they are given up here; write a shorter pool.idle_for"
-                );
-            }
+            Self::IdleClosed { upstream, after, idle_for } => idle_closed(upstream, after, idle_for),
             Self::EndpointHealth { upstream, endpoint, healthy: true, why } => {
                 info!(upstream, endpoint, healthy = true, why, "endpoint health");
             }
@@ -174,6 +167,15 @@ impl IncidentEvent<'_> {
             _ => info!(id, rule, severity, from, to, title, "incident moved"),
         }
     }
+}
+
+fn idle_closed(upstream: &str, after: &str, idle_for: &str) {
+    warn!(
+        upstream,
+        after,
+        idle_for,
+        "upstream closes idle connections sooner than they are given up here; write a shorter pool.idle_for"
+    );
 }
 
 fn breaker_moved(upstream: &str, from: &str, to: &str, why: &str) {

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use super::Upstream;
 use crate::reliability::idle::Closings;
 use crate::telemetry::event::Event;
-use crate::units::Written as _;
 
 /// What was seen so far, over all workers. The lock is taken when a connection was found closed, and never on the way of
 /// a request that goes well.
@@ -24,8 +23,9 @@ impl Upstream {
         let seen = closings.seen(endpoint, idle, now);
         drop(closings);
         if let Some(seen) = seen {
-            let idle_for = self.config.pool.idle_for.h1.write();
-            let after = Duration::from_millis(u64::try_from(seen.as_millis()).unwrap_or(u64::MAX)).write();
+            let after =
+                format!("{:?}", Duration::from_millis(u64::try_from(seen.as_millis()).unwrap_or(u64::MAX)));
+            let idle_for = format!("{:?}", self.config.pool.idle_for.h1);
             Event::IdleClosed { upstream: self.config.name.as_str(), after: &after, idle_for: &idle_for }
                 .tell();
         }

@@ -58,11 +58,8 @@ impl Attempt<'_> {
             }
             Ok(Err((unsent, error))) => {
                 call.body = progress.take_back();
-                let sent = match unsent {
-                    true => Sent::Nothing,
-                    false if h2::was_refused(&error) => Sent::Refused,
-                    false => Sent::Maybe,
-                };
+                let refused = if h2::was_refused(&error) { Sent::Refused } else { Sent::Maybe };
+                let sent = if unsent { Sent::Nothing } else { refused };
                 Err(self.no_answer(sent, &error, &progress, number))
             }
             Ok(Ok(response)) => {
