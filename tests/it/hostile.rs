@@ -144,7 +144,6 @@ fn nonsense_from_the_backend_is_a_502_and_nothing_of_it_passes() {
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX: a\r\n folded\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
-        &flood,
     ] {
         backend.answer(bytes(nonsense, false));
         let answer = proxy.get("/");
@@ -154,6 +153,11 @@ fn nonsense_from_the_backend_is_a_502_and_nothing_of_it_passes() {
             "{nonsense}"
         );
     }
+    backend.answer(bytes(&flood, false));
+    let answer = proxy.get("/");
+    assert_eq!((answer.status, answer.field("x-strop-reason")), (502, Some("answer_head_too_long")));
+    let verdicts = proxy.sre("upstreams/backend")["attempts"].clone();
+    assert_eq!((&verdicts["protocol"], &verdicts["limit"]), (&5.into(), &1.into()), "a limit of ours accuses nobody");
     backend.answer(status(200));
     assert_eq!(proxy.get("/").status, 200);
 }
