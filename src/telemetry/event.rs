@@ -17,11 +17,6 @@ pub enum Event<'a> {
     ConfigWarning { problem: &'a str },
     BreakerMoved { upstream: &'a str, from: &'a str, to: &'a str, why: &'a str },
     EndpointHealth { upstream: &'a str, endpoint: &'a str, healthy: bool, why: &'a str },
-    NamesFailed { host: &'a str, error: &'a str },
-    NamesUntold { host: &'a str, error: &'a str, kept: usize },
-    NamesAbsent { host: &'a str, error: &'a str, kept: usize, until: &'a str },
-    NamesGone { host: &'a str, error: &'a str },
-    NamesFound { host: &'a str },
     AddressForbidden { upstream: &'a str, address: &'a str, range: &'a str },
     UnlistedHost { host: &'a str, policy: &'a str },
     Told(&'a Told<'a>),
@@ -62,23 +57,6 @@ impl Event<'_> {
             Self::EndpointHealth { upstream, endpoint, healthy: false, why } => {
                 warn!(upstream, endpoint, healthy = false, why, "endpoint health");
             }
-            Self::NamesFailed { host, error } => warn!(host, error, "name look-up failed"),
-            Self::NamesUntold { host, error, kept } => {
-                warn!(
-                    host,
-                    error, kept, "no server can answer for the name, its last addresses stay until one does"
-                );
-            }
-            Self::NamesAbsent { host, error, kept, until } => {
-                warn!(
-                    host,
-                    error, kept, until, "the name is said not to exist, its last addresses stay until then"
-                );
-            }
-            Self::NamesGone { host, error } => {
-                warn!(host, error, "the name is said not to exist, it has no addresses");
-            }
-            Self::NamesFound { host } => info!(host, "name is found again"),
             Self::AddressForbidden { upstream, address, range } => {
                 warn!(
                     upstream,
@@ -105,6 +83,49 @@ impl Event<'_> {
             Self::Draining { why } => info!(why, "draining"),
             Self::DrainTimedOut { connections } => warn!(connections, "drain timed out"),
             Self::Stopped => info!("stopped"),
+        }
+    }
+}
+
+/// What became of a name that is looked up.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum NamesEvent<'a> {
+    Failed { host: &'a str, error: &'a str },
+    Untold { host: &'a str, error: &'a str, kept: usize },
+    Absent { host: &'a str, error: &'a str, kept: usize, until: &'a str },
+    Gone { host: &'a str, error: &'a str },
+    ReceiverKept { host: &'a str, error: &'a str, kept: usize },
+    Found { host: &'a str },
+}
+
+impl NamesEvent<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        match *self {
+            Self::Failed { host, error } => warn!(host, error, "name look-up failed"),
+            Self::Untold { host, error, kept } => {
+                warn!(
+                    host,
+                    error, kept, "no server can answer for the name, its last addresses stay until one does"
+                );
+            }
+            Self::Absent { host, error, kept, until } => {
+                warn!(
+                    host,
+                    error, kept, until, "the name is said not to exist, its last addresses stay until then"
+                );
+            }
+            Self::Gone { host, error } => {
+                warn!(host, error, "the name is said not to exist, it has no addresses");
+            }
+            Self::ReceiverKept { host, error, kept } => {
+                warn!(
+                    host,
+                    error, kept, "the name of a receiver is not found, its last addresses stay for good"
+                );
+            }
+            Self::Found { host } => info!(host, "name is found again"),
         }
     }
 }

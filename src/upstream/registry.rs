@@ -20,7 +20,7 @@ use crate::net::names::{Resolved, Resolver, Search};
 use crate::net::tls;
 use crate::runtime::clock;
 use crate::telemetry::Telemetry;
-use crate::telemetry::event::Event;
+use crate::telemetry::event::{Event, NamesEvent};
 use crate::telemetry::line;
 use crate::telemetry::series::Direction;
 
@@ -257,7 +257,7 @@ impl Registry {
             Err(_) => match self.resolver.lookup(host, Search::Never).await {
                 Ok(resolved) => resolved,
                 Err(error) => {
-                    Event::NamesFailed { host, error: &error.to_string() }.tell();
+                    NamesEvent::Failed { host, error: &error.to_string() }.tell();
                     return Found::NoAddress;
                 }
             },
