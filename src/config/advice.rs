@@ -372,7 +372,9 @@ mod tests {
         for text in [
             BACKEND.to_owned(),
             VENDOR.to_owned(),
-            format!("{BACKEND}breaker = {{ mode = \"shadow\", failures = 50, probes = 9, slow_rate = \"50%\" }}\n"),
+            format!(
+                "{BACKEND}breaker = {{ mode = \"shadow\", failures = 50, probes = 9, slow_rate = \"50%\" }}\n"
+            ),
             format!("{VENDOR}breaker = {{ enabled = false, probes = 9 }}\n"),
             format!("{VENDOR}breaker = {{ failures = 0 }}\n"),
             format!("{BACKEND}retry = {{ idempotent = true }}\n{VENDOR}"),

@@ -322,19 +322,23 @@ mod tests {
 
     #[test]
     fn a_dot_a_preset_and_hosts_make_a_name_complete() {
-        let behind = |endpoint: &str| format!("[ingress]\n[upstreams.backend]\nendpoints = [\"{endpoint}\"]\n");
+        let behind =
+            |endpoint: &str| format!("[ingress]\n[upstreams.backend]\nendpoints = [\"{endpoint}\"]\n");
         assert!(!is_complete(&behind("db.shop:80")));
         assert!(is_complete(&behind("DB.shop.:80")));
         assert!(is_complete("[egress]\n[upstreams.stripe]\npreset = \"stripe\"\n"));
         assert!(is_complete("[egress]\n[upstreams.stripe]\npreset = \"stripe\"\nhosts = []\n"));
-        assert!(is_complete("[egress]\n[upstreams.x]\nhosts = [\"x.example\"]\nendpoints = [\"x.example:443\"]\n"));
+        assert!(is_complete(
+            "[egress]\n[upstreams.x]\nhosts = [\"x.example\"]\nendpoints = [\"x.example:443\"]\n"
+        ));
         assert!(endpoint(".:80").is_err() && endpoint("..:80").is_err());
     }
 
     #[test]
     fn a_short_name_of_an_upstream_with_hosts_is_warned_of() {
         let told = |endpoint: &str| {
-            let text = format!("[egress]\n[upstreams.x]\nhosts = [\"x.example\"]\nendpoints = [\"{endpoint}\"]\n");
+            let text =
+                format!("[egress]\n[upstreams.x]\nhosts = [\"x.example\"]\nendpoints = [\"{endpoint}\"]\n");
             warnings(&crate::config::load(&text, "a test", &[]).expect("it can run"))
         };
         let short = told("gateway:443");

@@ -1,6 +1,7 @@
 //! Addresses of receivers, remembered: when names cannot be looked up, the last good addresses still are.
 //!
-//! A cache of its own: what the data path looks up, or fails to, changes nothing here. Names come from the config, so
+//! They stay for good, even those of a name that is said not to exist: to ask in vain costs less than to tell nobody, and
+//! TLS says who answers. A cache of its own: what the data path looks up, or fails to, changes nothing here. Names come from the config, so
 //! their number is bounded.
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::config::{Host, HostName};
 use crate::net::names::{self, Resolver, Search};
 use crate::runtime::clock;
+use crate::telemetry::event::NamesEvent;
 
 /// Answers are believed for their TTL, within these bounds.
 const LEAST: Duration = Duration::from_secs(30);
@@ -22,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 struct Known {
     addresses: Vec<IpAddr>,
     until: Instant,
+    /// It was told that it is not found any more.
+    lost: bool,
 }
 
 /// What names lead to.
@@ -65,10 +69,19 @@ impl Addresses {
         match (asked, known) {
             (Ok((addresses, ttl)), _) => {
                 let until = clock::instant() + ttl.clamp(LEAST, MOST);
-                self.lock().insert(name.to_owned(), Known { addresses: addresses.clone(), until });
+                let known = Known { addresses: addresses.clone(), until, lost: false };
+                if self.lock().insert(name.to_owned(), known).is_some_and(|before| before.lost) {
+                    NamesEvent::Found { host: name }.tell();
+                }
                 Ok(addresses)
             }
-            (Err(_), Some(known)) => Ok(known.addresses),
+            (Err(error), Some(known)) => {
+                if self.lock().get_mut(name).is_some_and(|known| !std::mem::replace(&mut known.lost, true)) {
+                    NamesEvent::ReceiverKept { host: name, error: &error, kept: known.addresses.len() }
+                        .tell();
+                }
+                Ok(known.addresses)
+            }
             (Err(error), None) => Err(error),
         }
     }
@@ -117,8 +130,10 @@ mod tests {
         assert_eq!(named(&addresses, found(2, 60)).await, Ok(one.clone()), "believed for its TTL");
         tokio::time::advance(Duration::from_secs(61)).await;
         assert_eq!(named(&addresses, down()).await, Ok(one.clone()), "old is better than none");
+        assert!(addresses.lock()["am.example"].lost, "it was told");
         assert_eq!(named(&addresses, Ok((Vec::new(), Duration::ZERO))).await, Ok(one), "and than nothing");
         assert_eq!(named(&addresses, found(2, 60)).await, Ok(vec![IpAddr::from([192, 0, 2, 2])]));
+        assert!(!addresses.lock()["am.example"].lost);
     }
 
     #[tokio::test(start_paused = true)]

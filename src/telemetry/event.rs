@@ -122,18 +122,19 @@ impl UpstreamEvent<'_> {
     }
 }
 
-/// What became of looking a name up.
+/// What became of a name that is looked up.
 #[derive(Debug)]
 #[allow(missing_docs)]
-pub enum NameEvent<'a> {
+pub enum NamesEvent<'a> {
     Failed { host: &'a str, error: &'a str },
     Untold { host: &'a str, error: &'a str, kept: usize },
     Absent { host: &'a str, error: &'a str, kept: usize, until: &'a str },
     Gone { host: &'a str, error: &'a str },
+    ReceiverKept { host: &'a str, error: &'a str, kept: usize },
     Found { host: &'a str },
 }
 
-impl NameEvent<'_> {
+impl NamesEvent<'_> {
     /// Tells it.
     pub fn tell(&self) {
         match *self {
@@ -152,6 +153,12 @@ impl NameEvent<'_> {
             }
             Self::Gone { host, error } => {
                 warn!(host, error, "the name is said not to exist, it has no addresses");
+            }
+            Self::ReceiverKept { host, error, kept } => {
+                warn!(
+                    host,
+                    error, kept, "the name of a receiver is not found, its last addresses stay for good"
+                );
             }
             Self::Found { host } => info!(host, "name is found again"),
         }

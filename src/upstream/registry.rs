@@ -22,7 +22,7 @@ use crate::net::tls;
 use crate::reliability::party::Party;
 use crate::runtime::clock;
 use crate::telemetry::Telemetry;
-use crate::telemetry::event::{Event, NameEvent, UpstreamEvent};
+use crate::telemetry::event::{Event, NamesEvent, UpstreamEvent};
 use crate::telemetry::line;
 use crate::telemetry::series::Direction;
 
@@ -275,7 +275,7 @@ impl Registry {
             Err(_) => match self.resolver.lookup(host, Search::Never).await {
                 Ok(resolved) => resolved,
                 Err(error) => {
-                    NameEvent::Failed { host, error: &error.to_string() }.tell();
+                    NamesEvent::Failed { host, error: &error.to_string() }.tell();
                     return Found::NoAddress;
                 }
             },

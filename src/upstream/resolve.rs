@@ -18,7 +18,7 @@ use crate::config::{self, Host};
 use crate::net::names::{self, Family, Resolved, Resolver, Search, Unresolved};
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
-use crate::telemetry::event::{Event, NameEvent};
+use crate::telemetry::event::{Event, NamesEvent};
 
 /// Wait before a failed look-up is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -100,7 +100,7 @@ impl Memory {
         let known = self.of(host, 0, now);
         known.seen = Some(now);
         if known.trouble.take().is_some() {
-            NameEvent::Found { host }.tell();
+            NamesEvent::Found { host }.tell();
         }
     }
 
@@ -119,12 +119,12 @@ impl Memory {
         if known.trouble.replace(trouble) != Some(trouble) {
             let error = &why.to_string();
             match trouble {
-                Trouble::Untold => NameEvent::Untold { host, error, kept }.tell(),
+                Trouble::Untold => NamesEvent::Untold { host, error, kept }.tell(),
                 Trouble::Absent => {
                     let until = clock::rfc3339(now.wall + until.saturating_duration_since(now.instant));
-                    NameEvent::Absent { host, error, kept, until: &until }.tell();
+                    NamesEvent::Absent { host, error, kept, until: &until }.tell();
                 }
-                Trouble::Gone => NameEvent::Gone { host, error }.tell(),
+                Trouble::Gone => NamesEvent::Gone { host, error }.tell(),
             }
         }
         came

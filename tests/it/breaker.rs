@@ -156,14 +156,21 @@ fn a_backends_breaker_is_in_shadow_it_tells_and_refuses_nothing() {
         assert_eq!(proxy.get("/").status, 500, "the backend's own answer passes");
     }
     let view = proxy.sre("circuit-breakers/backend");
-    assert_eq!((&view["state"], &view["mode"], &view["shadow_state"]), (&"closed".into(), &"shadow".into(), &"open".into()));
+    assert_eq!(
+        (&view["state"], &view["mode"], &view["shadow_state"]),
+        (&"closed".into(), &"shadow".into(), &"open".into())
+    );
     assert_eq!(view["shadow_refused_total"], 17);
     assert_eq!(view["evidence"].as_array().map(Vec::len), Some(3));
     assert_eq!(view["evidence"][0]["why"], "status");
     assert_eq!(proxy.metric("circuit_breaker_state", "service=\"backend\""), 0.0);
     assert_eq!(proxy.metric("circuit_breaker_shadow_state", "service=\"backend\""), 1.0);
     proxy.post("circuit-breakers/backend/open", r#"{"reason": "by hand"}"#);
-    assert_eq!(proxy.get("/").field("x-strop-reason"), Some("breaker_held"), "an operator's order refuses in every mode");
+    assert_eq!(
+        proxy.get("/").field("x-strop-reason"),
+        Some("breaker_held"),
+        "an operator's order refuses in every mode"
+    );
 }
 
 #[test]

@@ -157,7 +157,11 @@ fn nonsense_from_the_backend_is_a_502_and_nothing_of_it_passes() {
     let answer = proxy.get("/");
     assert_eq!((answer.status, answer.field("x-strop-reason")), (502, Some("answer_head_too_long")));
     let verdicts = proxy.sre("upstreams/backend")["attempts"].clone();
-    assert_eq!((&verdicts["protocol"], &verdicts["limit"]), (&5.into(), &1.into()), "a limit of ours accuses nobody");
+    assert_eq!(
+        (&verdicts["protocol"], &verdicts["limit"]),
+        (&5.into(), &1.into()),
+        "a limit of ours accuses nobody"
+    );
     backend.answer(status(200));
     assert_eq!(proxy.get("/").status, 200);
 }

@@ -19,7 +19,8 @@ fn opened(proxy: &Proxy) -> String {
 fn a_dead_backend_is_one_incident_and_is_not_over_because_somebody_says_so() {
     let backend = Upstream::start(status(200));
     let address = backend.address;
-    let proxy = ingress_to(address, FAST);
+    let soon = format!("{FAST}[incidents.down]\nconfirm = \"2s\"\n");
+    let proxy = ingress_to(address, &soon);
     eventually("it is known to be up", || proxy.get("/").status == 200);
     drop(backend);
     let start = std::time::Instant::now();

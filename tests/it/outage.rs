@@ -15,6 +15,8 @@ const BRIEF: &str = "health = { path = \"/up\", interval = \"1s\", suspect_inter
 breaker = { open_for = \"1s\" }
 [incidents]
 clear_after = \"3s\"
+[incidents.down]
+confirm = \"2s\"
 ";
 
 /// The window of the error rate has to be clean first.
