@@ -10,6 +10,8 @@
 mod days;
 #[path = "simulation/dice.rs"]
 mod dice;
+#[path = "simulation/traffic.rs"]
+mod traffic;
 #[path = "simulation/watch.rs"]
 mod watch;
 #[path = "simulation/world.rs"]
@@ -32,6 +34,7 @@ fn run(seed: u64) {
     if seed.is_multiple_of(4) {
         world.calm_down();
     }
+    traffic::run(seed);
 }
 
 #[test]

@@ -153,7 +153,7 @@ fn nonsense_from_the_backend_is_a_502_and_nothing_of_it_passes() {
             "{nonsense}"
         );
     }
-    backend.answer(bytes(&flood, false));
+    backend.answer(bytes(flood.as_str(), false));
     let answer = proxy.get("/");
     assert_eq!((answer.status, answer.field("x-strop-reason")), (502, Some("answer_head_too_long")));
     let verdicts = proxy.sre("upstreams/backend")["attempts"].clone();

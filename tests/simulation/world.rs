@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use strop::names::IncidentId;
-use strop::reliability::breaker::{Breaker, BreakerPolicy, BreakerState};
+use strop::reliability::breaker::{Ask, Breaker, BreakerPolicy, BreakerState, Evidence, Mode};
 use strop::reliability::counts::{Counts, Trail};
 use strop::reliability::desk::{Command, Desk, DeskPolicy, Effect};
 use strop::reliability::escalation::{Arrived, Calendar, LocalMinute, Step};
@@ -60,7 +60,7 @@ fn few(n: u32) -> NonZeroU32 {
 
 fn breaker_policy(dice: &mut Dice) -> BreakerPolicy {
     BreakerPolicy {
-        enabled: true,
+        mode: Mode::On,
         failures: Some(few(3)),
         failure_rate: None,
         slow_rate: None,
@@ -385,16 +385,13 @@ impl Upstream {
         let mut refused = 0;
         for _ in 0..self.per_second {
             let draw = dice.draw();
-            let Ok(ticket) = self.breaker.admit(instant, draw).0 else {
+            let Ok(ticket) = self.breaker.admit(Ask::SAFE, instant, draw).0 else {
                 refused += 1;
                 continue;
             };
             let bad = dice.chance(self.bad);
-            let _ = self.breaker.settle(
-                ticket,
-                if bad { Verdict::Bad(Why::Status) } else { Verdict::Good },
-                instant,
-            );
+            let verdict = if bad { Verdict::Bad(Why::Status) } else { Verdict::Good };
+            let _ = self.breaker.settle(ticket, &Evidence::of(verdict, instant), instant);
             let reading = &mut self.reading;
             if bad {
                 counts.bad += 1;
