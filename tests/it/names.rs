@@ -78,7 +78,7 @@ fn addresses_of_a_family_without_a_route_are_neither_used_nor_counted() {
         resolved(&proxy);
         assert_eq!(in_use(&proxy).len(), v4.len());
         all_are_served(&proxy, 200);
-        let served: usize = servers.iter().map(|server| server.hits() as usize).sum();
+        let served: usize = servers.iter().map(|server| server.hits()).sum();
         assert_eq!(served, 200, "by the addresses that a route leads to");
     }
 }
