@@ -1,0 +1,57 @@
+"""Goes through rows, cases, rounds and proxies; a round of a case is interleaved and begins with another proxy."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from types import ModuleType
+
+from .proxies import Bench
+from .report import Case, Line, shown
+
+FAILURES = (RuntimeError, TimeoutError, OSError, AssertionError)
+
+
+def run(
+    bench: Bench, names: list[str], rows: dict[int, ModuleType], options: argparse.Namespace
+) -> tuple[list[Line], list[str]]:
+    lines: list[Line] = []
+    errors: list[str] = []
+    for number, row in rows.items():
+        here: list[Line] = []
+        for case in row.cases(options.small):
+            if options.case and options.case not in case.name:
+                continue
+            there = [name for name in names if not case.only or name in case.only]
+            for turn in range(options.rounds if there else 0):
+                first = turn % len(there)
+                for name in there[first:] + there[:first]:
+                    _one(bench, number, case, name, turn, here, errors)
+        # By proxy in one order, whoever began.
+        here.sort(key=lambda line: (line.round, names.index(line.proxy)))
+        lines += here
+        order = {case: at for at, case in enumerate(dict.fromkeys(line.case for line in here))}
+        here.sort(key=lambda line: (order[line.case], names.index(line.proxy)))
+        if here:
+            print(shown(number, row.TITLE, here), flush=True)
+    return lines, errors
+
+
+def _one(
+    bench: Bench, row: int, case: Case, name: str, turn: int, lines: list[Line], errors: list[str]
+) -> None:
+    began = time.monotonic()
+    try:
+        line = case.measure(name, bench)
+    except FAILURES as error:
+        told = str(error).replace("\n", " | ")
+        errors.append(f"row {row}, {case.name}, {name}: {told}")
+        print(f"{row} {case.name:34} {name:13} FAILED: {told}", file=sys.stderr, flush=True)
+        return
+    line.row, line.case, line.proxy, line.round = row, case.name, name, turn
+    lines.append(line)
+    print(
+        f"{row} {case.name:34} {name:13} {line.failed} of {line.requests} failed {line.reasons or ''} {line.figures or ''} {line.note} "
+        f"({time.monotonic() - began:.1f} s)", file=sys.stderr, flush=True,
+    )
