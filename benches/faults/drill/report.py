@@ -70,7 +70,7 @@ def grouped(lines: list[Line]) -> list[tuple[str, str, list[Line]]]:
 
 
 def comparisons(lines: list[Line]) -> list[str]:
-    """Where Strop failed more than the best peer, or more with its breaker on than without it."""
+    """Where Strop failed more than the best peer, or more with its breaker on than without it; of rows that compare."""
     told = []
     medians: dict[tuple[int, str], dict[str, float]] = {}
     for row in sorted({line.row for line in lines}):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
+from pathlib import Path
 from types import ModuleType
 
-from .proxies import Bench
+from harness import tools
+
+from .proxies import ALL_CORES, Bench
 from .report import Case, Line, shown
 
 FAILURES = (RuntimeError, TimeoutError, OSError, AssertionError)
@@ -19,6 +23,9 @@ def run(
     lines: list[Line] = []
     errors: list[str] = []
     for number, row in rows.items():
+        if getattr(row, "INSIDE", False) and not options.inside:
+            inside(bench, number, options, lines, errors)
+            continue
         here: list[Line] = []
         for case in row.cases(options.small):
             if options.case and options.case not in case.name:
@@ -36,6 +43,35 @@ def run(
         if here:
             print(shown(number, row.TITLE, here), flush=True)
     return lines, errors
+
+
+def inside(
+    bench: Bench, row: int, options: argparse.Namespace, lines: list[Line], errors: list[str]
+) -> None:
+    """The row in namespaces of its own: network, so that loopback is all there is; mounts, for a `resolv.conf`; and
+    processes, so that nobody in it outlives it."""
+    told = bench.scratch / "inside.json"
+    told.unlink(missing_ok=True)
+    again = [sys.executable, "-B", str(Path(sys.argv[0]).resolve()), "--row", str(row), "--inside", "--json", str(told)]
+    again += ["--strop", bench.strop.path, "--rounds", str(options.rounds)]
+    again += [word for peer in options.peer or () for word in ("--peer", peer)]
+    again += ["--case", options.case] if options.case else []
+    again += ["--small"] if options.small else []
+    unshare = [tools.program("unshare"), "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    errors_of_it = bench.scratch / "inside.err"
+    up = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    process = bench.crew.start([*unshare, *up, *again], ALL_CORES, 1, errors_of_it)
+    try:
+        process.wait()
+    finally:
+        bench.crew.stop(process, patience=3)
+        print(errors_of_it.read_text(errors="replace"), file=sys.stderr, end="", flush=True)
+    if not told.exists():
+        errors.append(f"row {row}: the namespace ended with {process.returncode}; root is needed")
+        return
+    found = json.loads(told.read_text())
+    lines += [Line(**line) for line in found["lines"]]
+    errors += found["errors"]
 
 
 def _one(
