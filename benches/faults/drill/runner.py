@@ -28,7 +28,7 @@ def run(
             continue
         here: list[Line] = []
         for case in row.cases(options.small):
-            if options.case and options.case not in case.name:
+            if options.case and not any(each in case.name for each in options.case):
                 continue
             there = [name for name in names if not case.only or name in case.only]
             for turn in range(options.rounds if there else 0):
@@ -55,7 +55,7 @@ def inside(
     again = [sys.executable, "-B", str(Path(sys.argv[0]).resolve()), "--row", str(row), "--inside", "--json", str(told)]
     again += ["--strop", bench.strop.path, "--rounds", str(options.rounds)]
     again += [word for peer in options.peer or () for word in ("--peer", peer)]
-    again += ["--case", options.case] if options.case else []
+    again += [word for case in options.case or () for word in ("--case", case)]
     again += ["--small"] if options.small else []
     unshare = [tools.program("unshare"), "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     errors_of_it = bench.scratch / "inside.err"

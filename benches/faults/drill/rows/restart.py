@@ -14,6 +14,8 @@ from ..report import Case, Line
 
 TITLE = "The backend's own restart, 2 s away: what requests get in that time, and afterwards"
 AWAY = 2.0
+# While it is away nobody can do better than say so, or wait.
+COMPARED = False
 
 
 def cases(small: bool) -> list[Case]:

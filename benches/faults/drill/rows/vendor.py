@@ -45,7 +45,6 @@ class Outage:
     posts: bool = False
     first_byte: int = 30
     slow_after: float = 0.0
-    # Clients of a vendor that answers slowly are few.
     clients: int = 4
 
 
@@ -54,7 +53,7 @@ def cases(small: bool) -> list[Case]:
     usual = [
         ("refused", Outage("refused", seconds, wait)), ("reset", Outage("reset", seconds, wait)),
         ("500", Outage("500", seconds, wait)), ("hang", Outage("hang", seconds, wait, first_byte=2)),
-        ("slow", Outage("slow", seconds, wait, slow_after=1.0)),
+        ("slow", Outage("slow", seconds, wait, slow_after=1.0, clients=12)),
         ("500, only POSTs with bodies", Outage("500", seconds, wait, posts=True)),
         ("refused, only POSTs with bodies", Outage("refused", seconds, wait, posts=True)),
         ("500, usual 100 ms, back at 6 s", Outage("500", seconds, max(wait / 3, 2.0), before="usual", after="back")),
@@ -144,7 +143,7 @@ def _setting(vendor: Vendor, outage: Outage) -> Setting:
     breaker = [("failures", "3"), ("open_for", f'"{outage.open_for:g}s"'), ("successes", str(SUCCESSES))]
     more = ""
     if outage.slow_after:
-        breaker += [("slow_rate", '"50%"'), ("min_requests", "5")]
+        breaker += [("slow_rate", '"50%"'), ("min_requests", "5"), ("window", '"4s"')]
         more = f'judge = {{ slow_after = "{outage.slow_after:g}s" }}'
     return Setting(
         (f"127.0.0.1:{vendor.port}",), vendor=True, first_byte=outage.first_byte, breaker=tuple(breaker), more=more
