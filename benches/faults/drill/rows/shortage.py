@@ -94,7 +94,7 @@ def _stopped(name: str, bench: Bench, *, seconds: float) -> Line:
 
 
 def _memory(name: str, bench: Bench, *, seconds: float) -> Line:
-    """Its address space may grow by 24 MiB; then 128 clients send bodies of 256 KiB."""
+    """Its address space may grow by 2 MiB; then 128 clients send bodies of 256 KiB."""
     with contextlib.ExitStack() as stack:
         backend = stack.enter_context(_backend(bench, hold=0.05))
         proxy = stack.enter_context(running(name, Setting((backend.address,)), bench))
@@ -104,7 +104,7 @@ def _memory(name: str, bench: Bench, *, seconds: float) -> Line:
             warm.stop()
         for pid in family(proxy.process.pid):
             limits[pid] = resource.prlimit(pid, resource.RLIMIT_AS)
-            resource.prlimit(pid, resource.RLIMIT_AS, (_address_space(pid) + (24 << 20), limits[pid][1]))
+            resource.prlimit(pid, resource.RLIMIT_AS, (_address_space(pid) + (2 << 20), limits[pid][1]))
         plan = Plan(128, lambda _n, _c: Ask(method="POST", body=b"x" * (256 << 10)), think=0.1, patience=10)
         load = stack.enter_context(Load(proxy.port, plan))
         time.sleep(seconds)
