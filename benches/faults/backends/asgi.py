@@ -1,6 +1,7 @@
 """The application behind uvicorn and hypercorn. `/bad…` answers 500; with BAD=1 everything does.
 
-HOLD is how long an answer takes, in seconds. Every answer names its endpoint, so that a client can tell it from a proxy's.
+HOLD is how long an answer takes, in seconds. Every answer names its endpoint, so that a client can tell it from a
+proxy's.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A vendor that can be told how to behave: `vendor.py PORT CONTROL`.
 
 On CONTROL: `GET /MODE` changes the behaviour and gives what was counted as JSON; `GET /` gives it alone. Modes: good,
-usual (answers after 100 ms), refused (nobody listens), reset (each request), 500, hang (no answer at all), slow (answers
-after 3 s), back (good answers after 6 s).
+usual (answers after 100 ms), refused (nobody listens), reset (each request), 500, hang (no answer at all), slow
+(answers after 3 s), back (good answers after 6 s).
 """
 
 from __future__ import annotations

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import tools
-from harness.processes import Crew, eventually, listens
+from harness.processes import Crew, eventually
 
 from .ports import low_ports
 
@@ -93,10 +94,6 @@ class Backend:
         return self
 
     def listens(self) -> bool:
-        if self.host == "127.0.0.1":
-            return listens(self.port)
-        import socket
-
         try:
             socket.create_connection((self.host, self.port), timeout=1).close()
         except OSError:

@@ -15,6 +15,7 @@ import h2.events
 import h2.exceptions
 
 from .http1 import Answer
+from .load import Background
 from .tally import Outcome, Tally
 
 PATIENCE = 15.0
@@ -131,12 +132,11 @@ class Calls:
         self._port, self._connections, self._streams, self._think = port, connections, streams, think
         self._stopping = threading.Event()
         self.tally = Tally()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._all()), name="calls", daemon=True)
-        self._thread.start()
+        self._thread = Background("calls", self._all)
 
     def stop(self) -> Tally:
         self._stopping.set()
-        self._thread.join()
+        self._thread.end()
         return self.tally
 
     def __enter__(self) -> "Calls":
@@ -144,7 +144,6 @@ class Calls:
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
-        self._thread.join(timeout=PATIENCE + 5)
 
     async def _all(self) -> None:
         await asyncio.gather(*(self._one() for _ in range(self._connections)))

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Callable
+from typing import Awaitable, Callable
 
 from .http1 import Answer, Connection, request
 from .tally import Outcome, Tally
@@ -41,6 +41,30 @@ class Plan:
     seed: int = 1
 
 
+class Background:
+    """An event loop in a thread of its own; what went wrong there is raised where its end is awaited."""
+
+    def __init__(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        self._work = work
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        async def whole() -> None:
+            await self._work()
+
+        try:
+            asyncio.run(whole())
+        except BaseException as error:
+            self._error = error
+
+    def end(self) -> None:
+        self._thread.join()
+        if self._error is not None:
+            raise RuntimeError(f"a client went wrong: {self._error!r}") from self._error
+
+
 class Load:
     """Started at once; `stop` lets what is in flight come to its end and gives what became of everything."""
 
@@ -49,20 +73,19 @@ class Load:
         self._plan = plan
         self._stopping = threading.Event()
         self.tally = Tally()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._all()), name="load", daemon=True)
-        self._thread.start()
+        self._thread = Background("load", self._all)
 
     def stop(self) -> Tally:
         self._stopping.set()
-        self._thread.join()
+        self._thread.end()
         return self.tally
 
     def __enter__(self) -> "Load":
         return self
 
     def __exit__(self, *_: object) -> None:
+        # After `stop` nothing is left to do; without it something went wrong, and nobody waits for answers.
         self._stopping.set()
-        self._thread.join(timeout=self._plan.patience + 5)
 
     async def _all(self) -> None:
         await asyncio.gather(*(self._client(number) for number in range(self._plan.clients)))

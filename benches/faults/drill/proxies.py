@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator
 
@@ -43,8 +43,6 @@ class Setting:
     # A name server, where endpoints are names; `moving`: what they stand for changes.
     names: str = ""
     moving: bool = False
-    # Before the program, such as `prlimit …`.
-    under: tuple[str, ...] = ()
 
 
 @dataclass
@@ -54,7 +52,6 @@ class Bench:
     crew: Crew
     scratch: Path
     strop: Binary
-    lines: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -109,7 +106,7 @@ def _started(name: str, setting: Setting, bench: Bench) -> Running:
         config.write_text(rendered(str(TEMPLATES / template), "", values))
         errors = place / f"{kind}.err"
         errors.unlink(missing_ok=True)
-        argv = [*setting.under, _program(name, bench), *_arguments(kind, str(config))]
+        argv = [_program(name, bench), *_arguments(kind, str(config))]
         env = {key: value for key, value in os.environ.items() if not key.startswith("STROP__")}
         process = bench.crew.start(argv, ALL_CORES, subprocess.DEVNULL, errors, env)
         try:
@@ -225,7 +222,7 @@ def _strop(mode: str, setting: Setting, bench: Bench) -> dict[str, str]:
     if setting.upstream != "h1":
         lines.append('protocol = "h2"')
     if setting.pool != Setting.pool:
-        idle = f', idle_for = "50s"' if "idle_for" not in setting.more else ""
+        idle = ', idle_for = "50s"' if "idle_for" not in setting.more else ""
         lines.append(f"pool = {{ idle_per_worker = {setting.pool}{idle} }}")
     front = '[ingress]\nlisten = "127.0.0.1:@PORT@"\nupstream = "backend"\n'
     if setting.vendor:

@@ -51,7 +51,8 @@ def shown(row: int, title: str, lines: list[Line]) -> str:
     """The table of one row: medians over the rounds."""
     text = [f"\n{row}. {title}\n", f"{'case':34} {'proxy':13} {'requests':>8} {'failed':>7}  what"]
     for case, proxy, rounds in grouped(lines):
-        requests, failed = (round(statistics.median(getattr(e, name) for e in rounds)) for name in ("requests", "failed"))
+        requests = round(statistics.median(line.requests for line in rounds))
+        failed = round(statistics.median(line.failed for line in rounds))
         last = max(rounds, key=lambda line: line.failed)
         what = [f"{count} × {why}" for why, count in list(last.reasons.items())[:4]]
         what += [f"{name} {value:g}" for name, value in last.figures.items()]

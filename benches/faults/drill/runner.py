@@ -87,7 +87,6 @@ def _one(
         return
     line.row, line.case, line.proxy, line.round = row, case.name, name, turn
     lines.append(line)
-    print(
-        f"{row} {case.name:34} {name:13} {line.failed} of {line.requests} failed {line.reasons or ''} {line.figures or ''} {line.note} "
-        f"({time.monotonic() - began:.1f} s)", file=sys.stderr, flush=True,
-    )
+    told = [f"{line.failed} of {line.requests} failed", line.reasons, line.figures, line.note]
+    what = ", ".join(str(each) for each in told if each)
+    print(f"{row} {case.name:34} {name:13} {what} ({time.monotonic() - began:.1f} s)", file=sys.stderr, flush=True)

@@ -9,8 +9,9 @@ from typing import Callable, Iterable
 
 @dataclass(frozen=True)
 class Outcome:
-    """One request. `end`: a status (as text), or `reset`, `closed`, `refused`, `timeout`, `begun` (cut after the answer
-    had begun). `reason`: what a proxy says of an answer of its own. `endpoint`: who answered; empty: not the backend."""
+    """One request. `end`: a status (as text), or `reset`, `closed`, `refused`, `timeout`, `begun` (cut after the
+    answer had begun). `reason`: what a proxy says of an answer of its own. `endpoint`: who answered; empty: not the
+    backend."""
 
     sent: float
     done: float

@@ -1,7 +1,7 @@
 """Row 4. Names with addresses of a family that has no route, that move, and that need the search list.
 
-Runs in a network namespace of its own, where loopback is all there is, with a name server of its own. IPv6 addresses are
-of the documentation's network: nothing leads there.
+Runs in a network namespace of its own, where loopback is all there is, with a name server of its own. IPv6 addresses
+are of the documentation's network: nothing leads there.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def cases(small: bool) -> list[Case]:
     after = 2.0 if small else 8.0
     return [
         Case("SIGTERM, 2 s away", functools.partial(_measure, after=after, wait=False)),
-        Case('SIGTERM, 2 s away, retry.wait = "3s"', functools.partial(_measure, after=after, wait=True), tuple(STROPS)),
+        Case("the same, retry.wait = 3s", functools.partial(_measure, after=after, wait=True), tuple(STROPS)),
     ]
 
 

@@ -41,8 +41,8 @@ def _line(proxy: Running, within: Tally, after: Tally) -> Line:
         against = proxy.api.against()
         line.figures["verdicts against"] = sum(against.values())
         state = proxy.api.state()
-        said = [f"{count} {kind}" for kind, count in against.items()] + ([f"breaker {state}"] if state != "closed" else [])
-        line.note = ", ".join(said)
+        said = [f"{count} {kind}" for kind, count in against.items()]
+        line.note = ", ".join([*said, *([f"breaker {state}"] if state != "closed" else [])])
         line.promised = not against and state == "closed" and after.failed == 0
     return line
 

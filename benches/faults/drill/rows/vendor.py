@@ -1,7 +1,7 @@
 """Row 6. A vendor is down, and comes back: when the breaker opens, whom its probes cost, when it closes.
 
-Its failures are the vendor's: what is counted as failed are requests sent after the vendor was well again. `strop off` and the
-peers call it all the time.
+Its failures are the vendor's: what is counted as failed are requests sent after the vendor was well again. `strop off`
+and the peers call it all the time.
 """
 
 from __future__ import annotations
