@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::evidence::Evidence;
 use super::machine::Machine;
@@ -130,7 +130,7 @@ impl Observer {
                 .upstreams
                 .entry(upstream.config.name.clone())
                 .or_insert_with(|| Watched::new(Arc::clone(&name), now));
-            held.look(upstream, &self.telemetry, now);
+            held.look(upstream, &self.telemetry, moment.instant, now);
             let since = |instant: std::time::Instant| now - moment.instant.saturating_duration_since(instant);
             let view = upstream.gate.view(moment.instant);
             let policy = &upstream.config.breaker;
@@ -278,7 +278,7 @@ impl Watched {
         }
     }
 
-    fn look(&mut self, upstream: &Upstream, telemetry: &Telemetry, now: At) {
+    fn look(&mut self, upstream: &Upstream, telemetry: &Telemetry, moment: Instant, now: At) {
         let verdicts = upstream.series.verdicts();
         let mut new = verdicts;
         new.iter_mut().zip(self.verdicts).for_each(|(new, old)| *new = new.saturating_sub(old));
@@ -294,7 +294,8 @@ impl Watched {
         let reading = &mut self.reading;
         reading.counts = self.trail.count(Counts { good, bad: failed + limited }, now);
         if good > 0 {
-            reading.consecutive_failures = 0;
+            // Of this second only what came after the last good one is a row.
+            reading.consecutive_failures = upstream.gate.view(moment).bad_in_a_row;
         } else {
             let failed = u32::try_from(failed).unwrap_or(u32::MAX);
             reading.consecutive_failures = reading.consecutive_failures.saturating_add(failed);

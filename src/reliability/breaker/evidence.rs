@@ -43,6 +43,8 @@ const LUMPS: usize = 8;
 pub(super) struct Row {
     /// Exchanges that count.
     count: u32,
+    /// All bad exchanges in a row, whether they say something new or not.
+    all: u32,
     by: Contributions,
     /// Did all of them fail to connect?
     connecting: bool,
@@ -59,6 +61,10 @@ impl Row {
         self.count
     }
 
+    pub(super) fn all(&self) -> u32 {
+        self.all
+    }
+
     /// Did all failures of the row fail to connect?
     pub(super) fn is_connecting(&self) -> bool {
         self.count > 0 && self.connecting
@@ -70,7 +76,7 @@ impl Row {
 
     /// An exchange went well. What was seen is kept for telling.
     pub(super) fn end(&mut self) {
-        self.count = 0;
+        (self.count, self.all) = (0, 0);
         self.by = Contributions::default();
     }
 
@@ -118,6 +124,7 @@ impl Row {
             Verdict::RateLimited { .. } => None,
             Verdict::Good | Verdict::Slow | Verdict::Inconclusive(_) => return,
         };
+        self.all = self.all.saturating_add(u32::from(why.is_some()));
         if self.seen.len() >= KEPT {
             self.seen.pop_front();
         }

@@ -84,6 +84,7 @@ impl Breaker {
             why: self.why,
             generation: self.generation,
             consecutive: self.row.count(),
+            bad_in_a_row: self.row.all(),
             evidence,
             tally: self.window.tally(now),
             trips: self.trips,

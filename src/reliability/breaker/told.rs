@@ -202,6 +202,8 @@ pub struct BreakerView {
     pub generation: u64,
     /// Bad exchanges in a row.
     pub consecutive: u32,
+    /// All bad exchanges in a row while it is closed, whether they count or not.
+    pub bad_in_a_row: u32,
     /// The last attempts that counted against it, oldest first; while it is not closed, those that tripped it.
     pub evidence: Vec<FailedAttempt>,
     /// The window.
