@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SMALLEST = '[ingress]\nlisten = "127.0.0.1:8000"\n[upstreams.backend]\nendpoints = ["127.0.0.1:8001"]\n'
+# The kinds of verdict that are against somebody.
+ACCUSING = ("connect", "tls", "timeout", "reset", "status", "protocol", "slow", "rate_limited")
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,13 @@ class Api:
         return self.upstream()["breaker"]["state"]
 
     def against(self) -> dict[str, int]:
-        """Verdicts against the upstream, by kind: all but those that accuse nobody."""
-        innocent = ("good", "abandoned")
-        return {kind: count for kind, count in self.upstream()["attempts"].items() if count and kind not in innocent}
+        """Verdicts against an endpoint or the upstream, by kind; the others accuse nobody."""
+        return {kind: count for kind, count in self.upstream()["attempts"].items() if count and kind in ACCUSING}
+
+    def nobodys(self) -> dict[str, int]:
+        """Attempts that say nothing of the upstream, by kind."""
+        known = (*ACCUSING, "good")
+        return {kind: count for kind, count in self.upstream()["attempts"].items() if count and kind not in known}
 
     def transitions(self) -> dict[str, int]:
         """How often the backend's breaker went where."""

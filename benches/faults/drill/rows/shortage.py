@@ -42,6 +42,7 @@ def _line(proxy: Running, within: Tally, after: Tally) -> Line:
         line.figures["verdicts against"] = sum(against.values())
         state = proxy.api.state()
         said = [f"{count} {kind}" for kind, count in against.items()]
+        said += [f"{count} {kind}, nobody's" for kind, count in proxy.api.nobodys().items()]
         line.note = ", ".join([*said, *([f"breaker {state}"] if state != "closed" else [])])
         line.promised = not against and state == "closed" and after.failed == 0
     return line
