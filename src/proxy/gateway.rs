@@ -1,7 +1,7 @@
 //! The story of an exchange. Read this first.
 //!
 //! One gateway per worker. It calls the others and they return: [`super::route`] says for whom a request is, the
-//! upstream's gate whether it may be called, [`super::attempts`] tries, [`super::forward`] makes one attempt,
+//! upstream's gate whether it may be called, `attempts` tries, [`super::forward`] makes one attempt,
 //! [`reliability::verdict`] says how it went, [`reliability::retry`] whether once more. Who asked ([`super::serve`], [`super::serve_h2`]) sends the answer.
 //!
 //! [`reliability::verdict`]: crate::reliability::verdict

@@ -275,6 +275,7 @@ impl Traffic {
             return (failed(Why::Connect, Sent::Nothing), soon);
         }
         let mut status = 200;
+        let served = self.second() >= 3;
         match self.weather {
             Weather::Idle if !fresh && self.dice.chance(0.3) => {
                 let refused = self.dice.chance(0.5);
@@ -282,9 +283,10 @@ impl Traffic {
                 let failure = if refused { Failure::of(Why::Reset, Sent::Refused) } else { stale };
                 return (Outcome::Failed(failure), soon);
             }
-            Weather::Route if exchange.party.route == 0 => status = 500,
-            Weather::Client if exchange.party.client == 0 => status = 500,
-            Weather::Endpoint if exchange.at == 0 => status = 500,
+            // Who fails before anybody was ever served is all there is.
+            Weather::Route if exchange.party.route == 0 && served => status = 500,
+            Weather::Client if exchange.party.client == 0 && served => status = 500,
+            Weather::Endpoint if exchange.at == 0 && served => status = 500,
             Weather::Outage(why) if OUTAGE.contains(&self.second()) => match why {
                 Why::Status => status = 500,
                 Why::Connect => return (failed(why, Sent::Nothing), soon),

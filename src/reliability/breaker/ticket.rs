@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Leave to make one exchange's attempts. Goes back through [`Breaker::settle`].
+/// Leave to make one exchange's attempts. Goes back through [`Breaker::settle`](super::Breaker::settle).
 #[derive(Clone, Copy, Debug)]
 #[must_use = "an unsettled ticket keeps a probe's slot until it is late"]
 pub struct Ticket {
