@@ -369,7 +369,9 @@ impl Traffic {
             Verdict::Bad(why) => {
                 let ejected = outlier.bad(why, blame, Room { of, others }, now, draw);
                 assert!(ejected.is_none() || others > 0, "the last endpoint in rotation is never ejected");
-                let one_sided = matches!(self.weather, Weather::Route | Weather::Client);
+                // What was in flight when it began to be bad is over by then.
+                let settled = (now - self.start).as_secs() >= 5;
+                let one_sided = matches!(self.weather, Weather::Route | Weather::Client) && settled;
                 assert!(ejected.is_none() || !one_sided, "{:?} ejects nobody", self.weather);
             }
             Verdict::RateLimited { .. } | Verdict::Inconclusive(_) => {
