@@ -79,7 +79,7 @@ impl<'a> Attempts<'a> {
                 Ok(answer) => {
                     exchange.endpoint = Some(Arc::clone(&ended.endpoint));
                     exchange.answered(answer.head.status, ended.at);
-                    self.settle(begun, permit, &ended);
+                    self.settle(begun, permit, ended, &exchange.tried);
                     return Ok(answer);
                 }
                 Err(error) => error,
@@ -88,7 +88,7 @@ impl<'a> Attempts<'a> {
             let again = self.again(&mut so_far, &error, repeatable(call), exchange, &ended, &permit).await;
             let Some(at) = again else {
                 exchange.endpoint = Some(Arc::clone(&ended.endpoint));
-                self.settle(begun, permit, &ended);
+                self.settle(begun, permit, ended, &exchange.tried);
                 return Err(error);
             };
             begun.settle(ended.verdict, ended.verdict.against(Last::No));
@@ -190,7 +190,17 @@ impl<'a> Attempts<'a> {
     }
 
     /// The exchange ends with this attempt: metrics and breaker learn of it.
-    pub(super) fn settle(&self, begun: Begun<'_>, permit: Permit, ended: &Ended) {
+    pub(super) fn settle(
+        &self,
+        begun: Begun<'_>,
+        permit: Permit,
+        mut ended: Ended,
+        tried: &[Arc<EndpointState>],
+    ) {
+        // What failed elsewhere too speaks against the upstream, whichever endpoints are still in rotation.
+        if tried.iter().any(|other| other.id != ended.endpoint.id) {
+            ended.blame.alternatives = 0;
+        }
         begun.settle(ended.verdict, ended.verdict.against(Last::Yes));
         let evidence = Evidence {
             verdict: ended.verdict,

@@ -147,7 +147,7 @@ async fn dial<'a>(
         exchange.tried(&ended.endpoint);
         let all = Repeatable { safe: false, idempotent: false, whole: true };
         let Some(at) = attempts.again(&mut so_far, &error, all, exchange, &ended, &permit).await else {
-            attempts.settle(begun, permit, &ended);
+            attempts.settle(begun, permit, ended, &exchange.tried);
             return Err(error);
         };
         begun.settle(verdict, verdict.against(Last::No));
@@ -184,7 +184,7 @@ impl Judge<'_> {
         if let Some((attempts, opened)) = self.opened.take() {
             let Opened { permit, begun, endpoint, began } = opened;
             let ended = attempts.ended(endpoint, self.verdict(joined), false, began);
-            attempts.settle(begun, permit, &ended);
+            attempts.settle(begun, permit, ended, &[]);
         }
     }
 }

@@ -381,7 +381,10 @@ impl Traffic {
         }
     }
 
-    fn settle(&mut self, exchange: Exchange, verdict: Verdict, blame: Blame) {
+    fn settle(&mut self, exchange: Exchange, verdict: Verdict, mut blame: Blame) {
+        if exchange.tried.iter().any(|other| *other != exchange.at) {
+            blame.alternatives = 0;
+        }
         if verdict.is_good() {
             self.good[0].insert(exchange.party.client, self.now);
             self.good[1].insert(exchange.party.route, self.now);
