@@ -248,11 +248,16 @@ impl<'a> Attempts<'a> {
         let wait = match so_far.next(policy, failed, request, ended.at, self.gateway.draw()) {
             Next::Stop => return None,
             Next::Paid(wait) => upstream.series.may_retry(policy, ended.at).then_some(wait)?,
-            Next::Wait(wait) => wait,
-            Next::Now => Duration::ZERO,
+            Next::Wait(wait) => {
+                upstream.series.repeated();
+                wait
+            }
+            Next::Now => {
+                upstream.series.repeated();
+                Duration::ZERO
+            }
         };
         if wait.is_zero() {
-            upstream.series.repeated();
             return Some(ended.at);
         }
         // Boxed: it is large, and rare.

@@ -57,7 +57,7 @@ fn upstream(name: &str, address: SocketAddr, more: &str) -> String {
 }
 
 /// Breakers that trip soon and are not open for long.
-const NERVOUS: &str = "breaker = { failures = 4, min_requests = 10, open_for = \"150ms\", open_for_max = \"400ms\", \
+const NERVOUS: &str = "breaker = { mode = \"on\", lump = \"0s\", failures = 4, min_requests = 10, open_for = \"150ms\", open_for_max = \"400ms\", \
                        probes = 1, successes = 2, ramp = \"100ms\" }";
 const NEVER: &str = "breaker = { enabled = false }";
 

@@ -76,7 +76,14 @@ fn exchanges(report: &Report, metrics: &Metrics, lines: &Lines) {
 }
 
 fn attempts(report: &Report, metrics: &Metrics, lines: &Lines) {
-    let told = by(metrics, "upstream_requests_total", ["upstream", "verdict"]);
+    // A line does not say whether the connection that ended had been used before, nor what the upstream said of it.
+    let ended = |verdict: &str| {
+        if matches!(verdict, "stale" | "not_processed") { "reset" } else { verdict }.to_owned()
+    };
+    let mut told = BTreeMap::new();
+    for ([upstream, verdict], n) in by(metrics, "upstream_requests_total", ["upstream", "verdict"]) {
+        *told.entry([upstream, ended(&verdict)]).or_default() += n;
+    }
     let verdicts = lines.by_verdict.iter().map(|((a, b), n)| ([a.clone(), (*b).to_owned()], *n)).collect();
     same(report, "upstream_requests_total", &told, verdicts);
     // A retry that the budget allowed may still be refused by the breaker; then the exchange tells what failed first.
