@@ -76,10 +76,11 @@ impl Gate {
         self.breaker.plain().is_some()
     }
 
-    /// May an exchange that was admitted in `generation` make another attempt?
+    /// May an exchange that was admitted in `generation` make another attempt? Once that phase is over only while the breaker
+    /// is closed: half-open is for its own probes.
     pub(super) fn goes_on(&self, generation: u64, now: Instant) -> bool {
         self.breaker.generation() == generation
-            || self.with(now, |breaker| breaker.state() != BreakerState::Open)
+            || self.with(now, |breaker| breaker.state() == BreakerState::Closed)
     }
 
     /// Who was answered well lately, as seen from `party`.
