@@ -74,7 +74,9 @@ impl<'a> Attempts<'a> {
             let mut met = Met::default();
             let answer = self.once(&endpoint, call, exchange, timer, now, &mut met).await;
             let endpoint = met.endpoint.take().unwrap_or(endpoint);
-            let ended = self.ended(endpoint, self.verdict(&answer, &met, now), met.reused, now);
+            let at = clock::instant();
+            let verdict = self.verdict(&answer, &met, now, at);
+            let ended = self.ended(endpoint, verdict, met.reused, now, at);
             let error = match answer {
                 Ok(answer) => {
                     exchange.endpoint = Some(Arc::clone(&ended.endpoint));
@@ -125,27 +127,33 @@ impl<'a> Attempts<'a> {
         attempt.run(call, timer, now, met).await
     }
 
-    fn verdict(&self, answer: &Result<Answer, ProxyError>, met: &Met, began: Instant) -> Verdict {
+    fn verdict(
+        &self,
+        answer: &Result<Answer, ProxyError>,
+        met: &Met,
+        began: Instant,
+        at: Instant,
+    ) -> Verdict {
         let outcome = match answer {
             Ok(answer) => Outcome::Answered {
                 status: answer.head.status,
                 retry_after: wish(answer),
                 grpc: grpc(answer),
-                took: clock::instant().saturating_duration_since(began),
+                took: at.saturating_duration_since(began),
             },
-            Err(error) => self.failure(error, met.reused, began),
+            Err(error) => self.failure(error, met.reused, began, at),
         };
         self.route.upstream.config.judge.judge(outcome)
     }
 
-    fn failure(&self, error: &ProxyError, reused: bool, began: Instant) -> Outcome {
-        let stalled = self.gateway.pulse.stood_still(began, clock::instant());
+    fn failure(&self, error: &ProxyError, reused: bool, began: Instant, at: Instant) -> Outcome {
+        let stalled = self.gateway.pulse.stood_still(began, at);
         error.failure(reused, stalled).map_or(Outcome::ClientGone, Outcome::Failed)
     }
 
     /// The verdict on an attempt that got no connection.
-    pub(super) fn unconnected(&self, error: &ProxyError, began: Instant) -> Verdict {
-        self.route.upstream.config.judge.judge(self.failure(error, false, began))
+    pub(super) fn unconnected(&self, error: &ProxyError, began: Instant, at: Instant) -> Verdict {
+        self.route.upstream.config.judge.judge(self.failure(error, false, began, at))
     }
 
     /// An attempt has ended: its endpoint learns of it.
@@ -155,9 +163,9 @@ impl<'a> Attempts<'a> {
         verdict: Verdict,
         reused: bool,
         began: Instant,
+        at: Instant,
     ) -> Ended {
         let upstream = &self.route.upstream;
-        let at = clock::instant();
         let blame = self.blame(&endpoint, verdict, at);
         let took = at.saturating_duration_since(began);
         let ejection = upstream.observe(&endpoint, verdict, &blame, took, at, self.gateway.draw());

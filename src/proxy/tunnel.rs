@@ -142,8 +142,9 @@ async fn dial<'a>(
             Err(ConnectError::Full) => ProxyError::Full { upstream: name() },
             Err(ConnectError::Failed(why, cause)) => ProxyError::Connect { upstream: name(), why, cause },
         };
-        let verdict = attempts.unconnected(&error, began);
-        let ended = attempts.ended(endpoint, verdict, false, began);
+        let at = clock::instant();
+        let verdict = attempts.unconnected(&error, began, at);
+        let ended = attempts.ended(endpoint, verdict, false, began, at);
         exchange.tried(&ended.endpoint);
         let all = Repeatable { safe: false, idempotent: false, whole: true };
         let Some(at) = attempts.again(&mut so_far, &error, all, exchange, &ended, &permit).await else {
@@ -183,7 +184,7 @@ impl Judge<'_> {
     fn settle(&mut self, joined: &Joined) {
         if let Some((attempts, opened)) = self.opened.take() {
             let Opened { permit, begun, endpoint, began } = opened;
-            let ended = attempts.ended(endpoint, self.verdict(joined), false, began);
+            let ended = attempts.ended(endpoint, self.verdict(joined), false, began, clock::instant());
             attempts.settle(begun, permit, ended, &[]);
         }
     }
