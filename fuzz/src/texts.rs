@@ -146,7 +146,19 @@ pub fn config(data: &[u8]) {
     match strop::config::load(&text, "fuzz", &env) {
         Ok(config) => {
             assert!(config.upstreams.is_sorted_by(|a, b| a.name.as_str() < b.name.as_str()));
-            assert!(config.routes.is_sorted_by(|a, b| a.prefix.len() >= b.prefix.len()));
+            // No prefix is hidden by one that stands before it.
+            let below = |route: &strop::config::Route| {
+                route.path.prefix().map(|path| (route.host.clone(), path.trim_end_matches('/').to_owned()))
+            };
+            let prefixes: Vec<_> = config.routes.iter().filter_map(|route| below(route)).collect();
+            for (at, (host, inner)) in prefixes.iter().enumerate() {
+                let hides = |(other, outer): &(Option<String>, String)| {
+                    (other.is_none() || other == host)
+                        && inner.len() > outer.len() + 1
+                        && inner.strip_prefix(outer.as_str()).is_some_and(|rest| rest.starts_with('/'))
+                };
+                assert!(!prefixes[..at].iter().any(hides), "{inner} comes too late");
+            }
             let known = |name: &strop::names::UpstreamName| {
                 config.upstreams.iter().any(|upstream| upstream.name == *name)
             };
