@@ -63,6 +63,10 @@ name!(
     UpstreamName
 );
 name!(
+    /// The name of an operation: its key in `[upstreams.<name>.breaker.operations]`.
+    OperationName
+);
+name!(
     /// The name of a route: a metric label, so it comes from the config, never from a request.
     RouteName
 );

@@ -12,20 +12,64 @@ use super::wire::{self, Breaker, Breakers, Moved, Observed, Order};
 use super::{Admin, upstreams};
 use crate::control::Audited;
 use crate::reliability::breaker::{BreakerState, Hold};
-use crate::runtime::clock;
+use crate::runtime::clock::{self, Moment};
 use crate::units::Written as _;
+use crate::upstream::Upstream;
+use crate::upstream::gate::Gate;
 
 /// How long an operator's hold lasts without a `ttl`.
 const HOLD: Duration = Duration::from_secs(3_600);
 /// The longest hold: nobody remembers why after a week.
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
-/// All breakers.
+/// A breaker as an operator names it: an upstream's, or `<upstream>.<operation>`.
+struct Named {
+    upstream: Arc<Upstream>,
+    name: String,
+}
+
+impl Named {
+    /// The breaker of that name, or the names there are.
+    fn find(admin: &Admin, name: &str) -> Result<Self, ApiError> {
+        let all = upstreams::sorted(admin);
+        let of = name.split_once('.').map_or(name, |(upstream, _)| upstream);
+        let upstream = all.iter().find(|upstream| upstream.config.name.as_str() == of);
+        let known = |upstream: &&Arc<Upstream>| of == name || upstream.operations.named(name).is_some();
+        let Some(upstream) = upstream.filter(known) else {
+            let known = all.iter().flat_map(|upstream| labels(upstream)).collect();
+            return Err(ApiError::UnknownUpstream { name: name.to_owned(), known });
+        };
+        Ok(Self { upstream: Arc::clone(upstream), name: name.to_owned() })
+    }
+
+    fn gate(&self) -> &Arc<Gate> {
+        self.upstream.operations.named(&self.name).map_or(&self.upstream.gate, |operation| &operation.gate)
+    }
+
+    fn view(&self, moment: Moment) -> Breaker {
+        let operation = self.upstream.operations.named(&self.name);
+        operation.map_or_else(
+            || Breaker::of(&self.upstream, moment),
+            |operation| Breaker::of_operation(&self.upstream, operation, moment),
+        )
+    }
+}
+
+fn labels(upstream: &Upstream) -> impl Iterator<Item = String> {
+    let operations = upstream.operations.iter().map(|operation| operation.series.label.to_string());
+    std::iter::once(upstream.config.name.as_str().to_owned()).chain(operations)
+}
+
+/// All breakers: each upstream's, followed by those of its operations.
 #[utoipa::path(get, path = "/circuit-breakers", responses((status = 200, body = Observed<Breakers>)))]
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Breakers>> {
     let moment = clock::now();
-    let circuit_breakers =
-        upstreams::sorted(&admin).iter().map(|upstream| Breaker::of(upstream, moment)).collect();
+    let mut circuit_breakers = Vec::new();
+    for upstream in upstreams::sorted(&admin) {
+        circuit_breakers.push(Breaker::of(&upstream, moment));
+        let of = |operation| Breaker::of_operation(&upstream, operation, moment);
+        circuit_breakers.extend(upstream.operations.iter().map(of));
+    }
     wire::now(Breakers { circuit_breakers })
 }
 
@@ -36,8 +80,7 @@ pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
 ) -> Result<Json<Observed<Breaker>>, ApiError> {
-    let upstream = upstreams::find(&admin, &name)?;
-    Ok(wire::now(Breaker::of(&upstream, clock::now())))
+    Ok(wire::now(Named::find(&admin, &name)?.view(clock::now())))
 }
 
 fn order(body: &Bytes) -> Result<(Order, Duration), ApiError> {
@@ -73,7 +116,7 @@ pub(super) async fn open(
     Path(name): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Moved>>, ApiError> {
-    let upstream = upstreams::find(&admin, &name)?;
+    let breaker = Named::find(&admin, &name)?;
     let (order, ttl) = order(&body)?;
     let (actor, reason) = who(&order);
     let moment = clock::now();
@@ -83,10 +126,10 @@ pub(super) async fn open(
         actor: actor.clone(),
         until: moment.instant + ttl,
     };
-    upstream.gate.hold(hold, moment.instant);
+    breaker.gate().hold(hold, moment.instant);
     let (audit_id, stored) = admin.recorded(&audited(actor, "breaker.open", name, reason)).await;
     let note = format!("held open for {}", ttl.write());
-    Ok(wire::now(Moved { circuit_breaker: Breaker::of(&upstream, moment), audit_id, stored, note }))
+    Ok(wire::now(Moved { circuit_breaker: breaker.view(moment), audit_id, stored, note }))
 }
 
 /// Close a breaker. One that is open goes to half-open and closes by passing its probes; `force` closes it at once.
@@ -97,16 +140,16 @@ pub(super) async fn close(
     Path(name): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Moved>>, ApiError> {
-    let upstream = upstreams::find(&admin, &name)?;
+    let breaker = Named::find(&admin, &name)?;
     let (order, ttl) = order(&body)?;
     let (actor, reason) = who(&order);
     let moment = clock::now();
     let note = if order.force && order.ttl.is_some() {
         let until = moment.instant + ttl;
         let hold = Hold { state: BreakerState::Closed, reason: reason.clone(), actor: actor.clone(), until };
-        upstream.gate.hold(hold, moment.instant);
+        breaker.gate().hold(hold, moment.instant);
         format!("held closed for {}", ttl.write())
-    } else if !upstream.gate.close(order.force, moment.instant) {
+    } else if !breaker.gate().close(order.force, moment.instant) {
         "nothing to do".to_owned()
     } else if order.force {
         "closed".to_owned()
@@ -114,7 +157,7 @@ pub(super) async fn close(
         "half-open: it closes when its probes pass; send {\"force\": true} to close it at once".to_owned()
     };
     let (audit_id, stored) = admin.recorded(&audited(actor, "breaker.close", name, reason)).await;
-    Ok(wire::now(Moved { circuit_breaker: Breaker::of(&upstream, moment), audit_id, stored, note }))
+    Ok(wire::now(Moved { circuit_breaker: breaker.view(moment), audit_id, stored, note }))
 }
 
 /// End an operator's hold: the evidence rules again.
@@ -125,12 +168,12 @@ pub(super) async fn release(
     Path(name): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Moved>>, ApiError> {
-    let upstream = upstreams::find(&admin, &name)?;
+    let breaker = Named::find(&admin, &name)?;
     let (order, _) = order(&body)?;
     let (actor, reason) = who(&order);
     let moment = clock::now();
-    let released = upstream.gate.release(moment.instant);
+    let released = breaker.gate().release(moment.instant);
     let (audit_id, stored) = admin.recorded(&audited(actor, "breaker.release", name, reason)).await;
     let note = if released { "released" } else { "nothing to do: there is no hold" }.to_owned();
-    Ok(wire::now(Moved { circuit_breaker: Breaker::of(&upstream, moment), audit_id, stored, note }))
+    Ok(wire::now(Moved { circuit_breaker: breaker.view(moment), audit_id, stored, note }))
 }

@@ -5,9 +5,13 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::reliability::breaker::{self, BreakerView};
+use crate::reliability::breaker::{self, BreakerPolicy, BreakerView};
 use crate::runtime::clock::{self, Moment};
+use crate::telemetry::breakers::BreakerSeries;
 use crate::telemetry::latency::Summary;
+use crate::upstream::Upstream;
+use crate::upstream::gate::Gate;
+use crate::upstream::operations::Operation;
 
 /// When an answer was observed, and what it says.
 #[derive(Debug, Serialize, ToSchema)]
@@ -93,7 +97,7 @@ impl FailedAttempt {
 /// One breaker.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Breaker {
-    /// The upstream's name.
+    /// The upstream's name; of an operation `<upstream>.<operation>`.
     pub name: String,
     /// closed, open or half_open: what requests meet.
     pub state: &'static str,
@@ -137,7 +141,7 @@ pub struct Breaker {
     pub evidence: Vec<FailedAttempt>,
     /// From opening to closing, the last time; null: it has not happened.
     pub last_recovery_seconds: Option<f64>,
-    /// Bad attempts since the start.
+    /// Bad attempts since the start; of an operation: exchanges.
     pub failures_total: u64,
     /// Exchanges not begun since the start.
     pub refused_total: u64,
@@ -148,14 +152,30 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// Of one upstream.
-    pub fn of(upstream: &crate::upstream::Upstream, moment: Moment) -> Self {
-        let view: BreakerView = upstream.gate.view(moment.instant);
-        let policy = &upstream.config.breaker;
+    /// An upstream's own.
+    pub fn of(upstream: &Upstream, moment: Moment) -> Self {
+        let (series, policy) = (&upstream.series, &upstream.config.breaker);
+        Self::seen(&upstream.gate, policy, &series.breaker, series.failures(), moment)
+    }
+
+    /// Of one of its operations.
+    pub fn of_operation(upstream: &Upstream, operation: &Operation, moment: Moment) -> Self {
+        let series = &operation.series;
+        Self::seen(&operation.gate, &upstream.config.breaker, series, series.failures(), moment)
+    }
+
+    fn seen(
+        gate: &Gate,
+        policy: &BreakerPolicy,
+        series: &BreakerSeries,
+        failures_total: u64,
+        moment: Moment,
+    ) -> Self {
+        let view: BreakerView = gate.view(moment.instant);
         let until = |at: Instant| at.saturating_duration_since(moment.instant).as_secs_f64();
         let since = moment.wall - moment.instant.saturating_duration_since(view.since);
         Self {
-            name: upstream.config.name.as_str().to_owned(),
+            name: series.label.to_string(),
             state: view.state.label(),
             mode: view.mode.label(),
             shadow_state: view.shadow_state.map(breaker::BreakerState::label),
@@ -176,10 +196,10 @@ impl Breaker {
             good_probes: view.good_probes,
             good_checks: view.good_checks,
             evidence: view.evidence.into_iter().map(|seen| FailedAttempt::of(seen, moment)).collect(),
-            last_recovery_seconds: upstream.series.breaker().last_recovery.map(|took| took.as_secs_f64()),
-            failures_total: upstream.series.failures(),
-            refused_total: upstream.series.refusals().iter().sum(),
-            shadow_refused_total: upstream.series.would_have_refused(),
+            last_recovery_seconds: series.numbers().last_recovery.map(|took| took.as_secs_f64()),
+            failures_total,
+            refused_total: series.refusals().iter().sum(),
+            shadow_refused_total: series.would_have_refused(),
             hold: view.hold.map(|hold| HoldView {
                 state: hold.state.label(),
                 expires_in_seconds: until(hold.until),

@@ -31,6 +31,7 @@ pub(super) async fn seconds(
         let world = registry.snapshot().upstreams.values().map(Arc::clone).collect::<Vec<_>>();
         for upstream in world {
             upstream.gate.tick(now);
+            upstream.operations.iter().for_each(|operation| operation.gate.tick(now));
             // What is usual is learnt while it is called as usual: how fast it fails says nothing of that.
             if tick % 10 == 0 && upstream.gate.view(now).is_at_ease() {
                 let all = telemetry.all_series();

@@ -6,8 +6,22 @@ use std::time::Duration;
 use super::file::{BreakerFile, UpstreamFile};
 use super::presets;
 use super::problem::{Collector, did_you_mean};
+use crate::message::templates::Templates;
+use crate::names::OperationName;
 use crate::reliability::breaker::{BreakerPolicy, Mode};
 use crate::units::{Percent, Written as _};
+
+/// The most operations of one upstream: each has metrics of its own.
+const OPERATIONS: usize = 64;
+
+/// Part of an upstream's work, with a breaker of its own under the upstream's and with its policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// Behind the upstream's name and a dot it names the breaker: `stripe.charges`.
+    pub name: OperationName,
+    /// The paths it has, as [`Templates`] reads it.
+    pub path: String,
+}
 
 /// `"off"` or a share.
 fn rate(text: Option<&str>, default: Option<Percent>) -> Result<Option<Percent>, String> {
@@ -95,6 +109,26 @@ pub(super) fn check(
     policy
 }
 
+/// Checks `breaker.operations`. In the order of their names.
+pub(super) fn operations(at: &str, file: &BreakerFile, problems: &mut Collector<'_>) -> Vec<Operation> {
+    if file.operations.len() > OPERATIONS {
+        let many = file.operations.len();
+        problems
+            .add(at, format!("{many} are more than {OPERATIONS}; write {{id}} or {{*rest}} for what varies"));
+    }
+    let mut templates = Templates::default();
+    let mut all = Vec::new();
+    for (name, path) in &file.operations {
+        let at = format!("{at}.{name}");
+        let inserted = problems.take(&at, templates.insert(path, ()));
+        let name = problems.take(&at, OperationName::new(name));
+        if let (Some(()), Some(name)) = (inserted, name) {
+            all.push(Operation { name, path: path.clone() });
+        }
+    }
+    all
+}
+
 fn breaker_times(at: &str, policy: &BreakerPolicy, problems: &mut Collector<'_>) {
     if !(Duration::from_secs(1)..=Duration::from_secs(3_600)).contains(&policy.window) {
         problems.add(&format!("{at}.window"), "must be within 1s and 1h");
@@ -128,6 +162,7 @@ pub(super) fn says_numbers_and_no_mode(file: &BreakerFile) -> bool {
         probes,
         probe_timeout,
         ramp,
+        operations,
     } = file;
     let times = [window, lump, open_for, open_for_max, probe_timeout, ramp];
     let counts = [failures, successes, probes];
@@ -137,5 +172,26 @@ pub(super) fn says_numbers_and_no_mode(file: &BreakerFile) -> bool {
         && (times.iter().any(|time| time.is_some())
             || counts.iter().any(|count| count.is_some())
             || shares.iter().any(|share| share.is_some())
-            || min_requests.is_some())
+            || min_requests.is_some()
+            || !operations.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_operation_that_cannot_be_says_what_to_write() {
+        let text = "[upstreams.stripe]\npreset = \"stripe\"\n[upstreams.stripe.breaker.operations]\ncharges = \"/v1/charges/{id}\"\nRefunds = \"/v1/refunds\"\n\
+                    other = \"v1/other\"\nsame = \"/v1/charges/{charge}\"\n";
+        let problems = crate::config::load(text, "a test", &[]).expect_err("it cannot run");
+        let told: Vec<_> =
+            problems.all.iter().map(|problem| (problem.line, problem.message.as_str())).collect();
+        assert_eq!(told.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [5, 6, 7], "{told:?}");
+        assert!(told[0].1.contains("lower-case letter"), "{told:?}");
+        assert!(told[1].1.contains("must begin with a slash"), "{told:?}");
+        assert!(told[2].1.contains("\"/v1/charges/{id}\""), "{told:?}");
+        let many: String = (0..65).map(|n| format!("o{n} = \"/{n}\"\n")).collect();
+        let text = format!("[upstreams.stripe.breaker.operations]\n{many}");
+        let problems = crate::config::load(&text, "a test", &[]).expect_err("too many");
+        assert!(problems.to_string().contains("65 are more than 64"), "{problems}");
+    }
 }

@@ -34,6 +34,7 @@ use crate::names::UpstreamName;
 use crate::reliability::breaker::BreakerPolicy;
 use crate::reliability::retry::RetryPolicy;
 use crate::reliability::verdict::JudgePolicy;
+pub use breaker::Operation;
 use channels::Channel;
 pub use desk::{Latency, Measured};
 pub use pool::Pool;
@@ -167,6 +168,8 @@ pub struct Upstream {
     pub health: Option<Health>,
     /// When to stop calling it.
     pub breaker: BreakerPolicy,
+    /// What has a breaker of its own under it.
+    pub operations: Vec<Operation>,
     /// Its breaker is in shadow by default although numbers of it were written; `strop check` says so.
     pub shadow_unasked: bool,
     /// What counts as bad.

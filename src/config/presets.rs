@@ -108,6 +108,7 @@ pub fn unlisted() -> Upstream {
         pool: Pool { idle_per_worker: 8, idle_for: IdlePolicy::preset(false), connections: 1_024 },
         health: None,
         breaker: BreakerPolicy { mode: Mode::Off, ..breaker("") },
+        operations: Vec::new(),
         shadow_unasked: false,
         judge: JudgePolicy::default(),
         retry: RetryPolicy::default(),

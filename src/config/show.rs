@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::channels::{Channel, ChannelKind, WebUrl};
 use super::{
-    AccessLog, AccessSink, ClientTls, Config, Egress, Health, Host, Ingress, Limits, Pool, Process, Protocol,
-    Route, ServerTls, Store, StoreAt, Timeouts, Unlisted, Upstream, desk,
+    AccessLog, AccessSink, ClientTls, Config, Egress, Health, Host, Ingress, Limits, Operation, Pool,
+    Process, Protocol, Route, ServerTls, Store, StoreAt, Timeouts, Unlisted, Upstream, desk,
 };
 use crate::reliability::breaker::BreakerPolicy;
 use crate::units::{Percent, Size, Written as _};
@@ -179,7 +179,7 @@ fn upstream(upstream: &Upstream) -> Value {
         "timeouts": timeouts(&upstream.timeouts),
         "pool": pool(upstream.pool, upstream.protocol),
         "health": upstream.health.as_ref().map(health),
-        "breaker": breaker(&upstream.breaker),
+        "breaker": breaker(&upstream.breaker, &upstream.operations),
         "judge": {
             "bad_statuses": upstream.judge.bad_statuses.iter().map(statuses).collect::<Vec<_>>(),
             "slow_after": maybe(upstream.judge.slow_after),
@@ -260,7 +260,8 @@ fn health(health: &Health) -> Value {
     })
 }
 
-fn breaker(breaker: &BreakerPolicy) -> Value {
+fn breaker(breaker: &BreakerPolicy, operations: &[Operation]) -> Value {
+    let path = |operation: &Operation| (operation.name.as_str().to_owned(), Value::from(&*operation.path));
     let share = |share: Option<Percent>| share.map_or("off".to_owned(), |share| share.to_string());
     json!({
         "mode": breaker.mode.label(),
@@ -276,5 +277,6 @@ fn breaker(breaker: &BreakerPolicy) -> Value {
         "probes": breaker.probes,
         "probe_timeout": duration(breaker.probe_timeout),
         "ramp": duration(breaker.ramp),
+        "operations": operations.iter().map(path).collect::<Map<_, _>>(),
     })
 }

@@ -74,6 +74,7 @@ pub(super) fn check(
         pool,
         health: health.flatten(),
         breaker,
+        operations: super::breaker::operations(&key("breaker.operations"), &written.breaker, problems),
         shadow_unasked: ingress && super::breaker::says_numbers_and_no_mode(&written.breaker),
         judge: judge?,
         retry: retry?,

@@ -143,11 +143,12 @@ fn about_upstream(upstream: &UpstreamSeries, lines: &mut Lines) {
     if passed + failed > 0 {
         lines.push((format!("{name}: checks since the start"), format!("passed {passed}, failed {failed}")));
     }
-    let breaker = upstream.breaker();
-    for (wall, moved) in &breaker.history {
-        let (from, to, why) = (moved.from.label(), moved.to.label(), moved.why.told());
-        let at = clock::rfc3339(*wall);
-        lines.push((format!("{name}: breaker at {at}"), format!("{from} → {to}: {why}")));
+    for (breaker, _) in upstream.breakers() {
+        for (wall, moved) in &breaker.numbers().history {
+            let (from, to, why) = (moved.from.label(), moved.to.label(), moved.why.told());
+            let at = clock::rfc3339(*wall);
+            lines.push((format!("{}: breaker at {at}", breaker.label), format!("{from} → {to}: {why}")));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The attempts of one exchange: where, how they count, whether once more.
 //!
-//! One permit an exchange: the breaker learns how the exchange went, and each endpoint how its attempts did. Invariants:
+//! One permit an exchange (and one of its operation): the breaker learns how the exchange went, and each endpoint how its attempts did. Invariants:
 //! no endpoint is tried twice while another is left; an exchange whose breaker opens meanwhile makes no further attempt;
 //! a probe is never cut short, though it may come too late to count.
 
@@ -23,12 +23,14 @@ use crate::runtime::timer::Deadline;
 use crate::telemetry::event::UpstreamEvent;
 use crate::upstream::RouteEntry;
 use crate::upstream::endpoint::EndpointState;
-use crate::upstream::permit::{Begun, Permit};
+use crate::upstream::operations::Operation;
+use crate::upstream::permit::{Begun, Permits};
 
 /// The attempts of one exchange.
 pub(super) struct Attempts<'a> {
     pub(super) gateway: &'a Rc<Gateway>,
     pub(super) route: &'a Arc<RouteEntry>,
+    pub(super) operation: Option<&'a Operation>,
     pub(super) asker: Option<Asker<'a>>,
     pub(super) party: Party,
 }
@@ -40,6 +42,7 @@ pub(super) struct Ended {
     began: Instant,
     at: Instant,
     reused: bool,
+    pub(super) unconnected: bool,
     blame: Blame,
 }
 
@@ -47,11 +50,13 @@ impl<'a> Attempts<'a> {
     pub(super) fn new(
         gateway: &'a Rc<Gateway>,
         route: &'a Arc<RouteEntry>,
+        operation: Option<&'a Operation>,
         asker: Option<Asker<'a>>,
         exchange: &Exchange,
     ) -> Self {
-        let party = Party { client: Party::client(exchange.client), route: route.fingerprint };
-        Self { gateway, route, asker, party }
+        let part = operation.map_or(route.fingerprint, |operation| operation.fingerprint);
+        let party = Party { client: Party::client(exchange.client), route: part };
+        Self { gateway, route, operation, asker, party }
     }
 
     /// Makes them, until there is an answer or nothing more to try.
@@ -62,11 +67,11 @@ impl<'a> Attempts<'a> {
         timer: &mut Deadline,
     ) -> Result<Answer, ProxyError> {
         let mut now = exchange.started;
-        let permit = self.gateway.admit(self.route, now, || ask(call, self.route))?;
+        let permits = self.gateway.admit(self.route, self.operation, now, || ask(call, self.route))?;
         let mut so_far = retry::Attempts::default();
         loop {
             let Some(endpoint) = self.pick(exchange, now) else {
-                return Err(self.nowhere(permit, now));
+                return Err(self.nowhere(permits, now));
             };
             so_far.made += 1;
             exchange.attempts = so_far.made;
@@ -76,21 +81,22 @@ impl<'a> Attempts<'a> {
             let endpoint = met.endpoint.take().unwrap_or(endpoint);
             let at = clock::instant();
             let verdict = self.verdict(&answer, &met, now, at);
-            let ended = self.ended(endpoint, verdict, met.reused, now, at);
+            let mut ended = self.ended(endpoint, verdict, met.reused, now, at);
+            ended.unconnected = matches!(answer, Err(ProxyError::Connect { .. }));
             let error = match answer {
                 Ok(answer) => {
                     exchange.endpoint = Some(Arc::clone(&ended.endpoint));
                     exchange.answered(answer.head.status, ended.at);
-                    self.settle(begun, permit, ended, &exchange.tried);
+                    self.settle(begun, permits, ended, &exchange.tried);
                     return Ok(answer);
                 }
                 Err(error) => error,
             };
             exchange.tried(&ended.endpoint);
-            let again = self.again(&mut so_far, &error, repeatable(call), exchange, &ended, &permit).await;
+            let again = self.again(&mut so_far, &error, repeatable(call), exchange, &ended, &permits).await;
             let Some(at) = again else {
                 exchange.endpoint = Some(Arc::clone(&ended.endpoint));
-                self.settle(begun, permit, ended, &exchange.tried);
+                self.settle(begun, permits, ended, &exchange.tried);
                 return Err(error);
             };
             begun.settle(ended.verdict, ended.verdict.against(Last::No));
@@ -180,7 +186,7 @@ impl<'a> Attempts<'a> {
             }
             .tell();
         }
-        Ended { endpoint, began, at, reused, verdict, blame }
+        Ended { endpoint, began, at, reused, unconnected: false, verdict, blame }
     }
 
     /// To whom an attempt is put down. What only matters of a bad one is only looked up for a bad one.
@@ -201,7 +207,7 @@ impl<'a> Attempts<'a> {
     pub(super) fn settle(
         &self,
         begun: Begun<'_>,
-        permit: Permit,
+        permits: Permits<'_>,
         mut ended: Ended,
         tried: &[Arc<EndpointState>],
     ) {
@@ -217,12 +223,13 @@ impl<'a> Attempts<'a> {
             endpoint: Some(ended.endpoint.addr),
             reused: ended.reused,
             route: Some(&self.route.config.name),
+            unconnected: ended.unconnected,
         };
-        permit.settle(&evidence, ended.at);
+        permits.settle(&evidence, self.route.fingerprint, ended.at);
     }
 
     /// There is no address to try.
-    pub(super) fn nowhere(&self, permit: Permit, now: Instant) -> ProxyError {
+    pub(super) fn nowhere(&self, permits: Permits<'_>, now: Instant) -> ProxyError {
         let upstream = &self.route.upstream;
         let lately = upstream.gate.lately(self.party, now);
         let evidence = Evidence {
@@ -230,7 +237,7 @@ impl<'a> Attempts<'a> {
             route: Some(&self.route.config.name),
             ..Evidence::of(Verdict::Bad(Why::Connect), now)
         };
-        permit.settle(&evidence, now);
+        permits.settle(&evidence, self.route.fingerprint, now);
         ProxyError::NoAddress { upstream: upstream.config.name.clone() }
     }
 
@@ -242,14 +249,14 @@ impl<'a> Attempts<'a> {
         request: Repeatable,
         exchange: &Exchange,
         ended: &Ended,
-        permit: &Permit,
+        permits: &Permits<'_>,
     ) -> Option<Instant> {
         // `None`: the client's doing.
         error.failure(ended.reused, false)?;
         let upstream = &self.route.upstream;
         let policy = &upstream.config.retry;
         let over = self.route.timeouts.total.is_some_and(|total| exchange.started + total <= ended.at);
-        if over || !permit.goes_on(ended.at) {
+        if over || !permits.goes_on(ended.at) {
             return None;
         }
         let failed = error.failed(ended.reused, upstream.has_another(&exchange.tried));
@@ -271,7 +278,7 @@ impl<'a> Attempts<'a> {
         // Boxed: it is large, and rare.
         Box::pin(tokio::time::sleep(wait)).await;
         let now = clock::instant();
-        permit.goes_on(now).then_some(now)
+        permits.goes_on(now).then_some(now)
     }
 }
 

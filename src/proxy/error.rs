@@ -4,6 +4,7 @@
 //! its label. `Display` is the log's text; what the client reads is made in [`super::reply`].
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::message::h1::Malformed;
@@ -82,10 +83,10 @@ pub enum ProxyError {
         method: String,
     },
     /// The breaker says no.
-    #[error("{upstream} is not being called: {reason}")]
+    #[error("{breaker} is not being called: {reason}")]
     Refused {
-        /// Whose breaker.
-        upstream: UpstreamName,
+        /// The breaker's label: such as `stripe`, or `stripe.charges` for an operation.
+        breaker: Arc<str>,
         /// `open`, `probing`, `ramping` or `held`.
         reason: &'static str,
         /// When it makes sense to ask again.

@@ -1,7 +1,7 @@
 //! The story of an exchange. Read this first.
 //!
 //! One gateway per worker. It calls the others and they return: [`super::route`] says for whom a request is, the
-//! upstream's gate whether it may be called, `attempts` tries, [`super::forward`] makes one attempt,
+//! upstream's gate (and its operation's) whether it may be called, `attempts` tries, [`super::forward`] makes one attempt,
 //! [`reliability::verdict`] says how it went, [`reliability::retry`] whether once more. Who asked ([`super::serve`], [`super::serve_h2`]) sends the answer.
 //!
 //! [`reliability::verdict`]: crate::reliability::verdict
@@ -28,8 +28,11 @@ use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::Writer;
+use crate::telemetry::breakers::BreakerSeries;
 use crate::upstream::RouteEntry;
-use crate::upstream::permit::Permit;
+use crate::upstream::gate::Gate;
+use crate::upstream::operations::Operation;
+use crate::upstream::permit::{Permit, Permits};
 use crate::upstream::pool::Pools;
 use crate::upstream::registry::Registry;
 
@@ -112,28 +115,49 @@ impl Gateway {
             call.rewrite_host(endpoint);
         }
         drop(world);
-        Attempts::new(self, &route, asker, exchange).run(&mut call, exchange, timer).await
+        let operation = route.upstream.operations.find(head.path_bytes());
+        Attempts::new(self, &route, operation, asker, exchange).run(&mut call, exchange, timer).await
     }
 
-    /// May the upstream be called? `ask` is only called when its breaker is not plainly closed.
-    pub fn admit(
+    /// May the upstream be called, and its `operation`? `ask` is only called when a breaker is not plainly closed.
+    pub fn admit<'a>(
         &self,
         route: &RouteEntry,
+        operation: Option<&'a Operation>,
         now: Instant,
-        ask: impl FnOnce() -> Ask,
-    ) -> Result<Permit, ProxyError> {
+        ask: impl Fn() -> Ask,
+    ) -> Result<Permits<'a>, ProxyError> {
         let upstream = &route.upstream;
-        match upstream.gate.admit(self.worker, now, self.draw(), ask) {
+        let permit = self.leave(&upstream.gate, &upstream.series.breaker, now, &ask)?;
+        let operation = match operation {
+            // What is usual for the route says nothing of one operation.
+            Some(operation) => {
+                let ask = || Ask { usual: None, ..ask() };
+                Some((self.leave(&operation.gate, &operation.series, now, ask)?, operation))
+            }
+            None => None,
+        };
+        Ok(Permits { upstream: permit, operation })
+    }
+
+    fn leave(
+        &self,
+        gate: &Arc<Gate>,
+        series: &BreakerSeries,
+        now: Instant,
+        ask: impl Fn() -> Ask,
+    ) -> Result<Permit, ProxyError> {
+        match gate.admit(self.worker, now, self.draw(), ask) {
             Ok(permit) => {
                 if permit.is_against_shadow() {
-                    upstream.series.would_refuse(self.worker);
+                    series.would_refuse(self.worker);
                 }
                 Ok(permit)
             }
             Err(refusal) => {
-                upstream.series.refused(refusal.label());
+                series.refused(refusal.label());
                 Err(ProxyError::Refused {
-                    upstream: upstream.config.name.clone(),
+                    breaker: Arc::clone(&series.label),
                     reason: refusal.label(),
                     retry_after: refusal.retry_after(),
                 })

@@ -28,7 +28,7 @@ use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::telemetry::series::TunnelEnd;
 use crate::upstream::endpoint::EndpointState;
-use crate::upstream::permit::{Begun, Permit};
+use crate::upstream::permit::{Begun, Permits};
 use crate::upstream::pool::ConnectError;
 
 /// What passed through a tunnel.
@@ -86,7 +86,7 @@ pub async fn connect(
     let route = route::by_host(&gateway.registry, &world, &asked).await?;
     drop(world);
     exchange.routed(Arc::clone(&route));
-    let attempts = Attempts::new(gateway, &route, None, exchange);
+    let attempts = Attempts::new(gateway, &route, None, None, exchange);
     let (far, opened) = dial(&attempts, exchange).await?;
     let _in_flight = opened.endpoint.begin();
     let (began, connected) = (opened.began, clock::instant());
@@ -107,7 +107,7 @@ pub async fn connect(
 
 /// A tunnel's attempt that has a connection.
 struct Opened<'a> {
-    permit: Permit,
+    permits: Permits<'a>,
     begun: Begun<'a>,
     endpoint: Arc<EndpointState>,
     began: Instant,
@@ -122,12 +122,12 @@ async fn dial<'a>(
     let upstream = &route.upstream;
     let mut began = clock::instant();
     let ask = || Ask { fitness: Fitness::Whole, usual: route.series.usual() };
-    let permit = gateway.admit(route, began, ask)?;
+    let permits = gateway.admit(route, None, began, ask)?;
     let limit = route.timeouts.connect.unwrap_or(Duration::from_secs(3));
     let mut so_far = retry::Attempts::default();
     loop {
         let Some(endpoint) = attempts.pick(exchange, began) else {
-            return Err(attempts.nowhere(permit, began));
+            return Err(attempts.nowhere(permits, began));
         };
         so_far.made += 1;
         exchange.attempts = so_far.made;
@@ -137,18 +137,19 @@ async fn dial<'a>(
         let error = match gateway.pools.dial(upstream, &endpoint, limit).await {
             Ok((far, endpoint)) => {
                 exchange.endpoint = Some(Arc::clone(&endpoint));
-                return Ok((far, Opened { permit, begun, endpoint, began }));
+                return Ok((far, Opened { permits, begun, endpoint, began }));
             }
             Err(ConnectError::Full) => ProxyError::Full { upstream: name() },
             Err(ConnectError::Failed(why, cause)) => ProxyError::Connect { upstream: name(), why, cause },
         };
         let at = clock::instant();
         let verdict = attempts.unconnected(&error, began, at);
-        let ended = attempts.ended(endpoint, verdict, false, began, at);
+        let mut ended = attempts.ended(endpoint, verdict, false, began, at);
+        ended.unconnected = matches!(error, ProxyError::Connect { .. });
         exchange.tried(&ended.endpoint);
         let all = Repeatable { safe: false, idempotent: false, whole: true };
-        let Some(at) = attempts.again(&mut so_far, &error, all, exchange, &ended, &permit).await else {
-            attempts.settle(begun, permit, ended, &exchange.tried);
+        let Some(at) = attempts.again(&mut so_far, &error, all, exchange, &ended, &permits).await else {
+            attempts.settle(begun, permits, ended, &exchange.tried);
             return Err(error);
         };
         begun.settle(verdict, verdict.against(Last::No));
@@ -183,9 +184,9 @@ impl Judge<'_> {
 
     fn settle(&mut self, joined: &Joined) {
         if let Some((attempts, opened)) = self.opened.take() {
-            let Opened { permit, begun, endpoint, began } = opened;
+            let Opened { permits, begun, endpoint, began } = opened;
             let ended = attempts.ended(endpoint, self.verdict(joined), false, began, clock::instant());
-            attempts.settle(begun, permit, ended, &[]);
+            attempts.settle(begun, permits, ended, &[]);
         }
     }
 }

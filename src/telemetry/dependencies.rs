@@ -3,28 +3,28 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::breakers::{BreakerSeries, REFUSALS};
 use super::metrics::Family;
-use super::upstreams::{REFUSALS, UpstreamSeries, VERDICTS};
+use super::upstreams::{UpstreamSeries, VERDICTS};
 use crate::reliability::verdict::{Against, Why};
 
 /// All of them.
 pub(super) fn families(all: &[Arc<UpstreamSeries>]) -> Vec<Family> {
     let mut families: Vec<Family> = attempts(all).into();
     families.extend(endpoints(all));
-    families.extend(breakers(all));
-    families.extend(shadows(all));
+    let all_breakers: Vec<_> = all.iter().flat_map(|series| series.breakers()).collect();
+    families.extend(breakers(&all_breakers));
+    families.extend(shadows(&all_breakers));
     families.extend(tunnels(all));
     families
 }
 
-fn attempts(all: &[Arc<UpstreamSeries>]) -> [Family; 5] {
+fn attempts(all: &[Arc<UpstreamSeries>]) -> [Family; 4] {
     let mut attempts = Family::counter("upstream_requests_total", "Attempts by verdict.");
     let mut evidence = Family::counter(
         "upstream_evidence_total",
         "Attempts by whom they speak against: nobody, the endpoint alone, or the upstream.",
     );
-    let mut refused =
-        Family::counter("breaker_refused_total", "Exchanges not begun because the breaker said no.");
     let mut retries = Family::counter("retries_total", "Attempts beyond the first of an exchange.");
     let mut denied = Family::counter("retry_budget_denied_total", "Retries that the budget denied.");
     for series in all {
@@ -35,14 +35,11 @@ fn attempts(all: &[Arc<UpstreamSeries>]) -> [Family; 5] {
         for (against, count) in Against::ALL.iter().zip(series.against()) {
             evidence.count(&[name, ("against", against.label())], count);
         }
-        for (reason, count) in REFUSALS.iter().zip(series.refusals()) {
-            refused.count(&[name, ("reason", reason)], count);
-        }
         let (made, not_made) = series.retries();
         retries.count(&[name], made);
         denied.count(&[name], not_made);
     }
-    [attempts, evidence, refused, retries, denied]
+    [attempts, evidence, retries, denied]
 }
 
 fn endpoints(all: &[Arc<UpstreamSeries>]) -> [Family; 3] {
@@ -65,30 +62,36 @@ fn endpoints(all: &[Arc<UpstreamSeries>]) -> [Family; 3] {
     [connections, healthy, ejections]
 }
 
-fn breakers(all: &[Arc<UpstreamSeries>]) -> [Family; 5] {
+fn breakers(all: &[(Arc<BreakerSeries>, u64)]) -> [Family; 6] {
     let mut state = Family::gauge("circuit_breaker_state", "0 closed, 1 open, 2 half-open.");
     let mut set =
         Family::gauge("circuit_breaker_state_set", "1 for the state the breaker is in, 0 for the others.");
-    let mut failures = Family::counter("circuit_breaker_failures", "Bad attempts.");
+    let mut failures =
+        Family::counter("circuit_breaker_failures", "Bad attempts; of an operation: exchanges.");
     let mut recovery = Family::histogram("circuit_breaker_recovery_time", "Seconds from opening to closing.");
     let mut transitions = Family::counter("breaker_transitions_total", "Changes of state, by cause.");
-    for series in all {
-        let name = ("service", series.name.as_str());
-        let breaker = series.breaker();
+    let mut refused =
+        Family::counter("breaker_refused_total", "Exchanges not begun because the breaker said no.");
+    for (series, bad) in all {
+        let name = ("service", &*series.label);
+        let breaker = series.numbers();
         state.set(&[name], f64::from(breaker.state));
         for (at, label) in ["closed", "open", "half_open"].iter().enumerate() {
             set.set(&[name, ("state", label)], f64::from(u8::from(at == usize::from(breaker.state))));
         }
-        failures.count(&[name], series.failures());
+        failures.count(&[name], *bad);
         recovery.seconds(&[name], &breaker.recovery);
         for ((to, why), count) in &breaker.transitions {
-            transitions.count(&[("upstream", series.name.as_str()), ("to", to), ("why", why)], *count);
+            transitions.count(&[("upstream", &series.label), ("to", to), ("why", why)], *count);
+        }
+        for (reason, count) in REFUSALS.iter().zip(series.refusals()) {
+            refused.count(&[("upstream", &series.label), ("reason", reason)], count);
         }
     }
-    [state, set, failures, recovery, transitions]
+    [state, set, failures, recovery, transitions, refused]
 }
 
-fn shadows(all: &[Arc<UpstreamSeries>]) -> [Family; 3] {
+fn shadows(all: &[(Arc<BreakerSeries>, u64)]) -> [Family; 3] {
     let mut state = Family::gauge(
         "circuit_breaker_shadow_state",
         "What a breaker in shadow would be: 0 closed, 1 open, 2 half-open. It refuses nothing.",
@@ -99,10 +102,10 @@ fn shadows(all: &[Arc<UpstreamSeries>]) -> [Family; 3] {
     );
     let mut transitions =
         Family::counter("breaker_shadow_transitions_total", "Changes of state in shadow, by cause.");
-    for series in all {
-        let breaker = series.breaker();
-        state.set(&[("service", series.name.as_str())], f64::from(breaker.shadow_state));
-        let name = ("upstream", series.name.as_str());
+    for (series, _) in all {
+        let breaker = series.numbers();
+        state.set(&[("service", &series.label)], f64::from(breaker.shadow_state));
+        let name = ("upstream", &*series.label);
         refused.count(&[name], series.would_have_refused());
         for ((to, why), count) in &breaker.shadow_transitions {
             transitions.count(&[name, ("to", to), ("why", why)], *count);

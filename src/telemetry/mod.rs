@@ -3,6 +3,7 @@
 //! The request path touches only its worker's own shard; everything that sums up runs on the control runtime.
 
 pub mod access;
+pub mod breakers;
 mod dependencies;
 pub mod event;
 pub mod fleet;

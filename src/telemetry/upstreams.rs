@@ -1,16 +1,15 @@
-//! The numbers of one upstream: attempts by verdict, its breaker, its tunnels, its connections.
+//! The numbers of one upstream: attempts by verdict, its breakers, its tunnels, its connections.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use super::breakers::BreakerSeries;
 use super::series::SECOND_BOUNDS;
 use crate::names::UpstreamName;
-use crate::reliability::breaker::Transition;
 use crate::reliability::retry::{Budget, RetryPolicy};
 use crate::reliability::verdict::{Against, Inconclusive, Verdict, Why};
-use crate::runtime::clock;
 
 /// What a tunnel tells at its end.
 #[derive(Clone, Copy, Debug)]
@@ -100,8 +99,6 @@ pub const VERDICTS: [&str; 16] = [
 const KINDS: usize = VERDICTS.len();
 /// Which of them are bad.
 const BAD: std::ops::Range<usize> = 2..8;
-/// Why an attempt was not made.
-pub const REFUSALS: [&str; 4] = ["open", "probing", "ramping", "held"];
 
 fn place(verdict: Verdict) -> usize {
     match verdict {
@@ -133,47 +130,22 @@ struct Shard {
     against_endpoint: AtomicU64,
     /// Those that spoke against the upstream.
     against_upstream: AtomicU64,
-    /// Exchanges that a breaker that is on would have refused.
-    against_shadow: AtomicU64,
-}
-
-/// Moves of a breaker that are remembered.
-pub const MOVES: usize = 12;
-
-/// What the breaker's metrics show.
-#[derive(Clone, Debug, Default)]
-pub struct BreakerNumbers {
-    /// 0 closed, 1 open, 2 half-open.
-    pub state: u8,
-    /// The same for what a breaker in shadow would be.
-    pub shadow_state: u8,
-    /// Of the move that led there.
-    pub generation: u64,
-    /// Transitions by (to, why).
-    pub transitions: BTreeMap<(&'static str, &'static str), u64>,
-    /// The same of a breaker in shadow.
-    pub shadow_transitions: BTreeMap<(&'static str, &'static str), u64>,
-    /// Times from opening to closing.
-    pub recovery: Seconds,
-    /// The last of them.
-    pub last_recovery: Option<Duration>,
-    /// The last moves, oldest first, with the wall clock of each: at most [`MOVES`].
-    pub history: VecDeque<(SystemTime, Transition)>,
 }
 
 /// The numbers of one upstream.
 pub struct UpstreamSeries {
     /// Whose.
     pub name: UpstreamName,
+    /// Of its own breaker.
+    pub breaker: Arc<BreakerSeries>,
     /// Open connections, over all workers.
     pub connections: Arc<AtomicUsize>,
     attempts: Box<[Shard]>,
-    refused: [AtomicU64; 4],
     retries: AtomicU64,
     retries_denied: AtomicU64,
     budget: Mutex<Option<Budget>>,
     tunnels: Mutex<Tunnels>,
-    breaker: Mutex<BreakerNumbers>,
+    operations: Mutex<Vec<Arc<BreakerSeries>>>,
     endpoints: Mutex<BTreeMap<String, bool>>,
     /// Ejections, in the order of [`Why::ALL`].
     ejections: [AtomicU64; Why::ALL.len()],
@@ -184,15 +156,15 @@ pub struct UpstreamSeries {
 impl UpstreamSeries {
     pub(super) fn new(name: UpstreamName, workers: usize) -> Self {
         Self {
+            breaker: Arc::new(BreakerSeries::new(name.text(), workers)),
             name,
             connections: Arc::default(),
             attempts: (0..workers.max(1)).map(|_| Shard::default()).collect(),
-            refused: Default::default(),
             retries: AtomicU64::new(0),
             retries_denied: AtomicU64::new(0),
             budget: Mutex::default(),
             tunnels: Mutex::default(),
-            breaker: Mutex::default(),
+            operations: Mutex::default(),
             endpoints: Mutex::default(),
             ejections: Default::default(),
             checks: Default::default(),
@@ -214,21 +186,9 @@ impl UpstreamSeries {
         }
     }
 
-    /// An exchange was admitted that a breaker that is on would have refused.
-    pub fn would_refuse(&self, worker: usize) {
-        self.shard(worker).against_shadow.fetch_add(1, Ordering::Relaxed);
-    }
-
     fn shard(&self, worker: usize) -> &Shard {
         // There is at least one shard.
         &self.attempts[worker % self.attempts.len()]
-    }
-
-    /// An attempt was not made.
-    pub fn refused(&self, reason: &'static str) {
-        if let Some(at) = REFUSALS.iter().position(|known| *known == reason) {
-            self.refused[at].fetch_add(1, Ordering::Relaxed);
-        }
     }
 
     /// Attempts by verdict, in the order of [`VERDICTS`].
@@ -252,19 +212,9 @@ impl UpstreamSeries {
         [all.saturating_sub(endpoint + upstream), endpoint, upstream]
     }
 
-    /// Exchanges that a breaker that is on would have refused.
-    pub fn would_have_refused(&self) -> u64 {
-        self.summed(|shard| &shard.against_shadow)
-    }
-
     /// Bad attempts since the start.
     pub fn failures(&self) -> u64 {
         self.verdicts()[BAD].iter().sum()
-    }
-
-    /// Attempts not made, in the order of [`REFUSALS`].
-    pub fn refusals(&self) -> [u64; 4] {
-        [0, 1, 2, 3].map(|at: usize| self.refused[at].load(Ordering::Relaxed))
     }
 
     /// Takes leave for one retry from the budget.
@@ -306,37 +256,26 @@ impl UpstreamSeries {
         self.tunnels.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The breaker moved. Two moves may cross on their way here; their generations put them in order.
-    pub fn breaker_moved(&self, moved: &Transition) {
-        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
-        if moved.generation > breaker.generation {
-            breaker.generation = moved.generation;
-            if moved.shadow {
-                breaker.shadow_state = moved.to.number();
-            } else {
-                breaker.state = moved.to.number();
-                breaker.shadow_state = 0;
-            }
-        }
-        if moved.shadow {
-            *breaker.shadow_transitions.entry((moved.to.label(), moved.why.label())).or_default() += 1;
-            return;
-        }
-        *breaker.transitions.entry((moved.to.label(), moved.why.label())).or_default() += 1;
-        let place = breaker.history.partition_point(|(_, known)| known.generation < moved.generation);
-        breaker.history.insert(place, (clock::now().wall, *moved));
-        if breaker.history.len() > MOVES {
-            breaker.history.pop_front();
-        }
-        if let Some(took) = moved.recovered {
-            breaker.recovery.record(took);
-            breaker.last_recovery = Some(took);
-        }
+    /// The series of the breakers of its operations of these names, in their order; what others had is forgotten.
+    pub fn operations<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<Arc<BreakerSeries>> {
+        let mut known = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |name: &str| {
+            let label: Arc<str> = format!("{}.{name}", self.name).into();
+            let before = known.iter().find(|series| series.label == label).map(Arc::clone);
+            before.unwrap_or_else(|| Arc::new(BreakerSeries::new(label, self.attempts.len())))
+        };
+        let wanted: Vec<_> = names.map(of).collect();
+        known.clone_from(&wanted);
+        wanted
     }
 
-    /// What the breaker's metrics show.
-    pub fn breaker(&self) -> BreakerNumbers {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Its own breaker and those of its operations, each with the failures that it shows.
+    pub fn breakers(&self) -> Vec<(Arc<BreakerSeries>, u64)> {
+        let operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = (Arc::clone(&self.breaker), self.failures());
+        std::iter::once(own)
+            .chain(operations.iter().map(|series| (Arc::clone(series), series.failures())))
+            .collect()
     }
 
     /// An active check was made.

@@ -16,11 +16,27 @@ use crate::reliability::breaker::{
 use crate::reliability::outlier::Sees;
 use crate::reliability::party::{Lately, Party};
 use crate::reliability::verdict::Verdict;
+use crate::telemetry::breakers::BreakerSeries;
+use crate::telemetry::event::{Event, UpstreamEvent};
 
 /// Hears of every transition, outside the lock.
 pub type OnMove = Box<dyn Fn(&Transition) + Send + Sync>;
 
-/// One upstream's breaker.
+/// Tells metrics and log of every transition.
+pub fn telling(series: Arc<BreakerSeries>) -> OnMove {
+    Box::new(move |moved| {
+        series.moved(moved);
+        let why = moved.why.told();
+        let (upstream, from, to) = (&*series.label, moved.from.label(), moved.to.label());
+        if moved.shadow {
+            UpstreamEvent::BreakerWouldMove { upstream, from, to, why: &why }.tell();
+        } else {
+            Event::BreakerMoved { upstream, from, to, why: &why }.tell();
+        }
+    })
+}
+
+/// One breaker: an upstream's, or an operation's.
 pub struct Gate {
     breaker: Guarded<Breaker>,
     witness: Witness,

@@ -10,6 +10,7 @@ pub mod guard;
 pub mod health;
 pub mod idle;
 pub mod local;
+pub mod operations;
 pub mod permit;
 pub mod plain;
 pub mod pool;
@@ -34,6 +35,7 @@ use crate::reliability::verdict::Verdict;
 use crate::telemetry::series::{Series, UpstreamSeries};
 use endpoint::EndpointState;
 use gate::Gate;
+use operations::Operations;
 
 /// A named dependency as it runs. A reload makes a new one around the same gate, endpoints and counters.
 pub struct Upstream {
@@ -41,6 +43,8 @@ pub struct Upstream {
     pub config: Arc<config::Upstream>,
     /// Its breaker.
     pub gate: Arc<Gate>,
+    /// Its operations that have a breaker of their own.
+    pub operations: Operations,
     /// What is told about it.
     pub series: Arc<UpstreamSeries>,
     /// Its addresses; replaced as a whole when DNS says so. All have passed the address guard.

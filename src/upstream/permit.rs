@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::gate::Gate;
+use super::operations::Operation;
 use crate::reliability::breaker::{Evidence, Ticket};
+use crate::reliability::party::{Lately, Party};
 use crate::reliability::verdict::{Against, Verdict};
 use crate::runtime::clock;
 use crate::telemetry::upstreams::UpstreamSeries;
@@ -52,6 +54,42 @@ impl Drop for Permit {
             let now = clock::instant();
             self.gate.settle(self.worker, ticket, &Evidence::of(Verdict::ABANDONED, now), now);
         }
+    }
+}
+
+/// Leave from an upstream's breaker, and from the one of the exchange's operation where it has one.
+#[must_use = "permits that are dropped count as abandoned"]
+pub struct Permits<'a> {
+    /// The upstream's.
+    pub upstream: Permit,
+    /// The operation's.
+    pub operation: Option<(Permit, &'a Operation)>,
+}
+
+impl Permits<'_> {
+    /// May the exchange make another attempt? Not when one of the breakers has opened since.
+    pub fn goes_on(&self, now: Instant) -> bool {
+        let operation = self.operation.as_ref().is_none_or(|(permit, _)| permit.goes_on(now));
+        operation && self.upstream.goes_on(now)
+    }
+
+    /// Both breakers learn how the exchange went; `route`: the fingerprint of its route.
+    pub fn settle(self, evidence: &Evidence<'_>, route: u32, now: Instant) {
+        if let Some((permit, operation)) = self.operation {
+            let party = Party { route, ..evidence.blame.party };
+            let lately = match evidence.verdict {
+                Verdict::Good | Verdict::Inconclusive(_) => Lately::default(),
+                Verdict::Slow | Verdict::Bad(_) | Verdict::RateLimited { .. } => {
+                    operation.gate.lately(party, now)
+                }
+            };
+            let evidence = evidence.of_operation(route, lately);
+            if matches!(evidence.verdict, Verdict::Bad(_)) {
+                operation.series.failed();
+            }
+            permit.settle(&evidence, now);
+        }
+        self.upstream.settle(evidence, now);
     }
 }
 

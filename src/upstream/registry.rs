@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::gate::{Gate, OnMove};
+use super::gate::{self, Gate};
+use super::operations::Operations;
 use super::resolve;
 use super::routes::{self, RouteTemplates};
 use super::unlisted::UnlistedHosts;
@@ -22,7 +23,7 @@ use crate::net::tls;
 use crate::reliability::party::Party;
 use crate::runtime::clock;
 use crate::telemetry::Telemetry;
-use crate::telemetry::event::{Event, NamesEvent, UpstreamEvent};
+use crate::telemetry::event::{Event, NamesEvent};
 use crate::telemetry::line;
 use crate::telemetry::series::Direction;
 
@@ -166,23 +167,15 @@ impl Registry {
 
     fn made(&self, wanted: &Arc<config::Upstream>, now: Instant) -> Arc<Upstream> {
         let series = self.telemetry.upstream(&wanted.name);
-        let heard = Arc::clone(&series);
-        let on_move: OnMove = Box::new(move |moved| {
-            heard.breaker_moved(moved);
-            let why = moved.why.told();
-            let (upstream, from, to) = (heard.name.as_str(), moved.from.label(), moved.to.label());
-            if moved.shadow {
-                UpstreamEvent::BreakerWouldMove { upstream, from, to, why: &why }.tell();
-            } else {
-                Event::BreakerMoved { upstream, from, to, why: &why }.tell();
-            }
-        });
         let seed = uuid::Uuid::now_v7().as_u64_pair().1;
+        let on_move = gate::telling(Arc::clone(&series.breaker));
         let gate = Gate::new(wanted.breaker.clone(), seed, self.workers, now, on_move);
+        let operations = Operations::of(wanted, None, &series, self.workers, now);
         let connections = Arc::clone(&series.connections);
         Arc::new(Upstream {
             config: Arc::clone(wanted),
             gate,
+            operations,
             tls: client_tls(wanted),
             series,
             endpoints: Arc::new(ArcSwap::from_pointee(Vec::new())),
@@ -199,6 +192,7 @@ impl Registry {
         Arc::new(Upstream {
             config: Arc::clone(wanted),
             gate: Arc::clone(&old.gate),
+            operations: Operations::of(wanted, Some(&old.operations), &old.series, self.workers, now),
             series: Arc::clone(&old.series),
             endpoints: Arc::clone(&old.endpoints),
             tls: if same_tls { old.tls.clone() } else { client_tls(wanted) },
@@ -303,6 +297,7 @@ impl Registry {
         let series = self.telemetry.upstream(&template.name);
         let upstream = Arc::new(Upstream {
             gate: Gate::new(template.breaker.clone(), 1, self.workers, now, Box::new(|_| {})),
+            operations: Operations::default(),
             connections: Arc::clone(&series.connections),
             series,
             tls: None,

@@ -1,7 +1,7 @@
 //! A warm HTTP/1.1 request asks the allocator for nothing: ten thousand of them, counted.
 //!
 //! `cargo test --manifest-path tests/alloc/Cargo.toml`. Everything is on: access log to a file, metrics, breaker, limits,
-//! templates of routes.
+//! templates of routes, operations.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -35,7 +35,8 @@ fn run() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let text = format!(
         "[ingress]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[process]\nworkers = 1\n\
-         [access_log]\nto = \"file:{}\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
+         [access_log]\nto = \"file:{}\"\n[store]\nurl = \"off\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
+         [upstreams.backend.breaker]\nmode = \"on\"\noperations = {{ small = \"/{{size}}\", deep = \"/small/{{a}}/{{b}}\" }}\n\
          [[routes]]\npath = \"/{{size}}\"\n[[routes]]\npath = \"/small/{{a}}/{{b}}/{{c}}/{{d}}\"\n",
         dir.path().join("access.log").display(),
         origin()?

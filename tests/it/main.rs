@@ -60,6 +60,8 @@ mod measuring;
 mod names;
 /// People are told, whatever is down.
 mod notify;
+/// Parts of an upstream's work open alone.
+mod operations;
 /// A backend that dies under load is told soon, once, and for as long as it was dead.
 mod outage;
 /// What is sent to PagerDuty and Slack is what they document.

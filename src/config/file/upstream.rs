@@ -1,5 +1,6 @@
 //! `[upstreams.<name>]` as it was written.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -149,6 +150,8 @@ pub struct BreakerFile {
     pub probe_timeout: Option<Text<Duration>>,
     /// Growing back after closing.
     pub ramp: Option<Text<Duration>>,
+    /// Operations with a breaker of their own, by name: each a template of paths, such as "/v1/charges/{id}".
+    pub operations: BTreeMap<String, String>,
 }
 
 /// `judge = { … }`.

@@ -5,7 +5,6 @@ use std::time::Instant;
 use super::evidence::Evidence;
 use super::phase::Phase;
 use super::{Breaker, Why};
-use crate::reliability::outlier::Sees;
 use crate::reliability::verdict::Verdict;
 use crate::reliability::window::Tally;
 
@@ -29,9 +28,9 @@ impl Breaker {
             self.row.end();
             self.checks_were_wrong = false; // a request has passed
         }
-        if let (Verdict::Bad(why), true) = (verdict, event) {
+        if let (Verdict::Bad(_), true) = (verdict, event) {
             let needed = self.policy.failures.map_or(u32::MAX, std::num::NonZeroU32::get);
-            self.row.failed(evidence, why, needed);
+            self.row.failed(evidence, needed);
             if self.row.count() >= needed {
                 return Some(Why::Failures(self.row.count()));
             }
@@ -71,9 +70,8 @@ impl Breaker {
     }
 
     /// What opened by connecting, and now answers badly, is no longer seen by a check that connects.
-    pub(super) fn probe_failed(&mut self, verdict: Verdict) -> Option<Why> {
-        let sees = if let Verdict::Bad(why) = verdict { Sees::of(why) } else { Sees::Answering };
-        self.opened_by = self.opened_by.max(sees);
+    pub(super) fn probe_failed(&mut self, evidence: &Evidence<'_>) -> Option<Why> {
+        self.opened_by = self.opened_by.max(evidence.sees());
         Some(Why::ProbeFailed)
     }
 }

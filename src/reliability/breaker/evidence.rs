@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::told::FailedAttempt;
 use crate::names::RouteName;
-use crate::reliability::party::{Blame, Contributions};
-use crate::reliability::verdict::{Verdict, Why};
+use crate::reliability::outlier::Sees;
+use crate::reliability::party::{Blame, Contributions, Lately, Party};
+use crate::reliability::verdict::{Inconclusive, Verdict};
 
 /// How an exchange went, with what is needed to say whose fault that is.
 #[derive(Clone, Copy, Debug)]
@@ -24,12 +25,37 @@ pub struct Evidence<'a> {
     pub reused: bool,
     /// Its route.
     pub route: Option<&'a RouteName>,
+    /// Was there no session to send a request on? An active check that only connects sees as much.
+    pub unconnected: bool,
 }
 
 impl Evidence<'_> {
     /// A verdict on an attempt that began at `began`, of nobody in particular.
     pub fn of(verdict: Verdict, began: Instant) -> Self {
-        Self { verdict, began, blame: Blame::default(), endpoint: None, reused: false, route: None }
+        let unconnected = matches!(verdict, Verdict::Bad(why) if why.is_connecting());
+        Self {
+            verdict,
+            began,
+            blame: Blame::default(),
+            endpoint: None,
+            reused: false,
+            route: None,
+            unconnected,
+        }
+    }
+
+    /// The same for the breaker of the exchange's operation, where `lately` is who was answered well on the operation
+    /// itself. That nobody could connect says nothing of an operation.
+    pub fn of_operation(self, route: u32, lately: Lately) -> Self {
+        let party = Party { route, ..self.blame.party };
+        let verdict =
+            if self.unconnected { Verdict::Inconclusive(Inconclusive::NoRoute) } else { self.verdict };
+        Self { verdict, blame: Blame { party, lately, ..self.blame }, ..self }
+    }
+
+    /// What a check must see to notice what failed here.
+    pub(super) fn sees(&self) -> Sees {
+        if self.unconnected { Sees::Connecting } else { Sees::Answering }
     }
 }
 
@@ -109,9 +135,9 @@ impl Row {
 
     /// A bad exchange that is an event: it counts towards the `needed` ones unless its client, route or endpoint has
     /// brought half of them already while others are served.
-    pub(super) fn failed(&mut self, evidence: &Evidence<'_>, why: Why, needed: u32) {
+    pub(super) fn failed(&mut self, evidence: &Evidence<'_>, needed: u32) {
         if self.by.has_room(&evidence.blame, needed) {
-            self.connecting = why.is_connecting() && (self.connecting || self.count == 0);
+            self.connecting = evidence.unconnected && (self.connecting || self.count == 0);
             self.count = self.count.saturating_add(1);
             self.by.add(&evidence.blame);
         }

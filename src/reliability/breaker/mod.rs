@@ -231,7 +231,7 @@ impl Breaker {
             Phase::Closed { .. } | Phase::Held { .. } => self.counted(evidence, now),
             Phase::HalfOpen { .. } if !known_probe => None,
             Phase::HalfOpen { .. } if verdict.is_good() => self.probe_passed(),
-            Phase::HalfOpen { .. } => self.probe_failed(verdict),
+            Phase::HalfOpen { .. } => self.probe_failed(evidence),
             Phase::Open { .. } => None,
         };
         let why = self.noted_by_hold(verdict, why).filter(|_| self.policy.mode != Mode::Off);

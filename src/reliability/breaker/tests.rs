@@ -193,6 +193,41 @@ fn what_opened_by_connecting_is_closed_by_connects_when_no_request_comes() {
 }
 
 #[test]
+fn a_connect_that_timed_out_is_seen_by_a_check_that_connects() {
+    let t0 = Instant::now();
+    let mut breaker = Breaker::new(policy(), 7, t0);
+    let dropped = Evidence { unconnected: true, ..Evidence::of(Verdict::Bad(verdict::Why::Timeout), t0) };
+    for second in 0..3 {
+        let at = t0 + Duration::from_secs(2 * second);
+        let ticket = admitted(&mut breaker, at);
+        breaker.settle(ticket, &dropped, at);
+    }
+    assert_eq!(breaker.state(), BreakerState::Open);
+    let later = t0 + Duration::from_secs(10);
+    assert_eq!(breaker.checked(Sees::Connecting, Check::Passed, later), None);
+    let moved = breaker.checked(Sees::Connecting, Check::Passed, later).expect("closes");
+    assert_eq!(moved.why, Why::ChecksPassed);
+}
+
+#[test]
+fn to_an_operation_a_failed_connection_says_nothing_and_its_own_failures_are_not_bounded_by_its_route() {
+    let t0 = Instant::now();
+    let mut breaker = Breaker::new(policy(), 7, t0);
+    // As the upstream's breaker sees it: all on one operation, while another is served.
+    let upstream = blame(1, 1);
+    let mut settle = |verdict| {
+        let ticket = admitted(&mut breaker, t0);
+        let evidence = Evidence { blame: upstream, ..Evidence::of(verdict, t0) };
+        breaker.settle(ticket, &evidence.of_operation(9, Lately::default()), t0)
+    };
+    for _ in 0..9 {
+        assert_eq!(settle(REFUSED), None);
+    }
+    let moved = [BAD; 3].into_iter().filter_map(&mut settle).count();
+    assert_eq!(moved, 1);
+}
+
+#[test]
 fn a_rate_limit_is_no_consecutive_failure_but_fails_a_probe_and_asks_for_peace() {
     let t0 = Instant::now();
     let wish = Duration::from_secs(200);

@@ -1,0 +1,86 @@
+//! Operations of an upstream that have a breaker of their own, found by the path of a request.
+//!
+//! The upstream's breaker is asked first, then the operation's; an exchange counts for both. What one operation brings is
+//! bounded in the upstream's breaker like what one route brings, so an operation that fails alone opens its own.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::gate::{self, Gate};
+use crate::config;
+use crate::message::templates::Templates;
+use crate::reliability::party::Party;
+use crate::telemetry::breakers::BreakerSeries;
+use crate::telemetry::event::Event;
+use crate::telemetry::upstreams::UpstreamSeries;
+
+/// One of them.
+pub struct Operation {
+    /// Its breaker.
+    pub gate: Arc<Gate>,
+    /// What is told about it; its label is such as `stripe.charges`.
+    pub series: Arc<BreakerSeries>,
+    /// See [`Party`].
+    pub fingerprint: u32,
+}
+
+/// Those of one upstream.
+#[derive(Default)]
+pub struct Operations {
+    all: Vec<Operation>,
+    /// Positions in `all`.
+    paths: Templates<usize>,
+}
+
+impl Operations {
+    /// Those that are `wanted`; one that was there `before` under its name keeps its state.
+    pub fn of(
+        wanted: &config::Upstream,
+        before: Option<&Self>,
+        series: &UpstreamSeries,
+        workers: usize,
+        now: Instant,
+    ) -> Self {
+        let mut operations = Self::default();
+        let all = series.operations(wanted.operations.iter().map(|operation| operation.name.as_str()));
+        for (operation, series) in wanted.operations.iter().zip(all) {
+            let known = before.and_then(|before| before.named(&series.label));
+            let gate = known.map_or_else(
+                || {
+                    let seed = uuid::Uuid::now_v7().as_u64_pair().1;
+                    let on_move = gate::telling(Arc::clone(&series));
+                    Gate::new(wanted.breaker.clone(), seed, workers, now, on_move)
+                },
+                |known| {
+                    known.gate.reconfigure(wanted.breaker.clone(), now);
+                    Arc::clone(&known.gate)
+                },
+            );
+            if let Err(error) = operations.paths.insert(&operation.path, operations.all.len()) {
+                // Not after the check of the config.
+                Event::ConfigWarning { problem: &format!("operation {}: {error}", series.label) }.tell();
+            }
+            let fingerprint = Party::named(&series.label);
+            operations.all.push(Operation { gate, series, fingerprint });
+        }
+        operations
+    }
+
+    /// The operation of a path (as it was sent, without the query). Does not allocate.
+    pub fn find(&self, path: &[u8]) -> Option<&Operation> {
+        if self.all.is_empty() {
+            return None;
+        }
+        self.all.get(*self.paths.find(path)?)
+    }
+
+    /// The operation whose breaker has this label.
+    pub fn named(&self, label: &str) -> Option<&Operation> {
+        self.all.iter().find(|operation| *operation.series.label == *label)
+    }
+
+    /// All of them, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Operation> {
+        self.all.iter()
+    }
+}
