@@ -14,6 +14,8 @@ mod dice;
 mod traffic;
 #[path = "simulation/watch.rs"]
 mod watch;
+#[path = "simulation/weather.rs"]
+mod weather;
 #[path = "simulation/world.rs"]
 mod world;
 

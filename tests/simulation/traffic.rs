@@ -3,42 +3,26 @@
 //! Exchanges overlap in virtual time; the pure parts are put together as the proxy puts them together.
 
 use std::collections::{BTreeMap, HashMap};
-use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use strop::reliability::balance::{self, Rank};
 use strop::reliability::breaker::{
-    Ask, Breaker, BreakerPolicy, BreakerState, Evidence, Fitness, Hold, Mode, Ticket,
+    Ask, Breaker, BreakerPolicy, BreakerState, Check, Evidence, Fitness, Hold, Mode, Ticket, Transition,
+    Why as Cause,
 };
-use strop::reliability::outlier::{Outlier, Room};
+use strop::reliability::outlier::{Outlier, Room, Sees};
 use strop::reliability::party::{Blame, LATELY, Lately, Party};
-use strop::reliability::retry::{self, Attempts, Next, Repeatable, RetryPolicy, Sent};
+use strop::reliability::retry::{self, Attempts, Budget, Next, Repeatable, RetryPolicy, Sent};
 use strop::reliability::verdict::{Failure, JudgePolicy, Outcome, Verdict, Why};
-use strop::units::Percent;
 
 use crate::dice::Dice;
+use crate::weather::{Asked, OUTAGE, Weather};
 
-/// What is the matter in one run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weather {
-    /// One endpoint after the other restarts; connections end first (`kill` false) or in the middle of an exchange.
-    Deploy { kill: bool },
-    /// Connections that had been idle turn out to be closed; some requests are said not to be processed.
-    Idle,
-    /// Route 0 answers 500.
-    Route,
-    /// Client 0 gets nothing but errors.
-    Client,
-    /// Endpoint 0 answers 500.
-    Endpoint,
-    /// Nothing works from second 10 to second 30.
-    Outage(Why),
-    /// An operator holds it open for a while.
-    Operator,
-}
-
-const OUTAGE: std::ops::Range<u64> = 10..30;
-const OPEN_FOR: Duration = Duration::from_secs(5);
+/// A probe whose body is yet to come waits so long at most; here all are whole.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// From one request to the next, and from a request to its answer, at most.
+const APART: Duration = Duration::from_millis(45);
+const ANSWER: Duration = Duration::from_millis(110);
 
 struct Exchange {
     party: Party,
@@ -59,7 +43,8 @@ struct Endpoint {
     up: bool,
     outlier: Outlier,
     in_flight: u32,
-    answered: u32,
+    /// Bad answers before it was first taken out.
+    bad: u32,
 }
 
 pub struct Traffic {
@@ -68,79 +53,73 @@ pub struct Traffic {
     start: Instant,
     now: Instant,
     endpoints: Vec<Endpoint>,
+    policy: BreakerPolicy,
     breaker: Breaker,
-    mode: Mode,
+    budget: Budget,
+    requests: u64,
+    paid: u64,
     posts: bool,
     good: [HashMap<u32, Instant>; 2],
     events: BTreeMap<(Instant, u64), Exchange>,
     number: u64,
-    pub failed_gets: u32,
-    pub refused: u32,
+    failed_gets: u32,
+    refused: u32,
+    /// When evidence first opened it.
     opened: Option<Instant>,
-}
-
-fn few(n: u32) -> NonZeroU32 {
-    NonZeroU32::new(n).expect("not zero")
-}
-
-fn policy(mode: Mode) -> BreakerPolicy {
-    BreakerPolicy {
-        mode,
-        failures: Some(few(3)),
-        failure_rate: Some(Percent::of(50)),
-        slow_rate: None,
-        window: Duration::from_secs(10),
-        min_requests: 20,
-        lump: Duration::from_secs(1),
-        open_for: OPEN_FOR,
-        open_for_max: Duration::from_secs(300),
-        successes: few(2),
-        probes: few(1),
-        probe_timeout: Duration::from_secs(10),
-        ramp: Duration::ZERO,
-    }
+    /// Until when it was open at last.
+    open_until: Option<Instant>,
+    /// Openings after the outage was over.
+    reopened: u32,
+    /// Checks closed it while it was out.
+    deceived: u32,
+    /// Probes that passed since it moved.
+    passed: u32,
+    hiccup: bool,
 }
 
 impl Traffic {
     pub fn new(seed: u64, mode: Mode) -> Self {
         let mut dice = Dice::new(seed);
-        let outages = [Why::Connect, Why::Reset, Why::Status, Why::Timeout];
-        let weather = match dice.below(8) {
-            0 => Weather::Deploy { kill: false },
-            1 => Weather::Deploy { kill: true },
-            2 => Weather::Idle,
-            3 => Weather::Route,
-            4 => Weather::Client,
-            5 => Weather::Endpoint,
-            6 => Weather::Outage(dice.one_of(&outages)),
-            _ => Weather::Operator,
-        };
+        let weather = Weather::drawn(&mut dice);
+        let policy = weather.policy(&mut dice, mode);
+        let alone = weather == Weather::Hiccup(Why::Reset);
         let several = matches!(weather, Weather::Deploy { .. } | Weather::Endpoint);
-        let n = if several { 2 + dice.below(4) } else { 1 + dice.below(4) };
+        let n = match dice.below(4) {
+            _ if alone => 1,
+            more => more + 1 + u64::from(several),
+        };
         let start = Instant::now();
-        let posts = matches!(weather, Weather::Outage(_)) && dice.chance(0.3);
         Self {
-            posts,
+            posts: weather.is_outage() && dice.chance(0.3),
             weather,
             start,
             now: start,
             endpoints: (0..n).map(|_| Endpoint { up: true, ..Endpoint::default() }).collect(),
-            breaker: Breaker::new(policy(mode), seed, start),
-            mode,
+            breaker: Breaker::new(policy.clone(), seed, start),
+            policy,
+            budget: Budget::new(&RetryPolicy::default(), start),
+            requests: 0,
+            paid: 0,
             good: [HashMap::new(), HashMap::new()],
             events: BTreeMap::new(),
             number: 0,
             failed_gets: 0,
             refused: 0,
             opened: None,
+            open_until: None,
+            reopened: 0,
+            deceived: 0,
+            passed: 0,
+            hiccup: false,
             dice,
         }
     }
 
-    /// A minute: a request each 5 to 45 ms.
+    /// A request each 5 to 45 ms.
     pub fn run(&mut self) {
         let mut next = self.start;
-        let end = self.start + Duration::from_secs(60);
+        let mut second = 0;
+        let end = self.start + Duration::from_secs(self.weather.length());
         while self.now < end {
             let due = self.events.first_key_value().map(|((at, _), _)| *at);
             match due.filter(|at| *at <= next) {
@@ -153,6 +132,10 @@ impl Traffic {
                 None => {
                     self.now = next;
                     next += Duration::from_millis(5 + self.dice.below(40));
+                    if self.second() > second {
+                        second = self.second();
+                        self.chores(second);
+                    }
                     self.change();
                     self.begin();
                 }
@@ -160,6 +143,72 @@ impl Traffic {
             self.check();
         }
         self.judge();
+    }
+
+    /// What the shell does once a second; and now and then a reload, and an operator's order.
+    fn chores(&mut self, second: u64) {
+        let now = self.now;
+        let ticked = self.breaker.tick(now);
+        self.moved(ticked);
+        if let Some((sees, well)) = self.weather.check(second) {
+            let well = if well { Check::Passed } else { Check::Failed };
+            let moved = self.breaker.checked(sees, well, now);
+            self.moved(moved);
+        }
+        if self.breaker.wants_connect(now) {
+            let refused = self.weather.is_out(second) && self.weather.why() == Why::Connect;
+            let moved = self.breaker.connected(if refused { Check::Failed } else { Check::Passed }, now);
+            self.moved(moved);
+        }
+        if self.dice.chance(0.05) {
+            let before = (self.breaker.generation(), self.breaker.state());
+            assert_eq!(self.breaker.reconfigure(self.policy.clone(), now), None);
+            assert_eq!((self.breaker.generation(), self.breaker.state()), before, "a reload loses nothing");
+        }
+        let meddles = match self.weather {
+            Weather::Operator => second < 50 && self.dice.chance(0.2),
+            Weather::Outage { meddler, .. } => meddler && second == OUTAGE.start + 3,
+            _ => false,
+        };
+        if meddles {
+            self.order();
+        }
+    }
+
+    fn order(&mut self) {
+        let until = self.now + Duration::from_secs(1 + self.dice.below(5));
+        let hold = |state| Hold { state, reason: String::new(), actor: String::new(), until };
+        let moved = match self.dice.below(5) {
+            0 | 1 => Some(self.breaker.hold(hold(BreakerState::Open), self.now)),
+            2 => Some(self.breaker.hold(hold(BreakerState::Closed), self.now)),
+            3 => self.breaker.close(self.weather == Weather::Operator && self.dice.chance(0.5), self.now),
+            _ => self.breaker.release(self.now),
+        };
+        self.moved(moved);
+    }
+
+    /// The breaker moved: may it?
+    fn moved(&mut self, moved: Option<Transition>) {
+        let Some(moved) = moved else { return };
+        let out = self.weather.is_out(self.second());
+        match moved.why {
+            Cause::Failures(_) | Cause::FailureRate(_) | Cause::SlowRate(_) => {
+                assert!(self.weather.is_outage(), "{:?} is no outage", self.weather);
+                self.opened.get_or_insert(self.now);
+            }
+            Cause::ChecksPassed if out && self.weather == Weather::Liar => self.deceived += 1,
+            Cause::ChecksPassed | Cause::ProbesPassed => {
+                assert!(!out, "{:?} closed it in {:?}", moved.why, self.weather);
+                let probes = moved.why != Cause::ProbesPassed || self.passed >= self.policy.successes.get();
+                assert!(probes, "{} probes have closed it", self.passed);
+            }
+            _ => {}
+        }
+        self.passed = 0;
+        let opens =
+            !matches!(moved.why, Cause::Operator | Cause::HoldExpired) && moved.to == BreakerState::Open;
+        self.reopened += u32::from(opens && self.weather.is_over(self.second()));
+        self.open_until = self.breaker.view(self.now).open_until.or(self.open_until);
     }
 
     fn second(&self) -> u64 {
@@ -182,19 +231,19 @@ impl Traffic {
                     }
                 }
             }
-            Weather::Operator if second == 20 && self.opened.is_none() => {
-                self.opened = Some(self.now);
-                let until = self.now + Duration::from_secs(5);
-                let state = BreakerState::Open;
-                let hold = Hold { state, reason: String::new(), actor: String::new(), until };
-                self.breaker.hold(hold, self.now);
+            Weather::Hiccup(why) if !self.hiccup && second == OUTAGE.start => {
+                self.hiccup = true;
+                let bad = Outcome::Answered { status: 500, retry_after: None, grpc: None, took: ANSWER };
+                let broken = Outcome::Failed(Failure::of(why, Sent::Maybe));
+                let in_flight = self.events.values_mut().filter(|exchange| !exchange.waits);
+                in_flight.for_each(|one| one.outcome = if why == Why::Status { bad } else { broken });
             }
-            Weather::Operator
-            | Weather::Idle
-            | Weather::Route
-            | Weather::Client
-            | Weather::Endpoint
-            | Weather::Outage(_) => {}
+            Weather::Stall if second == OUTAGE.start => {
+                let stalled = Failure { stalled: true, ..Failure::of(Why::Timeout, Sent::Maybe) };
+                let in_flight = self.events.values_mut().filter(|exchange| !exchange.waits);
+                in_flight.for_each(|exchange| exchange.outcome = Outcome::Failed(stalled));
+            }
+            _ => {}
         }
     }
 
@@ -212,14 +261,24 @@ impl Traffic {
     }
 
     fn begin(&mut self) {
-        let party = Party { client: self.dice.below(5) as u32, route: self.dice.below(4) as u32 };
+        let most = self.dice.chance(0.6);
+        let (client, route) = (self.dice.below(5) as u32, self.dice.below(4) as u32);
+        let client = if most && self.weather == Weather::Client { 0 } else { client };
+        let route = if most && self.weather == Weather::Route { 0 } else { route };
+        let party = Party { client, route };
         let get = !self.posts && (self.dice.chance(0.8) || matches!(self.weather, Weather::Deploy { .. }));
         let fitness = if get { Fitness::Safe } else { Fitness::Whole };
         let usual = Some(Duration::from_millis(50));
         let draw = self.dice.draw();
-        match self.breaker.admit(Ask { fitness, usual }, self.now, draw).0 {
+        self.requests += 1;
+        let (answer, ticked) = self.breaker.admit(Ask { fitness, usual }, self.now, draw);
+        self.moved(ticked);
+        match answer {
             Err(_) => self.refused += 1,
             Ok(ticket) => {
+                let state = self.breaker.state();
+                let fits = state == BreakerState::Closed || ticket.is_probe();
+                assert!(fits, "nothing but probes passes while it is {state:?}");
                 let outcome = Outcome::ClientGone;
                 let (attempts, tried) = (Attempts::default(), Vec::new());
                 let began = self.now;
@@ -259,49 +318,21 @@ impl Traffic {
         exchange.at = at;
         exchange.began = self.now;
         exchange.waits = false;
-        let (outcome, took) = self.what_comes(&exchange);
+        let (outcome, took) = self.meets(&exchange);
         exchange.outcome = outcome;
         self.endpoints[at].in_flight += 1;
         self.number += 1;
         self.events.insert((self.now + took, self.number), exchange);
     }
 
-    fn what_comes(&mut self, exchange: &Exchange) -> (Outcome, Duration) {
-        let failed = |why, sent| Outcome::Failed(Failure::of(why, sent));
-        let took = Duration::from_millis(10 + self.dice.below(100));
-        let soon = Duration::from_millis(1);
-        let fresh = exchange.attempts.made > 1;
+    fn meets(&mut self, exchange: &Exchange) -> (Outcome, Duration) {
         if !self.endpoints[exchange.at].up {
-            return (failed(Why::Connect, Sent::Nothing), soon);
+            let refused = Failure::of(Why::Connect, Sent::Nothing);
+            return (Outcome::Failed(refused), Duration::from_millis(1));
         }
-        let mut status = 200;
-        let served = self.second() >= 3;
-        match self.weather {
-            Weather::Idle if !fresh && self.dice.chance(0.3) => {
-                let refused = self.dice.chance(0.5);
-                let stale = Failure { reused: true, ..Failure::of(Why::Reset, Sent::Maybe) };
-                let failure = if refused { Failure::of(Why::Reset, Sent::Refused) } else { stale };
-                return (Outcome::Failed(failure), soon);
-            }
-            // Who fails before anybody was ever served is all there is.
-            Weather::Route if exchange.party.route == 0 && served => status = 500,
-            Weather::Client if exchange.party.client == 0 && served => status = 500,
-            Weather::Endpoint if exchange.at == 0 && served => status = 500,
-            Weather::Outage(why) if OUTAGE.contains(&self.second()) => match why {
-                Why::Status => status = 500,
-                Why::Connect => return (failed(why, Sent::Nothing), soon),
-                Why::Timeout => return (failed(why, Sent::Maybe), Duration::from_secs(2)),
-                Why::Reset | Why::Tls | Why::Protocol => return (failed(Why::Reset, Sent::Maybe), soon),
-            },
-            Weather::Deploy { .. }
-            | Weather::Idle
-            | Weather::Route
-            | Weather::Client
-            | Weather::Endpoint
-            | Weather::Outage(_)
-            | Weather::Operator => {}
-        }
-        (Outcome::Answered { status, retry_after: None, grpc: None, took }, took)
+        let Party { client, route } = exchange.party;
+        let asked = Asked { client, route, endpoint: exchange.at, first: exchange.attempts.made == 1 };
+        self.weather.meets(&asked, self.second(), &mut self.dice)
     }
 
     fn lately(&self, party: Party) -> Lately {
@@ -322,7 +353,6 @@ impl Traffic {
         }
         let at = exchange.at;
         self.endpoints[at].in_flight -= 1;
-        self.endpoints[at].answered += u32::from(self.is_in(at));
         let verdict = JudgePolicy::default().judge(exchange.outcome);
         let others = (0..self.endpoints.len()).filter(|other| *other != at && self.is_in(*other)).count();
         let blame = Blame {
@@ -342,7 +372,11 @@ impl Traffic {
             another: (0..self.endpoints.len()).any(|other| !exchange.tried.contains(&other)),
         };
         let request = Repeatable { safe: exchange.get, idempotent: exchange.get, whole: true };
-        let draw = self.dice.draw();
+        let (draw, generation) = (self.dice.draw(), exchange.ticket.generation());
+        let goes_on = self.breaker.generation() == generation || self.breaker.state() == BreakerState::Closed;
+        if !goes_on {
+            return self.settle(exchange, verdict, blame);
+        }
         let next = exchange.attempts.next(&RetryPolicy::default(), failed, request, self.now, draw);
         assert!(exchange.get || failed.sent != Sent::Maybe || next == Next::Stop, "a write is never doubled");
         match next {
@@ -352,7 +386,11 @@ impl Traffic {
                 assert!(exchange.free <= 2, "two free repetitions at most");
                 self.attempt(exchange);
             }
+            Next::Paid(_) if !self.budget.take(&RetryPolicy::default(), self.requests, self.now) => {
+                self.settle(exchange, verdict, blame);
+            }
             Next::Paid(wait) | Next::Wait(wait) => {
+                self.paid += u64::from(matches!(next, Next::Paid(_)));
                 exchange.waits = true;
                 self.number += 1;
                 self.events.insert((self.now + wait, self.number), exchange);
@@ -363,16 +401,30 @@ impl Traffic {
     fn observe(&mut self, at: usize, verdict: Verdict, blame: &Blame, others: usize) {
         let (of, draw, now) = (self.endpoints.len(), self.dice.draw(), self.now);
         let outlier = &mut self.endpoints[at].outlier;
+        let one_sided = matches!(self.weather, Weather::Route | Weather::Client);
+        let nobody = matches!(self.weather, Weather::Shortage | Weather::Stall | Weather::Idle);
         match verdict {
             _ if of < 2 => {}
             Verdict::Good | Verdict::Slow => outlier.good(now),
             Verdict::Bad(why) => {
                 let ejected = outlier.bad(why, blame, Room { of, others }, now, draw);
-                assert!(ejected.is_none() || others > 0, "the last endpoint in rotation is never ejected");
+                if self.weather == Weather::Endpoint
+                    && at == 0
+                    && outlier.times() <= u32::from(ejected.is_some())
+                {
+                    self.endpoints[at].bad += 1;
+                }
+                let Some(ejected) = ejected else { return };
+                assert!(others > 0, "the last endpoint in rotation is never ejected");
                 // What was in flight when it began to be bad is over by then.
                 let settled = (now - self.start).as_secs() >= 5;
-                let one_sided = matches!(self.weather, Weather::Route | Weather::Client) && settled;
-                assert!(ejected.is_none() || !one_sided, "{:?} ejects nobody", self.weather);
+                assert!(!(one_sided && settled || nobody), "{:?} ejects nobody", self.weather);
+                let out = (0..of).filter(|at| !self.is_in(*at)).count();
+                let answers = !ejected.why.is_connecting() && self.weather.why() == ejected.why;
+                assert!(
+                    !answers || matches!(self.weather, Weather::Deploy { .. }) || out * 2 <= of,
+                    "{out} of {of}"
+                );
             }
             Verdict::RateLimited { .. } | Verdict::Inconclusive(_) => {}
         }
@@ -390,49 +442,81 @@ impl Traffic {
             Weather::Route => exchange.party.route == 0,
             Weather::Client => exchange.party.client == 0,
             Weather::Endpoint => exchange.at == 0,
-            Weather::Outage(_) => true,
             Weather::Deploy { .. } | Weather::Idle | Weather::Operator => false,
+            _ => true,
         };
         if exchange.get && !verdict.is_good() && !excused {
             self.failed_gets += 1;
         }
         let evidence = Evidence { blame, ..Evidence::of(verdict, exchange.began) };
+        let current = exchange.ticket.generation() == self.breaker.generation();
+        self.passed += u32::from(exchange.ticket.is_probe() && verdict.is_good() && current);
         let moved = self.breaker.settle(exchange.ticket, &evidence, self.now);
         assert!(moved.is_none() || !matches!(verdict, Verdict::Inconclusive(_)), "no evidence moves nothing");
-        if moved.is_some_and(|moved| moved.to == BreakerState::Open) {
-            self.opened.get_or_insert(self.now);
-        }
+        self.moved(moved);
     }
 
     fn check(&mut self) {
-        let real = matches!(self.weather, Weather::Outage(_) | Weather::Operator);
-        if !real {
-            assert_eq!(self.breaker.view(self.now).trips, 0, "{:?} is no outage", self.weather);
+        let view = self.breaker.view(self.now);
+        let held = view.hold.is_some();
+        if !self.weather.is_outage() {
+            assert_eq!(view.trips, 0, "{:?} is no outage", self.weather);
+            let closed = held || view.state == BreakerState::Closed;
+            assert!(closed, "{:?} keeps nobody out once no operator does", self.weather);
         }
-        if self.mode != Mode::On && self.weather != Weather::Operator {
-            assert_eq!((self.breaker.state(), self.refused), (BreakerState::Closed, 0), "{:?}", self.mode);
+        if self.policy.mode != Mode::On && !held {
+            assert_eq!(view.state, BreakerState::Closed, "{:?}", self.policy.mode);
+        }
+        let closed = view.shadow_state.unwrap_or(view.state) == BreakerState::Closed;
+        let second = self.second();
+        if closed || held || !self.weather.is_over(second) || self.weather == Weather::Slow {
+            return;
+        }
+        // A wait, and then `successes` requests, each as soon as it may be a probe.
+        let each = PATIENCE + APART + ANSWER;
+        let recovered = self.start + Duration::from_secs(OUTAGE.end);
+        let waited = self.open_until.map_or(recovered, |until| until.max(recovered));
+        let due = waited + each * self.policy.successes.get() + ANSWER;
+        assert!(self.now <= due, "{:?}: not closed {:?} after its wait", self.weather, self.now - waited);
+        if let Weather::Outage { why, checks: Some(sees), .. } = self.weather
+            && sees >= Sees::of(why)
+        {
+            let checked = OUTAGE.end + u64::from(self.policy.successes.get()) + 1;
+            assert!(second <= checked, "{} checks have seen that it is well", second - OUTAGE.end);
         }
     }
 
     /// What must be so at the end.
     fn judge(&mut self) {
-        assert_eq!(self.failed_gets, 0, "{:?} with {} endpoints", self.weather, self.endpoints.len());
-        let real = matches!(self.weather, Weather::Outage(_) | Weather::Operator);
-        assert!(real || self.refused == 0, "{:?} refuses nobody", self.weather);
-        assert_eq!(self.breaker.state(), BreakerState::Closed, "{:?} is over", self.weather);
-        if let (Weather::Outage(why), Mode::On) = (self.weather, self.mode) {
-            let opened = self.opened.expect("an outage opens it");
-            // Three events a second apart; a timeout is known two seconds later.
-            assert!(
-                opened - self.start <= Duration::from_secs(16),
-                "{why:?} after {:?}",
-                opened - self.start
-            );
+        let weather = self.weather;
+        assert_eq!(self.failed_gets, 0, "{weather:?} with {} endpoints", self.endpoints.len());
+        let real = weather.is_outage() || weather == Weather::Operator;
+        let ordered = matches!(weather, Weather::Operator | Weather::Outage { meddler: true, .. });
+        let may_refuse = ordered || (real && self.policy.mode == Mode::On);
+        assert!(may_refuse || self.refused == 0, "{weather:?} refuses nobody, {:?}", self.policy.mode);
+        assert_eq!(self.breaker.state(), BreakerState::Closed, "{weather:?} is over");
+        let mode = self.policy.mode;
+        let long = weather.is_outage() && weather != Weather::Slow;
+        assert!(mode == Mode::Off || !long || self.opened.is_some(), "an outage opens it");
+        if let (Weather::Outage { why, meddler: false, .. }, Some(opened)) = (weather, self.opened) {
+            // Events at most so far apart; a timeout is known two seconds later.
+            let known = if why == Why::Timeout { 2.0 } else { 0.0 };
+            let within =
+                known + 0.5 + 1.2 * f64::from(self.policy.failures.map_or(0, std::num::NonZeroU32::get));
+            let took = (opened - self.start).as_secs_f64() - OUTAGE.start as f64;
+            assert!(took <= within, "{why:?}: opened {took} s after it began, not within {within}");
         }
-        if self.weather == Weather::Endpoint {
-            let answered = self.endpoints[0].answered;
-            assert!(self.endpoints[0].outlier.times() > 0, "it is out after {answered}");
-        }
+        // What failed when it was over had begun before; what comes back slower is let in at the third wait.
+        let most = if weather == Weather::Slow { 3 } else { 1 };
+        assert!(self.reopened <= most * u32::from(real), "{weather:?}: opened {} times again", self.reopened);
+        assert!(self.deceived <= 2, "checks were believed {} times in vain", self.deceived);
+        let bad = self.endpoints[0].bad;
+        assert!(bad <= 10, "an endpoint is out after 10 bad answers, not {bad}");
+        let out = weather != Weather::Endpoint || self.endpoints[0].outlier.times() > 0;
+        assert!(out, "it is out");
+        let RetryPolicy { budget_percent, min_per_second, .. } = RetryPolicy::default();
+        let floor = u64::from(min_per_second) * (weather.length() + 10);
+        assert!(self.paid <= self.requests * u64::from(budget_percent) / 100 + floor, "{} paid", self.paid);
     }
 }
 

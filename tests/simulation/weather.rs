@@ -1,0 +1,184 @@
+//! What is the matter in one run of [`super::traffic`], and what a request meets.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use strop::reliability::breaker::{BreakerPolicy, Mode};
+use strop::reliability::outlier::Sees;
+use strop::reliability::retry::Sent;
+use strop::reliability::verdict::{Failure, Inconclusive, Outcome, Why};
+use strop::units::Percent;
+
+use crate::dice::Dice;
+
+/// What is the matter in one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weather {
+    /// One endpoint after the other restarts; connections end first (`kill` false) or in the middle of an exchange.
+    Deploy { kill: bool },
+    /// Connections that had been idle turn out to be closed; some requests are said not to be processed.
+    Idle,
+    /// This side is short of descriptors, ports, streams, or of a route for an address.
+    Shortage,
+    /// This process stood still: what was in flight finds its time over.
+    Stall,
+    /// All answers of a tenth of a second are bad, or all connections break, once.
+    Hiccup(Why),
+    /// The upstream asks for peace: 429.
+    Limited,
+    /// Route 0, which most ask for, answers 500.
+    Route,
+    /// Client 0, who asks most, gets nothing but errors.
+    Client,
+    /// Endpoint 0 answers 500.
+    Endpoint,
+    /// Nothing works from second 10 to second 30, as checks that see so much tell; an operator may meddle.
+    Outage { why: Why, checks: Option<Sees>, meddler: bool },
+    /// Nothing works for two seconds, and each answer takes six from then on.
+    Slow,
+    /// Nothing works from second 10 to second 30, and checks pass all the time.
+    Liar,
+    /// An operator holds, closes and lets go what is well.
+    Operator,
+}
+
+/// The seconds of an outage.
+pub const OUTAGE: std::ops::Range<u64> = 10..30;
+const SHORT_OUTAGE: std::ops::Range<u64> = 10..12;
+/// Who fails before anybody was ever served is all there is.
+const SERVED: u64 = 3;
+
+/// A request on its way to an endpoint.
+pub struct Asked {
+    pub client: u32,
+    pub route: u32,
+    pub endpoint: usize,
+    pub first: bool,
+}
+
+impl Weather {
+    pub fn drawn(dice: &mut Dice) -> Self {
+        let why = dice.one_of(&[Why::Connect, Why::Reset, Why::Status, Why::Timeout]);
+        let checks = dice.one_of(&[None, Some(Sees::Connecting), Some(Sees::Answering)]);
+        match dice.below(16) {
+            0 => Self::Deploy { kill: false },
+            1 => Self::Deploy { kill: true },
+            2 => Self::Idle,
+            3 => Self::Shortage,
+            4 => Self::Stall,
+            5 => Self::Route,
+            6 => Self::Client,
+            7 => Self::Endpoint,
+            8 => Self::Slow,
+            9 => Self::Liar,
+            10 => Self::Operator,
+            11 => Self::Hiccup(dice.one_of(&[Why::Reset, Why::Status])),
+            12 => Self::Limited,
+            _ => Self::Outage { why, checks, meddler: dice.chance(0.3) },
+        }
+    }
+
+    /// How long it lasts, seconds.
+    pub fn length(self) -> u64 {
+        if self == Self::Slow { 100 } else { 60 }
+    }
+
+    /// Is the upstream really out at some time?
+    pub fn is_outage(self) -> bool {
+        matches!(self, Self::Outage { .. } | Self::Slow | Self::Liar)
+    }
+
+    /// Is it out in this second?
+    pub fn is_out(self, second: u64) -> bool {
+        match self {
+            Self::Outage { .. } | Self::Liar => OUTAGE.contains(&second),
+            Self::Slow => SHORT_OUTAGE.contains(&second),
+            _ => false,
+        }
+    }
+
+    pub fn is_over(self, second: u64) -> bool {
+        let end = if self == Self::Slow { SHORT_OUTAGE.end } else { OUTAGE.end };
+        second >= end
+    }
+
+    /// How what is tried fails while it is out.
+    pub fn why(self) -> Why {
+        match self {
+            Self::Outage { why, .. } => why,
+            Self::Liar => Why::Status,
+            _ => Why::Reset,
+        }
+    }
+
+    /// What its active checks see, and whether they pass in this second.
+    pub fn check(self, second: u64) -> Option<(Sees, bool)> {
+        match self {
+            Self::Outage { why, checks, .. } => {
+                let sees = checks?;
+                Some((sees, !self.is_out(second) || Sees::of(why) > sees))
+            }
+            Self::Liar => Some((Sees::Answering, true)),
+            _ => None,
+        }
+    }
+
+    pub fn policy(self, dice: &mut Dice, mode: Mode) -> BreakerPolicy {
+        let few = |n: u64| NonZeroU32::new(n as u32).expect("not zero");
+        let seconds = |n: u64| Duration::from_secs(n);
+        BreakerPolicy {
+            mode,
+            failures: Some(few(2 + dice.below(3))),
+            failure_rate: (dice.chance(0.5) && self != Self::Limited).then_some(Percent::of(50)),
+            slow_rate: None,
+            window: seconds(10),
+            min_requests: 20,
+            lump: if self == Self::Hiccup(Why::Reset) { seconds(1) } else { seconds(dice.below(2)) },
+            open_for: seconds(5),
+            open_for_max: seconds(300),
+            successes: few(1 + dice.below(3)),
+            probes: few(1 + dice.below(2)),
+            probe_timeout: seconds(10),
+            ramp: if self == Self::Liar { seconds(10) } else { seconds(3 * dice.below(2)) },
+        }
+    }
+
+    /// What an attempt at an endpoint that is up meets, and how long that takes.
+    pub fn meets(self, asked: &Asked, second: u64, dice: &mut Dice) -> (Outcome, Duration) {
+        let failed = |failure| (Outcome::Failed(failure), Duration::from_millis(1));
+        let took = Duration::from_millis(10 + dice.below(100));
+        let answered =
+            |status, took| (Outcome::Answered { status, retry_after: None, grpc: None, took }, took);
+        let served = second >= SERVED;
+        match self {
+            Self::Idle if asked.first && dice.chance(0.3) => {
+                let stale = Failure { reused: true, ..Failure::of(Why::Reset, Sent::Maybe) };
+                let refused = dice.chance(0.5);
+                failed(if refused { Failure::of(Why::Reset, Sent::Refused) } else { stale })
+            }
+            Self::Shortage if dice.chance(0.3) => {
+                let all = [Inconclusive::Shortage, Inconclusive::NoRoute, Inconclusive::Limit];
+                let local = Some(dice.one_of(&all));
+                failed(Failure { local, ..Failure::of(Why::Connect, Sent::Nothing) })
+            }
+            Self::Limited if dice.chance(0.8) => {
+                let retry_after = Some(Duration::from_secs(dice.below(30)));
+                (Outcome::Answered { status: 429, retry_after, grpc: None, took }, took)
+            }
+            Self::Route if asked.route == 0 && served => answered(500, took),
+            Self::Client if asked.client == 0 && served => answered(500, took),
+            Self::Endpoint if asked.endpoint == 0 && served => answered(500, took),
+            Self::Slow if self.is_over(second) => answered(200, Duration::from_secs(6)),
+            _ if self.is_out(second) => match self.why() {
+                Why::Status | Why::Protocol => answered(500, took),
+                why @ (Why::Connect | Why::Tls) => failed(Failure::of(why, Sent::Nothing)),
+                Why::Timeout => {
+                    let (outcome, _) = failed(Failure::of(Why::Timeout, Sent::Maybe));
+                    (outcome, Duration::from_secs(2))
+                }
+                Why::Reset => failed(Failure::of(Why::Reset, Sent::Maybe)),
+            },
+            _ => answered(200, took),
+        }
+    }
+}
