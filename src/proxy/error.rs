@@ -12,6 +12,7 @@ use crate::names::UpstreamName;
 use crate::reliability::retry::{self, Sent};
 use crate::reliability::verdict::{Failure, Inconclusive, Why};
 use crate::upstream::local;
+use crate::upstream::pool::ConnectError;
 
 /// Why the client does not get the upstream's answer.
 #[derive(Debug, thiserror::Error)]
@@ -159,6 +160,14 @@ pub enum ProxyError {
 }
 
 impl ProxyError {
+    /// There is no connection to `upstream`.
+    pub fn connecting(upstream: UpstreamName, error: ConnectError) -> Self {
+        match error {
+            ConnectError::Full => Self::Full { upstream },
+            ConnectError::Failed(why, cause) => Self::Connect { upstream, why, cause },
+        }
+    }
+
     /// How the attempt failed, as its judge wants to know it; `None` when it is the client's doing.
     pub fn failure(&self, reused: bool, stalled: bool) -> Option<Failure> {
         let (why, local) = match self {

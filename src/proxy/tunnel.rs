@@ -29,7 +29,6 @@ use crate::runtime::timer::Deadline;
 use crate::telemetry::series::TunnelEnd;
 use crate::upstream::endpoint::EndpointState;
 use crate::upstream::permit::{Begun, Permits};
-use crate::upstream::pool::ConnectError;
 
 /// What passed through a tunnel.
 #[derive(Clone, Copy, Debug, Default)]
@@ -133,14 +132,12 @@ async fn dial<'a>(
         exchange.attempts = so_far.made;
         exchange.endpoint = Some(Arc::clone(&endpoint));
         let begun = attempts.begin();
-        let name = || upstream.config.name.clone();
         let error = match gateway.pools.dial(upstream, &endpoint, limit).await {
             Ok((far, endpoint)) => {
                 exchange.endpoint = Some(Arc::clone(&endpoint));
                 return Ok((far, Opened { permits, begun, endpoint, began }));
             }
-            Err(ConnectError::Full) => ProxyError::Full { upstream: name() },
-            Err(ConnectError::Failed(why, cause)) => ProxyError::Connect { upstream: name(), why, cause },
+            Err(error) => ProxyError::connecting(upstream.config.name.clone(), error),
         };
         let at = clock::instant();
         let verdict = attempts.unconnected(&error, began, at);

@@ -57,6 +57,8 @@ pub struct Traffic {
     breaker: Breaker,
     budget: Budget,
     requests: u64,
+    /// Requests and paid retries while it is out.
+    asked_in_vain: u64,
     paid: u64,
     posts: bool,
     good: [HashMap<u32, Instant>; 2],
@@ -99,6 +101,7 @@ impl Traffic {
             policy,
             budget: Budget::new(&RetryPolicy::default(), start),
             requests: 0,
+            asked_in_vain: 0,
             paid: 0,
             good: [HashMap::new(), HashMap::new()],
             events: BTreeMap::new(),
@@ -137,7 +140,9 @@ impl Traffic {
                         self.chores(second);
                     }
                     self.change();
-                    self.begin();
+                    if !self.weather.is_silent(second) {
+                        self.begin();
+                    }
                 }
             }
             self.check();
@@ -167,7 +172,9 @@ impl Traffic {
         }
         let meddles = match self.weather {
             Weather::Operator => second < 50 && self.dice.chance(0.2),
-            Weather::Outage { meddler, .. } => meddler && second == OUTAGE.start + 3,
+            Weather::Outage { meddler, .. } => {
+                meddler && (second == OUTAGE.start + 3 || second == OUTAGE.end - 2)
+            }
             _ => false,
         };
         if meddles {
@@ -193,10 +200,11 @@ impl Traffic {
         let out = self.weather.is_out(self.second());
         match moved.why {
             Cause::Failures(_) | Cause::FailureRate(_) | Cause::SlowRate(_) => {
-                assert!(self.weather.is_outage(), "{:?} is no outage", self.weather);
+                let fails = self.weather.is_outage() && self.second() < self.weather.end() + 3;
+                assert!(fails, "{:?} opened it in {:?}", moved.why, self.weather);
                 self.opened.get_or_insert(self.now);
             }
-            Cause::ChecksPassed if out && self.weather == Weather::Liar => self.deceived += 1,
+            Cause::ChecksPassed if out && matches!(self.weather, Weather::Liar(_)) => self.deceived += 1,
             Cause::ChecksPassed | Cause::ProbesPassed => {
                 assert!(!out, "{:?} closed it in {:?}", moved.why, self.weather);
                 let probes = moved.why != Cause::ProbesPassed || self.passed >= self.policy.successes.get();
@@ -271,6 +279,7 @@ impl Traffic {
         let usual = Some(Duration::from_millis(50));
         let draw = self.dice.draw();
         self.requests += 1;
+        self.asked_in_vain += u64::from(self.weather.is_out(self.second()));
         let (answer, ticked) = self.breaker.admit(Ask { fitness, usual }, self.now, draw);
         self.moved(ticked);
         match answer {
@@ -331,7 +340,8 @@ impl Traffic {
             return (Outcome::Failed(refused), Duration::from_millis(1));
         }
         let Party { client, route } = exchange.party;
-        let asked = Asked { client, route, endpoint: exchange.at, first: exchange.attempts.made == 1 };
+        let probe = exchange.ticket.is_probe();
+        let asked = Asked { client, route, endpoint: exchange.at, first: exchange.attempts.made == 1, probe };
         self.weather.meets(&asked, self.second(), &mut self.dice)
     }
 
@@ -378,6 +388,8 @@ impl Traffic {
             return self.settle(exchange, verdict, blame);
         }
         let next = exchange.attempts.next(&RetryPolicy::default(), failed, request, self.now, draw);
+        let untaken = failed.sent != Sent::Maybe && exchange.attempts.made == 1;
+        assert!(!untaken || next == Next::Now, "what was not processed is sent once more at once");
         assert!(exchange.get || failed.sent != Sent::Maybe || next == Next::Stop, "a write is never doubled");
         match next {
             Next::Stop => self.settle(exchange, verdict, blame),
@@ -390,7 +402,8 @@ impl Traffic {
                 self.settle(exchange, verdict, blame);
             }
             Next::Paid(wait) | Next::Wait(wait) => {
-                self.paid += u64::from(matches!(next, Next::Paid(_)));
+                let out = self.weather.is_out(self.second());
+                self.paid += u64::from(out && matches!(next, Next::Paid(_)));
                 exchange.waits = true;
                 self.number += 1;
                 self.events.insert((self.now + wait, self.number), exchange);
@@ -453,6 +466,7 @@ impl Traffic {
         self.passed += u32::from(exchange.ticket.is_probe() && verdict.is_good() && current);
         let moved = self.breaker.settle(exchange.ticket, &evidence, self.now);
         assert!(moved.is_none() || !matches!(verdict, Verdict::Inconclusive(_)), "no evidence moves nothing");
+        assert!(moved.is_none() || current, "a verdict counts only in the phase that admitted it");
         self.moved(moved);
     }
 
@@ -467,22 +481,40 @@ impl Traffic {
         if self.policy.mode != Mode::On && !held {
             assert_eq!(view.state, BreakerState::Closed, "{:?}", self.policy.mode);
         }
+        let in_flight = self
+            .events
+            .values()
+            .filter(|exchange| exchange.ticket.is_probe() && exchange.ticket.generation() == view.generation);
+        assert_eq!(view.probes_in_flight as usize, in_flight.count(), "a slot is held by a probe in flight");
+        let half_open = view.shadow_state.unwrap_or(view.state) == BreakerState::HalfOpen;
+        if half_open && !held && self.weather.is_out(self.second()) {
+            let longest = self.policy.probe_timeout + PATIENCE * 2;
+            let lasts = self.now - view.since;
+            assert!(lasts <= longest, "half-open for {lasts:?} while nothing works");
+        }
         let closed = view.shadow_state.unwrap_or(view.state) == BreakerState::Closed;
         let second = self.second();
         if closed || held || !self.weather.is_over(second) || self.weather == Weather::Slow {
             return;
         }
         // A wait, and then `successes` requests, each as soon as it may be a probe.
-        let each = PATIENCE + APART + ANSWER;
+        let each = PATIENCE + if self.weather.is_silent(second) { PATIENCE * 2 } else { APART + ANSWER };
         let recovered = self.start + Duration::from_secs(OUTAGE.end);
-        let waited = self.open_until.map_or(recovered, |until| until.max(recovered));
-        let due = waited + each * self.policy.successes.get() + ANSWER;
+        let waited = self.open_until.map_or(recovered, |until| until.max(recovered)).max(view.since);
+        // A probe that began before may hang until it is late.
+        let hangs = if self.weather.why() == Why::Timeout { self.policy.probe_timeout } else { ANSWER };
+        let due = waited + each * self.policy.successes.get() + hangs;
         assert!(self.now <= due, "{:?}: not closed {:?} after its wait", self.weather, self.now - waited);
         if let Weather::Outage { why, checks: Some(sees), .. } = self.weather
             && sees >= Sees::of(why)
         {
-            let checked = OUTAGE.end + u64::from(self.policy.successes.get()) + 1;
-            assert!(second <= checked, "{} checks have seen that it is well", second - OUTAGE.end);
+            let checks = u64::from(self.policy.successes.get()) + 1;
+            let seen = self.now - view.since.max(recovered);
+            assert!(
+                seen <= Duration::from_secs(checks) + APART,
+                "checks have seen for {seen:?} that it is well: {view:?} {:?}",
+                self.weather
+            );
         }
     }
 
@@ -499,10 +531,9 @@ impl Traffic {
         let long = weather.is_outage() && weather != Weather::Slow;
         assert!(mode == Mode::Off || !long || self.opened.is_some(), "an outage opens it");
         if let (Weather::Outage { why, meddler: false, .. }, Some(opened)) = (weather, self.opened) {
-            // Events at most so far apart; a timeout is known two seconds later.
-            let known = if why == Why::Timeout { 2.0 } else { 0.0 };
-            let within =
-                known + 0.5 + 1.2 * f64::from(self.policy.failures.map_or(0, std::num::NonZeroU32::get));
+            // Events at most so far apart, once nobody has been served lately; a timeout is known two seconds later.
+            let known = if why == Why::Timeout { 2.0 } else { 0.0 } + LATELY.as_secs_f64();
+            let within = known + 1.2 * f64::from(self.policy.failures.map_or(0, std::num::NonZeroU32::get));
             let took = (opened - self.start).as_secs_f64() - OUTAGE.start as f64;
             assert!(took <= within, "{why:?}: opened {took} s after it began, not within {within}");
         }
@@ -515,8 +546,10 @@ impl Traffic {
         let out = weather != Weather::Endpoint || self.endpoints[0].outlier.times() > 0;
         assert!(out, "it is out");
         let RetryPolicy { budget_percent, min_per_second, .. } = RetryPolicy::default();
-        let floor = u64::from(min_per_second) * (weather.length() + 10);
-        assert!(self.paid <= self.requests * u64::from(budget_percent) / 100 + floor, "{} paid", self.paid);
+        // What may be saved up for ten seconds, and the outage itself.
+        let floor = u64::from(min_per_second) * (10 + OUTAGE.end - OUTAGE.start);
+        let share = (self.asked_in_vain + 400) * u64::from(budget_percent) / 100;
+        assert!(self.paid <= share + floor, "{} paid of {}", self.paid, self.asked_in_vain);
     }
 }
 

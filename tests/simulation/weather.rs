@@ -34,10 +34,14 @@ pub enum Weather {
     Endpoint,
     /// Nothing works from second 10 to second 30, as checks that see so much tell; an operator may meddle.
     Outage { why: Why, checks: Option<Sees>, meddler: bool },
+    /// The same, with checks of which every other one passes.
+    Flapping,
+    /// Nobody can connect from second 10 to second 30, and nobody asks for anything after second 28.
+    Quiet,
     /// Nothing works for two seconds, and each answer takes six from then on.
     Slow,
     /// Nothing works from second 10 to second 30, and checks pass all the time.
-    Liar,
+    Liar(Why),
     /// An operator holds, closes and lets go what is well.
     Operator,
 }
@@ -54,13 +58,14 @@ pub struct Asked {
     pub route: u32,
     pub endpoint: usize,
     pub first: bool,
+    pub probe: bool,
 }
 
 impl Weather {
     pub fn drawn(dice: &mut Dice) -> Self {
         let why = dice.one_of(&[Why::Connect, Why::Reset, Why::Status, Why::Timeout]);
         let checks = dice.one_of(&[None, Some(Sees::Connecting), Some(Sees::Answering)]);
-        match dice.below(16) {
+        match dice.below(18) {
             0 => Self::Deploy { kill: false },
             1 => Self::Deploy { kill: true },
             2 => Self::Idle,
@@ -70,10 +75,12 @@ impl Weather {
             6 => Self::Client,
             7 => Self::Endpoint,
             8 => Self::Slow,
-            9 => Self::Liar,
+            9 => Self::Liar(dice.one_of(&[Why::Status, Why::Timeout])),
             10 => Self::Operator,
             11 => Self::Hiccup(dice.one_of(&[Why::Reset, Why::Status])),
             12 => Self::Limited,
+            13 => Self::Flapping,
+            14 => Self::Quiet,
             _ => Self::Outage { why, checks, meddler: dice.chance(0.3) },
         }
     }
@@ -85,28 +92,39 @@ impl Weather {
 
     /// Is the upstream really out at some time?
     pub fn is_outage(self) -> bool {
-        matches!(self, Self::Outage { .. } | Self::Slow | Self::Liar)
+        matches!(self, Self::Outage { .. } | Self::Slow | Self::Liar(_) | Self::Flapping | Self::Quiet)
     }
 
     /// Is it out in this second?
     pub fn is_out(self, second: u64) -> bool {
         match self {
-            Self::Outage { .. } | Self::Liar => OUTAGE.contains(&second),
+            Self::Outage { .. } | Self::Liar(_) | Self::Flapping | Self::Quiet => OUTAGE.contains(&second),
             Self::Slow => SHORT_OUTAGE.contains(&second),
             _ => false,
         }
     }
 
+    /// From which second on it is well again.
+    pub fn end(self) -> u64 {
+        if self == Self::Slow { SHORT_OUTAGE.end } else { OUTAGE.end }
+    }
+
     pub fn is_over(self, second: u64) -> bool {
-        let end = if self == Self::Slow { SHORT_OUTAGE.end } else { OUTAGE.end };
-        second >= end
+        second >= self.end()
+    }
+
+    /// Does nobody ask for anything in this second?
+    pub fn is_silent(self, second: u64) -> bool {
+        self == Self::Quiet && second >= OUTAGE.end - 2
     }
 
     /// How what is tried fails while it is out.
     pub fn why(self) -> Why {
         match self {
             Self::Outage { why, .. } => why,
-            Self::Liar => Why::Status,
+            Self::Liar(why) => why,
+            Self::Flapping => Why::Status,
+            Self::Quiet => Why::Connect,
             _ => Why::Reset,
         }
     }
@@ -118,7 +136,8 @@ impl Weather {
                 let sees = checks?;
                 Some((sees, !self.is_out(second) || Sees::of(why) > sees))
             }
-            Self::Liar => Some((Sees::Answering, true)),
+            Self::Liar(_) => Some((Sees::Answering, true)),
+            Self::Flapping => Some((Sees::Answering, !self.is_out(second) || second % 2 == 0)),
             _ => None,
         }
     }
@@ -136,10 +155,10 @@ impl Weather {
             lump: if self == Self::Hiccup(Why::Reset) { seconds(1) } else { seconds(dice.below(2)) },
             open_for: seconds(5),
             open_for_max: seconds(300),
-            successes: few(1 + dice.below(3)),
+            successes: few(1 + u64::from(self == Self::Flapping) + dice.below(2)),
             probes: few(1 + dice.below(2)),
             probe_timeout: seconds(10),
-            ramp: if self == Self::Liar { seconds(10) } else { seconds(3 * dice.below(2)) },
+            ramp: if matches!(self, Self::Liar(_)) { seconds(10) } else { seconds(3 * dice.below(2)) },
         }
     }
 
@@ -163,18 +182,19 @@ impl Weather {
             }
             Self::Limited if dice.chance(0.8) => {
                 let retry_after = Some(Duration::from_secs(dice.below(30)));
-                (Outcome::Answered { status: 429, retry_after, grpc: None, took }, took)
+                (Outcome::Answered { status: dice.one_of(&[429, 503]), retry_after, grpc: None, took }, took)
             }
             Self::Route if asked.route == 0 && served => answered(500, took),
             Self::Client if asked.client == 0 && served => answered(500, took),
             Self::Endpoint if asked.endpoint == 0 && served => answered(500, took),
             Self::Slow if self.is_over(second) => answered(200, Duration::from_secs(6)),
+            _ if self.is_out(second) && dice.chance(0.1) => (Outcome::ClientGone, took),
             _ if self.is_out(second) => match self.why() {
                 Why::Status | Why::Protocol => answered(500, took),
                 why @ (Why::Connect | Why::Tls) => failed(Failure::of(why, Sent::Nothing)),
                 Why::Timeout => {
                     let (outcome, _) = failed(Failure::of(Why::Timeout, Sent::Maybe));
-                    (outcome, Duration::from_secs(2))
+                    (outcome, Duration::from_secs(if asked.probe { 15 } else { 2 }))
                 }
                 Why::Reset => failed(Failure::of(Why::Reset, Sent::Maybe)),
             },

@@ -21,7 +21,7 @@ use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::upstream::RouteEntry;
 use crate::upstream::endpoint::EndpointState;
-use crate::upstream::pool::{ConnectError, Lease, Link, Pools};
+use crate::upstream::pool::{Lease, Link, Pools};
 
 /// The head of an answer and the body that follows it.
 pub struct Answer {
@@ -107,10 +107,7 @@ impl Attempt<'_> {
             .pools
             .checkout(upstream, self.endpoint, self.fresh, limit, now)
             .await
-            .map_err(|error| match error {
-                ConnectError::Full => ProxyError::Full { upstream: self.name() },
-                ConnectError::Failed(why, cause) => ProxyError::Connect { upstream: self.name(), why, cause },
-            })?;
+            .map_err(|error| ProxyError::connecting(self.name(), error))?;
         call.body.keep(&self.pools.kept, upstream.config.keep_body);
         let here = Attempt { endpoint: &endpoint, ..*self };
         if endpoint.id != self.endpoint.id {

@@ -93,7 +93,7 @@ impl Row {
 
     /// Did all failures of the row fail to connect?
     pub(super) fn is_connecting(&self) -> bool {
-        self.count > 0 && self.connecting
+        self.all > 0 && self.connecting
     }
 
     pub(super) fn seen(&self) -> impl Iterator<Item = &FailedAttempt> {
@@ -137,7 +137,6 @@ impl Row {
     /// brought half of them already while others are served.
     pub(super) fn failed(&mut self, evidence: &Evidence<'_>, needed: u32) {
         if self.by.has_room(&evidence.blame, needed) {
-            self.connecting = evidence.unconnected && (self.connecting || self.count == 0);
             self.count = self.count.saturating_add(1);
             self.by.add(&evidence.blame);
         }
@@ -150,7 +149,10 @@ impl Row {
             Verdict::RateLimited { .. } => None,
             Verdict::Good | Verdict::Slow | Verdict::Inconclusive(_) => return,
         };
-        self.all = self.all.saturating_add(u32::from(why.is_some()));
+        if why.is_some() {
+            self.connecting = evidence.unconnected && (self.connecting || self.all == 0);
+            self.all = self.all.saturating_add(1);
+        }
         if self.seen.len() >= KEPT {
             self.seen.pop_front();
         }

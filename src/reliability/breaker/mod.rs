@@ -261,16 +261,11 @@ impl Breaker {
         why.map(|why| self.go(why, now))
     }
 
-    /// When time alone will next bring something.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.phase.next_deadline()
-    }
-
     /// The whole transition table of evidence: the cause picks the next phase.
     fn go(&mut self, why: Why, now: Instant) -> Transition {
         let next = match why {
             Why::Failures(_) | Why::FailureRate(_) | Why::SlowRate(_) => {
-                let connecting = matches!(why, Why::Failures(_)) && self.row.is_connecting();
+                let connecting = self.row.is_connecting() && why.is_of_row(self.row.all());
                 self.opened_by = if connecting { Sees::Connecting } else { Sees::Answering };
                 let ramping = matches!(self.phase, Phase::Closed { ramp: Some(_) });
                 self.checks_were_wrong |= self.closed_by_checks && ramping;

@@ -80,14 +80,4 @@ impl Phase {
     pub(super) fn is_held(&self) -> bool {
         matches!(self, Self::Held { .. })
     }
-
-    /// When time alone will next bring something.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        match self {
-            Self::Closed { ramp } => ramp.as_ref().map(|ramp| ramp.until),
-            Self::Open { until } => Some(*until),
-            Self::HalfOpen { probes, .. } => probes.iter().map(|probe| probe.late_at).min(),
-            Self::Held { hold, .. } => Some(hold.until),
-        }
-    }
 }

@@ -118,11 +118,8 @@ fn a_late_probe_opens_it_again_and_for_longer_and_what_came_back_slower_is_let_i
         let ask = Ask { usual, ..Ask::SAFE };
         let probe = breaker.admit(ask, now, 0).0.expect("a probe");
         let late_at = now + Duration::from_secs(patience);
-        assert_eq!(
-            breaker.next_deadline(),
-            Some(late_at),
-            "a second at least, four times longer, 10 s at most"
-        );
+        let sooner = late_at - Duration::from_millis(1);
+        assert_eq!(breaker.tick(sooner), None, "a second at least, four times longer, 10 s at most");
         let moved = breaker.tick(late_at).expect("late");
         assert_eq!((moved.to, moved.why), (BreakerState::Open, Why::ProbeFailed));
         let until = breaker.view(late_at).open_until.expect("open");
@@ -207,6 +204,20 @@ fn a_connect_that_timed_out_is_seen_by_a_check_that_connects() {
     assert_eq!(breaker.checked(Sees::Connecting, Check::Passed, later), None);
     let moved = breaker.checked(Sees::Connecting, Check::Passed, later).expect("closes");
     assert_eq!(moved.why, Why::ChecksPassed);
+}
+
+#[test]
+fn a_rate_of_connects_that_failed_is_seen_by_a_check_that_connects_unless_something_else_failed_too() {
+    let t0 = Instant::now();
+    let by_rate = BreakerPolicy { failures: None, failure_rate: Some(Percent::of(50)), ..policy() };
+    for (first, closes) in [(REFUSED, true), (BAD, false)] {
+        let mut breaker = Breaker::new(by_rate.clone(), 7, t0);
+        assert_eq!(one(&mut breaker, first, t0), None);
+        (0..9).for_each(|_| drop(one(&mut breaker, REFUSED, t0)));
+        assert_eq!(breaker.state(), BreakerState::Open);
+        let passed = (0..2).filter_map(|_| breaker.checked(Sees::Connecting, Check::Passed, t0)).count();
+        assert_eq!(passed > 0, closes, "{first:?} came first");
+    }
 }
 
 #[test]
