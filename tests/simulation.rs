@@ -4,6 +4,7 @@
 //! core alone and with its invariants checked.
 
 #![allow(clippy::disallowed_methods, reason = "a test is its own clock")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "weathers are alike in most things")]
 #![allow(unreachable_pub, reason = "modules of a test")]
 
 #[path = "simulation/days.rs"]

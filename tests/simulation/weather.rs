@@ -137,7 +137,7 @@ impl Weather {
                 Some((sees, !self.is_out(second) || Sees::of(why) > sees))
             }
             Self::Liar(_) => Some((Sees::Answering, true)),
-            Self::Flapping => Some((Sees::Answering, !self.is_out(second) || second % 2 == 0)),
+            Self::Flapping => Some((Sees::Answering, !self.is_out(second) || second.is_multiple_of(2))),
             _ => None,
         }
     }
