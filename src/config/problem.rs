@@ -69,20 +69,70 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+/// Members of lists that were taken out: those behind them have moved up.
+#[derive(Default)]
+struct Gone(Vec<(String, usize)>);
+
+impl Gone {
+    fn add(&mut self, path: &str) {
+        let (list, last) = path.rsplit_once('.').unwrap_or(("", path));
+        if let Ok(at) = last.parse() {
+            self.0.push((list.to_owned(), at));
+        }
+    }
+
+    /// The path as it stands in the file.
+    fn written(&self, path: &str) -> String {
+        let mut now = String::new();
+        let mut file: Vec<String> = Vec::new();
+        for part in path.split('.') {
+            let moved = part.parse::<usize>().map(|at| {
+                let of_list = self.0.iter().filter(|(list, _)| *list == now);
+                of_list.rev().fold(at, |at, (_, gone)| if *gone <= at { at + 1 } else { at }).to_string()
+            });
+            file.push(moved.unwrap_or_else(|_| part.to_owned()));
+            now = if now.is_empty() { part.to_owned() } else { format!("{now}.{part}") };
+        }
+        file.join(".")
+    }
+}
+
 /// Gathers problems while a config is read.
 pub struct Collector<'a> {
     text: &'a str,
     all: Vec<Problem>,
+    /// Paths of what was written and not understood.
+    misread: Vec<String>,
+    gone: Gone,
 }
 
 impl<'a> Collector<'a> {
     /// For a file's text.
     pub fn new(text: &'a str) -> Self {
-        Self { text, all: Vec::new() }
+        Self { text, all: Vec::new(), misread: Vec::new(), gone: Gone::default() }
+    }
+
+    /// What is written at `path` was noted as a problem and is left out: what is missed there from now on is no problem of
+    /// its own.
+    pub(super) fn left_out(&mut self, path: &str) {
+        self.misread(path);
+        self.gone.add(path);
+    }
+
+    /// What should stand at `path` is written under another key.
+    pub(super) fn misread(&mut self, path: &str) {
+        self.misread.push(self.gone.written(path));
     }
 
     /// Notes a problem at a path.
     pub fn add(&mut self, path: &str, message: impl fmt::Display) {
+        let path = &self.gone.written(path);
+        let within = |misread: &String| {
+            misread.strip_prefix(path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        if self.misread.iter().any(within) {
+            return;
+        }
         let span = find(self.text, path);
         self.note(path, message.to_string(), span);
     }

@@ -9,7 +9,8 @@ use super::problem::{Collector, did_you_mean};
 /// Prefix of environment variables that override keys: `STROP__LATENCY__SLOW=2s`.
 pub const PREFIX: &str = "STROP__";
 
-/// Reads a file's text with `env` overrides. `None` when problems were noted.
+/// Reads a file's text with `env` overrides. What is wrong in its shape is noted and left out, so that the rest can be checked
+/// too; `None` when there is no shape at all.
 pub fn read(text: &str, env: &[(String, String)], problems: &mut Collector<'_>) -> Option<ConfigFile> {
     let mut table: Table = match text.parse() {
         Ok(table) => table,
@@ -54,35 +55,70 @@ fn overridden(table: &mut Table, name: &str, text: &str, problems: &mut Collecto
 
 /// Reads the shape; each wrong key is noted and taken out, so that it hides no other.
 fn shaped<T: DeserializeOwned>(mut value: Value, problems: &mut Collector<'_>) -> Option<T> {
-    let mut clean = true;
     // A file with more mistakes than this has one that matters more.
     for _ in 0..50 {
         match serde_path_to_error::deserialize::<_, T>(value.clone()) {
-            Ok(shape) => return clean.then_some(shape),
+            Ok(shape) => return Some(shape),
             Err(error) => {
-                clean = false;
                 let path = error.path().to_string();
                 let message = error.inner().message().to_owned();
-                let (path, message) = named(&path, &message);
+                let Named { path, message, meant } = named(&path, &message);
                 problems.add(&path, message);
+                if let Some(meant) = meant {
+                    problems.misread(&meant);
+                }
                 if !taken_out(&mut value, &path) {
                     return None;
                 }
+                problems.left_out(&path);
             }
         }
     }
     None
 }
 
-/// The path of the wrong key itself, and the message with a guess at what was meant.
-fn named(path: &str, message: &str) -> (String, String) {
+/// A message of the reader's in an operator's words.
+fn plainly(message: &str) -> String {
+    let rest = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    let Some((found, expected)) = rest.and_then(|rest| rest.rsplit_once(", expected ")) else {
+        return message.to_owned();
+    };
+    let wanted = match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0 on",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        "a string" => "text in quotes",
+        "a sequence" => "a list, such as [\"one\", \"two\"]",
+        "a map" => "a table",
+        other if other.starts_with("struct ") => "a table",
+        other => other,
+    };
+    let found = found.replace('`', "");
+    let found = found.strip_prefix("string ").map_or(found.clone(), |text| format!("the text {text}"));
+    format!("{found} does not belong here; write {wanted}")
+}
+
+struct Named {
+    /// Of the wrong key itself.
+    path: String,
+    message: String,
+    /// The path of the key that was probably meant.
+    meant: Option<String>,
+}
+
+/// What is wrong, with a guess at what was meant.
+fn named(path: &str, message: &str) -> Named {
     let path = path.replace('[', ".").replace(']', "");
     let path = if path == "." { String::new() } else { path };
-    let Some(rest) = message.strip_prefix("unknown field `") else { return (path, message.to_owned()) };
+    let Some(rest) = message.strip_prefix("unknown field `") else {
+        return Named { path, message: plainly(message), meant: None };
+    };
     let mut names = rest.split('`').step_by(2).map(str::to_owned);
     let wrong = names.next().unwrap_or_default();
     let known: Vec<String> = names.collect();
     let guess = did_you_mean(&wrong, known.iter().map(String::as_str));
+    let meant = known.iter().find(|known| guess.contains(&format!("{known:?}")));
     let full = if path.rsplit('.').next() == Some(wrong.as_str()) || path.is_empty() && wrong.is_empty() {
         path
     } else if path.is_empty() {
@@ -90,7 +126,12 @@ fn named(path: &str, message: &str) -> (String, String) {
     } else {
         format!("{path}.{wrong}")
     };
-    (full, format!("there is no key {wrong:?} here{guess} (known: {})", known.join(", ")))
+    let meant = meant.map(|meant| match full.rsplit_once('.') {
+        Some((table, _)) => format!("{table}.{meant}"),
+        None => meant.clone(),
+    });
+    let message = format!("there is no key {wrong:?} here{guess} (known: {})", known.join(", "));
+    Named { path: full, message, meant }
 }
 
 fn taken_out(value: &mut Value, path: &str) -> bool {
@@ -122,6 +163,49 @@ fn taken_out(value: &mut Value, path: &str) -> bool {
         },
         Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => {
             false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::load;
+
+    fn told(text: &str, env: &[(&str, &str)]) -> Vec<(String, usize, String)> {
+        let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let problems = load(text, "a test", &env).expect_err("it cannot run");
+        problems.all.into_iter().map(|problem| (problem.path, problem.line, problem.message)).collect()
+    }
+
+    #[test]
+    fn what_is_wrong_in_shape_hides_no_wrong_value_and_nothing_is_told_twice() {
+        let text = "[ingress]\nlisten = \"nowhere\"\n[upstreams.backend]\nenpoints = [\"127.0.0.1:8001\"]\n\
+                    [upstreams.backend.breaker]\nfailures = \"three\"\nopen_for = \"0s\"\n\
+                    [[routes]]\nprefix = \"a\"\nlate = true\n";
+        let all = told(text, &[]);
+        let places: Vec<_> = all.iter().map(|(path, line, _)| (path.as_str(), *line)).collect();
+        let wanted = [
+            ("ingress.listen", 2),
+            ("upstreams.backend.enpoints", 4),
+            ("upstreams.backend.breaker.failures", 6),
+            ("upstreams.backend.breaker.open_for", 7),
+            ("routes.0.prefix", 9),
+            ("routes.0.late", 10),
+        ];
+        assert_eq!(places, wanted, "{all:#?}");
+        assert_eq!(all[2].2, "the text \"three\" does not belong here; write a whole number from 0 on");
+    }
+
+    #[test]
+    fn a_member_of_a_list_that_is_wrong_moves_no_other_one() {
+        let text = "[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\nhosts = [\"a\", 1, \"b\", 2]\n\
+                    [[routes]]\n[[routes]]\nprefix = 5\n[[routes]]\nprefix = \"c\"\n";
+        let all = told(text, &[]);
+        let places: Vec<_> = all.iter().map(|(path, _, _)| path.as_str()).collect();
+        for wanted in
+            ["upstreams.backend.hosts.1", "upstreams.backend.hosts.3", "routes.1.prefix", "routes.2.prefix"]
+        {
+            assert!(places.contains(&wanted), "{wanted}: {all:#?}");
         }
     }
 }
