@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::file::{BreakerFile, UpstreamFile};
 use super::presets;
-use super::problem::{Collector, did_you_mean};
+use super::problem::Collector;
+use super::word::{OneOf, Word as _};
 use crate::message::templates::Templates;
 use crate::names::OperationName;
 use crate::reliability::breaker::{BreakerPolicy, Mode};
@@ -38,29 +39,17 @@ fn rate(text: Option<&str>, default: Option<Percent>) -> Result<Option<Percent>,
 /// For an upstream behind the ingress nothing is refused unless that is asked for: refusing is all that a breaker could do
 /// there.
 fn mode(at: &str, file: &BreakerFile, ingress: bool, problems: &mut Collector<'_>) -> Mode {
-    let known = |text: &str| Mode::ALL.into_iter().find(|mode| mode.label() == text);
-    match (file.mode.as_deref(), file.enabled) {
+    match (file.mode, file.enabled) {
         (None, Some(false)) => Mode::Off,
         (None, _) if ingress => Mode::Shadow,
         (None, _) => Mode::On,
-        (Some(text), enabled) => match (known(text), enabled) {
-            (Some(mode), Some(enabled)) if enabled == (mode == Mode::Off) => {
-                problems.add(
-                    &format!("{at}.enabled"),
-                    format!("{enabled} contradicts mode = {text:?}; write mode alone"),
-                );
-                mode
+        (Some(OneOf(mode)), enabled) => {
+            if let Some(enabled) = enabled.filter(|enabled| *enabled == (mode == Mode::Off)) {
+                let told = format!("{enabled} contradicts mode = {:?}; write mode alone", mode.word());
+                problems.add(&format!("{at}.enabled"), told);
             }
-            (Some(mode), _) => mode,
-            (None, _) => {
-                let guess = did_you_mean(text, Mode::ALL.iter().map(|mode| mode.label()));
-                problems.add(
-                    &format!("{at}.mode"),
-                    format!("{text:?} is no mode{guess}; write \"on\", \"shadow\" or \"off\""),
-                );
-                Mode::Shadow
-            }
-        },
+            mode
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use secrecy::SecretString;
 use super::file::{AccessLogFile, AdminFile, ConfigFile, EgressFile, IngressFile, LimitsFile, TimeoutsFile};
 use super::problem::{Collector, did_you_mean};
 use super::{
-    AccessLog, AccessSink, Admin, Config, Egress, Ingress, Limits, ServerTls, Timeouts, Unlisted, Upstream,
-    channels, desk, process, routes, store, upstreams,
+    AccessLog, AccessSink, Admin, Config, Egress, Ingress, Limits, ServerTls, Timeouts, Upstream, channels,
+    desk, process, routes, store, upstreams,
 };
 use crate::names::UpstreamName;
 
@@ -112,15 +112,8 @@ fn ingress(written: &IngressFile, named: &[&str], problems: &mut Collector<'_>) 
 
 fn egress(written: &EgressFile, problems: &mut Collector<'_>) -> Option<Egress> {
     let listen = problems.take("egress.listen", address(&written.listen));
-    let unlisted = match written.unlisted.as_str() {
-        "deny" => Ok(Unlisted::Deny),
-        "allow" => Ok(Unlisted::Allow),
-        "report" => Ok(Unlisted::Report),
-        other => Err(format!("{other:?} is not a policy; write \"deny\", \"allow\" or \"report\"")),
-    };
-    let unlisted = problems.take("egress.unlisted", unlisted);
     let limits = limits("egress.limits", &written.limits, problems);
-    Some(Egress { listen: listen?, unlisted: unlisted?, limits: Arc::new(limits) })
+    Some(Egress { listen: listen?, unlisted: written.unlisted.0, limits: Arc::new(limits) })
 }
 
 fn limits(at: &str, written: &LimitsFile, problems: &mut Collector<'_>) -> Limits {

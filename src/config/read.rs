@@ -95,7 +95,11 @@ fn plainly(message: &str) -> String {
         other => other,
     };
     let found = found.replace('`', "");
-    let found = found.strip_prefix("string ").map_or(found.clone(), |text| format!("the text {text}"));
+    let found = match found.split_once(' ') {
+        Some(("string", text)) => format!("the text {text}"),
+        Some(("integer" | "boolean", value)) => value.to_owned(),
+        _ => found,
+    };
     format!("{found} does not belong here; write {wanted}")
 }
 

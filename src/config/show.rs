@@ -3,9 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::channels::{Channel, ChannelKind, WebUrl};
+use super::word::Word as _;
 use super::{
     AccessLog, AccessSink, ClientTls, Config, Egress, Health, Host, Ingress, Limits, Operation, Pool,
-    Process, Protocol, Route, ServerTls, Store, StoreAt, Timeouts, Unlisted, Upstream, desk,
+    Process, Protocol, Route, ServerTls, Store, StoreAt, Timeouts, Upstream, desk,
 };
 use crate::reliability::breaker::BreakerPolicy;
 use crate::units::{Percent, Size, Written as _};
@@ -69,14 +70,9 @@ fn ingress(ingress: &Ingress) -> Value {
 }
 
 fn egress(egress: &Egress) -> Value {
-    let unlisted = match egress.unlisted {
-        Unlisted::Deny => "deny",
-        Unlisted::Allow => "allow",
-        Unlisted::Report => "report",
-    };
     json!({
         "listen": egress.listen.to_string(),
-        "unlisted": unlisted,
+        "unlisted": egress.unlisted.word(),
         "limits": limits(&egress.limits),
     })
 }
@@ -162,16 +158,11 @@ fn route(route: &Route) -> Value {
 }
 
 fn upstream(upstream: &Upstream) -> Value {
-    let protocol = match upstream.protocol {
-        Protocol::Http1 => "http1",
-        Protocol::H2 => "h2",
-        Protocol::Auto => "auto",
-    };
     let tls = |tls: &ClientTls| json!({ "server_name": tls.server_name, "ca_file": tls.ca_file });
     json!({
         "endpoints": upstream.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
         "hosts": upstream.hosts,
-        "protocol": protocol,
+        "protocol": upstream.protocol.word(),
         "tls": upstream.tls.as_ref().map(tls),
         "upgrade_tls": upstream.upgrade_tls,
         "local": upstream.local.map(|local| local.to_string()),
@@ -214,7 +205,7 @@ fn channel(channel: &Channel) -> Value {
         ChannelKind::Email(mail) => json!({
             "kind": "email",
             "server": endpoint(&mail.server),
-            "tls": mail.tls.label(),
+            "tls": mail.tls.word(),
             "username": mail.login.as_ref().map(|(user, _)| user),
             "password": mail.login.as_ref().map(|_| "set"),
             "from": mail.from,

@@ -8,6 +8,7 @@ use super::check::{address, timeouts};
 use super::file::{ClientTlsFile, HealthFile, UpstreamFile};
 use super::presets::{self, PRESETS, Preset};
 use super::problem::{Collector, did_you_mean};
+use super::word::OneOf;
 use super::{ClientTls, Config, Endpoint, Health, Host, HostName, Protocol, Timeouts, Upstream, pool};
 use crate::message::kept::LONGEST;
 use crate::names::UpstreamName;
@@ -45,7 +46,6 @@ pub(super) fn check(
     let endpoints = endpoints(&at, written, problems);
     let hosts = hosts(written);
     host_names(&key("hosts"), &hosts, problems);
-    let protocol = problems.take(&key("protocol"), protocol(written.protocol.as_deref()));
     let tls = tls(&at, written, problems);
     if written.upgrade_tls && tls.is_none() {
         problems.add(&key("upgrade_tls"), "needs tls = true: there is nothing to upgrade to");
@@ -65,7 +65,7 @@ pub(super) fn check(
         name: checked?,
         endpoints: endpoints?,
         hosts,
-        protocol: protocol?,
+        protocol: written.protocol.map_or(Protocol::Auto, |OneOf(protocol)| protocol),
         tls,
         upgrade_tls: written.upgrade_tls,
         local,
@@ -193,15 +193,6 @@ pub(super) fn endpoint(text: &str) -> Result<Endpoint, String> {
         return Err(problem());
     }
     Ok(Endpoint { host: Host::Name(HostName { text, complete }), port })
-}
-
-fn protocol(text: Option<&str>) -> Result<Protocol, String> {
-    match text.unwrap_or("auto") {
-        "auto" => Ok(Protocol::Auto),
-        "http1" => Ok(Protocol::Http1),
-        "h2" => Ok(Protocol::H2),
-        other => Err(format!("{other:?} is not spoken here; write \"auto\", \"http1\" or \"h2\"")),
-    }
 }
 
 fn network(text: &str) -> Result<ipnet::IpNet, String> {

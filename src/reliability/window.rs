@@ -20,6 +20,8 @@ pub struct Tally {
     pub slow: u64,
     /// Bad ones that say something new: what was in flight together, or failed within one lump, is one.
     pub events: u64,
+    /// Bad ones that got no session to send a request on.
+    pub unconnected: u64,
 }
 
 impl Tally {
@@ -28,6 +30,7 @@ impl Tally {
         self.bad += other.bad;
         self.slow += other.slow;
         self.events += other.events;
+        self.unconnected += other.unconnected;
     }
 }
 
@@ -131,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    const BAD: Tally = Tally { total: 1, bad: 1, slow: 0, events: 1 };
+    const BAD: Tally = Tally { total: 1, bad: 1, slow: 0, events: 1, unconnected: 0 };
 
     #[test]
     fn what_is_older_than_the_window_is_forgotten() {

@@ -19,10 +19,25 @@ fn a_health_check_asks_whether_it_is_ready() {
     assert!(String::from_utf8_lossy(&gone.stderr).contains("nobody answers"));
 }
 
+/// What editors read by the first line of the shipped files.
+#[test]
+fn the_shipped_schema_is_the_one_that_is_printed_and_the_shipped_files_name_it() {
+    let config = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let printed = String::from_utf8(strop(&["schema"]).stdout).expect("text");
+    let shipped = std::fs::read_to_string(config.join("schema.json")).expect("reads");
+    assert!(printed == shipped, "write it anew: strop schema > config/schema.json");
+    for file in ["strop.toml", "reference.toml", "bookedbarber.toml"] {
+        let text = std::fs::read_to_string(config.join(file)).expect("reads");
+        assert!(text.starts_with("#:schema schema.json\n"), "{file}");
+    }
+}
+
 #[test]
 fn the_schema_is_json_and_knows_the_file() {
     let schema: serde_json::Value = serde_json::from_slice(&strop(&["schema"]).stdout).expect("JSON");
     assert!(schema["properties"]["upstreams"].is_object(), "{schema}");
+    let mode = &schema["$defs"]["BreakerFile"]["properties"]["mode"];
+    assert!(mode.to_string().contains(r#"["on","shadow","off""#), "an editor completes it: {mode}");
 }
 
 #[test]

@@ -55,7 +55,10 @@ pub struct Traffic {
     endpoints: Vec<Endpoint>,
     policy: BreakerPolicy,
     breaker: Breaker,
+    retry: RetryPolicy,
     budget: Budget,
+    /// Only one client asks, and for one thing.
+    alone: bool,
     requests: u64,
     /// Requests and paid retries while it is out.
     asked_in_vain: u64,
@@ -84,22 +87,25 @@ impl Traffic {
         let mut dice = Dice::new(seed);
         let weather = Weather::drawn(&mut dice);
         let policy = weather.policy(&mut dice, mode);
-        let alone = weather == Weather::Hiccup(Why::Reset);
+        let one = weather == Weather::Hiccup(Why::Reset);
+        let retry = RetryPolicy { attempts: 2 + dice.below(3) as u32, ..RetryPolicy::default() };
         let several = matches!(weather, Weather::Deploy { .. } | Weather::Endpoint);
         let n = match dice.below(4) {
-            _ if alone => 1,
+            _ if one => 1,
             more => more + 1 + u64::from(several),
         };
         let start = Instant::now();
         Self {
             posts: weather.is_outage() && dice.chance(0.3),
+            alone: weather.is_outage() && dice.chance(0.3),
             weather,
             start,
             now: start,
             endpoints: (0..n).map(|_| Endpoint { up: true, ..Endpoint::default() }).collect(),
             breaker: Breaker::new(policy.clone(), seed, start),
             policy,
-            budget: Budget::new(&RetryPolicy::default(), start),
+            budget: Budget::new(&retry, start),
+            retry,
             requests: 0,
             asked_in_vain: 0,
             paid: 0,
@@ -273,7 +279,7 @@ impl Traffic {
         let (client, route) = (self.dice.below(5) as u32, self.dice.below(4) as u32);
         let client = if most && self.weather == Weather::Client { 0 } else { client };
         let route = if most && self.weather == Weather::Route { 0 } else { route };
-        let party = Party { client, route };
+        let party = if self.alone { Party::default() } else { Party { client, route } };
         let get = !self.posts && (self.dice.chance(0.8) || matches!(self.weather, Weather::Deploy { .. }));
         let fitness = if get { Fitness::Safe } else { Fitness::Whole };
         let usual = Some(Duration::from_millis(50));
@@ -387,7 +393,7 @@ impl Traffic {
         if !goes_on {
             return self.settle(exchange, verdict, blame);
         }
-        let next = exchange.attempts.next(&RetryPolicy::default(), failed, request, self.now, draw);
+        let next = exchange.attempts.next(&self.retry, failed, request, self.now, draw);
         let untaken = failed.sent != Sent::Maybe && exchange.attempts.made == 1;
         assert!(!untaken || next == Next::Now, "what was not processed is sent once more at once");
         assert!(exchange.get || failed.sent != Sent::Maybe || next == Next::Stop, "a write is never doubled");
@@ -398,7 +404,7 @@ impl Traffic {
                 assert!(exchange.free <= 2, "two free repetitions at most");
                 self.attempt(exchange);
             }
-            Next::Paid(_) if !self.budget.take(&RetryPolicy::default(), self.requests, self.now) => {
+            Next::Paid(_) if !self.budget.take(&self.retry, self.requests, self.now) => {
                 self.settle(exchange, verdict, blame);
             }
             Next::Paid(wait) | Next::Wait(wait) => {
@@ -505,15 +511,14 @@ impl Traffic {
         let hangs = if self.weather.why() == Why::Timeout { self.policy.probe_timeout } else { ANSWER };
         let due = waited + each * self.policy.successes.get() + hangs;
         assert!(self.now <= due, "{:?}: not closed {:?} after its wait", self.weather, self.now - waited);
-        if let Weather::Outage { why, checks: Some(sees), .. } = self.weather
+        if let Weather::Outage { why, checks: Some(sees), meddler: false } = self.weather
             && sees >= Sees::of(why)
         {
             let checks = u64::from(self.policy.successes.get()) + 1;
             let seen = self.now - view.since.max(recovered);
             assert!(
-                seen <= Duration::from_secs(checks) + APART,
-                "checks have seen for {seen:?} that it is well: {view:?} {:?}",
-                self.weather
+                seen <= Duration::from_secs(checks) + ANSWER,
+                "checks have seen for {seen:?} that it is well"
             );
         }
     }
@@ -533,7 +538,8 @@ impl Traffic {
         if let (Weather::Outage { why, meddler: false, .. }, Some(opened)) = (weather, self.opened) {
             // Events at most so far apart, once nobody has been served lately; a timeout is known two seconds later.
             let known = if why == Why::Timeout { 2.0 } else { 0.0 } + LATELY.as_secs_f64();
-            let within = known + 1.2 * f64::from(self.policy.failures.map_or(0, std::num::NonZeroU32::get));
+            // By its rate alone: once half of a window of ten seconds is bad.
+            let within = known + self.policy.failures.map_or(12.0, |needed| 1.2 * f64::from(needed.get()));
             let took = (opened - self.start).as_secs_f64() - OUTAGE.start as f64;
             assert!(took <= within, "{why:?}: opened {took} s after it began, not within {within}");
         }
@@ -545,7 +551,7 @@ impl Traffic {
         assert!(bad <= 10, "an endpoint is out after 10 bad answers, not {bad}");
         let out = weather != Weather::Endpoint || self.endpoints[0].outlier.times() > 0;
         assert!(out, "it is out");
-        let RetryPolicy { budget_percent, min_per_second, .. } = RetryPolicy::default();
+        let RetryPolicy { budget_percent, min_per_second, .. } = self.retry;
         // What may be saved up for ten seconds, and the outage itself.
         let floor = u64::from(min_per_second) * (10 + OUTAGE.end - OUTAGE.start);
         let share = (self.asked_in_vain + 400) * u64::from(budget_percent) / 100;

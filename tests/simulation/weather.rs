@@ -145,10 +145,13 @@ impl Weather {
     pub fn policy(self, dice: &mut Dice, mode: Mode) -> BreakerPolicy {
         let few = |n: u64| NonZeroU32::new(n as u32).expect("not zero");
         let seconds = |n: u64| Duration::from_secs(n);
+        let failure_rate = (dice.chance(0.5) && self != Self::Limited).then_some(Percent::of(50));
+        let by_rate_alone = failure_rate.is_some() && self != Self::Slow && dice.chance(0.3);
+        let failures = few(2 + dice.below(3));
         BreakerPolicy {
             mode,
-            failures: Some(few(2 + dice.below(3))),
-            failure_rate: (dice.chance(0.5) && self != Self::Limited).then_some(Percent::of(50)),
+            failures: (!by_rate_alone).then_some(failures),
+            failure_rate,
             slow_rate: None,
             window: seconds(10),
             min_requests: 20,

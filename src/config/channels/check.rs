@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Channel, ChannelKind, Hidden, Mail, MailTls, WebUrl, is_loopback};
+use super::{Channel, ChannelKind, Hidden, Kind, Mail, MailTls, WebUrl, is_loopback};
 use crate::config::check::secret;
 use crate::config::file::NotifyFile;
-use crate::config::problem::{Collector, did_you_mean};
+use crate::config::problem::Collector;
 use crate::config::upstreams::endpoint;
+use crate::config::word::{OneOf, Word as _};
 use crate::names::ChannelName;
 
 /// PagerDuty's public API (developer.pagerduty.com, "Events API v2").
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 /// How often a firing alert is sent again; Prometheus does so each minute (`--rules.alert.resend-delay`).
 const INTERVAL: Duration = Duration::from_secs(60);
-const KINDS: [&str; 5] = ["webhook", "pagerduty", "slack", "email", "alertmanager"];
 
 /// Checks one channel.
 pub(in crate::config) fn check(
@@ -28,14 +28,15 @@ pub(in crate::config) fn check(
     let at = format!("notify.{name}");
     let checked = problems.take(&at, ChannelName::new(name));
     let mut part = Part { at: &at, written, problems };
-    let kind = match written.kind.as_str() {
-        "webhook" => part.webhook(),
-        "pagerduty" => part.pagerduty(),
-        "slack" => part.slack(),
-        "email" => part.email(),
-        "alertmanager" => part.alertmanager(),
-        other => {
-            part.unknown(other);
+    let kind = match written.kind.map(|OneOf(kind)| kind) {
+        Some(Kind::Webhook) => part.webhook(),
+        Some(Kind::PagerDuty) => part.pagerduty(),
+        Some(Kind::Slack) => part.slack(),
+        Some(Kind::Email) => part.email(),
+        Some(Kind::Alertmanager) => part.alertmanager(),
+        None => {
+            let words: Vec<_> = Kind::WORDS.iter().map(|(_, word, _)| *word).collect();
+            part.add("kind", format!("is missing; write one of {}", words.join(", ")));
             None
         }
     };
@@ -60,16 +61,15 @@ impl Part<'_, '_> {
         self.problems.take(&format!("{}.{key}", self.at), read)
     }
 
-    fn unknown(&mut self, kind: &str) {
-        let guess = did_you_mean(kind, KINDS.into_iter());
-        self.add("kind", format!("{kind:?} is no kind of channel{guess}; write one of {}", KINDS.join(", ")));
+    fn kind(&self) -> &'static str {
+        self.written.kind.map_or("", |OneOf(kind)| kind.word())
     }
 
     /// Only these keys mean anything here.
     fn only(&mut self, known: &[&str]) {
         for key in self.written.written() {
             if !known.contains(&key) {
-                let kind = &self.written.kind;
+                let kind = self.kind();
                 self.add(
                     key,
                     format!("{kind} has no key {key:?}; take it out (known: {})", known.join(", ")),
@@ -82,7 +82,7 @@ impl Part<'_, '_> {
         match file {
             Some(file) => self.take(key, secret(file, what, least)),
             None => {
-                self.add("", format!("{} needs {key} = \"FILE\", a file with {what}", self.written.kind));
+                self.add("", format!("{} needs {key} = \"FILE\", a file with {what}", self.kind()));
                 None
             }
         }
@@ -106,7 +106,7 @@ impl Part<'_, '_> {
             }
             (Some(_), Some(_)) => ("url", Err("is written twice: take out url or url_file".to_owned())),
             (None, None) => {
-                let kind = &self.written.kind;
+                let kind = self.kind();
                 let message =
                     format!("{kind} needs url = \"https://…\", or url_file when the address is a secret");
                 self.add("", message);
@@ -178,15 +178,7 @@ impl Part<'_, '_> {
 
     fn email(&mut self) -> Option<ChannelKind> {
         self.only(&["server", "tls", "username", "password_file", "from", "to"]);
-        let tls = match self.written.tls.as_deref().unwrap_or("starttls") {
-            "starttls" => Ok(MailTls::StartTls),
-            "implicit" => Ok(MailTls::Implicit),
-            "none" => Ok(MailTls::Plain),
-            other => {
-                Err(format!("{other:?} is no kind of TLS; write \"starttls\", \"implicit\" or \"none\""))
-            }
-        };
-        let tls = self.take("tls", tls);
+        let tls = self.written.tls.map_or(MailTls::StartTls, |OneOf(tls)| tls);
         let server = match self.written.server.as_deref() {
             Some(server) => self.take("server", endpoint(server)),
             None => {
@@ -194,7 +186,7 @@ impl Part<'_, '_> {
                 None
             }
         };
-        if let (Some(MailTls::Plain), Some(server)) = (tls, &server)
+        if let (MailTls::Plain, Some(server)) = (tls, &server)
             && !is_loopback(&server.host)
         {
             self.add("tls", "\"none\" is for servers on loopback; write \"starttls\" or \"implicit\"");
@@ -208,7 +200,7 @@ impl Part<'_, '_> {
         }
         let to: Result<Vec<_>, _> = to.into_iter().map(address).collect();
         let to = self.take("to", to);
-        Some(ChannelKind::Email(Mail { server: server?, tls: tls?, login, from: from?, to: to? }))
+        Some(ChannelKind::Email(Mail { server: server?, tls, login, from: from?, to: to? }))
     }
 
     fn login(&mut self) -> Option<(String, SecretString)> {

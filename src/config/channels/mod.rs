@@ -13,6 +13,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::upstreams::endpoint;
+use super::word::Word;
 use super::{Config, Endpoint, Host};
 use crate::names::ChannelName;
 pub(super) use check::check;
@@ -102,15 +103,39 @@ pub enum MailTls {
     Plain,
 }
 
-impl MailTls {
-    /// As it is written.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::StartTls => "starttls",
-            Self::Implicit => "implicit",
-            Self::Plain => "none",
-        }
-    }
+impl Word for MailTls {
+    const KIND: &'static str = "kind of TLS";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::StartTls, "starttls", "plain at first, then TLS or nothing; port 587"),
+        (Self::Implicit, "implicit", "TLS from the first byte; port 465"),
+        (Self::Plain, "none", "not at all; to loopback only"),
+    ];
+}
+
+/// What a channel is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A signed POST.
+    Webhook,
+    /// Events API v2.
+    PagerDuty,
+    /// An incoming webhook.
+    Slack,
+    /// SMTP.
+    Email,
+    /// Alerts, sent again while they fire.
+    Alertmanager,
+}
+
+impl Word for Kind {
+    const KIND: &'static str = "kind of channel";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Webhook, "webhook", "a signed POST to an address of yours"),
+        (Self::PagerDuty, "pagerduty", "PagerDuty's Events API v2"),
+        (Self::Slack, "slack", "an incoming webhook of Slack"),
+        (Self::Email, "email", "mail, by SMTP"),
+        (Self::Alertmanager, "alertmanager", "all Alertmanagers of a cluster"),
+    ];
 }
 
 /// An `http` or `https` address.

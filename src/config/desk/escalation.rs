@@ -6,10 +6,28 @@ use super::{People, hours, lasts};
 use crate::config::Config;
 use crate::config::file::{ConfigFile, ContactFile, HoursFile, LadderFile, NotifyFile, StepFile};
 use crate::config::problem::{Collector, did_you_mean};
+use crate::config::word::{OneOf, Word};
 use crate::names::ContactName;
 use crate::reliability::escalation::{Calendar, Contact, EscalationPolicy, Ladder, Step};
 use crate::reliability::rule::Severity;
 use crate::runtime::zone::{Day, Zone};
+
+/// When a ladder calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Staffed {
+    /// At any time.
+    Always,
+    /// In the hours of `[escalation.hours]`.
+    Working,
+}
+
+impl Word for Staffed {
+    const KIND: &'static str = "time to call";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Always, "always", "at any time"),
+        (Self::Working, "working", "in the hours of [escalation.hours]; until then calls wait"),
+    ];
+}
 
 const DAY: u64 = 86_400;
 
@@ -121,16 +139,10 @@ fn ladder(
     let again_at_most = written
         .again_at_most
         .map_or(base.again_at_most, |most| problems.within(&format!("{at}.again_at_most"), most, 0, 1_000));
-    let hours = match written.hours.as_deref() {
+    let hours = match written.hours {
         None => base.hours,
-        Some("always") => None,
-        Some("working") => Some(open.clone()),
-        Some(other) => {
-            let told =
-                format!("{other:?} is neither \"always\" nor \"working\" (the hours of [escalation.hours])");
-            problems.add(&format!("{at}.hours"), told);
-            None
-        }
+        Some(OneOf(Staffed::Always)) => None,
+        Some(OneOf(Staffed::Working)) => Some(open.clone()),
     };
     Ladder { steps, again_every, again_at_most, hours }
 }

@@ -8,6 +8,7 @@ use crate::config::file::{
 };
 use crate::config::presets;
 use crate::config::problem::{Collector, did_you_mean};
+use crate::config::word::OneOf;
 use crate::reliability::desk::DeskPolicy;
 use crate::reliability::detect::{
     Budget, DetectPolicy, DownPolicy, ErrorPolicy, LatencyPolicy, NetworkPolicy, PaymentPolicy,
@@ -15,7 +16,6 @@ use crate::reliability::detect::{
 };
 use crate::reliability::escalation::EscalationPolicy;
 use crate::reliability::readings::Resource;
-use crate::reliability::rule::{Rule, Severity};
 use crate::reliability::slo::Objective;
 
 const HOUR: u64 = 3_600;
@@ -46,7 +46,7 @@ pub(super) fn detect(
 ) -> DetectPolicy {
     let written = &file.incidents;
     DetectPolicy {
-        off: off(&written.off, problems),
+        off: written.off.iter().map(|OneOf(rule)| *rule).collect(),
         grace: lasts("incidents.grace", written.grace, 0, HOUR, problems),
         clear_after: lasts("incidents.clear_after", written.clear_after, 1, DAY, problems),
         important: important(file, problems),
@@ -90,41 +90,18 @@ pub(super) fn machine(written: &ResourcesFile, problems: &mut Collector<'_>) -> 
     Machine { volumes: written.volumes.iter().map(Into::into).collect(), network }
 }
 
-/// How the desk works. `None` when problems were noted.
+/// How the desk works.
 pub(super) fn desk(
     written: &IncidentsFile,
     detect: DetectPolicy,
     escalation: EscalationPolicy,
     problems: &mut Collector<'_>,
-) -> Option<DeskPolicy> {
-    let severity = Severity::read(&written.suspicions_from).ok_or_else(|| {
-        format!("{:?} is no severity; write low, medium, high or critical", written.suspicions_from)
-    });
+) -> DeskPolicy {
     let reopen_within = lasts("incidents.reopen_within", written.reopen_within, 0, 30 * DAY, problems);
     let keep = lasts("incidents.keep", written.keep, 60, 30 * DAY, problems);
     let gone_after = lasts("incidents.gone_after", written.gone_after, 10, DAY, problems);
-    let suspicions_from = problems.take("incidents.suspicions_from", severity)?;
-    Some(DeskPolicy { detect, escalation, suspicions_from, reopen_within, keep, gone_after })
-}
-
-fn off(written: &[String], problems: &mut Collector<'_>) -> Vec<Rule> {
-    // An incident that a person opens is no finding: there is nothing to switch off.
-    let known = || Rule::ALL.into_iter().filter(|rule| *rule != Rule::Manual);
-    let mut off = Vec::new();
-    for (at, name) in written.iter().enumerate() {
-        match known().find(|rule| rule.label() == name) {
-            Some(rule) => off.push(rule),
-            None => {
-                let labels: Vec<&str> = known().map(Rule::label).collect();
-                let guess = did_you_mean(name, labels.iter().copied());
-                problems.add(
-                    &format!("incidents.off.{at}"),
-                    format!("no rule is named {name:?}{guess} (known: {})", labels.join(", ")),
-                );
-            }
-        }
-    }
-    off
+    let suspicions_from = written.suspicions_from.0;
+    DeskPolicy { detect, escalation, suspicions_from, reopen_within, keep, gone_after }
 }
 
 /// An upstream of this file, or one of the guide's services, which need not be here.

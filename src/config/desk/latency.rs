@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::config::Route;
 use crate::config::file::{LatencyFile, LimitsOfFile, RouteLatencyFile};
 use crate::config::problem::Collector;
+use crate::config::word::Word;
 use crate::reliability::detect::{Budget, Limits};
 use crate::units::Written as _;
 
@@ -47,6 +48,30 @@ impl Until {
     }
 }
 
+/// What is written for [`Until`], and for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UntilWord {
+    /// The end.
+    LastByte,
+    /// The final response head.
+    FirstByte,
+    /// No budget.
+    Off,
+}
+
+impl Word for UntilWord {
+    const KIND: &'static str = "end";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::LastByte, "last_byte", "the whole answer is held to the budget"),
+        (
+            Self::FirstByte,
+            "first_byte",
+            "the head of the answer is: for uploads, and for answers that go on for long",
+        ),
+        (Self::Off, "off", "the route lasts long by nature and has no budget"),
+    ];
+}
+
 /// The longest that is measured (see `telemetry::latency`).
 const LONGEST: Duration = Duration::from_secs(120);
 
@@ -65,15 +90,13 @@ pub(in crate::config) fn of_route(
 ) -> Option<Measured> {
     let Some(written) = written else { return Some(Measured { until: Until::LastByte, budget: base }) };
     let at = format!("{at}.latency");
-    let until = match written.until.as_str() {
-        "last_byte" => Ok(Some(Until::LastByte)),
-        "first_byte" => Ok(Some(Until::FirstByte)),
-        "off" => Ok(None),
-        other => Err(format!("{other:?} is no end; write \"last_byte\", \"first_byte\" or \"off\"")),
+    let until = match written.until.0 {
+        UntilWord::LastByte => Some(Until::LastByte),
+        UntilWord::FirstByte => Some(Until::FirstByte),
+        UntilWord::Off => None,
     };
-    let until = problems.take(&format!("{at}.until"), until).flatten();
     let limits = [written.p50, written.p95, written.p99];
-    for (key, limits) in ["p50", "p95", "p99"].into_iter().zip(limits).filter(|_| written.until == "off") {
+    for (key, limits) in ["p50", "p95", "p99"].into_iter().zip(limits).filter(|_| until.is_none()) {
         if limits.warn.is_some() || limits.alert.is_some() {
             problems.add(&format!("{at}.{key}"), "is of no use while until is \"off\"; take one of them out");
         }

@@ -19,8 +19,9 @@ use crate::reliability::desk::DeskPolicy;
 use crate::runtime::zone::{Day, Zone};
 use crate::units::Promise;
 
+pub use escalation::Staffed;
 pub use hours::week;
-pub use latency::{Latency, Measured, Until};
+pub use latency::{Latency, Measured, Until, UntilWord};
 pub(super) use latency::{global as latency, of_route};
 pub(super) use show::{latency as show_latency, measured as show_measured, show};
 
@@ -90,7 +91,7 @@ pub(super) fn check(
     let escalation = escalation::check(file, problems);
     let people = escalation::calendar(&file.escalation.hours, problems);
     let machine = incidents::machine(&file.incidents.resources, problems);
-    let policy = incidents::desk(&file.incidents, detect, escalation, problems)?;
+    let policy = incidents::desk(&file.incidents, detect, escalation, problems);
     Some(Watch { policy: Arc::new(policy), people: people?, slo, machine })
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::desk::Staffed;
+use crate::config::word::OneOf;
 use crate::units::Text;
 
 /// `[escalation]`.
@@ -70,8 +72,8 @@ pub struct LadderFile {
     pub again_every: Option<Text<Duration>>,
     /// At most so many times.
     pub again_at_most: Option<u32>,
-    /// always, or working: calls wait for `[escalation.hours]`.
-    pub hours: Option<String>,
+    /// When it calls.
+    pub hours: Option<OneOf<Staffed>>,
 }
 
 /// One of `steps`.

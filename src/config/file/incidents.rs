@@ -6,6 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::secs;
+use crate::config::desk::UntilWord;
+use crate::config::word::OneOf;
+use crate::reliability::rule::{Rule, Severity};
 use crate::units::{Percent, Promise, Size, Text};
 
 /// `[latency]`.
@@ -44,8 +47,8 @@ pub struct LimitsOfFile {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteLatencyFile {
-    /// last_byte, first_byte or off.
-    pub until: String,
+    /// Up to where it is measured.
+    pub until: OneOf<UntilWord>,
     /// Budget of the median.
     pub p50: LimitsOfFile,
     /// Budget of the 95th percentile.
@@ -57,7 +60,7 @@ pub struct RouteLatencyFile {
 impl Default for RouteLatencyFile {
     fn default() -> Self {
         let unwritten = LimitsOfFile::default();
-        Self { until: "last_byte".to_owned(), p50: unwritten, p95: unwritten, p99: unwritten }
+        Self { until: OneOf(UntilWord::LastByte), p50: unwritten, p95: unwritten, p99: unwritten }
     }
 }
 
@@ -82,7 +85,7 @@ impl Default for SloFile {
 #[serde(default, deny_unknown_fields)]
 pub struct IncidentsFile {
     /// Rules that are off.
-    pub off: Vec<String>,
+    pub off: Vec<OneOf<Rule>>,
     /// An upstream that has not answered since the start is not down yet.
     pub grace: Text<Duration>,
     /// Good for so long ends an incident.
@@ -90,7 +93,7 @@ pub struct IncidentsFile {
     /// Upstreams whose failure is critical, beside the backend.
     pub important: Vec<String>,
     /// Stakeholders hear of suspicions from this severity on.
-    pub suspicions_from: String,
+    pub suspicions_from: OneOf<Severity>,
     /// The next of the same identity is linked to one that ended this recently.
     pub reopen_within: Text<Duration>,
     /// Closed ones stay in memory.
@@ -118,7 +121,7 @@ impl Default for IncidentsFile {
             grace: secs(30),
             clear_after: secs(120),
             important: vec!["stripe".to_owned(), "database".to_owned()],
-            suspicions_from: "high".to_owned(),
+            suspicions_from: OneOf(Severity::High),
             reopen_within: secs(3_600),
             keep: secs(86_400),
             gone_after: secs(300),

@@ -15,6 +15,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::notify::NotifyFile;
+use crate::config::Unlisted;
+use crate::config::word::OneOf;
 use crate::units::{Percent, Size, Text};
 pub use escalation::{ContactFile, EscalationFile, HoursFile, LadderFile, StepFile};
 pub use incidents::{
@@ -110,8 +112,8 @@ pub struct ServerTlsFile {
 pub struct EgressFile {
     /// Address and port.
     pub listen: String,
-    /// deny, allow or report.
-    pub unlisted: String,
+    /// What happens to hosts that no upstream lists.
+    pub unlisted: OneOf<Unlisted>,
     /// What one client may ask.
     pub limits: LimitsFile,
 }
@@ -120,7 +122,7 @@ impl Default for EgressFile {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:3128".to_owned(),
-            unlisted: "deny".to_owned(),
+            unlisted: OneOf(Unlisted::Deny),
             limits: LimitsFile::default(),
         }
     }

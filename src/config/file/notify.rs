@@ -5,14 +5,16 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::channels::{Kind, MailTls};
+use crate::config::word::OneOf;
 use crate::units::Text;
 
 /// `[notify.<name>]`; which keys belong there depends on `kind`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NotifyFile {
-    /// webhook, pagerduty, slack, email or alertmanager.
-    pub kind: String,
+    /// What it is; needed.
+    pub kind: Option<OneOf<Kind>>,
     /// Where to send (webhook; pagerduty: instead of its public API).
     pub url: Option<String>,
     /// File with the address, where it is itself a secret (slack, webhook).
@@ -29,8 +31,8 @@ pub struct NotifyFile {
     pub interval: Option<Text<Duration>>,
     /// The mail server, host:port (email).
     pub server: Option<String>,
-    /// starttls, implicit or none (email).
-    pub tls: Option<String>,
+    /// How the mail server is spoken with (email).
+    pub tls: Option<OneOf<MailTls>>,
     /// Who logs in (email).
     pub username: Option<String>,
     /// File with the password (email).

@@ -7,6 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{TimeoutsFile, secs};
+use crate::config::Protocol;
+use crate::config::word::OneOf;
+use crate::reliability::breaker::Mode;
 use crate::units::{Percent, Size, Text};
 
 /// `tls = true` or `tls = { … }`.
@@ -39,8 +42,8 @@ pub struct UpstreamFile {
     pub endpoints: Option<Vec<String>>,
     /// Host names by which egress requests find it.
     pub hosts: Option<Vec<String>>,
-    /// http1, h2 or auto.
-    pub protocol: Option<String>,
+    /// What is spoken with it; auto when absent.
+    pub protocol: Option<OneOf<Protocol>>,
     /// TLS towards it.
     pub tls: Option<ClientTlsFile>,
     /// http:// requests of the forward proxy leave as https.
@@ -122,8 +125,8 @@ impl Default for HealthFile {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerFile {
-    /// on, shadow (counts and tells, refuses nothing) or off.
-    pub mode: Option<String>,
+    /// What it does; behind the ingress shadow when absent.
+    pub mode: Option<OneOf<Mode>>,
     /// false: the same as mode = "off".
     pub enabled: Option<bool>,
     /// Consecutive bad exchanges; 0: off.

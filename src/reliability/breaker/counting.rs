@@ -18,7 +18,13 @@ impl Breaker {
         let bad = verdict.is_evidence_against();
         let slow = verdict == Verdict::Slow;
         let event = self.row.is_event(evidence, self.policy.lump, now);
-        let tally = Tally { total: 1, bad: u64::from(bad), slow: u64::from(slow), events: u64::from(event) };
+        let tally = Tally {
+            total: 1,
+            bad: u64::from(bad),
+            slow: u64::from(slow),
+            events: u64::from(event),
+            unconnected: u64::from(bad && evidence.unconnected),
+        };
         if !bad && !slow {
             self.window.count(tally, now);
         } else {

@@ -265,7 +265,11 @@ impl Breaker {
     fn go(&mut self, why: Why, now: Instant) -> Transition {
         let next = match why {
             Why::Failures(_) | Why::FailureRate(_) | Why::SlowRate(_) => {
-                let connecting = self.row.is_connecting() && why.is_of_row(self.row.all());
+                let connecting = if let Why::FailureRate(tally) = why {
+                    tally.unconnected == tally.bad
+                } else {
+                    matches!(why, Why::Failures(_)) && self.row.is_connecting()
+                };
                 self.opened_by = if connecting { Sees::Connecting } else { Sees::Answering };
                 let ramping = matches!(self.phase, Phase::Closed { ramp: Some(_) });
                 self.checks_were_wrong |= self.closed_by_checks && ramping;

@@ -65,22 +65,6 @@ pub enum Why {
 }
 
 impl Why {
-    /// Do all failures that it counts stand in the last row, of `all` bad ones?
-    pub(super) fn is_of_row(self, all: u32) -> bool {
-        match self {
-            Self::Failures(_) => true,
-            Self::FailureRate(tally) => tally.bad <= u64::from(all),
-            Self::SlowRate(_)
-            | Self::WaitOver
-            | Self::ProbeFailed
-            | Self::ProbesPassed
-            | Self::Operator
-            | Self::HoldExpired
-            | Self::ChecksPassed
-            | Self::ModeChanged => false,
-        }
-    }
-
     /// The metric label.
     pub fn label(self) -> &'static str {
         match self {

@@ -1,0 +1,182 @@
+//! Closed sets: the few words that a key may have, each with what it means, so that an editor completes and explains them.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::problem::did_you_mean;
+use crate::reliability::breaker::Mode;
+use crate::reliability::rule::{Rule, Severity};
+
+/// A value that is written as one of a few words.
+pub trait Word: Copy + PartialEq + 'static {
+    /// Completes "… is no": `mode`.
+    const KIND: &'static str;
+    /// Value, word, meaning; in the order in which they are told.
+    const WORDS: &'static [(Self, &'static str, &'static str)];
+
+    /// As it is written.
+    fn word(self) -> &'static str {
+        // Every value has a word: the test walks them.
+        Self::WORDS.iter().find(|(value, _, _)| *value == self).map_or("", |(_, word, _)| word)
+    }
+}
+
+/// `"on", "shadow" or "off"`.
+struct Told<T>(PhantomData<T>);
+
+impl<T: Word> fmt::Display for Told<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = T::WORDS.len();
+        for (at, (_, word, _)) in T::WORDS.iter().enumerate() {
+            let before = match at {
+                0 => "",
+                last if last + 1 == n => " or ",
+                _ => ", ",
+            };
+            write!(f, "{before}{word:?}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A [`Word`] as a field of the config file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OneOf<T>(pub T);
+
+impl<'de, T: Word> Deserialize<'de> for OneOf<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+
+        impl<T: Word> Visitor<'_> for Reader<T> {
+            type Value = OneOf<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", Told::<T>(PhantomData))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOf<T>, E> {
+                let known = T::WORDS.iter().find(|(_, word, _)| *word == text);
+                known.map(|(value, _, _)| OneOf(*value)).ok_or_else(|| {
+                    let guess = did_you_mean(text, T::WORDS.iter().map(|(_, word, _)| *word));
+                    let told = Told::<T>(PhantomData);
+                    E::custom(format!("{text:?} is no {}{guess}; write {told}", T::KIND))
+                })
+            }
+        }
+
+        from.deserialize_str(Reader(PhantomData))
+    }
+}
+
+impl<T: Word> Serialize for OneOf<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.0.word())
+    }
+}
+
+impl<T: Word> schemars::JsonSchema for OneOf<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "OneOf".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let words: Vec<&str> = T::WORDS.iter().map(|(_, word, _)| *word).collect();
+        let meanings: Vec<String> =
+            T::WORDS.iter().map(|(_, word, meaning)| format!("`{word}`: {meaning}")).collect();
+        // `x-taplo` is what Even Better TOML and taplo show beside each word.
+        let docs: Vec<&str> = T::WORDS.iter().map(|(_, _, meaning)| *meaning).collect();
+        schemars::json_schema!({
+            "type": "string",
+            "enum": words,
+            "description": meanings.join("\n"),
+            "x-taplo": { "docs": { "enumValues": docs } },
+        })
+    }
+}
+
+impl Word for Mode {
+    const KIND: &'static str = "mode";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::On, "on", "it refuses while it is open"),
+        (Self::Shadow, "shadow", "it counts, moves and tells, and refuses nothing"),
+        (Self::Off, "off", "it counts and never moves"),
+    ];
+}
+
+impl Word for Severity {
+    const KIND: &'static str = "severity";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Low, "low", "answered within two hours"),
+        (Self::Medium, "medium", "answered within 30 minutes"),
+        (Self::High, "high", "answered within five minutes"),
+        (Self::Critical, "critical", "answered at once"),
+    ];
+}
+
+/// What can be switched off: an incident that a person opens is no finding.
+impl Word for Rule {
+    const KIND: &'static str = "rule";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::NetworkDown, "network_down", "several upstreams fail at once"),
+        (Self::ServiceDown, "service_down", "an upstream answers nobody"),
+        (Self::Breaker, "breaker", "a breaker is open"),
+        (Self::PaymentFailure, "payment_failure", "payments fail"),
+        (Self::ErrorRate, "error_rate", "the error budget burns too fast"),
+        (Self::Latency, "latency", "answers are slower than the budget"),
+        (Self::Resource, "resource", "processor, memory, disk or network is short"),
+        (Self::DeclineRate, "decline_rate", "more cards are declined than usual"),
+        (Self::Reported, "reported", "an alert from outside"),
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::channels::{Kind, MailTls};
+    use crate::config::desk::{Staffed, UntilWord};
+    use crate::config::{Protocol, Unlisted};
+
+    fn read_back<T: Word + fmt::Debug>() {
+        for (value, word, meaning) in T::WORDS {
+            let read: OneOf<T> = serde_json::from_value(word.to_string().into()).expect("known");
+            assert_eq!((read.0, read.0.word()), (*value, *word));
+            assert!(!meaning.is_empty());
+        }
+    }
+
+    #[test]
+    fn every_word_is_read_back() {
+        read_back::<Mode>();
+        read_back::<Severity>();
+        read_back::<Rule>();
+        read_back::<Protocol>();
+        read_back::<Unlisted>();
+        read_back::<Kind>();
+        read_back::<MailTls>();
+        read_back::<Staffed>();
+        read_back::<UntilWord>();
+        assert!(Mode::ALL.iter().all(|mode| mode.word() == mode.label()));
+        assert!(Severity::ALL.iter().all(|severity| severity.word() == severity.label()));
+        assert!(
+            Rule::ALL.iter().filter(|rule| **rule != Rule::Manual).all(|rule| rule.word() == rule.label())
+        );
+    }
+
+    #[test]
+    fn another_word_is_told_with_those_that_there_are() {
+        let told = |text: &str| serde_json::from_str::<OneOf<Mode>>(text).expect_err("unknown").to_string();
+        assert!(
+            told("\"of\"")
+                .starts_with("\"of\" is no mode; did you mean \"off\"?; write \"on\", \"shadow\" or \"off\"")
+        );
+        assert!(told("5").contains("expected \"on\", \"shadow\" or \"off\""));
+    }
+}
