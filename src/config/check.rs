@@ -62,6 +62,7 @@ pub fn check(file: &ConfigFile, hash: String, problems: &mut Collector<'_>) -> O
         store: store?,
         process,
         hash,
+        written: Arc::new(super::written::written(file)),
     };
     problems.is_clean().then_some(config)
 }

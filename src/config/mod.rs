@@ -22,6 +22,7 @@ pub mod show;
 mod store;
 mod upstreams;
 pub mod word;
+mod written;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -71,6 +72,8 @@ pub struct Config {
     pub process: Process,
     /// SHA-256-free content hash of the text this came from, in hex; `"defaults"` without a file.
     pub hash: String,
+    /// What the operator wrote, for [`diff`].
+    written: Arc<serde_json::Value>,
 }
 
 /// `[ingress]`: in front of the backend.

@@ -151,8 +151,7 @@ fn one(
     problems: &mut Collector<'_>,
 ) -> Option<Route> {
     let matched = matched(path, written, problems);
-    let text = matched.template().or(matched.prefix()).unwrap_or_default();
-    let name = if written.name.is_empty() { name_of(text) } else { written.name.clone() };
+    let name = self::name(written);
     if name == DEFAULT_ROUTE {
         problems.add(
             &format!("{path}.name"),
@@ -211,6 +210,12 @@ fn matched(at: &str, written: &RouteFile, problems: &mut Collector<'_>) -> Route
 }
 
 /// `/api/v1/bookings` → `api_v1_bookings`, `/bookings/{id}` → `bookings_id`.
+/// The name of a route, written or made of its path.
+pub(super) fn name(written: &RouteFile) -> String {
+    let path = written.path.as_deref().or(written.prefix.as_deref()).unwrap_or("/");
+    if written.name.is_empty() { name_of(path) } else { written.name.clone() }
+}
+
 fn name_of(path: &str) -> String {
     let letters = path.trim_matches('/').replace(['{', '*', '}'], "").to_ascii_lowercase();
     let name: String =

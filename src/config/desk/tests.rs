@@ -153,7 +153,6 @@ fn all_of_it_is_in_force_at_once_but_for_the_name() {
             "escalation.hours.time_zone",
             "incidents.down.failures",
             "latency.p50.warn",
-            "routes.default.latency.p50.warn",
             "slo.success"
         ]
     );
