@@ -140,11 +140,9 @@ mod tests {
     /// All keys without keys below them.
     fn leaves(path: &str, value: &Value, found: &mut Vec<String>) {
         let of = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-        match value {
-            Value::Object(table) if !table.is_empty() => {
-                table.iter().for_each(|(key, value)| leaves(&of(key), value, found));
-            }
-            _ => found.push(path.to_owned()),
+        match value.as_object().filter(|table| !table.is_empty()) {
+            Some(table) => table.iter().for_each(|(key, value)| leaves(&of(key), value, found)),
+            None => found.push(path.to_owned()),
         }
     }
 
