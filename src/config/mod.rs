@@ -42,7 +42,6 @@ pub use desk::{Latency, Measured};
 pub use pool::Pool;
 pub use process::Process;
 pub use routes::{Route, RoutePath};
-use word::Word;
 
 /// Everything Strop needs to run.
 #[derive(Clone, Debug)]
@@ -122,15 +121,6 @@ pub enum Unlisted {
     Allow,
     /// As `Allow`, and each new host is reported once.
     Report,
-}
-
-impl Word for Unlisted {
-    const KIND: &'static str = "policy";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::Deny, "deny", "403"),
-        (Self::Allow, "allow", "forwarded, where its addresses are not forbidden"),
-        (Self::Report, "report", "forwarded, and each new host is reported once"),
-    ];
 }
 
 /// What one client may ask of a listener.
@@ -232,15 +222,6 @@ pub enum Protocol {
     H2,
     /// TLS: whatever ALPN gives. Plain: HTTP/1.1.
     Auto,
-}
-
-impl Word for Protocol {
-    const KIND: &'static str = "protocol";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::Auto, "auto", "by ALPN where there is TLS, else HTTP/1.1"),
-        (Self::Http1, "http1", "HTTP/1.1 only"),
-        (Self::H2, "h2", "HTTP/2 only, in the clear with prior knowledge"),
-    ];
 }
 
 /// TLS towards an upstream.

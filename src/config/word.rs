@@ -8,6 +8,7 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::problem::did_you_mean;
+use super::{Protocol, Unlisted};
 use crate::reliability::breaker::Mode;
 use crate::reliability::rule::{Rule, Severity};
 
@@ -102,6 +103,24 @@ impl<T: Word> schemars::JsonSchema for OneOf<T> {
     }
 }
 
+impl Word for Unlisted {
+    const KIND: &'static str = "policy";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Deny, "deny", "403"),
+        (Self::Allow, "allow", "forwarded, where its addresses are not forbidden"),
+        (Self::Report, "report", "forwarded, and each new host is reported once"),
+    ];
+}
+
+impl Word for Protocol {
+    const KIND: &'static str = "protocol";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Auto, "auto", "by ALPN where there is TLS, else HTTP/1.1"),
+        (Self::Http1, "http1", "HTTP/1.1 only"),
+        (Self::H2, "h2", "HTTP/2 only, in the clear with prior knowledge"),
+    ];
+}
+
 impl Word for Mode {
     const KIND: &'static str = "mode";
     const WORDS: &'static [(Self, &'static str, &'static str)] = &[
@@ -142,7 +161,6 @@ mod tests {
     use super::*;
     use crate::config::channels::{Kind, MailTls};
     use crate::config::desk::{Staffed, UntilWord};
-    use crate::config::{Protocol, Unlisted};
 
     fn read_back<T: Word + fmt::Debug>() {
         for (value, word, meaning) in T::WORDS {
