@@ -71,6 +71,8 @@ pub struct Breaker {
     opened: Option<Instant>,
     /// What a check must see to have noticed what opened it.
     opened_by: Sees,
+    /// Slow answers opened it: a probe that is slow again has failed.
+    opened_slow: bool,
     /// Checks that passed in a row since it is open or half-open.
     checks: u32,
     /// Checks closed it last, and it opened again within the ramp.
@@ -99,6 +101,7 @@ impl Breaker {
             why: None,
             opened: None,
             opened_by: Sees::Connecting,
+            opened_slow: false,
             checks: 0,
             checks_were_wrong: false,
             closed_by_checks: false,
@@ -230,6 +233,9 @@ impl Breaker {
             _ if matches!(verdict, Verdict::Inconclusive(_)) => None,
             Phase::Closed { .. } | Phase::Held { .. } => self.counted(evidence, now),
             Phase::HalfOpen { .. } if !known_probe => None,
+            Phase::HalfOpen { .. } if verdict == Verdict::Slow && self.opened_slow => {
+                self.probe_failed(evidence)
+            }
             Phase::HalfOpen { .. } if verdict.is_good() => self.probe_passed(),
             Phase::HalfOpen { .. } => self.probe_failed(evidence),
             Phase::Open { .. } => None,
@@ -271,6 +277,7 @@ impl Breaker {
                     matches!(why, Why::Failures(_)) && self.row.is_connecting()
                 };
                 self.opened_by = if connecting { Sees::Connecting } else { Sees::Answering };
+                self.opened_slow = matches!(why, Why::SlowRate(_));
                 let ramping = matches!(self.phase, Phase::Closed { ramp: Some(_) });
                 self.checks_were_wrong |= self.closed_by_checks && ramping;
                 self.tripped_by = self.row.seen().cloned().collect();

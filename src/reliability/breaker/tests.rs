@@ -364,6 +364,22 @@ fn a_trip_tells_the_attempts_that_made_it() {
 }
 
 #[test]
+fn what_slow_answers_opened_is_closed_by_quick_ones_and_what_failures_opened_by_slow_ones_too() {
+    let t0 = Instant::now();
+    let by_both = BreakerPolicy { slow_rate: Some(Percent::of(50)), ..policy() };
+    let later = t0 + WAITED;
+    let mut breaker = Breaker::new(by_both.clone(), 7, t0);
+    while one(&mut breaker, Verdict::Slow, t0).is_none() {}
+    assert_eq!(one(&mut breaker, Verdict::Slow, later).map(|moved| moved.why), Some(Why::ProbeFailed));
+    let again = later + Duration::from_secs(60);
+    assert_eq!(one(&mut breaker, Verdict::Good, again), None);
+    assert_eq!(one(&mut breaker, Verdict::Good, again).map(|moved| moved.to), Some(BreakerState::Closed));
+    let mut breaker = tripped(by_both, t0);
+    assert_eq!(one(&mut breaker, Verdict::Slow, later), None);
+    assert_eq!(one(&mut breaker, Verdict::Slow, later).map(|moved| moved.to), Some(BreakerState::Closed));
+}
+
+#[test]
 fn slow_answers_trip_it_by_their_own_rate() {
     let t0 = Instant::now();
     let by_rate = BreakerPolicy { slow_rate: Some(Percent::of(80)), ..policy() };
