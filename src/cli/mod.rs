@@ -1,5 +1,6 @@
 //! The command line: `run`, `check`, `healthcheck`, `schema`, `audit`, `backup`, `report`, `notify`, `demo`.
 
+mod check;
 mod demo;
 mod notify;
 mod report;
@@ -34,11 +35,17 @@ enum Command {
     },
     /// Check a config file: tell all its problems at once, and where its numbers do not add up.
     Check {
-        /// The config file.
-        file: PathBuf,
+        /// The config files; without any the one that `run` would take.
+        files: Vec<PathBuf>,
+        /// The same as a file named alone, as `run` takes it.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
         /// Exit code 1 when there is a warning or advice.
         #[arg(long)]
         strict: bool,
+        /// Print one JSON document: for each file whether it can run, its problems, warnings and advice.
+        #[arg(long)]
+        json: bool,
     },
     /// Ask a running sidecar whether it is ready. Exit code 0: it is.
     Healthcheck {
@@ -86,9 +93,9 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run { config, backend } => run::run(config, backend.as_deref()),
-        Command::Check { file, strict } => {
-            let doubtful = if strict { ExitCode::FAILURE } else { ExitCode::SUCCESS };
-            run::check(&file, doubtful)
+        Command::Check { mut files, config, strict, json } => {
+            files.extend(config);
+            check::check(check::Asked { files, strict, json })
         }
         Command::Healthcheck { admin } => run::healthcheck(admin),
         Command::Schema => {

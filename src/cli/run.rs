@@ -1,4 +1,4 @@
-//! `strop run`, `strop check` and `strop healthcheck`.
+//! `strop run` and `strop healthcheck`.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{complain, say};
+use super::complain;
 use crate::app::{App, Start};
 use crate::config::{self, Config};
 use crate::telemetry::event::Event;
@@ -19,7 +19,7 @@ pub(super) const BUILT_IN: &str = include_str!("../../config/strop.toml");
 const PLACES: [&str; 2] = ["strop.toml", "/etc/strop/strop.toml"];
 
 /// The process' overrides; `backend` is one more.
-fn overrides(backend: Option<&str>) -> Vec<(String, String)> {
+pub(super) fn overrides(backend: Option<&str>) -> Vec<(String, String)> {
     let mut all: Vec<_> =
         std::env::vars().filter(|(name, _)| name.starts_with(config::read::PREFIX)).collect();
     if let Some(backend) = backend {
@@ -31,7 +31,7 @@ fn overrides(backend: Option<&str>) -> Vec<(String, String)> {
 }
 
 /// The file that was named, else the one the environment names, else the first that is there.
-fn found(named: Option<PathBuf>) -> Option<PathBuf> {
+pub(super) fn found(named: Option<PathBuf>) -> Option<PathBuf> {
     let set = || std::env::var_os("STROP_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
     let there = || PLACES.iter().map(PathBuf::from).find(|path| path.is_file());
     named.or_else(set).or_else(there)
@@ -112,28 +112,6 @@ pub(super) fn serve(
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     code
-}
-
-/// Tells all problems of a file. 0: it can run; 2: it cannot; `doubtful`: it can, with a warning or advice.
-pub(super) fn check(path: &Path, doubtful: ExitCode) -> ExitCode {
-    match read(Some(path), &overrides(None)) {
-        Ok(config) => {
-            let routes = config.routes.len();
-            say(&format!(
-                "{} can run: {} upstreams, {routes} routes",
-                path.display(),
-                config.upstreams.len()
-            ));
-            let (warnings, advice) = (config::desk::warnings(&config), config::advice::of(&config));
-            warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
-            advice.iter().for_each(|advice| complain(&format!("advice: {}: {}", advice.at, advice.says)));
-            if warnings.is_empty() && advice.is_empty() { ExitCode::SUCCESS } else { doubtful }
-        }
-        Err(problem) => {
-            complain(&problem);
-            ExitCode::from(2)
-        }
-    }
 }
 
 /// Asks `/readyz`, as a container's health check does. 0: ready; 1: not, or nobody answers.

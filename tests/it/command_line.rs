@@ -19,6 +19,38 @@ fn a_health_check_asks_whether_it_is_ready() {
     assert!(String::from_utf8_lossy(&gone.stderr).contains("nobody answers"));
 }
 
+#[test]
+fn check_reads_several_files_and_finds_the_one_that_run_would_take() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("writes");
+        path
+    };
+    let good = write("strop.toml", "[egress]\n[upstreams.stripe]\npreset = \"stripe\"\n");
+    let bad = write("bad.toml", "[egress]\nlisten = \"here\"\nlate = 1\n");
+    let check = |args: &[&std::ffi::OsStr]| {
+        let ran = std::process::Command::new(env!("CARGO_BIN_EXE_strop"))
+            .arg("check")
+            .args(args)
+            .current_dir(dir.path())
+            .output()
+            .expect("runs");
+        (ran.status.code(), String::from_utf8_lossy(&ran.stdout).into_owned())
+    };
+    let (code, told) = check(&[]);
+    assert_eq!((code, told.as_str()), (Some(0), "strop.toml can run: 1 upstream, 0 routes\n"));
+    let (code, told) = check(&["--config".as_ref(), good.as_os_str(), "--json".as_ref(), bad.as_os_str()]);
+    let told: serde_json::Value = serde_json::from_str(&told).expect("one document");
+    assert_eq!(
+        (code, told[0]["can_run"].as_bool(), told[1]["can_run"].as_bool()),
+        (Some(2), Some(false), Some(true))
+    );
+    let problems = told[0]["problems"].as_array().expect("a list");
+    let places: Vec<_> = problems.iter().map(|one| (one["path"].as_str(), one["line"].as_u64())).collect();
+    assert_eq!(places, [(Some("egress.listen"), Some(2)), (Some("egress.late"), Some(3))]);
+}
+
 /// What editors read by the first line of the shipped files.
 #[test]
 fn the_shipped_schema_is_the_one_that_is_printed_and_the_shipped_files_name_it() {
@@ -101,7 +133,7 @@ fn numbers_that_do_not_add_up_are_told_by_the_check() {
     let told = strop(&["check", &file]);
     let said = String::from_utf8_lossy(&told.stderr).into_owned();
     assert_eq!(told.status.code(), Some(0), "{said}");
-    assert!(String::from_utf8_lossy(&told.stdout).contains("can run: 1 upstreams, 0 routes"), "{said}");
+    assert!(String::from_utf8_lossy(&told.stdout).contains("can run: 1 upstream, 0 routes"), "{said}");
     let line = said.lines().find(|line| line.starts_with("advice: ")).expect("there is advice");
     assert!(line.starts_with("advice: upstreams.stripe.timeouts.first_byte: the breaker opens at"), "{line}");
     assert!(line.contains("240 s after stripe begins to hang"), "{line}");
