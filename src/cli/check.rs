@@ -59,7 +59,8 @@ struct Found {
 impl Found {
     fn of(config: &Config) -> Self {
         let (warnings, advice) = (config::desk::warnings(config), config::advice::of(config));
-        let routes = config.routes.iter().filter(|route| route.name.as_str() != "default").count();
+        let routes =
+            config.routes.iter().filter(|route| route.name.as_str() != config::DEFAULT_ROUTE).count();
         Self { upstreams: config.upstreams.len(), routes, warnings, advice }
     }
 
@@ -69,15 +70,7 @@ impl Found {
 }
 
 fn read(file: Option<&Path>) -> Result<Found, Problems> {
-    let (text, source) = match file {
-        None => (run::BUILT_IN.to_owned(), "the built-in config".to_owned()),
-        Some(path) => {
-            let source = path.display().to_string();
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Problems::single(&format!("{source} cannot be read: {error}")))?;
-            (text, source)
-        }
-    };
+    let (text, source) = run::text_of(file).map_err(|error| Problems::single(&error))?;
     config::load(&text, &source, &run::overrides(None)).map(|config| Found::of(&config))
 }
 

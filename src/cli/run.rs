@@ -42,15 +42,16 @@ pub(super) fn configured(named: Option<PathBuf>) -> Result<Config, String> {
     read(found(named).as_deref(), &overrides(None))
 }
 
+/// The text of a file and its name, or of what runs without one.
+pub(super) fn text_of(path: Option<&Path>) -> Result<(String, String), String> {
+    let Some(path) = path else { return Ok((BUILT_IN.to_owned(), "the built-in config".to_owned())) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    Ok((text, path.display().to_string()))
+}
+
 fn read(path: Option<&Path>, env: &[(String, String)]) -> Result<Config, String> {
-    let (text, source) = match path {
-        None => (BUILT_IN.to_owned(), "the built-in config".to_owned()),
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-            (text, path.display().to_string())
-        }
-    };
+    let (text, source) = text_of(path)?;
     config::load(&text, &source, env).map_err(|problems| problems.to_string())
 }
 

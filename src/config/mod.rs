@@ -41,7 +41,7 @@ use channels::Channel;
 pub use desk::{Latency, Measured};
 pub use pool::Pool;
 pub use process::Process;
-pub use routes::{Route, RoutePath};
+pub use routes::{DEFAULT_ROUTE, Route, RoutePath};
 
 /// Everything Strop needs to run.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use crate::names::{RouteName, UpstreamName};
 use crate::reliability::detect::Budget;
 
 /// The route of requests that no other route takes.
-const DEFAULT_ROUTE: &str = "default";
+pub const DEFAULT_ROUTE: &str = "default";
 
 /// How a request finds its upstream.
 #[derive(Clone, Debug, PartialEq)]

@@ -207,15 +207,6 @@ impl<T> Default for Templates<T> {
 }
 
 impl<T> Templates<T> {
-    /// All of them, or the first one that does not fit, by its position in `all`.
-    pub fn new(all: Vec<(String, T)>) -> Result<Self, (usize, TemplateError)> {
-        let mut templates = Self::default();
-        for (at, (template, value)) in all.into_iter().enumerate() {
-            templates.insert(&template, value).map_err(|error| (at, error))?;
-        }
-        Ok(templates)
-    }
-
     /// One more. After an error all others are found as before.
     pub fn insert(&mut self, template: &str, value: T) -> Result<(), TemplateError> {
         let segments = segments(template)?;

@@ -23,7 +23,7 @@ use crate::telemetry::event::{Event, UpstreamEvent};
 pub type OnMove = Box<dyn Fn(&Transition) + Send + Sync>;
 
 /// Tells metrics and log of every transition.
-pub fn telling(series: Arc<BreakerSeries>) -> OnMove {
+fn telling(series: Arc<BreakerSeries>) -> OnMove {
     Box::new(move |moved| {
         series.moved(moved);
         let why = moved.why.told();
@@ -66,6 +66,17 @@ impl Gate {
     pub fn new(policy: BreakerPolicy, seed: u64, workers: usize, now: Instant, on_move: OnMove) -> Arc<Self> {
         let breaker = Guarded::new(Breaker::new(policy, seed, now), workers);
         Arc::new(Self { breaker, witness: Witness::new(workers, now), on_move })
+    }
+
+    /// The same, with a jitter of its own, and telling metrics and log.
+    pub fn told(
+        policy: BreakerPolicy,
+        series: &Arc<BreakerSeries>,
+        workers: usize,
+        now: Instant,
+    ) -> Arc<Self> {
+        let seed = uuid::Uuid::now_v7().as_u64_pair().1;
+        Self::new(policy, seed, workers, now, telling(Arc::clone(series)))
     }
 
     /// May one more exchange start? `ask` is only called when that is not plain.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::gate::{self, Gate};
+use super::gate::Gate;
 use crate::config;
 use crate::message::templates::Templates;
 use crate::reliability::party::Party;
@@ -46,11 +46,7 @@ impl Operations {
         for (operation, series) in wanted.operations.iter().zip(all) {
             let known = before.and_then(|before| before.named(&series.label));
             let gate = known.map_or_else(
-                || {
-                    let seed = uuid::Uuid::now_v7().as_u64_pair().1;
-                    let on_move = gate::telling(Arc::clone(&series));
-                    Gate::new(wanted.breaker.clone(), seed, workers, now, on_move)
-                },
+                || Gate::told(wanted.breaker.clone(), &series, workers, now),
                 |known| {
                     known.gate.reconfigure(wanted.breaker.clone(), now);
                     Arc::clone(&known.gate)

@@ -83,7 +83,7 @@ impl Permits<'_> {
                     operation.gate.lately(party, now)
                 }
             };
-            let evidence = evidence.of_operation(route, lately);
+            let evidence = evidence.of_operation(party, lately);
             if matches!(evidence.verdict, Verdict::Bad(_)) {
                 operation.series.failed();
             }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::gate::{self, Gate};
+use super::gate::Gate;
 use super::operations::Operations;
 use super::resolve;
 use super::routes::{self, RouteTemplates};
@@ -167,9 +167,7 @@ impl Registry {
 
     fn made(&self, wanted: &Arc<config::Upstream>, now: Instant) -> Arc<Upstream> {
         let series = self.telemetry.upstream(&wanted.name);
-        let seed = uuid::Uuid::now_v7().as_u64_pair().1;
-        let on_move = gate::telling(Arc::clone(&series.breaker));
-        let gate = Gate::new(wanted.breaker.clone(), seed, self.workers, now, on_move);
+        let gate = Gate::told(wanted.breaker.clone(), &series.breaker, self.workers, now);
         let operations = Operations::of(wanted, None, &series, self.workers, now);
         let connections = Arc::clone(&series.connections);
         Arc::new(Upstream {

@@ -46,8 +46,7 @@ impl Evidence<'_> {
 
     /// The same for the breaker of the exchange's operation, where `lately` is who was answered well on the operation
     /// itself. That nobody could connect says nothing of an operation.
-    pub fn of_operation(self, route: u32, lately: Lately) -> Self {
-        let party = Party { route, ..self.blame.party };
+    pub fn of_operation(self, party: Party, lately: Lately) -> Self {
         let verdict =
             if self.unconnected { Verdict::Inconclusive(Inconclusive::NoRoute) } else { self.verdict };
         Self { verdict, blame: Blame { party, lately, ..self.blame }, ..self }

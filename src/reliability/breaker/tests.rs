@@ -231,7 +231,7 @@ fn to_an_operation_a_failed_connection_says_nothing_and_its_own_failures_are_not
     let mut settle = |verdict| {
         let ticket = admitted(&mut breaker, t0);
         let evidence = Evidence { blame: upstream, ..Evidence::of(verdict, t0) };
-        breaker.settle(ticket, &evidence.of_operation(9, Lately::default()), t0)
+        breaker.settle(ticket, &evidence.of_operation(Party { client: 1, route: 9 }, Lately::default()), t0)
     };
     for _ in 0..9 {
         assert_eq!(settle(REFUSED), None);
