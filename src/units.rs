@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
@@ -187,6 +188,20 @@ impl Written for Duration {
     }
 }
 
+impl Written for SocketAddr {
+    const LIKE: &'static str =
+        r#"an address with a port in quotes, such as "127.0.0.1:8000" or "[::1]:8000""#;
+    const PATTERN: &'static str = r"^.+:[0-9]+$";
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn write(&self) -> String {
+        self.to_string()
+    }
+}
+
 /// A moment: milliseconds since the Unix epoch, as the shell derives them from the monotonic clock (wall time at the
 /// start plus what has passed since). It never jumps within a process, and it can be stored. JSON: an integer.
 #[derive(
@@ -235,6 +250,11 @@ impl Sub<Duration> for At {
 /// A [`Written`] value as a field of the config file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Text<T>(pub T);
+
+/// So many seconds, as a field.
+pub(crate) const fn secs(seconds: u64) -> Text<Duration> {
+    Text(Duration::from_secs(seconds))
+}
 
 impl<'de, T: Written> Deserialize<'de> for Text<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

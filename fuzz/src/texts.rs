@@ -164,13 +164,21 @@ pub fn config(data: &[u8]) {
             };
             assert!(config.routes.iter().all(|route| known(&route.upstream)));
             assert!(config.ingress.as_ref().is_none_or(|ingress| known(&ingress.upstream)));
+            assert!(config.effective()["upstreams"].as_object().is_some_and(|all| all.len() == config.upstreams.len()));
+            let nothing = strop::config::diff::diff(&config, &config);
+            assert!(nothing.applied.is_empty() && nothing.needs_restart.is_empty());
         }
         Err(problems) => {
             assert!(!problems.all.is_empty(), "what cannot run says why");
             let told = problems.to_string();
             let lines = text.split('\n').count();
             for problem in &problems.all {
-                assert!(!problem.message.is_empty() && problem.line <= lines, "{told}");
+                assert!(!problem.message.is_empty(), "{told}");
+                // Each has its place: in the file or in a variable.
+                match &problem.variable {
+                    None => assert!((1..=lines).contains(&problem.line) && problem.column >= 1, "{told}"),
+                    Some(name) => assert!(problem.line == 0 && env.iter().any(|(set, _)| set == name), "{told}"),
+                }
             }
         }
     }

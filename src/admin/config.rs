@@ -13,7 +13,6 @@ use super::Admin;
 use super::error::ApiError;
 use super::wire::{self, ConfigView, Observed};
 use crate::config::reload::{Cause, Outcome};
-use crate::config::show::effective;
 use crate::control::Audited;
 use crate::runtime::clock;
 
@@ -28,7 +27,7 @@ pub(super) async fn show(State(admin): State<Arc<Admin>>) -> Json<Observed<Confi
         loaded_at: clock::rfc3339(status.loaded_at),
         file_changed_at: status.file_changed_at.map(clock::rfc3339),
         last_reload: status.last,
-        effective: effective(&status.config),
+        effective: status.config.effective(),
     })
 }
 

@@ -213,9 +213,9 @@ impl App {
 fn claimed(config: &Config, admin: SocketAddr) -> Config {
     let mut config = config.clone();
     if config.ingress.as_ref().is_some_and(|ingress| ingress.claim_sre_api) {
-        let (upstream, routes) = crate::config::presets::sre_api(admin);
+        let upstream = crate::config::presets::sre_api(admin);
+        config.routes.insert(0, Arc::new(crate::config::sre_api(&upstream.name)));
         config.upstreams.push(Arc::new(upstream));
-        routes.into_iter().for_each(|route| config.routes.insert(0, Arc::new(route)));
     }
     config
 }
@@ -295,7 +295,7 @@ fn reloader(
 
 /// Tells what runs and yet is probably not meant.
 fn warn_of(config: &Config) {
-    crate::config::desk::warnings(config).iter().for_each(|problem| Event::ConfigWarning { problem }.tell());
+    crate::config::warnings::all(config).iter().for_each(|problem| Event::ConfigWarning { problem }.tell());
 }
 
 fn set_config_metrics(telemetry: &Telemetry, generation: u64, ok: bool) {

@@ -58,7 +58,7 @@ struct Found {
 
 impl Found {
     fn of(config: &Config) -> Self {
-        let (warnings, advice) = (config::desk::warnings(config), config::advice::of(config));
+        let (warnings, advice) = (config::warnings::all(config), config::advice::of(config));
         let routes =
             config.routes.iter().filter(|route| route.name.as_str() != config::DEFAULT_ROUTE).count();
         Self { upstreams: config.upstreams.len(), routes, warnings, advice }

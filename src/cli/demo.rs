@@ -11,7 +11,8 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use super::{complain, run, say};
-use crate::config;
+use crate::config::word::Word as _;
+use crate::config::{self, presets::Preset};
 
 /// Where the demo's stand-ins are told their weather.
 const WEATHER: &str = "127.0.0.1:9900";
@@ -86,8 +87,7 @@ fn demo_config(ports: &BTreeMap<&'static str, SocketAddr>) -> String {
         let Some(address) = ports.get(name) else { continue };
         text.push_str(&format!("\n[upstreams.{name}]\nendpoints = [\"{address}\"]\n"));
         if local > 0 {
-            let host =
-                config::presets::PRESETS.iter().find(|preset| preset.name == name).map_or("", |p| p.hosts[0]);
+            let host = Preset::named(name).map_or("", |preset| preset.host());
             text.push_str(&format!(
                 "hosts = [\"{host}\"]\nlocal = \"127.0.0.1:{local}\"\nallow_addresses = [\"127.0.0.0/8\"]\n\
                  breaker = {{ open_for = \"5s\", ramp = \"2s\" }}\ntimeouts = {{ first_byte = \"1s\" }}\n"

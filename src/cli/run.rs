@@ -22,11 +22,11 @@ const PLACES: [&str; 2] = ["strop.toml", "/etc/strop/strop.toml"];
 pub(super) fn overrides(backend: Option<&str>) -> Vec<(String, String)> {
     let mut all: Vec<_> =
         std::env::vars().filter(|(name, _)| name.starts_with(config::read::PREFIX)).collect();
+    all.sort();
     if let Some(backend) = backend {
         let plain = backend.trim_start_matches("http://").trim_end_matches('/');
-        all.push(("STROP__UPSTREAMS__BACKEND__ENDPOINTS".to_owned(), format!("[{plain:?}]")));
+        all.push((config::read::BACKEND.0.to_owned(), format!("[{plain:?}]")));
     }
-    all.sort();
     all
 }
 

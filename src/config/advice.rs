@@ -47,7 +47,7 @@ pub fn of(config: &Config) -> Vec<Advice> {
             all.extend(held_by_probes(upstream));
             all.extend(never_slow(upstream));
         }
-        all.extend(shadow(upstream));
+        all.extend(shadow(config, upstream));
         all.extend(layers(config, upstream));
         all.extend(tries(&format!("upstreams.{}", upstream.name), upstream.timeouts, &upstream.retry));
         all.extend(checks(upstream));
@@ -68,8 +68,10 @@ fn trips(upstream: &Upstream) -> bool {
 }
 
 /// Numbers of a breaker that was written without a mode behind the ingress, where it is in shadow by default.
-fn shadow(upstream: &Upstream) -> Option<Advice> {
-    upstream.shadow_unasked.then(|| Advice {
+fn shadow(config: &Config, upstream: &Upstream) -> Option<Advice> {
+    let written = config.written(&["upstreams", upstream.name.as_str(), "breaker"])?.as_object()?;
+    let unasked = !written.is_empty() && ["mode", "enabled"].iter().all(|key| !written.contains_key(*key));
+    (unasked && upstream.breaker.mode == Mode::Shadow).then(|| Advice {
         at: key(upstream, "breaker"),
         says: "its numbers are written, and behind the ingress a breaker is in shadow unless it is asked for: it counts, \
                tells and refuses nothing; write mode = \"on\" to let it refuse, or mode = \"shadow\" to say that this is \

@@ -1,11 +1,15 @@
 //! What a reload changes: what applies at once, what waits for a restart.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::Config;
+use super::file::ConfigFile;
+use super::problem::{Collector, Problems};
+use super::running::{Config, Origin, json};
+use super::secret;
 
 /// One key whose value changes.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
@@ -29,112 +33,197 @@ pub struct Diff {
     pub needs_restart: Vec<Change>,
 }
 
-/// Keys that are read once, at the start.
-fn waits(path: &str) -> bool {
-    let exact = [
-        "ingress.listen",
-        "egress.listen",
-        "admin.listen",
-        "process.name",
-        "process.workers",
-        "process.log_json",
-        "process.lame_duck",
-    ];
-    exact.contains(&path)
-        || matches!(path, "ingress" | "egress")
-        || path.starts_with("ingress.tls")
-        || path == "store"
-        || path.starts_with("store.")
-        || (path.starts_with("upstreams.") && path.ends_with(".local"))
+/// Which keys wait for a restart, as the schema marks them (`x-restart`).
+#[derive(Debug, Default)]
+struct Restart {
+    /// Each with all below it; `*` stands for any name.
+    keys: Vec<Vec<String>>,
+    /// Tables that come and go with a restart only.
+    tables: Vec<Vec<String>>,
 }
 
-/// Compares what was written, key by key.
+static RESTART: LazyLock<Restart> = LazyLock::new(|| {
+    let schema = schemars::schema_for!(ConfigFile).to_value();
+    let mut found = Restart::default();
+    found.collect(&schema, &schema, &mut Vec::new());
+    found
+});
+
+impl Restart {
+    fn collect(&mut self, schema: &Value, root: &Value, path: &mut Vec<String>) {
+        match schema.get("x-restart") {
+            Some(Value::Bool(true)) => self.keys.push(path.clone()),
+            Some(_) => self.tables.push(path.clone()),
+            None => {}
+        }
+        let name = schema.get("$ref").and_then(Value::as_str).and_then(|name| name.strip_prefix("#/$defs/"));
+        let named = name.and_then(|name| root.get("$defs")?.get(name));
+        let options = schema.get("anyOf").and_then(Value::as_array).into_iter().flatten();
+        named.into_iter().chain(options).for_each(|inner| self.collect(inner, root, path));
+        let keys = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+        let any = schema.get("additionalProperties").filter(|inner| inner.is_object());
+        for (key, inner) in
+            keys.map(|(key, inner)| (key.as_str(), inner)).chain(any.map(|inner| ("*", inner)))
+        {
+            path.push(key.to_owned());
+            self.collect(inner, root, path);
+            path.pop();
+        }
+    }
+
+    /// Does the key wait?
+    fn waits(&self, path: &[&str]) -> bool {
+        self.keys.iter().any(|key| key.len() <= path.len() && matches(key, path))
+            || self.tables.iter().any(|table| table.len() == path.len() && matches(table, path))
+    }
+
+    /// Keys below `path` that wait, from there.
+    fn below<'a>(&'a self, path: &'a [&str]) -> impl Iterator<Item = &'a [String]> {
+        let keys = self.keys.iter().filter(|key| key.len() > path.len() && matches(key, path));
+        keys.filter_map(|key| key.get(path.len()..))
+    }
+}
+
+fn matches(pattern: &[String], path: &[&str]) -> bool {
+    pattern.iter().zip(path).all(|(pattern, key)| pattern == "*" || pattern == key)
+}
+
+/// One config, for the comparison.
+struct Side {
+    /// What the operator wrote.
+    written: Value,
+    /// With all defaults.
+    full: Value,
+}
+
+impl Side {
+    /// Routes stand under their names, so that one more of them moves no other; each secret beside what it held.
+    fn of(config: &Config) -> Self {
+        let Origin { written, file, contents } = &*config.origin;
+        Self::new(written.clone(), json(file), contents)
+    }
+
+    fn new(mut written: Value, mut full: Value, contents: &secret::Contents) -> Self {
+        secret::mark(&mut written, contents);
+        secret::mark(&mut full, contents);
+        let list = full.get_mut("routes").map(Value::take).and_then(|routes| routes.as_array().cloned());
+        let names: Vec<String> =
+            list.iter().flatten().filter_map(|route| Some(route.get("name")?.as_str()?.to_owned())).collect();
+        let by_name = |list: Option<Vec<Value>>| -> Value {
+            names.iter().cloned().zip(list.into_iter().flatten()).collect::<Map<_, _>>().into()
+        };
+        full["routes"] = by_name(list);
+        if let Some(routes) = written.get_mut("routes") {
+            *routes = by_name(routes.as_array().cloned());
+        }
+        Self { written, full }
+    }
+}
+
+/// Compares what was written, key by key, and tells it with the defaults.
 pub fn diff(old: &Config, new: &Config) -> Diff {
+    compare(&Side::of(old), &Side::of(new))
+}
+
+fn compare(old: &Side, new: &Side) -> Diff {
     let mut diff = Diff::default();
-    walk("", &old.written, &new.written, &mut diff);
+    walk(&mut Vec::new(), [&old.written, &new.written], [&old.full, &new.full], &mut diff);
     diff
 }
 
-fn walk(path: &str, old: &Value, new: &Value, diff: &mut Diff) {
-    if old == new {
+fn walk(path: &mut Vec<String>, written: [&Value; 2], full: [&Value; 2], diff: &mut Diff) {
+    if written[0] == written[1] || full[0] == full[1] {
         return;
     }
-    match (old, new) {
-        (Value::Object(a), Value::Object(b)) => {
-            let mut keys: Vec<&String> =
-                a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))).collect();
-            keys.sort();
-            for key in keys {
-                let next = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                walk(&next, a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null), diff);
-            }
-        }
-        _ => {
-            let change = Change { path: path.to_owned(), from: old.clone(), to: new.clone() };
-            if waits(path) { &mut diff.needs_restart } else { &mut diff.applied }.push(change);
-        }
+    let (Value::Object(old), Value::Object(new)) = (full[0], full[1]) else {
+        return change(path, full, diff);
+    };
+    let of = |table: &Value, key: &str| table.get(key).cloned().unwrap_or_default();
+    let keys: BTreeSet<&String> =
+        written.iter().filter_map(|table| table.as_object()).flat_map(Map::keys).collect();
+    for key in keys {
+        let written = written.map(|table| of(table, key));
+        let full = [old, new].map(|table| table.get(key).unwrap_or(&Value::Null));
+        path.push(key.clone());
+        walk(path, [&written[0], &written[1]], full, diff);
+        path.pop();
     }
 }
 
-/// Writes `value` at `path`; null takes it out where it was not.
-fn put(written: &mut Value, path: &str, value: Value) {
+fn change(path: &[String], [from, to]: [&Value; 2], diff: &mut Diff) {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    let mut told = |path: String, waits: bool, mut from: Value, mut to: Value| {
+        let key = path.rsplit('.').next().unwrap_or_default();
+        secret::mask(key, &mut from);
+        secret::mask(key, &mut to);
+        if waits { &mut diff.needs_restart } else { &mut diff.applied }.push(Change { path, from, to });
+    };
+    let (at, waits) = (path.join("."), RESTART.waits(&path));
+    let mut to = to.clone();
+    // Of a new table a part may have to wait.
+    for key in RESTART.below(&path).filter(|_| !waits && from.is_null()) {
+        let pointer = format!("/{}", key.join("/"));
+        if let Some(inner) = to.pointer_mut(&pointer).map(Value::take).filter(|inner| !inner.is_null()) {
+            told(format!("{at}.{}", key.join(".")), true, Value::Null, inner);
+        }
+    }
+    told(at, waits, from.clone(), to);
+}
+
+/// Writes `value` at `path`, or takes out what is there.
+fn put(table: &mut Value, path: &str, value: Option<Value>) {
     let (tables, key) = path.rsplit_once('.').unwrap_or(("", path));
-    let mut at = written;
-    for table in tables.split('.').filter(|table| !table.is_empty()) {
-        let Some(next) = at.get_mut(table) else { return };
-        at = next;
+    let mut at = table;
+    for name in tables.split('.').filter(|name| !name.is_empty()) {
+        let Some(table) = at.as_object_mut() else { return };
+        at = table.entry(name).or_insert_with(|| Map::new().into());
     }
-    if let Value::Object(table) = at {
-        table.insert(key.to_owned(), value);
+    match (at.as_object_mut(), value) {
+        (Some(table), Some(value)) => {
+            table.insert(key.to_owned(), value);
+        }
+        (Some(table), None) => {
+            table.remove(key);
+        }
+        (None, _) => {}
     }
 }
 
-/// `new`, with `old`'s values where a restart is needed.
-pub fn runnable(old: &Config, new: &Config) -> Config {
-    let mut config = new.clone();
-    let mut written = (*new.written).clone();
-    diff(old, new).needs_restart.into_iter().for_each(|change| put(&mut written, &change.path, change.from));
-    config.written = Arc::new(written);
-    config.ingress = match (&old.ingress, config.ingress) {
-        (Some(old), Some(mut new)) => {
-            new.listen = old.listen;
-            new.tls.clone_from(&old.tls);
-            Some(new)
-        }
-        (old, _) => old.clone(),
-    };
-    config.egress = match (&old.egress, config.egress) {
-        (Some(old), Some(mut new)) => {
-            new.listen = old.listen;
-            Some(new)
-        }
-        (old, _) => old.clone(),
-    };
-    config.admin.listen = old.admin.listen;
-    config.store.clone_from(&old.store);
-    config.process.name.clone_from(&old.process.name);
-    config.process.workers = old.process.workers;
-    config.process.log_json = old.process.log_json;
-    config.process.lame_duck = old.process.lame_duck;
-    for upstream in &mut config.upstreams {
-        let before = old.upstreams.iter().find(|other| other.name == upstream.name);
-        let local = before.and_then(|before| before.local);
-        if upstream.local != local {
-            Arc::make_mut(upstream).local = local;
-        }
+/// `new`, with `old`'s values where a restart is needed. `Err`: the two do not go together.
+pub fn runnable(old: &Config, new: Config, waits: &[Change]) -> Result<Config, Problems> {
+    if waits.is_empty() {
+        return Ok(new);
     }
-    config
+    let (mut written, mut file) = (new.origin.written.clone(), json(&new.origin.file));
+    let before = json(&old.origin.file);
+    for Change { path, .. } in waits.iter().filter(|change| !change.path.ends_with(')')) {
+        let pointer = format!("/{}", path.replace('.', "/"));
+        put(&mut written, path, old.origin.written.pointer(&pointer).cloned());
+        put(&mut file, path, before.pointer(&pointer).cloned());
+    }
+    let mut problems = Collector::new("");
+    let file: ConfigFile =
+        serde_json::from_value(file).map_err(|error| Problems::single(&error.to_string()))?;
+    file.check(written, new.hash, &mut problems)
+        .ok_or_else(|| problems.finish("what is new, with what stays as it is until the next start,"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::file::ConfigFile;
-    use super::super::load;
-    use super::super::written::written;
+    use super::super::{file, load, problem::Collector, read};
     use super::*;
 
     fn paths(changes: &[Change]) -> Vec<&str> {
         changes.iter().map(|change| change.path.as_str()).collect()
+    }
+
+    fn side(written: &Value) -> Option<Side> {
+        let table = toml::Table::try_from(written).ok()?;
+        let mut problems = Collector::new("");
+        let file: ConfigFile =
+            read::shaped(file::fill(&table), &mut problems).filter(|_| problems.is_clean())?;
+        let contents = secret::contents(&json(&file));
+        Some(Side::new(written.clone(), json(&file), &contents))
     }
 
     /// All keys without keys below them.
@@ -147,63 +236,85 @@ mod tests {
     }
 
     /// Something else that may stand there.
-    fn changed(file: &Value, path: &str) -> Option<ConfigFile> {
-        let pointer = format!("/{}", path.replace('.', "/"));
-        let now = file.pointer(&pointer).cloned().unwrap_or_default();
-        let another = [
-            serde_json::json!(now.as_bool().is_some_and(|now| !now)),
-            serde_json::json!(now.as_u64().unwrap_or(6) + 1),
-            "7s".into(),
-            "13%".into(),
-            "98.7%".into(),
-            "17KiB".into(),
-            "email".into(),
-            "first_byte".into(),
-            "working".into(),
-            "shadow".into(),
-            "off".into(),
-            "h2".into(),
-            "report".into(),
-            "low".into(),
-            "allow".into(),
-            "implicit".into(),
-            "else".into(),
-            serde_json::json!(["latency"]),
-            serde_json::json!(["else"]),
+    fn changed(written: &Value, now: &Value, path: &str) -> Option<Side> {
+        let text = "7s 13% 98.7% 17KiB email first_byte working shadow off h2 report low allow implicit auto stripe 503 \
+                    127.0.0.1:7 else";
+        let text = text.split(' ').map(Value::from);
+        let lists =
+            ["latency", "else", "503", "127.0.0.1:7", "10.0.0.0/8"].map(|one| serde_json::json!([one]));
+        let tables = [
             serde_json::json!([{ "after": "9m", "contacts": ["else"] }]),
-            serde_json::json!({}),
             serde_json::json!({ "else": "/else" }),
             serde_json::json!({ "else": {} }),
-            serde_json::json!([{}]),
+            serde_json::json!({}),
         ];
-        another.into_iter().filter(|another| *another != now).find_map(|another| {
-            let mut file = file.clone();
-            *file.pointer_mut(&pointer)? = another;
-            serde_json::from_value(file).ok()
+        let plain = [
+            serde_json::json!(now.as_bool().is_some_and(|now| !now)),
+            serde_json::json!(now.as_u64().unwrap_or(6) + 1),
+        ];
+        let all = plain.into_iter().chain(text).chain(lists).chain(tables);
+        all.filter(|another| another != now).find_map(|another| {
+            let mut written = written.clone();
+            match path.strip_prefix("routes.bookings.") {
+                Some(key) => put(&mut written["routes"][0], key, Some(another)),
+                None => put(&mut written, path, Some(another)),
+            }
+            side(&written)
+                .filter(|side| side.full.pointer(&format!("/{}", path.replace('.', "/"))) != Some(now))
         })
     }
 
     #[test]
     fn of_all_keys_a_changed_one_is_named_and_no_other() {
         let text = include_str!("../../config/reference.toml");
-        let file: ConfigFile = toml::from_str(text).expect("reads");
-        let (was, json) = (written(&file), serde_json::to_value(&file).expect("serialises"));
+        let written: toml::Table = text.parse().expect("reads");
+        let written = serde_json::to_value(&written).expect("serialises");
+        let was = side(&written).expect("reads");
         let mut all = Vec::new();
-        leaves("", &json, &mut all);
+        leaves("", &was.full, &mut all);
         assert!(all.len() > 160, "{} keys", all.len());
         for path in all {
-            let another =
-                changed(&json, &path).unwrap_or_else(|| panic!("{path}: nothing else may stand there"));
-            let mut diff = Diff::default();
-            walk("", &was, &written(&another), &mut diff);
+            let now = was.full.pointer(&format!("/{}", path.replace('.', "/"))).expect("it is there");
+            let is_name = path == "routes.bookings.name";
+            let another = changed(&written, now, &path);
+            let another = another.unwrap_or_else(|| panic!("{path}: nothing else may stand there"));
+            let diff = compare(&was, &another);
             let named = [paths(&diff.applied), paths(&diff.needs_restart)].concat();
             let exact = named.iter().all(|named| {
                 *named == path
                     || named.starts_with(&format!("{path}."))
                     || *named == format!("{path} (content)")
+                    || is_name
             });
             assert!(exact && !named.is_empty(), "{path}: {named:?}");
         }
+    }
+
+    #[test]
+    fn what_waits_for_a_restart_is_what_the_reference_says() {
+        let mut table: Vec<&str> = Vec::new();
+        let mut told = BTreeSet::new();
+        for line in include_str!("../../config/reference.toml").lines() {
+            let plain = line.trim_start_matches("# ");
+            if let Some(name) = plain.strip_prefix('[').filter(|_| !line.starts_with("# [ingress.tls")) {
+                table =
+                    name.split(']').next().unwrap_or_default().trim_start_matches('[').split('.').collect();
+            }
+            if line.contains("(restart)") && !line.starts_with("# file") && !line.starts_with("# Durations") {
+                let key = plain.split_once(" = ").map(|(key, _)| key).filter(|_| !plain.starts_with('['));
+                let mut path = table.clone();
+                path.extend(key);
+                path.iter_mut().filter(|part| **part == "backend").for_each(|part| *part = "*");
+                told.insert(path.join("."));
+            }
+        }
+        let marked: BTreeSet<String> = RESTART.keys.iter().map(|key| key.join(".")).collect();
+        assert_eq!(told, marked);
+        assert!(marked.contains("upstreams.*.local") && marked.contains("store"), "{marked:?}");
+    }
+
+    fn runs(text: &str) -> Config {
+        load(text, "a test", &[]).unwrap_or_else(|problems| panic!("{problems}"))
     }
 
     #[test]
@@ -214,9 +325,9 @@ mod tests {
             format!("[egress]\n[admin]\ntoken_file = {token:?}\n[escalation.hours]\nopen = [\"{open}\"]\n")
         };
         std::fs::write(&token, "one token of sixteen letters").expect("writes");
-        let old = load(&text("mon-fri 09:00-17:00"), "a test", &[]).expect("runs");
+        let old = runs(&text("mon-fri 09:00-17:00"));
         std::fs::write(&token, "another token, rotated").expect("writes");
-        let new = load(&text("mon-fri 08:00-16:00"), "a test", &[]).expect("runs");
+        let new = runs(&text("mon-fri 08:00-16:00"));
         let diff = diff(&old, &new);
         assert_eq!(paths(&diff.applied), ["admin.token_file (content)", "escalation.hours.open"]);
         let told = serde_json::to_string(&diff).expect("serialises");
@@ -224,18 +335,62 @@ mod tests {
     }
 
     #[test]
+    fn a_default_that_is_written_out_is_no_change_and_a_first_word_is_told_with_the_default() {
+        let old = runs("[egress]\n");
+        let same = runs("[egress]\nunlisted = \"deny\"\n[latency]\nslow = \"1s\"\n");
+        assert_eq!(diff(&old, &same), Diff::default());
+        let new = runs("[egress]\n[latency.p50]\nwarn = \"400ms\"\n");
+        let change = Change { path: "latency.p50.warn".into(), from: "500ms".into(), to: "400ms".into() };
+        assert_eq!(diff(&old, &new).applied, [change]);
+    }
+
+    fn after(old: &Config, text: &str) -> (Diff, Result<Config, Problems>) {
+        let new = runs(text);
+        let diff = diff(old, &new);
+        let running = runnable(old, new, &diff.needs_restart);
+        (diff, running)
+    }
+
+    #[test]
     fn what_waits_for_a_restart_goes_on_waiting_after_another_reload() {
-        let load = |text: &str| load(text, "a test", &[]).expect("runs");
-        let old = load("[egress]\n");
-        let first = load("[egress]\n[process]\nname = \"shop-1\"\n");
-        let running = runnable(&old, &first);
-        let again = load("[egress]\n[process]\nname = \"shop-1\"\n[latency]\nslow = \"2s\"\n");
-        let told = diff(&running, &again);
+        let old = runs("[egress]\n");
+        let (_, running) = after(&old, "[egress]\n[process]\nname = \"shop-1\"\n");
+        let running = running.expect("runs");
+        let (told, running) =
+            after(&running, "[egress]\n[process]\nname = \"shop-1\"\n[latency]\nslow = \"2s\"\n");
         assert_eq!(
             (paths(&told.applied), paths(&told.needs_restart)),
             (vec!["latency.slow"], vec!["process.name"])
         );
-        let back = diff(&runnable(&running, &again), &load("[egress]\n[latency]\nslow = \"2s\"\n"));
+        let (back, _) = after(&running.expect("runs"), "[egress]\n[latency]\nslow = \"2s\"\n");
         assert_eq!((back.applied, back.needs_restart), (Vec::new(), Vec::new()));
+    }
+
+    #[test]
+    fn of_a_new_upstream_the_listener_waits_and_the_rest_does_not() {
+        let old = runs("[egress]\n");
+        let (told, running) = after(
+            &old,
+            "[egress]\n[upstreams.x]\nendpoints = [\"10.0.0.7:80\"]\nlocal = \"127.0.0.1:9101\"\n",
+        );
+        assert_eq!(
+            (paths(&told.applied), paths(&told.needs_restart)),
+            (vec!["upstreams.x"], vec!["upstreams.x.local"])
+        );
+        assert_eq!(told.applied[0].to["local"], Value::Null);
+        assert_eq!(running.expect("runs").upstreams[0].local, None);
+    }
+
+    /// Each half is safe, and what would run until the restart is not.
+    #[test]
+    fn what_stays_and_what_is_new_must_go_together() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let token = dir.path().join("token");
+        std::fs::write(&token, "one token of sixteen letters").expect("writes");
+        let old = runs(&format!("[egress]\n[admin]\nlisten = \"0.0.0.0:9901\"\ntoken_file = {token:?}\n"));
+        let (told, running) = after(&old, "[egress]\n[admin]\nlisten = \"127.0.0.1:9901\"\n");
+        assert_eq!(paths(&told.needs_restart), ["admin.listen"]);
+        let refused = running.expect_err("the port would be open to everybody").to_string();
+        assert!(refused.contains("admin.listen: 0.0.0.0:9901 is reachable from outside"), "{refused}");
     }
 }

@@ -2,25 +2,43 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::Serialize;
 use toml::de::{DeTable, DeValue};
+
+use crate::units::{Text, Written as _};
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Problem {
     /// Such as `upstreams.billing.breaker.open_for`; empty for syntax.
     pub path: String,
-    /// From 1; 0 when it is not in the file (an environment variable).
+    /// From 1; 0: what is wrong was written in a variable.
     pub line: usize,
-    /// From 1.
+    /// From 1; 0 as well.
     pub column: usize,
+    /// What it was written in, when that is not the file: `STROP__LATENCY__SLOW`, `--backend`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variable: Option<String>,
     /// What is wrong, and what to write instead.
     pub message: String,
     #[serde(skip)]
     #[schema(ignore)]
-    span: Option<Range<usize>>,
+    shown: Shown,
+}
+
+/// What is shown of where a problem stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Shown {
+    /// Nothing: there is no text.
+    Nothing,
+    /// A part of the file.
+    File(Range<usize>),
+    /// What a variable says.
+    Variable(String),
 }
 
 /// Why a config cannot run.
@@ -35,8 +53,14 @@ pub struct Problems {
 impl Problems {
     /// One problem that has no place in a text.
     pub fn single(message: &str) -> Self {
-        let problem =
-            Problem { path: String::new(), line: 0, column: 0, message: message.to_owned(), span: None };
+        let problem = Problem {
+            path: String::new(),
+            line: 0,
+            column: 0,
+            variable: None,
+            message: message.to_owned(),
+            shown: Shown::Nothing,
+        };
         Self { all: vec![problem], text: String::new(), source: "the config".to_owned() }
     }
 }
@@ -52,16 +76,17 @@ impl fmt::Display for Problems {
             } else {
                 format!("{}: {}", problem.path, problem.message)
             };
-            match &problem.span {
-                Some(span) => {
-                    let snippet = Snippet::source(self.text.as_str())
-                        .path(self.source.as_str())
-                        .annotation(AnnotationKind::Primary.span(span.clone()));
-                    let report = [Level::ERROR.primary_title(title).element(snippet)];
-                    writeln!(f, "{}", renderer.render(&report))?;
+            let (text, from, span) = match (&problem.shown, &problem.variable) {
+                (Shown::File(span), _) => (&self.text, self.source.as_str(), span.clone()),
+                (Shown::Variable(value), Some(name)) => (value, name.as_str(), 0..value.len()),
+                (Shown::Nothing | Shown::Variable(_), _) => {
+                    writeln!(f, "error: {title}")?;
+                    continue;
                 }
-                None => writeln!(f, "error: {title}")?,
-            }
+            };
+            let marked = AnnotationKind::Primary.span(span);
+            let snippet = Snippet::source(text.as_str()).path(from).annotation(marked);
+            writeln!(f, "{}", renderer.render(&[Level::ERROR.primary_title(title).element(snippet)]))?;
         }
         Ok(())
     }
@@ -104,12 +129,37 @@ pub struct Collector<'a> {
     /// Paths of what was written and not understood.
     misread: Vec<String>,
     gone: Gone,
+    /// What was not written in the file: path, name, value.
+    variables: Vec<(String, String, String)>,
 }
 
 impl<'a> Collector<'a> {
     /// For a file's text.
     pub fn new(text: &'a str) -> Self {
-        Self { text, all: Vec::new(), misread: Vec::new(), gone: Gone::default() }
+        Self { text, all: Vec::new(), misread: Vec::new(), gone: Gone::default(), variables: Vec::new() }
+    }
+
+    /// What stands at `path` was written in a variable.
+    pub(super) fn comes_from(&mut self, path: &str, name: &str, value: &str) {
+        self.variables.push((path.to_owned(), name.to_owned(), value.to_owned()));
+    }
+
+    /// What is wrong with a variable itself.
+    pub(super) fn variable(&mut self, name: &str, value: &str, message: String) {
+        let shown = Shown::Variable(value.to_owned());
+        self.all.push(Problem {
+            path: String::new(),
+            line: 0,
+            column: 0,
+            variable: Some(name.to_owned()),
+            message,
+            shown,
+        });
+    }
+
+    /// A table, for what is wrong in it.
+    pub fn part(&mut self, path: impl Into<String>) -> Part<'_, 'a> {
+        Part { path: path.into(), problems: self }
     }
 
     /// What is written at `path` was noted as a problem and is left out: what is missed there from now on is no problem of
@@ -125,45 +175,46 @@ impl<'a> Collector<'a> {
     }
 
     /// Notes a problem at a path.
-    pub fn add(&mut self, path: &str, message: impl fmt::Display) {
+    fn add(&mut self, path: &str, message: impl fmt::Display) {
         let path = &self.gone.written(path);
-        let within = |misread: &String| {
-            misread.strip_prefix(path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        let member = |misread: &str| {
+            misread.rsplit_once('.').is_some_and(|(list, nth)| list == path && nth.parse::<usize>().is_ok())
         };
-        if self.misread.iter().any(within) {
+        if self.misread.iter().any(|misread| misread == path || member(misread)) {
             return;
         }
-        let span = find(self.text, path);
-        self.note(path, message.to_string(), span);
-    }
-
-    /// Notes a problem at a place in the text.
-    pub fn at(&mut self, message: &str, span: Option<Range<usize>>) {
-        self.note("", message.to_owned(), span);
-    }
-
-    fn note(&mut self, path: &str, message: String, span: Option<Range<usize>>) {
-        let (line, column) = span.as_ref().map_or((0, 0), |span| place(self.text, span.start));
-        self.all.push(Problem { path: path.to_owned(), line, column, message, span });
-    }
-
-    /// Takes the value, or notes why there is none.
-    pub fn take<T, E: fmt::Display>(&mut self, path: &str, read: Result<T, E>) -> Option<T> {
-        match read {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.add(path, error);
-                None
+        let message = message.to_string();
+        let (span, exact) = find(self.text, path);
+        let set = |(at, ..): &&(String, String, String)| is_within(path, at) || !exact && is_within(at, path);
+        match self.variables.iter().rev().find(set) {
+            Some((_, name, value)) => {
+                let (variable, shown) = (Some(name.clone()), Shown::Variable(value.clone()));
+                self.all.push(Problem {
+                    path: path.to_owned(),
+                    line: 0,
+                    column: 0,
+                    variable,
+                    message,
+                    shown,
+                });
             }
+            None => self.at(path, &message, span),
         }
     }
 
-    /// Notes a value that is not within two bounds, both of them good.
-    pub fn within<T: PartialOrd + fmt::Display>(&mut self, path: &str, value: T, least: T, most: T) -> T {
-        if value < least || value > most {
-            self.add(path, format!("{value} is not within {least} to {most}"));
-        }
-        value
+    /// Notes a problem at a place in the text; without one, at its beginning.
+    pub(super) fn at(&mut self, path: &str, message: &str, span: Option<Range<usize>>) {
+        let span = span.unwrap_or(0..self.text.lines().next().map_or(0, str::len));
+        let (line, column) = place(self.text, span.start);
+        let shown = Shown::File(span);
+        self.all.push(Problem {
+            path: path.to_owned(),
+            line,
+            column,
+            variable: None,
+            message: message.to_owned(),
+            shown,
+        });
     }
 
     /// Nothing wrong so far?
@@ -178,6 +229,83 @@ impl<'a> Collector<'a> {
     }
 }
 
+/// Is `path` the same as `table` or below it?
+fn is_within(path: &str, table: &str) -> bool {
+    path.strip_prefix(table).is_some_and(|rest| table.is_empty() || rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Seconds, for [`Part::lasts`].
+pub(super) const HOUR: u64 = 3_600;
+/// Seconds.
+pub(super) const DAY: u64 = 24 * HOUR;
+
+/// One table of the file, for what is wrong in it. Keys are counted from there; "" is the table itself.
+pub struct Part<'a, 't> {
+    path: String,
+    problems: &'a mut Collector<'t>,
+}
+
+impl<'t> Part<'_, 't> {
+    fn path(&self, key: &str) -> String {
+        match (self.path.as_str(), key) {
+            (path, "") => path.to_owned(),
+            ("", key) => key.to_owned(),
+            (path, key) => format!("{path}.{key}"),
+        }
+    }
+
+    /// A table in it.
+    pub fn part(&mut self, key: &str) -> Part<'_, 't> {
+        Part { path: self.path(key), problems: self.problems }
+    }
+
+    /// Notes a problem.
+    pub fn add(&mut self, key: &str, message: impl fmt::Display) {
+        self.problems.add(&self.path(key), message);
+    }
+
+    /// Takes the value, or notes why there is none.
+    pub fn take<T, E: fmt::Display>(&mut self, key: &str, read: Result<T, E>) -> Option<T> {
+        read.map_err(|error| self.add(key, error)).ok()
+    }
+
+    /// Notes a value that is not within two bounds, both of them good.
+    pub fn within<T: PartialOrd + fmt::Display>(&mut self, key: &str, value: T, least: T, most: T) -> T {
+        if value < least || value > most {
+            self.add(key, format!("{value} is not within {least} to {most}"));
+        }
+        value
+    }
+
+    /// The same for a duration, with bounds in seconds.
+    pub fn lasts(&mut self, key: &str, value: Text<Duration>, least: u64, most: u64) -> Duration {
+        let (least, most) = (Duration::from_secs(least), Duration::from_secs(most));
+        if value.0 < least || value.0 > most {
+            let told = format!("{} is not within {} to {}", value.0.write(), least.write(), most.write());
+            self.add(key, told);
+        }
+        value.0
+    }
+
+    /// Notes a file that cannot be read.
+    pub fn readable(&mut self, key: &str, file: &str) -> PathBuf {
+        if let Err(error) = std::fs::metadata(file) {
+            self.add(key, format!("{file:?} cannot be read: {error}"));
+        }
+        PathBuf::from(file)
+    }
+
+    /// Notes a name that none of `known` is: names of a `what`, which is written in `[table.<name>]`.
+    pub fn known(&mut self, key: &str, name: &str, (what, table): (&str, &str), known: &[&str]) {
+        if !known.contains(&name) {
+            let (guess, all) = (did_you_mean(name, known.iter().copied()), known.join(", "));
+            let all = if all.is_empty() { "none" } else { &all };
+            let told = format!("no {what} is named {name:?}{guess}; write [{table}.{name}] or another name");
+            self.add(key, format!("{told} (known: {all})"));
+        }
+    }
+}
+
 fn place(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
@@ -185,9 +313,9 @@ fn place(text: &str, at: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// Where the value of `path` (or its nearest written ancestor) stands.
-fn find(text: &str, path: &str) -> Option<Range<usize>> {
-    let root = DeTable::parse(text).ok()?;
+/// Where the value of `path` (or its nearest written ancestor) stands, and whether it is that value itself.
+fn find(text: &str, path: &str) -> (Option<Range<usize>>, bool) {
+    let Ok(root) = DeTable::parse(text) else { return (None, false) };
     let mut span = None;
     let mut table = Some(root.get_ref());
     let mut list: Option<&toml::de::DeArray<'_>> = None;
@@ -199,12 +327,12 @@ fn find(text: &str, path: &str) -> Option<Range<usize>> {
             (None, Some(list), Ok(at)) => list.get(at),
             (None, _, _) => None,
         };
-        let Some(value) = next else { break };
+        let Some(value) = next else { return (span, false) };
         span = Some(value.span());
         table = if let DeValue::Table(inner) = value.get_ref() { Some(inner) } else { None };
         list = if let DeValue::Array(inner) = value.get_ref() { Some(inner) } else { None };
     }
-    span
+    (span, true)
 }
 
 /// The known name that `wrong` was probably meant to be.

@@ -1,16 +1,57 @@
-//! `[process]`: from what was written to what runs.
+//! `[process]`: workers and leaving.
 
 use std::time::Duration;
 
-use super::file::ProcessFile;
-use super::problem::Collector;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-/// `[process]`. All of it needs a restart, but `drain_for`, `kept_bodies` and `log`.
+use super::problem::Part;
+use crate::units::{Size, Text, secs};
+
+/// `[process]` as written.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProcessFile {
+    /// Of this sidecar; its pod's or machine's when absent.
+    #[schemars(extend("x-restart" = true))]
+    pub name: Option<String>,
+    /// 0: one per core.
+    #[schemars(extend("x-restart" = true))]
+    pub workers: u32,
+    /// How long leaving may take.
+    pub drain_for: Text<Duration>,
+    /// Unready but still accepting, before the drain begins.
+    #[schemars(extend("x-restart" = true))]
+    pub lame_duck: Text<Duration>,
+    /// Request bodies that each worker may keep while they are sent.
+    pub kept_bodies: Text<Size>,
+    /// Log filter.
+    pub log: String,
+    /// Log lines as JSON.
+    #[schemars(extend("x-restart" = true))]
+    pub log_json: bool,
+}
+
+impl Default for ProcessFile {
+    fn default() -> Self {
+        Self {
+            name: None,
+            workers: 0,
+            drain_for: secs(30),
+            lame_duck: secs(0),
+            kept_bodies: Text(Size(4 << 20)),
+            log: "info".to_owned(),
+            log_json: true,
+        }
+    }
+}
+
+/// `[process]` as it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Of this sidecar, as incidents, messages and the ledger name it. Default: its pod's or machine's.
+    /// Of this sidecar, as incidents, messages and the ledger name it.
     pub name: String,
-    /// Data-path threads; default: one per core this process may use.
+    /// Data-path threads.
     pub workers: usize,
     /// How long SIGTERM waits for exchanges in flight.
     pub drain_for: Duration,
@@ -24,32 +65,38 @@ pub struct Process {
     pub log_json: bool,
 }
 
-pub(super) fn check(written: &ProcessFile, problems: &mut Collector<'_>) -> Process {
-    if let Err(error) = tracing_directives(&written.log) {
-        problems.add(
-            "process.log",
-            format!("{:?} is not a log filter ({error}); write \"info\" or \"strop=debug\"", written.log),
-        );
+impl ProcessFile {
+    /// Of this very process: its pod's or machine's name, a worker for each core it may use.
+    pub(super) fn base() -> Self {
+        Self { name: Some(machine()), workers: cores(), ..Self::default() }
     }
-    let plain = |name: &String| {
-        (1..=253).contains(&name.len()) && name.bytes().all(|letter| letter.is_ascii_graphic())
-    };
-    if let Some(name) = written.name.as_ref().filter(|name| !plain(name)) {
-        problems.add(
-            "process.name",
-            format!("{name:?} is no name; write 1 to 253 visible ASCII characters, such as \"shop-1\""),
-        );
+
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Process {
+        if let Err(error) = tracing_directives(&self.log) {
+            let told = "is not a log filter";
+            at.add("log", format!("{:?} {told} ({error}); write \"info\" or \"strop=debug\"", self.log));
+        }
+        let plain = |name: &String| {
+            (1..=253).contains(&name.len()) && name.bytes().all(|letter| letter.is_ascii_graphic())
+        };
+        if let Some(name) = self.name.as_ref().filter(|name| !plain(name)) {
+            let told = "is no name; write 1 to 253 visible ASCII characters, such as \"shop-1\"";
+            at.add("name", format!("{name:?} {told}"));
+        }
+        Process {
+            name: self.name.clone().unwrap_or_else(machine),
+            workers: if self.workers == 0 { cores() } else { self.workers } as usize,
+            drain_for: self.drain_for.0,
+            lame_duck: self.lame_duck.0,
+            kept_bodies: usize::try_from(self.kept_bodies.0.0).unwrap_or(usize::MAX),
+            log: self.log.clone(),
+            log_json: self.log_json,
+        }
     }
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    Process {
-        name: written.name.clone().unwrap_or_else(machine),
-        workers: if written.workers == 0 { cores } else { written.workers as usize },
-        drain_for: written.drain_for.0,
-        lame_duck: written.lame_duck.0,
-        kept_bodies: usize::try_from(written.kept_bodies.0.0).unwrap_or(usize::MAX),
-        log: written.log.clone(),
-        log_json: written.log_json,
-    }
+}
+
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
 }
 
 /// The name of the pod or the machine.

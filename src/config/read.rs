@@ -3,58 +3,60 @@
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::file::ConfigFile;
 use super::problem::{Collector, did_you_mean};
 
 /// Prefix of environment variables that override keys: `STROP__LATENCY__SLOW=2s`.
 pub const PREFIX: &str = "STROP__";
 
-/// Reads a file's text with `env` overrides. What is wrong in its shape is noted and left out, so that the rest can be checked
-/// too; `None` when there is no shape at all.
-pub fn read(text: &str, env: &[(String, String)], problems: &mut Collector<'_>) -> Option<ConfigFile> {
+/// What the command line says in the place of a variable.
+pub const BACKEND: (&str, &str) = ("--backend", "upstreams.backend.endpoints");
+
+/// What was written: the file, and the process' `env` over it. `None` when it cannot be read at all.
+pub fn read(text: &str, env: &[(String, String)], problems: &mut Collector<'_>) -> Option<Table> {
     let mut table: Table = match text.parse() {
         Ok(table) => table,
         Err(error) => {
-            problems.at(error.message(), error.span());
+            problems.at("", error.message(), error.span());
             return None;
         }
     };
     for (name, value) in env {
         overridden(&mut table, name, value, problems);
     }
-    shaped(Value::Table(table), problems)
+    Some(table)
 }
 
 fn overridden(table: &mut Table, name: &str, text: &str, problems: &mut Collector<'_>) {
-    let Some(path) = name.strip_prefix(PREFIX) else { return };
-    let mut keys: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
-    let Some(last) = keys.pop().filter(|last| !last.is_empty()) else {
-        problems.add("", format!("{name}: write {PREFIX}TABLE__KEY=value"));
-        return;
+    let path = match name.strip_prefix(PREFIX) {
+        Some(path) => path.replace("__", ".").to_ascii_lowercase(),
+        None if name == BACKEND.0 => BACKEND.1.to_owned(),
+        None => return,
     };
+    let (tables, last) = path.rsplit_once('.').unwrap_or(("", &path));
+    if last.is_empty() {
+        problems.variable(name, text, format!("names no key; write {PREFIX}TABLE__KEY=value"));
+        return;
+    }
     let mut at = table;
-    for key in keys {
-        let next = at.entry(key.clone()).or_insert_with(|| Value::Table(Table::new()));
-        match next {
-            Value::Table(inner) => at = inner,
-            Value::String(_)
-            | Value::Integer(_)
-            | Value::Float(_)
-            | Value::Boolean(_)
-            | Value::Datetime(_)
-            | Value::Array(_) => {
-                problems.add("", format!("{name}: {key:?} is not a table in the file"));
+    for key in tables.split('.').filter(|_| !tables.is_empty()) {
+        match at.entry(key).or_insert_with(|| Value::Table(Table::new())).as_table_mut() {
+            Some(inner) => at = inner,
+            None => {
+                problems.variable(name, text, format!("{key:?} is not a table in the file"));
                 return;
             }
         }
     }
     // `500`, `true` and `["a"]` are what they look like; everything else is text.
     let value = format!("x = {text}").parse::<Table>().ok().and_then(|mut parsed| parsed.remove("x"));
-    at.insert(last, value.unwrap_or_else(|| Value::String(text.to_owned())));
+    at.insert(last.to_owned(), value.unwrap_or_else(|| Value::String(text.to_owned())));
+    problems.comes_from(&path, name, text);
 }
 
-/// Reads the shape; each wrong key is noted and taken out, so that it hides no other.
-fn shaped<T: DeserializeOwned>(mut value: Value, problems: &mut Collector<'_>) -> Option<T> {
+/// Reads the shape. What is wrong in it is noted and left out, so that it hides no other problem; `None` when there is no
+/// shape at all.
+pub(super) fn shaped<T: DeserializeOwned>(table: Table, problems: &mut Collector<'_>) -> Option<T> {
+    let mut value = Value::Table(table);
     // A file with more mistakes than this has one that matters more.
     for _ in 0..50 {
         match serde_path_to_error::deserialize::<_, T>(value.clone()) {
@@ -63,7 +65,7 @@ fn shaped<T: DeserializeOwned>(mut value: Value, problems: &mut Collector<'_>) -
                 let path = error.path().to_string();
                 let message = error.inner().message().to_owned();
                 let Named { path, message, meant } = named(&path, &message);
-                problems.add(&path, message);
+                problems.part("").add(&path, message);
                 if let Some(meant) = meant {
                     problems.misread(&meant);
                 }
@@ -142,33 +144,18 @@ fn taken_out(value: &mut Value, path: &str) -> bool {
     let (parents, last) = path.rsplit_once('.').unwrap_or(("", path));
     let mut at = value;
     for key in parents.split('.').filter(|key| !key.is_empty()) {
-        let next = match at {
-            Value::Table(table) => table.get_mut(key),
-            Value::Array(list) => key.parse::<usize>().ok().and_then(|n| list.get_mut(n)),
-            Value::String(_)
-            | Value::Integer(_)
-            | Value::Float(_)
-            | Value::Boolean(_)
-            | Value::Datetime(_) => None,
+        let next = match key.parse::<usize>() {
+            Ok(nth) if at.is_array() => at.get_mut(nth),
+            Ok(_) | Err(_) => at.get_mut(key),
         };
-        match next {
-            Some(next) => at = next,
-            None => return false,
-        }
+        let Some(next) = next else { return false };
+        at = next;
     }
-    match at {
-        Value::Table(table) => table.remove(last).is_some(),
-        Value::Array(list) => match last.parse::<usize>() {
-            Ok(n) if n < list.len() => {
-                list.remove(n);
-                true
-            }
-            Ok(_) | Err(_) => false,
-        },
-        Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => {
-            false
-        }
+    if let Some(list) = at.as_array_mut() {
+        let there = last.parse::<usize>().ok().filter(|nth| *nth < list.len());
+        return there.map(|nth| list.remove(nth)).is_some();
     }
+    at.as_table_mut().is_some_and(|table| table.remove(last).is_some())
 }
 
 #[cfg(test)]

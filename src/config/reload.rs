@@ -137,10 +137,13 @@ impl Reloader {
             needs_restart: Vec::new(),
             refused: Vec::new(),
         };
-        let problems = match self.read(&mut state) {
-            Ok(new) => {
-                let diff = diff::diff(&state.current, &new);
-                let running = Arc::new(diff::runnable(&state.current, &new));
+        let read = self.read(&mut state).and_then(|new| {
+            let diff = diff::diff(&state.current, &new);
+            Ok((diff::runnable(&state.current, new, &diff.needs_restart)?, diff))
+        });
+        let problems = match read {
+            Ok((running, diff)) => {
+                let running = Arc::new(running);
                 (self.apply)(Arc::clone(&running), &diff);
                 state.current = running;
                 state.generation += 1;

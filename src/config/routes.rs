@@ -3,16 +3,41 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use super::check::{known, timeouts};
-use super::file::RouteFile;
-use super::problem::Collector;
-use super::{Measured, Timeouts, desk};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use super::latency::{Latency, LatencyFile, Measured, RouteLatencyFile};
+use super::problem::{Collector, Part};
+use super::timeouts::{Timeouts, TimeoutsFile};
 use crate::message::templates::{TemplateError, Templates};
 use crate::names::{RouteName, UpstreamName};
-use crate::reliability::detect::Budget;
+use crate::units::{Size, Text};
 
 /// The route of requests that no other route takes.
 pub const DEFAULT_ROUTE: &str = "default";
+
+/// `[[routes]]` as written.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RouteFile {
+    /// The metric label; made from the path or the prefix when absent.
+    pub name: String,
+    /// Only for this host.
+    pub host: Option<String>,
+    /// A template such as "/bookings/{id}" or "/files/{*rest}"; either this or a prefix.
+    pub path: Option<String>,
+    /// The path itself and everything below it; "/" when there is no path either.
+    pub prefix: Option<String>,
+    /// Who answers; the ingress' upstream when absent.
+    pub upstream: String,
+    /// The most a request's body may have.
+    pub body_limit: Option<Text<Size>>,
+    /// Instead of the upstream's.
+    pub timeouts: TimeoutsFile,
+    /// Instead of `[latency]`.
+    pub latency: RouteLatencyFile,
+}
 
 /// How a request finds its upstream.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,46 +110,114 @@ impl RoutePath {
     }
 }
 
-/// All routes, in the order in which they are asked.
+impl RouteFile {
+    /// What a route has by default. `upstream`: the ingress'.
+    pub(super) fn base(upstream: Option<&str>, latency: &LatencyFile, written: &Table) -> Self {
+        let prefix = (!written.contains_key("path")).then(|| "/".to_owned());
+        let until = written.get("latency").and_then(|latency| latency.get("until")).and_then(Value::as_str);
+        let latency = RouteLatencyFile::base(latency, until);
+        let upstream = upstream.unwrap_or_default().to_owned();
+        Self { name: name(written), prefix, upstream, latency, ..Self::default() }
+    }
+
+    fn check(&self, mut at: Part<'_, '_>, named: &[&str], common: &Latency) -> Option<Route> {
+        if self.name == DEFAULT_ROUTE {
+            at.add("name", "\"default\" is the name of the built-in last route; write another");
+        }
+        let name = at.take("name", RouteName::new(&self.name));
+        let upstream = if self.upstream.is_empty() {
+            at.add("upstream", "needs an upstream: there is no [ingress] to take it from");
+            None
+        } else {
+            at.known("upstream", &self.upstream, ("upstream", "upstreams"), named);
+            at.take("upstream", UpstreamName::new(&self.upstream))
+        };
+        Some(Route {
+            host: self.host.as_ref().map(|host| host.to_ascii_lowercase()),
+            path: self.matched(&mut at),
+            body_limit: self.body_limit.map(|limit| limit.0.0),
+            timeouts: self.timeouts.check(at.part("timeouts")),
+            latency: self.latency.check(at.part("latency"), common),
+            name: name?,
+            upstream: upstream?,
+        })
+    }
+
+    fn matched(&self, at: &mut Part<'_, '_>) -> RoutePath {
+        if let (Some(template), Some(prefix)) = (&self.path, &self.prefix) {
+            let told = "a route has a path or a prefix, not both";
+            at.add("path", format!("{told}; write path = {template:?} for the paths of this form, or prefix = {prefix:?} for all below it"));
+        }
+        if let Some(template) = &self.path {
+            return RoutePath::Template(template.clone());
+        }
+        let prefix = self.prefix.as_deref().unwrap_or("/");
+        if !prefix.starts_with('/') {
+            at.add("prefix", format!("{prefix:?} must begin with a slash"));
+        }
+        if prefix.contains(['{', '}']) {
+            let told = "is compared letter by letter";
+            at.add(
+                "prefix",
+                format!("{prefix:?} {told}; write path = {prefix:?} where {{…}} is a parameter"),
+            );
+        }
+        RoutePath::Below(prefix.to_owned())
+    }
+}
+
+/// All routes, in the order in which they are asked; `backend`: who answers where none says otherwise, `named`: upstreams that
+/// there are.
 pub(super) fn check(
     written: &[RouteFile],
     backend: Option<&UpstreamName>,
     named: &[&str],
-    budget: Budget,
+    common: &Latency,
     problems: &mut Collector<'_>,
 ) -> Vec<Arc<Route>> {
     let mut routes: Vec<Route> = Vec::new();
+    let mut names = std::collections::HashSet::new();
     let mut templates = Vec::new();
-    for (at, route) in written.iter().enumerate() {
-        let path = format!("routes.{at}");
-        if let Some(route) = one(&path, route, backend, named, budget, problems) {
-            if routes.iter().any(|other| other.name == route.name) {
-                problems.add(
-                    &format!("{path}.name"),
-                    format!("two routes are named {}; names are metric labels", route.name),
-                );
-            }
-            if let Some(template) = route.path.template() {
-                problems.take(&format!("{path}.path"), add(&mut templates, route.host.as_deref(), template));
-            }
-            routes.push(route);
+    for (nth, route) in written.iter().enumerate() {
+        let Some(route) = route.check(problems.part(format!("routes.{nth}")), named, common) else {
+            continue;
+        };
+        let mut at = problems.part(format!("routes.{nth}"));
+        if !names.insert(route.name.clone()) {
+            at.add("name", format!("two routes are named {}; names are metric labels", route.name));
         }
+        if let Some(template) = route.path.template() {
+            at.take("path", add(&mut templates, route.host.as_deref(), template));
+        }
+        routes.push(route);
     }
     routes.sort_by_key(|route| {
         (Reverse(route.path.segments()), route.host.is_none(), route.path.prefix().is_some())
     });
-    if let (Some(upstream), Ok(name)) = (backend, RouteName::new(DEFAULT_ROUTE)) {
-        routes.push(Route {
-            name,
-            host: None,
-            path: RoutePath::Below("/".to_owned()),
-            upstream: upstream.clone(),
-            body_limit: None,
-            timeouts: Timeouts::default(),
-            latency: Some(Measured { until: desk::Until::LastByte, budget }),
-        });
-    }
+    routes.extend(backend.map(|backend| built_in(DEFAULT_ROUTE, "/", backend, Some(common.measured()))));
     routes.into_iter().map(Arc::new).collect()
+}
+
+fn built_in(name: &str, prefix: &str, upstream: &UpstreamName, latency: Option<Measured>) -> Route {
+    Route {
+        name: RouteName::new(name).unwrap_or_else(|_| unreachable!("a valid name")),
+        host: None,
+        path: RoutePath::Below(prefix.to_owned()),
+        upstream: upstream.clone(),
+        body_limit: None,
+        timeouts: Timeouts::default(),
+        latency,
+    }
+}
+
+/// The label of a route that cannot have its own.
+pub fn other_route() -> RouteName {
+    RouteName::new("other").unwrap_or_else(|_| unreachable!("a valid name"))
+}
+
+/// The SRE API on the traffic port, answered by `upstream`.
+pub fn sre_api(upstream: &UpstreamName) -> Route {
+    Route { body_limit: Some(64 * 1024), ..built_in("sre-api", "/api/v2/sre", upstream, None) }
 }
 
 /// Templates of the same host must not match the same paths.
@@ -142,78 +235,11 @@ fn add(
     inserted
 }
 
-fn one(
-    path: &str,
-    written: &RouteFile,
-    backend: Option<&UpstreamName>,
-    named: &[&str],
-    budget: Budget,
-    problems: &mut Collector<'_>,
-) -> Option<Route> {
-    let matched = matched(path, written, problems);
-    let name = self::name(written);
-    if name == DEFAULT_ROUTE {
-        problems.add(
-            &format!("{path}.name"),
-            "\"default\" is the name of the built-in last route; write another",
-        );
-    }
-    let name = problems.take(&format!("{path}.name"), RouteName::new(&name));
-    let upstream = match (written.upstream.as_str(), backend) {
-        ("", Some(backend)) => Some(backend.clone()),
-        ("", None) => {
-            problems.add(path, "needs an upstream: there is no [ingress] to take it from");
-            None
-        }
-        (name, _) => known(&format!("{path}.upstream"), name, named, problems),
-    };
-    let timeouts = timeouts(&format!("{path}.timeouts"), &written.timeouts, problems);
-    let latency = desk::of_route(path, written.latency.as_ref(), budget, problems);
-    Some(Route {
-        name: name?,
-        host: written.host.as_ref().map(|host| host.to_ascii_lowercase()),
-        path: matched,
-        upstream: upstream?,
-        body_limit: written.body_limit.map(|limit| limit.0.0),
-        timeouts,
-        latency,
-    })
-}
-
-fn matched(at: &str, written: &RouteFile, problems: &mut Collector<'_>) -> RoutePath {
-    if let (Some(template), Some(prefix)) = (&written.path, &written.prefix) {
-        problems.add(
-            &format!("{at}.path"),
-            format!(
-                "a route has a path or a prefix, not both; write path = {template:?} for the paths of this form, or \
-                 prefix = {prefix:?} for all below it"
-            ),
-        );
-    }
-    if let Some(template) = &written.path {
-        return RoutePath::Template(template.clone());
-    }
-    let prefix = written.prefix.as_deref().unwrap_or("/");
-    let at = format!("{at}.prefix");
-    if !prefix.starts_with('/') {
-        problems.add(&at, format!("{prefix:?} must begin with a slash"));
-    }
-    if prefix.contains(['{', '}']) {
-        problems.add(
-            &at,
-            format!(
-                "{prefix:?} is compared letter by letter; write path = {prefix:?} where {{…}} is a parameter"
-            ),
-        );
-    }
-    RoutePath::Below(prefix.to_owned())
-}
-
-/// `/api/v1/bookings` → `api_v1_bookings`, `/bookings/{id}` → `bookings_id`.
-/// The name of a route, written or made of its path.
-pub(super) fn name(written: &RouteFile) -> String {
-    let path = written.path.as_deref().or(written.prefix.as_deref()).unwrap_or("/");
-    if written.name.is_empty() { name_of(path) } else { written.name.clone() }
+/// The name of a route, written or made of its path: `/api/v1/bookings` → `api_v1_bookings`, `/bookings/{id}` → `bookings_id`.
+pub(super) fn name(written: &Table) -> String {
+    let text = |key: &str| written.get(key).and_then(Value::as_str);
+    let name = text("name").filter(|name| !name.is_empty());
+    name.map_or_else(|| name_of(text("path").or(text("prefix")).unwrap_or("/")), str::to_owned)
 }
 
 fn name_of(path: &str) -> String {

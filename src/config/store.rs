@@ -1,40 +1,162 @@
-//! `[store]`: from what was written to what runs.
+//! `[store]`: incidents, audit and ledger on disk.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 
-use super::file::{BackupFile, RetentionFile, StoreFile};
-use super::problem::Collector;
-use super::{Retention, Store, StoreAt, StoreBackup};
+use super::problem::Part;
+use crate::units::Text;
 
 /// The audit trail is worth little when last year's is gone.
 const LEAST_AUDIT: Duration = Duration::from_secs(365 * 86_400);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// `Some(None)`: off. `None` when problems were noted.
-pub(super) fn check(written: &StoreFile, problems: &mut Collector<'_>) -> Option<Option<Store>> {
-    let at = match written.url.as_str() {
-        "off" => Some(None),
-        url => problems.take("store.url", url_of(url)).map(Some),
-    };
-    let password = match &written.password_file {
-        None => None,
-        Some(file) => problems.take("store.password_file", password(file)),
-    };
-    if written.password_file.is_some() && matches!(at, Some(None | Some(StoreAt::Sqlite(_)))) {
-        problems.add("store.password_file", "is of no use: only a postgres:// database asks for a password");
+fn days(days: u64) -> Text<Duration> {
+    Text(Duration::from_secs(days * 86_400))
+}
+
+/// `[store]` as written.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreFile {
+    /// "sqlite:PATH", "postgres://user@host/database" or "off".
+    pub url: String,
+    /// File with the password of the database.
+    pub password_file: Option<String>,
+    /// Durable writes that may wait in memory.
+    pub backlog: u32,
+    /// How long things are kept.
+    pub retention: RetentionFile,
+    /// Copies made by the sidecar itself.
+    pub backup: Option<BackupFile>,
+}
+
+impl Default for StoreFile {
+    fn default() -> Self {
+        Self {
+            url: "sqlite:strop.db".to_owned(),
+            password_file: None,
+            backlog: 10_000,
+            retention: RetentionFile::default(),
+            backup: None,
+        }
     }
-    problems.within("store.backlog", written.backlog, 100, 1_000_000);
-    let retention = retention(&written.retention, problems);
-    let backup = written.backup.as_ref().map(|written| backup(written, problems));
-    let at = at?.map(|at| match at {
-        StoreAt::Postgres { url, .. } => StoreAt::Postgres { url, password },
-        StoreAt::Sqlite(path) => StoreAt::Sqlite(path),
-    });
-    Some(at.map(|at| Store { at, backlog: written.backlog as usize, retention, backup }))
+}
+
+/// `[store.retention]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionFile {
+    /// Incidents since they were resolved.
+    pub incidents: Text<Duration>,
+    /// Audit rows, at least 365 days.
+    pub audit: Text<Duration>,
+    /// Samples.
+    pub samples: Text<Duration>,
+    /// The uptime ledger.
+    pub ledger: Text<Duration>,
+}
+
+impl Default for RetentionFile {
+    fn default() -> Self {
+        Self { incidents: days(400), audit: days(400), samples: days(7), ledger: days(400) }
+    }
+}
+
+/// `[store.backup]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BackupFile {
+    /// Between two copies.
+    pub every: Text<Duration>,
+    /// A directory.
+    pub to: String,
+    /// Copies kept.
+    pub keep: u32,
+}
+
+impl Default for BackupFile {
+    fn default() -> Self {
+        Self { every: days(1), to: String::new(), keep: 7 }
+    }
+}
+
+/// `[store]` as it runs.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Which database.
+    pub at: StoreAt,
+    /// Durable writes that may wait in memory while the database is away, in number.
+    pub backlog: usize,
+    /// How long things are kept.
+    pub retention: Retention,
+    /// Copies made by this sidecar itself; `None`: none.
+    pub backup: Option<StoreBackup>,
+}
+
+/// Which database.
+#[derive(Clone, Debug)]
+pub enum StoreAt {
+    /// A file of this sidecar alone.
+    Sqlite(PathBuf),
+    /// Shared by a fleet.
+    Postgres {
+        /// `postgres://user@host/database`, without a password.
+        url: String,
+        /// Its password.
+        password: Option<SecretString>,
+    },
+}
+
+/// How long things are kept, by class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Incidents since they were resolved, with timeline and notifications; open ones stay.
+    pub incidents: Duration,
+    /// Audit rows, at least 365 days.
+    pub audit: Duration,
+    /// Samples.
+    pub samples: Duration,
+    /// The uptime ledger.
+    pub ledger: Duration,
+}
+
+/// `[store.backup]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreBackup {
+    /// Between two copies.
+    pub every: Duration,
+    /// A directory.
+    pub to: PathBuf,
+    /// Copies kept; older ones go.
+    pub keep: usize,
+}
+
+impl StoreFile {
+    /// `Some(None)`: off. `None` when problems were noted.
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Option<Option<Store>> {
+        let database = match self.url.as_str() {
+            "off" => Some(None),
+            url => at.take("url", url_of(url)).map(Some),
+        };
+        let password = self.password_file.as_deref().map(password);
+        let password = password.and_then(|password| at.take("password_file", password));
+        if self.password_file.is_some() && matches!(database, Some(None | Some(StoreAt::Sqlite(_)))) {
+            at.add("password_file", "is of no use: only a postgres:// database asks for a password");
+        }
+        at.within("backlog", self.backlog, 100, 1_000_000);
+        let retention = self.retention.check(at.part("retention"));
+        let backup = self.backup.as_ref().map(|backup| backup.check(at.part("backup")));
+        let database = database?.map(|at| match at {
+            StoreAt::Postgres { url, .. } => StoreAt::Postgres { url, password },
+            StoreAt::Sqlite(path) => StoreAt::Sqlite(path),
+        });
+        Some(database.map(|at| Store { at, backlog: self.backlog as usize, retention, backup }))
+    }
 }
 
 fn url_of(url: &str) -> Result<StoreAt, String> {
@@ -73,35 +195,35 @@ fn password(file: &str) -> Result<SecretString, String> {
     }
 }
 
-fn retention(written: &RetentionFile, problems: &mut Collector<'_>) -> Retention {
-    let mut at_least = |key: &str, value: Duration, least: Duration, told: &str| {
-        if value < least {
-            problems.add(&format!("store.retention.{key}"), format!("must be at least {told}"));
+impl RetentionFile {
+    fn check(&self, mut at: Part<'_, '_>) -> Retention {
+        let mut at_least = |key: &str, value: Text<Duration>, least: Duration, told: &str| {
+            if value.0 < least {
+                at.add(key, format!("must be at least {told}"));
+            }
+            value.0
+        };
+        Retention {
+            incidents: at_least("incidents", self.incidents, DAY, "1d"),
+            audit: at_least("audit", self.audit, LEAST_AUDIT, "365d"),
+            samples: at_least("samples", self.samples, Duration::from_secs(3_600), "1h"),
+            ledger: at_least("ledger", self.ledger, DAY, "1d"),
         }
-        value
-    };
-    Retention {
-        incidents: at_least("incidents", written.incidents.0, DAY, "1d"),
-        audit: at_least("audit", written.audit.0, LEAST_AUDIT, "365d"),
-        samples: at_least("samples", written.samples.0, Duration::from_secs(3_600), "1h"),
-        ledger: at_least("ledger", written.ledger.0, DAY, "1d"),
     }
 }
 
-fn backup(written: &BackupFile, problems: &mut Collector<'_>) -> StoreBackup {
-    if written.every.0 < MINUTE {
-        problems.add("store.backup.every", "must be at least 1m");
-    }
-    if written.to.is_empty() {
-        problems.add("store.backup", "needs a directory: write to = \"PATH\"");
-    }
-    if written.keep == 0 {
-        problems.add("store.backup.keep", "must be at least 1, or no copy would be left");
-    }
-    StoreBackup {
-        every: written.every.0,
-        to: below_state(Path::new(&written.to)),
-        keep: written.keep as usize,
+impl BackupFile {
+    fn check(&self, mut at: Part<'_, '_>) -> StoreBackup {
+        if self.every.0 < MINUTE {
+            at.add("every", "must be at least 1m");
+        }
+        if self.to.is_empty() {
+            at.add("to", "needs a directory: write to = \"PATH\"");
+        }
+        if self.keep == 0 {
+            at.add("keep", "must be at least 1, or no copy would be left");
+        }
+        StoreBackup { every: self.every.0, to: below_state(Path::new(&self.to)), keep: self.keep as usize }
     }
 }
 
@@ -140,9 +262,9 @@ mod tests {
             format!("url = \"postgres://strop@db/strop\"\npassword_file = {:?}", path.display().to_string());
         let text = format!("[egress]\n[store]\n{text}\n");
         let config = super::super::load(&text, "a test", &[]).map_err(|told| told.to_string()).expect("runs");
-        let shown = super::super::show::effective(&config).to_string();
+        let shown = config.effective().to_string();
         assert!(
-            shown.contains("postgres://strop@db/strop") && shown.contains("\"password\":\"set\""),
+            shown.contains("postgres://strop@db/strop") && shown.contains("password_file (content)"),
             "{shown}"
         );
         assert!(!shown.contains("s3cret") && !format!("{config:?}").contains("s3cret"));
@@ -179,6 +301,7 @@ mod tests {
         let diff = super::super::diff::diff(&old, &new);
         assert_eq!(diff.applied, [], "{diff:?}");
         assert_eq!(diff.needs_restart.len(), 2, "{diff:?}");
-        assert_eq!(super::super::diff::runnable(&old, &new).store.expect("on").backlog, 10_000);
+        let running = super::super::diff::runnable(&old, new, &diff.needs_restart).expect("runs");
+        assert_eq!(running.store.expect("on").backlog, 10_000);
     }
 }

@@ -8,7 +8,6 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::problem::did_you_mean;
-use super::{Protocol, Unlisted};
 use crate::reliability::breaker::Mode;
 use crate::reliability::rule::{Rule, Severity};
 
@@ -18,6 +17,11 @@ pub trait Word: Copy + PartialEq + 'static {
     const KIND: &'static str;
     /// Value, word, meaning; in the order in which they are told.
     const WORDS: &'static [(Self, &'static str, &'static str)];
+
+    /// The value that is written so.
+    fn named(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(_, known, _)| *known == word).map(|(value, ..)| *value)
+    }
 
     /// As it is written.
     fn word(self) -> &'static str {
@@ -60,8 +64,7 @@ impl<'de, T: Word> Deserialize<'de> for OneOf<T> {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOf<T>, E> {
-                let known = T::WORDS.iter().find(|(_, word, _)| *word == text);
-                known.map(|(value, _, _)| OneOf(*value)).ok_or_else(|| {
+                T::named(text).map(OneOf).ok_or_else(|| {
                     let guess = did_you_mean(text, T::WORDS.iter().map(|(_, word, _)| *word));
                     let told = Told::<T>(PhantomData);
                     E::custom(format!("{text:?} is no {}{guess}; write {told}", T::KIND))
@@ -103,24 +106,6 @@ impl<T: Word> schemars::JsonSchema for OneOf<T> {
     }
 }
 
-impl Word for Unlisted {
-    const KIND: &'static str = "policy";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::Deny, "deny", "403"),
-        (Self::Allow, "allow", "forwarded, where its addresses are not forbidden"),
-        (Self::Report, "report", "forwarded, and each new host is reported once"),
-    ];
-}
-
-impl Word for Protocol {
-    const KIND: &'static str = "protocol";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::Auto, "auto", "by ALPN where there is TLS, else HTTP/1.1"),
-        (Self::Http1, "http1", "HTTP/1.1 only"),
-        (Self::H2, "h2", "HTTP/2 only, in the clear with prior knowledge"),
-    ];
-}
-
 impl Word for Mode {
     const KIND: &'static str = "mode";
     const WORDS: &'static [(Self, &'static str, &'static str)] = &[
@@ -160,7 +145,11 @@ impl Word for Rule {
 mod tests {
     use super::*;
     use crate::config::channels::{Kind, MailTls};
-    use crate::config::desk::{Staffed, UntilWord};
+    use crate::config::desk::escalation::Staffed;
+    use crate::config::egress::Unlisted;
+    use crate::config::latency::UntilWord;
+    use crate::config::upstream::Protocol;
+    use crate::config::upstream::presets::Preset;
 
     fn read_back<T: Word + fmt::Debug>() {
         for (value, word, meaning) in T::WORDS {
@@ -181,6 +170,7 @@ mod tests {
         read_back::<MailTls>();
         read_back::<Staffed>();
         read_back::<UntilWord>();
+        read_back::<Preset>();
         assert!(Mode::ALL.iter().all(|mode| mode.word() == mode.label()));
         assert!(Severity::ALL.iter().all(|severity| severity.word() == severity.label()));
         assert!(

@@ -36,7 +36,7 @@ pub use records::Records;
 pub use start::{Running, start};
 pub use trail::Audited;
 
-use crate::config::desk::People;
+use crate::config::desk::escalation::People;
 use crate::names::IncidentId;
 use crate::reliability::desk::{Desk, DeskPolicy, Effect};
 use crate::reliability::escalation::LocalMinute;

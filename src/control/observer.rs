@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::evidence::Evidence;
 use super::machine::Machine;
-use crate::config::desk::Until;
+use crate::config::Until;
 use crate::config::presets::SRE_API;
 use crate::config::{self, Config};
 use crate::names::{RouteName, UpstreamName};

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::latency::{Over, Rolling, Spare, spare_over};
-use crate::config::desk::Until;
+use crate::config::Until;
 
 /// The longest window.
 const LONGEST: Duration = Duration::from_secs(300);

@@ -334,7 +334,7 @@ fn client_tls(wanted: &config::Upstream) -> Option<tls::Client> {
 /// Egress has one route per upstream, of the same name.
 fn egress_route(upstream: &UpstreamName) -> Arc<config::Route> {
     Arc::new(config::Route {
-        name: RouteName::new(upstream.as_str()).unwrap_or_else(|_| config::presets::other_route()),
+        name: RouteName::new(upstream.as_str()).unwrap_or_else(|_| config::other_route()),
         host: None,
         path: config::RoutePath::Below("/".to_owned()),
         upstream: upstream.clone(),

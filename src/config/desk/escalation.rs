@@ -1,16 +1,131 @@
-//! Checks `[escalation]`: what is not written is the guide's matrix, through all channels.
+//! `[escalation]`: who is called. What is not written is the guide's matrix, through all channels.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
-use super::{People, hours, lasts};
-use crate::config::Config;
-use crate::config::file::{ConfigFile, ContactFile, HoursFile, LadderFile, NotifyFile, StepFile};
-use crate::config::problem::{Collector, did_you_mean};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::hours;
+use crate::config::problem::{DAY, Part, did_you_mean};
 use crate::config::word::{OneOf, Word};
 use crate::names::ContactName;
 use crate::reliability::escalation::{Calendar, Contact, EscalationPolicy, Ladder, Step};
 use crate::reliability::rule::Severity;
 use crate::runtime::zone::{Day, Zone};
+use crate::units::Text;
+
+/// `[escalation]` as written.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EscalationFile {
+    /// Channels for whoever has none, or when all of theirs fail; all of them when absent, `default` first.
+    pub fallback: Vec<String>,
+    /// Contacts that hear of every change of state.
+    pub stakeholders: Vec<String>,
+    /// People and teams, by name.
+    pub contacts: BTreeMap<String, ContactFile>,
+    /// Working hours.
+    pub hours: HoursFile,
+    /// Who is called for critical incidents.
+    pub critical: LadderFile,
+    /// For high ones.
+    pub high: LadderFile,
+    /// For medium ones.
+    pub medium: LadderFile,
+    /// For low ones.
+    pub low: LadderFile,
+}
+
+impl Default for EscalationFile {
+    fn default() -> Self {
+        let EscalationPolicy { ladders, contacts, stakeholders, .. } = EscalationPolicy::default();
+        let contacts = contacts.into_iter().map(|one| (one.name, ContactFile { channels: one.channels }));
+        let [low, medium, high, critical] = ladders.map(LadderFile::from);
+        let (contacts, hours) = (contacts.collect(), HoursFile::default());
+        Self { fallback: Vec::new(), stakeholders, contacts, hours, critical, high, medium, low }
+    }
+}
+
+/// `[escalation.contacts.<name>]`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ContactFile {
+    /// Names of `[notify.<name>]`, the preferred one first.
+    pub channels: Vec<String>,
+}
+
+/// `[escalation.hours]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HoursFile {
+    /// Of the IANA database.
+    pub time_zone: String,
+    /// Days and hours in which somebody works.
+    pub open: Vec<String>,
+    /// Days on which nobody works.
+    pub holidays: Vec<String>,
+}
+
+impl Default for HoursFile {
+    fn default() -> Self {
+        Self {
+            time_zone: "UTC".to_owned(),
+            open: vec!["mon-fri 09:00-17:00".to_owned()],
+            holidays: Vec::new(),
+        }
+    }
+}
+
+/// `[escalation.<severity>]`; what is not written is the guide's.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LadderFile {
+    /// In the order of `after`.
+    pub steps: Vec<StepFile>,
+    /// All are called again so often while nobody takes it; 0s: never.
+    pub again_every: Text<Duration>,
+    /// At most so many times.
+    pub again_at_most: u32,
+    /// When it calls.
+    pub hours: OneOf<Staffed>,
+}
+
+/// In the place of what was written and could not be read.
+impl Default for LadderFile {
+    fn default() -> Self {
+        let [ladder, ..] = EscalationPolicy::default().ladders;
+        ladder.into()
+    }
+}
+
+impl From<Ladder> for LadderFile {
+    fn from(ladder: Ladder) -> Self {
+        let step = |step: Step| StepFile { after: Text(step.after), contacts: step.contacts };
+        Self {
+            steps: ladder.steps.into_iter().map(step).collect(),
+            again_every: Text(ladder.again_every),
+            again_at_most: ladder.again_at_most,
+            hours: OneOf(if ladder.hours.is_some() { Staffed::Working } else { Staffed::Always }),
+        }
+    }
+}
+
+/// One of `steps`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StepFile {
+    /// Since the incident was opened or became that bad.
+    pub after: Text<Duration>,
+    /// Names of contacts.
+    pub contacts: Vec<String>,
+}
+
+impl Default for StepFile {
+    fn default() -> Self {
+        Self { after: Text(Duration::ZERO), contacts: Vec::new() }
+    }
+}
 
 /// When a ladder calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,180 +144,129 @@ impl Word for Staffed {
     ];
 }
 
-const DAY: u64 = 86_400;
+/// The clock and the calendar of those who are called in working hours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct People {
+    /// Where they work.
+    pub zone: Zone,
+    /// When they do not.
+    pub holidays: Vec<Day>,
+}
 
-/// Who is called.
-pub(super) fn check(file: &ConfigFile, problems: &mut Collector<'_>) -> EscalationPolicy {
-    let written = &file.escalation;
-    let guide = EscalationPolicy::default();
-    let contacts = contacts(&written.contacts, &guide.contacts, &file.notify, problems);
-    let fallback = match &written.fallback {
-        Some(channels) => {
-            channels_known("escalation.fallback", channels, &file.notify, problems);
-            channels.clone()
+impl People {
+    /// Is it a day there on which nobody works?
+    pub fn rest(&self, wall: SystemTime) -> bool {
+        self.holidays.iter().any(|day| self.zone.is_on(wall, *day))
+    }
+}
+
+impl EscalationFile {
+    /// What is there by default where there are these channels.
+    pub(in crate::config) fn base<'a>(channels: impl Iterator<Item = &'a String>) -> Self {
+        let mut fallback: Vec<String> = channels.cloned().collect();
+        fallback.sort_by_key(|name| (name != "default", name.clone()));
+        Self { fallback, ..Self::default() }
+    }
+
+    /// `channels`: those that there are.
+    pub(super) fn check(&self, mut at: Part<'_, '_>, channels: &[&str]) -> EscalationPolicy {
+        let mut contacts: Vec<Contact> = Vec::new();
+        for (name, contact) in &self.contacts {
+            let mut at = at.part(&format!("contacts.{name}"));
+            if at.take("", ContactName::new(name)).is_some() {
+                names("channels", &contact.channels, CHANNEL, channels, &mut at);
+                contacts.push(Contact { name: name.clone(), channels: contact.channels.clone() });
+            }
         }
-        None => all_channels(&file.notify),
-    };
-    let stakeholders = written.stakeholders.clone().unwrap_or(guide.stakeholders);
-    contacts_known("escalation.stakeholders", &stakeholders, &contacts, problems);
-    let open = open(&written.hours, problems);
-    let [low, medium, high, critical] = guide.ladders;
-    let mut ladder = |severity: Severity, written: &LadderFile, base: Ladder| {
-        let at = format!("escalation.{}", severity.label());
-        ladder(&at, written, base, &contacts, &open, problems)
-    };
-    let ladders = [
-        ladder(Severity::Low, &written.low, low),
-        ladder(Severity::Medium, &written.medium, medium),
-        ladder(Severity::High, &written.high, high),
-        ladder(Severity::Critical, &written.critical, critical),
-    ];
-    EscalationPolicy { ladders, contacts, fallback, stakeholders }
+        let called: Vec<&str> = contacts.iter().map(|contact| contact.name.as_str()).collect();
+        names("fallback", &self.fallback, CHANNEL, channels, &mut at);
+        names("stakeholders", &self.stakeholders, CONTACT, &called, &mut at);
+        let open = self.hours.open(at.part("hours"));
+        let mut ladder = |severity: Severity, written: &LadderFile| {
+            written.check(at.part(severity.label()), &called, &open)
+        };
+        let ladders = [
+            ladder(Severity::Low, &self.low),
+            ladder(Severity::Medium, &self.medium),
+            ladder(Severity::High, &self.high),
+            ladder(Severity::Critical, &self.critical),
+        ];
+        let (fallback, stakeholders) = (self.fallback.clone(), self.stakeholders.clone());
+        EscalationPolicy { ladders, contacts, fallback, stakeholders }
+    }
 }
 
-/// `default` first, if there is one, else in the order of their names.
-fn all_channels(notify: &BTreeMap<String, NotifyFile>) -> Vec<String> {
-    let mut names: Vec<String> = notify.keys().cloned().collect();
-    names.sort_by_key(|name| name != "default");
-    names
+const CHANNEL: (&str, &str) = ("channel", "notify");
+const CONTACT: (&str, &str) = ("contact", "escalation.contacts");
+
+fn names(key: &str, written: &[String], what: (&str, &str), known: &[&str], at: &mut Part<'_, '_>) {
+    for (nth, name) in written.iter().enumerate() {
+        at.known(&format!("{key}.{nth}"), name, what, known);
+    }
 }
 
-/// Those that are written, and those of the guide.
-fn contacts(
-    written: &BTreeMap<String, ContactFile>,
-    guide: &[Contact],
-    notify: &BTreeMap<String, NotifyFile>,
-    problems: &mut Collector<'_>,
-) -> Vec<Contact> {
-    let mut all: Vec<Contact> =
-        guide.iter().filter(|contact| !written.contains_key(&contact.name)).cloned().collect();
-    for (name, contact) in written {
-        let at = format!("escalation.contacts.{name}");
-        if problems.take(&at, ContactName::new(name)).is_some() {
-            channels_known(&format!("{at}.channels"), &contact.channels, notify, problems);
-            all.push(Contact { name: name.clone(), channels: contact.channels.clone() });
+impl LadderFile {
+    fn check(&self, mut at: Part<'_, '_>, contacts: &[&str], open: &Calendar) -> Ladder {
+        let mut steps: Vec<Step> = Vec::new();
+        for (nth, step) in self.steps.iter().enumerate() {
+            let mut at = at.part(&format!("steps.{nth}"));
+            let after = at.lasts("after", step.after, 0, 7 * DAY);
+            if steps.last().is_some_and(|before| before.after > after) {
+                at.add("after", "is sooner than the step before it; write the steps in the order of after");
+            }
+            if step.contacts.is_empty() {
+                at.add("contacts", "calls nobody; write contacts = [\"team_lead\"], or take the step out");
+            }
+            names("contacts", &step.contacts, CONTACT, contacts, &mut at);
+            steps.push(Step { after, contacts: step.contacts.clone() });
+        }
+        Ladder {
+            steps,
+            again_every: at.lasts("again_every", self.again_every, 0, 7 * DAY),
+            again_at_most: at.within("again_at_most", self.again_at_most, 0, 1_000),
+            hours: (self.hours.0 == Staffed::Working).then(|| open.clone()),
         }
     }
-    all.sort_by(|a, b| a.name.cmp(&b.name));
-    all
 }
 
-fn channels_known(
-    at: &str,
-    channels: &[String],
-    notify: &BTreeMap<String, NotifyFile>,
-    problems: &mut Collector<'_>,
-) {
-    for (nth, name) in channels.iter().enumerate().filter(|(_, name)| !notify.contains_key(*name)) {
-        let known: Vec<&str> = notify.keys().map(String::as_str).collect();
-        let guess = did_you_mean(name, known.iter().copied());
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        problems.add(
-            &format!("{at}.{nth}"),
+impl HoursFile {
+    fn open(&self, mut at: Part<'_, '_>) -> Calendar {
+        let mut calendar = Calendar::default();
+        if self.open.is_empty() {
+            at.add("open", "nobody ever works; write [\"mon-fri 09:00-17:00\"]");
+        }
+        for (nth, text) in self.open.iter().enumerate() {
+            at.take(&format!("open.{nth}"), hours::add(&mut calendar, text));
+        }
+        calendar
+    }
+
+    /// Where and when people work, beside the hours of a week.
+    pub(super) fn people(&self, mut at: Part<'_, '_>) -> Option<People> {
+        let name = &self.time_zone;
+        let zone = Zone::named(name).ok_or_else(|| {
+            let known = Zone::names();
+            let guess = did_you_mean(name, known.iter().map(String::as_str));
             format!(
-                "no channel is named {name:?}{guess}; write [notify.{name}] or another name (known: {known})"
-            ),
-        );
-    }
-}
-
-fn contacts_known(at: &str, names: &[String], contacts: &[Contact], problems: &mut Collector<'_>) {
-    let known = |name: &str| contacts.iter().any(|contact| contact.name == name);
-    for (nth, name) in names.iter().enumerate().filter(|(_, name)| !known(name)) {
-        let known: Vec<&str> = contacts.iter().map(|contact| contact.name.as_str()).collect();
-        let guess = did_you_mean(name, known.iter().copied());
-        problems.add(
-            &format!("{at}.{nth}"),
-            format!(
-                "no contact is named {name:?}{guess}; write [escalation.contacts.{name}] or another name (known: {})",
-                known.join(", ")
-            ),
-        );
-    }
-}
-
-fn ladder(
-    at: &str,
-    written: &LadderFile,
-    base: Ladder,
-    contacts: &[Contact],
-    open: &Calendar,
-    problems: &mut Collector<'_>,
-) -> Ladder {
-    let steps = match &written.steps {
-        Some(steps) => self::steps(at, steps, contacts, problems),
-        None => base.steps,
-    };
-    let again = format!("{at}.again_every");
-    let again_every =
-        written.again_every.map_or(base.again_every, |every| lasts(&again, every, 0, 7 * DAY, problems));
-    let again_at_most = written
-        .again_at_most
-        .map_or(base.again_at_most, |most| problems.within(&format!("{at}.again_at_most"), most, 0, 1_000));
-    let hours = match written.hours {
-        None => base.hours,
-        Some(OneOf(Staffed::Always)) => None,
-        Some(OneOf(Staffed::Working)) => Some(open.clone()),
-    };
-    Ladder { steps, again_every, again_at_most, hours }
-}
-
-fn steps(at: &str, written: &[StepFile], contacts: &[Contact], problems: &mut Collector<'_>) -> Vec<Step> {
-    let mut steps: Vec<Step> = Vec::new();
-    for (nth, step) in written.iter().enumerate() {
-        let at = format!("{at}.steps.{nth}");
-        let after = lasts(&format!("{at}.after"), step.after, 0, 7 * DAY, problems);
-        if steps.last().is_some_and(|before| before.after > after) {
-            problems.add(
-                &format!("{at}.after"),
-                "is sooner than the step before it; write the steps in the order of after",
-            );
+                "{name:?} is no time zone of the IANA database{guess}; write \"UTC\" or \"Europe/Berlin\""
+            )
+        });
+        let zone = at.take("time_zone", zone);
+        let mut holidays = Vec::new();
+        for (nth, text) in self.holidays.iter().enumerate() {
+            let told = "is no day; write \"2026-12-25\", or \"12-25\" for each year";
+            let day = Day::read(text).ok_or_else(|| format!("{text:?} {told}"));
+            holidays.extend(at.take(&format!("holidays.{nth}"), day));
         }
-        if step.contacts.is_empty() {
-            problems.add(&at, "calls nobody; write contacts = [\"team_lead\"], or take the step out");
-        }
-        contacts_known(&format!("{at}.contacts"), &step.contacts, contacts, problems);
-        steps.push(Step { after, contacts: step.contacts.clone() });
+        Some(People { zone: zone?, holidays })
     }
-    steps
-}
-
-fn open(written: &HoursFile, problems: &mut Collector<'_>) -> Calendar {
-    let mut calendar = Calendar::default();
-    if written.open.is_empty() {
-        problems.add("escalation.hours.open", "nobody ever works; write [\"mon-fri 09:00-17:00\"]");
-    }
-    for (nth, text) in written.open.iter().enumerate() {
-        let added = hours::add(&mut calendar, text);
-        problems.take(&format!("escalation.hours.open.{nth}"), added);
-    }
-    calendar
-}
-
-/// Where and when people work, beside the hours of a week.
-pub(super) fn calendar(written: &HoursFile, problems: &mut Collector<'_>) -> Option<People> {
-    let name = &written.time_zone;
-    let zone = Zone::named(name).ok_or_else(|| {
-        let known = Zone::names();
-        let guess = did_you_mean(name, known.iter().map(String::as_str));
-        format!("{name:?} is no time zone of the IANA database{guess}; write \"UTC\" or \"Europe/Berlin\"")
-    });
-    let zone = problems.take("escalation.hours.time_zone", zone);
-    let mut holidays = Vec::new();
-    for (nth, text) in written.holidays.iter().enumerate() {
-        let day = Day::read(text)
-            .ok_or_else(|| format!("{text:?} is no day; write \"2026-12-25\", or \"12-25\" for each year"));
-        holidays.extend(problems.take(&format!("escalation.hours.holidays.{nth}"), day));
-    }
-    Some(People { zone: zone?, holidays })
 }
 
 /// Ladders that reach nobody, or nobody at night.
-pub(super) fn warnings(config: &Config) -> Vec<String> {
-    if config.notify.is_empty() {
+pub(in crate::config) fn warnings(policy: &EscalationPolicy, channels: usize) -> Vec<String> {
+    if channels == 0 {
         return vec!["nobody is called: there is no [notify.<name>], so incidents are only shown".to_owned()];
     }
-    let policy = &config.watch.policy.escalation;
     let mut found = Vec::new();
     for severity in Severity::ALL {
         let (ladder, at) = (policy.ladder(severity), format!("escalation.{}", severity.label()));

@@ -1,190 +1,291 @@
-//! Checks `[incidents]`.
+//! `[incidents]`: what makes one.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::{Machine, Slo, lasts};
-use crate::config::file::{
-    ConfigFile, IncidentsFile, LatencyRuleFile, NetworkFile, ResourcesFile, ShareFile,
-};
-use crate::config::presets;
-use crate::config::problem::{Collector, did_you_mean};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::resources::{Machine, ResourcesFile};
+use super::slo::Slo;
+use crate::config::problem::{DAY, HOUR, Part, did_you_mean};
+use crate::config::upstream::is_known;
 use crate::config::word::OneOf;
 use crate::reliability::desk::DeskPolicy;
 use crate::reliability::detect::{
     Budget, DetectPolicy, DownPolicy, ErrorPolicy, LatencyPolicy, NetworkPolicy, PaymentPolicy,
-    ResourcePolicy,
 };
 use crate::reliability::escalation::EscalationPolicy;
-use crate::reliability::readings::Resource;
+use crate::reliability::rule::{Rule, Severity};
 use crate::reliability::slo::Objective;
+use crate::units::{Percent, Text, secs};
 
-const HOUR: u64 = 3_600;
-const DAY: u64 = 86_400;
-
-/// How probably chance alone does it, from "once in so many looks".
-fn chance(at: &str, odds: u64, problems: &mut Collector<'_>) -> f64 {
-    1.0 / problems.within(at, odds, 10, 1_000_000_000_000) as f64
+/// `[incidents]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct IncidentsFile {
+    /// Rules that are off.
+    pub off: Vec<OneOf<Rule>>,
+    /// An upstream that has not answered since the start is not down yet.
+    pub grace: Text<Duration>,
+    /// Good for so long ends an incident.
+    pub clear_after: Text<Duration>,
+    /// Upstreams whose failure is critical, beside the backend.
+    pub important: Vec<String>,
+    /// Stakeholders hear of suspicions from this severity on.
+    pub suspicions_from: OneOf<Severity>,
+    /// The next of the same identity is linked to one that ended this recently.
+    pub reopen_within: Text<Duration>,
+    /// Closed ones stay in memory.
+    pub keep: Text<Duration>,
+    /// What is no longer observed at all is over.
+    pub gone_after: Text<Duration>,
+    /// No success.
+    pub down: DownFile,
+    /// Too many errors.
+    pub errors: ErrorsFile,
+    /// Too slow.
+    pub latency: LatencyRuleFile,
+    /// Many at once.
+    pub network: NetworkFile,
+    /// Payments.
+    pub payments: PaymentsFile,
+    /// Running out.
+    pub resources: ResourcesFile,
 }
 
-/// The two odds of a rule: calling somebody takes more than a suspicion.
-fn odds(at: &str, suspect: u64, page: u64, problems: &mut Collector<'_>) -> (f64, f64) {
+impl Default for IncidentsFile {
+    fn default() -> Self {
+        Self {
+            off: Vec::new(),
+            grace: secs(30),
+            clear_after: secs(120),
+            important: vec!["stripe".to_owned(), "database".to_owned()],
+            suspicions_from: OneOf(Severity::High),
+            reopen_within: secs(3_600),
+            keep: secs(86_400),
+            gone_after: secs(300),
+            down: DownFile::default(),
+            errors: ErrorsFile::default(),
+            latency: LatencyRuleFile::default(),
+            network: NetworkFile::default(),
+            payments: PaymentsFile::default(),
+            resources: ResourcesFile::default(),
+        }
+    }
+}
+
+/// `[incidents.down]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DownFile {
+    /// Failures in a row.
+    pub failures: u32,
+    /// Failed checks in a row.
+    pub probes: u32,
+    /// No success for so long.
+    pub confirm: Text<Duration>,
+}
+
+impl Default for DownFile {
+    fn default() -> Self {
+        Self { failures: 3, probes: 3, confirm: secs(30) }
+    }
+}
+
+/// `[incidents.errors]`; the threshold is what `slo.success` allows.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ErrorsFile {
+    /// Fewer bad replies prove nothing.
+    pub least_bad: u64,
+    /// Chance alone makes it suspected once in so many looks.
+    pub suspect_odds: u64,
+    /// Chance alone calls somebody once in so many looks.
+    pub page_odds: u64,
+    /// Suspected for so long.
+    pub confirm: Text<Duration>,
+}
+
+impl Default for ErrorsFile {
+    fn default() -> Self {
+        Self { least_bad: 3, suspect_odds: 1_000, page_odds: 1_000_000, confirm: secs(120) }
+    }
+}
+
+/// `[incidents.latency]`; the thresholds are those of `[latency]` and of routes.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LatencyRuleFile {
+    /// Chance alone makes it suspected once in so many looks.
+    pub suspect_odds: u64,
+    /// Chance alone calls somebody once in so many looks.
+    pub page_odds: u64,
+    /// Suspected for so long.
+    pub confirm: Text<Duration>,
+}
+
+impl Default for LatencyRuleFile {
+    fn default() -> Self {
+        Self { suspect_odds: 1_000, page_odds: 10_000, confirm: secs(60) }
+    }
+}
+
+/// `[incidents.network]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetworkFile {
+    /// So many breakers …
+    pub upstreams: u32,
+    /// … that open within this long of each other.
+    pub within: Text<Duration>,
+    /// One waits so long for others that are well.
+    pub alone: Text<Duration>,
+}
+
+impl Default for NetworkFile {
+    fn default() -> Self {
+        Self { upstreams: 3, within: secs(5), alone: secs(2) }
+    }
+}
+
+/// `[incidents.payments]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PaymentsFile {
+    /// Share of processor failures.
+    pub failures: Text<Percent>,
+    /// Failing for so long.
+    pub confirm: Text<Duration>,
+    /// Declines are unusual over the usual share times this.
+    pub declines_factor: f64,
+    /// Decisions of three days that make a share the usual one.
+    pub usual_from: u64,
+}
+
+impl Default for PaymentsFile {
+    fn default() -> Self {
+        Self { failures: Text(Percent::of(1)), confirm: secs(30), declines_factor: 1.5, usual_from: 200 }
+    }
+}
+
+/// What is decided elsewhere and belongs to it.
+pub(super) struct Beside<'a> {
+    pub(super) slo: Slo,
+    pub(super) budget: Budget,
+    /// Routes with a budget of their own, or none.
+    pub(super) classes: BTreeMap<String, Option<Budget>>,
+    pub(super) escalation: EscalationPolicy,
+    /// Upstreams that there are.
+    pub(super) upstreams: &'a [&'a str],
+}
+
+impl IncidentsFile {
+    pub(super) fn check(&self, mut at: Part<'_, '_>, beside: Beside<'_>) -> (DeskPolicy, Machine) {
+        self.important(&mut at, beside.upstreams);
+        let (resources, machine) = self.resources.check(&mut at.part("resources"));
+        let detect = DetectPolicy {
+            off: self.off.iter().map(|OneOf(rule)| *rule).collect(),
+            grace: at.lasts("grace", self.grace, 0, HOUR),
+            clear_after: at.lasts("clear_after", self.clear_after, 1, DAY),
+            important: self.important.clone(),
+            down: self.down.check(at.part("down")),
+            errors: self.errors.check(at.part("errors"), beside.slo),
+            latency: self.latency.check(at.part("latency"), beside.budget, beside.classes),
+            network: self.network.check(at.part("network")),
+            resources,
+            payments: self.payments.check(at.part("payments")),
+        };
+        let policy = DeskPolicy {
+            detect,
+            escalation: beside.escalation,
+            suspicions_from: self.suspicions_from.0,
+            reopen_within: at.lasts("reopen_within", self.reopen_within, 0, 30 * DAY),
+            keep: at.lasts("keep", self.keep, 60, 30 * DAY),
+            gone_after: at.lasts("gone_after", self.gone_after, 10, DAY),
+        };
+        (policy, machine)
+    }
+
+    /// Each is an upstream of this file, or one of the guide's services, which need not be here.
+    fn important(&self, at: &mut Part<'_, '_>, upstreams: &[&str]) {
+        let known = |name: &str| upstreams.contains(&name) || is_known(name);
+        for (nth, name) in self.important.iter().enumerate().filter(|(_, name)| !known(name)) {
+            let guess = did_you_mean(name, upstreams.iter().copied());
+            at.add(&format!("important.{nth}"), format!("no upstream is named {name:?}{guess}"));
+        }
+    }
+}
+
+impl DownFile {
+    fn check(&self, mut at: Part<'_, '_>) -> DownPolicy {
+        DownPolicy {
+            failures: at.within("failures", self.failures, 1, 10_000),
+            probes: at.within("probes", self.probes, 1, 10_000),
+            confirm: at.lasts("confirm", self.confirm, 0, HOUR),
+        }
+    }
+}
+
+/// How probably chance alone does it, from "once in so many looks": calling somebody takes more than a suspicion.
+fn chances(at: &mut Part<'_, '_>, suspect: u64, page: u64) -> (f64, f64) {
     if page < suspect {
-        problems.add(&format!("{at}.page_odds"), format!("{page} is less than suspect_odds: it would call somebody sooner than it suspects; write at least {suspect}"));
+        let told = "is less than suspect_odds: it would call somebody sooner than it suspects";
+        at.add("page_odds", format!("{page} {told}; write at least {suspect}"));
     }
-    (
-        chance(&format!("{at}.suspect_odds"), suspect, problems),
-        chance(&format!("{at}.page_odds"), page, problems),
-    )
+    let mut chance = |key: &str, odds: u64| 1.0 / at.within(key, odds, 10, 1_000_000_000_000) as f64;
+    (chance("suspect_odds", suspect), chance("page_odds", page))
 }
 
-/// What makes an incident.
-pub(super) fn detect(
-    file: &ConfigFile,
-    slo: Slo,
-    latency: LatencyPolicy,
-    problems: &mut Collector<'_>,
-) -> DetectPolicy {
-    let written = &file.incidents;
-    DetectPolicy {
-        off: written.off.iter().map(|OneOf(rule)| *rule).collect(),
-        grace: lasts("incidents.grace", written.grace, 0, HOUR, problems),
-        clear_after: lasts("incidents.clear_after", written.clear_after, 1, DAY, problems),
-        important: important(file, problems),
-        down: down(written, problems),
-        errors: errors(written, slo, problems),
-        latency,
-        network: NetworkPolicy {
-            upstreams: problems.within(
-                "incidents.network.upstreams",
-                written.network.upstreams as usize,
-                2,
-                1_000,
-            ),
-            within: lasts("incidents.network.within", written.network.within, 1, HOUR, problems),
-            alone: alone(&written.network, problems),
-        },
-        resources: resources(&written.resources, problems),
-        payments: payments(written, problems),
-    }
-}
-
-fn alone(written: &NetworkFile, problems: &mut Collector<'_>) -> std::time::Duration {
-    if written.alone.0 > written.within.0 {
-        problems.add("incidents.network.alone", "is longer than within; write at most as much");
-    }
-    written.alone.0
-}
-
-/// What of the machine is looked at beside what is always looked at.
-pub(super) fn machine(written: &ResourcesFile, problems: &mut Collector<'_>) -> Machine {
-    for (at, volume) in written.volumes.iter().enumerate().filter(|(_, volume)| !volume.starts_with('/')) {
-        problems.add(&format!("incidents.resources.volumes.{at}"), format!("{volume:?} is no absolute path"));
-    }
-    let network = written.network_capacity.map(|size| size.0.0);
-    if network == Some(0) {
-        problems.add(
-            "incidents.resources.network_capacity",
-            "carries nothing; write \"125MiB\" for a gigabit a second",
-        );
-    }
-    Machine { volumes: written.volumes.iter().map(Into::into).collect(), network }
-}
-
-/// How the desk works.
-pub(super) fn desk(
-    written: &IncidentsFile,
-    detect: DetectPolicy,
-    escalation: EscalationPolicy,
-    problems: &mut Collector<'_>,
-) -> DeskPolicy {
-    let reopen_within = lasts("incidents.reopen_within", written.reopen_within, 0, 30 * DAY, problems);
-    let keep = lasts("incidents.keep", written.keep, 60, 30 * DAY, problems);
-    let gone_after = lasts("incidents.gone_after", written.gone_after, 10, DAY, problems);
-    let suspicions_from = written.suspicions_from.0;
-    DeskPolicy { detect, escalation, suspicions_from, reopen_within, keep, gone_after }
-}
-
-/// An upstream of this file, or one of the guide's services, which need not be here.
-fn important(file: &ConfigFile, problems: &mut Collector<'_>) -> Vec<String> {
-    let known = |name: &str| file.upstreams.contains_key(name) || presets::is_known(name);
-    for (at, name) in file.incidents.important.iter().enumerate().filter(|(_, name)| !known(name)) {
-        let guess = did_you_mean(name, file.upstreams.keys().map(String::as_str));
-        problems.add(&format!("incidents.important.{at}"), format!("no upstream is named {name:?}{guess}"));
-    }
-    file.incidents.important.clone()
-}
-
-fn down(written: &IncidentsFile, problems: &mut Collector<'_>) -> DownPolicy {
-    let down = &written.down;
-    DownPolicy {
-        failures: problems.within("incidents.down.failures", down.failures, 1, 10_000),
-        probes: problems.within("incidents.down.probes", down.probes, 1, 10_000),
-        confirm: lasts("incidents.down.confirm", down.confirm, 0, HOUR, problems),
-    }
-}
-
-fn errors(written: &IncidentsFile, slo: Slo, problems: &mut Collector<'_>) -> ErrorPolicy {
-    let errors = &written.errors;
-    let (suspect, page) = odds("incidents.errors", errors.suspect_odds, errors.page_odds, problems);
-    ErrorPolicy {
-        objective: Objective { target: slo.success.ratio(), ..Objective::default() },
-        suspect,
-        page,
-        least_bad: problems.within("incidents.errors.least_bad", errors.least_bad, 1, 1_000_000),
-        confirm: lasts("incidents.errors.confirm", errors.confirm, 0, HOUR, problems),
-    }
-}
-
-/// Too slow.
-pub(super) fn latency(
-    written: &LatencyRuleFile,
-    budget: Budget,
-    classes: BTreeMap<String, Option<Budget>>,
-    problems: &mut Collector<'_>,
-) -> LatencyPolicy {
-    let (suspect, page) = odds("incidents.latency", written.suspect_odds, written.page_odds, problems);
-    let confirm = lasts("incidents.latency.confirm", written.confirm, 0, HOUR, problems);
-    LatencyPolicy { budget, classes, suspect, page, confirm }
-}
-
-fn payments(written: &IncidentsFile, problems: &mut Collector<'_>) -> PaymentPolicy {
-    let payments = &written.payments;
-    let failures = payments.failures.0.ratio();
-    if failures <= 0.0 || failures >= 1.0 {
-        problems.add("incidents.payments.failures", "must be above 0% and below 100%");
-    }
-    let factor = payments.declines_factor;
-    PaymentPolicy {
-        failures,
-        confirm: lasts("incidents.payments.confirm", payments.confirm, 0, HOUR, problems),
-        declines: problems.within("incidents.payments.declines_factor", factor, 1.0, 100.0),
-        usual_from: problems.within("incidents.payments.usual_from", payments.usual_from, 1, 1_000_000),
-    }
-}
-
-fn resources(written: &ResourcesFile, problems: &mut Collector<'_>) -> ResourcePolicy {
-    let margin = written.margin.0.ratio();
-    let mut limits = |what: Resource, share: ShareFile| {
-        let at = format!("incidents.resources.{}", what.label());
-        let (warn, critical) = (share.warn.0.ratio(), share.critical.0.ratio());
-        if warn > critical {
-            problems.add(&format!("{at}.warn"), "is above critical; write a smaller share");
+impl ErrorsFile {
+    fn check(&self, mut at: Part<'_, '_>, slo: Slo) -> ErrorPolicy {
+        let (suspect, page) = chances(&mut at, self.suspect_odds, self.page_odds);
+        ErrorPolicy {
+            objective: Objective { target: slo.success.ratio(), ..Objective::default() },
+            suspect,
+            page,
+            least_bad: at.within("least_bad", self.least_bad, 1, 1_000_000),
+            confirm: at.lasts("confirm", self.confirm, 0, HOUR),
         }
-        if warn <= margin {
-            problems.add(&format!("{at}.warn"), "is not above margin, so it could never be good again");
+    }
+}
+
+impl LatencyRuleFile {
+    fn check(
+        &self,
+        mut at: Part<'_, '_>,
+        budget: Budget,
+        classes: BTreeMap<String, Option<Budget>>,
+    ) -> LatencyPolicy {
+        let (suspect, page) = chances(&mut at, self.suspect_odds, self.page_odds);
+        LatencyPolicy { budget, classes, suspect, page, confirm: at.lasts("confirm", self.confirm, 0, HOUR) }
+    }
+}
+
+impl NetworkFile {
+    fn check(&self, mut at: Part<'_, '_>) -> NetworkPolicy {
+        if self.alone > self.within {
+            at.add("alone", "is longer than within; write at most as much");
         }
-        (what, warn, critical)
-    };
-    let limits = vec![
-        limits(Resource::Cpu, written.cpu),
-        limits(Resource::Memory, written.memory),
-        limits(Resource::Disk, written.disk),
-        limits(Resource::Network, written.network),
-    ];
-    ResourcePolicy {
-        limits,
-        samples: problems.within("incidents.resources.samples", written.samples, 1, 1_000),
-        margin,
-        stale: lasts("incidents.resources.stale", written.stale, 5, HOUR, problems),
+        NetworkPolicy {
+            upstreams: at.within("upstreams", self.upstreams as usize, 2, 1_000),
+            within: at.lasts("within", self.within, 1, HOUR),
+            alone: self.alone.0,
+        }
+    }
+}
+
+impl PaymentsFile {
+    fn check(&self, mut at: Part<'_, '_>) -> PaymentPolicy {
+        let failures = self.failures.0.ratio();
+        if failures <= 0.0 || failures >= 1.0 {
+            at.add("failures", "must be above 0% and below 100%");
+        }
+        PaymentPolicy {
+            failures,
+            confirm: at.lasts("confirm", self.confirm, 0, HOUR),
+            declines: at.within("declines_factor", self.declines_factor, 1.0, 100.0),
+            usual_from: at.within("usual_from", self.usual_from, 1, 1_000_000),
+        }
     }
 }

@@ -1,4 +1,6 @@
-use super::*;
+use crate::config::warnings::all as warnings;
+use crate::config::{Config, Until};
+use crate::reliability::desk::DeskPolicy;
 use crate::reliability::detect::{DetectPolicy, Limits};
 use crate::reliability::escalation::{Calendar, EscalationPolicy};
 use crate::reliability::rule::{Rule, Severity};
@@ -123,12 +125,9 @@ fn what_the_desk_decides_by_is_shown_as_it_is_written() {
          [escalation.hours]\nopen = [\"sun-mon 22:00-06:00\"]\nholidays = [\"12-25\", \"2026-04-03\"]\n\
          [[routes]]\nname = \"events\"\nprefix = \"/events\"\nlatency = {{ until = \"off\" }}\n"
     ));
-    let shown = crate::config::show::effective(&config);
+    let shown = config.effective();
     let of = |table: &str| (table.to_owned(), shown[table].clone());
-    let mut routes = shown["routes"].clone();
-    for route in routes.as_object_mut().into_iter().flat_map(|routes| routes.values_mut()) {
-        *route = route["latency"].clone();
-    }
+    let routes = shown["routes"][0]["latency"].clone();
     let shown: serde_json::Map<_, _> =
         [of("latency"), of("slo"), of("incidents"), of("escalation"), ("routes".to_owned(), routes)]
             .into_iter()
@@ -157,7 +156,7 @@ fn all_of_it_is_in_force_at_once_but_for_the_name() {
         ]
     );
     assert_eq!(paths(&diff.needs_restart), ["process.name"]);
-    let running = crate::config::diff::runnable(&old, &new);
+    let running = crate::config::diff::runnable(&old, new, &diff.needs_restart).expect("runs");
     assert_eq!(running.process.name, old.process.name);
     assert_eq!(running.watch.policy.detect.down.failures, 5);
     assert!((running.watch.policy.detect.errors.objective.target - 0.995).abs() < 1e-9);

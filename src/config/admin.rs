@@ -1,0 +1,58 @@
+//! `[admin]`: the operator's port.
+
+use std::net::SocketAddr;
+
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::problem::Part;
+use super::secret;
+use crate::units::Text;
+
+/// `[admin]` as written.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminFile {
+    /// Address and port.
+    #[schemars(extend("x-restart" = true))]
+    pub listen: Text<SocketAddr>,
+    /// File with the bearer token.
+    pub token_file: Option<String>,
+    /// Host names that may stand in Host and Origin, beside loopback and listen.
+    pub hosts: Vec<String>,
+}
+
+impl Default for AdminFile {
+    fn default() -> Self {
+        let listen = Text(SocketAddr::from(([127, 0, 0, 1], 9_901)));
+        Self { listen, token_file: None, hosts: Vec::new() }
+    }
+}
+
+/// `[admin]` as it runs.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where the operator's API listens.
+    pub listen: SocketAddr,
+    /// Bearer token; always present when `listen` is not loopback.
+    pub token: Option<SecretString>,
+    /// Host names (besides loopback names and `listen` itself) that may stand in `Host` and `Origin`.
+    pub hosts: Vec<String>,
+}
+
+impl AdminFile {
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Admin {
+        let listen = self.listen.0;
+        if !listen.ip().is_loopback() && self.token_file.is_none() {
+            let told = "is reachable from outside: write admin.token_file, or listen on 127.0.0.1";
+            at.add("listen", format!("{listen} {told}"));
+        }
+        let token = self.token_file.as_deref().map(|file| secret::read(file, "a token", 16));
+        Admin {
+            listen,
+            token: token.and_then(|token| at.take("token_file", token)),
+            hosts: self.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! One way to tell people, as it is used.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::config::upstream::{Endpoint, Host};
+use crate::config::word::Word;
+use crate::names::ChannelName;
+use crate::units::Written as _;
+
+/// `[notify.<name>]`: one way to tell people.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    /// Its name.
+    pub name: ChannelName,
+    /// Extra roots, PEM, beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// What is spoken, and where to.
+    pub kind: ChannelKind,
+}
+
+/// What is spoken, and where to.
+#[derive(Clone, Debug)]
+pub enum ChannelKind {
+    /// Signed JSON.
+    Webhook {
+        /// Where to.
+        url: WebUrl,
+        /// Signs.
+        secret: SecretString,
+    },
+    /// Events API v2.
+    PagerDuty {
+        /// Where to.
+        url: WebUrl,
+        /// Of the integration.
+        routing_key: SecretString,
+    },
+    /// An incoming webhook of Slack, or of what is compatible with it.
+    Slack {
+        /// Where to; whoever knows it may write there.
+        url: WebUrl,
+    },
+    /// SMTP.
+    Email(Mail),
+    /// `POST /api/v2/alerts`.
+    Alertmanager {
+        /// All members of the cluster.
+        urls: Vec<WebUrl>,
+        /// Bearer token.
+        token: Option<SecretString>,
+        /// Between two sendings of an alert that still fires.
+        interval: Duration,
+    },
+}
+
+impl ChannelKind {
+    /// As it is written.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Webhook { .. } => "webhook",
+            Self::PagerDuty { .. } => "pagerduty",
+            Self::Slack { .. } => "slack",
+            Self::Email(_) => "email",
+            Self::Alertmanager { .. } => "alertmanager",
+        }
+    }
+}
+
+/// A mail server and who writes to whom.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    /// Where it listens.
+    pub server: Endpoint,
+    /// How its connection is secured.
+    pub tls: MailTls,
+    /// User and password.
+    pub login: Option<(String, SecretString)>,
+    /// Sender.
+    pub from: String,
+    /// Recipients; at least one.
+    pub to: Vec<String>,
+}
+
+/// How the connection to a mail server is secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailTls {
+    /// Plain at first, then TLS or nothing (RFC 3207); port 587.
+    StartTls,
+    /// TLS from the first byte (RFC 8314); port 465.
+    Implicit,
+    /// Not at all; to loopback only.
+    Plain,
+}
+
+impl Word for MailTls {
+    const KIND: &'static str = "kind of TLS";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::StartTls, "starttls", "plain at first, then TLS or nothing; port 587"),
+        (Self::Implicit, "implicit", "TLS from the first byte; port 465"),
+        (Self::Plain, "none", "not at all; to loopback only"),
+    ];
+}
+
+/// What a channel is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A signed POST.
+    Webhook,
+    /// Events API v2.
+    PagerDuty,
+    /// An incoming webhook.
+    Slack,
+    /// SMTP.
+    Email,
+    /// Alerts, sent again while they fire.
+    Alertmanager,
+}
+
+impl Word for Kind {
+    const KIND: &'static str = "kind of channel";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Webhook, "webhook", "a signed POST to an address of yours"),
+        (Self::PagerDuty, "pagerduty", "PagerDuty's Events API v2"),
+        (Self::Slack, "slack", "an incoming webhook of Slack"),
+        (Self::Email, "email", "mail, by SMTP"),
+        (Self::Alertmanager, "alertmanager", "all Alertmanagers of a cluster"),
+    ];
+}
+
+/// An `http` or `https` address.
+#[derive(Clone, Debug)]
+pub struct WebUrl {
+    /// TLS?
+    pub secure: bool,
+    /// Name or address.
+    pub host: Host,
+    /// TCP port.
+    pub port: u16,
+    /// Path and query as sent; may be a secret.
+    pub path: SecretString,
+    /// For people: without what may be a secret.
+    pub shown: String,
+}
+
+impl WebUrl {
+    /// Reads an address. `hidden`: its path is a secret.
+    pub fn read(text: &str, hidden: Hidden) -> Result<Self, String> {
+        let shown = match hidden {
+            Hidden::No => format!("{text:?}"),
+            Hidden::Path => "what it holds".to_owned(),
+        };
+        let problem = |why: &str| format!("{shown} {why}; write \"https://host/path\"");
+        let uri: http::Uri = text.parse().map_err(|_| problem("is not an address"))?;
+        let secure = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            Some(_) | None => return Err(problem("begins neither with https:// nor with http://")),
+        };
+        let authority = uri.authority().ok_or_else(|| problem("has no host"))?;
+        if authority.as_str().contains('@') {
+            return Err("an address must not hold a user or a password; take them out".to_owned());
+        }
+        let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let host = uri.host().unwrap_or_default();
+        let at = Endpoint::read(&format!("{host}:{port}"))
+            .ok_or_else(|| problem("has no host that can be reached"))?;
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let told = match (hidden, uri.query()) {
+            (Hidden::Path, _) => "/…".to_owned(),
+            (Hidden::No, None) => path.to_owned(),
+            (Hidden::No, Some(_)) => format!("{}?…", uri.path()),
+        };
+        let shown = format!("{}://{authority}{told}", if secure { "https" } else { "http" });
+        Ok(Self { secure, host: at.host, port: at.port, path: SecretString::from(path), shown })
+    }
+
+    /// `host:port`, brackets around IPv6, the port left out where it is the scheme's own.
+    pub fn authority(&self) -> String {
+        let host = match &self.host {
+            Host::Address(IpAddr::V6(ip)) => format!("[{ip}]"),
+            Host::Address(IpAddr::V4(ip)) => ip.to_string(),
+            Host::Name(name) => name.text.clone(),
+        };
+        let own = if self.secure { 443 } else { 80 };
+        if self.port == own { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+impl fmt::Display for WebUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+/// Which part of an address is not shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hidden {
+    /// The query alone.
+    No,
+    /// Path and query.
+    Path,
+}
+
+impl Channel {
+    /// Hosts that it sends to.
+    pub fn hosts(&self) -> Vec<(&Host, u16)> {
+        match &self.kind {
+            ChannelKind::Webhook { url, .. }
+            | ChannelKind::PagerDuty { url, .. }
+            | ChannelKind::Slack { url } => {
+                vec![(&url.host, url.port)]
+            }
+            ChannelKind::Alertmanager { urls, .. } => urls.iter().map(|url| (&url.host, url.port)).collect(),
+            ChannelKind::Email(mail) => vec![(&mail.server.host, mail.server.port)],
+        }
+    }
+}

@@ -1,0 +1,100 @@
+use crate::config::Config;
+use crate::config::warnings::all as warnings;
+
+const SMALLEST: &str = "[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\n";
+
+fn load(more: &str) -> Result<Config, Vec<String>> {
+    crate::config::load(&format!("{SMALLEST}{more}"), "a test", &[])
+        .map_err(|problems| problems.all.iter().map(|p| format!("{}: {}", p.path, p.message)).collect())
+}
+
+fn file(dir: &tempfile::TempDir, name: &str, text: &str) -> String {
+    let path = dir.path().join(name);
+    std::fs::write(&path, text).expect("writes");
+    path.display().to_string()
+}
+
+#[test]
+fn every_kind_can_be_written_and_no_secret_is_shown() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let key = file(&dir, "key", "0123456789abcdef-the-secret\n");
+    let url = file(&dir, "url", "https://hooks.slack.com/services/T0/B0/the-secret\n");
+    let config = load(&format!(
+            "[notify.a]\nkind = \"webhook\"\nurl = \"https://a.example/hook?token=the-secret\"\nsecret_file = {key:?}\n\
+             [notify.b]\nkind = \"pagerduty\"\nrouting_key_file = {key:?}\n\
+             [notify.c]\nkind = \"slack\"\nurl_file = {url:?}\n\
+             [notify.d]\nkind = \"email\"\nserver = \"smtp.example.com:587\"\nusername = \"strop\"\npassword_file = {key:?}\n\
+             from = \"strop@example.com\"\nto = [\"oncall@example.com\"]\n\
+             [notify.e]\nkind = \"alertmanager\"\nurls = [\"http://am-0:9093\", \"http://am-1:9093\"]\ntoken_file = {key:?}\n"
+        ))
+        .expect("runs");
+    let names: Vec<&str> = config.notify.iter().map(|channel| channel.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "c", "d", "e"]);
+    let mut shown = config.effective();
+    for table in shown["notify"].as_object_mut().expect("a table").values_mut() {
+        let table = table.as_object_mut().expect("a table");
+        table.retain(|_, value| !value.is_null());
+        for (_, hash) in table.iter_mut().filter(|(key, _)| key.ends_with("(content)")) {
+            assert_eq!(hash.as_str().map(str::len), Some(16));
+            *hash = "HASH".into();
+        }
+        for (_, file) in table.iter_mut().filter(|(key, _)| key.ends_with("_file")) {
+            *file = "FILE".into();
+        }
+    }
+    insta::assert_snapshot!("channels_shown", serde_json::to_string_pretty(&shown["notify"]).expect("JSON"));
+    for text in [shown.to_string(), format!("{config:?}")] {
+        assert!(!text.contains("the-secret"), "{text}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told_with_what_to_write() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let short = file(&dir, "short", "abc");
+    let problems = load(&format!(
+            "[notify.a]\nkind = \"webhok\"\n\
+             [notify.b]\nkind = \"webhook\"\nurl = \"a.example/hook\"\nsecret_file = {short:?}\nrouting_key_file = \"x\"\n\
+             [notify.c]\nkind = \"slack\"\nurl = \"https://hooks.slack.com/x\"\n\
+             [notify.d]\nkind = \"email\"\nserver = \"smtp.example.com\"\ntls = \"none\"\nfrom = \"me\"\nusername = \"x\"\n\
+             [notify.e]\nkind = \"alertmanager\"\ninterval = \"1ms\"\n\
+             [notify.f]\nkind = \"pagerduty\"\nurl = \"http://pd.example/\"\n\
+             [notify.g]\nkind = \"webhook\"\nurl = \"https://me:pw@a.example/\"\n\
+             [notify.h]\nkind = \"email\"\nserver = \"smtp.example.com:25\"\ntls = \"none\"\nto = [\"a@b\\r\\nBcc: x@y\"]\n\
+             [notify.I]\nkind = \"pagerduty\"\n"
+        ))
+        .expect_err("cannot run");
+    insta::assert_snapshot!(
+        "channels_refused",
+        problems.join("\n").replace(dir.path().to_str().expect("text"), "DIR")
+    );
+}
+
+#[test]
+fn a_channel_that_would_fall_with_what_it_tells_about_is_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let key = file(&dir, "key", "0123456789abcdef");
+    let config = load(&format!(
+        "[upstreams.sendgrid]\npreset = \"sendgrid\"\nlocal = \"127.0.0.1:9102\"\n\
+             [upstreams.any]\nhosts = [\"*.vendor.example\"]\nendpoints = [\"10.0.0.7:443\"]\n\
+             [notify.a]\nkind = \"webhook\"\nurl = \"https://api.sendgrid.com/hook\"\nsecret_file = {key:?}\n\
+             [notify.b]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:9102/hook\"\nsecret_file = {key:?}\n\
+             [notify.c]\nkind = \"webhook\"\nurl = \"https://hook.vendor.example/\"\nsecret_file = {key:?}\n\
+             [notify.d]\nkind = \"webhook\"\nurl = \"https://elsewhere.example/\"\nsecret_file = {key:?}\n"
+    ))
+    .expect("runs: a warning is no problem");
+    let told = warnings(&config);
+    assert_eq!(told.len(), 3, "{told:#?}");
+    assert!(told[0].contains("notify.a") && told[0].contains("upstreams.sendgrid"), "{told:#?}");
+    assert!(told[1].contains("notify.b") && told[1].contains("a local listener"), "{told:#?}");
+    assert!(told[2].contains("notify.c") && told[2].contains("upstreams.any"), "{told:#?}");
+}
+
+#[test]
+fn a_changed_channel_is_in_force_at_once() {
+    let channel = |port| format!("[notify.am]\nkind = \"alertmanager\"\nurls = [\"http://am:{port}\"]\n");
+    let (old, new) = (load(&channel(9093)).expect("runs"), load(&channel(9094)).expect("runs"));
+    let diff = crate::config::diff::diff(&old, &new);
+    assert!(diff.needs_restart.is_empty());
+    assert_eq!(diff.applied.iter().map(|c| c.path.as_str()).collect::<Vec<_>>(), ["notify.am.urls"]);
+}

@@ -1,0 +1,278 @@
+//! `[notify.<name>]` as written, and its check.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use super::channel::{Channel, ChannelKind, Hidden, Kind, Mail, MailTls, WebUrl};
+use crate::config::problem::Part;
+use crate::config::secret;
+use crate::config::upstream::Endpoint;
+use crate::config::word::{OneOf, Word as _};
+use crate::names::ChannelName;
+use crate::units::{Text, secs};
+
+/// PagerDuty's public API (developer.pagerduty.com, "Events API v2").
+const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
+
+/// `[notify.<name>]`; which keys belong there depends on `kind`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NotifyFile {
+    /// What it is; needed.
+    pub kind: Option<OneOf<Kind>>,
+    /// Where to send (webhook; pagerduty: instead of its public API).
+    pub url: Option<String>,
+    /// File with the address, where it is itself a secret (slack, webhook).
+    pub url_file: Option<String>,
+    /// All Alertmanagers of a cluster; each is sent to.
+    pub urls: Option<Vec<String>>,
+    /// File with the key that signs (webhook).
+    pub secret_file: Option<String>,
+    /// File with the integration's routing key (pagerduty).
+    pub routing_key_file: Option<String>,
+    /// File with a bearer token (alertmanager).
+    pub token_file: Option<String>,
+    /// Between two sendings of an alert that still fires (alertmanager).
+    pub interval: Option<Text<Duration>>,
+    /// The mail server, host:port (email).
+    pub server: Option<Text<Endpoint>>,
+    /// How the mail server is spoken with (email).
+    pub tls: Option<OneOf<MailTls>>,
+    /// Who logs in (email).
+    pub username: Option<String>,
+    /// File with the password (email).
+    pub password_file: Option<String>,
+    /// The sender's address (email).
+    pub from: Option<String>,
+    /// The recipients' addresses (email).
+    pub to: Option<Vec<String>>,
+    /// Extra roots, PEM, beside the system's.
+    pub ca_file: Option<String>,
+}
+
+impl NotifyFile {
+    /// The keys that are written, beside `kind` and `ca_file`.
+    fn written(&self) -> Vec<&'static str> {
+        let all = [
+            ("url", self.url.is_some()),
+            ("url_file", self.url_file.is_some()),
+            ("urls", self.urls.is_some()),
+            ("secret_file", self.secret_file.is_some()),
+            ("routing_key_file", self.routing_key_file.is_some()),
+            ("token_file", self.token_file.is_some()),
+            ("interval", self.interval.is_some()),
+            ("server", self.server.is_some()),
+            ("tls", self.tls.is_some()),
+            ("username", self.username.is_some()),
+            ("password_file", self.password_file.is_some()),
+            ("from", self.from.is_some()),
+            ("to", self.to.is_some()),
+        ];
+        all.iter().filter(|(_, is)| *is).map(|(key, _)| *key).collect()
+    }
+
+    /// What a channel of this kind has by default.
+    pub(in crate::config) fn base(written: &Table) -> Self {
+        let kind = written.get("kind").and_then(Value::as_str).unwrap_or_default();
+        let of = |wanted: Kind| kind == wanted.word();
+        Self {
+            url: of(Kind::PagerDuty).then(|| PAGERDUTY.to_owned()),
+            // As Prometheus does (`--rules.alert.resend-delay`).
+            interval: of(Kind::Alertmanager).then(|| secs(60)),
+            tls: of(Kind::Email).then_some(OneOf(MailTls::StartTls)),
+            ..Self::default()
+        }
+    }
+
+    pub(in crate::config) fn check(&self, mut at: Part<'_, '_>, name: &str) -> Option<Channel> {
+        let name = at.take("", ChannelName::new(name));
+        let mut table = Channelled { written: self, at };
+        let kind = match self.kind.map(|OneOf(kind)| kind) {
+            Some(Kind::Webhook) => table.webhook(),
+            Some(Kind::PagerDuty) => table.pagerduty(),
+            Some(Kind::Slack) => table.slack(),
+            Some(Kind::Email) => table.email(),
+            Some(Kind::Alertmanager) => table.alertmanager(),
+            None => {
+                let words: Vec<_> = Kind::WORDS.iter().map(|(_, word, _)| *word).collect();
+                table.at.add("kind", format!("is missing; write one of {}", words.join(", ")));
+                None
+            }
+        };
+        let ca_file = self.ca_file.as_ref().map(|file| table.at.readable("ca_file", file));
+        Some(Channel { name: name?, ca_file, kind: kind? })
+    }
+}
+
+/// A table, and where its problems go.
+struct Channelled<'a, 'p, 't> {
+    written: &'a NotifyFile,
+    at: Part<'p, 't>,
+}
+
+impl Channelled<'_, '_, '_> {
+    fn kind(&self) -> &'static str {
+        self.written.kind.map_or("", |OneOf(kind)| kind.word())
+    }
+
+    /// Only these keys mean anything here.
+    fn only(&mut self, known: &[&str]) {
+        for key in self.written.written() {
+            if !known.contains(&key) {
+                let kind = self.kind();
+                self.at.add(
+                    key,
+                    format!("{kind} has no key {key:?}; take it out (known: {})", known.join(", ")),
+                );
+            }
+        }
+    }
+
+    fn needed(&mut self, key: &str, file: Option<&String>, what: &str, least: usize) -> Option<SecretString> {
+        match file {
+            Some(file) => self.at.take(key, secret::read(file, what, least)),
+            None => {
+                self.at.add(key, format!("{} needs {key} = \"FILE\", a file with {what}", self.kind()));
+                None
+            }
+        }
+    }
+
+    /// From `url` or `url_file`, exactly one of them.
+    fn one_url(&mut self) -> Option<WebUrl> {
+        let (key, read) = match (&self.written.url, &self.written.url_file) {
+            (Some(url), None) => ("url", WebUrl::read(url, Hidden::No)),
+            (None, Some(file)) => {
+                let held = secret::read(file, "an address", 1);
+                ("url_file", held.and_then(|url| WebUrl::read(url.expose_secret(), Hidden::Path)))
+            }
+            (Some(_), Some(_)) => ("url", Err("is written twice: take out url or url_file".to_owned())),
+            (None, None) => {
+                let kind = self.kind();
+                let message =
+                    format!("{kind} needs url = \"https://…\", or url_file when the address is a secret");
+                self.at.add("url", message);
+                return None;
+            }
+        };
+        self.at.take(key, read)
+    }
+
+    /// What carries a secret in the clear is for this machine only.
+    fn sealed(&mut self, key: &str, url: Option<WebUrl>) -> Option<WebUrl> {
+        let url = url?;
+        if !url.secure && !url.host.is_loopback() {
+            self.at.add(key, "would send a secret in the clear: write https://");
+        }
+        Some(url)
+    }
+
+    fn webhook(&mut self) -> Option<ChannelKind> {
+        self.only(&["url", "url_file", "secret_file"]);
+        let url = self.one_url();
+        let file = self.written.secret_file.as_ref();
+        let secret = self.needed("secret_file", file, "a key that signs", 16);
+        Some(ChannelKind::Webhook { url: url?, secret: secret? })
+    }
+
+    fn pagerduty(&mut self) -> Option<ChannelKind> {
+        self.only(&["url", "routing_key_file"]);
+        let url = WebUrl::read(self.written.url.as_deref().unwrap_or_default(), Hidden::No);
+        let url = self.at.take("url", url);
+        let url = self.sealed("url", url);
+        let file = self.written.routing_key_file.as_ref();
+        let routing_key = self.needed("routing_key_file", file, "the integration's routing key", 16);
+        Some(ChannelKind::PagerDuty { url: url?, routing_key: routing_key? })
+    }
+
+    fn slack(&mut self) -> Option<ChannelKind> {
+        self.only(&["url_file"]);
+        if self.written.url_file.is_none() {
+            self.at.add(
+                "url_file",
+                "slack needs url_file = \"FILE\", a file with the address of the incoming webhook",
+            );
+            return None;
+        }
+        let url = self.one_url();
+        let url = self.sealed("url_file", url);
+        Some(ChannelKind::Slack { url: url? })
+    }
+
+    fn alertmanager(&mut self) -> Option<ChannelKind> {
+        self.only(&["urls", "token_file", "interval"]);
+        let urls = self.written.urls.clone().unwrap_or_default();
+        if urls.is_empty() {
+            self.at.add(
+                "urls",
+                "alertmanager needs urls = [\"http://alertmanager:9093\"], all members of its cluster",
+            );
+        }
+        let urls: Result<Vec<_>, _> = urls.iter().map(|url| WebUrl::read(url, Hidden::No)).collect();
+        let urls = self.at.take("urls", urls);
+        let token = match &self.written.token_file {
+            Some(file) => Some(self.at.take("token_file", secret::read(file, "a token", 16))?),
+            None => None,
+        };
+        let interval = self.written.interval.map(|interval| interval.0).unwrap_or_default();
+        if !(Duration::from_secs(1)..=Duration::from_secs(3_600)).contains(&interval) {
+            self.at.add("interval", "must be within 1s and 1h");
+        }
+        Some(ChannelKind::Alertmanager { urls: urls?, token, interval })
+    }
+
+    fn email(&mut self) -> Option<ChannelKind> {
+        self.only(&["server", "tls", "username", "password_file", "from", "to"]);
+        let tls = self.written.tls.map_or(MailTls::StartTls, |OneOf(tls)| tls);
+        let server = self.written.server.as_ref().map(|server| server.0.clone());
+        if server.is_none() {
+            self.at.add("server", "email needs server = \"smtp.example.com:587\"");
+        }
+        if let (MailTls::Plain, Some(server)) = (tls, &server)
+            && !server.host.is_loopback()
+        {
+            self.at.add("tls", "\"none\" is for servers on loopback; write \"starttls\" or \"implicit\"");
+        }
+        let login = self.login();
+        let from = self.written.from.clone().unwrap_or_default();
+        let from = self.at.take("from", address(from));
+        let to = self.written.to.clone().unwrap_or_default();
+        if to.is_empty() {
+            self.at.add("to", "email needs to = [\"oncall@example.com\"]");
+        }
+        let to: Result<Vec<_>, _> = to.into_iter().map(address).collect();
+        let to = self.at.take("to", to);
+        Some(ChannelKind::Email(Mail { server: server?, tls, login, from: from?, to: to? }))
+    }
+
+    fn login(&mut self) -> Option<(String, SecretString)> {
+        match (&self.written.username, &self.written.password_file) {
+            (None, None) => None,
+            (Some(user), Some(file)) => {
+                let user = user.clone();
+                Some((user, self.at.take("password_file", secret::read(file, "a password", 1))?))
+            }
+            (user, _) => {
+                let missing = if user.is_some() { "password_file" } else { "username" };
+                self.at.add(missing, "username and password_file go together: write both, or neither");
+                None
+            }
+        }
+    }
+}
+
+/// `local@domain` and nothing else (RFC 5321 section 4.1.2, its plain form).
+fn address(text: String) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+');
+    let fits = text.rsplit_once('@').is_some_and(|(local, domain)| {
+        (1..=64).contains(&local.len())
+            && (1..=253).contains(&domain.len())
+            && local.chars().all(plain)
+            && domain.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'))
+    });
+    if fits { Ok(text) } else { Err(format!("{text:?} is not a mail address; write \"oncall@example.com\"")) }
+}

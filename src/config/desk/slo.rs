@@ -1,0 +1,43 @@
+//! `[slo]`: what is promised.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::problem::Part;
+use crate::units::{Promise, Text};
+
+/// `[slo]` as written.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SloFile {
+    /// Seconds in which it is up.
+    pub uptime: Text<Promise>,
+    /// Good replies.
+    pub success: Text<Promise>,
+}
+
+impl Default for SloFile {
+    fn default() -> Self {
+        Self { uptime: Text(Promise::millionths(999_900)), success: Text(Promise::millionths(999_000)) }
+    }
+}
+
+/// What is promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slo {
+    /// Seconds in which it is up, of those in which it was measured: 99.99 %.
+    pub uptime: Promise,
+    /// Good replies of good and bad ones: 99.9 %.
+    pub success: Promise,
+}
+
+impl SloFile {
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Slo {
+        for (key, promise) in [("uptime", self.uptime), ("success", self.success)] {
+            if promise.0.ratio() <= 0.0 {
+                at.add(key, "promises nothing; write \"99.9%\"");
+            }
+        }
+        Slo { uptime: self.uptime.0, success: self.success.0 }
+    }
+}

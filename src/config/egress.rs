@@ -1,0 +1,73 @@
+//! `[egress]`: forward proxy and CONNECT.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::limits::{Limits, LimitsFile};
+use super::problem::Part;
+use super::word::{OneOf, Word};
+use crate::units::Text;
+
+/// `[egress]` as written.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EgressFile {
+    /// Address and port.
+    #[schemars(extend("x-restart" = true))]
+    pub listen: Text<SocketAddr>,
+    /// What happens to hosts that no upstream lists.
+    pub unlisted: OneOf<Unlisted>,
+    /// What one client may ask.
+    pub limits: LimitsFile,
+}
+
+impl Default for EgressFile {
+    fn default() -> Self {
+        Self {
+            listen: Text(SocketAddr::from(([127, 0, 0, 1], 3_128))),
+            unlisted: OneOf(Unlisted::Deny),
+            limits: LimitsFile::default(),
+        }
+    }
+}
+
+/// `[egress]` as it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Egress {
+    /// Where the application's `HTTP_PROXY`/`HTTPS_PROXY` points.
+    pub listen: SocketAddr,
+    /// What happens to hosts that no upstream lists.
+    pub unlisted: Unlisted,
+    /// As for ingress. Also applies to the `local` listeners.
+    pub limits: Arc<Limits>,
+}
+
+/// What happens to hosts that no upstream lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlisted {
+    /// 403.
+    Deny,
+    /// Forwarded through the built-in upstream `unlisted`; the SSRF guard stays on.
+    Allow,
+    /// As `Allow`, and each new host is reported once.
+    Report,
+}
+
+impl Word for Unlisted {
+    const KIND: &'static str = "policy";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Deny, "deny", "403"),
+        (Self::Allow, "allow", "forwarded, where its addresses are not forbidden"),
+        (Self::Report, "report", "forwarded, and each new host is reported once"),
+    ];
+}
+
+impl EgressFile {
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Egress {
+        let limits = Arc::new(self.limits.check(at.part("limits")));
+        Egress { listen: self.listen.0, unlisted: self.unlisted.0, limits }
+    }
+}

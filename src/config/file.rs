@@ -1,0 +1,119 @@
+//! The whole file: what is written, and what stands there without being written.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use super::access_log::AccessLogFile;
+use super::admin::AdminFile;
+use super::channels::NotifyFile;
+use super::desk::escalation::EscalationFile;
+use super::desk::incidents::IncidentsFile;
+use super::desk::slo::SloFile;
+use super::egress::EgressFile;
+use super::ingress::IngressFile;
+use super::latency::LatencyFile;
+use super::process::ProcessFile;
+use super::routes::RouteFile;
+use super::store::StoreFile;
+use super::upstream::UpstreamFile;
+
+/// The whole file. Durations, sizes and shares are text with a unit; unknown keys are errors.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConfigFile {
+    /// In front of the backend.
+    #[schemars(extend("x-restart" = "presence"))]
+    pub ingress: Option<IngressFile>,
+    /// On the way out.
+    #[schemars(extend("x-restart" = "presence"))]
+    pub egress: Option<EgressFile>,
+    /// How ingress requests find another upstream than `ingress.upstream`.
+    pub routes: Vec<RouteFile>,
+    /// Dependencies, by name.
+    pub upstreams: BTreeMap<String, UpstreamFile>,
+    /// Ways to tell people, by name.
+    pub notify: BTreeMap<String, NotifyFile>,
+    /// The operator's port.
+    pub admin: AdminFile,
+    /// What counts as slow.
+    pub latency: LatencyFile,
+    /// What is promised.
+    pub slo: SloFile,
+    /// What makes an incident.
+    pub incidents: IncidentsFile,
+    /// Who is called.
+    pub escalation: EscalationFile,
+    /// One line per exchange.
+    pub access_log: AccessLogFile,
+    /// Incidents, audit and ledger on disk.
+    #[schemars(extend("x-restart" = true))]
+    pub store: StoreFile,
+    /// Workers and leaving.
+    pub process: ProcessFile,
+}
+
+/// Puts what there is by default under what is written: first that of every file, then that of each upstream, channel and
+/// route, which depends on its name, its preset and where it stands.
+pub(super) fn fill(written: &Table) -> Table {
+    let mut table = written.clone();
+    let mut base = ConfigFile { process: ProcessFile::base(), ..ConfigFile::default() };
+    if let Some(notify) = table.get("notify").and_then(Value::as_table) {
+        base.escalation = EscalationFile::base(notify.iter().map(|(name, _)| name));
+    }
+    // What is missing in a table of the base is missing in the file as well.
+    under(&mut table, base_of(&base));
+    let ingress = table.get("ingress").and_then(Value::as_table);
+    let default = IngressFile::default().upstream;
+    let backend =
+        ingress.map(|table| table.get("upstream").and_then(Value::as_str).unwrap_or(&default).to_owned());
+    let routed = |route: &Value| route.get("upstream").and_then(Value::as_str).map(str::to_owned);
+    let routes = table.get("routes").and_then(Value::as_array);
+    let neighbours: Vec<String> =
+        routes.into_iter().flatten().filter_map(routed).chain(backend.clone()).collect();
+    each(&mut table, "upstreams", |name, written| {
+        base_of(&UpstreamFile::base(name, neighbours.iter().any(|one| one == name), written))
+    });
+    each(&mut table, "notify", |_, written| base_of(&NotifyFile::base(written)));
+    let latency =
+        table.get("latency").cloned().and_then(|latency| latency.try_into().ok()).unwrap_or_default();
+    if let Some(routes) = table.get_mut("routes").and_then(Value::as_array_mut) {
+        for route in routes.iter_mut().filter_map(Value::as_table_mut) {
+            for empty in ["name", "upstream"] {
+                if route.get(empty).and_then(Value::as_str) == Some("") {
+                    route.remove(empty);
+                }
+            }
+            let base = base_of(&RouteFile::base(backend.as_deref(), &latency, route));
+            under(route, base);
+        }
+    }
+    table
+}
+
+fn base_of(file: &impl Serialize) -> Table {
+    Table::try_from(file).unwrap_or_default()
+}
+
+/// Puts the base of each table in `of` under it.
+fn each(table: &mut Table, of: &str, base: impl Fn(&str, &Table) -> Table) {
+    let tables = table.get_mut(of).and_then(Value::as_table_mut).into_iter().flatten();
+    for (name, written) in tables.filter_map(|(name, written)| Some((name, written.as_table_mut()?))) {
+        let base = base(name, written);
+        under(written, base);
+    }
+}
+
+fn under(written: &mut Table, base: Table) {
+    for (key, base) in base {
+        match (written.get_mut(&key), base) {
+            (None, base) => {
+                written.insert(key, base);
+            }
+            (Some(Value::Table(written)), Value::Table(base)) => under(written, base),
+            (Some(_), _) => {}
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! `[ingress]`: in front of the backend.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::limits::{Limits, LimitsFile};
+use super::problem::Part;
+use crate::names::UpstreamName;
+use crate::units::Text;
+
+/// `[ingress]` as written.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct IngressFile {
+    /// Address and port.
+    #[schemars(extend("x-restart" = true))]
+    pub listen: Text<SocketAddr>,
+    /// The upstream that answers where no route says otherwise.
+    pub upstream: String,
+    /// Proxies in front that are believed.
+    pub trusted_hops: u8,
+    /// Answer /api/v2/sre/ on this port too.
+    pub claim_sre_api: bool,
+    /// TLS termination.
+    #[schemars(extend("x-restart" = true))]
+    pub tls: Option<ServerTlsFile>,
+    /// What one client may ask.
+    pub limits: LimitsFile,
+}
+
+impl Default for IngressFile {
+    fn default() -> Self {
+        Self {
+            listen: Text(SocketAddr::from(([127, 0, 0, 1], 8_000))),
+            upstream: "backend".to_owned(),
+            trusted_hops: 0,
+            claim_sre_api: false,
+            tls: None,
+            limits: LimitsFile::default(),
+        }
+    }
+}
+
+/// `[ingress.tls]`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerTlsFile {
+    /// PEM, leaf first.
+    pub cert_file: String,
+    /// PEM.
+    pub key_file: String,
+}
+
+/// `[ingress]` as it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ingress {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// The upstream that answers when no route says otherwise.
+    pub upstream: UpstreamName,
+    /// TLS termination with ALPN h2 and http/1.1; plain HTTP/1.1 and h2c without it.
+    pub tls: Option<ServerTls>,
+    /// How many proxies in front may be believed when they write `X-Forwarded-For` or `Forwarded`.
+    pub trusted_hops: u8,
+    /// Answer `/api/v2/sre/` on this port too.
+    pub claim_sre_api: bool,
+    /// What one client may ask of this listener; new connections are held to it.
+    pub limits: Arc<Limits>,
+}
+
+/// Certificate and key files, read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTls {
+    /// PEM, leaf first.
+    pub cert_file: PathBuf,
+    /// PEM: PKCS#8, SEC1 or PKCS#1.
+    pub key_file: PathBuf,
+}
+
+impl IngressFile {
+    /// `upstreams`: those that there are.
+    pub(super) fn check(&self, mut at: Part<'_, '_>, upstreams: &[&str]) -> Option<Ingress> {
+        at.known("upstream", &self.upstream, ("upstream", "upstreams"), upstreams);
+        let upstream = at.take("upstream", UpstreamName::new(&self.upstream));
+        let tls = self.tls.as_ref().map(|tls| {
+            let mut at = at.part("tls");
+            ServerTls {
+                cert_file: at.readable("cert_file", &tls.cert_file),
+                key_file: at.readable("key_file", &tls.key_file),
+            }
+        });
+        Some(Ingress {
+            listen: self.listen.0,
+            upstream: upstream?,
+            tls,
+            trusted_hops: self.trusted_hops,
+            claim_sre_api: self.claim_sre_api,
+            limits: Arc::new(self.limits.check(at.part("limits"))),
+        })
+    }
+}

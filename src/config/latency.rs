@@ -1,0 +1,210 @@
+//! Performance budgets: `[latency]`, and `[routes.latency]` where a route class has its own.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::problem::Part;
+use super::word::{OneOf, Word};
+use crate::reliability::detect::{Budget, Limits};
+use crate::units::{Text, Written as _, secs};
+
+/// `[latency]` as written.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LatencyFile {
+    /// Longer exchanges are slow.
+    pub slow: Text<Duration>,
+    /// Budget of the median.
+    pub p50: BudgetFile,
+    /// Budget of the 95th percentile.
+    pub p95: BudgetFile,
+    /// Budget of the 99th percentile.
+    pub p99: BudgetFile,
+}
+
+impl Default for LatencyFile {
+    fn default() -> Self {
+        let Budget { p50, p95, p99 } = Budget::default();
+        Self { slow: secs(1), p50: p50.into(), p95: p95.into(), p99: p99.into() }
+    }
+}
+
+/// The budget of a percentile; what is not written is as above it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BudgetFile {
+    /// The target.
+    pub warn: Text<Duration>,
+    /// The alert threshold.
+    pub alert: Text<Duration>,
+}
+
+/// In the place of what was written and could not be read.
+impl Default for BudgetFile {
+    fn default() -> Self {
+        Budget::default().p50.into()
+    }
+}
+
+impl From<Limits> for BudgetFile {
+    fn from(limits: Limits) -> Self {
+        Self { warn: Text(limits.warn), alert: Text(limits.alert) }
+    }
+}
+
+/// `[routes.latency]`; what is not written is as in `[latency]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RouteLatencyFile {
+    /// Up to where it is measured.
+    pub until: OneOf<UntilWord>,
+    /// Budget of the median.
+    pub p50: Option<BudgetFile>,
+    /// Budget of the 95th percentile.
+    pub p95: Option<BudgetFile>,
+    /// Budget of the 99th percentile.
+    pub p99: Option<BudgetFile>,
+}
+
+impl Default for RouteLatencyFile {
+    fn default() -> Self {
+        Self { until: OneOf(UntilWord::LastByte), p50: None, p95: None, p99: None }
+    }
+}
+
+/// `[latency]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Latency {
+    /// `slow_requests_total` counts what takes longer. Default 1 s.
+    pub slow: Duration,
+    /// Of every route that has none of its own.
+    pub budget: Budget,
+}
+
+/// How a route is held to its budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// Up to which byte.
+    pub until: Until,
+    /// Its budget.
+    pub budget: Budget,
+}
+
+/// Up to which byte a route is held to its budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// The final response head: for uploads, and for answers that go on for long.
+    FirstByte,
+    /// The end.
+    LastByte,
+}
+
+impl Until {
+    /// As it is written.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::FirstByte => "first_byte",
+            Self::LastByte => "last_byte",
+        }
+    }
+}
+
+/// What is written for [`Until`], and for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UntilWord {
+    /// The end.
+    LastByte,
+    /// The final response head.
+    FirstByte,
+    /// No budget.
+    Off,
+}
+
+impl Word for UntilWord {
+    const KIND: &'static str = "end";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::LastByte, "last_byte", "the whole answer is held to the budget"),
+        (
+            Self::FirstByte,
+            "first_byte",
+            "the head of the answer is: for uploads, and for answers that go on for long",
+        ),
+        (Self::Off, "off", "the route lasts long by nature and has no budget"),
+    ];
+}
+
+/// The longest that is measured (see `telemetry::latency`).
+const LONGEST: Duration = Duration::from_secs(120);
+
+impl LatencyFile {
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Latency {
+        let budget = Budget {
+            p50: self.p50.check(at.part("p50")),
+            p95: self.p95.check(at.part("p95")),
+            p99: self.p99.check(at.part("p99")),
+        };
+        Latency { slow: self.slow.0, budget }
+    }
+}
+
+impl Latency {
+    /// How a route without a word of its own is held to it.
+    pub(super) fn measured(&self) -> Measured {
+        Measured { until: Until::LastByte, budget: self.budget }
+    }
+}
+
+impl RouteLatencyFile {
+    /// `until`: what is written; a route without a budget has none by default.
+    pub(super) fn base(common: &LatencyFile, until: Option<&str>) -> Self {
+        if until == Some(UntilWord::Off.word()) {
+            return Self::default();
+        }
+        let [p50, p95, p99] = [common.p50, common.p95, common.p99].map(Some);
+        Self { p50, p95, p99, ..Self::default() }
+    }
+
+    /// `None`: the route has no budget.
+    pub(super) fn check(&self, mut at: Part<'_, '_>, common: &Latency) -> Option<Measured> {
+        let until = match self.until.0 {
+            UntilWord::LastByte => Until::LastByte,
+            UntilWord::FirstByte => Until::FirstByte,
+            UntilWord::Off => {
+                let written = [("p50", self.p50), ("p95", self.p95), ("p99", self.p99)];
+                for (key, _) in written.into_iter().filter(|(_, written)| written.is_some()) {
+                    at.add(key, "is of no use while until is \"off\"; take one of them out");
+                }
+                return None;
+            }
+        };
+        // What is wrong in `[latency]` is told there.
+        let mut one = |key: &str, own: Option<BudgetFile>, common: Limits| match own {
+            Some(own) if own != common.into() => own.check(at.part(key)),
+            Some(_) | None => common,
+        };
+        let Budget { p50, p95, p99 } = common.budget;
+        let (p50, p95, p99) =
+            (one("p50", self.p50, p50), one("p95", self.p95, p95), one("p99", self.p99, p99));
+        Some(Measured { until, budget: Budget { p50, p95, p99 } })
+    }
+}
+
+impl BudgetFile {
+    fn check(&self, mut at: Part<'_, '_>) -> Limits {
+        let (warn, alert) = (self.warn.0, self.alert.0);
+        if warn > alert {
+            let (warn, alert) = (warn.write(), alert.write());
+            let told = format!("warn ({warn}) is longer than alert ({alert})");
+            at.add("warn", format!("{told}; write both, warn first"));
+        }
+        for (key, value) in [("warn", warn), ("alert", alert)] {
+            if value.is_zero() || value > LONGEST {
+                let told = "cannot be measured; write more than 0s and at most 2m";
+                at.add(key, format!("{} {told}", value.write()));
+            }
+        }
+        Limits { warn, alert }
+    }
+}

@@ -1,0 +1,95 @@
+//! `[*.limits]`: what one client may ask of a listener.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::problem::Part;
+use crate::message::h1::parse::MOST_FIELDS;
+use crate::units::{Size, Text, secs};
+
+/// `[*.limits]` as written.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsFile {
+    /// Connections of the listener, over all workers.
+    pub connections: u32,
+    /// Bytes of a request's head.
+    pub header_bytes: Text<Size>,
+    /// Fields of a request's head, at most 256.
+    pub header_count: u32,
+    /// For a request's head to come in whole.
+    pub header_read: Text<Duration>,
+    /// Between two requests of a connection.
+    pub keep_alive: Text<Duration>,
+    /// For an answer, after the client has ended its side.
+    pub half_close: Text<Duration>,
+    /// 0: no limit.
+    pub requests_per_connection: u64,
+    /// Concurrent streams of an HTTP/2 connection.
+    pub h2_streams: u32,
+}
+
+impl Default for LimitsFile {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            header_bytes: Text(Size(64 * 1024)),
+            header_count: 100,
+            header_read: secs(10),
+            keep_alive: secs(75),
+            half_close: secs(2),
+            requests_per_connection: 0,
+            h2_streams: 128,
+        }
+    }
+}
+
+/// What one client may ask of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections of this listener over all workers.
+    pub connections: usize,
+    /// Bytes of request line and header fields together.
+    pub header_bytes: usize,
+    /// Header fields.
+    pub header_count: usize,
+    /// From the first byte of a head (or from accept) to its end.
+    pub header_read: Duration,
+    /// Between two requests of a connection.
+    pub keep_alive: Duration,
+    /// How long an answer is waited for after the client has ended its side of an HTTP/1.1 connection; zero: not at all.
+    pub half_close: Duration,
+    /// After so many the connection is closed; `None`: no limit.
+    pub requests_per_connection: Option<u64>,
+    /// Concurrent HTTP/2 streams of one connection.
+    pub h2_streams: u32,
+}
+
+impl LimitsFile {
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Limits {
+        at.within("connections", self.connections, 1, 10_000_000);
+        at.within("header_bytes", self.header_bytes.0.0, 1_024, 1 << 20);
+        at.within("header_count", self.header_count as usize, 1, MOST_FIELDS);
+        at.within("h2_streams", self.h2_streams, 1, 100_000);
+        if self.header_read.0.is_zero() {
+            at.add("header_read", "must be longer than 0s, or no request could ever be read");
+        }
+        self.limits()
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            connections: self.connections as usize,
+            header_bytes: usize::try_from(self.header_bytes.0.0).unwrap_or(usize::MAX),
+            header_count: self.header_count as usize,
+            header_read: self.header_read.0,
+            keep_alive: self.keep_alive.0,
+            half_close: self.half_close.0,
+            requests_per_connection: (self.requests_per_connection > 0)
+                .then_some(self.requests_per_connection),
+            h2_streams: self.h2_streams,
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The configuration that runs, checked from the file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::access_log::AccessLog;
+use super::admin::Admin;
+use super::channels::Channel;
+use super::egress::Egress;
+use super::file::ConfigFile;
+use super::ingress::Ingress;
+use super::latency::Latency;
+use super::limits::{Limits, LimitsFile};
+use super::problem::Collector;
+use super::process::Process;
+use super::routes::{self, Route};
+use super::store::Store;
+use super::upstream::{Host, Upstream, UpstreamFile};
+use super::{desk, secret};
+use crate::names::UpstreamName;
+use crate::units::Text;
+
+/// Everything Strop needs to run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The front of the backend, when this sidecar stands there.
+    pub ingress: Option<Ingress>,
+    /// The way out, when this sidecar stands there.
+    pub egress: Option<Egress>,
+    /// Sorted by name; names are unique.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// Of those that match a request the first one takes it (see [`RoutePath`]); the last one is always the implicit
+    /// `default` route to the ingress upstream when there is an ingress.
+    pub routes: Vec<Arc<Route>>,
+    /// Sorted by name; names are unique.
+    pub notify: Vec<Arc<Channel>>,
+    /// The operator's port.
+    pub admin: Admin,
+    /// Which requests count as slow.
+    pub latency: Latency,
+    /// What makes an incident, who is called, what is promised.
+    pub watch: desk::Watch,
+    /// One line per request.
+    pub access_log: AccessLog,
+    /// Incidents, audit and ledger on disk; `None`: off.
+    pub store: Option<Store>,
+    /// Workers, drain, descriptors.
+    pub process: Process,
+    /// SHA-256-free content hash of the text this came from, in hex; `"defaults"` without a file.
+    pub hash: String,
+    pub(super) origin: Arc<Origin>,
+}
+
+/// What a config was made of.
+pub(super) struct Origin {
+    /// What the operator wrote, and nothing else.
+    pub(super) written: Value,
+    /// The same with all defaults.
+    pub(super) file: ConfigFile,
+    /// What the secrets were.
+    pub(super) contents: secret::Contents,
+}
+
+/// An address that was written may hold a secret.
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Origin").finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// All that is in force, in the shape of the file. Beside the path of a secret stands a hash of what was read there, keyed
+    /// anew in each process; what follows the question mark of an address is left out.
+    pub fn effective(&self) -> Value {
+        let mut all = json(&self.origin.file);
+        secret::mark(&mut all, &self.origin.contents);
+        secret::mask("", &mut all);
+        all
+    }
+
+    /// What the operator wrote at a path.
+    pub(super) fn written(&self, path: &[&str]) -> Option<&Value> {
+        path.iter().try_fold(&self.origin.written, |table, key| table.get(key))
+    }
+
+    /// What one client may ask of the local listeners: what the egress allows, else the ingress, else the defaults.
+    pub fn local_limits(&self) -> Arc<Limits> {
+        let egress = self.egress.as_ref().map(|egress| &egress.limits);
+        let limits = egress.or(self.ingress.as_ref().map(|ingress| &ingress.limits));
+        limits.map_or_else(|| Arc::new(LimitsFile::default().limits()), Arc::clone)
+    }
+}
+
+pub(super) fn json(file: &ConfigFile) -> Value {
+    serde_json::to_value(file).unwrap_or_default()
+}
+
+impl ConfigFile {
+    /// Checks what was filled, of what was `written`. Every check runs; `None` when problems were noted.
+    pub(super) fn check(self, written: Value, hash: String, problems: &mut Collector<'_>) -> Option<Config> {
+        let named: Vec<&str> = self.upstreams.keys().map(String::as_str).collect();
+        let channels: Vec<&str> = self.notify.keys().map(String::as_str).collect();
+        let ingress = self.ingress.as_ref().map(|ingress| ingress.check(problems.part("ingress"), &named));
+        let egress = self.egress.as_ref().map(|egress| egress.check(problems.part("egress")));
+        let latency = self.latency.check(problems.part("latency"));
+        let backend = ingress.as_ref().and_then(Option::as_ref).map(|ingress| &ingress.upstream);
+        let routes = routes::check(&self.routes, backend, &named, &latency, problems);
+        let upstreams = self.upstreams(backend, problems);
+        let notify = self
+            .notify
+            .iter()
+            .map(|(name, written)| written.check(problems.part(format!("notify.{name}")), name));
+        let notify: Vec<_> = notify.collect();
+        let admin = self.admin.check(problems.part("admin"));
+        let store = self.store.check(problems.part("store"));
+        let process = self.process.check(problems.part("process"));
+        let watch = desk::Written {
+            slo: &self.slo,
+            incidents: &self.incidents,
+            escalation: &self.escalation,
+            upstreams: &named,
+            channels: &channels,
+        };
+        let watch = desk::check(&watch, latency, &routes, problems);
+        self.listeners(problems);
+        self.hosts(problems);
+        problems.is_clean().then_some(())?;
+        let contents = secret::contents(&json(&self));
+        Some(Config {
+            ingress: ingress.flatten(),
+            egress,
+            upstreams: upstreams.into_iter().flatten().map(Arc::new).collect(),
+            routes,
+            notify: notify.into_iter().flatten().map(Arc::new).collect(),
+            admin,
+            latency,
+            watch: watch?,
+            access_log: self.access_log.log(),
+            store: store?,
+            process,
+            hash,
+            origin: Arc::new(Origin { written, file: self, contents }),
+        })
+    }
+
+    fn upstreams(
+        &self,
+        backend: Option<&UpstreamName>,
+        problems: &mut Collector<'_>,
+    ) -> Vec<Option<Upstream>> {
+        let behind = |name: &str| {
+            backend.is_some_and(|backend| backend.as_str() == name)
+                || self.routes.iter().any(|route| route.upstream == name)
+        };
+        let one = |(name, written): (&String, &UpstreamFile)| {
+            written.check(problems.part(format!("upstreams.{name}")), name, behind(name))
+        };
+        self.upstreams.iter().map(one).collect()
+    }
+
+    /// Addresses that two listeners claim, that are open to strangers, or that lead in circles.
+    fn listeners(&self, problems: &mut Collector<'_>) {
+        let ingress = self.ingress.as_ref();
+        let mut all: Vec<(String, SocketAddr)> = vec![("admin.listen".to_owned(), self.admin.listen.0)];
+        all.extend(ingress.map(|ingress| ("ingress.listen".to_owned(), ingress.listen.0)));
+        all.extend(self.egress.as_ref().map(|egress| ("egress.listen".to_owned(), egress.listen.0)));
+        let traffic: Vec<SocketAddr> = all.iter().skip(1).map(|(_, listen)| *listen).collect();
+        for (name, upstream) in &self.upstreams {
+            all.extend(upstream.local.map(|Text(local)| (format!("upstreams.{name}.local"), local)));
+        }
+        if all.len() == 1 && problems.is_clean() {
+            let told =
+                "there is nothing to do: write [ingress], [egress] or a `local` listener of an upstream";
+            problems.part("").add("", told);
+        }
+        for (nth, (path, listen)) in all.iter().enumerate().filter(|(_, (_, listen))| listen.port() != 0) {
+            if let Some((other, _)) = all.iter().take(nth).find(|(_, other)| other == listen) {
+                let told = format!("{listen} is taken by {other} already; write another port");
+                problems.part(path).add("", told);
+            }
+        }
+        if ingress.is_some_and(|ingress| ingress.claim_sre_api && !ingress.listen.0.ip().is_loopback())
+            && self.admin.token_file.is_none()
+        {
+            problems.part("ingress").add(
+                "claim_sre_api",
+                "this port is reachable from outside, and with it the API: write admin.token_file, or listen on 127.0.0.1",
+            );
+        }
+        for (name, upstream) in &self.upstreams {
+            for (nth, Text(endpoint)) in upstream.endpoints.iter().enumerate() {
+                if traffic.iter().any(|listen| reaches(&endpoint.host, endpoint.port, *listen)) {
+                    let told = "is a listener of this very process: requests would go round in circles";
+                    problems.part(format!("upstreams.{name}.endpoints.{nth}")).add("", told);
+                }
+            }
+        }
+    }
+
+    /// Hosts that two upstreams claim.
+    fn hosts(&self, problems: &mut Collector<'_>) {
+        let mut claimed: BTreeMap<String, &str> = BTreeMap::new();
+        for (name, upstream) in &self.upstreams {
+            for (nth, host) in upstream.hosts().into_iter().enumerate() {
+                if let Some(other) = claimed.get(&host) {
+                    let told = format!("{host:?} is listed by {other} already");
+                    problems.part(format!("upstreams.{name}.hosts.{nth}")).add("", told);
+                } else {
+                    claimed.insert(host, name);
+                }
+            }
+        }
+    }
+}
+
+/// Does a connection to `host` and `port` come to `listen`?
+fn reaches(host: &Host, port: u16, listen: SocketAddr) -> bool {
+    let at = match host {
+        Host::Address(ip) => *ip,
+        Host::Name(_) if host.is_loopback() => [127, 0, 0, 1].into(),
+        Host::Name(_) => return false,
+    };
+    let same = listen.ip() == at || listen.ip().is_unspecified() && at.is_loopback();
+    same && listen.port() == port && port != 0
+}

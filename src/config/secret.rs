@@ -1,0 +1,83 @@
+//! Files that hold a secret: read, and told apart without being shown.
+
+use std::collections::BTreeMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::sync::OnceLock;
+
+use secrecy::SecretString;
+use serde_json::Value;
+
+/// What a file holds, without the white space around it; the text itself is never shown.
+pub(super) fn read(file: &str, what: &str, least: usize) -> Result<SecretString, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{file:?} cannot be read: {error}"))?;
+    let held = text.trim();
+    if held.len() < least {
+        return Err(format!("{file:?} must hold {what} of at least {least} characters"));
+    }
+    if held.contains(char::is_control) {
+        return Err(format!("{file:?} must hold {what} on one line, and nothing else"));
+    }
+    Ok(SecretString::from(held))
+}
+
+/// Files that hold no secret, or whose content is looked at while it runs.
+const OPEN: [&str; 3] = ["ca_file", "cert_file", "key_file"];
+
+/// What the secrets of a config were when it was read: a hash of each file's content by the path of its key. It is keyed anew
+/// in each process: a rotation is seen, and the hash tells nobody anything.
+pub(super) type Contents = BTreeMap<String, String>;
+
+/// Reads them.
+pub(super) fn contents(file: &Value) -> Contents {
+    let mut found = Contents::new();
+    each(file, "", &mut |path, key, text| {
+        if key.ends_with("_file") && !OPEN.contains(&key) {
+            let held = std::fs::read(text).map_or_else(|_| "not readable".to_owned(), |bytes| hash(&bytes));
+            found.insert(path.to_owned(), held);
+        }
+    });
+    found
+}
+
+/// Puts beside each secret's file what it held.
+pub(super) fn mark(file: &mut Value, contents: &Contents) {
+    for (path, hash) in contents {
+        let (table, key) = path.rsplit_once('.').unwrap_or(("", path));
+        let pointer = if table.is_empty() { String::new() } else { format!("/{}", table.replace('.', "/")) };
+        if let Some(Value::Object(table)) = file.pointer_mut(&pointer) {
+            table.insert(format!("{key} (content)"), hash.as_str().into());
+        }
+    }
+}
+
+/// Takes out of addresses what may be a secret: all behind a question mark. `key`: under which the value stands.
+pub(super) fn mask(key: &str, value: &mut Value) {
+    match value {
+        Value::Object(table) => table.iter_mut().for_each(|(key, value)| mask(key, value)),
+        Value::Array(list) => list.iter_mut().for_each(|value| mask(key, value)),
+        Value::String(text) if matches!(key, "url" | "urls") => {
+            if let Some((plain, _)) = text.split_once('?') {
+                *text = format!("{plain}?…");
+            }
+        }
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Each text of a table and of those in it: path, key, text.
+fn each(value: &Value, path: &str, take: &mut impl FnMut(&str, &str, &str)) {
+    for (key, value) in value.as_object().into_iter().flatten() {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match value {
+            Value::String(text) => take(&path, key, text),
+            Value::Object(_) => each(value, &path, take),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {}
+        }
+    }
+}
+
+fn hash(bytes: &[u8]) -> String {
+    static KEY: OnceLock<RandomState> = OnceLock::new();
+    format!("{:016x}", KEY.get_or_init(RandomState::new).hash_one(bytes))
+}

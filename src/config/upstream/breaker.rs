@@ -1,0 +1,228 @@
+//! `breaker = { … }`: when an upstream is not called any more.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::config::problem::Part;
+use crate::config::word::{OneOf, Word as _};
+use crate::message::templates::Templates;
+use crate::names::OperationName;
+use crate::reliability::breaker::{BreakerPolicy, Mode};
+use crate::units::{Percent, Text, Written, secs};
+
+/// `breaker = { … }` as written; what is not written has the default of the upstream's name or preset.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BreakerFile {
+    /// What it does; behind the ingress shadow when absent.
+    pub mode: OneOf<Mode>,
+    /// false: the same as mode = "off".
+    pub enabled: bool,
+    /// Consecutive bad exchanges; 0: off.
+    pub failures: u32,
+    /// Share of bad exchanges, or "off".
+    pub failure_rate: Text<Rate>,
+    /// Share of slow exchanges, or "off".
+    pub slow_rate: Text<Rate>,
+    /// Of both rates.
+    pub window: Text<Duration>,
+    /// Fewer decide no rate.
+    pub min_requests: u64,
+    /// Refused and broken connections and timeouts of one endpoint this close together are one event.
+    pub lump: Text<Duration>,
+    /// The first wait.
+    pub open_for: Text<Duration>,
+    /// The longest wait.
+    pub open_for_max: Text<Duration>,
+    /// Good probes that close it.
+    pub successes: u32,
+    /// Probes in flight.
+    pub probes: u32,
+    /// One probe.
+    pub probe_timeout: Text<Duration>,
+    /// Growing back after closing.
+    pub ramp: Text<Duration>,
+    /// Operations with a breaker of their own, by name: each a template of paths, such as "/v1/charges/{id}".
+    pub operations: BTreeMap<String, String>,
+}
+
+/// The guide's table: failures, seconds open, successes.
+const GUIDE: [(&str, u32, u64, u32); 6] = [
+    ("stripe", 3, 30, 2),
+    ("sendgrid", 5, 60, 3),
+    ("twilio", 3, 45, 2),
+    ("google_calendar", 3, 120, 2),
+    ("database", 2, 15, 3),
+    ("redis", 3, 30, 2),
+];
+
+/// Is it one of the guide's services?
+pub(in crate::config) fn is_known(name: &str) -> bool {
+    GUIDE.iter().any(|(known, ..)| *known == name)
+}
+
+impl Default for BreakerFile {
+    fn default() -> Self {
+        Self {
+            mode: OneOf(Mode::On),
+            enabled: true,
+            failures: 5,
+            failure_rate: Text(Rate(Some(Percent::of(50)))),
+            slow_rate: Text(Rate(None)),
+            window: secs(10),
+            min_requests: 20,
+            lump: secs(1),
+            open_for: secs(30),
+            open_for_max: secs(300),
+            successes: 2,
+            probes: 1,
+            probe_timeout: secs(10),
+            ramp: secs(10),
+            operations: BTreeMap::new(),
+        }
+    }
+}
+
+/// A share above nothing, or "off".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(Option<Percent>);
+
+impl Written for Rate {
+    const LIKE: &'static str = r#"a share above 0% in quotes, such as "50%", or "off""#;
+    const PATTERN: &'static str = r"^([0-9]+(\.[0-9]{1,2})?%|off)$";
+
+    fn read(text: &str) -> Option<Self> {
+        if text == "off" {
+            return Some(Self(None));
+        }
+        Percent::read(text).filter(|share| *share > Percent::of(0)).map(|share| Self(Some(share)))
+    }
+
+    fn write(&self) -> String {
+        self.0.map_or_else(|| "off".to_owned(), |share| share.write())
+    }
+}
+
+/// Part of an upstream's work, with a breaker of its own under the upstream's and with its policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// Behind the upstream's name and a dot it names the breaker: `stripe.charges`.
+    pub name: OperationName,
+    /// The paths it has, as [`Templates`] reads it.
+    pub path: String,
+}
+
+/// The most operations of one upstream: each has metrics of its own.
+const OPERATIONS: usize = 64;
+
+impl BreakerFile {
+    /// Of an upstream of this name (or preset). Behind the ingress nothing is refused unless that is asked for: refusing is
+    /// all that a breaker could do there.
+    pub(super) fn base(name: &str, behind: bool, written: Option<&Table>) -> Self {
+        let mut base = Self::default();
+        if let Some((_, failures, open_for, successes)) = GUIDE.into_iter().find(|(known, ..)| *known == name)
+        {
+            base = Self { failures, open_for: secs(open_for), successes, ..base };
+        }
+        let said = |key: &str| written.and_then(|table| table.get(key));
+        base.mode = OneOf(match said("enabled").and_then(Value::as_bool) {
+            Some(false) => Mode::Off,
+            Some(true) | None if behind => Mode::Shadow,
+            Some(true) | None => Mode::On,
+        });
+        let mode = said("mode").and_then(Value::as_str).unwrap_or(base.mode.0.word());
+        base.enabled = mode != Mode::Off.word();
+        let open_for = said("open_for").and_then(Value::as_str).and_then(Duration::read);
+        base.open_for_max = base.open_for_max.max(Text(open_for.unwrap_or_default()));
+        base
+    }
+
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> BreakerPolicy {
+        let mode = self.mode.0;
+        if self.enabled == (mode == Mode::Off) {
+            let told = format!("{} contradicts mode = {:?}; write mode alone", self.enabled, mode.word());
+            at.add("enabled", told);
+        }
+        for (key, count) in [("successes", self.successes), ("probes", self.probes)] {
+            if count == 0 {
+                at.add(key, "0 must be at least 1, or the breaker could never close");
+            }
+        }
+        if !(secs(1)..=secs(3_600)).contains(&self.window) {
+            at.add("window", "must be within 1s and 1h");
+        }
+        if self.open_for.0.is_zero() || self.open_for > self.open_for_max {
+            let (open_for, most) = (self.open_for.0.write(), self.open_for_max.0.write());
+            let told = format!("must be longer than 0s and not longer than open_for_max, {most:?}");
+            at.add("open_for", format!("{open_for:?} {told}"));
+        }
+        if self.probe_timeout.0.is_zero() {
+            at.add("probe_timeout", "must be longer than 0s, or every probe would fail");
+        }
+        self.policy()
+    }
+
+    pub(super) fn policy(&self) -> BreakerPolicy {
+        // Where one is 0, the problem that was noted keeps it from running.
+        let at_least_one = |count: u32| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
+        BreakerPolicy {
+            mode: self.mode.0,
+            failures: NonZeroU32::new(self.failures),
+            failure_rate: self.failure_rate.0.0,
+            slow_rate: self.slow_rate.0.0,
+            window: self.window.0,
+            min_requests: self.min_requests.max(1),
+            lump: self.lump.0,
+            open_for: self.open_for.0,
+            open_for_max: self.open_for_max.0,
+            successes: at_least_one(self.successes),
+            probes: at_least_one(self.probes),
+            probe_timeout: self.probe_timeout.0,
+            ramp: self.ramp.0,
+        }
+    }
+
+    /// In the order of their names.
+    pub(super) fn operations(&self, mut at: Part<'_, '_>) -> Vec<Operation> {
+        let many = self.operations.len();
+        if many > OPERATIONS {
+            let told = format!("{many} are more than {OPERATIONS}");
+            at.add("", format!("{told}; write {{id}} or {{*rest}} for what varies"));
+        }
+        let mut templates = Templates::default();
+        let mut all = Vec::new();
+        for (key, path) in &self.operations {
+            let inserted = at.take(key, templates.insert(path, ()));
+            let name = at.take(key, OperationName::new(key));
+            all.extend(
+                name.filter(|_| inserted.is_some()).map(|name| Operation { name, path: path.clone() }),
+            );
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_operation_that_cannot_be_says_what_to_write() {
+        let text = "[upstreams.stripe]\npreset = \"stripe\"\n[upstreams.stripe.breaker.operations]\ncharges = \"/v1/charges/{id}\"\nRefunds = \"/v1/refunds\"\n\
+                    other = \"v1/other\"\nsame = \"/v1/charges/{charge}\"\n";
+        let problems = crate::config::load(text, "a test", &[]).expect_err("it cannot run");
+        let told: Vec<_> =
+            problems.all.iter().map(|problem| (problem.line, problem.message.as_str())).collect();
+        assert_eq!(told.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [5, 6, 7], "{told:?}");
+        assert!(told[0].1.contains("lower-case letter"), "{told:?}");
+        assert!(told[1].1.contains("must begin with a slash"), "{told:?}");
+        assert!(told[2].1.contains("\"/v1/charges/{id}\""), "{told:?}");
+        let many: String = (0..65).map(|n| format!("o{n} = \"/{n}\"\n")).collect();
+        let text = format!("[upstreams.stripe.breaker.operations]\n{many}");
+        let problems = crate::config::load(&text, "a test", &[]).expect_err("too many");
+        assert!(problems.to_string().contains("65 are more than 64"), "{problems}");
+    }
+}

@@ -1,0 +1,319 @@
+//! `[upstreams.<name>]`: one dependency.
+
+mod breaker;
+mod dns;
+mod endpoint;
+mod health;
+mod judge;
+mod pool;
+pub mod presets;
+mod retry;
+mod tls;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use super::problem::Part;
+use super::timeouts::{Timeouts, TimeoutsFile};
+use super::word::{OneOf, Word};
+use crate::names::UpstreamName;
+use crate::reliability::breaker::BreakerPolicy;
+use crate::reliability::retry::RetryPolicy;
+use crate::reliability::verdict::JudgePolicy;
+use crate::units::Text;
+use breaker::BreakerFile;
+pub use breaker::Operation;
+pub(super) use breaker::is_known;
+use dns::DnsFile;
+pub use endpoint::{Endpoint, Host, HostName};
+pub use health::Health;
+use health::HealthFile;
+use judge::JudgeFile;
+pub use pool::Pool;
+use pool::PoolFile;
+use presets::Preset;
+use retry::RetryFile;
+pub use tls::ClientTls;
+use tls::ClientTlsFile;
+
+/// `[upstreams.<name>]` as written.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamFile {
+    /// Fills hosts, endpoints, tls and breaker.
+    pub preset: Option<OneOf<Preset>>,
+    /// `host:port`, `[v6]:port` or `name:port`.
+    pub endpoints: Vec<Text<Endpoint>>,
+    /// Host names by which egress requests find it.
+    pub hosts: Vec<String>,
+    /// What is spoken with it.
+    pub protocol: OneOf<Protocol>,
+    /// TLS towards it.
+    pub tls: ClientTlsFile,
+    /// http:// requests of the forward proxy leave as https.
+    pub upgrade_tls: bool,
+    /// A local base-URL listener.
+    #[schemars(extend("x-restart" = true))]
+    pub local: Option<Text<SocketAddr>>,
+    /// Networks the address guard lets pass here.
+    pub allow_addresses: Vec<Text<IpNet>>,
+    /// How long things may take.
+    pub timeouts: TimeoutsFile,
+    /// Connections kept.
+    pub pool: PoolFile,
+    /// Active checks.
+    pub health: Option<HealthFile>,
+    /// When to stop calling it.
+    pub breaker: BreakerFile,
+    /// What counts as bad.
+    pub judge: JudgeFile,
+    /// Once more?
+    pub retry: RetryFile,
+    /// How often names are looked up again.
+    pub dns: DnsFile,
+}
+
+impl Default for UpstreamFile {
+    fn default() -> Self {
+        Self {
+            preset: None,
+            endpoints: Vec::new(),
+            hosts: Vec::new(),
+            protocol: OneOf(Protocol::Auto),
+            tls: ClientTlsFile::Switch(false),
+            upgrade_tls: false,
+            local: None,
+            allow_addresses: Vec::new(),
+            timeouts: TimeoutsFile::base(false),
+            pool: PoolFile::default(),
+            health: None,
+            breaker: BreakerFile::default(),
+            judge: JudgeFile::default(),
+            retry: RetryFile::default(),
+            dns: DnsFile::default(),
+        }
+    }
+}
+
+/// What is spoken with an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1 only.
+    Http1,
+    /// HTTP/2 only (h2c with prior knowledge, or TLS with ALPN h2).
+    H2,
+    /// TLS: whatever ALPN gives. Plain: HTTP/1.1.
+    Auto,
+}
+
+impl Word for Protocol {
+    const KIND: &'static str = "protocol";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Auto, "auto", "by ALPN where there is TLS, else HTTP/1.1"),
+        (Self::Http1, "http1", "HTTP/1.1 only"),
+        (Self::H2, "h2", "HTTP/2 only, in the clear with prior knowledge"),
+    ];
+}
+
+/// One dependency as it is called.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    /// Its name.
+    pub name: UpstreamName,
+    /// Addresses; several endpoints, or one name with several addresses, are balanced.
+    pub endpoints: Vec<Endpoint>,
+    /// Host names (lower case; `*.example.com` allowed) by which egress requests find it.
+    pub hosts: Vec<String>,
+    /// HTTP/1.1, h2 with prior knowledge, or by ALPN.
+    pub protocol: Protocol,
+    /// TLS towards it.
+    pub tls: Option<ClientTls>,
+    /// `http://` requests of the forward proxy leave as https (needs `tls`).
+    pub upgrade_tls: bool,
+    /// A local base-URL listener.
+    pub local: Option<SocketAddr>,
+    /// Addresses that the SSRF guard would refuse, allowed here. The ingress upstream's own addresses are
+    /// always allowed.
+    pub allow_addresses: Vec<IpNet>,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// Connections kept.
+    pub pool: Pool,
+    /// Active checks; `None`: off.
+    pub health: Option<Health>,
+    /// When to stop calling it.
+    pub breaker: BreakerPolicy,
+    /// What has a breaker of its own under it.
+    pub operations: Vec<Operation>,
+    /// What counts as bad.
+    pub judge: JudgePolicy,
+    /// Once more?
+    pub retry: RetryPolicy,
+    /// Request bodies up to so many bytes are kept while they are sent, so that they can be sent once more.
+    pub keep_body: usize,
+    /// How often names are looked up again: answers' TTL clamped to this range.
+    pub dns_ttl: (Duration, Duration),
+}
+
+impl UpstreamFile {
+    /// What an upstream of this name has by default. `behind`: requests of the ingress go there, so it is a neighbour and
+    /// not a vendor.
+    pub(super) fn base(name: &str, behind: bool, written: &Table) -> Self {
+        let preset = written.get("preset").and_then(Value::as_str).and_then(Preset::named);
+        let breaker = written.get("breaker").and_then(Value::as_table);
+        let mut base = Self {
+            timeouts: TimeoutsFile::base(behind),
+            breaker: BreakerFile::base(preset.map_or(name, |preset| preset.word()), behind, breaker),
+            ..Self::default()
+        };
+        if let Some(preset) = preset {
+            base.hosts = vec![preset.host().to_owned()];
+            if !written.contains_key("endpoints") {
+                base.endpoints = vec![Text(preset.endpoint())];
+                base.tls = ClientTlsFile::Switch(true);
+            }
+        }
+        base
+    }
+
+    /// The hosts it lists, as they are compared.
+    pub(super) fn hosts(&self) -> Vec<String> {
+        self.hosts.iter().map(|host| host.trim_end_matches('.').to_ascii_lowercase()).collect()
+    }
+
+    pub(super) fn check(&self, mut at: Part<'_, '_>, name: &str, behind: bool) -> Option<Upstream> {
+        let name = at.take("", UpstreamName::new(name));
+        if self.endpoints.is_empty() {
+            at.add("endpoints", "needs at least one endpoint, such as [\"127.0.0.1:8001\"]");
+        }
+        let hosts = self.hosts();
+        for (nth, host) in hosts.iter().enumerate() {
+            let plain = host.strip_prefix("*.").unwrap_or(host);
+            if plain.is_empty() || plain.contains(['/', ':', '*', ' ', '@']) {
+                let told = "is not a host name; write \"api.example.com\" or \"*.example.com\"";
+                at.add(&format!("hosts.{nth}"), format!("{host:?} {told}"));
+            }
+        }
+        let tls = self.tls.check(at.part("tls"));
+        if self.upgrade_tls && tls.is_none() {
+            at.add("upgrade_tls", "needs tls = true: there is nothing to upgrade to");
+        }
+        Some(Upstream {
+            endpoints: self.endpoints.iter().map(|endpoint| endpoint.0.clone()).collect(),
+            hosts,
+            protocol: self.protocol.0,
+            tls,
+            upgrade_tls: self.upgrade_tls,
+            local: self.local.map(|local| local.0),
+            allow_addresses: self.allow_addresses.iter().map(|network| network.0).collect(),
+            timeouts: self.timeouts.check(at.part("timeouts")),
+            pool: self.pool.check(at.part("pool"), behind),
+            health: self.health.as_ref().map(|health| health.check(at.part("health"))),
+            breaker: self.breaker.check(at.part("breaker")),
+            operations: self.breaker.operations(at.part("breaker.operations")),
+            judge: self.judge.policy(),
+            retry: self.retry.check(at.part("retry")),
+            keep_body: self.retry.keep_body(),
+            dns_ttl: self.dns.check(at.part("dns")),
+            name: name?,
+        })
+    }
+}
+
+impl Upstream {
+    /// Is a name of its endpoints complete, so that no search domain of resolv.conf is appended? So are all names of an
+    /// upstream that is found by host: it is somebody outside, and no neighbour.
+    pub fn is_complete(&self, name: &HostName) -> bool {
+        name.complete || !self.hosts.is_empty()
+    }
+
+    /// Names of its endpoints that are looked up as they are and cannot be meant so.
+    pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
+        let names = self.endpoints.iter().filter_map(|endpoint| match &endpoint.host {
+            Host::Name(name) => Some(name),
+            Host::Address(_) => None,
+        });
+        let short =
+            |name: &&HostName| !(name.complete || name.text.contains('.') || name.text == "localhost");
+        names.filter(|_| !self.hosts.is_empty()).filter(short).map(|name| {
+            format!(
+                "upstreams.{}.endpoints has {:?}: an upstream with hosts is looked up without the search domains of \
+                 resolv.conf; write the whole name",
+                self.name, name.text
+            )
+        })
+    }
+
+    /// Do requests for `host` and `port` go where it leads to?
+    pub(super) fn leads_to(&self, host: &Host, port: u16) -> bool {
+        let same = |endpoint: &Endpoint| {
+            let one = match (&endpoint.host, host) {
+                (Host::Name(a), Host::Name(b)) => a.text == b.text,
+                (a, b) => a == b,
+            };
+            one && endpoint.port == port
+        };
+        let Host::Name(name) = host else { return self.endpoints.iter().any(same) };
+        let listed = |listed: &String| match listed.strip_prefix('*') {
+            Some(end) => name.text.ends_with(end) && name.text.len() > end.len(),
+            None => name.text == *listed,
+        };
+        self.endpoints.iter().any(same) || self.hosts.iter().any(listed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Written as _;
+
+    fn upstream(text: &str) -> std::sync::Arc<Upstream> {
+        let config = crate::config::load(text, "a test", &[]).expect("it can run");
+        std::sync::Arc::clone(config.upstreams.last().expect("one"))
+    }
+
+    fn is_complete(text: &str) -> bool {
+        let upstream = upstream(text);
+        match &upstream.endpoints[0].host {
+            Host::Name(name) => {
+                assert!(!name.text.ends_with('.'), "what TLS verifies has no dot");
+                upstream.is_complete(name)
+            }
+            Host::Address(ip) => panic!("{ip} is no name"),
+        }
+    }
+
+    #[test]
+    fn a_dot_a_preset_and_hosts_make_a_name_complete() {
+        let behind =
+            |endpoint: &str| format!("[ingress]\n[upstreams.backend]\nendpoints = [\"{endpoint}\"]\n");
+        assert!(!is_complete(&behind("db.shop:80")));
+        assert!(is_complete(&behind("DB.shop.:80")));
+        assert!(is_complete("[egress]\n[upstreams.stripe]\npreset = \"stripe\"\n"));
+        assert!(is_complete("[egress]\n[upstreams.stripe]\npreset = \"stripe\"\nhosts = []\n"));
+        assert!(is_complete(
+            "[egress]\n[upstreams.x]\nhosts = [\"x.example\"]\nendpoints = [\"x.example:443\"]\n"
+        ));
+        assert!(Endpoint::read(".:80").is_none() && Endpoint::read("..:80").is_none());
+    }
+
+    #[test]
+    fn a_short_name_of_an_upstream_with_hosts_is_warned_of() {
+        let told = |endpoint: &str| {
+            let text =
+                format!("[egress]\n[upstreams.x]\nhosts = [\"x.example\"]\nendpoints = [\"{endpoint}\"]\n");
+            let config = crate::config::load(&text, "a test", &[]).expect("it can run");
+            config.upstreams[0].warnings().collect::<Vec<_>>()
+        };
+        let short = told("gateway:443");
+        assert!(short.len() == 1 && short[0].contains("upstreams.x.endpoints has \"gateway\""), "{short:?}");
+        for fine in ["gateway.ns.svc:443", "gateway.:443", "localhost:443", "192.0.2.1:443"] {
+            assert!(told(fine).is_empty(), "{fine}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `tls = true` or `tls = { … }`: TLS towards an upstream.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::problem::Part;
+
+/// `tls = true` or `tls = { … }`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged, expecting = "expected true, false or a table { server_name = \"…\", ca_file = \"…\" }")]
+pub enum ClientTlsFile {
+    /// On with the defaults, or off.
+    Switch(bool),
+    /// On.
+    Table(ClientTlsTable),
+}
+
+/// `tls = { … }`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientTlsTable {
+    /// The name to verify; the endpoint's host when absent.
+    pub server_name: Option<String>,
+    /// Extra roots, PEM.
+    pub ca_file: Option<String>,
+}
+
+/// TLS towards an upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientTls {
+    /// Name to verify and to send as SNI; the endpoint's host when `None`.
+    pub server_name: Option<String>,
+    /// Extra roots, PEM, beside the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl ClientTlsFile {
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Option<ClientTls> {
+        match self {
+            Self::Switch(on) => on.then(ClientTls::default),
+            Self::Table(ClientTlsTable { server_name, ca_file }) => Some(ClientTls {
+                server_name: server_name.clone(),
+                ca_file: ca_file.as_ref().map(|file| at.readable("ca_file", file)),
+            }),
+        }
+    }
+}

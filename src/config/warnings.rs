@@ -1,0 +1,53 @@
+//! What runs and yet is probably not meant: channels that would fall silent together with what they are to tell about, ladders
+//! that reach nobody, names that nobody can look up.
+
+use super::Config;
+use super::desk::escalation;
+use super::upstream::Host;
+
+/// All of them.
+pub fn all(config: &Config) -> Vec<String> {
+    let mut found = channels(config);
+    found.extend(escalation::warnings(&config.watch.policy.escalation, config.notify.len()));
+    found.extend(config.upstreams.iter().flat_map(|upstream| upstream.warnings()));
+    found
+}
+
+/// Channels that would fall silent together with what they are to tell about. They work; somebody should know.
+fn channels(config: &Config) -> Vec<String> {
+    let mut found = Vec::new();
+    for channel in &config.notify {
+        for (host, port) in channel.hosts() {
+            let name = &channel.name;
+            if let Some(listener) = own_listener(config, host, port) {
+                found.push(format!(
+                    "notify.{name} sends to {listener} of this very process: it depends on what it tells about; \
+                     write the address of the service itself"
+                ));
+            }
+            for upstream in config.upstreams.iter().filter(|upstream| upstream.leads_to(host, port)) {
+                found.push(format!(
+                    "notify.{name} sends where upstreams.{} leads to: it does not wait for that breaker, but when the \
+                     one is down the other is too; have a channel of another service beside it",
+                    upstream.name
+                ));
+            }
+        }
+    }
+    found
+}
+
+fn own_listener(config: &Config, host: &Host, port: u16) -> Option<&'static str> {
+    if !host.is_loopback() {
+        return None;
+    }
+    let ingress = config.ingress.as_ref().map(|ingress| ingress.listen);
+    let egress = config.egress.as_ref().map(|egress| egress.listen);
+    let locals = config.upstreams.iter().filter_map(|upstream| upstream.local);
+    let mut all =
+        [(ingress, "the ingress"), (egress, "the egress"), (Some(config.admin.listen), "the admin port")]
+            .into_iter()
+            .chain(locals.map(|local| (Some(local), "a local listener")));
+    all.find(|(listen, _)| listen.is_some_and(|listen| listen.port() == port && port != 0))
+        .map(|(_, label)| label)
+}
