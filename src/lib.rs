@@ -23,7 +23,7 @@
 //! | which alerts are one incident, who is called | [`reliability::desk`], [`reliability::escalation`] |
 //! | what counts as uptime | [`reliability::ledger`] |
 //! | which requests are refused as ambiguous | [`message::h1::parse`] |
-//! | a config key | [`mod@config::file`], then [`config::check`], then `config/reference.toml` |
+//! | a config key | its concept's file under [`config`], then `config/reference.toml` |
 //! | a metric | [`telemetry::metrics`] |
 //! | an admin endpoint | [`admin`] |
 //! | what the client sees on failure | [`proxy::reply`] |
