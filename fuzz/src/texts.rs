@@ -77,9 +77,45 @@ pub fn retry_after(data: &[u8]) {
 }
 
 /// Digits, or exactly what [`http_date`] writes (the day of the week and a leap second aside).
+fn number_of(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// The two obsolete forms of a date, word by word, in today's form.
+fn obsolete(text: &str, wall: u64) -> Option<String> {
+    let words: Vec<&str> = text.split(' ').collect();
+    match words.as_slice() {
+        [day, date, time, "GMT"] if day.ends_with("day,") => {
+            let [date, month, year] = date.split('-').collect::<Vec<_>>().try_into().ok()?;
+            let day = DAYS.iter().find(|known| day.len() > 6 && day.starts_with(**known))?;
+            let full = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+            full.iter().find(|full| format!("{full},") == words[0])?;
+            let now = 1970 + wall / 31_556_952;
+            let years = (now.saturating_sub(49)..=now + 50).filter(|_| number_of(year) && year.len() == 2);
+            let year = years.rev().find(|known| known % 100 == year.parse::<u64>().unwrap_or(100))?;
+            Some(format!("{day}, {date} {month} {year} {time} GMT"))
+        }
+        [day, month, "", date, time, year] if date.len() == 1 => {
+            Some(format!("{day}, 0{date} {month} {year} {time} GMT")).filter(|_| text.len() == 24)
+        }
+        [day, month, date, time, year] => {
+            Some(format!("{day}, {date} {month} {year} {time} GMT")).filter(|_| text.len() == 24 && day.len() == 3)
+        }
+        _ => None,
+    }
+}
+
 fn plainly(text: &str, wall: u64) -> Option<Duration> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)).min(RETRY_AFTER_CAP));
+    }
+    if let Some((whole, part)) = text.split_once('.').filter(|(whole, part)| [whole, part].iter().all(|text| number_of(text))) {
+        let part: String = part.chars().chain("000".chars()).take(3).collect();
+        let whole = Duration::from_secs(whole.parse().unwrap_or(u64::MAX).min(1_000));
+        return Some((whole + Duration::from_millis(part.parse().expect("three digits"))).min(RETRY_AFTER_CAP));
+    }
+    if let Some(same) = obsolete(text, wall) {
+        return plainly(&same, wall);
     }
     let (day, rest) = text.split_at_checked(5).filter(|(day, _)| day.ends_with(", "))?;
     DAYS.iter().find(|known| day.starts_with(**known))?;

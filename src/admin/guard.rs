@@ -46,8 +46,10 @@ fn refusal(admin: &Admin, request: &Request) -> Option<ApiError> {
         }
     }
     let wanted = config.token.as_ref()?;
+    let sent = text(header::AUTHORIZATION).and_then(|value| value.split_once(' '));
+    // The scheme is written in any case (RFC 9110 section 11.1).
     let sent =
-        text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+        sent.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map_or("", |(_, token)| token);
     (!same_bytes(sent.as_bytes(), wanted.expose_secret().as_bytes())).then_some(ApiError::Unauthorized)
 }
 

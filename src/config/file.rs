@@ -16,7 +16,7 @@ use super::egress::EgressFile;
 use super::ingress::IngressFile;
 use super::latency::LatencyFile;
 use super::process::ProcessFile;
-use super::routes::RouteFile;
+use super::routes::{self, RouteFile};
 use super::store::StoreFile;
 use super::upstream::UpstreamFile;
 
@@ -79,16 +79,25 @@ pub(super) fn fill(written: &Table) -> Table {
     each(&mut table, "notify", |_, written| base_of(&NotifyFile::base(written)));
     let latency =
         table.get("latency").cloned().and_then(|latency| latency.try_into().ok()).unwrap_or_default();
-    if let Some(routes) = table.get_mut("routes").and_then(Value::as_array_mut) {
-        for route in routes.iter_mut().filter_map(Value::as_table_mut) {
-            for empty in ["name", "upstream"] {
-                if route.get(empty).and_then(Value::as_str) == Some("") {
-                    route.remove(empty);
-                }
+    let of_route = |written: &Table| base_of(&RouteFile::base(backend.as_deref(), &latency, written));
+    // But for its name, a route differs from others by little.
+    let mut bases: Vec<((bool, Option<String>), Table)> = Vec::new();
+    for route in table.get_mut("routes").and_then(Value::as_array_mut).into_iter().flatten() {
+        let Some(route) = route.as_table_mut() else { continue };
+        for empty in ["name", "upstream"] {
+            if route.get(empty).and_then(Value::as_str) == Some("") {
+                route.remove(empty);
             }
-            let base = base_of(&RouteFile::base(backend.as_deref(), &latency, route));
-            under(route, base);
         }
+        let until = route.get("latency").and_then(|latency| latency.get("until")).and_then(Value::as_str);
+        let kind = (route.contains_key("path"), until.map(str::to_owned));
+        if !bases.iter().any(|(known, _)| *known == kind) {
+            bases.push((kind.clone(), of_route(route)));
+        }
+        let base = bases.iter().find(|(known, _)| *known == kind).map(|(_, base)| base.clone());
+        let name = Value::String(routes::name(route));
+        route.entry("name").or_insert(name);
+        under(route, base.unwrap_or_default());
     }
     table
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{Limits, LimitsFile};
 use super::problem::Part;
+use super::word::{OneOf, Word};
 use crate::names::UpstreamName;
 use crate::units::Text;
 
@@ -23,6 +24,8 @@ pub struct IngressFile {
     pub upstream: String,
     /// Proxies in front that are believed.
     pub trusted_hops: u8,
+    /// What becomes of requests without a trace.
+    pub traces: OneOf<Traces>,
     /// Answer /api/v2/sre/ on this port too.
     pub claim_sre_api: bool,
     /// TLS termination.
@@ -38,11 +41,33 @@ impl Default for IngressFile {
             listen: Text(SocketAddr::from(([127, 0, 0, 1], 8_000))),
             upstream: "backend".to_owned(),
             trusted_hops: 0,
+            traces: OneOf(Traces::Continue),
             claim_sre_api: false,
             tls: None,
             limits: LimitsFile::default(),
         }
     }
+}
+
+/// What becomes of requests without a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traces {
+    /// They have none.
+    Continue,
+    /// One begins here.
+    Begin,
+}
+
+impl Word for Traces {
+    const KIND: &'static str = "way with traces";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (
+            Self::Continue,
+            "continue",
+            "traces are continued and none is begun: the application decides what is sampled",
+        ),
+        (Self::Begin, "begin", "a request without a trace begins one, as sampled"),
+    ];
 }
 
 /// `[ingress.tls]`.
@@ -66,6 +91,8 @@ pub struct Ingress {
     pub tls: Option<ServerTls>,
     /// How many proxies in front may be believed when they write `X-Forwarded-For` or `Forwarded`.
     pub trusted_hops: u8,
+    /// Does a request without a trace begin one?
+    pub traces: Traces,
     /// Answer `/api/v2/sre/` on this port too.
     pub claim_sre_api: bool,
     /// What one client may ask of this listener; new connections are held to it.
@@ -98,6 +125,7 @@ impl IngressFile {
             upstream: upstream?,
             tls,
             trusted_hops: self.trusted_hops,
+            traces: self.traces.0,
             claim_sre_api: self.claim_sre_api,
             limits: Arc::new(self.limits.check(at.part("limits"))),
         })

@@ -32,7 +32,7 @@ pub use access_log::{AccessLog, AccessSink};
 pub use admin::Admin;
 pub use egress::{Egress, Unlisted};
 pub use file::ConfigFile;
-pub use ingress::{Ingress, ServerTls};
+pub use ingress::{Ingress, ServerTls, Traces};
 pub use latency::{Latency, Measured, Until};
 pub use limits::Limits;
 pub use process::Process;
@@ -55,7 +55,7 @@ pub fn load(text: &str, source: &str, env: &[(String, String)]) -> Result<Config
     }
     let hash = format!("{:016x}", reload::hash(&bytes));
     let config = read::read(text, env, &mut problems).and_then(|written| {
-        let file: ConfigFile = read::shaped(file::fill(&written), &mut problems)?;
+        let file: ConfigFile = read::shaped(|| file::fill(&written), &mut problems)?;
         file.check(serde_json::to_value(&written).unwrap_or_default(), hash, &mut problems)
     });
     config.filter(|_| problems.is_clean()).ok_or_else(|| problems.finish(source))

@@ -55,11 +55,18 @@ fn overridden(table: &mut Table, name: &str, text: &str, problems: &mut Collecto
 
 /// Reads the shape. What is wrong in it is noted and left out, so that it hides no other problem; `None` when there is no
 /// shape at all.
-pub(super) fn shaped<T: DeserializeOwned>(table: Table, problems: &mut Collector<'_>) -> Option<T> {
-    let mut value = Value::Table(table);
+pub(super) fn shaped<T: DeserializeOwned>(
+    filled: impl Fn() -> Table,
+    problems: &mut Collector<'_>,
+) -> Option<T> {
+    let mut out: Vec<String> = Vec::new();
     // A file with more mistakes than this has one that matters more.
     for _ in 0..50 {
-        match serde_path_to_error::deserialize::<_, T>(value.clone()) {
+        let mut value = Value::Table(filled());
+        if !out.iter().all(|path| taken_out(&mut value, path)) {
+            return None;
+        }
+        match serde_path_to_error::deserialize::<_, T>(value) {
             Ok(shape) => return Some(shape),
             Err(error) => {
                 let path = error.path().to_string();
@@ -69,10 +76,8 @@ pub(super) fn shaped<T: DeserializeOwned>(table: Table, problems: &mut Collector
                 if let Some(meant) = meant {
                     problems.misread(&meant);
                 }
-                if !taken_out(&mut value, &path) {
-                    return None;
-                }
                 problems.left_out(&path);
+                out.push(path);
             }
         }
     }

@@ -129,7 +129,7 @@ impl ConfigFile {
         self.listeners(problems);
         self.hosts(problems);
         problems.is_clean().then_some(())?;
-        let contents = secret::contents(&json(&self));
+        let contents = secret::contents(&written);
         Some(Config {
             ingress: ingress.flatten(),
             egress,

@@ -7,24 +7,63 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::head::{Known, Store};
+use super::head::{self, HOP_BY_HOP, Known, KnownSet, Store};
 
-/// Leaves only fields that may stand in a trailer section: none that frame, route or authenticate
-/// (RFC 9110 section 6.5.1).
+/// What never stands in a trailer section (RFC 9110 section 6.5.1), beside what belongs to the hop: it frames, routes or
+/// authenticates, modifies the request, controls the answer or says what the content is.
+const NO_TRAILERS: [&[u8]; 27] = [
+    b"authorization",
+    b"www-authenticate",
+    b"proxy-authentication-info",
+    b"authentication-info",
+    b"cookie",
+    b"set-cookie",
+    b"content-type",
+    b"content-encoding",
+    b"content-range",
+    b"content-language",
+    b"content-location",
+    b"cache-control",
+    b"pragma",
+    b"max-forwards",
+    b"range",
+    b"if-match",
+    b"if-none-match",
+    b"if-modified-since",
+    b"if-unmodified-since",
+    b"if-range",
+    b"age",
+    b"expires",
+    b"location",
+    b"vary",
+    b"warning",
+    b"accept",
+    b"accept-encoding",
+];
+
+/// The fields among those that the proxy knows which do not: what a trailer says of the client is not to be taken for ours.
+const KNOWN_NO_TRAILERS: KnownSet = HOP_BY_HOP.and(KnownSet::of(&[
+    Known::Host,
+    Known::ContentLength,
+    Known::TransferEncoding,
+    Known::Trailer,
+    Known::Expect,
+    Known::XForwardedFor,
+    Known::XForwardedProto,
+    Known::XForwardedHost,
+    Known::Forwarded,
+    Known::RetryAfter,
+    Known::Date,
+]));
+
+/// Leaves only fields that may stand in a trailer section.
 pub fn only_trailers(mut trailers: Store) -> Store {
     let Store { bytes, fields } = &mut trailers;
     fields.retain(|field| {
         let name = field.name.of(bytes);
-        let refused = [
-            &b"authorization"[..],
-            b"cookie",
-            b"set-cookie",
-            b"content-type",
-            b"content-encoding",
-            b"content-range",
-        ];
-        matches!(field.known, Known::Other | Known::GrpcStatus)
-            && !refused.iter().any(|known| name.eq_ignore_ascii_case(known))
+        let named = || NO_TRAILERS.iter().any(|known| name.eq_ignore_ascii_case(known));
+        let refused = KNOWN_NO_TRAILERS.has(field.known) || head::is_twin(name);
+        !(refused || field.known == Known::Other && named())
     });
     trailers
 }
@@ -86,7 +125,13 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Reads a `traceparent`; `None` when it is not valid, in which case a new trace begins.
+    /// The one `traceparent` of a head; `None` when there is none, when it is not valid, and when there are several.
+    pub fn of(store: &Store) -> Option<Self> {
+        let mut all = store.all(Known::Traceparent);
+        all.next().filter(|_| all.next().is_none()).and_then(Self::read)
+    }
+
+    /// Reads a `traceparent`; `None` when it is not valid.
     pub fn read(value: &[u8]) -> Option<Self> {
         let mut parts = value.split(|b| *b == b'-');
         let version: [u8; 1] = hex(parts.next()?)?;

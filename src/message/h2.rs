@@ -1,5 +1,6 @@
 //! HTTP/2 beneath the same head and body: hyper's types in, ours out, and back.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -13,7 +14,7 @@ use super::fields;
 use super::h1::Malformed;
 use super::h1::parse;
 use super::h1::write::Edits;
-use super::head::{Framing, Known, Method, RequestHead, ResponseHead, Span, Store, Version};
+use super::head::{Framing, Known, Method, RequestHead, ResponseHead, Span, Store, Version, is_twin};
 
 mod outgoing;
 
@@ -94,10 +95,13 @@ pub fn was_refused(error: &hyper::Error) -> bool {
     })
 }
 
-fn map_of(store: &Store, keep: impl Fn(Known) -> bool) -> HeaderMap {
+fn map_of(store: &Store, keep: impl Fn(Known, &[u8]) -> bool) -> HeaderMap {
     let mut map = HeaderMap::with_capacity(store.fields.len());
-    for field in store.fields.iter().filter(|field| !field.hop && keep(field.known)) {
-        put(&mut map, field.name.of(&store.bytes), field.value.of(&store.bytes));
+    for field in store.fields.iter().filter(|field| !field.hop) {
+        let name = field.name.of(&store.bytes);
+        if keep(field.known, name) {
+            put(&mut map, name, field.value.of(&store.bytes));
+        }
     }
     map
 }
@@ -185,10 +189,15 @@ pub fn request(
     secure: bool,
 ) -> Result<http::Request<()>, http::Error> {
     let authority = edits.host.unwrap_or_else(|| head.authority());
+    // `http://host?query` has no path of its own.
+    let path = match head.path_and_query() {
+        query if query.starts_with('?') => Cow::Owned(format!("/{query}")),
+        path => Cow::Borrowed(path),
+    };
     let uri = http::Uri::builder()
         .scheme(if secure { "https" } else { "http" })
         .authority(authority)
-        .path_and_query(head.path_and_query())
+        .path_and_query(path.as_ref())
         .build()?;
     let mut request = http::Request::builder()
         .method(head.method_text())
@@ -197,10 +206,10 @@ pub fn request(
         .body(())?;
     // An HTTP/1.1 client that waits for 100 has been told to go on.
     let invited = head.version != Version::H2;
-    let keep = |known| {
+    let keep = |known, name: &[u8]| {
         let ours =
             matches!(known, Known::Host | Known::TransferEncoding) || (invited && known == Known::Expect);
-        !ours && !edits.drop.has(known)
+        !(ours || edits.drop.has(known) || edits.no_twins && is_twin(name))
     };
     let fields = request.headers_mut();
     *fields = map_of(&head.store, keep);
@@ -230,7 +239,7 @@ pub fn response_head(
 pub fn response(head: &ResponseHead, edits: &Edits<'_>) -> Result<http::Response<()>, http::Error> {
     let mut response =
         http::Response::builder().status(head.status).version(http::Version::HTTP_2).body(())?;
-    let keep = |known| !matches!(known, Known::TransferEncoding) && !edits.drop.has(known);
+    let keep = |known, _: &[u8]| !matches!(known, Known::TransferEncoding) && !edits.drop.has(known);
     *response.headers_mut() = map_of(&head.store, keep);
     put_lines(response.headers_mut(), edits.add);
     Ok(response)

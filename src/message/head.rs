@@ -4,7 +4,7 @@
 //! concern only this hop) is found once, when it is read. [`super::h1::parse`] makes heads from HTTP/1.1 bytes,
 //! [`super::h2`] from hyper's HTTP/2. Invariant: every [`Span`] of a head lies within its bytes.
 
-pub use super::known::{HOP_BY_HOP, Known, KnownSet};
+pub use super::known::{HOP_BY_HOP, Known, KnownSet, is_twin};
 use super::store::give;
 pub use super::store::{Field, Span, Store};
 
@@ -142,7 +142,8 @@ impl RequestHead {
     pub fn path_bytes(&self) -> &[u8] {
         let path = self.path_and_query_bytes();
         let end = path.iter().position(|b| *b == b'?').unwrap_or(path.len());
-        path.get(..end).unwrap_or_default()
+        // `http://host?query` has no path of its own.
+        if end == 0 { b"/" } else { path.get(..end).unwrap_or_default() }
     }
 
     /// Host and port as they came.

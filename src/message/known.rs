@@ -44,9 +44,25 @@ known! {
     Via = "via",
     RequestId = "x-request-id",
     Traceparent = "traceparent",
+    Tracestate = "tracestate",
     RetryAfter = "retry-after",
     Date = "date",
     GrpcStatus = "grpc-status",
+}
+
+/// Is `name` another spelling of a field that the proxy sets for the server behind it? Servers that hand fields on as CGI
+/// variables (WSGI, PHP, Rack) make the same of `X_Forwarded_For` and `X-Forwarded-For`.
+pub fn is_twin(name: &[u8]) -> bool {
+    const SET: [Known; 4] =
+        [Known::XForwardedFor, Known::XForwardedProto, Known::XForwardedHost, Known::RequestId];
+    let same = |known: &Known| {
+        let text = known.text().as_bytes();
+        let one = |(sent, wanted): (&u8, &u8)| {
+            sent.eq_ignore_ascii_case(wanted) || (*sent, *wanted) == (b'_', b'-')
+        };
+        text.len() == name.len() && name.iter().zip(text).all(one)
+    };
+    name.contains(&b'_') && SET.iter().any(same)
 }
 
 /// A set of [`Known`] fields.

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::gateway::Gateway;
 use super::route::Entrance;
 use super::serve::{self, Client};
-use crate::config::Limits;
+use crate::config::{Limits, Traces};
 use crate::message::io::Io;
 use crate::net::listener::{ConnectionCount, Counted, pause_after};
 use crate::net::tls;
@@ -57,8 +57,8 @@ pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, dra
         };
         match accepted {
             Ok((tcp, peer)) => {
-                let (limits, trusted_hops) = allowed(&gateway, &door.entrance);
-                let Some(counted) = door.count.admit(limits.connections) else {
+                let allowed = Allowed::to(&gateway, &door.entrance);
+                let Some(counted) = door.count.admit(allowed.limits.connections) else {
                     gateway.telemetry.process.connections_refused.fetch_add(1, Ordering::Relaxed);
                     continue;
                 };
@@ -68,8 +68,9 @@ pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, dra
                     entrance: Arc::clone(&door.entrance),
                     peer,
                     secure: door.tls.is_some(),
-                    limits,
-                    trusted_hops,
+                    limits: allowed.limits,
+                    trusted_hops: allowed.trusted_hops,
+                    begin_traces: allowed.begin_traces,
                     drain: drain.clone(),
                     introduced: RefCell::default(),
                 };
@@ -87,14 +88,26 @@ pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, dra
     }
 }
 
-/// What a new connection may ask, and how many proxies in front of it are believed: as the config in force says.
-fn allowed(gateway: &Gateway, entrance: &Entrance) -> (Arc<Limits>, u8) {
-    let world = gateway.registry.snapshot();
-    let config = &world.config;
-    match (entrance, &config.ingress, &config.egress) {
-        (Entrance::Ingress, Some(ingress), _) => (Arc::clone(&ingress.limits), ingress.trusted_hops),
-        (Entrance::Egress, _, Some(egress)) => (Arc::clone(&egress.limits), 0),
-        (Entrance::Ingress | Entrance::Egress | Entrance::Local(_), _, _) => (config.local_limits(), 0),
+/// What holds for a new connection, as the config in force says.
+struct Allowed {
+    limits: Arc<Limits>,
+    trusted_hops: u8,
+    begin_traces: bool,
+}
+
+impl Allowed {
+    fn to(gateway: &Gateway, entrance: &Entrance) -> Self {
+        let world = gateway.registry.snapshot();
+        let config = &world.config;
+        let limits = match (entrance, &config.ingress, &config.egress) {
+            (Entrance::Ingress, Some(ingress), _) => {
+                let (limits, begin_traces) = (Arc::clone(&ingress.limits), ingress.traces == Traces::Begin);
+                return Self { limits, trusted_hops: ingress.trusted_hops, begin_traces };
+            }
+            (Entrance::Egress, _, Some(egress)) => Arc::clone(&egress.limits),
+            (Entrance::Ingress | Entrance::Egress | Entrance::Local(_), _, _) => config.local_limits(),
+        };
+        Self { limits, trusted_hops: 0, begin_traces: false }
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Call<'a> {
     drop: KnownSet,
     /// Replaces `Host`.
     host: Option<String>,
+    /// The backend reads fields that we set under other spellings too.
+    no_twins: bool,
 }
 
 /// The field lines that introduce a client to the backend. They are the same for all requests of a connection that name the
@@ -71,6 +73,8 @@ pub struct Origin<'a> {
     pub secure: bool,
     /// Proxies in front that are believed.
     pub trusted_hops: u8,
+    /// Does a trace begin here?
+    pub begin_traces: bool,
     /// How its connection was introduced last.
     pub introduced: &'a RefCell<Option<Introduced>>,
 }
@@ -85,17 +89,22 @@ impl<'a> Call<'a> {
         span: [u8; 8],
         new_trace: impl FnOnce() -> [u8; 16],
     ) -> Self {
-        let mut call = Self { head, body, add: Scratch::default(), drop: KnownSet::default(), host: None };
         let ingress = *origin.entrance == Entrance::Ingress;
+        let (add, drop) = (Scratch::default(), KnownSet::default());
+        let mut call = Self { head, body, add, drop, host: None, no_twins: ingress };
         if ingress {
             call.forwarded(origin);
             call.replace(Known::RequestId, head, exchange.request_id());
         }
-        call.trace(ingress, exchange, span, new_trace);
-        call.add.extend_from_slice(b"via: ");
-        call.add.extend_from_slice(head.version.label().as_bytes());
-        call.add.extend_from_slice(b" strop\r\n");
+        call.trace(ingress && origin.begin_traces, exchange, span, new_trace);
         call
+    }
+
+    /// Says in `Via` that the request came through here. Not to vendors by default: nginx does not compress for proxies.
+    pub fn put_via(&mut self) {
+        self.add.extend_from_slice(b"via: ");
+        self.add.extend_from_slice(self.head.version.label().as_bytes());
+        self.add.extend_from_slice(b" strop\r\n");
     }
 
     /// Sets a field, unless the client sent that very value, and not for this hop only.
@@ -168,7 +177,9 @@ impl<'a> Call<'a> {
         self.line(Known::Forwarded, &value);
     }
 
-    /// Continues the trace; begins one for requests that come in, not for those that leave to a vendor.
+    /// Continues the trace. What does not sample decides for nobody: one is begun, as sampled, only where that is asked for,
+    /// for requests that come in. A `traceparent` that is not valid goes, and its `tracestate` with it (W3C Trace Context,
+    /// section 3.2.2.4).
     fn trace(
         &mut self,
         begin: bool,
@@ -176,10 +187,15 @@ impl<'a> Call<'a> {
         span: [u8; 8],
         new_trace: impl FnOnce() -> [u8; 16],
     ) {
-        let sent = self.head.store.known(Known::Traceparent).and_then(Trace::read);
+        const SAMPLED: u8 = 1;
+        let store = &self.head.store;
+        let sent = Trace::of(store);
+        if sent.is_none() && store.fields.iter().any(|field| field.known == Known::Traceparent) {
+            self.drop = self.drop.with(Known::Traceparent).with(Known::Tracestate);
+        }
         let trace = match sent {
             Some(trace) => trace,
-            None if begin => Trace { trace_id: new_trace(), parent: [0; 8], flags: 0 },
+            None if begin => Trace { trace_id: new_trace(), parent: [0; 8], flags: SAMPLED },
             None => return,
         };
         exchange.trace = Some((trace, span));
@@ -202,7 +218,7 @@ impl<'a> Call<'a> {
 
     /// The edits of the head.
     pub fn edits(&self) -> Edits<'_> {
-        Edits { drop: self.drop, add: &self.add, host: self.host.as_deref() }
+        Edits { drop: self.drop, add: &self.add, host: self.host.as_deref(), no_twins: self.no_twins }
     }
 
     /// How the body is framed towards an HTTP/1.1 upstream.

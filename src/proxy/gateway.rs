@@ -109,9 +109,12 @@ impl Gateway {
         let body = limited(body, head, &route)?;
         let span = self.draw().max(1).to_be_bytes();
         let mut call = Call::prepare(head, body, origin, exchange, span, || self.new_trace_id());
-        if let (route::Entrance::Local(_), Some(endpoint)) =
-            (origin.entrance, route.upstream.config.endpoints.first())
-        {
+        if route.upstream.config.via {
+            call.put_via();
+        }
+        // Whom HTTP/1.0 does not name, and who was asked by another name, is called by its own.
+        let unnamed = head.authority.len == 0 || matches!(origin.entrance, route::Entrance::Local(_));
+        if let (true, Some(endpoint)) = (unnamed, route.upstream.config.endpoints.first()) {
             call.rewrite_host(endpoint);
         }
         drop(world);

@@ -46,6 +46,8 @@ pub struct Client {
     pub limits: Arc<Limits>,
     /// Proxies in front that are believed.
     pub trusted_hops: u8,
+    /// Does a trace begin here?
+    pub begin_traces: bool,
     /// Is the process leaving?
     pub drain: Drain,
     /// How it was introduced to the backend last.
@@ -60,6 +62,7 @@ impl Client {
             peer: self.peer.ip(),
             secure: self.secure,
             trusted_hops: self.trusted_hops,
+            begin_traces: self.begin_traces,
             introduced: &self.introduced,
         }
     }

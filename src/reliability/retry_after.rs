@@ -5,20 +5,51 @@ use std::time::Duration;
 /// Longest `Retry-After` that is believed (Envoy's and linkerd's cap as well).
 pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(300);
 
-/// Reads `Retry-After`: seconds or an HTTP date (RFC 9110 section 10.2.3), against the wall clock in Unix seconds.
-/// A date that has passed is zero; everything is capped at [`RETRY_AFTER_CAP`].
+/// Reads `Retry-After`: seconds, also with a fraction, as some servers write them, or an HTTP date in any of its three forms
+/// (RFC 9110 sections 10.2.3 and 5.6.7), against the wall clock in Unix seconds. A date that has passed is zero; everything
+/// is capped at [`RETRY_AFTER_CAP`].
 pub fn parse_retry_after(text: &str, wall: u64) -> Option<Duration> {
     let text = text.trim();
-    let seconds = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        text.parse().unwrap_or(u64::MAX) // more than a number holds is still a wish to wait long
-    } else {
-        http_date(text)?.saturating_sub(wall)
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let wait = match text.split_once('.') {
+        // More than a number holds is still a wish to wait long.
+        None if digits(text) => Duration::from_secs(text.parse().unwrap_or(u64::MAX)),
+        Some((whole, part)) if digits(whole) && digits(part) => {
+            let thousandths = format!("{part:0<3}").get(..3)?.parse().ok()?;
+            Duration::from_secs(whole.parse().unwrap_or(u64::MAX))
+                .saturating_add(Duration::from_millis(thousandths))
+        }
+        None | Some(_) => {
+            let at = http_date(text).or_else(|| http_date(&in_today_s_form(text, wall)?))?;
+            Duration::from_secs(at.saturating_sub(wall))
+        }
     };
-    Some(Duration::from_secs(seconds).min(RETRY_AFTER_CAP))
+    Some(wait.min(RETRY_AFTER_CAP))
 }
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT` as Unix seconds; the two obsolete forms are not read, nor is a day that no calendar
-/// has.
+/// `Sunday, 06-Nov-94 08:49:37 GMT` and `Sun Nov  6 08:49:37 1994` as `Sun, 06 Nov 1994 08:49:37 GMT`. Two digits are the
+/// year of that ending which is no more than 50 years ahead.
+fn in_today_s_form(text: &str, wall: u64) -> Option<String> {
+    const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+    if let Some((day_name, date)) = text.split_once(", ") {
+        let name = DAYS.iter().find(|name| **name == day_name)?.get(..3)?;
+        let (date, time) = date.split_once(' ')?;
+        let mut parts = date.split('-');
+        let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+        let two = year.len() == 2 && year.bytes().all(|b| b.is_ascii_digit()) && parts.next().is_none();
+        let year: u64 = year.parse().ok().filter(|_| two)?;
+        // A mean year of the calendar has so many seconds.
+        let last = 1970 + wall / 31_556_952 + 50;
+        let year = last - (last + 100 - year) % 100;
+        return Some(format!("{name}, {day} {month} {year} {time}"));
+    }
+    let name = text.get(..3).filter(|_| text.len() == 24 && text.is_ascii())?;
+    let (month, day, time, year) = (text.get(3..8)?, text.get(8..10)?, text.get(10..20)?, text.get(20..)?);
+    let month = month.strip_prefix(' ')?.strip_suffix(' ')?;
+    Some(format!("{name}, {} {month} {year}{}GMT", day.replace(' ', "0"), time))
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT` as Unix seconds; a day that no calendar has is not read.
 fn http_date(text: &str) -> Option<u64> {
     const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
     const MONTHS: [&str; 12] =
@@ -74,6 +105,29 @@ mod tests {
         assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:50:07 GMT", wall), Some(Duration::from_secs(30)));
         assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:00:00 GMT", wall), Some(Duration::ZERO));
         assert_eq!(parse_retry_after("soon", wall), None);
+    }
+
+    #[test]
+    fn the_obsolete_forms_of_a_date_and_fractions_of_a_second_are_read() {
+        let wall = 784_111_777; // Sun, 06 Nov 1994 08:49:37 GMT
+        let read = |text: &str| parse_retry_after(text, wall).map(|wait| wait.as_millis());
+        assert_eq!(read("Sunday, 06-Nov-94 08:50:07 GMT"), Some(30_000));
+        assert_eq!(read("Sun Nov  6 08:50:07 1994"), Some(30_000));
+        assert_eq!(read("Sunday, 06-Nov-70 08:50:07 GMT"), Some(0), "1970, for 2070 is too far ahead");
+        assert_eq!(read("Sunday, 06-Nov-30 08:50:07 GMT"), Some(300_000), "2030");
+        assert_eq!((read("1.5"), read("0.25"), read("2.0009")), (Some(1_500), Some(250), Some(2_000)));
+        for bad in [
+            "1.",
+            ".5",
+            "1.5.2",
+            "-1.5",
+            "Sun, 06-Nov-94 08:50:07 GMT",
+            "Sunday, 06-Nov-1994 08:50:07 GMT",
+            "Sun Nov 6 08:50:07 1994",
+            "Sun Nov 31 08:50:07 1994",
+        ] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -64,6 +64,7 @@ mod notify;
 mod operations;
 /// A backend that dies under load is told soon, once, and for as long as it was dead.
 mod outage;
+mod passing;
 /// What is sent to PagerDuty and Slack is what they document.
 mod payloads;
 /// A saved file is in force at once and loses nothing.

@@ -57,6 +57,8 @@ pub struct UpstreamFile {
     pub tls: ClientTlsFile,
     /// http:// requests of the forward proxy leave as https.
     pub upgrade_tls: bool,
+    /// Requests say in `Via` that they came through here; absent: behind the ingress only.
+    pub via: bool,
     /// A local base-URL listener.
     #[schemars(extend("x-restart" = true))]
     pub local: Option<Text<SocketAddr>>,
@@ -87,6 +89,7 @@ impl Default for UpstreamFile {
             protocol: OneOf(Protocol::Auto),
             tls: ClientTlsFile::Switch(false),
             upgrade_tls: false,
+            via: false,
             local: None,
             allow_addresses: Vec::new(),
             timeouts: TimeoutsFile::base(false),
@@ -135,6 +138,8 @@ pub struct Upstream {
     pub tls: Option<ClientTls>,
     /// `http://` requests of the forward proxy leave as https (needs `tls`).
     pub upgrade_tls: bool,
+    /// Do requests say in `Via` that they came through here?
+    pub via: bool,
     /// A local base-URL listener.
     pub local: Option<SocketAddr>,
     /// Addresses that the SSRF guard would refuse, allowed here. The ingress upstream's own addresses are
@@ -168,6 +173,7 @@ impl UpstreamFile {
         let breaker = written.get("breaker").and_then(Value::as_table);
         let mut base = Self {
             timeouts: TimeoutsFile::base(behind),
+            via: behind,
             breaker: BreakerFile::base(preset.map_or(name, |preset| preset.word()), behind, breaker),
             ..Self::default()
         };
@@ -209,6 +215,7 @@ impl UpstreamFile {
             protocol: self.protocol.0,
             tls,
             upgrade_tls: self.upgrade_tls,
+            via: self.via,
             local: self.local.map(|local| local.0),
             allow_addresses: self.allow_addresses.iter().map(|network| network.0).collect(),
             timeouts: self.timeouts.check(at.part("timeouts")),

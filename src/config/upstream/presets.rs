@@ -90,6 +90,7 @@ fn built_in(name: &str, timeouts: Timeouts) -> Upstream {
         protocol: Protocol::Http1,
         tls: None,
         upgrade_tls: false,
+        via: false,
         local: None,
         allow_addresses: Vec::new(),
         timeouts,

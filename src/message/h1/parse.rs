@@ -213,10 +213,12 @@ fn one_length(store: &Store) -> Result<Option<u64>, Malformed> {
     Ok(Some(length.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'))))
 }
 
-/// `Host`: exactly one and not empty; none is allowed in HTTP/1.0 and in HTTP/2, which has `:authority`.
+/// `Host`: exactly one; empty where the target has no authority (RFC 9112 section 3.2). None is allowed in HTTP/1.0 and in
+/// HTTP/2, which has `:authority`.
 fn one_host(store: &Store, version: Version) -> Result<Span, Malformed> {
     let mut hosts = store.fields.iter().filter(|field| field.known == Known::Host);
     match (hosts.next(), hosts.next()) {
+        (Some(host), None) if host.value.len == 0 && version != Version::H2 => Ok(Span::default()),
         (Some(host), None) if is_authority(host.value.of(&store.bytes)) => Ok(host.value),
         (None, None) if version != Version::H11 => Ok(Span::default()),
         _ => Err(Malformed::Host),
@@ -307,9 +309,7 @@ fn absolute_form(text: &[u8], target: Span) -> Result<Form, Malformed> {
     let at = target.at as usize;
     let path_at = at + scheme_len + authority_len;
     let path = Span::new(path_at, at + text.len());
-    // `http://host?query` has no path of its own; nobody sends it, and what it would become is unclear.
-    let odd = rest.get(authority_len) == Some(&b'?');
-    if odd || !is_authority(rest.get(..authority_len).unwrap_or_default()) {
+    if !is_authority(rest.get(..authority_len).unwrap_or_default()) {
         return Err(Malformed::Target);
     }
     Ok(Form {

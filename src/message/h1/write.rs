@@ -1,6 +1,8 @@
 //! From a head to bytes: verbatim runs between the few fields that change.
 
-use crate::message::head::{Framing, Known, KnownSet, Method, RequestHead, ResponseHead, Store, Version};
+use crate::message::head::{
+    Framing, Known, KnownSet, Method, RequestHead, ResponseHead, Store, Version, is_twin,
+};
 
 /// What changes in a head on its way through.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,6 +13,8 @@ pub struct Edits<'a> {
     pub add: &'a [u8],
     /// Replaces `Host`.
     pub host: Option<&'a str>,
+    /// Leaves out what [`is_twin`] finds.
+    pub no_twins: bool,
 }
 
 /// The fields that say how a body is framed.
@@ -61,10 +65,15 @@ pub fn request(out: &mut Vec<u8>, head: &RequestHead, edits: &Edits<'_>, framing
     match (head.path.of(&store.bytes), head.method) {
         (b"", Method::Options) => out.push(b'*'),
         (b"", _) => out.push(b'/'),
+        (query @ [b'?', ..], _) => {
+            out.push(b'/');
+            out.extend_from_slice(query);
+        }
         (path, _) => out.extend_from_slice(path),
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let host_stands = edits.host.is_none() && !head.is_absolute() && store.known(Known::Host).is_some();
+    let twin = |name: &[u8]| edits.no_twins && is_twin(name);
     if !host_stands {
         out.extend_from_slice(b"Host: ");
         let own = head.authority.of(&store.bytes);
@@ -78,7 +87,7 @@ pub fn request(out: &mut Vec<u8>, head: &RequestHead, edits: &Edits<'_>, framing
         } else if FRAMING.has(field.known) {
             framed
         } else {
-            !field.hop && !edits.drop.has(field.known)
+            !field.hop && !edits.drop.has(field.known) && !twin(field.name.of(&store.bytes))
         }
     });
     if !framed {

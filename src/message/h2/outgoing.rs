@@ -178,7 +178,8 @@ impl http_body::Body for Outgoing {
         self.note(if polled.is_pending() { Waits::Source } else { Waits::Sink });
         match ready!(polled) {
             Ok(0) => {
-                let trailers = self.with_body(Body::trailers).flatten().map(|store| map_of(&store, |_| true));
+                let trailers =
+                    self.with_body(Body::trailers).flatten().map(|store| map_of(&store, |_, _| true));
                 self.end(Ended::Whole);
                 Poll::Ready(trailers.map(|trailers| Ok(http_body::Frame::trailers(trailers))))
             }

@@ -23,8 +23,8 @@ use crate::runtime::timer::Deadline;
 use crate::upstream::local;
 use crate::upstream::pool::Lease;
 
-/// Interim responses that one exchange may have.
-const MOST_INTERIM: u32 = 16;
+/// Bytes of interim responses that one exchange may have, and how many within a second.
+const MOST_INTERIM: (usize, u32) = (256 * 1024, 100);
 /// What an upstream's response head may be.
 const ANSWER: HeadLimits = HeadLimits { bytes: 128 * 1024, fields: 256 };
 
@@ -39,7 +39,7 @@ impl Attempt<'_> {
         let framing = call.framing();
         let pump = Pump::new(framing, |out| write::request(out, call.head, &call.edits(), framing));
         let body = std::mem::replace(&mut call.body, Body::empty());
-        let mut sending = Sending::new(Upload::new(pump, Rc::clone(&conn), body));
+        let mut sending = Sending::new(Upload::new(pump, Rc::clone(&conn), body), call.head.expects_continue);
         let mut watch = Watch::new(self, now);
         let answered = poll_fn(|cx| {
             if let Poll::Ready(done) = self.poll_answer(cx, &mut sending, &conn, call) {
@@ -90,8 +90,7 @@ impl Attempt<'_> {
             match conn.poll_response(cx, ANSWER, call.head.method) {
                 Poll::Ready(Ok(head)) if head.status < 200 && head.status != 101 => {
                     sending.upload.let_go();
-                    (sending.interim, sending.heard) = (sending.interim + 1, true);
-                    if sending.interim > MOST_INTERIM {
+                    if !sending.hear_interim(&head) {
                         let cause = "too many interim responses".to_owned();
                         return Poll::Ready(Err(ProxyError::Nonsense { upstream: self.name(), cause }));
                     }
@@ -153,13 +152,33 @@ struct Sending {
     upload: Upload,
     over: bool,
     interim: u32,
+    interim_bytes: usize,
+    /// When the second began in which they are counted, and how many there were before.
+    second: (Option<Instant>, u32),
+    /// The client waits until the upstream asks for its body.
+    uninvited: bool,
     /// The upstream has said something.
     heard: bool,
 }
 
 impl Sending {
-    fn new(upload: Upload) -> Self {
-        Self { upload, over: false, interim: 0, heard: false }
+    fn new(upload: Upload, uninvited: bool) -> Self {
+        let (over, interim, interim_bytes, second, heard) = (false, 0, 0, (None, 0), false);
+        Self { upload, over, interim, interim_bytes, second, uninvited, heard }
+    }
+
+    /// One more interim response; false: they are too many.
+    fn hear_interim(&mut self, head: &ResponseHead) -> bool {
+        let now = clock::instant();
+        if self.second.0.is_none_or(|began| now.saturating_duration_since(began) >= Duration::from_secs(1)) {
+            self.second = (Some(now), self.interim);
+        }
+        self.heard = true;
+        self.uninvited &= head.status != 100;
+        self.interim += 1;
+        self.interim_bytes += head.store.bytes.len();
+        let (bytes, a_second) = MOST_INTERIM;
+        self.interim_bytes <= bytes && self.interim - self.second.1 <= a_second
     }
 
     /// Sends on. That the upstream stops reading is no failure yet: its answer may be on the way (RFC 9112 section 9.5).
@@ -179,6 +198,7 @@ impl Sending {
 
     fn got(&self) -> Got {
         let passed = self.upload.passed() + u64::from(self.upload.has_started());
-        Got { passed, over: self.over, waits: self.upload.waits_for() }
+        let uninvited = self.uninvited && !self.over && self.upload.passed() == 0;
+        Got { passed, over: self.over, waits: self.upload.waits_for(), uninvited, interim: self.interim }
     }
 }

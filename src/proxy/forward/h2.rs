@@ -55,8 +55,8 @@ impl Attempt<'_> {
             if let Poll::Ready(done) = response.as_mut().poll(cx) {
                 return Poll::Ready(Ok(done));
             }
-            let got =
-                Got { passed: progress.passed.get(), over: progress.over.get(), waits: progress.waits.get() };
+            let (passed, over) = (progress.passed.get(), progress.over.get());
+            let got = Got { passed, over, waits: progress.waits.get(), uninvited: false, interim: 0 };
             watch.poll(cx, timer, got).map(Err)
         })
         .await;

@@ -6,7 +6,7 @@
 //! gets no answer within a moment, ends the attempt.
 
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Attempt;
 use crate::message::h1::pump::Waits;
@@ -23,7 +23,14 @@ pub(super) struct Got {
     pub(super) over: bool,
     /// Which side it waits for.
     pub(super) waits: Waits,
+    /// The client holds its body back until the upstream says that it wants it (`Expect: 100-continue`): it waits by right.
+    pub(super) uninvited: bool,
+    /// Interim responses so far.
+    pub(super) interim: u32,
 }
+
+/// Interim responses prolong the wait for the final one, to so many times `first_byte` in all.
+const MOST_PROLONGED: u32 = 10;
 
 /// Watches one attempt.
 pub(super) struct Watch<'a> {
@@ -31,15 +38,17 @@ pub(super) struct Watch<'a> {
     began: Instant,
     /// Since when nothing has moved.
     since: Instant,
-    passed: u64,
-    over: bool,
+    seen: Got,
+    /// Since when the upstream has the word.
+    asked: Instant,
     /// The client has ended its side; until when its answer is waited for.
     left: Option<Instant>,
 }
 
 impl<'a> Watch<'a> {
     pub(super) fn new(attempt: &'a Attempt<'a>, now: Instant) -> Self {
-        Self { attempt, began: now, since: now, passed: 0, over: false, left: None }
+        let seen = Got { passed: 0, over: false, waits: Waits::Sink, uninvited: false, interim: 0 };
+        Self { attempt, began: now, since: now, seen, asked: now, left: None }
     }
 
     /// Ready with the reason when there is nothing more to wait for.
@@ -51,7 +60,7 @@ impl<'a> Watch<'a> {
         let first = [at, self.left].into_iter().flatten().min();
         timer.poll_passed(cx, first).map(|()| match (self.left, at) {
             (Some(left), at) if at.is_none_or(|at| left <= at) => ProxyError::ClientGone,
-            _ if !got.over && got.waits == Waits::Source => ProxyError::SlowBody,
+            _ if !got.over && got.waits == Waits::Source && !got.uninvited => ProxyError::SlowBody,
             (_, at) => {
                 let limit = at.map(|at| at.saturating_duration_since(self.began)).unwrap_or_default();
                 ProxyError::Deadline { upstream: self.attempt.name(), limit }
@@ -59,17 +68,26 @@ impl<'a> Watch<'a> {
         })
     }
 
-    /// When the attempt has been quiet for too long: `idle` while the request is on its way, `first_byte` once it is out.
+    /// When the attempt has been quiet for too long: `idle` while the request is on its way, `first_byte` once it is out or the
+    /// upstream is to ask for it.
     fn quiet_until(&mut self, got: Got) -> Option<Instant> {
-        if (got.passed, got.over) != (self.passed, self.over) {
+        let seen = self.seen;
+        let heard = got.interim != seen.interim;
+        let theirs = |got: Got| got.over || got.uninvited;
+        if heard || (got.passed, got.over, got.uninvited) != (seen.passed, seen.over, seen.uninvited) {
             // What was out with the first poll needs no second reading of the clock.
-            let at_once = got.over && self.passed == 0;
+            let at_once = theirs(got) && seen.passed == 0 && !heard;
             self.since = if at_once { self.since } else { clock::instant() };
-            (self.passed, self.over) = (got.passed, got.over);
+            if theirs(got) && !theirs(seen) {
+                self.asked = self.since;
+            }
+            self.seen = got;
         }
         let timeouts = &self.attempt.route.timeouts;
-        let limit: Option<Duration> = if got.over { timeouts.first_byte } else { timeouts.idle };
-        limit.map(|limit| self.since + limit)
+        if !theirs(got) {
+            return timeouts.idle.map(|idle| self.since + idle);
+        }
+        timeouts.first_byte.map(|limit| (self.since + limit).min(self.asked + limit * MOST_PROLONGED))
     }
 
     /// Is whoever asked still there? Looked at once its request is out, so that nobody else reads from it.
