@@ -44,6 +44,7 @@ pub(super) async fn seconds(
         }
         if tick % 10 == 0 {
             look_at_certificates(&servers);
+            look_at_roots(&registry);
             look_at_descriptors();
         }
     }
@@ -55,6 +56,18 @@ fn look_at_certificates(servers: &[(String, tls::Server)]) {
             Ok(true) => Event::CertReloaded { listener }.tell(),
             Ok(false) => {}
             Err(error) => Event::CertRefused { listener, error: &error.to_string() }.tell(),
+        }
+    }
+}
+
+fn look_at_roots(registry: &Registry) {
+    for upstream in registry.snapshot().upstreams.values() {
+        let Some(client) = &upstream.tls else { continue };
+        let name = upstream.config.name.as_str();
+        match client.reload() {
+            Ok(true) => Event::CertReloaded { listener: name }.tell(),
+            Ok(false) => {}
+            Err(error) => Event::CertRefused { listener: name, error: &error.to_string() }.tell(),
         }
     }
 }

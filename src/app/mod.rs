@@ -5,6 +5,7 @@
 
 mod chores;
 mod trail;
+pub mod trial;
 
 use std::cell::Cell;
 use std::net::{SocketAddr, TcpListener};
@@ -290,7 +291,7 @@ fn reloader(
             .tell(),
         }
     };
-    Reloader::new(path, env, Arc::clone(config), Box::new(apply), Box::new(hear))
+    Reloader::new(path, env, Arc::clone(config), (trial::load, Box::new(apply), Box::new(hear)))
 }
 
 /// Tells what runs and yet is probably not meant.

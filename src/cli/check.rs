@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::{complain, run, say};
+use crate::app::trial;
 use crate::config::problem::Problems;
 use crate::config::{self, Config};
 
@@ -71,7 +72,7 @@ impl Found {
 
 fn read(file: Option<&Path>) -> Result<Found, Problems> {
     let (text, source) = run::text_of(file).map_err(|error| Problems::single(&error))?;
-    config::load(&text, &source, &run::overrides(None)).map(|config| Found::of(&config))
+    trial::load(&text, &source, &run::overrides(None)).map(|config| Found::of(&config))
 }
 
 fn in_words(name: &str, read: &Result<Found, Problems>) {

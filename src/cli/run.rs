@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::complain;
-use crate::app::{App, Start};
+use crate::app::{App, Start, trial};
 use crate::config::{self, Config};
 use crate::telemetry::event::Event;
 use crate::telemetry::logging;
@@ -52,7 +52,7 @@ pub(super) fn text_of(path: Option<&Path>) -> Result<(String, String), String> {
 
 fn read(path: Option<&Path>, env: &[(String, String)]) -> Result<Config, String> {
     let (text, source) = text_of(path)?;
-    config::load(&text, &source, env).map_err(|problems| problems.to_string())
+    trial::load(&text, &source, env).map_err(|problems| problems.to_string())
 }
 
 /// What `run` would run with.

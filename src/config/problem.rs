@@ -65,6 +65,15 @@ impl Problems {
     }
 }
 
+impl Problems {
+    /// What was found wrong of a text that could be read: paths and messages.
+    pub fn of(text: &str, source: &str, found: Vec<(String, String)>) -> Self {
+        let mut problems = Collector::new(text);
+        found.iter().for_each(|(path, message)| problems.add(path, message));
+        problems.finish(source)
+    }
+}
+
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let n = self.all.len();

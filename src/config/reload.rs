@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime};
 use ::notify::Watcher as _;
 use serde::Serialize;
 
+use super::Config;
 use super::diff::{self, Change, Diff};
 use super::problem::{Problem, Problems};
-use super::{Config, load};
 use crate::runtime::clock;
 
 /// Why the file is read again.
@@ -59,6 +59,8 @@ pub struct Outcome {
     pub refused: Vec<Problem>,
 }
 
+/// Reads a text, and tries what can be tried without running it.
+pub type Load = fn(&str, &str, &[(String, String)]) -> Result<Config, Problems>;
 /// Puts a good config in force.
 pub type Apply = Box<dyn Fn(Arc<Config>, &Diff) + Send + Sync>;
 /// Hears of every outcome.
@@ -76,6 +78,7 @@ struct State {
 pub struct Reloader {
     path: Option<PathBuf>,
     env: Vec<(String, String)>,
+    load: Load,
     apply: Apply,
     hear: Hear,
     state: Mutex<State>,
@@ -104,13 +107,12 @@ impl Reloader {
         path: Option<PathBuf>,
         env: Vec<(String, String)>,
         current: Arc<Config>,
-        apply: Apply,
-        hear: Hear,
+        (load, apply, hear): (Load, Apply, Hear),
     ) -> Arc<Self> {
         let seen = path.as_deref().and_then(|path| std::fs::read(path).ok()).map_or(0, |bytes| hash(&bytes));
         let loaded_at = clock::now().wall;
         let state = Mutex::new(State { current, generation: 1, loaded_at, last: None, seen });
-        Arc::new(Self { path, env, apply, hear, state })
+        Arc::new(Self { path, env, load, apply, hear, state })
     }
 
     /// Reads the file again and puts it in force if it can run.
@@ -172,7 +174,7 @@ impl Reloader {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Problems::single(&format!("{} cannot be read: {error}", path.display())))?;
         state.seen = hash(text.as_bytes());
-        load(&text, &path.display().to_string(), &self.env)
+        (self.load)(&text, &path.display().to_string(), &self.env)
     }
 
     /// How the config in force came about.

@@ -64,6 +64,8 @@ pub enum RootsFrom {
     System,
     /// The roots built into the binary: the system has none.
     BuiltIn,
+    /// `ca_file` alone.
+    OwnFile,
 }
 
 impl RootsFrom {
@@ -72,21 +74,38 @@ impl RootsFrom {
         match self {
             Self::System => "system",
             Self::BuiltIn => "built-in (webpki-roots)",
+            Self::OwnFile => "ca_file alone",
         }
     }
 }
 
-fn roots(extra: Option<&Path>) -> Result<(rustls::RootCertStore, RootsFrom), TlsError> {
+fn roots(config: &ClientTls) -> Result<(rustls::RootCertStore, RootsFrom), TlsError> {
     let mut store = rustls::RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
-    let (added, _) = store.add_parsable_certificates(system.certs);
-    let from = if added == 0 {
-        store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        RootsFrom::BuiltIn
+    let from = if config.only_ca_file {
+        RootsFrom::OwnFile
     } else {
-        RootsFrom::System
+        let system = rustls_native_certs::load_native_certs();
+        let (added, _) = store.add_parsable_certificates(system.certs);
+        // Whoever names a file means those roots and no others, least of all the public ones.
+        let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().find_map(|name| {
+            let path = PathBuf::from(std::env::var_os(name).filter(|path| !path.is_empty())?);
+            (added == 0 || !path.exists()).then_some((name, path))
+        });
+        if let Some((name, file)) = named {
+            let why = system.errors.first().map_or("no root was found".to_owned(), ToString::to_string);
+            return Err(TlsError::File {
+                file,
+                problem: format!("is named by {name} and cannot be used: {why}"),
+            });
+        }
+        if added == 0 {
+            store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+            RootsFrom::BuiltIn
+        } else {
+            RootsFrom::System
+        }
     };
-    if let Some(file) = extra {
+    if let Some(file) = &config.ca_file {
         for certificate in certificates(file)? {
             store.add(certificate).map_err(|error| TlsError::File {
                 file: file.to_owned(),
@@ -111,13 +130,23 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     }
 }
 
-/// TLS towards one upstream.
+/// TLS towards one upstream, with roots that can be replaced while it is in use.
 #[derive(Clone)]
 pub struct Client {
-    connector: tokio_rustls::TlsConnector,
+    config: ClientTls,
+    alpn: Vec<Vec<u8>>,
+    held: Arc<ArcSwap<Held>>,
     server_name: Option<ServerName<'static>>,
     /// Where its roots come from.
     pub roots: RootsFrom,
+}
+
+struct Held {
+    connector: tokio_rustls::TlsConnector,
+    /// The content of `ca_file`.
+    own: Vec<u8>,
+    /// Rises when the roots are others.
+    generation: u32,
 }
 
 impl Client {
@@ -139,11 +168,26 @@ impl Client {
     }
 
     fn speaking(config: &ClientTls, alpn: Vec<Vec<u8>>) -> Result<Self, TlsError> {
-        let (store, from) = roots(config.ca_file.as_deref())?;
-        let mut client = rustls::ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
-        client.alpn_protocols = alpn;
         let server_name = config.server_name.as_deref().map(name).transpose()?;
-        Ok(Self { connector: Arc::new(client).into(), server_name, roots: from })
+        let (held, roots) = Held::read(config, &alpn, 0)?;
+        let held = Arc::new(ArcSwap::from_pointee(held));
+        Ok(Self { config: config.clone(), alpn, held, server_name, roots })
+    }
+
+    /// Reads `ca_file` again; true when there was something new. On an error the old roots stay in use.
+    pub fn reload(&self) -> Result<bool, TlsError> {
+        let before = self.held.load();
+        if own(&self.config) == before.own {
+            return Ok(false);
+        }
+        let (held, _) = Held::read(&self.config, &self.alpn, before.generation + 1)?;
+        self.held.store(Arc::new(held));
+        Ok(true)
+    }
+
+    /// Connections of another generation were made with other roots.
+    pub fn generation(&self) -> u32 {
+        self.held.load().generation
     }
 
     /// Shakes hands; `host` is verified unless the config names another.
@@ -152,8 +196,24 @@ impl Client {
             Some(name) => name.clone(),
             None => name(host).map_err(io::Error::other)?,
         };
-        self.connector.connect(name, tcp).await
+        let connector = self.held.load().connector.clone();
+        connector.connect(name, tcp).await
     }
+}
+
+impl Held {
+    fn read(config: &ClientTls, alpn: &[Vec<u8>], generation: u32) -> Result<(Self, RootsFrom), TlsError> {
+        let own = own(config);
+        let (store, from) = roots(config)?;
+        let mut client = rustls::ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
+        client.alpn_protocols = alpn.to_vec();
+        Ok((Self { connector: Arc::new(client).into(), own, generation }, from))
+    }
+}
+
+/// What cannot be read is told by whoever needs it.
+fn own(config: &ClientTls) -> Vec<u8> {
+    config.ca_file.as_ref().and_then(|file| std::fs::read(file).ok()).unwrap_or_default()
 }
 
 fn name(host: &str) -> Result<ServerName<'static>, TlsError> {
@@ -262,7 +322,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let (_, files) = write_pair(dir.path(), "one");
         let server = Server::load(&files).expect("loads");
-        let trusting = ClientTls { server_name: None, ca_file: Some(files.cert_file.clone()) };
+        let trusting = ClientTls { ca_file: Some(files.cert_file.clone()), ..ClientTls::default() };
         let both = Client::new(&trusting, Protocol::Auto).expect("builds");
         assert!(shake(&server, &both).await.expect("trusted"));
         let h1 = Client::new(&trusting, Protocol::Http1).expect("builds");

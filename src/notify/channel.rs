@@ -70,7 +70,7 @@ impl Channels {
 }
 
 fn channel_tls(channel: &config::Channel) -> Tls {
-    let config = ClientTls { server_name: None, ca_file: channel.ca_file.clone() };
+    let config = ClientTls { ca_file: channel.ca_file.clone(), ..ClientTls::default() };
     match &channel.kind {
         // A mail server that is told of HTTP may hang up (RFC 7301 section 3.2).
         ChannelKind::Email(_) => tls::Client::without_alpn(&config).map_err(|error| error.to_string()),

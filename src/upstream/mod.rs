@@ -51,6 +51,8 @@ pub struct Upstream {
     pub endpoints: Arc<ArcSwap<Vec<Arc<EndpointState>>>>,
     /// TLS towards it.
     pub tls: Option<tls::Client>,
+    /// Rises when a reload changes how connections are made.
+    pub remade: u32,
     /// Connections over all workers.
     pub connections: Arc<AtomicUsize>,
     /// Idle connections that it has closed.
@@ -92,6 +94,16 @@ impl Upstream {
 
     fn has_endpoint(&self, id: u64) -> bool {
         self.endpoints.load().iter().any(|endpoint| endpoint.id == id)
+    }
+
+    /// How its connections are made: another number after a reload that changes TLS or protocol, and after other roots.
+    pub fn way(&self) -> u64 {
+        u64::from(self.remade) << 32 | u64::from(self.tls.as_ref().map_or(0, tls::Client::generation))
+    }
+
+    /// Under which its connections to an endpoint are kept.
+    pub fn key(&self, endpoint: u64) -> pool::Key {
+        pool::Key { endpoint, way: self.way() }
     }
 
     fn retire(&self) {

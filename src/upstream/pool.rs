@@ -58,6 +58,8 @@ pub enum Link {
         /// It has carried a request before and then was idle for so long: it may turn out to be closed. `None`: a new
         /// one.
         idle: Option<Duration>,
+        /// Under which it is kept.
+        key: Key,
     },
     /// HTTP/2, shared.
     H2 {
@@ -66,6 +68,15 @@ pub enum Link {
         /// Which one it is.
         number: u64,
     },
+}
+
+/// To whom a connection was made, and how: what was made otherwise carries no request of today.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The endpoint.
+    pub endpoint: u64,
+    /// See [`Upstream::way`].
+    pub way: u64,
 }
 
 struct Idle {
@@ -85,8 +96,8 @@ struct Shared {
 /// The connections of one worker.
 #[derive(Default)]
 pub struct Pools {
-    idle: RefCell<HashMap<u64, Vec<Idle>, FixedState>>,
-    shared: RefCell<HashMap<u64, Shared, FixedState>>,
+    idle: RefCell<HashMap<Key, Vec<Idle>, FixedState>>,
+    shared: RefCell<HashMap<Key, Shared, FixedState>>,
     /// Connections of `shared` so far.
     numbered: Cell<u64>,
     /// Request bodies that may have to be sent again, over another connection.
@@ -105,11 +116,12 @@ impl Pools {
         limit: Duration,
         now: Instant,
     ) -> Result<(Link, Arc<EndpointState>), ConnectError> {
-        if let Some(link) = self.take_shared(endpoint.id, now) {
+        let key = upstream.key(endpoint.id);
+        if let Some(link) = self.take_shared(key, now) {
             return Ok((link, Arc::clone(endpoint)));
         }
-        if !fresh && let Some((conn, idle)) = self.take_idle(upstream, endpoint.id, now) {
-            return Ok((Link::H1 { conn, idle: Some(idle) }, Arc::clone(endpoint)));
+        if !fresh && let Some((conn, idle)) = self.take_idle(upstream, key, now) {
+            return Ok((Link::H1 { conn, idle: Some(idle), key }, Arc::clone(endpoint)));
         }
         let slot = upstream.slot().ok_or(ConnectError::Full)?;
         // Boxed: it is large, and rare.
@@ -119,11 +131,11 @@ impl Pools {
         }
     }
 
-    fn take_shared(&self, endpoint: u64, now: Instant) -> Option<Link> {
+    fn take_shared(&self, key: Key, now: Instant) -> Option<Link> {
         let mut shared = self.shared.borrow_mut();
-        let kept = shared.get_mut(&endpoint)?;
+        let kept = shared.get_mut(&key)?;
         if kept.sender.is_closed() {
-            shared.remove(&endpoint);
+            shared.remove(&key);
             return None;
         }
         kept.used = now;
@@ -131,16 +143,16 @@ impl Pools {
     }
 
     /// A shared connection did not take a request, so it gets no other one; what it carries already goes on.
-    pub fn spent(&self, endpoint: u64, number: u64) {
+    pub fn spent(&self, key: Key, number: u64) {
         let mut shared = self.shared.borrow_mut();
-        if shared.get(&endpoint).is_some_and(|kept| kept.number == number) {
-            shared.remove(&endpoint);
+        if shared.get(&key).is_some_and(|kept| kept.number == number) {
+            shared.remove(&key);
         }
     }
 
-    fn take_idle(&self, upstream: &Upstream, endpoint: u64, now: Instant) -> Option<(Rc<Conn>, Duration)> {
+    fn take_idle(&self, upstream: &Upstream, key: Key, now: Instant) -> Option<(Rc<Conn>, Duration)> {
         loop {
-            let Idle { conn, since } = self.idle.borrow_mut().get_mut(&endpoint)?.pop()?;
+            let Idle { conn, since } = self.idle.borrow_mut().get_mut(&key)?.pop()?;
             let idle = now.saturating_duration_since(since);
             if idle > upstream.config.pool.idle_for.h1_for(conn.said()) {
                 continue; // others may have been promised more
@@ -148,12 +160,12 @@ impl Pools {
             if conn.is_quiet(if idle < BUSY { Ask::Reactor } else { Ask::Kernel }) {
                 return Some((conn, idle));
             }
-            upstream.found_closed(endpoint, idle, now);
+            upstream.found_closed(key.endpoint, idle, now);
         }
     }
 
     /// Gives back a connection whose message is over on both sides.
-    pub fn give_back(&self, upstream: &Upstream, endpoint: u64, conn: Rc<Conn>, now: Instant) {
+    pub fn give_back(&self, upstream: &Upstream, key: Key, conn: Rc<Conn>, now: Instant) {
         if !conn.is_reusable() || conn.has_ahead() {
             return; // bytes nobody asked for: whatever they are, they are no answer to the next request
         }
@@ -161,7 +173,7 @@ impl Pools {
             return; // it says itself that it will not wait
         }
         let mut idle = self.idle.borrow_mut();
-        let kept = idle.entry(endpoint).or_default();
+        let kept = idle.entry(key).or_default();
         if kept.len() < upstream.config.pool.idle_per_worker {
             kept.push(Idle { conn, since: now });
         }
@@ -170,25 +182,26 @@ impl Pools {
     /// Closes what has been idle for too long, and what the peer has closed; called every second or so.
     pub fn expire(&self, upstream_of: impl Fn(u64) -> Option<Arc<Upstream>>) {
         let now = clock::instant();
-        self.idle.borrow_mut().retain(|endpoint, kept| {
-            let Some(upstream) = upstream_of(*endpoint) else { return false };
+        let upstream_of = |key: &Key| upstream_of(key.endpoint).filter(|upstream| upstream.way() == key.way);
+        self.idle.borrow_mut().retain(|key, kept| {
+            let Some(upstream) = upstream_of(key) else { return false };
             kept.retain(|Idle { conn, since }| {
                 let idle = now.saturating_duration_since(*since);
                 let young = idle <= upstream.config.pool.idle_for.h1_for(conn.said());
                 let closed = young && !conn.is_quiet(Ask::Reactor);
                 if closed {
-                    upstream.found_closed(*endpoint, idle, now);
+                    upstream.found_closed(key.endpoint, idle, now);
                 }
                 young && !closed
             });
             true // its room stays for the next
         });
         // One that still carries something is closed at the end of that.
-        self.shared.borrow_mut().retain(|endpoint, kept| {
+        self.shared.borrow_mut().retain(|key, kept| {
             let young = |upstream: Arc<Upstream>| {
                 now.saturating_duration_since(kept.used) <= upstream.config.pool.idle_for.h2
             };
-            !kept.sender.is_closed() && upstream_of(*endpoint).is_some_and(young)
+            !kept.sender.is_closed() && upstream_of(key).is_some_and(young)
         });
     }
 
@@ -224,6 +237,8 @@ impl Pools {
         let (tcp, endpoint) = connect::tcp(upstream, endpoint)
             .await
             .map_err(|error| ConnectError::Failed(Why::Connect, error))?;
+        // Before it is made: roots that come meanwhile were not asked.
+        let key = upstream.key(endpoint.id);
         let _ = tcp.set_nodelay(true); // only a matter of speed
         let (io, h2) = match &upstream.tls {
             // TLS that cannot be set up must never become plain text.
@@ -244,13 +259,13 @@ impl Pools {
             }
         };
         if h2 {
-            return Ok((self.share(endpoint.id, io, slot).await?, endpoint));
+            return Ok((self.share(key, io, slot).await?, endpoint));
         }
         let slot: Box<dyn std::any::Any> = Box::new(slot);
-        Ok((Link::H1 { conn: Conn::new(io, Buf::default(), Some(slot)), idle: None }, endpoint))
+        Ok((Link::H1 { conn: Conn::new(io, Buf::default(), Some(slot)), idle: None, key }, endpoint))
     }
 
-    async fn share(&self, endpoint: u64, io: Io, slot: Slot) -> Result<Link, ConnectError> {
+    async fn share(&self, key: Key, io: Io, slot: Slot) -> Result<Link, ConnectError> {
         let (sender, connection) =
             hyper::client::conn::http2::Builder::new(tasks::LocalExec(|| Event::ConnectionPanicked.tell()))
                 .timer(TokioTimer::new())
@@ -270,9 +285,7 @@ impl Pools {
         let used = clock::instant();
         let number = self.numbered.get() + 1;
         self.numbered.set(number);
-        self.shared
-            .borrow_mut()
-            .insert(endpoint, Shared { sender: sender.clone(), number, used, _slot: slot });
+        self.shared.borrow_mut().insert(key, Shared { sender: sender.clone(), number, used, _slot: slot });
         Ok(Link::H2 { sender, number })
     }
 }
@@ -281,24 +294,19 @@ impl Pools {
 pub struct Lease {
     pools: Rc<Pools>,
     upstream: Arc<Upstream>,
-    endpoint: Arc<EndpointState>,
+    key: Key,
     conn: Rc<Conn>,
 }
 
 impl Lease {
     /// Lends `conn`.
-    pub fn new(
-        pools: &Rc<Pools>,
-        upstream: &Arc<Upstream>,
-        endpoint: &Arc<EndpointState>,
-        conn: Rc<Conn>,
-    ) -> Self {
-        Self { pools: Rc::clone(pools), upstream: Arc::clone(upstream), endpoint: Arc::clone(endpoint), conn }
+    pub fn new(pools: &Rc<Pools>, upstream: &Arc<Upstream>, key: Key, conn: Rc<Conn>) -> Self {
+        Self { pools: Rc::clone(pools), upstream: Arc::clone(upstream), key, conn }
     }
 
     /// The message is over on both sides: the connection may serve again.
     pub fn give_back(self, now: Instant) {
-        self.pools.give_back(&self.upstream, self.endpoint.id, self.conn, now);
+        self.pools.give_back(&self.upstream, self.key, self.conn, now);
     }
 
     /// The connection itself, for an upgrade.

@@ -175,6 +175,7 @@ impl Registry {
             gate,
             operations,
             tls: client_tls(wanted),
+            remade: 0,
             series,
             endpoints: Arc::new(ArcSwap::from_pointee(Vec::new())),
             connections,
@@ -194,6 +195,7 @@ impl Registry {
             series: Arc::clone(&old.series),
             endpoints: Arc::clone(&old.endpoints),
             tls: if same_tls { old.tls.clone() } else { client_tls(wanted) },
+            remade: old.remade + u32::from(!same_tls),
             connections: Arc::clone(&old.connections),
             // What was seen is measured by what is in force.
             closings: if old.config.pool.idle_for == wanted.pool.idle_for {
@@ -299,6 +301,7 @@ impl Registry {
             connections: Arc::clone(&series.connections),
             series,
             tls: None,
+            remade: 0,
             endpoints: Arc::new(ArcSwap::from_pointee(Vec::new())),
             config: Arc::clone(template),
             closings: Arc::clone(&self.unlisted.closings),

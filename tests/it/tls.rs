@@ -2,6 +2,7 @@ use std::process::Command;
 
 use crate::support::eventually;
 use crate::support::proxy::proxy;
+use crate::support::secure::{Issued, TlsFront, issue};
 use crate::support::upstream::{Upstream, status};
 
 struct Pair {
@@ -92,7 +93,7 @@ fn the_local_listener_verifies_its_vendor() {
     let ca = pair.cert.display();
     let sidecar = proxy(&format!(
         "{}{}{}",
-        upstream("trusted", &format!("tls = {{ ca_file = \"{ca}\" }}")),
+        upstream("trusted", &format!("via = true\ntls = {{ ca_file = \"{ca}\" }}")),
         upstream("stranger", "tls = true"),
         upstream("misnamed", &format!("tls = {{ ca_file = \"{ca}\", server_name = \"other.example\" }}")),
     ));
@@ -121,4 +122,95 @@ fn a_client_that_waits_for_100_is_told_to_go_on_where_the_upstream_speaks_http2(
     eventually("the bytes are counted", || {
         front.metric("http_body_bytes_total", "direction=\"received\"") == 5.0
     });
+}
+
+fn vendor(front: std::net::SocketAddr, tls: &str) -> String {
+    format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"localhost:{}\"]\n\
+         protocol = \"http1\"\n{tls}\n",
+        front.port()
+    )
+}
+
+/// No request goes on in the clear, nor to whom the roots of today do not vouch for, over a connection of yesterday.
+#[test]
+fn what_a_reload_says_of_tls_holds_for_the_next_request() {
+    let plain = Upstream::start(status(200));
+    let (issued, other) = (issue(&["localhost"]), issue(&["localhost"]));
+    let trusting = |issued: &Issued, more: &str| format!("tls = {{ ca_file = {:?}{more} }}", issued.ca);
+    let in_the_clear = proxy(&vendor(plain.address, "tls = false"));
+    assert_eq!(in_the_clear.get("/").status, 200);
+    assert_eq!(in_the_clear.reload(&vendor(plain.address, &trusting(&issued, ""))).status, 200);
+    assert_eq!(in_the_clear.get("/").status, 502, "it does not speak TLS");
+    let front = TlsFront::start(&issued, plain.address);
+    for refused in
+        [trusting(&other, ""), trusting(&issued, ", server_name = \"else.example\""), "tls = true".to_owned()]
+    {
+        let proxy = proxy(&vendor(front.address, &trusting(&issued, ", only_ca_file = true")));
+        for _ in 0..3 {
+            assert_eq!(proxy.get("/").status, 200);
+        }
+        assert_eq!(proxy.reload(&vendor(front.address, &refused)).status, 200);
+        assert_eq!(proxy.get("/").status, 502, "{refused}");
+    }
+}
+
+#[test]
+fn roots_that_are_replaced_in_their_file_hold_from_then_on() {
+    let plain = Upstream::start(status(200));
+    let (issued, other) = (issue(&["localhost"]), issue(&["localhost"]));
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("roots.pem");
+    std::fs::copy(&issued.ca, &file).expect("copies");
+    let front = TlsFront::start(&issued, plain.address);
+    let proxy = proxy(&vendor(front.address, &format!("tls = {{ ca_file = {file:?} }}")));
+    assert_eq!(proxy.get("/").status, 200);
+    std::fs::copy(&other.ca, &file).expect("copies");
+    eventually("the kept connection is not used any more", || proxy.get("/").status == 502);
+    std::fs::copy(&issued.ca, &file).expect("copies");
+    eventually("and then it is trusted again", || proxy.get("/").status == 200);
+}
+
+#[test]
+fn what_cannot_be_used_for_tls_is_told_before_it_is_needed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (pair, other) = (write_pair(dir.path(), "one"), write_pair(dir.path(), "two"));
+    let nonsense = dir.path().join("nonsense.pem");
+    std::fs::write(&nonsense, "no certificate").expect("writes");
+    let ingress = |cert: &std::path::Path, key: &std::path::Path| {
+        format!(
+            "[ingress]\ntls = {{ cert_file = {cert:?}, key_file = {key:?} }}\n[upstreams.backend]\nendpoints = [\"127.0.0.1:1\"]\n"
+        )
+    };
+    let upstream = |tls: &str| {
+        format!("[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:1\"]\ntls = {{ {tls} }}\n")
+    };
+    let check = |text: &str, env: &[(&str, &str)]| {
+        let file = dir.path().join("strop.toml");
+        std::fs::write(&file, text).expect("writes");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strop"));
+        let ran = command.arg("check").arg(&file).envs(env.iter().copied()).output().expect("runs");
+        (ran.status.code(), String::from_utf8_lossy(&ran.stderr).into_owned())
+    };
+    assert_eq!(check(&ingress(&pair.cert, &pair.key), &[]).0, Some(0));
+    let ca = |file: &std::path::Path| format!("ca_file = {file:?}");
+    for (text, env, told) in [
+        (ingress(&pair.cert, &other.key), None, "cannot be used together"),
+        (ingress(&nonsense, &pair.key), None, "holds no certificate"),
+        (ingress(&pair.cert, &nonsense), None, "holds no private key"),
+        (upstream(&ca(&nonsense)), None, "upstreams.backend.tls"),
+        (upstream("server_name = \"not a name\""), None, "is not a name that TLS can verify"),
+        (upstream(""), Some("/nowhere/roots.pem"), "is named by SSL_CERT_FILE and cannot be used"),
+        (upstream("only_ca_file = true"), None, "trusts nobody"),
+    ] {
+        let env: Vec<_> = env.map(|file| ("SSL_CERT_FILE", file)).into_iter().collect();
+        let (code, said) = check(&text, &env);
+        assert!(code == Some(2) && said.contains(told), "{text}: {said}");
+    }
+    // A reload refuses it too, and goes on with what it has.
+    let backend = Upstream::start(status(200));
+    let proxy = proxy(&vendor(backend.address, ""));
+    let refused = proxy.reload(&vendor(backend.address, &format!("tls = {{ {} }}", ca(&nonsense))));
+    assert!(refused.status == 422 && refused.text().contains("upstreams.backend.tls"), "{}", refused.text());
+    assert_eq!(proxy.get("/").status, 200);
 }

@@ -25,6 +25,8 @@ pub struct ClientTlsTable {
     pub server_name: Option<String>,
     /// Extra roots, PEM.
     pub ca_file: Option<String>,
+    /// No other roots than those of ca_file.
+    pub only_ca_file: bool,
 }
 
 /// TLS towards an upstream.
@@ -32,18 +34,26 @@ pub struct ClientTlsTable {
 pub struct ClientTls {
     /// Name to verify and to send as SNI; the endpoint's host when `None`.
     pub server_name: Option<String>,
-    /// Extra roots, PEM, beside the system's.
+    /// Extra roots, PEM, beside the system's; read again when they change.
     pub ca_file: Option<PathBuf>,
+    /// No other roots.
+    pub only_ca_file: bool,
 }
 
 impl ClientTlsFile {
     pub(super) fn check(&self, mut at: Part<'_, '_>) -> Option<ClientTls> {
         match self {
             Self::Switch(on) => on.then(ClientTls::default),
-            Self::Table(ClientTlsTable { server_name, ca_file }) => Some(ClientTls {
-                server_name: server_name.clone(),
-                ca_file: ca_file.as_ref().map(|file| at.readable("ca_file", file)),
-            }),
+            Self::Table(ClientTlsTable { server_name, ca_file, only_ca_file }) => {
+                if *only_ca_file && ca_file.is_none() {
+                    at.add("only_ca_file", "trusts nobody; write ca_file = \"PATH\", or take it out");
+                }
+                Some(ClientTls {
+                    server_name: server_name.clone(),
+                    ca_file: ca_file.as_ref().map(|file| at.readable("ca_file", file)),
+                    only_ca_file: *only_ca_file,
+                })
+            }
         }
     }
 }

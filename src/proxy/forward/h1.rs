@@ -21,7 +21,7 @@ use crate::reliability::retry::Sent;
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::upstream::local;
-use crate::upstream::pool::Lease;
+use crate::upstream::pool::{Key, Lease};
 
 /// Bytes of interim responses that one exchange may have, and how many within a second.
 const MOST_INTERIM: (usize, u32) = (256 * 1024, 100);
@@ -32,7 +32,7 @@ impl Attempt<'_> {
     pub(super) async fn over_h1(
         &self,
         call: &mut Call<'_>,
-        (conn, idle): (Rc<Conn>, Option<Duration>),
+        (conn, idle, key): (Rc<Conn>, Option<Duration>, Key),
         timer: &mut Deadline,
         now: Instant,
     ) -> Result<Answer, ProxyError> {
@@ -52,7 +52,7 @@ impl Attempt<'_> {
         })
         .await;
         match answered {
-            Ok(head) => Ok(self.answer_h1(head, conn, sending, call.head.method)),
+            Ok(head) => Ok(self.answer_h1(head, (conn, key), sending, call.head.method)),
             Err(error) => {
                 if let (Some(idle), ProxyError::Broken { .. }, false) = (idle, &error, sending.heard) {
                     self.route.upstream.found_closed(self.endpoint.id, idle, clock::instant());
@@ -63,7 +63,13 @@ impl Attempt<'_> {
         }
     }
 
-    fn answer_h1(&self, head: ResponseHead, conn: Rc<Conn>, mut sending: Sending, asked: Method) -> Answer {
+    fn answer_h1(
+        &self,
+        head: ResponseHead,
+        (conn, key): (Rc<Conn>, Key),
+        mut sending: Sending,
+        asked: Method,
+    ) -> Answer {
         sending.upload.let_go();
         conn.hear(&head);
         let connected = head.status == 101 || (asked == Method::Connect && head.status < 300);
@@ -72,7 +78,7 @@ impl Attempt<'_> {
         }
         let mut body = if connected { Body::empty() } else { conn.body(head.framing) };
         body.answers(sending.upload);
-        let lease = Lease::new(self.pools, &self.route.upstream, self.endpoint, conn);
+        let lease = Lease::new(self.pools, &self.route.upstream, key, conn);
         Answer { head, body, lease: Some(lease), sent: None }
     }
 

@@ -94,7 +94,7 @@ impl Attempt<'_> {
             return broke_off(why);
         }
         if sent != Sent::Maybe {
-            self.pools.spent(self.endpoint.id, number);
+            self.pools.spent(self.route.upstream.key(self.endpoint.id), number);
         }
         ProxyError::Broken {
             upstream: self.name(),

@@ -114,10 +114,10 @@ impl Attempt<'_> {
             met.endpoint = Some(Arc::clone(&endpoint));
         }
         match link {
-            Link::H1 { conn, idle } => {
+            Link::H1 { conn, idle, key } => {
                 met.reused = idle.is_some();
                 let began = if idle.is_some() { now } else { clock::instant() };
-                here.over_h1(call, (conn, idle), timer, began).await
+                here.over_h1(call, (conn, idle, key), timer, began).await
             }
             Link::H2 { sender, number } => Box::pin(here.over_h2(call, sender, number, timer)).await,
         }
