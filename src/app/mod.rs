@@ -38,6 +38,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::event::Event;
 use crate::telemetry::logging::Filter;
+use crate::telemetry::telling;
 use crate::upstream::registry::{Fresh, Registry};
 use crate::upstream::{health, resolve};
 
@@ -191,20 +192,33 @@ impl App {
     pub async fn leave(mut self, why: &str) -> bool {
         self.readiness.withdraw("draining");
         Event::Draining { why }.tell();
-        tokio::time::sleep(self.config.process.lame_duck).await;
-        self.stop.request();
         let limit = self.reloader.status().config.process.drain_for;
-        let in_time = tokio::time::timeout(limit, self.stop.wait()).await.is_ok();
-        if !in_time {
-            let connections = self.telemetry.listener_counts().iter().map(|(_, count)| count).sum();
-            Event::DrainTimedOut { connections }.tell();
-        }
+        let again = signals::again();
+        let drained = async {
+            tokio::time::sleep(self.config.process.lame_duck).await;
+            self.stop.request();
+            tokio::time::timeout(limit, self.stop.wait()).await.is_ok()
+        };
+        let connections = || self.telemetry.listener_counts().iter().map(|(_, count)| count).sum();
+        let in_time = tokio::select! {
+            in_time = drained => {
+                if !in_time {
+                    Event::DrainTimedOut { connections: connections() }.tell();
+                }
+                in_time
+            }
+            signal = again => {
+                Event::CutShort { signal, connections: connections() }.tell();
+                false
+            }
+        };
         self.telemetry.access_log().flush(Duration::from_secs(2));
         if let Some(store) = &self.store {
             // What is left after that is told by the store's own backlog.
             store.close(Duration::from_secs(2)).await;
         }
         Event::Stopped.tell();
+        telling::flush(Duration::from_millis(500));
         in_time && self.workers.count() > 0
     }
 }

@@ -33,6 +33,7 @@ pub enum Event<'a> {
     TaskEndedEarly { task: &'a str },
     Draining { why: &'a str },
     DrainTimedOut { connections: usize },
+    CutShort { signal: &'a str, connections: usize },
     Stopped,
 }
 
@@ -82,6 +83,9 @@ impl Event<'_> {
             Self::TaskEndedEarly { task } => error!(task, "a task ended early"),
             Self::Draining { why } => info!(why, "draining"),
             Self::DrainTimedOut { connections } => warn!(connections, "drain timed out"),
+            Self::CutShort { signal, connections } => {
+                warn!(signal, connections, "asked to stop again: what was still open is cut");
+            }
             Self::Stopped => info!("stopped"),
         }
     }

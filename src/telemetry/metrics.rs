@@ -259,6 +259,16 @@ fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
             of(&numbers.connections_refused),
         ),
         counter(
+            "log_lines_dropped_total",
+            "Lines of the log that found no room: nobody reads standard error, or too slowly.",
+            super::telling::lost(),
+        ),
+        counter(
+            "log_lines_folded_total",
+            "Warnings of one place beyond 20 in 10 s, which are counted and not written.",
+            super::telling::folded(),
+        ),
+        counter(
             "access_log_dropped_total",
             "Access lines lost: the writer was behind, or could not write.",
             telemetry.access_log().dropped(),

@@ -16,6 +16,7 @@ pub mod series;
 pub mod slow;
 pub mod sre;
 pub mod store;
+pub mod telling;
 pub mod told;
 pub mod totals;
 pub mod upstreams;

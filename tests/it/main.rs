@@ -87,4 +87,5 @@ mod stream;
 /// Bytes pass unchanged, both ways, as they come.
 mod streaming;
 /// TLS in both roles, HTTP/2 on both sides.
+mod telling;
 mod tls;
