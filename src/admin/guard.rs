@@ -1,12 +1,9 @@
 //! Who may ask: the right `Host` and `Origin` (against DNS rebinding and forged cross-site requests), the token.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{Method, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret as _;
 
 use super::Admin;
@@ -14,29 +11,23 @@ use super::error::ApiError;
 use crate::message::head::split_authority;
 
 /// Paths that answer without a token: kubelet's probes cannot send one.
-const PROBES: [&str; 3] = ["/healthz", "/readyz", "/livez"];
+pub(super) const PROBES: [&str; 3] = ["/healthz", "/readyz", "/livez"];
 
-pub(super) async fn check(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
-    match refusal(&admin, &request) {
-        Some(refused) => refused.into_response(),
-        None => next.run(request).await,
-    }
-}
-
-fn refusal(admin: &Admin, request: &Request) -> Option<ApiError> {
+/// Why a request is not answered; its body is not looked at.
+pub(super) fn refusal(admin: &Admin, request: &Parts) -> Option<ApiError> {
     let world = admin.registry.snapshot();
     let config = &world.config.admin;
-    if PROBES.contains(&request.uri().path()) {
+    if PROBES.contains(&request.uri.path()) {
         return None;
     }
-    let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
+    let text = |name| request.headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let host = text(header::HOST).unwrap_or_default();
     let ours = |host: &str| is_ours(host, &config.hosts, admin.listen.ip());
     // With a token, whoever knows it may use any name (a Service, a port-forward).
     if config.token.is_none() && !ours(host) {
         return Some(ApiError::Foreign { field: "Host", value: host.to_owned() });
     }
-    if request.method() != Method::GET
+    if request.method != Method::GET
         && let Some(origin) = text(header::ORIGIN)
     {
         let authority = origin.split_once("://").map_or(origin, |(_, authority)| authority);

@@ -14,6 +14,7 @@ mod incidents_wire;
 mod performance;
 mod reports;
 mod review;
+mod serve;
 mod silences;
 mod stream;
 mod upstreams;
@@ -27,9 +28,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tower::ServiceBuilder;
+pub use serve::serve;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -40,11 +39,7 @@ use crate::runtime::clock::Moment;
 use crate::runtime::drain::Drain;
 use crate::runtime::readiness::Readiness;
 use crate::telemetry::Telemetry;
-use crate::telemetry::event::Event;
 use crate::upstream::registry::Registry;
-
-/// Concurrent admin requests; beyond them connections are closed, so that a busy API never grows without bound.
-const MOST: usize = 64;
 
 /// What the handlers read.
 pub struct Admin {
@@ -182,7 +177,6 @@ pub fn router(admin: &Arc<Admin>) -> Router {
         .route("/", get(index))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::wrong_method)
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(admin), guard::check))
         .with_state(Arc::clone(admin))
 }
 
@@ -198,40 +192,4 @@ async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> impl In
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let exposition = admin.telemetry.exposition(accept);
     ([(header::CONTENT_TYPE, exposition.content_type)], exposition.body)
-}
-
-/// Serves the API on a bound listener until asked to leave.
-pub async fn serve(admin: Arc<Admin>, listener: std::net::TcpListener, drain: Drain) {
-    let told =
-        |error: &std::io::Error| Event::AcceptFailed { listener: "admin", error: &error.to_string() }.tell();
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return told(&error),
-    };
-    let service = ServiceBuilder::new().load_shed().concurrency_limit(MOST).service(router(&admin));
-    let connections = crate::net::listener::ConnectionCount::default();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = drain.requested() => return,
-        };
-        match accepted {
-            Ok((tcp, _)) => {
-                let Some(counted) = connections.admit(MOST * 4) else { continue };
-                let served = hyper::server::conn::http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(std::time::Duration::from_secs(10))
-                    .serve_connection(TokioIo::new(tcp), TowerToHyperService::new(service.clone()));
-                crate::runtime::tasks::detach(async move {
-                    // How an operator's connection ends is the operator's affair.
-                    let _ = served.await;
-                    drop(counted);
-                });
-            }
-            Err(error) => {
-                told(&error);
-                tokio::time::sleep(crate::net::listener::pause_after(&error)).await;
-            }
-        }
-    }
 }

@@ -130,6 +130,9 @@ impl App {
         let admin_listener =
             listener::bind(config.admin.listen, 1).context("admin.listen")?.pop().context("admin.listen")?;
         let admin_address = admin_listener.local_addr()?;
+        let probes = config.admin.probes.map(|probes| listener::bind(probes, 1)).transpose();
+        let probes = probes.context("admin.probes")?.and_then(|mut bound| bound.pop());
+        let probes_address = probes.as_ref().map(|listener| listener.local_addr()).transpose()?;
         let running = claimed(&config, admin_address);
         let (registry, fresh) = Registry::new(Arc::new(running), Arc::clone(&telemetry), workers);
         let bound = bind_all(&config)?;
@@ -142,7 +145,8 @@ impl App {
         trail::started(&records, &config, start.path.as_deref());
         let watcher = Watcher { registry: Arc::clone(&registry), drain: drain.listening(), sender, records };
         watcher.tend(&fresh);
-        let addresses = addresses(&bound, admin_address, &telemetry)?;
+        let mut addresses = addresses(&bound, admin_address, &telemetry)?;
+        addresses.extend(probes_address.map(|address| ("probes".to_owned(), address)));
         let servers: Vec<(String, tls::Server)> = bound
             .iter()
             .filter_map(|bound| bound.door.tls.clone().map(|server| (bound.name.clone(), server)))
@@ -160,7 +164,7 @@ impl App {
             admin_address,
             drain.listening(),
         );
-        tasks.spawn("admin", crate::admin::serve(admin, admin_listener, drain.clone()));
+        tasks.spawn("admin", crate::admin::serve(admin, admin_listener, probes, drain.clone()));
         tasks.spawn("seconds", chores::seconds(registry, Arc::clone(&telemetry), servers, drain.clone()));
         tasks.spawn("hangups", chores::hangups(Arc::clone(&reloader), drain));
         for (name, address) in &addresses {

@@ -17,6 +17,9 @@ pub struct AdminFile {
     /// Address and port.
     #[schemars(extend("x-restart" = true))]
     pub listen: Text<SocketAddr>,
+    /// A second listener, for probes and /metrics alone, without a token.
+    #[schemars(extend("x-restart" = true))]
+    pub probes: Option<Text<SocketAddr>>,
     /// File with the bearer token.
     pub token_file: Option<String>,
     /// Host names that may stand in Host and Origin, beside loopback and listen.
@@ -26,7 +29,7 @@ pub struct AdminFile {
 impl Default for AdminFile {
     fn default() -> Self {
         let listen = Text(SocketAddr::from(([127, 0, 0, 1], 9_901)));
-        Self { listen, token_file: None, hosts: Vec::new() }
+        Self { listen, probes: None, token_file: None, hosts: Vec::new() }
     }
 }
 
@@ -35,6 +38,8 @@ impl Default for AdminFile {
 pub struct Admin {
     /// Where the operator's API listens.
     pub listen: SocketAddr,
+    /// Where probes and scrapers are answered too, without a token.
+    pub probes: Option<SocketAddr>,
     /// Bearer token; always present when `listen` is not loopback.
     pub token: Option<SecretString>,
     /// Host names (besides loopback names and `listen` itself) that may stand in `Host` and `Origin`.
@@ -51,6 +56,7 @@ impl AdminFile {
         let token = self.token_file.as_deref().map(|file| secret::read(file, "a token", 16));
         Admin {
             listen,
+            probes: self.probes.map(|probes| probes.0),
             token: token.and_then(|token| at.take("token_file", token)),
             hosts: self.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
         }

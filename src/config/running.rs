@@ -177,6 +177,7 @@ impl ConfigFile {
                 "there is nothing to do: write [ingress], [egress] or a `local` listener of an upstream";
             problems.part("").add("", told);
         }
+        all.extend(self.admin.probes.map(|Text(probes)| ("admin.probes".to_owned(), probes)));
         for (nth, (path, listen)) in all.iter().enumerate().filter(|(_, (_, listen))| listen.port() != 0) {
             if let Some((other, _)) = all.iter().take(nth).find(|(_, other)| other == listen) {
                 let told = format!("{listen} is taken by {other} already; write another port");

@@ -11,6 +11,7 @@ mod support;
 
 /// What the operator's port answers, and to whom.
 mod admin_api;
+mod admin_port;
 /// Who changed what is written down, and stays so.
 mod audit;
 /// Copies of the store by the clock, and damaged files of it.

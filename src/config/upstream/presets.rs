@@ -115,6 +115,7 @@ pub fn unlisted() -> Upstream {
 pub fn sre_api(admin: SocketAddr) -> Upstream {
     let common = built_in(SRE_API, TimeoutsFile::base(true).timeouts());
     let endpoint = Endpoint { host: Host::Address(admin.ip()), port: admin.port() };
-    let pool = Pool { idle_for: IdlePolicy::preset(true), ..common.pool };
+    // A few: whoever floods the traffic port keeps nobody from the admin port.
+    let pool = Pool { idle_for: IdlePolicy::preset(true), connections: 16, ..common.pool };
     Upstream { endpoints: vec![endpoint], pool, ..common }
 }
