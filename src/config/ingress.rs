@@ -26,6 +26,8 @@ pub struct IngressFile {
     pub trusted_hops: u8,
     /// What becomes of requests without a trace.
     pub traces: OneOf<Traces>,
+    /// What becomes of paths that two servers read differently.
+    pub ambiguous: OneOf<Ambiguous>,
     /// Answer /api/v2/sre/ on this port too.
     pub claim_sre_api: bool,
     /// TLS termination.
@@ -42,6 +44,7 @@ impl Default for IngressFile {
             upstream: "backend".to_owned(),
             trusted_hops: 0,
             traces: OneOf(Traces::Continue),
+            ambiguous: OneOf(Ambiguous::Pass),
             claim_sre_api: false,
             tls: None,
             limits: LimitsFile::default(),
@@ -70,6 +73,23 @@ impl Word for Traces {
     ];
 }
 
+/// What becomes of paths that two servers read differently: `%2f`, `%5c`, a backslash, a semicolon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ambiguous {
+    /// They go on as they came.
+    Pass,
+    /// 400.
+    Refuse,
+}
+
+impl Word for Ambiguous {
+    const KIND: &'static str = "way with ambiguous paths";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Pass, "pass", "they go on as they came: ids may hold such characters"),
+        (Self::Refuse, "refuse", "400, where routes are to keep somebody out"),
+    ];
+}
+
 /// `[ingress.tls]`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -93,6 +113,8 @@ pub struct Ingress {
     pub trusted_hops: u8,
     /// Does a request without a trace begin one?
     pub traces: Traces,
+    /// What becomes of paths that two servers read differently.
+    pub ambiguous: Ambiguous,
     /// Answer `/api/v2/sre/` on this port too.
     pub claim_sre_api: bool,
     /// What one client may ask of this listener; new connections are held to it.
@@ -126,6 +148,7 @@ impl IngressFile {
             tls,
             trusted_hops: self.trusted_hops,
             traces: self.traces.0,
+            ambiguous: self.ambiguous.0,
             claim_sre_api: self.claim_sre_api,
             limits: Arc::new(self.limits.check(at.part("limits"))),
         })

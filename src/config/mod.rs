@@ -32,7 +32,7 @@ pub use access_log::{AccessLog, AccessSink};
 pub use admin::Admin;
 pub use egress::{Egress, Unlisted};
 pub use file::ConfigFile;
-pub use ingress::{Ingress, ServerTls, Traces};
+pub use ingress::{Ambiguous, Ingress, ServerTls, Traces};
 pub use latency::{Latency, Measured, Until};
 pub use limits::Limits;
 pub use process::Process;

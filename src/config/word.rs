@@ -147,7 +147,7 @@ mod tests {
     use crate::config::channels::{Kind, MailTls};
     use crate::config::desk::escalation::Staffed;
     use crate::config::egress::Unlisted;
-    use crate::config::ingress::Traces;
+    use crate::config::ingress::{Ambiguous, Traces};
     use crate::config::latency::UntilWord;
     use crate::config::upstream::Protocol;
     use crate::config::upstream::presets::Preset;
@@ -173,6 +173,7 @@ mod tests {
         read_back::<UntilWord>();
         read_back::<Preset>();
         read_back::<Traces>();
+        read_back::<Ambiguous>();
         assert!(Mode::ALL.iter().all(|mode| mode.word() == mode.label()));
         assert!(Severity::ALL.iter().all(|severity| severity.word() == severity.label()));
         assert!(

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::error::ProxyError;
-use crate::config::{Unlisted, Upstream};
+use crate::config::{Ambiguous, Unlisted, Upstream};
+use crate::message::h1::Malformed;
 use crate::message::head::RequestHead;
+use crate::message::path::is_ambiguous;
 use crate::names::UpstreamName;
 use crate::upstream::RouteEntry;
 use crate::upstream::registry::{Found, Registry, World};
@@ -39,7 +41,13 @@ pub async fn pick(
     head: &RequestHead,
 ) -> Result<Arc<RouteEntry>, ProxyError> {
     match entrance {
-        Entrance::Ingress => world.by_path(head.host(), head.path_bytes()).ok_or_else(|| no_route(head)),
+        Entrance::Ingress => {
+            let refuses = world.config.ingress.as_ref().is_some_and(|it| it.ambiguous == Ambiguous::Refuse);
+            if refuses && is_ambiguous(head.path_bytes()) {
+                return Err(ProxyError::Malformed(Malformed::Target));
+            }
+            world.by_path(head.host(), head.path_bytes()).ok_or_else(|| no_route(head))
+        }
         Entrance::Local(name) => world.local(name).ok_or_else(|| no_route(head)),
         Entrance::Egress => {
             let secure = head.store.text(head.scheme).eq_ignore_ascii_case("https");

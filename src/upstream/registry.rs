@@ -17,6 +17,7 @@ use super::routes::{self, RouteTemplates};
 use super::unlisted::UnlistedHosts;
 use super::{RouteEntry, Upstream};
 use crate::config::{self, Config, Timeouts, Unlisted};
+use crate::message::path::normal;
 use crate::names::{RouteName, UpstreamName};
 use crate::net::names::{Resolved, Resolver, Search};
 use crate::net::tls;
@@ -45,6 +46,8 @@ pub struct World {
 impl World {
     /// The route of a request that came in at the ingress: the first one that takes it.
     pub fn by_path(&self, host: &str, path: &[u8]) -> Option<Arc<RouteEntry>> {
+        // In the spelling in which the server behind will read it.
+        let (host, path) = (host.trim_end_matches('.'), &*normal(path));
         let templated = self.templates.find(host, path);
         let earlier = self.routes.get(..templated.unwrap_or(self.routes.len())).unwrap_or_default();
         let prefixed = earlier.iter().find(|entry| routes::has_prefix(&entry.config, host, path));

@@ -212,3 +212,36 @@ fn the_scheme_of_a_token_is_written_in_any_case() {
         assert_eq!(proxy.ask("GET", "config", &fields, "").status, status, "{scheme}");
     }
 }
+
+/// uvicorn serves the first as `/up`, other servers the rest.
+#[test]
+fn no_spelling_of_a_path_passes_by_its_route() {
+    let backend = Upstream::start(status(200));
+    let routes = "[[routes]]\nname = \"up\"\nhost = \"shop.example\"\npath = \"/up\"\nbody_limit = \"1B\"\n\
+                  [[routes]]\nname = \"below\"\nprefix = \"/admin\"\nbody_limit = \"1B\"\n";
+    let toml = |more: &str| {
+        format!(
+            "[ingress]\nlisten = \"127.0.0.1:0\"\n{more}[upstreams.backend]\nendpoints = [\"{}\"]\n{routes}",
+            backend.address
+        )
+    };
+    let proxy = crate::support::proxy::proxy(&toml(""));
+    let post = |proxy: &Proxy, host: &str, path: &str| {
+        let text = format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\nConnection: close\r\n\r\nab"
+        );
+        ask_http1(proxy.ingress(), &text).status
+    };
+    for path in ["/up", "/%75p", "/./up", "/x/../up", "//up", "/%2e/up"] {
+        assert_eq!(post(&proxy, "shop.example", path), 413, "{path}");
+    }
+    assert_eq!(post(&proxy, "shop.example.", "/up"), 413, "a name with a dot at its end");
+    assert_eq!(post(&proxy, "a", "/x/%2e%2E/admin/y"), 413);
+    assert_eq!(post(&proxy, "a", "/x%2f..%2fup;v=1"), 200, "an id may hold it");
+    assert_eq!(backend.seen().pop().expect("one").path(), "/x%2f..%2fup;v=1", "as it came");
+    assert_eq!(post(&proxy, "a", "/x//./y"), 200);
+    assert_eq!(backend.seen().pop().expect("one").path(), "/x//./y", "as it came");
+    let strict = crate::support::proxy::proxy(&toml("ambiguous = \"refuse\"\n"));
+    assert_eq!(post(&strict, "a", "/x%2fy"), 400);
+    assert_eq!(post(&strict, "a", "/x/y"), 200);
+}

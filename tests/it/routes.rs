@@ -92,25 +92,25 @@ fn a_route_with_the_host_of_the_request_comes_first() {
 }
 
 #[test]
-fn a_path_is_compared_as_it_was_sent() {
+fn a_path_is_compared_in_one_spelling_and_forwarded_as_it_was_sent() {
     let (app, other) = (Upstream::start(status(200)), Upstream::start(status(404)));
     let routes = "[[routes]]\npath = \"/admin/{page}\"\nupstream = \"other\"\n";
     let proxy = shop(&app, &other, routes);
     for (target, wanted) in [
         ("/admin/a", 404),
         ("/admin/a%2Fb", 404),
-        ("/admin/..", 404),
-        ("/%61dmin/a", 200),
-        ("//admin/a", 200),
-        ("/admin//a", 200),
-        ("/./admin/a", 200),
+        ("/admin/..", 200),
+        ("/%61dmin/a", 404),
+        ("//admin/a", 404),
+        ("/admin//a", 404),
+        ("/./admin/a", 404),
         ("/Admin/a", 200),
     ] {
         assert_eq!(get(&proxy, "a", target).status, wanted, "{target}");
     }
-    // What was compared is what was forwarded.
     assert_eq!(other.seen()[1].path(), "/admin/a%2Fb");
-    assert_eq!(app.seen()[1].path(), "//admin/a");
+    assert_eq!(other.seen()[3].path(), "//admin/a");
+    assert_eq!(app.seen()[0].path(), "/admin/..");
 }
 
 #[test]
