@@ -146,7 +146,8 @@ fn hosts(head: &RequestHead, lines: &[Line<'_>]) {
     let hosts: Vec<_> = lines.iter().filter(|line| line.is("host")).collect();
     assert!(hosts.len() == 1 || (head.version == Version::H10 && hosts.is_empty()), "{hosts:?}");
     let authority = head.authority();
-    assert!(!authority.is_empty() || head.version == Version::H10);
+    let said = hosts.iter().any(|line| !line.value.is_empty());
+    assert!(!authority.is_empty() || !said && head.scheme.len == 0);
     assert!(authority.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:[]".contains(&b)), "{authority}");
     assert_eq!(authority.is_empty(), head.host().is_empty());
     if head.scheme.len == 0 && head.method != Method::Connect {

@@ -79,6 +79,7 @@ impl fmt::Display for Problems {
         let n = self.all.len();
         writeln!(f, "{} cannot run: {n} problem{}", self.source, if n == 1 { "" } else { "s" })?;
         let renderer = Renderer::plain();
+        let text = masked(&self.text);
         for problem in &self.all {
             let title = if problem.path.is_empty() {
                 problem.message.clone()
@@ -86,7 +87,7 @@ impl fmt::Display for Problems {
                 format!("{}: {}", problem.path, problem.message)
             };
             let (text, from, span) = match (&problem.shown, &problem.variable) {
-                (Shown::File(span), _) => (&self.text, self.source.as_str(), span.clone()),
+                (Shown::File(span), _) => (&text, self.source.as_str(), span.clone()),
                 (Shown::Variable(value), Some(name)) => (value, name.as_str(), 0..value.len()),
                 (Shown::Nothing | Shown::Variable(_), _) => {
                     writeln!(f, "error: {title}")?;
@@ -155,7 +156,7 @@ impl<'a> Collector<'a> {
 
     /// What is wrong with a variable itself.
     pub(super) fn variable(&mut self, name: &str, value: &str, message: String) {
-        let shown = Shown::Variable(value.to_owned());
+        let shown = Shown::Variable(masked(value));
         self.all.push(Problem {
             path: String::new(),
             line: 0,
@@ -192,12 +193,12 @@ impl<'a> Collector<'a> {
         if self.misread.iter().any(|misread| misread == path || member(misread)) {
             return;
         }
-        let message = message.to_string();
+        let message = masked(&message.to_string());
         let (span, exact) = find(self.text, path);
         let set = |(at, ..): &&(String, String, String)| is_within(path, at) || !exact && is_within(at, path);
         match self.variables.iter().rev().find(set) {
             Some((_, name, value)) => {
-                let (variable, shown) = (Some(name.clone()), Shown::Variable(value.clone()));
+                let (variable, shown) = (Some(name.clone()), Shown::Variable(masked(value)));
                 self.all.push(Problem {
                     path: path.to_owned(),
                     line: 0,
@@ -313,6 +314,27 @@ impl<'t> Part<'_, 't> {
             self.add(key, format!("{told} (known: {all})"));
         }
     }
+}
+
+/// Without what may be a secret in an address: a password before the host, all behind a question mark. As long as before, so
+/// that places stay.
+fn masked(text: &str) -> String {
+    let mut out = text.as_bytes().to_vec();
+    let mut from = 0;
+    while let Some(at) = text.get(from..).and_then(|rest| rest.find("://")) {
+        let begin = from + at + 3;
+        let rest = text.get(begin..).unwrap_or_default();
+        let end = begin + rest.find(['"', '\'', '\n', ' ']).unwrap_or(rest.len());
+        let address = text.get(begin..end).unwrap_or_default();
+        let authority = address.find(['/', '?']).unwrap_or(address.len());
+        let secret = address.get(..authority).and_then(|user| Some((user.find(':')? + 1, user.rfind('@')?)));
+        let query = address.find('?').map(|at| (at + 1, address.len()));
+        for (first, last) in [secret, query].into_iter().flatten().filter(|(first, last)| first < last) {
+            out.get_mut(begin + first..begin + last).unwrap_or_default().fill(b'*');
+        }
+        from = end;
+    }
+    String::from_utf8(out).unwrap_or_default()
 }
 
 fn place(text: &str, at: usize) -> (usize, usize) {

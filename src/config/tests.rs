@@ -197,3 +197,18 @@ fn what_a_variable_or_the_command_line_says_is_shown_there() {
     let problems = load(&text.replace("2s", "0.5"), "a test", &env("STROP__LATENCY__P50__WARN", "1ms"));
     assert_eq!(problems.expect_err("slow").all[0].line, 5);
 }
+
+#[test]
+fn a_secret_in_an_address_is_not_told_with_its_problem() {
+    let secret = "s3cret\u{fc}";
+    for text in [
+        format!("[egress]\n[store]\nurl = \"postgres://strop:{secret}@db/strop\"\n"),
+        format!("[egress]\nstore = {{ url = \"mysql://strop:{secret}@db/x\", backlog = 1 }}\n"),
+        format!("[egress]\n[notify.a]\nkind = \"webhook\"\nurl = \"ftp://me:{secret}@a.example/\"\n"),
+        format!("[egress]\n[notify.a]\nkind = \"webhook\"\nurl = \"ftp://a.example/?{secret}\"\n"),
+    ] {
+        let problems = load(&text, "a test", &[]).expect_err("it cannot run");
+        let told = format!("{problems} {}", serde_json::to_string(&problems.all).expect("JSON"));
+        assert!(!told.contains("s3cret") && told.contains("***"), "{told}");
+    }
+}

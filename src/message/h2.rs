@@ -1,6 +1,5 @@
 //! HTTP/2 beneath the same head and body: hyper's types in, ours out, and back.
 
-use std::borrow::Cow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -189,15 +188,10 @@ pub fn request(
     secure: bool,
 ) -> Result<http::Request<()>, http::Error> {
     let authority = edits.host.unwrap_or_else(|| head.authority());
-    // `http://host?query` has no path of its own.
-    let path = match head.path_and_query() {
-        query if query.starts_with('?') => Cow::Owned(format!("/{query}")),
-        path => Cow::Borrowed(path),
-    };
     let uri = http::Uri::builder()
         .scheme(if secure { "https" } else { "http" })
         .authority(authority)
-        .path_and_query(path.as_ref())
+        .path_and_query(head.origin_form().as_ref())
         .build()?;
     let mut request = http::Request::builder()
         .method(head.method_text())

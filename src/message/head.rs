@@ -4,6 +4,8 @@
 //! concern only this hop) is found once, when it is read. [`super::h1::parse`] makes heads from HTTP/1.1 bytes,
 //! [`super::h2`] from hyper's HTTP/2. Invariant: every [`Span`] of a head lies within its bytes.
 
+use std::borrow::Cow;
+
 pub use super::known::{HOP_BY_HOP, Known, KnownSet, is_twin};
 use super::store::give;
 pub use super::store::{Field, Span, Store};
@@ -166,6 +168,14 @@ impl RequestHead {
         match self.store.text(self.path) {
             "" => "/",
             path => path,
+        }
+    }
+
+    /// Path and query in origin form: `http://host?query` has no path of its own, and asks for the root.
+    pub fn origin_form(&self) -> Cow<'_, str> {
+        match self.path_and_query() {
+            query if query.starts_with('?') => Cow::Owned(format!("/{query}")),
+            path => Cow::Borrowed(path),
         }
     }
 

@@ -8,6 +8,7 @@
 //! [`reliability::retry`]: crate::reliability::retry
 
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,8 +29,9 @@ use crate::reliability::breaker::Ask;
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::telemetry::Telemetry;
-use crate::telemetry::access::Writer;
+use crate::telemetry::access::{Line, Writer};
 use crate::telemetry::breakers::BreakerSeries;
+use crate::telemetry::series::Outcome;
 use crate::upstream::RouteEntry;
 use crate::upstream::gate::Gate;
 use crate::upstream::operations::Operation;
@@ -52,7 +54,12 @@ pub struct Gateway {
     /// Has this worker run all the time?
     pub pulse: Pulse,
     chance: Cell<u64>,
+    /// The second in which lines of [`Self::unread`] were written last, and how many.
+    unread: Cell<(u64, u32)>,
 }
+
+/// Access lines a second and worker about requests that could not be read: a flood of them is counted, not written.
+const UNREAD: u32 = 20;
 
 impl Gateway {
     /// The gateway of one worker; `seed` differs between workers and starts.
@@ -60,7 +67,8 @@ impl Gateway {
         let pools = Rc::new(Pools::default());
         let access = telemetry.access_log().writer();
         let pulse = Pulse::new(clock::instant());
-        Rc::new(Self { worker, registry, telemetry, pools, access, pulse, chance: Cell::new(seed | 1) })
+        let (chance, unread) = (Cell::new(seed | 1), Cell::default());
+        Rc::new(Self { worker, registry, telemetry, pools, access, pulse, chance, unread })
     }
 
     /// A number that nobody needs to be unable to guess: balancing, sampling, span ids (xorshift64*, Marsaglia and
@@ -92,6 +100,40 @@ impl Gateway {
     /// From when on a request counts as slow.
     pub fn slow_after(&self) -> Duration {
         self.registry.snapshot().config.latency.slow
+    }
+
+    /// A request of `client` was refused that could not be read: it is counted, and leaves a line.
+    pub fn unread(&self, client: IpAddr, error: &ProxyError, request_id: &[u8], protocol: &'static str) {
+        self.telemetry.malformed(error.label());
+        let wall = clock::wall_at(clock::instant());
+        let second = wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let (last, before) = self.unread.get();
+        let written = if last == second { before } else { 0 };
+        if !self.telemetry.access_log().is_on() || written >= UNREAD {
+            return;
+        }
+        self.unread.set((second, written + 1));
+        self.access.write(&Line {
+            wall,
+            request_id,
+            trace_id: None,
+            client,
+            method: b"",
+            host: b"",
+            path: b"",
+            status: Some(error.status()),
+            outcome: Outcome::ClientError.label(),
+            reason: Some(error.label()),
+            way: b"",
+            endpoint: b"",
+            attempts: 0,
+            tried: &[],
+            first_byte: None,
+            total: Duration::ZERO,
+            bytes_in: 0,
+            bytes_out: 0,
+            protocol,
+        });
     }
 
     /// One exchange, from head to head.

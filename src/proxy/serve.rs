@@ -207,8 +207,8 @@ async fn read_head(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Re
         Some(Err(HeadError::Io(_) | HeadError::Closed | HeadError::Truncated)) => return Err(After::Close),
         None => ProxyError::SlowHead,
     };
-    client.gateway.telemetry.malformed(error.label());
     let id = client.gateway.new_request_id(clock::instant());
+    client.gateway.unread(client.peer.ip(), &error, &id, Version::H11.label());
     let (head, mut body) = reply::of(&error, Method::Other, id.text());
     conn.spoil();
     let add = format!("x-request-id: {}\r\n", id.text());

@@ -16,7 +16,7 @@ use super::serve::Client;
 use crate::message::body::Body;
 use crate::message::h1::write::Edits;
 use crate::message::h2::{self, Ended, OnEnd, Outgoing, Streamed};
-use crate::message::head::{Framing, Method, RequestHead};
+use crate::message::head::{Framing, Method, RequestHead, Version};
 use crate::message::io::Io;
 use crate::runtime::clock;
 use crate::runtime::tasks;
@@ -60,9 +60,10 @@ async fn serve(client: &Client, request: http::Request<Incoming>) -> http::Respo
     let head = match h2::request_head(&parts, &incoming, client.limits.header_count) {
         Ok(head) => head,
         Err(malformed) => {
-            client.gateway.telemetry.malformed(malformed.label());
-            let id = client.gateway.new_request_id(clock::instant());
-            let (head, body) = reply::of(&ProxyError::Malformed(malformed), Method::Other, id.text());
+            let (id, error) =
+                (client.gateway.new_request_id(clock::instant()), ProxyError::Malformed(malformed));
+            client.gateway.unread(client.peer.ip(), &error, &id, Version::H2.label());
+            let (head, body) = reply::of(&error, Method::Other, id.text());
             return response(&Answer::own(head, Body::empty()), &[], body, None);
         }
     };

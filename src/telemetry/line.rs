@@ -111,7 +111,12 @@ fn redacted(out: &mut Vec<u8>, path: &[u8], keep: &[String]) {
     escaped(out, path);
     for (at, pair) in query.split(|b| *b == b'&').enumerate() {
         out.push(if at == 0 { b'?' } else { b'&' });
-        let end = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
+        let Some(end) = pair.iter().position(|b| *b == b'=') else {
+            // Without a name it may itself be the secret.
+            let shown = pair.is_empty() || keep.iter().any(|kept| kept.as_bytes() == pair);
+            escaped(out, if shown { pair } else { b"redacted" });
+            continue;
+        };
         let (name, value) = (pair.get(..end).unwrap_or_default(), pair.get(end + 1..).unwrap_or_default());
         escaped(out, name);
         if !value.is_empty() {
@@ -227,9 +232,10 @@ pub(super) mod tests {
 
     #[test]
     fn a_line_is_json_and_tells_no_secret() {
-        let out = written(&line("/a?token=s3cret&page=2\\\"&x"), &["page".to_owned()]);
+        assert!(written(&line("/a?s3cret"), &[]).contains("\"path\":\"/a?redacted\""));
+        let out = written(&line("/a?token=s3cret&page=2\\\"&page"), &["page".to_owned()]);
         let read: serde_json::Value = serde_json::from_str(&out).expect("JSON");
-        assert_eq!(read["path"], "/a?token=redacted&page=2\\\"&x");
+        assert_eq!(read["path"], "/a?token=redacted&page=2\\\"&page");
         assert_eq!(read["host"], "a.example");
         assert_eq!(read["request_id"], "r-1");
         assert_eq!(read["time"], "2026-01-09T23:06:40.042Z");

@@ -95,12 +95,12 @@ fn version(version: Version) -> String {
 }
 
 fn request(head: &RequestHead) -> Message {
-    let path = if head.method == Method::Connect { "" } else { head.path_and_query() };
+    let path = if head.method == Method::Connect { "".into() } else { head.origin_form() };
     let start = [
         head.method_text().to_owned(),
         head.store.text(head.scheme).to_ascii_lowercase(),
         head.authority().to_owned(),
-        path.to_owned(),
+        path.into_owned(),
         version(head.version),
     ];
     Message { start: start.into(), fields: of(&head.store), ..Message::default() }

@@ -120,11 +120,6 @@ pub(crate) const ROWS: &[Row] = &[
         "user information (RFC 9110 section 4.2.4), or a host or a port that is none (RFC 3986 section 3.2)",
     ),
     never(
-        &[Target],
-        |case| case.scheme().is_some() && case.without_path(),
-        "a query right after the authority: allowed (RFC 3986 section 4.3), sent by nobody, rewritten in two ways",
-    ),
-    never(
         &[LengthAndCoding, Length],
         |case| !case.all("content-length").is_empty() && !case.all("transfer-encoding").is_empty(),
         "Content-Length beside Transfer-Encoding: may be refused, ought to be an error (RFC 9112 section 6.3)",
@@ -287,7 +282,8 @@ impl<'a> Case<'a> {
     fn has_host(&self) -> bool {
         match &self.all("host")[..] {
             [] => self.start().last().is_some_and(|version| *version == b"HTTP/1.0"),
-            [host] => is_authority(host),
+            // Empty where the target has no authority (RFC 9112 section 3.2).
+            [host] => host.is_empty() || is_authority(host),
             _ => false,
         }
     }
@@ -308,11 +304,6 @@ impl<'a> Case<'a> {
 
     fn target_authority(&self) -> Option<Vec<u8>> {
         self.after_scheme()?.split(|b| matches!(b, b'/' | b'?' | b'#')).next().map(<[u8]>::to_vec)
-    }
-
-    fn without_path(&self) -> bool {
-        let after = self.after_scheme().unwrap_or_default();
-        after.iter().find(|b| matches!(b, b'/' | b'?')) == Some(&b'?')
     }
 }
 

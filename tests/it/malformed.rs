@@ -1,5 +1,5 @@
 use crate::support::proxy::ingress_to;
-use crate::support::raw::{Client, find};
+use crate::support::raw::{Client, ask_http1, find};
 use crate::support::upstream::{Upstream, status};
 
 /// What a case may lead to.
@@ -129,7 +129,9 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
     add("no Host", "GET / HTTP/1.1\r\nX: 1\r\n\r\n", BAD);
     add("two Hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", BAD);
     add("two same Hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", BAD);
-    add("empty Host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", BAD);
+    add("empty Host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", Passed("Host:\r\n"));
+    add("empty Host twice", "GET / HTTP/1.1\r\nHost:\r\nHost:\r\n\r\n", BAD);
+    add("empty Host and another", "GET / HTTP/1.1\r\nHost:\r\nHost: a\r\n\r\n", BAD);
     add("Host with a path", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", BAD);
     add("Host with a user", "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", BAD);
     add("Host with a space", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", BAD);
@@ -233,4 +235,33 @@ fn doubtful_requests_never_reach_the_backend_in_a_changed_meaning() {
     assert!(find(&backend.raw(), b"/hidden").is_none(), "a hidden request was served");
     assert_eq!(proxy.get("/after").status, 200, "others are still served");
     assert!(proxy.metric("malformed_requests_total", "reason=") > 80.0);
+}
+
+#[test]
+fn what_could_not_be_read_leaves_a_line_with_its_reason_and_a_flood_of_it_does_not() {
+    let backend = Upstream::start(status(200));
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = dir.path().join("access.log");
+    let to = format!("[access_log]\nto = \"file:{}\"\n", log.display());
+    let proxy = ingress_to(backend.address, &to);
+    let bad = "GET / HTTP/1.1\r\nHost: a b\r\n\r\n";
+    assert_eq!(ask_http1(proxy.ingress(), bad).status, 400);
+    let lines =
+        || std::fs::read_to_string(&log).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
+    crate::support::eventually("a line", || !lines().is_empty());
+    let line: serde_json::Value = serde_json::from_str(&lines()[0]).expect("JSON");
+    assert_eq!(
+        (&line["client"], &line["status"], &line["reason"]),
+        (&"127.0.0.1".into(), &400.into(), &"bad_host".into())
+    );
+    let began = std::time::Instant::now();
+    for _ in 0..300 {
+        ask_http1(proxy.ingress(), bad);
+    }
+    // Twenty a second and worker, in the seconds that it took and those at its ends.
+    let most = 1 + 40 * (began.elapsed().as_secs() as usize + 2);
+    crate::support::eventually("they are counted", || {
+        proxy.metric("malformed_requests_total", "bad_host") >= 301.0
+    });
+    assert!(lines().len() <= most.min(250), "{} lines of {most}", lines().len());
 }
