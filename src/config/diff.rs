@@ -245,6 +245,7 @@ mod tests {
         let text = text.split(' ').map(Value::from);
         let lists =
             ["latency", "else", "503", "127.0.0.1:7", "10.0.0.0/8"].map(|one| serde_json::json!([one]));
+        let lists = lists.into_iter().chain([serde_json::json!([7])]);
         let tables = [
             serde_json::json!([{ "after": "9m", "contacts": ["else"] }]),
             serde_json::json!({ "else": "/else" }),

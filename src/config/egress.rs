@@ -20,6 +20,8 @@ pub struct EgressFile {
     pub listen: Text<SocketAddr>,
     /// What happens to hosts that no upstream lists.
     pub unlisted: OneOf<Unlisted>,
+    /// Ports of unlisted hosts that a CONNECT may ask for; others are refused with "allow" and told with "report".
+    pub ports: Vec<u16>,
     /// What one client may ask.
     pub limits: LimitsFile,
 }
@@ -29,6 +31,7 @@ impl Default for EgressFile {
         Self {
             listen: Text(SocketAddr::from(([127, 0, 0, 1], 3_128))),
             unlisted: OneOf(Unlisted::Deny),
+            ports: vec![80, 443],
             limits: LimitsFile::default(),
         }
     }
@@ -41,6 +44,8 @@ pub struct Egress {
     pub listen: SocketAddr,
     /// What happens to hosts that no upstream lists.
     pub unlisted: Unlisted,
+    /// Ports of unlisted hosts that a tunnel may lead to.
+    pub ports: Vec<u16>,
     /// As for ingress. Also applies to the `local` listeners.
     pub limits: Arc<Limits>,
 }
@@ -68,6 +73,6 @@ impl Word for Unlisted {
 impl EgressFile {
     pub(super) fn check(&self, mut at: Part<'_, '_>) -> Egress {
         let limits = Arc::new(self.limits.check(at.part("limits")));
-        Egress { listen: self.listen.0, unlisted: self.unlisted.0, limits }
+        Egress { listen: self.listen.0, unlisted: self.unlisted.0, ports: self.ports.clone(), limits }
     }
 }

@@ -13,7 +13,9 @@ use super::fields;
 use super::h1::Malformed;
 use super::h1::parse;
 use super::h1::write::Edits;
-use super::head::{Framing, Known, Method, RequestHead, ResponseHead, Span, Store, Version, is_twin};
+use super::head::{
+    Framing, Known, Method, RequestHead, ResponseHead, Span, Store, Version, is_ours, is_twin,
+};
 
 mod outgoing;
 
@@ -203,7 +205,8 @@ pub fn request(
     let keep = |known, name: &[u8]| {
         let ours =
             matches!(known, Known::Host | Known::TransferEncoding) || (invited && known == Known::Expect);
-        !(ours || edits.drop.has(known) || edits.no_twins && is_twin(name))
+        let forged = edits.no_twins && is_twin(name) || edits.foreign && is_ours(name);
+        !(ours || edits.drop.has(known) || forged)
     };
     let fields = request.headers_mut();
     *fields = map_of(&head.store, keep);
@@ -233,7 +236,10 @@ pub fn response_head(
 pub fn response(head: &ResponseHead, edits: &Edits<'_>) -> Result<http::Response<()>, http::Error> {
     let mut response =
         http::Response::builder().status(head.status).version(http::Version::HTTP_2).body(())?;
-    let keep = |known, _: &[u8]| !matches!(known, Known::TransferEncoding) && !edits.drop.has(known);
+    let keep = |known, name: &[u8]| {
+        let dropped = matches!(known, Known::TransferEncoding) || edits.drop.has(known);
+        !(dropped || edits.foreign && is_ours(name))
+    };
     *response.headers_mut() = map_of(&head.store, keep);
     put_lines(response.headers_mut(), edits.add);
     Ok(response)

@@ -65,6 +65,12 @@ pub fn is_twin(name: &[u8]) -> bool {
     name.contains(&b'_') && SET.iter().any(same)
 }
 
+/// Does the name say that the proxy itself wrote it? What others write under it goes no further.
+pub fn is_ours(name: &[u8]) -> bool {
+    const OURS: &[u8] = b"x-strop-";
+    name.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS))
+}
+
 /// A set of [`Known`] fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KnownSet(u64);

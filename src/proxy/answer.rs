@@ -95,7 +95,8 @@ pub(super) async fn send(turn: Turn<'_>, exchange: &mut Exchange, answer: &mut A
         && !client.drain.is_requested();
     let mut pump = {
         let add = answer_fields(&answer.head, exchange);
-        let edits = Edits { add: &add, ..Edits::default() };
+        let foreign = answer.is_foreign();
+        let edits = Edits { add: &add, foreign, ..Edits::default() };
         let towards = Towards { version: head.version, framing, keep };
         Pump::new(framing, |out| write::response(out, &answer.head, &edits, towards)).gathering()
     };

@@ -218,7 +218,13 @@ impl<'a> Call<'a> {
 
     /// The edits of the head.
     pub fn edits(&self) -> Edits<'_> {
-        Edits { drop: self.drop, add: &self.add, host: self.host.as_deref(), no_twins: self.no_twins }
+        Edits {
+            drop: self.drop,
+            add: &self.add,
+            host: self.host.as_deref(),
+            no_twins: self.no_twins,
+            foreign: true,
+        }
     }
 
     /// How the body is framed towards an HTTP/1.1 upstream.

@@ -323,7 +323,9 @@ impl ProxyError {
             Self::SlowBody => "The request body did not arrive in time.",
             Self::NoRoute { .. } => "Nothing is served at this address.",
             Self::Unlisted { .. } => "This host is not listed in the sidecar's configuration.",
-            Self::PortNotListed { .. } => "This port is not an endpoint of the host's upstream.",
+            Self::PortNotListed { .. } => {
+                "This port is neither an endpoint of the host's upstream nor one of egress.ports."
+            }
             Self::PlainRefused { .. } => {
                 "This host is reached by TLS only: ask for https, or set upgrade_tls for its upstream."
             }

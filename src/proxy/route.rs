@@ -8,6 +8,7 @@ use crate::message::h1::Malformed;
 use crate::message::head::RequestHead;
 use crate::message::path::is_ambiguous;
 use crate::names::UpstreamName;
+use crate::telemetry::event::Event;
 use crate::upstream::RouteEntry;
 use crate::upstream::registry::{Found, Registry, World};
 
@@ -103,6 +104,14 @@ pub async fn by_host(
     }
     if asked.form == Form::Https {
         return Err(ProxyError::NoTls { host: host() });
+    }
+    let ports = world.config.egress.as_ref().map_or(&[][..], |egress| &egress.ports);
+    if asked.form == Form::Tunnel && !ports.contains(&asked.port) {
+        if policy == Unlisted::Allow {
+            return Err(ProxyError::PortNotListed { host: host(), port: asked.port });
+        }
+        let port = asked.port;
+        Event::UnlistedHost { host: &format!("{}:{port}", asked.host), policy: "report" }.tell();
     }
     // Boxed: it is large, and rare.
     match Box::pin(registry.unlisted(asked.host, asked.port, policy)).await {

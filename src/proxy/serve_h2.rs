@@ -64,7 +64,7 @@ async fn serve(client: &Client, request: http::Request<Incoming>) -> http::Respo
                 (client.gateway.new_request_id(clock::instant()), ProxyError::Malformed(malformed));
             client.gateway.unread(client.peer.ip(), &error, &id, Version::H2.label());
             let (head, body) = reply::of(&error, Method::Other, id.text());
-            return response(&Answer::own(head, Body::empty()), &[], body, None);
+            return response(&Answer::own(head, Body::empty()), &Edits::default(), body, None);
         }
     };
     exchange(client, &head, Body::h2(Streamed::new(incoming))).await
@@ -87,6 +87,7 @@ async fn exchange(client: &Client, head: &RequestHead, body: Body) -> http::Resp
         }
     };
     let add = answer_fields(&answer.head, &exchange);
+    let foreign = answer.is_foreign();
     let body = std::mem::replace(&mut answer.body, Body::empty());
     let lease = answer.lease.take();
     let unfinished = body.carries();
@@ -104,12 +105,16 @@ async fn exchange(client: &Client, head: &RequestHead, body: Body) -> http::Resp
         exchange.bytes_in.set(forward::uploaded(sent.as_deref(), body));
         exchange.close(body.passed());
     });
-    response(&answer, &add, body, Some(on_end))
+    response(&answer, &Edits { add: &add, foreign, ..Edits::default() }, body, Some(on_end))
 }
 
-fn response(answer: &Answer, add: &[u8], body: Body, on_end: Option<OnEnd>) -> http::Response<Outgoing> {
-    let edits = Edits { add, ..Edits::default() };
-    let head = h2::response(&answer.head, &edits).unwrap_or_else(|_| {
+fn response(
+    answer: &Answer,
+    edits: &Edits<'_>,
+    body: Body,
+    on_end: Option<OnEnd>,
+) -> http::Response<Outgoing> {
+    let head = h2::response(&answer.head, edits).unwrap_or_else(|_| {
         let mut empty = http::Response::new(());
         *empty.status_mut() = http::StatusCode::BAD_GATEWAY;
         empty

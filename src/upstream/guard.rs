@@ -14,12 +14,35 @@ pub fn forbidden(ip: IpAddr, allowed: &[IpNet]) -> Option<&'static str> {
     }
     match ip {
         IpAddr::V4(v4) => v4_range(v4),
+        IpAddr::V6(v6) if v6.segments().starts_with(&[0x64, 0xff9b, 1]) => translated(v6, allowed),
         IpAddr::V6(v6) => match embedded(v6) {
             Some(v4) if allowed.iter().any(|net| net.contains(&IpAddr::V4(v4))) => None,
             Some(v4) => v4_range(v4).map(|_| "embedded IPv4"),
             None => v6_range(v6),
         },
     }
+}
+
+/// Is it an address of this very machine, whatever range it lies in? Only such can be bound.
+pub fn own(ip: IpAddr, allowed: &[IpNet]) -> Option<&'static str> {
+    let listed = allowed.iter().any(|net| net.contains(&ip));
+    let bound = || std::net::UdpSocket::bind((ip, 0)).is_ok();
+    (!listed && bound()).then_some("this machine")
+}
+
+/// 64:ff9b:1::/48 is for translators of the site (RFC 8215), which may use a prefix of 48, 64 or 96 bits in it (RFC 6052
+/// section 2.2). Nobody says which: none of the addresses that it may stand for must be forbidden. In the shorter forms one
+/// that begins with zero is a longer form's padding.
+fn translated(ip: Ipv6Addr, allowed: &[IpNet]) -> Option<&'static str> {
+    let [_, _, _, d, e, f, g, h] = ip.segments();
+    let of = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
+    let forms = [of(d, e << 8 | f >> 8), of(e << 8 | f >> 8, f << 8 | g >> 8), of(g, h)];
+    let stands_for = |(nth, v4): (usize, Ipv4Addr)| {
+        let listed = allowed.iter().any(|net| net.contains(&IpAddr::V4(v4)));
+        let padding = nth < 2 && v4.octets()[0] == 0;
+        if listed || padding { None } else { v4_range(v4).map(|_| "embedded IPv4") }
+    };
+    forms.into_iter().enumerate().find_map(stands_for)
 }
 
 fn v4_range(ip: Ipv4Addr) -> Option<&'static str> {
@@ -58,7 +81,6 @@ fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] => Some(pair(high, low)),
         [0, 0, 0, 0, 0xffff, 0, high, low] => Some(pair(high, low)),
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(pair(high, low)),
-        [0x64, 0xff9b, 1, .., high, low] => Some(pair(high, low)),
         [0x2002, high, low, ..] => Some(pair(high, low)),
         [0x2001, 0, .., high, low] => Some(pair(!high, !low)),
         _ => None,
@@ -118,6 +140,11 @@ mod tests {
             "::127.0.0.1",
             "64:ff9b::7f00:1",
             "64:ff9b:1::a00:1",
+            // The same by a prefix of 48 bits, and by one of 64.
+            "64:ff9b:1:a00:0:100::",
+            "64:ff9b:1:7f00:0:100::",
+            "64:ff9b:1:0:a:0:100:0",
+            "64:ff9b:1:a9fe:a9:fe00:1:1",
             "2002:7f00:1::",
             "2002:a9fe:a9fe::1",
             "2001:0:1::f5ff:fffe",
@@ -145,5 +172,13 @@ mod tests {
         assert_eq!(forbidden(IpAddr::from([127, 0, 0, 1]), &allowed), None);
         assert_eq!(forbidden("::ffff:127.0.0.1".parse().expect("an address"), &allowed), None);
         assert!(forbidden(IpAddr::from([10, 0, 0, 1]), &allowed).is_some());
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_refused_whatever_range_it_lies_in() {
+        let here = IpAddr::from([127, 0, 0, 1]);
+        assert_eq!(own(here, &[]), Some("this machine"));
+        assert_eq!(own(here, &["127.0.0.0/8".parse().expect("a network")]), None);
+        assert_eq!(own(IpAddr::from([198, 51, 100, 7]), &[]), None);
     }
 }

@@ -53,7 +53,9 @@ pub fn admitted(
     mut refused: impl FnMut(IpAddr, &'static str),
 ) -> Vec<IpAddr> {
     let pass = |ip: &&IpAddr| {
-        let range = if trusted { None } else { guard::forbidden(**ip, &upstream.allow_addresses) };
+        let forbidden = || guard::forbidden(**ip, &upstream.allow_addresses);
+        let own = || guard::own(**ip, &upstream.allow_addresses);
+        let range = if trusted { None } else { forbidden().or_else(own) };
         if let Some(range) = range {
             refused(**ip, range);
         }

@@ -190,3 +190,26 @@ fn an_https_target_is_not_sent_in_the_clear() {
     assert_eq!((answer.status, answer.field("x-strop-reason")), (403, Some("tls_not_configured")));
     assert_eq!(vendor.hits(), 0);
 }
+
+#[test]
+fn a_tunnel_to_an_unlisted_host_leads_to_the_ports_that_are_listed() {
+    let toml = |policy: &str, more: &str| {
+        format!("[egress]\nlisten = \"127.0.0.1:0\"\nunlisted = \"{policy}\"\n{more}")
+    };
+    let connect = "CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: 127.0.0.1:22\r\n\r\n";
+    let reason = |proxy: &crate::support::proxy::Proxy| {
+        let answer = ask(proxy.egress(), connect);
+        (answer.status, answer.field("x-strop-reason").unwrap_or_default().to_owned())
+    };
+    let allowing = crate::support::proxy::proxy(&toml("allow", ""));
+    assert_eq!(reason(&allowing), (403, "unlisted_port".to_owned()));
+    // What is asked for is loopback: behind the ports the address guard stands.
+    let wider = crate::support::proxy::proxy(&toml("allow", "ports = [22]\n"));
+    assert_eq!(reason(&wider).0, 403);
+    assert_ne!(reason(&wider).1, "unlisted_port");
+    let telling = crate::support::proxy::proxy(&toml("report", ""));
+    assert_ne!(reason(&telling).1, "unlisted_port");
+    crate::support::eventually("it is told", || {
+        telling.log.lock().expect("not poisoned").iter().any(|line| line.contains("127.0.0.1:22"))
+    });
+}

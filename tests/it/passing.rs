@@ -245,3 +245,19 @@ fn no_spelling_of_a_path_passes_by_its_route() {
     assert_eq!(post(&strict, "a", "/x%2fy"), 400);
     assert_eq!(post(&strict, "a", "/x/y"), 200);
 }
+
+#[test]
+fn nobody_else_speaks_in_the_proxys_name_and_a_proxy_status_stays() {
+    let backend = Upstream::start(bytes(
+        "HTTP/1.1 200 OK\r\nX-Strop-Reason: forged\r\nProxy-Status: cdn; error=timeout\r\nContent-Length: 2\r\n\r\nok",
+        true,
+    ));
+    let proxy = ingress_to(backend.address, "");
+    let text =
+        "GET / HTTP/1.1\r\nHost: a\r\nX-Strop-Degraded: 1\r\nx-stropped: 1\r\nConnection: close\r\n\r\n";
+    let answer = ask(proxy.ingress(), text);
+    assert_eq!(answer.field("x-strop-reason"), None);
+    assert_eq!(answer.field("proxy-status"), Some("cdn; error=timeout"));
+    let seen = backend.seen().pop().expect("one");
+    assert!(seen.fields("x-strop-degraded").is_empty() && seen.fields("x-stropped") == ["1"], "{seen:?}");
+}

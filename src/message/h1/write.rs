@@ -1,7 +1,7 @@
 //! From a head to bytes: verbatim runs between the few fields that change.
 
 use crate::message::head::{
-    Framing, Known, KnownSet, Method, RequestHead, ResponseHead, Store, Version, is_twin,
+    Framing, Known, KnownSet, Method, RequestHead, ResponseHead, Store, Version, is_ours, is_twin,
 };
 
 /// What changes in a head on its way through.
@@ -15,6 +15,8 @@ pub struct Edits<'a> {
     pub host: Option<&'a str>,
     /// Leaves out what [`is_twin`] finds.
     pub no_twins: bool,
+    /// Leaves out what [`is_ours`] finds.
+    pub foreign: bool,
 }
 
 /// The fields that say how a body is framed.
@@ -73,7 +75,7 @@ pub fn request(out: &mut Vec<u8>, head: &RequestHead, edits: &Edits<'_>, framing
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let host_stands = edits.host.is_none() && !head.is_absolute() && store.known(Known::Host).is_some();
-    let twin = |name: &[u8]| edits.no_twins && is_twin(name);
+    let forged = |name: &[u8]| edits.no_twins && is_twin(name) || edits.foreign && is_ours(name);
     if !host_stands {
         out.extend_from_slice(b"Host: ");
         let own = head.authority.of(&store.bytes);
@@ -87,7 +89,7 @@ pub fn request(out: &mut Vec<u8>, head: &RequestHead, edits: &Edits<'_>, framing
         } else if FRAMING.has(field.known) {
             framed
         } else {
-            !field.hop && !edits.drop.has(field.known) && !twin(field.name.of(&store.bytes))
+            !field.hop && !edits.drop.has(field.known) && !forged(field.name.of(&store.bytes))
         }
     });
     if !framed {
@@ -127,7 +129,8 @@ pub fn response(out: &mut Vec<u8>, head: &ResponseHead, edits: &Edits<'_>, towar
         if FRAMING.has(field.known) {
             framed || (told && field.known == Known::ContentLength)
         } else {
-            !field.hop && !edits.drop.has(field.known)
+            let forged = edits.foreign && is_ours(field.name.of(&store.bytes));
+            !field.hop && !edits.drop.has(field.known) && !forged
         }
     });
     if !framed {

@@ -41,6 +41,11 @@ impl Answer {
         Self { head, body, lease: None, sent: None }
     }
 
+    /// Did an upstream give it?
+    pub fn is_foreign(&self) -> bool {
+        self.lease.is_some() || self.sent.is_some()
+    }
+
     /// Bytes of the request's body that have left so far.
     pub fn uploaded(&self) -> u64 {
         uploaded(self.sent.as_deref(), &self.body)
