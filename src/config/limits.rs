@@ -25,6 +25,10 @@ pub struct LimitsFile {
     pub keep_alive: Text<Duration>,
     /// For an answer, after the client has ended its side.
     pub half_close: Text<Duration>,
+    /// After an answer that came before the end of its request, the rest of the request is read over for so long.
+    pub linger: Text<Duration>,
+    /// And so many bytes.
+    pub linger_bytes: Text<Size>,
     /// 0: no limit.
     pub requests_per_connection: u64,
     /// Concurrent streams of an HTTP/2 connection.
@@ -40,6 +44,8 @@ impl Default for LimitsFile {
             header_read: secs(10),
             keep_alive: secs(75),
             half_close: secs(2),
+            linger: secs(30),
+            linger_bytes: Text(Size(64 << 20)),
             requests_per_connection: 0,
             h2_streams: 128,
         }
@@ -61,6 +67,10 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// How long an answer is waited for after the client has ended its side of an HTTP/1.1 connection; zero: not at all.
     pub half_close: Duration,
+    /// After an answer that came before the end of its request, the rest of the request is read over for so long.
+    pub linger: Duration,
+    /// And so many bytes.
+    pub linger_bytes: u64,
     /// After so many the connection is closed; `None`: no limit.
     pub requests_per_connection: Option<u64>,
     /// Concurrent HTTP/2 streams of one connection.
@@ -87,6 +97,8 @@ impl LimitsFile {
             header_read: self.header_read.0,
             keep_alive: self.keep_alive.0,
             half_close: self.half_close.0,
+            linger: self.linger.0,
+            linger_bytes: self.linger_bytes.0.0,
             requests_per_connection: (self.requests_per_connection > 0)
                 .then_some(self.requests_per_connection),
             h2_streams: self.h2_streams,

@@ -111,7 +111,7 @@ pub async fn connection(client: Client, io: Io, h2: bool, slot: Box<dyn std::any
         None => return,
     }
     let after = exchanges(&client, &conn, &mut timer).await;
-    leave(&conn, &mut timer, after).await;
+    leave(&conn, &mut timer, after, &client.limits).await;
 }
 
 /// Does the connection begin with the HTTP/2 preface? `None`: it ended before it began.
@@ -252,16 +252,21 @@ async fn exchange(
     answer::send(Turn { client, conn, timer, head, last }, &mut exchange, &mut answer).await
 }
 
-/// Ends the connection. Lingering: what the client is still sending is read over for a moment, so that closing does
-/// not reset the connection under an answer that the client has not read yet (RFC 9112 section 9.6).
-async fn leave(conn: &Rc<Conn>, timer: &mut Deadline, after: After) {
+/// A client that sends nothing for so long while the connection lingers has nothing more to say.
+const LINGER_IDLE: Duration = Duration::from_secs(5);
+
+/// Ends the connection. Lingering: what the client is still sending is read over for as long as the limits say, so that
+/// closing does not reset the connection under an answer that the client has not read yet (RFC 9112 section 9.6): many read
+/// it only when their whole body is sent.
+async fn leave(conn: &Rc<Conn>, timer: &mut Deadline, after: After, limits: &Limits) {
     if after == After::Abort {
         return;
     }
-    let at = clock::instant() + Duration::from_secs(1);
-    let mut read = 0_usize;
+    let (begin, mut heard) = (clock::instant(), clock::instant());
+    let mut read = 0_u64;
     let mut shut = false;
     poll_fn(|cx| {
+        let at = (begin + limits.linger).min(heard + LINGER_IDLE);
         if !shut {
             match conn.poll_shutdown(cx) {
                 Poll::Ready(Ok(())) => shut = true,
@@ -274,7 +279,11 @@ async fn leave(conn: &Rc<Conn>, timer: &mut Deadline, after: After) {
         }
         loop {
             match conn.poll_discard(cx) {
-                Poll::Ready(Ok(n @ 1..)) if read < 1 << 20 => read += n,
+                Poll::Ready(Ok(n @ 1..))
+                    if read < limits.linger_bytes && clock::instant() < begin + limits.linger =>
+                {
+                    (read, heard) = (read + n as u64, clock::instant());
+                }
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => return timer.poll_passed(cx, Some(at)),
             }

@@ -261,3 +261,28 @@ fn nobody_else_speaks_in_the_proxys_name_and_a_proxy_status_stays() {
     let seen = backend.seen().pop().expect("one");
     assert!(seen.fields("x-strop-degraded").is_empty() && seen.fields("x-stropped") == ["1"], "{seen:?}");
 }
+
+/// Python's http.client and Go send all of a body before they read.
+#[test]
+fn an_answer_that_comes_early_reaches_a_client_that_sends_all_of_its_body_first() {
+    let backend = Upstream::start(status(200));
+    let proxy = proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n[[routes]]\nprefix = \"/\"\n\
+         name = \"all\"\nbody_limit = \"1KiB\"\n",
+        backend.address
+    ));
+    let mut stream = std::net::TcpStream::connect(proxy.ingress()).expect("connects");
+    let length = 24 << 20;
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("sends");
+    let block = vec![b'x'; 1 << 20];
+    for _ in 0..24 {
+        // Slower than a second in all.
+        std::thread::sleep(Duration::from_millis(60));
+        stream.write_all(&block).expect("no broken pipe");
+    }
+    let mut client = Client::to(proxy.ingress());
+    client.stream = stream;
+    client.stream.set_read_timeout(Some(Duration::from_secs(20))).expect("sets");
+    assert_eq!(client.response(false).map(|answer| answer.status), Some(413));
+}
