@@ -186,6 +186,9 @@ async fn upgraded(
     idle: Option<Duration>,
 ) -> After {
     let Some(upstream) = upstream else { return After::Close };
+    if let Some(tunnel) = exchange.tunnel.take() {
+        upstream.counts_for(Box::new(tunnel));
+    }
     conn.spoil();
     let joined = tunnel::join(conn, &upstream, timer, idle).await;
     exchange.bytes_in.set(joined.up);

@@ -3,6 +3,7 @@
 //! Closed on purpose: a new way to fail is a new variant, and the compiler then asks for its fault, its status and
 //! its label. `Display` is the log's text; what the client reads is made in [`super::reply`].
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,11 +94,13 @@ pub enum ProxyError {
         /// When it makes sense to ask again.
         retry_after: Duration,
     },
-    /// All connections that the upstream may have are in use.
-    #[error("{upstream} has no connection left")]
+    /// All that the upstream may have of something is in use.
+    #[error("{upstream} has {room}")]
     Full {
         /// Whose.
         upstream: UpstreamName,
+        /// Of what.
+        room: Room,
     },
     /// Its name has no (allowed) address.
     #[error("{upstream} has no address")]
@@ -159,11 +162,33 @@ pub enum ProxyError {
     ClientGone,
 }
 
+/// What there is no more of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Connections.
+    Connections,
+    /// What a client that holds much of them may have, while others are there.
+    Share,
+    /// Tunnels and upgraded connections.
+    Tunnels,
+}
+
+impl fmt::Display for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connections => "no connection left",
+            Self::Share => "the connections that are left for other clients",
+            Self::Tunnels => "no tunnel left",
+        })
+    }
+}
+
 impl ProxyError {
     /// There is no connection to `upstream`.
     pub fn connecting(upstream: UpstreamName, error: ConnectError) -> Self {
         match error {
-            ConnectError::Full => Self::Full { upstream },
+            ConnectError::Full => Self::Full { upstream, room: Room::Connections },
+            ConnectError::NoTunnel => Self::Full { upstream, room: Room::Tunnels },
             ConnectError::Failed(why, cause) => Self::Connect { upstream, why, cause },
         }
     }
@@ -274,7 +299,9 @@ impl ProxyError {
                 "ramping" => "breaker_ramping",
                 _ => "breaker_held",
             },
-            Self::Full { .. } => "upstream_full",
+            Self::Full { room: Room::Connections, .. } => "upstream_full",
+            Self::Full { room: Room::Share, .. } => "client_share",
+            Self::Full { room: Room::Tunnels, .. } => "tunnels_full",
             Self::NoAddress { .. } | Self::Unresolved { .. } => "no_address",
             Self::Connect { why: Why::Tls, .. } => "tls_failed",
             Self::Connect { why: Why::Timeout, .. } => "connect_timeout",
@@ -336,6 +363,9 @@ impl ProxyError {
             Self::Forbidden { .. } => "This host resolves to an address range that may not be reached.",
             Self::WrongMethod { .. } => "This method is not served here.",
             Self::Refused { .. } => "The upstream is failing and is not being called now; try again later.",
+            Self::Full { room: Room::Share, .. } => {
+                "This client has many requests under way, and what is left is for others; try again later."
+            }
             Self::Full { .. } => "All connections to the upstream are in use; try again later.",
             Self::NoAddress { .. } => "The upstream's name has no usable address.",
             Self::Connect { .. } => "The upstream could not be reached.",

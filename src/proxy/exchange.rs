@@ -12,8 +12,9 @@ use crate::message::scratch::Scratch;
 use crate::runtime::clock;
 use crate::telemetry::access::Line;
 use crate::telemetry::series::{Finished, Method, Outcome};
-use crate::upstream::RouteEntry;
 use crate::upstream::endpoint::EndpointState;
+use crate::upstream::shares::Held;
+use crate::upstream::{RouteEntry, Slot};
 
 use super::gateway::Gateway;
 
@@ -44,6 +45,10 @@ pub struct Exchange {
     pub endpoint: Option<Arc<EndpointState>>,
     /// Those that an attempt failed at, each once.
     pub tried: Vec<Arc<EndpointState>>,
+    /// Its place among those of the same upstream.
+    pub held: Option<Held>,
+    /// What it may become.
+    pub tunnel: Option<Slot>,
     /// Bytes of the request's body.
     pub bytes_in: Cell<u64>,
     outcome: Outcome,
@@ -116,6 +121,8 @@ impl Exchange {
             reason: None,
             endpoint: None,
             tried: Vec::new(),
+            held: None,
+            tunnel: None,
             bytes_in: Cell::new(0),
             outcome: Outcome::ClientGone,
             line,

@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 
 use super::attempts::Attempts;
 use super::call::{Call, Origin};
-use super::error::ProxyError;
+use super::error::{ProxyError, Room};
 use super::exchange::Exchange;
 use super::forward::{Answer, Asker};
+use super::front::Front;
 use super::pulse::Pulse;
 use super::route;
 use crate::message::body::Body;
@@ -26,6 +27,7 @@ use crate::message::head::RequestHead;
 use crate::message::path::normal;
 use crate::message::scratch::Scratch;
 use crate::reliability::breaker::Ask;
+use crate::reliability::party::Party;
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::telemetry::Telemetry;
@@ -53,6 +55,8 @@ pub struct Gateway {
     pub access: Rc<Writer>,
     /// Has this worker run all the time?
     pub pulse: Pulse,
+    /// Who stands in front?
+    pub front: Front,
     chance: Cell<u64>,
     /// The second in which lines of [`Self::unread`] were written last, and how many.
     unread: Cell<(u64, u32)>,
@@ -68,7 +72,17 @@ impl Gateway {
         let access = telemetry.access_log().writer();
         let pulse = Pulse::new(clock::instant());
         let (chance, unread) = (Cell::new(seed | 1), Cell::default());
-        Rc::new(Self { worker, registry, telemetry, pools, access, pulse, chance, unread })
+        Rc::new(Self {
+            worker,
+            registry,
+            telemetry,
+            pools,
+            access,
+            pulse,
+            front: Front::default(),
+            chance,
+            unread,
+        })
     }
 
     /// A number that nobody needs to be unable to guess: balancing, sampling, span ids (xorshift64*, Marsaglia and
@@ -150,6 +164,7 @@ impl Gateway {
         let route = route::pick(&self.registry, &world, origin.entrance, head).await?;
         exchange.routed(Arc::clone(&route));
         let body = limited(body, head, &route)?;
+        self.room(&route, head, exchange)?;
         let span = self.draw().max(1).to_be_bytes();
         let mut call = Call::prepare(head, body, origin, exchange, span, || self.new_trace_id());
         if route.upstream.config.via {
@@ -163,6 +178,27 @@ impl Gateway {
         drop(world);
         let operation = route.upstream.operations.find(&normal(head.path_bytes()));
         Attempts::new(self, &route, operation, asker, exchange).run(&mut call, exchange, timer).await
+    }
+
+    /// Is there room for one more exchange of this client, and for what it may become?
+    fn room(
+        &self,
+        route: &RouteEntry,
+        head: &RequestHead,
+        exchange: &mut Exchange,
+    ) -> Result<(), ProxyError> {
+        let upstream = &route.upstream;
+        let full = |room| ProxyError::Full { upstream: upstream.config.name.clone(), room };
+        if head.wants_upgrade {
+            exchange.tunnel = Some(upstream.tunnel().ok_or_else(|| full(Room::Tunnels))?);
+            return Ok(());
+        }
+        if let Some(shares) = &upstream.shares {
+            let (client, places) = (Party::client(exchange.client), upstream.config.pool.connections);
+            let held = shares.take(self.worker, client, places, exchange.started);
+            exchange.held = Some(held.ok_or_else(|| full(Room::Share))?);
+        }
+        Ok(())
     }
 
     /// May the upstream be called, and its `operation`? `ask` is only called when a breaker is not plainly closed.

@@ -17,6 +17,7 @@ pub mod call;
 pub mod error;
 pub mod exchange;
 pub mod forward;
+pub mod front;
 pub mod gateway;
 pub mod pulse;
 pub mod reply;

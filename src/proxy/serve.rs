@@ -26,7 +26,7 @@ use crate::message::h1::conn::{Conn, HeadError};
 use crate::message::h1::parse::HeadLimits;
 use crate::message::h1::pump::Pump;
 use crate::message::h1::write::{self, Edits, Towards};
-use crate::message::head::{Method, RequestHead, Version};
+use crate::message::head::{Known, Method, RequestHead, Version};
 use crate::message::io::Io;
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
@@ -70,6 +70,9 @@ impl Client {
     /// Opens the exchange of a head.
     pub fn exchange(&self, head: &RequestHead, now: Instant) -> Exchange {
         let client = fields::client_ip(&head.store, self.peer.ip(), self.trusted_hops);
+        if self.trusted_hops == 0 && *self.entrance == Entrance::Ingress {
+            self.gateway.front.note(self.peer.ip(), head.store.known(Known::XForwardedFor).is_some());
+        }
         Exchange::open(&self.gateway, head, client, now)
     }
 

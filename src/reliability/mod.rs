@@ -20,6 +20,7 @@ pub mod readings;
 pub mod retry;
 pub mod retry_after;
 pub mod rule;
+pub mod share;
 pub mod significance;
 pub mod silence;
 pub mod slo;

@@ -17,6 +17,7 @@ pub mod pool;
 pub mod registry;
 pub mod resolve;
 pub mod routes;
+pub mod shares;
 pub mod unlisted;
 pub mod witness;
 
@@ -55,6 +56,10 @@ pub struct Upstream {
     pub remade: u32,
     /// Connections over all workers.
     pub connections: Arc<AtomicUsize>,
+    /// Tunnels and upgraded connections over all workers.
+    pub tunnels: Arc<AtomicUsize>,
+    /// Exchanges by client; `None`: it is not behind the ingress, so nobody shares it.
+    pub shares: Option<Arc<shares::Shares>>,
     /// Idle connections that it has closed.
     pub closings: Arc<idle::IdleClosings>,
     /// A reload has put another in its place; exchanges in flight still hold this one.
@@ -115,6 +120,13 @@ impl Upstream {
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
         let slot = Slot(Arc::clone(&self.connections));
         (before < self.config.pool.connections).then_some(slot)
+    }
+
+    /// Leave for one more tunnel or upgraded connection; `None` when their cap is reached.
+    pub fn tunnel(&self) -> Option<Slot> {
+        let before = self.tunnels.fetch_add(1, Ordering::Relaxed);
+        let slot = Slot(Arc::clone(&self.tunnels));
+        (before < self.config.pool.tunnels).then_some(slot)
     }
 
     /// An attempt at `endpoint` has ended: its average and its health learn of it, and a bad one makes its next check come

@@ -45,6 +45,8 @@ impl Layered for tls::ClientStream {
 pub enum ConnectError {
     /// The upstream's cap is reached.
     Full,
+    /// Its cap of tunnels is.
+    NoTunnel,
     /// TCP or TLS failed.
     Failed(Why, io::Error),
 }
@@ -217,7 +219,7 @@ impl Pools {
         endpoint: &Arc<EndpointState>,
         limit: Duration,
     ) -> Result<(Rc<Conn>, Arc<EndpointState>), ConnectError> {
-        let slot: Box<dyn std::any::Any> = Box::new(upstream.slot().ok_or(ConnectError::Full)?);
+        let slot: Box<dyn std::any::Any> = Box::new(upstream.tunnel().ok_or(ConnectError::NoTunnel)?);
         match tokio::time::timeout(limit, connect::tcp(upstream, endpoint)).await {
             Ok(Ok((tcp, endpoint))) => {
                 let _ = tcp.set_nodelay(true); // only a matter of speed

@@ -14,6 +14,7 @@ use super::gate::Gate;
 use super::operations::Operations;
 use super::resolve;
 use super::routes::{self, RouteTemplates};
+use super::shares::Shares;
 use super::unlisted::UnlistedHosts;
 use super::{RouteEntry, Upstream};
 use crate::config::{self, Config, Timeouts, Unlisted};
@@ -147,8 +148,8 @@ impl Registry {
                 (Some(same), _) => Arc::clone(same),
                 (None, before) => {
                     let upstream = match before {
-                        Some(changed) => self.replaced(changed, wanted, now),
-                        None => self.made(wanted, now),
+                        Some(changed) => self.replaced(changed, wanted, trusted, now),
+                        None => self.made(wanted, trusted, now),
                     };
                     resolve::at_once(&upstream, trusted, now);
                     fresh.push(Arc::clone(&upstream));
@@ -168,7 +169,7 @@ impl Registry {
         fresh
     }
 
-    fn made(&self, wanted: &Arc<config::Upstream>, now: Instant) -> Arc<Upstream> {
+    fn made(&self, wanted: &Arc<config::Upstream>, trusted: bool, now: Instant) -> Arc<Upstream> {
         let series = self.telemetry.upstream(&wanted.name);
         let gate = Gate::told(wanted.breaker.clone(), &series.breaker, self.workers, now);
         let operations = Operations::of(wanted, None, &series, self.workers, now);
@@ -182,12 +183,20 @@ impl Registry {
             series,
             endpoints: Arc::new(ArcSwap::from_pointee(Vec::new())),
             connections,
+            tunnels: Arc::default(),
+            shares: Shares::of(wanted, trusted, self.workers, now),
             closings: Arc::default(),
             retired: AtomicBool::new(false),
         })
     }
 
-    fn replaced(&self, old: &Arc<Upstream>, wanted: &Arc<config::Upstream>, now: Instant) -> Arc<Upstream> {
+    fn replaced(
+        &self,
+        old: &Arc<Upstream>,
+        wanted: &Arc<config::Upstream>,
+        trusted: bool,
+        now: Instant,
+    ) -> Arc<Upstream> {
         old.retire();
         old.gate.reconfigure(wanted.breaker.clone(), now);
         let same_tls = old.config.tls == wanted.tls && old.config.protocol == wanted.protocol;
@@ -200,6 +209,9 @@ impl Registry {
             tls: if same_tls { old.tls.clone() } else { client_tls(wanted) },
             remade: old.remade + u32::from(!same_tls),
             connections: Arc::clone(&old.connections),
+            tunnels: Arc::clone(&old.tunnels),
+            shares: Shares::of(wanted, trusted, self.workers, now)
+                .map(|new| old.shares.as_ref().map_or(new, Arc::clone)),
             // What was seen is measured by what is in force.
             closings: if old.config.pool.idle_for == wanted.pool.idle_for {
                 Arc::clone(&old.closings)
@@ -302,6 +314,8 @@ impl Registry {
             gate: Gate::new(template.breaker.clone(), 1, self.workers, now, Box::new(|_| {})),
             operations: Operations::default(),
             connections: Arc::clone(&series.connections),
+            tunnels: Arc::clone(&self.unlisted.tunnels),
+            shares: None,
             series,
             tls: None,
             remade: 0,

@@ -1,6 +1,7 @@
 //! Hosts that no upstream lists, where the policy lets them pass: each with its own addresses, all in bounded memory.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -30,6 +31,8 @@ pub(super) struct UnlistedHosts {
     pub(super) template: Arc<config::Upstream>,
     /// Idle connections that any of them has closed: they have one name, so one of them speaks for all.
     pub(super) closings: Arc<IdleClosings>,
+    /// Tunnels to any of them.
+    pub(super) tunnels: Arc<AtomicUsize>,
 }
 
 impl Default for UnlistedHosts {
@@ -39,6 +42,7 @@ impl Default for UnlistedHosts {
             reported: Rate::new(REPORT_AGAIN),
             template: Arc::new(config::presets::unlisted()),
             closings: Arc::default(),
+            tunnels: Arc::default(),
         }
     }
 }

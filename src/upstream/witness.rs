@@ -64,6 +64,13 @@ impl Witness {
         words.routes.note(party.route, tick);
     }
 
+    /// Was another client than this noted within `span`?
+    pub fn another_client(&self, client: u32, span: Duration, now: Instant) -> bool {
+        let since = self.tick(now).saturating_sub((span.as_millis() / TICK.as_millis()) as u32).max(1);
+        let seen = self.workers.iter().flat_map(|words| words.clients.seen());
+        seen.filter(|(_, tick)| *tick >= since).any(|(seen, _)| seen != client)
+    }
+
     /// Who was answered well lately, as seen from `party`.
     pub fn lately(&self, party: Party, now: Instant) -> Lately {
         let mut lately = Lately::default();

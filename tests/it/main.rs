@@ -35,6 +35,7 @@ mod evidence;
 /// The files that are shipped.
 mod examples;
 /// Several sidecars on one PostgreSQL: one incident, one sender, whoever dies.
+mod fairness;
 mod fleet;
 /// Fields that a proxy must, may and must not touch.
 mod headers;

@@ -20,11 +20,13 @@ pub struct PoolFile {
     pub idle_for: Text<IdleFor>,
     /// Over all workers, in use or idle.
     pub connections: u32,
+    /// Tunnels and upgraded connections (WebSockets), beside `connections`.
+    pub tunnels: u32,
 }
 
 impl Default for PoolFile {
     fn default() -> Self {
-        Self { idle_per_worker: 64, idle_for: Text(IdleFor::Auto), connections: 1_024 }
+        Self { idle_per_worker: 64, idle_for: Text(IdleFor::Auto), connections: 1_024, tunnels: 1_024 }
     }
 }
 
@@ -62,6 +64,8 @@ pub struct Pool {
     pub idle_for: IdlePolicy,
     /// Connections per upstream over all workers, in use or idle.
     pub connections: usize,
+    /// Tunnels and upgraded connections over all workers, beside them.
+    pub tunnels: usize,
 }
 
 impl PoolFile {
@@ -75,7 +79,7 @@ impl PoolFile {
             IdleFor::Most(limit) => IdlePolicy::written(limit),
         };
         let (idle_per_worker, connections) = (self.idle_per_worker as usize, self.connections as usize);
-        Pool { idle_per_worker, idle_for, connections }
+        Pool { idle_per_worker, idle_for, connections, tunnels: self.tunnels as usize }
     }
 }
 

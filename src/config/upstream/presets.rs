@@ -94,7 +94,12 @@ fn built_in(name: &str, timeouts: Timeouts) -> Upstream {
         local: None,
         allow_addresses: Vec::new(),
         timeouts,
-        pool: Pool { idle_per_worker: 8, idle_for: IdlePolicy::preset(false), connections: 1_024 },
+        pool: Pool {
+            idle_per_worker: 8,
+            idle_for: IdlePolicy::preset(false),
+            connections: 1_024,
+            tunnels: 1_024,
+        },
         health: None,
         breaker: BreakerPolicy { mode: Mode::Off, ..breaker("") },
         operations: Vec::new(),

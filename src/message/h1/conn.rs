@@ -59,7 +59,7 @@ pub struct Conn {
     /// How long the peer keeps it when it is idle, as it said last.
     said: Cell<Option<Duration>>,
     /// Counts the connection where it is limited, until it is gone.
-    slot: Option<Box<dyn Any>>,
+    slot: RefCell<Option<Box<dyn Any>>>,
 }
 
 impl Conn {
@@ -74,7 +74,7 @@ impl Conn {
             long: Cell::new(false),
             empty_lines: Cell::new(0),
             said: Cell::new(None),
-            slot,
+            slot: RefCell::new(slot),
         })
     }
 
@@ -198,11 +198,16 @@ impl Conn {
         self.ahead.replace(buf);
     }
 
+    /// It counts for something else from now on.
+    pub fn counts_for(&self, slot: Box<dyn Any>) {
+        self.slot.replace(Some(slot));
+    }
+
     /// Takes the stream and what was read ahead, for another protocol, and the slot: the connection counts for as long
     /// as that is spoken. `None` while a part of the task still holds the connection.
     pub fn into_io(self: Rc<Self>) -> Option<(Io, Option<Box<dyn Any>>)> {
         let conn = Rc::into_inner(self)?;
-        Some((Io::Rewound(conn.ahead.into_inner(), Box::new(conn.io.into_inner())), conn.slot))
+        Some((Io::Rewound(conn.ahead.into_inner(), Box::new(conn.io.into_inner())), conn.slot.into_inner()))
     }
 
     /// Reads a request head. A few empty lines before it are read over (RFC 9112 section 2.2), however they come.

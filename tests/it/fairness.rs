@@ -1,0 +1,179 @@
+//! One client does not take the service from the others.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::support::proxy::{Proxy, proxy};
+use crate::support::raw::Client;
+use crate::support::upstream::{Upstream, bytes, status};
+
+fn shop(backend: SocketAddr, pool: &str) -> Proxy {
+    proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{backend}\"]\n\
+         pool = {{ {pool} }}\n[process]\nworkers = 2\n"
+    ))
+}
+
+/// A client of another address.
+fn from(last: u8, to: SocketAddr) -> Client {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let own = SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0));
+    socket.bind(&own.into()).expect("binds");
+    socket.connect(&to.into()).expect("connects");
+    let stream: TcpStream = socket.into();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("sets");
+    let mut client = Client::to(to);
+    client.stream = stream;
+    client
+}
+
+fn get(client: &mut Client) -> u16 {
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.response(false).expect("an answer").status
+}
+
+/// Slow uploads of one client hold three quarters of the connections and no more.
+#[test]
+fn slow_requests_of_one_client_leave_a_quarter_to_the_others() {
+    let backend = Upstream::start(status(200));
+    let proxy = shop(backend.address, "connections = 40");
+    let mut other = from(2, proxy.ingress());
+    assert_eq!(get(&mut other), 200, "somebody else is there");
+    let slow: Vec<Client> = (0..100)
+        .map(|_| {
+            let mut client = from(3, proxy.ingress());
+            client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nx");
+            client
+        })
+        .collect();
+    crate::support::eventually("some of it is refused", || {
+        proxy.metric("http_requests_total", "status=\"503\"") >= 50.0
+    });
+    for nth in 0..20 {
+        assert_eq!(get(&mut other), 200, "request {nth} of another client");
+        assert_eq!(get(&mut from(4, proxy.ingress())), 200, "a newcomer");
+    }
+    drop(slow);
+}
+
+/// Where nobody else is, nobody is protected from it.
+#[test]
+fn a_client_that_is_alone_may_have_all() {
+    let backend = Upstream::start(status(200));
+    let proxy = shop(backend.address, "connections = 40");
+    let slow: Vec<Client> = (0..40)
+        .map(|_| {
+            let mut client = from(3, proxy.ingress());
+            client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nx");
+            client
+        })
+        .collect();
+    crate::support::eventually("all have arrived", || backend.connections() >= 40);
+    for mut client in slow {
+        client.send(b"yyyy");
+        assert_eq!(client.response(false).expect("an answer").status, 200);
+    }
+}
+
+/// A deploy, a page with many images, an office behind one address: bursts are served where there is room.
+#[test]
+fn what_is_refused_on_an_ordinary_day_is_nothing() {
+    let backend = Upstream::start(status(200));
+    let proxy = shop(backend.address, "connections = 64");
+    let threads: Vec<_> = (2..10_u8)
+        .map(|last| {
+            let to = proxy.ingress();
+            std::thread::spawn(move || {
+                // The first has four times as many connections as each of the others.
+                let many = if last == 2 { 20 } else { 5 };
+                let mut clients: Vec<Client> = (0..many).map(|_| from(last, to)).collect();
+                (0..20)
+                    .map(|_| clients.iter_mut().map(get).filter(|status| *status != 200).count())
+                    .sum::<usize>()
+            })
+        })
+        .collect();
+    let refused: usize = threads.into_iter().map(|thread| thread.join().expect("ends")).sum();
+    assert_eq!(refused, 0);
+}
+
+#[test]
+fn websockets_have_a_cap_of_their_own_and_leave_requests_their_connections() {
+    let backend = Upstream::start(Arc::new(|seen, stream| {
+        use std::io::Write;
+        let told = if seen.head.to_ascii_lowercase().contains("upgrade: websocket") {
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+        } else {
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+        };
+        stream.write_all(told.as_bytes()).is_ok()
+    }));
+    let proxy = shop(backend.address, "connections = 8, tunnels = 12");
+    let text = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let mut open = Vec::new();
+    for nth in 0..12 {
+        let mut client = from(3, proxy.ingress());
+        client.send(text.as_bytes());
+        assert_eq!(client.head().map(|(status, _)| status), Some(101), "tunnel {nth}");
+        open.push(client);
+    }
+    let mut one_more = from(4, proxy.ingress());
+    one_more.send(text.as_bytes());
+    let refused = one_more.response(false).expect("an answer");
+    assert_eq!((refused.status, refused.field("x-strop-reason")), (503, Some("tunnels_full")));
+    for _ in 0..20 {
+        assert_eq!(get(&mut from(5, proxy.ingress())), 200, "requests have their own");
+    }
+    drop(open);
+    crate::support::eventually("a place is free again", || {
+        let mut client = from(4, proxy.ingress());
+        client.send(text.as_bytes());
+        client.head().is_some_and(|(status, _)| status == 101)
+    });
+}
+
+/// What does not read its answer holds a connection as well.
+#[test]
+fn stalled_readers_of_one_client_leave_a_quarter_to_the_others() {
+    let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", 8 << 20, "x".repeat(8 << 20));
+    let backend = Upstream::start(bytes(large, true));
+    let proxy = shop(backend.address, "connections = 16");
+    let mut other = from(2, proxy.ingress());
+    other.send(b"HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    other.rest();
+    let stalled: Vec<Client> = (0..40)
+        .map(|_| {
+            let mut client = from(3, proxy.ingress());
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            client
+        })
+        .collect();
+    crate::support::eventually("some of it is refused", || {
+        proxy.metric("http_requests_total", "status=\"503\"") >= 20.0
+    });
+    backend.answer(status(200));
+    for _ in 0..10 {
+        assert_eq!(get(&mut from(4, proxy.ingress())), 200);
+    }
+    drop(stalled);
+}
+
+#[test]
+fn a_balancer_in_front_that_nobody_told_of_is_warned_of() {
+    let backend = Upstream::start(status(200));
+    let proxy = proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n[process]\nworkers = 1\n",
+        backend.address
+    ));
+    let mut client = from(3, proxy.ingress());
+    for nth in 0..1_000 {
+        let text =
+            format!("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.1.{}.{}\r\n\r\n", nth / 250, nth % 250);
+        client.send(text.as_bytes());
+        assert_eq!(client.response(false).expect("an answer").status, 200);
+    }
+    crate::support::eventually("it is told", || {
+        proxy.log.lock().expect("not poisoned").iter().any(|line| line.contains("ingress.trusted_hops = 1"))
+    });
+}
