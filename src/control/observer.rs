@@ -161,10 +161,8 @@ impl Observer {
         self.routes.retain(|route, _| by_route.contains_key(route));
         for (route, all) in by_route {
             // Asked once: it takes the locks that the workers count under.
-            let counted: Vec<(Arc<Series>, Counts)> = all
-                .iter()
-                .map(|one| (Arc::clone(one), Counts::of_outcomes(&one.totals().outcomes)))
-                .collect();
+            let counted: Vec<(Arc<Series>, Counts)> =
+                all.iter().map(|one| (Arc::clone(one), Counts::of_outcomes(&one.outcomes()))).collect();
             let replies = counted.iter().map(|(_, counts)| *counts).fold(Counts::default(), Counts::plus);
             let held = self.routes.entry(route.clone()).or_insert_with(|| Measured {
                 // Its counters began at nothing, and what they say has just happened.
@@ -242,8 +240,8 @@ fn slow(all: &[Arc<Series>], moment: Moment) -> [SlowCounts; 3] {
 }
 
 fn quantiles(all: &[Arc<Series>], moment: Moment) -> Option<[std::time::Duration; 3]> {
-    let busiest = all.iter().map(|series| series.window(Span::Minute, moment.instant).0);
-    let summary = busiest.max_by_key(|summary| summary.count)?;
+    let busiest = all.iter().max_by_key(|series| series.ended_within(Span::Minute, moment.instant))?;
+    let summary = busiest.window(Span::Minute, moment.instant).0;
     let span = |ms: Option<f64>| ms.map(|ms| std::time::Duration::from_secs_f64(ms / 1_000.0));
     Some([span(summary.p50_ms)?, span(summary.p95_ms)?, span(summary.p99_ms)?])
 }

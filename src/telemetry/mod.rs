@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod breakers;
+mod cells;
 mod dependencies;
 pub mod event;
 pub mod fleet;
@@ -12,6 +13,10 @@ pub mod line;
 pub mod logging;
 pub mod metrics;
 pub mod openmetrics;
+mod packed;
+mod recent;
+mod recorder;
+mod rings;
 pub mod series;
 pub mod slow;
 pub mod sre;
@@ -69,6 +74,7 @@ pub struct Telemetry {
     /// The place among other sidecars.
     pub fleet: fleet::Fleet,
     exposition: metrics::Exposer,
+    scratch: Mutex<series::Scratch>,
 }
 
 impl Telemetry {
@@ -88,6 +94,7 @@ impl Telemetry {
             people: told::People::default(),
             fleet: fleet::Fleet::default(),
             exposition: metrics::Exposer::default(),
+            scratch: Mutex::default(),
         });
         telemetry.exposition.watch(&telemetry);
         telemetry
@@ -174,7 +181,8 @@ impl Telemetry {
 
     /// Moves the shards' histograms into the rolling windows; once a second, off the request path.
     pub fn rotate(&self, now: Instant) {
-        self.all_series().iter().for_each(|series| series.rotate(now));
+        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        self.all_series().iter().for_each(|series| series.rotate(&mut scratch, now));
     }
 
     /// One line per exchange.
@@ -192,11 +200,10 @@ impl Telemetry {
         self.exposition.expose(self, accept)
     }
 
-    /// The retained one-minute intervals of all series as an HdrHistogram interval log (V2, deflated).
+    /// The retained intervals of all series as an HdrHistogram interval log (V2, deflated).
     pub fn hlog(&self, now: Moment) -> String {
         let series = self.all_series();
-        let intervals: Vec<_> =
-            series.iter().map(|series| (series.tag(), series.intervals(now.instant))).collect();
-        latency::interval_log(self.started, &intervals)
+        let intervals = series.iter().map(|series| (series.tag(), series.intervals(now.instant)));
+        latency::interval_log(self.started, intervals)
     }
 }

@@ -118,6 +118,8 @@ impl Totals {
         });
         let at = at.unwrap_or_else(|| {
             let status = if self.pairs.len() < MOST_PAIRS { status } else { 0 };
+            // A pair is 600 bytes, and most series have one or two.
+            self.pairs.reserve_exact(1);
             self.pairs.push(Pair::new(method, status));
             self.pairs.len() - 1
         });
