@@ -159,6 +159,8 @@ impl Observer {
             }
         }
         self.routes.retain(|route, _| by_route.contains_key(route));
+        let config: BTreeMap<&RouteName, &config::Route> =
+            world.config.routes.iter().map(|route| (&route.name, &**route)).collect();
         for (route, all) in by_route {
             // Asked once: it takes the locks that the workers count under.
             let counted: Vec<(Arc<Series>, Counts)> =
@@ -172,7 +174,7 @@ impl Observer {
             });
             let counts = held.trail.count(replies.minus(held.replies), now);
             held.replies = replies;
-            let yardstick = yardstick(&world.config, &route);
+            let yardstick = yardstick(&world.config, config.get(&route).copied());
             all.iter().for_each(|series| series.measure(yardstick, moment.instant));
             let [p50, p95, p99] = slow(&all, moment);
             readings.routes.push(RouteReading {
@@ -218,8 +220,7 @@ pub(super) fn bad_and_all(outcomes: &[u64; 7]) -> (u64, u64) {
 }
 
 /// What the replies of a route are held to; those that no route of the config takes to the common budget.
-fn yardstick(of: &Config, name: &RouteName) -> Option<Yardstick> {
-    let route = of.routes.iter().find(|route| route.name == *name);
+fn yardstick(of: &Config, route: Option<&config::Route>) -> Option<Yardstick> {
     let common = config::Measured { until: Until::LastByte, budget: of.latency.budget };
     let config::Measured { until, budget } = route.map_or(Some(common), |route| route.latency)?;
     Some(Yardstick { until, limits: budget.limits() })
