@@ -9,6 +9,7 @@ use crate::runtime::drain::Drain;
 use crate::runtime::{clock, fds, signals};
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::Event;
+use crate::telemetry::series::Series;
 use crate::upstream::health;
 use crate::upstream::registry::{Registry, World};
 
@@ -45,10 +46,11 @@ pub(super) async fn seconds(
     }
 }
 
-/// What is usual is learnt of each series every ten seconds, of a tenth of them at a time.
+/// What is usual is learnt of each series within ten seconds and then every thirty, of some of them at a time.
 fn learn(world: &World, telemetry: &Telemetry, tick: u64, now: Instant) {
     let all = telemetry.all_series();
-    for (series, _) in all.iter().zip(tick..).filter(|(_, turn)| turn % 10 == 0) {
+    let due = |series: &Series, turn: u64| turn % if series.usual().is_none() { 10 } else { 30 } == 0;
+    for (series, _) in all.iter().zip(tick..).filter(|(series, turn)| due(series, *turn)) {
         // While its upstream is called as usual: how fast it fails says nothing of that.
         let upstream = world.upstreams.get(&series.key.1);
         if upstream.is_some_and(|upstream| upstream.gate.view(now).is_at_ease()) {

@@ -44,6 +44,7 @@ pub(super) struct CellSum {
     counts: Box<[u64; CELLS]>,
     /// A bit for each cell that is not 0.
     used: [u64; CELLS.div_ceil(WORD)],
+    occupied: u32,
     all: u64,
 }
 
@@ -53,6 +54,7 @@ impl Default for CellSum {
         Self {
             counts: counts.try_into().expect("it was made with this length"),
             used: [0; CELLS.div_ceil(WORD)],
+            occupied: 0,
             all: 0,
         }
     }
@@ -63,6 +65,7 @@ impl CellSum {
     pub(super) fn add(&mut self, cell: u16, count: u64) {
         let at = usize::from(cell);
         if let (Some(held), true) = (self.counts.get_mut(at), count > 0) {
+            self.occupied += u32::from(*held == 0);
             *held += count;
             self.used[at / WORD] |= 1 << (at % WORD);
             self.all += count;
@@ -76,7 +79,7 @@ impl CellSum {
 
     /// How many cells are not 0.
     pub(super) fn occupied(&self) -> u32 {
-        self.used.iter().map(|word| word.count_ones()).sum()
+        self.occupied
     }
 
     /// The first and the last cell that is not 0; without any twice 0.
@@ -108,7 +111,7 @@ impl CellSum {
             self.counts[at * WORD..end].fill(0);
             *word = 0;
         }
-        self.all = 0;
+        (self.occupied, self.all) = (0, 0);
     }
 }
 
@@ -142,7 +145,7 @@ mod tests {
         assert_eq!(sum.iter().collect::<Vec<_>>(), [(1, 300), (63, 7), (64, 5), (18_215, 2)]);
         assert_eq!((sum.all(), sum.occupied(), sum.ends()), (314, 4, (1, 18_215)));
         sum.clear();
-        assert_eq!((sum.all(), sum.iter().count(), sum.ends()), (0, 0, (0, 0)));
+        assert_eq!((sum.all(), sum.occupied(), sum.iter().count(), sum.ends()), (0, 0, 0, (0, 0)));
         sum.add(64, 1);
         assert_eq!((sum.iter().collect::<Vec<_>>(), sum.ends()), (vec![(64, 1)], (64, 64)));
     }

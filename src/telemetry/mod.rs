@@ -104,11 +104,10 @@ impl Telemetry {
     pub fn series(&self, route: &RouteName, upstream: &UpstreamName, direction: Direction) -> Arc<Series> {
         let key = (route.clone(), upstream.clone(), direction);
         let mut all = self.series.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(
-            all.entry(key).or_insert_with_key(|key| {
-                Arc::new(Series::new(key.clone(), self.workers, self.started.instant))
-            }),
-        )
+        let nth = all.len();
+        Arc::clone(all.entry(key).or_insert_with_key(|key| {
+            Arc::new(Series::new(key.clone(), nth, self.workers, self.started.instant))
+        }))
     }
 
     /// Sets the label `http_route` of a series to its route's template, or to its name. A series that an earlier config

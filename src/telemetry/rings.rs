@@ -13,7 +13,7 @@ use super::packed::Packed;
 
 /// How a ring is cut, in microseconds.
 struct Cut {
-    /// The length of an interval.
+    /// The length of an interval: one ends at every multiple of it, the first thing after it.
     every: u64,
     /// How long one is kept after its end.
     keep: u64,
@@ -78,9 +78,10 @@ impl Ring {
         self.since = now;
     }
 
-    /// Closes an interval of what a finer ring has since the last one, if it is over.
+    /// Closes an interval of what a finer ring has since the last one, if it is over. What the finer ring closes at
+    /// another time is taken with its next one, whole.
     fn take(&mut self, fine: &Self, cut: &Cut, sum: &mut CellSum, room: &mut Vec<u8>, now: u64) {
-        if now - self.since >= cut.every {
+        if now / cut.every > self.since / cut.every && fine.since == now {
             for closed in fine.beginning(self.since) {
                 closed.packed.each(|cell, count| sum.add(cell, count));
             }
@@ -136,14 +137,20 @@ impl Ring {
 
 /// The rings of one series.
 pub(super) struct Rings {
+    /// The beginning of time, before the first record by what the series are apart.
     began: Instant,
     rings: [Ring; 3],
 }
 
 impl Rings {
-    /// Empty.
-    pub(super) fn new(now: Instant) -> Self {
-        Self { began: now, rings: Default::default() }
+    /// Empty. Their intervals end `apart` sooner than those of others that begin now: thousands of intervals do not end
+    /// at once.
+    pub(super) fn new(now: Instant, apart: Duration) -> Self {
+        // Where the clock's own beginning is nearer, they end when they do.
+        let mut rings = Self { began: now.checked_sub(apart).unwrap_or(now), rings: Default::default() };
+        let since = rings.micros(now);
+        rings.rings.iter_mut().for_each(|ring| ring.since = since);
+        rings
     }
 
     fn micros(&self, now: Instant) -> u64 {
@@ -226,7 +233,7 @@ mod tests {
     /// Rings after so many seconds, and all that was recorded.
     fn lived(seconds: u64, rate: u64, took: fn(&mut u64) -> Duration) -> (Rings, CellSum, Instant) {
         let t0 = clock::instant();
-        let (mut rings, mut all) = (Rings::new(t0), CellSum::default());
+        let (mut rings, mut all) = (Rings::new(t0, Duration::ZERO), CellSum::default());
         let (mut state, mut sum, mut room) = (7, CellSum::default(), Vec::new());
         for second in 1..=seconds {
             for _ in 0..rate {
@@ -276,6 +283,26 @@ mod tests {
         assert_eq!((lengths[0], lengths.last()), (300, Some(&60)), "{lengths:?}");
         assert_eq!(lengths.iter().sum::<u64>(), 3_600, "{lengths:?}");
         assert!(lengths.is_sorted_by(|older, newer| older >= newer), "{lengths:?}");
+    }
+
+    #[test]
+    fn seconds_that_are_longer_or_shorter_lose_nothing_and_count_nothing_twice() {
+        for apart in [0, 7, 33] {
+            let mut now = clock::instant();
+            let mut rings = Rings::new(now, Duration::from_secs(apart));
+            let (mut state, mut sum, mut room, mut all) = (3, CellSum::default(), Vec::new(), 0);
+            for _ in 0..3_000 {
+                now += Duration::from_secs_f64(0.4 + chance(&mut state));
+                sum.add(cells::of(usual(&mut state)), 2);
+                all += 2;
+                rings.turn(&mut sum, &mut room, now);
+                let within = rings.within(Every::Minute, Duration::from_secs(3_600), now);
+                assert_eq!(within.map(Packed::all).sum::<u64>(), all);
+                let five = rings.within(Every::Ten, Duration::from_secs(290), now).map(Packed::all);
+                assert!(five.sum::<u64>() >= 2 * (all / 2).min(200), "the last minutes are there");
+            }
+            assert!(rings.closed(Every::Minute).count() >= 44, "an interval a minute");
+        }
     }
 
     #[test]

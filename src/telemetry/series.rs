@@ -185,11 +185,13 @@ pub(super) struct Scratch {
 }
 
 impl Series {
-    pub(super) fn new(key: SeriesKey, workers: usize, now: Instant) -> Self {
+    /// `nth`: of all series; neighbours close their minutes at different seconds.
+    pub(super) fn new(key: SeriesKey, nth: usize, workers: usize, now: Instant) -> Self {
+        let apart = Duration::from_secs(nth as u64 % 60);
         let shards: Box<[Shard]> = (0..workers.max(1)).map(|_| Shard::default()).collect();
         let rolling = Mutex::new(Windows {
-            total: Rolling::new(now),
-            first_byte: Rolling::new(now),
+            total: Rolling::new(now, apart),
+            first_byte: Rolling::new(now, apart),
             outcomes: Outcomes::default(),
             slow: Slow::default(),
         });

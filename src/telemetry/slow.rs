@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn any_limit_is_counted_and_what_meets_it_is_not_over_it() {
         let t0 = clock::instant();
-        let rolling = Rolling::new(t0);
+        let rolling = Rolling::new(t0, Duration::ZERO);
         let mut slow = Slow::default();
         assert_eq!(within(&slow, t0), None, "nobody asked for it");
         slow.measure(
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn another_limit_holds_for_the_last_minutes_too() {
         let t0 = clock::instant();
-        let (mut total, first) = (Rolling::new(t0), Rolling::new(t0));
+        let (mut total, first) = (Rolling::new(t0, Duration::ZERO), Rolling::new(t0, Duration::ZERO));
         let mut slow = Slow::default();
         slow.measure(yardstick([500; 6], Until::LastByte), &total, &first, t0);
         for second in 1..=30 {
