@@ -185,8 +185,8 @@ fn windows(c: &mut Criterion) {
     let mut group = c.benchmark_group("windows of 560 series");
     group.sample_size(60);
     group.bench_function("turn", |b| b.iter_custom(|n| (0..n).map(|_| seconds.turn()).sum()));
-    group.bench_function("learn what is usual of a thirtieth", |b| {
-        b.iter(|| seconds.series.iter().take(19).for_each(|series| series.learn_usual(seconds.now)));
+    group.bench_function("learn what is usual of a sixtieth", |b| {
+        b.iter(|| seconds.series.iter().take(10).for_each(|series| series.learn_usual(seconds.now)));
     });
     group.bench_function("a window of five minutes of one", |b| {
         b.iter(|| seconds.series[0].window(Span::FiveMinutes, seconds.now));

@@ -78,8 +78,8 @@ impl Ring {
         self.since = now;
     }
 
-    /// Closes an interval of what a finer ring has since the last one, if it is over. What the finer ring closes at
-    /// another time is taken with its next one, whole.
+    /// Closes an interval of what a finer ring has since the last one, if it is over and the finer ring closes one as well:
+    /// none of those is cut.
     fn take(&mut self, fine: &Self, cut: &Cut, sum: &mut CellSum, room: &mut Vec<u8>, now: u64) {
         if now / cut.every > self.since / cut.every && fine.since == now {
             for closed in fine.beginning(self.since) {
@@ -137,7 +137,7 @@ impl Ring {
 
 /// The rings of one series.
 pub(super) struct Rings {
-    /// The beginning of time, before the first record by what the series are apart.
+    /// Times are counted from here: earlier than it was made, by what the series are apart.
     began: Instant,
     rings: [Ring; 3],
 }
@@ -146,7 +146,7 @@ impl Rings {
     /// Empty. Their intervals end `apart` sooner than those of others that begin now: thousands of intervals do not end
     /// at once.
     pub(super) fn new(now: Instant, apart: Duration) -> Self {
-        // Where the clock's own beginning is nearer, they end when they do.
+        // Where the clock cannot go back so far, they end together.
         let mut rings = Self { began: now.checked_sub(apart).unwrap_or(now), rings: Default::default() };
         let since = rings.micros(now);
         rings.rings.iter_mut().for_each(|ring| ring.since = since);
@@ -168,8 +168,12 @@ impl Rings {
         seconds.forget(second, tens.since, now);
         tens.forget(ten, minutes.since, now);
         minutes.forget(minute, now, now);
-        tens.join(ten, minutes.since, recorded, room);
-        minutes.join(minute, now, recorded, room);
+        if tens.since == now {
+            tens.join(ten, minutes.since, recorded, room);
+        }
+        if minutes.since == now {
+            minutes.join(minute, now, recorded, room);
+        }
     }
 
     fn at(&self, micros: u64) -> Instant {
