@@ -98,7 +98,7 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoRespons
     wire::now(serde_json::json!({ "samples": samples }))
 }
 
-/// The retained one-minute histograms as an HdrHistogram log, values in microseconds.
+/// The histograms of an hour as an HdrHistogram log: a minute each, old ones of busy routes up to five, microseconds.
 #[utoipa::path(get, path = "/latency.hlog", responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn hlog(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     let headers = [

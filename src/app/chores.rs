@@ -1,7 +1,7 @@
 //! What is done once a second, and at a hangup.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::reload::{Cause, Reloader};
 use crate::net::tls;
@@ -9,8 +9,9 @@ use crate::runtime::drain::Drain;
 use crate::runtime::{clock, fds, signals};
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::Event;
+use crate::telemetry::series::Series;
 use crate::upstream::health;
-use crate::upstream::registry::Registry;
+use crate::upstream::registry::{Registry, World};
 
 /// What is done once a second: windows turn, breakers look at the time, certificates and descriptors are looked at.
 pub(super) async fn seconds(
@@ -28,24 +29,33 @@ pub(super) async fn seconds(
         }
         let now = clock::instant();
         telemetry.rotate(now);
-        let world = registry.snapshot().upstreams.values().map(Arc::clone).collect::<Vec<_>>();
-        for upstream in world {
+        let world = registry.snapshot();
+        for upstream in world.upstreams.values().map(Arc::clone) {
             upstream.gate.tick(now);
             upstream.operations.iter().for_each(|operation| operation.gate.tick(now));
-            // What is usual is learnt while it is called as usual: how fast it fails says nothing of that.
-            if tick % 10 == 0 && upstream.gate.view(now).is_at_ease() {
-                let all = telemetry.all_series();
-                let of_it = all.iter().filter(|series| series.key.1 == upstream.config.name);
-                of_it.for_each(|series| series.learn_usual(now));
-            }
             if upstream.gate.wants_connect(now) {
                 crate::runtime::tasks::detach(health::connect(upstream));
             }
         }
+        learn(&world, &telemetry, tick, now);
+        drop(world);
         if tick % 10 == 0 {
             look_at_certificates(&servers);
             look_at_roots(&registry);
             look_at_descriptors();
+        }
+    }
+}
+
+/// What is usual is learnt of each series within ten seconds and then once a minute, of some of them at a time.
+fn learn(world: &World, telemetry: &Telemetry, tick: u64, now: Instant) {
+    let all = telemetry.all_series();
+    let due = |series: &Series, turn: u64| turn % if series.usual().is_none() { 10 } else { 60 } == 0;
+    for (series, _) in all.iter().zip(tick..).filter(|(series, turn)| due(series, *turn)) {
+        // While its upstream is called as usual: how fast it fails says nothing of that.
+        let upstream = world.upstreams.get(&series.key.1);
+        if upstream.is_some_and(|upstream| upstream.gate.view(now).is_at_ease()) {
+            series.learn_usual(now);
         }
     }
 }

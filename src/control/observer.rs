@@ -159,12 +159,12 @@ impl Observer {
             }
         }
         self.routes.retain(|route, _| by_route.contains_key(route));
+        let config: BTreeMap<&RouteName, &config::Route> =
+            world.config.routes.iter().map(|route| (&route.name, &**route)).collect();
         for (route, all) in by_route {
             // Asked once: it takes the locks that the workers count under.
-            let counted: Vec<(Arc<Series>, Counts)> = all
-                .iter()
-                .map(|one| (Arc::clone(one), Counts::of_outcomes(&one.totals().outcomes)))
-                .collect();
+            let counted: Vec<(Arc<Series>, Counts)> =
+                all.iter().map(|one| (Arc::clone(one), Counts::of_outcomes(&one.outcomes()))).collect();
             let replies = counted.iter().map(|(_, counts)| *counts).fold(Counts::default(), Counts::plus);
             let held = self.routes.entry(route.clone()).or_insert_with(|| Measured {
                 // Its counters began at nothing, and what they say has just happened.
@@ -174,7 +174,7 @@ impl Observer {
             });
             let counts = held.trail.count(replies.minus(held.replies), now);
             held.replies = replies;
-            let yardstick = yardstick(&world.config, &route);
+            let yardstick = yardstick(&world.config, config.get(&route).copied());
             all.iter().for_each(|series| series.measure(yardstick, moment.instant));
             let [p50, p95, p99] = slow(&all, moment);
             readings.routes.push(RouteReading {
@@ -220,8 +220,7 @@ pub(super) fn bad_and_all(outcomes: &[u64; 7]) -> (u64, u64) {
 }
 
 /// What the replies of a route are held to; those that no route of the config takes to the common budget.
-fn yardstick(of: &Config, name: &RouteName) -> Option<Yardstick> {
-    let route = of.routes.iter().find(|route| route.name == *name);
+fn yardstick(of: &Config, route: Option<&config::Route>) -> Option<Yardstick> {
     let common = config::Measured { until: Until::LastByte, budget: of.latency.budget };
     let config::Measured { until, budget } = route.map_or(Some(common), |route| route.latency)?;
     Some(Yardstick { until, limits: budget.limits() })
@@ -242,8 +241,8 @@ fn slow(all: &[Arc<Series>], moment: Moment) -> [SlowCounts; 3] {
 }
 
 fn quantiles(all: &[Arc<Series>], moment: Moment) -> Option<[std::time::Duration; 3]> {
-    let busiest = all.iter().map(|series| series.window(Span::Minute, moment.instant).0);
-    let summary = busiest.max_by_key(|summary| summary.count)?;
+    let busiest = all.iter().max_by_key(|series| series.ended_within(Span::Minute, moment.instant))?;
+    let summary = busiest.window(Span::Minute, moment.instant).0;
     let span = |ms: Option<f64>| ms.map(|ms| std::time::Duration::from_secs_f64(ms / 1_000.0));
     Some([span(summary.p50_ms)?, span(summary.p95_ms)?, span(summary.p99_ms)?])
 }

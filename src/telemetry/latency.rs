@@ -1,70 +1,61 @@
 //! HDR histograms and their rolling windows. The only file that names hdrhistogram.
 //!
 //! Values are microseconds, 1 µs to 120 s with three significant digits; what is outside is recorded at the bound.
-//! Windows are merged from exact intervals, never averaged. Intervals are kept in the V2 format, which is a few
-//! hundred bytes for a quiet second and not the 74 KiB of an open histogram.
+//! Windows are merged from exact intervals, never averaged. What is recorded and kept is counts by cell ([`super::cells`]),
+//! a histogram is only made of them where one is read: a full-size one takes 147 KiB.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
-use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer, V2Serializer};
 
+use super::cells::{self, CellSum};
+use super::packed::Packed;
+use super::rings::{Every, Rings};
 use crate::runtime::clock::Moment;
 
-/// The largest value, in microseconds: 120 s.
-pub const HIGHEST: u64 = 120_000_000;
+pub use super::cells::HIGHEST;
+pub use super::recorder::Recorder;
 
 fn fresh() -> Histogram<u64> {
     // The bounds are constants that the constructor accepts.
     Histogram::new_with_bounds(1, HIGHEST, 3).expect("1..=120e6 with 3 digits is a valid range")
 }
 
-/// A histogram that goes round between a recorder and its windows; none where nothing is recorded.
-pub type Spare = Option<Box<Histogram<u64>>>;
-
-/// A histogram of durations that costs nothing until it is used.
-#[derive(Debug, Default)]
-pub struct Recorder(Option<Box<Histogram<u64>>>);
-
-impl Recorder {
-    /// Records one duration.
-    pub fn record(&mut self, took: Duration) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(HIGHEST).clamp(1, HIGHEST);
-        // Cannot fail: the value lies within the bounds.
-        let _ = self.0.get_or_insert_with(|| Box::new(fresh())).record(micros);
-    }
-
-    /// Takes what was recorded and leaves `spare` in its place, so that the next record allocates nothing.
-    pub fn exchange(&mut self, spare: Spare) -> Spare {
-        std::mem::replace(&mut self.0, spare)
-    }
+fn add(histogram: &mut Histogram<u64>, packed: &Packed) {
+    packed.each(|cell, count| {
+        // Cannot fail: every cell lies within the bounds.
+        let _ = histogram.record_n(cells::value(cell), count);
+    });
 }
 
 /// All durations, and how many of them were over each limit. A limit is held to three significant digits, as all values
 /// are: what lies in the same step as the limit is not over it.
 pub type Over = [u64; 7];
 
-fn over(recorded: &Histogram<u64>, limits: &[Duration; 6]) -> Over {
-    let limits = limits.map(|limit| {
-        let micros = u64::try_from(limit.as_micros()).unwrap_or(HIGHEST).clamp(1, HIGHEST);
-        recorded.highest_equivalent(micros)
-    });
-    let mut over = [0; 7];
-    for step in recorded.iter_recorded() {
-        let (count, value) = (step.count_since_last_iteration(), step.value_iterated_to());
+/// Limits of durations.
+#[derive(Clone, Copy)]
+struct Limits([u16; 6]);
+
+impl Limits {
+    fn of(limits: &[Duration; 6]) -> Self {
+        Self(limits.map(cells::of))
+    }
+
+    fn count(self, over: &mut Over, cell: u16, count: u64) {
         over[0] += count;
-        for (over, limit) in over.iter_mut().skip(1).zip(limits) {
-            *over += if value > limit { count } else { 0 };
+        for (over, limit) in over.iter_mut().skip(1).zip(self.0) {
+            *over += if cell > limit { count } else { 0 };
         }
     }
-    over
 }
 
-/// What was recorded, over each limit; `None`: nothing was.
-pub(super) fn spare_over(recorded: &Spare, limits: &[Duration; 6]) -> Option<Over> {
-    recorded.as_deref().filter(|recorded| !recorded.is_empty()).map(|recorded| over(recorded, limits))
+/// What was recorded, over each limit.
+pub(super) fn over(recorded: &CellSum, limits: &[Duration; 6]) -> Over {
+    let (mut over, limits) = ([0; 7], Limits::of(limits));
+    recorded.iter().for_each(|(cell, count)| limits.count(&mut over, cell, count));
+    over
 }
 
 /// The windows that are shown.
@@ -103,6 +94,14 @@ impl Span {
             Self::Hour => "1h",
         }
     }
+
+    fn every(self) -> Every {
+        match self {
+            Self::TenSeconds => Every::Second,
+            Self::Minute | Self::FiveMinutes => Every::Ten,
+            Self::Hour => Every::Minute,
+        }
+    }
 }
 
 /// One interval, compact.
@@ -112,120 +111,80 @@ pub struct Interval {
     pub from: Instant,
     /// When it ended.
     pub to: Instant,
-    bytes: Vec<u8>,
+    parts: Vec<Packed>,
 }
 
-/// What a ring adds up into the next one.
-struct Ring {
-    every: Duration,
-    keep: usize,
-    intervals: VecDeque<Interval>,
-    open: Option<Box<Histogram<u64>>>,
-    since: Instant,
-}
-
-impl Ring {
-    fn new(every: u64, keep: usize, now: Instant) -> Self {
-        Self { every: Duration::from_secs(every), keep, intervals: VecDeque::new(), open: None, since: now }
-    }
-
-    fn add(&mut self, recorded: &Histogram<u64>) {
-        let open = self.open.get_or_insert_with(|| Box::new(fresh()));
-        // Cannot fail: both have the same bounds.
-        let _ = open.add(recorded);
-    }
-
-    fn turn(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.since) < self.every {
-            return;
-        }
-        if let Some(open) = self.open.take().filter(|open| !open.is_empty()) {
-            let mut bytes = Vec::new();
-            // Writing to a Vec cannot fail, and the format holds every count.
-            if V2Serializer::new().serialize(&open, &mut bytes).is_ok() {
-                self.intervals.push_back(Interval { from: self.since, to: now, bytes });
-            }
-        }
-        let oldest = self.every * u32::try_from(self.keep).unwrap_or(u32::MAX);
-        while self.intervals.front().is_some_and(|first| now.saturating_duration_since(first.to) > oldest) {
-            self.intervals.pop_front();
-        }
-        self.since = now;
-    }
-}
-
-/// The rolling windows of one series: seconds for 10 s, tens for 5 min, minutes for 1 h.
-pub struct Rolling {
-    rings: [Ring; 3],
-}
+/// The rolling windows of one series: seconds for 10 s, tens for 5 min, minutes for 1 h. Where a series' intervals take
+/// much room, the older ones are joined: up to a minute of the last five, up to five of the last hour.
+pub struct Rolling(Rings);
 
 impl Rolling {
-    /// Empty.
-    pub fn new(now: Instant) -> Self {
-        Self { rings: [Ring::new(1, 10, now), Ring::new(10, 30, now), Ring::new(60, 60, now)] }
+    /// Empty; its intervals end `apart` sooner than those of others that begin now.
+    pub fn new(now: Instant, apart: Duration) -> Self {
+        Self(Rings::new(now, apart))
     }
 
-    /// Adds what a shard recorded; returns the histogram, emptied, for the next time. One that recorded nothing goes back
-    /// to the allocator.
-    pub fn add(&mut self, recorded: Spare) -> Spare {
-        let mut recorded = recorded.filter(|recorded| !recorded.is_empty())?;
-        self.rings.iter_mut().for_each(|ring| ring.add(&recorded));
-        recorded.reset();
-        Some(recorded)
+    /// Closes a second with what the shards recorded in it; it is empty afterwards. `room` is scratch.
+    pub(super) fn turn(&mut self, recorded: &mut CellSum, room: &mut Vec<u8>, now: Instant) {
+        self.0.turn(recorded, room, now);
     }
 
-    /// Closes intervals that are over.
-    pub fn turn(&mut self, now: Instant) {
-        self.rings.iter_mut().for_each(|ring| ring.turn(now));
+    fn within(&self, span: Span, now: Instant) -> impl Iterator<Item = &Packed> {
+        self.0.within(span.every(), Duration::from_secs(span.seconds()), now)
+    }
+
+    fn histogram(&self, span: Span, now: Instant) -> Histogram<u64> {
+        let mut sum = fresh();
+        self.within(span, now).for_each(|packed| add(&mut sum, packed));
+        sum
+    }
+
+    /// How much was recorded within `span` before `now`.
+    pub fn count(&self, span: Span, now: Instant) -> u64 {
+        self.within(span, now).map(Packed::all).sum()
     }
 
     /// All that was recorded within `span` before `now`.
     pub fn merged(&self, span: Span, now: Instant) -> Summary {
-        let ring = match span {
-            Span::TenSeconds => &self.rings[0],
-            Span::Minute | Span::FiveMinutes => &self.rings[1],
-            Span::Hour => &self.rings[2],
-        };
-        let mut sum = fresh();
-        if let Some(open) = &ring.open {
-            // Cannot fail: both have the same bounds.
-            let _ = sum.add(&**open);
+        if self.count(span, now) == 0 {
+            return Summary { p99_is_only_max: true, ..Summary::default() };
         }
-        let length = Duration::from_secs(span.seconds());
-        let mut reader = Deserializer::new();
-        for interval in &ring.intervals {
-            if now.saturating_duration_since(interval.from) <= length + ring.every
-                && let Ok(read) = reader.deserialize::<u64, _>(&mut interval.bytes.as_slice())
-            {
-                let _ = sum.add(&read);
-            }
-        }
-        Summary::of(&sum)
+        Summary::of(&self.histogram(span, now))
     }
 
-    /// The last five minutes in steps of ten seconds, oldest first: when each ended, and what was over each limit.
+    /// The median of what was recorded within `span` before `now`; `None`: it was less than `least`.
+    pub fn median(&self, span: Span, least: u64, now: Instant) -> Option<Duration> {
+        let enough = self.count(span, now) >= least.max(1);
+        enough.then(|| Duration::from_micros(self.histogram(span, now).value_at_quantile(0.5)))
+    }
+
+    /// The last five minutes in steps of ten seconds, of up to a minute where they were joined, oldest first: when each
+    /// ended, and what was over each limit.
     pub fn over(&self, limits: &[Duration; 6], now: Instant) -> Vec<(Instant, Over)> {
-        let ring = &self.rings[1];
-        let mut reader = Deserializer::new();
-        let mut read = |interval: &Interval| {
-            let recorded = reader.deserialize::<u64, _>(&mut interval.bytes.as_slice()).ok()?;
-            Some((interval.to, over(&recorded, limits)))
+        let limits = Limits::of(limits);
+        let count = |over: &mut Over, packed: &Packed| {
+            packed.each(|cell, count| limits.count(over, cell, count));
         };
-        let mut all: Vec<_> = ring.intervals.iter().filter_map(&mut read).collect();
-        all.extend(ring.open.as_deref().map(|open| (now, over(open, limits))));
+        let closed = self.0.closed(Every::Ten).map(|(_, to, packed)| {
+            let mut over = [0; 7];
+            count(&mut over, packed);
+            (to, over)
+        });
+        let mut all: Vec<_> = closed.collect();
+        let mut open = [0; 7];
+        self.0.open(Every::Ten).1.for_each(|packed| count(&mut open, packed));
+        all.extend((open[0] > 0).then_some((now, open)));
         all
     }
 
-    /// The one-minute intervals, the open one included.
+    /// The one-minute intervals, longer ones where they were joined, the open one included.
     pub fn minutes(&self, now: Instant) -> Vec<Interval> {
-        let ring = &self.rings[2];
-        let mut all: Vec<Interval> = ring.intervals.iter().cloned().collect();
-        if let Some(open) = ring.open.as_deref().filter(|open| !open.is_empty()) {
-            let mut bytes = Vec::new();
-            if V2Serializer::new().serialize(open, &mut bytes).is_ok() {
-                all.push(Interval { from: ring.since, to: now, bytes });
-            }
-        }
+        let closed = self.0.closed(Every::Minute);
+        let mut all: Vec<_> =
+            closed.map(|(from, to, packed)| Interval { from, to, parts: vec![packed.clone()] }).collect();
+        let (from, open) = self.0.open(Every::Minute);
+        let parts: Vec<_> = open.cloned().collect();
+        all.extend((!parts.is_empty()).then_some(Interval { from, to: now, parts }));
         all
     }
 }
@@ -274,23 +233,26 @@ impl Summary {
 
 /// Writes intervals as an HdrHistogram log (version 1.3 of its format, V2 deflated), tagged by series. Values are
 /// microseconds; the maximum column is in milliseconds.
-pub fn interval_log(started: Moment, series: &[(String, Vec<Interval>)]) -> String {
+pub fn interval_log(started: Moment, series: impl Iterator<Item = (String, Vec<Interval>)>) -> String {
     let mut text = Vec::new();
     let mut serializer = V2DeflateSerializer::new();
     let mut builder = IntervalLogWriterBuilder::new();
     builder
         .add_comment("[Logged by Strop; values are microseconds]")
+        .add_comment(
+            "[Intervals are minutes; older ones of a series that takes much room are joined, up to five]",
+        )
         .with_start_time(started.wall)
         .with_max_value_divisor(1_000.0);
     if let Ok(mut writer) = builder.begin_log_with(&mut text, &mut serializer) {
-        let mut reader = Deserializer::new();
         for (tag, intervals) in series {
             for interval in intervals {
-                let Ok(read) = reader.deserialize::<u64, _>(&mut interval.bytes.as_slice()) else { continue };
+                let mut sum = fresh();
+                interval.parts.iter().for_each(|packed| add(&mut sum, packed));
                 let from = interval.from.saturating_duration_since(started.instant);
                 let length = interval.to.saturating_duration_since(interval.from);
                 // Writing to a Vec cannot fail.
-                let _ = writer.write_histogram(&read, from, length, Tag::new(tag));
+                let _ = writer.write_histogram(&sum, from, length, Tag::new(&tag));
             }
         }
     }
@@ -300,7 +262,9 @@ pub fn interval_log(started: Moment, series: &[(String, Vec<Interval>)]) -> Stri
 #[cfg(test)]
 mod tests {
     use base64::Engine as _;
+    use hdrhistogram::serialization::Deserializer;
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+    use proptest::prelude::*;
 
     use super::*;
     use crate::runtime::clock;
@@ -315,21 +279,20 @@ mod tests {
     #[test]
     fn a_dump_equals_an_offline_histogram_of_the_same_latencies() {
         let now = clock::now();
-        let mut rolling = Rolling::new(now.instant);
-        let mut recorder = Recorder::default();
-        let mut spare = None;
+        let mut rolling = Rolling::new(now.instant, Duration::ZERO);
+        let (mut recorder, mut sum, mut room) = (Recorder::default(), CellSum::default(), Vec::new());
         let mut offline = fresh();
         for (at, micros) in known().into_iter().enumerate() {
             recorder.record(Duration::from_micros(micros));
             offline.record(micros).expect("in range");
             if at % 1_000 == 999 {
                 let second = now.instant + Duration::from_secs(at as u64 / 1_000 + 1);
-                spare = rolling.add(recorder.exchange(spare));
-                rolling.turn(second);
+                recorder.drain(&mut sum);
+                rolling.turn(&mut sum, &mut room, second);
             }
         }
         let end = Moment { instant: now.instant + Duration::from_secs(10), wall: now.wall };
-        let log = interval_log(now, &[("all".to_owned(), rolling.minutes(end.instant))]);
+        let log = interval_log(now, [("all".to_owned(), rolling.minutes(end.instant))].into_iter());
         let mut dumped = fresh();
         for entry in IntervalLogIterator::new(log.as_bytes()) {
             if let LogEntry::Interval(interval) = entry.expect("a valid log") {
@@ -350,16 +313,63 @@ mod tests {
     #[test]
     fn a_window_forgets_what_is_older() {
         let t0 = clock::instant();
-        let mut rolling = Rolling::new(t0);
-        let mut recorder = Recorder::default();
-        recorder.record(Duration::from_millis(5));
-        rolling.add(recorder.exchange(None));
+        let mut rolling = Rolling::new(t0, Duration::ZERO);
+        let mut sum = CellSum::default();
+        sum.add(cells::of(Duration::from_millis(5)), 1);
         for second in 1..=30 {
-            rolling.turn(t0 + Duration::from_secs(second));
+            rolling.turn(&mut sum, &mut Vec::new(), t0 + Duration::from_secs(second));
         }
         let now = t0 + Duration::from_secs(30);
         assert_eq!(rolling.merged(Span::TenSeconds, now).count, 0);
         assert_eq!(rolling.merged(Span::Minute, now).count, 1);
         assert_eq!(rolling.merged(Span::Hour, now).count, 1);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn every_window_is_what_an_offline_histogram_of_its_durations_is(
+            seconds in prop::collection::vec(
+                prop::collection::vec((0_u64..130_000_000, 1_usize..40), 0..6), 1..400)
+        ) {
+            let t0 = clock::instant();
+            let (mut rolling, mut recorder) = (Rolling::new(t0, Duration::ZERO), Recorder::default());
+            let (mut sum, mut room) = (CellSum::default(), Vec::new());
+            let mut recorded = Vec::new();
+            for (at, second) in seconds.iter().enumerate() {
+                for (micros, times) in second {
+                    (0..*times).for_each(|_| recorder.record(Duration::from_micros(*micros)));
+                    recorded.push((at as u64 + 1, micros.clamp(&1, &HIGHEST), *times as u64));
+                }
+                recorder.drain(&mut sum);
+                rolling.turn(&mut sum, &mut room, t0 + Duration::from_secs(at as u64 + 1));
+            }
+            let last = seconds.len() as u64;
+            for span in Span::ALL {
+                // An interval that ended within the window is in it as a whole.
+                let every = [1, 10, 60][span.every() as usize];
+                let mut offline = fresh();
+                for (second, micros, times) in &recorded {
+                    let ended = second.div_ceil(every) * every;
+                    if last.saturating_sub(ended) <= span.seconds() {
+                        offline.record_n(**micros, *times).expect("in range");
+                    }
+                }
+                let now = t0 + Duration::from_secs(last);
+                prop_assert!(rolling.histogram(span, now).iter_recorded().eq(offline.iter_recorded()));
+                prop_assert_eq!(rolling.merged(span, now), Summary::of(&offline));
+                prop_assert_eq!(rolling.count(span, now), offline.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_cell_is_a_bucket_of_the_histogram() {
+        let histogram = fresh();
+        for cell in 1..cells::CELLS as u16 {
+            let value = cells::value(cell);
+            assert_eq!((histogram.lowest_equivalent(value), cells::number(value)), (value, cell));
+            assert_eq!(cells::number(histogram.highest_equivalent(value).min(HIGHEST)), cell);
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod breakers;
+mod cells;
 mod dependencies;
 pub mod event;
 pub mod fleet;
@@ -12,6 +13,10 @@ pub mod line;
 pub mod logging;
 pub mod metrics;
 pub mod openmetrics;
+mod packed;
+mod recent;
+mod recorder;
+mod rings;
 pub mod series;
 pub mod slow;
 pub mod sre;
@@ -70,6 +75,7 @@ pub struct Telemetry {
     /// The place among other sidecars.
     pub fleet: fleet::Fleet,
     exposition: metrics::Exposer,
+    scratch: Mutex<series::Scratch>,
 }
 
 impl Telemetry {
@@ -89,6 +95,7 @@ impl Telemetry {
             people: told::People::default(),
             fleet: fleet::Fleet::default(),
             exposition: metrics::Exposer::default(),
+            scratch: Mutex::default(),
         });
         telemetry.exposition.watch(&telemetry);
         telemetry
@@ -98,11 +105,10 @@ impl Telemetry {
     pub fn series(&self, route: &RouteName, upstream: &UpstreamName, direction: Direction) -> Arc<Series> {
         let key = (route.clone(), upstream.clone(), direction);
         let mut all = self.series.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(
-            all.entry(key).or_insert_with_key(|key| {
-                Arc::new(Series::new(key.clone(), self.workers, self.started.instant))
-            }),
-        )
+        let nth = all.len();
+        Arc::clone(all.entry(key).or_insert_with_key(|key| {
+            Arc::new(Series::new(key.clone(), nth, self.workers, self.started.instant))
+        }))
     }
 
     /// Sets the label `http_route` of a series to its route's template, or to its name. A series that an earlier config
@@ -175,7 +181,8 @@ impl Telemetry {
 
     /// Moves the shards' histograms into the rolling windows; once a second, off the request path.
     pub fn rotate(&self, now: Instant) {
-        self.all_series().iter().for_each(|series| series.rotate(now));
+        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        self.all_series().iter().for_each(|series| series.rotate(&mut scratch, now));
     }
 
     /// One line per exchange.
@@ -193,11 +200,10 @@ impl Telemetry {
         self.exposition.expose(self, accept)
     }
 
-    /// The retained one-minute intervals of all series as an HdrHistogram interval log (V2, deflated).
+    /// The retained intervals of all series as an HdrHistogram interval log (V2, deflated).
     pub fn hlog(&self, now: Moment) -> String {
         let series = self.all_series();
-        let intervals: Vec<_> =
-            series.iter().map(|series| (series.tag(), series.intervals(now.instant))).collect();
-        latency::interval_log(self.started, &intervals)
+        let intervals = series.iter().map(|series| (series.tag(), series.intervals(now.instant)));
+        latency::interval_log(self.started, intervals)
     }
 }

@@ -99,7 +99,7 @@ fn histogram(out: &mut String, name: &str, metric: &Metric, traces: Option<&[Opt
 }
 
 /// The last traces of the OpenTelemetry durations, by the labels of their series.
-struct Traces(HashMap<[String; 4], [Option<Exemplar>; 15]>);
+struct Traces(HashMap<[String; 4], Box<[Option<Exemplar>; 15]>>);
 
 /// The labels of such a series that tell it from the others.
 const TOLD_APART: [&str; 4] = ["http_route", "upstream", "http_request_method", "http_response_status_code"];
@@ -110,8 +110,9 @@ impl Traces {
         for series in series {
             let (route, upstream, _) = &series.key;
             for pair in series.totals().pairs {
+                let Some(exemplars) = pair.exemplars else { continue };
                 let (method, status) = (pair.method.label().to_owned(), status_label(pair.status));
-                all.insert([route.to_string(), upstream.to_string(), method, status], pair.exemplars);
+                all.insert([route.to_string(), upstream.to_string(), method, status], exemplars);
             }
         }
         Self(all)
@@ -126,7 +127,7 @@ impl Traces {
             let found = metric.get_label().iter().find(|pair| pair.name() == wanted);
             found.map_or("", LabelPair::value).to_owned()
         };
-        self.0.get(&TOLD_APART.map(label))
+        self.0.get(&TOLD_APART.map(label)).map(|found| &**found)
     }
 }
 

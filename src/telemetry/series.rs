@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::SeriesKey;
-use super::latency::{Interval, Over, Recorder, Rolling, Span, Spare, Summary};
+use super::cells::CellSum;
+use super::latency::{Interval, Over, Recorder, Rolling, Span, Summary};
+use super::recent::Recent;
 use super::slow::{Slow, Yardstick};
 
 pub use super::totals::{Exemplar, Finished, MS_BOUNDS, SECOND_BOUNDS, Totals};
@@ -154,14 +156,12 @@ struct Windows {
     first_byte: Rolling,
     outcomes: Outcomes,
     slow: Slow,
-    /// For each shard: what its recorders get in exchange for what they recorded.
-    spares: Box<[(Spare, Spare)]>,
 }
 
 /// Counts by outcome, second by second, for the last five minutes.
 #[derive(Default)]
 struct Outcomes {
-    seconds: std::collections::VecDeque<(Instant, [u64; 7])>,
+    seconds: Recent,
     last: [u64; 7],
 }
 
@@ -172,30 +172,28 @@ impl Outcomes {
             *delta = now - before;
         }
         self.last = sums;
-        self.seconds.push_back((now, delta));
-        while self.seconds.len() > 300 {
-            self.seconds.pop_front();
-        }
-    }
-
-    fn within(&self, span: Duration, now: Instant) -> [u64; 7] {
-        let young = |seen: &&(Instant, [u64; 7])| now.saturating_duration_since(seen.0) < span;
-        self.seconds.iter().filter(young).fold([0; 7], |mut sum, (_, more)| {
-            sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
-            sum
-        })
+        self.seconds.push(now, delta);
     }
 }
 
+/// Where one series after the other is summed up.
+#[derive(Default)]
+pub(super) struct Scratch {
+    total: CellSum,
+    first_byte: CellSum,
+    room: Vec<u8>,
+}
+
 impl Series {
-    pub(super) fn new(key: SeriesKey, workers: usize, now: Instant) -> Self {
+    /// `nth`: of all series; neighbours close their minutes at different seconds.
+    pub(super) fn new(key: SeriesKey, nth: usize, workers: usize, now: Instant) -> Self {
+        let apart = Duration::from_secs(nth as u64 % 60);
         let shards: Box<[Shard]> = (0..workers.max(1)).map(|_| Shard::default()).collect();
         let rolling = Mutex::new(Windows {
-            total: Rolling::new(now),
-            first_byte: Rolling::new(now),
+            total: Rolling::new(now, apart),
+            first_byte: Rolling::new(now, apart),
             outcomes: Outcomes::default(),
             slow: Slow::default(),
-            spares: shards.iter().map(|_| (None, None)).collect(),
         });
         Self { http_route: Mutex::new(key.0.text()), key, usual: AtomicU64::new(0), shards, rolling }
     }
@@ -208,9 +206,13 @@ impl Series {
 
     /// Learns the usual time from the last five minutes, once there were twenty answers in them.
     pub fn learn_usual(&self, now: Instant) {
-        let (_, first_byte) = self.window(Span::FiveMinutes, now);
-        if let Some(median) = first_byte.p50_ms.filter(|_| first_byte.count >= 20) {
-            self.usual.store((median * 1e6) as u64, Ordering::Relaxed);
+        let median = {
+            let rolling = self.rolling.lock().unwrap_or_else(PoisonError::into_inner);
+            rolling.first_byte.median(Span::FiveMinutes, 20, now)
+        };
+        if let Some(median) = median {
+            // At most 120 s.
+            self.usual.store(median.as_nanos() as u64, Ordering::Relaxed);
         }
     }
 
@@ -262,21 +264,29 @@ impl Series {
         sum
     }
 
-    pub(super) fn rotate(&self, now: Instant) {
+    /// Ended exchanges since the start by outcome, over all workers.
+    pub fn outcomes(&self) -> [u64; 7] {
+        self.shards.iter().fold([0; 7], |mut sum, shard| {
+            let inner = shard.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            sum.iter_mut().zip(inner.sums.outcomes).for_each(|(sum, more)| *sum += more);
+            sum
+        })
+    }
+
+    pub(super) fn rotate(&self, scratch: &mut Scratch, now: Instant) {
         let mut rolling = self.rolling.lock().unwrap_or_else(PoisonError::into_inner);
-        let Windows { total, first_byte, outcomes, slow, spares } = &mut *rolling;
-        for (shard, spare) in self.shards.iter().zip(spares) {
-            let (recorded, first) = {
-                let mut inner = shard.inner.lock().unwrap_or_else(PoisonError::into_inner);
-                (inner.total.exchange(spare.0.take()), inner.first_byte.exchange(spare.1.take()))
-            };
-            slow.count(&recorded, &first);
-            *spare = (total.add(recorded), first_byte.add(first));
+        let Windows { total, first_byte, outcomes, slow } = &mut *rolling;
+        let mut sums = [0; 7];
+        for shard in &self.shards {
+            let mut inner = shard.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.total.drain(&mut scratch.total);
+            inner.first_byte.drain(&mut scratch.first_byte);
+            sums.iter_mut().zip(inner.sums.outcomes).for_each(|(sum, more)| *sum += more);
         }
-        total.turn(now);
-        first_byte.turn(now);
-        slow.turn(now);
-        outcomes.turn(now, self.totals().outcomes);
+        slow.turn(&scratch.total, &scratch.first_byte, now);
+        outcomes.turn(now, sums);
+        total.turn(&mut scratch.total, &mut scratch.room, now);
+        first_byte.turn(&mut scratch.first_byte, &mut scratch.room, now);
     }
 
     /// What a window says of totals and of first bytes.
@@ -285,9 +295,14 @@ impl Series {
         (rolling.total.merged(span, now), rolling.first_byte.merged(span, now))
     }
 
+    /// How many exchanges ended within `span`.
+    pub fn ended_within(&self, span: Span, now: Instant) -> u64 {
+        self.rolling.lock().unwrap_or_else(PoisonError::into_inner).total.count(span, now)
+    }
+
     /// Ended exchanges by outcome within `span`, at most five minutes.
     pub fn outcomes_within(&self, span: Duration, now: Instant) -> [u64; 7] {
-        self.rolling.lock().unwrap_or_else(PoisonError::into_inner).outcomes.within(span, now)
+        self.rolling.lock().unwrap_or_else(PoisonError::into_inner).outcomes.seconds.within(span, now)
     }
 
     /// Measures against these limits from now on; `None`: not at all.

@@ -62,13 +62,13 @@ pub struct Pair {
     pub status: u16,
     /// How long they took.
     pub took: Seconds,
-    /// The last trace of each bucket.
-    pub exemplars: [Option<Exemplar>; 15],
+    /// The last trace of each bucket; `None`: there was none in any.
+    pub exemplars: Option<Box<[Option<Exemplar>; 15]>>,
 }
 
 impl Pair {
     fn new(method: Method, status: u16) -> Self {
-        Self { method, status, took: Seconds::default(), exemplars: [None; 15] }
+        Self { method, status, took: Seconds::default(), exemplars: None }
     }
 }
 
@@ -96,7 +96,8 @@ impl Totals {
         let pair = self.pair(done.method, done.status.unwrap_or(0));
         let bucket = pair.took.record(done.total);
         if let Some(trace_id) = done.trace_id {
-            pair.exemplars[bucket] = Some(Exemplar { trace_id, value: done.total.as_secs_f64() });
+            pair.exemplars.get_or_insert_default()[bucket] =
+                Some(Exemplar { trace_id, value: done.total.as_secs_f64() });
         }
         self.outcomes[done.outcome as usize] += 1;
         let ms = done.total.as_secs_f64() * 1_000.0;
@@ -118,6 +119,8 @@ impl Totals {
         });
         let at = at.unwrap_or_else(|| {
             let status = if self.pairs.len() < MOST_PAIRS { status } else { 0 };
+            // A pair is 150 bytes, and most series have one or two.
+            self.pairs.reserve_exact(1);
             self.pairs.push(Pair::new(method, status));
             self.pairs.len() - 1
         });
@@ -129,7 +132,10 @@ impl Totals {
         for more in &other.pairs {
             let pair = self.pair(more.method, more.status);
             pair.took.add(&more.took);
-            pair.exemplars.iter_mut().zip(more.exemplars).for_each(|(held, more)| *held = more.or(*held));
+            if let Some(more) = &more.exemplars {
+                let held = pair.exemplars.get_or_insert_default();
+                held.iter_mut().zip(**more).for_each(|(held, more)| *held = more.or(*held));
+            }
         }
         self.outcomes.iter_mut().zip(other.outcomes).for_each(|(sum, more)| *sum += more);
         self.ms.iter_mut().zip(other.ms).for_each(|(sum, more)| *sum += more);

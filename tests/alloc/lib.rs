@@ -1,13 +1,14 @@
-//! An allocator that counts what each data-path thread asks it for.
+//! An allocator that counts what each data-path thread asks it for, and the bytes that are held by all.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// The system's allocator; counts what threads of the data path, known by their name, ask of it.
 pub struct Counting;
 
 static COUNTED: AtomicU64 = AtomicU64::new(0);
+static HELD: AtomicI64 = AtomicI64::new(0);
 
 #[derive(Clone, Copy, PartialEq)]
 enum Who {
@@ -23,6 +24,19 @@ thread_local! {
 /// Requests of the data path's threads so far.
 pub fn counted() -> u64 {
     COUNTED.load(Ordering::SeqCst)
+}
+
+/// Bytes that were asked for, by whichever thread, and not given back.
+pub fn held() -> i64 {
+    HELD.load(Ordering::SeqCst)
+}
+
+fn hold(bytes: usize) {
+    HELD.fetch_add(bytes as i64, Ordering::Relaxed);
+}
+
+fn leave(bytes: usize) {
+    HELD.fetch_sub(bytes as i64, Ordering::Relaxed);
 }
 
 /// Is this a thread of the data path? Asked of the kernel once per thread; a path this short is not put on the heap.
@@ -55,15 +69,19 @@ fn count() {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
+        hold(layout.size());
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        leave(layout.size());
         unsafe { System.dealloc(place, layout) }
     }
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
+        hold(size);
+        leave(layout.size());
         unsafe { System.realloc(place, layout, size) }
     }
 }
