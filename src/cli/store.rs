@@ -99,7 +99,7 @@ pub(super) fn backup(what: Option<Backup>, config: Option<PathBuf>, to: Option<P
 async fn taken(config: &StoreConfig, to: &Path) -> Result<(PathBuf, Manifest), BackupError> {
     let taken = backup::take(config, to).await?;
     if let Some(scheduled) = config.backup.as_ref().filter(|scheduled| scheduled.to == to) {
-        backup::prune(to, scheduled.keep)?;
+        backup::prune(to, scheduled.keep, &taken.1)?;
     }
     Ok(taken)
 }

@@ -30,6 +30,10 @@ const LEFTOVER: Duration = Duration::from_secs(86_400);
 pub struct Manifest {
     /// Of this file: 1.
     pub format: u32,
+    /// The copies of a directory in the order in which they were made, whatever the clocks said: one more than the highest that
+    /// was there. 0: a Strop that did not count made it.
+    #[serde(default)]
+    pub number: u64,
     /// When, in RFC 3339.
     pub made_at: String,
     /// Which Strop made it.
@@ -119,7 +123,12 @@ pub async fn take(config: &StoreConfig, to: &Path) -> Result<(PathBuf, Manifest)
     let stamp: String = made_at.chars().filter(char::is_ascii_alphanumeric).collect();
     let scratch = Scratch::below(to, &stamp)?;
     let ending = if matches!(db, Db::Sqlite(_)) { "db" } else { "jsonl" };
-    let file = format!("strop-{stamp}.{ending}");
+    let number = numbered(to)?.last().map_or(0, |(number, _)| *number).saturating_add(1);
+    let mut file = format!("strop-{stamp}.{ending}");
+    if to.join(&file).exists() || to.join(format!("{file}.json")).exists() {
+        // A clock that was set back says the same moment twice.
+        file = format!("strop-{stamp}-{number}.{ending}");
+    }
     let draft = scratch.0.join(&file);
     let moment = match &db {
         Db::Sqlite(_) => copy_sqlite(&db, &draft).await?,
@@ -128,6 +137,7 @@ pub async fn take(config: &StoreConfig, to: &Path) -> Result<(PathBuf, Manifest)
     let (bytes, sha256) = hashed(&draft).await?;
     let manifest = Manifest {
         format: 1,
+        number,
         made_at,
         strop: env!("CARGO_PKG_VERSION").to_owned(),
         schema: schema_version(),
@@ -303,18 +313,35 @@ async fn restored(copy: &Path, manifest: &Manifest, scratch: &Scratch) -> Result
     Ok(())
 }
 
-/// The newest copy of a directory; `None`: there is none, nor perhaps the directory. That it has its name says that it was good.
-pub fn newest(dir: &Path) -> Result<Option<Manifest>, BackupError> {
-    let mut names = Vec::new();
+/// The copies of a directory by their manifests, each with its number, the oldest first. Of the same number, as all have that
+/// were made before there were numbers, the name decides. A manifest that cannot be read has no number.
+fn numbered(dir: &Path) -> Result<Vec<(u64, String)>, BackupError> {
+    #[derive(Deserialize)]
+    struct Number {
+        #[serde(default)]
+        number: u64,
+    }
     let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(io_at(dir))?,
     };
+    let mut copies = Vec::new();
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        names.extend(name.strip_suffix(".json").filter(|copy| copy.starts_with("strop-")).map(str::to_owned));
+        let Some(copy) = name.strip_suffix(".json").filter(|copy| copy.starts_with("strop-")) else {
+            continue;
+        };
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        let number = serde_json::from_str::<Number>(&text).map_or(0, |manifest| manifest.number);
+        copies.push((number, copy.to_owned()));
     }
-    let Some(name) = names.into_iter().max() else { return Ok(None) };
+    copies.sort();
+    Ok(copies)
+}
+
+/// The newest copy of a directory; `None`: there is none, nor perhaps the directory. That it has its name says that it was good.
+pub fn newest(dir: &Path) -> Result<Option<Manifest>, BackupError> {
+    let Some((_, name)) = numbered(dir)?.pop() else { return Ok(None) };
     let path = dir.join(format!("{name}.json"));
     let text = fs::read_to_string(&path).map_err(io_at(&path))?;
     let read = serde_json::from_str(&text);
@@ -322,24 +349,21 @@ pub fn newest(dir: &Path) -> Result<Option<Manifest>, BackupError> {
 }
 
 /// Removes the oldest copies of the directory until `keep` are left, and what killed runs left behind; how many copies went.
-pub fn prune(dir: &Path, keep: usize) -> Result<usize, BackupError> {
-    let mut copies = Vec::new();
+/// `good`, the one just proved, stays whatever the others say of themselves.
+pub fn prune(dir: &Path, keep: usize, good: &Manifest) -> Result<usize, BackupError> {
     for entry in fs::read_dir(dir).map_err(io_at(dir))?.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
         let old = || {
             let changed = entry.metadata().and_then(|file| file.modified()).ok();
             changed.and_then(|at| clock::now().wall.duration_since(at).ok()).is_some_and(|age| age > LEFTOVER)
         };
-        if name.starts_with(".strop-") && old() {
+        if entry.file_name().to_string_lossy().starts_with(".strop-") && old() {
             fs::remove_dir_all(entry.path()).map_err(io_at(&entry.path()))?;
-        } else if let Some(copy) = name.strip_suffix(".json").filter(|copy| copy.starts_with("strop-")) {
-            copies.push(copy.to_owned());
         }
     }
-    // Their names are their times.
-    copies.sort();
-    let gone = copies.len().saturating_sub(keep);
-    for copy in copies.iter().take(gone) {
+    let mut copies = numbered(dir)?;
+    copies.retain(|(_, copy)| *copy != good.file);
+    let gone = copies.len().saturating_sub(keep.saturating_sub(1));
+    for (_, copy) in copies.iter().take(gone) {
         for path in [dir.join(format!("{copy}.json")), dir.join(copy)] {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_at(&path)(error)),

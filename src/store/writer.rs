@@ -4,24 +4,28 @@
 //! not have happened is looked up by its number, inside the next transaction, before it is written again.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::connect::Db;
 use super::db::{Conn, DbError, Fault};
 use super::error::{State, StoreError};
 use super::queue::{Ask, Batch, LeaseAsk};
-use super::rows::{Lease, Seen, millis};
+use super::retention::What;
+use super::rows::{Lease, Millis, Seen, millis};
 use super::{Join, MEMBERS, Shared, open, retention, sql};
 use crate::config::Retention;
 use crate::reliability::backoff;
 use crate::runtime::clock;
+use crate::telemetry::event::StoreEvent;
 
 /// One transaction, at the most.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The first wait for a database that is away, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// From the start to the first cleaning, then between two.
-const CLEANING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(86_400));
+const CLEANING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3_600));
+/// One cleaning in so many looks at everything: once a day.
+const WHOLE: u32 = 24;
 
 /// The writer's own state.
 pub(super) struct Writer {
@@ -36,6 +40,10 @@ pub(super) struct Writer {
     number: i64,
     failures: u32,
     clean_at: Instant,
+    /// Cleanings until one looks at everything.
+    whole_in: u32,
+    /// Since when the clock stands alone.
+    doubted: Option<Instant>,
     join: Join,
 }
 
@@ -63,7 +71,20 @@ impl Writer {
     pub(super) fn new(shared: Arc<Shared>, db: Db, keep: Retention, join: Join) -> Self {
         let name = uuid::Uuid::now_v7().to_string();
         let clean_at = clock::instant() + CLEANING.0;
-        Self { shared, db, keep, name, conn: None, todo: Vec::new(), number: 1, failures: 0, clean_at, join }
+        Self {
+            shared,
+            db,
+            keep,
+            name,
+            conn: None,
+            todo: Vec::new(),
+            number: 1,
+            failures: 0,
+            clean_at,
+            whole_in: 0,
+            doubted: None,
+            join,
+        }
     }
 
     /// Writes until the store is closed.
@@ -81,7 +102,7 @@ impl Writer {
             let done = match self.next() {
                 Next::Write => self.write().await,
                 Next::Answer(ask) => self.answer(ask).await,
-                Next::Clean => self.clean().await.map(drop),
+                Next::Clean => self.clean_by_the_clock().await,
                 Next::Wait(until) => {
                     self.shared.woken(until).await;
                     Ok(())
@@ -192,7 +213,7 @@ impl Writer {
         // The asker may have left: nobody minds what is sent then.
         let failed = match ask {
             Ask::Clean(done) => {
-                let cleaned = self.clean().await;
+                let cleaned = self.clean(What::All).await;
                 let failed = cleaned.as_ref().err().cloned();
                 let _ = done.send(cleaned.map_err(StoreError::from));
                 failed
@@ -243,10 +264,27 @@ impl Writer {
         asked.unwrap_or_else(|_| Err(late()))
     }
 
-    async fn clean(&mut self) -> Result<u64, DbError> {
+    async fn clean_by_the_clock(&mut self) -> Result<(), DbError> {
+        let what = if self.whole_in == 0 { What::All } else { What::Samples };
+        self.clean(what).await?;
+        // What a doubted clock left is looked at again within the hour.
+        self.whole_in = match self.whole_in {
+            0 if self.doubted.is_some() => 0,
+            0 => WHOLE - 1,
+            left => left - 1,
+        };
+        Ok(())
+    }
+
+    async fn clean(&mut self, what: What) -> Result<u64, DbError> {
         self.clean_at = clock::instant() + CLEANING.1;
         let Some(conn) = &mut self.conn else { return Ok(0) };
-        let cleaned = retention::clean(conn, &self.keep, millis(clock::now().wall)).await;
+        let now = millis(clock::now().wall);
+        let cleaned = match retention::doubt(conn, now).await {
+            Ok(newest) if doubts(&mut self.doubted, newest) => Ok(0),
+            Ok(_) => retention::clean(conn, what, &self.keep, now).await,
+            Err(error) => Err(error),
+        };
         if cleaned.is_err() {
             self.give_up().await;
             self.clean_at = clock::instant() + CLEANING.0;
@@ -293,6 +331,24 @@ impl Writer {
             let _ = conn.close().await;
         }
     }
+}
+
+/// Is the clock, which is far past the row of `newest`, to be doubted? Not for longer than a day.
+fn doubts(doubted: &mut Option<Instant>, newest: Option<Millis>) -> bool {
+    let Some(newest) = newest else {
+        *doubted = None;
+        return false;
+    };
+    let now = clock::instant();
+    if doubted.is_none() {
+        StoreEvent::ClockDoubted { newest: &clock::rfc3339(wall_of(newest)) }.tell();
+    }
+    let since = *doubted.get_or_insert(now);
+    !retention::believed(now.saturating_duration_since(since))
+}
+
+fn wall_of(at: Millis) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(at).unwrap_or_default())
 }
 
 fn late() -> DbError {

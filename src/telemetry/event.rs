@@ -171,6 +171,7 @@ impl NamesEvent<'_> {
 pub enum StoreEvent<'a> {
     Moved { from: &'a str, to: &'a str, why: &'a str, backlog: usize },
     MovedAside { to: &'a str, why: &'a str },
+    ClockDoubted { newest: &'a str },
     BackedUp { file: &'a str, bytes: u64, rows: i64, took_ms: u128 },
     NotBackedUp { to: &'a str, why: &'a str },
     Unreadable { id: &'a str, error: &'a str },
@@ -186,6 +187,12 @@ impl StoreEvent<'_> {
             }
             Self::MovedAside { to, why } => {
                 error!(to, why, "the store's file was damaged: it was moved aside, a new one was begun");
+            }
+            Self::ClockDoubted { newest } => {
+                warn!(
+                    newest,
+                    "the clock is more than 7 days past the newest row: nothing is deleted before it has run for a day"
+                );
             }
             Self::BackedUp { file, bytes, rows, took_ms } => {
                 info!(file, bytes, rows, took_ms, "store backed up, restored and compared");

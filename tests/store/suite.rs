@@ -42,6 +42,9 @@ on_both!(
     writers_of_a_fleet_follow_each_other,
     a_lease_has_one_holder_and_a_former_one_is_fenced_off,
     what_is_too_old_goes_and_the_chain_stays_whole,
+    a_clock_that_stands_alone_deletes_nothing,
+    a_pass_takes_a_tenth_of_a_class_the_oldest_first,
+    copies_are_kept_by_their_order_whatever_their_dates_say,
     a_changed_audit_row_is_found,
     a_copy_is_proven_and_a_bad_one_found_out,
     nothing_is_taken_after_the_end,
@@ -277,8 +280,9 @@ async fn what_is_too_old_goes_and_the_chain_stays_whole(on: Fixture) {
         Write::Audit(audit(now - 399 * day, "c")),
     ])
     .await;
-    // An incident, its entry and its notification; a sample; a minute; two audit rows.
-    assert_eq!(open.store.clean().await, Ok(7));
+    // An incident, its entry and its notification; a sample; a minute; an audit row, and the next one the next time.
+    assert_eq!(open.store.clean().await, Ok(6));
+    assert_eq!(open.store.clean().await, Ok(1));
     assert_eq!(open.store.clean().await, Ok(0));
     let reader = open.store.reader();
     let left = reader.incidents(&IncidentFilter::default(), None, 10).await.expect("reads");
@@ -293,6 +297,71 @@ async fn what_is_too_old_goes_and_the_chain_stays_whole(on: Fixture) {
     open.put(vec![Write::Audit(audit(now, "d"))]).await;
     let walk = verify_audit(&on.config).await.expect("reads");
     assert_eq!((walk.rows, walk.head.seq, walk.broken), (2, 4, None));
+    open.close().await;
+}
+
+async fn a_clock_that_stands_alone_deletes_nothing(on: Fixture) {
+    let open = open(&on.config).await;
+    let now = strop::store::rows::millis(std::time::SystemTime::now());
+    let day = i64::try_from(DAY.as_millis()).expect("fits");
+    let mut old = incident("old", now - 401 * day, 1);
+    old.resolved_at = Some(now - 401 * day);
+    open.put(vec![
+        Write::PutIncident(old),
+        Write::Audit(audit(now - 401 * day, "a")),
+        // What the process itself wrote since its start says nothing of its clock.
+        Write::Audit(audit(now, "the start")),
+    ])
+    .await;
+    assert_eq!(open.store.clean().await, Ok(0), "the newest row is 401 days old");
+    assert_eq!(open.store.reader().audit(None, 10).await.expect("reads").len(), 2);
+    open.put(vec![Write::Audit(audit(now - 2 * day, "the day before yesterday"))]).await;
+    assert_eq!(
+        open.store.clean().await,
+        Ok(2),
+        "the clock has company: the incident and the first audit row"
+    );
+    open.close().await;
+}
+
+async fn a_pass_takes_a_tenth_of_a_class_the_oldest_first(on: Fixture) {
+    let open = open(&on.config).await;
+    let now = strop::store::rows::millis(std::time::SystemTime::now());
+    let day = i64::try_from(DAY.as_millis()).expect("fits");
+    let mut writes = vec![Write::Audit(audit(now - 500 * day, "x")); 40];
+    for n in 0..40_i64 {
+        let mut row = incident(&format!("i{n:02}"), now - 500 * day, 1);
+        row.resolved_at = Some(now - 500 * day + n);
+        writes.extend([Write::PutIncident(row), Write::AddEntries(vec![entry(&format!("i{n:02}"), "{}")])]);
+        writes.push(Write::LedgerMinute(LedgerMinute {
+            member: "m1".to_owned(),
+            service: "backend".to_owned(),
+            minute: now - 500 * day + n * 60_000,
+            boot: "b1".to_owned(),
+            slices: "u".repeat(60),
+            good: 1,
+            total: 1,
+        }));
+    }
+    // The clock has company.
+    writes.push(Write::Checkpoint(Checkpoint {
+        member: "m".to_owned(),
+        boot: "b".to_owned(),
+        at: now - 2 * day,
+    }));
+    open.put(writes).await;
+    for (pass, left) in [(1, 36), (2, 32), (3, 28)] {
+        open.store.clean().await.expect("cleaned");
+        let reader = open.store.reader();
+        let rows = reader.incidents(&IncidentFilter::default(), None, 100).await.expect("reads").rows;
+        assert_eq!(rows.len(), left, "pass {pass}");
+        let oldest = rows.iter().map(|row| row.id.clone()).min().expect("some");
+        assert_eq!(oldest, format!("i{:02}", 40 - left), "the oldest went, with their entries");
+        assert_eq!(reader.timeline("i00", 0, 10).await, Ok(vec![]));
+        assert_eq!(reader.ledger(None, 0, now).await.expect("reads").len(), left);
+        assert_eq!(reader.audit(None, 100).await.expect("reads").len(), left);
+    }
+    assert_eq!(verify_audit(&on.config).await.expect("reads").broken, None);
     open.close().await;
 }
 
@@ -353,7 +422,8 @@ async fn a_copy_is_proven_and_a_bad_one_found_out(on: Fixture) {
     assert_eq!(backup::verify(path).await.expect("good"), *manifest);
     let beside = std::path::PathBuf::from(format!("{}.json", path.display()));
     assert_eq!(backup::verify(&beside).await.expect("good"), *manifest);
-    assert_eq!(backup::prune(&to, 2).expect("pruned"), 1);
+    assert_eq!(copies.iter().map(|(_, manifest)| manifest.number).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(backup::prune(&to, 2, manifest).expect("pruned"), 1);
     assert!(!copies[0].0.exists() && copies[1].0.exists());
     let names = || std::fs::read_dir(&to).expect("reads").flatten().count();
     assert_eq!(names(), 4, "nothing else is left");
@@ -369,6 +439,33 @@ async fn a_copy_is_proven_and_a_bad_one_found_out(on: Fixture) {
     std::fs::write(path, &bytes).expect("writes");
     assert!(backup::verify(path).await.expect_err("bad").to_string().contains("instead of"));
     assert_eq!(names(), 4, "nothing else is left");
+    open.close().await;
+}
+
+async fn copies_are_kept_by_their_order_whatever_their_dates_say(on: Fixture) {
+    let open = open(&on.config).await;
+    let to = on.dir.path().join("copies");
+    // Three copies of a clock that was seventy years ahead, made one after the other.
+    for n in 1..=3 {
+        let (path, manifest) = backup::take(&on.config, &to).await.expect("a copy");
+        let file = manifest.file.replace("strop-20", &format!("strop-209{n}"));
+        std::fs::rename(&path, to.join(&file)).expect("renamed");
+        std::fs::remove_file(format!("{}.json", path.display())).expect("removed");
+        let manifest = backup::Manifest { file, made_at: format!("209{n}-01-01T00:00:00Z"), ..manifest };
+        let text = serde_json::to_string(&manifest).expect("JSON");
+        std::fs::write(to.join(format!("{}.json", manifest.file)), text).expect("writes");
+    }
+    let (path, good) = backup::take(&on.config, &to).await.expect("a copy");
+    assert_eq!(good.number, 4);
+    assert_eq!(backup::prune(&to, 3, &good).expect("pruned"), 1);
+    assert!(path.exists(), "the copy just called good is never the one deleted");
+    assert_eq!(backup::newest(&to).expect("reads").map(|newest| newest.file), Some(good.file.clone()));
+    // Not even when another one claims to be the last of all.
+    let liar = backup::Manifest { number: u64::MAX, file: "strop-liar.db".to_owned(), ..good.clone() };
+    let text = serde_json::to_string(&liar).expect("JSON");
+    std::fs::write(to.join("strop-liar.db.json"), text).expect("writes");
+    assert_eq!(backup::prune(&to, 1, &good).expect("pruned"), 3);
+    assert!(path.exists() && backup::verify(&path).await.is_ok());
     open.close().await;
 }
 
