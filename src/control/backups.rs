@@ -150,8 +150,8 @@ async fn once(backups: &Backups, store: &StoreConfig, plan: &StoreBackup) -> boo
     match came {
         Ok((path, manifest, removed)) => {
             let (file, rows) = (path.display().to_string(), manifest.rows.values().sum());
-            StoreEvent::BackedUp { file: &file, bytes: manifest.bytes, rows, took_ms: took.as_millis() }
-                .tell();
+            let (bytes, took_ms, head) = (manifest.bytes, took.as_millis(), manifest.head().to_string());
+            StoreEvent::BackedUp { file: &file, bytes, rows, took_ms, audit_head: &head }.tell();
             let copy = copy_of(path, &manifest).map(|copy| GoodCopy { took: Some(took), ..copy });
             backups.change(|status| {
                 status.last = copy.or(status.last.take());

@@ -56,6 +56,13 @@ pub struct Manifest {
     pub audit_hash: String,
 }
 
+impl Manifest {
+    /// The end of the audit chain at the copy's moment.
+    pub fn head(&self) -> audit::Head {
+        audit::Head { seq: self.audit_seq, hash: self.audit_hash.clone() }
+    }
+}
+
 /// Why there is no good copy.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -297,13 +304,12 @@ async fn restored(copy: &Path, manifest: &Manifest, scratch: &Scratch) -> Result
     if !conn.rows("PRAGMA foreign_key_check", &[]).await?.is_empty() {
         return Err(BackupError::Bad("rows refer to rows that are not there".to_owned()));
     }
-    let wanted = audit::Head { seq: manifest.audit_seq, hash: manifest.audit_hash.clone() };
     let found = moment(&mut conn).await?;
-    let wanted = Moment { rows: manifest.rows.clone(), head: wanted };
+    let wanted = Moment { rows: manifest.rows.clone(), head: manifest.head() };
     if found != wanted {
         return Err(BackupError::Bad(format!("it holds {found:?} instead of {wanted:?}")));
     }
-    if let Some(broken) = audit::walk(&mut conn).await?.broken {
+    if let Some(broken) = audit::walk(&mut conn, &audit::Checks::default()).await?.broken {
         return Err(BackupError::Bad(format!(
             "its audit chain breaks at row {}: {}",
             broken.seq, broken.why

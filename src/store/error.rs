@@ -68,6 +68,8 @@ pub struct Status {
     pub dropped_samples: u64,
     /// How long the transactions took that came to disk.
     pub commits: Seconds,
+    /// The last row of the audit chain that this sidecar saw; `None`: it has not written yet.
+    pub audit_head: Option<super::audit::Head>,
 }
 
 /// Why the store did not do what it was asked.

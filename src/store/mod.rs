@@ -20,6 +20,7 @@ mod queue;
 mod read;
 mod retention;
 pub mod rows;
+mod seal;
 mod sql;
 mod writer;
 
@@ -76,6 +77,7 @@ struct Condition {
     moved_aside: Option<MovedAside>,
     committed: u64,
     commits: Seconds,
+    audit_head: Option<audit::Head>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -144,6 +146,11 @@ impl Shared {
         }
     }
 
+    /// The audit chain ends here.
+    fn headed(&self, head: audit::Head) {
+        locked(&self.condition).audit_head = Some(head);
+    }
+
     /// A batch is on disk, or will never be.
     fn settled(&self, batch: Batch, how: Result<(), StoreError>, took: Duration) {
         let writes = batch.writes();
@@ -202,12 +209,14 @@ impl Store {
                 moved_aside: None,
                 committed: 0,
                 commits: Seconds::default(),
+                audit_head: None,
             }),
             pool: Mutex::new(db.pool()),
             database: db.name(),
             left: watch::Sender::new(false),
         });
-        let mut writer = writer::Writer::new(Arc::clone(&shared), db, config.retention, join);
+        let rules = sql::Rules { join, key: audit::Key::of(config) };
+        let mut writer = writer::Writer::new(Arc::clone(&shared), db, config.retention, rules);
         if is_file && let Err(error) = writer.connect().await {
             match error.fault {
                 Fault::Down(state) => shared.down(state, &error),
@@ -253,6 +262,7 @@ impl Store {
             refused: queue.refused,
             dropped_samples: queue.dropped_samples,
             commits: condition.commits.clone(),
+            audit_head: condition.audit_head.clone(),
         }
     }
 
@@ -332,9 +342,17 @@ impl Store {
 
 /// Walks the audit chain of a database that may be in use.
 pub async fn verify_audit(config: &StoreConfig) -> Result<audit::Walk, StoreError> {
+    verify_audit_against(config, None).await
+}
+
+/// The same; it must come by a head that was seen elsewhere: in a log, a metric, the manifest of a copy.
+pub async fn verify_audit_against(
+    config: &StoreConfig,
+    against: Option<&audit::Head>,
+) -> Result<audit::Walk, StoreError> {
     let mut conn = connect::Db::of(config)?.connect().await?;
     conn.begin_snapshot().await?;
-    let walk = audit::walk(&mut conn).await?;
+    let walk = audit::walk(&mut conn, &audit::Checks { key: audit::Key::of(config), against }).await?;
     conn.close().await?;
     Ok(walk)
 }

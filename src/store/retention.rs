@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
+use super::audit::Key;
 use super::db::{Conn, DbError, args};
 use super::rows::Millis;
-use super::{audit, sql};
+use super::{audit, seal, sql};
 use crate::config::Retention;
 
 /// Notes about writers and sidecars of the past are kept so long.
@@ -59,12 +60,12 @@ pub(super) async fn doubt(conn: &mut Conn, now: Millis) -> Result<Option<Millis>
 pub(super) async fn clean(
     conn: &mut Conn,
     what: What,
-    keep: &Retention,
+    (keep, key): (&Retention, Option<&Key>),
     now: Millis,
 ) -> Result<u64, DbError> {
     conn.begin().await?;
     let deleted = match what {
-        What::All => delete(conn, keep, now).await,
+        What::All => delete(conn, (keep, key), now).await,
         What::Samples => class(conn, &SAMPLES, before(now, keep.samples)).await,
     };
     match deleted {
@@ -94,15 +95,16 @@ const SAMPLES: Class = Class {
     delete: &["DELETE FROM samples WHERE (kind, service, at, member) IN (SELECT kind, service, at, member \
                FROM samples WHERE at < $1 ORDER BY at LIMIT $2)"],
 };
-const INCIDENTS: [Class; 3] = [
-    Class {
-        count: "SELECT COUNT(*) FROM incidents",
-        delete: &[
-            concat!("DELETE FROM timeline WHERE incident_id IN ", resolved!()),
-            concat!("DELETE FROM notifications WHERE incident_id IN ", resolved!()),
-            concat!("DELETE FROM incidents WHERE id IN ", resolved!()),
-        ],
-    },
+const INCIDENTS: Class = Class {
+    count: "SELECT COUNT(*) FROM incidents",
+    delete: &[
+        concat!("DELETE FROM timeline WHERE incident_id IN ", resolved!()),
+        concat!("DELETE FROM notifications WHERE incident_id IN ", resolved!()),
+        concat!("DELETE FROM incidents WHERE id IN ", resolved!()),
+    ],
+};
+/// What is kept as long as incidents are.
+const BESIDE: [Class; 2] = [
     Class {
         count: "SELECT COUNT(*) FROM notifications WHERE incident_id IS NULL",
         delete: &[
@@ -155,11 +157,19 @@ async fn class(conn: &mut Conn, class: &Class, until: Millis) -> Result<u64, DbE
     Ok(rows)
 }
 
-async fn delete(conn: &mut Conn, keep: &Retention, now: Millis) -> Result<u64, DbError> {
-    sql::lock(conn).await?;
-    let mut rows = 0;
-    for one in &INCIDENTS {
-        rows += class(conn, one, before(now, keep.incidents)).await?;
+async fn delete(
+    conn: &mut Conn,
+    (keep, key): (&Retention, Option<&Key>),
+    now: Millis,
+) -> Result<u64, DbError> {
+    let mut head = sql::lock(conn, key).await?;
+    let incidents = before(now, keep.incidents);
+    let mut rows = class(conn, &INCIDENTS, incidents).await?;
+    if rows > 0 {
+        sql::add_audit(conn, &seal::taken(incidents), &mut head, key).await?;
+    }
+    for one in &BESIDE {
+        rows += class(conn, one, incidents).await?;
     }
     rows += class(conn, &SAMPLES, before(now, keep.samples)).await?;
     rows += class(conn, &LEDGER, before(now, keep.ledger)).await?;
@@ -168,20 +178,27 @@ async fn delete(conn: &mut Conn, keep: &Retention, now: Millis) -> Result<u64, D
     }
     // Who runs at the moment is no history.
     rows += conn.run("DELETE FROM members WHERE seen_at < $1", args![before(now, DAY)]).await?;
-    Ok(rows + shorten(conn, before(now, keep.audit)).await?)
+    rows += shorten(conn, before(now, keep.audit), key).await?;
+    Ok(rows)
 }
 
-/// Takes the oldest audit rows away and remembers the last of them, which the oldest row left follows.
-async fn shorten(conn: &mut Conn, until: Millis) -> Result<u64, DbError> {
+/// Takes the oldest audit rows away and remembers the last of them, which the oldest row left follows. A beginning that the key
+/// does not know stays as it is: it is what is left of a deed.
+async fn shorten(conn: &mut Conn, until: Millis, key: Option<&Key>) -> Result<u64, DbError> {
     let most = share(count(conn, "SELECT COUNT(*) FROM audit").await?);
     // Up to the first row that is young enough: the chain has no holes, whatever the clocks did.
     let sql = "SELECT seq, hash FROM audit WHERE seq < COALESCE((SELECT MIN(seq) FROM audit WHERE at >= $1), \
                (SELECT seq + 1 FROM heads WHERE name = 'audit')) \
                AND seq < (SELECT MIN(seq) FROM audit) + $2 ORDER BY seq DESC LIMIT 1";
     let Some(mut row) = conn.row(sql, args![until, most]).await? else { return Ok(0) };
+    if let Some(key) = key {
+        let there = audit::head(conn, "anchor").await?;
+        if audit::mac(conn, "anchor").await? != Some(key.mac("anchor", &there)) {
+            return Ok(0);
+        }
+    }
     let anchor = audit::Head { seq: row.int()?, hash: row.text()? };
-    let sql = "UPDATE heads SET seq = $1, hash = $2 WHERE name = 'anchor'";
-    conn.run(sql, args![anchor.seq, &anchor.hash]).await?;
+    sql::put_head(conn, "anchor", &anchor, key).await?;
     conn.run("DELETE FROM audit WHERE seq <= $1", args![anchor.seq]).await
 }
 

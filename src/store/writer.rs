@@ -6,17 +6,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::audit::{self, Head};
 use super::connect::Db;
 use super::db::{Conn, DbError, Fault};
 use super::error::{State, StoreError};
 use super::queue::{Ask, Batch, LeaseAsk};
 use super::retention::What;
 use super::rows::{Lease, Millis, Seen, millis};
-use super::{Join, MEMBERS, Shared, open, retention, sql};
+use super::{MEMBERS, Shared, open, retention, sql};
 use crate::config::Retention;
 use crate::reliability::backoff;
 use crate::runtime::clock;
-use crate::telemetry::event::StoreEvent;
+use crate::telemetry::event::{AuditEvent, StoreEvent};
 
 /// One transaction, at the most.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -44,7 +45,7 @@ pub(super) struct Writer {
     whole_in: u32,
     /// Since when the clock stands alone.
     doubted: Option<Instant>,
-    join: Join,
+    rules: sql::Rules,
 }
 
 /// What the writer does next.
@@ -68,7 +69,7 @@ impl Drop for Left {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, db: Db, keep: Retention, join: Join) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, db: Db, keep: Retention, rules: sql::Rules) -> Self {
         let name = uuid::Uuid::now_v7().to_string();
         let clean_at = clock::instant() + CLEANING.0;
         Self {
@@ -83,7 +84,7 @@ impl Writer {
             clean_at,
             whole_in: 0,
             doubted: None,
-            join,
+            rules,
         }
     }
 
@@ -147,7 +148,7 @@ impl Writer {
     async fn write(&mut self) -> Result<(), DbError> {
         let (Some(conn), Some(batch)) = (&mut self.conn, self.todo.first()) else { return Ok(()) };
         let start = clock::instant();
-        let writing = commit(conn, batch, (&self.name, self.number), self.join);
+        let writing = commit(conn, batch, (&self.name, self.number), &self.rules);
         let written = tokio::time::timeout(PATIENCE, writing).await;
         let written = written.unwrap_or_else(|_| {
             Err(DbError::unreachable(format!("a transaction took longer than {PATIENCE:?}")))
@@ -157,6 +158,7 @@ impl Writer {
                 let batch = self.todo.remove(0);
                 self.number += 1;
                 self.failures = 0;
+                let how = how.map(|head| self.shared.headed(head));
                 self.shared.settled(batch, how, clock::instant().saturating_duration_since(start));
                 Ok(())
             }
@@ -267,6 +269,12 @@ impl Writer {
     async fn clean_by_the_clock(&mut self) -> Result<(), DbError> {
         let what = if self.whole_in == 0 { What::All } else { What::Samples };
         self.clean(what).await?;
+        // Who could change the file cannot change what has left it.
+        if let Some(conn) = &mut self.conn {
+            let head = audit::head(conn, "audit").await?;
+            AuditEvent::Head { head: &head.to_string() }.tell();
+            self.shared.headed(head);
+        }
         // What a doubted clock left is looked at again within the hour.
         self.whole_in = match self.whole_in {
             0 if self.doubted.is_some() => 0,
@@ -282,7 +290,7 @@ impl Writer {
         let now = millis(clock::now().wall);
         let cleaned = match retention::doubt(conn, now).await {
             Ok(newest) if doubts(&mut self.doubted, newest) => Ok(0),
-            Ok(_) => retention::clean(conn, what, &self.keep, now).await,
+            Ok(_) => retention::clean(conn, what, (&self.keep, self.rules.key.as_ref()), now).await,
             Err(error) => Err(error),
         };
         if cleaned.is_err() {
@@ -355,20 +363,21 @@ fn late() -> DbError {
     DbError::unreachable(format!("no answer within {PATIENCE:?}"))
 }
 
-/// One transaction, told apart by its writer and number. The inner result: what its groups are told, which is `Fenced` or
-/// nothing.
+/// One transaction, told apart by its writer and number. The inner result: the end of the audit chain, or what its groups are
+/// told, which is `Fenced`.
 async fn commit(
     conn: &mut Conn,
     batch: &Batch,
     (writer, number): (&str, i64),
-    join: Join,
-) -> Result<Result<(), StoreError>, DbError> {
+    rules: &sql::Rules,
+) -> Result<Result<Head, StoreError>, DbError> {
     conn.begin().await?;
-    let mut head = sql::lock(conn).await?;
+    let mut head = sql::lock(conn, rules.key.as_ref()).await?;
     if sql::last_batch(conn, writer).await? >= number {
         conn.run("COMMIT", &[]).await?;
-        return Ok(Ok(()));
+        return Ok(Ok(head));
     }
+    let mut changed = sql::Changed::new();
     for group in &batch.groups {
         if let Some((lease, token)) = group.fence()
             && !sql::fenced(conn, lease, token).await?
@@ -377,15 +386,16 @@ async fn commit(
             return Ok(Err(StoreError::Fenced(lease.to_owned())));
         }
         for write in &group.writes {
-            sql::write(conn, write, &mut head, join).await?;
+            sql::write(conn, write, &mut head, &mut changed, rules).await?;
         }
     }
+    sql::seal(conn, &changed, &mut head, rules.key.as_ref()).await?;
     for sample in &batch.samples {
         sql::sample(conn, sample).await?;
     }
     sql::note_batch(conn, writer, number, millis(clock::now().wall)).await?;
     conn.run("COMMIT", &[]).await?;
-    Ok(Ok(()))
+    Ok(Ok(head))
 }
 
 #[cfg(test)]
@@ -393,7 +403,6 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::store::audit;
     use crate::store::queue::Group;
     use crate::store::rows::{AuditEntry, Write};
 
@@ -409,13 +418,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let (mut conn, _) = open::open(&Db::Sqlite(dir.path().join("strop.db"))).await.expect("opens");
         for (writer, number) in [("me", 1), ("me", 1), ("you", 1), ("me", 2), ("me", 2)] {
-            assert_eq!(
-                commit(&mut conn, &batch(), (writer, number), crate::store::newer).await.expect("commits"),
-                Ok(())
-            );
+            let rules = sql::Rules { join: crate::store::newer, key: None };
+            let done = commit(&mut conn, &batch(), (writer, number), &rules).await.expect("commits");
+            assert!(done.is_ok(), "{done:?}");
         }
         let head = audit::head(&mut conn, "audit").await.expect("reads");
         assert_eq!(head.seq, 3);
-        assert_eq!(audit::walk(&mut conn).await.expect("reads").broken, None);
+        assert_eq!(audit::walk(&mut conn, &audit::Checks::default()).await.expect("reads").broken, None);
     }
 }

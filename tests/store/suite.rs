@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strop::store::rows::{AuditEntry, Checkpoint, Delivery, LedgerMinute, Sample, Silence, Write};
-use strop::store::{IncidentFilter, Reader, State, StoreConfig, StoreError, backup, verify_audit};
+use strop::store::{
+    IncidentFilter, Reader, State, StoreConfig, StoreError, backup, verify_audit, verify_audit_against,
+};
 
 use super::postgres::Cluster;
 use super::support::{DAY, PATIENCE, audit, entry, incident, notification, open, run, sqlite};
@@ -46,6 +48,8 @@ on_both!(
     a_pass_takes_a_tenth_of_a_class_the_oldest_first,
     copies_are_kept_by_their_order_whatever_their_dates_say,
     a_changed_audit_row_is_found,
+    with_a_key_whoever_can_write_to_the_database_is_found_out,
+    a_chain_of_before_the_key_is_covered_by_its_first_row,
     a_copy_is_proven_and_a_bad_one_found_out,
     nothing_is_taken_after_the_end,
     a_report_finds_its_sums_and_the_changes_of_the_config,
@@ -101,7 +105,9 @@ async fn every_kind_of_row_reads_back_as_written(on: Fixture) {
     assert_eq!(timeline.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(timeline[1].entry, entry("i1", "{\"n\":2}"));
     assert_eq!(reader.timeline("i1", 1, 10).await.expect("reads").len(), 1);
-    assert_eq!(reader.audit(None, 10).await.expect("reads")[0].entry, audit(5, "i1"));
+    let trail = reader.audit(None, 10).await.expect("reads");
+    assert_eq!(trail[1].entry, audit(5, "i1"));
+    assert_eq!((trail[0].entry.action.as_str(), trail.len()), ("incident.sealed", 2), "it has ended");
     assert_eq!(reader.notifications(None, Some("i1"), None, 10).await, Ok(vec![sent]));
     assert_eq!(reader.notifications(Some(Delivery::Waiting), None, Some(70), 10).await, Ok(vec![test]));
     assert_eq!(reader.notifications(Some(Delivery::Waiting), None, Some(69), 10).await, Ok(vec![]));
@@ -293,10 +299,11 @@ async fn what_is_too_old_goes_and_the_chain_stays_whole(on: Fixture) {
     assert_eq!(reader.samples("k", "s", 0, now).await.expect("reads").len(), 1);
     assert_eq!(reader.ledger(None, 0, now).await.expect("reads").len(), 1);
     let walk = verify_audit(&on.config).await.expect("reads");
-    assert_eq!((walk.rows, walk.head.seq, walk.broken), (1, 3, None));
+    // One is left, two cover incidents, one says what retention took.
+    assert_eq!((walk.rows, walk.head.seq, walk.broken), (4, 6, None));
     open.put(vec![Write::Audit(audit(now, "d"))]).await;
     let walk = verify_audit(&on.config).await.expect("reads");
-    assert_eq!((walk.rows, walk.head.seq, walk.broken), (2, 4, None));
+    assert_eq!((walk.rows, walk.head.seq, walk.broken), (5, 7, None));
     open.close().await;
 }
 
@@ -314,7 +321,7 @@ async fn a_clock_that_stands_alone_deletes_nothing(on: Fixture) {
     ])
     .await;
     assert_eq!(open.store.clean().await, Ok(0), "the newest row is 401 days old");
-    assert_eq!(open.store.reader().audit(None, 10).await.expect("reads").len(), 2);
+    assert_eq!(open.store.reader().audit(None, 10).await.expect("reads").len(), 3, "one covers the incident");
     open.put(vec![Write::Audit(audit(now - 2 * day, "the day before yesterday"))]).await;
     assert_eq!(
         open.store.clean().await,
@@ -350,6 +357,7 @@ async fn a_pass_takes_a_tenth_of_a_class_the_oldest_first(on: Fixture) {
         at: now - 2 * day,
     }));
     open.put(writes).await;
+    let mut before = 40;
     for (pass, left) in [(1, 36), (2, 32), (3, 28)] {
         open.store.clean().await.expect("cleaned");
         let reader = open.store.reader();
@@ -359,14 +367,18 @@ async fn a_pass_takes_a_tenth_of_a_class_the_oldest_first(on: Fixture) {
         assert_eq!(oldest, format!("i{:02}", 40 - left), "the oldest went, with their entries");
         assert_eq!(reader.timeline("i00", 0, 10).await, Ok(vec![]));
         assert_eq!(reader.ledger(None, 0, now).await.expect("reads").len(), left);
-        assert_eq!(reader.audit(None, 100).await.expect("reads").len(), left);
+        let of_before = reader.audit(None, 200).await.expect("reads");
+        let of_before = of_before.iter().filter(|row| row.entry.target == "x").count();
+        assert!(of_before < before && of_before + 9 >= before, "{of_before} of {before}");
+        before = of_before;
     }
     assert_eq!(verify_audit(&on.config).await.expect("reads").broken, None);
     open.close().await;
 }
 
 /// Does to the database what the store never would.
-async fn meddle(config: &StoreConfig, sql: &'static str) {
+async fn meddle(config: &StoreConfig, sql: impl Into<String>) {
+    let sql = sqlx::AssertSqlSafe(sql.into());
     match &config.at {
         strop::config::StoreAt::Sqlite(path) => {
             let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE);
@@ -397,6 +409,128 @@ async fn a_changed_audit_row_is_found(on: Fixture) {
     assert_eq!(broken().await, Some(5), "the end was cut off");
     meddle(&on.config, "DELETE FROM audit WHERE seq = 2").await;
     assert_eq!(broken().await, Some(2));
+    open.close().await;
+}
+
+/// A store with a key, five rows and an incident that has ended; then somebody who can write to the database does this.
+async fn keyed(on: &mut Fixture) -> strop::store::audit::Head {
+    on.config.audit_key = Some("a key of at least thirty-two characters".to_owned().into());
+    let open = open(&on.config).await;
+    let mut ended = incident("ended", 1, 1);
+    ended.resolved_at = Some(2);
+    open.put(vec![Write::PutIncident(ended), Write::AddEntries(vec![entry("ended", "{}")])]).await;
+    for n in 1..=4 {
+        open.put(vec![Write::Audit(audit(n, "x"))]).await;
+    }
+    let walk = verify_audit(&on.config).await.expect("reads");
+    // One row says that the key begins, one covers the incident.
+    assert_eq!((walk.rows, walk.keyed, &walk.broken), (6, 6, &None));
+    assert_eq!(open.store.status().audit_head, Some(walk.head.clone()), "it has left the store");
+    open.close().await;
+    walk.head
+}
+
+const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+async fn with_a_key_whoever_can_write_to_the_database_is_found_out(mut on: Fixture) {
+    let head = keyed(&mut on).await;
+    let both = |name: &str, seq: i64| {
+        format!(
+            "UPDATE heads SET seq = {seq}, hash = COALESCE((SELECT hash FROM audit WHERE seq = {seq}), '{ZEROS}') \
+                 WHERE name = '{name}'"
+        )
+    };
+    let start = dump(&on.config).await;
+    let deeds: [(&str, Vec<String>); 8] = [
+        ("the last row and the head", vec![both("audit", 5), "DELETE FROM audit WHERE seq = 6".to_owned()]),
+        ("all rows", vec![both("audit", 0), "DELETE FROM audit".to_owned()]),
+        ("all rows and the anchor", vec![both("anchor", 6), "DELETE FROM audit".to_owned()]),
+        (
+            "the oldest row and the anchor",
+            vec![both("anchor", 1), "DELETE FROM audit WHERE seq = 1".to_owned()],
+        ),
+        ("an incident's body", vec!["UPDATE incidents SET body = '{\"by\":\"eve\"}'".to_owned()]),
+        ("an incident's timeline", vec!["DELETE FROM timeline".to_owned()]),
+        ("an incident", vec!["DELETE FROM incidents".to_owned()]),
+        ("a chain hashed anew", rehashed(&on.config).await),
+    ];
+    for (deed, statements) in deeds {
+        for sql in statements {
+            meddle(&on.config, sql).await;
+        }
+        let walk = verify_audit(&on.config).await.expect("reads");
+        assert!(walk.broken.is_some(), "{deed} is not found: {walk:?}");
+        for sql in &start {
+            meddle(&on.config, sql.as_str()).await;
+        }
+        assert_eq!(verify_audit(&on.config).await.expect("reads").broken, None, "{deed} was undone");
+    }
+    let other = StoreConfig { audit_key: Some("x".repeat(32).into()), ..on.config.clone() };
+    assert!(verify_audit(&other).await.expect("reads").broken.is_some(), "it is another key");
+    // Nobody has to know the key to find that the head of before is gone.
+    let plain = StoreConfig { audit_key: None, ..on.config.clone() };
+    assert_eq!(verify_audit_against(&plain, Some(&head)).await.expect("reads").broken, None);
+    meddle(&plain, both("audit", 5)).await;
+    meddle(&plain, "DELETE FROM audit WHERE seq = 6").await;
+    assert_eq!(verify_audit(&plain).await.expect("reads").broken, None, "without a key nothing is seen");
+    let broken = verify_audit_against(&plain, Some(&head)).await.expect("reads").broken.expect("found");
+    assert!(broken.seq == 6 && broken.why.contains("ends with row 5, but row 6 is known"), "{broken:?}");
+    // Strop does not go on from there in silence.
+    let open = open(&on.config).await;
+    open.put(vec![Write::Audit(audit(9, "y"))]).await;
+    let broken = verify_audit(&on.config).await.expect("reads").broken.expect("found");
+    assert!(broken.seq == 6 && broken.why.contains("rows were cut off"), "{broken:?}");
+    open.close().await;
+}
+
+/// What brings back the tables that are meddled with.
+async fn dump(config: &StoreConfig) -> Vec<String> {
+    for table in ["audit", "heads", "incidents", "timeline"] {
+        meddle(config, format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
+    }
+    ["audit", "heads", "incidents", "timeline"]
+        .iter()
+        .flat_map(|table| {
+            [format!("DELETE FROM {table}"), format!("INSERT INTO {table} SELECT * FROM kept_{table}")]
+        })
+        .collect()
+}
+
+/// The chain as somebody without the key can make it, with another actor in row 3.
+async fn rehashed(config: &StoreConfig) -> Vec<String> {
+    let open = open(&StoreConfig { audit_key: None, ..config.clone() }).await;
+    let rows = open.store.reader().audit(None, 100).await.expect("reads");
+    open.close().await;
+    let (mut before, mut statements) = (ZEROS.to_owned(), Vec::new());
+    for row in rows.into_iter().rev() {
+        let mut entry = row.entry;
+        if row.seq == 3 {
+            entry.actor = "eve".to_owned();
+        }
+        let hash = strop::store::audit::hash_of(row.seq, &entry, &before);
+        statements.push(format!(
+            "UPDATE audit SET actor = '{}', prev_hash = '{before}', hash = '{hash}' WHERE seq = {}",
+            entry.actor, row.seq
+        ));
+        before = hash;
+    }
+    statements.push(format!("UPDATE heads SET hash = '{before}', mac = NULL WHERE name = 'audit'"));
+    statements
+}
+
+async fn a_chain_of_before_the_key_is_covered_by_its_first_row(mut on: Fixture) {
+    let old = open(&on.config).await;
+    old.put(vec![Write::Audit(audit(1, "a")), Write::Audit(audit(2, "b"))]).await;
+    old.close().await;
+    on.config.audit_key = Some("a key of at least thirty-two characters".to_owned().into());
+    let walk = verify_audit(&on.config).await.expect("reads");
+    assert!(walk.broken.expect("not yet").why.contains("none bears it"));
+    let open = open(&on.config).await;
+    open.put(vec![Write::Audit(audit(3, "c"))]).await;
+    let walk = verify_audit(&on.config).await.expect("reads");
+    assert_eq!((walk.rows, walk.keyed, walk.broken), (4, 2, None));
+    meddle(&on.config, "UPDATE audit SET actor = 'eve' WHERE seq = 1").await;
+    assert_eq!(verify_audit(&on.config).await.expect("reads").broken.map(|broken| broken.seq), Some(1));
     open.close().await;
 }
 
