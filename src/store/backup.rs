@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::connect::{Db, connect_sqlite, migrate, schema_version};
 use super::db::{Conn, DbError, args};
 use super::error::StoreError;
 use super::export::{self, Stopped};
+use super::file;
 use crate::runtime::{clock, tasks};
 
 /// So often a copy is made again because somebody wrote meanwhile; after that, writers wait.
@@ -110,7 +112,9 @@ struct Scratch(PathBuf);
 impl Scratch {
     fn below(dir: &Path, stamp: &str) -> Result<Self, BackupError> {
         let path = dir.join(format!(".strop-{stamp}"));
-        fs::create_dir_all(&path).map_err(io_at(&path))?;
+        fs::create_dir_all(dir).map_err(io_at(dir))?;
+        let mut own = fs::DirBuilder::new();
+        own.recursive(true).mode(0o700).create(&path).map_err(io_at(&path))?;
         Ok(Self(path))
     }
 }
@@ -167,7 +171,7 @@ fn named(scratch: &Scratch, to: &Path, manifest: &Manifest) -> Result<(), Backup
     let beside = format!("{}.json", manifest.file);
     let draft = scratch.0.join(&beside);
     let write = || {
-        let mut file = File::create(&draft)?;
+        let mut file = file::private(&draft)?;
         serde_json::to_writer_pretty(&mut file, manifest)?;
         file.write_all(b"\n")?;
         file.sync_all()?;
@@ -192,6 +196,8 @@ async fn copy_sqlite(db: &Db, draft: &Path) -> Result<Moment, BackupError> {
         let before = version(&mut conn).await?;
         let moment = moment(&mut conn).await?;
         let path = draft.display().to_string();
+        // Into a file that is there and empty: it keeps its mode.
+        file::private(draft).map_err(io_at(draft))?;
         conn.run("VACUUM INTO $1", args![&path]).await?;
         if held.is_some() || version(&mut conn).await? == before {
             File::open(draft).and_then(|file| file.sync_all()).map_err(io_at(draft))?;
@@ -212,7 +218,7 @@ async fn copy_postgres(db: &Db, draft: &Path) -> Result<Moment, BackupError> {
     let mut conn = db.connect().await?;
     conn.begin_snapshot().await?;
     let moment = moment(&mut conn).await?;
-    let file = File::create(draft).map_err(io_at(draft))?;
+    let file = file::private(draft).map_err(io_at(draft))?;
     let mut out = BufWriter::new(file);
     export::export(&mut conn, &mut out).await.map_err(|stopped| stopped_at(draft, stopped))?;
     let file = out.into_inner().map_err(|error| io_at(draft)(error.into_error()))?;

@@ -11,10 +11,12 @@
 
 pub mod audit;
 pub mod backup;
+mod commit;
 mod connect;
 mod db;
 pub mod error;
 mod export;
+mod file;
 mod open;
 mod queue;
 mod read;
@@ -75,6 +77,7 @@ struct Condition {
     since: i64,
     last_error: Option<String>,
     moved_aside: Option<MovedAside>,
+    rewritten: Option<i64>,
     committed: u64,
     commits: Seconds,
     audit_head: Option<audit::Head>,
@@ -106,6 +109,17 @@ impl Shared {
         if idle && self.queue().waiting() == 0 {
             self.moved(State::Ok, None);
         }
+    }
+
+    /// Another file has the name: nobody may read it.
+    fn closed_to_readers(&self, why: &DbError) {
+        *locked(&self.pool) = Pool::Away(why.clone());
+    }
+
+    /// The file was removed and written anew.
+    fn rewritten(&self, path: &std::path::Path) {
+        StoreEvent::Rewritten { file: &path.display().to_string() }.tell();
+        locked(&self.condition).rewritten = Some(millis(clock::now().wall));
     }
 
     /// Nobody waits for a lease from a database that is away.
@@ -207,6 +221,7 @@ impl Store {
                 since: millis(clock::now().wall),
                 last_error: None,
                 moved_aside: None,
+                rewritten: None,
                 committed: 0,
                 commits: Seconds::default(),
                 audit_head: None,
@@ -257,6 +272,7 @@ impl Store {
             backlog_limit: queue.limit(),
             last_error: condition.last_error.clone(),
             moved_aside: condition.moved_aside.clone(),
+            rewritten: condition.rewritten,
             committed: condition.committed,
             folded: queue.folded,
             refused: queue.refused,

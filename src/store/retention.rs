@@ -3,13 +3,15 @@
 //! Invariants, for a clock that is wrong must not empty the store: a pass takes at most a tenth of a class, rounded up and the
 //! oldest first; while the clock stands alone (see [`jumped`]) nothing goes until the process has seen that for a day.
 
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::audit::Key;
 use super::db::{Conn, DbError, args};
-use super::rows::Millis;
+use super::rows::{Millis, millis};
 use super::{audit, seal, sql};
 use crate::config::Retention;
+use crate::runtime::clock;
+use crate::telemetry::event::StoreEvent;
 
 /// Notes about writers and sidecars of the past are kept so long.
 const PAST: Duration = DAY.saturating_mul(400);
@@ -17,6 +19,10 @@ const PAST: Duration = DAY.saturating_mul(400);
 const DAY: Duration = Duration::from_secs(86_400);
 /// A clock so far past the newest row before its own ones is doubted.
 const GAP: Duration = DAY.saturating_mul(7);
+/// From the start to the first pass, and after one that failed; then between two.
+const PASSES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3_600));
+/// One pass in so many looks at everything: once a day.
+const WHOLE: u32 = 24;
 /// Of a class one pass takes one row in so many.
 const SHARE: i64 = 10;
 
@@ -38,13 +44,76 @@ fn jumped(now: Millis, newest: Option<Millis>) -> bool {
     newest.is_some_and(|newest| newest < before(now, GAP))
 }
 
+/// When what is cleaned.
+#[derive(Debug)]
+pub(super) struct Cleaner {
+    keep: Retention,
+    /// The next pass.
+    pub(super) at: Instant,
+    /// Passes until one looks at everything.
+    whole_in: u32,
+    /// Since when the clock stands alone.
+    doubted: Option<Instant>,
+}
+
+impl Cleaner {
+    pub(super) fn new(keep: Retention) -> Self {
+        Self { keep, at: clock::instant() + PASSES.0, whole_in: 0, doubted: None }
+    }
+
+    /// What the next pass looks at.
+    pub(super) fn due(&self) -> What {
+        if self.whole_in == 0 { What::All } else { What::Samples }
+    }
+
+    /// A pass went by. What a doubted clock left is looked at again with the next one.
+    pub(super) fn done(&mut self) {
+        self.whole_in = match self.whole_in {
+            0 if self.doubted.is_some() => 0,
+            0 => WHOLE - 1,
+            left => left - 1,
+        };
+    }
+
+    /// One pass; how many rows it deleted.
+    pub(super) async fn clean(
+        &mut self,
+        conn: &mut Conn,
+        what: What,
+        key: Option<&Key>,
+    ) -> Result<u64, DbError> {
+        let now = millis(clock::now().wall);
+        self.at = clock::instant() + PASSES.0;
+        let newest = doubt(conn, now).await?;
+        let deleted = if self.doubts(newest) { 0 } else { clean(conn, what, (&self.keep, key), now).await? };
+        self.at = clock::instant() + PASSES.1;
+        Ok(deleted)
+    }
+
+    /// Is the clock, which is far past the row of `newest`, to be doubted? Not for longer than a day.
+    fn doubts(&mut self, newest: Option<Millis>) -> bool {
+        let Some(newest) = newest else {
+            self.doubted = None;
+            return false;
+        };
+        let now = clock::instant();
+        if self.doubted.is_none() {
+            let newest = Duration::from_millis(u64::try_from(newest).unwrap_or_default());
+            let newest = SystemTime::UNIX_EPOCH + newest;
+            StoreEvent::ClockDoubted { newest: &clock::rfc3339(newest) }.tell();
+        }
+        let since = *self.doubted.get_or_insert(now);
+        !believed(now.saturating_duration_since(since))
+    }
+}
+
 /// May be deleted by a clock that has been doubted for so long?
-pub(super) fn believed(doubted: Duration) -> bool {
+fn believed(doubted: Duration) -> bool {
     doubted >= DAY
 }
 
 /// The newest row that is at least a day old, when the clock stands alone.
-pub(super) async fn doubt(conn: &mut Conn, now: Millis) -> Result<Option<Millis>, DbError> {
+async fn doubt(conn: &mut Conn, now: Millis) -> Result<Option<Millis>, DbError> {
     let sql = "SELECT MAX(at) FROM (SELECT MAX(minute) AS at FROM ledger WHERE minute <= $1 \
                UNION ALL SELECT MAX(at) AS at FROM samples WHERE at <= $1 \
                UNION ALL SELECT MAX(updated_at) AS at FROM incidents WHERE updated_at <= $1 \
@@ -57,7 +126,7 @@ pub(super) async fn doubt(conn: &mut Conn, now: Millis) -> Result<Option<Millis>
 }
 
 /// Deletes what is older than its class is kept, in one transaction of its own; how many rows.
-pub(super) async fn clean(
+async fn clean(
     conn: &mut Conn,
     what: What,
     (keep, key): (&Retention, Option<&Key>),

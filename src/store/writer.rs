@@ -3,48 +3,47 @@
 //! Invariants: a batch stays in hand until it is known to be on disk, so that order is kept; a batch whose commit may or may
 //! not have happened is looked up by its number, inside the next transaction, before it is written again.
 
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use super::audit::{self, Head};
+use super::audit;
+use super::commit::commit;
 use super::connect::Db;
 use super::db::{Conn, DbError, Fault};
 use super::error::{State, StoreError};
 use super::queue::{Ask, Batch, LeaseAsk};
-use super::retention::What;
-use super::rows::{Lease, Millis, Seen, millis};
-use super::{MEMBERS, Shared, open, retention, sql};
+use super::retention::{Cleaner, What};
+use super::rows::{Lease, Seen};
+use super::{MEMBERS, Shared, file, open, sql};
 use crate::config::Retention;
 use crate::reliability::backoff;
 use crate::runtime::clock;
-use crate::telemetry::event::{AuditEvent, StoreEvent};
+use crate::telemetry::event::AuditEvent;
 
 /// One transaction, at the most.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// A database that has not answered for so long is said to be away, though it may answer yet.
+const SAID: Duration = Duration::from_secs(4);
 /// The first wait for a database that is away, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// From the start to the first cleaning, then between two.
-const CLEANING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3_600));
-/// One cleaning in so many looks at everything: once a day.
-const WHOLE: u32 = 24;
-
+/// Between two looks at the file while there is nothing to do.
+const LOOKS: Duration = Duration::from_secs(2);
 /// The writer's own state.
 pub(super) struct Writer {
     shared: Arc<Shared>,
     db: Db,
-    keep: Retention,
     /// Names this writer in `commits`.
     name: String,
     conn: Option<Conn>,
+    /// Which file the connection has open, and whether the name was found to be another one's.
+    file: Option<file::Id>,
+    lost: bool,
     /// What is in hand, in order; the first one has `number`.
     todo: Vec<Batch>,
     number: i64,
     failures: u32,
-    clean_at: Instant,
-    /// Cleanings until one looks at everything.
-    whole_in: u32,
-    /// Since when the clock stands alone.
-    doubted: Option<Instant>,
+    cleaner: Cleaner,
     rules: sql::Rules,
 }
 
@@ -71,19 +70,17 @@ impl Drop for Left {
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, db: Db, keep: Retention, rules: sql::Rules) -> Self {
         let name = uuid::Uuid::now_v7().to_string();
-        let clean_at = clock::instant() + CLEANING.0;
         Self {
             shared,
             db,
-            keep,
             name,
             conn: None,
+            file: None,
+            lost: false,
             todo: Vec::new(),
             number: 1,
             failures: 0,
-            clean_at,
-            whole_in: 0,
-            doubted: None,
+            cleaner: Cleaner::new(keep),
             rules,
         }
     }
@@ -95,6 +92,12 @@ impl Writer {
             if self.conn.is_none()
                 && let Err(error) = self.connect().await
             {
+                if self.rest(&error).await {
+                    break;
+                }
+                continue;
+            }
+            if let Err(error) = self.look().await {
                 if self.rest(&error).await {
                     break;
                 }
@@ -121,10 +124,49 @@ impl Writer {
 
     /// The first connection; its failure is only noted, the task tries again.
     pub(super) async fn connect(&mut self) -> Result<(), DbError> {
+        if let (Db::Sqlite(path), Some(known)) = (&self.db, self.file)
+            && file::named(path).await?.is_some_and(|there| there != known)
+        {
+            return Err(self.replaced());
+        }
         let (conn, moved) = open::open(&self.db).await?;
         self.conn = Some(conn);
+        if let Db::Sqlite(path) = &self.db {
+            self.file = file::named(path).await?;
+        }
         self.shared.connected(self.db.pool(), moved, self.todo.is_empty());
         Ok(())
+    }
+
+    /// Is the file still the one that is open? One that is gone is written anew.
+    async fn look(&mut self) -> Result<(), DbError> {
+        let (Db::Sqlite(path), Some(known), Some(conn)) = (&self.db, self.file, &mut self.conn) else {
+            return Ok(());
+        };
+        match file::named(path).await? {
+            Some(there) if there == known => {}
+            Some(_) => return Err(self.replaced()),
+            None => {
+                file::rewrite(conn, path).await?;
+                self.shared.rewritten(path);
+                self.give_up().await;
+                self.file = None;
+                self.lost = false;
+                return self.connect().await;
+            }
+        }
+        if std::mem::take(&mut self.lost) {
+            self.shared.connected(self.db.pool(), None, self.todo.is_empty());
+        }
+        Ok(())
+    }
+
+    fn replaced(&mut self) -> DbError {
+        let path = if let Db::Sqlite(path) = &self.db { path.as_path() } else { Path::new("") };
+        let error = file::replaced(path);
+        self.lost = true;
+        self.shared.closed_to_readers(&error);
+        error
     }
 
     fn next(&mut self) -> Next {
@@ -139,8 +181,12 @@ impl Writer {
         match () {
             () if !self.todo.is_empty() => Next::Write,
             () if queue.closing => Next::Leave,
-            () if self.clean_at <= now => Next::Clean,
-            () => Next::Wait(queue.next_sample().map_or(self.clean_at, |due| due.min(self.clean_at))),
+            () if self.cleaner.at <= now => Next::Clean,
+            () => {
+                let look_at = if self.file.is_some() { now + LOOKS } else { self.cleaner.at };
+                let until = self.cleaner.at.min(look_at);
+                Next::Wait(queue.next_sample().map_or(until, |due| due.min(until)))
+            }
         }
     }
 
@@ -149,10 +195,7 @@ impl Writer {
         let (Some(conn), Some(batch)) = (&mut self.conn, self.todo.first()) else { return Ok(()) };
         let start = clock::instant();
         let writing = commit(conn, batch, (&self.name, self.number), &self.rules);
-        let written = tokio::time::timeout(PATIENCE, writing).await;
-        let written = written.unwrap_or_else(|_| {
-            Err(DbError::unreachable(format!("a transaction took longer than {PATIENCE:?}")))
-        });
+        let written = patiently(&self.shared, writing).await;
         match written {
             Ok(how) => {
                 let batch = self.todo.remove(0);
@@ -243,12 +286,10 @@ impl Writer {
     async fn present(&mut self, ask: Ask) -> Option<DbError> {
         let (answered, done): (Result<Vec<Seen>, DbError>, _) = match (ask, &mut self.conn) {
             (Ask::Appear(row, done), Some(conn)) => {
-                let asked = tokio::time::timeout(PATIENCE, sql::appear(conn, &row, MEMBERS)).await;
-                (asked.unwrap_or_else(|_| Err(late())), done)
+                (patiently(&self.shared, sql::appear(conn, &row, MEMBERS)).await, done)
             }
             (Ask::Depart(row, done), Some(conn)) => {
-                let asked = tokio::time::timeout(PATIENCE, sql::depart(conn, &row)).await;
-                (asked.unwrap_or_else(|_| Err(late())), done)
+                (patiently(&self.shared, sql::depart(conn, &row)).await, done)
             }
             (other, _) => {
                 other.fail(DbError::unreachable("it is away").into());
@@ -262,40 +303,27 @@ impl Writer {
 
     async fn lease(&mut self, ask: &LeaseAsk) -> Result<Option<Lease>, DbError> {
         let Some(conn) = &mut self.conn else { return Err(DbError::unreachable("it is away")) };
-        let asked = tokio::time::timeout(PATIENCE, sql::lease(conn, ask)).await;
-        asked.unwrap_or_else(|_| Err(late()))
+        patiently(&self.shared, sql::lease(conn, ask)).await
     }
 
     async fn clean_by_the_clock(&mut self) -> Result<(), DbError> {
-        let what = if self.whole_in == 0 { What::All } else { What::Samples };
+        let what = self.cleaner.due();
         self.clean(what).await?;
+        self.cleaner.done();
         // Who could change the file cannot change what has left it.
         if let Some(conn) = &mut self.conn {
             let head = audit::head(conn, "audit").await?;
             AuditEvent::Head { head: &head.to_string() }.tell();
             self.shared.headed(head);
         }
-        // What a doubted clock left is looked at again within the hour.
-        self.whole_in = match self.whole_in {
-            0 if self.doubted.is_some() => 0,
-            0 => WHOLE - 1,
-            left => left - 1,
-        };
         Ok(())
     }
 
     async fn clean(&mut self, what: What) -> Result<u64, DbError> {
-        self.clean_at = clock::instant() + CLEANING.1;
         let Some(conn) = &mut self.conn else { return Ok(0) };
-        let now = millis(clock::now().wall);
-        let cleaned = match retention::doubt(conn, now).await {
-            Ok(newest) if doubts(&mut self.doubted, newest) => Ok(0),
-            Ok(_) => retention::clean(conn, what, (&self.keep, self.rules.key.as_ref()), now).await,
-            Err(error) => Err(error),
-        };
+        let cleaned = self.cleaner.clean(conn, what, self.rules.key.as_ref()).await;
         if cleaned.is_err() {
             self.give_up().await;
-            self.clean_at = clock::instant() + CLEANING.0;
         }
         cleaned
     }
@@ -306,7 +334,8 @@ impl Writer {
             Fault::Down(state) => state,
             Fault::Refused | Fault::OtherTables => State::Unreachable,
         };
-        if state != State::Full {
+        // What is open of a file that has lost its name is all there is of it.
+        if !matches!(state, State::Full | State::Gone | State::Replaced) {
             self.give_up().await;
         }
         self.shared.down(state, error);
@@ -341,89 +370,18 @@ impl Writer {
     }
 }
 
-/// Is the clock, which is far past the row of `newest`, to be doubted? Not for longer than a day.
-fn doubts(doubted: &mut Option<Instant>, newest: Option<Millis>) -> bool {
-    let Some(newest) = newest else {
-        *doubted = None;
-        return false;
-    };
-    let now = clock::instant();
-    if doubted.is_none() {
-        StoreEvent::ClockDoubted { newest: &clock::rfc3339(wall_of(newest)) }.tell();
+/// What the database does, but not for ever; that it takes long is said before it is given up.
+async fn patiently<T>(shared: &Shared, work: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
+    let late = |after: Duration| DbError::unreachable(format!("no answer within {after:?}"));
+    let mut work = std::pin::pin!(work);
+    if let Ok(done) = tokio::time::timeout(SAID, &mut work).await {
+        return done;
     }
-    let since = *doubted.get_or_insert(now);
-    !retention::believed(now.saturating_duration_since(since))
-}
-
-fn wall_of(at: Millis) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(at).unwrap_or_default())
-}
-
-fn late() -> DbError {
-    DbError::unreachable(format!("no answer within {PATIENCE:?}"))
-}
-
-/// One transaction, told apart by its writer and number. The inner result: the end of the audit chain, or what its groups are
-/// told, which is `Fenced`.
-async fn commit(
-    conn: &mut Conn,
-    batch: &Batch,
-    (writer, number): (&str, i64),
-    rules: &sql::Rules,
-) -> Result<Result<Head, StoreError>, DbError> {
-    conn.begin().await?;
-    let mut head = sql::lock(conn, rules.key.as_ref()).await?;
-    if sql::last_batch(conn, writer).await? >= number {
-        conn.run("COMMIT", &[]).await?;
-        return Ok(Ok(head));
+    shared.down(State::Unreachable, &late(SAID));
+    let done = tokio::time::timeout(PATIENCE.saturating_sub(SAID), work).await;
+    let done = done.unwrap_or_else(|_| Err(late(PATIENCE)));
+    if done.is_ok() {
+        shared.moved(State::Ok, None);
     }
-    let mut changed = sql::Changed::new();
-    for group in &batch.groups {
-        if let Some((lease, token)) = group.fence()
-            && !sql::fenced(conn, lease, token).await?
-        {
-            conn.run("ROLLBACK", &[]).await?;
-            return Ok(Err(StoreError::Fenced(lease.to_owned())));
-        }
-        for write in &group.writes {
-            sql::write(conn, write, &mut head, &mut changed, rules).await?;
-        }
-    }
-    sql::seal(conn, &changed, &mut head, rules.key.as_ref()).await?;
-    for sample in &batch.samples {
-        sql::sample(conn, sample).await?;
-    }
-    sql::note_batch(conn, writer, number, millis(clock::now().wall)).await?;
-    conn.run("COMMIT", &[]).await?;
-    Ok(Ok(head))
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::sync::oneshot;
-
-    use super::*;
-    use crate::store::queue::Group;
-    use crate::store::rows::{AuditEntry, Write};
-
-    fn batch() -> Batch {
-        let text = String::new;
-        let entry = AuditEntry { at: 0, actor: text(), action: text(), target: text(), body: text() };
-        let group = Group { writes: vec![Write::Audit(entry)], done: oneshot::channel().0 };
-        Batch { groups: vec![group], samples: Vec::new() }
-    }
-
-    #[tokio::test]
-    async fn a_commit_whose_answer_got_lost_is_not_written_twice() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (mut conn, _) = open::open(&Db::Sqlite(dir.path().join("strop.db"))).await.expect("opens");
-        for (writer, number) in [("me", 1), ("me", 1), ("you", 1), ("me", 2), ("me", 2)] {
-            let rules = sql::Rules { join: crate::store::newer, key: None };
-            let done = commit(&mut conn, &batch(), (writer, number), &rules).await.expect("commits");
-            assert!(done.is_ok(), "{done:?}");
-        }
-        let head = audit::head(&mut conn, "audit").await.expect("reads");
-        assert_eq!(head.seq, 3);
-        assert_eq!(audit::walk(&mut conn, &audit::Checks::default()).await.expect("reads").broken, None);
-    }
+    done
 }

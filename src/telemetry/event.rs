@@ -171,6 +171,7 @@ impl NamesEvent<'_> {
 pub enum StoreEvent<'a> {
     Moved { from: &'a str, to: &'a str, why: &'a str, backlog: usize },
     MovedAside { to: &'a str, why: &'a str },
+    Rewritten { file: &'a str },
     ClockDoubted { newest: &'a str },
     BackedUp { file: &'a str, bytes: u64, rows: i64, took_ms: u128, audit_head: &'a str },
     NotBackedUp { to: &'a str, why: &'a str },
@@ -187,6 +188,9 @@ impl StoreEvent<'_> {
             }
             Self::MovedAside { to, why } => {
                 error!(to, why, "the store's file was damaged: it was moved aside, a new one was begun");
+            }
+            Self::Rewritten { file } => {
+                error!(file, "the store's file was removed while it was open: it was written anew");
             }
             Self::ClockDoubted { newest } => {
                 warn!(

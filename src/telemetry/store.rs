@@ -47,7 +47,7 @@ pub struct Backup {
 }
 
 /// What a store can be.
-pub const STATES: [&str; 4] = ["ok", "unreachable", "full", "damaged"];
+pub const STATES: [&str; 6] = ["ok", "unreachable", "full", "damaged", "gone", "replaced"];
 
 type Ask = Box<dyn Fn() -> Numbers + Send + Sync>;
 

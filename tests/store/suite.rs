@@ -579,6 +579,7 @@ async fn a_copy_is_proven_and_a_bad_one_found_out(on: Fixture) {
 async fn copies_are_kept_by_their_order_whatever_their_dates_say(on: Fixture) {
     let open = open(&on.config).await;
     let to = on.dir.path().join("copies");
+    open.put(vec![Write::Audit(audit(1, "x"))]).await;
     // Three copies of a clock that was seventy years ahead, made one after the other.
     for n in 1..=3 {
         let (path, manifest) = backup::take(&on.config, &to).await.expect("a copy");
