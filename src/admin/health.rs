@@ -166,6 +166,7 @@ fn store(admin: &Admin) -> Option<Value> {
         "backlog_limit": status.backlog_limit,
         "last_error": status.last_error,
         "moved_aside": status.moved_aside.map(|moved| moved.to.display().to_string()),
+        "audit_head": status.audit_head.map(|head| head.to_string()),
         "committed": status.committed,
         "refused": status.refused,
         "dropped_samples": status.dropped_samples,

@@ -9,6 +9,7 @@ use clap::Subcommand;
 use super::{complain, run, say};
 use crate::config::Store as StoreConfig;
 use crate::store;
+use crate::store::audit::{Head, Walk};
 use crate::store::backup::{self, BackupError, Manifest};
 
 /// What is asked of the audit trail.
@@ -19,6 +20,9 @@ pub(super) enum Audit {
         /// The config file; found as `run` finds it.
         #[arg(short, long)]
         config: Option<PathBuf>,
+        /// A head that was seen before, `ROW:HASH` as the log tells it, or the manifest of a copy: it must still be on the chain.
+        #[arg(long, value_name = "HEAD")]
+        against: Option<String>,
     },
 }
 
@@ -49,35 +53,60 @@ fn configured(named: Option<PathBuf>) -> Result<StoreConfig, ExitCode> {
     })
 }
 
-/// Walks the chain. 0: whole; 1: broken or unreadable; 2: the config cannot run.
-pub(super) fn audit(Audit::Verify { config }: Audit) -> ExitCode {
+/// A head as it was told, or as the manifest of a copy holds it.
+fn head(told: &str) -> Result<Head, String> {
+    if let Some(head) = Head::read(told) {
+        return Ok(head);
+    }
+    let text = std::fs::read_to_string(told).map_err(|error| {
+        format!("--against {told:?} is neither ROW:HASH nor a manifest that can be read: {error}")
+    })?;
+    let manifest: Manifest = serde_json::from_str(&text)
+        .map_err(|error| format!("--against {told:?} is no manifest of a copy: {error}"))?;
+    Ok(manifest.head())
+}
+
+/// Walks the chain. 0: whole; 1: broken or unreadable; 2: the config or what is asked cannot run.
+pub(super) fn audit(Audit::Verify { config, against }: Audit) -> ExitCode {
     let config = match configured(config) {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let walked = wait(store::verify_audit(&config)).and_then(|walk| walk.map_err(|error| error.to_string()));
-    match walked {
-        Ok(walk) => match walk.broken {
-            None => {
-                say(&format!(
-                    "whole: {} rows, the last is row {} with {}",
-                    walk.rows, walk.head.seq, walk.head.hash
-                ));
-                ExitCode::SUCCESS
-            }
-            Some(broken) => {
-                complain(&format!(
-                    "broken at row {}: {} ({} good rows before it)",
-                    broken.seq, broken.why, walk.rows
-                ));
-                ExitCode::FAILURE
-            }
-        },
+    let against = match against.as_deref().map(head).transpose() {
+        Ok(against) => against,
+        Err(problem) => {
+            complain(&problem);
+            return ExitCode::from(2);
+        }
+    };
+    let walking = store::verify_audit_against(&config, against.as_ref());
+    match wait(walking).and_then(|walk| walk.map_err(|error| error.to_string())) {
+        Ok(walk) => walked(&walk, config.audit_key.is_some()),
         Err(error) => {
             complain(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// What a walk came to; `keyed`: the key was at hand.
+fn walked(walk: &Walk, keyed: bool) -> ExitCode {
+    if let Some(broken) = &walk.broken {
+        complain(&format!(
+            "broken at row {}: {} ({} good rows before it)",
+            broken.seq, broken.why, walk.rows
+        ));
+        return ExitCode::FAILURE;
+    }
+    say(&format!("whole: {} rows, the last is row {} with {}", walk.rows, walk.head.seq, walk.head.hash));
+    match (walk.keyed, keyed) {
+        (0, _) => say("no row bears a key: who can write to the database could have made all of it"),
+        (rows, false) => {
+            say(&format!("{rows} rows bear a key that is not at hand: only their order was checked"))
+        }
+        (rows, true) => say(&format!("{rows} rows bear the key")),
+    }
+    ExitCode::SUCCESS
 }
 
 /// Makes a copy now, or checks one. 0: good; 1: not; 2: the config cannot run.
@@ -99,7 +128,7 @@ pub(super) fn backup(what: Option<Backup>, config: Option<PathBuf>, to: Option<P
 async fn taken(config: &StoreConfig, to: &Path) -> Result<(PathBuf, Manifest), BackupError> {
     let taken = backup::take(config, to).await?;
     if let Some(scheduled) = config.backup.as_ref().filter(|scheduled| scheduled.to == to) {
-        backup::prune(to, scheduled.keep)?;
+        backup::prune(to, scheduled.keep, &taken.1)?;
     }
     Ok(taken)
 }

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Part;
+use super::secret;
 use crate::units::Text;
 
 /// The audit trail is worth little when last year's is gone.
@@ -27,6 +28,8 @@ pub struct StoreFile {
     pub url: String,
     /// File with the password of the database.
     pub password_file: Option<String>,
+    /// File with the key of the audit chain.
+    pub audit_key_file: Option<String>,
     /// Durable writes that may wait in memory.
     pub backlog: u32,
     /// How long things are kept.
@@ -40,6 +43,7 @@ impl Default for StoreFile {
         Self {
             url: "sqlite:strop.db".to_owned(),
             password_file: None,
+            audit_key_file: None,
             backlog: 10_000,
             retention: RetentionFile::default(),
             backup: None,
@@ -90,6 +94,8 @@ impl Default for BackupFile {
 pub struct Store {
     /// Which database.
     pub at: StoreAt,
+    /// With which the audit chain is signed; `None`: it is hashed alone.
+    pub audit_key: Option<SecretString>,
     /// Durable writes that may wait in memory while the database is away, in number.
     pub backlog: usize,
     /// How long things are kept.
@@ -148,6 +154,8 @@ impl StoreFile {
         if self.password_file.is_some() && matches!(database, Some(None | Some(StoreAt::Sqlite(_)))) {
             at.add("password_file", "is of no use: only a postgres:// database asks for a password");
         }
+        let audit_key = self.audit_key_file.as_deref().map(|file| secret::read(file, "a key", 32));
+        let audit_key = audit_key.and_then(|key| at.take("audit_key_file", key));
         at.within("backlog", self.backlog, 100, 1_000_000);
         let retention = self.retention.check(at.part("retention"));
         let backup = self.backup.as_ref().map(|backup| backup.check(at.part("backup")));
@@ -155,7 +163,7 @@ impl StoreFile {
             StoreAt::Postgres { url, .. } => StoreAt::Postgres { url, password },
             StoreAt::Sqlite(path) => StoreAt::Sqlite(path),
         });
-        Some(database.map(|at| Store { at, backlog: self.backlog as usize, retention, backup }))
+        Some(database.map(|at| Store { at, audit_key, backlog: self.backlog as usize, retention, backup }))
     }
 }
 
@@ -277,6 +285,8 @@ mod tests {
             ("url = \"sqlite:\"", "needs a path"),
             ("url = \"postgres://strop:s3cret@db/strop\"", "password_file"),
             ("password_file = \"nowhere\"", "cannot be read"),
+            ("audit_key_file = \"nowhere\"", "cannot be read"),
+            ("audit_key_file = \"Cargo.toml\"", "a key on one line"),
             ("backlog = 1", "not within 100"),
             ("retention = { audit = \"30d\" }", "at least 365d"),
             ("backup = { keep = 0, to = \"x\" }", "at least 1"),

@@ -92,9 +92,11 @@ impl Backups {
     }
 }
 
-/// How long until the next copy is due, when the newest is of `newest`. One from the future is new.
+/// How long until the next copy is due, when the newest is of `newest`. One from the future is new, unless no clock that is
+/// nearly right can have made it: then nobody knows how old it is.
 fn due_in(every: Duration, newest: Option<SystemTime>, now: SystemTime) -> Duration {
-    let age = newest.map(|at| now.duration_since(at).unwrap_or_default());
+    let known = newest.filter(|at| *at <= now + every);
+    let age = known.map(|at| now.duration_since(at).unwrap_or_default());
     age.map_or(SOON, |age| every.saturating_sub(age).max(SOON))
 }
 
@@ -148,8 +150,8 @@ async fn once(backups: &Backups, store: &StoreConfig, plan: &StoreBackup) -> boo
     match came {
         Ok((path, manifest, removed)) => {
             let (file, rows) = (path.display().to_string(), manifest.rows.values().sum());
-            StoreEvent::BackedUp { file: &file, bytes: manifest.bytes, rows, took_ms: took.as_millis() }
-                .tell();
+            let (bytes, took_ms, head) = (manifest.bytes, took.as_millis(), manifest.head().to_string());
+            StoreEvent::BackedUp { file: &file, bytes, rows, took_ms, audit_head: &head }.tell();
             let copy = copy_of(path, &manifest).map(|copy| GoodCopy { took: Some(took), ..copy });
             backups.change(|status| {
                 status.last = copy.or(status.last.take());
@@ -185,7 +187,7 @@ async fn taken(store: StoreConfig, plan: StoreBackup) -> Result<Taken, BackupErr
         let take = async { tokio::time::timeout(PATIENCE, backup::take(&store, &plan.to)).await };
         let late = |_| BackupError::Bad(format!("it was not made within {PATIENCE:?}"));
         let (path, manifest) = runtime.block_on(take).map_err(late)??;
-        let removed = backup::prune(&plan.to, plan.keep);
+        let removed = backup::prune(&plan.to, plan.keep, &manifest);
         Ok((path, manifest, removed))
     };
     let made = tasks::blocking(work).await;
@@ -205,6 +207,7 @@ mod tests {
         assert_eq!(due_in(DAY, Some(now - 2 * DAY), now), SOON);
         assert_eq!(due_in(DAY, Some(now - DAY / 4), now), DAY * 3 / 4);
         assert_eq!(due_in(DAY, Some(now + DAY), now), DAY, "a clock that was set back");
+        assert_eq!(due_in(DAY, Some(now + 400 * DAY), now), SOON, "made by a clock that was wrong");
     }
 
     #[test]

@@ -16,13 +16,16 @@ use crate::reliability::ledger::{Minute, Share, Slices};
 use crate::reliability::readings::Reported;
 use crate::reliability::rule::Severity;
 use crate::reliability::silence::Silence;
-use crate::store::rows::{self, Delivery, Entry, LedgerMinute, Write};
+use crate::runtime::clock;
+use crate::store::rows::{self, Delivery, Entry, LedgerMinute, Write, millis};
 use crate::store::{IncidentFilter, Page, Store, StoreError};
 use crate::telemetry::event::StoreEvent;
 use crate::units::At;
 
 /// How far back the ledger is read at a start: the longest report that is kept at hand, 30 days.
 pub(super) const KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// How long it is told that the file was removed, in milliseconds.
+const REMOVED: i64 = 600_000;
 /// Live incidents that are taken over, at most.
 pub(super) const LIVE: u32 = 1_000;
 
@@ -78,7 +81,24 @@ impl Records {
     pub(super) fn conditions(&self) -> Vec<Reported> {
         let Some(status) = self.status() else { return Vec::new() };
         let damaged = self.damaged.condition(status.moved_aside.as_ref());
-        [Some(Self::condition(status)), damaged, self.backups.condition()].into_iter().flatten().collect()
+        let removed = Self::removed(&status, millis(clock::now().wall));
+        let all = [Some(Self::condition(status)), Some(removed), damaged, self.backups.condition()];
+        all.into_iter().flatten().collect()
+    }
+
+    /// That the file was removed is told for a while after it was written anew: somebody should know who does such things.
+    fn removed(status: &crate::store::Status, now: i64) -> Reported {
+        let lately = status.rewritten.filter(|at| now.saturating_sub(*at) < REMOVED);
+        Reported {
+            service: Arc::from("store"),
+            scope: Arc::from("removed"),
+            sign: if lately.is_some() { Sign::Bad } else { Sign::Good },
+            severity: Severity::High,
+            first_bad: lately.map(At),
+            confirm: Duration::ZERO,
+            title: "the store's file was removed while it was open: it was written anew".to_owned(),
+            evidence: Vec::new(),
+        }
     }
 
     fn condition(status: crate::store::Status) -> Reported {

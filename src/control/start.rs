@@ -81,6 +81,7 @@ fn numbers(status: Status, backups: Option<BackupStatus>) -> Numbers {
         refused: status.refused,
         dropped_samples: status.dropped_samples,
         commits: status.commits,
+        audit_head: status.audit_head.map(|head| (head.seq, head.prefix())),
         backup: backups.map(|copies| Backup {
             last: copies.last.as_ref().map(|copy| copy.at),
             took: copies.last.as_ref().and_then(|copy| copy.took),

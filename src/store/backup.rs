@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::connect::{Db, connect_sqlite, migrate, schema_version};
 use super::db::{Conn, DbError, args};
 use super::error::StoreError;
 use super::export::{self, Stopped};
+use super::file;
 use crate::runtime::{clock, tasks};
 
 /// So often a copy is made again because somebody wrote meanwhile; after that, writers wait.
@@ -30,6 +32,10 @@ const LEFTOVER: Duration = Duration::from_secs(86_400);
 pub struct Manifest {
     /// Of this file: 1.
     pub format: u32,
+    /// The copies of a directory in the order in which they were made, whatever the clocks said: one more than the highest that
+    /// was there. 0: a Strop that did not count made it.
+    #[serde(default)]
+    pub number: u64,
     /// When, in RFC 3339.
     pub made_at: String,
     /// Which Strop made it.
@@ -50,6 +56,13 @@ pub struct Manifest {
     pub audit_seq: i64,
     /// Its hash.
     pub audit_hash: String,
+}
+
+impl Manifest {
+    /// The end of the audit chain at the copy's moment.
+    pub fn head(&self) -> audit::Head {
+        audit::Head { seq: self.audit_seq, hash: self.audit_hash.clone() }
+    }
 }
 
 /// Why there is no good copy.
@@ -99,7 +112,9 @@ struct Scratch(PathBuf);
 impl Scratch {
     fn below(dir: &Path, stamp: &str) -> Result<Self, BackupError> {
         let path = dir.join(format!(".strop-{stamp}"));
-        fs::create_dir_all(&path).map_err(io_at(&path))?;
+        fs::create_dir_all(dir).map_err(io_at(dir))?;
+        let mut own = fs::DirBuilder::new();
+        own.recursive(true).mode(0o700).create(&path).map_err(io_at(&path))?;
         Ok(Self(path))
     }
 }
@@ -119,7 +134,12 @@ pub async fn take(config: &StoreConfig, to: &Path) -> Result<(PathBuf, Manifest)
     let stamp: String = made_at.chars().filter(char::is_ascii_alphanumeric).collect();
     let scratch = Scratch::below(to, &stamp)?;
     let ending = if matches!(db, Db::Sqlite(_)) { "db" } else { "jsonl" };
-    let file = format!("strop-{stamp}.{ending}");
+    let number = numbered(to)?.last().map_or(0, |(number, _)| *number).saturating_add(1);
+    let mut file = format!("strop-{stamp}.{ending}");
+    if to.join(&file).exists() || to.join(format!("{file}.json")).exists() {
+        // A clock that was set back says the same moment twice.
+        file = format!("strop-{stamp}-{number}.{ending}");
+    }
     let draft = scratch.0.join(&file);
     let moment = match &db {
         Db::Sqlite(_) => copy_sqlite(&db, &draft).await?,
@@ -128,6 +148,7 @@ pub async fn take(config: &StoreConfig, to: &Path) -> Result<(PathBuf, Manifest)
     let (bytes, sha256) = hashed(&draft).await?;
     let manifest = Manifest {
         format: 1,
+        number,
         made_at,
         strop: env!("CARGO_PKG_VERSION").to_owned(),
         schema: schema_version(),
@@ -150,7 +171,7 @@ fn named(scratch: &Scratch, to: &Path, manifest: &Manifest) -> Result<(), Backup
     let beside = format!("{}.json", manifest.file);
     let draft = scratch.0.join(&beside);
     let write = || {
-        let mut file = File::create(&draft)?;
+        let mut file = file::private(&draft)?;
         serde_json::to_writer_pretty(&mut file, manifest)?;
         file.write_all(b"\n")?;
         file.sync_all()?;
@@ -175,6 +196,8 @@ async fn copy_sqlite(db: &Db, draft: &Path) -> Result<Moment, BackupError> {
         let before = version(&mut conn).await?;
         let moment = moment(&mut conn).await?;
         let path = draft.display().to_string();
+        // Into a file that is there and empty: it keeps its mode.
+        file::private(draft).map_err(io_at(draft))?;
         conn.run("VACUUM INTO $1", args![&path]).await?;
         if held.is_some() || version(&mut conn).await? == before {
             File::open(draft).and_then(|file| file.sync_all()).map_err(io_at(draft))?;
@@ -195,7 +218,7 @@ async fn copy_postgres(db: &Db, draft: &Path) -> Result<Moment, BackupError> {
     let mut conn = db.connect().await?;
     conn.begin_snapshot().await?;
     let moment = moment(&mut conn).await?;
-    let file = File::create(draft).map_err(io_at(draft))?;
+    let file = file::private(draft).map_err(io_at(draft))?;
     let mut out = BufWriter::new(file);
     export::export(&mut conn, &mut out).await.map_err(|stopped| stopped_at(draft, stopped))?;
     let file = out.into_inner().map_err(|error| io_at(draft)(error.into_error()))?;
@@ -287,13 +310,12 @@ async fn restored(copy: &Path, manifest: &Manifest, scratch: &Scratch) -> Result
     if !conn.rows("PRAGMA foreign_key_check", &[]).await?.is_empty() {
         return Err(BackupError::Bad("rows refer to rows that are not there".to_owned()));
     }
-    let wanted = audit::Head { seq: manifest.audit_seq, hash: manifest.audit_hash.clone() };
     let found = moment(&mut conn).await?;
-    let wanted = Moment { rows: manifest.rows.clone(), head: wanted };
+    let wanted = Moment { rows: manifest.rows.clone(), head: manifest.head() };
     if found != wanted {
         return Err(BackupError::Bad(format!("it holds {found:?} instead of {wanted:?}")));
     }
-    if let Some(broken) = audit::walk(&mut conn).await?.broken {
+    if let Some(broken) = audit::walk(&mut conn, &audit::Checks::default()).await?.broken {
         return Err(BackupError::Bad(format!(
             "its audit chain breaks at row {}: {}",
             broken.seq, broken.why
@@ -303,18 +325,35 @@ async fn restored(copy: &Path, manifest: &Manifest, scratch: &Scratch) -> Result
     Ok(())
 }
 
-/// The newest copy of a directory; `None`: there is none, nor perhaps the directory. That it has its name says that it was good.
-pub fn newest(dir: &Path) -> Result<Option<Manifest>, BackupError> {
-    let mut names = Vec::new();
+/// The copies of a directory by their manifests, each with its number, the oldest first. Of the same number, as all have that
+/// were made before there were numbers, the name decides. A manifest that cannot be read has no number.
+fn numbered(dir: &Path) -> Result<Vec<(u64, String)>, BackupError> {
+    #[derive(Deserialize)]
+    struct Number {
+        #[serde(default)]
+        number: u64,
+    }
     let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(io_at(dir))?,
     };
+    let mut copies = Vec::new();
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        names.extend(name.strip_suffix(".json").filter(|copy| copy.starts_with("strop-")).map(str::to_owned));
+        let Some(copy) = name.strip_suffix(".json").filter(|copy| copy.starts_with("strop-")) else {
+            continue;
+        };
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        let number = serde_json::from_str::<Number>(&text).map_or(0, |manifest| manifest.number);
+        copies.push((number, copy.to_owned()));
     }
-    let Some(name) = names.into_iter().max() else { return Ok(None) };
+    copies.sort();
+    Ok(copies)
+}
+
+/// The newest copy of a directory; `None`: there is none, nor perhaps the directory. That it has its name says that it was good.
+pub fn newest(dir: &Path) -> Result<Option<Manifest>, BackupError> {
+    let Some((_, name)) = numbered(dir)?.pop() else { return Ok(None) };
     let path = dir.join(format!("{name}.json"));
     let text = fs::read_to_string(&path).map_err(io_at(&path))?;
     let read = serde_json::from_str(&text);
@@ -322,24 +361,21 @@ pub fn newest(dir: &Path) -> Result<Option<Manifest>, BackupError> {
 }
 
 /// Removes the oldest copies of the directory until `keep` are left, and what killed runs left behind; how many copies went.
-pub fn prune(dir: &Path, keep: usize) -> Result<usize, BackupError> {
-    let mut copies = Vec::new();
+/// `good`, the one just proved, stays whatever the others say of themselves.
+pub fn prune(dir: &Path, keep: usize, good: &Manifest) -> Result<usize, BackupError> {
     for entry in fs::read_dir(dir).map_err(io_at(dir))?.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
         let old = || {
             let changed = entry.metadata().and_then(|file| file.modified()).ok();
             changed.and_then(|at| clock::now().wall.duration_since(at).ok()).is_some_and(|age| age > LEFTOVER)
         };
-        if name.starts_with(".strop-") && old() {
+        if entry.file_name().to_string_lossy().starts_with(".strop-") && old() {
             fs::remove_dir_all(entry.path()).map_err(io_at(&entry.path()))?;
-        } else if let Some(copy) = name.strip_suffix(".json").filter(|copy| copy.starts_with("strop-")) {
-            copies.push(copy.to_owned());
         }
     }
-    // Their names are their times.
-    copies.sort();
-    let gone = copies.len().saturating_sub(keep);
-    for copy in copies.iter().take(gone) {
+    let mut copies = numbered(dir)?;
+    copies.retain(|(_, copy)| *copy != good.file);
+    let gone = copies.len().saturating_sub(keep.saturating_sub(1));
+    for (_, copy) in copies.iter().take(gone) {
         for path in [dir.join(format!("{copy}.json")), dir.join(copy)] {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_at(&path)(error)),

@@ -298,6 +298,8 @@ impl Conn {
 pub(super) enum Pool {
     Sqlite(SqlitePool),
     Postgres(PgPool),
+    /// There is nothing that may be read.
+    Away(DbError),
 }
 
 impl Pool {
@@ -315,6 +317,7 @@ impl Pool {
                     rows.push(row!(row));
                 }
             }
+            Self::Away(why) => return Err(why.clone()),
         }
         Ok(rows)
     }

@@ -16,6 +16,10 @@ pub enum State {
     Full,
     /// What is on disk cannot be read.
     Damaged,
+    /// Its file was removed while it was open, and cannot be written anew.
+    Gone,
+    /// Another file has the name of the one that is open; it is left alone.
+    Replaced,
 }
 
 impl State {
@@ -26,6 +30,8 @@ impl State {
             Self::Unreachable => "unreachable",
             Self::Full => "full",
             Self::Damaged => "damaged",
+            Self::Gone => "gone",
+            Self::Replaced => "replaced",
         }
     }
 }
@@ -58,6 +64,8 @@ pub struct Status {
     pub last_error: Option<String>,
     /// The damaged file of this start, if there was one.
     pub moved_aside: Option<MovedAside>,
+    /// When the file was last found removed and written anew; `None`: not since the start.
+    pub rewritten: Option<Millis>,
     /// Durable writes on disk since the start.
     pub committed: u64,
     /// Waiting writes that a newer one of the same row has replaced.
@@ -68,6 +76,8 @@ pub struct Status {
     pub dropped_samples: u64,
     /// How long the transactions took that came to disk.
     pub commits: Seconds,
+    /// The last row of the audit chain that this sidecar saw; `None`: it has not written yet.
+    pub audit_head: Option<super::audit::Head>,
 }
 
 /// Why the store did not do what it was asked.

@@ -82,7 +82,7 @@ const TABLES: [Table; 10] = [
         columns: &["kind", "service", "member", "at", "body"],
         order: "kind, service, at, member",
     },
-    Table { name: "heads", columns: &["name", "seq", "hash"], order: "name" },
+    Table { name: "heads", columns: &["name", "seq", "hash", "mac"], order: "name" },
 ];
 
 /// Rows of each table.

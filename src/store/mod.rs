@@ -11,15 +11,18 @@
 
 pub mod audit;
 pub mod backup;
+mod commit;
 mod connect;
 mod db;
 pub mod error;
 mod export;
+mod file;
 mod open;
 mod queue;
 mod read;
 mod retention;
 pub mod rows;
+mod seal;
 mod sql;
 mod writer;
 
@@ -74,8 +77,10 @@ struct Condition {
     since: i64,
     last_error: Option<String>,
     moved_aside: Option<MovedAside>,
+    rewritten: Option<i64>,
     committed: u64,
     commits: Seconds,
+    audit_head: Option<audit::Head>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -104,6 +109,17 @@ impl Shared {
         if idle && self.queue().waiting() == 0 {
             self.moved(State::Ok, None);
         }
+    }
+
+    /// Another file has the name: nobody may read it.
+    fn closed_to_readers(&self, why: &DbError) {
+        *locked(&self.pool) = Pool::Away(why.clone());
+    }
+
+    /// The file was removed and written anew.
+    fn rewritten(&self, path: &std::path::Path) {
+        StoreEvent::Rewritten { file: &path.display().to_string() }.tell();
+        locked(&self.condition).rewritten = Some(millis(clock::now().wall));
     }
 
     /// Nobody waits for a lease from a database that is away.
@@ -142,6 +158,11 @@ impl Shared {
             let (from, to, why) = (from.as_str(), state.as_str(), why.unwrap_or_default());
             StoreEvent::Moved { from, to, why, backlog }.tell();
         }
+    }
+
+    /// The audit chain ends here.
+    fn headed(&self, head: audit::Head) {
+        locked(&self.condition).audit_head = Some(head);
     }
 
     /// A batch is on disk, or will never be.
@@ -200,14 +221,17 @@ impl Store {
                 since: millis(clock::now().wall),
                 last_error: None,
                 moved_aside: None,
+                rewritten: None,
                 committed: 0,
                 commits: Seconds::default(),
+                audit_head: None,
             }),
             pool: Mutex::new(db.pool()),
             database: db.name(),
             left: watch::Sender::new(false),
         });
-        let mut writer = writer::Writer::new(Arc::clone(&shared), db, config.retention, join);
+        let rules = sql::Rules { join, key: audit::Key::of(config) };
+        let mut writer = writer::Writer::new(Arc::clone(&shared), db, config.retention, rules);
         if is_file && let Err(error) = writer.connect().await {
             match error.fault {
                 Fault::Down(state) => shared.down(state, &error),
@@ -248,11 +272,13 @@ impl Store {
             backlog_limit: queue.limit(),
             last_error: condition.last_error.clone(),
             moved_aside: condition.moved_aside.clone(),
+            rewritten: condition.rewritten,
             committed: condition.committed,
             folded: queue.folded,
             refused: queue.refused,
             dropped_samples: queue.dropped_samples,
             commits: condition.commits.clone(),
+            audit_head: condition.audit_head.clone(),
         }
     }
 
@@ -332,9 +358,17 @@ impl Store {
 
 /// Walks the audit chain of a database that may be in use.
 pub async fn verify_audit(config: &StoreConfig) -> Result<audit::Walk, StoreError> {
+    verify_audit_against(config, None).await
+}
+
+/// The same; it must come by a head that was seen elsewhere: in a log, a metric, the manifest of a copy.
+pub async fn verify_audit_against(
+    config: &StoreConfig,
+    against: Option<&audit::Head>,
+) -> Result<audit::Walk, StoreError> {
     let mut conn = connect::Db::of(config)?.connect().await?;
     conn.begin_snapshot().await?;
-    let walk = audit::walk(&mut conn).await?;
+    let walk = audit::walk(&mut conn, &audit::Checks { key: audit::Key::of(config), against }).await?;
     conn.close().await?;
     Ok(walk)
 }

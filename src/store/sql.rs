@@ -1,23 +1,45 @@
 //! Writes as SQL. Everything runs inside the writer's transaction.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::audit::{self, Head};
+use super::audit::{self, Head, Key};
 use super::db::{Conn, DbError, args};
 use super::queue::LeaseAsk;
 use super::rows::{
     AuditEntry, Checkpoint, Entry, Incident, Lease, LedgerMinute, Millis, Notification, Presence, Sample,
     Seen, Silence, Write, millis,
 };
-use super::{Join, read};
+use super::{Join, read, seal};
 use crate::runtime::clock;
+use crate::telemetry::event::AuditEvent;
 
-/// Makes writers follow each other until the transaction ends, in a fleet too, and gives the chain's end.
-pub(super) async fn lock(conn: &mut Conn) -> Result<Head, DbError> {
-    let sql = "UPDATE heads SET seq = seq WHERE name = 'audit' RETURNING seq, hash";
+/// How is written what is not said by the row itself.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    pub(super) join: Join,
+    /// Of the audit chain.
+    pub(super) key: Option<Key>,
+}
+
+/// Makes writers follow each other until the transaction ends, in a fleet too, and gives the chain's end. A key begins its part
+/// of the chain, and marks an end that it does not know.
+pub(super) async fn lock(conn: &mut Conn, key: Option<&Key>) -> Result<Head, DbError> {
+    let sql = "UPDATE heads SET seq = seq WHERE name = 'audit' RETURNING seq, hash, mac";
     let row = conn.row(sql, &[]).await?;
     let mut row = row.ok_or_else(|| DbError::damaged("the audit chain has no end"))?;
-    Ok(Head { seq: row.int()?, hash: row.text()? })
+    let (mut head, mac) = (Head { seq: row.int()?, hash: row.text()? }, row.maybe_text()?);
+    let turn = key.and_then(|key| Some((key, audit::turn(key, &head, mac.as_deref())?)));
+    if let Some((key, turn)) = turn {
+        AuditEvent::Turned { action: &turn.action, after: &head.to_string() }.tell();
+        if audit::mac(conn, "anchor").await?.is_none() {
+            let anchor = audit::head(conn, "anchor").await?;
+            let mac = key.mac("anchor", &anchor);
+            conn.run("UPDATE heads SET mac = $1 WHERE name = 'anchor'", args![&mac]).await?;
+        }
+        add_audit(conn, &turn, &mut head, Some(key)).await?;
+    }
+    Ok(head)
 }
 
 /// Does this lease still have this token? Keeps it so until the transaction ends.
@@ -26,18 +48,27 @@ pub(super) async fn fenced(conn: &mut Conn, lease: &str, token: i64) -> Result<b
     Ok(conn.run(sql, args![lease, token]).await? == 1)
 }
 
+/// The incidents that a transaction changes; true: one had ended before.
+pub(super) type Changed = BTreeMap<String, bool>;
+
 /// Writes one; `head` moves with the chain.
 pub(super) async fn write(
     conn: &mut Conn,
     write: &Write,
     head: &mut Head,
-    join: Join,
+    changed: &mut Changed,
+    rules: &Rules,
 ) -> Result<(), DbError> {
     match write {
         Write::Fence { .. } => Ok(()),
-        Write::PutIncident(row) => put_incident(conn, row, join).await,
-        Write::AddEntries(entries) => add_entries(conn, entries).await,
-        Write::Audit(entry) => add_audit(conn, entry, head).await,
+        Write::PutIncident(row) => put_incident(conn, row, changed, rules.join).await,
+        Write::AddEntries(entries) => {
+            for entry in entries {
+                changed.entry(entry.incident_id.clone()).or_default();
+            }
+            add_entries(conn, entries).await
+        }
+        Write::Audit(entry) => add_audit(conn, entry, head, rules.key.as_ref()).await,
         Write::PutNotification(row) => put_notification(conn, row).await,
         Write::PutSilence(row) => put_silence(conn, row).await,
         Write::DropSilence(id) => conn.run("DELETE FROM silences WHERE id = $1", args![id]).await.map(drop),
@@ -47,7 +78,12 @@ pub(super) async fn write(
 }
 
 /// Writers follow each other (see [`lock`]), so what is read here is what is written over.
-async fn put_incident(conn: &mut Conn, ours: &Incident, join: Join) -> Result<(), DbError> {
+async fn put_incident(
+    conn: &mut Conn,
+    ours: &Incident,
+    changed: &mut Changed,
+    join: Join,
+) -> Result<(), DbError> {
     let found = conn.row(read::INCIDENT, args![&ours.id]).await?;
     let joined = match found.map(read::incident).transpose()? {
         Some(theirs) => {
@@ -55,9 +91,13 @@ async fn put_incident(conn: &mut Conn, ours: &Incident, join: Join) -> Result<()
             if joined == theirs {
                 return Ok(());
             }
+            *changed.entry(ours.id.clone()).or_default() |= theirs.resolved_at.is_some();
             Some(joined)
         }
-        None => None,
+        None => {
+            changed.entry(ours.id.clone()).or_default();
+            None
+        }
     };
     let row = joined.as_ref().unwrap_or(ours);
     let sql = "INSERT INTO incidents (id, dedup_key, state, severity, rule, service, started_at, resolved_at, \
@@ -94,17 +134,57 @@ async fn add_entries(conn: &mut Conn, entries: &[Entry]) -> Result<(), DbError> 
     Ok(())
 }
 
-async fn add_audit(conn: &mut Conn, entry: &AuditEntry, head: &mut Head) -> Result<(), DbError> {
+/// Puts incidents that have ended on the chain, as they are after everything else of the transaction.
+pub(super) async fn seal(
+    conn: &mut Conn,
+    changed: &Changed,
+    head: &mut Head,
+    key: Option<&Key>,
+) -> Result<(), DbError> {
+    for (id, ended) in changed {
+        if let Some(entry) = seal::row(conn, id, *ended).await? {
+            add_audit(conn, &entry, head, key).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds a row to the chain.
+pub(super) async fn add_audit(
+    conn: &mut Conn,
+    entry: &AuditEntry,
+    head: &mut Head,
+    key: Option<&Key>,
+) -> Result<(), DbError> {
     let seq = head.seq + 1;
-    let hash = audit::hash_of(seq, entry, &head.hash);
+    let hash = audit::signed(key, seq, entry, &head.hash);
     let sql = "INSERT INTO audit (seq, at, actor, action, target, body, prev_hash, hash) \
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     let args =
         args![seq, entry.at, &entry.actor, &entry.action, &entry.target, &entry.body, &head.hash, &hash];
     conn.run(sql, args).await?;
-    conn.run("UPDATE heads SET seq = $1, hash = $2 WHERE name = 'audit'", args![seq, &hash]).await?;
     *head = Head { seq, hash };
-    Ok(())
+    put_head(conn, "audit", head, key).await
+}
+
+/// Moves an end of the chain.
+pub(super) async fn put_head(
+    conn: &mut Conn,
+    name: &str,
+    head: &Head,
+    key: Option<&Key>,
+) -> Result<(), DbError> {
+    // A writer without the key leaves what the key said: it does not fit any more, and that is told.
+    match key.map(|key| key.mac(name, head)) {
+        Some(mac) => {
+            let sql = "UPDATE heads SET seq = $1, hash = $2, mac = $3 WHERE name = $4";
+            conn.run(sql, args![head.seq, &head.hash, &mac, name]).await.map(drop)
+        }
+        None => {
+            let sql = "UPDATE heads SET seq = $1, hash = $2 WHERE name = $3";
+            conn.run(sql, args![head.seq, &head.hash, name]).await.map(drop)
+        }
+    }
 }
 
 async fn put_notification(conn: &mut Conn, row: &Notification) -> Result<(), DbError> {

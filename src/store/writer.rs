@@ -3,40 +3,48 @@
 //! Invariants: a batch stays in hand until it is known to be on disk, so that order is kept; a batch whose commit may or may
 //! not have happened is looked up by its number, inside the next transaction, before it is written again.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::audit;
+use super::commit::commit;
 use super::connect::Db;
 use super::db::{Conn, DbError, Fault};
 use super::error::{State, StoreError};
 use super::queue::{Ask, Batch, LeaseAsk};
-use super::rows::{Lease, Seen, millis};
-use super::{Join, MEMBERS, Shared, open, retention, sql};
+use super::retention::{Cleaner, What};
+use super::rows::{Lease, Seen};
+use super::{MEMBERS, Shared, file, open, sql};
 use crate::config::Retention;
 use crate::reliability::backoff;
 use crate::runtime::clock;
+use crate::telemetry::event::AuditEvent;
 
 /// One transaction, at the most.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// A database that has not answered for so long is said to be away, though it may answer yet.
+const SAID: Duration = Duration::from_secs(4);
 /// The first wait for a database that is away, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// From the start to the first cleaning, then between two.
-const CLEANING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(86_400));
-
+/// Between two looks at the file while there is nothing to do.
+const LOOKS: Duration = Duration::from_secs(2);
 /// The writer's own state.
 pub(super) struct Writer {
     shared: Arc<Shared>,
     db: Db,
-    keep: Retention,
     /// Names this writer in `commits`.
     name: String,
     conn: Option<Conn>,
+    /// Which file the connection has open, and whether the name was found to be another one's.
+    file: Option<file::Id>,
+    lost: bool,
     /// What is in hand, in order; the first one has `number`.
     todo: Vec<Batch>,
     number: i64,
     failures: u32,
-    clean_at: Instant,
-    join: Join,
+    cleaner: Cleaner,
+    rules: sql::Rules,
 }
 
 /// What the writer does next.
@@ -60,10 +68,21 @@ impl Drop for Left {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, db: Db, keep: Retention, join: Join) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, db: Db, keep: Retention, rules: sql::Rules) -> Self {
         let name = uuid::Uuid::now_v7().to_string();
-        let clean_at = clock::instant() + CLEANING.0;
-        Self { shared, db, keep, name, conn: None, todo: Vec::new(), number: 1, failures: 0, clean_at, join }
+        Self {
+            shared,
+            db,
+            name,
+            conn: None,
+            file: None,
+            lost: false,
+            todo: Vec::new(),
+            number: 1,
+            failures: 0,
+            cleaner: Cleaner::new(keep),
+            rules,
+        }
     }
 
     /// Writes until the store is closed.
@@ -78,10 +97,16 @@ impl Writer {
                 }
                 continue;
             }
+            if let Err(error) = self.look().await {
+                if self.rest(&error).await {
+                    break;
+                }
+                continue;
+            }
             let done = match self.next() {
                 Next::Write => self.write().await,
                 Next::Answer(ask) => self.answer(ask).await,
-                Next::Clean => self.clean().await.map(drop),
+                Next::Clean => self.clean_by_the_clock().await,
                 Next::Wait(until) => {
                     self.shared.woken(until).await;
                     Ok(())
@@ -99,10 +124,49 @@ impl Writer {
 
     /// The first connection; its failure is only noted, the task tries again.
     pub(super) async fn connect(&mut self) -> Result<(), DbError> {
+        if let (Db::Sqlite(path), Some(known)) = (&self.db, self.file)
+            && file::named(path).await?.is_some_and(|there| there != known)
+        {
+            return Err(self.replaced());
+        }
         let (conn, moved) = open::open(&self.db).await?;
         self.conn = Some(conn);
+        if let Db::Sqlite(path) = &self.db {
+            self.file = file::named(path).await?;
+        }
         self.shared.connected(self.db.pool(), moved, self.todo.is_empty());
         Ok(())
+    }
+
+    /// Is the file still the one that is open? One that is gone is written anew.
+    async fn look(&mut self) -> Result<(), DbError> {
+        let (Db::Sqlite(path), Some(known), Some(conn)) = (&self.db, self.file, &mut self.conn) else {
+            return Ok(());
+        };
+        match file::named(path).await? {
+            Some(there) if there == known => {}
+            Some(_) => return Err(self.replaced()),
+            None => {
+                file::rewrite(conn, path).await?;
+                self.shared.rewritten(path);
+                self.give_up().await;
+                self.file = None;
+                self.lost = false;
+                return self.connect().await;
+            }
+        }
+        if std::mem::take(&mut self.lost) {
+            self.shared.connected(self.db.pool(), None, self.todo.is_empty());
+        }
+        Ok(())
+    }
+
+    fn replaced(&mut self) -> DbError {
+        let path = if let Db::Sqlite(path) = &self.db { path.as_path() } else { Path::new("") };
+        let error = file::replaced(path);
+        self.lost = true;
+        self.shared.closed_to_readers(&error);
+        error
     }
 
     fn next(&mut self) -> Next {
@@ -117,8 +181,12 @@ impl Writer {
         match () {
             () if !self.todo.is_empty() => Next::Write,
             () if queue.closing => Next::Leave,
-            () if self.clean_at <= now => Next::Clean,
-            () => Next::Wait(queue.next_sample().map_or(self.clean_at, |due| due.min(self.clean_at))),
+            () if self.cleaner.at <= now => Next::Clean,
+            () => {
+                let look_at = if self.file.is_some() { now + LOOKS } else { self.cleaner.at };
+                let until = self.cleaner.at.min(look_at);
+                Next::Wait(queue.next_sample().map_or(until, |due| due.min(until)))
+            }
         }
     }
 
@@ -126,16 +194,14 @@ impl Writer {
     async fn write(&mut self) -> Result<(), DbError> {
         let (Some(conn), Some(batch)) = (&mut self.conn, self.todo.first()) else { return Ok(()) };
         let start = clock::instant();
-        let writing = commit(conn, batch, (&self.name, self.number), self.join);
-        let written = tokio::time::timeout(PATIENCE, writing).await;
-        let written = written.unwrap_or_else(|_| {
-            Err(DbError::unreachable(format!("a transaction took longer than {PATIENCE:?}")))
-        });
+        let writing = commit(conn, batch, (&self.name, self.number), &self.rules);
+        let written = patiently(&self.shared, writing).await;
         match written {
             Ok(how) => {
                 let batch = self.todo.remove(0);
                 self.number += 1;
                 self.failures = 0;
+                let how = how.map(|head| self.shared.headed(head));
                 self.shared.settled(batch, how, clock::instant().saturating_duration_since(start));
                 Ok(())
             }
@@ -192,7 +258,7 @@ impl Writer {
         // The asker may have left: nobody minds what is sent then.
         let failed = match ask {
             Ask::Clean(done) => {
-                let cleaned = self.clean().await;
+                let cleaned = self.clean(What::All).await;
                 let failed = cleaned.as_ref().err().cloned();
                 let _ = done.send(cleaned.map_err(StoreError::from));
                 failed
@@ -220,12 +286,10 @@ impl Writer {
     async fn present(&mut self, ask: Ask) -> Option<DbError> {
         let (answered, done): (Result<Vec<Seen>, DbError>, _) = match (ask, &mut self.conn) {
             (Ask::Appear(row, done), Some(conn)) => {
-                let asked = tokio::time::timeout(PATIENCE, sql::appear(conn, &row, MEMBERS)).await;
-                (asked.unwrap_or_else(|_| Err(late())), done)
+                (patiently(&self.shared, sql::appear(conn, &row, MEMBERS)).await, done)
             }
             (Ask::Depart(row, done), Some(conn)) => {
-                let asked = tokio::time::timeout(PATIENCE, sql::depart(conn, &row)).await;
-                (asked.unwrap_or_else(|_| Err(late())), done)
+                (patiently(&self.shared, sql::depart(conn, &row)).await, done)
             }
             (other, _) => {
                 other.fail(DbError::unreachable("it is away").into());
@@ -239,17 +303,27 @@ impl Writer {
 
     async fn lease(&mut self, ask: &LeaseAsk) -> Result<Option<Lease>, DbError> {
         let Some(conn) = &mut self.conn else { return Err(DbError::unreachable("it is away")) };
-        let asked = tokio::time::timeout(PATIENCE, sql::lease(conn, ask)).await;
-        asked.unwrap_or_else(|_| Err(late()))
+        patiently(&self.shared, sql::lease(conn, ask)).await
     }
 
-    async fn clean(&mut self) -> Result<u64, DbError> {
-        self.clean_at = clock::instant() + CLEANING.1;
+    async fn clean_by_the_clock(&mut self) -> Result<(), DbError> {
+        let what = self.cleaner.due();
+        self.clean(what).await?;
+        self.cleaner.done();
+        // Who could change the file cannot change what has left it.
+        if let Some(conn) = &mut self.conn {
+            let head = audit::head(conn, "audit").await?;
+            AuditEvent::Head { head: &head.to_string() }.tell();
+            self.shared.headed(head);
+        }
+        Ok(())
+    }
+
+    async fn clean(&mut self, what: What) -> Result<u64, DbError> {
         let Some(conn) = &mut self.conn else { return Ok(0) };
-        let cleaned = retention::clean(conn, &self.keep, millis(clock::now().wall)).await;
+        let cleaned = self.cleaner.clean(conn, what, self.rules.key.as_ref()).await;
         if cleaned.is_err() {
             self.give_up().await;
-            self.clean_at = clock::instant() + CLEANING.0;
         }
         cleaned
     }
@@ -260,7 +334,8 @@ impl Writer {
             Fault::Down(state) => state,
             Fault::Refused | Fault::OtherTables => State::Unreachable,
         };
-        if state != State::Full {
+        // What is open of a file that has lost its name is all there is of it.
+        if !matches!(state, State::Full | State::Gone | State::Replaced) {
             self.give_up().await;
         }
         self.shared.down(state, error);
@@ -295,71 +370,18 @@ impl Writer {
     }
 }
 
-fn late() -> DbError {
-    DbError::unreachable(format!("no answer within {PATIENCE:?}"))
-}
-
-/// One transaction, told apart by its writer and number. The inner result: what its groups are told, which is `Fenced` or
-/// nothing.
-async fn commit(
-    conn: &mut Conn,
-    batch: &Batch,
-    (writer, number): (&str, i64),
-    join: Join,
-) -> Result<Result<(), StoreError>, DbError> {
-    conn.begin().await?;
-    let mut head = sql::lock(conn).await?;
-    if sql::last_batch(conn, writer).await? >= number {
-        conn.run("COMMIT", &[]).await?;
-        return Ok(Ok(()));
+/// What the database does, but not for ever; that it takes long is said before it is given up.
+async fn patiently<T>(shared: &Shared, work: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
+    let late = |after: Duration| DbError::unreachable(format!("no answer within {after:?}"));
+    let mut work = std::pin::pin!(work);
+    if let Ok(done) = tokio::time::timeout(SAID, &mut work).await {
+        return done;
     }
-    for group in &batch.groups {
-        if let Some((lease, token)) = group.fence()
-            && !sql::fenced(conn, lease, token).await?
-        {
-            conn.run("ROLLBACK", &[]).await?;
-            return Ok(Err(StoreError::Fenced(lease.to_owned())));
-        }
-        for write in &group.writes {
-            sql::write(conn, write, &mut head, join).await?;
-        }
+    shared.down(State::Unreachable, &late(SAID));
+    let done = tokio::time::timeout(PATIENCE.saturating_sub(SAID), work).await;
+    let done = done.unwrap_or_else(|_| Err(late(PATIENCE)));
+    if done.is_ok() {
+        shared.moved(State::Ok, None);
     }
-    for sample in &batch.samples {
-        sql::sample(conn, sample).await?;
-    }
-    sql::note_batch(conn, writer, number, millis(clock::now().wall)).await?;
-    conn.run("COMMIT", &[]).await?;
-    Ok(Ok(()))
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::sync::oneshot;
-
-    use super::*;
-    use crate::store::audit;
-    use crate::store::queue::Group;
-    use crate::store::rows::{AuditEntry, Write};
-
-    fn batch() -> Batch {
-        let text = String::new;
-        let entry = AuditEntry { at: 0, actor: text(), action: text(), target: text(), body: text() };
-        let group = Group { writes: vec![Write::Audit(entry)], done: oneshot::channel().0 };
-        Batch { groups: vec![group], samples: Vec::new() }
-    }
-
-    #[tokio::test]
-    async fn a_commit_whose_answer_got_lost_is_not_written_twice() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (mut conn, _) = open::open(&Db::Sqlite(dir.path().join("strop.db"))).await.expect("opens");
-        for (writer, number) in [("me", 1), ("me", 1), ("you", 1), ("me", 2), ("me", 2)] {
-            assert_eq!(
-                commit(&mut conn, &batch(), (writer, number), crate::store::newer).await.expect("commits"),
-                Ok(())
-            );
-        }
-        let head = audit::head(&mut conn, "audit").await.expect("reads");
-        assert_eq!(head.seq, 3);
-        assert_eq!(audit::walk(&mut conn).await.expect("reads").broken, None);
-    }
+    done
 }

@@ -5,6 +5,7 @@
 //! cookies, bodies, query parameters that are not listed.
 
 use std::cell::RefCell;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -208,10 +209,17 @@ impl Writer {
     }
 }
 
+/// A log that is new is its owner's alone, as the store is.
+fn private() -> std::fs::OpenOptions {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true).mode(0o600);
+    options
+}
+
 fn open(sink: &AccessSink) -> Box<dyn std::io::Write> {
     match sink {
         AccessSink::Stdout => Box::new(std::io::stdout()),
-        AccessSink::File(path) => match std::fs::OpenOptions::new().create(true).append(true).open(path) {
+        AccessSink::File(path) => match private().open(path) {
             Ok(file) => Box::new(file),
             Err(error) => {
                 super::event::Event::AccessLogFailed { error: &error.to_string() }.tell();

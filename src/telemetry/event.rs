@@ -175,7 +175,9 @@ impl NamesEvent<'_> {
 pub enum StoreEvent<'a> {
     Moved { from: &'a str, to: &'a str, why: &'a str, backlog: usize },
     MovedAside { to: &'a str, why: &'a str },
-    BackedUp { file: &'a str, bytes: u64, rows: i64, took_ms: u128 },
+    Rewritten { file: &'a str },
+    ClockDoubted { newest: &'a str },
+    BackedUp { file: &'a str, bytes: u64, rows: i64, took_ms: u128, audit_head: &'a str },
     NotBackedUp { to: &'a str, why: &'a str },
     Unreadable { id: &'a str, error: &'a str },
 }
@@ -191,12 +193,49 @@ impl StoreEvent<'_> {
             Self::MovedAside { to, why } => {
                 error!(to, why, "the store's file was damaged: it was moved aside, a new one was begun");
             }
-            Self::BackedUp { file, bytes, rows, took_ms } => {
-                info!(file, bytes, rows, took_ms, "store backed up, restored and compared");
+            Self::Rewritten { file } => {
+                error!(file, "the store's file was removed while it was open: it was written anew");
+            }
+            Self::ClockDoubted { newest } => {
+                warn!(
+                    newest,
+                    "the clock is more than 7 days past the newest row: nothing is deleted before it has run for a day"
+                );
+            }
+            Self::BackedUp { file, bytes, rows, took_ms, audit_head } => {
+                info!(file, bytes, rows, took_ms, audit_head, "store backed up, restored and compared");
             }
             Self::NotBackedUp { to, why } => error!(to, why, "the store could not be backed up"),
             Self::Unreadable { id, error } => {
                 error!(id, error, "a row of the store cannot be read, it stays there")
+            }
+        }
+    }
+}
+
+/// Something worth telling of the audit chain.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum AuditEvent<'a> {
+    Head { head: &'a str },
+    Turned { action: &'a str, after: &'a str },
+}
+
+impl AuditEvent<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        match *self {
+            Self::Head { head } => {
+                info!(head, "the audit chain ends here; keep it for `strop audit verify --against`")
+            }
+            Self::Turned { action: "audit.keyed", after } => {
+                info!(after, "the audit chain bears the key of store.audit_key_file from here on");
+            }
+            Self::Turned { action, after } => {
+                error!(
+                    action,
+                    after, "the end of the audit chain is not what the key knows: somebody has changed it"
+                );
             }
         }
     }

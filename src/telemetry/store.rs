@@ -25,6 +25,8 @@ pub struct Numbers {
     pub dropped_samples: u64,
     /// How long transactions took.
     pub commits: Seconds,
+    /// The last row of the audit chain and the first 48 bits of its hash; `None`: not known yet.
+    pub audit_head: Option<(i64, u64)>,
     /// The copies; `None`: none are asked for.
     pub backup: Option<Backup>,
 }
@@ -45,7 +47,7 @@ pub struct Backup {
 }
 
 /// What a store can be.
-pub const STATES: [&str; 4] = ["ok", "unreachable", "full", "damaged"];
+pub const STATES: [&str; 6] = ["ok", "unreachable", "full", "damaged", "gone", "replaced"];
 
 type Ask = Box<dyn Fn() -> Numbers + Send + Sync>;
 
@@ -86,6 +88,16 @@ impl Store {
             counter("store_samples_dropped_total", "Samples let go.", now.dropped_samples),
             gauge("store_backlog", "Durable writes that wait in memory.", Some(now.backlog as f64)),
             gauge("store_backlog_limit", "Durable writes that may wait in memory.", Some(now.limit as f64)),
+            gauge(
+                "store_audit_head_row",
+                "Last row of the audit chain.",
+                now.audit_head.map(|it| it.0 as f64),
+            ),
+            gauge(
+                "store_audit_head_hash",
+                "The first 48 bits of that row's hash as a number.",
+                now.audit_head.map(|it| it.1 as f64),
+            ),
         ];
         families.extend(now.backup.iter().flat_map(Backup::families));
         families

@@ -102,3 +102,30 @@ fn a_damaged_store_is_moved_aside_and_an_incident_says_so_until_somebody_took_it
         condition(&proxy, "damaged").is_none_or(|one| one["holds"] == false)
     });
 }
+
+#[test]
+fn a_store_whose_file_is_removed_or_replaced_is_an_incident() {
+    let backend = Upstream::start(status(200));
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("strop.db");
+    let proxy = proxy_in(dir, &config(&backend, ""));
+    let state = || proxy.sre("health/comprehensive")["store"]["state"].clone();
+    eventually("the file is there", || file.exists() && state() == "ok");
+    std::fs::remove_file(&file).expect("removed");
+    eventually("it is an incident", || {
+        condition(&proxy, "was removed").is_some_and(|one| one["holds"] == true)
+    });
+    assert!(file.exists(), "and was written anew");
+    let aside = file.with_extension("aside");
+    std::fs::rename(&file, &aside).and_then(|()| std::fs::copy(&aside, &file)).expect("replaced");
+    let bytes = std::fs::read(&file).expect("reads");
+    eventually("it is found", || {
+        state() == "replaced" || state() == "ok" && std::fs::read(&file).is_ok_and(|now| now != bytes)
+    });
+    assert_eq!(state(), "replaced");
+    eventually("it is said", || {
+        condition(&proxy, "the store is replaced").is_some_and(|one| one["holds"] == true)
+    });
+    assert_eq!(proxy.metric("store_state", "replaced"), 1.0);
+    assert_eq!(std::fs::read(&file).expect("reads"), bytes, "the other file is left alone");
+}

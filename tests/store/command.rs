@@ -31,6 +31,19 @@ fn an_operator_checks_the_chain_and_makes_copies_while_it_is_in_use() {
         }
         let whole = strop(dir.path(), &["audit", "verify"]);
         assert!(whole.status.success() && told(&whole).contains("whole: 10 rows"), "{}", told(&whole));
+        let last = open.store.status().audit_head.expect("known").to_string();
+        let against = strop(dir.path(), &["audit", "verify", "--against", &last]);
+        assert!(
+            against.status.success() && told(&against).contains("no row bears a key"),
+            "{}",
+            told(&against)
+        );
+        let other = format!("11:{}", "0".repeat(64));
+        let against = strop(dir.path(), &["audit", "verify", "--against", &other]);
+        assert_eq!(against.status.code(), Some(1), "{}", told(&against));
+        assert!(told(&against).contains("row 11 is known"), "{}", told(&against));
+        let nothing = strop(dir.path(), &["audit", "verify", "--against", "nothing"]);
+        assert_eq!(nothing.status.code(), Some(2), "{}", told(&nothing));
         for _ in 0..3 {
             let made = strop(dir.path(), &["backup"]);
             assert!(
@@ -46,6 +59,8 @@ fn an_operator_checks_the_chain_and_makes_copies_while_it_is_in_use() {
     let copy =
         copies.iter().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|e| e == "db"));
     let copy = copy.expect("a copy").display().to_string();
+    let against = strop(dir.path(), &["audit", "verify", "--against", &format!("{copy}.json")]);
+    assert!(against.status.success(), "the manifest holds a head: {}", told(&against));
     let good = strop(dir.path(), &["backup", "verify", &copy]);
     assert!(good.status.success(), "{}", told(&good));
     std::fs::write(&copy, "nonsense").expect("writes");

@@ -10,6 +10,7 @@ mod command;
 mod damaged;
 mod fleet;
 mod full;
+mod gone;
 mod kill;
 mod postgres;
 mod suite;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strop::store::rows::{AuditEntry, Checkpoint, Delivery, LedgerMinute, Sample, Silence, Write};
-use strop::store::{IncidentFilter, Reader, State, StoreConfig, StoreError, backup, verify_audit};
+use strop::store::{
+    IncidentFilter, Reader, State, StoreConfig, StoreError, backup, verify_audit, verify_audit_against,
+};
 
 use super::postgres::Cluster;
 use super::support::{DAY, PATIENCE, audit, entry, incident, notification, open, run, sqlite};
@@ -42,7 +44,12 @@ on_both!(
     writers_of_a_fleet_follow_each_other,
     a_lease_has_one_holder_and_a_former_one_is_fenced_off,
     what_is_too_old_goes_and_the_chain_stays_whole,
+    a_clock_that_stands_alone_deletes_nothing,
+    a_pass_takes_a_tenth_of_a_class_the_oldest_first,
+    copies_are_kept_by_their_order_whatever_their_dates_say,
     a_changed_audit_row_is_found,
+    with_a_key_whoever_can_write_to_the_database_is_found_out,
+    a_chain_of_before_the_key_is_covered_by_its_first_row,
     a_copy_is_proven_and_a_bad_one_found_out,
     nothing_is_taken_after_the_end,
     a_report_finds_its_sums_and_the_changes_of_the_config,
@@ -98,7 +105,9 @@ async fn every_kind_of_row_reads_back_as_written(on: Fixture) {
     assert_eq!(timeline.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(timeline[1].entry, entry("i1", "{\"n\":2}"));
     assert_eq!(reader.timeline("i1", 1, 10).await.expect("reads").len(), 1);
-    assert_eq!(reader.audit(None, 10).await.expect("reads")[0].entry, audit(5, "i1"));
+    let trail = reader.audit(None, 10).await.expect("reads");
+    assert_eq!(trail[1].entry, audit(5, "i1"));
+    assert_eq!((trail[0].entry.action.as_str(), trail.len()), ("incident.sealed", 2), "it has ended");
     assert_eq!(reader.notifications(None, Some("i1"), None, 10).await, Ok(vec![sent]));
     assert_eq!(reader.notifications(Some(Delivery::Waiting), None, Some(70), 10).await, Ok(vec![test]));
     assert_eq!(reader.notifications(Some(Delivery::Waiting), None, Some(69), 10).await, Ok(vec![]));
@@ -277,8 +286,9 @@ async fn what_is_too_old_goes_and_the_chain_stays_whole(on: Fixture) {
         Write::Audit(audit(now - 399 * day, "c")),
     ])
     .await;
-    // An incident, its entry and its notification; a sample; a minute; two audit rows.
-    assert_eq!(open.store.clean().await, Ok(7));
+    // An incident, its entry and its notification; a sample; a minute; an audit row, and the next one the next time.
+    assert_eq!(open.store.clean().await, Ok(6));
+    assert_eq!(open.store.clean().await, Ok(1));
     assert_eq!(open.store.clean().await, Ok(0));
     let reader = open.store.reader();
     let left = reader.incidents(&IncidentFilter::default(), None, 10).await.expect("reads");
@@ -289,15 +299,86 @@ async fn what_is_too_old_goes_and_the_chain_stays_whole(on: Fixture) {
     assert_eq!(reader.samples("k", "s", 0, now).await.expect("reads").len(), 1);
     assert_eq!(reader.ledger(None, 0, now).await.expect("reads").len(), 1);
     let walk = verify_audit(&on.config).await.expect("reads");
-    assert_eq!((walk.rows, walk.head.seq, walk.broken), (1, 3, None));
+    // One is left, two cover incidents, one says what retention took.
+    assert_eq!((walk.rows, walk.head.seq, walk.broken), (4, 6, None));
     open.put(vec![Write::Audit(audit(now, "d"))]).await;
     let walk = verify_audit(&on.config).await.expect("reads");
-    assert_eq!((walk.rows, walk.head.seq, walk.broken), (2, 4, None));
+    assert_eq!((walk.rows, walk.head.seq, walk.broken), (5, 7, None));
+    open.close().await;
+}
+
+async fn a_clock_that_stands_alone_deletes_nothing(on: Fixture) {
+    let open = open(&on.config).await;
+    let now = strop::store::rows::millis(std::time::SystemTime::now());
+    let day = i64::try_from(DAY.as_millis()).expect("fits");
+    let mut old = incident("old", now - 401 * day, 1);
+    old.resolved_at = Some(now - 401 * day);
+    open.put(vec![
+        Write::PutIncident(old),
+        Write::Audit(audit(now - 401 * day, "a")),
+        // What the process itself wrote since its start says nothing of its clock.
+        Write::Audit(audit(now, "the start")),
+    ])
+    .await;
+    assert_eq!(open.store.clean().await, Ok(0), "the newest row is 401 days old");
+    assert_eq!(open.store.reader().audit(None, 10).await.expect("reads").len(), 3, "one covers the incident");
+    open.put(vec![Write::Audit(audit(now - 2 * day, "the day before yesterday"))]).await;
+    assert_eq!(
+        open.store.clean().await,
+        Ok(2),
+        "the clock has company: the incident and the first audit row"
+    );
+    open.close().await;
+}
+
+async fn a_pass_takes_a_tenth_of_a_class_the_oldest_first(on: Fixture) {
+    let open = open(&on.config).await;
+    let now = strop::store::rows::millis(std::time::SystemTime::now());
+    let day = i64::try_from(DAY.as_millis()).expect("fits");
+    let mut writes = vec![Write::Audit(audit(now - 500 * day, "x")); 40];
+    for n in 0..40_i64 {
+        let mut row = incident(&format!("i{n:02}"), now - 500 * day, 1);
+        row.resolved_at = Some(now - 500 * day + n);
+        writes.extend([Write::PutIncident(row), Write::AddEntries(vec![entry(&format!("i{n:02}"), "{}")])]);
+        writes.push(Write::LedgerMinute(LedgerMinute {
+            member: "m1".to_owned(),
+            service: "backend".to_owned(),
+            minute: now - 500 * day + n * 60_000,
+            boot: "b1".to_owned(),
+            slices: "u".repeat(60),
+            good: 1,
+            total: 1,
+        }));
+    }
+    // The clock has company.
+    writes.push(Write::Checkpoint(Checkpoint {
+        member: "m".to_owned(),
+        boot: "b".to_owned(),
+        at: now - 2 * day,
+    }));
+    open.put(writes).await;
+    let mut before = 40;
+    for (pass, left) in [(1, 36), (2, 32), (3, 28)] {
+        open.store.clean().await.expect("cleaned");
+        let reader = open.store.reader();
+        let rows = reader.incidents(&IncidentFilter::default(), None, 100).await.expect("reads").rows;
+        assert_eq!(rows.len(), left, "pass {pass}");
+        let oldest = rows.iter().map(|row| row.id.clone()).min().expect("some");
+        assert_eq!(oldest, format!("i{:02}", 40 - left), "the oldest went, with their entries");
+        assert_eq!(reader.timeline("i00", 0, 10).await, Ok(vec![]));
+        assert_eq!(reader.ledger(None, 0, now).await.expect("reads").len(), left);
+        let of_before = reader.audit(None, 200).await.expect("reads");
+        let of_before = of_before.iter().filter(|row| row.entry.target == "x").count();
+        assert!(of_before < before && of_before + 9 >= before, "{of_before} of {before}");
+        before = of_before;
+    }
+    assert_eq!(verify_audit(&on.config).await.expect("reads").broken, None);
     open.close().await;
 }
 
 /// Does to the database what the store never would.
-async fn meddle(config: &StoreConfig, sql: &'static str) {
+async fn meddle(config: &StoreConfig, sql: impl Into<String>) {
+    let sql = sqlx::AssertSqlSafe(sql.into());
     match &config.at {
         strop::config::StoreAt::Sqlite(path) => {
             let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE);
@@ -331,6 +412,128 @@ async fn a_changed_audit_row_is_found(on: Fixture) {
     open.close().await;
 }
 
+/// A store with a key, five rows and an incident that has ended; then somebody who can write to the database does this.
+async fn keyed(on: &mut Fixture) -> strop::store::audit::Head {
+    on.config.audit_key = Some("a key of at least thirty-two characters".to_owned().into());
+    let open = open(&on.config).await;
+    let mut ended = incident("ended", 1, 1);
+    ended.resolved_at = Some(2);
+    open.put(vec![Write::PutIncident(ended), Write::AddEntries(vec![entry("ended", "{}")])]).await;
+    for n in 1..=4 {
+        open.put(vec![Write::Audit(audit(n, "x"))]).await;
+    }
+    let walk = verify_audit(&on.config).await.expect("reads");
+    // One row says that the key begins, one covers the incident.
+    assert_eq!((walk.rows, walk.keyed, &walk.broken), (6, 6, &None));
+    assert_eq!(open.store.status().audit_head, Some(walk.head.clone()), "it has left the store");
+    open.close().await;
+    walk.head
+}
+
+const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+async fn with_a_key_whoever_can_write_to_the_database_is_found_out(mut on: Fixture) {
+    let head = keyed(&mut on).await;
+    let both = |name: &str, seq: i64| {
+        format!(
+            "UPDATE heads SET seq = {seq}, hash = COALESCE((SELECT hash FROM audit WHERE seq = {seq}), '{ZEROS}') \
+                 WHERE name = '{name}'"
+        )
+    };
+    let start = dump(&on.config).await;
+    let deeds: [(&str, Vec<String>); 8] = [
+        ("the last row and the head", vec![both("audit", 5), "DELETE FROM audit WHERE seq = 6".to_owned()]),
+        ("all rows", vec![both("audit", 0), "DELETE FROM audit".to_owned()]),
+        ("all rows and the anchor", vec![both("anchor", 6), "DELETE FROM audit".to_owned()]),
+        (
+            "the oldest row and the anchor",
+            vec![both("anchor", 1), "DELETE FROM audit WHERE seq = 1".to_owned()],
+        ),
+        ("an incident's body", vec!["UPDATE incidents SET body = '{\"by\":\"eve\"}'".to_owned()]),
+        ("an incident's timeline", vec!["DELETE FROM timeline".to_owned()]),
+        ("an incident", vec!["DELETE FROM incidents".to_owned()]),
+        ("a chain hashed anew", rehashed(&on.config).await),
+    ];
+    for (deed, statements) in deeds {
+        for sql in statements {
+            meddle(&on.config, sql).await;
+        }
+        let walk = verify_audit(&on.config).await.expect("reads");
+        assert!(walk.broken.is_some(), "{deed} is not found: {walk:?}");
+        for sql in &start {
+            meddle(&on.config, sql.as_str()).await;
+        }
+        assert_eq!(verify_audit(&on.config).await.expect("reads").broken, None, "{deed} was undone");
+    }
+    let other = StoreConfig { audit_key: Some("x".repeat(32).into()), ..on.config.clone() };
+    assert!(verify_audit(&other).await.expect("reads").broken.is_some(), "it is another key");
+    // Nobody has to know the key to find that the head of before is gone.
+    let plain = StoreConfig { audit_key: None, ..on.config.clone() };
+    assert_eq!(verify_audit_against(&plain, Some(&head)).await.expect("reads").broken, None);
+    meddle(&plain, both("audit", 5)).await;
+    meddle(&plain, "DELETE FROM audit WHERE seq = 6").await;
+    assert_eq!(verify_audit(&plain).await.expect("reads").broken, None, "without a key nothing is seen");
+    let broken = verify_audit_against(&plain, Some(&head)).await.expect("reads").broken.expect("found");
+    assert!(broken.seq == 6 && broken.why.contains("ends with row 5, but row 6 is known"), "{broken:?}");
+    // Strop does not go on from there in silence.
+    let open = open(&on.config).await;
+    open.put(vec![Write::Audit(audit(9, "y"))]).await;
+    let broken = verify_audit(&on.config).await.expect("reads").broken.expect("found");
+    assert!(broken.seq == 6 && broken.why.contains("rows were cut off"), "{broken:?}");
+    open.close().await;
+}
+
+/// What brings back the tables that are meddled with.
+async fn dump(config: &StoreConfig) -> Vec<String> {
+    for table in ["audit", "heads", "incidents", "timeline"] {
+        meddle(config, format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
+    }
+    ["audit", "heads", "incidents", "timeline"]
+        .iter()
+        .flat_map(|table| {
+            [format!("DELETE FROM {table}"), format!("INSERT INTO {table} SELECT * FROM kept_{table}")]
+        })
+        .collect()
+}
+
+/// The chain as somebody without the key can make it, with another actor in row 3.
+async fn rehashed(config: &StoreConfig) -> Vec<String> {
+    let open = open(&StoreConfig { audit_key: None, ..config.clone() }).await;
+    let rows = open.store.reader().audit(None, 100).await.expect("reads");
+    open.close().await;
+    let (mut before, mut statements) = (ZEROS.to_owned(), Vec::new());
+    for row in rows.into_iter().rev() {
+        let mut entry = row.entry;
+        if row.seq == 3 {
+            entry.actor = "eve".to_owned();
+        }
+        let hash = strop::store::audit::hash_of(row.seq, &entry, &before);
+        statements.push(format!(
+            "UPDATE audit SET actor = '{}', prev_hash = '{before}', hash = '{hash}' WHERE seq = {}",
+            entry.actor, row.seq
+        ));
+        before = hash;
+    }
+    statements.push(format!("UPDATE heads SET hash = '{before}', mac = NULL WHERE name = 'audit'"));
+    statements
+}
+
+async fn a_chain_of_before_the_key_is_covered_by_its_first_row(mut on: Fixture) {
+    let old = open(&on.config).await;
+    old.put(vec![Write::Audit(audit(1, "a")), Write::Audit(audit(2, "b"))]).await;
+    old.close().await;
+    on.config.audit_key = Some("a key of at least thirty-two characters".to_owned().into());
+    let walk = verify_audit(&on.config).await.expect("reads");
+    assert!(walk.broken.expect("not yet").why.contains("none bears it"));
+    let open = open(&on.config).await;
+    open.put(vec![Write::Audit(audit(3, "c"))]).await;
+    let walk = verify_audit(&on.config).await.expect("reads");
+    assert_eq!((walk.rows, walk.keyed, walk.broken), (4, 2, None));
+    meddle(&on.config, "UPDATE audit SET actor = 'eve' WHERE seq = 1").await;
+    assert_eq!(verify_audit(&on.config).await.expect("reads").broken.map(|broken| broken.seq), Some(1));
+    open.close().await;
+}
+
 async fn a_copy_is_proven_and_a_bad_one_found_out(on: Fixture) {
     let open = open(&on.config).await;
     let to = on.dir.path().join("copies");
@@ -353,7 +556,8 @@ async fn a_copy_is_proven_and_a_bad_one_found_out(on: Fixture) {
     assert_eq!(backup::verify(path).await.expect("good"), *manifest);
     let beside = std::path::PathBuf::from(format!("{}.json", path.display()));
     assert_eq!(backup::verify(&beside).await.expect("good"), *manifest);
-    assert_eq!(backup::prune(&to, 2).expect("pruned"), 1);
+    assert_eq!(copies.iter().map(|(_, manifest)| manifest.number).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(backup::prune(&to, 2, manifest).expect("pruned"), 1);
     assert!(!copies[0].0.exists() && copies[1].0.exists());
     let names = || std::fs::read_dir(&to).expect("reads").flatten().count();
     assert_eq!(names(), 4, "nothing else is left");
@@ -369,6 +573,34 @@ async fn a_copy_is_proven_and_a_bad_one_found_out(on: Fixture) {
     std::fs::write(path, &bytes).expect("writes");
     assert!(backup::verify(path).await.expect_err("bad").to_string().contains("instead of"));
     assert_eq!(names(), 4, "nothing else is left");
+    open.close().await;
+}
+
+async fn copies_are_kept_by_their_order_whatever_their_dates_say(on: Fixture) {
+    let open = open(&on.config).await;
+    let to = on.dir.path().join("copies");
+    open.put(vec![Write::Audit(audit(1, "x"))]).await;
+    // Three copies of a clock that was seventy years ahead, made one after the other.
+    for n in 1..=3 {
+        let (path, manifest) = backup::take(&on.config, &to).await.expect("a copy");
+        let file = manifest.file.replace("strop-20", &format!("strop-209{n}"));
+        std::fs::rename(&path, to.join(&file)).expect("renamed");
+        std::fs::remove_file(format!("{}.json", path.display())).expect("removed");
+        let manifest = backup::Manifest { file, made_at: format!("209{n}-01-01T00:00:00Z"), ..manifest };
+        let text = serde_json::to_string(&manifest).expect("JSON");
+        std::fs::write(to.join(format!("{}.json", manifest.file)), text).expect("writes");
+    }
+    let (path, good) = backup::take(&on.config, &to).await.expect("a copy");
+    assert_eq!(good.number, 4);
+    assert_eq!(backup::prune(&to, 3, &good).expect("pruned"), 1);
+    assert!(path.exists(), "the copy just called good is never the one deleted");
+    assert_eq!(backup::newest(&to).expect("reads").map(|newest| newest.file), Some(good.file.clone()));
+    // Not even when another one claims to be the last of all.
+    let liar = backup::Manifest { number: u64::MAX, file: "strop-liar.db".to_owned(), ..good.clone() };
+    let text = serde_json::to_string(&liar).expect("JSON");
+    std::fs::write(to.join("strop-liar.db.json"), text).expect("writes");
+    assert_eq!(backup::prune(&to, 1, &good).expect("pruned"), 3);
+    assert!(path.exists() && backup::verify(&path).await.is_ok());
     open.close().await;
 }
 

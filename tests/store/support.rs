@@ -16,7 +16,7 @@ pub const DAY: Duration = Duration::from_secs(86_400);
 
 pub fn config(at: StoreAt) -> StoreConfig {
     let retention = Retention { incidents: 400 * DAY, audit: 400 * DAY, samples: 7 * DAY, ledger: 400 * DAY };
-    StoreConfig { at, backlog: 10_000, retention, backup: None }
+    StoreConfig { at, audit_key: None, backlog: 10_000, retention, backup: None }
 }
 
 impl super::postgres::Cluster {

@@ -18,7 +18,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub fn config(at: strop::config::StoreAt) -> strop::store::StoreConfig {
     let year = Duration::from_secs(400 * 86_400);
     let retention = strop::config::Retention { incidents: year, audit: year, samples: year, ledger: year };
-    strop::store::StoreConfig { at, backlog: 10_000, retention, backup: None }
+    strop::store::StoreConfig { at, audit_key: None, backlog: 10_000, retention, backup: None }
 }
 
 /// Runs a command beside a proxy: whether it was content, and what it said.

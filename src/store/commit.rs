@@ -1,0 +1,76 @@
+//! One transaction of the writer.
+
+use super::audit::Head;
+use super::db::{Conn, DbError};
+use super::error::StoreError;
+use super::queue::Batch;
+use super::rows::millis;
+use super::sql;
+use crate::runtime::clock;
+
+/// One transaction, told apart by its writer and number. The inner result: the end of the audit chain, or what its groups are
+/// told, which is `Fenced`.
+pub(super) async fn commit(
+    conn: &mut Conn,
+    batch: &Batch,
+    (writer, number): (&str, i64),
+    rules: &sql::Rules,
+) -> Result<Result<Head, StoreError>, DbError> {
+    conn.begin().await?;
+    let mut head = sql::lock(conn, rules.key.as_ref()).await?;
+    if sql::last_batch(conn, writer).await? >= number {
+        conn.run("COMMIT", &[]).await?;
+        return Ok(Ok(head));
+    }
+    let mut changed = sql::Changed::new();
+    for group in &batch.groups {
+        if let Some((lease, token)) = group.fence()
+            && !sql::fenced(conn, lease, token).await?
+        {
+            conn.run("ROLLBACK", &[]).await?;
+            return Ok(Err(StoreError::Fenced(lease.to_owned())));
+        }
+        for write in &group.writes {
+            sql::write(conn, write, &mut head, &mut changed, rules).await?;
+        }
+    }
+    sql::seal(conn, &changed, &mut head, rules.key.as_ref()).await?;
+    for sample in &batch.samples {
+        sql::sample(conn, sample).await?;
+    }
+    sql::note_batch(conn, writer, number, millis(clock::now().wall)).await?;
+    conn.run("COMMIT", &[]).await?;
+    Ok(Ok(head))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::store::connect::Db;
+    use crate::store::queue::Group;
+    use crate::store::rows::{AuditEntry, Write};
+    use crate::store::{audit, open};
+
+    fn batch() -> Batch {
+        let text = String::new;
+        let entry = AuditEntry { at: 0, actor: text(), action: text(), target: text(), body: text() };
+        let group = Group { writes: vec![Write::Audit(entry)], done: oneshot::channel().0 };
+        Batch { groups: vec![group], samples: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn a_commit_whose_answer_got_lost_is_not_written_twice() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut conn, _) = open::open(&Db::Sqlite(dir.path().join("strop.db"))).await.expect("opens");
+        for (writer, number) in [("me", 1), ("me", 1), ("you", 1), ("me", 2), ("me", 2)] {
+            let rules = sql::Rules { join: crate::store::newer, key: None };
+            let done = commit(&mut conn, &batch(), (writer, number), &rules).await.expect("commits");
+            assert!(done.is_ok(), "{done:?}");
+        }
+        let head = audit::head(&mut conn, "audit").await.expect("reads");
+        assert_eq!(head.seq, 3);
+        assert_eq!(audit::walk(&mut conn, &audit::Checks::default()).await.expect("reads").broken, None);
+    }
+}
