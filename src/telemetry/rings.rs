@@ -265,10 +265,10 @@ mod tests {
 
     #[test]
     fn an_hour_is_at_most_48_kib_and_nothing_of_it_is_lost() {
-        let cases: [(u64, fn(&mut u64) -> Duration); 4] = [(10, usual), (30, usual), (10, wild), (30, wild)];
+        type Draw = fn(&mut u64) -> Duration;
+        let cases: [(u64, Draw); 4] = [(10, usual), (30, usual), (10, wild), (30, wild)];
         for (rate, took) in cases {
             let (rings, all, now) = lived(3_600, rate, took);
-            println!("{rate} a second: {} bytes, steps {:?}", heap(&rings), lengths(&rings));
             assert!(heap(&rings) <= 48 << 10, "{rate} a second: {} bytes", heap(&rings));
             let mut sum = CellSum::default();
             rings
