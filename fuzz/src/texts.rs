@@ -98,9 +98,8 @@ fn obsolete(text: &str, wall: u64) -> Option<String> {
         [day, month, "", date, time, year] if date.len() == 1 => {
             Some(format!("{day}, 0{date} {month} {year} {time} GMT")).filter(|_| text.len() == 24)
         }
-        [day, month, date, time, year] => {
-            Some(format!("{day}, {date} {month} {year} {time} GMT")).filter(|_| text.len() == 24 && day.len() == 3)
-        }
+        [day, month, date, time, year] => Some(format!("{day}, {date} {month} {year} {time} GMT"))
+            .filter(|_| text.len() == 24 && day.len() == 3),
         _ => None,
     }
 }
@@ -109,10 +108,14 @@ fn plainly(text: &str, wall: u64) -> Option<Duration> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)).min(RETRY_AFTER_CAP));
     }
-    if let Some((whole, part)) = text.split_once('.').filter(|(whole, part)| [whole, part].iter().all(|text| number_of(text))) {
+    if let Some((whole, part)) =
+        text.split_once('.').filter(|(whole, part)| [whole, part].iter().all(|text| number_of(text)))
+    {
         let part: String = part.chars().chain("000".chars()).take(3).collect();
         let whole = Duration::from_secs(whole.parse().unwrap_or(u64::MAX).min(1_000));
-        return Some((whole + Duration::from_millis(part.parse().expect("three digits"))).min(RETRY_AFTER_CAP));
+        return Some(
+            (whole + Duration::from_millis(part.parse().expect("three digits"))).min(RETRY_AFTER_CAP),
+        );
     }
     if let Some(same) = obsolete(text, wall) {
         return plainly(&same, wall);
@@ -200,7 +203,11 @@ pub fn config(data: &[u8]) {
             };
             assert!(config.routes.iter().all(|route| known(&route.upstream)));
             assert!(config.ingress.as_ref().is_none_or(|ingress| known(&ingress.upstream)));
-            assert!(config.effective()["upstreams"].as_object().is_some_and(|all| all.len() == config.upstreams.len()));
+            assert!(
+                config.effective()["upstreams"]
+                    .as_object()
+                    .is_some_and(|all| all.len() == config.upstreams.len())
+            );
             let nothing = strop::config::diff::diff(&config, &config);
             assert!(nothing.applied.is_empty() && nothing.needs_restart.is_empty());
         }
@@ -213,7 +220,9 @@ pub fn config(data: &[u8]) {
                 // Each has its place: in the file or in a variable.
                 match &problem.variable {
                     None => assert!((1..=lines).contains(&problem.line) && problem.column >= 1, "{told}"),
-                    Some(name) => assert!(problem.line == 0 && env.iter().any(|(set, _)| set == name), "{told}"),
+                    Some(name) => {
+                        assert!(problem.line == 0 && env.iter().any(|(set, _)| set == name), "{told}")
+                    }
                 }
             }
         }

@@ -103,6 +103,14 @@ fn bind_all(config: &Config) -> anyhow::Result<Vec<Bound>> {
     Ok(all)
 }
 
+/// The second listener of the admin port, where there is one, and its address.
+fn bind_probes(config: &Config) -> anyhow::Result<(Option<TcpListener>, Option<SocketAddr>)> {
+    let Some(probes) = config.admin.probes else { return Ok((None, None)) };
+    let bound = listener::bind(probes, 1).context("admin.probes")?.pop().context("admin.probes")?;
+    let address = bound.local_addr()?;
+    Ok((Some(bound), Some(address)))
+}
+
 /// Listener names and the addresses they got; from now on their connections are shown.
 fn addresses(
     bound: &[Bound],
@@ -130,9 +138,7 @@ impl App {
         let admin_listener =
             listener::bind(config.admin.listen, 1).context("admin.listen")?.pop().context("admin.listen")?;
         let admin_address = admin_listener.local_addr()?;
-        let probes = config.admin.probes.map(|probes| listener::bind(probes, 1)).transpose();
-        let probes = probes.context("admin.probes")?.and_then(|mut bound| bound.pop());
-        let probes_address = probes.as_ref().map(|listener| listener.local_addr()).transpose()?;
+        let (probes, probes_address) = bind_probes(&config)?;
         let running = claimed(&config, admin_address);
         let (registry, fresh) = Registry::new(Arc::new(running), Arc::clone(&telemetry), workers);
         let bound = bind_all(&config)?;

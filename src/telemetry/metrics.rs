@@ -232,6 +232,27 @@ pub(super) fn status_label(status: u16) -> String {
     if status == 0 { "none".to_owned() } else { status.to_string() }
 }
 
+/// What became of the log's lines.
+fn logged() -> [MetricFamily; 2] {
+    let counter = |name: &str, help: &str, value: u64| {
+        let mut family = Family::counter(name, help);
+        family.count(&[], value);
+        family.done()
+    };
+    [
+        counter(
+            "log_lines_dropped_total",
+            "Lines of the log that found no room: nobody reads standard error, or too slowly.",
+            super::telling::lost(),
+        ),
+        counter(
+            "log_lines_folded_total",
+            "Warnings of one place beyond 20 in 10 s, which are counted and not written.",
+            super::telling::folded(),
+        ),
+    ]
+}
+
 fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
     let of = |atomic: &std::sync::atomic::AtomicU64| atomic.load(Ordering::Relaxed);
     let numbers = &telemetry.process;
@@ -259,21 +280,12 @@ fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
             of(&numbers.connections_refused),
         ),
         counter(
-            "log_lines_dropped_total",
-            "Lines of the log that found no room: nobody reads standard error, or too slowly.",
-            super::telling::lost(),
-        ),
-        counter(
-            "log_lines_folded_total",
-            "Warnings of one place beyond 20 in 10 s, which are counted and not written.",
-            super::telling::folded(),
-        ),
-        counter(
             "access_log_dropped_total",
             "Access lines lost: the writer was behind, or could not write.",
             telemetry.access_log().dropped(),
         ),
     ];
+    families.extend(logged());
     let gauge = |name: &str, help: &str, value: u64| {
         let mut family = Family::gauge(name, help);
         family.set(&[], value as f64);

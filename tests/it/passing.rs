@@ -90,7 +90,7 @@ fn interim_answers_are_bounded_by_their_bytes_and_not_by_their_number() {
 fn each_interim_answer_prolongs_the_wait_for_the_final_one() {
     let backend = Upstream::start(Arc::new(|_, stream| {
         for _ in 0..4 {
-            std::thread::sleep(Duration::from_millis(300));
+            std::thread::sleep(Duration::from_millis(300)); // the upstream's own slowness
             let _ = stream.write_all(b"HTTP/1.1 102 Processing\r\n\r\n");
         }
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_ok()
@@ -278,7 +278,7 @@ fn an_answer_that_comes_early_reaches_a_client_that_sends_all_of_its_body_first(
     let block = vec![b'x'; 1 << 20];
     for _ in 0..24 {
         // Slower than a second in all.
-        std::thread::sleep(Duration::from_millis(60));
+        crate::support::pace(Duration::from_millis(60));
         stream.write_all(&block).expect("no broken pipe");
     }
     let mut client = Client::to(proxy.ingress());

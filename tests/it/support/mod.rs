@@ -30,6 +30,11 @@ pub fn strop(args: &[&str], state: &std::path::Path) -> (bool, String) {
 }
 
 /// Waits until `holds`, or fails with `what`.
+/// A client that takes its time.
+pub fn pace(step: Duration) {
+    std::thread::sleep(step);
+}
+
 pub fn eventually(what: &str, holds: impl FnMut() -> bool) {
     within(PATIENCE, what, holds);
 }
