@@ -232,13 +232,15 @@ pub(super) fn status_label(status: u16) -> String {
     if status == 0 { "none".to_owned() } else { status.to_string() }
 }
 
+/// A family of one number.
+fn counter(name: &str, help: &str, value: u64) -> MetricFamily {
+    let mut family = Family::counter(name, help);
+    family.count(&[], value);
+    family.done()
+}
+
 /// What became of the log's lines.
 fn logged() -> [MetricFamily; 2] {
-    let counter = |name: &str, help: &str, value: u64| {
-        let mut family = Family::counter(name, help);
-        family.count(&[], value);
-        family.done()
-    };
     [
         counter(
             "log_lines_dropped_total",
@@ -267,11 +269,6 @@ fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
     for (name, count) in telemetry.listener_counts() {
         listeners.set(&[("listener", &name)], count as f64);
     }
-    let counter = |name: &str, help: &str, value: u64| {
-        let mut family = Family::counter(name, help);
-        family.count(&[], value);
-        family.done()
-    };
     let mut families = vec![
         counter("panics_total", "Connections that ended by a panic.", of(&numbers.panics)),
         counter(
