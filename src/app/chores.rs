@@ -49,7 +49,8 @@ pub(super) async fn seconds(
 /// What is usual is learnt of each series within ten seconds and then once a minute, of some of them at a time.
 fn learn(world: &World, telemetry: &Telemetry, tick: u64, now: Instant) {
     let all = telemetry.all_series();
-    let due = |series: &Series, turn: u64| turn % if series.usual().is_none() { 10 } else { 60 } == 0;
+    let due =
+        |series: &Series, turn: u64| turn.is_multiple_of(if series.usual().is_none() { 10 } else { 60 });
     for (series, _) in all.iter().zip(tick..).filter(|(series, turn)| due(series, *turn)) {
         // While its upstream is called as usual: how fast it fails says nothing of that.
         let upstream = world.upstreams.get(&series.key.1);

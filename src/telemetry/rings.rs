@@ -217,6 +217,8 @@ mod tests {
     use super::*;
     use crate::runtime::clock;
 
+    type Took = fn(&mut u64) -> Duration;
+
     /// A number in 0..1 and the next state (D. Knuth's MMIX constants).
     fn chance(state: &mut u64) -> f64 {
         *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -235,7 +237,7 @@ mod tests {
     }
 
     /// Rings after so many seconds, and all that was recorded.
-    fn lived(seconds: u64, rate: u64, took: fn(&mut u64) -> Duration) -> (Rings, CellSum, Instant) {
+    fn lived(seconds: u64, rate: u64, took: Took) -> (Rings, CellSum, Instant) {
         let t0 = clock::instant();
         let (mut rings, mut all) = (Rings::new(t0, Duration::ZERO), CellSum::default());
         let (mut state, mut sum, mut room) = (7, CellSum::default(), Vec::new());
@@ -265,10 +267,9 @@ mod tests {
 
     #[test]
     fn an_hour_is_at_most_48_kib_and_nothing_of_it_is_lost() {
-        let cases: [(u64, fn(&mut u64) -> Duration); 4] = [(10, usual), (30, usual), (10, wild), (30, wild)];
+        let cases: [(u64, Took); 4] = [(10, usual), (30, usual), (10, wild), (30, wild)];
         for (rate, took) in cases {
             let (rings, all, now) = lived(3_600, rate, took);
-            println!("{rate} a second: {} bytes, steps {:?}", heap(&rings), lengths(&rings));
             assert!(heap(&rings) <= 48 << 10, "{rate} a second: {} bytes", heap(&rings));
             let mut sum = CellSum::default();
             rings
