@@ -205,8 +205,8 @@ pub async fn watch(upstream: Weak<Upstream>, drain: Drain) {
 /// Checks made at the same time.
 const AT_ONCE: usize = 16;
 
-/// Checks all endpoints that are called, side by side, so that one that hangs delays no other's; they begin spread over a
-/// tenth of the interval.
+/// Checks all endpoints that are called, side by side, so that one that hangs delays no other's; they begin spread over
+/// the shortest interval.
 async fn all<'a>(
     upstream: &Upstream,
     endpoints: &'a [Arc<EndpointState>],
@@ -214,7 +214,7 @@ async fn all<'a>(
 ) -> Vec<(&'a Arc<EndpointState>, Result<(), Missed>)> {
     let called: Vec<_> =
         endpoints.iter().filter(|endpoint| !connect::is_passed_over(endpoints, endpoint)).collect();
-    let apart = health.interval / 10 / u32::try_from(called.len().max(1)).unwrap_or(u32::MAX);
+    let apart = health.suspect_interval / u32::try_from(called.len().max(1)).unwrap_or(u32::MAX);
     let mut waiting = (0..).zip(called).map(|(nth, endpoint)| {
         Box::pin(async move {
             tokio::time::sleep(apart * nth).await;

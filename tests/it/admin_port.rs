@@ -64,11 +64,11 @@ fn bodies_that_never_come_take_no_slot_and_a_token_is_asked_for_before_them() {
 }
 
 #[test]
-fn an_order_says_what_it_has_to_say_within_64_kib() {
+fn an_order_says_what_it_has_to_say_within_512_kib() {
     let (backend, dir) = (Upstream::start(status(200)), tempfile::tempdir().expect("a directory"));
     let proxy = with_token(&backend, &dir, "");
     let bearer = "Authorization: Bearer 0123456789abcdef\r\n";
-    let body = format!("{{\"title\": \"{}\"}}", "x".repeat(100_000));
+    let body = format!("{{\"title\": \"{}\"}}", "x".repeat(600_000));
     let answer = proxy.ask("POST", "incidents/test", bearer, &body);
     assert_eq!(answer.status, 413, "{}", answer.text());
 }

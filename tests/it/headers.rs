@@ -25,8 +25,7 @@ fn the_backend_learns_who_asked_and_nothing_of_the_hop() {
     let id = seen.fields("x-request-id")[0].to_owned();
     assert_eq!(answer.field("x-request-id"), Some(id.as_str()));
     assert_eq!(uuid::Uuid::parse_str(&id).expect("a uuid").get_version_num(), 7);
-    let trace = seen.fields("traceparent")[0];
-    assert!(trace.len() == 55 && trace.starts_with("00-") && trace.ends_with("-00"), "{trace}");
+    assert!(seen.fields("traceparent").is_empty(), "what does not sample begins no trace");
 }
 
 #[test]
