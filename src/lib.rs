@@ -48,7 +48,7 @@
 //! *A breaker trips*: [`upstream::permit`] settles → [`upstream::gate`] locks, decides, unlocks, tells → a log line, a
 //! metric, [`admin`] shows it.
 //!
-//! *The operator saves the file*: [`config::reload`] → [`config::read`] → [`config::check`] → [`config::diff`] →
+//! *The operator saves the file*: [`config::reload`] → [`config::read`] → [`mod@config::file`] → [`config::diff`] →
 //! [`upstream::registry`] puts one new snapshot in force around the same state.
 //!
 //! # Ranked tenets

@@ -33,7 +33,7 @@ pub struct Config {
     pub egress: Option<Egress>,
     /// Sorted by name; names are unique.
     pub upstreams: Vec<Arc<Upstream>>,
-    /// Of those that match a request the first one takes it (see [`RoutePath`]); the last one is always the implicit
+    /// Of those that match a request the first one takes it (see [`RoutePath`](super::routes::RoutePath)); the last one is always the implicit
     /// `default` route to the ingress upstream when there is an ingress.
     pub routes: Vec<Arc<Route>>,
     /// Sorted by name; names are unique.

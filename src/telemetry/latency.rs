@@ -1,7 +1,7 @@
 //! HDR histograms and their rolling windows. The only file that names hdrhistogram.
 //!
 //! Values are microseconds, 1 µs to 120 s with three significant digits; what is outside is recorded at the bound.
-//! Windows are merged from exact intervals, never averaged. What is recorded and kept is counts by cell ([`super::cells`]),
+//! Windows are merged from exact intervals, never averaged. What is recorded and kept is counts by cell (`telemetry::cells`),
 //! a histogram is only made of them where one is read: a full-size one takes 147 KiB.
 
 use std::time::{Duration, Instant};

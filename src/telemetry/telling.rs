@@ -1,7 +1,7 @@
 //! Lines of the log on their way to standard error: nobody who tells something waits for whoever reads it.
 //!
 //! Lines go through a bounded queue to a thread of their own; what does not fit is lost and counted. What one place tells
-//! as a warning more often than [`MOST`] times in [`WINDOW`] is folded: counted, and not written.
+//! as a warning more often than 20 times in 10 s is folded: counted, and not written.
 
 use std::collections::HashMap;
 use std::io::{self, Write};

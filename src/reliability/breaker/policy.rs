@@ -30,7 +30,7 @@ impl Mode {
     }
 }
 
-/// When a breaker trips and how it recovers. Every field carries its own range; [`crate::config::check`] keeps them.
+/// When a breaker trips and how it recovers. Every field carries its own range; [`crate::config`] keeps them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BreakerPolicy {
     /// Does it refuse?
