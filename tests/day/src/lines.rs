@@ -121,6 +121,9 @@ impl Lines {
                     sent: line.bytes_out as u32,
                 };
             }
+            // What could not be read has an id that Strop made: no ask is known by it.
+            None if line.method.is_empty()
+                && line.status.is_some_and(|status| (400..600).contains(&status)) => {}
             None => report.find("an access line of nobody", format!("{line:?}")),
         }
         if let Some(reason) = line.reason.filter(|reason| *reason == "bad_chunk") {
