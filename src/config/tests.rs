@@ -47,7 +47,7 @@ fn everything(dir: &std::path::Path) -> String {
          [notify.c]\nkind = \"slack\"\nurl_file = {hook:?}\n\
          [notify.d]\nkind = \"email\"\nserver = \"smtp.example:587\"\nfrom = \"a@b.c\"\nto = [\"d@e.f\"]\n\
          [notify.default]\nkind = \"alertmanager\"\nurls = [\"http://am:9093\"]\ntoken_file = {file:?}\n\
-         [admin]\ntoken_file = {file:?}\n[access_log]\nto = \"file:/tmp/a.log\"\n[latency.p99]\nalert = \"9s\"\n\
+         [admin]\ntoken_file = {file:?}\n[access_log]\nto = \"file:access.log\"\n[latency.p99]\nalert = \"9s\"\n\
          [escalation.contacts.ann]\nchannels = [\"b\"]\n[escalation.low]\nhours = \"working\"\n\
          [store]\nbackup = {{ to = \"copies\" }}\n[incidents.resources]\nnetwork_capacity = \"125MiB\"\n"
     )
