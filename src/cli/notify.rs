@@ -27,7 +27,7 @@ pub(super) enum Notify {
 /// Does it. A running sidecar is not needed and not asked.
 pub(super) fn notify(order: Notify) -> ExitCode {
     let Notify::Test { channel, config } = order;
-    let config = match run::found_and_read(config) {
+    let config = match run::configured(config) {
         Ok(config) => config,
         Err(problem) => {
             complain(&problem);

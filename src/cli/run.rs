@@ -55,11 +55,6 @@ fn read(path: Option<&Path>, env: &[(String, String)]) -> Result<Config, String>
     trial::load(&text, &source, env).map_err(|problems| problems.to_string())
 }
 
-/// What `run` would run with.
-pub(super) fn found_and_read(named: Option<PathBuf>) -> Result<Config, String> {
-    read(found(named).as_deref(), &overrides(None))
-}
-
 /// Runs until it is told to stop. 0: left in order; 1: could not start; 2: the config cannot run; 3: left late.
 pub(super) fn run(named: Option<PathBuf>, backend: Option<&str>) -> ExitCode {
     let env = overrides(backend);

@@ -24,7 +24,6 @@ use super::route;
 use crate::message::body::Body;
 use crate::message::fields;
 use crate::message::head::RequestHead;
-use crate::message::path::normal;
 use crate::message::scratch::Scratch;
 use crate::reliability::breaker::Ask;
 use crate::reliability::party::Party;
@@ -176,7 +175,7 @@ impl Gateway {
             call.rewrite_host(endpoint);
         }
         drop(world);
-        let operation = route.upstream.operations.find(&normal(head.path_bytes()));
+        let operation = route.upstream.operations.find(head.path_bytes());
         Attempts::new(self, &route, operation, asker, exchange).run(&mut call, exchange, timer).await
     }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::gate::Gate;
 use crate::config;
+use crate::message::path::normal;
 use crate::message::templates::Templates;
 use crate::reliability::party::Party;
 use crate::telemetry::breakers::BreakerSeries;
@@ -62,12 +63,13 @@ impl Operations {
         operations
     }
 
-    /// The operation of a path (as it was sent, without the query). Does not allocate.
+    /// The operation of a path (as it was sent, without the query), by its one spelling. Allocates only where it was sent in
+    /// another.
     pub fn find(&self, path: &[u8]) -> Option<&Operation> {
         if self.all.is_empty() {
             return None;
         }
-        self.all.get(*self.paths.find(path)?)
+        self.all.get(*self.paths.find(&normal(path))?)
     }
 
     /// The operation whose breaker has this label.
