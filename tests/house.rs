@@ -10,7 +10,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("names", &[]),
     ("reliability", &["names", "units"]),
     ("runtime", &[]),
-    ("message", &[]),
+    // An account keeps the core's pace of its client.
+    ("message", &["reliability"]),
     ("config", &["message", "names", "reliability", "runtime", "units"]),
     ("net", &["config", "runtime"]),
     ("telemetry", &["config", "message", "names", "net", "reliability", "runtime"]),

@@ -6,11 +6,10 @@
 mod chores;
 mod trail;
 pub mod trial;
+mod work;
 
-use std::cell::Cell;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
@@ -24,9 +23,7 @@ use crate::control::{self, Records};
 use crate::net::listener::{self, ConnectionCount};
 use crate::net::tls;
 use crate::notify::{Channels, Sender};
-use crate::proxy::accept::{self, Door};
-use crate::proxy::gateway::Gateway;
-use crate::proxy::pulse::BEAT;
+use crate::proxy::accept::Door;
 use crate::proxy::route::Entrance;
 use crate::runtime::drain::{self, Drain, Stop};
 use crate::runtime::readiness::Readiness;
@@ -40,6 +37,7 @@ use crate::telemetry::event::Event;
 use crate::telemetry::logging::Filter;
 use crate::telemetry::telling;
 use crate::upstream::registry::{Fresh, Registry};
+use crate::upstream::shares::Shares;
 use crate::upstream::{health, resolve};
 
 /// How often the config file is looked at, beside being watched.
@@ -78,13 +76,16 @@ struct Bound {
     sockets: Vec<TcpListener>,
 }
 
-fn bind_all(config: &Config) -> anyhow::Result<Vec<Bound>> {
+fn bind_all(config: &Config, telemetry: &Telemetry) -> anyhow::Result<Vec<Bound>> {
     let workers = config.process.workers;
+    let socket = telemetry.memory.socket();
     let mut all = Vec::new();
     let mut bind = |entrance: Entrance, address: SocketAddr, server: Option<tls::Server>| {
         let name = entrance.label();
-        let sockets = listener::bind(address, workers).with_context(|| format!("listener {name}"))?;
-        let door = Door { entrance: Arc::new(entrance), tls: server, count: ConnectionCount::default() };
+        let sockets = listener::bind(address, workers, socket).with_context(|| format!("listener {name}"))?;
+        let shares = Shares::new(workers, clock::instant());
+        let count = ConnectionCount::default();
+        let door = Door { entrance: Arc::new(entrance), tls: server, count, shares };
         all.push(Bound { name, door, sockets });
         anyhow::Ok(())
     };
@@ -106,7 +107,7 @@ fn bind_all(config: &Config) -> anyhow::Result<Vec<Bound>> {
 /// The second listener of the admin port, where there is one, and its address.
 fn bind_probes(config: &Config) -> anyhow::Result<(Option<TcpListener>, Option<SocketAddr>)> {
     let Some(probes) = config.admin.probes else { return Ok((None, None)) };
-    let bound = listener::bind(probes, 1).context("admin.probes")?.pop().context("admin.probes")?;
+    let bound = listener::bind(probes, 1, None).context("admin.probes")?.pop().context("admin.probes")?;
     let address = bound.local_addr()?;
     Ok((Some(bound), Some(address)))
 }
@@ -135,13 +136,16 @@ impl App {
         let workers = config.process.workers;
         let access = AccessLog::start(&config.access_log).context("access log")?;
         let telemetry = Telemetry::new(workers, access, clock::now());
-        let admin_listener =
-            listener::bind(config.admin.listen, 1).context("admin.listen")?.pop().context("admin.listen")?;
+        let memory = control::Memory::begin(&config, &telemetry);
+        let admin_listener = listener::bind(config.admin.listen, 1, None)
+            .context("admin.listen")?
+            .pop()
+            .context("admin.listen")?;
         let admin_address = admin_listener.local_addr()?;
         let (probes, probes_address) = bind_probes(&config)?;
         let running = claimed(&config, admin_address);
         let (registry, fresh) = Registry::new(Arc::new(running), Arc::clone(&telemetry), workers);
-        let bound = bind_all(&config)?;
+        let bound = bind_all(&config, &telemetry)?;
         let (stop, drain) = drain::channel();
         let readiness = Readiness::default();
         let tasks = Tasks::default();
@@ -160,7 +164,7 @@ impl App {
         warn_of(&config);
         let reloader =
             reloader(start.path, start.env, &config, &telemetry, watcher, start.filter, admin_address);
-        let workers = spawn_workers(bound, &registry, &telemetry, &drain)?;
+        let workers = work::spawn(bound, &registry, &telemetry, &drain)?;
         let admin = Admin::new(
             Arc::clone(&registry),
             Arc::clone(&telemetry),
@@ -170,6 +174,7 @@ impl App {
             admin_address,
             drain.listening(),
         );
+        tasks.spawn("memory", memory.run(Arc::clone(&registry), drain.clone()));
         tasks.spawn("admin", crate::admin::serve(admin, admin_listener, probes, drain.clone()));
         tasks.spawn("seconds", chores::seconds(registry, Arc::clone(&telemetry), servers, drain.clone()));
         tasks.spawn("hangups", chores::hangups(Arc::clone(&reloader), drain));
@@ -331,62 +336,4 @@ fn set_config_metrics(telemetry: &Telemetry, generation: u64, ok: bool) {
         let at = clock::now().wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         numbers.config_at.store(at, Ordering::Relaxed);
     }
-}
-
-fn spawn_workers(
-    bound: Vec<Bound>,
-    registry: &Arc<Registry>,
-    telemetry: &Arc<Telemetry>,
-    drain: &Drain,
-) -> anyhow::Result<Workers> {
-    let count = bound.first().map_or(0, |bound| bound.sockets.len());
-    let mut shares: Vec<Vec<(Door, TcpListener)>> = (0..count).map(|_| Vec::new()).collect();
-    for bound in bound {
-        for (share, socket) in shares.iter_mut().zip(bound.sockets) {
-            share.push((bound.door.clone(), socket));
-        }
-    }
-    let makers: Vec<_> = shares
-        .into_iter()
-        .enumerate()
-        .map(|(worker, share)| {
-            let (registry, telemetry, drain) = (Arc::clone(registry), Arc::clone(telemetry), drain.clone());
-            move || work(worker, share, registry, telemetry, drain)
-        })
-        .collect();
-    Workers::start(makers, |error| Event::WorkerFailed { error: &error.to_string() }.tell())
-        .context("worker threads")
-}
-
-/// One worker, until it has been asked to leave and its last connection is gone.
-async fn work(
-    worker: usize,
-    share: Vec<(Door, TcpListener)>,
-    registry: Arc<Registry>,
-    telemetry: Arc<Telemetry>,
-    drain: Drain,
-) {
-    let seed = uuid::Uuid::now_v7().as_u64_pair().1 ^ worker as u64;
-    let gateway = Gateway::new(worker, registry, telemetry, seed);
-    let open: accept::Open = Rc::new(Cell::new(0));
-    crate::runtime::tasks::spawn_local(Rc::clone(&gateway.access).keep_flushing());
-    for (door, socket) in share {
-        let accepting = accept::accept(socket, door, Rc::clone(&gateway), drain.clone(), Rc::clone(&open));
-        crate::runtime::tasks::spawn_local(accepting);
-    }
-    let look = || {
-        gateway.pools.kept.allow(gateway.registry.snapshot().config.process.kept_bodies);
-        gateway.pools.expire(|endpoint| gateway.registry.upstream_of(endpoint));
-    };
-    look();
-    while !(drain.is_requested() && open.get() == 0) {
-        let wait = if drain.is_requested() { Duration::from_millis(10) } else { BEAT };
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = drain.requested(), if !drain.is_requested() => {}
-        }
-        gateway.pulse.beat(clock::instant());
-        look();
-    }
-    gateway.access.flush();
 }

@@ -13,7 +13,7 @@ use crate::units::{Size, Text, secs};
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsFile {
-    /// Connections of the listener, over all workers.
+    /// Connections of the listener, over all workers; 0: as many as fit into `process.buffers`, at most 10,000.
     pub connections: u32,
     /// Bytes of a request's head.
     pub header_bytes: Text<Size>,
@@ -33,12 +33,14 @@ pub struct LimitsFile {
     pub requests_per_connection: u64,
     /// Concurrent streams of an HTTP/2 connection.
     pub h2_streams: u32,
+    /// Bytes a second of a client that is waited for, over 30 s; slower ones are ended while what clients share is short. 0: none.
+    pub min_rate: u32,
 }
 
 impl Default for LimitsFile {
     fn default() -> Self {
         Self {
-            connections: 10_000,
+            connections: 0,
             header_bytes: Text(Size(64 * 1024)),
             header_count: 100,
             header_read: secs(10),
@@ -48,6 +50,7 @@ impl Default for LimitsFile {
             linger_bytes: Text(Size(64 << 20)),
             requests_per_connection: 0,
             h2_streams: 128,
+            min_rate: 240,
         }
     }
 }
@@ -55,8 +58,8 @@ impl Default for LimitsFile {
 /// What one client may ask of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections of this listener over all workers.
-    pub connections: usize,
+    /// Connections of this listener over all workers; `None`: as many as fit into memory.
+    pub connections: Option<usize>,
     /// Bytes of request line and header fields together.
     pub header_bytes: usize,
     /// Header fields.
@@ -75,11 +78,13 @@ pub struct Limits {
     pub requests_per_connection: Option<u64>,
     /// Concurrent HTTP/2 streams of one connection.
     pub h2_streams: u32,
+    /// Bytes a second below which a client that is waited for is slow; 0: none is.
+    pub min_rate: u64,
 }
 
 impl LimitsFile {
     pub(super) fn check(&self, mut at: Part<'_, '_>) -> Limits {
-        at.within("connections", self.connections, 1, 10_000_000);
+        at.within("connections", self.connections, 0, 10_000_000);
         at.within("header_bytes", self.header_bytes.0.0, 1_024, 1 << 20);
         at.within("header_count", self.header_count as usize, 1, MOST_FIELDS);
         at.within("h2_streams", self.h2_streams, 1, 100_000);
@@ -91,7 +96,7 @@ impl LimitsFile {
 
     pub(super) fn limits(&self) -> Limits {
         Limits {
-            connections: self.connections as usize,
+            connections: (self.connections > 0).then_some(self.connections as usize),
             header_bytes: usize::try_from(self.header_bytes.0.0).unwrap_or(usize::MAX),
             header_count: self.header_count as usize,
             header_read: self.header_read.0,
@@ -102,6 +107,7 @@ impl LimitsFile {
             requests_per_connection: (self.requests_per_connection > 0)
                 .then_some(self.requests_per_connection),
             h2_streams: self.h2_streams,
+            min_rate: u64::from(self.min_rate),
         }
     }
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Part;
-use crate::units::{Size, Text, secs};
+use crate::units::{Percent, Size, Text, secs};
 
 /// `[process]` as written.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -25,6 +25,13 @@ pub struct ProcessFile {
     pub lame_duck: Text<Duration>,
     /// Request bodies that each worker may keep while they are sent.
     pub kept_bodies: Text<Size>,
+    /// What may be buffered of traffic, the kernel's socket buffers included: a share of the control group's memory limit, of
+    /// the machine's memory where there is none.
+    pub buffers: Text<Percent>,
+    /// What the kernel buffers of one connection each way: of clients, and of upstreams behind the ingress. Absent: 128 KiB
+    /// where the control group has a limit below 2 GiB, else the kernel's own measure.
+    #[schemars(extend("x-restart" = true))]
+    pub socket_buffer: Option<Text<Size>>,
     /// Log filter.
     pub log: String,
     /// Log lines as JSON.
@@ -40,6 +47,8 @@ impl Default for ProcessFile {
             drain_for: secs(30),
             lame_duck: secs(0),
             kept_bodies: Text(Size(4 << 20)),
+            buffers: Text(Percent::of(50)),
+            socket_buffer: None,
             log: "info".to_owned(),
             log_json: true,
         }
@@ -59,6 +68,10 @@ pub struct Process {
     pub lame_duck: Duration,
     /// Bytes of request bodies that each worker may keep while they are sent.
     pub kept_bodies: usize,
+    /// Share of the memory limit that buffers of traffic may take.
+    pub buffers: Percent,
+    /// Bytes that the kernel buffers of one connection each way; `None`: by the memory there is.
+    pub socket_buffer: Option<usize>,
     /// Log filter in tracing's directive syntax, such as "info" or "strop=debug".
     pub log: String,
     /// Log lines as JSON (true) or for a terminal.
@@ -83,12 +96,20 @@ impl ProcessFile {
             let told = "is no name; write 1 to 253 visible ASCII characters, such as \"shop-1\"";
             at.add("name", format!("{name:?} {told}"));
         }
+        if self.buffers.0 == Percent::of(0) {
+            at.add("buffers", "0% leaves nothing to work with; write a share such as \"50%\"");
+        }
+        if let Some(size) = self.socket_buffer {
+            at.within("socket_buffer", size.0.0, 4 << 10, 64 << 20);
+        }
         Process {
             name: self.name.clone().unwrap_or_else(machine),
             workers: if self.workers == 0 { cores() } else { self.workers } as usize,
             drain_for: self.drain_for.0,
             lame_duck: self.lame_duck.0,
             kept_bodies: usize::try_from(self.kept_bodies.0.0).unwrap_or(usize::MAX),
+            buffers: self.buffers.0,
+            socket_buffer: self.socket_buffer.map(|size| usize::try_from(size.0.0).unwrap_or(usize::MAX)),
             log: self.log.clone(),
             log_json: self.log_json,
         }

@@ -5,12 +5,14 @@
 
 use std::cell::RefCell;
 
+use super::memory::{self, Charge};
+
 /// Bytes of a standard buffer: one read of a small message, four of them a socket's worth.
 pub const SIZE: usize = 16 * 1024;
 /// Bytes of a large buffer, for bodies that are known to be long.
 pub const LARGE: usize = 128 * 1024;
-/// Buffers of each size kept per thread; more are given back to the allocator.
-const SHELF: usize = 256;
+/// Bytes of buffers of each size that are kept per thread; more are given back to the allocator.
+const SHELF: usize = 4 << 20;
 
 #[derive(Default)]
 struct Shelves {
@@ -28,6 +30,12 @@ pub struct Buf {
     block: Vec<u8>,
     start: usize,
     end: usize,
+    charge: Charge,
+}
+
+/// How much a read that could use a large buffer takes: a standard one where bytes are short.
+pub fn room() -> usize {
+    if memory::is_tight() { SIZE } else { LARGE }
 }
 
 impl Buf {
@@ -51,6 +59,7 @@ impl Buf {
     pub fn space(&mut self, limit: usize) -> &mut [u8] {
         if self.is_empty() && self.block.len() < limit.min(LARGE) {
             give(std::mem::replace(&mut self.block, take(limit)));
+            self.charge.set(self.block.len());
         }
         if self.start > 0 && self.end == self.block.len() {
             self.block.copy_within(self.start..self.end, 0);
@@ -60,6 +69,7 @@ impl Buf {
         if self.end == self.block.len() && self.block.len() < limit {
             let more = (self.block.len() * 2).min(limit);
             self.block.resize(more, 0);
+            self.charge.set(more);
         }
         self.block.get_mut(self.end..).unwrap_or_default()
     }
@@ -74,6 +84,7 @@ impl Buf {
     pub fn consume(&mut self, n: usize) {
         debug_assert!(n <= self.len());
         self.start = (self.start + n).min(self.end);
+        self.charge.moved(n);
         if self.start == self.end {
             self.start = 0;
             self.end = 0;
@@ -84,10 +95,12 @@ impl Buf {
     pub fn put(&mut self, bytes: &[u8]) {
         if self.block.is_empty() {
             self.block = take(SIZE);
+            self.charge.set(self.block.len());
         }
         let needed = self.end + bytes.len();
         if needed > self.block.len() {
             self.block.resize(needed.next_power_of_two(), 0);
+            self.charge.set(self.block.len());
         }
         if let Some(room) = self.block.get_mut(self.end..needed) {
             room.copy_from_slice(bytes);
@@ -99,6 +112,7 @@ impl Buf {
     pub fn rest(&mut self) {
         if self.is_empty() && !self.block.is_empty() {
             give(std::mem::take(&mut self.block));
+            self.charge.set(0);
             self.start = 0;
             self.end = 0;
         }
@@ -131,10 +145,15 @@ fn give(block: Vec<u8>) {
             LARGE => &mut shelves.large,
             _ => return, // grown for one large head: not worth keeping
         };
-        if shelf.len() < SHELF {
+        if (shelf.len() + 1) * block.len() <= SHELF && !memory::is_tight() {
             shelf.push(block);
         }
     });
+}
+
+/// Gives what this thread keeps for later back to the allocator.
+pub fn clear_shelves() {
+    let _ = SHELVES.try_with(|shelves| std::mem::take(&mut *shelves.borrow_mut()));
 }
 
 #[cfg(test)]

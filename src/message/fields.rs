@@ -58,7 +58,7 @@ const KNOWN_NO_TRAILERS: KnownSet = HOP_BY_HOP.and(KnownSet::of(&[
 
 /// Leaves only fields that may stand in a trailer section.
 pub fn only_trailers(mut trailers: Store) -> Store {
-    let Store { bytes, fields } = &mut trailers;
+    let Store { bytes, fields, .. } = &mut trailers;
     fields.retain(|field| {
         let name = field.name.of(bytes);
         let named = || NO_TRAILERS.iter().any(|known| name.eq_ignore_ascii_case(known));

@@ -13,6 +13,7 @@ pub mod head;
 pub mod io;
 pub mod kept;
 pub mod known;
+pub mod memory;
 pub mod path;
 pub mod scratch;
 pub mod store;

@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 
 use super::known::{HOP_BY_HOP, Known};
+use super::memory::Charge;
 
 /// A piece of a head's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +49,7 @@ pub struct Store {
     pub bytes: Vec<u8>,
     /// In the order of the bytes.
     pub fields: Vec<Field>,
+    charge: Charge,
 }
 
 /// Heads kept per thread.
@@ -63,6 +65,12 @@ impl Store {
     /// An empty one, from the shelf when there is one.
     pub fn take() -> Self {
         SHELVES.try_with(|shelf| shelf.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+    }
+
+    /// The head is there: what it takes beyond an ordinary one counts from now on.
+    pub(in crate::message) fn count(&mut self) {
+        let bytes = self.bytes.capacity();
+        self.charge.set(if bytes > KEEP { bytes } else { 0 });
     }
 
     /// The piece as text; empty when it is not UTF-8.
@@ -115,7 +123,7 @@ impl Store {
 
     /// Marks the fields that `Connection` nominates as not to be forwarded (RFC 9110 section 7.6.1).
     pub fn mark_nominated(&mut self) {
-        let Self { bytes, fields } = self;
+        let Self { bytes, fields, .. } = self;
         for at in 0..fields.len() {
             let Some(connection) = fields.get(at).filter(|field| field.known == Known::Connection).copied()
             else {

@@ -11,11 +11,16 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// Binds `copies` sockets to `addr`. Port 0: the first one picks the port, the others share it.
-pub fn bind(mut addr: SocketAddr, copies: usize) -> io::Result<Vec<TcpListener>> {
+/// Bytes that the kernel keeps of what is to be sent and cannot be sent yet (`TCP_NOTSENT_LOWAT`): it costs a reader that reads no
+/// speed, and one that does not read no memory.
+pub const UNSENT: u32 = 64 * 1024;
+
+/// Binds `copies` sockets to `addr`. Port 0: the first one picks the port, the others share it. `buffer`: bytes that the kernel
+/// keeps of each accepted connection and each way; `None`: its own measure.
+pub fn bind(mut addr: SocketAddr, copies: usize, buffer: Option<usize>) -> io::Result<Vec<TcpListener>> {
     let mut sockets = Vec::with_capacity(copies);
     for _ in 0..copies.max(1) {
-        let socket = one(addr, copies > 1).map_err(|error| {
+        let socket = one(addr, copies > 1, buffer).map_err(|error| {
             io::Error::new(
                 error.kind(),
                 format!("cannot listen on {addr}: {error}; is it in use by another process?"),
@@ -27,7 +32,7 @@ pub fn bind(mut addr: SocketAddr, copies: usize) -> io::Result<Vec<TcpListener>>
     Ok(sockets)
 }
 
-fn one(addr: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+fn one(addr: SocketAddr, shared: bool, buffer: Option<usize>) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if shared {
@@ -39,6 +44,12 @@ fn one(addr: SocketAddr, shared: bool) -> io::Result<TcpListener> {
             note_ours(addr);
         }
         socket.set_reuse_port(true)?;
+    }
+    // Accepted connections inherit them.
+    socket.set_tcp_notsent_lowat(UNSENT)?;
+    if let Some(bytes) = buffer {
+        socket.set_recv_buffer_size(bytes)?;
+        socket.set_send_buffer_size(bytes)?;
     }
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
@@ -108,7 +119,8 @@ mod tests {
 
     #[test]
     fn all_copies_share_the_port_that_the_first_one_got() {
-        let sockets = bind(SocketAddr::from(([127, 0, 0, 1], 0)), 3).expect("loopback binds");
+        let sockets =
+            bind(SocketAddr::from(([127, 0, 0, 1], 0)), 3, Some(64 * 1024)).expect("loopback binds");
         let ports: Vec<_> = sockets.iter().map(|socket| socket.local_addr().expect("bound").port()).collect();
         assert!(ports.iter().all(|port| *port == ports[0]));
     }
@@ -117,7 +129,7 @@ mod tests {
     fn a_taken_port_is_named_in_the_error() {
         let taken = TcpListener::bind("127.0.0.1:0").expect("loopback binds");
         let addr = taken.local_addr().expect("bound");
-        let error = bind(addr, 2).expect_err("taken");
+        let error = bind(addr, 2, None).expect_err("taken");
         assert!(error.to_string().contains(&addr.to_string()), "{error}");
     }
 

@@ -14,11 +14,14 @@ use super::route::Entrance;
 use super::serve::{self, Client};
 use crate::config::{Limits, Traces};
 use crate::message::io::Io;
+use crate::message::memory::Charged;
 use crate::net::listener::{ConnectionCount, Counted, pause_after};
 use crate::net::tls;
+use crate::reliability::party::Party;
 use crate::runtime::drain::Drain;
-use crate::runtime::tasks;
+use crate::runtime::{clock, tasks};
 use crate::telemetry::event::Event;
+use crate::upstream::shares::{Held, Shares};
 
 /// A listener as all workers share it.
 #[derive(Clone)]
@@ -29,7 +32,39 @@ pub struct Door {
     pub tls: Option<tls::Server>,
     /// Connections over all workers.
     pub count: ConnectionCount,
+    /// The same by client, where clients come directly.
+    pub shares: Arc<Shares>,
 }
+
+/// A connection's place at its door.
+type Place = (Counted, Option<Held>);
+
+impl Door {
+    /// A place for a connection of `client`; `None`: there is none, or what is left is for others.
+    fn place(&self, gateway: &Gateway, allowed: &Allowed, client: u32) -> Option<Place> {
+        let most = allowed.limits.connections.unwrap_or_else(|| fitting(gateway.telemetry.memory.limit()));
+        let counted = self.count.admit(most)?;
+        // Behind a balancer there are only balancers; on the way out everybody is the application.
+        if *self.entrance != Entrance::Ingress || allowed.trusted_hops > 0 {
+            return Some((counted, None));
+        }
+        let held = self.shares.take(gateway.worker, client, most, clock::instant())?;
+        Some((counted, Some(held)))
+    }
+}
+
+/// Connections that fit into `budget` bytes of buffers: each needs a buffer of its own, one of its upstream's, and as much in
+/// the kernel.
+fn fitting(budget: Option<usize>) -> usize {
+    budget.map_or(MOST, |bytes| (bytes / EACH).clamp(FEWEST, MOST))
+}
+
+/// Bytes that a connection may need.
+const EACH: usize = 64 * 1024;
+/// Connections of a listener for which no number is written.
+const MOST: usize = 10_000;
+/// And at least.
+const FEWEST: usize = 128;
 
 /// Connections of this worker.
 pub type Open = Rc<Cell<usize>>;
@@ -58,7 +93,8 @@ pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, dra
         match accepted {
             Ok((tcp, peer)) => {
                 let allowed = Allowed::to(&gateway, &door.entrance);
-                let Some(counted) = door.count.admit(allowed.limits.connections) else {
+                let party = Party::client(peer.ip());
+                let Some(place) = door.place(&gateway, &allowed, party) else {
                     gateway.telemetry.process.connections_refused.fetch_add(1, Ordering::Relaxed);
                     continue;
                 };
@@ -77,7 +113,9 @@ pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, dra
                 open.set(open.get() + 1);
                 let opened = Opened(Rc::clone(&open));
                 let telemetry = Arc::clone(&gateway.telemetry);
-                let task = connection(client, tcp, door.tls.clone(), (counted, opened));
+                let account = gateway.accounts.open(&telemetry.memory, party);
+                let task = connection(client, tcp, door.tls.clone(), (place, opened));
+                let task = Charged::connection(account, &gateway.accounts, task);
                 tasks::spawn_connection(task, move || telemetry.panicked());
             }
             Err(error) => {
@@ -111,7 +149,7 @@ impl Allowed {
     }
 }
 
-async fn connection(client: Client, tcp: TcpStream, server: Option<tls::Server>, slot: (Counted, Opened)) {
+async fn connection(client: Client, tcp: TcpStream, server: Option<tls::Server>, slot: (Place, Opened)) {
     let slot: Box<dyn std::any::Any> = Box::new(slot);
     let (io, h2) = match server {
         None => (Io::Tcp(tcp), false),

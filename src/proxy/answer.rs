@@ -19,6 +19,7 @@ use crate::message::h1::conn::Conn;
 use crate::message::h1::pump::{Pump, PumpError, Waits};
 use crate::message::h1::write::{self, Edits, Towards};
 use crate::message::head::{Framing, Known, RequestHead, ResponseHead, Version};
+use crate::message::memory;
 use crate::message::scratch::Scratch;
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
@@ -161,6 +162,8 @@ async fn pump_all(
         if let Poll::Ready(sent) = pump.poll(cx, conn, body) {
             return Poll::Ready(sent);
         }
+        let to_client = pump.waits_for() == Waits::Sink;
+        memory::waits(to_client, to_client);
         let moved = body.passed() + body.uploaded();
         if idle_at.is_none() || moved != passed {
             passed = moved;

@@ -102,6 +102,9 @@ pub enum ProxyError {
         /// Of what.
         room: Room,
     },
+    /// The bytes that may be buffered are all in use, or this client holds its share of them.
+    #[error("there is no memory for one more exchange")]
+    NoMemory,
     /// Its name has no (allowed) address.
     #[error("{upstream} has no address")]
     NoAddress {
@@ -215,6 +218,7 @@ impl ProxyError {
             | Self::Forbidden { .. }
             | Self::WrongMethod { .. }
             | Self::Refused { .. }
+            | Self::NoMemory
             | Self::ClientGone => return None,
         };
         // What broke within the head of an answer was not closed for idleness.
@@ -232,7 +236,9 @@ impl ProxyError {
     /// What was on the wire when it failed.
     pub fn sent(&self) -> Sent {
         match self {
-            Self::Connect { .. } | Self::NoAddress { .. } | Self::Full { .. } => Sent::Nothing,
+            Self::Connect { .. } | Self::NoAddress { .. } | Self::Full { .. } | Self::NoMemory => {
+                Sent::Nothing
+            }
             Self::Broken { sent, .. } => *sent,
             Self::Malformed(_)
             | Self::BodyTooLong
@@ -267,7 +273,7 @@ impl ProxyError {
             | Self::NoTls { .. }
             | Self::Forbidden { .. } => 403,
             Self::WrongMethod { .. } => 405,
-            Self::Refused { .. } | Self::Full { .. } => 503,
+            Self::Refused { .. } | Self::Full { .. } | Self::NoMemory => 503,
             Self::NoAddress { .. }
             | Self::Unresolved { .. }
             | Self::Connect { .. }
@@ -302,6 +308,7 @@ impl ProxyError {
             Self::Full { room: Room::Connections, .. } => "upstream_full",
             Self::Full { room: Room::Share, .. } => "client_share",
             Self::Full { room: Room::Tunnels, .. } => "tunnels_full",
+            Self::NoMemory => "memory_short",
             Self::NoAddress { .. } | Self::Unresolved { .. } => "no_address",
             Self::Connect { why: Why::Tls, .. } => "tls_failed",
             Self::Connect { why: Why::Timeout, .. } => "connect_timeout",
@@ -328,6 +335,7 @@ impl ProxyError {
             Self::Forbidden { .. } => "destination_ip_prohibited",
             Self::Refused { .. } => "destination_unavailable",
             Self::Full { .. } => "connection_limit_reached",
+            Self::NoMemory => "proxy_internal_error",
             Self::NoAddress { .. } | Self::Unresolved { .. } => "dns_error",
             Self::Connect { why: Why::Tls, .. } => "tls_protocol_error",
             Self::Connect { why: Why::Timeout, .. } => "connection_timeout",
@@ -366,6 +374,7 @@ impl ProxyError {
             Self::Full { room: Room::Share, .. } => {
                 "This client has many requests under way, and what is left is for others; try again later."
             }
+            Self::NoMemory => "The sidecar has no memory left for this request; try again later.",
             Self::Full { .. } => "All connections to the upstream are in use; try again later.",
             Self::NoAddress { .. } => "The upstream's name has no usable address.",
             Self::Connect { .. } => "The upstream could not be reached.",
@@ -382,6 +391,6 @@ impl ProxyError {
         if let Self::Refused { retry_after, .. } = self {
             return Some(*retry_after);
         }
-        matches!(self, Self::Full { .. }).then_some(Duration::from_secs(1))
+        matches!(self, Self::Full { .. } | Self::NoMemory).then_some(Duration::from_secs(1))
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::message::fields::{self, Trace};
 use crate::message::head::{self, Known, RequestHead};
+use crate::message::memory::{self, Cut};
 use crate::message::scratch::Scratch;
 use crate::runtime::clock;
 use crate::telemetry::access::Line;
@@ -203,6 +204,13 @@ impl Exchange {
     fn finish(&mut self, bytes_out: u64, now: Instant) {
         if std::mem::replace(&mut self.closed, true) {
             return;
+        }
+        if let Some(cut) = memory::with_current(|account| account.cut()).flatten() {
+            self.reason = Some(cut.label());
+            self.outcome = match cut {
+                Cut::Memory => Outcome::Refused,
+                Cut::Slow => Outcome::ClientError,
+            };
         }
         let total = now.saturating_duration_since(self.started);
         let slow = total > self.gateway.slow_after();

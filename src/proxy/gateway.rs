@@ -24,6 +24,7 @@ use super::route;
 use crate::message::body::Body;
 use crate::message::fields;
 use crate::message::head::RequestHead;
+use crate::message::memory::{self, Accounts};
 use crate::message::scratch::Scratch;
 use crate::reliability::breaker::Ask;
 use crate::reliability::party::Party;
@@ -33,12 +34,12 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::access::{Line, Writer};
 use crate::telemetry::breakers::BreakerSeries;
 use crate::telemetry::series::Outcome;
-use crate::upstream::RouteEntry;
 use crate::upstream::gate::Gate;
 use crate::upstream::operations::Operation;
 use crate::upstream::permit::{Permit, Permits};
 use crate::upstream::pool::Pools;
 use crate::upstream::registry::Registry;
+use crate::upstream::{RouteEntry, Upstream};
 
 /// What one worker needs to carry exchanges.
 pub struct Gateway {
@@ -56,6 +57,8 @@ pub struct Gateway {
     pub pulse: Pulse,
     /// Who stands in front?
     pub front: Front,
+    /// What its client connections hold.
+    pub accounts: Rc<Accounts>,
     chance: Cell<u64>,
     /// The second in which lines of [`Self::unread`] were written last, and how many.
     unread: Cell<(u64, u32)>,
@@ -79,6 +82,7 @@ impl Gateway {
             access,
             pulse,
             front: Front::default(),
+            accounts: Rc::default(),
             chance,
             unread,
         })
@@ -187,17 +191,33 @@ impl Gateway {
         exchange: &mut Exchange,
     ) -> Result<(), ProxyError> {
         let upstream = &route.upstream;
+        let client = Party::client(exchange.client);
+        memory::with_current(|account| account.begins(client, Arc::as_ptr(&upstream.gate) as usize));
+        self.buffers(upstream, client, exchange.started)?;
         let full = |room| ProxyError::Full { upstream: upstream.config.name.clone(), room };
         if head.wants_upgrade {
             exchange.tunnel = Some(upstream.tunnel().ok_or_else(|| full(Room::Tunnels))?);
             return Ok(());
         }
         if let Some(shares) = &upstream.shares {
-            let (client, places) = (Party::client(exchange.client), upstream.config.pool.connections);
+            let places = upstream.config.pool.connections;
             let held = shares.take(self.worker, client, places, exchange.started);
             exchange.held = Some(held.ok_or_else(|| full(Room::Share))?);
         }
         Ok(())
+    }
+
+    /// Is there memory for one more exchange of `client`? Where nobody shares the upstream, or nobody else is there, it may have
+    /// what there is.
+    fn buffers(&self, upstream: &Upstream, client: u32, now: Instant) -> Result<(), ProxyError> {
+        let memory = &self.telemetry.memory;
+        if !memory.is_tight() {
+            return Ok(());
+        }
+        let shares = upstream.shares.as_ref();
+        let greedy =
+            memory.is_beyond_its_share(client) && shares.is_some_and(|all| !all.is_alone(client, now));
+        if greedy || memory.is_full() { Err(ProxyError::NoMemory) } else { Ok(()) }
     }
 
     /// May the upstream be called, and its `operation`? `ask` is only called when a breaker is not plainly closed.

@@ -19,6 +19,7 @@ pub mod exchange;
 pub mod forward;
 pub mod front;
 pub mod gateway;
+pub mod overload;
 pub mod pulse;
 pub mod reply;
 pub mod route;

@@ -28,6 +28,7 @@ use crate::message::h1::pump::Pump;
 use crate::message::h1::write::{self, Edits, Towards};
 use crate::message::head::{Known, Method, RequestHead, Version};
 use crate::message::io::Io;
+use crate::message::memory;
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
 use crate::runtime::timer::Deadline;
@@ -101,6 +102,7 @@ pub async fn connection(client: Client, io: Io, h2: bool, slot: Box<dyn std::any
         return Box::pin(serve_h2::connection(client, io)).await;
     }
     let conn = Conn::new(io, Buf::default(), Some(slot));
+    memory::with_current(|account| account.watch(&conn));
     let mut timer = Deadline::default();
     match speaks_h2(&client, &conn, &mut timer).await {
         Some(false) => {}
@@ -159,7 +161,9 @@ async fn exchanges(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Af
         };
         served += 1;
         let last = client.limits.requests_per_connection.is_some_and(|most| served >= most);
-        match exchange(client, conn, timer, &head, last).await {
+        let after = exchange(client, conn, timer, &head, last).await;
+        memory::waits(false, false);
+        match after {
             After::Next(at) => ended = Some(at),
             after @ (After::Close | After::Linger | After::Abort) => return after,
         }
@@ -208,6 +212,7 @@ async fn read_head(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Re
         Some(Ok(head)) => return Ok(head),
         Some(Err(HeadError::Malformed(malformed))) => ProxyError::Malformed(malformed),
         Some(Err(HeadError::Io(_) | HeadError::Closed | HeadError::Truncated)) => return Err(After::Close),
+        Some(Err(HeadError::NoMemory)) => ProxyError::NoMemory,
         None => ProxyError::SlowHead,
     };
     let id = client.gateway.new_request_id(clock::instant());

@@ -1,6 +1,6 @@
 //! Serves one HTTP/2 connection: hyper speaks, the same gateway answers.
 
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,9 +18,27 @@ use crate::message::h1::write::Edits;
 use crate::message::h2::{self, Ended, OnEnd, Outgoing, Streamed};
 use crate::message::head::{Framing, Method, RequestHead, Version};
 use crate::message::io::Io;
+use crate::message::memory::Charged;
 use crate::runtime::clock;
 use crate::runtime::tasks;
 use crate::runtime::timer::Deadline;
+
+/// Charges what hyper's tasks of a connection hold to the connection.
+#[derive(Clone)]
+struct Beside<P>(tasks::LocalExec<P>);
+
+impl<F, P> hyper::rt::Executor<F> for Beside<P>
+where
+    F: Future<Output = ()> + 'static,
+    P: Fn() + Clone + 'static,
+{
+    fn execute(&self, task: F) {
+        match Charged::beside(task) {
+            Ok(charged) => self.0.execute(charged),
+            Err(task) => self.0.execute(task),
+        }
+    }
+}
 
 /// Serves a connection that speaks HTTP/2.
 pub async fn connection(client: Client, io: Io) {
@@ -33,7 +51,7 @@ pub async fn connection(client: Client, io: Io) {
     let limits = &client.limits;
     let telemetry = Arc::clone(&client.gateway.telemetry);
     let mut serving = pin!(
-        hyper::server::conn::http2::Builder::new(tasks::LocalExec(move || telemetry.panicked()))
+        hyper::server::conn::http2::Builder::new(Beside(tasks::LocalExec(move || telemetry.panicked())))
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.h2_streams)
             .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))

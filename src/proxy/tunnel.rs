@@ -21,6 +21,7 @@ use crate::message::buf::SIZE;
 use crate::message::h1::conn::Conn;
 use crate::message::h1::pump::Pump;
 use crate::message::head::{Framing, RequestHead};
+use crate::message::memory;
 use crate::reliability::breaker::{Ask, Fitness};
 use crate::reliability::retry::{self, Repeatable};
 use crate::reliability::verdict::{Last, Verdict, Why};
@@ -238,6 +239,7 @@ async fn join_judged(
             .first_limit
             .filter(|_| joined.up > 0 && joined.first_down.is_none())
             .map(|limit| judge.connected.max(active_at) + limit);
+        memory::waits(false, near.has_ahead() || far.has_ahead());
         let at = [idle.map(|idle| active_at + idle), first_at].into_iter().flatten().min();
         timer.poll_passed(cx, at).map(|()| joined.idle = true)
     })

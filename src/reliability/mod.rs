@@ -15,6 +15,7 @@ pub mod idle;
 pub mod incident;
 pub mod ledger;
 pub mod outlier;
+pub mod overload;
 pub mod party;
 pub mod readings;
 pub mod retry;

@@ -29,6 +29,8 @@ pub enum Event<'a> {
     WatchFailed { error: &'a str },
     WorkerFailed { error: &'a str },
     FdsLow { used: u64, limit: u64 },
+    MemoryBudget { bytes: usize, limit: usize, of: &'a str },
+    MemoryShort { short: bool, held: usize, limit: usize },
     ConnectionPanicked,
     TaskEndedEarly { task: &'a str },
     Draining { why: &'a str },
@@ -79,6 +81,15 @@ impl Event<'_> {
             Self::WatchFailed { error } => warn!(error, "config file is polled only"),
             Self::WorkerFailed { error } => error!(error, "worker could not start"),
             Self::FdsLow { used, limit } => warn!(used, limit, "file descriptors are running out"),
+            Self::MemoryBudget { bytes, limit, of } => {
+                info!(bytes, limit, of, "traffic may take so much memory for its buffers");
+            }
+            Self::MemoryShort { short: true, held, limit } => {
+                warn!(held, limit, "memory for buffers is short: what holds most and does not move is ended");
+            }
+            Self::MemoryShort { short: false, held, limit } => {
+                info!(held, limit, "memory for buffers is no longer short");
+            }
             Self::ConnectionPanicked => error!("a connection ended by a panic"),
             Self::TaskEndedEarly { task } => error!(task, "a task ended early"),
             Self::Draining { why } => info!(why, "draining"),

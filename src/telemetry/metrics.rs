@@ -255,6 +255,32 @@ fn logged() -> [MetricFamily; 2] {
     ]
 }
 
+/// What is buffered of traffic, and what was ended for it.
+fn memory(telemetry: &Telemetry) -> Vec<MetricFamily> {
+    let memory = &telemetry.memory;
+    let mut limit =
+        Family::gauge("buffer_limit_bytes", "What may be buffered of traffic; absent: not observable.");
+    if let Some(bytes) = memory.limit() {
+        limit.set(&[], bytes as f64);
+    }
+    let mut held = Family::gauge(
+        "buffered_bytes",
+        "Bytes of traffic in buffers of the process, and in the kernel's of its sockets where that is observable.",
+    );
+    held.set(&[("where", "process")], memory.buffers() as f64);
+    if let Some(bytes) = memory.kernel() {
+        held.set(&[("where", "kernel")], bytes as f64);
+    }
+    let mut ended = Family::counter(
+        "connections_ended_total",
+        "Client connections ended so that others could go on, by reason.",
+    );
+    for (reason, count) in memory.ended() {
+        ended.count(&[("reason", reason)], count);
+    }
+    [limit, held, ended].map(Family::done).into()
+}
+
 fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
     let of = |atomic: &std::sync::atomic::AtomicU64| atomic.load(Ordering::Relaxed);
     let numbers = &telemetry.process;
@@ -283,6 +309,7 @@ fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
         ),
     ];
     families.extend(logged());
+    families.extend(memory(telemetry));
     let gauge = |name: &str, help: &str, value: u64| {
         let mut family = Family::gauge(name, help);
         family.set(&[], value as f64);

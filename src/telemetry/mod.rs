@@ -31,6 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
+use crate::message::memory::Budget;
 use crate::names::{RouteName, UpstreamName};
 use crate::runtime::clock::Moment;
 use access::AccessLog;
@@ -66,6 +67,8 @@ pub struct Telemetry {
     access: AccessLog,
     /// See [`Process`].
     pub process: Process,
+    /// What may be buffered of traffic, and what is.
+    pub memory: Arc<Budget>,
     /// Uptime, incidents, times to detect and to recover.
     pub sre: sre::Sre,
     /// The store and its copies.
@@ -90,6 +93,7 @@ impl Telemetry {
             listeners: RwLock::default(),
             access,
             process: Process::default(),
+            memory: Arc::default(),
             sre: sre::Sre::default(),
             store: store::Store::default(),
             people: told::People::default(),

@@ -5,14 +5,17 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use socket2::SockRef;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::Upstream;
 use super::endpoint::EndpointState;
+use crate::net::listener::UNSENT;
 
 /// The Connection Attempt Delay of RFC 8305 section 8.
 const DELAY: Duration = Duration::from_millis(250);
@@ -24,11 +27,11 @@ pub(super) async fn tcp(
 ) -> io::Result<(TcpStream, Arc<EndpointState>)> {
     let twin = if endpoint.is_reached() { None } else { twin(&upstream.endpoints.load(), endpoint) };
     let Some(twin) = twin else {
-        let stream = TcpStream::connect(endpoint.addr).await?;
+        let stream = dial(endpoint.addr, upstream.socket).await?;
         endpoint.set_reached();
         return Ok((stream, Arc::clone(endpoint)));
     };
-    match race(TcpStream::connect(endpoint.addr), TcpStream::connect(twin.addr)).await? {
+    match race(dial(endpoint.addr, upstream.socket), dial(twin.addr, upstream.socket)).await? {
         (stream, Won::First) => {
             endpoint.set_reached();
             Ok((stream, Arc::clone(endpoint)))
@@ -38,6 +41,18 @@ pub(super) async fn tcp(
             Ok((stream, twin))
         }
     }
+}
+
+/// `buffer`: bytes that the kernel keeps each way; `None`: its own measure.
+async fn dial(addr: SocketAddr, buffer: Option<usize>) -> io::Result<TcpStream> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if let Some(bytes) = buffer.and_then(|bytes| u32::try_from(bytes).ok()) {
+        socket.set_recv_buffer_size(bytes)?;
+        socket.set_send_buffer_size(bytes)?;
+    }
+    let stream = socket.connect(addr).await?;
+    SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)?;
+    Ok(stream)
 }
 
 /// An address of the same name in the other family: the one at the same place among its own, so that four and four

@@ -60,6 +60,8 @@ pub struct Upstream {
     pub tunnels: Arc<AtomicUsize>,
     /// Exchanges by client; `None`: it is not behind the ingress, so nobody shares it.
     pub shares: Option<Arc<shares::Shares>>,
+    /// Bytes that the kernel keeps of one of its connections each way; `None`: its own measure.
+    pub socket: Option<usize>,
     /// Idle connections that it has closed.
     pub closings: Arc<idle::IdleClosings>,
     /// A reload has put another in its place; exchanges in flight still hold this one.

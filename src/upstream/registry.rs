@@ -185,6 +185,7 @@ impl Registry {
             connections,
             tunnels: Arc::default(),
             shares: Shares::of(wanted, trusted, self.workers, now),
+            socket: self.telemetry.memory.socket().filter(|_| trusted),
             closings: Arc::default(),
             retired: AtomicBool::new(false),
         })
@@ -212,6 +213,7 @@ impl Registry {
             tunnels: Arc::clone(&old.tunnels),
             shares: Shares::of(wanted, trusted, self.workers, now)
                 .map(|new| old.shares.as_ref().map_or(new, Arc::clone)),
+            socket: self.telemetry.memory.socket().filter(|_| trusted),
             // What was seen is measured by what is in force.
             closings: if old.config.pool.idle_for == wanted.pool.idle_for {
                 Arc::clone(&old.closings)
@@ -316,6 +318,7 @@ impl Registry {
             connections: Arc::clone(&series.connections),
             tunnels: Arc::clone(&self.unlisted.tunnels),
             shares: None,
+            socket: None,
             series,
             tls: None,
             remade: 0,

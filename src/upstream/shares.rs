@@ -70,8 +70,13 @@ impl Shares {
         let taken = self.taken.fetch_add(1, Ordering::Relaxed);
         let own = self.bucket(at).fetch_add(1, Ordering::Relaxed);
         let held = Held { of: Arc::clone(self), bucket: at };
-        let alone = || !self.asked.another_client(client, LATELY, now);
+        let alone = || self.is_alone(client, now);
         (Shared { places, taken, own: own as usize }).fits(alone).then_some(held)
+    }
+
+    /// Was `client` the only one that asked lately?
+    pub fn is_alone(&self, client: u32, now: Instant) -> bool {
+        !self.asked.another_client(client, LATELY, now)
     }
 
     /// In flight.

@@ -58,6 +58,7 @@ mod kill;
 mod malformed;
 /// What is measured is what happened.
 mod measuring;
+mod memory;
 /// Names lead where the C library would go: families, search domains, changes, `localhost`.
 mod names;
 /// People are told, whatever is down.

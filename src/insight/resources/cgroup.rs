@@ -118,6 +118,30 @@ impl Groups {
         })
     }
 
+    /// Memory of the level that is nearest to its limit, and what the kernel holds for sockets.
+    pub(super) fn room(&self) -> Option<super::MemoryRoom> {
+        let share = self.memory()?;
+        let whole = |bytes: f64| usize::try_from(bytes as u64).unwrap_or(usize::MAX);
+        Some(super::MemoryRoom {
+            limit: whole(share.of),
+            used: whole(share.used),
+            is_group: share.limited == Limited::Group,
+            sockets: self.sockets().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        })
+    }
+
+    /// Bytes of socket buffers that are charged to this process' own group. Version 1 counts them only where they have a limit.
+    fn sockets(&self) -> Option<u64> {
+        match self.layout.as_ref()? {
+            Layout::V2(all) => field(&all.first()?.join("memory.stat"), "sock"),
+            Layout::V1 { memory, .. } => {
+                let own = memory.first()?;
+                number(&own.join("memory.kmem.tcp.limit_in_bytes")).filter(|limit| *limit < 1 << 60)?;
+                number(&own.join("memory.kmem.tcp.usage_in_bytes"))
+            }
+        }
+    }
+
     fn cpu(&mut self, now: At) -> Option<Share> {
         let levels: Vec<(PathBuf, Option<u64>, Option<f64>)> = match self.layout.as_ref()? {
             Layout::V1 { cpu, usage, .. } => {
@@ -235,12 +259,14 @@ mod tests {
             machine.write(&at("cpu.max"), cpu);
             machine.write(&at("memory.current"), memory);
             machine.write(&at("memory.max"), max);
-            machine.write(&at("memory.stat"), "anon 5\ninactive_file 100\n");
+            machine.write(&at("memory.stat"), "anon 5\nsock 4096\ninactive_file 100\n");
         };
         group("pod/strop/", 0, "50000 100000\n", "1100\n", "4000\n");
         group("pod/", 0, "max 100000\n", "1900\n", "2000\n");
         let mut groups = Groups::of(machine.0.path());
         assert_eq!(machine.used(&mut groups, 0), [Some(0.9), None], "1800 of 2000, one level up");
+        let room = groups.room().expect("it has a limit");
+        assert_eq!((room.limit, room.used, room.is_group, room.sockets), (2_000, 1_800, true, Some(4_096)));
         group("pod/strop/", 1_000_000, "50000 100000\n", "1100\n", "2000\n");
         assert_eq!(machine.used(&mut groups, 4)[1], Some(0.5), "a second in four of half a CPU");
         group("pod/strop/", 2_000_000, "max 100000\n", "1100\n", "max\n");
@@ -258,6 +284,13 @@ mod tests {
         machine.write("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
         machine.write("sys/fs/cgroup/cpuacct/cpuacct.usage", "0\n");
         let mut groups = Groups::of(machine.0.path());
+        let sockets = |groups: &Groups| groups.room().and_then(|room| room.sockets);
+        machine.write("sys/fs/cgroup/memory/memory.kmem.tcp.usage_in_bytes", "0\n");
+        machine.write("sys/fs/cgroup/memory/memory.kmem.tcp.limit_in_bytes", "9223372036854771712\n");
+        assert_eq!(sockets(&groups), None, "nobody counts them");
+        machine.write("sys/fs/cgroup/memory/memory.kmem.tcp.limit_in_bytes", "1000000\n");
+        assert_eq!(sockets(&groups), Some(0));
+        assert!(!groups.room().expect("the machine's").is_group);
         assert_eq!(machine.used(&mut groups, 0), [Some(0.5), None]);
         machine.write("sys/fs/cgroup/cpuacct/cpuacct.usage", "4000000000\n");
         assert_eq!(machine.used(&mut groups, 5)[1], Some(0.8));

@@ -72,6 +72,36 @@ impl Sampler {
     }
 }
 
+/// How much memory there is for this process, and how much is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryRoom {
+    /// Bytes: the control group's limit, or the machine's memory where it has none.
+    pub limit: usize,
+    /// Bytes in use: the working set of the same.
+    pub used: usize,
+    /// Is it the control group's limit, at which the kernel ends the process?
+    pub is_group: bool,
+    /// Bytes that the kernel holds for sockets; `None`: not observable.
+    pub sockets: Option<usize>,
+}
+
+/// Reads [`MemoryRoom`] again and again.
+#[derive(Debug)]
+pub struct MemoryGauge(Groups);
+
+impl Default for MemoryGauge {
+    fn default() -> Self {
+        Self(Groups::of(Path::new("/")))
+    }
+}
+
+impl MemoryGauge {
+    /// As it is now: a few pseudo-files. `None`: not observable.
+    pub fn read(&self) -> Option<MemoryRoom> {
+        self.0.room()
+    }
+}
+
 fn traffic(text: &str) -> Traffic {
     let mut sum = Traffic::default();
     for line in text.lines() {

@@ -17,10 +17,11 @@ use super::Malformed;
 use super::parse::{self, HeadLimits, Parsed};
 use super::reader::Reader;
 use crate::message::body::Body;
-use crate::message::buf::{Buf, LARGE, SIZE};
+use crate::message::buf::{self, Buf, SIZE};
 use crate::message::fields;
 use crate::message::head::{Framing, Method, RequestHead, ResponseHead};
 use crate::message::io::{Ask, Io};
+use crate::message::memory;
 
 /// Why no head could be read.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,9 @@ pub enum HeadError {
     /// The peer closed within a head.
     #[error("the connection was closed within the head")]
     Truncated,
+    /// It is longer than a standard buffer, and there is no memory for that.
+    #[error("there is no memory for so long a head")]
+    NoMemory,
 }
 
 /// Empty lines that may stand before a request.
@@ -90,7 +94,7 @@ impl Conn {
 
     /// Bytes of the first read of a message: its head, and with luck all of it.
     fn first_read(&self) -> usize {
-        if self.long.get() { LARGE } else { SIZE }
+        if self.long.get() { buf::room() } else { SIZE }
     }
 
     pub(super) fn saw_body(&self, bytes: u64) {
@@ -176,7 +180,10 @@ impl Conn {
 
     /// Reads more bytes ahead, up to `limit` in all; 0 at the end of the stream.
     pub fn poll_more(&self, cx: &mut Context<'_>, limit: usize) -> Poll<io::Result<usize>> {
-        self.io.borrow_mut().poll_fill(cx, &mut self.ahead.borrow_mut(), limit)
+        let mut ahead = self.ahead.borrow_mut();
+        let read = self.io.borrow_mut().poll_fill(cx, &mut ahead, limit);
+        ahead.rest();
+        read
     }
 
     /// Reads into a buffer that a body reader holds.
@@ -225,13 +232,17 @@ impl Conn {
             // A lone CR may be half of an empty line.
             if !ahead.is_empty() && ahead.filled() != b"\r" {
                 match parse::request(ahead.filled(), limits)? {
-                    Parsed::Whole(head, len) => {
+                    Parsed::Whole(mut head, len) => {
+                        head.store.count();
                         ahead.consume(len);
                         self.empty_lines.set(0);
                         return Poll::Ready(Ok(head));
                     }
                     Parsed::Partial => {}
                 }
+            }
+            if ahead.len() >= SIZE && !memory::may_grow() {
+                return Poll::Ready(Err(HeadError::NoMemory));
             }
             ready!(self.poll_head_bytes(cx, &mut ahead, limits))?;
         }
@@ -248,7 +259,8 @@ impl Conn {
         loop {
             if !ahead.is_empty() {
                 match parse::response(ahead.filled(), limits, asked)? {
-                    Parsed::Whole(head, len) => {
+                    Parsed::Whole(mut head, len) => {
+                        head.store.count();
                         ahead.consume(len);
                         return Poll::Ready(Ok(head));
                     }

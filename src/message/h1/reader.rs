@@ -11,7 +11,7 @@ use super::chunked::{Chunked, Step};
 use super::conn::Conn;
 use super::{Malformed, parse};
 use crate::message::body::BodyError;
-use crate::message::buf::{Buf, LARGE, SIZE};
+use crate::message::buf::{self, Buf, SIZE};
 use crate::message::fields;
 use crate::message::head::{Framing, Store};
 
@@ -73,7 +73,7 @@ impl Reader {
             }
             let limit = match &self.left {
                 Left::Bytes(left) if *left <= SIZE as u64 => SIZE,
-                Left::Bytes(_) | Left::Chunks(_) | Left::Trailers(_) | Left::UntilClose => LARGE,
+                Left::Bytes(_) | Left::Chunks(_) | Left::Trailers(_) | Left::UntilClose => buf::room(),
             };
             let read = match self.conn.poll_fill(cx, &mut self.buf, limit) {
                 Poll::Ready(read) => read.map_err(BodyError::Broken)?,

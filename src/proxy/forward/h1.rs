@@ -148,6 +148,8 @@ impl Attempt<'_> {
             }
             HeadError::Io(cause) => broken(sent, sending.heard, local::cause(&cause), cause.to_string()),
             HeadError::Closed => broken(sent, sending.heard, None, "closed before the answer".to_owned()),
+            // Only heads of requests are refused for that.
+            HeadError::NoMemory => ProxyError::NoMemory,
             HeadError::Truncated => broken(Sent::Maybe, true, None, "closed within the head".to_owned()),
         }
     }

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::Attempt;
 use crate::message::h1::pump::Waits;
+use crate::message::memory;
 use crate::proxy::error::ProxyError;
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
@@ -56,6 +57,8 @@ impl<'a> Watch<'a> {
         if let Poll::Ready(gone) = self.poll_client(cx, got.over) {
             return Poll::Ready(gone);
         }
+        let sending = !got.over && !got.uninvited;
+        memory::waits(sending && got.waits == Waits::Source, sending && got.waits == Waits::Sink);
         let at = [self.quiet_until(got), self.attempt.over_at].into_iter().flatten().min();
         let first = [at, self.left].into_iter().flatten().min();
         timer.poll_passed(cx, first).map(|()| match (self.left, at) {

@@ -1,0 +1,88 @@
+//! The workers: one thread each, its own listeners, its own gateway.
+
+use std::cell::Cell;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::Bound;
+use crate::proxy::accept::{self, Door};
+use crate::proxy::gateway::Gateway;
+use crate::proxy::overload;
+use crate::proxy::pulse::BEAT;
+use crate::runtime::clock;
+use crate::runtime::drain::Drain;
+use crate::runtime::workers::Workers;
+use crate::telemetry::Telemetry;
+use crate::telemetry::event::Event;
+use crate::upstream::registry::Registry;
+
+/// Starts a worker for each socket of a listener.
+pub(super) fn spawn(
+    bound: Vec<Bound>,
+    registry: &Arc<Registry>,
+    telemetry: &Arc<Telemetry>,
+    drain: &Drain,
+) -> anyhow::Result<Workers> {
+    let count = bound.first().map_or(0, |bound| bound.sockets.len());
+    let mut shares: Vec<Vec<(Door, TcpListener)>> = (0..count).map(|_| Vec::new()).collect();
+    for bound in bound {
+        for (share, socket) in shares.iter_mut().zip(bound.sockets) {
+            share.push((bound.door.clone(), socket));
+        }
+    }
+    let makers: Vec<_> = shares
+        .into_iter()
+        .enumerate()
+        .map(|(worker, share)| {
+            let (registry, telemetry, drain) = (Arc::clone(registry), Arc::clone(telemetry), drain.clone());
+            move || work(worker, share, registry, telemetry, drain)
+        })
+        .collect();
+    Workers::start(makers, |error| Event::WorkerFailed { error: &error.to_string() }.tell())
+        .context("worker threads")
+}
+
+/// One worker, until it has been asked to leave and its last connection is gone.
+async fn work(
+    worker: usize,
+    share: Vec<(Door, TcpListener)>,
+    registry: Arc<Registry>,
+    telemetry: Arc<Telemetry>,
+    drain: Drain,
+) {
+    let seed = uuid::Uuid::now_v7().as_u64_pair().1 ^ worker as u64;
+    let gateway = Gateway::new(worker, registry, telemetry, seed);
+    let open: accept::Open = Rc::new(Cell::new(0));
+    crate::runtime::tasks::spawn_local(Rc::clone(&gateway.access).keep_flushing());
+    for (door, socket) in share {
+        let accepting = accept::accept(socket, door, Rc::clone(&gateway), drain.clone(), Rc::clone(&open));
+        crate::runtime::tasks::spawn_local(accepting);
+    }
+    let look = || {
+        gateway.pools.kept.allow(gateway.registry.snapshot().config.process.kept_bodies);
+        gateway.pools.expire(|endpoint| gateway.registry.upstream_of(endpoint));
+    };
+    look();
+    let mut beat_at = clock::instant();
+    while !(drain.is_requested() && open.get() == 0) {
+        let now = clock::instant();
+        let second = now >= beat_at;
+        if second {
+            beat_at = now + BEAT;
+            gateway.pulse.beat(now);
+            look();
+        }
+        let soon = overload::look(&gateway, now, second).unwrap_or(BEAT);
+        let wait = if drain.is_requested() { Duration::from_millis(10) } else { soon };
+        tokio::select! {
+            () = tokio::time::sleep(wait.min(beat_at.saturating_duration_since(now))) => {}
+            () = gateway.telemetry.memory.becomes_tight() => {}
+            () = drain.requested(), if !drain.is_requested() => {}
+        }
+    }
+    gateway.access.flush();
+}

@@ -1,0 +1,78 @@
+//! Keeps the budget of buffered bytes: its marks by the memory there is and the config in force, and what the kernel holds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::insight::resources::{MemoryGauge, MemoryRoom};
+use crate::reliability::overload::Marks;
+use crate::runtime::drain::Drain;
+use crate::telemetry::Telemetry;
+use crate::telemetry::event::Event;
+use crate::upstream::registry::Registry;
+
+/// Between two looks. What fills within it is bounded by what a stalled connection is charged at once.
+const EVERY: Duration = Duration::from_millis(250);
+/// A control group that has so little left, as a part of its limit, is short of memory whoever holds it.
+const STRAINED: usize = 10;
+/// Where the control group has a limit below this, the kernel's socket buffers are bounded.
+const SMALL: usize = 2 << 30;
+/// To so many bytes each way: on a round trip of a millisecond, 128 MB/s for each connection.
+const SOCKET: usize = 128 * 1024;
+
+/// Looks at the memory there is.
+pub struct Memory {
+    gauge: MemoryGauge,
+    telemetry: Arc<Telemetry>,
+    last: Option<Marks>,
+}
+
+impl Memory {
+    /// The first look, before anything is bound.
+    pub fn begin(config: &Config, telemetry: &Arc<Telemetry>) -> Self {
+        let mut memory = Self { gauge: MemoryGauge::default(), telemetry: Arc::clone(telemetry), last: None };
+        let room = memory.look(config);
+        let bounded = room.filter(|room| room.is_group && room.limit < SMALL).map(|_| SOCKET);
+        telemetry.memory.bound_sockets(config.process.socket_buffer.or(bounded));
+        if let (Some(room), Some(marks)) = (room, memory.last) {
+            let of = if room.is_group { "the control group's limit" } else { "the machine's memory" };
+            Event::MemoryBudget { bytes: marks.limit, limit: room.limit, of }.tell();
+        }
+        memory
+    }
+
+    fn look(&mut self, config: &Config) -> Option<MemoryRoom> {
+        let Some(room) = self.gauge.read() else {
+            self.telemetry.memory.measured(None, false);
+            return None;
+        };
+        let marks = Marks::of((room.limit as f64 * config.process.buffers.ratio()) as usize);
+        if self.last != Some(marks) {
+            self.last = Some(marks);
+            self.telemetry.memory.allow(marks.limit, marks.tight, marks.share);
+        }
+        let strained = room.is_group && room.used > room.limit - room.limit / STRAINED;
+        self.telemetry.memory.measured(room.sockets, strained);
+        Some(room)
+    }
+
+    /// Until asked to leave, and on: what is under way then is bounded as well.
+    pub async fn run(mut self, registry: Arc<Registry>, drain: Drain) {
+        let mut tick = tokio::time::interval(EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut was_tight = false;
+        loop {
+            tokio::select! {
+                () = drain.requested() => return,
+                _ = tick.tick() => {}
+            }
+            let config = Arc::clone(&registry.snapshot().config);
+            self.look(&config);
+            let memory = &self.telemetry.memory;
+            if std::mem::replace(&mut was_tight, memory.is_tight()) != memory.is_tight() {
+                let (held, limit) = (memory.held(), memory.limit().unwrap_or(usize::MAX));
+                Event::MemoryShort { short: memory.is_tight(), held, limit }.tell();
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Ends connections of this worker so that the others can go on: where memory is short, or where slow clients hold what all
+//! share. [`crate::reliability::overload`] decides which.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::gateway::Gateway;
+use crate::message::buf;
+use crate::message::memory::Cut;
+use crate::reliability::overload::{Holding, Marks, slowest, to_end};
+use crate::reliability::share::Shared;
+use crate::upstream::Upstream;
+
+/// Between two looks while memory is short.
+const SOON: Duration = Duration::from_millis(100);
+
+/// One look, once a second, and more often while memory is short: then when the next one is due.
+pub fn look(gateway: &Gateway, now: Instant, second: bool) -> Option<Duration> {
+    if second {
+        slow(gateway);
+    }
+    let memory = &gateway.telemetry.memory;
+    let short = memory.is_tight();
+    if short {
+        buf::clear_shelves();
+    }
+    let marks = Marks::of(memory.limit().unwrap_or(usize::MAX));
+    let excess = memory.held().saturating_sub(marks.ending);
+    gateway.accounts.look(|all| {
+        // Looked at even when nothing is to end, so that it is known how long each has stood still.
+        let holdings: Vec<Holding> = all
+            .iter()
+            .map(|one| Holding { client: one.client(), bytes: one.held(), still: one.still(now) })
+            .collect();
+        for at in to_end(&holdings, excess) {
+            if let Some(account) = all.get(at) {
+                account.end(Cut::Memory);
+            }
+        }
+    });
+    short.then_some(SOON)
+}
+
+/// Ends the slowest clients of upstreams whose last quarter of connections is in use.
+fn slow(gateway: &Gateway) {
+    let world = gateway.registry.snapshot();
+    let least = world.config.ingress.as_ref().map_or(0, |ingress| ingress.limits.min_rate);
+    gateway.accounts.look(|all| {
+        for account in all {
+            account.look_at_pace();
+        }
+        if least == 0 {
+            return;
+        }
+        for (upstream, places) in world.upstreams.values().filter_map(short) {
+            let pool = Arc::as_ptr(&upstream.gate) as usize;
+            let rates: Vec<_> =
+                all.iter().map(|one| one.rate().filter(|_| one.pool() == pool && one.is_awaited())).collect();
+            for at in slowest(&rates, least, places) {
+                if let Some(account) = all.get(at) {
+                    account.end(Cut::Slow);
+                }
+            }
+        }
+    });
+}
+
+/// An upstream whose last quarter is in use, and how many places of it.
+fn short(upstream: &Arc<Upstream>) -> Option<(&Arc<Upstream>, usize)> {
+    let (places, taken) = (upstream.config.pool.connections, upstream.shares.as_ref()?.taken());
+    let shared = Shared { places, taken, own: 0 };
+    shared.is_short().then(|| (upstream, taken - (places - places / 4) + 1))
+}

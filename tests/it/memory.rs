@@ -1,0 +1,145 @@
+//! What is buffered has a bound, and one client does not take it from the others.
+
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use crate::support::eventually;
+use crate::support::proxy::{Proxy, proxy};
+use crate::support::raw::Client;
+use crate::support::upstream::{Upstream, bytes, status};
+
+/// A share of the machine's memory that is small enough to be filled.
+fn shop(backend: SocketAddr, more: &str) -> Proxy {
+    proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{backend}\"]\n\
+         [process]\nworkers = 2\nbuffers = \"0.05%\"\nsocket_buffer = \"64KiB\"\n{more}"
+    ))
+}
+
+fn from(last: u8, to: SocketAddr) -> Client {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0)).into()).expect("binds");
+    socket.connect(&to.into()).expect("connects");
+    let stream: TcpStream = socket.into();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("sets");
+    let mut client = Client::to(to);
+    client.stream = stream;
+    client
+}
+
+fn get(client: &mut Client) -> u16 {
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.response(false).expect("an answer").status
+}
+
+fn limit(proxy: &Proxy) -> f64 {
+    proxy.metric("buffer_limit_bytes", "")
+}
+
+fn held(proxy: &Proxy) -> f64 {
+    proxy.metric("buffered_bytes", "where=\"process\"")
+}
+
+/// Heads that never end: what they hold stays below the bound, and nobody else is refused.
+#[test]
+fn unfinished_heads_of_one_client_stop_before_the_memory_does() {
+    let backend = Upstream::start(status(200));
+    let proxy = shop(backend.address, "");
+    let mut other = from(2, proxy.ingress());
+    assert_eq!(get(&mut other), 200);
+    let head = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {}", "x".repeat(60_000));
+    // Twice as many as would fit.
+    let many = (limit(&proxy) / 64_000.0 * 2.0) as usize;
+    let mut greedy: Vec<Client> = Vec::new();
+    for nth in 0..many {
+        let mut client = from(3, proxy.ingress());
+        // One that was refused is closed before all of it is sent.
+        let _ = client.stream.write_all(head.as_bytes());
+        greedy.push(client);
+        if nth % 20 == 0 {
+            assert_eq!(get(&mut other), 200, "another client, after {nth} of them");
+            assert_eq!(get(&mut from(4, proxy.ingress())), 200, "a newcomer, after {nth} of them");
+        }
+    }
+    assert!(held(&proxy) < limit(&proxy), "{} of {}", held(&proxy), limit(&proxy));
+    let answered = greedy.iter_mut().rev().find_map(|client| {
+        client.stream.set_read_timeout(Some(Duration::from_millis(20))).expect("sets");
+        client.response(false)
+    });
+    let refused = answered.expect("one of them was told");
+    assert_eq!((refused.status, refused.field("x-strop-reason")), (503, Some("memory_short")));
+    assert!(refused.field("retry-after").is_some());
+    drop(greedy);
+    eventually("all of it is free again", || held(&proxy) < limit(&proxy) / 20.0);
+    assert_eq!(get(&mut other), 200);
+}
+
+/// Clients that do not read: what stands still longest is ended, and only theirs.
+#[test]
+fn readers_that_do_not_read_are_ended_when_memory_is_short() {
+    let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", 4 << 20, "x".repeat(4 << 20));
+    let backend = Upstream::start(bytes(large, true));
+    let proxy = shop(backend.address, "[ingress.limits]\nmin_rate = 0\n");
+    // A slow one that moves is not the matter, however long its answer is.
+    let mut slow = from(2, proxy.ingress());
+    slow.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut read = 0;
+    let mut some = vec![0; 64 * 1024];
+    let many = (limit(&proxy) / 64_000.0 * 2.0) as usize;
+    let mut stalled = Vec::new();
+    for _ in 0..many {
+        let mut client = from(3, proxy.ingress());
+        let _ = client.stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        stalled.push(client);
+        if read < 3 << 20 {
+            read += std::io::Read::read(&mut slow.stream, &mut some).expect("it comes");
+        }
+    }
+    eventually("its share is all that one client gets", || {
+        proxy.metric("http_requests_total", "status=\"503\"") > 0.0
+    });
+    for _ in 0..20 {
+        let mut client = from(4, proxy.ingress());
+        client.send(b"HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        assert_eq!(client.head().map(|(status, _)| status), Some(200), "another client");
+    }
+    while read < 4 << 20 {
+        let more = std::io::Read::read(&mut slow.stream, &mut some).expect("it comes");
+        assert!(more > 0, "the one that moves was ended after {read} bytes");
+        read += more;
+    }
+    drop(stalled);
+    eventually("all of it is free again", || held(&proxy) < limit(&proxy) / 20.0);
+}
+
+/// On an ordinary day: many large answers and bodies at once, well within what there is.
+#[test]
+fn nobody_is_refused_while_there_is_memory() {
+    let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", 1 << 20, "x".repeat(1 << 20));
+    let backend = Upstream::start(bytes(large, true));
+    let proxy = shop(backend.address, "");
+    let threads: Vec<_> = (2..8_u8)
+        .map(|last| {
+            let to = proxy.ingress();
+            std::thread::spawn(move || {
+                (0..10)
+                    .filter(|_| {
+                        let mut client = from(last, to);
+                        let body = "x".repeat(100_000);
+                        client.send(
+                            format!(
+                                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
+                                body.len()
+                            )
+                            .as_bytes(),
+                        );
+                        client.response(false).is_none_or(|response| response.status != 200)
+                    })
+                    .count()
+            })
+        })
+        .collect();
+    assert_eq!(threads.into_iter().map(|thread| thread.join().expect("ends")).sum::<usize>(), 0);
+    assert_eq!(proxy.metric("connections_ended_total", "reason=\"memory_short\""), 0.0);
+}
