@@ -98,7 +98,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("Instant::now", &["src/runtime/clock.rs"]),
     ("SystemTime::now", &["src/runtime/clock.rs"]),
     ("tokio::spawn", &["src/runtime/tasks.rs"]),
-    ("spawn_local(", &["src/runtime/tasks.rs", "src/app/mod.rs", "src/upstream/pool.rs"]),
+    ("spawn_local(", &["src/runtime/tasks.rs", "src/app/work.rs", "src/upstream/pool.rs"]),
     ("rustls::", &["src/net/tls.rs"]),
     ("hdrhistogram::", &["src/telemetry/latency.rs"]),
     ("prometheus::", &["src/telemetry/metrics.rs", "src/telemetry/openmetrics.rs"]),

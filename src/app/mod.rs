@@ -104,12 +104,11 @@ fn bind_all(config: &Config, telemetry: &Telemetry) -> anyhow::Result<Vec<Bound>
     Ok(all)
 }
 
-/// The second listener of the admin port, where there is one, and its address.
-fn bind_probes(config: &Config) -> anyhow::Result<(Option<TcpListener>, Option<SocketAddr>)> {
-    let Some(probes) = config.admin.probes else { return Ok((None, None)) };
-    let bound = listener::bind(probes, 1, None).context("admin.probes")?.pop().context("admin.probes")?;
+/// A listener of the admin port, and its address.
+fn bind_one(at: SocketAddr, key: &'static str) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let bound = listener::bind(at, 1, None).context(key)?.pop().context(key)?;
     let address = bound.local_addr()?;
-    Ok((Some(bound), Some(address)))
+    Ok((bound, address))
 }
 
 /// Listener names and the addresses they got; from now on their connections are shown.
@@ -127,6 +126,12 @@ fn addresses(
     Ok(addresses)
 }
 
+/// What ends TLS, by listener.
+fn servers(bound: &[Bound]) -> Vec<(String, tls::Server)> {
+    let server = |bound: &Bound| bound.door.tls.clone().map(|server| (bound.name.clone(), server));
+    bound.iter().filter_map(server).collect()
+}
+
 impl App {
     /// Binds, starts, and returns when traffic may come. Called on the control runtime.
     pub async fn start(start: Start) -> anyhow::Result<Self> {
@@ -137,12 +142,9 @@ impl App {
         let access = AccessLog::start(&config.access_log).context("access log")?;
         let telemetry = Telemetry::new(workers, access, clock::now());
         let memory = control::Memory::begin(&config, &telemetry);
-        let admin_listener = listener::bind(config.admin.listen, 1, None)
-            .context("admin.listen")?
-            .pop()
-            .context("admin.listen")?;
-        let admin_address = admin_listener.local_addr()?;
-        let (probes, probes_address) = bind_probes(&config)?;
+        let (admin_listener, admin_address) = bind_one(config.admin.listen, "admin.listen")?;
+        let probes = config.admin.probes.map(|probes| bind_one(probes, "admin.probes")).transpose()?;
+        let (probes, probes_address) = probes.unzip();
         let running = claimed(&config, admin_address);
         let (registry, fresh) = Registry::new(Arc::new(running), Arc::clone(&telemetry), workers);
         let bound = bind_all(&config, &telemetry)?;
@@ -157,10 +159,7 @@ impl App {
         watcher.tend(&fresh);
         let mut addresses = addresses(&bound, admin_address, &telemetry)?;
         addresses.extend(probes_address.map(|address| ("probes".to_owned(), address)));
-        let servers: Vec<(String, tls::Server)> = bound
-            .iter()
-            .filter_map(|bound| bound.door.tls.clone().map(|server| (bound.name.clone(), server)))
-            .collect();
+        let servers = servers(&bound);
         warn_of(&config);
         let reloader =
             reloader(start.path, start.env, &config, &telemetry, watcher, start.filter, admin_address);

@@ -8,7 +8,7 @@ use crate::insight::resources::{MemoryGauge, MemoryRoom};
 use crate::reliability::overload::Marks;
 use crate::runtime::drain::Drain;
 use crate::telemetry::Telemetry;
-use crate::telemetry::event::Event;
+use crate::telemetry::event::{Event, MemoryEvent};
 use crate::upstream::registry::Registry;
 
 /// Between two looks. What fills within it is bounded by what a stalled connection is charged at once.
@@ -36,7 +36,7 @@ impl Memory {
         telemetry.memory.bound_sockets(config.process.socket_buffer.or(bounded));
         if let (Some(room), Some(marks)) = (room, memory.last) {
             let of = if room.is_group { "the control group's limit" } else { "the machine's memory" };
-            Event::MemoryBudget { bytes: marks.limit, limit: room.limit, of }.tell();
+            Event::Memory(MemoryEvent::Budget { bytes: marks.limit, limit: room.limit, of }).tell();
         }
         memory
     }
@@ -69,9 +69,12 @@ impl Memory {
             let config = Arc::clone(&registry.snapshot().config);
             self.look(&config);
             let memory = &self.telemetry.memory;
-            if std::mem::replace(&mut was_tight, memory.is_tight()) != memory.is_tight() {
-                let (held, limit) = (memory.held(), memory.limit().unwrap_or(usize::MAX));
-                Event::MemoryShort { short: memory.is_tight(), held, limit }.tell();
+            let (held, limit) = (memory.held(), memory.limit().unwrap_or(usize::MAX));
+            let tight = memory.is_tight();
+            match (std::mem::replace(&mut was_tight, tight), tight) {
+                (false, true) => Event::Memory(MemoryEvent::Short { held, limit }).tell(),
+                (true, false) => Event::Memory(MemoryEvent::Enough { held, limit }).tell(),
+                (true, true) | (false, false) => {}
             }
         }
     }

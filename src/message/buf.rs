@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use super::memory::{self, Charge};
+use super::account::{self, Charge};
 
 /// Bytes of a standard buffer: one read of a small message, four of them a socket's worth.
 pub const SIZE: usize = 16 * 1024;
@@ -35,7 +35,7 @@ pub struct Buf {
 
 /// How much a read that could use a large buffer takes: a standard one where bytes are short.
 pub fn room() -> usize {
-    if memory::is_tight() { SIZE } else { LARGE }
+    if account::is_tight() { SIZE } else { LARGE }
 }
 
 impl Buf {
@@ -145,7 +145,7 @@ fn give(block: Vec<u8>) {
             LARGE => &mut shelves.large,
             _ => return, // grown for one large head: not worth keeping
         };
-        if (shelf.len() + 1) * block.len() <= SHELF && !memory::is_tight() {
+        if (shelf.len() + 1) * block.len() <= SHELF && !account::is_tight() {
             shelf.push(block);
         }
     });

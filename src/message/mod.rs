@@ -4,6 +4,7 @@
 //! codec beneath: [`h1`] is our own HTTP/1.1, HTTP/2 is hyper's, joined in [`h2`]. [`templates`] compares paths. Knows
 //! no upstream, no route and no configuration.
 
+pub mod account;
 pub mod body;
 pub mod buf;
 pub mod fields;

@@ -4,8 +4,8 @@
 
 use std::cell::RefCell;
 
+use super::account::Charge;
 use super::known::{HOP_BY_HOP, Known};
-use super::memory::Charge;
 
 /// A piece of a head's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

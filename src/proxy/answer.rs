@@ -14,12 +14,12 @@ use super::forward::Answer;
 use super::reply;
 use super::serve::{After, Client};
 use super::tunnel;
+use crate::message::account;
 use crate::message::body::{Body, BodyError};
 use crate::message::h1::conn::Conn;
 use crate::message::h1::pump::{Pump, PumpError, Waits};
 use crate::message::h1::write::{self, Edits, Towards};
 use crate::message::head::{Framing, Known, RequestHead, ResponseHead, Version};
-use crate::message::memory;
 use crate::message::scratch::Scratch;
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
@@ -163,7 +163,7 @@ async fn pump_all(
             return Poll::Ready(sent);
         }
         let to_client = pump.waits_for() == Waits::Sink;
-        memory::waits(to_client, to_client);
+        account::waits(to_client, to_client);
         let moved = body.passed() + body.uploaded();
         if idle_at.is_none() || moved != passed {
             passed = moved;

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::message::account;
 use crate::message::fields::{self, Trace};
 use crate::message::head::{self, Known, RequestHead};
-use crate::message::memory::{self, Cut};
+use crate::message::memory::Cut;
 use crate::message::scratch::Scratch;
 use crate::runtime::clock;
 use crate::telemetry::access::Line;
@@ -205,7 +206,7 @@ impl Exchange {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        if let Some(cut) = memory::with_current(|account| account.cut()).flatten() {
+        if let Some(cut) = account::with_current(|account| account.cut()).flatten() {
             self.reason = Some(cut.label());
             self.outcome = match cut {
                 Cut::Memory => Outcome::Refused,

@@ -21,10 +21,10 @@ use super::forward::{Answer, Asker};
 use super::front::Front;
 use super::pulse::Pulse;
 use super::route;
+use crate::message::account::{self, Accounts};
 use crate::message::body::Body;
 use crate::message::fields;
 use crate::message::head::RequestHead;
-use crate::message::memory::{self, Accounts};
 use crate::message::scratch::Scratch;
 use crate::reliability::breaker::Ask;
 use crate::reliability::party::Party;
@@ -192,7 +192,7 @@ impl Gateway {
     ) -> Result<(), ProxyError> {
         let upstream = &route.upstream;
         let client = Party::client(exchange.client);
-        memory::with_current(|account| account.begins(client, Arc::as_ptr(&upstream.gate) as usize));
+        account::with_current(|account| account.begins(client, Arc::as_ptr(&upstream.gate) as usize));
         self.buffers(upstream, client, exchange.started)?;
         let full = |room| ProxyError::Full { upstream: upstream.config.name.clone(), room };
         if head.wants_upgrade {

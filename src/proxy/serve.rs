@@ -20,6 +20,7 @@ use super::route::Entrance;
 use super::serve_h2;
 use super::tunnel;
 use crate::config::Limits;
+use crate::message::account;
 use crate::message::buf::Buf;
 use crate::message::fields;
 use crate::message::h1::conn::{Conn, HeadError};
@@ -28,7 +29,6 @@ use crate::message::h1::pump::Pump;
 use crate::message::h1::write::{self, Edits, Towards};
 use crate::message::head::{Known, Method, RequestHead, Version};
 use crate::message::io::Io;
-use crate::message::memory;
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
 use crate::runtime::timer::Deadline;
@@ -102,7 +102,7 @@ pub async fn connection(client: Client, io: Io, h2: bool, slot: Box<dyn std::any
         return Box::pin(serve_h2::connection(client, io)).await;
     }
     let conn = Conn::new(io, Buf::default(), Some(slot));
-    memory::with_current(|account| account.watch(&conn));
+    account::with_current(|account| account.watch(&conn));
     let mut timer = Deadline::default();
     match speaks_h2(&client, &conn, &mut timer).await {
         Some(false) => {}
@@ -162,7 +162,7 @@ async fn exchanges(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Af
         served += 1;
         let last = client.limits.requests_per_connection.is_some_and(|most| served >= most);
         let after = exchange(client, conn, timer, &head, last).await;
-        memory::waits(false, false);
+        account::waits(false, false);
         match after {
             After::Next(at) => ended = Some(at),
             after @ (After::Close | After::Linger | After::Abort) => return after,

@@ -16,12 +16,12 @@ use super::error::ProxyError;
 use super::exchange::Exchange;
 use super::route;
 use super::serve::Client;
+use crate::message::account;
 use crate::message::body::Body;
 use crate::message::buf::SIZE;
 use crate::message::h1::conn::Conn;
 use crate::message::h1::pump::Pump;
 use crate::message::head::{Framing, RequestHead};
-use crate::message::memory;
 use crate::reliability::breaker::{Ask, Fitness};
 use crate::reliability::retry::{self, Repeatable};
 use crate::reliability::verdict::{Last, Verdict, Why};
@@ -227,19 +227,15 @@ async fn join_judged(
         joined.reset |=
             matches!(&received, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset);
         joined.mute |= joined.first_down.is_none() && matches!(&received, Poll::Ready(_));
-        match (&sent, &received) {
-            (Poll::Ready(Err(_)), _)
-            | (_, Poll::Ready(Err(_)))
-            | (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => {
-                return Poll::Ready(());
-            }
-            (Poll::Ready(Ok(())) | Poll::Pending, Poll::Pending) | (Poll::Pending, Poll::Ready(Ok(()))) => {}
+        let broken = |way: &Poll<io::Result<()>>| matches!(way, Poll::Ready(Err(_)));
+        if broken(&sent) || broken(&received) || (sent.is_ready() && received.is_ready()) {
+            return Poll::Ready(());
         }
         let first_at = judge
             .first_limit
             .filter(|_| joined.up > 0 && joined.first_down.is_none())
             .map(|limit| judge.connected.max(active_at) + limit);
-        memory::waits(false, near.has_ahead() || far.has_ahead());
+        account::waits(false, near.has_ahead() || far.has_ahead());
         let at = [idle.map(|idle| active_at + idle), first_at].into_iter().flatten().min();
         timer.poll_passed(cx, at).map(|()| joined.idle = true)
     })

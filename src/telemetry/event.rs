@@ -29,8 +29,7 @@ pub enum Event<'a> {
     WatchFailed { error: &'a str },
     WorkerFailed { error: &'a str },
     FdsLow { used: u64, limit: u64 },
-    MemoryBudget { bytes: usize, limit: usize, of: &'a str },
-    MemoryShort { short: bool, held: usize, limit: usize },
+    Memory(MemoryEvent<'a>),
     ConnectionPanicked,
     TaskEndedEarly { task: &'a str },
     Draining { why: &'a str },
@@ -81,15 +80,7 @@ impl Event<'_> {
             Self::WatchFailed { error } => warn!(error, "config file is polled only"),
             Self::WorkerFailed { error } => error!(error, "worker could not start"),
             Self::FdsLow { used, limit } => warn!(used, limit, "file descriptors are running out"),
-            Self::MemoryBudget { bytes, limit, of } => {
-                info!(bytes, limit, of, "traffic may take so much memory for its buffers");
-            }
-            Self::MemoryShort { short: true, held, limit } => {
-                warn!(held, limit, "memory for buffers is short: what holds most and does not move is ended");
-            }
-            Self::MemoryShort { short: false, held, limit } => {
-                info!(held, limit, "memory for buffers is no longer short");
-            }
+            Self::Memory(event) => event.tell(),
             Self::ConnectionPanicked => error!("a connection ended by a panic"),
             Self::TaskEndedEarly { task } => error!(task, "a task ended early"),
             Self::Draining { why } => info!(why, "draining"),
@@ -98,6 +89,29 @@ impl Event<'_> {
                 warn!(signal, connections, "asked to stop again: what was still open is cut");
             }
             Self::Stopped => info!("stopped"),
+        }
+    }
+}
+
+/// Something worth telling of what is buffered.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub enum MemoryEvent<'a> {
+    Budget { bytes: usize, limit: usize, of: &'a str },
+    Short { held: usize, limit: usize },
+    Enough { held: usize, limit: usize },
+}
+
+impl MemoryEvent<'_> {
+    fn tell(&self) {
+        match *self {
+            Self::Budget { bytes, limit, of } => {
+                info!(bytes, limit, of, "traffic may take so much memory for its buffers");
+            }
+            Self::Short { held, limit } => {
+                warn!(held, limit, "memory for buffers is short: what holds most and does not move is ended");
+            }
+            Self::Enough { held, limit } => info!(held, limit, "memory for buffers is no longer short"),
         }
     }
 }

@@ -40,7 +40,7 @@ impl Reader {
         self.reading.end = match error {
             HeadError::Malformed(why) => End::Refused(why),
             HeadError::Closed => End::Over,
-            HeadError::Io(_) | HeadError::Truncated => End::Broken(error.to_string()),
+            HeadError::Io(_) | HeadError::Truncated | HeadError::NoMemory => End::Broken(error.to_string()),
         };
     }
 

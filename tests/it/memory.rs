@@ -45,7 +45,7 @@ fn held(proxy: &Proxy) -> f64 {
 #[test]
 fn unfinished_heads_of_one_client_stop_before_the_memory_does() {
     let backend = Upstream::start(status(200));
-    let proxy = shop(backend.address, "");
+    let proxy = shop(backend.address, "[ingress.limits]\nconnections = 10000\n");
     let mut other = from(2, proxy.ingress());
     assert_eq!(get(&mut other), 200);
     let head = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {}", "x".repeat(60_000));
@@ -65,7 +65,8 @@ fn unfinished_heads_of_one_client_stop_before_the_memory_does() {
     assert!(held(&proxy) < limit(&proxy), "{} of {}", held(&proxy), limit(&proxy));
     let answered = greedy.iter_mut().rev().find_map(|client| {
         client.stream.set_read_timeout(Some(Duration::from_millis(20))).expect("sets");
-        client.response(false)
+        let there = client.stream.peek(&mut [0]).is_ok_and(|bytes| bytes > 0);
+        there.then(|| client.response(false)).flatten()
     });
     let refused = answered.expect("one of them was told");
     assert_eq!((refused.status, refused.field("x-strop-reason")), (503, Some("memory_short")));
@@ -80,7 +81,7 @@ fn unfinished_heads_of_one_client_stop_before_the_memory_does() {
 fn readers_that_do_not_read_are_ended_when_memory_is_short() {
     let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", 4 << 20, "x".repeat(4 << 20));
     let backend = Upstream::start(bytes(large, true));
-    let proxy = shop(backend.address, "[ingress.limits]\nmin_rate = 0\n");
+    let proxy = shop(backend.address, "[ingress.limits]\nconnections = 10000\nmin_rate = 0\n");
     // A slow one that moves is not the matter, however long its answer is.
     let mut slow = from(2, proxy.ingress());
     slow.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -111,6 +112,21 @@ fn readers_that_do_not_read_are_ended_when_memory_is_short() {
     }
     drop(stalled);
     eventually("all of it is free again", || held(&proxy) < limit(&proxy) / 20.0);
+}
+
+/// Silent connections: as many as fit, and the last quarter of them is for others.
+#[test]
+fn silent_connections_of_one_client_leave_a_quarter_to_the_others() {
+    let backend = Upstream::start(status(200));
+    let proxy = shop(backend.address, "[ingress.limits]\nconnections = 100\n");
+    assert_eq!(get(&mut from(2, proxy.ingress())), 200, "somebody else is there");
+    let silent: Vec<Client> = (0..150).map(|_| from(3, proxy.ingress())).collect();
+    eventually("some are refused", || proxy.metric("listener_refused_total", "") >= 50.0);
+    for _ in 0..10 {
+        assert_eq!(get(&mut from(2, proxy.ingress())), 200);
+        assert_eq!(get(&mut from(4, proxy.ingress())), 200, "a newcomer");
+    }
+    drop(silent);
 }
 
 /// On an ordinary day: many large answers and bodies at once, well within what there is.

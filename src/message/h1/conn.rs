@@ -16,12 +16,12 @@ use tokio::io::AsyncWrite;
 use super::Malformed;
 use super::parse::{self, HeadLimits, Parsed};
 use super::reader::Reader;
+use crate::message::account;
 use crate::message::body::Body;
 use crate::message::buf::{self, Buf, SIZE};
 use crate::message::fields;
 use crate::message::head::{Framing, Method, RequestHead, ResponseHead};
 use crate::message::io::{Ask, Io};
-use crate::message::memory;
 
 /// Why no head could be read.
 #[derive(Debug, thiserror::Error)]
@@ -241,7 +241,7 @@ impl Conn {
                     Parsed::Partial => {}
                 }
             }
-            if ahead.len() >= SIZE && !memory::may_grow() {
+            if ahead.len() >= SIZE && !account::may_grow() {
                 return Poll::Ready(Err(HeadError::NoMemory));
             }
             ready!(self.poll_head_bytes(cx, &mut ahead, limits))?;

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::Attempt;
+use crate::message::account;
 use crate::message::h1::pump::Waits;
-use crate::message::memory;
 use crate::proxy::error::ProxyError;
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
@@ -58,7 +58,7 @@ impl<'a> Watch<'a> {
             return Poll::Ready(gone);
         }
         let sending = !got.over && !got.uninvited;
-        memory::waits(sending && got.waits == Waits::Source, sending && got.waits == Waits::Sink);
+        account::waits(sending && got.waits == Waits::Source, sending && got.waits == Waits::Sink);
         let at = [self.quiet_until(got), self.attempt.over_at].into_iter().flatten().min();
         let first = [at, self.left].into_iter().flatten().min();
         timer.poll_passed(cx, first).map(|()| match (self.left, at) {

@@ -1,0 +1,460 @@
+//! Whose the bytes in buffers are.
+//!
+//! Every client connection has an [`Account`]. What is buffered while its task runs is charged to it ([`Charge`]) and
+//! credited when it is given back, wherever that happens. At the end of each poll the account adds what has changed to the
+//! [`Budget`] that all workers share, in steps of [`STEP`], so a request that holds nothing while it waits costs no atomic
+//! operation.
+//!
+//! Invariant: what an account has published is taken off the budget when it is dropped.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::h1::conn::Conn;
+use super::memory::{Budget, Cut};
+use crate::reliability::overload::Pace;
+
+/// What an account holds is published when it differs by so many bytes: one standard buffer.
+const STEP: usize = 16 * 1024;
+/// What the kernel may hold for a stalled connection where nobody has said it, in bytes: about what Linux begins with.
+const SOCKET: usize = 128 * 1024;
+
+/// What one client connection holds, and whether it goes on.
+#[derive(Debug)]
+pub struct Account {
+    budget: Arc<Budget>,
+    client: Cell<u32>,
+    /// Its place in [`Accounts`].
+    at: Cell<usize>,
+    bytes: Cell<usize>,
+    /// What the kernel may hold for it while it is stalled.
+    socket: usize,
+    stalled: Cell<bool>,
+    published: Cell<(usize, usize)>,
+    moved: Cell<u64>,
+    pace: Cell<Pace>,
+    awaited: Cell<bool>,
+    /// Whose connections it uses, as an address.
+    pool: Cell<usize>,
+    cut: Cell<Option<Cut>>,
+    waker: RefCell<Option<Waker>>,
+    conn: RefCell<Weak<Conn>>,
+    /// What a look at it saw last: bytes that had moved, and since when they have not moved on by what it holds.
+    seen: Cell<(u64, Option<Instant>)>,
+}
+
+thread_local! {
+    /// That of the task which is being polled.
+    static CURRENT: RefCell<Option<Rc<Account>>> = const { RefCell::new(None) };
+}
+
+/// Acts on the account of the task that is being polled, where it has one.
+pub fn with_current<T>(act: impl FnOnce(&Rc<Account>) -> T) -> Option<T> {
+    CURRENT.try_with(|current| current.borrow().as_ref().map(act)).ok().flatten()
+}
+
+/// What keeps the exchange of the task that is being polled; see [`Account::waits`].
+pub fn waits(awaited: bool, stalled: bool) {
+    with_current(|account| account.waits(awaited, stalled));
+}
+
+/// Are bytes short? Asked by whoever is about to read more than a standard buffer.
+pub fn is_tight() -> bool {
+    with_current(|account| account.budget.is_tight()).unwrap_or(false)
+}
+
+/// May the head that is being read grow beyond a standard buffer? Not when nothing is left, nor for a client that holds much
+/// while it is short.
+pub fn may_grow() -> bool {
+    with_current(|account| {
+        let budget = &account.budget;
+        !budget.is_full() && !budget.is_beyond_its_share(account.client.get())
+    })
+    .unwrap_or(true)
+}
+
+impl Account {
+    fn new(budget: &Arc<Budget>, client: u32) -> Rc<Self> {
+        let socket = budget.socket().unwrap_or(SOCKET);
+        Rc::new(Self {
+            budget: Arc::clone(budget),
+            client: Cell::new(client),
+            at: Cell::new(0),
+            bytes: Cell::new(0),
+            socket,
+            stalled: Cell::new(false),
+            published: Cell::new((0, 0)),
+            moved: Cell::new(0),
+            pace: Cell::default(),
+            awaited: Cell::new(false),
+            pool: Cell::new(0),
+            cut: Cell::new(None),
+            waker: RefCell::new(None),
+            conn: RefCell::default(),
+            seen: Cell::new((0, None)),
+        })
+    }
+
+    /// The client's fingerprint.
+    pub fn client(&self) -> u32 {
+        self.client.get()
+    }
+
+    /// An exchange begins: of `client`, over connections of `pool`.
+    pub fn begins(&self, client: u32, pool: usize) {
+        self.pool.set(pool);
+        self.pace.set(Pace::default());
+        if self.client.get() != client {
+            let (buffers, reserved) = self.published.get();
+            self.budget.change(self.client.replace(client), (buffers, 0), (reserved, 0));
+            self.budget.change(client, (0, buffers), (0, reserved));
+        }
+    }
+
+    /// Whose connections it uses.
+    pub fn pool(&self) -> usize {
+        self.pool.get()
+    }
+
+    /// Its connection, to be reset when it is ended.
+    pub fn watch(&self, conn: &Rc<Conn>) {
+        self.conn.replace(Rc::downgrade(conn));
+    }
+
+    /// What keeps its exchange: `awaited`: the client, to read or to send; `stalled`: a side that does not read, while the
+    /// other one sends.
+    pub fn waits(&self, awaited: bool, stalled: bool) {
+        self.awaited.set(awaited);
+        self.stalled.set(stalled);
+    }
+
+    /// Is the client the one who is waited for?
+    pub fn is_awaited(&self) -> bool {
+        self.awaited.get()
+    }
+
+    /// A second has passed: how fast is its client?
+    pub fn look_at_pace(&self) {
+        let mut pace = self.pace.get();
+        pace.look(self.moved.get(), self.awaited.get());
+        self.pace.set(pace);
+    }
+
+    /// Bytes a second of its client; see [`Pace::rate`].
+    pub fn rate(&self) -> Option<u64> {
+        self.pace.get().rate()
+    }
+
+    /// Bytes that it holds, the kernel's included.
+    pub fn held(&self) -> usize {
+        self.bytes.get() + self.reserved()
+    }
+
+    /// For how long it has not moved as many bytes as it holds, as far as the looks at it show.
+    pub fn still(&self, now: Instant) -> Duration {
+        let (seen, since) = self.seen.get();
+        match since {
+            Some(since) if self.moved.get() - seen < self.held().max(1) as u64 => {
+                now.saturating_duration_since(since)
+            }
+            Some(_) | None => {
+                self.seen.set((self.moved.get(), Some(now)));
+                Duration::ZERO
+            }
+        }
+    }
+
+    fn reserved(&self) -> usize {
+        if self.stalled.get() { self.socket } else { 0 }
+    }
+
+    fn publish(&self) {
+        let (before, now) = (self.published.get(), (self.bytes.get(), self.reserved()));
+        if before.0.abs_diff(now.0) >= STEP || before.1 != now.1 {
+            self.published.set(now);
+            self.budget.change(self.client.get(), (before.0, now.0), (before.1, now.1));
+        }
+    }
+
+    /// Ends its connection, at the next poll of its task, which is at once.
+    pub fn end(&self, cut: Cut) {
+        if self.cut.get().is_none() {
+            self.cut.set(Some(cut));
+            self.budget.ends(cut);
+            if let Some(waker) = self.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Why it is being ended.
+    pub fn cut(&self) -> Option<Cut> {
+        self.cut.get()
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let (buffers, reserved) = self.published.get();
+        self.budget.change(self.client.get(), (buffers, 0), (reserved, 0));
+    }
+}
+
+/// Bytes that are charged to an account until they are credited or this is dropped.
+#[derive(Debug, Default)]
+pub struct Charge {
+    account: Option<Rc<Account>>,
+    bytes: usize,
+}
+
+impl Charge {
+    /// From now on it is `bytes`: of the task that is being polled, when there were none.
+    pub fn set(&mut self, bytes: usize) {
+        if self.account.is_none() && bytes > 0 {
+            self.account = with_current(Rc::clone);
+        }
+        if let Some(account) = &self.account {
+            account.bytes.set(account.bytes.get() + bytes - self.bytes);
+        }
+        self.bytes = bytes;
+        if bytes == 0 {
+            self.account = None;
+        }
+    }
+
+    /// `n` of them were used up.
+    pub fn moved(&self, n: usize) {
+        if let Some(account) = &self.account {
+            account.moved.set(account.moved.get() + n as u64);
+        }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+/// The accounts of one worker.
+#[derive(Debug, Default)]
+pub struct Accounts {
+    all: RefCell<Vec<Rc<Account>>>,
+}
+
+impl Accounts {
+    /// One more, for a connection of `client`.
+    pub fn open(&self, budget: &Arc<Budget>, client: u32) -> Rc<Account> {
+        let account = Account::new(budget, client);
+        let mut all = self.all.borrow_mut();
+        account.at.set(all.len());
+        all.push(Rc::clone(&account));
+        account
+    }
+
+    fn close(&self, account: &Account) {
+        let mut all = self.all.borrow_mut();
+        let at = account.at.get();
+        if at < all.len() {
+            all.swap_remove(at);
+        }
+        if let Some(other) = all.get(at) {
+            other.at.set(at);
+        }
+    }
+
+    /// Looks at all of them.
+    pub fn look<T>(&self, look: impl FnOnce(&[Rc<Account>]) -> T) -> T {
+        look(&self.all.borrow())
+    }
+}
+
+/// A task whose buffers are charged to an account.
+pub struct Charged<F> {
+    account: Rc<Account>,
+    /// Of the connection's own task: where its account is listed.
+    home: Option<Rc<Accounts>>,
+    task: Option<Pin<Box<F>>>,
+}
+
+impl<F> Charged<F> {
+    /// The task of a connection; its account is closed with it.
+    pub fn connection(account: Rc<Account>, home: &Rc<Accounts>, task: F) -> Self {
+        Self { account, home: Some(Rc::clone(home)), task: Some(Box::pin(task)) }
+    }
+
+    /// Another task of the connection whose task is being polled; `None`: there is none.
+    pub fn beside(task: F) -> Result<Self, F> {
+        match with_current(Rc::clone) {
+            Some(account) => Ok(Self { account, home: None, task: Some(Box::pin(task)) }),
+            None => Err(task),
+        }
+    }
+}
+
+/// Puts back whose task was being polled, after a panic as well.
+struct Before(Option<Rc<Account>>);
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        let before = self.0.take();
+        let _ = CURRENT.try_with(|current| current.replace(before));
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Charged<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let account = Rc::clone(&self.account);
+        let _before = Before(CURRENT.with(|current| current.replace(Some(Rc::clone(&account)))));
+        if account.cut.get().is_some() {
+            // A reset frees what the kernel holds for it; an orderly close would wait for a client that does not read.
+            if let Some(conn) = account.conn.borrow().upgrade() {
+                conn.abort();
+            }
+            self.task = None;
+        }
+        let polled = self.task.as_mut().map_or(Poll::Ready(()), |task| task.as_mut().poll(cx));
+        account.publish();
+        if polled.is_pending() && self.home.is_some() {
+            let mut waker = account.waker.borrow_mut();
+            if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                *waker = Some(cx.waker().clone());
+            }
+        }
+        polled
+    }
+}
+
+impl<F> Drop for Charged<F> {
+    fn drop(&mut self) {
+        if let Some(home) = &self.home {
+            home.close(&self.account);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+    use crate::message::buf::{Buf, SIZE};
+
+    fn poll<F: Future<Output = ()>>(task: &mut Charged<F>) -> Poll<()> {
+        Pin::new(task).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn tight() -> Arc<Budget> {
+        let budget = Arc::new(Budget::default());
+        budget.allow(8 * SIZE, 6 * SIZE, 2 * SIZE);
+        budget.bound_sockets(Some(SIZE));
+        budget
+    }
+
+    /// A task that fills `buffers` buffers and then waits for ever.
+    async fn holder(buffers: usize) {
+        let mut held: Vec<Buf> = Vec::new();
+        for _ in 0..buffers {
+            let mut buf = Buf::default();
+            buf.put(b"x");
+            held.push(buf);
+        }
+        poll_fn(|_| Poll::Pending).await
+    }
+
+    #[test]
+    fn what_a_task_holds_is_counted_for_its_client_and_gone_with_it() {
+        let (budget, home) = (tight(), Rc::new(Accounts::default()));
+        let mut task = Charged::connection(home.open(&budget, 7), &home, holder(3));
+        assert!(poll(&mut task).is_pending());
+        assert_eq!((budget.held(), budget.of_client(7)), (3 * SIZE, 3 * SIZE));
+        assert!(!budget.is_tight());
+        let mut other = Charged::connection(home.open(&budget, 8), &home, holder(3));
+        assert!(poll(&mut other).is_pending());
+        assert!(budget.is_tight() && !budget.is_full());
+        assert!(budget.is_beyond_its_share(7) && !budget.is_beyond_its_share(9));
+        drop(task);
+        assert_eq!(home.look(<[_]>::len), 1);
+        drop(other);
+        assert_eq!((budget.held(), budget.is_tight()), (0, false));
+        assert_eq!(home.look(<[_]>::len), 0);
+    }
+
+    #[test]
+    fn a_buffer_is_credited_to_whoever_it_was_charged_to() {
+        let (budget, home) = (tight(), Rc::new(Accounts::default()));
+        let slot: Rc<RefCell<Option<Buf>>> = Rc::default();
+        let filled = Rc::clone(&slot);
+        let task = async move {
+            let mut buf = Buf::default();
+            buf.put(&[0; SIZE + 1]);
+            *filled.borrow_mut() = Some(buf);
+            poll_fn(|_| Poll::Pending).await
+        };
+        let account = home.open(&budget, 7);
+        let mut task = Charged::connection(Rc::clone(&account), &home, task);
+        assert!(poll(&mut task).is_pending());
+        assert_eq!(account.held(), 2 * SIZE, "it has grown");
+        drop(slot.take());
+        assert_eq!(account.held(), 0, "wherever it is dropped");
+        assert!(poll(&mut task).is_pending());
+        assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn a_stall_counts_until_the_kernel_has_been_asked() {
+        let (budget, home) = (tight(), Rc::new(Accounts::default()));
+        let stalls = async {
+            with_current(|account| account.waits(true, true));
+            poll_fn(|_| Poll::Pending).await
+        };
+        let mut task = Charged::connection(home.open(&budget, 7), &home, stalls);
+        assert!(poll(&mut task).is_pending());
+        assert_eq!(budget.held(), SIZE, "nobody has asked: what it may be");
+        budget.measured(Some(100), false);
+        assert_eq!(budget.held(), 100, "what it is");
+        let mut other = Charged::connection(home.open(&budget, 8), &home, async {
+            with_current(|account| account.waits(true, true));
+            poll_fn(|_| Poll::Pending).await
+        });
+        assert!(poll(&mut other).is_pending());
+        assert_eq!(budget.held(), 100 + SIZE);
+        budget.measured(None, true);
+        assert!(budget.is_tight(), "its control group is near its end");
+        assert_eq!(budget.held(), 2 * SIZE, "not observable: what it may be");
+        drop((task, other));
+        budget.measured(None, false);
+        assert_eq!((budget.held(), budget.is_tight()), (0, false));
+    }
+
+    #[test]
+    fn an_account_that_is_ended_takes_its_task_with_it() {
+        let (budget, home) = (tight(), Rc::new(Accounts::default()));
+        let account = home.open(&budget, 7);
+        let mut task = Charged::connection(Rc::clone(&account), &home, holder(2));
+        assert!(poll(&mut task).is_pending());
+        account.end(Cut::Memory);
+        account.end(Cut::Slow);
+        assert!(poll(&mut task).is_ready());
+        assert_eq!((budget.held(), account.cut()), (0, Some(Cut::Memory)));
+        assert_eq!(budget.ended().collect::<Vec<_>>(), [("memory_short", 1), ("client_too_slow", 0)]);
+    }
+
+    #[test]
+    fn a_client_that_turns_out_to_be_another_takes_its_bytes_along() {
+        let (budget, home) = (tight(), Rc::new(Accounts::default()));
+        let account = home.open(&budget, 7);
+        let mut task = Charged::connection(Rc::clone(&account), &home, holder(2));
+        assert!(poll(&mut task).is_pending());
+        account.begins(9, 0);
+        assert_eq!((budget.of_client(7), budget.of_client(9)), (0, 2 * SIZE));
+        assert_eq!(budget.held(), 2 * SIZE);
+    }
+}
