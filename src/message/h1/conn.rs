@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWrite;
 
-use super::Malformed;
+pub use super::HeadError;
 use super::parse::{self, HeadLimits, Parsed};
 use super::reader::Reader;
 use crate::message::account;
@@ -22,26 +22,6 @@ use crate::message::buf::{self, Buf, SIZE};
 use crate::message::fields;
 use crate::message::head::{Framing, Method, RequestHead, ResponseHead};
 use crate::message::io::{Ask, Io};
-
-/// Why no head could be read.
-#[derive(Debug, thiserror::Error)]
-pub enum HeadError {
-    /// The bytes are not a head.
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    /// The connection broke.
-    #[error("the connection broke")]
-    Io(#[source] io::Error),
-    /// The peer closed before the first byte of a head.
-    #[error("the connection was closed")]
-    Closed,
-    /// The peer closed within a head.
-    #[error("the connection was closed within the head")]
-    Truncated,
-    /// It is longer than a standard buffer, and there is no memory for that.
-    #[error("there is no memory for so long a head")]
-    NoMemory,
-}
 
 /// Empty lines that may stand before a request.
 const MOST_EMPTY_LINES: u8 = 2;
@@ -58,6 +38,8 @@ pub struct Conn {
     left: Cell<bool>,
     /// The last body that came was long: the next read makes room for another.
     long: Cell<bool>,
+    /// Of the head that is being read: bytes that were there when it was parsed last, and when its end was looked for.
+    partial: Cell<(usize, usize)>,
     /// Empty lines that were read over before the head that is being read.
     empty_lines: Cell<u8>,
     /// How long the peer keeps it when it is idle, as it said last.
@@ -76,6 +58,7 @@ impl Conn {
             spoilt: Cell::new(false),
             left: Cell::new(false),
             long: Cell::new(false),
+            partial: Cell::new((0, 0)),
             empty_lines: Cell::new(0),
             said: Cell::new(None),
             slot: RefCell::new(slot),
@@ -230,11 +213,12 @@ impl Conn {
                 self.empty_lines.set(self.empty_lines.get() + 1);
             }
             // A lone CR may be half of an empty line.
-            if !ahead.is_empty() && ahead.filled() != b"\r" {
+            if ahead.filled() != b"\r" && self.is_worth_parsing(ahead.filled(), limits) {
                 match parse::request(ahead.filled(), limits)? {
                     Parsed::Whole(mut head, len) => {
                         head.store.count();
                         ahead.consume(len);
+                        self.partial.set((0, 0));
                         self.empty_lines.set(0);
                         return Poll::Ready(Ok(head));
                     }
@@ -257,11 +241,12 @@ impl Conn {
     ) -> Poll<Result<ResponseHead, HeadError>> {
         let mut ahead = self.ahead.borrow_mut();
         loop {
-            if !ahead.is_empty() {
+            if self.is_worth_parsing(ahead.filled(), limits) {
                 match parse::response(ahead.filled(), limits, asked)? {
                     Parsed::Whole(mut head, len) => {
                         head.store.count();
                         ahead.consume(len);
+                        self.partial.set((0, 0));
                         return Poll::Ready(Ok(head));
                     }
                     Parsed::Partial => {}
@@ -269,6 +254,17 @@ impl Conn {
             }
             ready!(self.poll_head_bytes(cx, &mut ahead, limits))?;
         }
+    }
+
+    /// Is there a new reason to parse what is there of a head? The first bytes, its end, its bound, or twice as many bytes as last
+    /// time: a head that comes byte by byte costs no more than a few times its length.
+    fn is_worth_parsing(&self, there: &[u8], limits: HeadLimits) -> bool {
+        let (parsed, searched) = self.partial.get();
+        let fresh = there.get(searched.saturating_sub(2)..).unwrap_or_default();
+        let worth = !there.is_empty()
+            && (parsed == 0 || there.len() >= (2 * parsed).min(limits.bytes) || ends_a_head(fresh));
+        self.partial.set((if worth { there.len() } else { parsed }, there.len()));
+        worth
     }
 
     fn poll_head_bytes(
@@ -383,6 +379,11 @@ impl Conn {
     }
 }
 
+/// Is there an empty line after another line's end?
+fn ends_a_head(bytes: &[u8]) -> bool {
+    memchr::memmem::find(bytes, b"\n\n").is_some() || memchr::memmem::find(bytes, b"\n\r\n").is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
@@ -411,6 +412,22 @@ mod tests {
                 assert_eq!(read.is_ok(), good, "{lines:?} in pieces of {piece}");
             }
         }
+    }
+
+    /// Parsing it anew with every byte would look at a thousand million of them.
+    #[tokio::test]
+    async fn a_long_head_that_comes_byte_by_byte_is_parsed_a_few_times() {
+        let limits = HeadLimits { bytes: 64 * 1024, fields: 100 };
+        let conn = Conn::new(Io::Boxed(Box::new(tokio::io::empty())), Buf::default(), None);
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(40_000));
+        let parsed =
+            (1..=head.len()).filter(|there| conn.is_worth_parsing(&head.as_bytes()[..*there], limits));
+        let parsed: Vec<usize> = parsed.collect();
+        assert_eq!(parsed.last(), Some(&head.len()), "as soon as its end is there");
+        assert!(parsed.len() < 20, "{parsed:?}");
+        let full = vec![b'x'; limits.bytes];
+        conn.partial.set((limits.bytes - 1, limits.bytes - 1));
+        assert!(conn.is_worth_parsing(&full, limits), "its bound is found out");
     }
 
     async fn pair() -> (std::net::TcpStream, Rc<Conn>) {

@@ -110,3 +110,23 @@ impl Malformed {
         }
     }
 }
+
+/// Why no head could be read.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadError {
+    /// The bytes are not a head.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The connection broke.
+    #[error("the connection broke")]
+    Io(#[source] std::io::Error),
+    /// The peer closed before the first byte of a head.
+    #[error("the connection was closed")]
+    Closed,
+    /// The peer closed within a head.
+    #[error("the connection was closed within the head")]
+    Truncated,
+    /// It is longer than a standard buffer, and there is no memory for that.
+    #[error("there is no memory for so long a head")]
+    NoMemory,
+}
