@@ -17,6 +17,13 @@ use super::head::{
     Framing, Known, Method, RequestHead, ResponseHead, Span, Store, Version, is_ours, is_twin,
 };
 
+/// Bytes of an answer that an upstream may send on one stream ahead of its reader; sixteen times as many on a connection.
+pub const WINDOW: u32 = 1 << 20;
+/// Bytes that one stream may have ready to be sent.
+pub const SEND: usize = 32 * 1024;
+/// What an upstream's head may be, in bytes as RFC 9113 section 6.5.2 counts them.
+pub const HEAD: u32 = 128 * 1024;
+
 mod outgoing;
 
 pub use outgoing::{BrokeOff, Ended, OnEnd, Outgoing, Progress};

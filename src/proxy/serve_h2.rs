@@ -1,9 +1,12 @@
 //! Serves one HTTP/2 connection: hyper speaks, the same gateway answers.
 
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -13,10 +16,11 @@ use super::error::ProxyError;
 use super::forward::{self, Answer};
 use super::reply;
 use super::serve::Client;
+use crate::config::Limits;
 use crate::message::account::Charged;
 use crate::message::body::Body;
 use crate::message::h1::write::Edits;
-use crate::message::h2::{self, Ended, OnEnd, Outgoing, Streamed};
+use crate::message::h2::{self, Ended, OnEnd, Outgoing, Progress, Streamed};
 use crate::message::head::{Framing, Method, RequestHead, Version};
 use crate::message::io::Io;
 use crate::runtime::clock;
@@ -43,10 +47,11 @@ where
 /// Serves a connection that speaks HTTP/2.
 pub async fn connection(client: Client, io: Io) {
     let client = Rc::new(client);
-    let serving = Rc::clone(&client);
+    let streams = Streams::new();
+    let serving = (Rc::clone(&client), Rc::clone(&streams));
     let service = hyper::service::service_fn(move |request| {
-        let client = Rc::clone(&serving);
-        async move { Ok::<_, std::convert::Infallible>(serve(&client, request).await) }
+        let (client, streams) = (Rc::clone(&serving.0), Rc::clone(&serving.1));
+        async move { Ok::<_, std::convert::Infallible>(serve(&client, &streams, request).await) }
     });
     let limits = &client.limits;
     let telemetry = Arc::clone(&client.gateway.telemetry);
@@ -56,24 +61,120 @@ pub async fn connection(client: Client, io: Io) {
             .max_concurrent_streams(limits.h2_streams)
             .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
             .max_pending_accept_reset_streams(Some(20))
-            .adaptive_window(true)
+            .max_send_buf_size(h2::SEND)
+            .initial_stream_window_size(UPLOAD)
+            .initial_connection_window_size(UPLOAD * 4)
             .keep_alive_interval(Some(limits.keep_alive))
             .serve_connection(TokioIo::new(io), service)
     );
     let mut leaving = pin!(client.drain.requested());
-    let mut asked = false;
+    let mut timer = Deadline::default();
+    let (mut asked, mut look_at) = (false, clock::instant() + LOOK);
     poll_fn(|cx| {
         if !asked && leaving.as_mut().poll(cx).is_ready() {
             asked = true;
             serving.as_mut().graceful_shutdown();
         }
-        // How a connection ends is told by its streams.
-        serving.as_mut().poll(cx).map(|_| ())
+        loop {
+            // How a connection ends is told by its streams.
+            if serving.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            std::task::ready!(timer.poll_passed(cx, Some(look_at)));
+            let now = clock::instant();
+            look_at = now + LOOK;
+            match streams.look(now, &client.limits) {
+                Look::Goes => {}
+                Look::Idle if asked => return Poll::Ready(()),
+                Look::Idle => {
+                    asked = true;
+                    serving.as_mut().graceful_shutdown();
+                }
+            }
+        }
     })
     .await;
 }
 
-async fn serve(client: &Client, request: http::Request<Incoming>) -> http::Response<Outgoing> {
+/// Between two looks at the streams of a connection: how exact their deadlines are kept.
+const LOOK: Duration = Duration::from_secs(1);
+/// Bytes of a request body that a client may send on one stream ahead of its upstream; four times as many on a connection.
+const UPLOAD: u32 = 256 * 1024;
+
+/// The streams of one connection.
+struct Streams {
+    /// Requests that have no whole answer yet.
+    open: Cell<usize>,
+    /// When the last one ended; when the connection began, while there was none.
+    since: Cell<Instant>,
+    /// Was there one?
+    any: Cell<bool>,
+    answers: RefCell<Vec<Answering>>,
+}
+
+/// An answer on its way.
+struct Answering {
+    progress: Rc<Progress>,
+    idle: Option<Duration>,
+    total_at: Option<Instant>,
+}
+
+/// What a look at them showed.
+#[derive(PartialEq, Eq)]
+enum Look {
+    Goes,
+    /// There has been none for too long.
+    Idle,
+}
+
+/// One open stream.
+struct Open(Rc<Streams>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+        self.0.since.set(clock::instant());
+    }
+}
+
+impl Streams {
+    fn new() -> Rc<Self> {
+        let since = Cell::new(clock::instant());
+        Rc::new(Self { open: Cell::new(0), since, any: Cell::new(false), answers: RefCell::default() })
+    }
+
+    fn open(self: &Rc<Self>) -> Open {
+        self.open.set(self.open.get() + 1);
+        self.any.set(true);
+        Open(Rc::clone(self))
+    }
+
+    fn look(&self, now: Instant, limits: &Limits) -> Look {
+        self.answers.borrow_mut().retain(|answer| !answer.progress.over.get());
+        // What is given up tells its exchange, which comes back here to no list that is borrowed.
+        let late = |answer: &Answering| {
+            let still = answer.progress.still(now);
+            answer.idle.is_some_and(|idle| still >= idle) || answer.total_at.is_some_and(|at| now >= at)
+        };
+        let given_up: Vec<_> = self
+            .answers
+            .borrow()
+            .iter()
+            .filter(|answer| late(answer))
+            .map(|one| Rc::clone(&one.progress))
+            .collect();
+        given_up.iter().for_each(|progress| progress.give_up());
+        let patience = if self.any.get() { limits.keep_alive } else { limits.header_read };
+        let idle = self.open.get() == 0 && now.saturating_duration_since(self.since.get()) >= patience;
+        if idle { Look::Idle } else { Look::Goes }
+    }
+}
+
+async fn serve(
+    client: &Client,
+    streams: &Rc<Streams>,
+    request: http::Request<Incoming>,
+) -> http::Response<Outgoing> {
     let (parts, incoming) = request.into_parts();
     let head = match h2::request_head(&parts, &incoming, client.limits.header_count) {
         Ok(head) => head,
@@ -85,10 +186,16 @@ async fn serve(client: &Client, request: http::Request<Incoming>) -> http::Respo
             return response(&Answer::own(head, Body::empty()), &Edits::default(), body, None);
         }
     };
-    exchange(client, &head, Body::h2(Streamed::new(incoming))).await
+    exchange(client, streams, &head, Body::h2(Streamed::new(incoming))).await
 }
 
-async fn exchange(client: &Client, head: &RequestHead, body: Body) -> http::Response<Outgoing> {
+async fn exchange(
+    client: &Client,
+    streams: &Rc<Streams>,
+    head: &RequestHead,
+    body: Body,
+) -> http::Response<Outgoing> {
+    let open = streams.open();
     let mut exchange = client.exchange(head, clock::instant());
     let mut timer = Deadline::default();
     let handled = if head.method == Method::Connect {
@@ -110,6 +217,8 @@ async fn exchange(client: &Client, head: &RequestHead, body: Body) -> http::Resp
     let lease = answer.lease.take();
     let unfinished = body.carries();
     let sent = answer.sent.take();
+    let timeouts = exchange.route.as_ref().map(|route| route.timeouts).unwrap_or_default();
+    let total_at = timeouts.total.map(|total| exchange.started + total);
     let on_end: OnEnd = Box::new(move |ended, body| {
         match ended {
             Ended::Whole => {
@@ -122,8 +231,14 @@ async fn exchange(client: &Client, head: &RequestHead, body: Body) -> http::Resp
         }
         exchange.bytes_in.set(forward::uploaded(sent.as_deref(), body));
         exchange.close(body.passed());
+        drop(open);
     });
-    response(&answer, &Edits { add: &add, foreign, ..Edits::default() }, body, Some(on_end))
+    let progress = Rc::<Progress>::default();
+    let edits = Edits { add: &add, foreign, ..Edits::default() };
+    let answered =
+        response(&answer, &edits, body, Some(on_end)).map(|body| body.watched(Rc::clone(&progress)));
+    streams.answers.borrow_mut().push(Answering { progress, idle: timeouts.idle, total_at });
+    answered
 }
 
 fn response(

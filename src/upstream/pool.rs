@@ -22,7 +22,7 @@ use super::{Slot, Upstream};
 use crate::config::Protocol;
 use crate::message::buf::Buf;
 use crate::message::h1::conn::Conn;
-use crate::message::h2::Outgoing;
+use crate::message::h2::{self, Outgoing};
 use crate::message::io::{Ask, Io, Layered};
 use crate::message::kept::KeptRoom;
 use crate::net::tls;
@@ -271,7 +271,10 @@ impl Pools {
         let (sender, connection) =
             hyper::client::conn::http2::Builder::new(tasks::LocalExec(|| Event::ConnectionPanicked.tell()))
                 .timer(TokioTimer::new())
-                .adaptive_window(true)
+                .initial_stream_window_size(h2::WINDOW)
+                .initial_connection_window_size(h2::WINDOW * 16)
+                .max_send_buf_size(h2::SEND)
+                .max_header_list_size(h2::HEAD)
                 .keep_alive_interval(Some(Duration::from_secs(20)))
                 .max_concurrent_reset_streams(200)
                 .handshake(TokioIo::new(io))

@@ -179,3 +179,66 @@ fn a_client_whose_body_is_malformed_is_no_failure_of_an_upstream() {
     assert_eq!((answer.status, answer.field("x-strop-reason")), (400, Some("bad_chunk")));
     assert_eq!(first.breaker("backend"), "closed");
 }
+
+/// Is the other side still there? Reads over what comes until it is not, or until nothing has come for a second.
+fn is_closed(stream: &mut std::net::TcpStream) -> bool {
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(1))).expect("sets");
+    loop {
+        match stream.read(&mut [0; 1_024]) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() == ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_never_asks_anything_is_ended() {
+    let backend = Upstream::start(status(200));
+    let proxy = limited(&backend, "header_read = \"1s\", keep_alive = \"1s\"", "");
+    let mut silent = Client::to(proxy.ingress());
+    // The preface and empty settings.
+    silent.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    eventually("it is ended", || is_closed(&mut silent.stream));
+    assert_eq!(proxy.metric("listener_connections", "ingress"), 0.0);
+    let mut idle = H2Client::to(proxy.ingress());
+    assert_eq!(idle.get("http://a/").expect("answered").status, 200);
+    eventually("so is one that asks nothing more", || proxy.metric("listener_connections", "ingress") == 0.0);
+    assert!(idle.get("http://a/").is_none());
+}
+
+/// A stream that is open keeps its connection, however long its answer takes.
+#[test]
+fn a_connection_with_an_open_stream_is_not_idle() {
+    let backend = Upstream::start(halting(3_500));
+    let proxy = limited(&backend, "header_read = \"1s\", keep_alive = \"1s\"", "");
+    let mut client = H2Client::to(proxy.ingress());
+    assert_eq!(client.get("http://a/").expect("whole").text(), "1234567890");
+}
+
+#[test]
+fn a_client_that_does_not_read_lets_its_upstream_go_when_its_time_is_over() {
+    let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", 4 << 20, "x".repeat(4 << 20));
+    let backend = Upstream::start(crate::support::upstream::bytes(large, true));
+    let proxy = limited(&backend, "keep_alive = \"30s\"", "timeouts = { idle = \"1s\" }\n");
+    let mut client = H2Client::with_window(proxy.ingress(), 1_000);
+    let asked = client.ask(http::Request::get("http://a/").body(()).expect("a request"), None);
+    eventually("its exchange is over", || {
+        proxy.metric("http_request_outcomes_total", "outcome=\"client_gone\"") == 1.0
+            && proxy.metric("upstream_connections", "backend") == 0.0
+    });
+    assert!(client.answer(asked.expect("sent")).is_none(), "what it got is not the whole");
+}
+
+#[test]
+fn an_upstream_that_falls_silent_within_its_answer_is_told_by_a_reset() {
+    let backend = Upstream::start(halting(8_000));
+    for limit in ["idle", "total"] {
+        let proxy =
+            limited(&backend, "keep_alive = \"30s\"", &format!("timeouts = {{ {limit} = \"1s\" }}\n"));
+        let mut client = H2Client::to(proxy.ingress());
+        assert!(client.get("http://a/").is_none(), "{limit}");
+        let told = "outcome=\"upstream_failed\"";
+        eventually("it is its failure", || proxy.metric("http_request_outcomes_total", told) == 1.0);
+    }
+}

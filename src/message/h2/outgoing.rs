@@ -5,7 +5,8 @@
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -38,8 +39,7 @@ pub struct Outgoing {
 }
 
 /// How far a body that is sent by HTTP/2 has got, and the body itself: hyper may not have let go of it when another attempt
-/// needs it.
-#[derive(Debug)]
+/// needs it, and when it is given up.
 pub struct Progress {
     body: RefCell<Option<Body>>,
     /// Nobody sends it any more.
@@ -54,6 +54,21 @@ pub struct Progress {
     pub waits: Cell<Waits>,
     /// Why it broke off where it came from.
     pub broke: RefCell<Option<BodyError>>,
+    /// Is told how it ended, unless [`Outgoing`] tells.
+    on_end: RefCell<Option<OnEnd>>,
+    /// Of the task that waits for more of it.
+    waker: RefCell<Option<Waker>>,
+    /// Bytes that had passed when it was looked at last, and since when it has been so many.
+    seen: Cell<(u64, Option<Instant>)>,
+}
+
+impl std::fmt::Debug for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Progress")
+            .field("passed", &self.passed)
+            .field("over", &self.over)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Progress {
@@ -66,6 +81,9 @@ impl Default for Progress {
             over: Cell::new(false),
             waits: Cell::new(Waits::Sink),
             broke: RefCell::new(None),
+            on_end: RefCell::new(None),
+            waker: RefCell::new(None),
+            seen: Cell::new((0, None)),
         }
     }
 }
@@ -78,6 +96,30 @@ impl Progress {
             drop(self.body.take());
         } else if let Some(body) = self.body.borrow_mut().as_mut() {
             body.let_go();
+        }
+    }
+
+    /// For how long nothing of it has passed, as far as the looks at it show.
+    pub fn still(&self, now: Instant) -> Duration {
+        match self.seen.get() {
+            (seen, Some(since)) if seen == self.passed.get() => now.saturating_duration_since(since),
+            _ => {
+                self.seen.set((self.passed.get(), Some(now)));
+                Duration::ZERO
+            }
+        }
+    }
+
+    /// It is not sent any further: its time is over. The stream is reset as soon as hyper asks for more of it; what it holds is
+    /// free at once.
+    pub fn give_up(&self) {
+        let Some(body) = self.body.take() else { return };
+        let how = if self.waits.get() == Waits::Source { Ended::Broken } else { Ended::Left };
+        if let Some(told) = self.on_end.take() {
+            told(how, &body);
+        }
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
         }
     }
 
@@ -96,8 +138,9 @@ impl Outgoing {
     /// Shows how far it has got while it is sent.
     #[must_use]
     pub fn watched(mut self, progress: Rc<Progress>) -> Self {
-        progress.over.set(self.body.framing() == Framing::None);
+        progress.over.set(self.over || self.body.framing() == Framing::None);
         progress.body.replace(Some(std::mem::replace(&mut self.body, Body::empty())));
+        progress.on_end.replace(self.on_end.take());
         self.progress = Some(progress);
         self
     }
@@ -140,6 +183,14 @@ impl Outgoing {
         if let Some(told) = self.on_end.take() {
             told(how, &self.body);
         }
+        if let Some(progress) = &self.progress
+            && let Some(told) = progress.on_end.take()
+        {
+            match progress.body.borrow().as_ref() {
+                Some(body) => told(how, body),
+                None => told(how, &self.body),
+            }
+        }
     }
 }
 
@@ -176,6 +227,9 @@ impl http_body::Body for Outgoing {
             return Poll::Ready(Some(Err(BrokeOff)));
         };
         self.note(if polled.is_pending() { Waits::Source } else { Waits::Sink });
+        if let (Some(progress), true) = (&self.progress, polled.is_pending()) {
+            progress.waker.replace(Some(cx.waker().clone()));
+        }
         match ready!(polled) {
             Ok(0) => {
                 let trailers =
@@ -206,7 +260,9 @@ impl http_body::Body for Outgoing {
 
     fn is_end_stream(&self) -> bool {
         // While someone waits for the end it must be polled for.
-        self.over || (self.on_end.is_none() && self.of_body(Body::framing) == Some(Framing::None))
+        let waited_for =
+            self.on_end.is_some() || self.progress.as_ref().is_some_and(|one| one.on_end.borrow().is_some());
+        self.over || (!waited_for && self.of_body(Body::framing) == Some(Framing::None))
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
