@@ -1,12 +1,14 @@
 //! The tables as a whole: counted, written out as JSON lines, and read back into an empty SQLite file.
 //!
-//! An export's first line is `{"strop":"export","format":1}`, each further one `{"table":"…","row":{"column":value,…}}`.
+//! An export's first line is `{"strop":"export","format":1}`, each further one `{"table":"…","row":{"column":value,…}}`. Bytes are
+//! `{"hex":"…"}`.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
 
 use serde_json::{Map, Value, json};
 
+use super::audit::hex;
 use super::db::{Arg, Cell, Conn, DbError};
 
 /// The first line.
@@ -22,7 +24,7 @@ struct Table {
 }
 
 /// Everything that is worth keeping; `commits` and `members` are not, they belong to the writers of the moment.
-const TABLES: [Table; 10] = [
+const TABLES: [Table; 11] = [
     Table {
         name: "incidents",
         columns: &[
@@ -73,6 +75,11 @@ const TABLES: [Table; 10] = [
         name: "ledger",
         columns: &["member", "service", "minute", "boot", "slices", "good", "total"],
         order: "service, minute, member, boot",
+    },
+    Table {
+        name: "ledger_days",
+        columns: &["member", "service", "day", "packed"],
+        order: "service, day, member",
     },
     Table { name: "checkpoints", columns: &["member", "boot", "at"], order: "member, boot" },
     Table { name: "silences", columns: &["id", "body", "starts_at", "ends_at"], order: "id" },
@@ -145,7 +152,17 @@ fn value(cell: Cell) -> Value {
         Cell::Null => Value::Null,
         Cell::Int(number) => number.into(),
         Cell::Text(text) => text.into(),
+        Cell::Bytes(bytes) => json!({ "hex": hex(&bytes) }),
     }
+}
+
+/// Bytes of a line; `None`: they are none.
+fn bytes(value: &Value) -> Option<Vec<u8>> {
+    let digits = value.get("hex")?.as_str()?.as_bytes();
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let whole = digits.len().is_multiple_of(2);
+    let bytes = digits.chunks_exact(2).map(|two| Some((digit(two[0])? << 4 | digit(two[1])?) as u8));
+    bytes.collect::<Option<Vec<u8>>>().filter(|_| whole)
 }
 
 /// Reads an export into an SQLite file whose tables have just been made.
@@ -181,13 +198,18 @@ async fn insert(conn: &mut Conn, line: &str) -> Result<(), Stopped> {
     let line: Value = serde_json::from_str(line).map_err(|error| Stopped::Line(error.to_string()))?;
     let table = TABLES.iter().find(|table| line["table"] == table.name);
     let table = table.ok_or_else(|| wrong("no table of that name is known"))?;
+    let row = &line["row"];
+    let raw: Vec<Option<Vec<u8>>> = table.columns.iter().map(|column| bytes(&row[*column])).collect();
     let mut args = Vec::with_capacity(table.columns.len());
-    for column in table.columns {
-        args.push(match &line["row"][*column] {
-            Value::Null => Arg::Text(None),
-            Value::String(text) => Arg::from(text),
-            Value::Number(number) => Arg::Int(number.as_i64()),
-            Value::Bool(_) | Value::Array(_) | Value::Object(_) => return Err(wrong("no column holds this")),
+    for (column, raw) in table.columns.iter().zip(&raw) {
+        args.push(match (&row[*column], raw) {
+            (_, Some(raw)) => Arg::from(raw),
+            (Value::Null, _) => Arg::Text(None),
+            (Value::String(text), _) => Arg::from(text),
+            (Value::Number(number), _) => Arg::Int(number.as_i64()),
+            (Value::Bool(_) | Value::Array(_) | Value::Object(_), _) => {
+                return Err(wrong("no column holds this"));
+            }
         });
     }
     let places: Vec<String> = (1..=args.len()).map(|at| format!("${at}")).collect();

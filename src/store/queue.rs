@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::error::StoreError;
+use super::retention::What;
 use super::rows::{Lease, Presence, Sample, Seen, Write};
 
 /// Samples that may wait.
@@ -72,11 +73,19 @@ pub(super) enum LeaseAsk {
     Release { lease: Lease },
 }
 
+/// What is done now instead of by the clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Tend {
+    Clean(What),
+    /// One piece of the ledger's closed days.
+    Pack,
+}
+
 /// A question that is answered at once or not at all.
 #[derive(Debug)]
 pub(super) enum Ask {
     Lease(LeaseAsk, oneshot::Sender<Result<Option<Lease>, StoreError>>),
-    Clean(oneshot::Sender<Result<u64, StoreError>>),
+    Tend(Tend, oneshot::Sender<Result<u64, StoreError>>),
     Appear(Presence, oneshot::Sender<Result<Vec<Seen>, StoreError>>),
     Depart(Presence, oneshot::Sender<Result<Vec<Seen>, StoreError>>),
 }
@@ -86,7 +95,7 @@ impl Ask {
     pub(super) fn fail(self, why: StoreError) {
         match self {
             Self::Lease(_, done) => drop(done.send(Err(why))),
-            Self::Clean(done) => drop(done.send(Err(why))),
+            Self::Tend(_, done) => drop(done.send(Err(why))),
             Self::Appear(_, done) | Self::Depart(_, done) => drop(done.send(Err(why))),
         }
     }

@@ -180,6 +180,7 @@ pub enum StoreEvent<'a> {
     BackedUp { file: &'a str, bytes: u64, rows: i64, took_ms: u128, audit_head: &'a str },
     NotBackedUp { to: &'a str, why: &'a str },
     Unreadable { id: &'a str, error: &'a str },
+    Packed { minutes: u64, pieces: u64 },
 }
 
 impl StoreEvent<'_> {
@@ -208,6 +209,9 @@ impl StoreEvent<'_> {
             Self::NotBackedUp { to, why } => error!(to, why, "the store could not be backed up"),
             Self::Unreadable { id, error } => {
                 error!(id, error, "a row of the store cannot be read, it stays there")
+            }
+            Self::Packed { minutes, pieces } => {
+                info!(minutes, pieces, "closed days of the ledger are packed");
             }
         }
     }

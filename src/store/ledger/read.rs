@@ -1,0 +1,129 @@
+//! Reads minutes, wherever they lie. One statement for both tables, so that it sees one moment: between two the writer might
+//! move some from the one to the other.
+
+use super::day::{Day, Garbled};
+use super::{DAY, MINUTE, day_of};
+use crate::store::db::{DbError, Row, args};
+use crate::store::error::StoreError;
+use crate::store::read::Reader;
+use crate::store::rows::{LedgerMinute, Millis, Minutes};
+
+const MINUTES: &str = "SELECT member, service, minute, boot, slices, good, total, CAST(NULL AS BYTEA) FROM ledger \
+     WHERE ($1 IS NULL OR service = $1) AND ($2 IS NULL OR member = $2) AND minute >= $3 AND minute < $4 \
+     UNION ALL SELECT member, service, day, '', '', 0, 0, packed FROM ledger_days \
+     WHERE ($1 IS NULL OR service = $1) AND ($2 IS NULL OR member = $2) AND day >= $5 AND day < $4";
+
+/// A row of either table.
+enum Found {
+    Minute(LedgerMinute),
+    Day { service: String, member: String, start: Millis, packed: Vec<u8> },
+}
+
+fn found(mut row: Row) -> Result<Found, DbError> {
+    let (member, service, minute) = (row.text()?, row.text()?, row.int()?);
+    let (boot, slices, good, total) = (row.text()?, row.text()?, row.int()?, row.int()?);
+    Ok(match row.maybe_bytes()? {
+        Some(packed) => Found::Day { service, member, start: minute, packed },
+        None => Found::Minute(LedgerMinute { member, service, minute, boot, slices, good, total }),
+    })
+}
+
+/// The minutes of a packed day from `since` to before `until`.
+fn unpacked(
+    (service, member, start): (&str, &str, Millis),
+    packed: &[u8],
+    (since, until): (Millis, Millis),
+    into: &mut Vec<LedgerMinute>,
+) -> Result<(), Garbled> {
+    for (boot, minute, seen) in Day::unpack(packed)?.minutes() {
+        let minute = start.saturating_add(Millis::from(minute) * MINUTE);
+        if (since..until).contains(&minute) {
+            into.push(LedgerMinute {
+                member: member.to_owned(),
+                service: service.to_owned(),
+                minute,
+                boot,
+                slices: seen.slices,
+                good: seen.good,
+                total: seen.total,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn key(row: &LedgerMinute) -> (Millis, &str, &str, &str) {
+    (row.minute, &row.service, &row.member, &row.boot)
+}
+
+impl Reader {
+    /// The ledger of a service (`None`: of all) from `since` to before `until`, by minute.
+    pub async fn ledger(
+        &self,
+        service: Option<&str>,
+        since: Millis,
+        until: Millis,
+    ) -> Result<Minutes, StoreError> {
+        self.ledger_of(service, None, since, until).await
+    }
+
+    /// The same, as one member saw it (`None`: as all of them did).
+    pub async fn ledger_of(
+        &self,
+        service: Option<&str>,
+        member: Option<&str>,
+        since: Millis,
+        until: Millis,
+    ) -> Result<Minutes, StoreError> {
+        let first = day_of(since);
+        let rows = self.pool.rows(MINUTES, args![service, member, since, until, first]).await?;
+        let (mut minutes, mut late) = (Minutes::default(), Vec::new());
+        for row in rows {
+            match found(row)? {
+                Found::Minute(minute) => late.push(minute),
+                Found::Day { service, member, start, packed } => {
+                    let whose = (service.as_str(), member.as_str(), start);
+                    if unpacked(whose, &packed, (since, until), &mut minutes.rows).is_err() {
+                        minutes.unreadable.push(super::name(&service, &member, start));
+                    }
+                }
+            }
+        }
+        // Behind the packed ones, for a minute that is in both tables was written later.
+        minutes.rows.append(&mut late);
+        minutes.rows.sort_by(|one, other| key(one).cmp(&key(other)));
+        minutes.rows.dedup_by(|later, kept| {
+            let same = key(later) == key(kept);
+            if same {
+                std::mem::swap(later, kept);
+            }
+            same
+        });
+        minutes.unreadable.sort();
+        Ok(minutes)
+    }
+
+    /// Good and all exchanges of a service from `since` to before `until`; `None`: no minute tells of them, or a day of them
+    /// cannot be read.
+    pub async fn ledger_counts(
+        &self,
+        service: &str,
+        since: Millis,
+        until: Millis,
+    ) -> Result<Option<(i64, i64)>, StoreError> {
+        let (mut from, mut sums) = (since, None);
+        while from < until {
+            let to = day_of(from).saturating_add(DAY).min(until);
+            let minutes = self.ledger(Some(service), from, to).await?;
+            if !minutes.unreadable.is_empty() {
+                return Ok(None);
+            }
+            sums = minutes.rows.iter().fold(sums, |sums: Option<(i64, i64)>, row| {
+                let (good, total) = sums.unwrap_or_default();
+                Some((good.saturating_add(row.good), total.saturating_add(row.total)))
+            });
+            from = to;
+        }
+        Ok(sums)
+    }
+}
