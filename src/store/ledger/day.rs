@@ -336,9 +336,9 @@ mod tests {
         // Runs as they are, and letters of a version to come.
         let run =
             (prop_oneof![Just('u'), Just('g'), Just('d'), Just('m'), Just('.'), any::<char>()], 1..60_usize);
-        proptest::collection::vec(run, 60).prop_map(|runs| {
+        proptest::collection::vec(run, 0..6).prop_map(|runs| {
             let letters = runs.into_iter().flat_map(|(letter, length)| std::iter::repeat_n(letter, length));
-            letters.take(LETTERS).collect()
+            letters.chain(std::iter::repeat('u')).take(LETTERS).collect()
         })
     }
 
@@ -363,6 +363,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+
         #[test]
         fn every_day_is_given_back_as_it_was(told in proptest::collection::vec(told(), 0..40)) {
             let day = day_of(&told);
@@ -409,7 +411,7 @@ mod tests {
         }
 
         #[test]
-        fn a_byte_that_changed_is_an_error(
+        fn a_byte_that_changed_is_an_error_or_changes_nothing(
             told in proptest::collection::vec(told(), 1..10),
             at in any::<prop::sample::Index>(),
             by in 1_u8..,
@@ -418,8 +420,7 @@ mod tests {
             let at = at.index(packed.len());
             packed[at] ^= by;
             if let Ok(read) = Day::unpack(&packed) {
-                // Bits of zlib's own head say nothing of the content.
-                prop_assert!(at == 1 || at == 2, "byte {}", at);
+                // Some bits of zlib's own say nothing of the content: how well it was compressed, what fills a byte up.
                 prop_assert_eq!(read, day_of(&told));
             }
         }
