@@ -127,7 +127,7 @@ impl Shared {
     /// Nobody waits for a lease from a database that is away.
     fn fail_asks(&self, error: &DbError) {
         loop {
-            let ask = self.queue().next_ask();
+            let ask = self.queue().take_ask();
             match ask {
                 Some(ask) => ask.fail(error.clone().into()),
                 None => return,

@@ -16,7 +16,7 @@ use strop::store::rows::{LedgerMinute, Minutes, Write, millis};
 use strop::store::{Reader, StoreConfig, backup};
 use strop::units::At;
 
-use super::support::{Open, PATIENCE, audit, meddle, number, open};
+use super::support::{Open, PATIENCE, audit, meddle, number, open, run, sqlite};
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 1_440 * MINUTE;
@@ -355,6 +355,8 @@ pub async fn the_clock_packs_what_nobody_asks_for(config: &StoreConfig) {
 
 pub async fn members_that_pack_at_once_pack_each_minute_once(config: &StoreConfig) {
     let (one, two) = tokio::join!(open(config), open(config));
+    // A server's tables are made when the first write comes.
+    one.put(vec![Write::Audit(audit(1, "the start"))]).await;
     let minutes = fill(config, 4).await;
     let wanted = all(&one.store.reader()).await;
     let (first, second) = tokio::join!(one.store.pack(), two.store.pack());
@@ -404,4 +406,62 @@ pub async fn a_copy_holds_the_packed_days_and_one_of_before_is_still_good(
     let text = serde_json::to_string(&before).expect("JSON");
     std::fs::write(format!("{}.json", path.display()), text).expect("writes");
     assert_eq!(backup::verify(&path).await.expect("good"), before);
+}
+
+/// `STROP_LEDGER_DAYS`: so many days of traffic (default 8; 400 take some ten minutes).
+#[test]
+fn four_hundred_days_of_seven_busy_subjects_are_sixteen_megabytes() {
+    let days: i64 = std::env::var("STROP_LEDGER_DAYS").ok().map_or(8, |text| text.parse().expect("a number"));
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = sqlite(&dir.path().join("strop.db"));
+    let first = millis(std::time::SystemTime::now()).div_euclid(DAY) - days;
+    run(async {
+        let open = open(&config).await;
+        let mut chance = 11;
+        for day in first..first + days {
+            for service in ["service", "backend", "stripe", "adyen", "postgres", "openai", "search"] {
+                put(&open, &busy(day, service, &mut chance)).await;
+            }
+            // As in life: a day is packed when the next one has begun, so one of them lies there in minutes.
+            open.store.pack().await.expect("packed");
+        }
+        assert_eq!(tables(&config).await, (0, 7 * days));
+        open.close().await;
+    });
+    let bytes: u64 = std::fs::read_dir(dir.path())
+        .expect("reads")
+        .flatten()
+        .map(|file| file.metadata().expect("there").len())
+        .sum();
+    // The minutes of the open day (281 bytes each) and its share of a log, and 400 days beside them: 16 MB in all.
+    let open_day = 4_000_000;
+    let allowed = open_day + u64::try_from(days).expect("positive") * (16_000_000 - open_day) / 400;
+    println!("{days} days: {bytes} bytes of files, {allowed} allowed");
+    assert!(bytes <= allowed, "{bytes} bytes in {days} days, {allowed} allowed");
+}
+
+/// A day of a subject: 20 changes of its seconds, 1,000 busy minutes with some 3,000 requests each, of which a few fail.
+fn busy(day: i64, service: &str, chance: &mut u64) -> Vec<LedgerMinute> {
+    let mut changes: Vec<i64> = (0..20).map(|_| draw(chance) % 86_400).collect();
+    changes.sort_unstable();
+    let letter = |second: i64| {
+        let change = changes.partition_point(|at| *at <= second);
+        ['u', 'g', 'u', 'd', 'u', '.', 'u', 'm'][change % 8]
+    };
+    let boot = format!("01939f8e-7b1c-7e6a-9d0f-{:012x}", day);
+    let mut rows = Vec::new();
+    for number in 0..1_440 {
+        let total = if (220..1_220).contains(&number) { 2_700 + draw(chance) % 600 } else { 0 };
+        let bad = if total > 0 && draw(chance) % 4 == 0 { draw(chance) % 20 } else { 0 };
+        rows.push(LedgerMinute {
+            member: "shop-7d9c8b6f5-x2x4k".to_owned(),
+            service: service.to_owned(),
+            minute: day * DAY + number * MINUTE,
+            boot: boot.clone(),
+            slices: (number * 60..number * 60 + 60).map(letter).collect(),
+            good: total - bad,
+            total,
+        });
+    }
+    rows
 }

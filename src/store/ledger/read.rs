@@ -1,8 +1,10 @@
 //! Reads minutes, wherever they lie. One statement for both tables, so that it sees one moment: between two the writer might
 //! move some from the one to the other.
 
+use std::collections::HashSet;
+
 use super::day::{Day, Garbled};
-use super::{DAY, MINUTE, day_of};
+use super::{MINUTE, day_of};
 use crate::store::db::{DbError, Row, args};
 use crate::store::error::StoreError;
 use crate::store::read::Reader;
@@ -12,6 +14,14 @@ const MINUTES: &str = "SELECT member, service, minute, boot, slices, good, total
      WHERE ($1 IS NULL OR service = $1) AND ($2 IS NULL OR member = $2) AND minute >= $3 AND minute < $4 \
      UNION ALL SELECT member, service, day, '', '', 0, 0, packed FROM ledger_days \
      WHERE ($1 IS NULL OR service = $1) AND ($2 IS NULL OR member = $2) AND day >= $5 AND day < $4";
+
+/// The sum of the minutes of which no packed day tells, those of which one does, and the packed days.
+const COUNTS: &str = "WITH open AS (SELECT member, minute, boot, good, total, EXISTS (SELECT 1 FROM ledger_days AS days \
+     WHERE days.service = ledger.service AND days.day = ledger.minute - ledger.minute % 86400000 \
+     AND days.member = ledger.member) AS late FROM ledger WHERE service = $1 AND minute >= $2 AND minute < $3) \
+     SELECT '', 0, '', CAST(SUM(good) AS BIGINT), CAST(SUM(total) AS BIGINT), CAST(NULL AS BYTEA) FROM open WHERE NOT late \
+     UNION ALL SELECT member, minute, boot, good, total, NULL FROM open WHERE late \
+     UNION ALL SELECT member, day, '', 0, 0, packed FROM ledger_days WHERE service = $1 AND day >= $4 AND day < $3";
 
 /// A row of either table.
 enum Found {
@@ -111,18 +121,31 @@ impl Reader {
         since: Millis,
         until: Millis,
     ) -> Result<Option<(i64, i64)>, StoreError> {
-        let (mut from, mut sums) = (since, None);
-        while from < until {
-            let to = day_of(from).saturating_add(DAY).min(until);
-            let minutes = self.ledger(Some(service), from, to).await?;
-            if !minutes.unreadable.is_empty() {
-                return Ok(None);
+        let rows = self.pool.rows(COUNTS, args![service, since, until, day_of(since)]).await?;
+        let (mut sums, mut late, mut days) = (None, HashSet::new(), Vec::new());
+        let mut add = |good: i64, total: i64| {
+            let (all_good, all): (i64, i64) = sums.unwrap_or_default();
+            sums = Some((all_good.saturating_add(good), all.saturating_add(total)));
+        };
+        for mut row in rows {
+            let (member, minute, boot) = (row.text()?, row.int()?, row.text()?);
+            match (row.maybe_int()?.zip(row.maybe_int()?), row.maybe_bytes()?) {
+                (_, Some(packed)) => days.push((member, minute, packed)),
+                (Some((good, total)), None) => {
+                    add(good, total);
+                    late.insert((member, minute, boot));
+                }
+                (None, None) => {}
             }
-            sums = minutes.rows.iter().fold(sums, |sums: Option<(i64, i64)>, row| {
-                let (good, total) = sums.unwrap_or_default();
-                Some((good.saturating_add(row.good), total.saturating_add(row.total)))
-            });
-            from = to;
+        }
+        for (member, start, packed) in days {
+            let Ok(day) = Day::unpack(&packed) else { return Ok(None) };
+            for (boot, minute, seen) in day.minutes() {
+                let key = (member.clone(), start.saturating_add(Millis::from(minute) * MINUTE), boot);
+                if (since..until).contains(&key.1) && !late.contains(&key) {
+                    add(seen.good, seen.total);
+                }
+            }
         }
         Ok(sums)
     }
