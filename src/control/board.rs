@@ -214,7 +214,7 @@ impl Uptime {
     }
 
     /// From the hour that `from` lies in, where that is more than two hours ago.
-    fn report(&self, subject: &Arc<str>, from: At, now: At) -> Report {
+    pub(super) fn report(&self, subject: &Arc<str>, from: At, now: At) -> Report {
         let Some(held) = self.subjects.get(subject) else { return Report::default() };
         let border = (now.minute() - MINUTES) / 60;
         let first = from.minute() / 60;

@@ -356,3 +356,65 @@ fn minute_of(row: &LedgerMinute) -> Option<Minute> {
         by: [(Arc::from(row.boot.as_str()), share)].into(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Retention, StoreAt};
+    use crate::runtime::tasks::Tasks;
+
+    const DAY: i64 = 86_400_000;
+
+    async fn opened(dir: &std::path::Path) -> (Store, Tasks) {
+        let keep = Duration::from_secs(400 * 86_400);
+        let retention = Retention { incidents: keep, audit: keep, samples: keep, ledger: keep };
+        let at = StoreAt::Sqlite(dir.join("strop.db"));
+        let config = crate::config::Store { at, audit_key: None, backlog: 100_000, retention, backup: None };
+        let tasks = Tasks::default();
+        (Store::open(&config, &tasks).await.expect("opens"), tasks)
+    }
+
+    /// What the API shows, and a range that cuts through a day and an hour.
+    fn told(uptime: &Uptime, now: At) -> Vec<crate::reliability::ledger::Report> {
+        let ends = [24, 7 * 24, 30 * 24].map(|hours| Duration::from_secs(hours * 3_600));
+        let ends = ends.into_iter().chain([Duration::from_secs(41 * 3_600 + 1_234)]);
+        ends.flat_map(|length| {
+            ["service", "stripe"].map(|of| uptime.report(&Arc::from(of), now - length, now))
+        })
+        .collect()
+    }
+
+    #[tokio::test]
+    async fn a_start_reads_the_same_uptime_from_packed_days_as_from_minutes() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (store, _tasks) = opened(dir.path()).await;
+        let records = Records::new(Some(store.clone()), "m1", "b2");
+        let now = At(millis(clock::now().wall).div_euclid(60_000) * 60_000);
+        let mut writes = Vec::new();
+        // Up to now, and at the far end of 30 days: of either, one minute in some.
+        for minute in (0..4_000).step_by(3).chain(43_100..43_210) {
+            for service in ["service", "stripe"] {
+                let letters = ["u", "d", "g", "."][(minute / 50 % 4) as usize];
+                writes.push(Write::LedgerMinute(LedgerMinute {
+                    member: "m1".to_owned(),
+                    service: service.to_owned(),
+                    minute: now.0 - minute * 60_000,
+                    boot: format!("b{}", minute / 1_000),
+                    slices: letters.repeat(60),
+                    good: minute,
+                    total: minute + 1,
+                }));
+            }
+        }
+        store.write(writes).await.expect("written");
+        let (_, _, uptime) = records.left_behind(now).await.expect("reads");
+        let minutes = told(&uptime, now);
+        assert!(minutes.iter().all(|report| report.up > 0 && report.down > 0 && report.counts.good > 0));
+        assert!(minutes[4].counts.good > minutes[2].counts.good, "the far end is in it");
+        assert!(store.pack().await.expect("packed") > 1_000);
+        let packed = store.reader().ledger(None, now.0 - 31 * DAY, now.0).await.expect("reads");
+        assert!(packed.unreadable.is_empty());
+        let (_, _, uptime) = records.left_behind(now).await.expect("reads");
+        assert_eq!(told(&uptime, now), minutes);
+    }
+}

@@ -217,3 +217,62 @@ async fn insert(conn: &mut Conn, line: &str) -> Result<(), Stopped> {
     conn.run_made(format!("INSERT INTO {name} ({columns}) VALUES ({places})"), &args).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::store::connect::Db;
+    use crate::store::open;
+
+    /// Of the writers of the moment.
+    const NOT_KEPT: [&str; 2] = ["commits", "members"];
+
+    async fn made(dir: &std::path::Path) -> Conn {
+        open::open(&Db::Sqlite(dir.join("strop.db"))).await.expect("opens").0
+    }
+
+    async fn names(conn: &mut Conn, sql: String) -> BTreeSet<String> {
+        let rows = conn.rows_made(sql, &[]).await.expect("reads");
+        rows.into_iter().map(|mut row| row.text().expect("a name")).collect()
+    }
+
+    #[tokio::test]
+    async fn every_table_with_every_column_is_in_an_export() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut conn = made(dir.path()).await;
+        let sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE '_sqlx%'";
+        let there = names(&mut conn, sql.to_owned()).await;
+        let known = TABLES.iter().map(|table| table.name).chain(NOT_KEPT).map(str::to_owned).collect();
+        assert_eq!(there, known);
+        for table in &TABLES {
+            let there =
+                names(&mut conn, format!("SELECT name FROM pragma_table_info('{}')", table.name)).await;
+            let known = table.columns.iter().map(|column| (*column).to_owned()).collect();
+            assert_eq!(there, known, "{}", table.name);
+        }
+    }
+
+    #[tokio::test]
+    async fn bytes_come_back_as_they_were_and_what_is_none_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut conn = made(dir.path()).await;
+        let all: Vec<u8> = (0..=255).collect();
+        let row = |packed: Value| json!({ "member": "m", "service": "s", "day": 0, "packed": packed });
+        let line = |row: Value| json!({ "table": "ledger_days", "row": row }).to_string();
+        insert(&mut conn, &line(row(value(Cell::Bytes(all.clone()))))).await.expect("inserted");
+        let read = conn.row("SELECT packed FROM ledger_days", &[]).await.expect("reads");
+        assert_eq!(read.expect("there").bytes().expect("bytes"), all);
+        for bad in [
+            json!({ "hex": "0" }),
+            json!({ "hex": "zz" }),
+            json!({ "hex": 1 }),
+            json!({ "b64": "" }),
+            json!([1]),
+        ] {
+            let stopped = insert(&mut conn, &line(row(bad.clone()))).await;
+            assert!(matches!(stopped, Err(Stopped::Line(_))), "{bad}: {stopped:?}");
+        }
+    }
+}

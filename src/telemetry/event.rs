@@ -181,6 +181,7 @@ pub enum StoreEvent<'a> {
     NotBackedUp { to: &'a str, why: &'a str },
     Unreadable { id: &'a str, error: &'a str },
     Packed { minutes: u64, pieces: u64 },
+    Shrunk { from: i64, to: i64, error: Option<&'a str> },
 }
 
 impl StoreEvent<'_> {
@@ -212,6 +213,12 @@ impl StoreEvent<'_> {
             }
             Self::Packed { minutes, pieces } => {
                 info!(minutes, pieces, "closed days of the ledger are packed");
+            }
+            Self::Shrunk { from, to, error: None } => {
+                info!(from, to, "the store's file was mostly empty: its room is given back");
+            }
+            Self::Shrunk { from, error: Some(error), .. } => {
+                warn!(from, error, "the store's file is mostly empty, but its room cannot be given back");
             }
         }
     }

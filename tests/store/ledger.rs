@@ -1,6 +1,8 @@
 //! The ledger in minutes and in packed days: the same answers, nothing lost or doubled on the way, and how small it gets.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -408,10 +410,10 @@ pub async fn a_copy_holds_the_packed_days_and_one_of_before_is_still_good(
     assert_eq!(backup::verify(&path).await.expect("good"), before);
 }
 
-/// `STROP_LEDGER_DAYS`: so many days of traffic (default 8; 400 take some ten minutes).
+/// `STROP_LEDGER_DAYS`: so many days of traffic (default 5; 400 take a quarter of an hour).
 #[test]
 fn four_hundred_days_of_seven_busy_subjects_are_sixteen_megabytes() {
-    let days: i64 = std::env::var("STROP_LEDGER_DAYS").ok().map_or(8, |text| text.parse().expect("a number"));
+    let days: i64 = std::env::var("STROP_LEDGER_DAYS").ok().map_or(5, |text| text.parse().expect("a number"));
     let dir = tempfile::tempdir().expect("a directory");
     let config = sqlite(&dir.path().join("strop.db"));
     let first = millis(std::time::SystemTime::now()).div_euclid(DAY) - days;
@@ -464,4 +466,97 @@ fn busy(day: i64, service: &str, chance: &mut u64) -> Vec<LedgerMinute> {
         });
     }
     rows
+}
+
+const KILLED: &str = "STROP_TEST_PACK_STORE";
+
+/// Not a test: what [`killed_in_the_middle_nothing_is_lost_or_doubled`] starts and kills. Without its variable it does nothing.
+#[test]
+fn the_child() {
+    let Ok(url) = std::env::var(KILLED) else { return };
+    let at = match url.strip_prefix("sqlite:") {
+        Some(path) => StoreAt::Sqlite(path.into()),
+        None => StoreAt::Postgres { url, password: None },
+    };
+    run(async {
+        let open = open(&super::support::config(at)).await;
+        open.put(vec![Write::Audit(audit(1, "the start"))]).await;
+        println!("\nready");
+        open.store.pack().await.expect("packed");
+    });
+}
+
+pub async fn killed_in_the_middle_nothing_is_lost_or_doubled(config: &StoreConfig) {
+    let made = open(config).await;
+    made.put(vec![Write::Audit(audit(1, "the start"))]).await;
+    made.close().await;
+    fill(config, 6).await;
+    let reader = Reader::open(config).expect("a reader");
+    let wanted = all(&reader).await;
+    let url = match &config.at {
+        StoreAt::Sqlite(path) => format!("sqlite:{}", path.display()),
+        StoreAt::Postgres { url, .. } => url.clone(),
+    };
+    let mut chance = u64::from(std::process::id());
+    let (mut rounds, mut middle) = (0, 0);
+    loop {
+        let mut child = Command::new(std::env::current_exe().expect("this"))
+            .args(["ledger::the_child", "--exact", "--nocapture"])
+            .env(KILLED, &url)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        assert!(lines.any(|line| line.is_ok_and(|line| line == "ready")), "the child ended by itself");
+        // Later and later, so that it comes to an end.
+        let longest = 150_000 * (1 + rounds / 4);
+        let until = Instant::now() + Duration::from_micros(draw(&mut chance).cast_unsigned() % longest);
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        rounds += 1;
+        assert!(all(&reader).await == wanted, "round {rounds}: not each minute once");
+        let (left, days) = tables(config).await;
+        middle += u32::from(left > 0 && days > 0);
+        if left == 0 {
+            break;
+        }
+        assert!(rounds < 500, "{left} minutes are never packed");
+    }
+    println!("{rounds} kills, {middle} of them in the middle");
+    assert!(middle > 0, "{rounds} kills, none of them in the middle");
+    let whole = open(config).await;
+    assert_eq!(whole.store.pack().await, Ok(0));
+    assert!(all(&reader).await == wanted && whole.store.status().moved_aside.is_none());
+    whole.close().await;
+}
+
+#[test]
+fn a_file_that_is_mostly_empty_gives_its_room_back_and_another_one_stays_as_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("strop.db");
+    let config = sqlite(&path);
+    run(async {
+        let open = open(&config).await;
+        let length = || std::fs::metadata(&path).expect("there").len();
+        // Whether it is time to look is asked after a pass that has packed something.
+        let room = async |megabytes: u64, at: i64| {
+            meddle(&config, format!("CREATE TABLE ballast AS SELECT zeroblob({}) AS it", megabytes << 20))
+                .await;
+            meddle(&config, "DROP TABLE ballast").await;
+            put(&open, &[minute("m1", "b1", at, 1)]).await;
+            assert_eq!(open.store.pack().await, Ok(1));
+            open.put(vec![Write::Audit(audit(2, "goes on"))]).await;
+            meddle(&config, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+        };
+        room(40, START).await;
+        assert!(length() > 40 << 20, "not worth the trouble: {}", length());
+        room(80, START + DAY).await;
+        assert!(length() < 1 << 20, "{} bytes of almost nothing", length());
+        assert_eq!(all(&open.store.reader()).await.len(), 2);
+        open.close().await;
+    });
 }

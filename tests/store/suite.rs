@@ -63,6 +63,7 @@ on_both!(
     the_clock_packs_what_nobody_asks_for,
     members_that_pack_at_once_pack_each_minute_once,
     packed_days_go_when_all_of_their_minutes_may,
+    killed_in_the_middle_nothing_is_lost_or_doubled,
     a_copy_holds_the_packed_days_and_one_of_before_is_still_good,
 );
 
@@ -96,6 +97,10 @@ async fn members_that_pack_at_once_pack_each_minute_once(on: Fixture) {
 
 async fn packed_days_go_when_all_of_their_minutes_may(on: Fixture) {
     super::ledger::packed_days_go_when_all_of_their_minutes_may(&on.config).await;
+}
+
+async fn killed_in_the_middle_nothing_is_lost_or_doubled(on: Fixture) {
+    super::ledger::killed_in_the_middle_nothing_is_lost_or_doubled(&on.config).await;
 }
 
 async fn a_copy_holds_the_packed_days_and_one_of_before_is_still_good(on: Fixture) {

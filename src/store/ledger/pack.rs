@@ -23,6 +23,8 @@ const PIECE: i64 = 1_500;
 const LATE: Millis = 10 * MINUTE;
 /// From the start to the first pass; then between two.
 const PASSES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(3_600));
+/// An SQLite file is written anew when at least so many bytes of it are free, and at most so many are not.
+const SHRINK: (i64, i64) = (64 << 20, 64 << 20);
 /// The rest after a piece, in times of its own.
 const REST: u32 = 3;
 
@@ -113,6 +115,7 @@ impl Packer {
         let (minutes, pieces) = self.packed;
         if minutes > 0 {
             StoreEvent::Packed { minutes, pieces }.tell();
+            shrink(conn).await?;
         }
         *self = Self { at: self.at, ..Self::new() };
         Ok(0)
@@ -135,6 +138,28 @@ impl Packer {
         }
         Ok(None)
     }
+}
+
+/// Gives the room of a file back that is nearly empty now, as that of a store of years of minutes is: its pages would stay its
+/// own for ever. What is left must be little, for writers wait meanwhile.
+async fn shrink(conn: &mut Conn) -> Result<(), DbError> {
+    if let Conn::Postgres(_) = conn {
+        // Its own vacuum does.
+        return Ok(());
+    }
+    let mut numbers = [0; 3];
+    for (number, sql) in
+        numbers.iter_mut().zip(["PRAGMA page_size", "PRAGMA page_count", "PRAGMA freelist_count"])
+    {
+        *number = conn.row(sql, &[]).await?.map_or(Ok(0), |mut row| row.int())?;
+    }
+    let [page, pages, free] = numbers;
+    if free * page >= SHRINK.0 && (pages - free) * page <= SHRINK.1 && free >= pages / 4 * 3 {
+        let shrunk = conn.run("VACUUM", &[]).await;
+        let error = shrunk.err().map(|error| error.text);
+        StoreEvent::Shrunk { from: pages * page, to: (pages - free) * page, error: error.as_deref() }.tell();
+    }
+    Ok(())
 }
 
 /// Packs minutes of a group; how many. The inner error: they cannot be packed, and stay where they are.
