@@ -314,6 +314,12 @@ pub async fn a_store_of_before_is_packed_in_pieces_between_which_others_write(co
     let good = sum("SELECT CAST(SUM(good) AS BIGINT) FROM ledger").await;
     let wanted = (good, sum("SELECT CAST(SUM(total) AS BIGINT) FROM ledger").await);
     let reader = Reader::open(config).expect("a reader");
+    // A report of the new version beside a sidecar of the old one.
+    assert_eq!(all(&reader).await.len() as i64, minutes);
+    assert_eq!(
+        reader.ledger_counts("service", 0, i64::MAX).await.expect("reads").map(|sums| 2 * sums.0),
+        Some(good)
+    );
     let start = Instant::now();
     let open = open(config).await;
     open.put(vec![Write::Audit(audit(1, "the start"))]).await;

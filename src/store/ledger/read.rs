@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::day::{Day, Garbled};
 use super::{MINUTE, day_of};
-use crate::store::db::{DbError, Row, args};
+use crate::store::db::{Arg, DbError, Row, args};
 use crate::store::error::StoreError;
 use crate::store::read::Reader;
 use crate::store::rows::{LedgerMinute, Millis, Minutes};
@@ -22,6 +22,12 @@ const COUNTS: &str = "WITH open AS (SELECT member, minute, boot, good, total, EX
      SELECT '', 0, '', CAST(SUM(good) AS BIGINT), CAST(SUM(total) AS BIGINT), CAST(NULL AS BYTEA) FROM open WHERE NOT late \
      UNION ALL SELECT member, minute, boot, good, total, NULL FROM open WHERE late \
      UNION ALL SELECT member, day, '', 0, 0, packed FROM ledger_days WHERE service = $1 AND day >= $4 AND day < $3";
+
+/// Both of a store that a version of before has written and none of now has opened: a command only reads.
+const MINUTES_BEFORE: &str = "SELECT member, service, minute, boot, slices, good, total, NULL FROM ledger \
+     WHERE ($1 IS NULL OR service = $1) AND ($2 IS NULL OR member = $2) AND minute >= $3 AND minute < $4";
+const COUNTS_BEFORE: &str = "SELECT '', 0, '', CAST(SUM(good) AS BIGINT), CAST(SUM(total) AS BIGINT), NULL FROM ledger \
+     WHERE service = $1 AND minute >= $2 AND minute < $3";
 
 /// A row of either table.
 enum Found {
@@ -67,6 +73,21 @@ fn key(row: &LedgerMinute) -> (Millis, &str, &str, &str) {
 }
 
 impl Reader {
+    /// The rows of a statement, or of the one for a store without packed days, which takes one argument less.
+    async fn rows_of(
+        &self,
+        sql: &'static str,
+        before: &'static str,
+        args: &[Arg<'_>],
+    ) -> Result<Vec<Row>, DbError> {
+        match self.pool.rows(sql, args).await {
+            Err(error) if error.text.contains("ledger_days") => {
+                self.pool.rows(before, args.split_last().map_or(args, |(_, fewer)| fewer)).await
+            }
+            rows => rows,
+        }
+    }
+
     /// The ledger of a service (`None`: of all) from `since` to before `until`, by minute.
     pub async fn ledger(
         &self,
@@ -86,7 +107,8 @@ impl Reader {
         until: Millis,
     ) -> Result<Minutes, StoreError> {
         let first = day_of(since);
-        let rows = self.pool.rows(MINUTES, args![service, member, since, until, first]).await?;
+        let args = args![service, member, since, until, first];
+        let rows = self.rows_of(MINUTES, MINUTES_BEFORE, args).await?;
         let (mut minutes, mut late) = (Minutes::default(), Vec::new());
         for row in rows {
             match found(row)? {
@@ -121,7 +143,8 @@ impl Reader {
         since: Millis,
         until: Millis,
     ) -> Result<Option<(i64, i64)>, StoreError> {
-        let rows = self.pool.rows(COUNTS, args![service, since, until, day_of(since)]).await?;
+        let args = args![service, since, until, day_of(since)];
+        let rows = self.rows_of(COUNTS, COUNTS_BEFORE, args).await?;
         let (mut sums, mut late, mut days) = (None, HashSet::new(), Vec::new());
         let mut add = |good: i64, total: i64| {
             let (all_good, all): (i64, i64) = sums.unwrap_or_default();
