@@ -157,21 +157,8 @@ pub async fn packed_days_give_the_same_bytes_and_the_same_answers(config: &Store
     let before = answers(&reader, &windows).await;
     assert!(before[0].contains("\"unreadable_rows\": 0") && before[0].contains("stripe"), "{}", before[0]);
     assert_eq!(tables(config).await, (rows.len() as i64, 0), "all of it was of minutes");
-    // While they move, a reader sees each minute once.
     let open = self::open(config).await;
-    let done = Arc::new(AtomicBool::new(false));
-    let (moving, looking, wanted) = (Arc::clone(&done), open.store.reader(), in_order(&rows));
-    let looks = tokio::spawn(async move {
-        let mut looks = 0;
-        while !moving.load(Ordering::Relaxed) {
-            assert_eq!(all(&looking).await, wanted);
-            looks += 1;
-        }
-        looks
-    });
     assert_eq!(open.store.pack().await, Ok(rows.len() as u64));
-    done.store(true, Ordering::Relaxed);
-    assert!(looks.await.expect("each look is whole") > 0);
     // Two days of two subjects and two members, and a third one: forty hours from 17:00 on.
     assert_eq!(tables(config).await, (0, 12), "three days of UTC");
     for (packed, minutes) in answers(&reader, &windows).await.iter().zip(&before) {
@@ -223,6 +210,39 @@ pub async fn what_comes_late_for_a_packed_day_is_neither_lost_nor_doubled(config
     assert_eq!(all(&reader).await, wanted);
     assert_eq!(open.store.pack().await, Ok(4));
     assert_eq!((all(&reader).await, tables(config).await), (wanted, (0, 2)));
+    open.close().await;
+}
+
+pub async fn a_reader_misses_no_minute_while_it_moves(config: &StoreConfig) {
+    let open = open(config).await;
+    put(&open, &[minute("m000", "b", START, 1)]).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let (moving, looking) = (Arc::clone(&done), open.store.reader());
+    let looks = tokio::spawn(async move {
+        let (mut looks, mut seen) = (0, 1);
+        while !moving.load(Ordering::Relaxed) {
+            let found = all(&looking).await.len();
+            assert!(found >= seen, "{found} minutes after {seen} were there");
+            seen = found;
+            assert_eq!(
+                looking
+                    .ledger_counts("service", START, START + 1)
+                    .await
+                    .expect("reads")
+                    .map(|sums| sums.0 > 0),
+                Some(true)
+            );
+            looks += 1;
+        }
+        looks
+    });
+    for n in 1..200 {
+        put(&open, &[minute(&format!("m{n:03}"), "b", START, 1)]).await;
+        assert!(open.store.pack().await.expect("packed") > 0);
+    }
+    done.store(true, Ordering::Relaxed);
+    let looks: u32 = looks.await.expect("each look is whole");
+    assert!(looks > 20, "{looks} looks");
     open.close().await;
 }
 

@@ -64,6 +64,7 @@ on_both!(
     members_that_pack_at_once_pack_each_minute_once,
     packed_days_go_when_all_of_their_minutes_may,
     killed_in_the_middle_nothing_is_lost_or_doubled,
+    a_reader_misses_no_minute_while_it_moves,
     a_copy_holds_the_packed_days_and_one_of_before_is_still_good,
 );
 
@@ -97,6 +98,10 @@ async fn members_that_pack_at_once_pack_each_minute_once(on: Fixture) {
 
 async fn packed_days_go_when_all_of_their_minutes_may(on: Fixture) {
     super::ledger::packed_days_go_when_all_of_their_minutes_may(&on.config).await;
+}
+
+async fn a_reader_misses_no_minute_while_it_moves(on: Fixture) {
+    super::ledger::a_reader_misses_no_minute_while_it_moves(&on.config).await;
 }
 
 async fn killed_in_the_middle_nothing_is_lost_or_doubled(on: Fixture) {
