@@ -114,6 +114,7 @@ const DOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("sqlx::", &["src/store/db.rs", "src/store/connect.rs"]),
+    ("flate2::", &["src/store/ledger/day.rs"]),
     ("hickory_resolver::", &["src/net/names/mod.rs"]),
     ("lettre::", &["src/notify/email.rs", "src/notify/smtp.rs"]),
     ("aws_lc_rs::", &["src/net/tls.rs", "src/notify/sign.rs", "src/store/audit.rs"]),

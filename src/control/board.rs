@@ -174,8 +174,15 @@ impl Uptime {
         Self { subjects: BTreeMap::new(), since: now }
     }
 
-    pub(super) fn add_all(&mut self, minutes: Vec<Minute>) {
-        minutes.into_iter().for_each(|minute| self.add(minute));
+    /// Takes over what an earlier start left.
+    pub(super) fn take_over(&mut self, past: Self) {
+        for (subject, left) in past.subjects {
+            let held = self.subjects.entry(subject).or_default();
+            held.hours.extend(left.hours);
+            for (minute, left) in left.minutes {
+                held.minutes.entry(minute).and_modify(|known| known.merge(&left)).or_insert(left);
+            }
+        }
     }
 
     /// Takes in a minute, once or again.
@@ -186,7 +193,7 @@ impl Uptime {
 
     /// The open minutes, and the time.
     pub(super) fn turn(&mut self, open: Vec<Minute>, now: At) {
-        self.add_all(open);
+        open.into_iter().for_each(|minute| self.add(minute));
         let (oldest, first) = ((now - KEPT).minute() / 60, (now.minute() - MINUTES) / 60);
         for held in self.subjects.values_mut() {
             while let Some(minute) = held.minutes.first_key_value().map(|(minute, _)| *minute)
@@ -207,7 +214,7 @@ impl Uptime {
     }
 
     /// From the hour that `from` lies in, where that is more than two hours ago.
-    fn report(&self, subject: &Arc<str>, from: At, now: At) -> Report {
+    pub(super) fn report(&self, subject: &Arc<str>, from: At, now: At) -> Report {
         let Some(held) = self.subjects.get(subject) else { return Report::default() };
         let border = (now.minute() - MINUTES) / 60;
         let first = from.minute() / 60;
@@ -231,6 +238,22 @@ mod tests {
     fn minute(number: i64, slice: Slice) -> Minute {
         let share = Share { slices: Slices([slice; 60]), counts: Counts { good: 1, bad: 0 } };
         Minute { subject: Arc::from("service"), minute: number, by: [(Arc::from("boot"), share)].into() }
+    }
+
+    #[test]
+    fn what_an_earlier_start_left_is_taken_over_beside_what_was_seen_since() {
+        let end = 30_000_000;
+        let now = At(end * 60_000);
+        let mut past = Uptime::new(now);
+        past.turn((end - 300..end).map(|number| minute(number, Slice::Up)).collect(), now);
+        assert!(past.subjects[SERVICE].hours.len() >= 2 && past.subjects[SERVICE].minutes.len() < 200);
+        let mut uptime = Uptime::new(now);
+        // The minute in which the one ended and the other began, and the one after it.
+        uptime.turn(vec![minute(end - 1, Slice::Down), minute(end, Slice::Down)], now);
+        uptime.take_over(past);
+        let later = At((end + 1) * 60_000);
+        let report = uptime.report(&Arc::from(SERVICE), now - Duration::from_secs(300 * 60), later);
+        assert_eq!((report.up, report.down, report.unknown), (299 * 60, 2 * 60, 0));
     }
 
     #[test]

@@ -120,8 +120,8 @@ impl Control {
         self.fleet.watch.hear(view.said, self.observer.at(view.asked), now);
         let Some(news) = view.news else { return self.shift(now) };
         let News { members, incidents, silences, left } = news;
-        if let Some((_, _, minutes)) = left {
-            self.uptime.add_all(minutes);
+        if let Some((_, _, uptime)) = left {
+            self.uptime.take_over(uptime);
         }
         let holder = members.iter().find(|one| one.word.duty == Duty::Holds.label() && one.age <= FRESH);
         self.fleet.holder = holder.map(|one| Arc::from(one.name.as_str()));

@@ -172,9 +172,9 @@ impl Control {
     }
 
     /// Takes over what an earlier start left.
-    fn take_over(&mut self, (incidents, silences, minutes): LeftBehind) {
+    fn take_over(&mut self, (incidents, silences, uptime): LeftBehind) {
         let now = self.observer.at(clock::now());
-        self.uptime.add_all(minutes);
+        self.uptime.take_over(uptime);
         self.told.extend(incidents.iter().map(|one| (one.id.clone(), last_line(one))));
         let effects = self.desk.restore(incidents, silences, now);
         self.carry_out(effects, Vec::new());

@@ -3,10 +3,12 @@
 //! A row's body is the value as JSON; its columns are what is searched by. Rows of a version that says things this one does
 //! not know are read as far as they go; one that cannot be read is told, kept on disk and left out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::backups::Backups;
+use super::board::Uptime;
 use super::damaged::Damaged;
 use crate::names::IncidentId;
 use crate::notify::queue::{Queued, State as Delivered};
@@ -39,8 +41,11 @@ pub struct Records {
     damaged: Damaged,
 }
 
-/// What a start finds: live incidents, silences, minutes of the ledger.
-pub(super) type LeftBehind = (Vec<Incident>, Vec<Silence>, Vec<Minute>);
+/// How much of the ledger is read at a time: a whole hour, or several, for each hour is summed up before the next page comes.
+const PAGE: i64 = 6 * 3_600_000;
+
+/// What a start finds: live incidents, silences, what the ledger says of the last 30 days.
+pub(super) type LeftBehind = (Vec<Incident>, Vec<Silence>, Uptime);
 
 impl Records {
     /// `member` names this sidecar and stays the same; `boot` is new with every start.
@@ -198,27 +203,43 @@ impl Records {
 
     /// `None`: the store does not answer.
     pub(super) async fn left_behind(&self, now: At) -> Option<LeftBehind> {
-        let Some(store) = &self.store else { return Some(Default::default()) };
+        let Some(store) = &self.store else { return Some((Vec::new(), Vec::new(), Uptime::new(now))) };
         let read = async {
             let reader = store.reader();
             let live = IncidentFilter { unresolved: true, ..IncidentFilter::default() };
             let incidents = reader.incidents(&live, None, LIVE).await?.rows;
             let silences = reader.silences(now.0).await?;
-            let minutes = reader.ledger(None, (now - KEPT).0, now.0).await?;
-            Ok::<_, StoreError>((incidents, silences, minutes))
+            let uptime = self.uptime(&reader, now).await?;
+            Ok::<_, StoreError>((incidents, silences, uptime))
         };
-        let (mut incidents, silences, mut minutes) = read.await.ok()?;
+        let (mut incidents, silences, uptime) = read.await.ok()?;
         // A file is one sidecar's, whatever its name was. In a database that others share, what it saw is its own, and the
         // incidents are the fleet's.
         if self.shared().is_some() {
             incidents.clear();
-            minutes.retain(|row| *row.member == *self.member);
         }
         Some((
             incidents.iter().filter_map(|row| parse(&row.id, &row.body)).collect(),
             silences.iter().filter_map(|row| parse(&row.id, &row.body)).collect(),
-            minutes.iter().filter_map(minute_of).collect(),
+            uptime,
         ))
+    }
+
+    /// The ledger of the last 30 days, page by page: minutes take a hundred times the room of the hours that they become.
+    async fn uptime(&self, reader: &crate::store::Reader, now: At) -> Result<Uptime, StoreError> {
+        let member = self.shared().map(|_| &*self.member);
+        let (mut uptime, mut unreadable) = (Uptime::new(now), BTreeSet::new());
+        let mut from = (now - KEPT).0;
+        while from < now.0 {
+            let to = (from.div_euclid(PAGE) + 1).saturating_mul(PAGE).min(now.0);
+            let page = reader.ledger_of(None, member, from, to).await?;
+            unreadable.extend(page.unreadable);
+            uptime.turn(page.rows.iter().filter_map(minute_of).collect(), now);
+            from = to;
+        }
+        let error = "a packed day that cannot be unpacked";
+        unreadable.iter().for_each(|id| StoreEvent::Unreadable { id, error }.tell());
+        Ok(uptime)
     }
 
     /// Messages that an earlier start did not deliver.
@@ -334,4 +355,66 @@ fn minute_of(row: &LedgerMinute) -> Option<Minute> {
         minute: row.minute.div_euclid(60_000),
         by: [(Arc::from(row.boot.as_str()), share)].into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Retention, StoreAt};
+    use crate::runtime::tasks::Tasks;
+
+    const DAY: i64 = 86_400_000;
+
+    async fn opened(dir: &std::path::Path) -> (Store, Tasks) {
+        let keep = Duration::from_secs(400 * 86_400);
+        let retention = Retention { incidents: keep, audit: keep, samples: keep, ledger: keep };
+        let at = StoreAt::Sqlite(dir.join("strop.db"));
+        let config = crate::config::Store { at, audit_key: None, backlog: 100_000, retention, backup: None };
+        let tasks = Tasks::default();
+        (Store::open(&config, &tasks).await.expect("opens"), tasks)
+    }
+
+    /// What the API shows, and a range that cuts through a day and an hour.
+    fn told(uptime: &Uptime, now: At) -> Vec<crate::reliability::ledger::Report> {
+        let ends = [24, 7 * 24, 30 * 24].map(|hours| Duration::from_secs(hours * 3_600));
+        let ends = ends.into_iter().chain([Duration::from_secs(41 * 3_600 + 1_234)]);
+        ends.flat_map(|length| {
+            ["service", "stripe"].map(|of| uptime.report(&Arc::from(of), now - length, now))
+        })
+        .collect()
+    }
+
+    #[tokio::test]
+    async fn a_start_reads_the_same_uptime_from_packed_days_as_from_minutes() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (store, _tasks) = opened(dir.path()).await;
+        let records = Records::new(Some(store.clone()), "m1", "b2");
+        let now = At(millis(clock::now().wall).div_euclid(60_000) * 60_000);
+        let mut writes = Vec::new();
+        // Up to now, and at the far end of 30 days: of either, one minute in some.
+        for minute in (0..4_000).step_by(3).chain(43_100..43_210) {
+            for service in ["service", "stripe"] {
+                let letters = ["u", "d", "g", "."][(minute / 50 % 4) as usize];
+                writes.push(Write::LedgerMinute(LedgerMinute {
+                    member: "m1".to_owned(),
+                    service: service.to_owned(),
+                    minute: now.0 - minute * 60_000,
+                    boot: format!("b{}", minute / 1_000),
+                    slices: letters.repeat(60),
+                    good: minute,
+                    total: minute + 1,
+                }));
+            }
+        }
+        store.write(writes).await.expect("written");
+        let (_, _, uptime) = records.left_behind(now).await.expect("reads");
+        let minutes = told(&uptime, now);
+        assert!(minutes.iter().all(|report| report.up > 0 && report.down > 0 && report.counts.good > 0));
+        assert!(minutes[4].counts.good > minutes[2].counts.good, "the far end is in it");
+        assert!(store.pack().await.expect("packed") > 1_000);
+        let packed = store.reader().ledger(None, now.0 - 31 * DAY, now.0).await.expect("reads");
+        assert!(packed.unreadable.is_empty());
+        let (_, _, uptime) = records.left_behind(now).await.expect("reads");
+        assert_eq!(told(&uptime, now), minutes);
+    }
 }

@@ -31,12 +31,15 @@ async fn minutes(
     mut take: impl FnMut(Minute),
 ) -> Result<usize, StoreError> {
     let mut names: BTreeSet<Arc<str>> = BTreeSet::new();
-    let mut unreadable = 0;
+    let (mut unreadable, mut days) = (0, BTreeSet::new());
     // The minute in which the range begins is part of it.
     let mut from = span.start.minute() * 60_000;
     while from < span.end.0 {
         let to = (from + PAGE).min(span.end.0);
-        for row in reader.ledger(service, from, to).await? {
+        let page = reader.ledger(service, from, to).await?;
+        // Several pages may be of one day.
+        days.extend(page.unreadable);
+        for row in page.rows {
             match minute(&row, &mut names) {
                 Some(minute) => take(minute),
                 None => unreadable += 1,
@@ -44,7 +47,7 @@ async fn minutes(
         }
         from = to;
     }
-    Ok(unreadable)
+    Ok(unreadable + days.len())
 }
 
 fn minute(row: &LedgerMinute, names: &mut BTreeSet<Arc<str>>) -> Option<Minute> {

@@ -15,10 +15,11 @@ use super::error::StoreError;
 use crate::config::{Store as StoreConfig, StoreAt};
 
 /// All migrations, oldest first.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "fleet", include_str!("migrations/0002_fleet.sql")),
     (3, "audit key", include_str!("migrations/0003_audit_key.sql")),
+    (4, "ledger days", include_str!("migrations/0004_ledger_days.sql")),
 ];
 /// Older SQLite can damage a file when its write-ahead log starts over.
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);

@@ -85,6 +85,7 @@ fn fault_of(code: &str) -> Fault {
 pub(super) enum Arg<'a> {
     Int(Option<i64>),
     Text(Option<&'a str>),
+    Bytes(&'a [u8]),
 }
 
 impl From<i64> for Arg<'_> {
@@ -123,6 +124,12 @@ impl<'a> From<&'a Option<String>> for Arg<'a> {
     }
 }
 
+impl<'a> From<&'a Vec<u8>> for Arg<'a> {
+    fn from(value: &'a Vec<u8>) -> Self {
+        Self::Bytes(value)
+    }
+}
+
 /// The arguments of a statement, in the order of its placeholders.
 macro_rules! args {
     ($($value:expr),* $(,)?) => { &[$($crate::store::db::Arg::from($value)),*] };
@@ -135,6 +142,7 @@ pub(super) enum Cell {
     Null,
     Int(i64),
     Text(String),
+    Bytes(Vec<u8>),
 }
 
 /// One row, read from left to right.
@@ -154,7 +162,9 @@ impl Row {
         match self.0.next() {
             Some(Cell::Int(value)) => Ok(Some(value)),
             Some(Cell::Null) => Ok(None),
-            Some(Cell::Text(_)) | None => Err(DbError::damaged("a text stands where a number should")),
+            Some(Cell::Text(_) | Cell::Bytes(_)) | None => {
+                Err(DbError::damaged("something else stands where a number should"))
+            }
         }
     }
 
@@ -162,7 +172,23 @@ impl Row {
         match self.0.next() {
             Some(Cell::Text(value)) => Ok(Some(value)),
             Some(Cell::Null) => Ok(None),
-            Some(Cell::Int(_)) | None => Err(DbError::damaged("a number stands where a text should")),
+            Some(Cell::Int(_) | Cell::Bytes(_)) | None => {
+                Err(DbError::damaged("something else stands where a text should"))
+            }
+        }
+    }
+
+    pub(super) fn bytes(&mut self) -> Result<Vec<u8>, DbError> {
+        self.maybe_bytes()?.ok_or_else(|| DbError::damaged("bytes are missing"))
+    }
+
+    pub(super) fn maybe_bytes(&mut self) -> Result<Option<Vec<u8>>, DbError> {
+        match self.0.next() {
+            Some(Cell::Bytes(value)) => Ok(Some(value)),
+            Some(Cell::Null) => Ok(None),
+            Some(Cell::Int(_) | Cell::Text(_)) | None => {
+                Err(DbError::damaged("something else stands where bytes should"))
+            }
         }
     }
 
@@ -182,10 +208,12 @@ macro_rules! row {
             let value = row.try_get_raw(at)?;
             cells.push(if value.is_null() {
                 Cell::Null
-            } else if matches!(value.type_info().name(), "INTEGER" | "INT8" | "INT4") {
-                Cell::Int(row.try_get_unchecked(at)?)
             } else {
-                Cell::Text(row.try_get_unchecked(at)?)
+                match value.type_info().name() {
+                    "INTEGER" | "INT8" | "INT4" => Cell::Int(row.try_get_unchecked(at)?),
+                    "BLOB" | "BYTEA" => Cell::Bytes(row.try_get_unchecked(at)?),
+                    _ => Cell::Text(row.try_get_unchecked(at)?),
+                }
             });
         }
         Row(cells.into_iter())
@@ -200,6 +228,7 @@ macro_rules! query {
             query = match *arg {
                 Arg::Int(value) => query.bind(value),
                 Arg::Text(value) => query.bind(value),
+                Arg::Bytes(value) => query.bind(value),
             };
         }
         query

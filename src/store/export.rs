@@ -1,12 +1,14 @@
 //! The tables as a whole: counted, written out as JSON lines, and read back into an empty SQLite file.
 //!
-//! An export's first line is `{"strop":"export","format":1}`, each further one `{"table":"…","row":{"column":value,…}}`.
+//! An export's first line is `{"strop":"export","format":1}`, each further one `{"table":"…","row":{"column":value,…}}`. Bytes are
+//! `{"hex":"…"}`.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
 
 use serde_json::{Map, Value, json};
 
+use super::audit::hex;
 use super::db::{Arg, Cell, Conn, DbError};
 
 /// The first line.
@@ -22,7 +24,7 @@ struct Table {
 }
 
 /// Everything that is worth keeping; `commits` and `members` are not, they belong to the writers of the moment.
-const TABLES: [Table; 10] = [
+const TABLES: [Table; 11] = [
     Table {
         name: "incidents",
         columns: &[
@@ -73,6 +75,11 @@ const TABLES: [Table; 10] = [
         name: "ledger",
         columns: &["member", "service", "minute", "boot", "slices", "good", "total"],
         order: "service, minute, member, boot",
+    },
+    Table {
+        name: "ledger_days",
+        columns: &["member", "service", "day", "packed"],
+        order: "service, day, member",
     },
     Table { name: "checkpoints", columns: &["member", "boot", "at"], order: "member, boot" },
     Table { name: "silences", columns: &["id", "body", "starts_at", "ends_at"], order: "id" },
@@ -145,7 +152,17 @@ fn value(cell: Cell) -> Value {
         Cell::Null => Value::Null,
         Cell::Int(number) => number.into(),
         Cell::Text(text) => text.into(),
+        Cell::Bytes(bytes) => json!({ "hex": hex(&bytes) }),
     }
+}
+
+/// Bytes of a line; `None`: they are none.
+fn bytes(value: &Value) -> Option<Vec<u8>> {
+    let digits = value.get("hex")?.as_str()?.as_bytes();
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let whole = digits.len().is_multiple_of(2);
+    let bytes = digits.chunks_exact(2).map(|two| Some((digit(two[0])? << 4 | digit(two[1])?) as u8));
+    bytes.collect::<Option<Vec<u8>>>().filter(|_| whole)
 }
 
 /// Reads an export into an SQLite file whose tables have just been made.
@@ -181,17 +198,81 @@ async fn insert(conn: &mut Conn, line: &str) -> Result<(), Stopped> {
     let line: Value = serde_json::from_str(line).map_err(|error| Stopped::Line(error.to_string()))?;
     let table = TABLES.iter().find(|table| line["table"] == table.name);
     let table = table.ok_or_else(|| wrong("no table of that name is known"))?;
+    let row = &line["row"];
+    let raw: Vec<Option<Vec<u8>>> = table.columns.iter().map(|column| bytes(&row[*column])).collect();
     let mut args = Vec::with_capacity(table.columns.len());
-    for column in table.columns {
-        args.push(match &line["row"][*column] {
-            Value::Null => Arg::Text(None),
-            Value::String(text) => Arg::from(text),
-            Value::Number(number) => Arg::Int(number.as_i64()),
-            Value::Bool(_) | Value::Array(_) | Value::Object(_) => return Err(wrong("no column holds this")),
+    for (column, raw) in table.columns.iter().zip(&raw) {
+        args.push(match (&row[*column], raw) {
+            (_, Some(raw)) => Arg::from(raw),
+            (Value::Null, _) => Arg::Text(None),
+            (Value::String(text), _) => Arg::from(text),
+            (Value::Number(number), _) => Arg::Int(number.as_i64()),
+            (Value::Bool(_) | Value::Array(_) | Value::Object(_), _) => {
+                return Err(wrong("no column holds this"));
+            }
         });
     }
     let places: Vec<String> = (1..=args.len()).map(|at| format!("${at}")).collect();
     let (name, columns, places) = (table.name, table.columns.join(", "), places.join(", "));
     conn.run_made(format!("INSERT INTO {name} ({columns}) VALUES ({places})"), &args).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::store::connect::Db;
+    use crate::store::open;
+
+    /// Of the writers of the moment.
+    const NOT_KEPT: [&str; 2] = ["commits", "members"];
+
+    async fn made(dir: &std::path::Path) -> Conn {
+        open::open(&Db::Sqlite(dir.join("strop.db"))).await.expect("opens").0
+    }
+
+    async fn names(conn: &mut Conn, sql: String) -> BTreeSet<String> {
+        let rows = conn.rows_made(sql, &[]).await.expect("reads");
+        rows.into_iter().map(|mut row| row.text().expect("a name")).collect()
+    }
+
+    #[tokio::test]
+    async fn every_table_with_every_column_is_in_an_export() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut conn = made(dir.path()).await;
+        let sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE '_sqlx%'";
+        let there = names(&mut conn, sql.to_owned()).await;
+        let known = TABLES.iter().map(|table| table.name).chain(NOT_KEPT).map(str::to_owned).collect();
+        assert_eq!(there, known);
+        for table in &TABLES {
+            let there =
+                names(&mut conn, format!("SELECT name FROM pragma_table_info('{}')", table.name)).await;
+            let known = table.columns.iter().map(|column| (*column).to_owned()).collect();
+            assert_eq!(there, known, "{}", table.name);
+        }
+    }
+
+    #[tokio::test]
+    async fn bytes_come_back_as_they_were_and_what_is_none_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut conn = made(dir.path()).await;
+        let all: Vec<u8> = (0..=255).collect();
+        let row = |packed: Value| json!({ "member": "m", "service": "s", "day": 0, "packed": packed });
+        let line = |row: Value| json!({ "table": "ledger_days", "row": row }).to_string();
+        insert(&mut conn, &line(row(value(Cell::Bytes(all.clone()))))).await.expect("inserted");
+        let read = conn.row("SELECT packed FROM ledger_days", &[]).await.expect("reads");
+        assert_eq!(read.expect("there").bytes().expect("bytes"), all);
+        for bad in [
+            json!({ "hex": "0" }),
+            json!({ "hex": "zz" }),
+            json!({ "hex": 1 }),
+            json!({ "b64": "" }),
+            json!([1]),
+        ] {
+            let stopped = insert(&mut conn, &line(row(bad.clone()))).await;
+            assert!(matches!(stopped, Err(Stopped::Line(_))), "{bad}: {stopped:?}");
+        }
+    }
 }

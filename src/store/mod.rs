@@ -17,6 +17,7 @@ mod db;
 pub mod error;
 mod export;
 mod file;
+mod ledger;
 mod open;
 mod queue;
 mod read;
@@ -41,8 +42,9 @@ use crate::telemetry::event::StoreEvent;
 use crate::telemetry::upstreams::Seconds;
 use db::{DbError, Fault, Pool};
 pub use error::{MovedAside, State, Status, StoreError};
-use queue::{Ask, Batch, Group, LeaseAsk, Queue};
+use queue::{Ask, Batch, Group, LeaseAsk, Queue, Tend};
 pub use read::{IncidentFilter, Page, Reader};
+use retention::What;
 use rows::{Lease, Presence, Sample, Seen, Write, millis};
 
 /// Sidecars that were not seen for so long are no longer shown.
@@ -125,7 +127,7 @@ impl Shared {
     /// Nobody waits for a lease from a database that is away.
     fn fail_asks(&self, error: &DbError) {
         loop {
-            let ask = self.queue().next_ask();
+            let ask = self.queue().take_ask();
             match ask {
                 Some(ask) => ask.fail(error.clone().into()),
                 None => return,
@@ -315,34 +317,43 @@ impl Store {
     /// Tells that this sidecar runs and what it sees; all that were seen within the hour, itself among them. Answered at once
     /// or not at all: it does not wait for a database that is away.
     pub async fn appear(&self, presence: Presence) -> Result<Vec<Seen>, StoreError> {
-        let (done, told) = oneshot::channel();
-        self.hand(Ask::Appear(presence, done));
-        told.await.unwrap_or(Err(StoreError::Closed))
+        self.answered(|done| Ask::Appear(presence, done)).await
     }
 
     /// Takes back what [`Self::appear`] told.
     pub async fn depart(&self, presence: Presence) -> Result<(), StoreError> {
-        let (done, told) = oneshot::channel();
-        self.hand(Ask::Depart(presence, done));
-        told.await.unwrap_or(Err(StoreError::Closed)).map(drop)
+        self.answered(|done| Ask::Depart(presence, done)).await.map(drop)
     }
 
     /// Deletes what is older than `[store.retention]` now, as happens once a day; how many rows.
     pub async fn clean(&self) -> Result<u64, StoreError> {
-        let (done, told) = oneshot::channel();
-        self.hand(Ask::Clean(done));
-        told.await.unwrap_or(Err(StoreError::Closed))
+        self.answered(|done| Ask::Tend(Tend::Clean(What::All), done)).await
+    }
+
+    /// Packs the closed days of the ledger now, as happens by and by; how many minutes were moved. Other writes go between.
+    pub async fn pack(&self) -> Result<u64, StoreError> {
+        let mut minutes = 0;
+        loop {
+            match self.answered(|done| Ask::Tend(Tend::Pack, done)).await? {
+                0 => return Ok(minutes),
+                more => minutes += more,
+            }
+        }
     }
 
     async fn ask(&self, what: LeaseAsk) -> Result<Option<Lease>, StoreError> {
-        let (done, told) = oneshot::channel();
-        self.hand(Ask::Lease(what, done));
-        told.await.unwrap_or(Err(StoreError::Closed))
+        self.answered(|done| Ask::Lease(what, done)).await
     }
 
-    fn hand(&self, ask: Ask) {
-        self.shared.queue().ask(ask);
+    /// The writer's answer to a question.
+    async fn answered<T>(
+        &self,
+        ask: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Ask,
+    ) -> Result<T, StoreError> {
+        let (done, told) = oneshot::channel();
+        self.shared.queue().ask(ask(done));
         self.shared.wake.notify_one();
+        told.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Takes nothing more, writes what waits and ends the task, within `patience`. How many writes are not on disk: with a

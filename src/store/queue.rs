@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::error::StoreError;
+use super::retention::What;
 use super::rows::{Lease, Presence, Sample, Seen, Write};
 
 /// Samples that may wait.
@@ -72,11 +73,19 @@ pub(super) enum LeaseAsk {
     Release { lease: Lease },
 }
 
+/// What is done now instead of by the clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Tend {
+    Clean(What),
+    /// One piece of the ledger's closed days.
+    Pack,
+}
+
 /// A question that is answered at once or not at all.
 #[derive(Debug)]
 pub(super) enum Ask {
     Lease(LeaseAsk, oneshot::Sender<Result<Option<Lease>, StoreError>>),
-    Clean(oneshot::Sender<Result<u64, StoreError>>),
+    Tend(Tend, oneshot::Sender<Result<u64, StoreError>>),
     Appear(Presence, oneshot::Sender<Result<Vec<Seen>, StoreError>>),
     Depart(Presence, oneshot::Sender<Result<Vec<Seen>, StoreError>>),
 }
@@ -86,7 +95,7 @@ impl Ask {
     pub(super) fn fail(self, why: StoreError) {
         match self {
             Self::Lease(_, done) => drop(done.send(Err(why))),
-            Self::Clean(done) => drop(done.send(Err(why))),
+            Self::Tend(_, done) => drop(done.send(Err(why))),
             Self::Appear(_, done) | Self::Depart(_, done) => drop(done.send(Err(why))),
         }
     }
@@ -236,7 +245,15 @@ impl Queue {
         }
     }
 
+    /// The next question; what only tends the store waits until everything is written.
     pub(super) fn next_ask(&mut self) -> Option<Ask> {
+        let busy = !self.groups.is_empty();
+        let at = self.asks.iter().position(|ask| !(busy && matches!(ask, Ask::Tend(..))))?;
+        self.asks.remove(at)
+    }
+
+    /// Any question, to be told that it cannot be answered.
+    pub(super) fn take_ask(&mut self) -> Option<Ask> {
         self.asks.pop_front()
     }
 
@@ -384,6 +401,21 @@ mod tests {
             sizes.push(batch.groups.len());
         }
         assert_eq!(sizes, [2, 1, 1]);
+    }
+
+    #[test]
+    fn what_tends_the_store_waits_for_what_is_to_be_written_and_a_lease_for_nothing() {
+        let mut queue = Queue::new(100);
+        let lease = LeaseAsk::Release {
+            lease: Lease { name: "a".to_owned(), holder: "b".to_owned(), token: 1, expires_at: 0 },
+        };
+        queue.ask(Ask::Tend(Tend::Pack, oneshot::channel().0));
+        queue.ask(Ask::Lease(lease, oneshot::channel().0));
+        drop(push(&mut queue, vec![note()]));
+        assert!(matches!(queue.next_ask(), Some(Ask::Lease(..))));
+        assert!(queue.next_ask().is_none(), "first the write");
+        drop(queue.next_batch(Instant::now()).expect("waiting"));
+        assert!(matches!(queue.next_ask(), Some(Ask::Tend(..))));
     }
 
     #[test]

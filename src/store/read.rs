@@ -4,8 +4,7 @@ use super::audit;
 use super::db::{DbError, Pool, Row, args};
 use super::error::StoreError;
 use super::rows::{
-    AuditRow, Checkpoint, Delivery, Entry, EntryRow, Incident, LedgerMinute, Millis, Notification, Sample,
-    Silence, Version,
+    AuditRow, Checkpoint, Delivery, Entry, EntryRow, Incident, Millis, Notification, Sample, Silence, Version,
 };
 
 /// The most rows of one page.
@@ -42,7 +41,7 @@ pub struct Page<T> {
 /// Reads what is on disk; clones are cheap.
 #[derive(Clone, Debug)]
 pub struct Reader {
-    pool: Pool,
+    pub(super) pool: Pool,
 }
 
 pub(super) const INCIDENT: &str = "SELECT id, dedup_key, state, severity, rule, service, started_at, resolved_at, updated_at, \
@@ -160,37 +159,6 @@ impl Reader {
     ) -> Result<Vec<Notification>, StoreError> {
         let args = args![state.map(Delivery::as_str), incident, due, i64::from(limit.clamp(1, MOST))];
         self.all(NOTIFICATIONS, args, notification).await
-    }
-
-    /// The ledger of a service (`None`: of all) from `since` to before `until`, by minute.
-    pub async fn ledger(
-        &self,
-        service: Option<&str>,
-        since: Millis,
-        until: Millis,
-    ) -> Result<Vec<LedgerMinute>, StoreError> {
-        let sql = "SELECT member, service, minute, boot, slices, good, total FROM ledger \
-                   WHERE ($1 IS NULL OR service = $1) AND minute >= $2 AND minute < $3 \
-                   ORDER BY minute, service, member, boot";
-        let read = |mut row: Row| {
-            let (member, service, minute) = (row.text()?, row.text()?, row.int()?);
-            let (boot, slices) = (row.text()?, row.text()?);
-            Ok(LedgerMinute { member, service, minute, boot, slices, good: row.int()?, total: row.int()? })
-        };
-        self.all(sql, args![service, since, until], read).await
-    }
-
-    /// Good and all exchanges of a service from `since` to before `until`; `None`: no minute tells of them.
-    pub async fn ledger_counts(
-        &self,
-        service: &str,
-        since: Millis,
-        until: Millis,
-    ) -> Result<Option<(i64, i64)>, StoreError> {
-        let sql = "SELECT CAST(SUM(good) AS BIGINT), CAST(SUM(total) AS BIGINT) FROM ledger \
-                   WHERE service = $1 AND minute >= $2 AND minute < $3";
-        let read = |mut row: Row| Ok(row.maybe_int()?.zip(row.maybe_int()?));
-        Ok(self.all(sql, args![service, since, until], read).await?.pop().flatten())
     }
 
     /// What was done to the config from `since` to before `until`, the oldest first; the first thousand.

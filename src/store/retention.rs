@@ -115,6 +115,7 @@ fn believed(doubted: Duration) -> bool {
 /// The newest row that is at least a day old, when the clock stands alone.
 async fn doubt(conn: &mut Conn, now: Millis) -> Result<Option<Millis>, DbError> {
     let sql = "SELECT MAX(at) FROM (SELECT MAX(minute) AS at FROM ledger WHERE minute <= $1 \
+               UNION ALL SELECT MAX(day) AS at FROM ledger_days WHERE day <= $1 \
                UNION ALL SELECT MAX(at) AS at FROM samples WHERE at <= $1 \
                UNION ALL SELECT MAX(updated_at) AS at FROM incidents WHERE updated_at <= $1 \
                UNION ALL SELECT MAX(at) AS at FROM audit WHERE at <= $1 \
@@ -194,6 +195,12 @@ const LEDGER: Class = Class {
                FROM ledger WHERE minute < $1 ORDER BY minute LIMIT $2)",
     ],
 };
+/// A packed day goes when all of its minutes may.
+const LEDGER_DAYS: Class = Class {
+    count: "SELECT COUNT(*) FROM ledger_days",
+    delete: &["DELETE FROM ledger_days WHERE (service, day, member) IN (SELECT service, day, member \
+               FROM ledger_days WHERE day <= $1 - 86400000 ORDER BY day LIMIT $2)"],
+};
 const NOTES: [Class; 2] = [
     Class {
         count: "SELECT COUNT(*) FROM checkpoints",
@@ -242,6 +249,7 @@ async fn delete(
     }
     rows += class(conn, &SAMPLES, before(now, keep.samples)).await?;
     rows += class(conn, &LEDGER, before(now, keep.ledger)).await?;
+    rows += class(conn, &LEDGER_DAYS, before(now, keep.ledger)).await?;
     for one in &NOTES {
         rows += class(conn, one, before(now, PAST)).await?;
     }

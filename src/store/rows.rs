@@ -170,6 +170,15 @@ pub struct LedgerMinute {
     pub total: i64,
 }
 
+/// Some time of the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Minutes {
+    /// By minute, service, member and start.
+    pub rows: Vec<LedgerMinute>,
+    /// Packed days that cannot be read, by name; they stay where they are.
+    pub unreadable: Vec<String>,
+}
+
 /// "I was running at …": what comes after is unknown until the next start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {

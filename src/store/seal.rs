@@ -37,6 +37,10 @@ async fn hash(conn: &mut Conn, id: &str) -> Result<Option<String>, DbError> {
                 hash.update(&(text.len() as u64).to_be_bytes());
                 hash.update(text.as_bytes());
             }
+            Cell::Bytes(bytes) => {
+                hash.update(&(bytes.len() as u64).to_be_bytes());
+                hash.update(&bytes);
+            }
         }
     }
     Ok(Some(hash.finish()))

@@ -12,8 +12,9 @@ use super::commit::commit;
 use super::connect::Db;
 use super::db::{Conn, DbError, Fault};
 use super::error::{State, StoreError};
-use super::queue::{Ask, Batch, LeaseAsk};
-use super::retention::{Cleaner, What};
+use super::ledger::pack::Packer;
+use super::queue::{Ask, Batch, LeaseAsk, Tend};
+use super::retention::Cleaner;
 use super::rows::{Lease, Seen};
 use super::{MEMBERS, Shared, file, open, sql};
 use crate::config::Retention;
@@ -44,6 +45,7 @@ pub(super) struct Writer {
     number: i64,
     failures: u32,
     cleaner: Cleaner,
+    packer: Packer,
     rules: sql::Rules,
 }
 
@@ -52,6 +54,7 @@ enum Next {
     Write,
     Answer(Ask),
     Clean,
+    Pack,
     Wait(Instant),
     Leave,
 }
@@ -81,6 +84,7 @@ impl Writer {
             number: 1,
             failures: 0,
             cleaner: Cleaner::new(keep),
+            packer: Packer::new(),
             rules,
         }
     }
@@ -107,6 +111,7 @@ impl Writer {
                 Next::Write => self.write().await,
                 Next::Answer(ask) => self.answer(ask).await,
                 Next::Clean => self.clean_by_the_clock().await,
+                Next::Pack => self.tend(Tend::Pack).await.map(drop),
                 Next::Wait(until) => {
                     self.shared.woken(until).await;
                     Ok(())
@@ -182,9 +187,10 @@ impl Writer {
             () if !self.todo.is_empty() => Next::Write,
             () if queue.closing => Next::Leave,
             () if self.cleaner.at <= now => Next::Clean,
+            () if self.packer.at <= now => Next::Pack,
             () => {
-                let look_at = if self.file.is_some() { now + LOOKS } else { self.cleaner.at };
-                let until = self.cleaner.at.min(look_at);
+                let tend_at = self.cleaner.at.min(self.packer.at);
+                let until = if self.file.is_some() { tend_at.min(now + LOOKS) } else { tend_at };
                 Next::Wait(queue.next_sample().map_or(until, |due| due.min(until)))
             }
         }
@@ -257,10 +263,10 @@ impl Writer {
     async fn answer(&mut self, ask: Ask) -> Result<(), DbError> {
         // The asker may have left: nobody minds what is sent then.
         let failed = match ask {
-            Ask::Clean(done) => {
-                let cleaned = self.clean(What::All).await;
-                let failed = cleaned.as_ref().err().cloned();
-                let _ = done.send(cleaned.map_err(StoreError::from));
+            Ask::Tend(what, done) => {
+                let tended = self.tend(what).await;
+                let failed = tended.as_ref().err().cloned();
+                let _ = done.send(tended.map_err(StoreError::from));
                 failed
             }
             Ask::Lease(what, done) => {
@@ -308,7 +314,7 @@ impl Writer {
 
     async fn clean_by_the_clock(&mut self) -> Result<(), DbError> {
         let what = self.cleaner.due();
-        self.clean(what).await?;
+        self.tend(Tend::Clean(what)).await?;
         self.cleaner.done();
         // Who could change the file cannot change what has left it.
         if let Some(conn) = &mut self.conn {
@@ -319,13 +325,16 @@ impl Writer {
         Ok(())
     }
 
-    async fn clean(&mut self, what: What) -> Result<u64, DbError> {
-        let Some(conn) = &mut self.conn else { return Ok(0) };
-        let cleaned = self.cleaner.clean(conn, what, self.rules.key.as_ref()).await;
-        if cleaned.is_err() {
+    async fn tend(&mut self, what: Tend) -> Result<u64, DbError> {
+        let (Some(conn), key) = (&mut self.conn, self.rules.key.as_ref()) else { return Ok(0) };
+        let tended = match what {
+            Tend::Clean(what) => self.cleaner.clean(conn, what, key).await,
+            Tend::Pack => patiently(&self.shared, self.packer.piece(conn, key)).await,
+        };
+        if tended.is_err() {
             self.give_up().await;
         }
-        cleaned
+        tended
     }
 
     /// Waits for a database that is away. True: the store is being closed meanwhile.

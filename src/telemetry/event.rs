@@ -205,6 +205,8 @@ pub enum StoreEvent<'a> {
     BackedUp { file: &'a str, bytes: u64, rows: i64, took_ms: u128, audit_head: &'a str },
     NotBackedUp { to: &'a str, why: &'a str },
     Unreadable { id: &'a str, error: &'a str },
+    Packed { minutes: u64, pieces: u64 },
+    Shrunk { from: i64, to: i64, error: Option<&'a str> },
 }
 
 impl StoreEvent<'_> {
@@ -233,6 +235,15 @@ impl StoreEvent<'_> {
             Self::NotBackedUp { to, why } => error!(to, why, "the store could not be backed up"),
             Self::Unreadable { id, error } => {
                 error!(id, error, "a row of the store cannot be read, it stays there")
+            }
+            Self::Packed { minutes, pieces } => {
+                info!(minutes, pieces, "closed days of the ledger are packed");
+            }
+            Self::Shrunk { from, to, error: None } => {
+                info!(from, to, "the store's file was mostly empty: its room is given back");
+            }
+            Self::Shrunk { from, error: Some(error), .. } => {
+                warn!(from, error, "the store's file is mostly empty, but its room cannot be given back");
             }
         }
     }

@@ -12,6 +12,7 @@ mod fleet;
 mod full;
 mod gone;
 mod kill;
+mod ledger;
 mod postgres;
 mod suite;
 mod support;

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use strop::store::rows::{AuditEntry, Checkpoint, Delivery, LedgerMinute, Sample, Silence, Write};
+use strop::store::rows::{AuditEntry, Checkpoint, Delivery, LedgerMinute, Minutes, Sample, Silence, Write};
 use strop::store::{
     IncidentFilter, Reader, State, StoreConfig, StoreError, backup, verify_audit, verify_audit_against,
 };
 
 use super::postgres::Cluster;
-use super::support::{DAY, PATIENCE, audit, entry, incident, notification, open, run, sqlite};
+use super::support::{DAY, audit, entry, incident, meddle, notification, open, run, sqlite};
 
 /// A database to test with, and what must outlive it.
 struct Fixture {
@@ -55,7 +55,63 @@ on_both!(
     a_report_finds_its_sums_and_the_changes_of_the_config,
     members_of_a_fleet_see_each_other_until_they_leave,
     versions_of_an_incident_that_cross_are_joined_and_none_is_lost,
+    packed_days_give_the_same_bytes_and_the_same_answers,
+    what_comes_late_for_a_packed_day_is_neither_lost_nor_doubled,
+    a_day_that_is_not_over_and_what_no_day_can_hold_stay_as_they_are,
+    a_packed_day_that_is_damaged_is_told_and_spoils_no_other,
+    a_store_of_before_is_packed_in_pieces_between_which_others_write,
+    the_clock_packs_what_nobody_asks_for,
+    members_that_pack_at_once_pack_each_minute_once,
+    packed_days_go_when_all_of_their_minutes_may,
+    killed_in_the_middle_nothing_is_lost_or_doubled,
+    a_reader_misses_no_minute_while_it_moves,
+    a_copy_holds_the_packed_days_and_one_of_before_is_still_good,
 );
+
+async fn packed_days_give_the_same_bytes_and_the_same_answers(on: Fixture) {
+    super::ledger::packed_days_give_the_same_bytes_and_the_same_answers(&on.config).await;
+}
+
+async fn what_comes_late_for_a_packed_day_is_neither_lost_nor_doubled(on: Fixture) {
+    super::ledger::what_comes_late_for_a_packed_day_is_neither_lost_nor_doubled(&on.config).await;
+}
+
+async fn a_day_that_is_not_over_and_what_no_day_can_hold_stay_as_they_are(on: Fixture) {
+    super::ledger::a_day_that_is_not_over_and_what_no_day_can_hold_stay_as_they_are(&on.config).await;
+}
+
+async fn a_packed_day_that_is_damaged_is_told_and_spoils_no_other(on: Fixture) {
+    super::ledger::a_packed_day_that_is_damaged_is_told_and_spoils_no_other(&on.config).await;
+}
+
+async fn a_store_of_before_is_packed_in_pieces_between_which_others_write(on: Fixture) {
+    super::ledger::a_store_of_before_is_packed_in_pieces_between_which_others_write(&on.config).await;
+}
+
+async fn the_clock_packs_what_nobody_asks_for(on: Fixture) {
+    super::ledger::the_clock_packs_what_nobody_asks_for(&on.config).await;
+}
+
+async fn members_that_pack_at_once_pack_each_minute_once(on: Fixture) {
+    super::ledger::members_that_pack_at_once_pack_each_minute_once(&on.config).await;
+}
+
+async fn packed_days_go_when_all_of_their_minutes_may(on: Fixture) {
+    super::ledger::packed_days_go_when_all_of_their_minutes_may(&on.config).await;
+}
+
+async fn a_reader_misses_no_minute_while_it_moves(on: Fixture) {
+    super::ledger::a_reader_misses_no_minute_while_it_moves(&on.config).await;
+}
+
+async fn killed_in_the_middle_nothing_is_lost_or_doubled(on: Fixture) {
+    super::ledger::killed_in_the_middle_nothing_is_lost_or_doubled(&on.config).await;
+}
+
+async fn a_copy_holds_the_packed_days_and_one_of_before_is_still_good(on: Fixture) {
+    let to = on.dir.path().join("copies");
+    super::ledger::a_copy_holds_the_packed_days_and_one_of_before_is_still_good(&on.config, &to).await;
+}
 
 async fn members_of_a_fleet_see_each_other_until_they_leave(on: Fixture) {
     super::fleet::members_see_each_other_until_they_leave(&on.config).await;
@@ -114,8 +170,8 @@ async fn every_kind_of_row_reads_back_as_written(on: Fixture) {
     assert_eq!(reader.silences(20).await, Ok(vec![silence]));
     assert_eq!(reader.silences(21).await, Ok(vec![]));
     assert_eq!(reader.checkpoints().await, Ok(vec![point]));
-    assert_eq!(reader.ledger(Some("backend"), 0, 60_001).await, Ok(vec![minute]));
-    assert_eq!(reader.ledger(None, 0, 60_000).await, Ok(vec![]));
+    assert_eq!(reader.ledger(Some("backend"), 0, 60_001).await.expect("reads").rows, [minute]);
+    assert_eq!(reader.ledger(None, 0, 60_000).await, Ok(Minutes::default()));
     open.put(vec![Write::DropSilence("s1".to_owned())]).await;
     assert_eq!(reader.silences(0).await, Ok(vec![]));
     let sample = Sample {
@@ -297,7 +353,7 @@ async fn what_is_too_old_goes_and_the_chain_stays_whole(on: Fixture) {
     assert_eq!(reader.timeline("old", 0, 10).await, Ok(vec![]));
     assert_eq!(reader.notifications(None, None, None, 10).await.expect("reads").len(), 1);
     assert_eq!(reader.samples("k", "s", 0, now).await.expect("reads").len(), 1);
-    assert_eq!(reader.ledger(None, 0, now).await.expect("reads").len(), 1);
+    assert_eq!(reader.ledger(None, 0, now).await.expect("reads").rows.len(), 1);
     let walk = verify_audit(&on.config).await.expect("reads");
     // One is left, two cover incidents, one says what retention took.
     assert_eq!((walk.rows, walk.head.seq, walk.broken), (4, 6, None));
@@ -366,7 +422,7 @@ async fn a_pass_takes_a_tenth_of_a_class_the_oldest_first(on: Fixture) {
         let oldest = rows.iter().map(|row| row.id.clone()).min().expect("some");
         assert_eq!(oldest, format!("i{:02}", 40 - left), "the oldest went, with their entries");
         assert_eq!(reader.timeline("i00", 0, 10).await, Ok(vec![]));
-        assert_eq!(reader.ledger(None, 0, now).await.expect("reads").len(), left);
+        assert_eq!(reader.ledger(None, 0, now).await.expect("reads").rows.len(), left);
         let of_before = reader.audit(None, 200).await.expect("reads");
         let of_before = of_before.iter().filter(|row| row.entry.target == "x").count();
         assert!(of_before < before && of_before + 9 >= before, "{of_before} of {before}");
@@ -374,24 +430,6 @@ async fn a_pass_takes_a_tenth_of_a_class_the_oldest_first(on: Fixture) {
     }
     assert_eq!(verify_audit(&on.config).await.expect("reads").broken, None);
     open.close().await;
-}
-
-/// Does to the database what the store never would.
-async fn meddle(config: &StoreConfig, sql: impl Into<String>) {
-    let sql = sqlx::AssertSqlSafe(sql.into());
-    match &config.at {
-        strop::config::StoreAt::Sqlite(path) => {
-            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE);
-            let mut conn = sqlx::ConnectOptions::connect(&options).await.expect("opens");
-            sqlx::query(sql).execute(&mut conn).await.expect("done");
-            sqlx::Connection::close(conn).await.expect("closes");
-        }
-        strop::config::StoreAt::Postgres { url, .. } => {
-            let mut conn = <sqlx::PgConnection as sqlx::Connection>::connect(url).await.expect("opens");
-            sqlx::query(sql).execute(&mut conn).await.expect("done");
-            sqlx::Connection::close(conn).await.expect("closes");
-        }
-    }
 }
 
 async fn a_changed_audit_row_is_found(on: Fixture) {

@@ -76,6 +76,43 @@ impl Open {
     }
 }
 
+/// Does to the database what the store never would.
+pub async fn meddle(config: &StoreConfig, sql: impl Into<String>) {
+    let sql = sqlx::AssertSqlSafe(sql.into());
+    match &config.at {
+        StoreAt::Sqlite(path) => {
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE);
+            let mut conn = sqlx::ConnectOptions::connect(&options).await.expect("opens");
+            sqlx::query(sql).execute(&mut conn).await.expect("done");
+            sqlx::Connection::close(conn).await.expect("closes");
+        }
+        StoreAt::Postgres { url, .. } => {
+            let mut conn = <sqlx::PgConnection as sqlx::Connection>::connect(url).await.expect("opens");
+            sqlx::query(sql).execute(&mut conn).await.expect("done");
+            sqlx::Connection::close(conn).await.expect("closes");
+        }
+    }
+}
+
+/// A number that the database is asked for.
+pub async fn number(config: &StoreConfig, sql: &'static str) -> i64 {
+    match &config.at {
+        StoreAt::Sqlite(path) => {
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE);
+            let mut conn = sqlx::ConnectOptions::connect(&options).await.expect("opens");
+            let number = sqlx::query_scalar(sql).fetch_one(&mut conn).await.expect("a number");
+            sqlx::Connection::close(conn).await.expect("closes");
+            number
+        }
+        StoreAt::Postgres { url, .. } => {
+            let mut conn = <sqlx::PgConnection as sqlx::Connection>::connect(url).await.expect("opens");
+            let number = sqlx::query_scalar(sql).fetch_one(&mut conn).await.expect("a number");
+            sqlx::Connection::close(conn).await.expect("closes");
+            number
+        }
+    }
+}
+
 pub fn incident(id: &str, at: i64, revision: i64) -> Incident {
     Incident {
         id: id.to_owned(),
