@@ -25,7 +25,8 @@ pub fn look(gateway: &Gateway, now: Instant, second: bool) -> Option<Duration> {
         buf::clear_shelves();
     }
     let marks = Marks::of(memory.limit().unwrap_or(usize::MAX));
-    let excess = memory.held().saturating_sub(marks.ending);
+    let workers = gateway.registry.snapshot().config.process.workers.max(1);
+    let excess = memory.held().saturating_sub(marks.ending).div_ceil(workers);
     gateway.accounts.look(|all| {
         // Looked at even when nothing is to end, so that it is known how long each has stood still.
         let holdings: Vec<Holding> = all
@@ -53,6 +54,8 @@ fn slow(gateway: &Gateway) {
             return;
         }
         for (upstream, places) in world.upstreams.values().filter_map(short) {
+            // All workers look; together they end no more than that.
+            let places = places.div_ceil(world.config.process.workers.max(1));
             let pool = Arc::as_ptr(&upstream.gate) as usize;
             let rates: Vec<_> =
                 all.iter().map(|one| one.rate().filter(|_| one.pool() == pool && one.is_awaited())).collect();

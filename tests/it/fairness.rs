@@ -177,3 +177,50 @@ fn a_balancer_in_front_that_nobody_told_of_is_warned_of() {
         proxy.log.lock().expect("not poisoned").iter().any(|line| line.contains("ingress.trusted_hops = 1"))
     });
 }
+
+/// Slower than the minimum rate, for longer than it is taken over: the slowest are ended until the last quarter is free again, and
+/// nobody who is faster, nobody whose backend is the slow one, and nobody at all while there is room.
+#[test]
+fn the_slowest_clients_are_ended_only_while_the_last_quarter_is_in_use() {
+    let backend = Upstream::start(Arc::new(|seen, stream| {
+        use std::io::Write;
+        // The backend's own slowness is no client's.
+        let pause = if seen.head.contains("/report") { 45 } else { 0 };
+        std::thread::sleep(Duration::from_secs(pause)); // the upstream's own slowness
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_ok()
+    }));
+    let patient = "}\ntimeouts = { first_byte = \"120s\", idle = \"120s\"";
+    let short = shop(backend.address, &format!("connections = 16 {patient}"));
+    let roomy = shop(backend.address, &format!("connections = 64 {patient}"));
+    let post = |last: u8, to: SocketAddr| {
+        let mut client = from(last, to);
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+        client
+    };
+    // Of different clients: no share stops them.
+    let mut slow: Vec<Client> = (10..18).map(|last| post(last, short.ingress())).collect();
+    let mut fair: Vec<Client> = (20..24).map(|last| post(last, short.ingress())).collect();
+    let mut other: Vec<Client> = (10..18).map(|last| post(last, roomy.ingress())).collect();
+    let mut waiting = from(30, short.ingress());
+    waiting.send(b"GET /report HTTP/1.1\r\nHost: a\r\n\r\n");
+    let ended = |proxy: &Proxy| proxy.metric("connections_ended_total", "reason=\"client_too_slow\"");
+    let began = std::time::Instant::now();
+    while ended(&short) < 2.0 {
+        assert!(began.elapsed() < Duration::from_secs(120), "nobody is ended");
+        for client in slow.iter_mut().chain(&mut other) {
+            client.send(b"x");
+        }
+        for client in &mut fair {
+            client.send(&[b'y'; 2_000]);
+        }
+        crate::support::pace(Duration::from_millis(300));
+    }
+    assert!(began.elapsed() > Duration::from_secs(29), "sooner than the rate is taken over");
+    // Thirteen of sixteen were in use; with two less the last quarter is free.
+    assert_eq!((ended(&short), ended(&roomy)), (2.0, 0.0));
+    assert_eq!(waiting.response(false).expect("an answer").status, 200, "it waited for its backend");
+    for mut client in fair {
+        client.send(b"y").stream.set_read_timeout(Some(Duration::from_millis(50))).expect("sets");
+        assert!(client.stream.peek(&mut [0]).is_err(), "nothing was said to one that is fast enough");
+    }
+}
