@@ -112,7 +112,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "src/upstream/resolve.rs",
         ],
     ),
-    ("sqlx::", &["src/store/db.rs", "src/store/connect.rs"]),
+    ("sqlx::", &["src/store/db.rs", "src/store/connect.rs", "src/store/session.rs"]),
     ("hickory_resolver::", &["src/net/names/mod.rs"]),
     ("lettre::", &["src/notify/email.rs", "src/notify/smtp.rs"]),
     ("aws_lc_rs::", &["src/net/tls.rs", "src/notify/sign.rs", "src/store/audit.rs"]),

@@ -11,6 +11,7 @@
 
 pub mod audit;
 pub mod backup;
+mod beat;
 mod commit;
 mod connect;
 mod db;
@@ -23,6 +24,7 @@ mod read;
 mod retention;
 pub mod rows;
 mod seal;
+mod session;
 mod sql;
 mod writer;
 
@@ -43,7 +45,7 @@ use db::{DbError, Fault, Pool};
 pub use error::{MovedAside, State, Status, StoreError};
 use queue::{Ask, Batch, Group, LeaseAsk, Queue};
 pub use read::{IncidentFilter, Page, Reader};
-use rows::{Lease, Presence, Sample, Seen, Write, millis};
+use rows::{Beat, Lease, Millis, Notification, Presence, Pulse, Sample, Version, Write, millis};
 
 /// Sidecars that were not seen for so long are no longer shown.
 const MEMBERS: Duration = Duration::from_secs(3_600);
@@ -64,6 +66,8 @@ struct Shared {
     wake: Notify,
     condition: Mutex<Condition>,
     pool: Mutex<Pool>,
+    /// How often others have told that there is something new.
+    news: watch::Sender<u64>,
     database: &'static str,
     left: watch::Sender<bool>,
 }
@@ -227,6 +231,7 @@ impl Store {
                 audit_head: None,
             }),
             pool: Mutex::new(db.pool()),
+            news: watch::Sender::new(0),
             database: db.name(),
             left: watch::Sender::new(false),
         });
@@ -312,19 +317,38 @@ impl Store {
         self.ask(LeaseAsk::Release { lease }).await.map(drop)
     }
 
-    /// Tells that this sidecar runs and what it sees; all that were seen within the hour, itself among them. Answered at once
-    /// or not at all: it does not wait for a database that is away.
-    pub async fn appear(&self, presence: Presence) -> Result<Vec<Seen>, StoreError> {
+    /// Tells that this sidecar runs, keeps or takes a lease, and brings what is new, all at once. Answered at once or not at
+    /// all: it does not wait for a database that is away. A file refuses it.
+    pub async fn beat(&self, beat: Beat) -> Result<Pulse, StoreError> {
         let (done, told) = oneshot::channel();
-        self.hand(Ask::Appear(presence, done));
+        self.hand(Ask::Beat(Box::new(beat), done));
         told.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Takes back what [`Self::appear`] told.
-    pub async fn depart(&self, presence: Presence) -> Result<(), StoreError> {
+    /// Changes whenever another sidecar tells that it has written something; never where nobody can be listened to.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.shared.news.subscribe()
+    }
+
+    /// Takes back what [`Self::beat`] told, and gives the lease back.
+    pub async fn depart(&self, presence: Presence, lease: Option<Lease>) -> Result<(), StoreError> {
         let (done, told) = oneshot::channel();
-        self.hand(Ask::Depart(presence, done));
-        told.await.unwrap_or(Err(StoreError::Closed)).map(drop)
+        self.hand(Ask::Depart(presence, lease, done));
+        told.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// As [`Reader::versions`], over the connection that is open anyway.
+    pub async fn versions(&self, since: Millis, limit: u32) -> Result<Vec<Version>, StoreError> {
+        let (done, told) = oneshot::channel();
+        self.hand(Ask::Versions(since, limit, done));
+        told.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Notifications that wait, what is due first first, over the connection that is open anyway.
+    pub async fn undelivered(&self, limit: u32) -> Result<Vec<Notification>, StoreError> {
+        let (done, told) = oneshot::channel();
+        self.hand(Ask::Undelivered(limit, done));
+        told.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Deletes what is older than `[store.retention]` now, as happens once a day; how many rows.

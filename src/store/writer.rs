@@ -7,15 +7,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 use super::audit;
 use super::commit::commit;
 use super::connect::Db;
-use super::db::{Conn, DbError, Fault};
+use super::db::{Conn, DbError, Fault, args};
 use super::error::{State, StoreError};
 use super::queue::{Ask, Batch, LeaseAsk};
 use super::retention::{Cleaner, What};
-use super::rows::{Lease, Seen};
-use super::{MEMBERS, Shared, file, open, sql};
+use super::rows::{Delivery, Lease, Presence};
+use super::{Shared, beat, file, open, read, sql};
 use crate::config::Retention;
 use crate::reliability::backoff;
 use crate::runtime::clock;
@@ -25,8 +27,11 @@ use crate::telemetry::event::AuditEvent;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// A database that has not answered for so long is said to be away, though it may answer yet.
 const SAID: Duration = Duration::from_secs(4);
-/// The first wait for a database that is away, and the longest.
+/// The first wait for a file that cannot be used, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// The same for a server. A fleet loses it in one moment and must not come back in one: each member takes a moment of its own
+/// within the wait.
+const RETURNS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 /// Between two looks at the file while there is nothing to do.
 const LOOKS: Duration = Duration::from_secs(2);
 /// The writer's own state.
@@ -44,6 +49,8 @@ pub(super) struct Writer {
     number: i64,
     failures: u32,
     cleaner: Cleaner,
+    /// It has the fleet's lease, so it cleans for all.
+    holds: bool,
     rules: sql::Rules,
 }
 
@@ -81,6 +88,7 @@ impl Writer {
             number: 1,
             failures: 0,
             cleaner: Cleaner::new(keep),
+            holds: false,
             rules,
         }
     }
@@ -107,10 +115,7 @@ impl Writer {
                 Next::Write => self.write().await,
                 Next::Answer(ask) => self.answer(ask).await,
                 Next::Clean => self.clean_by_the_clock().await,
-                Next::Wait(until) => {
-                    self.shared.woken(until).await;
-                    Ok(())
-                }
+                Next::Wait(until) => self.wait(until).await,
                 Next::Leave => break,
             };
             if let Err(error) = done
@@ -169,6 +174,23 @@ impl Writer {
         error
     }
 
+    /// Until there is something to do, or `until`; an error: the server has closed the connection.
+    async fn wait(&mut self, until: Instant) -> Result<(), DbError> {
+        let Some(Conn::Postgres(session)) = &mut self.conn else {
+            self.shared.woken(until).await;
+            return Ok(());
+        };
+        tokio::select! {
+            biased;
+            () = self.shared.woken(until) => Ok(()),
+            heard = session.news(&self.name) => {
+                heard?;
+                self.shared.news.send_modify(|told| *told += 1);
+                Ok(())
+            }
+        }
+    }
+
     fn next(&mut self) -> Next {
         let now = clock::instant();
         let mut queue = self.shared.queue();
@@ -201,7 +223,7 @@ impl Writer {
                 let batch = self.todo.remove(0);
                 self.number += 1;
                 self.failures = 0;
-                let how = how.map(|head| self.shared.headed(head));
+                let how = how.map(|head| head.into_iter().for_each(|head| self.shared.headed(head)));
                 self.shared.settled(batch, how, clock::instant().saturating_duration_since(start));
                 Ok(())
             }
@@ -237,7 +259,7 @@ impl Writer {
     /// Ends the transaction that failed. A connection that cannot even do that is given up, and its fate looked up later.
     async fn undo(&mut self) {
         if let Some(conn) = &mut self.conn {
-            let undone = tokio::time::timeout(PATIENCE, conn.run("ROLLBACK", &[])).await;
+            let undone = tokio::time::timeout(PATIENCE, conn.rollback()).await;
             // SQLite has undone it already when its disk is full; then there is nothing to undo, and that is no failure.
             let nothing =
                 matches!(&undone, Ok(Err(error)) if error.text.contains("no transaction is active"));
@@ -277,28 +299,39 @@ impl Writer {
                 let _ = done.send(answered.map_err(StoreError::from));
                 failed
             }
-            Ask::Appear(..) | Ask::Depart(..) => self.present(ask).await,
+            Ask::Beat(..) | Ask::Depart(..) | Ask::Versions(..) | Ask::Undelivered(..) => {
+                self.present(ask).await
+            }
         };
         failed.map_or(Ok(()), Err)
     }
 
-    /// Answers whoever tells that it runs, or that it leaves. The next second asks again: nothing is tried twice.
+    /// Answers whoever tells that it runs, or that it leaves, or looks. It asks again by itself: nothing is tried twice.
     async fn present(&mut self, ask: Ask) -> Option<DbError> {
-        let (answered, done): (Result<Vec<Seen>, DbError>, _) = match (ask, &mut self.conn) {
-            (Ask::Appear(row, done), Some(conn)) => {
-                (patiently(&self.shared, sql::appear(conn, &row, MEMBERS)).await, done)
-            }
-            (Ask::Depart(row, done), Some(conn)) => {
-                (patiently(&self.shared, sql::depart(conn, &row)).await, done)
-            }
-            (other, _) => {
-                other.fail(DbError::unreachable("it is away").into());
-                return None;
-            }
+        let (shared, Some(conn)) = (&self.shared, &mut self.conn) else {
+            ask.fail(DbError::unreachable("it is away").into());
+            return None;
         };
-        let failed = answered.as_ref().err().cloned();
-        let _ = done.send(answered.map_err(StoreError::from));
-        failed
+        match ask {
+            Ask::Beat(row, done) => {
+                let answered = patiently(shared, beat::beat(conn, &row)).await;
+                self.holds = answered.as_ref().is_ok_and(|pulse| pulse.lease.is_some());
+                told(answered, done)
+            }
+            Ask::Depart(row, lease, done) => told(patiently(shared, depart(conn, &row, lease)).await, done),
+            Ask::Versions(since, limit, done) => {
+                let args = args![since, i64::from(limit.max(1))];
+                let rows = patiently(shared, conn.rows(read::VERSIONS, args)).await;
+                told(rows.and_then(|rows| rows.into_iter().map(read::version).collect()), done)
+            }
+            Ask::Undelivered(limit, done) => {
+                let (none, state) = (None::<&str>, Delivery::Waiting.as_str());
+                let args = args![state, none, None::<i64>, i64::from(limit.max(1))];
+                let rows = patiently(shared, conn.rows(read::NOTIFICATIONS, args)).await;
+                told(rows.and_then(|rows| rows.into_iter().map(read::notification).collect()), done)
+            }
+            Ask::Lease(..) | Ask::Clean(_) => None,
+        }
     }
 
     async fn lease(&mut self, ask: &LeaseAsk) -> Result<Option<Lease>, DbError> {
@@ -307,9 +340,13 @@ impl Writer {
     }
 
     async fn clean_by_the_clock(&mut self) -> Result<(), DbError> {
-        let what = self.cleaner.due();
-        self.clean(what).await?;
-        self.cleaner.done();
+        if self.holds || matches!(self.db, Db::Sqlite(_)) {
+            let what = self.cleaner.due();
+            self.clean(what).await?;
+            self.cleaner.done();
+        } else {
+            self.cleaner.passed();
+        }
         // Who could change the file cannot change what has left it.
         if let Some(conn) = &mut self.conn {
             let head = audit::head(conn, "audit").await?;
@@ -338,10 +375,15 @@ impl Writer {
         if !matches!(state, State::Full | State::Gone | State::Replaced) {
             self.give_up().await;
         }
+        self.holds = false;
         self.shared.down(state, error);
         // The low half of a version 7 id is chance.
         let draw = uuid::Uuid::now_v7().as_u64_pair().1;
-        let until = clock::instant() + backoff::nth(WAITS.0, WAITS.1, self.failures, draw);
+        let wait = match self.db {
+            Db::Sqlite(_) => backoff::nth(WAITS.0, WAITS.1, self.failures, draw),
+            Db::Postgres(_) => backoff::anywhere(RETURNS.0, RETURNS.1, self.failures, draw),
+        };
+        let until = clock::instant() + wait;
         self.failures = self.failures.saturating_add(1);
         loop {
             self.shared.fail_asks(error);
@@ -384,4 +426,21 @@ async fn patiently<T>(shared: &Shared, work: impl Future<Output = Result<T, DbEr
         shared.moved(State::Ok, None);
     }
     done
+}
+
+/// Hands an answer over; nobody minds when the asker has left.
+fn told<T>(answered: Result<T, DbError>, done: oneshot::Sender<Result<T, StoreError>>) -> Option<DbError> {
+    let failed = answered.as_ref().err().cloned();
+    let _ = done.send(answered.map_err(StoreError::from));
+    // What can never work says nothing about the database.
+    failed.filter(|error| error.fault != Fault::Refused)
+}
+
+/// A sidecar leaves in order: its row goes, and its lease is free.
+async fn depart(conn: &mut Conn, row: &Presence, lease: Option<Lease>) -> Result<(), DbError> {
+    if let Some(lease) = lease {
+        sql::lease(conn, &LeaseAsk::Release { lease }).await?;
+    }
+    let sql = "DELETE FROM members WHERE member = $1 AND boot = $2";
+    conn.run(sql, args![&row.member, &row.boot]).await.map(drop)
 }

@@ -7,11 +7,14 @@
 /// A database that goes away and comes back.
 mod away;
 mod command;
+/// What a fleet costs its database.
+mod crowd;
 mod damaged;
 mod fleet;
 mod full;
 mod gone;
 mod kill;
+mod pooler;
 mod postgres;
 mod suite;
 mod support;
