@@ -50,6 +50,9 @@ use rows::{Beat, Lease, Millis, Notification, Presence, Pulse, Sample, Version, 
 /// Sidecars that were not seen for so long are no longer shown.
 const MEMBERS: Duration = Duration::from_secs(3_600);
 
+/// Changed incidents that one beat brings, at most.
+pub const CHANGES: usize = 64;
+
 /// What becomes of an incident that is there already when another version of it is written: the version to keep, from the
 /// one that is there and the new one. Writers follow each other, so nothing comes between.
 pub type Join = fn(&rows::Incident, &rows::Incident) -> rows::Incident;
