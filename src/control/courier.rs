@@ -193,7 +193,11 @@ impl Courier {
         let asked = clock::now();
         let nothing = View { asked, said: Said::Nothing, news: None };
         let beat = self.beat();
-        let Ok(Ok(pulse)) = tokio::time::timeout(ANSWER, self.store.beat(beat)).await else { return nothing };
+        let Ok(Ok(pulse)) = tokio::time::timeout(ANSWER, self.store.beat(beat)).await else {
+            // Nobody knows how long the duty lasts: nothing is hurried for it.
+            self.left = TERM;
+            return nothing;
+        };
         self.lease.clone_from(&pulse.lease);
         let said = if self.lease.is_some() { Said::Yours } else { Said::Anothers };
         match tokio::time::timeout(ANSWER * 2, self.news(pulse)).await {

@@ -53,13 +53,8 @@ on_both!(
     a_copy_is_proven_and_a_bad_one_found_out,
     nothing_is_taken_after_the_end,
     a_report_finds_its_sums_and_the_changes_of_the_config,
-    members_of_a_fleet_see_each_other_until_they_leave,
     versions_of_an_incident_that_cross_are_joined_and_none_is_lost,
 );
-
-async fn members_of_a_fleet_see_each_other_until_they_leave(on: Fixture) {
-    super::fleet::members_see_each_other_until_they_leave(&on.config).await;
-}
 
 async fn versions_of_an_incident_that_cross_are_joined_and_none_is_lost(on: Fixture) {
     super::fleet::versions_that_cross_are_joined_and_none_is_lost(&on.config).await;
