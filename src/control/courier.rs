@@ -31,6 +31,11 @@ const ANSWER: Duration = Duration::from_secs(2);
 const LATELY: Duration = Duration::from_secs(86_400);
 /// All versions are compared this often: members of an older version tell nobody what they change.
 const COMPARED: Duration = Duration::from_secs(60);
+/// Members that are shown …
+const SHOWN: u32 = 50;
+/// … and read this often, where there are more of them than a few.
+const SHOWN_EVERY: Duration = Duration::from_secs(10);
+const FEW: usize = 10;
 /// Between two beats, whatever there is to hear.
 const GAP: Duration = Duration::from_millis(250);
 /// Incidents that one beat brings, at most.
@@ -82,8 +87,8 @@ pub(super) struct News {
     pub(super) members: Vec<Member>,
     /// How many there are, for the holder.
     pub(super) count: Option<u64>,
-    /// Some of them, to be shown.
-    pub(super) roster: Vec<Present>,
+    /// Some of them, to be shown; `None`: they were not read again.
+    pub(super) roster: Option<Vec<Present>>,
     /// Who has the duty.
     pub(super) holder: Option<Arc<str>>,
     /// What the holder tells, and how old that is.
@@ -119,6 +124,8 @@ pub struct Courier {
     left: Duration,
     /// There is more to be fetched.
     more: bool,
+    /// When those who are shown were read, and how many they were.
+    shown: (Option<At>, usize),
 }
 
 impl Courier {
@@ -143,6 +150,7 @@ impl Courier {
             said: Default::default(),
             left: TERM,
             more: false,
+            shown: Default::default(),
         }
     }
 
@@ -192,7 +200,8 @@ impl Courier {
     async fn go(&mut self) -> View {
         let asked = clock::now();
         let nothing = View { asked, said: Said::Nothing, news: None };
-        let beat = self.beat();
+        let roster = self.roster();
+        let beat = self.beat(roster);
         let Ok(Ok(pulse)) = tokio::time::timeout(ANSWER, self.store.beat(beat)).await else {
             // Nobody knows how long the duty lasts: nothing is hurried for it.
             self.left = TERM;
@@ -200,14 +209,21 @@ impl Courier {
         };
         self.lease.clone_from(&pulse.lease);
         let said = if self.lease.is_some() { Said::Yours } else { Said::Anothers };
-        match tokio::time::timeout(ANSWER * 2, self.news(pulse)).await {
+        match tokio::time::timeout(ANSWER * 2, self.news(pulse, roster > 0)).await {
             Ok(Ok(news)) => View { asked, said, news: Some(news) },
             // Whoever cannot see what others have stored must not act as if it could.
             Ok(Err(_)) | Err(_) => nothing,
         }
     }
 
-    fn beat(&mut self) -> Beat {
+    /// How many members are to be read.
+    fn roster(&self) -> u32 {
+        let now = At(crate::store::rows::millis(clock::now().wall));
+        let due = self.shown.0.is_none_or(|at| now.since(at) >= SHOWN_EVERY);
+        if due || self.shown.1 <= FEW { SHOWN } else { 0 }
+    }
+
+    fn beat(&mut self, roster: u32) -> Beat {
         let (presence, loud) = self.presence();
         let word = serde_json::to_string(&self.word.borrow_and_update().whole).unwrap_or_default();
         if word != self.said.0 {
@@ -226,6 +242,7 @@ impl Courier {
             heard: self.heard.0,
             known: self.known,
             fresh: FRESH,
+            roster,
             presence,
         }
     }
@@ -239,8 +256,11 @@ impl Courier {
         (Presence { member, boot, sees }, loud)
     }
 
-    async fn news(&mut self, pulse: Pulse) -> Result<News, StoreError> {
+    async fn news(&mut self, pulse: Pulse, shown: bool) -> Result<News, StoreError> {
         let now = At(crate::store::rows::millis(clock::now().wall));
+        if shown {
+            self.shown = (Some(now), pulse.roster.len());
+        }
         let left = match self.restored {
             true => None,
             false => Some(self.records.left_behind(now).await.ok_or(StoreError::Closed)?),
@@ -266,7 +286,7 @@ impl Courier {
         Ok(News {
             members: pulse.loud.into_iter().map(member).collect(),
             count: pulse.members,
-            roster: pulse.roster,
+            roster: shown.then_some(pulse.roster),
             holder,
             whole,
             incidents,

@@ -26,7 +26,7 @@ use crate::units::At;
 /// A silence made here may not be among those that the courier reads for so long.
 const ON_ITS_WAY: Duration = Duration::from_secs(5);
 /// A minute of the ledger waits no longer than this before it is written.
-const LATENESS: Duration = Duration::from_secs(20);
+const LATENESS: Duration = Duration::from_secs(10);
 
 /// This member's place in the fleet.
 pub(super) struct Fleet {
@@ -157,7 +157,24 @@ impl Fleet {
         if self.lateness.is_zero() {
             return Some(write);
         }
-        self.late.push((now + self.lateness, write));
+        let of = |write: &Write| match write {
+            Write::LedgerMinute(row) => Some((row.minute, row.service.clone())),
+            Write::Fence { .. }
+            | Write::PutIncident(_)
+            | Write::AddEntries(_)
+            | Write::Audit(_)
+            | Write::PutNotification(_)
+            | Write::PutSilence(_)
+            | Write::DropSilence(_)
+            | Write::Checkpoint(_) => None,
+        };
+        let minute = of(&write);
+        let same = |held: &Write| minute.is_some() && of(held) == minute;
+        // One write of a minute is enough, with all that is known by then.
+        match self.late.iter_mut().find(|(_, held)| same(held)) {
+            Some((_, held)) => *held = write,
+            None => self.late.push((now + self.lateness, write)),
+        }
         None
     }
 
@@ -174,11 +191,11 @@ impl Fleet {
         let (read, roster) = &self.roster;
         let shown = |one: &Present| {
             // Of itself a member has no need to hear from the store.
-            let age = if one.boot == records.boot() { 0 } else { u64::try_from(one.age).unwrap_or_default() };
+            let read = Duration::from_millis(u64::try_from(one.age).unwrap_or_default()) + now.since(*read);
             MemberView {
                 name: Arc::from(one.member.as_str()),
                 boot: Arc::from(one.boot.as_str()),
-                age: Duration::from_millis(age) + now.since(*read),
+                age: if one.boot == records.boot() { Duration::ZERO } else { read },
                 sees: usize::try_from(one.loud).unwrap_or_default(),
             }
         };
@@ -206,7 +223,9 @@ impl Control {
             self.uptime.add_all(minutes);
         }
         self.fleet.holder = holder;
-        self.fleet.roster = (now, roster);
+        if let Some(roster) = roster {
+            self.fleet.roster = (now, roster);
+        }
         self.fleet.count = count.map(|count| (now, count));
         match whole {
             Some((whole, age)) => self.fleet.whole = Some((now - age, whole)),

@@ -14,8 +14,6 @@ use super::{CHANGES, MEMBERS};
 const INCIDENTS: i64 = CHANGES as i64;
 /// Members with alerts that the holder hears.
 const LOUD: i64 = 1_000;
-/// Members that are shown to everybody.
-const ROSTER: i64 = 50;
 
 /// `here`: the own row. `mine`: the lease, when it was free, had run out or is the own one; whoever sees that another one has it
 /// does not touch its row, which all would wait for. The rows that follow begin with their kind.
@@ -75,7 +73,7 @@ pub(super) async fn beat(conn: &mut Conn, beat: &Beat) -> Result<Pulse, DbError>
         millis(beat.fresh),
         LOUD,
         millis(MEMBERS),
-        ROSTER,
+        i64::from(beat.roster),
     ];
     let mut heard = Heard::default();
     for row in conn.rows(BEAT, args).await? {

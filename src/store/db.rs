@@ -326,11 +326,15 @@ impl Pool {
                 query!(sql, args).fetch_all(pool).await?.iter().map(|row| row!(*row)).collect()
             }
             // Whatever stands between, what prepares a statement runs it, and it stays nowhere.
+            // Boxed: whoever asks holds it within its own future.
             Self::Postgres(pool) => {
-                let mut reading = pool.begin_with("BEGIN READ ONLY").await?;
-                let rows = query!(sql, args).persistent(false).fetch_all(&mut *reading).await?;
-                reading.commit().await?;
-                rows.iter().map(|row| row!(*row)).collect()
+                Box::pin(async {
+                    let mut reading = pool.begin_with("BEGIN READ ONLY").await?;
+                    let rows = query!(sql, args).persistent(false).fetch_all(&mut *reading).await?;
+                    reading.commit().await?;
+                    rows.iter().map(|row| row!(*row)).collect()
+                })
+                .await
             }
             Self::Away(why) => Err(why.clone()),
         }

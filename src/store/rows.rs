@@ -226,6 +226,8 @@ pub struct Beat {
     pub known: Known,
     /// What was told longer ago counts for nothing.
     pub fresh: std::time::Duration,
+    /// How many others it wants to see, at most; 0: none.
+    pub roster: u32,
 }
 
 /// Up to which change a sidecar knows what others have written.

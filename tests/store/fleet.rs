@@ -26,6 +26,7 @@ fn beat(member: &str, sees: &str, loud: i64) -> Beat {
         heard: None,
         known: Known { incidents: i64::MAX, silences: i64::MAX },
         fresh: Duration::from_secs(10),
+        roster: 50,
     }
 }
 
