@@ -308,10 +308,11 @@ impl Courier {
         }
         let left = u64::try_from(held.left).unwrap_or_default();
         self.left = Duration::from_millis(left);
-        let holder = held.holder.rsplit_once('/').map_or(held.holder.as_str(), |(member, _)| member);
+        let (holder, boot) = held.holder.rsplit_once('/').unwrap_or((held.holder.as_str(), ""));
         let holder = (left > 0).then(|| Arc::from(holder));
         // It was said when the duty was last renewed; what was given back keeps its age as it was.
-        let whole = (left > 0).then(|| (self.heard.1.clone(), TERM.saturating_sub(self.left)));
+        let its = left > 0 && *self.heard.1.by == *boot;
+        let whole = its.then(|| (self.heard.1.clone(), TERM.saturating_sub(self.left)));
         (holder, whole)
     }
 

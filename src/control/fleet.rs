@@ -145,9 +145,9 @@ impl Fleet {
     }
 
     /// What this member tells everybody while it has the duty.
-    fn told(&self, now: At) -> Whole {
+    fn told(&self, boot: &str, now: At) -> Whole {
         match &self.count {
-            Some((_, count)) => Whole::of(&self.neighbours, *count, now),
+            Some((_, count)) => Whole::of(boot, &self.neighbours, *count, now),
             None => Whole::default(),
         }
     }
@@ -324,7 +324,7 @@ impl Control {
         self.fleet.held = held.collect();
         self.fleet.mirror.tend(self.fleet.held.iter().cloned(), now);
         let duty = *self.fleet.duty.borrow();
-        let word = Word::of(duty, sees, self.fleet.told(now));
+        let word = Word::of(duty, sees, self.fleet.told(self.records.boot(), now));
         // Whoever goes to the store goes at once when there is something to tell.
         self.fleet.word.send_if_modified(|held| {
             let changed = *held != word;

@@ -231,6 +231,8 @@ pub fn seen_by_others(neighbours: &[Neighbour], boot: &str, now: At) -> Vec<Sigh
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Whole {
+    /// The start that tells it. A holder of an older version leaves the word of the one before it.
+    pub by: Arc<str>,
     /// Members seen within [`FRESH`].
     pub members: u64,
     /// Their alerts, each once, the worst ones first; without evidence, and no more than 64.
@@ -250,7 +252,7 @@ pub struct Shared {
 
 impl Whole {
     /// Of all members, the one that tells it among them.
-    pub fn of(neighbours: &[Neighbour], members: u64, now: At) -> Self {
+    pub fn of(boot: &str, neighbours: &[Neighbour], members: u64, now: At) -> Self {
         let mut by: BTreeMap<&Key, (usize, &Arc<str>)> = BTreeMap::new();
         for one in neighbours.iter().filter(|one| one.age_at(now) <= FRESH) {
             for sighting in &one.sees {
@@ -266,7 +268,7 @@ impl Whole {
         let mut seen: Vec<Shared> = seen_by_others(neighbours, "", now).into_iter().map(shared).collect();
         seen.sort_by_key(|one| std::cmp::Reverse(rank(&one.sighting)));
         seen.truncate(SEEN);
-        Self { members, seen }
+        Self { by: Arc::from(boot), members, seen }
     }
 
     /// What others than `boot` see.
@@ -379,7 +381,7 @@ mod tests {
                 .collect(),
         };
         let all = [of("a", &[1, 2]), of("b", &[2, 3])];
-        let whole = Whole::of(&all, 2, at(1_000));
+        let whole = Whole::of("a", &all, 2, at(1_000));
         let keys = |sees: Vec<Sighting>| {
             sees.into_iter().map(|one| one.key).collect::<std::collections::BTreeSet<_>>()
         };
@@ -389,7 +391,7 @@ mod tests {
         let said = serde_json::to_string(&whole).expect("JSON");
         assert_eq!(serde_json::from_str::<Whole>(&said).expect("reads"), whole);
         let many: Vec<usize> = (0..1_000).collect();
-        let many = Whole::of(&[of("a", &many)], 1, at(0));
+        let many = Whole::of("a", &[of("a", &many)], 1, at(0));
         assert_eq!(many.seen.len(), SEEN, "a word is bounded");
     }
 

@@ -237,6 +237,10 @@ impl Session {
         }
         let mut whole = sqlx::Connection::begin(conn).await?;
         sqlx::raw_sql(MIGRATING).execute(&mut *whole).await?;
+        if up_to_date(&mut whole, migrator).await? {
+            // Somebody else has done it meanwhile.
+            return whole.commit().await.map_err(Into::into);
+        }
         // It names its statements; in a session that others use, too, they must neither be there nor stay.
         sqlx::raw_sql("DEALLOCATE ALL").execute(&mut *whole).await?;
         migrator.run_direct(None, &mut *whole, false).await?;

@@ -11,6 +11,7 @@ use strop::control::{self, Running};
 use strop::reliability::fleet::Duty;
 use strop::runtime::drain::{self, Stop};
 use strop::runtime::{clock, tasks::Tasks};
+use strop::store::State;
 use strop::telemetry::Telemetry;
 use strop::telemetry::access::AccessLog;
 use strop::upstream::registry::Registry;
@@ -46,6 +47,11 @@ impl Member {
         Self { running, stop, _tasks: tasks, _registry: registry }
     }
 
+    /// Members that it counts.
+    fn count(&self) -> u64 {
+        self.running.handle.board().fleet.as_ref().map_or(0, |fleet| fleet.count)
+    }
+
     fn duty(&self) -> Option<Duty> {
         self.running.handle.board().fleet.as_ref().map(|fleet| fleet.duty)
     }
@@ -66,6 +72,8 @@ impl Crowd {
         let mut members = Vec::new();
         for n in 0..size {
             members.push(Member::start(&format!("member-{n}"), &url).await);
+            // One machine stands for as many as there are members: their starts share it.
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let crowd = Self { members, database };
         crowd.until_one_holds().await;
@@ -79,7 +87,7 @@ impl Crowd {
             if (count(Duty::Holds), count(Duty::Follows)) == (1, self.members.len() - 1) {
                 return;
             }
-            assert!(start.elapsed() < PATIENCE, "{} of {} hold", count(Duty::Holds), self.members.len());
+            assert!(start.elapsed() < PATIENCE * 4, "{} of {} hold", count(Duty::Holds), self.members.len());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -188,6 +196,109 @@ fn processor_of(server: &Cluster) -> f64 {
 
 fn own() -> f64 {
     processor(Path::new("/proc/self/stat")).map_or(0.0, |(_, millis)| millis)
+}
+
+/// Until it is so, or for too long.
+async fn until(what: &str, holds: impl Fn() -> bool) -> Duration {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    start.elapsed()
+}
+
+#[test]
+fn a_member_at_rest_costs_one_connection_and_no_more_than_two_transactions_a_second() {
+    let server = Cluster::holding(100);
+    run(async {
+        let crowd = Crowd::start(&server, None, 6).await;
+        until("what was read at the start is done", || connections(&server, &crowd.database) == 6).await;
+        let cost = Cost::of(&server, &crowd, Duration::ZERO, Duration::from_secs(10)).await;
+        assert!(cost.most == 6 && cost.transactions <= 12.0, "{}", cost.told());
+        // Somebody looks something up: that has a connection of its own, for as long as it lasts.
+        let reader = crowd.members[0].running.handle.records().reader().expect("on");
+        let many = (0..8).map(|n| {
+            let reader = reader.clone();
+            tokio::spawn(async move { reader.timeline(&format!("i{n}"), 0, 10).await.map(|rows| rows.len()) })
+        });
+        for read in many.collect::<Vec<_>>() {
+            assert_eq!(read.await.expect("ended"), Ok(0));
+        }
+        assert_eq!(connections(&server, &crowd.database), 7);
+        until("it is closed again", || connections(&server, &crowd.database) == 6).await;
+        crowd.end().await;
+    });
+}
+
+#[test]
+fn through_a_pooler_a_fleet_agrees_and_holds_no_session_each() {
+    let server = Cluster::holding(100);
+    let pooler = Pooler::before(&server, 3);
+    run(async {
+        let crowd = Crowd::start(&server, Some(&pooler), 8).await;
+        let cost = Cost::of(&server, &crowd, Duration::ZERO, Duration::from_secs(10)).await;
+        assert!(cost.most <= 3 && cost.transactions <= 16.0, "{}", cost.told());
+        crowd.until_one_holds().await;
+        crowd.end().await;
+    });
+}
+
+#[test]
+fn a_dead_holder_is_followed_within_six_seconds() {
+    let server = Cluster::holding(100);
+    let url = server.empty();
+    let other = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let other = other.expect("a runtime");
+    run(async {
+        let first = url.clone();
+        let first = other.spawn(async move { Member::start("first", &first).await });
+        let first = first.await.expect("started");
+        until("the first one has the duty", || first.duty() == Some(Duty::Holds)).await;
+        let mut members = Vec::new();
+        for n in 0..10 {
+            members.push(Member::start(&format!("member-{n}"), &url).await);
+        }
+        until("the others follow", || members.iter().all(|one| one.duty() == Some(Duty::Follows))).await;
+        until("all are counted", || members.iter().all(|one| one.count() == 11)).await;
+        // All its tasks end where they are: it gives nothing back.
+        other.shutdown_background();
+        let holds = || members.iter().filter(|one| one.duty() == Some(Duty::Holds)).count();
+        let took = until("another one has it", || holds() == 1).await;
+        // What is shown is a second old at most.
+        assert!(took < Duration::from_secs(7), "{took:?}");
+        until("the dead one is no longer counted", || members.iter().all(|one| one.count() == 10)).await;
+        assert_eq!(holds(), 1);
+        Crowd { members, database: String::new() }.end().await;
+    });
+}
+
+#[test]
+fn a_fleet_that_lost_its_server_does_not_come_back_in_one_moment() {
+    let server = Cluster::holding(100);
+    run(async {
+        let crowd = Crowd::start(&server, None, 30).await;
+        server.stop();
+        let state = |one: &Member| one.running.store.as_ref().map(|store| store.status().state);
+        until("all know it", || crowd.members.iter().all(|one| state(one) == Some(State::Unreachable))).await;
+        // An outage of some seconds: the first attempts are in vain.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        server.restart();
+        until("all are back", || crowd.members.iter().all(|one| state(one) == Some(State::Ok))).await;
+        let sql = format!(
+            "SELECT CAST(EXTRACT(EPOCH FROM backend_start) * 1000 AS BIGINT) FROM pg_stat_activity \
+             WHERE datname = '{}' AND query NOT LIKE '%ping%' ORDER BY 1",
+            crowd.database
+        );
+        let said = server.say(&sql).expect("says");
+        let came: Vec<i64> = said.lines().map(|line| line.parse().expect("a number")).collect();
+        assert!(came.len() >= 30, "{came:?}");
+        let within = |from: i64| came.iter().filter(|at| (from..from + 250).contains(*at)).count();
+        let most = came.iter().map(|from| within(*from)).max().unwrap_or_default();
+        assert!(most <= 15, "{most} of {} within a quarter of a second: {came:?}", came.len());
+        crowd.until_one_holds().await;
+        crowd.end().await;
+    });
 }
 
 #[test]
