@@ -18,6 +18,7 @@ mod db;
 pub mod error;
 mod export;
 mod file;
+mod fleet;
 mod open;
 mod queue;
 mod read;
@@ -45,7 +46,7 @@ use db::{DbError, Fault, Pool};
 pub use error::{MovedAside, State, Status, StoreError};
 use queue::{Ask, Batch, Group, LeaseAsk, Queue};
 pub use read::{IncidentFilter, Page, Reader};
-use rows::{Beat, Lease, Millis, Notification, Presence, Pulse, Sample, Version, Write, millis};
+use rows::{Lease, Sample, Write, millis};
 
 /// Sidecars that were not seen for so long are no longer shown.
 const MEMBERS: Duration = Duration::from_secs(3_600);
@@ -318,40 +319,6 @@ impl Store {
     /// Gives a lease back.
     pub async fn release(&self, lease: Lease) -> Result<(), StoreError> {
         self.ask(LeaseAsk::Release { lease }).await.map(drop)
-    }
-
-    /// Tells that this sidecar runs, keeps or takes a lease, and brings what is new, all at once. Answered at once or not at
-    /// all: it does not wait for a database that is away. A file refuses it.
-    pub async fn beat(&self, beat: Beat) -> Result<Pulse, StoreError> {
-        let (done, told) = oneshot::channel();
-        self.hand(Ask::Beat(Box::new(beat), done));
-        told.await.unwrap_or(Err(StoreError::Closed))
-    }
-
-    /// Changes whenever another sidecar tells that it has written something; never where nobody can be listened to.
-    pub fn news(&self) -> watch::Receiver<u64> {
-        self.shared.news.subscribe()
-    }
-
-    /// Takes back what [`Self::beat`] told, and gives the lease back.
-    pub async fn depart(&self, presence: Presence, lease: Option<Lease>) -> Result<(), StoreError> {
-        let (done, told) = oneshot::channel();
-        self.hand(Ask::Depart(presence, lease, done));
-        told.await.unwrap_or(Err(StoreError::Closed))
-    }
-
-    /// As [`Reader::versions`], over the connection that is open anyway.
-    pub async fn versions(&self, since: Millis, limit: u32) -> Result<Vec<Version>, StoreError> {
-        let (done, told) = oneshot::channel();
-        self.hand(Ask::Versions(since, limit, done));
-        told.await.unwrap_or(Err(StoreError::Closed))
-    }
-
-    /// Notifications that wait, what is due first first, over the connection that is open anyway.
-    pub async fn undelivered(&self, limit: u32) -> Result<Vec<Notification>, StoreError> {
-        let (done, told) = oneshot::channel();
-        self.hand(Ask::Undelivered(limit, done));
-        told.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Deletes what is older than `[store.retention]` now, as happens once a day; how many rows.
