@@ -35,7 +35,8 @@ impl Member {
     async fn start(name: &str, url: &str) -> Self {
         let text = format!(
             "[process]\nname = \"{name}\"\n[ingress]\nlisten = \"127.0.0.1:0\"\n\
-             [upstreams.backend]\nendpoints = [\"127.0.0.1:9\"]\n[store]\nurl = \"{url}\"\n"
+             [upstreams.backend]\nendpoints = [\"127.0.0.1:9\"]\n[store]\nurl = \"{url}\"\n\
+             [incidents.resources]\nsamples = 100\n"
         );
         let config = strop::config::load(&text, "a test", &[]).map_err(|told| told.to_string());
         let config = config.expect("runs");
@@ -50,6 +51,13 @@ impl Member {
     /// Members that it counts.
     fn count(&self) -> u64 {
         self.running.handle.board().fleet.as_ref().map_or(0, |fleet| fleet.count)
+    }
+
+    /// Incidents that are open, by what they are about.
+    fn open(&self) -> Vec<String> {
+        let board = self.running.handle.board();
+        let live = board.incidents.iter().filter(|one| one.state.is_live());
+        live.map(|one| format!("{} ({})", one.title, one.state.label())).collect()
     }
 
     fn duty(&self) -> Option<Duty> {
@@ -73,7 +81,7 @@ impl Crowd {
         for n in 0..size {
             members.push(Member::start(&format!("member-{n}"), &url).await);
             // One machine stands for as many as there are members: their starts share it.
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let crowd = Self { members, database };
         crowd.until_one_holds().await;
@@ -312,7 +320,8 @@ fn figures_of_a_fleet_at_rest() {
         run(async {
             let crowd = Crowd::start(&server, pooler.as_ref(), size).await;
             let cost = Cost::of(&server, &crowd, Duration::from_secs(20), Duration::from_secs(seconds)).await;
-            println!("{}", cost.told());
+            // With something the matter it is not at rest.
+            println!("{}; open: {:?}", cost.told(), crowd.members[0].open());
             crowd.end().await;
         });
     }
