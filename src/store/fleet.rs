@@ -28,7 +28,7 @@ impl Store {
         told.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// As [`Reader::versions`], over the connection that is open anyway.
+    /// As [`super::Reader::versions`], over the connection that is open anyway.
     pub async fn versions(&self, since: Millis, limit: u32) -> Result<Vec<Version>, StoreError> {
         let (done, told) = oneshot::channel();
         self.hand(Ask::Versions(since, limit, done));
