@@ -136,6 +136,7 @@ fn fleet(admin: &Admin) -> Option<Value> {
         "duty": fleet.duty.label(),
         "since": super::incidents_wire::when(fleet.since),
         "holder": fleet.holder,
+        "count": fleet.count,
         "members": fleet.members.iter().map(member).collect::<Vec<_>>(),
     }))
 }

@@ -1,7 +1,10 @@
-//! Goes to the store that a fleet shares, once a second, and comes back with what is new: who has the duty, who else is there
-//! and what they see, which incidents others have changed.
+//! Goes to the store that a fleet shares, every two seconds (each second while it has the duty, and soon after others have told
+//! that there is something new), and comes back with what is new: who has the duty, who else is there and what they see, which
+//! incidents others have changed.
 //!
 //! A task of its own, so that a store that does not answer holds up nobody: what it has not brought is simply not there yet.
+//! One statement asks for all of it; what it brings does not grow with the fleet, but for the member with the duty. That one
+//! hears all who see anything, and tells the others.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,12 +14,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
 use super::records::{LeftBehind, Records};
-use crate::reliability::fleet::{Duty, Said, Sighting, TERM};
+use crate::reliability::fleet::{Duty, FRESH, Said, Sighting, TERM, Whole, next_beat, turn};
 use crate::reliability::incident::Incident;
 use crate::reliability::silence::Silence;
 use crate::runtime::clock::{self, Moment};
 use crate::runtime::drain::Drain;
-use crate::store::rows::{Lease, Presence, Seen};
+use crate::store::rows::{Beat, Changed, Held, Known, Lease, Presence, Present, Pulse, Seen, Version};
 use crate::store::{Store, StoreError};
 use crate::units::At;
 
@@ -26,20 +29,36 @@ const DUTY: &str = "duty";
 const ANSWER: Duration = Duration::from_secs(2);
 /// Incidents that changed this recently are shown also when they are over.
 const LATELY: Duration = Duration::from_secs(86_400);
+/// All versions are compared this often: members of an older version tell nobody what they change.
+const COMPARED: Duration = Duration::from_secs(60);
+/// Members that are shown …
+const SHOWN: u32 = 50;
+/// … and read this often, where there are more of them than a few.
+const SHOWN_EVERY: Duration = Duration::from_secs(10);
+const FEW: usize = 10;
+/// Between two beats, whatever there is to hear.
+const GAP: Duration = Duration::from_millis(250);
+/// Incidents that one beat brings, at most.
+const PAGE: usize = crate::store::CHANGES;
+/// Changes that nobody has asked for yet: none of them is new.
+const NOTHING: Known = Known { incidents: i64::MAX, silences: i64::MAX };
 
 /// What a member tells the others of itself.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Word {
     /// Its duty, as [`Duty::label`].
     pub(super) duty: String,
     /// Its live alerts.
     pub(super) sees: Vec<Sighting>,
+    /// What it tells everybody while it has the duty; a word of its own in the store.
+    #[serde(skip)]
+    pub(super) whole: Whole,
 }
 
 impl Word {
-    pub(super) fn of(duty: Duty, sees: Vec<Sighting>) -> Self {
-        Self { duty: duty.label().to_owned(), sees }
+    pub(super) fn of(duty: Duty, sees: Vec<Sighting>, whole: Whole) -> Self {
+        Self { duty: duty.label().to_owned(), sees, whole }
     }
 }
 
@@ -64,7 +83,16 @@ pub(super) struct View {
 
 #[derive(Debug)]
 pub(super) struct News {
+    /// Those who see alerts; whoever follows hears the holder alone.
     pub(super) members: Vec<Member>,
+    /// How many there are, for the holder.
+    pub(super) count: Option<u64>,
+    /// Some of them, to be shown; `None`: they were not read again.
+    pub(super) roster: Option<Vec<Present>>,
+    /// Who has the duty.
+    pub(super) holder: Option<Arc<str>>,
+    /// What the holder tells, and how old that is.
+    pub(super) whole: Option<(Whole, Duration)>,
     /// New, or newer than last time.
     pub(super) incidents: Vec<Incident>,
     /// All of them.
@@ -83,6 +111,21 @@ pub struct Courier {
     /// The versions that were brought, by incident.
     brought: BTreeMap<String, (i64, String)>,
     restored: bool,
+    /// Up to which change.
+    known: Known,
+    /// When all versions were last compared.
+    compared: Option<At>,
+    silences: Vec<Silence>,
+    /// The last word of the holder, and its number.
+    heard: (Option<i64>, Whole),
+    /// The own one, its text and its number.
+    said: (String, i64),
+    /// How long the one with the duty may keep it, as it was last heard.
+    left: Duration,
+    /// There is more to be fetched.
+    more: bool,
+    /// When those who are shown were read, and how many they were.
+    shown: (Option<At>, usize),
 }
 
 impl Courier {
@@ -92,19 +135,29 @@ impl Courier {
         word: watch::Receiver<Word>,
         views: mpsc::Sender<View>,
     ) -> Self {
-        Self { store, records, word, views, lease: None, brought: BTreeMap::new(), restored: false }
+        Self {
+            store,
+            records,
+            word,
+            views,
+            lease: None,
+            brought: BTreeMap::new(),
+            restored: false,
+            known: NOTHING,
+            compared: None,
+            silences: Vec::new(),
+            heard: Default::default(),
+            said: Default::default(),
+            left: TERM,
+            more: false,
+            shown: Default::default(),
+        }
     }
 
     /// Until asked to leave; then the duty is free for others at once.
     pub(super) async fn run(mut self, drain: Drain) {
-        let mut second = tokio::time::interval(Duration::from_secs(1));
-        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut news = self.store.news();
         loop {
-            tokio::select! {
-                biased;
-                () = drain.requested() => break,
-                _ = second.tick() => {}
-            }
             let view = tokio::select! {
                 biased;
                 () = drain.requested() => break,
@@ -113,58 +166,170 @@ impl Courier {
             if self.views.send(view).await.is_err() {
                 break;
             }
-        }
-        let leaving = async {
-            if let Some(lease) = self.lease.take() {
-                let _ = self.store.release(lease).await;
+            tokio::select! {
+                biased;
+                () = drain.requested() => break,
+                () = self.rest(&mut news) => {}
             }
-            let _ = self.store.depart(self.presence()).await;
-        };
+        }
+        let leaving = self.store.depart(self.presence().0, self.lease.take());
         let _ = tokio::time::timeout(ANSWER, leaving).await;
+    }
+
+    /// Until the next beat: by the clock, or when there is something to tell or to hear, in turn.
+    async fn rest(&mut self, news: &mut watch::Receiver<u64>) {
+        let duty = if self.lease.is_some() { Duty::Holds } else { Duty::Follows };
+        let by_the_clock = tokio::time::sleep(next_beat(duty, self.left, draw()));
+        tokio::pin!(by_the_clock);
+        tokio::time::sleep(GAP).await;
+        if self.more {
+            return;
+        }
+        tokio::select! {
+            () = &mut by_the_clock => return,
+            Ok(()) = news.changed() => {}
+            Ok(()) = self.word.changed() => {}
+        }
+        let members = self.word.borrow().whole.members.max(self.heard.1.members);
+        tokio::select! {
+            () = &mut by_the_clock => {}
+            () = tokio::time::sleep(turn(members, draw())) => {}
+        }
     }
 
     async fn go(&mut self) -> View {
         let asked = clock::now();
-        let said = match tokio::time::timeout(ANSWER, self.ask()).await {
-            Ok(Ok(said)) => said,
-            Ok(Err(_)) | Err(_) => return View { asked, said: Said::Nothing, news: None },
+        let nothing = View { asked, said: Said::Nothing, news: None };
+        let roster = self.roster();
+        let beat = self.beat(roster);
+        let Ok(Ok(pulse)) = tokio::time::timeout(ANSWER, self.store.beat(beat)).await else {
+            // Nobody knows how long the duty lasts: nothing is hurried for it.
+            self.left = TERM;
+            return nothing;
         };
-        let news = tokio::time::timeout(ANSWER * 2, self.news()).await;
-        match news {
+        self.lease.clone_from(&pulse.lease);
+        let said = if self.lease.is_some() { Said::Yours } else { Said::Anothers };
+        match tokio::time::timeout(ANSWER * 2, self.news(pulse, roster > 0)).await {
             Ok(Ok(news)) => View { asked, said, news: Some(news) },
             // Whoever cannot see what others have stored must not act as if it could.
-            Ok(Err(_)) | Err(_) => View { asked, said: Said::Nothing, news: None },
+            Ok(Err(_)) | Err(_) => nothing,
         }
     }
 
-    async fn ask(&mut self) -> Result<Said, StoreError> {
-        if let Some(lease) = &self.lease {
-            self.lease = self.store.renew(lease, TERM).await?;
-        }
-        if self.lease.is_none() {
-            // Two starts of one sidecar are two members: the earlier one may still run.
-            let holder = format!("{}/{}", self.records.member(), self.records.boot());
-            self.lease = self.store.acquire(DUTY, &holder, TERM).await?;
-        }
-        Ok(if self.lease.is_some() { Said::Yours } else { Said::Anothers })
-    }
-
-    fn presence(&self) -> Presence {
-        let sees = serde_json::to_string(&*self.word.borrow()).unwrap_or_default();
-        Presence { member: self.records.member().to_owned(), boot: self.records.boot().to_owned(), sees }
-    }
-
-    async fn news(&mut self) -> Result<News, StoreError> {
+    /// How many members are to be read.
+    fn roster(&self) -> u32 {
         let now = At(crate::store::rows::millis(clock::now().wall));
-        let members = self.store.appear(self.presence()).await?;
-        let members = members.into_iter().map(member).collect();
+        let due = self.shown.0.is_none_or(|at| now.since(at) >= SHOWN_EVERY);
+        if due || self.shown.1 <= FEW { SHOWN } else { 0 }
+    }
+
+    fn beat(&mut self, roster: u32) -> Beat {
+        let (presence, loud) = self.presence();
+        let word = serde_json::to_string(&self.word.borrow_and_update().whole).unwrap_or_default();
+        if word != self.said.0 {
+            // Another holder's word has another number: nobody takes one for the other.
+            self.said = (word, i64::from_ne_bytes(draw().to_ne_bytes()));
+        }
+        Beat {
+            loud,
+            lease: DUTY.to_owned(),
+            // Two starts of one sidecar are two members: the earlier one may still run.
+            holder: format!("{}/{}", self.records.member(), self.records.boot()),
+            token: self.lease.as_ref().map(|lease| lease.token),
+            term: TERM,
+            word: self.said.0.clone(),
+            said: self.said.1,
+            heard: self.heard.0,
+            known: self.known,
+            fresh: FRESH,
+            roster,
+            presence,
+        }
+    }
+
+    /// What it sees, and how many alerts that is.
+    fn presence(&self) -> (Presence, i64) {
+        let word = self.word.borrow();
+        let sees = serde_json::to_string(&*word).unwrap_or_default();
+        let loud = i64::try_from(word.sees.len()).unwrap_or(i64::MAX);
+        let (member, boot) = (self.records.member().to_owned(), self.records.boot().to_owned());
+        (Presence { member, boot, sees }, loud)
+    }
+
+    async fn news(&mut self, pulse: Pulse, shown: bool) -> Result<News, StoreError> {
+        let now = At(crate::store::rows::millis(clock::now().wall));
+        if shown {
+            self.shown = (Some(now), pulse.roster.len());
+        }
         let left = match self.restored {
             true => None,
             false => Some(self.records.left_behind(now).await.ok_or(StoreError::Closed)?),
         };
-        let reader = self.store.reader();
+        let mut incidents = self.brought(pulse.incidents);
+        self.more = incidents.len() >= PAGE;
+        let known = pulse.known.unwrap_or(NOTHING);
+        // A database that was put back knows less than before.
+        let back = known.incidents < self.known.incidents || known.silences < self.known.silences;
+        let compare = back || self.compared.is_none_or(|at| now.since(at) >= COMPARED);
+        if compare {
+            incidents.extend(self.compare(now).await?);
+            self.compared = Some(now);
+        }
+        match pulse.silences {
+            Some(rows) => self.silences = rows.iter().filter_map(super::records::silence_of).collect(),
+            None if back => self.silences = self.records.silences(now).await?,
+            None => self.silences.retain(|silence| silence.until > now),
+        }
+        self.known = known;
+        self.restored = true;
+        let (holder, whole) = self.hear(pulse.holder, pulse.lease.is_some());
+        Ok(News {
+            members: pulse.loud.into_iter().map(member).collect(),
+            count: pulse.members,
+            roster: shown.then_some(pulse.roster),
+            holder,
+            whole,
+            incidents,
+            silences: self.silences.clone(),
+            left,
+        })
+    }
+
+    /// Who has the duty, and what it says to everybody.
+    fn hear(&mut self, held: Option<Held>, ours: bool) -> (Option<Arc<str>>, Option<(Whole, Duration)>) {
+        if ours {
+            self.left = TERM;
+            return (Some(Arc::from(self.records.member())), None);
+        }
+        let Some(held) = held else { return (None, None) };
+        // What a newer version says in words of its own is nothing to this one.
+        if let Some(word) = held.word {
+            self.heard = (held.said, serde_json::from_str(&word).unwrap_or_default());
+        }
+        let left = u64::try_from(held.left).unwrap_or_default();
+        self.left = Duration::from_millis(left);
+        let (holder, boot) = held.holder.rsplit_once('/').unwrap_or((held.holder.as_str(), ""));
+        let holder = (left > 0).then(|| Arc::from(holder));
+        // It was said when the duty was last renewed; what was given back keeps its age as it was.
+        let its = left > 0 && *self.heard.1.by == *boot;
+        let whole = its.then(|| (self.heard.1.clone(), TERM.saturating_sub(self.left)));
+        (holder, whole)
+    }
+
+    /// Those that have changed.
+    fn brought(&mut self, changed: Vec<Changed>) -> Vec<Incident> {
         let mut incidents = Vec::new();
-        let versions = reader.versions((now - LATELY).0, super::records::LIVE).await?;
+        for Changed { version: Version { id, revision, member }, body } in changed {
+            incidents.extend(super::records::incident_of(&id, &body));
+            self.brought.insert(id, (revision, member));
+        }
+        incidents
+    }
+
+    /// What has changed without having been told.
+    async fn compare(&mut self, now: At) -> Result<Vec<Incident>, StoreError> {
+        let mut incidents = Vec::new();
+        let versions = self.store.versions((now - LATELY).0, super::records::LIVE).await?;
         for version in &versions {
             let this = (version.revision, version.member.clone());
             if self.brought.get(&version.id) == Some(&this) {
@@ -174,10 +339,13 @@ impl Courier {
             self.brought.insert(version.id.clone(), this);
         }
         self.brought.retain(|id, _| versions.iter().any(|version| version.id == *id));
-        let silences = self.records.silences(now).await?;
-        self.restored = true;
-        Ok(News { members, incidents, silences, left })
+        Ok(incidents)
     }
+}
+
+fn draw() -> u64 {
+    // The low half of a version 7 id is chance.
+    uuid::Uuid::now_v7().as_u64_pair().1
 }
 
 fn member(seen: Seen) -> Member {
@@ -193,7 +361,7 @@ fn member(seen: Seen) -> Member {
 
 /// A word that nobody has spoken yet.
 pub(super) fn silent() -> (watch::Sender<Word>, watch::Receiver<Word>) {
-    watch::channel(Word::of(Duty::Follows, Vec::new()))
+    watch::channel(Word::of(Duty::Follows, Vec::new(), Whole::default()))
 }
 
 /// Who is shown of the fleet.
@@ -205,7 +373,9 @@ pub struct FleetView {
     pub since: At,
     /// Who has the duty, as far as this member knows.
     pub holder: Option<Arc<str>>,
-    /// Everybody seen within the hour.
+    /// How many were seen within ten seconds.
+    pub count: u64,
+    /// Some of those seen within the hour; all, in a fleet of up to 50.
     pub members: Vec<MemberView>,
 }
 

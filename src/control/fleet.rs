@@ -13,23 +13,37 @@ use super::{Board, Control, Looked, Records};
 use crate::names::IncidentId;
 use crate::reliability::alert::Sign;
 use crate::reliability::desk::{Command, Desk, Effect, Reply, Role};
-use crate::reliability::fleet::{Duty, FRESH, Neighbour, Watch, seen_by_others};
+use crate::reliability::fleet::{Duty, FRESH, Neighbour, Sighting, Watch, Whole, seen_by_others};
 use crate::reliability::incident::{Incident, Refused};
 use crate::reliability::readings::Readings;
 use crate::reliability::rule::Key;
 use crate::reliability::silence::Silence;
 use crate::runtime::clock::Moment;
+use crate::store::rows::{Present, Write};
 use crate::telemetry::event::FleetEvent;
 use crate::units::At;
 
 /// A silence made here may not be among those that the courier reads for so long.
 const ON_ITS_WAY: Duration = Duration::from_secs(5);
+/// A minute of the ledger waits no longer than this before it is written.
+const LATENESS: Duration = Duration::from_secs(10);
 
 /// This member's place in the fleet.
 pub(super) struct Fleet {
     watch: Watch,
     pub(super) mirror: Desk,
+    /// While this member has the duty: those who see anything.
     neighbours: Vec<Neighbour>,
+    /// While another one has it: what that one tells, and since when it holds.
+    whole: Option<(At, Whole)>,
+    /// How many others and itself there are, as it was counted here.
+    count: Option<(At, u64)>,
+    /// To be shown: age when it was read.
+    roster: (At, Vec<Present>),
+    /// Minutes of the ledger that wait for their moment.
+    late: Vec<(At, Write)>,
+    /// How long they wait: a fleet does not write all its minutes in the same second.
+    lateness: Duration,
     /// Who said that it has the duty.
     holder: Option<Arc<str>>,
     views: Option<mpsc::Receiver<View>>,
@@ -63,10 +77,33 @@ impl Fleet {
         word: watch::Sender<Word>,
         now: At,
     ) -> Self {
-        let (neighbours, fresh, held) = Default::default();
+        let (neighbours, fresh, held, whole, count, late) = Default::default();
+        let roster = (now, Vec::new());
+        let lateness = match &views {
+            Some(_) => {
+                LATENESS.mul_f64((uuid::Uuid::now_v7().as_u64_pair().1 >> 40) as f64 / (1_u32 << 24) as f64)
+            }
+            None => Duration::ZERO,
+        };
         let mirror = Desk::mirror(uuid::Uuid::now_v7().as_u64_pair().1, now);
         let duty = watch::Sender::new(duty);
-        Self { watch, mirror, neighbours, holder: None, views, word, duty, since: now, fresh, held }
+        Self {
+            watch,
+            mirror,
+            neighbours,
+            whole,
+            count,
+            roster,
+            late,
+            lateness,
+            holder: None,
+            views,
+            word,
+            duty,
+            since: now,
+            fresh,
+            held,
+        }
     }
 
     /// What the courier brings; never, for a single one.
@@ -87,21 +124,82 @@ impl Fleet {
         self.duty.subscribe()
     }
 
-    fn known(&self, now: At) -> bool {
-        self.neighbours.iter().any(|one| one.age_at(now) <= FRESH)
+    /// What others see, as far as that can be known; `None`: nobody has told it lately.
+    fn seen(&self, boot: &str, now: At) -> Option<Vec<Sighting>> {
+        let fresh = |since: At| now.since(since) <= FRESH;
+        match (&self.count, &self.whole) {
+            (Some((since, _)), _) if fresh(*since) => Some(seen_by_others(&self.neighbours, boot, now)),
+            (_, Some((since, whole))) if fresh(*since) => Some(whole.of_others(boot)),
+            (Some(_) | None, _) => None,
+        }
+    }
+
+    /// How many were seen lately.
+    fn members(&self, now: At) -> u64 {
+        let fresh = |since: At| now.since(since) <= FRESH;
+        match (&self.count, &self.whole) {
+            (Some((since, count)), _) if fresh(*since) => *count,
+            (_, Some((since, whole))) if fresh(*since) => whole.members,
+            (Some(_) | None, _) => 0,
+        }
+    }
+
+    /// What this member tells everybody while it has the duty.
+    fn told(&self, boot: &str, now: At) -> Whole {
+        match &self.count {
+            Some((_, count)) => Whole::of(boot, &self.neighbours, *count, now),
+            None => Whole::default(),
+        }
+    }
+
+    /// Keeps a minute of the ledger for its moment; `None`: it is kept.
+    pub(super) fn later(&mut self, write: Write, now: At) -> Option<Write> {
+        if self.lateness.is_zero() {
+            return Some(write);
+        }
+        let of = |write: &Write| match write {
+            Write::LedgerMinute(row) => Some((row.minute, row.service.clone())),
+            Write::Fence { .. }
+            | Write::PutIncident(_)
+            | Write::AddEntries(_)
+            | Write::Audit(_)
+            | Write::PutNotification(_)
+            | Write::PutSilence(_)
+            | Write::DropSilence(_)
+            | Write::Checkpoint(_) => None,
+        };
+        let minute = of(&write);
+        let same = |held: &Write| minute.is_some() && of(held) == minute;
+        // One write of a minute is enough, with all that is known by then.
+        match self.late.iter_mut().find(|(_, held)| same(held)) {
+            Some((_, held)) => *held = write,
+            None => self.late.push((now + self.lateness, write)),
+        }
+        None
+    }
+
+    /// What has waited long enough by `now`; `None`: all of it.
+    pub(super) fn due(&mut self, now: Option<At>) -> Vec<Write> {
+        let due = self.late.extract_if(.., |(at, _)| now.is_none_or(|now| *at <= now));
+        due.map(|(_, write)| write).collect()
     }
 
     fn view_of(&self, records: &Records, now: At) -> Option<Arc<FleetView>> {
         if self.is_single() {
             return None;
         }
-        let shown = |one: &Neighbour| MemberView {
-            name: Arc::clone(&one.member),
-            boot: Arc::clone(&one.boot),
-            age: one.age_at(now),
-            sees: one.sees.len(),
+        let (read, roster) = &self.roster;
+        let shown = |one: &Present| {
+            // Of itself a member has no need to hear from the store.
+            let read = Duration::from_millis(u64::try_from(one.age).unwrap_or_default()) + now.since(*read);
+            MemberView {
+                name: Arc::from(one.member.as_str()),
+                boot: Arc::from(one.boot.as_str()),
+                age: if one.boot == records.boot() { Duration::ZERO } else { read },
+                sees: usize::try_from(one.loud).unwrap_or_default(),
+            }
         };
-        let members = self.neighbours.iter().map(shown).collect();
+        let members = roster.iter().map(shown).collect();
         let (duty, since) = (*self.duty.borrow(), self.since);
         let holder = match duty {
             Duty::Holds => Some(Arc::from(records.member())),
@@ -109,7 +207,8 @@ impl Fleet {
             Duty::Alone => None,
             Duty::Follows => self.holder.clone(),
         };
-        Some(Arc::new(FleetView { duty, since, holder, members }))
+        let count = self.members(now);
+        Some(Arc::new(FleetView { duty, since, holder, count, members }))
     }
 }
 
@@ -119,12 +218,21 @@ impl Control {
         let now = self.observer.at(at);
         self.fleet.watch.hear(view.said, self.observer.at(view.asked), now);
         let Some(news) = view.news else { return self.shift(now) };
-        let News { members, incidents, silences, left } = news;
+        let News { members, count, roster, holder, whole, incidents, silences, left } = news;
         if let Some((_, _, uptime)) = left {
             self.uptime.take_over(uptime);
         }
-        let holder = members.iter().find(|one| one.word.duty == Duty::Holds.label() && one.age <= FRESH);
-        self.fleet.holder = holder.map(|one| Arc::from(one.name.as_str()));
+        self.fleet.holder = holder;
+        if let Some(roster) = roster {
+            self.fleet.roster = (now, roster);
+        }
+        self.fleet.count = count.map(|count| (now, count));
+        match whole {
+            Some((whole, age)) => self.fleet.whole = Some((now - age, whole)),
+            // What it has told itself, others have not.
+            None if self.fleet.count.is_some() => self.fleet.whole = None,
+            None => {}
+        }
         self.fleet.neighbours = members
             .into_iter()
             .map(|one| Neighbour {
@@ -202,10 +310,7 @@ impl Control {
 
     /// What others see, beside what is seen here.
     pub(super) fn look_around(&self, readings: &mut Readings, now: At) {
-        if self.fleet.is_single() || !self.fleet.known(now) {
-            return;
-        }
-        let seen = seen_by_others(&self.fleet.neighbours, self.records.boot(), now);
+        let Some(seen) = self.fleet.seen(self.records.boot(), now) else { return };
         let holding = seen.iter().filter(|one| matches!(one.sign, Sign::Bad | Sign::Between));
         readings.elsewhere = holding.map(|one| one.key.dedup()).collect();
         readings.sightings = Some(seen);
@@ -219,9 +324,14 @@ impl Control {
         self.fleet.held = held.collect();
         self.fleet.mirror.tend(self.fleet.held.iter().cloned(), now);
         let duty = *self.fleet.duty.borrow();
-        self.fleet.word.send_replace(Word::of(duty, sees));
-        let members = self.fleet.neighbours.iter().filter(|one| one.age_at(now) <= FRESH).count();
-        let members = (!self.fleet.is_single()).then_some(members as u64);
+        let word = Word::of(duty, sees, self.fleet.told(self.records.boot(), now));
+        // Whoever goes to the store goes at once when there is something to tell.
+        self.fleet.word.send_if_modified(|held| {
+            let changed = *held != word;
+            *held = word;
+            changed
+        });
+        let members = (!self.fleet.is_single()).then(|| self.fleet.members(now));
         self.telemetry.fleet.set(duty.acts().into(), members);
     }
 

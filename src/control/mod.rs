@@ -164,7 +164,8 @@ impl Control {
             }
         }
         let minutes = self.desk.flush();
-        let writes = minutes.iter().map(|minute| self.records.ledger(minute)).collect::<Vec<_>>();
+        let mut writes = self.fleet.due(None);
+        writes.extend(minutes.iter().map(|minute| self.records.ledger(minute)));
         if let Some(store) = self.store.as_ref().filter(|_| !writes.is_empty()) {
             // The store's own end waits for it.
             drop(store.write(writes));
@@ -205,6 +206,11 @@ impl Control {
         }
         let gone: Vec<IncidentId> = self.told.keys().filter(|id| !self.knows(id)).cloned().collect();
         self.told.retain(|id, _| !gone.contains(id));
+        let due = self.fleet.due(Some(now));
+        if let Some(store) = self.store.as_ref().filter(|_| !due.is_empty()) {
+            // Nobody waits for it.
+            drop(store.write(due));
+        }
         let minutes = self.desk.flush();
         self.seconds.turn(&minutes);
         self.uptime.turn(minutes, now);
@@ -262,7 +268,8 @@ impl Control {
                     writes.push(self.records.silence(&silence));
                 }
                 Effect::Ledger(minute) => {
-                    writes.push(self.records.ledger(&minute));
+                    let write = self.records.ledger(&minute);
+                    writes.extend(self.fleet.later(write, self.observer.at(clock::now())));
                     self.uptime.add(minute);
                 }
                 Effect::Tell(transition) => self.tell(&transition),

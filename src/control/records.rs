@@ -245,7 +245,11 @@ impl Records {
     /// Messages that an earlier start did not deliver.
     pub(super) async fn undelivered(&self) -> Option<Vec<Queued>> {
         let Some(store) = &self.store else { return Some(Vec::new()) };
-        let rows = store.reader().notifications(Some(Delivery::Waiting), None, None, LIVE).await.ok()?;
+        let rows = match self.shared() {
+            // Asked every few seconds: no second connection is kept for it.
+            Some(shared) => shared.undelivered(LIVE).await.ok()?,
+            None => store.reader().notifications(Some(Delivery::Waiting), None, None, LIVE).await.ok()?,
+        };
         Some(rows.iter().filter_map(|row| parse(&row.id, &row.body)).collect())
     }
 
@@ -322,6 +326,16 @@ pub(super) fn join(there: &rows::Incident, new: &rows::Incident) -> rows::Incide
         () if merged == ours => new.clone(),
         () => row(&merged, &new.member),
     }
+}
+
+/// The incident of a row, if it can be read.
+pub(super) fn incident_of(id: &str, body: &str) -> Option<Incident> {
+    parse(id, body)
+}
+
+/// The silence of a row, if it can be read.
+pub(super) fn silence_of(row: &rows::Silence) -> Option<Silence> {
+    parse(&row.id, &row.body)
 }
 
 fn json<T: serde::Serialize>(value: &T) -> String {

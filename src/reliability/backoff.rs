@@ -17,6 +17,12 @@ pub fn nth(first: Duration, longest: Duration, n: u32, draw: u64) -> Duration {
     Duration::from_secs_f64(jittered.min(longest.max(first).as_secs_f64()))
 }
 
+/// Any moment within the wait after `n` earlier ones in a row: many that begin to wait together do not end together.
+pub fn anywhere(first: Duration, longest: Duration, n: u32, draw: u64) -> Duration {
+    let share = (draw >> 11) as f64 / (1_u64 << 53) as f64;
+    nth(first, longest, n, u64::MAX / 2).mul_f64(share)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -30,6 +36,19 @@ mod tests {
             let wait = nth(first, longest, n, draw);
             prop_assert!(wait <= longest.max(first));
             prop_assert!(wait >= first.mul_f64(0.79));
+        }
+
+        #[test]
+        fn those_who_wait_together_are_spread_over_the_whole_wait(n in 0_u32..100, seed: u64) {
+            let (first, longest) = (Duration::from_secs(1), Duration::from_secs(10));
+            let step = 0x9E37_79B9_7F4A_7C15_u64;
+            let mut tenths = [0_u32; 10];
+            for one in 0..1_000_u64 {
+                let wait = anywhere(first, longest, n, seed.wrapping_add(one.wrapping_mul(step)));
+                let whole = nth(first, longest, n, u64::MAX / 2);
+                tenths[((wait.as_secs_f64() / whole.as_secs_f64()) * 10.0) as usize] += 1;
+            }
+            prop_assert!(tenths.iter().all(|count| (60..140).contains(count)), "{tenths:?}");
         }
     }
 }

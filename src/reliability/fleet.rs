@@ -16,10 +16,40 @@ use super::alert::Sign;
 use super::rule::{Key, Severity};
 use crate::units::At;
 
-/// How long the duty is given for. Renewed each second, so a dead member is followed within this and a second.
+/// How long the duty is given for. Renewed each second; whoever follows asks within a second after its end, so a dead member is
+/// followed within this and a second.
 pub const TERM: Duration = Duration::from_secs(5);
 /// What a member saw this long ago counts for nothing: it is gone, or cannot tell any more.
 pub const FRESH: Duration = Duration::from_secs(10);
+/// How often a member tells that it runs, and asks what is new.
+const BEAT: Duration = Duration::from_secs(2);
+/// The same for the one that has the duty.
+const RENEW: Duration = Duration::from_secs(1);
+/// Alerts of others that every member is told, the worst ones.
+const SEEN: usize = 64;
+/// News reaches all members in the same moment. Each waits for its turn before it asks: so much for each member there is …
+const TURN: Duration = Duration::from_millis(1);
+/// … and no longer than this.
+const TURNS: Duration = Duration::from_secs(1);
+
+/// How long until a member's next beat. `left`: how long the one that has the duty may keep it. `draw` is any number: beats of
+/// members that began together drift apart, and not all who wait for the end of a duty ask in the same moment.
+pub fn next_beat(duty: Duty, left: Duration, draw: u64) -> Duration {
+    let share = (draw >> 11) as f64 / (1_u64 << 53) as f64;
+    // Later than by the clock would be too late: the duty is given for a fixed time.
+    let period = |period: Duration| period.mul_f64(0.8 + 0.2 * share);
+    match duty {
+        Duty::Holds => period(RENEW),
+        Duty::Alone => period(BEAT),
+        Duty::Follows => period(BEAT).min(left + Duration::from_millis(800).mul_f64(share)),
+    }
+}
+
+/// How long one of so many members waits before it asks for news that all have heard of.
+pub fn turn(members: u64, draw: u64) -> Duration {
+    let turns = TURN.saturating_mul(u32::try_from(members).unwrap_or(u32::MAX)).min(TURNS);
+    turns.mul_f64((draw >> 11) as f64 / (1_u64 << 53) as f64)
+}
 
 /// Does this member call people?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -173,17 +203,19 @@ impl Neighbour {
     }
 }
 
+/// How bad what is seen is.
+fn rank(one: &Sighting) -> (u8, Confirmed, Severity, std::cmp::Reverse<At>) {
+    let sign = match one.sign {
+        Sign::Bad => 3,
+        Sign::Between => 2,
+        Sign::Good => 1,
+        Sign::Blind => 0,
+    };
+    (sign, one.confirmed, one.severity, std::cmp::Reverse(one.first_bad))
+}
+
 /// What others than `boot` see, each alert once; of several words the worst one.
 pub fn seen_by_others(neighbours: &[Neighbour], boot: &str, now: At) -> Vec<Sighting> {
-    let rank = |one: &Sighting| {
-        let sign = match one.sign {
-            Sign::Bad => 3,
-            Sign::Between => 2,
-            Sign::Good => 1,
-            Sign::Blind => 0,
-        };
-        (sign, one.confirmed, one.severity, std::cmp::Reverse(one.first_bad))
-    };
     let mut seen: BTreeMap<&Key, &Sighting> = BTreeMap::new();
     let others = neighbours.iter().filter(|one| *one.boot != *boot && one.age_at(now) <= FRESH);
     for sighting in others.flat_map(|one| &one.sees) {
@@ -193,6 +225,57 @@ pub fn seen_by_others(neighbours: &[Neighbour], boot: &str, now: At) -> Vec<Sigh
         }
     }
     seen.into_values().cloned().collect()
+}
+
+/// What the fleet sees, as the member with the duty tells all others: they need not hear each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Whole {
+    /// The start that tells it. A holder of an older version leaves the word of the one before it.
+    pub by: Arc<str>,
+    /// Members seen within [`FRESH`].
+    pub members: u64,
+    /// Their alerts, each once, the worst ones first; without evidence, and no more than 64.
+    pub seen: Vec<Shared>,
+}
+
+/// An alert that some member sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shared {
+    /// The worst that is seen of it.
+    #[serde(flatten)]
+    pub sighting: Sighting,
+    /// The start that sees it, where it is one alone.
+    #[serde(default)]
+    pub only: Option<Arc<str>>,
+}
+
+impl Whole {
+    /// Of all members, the one that tells it among them.
+    pub fn of(boot: &str, neighbours: &[Neighbour], members: u64, now: At) -> Self {
+        let mut by: BTreeMap<&Key, (usize, &Arc<str>)> = BTreeMap::new();
+        for one in neighbours.iter().filter(|one| one.age_at(now) <= FRESH) {
+            for sighting in &one.sees {
+                by.entry(&sighting.key).or_insert((0, &one.boot)).0 += 1;
+            }
+        }
+        let shared = |sighting: Sighting| {
+            let only =
+                by.get(&sighting.key).filter(|(count, _)| *count == 1).map(|(_, boot)| Arc::clone(boot));
+            Shared { sighting: Sighting { evidence: Vec::new(), ..sighting }, only }
+        };
+        // Nobody's start has an empty name.
+        let mut seen: Vec<Shared> = seen_by_others(neighbours, "", now).into_iter().map(shared).collect();
+        seen.sort_by_key(|one| std::cmp::Reverse(rank(&one.sighting)));
+        seen.truncate(SEEN);
+        Self { by: Arc::from(boot), members, seen }
+    }
+
+    /// What others than `boot` see.
+    pub fn of_others(&self, boot: &str) -> Vec<Sighting> {
+        let others = self.seen.iter().filter(|one| one.only.as_deref() != Some(boot));
+        others.map(|one| one.sighting.clone()).collect()
+    }
 }
 
 #[cfg(test)]
@@ -282,7 +365,52 @@ mod tests {
         assert_eq!(seen_by_others(&all, "me", at(11_001)), []);
     }
 
+    #[test]
+    fn what_one_member_tells_all_others_is_what_they_would_hear_of_each_other() {
+        let of = |boot: &str, keys: &[usize]| Neighbour {
+            member: Arc::from("m"),
+            boot: Arc::from(boot),
+            age: Duration::ZERO,
+            read: at(0),
+            sees: keys
+                .iter()
+                .map(|key| Sighting {
+                    key: Key::of(Rule::ServiceDown, &format!("s{key}"), ""),
+                    ..sighting(Sign::Bad, Confirmed::Yes)
+                })
+                .collect(),
+        };
+        let all = [of("a", &[1, 2]), of("b", &[2, 3])];
+        let whole = Whole::of("a", &all, 2, at(1_000));
+        let keys = |sees: Vec<Sighting>| {
+            sees.into_iter().map(|one| one.key).collect::<std::collections::BTreeSet<_>>()
+        };
+        for boot in ["a", "b", "c"] {
+            assert_eq!(keys(whole.of_others(boot)), keys(seen_by_others(&all, boot, at(1_000))), "{boot}");
+        }
+        let said = serde_json::to_string(&whole).expect("JSON");
+        assert_eq!(serde_json::from_str::<Whole>(&said).expect("reads"), whole);
+        let many: Vec<usize> = (0..1_000).collect();
+        let many = Whole::of("a", &[of("a", &many)], 1, at(0));
+        assert_eq!(many.seen.len(), SEEN, "a word is bounded");
+    }
+
     proptest! {
+        #[test]
+        fn a_beat_comes_before_the_duty_ends_and_a_followers_soon_after(draw: u64, left in 0_u64..5_000) {
+            let left = Duration::from_millis(left);
+            prop_assert!(next_beat(Duty::Holds, left, draw) <= RENEW);
+            let follows = next_beat(Duty::Follows, left, draw);
+            prop_assert!(follows <= BEAT && follows <= left + Duration::from_secs(1));
+            prop_assert!(left < BEAT || follows >= BEAT.mul_f64(0.79), "nobody hurries without a reason");
+        }
+
+        #[test]
+        fn turns_grow_with_the_fleet_up_to_a_second(members: u64, draw: u64) {
+            prop_assert!(turn(members, draw) <= TURNS);
+            prop_assert!(turn(members.min(20), draw) <= Duration::from_millis(20));
+        }
+
         /// Any number of members, one lease, any weather: while the store answers, never two hold it at once, and whenever
         /// it has not answered for long, everybody calls.
         #[test]

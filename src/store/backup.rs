@@ -223,7 +223,7 @@ async fn copy_postgres(db: &Db, draft: &Path) -> Result<Moment, BackupError> {
     export::export(&mut conn, &mut out).await.map_err(|stopped| stopped_at(draft, stopped))?;
     let file = out.into_inner().map_err(|error| io_at(draft)(error.into_error()))?;
     file.sync_all().map_err(io_at(draft))?;
-    conn.run("COMMIT", &[]).await?;
+    conn.commit().await?;
     Ok(moment)
 }
 

@@ -8,18 +8,22 @@ use super::rows::millis;
 use super::sql;
 use crate::runtime::clock;
 
-/// One transaction, told apart by its writer and number. The inner result: the end of the audit chain, or what its groups are
-/// told, which is `Fenced`.
+/// One transaction, told apart by its writer and number. The inner result: the end of the audit chain where it was touched, or
+/// what its groups are told, which is `Fenced`. Rows of this start alone wait for no other writer: a fleet's ledgers go side by
+/// side.
 pub(super) async fn commit(
     conn: &mut Conn,
     batch: &Batch,
     (writer, number): (&str, i64),
     rules: &sql::Rules,
-) -> Result<Result<Head, StoreError>, DbError> {
+) -> Result<Result<Option<Head>, StoreError>, DbError> {
     conn.begin().await?;
-    let mut head = sql::lock(conn, rules.key.as_ref()).await?;
+    let mut head = match batch.is_shared() {
+        true => Some(sql::lock(conn, rules.key.as_ref()).await?),
+        false => None,
+    };
     if sql::last_batch(conn, writer).await? >= number {
-        conn.run("COMMIT", &[]).await?;
+        conn.commit().await?;
         return Ok(Ok(head));
     }
     let mut changed = sql::Changed::new();
@@ -27,19 +31,27 @@ pub(super) async fn commit(
         if let Some((lease, token)) = group.fence()
             && !sql::fenced(conn, lease, token).await?
         {
-            conn.run("ROLLBACK", &[]).await?;
+            conn.rollback().await?;
             return Ok(Err(StoreError::Fenced(lease.to_owned())));
         }
         for write in &group.writes {
-            sql::write(conn, write, &mut head, &mut changed, rules).await?;
+            match &mut head {
+                Some(head) => sql::write(conn, write, head, &mut changed, rules).await?,
+                None => sql::own(conn, write).await?,
+            }
         }
     }
-    sql::seal(conn, &changed, &mut head, rules.key.as_ref()).await?;
+    if let Some(head) = &mut head {
+        sql::seal(conn, &changed, head, rules.key.as_ref()).await?;
+    }
     for sample in &batch.samples {
         sql::sample(conn, sample).await?;
     }
     sql::note_batch(conn, writer, number, millis(clock::now().wall)).await?;
-    conn.run("COMMIT", &[]).await?;
+    if let (true, Conn::Postgres(session)) = (changed.is_news(), &mut *conn) {
+        session.tell(writer).await?;
+    }
+    conn.commit().await?;
     Ok(Ok(head))
 }
 

@@ -2,37 +2,36 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
-use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqlSafeStr as _};
 
 use super::db::{Conn, DbError, Fault, Pool};
 use super::error::StoreError;
+use super::session::{PATIENCE, Way};
 use crate::config::{Store as StoreConfig, StoreAt};
 
 /// All migrations, oldest first.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "first", include_str!("migrations/0001_first.sql")),
     (2, "fleet", include_str!("migrations/0002_fleet.sql")),
     (3, "audit key", include_str!("migrations/0003_audit_key.sql")),
     (4, "ledger days", include_str!("migrations/0004_ledger_days.sql")),
+    (5, "news", include_str!("migrations/0005_news.sql")),
 ];
 /// Older SQLite can damage a file when its write-ahead log starts over.
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
-/// How long another process may hold the file, and how long a connection may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Connections that only read.
+/// Connections that only read a file.
 const READERS: u32 = 4;
 
 /// Where the database is and how it is reached.
 #[derive(Clone, Debug)]
 pub(super) enum Db {
     Sqlite(PathBuf),
-    Postgres(Box<PgConnectOptions>),
+    Postgres(Box<Way>),
 }
 
 impl Db {
@@ -46,7 +45,7 @@ impl Db {
                     options = options.password(password.expose_secret());
                 }
                 let options = options.application_name("strop").disable_statement_logging();
-                Ok(Self::Postgres(Box::new(options)))
+                Ok(Self::Postgres(Box::new(Way::new(options))))
             }
         }
     }
@@ -63,11 +62,7 @@ impl Db {
     pub(super) async fn connect(&self) -> Result<Conn, DbError> {
         match self {
             Self::Sqlite(path) => connect_sqlite(path, false).await,
-            Self::Postgres(options) => {
-                let connecting = tokio::time::timeout(PATIENCE, options.connect()).await;
-                let late = |_| DbError::unreachable(format!("no answer within {PATIENCE:?}"));
-                Ok(Conn::Postgres(connecting.map_err(late)??))
-            }
+            Self::Postgres(way) => Ok(Conn::Postgres(Box::new(way.connect().await?))),
         }
     }
 
@@ -79,10 +74,7 @@ impl Db {
                 let pool = SqlitePoolOptions::new().max_connections(READERS).acquire_timeout(PATIENCE);
                 Pool::Sqlite(pool.connect_lazy_with(options))
             }
-            Self::Postgres(options) => {
-                let pool = PgPoolOptions::new().max_connections(READERS).acquire_timeout(PATIENCE);
-                Pool::Postgres(pool.connect_lazy_with((**options).clone()))
-            }
+            Self::Postgres(way) => Pool::Postgres(way.readers()),
         }
     }
 }
@@ -120,7 +112,7 @@ pub(super) async fn migrate(conn: &mut Conn) -> Result<(), DbError> {
     migrator.set_ignore_missing(true);
     let migrated = match conn {
         Conn::Sqlite(conn) => migrator.run_direct(None, conn, false).await,
-        Conn::Postgres(conn) => migrator.run_direct(None, conn, false).await,
+        Conn::Postgres(session) => session.migrate(&mut migrator).await,
     };
     migrated.map_err(|error| {
         let changed = matches!(error, MigrateError::VersionMismatch(_));

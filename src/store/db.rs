@@ -2,12 +2,10 @@
 //!
 //! Knows no table. The SQL is the same text for both: `$1` placeholders, BIGINT and TEXT, `ON CONFLICT`, `RETURNING`.
 
-use sqlx::{
-    AssertSqlSafe, Column as _, Connection as _, PgConnection, PgPool, Row as _, SqlSafeStr as _,
-    SqliteConnection, SqlitePool, TypeInfo as _, ValueRef as _,
-};
+use sqlx::{AssertSqlSafe, Connection as _, PgPool, SqlSafeStr as _, SqliteConnection, SqlitePool};
 
 use super::error::{State, StoreError};
+use super::session::Session;
 
 /// What a failure means for what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +28,10 @@ pub(super) struct DbError {
 impl DbError {
     pub(super) fn damaged(text: impl Into<String>) -> Self {
         Self { fault: Fault::Down(State::Damaged), text: text.into() }
+    }
+
+    pub(super) fn refused(text: impl Into<String>) -> Self {
+        Self { fault: Fault::Refused, text: text.into() }
     }
 
     pub(super) fn unreachable(text: impl Into<String>) -> Self {
@@ -150,6 +152,10 @@ pub(super) enum Cell {
 pub(super) struct Row(std::vec::IntoIter<Cell>);
 
 impl Row {
+    pub(super) fn of(cells: Vec<Cell>) -> Self {
+        Self(cells.into_iter())
+    }
+
     pub(super) fn int(&mut self) -> Result<i64, DbError> {
         self.maybe_int()?.ok_or_else(|| DbError::damaged("a number is missing"))
     }
@@ -201,6 +207,10 @@ impl Row {
 /// Reads a driver's row.
 macro_rules! row {
     ($row:expr) => {{
+        use sqlx::{Column as _, Row as _, TypeInfo as _, ValueRef as _};
+
+        use $crate::store::db::{Cell, Row};
+
         let row = &$row;
         let mut cells = Vec::with_capacity(row.columns().len());
         for column in row.columns() {
@@ -216,9 +226,10 @@ macro_rules! row {
                 }
             });
         }
-        Row(cells.into_iter())
+        Ok::<Row, $crate::store::db::DbError>(Row::of(cells))
     }};
 }
+pub(super) use row;
 
 /// Runs a statement with its arguments on either database.
 macro_rules! query {
@@ -226,20 +237,21 @@ macro_rules! query {
         let mut query = sqlx::query($sql);
         for arg in $args {
             query = match *arg {
-                Arg::Int(value) => query.bind(value),
-                Arg::Text(value) => query.bind(value),
-                Arg::Bytes(value) => query.bind(value),
+                $crate::store::db::Arg::Int(value) => query.bind(value),
+                $crate::store::db::Arg::Text(value) => query.bind(value),
+                $crate::store::db::Arg::Bytes(value) => query.bind(value),
             };
         }
         query
     }};
 }
+pub(super) use query;
 
 /// One connection.
 #[derive(Debug)]
 pub(super) enum Conn {
     Sqlite(SqliteConnection),
-    Postgres(PgConnection),
+    Postgres(Box<Session>),
 }
 
 impl Conn {
@@ -247,7 +259,7 @@ impl Conn {
     pub(super) async fn run(&mut self, sql: &'static str, args: &[Arg<'_>]) -> Result<u64, DbError> {
         Ok(match self {
             Self::Sqlite(conn) => query!(sql, args).execute(conn).await?.rows_affected(),
-            Self::Postgres(conn) => query!(sql, args).execute(conn).await?.rows_affected(),
+            Self::Postgres(session) => session.run(sql.into_sql_str(), args).await?,
         })
     }
 
@@ -256,32 +268,27 @@ impl Conn {
         let sql = AssertSqlSafe(sql).into_sql_str();
         Ok(match self {
             Self::Sqlite(conn) => query!(sql, args).execute(conn).await?.rows_affected(),
-            Self::Postgres(conn) => query!(sql, args).execute(conn).await?.rows_affected(),
+            Self::Postgres(session) => session.run(sql, args).await?,
         })
     }
 
     /// All rows of a statement.
     pub(super) async fn rows(&mut self, sql: &'static str, args: &[Arg<'_>]) -> Result<Vec<Row>, DbError> {
-        self.rows_made(sql.to_owned(), args).await
+        self.rows_of(sql.into_sql_str(), args).await
     }
 
     /// All rows of a statement made of this program's own names.
     pub(super) async fn rows_made(&mut self, sql: String, args: &[Arg<'_>]) -> Result<Vec<Row>, DbError> {
-        let sql = AssertSqlSafe(sql).into_sql_str();
-        let mut rows = Vec::new();
+        self.rows_of(AssertSqlSafe(sql).into_sql_str(), args).await
+    }
+
+    async fn rows_of(&mut self, sql: sqlx::SqlStr, args: &[Arg<'_>]) -> Result<Vec<Row>, DbError> {
         match self {
             Self::Sqlite(conn) => {
-                for row in query!(sql, args).fetch_all(conn).await? {
-                    rows.push(row!(row));
-                }
+                query!(sql, args).fetch_all(conn).await?.iter().map(|row| row!(*row)).collect()
             }
-            Self::Postgres(conn) => {
-                for row in query!(sql, args).fetch_all(conn).await? {
-                    rows.push(row!(row));
-                }
-            }
+            Self::Postgres(session) => session.rows(sql, args).await,
         }
-        Ok(rows)
     }
 
     /// The first row, if there is one.
@@ -294,29 +301,38 @@ impl Conn {
         match self {
             // A transaction that reads first could not wait for its turn to write.
             Self::Sqlite(_) => self.run("BEGIN IMMEDIATE", &[]).await.map(drop),
-            // Writers follow each other: one that was stopped in the middle must not stop the fleet.
-            Self::Postgres(conn) => {
-                let sql = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'; \
-                           SET LOCAL statement_timeout = '10s'";
-                sqlx::raw_sql(sql).execute(conn).await?;
-                Ok(())
-            }
+            Self::Postgres(session) => session.begin().await,
         }
     }
 
     /// Begins a transaction that sees one moment.
     pub(super) async fn begin_snapshot(&mut self) -> Result<(), DbError> {
-        let sql = match self {
-            Self::Sqlite(_) => "BEGIN",
-            Self::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-        };
-        self.run(sql, &[]).await.map(drop)
+        match self {
+            Self::Sqlite(_) => self.run("BEGIN", &[]).await.map(drop),
+            Self::Postgres(session) => session.begin_snapshot().await,
+        }
+    }
+
+    /// Ends a transaction: it is on disk.
+    pub(super) async fn commit(&mut self) -> Result<(), DbError> {
+        match self {
+            Self::Sqlite(_) => self.run("COMMIT", &[]).await.map(drop),
+            Self::Postgres(session) => session.commit().await,
+        }
+    }
+
+    /// Ends a transaction as if it had not been.
+    pub(super) async fn rollback(&mut self) -> Result<(), DbError> {
+        match self {
+            Self::Sqlite(_) => self.run("ROLLBACK", &[]).await.map(drop),
+            Self::Postgres(session) => session.rollback().await,
+        }
     }
 
     pub(super) async fn close(self) -> Result<(), DbError> {
         match self {
             Self::Sqlite(conn) => conn.close().await?,
-            Self::Postgres(conn) => conn.close().await?,
+            Self::Postgres(session) => session.close().await?,
         }
         Ok(())
     }
@@ -334,21 +350,23 @@ pub(super) enum Pool {
 impl Pool {
     /// All rows of a statement.
     pub(super) async fn rows(&self, sql: &'static str, args: &[Arg<'_>]) -> Result<Vec<Row>, DbError> {
-        let mut rows = Vec::new();
         match self {
             Self::Sqlite(pool) => {
-                for row in query!(sql, args).fetch_all(pool).await? {
-                    rows.push(row!(row));
-                }
+                query!(sql, args).fetch_all(pool).await?.iter().map(|row| row!(*row)).collect()
             }
+            // Whatever stands between, what prepares a statement runs it, and it stays nowhere.
+            // Boxed: whoever asks holds it within its own future.
             Self::Postgres(pool) => {
-                for row in query!(sql, args).fetch_all(pool).await? {
-                    rows.push(row!(row));
-                }
+                Box::pin(async {
+                    let mut reading = pool.begin_with("BEGIN READ ONLY").await?;
+                    let rows = query!(sql, args).persistent(false).fetch_all(&mut *reading).await?;
+                    reading.commit().await?;
+                    rows.iter().map(|row| row!(*row)).collect()
+                })
+                .await
             }
-            Self::Away(why) => return Err(why.clone()),
+            Self::Away(why) => Err(why.clone()),
         }
-        Ok(rows)
     }
 }
 

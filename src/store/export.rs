@@ -184,12 +184,12 @@ pub(super) async fn restore(conn: &mut Conn, lines: &mut (impl BufRead + Send)) 
             Stopped::Db(_) | Stopped::Io(_) => stopped,
         })?;
         if at.is_multiple_of(LOT as u64) {
-            conn.run("COMMIT", &[]).await?;
+            conn.commit().await?;
             conn.begin().await?;
         }
         line.clear();
     }
-    conn.run("COMMIT", &[]).await?;
+    conn.commit().await?;
     Ok(())
 }
 

@@ -11,12 +11,14 @@
 
 pub mod audit;
 pub mod backup;
+mod beat;
 mod commit;
 mod connect;
 mod db;
 pub mod error;
 mod export;
 mod file;
+mod fleet;
 mod ledger;
 mod open;
 mod queue;
@@ -24,6 +26,7 @@ mod read;
 mod retention;
 pub mod rows;
 mod seal;
+mod session;
 mod sql;
 mod writer;
 
@@ -45,10 +48,13 @@ pub use error::{MovedAside, State, Status, StoreError};
 use queue::{Ask, Batch, Group, LeaseAsk, Queue, Tend};
 pub use read::{IncidentFilter, Page, Reader};
 use retention::What;
-use rows::{Lease, Presence, Sample, Seen, Write, millis};
+use rows::{Lease, Sample, Write, millis};
 
 /// Sidecars that were not seen for so long are no longer shown.
 const MEMBERS: Duration = Duration::from_secs(3_600);
+
+/// Changed incidents that one beat brings, at most.
+pub const CHANGES: usize = 64;
 
 /// What becomes of an incident that is there already when another version of it is written: the version to keep, from the
 /// one that is there and the new one. Writers follow each other, so nothing comes between.
@@ -66,6 +72,8 @@ struct Shared {
     wake: Notify,
     condition: Mutex<Condition>,
     pool: Mutex<Pool>,
+    /// How often others have told that there is something new.
+    news: watch::Sender<u64>,
     database: &'static str,
     left: watch::Sender<bool>,
 }
@@ -229,6 +237,7 @@ impl Store {
                 audit_head: None,
             }),
             pool: Mutex::new(db.pool()),
+            news: watch::Sender::new(0),
             database: db.name(),
             left: watch::Sender::new(false),
         });
@@ -312,17 +321,6 @@ impl Store {
     /// Gives a lease back.
     pub async fn release(&self, lease: Lease) -> Result<(), StoreError> {
         self.ask(LeaseAsk::Release { lease }).await.map(drop)
-    }
-
-    /// Tells that this sidecar runs and what it sees; all that were seen within the hour, itself among them. Answered at once
-    /// or not at all: it does not wait for a database that is away.
-    pub async fn appear(&self, presence: Presence) -> Result<Vec<Seen>, StoreError> {
-        self.answered(|done| Ask::Appear(presence, done)).await
-    }
-
-    /// Takes back what [`Self::appear`] told.
-    pub async fn depart(&self, presence: Presence) -> Result<(), StoreError> {
-        self.answered(|done| Ask::Depart(presence, done)).await.map(drop)
     }
 
     /// Deletes what is older than `[store.retention]` now, as happens once a day; how many rows.

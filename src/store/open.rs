@@ -12,10 +12,13 @@ use crate::runtime::clock;
 
 /// The connection that writes, and the damaged file that had to make room for it.
 pub(super) async fn open(db: &Db) -> Result<(Conn, Option<MovedAside>), DbError> {
-    let Db::Sqlite(path) = db else {
-        let mut conn = db.connect().await?;
-        migrate(&mut conn).await?;
-        return Ok((conn, None));
+    let path = match db {
+        Db::Sqlite(path) => path,
+        Db::Postgres(way) => {
+            let mut conn = Conn::Postgres(Box::new(way.stay().await?));
+            migrate(&mut conn).await?;
+            return Ok((conn, None));
+        }
     };
     made(path)
         .map_err(|error| DbError::unreachable(format!("{} cannot be made: {error}", path.display())))?;

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::error::StoreError;
 use super::retention::What;
-use super::rows::{Lease, Presence, Sample, Seen, Write};
+use super::rows::{Beat, Lease, Millis, Notification, Presence, Pulse, Sample, Version, Write};
 
 /// Samples that may wait.
 const SAMPLES: usize = 4_096;
@@ -59,6 +59,12 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// Does it touch the audit chain, or what others write too? What it has else are rows of this start alone.
+    pub(super) fn is_shared(&self) -> bool {
+        let own = |write: &Write| matches!(write, Write::LedgerMinute(_) | Write::Checkpoint(_));
+        !self.groups.iter().flat_map(|group| &group.writes).all(own)
+    }
+
     /// Durable writes in it.
     pub(super) fn writes(&self) -> usize {
         self.groups.iter().map(|group| group.writes.len()).sum()
@@ -86,8 +92,11 @@ pub(super) enum Tend {
 pub(super) enum Ask {
     Lease(LeaseAsk, oneshot::Sender<Result<Option<Lease>, StoreError>>),
     Tend(Tend, oneshot::Sender<Result<u64, StoreError>>),
-    Appear(Presence, oneshot::Sender<Result<Vec<Seen>, StoreError>>),
-    Depart(Presence, oneshot::Sender<Result<Vec<Seen>, StoreError>>),
+    Beat(Box<Beat>, oneshot::Sender<Result<Pulse, StoreError>>),
+    Depart(Presence, Option<Lease>, oneshot::Sender<Result<(), StoreError>>),
+    /// Reads by the connection that is open anyway: no second one is opened for them.
+    Versions(Millis, u32, oneshot::Sender<Result<Vec<Version>, StoreError>>),
+    Undelivered(u32, oneshot::Sender<Result<Vec<Notification>, StoreError>>),
 }
 
 impl Ask {
@@ -96,7 +105,10 @@ impl Ask {
         match self {
             Self::Lease(_, done) => drop(done.send(Err(why))),
             Self::Tend(_, done) => drop(done.send(Err(why))),
-            Self::Appear(_, done) | Self::Depart(_, done) => drop(done.send(Err(why))),
+            Self::Beat(_, done) => drop(done.send(Err(why))),
+            Self::Depart(.., done) => drop(done.send(Err(why))),
+            Self::Versions(.., done) => drop(done.send(Err(why))),
+            Self::Undelivered(_, done) => drop(done.send(Err(why))),
         }
     }
 }

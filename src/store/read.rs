@@ -52,9 +52,12 @@ const INCIDENTS: &str = "SELECT id, dedup_key, state, severity, rule, service, s
      AND ($6 IS NULL OR started_at >= $6) AND ($7 IS NULL OR started_at < $7) \
      AND ($8 IS NULL OR started_at < $8 OR (started_at = $8 AND id < $9)) \
      ORDER BY started_at DESC, id DESC LIMIT $10";
-const NOTIFICATIONS: &str = "SELECT id, incident_id, dedup_key, channel, kind, body, state, attempts, next_at, created_at, last_error, sent_at \
+pub(super) const NOTIFICATIONS: &str = "SELECT id, incident_id, dedup_key, channel, kind, body, state, attempts, next_at, created_at, last_error, sent_at \
      FROM notifications WHERE ($1 IS NULL OR state = $1) AND ($2 IS NULL OR incident_id = $2) \
      AND ($3 IS NULL OR next_at <= $3) ORDER BY next_at, id LIMIT $4";
+
+pub(super) const VERSIONS: &str = "SELECT id, revision, member FROM incidents WHERE resolved_at IS NULL OR updated_at >= $1 \
+                                   ORDER BY id DESC LIMIT $2";
 
 /// `<started_at>.<id>` of the last row of a page.
 fn place(cursor: &str) -> Result<(Millis, &str), StoreError> {
@@ -117,10 +120,7 @@ impl Reader {
 
     /// Which versions there are of incidents that are not over, or have changed since `since` by their writers' clocks.
     pub async fn versions(&self, since: Millis, limit: u32) -> Result<Vec<Version>, StoreError> {
-        let sql = "SELECT id, revision, member FROM incidents WHERE resolved_at IS NULL OR updated_at >= $1 \
-                   ORDER BY id DESC LIMIT $2";
-        let read = |mut row: Row| Ok(Version { id: row.text()?, revision: row.int()?, member: row.text()? });
-        self.all(sql, args![since, i64::from(limit.max(1))], read).await
+        self.all(VERSIONS, args![since, i64::from(limit.max(1))], version).await
     }
 
     /// An incident's timeline after entry `after` (0: from the first one).
@@ -221,7 +221,11 @@ pub(super) fn incident(mut row: Row) -> Result<Incident, DbError> {
     })
 }
 
-fn notification(mut row: Row) -> Result<Notification, DbError> {
+pub(super) fn version(mut row: Row) -> Result<Version, DbError> {
+    Ok(Version { id: row.text()?, revision: row.int()?, member: row.text()? })
+}
+
+pub(super) fn notification(mut row: Row) -> Result<Notification, DbError> {
     Ok(Notification {
         id: row.text()?,
         incident_id: row.maybe_text()?,

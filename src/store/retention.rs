@@ -75,6 +75,11 @@ impl Cleaner {
         };
     }
 
+    /// Another sidecar of the fleet cleans.
+    pub(super) fn passed(&mut self) {
+        self.at = clock::instant() + PASSES.1;
+    }
+
     /// One pass; how many rows it deleted.
     pub(super) async fn clean(
         &mut self,
@@ -139,9 +144,9 @@ async fn clean(
         What::Samples => class(conn, &SAMPLES, before(now, keep.samples)).await,
     };
     match deleted {
-        Ok(rows) => conn.run("COMMIT", &[]).await.map(|_| rows),
+        Ok(rows) => conn.commit().await.map(|()| rows),
         Err(error) => {
-            conn.run("ROLLBACK", &[]).await?;
+            conn.rollback().await?;
             Err(error)
         }
     }

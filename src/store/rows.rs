@@ -210,6 +210,101 @@ pub struct Seen {
     pub age: Millis,
 }
 
+/// What a sidecar of a fleet says each time that it tells that it runs, and what it wants to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// That it runs.
+    pub presence: Presence,
+    /// Alerts among what it sees; those of 0 are read by nobody.
+    pub loud: i64,
+    /// The lease that it wants, or has.
+    pub lease: String,
+    /// In whose name.
+    pub holder: String,
+    /// Under which token it has the lease.
+    pub token: Option<i64>,
+    /// For how long from now.
+    pub term: std::time::Duration,
+    /// What it tells everybody when it has the lease, JSON.
+    pub word: String,
+    /// The number of that word: another one is another word.
+    pub said: i64,
+    /// The holder's word that it knows.
+    pub heard: Option<i64>,
+    /// The changes that it knows.
+    pub known: Known,
+    /// What was told longer ago counts for nothing.
+    pub fresh: std::time::Duration,
+    /// How many others it wants to see, at most; 0: none.
+    pub roster: u32,
+}
+
+/// Up to which change a sidecar knows what others have written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Of incidents.
+    pub incidents: i64,
+    /// Of silences.
+    pub silences: i64,
+}
+
+/// What a [`Beat`] brings back. What goes to the holder of the lease alone costs the database the more the larger the fleet
+/// is, everything else does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// The lease, for whoever has it now.
+    pub lease: Option<Lease>,
+    /// Who had it just before.
+    pub holder: Option<Held>,
+    /// Up to here everything there is was brought, or was brought before; `None`: the tables are another version's.
+    pub known: Option<Known>,
+    /// Incidents that have changed, in this order; the next ones come with the next beat.
+    pub incidents: Vec<Changed>,
+    /// All silences that have not ended; `None`: none has changed.
+    pub silences: Option<Vec<Silence>>,
+    /// To the holder: who sees alerts.
+    pub loud: Vec<Seen>,
+    /// To the holder: how many told lately that they run.
+    pub members: Option<u64>,
+    /// Some of those who were seen within the hour, in the order of their names; their words stay unread.
+    pub roster: Vec<Present>,
+}
+
+/// An incident that has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// Which one, and to what version.
+    pub version: Version,
+    /// As in [`Incident::body`].
+    pub body: String,
+}
+
+/// A lease in somebody's hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Whose.
+    pub holder: String,
+    /// Milliseconds that it lasts yet; less than 0: it has run out.
+    pub left: Millis,
+    /// Which word its holder has said.
+    pub said: Option<i64>,
+    /// The word, where it is not the one that was known.
+    pub word: Option<String>,
+}
+
+/// One of those who run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Present {
+    /// Which sidecar.
+    pub member: String,
+    /// Which start of it.
+    pub boot: String,
+    /// Milliseconds since it told so, by the database's clock.
+    pub age: Millis,
+    /// Alerts that it sees.
+    pub loud: i64,
+}
+
 /// Which version of an incident the store has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {

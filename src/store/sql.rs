@@ -7,8 +7,8 @@ use super::audit::{self, Head, Key};
 use super::db::{Conn, DbError, args};
 use super::queue::LeaseAsk;
 use super::rows::{
-    AuditEntry, Checkpoint, Entry, Incident, Lease, LedgerMinute, Millis, Notification, Presence, Sample,
-    Seen, Silence, Write, millis,
+    AuditEntry, Checkpoint, Entry, Incident, Lease, LedgerMinute, Millis, Notification, Sample, Silence,
+    Write, millis,
 };
 use super::{Join, read, seal};
 use crate::runtime::clock;
@@ -48,8 +48,60 @@ pub(super) async fn fenced(conn: &mut Conn, lease: &str, token: i64) -> Result<b
     Ok(conn.run(sql, args![lease, token]).await? == 1)
 }
 
-/// The incidents that a transaction changes; true: one had ended before.
-pub(super) type Changed = BTreeMap<String, bool>;
+/// What a transaction changes that others want to know.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
+    /// Incidents; true: it had ended before.
+    incidents: BTreeMap<String, bool>,
+    /// The number of this change of incidents.
+    number: Option<i64>,
+    silences: bool,
+}
+
+impl Changed {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn is_news(&self) -> bool {
+        self.number.is_some() || self.silences
+    }
+
+    async fn number(&mut self, conn: &mut Conn) -> Result<i64, DbError> {
+        if self.number.is_none() {
+            self.number = Some(next(conn, "incidents").await?);
+        }
+        Ok(self.number.unwrap_or_default())
+    }
+
+    async fn silence(&mut self, conn: &mut Conn) -> Result<(), DbError> {
+        if !std::mem::replace(&mut self.silences, true) {
+            next(conn, "silences").await?;
+        }
+        Ok(())
+    }
+}
+
+/// The next number of a counter that every writer moves under the [`lock`].
+async fn next(conn: &mut Conn, name: &str) -> Result<i64, DbError> {
+    let row = conn.row("UPDATE news SET seq = seq + 1 WHERE name = $1 RETURNING seq", args![name]).await?;
+    row.ok_or_else(|| DbError::damaged("a counter of changes is missing"))?.int()
+}
+
+/// Writes a row that is this start's alone.
+pub(super) async fn own(conn: &mut Conn, write: &Write) -> Result<(), DbError> {
+    match write {
+        Write::Checkpoint(row) => checkpoint(conn, row).await,
+        Write::LedgerMinute(row) => ledger_minute(conn, row).await,
+        Write::Fence { .. }
+        | Write::PutIncident(_)
+        | Write::AddEntries(_)
+        | Write::Audit(_)
+        | Write::PutNotification(_)
+        | Write::PutSilence(_)
+        | Write::DropSilence(_) => Err(DbError::unreachable("others write it too, so it needs the lock")),
+    }
+}
 
 /// Writes one; `head` moves with the chain.
 pub(super) async fn write(
@@ -64,16 +116,21 @@ pub(super) async fn write(
         Write::PutIncident(row) => put_incident(conn, row, changed, rules.join).await,
         Write::AddEntries(entries) => {
             for entry in entries {
-                changed.entry(entry.incident_id.clone()).or_default();
+                changed.incidents.entry(entry.incident_id.clone()).or_default();
             }
             add_entries(conn, entries).await
         }
         Write::Audit(entry) => add_audit(conn, entry, head, rules.key.as_ref()).await,
         Write::PutNotification(row) => put_notification(conn, row).await,
-        Write::PutSilence(row) => put_silence(conn, row).await,
-        Write::DropSilence(id) => conn.run("DELETE FROM silences WHERE id = $1", args![id]).await.map(drop),
-        Write::Checkpoint(row) => checkpoint(conn, row).await,
-        Write::LedgerMinute(row) => ledger_minute(conn, row).await,
+        Write::PutSilence(row) => {
+            changed.silence(conn).await?;
+            put_silence(conn, row).await
+        }
+        Write::DropSilence(id) => {
+            changed.silence(conn).await?;
+            conn.run("DELETE FROM silences WHERE id = $1", args![id]).await.map(drop)
+        }
+        Write::Checkpoint(_) | Write::LedgerMinute(_) => own(conn, write).await,
     }
 }
 
@@ -91,22 +148,24 @@ async fn put_incident(
             if joined == theirs {
                 return Ok(());
             }
-            *changed.entry(ours.id.clone()).or_default() |= theirs.resolved_at.is_some();
+            *changed.incidents.entry(ours.id.clone()).or_default() |= theirs.resolved_at.is_some();
             Some(joined)
         }
         None => {
-            changed.entry(ours.id.clone()).or_default();
+            changed.incidents.entry(ours.id.clone()).or_default();
             None
         }
     };
     let row = joined.as_ref().unwrap_or(ours);
     let sql = "INSERT INTO incidents (id, dedup_key, state, severity, rule, service, started_at, resolved_at, \
-               updated_at, revision, member, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+               updated_at, revision, member, body, change) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
                ON CONFLICT (id) DO UPDATE SET dedup_key = excluded.dedup_key, state = excluded.state, \
                severity = excluded.severity, rule = excluded.rule, service = excluded.service, \
                started_at = excluded.started_at, resolved_at = excluded.resolved_at, \
                updated_at = excluded.updated_at, revision = excluded.revision, member = excluded.member, \
-               body = excluded.body";
+               body = excluded.body, change = excluded.change";
+    let change = changed.number(conn).await?;
     let args = args![
         &row.id,
         &row.dedup_key,
@@ -120,6 +179,7 @@ async fn put_incident(
         row.revision,
         &row.member,
         &row.body,
+        change,
     ];
     conn.run(sql, args).await.map(drop)
 }
@@ -141,7 +201,7 @@ pub(super) async fn seal(
     head: &mut Head,
     key: Option<&Key>,
 ) -> Result<(), DbError> {
-    for (id, ended) in changed {
+    for (id, ended) in &changed.incidents {
         if let Some(entry) = seal::row(conn, id, *ended).await? {
             add_audit(conn, &entry, head, key).await?;
         }
@@ -262,29 +322,6 @@ async fn now(conn: &mut Conn) -> Result<Millis, DbError> {
             row.ok_or_else(|| DbError::unreachable("the database has no clock"))?.int()
         }
     }
-}
-
-/// Tells that a sidecar runs and what it sees; everybody who was there within `within`.
-pub(super) async fn appear(conn: &mut Conn, row: &Presence, within: Duration) -> Result<Vec<Seen>, DbError> {
-    let now = now(conn).await?;
-    let sql = "INSERT INTO members (member, boot, seen_at, sees) VALUES ($1, $2, $3, $4) \
-               ON CONFLICT (member, boot) DO UPDATE SET seen_at = excluded.seen_at, sees = excluded.sees";
-    conn.run(sql, args![&row.member, &row.boot, now, &row.sees]).await?;
-    let since = now.saturating_sub(Millis::try_from(within.as_millis()).unwrap_or(Millis::MAX));
-    let sql = "SELECT member, boot, sees, seen_at FROM members WHERE seen_at >= $1 ORDER BY member, boot";
-    let rows = conn.rows(sql, args![since]).await?;
-    let read = |mut row: super::db::Row| {
-        let presence = Presence { member: row.text()?, boot: row.text()?, sees: row.text()? };
-        Ok(Seen { presence, age: now.saturating_sub(row.int()?).max(0) })
-    };
-    rows.into_iter().map(read).collect()
-}
-
-/// Takes a sidecar's row away: it leaves in order.
-pub(super) async fn depart(conn: &mut Conn, row: &Presence) -> Result<Vec<Seen>, DbError> {
-    let sql = "DELETE FROM members WHERE member = $1 AND boot = $2";
-    conn.run(sql, args![&row.member, &row.boot]).await?;
-    Ok(Vec::new())
 }
 
 /// Acquires, renews or releases; `None`: somebody else has it.

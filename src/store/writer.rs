@@ -3,6 +3,8 @@
 //! Invariants: a batch stays in hand until it is known to be on disk, so that order is kept; a batch whose commit may or may
 //! not have happened is looked up by its number, inside the next transaction, before it is written again.
 
+mod answer;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,10 +15,9 @@ use super::connect::Db;
 use super::db::{Conn, DbError, Fault};
 use super::error::{State, StoreError};
 use super::ledger::pack::Packer;
-use super::queue::{Ask, Batch, LeaseAsk, Tend};
+use super::queue::{Ask, Batch, Tend};
 use super::retention::Cleaner;
-use super::rows::{Lease, Seen};
-use super::{MEMBERS, Shared, file, open, sql};
+use super::{Shared, file, open, sql};
 use crate::config::Retention;
 use crate::reliability::backoff;
 use crate::runtime::clock;
@@ -26,8 +27,11 @@ use crate::telemetry::event::AuditEvent;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// A database that has not answered for so long is said to be away, though it may answer yet.
 const SAID: Duration = Duration::from_secs(4);
-/// The first wait for a database that is away, and the longest.
+/// The first wait for a file that cannot be used, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// The same for a server. A fleet loses it in one moment and must not come back in one: each member takes a moment of its own
+/// within the wait.
+const RETURNS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 /// Between two looks at the file while there is nothing to do.
 const LOOKS: Duration = Duration::from_secs(2);
 /// The writer's own state.
@@ -46,6 +50,8 @@ pub(super) struct Writer {
     failures: u32,
     cleaner: Cleaner,
     packer: Packer,
+    /// It has the fleet's lease, so it cleans for all.
+    holds: bool,
     rules: sql::Rules,
 }
 
@@ -85,6 +91,7 @@ impl Writer {
             failures: 0,
             cleaner: Cleaner::new(keep),
             packer: Packer::new(),
+            holds: false,
             rules,
         }
     }
@@ -112,10 +119,7 @@ impl Writer {
                 Next::Answer(ask) => self.answer(ask).await,
                 Next::Clean => self.clean_by_the_clock().await,
                 Next::Pack => self.tend(Tend::Pack).await.map(drop),
-                Next::Wait(until) => {
-                    self.shared.woken(until).await;
-                    Ok(())
-                }
+                Next::Wait(until) => self.wait(until).await,
                 Next::Leave => break,
             };
             if let Err(error) = done
@@ -174,6 +178,23 @@ impl Writer {
         error
     }
 
+    /// Until there is something to do, or `until`; an error: the server has closed the connection.
+    async fn wait(&mut self, until: Instant) -> Result<(), DbError> {
+        let Some(Conn::Postgres(session)) = &mut self.conn else {
+            self.shared.woken(until).await;
+            return Ok(());
+        };
+        tokio::select! {
+            biased;
+            () = self.shared.woken(until) => Ok(()),
+            heard = session.news(&self.name) => {
+                heard?;
+                self.shared.news.send_modify(|told| *told += 1);
+                Ok(())
+            }
+        }
+    }
+
     fn next(&mut self) -> Next {
         let now = clock::instant();
         let mut queue = self.shared.queue();
@@ -207,7 +228,7 @@ impl Writer {
                 let batch = self.todo.remove(0);
                 self.number += 1;
                 self.failures = 0;
-                let how = how.map(|head| self.shared.headed(head));
+                let how = how.map(|head| head.into_iter().for_each(|head| self.shared.headed(head)));
                 self.shared.settled(batch, how, clock::instant().saturating_duration_since(start));
                 Ok(())
             }
@@ -243,7 +264,7 @@ impl Writer {
     /// Ends the transaction that failed. A connection that cannot even do that is given up, and its fate looked up later.
     async fn undo(&mut self) {
         if let Some(conn) = &mut self.conn {
-            let undone = tokio::time::timeout(PATIENCE, conn.run("ROLLBACK", &[])).await;
+            let undone = tokio::time::timeout(PATIENCE, conn.rollback()).await;
             // SQLite has undone it already when its disk is full; then there is nothing to undo, and that is no failure.
             let nothing =
                 matches!(&undone, Ok(Err(error)) if error.text.contains("no transaction is active"));
@@ -260,62 +281,14 @@ impl Writer {
         }
     }
 
-    async fn answer(&mut self, ask: Ask) -> Result<(), DbError> {
-        // The asker may have left: nobody minds what is sent then.
-        let failed = match ask {
-            Ask::Tend(what, done) => {
-                let tended = self.tend(what).await;
-                let failed = tended.as_ref().err().cloned();
-                let _ = done.send(tended.map_err(StoreError::from));
-                failed
-            }
-            Ask::Lease(what, done) => {
-                let mut answered = self.lease(&what).await;
-                if matches!(&answered, Err(error) if error.fault == Fault::Down(State::Unreachable)) {
-                    // A connection that lay idle may be dead without anybody having noticed.
-                    self.give_up().await;
-                    answered = match self.connect().await {
-                        Ok(()) => self.lease(&what).await,
-                        Err(error) => Err(error),
-                    };
-                }
-                let failed = answered.as_ref().err().cloned();
-                let _ = done.send(answered.map_err(StoreError::from));
-                failed
-            }
-            Ask::Appear(..) | Ask::Depart(..) => self.present(ask).await,
-        };
-        failed.map_or(Ok(()), Err)
-    }
-
-    /// Answers whoever tells that it runs, or that it leaves. The next second asks again: nothing is tried twice.
-    async fn present(&mut self, ask: Ask) -> Option<DbError> {
-        let (answered, done): (Result<Vec<Seen>, DbError>, _) = match (ask, &mut self.conn) {
-            (Ask::Appear(row, done), Some(conn)) => {
-                (patiently(&self.shared, sql::appear(conn, &row, MEMBERS)).await, done)
-            }
-            (Ask::Depart(row, done), Some(conn)) => {
-                (patiently(&self.shared, sql::depart(conn, &row)).await, done)
-            }
-            (other, _) => {
-                other.fail(DbError::unreachable("it is away").into());
-                return None;
-            }
-        };
-        let failed = answered.as_ref().err().cloned();
-        let _ = done.send(answered.map_err(StoreError::from));
-        failed
-    }
-
-    async fn lease(&mut self, ask: &LeaseAsk) -> Result<Option<Lease>, DbError> {
-        let Some(conn) = &mut self.conn else { return Err(DbError::unreachable("it is away")) };
-        patiently(&self.shared, sql::lease(conn, ask)).await
-    }
-
     async fn clean_by_the_clock(&mut self) -> Result<(), DbError> {
-        let what = self.cleaner.due();
-        self.tend(Tend::Clean(what)).await?;
-        self.cleaner.done();
+        if self.holds || matches!(self.db, Db::Sqlite(_)) {
+            let what = self.cleaner.due();
+            self.tend(Tend::Clean(what)).await?;
+            self.cleaner.done();
+        } else {
+            self.cleaner.passed();
+        }
         // Who could change the file cannot change what has left it.
         if let Some(conn) = &mut self.conn {
             let head = audit::head(conn, "audit").await?;
@@ -347,10 +320,15 @@ impl Writer {
         if !matches!(state, State::Full | State::Gone | State::Replaced) {
             self.give_up().await;
         }
+        self.holds = false;
         self.shared.down(state, error);
         // The low half of a version 7 id is chance.
         let draw = uuid::Uuid::now_v7().as_u64_pair().1;
-        let until = clock::instant() + backoff::nth(WAITS.0, WAITS.1, self.failures, draw);
+        let wait = match self.db {
+            Db::Sqlite(_) => backoff::nth(WAITS.0, WAITS.1, self.failures, draw),
+            Db::Postgres(_) => backoff::anywhere(RETURNS.0, RETURNS.1, self.failures, draw),
+        };
+        let until = clock::instant() + wait;
         self.failures = self.failures.saturating_add(1);
         loop {
             self.shared.fail_asks(error);

@@ -1,38 +1,225 @@
 //! What several sidecars on one database need of it; SQLite does the same.
 
+use std::time::Duration;
+
+use strop::config::StoreAt;
 use strop::runtime::tasks::Tasks;
-use strop::store::rows::{Incident, Presence, Seen, Version, Write};
+use strop::store::rows::{Beat, Checkpoint, Incident, Known, Presence, Pulse, Silence, Version, Write};
 use strop::store::{Store, StoreConfig};
 
-use super::support::{incident, open};
+use super::pooler::Pooler;
+use super::postgres::Cluster;
+use super::support::{Open, audit, entry, incident, open, run};
 
-fn presence(member: &str, boot: &str, sees: &str) -> Presence {
-    Presence { member: member.to_owned(), boot: boot.to_owned(), sees: sees.to_owned() }
+const TERM: Duration = Duration::from_secs(5);
+
+fn beat(member: &str, sees: &str, loud: i64) -> Beat {
+    Beat {
+        presence: Presence { member: member.to_owned(), boot: format!("b-{member}"), sees: sees.to_owned() },
+        loud,
+        lease: "duty".to_owned(),
+        holder: format!("{member}/b-{member}"),
+        token: None,
+        term: TERM,
+        word: format!("\"said by {member}\""),
+        said: 1,
+        heard: None,
+        known: Known { incidents: i64::MAX, silences: i64::MAX },
+        fresh: Duration::from_secs(10),
+        roster: 50,
+    }
 }
 
-fn words(seen: &[Seen]) -> Vec<(&str, &str, &str)> {
-    let word = |one: &'_ Seen| -> (usize, i64) { (one.presence.sees.len(), one.age) };
-    assert!(seen.iter().map(word).all(|(_, age)| (0..10_000).contains(&age)), "{seen:?}");
-    seen.iter()
-        .map(|one| (one.presence.member.as_str(), one.presence.boot.as_str(), one.presence.sees.as_str()))
-        .collect()
+fn names(pulse: &Pulse) -> Vec<(&str, i64)> {
+    assert!(pulse.roster.iter().all(|one| (0..10_000).contains(&one.age)), "{pulse:?}");
+    pulse.roster.iter().map(|one| (one.member.as_str(), one.loud)).collect()
 }
 
-pub async fn members_see_each_other_until_they_leave(config: &StoreConfig) {
-    let (one, two) = (open(config).await, open(config).await);
-    // A server is connected to by the task; whoever asks earlier is told that it is not there yet.
-    one.put(vec![Write::PutIncident(incident("i1", 1, 1))]).await;
-    two.put(vec![Write::PutIncident(incident("i2", 1, 1))]).await;
-    let alone = one.store.appear(presence("m1", "b1", "[1]")).await.expect("appears");
-    assert_eq!(words(&alone), [("m1", "b1", "[1]")]);
-    two.store.appear(presence("m2", "b2", "[]")).await.expect("appears");
-    let both = one.store.appear(presence("m1", "b1", "[2]")).await.expect("appears");
-    assert_eq!(words(&both), [("m1", "b1", "[2]"), ("m2", "b2", "[]")], "the last word of each");
-    two.store.depart(presence("m2", "b2", "")).await.expect("departs");
-    let left = one.store.appear(presence("m1", "b1", "[2]")).await.expect("appears");
-    assert_eq!(words(&left), [("m1", "b1", "[2]")]);
-    two.close().await;
-    one.close().await;
+#[test]
+fn members_see_each_other_until_they_leave() {
+    let (server, base) = on_a_server();
+    run(async {
+        let (one, two) = (ready(&base).await, ready(&base).await);
+        let first = one.store.beat(beat("m1", "[1]", 1)).await.expect("beats");
+        let lease = first.lease.clone().expect("nobody has it");
+        assert_eq!((first.holder, first.members), (None, Some(0)), "of before this beat");
+        let second = two.store.beat(beat("m2", "[]", 0)).await.expect("beats");
+        let held = second.holder.expect("held");
+        assert_eq!((held.holder.as_str(), held.word.as_deref()), ("m1/b-m1", Some("\"said by m1\"")));
+        assert!(held.left > 0 && held.left <= 5_000, "{held:?}");
+        assert_eq!((second.lease, second.members, second.loud), (None, None, vec![]), "for the holder alone");
+        let mut again = beat("m1", "[1,2]", 2);
+        again.token = Some(lease.token);
+        let again = one.store.beat(again).await.expect("beats");
+        assert_eq!(names(&again), [("m1", 1), ("m2", 0)]);
+        assert_eq!(again.members, Some(2));
+        let words: Vec<&str> = again.loud.iter().map(|one| one.presence.sees.as_str()).collect();
+        assert_eq!(words, ["[1]"], "whoever sees nothing is not read");
+        assert_eq!(again.lease.map(|lease| lease.token), Some(lease.token), "renewed, not taken again");
+        let known = Beat { heard: Some(1), ..beat("m2", "[]", 0) };
+        let held = two.store.beat(known).await.expect("beats").holder.expect("held");
+        assert_eq!((held.said, held.word), (Some(1), None), "what is known is not said again");
+        one.store.depart(beat("m1", "", 0).presence, Some(lease)).await.expect("departs");
+        let alone = two.store.beat(beat("m2", "[]", 0)).await.expect("beats");
+        assert_eq!(alone.lease.as_ref().map(|lease| lease.token), Some(2), "at once, under another number");
+        assert_eq!(names(&alone), [("m2", 0)]);
+        two.close().await;
+        one.close().await;
+    });
+    drop(server);
+}
+
+#[test]
+fn a_beat_brings_what_has_changed_once_and_in_order() {
+    let (server, base) = on_a_server();
+    run(async {
+        let (one, two) = (ready(&base).await, ready(&base).await);
+        let start = two.store.beat(beat("m2", "[]", 0)).await.expect("beats");
+        assert_eq!((start.incidents.len(), start.silences), (0, None), "it knows everything, it says");
+        let mut known = start.known.expect("counted");
+        let mut news = two.store.news();
+        let silence = Silence { id: "s1".to_owned(), body: "{}".to_owned(), starts_at: 1, ends_at: i64::MAX };
+        one.put(vec![Write::PutSilence(silence.clone())]).await;
+        for n in 0..100 {
+            one.put(vec![Write::PutIncident(incident(&format!("i{n:03}"), 1, 1))]).await;
+        }
+        tokio::time::timeout(super::support::PATIENCE, news.changed()).await.expect("in time").expect("told");
+        let mut brought = Vec::new();
+        for _ in 0..3 {
+            let pulse = two.store.beat(Beat { known, ..beat("m2", "[]", 0) }).await.expect("beats");
+            brought.extend(pulse.incidents.into_iter().map(|one| one.version.id));
+            assert_eq!(pulse.silences.is_some(), known.silences < 1 + start.known.expect("counted").silences);
+            known = pulse.known.expect("counted");
+        }
+        assert_eq!(brought, (0..100).map(|n| format!("i{n:03}")).collect::<Vec<_>>());
+        // A minute of the ledger is no news, nor is a version that is there.
+        one.put(vec![Write::Checkpoint(Checkpoint { member: "m1".to_owned(), boot: "b".to_owned(), at: 1 })])
+            .await;
+        one.put(vec![Write::PutIncident(incident("i001", 1, 0))]).await;
+        let rest = two.store.beat(Beat { known, ..beat("m2", "[]", 0) }).await.expect("beats");
+        assert_eq!((rest.incidents.len(), rest.known, rest.silences), (0, Some(known), None));
+        one.put(vec![Write::PutIncident(incident("i001", 1, 2))]).await;
+        let last = two.store.beat(Beat { known, ..beat("m2", "[]", 0) }).await.expect("beats");
+        assert_eq!(last.incidents.len(), 1, "{last:?}");
+        two.close().await;
+        one.close().await;
+    });
+    drop(server);
+}
+
+#[test]
+fn of_many_that_beat_at_once_one_has_the_duty_and_its_number_only_grows() {
+    let (server, base) = on_a_server();
+    run(async {
+        let mut stores = Vec::new();
+        for _ in 0..12 {
+            stores.push(ready(&base).await);
+        }
+        let mut tokens: Vec<i64> = Vec::new();
+        for round in 0..20 {
+            let asked = stores.iter().enumerate().map(|(n, one)| {
+                // Every other round it runs out, else it is given back: each round all want it.
+                let term = if round % 2 == 0 { Duration::ZERO } else { TERM };
+                let (store, beat) = (one.store.clone(), Beat { term, ..beat(&format!("m{n}"), "[]", 0) });
+                tokio::spawn(async move { store.beat(beat).await.expect("beats").lease })
+            });
+            let asked: Vec<_> = asked.collect();
+            let mut had = Vec::new();
+            for asked in asked {
+                had.extend(asked.await.expect("ended"));
+            }
+            let mut numbers: Vec<i64> = had.iter().map(|lease| lease.token).collect();
+            numbers.sort_unstable();
+            tokens.extend(&numbers);
+            if round % 2 == 1 {
+                assert_eq!(had.len(), 1, "round {round}: {had:?}");
+                stores[0].store.release(had.remove(0)).await.expect("given back");
+            }
+        }
+        assert!(tokens.len() > 20 && tokens.windows(2).all(|pair| pair[0] < pair[1]), "{tokens:?}");
+        for store in stores {
+            store.close().await;
+        }
+    });
+    drop(server);
+}
+
+/// By way of a PgBouncer that gives each transaction another session: the same, and nobody takes another's statements for its own.
+#[test]
+fn through_a_pooler_everything_is_written_and_read_as_without() {
+    let server = Cluster::start();
+    let pooler = Pooler::before(&server, 3);
+    let direct = server.database();
+    let StoreAt::Postgres { url, .. } = &direct.at else { panic!("PostgreSQL") };
+    let base = super::support::config(StoreAt::Postgres { url: pooler.through(url), password: None });
+    run(async {
+        let mut stores = Vec::new();
+        for _ in 0..5 {
+            stores.push(ready(&base).await);
+        }
+        let mut waiting = Vec::new();
+        for n in 0..40 {
+            for (member, store) in stores.iter().enumerate() {
+                let id = format!("{member}-{n}");
+                let writes = vec![
+                    Write::PutIncident(incident(&id, 1, 1)),
+                    Write::Audit(audit(n, &id)),
+                    Write::AddEntries(vec![entry(&id, "x")]),
+                ];
+                waiting.push(store.store.write(writes));
+            }
+            tokio::task::yield_now().await;
+        }
+        for written in waiting {
+            assert_eq!(written.await, Ok(()));
+        }
+        let mut leases = Vec::new();
+        for (n, one) in stores.iter().enumerate() {
+            let pulse = beat_patiently(&one.store, &beat(&format!("m{n}"), "[]", 0)).await;
+            leases.extend(pulse.lease);
+            let read = one.store.reader().incident("0-39").await.expect("reads");
+            assert_eq!(read.map(|row| row.id), Some("0-39".to_owned()));
+        }
+        assert_eq!(leases.len(), 1);
+        let walk = strop::store::verify_audit(&base).await.expect("reads");
+        assert_eq!((walk.rows, walk.broken), (200, None));
+        let walk = strop::store::verify_audit(&direct).await.expect("reads");
+        assert_eq!((walk.rows, walk.broken), (200, None), "the same without it");
+        let found =
+            |one: &Open| one.store.status().last_error.is_some_and(|error| error.contains("a pooler"));
+        assert!(stores.iter().all(found), "three sessions for five members: each was given another's");
+        for store in stores {
+            store.close().await;
+        }
+    });
+}
+
+/// The beat in which a pooler is found out fails; the next one does not.
+async fn beat_patiently(store: &Store, beat: &Beat) -> Pulse {
+    let start = std::time::Instant::now();
+    loop {
+        match store.beat(beat.clone()).await {
+            Ok(pulse) => return pulse,
+            Err(error) if error.repeatable() && start.elapsed() < super::support::PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn on_a_server() -> (std::sync::Arc<Cluster>, StoreConfig) {
+    let server = Cluster::shared();
+    let base = server.database();
+    (server, base)
+}
+
+/// A server is connected to by the task; whoever asks earlier is told that it is not there yet.
+async fn ready(config: &StoreConfig) -> Open {
+    let open = open(config).await;
+    open.put(vec![Write::Checkpoint(Checkpoint { member: "m".to_owned(), boot: "b".to_owned(), at: 1 })])
+        .await;
+    open
 }
 
 /// Both bodies, so that a lost one would be seen.

@@ -7,12 +7,15 @@
 /// A database that goes away and comes back.
 mod away;
 mod command;
+/// What a fleet costs its database.
+mod crowd;
 mod damaged;
 mod fleet;
 mod full;
 mod gone;
 mod kill;
 mod ledger;
+mod pooler;
 mod postgres;
 mod suite;
 mod support;

@@ -12,6 +12,7 @@ use super::support::PATIENCE;
 /// A running server.
 pub struct Cluster {
     dir: tempfile::TempDir,
+    connections: u32,
     server: Mutex<Child>,
     databases: AtomicU32,
 }
@@ -29,8 +30,8 @@ fn program(name: &str) -> PathBuf {
     found.pop().unwrap_or_else(|| panic!("PostgreSQL's {name} is not here; tests/setup installs it"))
 }
 
-/// PostgreSQL refuses to run as root.
-fn unprivileged() -> Option<(u32, u32)> {
+/// PostgreSQL and PgBouncer refuse to run as root.
+pub fn unprivileged() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
@@ -43,7 +44,12 @@ fn unprivileged() -> Option<(u32, u32)> {
 }
 
 fn command(name: &str, dir: &Path) -> Command {
-    let mut command = Command::new(program(name));
+    command_of(&program(name), dir)
+}
+
+/// A program as the unprivileged user, with a directory of its own.
+pub fn command_of(program: &Path, dir: &Path) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(dir).env_clear().env("LC_ALL", "C").env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
     if let Some((user, group)) = unprivileged() {
         command.uid(user).gid(group);
@@ -54,6 +60,11 @@ fn command(name: &str, dir: &Path) -> Command {
 impl Cluster {
     /// A new server.
     pub fn start() -> Self {
+        Self::holding(50)
+    }
+
+    /// One that takes so many connections.
+    pub fn holding(connections: u32) -> Self {
         let dir = tempfile::Builder::new().prefix("strop-pg").tempdir().expect("a directory");
         if let Some((user, group)) = unprivileged() {
             std::os::unix::fs::chown(dir.path(), Some(user), Some(group)).expect("given away");
@@ -63,8 +74,8 @@ impl Cluster {
             .output()
             .expect("initdb runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let server = Mutex::new(serve(dir.path()));
-        let cluster = Self { dir, server, databases: AtomicU32::new(0) };
+        let server = Mutex::new(serve(dir.path(), connections));
+        let cluster = Self { dir, connections, server, databases: AtomicU32::new(0) };
         cluster.until_up();
         cluster
     }
@@ -86,21 +97,31 @@ impl Cluster {
     }
 
     fn psql(&self, sql: &str) -> bool {
+        self.say(sql).is_some()
+    }
+
+    /// What it answers, unadorned; `None`: it does not.
+    pub fn say(&self, sql: &str) -> Option<String> {
         let ran = command("psql", self.dir.path())
-            .args([
-                "--no-psqlrc",
-                "--quiet",
-                "--username=strop",
-                "--dbname=postgres",
-                "--command",
-                sql,
-                "--host",
-            ])
+            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--username=strop"])
+            .args(["--dbname=postgres", "--command", sql, "--host"])
             .arg(self.dir.path())
-            .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .status();
-        ran.expect("psql runs").success()
+            .output()
+            .expect("psql runs");
+        ran.status.success().then(|| String::from_utf8_lossy(&ran.stdout).trim().to_owned())
+    }
+
+    /// Where its socket is.
+    #[allow(dead_code, reason = "tests/it has no pooler")]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The process that all its sessions are children of.
+    #[allow(dead_code, reason = "tests/it measures no server")]
+    pub fn process(&self) -> u32 {
+        self.server.lock().expect("whole").id()
     }
 
     fn until_up(&self) {
@@ -134,26 +155,16 @@ impl Cluster {
 
     /// Starts it again.
     pub fn restart(&self) {
-        *self.server.lock().expect("whole") = serve(self.dir.path());
+        *self.server.lock().expect("whole") = serve(self.dir.path(), self.connections);
         self.until_up();
     }
 }
 
-fn serve(dir: &Path) -> Child {
+fn serve(dir: &Path, connections: u32) -> Child {
     let mut server = command("postgres", dir);
     // Processes die here, machines do not: without fsync a crash is recovered from in no time.
-    server.args([
-        "-D",
-        "data",
-        "-c",
-        "listen_addresses=",
-        "-c",
-        "max_connections=50",
-        "-c",
-        "fsync=off",
-        "-k",
-    ]);
-    server.arg(dir);
+    server.args(["-D", "data", "-c", "listen_addresses=", "-c", "fsync=off", "-c"]);
+    server.arg(format!("max_connections={connections}")).arg("-k").arg(dir);
     server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("postgres runs")
 }
 

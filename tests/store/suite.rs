@@ -53,7 +53,6 @@ on_both!(
     a_copy_is_proven_and_a_bad_one_found_out,
     nothing_is_taken_after_the_end,
     a_report_finds_its_sums_and_the_changes_of_the_config,
-    members_of_a_fleet_see_each_other_until_they_leave,
     versions_of_an_incident_that_cross_are_joined_and_none_is_lost,
     packed_days_give_the_same_bytes_and_the_same_answers,
     what_comes_late_for_a_packed_day_is_neither_lost_nor_doubled,
@@ -111,10 +110,6 @@ async fn killed_in_the_middle_nothing_is_lost_or_doubled(on: Fixture) {
 async fn a_copy_holds_the_packed_days_and_one_of_before_is_still_good(on: Fixture) {
     let to = on.dir.path().join("copies");
     super::ledger::a_copy_holds_the_packed_days_and_one_of_before_is_still_good(&on.config, &to).await;
-}
-
-async fn members_of_a_fleet_see_each_other_until_they_leave(on: Fixture) {
-    super::fleet::members_see_each_other_until_they_leave(&on.config).await;
 }
 
 async fn versions_of_an_incident_that_cross_are_joined_and_none_is_lost(on: Fixture) {

@@ -1,0 +1,36 @@
+//! What members of a fleet ask of the store that they share: over the one connection that is open anyway, answered at once or not
+//! at all.
+
+use tokio::sync::watch;
+
+use super::queue::Ask;
+use super::rows::{Beat, Lease, Millis, Notification, Presence, Pulse, Version};
+use super::{Store, StoreError};
+
+impl Store {
+    /// Tells that this sidecar runs, keeps or takes a lease, and brings what is new, all at once. Answered at once or not at
+    /// all: it does not wait for a database that is away. A file refuses it.
+    pub async fn beat(&self, beat: Beat) -> Result<Pulse, StoreError> {
+        self.answered(|done| Ask::Beat(Box::new(beat), done)).await
+    }
+
+    /// Changes whenever another sidecar tells that it has written something; never where nobody can be listened to.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.shared.news.subscribe()
+    }
+
+    /// Takes back what [`Self::beat`] told, and gives the lease back.
+    pub async fn depart(&self, presence: Presence, lease: Option<Lease>) -> Result<(), StoreError> {
+        self.answered(|done| Ask::Depart(presence, lease, done)).await
+    }
+
+    /// As [`super::Reader::versions`], over the connection that is open anyway.
+    pub async fn versions(&self, since: Millis, limit: u32) -> Result<Vec<Version>, StoreError> {
+        self.answered(|done| Ask::Versions(since, limit, done)).await
+    }
+
+    /// Notifications that wait, what is due first first, over the connection that is open anyway.
+    pub async fn undelivered(&self, limit: u32) -> Result<Vec<Notification>, StoreError> {
+        self.answered(|done| Ask::Undelivered(limit, done)).await
+    }
+}

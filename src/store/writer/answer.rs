@@ -1,0 +1,92 @@
+//! Questions to the task that writes: over its connection, between two transactions.
+
+use tokio::sync::oneshot;
+
+use super::{Writer, patiently};
+use crate::store::db::{Conn, DbError, Fault, args};
+use crate::store::error::{State, StoreError};
+use crate::store::queue::{Ask, LeaseAsk};
+use crate::store::rows::{Delivery, Lease, Presence};
+use crate::store::{beat, read, sql};
+
+impl Writer {
+    pub(super) async fn answer(&mut self, ask: Ask) -> Result<(), DbError> {
+        // The asker may have left: nobody minds what is sent then.
+        let failed = match ask {
+            Ask::Tend(what, done) => {
+                let tended = self.tend(what).await;
+                let failed = tended.as_ref().err().cloned();
+                let _ = done.send(tended.map_err(StoreError::from));
+                failed
+            }
+            Ask::Lease(what, done) => {
+                let mut answered = self.lease(&what).await;
+                if matches!(&answered, Err(error) if error.fault == Fault::Down(State::Unreachable)) {
+                    // A connection that lay idle may be dead without anybody having noticed.
+                    self.give_up().await;
+                    answered = match self.connect().await {
+                        Ok(()) => self.lease(&what).await,
+                        Err(error) => Err(error),
+                    };
+                }
+                let failed = answered.as_ref().err().cloned();
+                let _ = done.send(answered.map_err(StoreError::from));
+                failed
+            }
+            Ask::Beat(..) | Ask::Depart(..) | Ask::Versions(..) | Ask::Undelivered(..) => {
+                self.present(ask).await
+            }
+        };
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Answers whoever tells that it runs, or that it leaves, or looks. It asks again by itself: nothing is tried twice.
+    async fn present(&mut self, ask: Ask) -> Option<DbError> {
+        let (shared, Some(conn)) = (&self.shared, &mut self.conn) else {
+            ask.fail(DbError::unreachable("it is away").into());
+            return None;
+        };
+        match ask {
+            Ask::Beat(row, done) => {
+                let answered = patiently(shared, beat::beat(conn, &row)).await;
+                self.holds = answered.as_ref().is_ok_and(|pulse| pulse.lease.is_some());
+                told(answered, done)
+            }
+            Ask::Depart(row, lease, done) => told(patiently(shared, depart(conn, &row, lease)).await, done),
+            Ask::Versions(since, limit, done) => {
+                let args = args![since, i64::from(limit.max(1))];
+                let rows = patiently(shared, conn.rows(read::VERSIONS, args)).await;
+                told(rows.and_then(|rows| rows.into_iter().map(read::version).collect()), done)
+            }
+            Ask::Undelivered(limit, done) => {
+                let (none, state) = (None::<&str>, Delivery::Waiting.as_str());
+                let args = args![state, none, None::<i64>, i64::from(limit.max(1))];
+                let rows = patiently(shared, conn.rows(read::NOTIFICATIONS, args)).await;
+                told(rows.and_then(|rows| rows.into_iter().map(read::notification).collect()), done)
+            }
+            Ask::Lease(..) | Ask::Tend(..) => None,
+        }
+    }
+
+    async fn lease(&mut self, ask: &LeaseAsk) -> Result<Option<Lease>, DbError> {
+        let Some(conn) = &mut self.conn else { return Err(DbError::unreachable("it is away")) };
+        patiently(&self.shared, sql::lease(conn, ask)).await
+    }
+}
+
+/// Hands an answer over; nobody minds when the asker has left.
+fn told<T>(answered: Result<T, DbError>, done: oneshot::Sender<Result<T, StoreError>>) -> Option<DbError> {
+    let failed = answered.as_ref().err().cloned();
+    let _ = done.send(answered.map_err(StoreError::from));
+    // What can never work says nothing about the database.
+    failed.filter(|error| error.fault != Fault::Refused)
+}
+
+/// A sidecar leaves in order: its row goes, and its lease is free.
+async fn depart(conn: &mut Conn, row: &Presence, lease: Option<Lease>) -> Result<(), DbError> {
+    if let Some(lease) = lease {
+        sql::lease(conn, &LeaseAsk::Release { lease }).await?;
+    }
+    let sql = "DELETE FROM members WHERE member = $1 AND boot = $2";
+    conn.run(sql, args![&row.member, &row.boot]).await.map(drop)
+}
