@@ -3,6 +3,7 @@
 //! Order of a start: bind, workers, admin, ready. Order of a stop: unready, lame duck, stop accepting, finish, flush,
 //! leave.
 
+mod bound;
 mod chores;
 mod trail;
 pub mod trial;
@@ -149,6 +150,7 @@ impl App {
         let sender = Arc::clone(&desk.sender);
         let records = desk.handle.records().clone();
         trail::started(&records, &config, start.path.as_deref());
+        registry.listeners().bound(bound::listening(&bound, [Some(admin_address), probes_address])?);
         let watcher = Watcher { registry: Arc::clone(&registry), drain: drain.listening(), sender, records };
         watcher.tend(&fresh);
         let mut addresses = addresses(&bound, admin_address, &telemetry)?;
@@ -259,8 +261,9 @@ impl Watcher {
         for upstream in fresh {
             let trusted = self.registry.is_trusted(&upstream.config.name);
             let resolver = self.registry.resolver();
-            let weak = Arc::downgrade(upstream);
-            crate::runtime::tasks::detach(resolve::keep_fresh(resolver, weak, trusted, self.drain.clone()));
+            let (weak, listeners) = (Arc::downgrade(upstream), self.registry.listeners());
+            let fresh = resolve::keep_fresh(resolver, weak, trusted, listeners, self.drain.clone());
+            crate::runtime::tasks::detach(fresh);
             if upstream.config.health.is_some() {
                 crate::runtime::tasks::detach(health::watch(Arc::downgrade(upstream), self.drain.clone()));
             }
