@@ -37,13 +37,20 @@ fn watching(vendor: SocketAddr) -> String {
 fn a_direct_connection_to_a_vendor_is_seen_and_those_of_the_egress_are_not() {
     let vendor = Upstream::start(status(200));
     let proxy = proxy(&watching(vendor.address));
-    let through = || ask(proxy.egress(), "GET http://vendor.example/ HTTP/1.1\r\nHost: vendor.example\r\n\r\n");
+    let through =
+        || ask(proxy.egress(), "GET http://vendor.example/ HTTP/1.1\r\nHost: vendor.example\r\n\r\n");
     assert_eq!(through().status, 200);
     looked_at(&proxy);
     let seen = bypass(&proxy);
-    assert_eq!((seen["connections"].as_u64(), seen["note"].as_str()), (Some(0), None), "an ordinary day: {seen}");
+    assert_eq!(
+        (seen["connections"].as_u64(), seen["note"].as_str()),
+        (Some(0), None),
+        "an ordinary day: {seen}"
+    );
     assert_eq!(proxy.metric("egress_bypass_connections_total", ""), 0.0);
-    assert!(proxy.admin_get("/metrics").text().contains("egress_bypass_connections_total{upstream=\"vendor\"} 0"));
+    assert!(
+        proxy.admin_get("/metrics").text().contains("egress_bypass_connections_total{upstream=\"vendor\"} 0")
+    );
 
     let direct = TcpStream::connect(vendor.address).expect("connects");
     eventually("it is seen", || open(&proxy, "vendor") == 1.0);

@@ -169,5 +169,9 @@ fn clients_that_ignore_the_variables_pass_by_and_are_seen() {
     let mended = ["twilio with a session", "httplib2 with PySocks"].map(call);
     assert_eq!(through(), mended.len() as f64, "both do as the README says");
     bypass::looked_at(&proxy);
-    assert_eq!(bypass::open(&proxy, "origin"), silent.len() as f64, "what goes through is not seen passing by");
+    assert_eq!(
+        bypass::open(&proxy, "origin"),
+        silent.len() as f64,
+        "what goes through is not seen passing by"
+    );
 }
