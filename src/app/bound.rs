@@ -1,4 +1,4 @@
-//! Where this process listens, once its sockets are bound.
+//! What is bound: where this process listens, and with which certificates.
 
 use std::net::SocketAddr;
 
@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use super::Bound;
 use crate::names::UpstreamName;
+use crate::net::tls;
 use crate::proxy::route::Entrance;
 
 /// Addresses of all listeners; those for one upstream with its name. `operators`: the admin port and the one for probes.
@@ -22,4 +23,10 @@ pub(super) fn listening(
         all.push((bound.sockets.first().context("no socket")?.local_addr()?, of));
     }
     Ok(all)
+}
+
+/// Names of the listeners that speak TLS, with what they speak it by.
+pub(super) fn servers(bound: &[Bound]) -> Vec<(String, tls::Server)> {
+    let one = |bound: &Bound| bound.door.tls.clone().map(|server| (bound.name.clone(), server));
+    bound.iter().filter_map(one).collect()
 }

@@ -155,10 +155,7 @@ impl App {
         watcher.tend(&fresh);
         let mut addresses = addresses(&bound, admin_address, &telemetry)?;
         addresses.extend(probes_address.map(|address| ("probes".to_owned(), address)));
-        let servers: Vec<(String, tls::Server)> = bound
-            .iter()
-            .filter_map(|bound| bound.door.tls.clone().map(|server| (bound.name.clone(), server)))
-            .collect();
+        let servers = bound::servers(&bound);
         warn_of(&config);
         let reloader =
             reloader(start.path, start.env, &config, &telemetry, watcher, start.filter, admin_address);

@@ -13,7 +13,7 @@ fn busy(upstream: &Upstream) -> Proxy {
 
 fn busy_with(upstream: &Upstream, more: &str) -> Proxy {
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[egress]\nlisten = \"127.0.0.1:0\"\n\
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n[egress]\nlisten = \"127.0.0.1:0\"\nbypass_ports = [1]\n\
          [upstreams.backend]\nendpoints = [\"{0}\"]\nhealth = {{ interval = \"50ms\" }}\n\
          [upstreams.stripe]\nhosts = [\"api.stripe.com\"]\nendpoints = [\"{0}\"]\nallow_addresses = [\"127.0.0.1\"]\n{more}",
         upstream.address
