@@ -140,13 +140,13 @@ pub fn is_at(to: SocketAddr, listen: SocketAddr, own: impl Fn(IpAddr) -> bool) -
     let ip = match to.ip().to_canonical() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };
     match listen.ip().to_canonical() {
         IpAddr::V4(any) if any.is_unspecified() => ip.is_ipv4() && (ip.is_loopback() || own(ip)),
         // Of both families, unless the machine says otherwise (net.ipv6.bindv6only).
         IpAddr::V6(any) if any.is_unspecified() => ip.is_loopback() || own(ip),
-        one => ip == one,
+        one @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip == one,
     }
 }
 
@@ -185,16 +185,12 @@ mod tests {
     use super::*;
 
     const ALL: &str = "[ingress]\nlisten = \"0.0.0.0:8000\"\n[egress]\nlisten = \"127.0.0.1:3128\"\n[admin]\n\
-                       listen = \"[::]:9901\"\nprobes = \"127.0.0.1:9902\"\ntoken_file = \"TOKEN\"\n\
+                       listen = \"127.0.0.1:9901\"\nprobes = \"127.0.0.1:9902\"\n\
                        [upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\n[upstreams.stripe]\npreset = \"stripe\"\n\
                        local = \"127.0.0.1:9101\"\n";
 
     fn with(endpoint: &str) -> Result<Config, super::super::problem::Problems> {
-        let dir = tempfile::tempdir().expect("a directory");
-        let token = dir.path().join("token");
-        std::fs::write(&token, "0123456789abcdef").expect("writes");
-        let text = ALL.replace("TOKEN", &token.display().to_string());
-        load(&format!("{text}[upstreams.x]\nendpoints = [\"{endpoint}\"]\n"), "a test", &[])
+        load(&format!("{ALL}[upstreams.x]\nendpoints = [\"{endpoint}\"]\n"), "a test", &[])
     }
 
     #[test]
@@ -207,13 +203,32 @@ mod tests {
             ("[::ffff:127.0.0.1]:8000", "round in circles"),
             ("LOCALHOST.:3128", "round in circles"),
             ("127.0.0.1:9901", "ingress.claim_sre_api"),
-            ("[::1]:9901", "ingress.claim_sre_api"),
             ("localhost:9902", "admin.probes"),
         ] {
             let problems = with(endpoint).expect_err(endpoint).all;
             let [problem] = problems.as_slice() else { panic!("{problems:?}") };
             assert_eq!(problem.path, "upstreams.x.endpoints.0");
             assert!(problem.message.contains(says), "{endpoint}: {}", problem.message);
+        }
+    }
+
+    #[test]
+    fn a_listener_has_its_address_or_all_of_its_families() {
+        let here: IpAddr = [192, 0, 2, 1].into();
+        for (to, listen, is) in [
+            ("[::1]:80", "[::]:80", true),
+            ("127.0.0.1:80", "[::]:80", true),
+            ("192.0.2.1:80", "[::]:80", true),
+            ("192.0.2.1:80", "0.0.0.0:80", true),
+            ("[::]:80", "[::1]:80", true),
+            ("[::1]:80", "0.0.0.0:80", false),
+            ("192.0.2.2:80", "0.0.0.0:80", false),
+            ("192.0.2.1:81", "0.0.0.0:80", false),
+            ("192.0.2.1:80", "127.0.0.1:80", false),
+            ("127.0.0.1:0", "0.0.0.0:0", false),
+        ] {
+            let at = |text: &str| text.parse::<SocketAddr>().expect("an address");
+            assert_eq!(is_at(at(to), at(listen), |ip| ip == here), is, "{to} at {listen}");
         }
     }
 

@@ -65,11 +65,14 @@ pub struct Observed {
     pub cut: bool,
 }
 
+/// A look that has ended: when it began, the ports, what was seen.
+type Look = (At, Vec<u16>, io::Result<Seen>);
+
 /// Remembers what was seen.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     asked: Option<At>,
-    shared: Arc<Mutex<Option<(At, Vec<u16>, io::Result<Seen>)>>>,
+    shared: Arc<Mutex<Option<Look>>>,
     before: BTreeSet<Direct>,
     totals: BTreeMap<String, u64>,
     last: Bypass,

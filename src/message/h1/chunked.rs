@@ -282,8 +282,11 @@ mod tests {
         Ok(None)
     }
 
+    /// Data, and bytes of input that it took.
+    type Decoded = (Vec<u8>, usize);
+
     /// Decodes `input` as a body's reader does, in runs, with reads of `piece` bytes.
-    fn in_runs(input: &[u8], piece: usize) -> Result<Option<(Vec<u8>, usize)>, (Malformed, Vec<u8>)> {
+    fn in_runs(input: &[u8], piece: usize) -> Result<Option<Decoded>, (Malformed, Vec<u8>)> {
         let mut decoder = Chunked::default();
         let (mut data, mut there, mut used) = (Vec::new(), Vec::new(), 0);
         let mut reads = input.chunks(piece);
