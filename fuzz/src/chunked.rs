@@ -20,6 +20,8 @@ pub fn pieces(data: &[u8]) {
     });
     assert_eq!(random, expected, "read in pieces");
     assert_eq!(decode(input, |_| 1), expected, "read byte by byte");
+    assert_eq!(runs(input, usize::MAX), expected, "in runs, read at once");
+    assert_eq!(runs(input, 1 + usize::from(*seed % 29)), expected, "in runs, read in pieces");
 }
 
 /// The plain reading; a trailer section that is no list of fields is bad as well.
@@ -30,7 +32,34 @@ fn expected(input: &[u8]) -> Chunks {
     }
 }
 
-/// Decodes as the reader of a body does, with reads, and uses of data, as large as `size` says.
+/// Decodes as the reader of a body does, in runs, with reads of `piece` bytes.
+fn runs(input: &[u8], piece: usize) -> Chunks {
+    let mut decoder = Chunked::default();
+    let (mut data, mut there, mut used, mut end) = (Vec::new(), Vec::new(), 0, 0);
+    loop {
+        let Ok(run) = decoder.run(&mut there) else { return Chunks::Bad };
+        assert!(run.skip + run.data <= run.used && run.used <= there.len(), "data lies within the input");
+        data.extend_from_slice(&there[run.skip..run.skip + run.data]);
+        used += run.used;
+        there.drain(..run.used);
+        if run.over {
+            let trailer = decoder.trailer().to_vec();
+            let good = parse::trailers(&trailer).is_ok();
+            return if good { Chunks::Whole { data, trailer, used } } else { Chunks::Bad };
+        }
+        if run.data == 0 {
+            assert!(there.is_empty(), "what asks for more has used what was there");
+            if end == input.len() {
+                return Chunks::Cut;
+            }
+            let from = end;
+            end = end.saturating_add(piece).min(input.len());
+            there.extend_from_slice(&input[from..end]);
+        }
+    }
+}
+
+/// Decodes step by step, with reads, and uses of data, as large as `size` says.
 fn decode(input: &[u8], mut size: impl FnMut(usize) -> usize) -> Chunks {
     let mut decoder = Chunked::default();
     let mut data = Vec::new();

@@ -9,6 +9,7 @@ use secrecy::ExposeSecret as _;
 use super::Admin;
 use super::error::ApiError;
 use crate::message::head::split_authority;
+use crate::message::host;
 
 /// Paths that answer without a token: kubelet's probes cannot send one.
 pub(super) const PROBES: [&str; 3] = ["/healthz", "/readyz", "/livez"];
@@ -32,7 +33,7 @@ pub(super) fn refusal(admin: &Admin, request: &Parts) -> Option<ApiError> {
     {
         let authority = origin.split_once("://").map_or(origin, |(_, authority)| authority);
         let same = authority.eq_ignore_ascii_case(host) && ours(authority);
-        if !same && !config.hosts.iter().any(|listed| listed == split_authority(authority).0) {
+        if !same && !config.hosts.contains(&host::normal(split_authority(authority).0).to_ascii_lowercase()) {
             return Some(ApiError::Foreign { field: "Origin", value: origin.to_owned() });
         }
     }
@@ -45,7 +46,7 @@ pub(super) fn refusal(admin: &Admin, request: &Parts) -> Option<ApiError> {
 }
 
 fn is_ours(host: &str, listed: &[String], listen: IpAddr) -> bool {
-    let name = split_authority(host).0.to_ascii_lowercase();
+    let name = host::normal(split_authority(host).0).to_ascii_lowercase();
     let loopback =
         name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip == listen);
     loopback || listed.contains(&name)

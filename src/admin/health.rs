@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::wire::{self, Observed};
 use super::{Admin, upstreams};
+use crate::control::Bypass;
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::readings::ResourceReading;
 use crate::runtime::{clock, fds};
@@ -112,6 +113,7 @@ pub(super) async fn comprehensive(State(admin): State<Arc<Admin>>) -> Json<Obser
         "store": store(&admin),
         "fleet": fleet(&admin),
         "resources": resources(&admin),
+        "bypass": bypass(&admin),
         "incidents_open": admin.control.board().open(),
         "dependencies": dependencies,
     }))
@@ -154,6 +156,29 @@ fn resources(admin: &Admin) -> Vec<Value> {
         })
     };
     board.resources.iter().map(one).collect()
+}
+
+/// Connections of the pod that go out beside the egress; null: not observable, and why.
+fn bypass(admin: &Admin) -> Value {
+    let board = admin.control.board();
+    let seen = match &board.bypass {
+        Bypass::NotObservable(why) => {
+            return json!({ "connections": null, "note": format!("not observable: {why}") });
+        }
+        Bypass::Observed(seen) => seen,
+    };
+    let examples = seen.examples.iter().map(|(address, upstream, many)| {
+        json!({ "address": address.to_string(), "upstream": upstream, "connections": many })
+    });
+    let cut = "this machine has more connections than are looked at: there may be more that pass by";
+    json!({
+        "ports": seen.ports,
+        "connections": seen.passing.values().map(|one| one.open).sum::<u64>(),
+        "connections_total": seen.passing.values().map(|one| one.total).sum::<u64>(),
+        "examples": examples.collect::<Vec<_>>(),
+        "note": seen.cut.then_some(cut),
+        "age_seconds": admin.control.now().since(seen.at).as_secs_f64(),
+    })
 }
 
 /// How the store is; null: it is off.

@@ -3,6 +3,7 @@
 //! Order of a start: bind, workers, admin, ready. Order of a stop: unready, lame duck, stop accepting, finish, flush,
 //! leave.
 
+mod bound;
 mod chores;
 mod trail;
 pub mod trial;
@@ -126,12 +127,6 @@ fn addresses(
     Ok(addresses)
 }
 
-/// What ends TLS, by listener.
-fn servers(bound: &[Bound]) -> Vec<(String, tls::Server)> {
-    let server = |bound: &Bound| bound.door.tls.clone().map(|server| (bound.name.clone(), server));
-    bound.iter().filter_map(server).collect()
-}
-
 impl App {
     /// Binds, starts, and returns when traffic may come. Called on the control runtime.
     pub async fn start(start: Start) -> anyhow::Result<Self> {
@@ -155,11 +150,12 @@ impl App {
         let sender = Arc::clone(&desk.sender);
         let records = desk.handle.records().clone();
         trail::started(&records, &config, start.path.as_deref());
+        registry.listeners().bound(bound::listening(&bound, [Some(admin_address), probes_address])?);
         let watcher = Watcher { registry: Arc::clone(&registry), drain: drain.listening(), sender, records };
         watcher.tend(&fresh);
         let mut addresses = addresses(&bound, admin_address, &telemetry)?;
         addresses.extend(probes_address.map(|address| ("probes".to_owned(), address)));
-        let servers = servers(&bound);
+        let servers = bound::servers(&bound);
         warn_of(&config);
         let reloader =
             reloader(start.path, start.env, &config, &telemetry, watcher, start.filter, admin_address);
@@ -263,8 +259,9 @@ impl Watcher {
         for upstream in fresh {
             let trusted = self.registry.is_trusted(&upstream.config.name);
             let resolver = self.registry.resolver();
-            let weak = Arc::downgrade(upstream);
-            crate::runtime::tasks::detach(resolve::keep_fresh(resolver, weak, trusted, self.drain.clone()));
+            let (weak, listeners) = (Arc::downgrade(upstream), self.registry.listeners());
+            let fresh = resolve::keep_fresh(resolver, weak, trusted, listeners, self.drain.clone());
+            crate::runtime::tasks::detach(fresh);
             if upstream.config.health.is_some() {
                 crate::runtime::tasks::detach(health::watch(Arc::downgrade(upstream), self.drain.clone()));
             }

@@ -1,11 +1,12 @@
 //! A config that was checked can run: what it names is tried before anything depends on it.
 
 use crate::config::problem::Problems;
-use crate::config::{self, Config};
+use crate::config::{self, Config, listeners};
 use crate::net::tls;
+use crate::upstream::guard;
 
-/// Reads a text as [`config::load`] does and sets up the TLS that it asks for: what is in certificates, keys and roots, and
-/// whether they go together.
+/// Reads a text as [`config::load`] does, sets up the TLS that it asks for (what is in certificates, keys and roots, and
+/// whether they go together) and looks for endpoints that are addresses of this very machine and process.
 pub fn load(text: &str, source: &str, env: &[(String, String)]) -> Result<Config, Problems> {
     let config = config::load(text, source, env)?;
     let found = wrong(&config);
@@ -14,7 +15,7 @@ pub fn load(text: &str, source: &str, env: &[(String, String)]) -> Result<Config
 
 fn wrong(config: &Config) -> Vec<(String, String)> {
     tls::install_provider();
-    let mut found = Vec::new();
+    let mut found = listeners::leading_back(config, guard::is_own);
     if let Some(files) = config.ingress.as_ref().and_then(|ingress| ingress.tls.as_ref())
         && let Err(error) = tls::Server::load(files)
     {

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use super::hosts::{self, Wild};
 use super::problem::Part;
 use super::secret;
 use crate::units::Text;
@@ -53,12 +54,15 @@ impl AdminFile {
             let told = "is reachable from outside: write admin.token_file, or listen on 127.0.0.1";
             at.add("listen", format!("{listen} {told}"));
         }
+        let read =
+            |(nth, host): (usize, &String)| at.take(&format!("hosts.{nth}"), hosts::read(host, Wild::None));
+        let hosts: Vec<_> = self.hosts.iter().enumerate().map(read).collect();
         let token = self.token_file.as_deref().map(|file| secret::read(file, "a token", 16));
         Admin {
             listen,
             probes: self.probes.map(|probes| probes.0),
             token: token.and_then(|token| at.take("token_file", token)),
-            hosts: self.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            hosts: hosts.into_iter().flatten().collect(),
         }
     }
 }

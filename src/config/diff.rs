@@ -99,7 +99,7 @@ struct Side {
 impl Side {
     /// Routes stand under their names, so that one more of them moves no other; each secret beside what it held.
     fn of(config: &Config) -> Self {
-        let Origin { written, file, contents } = &*config.origin;
+        let Origin { written, file, contents, exposed: _ } = &*config.origin;
         Self::new(written.clone(), json(file), contents)
     }
 

@@ -22,6 +22,8 @@ pub struct EgressFile {
     pub unlisted: OneOf<Unlisted>,
     /// Ports of unlisted hosts that a CONNECT may ask for; others are refused with "allow" and told with "report".
     pub ports: Vec<u16>,
+    /// Ports to which connections of this network namespace that pass the egress by are counted.
+    pub bypass_ports: Vec<u16>,
     /// What one client may ask.
     pub limits: LimitsFile,
 }
@@ -32,6 +34,7 @@ impl Default for EgressFile {
             listen: Text(SocketAddr::from(([127, 0, 0, 1], 3_128))),
             unlisted: OneOf(Unlisted::Deny),
             ports: vec![80, 443],
+            bypass_ports: vec![443],
             limits: LimitsFile::default(),
         }
     }
@@ -46,6 +49,8 @@ pub struct Egress {
     pub unlisted: Unlisted,
     /// Ports of unlisted hosts that a tunnel may lead to.
     pub ports: Vec<u16>,
+    /// Ports to which connections that pass the egress by are counted; none: they are not looked for.
+    pub bypass_ports: Vec<u16>,
     /// As for ingress. Also applies to the `local` listeners.
     pub limits: Arc<Limits>,
 }
@@ -73,6 +78,15 @@ impl Word for Unlisted {
 impl EgressFile {
     pub(super) fn check(&self, mut at: Part<'_, '_>) -> Egress {
         let limits = Arc::new(self.limits.check(at.part("limits")));
-        Egress { listen: self.listen.0, unlisted: self.unlisted.0, ports: self.ports.clone(), limits }
+        if self.bypass_ports.contains(&0) {
+            at.add("bypass_ports", "0 is no port; write [443], or [] to look for none");
+        }
+        Egress {
+            listen: self.listen.0,
+            unlisted: self.unlisted.0,
+            ports: self.ports.clone(),
+            bypass_ports: self.bypass_ports.clone(),
+            limits,
+        }
     }
 }

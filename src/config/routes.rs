@@ -7,9 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use super::hosts::{self, Wild};
 use super::latency::{Latency, LatencyFile, Measured, RouteLatencyFile};
 use super::problem::{Collector, Part};
 use super::timeouts::{Timeouts, TimeoutsFile};
+use crate::message::path::normal;
 use crate::message::templates::{TemplateError, Templates};
 use crate::names::{RouteName, UpstreamName};
 use crate::units::{Size, Text};
@@ -62,11 +64,14 @@ impl Route {
     /// `http.route` of OpenTelemetry: the template, behind the host when the route has one; `None` for a prefix.
     pub fn http_route(&self) -> Option<String> {
         let template = self.path.template()?;
-        Some(format!("{}{template}", self.host.as_deref().unwrap_or_default()))
+        Some(match self.host.as_deref() {
+            Some(ip) if ip.contains(':') => format!("[{ip}]{template}"),
+            host => format!("{}{template}", host.unwrap_or_default()),
+        })
     }
 }
 
-/// Which paths a route takes. Paths are compared as they were sent, byte by byte, without the query.
+/// Which paths a route takes. Paths are compared byte by byte, in the one spelling of [`normal`], without the query.
 ///
 /// Of the templates of one host the precedence of [`Templates`] picks one; so it does of those without a host. What is
 /// picked stands beside the prefixes that match, and the first of them in this order takes the request: a template
@@ -132,8 +137,9 @@ impl RouteFile {
             at.known("upstream", &self.upstream, ("upstream", "upstreams"), named);
             at.take("upstream", UpstreamName::new(&self.upstream))
         };
+        let host = self.host.as_deref().map(|host| hosts::read(host, Wild::None));
         Some(Route {
-            host: self.host.as_ref().map(|host| host.to_ascii_lowercase()),
+            host: host.and_then(|host| at.take("host", host)),
             path: self.matched(&mut at),
             body_limit: self.body_limit.map(|limit| limit.0.0),
             timeouts: self.timeouts.check(at.part("timeouts")),
@@ -149,9 +155,14 @@ impl RouteFile {
             at.add("path", format!("{told}; write path = {template:?} for the paths of this form, or prefix = {prefix:?} for all below it"));
         }
         if let Some(template) = &self.path {
+            at.take("path", spelled(template));
             return RoutePath::Template(template.clone());
         }
         let prefix = self.prefix.as_deref().unwrap_or("/");
+        at.take("prefix", spelled(prefix));
+        if let Some(bad) = prefix.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#')) {
+            at.add("prefix", TemplateError::BadByte(bad));
+        }
         if !prefix.starts_with('/') {
             at.add("prefix", format!("{prefix:?} must begin with a slash"));
         }
@@ -164,6 +175,18 @@ impl RouteFile {
         }
         RoutePath::Below(prefix.to_owned())
     }
+}
+
+/// Requests are compared in one spelling of their path: what is written otherwise takes none.
+pub(super) fn spelled(path: &str) -> Result<(), String> {
+    let other = normal(path.as_bytes());
+    if *other != *path.as_bytes() {
+        let other = String::from_utf8_lossy(&other);
+        return Err(format!(
+            "{path:?} is compared with no path: requests for it are read as {other:?}; write that"
+        ));
+    }
+    Ok(())
 }
 
 /// All routes, in the order in which they are asked; `backend`: who answers where none says otherwise, `named`: upstreams that
@@ -189,6 +212,13 @@ pub(super) fn check(
         if let Some(template) = route.path.template() {
             at.take("path", add(&mut templates, route.host.as_deref(), template));
         }
+        if let Some(first) = routes.iter().find(|first| takes_the_same(first, &route)) {
+            let told = "takes the same requests and is asked first: this one gets none";
+            at.add(
+                "prefix",
+                format!("route {} {told}; write another prefix or host, or one of the two", first.name),
+            );
+        }
         routes.push(route);
     }
     routes.sort_by_key(|route| {
@@ -196,6 +226,12 @@ pub(super) fn check(
     });
     routes.extend(backend.map(|backend| built_in(DEFAULT_ROUTE, "/", backend, Some(common.measured()))));
     routes.into_iter().map(Arc::new).collect()
+}
+
+/// Have both the same host and the same prefix? With a slash at its end it is no other.
+fn takes_the_same(one: &Route, other: &Route) -> bool {
+    let prefix = |route: &Route| route.path.prefix().map(|prefix| prefix.trim_end_matches('/').to_owned());
+    prefix(one).is_some() && prefix(one) == prefix(other) && one.host == other.host
 }
 
 fn built_in(name: &str, prefix: &str, upstream: &UpstreamName, latency: Option<Measured>) -> Route {
@@ -276,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_cannot_be_is_told_with_what_to_write() {
+    fn a_host_or_path_that_no_request_has_is_told_with_what_to_write() {
         for (routes, at, says) in [
             ("[[routes]]\npath = \"/a/{\"\n", "routes.0.path", "a brace without its partner; write {id}"),
             ("[[routes]]\npath = \"/a/{id}x\"\n", "routes.0.path", "write {id} alone between two slashes"),
@@ -288,6 +324,22 @@ mod tests {
                 "routes.1.path",
                 "the same paths as \"/a/{id}\"",
             ),
+            (
+                "[[routes]]\nprefix = \"/a\"\n[[routes]]\nname = \"b\"\nprefix = \"/a/\"\n",
+                "routes.1.prefix",
+                "route a takes",
+            ),
+            (
+                "[[routes]]\nname = \"a\"\nhost = \"h.example\"\n[[routes]]\nname = \"b\"\nhost = \"H.example.\"\n",
+                "routes.1.prefix",
+                "route a takes",
+            ),
+            ("[[routes]]\nprefix = \"/%75p\"\n", "routes.0.prefix", "read as \"/up\"; write that"),
+            ("[[routes]]\npath = \"//up/{id}\"\n", "routes.0.path", "read as \"/up/{id}\"; write that"),
+            ("[[routes]]\nprefix = \"/a?b\"\n", "routes.0.prefix", "the query is not compared"),
+            ("[[routes]]\nhost = \"h.example:8443\"\n", "routes.0.host", "write \"h.example\""),
+            ("[[routes]]\nhost = \"*.example\"\n", "routes.0.host", "only upstreams have those"),
+            ("[[routes]]\nhost = \"https://[::1]\"\n", "routes.0.host", "write \"[::1]\""),
         ] {
             let problems = with(routes).expect_err(routes).all;
             let found = problems.iter().find(|problem| problem.path == at && problem.message.contains(says));

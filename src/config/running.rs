@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -19,10 +18,9 @@ use super::problem::Collector;
 use super::process::Process;
 use super::routes::{self, Route};
 use super::store::Store;
-use super::upstream::{Host, Upstream, UpstreamFile};
-use super::{desk, secret};
+use super::upstream::{Upstream, UpstreamFile};
+use super::{desk, listeners, secret};
 use crate::names::UpstreamName;
-use crate::units::Text;
 
 /// Everything Strop needs to run.
 #[derive(Clone, Debug)]
@@ -63,6 +61,8 @@ pub(super) struct Origin {
     pub(super) file: ConfigFile,
     /// What the secrets were.
     pub(super) contents: secret::Contents,
+    /// Secrets that others can read, as they are told.
+    pub(super) exposed: Vec<String>,
 }
 
 /// An address that was written may hold a secret.
@@ -126,10 +126,10 @@ impl ConfigFile {
             channels: &channels,
         };
         let watch = desk::check(&watch, latency, &routes, problems);
-        self.listeners(problems);
+        listeners::check(&self, problems);
         self.hosts(problems);
         problems.is_clean().then_some(())?;
-        let contents = secret::contents(&written);
+        let (contents, exposed) = (secret::contents(&written), secret::exposed(&written));
         Some(Config {
             ingress: ingress.flatten(),
             egress,
@@ -143,7 +143,7 @@ impl ConfigFile {
             store: store?,
             process,
             hash,
-            origin: Arc::new(Origin { written, file: self, contents }),
+            origin: Arc::new(Origin { written, file: self, contents, exposed }),
         })
     }
 
@@ -162,53 +162,13 @@ impl ConfigFile {
         self.upstreams.iter().map(one).collect()
     }
 
-    /// Addresses that two listeners claim, that are open to strangers, or that lead in circles.
-    fn listeners(&self, problems: &mut Collector<'_>) {
-        let ingress = self.ingress.as_ref();
-        let mut all: Vec<(String, SocketAddr)> = vec![("admin.listen".to_owned(), self.admin.listen.0)];
-        all.extend(ingress.map(|ingress| ("ingress.listen".to_owned(), ingress.listen.0)));
-        all.extend(self.egress.as_ref().map(|egress| ("egress.listen".to_owned(), egress.listen.0)));
-        let traffic: Vec<SocketAddr> = all.iter().skip(1).map(|(_, listen)| *listen).collect();
-        for (name, upstream) in &self.upstreams {
-            all.extend(upstream.local.map(|Text(local)| (format!("upstreams.{name}.local"), local)));
-        }
-        if all.len() == 1 && problems.is_clean() {
-            let told =
-                "there is nothing to do: write [ingress], [egress] or a `local` listener of an upstream";
-            problems.part("").add("", told);
-        }
-        all.extend(self.admin.probes.map(|Text(probes)| ("admin.probes".to_owned(), probes)));
-        for (nth, (path, listen)) in all.iter().enumerate().filter(|(_, (_, listen))| listen.port() != 0) {
-            if let Some((other, _)) = all.iter().take(nth).find(|(_, other)| other == listen) {
-                let told = format!("{listen} is taken by {other} already; write another port");
-                problems.part(path).add("", told);
-            }
-        }
-        if ingress.is_some_and(|ingress| ingress.claim_sre_api && !ingress.listen.0.ip().is_loopback())
-            && self.admin.token_file.is_none()
-        {
-            problems.part("ingress").add(
-                "claim_sre_api",
-                "this port is reachable from outside, and with it the API: write admin.token_file, or listen on 127.0.0.1",
-            );
-        }
-        for (name, upstream) in &self.upstreams {
-            for (nth, Text(endpoint)) in upstream.endpoints.iter().enumerate() {
-                if traffic.iter().any(|listen| reaches(&endpoint.host, endpoint.port, *listen)) {
-                    let told = "is a listener of this very process: requests would go round in circles";
-                    problems.part(format!("upstreams.{name}.endpoints.{nth}")).add("", told);
-                }
-            }
-        }
-    }
-
     /// Hosts that two upstreams claim.
     fn hosts(&self, problems: &mut Collector<'_>) {
         let mut claimed: BTreeMap<String, &str> = BTreeMap::new();
         for (name, upstream) in &self.upstreams {
             for (nth, host) in upstream.hosts().into_iter().enumerate() {
                 if let Some(other) = claimed.get(&host) {
-                    let told = format!("{host:?} is listed by {other} already");
+                    let told = format!("{host:?} is listed by {other} already; write it once");
                     problems.part(format!("upstreams.{name}.hosts.{nth}")).add("", told);
                 } else {
                     claimed.insert(host, name);
@@ -216,15 +176,4 @@ impl ConfigFile {
             }
         }
     }
-}
-
-/// Does a connection to `host` and `port` come to `listen`?
-fn reaches(host: &Host, port: u16, listen: SocketAddr) -> bool {
-    let at = match host {
-        Host::Address(ip) => *ip,
-        Host::Name(_) if host.is_loopback() => [127, 0, 0, 1].into(),
-        Host::Name(_) => return false,
-    };
-    let same = listen.ip() == at || listen.ip().is_unspecified() && at.is_loopback();
-    same && listen.port() == port && port != 0
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::OnceLock;
 
 use secrecy::SecretString;
@@ -40,6 +41,47 @@ pub(super) fn contents(file: &Value) -> Contents {
     found
 }
 
+/// Which secrets others can read (or write), and what to write instead: those of any user, or of a group that this process is
+/// not in. What lies on a volume that is mounted to be read only is for this process alone: so are the secrets of a pod.
+pub(super) fn exposed(file: &Value) -> Vec<String> {
+    let mut keys: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    each(file, "", &mut |path, key, text| {
+        if key.ends_with("_file") && !["ca_file", "cert_file"].contains(&key) {
+            keys.entry(text).or_default().push(path.to_owned());
+        }
+    });
+    let told = |(file, keys): (&str, Vec<String>)| {
+        let (mode, who) = open_to_others(file)?;
+        Some(format!(
+            "{}: {file:?} is open to {who} (its mode is {mode:04o}); write `chmod 0400`, or 0440 with a group of this \
+             process (in a pod: defaultMode: 0440 with fsGroup)",
+            keys.join(", ")
+        ))
+    };
+    keys.into_iter().filter_map(told).collect()
+}
+
+/// Its mode, and to whom it is open.
+fn open_to_others(file: &str) -> Option<(u32, &'static str)> {
+    let seen = std::fs::metadata(file).ok()?;
+    let ours = || {
+        let own = rustix::process::getegid().as_raw() == seen.gid();
+        own || rustix::process::getgroups().is_ok_and(|all| all.iter().any(|gid| gid.as_raw() == seen.gid()))
+    };
+    let who = to_whom(seen.mode(), ours)?;
+    let volume = rustix::fs::statvfs(file).ok()?;
+    (!volume.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY)).then_some((seen.mode() & 0o777, who))
+}
+
+/// To whom a file of this mode is open beside its owner. `ours`: is its group one of this process?
+fn to_whom(mode: u32, ours: impl Fn() -> bool) -> Option<&'static str> {
+    match (mode & 0o006 > 0, mode & 0o060 > 0) {
+        (true, _) => Some("every user of this machine"),
+        (false, true) if !ours() => Some("a group that this process is not in"),
+        (false, _) => None,
+    }
+}
+
 /// Puts beside each secret's file what it held.
 pub(super) fn mark(file: &mut Value, contents: &Contents) {
     for (path, hash) in contents {
@@ -66,7 +108,7 @@ pub(super) fn mask(key: &str, value: &mut Value) {
 }
 
 /// Each text of a table and of those in it: path, key, text.
-fn each(value: &Value, path: &str, take: &mut impl FnMut(&str, &str, &str)) {
+fn each<'a>(value: &'a Value, path: &str, take: &mut impl FnMut(&str, &str, &'a str)) {
     for (key, value) in value.as_object().into_iter().flatten() {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         match value {
@@ -80,4 +122,23 @@ fn each(value: &Value, path: &str, take: &mut impl FnMut(&str, &str, &str)) {
 fn hash(bytes: &[u8]) -> String {
     static KEY: OnceLock<RandomState> = OnceLock::new();
     format!("{:016x}", KEY.get_or_init(RandomState::new).hash_one(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_for_its_owner_and_a_group_of_this_process() {
+        for mode in [0o100_400, 0o100_600, 0o100_700] {
+            assert_eq!(to_whom(mode, || false), None, "{mode:o}");
+        }
+        for mode in [0o440, 0o640, 0o460, 0o470] {
+            assert_eq!(to_whom(mode, || true), None, "{mode:o}");
+            assert_eq!(to_whom(mode, || false), Some("a group that this process is not in"), "{mode:o}");
+        }
+        for mode in [0o444, 0o644, 0o606, 0o402] {
+            assert_eq!(to_whom(mode, || true), Some("every user of this machine"), "{mode:o}");
+        }
+    }
 }

@@ -55,6 +55,8 @@ pub struct Board {
     pub fleet: Option<Arc<super::FleetView>>,
     /// What is known of the machine.
     pub resources: Vec<ResourceReading>,
+    /// Who passes the egress by.
+    pub bypass: super::Bypass,
 }
 
 impl Board {
@@ -110,6 +112,7 @@ impl Board {
             replies: before.replies.clone(),
             fleet: before.fleet.clone(),
             resources: before.resources.clone(),
+            bypass: before.bypass.clone(),
         }
     }
 

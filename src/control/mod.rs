@@ -5,6 +5,7 @@
 
 mod backups;
 mod board;
+mod bypass;
 mod courier;
 mod damaged;
 mod evidence;
@@ -28,6 +29,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use backups::{BackupStatus, Backups, GoodCopy};
 pub use board::{Board, Looked, SERVICE, Uptime};
+pub use bypass::{Bypass, Observed};
 pub use courier::{Courier, FleetView, MemberView};
 pub use feed::{Change, Feed, Next};
 pub use handle::{Done, Handle, Order, Replies};
@@ -216,6 +218,7 @@ impl Control {
         self.uptime.turn(minutes, now);
         let before = Arc::clone(&self.board.borrow());
         let board = Board::of(&before, &self.desk, &self.uptime, &readings, now);
+        let board = Board { bypass: self.observer.bypass(now), ..board };
         let board = self.fleet_board(board, now);
         let seconds = self.seconds.totals();
         self.telemetry.sre.set(Numbers { seconds, ..board.numbers(now) });

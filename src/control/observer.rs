@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::bypass::{Bypass, Watch};
 use super::evidence::Evidence;
 use super::machine::Machine;
 use crate::config::Until;
@@ -41,6 +42,7 @@ pub struct Observer {
     upstreams: BTreeMap<UpstreamName, Watched>,
     routes: BTreeMap<RouteName, Measured>,
     machine: Machine,
+    bypass: Watch,
     hash: Option<String>,
 }
 
@@ -73,6 +75,7 @@ impl Observer {
             upstreams: BTreeMap::new(),
             routes: BTreeMap::new(),
             machine: Machine::default(),
+            bypass: Watch::default(),
             hash: None,
         }
     }
@@ -95,6 +98,13 @@ impl Observer {
             self.hash = Some(world.config.hash.clone());
             Arc::clone(&world.config)
         })
+    }
+
+    /// Who passes the egress by, as far as that can be observed.
+    pub(super) fn bypass(&mut self, now: At) -> Bypass {
+        let seen = self.bypass.look(&self.registry, now);
+        self.telemetry.bypass.set(seen.passing());
+        seen
     }
 
     /// One look.

@@ -44,6 +44,32 @@ impl Buf {
         self.block.get(self.start..self.end).unwrap_or_default()
     }
 
+    /// The same, to be moved within it.
+    pub fn filled_mut(&mut self) -> &mut [u8] {
+        self.block.get_mut(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Takes out `gap` bytes that follow the first `front` ones.
+    pub fn close(&mut self, front: usize, gap: usize) {
+        debug_assert!(front + gap <= self.len());
+        let rest = self.len().saturating_sub(front + gap);
+        let (begin, behind) = (self.start, self.start + front + gap);
+        match (gap, front, rest) {
+            (0, _, _) => {}
+            (_, 0, _) => self.consume(gap),
+            (_, _, 0) => self.end = begin + front,
+            // What is shorter is moved.
+            (_, _, _) if front <= rest => {
+                self.block.copy_within(begin..begin + front, begin + gap);
+                self.start += gap;
+            }
+            (_, _, _) => {
+                self.block.copy_within(behind..self.end, begin + front);
+                self.end -= gap;
+            }
+        }
+    }
+
     /// No bytes in it?
     pub fn is_empty(&self) -> bool {
         self.start == self.end
@@ -180,6 +206,23 @@ mod tests {
         assert_eq!(buf.space(SIZE).len(), 0);
         assert_eq!(buf.space(SIZE * 2).len(), SIZE);
         assert_eq!(buf.filled(), vec![7; SIZE]);
+    }
+
+    #[test]
+    fn a_gap_is_closed_from_the_shorter_side() {
+        for (front, gap, rest) in
+            [(2, 3, 5), (5, 3, 2), (4, 1, 4), (0, 3, 4), (4, 3, 0), (3, 0, 3), (0, 2, 0)]
+        {
+            let mut buf = Buf::default();
+            buf.put(b"??");
+            buf.consume(2);
+            let wanted = [vec![b'a'; front], vec![b'c'; rest]].concat();
+            buf.put(&[vec![b'a'; front], vec![b'b'; gap], vec![b'c'; rest]].concat());
+            buf.close(front, gap);
+            assert_eq!(buf.filled(), wanted, "{front} {gap} {rest}");
+            buf.put(b"d");
+            assert_eq!(buf.filled(), [&wanted[..], b"d"].concat());
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod fields;
 pub mod h1;
 pub mod h2;
 pub mod head;
+pub mod host;
 pub mod io;
 pub mod kept;
 pub mod known;

@@ -124,6 +124,8 @@ pub enum UpstreamEvent<'a> {
     IdleClosed { upstream: &'a str, after: &'a str, idle_for: &'a str },
     EndpointEjected { upstream: &'a str, endpoint: &'a str, why: &'a str, seconds: f64, times: u32 },
     EndpointReturned { upstream: &'a str, endpoint: &'a str },
+    LeadsBack { upstream: &'a str, address: &'a str },
+    PassedBy { upstream: &'a str, address: &'a str },
 }
 
 impl UpstreamEvent<'_> {
@@ -146,6 +148,20 @@ impl UpstreamEvent<'_> {
             }
             Self::EndpointReturned { upstream, endpoint } => {
                 info!(upstream, endpoint, "endpoint back in rotation: a check passed");
+            }
+            Self::LeadsBack { upstream, address } => {
+                error!(
+                    upstream,
+                    address,
+                    "the address is a listener of this very process, requests would go round in circles: it is not called"
+                );
+            }
+            Self::PassedBy { upstream, address } => {
+                warn!(
+                    upstream,
+                    address,
+                    "a connection of this pod passes the egress by: point its client at it, see the table of clients in the README"
+                );
             }
         }
     }

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod breakers;
+pub mod bypass;
 mod cells;
 mod dependencies;
 pub mod event;
@@ -77,6 +78,8 @@ pub struct Telemetry {
     pub people: told::People,
     /// The place among other sidecars.
     pub fleet: fleet::Fleet,
+    /// What passes the egress by.
+    pub bypass: bypass::Bypass,
     exposition: metrics::Exposer,
     scratch: Mutex<series::Scratch>,
 }
@@ -98,6 +101,7 @@ impl Telemetry {
             store: store::Store::default(),
             people: told::People::default(),
             fleet: fleet::Fleet::default(),
+            bypass: bypass::Bypass::default(),
             exposition: metrics::Exposer::default(),
             scratch: Mutex::default(),
         });

@@ -3,9 +3,14 @@
 //! Applied to what DNS answered, and the checked address is the one that is connected to, so a second answer cannot
 //! slip in between. Embedded IPv4 addresses are judged as what they embed. Ranges: IANA's special-purpose registries.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::OnceLock;
 
 use ipnet::IpNet;
+
+use crate::config::listeners::is_at;
+use crate::config::{self, presets};
+use crate::names::UpstreamName;
 
 /// The name of the range that forbids `ip`; `None`: it may be reached.
 pub fn forbidden(ip: IpAddr, allowed: &[IpNet]) -> Option<&'static str> {
@@ -23,11 +28,35 @@ pub fn forbidden(ip: IpAddr, allowed: &[IpNet]) -> Option<&'static str> {
     }
 }
 
-/// Is it an address of this very machine, whatever range it lies in? Only such can be bound.
+/// Is it an address of this very machine, whatever range it lies in?
 pub fn own(ip: IpAddr, allowed: &[IpNet]) -> Option<&'static str> {
     let listed = allowed.iter().any(|net| net.contains(&ip));
-    let bound = || std::net::UdpSocket::bind((ip, 0)).is_ok();
-    (!listed && bound()).then_some("this machine")
+    (!listed && is_own(ip)).then_some("this machine")
+}
+
+/// Is it an address of this machine? Only such can be bound.
+pub fn is_own(ip: IpAddr) -> bool {
+    std::net::UdpSocket::bind((ip, 0)).is_ok()
+}
+
+/// Where this process listens, as soon as it does: whatever a name leads to, no upstream leads back here.
+#[derive(Debug, Default)]
+pub struct Listeners(OnceLock<Vec<(SocketAddr, Option<UpstreamName>)>>);
+
+impl Listeners {
+    /// They are bound: addresses, and the upstream of a `local` listener. Called once; a later call changes nothing.
+    pub fn bound(&self, all: Vec<(SocketAddr, Option<UpstreamName>)>) {
+        let _ = self.0.set(all);
+    }
+
+    /// Would requests of `upstream` that are sent to `to` come back to this process? A `local` listener of another upstream is
+    /// a detour and no circle. The SRE API on the traffic port is meant.
+    pub fn lead_back(&self, upstream: &config::Upstream, to: SocketAddr) -> bool {
+        let comes_back = |of: &Option<UpstreamName>| of.as_ref().is_none_or(|name| *name == upstream.name);
+        let all = self.0.get().map_or(&[][..], Vec::as_slice);
+        upstream.name.as_str() != presets::SRE_API
+            && all.iter().any(|(at, of)| comes_back(of) && is_at(to, *at, is_own))
+    }
 }
 
 /// 64:ff9b:1::/48 is for translators of the site (RFC 8215), which may use a prefix of 48, 64 or 96 bits in it (RFC 6052
@@ -172,6 +201,26 @@ mod tests {
         assert_eq!(forbidden(IpAddr::from([127, 0, 0, 1]), &allowed), None);
         assert_eq!(forbidden("::ffff:127.0.0.1".parse().expect("an address"), &allowed), None);
         assert!(forbidden(IpAddr::from([10, 0, 0, 1]), &allowed).is_some());
+    }
+
+    #[test]
+    fn no_upstream_leads_back_to_where_this_process_listens() {
+        let text = "[ingress]\n[upstreams.backend]\nendpoints = [\"db.example:80\"]\n[upstreams.stripe]\npreset = \"stripe\"\n";
+        let config = config::load(text, "a test", &[]).expect("it can run");
+        let [backend, stripe] = config.upstreams.as_slice() else { panic!("two upstreams") };
+        let at = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let listeners = Listeners::default();
+        assert!(!listeners.lead_back(backend, at("127.0.0.1:8000")), "nobody listens yet");
+        let local = (at("127.0.0.1:9101"), Some(stripe.name.clone()));
+        listeners.bound(vec![(at("127.0.0.1:9901"), None), (at("0.0.0.0:8000"), None), local]);
+        for to in ["127.0.0.1:9901", "127.0.0.1:8000", "127.9.9.9:8000", "[::ffff:127.0.0.1]:9901"] {
+            assert!(listeners.lead_back(backend, at(to)), "{to}");
+        }
+        for to in ["127.0.0.2:9901", "127.0.0.1:8001", "198.51.100.7:8000", "127.0.0.1:9101"] {
+            assert!(!listeners.lead_back(backend, at(to)), "{to}");
+        }
+        assert!(listeners.lead_back(stripe, at("127.0.0.1:9101")), "its own way in");
+        assert!(!listeners.lead_back(&presets::sre_api(at("127.0.0.1:9901")), at("127.0.0.1:9901")));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 
 use super::gate::Gate;
+use super::guard::Listeners;
 use super::operations::Operations;
 use super::resolve;
 use super::routes::{self, RouteTemplates};
@@ -18,6 +19,7 @@ use super::shares::Shares;
 use super::unlisted::UnlistedHosts;
 use super::{RouteEntry, Upstream};
 use crate::config::{self, Config, Timeouts, Unlisted};
+use crate::message::host;
 use crate::message::path::normal;
 use crate::names::{RouteName, UpstreamName};
 use crate::net::names::{Resolved, Resolver, Search};
@@ -48,7 +50,7 @@ impl World {
     /// The route of a request that came in at the ingress: the first one that takes it.
     pub fn by_path(&self, host: &str, path: &[u8]) -> Option<Arc<RouteEntry>> {
         // In the spelling in which the server behind will read it.
-        let (host, path) = (host.trim_end_matches('.'), &*normal(path));
+        let (host, path) = (&*host::normal(host), &*normal(path));
         let templated = self.templates.find(host, path);
         let earlier = self.routes.get(..templated.unwrap_or(self.routes.len())).unwrap_or_default();
         let prefixed = earlier.iter().find(|entry| routes::has_prefix(&entry.config, host, path));
@@ -65,7 +67,7 @@ impl World {
         if let Some(entry) = self.hosts.get(host) {
             return Some(Arc::clone(entry));
         }
-        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let host = host::normal(host).to_ascii_lowercase();
         let wild =
             || self.wildcards.iter().find(|(suffix, _)| host.ends_with(suffix.as_str())).map(|(_, e)| e);
         self.hosts.get(&host).or_else(wild).map(Arc::clone)
@@ -89,6 +91,7 @@ pub struct Registry {
     resolver: Arc<Resolver>,
     workers: usize,
     unlisted: UnlistedHosts,
+    listeners: Arc<Listeners>,
 }
 
 /// Upstreams that need a look-up and a check task: new ones and changed ones.
@@ -112,6 +115,7 @@ impl Registry {
             resolver: Arc::new(Resolver::system()),
             workers,
             unlisted: UnlistedHosts::default(),
+            listeners: Arc::default(),
         });
         let fresh = registry.reconcile(config, clock::instant());
         (registry, fresh)
@@ -125,6 +129,11 @@ impl Registry {
     /// The shared resolver.
     pub fn resolver(&self) -> Arc<Resolver> {
         Arc::clone(&self.resolver)
+    }
+
+    /// Where this process listens: to be told when it does, before names are looked up.
+    pub fn listeners(&self) -> Arc<Listeners> {
+        Arc::clone(&self.listeners)
     }
 
     /// Does this upstream stand behind the ingress? Its addresses are the operator's own and need no guard.
@@ -151,7 +160,7 @@ impl Registry {
                         Some(changed) => self.replaced(changed, wanted, trusted, now),
                         None => self.made(wanted, trusted, now),
                     };
-                    resolve::at_once(&upstream, trusted, now);
+                    resolve::at_once(&upstream, trusted, &self.listeners, now);
                     fresh.push(Arc::clone(&upstream));
                     upstream
                 }

@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use super::Upstream;
 use super::endpoint::EndpointState;
-use super::{Upstream, guard};
+use super::guard::{self, Listeners};
 use crate::config::{self, Host};
 use crate::net::names::{self, Family, Resolved, Resolver, Search, Unresolved};
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
-use crate::telemetry::event::{Event, NamesEvent};
+use crate::telemetry::event::{Event, NamesEvent, UpstreamEvent};
 
 /// Wait before a failed look-up is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -88,6 +89,8 @@ struct Known {
 struct Memory {
     names: BTreeMap<String, Known>,
     refused: BTreeSet<IpAddr>,
+    back: BTreeSet<SocketAddr>,
+    listeners: Arc<Listeners>,
 }
 
 impl Memory {
@@ -130,6 +133,19 @@ impl Memory {
             }
         }
         came
+    }
+
+    /// What of `found` does not lead back to this process; what does is told once.
+    fn without_circles(&mut self, upstream: &config::Upstream, mut found: Vec<Found>) -> Vec<Found> {
+        found.retain(|one| {
+            let back = self.listeners.lead_back(upstream, one.addr);
+            if back && self.back.insert(one.addr) {
+                let address = one.addr.to_string();
+                UpstreamEvent::LeadsBack { upstream: upstream.name.as_str(), address: &address }.tell();
+            }
+            !back
+        });
+        found
     }
 
     fn refused(&mut self, upstream: &config::Upstream, ip: IpAddr, range: &'static str) {
@@ -192,6 +208,7 @@ fn all(upstream: &Upstream, trusted: bool, memory: &mut Memory, came: Came) -> (
             (Host::Name(_), None) => {}
         }
     }
+    let all = memory.without_circles(config, all);
     (all, wait)
 }
 
@@ -238,7 +255,7 @@ fn named(
 
 /// Addresses that need no look-up are in place before the first request; all or nothing, for the look-up task publishes
 /// them together.
-pub fn at_once(upstream: &Upstream, trusted: bool, now: Instant) {
+pub fn at_once(upstream: &Upstream, trusted: bool, listeners: &Listeners, now: Instant) {
     let mut all = Vec::new();
     for endpoint in &upstream.config.endpoints {
         let (addresses, host) = match &endpoint.host {
@@ -251,6 +268,7 @@ pub fn at_once(upstream: &Upstream, trusted: bool, now: Instant) {
         let passed = admitted(&upstream.config, &addresses, trusted, |_, _| {});
         all.extend(found(&passed, &host, endpoint.port));
     }
+    all.retain(|one| !listeners.lead_back(&upstream.config, one.addr));
     publish(&upstream.endpoints, &all, now);
 }
 
@@ -289,9 +307,10 @@ pub async fn keep_fresh(
     resolver: Arc<Resolver>,
     upstream: std::sync::Weak<Upstream>,
     trusted: bool,
+    listeners: Arc<Listeners>,
     drain: Drain,
 ) {
-    let mut memory = Memory::default();
+    let mut memory = Memory { listeners, ..Memory::default() };
     loop {
         let Some(held) = upstream.upgrade() else { return };
         let came = look_up(&resolver, &held.config).await;

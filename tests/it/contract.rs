@@ -13,7 +13,7 @@ fn busy(upstream: &Upstream) -> Proxy {
 
 fn busy_with(upstream: &Upstream, more: &str) -> Proxy {
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[egress]\nlisten = \"127.0.0.1:0\"\n\
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n[egress]\nlisten = \"127.0.0.1:0\"\nbypass_ports = [1]\n\
          [upstreams.backend]\nendpoints = [\"{0}\"]\nhealth = {{ interval = \"50ms\" }}\n\
          [upstreams.stripe]\nhosts = [\"api.stripe.com\"]\nendpoints = [\"{0}\"]\nallow_addresses = [\"127.0.0.1\"]\n{more}",
         upstream.address
@@ -101,6 +101,7 @@ fn the_metric_families_are_what_dashboards_were_built_on() {
             "sre_incidents{",
             "store_backup_last_duration_seconds ",
             "notify_attempt_seconds_count{",
+            "egress_bypass_connections_total{",
         ];
         all.iter().all(|family| text.contains(&format!("\n{family}")))
     });
@@ -132,7 +133,10 @@ fn shape(value: &serde_json::Value) -> serde_json::Value {
 fn answers_keep_their_shape() {
     let upstream = Upstream::start(status(200));
     let proxy = busy(&upstream);
-    let sampled = || proxy.sre("health/comprehensive")["resources"][0].is_object();
+    let sampled = || {
+        let health = proxy.sre("health/comprehensive");
+        health["resources"][0].is_object() && health["bypass"]["connections"].is_number()
+    };
     crate::support::eventually("the machine was looked at", sampled);
     for path in
         ["health/comprehensive", "circuit-breakers/stripe", "upstreams/backend", "performance", "audit"]

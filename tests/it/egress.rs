@@ -25,6 +25,28 @@ fn the_forward_proxy_finds_upstreams_by_host() {
 }
 
 #[test]
+fn an_ipv6_address_in_hosts_is_found_in_any_spelling() {
+    let vendor = Upstream::start(status(200));
+    for listed in ["[2001:db8::7]", "2001:DB8:0:0::7", "[2001:db8:0::0007]"] {
+        let text = format!(
+            "[egress]\nlisten = \"127.0.0.1:0\"\n[upstreams.v6]\nhosts = [\"{listed}\"]\nendpoints = [\"{}\"]\n\
+             allow_addresses = [\"127.0.0.0/8\"]\n",
+            vendor.address
+        );
+        let proxy = proxy(&text);
+        for host in ["[2001:db8::7]", "[2001:DB8::7]", "[2001:db8:0:0:0:0:0:7]", "[2001:db8::7]:80"] {
+            let answer = ask(proxy.egress(), &format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+            assert_eq!(answer.status, 200, "{listed} is {host}");
+        }
+        let mut client = Client::to(proxy.egress());
+        client.send(b"CONNECT [2001:db8::7]:443 HTTP/1.1\r\nHost: [2001:db8::7]:443\r\n\r\n");
+        assert_eq!(client.head().map(|(status, _)| status), Some(200));
+        let answer = ask(proxy.egress(), "GET http://[2001:db8::8]/ HTTP/1.1\r\nHost: [2001:db8::8]\r\n\r\n");
+        assert_eq!(answer.field("x-strop-reason"), Some("unlisted_host"));
+    }
+}
+
+#[test]
 fn hosts_that_nobody_lists_are_denied_and_told_so() {
     let vendor = Upstream::start(status(200));
     let proxy = egress(&vendor, "");

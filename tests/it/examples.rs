@@ -27,6 +27,19 @@ fn the_pods_config_can_run() {
     }
 }
 
+/// Root and the pod's group, which is the sidecar's, and nobody else.
+#[test]
+fn the_pods_secret_is_for_the_sidecar_alone() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes/deployment.yaml");
+    let text = std::fs::read_to_string(path).expect("reads");
+    let secrets: Vec<&str> = text.lines().filter(|line| line.contains("secretName:")).collect();
+    assert!(
+        !secrets.is_empty() && secrets.iter().all(|line| line.contains("defaultMode: 0440")),
+        "{secrets:?}"
+    );
+    assert!(text.contains("fsGroup: 65532") && text.contains("runAsUser: 65532"));
+}
+
 #[test]
 fn the_readme_lists_what_the_admin_port_serves() {
     let readme =

@@ -20,6 +20,10 @@ mod backups;
 mod balance;
 /// Breakers trip, refuse, probe, recover; operators hold them.
 mod breaker;
+/// Connections that pass the egress by are seen.
+mod bypass;
+/// What was checked can run: what cannot is refused, what is dangerous is told, by check, start and reload alike.
+mod checked;
 /// Real clients pass through unchanged.
 mod clients;
 /// What the command line does and says.

@@ -140,3 +140,16 @@ fn templates_change_with_a_reload_and_keep_their_numbers() {
     assert_eq!(get(&proxy, "a", "/b/1/2").status, 200);
     crate::support::eventually("it is counted", || counted(&proxy, "one") == 3.0);
 }
+
+#[test]
+fn a_route_for_an_ipv6_address_takes_it_in_any_spelling() {
+    let (app, other) = (Upstream::start(status(200)), Upstream::start(status(404)));
+    let route = "[[routes]]\nname = \"v6\"\nhost = \"[2001:DB8::7]\"\nupstream = \"other\"\n";
+    let proxy = shop(&app, &other, route);
+    for host in ["[2001:db8::7]", "[2001:DB8:0:0::7]:8000"] {
+        assert_eq!(get(&proxy, host, "/").status, 404, "{host}");
+    }
+    for host in ["[2001:db8::8]", "shop.example"] {
+        assert_eq!(get(&proxy, host, "/").status, 200, "{host}");
+    }
+}

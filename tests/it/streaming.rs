@@ -97,6 +97,47 @@ fn an_answer_flows_before_it_is_whole() {
     assert_eq!(client.exactly(16).expect("the rest"), b"6\r\nsecond\r\n0\r\n\r\n");
 }
 
+/// The next chunk's data.
+fn chunk(client: &mut Client) -> Vec<u8> {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\r\n") {
+        line.extend_from_slice(&client.exactly(1).expect("a size"));
+    }
+    let len = std::str::from_utf8(&line).ok().and_then(|line| usize::from_str_radix(line.trim(), 16).ok());
+    let len = len.expect("hexadecimal digits");
+    let mut data = client.exactly(len + 2).expect("the data");
+    data.truncate(len);
+    data
+}
+
+#[test]
+fn small_chunks_that_are_there_pass_together_and_wait_for_no_others() {
+    let (go, wait) = channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let sent = pattern(2_000);
+    let small: Vec<u8> = sent.iter().flat_map(|byte| [b'1', b'\r', b'\n', *byte, b'\r', b'\n']).collect();
+    let backend = Upstream::start(Arc::new(move |_, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n");
+        let _ = stream.write_all(&small);
+        let _ = wait.lock().expect("not poisoned").recv();
+        stream.write_all(b"1;x=y\r\nz\r\n0\r\nX-Sum: 42\r\n\r\n").is_ok()
+    }));
+    let proxy = ingress_to(backend.address, "");
+    let mut client = Client::to(proxy.ingress());
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.head().expect("the head");
+    let (mut came, mut chunks) = (Vec::new(), 0);
+    while came.len() < sent.len() {
+        came.extend(chunk(&mut client));
+        chunks += 1;
+    }
+    assert_eq!(came, sent, "all that was there, although the body goes on");
+    assert!(chunks < 200, "{chunks} chunks for one write of the backend");
+    go.send(()).expect("waits");
+    let rest = b"1\r\nz\r\n0\r\nX-Sum: 42\r\n\r\n";
+    assert_eq!(client.exactly(rest.len()).expect("the rest"), rest);
+}
+
 #[test]
 fn interim_answers_pass_and_a_body_waits_for_its_continue() {
     let backend = Upstream::start(bytes(

@@ -74,6 +74,8 @@ fn what_is_wrong_is_told_with_what_to_write() {
 fn a_channel_that_would_fall_with_what_it_tells_about_is_named() {
     let dir = tempfile::tempdir().expect("a directory");
     let key = file(&dir, "key", "0123456789abcdef");
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o400))
+        .expect("for its owner alone");
     let config = load(&format!(
         "[upstreams.sendgrid]\npreset = \"sendgrid\"\nlocal = \"127.0.0.1:9102\"\n\
              [upstreams.any]\nhosts = [\"*.vendor.example\"]\nendpoints = [\"10.0.0.7:443\"]\n\

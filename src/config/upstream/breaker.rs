@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::config::problem::Part;
+use crate::config::routes::spelled;
 use crate::config::word::{OneOf, Word as _};
 use crate::message::templates::Templates;
 use crate::names::OperationName;
@@ -198,6 +199,7 @@ impl BreakerFile {
         let mut all = Vec::new();
         for (key, path) in &self.operations {
             let inserted = at.take(key, templates.insert(path, ()));
+            at.take(key, spelled(path));
             let name = at.take(key, OperationName::new(key));
             all.extend(
                 name.filter(|_| inserted.is_some()).map(|name| Operation { name, path: path.clone() }),

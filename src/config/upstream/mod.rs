@@ -18,6 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use super::hosts::{self, Wild};
 use super::problem::Part;
 use super::timeouts::{Timeouts, TimeoutsFile};
 use super::word::{OneOf, Word};
@@ -130,7 +131,7 @@ pub struct Upstream {
     pub name: UpstreamName,
     /// Addresses; several endpoints, or one name with several addresses, are balanced.
     pub endpoints: Vec<Endpoint>,
-    /// Host names (lower case; `*.example.com` allowed) by which egress requests find it.
+    /// Hosts (lower case; `*.example.com` allowed; IPv6 addresses without brackets) by which egress requests find it.
     pub hosts: Vec<String>,
     /// HTTP/1.1, h2 with prior knowledge, or by ALPN.
     pub protocol: Protocol,
@@ -187,9 +188,10 @@ impl UpstreamFile {
         base
     }
 
-    /// The hosts it lists, as they are compared.
+    /// The hosts it lists, as they are compared; those that cannot be are as they were written.
     pub(super) fn hosts(&self) -> Vec<String> {
-        self.hosts.iter().map(|host| host.trim_end_matches('.').to_ascii_lowercase()).collect()
+        let one = |host: &String| hosts::read(host, Wild::Allowed).unwrap_or_else(|_| host.clone());
+        self.hosts.iter().map(one).collect()
     }
 
     pub(super) fn check(&self, mut at: Part<'_, '_>, name: &str, behind: bool) -> Option<Upstream> {
@@ -197,13 +199,8 @@ impl UpstreamFile {
         if self.endpoints.is_empty() {
             at.add("endpoints", "needs at least one endpoint, such as [\"127.0.0.1:8001\"]");
         }
-        let hosts = self.hosts();
-        for (nth, host) in hosts.iter().enumerate() {
-            let plain = host.strip_prefix("*.").unwrap_or(host);
-            if plain.is_empty() || plain.contains(['/', ':', '*', ' ', '@']) {
-                let told = "is not a host name; write \"api.example.com\" or \"*.example.com\"";
-                at.add(&format!("hosts.{nth}"), format!("{host:?} {told}"));
-            }
+        for (nth, host) in self.hosts.iter().enumerate() {
+            at.take(&format!("hosts.{nth}"), hosts::read(host, Wild::Allowed));
         }
         let tls = self.tls.check(at.part("tls"));
         if self.upgrade_tls && tls.is_none() {
@@ -211,7 +208,7 @@ impl UpstreamFile {
         }
         Some(Upstream {
             endpoints: self.endpoints.iter().map(|endpoint| endpoint.0.clone()).collect(),
-            hosts,
+            hosts: self.hosts(),
             protocol: self.protocol.0,
             tls,
             upgrade_tls: self.upgrade_tls,
@@ -265,10 +262,13 @@ impl Upstream {
             };
             one && endpoint.port == port
         };
-        let Host::Name(name) = host else { return self.endpoints.iter().any(same) };
+        let text = match host {
+            Host::Name(name) => name.text.clone(),
+            Host::Address(ip) => ip.to_string(),
+        };
         let listed = |listed: &String| match listed.strip_prefix('*') {
-            Some(end) => name.text.ends_with(end) && name.text.len() > end.len(),
-            None => name.text == *listed,
+            Some(end) => text.ends_with(end) && text.len() > end.len(),
+            None => text == *listed,
         };
         self.endpoints.iter().any(same) || self.hosts.iter().any(listed)
     }

@@ -168,11 +168,14 @@ async fn a_body_whose_trailers_were_taken_is_not_kept() {
 async fn a_route_limit_holds_for_each_time_it_is_sent() {
     let room = KeptRoom::new(4 << 20);
     let (mut far, mut body) = body(Framing::Chunked);
-    far.write_all(&chunked(&bytes(2_000), "")).await.unwrap();
+    let both = chunked(&bytes(2_000), "");
+    let (first, second) = both.split_at(both.len() / 2);
+    far.write_all(first).await.unwrap();
     body.limit(1_500);
     body.keep(&room, LIMIT);
-    for _ in 0..2 {
+    for more in [second, b""] {
         take(&mut body, 1_000).await;
+        far.write_all(more).await.unwrap();
         let beyond = poll_fn(|cx| body.poll_data(cx)).await;
         assert!(matches!(beyond, Err(BodyError::TooLong)));
         body = body.rewound();

@@ -9,6 +9,8 @@ use super::Malformed;
 const MOST_EXTENSION: u32 = 4 * 1024;
 /// Bytes of the trailer section.
 pub const MOST_TRAILER: usize = 8 * 1024;
+/// Chunks up to so many bytes are moved beside the data before them; a longer one is worth a write of its own.
+const MOVED: usize = 16 * 1024;
 
 /// Where the decoder stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,21 @@ pub struct Chunked {
     extension: u32,
     /// The trailer section with its last empty line, as it came.
     trailer: Vec<u8>,
+    /// What followed data that was given out.
+    failed: Option<Malformed>,
+}
+
+/// What [`Chunked::run`] has made of the front of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Bytes of framing before the data.
+    pub skip: usize,
+    /// Bytes of data behind them, of all chunks of the run.
+    pub data: usize,
+    /// Bytes of input that are done with: those two, and what is left where data was moved away from.
+    pub used: usize,
+    /// After that the body is over.
+    pub over: bool,
 }
 
 /// What the front of the input is.
@@ -66,11 +83,63 @@ pub enum Step {
 
 impl Default for Chunked {
     fn default() -> Self {
-        Self { at: At::Size(0), left: 0, extension: 0, trailer: Vec::new() }
+        Self { at: At::Size(0), left: 0, extension: 0, trailer: Vec::new(), failed: None }
     }
 }
 
 impl Chunked {
+    /// Takes as many chunks as are there and puts their data side by side: one of them after the other costs far more than
+    /// their bytes. Waits for nothing; what is wrong behind data is told at the next call.
+    pub fn run(&mut self, input: &mut [u8]) -> Result<Run, Malformed> {
+        let mut run = Run { skip: 0, data: 0, used: 0, over: false };
+        if let Some(malformed) = self.failed {
+            return Err(malformed);
+        }
+        loop {
+            let rest = input.get(run.used..).unwrap_or_default();
+            if self.at == At::Size(0)
+                && let Some((line, len)) = whole_chunk(rest)
+            {
+                if len > MOVED && run.data > 0 {
+                    break;
+                }
+                run.take(input, line, len);
+                run.used += 2;
+                continue;
+            }
+            match self.step(rest) {
+                Ok(Step::More { consumed }) => {
+                    run.used += consumed;
+                    break;
+                }
+                Ok(Step::Data { skip, len }) if len > MOVED && run.data > 0 => {
+                    debug_assert!(len > 0);
+                    run.used += skip;
+                    break;
+                }
+                Ok(Step::Data { skip, len }) => {
+                    run.take(input, skip, len);
+                    self.took(len);
+                }
+                Ok(Step::End { consumed }) => {
+                    run.used += consumed;
+                    run.over = true;
+                    break;
+                }
+                Err(malformed) if run.data > 0 => {
+                    self.failed = Some(malformed);
+                    run.used = input.len();
+                    break;
+                }
+                Err(malformed) => return Err(malformed),
+            }
+        }
+        if run.data == 0 {
+            run.skip = run.used;
+        }
+        Ok(run)
+    }
+
     /// The next step. After [`Step::Data`] call [`Self::took`] as data is used up.
     pub fn step(&mut self, input: &[u8]) -> Result<Step, Malformed> {
         let mut consumed = 0;
@@ -145,6 +214,43 @@ impl Chunked {
     }
 }
 
+impl Run {
+    /// `len` bytes of data that come after `skip` bytes of framing.
+    fn take(&mut self, input: &mut [u8], skip: usize, len: usize) {
+        let from = self.used + skip;
+        let to = self.skip + self.data;
+        match (self.data, len) {
+            (0, _) => self.skip = from,
+            (_, 1) => {
+                if let Some(byte) = input.get(from).copied()
+                    && let Some(place) = input.get_mut(to)
+                {
+                    *place = byte;
+                }
+            }
+            (_, _) => input.copy_within(from..from + len, to),
+        }
+        self.data += len;
+        self.used = from + len;
+    }
+}
+
+/// A chunk that is here as a whole, up to its last line end, without an extension and of at most four digits: the bytes of its
+/// size line and those of its data.
+fn whole_chunk(input: &[u8]) -> Option<(usize, usize)> {
+    let mut len = 0;
+    let mut digits = 0;
+    while let Some(digit) =
+        input.get(digits).and_then(|byte| char::from(*byte).to_digit(16)).filter(|_| digits < 4)
+    {
+        len = len << 4 | digit as usize;
+        digits += 1;
+    }
+    let line = digits + 2;
+    let ends = |at: usize| input.get(at..at + 2) == Some(b"\r\n");
+    (len > 0 && ends(digits) && ends(line + len)).then_some((line, len))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -174,6 +280,69 @@ mod tests {
             }
         }
         Ok(None)
+    }
+
+    /// Data, and bytes of input that it took.
+    type Decoded = (Vec<u8>, usize);
+
+    /// Decodes `input` as a body's reader does, in runs, with reads of `piece` bytes.
+    fn in_runs(input: &[u8], piece: usize) -> Result<Option<Decoded>, (Malformed, Vec<u8>)> {
+        let mut decoder = Chunked::default();
+        let (mut data, mut there, mut used) = (Vec::new(), Vec::new(), 0);
+        let mut reads = input.chunks(piece);
+        loop {
+            let run = decoder.run(&mut there).map_err(|malformed| (malformed, data.clone()))?;
+            assert!(run.skip + run.data <= run.used && run.used <= there.len(), "{run:?}");
+            data.extend_from_slice(&there[run.skip..run.skip + run.data]);
+            used += run.used;
+            there.drain(..run.used);
+            if run.over {
+                return Ok(Some((data, used)));
+            }
+            if run.data == 0 {
+                let Some(more) = reads.next() else { return Ok(None) };
+                assert!(there.is_empty(), "what asks for more has used what was there");
+                there.extend_from_slice(more);
+            }
+        }
+    }
+
+    #[test]
+    fn all_chunks_that_are_there_are_one_run() {
+        let mut input = b"1\r\na\r\n1;x=y\r\nb\r\n01\r\nc\r\n3\r\ndef\r\n5\r\ngh".to_vec();
+        let mut decoder = Chunked::default();
+        let run = decoder.run(&mut input).unwrap();
+        assert_eq!(&input[run.skip..run.skip + run.data], b"abcdefgh");
+        assert_eq!((run.used, run.over), (input.len(), false));
+        let mut rest = b"ijk\r\n0\r\n\r\nNEXT".to_vec();
+        let run = decoder.run(&mut rest).unwrap();
+        assert_eq!((&rest[run.skip..run.skip + run.data], run.over), (&b"ijk"[..], true));
+        assert_eq!(&rest[run.used..], b"NEXT");
+    }
+
+    #[test]
+    fn a_long_chunk_is_not_moved_beside_a_short_one() {
+        let long = vec![b'x'; MOVED + 1];
+        let mut input = format!("1\r\na\r\n{:x}\r\n", long.len()).into_bytes();
+        input.extend_from_slice(&long);
+        let mut decoder = Chunked::default();
+        let run = decoder.run(&mut input).unwrap();
+        assert_eq!((run.data, run.over), (1, false));
+        let mut rest = input.split_off(run.used);
+        let run = decoder.run(&mut rest).unwrap();
+        assert_eq!(&rest[run.skip..run.skip + run.data], long);
+    }
+
+    #[test]
+    fn what_is_wrong_behind_data_is_told_after_it() {
+        for input in
+            [&b"1\r\na\r\n1\r\nb\r\nnonsense"[..], b"2\r\nab\r\n0\r\nA b\nC\r\n\r\n", b"2\r\nabX\r\n"]
+        {
+            for piece in [1, 3, input.len()] {
+                let (_, data) = in_runs(input, piece).expect_err("it is wrong");
+                assert_eq!(data, b"ab", "{:?} by {piece}", String::from_utf8_lossy(input));
+            }
+        }
     }
 
     #[test]
@@ -234,6 +403,33 @@ mod tests {
             let (data, used) = decode(&input, piece).unwrap().unwrap();
             prop_assert_eq!(data, parts.concat());
             prop_assert_eq!(used, input.len());
+        }
+
+        #[test]
+        fn runs_are_the_steps_together(
+            parts in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..40), 0_u8..4), 0..20),
+            garbage in prop::collection::vec(any::<u8>(), 0..20),
+            piece in 1_usize..200,
+        ) {
+            let mut input = Vec::new();
+            for (part, form) in &parts {
+                let line = match form {
+                    0 => format!("{:x}\r\n", part.len()),
+                    1 => format!("{:X};a=b\r\n", part.len()),
+                    2 => format!("{:06x}\r\n", part.len()),
+                    _ => format!("{:02x}\r\n", part.len()),
+                };
+                input.extend_from_slice(line.as_bytes());
+                input.extend_from_slice(part);
+                input.extend_from_slice(b"\r\n");
+            }
+            let good = input.len();
+            input.extend_from_slice(b"0\r\nX-Sum: 1\r\n\r\nNEXT");
+            prop_assert_eq!(in_runs(&input, piece).ok(), decode(&input, piece).ok());
+            input.truncate(good);
+            input.extend_from_slice(&garbage);
+            let (runs, steps) = (in_runs(&input, piece), decode(&input, piece));
+            prop_assert_eq!(runs.as_ref().map_err(|(why, _)| *why), steps.as_ref().map_err(|why| *why));
         }
 
         #[test]

@@ -7,7 +7,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::chunked::{Chunked, Step};
+use super::chunked::Chunked;
 use super::conn::Conn;
 use super::{Malformed, parse};
 use crate::message::body::BodyError;
@@ -96,18 +96,17 @@ impl Reader {
             Left::Bytes(left) => self.ready = there.min(usize::try_from(*left).unwrap_or(usize::MAX)),
             Left::UntilClose => self.ready = there,
             Left::Trailers(_) => {}
-            Left::Chunks(chunks) => match chunks.step(self.buf.filled())? {
-                Step::More { consumed } => self.buf.consume(consumed),
-                Step::Data { skip, len } => {
-                    self.buf.consume(skip);
-                    self.ready = len;
-                }
-                Step::End { consumed } => {
+            Left::Chunks(chunks) => {
+                let run = chunks.run(self.buf.filled_mut())?;
+                self.buf.consume(run.skip);
+                self.buf.close(run.data, run.used - run.skip - run.data);
+                self.ready = run.data;
+                // With data before it, the end is seen once that is used up.
+                if run.over && run.data == 0 {
                     self.left = Left::Trailers(parse::trailers(chunks.trailer())?);
-                    self.buf.consume(consumed);
                     self.finish();
                 }
-            },
+            }
         }
         Ok(self.ready > 0 || self.over)
     }
@@ -137,8 +136,7 @@ impl Reader {
                     self.finish();
                 }
             }
-            Left::Chunks(chunks) => chunks.took(n),
-            Left::Trailers(_) | Left::UntilClose => {}
+            Left::Chunks(_) | Left::Trailers(_) | Left::UntilClose => {}
         }
     }
 

@@ -3,9 +3,11 @@ use std::process::Command;
 
 use super::origin::{LARGE, Origin};
 use super::{forward_proxy_to, message, requests, tls_ingress_to};
-use crate::support::proxy::{Proxy, ingress_to};
+use crate::bypass;
+use crate::support::eventually;
+use crate::support::proxy::{Proxy, ingress_to, proxy};
 use crate::support::secure::{TlsFront, issue};
-use crate::support::tools::{python, run};
+use crate::support::tools::{Server, python, run};
 
 /// One run of a script: what it printed of its answers, what the origin saw, connections that the origin got.
 fn told(
@@ -123,7 +125,7 @@ fn httpx_speaks_http2_through_a_tunnel() {
     let proxy = forward_proxy_to(far.ingress());
     let base = format!("https://localhost:{}", far.ingress().port());
     run(by_proxy("with_httpx.py", &proxy).env("SSL_CERT_FILE", &issued.ca).arg(base).arg("HTTP/2"));
-    crate::support::eventually("the tunnel has ended, the only one", || {
+    eventually("the tunnel has ended, the only one", || {
         proxy.metric("tunnel_connect_seconds_count", "upstream=\"origin\"") == 1.0
     });
 }
@@ -141,4 +143,35 @@ fn aiohttp_reaches_a_plain_origin_by_its_proxy_variables() {
 #[test]
 fn aiohttp_reaches_a_tls_origin_by_its_proxy_variables() {
     by_tunnel("with_aiohttp.py");
+}
+
+/// What the README says of clients that ignore the variables: they pass by in silence, and how they do not.
+#[test]
+fn clients_that_ignore_the_variables_pass_by_and_are_seen() {
+    let origin = Origin::start();
+    let issued = issue(&["localhost"]);
+    let front = TlsFront::start(&issued, origin.upstream.address);
+    let port = front.address.port();
+    let proxy = proxy(&format!(
+        "[egress]\nlisten = \"127.0.0.1:0\"\nbypass_ports = [{port}]\n[upstreams.origin]\nhosts = [\"localhost\"]\n\
+         endpoints = [\"{}\"]\nallow_addresses = [\"127.0.0.0/8\"]\n",
+        front.address
+    ));
+    let base = format!("https://localhost:{port}");
+    let call = |client: &str| {
+        let mut script = by_proxy("passing_by.py", &proxy);
+        Server::start(script.env("SSL_CERT_FILE", &issued.ca).args([client, &base]))
+    };
+    let through = || proxy.metric("listener_connections", "listener=\"egress\"");
+    let silent = ["twilio", "twilio with proxy_url", "httplib2"].map(call);
+    assert_eq!(through(), 0.0, "none of them asks the proxy");
+    eventually("all of them are seen", || bypass::open(&proxy, "origin") == silent.len() as f64);
+    let mended = ["twilio with a session", "httplib2 with PySocks"].map(call);
+    assert_eq!(through(), mended.len() as f64, "both do as the README says");
+    bypass::looked_at(&proxy);
+    assert_eq!(
+        bypass::open(&proxy, "origin"),
+        silent.len() as f64,
+        "what goes through is not seen passing by"
+    );
 }

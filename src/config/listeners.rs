@@ -1,0 +1,289 @@
+//! Where this process listens: no two listeners on one address, none open to strangers unawares, none that an upstream leads
+//! back to.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::file::ConfigFile;
+use super::problem::Collector;
+use super::upstream::{Endpoint, Host};
+use super::{Config, Unlisted};
+use crate::units::Text;
+
+/// What is behind an address of this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Behind {
+    /// The operator's port, or the one for probes.
+    Operator,
+    /// The ingress or the egress: any of their upstreams.
+    Traffic,
+    /// The `local` listener of this upstream.
+    Local(String),
+}
+
+struct Listener {
+    /// The key of its address.
+    key: String,
+    at: SocketAddr,
+    behind: Behind,
+}
+
+fn all(file: &ConfigFile) -> Vec<Listener> {
+    let one = |key: &str, at: SocketAddr, behind| Listener { key: key.to_owned(), at, behind };
+    let mut all = vec![one("admin.listen", file.admin.listen.0, Behind::Operator)];
+    all.extend(file.ingress.as_ref().map(|it| one("ingress.listen", it.listen.0, Behind::Traffic)));
+    all.extend(file.egress.as_ref().map(|it| one("egress.listen", it.listen.0, Behind::Traffic)));
+    for (name, upstream) in &file.upstreams {
+        let key = format!("upstreams.{name}.local");
+        all.extend(upstream.local.map(|Text(local)| one(&key, local, Behind::Local(name.clone()))));
+    }
+    all.extend(file.admin.probes.map(|Text(probes)| one("admin.probes", probes, Behind::Operator)));
+    all
+}
+
+/// Notes addresses that two listeners claim, that are open to strangers without a token, or that lead in circles.
+pub(super) fn check(file: &ConfigFile, problems: &mut Collector<'_>) {
+    let all = all(file);
+    if all.iter().all(|one| one.behind == Behind::Operator) && problems.is_clean() {
+        let told = "there is nothing to do: write [ingress], [egress] or a `local` listener of an upstream";
+        problems.part("").add("", told);
+    }
+    for (nth, one) in all.iter().enumerate().filter(|(_, one)| one.at.port() != 0) {
+        if let Some(other) = all.iter().take(nth).find(|other| other.at == one.at) {
+            let told = format!("{} is taken by {} already; write another port", one.at, other.key);
+            problems.part(&one.key).add("", told);
+        }
+    }
+    let claimed = |it: &super::ingress::IngressFile| it.claim_sre_api && !it.listen.0.ip().is_loopback();
+    if file.ingress.as_ref().is_some_and(claimed) && file.admin.token_file.is_none() {
+        problems.part("ingress").add(
+            "claim_sre_api",
+            "this port is reachable from outside, and with it the API: write admin.token_file, or listen on 127.0.0.1",
+        );
+    }
+    // Which addresses the machine has is for whoever tries the config.
+    for (path, told) in circles(file, |_| false) {
+        problems.part(path).add("", told);
+    }
+}
+
+/// Endpoints that lead back here, by their keys, with what is told of each. `own`: is it an address of this machine? Asked only
+/// of addresses whose port is one of a listener of this process.
+pub fn leading_back(config: &Config, own: impl Fn(IpAddr) -> bool) -> Vec<(String, String)> {
+    circles(&config.origin.file, own)
+}
+
+fn circles(file: &ConfigFile, own: impl Fn(IpAddr) -> bool) -> Vec<(String, String)> {
+    let all = all(file);
+    let mut found = Vec::new();
+    for (name, upstream) in &file.upstreams {
+        for (nth, Text(endpoint)) in upstream.endpoints.iter().enumerate() {
+            let Some(listener) = all.iter().find(|one| reaches(endpoint, one.at, &own)) else { continue };
+            let told = match &listener.behind {
+                Behind::Operator => {
+                    "is the operator's port of this very process, and no service; write the address of the service (the API \
+                     on the traffic port: ingress.claim_sre_api = true; metrics on a port of their own: admin.probes)"
+                }
+                Behind::Traffic => {
+                    "is a listener of this very process: requests would go round in circles; write the address of the \
+                     service itself"
+                }
+                Behind::Local(of) if comes_back(file, of, name, &own) => {
+                    "is a `local` listener of this very process that leads back here: requests would go round in circles; \
+                     write the address of the service itself"
+                }
+                Behind::Local(_) => continue,
+            };
+            let key = format!("upstreams.{name}.endpoints.{nth}");
+            found.push((key, told.to_owned()));
+        }
+    }
+    found
+}
+
+/// Does the `local` listener of upstream `from` lead to upstream `to`, by however many others?
+fn comes_back(file: &ConfigFile, from: &str, to: &str, own: &impl Fn(IpAddr) -> bool) -> bool {
+    let (mut seen, mut next) = (BTreeSet::new(), vec![from.to_owned()]);
+    while let Some(name) = next.pop() {
+        if name == to {
+            return true;
+        }
+        let Some(upstream) = file.upstreams.get(&name).filter(|_| seen.insert(name.clone())) else {
+            continue;
+        };
+        let locals = file.upstreams.iter().filter_map(|(other, it)| Some((other, it.local?.0)));
+        let hit = |local: SocketAddr| upstream.endpoints.iter().any(|one| reaches(&one.0, local, own));
+        next.extend(locals.filter(|(_, local)| hit(*local)).map(|(other, _)| other.clone()));
+    }
+    false
+}
+
+/// Does a connection to `endpoint` come to `listen`? A name other than localhost is not looked up.
+fn reaches(endpoint: &Endpoint, listen: SocketAddr, own: &impl Fn(IpAddr) -> bool) -> bool {
+    let to = |ip: IpAddr| is_at(SocketAddr::new(ip, endpoint.port), listen, own);
+    match &endpoint.host {
+        Host::Address(ip) => to(*ip),
+        Host::Name(_) if endpoint.host.is_loopback() => {
+            to(Ipv4Addr::LOCALHOST.into()) || to(Ipv6Addr::LOCALHOST.into())
+        }
+        Host::Name(_) => false,
+    }
+}
+
+/// Does a connection to `to` come to the listener at `listen`? `own`: is it an address of this machine? Asked only where the
+/// port is the listener's and it listens on all addresses.
+pub fn is_at(to: SocketAddr, listen: SocketAddr, own: impl Fn(IpAddr) -> bool) -> bool {
+    if to.port() != listen.port() || to.port() == 0 {
+        return false;
+    }
+    // Linux takes the unspecified address for the loopback when it connects (ip(7)).
+    let ip = match to.ip().to_canonical() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    match listen.ip().to_canonical() {
+        IpAddr::V4(any) if any.is_unspecified() => ip.is_ipv4() && (ip.is_loopback() || own(ip)),
+        // Of both families, unless the machine says otherwise (net.ipv6.bindv6only).
+        IpAddr::V6(any) if any.is_unspecified() => ip.is_loopback() || own(ip),
+        one @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip == one,
+    }
+}
+
+/// Listeners that let whoever reaches them out.
+pub(super) fn warnings(config: &Config) -> Vec<String> {
+    let mut found = Vec::new();
+    let open = |listen: SocketAddr| !listen.ip().to_canonical().is_loopback();
+    if let Some(egress) = config.egress.as_ref().filter(|egress| open(egress.listen)) {
+        let to = match egress.unlisted {
+            Unlisted::Deny => "to all hosts that upstreams list, with this address as the sender",
+            Unlisted::Allow | Unlisted::Report => "to any public host: an open proxy",
+        };
+        found.push(format!(
+            "egress.listen: {} is reachable from outside, and whoever reaches it gets out through it {to}; write \
+             listen = \"127.0.0.1:{}\", or let a network policy or a firewall say who may connect",
+            egress.listen,
+            egress.listen.port()
+        ));
+    }
+    for upstream in &config.upstreams {
+        if let Some(local) = upstream.local.filter(|local| open(*local)) {
+            found.push(format!(
+                "upstreams.{0}.local: {local} is reachable from outside, and whoever reaches it calls {0} as this process \
+                 does; write local = \"127.0.0.1:{1}\", or let a network policy or a firewall say who may connect",
+                upstream.name,
+                local.port()
+            ));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load;
+    use super::*;
+
+    const ALL: &str = "[ingress]\nlisten = \"0.0.0.0:8000\"\n[egress]\nlisten = \"127.0.0.1:3128\"\n[admin]\n\
+                       listen = \"127.0.0.1:9901\"\nprobes = \"127.0.0.1:9902\"\n\
+                       [upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\n[upstreams.stripe]\npreset = \"stripe\"\n\
+                       local = \"127.0.0.1:9101\"\n";
+
+    fn with(endpoint: &str) -> Result<Config, super::super::problem::Problems> {
+        load(&format!("{ALL}[upstreams.x]\nendpoints = [\"{endpoint}\"]\n"), "a test", &[])
+    }
+
+    #[test]
+    fn an_endpoint_that_is_this_very_process_is_refused_however_it_is_written() {
+        for (endpoint, says) in [
+            ("127.0.0.1:8000", "round in circles"),
+            ("127.3.2.1:8000", "round in circles"),
+            ("0.0.0.0:8000", "round in circles"),
+            ("localhost:8000", "round in circles"),
+            ("[::ffff:127.0.0.1]:8000", "round in circles"),
+            ("LOCALHOST.:3128", "round in circles"),
+            ("127.0.0.1:9901", "ingress.claim_sre_api"),
+            ("localhost:9902", "admin.probes"),
+        ] {
+            let problems = with(endpoint).expect_err(endpoint).all;
+            let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+            assert_eq!(problem.path, "upstreams.x.endpoints.0");
+            assert!(problem.message.contains(says), "{endpoint}: {}", problem.message);
+        }
+    }
+
+    #[test]
+    fn a_listener_has_its_address_or_all_of_its_families() {
+        let here: IpAddr = [192, 0, 2, 1].into();
+        for (to, listen, is) in [
+            ("[::1]:80", "[::]:80", true),
+            ("127.0.0.1:80", "[::]:80", true),
+            ("192.0.2.1:80", "[::]:80", true),
+            ("192.0.2.1:80", "0.0.0.0:80", true),
+            ("[::]:80", "[::1]:80", true),
+            ("[::1]:80", "0.0.0.0:80", false),
+            ("192.0.2.2:80", "0.0.0.0:80", false),
+            ("192.0.2.1:81", "0.0.0.0:80", false),
+            ("192.0.2.1:80", "127.0.0.1:80", false),
+            ("127.0.0.1:0", "0.0.0.0:0", false),
+        ] {
+            let at = |text: &str| text.parse::<SocketAddr>().expect("an address");
+            assert_eq!(is_at(at(to), at(listen), |ip| ip == here), is, "{to} at {listen}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_beside_this_process_is_none_of_its_listeners() {
+        for endpoint in ["127.0.0.1:8002", "127.0.0.2:3128", "[::1]:8000", "192.0.2.1:8000", "db:8000"] {
+            let config = with(endpoint).unwrap_or_else(|problems| panic!("{endpoint}: {problems}"));
+            assert_eq!(leading_back(&config, |_| false), []);
+        }
+    }
+
+    #[test]
+    fn an_address_of_this_machine_counts_where_a_listener_has_all_of_them() {
+        let here: IpAddr = [192, 0, 2, 1].into();
+        let config = with("192.0.2.1:8000").expect("nobody has looked at the machine yet");
+        let found = leading_back(&config, |ip| ip == here);
+        assert_eq!(
+            found.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(),
+            ["upstreams.x.endpoints.0"]
+        );
+        let config = with("192.0.2.1:3128").expect("the egress is on the loopback alone");
+        assert_eq!(leading_back(&config, |ip| ip == here), []);
+    }
+
+    #[test]
+    fn local_listeners_are_called_in_a_row_and_not_in_a_circle() {
+        with("127.0.0.1:9101").expect("x, then stripe: odd, and it ends");
+        let circle = "[upstreams.a]\nlocal = \"127.0.0.1:9201\"\nendpoints = [\"127.0.0.1:9202\"]\n\
+                      [upstreams.b]\nlocal = \"127.0.0.1:9202\"\nendpoints = [\"localhost:9203\"]\n\
+                      [upstreams.c]\nlocal = \"127.0.0.1:9203\"\nendpoints = [\"127.0.0.1:9201\"]\n\
+                      [upstreams.d]\nendpoints = [\"127.0.0.1:9201\"]\n\
+                      [upstreams.e]\nlocal = \"127.0.0.1:9205\"\nendpoints = [\"127.0.0.1:9205\"]\n";
+        let problems = load(circle, "a test", &[]).expect_err("it goes round").all;
+        let places: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
+        let of = |name| format!("upstreams.{name}.endpoints.0");
+        assert_eq!(places, ["a", "b", "c", "e"].map(of), "d is outside of the circle");
+    }
+
+    #[test]
+    fn a_way_out_that_is_open_to_others_is_warned_of() {
+        let told = |text: &str| warnings(&load(text, "a test", &[]).expect("it can run"));
+        let open = told("[egress]\nlisten = \"0.0.0.0:3128\"\nunlisted = \"report\"\n");
+        assert!(open.len() == 1 && open[0].contains("an open proxy") && open[0].contains("127.0.0.1:3128"));
+        let listed = told("[egress]\nlisten = \"[::]:3128\"\n");
+        assert!(listed.len() == 1 && listed[0].contains("all hosts that upstreams list"), "{listed:?}");
+        let local = told("[upstreams.stripe]\npreset = \"stripe\"\nlocal = \"10.0.0.7:9101\"\n");
+        assert!(
+            local.len() == 1 && local[0].starts_with("upstreams.stripe.local: 10.0.0.7:9101"),
+            "{local:?}"
+        );
+        for fine in ["127.0.0.1", "127.0.0.9", "[::1]", "[::ffff:127.0.0.1]"] {
+            let text = format!(
+                "[egress]\nlisten = \"{fine}:3128\"\n[upstreams.stripe]\npreset = \"stripe\"\nlocal = \"{fine}:9101\"\n"
+            );
+            assert_eq!(told(&text), Vec::<String>::new(), "{fine}");
+        }
+    }
+}
