@@ -171,7 +171,8 @@ fn through_a_pooler_everything_is_written_and_read_as_without() {
             tokio::task::yield_now().await;
         }
         for written in waiting {
-            assert_eq!(written.await, Ok(()));
+            let written = tokio::time::timeout(super::support::PATIENCE, written).await;
+            assert_eq!(written.expect("in time"), Ok(()));
         }
         let mut leases = Vec::new();
         for (n, one) in stores.iter().enumerate() {
