@@ -218,8 +218,9 @@ fn on_a_server() -> (std::sync::Arc<Cluster>, StoreConfig) {
 /// A server is connected to by the task; whoever asks earlier is told that it is not there yet.
 async fn ready(config: &StoreConfig) -> Open {
     let open = open(config).await;
-    open.put(vec![Write::Checkpoint(Checkpoint { member: "m".to_owned(), boot: "b".to_owned(), at: 1 })])
-        .await;
+    let row = Checkpoint { member: "m".to_owned(), boot: "b".to_owned(), at: 1 };
+    let there = tokio::time::timeout(super::support::PATIENCE, open.put(vec![Write::Checkpoint(row)])).await;
+    there.expect("it is there in time");
     open
 }
 
