@@ -171,7 +171,8 @@ fn through_a_pooler_everything_is_written_and_read_as_without() {
             tokio::task::yield_now().await;
         }
         for written in waiting {
-            assert_eq!(written.await, Ok(()));
+            let written = tokio::time::timeout(super::support::PATIENCE, written).await;
+            assert_eq!(written.expect("in time"), Ok(()));
         }
         let mut leases = Vec::new();
         for (n, one) in stores.iter().enumerate() {
@@ -217,8 +218,9 @@ fn on_a_server() -> (std::sync::Arc<Cluster>, StoreConfig) {
 /// A server is connected to by the task; whoever asks earlier is told that it is not there yet.
 async fn ready(config: &StoreConfig) -> Open {
     let open = open(config).await;
-    open.put(vec![Write::Checkpoint(Checkpoint { member: "m".to_owned(), boot: "b".to_owned(), at: 1 })])
-        .await;
+    let row = Checkpoint { member: "m".to_owned(), boot: "b".to_owned(), at: 1 };
+    let there = tokio::time::timeout(super::support::PATIENCE, open.put(vec![Write::Checkpoint(row)])).await;
+    there.expect("it is there in time");
     open
 }
 
