@@ -96,6 +96,11 @@ impl Chunked {
             return Err(malformed);
         }
         loop {
+            // The line end of data that came in parts: behind it chunks may be there as a whole again.
+            if let Some(end) = self.data_ends(input.get(run.used..).unwrap_or_default()) {
+                self.at = At::Size(0);
+                run.used += end;
+            }
             let rest = input.get(run.used..).unwrap_or_default();
             if self.at == At::Size(0)
                 && let Some((line, len)) = whole_chunk(rest)
@@ -105,6 +110,9 @@ impl Chunked {
                 }
                 run.take(input, line, len);
                 run.used += 2;
+                if len == 1 {
+                    run.take_ones(input);
+                }
                 continue;
             }
             match self.step(rest) {
@@ -113,7 +121,6 @@ impl Chunked {
                     break;
                 }
                 Ok(Step::Data { skip, len }) if len > MOVED && run.data > 0 => {
-                    debug_assert!(len > 0);
                     run.used += skip;
                     break;
                 }
@@ -177,6 +184,15 @@ impl Chunked {
         &self.trailer
     }
 
+    /// The bytes of the line end behind data, when it is next and whole.
+    fn data_ends(&self, input: &[u8]) -> Option<usize> {
+        match (self.at, input) {
+            (At::DataCr, [b'\r', b'\n', ..]) => Some(2),
+            (At::DataLf, [b'\n', ..]) => Some(1),
+            _ => None,
+        }
+    }
+
     fn framing_byte(&mut self, byte: u8) -> Result<(), Malformed> {
         self.at = match (self.at, byte) {
             (At::Size(digits), _) if byte.is_ascii_hexdigit() && digits < 16 => {
@@ -215,6 +231,21 @@ impl Chunked {
 }
 
 impl Run {
+    /// All chunks of one byte that come next, each here as a whole: what a writer that flushes each character sends.
+    fn take_ones(&mut self, input: &mut [u8]) {
+        let mut to = self.skip + self.data;
+        let mut used = self.used;
+        while let Some([b'1', b'\r', b'\n', byte, b'\r', b'\n']) = input.get(used..used + 6) {
+            let byte = *byte;
+            let Some(place) = input.get_mut(to) else { break };
+            *place = byte;
+            to += 1;
+            used += 6;
+        }
+        self.data = to - self.skip;
+        self.used = used;
+    }
+
     /// `len` bytes of data that come after `skip` bytes of framing.
     fn take(&mut self, input: &mut [u8], skip: usize, len: usize) {
         let from = self.used + skip;
@@ -235,20 +266,36 @@ impl Run {
     }
 }
 
+/// What a byte is worth as a hexadecimal digit; 16: it is none.
+const DIGITS: [u8; 256] = {
+    let mut table = [16; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            digit @ b'0'..=b'9' => digit - b'0',
+            digit @ b'a'..=b'f' => digit - b'a' + 10,
+            digit @ b'A'..=b'F' => digit - b'A' + 10,
+            _ => 16,
+        };
+        byte += 1;
+    }
+    table
+};
+
 /// A chunk that is here as a whole, up to its last line end, without an extension and of at most four digits: the bytes of its
 /// size line and those of its data.
 fn whole_chunk(input: &[u8]) -> Option<(usize, usize)> {
-    let mut len = 0;
-    let mut digits = 0;
-    while let Some(digit) =
-        input.get(digits).and_then(|byte| char::from(*byte).to_digit(16)).filter(|_| digits < 4)
+    let (mut len, mut digits) = (0, 0);
+    while digits < 4
+        && let Some(digit) = input.get(digits).map(|byte| DIGITS[usize::from(*byte)])
+        && digit < 16
     {
-        len = len << 4 | digit as usize;
+        len = len << 4 | usize::from(digit);
         digits += 1;
     }
-    let line = digits + 2;
-    let ends = |at: usize| input.get(at..at + 2) == Some(b"\r\n");
-    (len > 0 && ends(digits) && ends(line + len)).then_some((line, len))
+    let [b'\r', b'\n', data @ ..] = input.get(digits..)? else { return None };
+    let whole = matches!(data.get(len..)?, [b'\r', b'\n', ..]);
+    (whole && len > 0).then_some((digits + 2, len))
 }
 
 #[cfg(test)]
