@@ -91,48 +91,14 @@ impl Chunked {
     /// Takes as many chunks as are there and puts their data side by side: one of them after the other costs far more than
     /// their bytes. Waits for nothing; what is wrong behind data is told at the next call.
     pub fn run(&mut self, input: &mut [u8]) -> Result<Run, Malformed> {
-        let mut run = Run { skip: 0, data: 0, used: 0, over: false };
         if let Some(malformed) = self.failed {
             return Err(malformed);
         }
+        let mut run = Run { skip: 0, data: 0, used: 0, over: false };
         loop {
-            // The line end of data that came in parts: behind it chunks may be there as a whole again.
-            if let Some(end) = self.data_ends(input.get(run.used..).unwrap_or_default()) {
-                self.at = At::Size(0);
-                run.used += end;
-            }
-            let rest = input.get(run.used..).unwrap_or_default();
-            if self.at == At::Size(0)
-                && let Some((line, len)) = whole_chunk(rest)
-            {
-                if len > MOVED && run.data > 0 {
-                    break;
-                }
-                run.take(input, line, len);
-                run.used += 2;
-                if len == 1 {
-                    run.take_ones(input);
-                }
-                continue;
-            }
-            match self.step(rest) {
-                Ok(Step::More { consumed }) => {
-                    run.used += consumed;
-                    break;
-                }
-                Ok(Step::Data { skip, len }) if len > MOVED && run.data > 0 => {
-                    run.used += skip;
-                    break;
-                }
-                Ok(Step::Data { skip, len }) => {
-                    run.take(input, skip, len);
-                    self.took(len);
-                }
-                Ok(Step::End { consumed }) => {
-                    run.used += consumed;
-                    run.over = true;
-                    break;
-                }
+            match self.more(input, &mut run) {
+                Ok(true) => {}
+                Ok(false) => break,
                 Err(malformed) if run.data > 0 => {
                     self.failed = Some(malformed);
                     run.used = input.len();
@@ -145,6 +111,43 @@ impl Chunked {
             run.skip = run.used;
         }
         Ok(run)
+    }
+
+    /// Takes the next chunk, or what is there of it; false: the run ends here.
+    fn more(&mut self, input: &mut [u8], run: &mut Run) -> Result<bool, Malformed> {
+        // The line end of data that came in parts: behind it chunks may be there as a whole again.
+        if let Some(end) = self.data_ends(input.get(run.used..).unwrap_or_default()) {
+            self.at = At::Size(0);
+            run.used += end;
+        }
+        let rest = input.get(run.used..).unwrap_or_default();
+        if self.at == At::Size(0)
+            && let Some((line, len)) = whole_chunk(rest)
+        {
+            if len > MOVED && run.data > 0 {
+                return Ok(false);
+            }
+            run.take(input, line, len);
+            run.used += 2;
+            if len == 1 {
+                run.take_ones(input);
+            }
+            return Ok(true);
+        }
+        match self.step(rest)? {
+            Step::Data { skip, len } if len <= MOVED || run.data == 0 => {
+                run.take(input, skip, len);
+                self.took(len);
+                return Ok(true);
+            }
+            Step::Data { skip, .. } => run.used += skip,
+            Step::More { consumed } => run.used += consumed,
+            Step::End { consumed } => {
+                run.used += consumed;
+                run.over = true;
+            }
+        }
+        Ok(false)
     }
 
     /// The next step. After [`Step::Data`] call [`Self::took`] as data is used up.
