@@ -91,41 +91,14 @@ impl Chunked {
     /// Takes as many chunks as are there and puts their data side by side: one of them after the other costs far more than
     /// their bytes. Waits for nothing; what is wrong behind data is told at the next call.
     pub fn run(&mut self, input: &mut [u8]) -> Result<Run, Malformed> {
-        let mut run = Run { skip: 0, data: 0, used: 0, over: false };
         if let Some(malformed) = self.failed {
             return Err(malformed);
         }
+        let mut run = Run { skip: 0, data: 0, used: 0, over: false };
         loop {
-            let rest = input.get(run.used..).unwrap_or_default();
-            if self.at == At::Size(0)
-                && let Some((line, len)) = whole_chunk(rest)
-            {
-                if len > MOVED && run.data > 0 {
-                    break;
-                }
-                run.take(input, line, len);
-                run.used += 2;
-                continue;
-            }
-            match self.step(rest) {
-                Ok(Step::More { consumed }) => {
-                    run.used += consumed;
-                    break;
-                }
-                Ok(Step::Data { skip, len }) if len > MOVED && run.data > 0 => {
-                    debug_assert!(len > 0);
-                    run.used += skip;
-                    break;
-                }
-                Ok(Step::Data { skip, len }) => {
-                    run.take(input, skip, len);
-                    self.took(len);
-                }
-                Ok(Step::End { consumed }) => {
-                    run.used += consumed;
-                    run.over = true;
-                    break;
-                }
+            match self.more(input, &mut run) {
+                Ok(true) => {}
+                Ok(false) => break,
                 Err(malformed) if run.data > 0 => {
                     self.failed = Some(malformed);
                     run.used = input.len();
@@ -138,6 +111,43 @@ impl Chunked {
             run.skip = run.used;
         }
         Ok(run)
+    }
+
+    /// Takes the next chunk, or what is there of it; false: the run ends here.
+    fn more(&mut self, input: &mut [u8], run: &mut Run) -> Result<bool, Malformed> {
+        // The line end of data that came in parts: behind it chunks may be there as a whole again.
+        if let Some(end) = self.data_ends(input.get(run.used..).unwrap_or_default()) {
+            self.at = At::Size(0);
+            run.used += end;
+        }
+        let rest = input.get(run.used..).unwrap_or_default();
+        if self.at == At::Size(0)
+            && let Some((line, len)) = whole_chunk(rest)
+        {
+            if len > MOVED && run.data > 0 {
+                return Ok(false);
+            }
+            run.take(input, line, len);
+            run.used += 2;
+            if len == 1 {
+                run.take_ones(input);
+            }
+            return Ok(true);
+        }
+        match self.step(rest)? {
+            Step::Data { skip, len } if len <= MOVED || run.data == 0 => {
+                run.take(input, skip, len);
+                self.took(len);
+                return Ok(true);
+            }
+            Step::Data { skip, .. } => run.used += skip,
+            Step::More { consumed } => run.used += consumed,
+            Step::End { consumed } => {
+                run.used += consumed;
+                run.over = true;
+            }
+        }
+        Ok(false)
     }
 
     /// The next step. After [`Step::Data`] call [`Self::took`] as data is used up.
@@ -175,6 +185,15 @@ impl Chunked {
     /// The trailer section as it came, with its last empty line.
     pub fn trailer(&self) -> &[u8] {
         &self.trailer
+    }
+
+    /// The bytes of the line end behind data, when it is next and whole.
+    fn data_ends(&self, input: &[u8]) -> Option<usize> {
+        match (self.at, input) {
+            (At::DataCr, [b'\r', b'\n', ..]) => Some(2),
+            (At::DataLf, [b'\n', ..]) => Some(1),
+            _ => None,
+        }
     }
 
     fn framing_byte(&mut self, byte: u8) -> Result<(), Malformed> {
@@ -215,6 +234,21 @@ impl Chunked {
 }
 
 impl Run {
+    /// All chunks of one byte that come next, each here as a whole: what a writer that flushes each character sends.
+    fn take_ones(&mut self, input: &mut [u8]) {
+        let mut to = self.skip + self.data;
+        let mut used = self.used;
+        while let Some([b'1', b'\r', b'\n', byte, b'\r', b'\n']) = input.get(used..used + 6) {
+            let byte = *byte;
+            let Some(place) = input.get_mut(to) else { break };
+            *place = byte;
+            to += 1;
+            used += 6;
+        }
+        self.data = to - self.skip;
+        self.used = used;
+    }
+
     /// `len` bytes of data that come after `skip` bytes of framing.
     fn take(&mut self, input: &mut [u8], skip: usize, len: usize) {
         let from = self.used + skip;
@@ -235,20 +269,36 @@ impl Run {
     }
 }
 
+/// What a byte is worth as a hexadecimal digit; 16: it is none.
+const DIGITS: [u8; 256] = {
+    let mut table = [16; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            digit @ b'0'..=b'9' => digit - b'0',
+            digit @ b'a'..=b'f' => digit - b'a' + 10,
+            digit @ b'A'..=b'F' => digit - b'A' + 10,
+            _ => 16,
+        };
+        byte += 1;
+    }
+    table
+};
+
 /// A chunk that is here as a whole, up to its last line end, without an extension and of at most four digits: the bytes of its
 /// size line and those of its data.
 fn whole_chunk(input: &[u8]) -> Option<(usize, usize)> {
-    let mut len = 0;
-    let mut digits = 0;
-    while let Some(digit) =
-        input.get(digits).and_then(|byte| char::from(*byte).to_digit(16)).filter(|_| digits < 4)
+    let (mut len, mut digits) = (0, 0);
+    while digits < 4
+        && let Some(digit) = input.get(digits).map(|byte| DIGITS[usize::from(*byte)])
+        && digit < 16
     {
-        len = len << 4 | digit as usize;
+        len = len << 4 | usize::from(digit);
         digits += 1;
     }
-    let line = digits + 2;
-    let ends = |at: usize| input.get(at..at + 2) == Some(b"\r\n");
-    (len > 0 && ends(digits) && ends(line + len)).then_some((line, len))
+    let [b'\r', b'\n', data @ ..] = input.get(digits..)? else { return None };
+    let whole = matches!(data.get(len..)?, [b'\r', b'\n', ..]);
+    (whole && len > 0).then_some((digits + 2, len))
 }
 
 #[cfg(test)]
