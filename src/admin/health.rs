@@ -106,6 +106,7 @@ pub(super) async fn comprehensive(State(admin): State<Arc<Admin>>) -> Json<Obser
             "uptime_seconds": uptime.as_secs_f64(),
             "connections": listeners,
             "file_descriptors": { "in_use": fds::in_use(), "limit": fds::limit() },
+            "buffers": buffers(&admin),
             "panics": admin.telemetry.process.panics.load(Ordering::Relaxed),
             "tls_roots": roots,
         },
@@ -117,6 +118,17 @@ pub(super) async fn comprehensive(State(admin): State<Arc<Admin>>) -> Json<Obser
         "incidents_open": admin.control.board().open(),
         "dependencies": dependencies,
     }))
+}
+
+/// What is buffered of traffic, in bytes; null: not observable.
+fn buffers(admin: &Admin) -> Value {
+    let memory = &admin.telemetry.memory;
+    json!({
+        "limit": memory.limit(),
+        "process": memory.buffers(),
+        "kernel": memory.kernel(),
+        "short": memory.is_tight(),
+    })
 }
 
 /// Who else is there and who calls people; null: this is the only one.

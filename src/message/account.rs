@@ -72,8 +72,8 @@ pub fn is_tight() -> bool {
 /// while it is short.
 pub fn may_grow() -> bool {
     with_current(|account| {
-        let budget = &account.budget;
-        !budget.is_full() && !budget.is_beyond_its_share(account.client.get())
+        let (budget, client) = (&account.budget, account.client.get());
+        !budget.is_used_up_for(client) && !budget.is_beyond_its_share(client)
     })
     .unwrap_or(true)
 }
@@ -378,7 +378,7 @@ mod tests {
         assert!(!budget.is_tight());
         let mut other = Charged::connection(home.open(&budget, 8), &home, holder(3));
         assert!(poll(&mut other).is_pending());
-        assert!(budget.is_tight() && !budget.is_full());
+        assert!(budget.is_tight() && !budget.is_used_up_for(7));
         assert!(budget.is_beyond_its_share(7) && !budget.is_beyond_its_share(9));
         drop(task);
         assert_eq!(home.look(<[_]>::len), 1);

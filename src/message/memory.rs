@@ -178,14 +178,17 @@ impl Budget {
         self.is_tight.load(Relaxed)
     }
 
-    /// Is there nothing left?
-    pub fn is_full(&self) -> bool {
-        self.is_full.load(Relaxed)
-    }
-
     /// Does `client` hold more than its share of a budget that is short?
     pub fn is_beyond_its_share(&self, client: u32) -> bool {
-        self.is_tight() && self.bucket(client).load(Relaxed) >= self.share.load(Relaxed)
+        self.is_tight() && self.of_client(client) >= self.share.load(Relaxed)
+    }
+
+    /// Is there nothing left for `client`? Where all is in use, a client that holds next to nothing still gets what an ordinary
+    /// exchange needs, up to a quarter more: others have taken it, and are being ended for that.
+    pub fn is_used_up_for(&self, client: u32) -> bool {
+        self.is_full.load(Relaxed)
+            && (self.of_client(client) >= self.share.load(Relaxed) / 16
+                || self.held() >= self.limit.load(Relaxed).saturating_add(self.share.load(Relaxed)))
     }
 
     /// Connections that were ended, by reason.

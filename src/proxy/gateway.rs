@@ -217,7 +217,7 @@ impl Gateway {
         let shares = upstream.shares.as_ref();
         let greedy =
             memory.is_beyond_its_share(client) && shares.is_some_and(|all| !all.is_alone(client, now));
-        if greedy || memory.is_full() { Err(ProxyError::NoMemory) } else { Ok(()) }
+        if greedy || memory.is_used_up_for(client) { Err(ProxyError::NoMemory) } else { Ok(()) }
     }
 
     /// May the upstream be called, and its `operation`? `ask` is only called when a breaker is not plainly closed.

@@ -227,7 +227,9 @@ mod tests {
     use crate::store::open;
 
     /// Of the writers of the moment.
-    const NOT_KEPT: [&str; 2] = ["commits", "members"];
+    const NOT_KEPT: [&str; 3] = ["commits", "members", "news"];
+    /// Of the fleet of the moment: how it tells what is new.
+    const COLUMNS_NOT_KEPT: [&str; 3] = ["change", "word", "said"];
 
     async fn made(dir: &std::path::Path) -> Conn {
         open::open(&Db::Sqlite(dir.join("strop.db"))).await.expect("opens").0
@@ -249,6 +251,8 @@ mod tests {
         for table in &TABLES {
             let there =
                 names(&mut conn, format!("SELECT name FROM pragma_table_info('{}')", table.name)).await;
+            let there: BTreeSet<_> =
+                there.into_iter().filter(|name| !COLUMNS_NOT_KEPT.contains(&name.as_str())).collect();
             let known = table.columns.iter().map(|column| (*column).to_owned()).collect();
             assert_eq!(there, known, "{}", table.name);
         }
