@@ -43,7 +43,7 @@ pub(super) struct ReloadOrder {
 
 /// Read the config file again. 422: it cannot run, the last good one stays. Either way the audit trail has it.
 #[utoipa::path(post, path = "/config/reload", request_body = ReloadOrder,
-    responses((status = 200, body = Observed<Outcome>), (status = 400), (status = 422)))]
+    responses((status = 200, body = Observed<Outcome>), (status = 400), (status = 422), (status = 413)))]
 pub(super) async fn reload(
     State(admin): State<Arc<Admin>>,
     body: Bytes,

@@ -162,7 +162,7 @@ async fn order(
 
 /// Take an incident: nobody else is called about it.
 #[utoipa::path(post, path = "/incidents/{id}/ack", params(("id" = String, Path,)), request_body = IncidentOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 404), (status = 409)))]
+    responses((status = 200, body = Observed<Changed>), (status = 404), (status = 409), (status = 413), (status = 429)))]
 pub(super) async fn ack(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -176,7 +176,7 @@ pub(super) async fn ack(
 
 /// End an incident. While its condition holds that is refused with 409, unless `force` is true.
 #[utoipa::path(post, path = "/incidents/{id}/resolve", params(("id" = String, Path,)), request_body = IncidentOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 404), (status = 409)))]
+    responses((status = 200, body = Observed<Changed>), (status = 404), (status = 409), (status = 413)))]
 pub(super) async fn resolve(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -192,7 +192,7 @@ pub(super) async fn resolve(
 
 /// Write something onto the timeline.
 #[utoipa::path(post, path = "/incidents/{id}/note", params(("id" = String, Path,)), request_body = IncidentOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404)))]
+    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429)))]
 pub(super) async fn note(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -207,7 +207,7 @@ pub(super) async fn note(
 
 /// Put somebody in charge.
 #[utoipa::path(post, path = "/incidents/{id}/assign", params(("id" = String, Path,)), request_body = IncidentOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404)))]
+    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429)))]
 pub(super) async fn assign(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -223,7 +223,7 @@ pub(super) async fn assign(
 /// Say how bad an incident is, up or down. What a person has lowered rises again only when the evidence says worse than
 /// before.
 #[utoipa::path(post, path = "/incidents/{id}/rate", params(("id" = String, Path,)), request_body = RateOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409)))]
+    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429)))]
 pub(super) async fn rate(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -239,7 +239,7 @@ pub(super) async fn rate(
 /// Write down what was learnt from a resolved incident. Complete, it makes the incident reviewed; otherwise 400 says what is
 /// missing. An incident that ended weeks ago is fetched from the store.
 #[utoipa::path(post, path = "/incidents/{id}/review", params(("id" = String, Path,)), request_body = ReviewOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409)))]
+    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429)))]
 pub(super) async fn review(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -253,7 +253,7 @@ pub(super) async fn review(
 
 /// Open an incident by hand, to see that it is shown and that people are reached.
 #[utoipa::path(post, path = "/test/incident", request_body = TestOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 400)))]
+    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 413), (status = 429)))]
 pub(super) async fn test(
     State(admin): State<Arc<Admin>>,
     body: Bytes,

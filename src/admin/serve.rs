@@ -36,7 +36,7 @@ const PLACES: usize = MOST * 4;
 /// For a head, and for a body, to come in whole.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The most that an order may say, in bytes.
-const LONGEST: usize = 512 * 1024;
+pub(super) const LONGEST: usize = 512 * 1024;
 
 /// One connection.
 struct Place {
