@@ -18,6 +18,7 @@ use super::review::ReviewOrder;
 use super::wire::{self, Observed};
 use super::{Admin, stream};
 use crate::control::{Audited, Board};
+use crate::names::IncidentId;
 use crate::reliability::desk::{Command, Reply};
 use crate::reliability::incident::{self, Force, Incident};
 use crate::reliability::rule::Severity;
@@ -71,26 +72,40 @@ pub(super) async fn list(
     let living =
         |label: &str| incident::State::ALL.iter().any(|state| state.is_live() && state.label() == label);
     if !wanted.all && wanted.state.as_deref().is_none_or(living) {
-        return Ok(tag.answer(&headers, || wire::now(at_hand(&board, &wanted, limit))));
+        let after = wanted.cursor.as_deref().map(place).transpose()?;
+        return Ok(tag.answer(&headers, || wire::now(at_hand(&board, &wanted, after.as_ref(), limit))));
     }
     let open = board.open();
     let found = match stored(&admin, &wanted, limit).await? {
         Some((incidents, next)) => Incidents { open, count: incidents.len(), incidents, next },
-        None => at_hand(&board, &wanted, limit),
+        None => {
+            let after = wanted.cursor.as_deref().map(place).transpose()?;
+            at_hand(&board, &wanted, after.as_ref(), limit)
+        }
     };
     Ok(wire::now(found).into_response())
 }
 
-fn at_hand(board: &Board, wanted: &Wanted, limit: u32) -> Incidents {
+/// Where a page of what is at hand ended.
+fn place(cursor: &str) -> Result<IncidentId, ApiError> {
+    IncidentId::read(cursor).ok_or_else(|| {
+        asked::bad(format!("{cursor:?} is no cursor; send what `next` gave, with the same filters"))
+    })
+}
+
+fn at_hand(board: &Board, wanted: &Wanted, after: Option<&IncidentId>, limit: u32) -> Incidents {
     let fits = |one: &Incident| {
         (wanted.all || wanted.state.is_some() || one.state.is_live())
             && wanted.state.as_deref().is_none_or(|state| state == one.state.label())
             && wanted.severity.as_deref().is_none_or(|severity| severity == one.severity.label())
             && wanted.service.as_deref().is_none_or(|service| service == &*one.key.service)
+            && after.is_none_or(|after| one.id < *after)
     };
-    let shown = board.incidents.iter().filter(|one| fits(one)).take(limit as usize);
-    let incidents: Vec<_> = shown.map(|one| IncidentView::of(one, board)).collect();
-    Incidents { open: board.open(), count: incidents.len(), incidents, next: None }
+    let mut fitting = board.incidents.iter().filter(|one| fits(one));
+    let incidents: Vec<_> =
+        fitting.by_ref().take(limit as usize).map(|one| IncidentView::of(one, board)).collect();
+    let next = fitting.next().and_then(|_| incidents.last()).map(IncidentView::id);
+    Incidents { open: board.open(), count: incidents.len(), incidents, next }
 }
 
 type Found = Option<(Vec<IncidentView>, Option<String>)>;

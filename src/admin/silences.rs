@@ -24,7 +24,7 @@ use crate::units::{At, Written as _};
 /// The longest one: nobody remembers why after a month.
 const LONGEST: Duration = Duration::from_secs(31 * 86_400);
 /// Ended ones of one answer.
-const ENDED: usize = 1_000;
+const ENDED: u32 = 1_000;
 
 /// One condition.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]

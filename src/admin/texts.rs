@@ -12,7 +12,8 @@ use super::error::ApiError;
 /// A name: of a person, of a service; and whatever the table below does not list.
 const NAME: usize = 200;
 /// By the name of the field, wherever it stands.
-const LONGER: [(&str, usize); 8] = [
+const LONGER: [(&str, usize); 9] = [
+    ("hours", 500),
     ("title", 500),
     ("value", 500),
     ("reason", 2_000),
@@ -33,6 +34,12 @@ fn most(field: &str) -> usize {
 /// The first text or list of an order that is longer than its bound.
 pub(super) fn check(order: &Value) -> Result<(), ApiError> {
     walk(order, "", "")
+}
+
+/// The same for what a query says.
+pub(super) fn query<const N: usize>(fields: [(&str, Option<&str>); N]) -> Result<(), ApiError> {
+    let said = fields.into_iter().filter_map(|(field, text)| Some((field.to_owned(), Value::from(text?))));
+    check(&Value::Object(said.collect()))
 }
 
 fn walk(value: &Value, path: &str, field: &str) -> Result<(), ApiError> {

@@ -40,7 +40,7 @@ use crate::config::desk::escalation::People;
 use crate::names::IncidentId;
 use crate::reliability::desk::{Desk, DeskPolicy, Effect};
 use crate::reliability::escalation::LocalMinute;
-use crate::reliability::incident::{Incident, State, Transition};
+use crate::reliability::incident::{State, Transition};
 use crate::reliability::readings::Stage;
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
@@ -53,7 +53,7 @@ use crate::units::At;
 use evidence::Evidence;
 use feed::Filler;
 use handle::{Ask, WAITING};
-use records::LeftBehind;
+use records::{HandedOver, LeftBehind};
 use seconds::Seconds;
 
 /// How long the first look waits for what an earlier start left.
@@ -75,8 +75,8 @@ pub struct Control {
     evidence: Evidence,
     /// The clock and the calendar of those who are called in working hours.
     people: Option<People>,
-    /// Up to which entry each incident's timeline was handed to the store.
-    told: BTreeMap<IncidentId, u64>,
+    /// What of each incident was handed to the store.
+    told: BTreeMap<IncidentId, HandedOver>,
     fleet: fleet::Fleet,
 }
 
@@ -173,7 +173,7 @@ impl Control {
     fn take_over(&mut self, (incidents, silences, minutes): LeftBehind) {
         let now = self.observer.at(clock::now());
         self.uptime.add_all(minutes);
-        self.told.extend(incidents.iter().map(|one| (one.id.clone(), last_line(one))));
+        self.told.extend(incidents.iter().map(|one| (one.id.clone(), HandedOver::all(one))));
         let effects = self.desk.restore(incidents, silences, now);
         self.carry_out(effects, Vec::new());
     }
@@ -225,7 +225,7 @@ impl Control {
         let now = self.observer.at(clock::now());
         let Ask { order: Order { command, audit }, found, answer } = ask;
         if let Some(found) = found.filter(|found| !self.knows(&found.id)) {
-            self.told.insert(found.id.clone(), last_line(&found));
+            self.told.insert(found.id.clone(), HandedOver::all(&found));
             self.feed.know(&found);
             // It is over: nothing is done about it but what the order says.
             self.fetch(*found, now);
@@ -252,8 +252,8 @@ impl Control {
         for effect in effects {
             match effect {
                 Effect::Save(incident) => {
-                    let told = self.told.insert(incident.id.clone(), last_line(&incident)).unwrap_or(0);
-                    writes.extend(self.records.incident(&incident, told));
+                    let before = self.told.insert(incident.id.clone(), HandedOver::all(&incident));
+                    writes.extend(self.records.incident(&incident, &before.unwrap_or_default()));
                 }
                 Effect::SaveSilence(silence) => {
                     self.remember_silence(&silence, self.observer.at(clock::now()));
@@ -305,11 +305,6 @@ impl Control {
         let Some(incident) = self.desk.incident(&notice.incident) else { return Vec::new() };
         post::Letter::notices(notice, kind, incident)
     }
-}
-
-/// The number of the last line of its timeline; 0: it has none.
-fn last_line(incident: &Incident) -> u64 {
-    incident.timeline.last().map_or(0, |entry| entry.number)
 }
 
 /// What an earlier start left, once the store says it. Whoever looks does not wait for it.

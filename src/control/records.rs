@@ -1,8 +1,10 @@
 //! Between the desk's values and the store's rows.
 //!
-//! A row's body is the value as JSON; its columns are what is searched by. Rows of a version that says things this one does
+//! A row's body is the value as JSON; its columns are what is searched by. Of an incident it is the head: the lines of its
+//! timeline are rows of their own. Rows of a version that says things this one does
 //! not know are read as far as they go; one that cannot be read is told, kept on disk and left out.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +13,14 @@ use super::damaged::Damaged;
 use crate::names::IncidentId;
 use crate::notify::queue::{Queued, State as Delivered};
 use crate::reliability::alert::Sign;
-use crate::reliability::incident::Incident;
+use crate::reliability::incident::{self, Head, Incident};
 use crate::reliability::ledger::{Minute, Share, Slices};
 use crate::reliability::readings::Reported;
 use crate::reliability::rule::Severity;
 use crate::reliability::silence::Silence;
 use crate::runtime::clock;
 use crate::store::rows::{self, Delivery, Entry, LedgerMinute, Write, millis};
-use crate::store::{IncidentFilter, Page, Store, StoreError};
+use crate::store::{IncidentFilter, Page, Reader, Store, StoreError};
 use crate::telemetry::event::StoreEvent;
 use crate::units::At;
 
@@ -26,8 +28,12 @@ use crate::units::At;
 pub(super) const KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// How long it is told that the file was removed, in milliseconds.
 const REMOVED: i64 = 600_000;
-/// Live incidents that are taken over, at most.
+/// Incidents of one look at what others have changed.
 pub(super) const LIVE: u32 = 1_000;
+/// Rows of one page.
+const PAGE: u32 = 1_000;
+/// Lines of a timeline in lists.
+const LAST: u32 = 5;
 
 /// The store as the desk sees it. Clones are cheap.
 #[derive(Clone, Debug)]
@@ -134,11 +140,10 @@ impl Records {
         &self.member
     }
 
-    /// The incident, and the entries of its timeline after number `told`.
-    pub(super) fn incident(&self, incident: &Incident, told: u64) -> [Write; 2] {
-        let row = row(incident, &self.member);
-        // The timeline is part of the body; its entries are rows too, for whoever reads with SQL.
-        let new = incident.timeline.iter().filter(|entry| entry.number > told).map(|entry| Entry {
+    /// The incident without its timeline, and the lines of it that come after those handed over already.
+    pub(super) fn incident(&self, incident: &Incident, before: &HandedOver) -> [Write; 2] {
+        let row = row(incident, Head::from(incident).following(before.mark), &self.member);
+        let new = incident.timeline.iter().filter(|entry| entry.number > before.lines).map(|entry| Entry {
             incident_id: incident.id.as_str().to_owned(),
             at: entry.at.0,
             kind: word(&entry.kind),
@@ -201,31 +206,39 @@ impl Records {
         let Some(store) = &self.store else { return Some(Default::default()) };
         let read = async {
             let reader = store.reader();
-            let live = IncidentFilter { unresolved: true, ..IncidentFilter::default() };
-            let incidents = reader.incidents(&live, None, LIVE).await?.rows;
+            // A file is one sidecar's, whatever its name was. In a database that others share the incidents are the fleet's.
+            let incidents = if self.shared().is_some() { Vec::new() } else { live(&reader).await? };
             let silences = reader.silences(now.0).await?;
             let minutes = reader.ledger(None, (now - KEPT).0, now.0).await?;
             Ok::<_, StoreError>((incidents, silences, minutes))
         };
-        let (mut incidents, silences, mut minutes) = read.await.ok()?;
-        // A file is one sidecar's, whatever its name was. In a database that others share, what it saw is its own, and the
-        // incidents are the fleet's.
+        let (incidents, silences, mut minutes) = read.await.ok()?;
         if self.shared().is_some() {
-            incidents.clear();
             minutes.retain(|row| *row.member == *self.member);
         }
         Some((
-            incidents.iter().filter_map(|row| parse(&row.id, &row.body)).collect(),
+            incidents,
             silences.iter().filter_map(|row| parse(&row.id, &row.body)).collect(),
             minutes.iter().filter_map(minute_of).collect(),
         ))
     }
 
-    /// Messages that an earlier start did not deliver.
-    pub(super) async fn undelivered(&self) -> Option<Vec<Queued>> {
-        let Some(store) = &self.store else { return Some(Vec::new()) };
-        let rows = store.reader().notifications(Some(Delivery::Waiting), None, None, LIVE).await.ok()?;
-        Some(rows.iter().filter_map(|row| parse(&row.id, &row.body)).collect())
+    /// Messages that an earlier start did not deliver, so many at most, and whether there are more. `None`: the store does not
+    /// answer.
+    pub(super) async fn undelivered(&self, most: usize) -> Option<(Vec<Queued>, bool)> {
+        let Some(store) = &self.store else { return Some(Default::default()) };
+        let reader = store.reader();
+        let (mut found, mut place) = (Vec::new(), (i64::MIN, String::new()));
+        loop {
+            let after = (place.0, place.1.as_str());
+            let rows = reader.notifications_after(Delivery::Waiting, after, PAGE).await.ok()?;
+            found.extend(rows.iter().filter_map(|row| parse(&row.id, &row.body)));
+            match rows.last().filter(|_| rows.len() == PAGE as usize) {
+                Some(_) if found.len() >= most => return Some((found, true)),
+                Some(last) => place = (last.next_at, last.id.clone()),
+                None => return Some((found, false)),
+            }
+        }
     }
 
     /// Silences that last or are to come at `now`.
@@ -238,25 +251,25 @@ impl Records {
     /// The incident of that name, if there is one that can be read.
     pub(super) async fn find_row(&self, id: &str) -> Result<Option<Incident>, StoreError> {
         let Some(store) = &self.store else { return Ok(None) };
-        Ok(store.reader().incident(id).await?.and_then(|row| parse(&row.id, &row.body)))
+        let reader = store.reader();
+        let Some(row) = reader.incident(id).await? else { return Ok(None) };
+        let lines = reader.lines(id).await?;
+        Ok(parse::<Head>(&row.id, &row.body).map(|head| head.whole(read_lines(lines))))
     }
 
     /// One incident, from the disk; `None`: there is none, or no store.
     pub async fn find(&self, id: &IncidentId) -> Result<Option<Incident>, StoreError> {
-        let Some(store) = &self.store else { return Ok(None) };
-        let row = store.reader().incident(id.as_str()).await?;
-        Ok(row.and_then(|row| parse(&row.id, &row.body)))
+        self.find_row(id.as_str()).await
     }
 
     /// Silences and maintenance windows that have ended, the last one first, at most `limit`; `None`: there is no store.
-    pub async fn ended_silences(&self, now: At, limit: usize) -> Result<Option<Vec<Silence>>, StoreError> {
+    pub async fn ended_silences(&self, now: At, limit: u32) -> Result<Option<Vec<Silence>>, StoreError> {
         let Some(store) = &self.store else { return Ok(None) };
-        let rows = store.reader().silences(0).await?;
-        let ended = rows.iter().rev().filter(|row| row.ends_at <= now.0).take(limit);
-        Ok(Some(ended.filter_map(|row| parse(&row.id, &row.body)).collect()))
+        let ended = store.reader().ended_silences(now.0, limit).await?;
+        Ok(Some(ended.iter().filter_map(|row| parse(&row.id, &row.body)).collect()))
     }
 
-    /// Incidents, the youngest first; `None`: there is no store.
+    /// Incidents with the last lines of their timelines, the youngest first; `None`: there is no store.
     pub async fn search(
         &self,
         filter: &IncidentFilter,
@@ -264,13 +277,63 @@ impl Records {
         limit: u32,
     ) -> Result<Option<Page<Incident>>, StoreError> {
         let Some(store) = &self.store else { return Ok(None) };
-        let page = store.reader().incidents(filter, cursor, limit).await?;
-        let rows = page.rows.iter().filter_map(|row| parse(&row.id, &row.body)).collect();
+        let reader = store.reader();
+        let page = reader.incidents(filter, cursor, limit).await?;
+        let mut rows = Vec::with_capacity(page.rows.len());
+        for row in &page.rows {
+            let lines = reader.last_lines(&row.id, LAST).await?;
+            rows.extend(parse::<Head>(&row.id, &row.body).map(|head| head.ending_in(read_lines(lines))));
+        }
         Ok(Some(Page { rows, next: page.next }))
     }
 }
 
-fn row(incident: &Incident, member: &str) -> rows::Incident {
+/// What of an incident was handed to the store already.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HandedOver {
+    /// The number of the last line.
+    pub(super) lines: u64,
+    /// The [`Head::mark`] of what was written or read last; `None`: nothing was.
+    pub(super) mark: Option<u64>,
+}
+
+impl HandedOver {
+    /// All of it: it is as it is stored.
+    pub(super) fn all(incident: &Incident) -> Self {
+        let lines = incident.timeline.last().map_or(0, |entry| entry.number);
+        Self { lines, mark: Some(Head::mark(incident)) }
+    }
+}
+
+/// All incidents without an end, with their timelines.
+async fn live(reader: &Reader) -> Result<Vec<Incident>, StoreError> {
+    let filter = IncidentFilter { unresolved: true, ..IncidentFilter::default() };
+    let (mut rows, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = reader.incidents(&filter, cursor.as_deref(), PAGE).await?;
+        rows.extend(page.rows);
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let mut lines: HashMap<String, Vec<Entry>> = HashMap::new();
+    for line in reader.unresolved_lines().await? {
+        lines.entry(line.incident_id.clone()).or_default().push(line);
+    }
+    let whole = |row: &rows::Incident| {
+        let head = parse::<Head>(&row.id, &row.body)?;
+        Some(head.whole(read_lines(lines.remove(&row.id).unwrap_or_default())))
+    };
+    Ok(rows.iter().filter_map(whole).collect())
+}
+
+/// Lines that can be read; one that cannot is told and stays on disk.
+fn read_lines(lines: Vec<Entry>) -> Vec<incident::Entry> {
+    lines.iter().filter_map(|line| parse(&line.incident_id, &line.body)).collect()
+}
+
+fn row(incident: &Incident, head: Head, member: &str) -> rows::Incident {
     let live = incident.state.is_live();
     rows::Incident {
         id: incident.id.as_str().to_owned(),
@@ -284,23 +347,26 @@ fn row(incident: &Incident, member: &str) -> rows::Incident {
         updated_at: incident.timeline.last().map_or(incident.clocks.suspected, |entry| entry.at).0,
         revision: i64::try_from(incident.version).unwrap_or(i64::MAX),
         member: member.to_owned(),
-        body: json(incident),
+        body: json(&head),
     }
 }
 
-/// What the store keeps of two versions of an incident: both of them, see [`Incident::merge`]. A row that cannot be read here
-/// gives way to a newer revision alone.
+/// What the store keeps of two versions of an incident: both of them, see [`Head::join`]. A row that cannot be read here gives
+/// way to a newer revision alone.
 pub(super) fn join(there: &rows::Incident, new: &rows::Incident) -> rows::Incident {
-    let read = |row: &rows::Incident| serde_json::from_str::<Incident>(&row.body).ok();
+    let read = |row: &rows::Incident| serde_json::from_str::<Head>(&row.body).ok();
     let (Some(theirs), Some(ours)) = (read(there), read(new)) else {
         return crate::store::newer(there, new);
     };
-    let merged = ours.merge(&theirs);
-    match () {
-        () if merged == theirs => there.clone(),
-        () if merged == ours => new.clone(),
-        () => row(&merged, &new.member),
+    let kept = Head::join(&theirs, &ours, there.member == new.member);
+    if kept == theirs {
+        return there.clone();
     }
+    if kept == ours {
+        return new.clone();
+    }
+    let updated_at = there.updated_at.max(new.updated_at);
+    rows::Incident { updated_at, ..row(&kept.incident().clone(), kept, &new.member) }
 }
 
 fn json<T: serde::Serialize>(value: &T) -> String {

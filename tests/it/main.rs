@@ -64,6 +64,7 @@ mod names;
 mod notify;
 /// Parts of an upstream's work open alone.
 mod operations;
+mod orders;
 /// A backend that dies under load is told soon, once, and for as long as it was dead.
 mod outage;
 mod passing;
