@@ -4,6 +4,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 use super::reports::Trouble;
+use crate::config::reload::Busy;
 use crate::reliability::incident::Refused;
 use crate::store::StoreError;
 
@@ -53,6 +54,8 @@ pub(super) enum ApiError {
     OtherOrder,
     /// What the key stands for is being done.
     InProgress,
+    /// Another reload has not ended.
+    Reloading(Busy),
     /// The process is about to end.
     Leaving,
     /// The token is missing or wrong.
@@ -102,6 +105,12 @@ impl IntoResponse for ApiError {
             Self::TooManyStreams { most } => too_many_streams(most),
             Self::OtherOrder => other_order(),
             Self::InProgress => in_progress(),
+            Self::Reloading(busy) => {
+                let hint =
+                    "look at the file and what it names; ask again in 10 s, when the reload has given up";
+                let later = [(axum::http::header::RETRY_AFTER, "10")];
+                (StatusCode::CONFLICT, later, body("reloading", &busy.to_string(), hint)).into_response()
+            }
             Self::Leaving => {
                 let hint = "ask the next start of this sidecar";
                 (StatusCode::SERVICE_UNAVAILABLE, body("leaving", "the process is about to end", hint))

@@ -187,10 +187,13 @@ impl App {
         }
     }
 
-    /// Until a signal says stop, or a task ends that should not.
-    pub async fn until_stopped(&mut self) -> anyhow::Result<String> {
+    /// Until `stop` says so, or a task ends that should not.
+    pub async fn until_stopped(
+        &mut self,
+        stop: impl Future<Output = std::io::Result<&'static str>>,
+    ) -> anyhow::Result<String> {
         Ok(tokio::select! {
-            signal = signals::stop() => signal?.to_owned(),
+            signal = stop => signal?.to_owned(),
             task = self.tasks.first_to_end() => {
                 Event::TaskEndedEarly { task }.tell();
                 format!("task {task} ended")

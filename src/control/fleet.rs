@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::courier::{self, Courier, FleetView, MemberView, News, View, Word};
-use super::records::HandedOver;
+use super::heads::HandedOver;
 use super::{Board, Control, Looked, Records};
 use crate::names::IncidentId;
 use crate::reliability::alert::Sign;

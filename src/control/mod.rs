@@ -11,6 +11,7 @@ mod evidence;
 mod feed;
 mod fleet;
 mod handle;
+mod heads;
 mod machine;
 mod observer;
 mod post;
@@ -53,7 +54,8 @@ use crate::units::At;
 use evidence::Evidence;
 use feed::Filler;
 use handle::{Ask, WAITING};
-use records::{HandedOver, LeftBehind};
+use heads::HandedOver;
+use records::LeftBehind;
 use seconds::Seconds;
 
 /// How long the first look waits for what an earlier start left.

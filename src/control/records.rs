@@ -4,23 +4,23 @@
 //! timeline are rows of their own. Rows of a version that says things this one does
 //! not know are read as far as they go; one that cannot be read is told, kept on disk and left out.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::backups::Backups;
 use super::damaged::Damaged;
+use super::heads::{HandedOver, PAGE, live, read_lines, row};
 use crate::names::IncidentId;
 use crate::notify::queue::{Queued, State as Delivered};
 use crate::reliability::alert::Sign;
-use crate::reliability::incident::{self, Head, Incident};
+use crate::reliability::incident::{Head, Incident};
 use crate::reliability::ledger::{Minute, Share, Slices};
 use crate::reliability::readings::Reported;
 use crate::reliability::rule::Severity;
 use crate::reliability::silence::Silence;
 use crate::runtime::clock;
 use crate::store::rows::{self, Delivery, Entry, LedgerMinute, Write, millis};
-use crate::store::{IncidentFilter, Page, Reader, Store, StoreError};
+use crate::store::{IncidentFilter, Page, Store, StoreError};
 use crate::telemetry::event::StoreEvent;
 use crate::units::At;
 
@@ -30,8 +30,6 @@ pub(super) const KEPT: Duration = Duration::from_secs(30 * 86_400);
 const REMOVED: i64 = 600_000;
 /// Incidents of one look at what others have changed.
 pub(super) const LIVE: u32 = 1_000;
-/// Rows of one page.
-const PAGE: u32 = 1_000;
 /// Lines of a timeline in lists.
 const LAST: u32 = 5;
 
@@ -288,88 +286,7 @@ impl Records {
     }
 }
 
-/// What of an incident was handed to the store already.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct HandedOver {
-    /// The number of the last line.
-    pub(super) lines: u64,
-    /// The [`Head::mark`] of what was written or read last; `None`: nothing was.
-    pub(super) mark: Option<u64>,
-}
-
-impl HandedOver {
-    /// All of it: it is as it is stored.
-    pub(super) fn all(incident: &Incident) -> Self {
-        let lines = incident.timeline.last().map_or(0, |entry| entry.number);
-        Self { lines, mark: Some(Head::mark(incident)) }
-    }
-}
-
-/// All incidents without an end, with their timelines.
-async fn live(reader: &Reader) -> Result<Vec<Incident>, StoreError> {
-    let filter = IncidentFilter { unresolved: true, ..IncidentFilter::default() };
-    let (mut rows, mut cursor) = (Vec::new(), None);
-    loop {
-        let page = reader.incidents(&filter, cursor.as_deref(), PAGE).await?;
-        rows.extend(page.rows);
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    let mut lines: HashMap<String, Vec<Entry>> = HashMap::new();
-    for line in reader.unresolved_lines().await? {
-        lines.entry(line.incident_id.clone()).or_default().push(line);
-    }
-    let whole = |row: &rows::Incident| {
-        let head = parse::<Head>(&row.id, &row.body)?;
-        Some(head.whole(read_lines(lines.remove(&row.id).unwrap_or_default())))
-    };
-    Ok(rows.iter().filter_map(whole).collect())
-}
-
-/// Lines that can be read; one that cannot is told and stays on disk.
-fn read_lines(lines: Vec<Entry>) -> Vec<incident::Entry> {
-    lines.iter().filter_map(|line| parse(&line.incident_id, &line.body)).collect()
-}
-
-fn row(incident: &Incident, head: Head, member: &str) -> rows::Incident {
-    let live = incident.state.is_live();
-    rows::Incident {
-        id: incident.id.as_str().to_owned(),
-        dedup_key: incident.dedup.to_string(),
-        state: incident.state.label().to_owned(),
-        severity: incident.severity.label().to_owned(),
-        rule: incident.key.rule.label().to_owned(),
-        service: incident.key.service.to_string(),
-        started_at: incident.clocks.began.0,
-        resolved_at: incident.clocks.closed.filter(|_| !live).map(|at| at.0),
-        updated_at: incident.timeline.last().map_or(incident.clocks.suspected, |entry| entry.at).0,
-        revision: i64::try_from(incident.version).unwrap_or(i64::MAX),
-        member: member.to_owned(),
-        body: json(&head),
-    }
-}
-
-/// What the store keeps of two versions of an incident: both of them, see [`Head::join`]. A row that cannot be read here gives
-/// way to a newer revision alone.
-pub(super) fn join(there: &rows::Incident, new: &rows::Incident) -> rows::Incident {
-    let read = |row: &rows::Incident| serde_json::from_str::<Head>(&row.body).ok();
-    let (Some(theirs), Some(ours)) = (read(there), read(new)) else {
-        return crate::store::newer(there, new);
-    };
-    let kept = Head::join(&theirs, &ours, there.member == new.member);
-    if kept == theirs {
-        return there.clone();
-    }
-    if kept == ours {
-        return new.clone();
-    }
-    let updated_at = there.updated_at.max(new.updated_at);
-    rows::Incident { updated_at, ..row(&kept.incident().clone(), kept, &new.member) }
-}
-
-fn json<T: serde::Serialize>(value: &T) -> String {
+pub(super) fn json<T: serde::Serialize>(value: &T) -> String {
     // Values of the core have text keys only, so this cannot fail.
     serde_json::to_string(value).unwrap_or_default()
 }
@@ -380,7 +297,7 @@ fn word<T: serde::Serialize>(value: &T) -> String {
     value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-fn parse<T: serde::de::DeserializeOwned>(id: &str, body: &str) -> Option<T> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(id: &str, body: &str) -> Option<T> {
     match serde_json::from_str(body) {
         Ok(value) => Some(value),
         Err(error) => {

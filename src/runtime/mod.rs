@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod drain;
 pub mod fds;
+pub mod files;
 pub mod readiness;
 pub mod signals;
 pub mod tasks;

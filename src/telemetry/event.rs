@@ -15,6 +15,7 @@ pub enum Event<'a> {
     ConfigApplied { cause: &'a str, generation: u64, applied: &'a str, needs_restart: &'a str },
     ConfigRefused { cause: &'a str, problems: &'a str },
     ConfigWarning { problem: &'a str },
+    ReloadBusy { why: &'a str },
     BreakerMoved { upstream: &'a str, from: &'a str, to: &'a str, why: &'a str },
     EndpointHealth { upstream: &'a str, endpoint: &'a str, healthy: bool, why: &'a str },
     AddressForbidden { upstream: &'a str, address: &'a str, range: &'a str },
@@ -51,6 +52,7 @@ impl Event<'_> {
                 error!(cause, problems, "config refused, the last good one stays");
             }
             Self::ConfigWarning { problem } => warn!(problem, "config"),
+            Self::ReloadBusy { why } => warn!(why, "config not read again"),
             Self::BreakerMoved { upstream, from, to, why } => breaker_moved(upstream, from, to, why),
             Self::EndpointHealth { upstream, endpoint, healthy: true, why } => {
                 info!(upstream, endpoint, healthy = true, why, "endpoint health");
