@@ -114,6 +114,12 @@ fn learn(world: &World, telemetry: &Telemetry, tick: u64, now: Instant) {
     }
 }
 
+/// As many descriptors as there may be, and some of them for those who must go on.
+pub(super) fn keep_descriptors() {
+    let fds::Limit { was, now } = fds::raise_limit();
+    Event::FdLimit { was, limit: now, kept: fds::reserve(now) }.tell();
+}
+
 fn look_at_descriptors() {
     if let (Some(used), Some(limit)) = (fds::in_use(), fds::limit())
         && used.saturating_mul(10) > limit.saturating_mul(9)

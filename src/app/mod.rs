@@ -32,7 +32,7 @@ use crate::runtime::drain::{self, Drain, Stop};
 use crate::runtime::readiness::Readiness;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::workers::Workers;
-use crate::runtime::{clock, fds, signals};
+use crate::runtime::{clock, pauses, signals};
 use crate::store::Store;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::AccessLog;
@@ -84,7 +84,12 @@ fn bind_all(config: &Config) -> anyhow::Result<Vec<Bound>> {
     let mut bind = |entrance: Entrance, address: SocketAddr, server: Option<tls::Server>| {
         let name = entrance.label();
         let sockets = listener::bind(address, workers).with_context(|| format!("listener {name}"))?;
-        let door = Door { entrance: Arc::new(entrance), tls: server, count: ConnectionCount::default() };
+        let door = Door {
+            entrance: Arc::new(entrance),
+            tls: server,
+            count: ConnectionCount::default(),
+            streak: Arc::default(),
+        };
         all.push(Bound { name, door, sockets });
         anyhow::Ok(())
     };
@@ -130,7 +135,8 @@ impl App {
     /// Binds, starts, and returns when traffic may come. Called on the control runtime.
     pub async fn start(start: Start) -> anyhow::Result<Self> {
         tls::install_provider();
-        fds::raise_limit();
+        chores::keep_descriptors();
+        pauses::watch().context("pauses")?;
         let config = Arc::new(start.config);
         let workers = config.process.workers;
         let access = AccessLog::start(&config.access_log).context("access log")?;

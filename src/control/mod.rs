@@ -43,12 +43,13 @@ use crate::reliability::desk::{Desk, DeskPolicy, Effect};
 use crate::reliability::escalation::LocalMinute;
 use crate::reliability::incident::{State, Transition};
 use crate::reliability::readings::Stage;
-use crate::runtime::clock;
+use crate::runtime::clock::{self, Moment};
 use crate::runtime::drain::Drain;
+use crate::runtime::pauses;
 use crate::store::Store;
 use crate::store::rows::Write;
 use crate::telemetry::Telemetry;
-use crate::telemetry::event::IncidentEvent;
+use crate::telemetry::event::{Event, IncidentEvent};
 use crate::telemetry::sre::Numbers;
 use crate::units::At;
 use evidence::Evidence;
@@ -80,6 +81,8 @@ pub struct Control {
     /// What of each incident was handed to the store.
     told: BTreeMap<IncidentId, HandedOver>,
     fleet: fleet::Fleet,
+    /// The number of the last pause of the process that was told.
+    pauses: u64,
 }
 
 impl Control {
@@ -125,6 +128,7 @@ impl Control {
             people: None,
             told,
             fleet,
+            pauses: 0,
         };
         (control, handle, courier)
     }
@@ -194,6 +198,7 @@ impl Control {
             readings.holiday = people.rest(moment.wall);
         }
         readings.reported.extend(self.records.conditions());
+        readings.resumed = self.resumed(moment);
         self.shift(now);
         self.look_around(&mut readings, now);
         let effects = self.desk.tick(&readings, now);
@@ -214,6 +219,17 @@ impl Control {
         let seconds = self.seconds.totals();
         self.telemetry.sre.set(Numbers { seconds, ..board.numbers(now) });
         self.show(board);
+    }
+
+    /// The end of the last pause of the process, if it was since the last look.
+    fn resumed(&mut self, moment: Moment) -> Option<At> {
+        let pauses = pauses::after(self.pauses, moment.instant);
+        for pause in &pauses {
+            Event::Paused { seconds: pause.length().as_secs_f64() }.tell();
+        }
+        let last = pauses.last()?;
+        self.pauses = last.number;
+        Some(self.observer.at(moment) - moment.instant.saturating_duration_since(last.until))
     }
 
     fn show(&mut self, board: Board) {

@@ -159,6 +159,7 @@ async fn exchanges(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Af
         };
         served += 1;
         let last = client.limits.requests_per_connection.is_some_and(|most| served >= most);
+        timer.begin();
         match exchange(client, conn, timer, &head, last).await {
             After::Next(at) => ended = Some(at),
             after @ (After::Close | After::Linger | After::Abort) => return after,

@@ -10,13 +10,16 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// How long a file may take. A config of some kilobytes takes milliseconds from a disk and a second or two from a network
 /// that is well; a program behind `<(…)` may think about it.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to tell whether a file is another one by now.
+const GLANCE: Duration = Duration::from_secs(1);
 /// Readings that may hang.
 pub const MOST: usize = 4;
 /// The longest file: nothing that Strop reads whole comes near it, and `/dev/zero` has no end.
@@ -43,7 +46,7 @@ pub fn patiently<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    static HUNG: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    static HUNG: Mutex<Vec<Hung>> = Mutex::new(Vec::new());
     within(&HUNG, PATIENCE, path, work)
 }
 
@@ -55,6 +58,14 @@ fn whole(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, told));
     }
     Ok(bytes)
+}
+
+/// A reading that hangs.
+#[derive(Clone, Debug)]
+struct Hung {
+    path: PathBuf,
+    /// Device and inode of the file; empty: that hung too.
+    file: Arc<OnceLock<(u64, u64)>>,
 }
 
 /// Between whoever reads and whoever waits for it.
@@ -69,21 +80,23 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn within<T: Send + 'static>(
-    hung: &'static Mutex<Vec<PathBuf>>,
+    hung: &'static Mutex<Vec<Hung>>,
     limit: Duration,
     path: &Path,
     work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    may_begin(&locked(hung), path)?;
+    may_begin(hung, path)?;
     let shared = Arc::new((Mutex::new(Slot::Waiting), Condvar::new()));
-    let (of, owned) = (Arc::clone(&shared), path.to_owned());
+    let this = Hung { path: path.to_owned(), file: Arc::default() };
+    let (of, reading) = (Arc::clone(&shared), this.clone());
     let read = move || {
-        let done = work(&owned);
+        if let Ok(file) = std::fs::metadata(&reading.path) {
+            reading.file.get_or_init(|| id(&file));
+        }
+        let done = work(&reading.path);
         let mut slot = locked(&of.0);
         if matches!(*slot, Slot::Abandoned) {
-            let mut hung = locked(hung);
-            let place = hung.iter().position(|other| *other == owned);
-            place.map(|place| hung.swap_remove(place));
+            locked(hung).retain(|other| !Arc::ptr_eq(&other.file, &reading.file));
         } else {
             *slot = Slot::Read(done);
             of.1.notify_one();
@@ -96,7 +109,7 @@ fn within<T: Send + 'static>(
     match std::mem::replace(&mut *slot, Slot::Abandoned) {
         Slot::Read(done) => done,
         Slot::Waiting | Slot::Abandoned => {
-            locked(hung).push(path.to_owned());
+            locked(hung).push(this);
             let told = format!(
                 "gave no answer within {limit:?}: a FIFO that nobody writes to, or a file system that is away?"
             );
@@ -105,16 +118,35 @@ fn within<T: Send + 'static>(
     }
 }
 
-fn may_begin(hung: &[PathBuf], path: &Path) -> io::Result<()> {
+fn id(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
+fn may_begin(hung: &'static Mutex<Vec<Hung>>, path: &Path) -> io::Result<()> {
     let busy = |told: String| Err(io::Error::new(io::ErrorKind::ResourceBusy, told));
-    if hung.iter().any(|other| other == path) {
-        return busy("its last reading hangs; it is read again when that has come back".to_owned());
-    }
-    if hung.len() >= MOST {
-        let all: Vec<String> = hung.iter().map(|path| path.display().to_string()).collect();
+    let all = locked(hung).clone();
+    if all.len() >= MOST {
+        let all: Vec<String> = all.iter().map(|one| one.path.display().to_string()).collect();
         return busy(format!("{MOST} readings hang already, of {}; it is not begun", all.join(", ")));
     }
-    Ok(())
+    let same: Vec<_> = all.iter().filter(|one| one.path == path).collect();
+    if same.is_empty() {
+        return Ok(());
+    }
+    // Somebody may have put another file there: what is blocked in a FIFO that is gone never comes back.
+    if same.iter().all(|one| one.file.get().is_some()) {
+        let (mut name, real) = (path.as_os_str().to_owned(), path.to_owned());
+        name.push(" (which file it is)");
+        let now =
+            within(hung, GLANCE, Path::new(&name), move |_| std::fs::metadata(real).map(|file| id(&file)))?;
+        if same.iter().all(|one| one.file.get() != Some(&now)) {
+            return Ok(());
+        }
+    }
+    busy(
+        "its last reading hangs; it is read again when that has come back, or another file has its name"
+            .to_owned(),
+    )
 }
 
 #[cfg(test)]
@@ -123,12 +155,12 @@ mod tests {
 
     use super::*;
 
-    fn hung() -> &'static Mutex<Vec<PathBuf>> {
+    fn hung() -> &'static Mutex<Vec<Hung>> {
         Box::leak(Box::default())
     }
 
     /// Reads something that comes when the sender says so.
-    fn slow(hung: &'static Mutex<Vec<PathBuf>>, path: &str, limit: Duration) -> (Sender<u8>, io::Result<u8>) {
+    fn slow(hung: &'static Mutex<Vec<Hung>>, path: &str, limit: Duration) -> (Sender<u8>, io::Result<u8>) {
         let (send, come) = channel();
         let work = move |_: &Path| come.recv().map_err(io::Error::other);
         (send, within(hung, limit, Path::new(path), work))
@@ -147,6 +179,22 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(within(hung, PATIENCE, Path::new("a"), |_| Ok(7)).expect("reads"), 7);
+    }
+
+    #[test]
+    fn a_file_that_takes_the_place_of_one_that_hangs_is_read() {
+        let (hung, dir) = (hung(), tempfile::tempdir().expect("a directory"));
+        let path = dir.path().join("config");
+        std::fs::write(&path, "old").expect("writes");
+        let name = path.to_str().expect("text");
+        let (_never, answer) = slow(hung, name, Duration::from_millis(20));
+        assert_eq!(answer.expect_err("hangs").kind(), io::ErrorKind::TimedOut);
+        let again = || within(hung, PATIENCE, &path, whole);
+        assert_eq!(again().expect_err("the same file").kind(), io::ErrorKind::ResourceBusy);
+        let new = dir.path().join("new");
+        std::fs::write(&new, "new").expect("writes");
+        std::fs::rename(&new, &path).expect("renames");
+        assert_eq!(again().expect("reads"), b"new");
     }
 
     #[test]

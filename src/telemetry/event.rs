@@ -5,6 +5,8 @@
 
 use tracing::{error, info, warn};
 
+use crate::net::acceptor::News;
+
 /// Something worth telling.
 #[derive(Debug)]
 #[allow(missing_docs)]
@@ -26,6 +28,9 @@ pub enum Event<'a> {
     CertRefused { listener: &'a str, error: &'a str },
     TlsUnusable { upstream: &'a str, error: &'a str },
     AcceptFailed { listener: &'a str, error: &'a str },
+    AcceptsAgain { listener: &'a str, failures: u64, seconds: f64 },
+    FdLimit { was: Option<u64>, limit: Option<u64>, kept: u64 },
+    Paused { seconds: f64 },
     AccessLogFailed { error: &'a str },
     WatchFailed { error: &'a str },
     WorkerFailed { error: &'a str },
@@ -36,6 +41,18 @@ pub enum Event<'a> {
     DrainTimedOut { connections: usize },
     CutShort { signal: &'a str, connections: usize },
     Stopped,
+}
+
+impl<'a> Event<'a> {
+    /// What a listener has to tell.
+    pub fn accepting(listener: &'a str, news: &'a News) -> Self {
+        match news {
+            News::Failing { error } => Self::AcceptFailed { listener, error },
+            News::Over { failures, lasted } => {
+                Self::AcceptsAgain { listener, failures: *failures, seconds: lasted.as_secs_f64() }
+            }
+        }
+    }
 }
 
 impl Event<'_> {
@@ -76,7 +93,21 @@ impl Event<'_> {
                 error!(listener, error, "certificate refused, the old one stays")
             }
             Self::TlsUnusable { upstream, error } => error!(upstream, error, "TLS cannot be set up"),
-            Self::AcceptFailed { listener, error } => warn!(listener, error, "accept failed"),
+            Self::AcceptFailed { listener, error } => {
+                warn!(listener, error, "accept failed; it is told again when it works")
+            }
+            Self::AcceptsAgain { listener, failures, seconds } => {
+                info!(listener, failures, seconds, "connections are accepted again");
+            }
+            Self::FdLimit { was, limit, kept } => {
+                info!(was, limit, kept, "file descriptors; `kept` are for the admin port and the store");
+            }
+            Self::Paused { seconds } => {
+                warn!(
+                    seconds,
+                    "the process stood still: deadlines are later by that, nobody saw these seconds"
+                );
+            }
             Self::AccessLogFailed { error } => error!(error, "access log cannot be opened"),
             Self::WatchFailed { error } => warn!(error, "config file is polled only"),
             Self::WorkerFailed { error } => error!(error, "worker could not start"),

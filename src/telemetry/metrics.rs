@@ -123,8 +123,13 @@ impl Family {
     }
 
     pub(super) fn count(&mut self, labels: Labels<'_>, value: u64) {
+        self.sum(labels, value as f64);
+    }
+
+    /// A counter of what is no number of things.
+    pub(super) fn sum(&mut self, labels: Labels<'_>, value: f64) {
         let mut counter = Counter::default();
-        counter.set_value(value as f64);
+        counter.set_value(value);
         let mut metric = Metric::from_label(pairs(labels));
         metric.set_counter(counter);
         self.1.push(metric);
@@ -283,6 +288,14 @@ fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
         ),
     ];
     families.extend(logged());
+    let (pauses, paused) = crate::runtime::pauses::counted();
+    let mut seconds =
+        Family::counter("process_paused_seconds_total", "Seconds for which the process stood still.");
+    seconds.sum(&[], paused.as_secs_f64());
+    families.extend([
+        counter("process_pauses_total", "How often the process stood still, stopped or frozen.", pauses),
+        seconds.done(),
+    ]);
     let gauge = |name: &str, help: &str, value: u64| {
         let mut family = Family::gauge(name, help);
         family.set(&[], value as f64);

@@ -28,6 +28,7 @@ mod command_line;
 mod contract;
 /// Who is late is told so, and nobody else.
 mod deadlines;
+mod descriptors;
 /// The way out: forward proxy, tunnels, local listeners, the address guard.
 mod egress;
 /// What was measured stands on an incident's timeline.
@@ -38,6 +39,7 @@ mod examples;
 mod fairness;
 mod fleet;
 /// Fields that a proxy must, may and must not touch.
+mod hanging;
 mod headers;
 /// Clients and backends that misbehave cost themselves and nobody else.
 mod hostile;
@@ -69,6 +71,7 @@ mod orders;
 mod outage;
 mod passing;
 /// What is sent to PagerDuty and Slack is what they document.
+mod pauses;
 mod payloads;
 /// A saved file is in force at once and loses nothing.
 mod reload;

@@ -118,6 +118,8 @@ pub struct Desk {
     /// What holds in the fleet, for a desk that has no alerts of its own.
     held: BTreeSet<Key>,
     sizes: room::Sizes,
+    /// The end of the last pause of the process.
+    resumed: At,
 }
 
 /// What a step has changed so far.
@@ -149,6 +151,7 @@ impl Desk {
             role: Role::Acts,
             held: BTreeSet::new(),
             sizes: room::Sizes::default(),
+            resumed: At::default(),
         }
     }
 

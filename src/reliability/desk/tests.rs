@@ -534,3 +534,24 @@ fn all_notes_together_have_a_bound_and_those_of_yesterday_make_room() {
     shift.pass(86_402);
     by_hand(&mut shift.desk, at(shift.second)).expect("there is room again");
 }
+
+#[test]
+fn seconds_in_which_the_process_stood_still_are_neither_good_nor_bad() {
+    let mut shift = shift(&["api"]);
+    shift.upstream("api").consecutive_failures = 1;
+    shift.upstream("api").failing_since = Some(at(shift.second));
+    shift.pass(1);
+    let stopped = shift.second;
+    shift.second += 20;
+    shift.readings.resumed = Some(at(shift.second));
+    shift.bad("api");
+    shift.pass(1);
+    shift.readings.resumed = None;
+    shift.bad("api");
+    shift.pass(3);
+    let minutes: Vec<_> = shift.desk.flush().into_iter().filter(|one| &*one.subject == "api").collect();
+    let pause = Report::of(&minutes, at(stopped + 1), at(stopped + 20));
+    assert_eq!((pause.unknown, pause.measured()), (19, 0), "{pause:?}");
+    let after = Report::of(&minutes, at(stopped + 21), at(shift.second));
+    assert!(after.down > 0, "what is bad after it is bad: {after:?}");
+}
