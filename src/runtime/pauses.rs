@@ -67,7 +67,7 @@ impl Pauses {
     /// Nanoseconds on the scale of `last`; never 0.
     fn place(&self, now: Instant) -> u64 {
         let begun = *self.begun.get_or_init(|| now);
-        nanos(now.saturating_duration_since(begun)).max(1)
+        nanos(now.saturating_duration_since(begun)).saturating_add(1)
     }
 
     fn jumped(&self, place: u64) -> bool {

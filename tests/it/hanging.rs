@@ -10,7 +10,7 @@ use crate::support::proxy::{Proxy, ingress_to, proxy};
 use crate::support::raw::{Response, ask_http1};
 use crate::support::secure::issue;
 use crate::support::upstream::{Upstream, status};
-use crate::support::{pace, within};
+use crate::support::{eventually, pace, within};
 
 /// Puts a FIFO in the place of a file.
 fn fifo_at(path: &Path) {
@@ -73,8 +73,14 @@ fn a_config_file_that_hangs_holds_up_nothing_and_readings_of_it_do_not_pile_up()
     );
     assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
     // A file that takes its place is read at once.
-    let changed = proxy.reload(&format!("{toml}\n[latency]\nslow = \"7s\"\n"));
-    assert_eq!(changed.status, 200, "{}", changed.text());
+    let new = proxy.path().with_extension("new");
+    std::fs::write(&new, format!("{toml}\n[latency]\nslow = \"7s\"\n")).expect("writes");
+    std::fs::rename(&new, proxy.path()).expect("renames");
+    eventually("it is in force", || {
+        // The watch may have been faster.
+        reload(proxy.admin());
+        proxy.sre("config")["effective"]["latency"]["slow"] == "7s"
+    });
     assert_eq!(proxy.get("/").status, 200);
 }
 
@@ -130,8 +136,7 @@ fn a_secret_that_hangs_is_named_and_the_last_good_config_stays() {
     proxy.signal("HUP");
     within(Duration::from_secs(30), "it is told", || {
         let log = proxy.log.lock().expect("not poisoned").join("\n");
-        log.contains("config refused")
-            && log.contains("token\\\\\\\" cannot be read: gave no answer within 10s")
+        log.contains("config refused") && log.contains("gave no answer within 10s") && log.contains("token")
     });
     let bearer = "Authorization: Bearer 0123456789abcdef\r\n";
     assert_eq!(proxy.ask("GET", "config", bearer, "").status, 200);
