@@ -76,15 +76,7 @@ pub(super) fn body(code: &str, message: &str, hint: &str) -> axum::Json<serde_js
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match self {
-            Self::UnknownUpstream { name, known } => {
-                let guess = crate::config::problem::did_you_mean(&name, known.iter().map(String::as_str));
-                let hint = format!("known: {}{guess}", known.join(", "));
-                (
-                    StatusCode::NOT_FOUND,
-                    body("unknown_upstream", &format!("no upstream is named {name:?}"), &hint),
-                )
-                    .into_response()
-            }
+            Self::UnknownUpstream { name, known } => unknown_upstream(&name, &known),
             Self::BadBody { problem } => {
                 let hint = "send JSON; GET /api/v2/sre/openapi.json says what each route takes";
                 (StatusCode::BAD_REQUEST, body("bad_body", &problem, hint)).into_response()
@@ -105,12 +97,7 @@ impl IntoResponse for ApiError {
             Self::TooManyStreams { most } => too_many_streams(most),
             Self::OtherOrder => other_order(),
             Self::InProgress => in_progress(),
-            Self::Reloading(busy) => {
-                let hint =
-                    "look at the file and what it names; ask again in 10 s, when the reload has given up";
-                let later = [(axum::http::header::RETRY_AFTER, "10")];
-                (StatusCode::CONFLICT, later, body("reloading", &busy.to_string(), hint)).into_response()
-            }
+            Self::Reloading(busy) => reloading(busy),
             Self::Leaving => {
                 let hint = "ask the next start of this sidecar";
                 (StatusCode::SERVICE_UNAVAILABLE, body("leaving", "the process is about to end", hint))
@@ -130,6 +117,19 @@ impl IntoResponse for ApiError {
             }
         }
     }
+}
+
+fn unknown_upstream(name: &str, known: &[String]) -> Response {
+    let guess = crate::config::problem::did_you_mean(name, known.iter().map(String::as_str));
+    let (message, hint) =
+        (format!("no upstream is named {name:?}"), format!("known: {}{guess}", known.join(", ")));
+    (StatusCode::NOT_FOUND, body("unknown_upstream", &message, &hint)).into_response()
+}
+
+fn reloading(busy: Busy) -> Response {
+    let hint = "look at the file and what it names; ask again in 10 s, when the reload has given up";
+    let later = [(axum::http::header::RETRY_AFTER, "10")];
+    (StatusCode::CONFLICT, later, body("reloading", &busy.to_string(), hint)).into_response()
 }
 
 fn too_long(field: &str, long: usize, most: usize, unit: &str) -> Response {

@@ -28,7 +28,7 @@ use crate::net::acceptor::{Acceptor, Came, Uses};
 use crate::runtime::drain::Drain;
 use crate::runtime::fds;
 use crate::runtime::timer::within;
-use crate::telemetry::event::Event;
+use crate::telemetry::event::ProcessEvent;
 
 /// Requests answered at the same time.
 const MOST: usize = 64;
@@ -206,14 +206,16 @@ impl Port {
         let name = if self.only_quick { "probes" } else { "admin" };
         let mut acceptor = match Acceptor::new(listener, Arc::default(), Uses::All) {
             Ok(acceptor) => acceptor,
-            Err(error) => return Event::AcceptFailed { listener: name, error: &error.to_string() }.tell(),
+            Err(error) => {
+                return ProcessEvent::AcceptFailed { listener: name, error: &error.to_string() }.tell();
+            }
         };
         loop {
             let Came { connection, news } = tokio::select! {
                 came = acceptor.next() => came,
                 () = drain.requested() => return,
             };
-            news.iter().for_each(|news| Event::accepting(name, news).tell());
+            news.iter().for_each(|news| ProcessEvent::accepting(name, news).tell());
             if let Some((tcp, _)) = connection
                 && let Some(place) = self.places.take()
             {

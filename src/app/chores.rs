@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use crate::config::reload::{Cause, Reloader};
 use crate::net::tls;
 use crate::runtime::drain::Drain;
-use crate::runtime::{clock, fds, signals};
+use crate::runtime::{clock, fds, pauses, signals};
 use crate::telemetry::Telemetry;
-use crate::telemetry::event::Event;
+use crate::telemetry::event::{Event, ProcessEvent};
 use crate::telemetry::series::Series;
 use crate::upstream::health;
 use crate::upstream::registry::{Registry, World};
@@ -114,17 +114,20 @@ fn learn(world: &World, telemetry: &Telemetry, tick: u64, now: Instant) {
     }
 }
 
-/// As many descriptors as there may be, and some of them for those who must go on.
-pub(super) fn keep_descriptors() {
+/// What the process needs before anything else: TLS, as many descriptors as there may be (and some of them for those who must
+/// go on), a look at whether it stands still.
+pub(super) fn prepare() -> std::io::Result<()> {
+    tls::install_provider();
     let fds::Limit { was, now } = fds::raise_limit();
-    Event::FdLimit { was, limit: now, kept: fds::reserve(now) }.tell();
+    ProcessEvent::FdLimit { was, limit: now, kept: fds::reserve(now) }.tell();
+    pauses::watch()
 }
 
 fn look_at_descriptors() {
     if let (Some(used), Some(limit)) = (fds::in_use(), fds::limit())
         && used.saturating_mul(10) > limit.saturating_mul(9)
     {
-        Event::FdsLow { used, limit }.tell();
+        ProcessEvent::FdsLow { used, limit }.tell();
     }
 }
 

@@ -32,7 +32,7 @@ use crate::runtime::drain::{self, Drain, Stop};
 use crate::runtime::readiness::Readiness;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::workers::Workers;
-use crate::runtime::{clock, pauses, signals};
+use crate::runtime::{clock, signals};
 use crate::store::Store;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::AccessLog;
@@ -134,9 +134,7 @@ fn addresses(
 impl App {
     /// Binds, starts, and returns when traffic may come. Called on the control runtime.
     pub async fn start(start: Start) -> anyhow::Result<Self> {
-        tls::install_provider();
-        chores::keep_descriptors();
-        pauses::watch().context("pauses")?;
+        chores::prepare().context("threads")?;
         let config = Arc::new(start.config);
         let workers = config.process.workers;
         let access = AccessLog::start(&config.access_log).context("access log")?;

@@ -49,7 +49,7 @@ use crate::runtime::pauses;
 use crate::store::Store;
 use crate::store::rows::Write;
 use crate::telemetry::Telemetry;
-use crate::telemetry::event::{Event, IncidentEvent};
+use crate::telemetry::event::{IncidentEvent, ProcessEvent};
 use crate::telemetry::sre::Numbers;
 use crate::units::At;
 use evidence::Evidence;
@@ -225,7 +225,7 @@ impl Control {
     fn resumed(&mut self, moment: Moment) -> Option<At> {
         let pauses = pauses::after(self.pauses, moment.instant);
         for pause in &pauses {
-            Event::Paused { seconds: pause.length().as_secs_f64() }.tell();
+            ProcessEvent::Paused { seconds: pause.length().as_secs_f64() }.tell();
         }
         let last = pauses.last()?;
         self.pauses = last.number;

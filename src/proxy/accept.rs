@@ -20,7 +20,7 @@ use crate::net::tls;
 use crate::runtime::drain::Drain;
 use crate::runtime::tasks;
 use crate::runtime::timer::within;
-use crate::telemetry::event::Event;
+use crate::telemetry::event::ProcessEvent;
 
 /// A listener as all workers share it.
 #[derive(Clone)]
@@ -51,7 +51,9 @@ pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, dra
     let name = door.entrance.label();
     let mut acceptor = match Acceptor::new(listener, Arc::clone(&door.streak), Uses::Most) {
         Ok(acceptor) => acceptor,
-        Err(error) => return Event::AcceptFailed { listener: &name, error: &error.to_string() }.tell(),
+        Err(error) => {
+            return ProcessEvent::AcceptFailed { listener: &name, error: &error.to_string() }.tell();
+        }
     };
     loop {
         let Came { connection, news } = tokio::select! {
@@ -59,7 +61,7 @@ pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, dra
             came = acceptor.next() => came,
             () = drain.requested() => return,
         };
-        news.iter().for_each(|news| Event::accepting(&name, news).tell());
+        news.iter().for_each(|news| ProcessEvent::accepting(&name, news).tell());
         let Some((tcp, peer)) = connection else { continue };
         let allowed = Allowed::to(&gateway, &door.entrance);
         let Some(counted) = door.count.admit(allowed.limits.connections) else {
@@ -124,7 +126,7 @@ async fn serve_one(client: Client, tcp: TcpStream, server: Option<tls::Server>, 
 
 /// TLS with a client; boxed by its caller, for it is large and short.
 async fn handshake(server: &tls::Server, tcp: TcpStream, limit: Duration) -> Option<(Io, bool)> {
-    let stream = within(limit, server.accept(tcp)).await?.ok()?;
+    let stream = within(limit, std::pin::pin!(server.accept(tcp))).await?.ok()?;
     let h2 = tls::accepted_h2(&stream);
     Some((Io::Boxed(Box::new(stream)), h2))
 }

@@ -27,32 +27,15 @@ pub enum Event<'a> {
     CertReloaded { listener: &'a str },
     CertRefused { listener: &'a str, error: &'a str },
     TlsUnusable { upstream: &'a str, error: &'a str },
-    AcceptFailed { listener: &'a str, error: &'a str },
-    AcceptsAgain { listener: &'a str, failures: u64, seconds: f64 },
-    FdLimit { was: Option<u64>, limit: Option<u64>, kept: u64 },
-    Paused { seconds: f64 },
     AccessLogFailed { error: &'a str },
     WatchFailed { error: &'a str },
     WorkerFailed { error: &'a str },
-    FdsLow { used: u64, limit: u64 },
     ConnectionPanicked,
     TaskEndedEarly { task: &'a str },
     Draining { why: &'a str },
     DrainTimedOut { connections: usize },
     CutShort { signal: &'a str, connections: usize },
     Stopped,
-}
-
-impl<'a> Event<'a> {
-    /// What a listener has to tell.
-    pub fn accepting(listener: &'a str, news: &'a News) -> Self {
-        match news {
-            News::Failing { error } => Self::AcceptFailed { listener, error },
-            News::Over { failures, lasted } => {
-                Self::AcceptsAgain { listener, failures: *failures, seconds: lasted.as_secs_f64() }
-            }
-        }
-    }
 }
 
 impl Event<'_> {
@@ -93,6 +76,48 @@ impl Event<'_> {
                 error!(listener, error, "certificate refused, the old one stays")
             }
             Self::TlsUnusable { upstream, error } => error!(upstream, error, "TLS cannot be set up"),
+            Self::AccessLogFailed { error } => error!(error, "access log cannot be opened"),
+            Self::WatchFailed { error } => warn!(error, "config file is polled only"),
+            Self::WorkerFailed { error } => error!(error, "worker could not start"),
+            Self::ConnectionPanicked => error!("a connection ended by a panic"),
+            Self::TaskEndedEarly { task } => error!(task, "a task ended early"),
+            Self::Draining { why } => info!(why, "draining"),
+            Self::DrainTimedOut { connections } => warn!(connections, "drain timed out"),
+            Self::CutShort { signal, connections } => {
+                warn!(signal, connections, "asked to stop again: what was still open is cut");
+            }
+            Self::Stopped => info!("stopped"),
+        }
+    }
+}
+
+/// Something worth telling of the process itself: what it may use, when it stood still.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum ProcessEvent<'a> {
+    AcceptFailed { listener: &'a str, error: &'a str },
+    AcceptsAgain { listener: &'a str, failures: u64, seconds: f64 },
+    FdLimit { was: Option<u64>, limit: Option<u64>, kept: u64 },
+    FdsLow { used: u64, limit: u64 },
+    Paused { seconds: f64 },
+}
+
+impl<'a> ProcessEvent<'a> {
+    /// What a listener has to tell.
+    pub fn accepting(listener: &'a str, news: &'a News) -> Self {
+        match news {
+            News::Failing { error } => Self::AcceptFailed { listener, error },
+            News::Over { failures, lasted } => {
+                Self::AcceptsAgain { listener, failures: *failures, seconds: lasted.as_secs_f64() }
+            }
+        }
+    }
+}
+
+impl ProcessEvent<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        match *self {
             Self::AcceptFailed { listener, error } => {
                 warn!(listener, error, "accept failed; it is told again when it works")
             }
@@ -102,24 +127,13 @@ impl Event<'_> {
             Self::FdLimit { was, limit, kept } => {
                 info!(was, limit, kept, "file descriptors; `kept` are for the admin port and the store");
             }
+            Self::FdsLow { used, limit } => warn!(used, limit, "file descriptors are running out"),
             Self::Paused { seconds } => {
                 warn!(
                     seconds,
                     "the process stood still: deadlines are later by that, nobody saw these seconds"
                 );
             }
-            Self::AccessLogFailed { error } => error!(error, "access log cannot be opened"),
-            Self::WatchFailed { error } => warn!(error, "config file is polled only"),
-            Self::WorkerFailed { error } => error!(error, "worker could not start"),
-            Self::FdsLow { used, limit } => warn!(used, limit, "file descriptors are running out"),
-            Self::ConnectionPanicked => error!("a connection ended by a panic"),
-            Self::TaskEndedEarly { task } => error!(task, "a task ended early"),
-            Self::Draining { why } => info!(why, "draining"),
-            Self::DrainTimedOut { connections } => warn!(connections, "drain timed out"),
-            Self::CutShort { signal, connections } => {
-                warn!(signal, connections, "asked to stop again: what was still open is cut");
-            }
-            Self::Stopped => info!("stopped"),
         }
     }
 }

@@ -260,6 +260,15 @@ fn logged() -> [MetricFamily; 2] {
     ]
 }
 
+fn pauses() -> [MetricFamily; 2] {
+    let (times, paused) = crate::runtime::pauses::counted();
+    let mut seconds =
+        Family::counter("strop_paused_seconds_total", "Seconds for which the process stood still.");
+    seconds.sum(&[], paused.as_secs_f64());
+    let times = counter("strop_pauses_total", "How often the process stood still, stopped or frozen.", times);
+    [times, seconds.done()]
+}
+
 fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
     let of = |atomic: &std::sync::atomic::AtomicU64| atomic.load(Ordering::Relaxed);
     let numbers = &telemetry.process;
@@ -288,14 +297,7 @@ fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
         ),
     ];
     families.extend(logged());
-    let (pauses, paused) = crate::runtime::pauses::counted();
-    let mut seconds =
-        Family::counter("process_paused_seconds_total", "Seconds for which the process stood still.");
-    seconds.sum(&[], paused.as_secs_f64());
-    families.extend([
-        counter("process_pauses_total", "How often the process stood still, stopped or frozen.", pauses),
-        seconds.done(),
-    ]);
+    families.extend(pauses());
     let gauge = |name: &str, help: &str, value: u64| {
         let mut family = Family::gauge(name, help);
         family.set(&[], value as f64);

@@ -74,7 +74,7 @@ pub async fn check(
 ) -> Result<(), Missed> {
     let asked = health.path.as_deref().map(|path| (path, health.expect));
     let began = clock::instant();
-    let done = within(health.timeout, attempt(upstream, endpoint, asked)).await;
+    let done = within(health.timeout, Box::pin(attempt(upstream, endpoint, asked))).await;
     let done = done.unwrap_or_else(|| Err(Missed::by_peer(format!("no answer within {:?}", health.timeout))));
     // Whoever stood still, or was frozen together with its peers, has seen nothing of them.
     let paused = || !pauses::between(began, clock::instant()).is_zero();
@@ -277,7 +277,7 @@ pub async fn connect(upstream: Arc<Upstream>) {
     let limit = upstream.config.timeouts.connect.unwrap_or(Duration::from_secs(3));
     let mut found = None;
     for endpoint in upstream.endpoints.load_full().iter() {
-        match within(limit, attempt(&upstream, endpoint, None)).await {
+        match within(limit, Box::pin(attempt(&upstream, endpoint, None))).await {
             Some(Ok(())) => {
                 found = Some(Check::Passed);
                 break;

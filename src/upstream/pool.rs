@@ -128,7 +128,7 @@ impl Pools {
         }
         let slot = upstream.slot().ok_or(ConnectError::Full)?;
         // Boxed: it is large, and rare.
-        match Box::pin(within(limit, self.connect(upstream, endpoint, slot))).await {
+        match within(limit, Box::pin(self.connect(upstream, endpoint, slot))).await {
             Some(connected) => connected,
             None => Err(ConnectError::Failed(Why::Timeout, io::ErrorKind::TimedOut.into())),
         }

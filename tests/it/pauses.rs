@@ -106,8 +106,8 @@ fn a_process_that_stood_still_ends_no_exchange_blames_nobody_and_says_what_it_di
     let backend = proxy.sre("upstreams/backend");
     assert_eq!(backend["endpoints"][0]["healthy"], true, "{backend:#}");
     assert_eq!(backend["breaker"]["failures_total"], 0, "{backend:#}");
-    assert_eq!(proxy.metric("process_pauses_total", ""), 1.0);
-    let paused = proxy.metric("process_paused_seconds_total", "");
+    assert_eq!(proxy.metric("strop_pauses_total", ""), 1.0);
+    let paused = proxy.metric("strop_paused_seconds_total", "");
     assert!((5.0..7.5).contains(&paused), "{paused}");
     // What begins after it has its own three seconds and no more.
     let asked = Instant::now();
@@ -140,7 +140,7 @@ fn a_short_pause_is_unknown_too() {
     pace(Duration::from_secs(2));
     stand_still(&proxy, Duration::from_millis(2_600));
     pace(Duration::from_secs(2));
-    assert_eq!(proxy.metric("process_pauses_total", ""), 1.0);
+    assert_eq!(proxy.metric("strop_pauses_total", ""), 1.0);
     assert_eq!(proxy.stop(), Some(0));
     let seen = seconds(proxy.leave_behind().path(), "backend");
     assert!(seen.contains('.') && seen.chars().all(|letter| letter == 'u' || letter == '.'), "{seen}");
