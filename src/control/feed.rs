@@ -19,7 +19,7 @@ use crate::reliability::incident::{Incident, Review};
 /// Changes that are kept.
 const KEPT: usize = 512;
 /// Bytes of their texts.
-const BYTES: usize = 4 << 20;
+const BYTES: usize = 8 << 20;
 /// Changes handed out at once.
 const BATCH: usize = 32;
 /// Lines of a timeline that a change carries: as many as a list shows.
@@ -277,7 +277,7 @@ mod tests {
     fn long_lines_make_the_ring_shorter_and_never_longer_in_bytes() {
         let (filler, feed) = feed();
         let mut one = Incident::clone(&incident(1, 1));
-        for n in 1..=200 {
+        for n in 1..=400 {
             one.tell(At(n), Actor::Desk, Kind::Note, "x".repeat(10_000), Vec::new());
             filler.take(&board(vec![Arc::new(one.clone())]));
         }
