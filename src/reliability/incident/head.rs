@@ -35,9 +35,7 @@ fn marks(timeline: &[Entry]) -> Vec<Entry> {
     let last = |kind: &Kind| timeline.iter().rposition(|entry| entry.kind == *kind);
     let mut places: Vec<usize> = MARKS.iter().filter_map(last).collect();
     places.sort_unstable();
-    let lines = places.into_iter().filter_map(|place| timeline.get(place));
-    // Copies number the same line differently.
-    lines.map(|entry| Entry { number: 0, ..entry.clone() }).collect()
+    places.into_iter().filter_map(|place| timeline.get(place)).cloned().collect()
 }
 
 impl From<&Incident> for Head {
@@ -62,7 +60,7 @@ impl Head {
     /// Tells this state of an incident from its others, in all processes: FNV-1a of what is stored.
     pub fn mark(incident: &Incident) -> u64 {
         // What the core holds has text keys only, so this cannot fail.
-        let text = serde_json::to_vec(&Self::from(incident).incident).unwrap_or_default();
+        let text = serde_json::to_vec(&incident.marked()).unwrap_or_default();
         text.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
         })
@@ -80,7 +78,7 @@ impl Head {
         }
         let (theirs, ours) = (there.incident.version, new.incident.version);
         let mut both = there.incident.heads(&new.incident);
-        let like_ours = Incident { version: ours, ..both.clone() } == new.incident;
+        let like_ours = Incident { version: ours, ..both.clone() } == new.incident.marked();
         // There are more lines now than whoever knows either version has seen: it is another version.
         both.version = if like_ours && ours > theirs { ours } else { theirs.max(ours) + 1 };
         Self { incident: both, follows: None, joined: true }
@@ -112,8 +110,11 @@ impl Head {
 }
 
 impl Incident {
-    fn marked(&self) -> Self {
-        Head::from(self).incident
+    /// Its head, whoever wrote it: copies number the same line differently.
+    pub(super) fn marked(&self) -> Self {
+        let mut incident = Head::from(self).incident;
+        incident.timeline.iter_mut().for_each(|entry| entry.number = 0);
+        incident
     }
 
     /// Two heads, but for the version.

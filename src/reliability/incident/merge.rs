@@ -254,7 +254,7 @@ mod tests {
         merged: &Incident,
     ) -> Result<(), TestCaseError> {
         let head = |one: &Incident| Head::from(one).following(Some(Head::mark(base)));
-        let but_version = |one: Head| Incident { version: 0, ..one.incident().clone() };
+        let but_version = |one: Head| Incident { version: 0, ..one.incident().marked() };
         prop_assert_eq!(
             Head::join(&head(base), &head(a), false),
             head(a),
