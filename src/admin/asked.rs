@@ -3,8 +3,8 @@
 use axum::body::Bytes;
 use serde::de::{Deserialize, Deserializer, Error as _};
 
-use super::Admin;
 use super::error::ApiError;
+use super::{Admin, texts};
 use crate::control::{Audited, Done, Order};
 use crate::names::IncidentId;
 use crate::reliability::desk::Command;
@@ -13,12 +13,14 @@ use crate::runtime::clock;
 use crate::store::rows::millis;
 use crate::units::At;
 
-/// The body as JSON: the guide's curl lines send a form's content type, or none and nothing.
+/// The body as JSON, each text within its bound: the guide's curl lines send a form's content type, or none and nothing.
 pub(super) fn body<T: Default + serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
     if body.trim_ascii().is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_slice(body).map_err(|error| ApiError::BadBody { problem: error.to_string() })
+    let bad = |error: serde_json::Error| ApiError::BadBody { problem: error.to_string() };
+    texts::check(&serde_json::from_slice(body).map_err(bad)?)?;
+    serde_json::from_slice(body).map_err(bad)
 }
 
 /// A flag of a query: `1` or `true`, `0` or `false`.

@@ -110,7 +110,7 @@ fn audited(actor: String, action: &'static str, target: String, reason: String) 
 
 /// Hold a breaker open: nothing is sent until the hold expires, or is closed or released.
 #[utoipa::path(post, path = "/circuit-breakers/{name}/open", params(("name" = String, Path,)),
-    request_body = Order, responses((status = 200, body = Observed<Moved>), (status = 400), (status = 404)))]
+    request_body = Order, responses((status = 200, body = Observed<Moved>), (status = 400), (status = 404), (status = 413)))]
 pub(super) async fn open(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -134,7 +134,7 @@ pub(super) async fn open(
 
 /// Close a breaker. One that is open goes to half-open and closes by passing its probes; `force` closes it at once.
 #[utoipa::path(post, path = "/circuit-breakers/{name}/close", params(("name" = String, Path,)),
-    request_body = Order, responses((status = 200, body = Observed<Moved>), (status = 400), (status = 404)))]
+    request_body = Order, responses((status = 200, body = Observed<Moved>), (status = 400), (status = 404), (status = 413)))]
 pub(super) async fn close(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -162,7 +162,7 @@ pub(super) async fn close(
 
 /// End an operator's hold: the evidence rules again.
 #[utoipa::path(post, path = "/circuit-breakers/{name}/release", params(("name" = String, Path,)),
-    request_body = Order, responses((status = 200, body = Observed<Moved>), (status = 400), (status = 404)))]
+    request_body = Order, responses((status = 200, body = Observed<Moved>), (status = 400), (status = 404), (status = 413)))]
 pub(super) async fn release(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,

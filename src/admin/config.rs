@@ -41,9 +41,9 @@ pub(super) struct ReloadOrder {
     reason: Option<String>,
 }
 
-/// Read the config file again. 422: it cannot run, the last good one stays. Either way the audit trail has it.
+/// Read the config file again. 409: another reload has not ended, for a file hangs. 422: it cannot run, the last good one stays. Either way the audit trail has it.
 #[utoipa::path(post, path = "/config/reload", request_body = ReloadOrder,
-    responses((status = 200, body = Observed<Outcome>), (status = 400), (status = 422)))]
+    responses((status = 200, body = Observed<Outcome>), (status = 400), (status = 409), (status = 422), (status = 413)))]
 pub(super) async fn reload(
     State(admin): State<Arc<Admin>>,
     body: Bytes,
@@ -55,7 +55,8 @@ pub(super) async fn reload(
     let asked = Audited { actor: actor.clone(), action, target, reason: reason.clone() };
     let reloader = Arc::clone(&admin.reloader);
     let outcome =
-        crate::runtime::tasks::blocking(move || reloader.reload_for(Cause::Api, &actor, &reason)).await;
+        crate::runtime::tasks::apart(move || reloader.reload_for(Cause::Api, &actor, &reason)).await;
+    let outcome = outcome.transpose().map_err(ApiError::Reloading)?;
     // Its row, with what came of it, is written by whoever hears of every reload.
     admin.told(None, &asked);
     Ok(match outcome {

@@ -4,6 +4,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 use super::reports::Trouble;
+use crate::config::reload::Busy;
 use crate::reliability::incident::Refused;
 use crate::store::StoreError;
 
@@ -21,6 +22,17 @@ pub(super) enum ApiError {
     BadBody {
         /// What is wrong.
         problem: String,
+    },
+    /// A text or a list of the body is longer than its bound.
+    TooLong {
+        /// Where it stands.
+        field: String,
+        /// How long it is.
+        long: usize,
+        /// How long it may be.
+        most: usize,
+        /// Of what: characters or members.
+        unit: &'static str,
     },
     /// There is no such report.
     Report(Trouble),
@@ -42,6 +54,8 @@ pub(super) enum ApiError {
     OtherOrder,
     /// What the key stands for is being done.
     InProgress,
+    /// Another reload has not ended.
+    Reloading(Busy),
     /// The process is about to end.
     Leaving,
     /// The token is missing or wrong.
@@ -62,19 +76,12 @@ pub(super) fn body(code: &str, message: &str, hint: &str) -> axum::Json<serde_js
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match self {
-            Self::UnknownUpstream { name, known } => {
-                let guess = crate::config::problem::did_you_mean(&name, known.iter().map(String::as_str));
-                let hint = format!("known: {}{guess}", known.join(", "));
-                (
-                    StatusCode::NOT_FOUND,
-                    body("unknown_upstream", &format!("no upstream is named {name:?}"), &hint),
-                )
-                    .into_response()
-            }
+            Self::UnknownUpstream { name, known } => unknown_upstream(&name, &known),
             Self::BadBody { problem } => {
                 let hint = "send JSON; GET /api/v2/sre/openapi.json says what each route takes";
                 (StatusCode::BAD_REQUEST, body("bad_body", &problem, hint)).into_response()
             }
+            Self::TooLong { field, long, most, unit } => too_long(&field, long, most, unit),
             Self::Report(trouble) => trouble.into_response(),
             Self::UnknownIncident { id } => {
                 let message = format!("no incident is named {id:?}");
@@ -90,6 +97,7 @@ impl IntoResponse for ApiError {
             Self::TooManyStreams { most } => too_many_streams(most),
             Self::OtherOrder => other_order(),
             Self::InProgress => in_progress(),
+            Self::Reloading(busy) => reloading(busy),
             Self::Leaving => {
                 let hint = "ask the next start of this sidecar";
                 (StatusCode::SERVICE_UNAVAILABLE, body("leaving", "the process is about to end", hint))
@@ -111,6 +119,25 @@ impl IntoResponse for ApiError {
     }
 }
 
+fn unknown_upstream(name: &str, known: &[String]) -> Response {
+    let guess = crate::config::problem::did_you_mean(name, known.iter().map(String::as_str));
+    let (message, hint) =
+        (format!("no upstream is named {name:?}"), format!("known: {}{guess}", known.join(", ")));
+    (StatusCode::NOT_FOUND, body("unknown_upstream", &message, &hint)).into_response()
+}
+
+fn reloading(busy: Busy) -> Response {
+    let hint = "look at the file and what it names; ask again in 10 s, when the reload has given up";
+    let later = [(axum::http::header::RETRY_AFTER, "10")];
+    (StatusCode::CONFLICT, later, body("reloading", &busy.to_string(), hint)).into_response()
+}
+
+fn too_long(field: &str, long: usize, most: usize, unit: &str) -> Response {
+    let message = format!("{field} has {long} {unit}, at most {most} are taken");
+    let hint = "say it in fewer words, and where the rest is to be found; openapi.json has all bounds";
+    (StatusCode::PAYLOAD_TOO_LARGE, body("text_too_long", &message, hint)).into_response()
+}
+
 fn too_many_streams(most: usize) -> Response {
     let message = format!("{most} streams are open, which is the most");
     let hint = "close one, or ask GET /api/v2/sre/incidents with If-None-Match";
@@ -130,7 +157,16 @@ fn in_progress() -> Response {
     (StatusCode::CONFLICT, later, body("in_progress", message, hint)).into_response()
 }
 
+/// How long to wait where there are too many of something: somebody must end one first.
+const LATER: &str = "60";
+
 fn refusal(refused: &Refused) -> Response {
+    if let Refused::TooMany { .. } = refused {
+        let hint = "end those that are over and ask again; what Strop finds itself is recorded all the same";
+        let later = [(axum::http::header::RETRY_AFTER, LATER)];
+        let told = body("too_many", &refused.to_string(), hint);
+        return (StatusCode::TOO_MANY_REQUESTS, later, told).into_response();
+    }
     let (status, code, hint) = match refused {
         Refused::NoSuchIncident => {
             (StatusCode::NOT_FOUND, "unknown_incident", "it is over and no longer at hand")
@@ -141,7 +177,14 @@ fn refusal(refused: &Refused) -> Response {
         Refused::StillHolds { .. } => {
             (StatusCode::CONFLICT, "still_holds", "send {\"force\": true} to end it all the same")
         }
-        Refused::Not { .. } => (StatusCode::CONFLICT, "not_now", "look at its state"),
+        Refused::Full => (
+            StatusCode::CONFLICT,
+            "incident_full",
+            "resolve it and open another one, or note here where the story goes on; ack, resolve and review are still taken",
+        ),
+        Refused::Not { .. } | Refused::TooMany { .. } => {
+            (StatusCode::CONFLICT, "not_now", "look at its state")
+        }
         Refused::Incomplete(_) => (
             StatusCode::BAD_REQUEST,
             "incomplete",

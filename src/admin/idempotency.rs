@@ -22,6 +22,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::asked::bad;
 use super::error::ApiError;
+use super::serve::LONGEST as BODY;
 use crate::runtime::clock;
 
 /// How long a key is remembered.
@@ -32,8 +33,6 @@ const KEYS: usize = 10_000;
 const BYTES: usize = 16 << 20;
 /// The longest key.
 const LONGEST: usize = 255;
-/// The largest body of an order with a key.
-const BODY: usize = 256 * 1024;
 /// The largest answer that is looked for: no answer of a POST is longer.
 const ANSWER: usize = 64 << 20;
 

@@ -18,6 +18,7 @@ use super::review::ReviewOrder;
 use super::wire::{self, Observed};
 use super::{Admin, stream};
 use crate::control::{Audited, Board};
+use crate::names::IncidentId;
 use crate::reliability::desk::{Command, Reply};
 use crate::reliability::incident::{self, Force, Incident};
 use crate::reliability::rule::Severity;
@@ -71,26 +72,40 @@ pub(super) async fn list(
     let living =
         |label: &str| incident::State::ALL.iter().any(|state| state.is_live() && state.label() == label);
     if !wanted.all && wanted.state.as_deref().is_none_or(living) {
-        return Ok(tag.answer(&headers, || wire::now(at_hand(&board, &wanted, limit))));
+        let after = wanted.cursor.as_deref().map(place).transpose()?;
+        return Ok(tag.answer(&headers, || wire::now(at_hand(&board, &wanted, after.as_ref(), limit))));
     }
     let open = board.open();
     let found = match stored(&admin, &wanted, limit).await? {
         Some((incidents, next)) => Incidents { open, count: incidents.len(), incidents, next },
-        None => at_hand(&board, &wanted, limit),
+        None => {
+            let after = wanted.cursor.as_deref().map(place).transpose()?;
+            at_hand(&board, &wanted, after.as_ref(), limit)
+        }
     };
     Ok(wire::now(found).into_response())
 }
 
-fn at_hand(board: &Board, wanted: &Wanted, limit: u32) -> Incidents {
+/// Where a page of what is at hand ended.
+fn place(cursor: &str) -> Result<IncidentId, ApiError> {
+    IncidentId::read(cursor).ok_or_else(|| {
+        asked::bad(format!("{cursor:?} is no cursor; send what `next` gave, with the same filters"))
+    })
+}
+
+fn at_hand(board: &Board, wanted: &Wanted, after: Option<&IncidentId>, limit: u32) -> Incidents {
     let fits = |one: &Incident| {
         (wanted.all || wanted.state.is_some() || one.state.is_live())
             && wanted.state.as_deref().is_none_or(|state| state == one.state.label())
             && wanted.severity.as_deref().is_none_or(|severity| severity == one.severity.label())
             && wanted.service.as_deref().is_none_or(|service| service == &*one.key.service)
+            && after.is_none_or(|after| one.id < *after)
     };
-    let shown = board.incidents.iter().filter(|one| fits(one)).take(limit as usize);
-    let incidents: Vec<_> = shown.map(|one| IncidentView::of(one, board)).collect();
-    Incidents { open: board.open(), count: incidents.len(), incidents, next: None }
+    let mut fitting = board.incidents.iter().filter(|one| fits(one));
+    let incidents: Vec<_> =
+        fitting.by_ref().take(limit as usize).map(|one| IncidentView::of(one, board)).collect();
+    let next = fitting.next().and_then(|_| incidents.last()).map(IncidentView::id);
+    Incidents { open: board.open(), count: incidents.len(), incidents, next }
 }
 
 type Found = Option<(Vec<IncidentView>, Option<String>)>;
@@ -162,7 +177,7 @@ async fn order(
 
 /// Take an incident: nobody else is called about it.
 #[utoipa::path(post, path = "/incidents/{id}/ack", params(("id" = String, Path,)), request_body = IncidentOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 404), (status = 409)))]
+    responses((status = 200, body = Observed<Changed>), (status = 404), (status = 409), (status = 413), (status = 429)))]
 pub(super) async fn ack(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -176,7 +191,7 @@ pub(super) async fn ack(
 
 /// End an incident. While its condition holds that is refused with 409, unless `force` is true.
 #[utoipa::path(post, path = "/incidents/{id}/resolve", params(("id" = String, Path,)), request_body = IncidentOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 404), (status = 409)))]
+    responses((status = 200, body = Observed<Changed>), (status = 404), (status = 409), (status = 413)))]
 pub(super) async fn resolve(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -192,7 +207,7 @@ pub(super) async fn resolve(
 
 /// Write something onto the timeline.
 #[utoipa::path(post, path = "/incidents/{id}/note", params(("id" = String, Path,)), request_body = IncidentOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404)))]
+    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429)))]
 pub(super) async fn note(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -207,7 +222,7 @@ pub(super) async fn note(
 
 /// Put somebody in charge.
 #[utoipa::path(post, path = "/incidents/{id}/assign", params(("id" = String, Path,)), request_body = IncidentOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404)))]
+    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429)))]
 pub(super) async fn assign(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -223,7 +238,7 @@ pub(super) async fn assign(
 /// Say how bad an incident is, up or down. What a person has lowered rises again only when the evidence says worse than
 /// before.
 #[utoipa::path(post, path = "/incidents/{id}/rate", params(("id" = String, Path,)), request_body = RateOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409)))]
+    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429)))]
 pub(super) async fn rate(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -239,7 +254,7 @@ pub(super) async fn rate(
 /// Write down what was learnt from a resolved incident. Complete, it makes the incident reviewed; otherwise 400 says what is
 /// missing. An incident that ended weeks ago is fetched from the store.
 #[utoipa::path(post, path = "/incidents/{id}/review", params(("id" = String, Path,)), request_body = ReviewOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409)))]
+    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429)))]
 pub(super) async fn review(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -253,7 +268,7 @@ pub(super) async fn review(
 
 /// Open an incident by hand, to see that it is shown and that people are reached.
 #[utoipa::path(post, path = "/test/incident", request_body = TestOrder,
-    responses((status = 200, body = Observed<Changed>), (status = 400)))]
+    responses((status = 200, body = Observed<Changed>), (status = 400), (status = 413), (status = 429)))]
 pub(super) async fn test(
     State(admin): State<Arc<Admin>>,
     body: Bytes,

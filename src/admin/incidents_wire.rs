@@ -149,6 +149,8 @@ pub(super) struct IncidentView {
     signals: Vec<SignalView>,
     /// Oldest first; in lists, the last five.
     timeline: Vec<EntryView>,
+    /// Lines of its signals beyond the thousandth: they are counted, not told one by one.
+    signals_untold: u64,
     /// What was learnt; null: nobody has written it down.
     review: Option<ReviewView>,
     reviewed_at: Option<String>,
@@ -170,6 +172,11 @@ impl IncidentView {
     pub(super) fn of(incident: &Incident, board: &Board) -> Self {
         let now = (board.holding.contains(&incident.id), board.silenced.contains(&incident.id));
         Self::with(incident, now, last(&incident.timeline))
+    }
+
+    /// Its name.
+    pub(super) fn id(&self) -> String {
+        self.id.clone()
     }
 
     /// As it was when it changed.
@@ -215,6 +222,7 @@ impl IncidentView {
             earlier: one.earlier.as_ref().map(|id| id.as_str().to_owned()),
             signals: one.signals.iter().map(SignalView::of).collect(),
             timeline: timeline.iter().map(EntryView::of).collect(),
+            signals_untold: one.untold,
             review: one.review.as_ref().map(ReviewView::of),
             reviewed_at: clocks.reviewed.map(when),
             version: one.version,

@@ -17,6 +17,7 @@ mod review;
 mod serve;
 mod silences;
 mod stream;
+mod texts;
 mod upstreams;
 mod uptime;
 pub mod wire;
@@ -142,6 +143,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v2/sre", sre()).split_for_parts();
     document.openapi = utoipa::openapi::OpenApiVersion::Version31;
     name_operations(&mut document);
+    texts::describe(&mut document);
     document
 }
 

@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::Admin;
 use super::error::{self, ApiError};
+use super::{Admin, texts};
 use crate::names::IncidentId;
 use crate::report::calendar::{Month, Zone};
 use crate::report::gather;
@@ -163,6 +163,7 @@ pub(super) async fn sla(
     State(admin): State<Arc<Admin>>,
     Query(wanted): Query<SlaWanted>,
 ) -> Result<Response, ApiError> {
+    texts::query([("service", wanted.service.as_deref()), ("hours", wanted.hours.as_deref())])?;
     let forms = [("html", Form::Html), ("json", Form::Json), ("csv", Form::Csv)];
     let form = Form::read(wanted.format.as_deref(), &forms)?;
     let asked = Asked {

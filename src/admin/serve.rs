@@ -18,25 +18,26 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 use tower::ServiceExt as _;
 
 use super::error::body as told;
 use super::{Admin, guard};
+use crate::net::acceptor::{Acceptor, Came, Uses};
 use crate::runtime::drain::Drain;
-use crate::telemetry::event::Event;
+use crate::runtime::fds;
+use crate::runtime::timer::within;
+use crate::telemetry::event::ProcessEvent;
 
 /// Requests answered at the same time.
 const MOST: usize = 64;
 /// Beside them, of probes and scrapers.
 const QUICK: usize = 8;
-/// Connections; one more takes the place of the longest silent.
-const PLACES: usize = MOST * 4;
 /// For a head, and for a body, to come in whole.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The most that an order may say, in bytes.
-const LONGEST: usize = 512 * 1024;
+pub(super) const LONGEST: usize = 512 * 1024;
 
 /// One connection.
 struct Place {
@@ -61,7 +62,7 @@ impl Places {
     /// A place for a newcomer. `None`: all are taken by requests that came in whole.
     fn take(&self) -> Option<Arc<Place>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= PLACES {
+        if all.len() >= fds::admin_places() {
             let silent = (0..).zip(&*all).filter(|(_, place)| !place.whole.load(Ordering::Relaxed));
             let longest = silent.min_by_key(|(_, place)| place.since.load(Ordering::Relaxed));
             let (at, _) = longest?;
@@ -148,9 +149,9 @@ impl Port {
         {
             return why.into_response();
         }
-        let bytes = match tokio::time::timeout(PATIENCE, Limited::new(body, LONGEST).collect()).await {
-            Ok(Ok(collected)) => collected.to_bytes(),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+        let bytes = match within(PATIENCE, Limited::new(body, LONGEST).collect()).await {
+            Some(Ok(collected)) => collected.to_bytes(),
+            Some(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
                 let message = format!("the body is longer than {LONGEST} bytes");
                 return refused(
                     StatusCode::PAYLOAD_TOO_LARGE,
@@ -159,8 +160,8 @@ impl Port {
                     "say it in fewer words",
                 );
             }
-            Ok(Err(_)) => return StatusCode::BAD_REQUEST.into_response(),
-            Err(_) => {
+            Some(Err(_)) => return StatusCode::BAD_REQUEST.into_response(),
+            None => {
                 let hint = "send it at once";
                 return refused(
                     StatusCode::REQUEST_TIMEOUT,
@@ -202,28 +203,23 @@ impl Port {
     }
 
     async fn accept(self: Arc<Self>, listener: std::net::TcpListener, drain: Drain) {
-        let failed = |error: &std::io::Error| {
-            Event::AcceptFailed { listener: "admin", error: &error.to_string() }.tell();
-        };
-        let listener = match TcpListener::from_std(listener) {
-            Ok(listener) => listener,
-            Err(error) => return failed(&error),
+        let name = if self.only_quick { "probes" } else { "admin" };
+        let mut acceptor = match Acceptor::new(listener, Arc::default(), Uses::All) {
+            Ok(acceptor) => acceptor,
+            Err(error) => {
+                return ProcessEvent::AcceptFailed { listener: name, error: &error.to_string() }.tell();
+            }
         };
         loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+            let Came { connection, news } = tokio::select! {
+                came = acceptor.next() => came,
                 () = drain.requested() => return,
             };
-            match accepted {
-                Ok((tcp, _)) => {
-                    if let Some(place) = self.places.take() {
-                        crate::runtime::tasks::detach(Arc::clone(&self).connection(tcp, place));
-                    }
-                }
-                Err(error) => {
-                    failed(&error);
-                    tokio::time::sleep(crate::net::listener::pause_after(&error)).await;
-                }
+            news.iter().for_each(|news| ProcessEvent::accepting(name, news).tell());
+            if let Some((tcp, _)) = connection
+                && let Some(place) = self.places.take()
+            {
+                crate::runtime::tasks::detach(Arc::clone(&self).connection(tcp, place));
             }
         }
     }
@@ -254,7 +250,7 @@ mod tests {
     #[test]
     fn the_longest_silent_gives_its_place_and_a_whole_request_keeps_it() {
         let places = Places::default();
-        let all: Vec<_> = (0..PLACES).map(|_| places.take().expect("a place")).collect();
+        let all: Vec<_> = (0..fds::admin_places()).map(|_| places.take().expect("a place")).collect();
         let held: Vec<_> = all.iter().skip(1).map(Whole::of).collect();
         all[0].since.store(7, Ordering::Relaxed);
         assert!(places.take().is_some(), "the first has said nothing");

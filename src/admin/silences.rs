@@ -24,7 +24,7 @@ use crate::units::{At, Written as _};
 /// The longest one: nobody remembers why after a month.
 const LONGEST: Duration = Duration::from_secs(31 * 86_400);
 /// Ended ones of one answer.
-const ENDED: usize = 1_000;
+const ENDED: u32 = 1_000;
 
 /// One condition.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
@@ -179,7 +179,7 @@ pub(super) async fn list(
 
 /// Hold calls back, or announce maintenance. Both end by themselves.
 #[utoipa::path(post, path = "/silences", request_body = SilenceOrder,
-    responses((status = 200, body = Observed<SilenceChanged>), (status = 400)))]
+    responses((status = 200, body = Observed<SilenceChanged>), (status = 400), (status = 413), (status = 429)))]
 pub(super) async fn create(
     State(admin): State<Arc<Admin>>,
     body: Bytes,
@@ -194,7 +194,7 @@ pub(super) async fn create(
 
 /// End a silence or maintenance now.
 #[utoipa::path(delete, path = "/silences/{id}", params(("id" = String, Path,)), request_body = SilenceEnd,
-    responses((status = 200, body = Observed<SilenceChanged>), (status = 404)))]
+    responses((status = 200, body = Observed<SilenceChanged>), (status = 404), (status = 413)))]
 pub(super) async fn remove(
     state: State<Arc<Admin>>,
     id: Path<String>,
@@ -205,7 +205,7 @@ pub(super) async fn remove(
 
 /// End a silence or maintenance now.
 #[utoipa::path(post, path = "/silences/{id}/end", params(("id" = String, Path,)), request_body = SilenceEnd,
-    responses((status = 200, body = Observed<SilenceChanged>), (status = 404)))]
+    responses((status = 200, body = Observed<SilenceChanged>), (status = 404), (status = 413)))]
 pub(super) async fn end(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,

@@ -1,14 +1,15 @@
 //! What is done once a second, and at a hangup.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::reload::{Cause, Reloader};
 use crate::net::tls;
 use crate::runtime::drain::Drain;
-use crate::runtime::{clock, fds, signals};
+use crate::runtime::{clock, fds, pauses, signals};
 use crate::telemetry::Telemetry;
-use crate::telemetry::event::Event;
+use crate::telemetry::event::{Event, ProcessEvent};
 use crate::telemetry::series::Series;
 use crate::upstream::health;
 use crate::upstream::registry::{Registry, World};
@@ -22,6 +23,7 @@ pub(super) async fn seconds(
 ) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let looks = Looks::new(servers);
     for tick in 1_u64.. {
         tokio::select! {
             () = drain.requested() => return,
@@ -40,9 +42,60 @@ pub(super) async fn seconds(
         learn(&world, &telemetry, tick, now);
         drop(world);
         if tick % 10 == 0 {
-            look_at_certificates(&servers);
-            look_at_roots(&registry);
+            looks.begin(&registry);
             look_at_descriptors();
+        }
+    }
+}
+
+/// Looks at certificates and roots, on a thread of its own: files may hang, and windows must turn.
+struct Looks {
+    servers: Arc<Vec<(String, tls::Server)>>,
+    /// What was told of each, so that it is told once; `None`: a look is under way.
+    told: Arc<Mutex<Option<BTreeMap<String, String>>>>,
+}
+
+impl Looks {
+    fn new(servers: Vec<(String, tls::Server)>) -> Self {
+        Self { servers: Arc::new(servers), told: Arc::new(Mutex::new(Some(BTreeMap::new()))) }
+    }
+
+    /// Begins a look, unless the last one is still under way.
+    fn begin(&self, registry: &Arc<Registry>) {
+        let held = self.told.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut told) = held else { return };
+        let (servers, world, back) = (Arc::clone(&self.servers), registry.snapshot(), Arc::clone(&self.told));
+        let look = move || {
+            for (listener, server) in &*servers {
+                tell(listener, server.reload(), &mut told);
+            }
+            for upstream in world.upstreams.values() {
+                if let Some(client) = &upstream.tls {
+                    tell(upstream.config.name.as_str(), client.reload(), &mut told);
+                }
+            }
+            told
+        };
+        crate::runtime::tasks::detach(async move {
+            let told = crate::runtime::tasks::apart(look).await.unwrap_or_default();
+            *back.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+        });
+    }
+}
+
+fn tell(of: &str, reloaded: Result<bool, tls::TlsError>, told: &mut BTreeMap<String, String>) {
+    match reloaded {
+        Ok(is_new) => {
+            told.remove(of);
+            if is_new {
+                Event::CertReloaded { listener: of }.tell();
+            }
+        }
+        Err(error) => {
+            let error = error.to_string();
+            if told.insert(of.to_owned(), error.clone()).as_ref() != Some(&error) {
+                Event::CertRefused { listener: of, error: &error }.tell();
+            }
         }
     }
 }
@@ -61,33 +114,20 @@ fn learn(world: &World, telemetry: &Telemetry, tick: u64, now: Instant) {
     }
 }
 
-fn look_at_certificates(servers: &[(String, tls::Server)]) {
-    for (listener, server) in servers {
-        match server.reload() {
-            Ok(true) => Event::CertReloaded { listener }.tell(),
-            Ok(false) => {}
-            Err(error) => Event::CertRefused { listener, error: &error.to_string() }.tell(),
-        }
-    }
-}
-
-fn look_at_roots(registry: &Registry) {
-    for upstream in registry.snapshot().upstreams.values() {
-        let Some(client) = &upstream.tls else { continue };
-        let name = upstream.config.name.as_str();
-        match client.reload() {
-            Ok(true) => Event::CertReloaded { listener: name }.tell(),
-            Ok(false) => {}
-            Err(error) => Event::CertRefused { listener: name, error: &error.to_string() }.tell(),
-        }
-    }
+/// What the process needs before anything else: TLS, as many descriptors as there may be (and some of them for those who must
+/// go on), a look at whether it stands still.
+pub(super) fn prepare() -> std::io::Result<()> {
+    tls::install_provider();
+    let fds::Limit { was, now } = fds::raise_limit();
+    ProcessEvent::FdLimit { was, limit: now, kept: fds::reserve(now) }.tell();
+    pauses::watch()
 }
 
 fn look_at_descriptors() {
     if let (Some(used), Some(limit)) = (fds::in_use(), fds::limit())
         && used.saturating_mul(10) > limit.saturating_mul(9)
     {
-        Event::FdsLow { used, limit }.tell();
+        ProcessEvent::FdsLow { used, limit }.tell();
     }
 }
 
@@ -98,8 +138,16 @@ pub(super) async fn hangups(reloader: Arc<Reloader>, drain: Drain) {
             () = drain.requested() => return,
             _ = hangups.recv() => {
                 let reloader = Arc::clone(&reloader);
-                // The outcome is told by the reloader itself.
-                let _ = crate::runtime::tasks::blocking(move || reloader.reload(Cause::Signal)).await;
+                let reload = crate::runtime::tasks::apart(move || reloader.reload(Cause::Signal));
+                tokio::select! {
+                    () = drain.requested() => return,
+                    // The outcome is told by the reloader itself.
+                    done = reload => {
+                        if let Some(Err(busy)) = done {
+                            Event::ReloadBusy { why: &busy.to_string() }.tell();
+                        }
+                    }
+                }
             }
         }
     }

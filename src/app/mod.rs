@@ -30,7 +30,7 @@ use crate::runtime::drain::{self, Drain, Stop};
 use crate::runtime::readiness::Readiness;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::workers::Workers;
-use crate::runtime::{clock, fds, signals};
+use crate::runtime::{clock, signals};
 use crate::store::Store;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::AccessLog;
@@ -86,7 +86,7 @@ fn bind_all(config: &Config, telemetry: &Telemetry) -> anyhow::Result<Vec<Bound>
         let sockets = listener::bind(address, workers, socket).with_context(|| format!("listener {name}"))?;
         let shares = Shares::new(workers, clock::instant());
         let count = ConnectionCount::default();
-        let door = Door { entrance: Arc::new(entrance), tls: server, count, shares };
+        let door = Door { entrance: Arc::new(entrance), tls: server, count, shares, streak: Arc::default() };
         all.push(Bound { name, door, sockets });
         anyhow::Ok(())
     };
@@ -130,8 +130,7 @@ fn addresses(
 impl App {
     /// Binds, starts, and returns when traffic may come. Called on the control runtime.
     pub async fn start(start: Start) -> anyhow::Result<Self> {
-        tls::install_provider();
-        fds::raise_limit();
+        chores::prepare().context("threads")?;
         let config = Arc::new(start.config);
         let workers = config.process.workers;
         let access = AccessLog::start(&config.access_log).context("access log")?;
@@ -187,10 +186,13 @@ impl App {
         }
     }
 
-    /// Until a signal says stop, or a task ends that should not.
-    pub async fn until_stopped(&mut self) -> anyhow::Result<String> {
+    /// Until `stop` says so, or a task ends that should not.
+    pub async fn until_stopped(
+        &mut self,
+        stop: impl Future<Output = std::io::Result<&'static str>>,
+    ) -> anyhow::Result<String> {
         Ok(tokio::select! {
-            signal = signals::stop() => signal?.to_owned(),
+            signal = stop => signal?.to_owned(),
             task = self.tasks.first_to_end() => {
                 Event::TaskEndedEarly { task }.tell();
                 format!("task {task} ended")

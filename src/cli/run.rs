@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::complain;
 use crate::app::{App, Start, trial};
 use crate::config::{self, Config};
+use crate::runtime::{files, signals};
 use crate::telemetry::event::Event;
 use crate::telemetry::logging;
 
@@ -33,7 +34,8 @@ pub(super) fn overrides(backend: Option<&str>) -> Vec<(String, String)> {
 /// The file that was named, else the one the environment names, else the first that is there.
 pub(super) fn found(named: Option<PathBuf>) -> Option<PathBuf> {
     let set = || std::env::var_os("STROP_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let there = || PLACES.iter().map(PathBuf::from).find(|path| path.is_file());
+    let there =
+        || PLACES.iter().map(PathBuf::from).find(|path| files::look(path).is_ok_and(|file| file.is_file()));
     named.or_else(set).or_else(there)
 }
 
@@ -45,8 +47,8 @@ pub(super) fn configured(named: Option<PathBuf>) -> Result<Config, String> {
 /// The text of a file and its name, or of what runs without one.
 pub(super) fn text_of(path: Option<&Path>) -> Result<(String, String), String> {
     let Some(path) = path else { return Ok((BUILT_IN.to_owned(), "the built-in config".to_owned())) };
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    let text =
+        files::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
     Ok((text, path.display().to_string()))
 }
 
@@ -93,7 +95,15 @@ pub(super) fn serve(
         }
     };
     let code = runtime.block_on(async {
-        let mut app = match App::start(Start { config, path, env, filter }).await {
+        let mut stop = std::pin::pin!(signals::stop());
+        let starting = App::start(Start { config, path, env, filter });
+        let began = tokio::select! {
+            biased;
+            began = starting => began,
+            // As the first process of a container it would not be heard otherwise.
+            _ = &mut stop => return ExitCode::SUCCESS,
+        };
+        let mut app = match began {
             Ok(app) => app,
             Err(error) => {
                 complain(&format!("cannot start: {error:#}"));
@@ -103,7 +113,7 @@ pub(super) fn serve(
         app.watch_config();
         started(&app);
         let why =
-            app.until_stopped().await.unwrap_or_else(|error| format!("signals cannot be heard: {error}"));
+            app.until_stopped(stop).await.unwrap_or_else(|error| format!("signals cannot be heard: {error}"));
         if app.leave(&why).await { ExitCode::SUCCESS } else { ExitCode::from(3) }
     });
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
@@ -299,7 +299,7 @@ impl<'t> Part<'_, 't> {
 
     /// Notes a file that cannot be read.
     pub fn readable(&mut self, key: &str, file: &str) -> PathBuf {
-        if let Err(error) = std::fs::metadata(file) {
+        if let Err(error) = crate::runtime::files::look(Path::new(file)) {
             self.add(key, format!("{file:?} cannot be read: {error}"));
         }
         PathBuf::from(file)

@@ -1,10 +1,13 @@
 //! Reads the file again when it changes, when a signal says so, or when somebody asks. The last good config stays.
+//!
+//! A file may hang, so no lock is held over reading and applying: there is one reload at a time, whoever comes meanwhile waits
+//! for a moment and is refused then, and what is in force can be asked for at any time.
 
 use std::hash::Hasher as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use ::notify::Watcher as _;
 use serde::Serialize;
@@ -12,7 +15,7 @@ use serde::Serialize;
 use super::Config;
 use super::diff::{self, Change, Diff};
 use super::problem::{Problem, Problems};
-use crate::runtime::clock;
+use crate::runtime::{clock, files};
 
 /// Why the file is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +73,68 @@ struct State {
     current: Arc<Config>,
     generation: u64,
     loaded_at: SystemTime,
+    changed_at: Option<SystemTime>,
     last: Option<Outcome>,
     seen: u64,
+}
+
+/// How long a reload waits for the one before.
+const TURN: Duration = Duration::from_secs(5);
+/// Reloads that may wait.
+const WAITING: usize = 2;
+
+/// Another reload has not ended, and probably hangs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a reload that began {} s ago has not ended; it waits for a file", .0.as_secs())]
+pub struct Busy(pub Duration);
+
+/// Whose turn it is.
+#[derive(Default)]
+struct Turns {
+    held: Mutex<Held>,
+    freed: Condvar,
+}
+
+#[derive(Default)]
+struct Held {
+    since: Option<Instant>,
+    waiting: usize,
+}
+
+/// Until it is dropped nobody else reloads.
+struct Turn<'a>(&'a Turns);
+
+impl Turns {
+    fn take(&self) -> Result<Turn<'_>, Busy> {
+        let busy = |held: &Held| {
+            let now = clock::instant();
+            Busy(held.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)))
+        };
+        let mut held = locked(&self.held);
+        if held.since.is_some() && held.waiting >= WAITING {
+            return Err(busy(&held));
+        }
+        held.waiting += 1;
+        let waited = self.freed.wait_timeout_while(held, TURN, |held| held.since.is_some());
+        let (mut held, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        held.waiting -= 1;
+        if held.since.is_some() {
+            return Err(busy(&held));
+        }
+        held.since = Some(clock::instant());
+        Ok(Turn(self))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        locked(&self.0.held).since = None;
+        self.0.freed.notify_one();
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Keeps a config file and the config in force together.
@@ -82,6 +145,7 @@ pub struct Reloader {
     apply: Apply,
     hear: Hear,
     state: Mutex<State>,
+    turns: Turns,
 }
 
 /// How the config in force came about.
@@ -95,7 +159,7 @@ pub struct Status {
     pub generation: u64,
     /// When it came in force.
     pub loaded_at: SystemTime,
-    /// The file's own time of change; `None`: not observable.
+    /// The file's own time of change at the last look; `None`: not observable.
     pub file_changed_at: Option<SystemTime>,
     /// The last reload.
     pub last: Option<Outcome>,
@@ -109,14 +173,16 @@ impl Reloader {
         current: Arc<Config>,
         (load, apply, hear): (Load, Apply, Hear),
     ) -> Arc<Self> {
-        let seen = path.as_deref().and_then(|path| std::fs::read(path).ok()).map_or(0, |bytes| hash(&bytes));
+        let found = path.as_deref().and_then(regular);
+        let changed_at = found.as_ref().and_then(|(changed_at, _)| *changed_at);
+        let seen = found.map_or(0, |(_, bytes)| hash(&bytes));
         let loaded_at = clock::now().wall;
-        let state = Mutex::new(State { current, generation: 1, loaded_at, last: None, seen });
-        Arc::new(Self { path, env, load, apply, hear, state })
+        let state = Mutex::new(State { current, generation: 1, loaded_at, changed_at, last: None, seen });
+        Arc::new(Self { path, env, load, apply, hear, state, turns: Turns::default() })
     }
 
     /// Reads the file again and puts it in force if it can run.
-    pub fn reload(&self, cause: Cause) -> Outcome {
+    pub fn reload(&self, cause: Cause) -> Result<Outcome, Busy> {
         let reason = match cause {
             Cause::Signal => "SIGHUP",
             Cause::Watch => "the file changed",
@@ -126,32 +192,36 @@ impl Reloader {
     }
 
     /// The same for somebody who gives a reason.
-    pub fn reload_for(&self, cause: Cause, actor: &str, reason: &str) -> Outcome {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn reload_for(&self, cause: Cause, actor: &str, reason: &str) -> Result<Outcome, Busy> {
+        let _turn = self.turns.take()?;
+        let (before, generation) = {
+            let state = locked(&self.state);
+            (Arc::clone(&state.current), state.generation)
+        };
         let mut outcome = Outcome {
             cause: cause.label().to_owned(),
             actor: actor.to_owned(),
             reason: reason.to_owned(),
             at: clock::rfc3339(clock::now().wall),
-            generation: state.generation,
-            hash: state.current.hash.clone(),
+            generation,
+            hash: before.hash.clone(),
             applied: Vec::new(),
             needs_restart: Vec::new(),
             refused: Vec::new(),
         };
-        let read = self.read(&mut state).and_then(|new| {
-            let diff = diff::diff(&state.current, &new);
-            Ok((diff::runnable(&state.current, new, &diff.needs_restart)?, diff))
+        let read = self.read().and_then(|new| {
+            let diff = diff::diff(&before, &new);
+            Ok((diff::runnable(&before, new, &diff.needs_restart)?, diff))
         });
         let problems = match read {
             Ok((running, diff)) => {
                 let running = Arc::new(running);
                 (self.apply)(Arc::clone(&running), &diff);
-                state.current = running;
-                state.generation += 1;
-                state.loaded_at = clock::now().wall;
-                (outcome.generation, outcome.hash) = (state.generation, state.current.hash.clone());
+                (outcome.generation, outcome.hash) = (generation + 1, running.hash.clone());
                 Diff { applied: outcome.applied, needs_restart: outcome.needs_restart } = diff;
+                let mut state = locked(&self.state);
+                (state.current, state.generation) = (running, outcome.generation);
+                state.loaded_at = clock::now().wall;
                 None
             }
             Err(problems) => {
@@ -159,41 +229,45 @@ impl Reloader {
                 Some(problems)
             }
         };
-        state.last = Some(outcome.clone());
-        drop(state);
+        locked(&self.state).last = Some(outcome.clone());
         (self.hear)(&outcome, problems.as_ref());
-        outcome
+        Ok(outcome)
     }
 
-    fn read(&self, state: &mut State) -> Result<Config, Problems> {
+    fn read(&self) -> Result<Config, Problems> {
         let Some(path) = &self.path else {
             return Err(Problems::single(
                 "there is no config file to read: the process runs on built-in settings",
             ));
         };
-        let text = std::fs::read_to_string(path)
+        let changed_at = files::look(path).and_then(|file| file.modified()).ok();
+        let text = files::read_to_string(path)
             .map_err(|error| Problems::single(&format!("{} cannot be read: {error}", path.display())))?;
-        state.seen = hash(text.as_bytes());
+        {
+            let mut state = locked(&self.state);
+            (state.seen, state.changed_at) = (hash(text.as_bytes()), changed_at);
+        }
         (self.load)(&text, &path.display().to_string(), &self.env)
     }
 
-    /// How the config in force came about.
+    /// How the config in force came about. Looks at no file.
     pub fn status(&self) -> Status {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = self.path.as_deref().and_then(|path| std::fs::metadata(path).ok()?.modified().ok());
+        let state = locked(&self.state);
         Status {
             path: self.path.clone(),
             config: Arc::clone(&state.current),
             generation: state.generation,
             loaded_at: state.loaded_at,
-            file_changed_at: changed,
+            file_changed_at: state.changed_at,
             last: state.last.clone(),
         }
     }
 
     fn has_changed(&self, path: &Path) -> bool {
-        let Ok(bytes) = std::fs::read(path) else { return false };
-        hash(&bytes) != self.state.lock().unwrap_or_else(PoisonError::into_inner).seen
+        let Some((changed_at, bytes)) = regular(path) else { return false };
+        let mut state = locked(&self.state);
+        state.changed_at = changed_at;
+        hash(&bytes) != state.seen
     }
 
     /// Watches the file on a thread of its own, for as long as the process lives: its directory (a ConfigMap swaps a
@@ -236,7 +310,8 @@ impl Reloader {
                 }
                 let Some(reloader) = reloader.upgrade() else { return };
                 if reloader.has_changed(&path) {
-                    reloader.reload(Cause::Watch);
+                    // Busy: it is looked at again.
+                    let _ = reloader.reload(Cause::Watch);
                 }
             }
         };
@@ -246,6 +321,13 @@ impl Reloader {
             .map_err(|error| error.to_string())?;
         problem
     }
+}
+
+/// When a file was changed and what it holds, if it is one that may be looked at again and again: what comes out of a FIFO is
+/// gone.
+fn regular(path: &Path) -> Option<(Option<SystemTime>, Vec<u8>)> {
+    let file = files::look(path).ok().filter(std::fs::Metadata::is_file)?;
+    Some((file.modified().ok(), files::read(path).ok()?))
 }
 
 /// Tells two texts apart; no secret depends on it.

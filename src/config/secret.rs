@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use secrecy::SecretString;
 use serde_json::Value;
 
+use crate::runtime::files;
+
 /// What a file holds, without the white space around it; the text itself is never shown.
 pub(super) fn read(file: &str, what: &str, least: usize) -> Result<SecretString, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{file:?} cannot be read: {error}"))?;
+    let text = files::read_to_string(Path::new(file))
+        .map_err(|error| format!("{file:?} cannot be read: {error}"))?;
     let held = text.trim();
     if held.len() < least {
         return Err(format!("{file:?} must hold {what} of at least {least} characters"));
@@ -34,7 +38,8 @@ pub(super) fn contents(file: &Value) -> Contents {
     let mut found = Contents::new();
     each(file, "", &mut |path, key, text| {
         if key.ends_with("_file") && !OPEN.contains(&key) {
-            let held = std::fs::read(text).map_or_else(|_| "not readable".to_owned(), |bytes| hash(&bytes));
+            let held =
+                files::read(Path::new(text)).map_or_else(|_| "not readable".to_owned(), |bytes| hash(&bytes));
             found.insert(path.to_owned(), held);
         }
     });

@@ -196,7 +196,8 @@ fn below_state(path: &Path) -> PathBuf {
 }
 
 fn password(file: &str) -> Result<SecretString, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{file:?} cannot be read: {error}"))?;
+    let text = crate::runtime::files::read_to_string(Path::new(file))
+        .map_err(|error| format!("{file:?} cannot be read: {error}"))?;
     match text.trim_end_matches(['\r', '\n']) {
         "" => Err(format!("{file:?} is empty; it should hold the password")),
         password => Ok(SecretString::from(password)),

@@ -19,7 +19,7 @@ use crate::reliability::incident::Incident;
 use crate::reliability::silence::Silence;
 use crate::runtime::clock::{self, Moment};
 use crate::runtime::drain::Drain;
-use crate::store::rows::{Beat, Changed, Held, Known, Lease, Presence, Present, Pulse, Seen, Version};
+use crate::store::rows::{Beat, Held, Known, Lease, Presence, Present, Pulse, Seen, Version};
 use crate::store::{Store, StoreError};
 use crate::units::At;
 
@@ -265,7 +265,7 @@ impl Courier {
             true => None,
             false => Some(self.records.left_behind(now).await.ok_or(StoreError::Closed)?),
         };
-        let mut incidents = self.brought(pulse.incidents);
+        let mut incidents = self.brought(pulse.incidents).await?;
         self.more = incidents.len() >= PAGE;
         let known = pulse.known.unwrap_or(NOTHING);
         // A database that was put back knows less than before.
@@ -317,13 +317,13 @@ impl Courier {
     }
 
     /// Those that have changed.
-    fn brought(&mut self, changed: Vec<Changed>) -> Vec<Incident> {
+    async fn brought(&mut self, changed: Vec<Version>) -> Result<Vec<Incident>, StoreError> {
         let mut incidents = Vec::new();
-        for Changed { version: Version { id, revision, member }, body } in changed {
-            incidents.extend(super::records::incident_of(&id, &body));
+        for Version { id, revision, member } in changed {
+            incidents.extend(self.records.find_row(&id).await?);
             self.brought.insert(id, (revision, member));
         }
-        incidents
+        Ok(incidents)
     }
 
     /// What has changed without having been told.

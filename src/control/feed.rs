@@ -14,10 +14,12 @@ use tokio::sync::watch;
 
 use super::board::Board;
 use crate::names::IncidentId;
-use crate::reliability::incident::Incident;
+use crate::reliability::incident::{Incident, Review};
 
 /// Changes that are kept.
 const KEPT: usize = 512;
+/// Bytes of their texts.
+const BYTES: usize = 8 << 20;
 /// Changes handed out at once.
 const BATCH: usize = 32;
 /// Lines of a timeline that a change carries: as many as a list shows.
@@ -53,6 +55,7 @@ pub enum Next {
 #[derive(Debug, Default)]
 struct Ring {
     changes: VecDeque<Arc<Change>>,
+    bytes: usize,
     newest: u64,
     known: BTreeMap<IncidentId, (u64, bool, bool)>,
     board: Arc<Board>,
@@ -69,11 +72,12 @@ impl Ring {
                 continue;
             }
             self.newest += 1;
-            if self.changes.len() == KEPT {
-                self.changes.pop_front();
-            }
             let (number, incident) = (self.newest, brief(incident));
+            self.bytes += size(&incident);
             self.changes.push_back(Arc::new(Change { number, incident, holds, silenced }));
+            while self.changes.len() > KEPT || (self.bytes > BYTES && self.changes.len() > 1) {
+                self.bytes -= self.changes.pop_front().map_or(0, |change| size(&change.incident));
+            }
         }
         if self.known.len() != board.incidents.len() {
             self.known.retain(|id, _| board.incident(id).is_some());
@@ -91,6 +95,15 @@ impl Ring {
             Some(_) | None => Next::Anew { board: Arc::clone(&self.board), number: self.newest },
         }
     }
+}
+
+/// Bytes of its texts.
+fn size(incident: &Incident) -> usize {
+    let lines = incident.timeline.iter().map(|entry| {
+        let evidence = entry.evidence.iter().map(|(name, value)| name.len() + value.len());
+        entry.text.len() + evidence.sum::<usize>()
+    });
+    incident.title.len() + lines.sum::<usize>() + incident.review.as_ref().map_or(0, Review::size)
 }
 
 /// A ring of whole timelines would hold megabytes of the same lines.
@@ -258,5 +271,19 @@ mod tests {
         let Next::Changes(changes) = feed.next(Some(0)) else { panic!("a change") };
         let lines: Vec<u64> = changes[0].incident.timeline.iter().map(|entry| entry.number).collect();
         assert_eq!(lines, [36, 37, 38, 39, 40]);
+    }
+
+    #[test]
+    fn long_lines_make_the_ring_shorter_and_never_longer_in_bytes() {
+        let (filler, feed) = feed();
+        let mut one = Incident::clone(&incident(1, 1));
+        for n in 1..=400 {
+            one.tell(At(n), Actor::Desk, Kind::Note, "x".repeat(10_000), Vec::new());
+            filler.take(&board(vec![Arc::new(one.clone())]));
+        }
+        let ring = locked(&feed.ring);
+        let held: usize = ring.changes.iter().map(|change| size(&change.incident)).sum();
+        assert_eq!(ring.bytes, held);
+        assert!(held <= BYTES && ring.changes.len() > 50, "{held} {}", ring.changes.len());
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::courier::{self, Courier, FleetView, MemberView, News, View, Word};
+use super::heads::HandedOver;
 use super::{Board, Control, Looked, Records};
 use crate::names::IncidentId;
 use crate::reliability::alert::Sign;
@@ -277,8 +278,8 @@ impl Control {
         for theirs in &incidents {
             // Their lines are rows already; ours have been handed over.
             let both = desk.incident(&theirs.id).map(|ours| ours.merge(theirs));
-            let last = both.as_ref().unwrap_or(theirs).timeline.last().map_or(0, |entry| entry.number);
-            self.told.insert(theirs.id.clone(), last);
+            let lines = both.as_ref().unwrap_or(theirs).timeline.last().map_or(0, |entry| entry.number);
+            self.told.insert(theirs.id.clone(), HandedOver { lines, ..HandedOver::all(theirs) });
         }
         let effects = desk.adopt(incidents, now);
         self.carry_out(effects, Vec::new());

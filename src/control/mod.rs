@@ -12,6 +12,7 @@ mod evidence;
 mod feed;
 mod fleet;
 mod handle;
+mod heads;
 mod machine;
 mod memory;
 mod observer;
@@ -44,19 +45,21 @@ use crate::config::desk::escalation::People;
 use crate::names::IncidentId;
 use crate::reliability::desk::{Desk, DeskPolicy, Effect};
 use crate::reliability::escalation::LocalMinute;
-use crate::reliability::incident::{Incident, State, Transition};
+use crate::reliability::incident::{State, Transition};
 use crate::reliability::readings::Stage;
-use crate::runtime::clock;
+use crate::runtime::clock::{self, Moment};
 use crate::runtime::drain::Drain;
+use crate::runtime::pauses;
 use crate::store::Store;
 use crate::store::rows::Write;
 use crate::telemetry::Telemetry;
-use crate::telemetry::event::IncidentEvent;
+use crate::telemetry::event::{IncidentEvent, ProcessEvent};
 use crate::telemetry::sre::Numbers;
 use crate::units::At;
 use evidence::Evidence;
 use feed::Filler;
 use handle::{Ask, WAITING};
+use heads::HandedOver;
 use records::LeftBehind;
 use seconds::Seconds;
 
@@ -79,9 +82,11 @@ pub struct Control {
     evidence: Evidence,
     /// The clock and the calendar of those who are called in working hours.
     people: Option<People>,
-    /// Up to which entry each incident's timeline was handed to the store.
-    told: BTreeMap<IncidentId, u64>,
+    /// What of each incident was handed to the store.
+    told: BTreeMap<IncidentId, HandedOver>,
     fleet: fleet::Fleet,
+    /// The number of the last pause of the process that was told.
+    pauses: u64,
 }
 
 impl Control {
@@ -127,6 +132,7 @@ impl Control {
             people: None,
             told,
             fleet,
+            pauses: 0,
         };
         (control, handle, courier)
     }
@@ -178,7 +184,7 @@ impl Control {
     fn take_over(&mut self, (incidents, silences, uptime): LeftBehind) {
         let now = self.observer.at(clock::now());
         self.uptime.take_over(uptime);
-        self.told.extend(incidents.iter().map(|one| (one.id.clone(), last_line(one))));
+        self.told.extend(incidents.iter().map(|one| (one.id.clone(), HandedOver::all(one))));
         let effects = self.desk.restore(incidents, silences, now);
         self.carry_out(effects, Vec::new());
     }
@@ -197,6 +203,7 @@ impl Control {
             readings.holiday = people.rest(moment.wall);
         }
         readings.reported.extend(self.records.conditions());
+        readings.resumed = self.resumed(moment);
         self.shift(now);
         self.look_around(&mut readings, now);
         let effects = self.desk.tick(&readings, now);
@@ -225,6 +232,17 @@ impl Control {
         self.show(board);
     }
 
+    /// The end of the last pause of the process, if it was since the last look.
+    fn resumed(&mut self, moment: Moment) -> Option<At> {
+        let pauses = pauses::after(self.pauses, moment.instant);
+        for pause in &pauses {
+            ProcessEvent::Paused { seconds: pause.length().as_secs_f64() }.tell();
+        }
+        let last = pauses.last()?;
+        self.pauses = last.number;
+        Some(self.observer.at(moment) - moment.instant.saturating_duration_since(last.until))
+    }
+
     fn show(&mut self, board: Board) {
         let board = Arc::new(board);
         // In this order: the feed's number stands for a board that everybody sees already.
@@ -236,7 +254,7 @@ impl Control {
         let now = self.observer.at(clock::now());
         let Ask { order: Order { command, audit }, found, answer } = ask;
         if let Some(found) = found.filter(|found| !self.knows(&found.id)) {
-            self.told.insert(found.id.clone(), last_line(&found));
+            self.told.insert(found.id.clone(), HandedOver::all(&found));
             self.feed.know(&found);
             // It is over: nothing is done about it but what the order says.
             self.fetch(*found, now);
@@ -263,8 +281,8 @@ impl Control {
         for effect in effects {
             match effect {
                 Effect::Save(incident) => {
-                    let told = self.told.insert(incident.id.clone(), last_line(&incident)).unwrap_or(0);
-                    writes.extend(self.records.incident(&incident, told));
+                    let before = self.told.insert(incident.id.clone(), HandedOver::all(&incident));
+                    writes.extend(self.records.incident(&incident, &before.unwrap_or_default()));
                 }
                 Effect::SaveSilence(silence) => {
                     self.remember_silence(&silence, self.observer.at(clock::now()));
@@ -317,11 +335,6 @@ impl Control {
         let Some(incident) = self.desk.incident(&notice.incident) else { return Vec::new() };
         post::Letter::notices(notice, kind, incident)
     }
-}
-
-/// The number of the last line of its timeline; 0: it has none.
-fn last_line(incident: &Incident) -> u64 {
-    incident.timeline.last().map_or(0, |entry| entry.number)
 }
 
 /// What an earlier start left, once the store says it. Whoever looks does not wait for it.

@@ -4,6 +4,7 @@
 //! delivered by this one; one that may have arrived has the same id, so receivers can tell.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +26,8 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::told::Waiting;
 use crate::units::At;
 
-/// Letters at hand, at most; beyond it the oldest finished ones are forgotten, then the oldest of all.
+/// Letters at hand, at most; beyond it the oldest finished ones are forgotten, then the oldest of all, which wait on disk until
+/// there is room.
 const MOST: usize = 10_000;
 /// The longest sleep: a letter that is due is looked for at least this often.
 const NAP: Duration = Duration::from_secs(30);
@@ -90,6 +92,8 @@ struct Inner {
     entries: Mutex<Vec<Queued>>,
     busy: Mutex<BTreeSet<String>>,
     wake: Notify,
+    /// Letters were let go that wait on disk.
+    left: AtomicBool,
     sender: Arc<Sender>,
     records: Records,
     replies: Replies,
@@ -104,7 +108,8 @@ impl Post {
     /// An empty one.
     pub fn new(sender: Arc<Sender>, records: Records, replies: Replies, telemetry: Arc<Telemetry>) -> Self {
         let (entries, busy) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { entries, busy, wake: Notify::new(), sender, records, replies, telemetry }))
+        let (wake, left) = (Notify::new(), AtomicBool::new(false));
+        Self(Arc::new(Inner { entries, busy, wake, left, sender, records, replies, telemetry }))
     }
 
     fn entries(&self) -> std::sync::MutexGuard<'_, Vec<Queued>> {
@@ -133,6 +138,7 @@ impl Post {
             entries.retain(|entry| entry.state.is_active());
             let surplus = entries.len().saturating_sub(MOST);
             entries.drain(..surplus);
+            self.0.left.fetch_or(surplus > 0, Ordering::Relaxed);
         }
         drop(entries);
         self.0.wake.notify_one();
@@ -159,6 +165,9 @@ impl Post {
         let mut look = Some(clock::instant());
         loop {
             let acts = duty.borrow_and_update().acts();
+            if self.0.left.swap(false, Ordering::Relaxed) {
+                look.get_or_insert_with(|| clock::instant() + LOOK);
+            }
             if acts && look.is_some_and(|look| look <= clock::instant()) {
                 let found = self.find().await;
                 let again = !found || self.0.records.shared().is_some();
@@ -178,14 +187,19 @@ impl Post {
         }
     }
 
-    /// Takes what is on disk and not delivered. False: the store does not answer.
+    /// Takes what is on disk and not delivered, as much as there is room for. False: there is more, or the store does not
+    /// answer.
     async fn find(&self) -> bool {
-        let asked = tokio::time::timeout(PATIENCE, self.0.records.undelivered()).await;
-        let Ok(Some(mut left)) = asked else { return false };
+        let asked = tokio::time::timeout(PATIENCE, self.0.records.undelivered(MOST)).await;
+        let Ok(Some((mut left, mut more))) = asked else { return false };
         let mut entries = self.entries();
-        left.retain(|one| !entries.iter().any(|known| known.id == one.id));
+        let known: BTreeSet<&str> = entries.iter().map(|known| known.id.as_str()).collect();
+        left.retain(|one| !known.contains(one.id.as_str()));
+        let room = MOST.saturating_sub(entries.iter().filter(|entry| entry.state.is_active()).count());
+        more |= left.len() > room;
+        left.truncate(room);
         entries.splice(0..0, left);
-        true
+        !more
     }
 
     /// Whoever has the duty now finds on disk what is not delivered.

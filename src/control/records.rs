@@ -1,6 +1,7 @@
 //! Between the desk's values and the store's rows.
 //!
-//! A row's body is the value as JSON; its columns are what is searched by. Rows of a version that says things this one does
+//! A row's body is the value as JSON; its columns are what is searched by. Of an incident it is the head: the lines of its
+//! timeline are rows of their own. Rows of a version that says things this one does
 //! not know are read as far as they go; one that cannot be read is told, kept on disk and left out.
 
 use std::collections::BTreeSet;
@@ -10,10 +11,11 @@ use std::time::Duration;
 use super::backups::Backups;
 use super::board::Uptime;
 use super::damaged::Damaged;
+use super::heads::{HandedOver, PAGE, live, read_lines, row};
 use crate::names::IncidentId;
 use crate::notify::queue::{Queued, State as Delivered};
 use crate::reliability::alert::Sign;
-use crate::reliability::incident::Incident;
+use crate::reliability::incident::{Head, Incident};
 use crate::reliability::ledger::{Minute, Share, Slices};
 use crate::reliability::readings::Reported;
 use crate::reliability::rule::Severity;
@@ -28,8 +30,10 @@ use crate::units::At;
 pub(super) const KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// How long it is told that the file was removed, in milliseconds.
 const REMOVED: i64 = 600_000;
-/// Live incidents that are taken over, at most.
+/// Incidents of one look at what others have changed.
 pub(super) const LIVE: u32 = 1_000;
+/// Lines of a timeline in lists.
+const LAST: u32 = 5;
 
 /// The store as the desk sees it. Clones are cheap.
 #[derive(Clone, Debug)]
@@ -42,7 +46,7 @@ pub struct Records {
 }
 
 /// How much of the ledger is read at a time: a whole hour, or several, for each hour is summed up before the next page comes.
-const PAGE: i64 = 6 * 3_600_000;
+const MINUTES: i64 = 6 * 3_600_000;
 
 /// What a start finds: live incidents, silences, what the ledger says of the last 30 days.
 pub(super) type LeftBehind = (Vec<Incident>, Vec<Silence>, Uptime);
@@ -139,11 +143,10 @@ impl Records {
         &self.member
     }
 
-    /// The incident, and the entries of its timeline after number `told`.
-    pub(super) fn incident(&self, incident: &Incident, told: u64) -> [Write; 2] {
-        let row = row(incident, &self.member);
-        // The timeline is part of the body; its entries are rows too, for whoever reads with SQL.
-        let new = incident.timeline.iter().filter(|entry| entry.number > told).map(|entry| Entry {
+    /// The incident without its timeline, and the lines of it that come after those handed over already.
+    pub(super) fn incident(&self, incident: &Incident, before: &HandedOver) -> [Write; 2] {
+        let row = row(incident, Head::from(incident).following(before.mark), &self.member);
+        let new = incident.timeline.iter().filter(|entry| entry.number > before.lines).map(|entry| Entry {
             incident_id: incident.id.as_str().to_owned(),
             at: entry.at.0,
             kind: word(&entry.kind),
@@ -206,23 +209,14 @@ impl Records {
         let Some(store) = &self.store else { return Some((Vec::new(), Vec::new(), Uptime::new(now))) };
         let read = async {
             let reader = store.reader();
-            let live = IncidentFilter { unresolved: true, ..IncidentFilter::default() };
-            let incidents = reader.incidents(&live, None, LIVE).await?.rows;
+            // A file is one sidecar's, whatever its name was. In a database that others share the incidents are the fleet's.
+            let incidents = if self.shared().is_some() { Vec::new() } else { live(&reader).await? };
             let silences = reader.silences(now.0).await?;
             let uptime = self.uptime(&reader, now).await?;
             Ok::<_, StoreError>((incidents, silences, uptime))
         };
-        let (mut incidents, silences, uptime) = read.await.ok()?;
-        // A file is one sidecar's, whatever its name was. In a database that others share, what it saw is its own, and the
-        // incidents are the fleet's.
-        if self.shared().is_some() {
-            incidents.clear();
-        }
-        Some((
-            incidents.iter().filter_map(|row| parse(&row.id, &row.body)).collect(),
-            silences.iter().filter_map(|row| parse(&row.id, &row.body)).collect(),
-            uptime,
-        ))
+        let (incidents, silences, uptime) = read.await.ok()?;
+        Some((incidents, silences.iter().filter_map(|row| parse(&row.id, &row.body)).collect(), uptime))
     }
 
     /// The ledger of the last 30 days, page by page: minutes take a hundred times the room of the hours that they become.
@@ -231,7 +225,7 @@ impl Records {
         let (mut uptime, mut unreadable) = (Uptime::new(now), BTreeSet::new());
         let mut from = (now - KEPT).0;
         while from < now.0 {
-            let to = (from.div_euclid(PAGE) + 1).saturating_mul(PAGE).min(now.0);
+            let to = (from.div_euclid(MINUTES) + 1).saturating_mul(MINUTES).min(now.0);
             let page = reader.ledger_of(None, member, from, to).await?;
             unreadable.extend(page.unreadable);
             uptime.turn(page.rows.iter().filter_map(minute_of).collect(), now);
@@ -242,15 +236,30 @@ impl Records {
         Ok(uptime)
     }
 
-    /// Messages that an earlier start did not deliver.
-    pub(super) async fn undelivered(&self) -> Option<Vec<Queued>> {
-        let Some(store) = &self.store else { return Some(Vec::new()) };
-        let rows = match self.shared() {
+    /// Messages that an earlier start did not deliver, so many at most, and whether there are more. `None`: the store does not
+    /// answer.
+    pub(super) async fn undelivered(&self, most: usize) -> Option<(Vec<Queued>, bool)> {
+        let Some(store) = &self.store else { return Some(Default::default()) };
+        if let Some(shared) = self.shared() {
             // Asked every few seconds: no second connection is kept for it.
-            Some(shared) => shared.undelivered(LIVE).await.ok()?,
-            None => store.reader().notifications(Some(Delivery::Waiting), None, None, LIVE).await.ok()?,
-        };
-        Some(rows.iter().filter_map(|row| parse(&row.id, &row.body)).collect())
+            let rows = shared.undelivered(u32::try_from(most).unwrap_or(u32::MAX)).await.ok()?;
+            return Some((
+                rows.iter().filter_map(|row| parse(&row.id, &row.body)).collect(),
+                rows.len() >= most,
+            ));
+        }
+        let reader = store.reader();
+        let (mut found, mut place) = (Vec::new(), (i64::MIN, String::new()));
+        loop {
+            let after = (place.0, place.1.as_str());
+            let rows = reader.notifications_after(Delivery::Waiting, after, PAGE).await.ok()?;
+            found.extend(rows.iter().filter_map(|row| parse(&row.id, &row.body)));
+            match rows.last().filter(|_| rows.len() == PAGE as usize) {
+                Some(_) if found.len() >= most => return Some((found, true)),
+                Some(last) => place = (last.next_at, last.id.clone()),
+                None => return Some((found, false)),
+            }
+        }
     }
 
     /// Silences that last or are to come at `now`.
@@ -263,25 +272,25 @@ impl Records {
     /// The incident of that name, if there is one that can be read.
     pub(super) async fn find_row(&self, id: &str) -> Result<Option<Incident>, StoreError> {
         let Some(store) = &self.store else { return Ok(None) };
-        Ok(store.reader().incident(id).await?.and_then(|row| parse(&row.id, &row.body)))
+        let reader = store.reader();
+        let Some(row) = reader.incident(id).await? else { return Ok(None) };
+        let lines = reader.lines(id).await?;
+        Ok(parse::<Head>(&row.id, &row.body).map(|head| head.whole(read_lines(lines))))
     }
 
     /// One incident, from the disk; `None`: there is none, or no store.
     pub async fn find(&self, id: &IncidentId) -> Result<Option<Incident>, StoreError> {
-        let Some(store) = &self.store else { return Ok(None) };
-        let row = store.reader().incident(id.as_str()).await?;
-        Ok(row.and_then(|row| parse(&row.id, &row.body)))
+        self.find_row(id.as_str()).await
     }
 
     /// Silences and maintenance windows that have ended, the last one first, at most `limit`; `None`: there is no store.
-    pub async fn ended_silences(&self, now: At, limit: usize) -> Result<Option<Vec<Silence>>, StoreError> {
+    pub async fn ended_silences(&self, now: At, limit: u32) -> Result<Option<Vec<Silence>>, StoreError> {
         let Some(store) = &self.store else { return Ok(None) };
-        let rows = store.reader().silences(0).await?;
-        let ended = rows.iter().rev().filter(|row| row.ends_at <= now.0).take(limit);
-        Ok(Some(ended.filter_map(|row| parse(&row.id, &row.body)).collect()))
+        let ended = store.reader().ended_silences(now.0, limit).await?;
+        Ok(Some(ended.iter().filter_map(|row| parse(&row.id, &row.body)).collect()))
     }
 
-    /// Incidents, the youngest first; `None`: there is no store.
+    /// Incidents with the last lines of their timelines, the youngest first; `None`: there is no store.
     pub async fn search(
         &self,
         filter: &IncidentFilter,
@@ -289,48 +298,15 @@ impl Records {
         limit: u32,
     ) -> Result<Option<Page<Incident>>, StoreError> {
         let Some(store) = &self.store else { return Ok(None) };
-        let page = store.reader().incidents(filter, cursor, limit).await?;
-        let rows = page.rows.iter().filter_map(|row| parse(&row.id, &row.body)).collect();
+        let reader = store.reader();
+        let page = reader.incidents(filter, cursor, limit).await?;
+        let mut rows = Vec::with_capacity(page.rows.len());
+        for row in &page.rows {
+            let lines = reader.last_lines(&row.id, LAST).await?;
+            rows.extend(parse::<Head>(&row.id, &row.body).map(|head| head.ending_in(read_lines(lines))));
+        }
         Ok(Some(Page { rows, next: page.next }))
     }
-}
-
-fn row(incident: &Incident, member: &str) -> rows::Incident {
-    let live = incident.state.is_live();
-    rows::Incident {
-        id: incident.id.as_str().to_owned(),
-        dedup_key: incident.dedup.to_string(),
-        state: incident.state.label().to_owned(),
-        severity: incident.severity.label().to_owned(),
-        rule: incident.key.rule.label().to_owned(),
-        service: incident.key.service.to_string(),
-        started_at: incident.clocks.began.0,
-        resolved_at: incident.clocks.closed.filter(|_| !live).map(|at| at.0),
-        updated_at: incident.timeline.last().map_or(incident.clocks.suspected, |entry| entry.at).0,
-        revision: i64::try_from(incident.version).unwrap_or(i64::MAX),
-        member: member.to_owned(),
-        body: json(incident),
-    }
-}
-
-/// What the store keeps of two versions of an incident: both of them, see [`Incident::merge`]. A row that cannot be read here
-/// gives way to a newer revision alone.
-pub(super) fn join(there: &rows::Incident, new: &rows::Incident) -> rows::Incident {
-    let read = |row: &rows::Incident| serde_json::from_str::<Incident>(&row.body).ok();
-    let (Some(theirs), Some(ours)) = (read(there), read(new)) else {
-        return crate::store::newer(there, new);
-    };
-    let merged = ours.merge(&theirs);
-    match () {
-        () if merged == theirs => there.clone(),
-        () if merged == ours => new.clone(),
-        () => row(&merged, &new.member),
-    }
-}
-
-/// The incident of a row, if it can be read.
-pub(super) fn incident_of(id: &str, body: &str) -> Option<Incident> {
-    parse(id, body)
 }
 
 /// The silence of a row, if it can be read.
@@ -338,7 +314,7 @@ pub(super) fn silence_of(row: &rows::Silence) -> Option<Silence> {
     parse(&row.id, &row.body)
 }
 
-fn json<T: serde::Serialize>(value: &T) -> String {
+pub(super) fn json<T: serde::Serialize>(value: &T) -> String {
     // Values of the core have text keys only, so this cannot fail.
     serde_json::to_string(value).unwrap_or_default()
 }
@@ -349,7 +325,7 @@ fn word<T: serde::Serialize>(value: &T) -> String {
     value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-fn parse<T: serde::de::DeserializeOwned>(id: &str, body: &str) -> Option<T> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(id: &str, body: &str) -> Option<T> {
     match serde_json::from_str(body) {
         Ok(value) => Some(value),
         Err(error) => {

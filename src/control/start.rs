@@ -33,7 +33,7 @@ pub async fn start(
     drain: &Drain,
 ) -> Result<Running, StoreError> {
     let store = match &config.store {
-        Some(config) => Some(Store::open_joining(config, tasks, super::records::join).await?),
+        Some(config) => Some(Store::open_joining(config, tasks, super::heads::join).await?),
         None => None,
     };
     let boot = uuid::Uuid::now_v7().to_string();

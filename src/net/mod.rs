@@ -1,5 +1,6 @@
 //! Sockets, names and TLS. The only files that name `rustls` and DNS and open listeners.
 
+pub mod acceptor;
 pub mod listener;
 pub mod names;
 mod records;

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use super::records::{Records, Seals};
 use crate::config::{ClientTls, Protocol, ServerTls};
+use crate::runtime::files;
 
 /// A TLS connection towards an upstream.
 pub type ClientStream = tokio_rustls::client::TlsStream<TcpStream>;
@@ -84,7 +85,7 @@ fn roots(config: &ClientTls) -> Result<(rustls::RootCertStore, RootsFrom), TlsEr
     let from = if config.only_ca_file {
         RootsFrom::OwnFile
     } else {
-        let system = rustls_native_certs::load_native_certs();
+        let system = system_roots()?;
         let (added, _) = store.add_parsable_certificates(system.certs);
         // Whoever names a file means those roots and no others, least of all the public ones.
         let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().find_map(|name| {
@@ -116,11 +117,18 @@ fn roots(config: &ClientTls) -> Result<(rustls::RootCertStore, RootsFrom), TlsEr
     Ok((store, from))
 }
 
+/// What the system trusts: files too, which may hang.
+fn system_roots() -> Result<rustls_native_certs::CertificateResult, TlsError> {
+    let file =
+        std::env::var_os("SSL_CERT_FILE").map_or_else(|| PathBuf::from("the system's roots"), PathBuf::from);
+    let read = files::patiently(&file, |_| Ok(rustls_native_certs::load_native_certs()));
+    read.map_err(|error| TlsError::File { file, problem: format!("cannot be read: {error}") })
+}
+
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let problem = |problem: String| TlsError::File { file: file.to_owned(), problem };
-    let read =
-        CertificateDer::pem_file_iter(file).map_err(|error| problem(format!("cannot be read: {error}")))?;
-    let certificates: Result<Vec<_>, _> = read.collect();
+    let pem = files::read(file).map_err(|error| problem(format!("cannot be read: {error}")))?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match certificates {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         Ok(_) => {
@@ -213,7 +221,7 @@ impl Held {
 
 /// What cannot be read is told by whoever needs it.
 fn own(config: &ClientTls) -> Vec<u8> {
-    config.ca_file.as_ref().and_then(|file| std::fs::read(file).ok()).unwrap_or_default()
+    config.ca_file.as_ref().and_then(|file| files::read(file).ok()).unwrap_or_default()
 }
 
 fn name(host: &str) -> Result<ServerName<'static>, TlsError> {
@@ -274,15 +282,16 @@ impl Server {
     }
 }
 
-fn pair(files: &ServerTls) -> Result<Arc<CertifiedKey>, TlsError> {
-    let chain = certificates(&files.cert_file)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key_file).map_err(|error| TlsError::File {
-        file: files.key_file.clone(),
-        problem: format!("holds no private key ({error}); write a PEM block `-----BEGIN PRIVATE KEY-----`"),
+fn pair(of: &ServerTls) -> Result<Arc<CertifiedKey>, TlsError> {
+    let chain = certificates(&of.cert_file)?;
+    let wrong = |problem: String| TlsError::File { file: of.key_file.clone(), problem };
+    let pem = files::read(&of.key_file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
+        wrong(format!("holds no private key ({error}); write a PEM block `-----BEGIN PRIVATE KEY-----`"))
     })?;
     let bad_pair = |error: rustls::Error| TlsError::Pair {
-        cert: files.cert_file.clone(),
-        key: files.key_file.clone(),
+        cert: of.cert_file.clone(),
+        key: of.key_file.clone(),
         problem: error.to_string(),
     };
     let provider = rustls::crypto::aws_lc_rs::default_provider();

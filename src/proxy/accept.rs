@@ -15,12 +15,14 @@ use super::serve::{self, Client};
 use crate::config::{Limits, Traces};
 use crate::message::account::Charged;
 use crate::message::io::Io;
-use crate::net::listener::{ConnectionCount, Counted, pause_after};
+use crate::net::acceptor::{Acceptor, Came, Streak, Uses};
+use crate::net::listener::{ConnectionCount, Counted};
 use crate::net::tls;
 use crate::reliability::party::Party;
 use crate::runtime::drain::Drain;
+use crate::runtime::timer::within;
 use crate::runtime::{clock, tasks};
-use crate::telemetry::event::Event;
+use crate::telemetry::event::ProcessEvent;
 use crate::upstream::shares::{Held, Shares};
 
 /// A listener as all workers share it.
@@ -34,6 +36,8 @@ pub struct Door {
     pub count: ConnectionCount,
     /// The same by client, where clients come directly.
     pub shares: Arc<Shares>,
+    /// When it cannot take any.
+    pub streak: Arc<Streak>,
 }
 
 /// A connection's place at its door.
@@ -80,49 +84,45 @@ impl Drop for Opened {
 /// Accepts until asked to leave.
 pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, drain: Drain, open: Open) {
     let name = door.entrance.label();
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return Event::AcceptFailed { listener: &name, error: &error.to_string() }.tell(),
+    let mut acceptor = match Acceptor::new(listener, Arc::clone(&door.streak), Uses::Most) {
+        Ok(acceptor) => acceptor,
+        Err(error) => {
+            return ProcessEvent::AcceptFailed { listener: &name, error: &error.to_string() }.tell();
+        }
     };
     loop {
-        let accepted = tokio::select! {
+        let Came { connection, news } = tokio::select! {
             biased;
-            accepted = listener.accept() => accepted,
+            came = acceptor.next() => came,
             () = drain.requested() => return,
         };
-        match accepted {
-            Ok((tcp, peer)) => {
-                let allowed = Allowed::to(&gateway, &door.entrance);
-                let party = Party::client(peer.ip());
-                let Some(place) = door.place(&gateway, &allowed, party) else {
-                    gateway.telemetry.process.connections_refused.fetch_add(1, Ordering::Relaxed);
-                    continue;
-                };
-                let _ = tcp.set_nodelay(true); // only a matter of speed
-                let client = Client {
-                    gateway: Rc::clone(&gateway),
-                    entrance: Arc::clone(&door.entrance),
-                    peer,
-                    secure: door.tls.is_some(),
-                    limits: allowed.limits,
-                    trusted_hops: allowed.trusted_hops,
-                    begin_traces: allowed.begin_traces,
-                    drain: drain.clone(),
-                    introduced: RefCell::default(),
-                };
-                open.set(open.get() + 1);
-                let opened = Opened(Rc::clone(&open));
-                let telemetry = Arc::clone(&gateway.telemetry);
-                let account = gateway.accounts.open(&telemetry.memory, party);
-                let task = connection(client, tcp, door.tls.clone(), (place, opened));
-                let task = Charged::connection(account, &gateway.accounts, task);
-                tasks::spawn_connection(task, move || telemetry.panicked());
-            }
-            Err(error) => {
-                Event::AcceptFailed { listener: &name, error: &error.to_string() }.tell();
-                tokio::time::sleep(pause_after(&error)).await;
-            }
-        }
+        news.iter().for_each(|news| ProcessEvent::accepting(&name, news).tell());
+        let Some((tcp, peer)) = connection else { continue };
+        let allowed = Allowed::to(&gateway, &door.entrance);
+        let party = Party::client(peer.ip());
+        let Some(place) = door.place(&gateway, &allowed, party) else {
+            gateway.telemetry.process.connections_refused.fetch_add(1, Ordering::Relaxed);
+            continue;
+        };
+        let _ = tcp.set_nodelay(true); // only a matter of speed
+        let client = Client {
+            gateway: Rc::clone(&gateway),
+            entrance: Arc::clone(&door.entrance),
+            peer,
+            secure: door.tls.is_some(),
+            limits: allowed.limits,
+            trusted_hops: allowed.trusted_hops,
+            begin_traces: allowed.begin_traces,
+            drain: drain.clone(),
+            introduced: RefCell::default(),
+        };
+        open.set(open.get() + 1);
+        let opened = Opened(Rc::clone(&open));
+        let telemetry = Arc::clone(&gateway.telemetry);
+        let account = gateway.accounts.open(&telemetry.memory, party);
+        let task = serve_one(client, tcp, door.tls.clone(), (place, opened));
+        let task = Charged::connection(account, &gateway.accounts, task);
+        tasks::spawn_connection(task, move || telemetry.panicked());
     }
 }
 
@@ -149,7 +149,7 @@ impl Allowed {
     }
 }
 
-async fn connection(client: Client, tcp: TcpStream, server: Option<tls::Server>, slot: (Place, Opened)) {
+async fn serve_one(client: Client, tcp: TcpStream, server: Option<tls::Server>, slot: (Place, Opened)) {
     let slot: Box<dyn std::any::Any> = Box::new(slot);
     let (io, h2) = match server {
         None => (Io::Tcp(tcp), false),
@@ -164,7 +164,7 @@ async fn connection(client: Client, tcp: TcpStream, server: Option<tls::Server>,
 
 /// TLS with a client; boxed by its caller, for it is large and short.
 async fn handshake(server: &tls::Server, tcp: TcpStream, limit: Duration) -> Option<(Io, bool)> {
-    let stream = tokio::time::timeout(limit, server.accept(tcp)).await.ok()?.ok()?;
+    let stream = within(limit, std::pin::pin!(server.accept(tcp))).await?.ok()?;
     let h2 = tls::accepted_h2(&stream);
     Some((Io::Boxed(Box::new(stream)), h2))
 }

@@ -18,8 +18,8 @@ use crate::reliability::breaker::{Ask, Evidence, Fitness};
 use crate::reliability::party::{Blame, Party};
 use crate::reliability::retry::{self, Next, Repeatable};
 use crate::reliability::verdict::{self, Last, Outcome, RETRY_AFTER_CAP, Verdict, Why};
-use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
+use crate::runtime::{clock, pauses};
 use crate::telemetry::event::UpstreamEvent;
 use crate::upstream::RouteEntry;
 use crate::upstream::endpoint::EndpointState;
@@ -145,7 +145,7 @@ impl<'a> Attempts<'a> {
                 status: answer.head.status,
                 retry_after: wish(answer),
                 grpc: grpc(answer),
-                took: at.saturating_duration_since(began),
+                took: pauses::ran(began, at),
             },
             Err(error) => self.failure(error, met.reused, began, at),
         };
@@ -153,7 +153,7 @@ impl<'a> Attempts<'a> {
     }
 
     fn failure(&self, error: &ProxyError, reused: bool, began: Instant, at: Instant) -> Outcome {
-        let stalled = self.gateway.pulse.stood_still(began, at);
+        let stalled = self.gateway.pulse.stood_still(began, at) || !pauses::between(began, at).is_zero();
         error.failure(reused, stalled).map_or(Outcome::ClientGone, Outcome::Failed)
     }
 
@@ -255,7 +255,9 @@ impl<'a> Attempts<'a> {
         error.failure(ended.reused, false)?;
         let upstream = &self.route.upstream;
         let policy = &upstream.config.retry;
-        let over = self.route.timeouts.total.is_some_and(|total| exchange.started + total <= ended.at);
+        let paused = pauses::between(exchange.started, ended.at);
+        let over =
+            self.route.timeouts.total.is_some_and(|total| exchange.started + total + paused <= ended.at);
         if over || !permits.goes_on(ended.at) {
             return None;
         }

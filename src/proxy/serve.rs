@@ -161,6 +161,7 @@ async fn exchanges(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Af
         };
         served += 1;
         let last = client.limits.requests_per_connection.is_some_and(|most| served >= most);
+        timer.begin();
         let after = exchange(client, conn, timer, &head, last).await;
         account::waits(false, false);
         match after {

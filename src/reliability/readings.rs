@@ -39,6 +39,8 @@ pub struct Readings {
     pub elsewhere: Vec<Arc<str>>,
     /// What other members of the fleet see; `None`: there are no others, or nobody can say.
     pub sightings: Option<Vec<Sighting>>,
+    /// The process stood still until this moment, since the last look: nobody saw the seconds before it.
+    pub resumed: Option<At>,
     /// Facts for the evidence of every new incident: config generation, build, recent changes.
     pub context: Vec<(String, String)>,
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::review::{self, Around, Change, PostIncident};
 use super::sla::{Asked, SERVICE, Sla};
 use crate::reliability::counts::Counts;
-use crate::reliability::incident::Incident;
+use crate::reliability::incident::{Head, Incident};
 use crate::reliability::ledger::{Minute, Share, Slices};
 use crate::store::rows::LedgerMinute;
 use crate::store::{IncidentFilter, Reader, StoreError};
@@ -115,7 +115,10 @@ pub async fn sla(reader: &Reader, asked: &Asked) -> Result<Sla, StoreError> {
 
 /// One incident, from the disk. `Ok(None)`: there is none of that name, or it cannot be read.
 pub async fn incident(reader: &Reader, id: &str) -> Result<Option<Incident>, StoreError> {
-    Ok(reader.incident(id).await?.and_then(|row| serde_json::from_str(&row.body).ok()))
+    let head = reader.incident(id).await?.and_then(|row| serde_json::from_str::<Head>(&row.body).ok());
+    let Some(head) = head else { return Ok(None) };
+    let lines = reader.lines(id).await?;
+    Ok(Some(head.whole(lines.iter().filter_map(|line| serde_json::from_str(&line.body).ok()).collect())))
 }
 
 /// What there is to review about an incident.

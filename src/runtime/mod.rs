@@ -3,6 +3,8 @@
 pub mod clock;
 pub mod drain;
 pub mod fds;
+pub mod files;
+pub mod pauses;
 pub mod readiness;
 pub mod signals;
 pub mod tasks;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Named tasks of the control runtime.
 #[derive(Debug)]
@@ -75,6 +75,15 @@ pub fn detach(task: impl Future<Output = ()> + Send + 'static) {
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     tokio::task::spawn_blocking(work).await.ok()
+}
+
+/// Runs what reads files on a thread of its own: whatever hangs elsewhere, it begins at once. `None`: it panicked, or there is
+/// no thread for it.
+pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (done, told) = oneshot::channel();
+    let run = move || drop(done.send(work()));
+    std::thread::Builder::new().name("strop-apart".to_owned()).spawn(run).ok()?;
+    told.await.ok()
 }
 
 /// Runs `work` to its end on a thread that may compute for long, whether its asker waits or not; `None`: it panicked.

@@ -3,30 +3,50 @@
 //! Deadlines of a busy connection move with every request, mostly further away. Moving a timer costs a lock of the
 //! timer wheel, so it is moved only when the wanted deadline is earlier than the armed one; when it goes off too
 //! early it is armed again. A connection with 30 s deadlines touches the wheel twice a minute.
+//!
+//! While the process stands still nobody can keep a deadline: those of an exchange, and [`within`], are later by as long as
+//! that took ([`pauses`]).
 
-use std::pin::Pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
-use super::clock;
+use super::{clock, pauses};
 
 /// A timer for changing deadlines.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Deadline {
     sleep: Option<Pin<Box<Sleep>>>,
     armed: Option<Instant>,
     /// It will wake the task that owns this. One task for the whole life of it: that is what lets a poll that finds it
     /// armed cost two comparisons.
     waits: bool,
+    /// [`pauses::total`] when the exchange began.
+    paused: u64,
+    /// How long the process has stood still since, as far as that has mattered.
+    grace: Duration,
+}
+
+impl Default for Deadline {
+    fn default() -> Self {
+        Self { sleep: None, armed: None, waits: false, paused: pauses::total(), grace: Duration::ZERO }
+    }
 }
 
 impl Deadline {
+    /// Another exchange begins: what was before it prolongs none of its deadlines.
+    pub fn begin(&mut self) {
+        (self.paused, self.grace) = (pauses::total(), Duration::ZERO);
+    }
+
     /// Ready once `at` has passed; `None` never does.
     pub fn poll_passed(&mut self, cx: &mut Context<'_>, at: Option<Instant>) -> Poll<()> {
-        let Some(at) = at else { return Poll::Pending };
+        let Some(wanted) = at else { return Poll::Pending };
         loop {
+            let at = wanted + self.grace;
             if self.armed.is_none_or(|armed| at < armed) {
                 self.arm(at);
             }
@@ -37,11 +57,14 @@ impl Deadline {
             self.waits = true;
             match sleep.as_mut().poll(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(()) if at <= clock::instant() => {
-                    self.armed = None;
+                Poll::Ready(()) => self.armed = None,
+            }
+            let now = clock::instant();
+            if at <= now {
+                self.grace = pauses::since(self.paused, now);
+                if wanted + self.grace <= now {
                     return Poll::Ready(());
                 }
-                Poll::Ready(()) => self.armed = None,
             }
         }
     }
@@ -54,6 +77,26 @@ impl Deadline {
         }
         self.armed = Some(at);
         self.waits = false;
+    }
+}
+
+/// What `work` comes to within `limit`; `None`: nothing, though the process ran for so long.
+pub async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let (mut work, before) = (pin!(work), pauses::total());
+    // What never ends by itself may have a limit beyond the clock.
+    let Some(at) = clock::instant().checked_add(limit) else { return Some(work.await) };
+    let mut until = at;
+    loop {
+        match tokio::time::timeout_at(until.into(), &mut work).await {
+            Ok(done) => return Some(done),
+            Err(_) => {
+                let later = at + pauses::since(before, clock::instant());
+                if later <= until {
+                    return None;
+                }
+                until = later;
+            }
+        }
     }
 }
 

@@ -6,9 +6,7 @@
 use std::time::Duration;
 
 use super::db::{Conn, DbError, Row, args};
-use super::rows::{
-    Beat, Changed, Held, Known, Lease, Millis, Presence, Present, Pulse, Seen, Silence, Version,
-};
+use super::rows::{Beat, Held, Known, Lease, Millis, Presence, Present, Pulse, Seen, Silence, Version};
 use super::{CHANGES, MEMBERS};
 
 const INCIDENTS: i64 = CHANGES as i64;
@@ -32,8 +30,8 @@ CAST(pg_backend_pid() AS BIGINT) AS n, l.expires_at - t.now AS m, l.said AS o \
 FROM t LEFT JOIN leases AS l ON l.name = $5 \
 UNION ALL SELECT 1, NULL, NULL, NULL, token, expires_at, NULL FROM mine \
 UNION ALL SELECT 2, name, NULL, NULL, seq, NULL, NULL FROM news \
-UNION ALL SELECT 3, id, body, member, change, revision, NULL FROM \
-(SELECT id, body, member, change, revision FROM incidents WHERE change > $12 ORDER BY change LIMIT $13) AS i \
+UNION ALL SELECT 3, id, NULL, member, change, revision, NULL FROM \
+(SELECT id, member, change, revision FROM incidents WHERE change > $12 ORDER BY change LIMIT $13) AS i \
 UNION ALL SELECT 4, id, body, NULL, starts_at, ends_at, NULL FROM silences \
 WHERE $14 < (SELECT seq FROM news WHERE name = 'silences') AND ends_at >= (SELECT now FROM t) \
 UNION ALL SELECT 5, member, boot, sees, age, NULL, NULL FROM (SELECT member, boot, sees, \
@@ -117,8 +115,7 @@ impl Heard {
             2 => self.heads.1 = n,
             3 => {
                 self.reached = n;
-                let version = Version { id: text(a)?, revision: int(m)?, member: text(c)? };
-                self.pulse.incidents.push(Changed { version, body: text(b)? });
+                self.pulse.incidents.push(Version { id: text(a)?, revision: int(m)?, member: text(c)? });
             }
             4 => self.silences.push(Silence {
                 id: text(a)?,

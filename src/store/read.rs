@@ -58,6 +58,8 @@ pub(super) const NOTIFICATIONS: &str = "SELECT id, incident_id, dedup_key, chann
 
 pub(super) const VERSIONS: &str = "SELECT id, revision, member FROM incidents WHERE resolved_at IS NULL OR updated_at >= $1 \
                                    ORDER BY id DESC LIMIT $2";
+const NOTIFICATIONS_AFTER: &str = "SELECT id, incident_id, dedup_key, channel, kind, body, state, attempts, next_at, created_at, last_error, sent_at \
+     FROM notifications WHERE state = $1 AND (next_at > $2 OR (next_at = $2 AND id > $3)) ORDER BY next_at, id LIMIT $4";
 
 /// `<started_at>.<id>` of the last row of a page.
 fn place(cursor: &str) -> Result<(Millis, &str), StoreError> {
@@ -141,6 +143,29 @@ impl Reader {
         self.all(sql, args![incident, after, i64::from(limit.clamp(1, MOST))], read).await
     }
 
+    /// An incident's whole timeline.
+    pub async fn lines(&self, incident: &str) -> Result<Vec<Entry>, StoreError> {
+        let sql =
+            "SELECT incident_id, at, kind, actor, body FROM timeline WHERE incident_id = $1 ORDER BY seq";
+        self.all(sql, args![incident], entry).await
+    }
+
+    /// The last lines of an incident's timeline, the oldest of them first.
+    pub async fn last_lines(&self, incident: &str, limit: u32) -> Result<Vec<Entry>, StoreError> {
+        let sql = "SELECT incident_id, at, kind, actor, body FROM timeline WHERE incident_id = $1 \
+                   ORDER BY seq DESC LIMIT $2";
+        let mut lines = self.all(sql, args![incident, i64::from(limit)], entry).await?;
+        lines.reverse();
+        Ok(lines)
+    }
+
+    /// The timelines of all incidents without an end.
+    pub async fn unresolved_lines(&self) -> Result<Vec<Entry>, StoreError> {
+        let sql = "SELECT incident_id, at, kind, actor, body FROM timeline WHERE incident_id IN \
+                   (SELECT id FROM incidents WHERE resolved_at IS NULL) ORDER BY incident_id, seq";
+        self.all(sql, &[], entry).await
+    }
+
     /// The audit trail before row `before` (`None`: from the last one), the youngest first.
     pub async fn audit(&self, before: Option<i64>, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         let sql = "SELECT seq, at, actor, action, target, body, prev_hash, hash FROM audit WHERE seq < $1 \
@@ -179,11 +204,25 @@ impl Reader {
     pub async fn silences(&self, at: Millis) -> Result<Vec<Silence>, StoreError> {
         let sql =
             "SELECT id, body, starts_at, ends_at FROM silences WHERE ends_at >= $1 ORDER BY starts_at, id";
-        let read = |mut row: Row| {
-            let (id, body) = (row.text()?, row.text()?);
-            Ok(Silence { id, body, starts_at: row.int()?, ends_at: row.int()? })
-        };
-        self.all(sql, args![at], read).await
+        self.all(sql, args![at], silence).await
+    }
+
+    /// Silences that ended before `at`, the last one first.
+    pub async fn ended_silences(&self, at: Millis, limit: u32) -> Result<Vec<Silence>, StoreError> {
+        let sql = "SELECT id, body, starts_at, ends_at FROM silences WHERE ends_at <= $1 \
+                   ORDER BY starts_at DESC, id DESC LIMIT $2";
+        self.all(sql, args![at, i64::from(limit.clamp(1, MOST))], silence).await
+    }
+
+    /// Notifications in a state after the one of `id` that was due at `next_at`, what is due first first.
+    pub async fn notifications_after(
+        &self,
+        state: Delivery,
+        (next_at, id): (Millis, &str),
+        limit: u32,
+    ) -> Result<Vec<Notification>, StoreError> {
+        let args = args![state.as_str(), next_at, id, i64::from(limit.clamp(1, MOST))];
+        self.all(NOTIFICATIONS_AFTER, args, notification).await
     }
 
     /// Samples of a kind and service from `since` to before `until`.
@@ -202,6 +241,16 @@ impl Reader {
         };
         self.all(sql, args![kind, service, since, until], read).await
     }
+}
+
+fn silence(mut row: Row) -> Result<Silence, DbError> {
+    let (id, body) = (row.text()?, row.text()?);
+    Ok(Silence { id, body, starts_at: row.int()?, ends_at: row.int()? })
+}
+
+fn entry(mut row: Row) -> Result<Entry, DbError> {
+    let (incident_id, at) = (row.text()?, row.int()?);
+    Ok(Entry { incident_id, at, kind: row.text()?, actor: row.text()?, body: row.text()? })
 }
 
 pub(super) fn incident(mut row: Row) -> Result<Incident, DbError> {

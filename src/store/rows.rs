@@ -259,7 +259,7 @@ pub struct Pulse {
     /// Up to here everything there is was brought, or was brought before; `None`: the tables are another version's.
     pub known: Option<Known>,
     /// Incidents that have changed, in this order; the next ones come with the next beat.
-    pub incidents: Vec<Changed>,
+    pub incidents: Vec<Version>,
     /// All silences that have not ended; `None`: none has changed.
     pub silences: Option<Vec<Silence>>,
     /// To the holder: who sees alerts.
@@ -268,15 +268,6 @@ pub struct Pulse {
     pub members: Option<u64>,
     /// Some of those who were seen within the hour, in the order of their names; their words stay unread.
     pub roster: Vec<Present>,
-}
-
-/// An incident that has changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Changed {
-    /// Which one, and to what version.
-    pub version: Version,
-    /// As in [`Incident::body`].
-    pub body: String,
 }
 
 /// A lease in somebody's hand.

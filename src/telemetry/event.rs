@@ -5,6 +5,8 @@
 
 use tracing::{error, info, warn};
 
+use crate::net::acceptor::News;
+
 /// Something worth telling.
 #[derive(Debug)]
 #[allow(missing_docs)]
@@ -15,6 +17,7 @@ pub enum Event<'a> {
     ConfigApplied { cause: &'a str, generation: u64, applied: &'a str, needs_restart: &'a str },
     ConfigRefused { cause: &'a str, problems: &'a str },
     ConfigWarning { problem: &'a str },
+    ReloadBusy { why: &'a str },
     BreakerMoved { upstream: &'a str, from: &'a str, to: &'a str, why: &'a str },
     EndpointHealth { upstream: &'a str, endpoint: &'a str, healthy: bool, why: &'a str },
     AddressForbidden { upstream: &'a str, address: &'a str, range: &'a str },
@@ -24,11 +27,9 @@ pub enum Event<'a> {
     CertReloaded { listener: &'a str },
     CertRefused { listener: &'a str, error: &'a str },
     TlsUnusable { upstream: &'a str, error: &'a str },
-    AcceptFailed { listener: &'a str, error: &'a str },
     AccessLogFailed { error: &'a str },
     WatchFailed { error: &'a str },
     WorkerFailed { error: &'a str },
-    FdsLow { used: u64, limit: u64 },
     Memory(MemoryEvent<'a>),
     ConnectionPanicked,
     TaskEndedEarly { task: &'a str },
@@ -52,6 +53,7 @@ impl Event<'_> {
                 error!(cause, problems, "config refused, the last good one stays");
             }
             Self::ConfigWarning { problem } => warn!(problem, "config"),
+            Self::ReloadBusy { why } => warn!(why, "config not read again"),
             Self::BreakerMoved { upstream, from, to, why } => breaker_moved(upstream, from, to, why),
             Self::EndpointHealth { upstream, endpoint, healthy: true, why } => {
                 info!(upstream, endpoint, healthy = true, why, "endpoint health");
@@ -75,11 +77,9 @@ impl Event<'_> {
                 error!(listener, error, "certificate refused, the old one stays")
             }
             Self::TlsUnusable { upstream, error } => error!(upstream, error, "TLS cannot be set up"),
-            Self::AcceptFailed { listener, error } => warn!(listener, error, "accept failed"),
             Self::AccessLogFailed { error } => error!(error, "access log cannot be opened"),
             Self::WatchFailed { error } => warn!(error, "config file is polled only"),
             Self::WorkerFailed { error } => error!(error, "worker could not start"),
-            Self::FdsLow { used, limit } => warn!(used, limit, "file descriptors are running out"),
             Self::Memory(event) => event.tell(),
             Self::ConnectionPanicked => error!("a connection ended by a panic"),
             Self::TaskEndedEarly { task } => error!(task, "a task ended early"),
@@ -112,6 +112,53 @@ impl MemoryEvent<'_> {
                 warn!(held, limit, "memory for buffers is short: what holds most and does not move is ended");
             }
             Self::Enough { held, limit } => info!(held, limit, "memory for buffers is no longer short"),
+        }
+    }
+}
+
+/// Something worth telling of the process itself: what it may use, when it stood still.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum ProcessEvent<'a> {
+    AcceptFailed { listener: &'a str, error: &'a str },
+    AcceptsAgain { listener: &'a str, failures: u64, seconds: f64 },
+    FdLimit { was: Option<u64>, limit: Option<u64>, kept: u64 },
+    FdsLow { used: u64, limit: u64 },
+    Paused { seconds: f64 },
+}
+
+impl<'a> ProcessEvent<'a> {
+    /// What a listener has to tell.
+    pub fn accepting(listener: &'a str, news: &'a News) -> Self {
+        match news {
+            News::Failing { error } => Self::AcceptFailed { listener, error },
+            News::Over { failures, lasted } => {
+                Self::AcceptsAgain { listener, failures: *failures, seconds: lasted.as_secs_f64() }
+            }
+        }
+    }
+}
+
+impl ProcessEvent<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        match *self {
+            Self::AcceptFailed { listener, error } => {
+                warn!(listener, error, "accept failed; it is told again when it works")
+            }
+            Self::AcceptsAgain { listener, failures, seconds } => {
+                info!(listener, failures, seconds, "connections are accepted again");
+            }
+            Self::FdLimit { was, limit, kept } => {
+                info!(was, limit, kept, "file descriptors; `kept` are for the admin port and the store");
+            }
+            Self::FdsLow { used, limit } => warn!(used, limit, "file descriptors are running out"),
+            Self::Paused { seconds } => {
+                warn!(
+                    seconds,
+                    "the process stood still: deadlines are later by that, nobody saw these seconds"
+                );
+            }
         }
     }
 }

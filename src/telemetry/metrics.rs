@@ -124,8 +124,13 @@ impl Family {
     }
 
     pub(super) fn count(&mut self, labels: Labels<'_>, value: u64) {
+        self.sum(labels, value as f64);
+    }
+
+    /// A counter of what is no number of things.
+    pub(super) fn sum(&mut self, labels: Labels<'_>, value: f64) {
         let mut counter = Counter::default();
-        counter.set_value(value as f64);
+        counter.set_value(value);
         let mut metric = Metric::from_label(pairs(labels));
         metric.set_counter(counter);
         self.1.push(metric);
@@ -282,6 +287,15 @@ fn memory(telemetry: &Telemetry) -> Vec<MetricFamily> {
     [limit, held, ended].map(Family::done).into()
 }
 
+fn pauses() -> [MetricFamily; 2] {
+    let (times, paused) = crate::runtime::pauses::counted();
+    let mut seconds =
+        Family::counter("strop_paused_seconds_total", "Seconds for which the process stood still.");
+    seconds.sum(&[], paused.as_secs_f64());
+    let times = counter("strop_pauses_total", "How often the process stood still, stopped or frozen.", times);
+    [times, seconds.done()]
+}
+
 fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
     let of = |atomic: &std::sync::atomic::AtomicU64| atomic.load(Ordering::Relaxed);
     let numbers = &telemetry.process;
@@ -311,6 +325,7 @@ fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
     ];
     families.extend(logged());
     families.extend(memory(telemetry));
+    families.extend(pauses());
     let gauge = |name: &str, help: &str, value: u64| {
         let mut family = Family::gauge(name, help);
         family.set(&[], value as f64);

@@ -6,22 +6,37 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::Upstream;
 use super::endpoint::EndpointState;
 use crate::net::listener::UNSENT;
+use crate::runtime::fds;
 
 /// The Connection Attempt Delay of RFC 8305 section 8.
 const DELAY: Duration = Duration::from_millis(250);
 
 /// Connects, and says to which endpoint.
 pub(super) async fn tcp(
+    upstream: &Upstream,
+    endpoint: &Arc<EndpointState>,
+) -> io::Result<(TcpStream, Arc<EndpointState>)> {
+    let (stream, endpoint) = any(upstream, endpoint).await?;
+    if fds::is_reserved(stream.as_fd()) {
+        // The last descriptors are kept for the admin port and the store.
+        return Err(Errno::MFILE.into());
+    }
+    Ok((stream, endpoint))
+}
+
+async fn any(
     upstream: &Upstream,
     endpoint: &Arc<EndpointState>,
 ) -> io::Result<(TcpStream, Arc<EndpointState>)> {

@@ -19,8 +19,9 @@ use super::{Upstream, connect, local};
 use crate::config;
 use crate::reliability::breaker::Check;
 use crate::reliability::outlier::Sees;
-use crate::runtime::clock;
 use crate::runtime::drain::Drain;
+use crate::runtime::timer::within;
+use crate::runtime::{clock, pauses};
 use crate::telemetry::event::{Event, UpstreamEvent};
 
 /// What the checks of one endpoint add up to.
@@ -72,10 +73,12 @@ pub async fn check(
     health: &config::Health,
 ) -> Result<(), Missed> {
     let asked = health.path.as_deref().map(|path| (path, health.expect));
-    match tokio::time::timeout(health.timeout, attempt(upstream, endpoint, asked)).await {
-        Ok(done) => done,
-        Err(_) => Err(Missed::by_peer(format!("no answer within {:?}", health.timeout))),
-    }
+    let began = clock::instant();
+    let done = within(health.timeout, Box::pin(attempt(upstream, endpoint, asked))).await;
+    let done = done.unwrap_or_else(|| Err(Missed::by_peer(format!("no answer within {:?}", health.timeout))));
+    // Whoever stood still, or was frozen together with its peers, has seen nothing of them.
+    let paused = || !pauses::between(began, clock::instant()).is_zero();
+    done.map_err(|missed| Missed { ours: missed.ours || paused(), ..missed })
 }
 
 /// What is asked for, and the statuses that are healthy.
@@ -274,13 +277,13 @@ pub async fn connect(upstream: Arc<Upstream>) {
     let limit = upstream.config.timeouts.connect.unwrap_or(Duration::from_secs(3));
     let mut found = None;
     for endpoint in upstream.endpoints.load_full().iter() {
-        match tokio::time::timeout(limit, attempt(&upstream, endpoint, None)).await {
-            Ok(Ok(())) => {
+        match within(limit, Box::pin(attempt(&upstream, endpoint, None))).await {
+            Some(Ok(())) => {
                 found = Some(Check::Passed);
                 break;
             }
-            Ok(Err(missed)) if missed.ours => {}
-            Ok(Err(_)) | Err(_) => found = Some(Check::Failed),
+            Some(Err(missed)) if missed.ours => {}
+            Some(Err(_)) | None => found = Some(Check::Failed),
         }
     }
     if let Some(found) = found {

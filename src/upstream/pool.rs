@@ -27,6 +27,7 @@ use crate::message::io::{Ask, Io, Layered};
 use crate::message::kept::KeptRoom;
 use crate::net::tls;
 use crate::reliability::verdict::Why;
+use crate::runtime::timer::within;
 use crate::runtime::{clock, tasks};
 use crate::telemetry::event::Event;
 
@@ -127,9 +128,9 @@ impl Pools {
         }
         let slot = upstream.slot().ok_or(ConnectError::Full)?;
         // Boxed: it is large, and rare.
-        match Box::pin(tokio::time::timeout(limit, self.connect(upstream, endpoint, slot))).await {
-            Ok(connected) => connected,
-            Err(_) => Err(ConnectError::Failed(Why::Timeout, io::ErrorKind::TimedOut.into())),
+        match within(limit, Box::pin(self.connect(upstream, endpoint, slot))).await {
+            Some(connected) => connected,
+            None => Err(ConnectError::Failed(Why::Timeout, io::ErrorKind::TimedOut.into())),
         }
     }
 
@@ -220,13 +221,13 @@ impl Pools {
         limit: Duration,
     ) -> Result<(Rc<Conn>, Arc<EndpointState>), ConnectError> {
         let slot: Box<dyn std::any::Any> = Box::new(upstream.tunnel().ok_or(ConnectError::NoTunnel)?);
-        match tokio::time::timeout(limit, connect::tcp(upstream, endpoint)).await {
-            Ok(Ok((tcp, endpoint))) => {
+        match within(limit, connect::tcp(upstream, endpoint)).await {
+            Some(Ok((tcp, endpoint))) => {
                 let _ = tcp.set_nodelay(true); // only a matter of speed
                 Ok((Conn::new(Io::Tcp(tcp), Buf::default(), Some(slot)), endpoint))
             }
-            Ok(Err(error)) => Err(ConnectError::Failed(Why::Connect, error)),
-            Err(_) => Err(ConnectError::Failed(Why::Timeout, io::ErrorKind::TimedOut.into())),
+            Some(Err(error)) => Err(ConnectError::Failed(Why::Connect, error)),
+            None => Err(ConnectError::Failed(Why::Timeout, io::ErrorKind::TimedOut.into())),
         }
     }
 

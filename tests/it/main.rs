@@ -32,6 +32,7 @@ mod command_line;
 mod contract;
 /// Who is late is told so, and nobody else.
 mod deadlines;
+mod descriptors;
 /// The way out: forward proxy, tunnels, local listeners, the address guard.
 mod egress;
 /// What was measured stands on an incident's timeline.
@@ -42,6 +43,7 @@ mod examples;
 mod fairness;
 mod fleet;
 /// Fields that a proxy must, may and must not touch.
+mod hanging;
 mod headers;
 /// Clients and backends that misbehave cost themselves and nobody else.
 mod hostile;
@@ -69,10 +71,12 @@ mod names;
 mod notify;
 /// Parts of an upstream's work open alone.
 mod operations;
+mod orders;
 /// A backend that dies under load is told soon, once, and for as long as it was dead.
 mod outage;
 mod passing;
 /// What is sent to PagerDuty and Slack is what they document.
+mod pauses;
 mod payloads;
 /// A saved file is in force at once and loses nothing.
 mod reload;

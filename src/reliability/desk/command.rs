@@ -10,9 +10,6 @@ use crate::reliability::rule::{Key, Rule, Severity};
 use crate::reliability::silence::Silence;
 use crate::units::At;
 
-/// Silences that last or are to come, at most: each look asks all of them.
-const MOST_SILENCES: usize = 1_000;
-
 type Done = Result<Reply, Refused>;
 
 impl Desk {
@@ -20,7 +17,12 @@ impl Desk {
     pub fn command(&mut self, command: Command, now: At) -> (Done, Vec<Effect>) {
         let now = now.max(self.clock.now);
         self.clock.now = now;
-        let done = match command {
+        let done = self.room(&command).and_then(|()| self.obey(command, now));
+        (done, self.effects())
+    }
+
+    fn obey(&mut self, command: Command, now: At) -> Done {
+        match command {
             Command::Open { actor, title, severity, service } => {
                 self.open_by_hand(&actor, title, severity, &service, now)
             }
@@ -54,8 +56,7 @@ impl Desk {
             Command::Delivered { id, number, arrived, detail } => {
                 self.delivered(&id, number, arrived, &detail, now)
             }
-        };
-        (done, self.effects())
+        }
     }
 
     fn change(
@@ -174,9 +175,6 @@ impl Desk {
     fn silence(&mut self, mut silence: Silence, now: At) -> Done {
         named(&silence.actor)?;
         silence.check(now)?;
-        if self.silences.len() >= MOST_SILENCES {
-            return Err(Refused::NoUse("there are 1000 silences already; end those that nobody needs"));
-        }
         silence.number = self.next_silence(now);
         self.silences.push(silence.clone());
         self.changed.before.push(Effect::SaveSilence(silence.clone()));

@@ -15,6 +15,7 @@ mod command;
 mod effect;
 mod fleet;
 mod homes;
+mod room;
 mod tick;
 mod uptime;
 
@@ -33,6 +34,7 @@ use crate::names::IncidentId;
 use crate::units::At;
 pub use effect::{Command, Effect, Notice, Page, Reply};
 pub use fleet::Role;
+pub use room::{MOST_LIVE, MOST_SILENCES, MOST_WRITTEN};
 
 /// How the desk works.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,6 +117,9 @@ pub struct Desk {
     role: Role,
     /// What holds in the fleet, for a desk that has no alerts of its own.
     held: BTreeSet<Key>,
+    sizes: room::Sizes,
+    /// The end of the last pause of the process.
+    resumed: At,
 }
 
 /// What a step has changed so far.
@@ -145,6 +150,8 @@ impl Desk {
             changed: Changed::default(),
             role: Role::Acts,
             held: BTreeSet::new(),
+            sizes: room::Sizes::default(),
+            resumed: At::default(),
         }
     }
 

@@ -445,3 +445,113 @@ fn no_two_incidents_have_one_name() {
     let names: BTreeSet<_> = (0..1_000).map(|_| desk.next_id(at(1))).collect();
     assert_eq!(names.len(), 1_000);
 }
+
+fn by_hand(desk: &mut Desk, now: At) -> Result<Reply, Refused> {
+    let (actor, title, service) = ("ann".to_owned(), "a drill".to_owned(), "test".to_owned());
+    desk.command(Command::Open { actor, title, severity: Severity::Low, service }, now).0
+}
+
+fn id_of(reply: Result<Reply, Refused>) -> IncidentId {
+    match reply {
+        Ok(Reply::Incident(incident)) => incident.id,
+        other => panic!("an incident: {other:?}"),
+    }
+}
+
+#[test]
+fn nobody_opens_the_thousand_and_first_by_hand_and_what_is_found_is_found() {
+    let mut shift = shift(&["api"]);
+    let now = at(shift.second);
+    let ids: Vec<_> = (0..room::MOST_LIVE).map(|_| id_of(by_hand(&mut shift.desk, now))).collect();
+    let most = room::MOST_LIVE;
+    let refused = by_hand(&mut shift.desk, now).expect_err("too many");
+    assert_eq!(refused, Refused::TooMany { most, what: "incidents that are not over" });
+    shift.bad("api");
+    shift.pass(2);
+    let found = shift.desk.incidents().filter(|one| one.key.rule == Rule::ServiceDown).count();
+    assert_eq!((found, shift.desk.incidents().count()), (1, most + 1), "Strop's own is never refused");
+    for id in &ids[..2] {
+        let (id, actor, reason) = (id.clone(), "ann".to_owned(), "done".to_owned());
+        let order = Command::Resolve { id, actor, reason, force: Force::Asked };
+        shift.desk.command(order, at(shift.second)).0.expect("resolves");
+    }
+    by_hand(&mut shift.desk, at(shift.second)).expect("there is room again");
+}
+
+#[test]
+fn a_full_incident_takes_no_note_and_is_still_taken_ended_and_reviewed() {
+    let mut shift = shift(&["api"]);
+    let now = at(shift.second);
+    let id = id_of(by_hand(&mut shift.desk, now));
+    let ann = || "ann".to_owned();
+    let mut give = |command: Command| shift.desk.command(command, now);
+    let note = || Command::Note { id: id.clone(), actor: ann(), text: "so it goes".to_owned() };
+    let mut notes = 0;
+    let refused = loop {
+        match give(note()).0 {
+            Ok(_) => notes += 1,
+            Err(why) => break why,
+        }
+    };
+    assert_eq!((refused, notes), (Refused::Full, 999), "the line of the opening is one too");
+    assert!(give(note()).1.is_empty(), "a refusal changes nothing");
+    let assign = Command::Assign { id: id.clone(), actor: ann(), to: "bo".to_owned() };
+    assert_eq!(give(assign).0, Err(Refused::Full));
+    give(Command::Ack { id: id.clone(), actor: ann() }).0.expect("calls can always be ended");
+    assert_eq!(give(Command::Ack { id: id.clone(), actor: ann() }).0, Err(Refused::Full), "once");
+    let (what, evidence) = ("measured".to_owned(), Vec::new());
+    give(Command::Evidence { id: id.clone(), what, evidence }).0.expect("Strop's own is always recorded");
+    let resolve = Command::Resolve { id: id.clone(), actor: ann(), reason: ann(), force: Force::Asked };
+    give(resolve).0.expect("it ends");
+    let actions = vec![crate::reliability::incident::ActionItem { what: ann(), owner: ann(), due: now }];
+    let review = Review { technical: ann(), process: ann(), human: ann(), actions };
+    give(Command::Review { id: id.clone(), actor: ann(), review }).0.expect("it is reviewed");
+}
+
+#[test]
+fn all_notes_together_have_a_bound_and_those_of_yesterday_make_room() {
+    let mut shift = shift(&["api"]);
+    let now = at(shift.second);
+    let text = "x".repeat(40_000);
+    let mut ids = Vec::new();
+    let refused = 'full: loop {
+        let id = id_of(by_hand(&mut shift.desk, now));
+        ids.push(id.clone());
+        for _ in 0..13 {
+            let order = Command::Note { id: id.clone(), actor: "ann".to_owned(), text: text.clone() };
+            if let Err(why) = shift.desk.command(order, now).0 {
+                break 'full why;
+            }
+        }
+    };
+    assert!(matches!(refused, Refused::TooMany { most: room::MOST_WRITTEN, .. }), "{refused:?}");
+    assert!((30..=34).contains(&ids.len()), "{}", ids.len());
+    for id in ids {
+        let (actor, reason) = ("ann".to_owned(), "done".to_owned());
+        let order = Command::Resolve { id, actor, reason, force: Force::Asked };
+        shift.desk.command(order, now).0.expect("ends in any case");
+    }
+    shift.pass(86_402);
+    by_hand(&mut shift.desk, at(shift.second)).expect("there is room again");
+}
+
+#[test]
+fn seconds_in_which_the_process_stood_still_are_neither_good_nor_bad() {
+    let mut shift = shift(&["api"]);
+    shift.upstream("api").consecutive_failures = 1;
+    shift.upstream("api").failing_since = Some(at(shift.second));
+    shift.pass(1);
+    let stopped = shift.second;
+    shift.second += 20;
+    shift.readings.resumed = Some(at(shift.second));
+    shift.bad("api");
+    shift.pass(1);
+    shift.readings.resumed = None;
+    shift.bad("api");
+    shift.pass(3);
+    let minutes: Vec<_> = shift.desk.flush().into_iter().filter(|one| &*one.subject == "api").collect();
+    let pause = Report::of(&minutes, at(stopped + 1), at(stopped + 20));
+    assert_eq!((pause.unknown, pause.measured()), (19, 0), "{pause:?}");
+    let after = Report::of(&minutes, at(stopped + 21), at(shift.second));
+    assert!(after.down > 0, "what is bad after it is bad: {after:?}");
+}

@@ -19,6 +19,10 @@ const DEGRADED: u64 = 20;
 
 impl Desk {
     pub(super) fn uptime(&mut self, readings: &Readings, now: At) {
+        if let Some(resumed) = readings.resumed {
+            self.resumed = resumed;
+            self.ledgers.values_mut().for_each(|ledger| ledger.resumes(resumed.second()));
+        }
         let mut whole: Vec<(bool, Slice)> = Vec::new();
         let mut counts = Counts::default();
         for upstream in &readings.upstreams {
@@ -46,14 +50,15 @@ impl Desk {
     }
 
     fn mark(&mut self, subject: &Arc<str>, slice: Slice, counts: Counts, since: Option<At>, now: At) {
-        let source = &self.source;
+        let (source, resumed) = (&self.source, self.resumed);
         let ledger = self
             .ledgers
             .entry(Arc::clone(subject))
             .or_insert_with(|| Ledger::new(Arc::clone(subject), Arc::clone(source)));
         let minutes = ledger.mark(slice, counts, now);
         if let Some(since) = since {
-            ledger.amend(since.second(), now.second(), slice);
+            // What came before a pause was marked by then, and nobody saw the pause itself.
+            ledger.amend(since.max(resumed).second(), now.second(), slice);
         }
         self.changed.before.extend(minutes.into_iter().map(Effect::Ledger));
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{BYTES, LINES};
 use super::{Actor, Ending, Incident, Kind, Review, State};
 use crate::names::IncidentId;
 use crate::reliability::rule::{Rule, Severity};
@@ -70,6 +71,15 @@ pub enum Refused {
     NoSuchSilence,
     /// It would never hold: it ends before it begins, or has ended, or matches everything.
     NoUse(&'static str),
+    /// The incident holds as many lines of people, or bytes of them, as it takes.
+    Full,
+    /// There are as many as there may be.
+    TooMany {
+        /// How many.
+        most: usize,
+        /// Of what.
+        what: &'static str,
+    },
 }
 
 impl fmt::Display for Refused {
@@ -82,6 +92,14 @@ impl fmt::Display for Refused {
             Self::Empty(what) => write!(f, "{what} must not be empty"),
             Self::NoSuchSilence => f.write_str("no such silence"),
             Self::NoUse(why) => f.write_str(why),
+            Self::Full => {
+                write!(
+                    f,
+                    "the incident takes {LINES} lines of people and {} KiB of them, and is full",
+                    BYTES / 1_024
+                )
+            }
+            Self::TooMany { most, what } => write!(f, "there are {most} {what}, the most there may be"),
         }
     }
 }
@@ -208,6 +226,10 @@ impl Incident {
         self.clocks.closed = Some(at);
         self.ending = Some(ending);
         self.escalation.stop(at);
+        if self.untold > 0 {
+            let text = format!("{} more lines of its signals were only counted", self.untold);
+            self.tell(at, Actor::Desk, Kind::Evidence, text, Vec::new());
+        }
         Ok(self.go(to, actor, why, at))
     }
 

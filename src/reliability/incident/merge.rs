@@ -24,12 +24,29 @@ impl Incident {
     }
 
     fn combined(&self, other: &Self) -> Self {
-        let (new, old) = if self.rank() >= other.rank() { (self, other) } else { (other, self) };
+        let (new, old) = self.ranked(other);
         let timeline = woven(&new.timeline, &old.timeline);
+        // More lines than either has are a version of its own; else it is the higher one's.
+        let grown = timeline.len() > new.timeline.len().max(old.timeline.len());
+        let mut merged = new.blended(old);
+        merged.version = new.version.max(old.version) + u64::from(grown);
+        merged.timeline = timeline;
+        merged.check_invariants();
+        merged
+    }
+
+    /// The copy that says how things are, and the other one.
+    pub(super) fn ranked<'a>(&'a self, other: &'a Self) -> (&'a Self, &'a Self) {
+        if self.rank() >= other.rank() { (self, other) } else { (other, self) }
+    }
+
+    /// Both copies but for timeline and version; `self` says how things are.
+    pub(super) fn blended(&self, old: &Self) -> Self {
+        let new = self;
         let ended =
             [new, old].into_iter().filter(|one| !one.state.is_live()).min_by_key(|one| one.ended_at());
         let clocks = clocks(new, old, ended);
-        let mut merged = new.clone();
+        let mut merged = Self { timeline: Vec::new(), ..new.clone() };
         merged.state = match ended {
             Some(_) if clocks.reviewed.is_some() => State::Reviewed,
             Some(one) => one.state,
@@ -46,16 +63,13 @@ impl Incident {
         };
         merged.breached |= old.breached;
         merged.flaps = merged.flaps.max(old.flaps);
+        merged.untold = merged.untold.max(old.untold);
         merged.respond_by = merged.respond_by.or(new.respond_by).or(old.respond_by);
         merged.earlier = new.earlier.clone().or_else(|| old.earlier.clone());
         merged.review = new.review.clone().or_else(|| old.review.clone());
         merged.signals = signals(&new.signals, &old.signals);
         merged.escalation = new.escalation.merged(&old.escalation);
-        // More lines than either has are a version of its own; else it is the higher one's.
-        let grown = timeline.len() > new.timeline.len().max(old.timeline.len());
-        merged.version = new.version.max(old.version) + u64::from(grown);
-        (merged.clocks, merged.timeline) = (clocks, timeline);
-        merged.check_invariants();
+        merged.clocks = clocks;
         merged
     }
 
@@ -76,7 +90,7 @@ impl Incident {
 fn later<'a>(new: &'a Incident, old: &'a Incident, kind: Kind) -> &'a Incident {
     let last = |one: &Incident| {
         let told = one.timeline.iter().rev().find(|entry| entry.kind == kind);
-        told.map(|entry| (entry.at, format!("{:?}", Entry { number: 0, ..entry.clone() })))
+        told.map(order)
     };
     if last(old) > last(new) { old } else { new }
 }
@@ -112,6 +126,11 @@ fn clocks(new: &Incident, old: &Incident, ended: Option<&Incident>) -> Clocks {
     }
 }
 
+/// Lines of two copies are put in this order: by time, those of one moment in any one that is the same for everybody.
+pub(super) fn order(entry: &Entry) -> (At, String) {
+    (entry.at, format!("{:?}", Entry { number: 0, ..entry.clone() }))
+}
+
 /// Both timelines: what is the same up to where they part, then the rest of both by time, each line once.
 fn woven(new: &[Entry], old: &[Entry]) -> Vec<Entry> {
     let same = new.iter().zip(old).take_while(|(a, b)| a == b).count();
@@ -122,7 +141,7 @@ fn woven(new: &[Entry], old: &[Entry]) -> Vec<Entry> {
             rest.push(entry);
         }
     }
-    rest.sort_by(|a, b| (a.at, format!("{a:?}")).cmp(&(b.at, format!("{b:?}"))));
+    rest.sort_by_cached_key(order);
     let both = new[..same].iter().cloned().chain(rest);
     both.zip(1..).map(|(entry, number)| Entry { number, ..entry }).collect()
 }
@@ -152,7 +171,7 @@ mod tests {
 
     use super::*;
     use crate::names::IncidentId;
-    use crate::reliability::incident::{Actor, Beginning, Ending};
+    use crate::reliability::incident::{Actor, Beginning, Ending, Head};
     use crate::reliability::rule::{Key, Rule, Severity};
 
     fn at(second: i64) -> At {
@@ -227,6 +246,43 @@ mod tests {
         }
     }
 
+    /// What is stored without timelines comes to the same; the rows have the lines of both.
+    fn heads_become_the_head_of_both(
+        base: &Incident,
+        a: &Incident,
+        b: &Incident,
+        merged: &Incident,
+    ) -> Result<(), TestCaseError> {
+        let head = |one: &Incident| Head::from(one).following(Some(Head::mark(base)));
+        let but_version = |one: Head| Incident { version: 0, ..one.incident().marked() };
+        prop_assert_eq!(
+            Head::join(&head(base), &head(a), false),
+            head(a),
+            "what follows replaces what it follows"
+        );
+        if a.descends_from(b) || b.descends_from(a) {
+            return Ok(());
+        }
+        let both = Head::join(&head(a), &head(b), false);
+        prop_assert_eq!(but_version(both.clone()), but_version(head(merged)));
+        // Whoever wrote the first copy goes on without knowing the second.
+        let mut later = a.clone();
+        later.tell(At(90_000), Actor::Desk, Kind::Evidence, "measured".to_owned(), Vec::new());
+        let all = Head::join(&both, &Head::from(&later).following(Some(Head::mark(a))), true);
+        prop_assert_eq!(all.incident().state, merged.merge(&later).state);
+        prop_assert!(all.incident().version > both.incident().version);
+        prop_assert!(both.incident().version >= a.version.max(b.version));
+        let new = |one: &Incident| one.timeline[base.timeline.len()..].to_vec();
+        let rows: Vec<Entry> = base.timeline.iter().cloned().chain(new(a)).chain(new(b)).collect();
+        let whole = both.whole(rows);
+        for entry in a.timeline.iter().chain(&b.timeline) {
+            let same =
+                |one: &&Entry| Entry { number: 0, ..(*one).clone() } == Entry { number: 0, ..entry.clone() };
+            prop_assert!(whole.timeline.iter().any(|one| same(&one)), "{:?} is lost", entry);
+        }
+        Ok(())
+    }
+
     proptest! {
         /// Whatever two members do: the same from both sides, nothing told is lost, and once merged it stays so.
         #[test]
@@ -249,6 +305,7 @@ mod tests {
             };
             let (a, b) = (walk(ours), walk(theirs));
             let merged = a.merge(&b);
+            heads_become_the_head_of_both(&base, &a, &b, &merged)?;
             prop_assert_eq!(&merged, &b.merge(&a));
             for copy in [&a, &b] {
                 for entry in &copy.timeline {

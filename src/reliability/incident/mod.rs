@@ -14,6 +14,8 @@
 //! * The timeline only grows; its entries are numbered from 1.
 //! * Nothing follows `Cleared` and `Reviewed`; after `Resolved` comes only the review.
 
+mod bounds;
+mod head;
 mod lifecycle;
 mod merge;
 mod review;
@@ -28,6 +30,8 @@ use super::escalation::Escalation;
 use super::rule::{Key, Rule, Severity};
 use crate::names::IncidentId;
 use crate::units::At;
+pub use bounds::{BYTES, LINES, Written};
+pub use head::Head;
 pub use lifecycle::{Force, Refused, Transition};
 pub use review::{ActionItem, Review};
 pub use timeline::{Actor, Entry, Kind};
@@ -226,12 +230,15 @@ pub struct Incident {
     /// Everything that happened, oldest first.
     #[serde(default)]
     pub timeline: Vec<Entry>,
+    /// Lines of signals that are only counted, see [`Incident::tell`].
+    #[serde(default)]
+    pub untold: u64,
     /// Rises with every change; the newer of two copies has the higher one.
     #[serde(default)]
     pub version: u64,
 }
 
-/// A timeline this long takes no more lines of signals.
+/// So many lines of signals are told; the next ones are counted.
 const SIGNALS_TOLD: usize = 1_000;
 
 /// What an incident begins with.
@@ -275,14 +282,19 @@ impl Incident {
             review: None,
             escalation: Escalation::default(),
             timeline: Vec::new(),
+            untold: 0,
             version: 0,
         }
     }
 
-    /// Appends to the timeline. What flaps for days is not told for ever: lines of signals end after the thousandth.
+    /// Appends to the timeline. What flaps for days is not told for ever: after the thousandth line of its signals the next ones
+    /// are counted, and the end of the incident tells how many there were.
     pub fn tell(&mut self, at: At, actor: Actor, kind: Kind, text: String, evidence: Vec<(String, String)>) {
         self.version += 1;
-        if kind == Kind::Signal && self.timeline.len() >= SIGNALS_TOLD {
+        if kind == Kind::Signal
+            && self.timeline.iter().filter(|entry| entry.kind == Kind::Signal).count() >= SIGNALS_TOLD
+        {
+            self.untold += 1;
             return;
         }
         let number = self.timeline.last().map_or(1, |last| last.number + 1);

@@ -30,6 +30,13 @@ pub struct Review {
 }
 
 impl Review {
+    /// Bytes of its texts.
+    pub fn size(&self) -> usize {
+        let items =
+            self.actions.iter().map(|item| item.what.len() + item.owner.len() + size_of::<ActionItem>());
+        self.technical.len() + self.process.len() + self.human.len() + items.sum::<usize>()
+    }
+
     /// What is still to be filled in; empty: it is complete.
     pub fn missing(&self) -> Vec<&'static str> {
         let blank = |text: &str| text.trim().is_empty();

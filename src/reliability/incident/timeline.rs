@@ -56,7 +56,7 @@ pub enum Kind {
 }
 
 /// One line of the timeline.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Entry {
     /// From 1.
     pub number: u64,

@@ -329,6 +329,11 @@ impl Ledger {
         out
     }
 
+    /// Nobody saw the seconds before `second` that are not marked yet: the next mark does not bridge them.
+    pub fn resumes(&mut self, second: i64) {
+        self.last = self.last.map(|last| last.max(second - 1));
+    }
+
     /// Marks seconds again, now that more is known: `from` to before `to` (seconds since the epoch), as far as their
     /// minutes are open.
     pub fn amend(&mut self, from: i64, to: i64, slice: Slice) {

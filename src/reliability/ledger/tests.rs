@@ -162,3 +162,16 @@ proptest! {
         prop_assert!(whole.counts.good <= second as u64 + 1);
     }
 }
+
+#[test]
+fn a_pause_is_unknown_however_short_and_what_follows_it_is_counted() {
+    let mut ledger = ledger();
+    for second in 0..10 {
+        ledger.mark(Slice::Up, ONE, at(second));
+    }
+    ledger.resumes(12);
+    ledger.mark(Slice::Up, ONE, at(12));
+    ledger.mark(Slice::Up, ONE, at(14));
+    let report = Report::of(&ledger.flush(), at(0), at(15));
+    assert_eq!((report.up, report.unknown, report.counts.good), (13, 2, 12), "10 and 11 nobody saw");
+}

@@ -1,0 +1,99 @@
+//! How much people may write on an incident.
+//!
+//! What Strop finds is always recorded; what a person writes is refused above these bounds, and the refusal says so. The first
+//! acknowledgement, the end and the review are taken in any case: each comes once, and an incident that is full must still
+//! end.
+
+use super::{Actor, Entry, Incident};
+
+/// Lines of people on one timeline.
+pub const LINES: usize = 1_000;
+/// Bytes of these lines.
+pub const BYTES: usize = 512 * 1024;
+/// What a line costs beside its texts: its number, moment, kind and the allocations.
+const LINE: usize = 96;
+
+/// Lines of people, and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// How many.
+    pub lines: usize,
+    /// In memory.
+    pub bytes: usize,
+}
+
+impl Written {
+    /// One line of so many bytes of text.
+    pub fn line(text: usize) -> Self {
+        Self { lines: 1, bytes: text + LINE }
+    }
+
+    /// Both.
+    pub fn plus(self, other: Self) -> Self {
+        Self { lines: self.lines + other.lines, bytes: self.bytes + other.bytes }
+    }
+}
+
+fn of(entry: &Entry) -> Option<Written> {
+    match &entry.actor {
+        Actor::Named(name) => Some(Written::line(name.len() + entry.text.len())),
+        Actor::Desk => None,
+    }
+}
+
+impl Incident {
+    /// What people have written on it: its timeline, its review.
+    pub fn written(&self) -> Written {
+        let lines = self.timeline.iter().filter_map(of).fold(Written::default(), Written::plus);
+        let review = self.review.as_ref().map_or(0, super::Review::size);
+        Written { bytes: lines.bytes + review, ..lines }
+    }
+
+    /// Is there room for one more line?
+    pub fn takes(&self, line: Written) -> bool {
+        let all = self.written().plus(line);
+        all.lines <= LINES && all.bytes <= BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::IncidentId;
+    use crate::reliability::incident::{Beginning, Kind};
+    use crate::reliability::rule::{Key, Rule, Severity};
+    use crate::units::At;
+
+    fn open() -> Incident {
+        let (key, began) = (Key::of(Rule::Manual, "test", ""), At(1_000));
+        let (title, severity) = ("a test".to_owned(), Severity::Low);
+        let beginning = Beginning { id: IncidentId::of(0, 1), key, title, severity, began, earlier: None };
+        Incident::suspected(beginning, began)
+    }
+
+    #[test]
+    fn a_thousand_lines_of_people_are_taken_and_what_strop_tells_is_not_counted() {
+        let mut one = open();
+        let before = one.written();
+        let ann = || Actor::Named("ann".to_owned());
+        for n in 0..LINES {
+            assert!(one.takes(Written::line(4)), "line {n}");
+            one.tell(At(20_000), ann(), Kind::Note, "x".to_owned(), Vec::new());
+            one.tell(At(20_000), Actor::Desk, Kind::Page, "calling ann".to_owned(), Vec::new());
+        }
+        assert_eq!(one.written().lines, before.lines + LINES);
+        assert!(!one.takes(Written::line(4)));
+    }
+
+    #[test]
+    fn few_long_lines_are_as_much_as_many_short_ones() {
+        let mut one = open();
+        let text = "x".repeat(10_000);
+        while one.takes(Written::line(text.len() + 3)) {
+            one.tell(At(20_000), Actor::Named("ann".to_owned()), Kind::Note, text.clone(), Vec::new());
+        }
+        assert_eq!(one.written().lines, 51);
+        assert!(one.written().bytes <= BYTES);
+        assert!(one.takes(Written::line(4)), "a short one still fits");
+    }
+}
