@@ -89,7 +89,7 @@ fn a_note_costs_its_line_and_not_the_incident_again_and_the_last_ones_are_refuse
         answered += noted.body.len() as u64;
     }
     let each = (written(&proxy) - before).saturating_sub(answered) / 40;
-    assert!(each < 100_000, "{each} bytes a note: an incident of a thousand has 280,000");
+    assert!(each < 100_000, "{each} bytes a note: 376,000 where it is written whole");
     let refused = note();
     assert_eq!(
         (refused.status, refused.json()["error"]["code"].as_str().map(str::to_owned)),
