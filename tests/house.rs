@@ -135,8 +135,8 @@ const DOORS: &[(&str, &[&str])] = &[
         "clap::",
         &["src/cli/mod.rs", "src/cli/demo.rs", "src/cli/notify.rs", "src/cli/report.rs", "src/cli/store.rs"],
     ),
-    ("info!(", &["src/telemetry/event.rs"]),
-    ("warn!(", &["src/telemetry/event.rs"]),
+    ("info!(", &["src/telemetry/event.rs", "src/telemetry/event/process.rs"]),
+    ("warn!(", &["src/telemetry/event.rs", "src/telemetry/event/process.rs"]),
     ("error!(", &["src/telemetry/event.rs"]),
     ("std::process::exit", &[]),
 ];

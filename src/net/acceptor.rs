@@ -201,7 +201,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_is_tried_again_less_and_less_often() {
-        let bound = super::super::listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1).expect("binds");
+        let bound =
+            super::super::listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1, None).expect("binds");
         let socket = bound.into_iter().next().expect("one");
         let mut acceptor = Acceptor::new(socket, Arc::default(), Uses::Most).expect("made");
         let waits: Vec<_> = (0..6)

@@ -87,7 +87,7 @@ fn a_beat_brings_what_has_changed_once_and_in_order() {
         let mut brought = Vec::new();
         for _ in 0..3 {
             let pulse = two.store.beat(Beat { known, ..beat("m2", "[]", 0) }).await.expect("beats");
-            brought.extend(pulse.incidents.into_iter().map(|one| one.version.id));
+            brought.extend(pulse.incidents.into_iter().map(|one| one.id));
             assert_eq!(pulse.silences.is_some(), known.silences < 1 + start.known.expect("counted").silences);
             known = pulse.known.expect("counted");
         }

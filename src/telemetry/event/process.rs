@@ -1,0 +1,75 @@
+//! What is worth telling of the process itself.
+
+use tracing::{info, warn};
+
+use crate::net::acceptor::News;
+
+/// Something worth telling of what is buffered.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub enum MemoryEvent<'a> {
+    Budget { bytes: usize, limit: usize, of: &'a str },
+    Short { held: usize, limit: usize },
+    Enough { held: usize, limit: usize },
+}
+
+impl MemoryEvent<'_> {
+    pub(super) fn tell(&self) {
+        match *self {
+            Self::Budget { bytes, limit, of } => {
+                info!(bytes, limit, of, "traffic may take so much memory for its buffers");
+            }
+            Self::Short { held, limit } => {
+                warn!(held, limit, "memory for buffers is short: what holds most and does not move is ended");
+            }
+            Self::Enough { held, limit } => info!(held, limit, "memory for buffers is no longer short"),
+        }
+    }
+}
+
+/// Something worth telling of the process itself: what it may use, when it stood still.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum ProcessEvent<'a> {
+    AcceptFailed { listener: &'a str, error: &'a str },
+    AcceptsAgain { listener: &'a str, failures: u64, seconds: f64 },
+    FdLimit { was: Option<u64>, limit: Option<u64>, kept: u64 },
+    FdsLow { used: u64, limit: u64 },
+    Paused { seconds: f64 },
+}
+
+impl<'a> ProcessEvent<'a> {
+    /// What a listener has to tell.
+    pub fn accepting(listener: &'a str, news: &'a News) -> Self {
+        match news {
+            News::Failing { error } => Self::AcceptFailed { listener, error },
+            News::Over { failures, lasted } => {
+                Self::AcceptsAgain { listener, failures: *failures, seconds: lasted.as_secs_f64() }
+            }
+        }
+    }
+}
+
+impl ProcessEvent<'_> {
+    /// Tells it.
+    pub fn tell(&self) {
+        match *self {
+            Self::AcceptFailed { listener, error } => {
+                warn!(listener, error, "accept failed; it is told again when it works")
+            }
+            Self::AcceptsAgain { listener, failures, seconds } => {
+                info!(listener, failures, seconds, "connections are accepted again");
+            }
+            Self::FdLimit { was, limit, kept } => {
+                info!(was, limit, kept, "file descriptors; `kept` are for the admin port and the store");
+            }
+            Self::FdsLow { used, limit } => warn!(used, limit, "file descriptors are running out"),
+            Self::Paused { seconds } => {
+                warn!(
+                    seconds,
+                    "the process stood still: deadlines are later by that, nobody saw these seconds"
+                );
+            }
+        }
+    }
+}
