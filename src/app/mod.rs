@@ -30,7 +30,7 @@ use crate::runtime::drain::{self, Drain, Stop};
 use crate::runtime::readiness::Readiness;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::workers::Workers;
-use crate::runtime::{clock, signals};
+use crate::runtime::{clock, signals, timer};
 use crate::store::Store;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::AccessLog;
@@ -209,7 +209,7 @@ impl App {
         let drained = async {
             tokio::time::sleep(self.config.process.lame_duck).await;
             self.stop.request();
-            tokio::time::timeout(limit, self.stop.wait()).await.is_ok()
+            timer::within(limit, self.stop.wait()).await.is_some()
         };
         let connections = || self.telemetry.listener_counts().iter().map(|(_, count)| count).sum();
         let in_time = tokio::select! {

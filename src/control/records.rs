@@ -351,6 +351,7 @@ fn minute_of(row: &LedgerMinute) -> Option<Minute> {
 mod tests {
     use super::*;
     use crate::config::{Retention, StoreAt};
+    use crate::notify::{Kind, Message};
     use crate::runtime::tasks::Tasks;
 
     const DAY: i64 = 86_400_000;
@@ -406,5 +407,44 @@ mod tests {
         assert!(packed.unreadable.is_empty());
         let (_, _, uptime) = records.left_behind(now).await.expect("reads");
         assert_eq!(told(&uptime, now), minutes);
+    }
+
+    fn message() -> Message {
+        let text = String::new;
+        Message {
+            incident_id: text(),
+            dedup_key: text(),
+            kind: Kind::Trigger,
+            severity: Severity::High,
+            title: text(),
+            summary: text(),
+            service: text(),
+            rule: text(),
+            started_at: 1,
+            at: 1,
+            ends_at: None,
+            link: None,
+            facts: Vec::new(),
+            instance: text(),
+        }
+    }
+
+    #[tokio::test]
+    async fn all_that_was_not_delivered_is_found_however_many_they_are() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let year = Duration::from_secs(400 * 86_400);
+        let retention = Retention { incidents: year, audit: year, samples: year, ledger: year };
+        let at = StoreAt::Sqlite(dir.path().join("strop.db"));
+        let config = crate::config::Store { at, audit_key: None, backlog: 10_000, retention, backup: None };
+        let store = Store::open(&config, &Tasks::default()).await.expect("opens");
+        let records = Records::new(Some(store.clone()), "a", "a#1");
+        let queued = |n: u32| Queued::new(format!("{n:05}"), "pager".to_owned(), message(), u64::from(n / 7));
+        let writes = (0..2_500).map(|n| Records::queued(&queued(n))).collect();
+        store.write(writes).await.expect("is on disk");
+        let (all, more) = records.undelivered(10_000).await.expect("answers");
+        let ids: Vec<&str> = all.iter().map(|one| one.id.as_str()).collect();
+        assert!(ids.is_sorted() && ids.len() == 2_500 && !more, "{} {more}", ids.len());
+        let (some, more) = records.undelivered(1_500).await.expect("answers");
+        assert!(some.len() == 2_000 && more, "{} {more}", some.len());
     }
 }

@@ -150,7 +150,7 @@ impl Streams {
     }
 
     fn look(&self, now: Instant, limits: &Limits) -> Look {
-        self.answers.borrow_mut().retain(|answer| !answer.progress.over.get());
+        self.answers.borrow_mut().retain(|answer| !answer.progress.is_done());
         // What is given up tells its exchange, which comes back here to no list that is borrowed.
         let late = |answer: &Answering| {
             let still = answer.progress.still(now);
@@ -234,6 +234,8 @@ async fn exchange(
         drop(open);
     });
     let progress = Rc::<Progress>::default();
+    // An answer is sent once: whoever drops it drops its body.
+    progress.confirm();
     let edits = Edits { add: &add, foreign, ..Edits::default() };
     let answered =
         response(&answer, &edits, body, Some(on_end)).map(|body| body.watched(Rc::clone(&progress)));

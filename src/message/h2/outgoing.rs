@@ -99,6 +99,11 @@ impl Progress {
         }
     }
 
+    /// Has its end passed, or does nobody send it any more?
+    pub fn is_done(&self) -> bool {
+        self.over.get() || self.dropped.get()
+    }
+
     /// For how long nothing of it has passed, as far as the looks at it show.
     pub fn still(&self, now: Instant) -> Duration {
         match self.seen.get() {
