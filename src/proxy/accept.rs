@@ -20,6 +20,7 @@ use crate::net::listener::{ConnectionCount, Counted};
 use crate::net::tls;
 use crate::reliability::party::Party;
 use crate::runtime::drain::Drain;
+use crate::runtime::fds;
 use crate::runtime::timer::within;
 use crate::runtime::{clock, tasks};
 use crate::telemetry::event::ProcessEvent;
@@ -46,7 +47,10 @@ type Place = (Counted, Option<Held>);
 impl Door {
     /// A place for a connection of `client`; `None`: there is none, or what is left is for others.
     fn place(&self, gateway: &Gateway, allowed: &Allowed, client: u32) -> Option<Place> {
-        let most = allowed.limits.connections.unwrap_or_else(|| fitting(gateway.telemetry.memory.limit()));
+        let most = allowed
+            .limits
+            .connections
+            .unwrap_or_else(|| fitting(gateway.telemetry.memory.limit(), fds::for_traffic()));
         let counted = self.count.admit(most)?;
         // Behind a balancer there are only balancers; on the way out everybody is the application.
         if *self.entrance != Entrance::Ingress || allowed.trusted_hops > 0 {
@@ -57,10 +61,10 @@ impl Door {
     }
 }
 
-/// Connections that fit into `budget` bytes of buffers: each needs a buffer of its own, one of its upstream's, and as much in
-/// the kernel.
-fn fitting(budget: Option<usize>) -> usize {
-    budget.map_or(MOST, |bytes| (bytes / EACH).clamp(FEWEST, MOST))
+/// Connections that fit into `budget` bytes of buffers (each needs a buffer of its own, one of its upstream's, and as much in
+/// the kernel) and into `descriptors` (each needs one of its own and one of its upstream's).
+fn fitting(budget: Option<usize>, descriptors: usize) -> usize {
+    budget.map_or(MOST, |bytes| (bytes / EACH).clamp(FEWEST, MOST)).min((descriptors / 2).max(1))
 }
 
 /// Bytes that a connection may need.
@@ -167,4 +171,18 @@ async fn handshake(server: &tls::Server, tcp: TcpStream, limit: Duration) -> Opt
     let stream = within(limit, std::pin::pin!(server.accept(tcp))).await?.ok()?;
     let h2 = tls::accepted_h2(&stream);
     Some((Io::Boxed(Box::new(stream)), h2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_no_number_is_written_connections_are_as_many_as_fit() {
+        assert_eq!(fitting(Some(64 << 20), 65_000), 1_024, "the shipped pod");
+        assert_eq!(fitting(Some(8 << 30), 65_000), MOST);
+        assert_eq!(fitting(Some(1 << 20), 65_000), FEWEST);
+        assert_eq!(fitting(None, 384), 192, "few descriptors");
+        assert_eq!(fitting(None, usize::MAX), MOST);
+    }
 }

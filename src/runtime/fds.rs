@@ -54,6 +54,11 @@ pub fn admin_places() -> usize {
     usize::try_from(ADMIN_PLACES.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
 }
 
+/// Descriptors that are not kept: for connections of clients and of upstreams.
+pub fn for_traffic() -> usize {
+    usize::try_from(FIRST_KEPT.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+}
+
 fn number(fd: BorrowedFd<'_>) -> u64 {
     u64::from(fd.as_raw_fd().unsigned_abs())
 }

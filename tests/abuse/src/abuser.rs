@@ -153,12 +153,20 @@ fn begin(kind: Kind) -> Vec<u8> {
     }
 }
 
+/// Connections that each of its threads makes anew in 300 ms.
+const AGAIN: usize = 6;
+
 /// Opens connections and holds them; those that were ended are made anew.
 fn hold(kind: Kind, many: usize, to: SocketAddr, over: &AtomicBool, counts: &Counts) {
     let first = begin(kind);
     let mut held: Vec<TcpStream> = Vec::new();
+    let mut began = false;
     while !over.load(Ordering::Relaxed) {
-        while held.len() < many && !over.load(Ordering::Relaxed) {
+        // All at once, and then again at the rate of one client, not of a flood.
+        let mut left = if began { AGAIN } else { many };
+        began = true;
+        while held.len() < many && left > 0 && !over.load(Ordering::Relaxed) {
+            left -= 1;
             match open(to, &first) {
                 Ok(stream) => {
                     count(&counts.done);

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 /// Bytes of `/large`.
-const LARGE: usize = 8 << 20;
+const LARGE: usize = 2 << 20;
 
 /// A running backend; dropped, it ends.
 pub struct Origin {
@@ -20,7 +20,11 @@ pub struct Origin {
 impl Origin {
     pub fn start() -> Result<Self, String> {
         let text = |error: std::io::Error| error.to_string();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(text)?;
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).map_err(text)?;
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).map_err(text)?;
+        socket.listen(4_096).map_err(text)?;
+        let listener = std::net::TcpListener::from(socket);
         listener.set_nonblocking(true).map_err(text)?;
         let address = listener.local_addr().map_err(text)?;
         let (over, ended) = oneshot::channel::<()>();
