@@ -272,9 +272,17 @@ impl Records {
     /// The incident of that name, if there is one that can be read.
     pub(super) async fn find_row(&self, id: &str) -> Result<Option<Incident>, StoreError> {
         let Some(store) = &self.store else { return Ok(None) };
-        let reader = store.reader();
-        let Some(row) = reader.incident(id).await? else { return Ok(None) };
-        let lines = reader.lines(id).await?;
+        let found = if let Some(shared) = self.shared() {
+            // Asked for whatever has changed in a fleet: no second connection is opened for it.
+            shared.whole(id).await?
+        } else {
+            let reader = store.reader();
+            match reader.incident(id).await? {
+                Some(row) => Some((row, reader.lines(id).await?)),
+                None => None,
+            }
+        };
+        let Some((row, lines)) = found else { return Ok(None) };
         Ok(parse::<Head>(&row.id, &row.body).map(|head| head.whole(read_lines(lines))))
     }
 

@@ -4,7 +4,7 @@
 use tokio::sync::watch;
 
 use super::queue::Ask;
-use super::rows::{Beat, Lease, Millis, Notification, Presence, Pulse, Version};
+use super::rows::{Beat, Entry, Incident, Lease, Millis, Notification, Presence, Pulse, Version};
 use super::{Store, StoreError};
 
 impl Store {
@@ -27,6 +27,11 @@ impl Store {
     /// As [`super::Reader::versions`], over the connection that is open anyway.
     pub async fn versions(&self, since: Millis, limit: u32) -> Result<Vec<Version>, StoreError> {
         self.answered(|done| Ask::Versions(since, limit, done)).await
+    }
+
+    /// An incident and its lines, over the connection that is open anyway.
+    pub async fn whole(&self, id: &str) -> Result<Option<(Incident, Vec<Entry>)>, StoreError> {
+        self.answered(|done| Ask::Whole(id.to_owned(), done)).await
     }
 
     /// Notifications that wait, what is due first first, over the connection that is open anyway.

@@ -46,6 +46,8 @@ pub struct Reader {
 
 pub(super) const INCIDENT: &str = "SELECT id, dedup_key, state, severity, rule, service, started_at, resolved_at, updated_at, \
                         revision, member, body FROM incidents WHERE id = $1";
+pub(super) const LINES: &str =
+    "SELECT incident_id, at, kind, actor, body FROM timeline WHERE incident_id = $1 ORDER BY seq";
 const INCIDENTS: &str = "SELECT id, dedup_key, state, severity, rule, service, started_at, resolved_at, updated_at, revision, member, \
      body FROM incidents WHERE ($1 IS NULL OR state = $1) AND ($2 IS NULL OR severity = $2) \
      AND ($3 IS NULL OR service = $3) AND ($4 IS NULL OR dedup_key = $4) AND ($5 IS NULL OR resolved_at IS NULL) \
@@ -145,9 +147,7 @@ impl Reader {
 
     /// An incident's whole timeline.
     pub async fn lines(&self, incident: &str) -> Result<Vec<Entry>, StoreError> {
-        let sql =
-            "SELECT incident_id, at, kind, actor, body FROM timeline WHERE incident_id = $1 ORDER BY seq";
-        self.all(sql, args![incident], entry).await
+        self.all(LINES, args![incident], entry).await
     }
 
     /// The last lines of an incident's timeline, the oldest of them first.
@@ -248,7 +248,7 @@ fn silence(mut row: Row) -> Result<Silence, DbError> {
     Ok(Silence { id, body, starts_at: row.int()?, ends_at: row.int()? })
 }
 
-fn entry(mut row: Row) -> Result<Entry, DbError> {
+pub(super) fn entry(mut row: Row) -> Result<Entry, DbError> {
     let (incident_id, at) = (row.text()?, row.int()?);
     Ok(Entry { incident_id, at, kind: row.text()?, actor: row.text()?, body: row.text()? })
 }

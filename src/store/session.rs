@@ -59,6 +59,9 @@ impl Way {
     }
 
     async fn own(&self) -> Result<Session, DbError> {
+        // A pool tries a server that refuses again and again by itself: all members would be there in the moment in which it
+        // comes back. When to try again is the writer's to say.
+        PgConnection::connect_with(&self.options).await?.close().await?;
         let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
         let pool = pool.acquire_timeout(PATIENCE).connect_lazy_with(self.options.clone());
         let mut listener = PgListener::connect_with(&pool).await?;

@@ -6,7 +6,7 @@ use super::{Writer, patiently};
 use crate::store::db::{Conn, DbError, Fault, args};
 use crate::store::error::{State, StoreError};
 use crate::store::queue::{Ask, LeaseAsk};
-use crate::store::rows::{Delivery, Lease, Presence};
+use crate::store::rows::{Delivery, Entry, Incident, Lease, Presence};
 use crate::store::{beat, read, sql};
 
 impl Writer {
@@ -33,7 +33,7 @@ impl Writer {
                 let _ = done.send(answered.map_err(StoreError::from));
                 failed
             }
-            Ask::Beat(..) | Ask::Depart(..) | Ask::Versions(..) | Ask::Undelivered(..) => {
+            Ask::Beat(..) | Ask::Depart(..) | Ask::Versions(..) | Ask::Undelivered(..) | Ask::Whole(..) => {
                 self.present(ask).await
             }
         };
@@ -64,6 +64,7 @@ impl Writer {
                 let rows = patiently(shared, conn.rows(read::NOTIFICATIONS, args)).await;
                 told(rows.and_then(|rows| rows.into_iter().map(read::notification).collect()), done)
             }
+            Ask::Whole(id, done) => told(patiently(shared, whole(conn, &id)).await, done),
             Ask::Lease(..) | Ask::Tend(..) => None,
         }
     }
@@ -80,6 +81,14 @@ fn told<T>(answered: Result<T, DbError>, done: oneshot::Sender<Result<T, StoreEr
     let _ = done.send(answered.map_err(StoreError::from));
     // What can never work says nothing about the database.
     failed.filter(|error| error.fault != Fault::Refused)
+}
+
+/// An incident and its lines.
+async fn whole(conn: &mut Conn, id: &str) -> Result<Option<(Incident, Vec<Entry>)>, DbError> {
+    let rows = conn.rows(read::INCIDENT, args![id]).await?;
+    let Some(head) = rows.into_iter().map(read::incident).next().transpose()? else { return Ok(None) };
+    let lines = conn.rows(read::LINES, args![id]).await?;
+    Ok(Some((head, lines.into_iter().map(read::entry).collect::<Result<_, _>>()?)))
 }
 
 /// A sidecar leaves in order: its row goes, and its lease is free.
