@@ -2,7 +2,7 @@
 //!
 //! Every client connection has an [`Account`]. What is buffered while its task runs is charged to it ([`Charge`]) and
 //! credited when it is given back, wherever that happens. At the end of each poll the account adds what has changed to the
-//! [`Budget`] that all workers share, in steps of [`STEP`], so a request that holds nothing while it waits costs no atomic
+//! [`Budget`] that all workers share, in steps of a standard buffer, so a request that holds nothing while it waits costs no atomic
 //! operation.
 //!
 //! Invariant: what an account has published is taken off the budget when it is dropped.

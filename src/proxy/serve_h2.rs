@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::answer::answer_fields;
 use super::error::ProxyError;
+use super::exchange::Exchange;
 use super::forward::{self, Answer};
 use super::reply;
 use super::serve::Client;
@@ -203,14 +204,7 @@ async fn exchange(
     } else {
         client.gateway.handle(head, body, &client.origin(), &mut exchange, &mut timer, None).await
     };
-    let mut answer = match handled {
-        Ok(answer) => answer,
-        Err(error) => {
-            exchange.refused(&error, clock::instant());
-            let (head, body) = reply::of(&error, head.method, exchange.request_id().text());
-            Answer::own(head, body)
-        }
-    };
+    let mut answer = handled.unwrap_or_else(|error| refusal(head, &mut exchange, &error));
     let add = answer_fields(&answer.head, &exchange);
     let foreign = answer.is_foreign();
     let body = std::mem::replace(&mut answer.body, Body::empty());
@@ -241,6 +235,13 @@ async fn exchange(
         response(&answer, &edits, body, Some(on_end)).map(|body| body.watched(Rc::clone(&progress)));
     streams.answers.borrow_mut().push(Answering { progress, idle: timeouts.idle, total_at });
     answered
+}
+
+/// An answer of our own, instead of the upstream's.
+fn refusal(head: &RequestHead, exchange: &mut Exchange, error: &ProxyError) -> Answer {
+    exchange.refused(error, clock::instant());
+    let (head, body) = reply::of(error, head.method, exchange.request_id().text());
+    Answer::own(head, body)
 }
 
 fn response(

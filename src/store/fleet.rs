@@ -4,7 +4,7 @@
 use tokio::sync::watch;
 
 use super::queue::Ask;
-use super::rows::{Beat, Entry, Incident, Lease, Millis, Notification, Presence, Pulse, Version};
+use super::rows::{Beat, Lease, Millis, Notification, Presence, Pulse, Version, Whole};
 use super::{Store, StoreError};
 
 impl Store {
@@ -30,7 +30,7 @@ impl Store {
     }
 
     /// An incident and its lines, over the connection that is open anyway.
-    pub async fn whole(&self, id: &str) -> Result<Option<(Incident, Vec<Entry>)>, StoreError> {
+    pub async fn whole(&self, id: &str) -> Result<Option<Whole>, StoreError> {
         self.answered(|done| Ask::Whole(id.to_owned(), done)).await
     }
 

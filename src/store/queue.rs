@@ -11,9 +11,7 @@ use tokio::sync::oneshot;
 
 use super::error::StoreError;
 use super::retention::What;
-use super::rows::{
-    Beat, Entry, Incident, Lease, Millis, Notification, Presence, Pulse, Sample, Version, Write,
-};
+use super::rows::{Beat, Lease, Millis, Notification, Presence, Pulse, Sample, Version, Whole, Write};
 
 /// Samples that may wait.
 const SAMPLES: usize = 4_096;
@@ -99,7 +97,7 @@ pub(super) enum Ask {
     /// Reads by the connection that is open anyway: no second one is opened for them.
     Versions(Millis, u32, oneshot::Sender<Result<Vec<Version>, StoreError>>),
     Undelivered(u32, oneshot::Sender<Result<Vec<Notification>, StoreError>>),
-    Whole(String, oneshot::Sender<Result<Option<(Incident, Vec<Entry>)>, StoreError>>),
+    Whole(String, oneshot::Sender<Result<Option<Whole>, StoreError>>),
 }
 
 impl Ask {

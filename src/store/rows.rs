@@ -270,6 +270,9 @@ pub struct Pulse {
     pub roster: Vec<Present>,
 }
 
+/// An incident and the lines of its timeline, in order.
+pub type Whole = (Incident, Vec<Entry>);
+
 /// A lease in somebody's hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {

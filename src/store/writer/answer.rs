@@ -6,7 +6,7 @@ use super::{Writer, patiently};
 use crate::store::db::{Conn, DbError, Fault, args};
 use crate::store::error::{State, StoreError};
 use crate::store::queue::{Ask, LeaseAsk};
-use crate::store::rows::{Delivery, Entry, Incident, Lease, Presence};
+use crate::store::rows::{Delivery, Lease, Presence, Whole};
 use crate::store::{beat, read, sql};
 
 impl Writer {
@@ -84,7 +84,7 @@ fn told<T>(answered: Result<T, DbError>, done: oneshot::Sender<Result<T, StoreEr
 }
 
 /// An incident and its lines.
-async fn whole(conn: &mut Conn, id: &str) -> Result<Option<(Incident, Vec<Entry>)>, DbError> {
+async fn whole(conn: &mut Conn, id: &str) -> Result<Option<Whole>, DbError> {
     let rows = conn.rows(read::INCIDENT, args![id]).await?;
     let Some(head) = rows.into_iter().map(read::incident).next().transpose()? else { return Ok(None) };
     let lines = conn.rows(read::LINES, args![id]).await?;
