@@ -168,7 +168,7 @@ impl App {
             admin_address,
             drain.listening(),
         );
-        tasks.spawn("memory", memory.run(Arc::clone(&registry), drain.clone()));
+        tasks.spawn("memory", memory.run(Arc::clone(&registry)));
         tasks.spawn("admin", crate::admin::serve(admin, admin_listener, probes, drain.clone()));
         tasks.spawn("seconds", chores::seconds(registry, Arc::clone(&telemetry), servers, drain.clone()));
         tasks.spawn("hangups", chores::hangups(Arc::clone(&reloader), drain));

@@ -328,16 +328,13 @@ impl Courier {
 
     /// What has changed without having been told.
     async fn compare(&mut self, now: At) -> Result<Vec<Incident>, StoreError> {
-        let mut incidents = Vec::new();
         let versions = self.store.versions((now - LATELY).0, super::records::LIVE).await?;
-        for version in &versions {
-            let this = (version.revision, version.member.clone());
-            if self.brought.get(&version.id) == Some(&this) {
-                continue;
-            }
-            incidents.extend(self.records.find_row(&version.id).await?);
-            self.brought.insert(version.id.clone(), this);
-        }
+        let is_known = |version: &Version| {
+            let known = self.brought.get(&version.id);
+            known.is_some_and(|(revision, member)| (revision, member) == (&version.revision, &version.member))
+        };
+        let changed = versions.iter().filter(|version| !is_known(version)).cloned().collect();
+        let incidents = self.brought(changed).await?;
         self.brought.retain(|id, _| versions.iter().any(|version| version.id == *id));
         Ok(incidents)
     }

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::insight::resources::{MemoryGauge, MemoryRoom};
-use crate::reliability::overload::Marks;
-use crate::runtime::drain::Drain;
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::{Event, MemoryEvent};
 use crate::upstream::registry::Registry;
@@ -24,48 +22,40 @@ const SOCKET: usize = 128 * 1024;
 pub struct Memory {
     gauge: MemoryGauge,
     telemetry: Arc<Telemetry>,
-    last: Option<Marks>,
 }
 
 impl Memory {
     /// The first look, before anything is bound.
     pub fn begin(config: &Config, telemetry: &Arc<Telemetry>) -> Self {
-        let mut memory = Self { gauge: MemoryGauge::default(), telemetry: Arc::clone(telemetry), last: None };
+        let memory = Self { gauge: MemoryGauge::default(), telemetry: Arc::clone(telemetry) };
         let room = memory.look(config);
         let bounded = room.filter(|room| room.is_group && room.limit < SMALL).map(|_| SOCKET);
         telemetry.memory.bound_sockets(config.process.socket_buffer.or(bounded));
-        if let (Some(room), Some(marks)) = (room, memory.last) {
+        if let (Some(room), Some(bytes)) = (room, telemetry.memory.limit()) {
             let of = if room.is_group { "the control group's limit" } else { "the machine's memory" };
-            Event::Memory(MemoryEvent::Budget { bytes: marks.limit, limit: room.limit, of }).tell();
+            Event::Memory(MemoryEvent::Budget { bytes, limit: room.limit, of }).tell();
         }
         memory
     }
 
-    fn look(&mut self, config: &Config) -> Option<MemoryRoom> {
+    fn look(&self, config: &Config) -> Option<MemoryRoom> {
         let Some(room) = self.gauge.read() else {
             self.telemetry.memory.measured(None, false);
             return None;
         };
-        let marks = Marks::of((room.limit as f64 * config.process.buffers.ratio()) as usize);
-        if self.last != Some(marks) {
-            self.last = Some(marks);
-            self.telemetry.memory.allow(marks.limit, marks.tight, marks.share);
-        }
+        self.telemetry.memory.allow((room.limit as f64 * config.process.buffers.ratio()) as usize);
         let strained = room.is_group && room.used > room.limit - room.limit / STRAINED;
         self.telemetry.memory.measured(room.sockets, strained);
         Some(room)
     }
 
-    /// Until asked to leave, and on: what is under way then is bounded as well.
-    pub async fn run(mut self, registry: Arc<Registry>, drain: Drain) {
+    /// For as long as the process lives: what is under way while it leaves is bounded as well.
+    pub async fn run(self, registry: Arc<Registry>) {
         let mut tick = tokio::time::interval(EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut was_tight = false;
         loop {
-            tokio::select! {
-                () = drain.requested() => return,
-                _ = tick.tick() => {}
-            }
+            tick.tick().await;
             let config = Arc::clone(&registry.snapshot().config);
             self.look(&config);
             let memory = &self.telemetry.memory;

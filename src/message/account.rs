@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::h1::conn::Conn;
 use super::memory::{Budget, Cut};
@@ -32,8 +32,6 @@ pub struct Account {
     /// Its place in [`Accounts`].
     at: Cell<usize>,
     bytes: Cell<usize>,
-    /// What the kernel may hold for it while it is stalled.
-    socket: usize,
     stalled: Cell<bool>,
     published: Cell<(usize, usize)>,
     moved: Cell<u64>,
@@ -80,13 +78,11 @@ pub fn may_grow() -> bool {
 
 impl Account {
     fn new(budget: &Arc<Budget>, client: u32) -> Rc<Self> {
-        let socket = budget.socket().unwrap_or(SOCKET);
         Rc::new(Self {
             budget: Arc::clone(budget),
             client: Cell::new(client),
             at: Cell::new(0),
             bytes: Cell::new(0),
-            socket,
             stalled: Cell::new(false),
             published: Cell::new((0, 0)),
             moved: Cell::new(0),
@@ -155,22 +151,20 @@ impl Account {
         self.bytes.get() + self.reserved()
     }
 
-    /// For how long it has not moved as many bytes as it holds, as far as the looks at it show.
-    pub fn still(&self, now: Instant) -> Duration {
+    /// Since when it has not moved as many bytes as it holds, as far as the looks at it show.
+    pub fn still_since(&self, now: Instant) -> Instant {
         let (seen, since) = self.seen.get();
         match since {
-            Some(since) if self.moved.get() - seen < self.held().max(1) as u64 => {
-                now.saturating_duration_since(since)
-            }
+            Some(since) if self.moved.get() - seen < self.held().max(1) as u64 => since,
             Some(_) | None => {
                 self.seen.set((self.moved.get(), Some(now)));
-                Duration::ZERO
+                now
             }
         }
     }
 
     fn reserved(&self) -> usize {
-        if self.stalled.get() { self.socket } else { 0 }
+        if self.stalled.get() { self.budget.socket().unwrap_or(SOCKET) } else { 0 }
     }
 
     fn publish(&self) {
@@ -218,9 +212,9 @@ impl Charge {
         if self.account.is_none() && bytes > 0 {
             self.account = with_current(Rc::clone);
         }
-        if let Some(account) = &self.account {
-            account.bytes.set(account.bytes.get() + bytes - self.bytes);
-        }
+        // What nobody was charged for is credited to nobody.
+        let Some(account) = &self.account else { return };
+        account.bytes.set(account.bytes.get() + bytes - self.bytes);
         self.bytes = bytes;
         if bytes == 0 {
             self.account = None;
@@ -353,7 +347,7 @@ mod tests {
 
     fn tight() -> Arc<Budget> {
         let budget = Arc::new(Budget::default());
-        budget.allow(8 * SIZE, 6 * SIZE, 2 * SIZE);
+        budget.allow(8 * SIZE);
         budget.bound_sockets(Some(SIZE));
         budget
     }
@@ -406,6 +400,26 @@ mod tests {
         assert_eq!(account.held(), 0, "wherever it is dropped");
         assert!(poll(&mut task).is_pending());
         assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn a_buffer_that_was_taken_for_nobody_is_credited_to_nobody() {
+        let (budget, home) = (tight(), Rc::new(Accounts::default()));
+        let mut buf = Buf::default();
+        buf.put(b"before there was a task");
+        let slot = Rc::new(RefCell::new(Some(buf)));
+        let grown = Rc::clone(&slot);
+        let account = home.open(&budget, 7);
+        let mut task = Charged::connection(Rc::clone(&account), &home, async move {
+            if let Some(buf) = grown.borrow_mut().as_mut() {
+                buf.put(&[0; SIZE]);
+            }
+            poll_fn(|_| Poll::Pending).await
+        });
+        assert!(poll(&mut task).is_pending());
+        assert_eq!(account.held(), 2 * SIZE, "from now on it is the task's, as it is");
+        drop(slot.take());
+        assert_eq!(account.held(), 0);
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::Notify;
 
-/// Clients are counted in buckets by their fingerprint; a power of two.
-const BUCKETS: usize = 1_024;
+use crate::reliability::overload::Marks;
+use crate::reliability::party::Party;
+
 /// What is not known.
 const UNKNOWN: usize = usize::MAX;
 
@@ -16,8 +17,6 @@ const UNKNOWN: usize = usize::MAX;
 #[derive(Debug)]
 pub struct Budget {
     limit: AtomicUsize,
-    tight: AtomicUsize,
-    share: AtomicUsize,
     buffers: AtomicUsize,
     /// What the kernel may hold for connections that are stalled.
     reserved: AtomicUsize,
@@ -62,8 +61,6 @@ impl Default for Budget {
         let boundless = || AtomicUsize::new(UNKNOWN);
         Self {
             limit: boundless(),
-            tight: boundless(),
-            share: boundless(),
             buffers: number(),
             reserved: number(),
             fresh: number(),
@@ -73,19 +70,26 @@ impl Default for Budget {
             is_tight: AtomicBool::new(false),
             tightens: Notify::new(),
             is_full: AtomicBool::new(false),
-            clients: (0..BUCKETS).map(|_| number()).collect(),
+            clients: (0..Party::BUCKETS).map(|_| number()).collect(),
             ended: [AtomicU64::new(0), AtomicU64::new(0)],
         }
     }
 }
 
 impl Budget {
-    /// `limit` bytes in all; from `tight` on they are short, and then a client has `share` at most.
-    pub fn allow(&self, limit: usize, tight: usize, share: usize) {
+    /// `limit` bytes in all.
+    pub fn allow(&self, limit: usize) {
         self.limit.store(limit, Relaxed);
-        self.tight.store(tight, Relaxed);
-        self.share.store(share, Relaxed);
         self.judge();
+    }
+
+    fn marks(&self) -> Marks {
+        Marks::of(self.limit.load(Relaxed))
+    }
+
+    /// Bytes above the mark from which on connections are ended.
+    pub fn excess(&self) -> usize {
+        self.held().saturating_sub(self.marks().ending)
     }
 
     /// The kernel holds so many bytes for this process' sockets (`None`: not observable); `strained`: its control group is
@@ -108,9 +112,9 @@ impl Budget {
     }
 
     fn judge(&self) {
-        let held = self.held();
-        self.is_full.store(held >= self.limit.load(Relaxed), Relaxed);
-        let tight = self.strained.load(Relaxed) || held >= self.tight.load(Relaxed);
+        let (held, marks) = (self.held(), self.marks());
+        self.is_full.store(held >= marks.limit, Relaxed);
+        let tight = self.strained.load(Relaxed) || held >= marks.tight;
         if tight != self.is_tight.load(Relaxed) && !self.is_tight.swap(tight, Relaxed) && tight {
             self.tightens.notify_waiters();
         }
@@ -145,8 +149,7 @@ impl Budget {
     }
 
     fn bucket(&self, client: u32) -> &AtomicUsize {
-        // Neighbours lie apart: the golden ratio of 2^32 (Knuth's multiplicative hashing).
-        &self.clients[(client.wrapping_mul(0x9E37_79B9) >> 22) as usize % BUCKETS]
+        &self.clients[Party::bucket(client)]
     }
 
     /// All that counts, in bytes.
@@ -180,15 +183,15 @@ impl Budget {
 
     /// Does `client` hold more than its share of a budget that is short?
     pub fn is_beyond_its_share(&self, client: u32) -> bool {
-        self.is_tight() && self.of_client(client) >= self.share.load(Relaxed)
+        self.is_tight() && self.of_client(client) >= self.marks().share
     }
 
     /// Is there nothing left for `client`? Where all is in use, a client that holds next to nothing still gets what an ordinary
     /// exchange needs, up to a quarter more: others have taken it, and are being ended for that.
     pub fn is_used_up_for(&self, client: u32) -> bool {
+        let Marks { limit, share, .. } = self.marks();
         self.is_full.load(Relaxed)
-            && (self.of_client(client) >= self.share.load(Relaxed) / 16
-                || self.held() >= self.limit.load(Relaxed).saturating_add(self.share.load(Relaxed)))
+            && (self.of_client(client) >= share / 16 || self.held() >= limit.saturating_add(share))
     }
 
     /// Connections that were ended, by reason.

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use super::gateway::Gateway;
 use crate::message::buf;
 use crate::message::memory::Cut;
-use crate::reliability::overload::{Holding, Marks, slowest, to_end};
+use crate::reliability::overload::{Holding, slowest, to_end};
 use crate::reliability::share::Shared;
+use crate::runtime::pauses;
 use crate::upstream::Upstream;
 
 /// Between two looks while memory is short.
@@ -24,16 +25,19 @@ pub fn look(gateway: &Gateway, now: Instant, second: bool) -> Option<Duration> {
     if short {
         buf::clear_shelves();
     }
-    let marks = Marks::of(memory.limit().unwrap_or(usize::MAX));
-    let workers = gateway.registry.snapshot().config.process.workers.max(1);
-    let excess = memory.held().saturating_sub(marks.ending).div_ceil(workers);
+    let excess = memory.excess();
     gateway.accounts.look(|all| {
         // Looked at even when nothing is to end, so that it is known how long each has stood still.
-        let holdings: Vec<Holding> = all
-            .iter()
-            .map(|one| Holding { client: one.client(), bytes: one.held(), still: one.still(now) })
-            .collect();
-        for at in to_end(&holdings, excess) {
+        let holdings = all.iter().map(|one| {
+            let still = pauses::ran(one.still_since(now), now);
+            Holding { client: one.client(), bytes: one.held(), still }
+        });
+        if excess == 0 {
+            return holdings.for_each(drop);
+        }
+        let holdings: Vec<_> = holdings.collect();
+        let workers = gateway.registry.snapshot().config.process.workers.max(1);
+        for at in to_end(&holdings, excess.div_ceil(workers)) {
             if let Some(account) = all.get(at) {
                 account.end(Cut::Memory);
             }

@@ -17,7 +17,7 @@ use super::exchange::Exchange;
 use super::forward::{self, Answer};
 use super::reply;
 use super::serve::Client;
-use crate::config::Limits;
+use crate::config::{Limits, Timeouts};
 use crate::message::account::Charged;
 use crate::message::body::Body;
 use crate::message::h1::write::Edits;
@@ -25,8 +25,9 @@ use crate::message::h2::{self, Ended, OnEnd, Outgoing, Progress, Streamed};
 use crate::message::head::{Framing, Method, RequestHead, Version};
 use crate::message::io::Io;
 use crate::runtime::clock;
-use crate::runtime::tasks;
 use crate::runtime::timer::Deadline;
+use crate::runtime::{pauses, tasks};
+use crate::telemetry::Telemetry;
 
 /// Charges what hyper's tasks of a connection hold to the connection.
 #[derive(Clone)]
@@ -56,24 +57,13 @@ pub async fn connection(client: Client, io: Io) {
     });
     let limits = &client.limits;
     let telemetry = Arc::clone(&client.gateway.telemetry);
-    let mut serving = pin!(
-        hyper::server::conn::http2::Builder::new(Beside(tasks::LocalExec(move || telemetry.panicked())))
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(limits.h2_streams)
-            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-            .max_pending_accept_reset_streams(Some(20))
-            .max_send_buf_size(h2::SEND)
-            .initial_stream_window_size(UPLOAD)
-            .initial_connection_window_size(UPLOAD * 4)
-            .keep_alive_interval(Some(limits.keep_alive))
-            .serve_connection(TokioIo::new(io), service)
-    );
+    let mut serving = pin!(builder(limits, telemetry).serve_connection(TokioIo::new(io), service));
     let mut leaving = pin!(client.drain.requested());
     let mut timer = Deadline::default();
-    let (mut asked, mut look_at) = (false, clock::instant() + LOOK);
+    let (mut asked, mut look_at) = (None, clock::instant() + LOOK);
     poll_fn(|cx| {
-        if !asked && leaving.as_mut().poll(cx).is_ready() {
-            asked = true;
+        if asked.is_none() && leaving.as_mut().poll(cx).is_ready() {
+            asked = Some(clock::instant());
             serving.as_mut().graceful_shutdown();
         }
         loop {
@@ -84,21 +74,43 @@ pub async fn connection(client: Client, io: Io) {
             std::task::ready!(timer.poll_passed(cx, Some(look_at)));
             let now = clock::instant();
             look_at = now + LOOK;
-            match streams.look(now, &client.limits) {
+            // A pause prolongs what it is in, and no look after it.
+            timer.begin();
+            match streams.look(now, &client.limits, asked) {
                 Look::Goes => {}
-                Look::Idle if asked => return Poll::Ready(()),
-                Look::Idle => {
-                    asked = true;
+                Look::Leaves => {
+                    asked = Some(now);
                     serving.as_mut().graceful_shutdown();
                 }
+                Look::Ends => return Poll::Ready(()),
             }
         }
     })
     .await;
 }
 
+fn builder(
+    limits: &Limits,
+    telemetry: Arc<Telemetry>,
+) -> hyper::server::conn::http2::Builder<Beside<impl Fn() + Clone + use<>>> {
+    let mut builder =
+        hyper::server::conn::http2::Builder::new(Beside(tasks::LocalExec(move || telemetry.panicked())));
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.h2_streams)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(Some(20))
+        .max_send_buf_size(h2::SEND)
+        .initial_stream_window_size(UPLOAD)
+        .initial_connection_window_size(UPLOAD * 4)
+        .keep_alive_interval(Some(limits.keep_alive));
+    builder
+}
+
 /// Between two looks at the streams of a connection: how exact their deadlines are kept.
 const LOOK: Duration = Duration::from_secs(1);
+/// Answers that have passed may still lie in hyper's buffers, 48 KiB of them: so long they take at 240 B/s.
+const TAIL: Duration = Duration::from_secs(200);
 /// Bytes of a request body that a client may send on one stream ahead of its upstream; four times as many on a connection.
 const UPLOAD: u32 = 256 * 1024;
 
@@ -116,16 +128,18 @@ struct Streams {
 /// An answer on its way.
 struct Answering {
     progress: Rc<Progress>,
-    idle: Option<Duration>,
-    total_at: Option<Instant>,
+    started: Instant,
+    timeouts: Timeouts,
 }
 
 /// What a look at them showed.
 #[derive(PartialEq, Eq)]
 enum Look {
     Goes,
-    /// There has been none for too long.
-    Idle,
+    /// There has been none for too long: the client is asked to leave.
+    Leaves,
+    /// It was asked, and has nothing more to read.
+    Ends,
 }
 
 /// One open stream.
@@ -150,12 +164,17 @@ impl Streams {
         Open(Rc::clone(self))
     }
 
-    fn look(&self, now: Instant, limits: &Limits) -> Look {
+    /// `asked`: when the client was asked to leave.
+    fn look(&self, now: Instant, limits: &Limits, asked: Option<Instant>) -> Look {
         self.answers.borrow_mut().retain(|answer| !answer.progress.is_done());
         // What is given up tells its exchange, which comes back here to no list that is borrowed.
         let late = |answer: &Answering| {
-            let still = answer.progress.still(now);
-            answer.idle.is_some_and(|idle| still >= idle) || answer.total_at.is_some_and(|at| now >= at)
+            let passed = |since: Instant, limit: Option<Duration>| {
+                limit.is_some_and(|limit| pauses::ran(since, now) >= limit)
+            };
+            let Answering { progress, started, timeouts } = answer;
+            // Looked at in any case: the next look compares with this one.
+            passed(progress.still_since(now), timeouts.idle) || passed(*started, timeouts.total)
         };
         let given_up: Vec<_> = self
             .answers
@@ -166,8 +185,14 @@ impl Streams {
             .collect();
         given_up.iter().for_each(|progress| progress.give_up());
         let patience = if self.any.get() { limits.keep_alive } else { limits.header_read };
-        let idle = self.open.get() == 0 && now.saturating_duration_since(self.since.get()) >= patience;
-        if idle { Look::Idle } else { Look::Goes }
+        let idle = self.open.get() == 0 && pauses::ran(self.since.get(), now) >= patience;
+        match asked {
+            _ if !idle => Look::Goes,
+            None => Look::Leaves,
+            // One that never asked anything has nothing to read, either.
+            Some(at) if !self.any.get() || pauses::ran(at, now) >= TAIL => Look::Ends,
+            Some(_) => Look::Goes,
+        }
     }
 }
 
@@ -212,7 +237,7 @@ async fn exchange(
     let unfinished = body.carries();
     let sent = answer.sent.take();
     let timeouts = exchange.route.as_ref().map(|route| route.timeouts).unwrap_or_default();
-    let total_at = timeouts.total.map(|total| exchange.started + total);
+    let started = exchange.started;
     let on_end: OnEnd = Box::new(move |ended, body| {
         match ended {
             Ended::Whole => {
@@ -233,7 +258,7 @@ async fn exchange(
     let edits = Edits { add: &add, foreign, ..Edits::default() };
     let answered =
         response(&answer, &edits, body, Some(on_end)).map(|body| body.watched(Rc::clone(&progress)));
-    streams.answers.borrow_mut().push(Answering { progress, idle: timeouts.idle, total_at });
+    streams.answers.borrow_mut().push(Answering { progress, started, timeouts });
     answered
 }
 

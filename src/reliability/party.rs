@@ -34,6 +34,15 @@ impl Party {
         }
     }
 
+    /// Buckets in which clients are counted; a power of two.
+    pub const BUCKETS: usize = 1_024;
+
+    /// In which one a client's fingerprint is counted. Neighbours lie apart: the golden ratio of 2^32 (Knuth's multiplicative
+    /// hashing).
+    pub fn bucket(client: u32) -> usize {
+        (client.wrapping_mul(0x9E37_79B9) >> 22) as usize % Self::BUCKETS
+    }
+
     /// The fingerprint of a name (FNV-1a).
     pub fn named(name: &str) -> u32 {
         name.bytes().fold(0x811C_9DC5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))

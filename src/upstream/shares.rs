@@ -12,9 +12,6 @@ use crate::config::{self, Protocol};
 use crate::reliability::party::Party;
 use crate::reliability::share::{LATELY, Shared};
 
-/// A power of two.
-const BUCKETS: usize = 1_024;
-
 /// Exchanges in flight by client.
 pub struct Shares {
     taken: AtomicUsize,
@@ -35,11 +32,6 @@ impl Drop for Held {
     }
 }
 
-fn bucket_of(client: u32) -> usize {
-    // Neighbours lie apart: the golden ratio of 2^32 (Knuth's multiplicative hashing).
-    (client.wrapping_mul(0x9E37_79B9) >> 22) as usize % BUCKETS
-}
-
 impl Shares {
     /// Those of an upstream. Only by HTTP/1.1 does each exchange hold a connection that another client could use, and only
     /// behind the ingress are there other clients.
@@ -54,19 +46,19 @@ impl Shares {
 
     /// For `workers` workers.
     pub fn new(workers: usize, now: Instant) -> Arc<Self> {
-        let clients = (0..BUCKETS).map(|_| AtomicU32::new(0)).collect();
+        let clients = (0..Party::BUCKETS).map(|_| AtomicU32::new(0)).collect();
         Arc::new(Self { taken: AtomicUsize::new(0), clients, asked: Witness::new(workers, now) })
     }
 
     fn bucket(&self, at: usize) -> &AtomicU32 {
-        &self.clients[at % BUCKETS]
+        &self.clients[at % Party::BUCKETS]
     }
 
     /// One more exchange of `client`; `None`: others are to have the places that are left of `places`.
     pub fn take(self: &Arc<Self>, worker: usize, client: u32, places: usize, now: Instant) -> Option<Held> {
         let party = Party { client, route: 0 };
         self.asked.note(worker, party, now);
-        let at = bucket_of(client);
+        let at = Party::bucket(client);
         let taken = self.taken.fetch_add(1, Ordering::Relaxed);
         let own = self.bucket(at).fetch_add(1, Ordering::Relaxed);
         let held = Held { of: Arc::clone(self), bucket: at };

@@ -1,6 +1,6 @@
 //! One client does not take the service from the others.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,34 +15,16 @@ fn shop(backend: SocketAddr, pool: &str) -> Proxy {
     ))
 }
 
-/// A client of another address.
-fn from(last: u8, to: SocketAddr) -> Client {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-    let own = SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0));
-    socket.bind(&own.into()).expect("binds");
-    socket.connect(&to.into()).expect("connects");
-    let stream: TcpStream = socket.into();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("sets");
-    let mut client = Client::to(to);
-    client.stream = stream;
-    client
-}
-
-fn get(client: &mut Client) -> u16 {
-    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    client.response(false).expect("an answer").status
-}
-
 /// Slow uploads of one client hold three quarters of the connections and no more.
 #[test]
 fn slow_requests_of_one_client_leave_a_quarter_to_the_others() {
     let backend = Upstream::start(status(200));
     let proxy = shop(backend.address, "connections = 40");
-    let mut other = from(2, proxy.ingress());
-    assert_eq!(get(&mut other), 200, "somebody else is there");
+    let mut other = Client::from(2, proxy.ingress());
+    assert_eq!(other.get(), 200, "somebody else is there");
     let slow: Vec<Client> = (0..100)
         .map(|_| {
-            let mut client = from(3, proxy.ingress());
+            let mut client = Client::from(3, proxy.ingress());
             client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nx");
             client
         })
@@ -51,8 +33,8 @@ fn slow_requests_of_one_client_leave_a_quarter_to_the_others() {
         proxy.metric("http_requests_total", "status=\"503\"") >= 50.0
     });
     for nth in 0..20 {
-        assert_eq!(get(&mut other), 200, "request {nth} of another client");
-        assert_eq!(get(&mut from(4, proxy.ingress())), 200, "a newcomer");
+        assert_eq!(other.get(), 200, "request {nth} of another client");
+        assert_eq!(Client::from(4, proxy.ingress()).get(), 200, "a newcomer");
     }
     drop(slow);
 }
@@ -64,7 +46,7 @@ fn a_client_that_is_alone_may_have_all() {
     let proxy = shop(backend.address, "connections = 40");
     let slow: Vec<Client> = (0..40)
         .map(|_| {
-            let mut client = from(3, proxy.ingress());
+            let mut client = Client::from(3, proxy.ingress());
             client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nx");
             client
         })
@@ -87,9 +69,9 @@ fn what_is_refused_on_an_ordinary_day_is_nothing() {
             std::thread::spawn(move || {
                 // The first has four times as many connections as each of the others.
                 let many = if last == 2 { 20 } else { 5 };
-                let mut clients: Vec<Client> = (0..many).map(|_| from(last, to)).collect();
+                let mut clients: Vec<Client> = (0..many).map(|_| Client::from(last, to)).collect();
                 (0..20)
-                    .map(|_| clients.iter_mut().map(get).filter(|status| *status != 200).count())
+                    .map(|_| clients.iter_mut().map(Client::get).filter(|status| *status != 200).count())
                     .sum::<usize>()
             })
         })
@@ -113,21 +95,21 @@ fn websockets_have_a_cap_of_their_own_and_leave_requests_their_connections() {
     let text = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     let mut open = Vec::new();
     for nth in 0..12 {
-        let mut client = from(3, proxy.ingress());
+        let mut client = Client::from(3, proxy.ingress());
         client.send(text.as_bytes());
         assert_eq!(client.head().map(|(status, _)| status), Some(101), "tunnel {nth}");
         open.push(client);
     }
-    let mut one_more = from(4, proxy.ingress());
+    let mut one_more = Client::from(4, proxy.ingress());
     one_more.send(text.as_bytes());
     let refused = one_more.response(false).expect("an answer");
     assert_eq!((refused.status, refused.field("x-strop-reason")), (503, Some("tunnels_full")));
     for _ in 0..20 {
-        assert_eq!(get(&mut from(5, proxy.ingress())), 200, "requests have their own");
+        assert_eq!(Client::from(5, proxy.ingress()).get(), 200, "requests have their own");
     }
     drop(open);
     crate::support::eventually("a place is free again", || {
-        let mut client = from(4, proxy.ingress());
+        let mut client = Client::from(4, proxy.ingress());
         client.send(text.as_bytes());
         client.head().is_some_and(|(status, _)| status == 101)
     });
@@ -139,12 +121,12 @@ fn stalled_readers_of_one_client_leave_a_quarter_to_the_others() {
     let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", 8 << 20, "x".repeat(8 << 20));
     let backend = Upstream::start(bytes(large, true));
     let proxy = shop(backend.address, "connections = 16");
-    let mut other = from(2, proxy.ingress());
+    let mut other = Client::from(2, proxy.ingress());
     other.send(b"HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     other.rest();
     let stalled: Vec<Client> = (0..40)
         .map(|_| {
-            let mut client = from(3, proxy.ingress());
+            let mut client = Client::from(3, proxy.ingress());
             client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
             client
         })
@@ -154,7 +136,7 @@ fn stalled_readers_of_one_client_leave_a_quarter_to_the_others() {
     });
     backend.answer(status(200));
     for _ in 0..10 {
-        assert_eq!(get(&mut from(4, proxy.ingress())), 200);
+        assert_eq!(Client::from(4, proxy.ingress()).get(), 200);
     }
     drop(stalled);
 }
@@ -166,7 +148,7 @@ fn a_balancer_in_front_that_nobody_told_of_is_warned_of() {
         "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n[process]\nworkers = 1\n",
         backend.address
     ));
-    let mut client = from(3, proxy.ingress());
+    let mut client = Client::from(3, proxy.ingress());
     for nth in 0..1_000 {
         let text =
             format!("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.1.{}.{}\r\n\r\n", nth / 250, nth % 250);
@@ -193,7 +175,7 @@ fn the_slowest_clients_are_ended_only_while_the_last_quarter_is_in_use() {
     let short = shop(backend.address, &format!("connections = 16 {patient}"));
     let roomy = shop(backend.address, &format!("connections = 64 {patient}"));
     let post = |last: u8, to: SocketAddr| {
-        let mut client = from(last, to);
+        let mut client = Client::from(last, to);
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
         client
     };
@@ -201,7 +183,7 @@ fn the_slowest_clients_are_ended_only_while_the_last_quarter_is_in_use() {
     let mut slow: Vec<Client> = (10..18).map(|last| post(last, short.ingress())).collect();
     let mut fair: Vec<Client> = (20..24).map(|last| post(last, short.ingress())).collect();
     let mut other: Vec<Client> = (10..18).map(|last| post(last, roomy.ingress())).collect();
-    let mut waiting = from(30, short.ingress());
+    let mut waiting = Client::from(30, short.ingress());
     waiting.send(b"GET /report HTTP/1.1\r\nHost: a\r\n\r\n");
     let ended = |proxy: &Proxy| proxy.metric("connections_ended_total", "reason=\"client_too_slow\"");
     let began = std::time::Instant::now();

@@ -230,6 +230,21 @@ fn a_client_that_does_not_read_lets_its_upstream_go_when_its_time_is_over() {
     assert!(client.answer(asked.expect("sent")).is_none(), "what it got is not the whole");
 }
 
+/// A phone on a slow line: it takes longer than nothing may come, and something comes all the time.
+#[test]
+fn a_client_that_reads_slowly_is_not_one_that_does_not_read() {
+    let long = format!("HTTP/1.1 200 OK\r\nContent-Length: 80000\r\n\r\n{}", "x".repeat(80_000));
+    let backend = Upstream::start(crate::support::upstream::bytes(long, true));
+    let proxy =
+        limited(&backend, "header_read = \"1s\", keep_alive = \"1s\"", "timeouts = { idle = \"3s\" }\n");
+    let mut client = H2Client::with_window(proxy.ingress(), 1_000);
+    let asked = client.ask(http::Request::get("http://a/").body(()).expect("a request"), None).expect("sent");
+    let began = std::time::Instant::now();
+    let answer = client.answer_at(asked, std::time::Duration::from_millis(50)).expect("whole");
+    assert_eq!(answer.body.len(), 80_000);
+    assert!(began.elapsed() > std::time::Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
 #[test]
 fn an_upstream_that_falls_silent_within_its_answer_is_told_by_a_reset() {
     let backend = Upstream::start(halting(8_000));

@@ -1,7 +1,7 @@
 //! What is buffered has a bound, and one client does not take it from the others.
 
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::support::eventually;
@@ -17,22 +17,6 @@ fn shop(backend: SocketAddr, more: &str) -> Proxy {
     ))
 }
 
-fn from(last: u8, to: SocketAddr) -> Client {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-    socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0)).into()).expect("binds");
-    socket.connect(&to.into()).expect("connects");
-    let stream: TcpStream = socket.into();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("sets");
-    let mut client = Client::to(to);
-    client.stream = stream;
-    client
-}
-
-fn get(client: &mut Client) -> u16 {
-    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    client.response(false).expect("an answer").status
-}
-
 fn limit(proxy: &Proxy) -> f64 {
     proxy.metric("buffer_limit_bytes", "")
 }
@@ -46,20 +30,20 @@ fn held(proxy: &Proxy) -> f64 {
 fn unfinished_heads_of_one_client_stop_before_the_memory_does() {
     let backend = Upstream::start(status(200));
     let proxy = shop(backend.address, "[ingress.limits]\nconnections = 10000\n");
-    let mut other = from(2, proxy.ingress());
-    assert_eq!(get(&mut other), 200);
+    let mut other = Client::from(2, proxy.ingress());
+    assert_eq!(other.get(), 200);
     let head = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {}", "x".repeat(60_000));
     // Twice as many as would fit.
     let many = (limit(&proxy) / 64_000.0 * 2.0) as usize;
     let mut greedy: Vec<Client> = Vec::new();
     for nth in 0..many {
-        let mut client = from(3, proxy.ingress());
+        let mut client = Client::from(3, proxy.ingress());
         // One that was refused is closed before all of it is sent.
         let _ = client.stream.write_all(head.as_bytes());
         greedy.push(client);
         if nth % 20 == 0 {
-            assert_eq!(get(&mut other), 200, "another client, after {nth} of them");
-            assert_eq!(get(&mut from(4, proxy.ingress())), 200, "a newcomer, after {nth} of them");
+            assert_eq!(other.get(), 200, "another client, after {nth} of them");
+            assert_eq!(Client::from(4, proxy.ingress()).get(), 200, "a newcomer, after {nth} of them");
         }
     }
     assert!(held(&proxy) < limit(&proxy), "{} of {}", held(&proxy), limit(&proxy));
@@ -73,7 +57,7 @@ fn unfinished_heads_of_one_client_stop_before_the_memory_does() {
     assert!(refused.field("retry-after").is_some());
     drop(greedy);
     eventually("all of it is free again", || held(&proxy) < limit(&proxy) / 20.0);
-    assert_eq!(get(&mut other), 200);
+    assert_eq!(other.get(), 200);
 }
 
 /// Clients that do not read: what stands still longest is ended, and only theirs.
@@ -83,14 +67,14 @@ fn readers_that_do_not_read_are_ended_when_memory_is_short() {
     let backend = Upstream::start(bytes(large, true));
     let proxy = shop(backend.address, "[ingress.limits]\nconnections = 10000\nmin_rate = 0\n");
     // A slow one that moves is not the matter, however long its answer is.
-    let mut slow = from(2, proxy.ingress());
+    let mut slow = Client::from(2, proxy.ingress());
     slow.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let mut read = 0;
     let mut some = vec![0; 64 * 1024];
     let many = (limit(&proxy) / 64_000.0 * 2.0) as usize;
     let mut stalled = Vec::new();
     for _ in 0..many {
-        let mut client = from(3, proxy.ingress());
+        let mut client = Client::from(3, proxy.ingress());
         let _ = client.stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         stalled.push(client);
         if read < 3 << 20 {
@@ -101,7 +85,7 @@ fn readers_that_do_not_read_are_ended_when_memory_is_short() {
         proxy.metric("http_requests_total", "status=\"503\"") > 0.0
     });
     for _ in 0..20 {
-        let mut client = from(4, proxy.ingress());
+        let mut client = Client::from(4, proxy.ingress());
         client.send(b"HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         assert_eq!(client.head().map(|(status, _)| status), Some(200), "another client");
     }
@@ -119,12 +103,12 @@ fn readers_that_do_not_read_are_ended_when_memory_is_short() {
 fn silent_connections_of_one_client_leave_a_quarter_to_the_others() {
     let backend = Upstream::start(status(200));
     let proxy = shop(backend.address, "[ingress.limits]\nconnections = 100\n");
-    assert_eq!(get(&mut from(2, proxy.ingress())), 200, "somebody else is there");
-    let silent: Vec<Client> = (0..150).map(|_| from(3, proxy.ingress())).collect();
+    assert_eq!(Client::from(2, proxy.ingress()).get(), 200, "somebody else is there");
+    let silent: Vec<Client> = (0..150).map(|_| Client::from(3, proxy.ingress())).collect();
     eventually("some are refused", || proxy.metric("listener_refused_total", "") >= 50.0);
     for _ in 0..10 {
-        assert_eq!(get(&mut from(2, proxy.ingress())), 200);
-        assert_eq!(get(&mut from(4, proxy.ingress())), 200, "a newcomer");
+        assert_eq!(Client::from(2, proxy.ingress()).get(), 200);
+        assert_eq!(Client::from(4, proxy.ingress()).get(), 200, "a newcomer");
     }
     drop(silent);
 }
@@ -141,7 +125,7 @@ fn nobody_is_refused_while_there_is_memory() {
             std::thread::spawn(move || {
                 (0..10)
                     .filter(|_| {
-                        let mut client = from(last, to);
+                        let mut client = Client::from(last, to);
                         let body = "x".repeat(100_000);
                         client.send(
                             format!(

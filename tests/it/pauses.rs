@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use sqlx::Row as _;
 
+use crate::support::h2::H2Client;
 use crate::support::pace;
 use crate::support::proxy::{Proxy, proxy};
 use crate::support::raw::get;
+use crate::support::upstream::Upstream;
 
 /// Answers `/up` at once, `/` when it is told to, and `/never` never.
 struct Slow {
@@ -127,6 +129,33 @@ fn a_process_that_stood_still_ends_no_exchange_blames_nobody_and_says_what_it_di
         seen[..until].chars().all(|letter| letter == 'u' || letter == '.'),
         "neither bad nor good: {seen}"
     );
+}
+
+/// By HTTP/2 the deadlines of an answer on its way are kept by a look each second.
+#[test]
+fn an_answer_by_http2_is_not_given_up_for_a_pause() {
+    let (go, may_go) = channel::<()>();
+    let may_go = std::sync::Mutex::new(may_go);
+    let backend = Upstream::start(std::sync::Arc::new(move |_, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345");
+        let _ = may_go.lock().expect("not poisoned").recv();
+        stream.write_all(b"67890").is_ok()
+    }));
+    for limit in ["idle", "total"] {
+        let proxy = proxy(&format!(
+            "[ingress]\nlisten = \"127.0.0.1:0\"\nlimits = {{ keep_alive = \"4s\" }}\n[upstreams.backend]\n\
+             endpoints = [\"{}\"]\ntimeouts = {{ {limit} = \"5s\" }}\n",
+            backend.address
+        ));
+        let mut client = H2Client::to(proxy.ingress());
+        let asked = client.ask(http::Request::get("http://a/").body(()).expect("a request"), None);
+        crate::support::eventually("it is asked", || proxy.metric("http_server_active_requests", "") == 1.0);
+        stand_still(&proxy, Duration::from_secs(7));
+        pace(Duration::from_millis(1_500));
+        go.send(()).expect("it waits");
+        let answer = client.answer(asked.expect("sent")).expect(limit);
+        assert_eq!(answer.text(), "1234567890", "{limit}");
+    }
 }
 
 #[test]

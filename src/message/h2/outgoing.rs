@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -14,6 +14,10 @@ use super::map_of;
 use crate::message::body::{Body, BodyError};
 use crate::message::h1::pump::Waits;
 use crate::message::head::Framing;
+
+/// Bytes that hyper is given at once, a DATA frame (RFC 9113 section 4.2): all of it waits in memory for the window of the other
+/// side, and counts as passed only in whole.
+const FRAME: usize = 16 * 1024;
 
 /// How a body that was sent by HTTP/2 ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,18 +103,19 @@ impl Progress {
         }
     }
 
-    /// Has its end passed, or does nobody send it any more?
+    /// Has all of it passed, or does nobody send it any more? What hyper still holds then keeps no upstream waiting, as little as
+    /// what the kernel holds of an answer by HTTP/1.1.
     pub fn is_done(&self) -> bool {
-        self.over.get() || self.dropped.get()
+        self.over.get() || self.dropped.get() || self.body.borrow().as_ref().is_none_or(Body::is_over)
     }
 
-    /// For how long nothing of it has passed, as far as the looks at it show.
-    pub fn still(&self, now: Instant) -> Duration {
+    /// Since when nothing of it has passed, as far as the looks at it show.
+    pub fn still_since(&self, now: Instant) -> Instant {
         match self.seen.get() {
-            (seen, Some(since)) if seen == self.passed.get() => now.saturating_duration_since(since),
+            (seen, Some(since)) if seen == self.passed.get() => since,
             _ => {
                 self.seen.set((self.passed.get(), Some(now)));
-                Duration::ZERO
+                now
             }
         }
     }
@@ -244,7 +249,8 @@ impl http_body::Body for Outgoing {
             }
             Ok(_) => {
                 let sent = self.with_body(|body| {
-                    let data = Bytes::copy_from_slice(body.data());
+                    let there = body.data();
+                    let data = Bytes::copy_from_slice(there.get(..FRAME).unwrap_or(there));
                     body.consume(data.len());
                     data
                 });

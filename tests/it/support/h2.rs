@@ -1,6 +1,7 @@
 //! A client that speaks HTTP/2 in the clear and can leave things undone.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
@@ -96,12 +97,20 @@ impl H2Client {
 
     /// The answer in whole; `None`: it broke off.
     pub fn answer(&self, asked: Asked) -> Option<Response> {
+        self.answer_at(asked, Duration::ZERO)
+    }
+
+    /// The same, read with a pause before each piece is done with.
+    pub fn answer_at(&self, asked: Asked, pause: Duration) -> Option<Response> {
         self.runtime.block_on(async {
             let read = async {
                 let (parts, mut stream) = asked.answer.await.ok()?.into_parts();
                 let mut body = Vec::new();
                 while let Some(data) = stream.data().await {
                     let data = data.ok()?;
+                    if !pause.is_zero() {
+                        tokio::time::sleep(pause).await;
+                    }
                     let _ = stream.flow_control().release_capacity(data.len());
                     body.extend_from_slice(&data);
                 }

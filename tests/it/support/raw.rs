@@ -1,7 +1,7 @@
 //! A client that sends exactly what it is told.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 
 use super::PATIENCE;
 
@@ -40,6 +40,23 @@ impl Client {
         let stream = TcpStream::connect(address).expect("connects");
         stream.set_read_timeout(Some(PATIENCE)).expect("sets");
         Self { stream, ahead: Vec::new() }
+    }
+
+    /// A client of another address: 127.0.0.`last`.
+    pub fn from(last: u8, to: SocketAddr) -> Self {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0)).into()).expect("binds");
+        socket.connect(&to.into()).expect("connects");
+        let stream: TcpStream = socket.into();
+        stream.set_read_timeout(Some(PATIENCE)).expect("sets");
+        Self { stream, ahead: Vec::new() }
+    }
+
+    /// Asks for `/`; the status.
+    pub fn get(&mut self) -> u16 {
+        self.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        self.response(false).expect("an answer").status
     }
 
     /// `None`: nobody is there.
