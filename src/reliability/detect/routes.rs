@@ -170,7 +170,7 @@ impl Detector {
         let worst = name == "p99";
         let slow = |over: Over| if worst { over.warn } else { over.alert };
         let proves = |over: Over, alpha: f64| above(slow(over), over.total, share, alpha);
-        let recent = if counts.m1.total > 0 { counts.m1 } else { counts.m5 };
+        let recent = counts.m1;
         let sign = if recent.total == 0 {
             Sign::Blind
         } else if proves(counts.m1, latency.suspect)

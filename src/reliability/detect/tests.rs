@@ -438,6 +438,17 @@ fn what_was_bad_and_is_well_by_now_is_not_confirmed_and_nor_is_silence() {
 }
 
 #[test]
+fn a_minute_without_traffic_says_nothing_of_errors_and_of_slowness() {
+    let before = Windows { m5: counts(10, 9), h1: counts(10, 9), ..Windows::default() };
+    let mut readings = route(before);
+    readings.routes[0].p99 = SlowCounts { m1: Over::default(), m5: Over { total: 10, warn: 9, alert: 9 } };
+    let found = look(&mut Detector::new(at(0)), &readings, at(100));
+    let of = |rule: Rule| found.iter().filter(move |finding| finding.key.rule == rule);
+    assert!(of(Rule::ErrorRate).all(|finding| finding.look.sign == Sign::Blind));
+    assert!(of(Rule::Latency).all(|finding| finding.look.sign == Sign::Blind));
+}
+
+#[test]
 fn what_one_client_gets_while_others_are_served_is_not_the_routes() {
     let failing = Windows {
         s10: counts(500, 40),
