@@ -11,6 +11,8 @@
 mod days;
 #[path = "simulation/dice.rs"]
 mod dice;
+#[path = "simulation/soak.rs"]
+mod soak;
 #[path = "simulation/traffic.rs"]
 mod traffic;
 #[path = "simulation/watch.rs"]
