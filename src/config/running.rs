@@ -73,6 +73,12 @@ impl fmt::Debug for Origin {
 }
 
 impl Config {
+    /// Do requests of the ingress go there? Then it is a neighbour, and no vendor.
+    pub fn is_behind(&self, upstream: &UpstreamName) -> bool {
+        self.ingress.as_ref().is_some_and(|ingress| ingress.upstream == *upstream)
+            || self.routes.iter().any(|route| route.upstream == *upstream)
+    }
+
     /// All that is in force, in the shape of the file. Beside the path of a secret stands a hash of what was read there, keyed
     /// anew in each process; what follows the question mark of an address is left out.
     pub fn effective(&self) -> Value {

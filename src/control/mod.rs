@@ -18,6 +18,7 @@ mod memory;
 mod observer;
 mod post;
 mod records;
+mod routes;
 mod seconds;
 mod start;
 mod trail;

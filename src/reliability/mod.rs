@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod outlier;
 pub mod overload;
 pub mod party;
+pub mod reach;
 pub mod readings;
 pub mod retry;
 pub mod retry_after;

@@ -6,6 +6,7 @@ pub mod access;
 pub mod breakers;
 pub mod bypass;
 mod cells;
+pub mod clients;
 mod dependencies;
 pub mod event;
 pub mod fleet;

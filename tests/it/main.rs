@@ -62,6 +62,8 @@ mod incidents;
 mod kill;
 /// Requests that two readers could read differently never reach the backend in a changed meaning.
 mod malformed;
+/// Only what is the matter is an incident.
+mod matter;
 /// What is measured is what happened.
 mod measuring;
 mod memory;

@@ -252,7 +252,12 @@ impl Desk {
 
     /// Does a live alert of this incident still see the matter?
     pub fn holds(&self, id: &IncidentId) -> bool {
-        self.alerts.values().any(|tracked| tracked.incident == *id && tracked.alert.holds() && !tracked.calm)
+        // What nobody sees is not known to hold.
+        let seen = self.incidents.get(id).is_some_and(|incident| incident.unseen_since.is_none());
+        seen && self
+            .alerts
+            .values()
+            .any(|tracked| tracked.incident == *id && tracked.alert.holds() && !tracked.calm)
     }
 
     /// When time alone will next bring something, apart from the look at the readings each second.
@@ -261,6 +266,7 @@ impl Desk {
         let ladders = live
             .clone()
             .filter(|incident| incident.state != State::Monitoring && !self.is_silenced(incident))
+            .filter(|incident| incident.is_called(&self.policy.escalation))
             .filter_map(|incident| incident.escalation.next_deadline(&self.policy.escalation, self.clock));
         let clocks = live
             .filter(|incident| !incident.breached && incident.clocks.acknowledged.is_none())

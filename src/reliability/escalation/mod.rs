@@ -145,6 +145,12 @@ impl Escalation {
         self.last.filter(|_| goes_on).map(|last| last + ladder.again_every)
     }
 
+    /// Steps that have not been taken yet: they come once, whatever is seen of the matter.
+    pub fn has_steps_left(&self, policy: &EscalationPolicy) -> bool {
+        let ladder = self.severity.filter(|_| self.runs()).map(|severity| policy.ladder(severity));
+        ladder.is_some_and(|ladder| (self.step as usize) < ladder.steps.len())
+    }
+
     fn waits(&self, policy: &EscalationPolicy, clock: Clock) -> Option<Duration> {
         let hours = self.severity.and_then(|severity| policy.ladder(severity).hours.as_ref());
         match (hours, clock.local) {
