@@ -20,6 +20,7 @@ mod post;
 mod records;
 mod seconds;
 mod start;
+mod time;
 mod trail;
 
 use std::collections::BTreeMap;
@@ -85,6 +86,8 @@ pub struct Control {
     /// What of each incident was handed to the store.
     told: BTreeMap<IncidentId, HandedOver>,
     fleet: fleet::Fleet,
+    time: Arc<time::Time>,
+    follower: time::Follower,
     /// The number of the last pause of the process that was told.
     pauses: u64,
 }
@@ -108,9 +111,10 @@ impl Control {
             desk.watch();
         }
         let (filler, feed) = feed::feed();
-        let started = telemetry.started();
+        let time = observer.time();
+        let follower = time::Follower::new(telemetry.started());
         let (asks_of, kept) = (send.clone(), records.clone());
-        let handle = Handle { asks: asks_of, board: watching, feed, records: kept, started };
+        let handle = Handle { asks: asks_of, board: watching, feed, records: kept, time: Arc::clone(&time) };
         let post = post(Replies(send));
         let store = records.store().cloned();
         let uptime = Uptime::new(now);
@@ -132,6 +136,8 @@ impl Control {
             people: None,
             told,
             fleet,
+            time,
+            follower,
             pauses: 0,
         };
         (control, handle, courier)
@@ -191,6 +197,7 @@ impl Control {
 
     fn look(&mut self) {
         let moment = clock::now();
+        self.follow(moment);
         let now = self.observer.at(moment);
         if let Some(config) = self.observer.new_config() {
             self.desk.reconfigure((*config.watch.policy).clone());
@@ -203,6 +210,7 @@ impl Control {
             readings.holiday = people.rest(moment.wall);
         }
         readings.reported.extend(self.records.conditions());
+        readings.reported.push(self.follower.condition(now));
         readings.resumed = self.resumed(moment);
         self.shift(now);
         self.look_around(&mut readings, now);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::bypass::{Bypass, Watch};
 use super::evidence::Evidence;
 use super::machine::Machine;
+use super::time::Time;
 use crate::config::Until;
 use crate::config::presets::SRE_API;
 use crate::config::{self, Config};
@@ -19,7 +20,6 @@ use crate::reliability::readings::{
     BreakerReading, Over, PaymentReading, Readings, RouteReading, SlowCounts, Stage, UpstreamReading,
 };
 use crate::runtime::clock::Moment;
-use crate::store::rows::millis;
 use crate::telemetry::Telemetry;
 use crate::telemetry::latency::Span;
 use crate::telemetry::series::{Direction, Method, Outcome, Series};
@@ -39,6 +39,7 @@ const PROCESSOR: &str = "stripe";
 pub struct Observer {
     registry: Arc<Registry>,
     telemetry: Arc<Telemetry>,
+    time: Arc<Time>,
     upstreams: BTreeMap<UpstreamName, Watched>,
     routes: BTreeMap<RouteName, Measured>,
     machine: Machine,
@@ -69,9 +70,11 @@ struct Measured {
 impl Observer {
     /// Nothing seen yet.
     pub fn new(registry: Arc<Registry>, telemetry: Arc<Telemetry>) -> Self {
+        let time = Time::new(telemetry.started());
         Self {
             registry,
             telemetry,
+            time,
             upstreams: BTreeMap::new(),
             routes: BTreeMap::new(),
             machine: Machine::default(),
@@ -82,7 +85,12 @@ impl Observer {
 
     /// The time as the desk has it.
     pub fn at(&self, moment: Moment) -> At {
-        at(self.telemetry.started(), moment)
+        self.time.at(moment)
+    }
+
+    /// Whose time it is.
+    pub(super) fn time(&self) -> Arc<Time> {
+        Arc::clone(&self.time)
     }
 
     /// Collects evidence from where this one looks.
@@ -123,12 +131,14 @@ impl Observer {
             resources: self.machine.look(&world.config, now),
             ..Readings::default()
         };
-        self.look_at_upstreams(&world, moment, now, &mut readings);
-        self.look_at_routes(&world, moment, now, &mut readings);
+        self.look_at_upstreams(&world, moment, &mut readings);
+        self.look_at_routes(&world, moment, &mut readings);
         readings
     }
 
-    fn look_at_upstreams(&mut self, world: &World, moment: Moment, now: At, readings: &mut Readings) {
+    fn look_at_upstreams(&mut self, world: &World, moment: Moment, readings: &mut Readings) {
+        // What is counted and remembered here are spans: no step of the wall clock tears them.
+        let (now, ahead) = (self.time.steady(moment), self.time.ahead());
         // The admin API on the traffic port is nobody's dependency.
         let watched = |upstream: &&Arc<Upstream>| upstream.config.name.as_str() != SRE_API;
         self.upstreams.retain(|name, _| world.upstreams.contains_key(name));
@@ -153,14 +163,15 @@ impl Observer {
             if view.state == BreakerState::Closed {
                 held.reading.consecutive_failures = held.reading.consecutive_failures.max(view.consecutive);
             }
-            readings.upstreams.push(held.reading.clone());
+            readings.upstreams.push(held.reading.moved(ahead));
             if &*name == PROCESSOR {
                 readings.payments.push(held.payments(now));
             }
         }
     }
 
-    fn look_at_routes(&mut self, world: &World, moment: Moment, now: At, readings: &mut Readings) {
+    fn look_at_routes(&mut self, world: &World, moment: Moment, readings: &mut Readings) {
+        let now = self.time.steady(moment);
         let wanted = if world.config.ingress.is_some() { Direction::Ingress } else { Direction::Egress };
         let mut by_route: BTreeMap<RouteName, Vec<Arc<Series>>> = BTreeMap::new();
         for series in self.telemetry.all_series() {
@@ -216,11 +227,6 @@ impl Measured {
         }
         blamed
     }
-}
-
-/// The wall clock of the start plus what has passed since: it never jumps, whatever the wall clock does.
-pub(super) fn at(start: Moment, moment: Moment) -> At {
-    At(millis(start.wall)) + moment.instant.saturating_duration_since(start.instant)
 }
 
 /// Bad ones, and good and bad ones together.

@@ -25,5 +25,6 @@ pub mod share;
 pub mod significance;
 pub mod silence;
 pub mod slo;
+pub mod steps;
 pub mod verdict;
 pub mod window;
