@@ -16,6 +16,7 @@ mod heads;
 mod machine;
 mod memory;
 mod observer;
+mod own;
 mod post;
 mod records;
 mod seconds;
@@ -37,6 +38,7 @@ pub use feed::{Change, Feed, Next};
 pub use handle::{Done, Handle, Order, Replies};
 pub use memory::Memory;
 pub use observer::Observer;
+pub use own::Own;
 pub use post::Post;
 pub use records::Records;
 pub use start::{Running, start};
@@ -88,6 +90,7 @@ pub struct Control {
     fleet: fleet::Fleet,
     time: Arc<time::Time>,
     follower: time::Follower,
+    own: Own,
     /// The number of the last pause of the process that was told.
     pauses: u64,
 }
@@ -138,9 +141,15 @@ impl Control {
             fleet,
             time,
             follower,
+            own: Own::default(),
             pauses: 0,
         };
         (control, handle, courier)
+    }
+
+    /// What the process knows of itself.
+    pub(super) fn own(&self) -> Own {
+        self.own.clone()
     }
 
     pub(super) fn post(&self) -> Post {
@@ -210,7 +219,7 @@ impl Control {
             readings.holiday = people.rest(moment.wall);
         }
         readings.reported.extend(self.records.conditions());
-        readings.reported.push(self.follower.condition(now));
+        readings.reported.extend(self.own_conditions(now));
         readings.resumed = self.resumed(moment);
         self.shift(now);
         self.look_around(&mut readings, now);

@@ -165,6 +165,13 @@ impl Post {
         all
     }
 
+    /// Each channel in force: how long it has failed, and at what.
+    pub(super) fn failing(&self) -> Vec<(String, Option<(Duration, &'static str)>)> {
+        let channels = self.0.sender.channels();
+        let people = &self.0.telemetry.people;
+        channels.names().map(|name| (name.to_string(), people.failing(name.as_str()))).collect()
+    }
+
     /// Until asked to leave: what is not delivered by then is on disk, for the next start. Of a fleet only the member on duty
     /// delivers, what others have left too.
     pub async fn run(self, drain: Drain, mut duty: watch::Receiver<Duty>) {
