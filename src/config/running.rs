@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -88,6 +89,11 @@ impl Config {
         all
     }
 
+    /// The files of the secrets that are read with the config.
+    pub(super) fn secret_files(&self) -> Vec<PathBuf> {
+        secret::files(&self.origin.written)
+    }
+
     /// What the operator wrote at a path.
     pub(super) fn written(&self, path: &[&str]) -> Option<&Value> {
         path.iter().try_fold(&self.origin.written, |table, key| table.get(key))
@@ -132,6 +138,7 @@ impl ConfigFile {
             channels: &channels,
         };
         let watch = desk::check(&watch, latency, &routes, problems);
+        self.access_log.check(problems.part("access_log"));
         listeners::check(&self, problems);
         self.hosts(problems);
         problems.is_clean().then_some(())?;

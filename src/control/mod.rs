@@ -16,11 +16,13 @@ mod heads;
 mod machine;
 mod memory;
 mod observer;
+mod own;
 mod post;
 mod records;
 mod routes;
 mod seconds;
 mod start;
+mod time;
 mod trail;
 
 use std::collections::BTreeMap;
@@ -37,6 +39,7 @@ pub use feed::{Change, Feed, Next};
 pub use handle::{Done, Handle, Order, Replies};
 pub use memory::Memory;
 pub use observer::Observer;
+pub use own::Own;
 pub use post::Post;
 pub use records::Records;
 pub use start::{Running, start};
@@ -86,6 +89,9 @@ pub struct Control {
     /// What of each incident was handed to the store.
     told: BTreeMap<IncidentId, HandedOver>,
     fleet: fleet::Fleet,
+    time: Arc<time::Time>,
+    follower: time::Follower,
+    own: Own,
     /// The number of the last pause of the process that was told.
     pauses: u64,
 }
@@ -109,9 +115,10 @@ impl Control {
             desk.watch();
         }
         let (filler, feed) = feed::feed();
-        let started = telemetry.started();
+        let time = observer.time();
+        let follower = time::Follower::new(telemetry.started());
         let (asks_of, kept) = (send.clone(), records.clone());
-        let handle = Handle { asks: asks_of, board: watching, feed, records: kept, started };
+        let handle = Handle { asks: asks_of, board: watching, feed, records: kept, time: Arc::clone(&time) };
         let post = post(Replies(send));
         let store = records.store().cloned();
         let uptime = Uptime::new(now);
@@ -133,9 +140,17 @@ impl Control {
             people: None,
             told,
             fleet,
+            time,
+            follower,
+            own: Own::default(),
             pauses: 0,
         };
         (control, handle, courier)
+    }
+
+    /// What the process knows of itself.
+    pub(super) fn own(&self) -> Own {
+        self.own.clone()
     }
 
     pub(super) fn post(&self) -> Post {
@@ -192,6 +207,7 @@ impl Control {
 
     fn look(&mut self) {
         let moment = clock::now();
+        self.follow(moment);
         let now = self.observer.at(moment);
         if let Some(config) = self.observer.new_config() {
             self.desk.reconfigure((*config.watch.policy).clone());
@@ -204,6 +220,7 @@ impl Control {
             readings.holiday = people.rest(moment.wall);
         }
         readings.reported.extend(self.records.conditions());
+        readings.reported.extend(self.own_conditions(now));
         readings.resumed = self.resumed(moment);
         self.shift(now);
         self.look_around(&mut readings, now);

@@ -120,6 +120,12 @@ impl Post {
         self.0.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The clock has made a step of so many milliseconds: what waits goes on waiting as long as it would have.
+    pub(super) fn step(&self, millis: i64) {
+        self.entries().iter_mut().for_each(|entry| entry.shift(millis));
+        self.0.wake.notify_one();
+    }
+
     /// Queues letters; what is to be stored with what they speak of.
     pub(super) fn take(&self, letters: Vec<Letter>) -> Vec<Write> {
         if letters.is_empty() {
@@ -157,6 +163,13 @@ impl Post {
             waiting.oldest = waiting.oldest.max(Duration::from_millis(now.saturating_sub(entry.message.at)));
         }
         all
+    }
+
+    /// Each channel in force: how long it has failed, and at what.
+    pub(super) fn failing(&self) -> Vec<(String, Option<(Duration, &'static str)>)> {
+        let channels = self.0.sender.channels();
+        let people = &self.0.telemetry.people;
+        channels.names().map(|name| (name.to_string(), people.failing(name.as_str()))).collect()
     }
 
     /// Until asked to leave: what is not delivered by then is on disk, for the next start. Of a fleet only the member on duty
@@ -198,7 +211,8 @@ impl Post {
         let room = MOST.saturating_sub(entries.iter().filter(|entry| entry.state.is_active()).count());
         more |= left.len() > room;
         left.truncate(room);
-        entries.splice(0..0, left);
+        let now = crate::notify::millis(clock::now().wall);
+        entries.splice(0..0, left.into_iter().map(|one| one.found(now)));
         !more
     }
 
@@ -247,12 +261,19 @@ impl Post {
         let outcome = came.as_ref().map_or_else(|error| error.why.label(), |_| "delivered");
         self.0.telemetry.people.attempt(&entry.channel, outcome, took);
         let now = crate::notify::millis(clock::now().wall);
-        let after = queue::after(&entry, &came, now, uuid::Uuid::now_v7().as_u64_pair().1);
-        self.store(&after);
         let first = entry.delivered == 0;
-        if let Some(held) = self.entries().iter_mut().find(|held| held.id == after.id) {
-            *held = after.clone();
-        }
+        let chance = uuid::Uuid::now_v7().as_u64_pair().1;
+        let after = {
+            let mut entries = self.entries();
+            let held = entries.iter_mut().find(|held| held.id == entry.id);
+            // Its moments are those of the clock that is in force now.
+            let after = queue::after(held.as_deref().unwrap_or(&entry), &came, now, chance);
+            if let Some(held) = held {
+                held.clone_from(&after);
+            }
+            after
+        };
+        self.store(&after);
         self.busy().remove(&after.id);
         self.0.wake.notify_one();
         self.report(&after, &came, first).await;

@@ -141,6 +141,12 @@ impl Telemetry {
         )
     }
 
+    /// The counters of an upstream that is back, or is still there.
+    pub fn know_upstream(&self, series: &Arc<UpstreamSeries>) {
+        let mut all = self.upstreams.write().unwrap_or_else(PoisonError::into_inner);
+        all.insert(series.name.clone(), Arc::clone(series));
+    }
+
     /// Removes every series of an upstream that left the config.
     pub fn forget_upstream(&self, name: &UpstreamName) {
         self.upstreams.write().unwrap_or_else(PoisonError::into_inner).remove(name);

@@ -42,6 +42,8 @@ mod examples;
 /// Several sidecars on one PostgreSQL: one incident, one sender, whoever dies.
 mod fairness;
 mod fleet;
+/// The guide's own lines, as they stand in it.
+mod guide;
 /// Fields that a proxy must, may and must not touch.
 mod hanging;
 mod headers;
@@ -76,6 +78,8 @@ mod operations;
 mod orders;
 /// A backend that dies under load is told soon, once, and for as long as it was dead.
 mod outage;
+/// What somebody should know of the process itself.
+mod own;
 mod passing;
 /// What is sent to PagerDuty and Slack is what they document.
 mod pauses;

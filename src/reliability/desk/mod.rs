@@ -16,6 +16,7 @@ mod effect;
 mod fleet;
 mod homes;
 mod room;
+mod step;
 mod tick;
 mod uptime;
 
@@ -163,6 +164,7 @@ impl Desk {
                 continue;
             }
             let id = incident.id.clone();
+            let (incident, told) = Self::not_of_the_future(incident, now);
             let live = incident.state.is_live();
             let twin = self.incidents.values().find(|held| {
                 live && held.state.is_live() && held.dedup == incident.dedup && held.id != incident.id
@@ -170,11 +172,12 @@ impl Desk {
             let twin = twin.map(|twin| twin.id.clone());
             self.alerts.retain(|_, tracked| tracked.incident != id);
             self.incidents.insert(id.clone(), incident);
+            self.note_step(&id, told, now);
             if live {
                 self.revive(&id, twin, now);
             }
         }
-        for silence in silences {
+        for silence in Self::silences_of_now(silences, now) {
             self.last_silence = self.last_silence.max(silence.number);
             self.silences.retain(|held| held.number != silence.number);
             self.silences.push(silence);

@@ -1,3 +1,5 @@
+mod step;
+
 use super::*;
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::counts::{Counts, Windows};

@@ -108,6 +108,18 @@ impl Escalation {
         self.stopped.get_or_insert(at);
     }
 
+    /// Its moments by a clock that runs `millis` ahead of the one before.
+    pub(super) fn shift(&mut self, millis: i64) {
+        for at in [&mut self.started, &mut self.stopped, &mut self.last].into_iter().flatten() {
+            *at = at.moved(millis);
+        }
+    }
+
+    /// The newest moment that it remembers.
+    pub(super) fn newest(&self) -> Option<At> {
+        [self.started, self.stopped, self.last].into_iter().flatten().max()
+    }
+
     /// Started and not stopped.
     pub fn runs(&self) -> bool {
         self.started.is_some() && self.stopped.is_none()
