@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::Admin;
 use super::incidents_wire::Alerts;
-use super::wire::{self, Observed};
+use super::observed::{About, Observed};
 use crate::control::Replied;
 use crate::reliability::ledger::Report;
 
@@ -84,7 +84,9 @@ pub(super) async fn uptime(State(admin): State<Arc<Admin>>) -> Json<Observed<Upt
         .collect();
     subjects.sort_by_key(|subject| subject.name != crate::control::SERVICE);
     let promised = admin.reloader.status().config.watch.slo.uptime;
-    wire::now(UptimeView { target: promised.ratio(), subjects })
+    let coverage = board.uptime.get(crate::control::SERVICE).map_or(0.0, |spans| spans[2].coverage());
+    let view = UptimeView { target: promised.ratio(), subjects };
+    About::looked(&admin, &board).over("30d", Some(coverage)).answer(&admin, view)
 }
 
 /// Replies of one window.
@@ -131,11 +133,14 @@ pub(super) async fn slo(State(admin): State<Arc<Admin>>) -> Json<Observed<SloVie
     let config = admin.reloader.status().config;
     let allowed = config.watch.policy.detect.errors.objective.allowed();
     let windows = board.replies.iter().map(|one| burn(one, allowed));
-    wire::now(SloView { objective: config.watch.slo.success.ratio(), windows: windows.collect() })
+    let coverage = board.replies.last().map_or(0.0, |longest| longest.coverage);
+    let view = SloView { objective: config.watch.slo.success.ratio(), windows: windows.collect() };
+    About::looked(&admin, &board).over("3d", Some(coverage)).answer(&admin, view)
 }
 
 /// The alerts that are pending or firing.
 #[utoipa::path(get, path = "/alerts", responses((status = 200, body = Observed<Alerts>)))]
 pub(super) async fn alerts(State(admin): State<Arc<Admin>>) -> Json<Observed<Alerts>> {
-    wire::now(Alerts::of(&admin.control.board()))
+    let board = admin.control.board();
+    About::looked(&admin, &board).answer(&admin, Alerts::of(&board))
 }

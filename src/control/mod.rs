@@ -41,7 +41,7 @@ pub use observer::Observer;
 pub use post::Post;
 pub use records::Records;
 pub use start::{Running, start};
-pub use trail::Audited;
+pub use trail::{Audited, audit_id};
 pub use uptime::Uptime;
 
 use crate::config::desk::escalation::People;

@@ -132,7 +132,7 @@ fn an_order_that_makes_no_silence_is_told_what_to_write() {
     ] {
         let refused = proxy.post("silences", body);
         assert_eq!(refused.status, 400, "{body}: {}", refused.text());
-        let message = refused.json()["error"]["message"].as_str().expect("text").to_owned();
+        let message = refused.json()["detail"].as_str().expect("text").to_owned();
         assert!(message.contains(told), "{body}: {message}");
     }
     assert!(silences(&proxy, "?all=true").is_empty());
