@@ -17,6 +17,7 @@ mod machine;
 mod memory;
 mod observer;
 mod own;
+mod past;
 mod post;
 mod records;
 mod routes;
@@ -24,6 +25,7 @@ mod seconds;
 mod start;
 mod time;
 mod trail;
+mod uptime;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +34,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 pub use backups::{BackupStatus, Backups, GoodCopy};
-pub use board::{Board, Looked, SERVICE, Uptime};
+pub use board::{Board, Looked, Replied, SERVICE};
 pub use bypass::{Bypass, Observed};
 pub use courier::{Courier, FleetView, MemberView};
 pub use feed::{Change, Feed, Next};
@@ -43,7 +45,8 @@ pub use own::Own;
 pub use post::Post;
 pub use records::Records;
 pub use start::{Running, start};
-pub use trail::Audited;
+pub use trail::{Audited, audit_id};
+pub use uptime::Uptime;
 
 use crate::config::desk::escalation::People;
 use crate::names::IncidentId;
@@ -243,7 +246,7 @@ impl Control {
         self.uptime.turn(minutes, now);
         let before = Arc::clone(&self.board.borrow());
         let board = Board::of(&before, &self.desk, &self.uptime, &readings, now);
-        let board = Board { bypass: self.observer.bypass(now), ..board };
+        let board = Board { bypass: self.observer.bypass(now), looked: Some(moment), ..board };
         let board = self.fleet_board(board, now);
         let seconds = self.seconds.totals();
         self.telemetry.sre.set(Numbers { seconds, ..board.numbers(now) });

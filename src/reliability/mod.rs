@@ -12,6 +12,7 @@ pub mod desk;
 pub mod detect;
 pub mod escalation;
 pub mod fleet;
+pub mod health;
 pub mod idle;
 pub mod incident;
 pub mod ledger;

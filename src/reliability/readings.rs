@@ -204,6 +204,9 @@ pub enum Resource {
 }
 
 impl Resource {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Cpu, Self::Memory, Self::Disk, Self::Network];
+
     /// As in the API.
     pub fn label(self) -> &'static str {
         match self {

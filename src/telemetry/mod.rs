@@ -83,6 +83,7 @@ pub struct Telemetry {
     pub bypass: bypass::Bypass,
     exposition: metrics::Exposer,
     scratch: Mutex<series::Scratch>,
+    rotated: Mutex<Option<Instant>>,
 }
 
 impl Telemetry {
@@ -105,6 +106,7 @@ impl Telemetry {
             bypass: bypass::Bypass::default(),
             exposition: metrics::Exposer::default(),
             scratch: Mutex::default(),
+            rotated: Mutex::default(),
         });
         telemetry.exposition.watch(&telemetry);
         telemetry
@@ -198,6 +200,12 @@ impl Telemetry {
     pub fn rotate(&self, now: Instant) {
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         self.all_series().iter().for_each(|series| series.rotate(&mut scratch, now));
+        *self.rotated.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// When the rolling windows last turned; `None`: they have not yet.
+    pub fn rotated(&self) -> Option<Instant> {
+        *self.rotated.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One line per exchange.

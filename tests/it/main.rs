@@ -12,6 +12,8 @@ mod support;
 /// What the operator's port answers, and to whom.
 mod admin_api;
 mod admin_port;
+/// What is answered is true, and what cannot be answered is told how to ask.
+mod answers;
 /// Who changed what is written down, and stays so.
 mod audit;
 /// Copies of the store by the clock, and damaged files of it.
