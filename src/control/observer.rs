@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::bypass::{Bypass, Watch};
 use super::evidence::Evidence;
 use super::machine::Machine;
+use super::wording::Wording;
 use crate::config::Until;
 use crate::config::presets::SRE_API;
 use crate::config::{self, Config};
@@ -88,6 +89,11 @@ impl Observer {
     /// Collects evidence from where this one looks.
     pub(super) fn evidence(&self) -> Evidence {
         Evidence::new(Arc::clone(&self.registry), Arc::clone(&self.telemetry))
+    }
+
+    /// Writes messages from what this one looks at.
+    pub(super) fn wording(&self) -> Wording {
+        Wording::new(Arc::clone(&self.registry), Arc::clone(&self.telemetry))
     }
 
     /// The config in force, when it is another one than at the last call.
