@@ -153,11 +153,11 @@ impl Gateway {
         });
     }
 
-    /// One exchange, from head to head.
+    /// One exchange, from head to head. What is left of `body` is the caller's to drop.
     pub async fn handle(
         self: &Rc<Self>,
         head: &RequestHead,
-        body: Body,
+        body: &mut Body,
         origin: &Origin<'_>,
         exchange: &mut Exchange,
         timer: &mut Deadline,
@@ -166,7 +166,7 @@ impl Gateway {
         let world = self.registry.snapshot(); // taken once: a reload cannot change the rules half-way
         let route = route::pick(&self.registry, &world, origin.entrance, head).await?;
         exchange.routed(Arc::clone(&route));
-        let body = limited(body, head, &route)?;
+        limit(body, head, &route)?;
         self.room(&route, head, exchange)?;
         let span = self.draw().max(1).to_be_bytes();
         let mut call = Call::prepare(head, body, origin, exchange, span, || self.new_trace_id());
@@ -268,12 +268,12 @@ impl Gateway {
 }
 
 /// The body, no longer than the route allows. What announces itself as longer is refused at once.
-fn limited(mut body: Body, head: &RequestHead, route: &RouteEntry) -> Result<Body, ProxyError> {
+fn limit(body: &mut Body, head: &RequestHead, route: &RouteEntry) -> Result<(), ProxyError> {
     if let Some(limit) = route.config.body_limit {
         if matches!(head.framing, crate::message::head::Framing::Length(bytes) if bytes > limit) {
             return Err(ProxyError::BodyTooLong);
         }
         body.limit(limit);
     }
-    Ok(body)
+    Ok(())
 }
