@@ -11,6 +11,7 @@ use super::evidence::Evidence;
 use super::machine::Machine;
 use super::routes::{Heard, HeardOf, Routes};
 use super::time::Time;
+use super::wording::Wording;
 use crate::config::Config;
 use crate::config::presets::SRE_API;
 use crate::names::UpstreamName;
@@ -94,6 +95,11 @@ impl Observer {
     /// Collects evidence from where this one looks.
     pub(super) fn evidence(&self) -> Evidence {
         Evidence::new(Arc::clone(&self.registry), Arc::clone(&self.telemetry))
+    }
+
+    /// Writes messages from what this one looks at.
+    pub(super) fn wording(&self) -> Wording {
+        Wording::new(Arc::clone(&self.registry), Arc::clone(&self.telemetry))
     }
 
     /// The config in force, when it is another one than at the last call.

@@ -6,6 +6,7 @@ pub mod alert;
 pub mod backoff;
 pub mod balance;
 pub mod breaker;
+pub mod brief;
 pub mod conditions;
 pub mod counts;
 pub mod desk;

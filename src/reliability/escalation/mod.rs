@@ -7,6 +7,7 @@
 //! * Steps come in order, each once per round.
 //! * After the stop there is no call, not even for a failed delivery.
 
+mod ahead;
 mod policy;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rule::Severity;
 use crate::units::At;
+pub use ahead::Ahead;
 pub use policy::{ASSIGNED, Calendar, Contact, EscalationPolicy, Ladder, LocalMinute, Step};
 
 /// Calls that are remembered, for their deliveries.
