@@ -297,9 +297,8 @@ impl Control {
                 Effect::Page(page) => letters.extend(
                     self.desk.incident(&page.incident).map(|incident| post::Letter::call(&page, incident)),
                 ),
-                Effect::Update(notice) => letters.extend(self.notice(&notice, crate::notify::Kind::Update)),
-                Effect::ResolveNotice(notice) => {
-                    letters.extend(self.notice(&notice, crate::notify::Kind::Resolve));
+                Effect::Update(notice) | Effect::ResolveNotice(notice) => {
+                    letters.extend(self.notice(&notice));
                 }
             }
         }
@@ -327,13 +326,9 @@ impl Control {
         }
     }
 
-    fn notice(
-        &self,
-        notice: &crate::reliability::desk::Notice,
-        kind: crate::notify::Kind,
-    ) -> Vec<post::Letter> {
+    fn notice(&self, notice: &crate::reliability::desk::Notice) -> Vec<post::Letter> {
         let Some(incident) = self.desk.incident(&notice.incident) else { return Vec::new() };
-        post::Letter::notices(notice, kind, incident)
+        post::Letter::notices(notice, incident)
     }
 }
 

@@ -15,10 +15,10 @@ use super::records::Records;
 use crate::names::{ChannelName, IncidentId};
 use crate::notify::queue::{self, Queued};
 use crate::notify::{DeliveryError, Kind, Message, Receipt, Sender};
-use crate::reliability::desk::{Command, Notice, Page};
+use crate::reliability::desk::{Command, News, Notice, Page};
 use crate::reliability::escalation::Arrived;
 use crate::reliability::fleet::Duty;
-use crate::reliability::incident::{Entry, Incident, Kind as EntryKind, State};
+use crate::reliability::incident::{Entry, Incident, Kind as EntryKind};
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
 use crate::store::rows::Write;
@@ -47,16 +47,26 @@ pub(super) struct Letter {
 impl Letter {
     pub(super) fn call(page: &Page, incident: &Incident) -> Self {
         let mut message = message(incident, Kind::Trigger, page.at);
-        message.facts.insert(0, ("for".to_owned(), page.contact.clone()));
+        message.facts.insert(0, ("for".to_owned(), page.contacts.join(", ")));
         let id = format!("{}-call-{}", incident.id, page.number);
         Self { id, channel: page.channel.clone(), message }
     }
 
-    pub(super) fn notices(notice: &Notice, kind: Kind, incident: &Incident) -> Vec<Self> {
-        let kind = if notice.state == State::Acknowledged { Kind::Acknowledge } else { kind };
+    pub(super) fn notices(notice: &Notice, incident: &Incident) -> Vec<Self> {
+        let kind = match notice.news {
+            News::State | News::Severity => Kind::Update,
+            News::Taken => Kind::Acknowledge,
+            News::Over => Kind::Resolve,
+        };
         let channels: BTreeSet<&String> = notice.to.iter().map(|(_, channel)| channel).collect();
         let letter = |channel: &String| Self {
-            id: format!("{}-{}-{}-{channel}", incident.id, notice.state.label(), incident.version),
+            id: format!(
+                "{}-{}-{}-{}-{channel}",
+                incident.id,
+                notice.news.label(),
+                notice.state.label(),
+                incident.version
+            ),
             channel: channel.clone(),
             message: message(incident, kind, notice.at),
         };
