@@ -371,22 +371,19 @@ impl Control {
         };
         let mut letters = Vec::new();
         for effect in told {
-            let (notice, kind) = match effect {
-                Effect::Page(page) => {
-                    letters.extend(self.desk.incident(&page.incident).map(|incident| {
-                        let message =
-                            written.message(incident, Kind::Trigger, Audience::Called, Some(page.cause));
-                        post::Letter::call(&page, incident, message)
-                    }));
-                    continue;
+            match effect {
+                Effect::Page(page) => letters.extend(self.desk.incident(&page.incident).map(|incident| {
+                    let message =
+                        written.message(incident, Kind::Trigger, Audience::Called, Some(page.cause));
+                    post::Letter::call(&page, incident, message)
+                })),
+                Effect::Update(notice) | Effect::ResolveNotice(notice) => {
+                    if let Some(incident) = self.desk.incident(&notice.incident) {
+                        let write = |kind, audience| written.message(incident, kind, audience, None);
+                        letters.extend(post::Letter::notices(&notice, incident, write));
+                    }
                 }
-                Effect::Update(notice) => (notice, Kind::Update),
-                Effect::ResolveNotice(notice) => (notice, Kind::Resolve),
-                Effect::Save(_) | Effect::SaveSilence(_) | Effect::Ledger(_) | Effect::Tell(_) => continue,
-            };
-            if let Some(incident) = self.desk.incident(&notice.incident) {
-                let write = |kind, audience| written.message(incident, kind, audience, None);
-                letters.extend(post::Letter::notices(&notice, kind, incident, write));
+                Effect::Save(_) | Effect::SaveSilence(_) | Effect::Ledger(_) | Effect::Tell(_) => {}
             }
         }
         letters

@@ -140,7 +140,12 @@ impl Month {
                     Effect::Page(page) => {
                         let service =
                             self.desk.incident(&page.incident).map(|one| one.key.service.to_string());
-                        calls.push((self.second / DAY, service.unwrap_or_default(), page.contact));
+                        let service = service.unwrap_or_default();
+                        calls.extend(
+                            page.contacts
+                                .into_iter()
+                                .map(|contact| (self.second / DAY, service.clone(), contact)),
+                        );
                     }
                     Effect::Save(one) if one.state == State::Open => {
                         confirmed.insert((one.key.service.to_string(), one.severity));
