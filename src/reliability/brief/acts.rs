@@ -73,7 +73,7 @@ fn calls(calls: &[Call]) -> Option<String> {
             Some(false) => "not delivered",
             None => "on its way",
         };
-        let way = format!("{} through {} (", line(&call.contact), line(&call.channel));
+        let way = format!("{} through {} (", line(&call.whom()), line(&call.channel));
         told.retain(|known| !known.starts_with(&way));
         told.push(format!("{way}{came})"));
     }
