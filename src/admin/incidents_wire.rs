@@ -148,8 +148,10 @@ pub(super) struct IncidentView {
     dedup_key: String,
     rule: &'static str,
     service: String,
-    /// The condition holds at this moment.
+    /// The condition holds at this moment, as far as anybody sees.
     holds: bool,
+    /// Nothing has been seen of it since then: whether it still holds is not known; null: something is seen.
+    unseen_since: Option<String>,
     /// Nobody is called about it now.
     silenced: bool,
     /// The first bad event.
@@ -235,6 +237,7 @@ impl IncidentView {
             rule: one.key.rule.label(),
             service: one.key.service.to_string(),
             holds,
+            unseen_since: one.unseen_since.map(when),
             silenced,
             began_at: when(clocks.began),
             suspected_at: when(clocks.suspected),

@@ -16,13 +16,17 @@ mod heads;
 mod machine;
 mod memory;
 mod observer;
+mod own;
 mod past;
 mod post;
 mod records;
+mod routes;
 mod seconds;
 mod start;
+mod time;
 mod trail;
 mod uptime;
+mod wording;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +42,7 @@ pub use feed::{Change, Feed, Next};
 pub use handle::{Done, Handle, Order, Replies};
 pub use memory::Memory;
 pub use observer::Observer;
+pub use own::Own;
 pub use post::Post;
 pub use records::Records;
 pub use start::{Running, start};
@@ -46,8 +51,10 @@ pub use uptime::Uptime;
 
 use crate::config::desk::escalation::People;
 use crate::names::IncidentId;
+use crate::notify::Kind;
+use crate::reliability::brief::Audience;
 use crate::reliability::desk::{Desk, DeskPolicy, Effect};
-use crate::reliability::escalation::LocalMinute;
+use crate::reliability::escalation::{Clock, LocalMinute};
 use crate::reliability::incident::{State, Transition};
 use crate::reliability::readings::Stage;
 use crate::runtime::clock::{self, Moment};
@@ -65,6 +72,7 @@ use handle::{Ask, WAITING};
 use heads::HandedOver;
 use records::LeftBehind;
 use seconds::Seconds;
+use wording::Wording;
 
 /// How long the first look waits for what an earlier start left.
 const RESTORE: Duration = Duration::from_secs(2);
@@ -83,11 +91,15 @@ pub struct Control {
     uptime: Uptime,
     seconds: Seconds,
     evidence: Evidence,
+    wording: Wording,
     /// The clock and the calendar of those who are called in working hours.
     people: Option<People>,
     /// What of each incident was handed to the store.
     told: BTreeMap<IncidentId, HandedOver>,
     fleet: fleet::Fleet,
+    time: Arc<time::Time>,
+    follower: time::Follower,
+    own: Own,
     /// The number of the last pause of the process that was told.
     pauses: u64,
 }
@@ -111,13 +123,15 @@ impl Control {
             desk.watch();
         }
         let (filler, feed) = feed::feed();
-        let started = telemetry.started();
+        let time = observer.time();
+        let follower = time::Follower::new(telemetry.started());
         let (asks_of, kept) = (send.clone(), records.clone());
-        let handle = Handle { asks: asks_of, board: watching, feed, records: kept, started };
+        let handle = Handle { asks: asks_of, board: watching, feed, records: kept, time: Arc::clone(&time) };
         let post = post(Replies(send));
         let store = records.store().cloned();
         let uptime = Uptime::new(now);
         let (evidence, seconds, told) = (observer.evidence(), Seconds::default(), BTreeMap::new());
+        let wording = observer.wording();
         let feed = filler;
         let control = Self {
             desk,
@@ -132,12 +146,21 @@ impl Control {
             uptime,
             seconds,
             evidence,
+            wording,
             people: None,
             told,
             fleet,
+            time,
+            follower,
+            own: Own::default(),
             pauses: 0,
         };
         (control, handle, courier)
+    }
+
+    /// What the process knows of itself.
+    pub(super) fn own(&self) -> Own {
+        self.own.clone()
     }
 
     pub(super) fn post(&self) -> Post {
@@ -194,18 +217,19 @@ impl Control {
 
     fn look(&mut self) {
         let moment = clock::now();
+        self.follow(moment);
         let now = self.observer.at(moment);
         if let Some(config) = self.observer.new_config() {
             self.desk.reconfigure((*config.watch.policy).clone());
             self.people = Some(config.watch.people.clone());
+            self.wording.reconfigure(&config);
         }
         let mut readings = self.observer.look(moment, Stage::Serving);
-        // People work by the clock on their wall, which may be set while the process runs.
-        if let Some(people) = &self.people {
-            readings.local = Some(LocalMinute(people.zone.minute_of_week(moment.wall)));
-            readings.holiday = people.rest(moment.wall);
-        }
+        self.wording.look(&readings, moment);
+        let clock = self.clock(moment);
+        (readings.local, readings.holiday) = (clock.local, clock.holiday);
         readings.reported.extend(self.records.conditions());
+        readings.reported.extend(self.own_conditions(now));
         readings.resumed = self.resumed(moment);
         self.shift(now);
         self.look_around(&mut readings, now);
@@ -233,6 +257,16 @@ impl Control {
         let seconds = self.seconds.totals();
         self.telemetry.sre.set(Numbers { seconds, ..board.numbers(now) });
         self.show(board);
+    }
+
+    /// People work by the clock on their wall, which may be set while the process runs.
+    fn clock(&self, moment: Moment) -> Clock {
+        let people = self.people.as_ref();
+        Clock {
+            now: self.observer.at(moment),
+            local: people.map(|people| LocalMinute(people.zone.minute_of_week(moment.wall))),
+            holiday: people.is_some_and(|people| people.rest(moment.wall)),
+        }
     }
 
     /// The end of the last pause of the process, if it was since the last look.
@@ -280,7 +314,7 @@ impl Control {
 
     /// What is to be stored goes out as one write, so that a timeline never speaks of a call that nobody queued.
     fn carry_out(&mut self, effects: Vec<Effect>, mut writes: Vec<Write>) -> Option<crate::store::Written> {
-        let mut letters = Vec::new();
+        let mut told = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Save(incident) => {
@@ -297,16 +331,10 @@ impl Control {
                     self.uptime.add(minute);
                 }
                 Effect::Tell(transition) => self.tell(&transition),
-                Effect::Page(page) => letters.extend(
-                    self.desk.incident(&page.incident).map(|incident| post::Letter::call(&page, incident)),
-                ),
-                Effect::Update(notice) => letters.extend(self.notice(&notice, crate::notify::Kind::Update)),
-                Effect::ResolveNotice(notice) => {
-                    letters.extend(self.notice(&notice, crate::notify::Kind::Resolve));
-                }
+                Effect::Page(_) | Effect::Update(_) | Effect::ResolveNotice(_) => told.push(effect),
             }
         }
-        writes.extend(self.post.take(letters));
+        writes.extend(self.post.take(self.letters(told)));
         let store = self.store.as_ref().filter(|_| !writes.is_empty())?;
         Some(store.write(writes))
     }
@@ -330,13 +358,38 @@ impl Control {
         }
     }
 
-    fn notice(
-        &self,
-        notice: &crate::reliability::desk::Notice,
-        kind: crate::notify::Kind,
-    ) -> Vec<post::Letter> {
-        let Some(incident) = self.desk.incident(&notice.incident) else { return Vec::new() };
-        post::Letter::notices(notice, kind, incident)
+    /// What is to be told becomes messages, all of them with what is known at this moment.
+    fn letters(&self, told: Vec<Effect>) -> Vec<post::Letter> {
+        if told.is_empty() {
+            return Vec::new();
+        }
+        let moment = clock::now();
+        let written = wording::Written {
+            scene: self.wording.scene(moment, self.observer.at(moment), self.records.member()),
+            policy: &self.desk.policy().escalation,
+            clock: self.clock(moment),
+        };
+        let mut letters = Vec::new();
+        for effect in told {
+            let (notice, kind) = match effect {
+                Effect::Page(page) => {
+                    letters.extend(self.desk.incident(&page.incident).map(|incident| {
+                        let message =
+                            written.message(incident, Kind::Trigger, Audience::Called, Some(page.cause));
+                        post::Letter::call(&page, incident, message)
+                    }));
+                    continue;
+                }
+                Effect::Update(notice) => (notice, Kind::Update),
+                Effect::ResolveNotice(notice) => (notice, Kind::Resolve),
+                Effect::Save(_) | Effect::SaveSilence(_) | Effect::Ledger(_) | Effect::Tell(_) => continue,
+            };
+            if let Some(incident) = self.desk.incident(&notice.incident) {
+                let write = |kind, audience| written.message(incident, kind, audience, None);
+                letters.extend(post::Letter::notices(&notice, kind, incident, write));
+            }
+        }
+        letters
     }
 }
 

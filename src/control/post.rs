@@ -15,16 +15,16 @@ use super::records::Records;
 use crate::names::{ChannelName, IncidentId};
 use crate::notify::queue::{self, Queued};
 use crate::notify::{DeliveryError, Kind, Message, Receipt, Sender};
+use crate::reliability::brief::Audience;
 use crate::reliability::desk::{Command, Notice, Page};
 use crate::reliability::escalation::Arrived;
 use crate::reliability::fleet::Duty;
-use crate::reliability::incident::{Entry, Incident, Kind as EntryKind, State};
+use crate::reliability::incident::{Incident, State};
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
 use crate::store::rows::Write;
 use crate::telemetry::Telemetry;
 use crate::telemetry::told::Waiting;
-use crate::units::At;
 
 /// Letters at hand, at most; beyond it the oldest finished ones are forgotten, then the oldest of all, which wait on disk until
 /// there is room.
@@ -45,46 +45,27 @@ pub(super) struct Letter {
 }
 
 impl Letter {
-    pub(super) fn call(page: &Page, incident: &Incident) -> Self {
-        let mut message = message(incident, Kind::Trigger, page.at);
-        message.facts.insert(0, ("for".to_owned(), page.contact.clone()));
-        let id = format!("{}-call-{}", incident.id, page.number);
-        Self { id, channel: page.channel.clone(), message }
+    /// `message` calls whom `page` names.
+    pub(super) fn call(page: &Page, incident: &Incident, message: Message) -> Self {
+        Self { id: format!("{}-call-{}", incident.id, page.number), channel: page.channel.clone(), message }
     }
 
-    pub(super) fn notices(notice: &Notice, kind: Kind, incident: &Incident) -> Vec<Self> {
+    /// One for each channel. Who was called through it before reads what those who act need, and not what others are told.
+    pub(super) fn notices(
+        notice: &Notice,
+        kind: Kind,
+        incident: &Incident,
+        write: impl Fn(Kind, Audience) -> Message,
+    ) -> Vec<Self> {
         let kind = if notice.state == State::Acknowledged { Kind::Acknowledge } else { kind };
         let channels: BTreeSet<&String> = notice.to.iter().map(|(_, channel)| channel).collect();
+        let called = |channel: &str| incident.escalation.calls().iter().any(|call| call.channel == channel);
         let letter = |channel: &String| Self {
             id: format!("{}-{}-{}-{channel}", incident.id, notice.state.label(), incident.version),
             channel: channel.clone(),
-            message: message(incident, kind, notice.at),
+            message: write(kind, if called(channel) { Audience::Called } else { Audience::Stakeholders }),
         };
         channels.into_iter().map(letter).collect()
-    }
-}
-
-fn message(incident: &Incident, kind: Kind, at: At) -> Message {
-    let millis = |at: At| u64::try_from(at.0).unwrap_or(0);
-    let last = incident.timeline.last();
-    // What the rules saw; bundles of measurements are for the timeline, and too long for a pager.
-    let seen = |entry: &&Entry| entry.kind == EntryKind::Signal && !entry.evidence.is_empty();
-    let evidence = incident.timeline.iter().rev().find(seen);
-    Message {
-        incident_id: incident.id.as_str().to_owned(),
-        dedup_key: incident.dedup.to_string(),
-        kind,
-        severity: incident.severity,
-        title: incident.title.clone(),
-        summary: last.map_or_else(|| incident.title.clone(), |entry| entry.text.clone()),
-        service: incident.key.service.to_string(),
-        rule: incident.key.rule.label().to_owned(),
-        started_at: millis(incident.clocks.began),
-        at: millis(at),
-        ends_at: incident.clocks.closed.map(millis),
-        link: None,
-        facts: evidence.map(|entry| entry.evidence.clone()).unwrap_or_default(),
-        instance: String::new(),
     }
 }
 
@@ -118,6 +99,12 @@ impl Post {
 
     fn busy(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
         self.0.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The clock has made a step of so many milliseconds: what waits goes on waiting as long as it would have.
+    pub(super) fn step(&self, millis: i64) {
+        self.entries().iter_mut().for_each(|entry| entry.shift(millis));
+        self.0.wake.notify_one();
     }
 
     /// Queues letters; what is to be stored with what they speak of.
@@ -159,6 +146,13 @@ impl Post {
         all
     }
 
+    /// Each channel in force: how long it has failed, and at what.
+    pub(super) fn failing(&self) -> Vec<(String, Option<(Duration, &'static str)>)> {
+        let channels = self.0.sender.channels();
+        let people = &self.0.telemetry.people;
+        channels.names().map(|name| (name.to_string(), people.failing(name.as_str()))).collect()
+    }
+
     /// Until asked to leave: what is not delivered by then is on disk, for the next start. Of a fleet only the member on duty
     /// delivers, what others have left too.
     pub async fn run(self, drain: Drain, mut duty: watch::Receiver<Duty>) {
@@ -198,7 +192,8 @@ impl Post {
         let room = MOST.saturating_sub(entries.iter().filter(|entry| entry.state.is_active()).count());
         more |= left.len() > room;
         left.truncate(room);
-        entries.splice(0..0, left);
+        let now = crate::notify::millis(clock::now().wall);
+        entries.splice(0..0, left.into_iter().map(|one| one.found(now)));
         !more
     }
 
@@ -234,7 +229,22 @@ impl Post {
         next.unwrap_or(NAP).min(NAP)
     }
 
-    async fn deliver(&self, entry: Queued) {
+    /// Where the entry goes on: from what is at hand, else from what an earlier start has stored.
+    async fn thread(&self, entry: &Queued) -> Option<String> {
+        let channel = ChannelName::new(&entry.channel).ok()?;
+        if !self.0.sender.channels().has_threads(&channel) {
+            return None;
+        }
+        let known = queue::thread(&self.entries(), entry);
+        if known.is_some() || entry.message.kind == Kind::Test {
+            return known;
+        }
+        let asked = self.0.records.thread(&entry.channel, &entry.message.incident_id);
+        tokio::time::timeout(PATIENCE, asked).await.ok().flatten()
+    }
+
+    async fn deliver(&self, mut entry: Queued) {
+        entry.message.thread = self.thread(&entry).await;
         let start = clock::instant();
         let came = match ChannelName::new(&entry.channel) {
             Ok(channel) => self.0.sender.deliver(&channel, &entry.message, &entry.id).await,
@@ -247,12 +257,19 @@ impl Post {
         let outcome = came.as_ref().map_or_else(|error| error.why.label(), |_| "delivered");
         self.0.telemetry.people.attempt(&entry.channel, outcome, took);
         let now = crate::notify::millis(clock::now().wall);
-        let after = queue::after(&entry, &came, now, uuid::Uuid::now_v7().as_u64_pair().1);
-        self.store(&after);
         let first = entry.delivered == 0;
-        if let Some(held) = self.entries().iter_mut().find(|held| held.id == after.id) {
-            *held = after.clone();
-        }
+        let chance = uuid::Uuid::now_v7().as_u64_pair().1;
+        let after = {
+            let mut entries = self.entries();
+            let held = entries.iter_mut().find(|held| held.id == entry.id);
+            // Its moments are those of the clock that is in force now.
+            let after = queue::after(held.as_deref().unwrap_or(&entry), &came, now, chance);
+            if let Some(held) = held {
+                held.clone_from(&after);
+            }
+            after
+        };
+        self.store(&after);
         self.busy().remove(&after.id);
         self.0.wake.notify_one();
         self.report(&after, &came, first).await;

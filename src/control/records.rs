@@ -277,6 +277,14 @@ impl Records {
         }
     }
 
+    /// Where a channel keeps the first message about an incident, as its last delivery said.
+    pub(super) async fn thread(&self, channel: &str, incident: &str) -> Option<String> {
+        let reader = self.reader()?;
+        let sent = reader.notifications(Some(Delivery::Sent), Some(incident), None, PAGE).await.ok()?;
+        let sent = sent.iter().rev().filter(|row| row.channel == channel);
+        sent.filter_map(|row| parse::<Queued>(&row.id, &row.body)).find_map(|one| one.message.thread)
+    }
+
     /// Silences that last or are to come at `now`.
     pub(super) async fn silences(&self, now: At) -> Result<Vec<Silence>, StoreError> {
         let Some(store) = &self.store else { return Ok(Vec::new()) };
@@ -449,6 +457,8 @@ mod tests {
             link: None,
             facts: Vec::new(),
             instance: text(),
+            brief: crate::reliability::brief::Brief::default(),
+            thread: None,
         }
     }
 

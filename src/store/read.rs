@@ -89,6 +89,12 @@ impl Reader {
         Ok(rows.into_iter().map(read).collect::<Result<_, _>>()?)
     }
 
+    /// Who has written of late, and the number of the last transaction of each: the newest eight.
+    pub async fn writers(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        let sql = "SELECT writer, batch FROM commits ORDER BY at DESC LIMIT 8";
+        self.all(sql, &[], |mut row| Ok((row.text()?, row.int()?))).await
+    }
+
     /// One incident.
     pub async fn incident(&self, id: &str) -> Result<Option<Incident>, StoreError> {
         Ok(self.all(INCIDENT, args![id], incident).await?.pop())

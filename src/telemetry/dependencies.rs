@@ -81,7 +81,7 @@ fn breakers(all: &[(Arc<BreakerSeries>, u64)]) -> [Family; 6] {
             set.set(&[name, old, ("state", label)], f64::from(u8::from(at == usize::from(breaker.state))));
         }
         failures.count(&[name, old], *bad);
-        recovery.seconds(&[name, old], &breaker.recovery);
+        breaker.recovery.show(&mut recovery, &[name, old]);
         for ((to, why), count) in &breaker.transitions {
             transitions.count(&[("upstream", &series.label), ("to", to), ("why", why)], *count);
         }

@@ -6,6 +6,7 @@ pub mod access;
 pub mod breakers;
 pub mod bypass;
 mod cells;
+pub mod clients;
 mod dependencies;
 pub mod event;
 pub mod fleet;
@@ -141,6 +142,12 @@ impl Telemetry {
             all.entry(name.clone())
                 .or_insert_with(|| Arc::new(UpstreamSeries::new(name.clone(), self.workers))),
         )
+    }
+
+    /// The counters of an upstream that is back, or is still there.
+    pub fn know_upstream(&self, series: &Arc<UpstreamSeries>) {
+        let mut all = self.upstreams.write().unwrap_or_else(PoisonError::into_inner);
+        all.insert(series.name.clone(), Arc::clone(series));
     }
 
     /// Removes every series of an upstream that left the config.

@@ -31,17 +31,18 @@ pub struct Numbers {
 }
 
 /// Upper bounds, seconds: detection takes seconds, recovery minutes to hours.
-const BOUNDS: [f64; 14] =
-    [0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1_800.0, 3_600.0, 14_400.0];
+const BOUNDS: [f64; 16] =
+    [0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 900.0, 1_800.0, 3_600.0, 14_400.0];
 
-#[derive(Debug, Default)]
-struct Spans {
-    buckets: [u64; 15],
+/// Spans from seconds to hours, counted by length.
+#[derive(Clone, Debug, Default)]
+pub struct Spans {
+    buckets: [u64; 17],
     sum: Duration,
 }
 
 impl Spans {
-    fn record(&mut self, took: Duration) {
+    pub(super) fn record(&mut self, took: Duration) {
         let seconds = took.as_secs_f64();
         if let Some(count) = self.buckets.get_mut(BOUNDS.partition_point(|bound| *bound < seconds)) {
             *count += 1;
@@ -49,7 +50,7 @@ impl Spans {
         self.sum += took;
     }
 
-    fn show(&self, family: &mut Family, labels: &[(&str, &str)]) {
+    pub(super) fn show(&self, family: &mut Family, labels: &[(&str, &str)]) {
         family.buckets(labels, &BOUNDS, &self.buckets, self.sum.as_secs_f64());
     }
 }

@@ -44,6 +44,8 @@ mod examples;
 /// Several sidecars on one PostgreSQL: one incident, one sender, whoever dies.
 mod fairness;
 mod fleet;
+/// The guide's own lines, as they stand in it.
+mod guide;
 /// Fields that a proxy must, may and must not touch.
 mod hanging;
 mod headers;
@@ -64,6 +66,8 @@ mod incidents;
 mod kill;
 /// Requests that two readers could read differently never reach the backend in a changed meaning.
 mod malformed;
+/// Only what is the matter is an incident.
+mod matter;
 /// What is measured is what happened.
 mod measuring;
 mod memory;
@@ -78,6 +82,8 @@ mod operations;
 mod orders;
 /// A backend that dies under load is told soon, once, and for as long as it was dead.
 mod outage;
+/// What somebody should know of the process itself.
+mod own;
 mod passing;
 /// What is sent to PagerDuty and Slack is what they document.
 mod pauses;

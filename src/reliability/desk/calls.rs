@@ -2,7 +2,7 @@
 
 use super::{Desk, Effect, Notice, Page};
 use crate::names::IncidentId;
-use crate::reliability::escalation::{Call, Cause};
+use crate::reliability::escalation::{Call, Cause, EscalationPolicy};
 use crate::reliability::incident::{Actor, Incident, Kind, State, Transition};
 
 impl Desk {
@@ -33,7 +33,10 @@ impl Desk {
         });
         let (policy, clock) = (&self.policy.escalation, self.clock);
         let calls = match self.incidents.get_mut(id) {
-            Some(incident) if matches!(incident.state, State::Open | State::Mitigating) => {
+            Some(incident)
+                if matches!(incident.state, State::Open | State::Mitigating)
+                    && incident.is_called(policy) =>
+            {
                 incident.escalation.due(policy, incident.assignee.as_deref(), clock)
             }
             Some(_) | None => Vec::new(),
@@ -108,6 +111,13 @@ impl Desk {
         }
         let notice = notice(incident, to, transition);
         self.changed.after.push(if over { Effect::ResolveNotice(notice) } else { Effect::Update(notice) });
+    }
+}
+
+impl Incident {
+    /// Does its ladder go on? What nobody can see calls whoever has not been called, and nobody again.
+    pub(super) fn is_called(&self, policy: &EscalationPolicy) -> bool {
+        self.unseen_since.is_none() || self.escalation.has_steps_left(policy)
     }
 }
 
