@@ -170,7 +170,7 @@ fn response(out: &mut String, review: &PostIncident) {
                 Some(false) => "did not arrive",
                 None => "not known",
             };
-            vec![call.number.to_string(), plain(&call.whom()), plain(&call.channel), arrived.to_owned()]
+            vec![call.number.to_string(), plain(&call.contact), plain(&call.channel), arrived.to_owned()]
         });
         table(out, &["Call", "Whom", "Through", "Delivery"], rows);
     }
