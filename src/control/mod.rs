@@ -208,10 +208,7 @@ impl Control {
         let moment = clock::now();
         self.follow(moment);
         let now = self.observer.at(moment);
-        if let Some(config) = self.observer.new_config() {
-            self.desk.reconfigure((*config.watch.policy).clone());
-            self.people = Some(config.watch.people.clone());
-        }
+        self.heed_config();
         let mut readings = self.observer.look(moment, Stage::Serving);
         // People work by the clock on their wall, which may be set while the process runs.
         if let Some(people) = &self.people {
@@ -267,7 +264,16 @@ impl Control {
         self.feed.take(&board);
     }
 
+    /// What is decided is decided by the config in force: an order may come before the first look, or right after a reload.
+    fn heed_config(&mut self) {
+        if let Some(config) = self.observer.new_config() {
+            self.desk.reconfigure((*config.watch.policy).clone());
+            self.people = Some(config.watch.people.clone());
+        }
+    }
+
     fn hear(&mut self, ask: Ask) {
+        self.heed_config();
         let now = self.observer.at(clock::now());
         let Ask { order: Order { command, audit }, found, answer } = ask;
         if let Some(found) = found.filter(|found| !self.knows(&found.id)) {
