@@ -217,11 +217,7 @@ impl Control {
         let moment = clock::now();
         self.follow(moment);
         let now = self.observer.at(moment);
-        if let Some(config) = self.observer.new_config() {
-            self.desk.reconfigure((*config.watch.policy).clone());
-            self.people = Some(config.watch.people.clone());
-            self.wording.reconfigure(&config);
-        }
+        self.heed_config();
         let mut readings = self.observer.look(moment, Stage::Serving);
         self.wording.look(&readings, moment);
         let clock = self.clock(moment);
@@ -285,7 +281,17 @@ impl Control {
         self.feed.take(&board);
     }
 
+    /// What is decided is decided by the config in force: an order may come before the first look, or right after a reload.
+    fn heed_config(&mut self) {
+        if let Some(config) = self.observer.new_config() {
+            self.desk.reconfigure((*config.watch.policy).clone());
+            self.people = Some(config.watch.people.clone());
+            self.wording.reconfigure(&config);
+        }
+    }
+
     fn hear(&mut self, ask: Ask) {
+        self.heed_config();
         let now = self.observer.at(clock::now());
         let Ask { order: Order { command, audit }, found, answer } = ask;
         if let Some(found) = found.filter(|found| !self.knows(&found.id)) {

@@ -360,6 +360,42 @@ mod tests {
         assert!(one.attempts >= 29, "{}", one.attempts);
     }
 
+    #[test]
+    fn a_clock_that_is_set_neither_holds_a_message_back_nor_gives_it_up() {
+        const HOUR: i64 = 3_600_000;
+        for by in [-HOUR, HOUR, 30 * HOUR, -30 * HOUR] {
+            let start = 100_000_000_000;
+            let mut one = Queued { since: start, next_at: start, ..entry("t", "pager", "1", Kind::Trigger) };
+            one.message = Message { at: start, started_at: start - 5_000, ..one.message };
+            one = after(&one, &passing(), start, MIDDLE);
+            let waits = one.next_at - start;
+            one.shift(by);
+            let now = start.saturating_add_signed(by);
+            assert_eq!(one.next_at - now, waits, "as long as it would have, set by {by} ms");
+            assert_eq!(one.message.started_at, now - 5_000, "told by the clock in force");
+            let next = after(&one, &passing(), one.next_at, MIDDLE);
+            assert_eq!(next.state, State::Waiting, "one more failure ends nothing, set by {by} ms");
+        }
+    }
+
+    #[test]
+    fn what_another_clock_has_written_waits_for_nobody() {
+        let (now, hour) = (100_000_000_000, 3_600_000);
+        let mut ahead = Queued { since: now + hour, ..entry("t", "pager", "1", Kind::Trigger) };
+        ahead.message = Message { at: now + hour, started_at: now + hour - 5_000, ..ahead.message };
+        ahead.next_at = now + hour + 5_000;
+        let found = ahead.found(now);
+        assert_eq!((found.since, found.next_at, found.message.started_at), (now, now + 5_000, now - 5_000));
+        assert_eq!(after(&found, &passing(), found.next_at, MIDDLE).state, State::Waiting);
+        // What waits by this clock goes on as it was.
+        let message = Message { at: now - 60_000, started_at: now - 61_000, ..found.message };
+        let fresh = entry("t", "pager", "1", Kind::Trigger);
+        let ours = Queued { since: now - 60_000, next_at: now + 30_000, message, ..fresh };
+        assert_eq!(ours.clone().found(now), ours);
+        let odd = Queued { next_at: now + 48 * hour, ..ours };
+        assert!(odd.found(now).next_at <= now + hour * 6 / 5, "no wait is longer than the longest");
+    }
+
     proptest! {
         /// Under any weather: within a line nothing is delivered out of order, and nothing is left waiting.
         #[test]
