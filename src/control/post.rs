@@ -45,8 +45,9 @@ pub(super) struct Letter {
 }
 
 impl Letter {
-    /// `message` calls whom `page` names.
-    pub(super) fn call(page: &Page, incident: &Incident, message: Message) -> Self {
+    /// `message` calls whom `page` names: its first fact.
+    pub(super) fn call(page: &Page, incident: &Incident, mut message: Message) -> Self {
+        message.facts.insert(0, ("For".to_owned(), page.contact.clone()));
         Self { id: format!("{}-call-{}", incident.id, page.number), channel: page.channel.clone(), message }
     }
 

@@ -83,7 +83,12 @@ fn calls(calls: &[Call]) -> Option<String> {
 }
 
 /// What happens if nobody does anything.
-pub(super) fn next(incident: &Incident, scene: &Scene, about: &About<'_>) -> Vec<String> {
+pub(super) fn next(
+    incident: &Incident,
+    scene: &Scene,
+    about: &About<'_>,
+    ahead: Option<&Ahead>,
+) -> Vec<String> {
     let good = scene.clear_after.map_or_else(|| "long enough".to_owned(), span);
     let ends = match incident.key.rule {
         Rule::Manual => "It was opened by hand and ends by hand.".to_owned(),
@@ -106,7 +111,7 @@ pub(super) fn next(incident: &Incident, scene: &Scene, about: &About<'_>) -> Vec
     let mut told: Vec<String> = probes.collect();
     match incident.state {
         State::Suspected => told.push("Nobody is called unless it is confirmed.".to_owned()),
-        State::Open => told.push(next_call(scene.next_call.as_ref(), scene)),
+        State::Open => told.push(next_call(ahead, scene)),
         State::Acknowledged | State::Mitigating => told.push("Nobody else is called.".to_owned()),
         State::Monitoring => {
             told.push("If it becomes bad again it goes on, and so do the calls.".to_owned());
