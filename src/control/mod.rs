@@ -16,11 +16,16 @@ mod heads;
 mod machine;
 mod memory;
 mod observer;
+mod own;
+mod past;
 mod post;
 mod records;
+mod routes;
 mod seconds;
 mod start;
+mod time;
 mod trail;
+mod uptime;
 mod wording;
 
 use std::collections::BTreeMap;
@@ -30,17 +35,19 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 pub use backups::{BackupStatus, Backups, GoodCopy};
-pub use board::{Board, Looked, SERVICE, Uptime};
+pub use board::{Board, Looked, Replied, SERVICE};
 pub use bypass::{Bypass, Observed};
 pub use courier::{Courier, FleetView, MemberView};
 pub use feed::{Change, Feed, Next};
 pub use handle::{Done, Handle, Order, Replies};
 pub use memory::Memory;
 pub use observer::Observer;
+pub use own::Own;
 pub use post::Post;
 pub use records::Records;
 pub use start::{Running, start};
-pub use trail::Audited;
+pub use trail::{Audited, audit_id};
+pub use uptime::Uptime;
 
 use crate::config::desk::escalation::People;
 use crate::names::IncidentId;
@@ -90,6 +97,9 @@ pub struct Control {
     /// What of each incident was handed to the store.
     told: BTreeMap<IncidentId, HandedOver>,
     fleet: fleet::Fleet,
+    time: Arc<time::Time>,
+    follower: time::Follower,
+    own: Own,
     /// The number of the last pause of the process that was told.
     pauses: u64,
 }
@@ -113,9 +123,10 @@ impl Control {
             desk.watch();
         }
         let (filler, feed) = feed::feed();
-        let started = telemetry.started();
+        let time = observer.time();
+        let follower = time::Follower::new(telemetry.started());
         let (asks_of, kept) = (send.clone(), records.clone());
-        let handle = Handle { asks: asks_of, board: watching, feed, records: kept, started };
+        let handle = Handle { asks: asks_of, board: watching, feed, records: kept, time: Arc::clone(&time) };
         let post = post(Replies(send));
         let store = records.store().cloned();
         let uptime = Uptime::new(now);
@@ -139,9 +150,17 @@ impl Control {
             people: None,
             told,
             fleet,
+            time,
+            follower,
+            own: Own::default(),
             pauses: 0,
         };
         (control, handle, courier)
+    }
+
+    /// What the process knows of itself.
+    pub(super) fn own(&self) -> Own {
+        self.own.clone()
     }
 
     pub(super) fn post(&self) -> Post {
@@ -198,6 +217,7 @@ impl Control {
 
     fn look(&mut self) {
         let moment = clock::now();
+        self.follow(moment);
         let now = self.observer.at(moment);
         if let Some(config) = self.observer.new_config() {
             self.desk.reconfigure((*config.watch.policy).clone());
@@ -209,6 +229,7 @@ impl Control {
         let clock = self.clock(moment);
         (readings.local, readings.holiday) = (clock.local, clock.holiday);
         readings.reported.extend(self.records.conditions());
+        readings.reported.extend(self.own_conditions(now));
         readings.resumed = self.resumed(moment);
         self.shift(now);
         self.look_around(&mut readings, now);
@@ -231,7 +252,7 @@ impl Control {
         self.uptime.turn(minutes, now);
         let before = Arc::clone(&self.board.borrow());
         let board = Board::of(&before, &self.desk, &self.uptime, &readings, now);
-        let board = Board { bypass: self.observer.bypass(now), ..board };
+        let board = Board { bypass: self.observer.bypass(now), looked: Some(moment), ..board };
         let board = self.fleet_board(board, now);
         let seconds = self.seconds.totals();
         self.telemetry.sre.set(Numbers { seconds, ..board.numbers(now) });
@@ -350,22 +371,19 @@ impl Control {
         };
         let mut letters = Vec::new();
         for effect in told {
-            let (notice, kind) = match effect {
-                Effect::Page(page) => {
-                    letters.extend(self.desk.incident(&page.incident).map(|incident| {
-                        let message =
-                            written.message(incident, Kind::Trigger, Audience::Called, Some(page.cause));
-                        post::Letter::call(&page, incident, message)
-                    }));
-                    continue;
+            match effect {
+                Effect::Page(page) => letters.extend(self.desk.incident(&page.incident).map(|incident| {
+                    let message =
+                        written.message(incident, Kind::Trigger, Audience::Called, Some(page.cause));
+                    post::Letter::call(&page, incident, message)
+                })),
+                Effect::Update(notice) | Effect::ResolveNotice(notice) => {
+                    if let Some(incident) = self.desk.incident(&notice.incident) {
+                        let write = |kind, audience| written.message(incident, kind, audience, None);
+                        letters.extend(post::Letter::notices(&notice, incident, write));
+                    }
                 }
-                Effect::Update(notice) => (notice, Kind::Update),
-                Effect::ResolveNotice(notice) => (notice, Kind::Resolve),
-                Effect::Save(_) | Effect::SaveSilence(_) | Effect::Ledger(_) | Effect::Tell(_) => continue,
-            };
-            if let Some(incident) = self.desk.incident(&notice.incident) {
-                let write = |kind, audience| written.message(incident, kind, audience, None);
-                letters.extend(post::Letter::notices(&notice, kind, incident, write));
+                Effect::Save(_) | Effect::SaveSilence(_) | Effect::Ledger(_) | Effect::Tell(_) => {}
             }
         }
         letters

@@ -16,10 +16,10 @@ use crate::names::{ChannelName, IncidentId};
 use crate::notify::queue::{self, Queued};
 use crate::notify::{DeliveryError, Kind, Message, Receipt, Sender};
 use crate::reliability::brief::Audience;
-use crate::reliability::desk::{Command, Notice, Page};
+use crate::reliability::desk::{Command, News, Notice, Page};
 use crate::reliability::escalation::Arrived;
 use crate::reliability::fleet::Duty;
-use crate::reliability::incident::{Incident, State};
+use crate::reliability::incident::Incident;
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
 use crate::store::rows::Write;
@@ -47,22 +47,31 @@ pub(super) struct Letter {
 impl Letter {
     /// `message` calls whom `page` names: its first fact.
     pub(super) fn call(page: &Page, incident: &Incident, mut message: Message) -> Self {
-        message.facts.insert(0, ("For".to_owned(), page.contact.clone()));
+        message.facts.insert(0, ("For".to_owned(), page.contacts.join(", ")));
         Self { id: format!("{}-call-{}", incident.id, page.number), channel: page.channel.clone(), message }
     }
 
     /// One for each channel. Who was called through it before reads what those who act need, and not what others are told.
     pub(super) fn notices(
         notice: &Notice,
-        kind: Kind,
         incident: &Incident,
         write: impl Fn(Kind, Audience) -> Message,
     ) -> Vec<Self> {
-        let kind = if notice.state == State::Acknowledged { Kind::Acknowledge } else { kind };
+        let kind = match notice.news {
+            News::State | News::Severity => Kind::Update,
+            News::Taken => Kind::Acknowledge,
+            News::Over => Kind::Resolve,
+        };
         let channels: BTreeSet<&String> = notice.to.iter().map(|(_, channel)| channel).collect();
         let called = |channel: &str| incident.escalation.calls().iter().any(|call| call.channel == channel);
         let letter = |channel: &String| Self {
-            id: format!("{}-{}-{}-{channel}", incident.id, notice.state.label(), incident.version),
+            id: format!(
+                "{}-{}-{}-{}-{channel}",
+                incident.id,
+                notice.news.label(),
+                notice.state.label(),
+                incident.version
+            ),
             channel: channel.clone(),
             message: write(kind, if called(channel) { Audience::Called } else { Audience::Stakeholders }),
         };
@@ -100,6 +109,12 @@ impl Post {
 
     fn busy(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
         self.0.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The clock has made a step of so many milliseconds: what waits goes on waiting as long as it would have.
+    pub(super) fn step(&self, millis: i64) {
+        self.entries().iter_mut().for_each(|entry| entry.shift(millis));
+        self.0.wake.notify_one();
     }
 
     /// Queues letters; what is to be stored with what they speak of.
@@ -141,6 +156,13 @@ impl Post {
         all
     }
 
+    /// Each channel in force: how long it has failed, and at what.
+    pub(super) fn failing(&self) -> Vec<(String, Option<(Duration, &'static str)>)> {
+        let channels = self.0.sender.channels();
+        let people = &self.0.telemetry.people;
+        channels.names().map(|name| (name.to_string(), people.failing(name.as_str()))).collect()
+    }
+
     /// Until asked to leave: what is not delivered by then is on disk, for the next start. Of a fleet only the member on duty
     /// delivers, what others have left too.
     pub async fn run(self, drain: Drain, mut duty: watch::Receiver<Duty>) {
@@ -180,7 +202,8 @@ impl Post {
         let room = MOST.saturating_sub(entries.iter().filter(|entry| entry.state.is_active()).count());
         more |= left.len() > room;
         left.truncate(room);
-        entries.splice(0..0, left);
+        let now = crate::notify::millis(clock::now().wall);
+        entries.splice(0..0, left.into_iter().map(|one| one.found(now)));
         !more
     }
 
@@ -244,12 +267,19 @@ impl Post {
         let outcome = came.as_ref().map_or_else(|error| error.why.label(), |_| "delivered");
         self.0.telemetry.people.attempt(&entry.channel, outcome, took);
         let now = crate::notify::millis(clock::now().wall);
-        let after = queue::after(&entry, &came, now, uuid::Uuid::now_v7().as_u64_pair().1);
-        self.store(&after);
         let first = entry.delivered == 0;
-        if let Some(held) = self.entries().iter_mut().find(|held| held.id == after.id) {
-            *held = after.clone();
-        }
+        let chance = uuid::Uuid::now_v7().as_u64_pair().1;
+        let after = {
+            let mut entries = self.entries();
+            let held = entries.iter_mut().find(|held| held.id == entry.id);
+            // Its moments are those of the clock that is in force now.
+            let after = queue::after(held.as_deref().unwrap_or(&entry), &came, now, chance);
+            if let Some(held) = held {
+                held.clone_from(&after);
+            }
+            after
+        };
+        self.store(&after);
         self.busy().remove(&after.id);
         self.0.wake.notify_one();
         self.report(&after, &came, first).await;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::delivery::{DeliveryError, Receipt};
 use super::message::{Kind, Message};
-use super::schedule::{GIVE_UP, retry_in};
+use super::schedule::{GIVE_UP, LONGEST, retry_in};
 
 /// Where an entry stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -77,6 +77,27 @@ impl Queued {
             state: State::Waiting,
             last: None,
         }
+    }
+
+    /// Its moments by a clock that runs `millis` ahead of the one before (negative: behind).
+    pub fn shift(&mut self, millis: i64) {
+        let Message { started_at, at, ends_at, .. } = &mut self.message;
+        let all = [started_at, at, &mut self.since, &mut self.next_at].into_iter().chain(ends_at.as_mut());
+        for moment in all {
+            *moment = moment.saturating_add_signed(millis);
+        }
+    }
+
+    /// As it was found on disk at `now`: what another clock wrote lies not in the future of this one, and it waits no longer than
+    /// the longest wait.
+    #[must_use]
+    pub fn found(mut self, now: u64) -> Self {
+        let newest = self.since.max(self.message.at);
+        if newest > now {
+            self.shift(-i64::try_from(newest - now).unwrap_or(i64::MAX));
+        }
+        self.next_at = self.next_at.min(later(now, LONGEST));
+        self
     }
 
     fn line(&self) -> (&str, &str) {

@@ -13,6 +13,8 @@ const LAST: u32 = 29;
 pub const GIVE_UP: Duration = Duration::from_secs(24 * 3_600);
 /// The most that a receiver's `Retry-After` is believed: people wait.
 const BELIEVED: Duration = Duration::from_secs(3_600);
+/// The longest wait there is, jitter included.
+pub(super) const LONGEST: Duration = Duration::from_secs(HOURLY + HOURLY / 5);
 /// Share of the wait by which it may be shorter or longer.
 const JITTER: f64 = 0.2;
 

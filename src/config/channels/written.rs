@@ -97,6 +97,11 @@ impl NotifyFile {
         }
     }
 
+    /// Does whatever is told there wake somebody?
+    pub(in crate::config) fn is_pager(&self) -> bool {
+        self.kind.is_some_and(|OneOf(kind)| kind.is_pager())
+    }
+
     pub(in crate::config) fn check(&self, mut at: Part<'_, '_>, name: &str) -> Option<Channel> {
         let name = at.take("", ChannelName::new(name));
         let mut table = Channelled { written: self, at };
@@ -300,14 +305,50 @@ fn slack_channel(text: String) -> Result<String, String> {
     if fits { Ok(text.clone()) } else { Err(fault()) }
 }
 
-/// `local@domain` and nothing else (RFC 5321 section 4.1.2, its plain form).
+/// `local@domain` and nothing else: a dot-string and a domain (RFC 5321 section 4.1.2) of letters that need no encoding, with the
+/// lengths of section 4.5.3.1 and of labels in RFC 1035 section 2.3.4.
 fn address(text: String) -> Result<String, String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+');
+    let in_atom = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+    let atom = |part: &str| !part.is_empty() && part.chars().all(in_atom);
+    let label = |part: &str| {
+        (1..=63).contains(&part.len())
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
     let fits = text.rsplit_once('@').is_some_and(|(local, domain)| {
-        (1..=64).contains(&local.len())
-            && (1..=253).contains(&domain.len())
-            && local.chars().all(plain)
-            && domain.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'))
+        local.len() <= 64 && local.split('.').all(atom) && domain.len() <= 253 && domain.split('.').all(label)
     });
     if fits { Ok(text) } else { Err(format!("{text:?} is not a mail address; write \"oncall@example.com\"")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_for_an_address_of_mail_is_one() {
+        for good in ["oncall@example.com", "a.b+c@mail.example.com", "o'hara@x.org", "root@localhost"] {
+            assert_eq!(address(good.to_owned()).as_deref(), Ok(good));
+        }
+        for bad in [
+            "nobody",
+            "@x.org",
+            "a@",
+            "a..b@x.org",
+            ".a@x.org",
+            "a.@x.org",
+            "a@x..org",
+            "a@.org",
+            "a@x.",
+            "a@-x.org",
+            "a@x-.org",
+            "a b@x.org",
+            "a@x_y.org",
+            "Ann <a@x.org>",
+            "a@x.org, b@x.org",
+        ] {
+            assert!(address(bad.to_owned()).is_err(), "{bad:?}");
+        }
+    }
 }

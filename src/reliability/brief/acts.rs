@@ -64,22 +64,36 @@ fn of_breaker(name: &str, breaker: &BreakerScene, scene: &Scene) -> Option<Strin
     })
 }
 
-/// Who was called, each way once.
+/// Who was called, and each way once with what came of it at last.
 fn calls(calls: &[Call]) -> Option<String> {
-    let mut told: Vec<String> = Vec::new();
+    let mut told: Vec<(String, Vec<(String, &str)>)> = Vec::new();
     for call in calls {
         let came = match call.delivered {
             Some(true) => "delivered",
             Some(false) => "not delivered",
             None => "on its way",
         };
-        let way = format!("{} through {} (", line(&call.contact), line(&call.channel));
-        told.retain(|known| !known.starts_with(&way));
-        told.push(format!("{way}{came})"));
+        let whom: Vec<String> = call.contacts().map(line).collect();
+        let (whom, way) = (list(&whom), line(&call.channel));
+        let ways = match told.iter().position(|(known, _)| *known == whom) {
+            Some(at) => &mut told[at].1,
+            None => {
+                told.push((whom, Vec::new()));
+                let last = told.len() - 1;
+                &mut told[last].1
+            }
+        };
+        ways.retain(|(known, _)| *known != way);
+        ways.push((way, came));
     }
+    let way = |(way, came): &(String, &str)| format!("{way} ({came})");
+    let told: Vec<String> = told
+        .iter()
+        .map(|(whom, ways)| format!("{whom} through {}", list(&ways.iter().map(way).collect::<Vec<_>>())))
+        .collect();
     let times = calls.iter().map(|call| call.round + 1).max().unwrap_or(0);
     let times = if times > 1 { format!(", {times} times so far") } else { String::new() };
-    (!told.is_empty()).then(|| format!("It has called {}{times}.", list(&told)))
+    (!told.is_empty()).then(|| format!("It has called {}{times}.", told.join("; ")))
 }
 
 /// What happens if nobody does anything.

@@ -36,6 +36,7 @@ pub enum ProcessEvent<'a> {
     FdLimit { was: Option<u64>, limit: Option<u64>, kept: u64 },
     FdsLow { used: u64, limit: u64 },
     Paused { seconds: f64 },
+    ClockStepped { seconds: f64, slept: bool },
 }
 
 impl<'a> ProcessEvent<'a> {
@@ -64,6 +65,15 @@ impl ProcessEvent<'_> {
                 info!(was, limit, kept, "file descriptors; `kept` are for the admin port and the store");
             }
             Self::FdsLow { used, limit } => warn!(used, limit, "file descriptors are running out"),
+            Self::ClockStepped { seconds, slept: true } => {
+                info!(seconds, "the machine slept: nobody saw these seconds");
+            }
+            Self::ClockStepped { seconds, slept: false } => {
+                warn!(
+                    seconds,
+                    "the wall clock made a step against the monotonic one: moments follow it, spans stay"
+                );
+            }
             Self::Paused { seconds } => {
                 warn!(
                     seconds,
