@@ -75,16 +75,13 @@ fn calls(calls: &[Call]) -> Option<String> {
         };
         let whom: Vec<String> = call.contacts().map(line).collect();
         let (whom, way) = (list(&whom), line(&call.channel));
-        let ways = match told.iter().position(|(known, _)| *known == whom) {
-            Some(at) => &mut told[at].1,
-            None => {
-                told.push((whom, Vec::new()));
-                let last = told.len() - 1;
-                &mut told[last].1
+        match told.iter_mut().find(|(known, _)| *known == whom) {
+            Some((_, ways)) => {
+                ways.retain(|(known, _)| *known != way);
+                ways.push((way, came));
             }
-        };
-        ways.retain(|(known, _)| *known != way);
-        ways.push((way, came));
+            None => told.push((whom, vec![(way, came)])),
+        }
     }
     let way = |(way, came): &(String, &str)| format!("{way} ({came})");
     let told: Vec<String> = told
