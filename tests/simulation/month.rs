@@ -100,6 +100,9 @@ fn upstream(name: &str, mode: Mode, origin: Instant) -> Upstream {
     }
 }
 
+/// Day, service, contact.
+type Called = (u64, String, String);
+
 impl Month {
     fn new(seed: u64) -> Self {
         let origin = Instant::now();
@@ -130,7 +133,7 @@ impl Month {
     }
 
     /// Runs to the end; what was called, and what was ever confirmed.
-    fn run(mut self, days: u64) -> (Vec<(u64, String, String)>, BTreeSet<(String, Severity)>) {
+    fn run(mut self, days: u64) -> (Vec<Called>, BTreeSet<(String, Severity)>) {
         let (mut calls, mut confirmed) = (Vec::new(), BTreeSet::new());
         while self.second < days * DAY {
             let closely = CLOSELY.contains(&(self.second % DAY));
