@@ -12,8 +12,8 @@ use crate::config::{self, Config, Until};
 use crate::notify::{Kind, Message};
 use crate::reliability::breaker::{BreakerState, BreakerView, Mode};
 use crate::reliability::brief::{
-    Audience, BreakerScene, Brief, Door, EndpointIs, EndpointScene, FailureScene, Fault, RouteScene, Scene,
-    UpstreamScene,
+    Audience, BreakerScene, Brief, Door, EndpointIs, EndpointScene, FailureScene, Fault, Occasion,
+    RouteScene, Scene, UpstreamScene,
 };
 use crate::reliability::desk::Effect;
 use crate::reliability::escalation::{Cause, Clock, EscalationPolicy};
@@ -99,7 +99,6 @@ impl Wording {
             backend: world.config.ingress.as_ref().map(|ingress| ingress.upstream.as_str().to_owned()),
             routes,
             upstreams: upstreams.into_iter().map(|one| self.upstream(one, moment, now)).collect(),
-            next_call: None,
             clear_after: (!self.clear_after.is_zero()).then_some(self.clear_after),
             door: self.door.clone(),
         }
@@ -236,8 +235,7 @@ impl Written<'_> {
         call: Option<Cause>,
     ) -> Message {
         let next = incident.escalation.ahead(self.policy, incident.assignee.as_deref(), self.clock);
-        let scene = Scene { next_call: next, ..self.scene.clone() };
-        let brief = Brief::of(incident, &scene, audience, call);
+        let brief = Brief::of(incident, &self.scene, &Occasion { audience, call, next });
         let door = &self.scene.door;
         let link = format!("{}/api/v2/sre/incidents/{}", door.base, incident.id);
         // What is behind it is for those who act.

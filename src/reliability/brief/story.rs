@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Audience, BreakerScene, Brief, Door, EndpointIs, EndpointScene, FailureScene, Fault, RouteScene, Scene,
-    UpstreamScene,
+    Audience, BreakerScene, Brief, Door, EndpointIs, EndpointScene, FailureScene, Fault, Occasion,
+    RouteScene, Scene, UpstreamScene,
 };
 use crate::names::IncidentId;
 use crate::reliability::breaker::BreakerState;
@@ -103,10 +103,10 @@ fn stripe(at: At, failing: bool) -> Scene {
     }
 }
 
-fn told(name: &'static str, one: &Incident, mut scene: Scene, to: Audience, call: Option<Cause>) -> Told {
+fn told(name: &'static str, one: &Incident, scene: Scene, to: Audience, call: Option<Cause>) -> Told {
     let clock = Clock { now: scene.at, local: None, holiday: false };
-    scene.next_call = one.escalation.ahead(&EscalationPolicy::default(), None, clock);
-    let brief = Brief::of(one, &scene, to, call);
+    let next = one.escalation.ahead(&EscalationPolicy::default(), None, clock);
+    let brief = Brief::of(one, &scene, &Occasion { audience: to, call, next });
     Told { name, incident: one.clone(), at: scene.at, brief }
 }
 
