@@ -8,7 +8,7 @@ use crate::reliability::incident::DRILL;
 use crate::reliability::readings::Resource;
 
 /// Conditions of the sidecar itself that are reported.
-const OWN: [&str; 6] = ["store", "config", "notify", "clock", "certificate", "sidecar"];
+const OWN: [&str; 5] = ["store", "config", "clock", "ingress", "egress"];
 
 /// Upstreams, routes, resources, the sidecar's own parts, and whatever an incident or alert at hand is about.
 pub(super) fn known(admin: &Admin) -> BTreeSet<String> {
