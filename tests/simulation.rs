@@ -11,10 +11,10 @@
 mod days;
 #[path = "simulation/dice.rs"]
 mod dice;
-#[path = "simulation/soak.rs"]
-mod soak;
 #[path = "simulation/month.rs"]
 mod month;
+#[path = "simulation/soak.rs"]
+mod soak;
 #[path = "simulation/traffic.rs"]
 mod traffic;
 #[path = "simulation/watch.rs"]

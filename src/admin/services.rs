@@ -18,6 +18,7 @@ pub(super) fn known(admin: &Admin) -> BTreeSet<String> {
     let measured = series.iter().map(|one| one.key.0.as_str().to_owned());
     let config = admin.reloader.status().config;
     let configured = config.routes.iter().map(|route| route.name.as_str().to_owned());
+    let channels = config.notify.iter().map(|channel| channel.name.as_str().to_owned());
     let resources = Resource::ALL.map(|one| one.label().to_owned());
     let sampled = board.resources.iter().map(|one| format!("{}{}", one.what.label(), one.which));
     let own = OWN.iter().chain(&[crate::control::SERVICE, NETWORK, DRILL]).map(|one| (*one).to_owned());
@@ -26,6 +27,7 @@ pub(super) fn known(admin: &Admin) -> BTreeSet<String> {
     upstreams
         .chain(measured)
         .chain(configured)
+        .chain(channels)
         .chain(resources)
         .chain(sampled)
         .chain(own)
