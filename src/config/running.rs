@@ -116,6 +116,8 @@ impl ConfigFile {
     pub(super) fn check(self, written: Value, hash: String, problems: &mut Collector<'_>) -> Option<Config> {
         let named: Vec<&str> = self.upstreams.keys().map(String::as_str).collect();
         let channels: Vec<&str> = self.notify.keys().map(String::as_str).collect();
+        let pagers = self.notify.iter().filter(|(_, written)| written.is_pager());
+        let pagers: Vec<&str> = pagers.map(|(name, _)| name.as_str()).collect();
         let ingress = self.ingress.as_ref().map(|ingress| ingress.check(problems.part("ingress"), &named));
         let egress = self.egress.as_ref().map(|egress| egress.check(problems.part("egress")));
         let latency = self.latency.check(problems.part("latency"));
@@ -136,6 +138,7 @@ impl ConfigFile {
             escalation: &self.escalation,
             upstreams: &named,
             channels: &channels,
+            pagers: &pagers,
         };
         let watch = desk::check(&watch, latency, &routes, problems);
         self.access_log.check(problems.part("access_log"));

@@ -16,10 +16,10 @@ use crate::names::{ChannelName, IncidentId};
 use crate::notify::queue::{self, Queued};
 use crate::notify::{DeliveryError, Kind, Message, Receipt, Sender};
 use crate::reliability::brief::Audience;
-use crate::reliability::desk::{Command, Notice, Page};
+use crate::reliability::desk::{Command, News, Notice, Page};
 use crate::reliability::escalation::Arrived;
 use crate::reliability::fleet::Duty;
-use crate::reliability::incident::{Incident, State};
+use crate::reliability::incident::Incident;
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
 use crate::store::rows::Write;
@@ -46,22 +46,32 @@ pub(super) struct Letter {
 
 impl Letter {
     /// `message` calls whom `page` names.
-    pub(super) fn call(page: &Page, incident: &Incident, message: Message) -> Self {
+    pub(super) fn call(page: &Page, incident: &Incident, mut message: Message) -> Self {
+        message.facts.insert(0, ("for".to_owned(), page.contacts.join(", ")));
         Self { id: format!("{}-call-{}", incident.id, page.number), channel: page.channel.clone(), message }
     }
 
     /// One for each channel. Who was called through it before reads what those who act need, and not what others are told.
     pub(super) fn notices(
         notice: &Notice,
-        kind: Kind,
         incident: &Incident,
         write: impl Fn(Kind, Audience) -> Message,
     ) -> Vec<Self> {
-        let kind = if notice.state == State::Acknowledged { Kind::Acknowledge } else { kind };
+        let kind = match notice.news {
+            News::State | News::Severity => Kind::Update,
+            News::Taken => Kind::Acknowledge,
+            News::Over => Kind::Resolve,
+        };
         let channels: BTreeSet<&String> = notice.to.iter().map(|(_, channel)| channel).collect();
         let called = |channel: &str| incident.escalation.calls().iter().any(|call| call.channel == channel);
         let letter = |channel: &String| Self {
-            id: format!("{}-{}-{}-{channel}", incident.id, notice.state.label(), incident.version),
+            id: format!(
+                "{}-{}-{}-{}-{channel}",
+                incident.id,
+                notice.news.label(),
+                notice.state.label(),
+                incident.version
+            ),
             channel: channel.clone(),
             message: write(kind, if called(channel) { Audience::Called } else { Audience::Stakeholders }),
         };

@@ -142,6 +142,16 @@ pub enum Kind {
     Alertmanager,
 }
 
+impl Kind {
+    /// Does whatever is told there wake somebody?
+    pub fn is_pager(self) -> bool {
+        match self {
+            Self::PagerDuty | Self::Alertmanager => true,
+            Self::Webhook | Self::Slack | Self::Email => false,
+        }
+    }
+}
+
 impl Word for Kind {
     const KIND: &'static str = "kind of channel";
     const WORDS: &'static [(Self, &'static str, &'static str)] = &[

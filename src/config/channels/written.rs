@@ -97,6 +97,11 @@ impl NotifyFile {
         }
     }
 
+    /// Does whatever is told there wake somebody?
+    pub(in crate::config) fn is_pager(&self) -> bool {
+        self.kind.is_some_and(|OneOf(kind)| kind.is_pager())
+    }
+
     pub(in crate::config) fn check(&self, mut at: Part<'_, '_>, name: &str) -> Option<Channel> {
         let name = at.take("", ChannelName::new(name));
         let mut table = Channelled { written: self, at };

@@ -33,7 +33,7 @@ use super::rule::{Key, Rule, Severity};
 use super::silence::{Purpose, Silence};
 use crate::names::IncidentId;
 use crate::units::At;
-pub use effect::{Command, Effect, Notice, Page, Reply};
+pub use effect::{Command, Effect, News, Notice, Page, Reply};
 pub use fleet::Role;
 pub use room::{MOST_LIVE, MOST_SILENCES, MOST_WRITTEN};
 
@@ -301,6 +301,7 @@ impl Desk {
             for transition in &moves {
                 self.announce(transition);
             }
+            self.keep_informed(&moves);
         }
         let Changed { mut incidents, before, mut after, .. } = std::mem::take(&mut self.changed);
         let moves = if self.role == Role::Acts { moves } else { Vec::new() };
