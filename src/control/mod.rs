@@ -176,7 +176,7 @@ impl Control {
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // What a fleet has stored, the courier brings.
         let mut restored = !self.fleet.is_single();
-        let mut left = Box::pin(left_behind(self.records.clone()));
+        let mut left = Box::pin(past::left_behind(self.records.clone()));
         if !restored && let Ok(found) = tokio::time::timeout(RESTORE, &mut left).await {
             // Before the first look, where the store answers: what goes on is not opened a second time.
             restored = true;
@@ -360,16 +360,5 @@ impl Control {
         if transition.confirms() && !incident.signals.is_empty() {
             self.evidence.confirmed(incident, transition.at);
         }
-    }
-}
-
-/// What an earlier start left, once the store says it. Whoever looks does not wait for it.
-async fn left_behind(records: Records) -> LeftBehind {
-    loop {
-        let now = At(crate::store::rows::millis(clock::now().wall));
-        if let Some(left) = records.left_behind(now).await {
-            return left;
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
