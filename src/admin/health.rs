@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Json;
 use axum::extract::State;
@@ -113,6 +114,7 @@ pub(super) async fn comprehensive(State(admin): State<Arc<Admin>>) -> Json<Obser
         "config": { "generation": config.generation, "hash": config.config.hash, "last_reload_ok": config_ok },
         "store": store(&admin),
         "fleet": fleet(&admin),
+        "heartbeat": heartbeat(&admin),
         "resources": resources(&admin),
         "bypass": bypass(&admin),
         "incidents_open": admin.control.board().open(),
@@ -129,6 +131,19 @@ fn buffers(admin: &Admin) -> Value {
         "kernel": memory.kernel(),
         "short": memory.is_tight(),
     })
+}
+
+/// Who outside is told that all is watched; null: nobody.
+fn heartbeat(admin: &Admin) -> Option<Value> {
+    let status = admin.reloader.status();
+    let heartbeat = status.config.heartbeat.as_ref()?;
+    let beaten = admin.telemetry.people.heartbeat();
+    let heard = beaten.as_ref().and_then(|beaten| beaten.heard_at);
+    Some(json!({
+        "every_seconds": heartbeat.every.as_secs(),
+        "last_heard_at": heard.map(|at| clock::rfc3339(UNIX_EPOCH + Duration::from_secs(at))),
+        "last_outcome": beaten.map(|beaten| beaten.last),
+    }))
 }
 
 /// Who else is there and who calls people; null: this is the only one.

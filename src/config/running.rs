@@ -11,6 +11,8 @@ use super::admin::Admin;
 use super::channels::Channel;
 use super::egress::Egress;
 use super::file::ConfigFile;
+use super::heartbeat::Heartbeat;
+use super::inbound::Inbound;
 use super::ingress::Ingress;
 use super::latency::Latency;
 use super::limits::{Limits, LimitsFile};
@@ -36,6 +38,10 @@ pub struct Config {
     pub routes: Vec<Arc<Route>>,
     /// Sorted by name; names are unique.
     pub notify: Vec<Arc<Channel>>,
+    /// Who is called while all is watched; `None`: nobody.
+    pub heartbeat: Option<Heartbeat>,
+    /// Where a pager or a chat says back that somebody has taken an incident; `None`: nowhere.
+    pub inbound: Option<Inbound>,
     /// The operator's port.
     pub admin: Admin,
     /// Which requests count as slow.
@@ -117,6 +123,8 @@ impl ConfigFile {
             .iter()
             .map(|(name, written)| written.check(problems.part(format!("notify.{name}")), name));
         let notify: Vec<_> = notify.collect();
+        let heartbeat = self.heartbeat.check(problems.part("heartbeat"));
+        let inbound = self.inbound.check(problems.part("inbound"));
         let admin = self.admin.check(problems.part("admin"));
         let store = self.store.check(problems.part("store"));
         let process = self.process.check(problems.part("process"));
@@ -139,6 +147,8 @@ impl ConfigFile {
             upstreams: upstreams.into_iter().flatten().map(Arc::new).collect(),
             routes,
             notify: notify.into_iter().flatten().map(Arc::new).collect(),
+            heartbeat,
+            inbound,
             admin,
             latency,
             watch: watch?,

@@ -13,6 +13,8 @@ mod feed;
 mod fleet;
 mod handle;
 mod heads;
+mod heartbeat;
+mod inbound;
 mod machine;
 mod memory;
 mod observer;
@@ -24,7 +26,7 @@ mod trail;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
@@ -34,6 +36,7 @@ pub use bypass::{Bypass, Observed};
 pub use courier::{Courier, FleetView, MemberView};
 pub use feed::{Change, Feed, Next};
 pub use handle::{Done, Handle, Order, Replies};
+pub use inbound::{Heard, Posted};
 pub use memory::Memory;
 pub use observer::Observer;
 pub use post::Post;
@@ -87,6 +90,8 @@ pub struct Control {
     fleet: fleet::Fleet,
     /// The number of the last pause of the process that was told.
     pauses: u64,
+    /// When it last looked at everything.
+    looked: watch::Sender<Option<Instant>>,
 }
 
 impl Control {
@@ -133,6 +138,7 @@ impl Control {
             told,
             fleet,
             pauses: 0,
+            looked: watch::Sender::new(None),
         };
         (control, handle, courier)
     }
@@ -146,8 +152,15 @@ impl Control {
         self.fleet.duty()
     }
 
+    /// When it last looked at everything; `None`: it has not yet.
+    pub(super) fn looked(&self) -> watch::Receiver<Option<Instant>> {
+        self.looked.subscribe()
+    }
+
     /// Until asked to leave.
     pub async fn run(mut self, drain: Drain) {
+        // An order may come before the first look: whom it calls is the operator's to say then, too.
+        self.configure();
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // What a fleet has stored, the courier brings.
@@ -189,13 +202,18 @@ impl Control {
         self.carry_out(effects, Vec::new());
     }
 
-    fn look(&mut self) {
-        let moment = clock::now();
-        let now = self.observer.at(moment);
+    /// Takes the config in force.
+    fn configure(&mut self) {
         if let Some(config) = self.observer.new_config() {
             self.desk.reconfigure((*config.watch.policy).clone());
             self.people = Some(config.watch.people.clone());
         }
+    }
+
+    fn look(&mut self) {
+        let moment = clock::now();
+        let now = self.observer.at(moment);
+        self.configure();
         let mut readings = self.observer.look(moment, Stage::Serving);
         // People work by the clock on their wall, which may be set while the process runs.
         if let Some(people) = &self.people {
@@ -230,6 +248,7 @@ impl Control {
         let seconds = self.seconds.totals();
         self.telemetry.sre.set(Numbers { seconds, ..board.numbers(now) });
         self.show(board);
+        self.looked.send_replace(Some(moment.instant));
     }
 
     /// The end of the last pause of the process, if it was since the last look.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::backups::{self, BackupStatus};
+use super::heartbeat::Beating;
 use super::{Control, Handle, Observer, Post, Records, damaged};
 use crate::config::{Config, StoreAt};
 use crate::notify::{Channels, PATIENCE, Sender};
@@ -47,6 +48,15 @@ pub async fn start(
     });
     let post = control.post();
     telemetry.people.ask(move || post.waiting());
+    let beating = Beating {
+        registry: Arc::clone(registry),
+        sender: Arc::clone(&sender),
+        post: control.post(),
+        telemetry: Arc::clone(telemetry),
+        looked: control.looked(),
+        duty: control.duty(),
+    };
+    tasks.spawn("heartbeat", beating.run(drain.listening()));
     tasks.spawn("post", control.post().run(drain.listening(), control.duty()));
     if let Some(courier) = courier {
         tasks.spawn("fleet", courier.run(drain.clone()));

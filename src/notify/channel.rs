@@ -28,6 +28,8 @@ pub(super) struct Came {
     pub(super) to: String,
     pub(super) said: String,
     pub(super) again_in: Option<Duration>,
+    /// Recipients that are to be asked again.
+    pub(super) left: Vec<String>,
 }
 
 /// One delivery.
@@ -35,6 +37,8 @@ pub(super) struct Task<'a> {
     pub(super) addresses: &'a Addresses,
     pub(super) message: &'a Message,
     pub(super) id: &'a str,
+    /// Recipients that do not have it yet; none are named: nobody has it.
+    pub(super) left: &'a [String],
     /// Milliseconds since 1970.
     pub(super) now: u64,
     pub(super) patience: Duration,
@@ -54,6 +58,15 @@ impl Channels {
     /// Their names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &ChannelName> {
         self.0.keys()
+    }
+
+    /// Those on which whatever is told wakes somebody.
+    pub fn pagers(&self) -> impl Iterator<Item = &ChannelName> {
+        let is_pager = |channel: &Channel| match channel.config.kind {
+            ChannelKind::PagerDuty { .. } | ChannelKind::Alertmanager { .. } => true,
+            ChannelKind::Webhook { .. } | ChannelKind::Slack { .. } | ChannelKind::Email(_) => false,
+        };
+        self.0.iter().filter(move |(_, channel)| is_pager(channel)).map(|(name, _)| name)
     }
 
     /// What [`names`](Self::names) has and the word for its kind.
@@ -101,14 +114,19 @@ impl Channel {
                 let came = together(asked.map(|one| Box::pin(one) as _).collect()).await;
                 let said = alertmanager::summed(came, *interval)?;
                 let to = urls.iter().map(WebUrl::authority).collect::<Vec<_>>().join(", ");
-                Ok(Came { to, said, again_in: alertmanager::again_in(message, task.now, *interval) })
+                Ok(Came {
+                    to,
+                    said,
+                    again_in: alertmanager::again_in(message, task.now, *interval),
+                    left: Vec::new(),
+                })
             }
         }
     }
 
     async fn web(&self, task: &Task<'_>, url: &WebUrl, request: Post<'_>) -> Result<Came, DeliveryError> {
         let answer = within(task.patience, post(task.addresses, &self.tls, request)).await?;
-        Ok(Came { to: url.authority(), said: told(&answer), again_in: None })
+        Ok(Came { to: url.authority(), said: told(&answer), again_in: None, left: Vec::new() })
     }
 
     /// One Alertmanager of several; its deadline is its own.
@@ -120,9 +138,11 @@ impl Channel {
 
     async fn mail(&self, task: &Task<'_>, mail: &Mail) -> Result<Came, DeliveryError> {
         let written = email::written(mail, task.message, task.id)?;
-        let done = within(task.patience, smtp::deliver(task.addresses, &self.tls, mail, &written)).await?;
-        let to = format!("{} by {}", mail.to.join(", "), wire::shown(&mail.server.host));
-        Ok(Came { to, said: done.goodbye().await, again_in: None })
+        let asked = smtp::deliver(task.addresses, &self.tls, mail, task.left, &written);
+        let mut done = within(task.patience, asked).await?;
+        let to = format!("{} by {}", done.told.join(", "), wire::shown(&mail.server.host));
+        let left = std::mem::take(&mut done.left);
+        Ok(Came { to, said: done.goodbye().await, again_in: None, left })
     }
 }
 

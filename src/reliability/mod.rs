@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod balance;
 pub mod breaker;
 pub mod counts;
+pub mod delivery;
 pub mod desk;
 pub mod detect;
 pub mod escalation;
