@@ -113,7 +113,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "src/upstream/resolve.rs",
         ],
     ),
-    ("sqlx::", &["src/store/db.rs", "src/store/connect.rs", "src/store/session.rs"]),
+    ("sqlx::", &["src/store/db.rs", "src/store/connect.rs", "src/store/owner.rs", "src/store/session.rs"]),
     ("flate2::", &["src/store/ledger/day.rs"]),
     ("hickory_resolver::", &["src/net/names/mod.rs"]),
     ("lettre::", &["src/notify/email.rs", "src/notify/smtp.rs"]),
@@ -129,7 +129,7 @@ const DOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("httparse::", &["src/message/h1/parse.rs"]),
-    ("notify::", &["src/config/reload.rs"]),
+    ("notify::", &["src/config/watch.rs"]),
     ("annotate_snippets::", &["src/config/problem.rs"]),
     (
         "clap::",

@@ -1,7 +1,7 @@
 //! The configuration that runs: valid by construction.
 //!
 //! One file a concept: what is written of it (`*File`), what stands there by default, its check, and what it becomes. [`read`]
-//! takes the text, [`mod@file`] fills it, `running` checks the whole, [`diff`] says what a reload changes, [`reload`] watches the file.
+//! takes the text, [`mod@file`] fills it, `running` checks the whole, [`diff`] says what a reload changes, [`reload`] puts it in force, [`watch`] sees that it has changed.
 //! Whoever holds a [`Config`] need not check anything: what cannot run cannot be built.
 
 mod access_log;
@@ -30,6 +30,7 @@ mod store;
 mod timeouts;
 mod upstream;
 pub mod warnings;
+pub mod watch;
 pub mod word;
 
 pub use access_log::{AccessLog, AccessSink};

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::access_log::AccessLog;
 use super::admin::Admin;
-use super::channels::Channel;
+use super::channels::{Channel, NotifyFile};
 use super::egress::Egress;
 use super::file::ConfigFile;
 use super::heartbeat::Heartbeat;
@@ -79,6 +80,12 @@ impl fmt::Debug for Origin {
 }
 
 impl Config {
+    /// Do requests of the ingress go there? Then it is a neighbour, and no vendor.
+    pub fn is_behind(&self, upstream: &UpstreamName) -> bool {
+        self.ingress.as_ref().is_some_and(|ingress| ingress.upstream == *upstream)
+            || self.routes.iter().any(|route| route.upstream == *upstream)
+    }
+
     /// All that is in force, in the shape of the file. Beside the path of a secret stands a hash of what was read there, keyed
     /// anew in each process; what follows the question mark of an address is left out.
     pub fn effective(&self) -> Value {
@@ -86,6 +93,11 @@ impl Config {
         secret::mark(&mut all, &self.origin.contents);
         secret::mask("", &mut all);
         all
+    }
+
+    /// The files of the secrets that are read with the config.
+    pub(super) fn secret_files(&self) -> Vec<PathBuf> {
+        secret::files(&self.origin.written)
     }
 
     /// What the operator wrote at a path.
@@ -118,11 +130,7 @@ impl ConfigFile {
         let backend = ingress.as_ref().and_then(Option::as_ref).map(|ingress| &ingress.upstream);
         let routes = routes::check(&self.routes, backend, &named, &latency, problems);
         let upstreams = self.upstreams(backend, problems);
-        let notify = self
-            .notify
-            .iter()
-            .map(|(name, written)| written.check(problems.part(format!("notify.{name}")), name));
-        let notify: Vec<_> = notify.collect();
+        let notify = self.channels(problems);
         let heartbeat = self.heartbeat.check(problems.part("heartbeat"));
         let inbound = self.inbound.check(problems.part("inbound"));
         let admin = self.admin.check(problems.part("admin"));
@@ -137,6 +145,7 @@ impl ConfigFile {
             pagers: &pagers,
         };
         let watch = desk::check(&watch, latency, &routes, problems);
+        self.access_log.check(problems.part("access_log"));
         listeners::check(&self, problems);
         self.hosts(problems);
         problems.is_clean().then_some(())?;
@@ -158,6 +167,13 @@ impl ConfigFile {
             hash,
             origin: Arc::new(Origin { written, file: self, contents, exposed }),
         })
+    }
+
+    fn channels(&self, problems: &mut Collector<'_>) -> Vec<Option<Channel>> {
+        let one = |(name, written): (&String, &NotifyFile)| {
+            written.check(problems.part(format!("notify.{name}")), name)
+        };
+        self.notify.iter().map(one).collect()
     }
 
     fn upstreams(

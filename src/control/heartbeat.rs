@@ -4,11 +4,11 @@
 //! that a control loop that hangs is seen outside; in a fleet the member on duty calls.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
-use super::Post;
+use super::{Board, Post};
 use crate::config::Config;
 use crate::notify::{Heartbeat, Sender};
 use crate::reliability::delivery::heartbeat::{Vitals, Withheld};
@@ -28,8 +28,8 @@ pub(super) struct Beating {
     pub(super) sender: Arc<Sender>,
     pub(super) post: Post,
     pub(super) telemetry: Arc<Telemetry>,
-    /// When the control loop last looked at everything.
-    pub(super) looked: watch::Receiver<Option<Instant>>,
+    /// When the control loop last looked at everything is part of it.
+    pub(super) board: watch::Receiver<Arc<Board>>,
     pub(super) duty: watch::Receiver<Duty>,
 }
 
@@ -89,8 +89,9 @@ impl Beating {
 
     fn vitals(&self) -> Vitals {
         let now = clock::instant();
-        let (channels, failing) = self.post.failing();
-        let looked = self.looked.borrow().map(|at| now.saturating_duration_since(at));
-        Vitals { acts: self.duty.borrow().acts(), looked, channels, failing }
+        let channels = self.post.failing();
+        let failing = channels.iter().filter(|(_, failing)| failing.is_some()).count();
+        let looked = self.board.borrow().looked.map(|at| now.saturating_duration_since(at.instant));
+        Vitals { acts: self.duty.borrow().acts(), looked, channels: channels.len(), failing }
     }
 }

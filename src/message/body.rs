@@ -18,7 +18,7 @@ use super::h1::reader::Reader;
 use super::h1::upload::Upload;
 use super::h2::Streamed;
 use super::head::{Framing, Store};
-use super::kept::{Kept, KeptRoom};
+use super::kept::{Kept, KeptRoom, LONGEST};
 
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,8 @@ pub enum BodyError {
 
 enum Kind {
     Empty,
+    /// It stands for one whose start is gone.
+    Gone,
     Full(Bytes),
     H1(Reader),
     H2(Box<Streamed>),
@@ -53,7 +55,7 @@ enum Kind {
 impl Kind {
     fn framing(&self) -> Framing {
         match self {
-            Self::Empty => Framing::None,
+            Self::Empty | Self::Gone => Framing::None,
             Self::Full(bytes) => Framing::Length(bytes.len() as u64),
             Self::H1(reader) => reader.framing(),
             Self::H2(streamed) => streamed.framing(),
@@ -62,7 +64,7 @@ impl Kind {
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, BodyError>> {
         match self {
-            Self::Empty => Poll::Ready(Ok(0)),
+            Self::Empty | Self::Gone => Poll::Ready(Ok(0)),
             Self::Full(bytes) => Poll::Ready(Ok(bytes.len())),
             Self::H1(reader) => reader.poll_data(cx),
             Self::H2(streamed) => streamed.poll_data(cx),
@@ -71,7 +73,7 @@ impl Kind {
 
     fn data(&self) -> &[u8] {
         match self {
-            Self::Empty => &[],
+            Self::Empty | Self::Gone => &[],
             Self::Full(bytes) => bytes,
             Self::H1(reader) => reader.data(),
             Self::H2(streamed) => streamed.data(),
@@ -80,7 +82,7 @@ impl Kind {
 
     fn consume(&mut self, n: usize) {
         match self {
-            Self::Empty => {}
+            Self::Empty | Self::Gone => {}
             Self::Full(bytes) => {
                 let n = n.min(bytes.len());
                 bytes::Buf::advance(bytes, n);
@@ -94,26 +96,22 @@ impl Kind {
 /// What was used up of a body, from its start.
 struct Copy {
     kept: Kept,
-    /// Bytes of it that are used up (again).
-    at: usize,
+    /// Bytes of it that are used up (again); see [`super::kept::LONGEST`].
+    at: u32,
     /// Nobody will ask for its start any more.
     closed: bool,
-    /// As it was before the first byte.
-    framing: Framing,
+    /// How long it is in all, where that was known before its first byte.
+    length: Option<u32>,
 }
 
 impl Copy {
     /// What comes before anything more of the source.
     fn rest(&self) -> &[u8] {
-        self.kept.bytes().get(self.at..).unwrap_or_default()
+        self.kept.bytes().get(self.at as usize..).unwrap_or_default()
     }
 
     fn put(&mut self, more: &[u8]) -> bool {
-        let expected = match self.framing {
-            Framing::Length(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
-            Framing::None | Framing::Chunked | Framing::UntilClose | Framing::Stream => 0,
-        };
-        !self.closed && self.kept.put(more, expected)
+        !self.closed && self.kept.put(more, self.length.unwrap_or(0) as usize)
     }
 }
 
@@ -130,8 +128,6 @@ pub struct Body {
     uploaded: u64,
     /// While it may have to be sent again.
     copy: Option<Copy>,
-    /// It stands for one whose start is gone.
-    gone: bool,
 }
 
 impl std::fmt::Debug for Body {
@@ -162,7 +158,7 @@ impl Body {
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, allowed: u64::MAX, passed: 0, upload: None, uploaded: 0, copy: None, gone: false }
+        Self { kind, allowed: u64::MAX, passed: 0, upload: None, uploaded: 0, copy: None }
     }
 
     /// No more than `bytes` may come.
@@ -193,14 +189,14 @@ impl Body {
     /// From now on what is used up is kept, up to `limit` bytes of `room`, until [`Self::let_go`]. Not of a body that has
     /// begun already, nor of one that is known to be longer.
     pub fn keep(&mut self, room: &Rc<KeptRoom>, limit: usize) {
-        let framing = self.framing();
-        let known = match framing {
+        let length = match self.framing() {
             Framing::None => return,
-            Framing::Length(bytes) => bytes,
-            Framing::Chunked | Framing::UntilClose | Framing::Stream => 0,
+            Framing::Length(bytes) if bytes > limit.min(LONGEST) as u64 => return,
+            Framing::Length(bytes) => Some(bytes as u32),
+            Framing::Chunked | Framing::UntilClose | Framing::Stream => None,
         };
-        if self.passed == 0 && self.copy.is_none() && !self.gone && limit > 0 && known <= limit as u64 {
-            self.copy = Some(Copy { kept: Kept::new(room, limit), at: 0, closed: false, framing });
+        if self.passed == 0 && self.copy.is_none() && limit > 0 {
+            self.copy = Some(Copy { kept: Kept::new(room, limit), at: 0, closed: false, length });
         }
     }
 
@@ -225,19 +221,20 @@ impl Body {
                 self.passed = 0;
                 self
             }
-            Some(_) | None => Self { gone: true, ..Self::empty() },
+            Some(_) | None => Self::of(Kind::Gone),
         }
     }
 
     /// Would it be sent from its start? Asked after an attempt that failed: false, when bytes of it are gone.
     pub fn is_whole_again(&self) -> bool {
-        !self.gone && self.passed == 0
+        !matches!(self.kind, Kind::Gone) && self.passed == 0
     }
 
     /// Is all of it here, so that nobody need be waited for to send it? False for a chunked one whose end was not reached.
     pub fn is_whole(&self) -> bool {
         match &self.kind {
-            Kind::Empty => !self.gone,
+            Kind::Empty => true,
+            Kind::Gone => false,
             Kind::Full(_) => true,
             Kind::H1(reader) => reader.is_whole(),
             Kind::H2(streamed) => streamed.is_whole(),
@@ -279,13 +276,18 @@ impl Body {
 
     /// How it is framed, as far as that is known before it is read.
     pub fn framing(&self) -> Framing {
-        self.copy.as_ref().map_or_else(|| self.kind.framing(), |copy| copy.framing)
+        match (&self.copy, &self.kind) {
+            (None, kind) => kind.framing(),
+            (Some(Copy { length: Some(bytes), .. }), _) => Framing::Length(u64::from(*bytes)),
+            (Some(_), Kind::H1(reader)) => reader.framing(),
+            (Some(_), Kind::Empty | Kind::Gone | Kind::Full(_) | Kind::H2(_)) => Framing::Stream,
+        }
     }
 
     /// Is it known to be over without another poll?
     pub fn is_over(&self) -> bool {
         let source = match &self.kind {
-            Kind::Empty => true,
+            Kind::Empty | Kind::Gone => true,
             Kind::Full(bytes) => bytes.is_empty(),
             Kind::H1(reader) => reader.is_over(),
             Kind::H2(streamed) => streamed.is_over(),
@@ -326,12 +328,12 @@ impl Body {
         if let Some(copy) = &mut self.copy {
             let again = copy.rest().len();
             if again > 0 {
-                copy.at += n.min(again);
+                copy.at += n.min(again) as u32;
                 return;
             }
             let fresh = self.kind.data();
             if copy.put(fresh.get(..n).unwrap_or(fresh)) {
-                copy.at = copy.kept.bytes().len();
+                copy.at = copy.kept.bytes().len() as u32;
             } else {
                 self.copy = None;
             }
@@ -343,7 +345,7 @@ impl Body {
     /// is not kept any longer.
     pub fn trailers(&mut self) -> Option<Store> {
         let trailers = match &mut self.kind {
-            Kind::Empty | Kind::Full(_) => None,
+            Kind::Empty | Kind::Gone | Kind::Full(_) => None,
             Kind::H1(reader) => reader.trailers(),
             Kind::H2(streamed) => streamed.trailers(),
         };

@@ -187,11 +187,15 @@ impl Budget {
     }
 
     /// Is there nothing left for `client`? Where all is in use, a client that holds next to nothing still gets what an ordinary
-    /// exchange needs, up to a quarter more: others have taken it, and are being ended for that.
+    /// exchange needs: others have taken it, and are being ended for that. Unless the control group is near its end, or a
+    /// quarter more than all is in use, of which only what was measured counts: a burst of stalls is no reason to refuse it.
     pub fn is_used_up_for(&self, client: u32) -> bool {
         let Marks { limit, share, .. } = self.marks();
+        let measured = || self.buffers().saturating_add(self.kernel().unwrap_or(0));
         self.is_full.load(Relaxed)
-            && (self.of_client(client) >= share / 16 || self.held() >= limit.saturating_add(share))
+            && (self.of_client(client) >= share / 16
+                || self.strained.load(Relaxed)
+                || measured() >= limit.saturating_add(share))
     }
 
     /// Connections that were ended, by reason.
@@ -206,5 +210,27 @@ fn move_by(number: &AtomicUsize, (from, to): (usize, usize)) {
     } else if from > to {
         // Only what was added is taken off; `fresh` may have been emptied meanwhile, and only grows here.
         number.fetch_sub(from - to, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_of_stalls_is_refused_and_a_client_that_holds_nothing_is_not() {
+        let budget = Budget::default();
+        budget.allow(1_000);
+        budget.bound_sockets(Some(100));
+        for _ in 0..20 {
+            budget.change(7, (0, 0), (0, 100));
+        }
+        assert!(budget.held() >= 1_250 && budget.is_used_up_for(7) && !budget.is_used_up_for(8));
+        budget.measured(Some(1_300), false);
+        assert!(budget.is_used_up_for(8), "it is so, not only feared");
+        budget.measured(Some(1_100), false);
+        assert!(!budget.is_used_up_for(8));
+        budget.measured(Some(1_100), true);
+        assert!(budget.is_used_up_for(8), "the control group is near its end");
     }
 }

@@ -8,8 +8,8 @@ use super::addresses::Addresses;
 use super::delivery::{DeliveryError, Why};
 use super::message::Message;
 use super::wire::{Answer, Post, Tls, post, together, web_tls, within};
-use super::{alertmanager, email, pagerduty, slack, smtp, webhook, wire};
-use crate::config::channels::{self as config, ChannelKind, Mail, WebUrl};
+use super::{alertmanager, email, pagerduty, slack, slack_api, smtp, webhook, wire};
+use crate::config::channels::{self as config, ChannelKind, Mail, SlackTo, WebUrl};
 use crate::config::{ClientTls, Config};
 use crate::names::ChannelName;
 use crate::net::tls;
@@ -23,13 +23,14 @@ struct Channel {
 /// All of them, by name. A value: a reload makes a new one.
 pub struct Channels(BTreeMap<ChannelName, Channel>);
 
-/// What a delivery came to: where it went, what was said, when again.
+/// What a delivery came to: where it went, what was said, when again, where the next one goes on.
 pub(super) struct Came {
     pub(super) to: String,
     pub(super) said: String,
     pub(super) again_in: Option<Duration>,
     /// Recipients that are to be asked again.
     pub(super) left: Vec<String>,
+    pub(super) thread: Option<String>,
 }
 
 /// One delivery.
@@ -64,7 +65,7 @@ impl Channels {
     pub fn pagers(&self) -> impl Iterator<Item = &ChannelName> {
         let is_pager = |channel: &Channel| match channel.config.kind {
             ChannelKind::PagerDuty { .. } | ChannelKind::Alertmanager { .. } => true,
-            ChannelKind::Webhook { .. } | ChannelKind::Slack { .. } | ChannelKind::Email(_) => false,
+            ChannelKind::Webhook { .. } | ChannelKind::Slack(_) | ChannelKind::Email(_) => false,
         };
         self.0.iter().filter(move |(_, channel)| is_pager(channel)).map(|(name, _)| name)
     }
@@ -72,6 +73,12 @@ impl Channels {
     /// What [`names`](Self::names) has and the word for its kind.
     pub fn kind(&self, name: &ChannelName) -> Option<&'static str> {
         self.0.get(name).map(|channel| channel.config.kind.label())
+    }
+
+    /// Does it write on beneath the first message of an incident? Then it must be told where that is.
+    pub fn has_threads(&self, name: &ChannelName) -> bool {
+        let kind = self.0.get(name).map(|channel| &channel.config.kind);
+        matches!(kind, Some(ChannelKind::Slack(SlackTo::Api { .. })))
     }
 
     pub(super) async fn deliver(&self, name: &ChannelName, task: &Task<'_>) -> Result<Came, DeliveryError> {
@@ -89,7 +96,7 @@ fn channel_tls(channel: &config::Channel) -> Tls {
         ChannelKind::Email(_) => tls::Client::without_alpn(&config).map_err(|error| error.to_string()),
         ChannelKind::Webhook { .. }
         | ChannelKind::PagerDuty { .. }
-        | ChannelKind::Slack { .. }
+        | ChannelKind::Slack(_)
         | ChannelKind::Alertmanager { .. } => web_tls(&config),
     }
 }
@@ -105,7 +112,14 @@ impl Channel {
             ChannelKind::PagerDuty { url, routing_key } => {
                 self.web(task, url, pagerduty::post(url, routing_key, message)).await
             }
-            ChannelKind::Slack { url } => self.web(task, url, slack::post(url, message)).await,
+            ChannelKind::Slack(SlackTo::Webhook(url)) => self.web(task, url, slack::post(url, message)).await,
+            ChannelKind::Slack(SlackTo::Api { url, token, channel }) => {
+                let api = slack_api::Api { url, token, channel };
+                let told = slack_api::deliver(task.addresses, &self.tls, &api, message);
+                let thread = within(task.patience, told).await?;
+                let to = format!("{channel} by {}", url.authority());
+                Ok(Came { to, said: "ok".to_owned(), again_in: None, left: Vec::new(), thread: Some(thread) })
+            }
             ChannelKind::Email(mail) => self.mail(task, mail).await,
             ChannelKind::Alertmanager { urls, token, interval } => {
                 let body = alertmanager::alerts(message, task.now, *interval);
@@ -114,19 +128,16 @@ impl Channel {
                 let came = together(asked.map(|one| Box::pin(one) as _).collect()).await;
                 let said = alertmanager::summed(came, *interval)?;
                 let to = urls.iter().map(WebUrl::authority).collect::<Vec<_>>().join(", ");
-                Ok(Came {
-                    to,
-                    said,
-                    again_in: alertmanager::again_in(message, task.now, *interval),
-                    left: Vec::new(),
-                })
+                let again_in = alertmanager::again_in(message, task.now, *interval);
+                Ok(Came { to, said, again_in, left: Vec::new(), thread: None })
             }
         }
     }
 
     async fn web(&self, task: &Task<'_>, url: &WebUrl, request: Post<'_>) -> Result<Came, DeliveryError> {
         let answer = within(task.patience, post(task.addresses, &self.tls, request)).await?;
-        Ok(Came { to: url.authority(), said: told(&answer), again_in: None, left: Vec::new() })
+        let (to, said) = (url.authority(), told(&answer));
+        Ok(Came { to, said, again_in: None, left: Vec::new(), thread: None })
     }
 
     /// One Alertmanager of several; its deadline is its own.
@@ -142,7 +153,7 @@ impl Channel {
         let mut done = within(task.patience, asked).await?;
         let to = format!("{} by {}", done.told.join(", "), wire::shown(&mail.server.host));
         let left = std::mem::take(&mut done.left);
-        Ok(Came { to, said: done.goodbye().await, again_in: None, left })
+        Ok(Came { to, said: done.goodbye().await, again_in: None, left, thread: None })
     }
 }
 

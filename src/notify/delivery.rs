@@ -24,6 +24,8 @@ pub struct Receipt {
     pub again_in: Option<Duration>,
     /// Recipients that do not have it yet and are to be asked again (RFC 5321 section 4.5.4.1).
     pub left: Vec<String>,
+    /// Where the receiver keeps the first message about this incident; for [`Message::thread`](super::Message::thread).
+    pub thread: Option<String>,
 }
 
 impl fmt::Display for Receipt {

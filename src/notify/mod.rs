@@ -23,12 +23,14 @@ mod delivery;
 mod email;
 mod heartbeat;
 pub mod inbound;
+mod mail_body;
 mod message;
 mod pagerduty;
 pub mod queue;
 mod schedule;
 mod sign;
 mod slack;
+mod slack_api;
 mod smtp;
 mod webhook;
 mod wire;
@@ -106,6 +108,7 @@ impl Sender {
             took,
             again_in: came.again_in,
             left: came.left,
+            thread: came.thread,
         });
         tell(channel, message, &came);
         came

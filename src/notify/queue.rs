@@ -47,9 +47,22 @@ impl Queued {
         Self { id, channel, message, progress, last: None, left: Vec::new(), flies: false, waited: 0 }
     }
 
-    /// As this process goes on with what another one left, `waited` milliseconds ago as far as the wall clock knows.
-    pub fn taken_over(self, now: u64, waited: u64) -> Self {
+    /// As this process goes on with what another one left. `wall`: the wall's time, in milliseconds since 1970; what another clock
+    /// wrote lies not in the future of this one.
+    pub fn taken_over(mut self, now: u64, wall: u64) -> Self {
+        if self.message.at > wall {
+            self.shift(-i64::try_from(self.message.at - wall).unwrap_or(i64::MAX));
+        }
+        let waited = wall.saturating_sub(self.message.at);
         Self { progress: self.progress.taken_over(now), waited, ..self }
+    }
+
+    /// What it tells of moments, by a wall clock that runs `millis` ahead of the one before (negative: behind).
+    fn shift(&mut self, millis: i64) {
+        let Message { started_at, at, ends_at, .. } = &mut self.message;
+        for moment in [started_at, at].into_iter().chain(ends_at.as_mut()) {
+            *moment = moment.saturating_add_signed(millis);
+        }
     }
 
     /// Is it the first time that somebody has it?
@@ -122,6 +135,22 @@ impl Queue {
         Duration::from_millis(entry.waited.saturating_add(now.saturating_sub(entry.progress.since)))
     }
 
+    /// The wall clock runs `millis` ahead of what it was (negative: behind): moments that are told follow it. The queue's own
+    /// clock does not.
+    pub fn shift(&mut self, millis: i64) {
+        self.entries.iter_mut().for_each(|entry| entry.shift(millis));
+    }
+
+    /// Where an entry goes on at its receiver: what the last delivery about its incident said.
+    pub fn thread(&self, entry: &Queued) -> Option<String> {
+        let same = |other: &&Queued| {
+            other.channel == entry.channel && other.message.incident_id == entry.message.incident_id
+        };
+        let delivered = self.entries.iter().rev().filter(same).filter(|other| other.progress.delivered > 0);
+        let mut known = delivered.filter_map(|other| other.message.thread.clone());
+        entry.message.thread.clone().or_else(|| known.next())
+    }
+
     /// At the end of the queue.
     pub fn push(&mut self, entry: Queued) {
         self.entries.push(entry);
@@ -187,9 +216,18 @@ impl Queue {
     ) -> Landed {
         let came = came(result);
         let new = result.is_ok() && sent.is_new_to_somebody();
-        let mut entry = Queued { flies: false, progress: sent.progress.after(&came, now, chance), ..sent };
+        // What it tells of moments may have followed the clock meanwhile.
+        let held = self.entries.iter().find(|held| held.id == sent.id);
+        let message = held.map_or_else(|| sent.message.clone(), |held| held.message.clone());
+        let thread = sent.message.thread.clone().or(message.thread.clone());
+        let message = Message { thread, ..message };
+        let progress = sent.progress.after(&came, now, chance);
+        let mut entry = Queued { flies: false, progress, message, ..sent };
         match result {
             Ok(receipt) => {
+                if receipt.thread.is_some() {
+                    entry.message.thread.clone_from(&receipt.thread);
+                }
                 entry.last = Some(receipt.to_string());
                 entry.left.clone_from(&receipt.left);
             }
@@ -233,7 +271,7 @@ mod tests {
         let text = String::new;
         let left = left.iter().map(|name| (*name).to_owned()).collect();
         let (at, took, again_in) = (0, Duration::ZERO, None);
-        Ok(Receipt { channel: text(), to: text(), said: text(), at, took, again_in, left })
+        Ok(Receipt { channel: text(), to: text(), said: text(), at, took, again_in, left, thread: None })
     }
 
     fn ids(entries: &[Queued]) -> Vec<&str> {
@@ -272,9 +310,51 @@ mod tests {
         let future =
             Queued { progress: Progress { next_at: 99_000, since: 99_000, ..read.progress }, ..read };
         let mut queue = Queue::default();
-        queue.put_before(vec![future.taken_over(1_000, 60_000)]);
+        let wall = future.message.at + 60_000;
+        queue.put_before(vec![future.clone().taken_over(1_000, wall)]);
         assert_eq!(Queue::waited(&queue.entries()[0], 3_000), Duration::from_secs(62));
+        let ahead = future.taken_over(1_000, 5_000);
+        assert_eq!((ahead.message.at, Queue::waited(&ahead, 1_000)), (5_000, Duration::ZERO));
         assert_eq!(ids(&queue.depart(1_000)), ["t"], "whatever clock another process had");
+    }
+
+    #[test]
+    fn what_is_told_later_goes_on_where_the_first_one_is() {
+        let mut queue = Queue::default();
+        for (id, channel, incident, kind) in [
+            ("t", "chat", "1", Kind::Trigger),
+            ("a", "chat", "1", Kind::Acknowledge),
+            ("x", "chat", "2", Kind::Trigger),
+            ("y", "mail", "1", Kind::Trigger),
+        ] {
+            queue.push(entry(id, channel, incident, kind));
+        }
+        let threads = |queue: &Queue| queue.entries().iter().map(|one| queue.thread(one)).collect::<Vec<_>>();
+        assert_eq!(threads(&queue), [None, None, None, None], "nothing was delivered");
+        let sent = queue.depart(0).into_iter().find(|one| one.id == "t").expect("due");
+        let receipt = receipt(&[]).map(|receipt| Receipt { thread: Some("C0/1.2".to_owned()), ..receipt });
+        let landed = queue.landed(sent, &receipt, 0, MIDDLE);
+        let known = Some("C0/1.2".to_owned());
+        assert_eq!(threads(&queue), [known.clone(), known, None, None]);
+        let text = serde_json::to_string(&landed.entry).expect("JSON");
+        assert_eq!(
+            serde_json::from_str::<Queued>(&text).expect("reads"),
+            landed.entry,
+            "a restart knows it too"
+        );
+    }
+
+    #[test]
+    fn a_step_of_the_wall_clock_moves_what_is_told_and_not_how_long_it_waits() {
+        let mut queue = Queue::default();
+        queue.push(entry("t", "chat", "1", Kind::Resolve));
+        let sent = queue.depart(0).remove(0);
+        let told = sent.message.clone();
+        queue.shift(-7_200_000);
+        let landed = queue.landed(sent, &Err(DeliveryError::passing(Why::Connect, "away")), 0, MIDDLE);
+        assert_eq!(landed.entry.message.at, told.at - 7_200_000);
+        assert_eq!(landed.entry.message.ends_at, told.ends_at.map(|at| at - 7_200_000));
+        assert_eq!(queue.wakes_at(0), Some(5_000), "neither held back for two hours nor given up");
     }
 
     #[test]

@@ -23,7 +23,8 @@ use crate::runtime::clock;
 /// One address among several; the next one must have its chance too.
 const CONNECT: Duration = Duration::from_secs(3);
 /// So much of an answer is read.
-const READ: usize = 4 * 1024;
+/// So much of an answer is read.
+const READ: usize = 64 * 1024;
 /// The status says what came of it; what follows is read for people, and no longer than this.
 const READ_FOR: Duration = Duration::from_secs(2);
 /// Of every request and mail.
@@ -129,6 +130,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// On one line, secrets redacted.
     pub(super) said: String,
+    /// As it came; not to be told.
+    pub(super) body: String,
 }
 
 /// Sends it over a connection of its own. Any answer but 2xx is an error.
@@ -183,9 +186,10 @@ where
         let wait = answer.headers().get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
         let wait = wait.and_then(|value| retry_after(value, clock::now().wall));
         secrets.push(url.path.expose_secret());
-        let said = excerpt(&start_of(answer.into_body()).await, &secrets);
+        let body = start_of(answer.into_body()).await;
+        let said = excerpt(&body, &secrets);
         if (200..300).contains(&status) {
-            Ok(Answer { status, said })
+            Ok(Answer { status, said, body })
         } else {
             Err(DeliveryError::status(status, wait, &said))
         }

@@ -124,9 +124,18 @@ pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, dra
         let opened = Opened(Rc::clone(&open));
         let telemetry = Arc::clone(&gateway.telemetry);
         let account = gateway.accounts.open(&telemetry.memory, party);
-        let task = serve_one(client, tcp, door.tls.clone(), (place, opened));
-        let task = Charged::connection(account, &gateway.accounts, task);
-        tasks::spawn_connection(task, move || telemetry.panicked());
+        let slot: Box<dyn std::any::Any> = Box::new((place, opened));
+        let on_panic = move || telemetry.panicked();
+        match door.tls.clone() {
+            None => {
+                let task = serve::connection(client, Io::Tcp(tcp), false, slot);
+                tasks::spawn_connection(Charged::connection(account, &gateway.accounts, task), on_panic);
+            }
+            Some(server) => {
+                let task = after_handshake(client, tcp, server, slot);
+                tasks::spawn_connection(Charged::connection(account, &gateway.accounts, task), on_panic);
+            }
+        }
     }
 }
 
@@ -153,17 +162,11 @@ impl Allowed {
     }
 }
 
-async fn serve_one(client: Client, tcp: TcpStream, server: Option<tls::Server>, slot: (Place, Opened)) {
-    let slot: Box<dyn std::any::Any> = Box::new(slot);
-    let (io, h2) = match server {
-        None => (Io::Tcp(tcp), false),
-        // A handshake that fails or stalls is the client's affair; it costs a slot for as long as a head may take.
-        Some(server) => match Box::pin(handshake(&server, tcp, client.limits.header_read)).await {
-            Some(shaken) => shaken,
-            None => return,
-        },
-    };
-    serve::connection(client, io, h2, slot).await;
+/// A handshake that fails or stalls is the client's affair; it costs a slot for as long as a head may take.
+async fn after_handshake(client: Client, tcp: TcpStream, server: tls::Server, slot: Box<dyn std::any::Any>) {
+    if let Some((io, h2)) = Box::pin(handshake(&server, tcp, client.limits.header_read)).await {
+        serve::connection(client, io, h2, slot).await;
+    }
 }
 
 /// TLS with a client; boxed by its caller, for it is large and short.

@@ -16,7 +16,7 @@ pub struct Call<'a> {
     /// As the client sent it.
     pub head: &'a RequestHead,
     /// Given to the attempt; comes back when that fails, perhaps without its start ([`Body::is_whole_again`]).
-    pub body: Body,
+    pub body: &'a mut Body,
     /// Field lines to add.
     add: Scratch,
     drop: KnownSet,
@@ -83,7 +83,7 @@ impl<'a> Call<'a> {
     /// Prepares the head's edits.
     pub fn prepare(
         head: &'a RequestHead,
-        body: Body,
+        body: &'a mut Body,
         origin: &Origin<'_>,
         exchange: &mut Exchange,
         span: [u8; 8],

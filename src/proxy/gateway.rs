@@ -24,7 +24,7 @@ use super::route;
 use crate::message::account::{self, Accounts};
 use crate::message::body::Body;
 use crate::message::fields;
-use crate::message::head::RequestHead;
+use crate::message::head::{Method, RequestHead};
 use crate::message::scratch::Scratch;
 use crate::reliability::breaker::Ask;
 use crate::reliability::party::Party;
@@ -141,6 +141,7 @@ impl Gateway {
             status: Some(error.status()),
             outcome: Outcome::ClientError.label(),
             reason: Some(error.label()),
+            slow: false,
             way: b"",
             endpoint: b"",
             attempts: 0,
@@ -153,11 +154,11 @@ impl Gateway {
         });
     }
 
-    /// One exchange, from head to head.
+    /// One exchange, from head to head. What is left of `body` is the caller's to drop.
     pub async fn handle(
         self: &Rc<Self>,
         head: &RequestHead,
-        body: Body,
+        body: &mut Body,
         origin: &Origin<'_>,
         exchange: &mut Exchange,
         timer: &mut Deadline,
@@ -166,7 +167,7 @@ impl Gateway {
         let world = self.registry.snapshot(); // taken once: a reload cannot change the rules half-way
         let route = route::pick(&self.registry, &world, origin.entrance, head).await?;
         exchange.routed(Arc::clone(&route));
-        let body = limited(body, head, &route)?;
+        limit(body, head, &route)?;
         self.room(&route, head, exchange)?;
         let span = self.draw().max(1).to_be_bytes();
         let mut call = Call::prepare(head, body, origin, exchange, span, || self.new_trace_id());
@@ -179,8 +180,13 @@ impl Gateway {
             call.rewrite_host(endpoint);
         }
         drop(world);
-        let operation = route.upstream.operations.find(head.path_bytes());
-        Attempts::new(self, &route, operation, asker, exchange).run(&mut call, exchange, timer).await
+        let operations = &route.upstream.operations;
+        let operation = operations.find(head.path_bytes());
+        let pays = head.method == Method::Post
+            && operations.takes_payment(head.path_bytes())
+            && !fields::has_test_key(&head.store);
+        let attempts = Attempts { pays, ..Attempts::new(self, &route, operation, asker, exchange) };
+        attempts.run(&mut call, exchange, timer).await
     }
 
     /// Is there room for one more exchange of this client, and for what it may become?
@@ -268,12 +274,12 @@ impl Gateway {
 }
 
 /// The body, no longer than the route allows. What announces itself as longer is refused at once.
-fn limited(mut body: Body, head: &RequestHead, route: &RouteEntry) -> Result<Body, ProxyError> {
+fn limit(body: &mut Body, head: &RequestHead, route: &RouteEntry) -> Result<(), ProxyError> {
     if let Some(limit) = route.config.body_limit {
         if matches!(head.framing, crate::message::head::Framing::Length(bytes) if bytes > limit) {
             return Err(ProxyError::BodyTooLong);
         }
         body.limit(limit);
     }
-    Ok(body)
+    Ok(())
 }

@@ -253,8 +253,9 @@ async fn exchange(
         }
     } else {
         let asker = Asker { conn, patience: client.limits.half_close };
-        let body = conn.body(head.framing);
-        client.gateway.handle(head, body, &client.origin(), &mut exchange, timer, Some(asker)).await
+        // Gone before the answer is sent: a connection whose body was not read to its end does not go on.
+        let mut body = conn.body(head.framing);
+        client.gateway.handle(head, &mut body, &client.origin(), &mut exchange, timer, Some(asker)).await
     };
     let mut answer =
         answered.unwrap_or_else(|error| answer::refusal(client, conn, head, &mut exchange, &error));

@@ -219,7 +219,7 @@ async fn exchange(
     client: &Client,
     streams: &Rc<Streams>,
     head: &RequestHead,
-    body: Body,
+    mut body: Body,
 ) -> http::Response<Outgoing> {
     let open = streams.open();
     let mut exchange = client.exchange(head, clock::instant());
@@ -227,8 +227,9 @@ async fn exchange(
     let handled = if head.method == Method::Connect {
         Err(ProxyError::WrongMethod { method: "CONNECT over HTTP/2".to_owned() })
     } else {
-        client.gateway.handle(head, body, &client.origin(), &mut exchange, &mut timer, None).await
+        client.gateway.handle(head, &mut body, &client.origin(), &mut exchange, &mut timer, None).await
     };
+    drop(body);
     let mut answer = handled.unwrap_or_else(|error| refusal(head, &mut exchange, &error));
     let add = answer_fields(&answer.head, &exchange);
     let foreign = answer.is_foreign();

@@ -80,7 +80,7 @@ fn breakers(all: &[(Arc<BreakerSeries>, u64)]) -> [Family; 6] {
             set.set(&[name, ("state", label)], f64::from(u8::from(at == usize::from(breaker.state))));
         }
         failures.count(&[name], *bad);
-        recovery.seconds(&[name], &breaker.recovery);
+        breaker.recovery.show(&mut recovery, &[name]);
         for ((to, why), count) in &breaker.transitions {
             transitions.count(&[("upstream", &series.label), ("to", to), ("why", why)], *count);
         }

@@ -6,6 +6,7 @@ pub mod access;
 pub mod breakers;
 pub mod bypass;
 mod cells;
+pub mod clients;
 mod dependencies;
 pub mod event;
 pub mod fleet;
@@ -82,6 +83,7 @@ pub struct Telemetry {
     pub bypass: bypass::Bypass,
     exposition: metrics::Exposer,
     scratch: Mutex<series::Scratch>,
+    rotated: Mutex<Option<Instant>>,
 }
 
 impl Telemetry {
@@ -104,6 +106,7 @@ impl Telemetry {
             bypass: bypass::Bypass::default(),
             exposition: metrics::Exposer::default(),
             scratch: Mutex::default(),
+            rotated: Mutex::default(),
         });
         telemetry.exposition.watch(&telemetry);
         telemetry
@@ -138,6 +141,12 @@ impl Telemetry {
             all.entry(name.clone())
                 .or_insert_with(|| Arc::new(UpstreamSeries::new(name.clone(), self.workers))),
         )
+    }
+
+    /// The counters of an upstream that is back, or is still there.
+    pub fn know_upstream(&self, series: &Arc<UpstreamSeries>) {
+        let mut all = self.upstreams.write().unwrap_or_else(PoisonError::into_inner);
+        all.insert(series.name.clone(), Arc::clone(series));
     }
 
     /// Removes every series of an upstream that left the config.
@@ -191,6 +200,12 @@ impl Telemetry {
     pub fn rotate(&self, now: Instant) {
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         self.all_series().iter().for_each(|series| series.rotate(&mut scratch, now));
+        *self.rotated.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// When the rolling windows last turned; `None`: they have not yet.
+    pub fn rotated(&self) -> Option<Instant> {
+        *self.rotated.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One line per exchange.

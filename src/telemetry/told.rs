@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::metrics::Family;
 use super::upstreams::Seconds;
+use crate::runtime::clock;
 
 /// What waits for one channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Beaten {
     /// What the last turn came to: `called`, why the call failed, or why it was withheld.
     pub last: &'static str,
 }
+/// The outcome of an attempt that reached its receiver.
+const DELIVERED: &str = "delivered";
 
 #[derive(Debug, Default)]
 struct Sums {
@@ -34,6 +37,8 @@ struct Sums {
     /// By channel and outcome.
     attempts: BTreeMap<(String, &'static str), u64>,
     took: BTreeMap<String, Seconds>,
+    /// By channel: the first failure since something was delivered, and what the last one failed at.
+    failing: BTreeMap<String, (Instant, &'static str)>,
 }
 
 type Ask = Box<dyn Fn() -> BTreeMap<String, Waiting> + Send + Sync>;
@@ -51,6 +56,19 @@ impl People {
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         *sums.attempts.entry((channel.to_owned(), outcome)).or_default() += 1;
         sums.took.entry(channel.to_owned()).or_default().record(took);
+        if outcome == DELIVERED {
+            sums.failing.remove(channel);
+        } else {
+            let now = clock::instant();
+            sums.failing.entry(channel.to_owned()).or_insert((now, outcome)).1 = outcome;
+        }
+    }
+
+    /// How long a channel has failed without a delivery, and what the last attempt failed at; `None`: it does not.
+    pub fn failing(&self, channel: &str) -> Option<(Duration, &'static str)> {
+        let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, why) = sums.failing.get(channel)?;
+        Some((clock::instant().saturating_duration_since(*since), why))
     }
 
     /// A turn of the heartbeat came to `outcome`; `heard_at`: seconds since 1970, when somebody heard it.

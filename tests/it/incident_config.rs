@@ -63,7 +63,7 @@ fn opened(proxy: &Proxy, severity: &str) -> String {
 }
 
 fn measured_seconds(proxy: &Proxy) -> u64 {
-    let day = proxy.sre("uptime")["subjects"][0]["windows"]["24h"].clone();
+    let day = proxy.sre("uptime")["subjects"][0]["windows"][0].clone();
     ["up_seconds", "degraded_seconds", "down_seconds"].iter().filter_map(|key| day[key].as_u64()).sum()
 }
 

@@ -12,6 +12,8 @@ mod support;
 /// What the operator's port answers, and to whom.
 mod admin_api;
 mod admin_port;
+/// What is answered is true, and what cannot be answered is told how to ask.
+mod answers;
 /// Who changed what is written down, and stays so.
 mod audit;
 /// Copies of the store by the clock, and damaged files of it.
@@ -44,6 +46,8 @@ mod examples;
 /// Several sidecars on one PostgreSQL: one incident, one sender, whoever dies.
 mod fairness;
 mod fleet;
+/// The guide's own lines, as they stand in it.
+mod guide;
 /// Fields that a proxy must, may and must not touch.
 mod hanging;
 mod headers;
@@ -68,6 +72,8 @@ mod incidents;
 mod kill;
 /// Requests that two readers could read differently never reach the backend in a changed meaning.
 mod malformed;
+/// Only what is the matter is an incident.
+mod matter;
 /// What is measured is what happened.
 mod measuring;
 mod memory;
@@ -80,6 +86,8 @@ mod operations;
 mod orders;
 /// A backend that dies under load is told soon, once, and for as long as it was dead.
 mod outage;
+/// What somebody should know of the process itself.
+mod own;
 mod passing;
 /// What is sent to PagerDuty and Slack is what they document.
 mod pauses;

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import tools
+from . import routes, tools
 from .peers import Target
 from .processes import Crew
 from .scenarios import Scenario
@@ -61,7 +61,7 @@ class Generators:
             [tools.program("wrk"), "-t1", f"-c{scenario.connections}", f"-d{_whole(seconds)}", "--timeout", "10",
              "-s", str(tools.HERE / "templates" / "wrk.lua"),
              f"{scheme}://127.0.0.1:{target.port}{scenario.body[0]}", "--", str(scenario.post),
-             "close" if scenario.closes else "keep"],
+             "close" if scenario.closes else "keep", str(routes.ROUTES if scenario.mode == "routes" else 0)],
             seconds,
         )
         return Result(**_without(_json(printed), "max"))

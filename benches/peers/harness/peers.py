@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Iterator
 
-from . import meter, tools
+from . import meter, routes, tools
 from .processes import Crew, eventually, free_ports, listens
 
 TRIES = 3
@@ -36,6 +36,8 @@ class Target:
 
     name: str
     port: int
+    # Where its numbers are.
+    admin: int = 0
     leaders: list[int] = field(default_factory=list)
     log: Path | None = None
 
@@ -62,6 +64,8 @@ class Place:
 
 
 DIRECT = "direct"
+# Where a peer's numbers are on its admin port, if not at /metrics.
+METRICS = {"envoy": "/stats/prometheus"}
 
 
 def known(strop: str | None) -> dict[str, Peer]:
@@ -83,12 +87,12 @@ def known(strop: str | None) -> dict[str, Peer]:
 
 
 def rendered(template: str, mode: str, values: dict[str, str]) -> str:
-    """Lines marked with another mode go; names in at-signs are filled in."""
+    """Lines marked with other modes go; names in at-signs are filled in."""
     lines = []
     for line in (tools.HERE / "templates" / template).read_text().splitlines():
         if line.startswith("|"):
             only, line = line[1:].split("|", 1)
-            if only != mode:
+            if mode not in only.split(","):
                 continue
         lines.append(line)
     text = "\n".join(lines) + "\n"
@@ -140,7 +144,7 @@ def _start(peer: Peer, mode: str, place: Place) -> Started:
     values = {
         "PORT": str(port), "ADMIN": str(admin), "BACKEND": str(place.backend_port), "LOG": str(log),
         "SCRATCH": str(place.scratch), "CERT": str(place.cert), "KEY": str(place.key), "PEM": str(place.pem),
-        "COLLECTOR": str(collector),
+        "COLLECTOR": str(collector), **routes.values(mode, place.backend_port),
     }
     config = place.scratch / Path(peer.template).name
     config.write_text(rendered(peer.template, mode, values))
@@ -157,7 +161,7 @@ def _start(peer: Peer, mode: str, place: Place) -> Started:
         for process in processes:
             place.crew.stop(process, patience=1)
         raise
-    return processes, Target(peer.name, port, [process.pid for process in processes], log)
+    return processes, Target(peer.name, port, admin, [process.pid for process in processes], log)
 
 
 def _await(what: str, process: subprocess.Popen[bytes], port: int) -> None:

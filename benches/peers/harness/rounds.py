@@ -48,7 +48,7 @@ def run(bench: Bench, plan: Plan, shown: Callable[[Scenario, Results], None]) ->
     """Measures everything; `shown` is told when a scenario is complete."""
     results = Results(rate=plan.rate)
     for scenario in plan.scenarios:
-        there = [peer for peer in plan.peers if peer is not None or scenario.has_direct]
+        there = [peer for peer in plan.peers if takes_part(scenario, peer)]
         if scenario.load == "paced" and results.rate is None:
             results.rate = _half_of_the_slowest(bench, there, results)
         for number in range(plan.rounds + plan.extra):
@@ -59,6 +59,12 @@ def run(bench: Bench, plan: Plan, shown: Callable[[Scenario, Results], None]) ->
                 _one(bench, scenario, peer, number, results)
         shown(scenario, results)
     return results
+
+
+def takes_part(scenario: Scenario, peer: Peer | None) -> bool:
+    if peer is None:
+        return scenario.has_direct
+    return not scenario.peers or peer.name in scenario.peers
 
 
 def _all_are_clean(scenario: Scenario, peers: list[Peer | None], rounds: int, results: Results) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from . import routes
+
 SMALL, MEDIUM, LARGE = ("/small", 128), ("/64k", 64 << 10), ("/1m", 1 << 20)
 
 
@@ -20,6 +22,8 @@ class Scenario:
     streams: int = 1
     post: int = 0
     closes: bool = False
+    # Only these of the peers, where it is not for all.
+    peers: tuple[str, ...] = ()
 
     @property
     def has_direct(self) -> bool:
@@ -42,6 +46,8 @@ ALL = [
     Scenario("h2", "GET 128 B over HTTP/2 (h2c), 16 connections of 8 streams", "h2load", "h2c", connections=16,
              streams=8),
     Scenario("fixed", "GET 128 B at a fixed rate, 64 connections; latency from the time a request was due", "paced"),
+    Scenario("routes", f"GET 128 B, each request to the next of {routes.ROUTES} routes, {routes.UPSTREAMS} upstreams behind them",
+             mode="routes", peers=("nginx", "envoy", "strop")),
     Scenario("idle", "memory: idle after start, and with 5,000 idle connections", "memory", connections=5_000),
 ]
 

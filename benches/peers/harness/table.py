@@ -53,6 +53,11 @@ MEMORY: list[Column] = [
     ("full PSS MiB", _number("pss", 1)),
     ("KiB/connection", _number("per_connection", 2)),
 ]
+SCRAPE: list[Column] = [
+    ("scrape ms", _number("scrape_ms", 1)),
+    ("its CPU ms", _number("scrape_cpu_ms", 1)),
+    ("KiB", _number("scrape_kib", 0)),
+]
 COLUMNS = {"memory": MEMORY, "paced": PACED}
 
 # Name and heading. A ratio is to the best of the peers, Strop not among them.
@@ -89,7 +94,8 @@ def summary(scenario: Scenario, results: Results) -> dict[str, Median]:
 def shown(scenario: Scenario, results: Results, order: list[str]) -> str:
     """The table of one scenario."""
     rows = summary(scenario, results)
-    columns = COLUMNS.get(scenario.load, RATES) + [
+    more = SCRAPE if scenario.mode == "routes" else []
+    columns = COLUMNS.get(scenario.load, RATES) + more + [
         (heading, _number(f"{name}_ratio", 2)) for name, heading in ratios_of(scenario)
     ]
     lines = [["", *(heading for heading, _ in columns), "windows"]]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import time
+import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Callable
@@ -15,6 +17,8 @@ from .scenarios import Scenario
 
 # The share of a core that others may have had before a window counts as disturbed.
 OTHERS = 0.05
+# How often all numbers are read after a load over many routes.
+SCRAPES = 10
 
 
 @dataclass
@@ -47,6 +51,9 @@ class Window:
     idle_pss: float | None = None
     per_connection: float | None = None
     log_share: float | None = None
+    scrape_ms: float | None = None
+    scrape_cpu_ms: float | None = None
+    scrape_kib: float | None = None
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -100,9 +107,26 @@ class Bench:
             window.user = between.proxy.user * per_request
             window.system = window.cpu - window.user
             window.proxy_core = between.proxy_core
+            if scenario.mode == "routes":
+                self._scrapes(target, pids, window)
             memory = target.memory()
             window.rss, window.pss = memory.rss, memory.pss
         return result
+
+    def _scrapes(self, target: Target, pids: list[int], window: Window) -> None:
+        """What it costs to read all numbers, as often as a Prometheus does in a few minutes; medians."""
+        taken = []
+        before = Reading.take(self.cores, pids, self.backend)
+        for _ in range(SCRAPES):
+            began = time.monotonic()
+            path = peers.METRICS.get(target.name, "/metrics")
+            with urllib.request.urlopen(f"http://127.0.0.1:{target.admin}{path}", timeout=10) as answer:
+                length = len(answer.read())
+            taken.append((time.monotonic() - began, length))
+        after = Reading.take(self.cores, pids, self.backend)
+        window.scrape_ms = statistics.median(seconds for seconds, _ in taken) * 1e3
+        window.scrape_cpu_ms = Between.two(self.cores, before, after).proxy.whole * 1e3 / SCRAPES
+        window.scrape_kib = statistics.median(length for _, length in taken) / 1024
 
     def _memory(self, scenario: Scenario, target: Target, window: Window) -> None:
         time.sleep(1)

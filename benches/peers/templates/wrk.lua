@@ -1,4 +1,5 @@
--- Prints the result as JSON. Arguments: bytes of the request's body, 0 for a GET; `close` for a connection per request.
+-- Prints the result as JSON. Arguments: bytes of the request's body, 0 for a GET; `close` for a connection per request;
+-- over how many routes the requests go in turn, 0 for one.
 
 function init(args)
     local bytes = tonumber(args[1] or "0")
@@ -9,6 +10,17 @@ function init(args)
     end
     if args[2] == "close" then
         wrk.headers["Connection"] = "close"
+    end
+    local routes = tonumber(args[3] or "0")
+    if routes > 0 then
+        local ready, turn = {}, 0
+        for route = 0, routes - 1 do
+            ready[route] = wrk.format(nil, "/r" .. route .. wrk.path)
+        end
+        request = function()
+            turn = (turn + 1) % routes
+            return ready[turn]
+        end
     end
 end
 

@@ -38,7 +38,7 @@ impl Attempt<'_> {
     ) -> Result<Answer, ProxyError> {
         let framing = call.framing();
         let pump = Pump::new(framing, |out| write::request(out, call.head, &call.edits(), framing));
-        let body = std::mem::replace(&mut call.body, Body::empty());
+        let body = std::mem::replace(call.body, Body::empty());
         let mut sending = Sending::new(Upload::new(pump, Rc::clone(&conn), body), call.head.expects_continue);
         let mut watch = Watch::new(self, now);
         let answered = poll_fn(|cx| {
@@ -57,7 +57,7 @@ impl Attempt<'_> {
                 if let (Some(idle), ProxyError::Broken { .. }, false) = (idle, &error, sending.heard) {
                     self.route.upstream.found_closed(self.endpoint.id, idle, clock::instant());
                 }
-                call.body = sending.upload.into_body();
+                *call.body = sending.upload.into_body();
                 Err(error)
             }
         }

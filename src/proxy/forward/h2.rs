@@ -62,11 +62,11 @@ impl Attempt<'_> {
         .await;
         match answered {
             Err(error) => {
-                call.body = progress.take_back();
+                *call.body = progress.take_back();
                 Err(error)
             }
             Ok(Err((unsent, error))) => {
-                call.body = progress.take_back();
+                *call.body = progress.take_back();
                 Err(self.no_answer(unsent, &error, &progress, number))
             }
             Ok(Ok(response)) => {
@@ -117,7 +117,7 @@ impl Attempt<'_> {
         if let (true, Some(asker)) = (call.head.expects_continue, self.asker) {
             asker.conn.queue(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
-        let body = std::mem::replace(&mut call.body, Body::empty());
+        let body = std::mem::replace(call.body, Body::empty());
         Ok(head.map(|()| Outgoing::new(body, None).watched(Rc::clone(progress))))
     }
 

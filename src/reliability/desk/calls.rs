@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Desk, Effect, News, Notice, Page};
 use crate::names::IncidentId;
-use crate::reliability::escalation::{Call, Cause, Known};
+use crate::reliability::escalation::{Call, Cause, EscalationPolicy, Known};
 use crate::reliability::incident::{Actor, Incident, Kind, State, Transition};
 use crate::units::At;
 
@@ -36,7 +36,10 @@ impl Desk {
         });
         let (policy, clock) = (&self.policy.escalation, self.clock);
         let calls = match self.incidents.get_mut(id) {
-            Some(incident) if matches!(incident.state, State::Open | State::Mitigating) => {
+            Some(incident)
+                if matches!(incident.state, State::Open | State::Mitigating)
+                    && incident.is_called(policy) =>
+            {
                 incident.escalation.due(policy, incident.assignee.as_deref(), clock)
             }
             Some(_) | None => Vec::new(),
@@ -178,6 +181,13 @@ impl Desk {
         };
         let over = news == News::Over;
         self.changed.after.push(if over { Effect::ResolveNotice(notice) } else { Effect::Update(notice) });
+    }
+}
+
+impl Incident {
+    /// Does its ladder go on? What nobody can see calls whoever has not been called, and nobody again.
+    pub(super) fn is_called(&self, policy: &EscalationPolicy) -> bool {
+        self.unseen_since.is_none() || self.escalation.has_steps_left(policy)
     }
 }
 

@@ -148,7 +148,8 @@ impl Desk {
 
     fn resolve(&mut self, id: &IncidentId, actor: &str, reason: String, force: Force, now: At) -> Done {
         named(actor)?;
-        let state = self.incidents.get(id).ok_or(Refused::NoSuchIncident)?.state;
+        let incident = self.incidents.get(id).ok_or(Refused::NoSuchIncident)?;
+        let (state, seen) = (incident.state, incident.unseen_since.is_none());
         if !state.is_live() {
             return Err(Refused::Not { state });
         }
@@ -156,7 +157,7 @@ impl Desk {
         let (mut keys, mut holding) = (Vec::new(), Vec::new());
         for (key, tracked) in own {
             keys.push(key.clone());
-            if tracked.alert.holds() && !tracked.calm {
+            if seen && tracked.alert.holds() && !tracked.calm {
                 holding.push(format!("{} of {}", key.rule.label(), key.service));
             }
         }

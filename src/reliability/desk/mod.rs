@@ -16,6 +16,7 @@ mod effect;
 mod fleet;
 mod homes;
 mod room;
+mod step;
 mod tick;
 mod uptime;
 
@@ -163,6 +164,7 @@ impl Desk {
                 continue;
             }
             let id = incident.id.clone();
+            let (incident, told) = Self::not_of_the_future(incident, now);
             let live = incident.state.is_live();
             let twin = self.incidents.values().find(|held| {
                 live && held.state.is_live() && held.dedup == incident.dedup && held.id != incident.id
@@ -170,11 +172,12 @@ impl Desk {
             let twin = twin.map(|twin| twin.id.clone());
             self.alerts.retain(|_, tracked| tracked.incident != id);
             self.incidents.insert(id.clone(), incident);
+            self.note_step(&id, told, now);
             if live {
                 self.revive(&id, twin, now);
             }
         }
-        for silence in silences {
+        for silence in Self::silences_of_now(silences, now) {
             self.last_silence = self.last_silence.max(silence.number);
             self.silences.retain(|held| held.number != silence.number);
             self.silences.push(silence);
@@ -252,7 +255,12 @@ impl Desk {
 
     /// Does a live alert of this incident still see the matter?
     pub fn holds(&self, id: &IncidentId) -> bool {
-        self.alerts.values().any(|tracked| tracked.incident == *id && tracked.alert.holds() && !tracked.calm)
+        // What nobody sees is not known to hold.
+        let seen = self.incidents.get(id).is_some_and(|incident| incident.unseen_since.is_none());
+        seen && self
+            .alerts
+            .values()
+            .any(|tracked| tracked.incident == *id && tracked.alert.holds() && !tracked.calm)
     }
 
     /// When time alone will next bring something, apart from the look at the readings each second.
@@ -261,6 +269,7 @@ impl Desk {
         let ladders = live
             .clone()
             .filter(|incident| incident.state != State::Monitoring && !self.is_silenced(incident))
+            .filter(|incident| incident.is_called(&self.policy.escalation))
             .filter_map(|incident| incident.escalation.next_deadline(&self.policy.escalation, self.clock));
         let clocks = live
             .filter(|incident| !incident.breached && incident.clocks.acknowledged.is_none())

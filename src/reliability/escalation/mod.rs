@@ -12,6 +12,7 @@
 //! * Calls of one moment go through different channels: nobody gets the same message twice.
 //! * After the stop there is no call, not even for a failed delivery.
 
+mod ahead;
 mod policy;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rule::Severity;
 use crate::units::At;
+pub use ahead::Ahead;
 pub use policy::{ASSIGNED, Calendar, Contact, EscalationPolicy, Ladder, LocalMinute, Step};
 
 /// Calls that are remembered, for their deliveries.
@@ -148,6 +150,18 @@ impl Escalation {
         self.stopped.get_or_insert(at);
     }
 
+    /// Its moments by a clock that runs `millis` ahead of the one before.
+    pub(super) fn shift(&mut self, millis: i64) {
+        for at in [&mut self.started, &mut self.stopped, &mut self.last].into_iter().flatten() {
+            *at = at.moved(millis);
+        }
+    }
+
+    /// The newest moment that it remembers.
+    pub(super) fn newest(&self) -> Option<At> {
+        [self.started, self.stopped, self.last].into_iter().flatten().max()
+    }
+
     /// Started and not stopped.
     pub fn runs(&self) -> bool {
         self.started.is_some() && self.stopped.is_none()
@@ -184,6 +198,12 @@ impl Escalation {
         let goes_on =
             !ladder.again_every.is_zero() && self.round < ladder.again_at_most && !ladder.steps.is_empty();
         self.last.filter(|_| goes_on).map(|last| last + ladder.again_every)
+    }
+
+    /// Steps that have not been taken yet: they come once, whatever is seen of the matter.
+    pub fn has_steps_left(&self, policy: &EscalationPolicy) -> bool {
+        let ladder = self.severity.filter(|_| self.runs()).map(|severity| policy.ladder(severity));
+        ladder.is_some_and(|ladder| (self.step as usize) < ladder.steps.len())
     }
 
     fn waits(&self, policy: &EscalationPolicy, clock: Clock) -> Option<Duration> {

@@ -38,6 +38,7 @@ pub enum ProcessEvent<'a> {
     Paused { seconds: f64 },
     PostRefused { from: &'a str, why: &'a str },
     Heartbeat { heard: Result<&'a str, (&'a str, &'a str)> },
+    ClockStepped { seconds: f64, slept: bool },
 }
 
 impl<'a> ProcessEvent<'a> {
@@ -75,6 +76,15 @@ impl ProcessEvent<'_> {
                     why,
                     error,
                     "no heartbeat: whoever waits for it will notice; it is told again when it is heard"
+                );
+            }
+            Self::ClockStepped { seconds, slept: true } => {
+                info!(seconds, "the machine slept: nobody saw these seconds");
+            }
+            Self::ClockStepped { seconds, slept: false } => {
+                warn!(
+                    seconds,
+                    "the wall clock made a step against the monotonic one: moments follow it, spans stay"
                 );
             }
             Self::Paused { seconds } => {

@@ -10,6 +10,8 @@ use tokio::sync::oneshot;
 
 /// Bytes of `/large`.
 const LARGE: usize = 2 << 20;
+/// Bytes of an answer that the kernel may hold.
+const SENDING: usize = 64 << 10;
 
 /// A running backend; dropped, it ends.
 pub struct Origin {
@@ -22,6 +24,8 @@ impl Origin {
         let text = |error: std::io::Error| error.to_string();
         let socket =
             socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).map_err(text)?;
+        // What nobody reads stays in the program that made it, not in the kernel that all share.
+        socket.set_send_buffer_size(SENDING).map_err(text)?;
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).map_err(text)?;
         socket.listen(4_096).map_err(text)?;
         let listener = std::net::TcpListener::from(socket);

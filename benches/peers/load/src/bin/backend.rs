@@ -1,6 +1,6 @@
 //! The backend behind every proxy: one thread, one epoll, prepared answers.
 //!
-//! `GET /<size>` answers that many bytes; anything else that is not known is 404. A body of a request is read by its
+//! `GET /<size>`, and `/<route>/<size>`, answers that many bytes; anything else that is not known is 404. A body of a request is read by its
 //! Content-Length and thrown away. It must never be what limits a measurement, so it does nothing else. It prints its
 //! port and runs until it is killed.
 
@@ -197,6 +197,8 @@ impl Answers {
 
     fn find(&self, head: &[u8]) -> usize {
         let path = head.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
+        // Below /r0, /r1, …, where the load goes over many routes.
+        let path = path.iter().rposition(|&byte| byte == b'/').map_or(path, |at| &path[at..]);
         self.0.iter().position(|answer| answer.path.as_bytes() == path).unwrap_or(self.0.len() - 1)
     }
 }
