@@ -13,6 +13,9 @@ mod feed;
 mod fleet;
 mod handle;
 mod heads;
+mod heartbeat;
+mod inbound;
+mod letters;
 mod machine;
 mod memory;
 mod observer;
@@ -40,6 +43,7 @@ pub use bypass::{Bypass, Observed};
 pub use courier::{Courier, FleetView, MemberView};
 pub use feed::{Change, Feed, Next};
 pub use handle::{Done, Handle, Order, Replies};
+pub use inbound::{Heard, Posted};
 pub use memory::Memory;
 pub use observer::Observer;
 pub use own::Own;
@@ -172,6 +176,8 @@ impl Control {
 
     /// Until asked to leave.
     pub async fn run(mut self, drain: Drain) {
+        // An order may come before the first look: whom it calls is the operator's to say then, too.
+        self.heed_config();
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // What a fleet has stored, the courier brings.
