@@ -99,7 +99,6 @@ fn stripe(at: At, failing: bool) -> Scene {
         upstreams: vec![upstream],
         clear_after: Some(Duration::from_secs(120)),
         door: Door { base: "https://strop.shop.example".to_owned(), public: true, token_file: None },
-        ..Scene::default()
     }
 }
 
