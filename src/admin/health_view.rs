@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -27,6 +28,8 @@ pub(super) struct HealthView {
     store: Option<StoreHealth>,
     /// null: this is the only member.
     fleet: Option<Fleet>,
+    /// null: nobody outside waits for one.
+    heartbeat: Option<HeartbeatView>,
     resources: Vec<ResourceView>,
     bypass: BypassView,
 }
@@ -146,6 +149,30 @@ struct Member {
     alerts: usize,
 }
 
+/// Who outside is told that all is watched.
+#[derive(Debug, Serialize, ToSchema)]
+struct HeartbeatView {
+    every_seconds: u64,
+    /// null: not heard yet since the start.
+    last_heard_at: Option<String>,
+    /// called, why the call failed, or why it was withheld; null: it was not its turn yet.
+    last_outcome: Option<&'static str>,
+}
+
+impl HeartbeatView {
+    fn of(admin: &Admin) -> Option<Self> {
+        let status = admin.reloader.status();
+        let heartbeat = status.config.heartbeat.as_ref()?;
+        let beaten = admin.telemetry.people.heartbeat();
+        let heard = beaten.as_ref().and_then(|beaten| beaten.heard_at);
+        Some(Self {
+            every_seconds: heartbeat.every.as_secs(),
+            last_heard_at: heard.map(|at| clock::rfc3339(UNIX_EPOCH + Duration::from_secs(at))),
+            last_outcome: beaten.map(|beaten| beaten.last),
+        })
+    }
+}
+
 /// How near its end a resource is.
 #[derive(Debug, Serialize, ToSchema)]
 struct ResourceView {
@@ -198,6 +225,7 @@ impl HealthView {
                 StoreHealth::of(status, backup)
             }),
             fleet: fleet.map(|fleet| Fleet::of(fleet, records.member(), records.boot())),
+            heartbeat: HeartbeatView::of(admin),
             resources: board.resources.iter().map(|one| ResourceView::of(one, board.at)).collect(),
             bypass: BypassView::of(&board.bypass, admin.control.now()),
         }

@@ -5,6 +5,7 @@
 
 mod bound;
 mod chores;
+mod inbound;
 mod trail;
 pub mod trial;
 mod work;
@@ -158,6 +159,7 @@ impl App {
         warn_of(&config);
         let reloader =
             reloader(start.path, start.env, &config, &telemetry, watcher, start.filter, admin_address);
+        addresses.extend(inbound::begin(&config, &desk.handle, &reloader, &tasks, &drain)?);
         let workers = work::spawn(bound, &registry, &telemetry, &drain)?;
         let admin = Admin::new(
             Arc::clone(&registry),

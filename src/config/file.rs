@@ -13,6 +13,8 @@ use super::desk::escalation::EscalationFile;
 use super::desk::incidents::IncidentsFile;
 use super::desk::slo::SloFile;
 use super::egress::EgressFile;
+use super::heartbeat::HeartbeatFile;
+use super::inbound::InboundFile;
 use super::ingress::IngressFile;
 use super::latency::LatencyFile;
 use super::process::ProcessFile;
@@ -47,6 +49,10 @@ pub struct ConfigFile {
     pub incidents: IncidentsFile,
     /// Who is called.
     pub escalation: EscalationFile,
+    /// Who is called while all is watched.
+    pub heartbeat: HeartbeatFile,
+    /// Where a pager or a chat says back that somebody has taken an incident.
+    pub inbound: InboundFile,
     /// One line per exchange.
     pub access_log: AccessLogFile,
     /// Incidents, audit and ledger on disk.

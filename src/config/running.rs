@@ -9,9 +9,11 @@ use serde_json::Value;
 
 use super::access_log::AccessLog;
 use super::admin::Admin;
-use super::channels::Channel;
+use super::channels::{Channel, NotifyFile};
 use super::egress::Egress;
 use super::file::ConfigFile;
+use super::heartbeat::Heartbeat;
+use super::inbound::Inbound;
 use super::ingress::Ingress;
 use super::latency::Latency;
 use super::limits::{Limits, LimitsFile};
@@ -37,6 +39,10 @@ pub struct Config {
     pub routes: Vec<Arc<Route>>,
     /// Sorted by name; names are unique.
     pub notify: Vec<Arc<Channel>>,
+    /// Who is called while all is watched; `None`: nobody.
+    pub heartbeat: Option<Heartbeat>,
+    /// Where a pager or a chat says back that somebody has taken an incident; `None`: nowhere.
+    pub inbound: Option<Inbound>,
     /// The operator's port.
     pub admin: Admin,
     /// Which requests count as slow.
@@ -124,11 +130,9 @@ impl ConfigFile {
         let backend = ingress.as_ref().and_then(Option::as_ref).map(|ingress| &ingress.upstream);
         let routes = routes::check(&self.routes, backend, &named, &latency, problems);
         let upstreams = self.upstreams(backend, problems);
-        let notify = self
-            .notify
-            .iter()
-            .map(|(name, written)| written.check(problems.part(format!("notify.{name}")), name));
-        let notify: Vec<_> = notify.collect();
+        let notify = self.channels(problems);
+        let heartbeat = self.heartbeat.check(problems.part("heartbeat"));
+        let inbound = self.inbound.check(problems.part("inbound"));
         let admin = self.admin.check(problems.part("admin"));
         let store = self.store.check(problems.part("store"));
         let process = self.process.check(problems.part("process"));
@@ -152,6 +156,8 @@ impl ConfigFile {
             upstreams: upstreams.into_iter().flatten().map(Arc::new).collect(),
             routes,
             notify: notify.into_iter().flatten().map(Arc::new).collect(),
+            heartbeat,
+            inbound,
             admin,
             latency,
             watch: watch?,
@@ -161,6 +167,13 @@ impl ConfigFile {
             hash,
             origin: Arc::new(Origin { written, file: self, contents, exposed }),
         })
+    }
+
+    fn channels(&self, problems: &mut Collector<'_>) -> Vec<Option<Channel>> {
+        let one = |(name, written): (&String, &NotifyFile)| {
+            written.check(problems.part(format!("notify.{name}")), name)
+        };
+        self.notify.iter().map(one).collect()
     }
 
     fn upstreams(

@@ -182,7 +182,8 @@ impl Records {
     }
 
     pub(super) fn queued(entry: &Queued) -> Write {
-        let state = match entry.state {
+        let progress = &entry.progress;
+        let state = match progress.state {
             Delivered::Waiting | Delivered::Repeating => Delivery::Waiting,
             Delivered::Sent | Delivered::Folded => Delivery::Sent,
             Delivered::Failed => Delivery::Failed,
@@ -197,11 +198,11 @@ impl Records {
             kind: entry.message.kind.label().to_owned(),
             body: json(entry),
             state,
-            attempts: i64::from(entry.attempts),
-            next_at: millis(entry.next_at),
+            attempts: i64::from(progress.attempts),
+            next_at: millis(progress.next_at),
             created_at: millis(entry.message.at),
-            last_error: entry.last.clone().filter(|_| entry.state != Delivered::Sent),
-            sent_at: (entry.delivered > 0).then(|| millis(entry.since)),
+            last_error: entry.last.clone().filter(|_| progress.state != Delivered::Sent),
+            sent_at: (progress.delivered > 0).then(|| millis(progress.since)),
         })
     }
 

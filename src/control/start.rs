@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::backups::{self, BackupStatus};
+use super::heartbeat::Beating;
 use super::{Control, Handle, Observer, Own, Post, Records, damaged, own};
 use crate::config::{Config, StoreAt};
 use crate::notify::{Channels, PATIENCE, Sender};
@@ -54,6 +55,15 @@ pub async fn start(
         tasks.spawn("writers", own::watch_writers(facts.clone(), writing, path, drain.listening()));
     }
     telemetry.people.ask(move || post.waiting());
+    let beating = Beating {
+        registry: Arc::clone(registry),
+        sender: Arc::clone(&sender),
+        post: control.post(),
+        telemetry: Arc::clone(telemetry),
+        board: handle.watch(),
+        duty: control.duty(),
+    };
+    tasks.spawn("heartbeat", beating.run(drain.listening()));
     tasks.spawn("post", control.post().run(drain.listening(), control.duty()));
     if let Some(courier) = courier {
         tasks.spawn("fleet", courier.run(drain.clone()));

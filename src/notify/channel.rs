@@ -28,6 +28,8 @@ pub(super) struct Came {
     pub(super) to: String,
     pub(super) said: String,
     pub(super) again_in: Option<Duration>,
+    /// Recipients that are to be asked again.
+    pub(super) left: Vec<String>,
     pub(super) thread: Option<String>,
 }
 
@@ -36,6 +38,8 @@ pub(super) struct Task<'a> {
     pub(super) addresses: &'a Addresses,
     pub(super) message: &'a Message,
     pub(super) id: &'a str,
+    /// Recipients that do not have it yet; none are named: nobody has it.
+    pub(super) left: &'a [String],
     /// Milliseconds since 1970.
     pub(super) now: u64,
     pub(super) patience: Duration,
@@ -55,6 +59,15 @@ impl Channels {
     /// Their names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &ChannelName> {
         self.0.keys()
+    }
+
+    /// Those on which whatever is told wakes somebody.
+    pub fn pagers(&self) -> impl Iterator<Item = &ChannelName> {
+        let is_pager = |channel: &Channel| match channel.config.kind {
+            ChannelKind::PagerDuty { .. } | ChannelKind::Alertmanager { .. } => true,
+            ChannelKind::Webhook { .. } | ChannelKind::Slack(_) | ChannelKind::Email(_) => false,
+        };
+        self.0.iter().filter(move |(_, channel)| is_pager(channel)).map(|(name, _)| name)
     }
 
     /// What [`names`](Self::names) has and the word for its kind.
@@ -105,7 +118,7 @@ impl Channel {
                 let told = slack_api::deliver(task.addresses, &self.tls, &api, message);
                 let thread = within(task.patience, told).await?;
                 let to = format!("{channel} by {}", url.authority());
-                Ok(Came { to, said: "ok".to_owned(), again_in: None, thread: Some(thread) })
+                Ok(Came { to, said: "ok".to_owned(), again_in: None, left: Vec::new(), thread: Some(thread) })
             }
             ChannelKind::Email(mail) => self.mail(task, mail).await,
             ChannelKind::Alertmanager { urls, token, interval } => {
@@ -116,14 +129,15 @@ impl Channel {
                 let said = alertmanager::summed(came, *interval)?;
                 let to = urls.iter().map(WebUrl::authority).collect::<Vec<_>>().join(", ");
                 let again_in = alertmanager::again_in(message, task.now, *interval);
-                Ok(Came { to, said, again_in, thread: None })
+                Ok(Came { to, said, again_in, left: Vec::new(), thread: None })
             }
         }
     }
 
     async fn web(&self, task: &Task<'_>, url: &WebUrl, request: Post<'_>) -> Result<Came, DeliveryError> {
         let answer = within(task.patience, post(task.addresses, &self.tls, request)).await?;
-        Ok(Came { to: url.authority(), said: told(&answer), again_in: None, thread: None })
+        let (to, said) = (url.authority(), told(&answer));
+        Ok(Came { to, said, again_in: None, left: Vec::new(), thread: None })
     }
 
     /// One Alertmanager of several; its deadline is its own.
@@ -135,9 +149,11 @@ impl Channel {
 
     async fn mail(&self, task: &Task<'_>, mail: &Mail) -> Result<Came, DeliveryError> {
         let written = email::written(mail, task.message, task.id)?;
-        let done = within(task.patience, smtp::deliver(task.addresses, &self.tls, mail, &written)).await?;
-        let to = format!("{} by {}", mail.to.join(", "), wire::shown(&mail.server.host));
-        Ok(Came { to, said: done.goodbye().await, again_in: None, thread: None })
+        let asked = smtp::deliver(task.addresses, &self.tls, mail, task.left, &written);
+        let mut done = within(task.patience, asked).await?;
+        let to = format!("{} by {}", done.told.join(", "), wire::shown(&mail.server.host));
+        let left = std::mem::take(&mut done.left);
+        Ok(Came { to, said: done.goodbye().await, again_in: None, left, thread: None })
     }
 }
 

@@ -34,7 +34,7 @@ fn severity(message: &Message) -> &'static str {
 }
 
 /// The key itself, or what stands for one that is too long: the same for the same key, and for no other.
-fn dedup_key(key: &str) -> String {
+pub(super) fn dedup_key(key: &str) -> String {
     if key.chars().count() <= KEY {
         return key.to_owned();
     }

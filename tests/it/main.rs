@@ -24,10 +24,14 @@ mod balance;
 mod breaker;
 /// Connections that pass the egress by are seen.
 mod bypass;
+/// Who is called through what, and what a channel that was away is told.
+mod calls;
 /// What was checked can run: what cannot is refused, what is dangerous is told, by check, start and reload alike.
 mod checked;
 /// Real clients pass through unchanged.
 mod clients;
+/// A clock that is set while it runs.
+mod clocks;
 /// What the command line does and says.
 mod command_line;
 /// What others build on: metric names, the API, the command line. A change here is a change for them.
@@ -49,6 +53,8 @@ mod guide;
 /// Fields that a proxy must, may and must not touch.
 mod hanging;
 mod headers;
+/// Somebody outside notices when nobody watches any more.
+mod heartbeat;
 /// Clients and backends that misbehave cost themselves and nobody else.
 mod hostile;
 /// HTTP/2 is held to what HTTP/1.1 is held to.
@@ -57,6 +63,8 @@ mod http2;
 mod idempotency;
 /// Connections that lie idle are not used when they are about to die.
 mod idle;
+/// Whoever takes an incident in a pager or a chat has taken it here.
+mod inbound;
 /// What the desk decides by is the operator's, and in force as soon as the file is saved.
 mod incident_config;
 /// From the first bad event to the last word: detection, calls, orders, a restart in between.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use strop::names::ChannelName;
-use strop::notify::queue::{Queued, State, after, next};
+use strop::notify::queue::{Queue, Queued, State};
 use strop::notify::{Channels, DeliveryError, Kind, Message, Receipt, Sender, Severity, Why, millis};
 use strop::reliability::brief::Brief;
 
@@ -207,34 +207,46 @@ fn a_reload_replaces_the_channels_of_a_sender() {
 
 #[test]
 fn a_queue_gets_its_messages_through_in_order_and_each_once() {
-    let receiver = Upstream::start(status(500));
+    let receiver = Upstream::start(status(200));
     let desk = hook(&receiver);
-    let kinds = [Kind::Trigger, Kind::Update, Kind::Update, Kind::Resolve];
-    let queued =
-        |(n, kind): (usize, &Kind)| Queued::new(format!("m{n}"), "hook".to_owned(), incident(*kind), 0);
-    let mut entries: Vec<Queued> = kinds.iter().enumerate().map(queued).collect();
+    let mut queue = Queue::default();
     let mut clock = 0;
-    for round in 0..6 {
-        if round == 2 {
-            receiver.answer(status(200));
-        }
-        let due: Vec<Queued> = next(&entries, clock).into_iter().cloned().collect();
-        for entry in due {
+    for (nth, (kind, answer)) in
+        [(Kind::Trigger, 200), (Kind::Update, 500), (Kind::Update, 500), (Kind::Resolve, 500)]
+            .into_iter()
+            .enumerate()
+    {
+        receiver.answer(status(answer));
+        queue.push(Queued::new(format!("m{nth}"), "hook".to_owned(), incident(kind), clock));
+        queue.fold();
+        for entry in queue.depart(clock) {
             let came = desk.tell_as(&entry.channel, &entry.message, &entry.id);
-            let at = entries.iter().position(|other| other.id == entry.id).expect("known");
-            entries[at] = after(&entry, &came, clock, 0);
+            queue.landed(entry, &came, clock, 0);
         }
-        clock += 60_000;
+        clock += 600_000;
+    }
+    receiver.answer(status(200));
+    for entry in queue.depart(clock) {
+        let came = desk.tell_as(&entry.channel, &entry.message, &entry.id);
+        queue.landed(entry, &came, clock, 0);
     }
     let seen = receiver.seen();
     let ids: Vec<&str> = seen.iter().map(|seen| seen.fields("idempotency-key")[0]).collect();
-    assert_eq!(
-        ids,
-        ["m0", "m0", "m0", "m3"],
-        "two that failed, one that passed; both updates were stale by then"
-    );
-    assert_eq!(entries[0].state, State::Sent);
-    assert_eq!(entries[3].state, State::Sent);
+    assert_eq!(ids, ["m0", "m1", "m2", "m3", "m3"], "each update once, and the end until it was taken");
+    let states: Vec<State> = queue.entries().iter().map(|entry| entry.progress.state).collect();
+    assert_eq!(states, [State::Sent, State::Folded, State::Folded, State::Sent]);
+}
+
+#[test]
+fn a_receiver_that_takes_a_message_and_does_not_end_its_answer_has_it() {
+    let receiver = Upstream::start(bytes("HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\nok", true));
+    let desk = hook(&receiver);
+    let receipt = desk.tell("hook", &incident(Kind::Trigger)).expect("delivered: the status says so");
+    assert!(receipt.said == "202 ok" && receipt.took < Duration::from_secs(9), "{receipt}");
+    receiver.answer(bytes("HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n", true));
+    let error = desk.fails("hook");
+    assert_eq!((error.permanent, error.cause.as_str()), (true, "status 403: no"), "not late: refused");
+    assert_eq!(receiver.hits(), 2);
 }
 
 #[test]
@@ -637,6 +649,41 @@ fn one_recipient_that_is_refused_keeps_nobody_else_from_being_told() {
     assert!(to("\"nobody@example.com\"").fails("mail").permanent);
     let error = to("\"later@example.com\", \"nobody@example.com\"").fails("mail");
     assert!(!error.permanent && error.cause.contains("come back later"), "{error}");
+}
+
+#[test]
+fn a_recipient_who_is_put_off_is_asked_again_alone_and_only_who_has_it_is_named() {
+    let mailbox = mail_server("plain", &[]);
+    let to = "to = [\"grey@example.com\", \"oncall@example.com\"]\n";
+    let desk = desk(&mailbox.channel("none", to), PATIENCE);
+    let mut queue = Queue::default();
+    queue.push(Queued::new("m1".to_owned(), "mail".to_owned(), incident(Kind::Trigger), 0));
+    let mut told = Vec::new();
+    let mut clock = 0;
+    while let Some(at) = queue.wakes_at(clock) {
+        clock = at;
+        for entry in queue.depart(clock) {
+            let name = named("mail");
+            let asked = desk.sender.deliver_to(&name, &entry.message, &entry.id, &entry.left);
+            let came = desk.runtime.block_on(asked);
+            told.push(came.as_ref().map_or_else(|error| error.cause.clone(), |receipt| receipt.to.clone()));
+            queue.landed(entry, &came, clock, 0);
+        }
+    }
+    assert_eq!(told, ["oncall@example.com by localhost", "grey@example.com by localhost"]);
+    assert_eq!(queue.entries()[0].progress.state, State::Sent);
+    let mails = mailbox.mails();
+    let recipients: Vec<&serde_json::Value> = mails.iter().map(|mail| &mail["to"]).collect();
+    let each = [serde_json::json!(["oncall@example.com"]), serde_json::json!(["grey@example.com"])];
+    assert_eq!(recipients, [&each[0], &each[1]], "nobody gets it twice");
+    assert_eq!(field(&mails[0], "Message-ID"), field(&mails[1], "Message-ID"));
+    let gone = desk.runtime.block_on(desk.sender.deliver_to(
+        &named("mail"),
+        &incident(Kind::Trigger),
+        "m2",
+        &["left@example.com".to_owned()],
+    ));
+    assert!(gone.expect_err("no recipient of the config").permanent);
 }
 
 #[test]

@@ -190,6 +190,7 @@ impl Incident {
         self.unseen_since.is_none() || self.escalation.has_steps_left(policy)
     }
 }
+
 /// What those who are called now are told.
 fn known(incident: &Incident) -> Known {
     Known { severity: incident.severity, taken: incident.clocks.acknowledged.is_some() }

@@ -74,7 +74,13 @@ impl Detector {
         // What one client alone gets, while others are served, is its own.
         let windows = &route.counts.without(&route.of_one);
         let proof = test.proof(windows);
-        let sign = test.sign(windows, proof);
+        let origin = self.culprit(&route.blamed, windows.m1.bad);
+        let waits = origin.as_ref().is_some_and(|origin| self.undecided.contains(origin));
+        let sign = match test.sign(windows, proof) {
+            // Whose errors they are is known in a moment.
+            Sign::Bad if waits => Sign::Between,
+            sign => sign,
+        };
         let first_bad = self.spell(&key, windows, proof, now);
         let bad = sign == Sign::Bad;
         let burn = bad.then(|| slo::burning(errors.objective, windows, errors.page)).flatten();
@@ -108,9 +114,7 @@ impl Detector {
                 clear_after: policy.clear_after,
                 ..AlertPolicy::default()
             },
-            cause: bad.then(|| {
-                self.culprit(&route.blamed, windows.m1.bad).unwrap_or_else(|| Arc::clone(&route.class))
-            }),
+            cause: bad.then(|| origin.unwrap_or_else(|| Arc::clone(&route.class))),
             says: bad.then(says),
             key,
         }
