@@ -149,6 +149,7 @@ impl Seconds {
                 let total = self.took();
                 let done = Finished {
                     worker: n % 2,
+                    client: n as u32,
                     method: Method::Get,
                     status: Some(200),
                     outcome: Ended::Ok,

@@ -11,6 +11,10 @@
 mod days;
 #[path = "simulation/dice.rs"]
 mod dice;
+#[path = "simulation/month.rs"]
+mod month;
+#[path = "simulation/soak.rs"]
+mod soak;
 #[path = "simulation/traffic.rs"]
 mod traffic;
 #[path = "simulation/watch.rs"]

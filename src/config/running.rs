@@ -74,6 +74,12 @@ impl fmt::Debug for Origin {
 }
 
 impl Config {
+    /// Do requests of the ingress go there? Then it is a neighbour, and no vendor.
+    pub fn is_behind(&self, upstream: &UpstreamName) -> bool {
+        self.ingress.as_ref().is_some_and(|ingress| ingress.upstream == *upstream)
+            || self.routes.iter().any(|route| route.upstream == *upstream)
+    }
+
     /// All that is in force, in the shape of the file. Beside the path of a secret stands a hash of what was read there, keyed
     /// anew in each process; what follows the question mark of an address is left out.
     pub fn effective(&self) -> Value {
@@ -110,6 +116,8 @@ impl ConfigFile {
     pub(super) fn check(self, written: Value, hash: String, problems: &mut Collector<'_>) -> Option<Config> {
         let named: Vec<&str> = self.upstreams.keys().map(String::as_str).collect();
         let channels: Vec<&str> = self.notify.keys().map(String::as_str).collect();
+        let pagers = self.notify.iter().filter(|(_, written)| written.is_pager());
+        let pagers: Vec<&str> = pagers.map(|(name, _)| name.as_str()).collect();
         let ingress = self.ingress.as_ref().map(|ingress| ingress.check(problems.part("ingress"), &named));
         let egress = self.egress.as_ref().map(|egress| egress.check(problems.part("egress")));
         let latency = self.latency.check(problems.part("latency"));
@@ -130,6 +138,7 @@ impl ConfigFile {
             escalation: &self.escalation,
             upstreams: &named,
             channels: &channels,
+            pagers: &pagers,
         };
         let watch = desk::check(&watch, latency, &routes, problems);
         self.access_log.check(problems.part("access_log"));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::observer::bad_and_all;
+use super::routes::bad_and_all;
 use crate::names::IncidentId;
 use crate::reliability::desk::Command;
 use crate::reliability::incident::Incident;

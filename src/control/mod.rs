@@ -17,12 +17,16 @@ mod machine;
 mod memory;
 mod observer;
 mod own;
+mod past;
 mod post;
 mod records;
+mod routes;
 mod seconds;
 mod start;
 mod time;
 mod trail;
+mod uptime;
+mod wording;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +35,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 pub use backups::{BackupStatus, Backups, GoodCopy};
-pub use board::{Board, Looked, SERVICE, Uptime};
+pub use board::{Board, Looked, Replied, SERVICE};
 pub use bypass::{Bypass, Observed};
 pub use courier::{Courier, FleetView, MemberView};
 pub use feed::{Change, Feed, Next};
@@ -42,12 +46,13 @@ pub use own::Own;
 pub use post::Post;
 pub use records::Records;
 pub use start::{Running, start};
-pub use trail::Audited;
+pub use trail::{Audited, audit_id};
+pub use uptime::Uptime;
 
 use crate::config::desk::escalation::People;
 use crate::names::IncidentId;
 use crate::reliability::desk::{Desk, DeskPolicy, Effect};
-use crate::reliability::escalation::LocalMinute;
+use crate::reliability::escalation::{Clock, LocalMinute};
 use crate::reliability::incident::{State, Transition};
 use crate::reliability::readings::Stage;
 use crate::runtime::clock::{self, Moment};
@@ -65,6 +70,7 @@ use handle::{Ask, WAITING};
 use heads::HandedOver;
 use records::LeftBehind;
 use seconds::Seconds;
+use wording::Wording;
 
 /// How long the first look waits for what an earlier start left.
 const RESTORE: Duration = Duration::from_secs(2);
@@ -83,6 +89,7 @@ pub struct Control {
     uptime: Uptime,
     seconds: Seconds,
     evidence: Evidence,
+    wording: Wording,
     /// The clock and the calendar of those who are called in working hours.
     people: Option<People>,
     /// What of each incident was handed to the store.
@@ -122,6 +129,7 @@ impl Control {
         let store = records.store().cloned();
         let uptime = Uptime::new(now);
         let (evidence, seconds, told) = (observer.evidence(), Seconds::default(), BTreeMap::new());
+        let wording = observer.wording();
         let feed = filler;
         let control = Self {
             desk,
@@ -136,6 +144,7 @@ impl Control {
             uptime,
             seconds,
             evidence,
+            wording,
             people: None,
             told,
             fleet,
@@ -210,11 +219,9 @@ impl Control {
         let now = self.observer.at(moment);
         self.heed_config();
         let mut readings = self.observer.look(moment, Stage::Serving);
-        // People work by the clock on their wall, which may be set while the process runs.
-        if let Some(people) = &self.people {
-            readings.local = Some(LocalMinute(people.zone.minute_of_week(moment.wall)));
-            readings.holiday = people.rest(moment.wall);
-        }
+        self.wording.look(&readings, moment);
+        let clock = self.clock(moment);
+        (readings.local, readings.holiday) = (clock.local, clock.holiday);
         readings.reported.extend(self.records.conditions());
         readings.reported.extend(self.own_conditions(now));
         readings.resumed = self.resumed(moment);
@@ -239,11 +246,21 @@ impl Control {
         self.uptime.turn(minutes, now);
         let before = Arc::clone(&self.board.borrow());
         let board = Board::of(&before, &self.desk, &self.uptime, &readings, now);
-        let board = Board { bypass: self.observer.bypass(now), ..board };
+        let board = Board { bypass: self.observer.bypass(now), looked: Some(moment), ..board };
         let board = self.fleet_board(board, now);
         let seconds = self.seconds.totals();
         self.telemetry.sre.set(Numbers { seconds, ..board.numbers(now) });
         self.show(board);
+    }
+
+    /// People work by the clock on their wall, which may be set while the process runs.
+    fn clock(&self, moment: Moment) -> Clock {
+        let people = self.people.as_ref();
+        Clock {
+            now: self.observer.at(moment),
+            local: people.map(|people| LocalMinute(people.zone.minute_of_week(moment.wall))),
+            holiday: people.is_some_and(|people| people.rest(moment.wall)),
+        }
     }
 
     /// The end of the last pause of the process, if it was since the last look.
@@ -269,6 +286,7 @@ impl Control {
         if let Some(config) = self.observer.new_config() {
             self.desk.reconfigure((*config.watch.policy).clone());
             self.people = Some(config.watch.people.clone());
+            self.wording.reconfigure(&config);
         }
     }
 
@@ -300,7 +318,7 @@ impl Control {
 
     /// What is to be stored goes out as one write, so that a timeline never speaks of a call that nobody queued.
     fn carry_out(&mut self, effects: Vec<Effect>, mut writes: Vec<Write>) -> Option<crate::store::Written> {
-        let mut letters = Vec::new();
+        let mut told = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Save(incident) => {
@@ -317,16 +335,10 @@ impl Control {
                     self.uptime.add(minute);
                 }
                 Effect::Tell(transition) => self.tell(&transition),
-                Effect::Page(page) => letters.extend(
-                    self.desk.incident(&page.incident).map(|incident| post::Letter::call(&page, incident)),
-                ),
-                Effect::Update(notice) => letters.extend(self.notice(&notice, crate::notify::Kind::Update)),
-                Effect::ResolveNotice(notice) => {
-                    letters.extend(self.notice(&notice, crate::notify::Kind::Resolve));
-                }
+                Effect::Page(_) | Effect::Update(_) | Effect::ResolveNotice(_) => told.push(effect),
             }
         }
-        writes.extend(self.post.take(letters));
+        writes.extend(self.post.take(self.letters(told)));
         let store = self.store.as_ref().filter(|_| !writes.is_empty())?;
         Some(store.write(writes))
     }
@@ -348,15 +360,6 @@ impl Control {
         if transition.confirms() && !incident.signals.is_empty() {
             self.evidence.confirmed(incident, transition.at);
         }
-    }
-
-    fn notice(
-        &self,
-        notice: &crate::reliability::desk::Notice,
-        kind: crate::notify::Kind,
-    ) -> Vec<post::Letter> {
-        let Some(incident) = self.desk.incident(&notice.incident) else { return Vec::new() };
-        post::Letter::notices(notice, kind, incident)
     }
 }
 

@@ -15,16 +15,16 @@ use super::records::Records;
 use crate::names::{ChannelName, IncidentId};
 use crate::notify::queue::{self, Queued};
 use crate::notify::{DeliveryError, Kind, Message, Receipt, Sender};
-use crate::reliability::desk::{Command, Notice, Page};
+use crate::reliability::brief::Audience;
+use crate::reliability::desk::{Command, News, Notice, Page};
 use crate::reliability::escalation::Arrived;
 use crate::reliability::fleet::Duty;
-use crate::reliability::incident::{Entry, Incident, Kind as EntryKind, State};
+use crate::reliability::incident::Incident;
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
 use crate::store::rows::Write;
 use crate::telemetry::Telemetry;
 use crate::telemetry::told::Waiting;
-use crate::units::At;
 
 /// Letters at hand, at most; beyond it the oldest finished ones are forgotten, then the oldest of all, which wait on disk until
 /// there is room.
@@ -45,46 +45,37 @@ pub(super) struct Letter {
 }
 
 impl Letter {
-    pub(super) fn call(page: &Page, incident: &Incident) -> Self {
-        let mut message = message(incident, Kind::Trigger, page.at);
-        message.facts.insert(0, ("for".to_owned(), page.contact.clone()));
-        let id = format!("{}-call-{}", incident.id, page.number);
-        Self { id, channel: page.channel.clone(), message }
+    /// `message` calls whom `page` names.
+    pub(super) fn call(page: &Page, incident: &Incident, mut message: Message) -> Self {
+        message.facts.insert(0, ("for".to_owned(), page.contacts.join(", ")));
+        Self { id: format!("{}-call-{}", incident.id, page.number), channel: page.channel.clone(), message }
     }
 
-    pub(super) fn notices(notice: &Notice, kind: Kind, incident: &Incident) -> Vec<Self> {
-        let kind = if notice.state == State::Acknowledged { Kind::Acknowledge } else { kind };
+    /// One for each channel. Who was called through it before reads what those who act need, and not what others are told.
+    pub(super) fn notices(
+        notice: &Notice,
+        incident: &Incident,
+        write: impl Fn(Kind, Audience) -> Message,
+    ) -> Vec<Self> {
+        let kind = match notice.news {
+            News::State | News::Severity => Kind::Update,
+            News::Taken => Kind::Acknowledge,
+            News::Over => Kind::Resolve,
+        };
         let channels: BTreeSet<&String> = notice.to.iter().map(|(_, channel)| channel).collect();
+        let called = |channel: &str| incident.escalation.calls().iter().any(|call| call.channel == channel);
         let letter = |channel: &String| Self {
-            id: format!("{}-{}-{}-{channel}", incident.id, notice.state.label(), incident.version),
+            id: format!(
+                "{}-{}-{}-{}-{channel}",
+                incident.id,
+                notice.news.label(),
+                notice.state.label(),
+                incident.version
+            ),
             channel: channel.clone(),
-            message: message(incident, kind, notice.at),
+            message: write(kind, if called(channel) { Audience::Called } else { Audience::Stakeholders }),
         };
         channels.into_iter().map(letter).collect()
-    }
-}
-
-fn message(incident: &Incident, kind: Kind, at: At) -> Message {
-    let millis = |at: At| u64::try_from(at.0).unwrap_or(0);
-    let last = incident.timeline.last();
-    // What the rules saw; bundles of measurements are for the timeline, and too long for a pager.
-    let seen = |entry: &&Entry| entry.kind == EntryKind::Signal && !entry.evidence.is_empty();
-    let evidence = incident.timeline.iter().rev().find(seen);
-    Message {
-        incident_id: incident.id.as_str().to_owned(),
-        dedup_key: incident.dedup.to_string(),
-        kind,
-        severity: incident.severity,
-        title: incident.title.clone(),
-        summary: last.map_or_else(|| incident.title.clone(), |entry| entry.text.clone()),
-        service: incident.key.service.to_string(),
-        rule: incident.key.rule.label().to_owned(),
-        started_at: millis(incident.clocks.began),
-        at: millis(at),
-        ends_at: incident.clocks.closed.map(millis),
-        link: None,
-        facts: evidence.map(|entry| entry.evidence.clone()).unwrap_or_default(),
-        instance: String::new(),
     }
 }
 
@@ -248,7 +239,22 @@ impl Post {
         next.unwrap_or(NAP).min(NAP)
     }
 
-    async fn deliver(&self, entry: Queued) {
+    /// Where the entry goes on: from what is at hand, else from what an earlier start has stored.
+    async fn thread(&self, entry: &Queued) -> Option<String> {
+        let channel = ChannelName::new(&entry.channel).ok()?;
+        if !self.0.sender.channels().has_threads(&channel) {
+            return None;
+        }
+        let known = queue::thread(&self.entries(), entry);
+        if known.is_some() || entry.message.kind == Kind::Test {
+            return known;
+        }
+        let asked = self.0.records.thread(&entry.channel, &entry.message.incident_id);
+        tokio::time::timeout(PATIENCE, asked).await.ok().flatten()
+    }
+
+    async fn deliver(&self, mut entry: Queued) {
+        entry.message.thread = self.thread(&entry).await;
         let start = clock::instant();
         let came = match ChannelName::new(&entry.channel) {
             Ok(channel) => self.0.sender.deliver(&channel, &entry.message, &entry.id).await,

@@ -267,6 +267,22 @@ pub fn put_forwarded_for(out: &mut Vec<u8>, ip: IpAddr) {
     out.extend_from_slice(brackets.1);
 }
 
+/// Is the credential a key of Stripe's test mode (`sk_test_…`, `rk_test_…`), as a bearer or as the name of a Basic one?
+pub fn has_test_key(store: &Store) -> bool {
+    // The last letter of Basic holds the first bits of what follows, so the comparison ends before it.
+    const KEYS: [&[u8]; 2] = [b"sk_test_", b"rk_test_"];
+    const BASIC: [&[u8]; 2] = [b"c2tfdGVzdF", b"cmtfdGVzdF"];
+    let Some(value) = store.field("authorization") else { return false };
+    let Some(space) = value.iter().position(|byte| *byte == b' ') else { return false };
+    let (scheme, key) = value.split_at(space);
+    let key = key.trim_ascii_start();
+    match scheme {
+        _ if scheme.eq_ignore_ascii_case(b"bearer") => KEYS.iter().any(|test| key.starts_with(test)),
+        _ if scheme.eq_ignore_ascii_case(b"basic") => BASIC.iter().any(|test| key.starts_with(test)),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -8,8 +8,8 @@ use super::addresses::Addresses;
 use super::delivery::{DeliveryError, Why};
 use super::message::Message;
 use super::wire::{Answer, Post, Tls, post, together, web_tls, within};
-use super::{alertmanager, email, pagerduty, slack, smtp, webhook, wire};
-use crate::config::channels::{self as config, ChannelKind, Mail, WebUrl};
+use super::{alertmanager, email, pagerduty, slack, slack_api, smtp, webhook, wire};
+use crate::config::channels::{self as config, ChannelKind, Mail, SlackTo, WebUrl};
 use crate::config::{ClientTls, Config};
 use crate::names::ChannelName;
 use crate::net::tls;
@@ -23,11 +23,12 @@ struct Channel {
 /// All of them, by name. A value: a reload makes a new one.
 pub struct Channels(BTreeMap<ChannelName, Channel>);
 
-/// What a delivery came to: where it went, what was said, when again.
+/// What a delivery came to: where it went, what was said, when again, where the next one goes on.
 pub(super) struct Came {
     pub(super) to: String,
     pub(super) said: String,
     pub(super) again_in: Option<Duration>,
+    pub(super) thread: Option<String>,
 }
 
 /// One delivery.
@@ -61,6 +62,12 @@ impl Channels {
         self.0.get(name).map(|channel| channel.config.kind.label())
     }
 
+    /// Does it write on beneath the first message of an incident? Then it must be told where that is.
+    pub fn has_threads(&self, name: &ChannelName) -> bool {
+        let kind = self.0.get(name).map(|channel| &channel.config.kind);
+        matches!(kind, Some(ChannelKind::Slack(SlackTo::Api { .. })))
+    }
+
     pub(super) async fn deliver(&self, name: &ChannelName, task: &Task<'_>) -> Result<Came, DeliveryError> {
         match self.0.get(name) {
             Some(channel) => channel.deliver(task).await,
@@ -76,7 +83,7 @@ fn channel_tls(channel: &config::Channel) -> Tls {
         ChannelKind::Email(_) => tls::Client::without_alpn(&config).map_err(|error| error.to_string()),
         ChannelKind::Webhook { .. }
         | ChannelKind::PagerDuty { .. }
-        | ChannelKind::Slack { .. }
+        | ChannelKind::Slack(_)
         | ChannelKind::Alertmanager { .. } => web_tls(&config),
     }
 }
@@ -92,7 +99,14 @@ impl Channel {
             ChannelKind::PagerDuty { url, routing_key } => {
                 self.web(task, url, pagerduty::post(url, routing_key, message)).await
             }
-            ChannelKind::Slack { url } => self.web(task, url, slack::post(url, message)).await,
+            ChannelKind::Slack(SlackTo::Webhook(url)) => self.web(task, url, slack::post(url, message)).await,
+            ChannelKind::Slack(SlackTo::Api { url, token, channel }) => {
+                let api = slack_api::Api { url, token, channel };
+                let told = slack_api::deliver(task.addresses, &self.tls, &api, message);
+                let thread = within(task.patience, told).await?;
+                let to = format!("{channel} by {}", url.authority());
+                Ok(Came { to, said: "ok".to_owned(), again_in: None, thread: Some(thread) })
+            }
             ChannelKind::Email(mail) => self.mail(task, mail).await,
             ChannelKind::Alertmanager { urls, token, interval } => {
                 let body = alertmanager::alerts(message, task.now, *interval);
@@ -101,14 +115,15 @@ impl Channel {
                 let came = together(asked.map(|one| Box::pin(one) as _).collect()).await;
                 let said = alertmanager::summed(came, *interval)?;
                 let to = urls.iter().map(WebUrl::authority).collect::<Vec<_>>().join(", ");
-                Ok(Came { to, said, again_in: alertmanager::again_in(message, task.now, *interval) })
+                let again_in = alertmanager::again_in(message, task.now, *interval);
+                Ok(Came { to, said, again_in, thread: None })
             }
         }
     }
 
     async fn web(&self, task: &Task<'_>, url: &WebUrl, request: Post<'_>) -> Result<Came, DeliveryError> {
         let answer = within(task.patience, post(task.addresses, &self.tls, request)).await?;
-        Ok(Came { to: url.authority(), said: told(&answer), again_in: None })
+        Ok(Came { to: url.authority(), said: told(&answer), again_in: None, thread: None })
     }
 
     /// One Alertmanager of several; its deadline is its own.
@@ -122,7 +137,7 @@ impl Channel {
         let written = email::written(mail, task.message, task.id)?;
         let done = within(task.patience, smtp::deliver(task.addresses, &self.tls, mail, &written)).await?;
         let to = format!("{} by {}", mail.to.join(", "), wire::shown(&mail.server.host));
-        Ok(Came { to, said: done.goodbye().await, again_in: None })
+        Ok(Came { to, said: done.goodbye().await, again_in: None, thread: None })
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Receipt {
     pub took: Duration,
     /// The receiver wants to hear it again, or it forgets (Alertmanager); `None`: once was enough.
     pub again_in: Option<Duration>,
+    /// Where the receiver keeps the first message about this incident; for [`Message::thread`](super::Message::thread).
+    pub thread: Option<String>,
 }
 
 impl fmt::Display for Receipt {

@@ -21,12 +21,14 @@ mod alertmanager;
 mod channel;
 mod delivery;
 mod email;
+mod mail_body;
 mod message;
 mod pagerduty;
 pub mod queue;
 mod schedule;
 mod sign;
 mod slack;
+mod slack_api;
 mod smtp;
 mod webhook;
 mod wire;
@@ -92,6 +94,7 @@ impl Sender {
             at: millis(clock::now().wall),
             took,
             again_in: came.again_in,
+            thread: came.thread,
         });
         tell(channel, message, &came);
         came

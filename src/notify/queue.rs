@@ -152,6 +152,13 @@ pub fn wakes_at(entries: &[Queued]) -> Option<u64> {
     next(entries, u64::MAX).iter().map(|entry| entry.next_at).min()
 }
 
+/// Where the line of an entry goes on at its receiver: what the last delivery of the line said.
+pub fn thread(entries: &[Queued], entry: &Queued) -> Option<String> {
+    let same = entries.iter().rev().filter(|other| other.line() == entry.line());
+    let mut known = same.filter(|other| other.delivered > 0).filter_map(|other| other.message.thread.clone());
+    entry.message.thread.clone().or_else(|| known.next())
+}
+
 /// Entries that need not be sent any more, as they are to be written back.
 pub fn folded(entries: &[Queued]) -> Vec<Queued> {
     let stale = |line: Vec<&'_ Queued>| {
@@ -174,6 +181,7 @@ pub fn after(entry: &Queued, came: &Result<Receipt, DeliveryError>, now: u64, ch
             next.attempts = 0;
             next.delivered = entry.delivered.saturating_add(1);
             next.last = Some(receipt.to_string());
+            next.message.thread = receipt.thread.clone().or(next.message.thread);
             next.state = if receipt.again_in.is_some() { State::Repeating } else { State::Sent };
             next.next_at = later(now, receipt.again_in.unwrap_or_default());
         }
@@ -225,7 +233,15 @@ mod tests {
 
     fn told(again_in: Option<Duration>) -> Result<Receipt, DeliveryError> {
         let text = String::new;
-        Ok(Receipt { channel: text(), to: text(), said: text(), at: 0, took: Duration::ZERO, again_in })
+        Ok(Receipt {
+            channel: text(),
+            to: text(),
+            said: text(),
+            at: 0,
+            took: Duration::ZERO,
+            again_in,
+            thread: None,
+        })
     }
 
     fn passing() -> Result<Receipt, DeliveryError> {
@@ -246,6 +262,23 @@ mod tests {
         assert_eq!(ids(&next(&all, 5_000)), ["x", "t"]);
         all[0] = after(&all[0], &told(None), 5_000, MIDDLE);
         assert_eq!(ids(&next(&all, 5_000)), ["r", "x"]);
+    }
+
+    #[test]
+    fn what_is_told_later_goes_on_where_the_first_one_is() {
+        let mut all = vec![
+            entry("t", "chat", "1", Kind::Trigger),
+            entry("a", "chat", "1", Kind::Acknowledge),
+            entry("x", "chat", "2", Kind::Trigger),
+            entry("y", "mail", "1", Kind::Trigger),
+        ];
+        assert_eq!(thread(&all, &all[1]), None, "nothing was delivered");
+        let receipt = told(None).map(|receipt| Receipt { thread: Some("C0/1.2".to_owned()), ..receipt });
+        all[0] = after(&all[0], &receipt, 0, MIDDLE);
+        let of = |at: usize| thread(&all, &all[at]);
+        assert_eq!([of(1), of(2), of(3)], [Some("C0/1.2".to_owned()), None, None]);
+        let text = serde_json::to_string(&all[0]).expect("JSON");
+        assert_eq!(serde_json::from_str::<Queued>(&text).expect("reads"), all[0], "a restart knows it too");
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::runtime::clock;
 /// One address among several; the next one must have its chance too.
 const CONNECT: Duration = Duration::from_secs(3);
 /// So much of an answer is read.
-const READ: usize = 4 * 1024;
+const READ: usize = 64 * 1024;
 /// Of every request and mail.
 pub(super) const AGENT: &str = concat!("strop/", env!("CARGO_PKG_VERSION"));
 
@@ -127,6 +127,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// On one line, secrets redacted.
     pub(super) said: String,
+    /// As it came; not to be told.
+    pub(super) body: String,
 }
 
 /// Sends it over a connection of its own. Any answer but 2xx is an error.
@@ -155,9 +157,10 @@ where
         let wait = wait.and_then(|value| retry_after(value, clock::now().wall));
         let mut secrets = post.secrets.clone();
         secrets.push(post.url.path.expose_secret());
-        let said = excerpt(&start_of(answer.into_body()).await, &secrets);
+        let body = start_of(answer.into_body()).await;
+        let said = excerpt(&body, &secrets);
         if (200..300).contains(&status) {
-            Ok(Answer { status, said })
+            Ok(Answer { status, said, body })
         } else {
             Err(DeliveryError::status(status, wait, &said))
         }

@@ -33,6 +33,8 @@ pub(super) struct Attempts<'a> {
     pub(super) operation: Option<&'a Operation>,
     pub(super) asker: Option<Asker<'a>>,
     pub(super) party: Party,
+    /// It takes a payment, and with no test key.
+    pub(super) pays: bool,
 }
 
 /// One attempt that has ended.
@@ -56,7 +58,7 @@ impl<'a> Attempts<'a> {
     ) -> Self {
         let part = operation.map_or(route.fingerprint, |operation| operation.fingerprint);
         let party = Party { client: Party::client(exchange.client), route: part };
-        Self { gateway, route, operation, asker, party }
+        Self { gateway, route, operation, asker, party, pays: false }
     }
 
     /// Makes them, until there is an answer or nothing more to try.
@@ -87,6 +89,7 @@ impl<'a> Attempts<'a> {
                 Ok(answer) => {
                     exchange.endpoint = Some(Arc::clone(&ended.endpoint));
                     exchange.answered(answer.head.status, ended.at);
+                    self.paid(ended.verdict, Some(answer.head.status));
                     self.settle(begun, permits, ended, &exchange.tried);
                     return Ok(answer);
                 }
@@ -96,6 +99,7 @@ impl<'a> Attempts<'a> {
             let again = self.again(&mut so_far, &error, repeatable(call), exchange, &ended, &permits).await;
             let Some(at) = again else {
                 exchange.endpoint = Some(Arc::clone(&ended.endpoint));
+                self.paid(ended.verdict, None);
                 self.settle(begun, permits, ended, &exchange.tried);
                 return Err(error);
             };
@@ -228,9 +232,16 @@ impl<'a> Attempts<'a> {
         permits.settle(&evidence, self.route.fingerprint, ended.at);
     }
 
+    fn paid(&self, verdict: Verdict, status: Option<u16>) {
+        if self.pays {
+            self.route.upstream.series.paid(verdict, status);
+        }
+    }
+
     /// There is no address to try.
     pub(super) fn nowhere(&self, permits: Permits<'_>, now: Instant) -> ProxyError {
         let upstream = &self.route.upstream;
+        self.paid(Verdict::Bad(Why::Connect), None);
         let lately = upstream.gate.lately(self.party, now);
         let evidence = Evidence {
             blame: Blame { party: self.party, lately, ..Blame::default() },

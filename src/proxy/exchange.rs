@@ -11,6 +11,7 @@ use crate::message::fields::{self, Trace};
 use crate::message::head::{self, Known, RequestHead};
 use crate::message::memory::Cut;
 use crate::message::scratch::Scratch;
+use crate::reliability::party::Party;
 use crate::runtime::clock;
 use crate::telemetry::access::Line;
 use crate::telemetry::series::{Finished, Method, Outcome};
@@ -219,6 +220,7 @@ impl Exchange {
         if let (Some(route), true) = (&self.route, self.counted) {
             route.series.finished(&Finished {
                 worker: self.gateway.worker,
+                client: Party::client(self.client),
                 method: self.method,
                 status: self.status,
                 outcome: self.outcome,

@@ -24,7 +24,7 @@ use super::route;
 use crate::message::account::{self, Accounts};
 use crate::message::body::Body;
 use crate::message::fields;
-use crate::message::head::RequestHead;
+use crate::message::head::{Method, RequestHead};
 use crate::message::scratch::Scratch;
 use crate::reliability::breaker::Ask;
 use crate::reliability::party::Party;
@@ -180,8 +180,13 @@ impl Gateway {
             call.rewrite_host(endpoint);
         }
         drop(world);
-        let operation = route.upstream.operations.find(head.path_bytes());
-        Attempts::new(self, &route, operation, asker, exchange).run(&mut call, exchange, timer).await
+        let operations = &route.upstream.operations;
+        let operation = operations.find(head.path_bytes());
+        let pays = head.method == Method::Post
+            && operations.takes_payment(head.path_bytes())
+            && !fields::has_test_key(&head.store);
+        let attempts = Attempts { pays, ..Attempts::new(self, &route, operation, asker, exchange) };
+        attempts.run(&mut call, exchange, timer).await
     }
 
     /// Is there room for one more exchange of this client, and for what it may become?

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! What is between good and bad changes nothing (hysteresis), and what cannot be seen freezes everything: unmeasured time
-//! is not good time. A relapse while it calms down is a flap; every third one doubles the good time that is asked for (up
+//! is not good time, and does not count towards it. A relapse while it calms down is a flap; every third one doubles the good time that is asked for (up
 //! to fourfold), so that something that flaps stays one incident.
 
 use std::time::Duration;
@@ -114,11 +114,22 @@ pub struct Alert {
     pub recovered: Option<At>,
     /// Relapses, this time.
     pub flaps: u32,
+    /// Since when nothing has been seen of it; `None`: the last look saw something.
+    pub unseen: Option<At>,
+    /// How much of the good time was not seen.
+    hidden: Duration,
 }
 
 impl Default for Alert {
     fn default() -> Self {
-        Self { phase: Phase::Quiet, first_bad: None, recovered: None, flaps: 0 }
+        Self {
+            phase: Phase::Quiet,
+            first_bad: None,
+            recovered: None,
+            flaps: 0,
+            unseen: None,
+            hidden: Duration::ZERO,
+        }
     }
 }
 
@@ -126,13 +137,13 @@ impl Alert {
     /// Firing since `since`: how it is found again after a restart, when nobody knows yet whether it is over.
     pub fn firing(first_bad: At, since: At, flaps: u32) -> Self {
         let phase = Phase::Firing { since, good_since: None };
-        Self { phase, first_bad: Some(first_bad), recovered: None, flaps }
+        Self { phase, first_bad: Some(first_bad), flaps, ..Self::default() }
     }
 
     /// Pending since `since`, in the same way.
     pub fn pending(first_bad: At, since: At) -> Self {
         let phase = Phase::Pending { since, good_since: None };
-        Self { phase, first_bad: Some(first_bad), recovered: None, flaps: 0 }
+        Self { phase, first_bad: Some(first_bad), ..Self::default() }
     }
 
     /// Not quiet.
@@ -174,7 +185,9 @@ impl Alert {
 
     /// One look at the evidence.
     pub fn look(&mut self, policy: &AlertPolicy, look: Look, now: At) -> Option<Moved> {
-        let needed = policy.clear_after * (1 << (self.flaps / 3).min(2));
+        self.see(look.sign, now);
+        let hidden = self.hidden;
+        let needed = policy.clear_after * (1 << (self.flaps / 3).min(2)) + hidden;
         let moved = match (&mut self.phase, look.sign) {
             (_, Sign::Blind) | (Phase::Quiet, Sign::Good | Sign::Between) => None,
             (Phase::Quiet, Sign::Bad) => {
@@ -196,7 +209,7 @@ impl Alert {
             }
             (Phase::Pending { good_since, .. }, Sign::Good) => {
                 let since = *good_since.get_or_insert(now);
-                (now.since(since) >= policy.forget).then(|| self.quiet(since, Moved::Cleared))
+                (now.since(since) >= policy.forget + hidden).then(|| self.quiet(since, Moved::Cleared))
             }
             (Phase::Firing { good_since, .. }, Sign::Bad) => good_since.take().map(|_| {
                 self.flaps = self.flaps.saturating_add(1);
@@ -215,8 +228,21 @@ impl Alert {
         moved
     }
 
+    /// Keeps what of the good time was not seen.
+    fn see(&mut self, sign: Sign, now: At) {
+        if sign == Sign::Blind {
+            if self.is_live() {
+                self.unseen.get_or_insert(now);
+            }
+            return;
+        }
+        let unseen = self.unseen.take().map_or(Duration::ZERO, |since| now.since(since));
+        self.hidden = if self.good_since().is_some() { self.hidden + unseen } else { Duration::ZERO };
+    }
+
     fn quiet(&mut self, recovered: At, moved: Moved) -> Moved {
         self.phase = Phase::Quiet;
+        (self.unseen, self.hidden) = (None, Duration::ZERO);
         self.recovered = Some(recovered);
         self.flaps = 0;
         moved
@@ -291,6 +317,17 @@ mod tests {
         run(&mut alert, Sign::Bad, 0..60);
         assert_eq!(run(&mut alert, Sign::Blind, 60..10_000), []);
         assert!(alert.holds());
+    }
+
+    #[test]
+    fn what_was_not_seen_is_no_good_time() {
+        let mut alert = Alert::default();
+        run(&mut alert, Sign::Bad, 0..60);
+        run(&mut alert, Sign::Good, 60..100);
+        assert_eq!(run(&mut alert, Sign::Blind, 100..1_000), []);
+        assert_eq!(alert.unseen, Some(at(100)));
+        assert_eq!(run(&mut alert, Sign::Good, 1_000..1_200).last(), Some(&(1_080, Moved::Over)));
+        assert_eq!(alert.recovered, Some(at(60)), "when it was seen to be good again");
     }
 
     #[test]

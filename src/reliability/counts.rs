@@ -68,6 +68,26 @@ pub struct Windows {
     pub d3: Counts,
 }
 
+impl Windows {
+    /// The same without the bad ones of `aside`.
+    #[must_use]
+    pub fn without(&self, aside: &Self) -> Self {
+        let less = |all: Counts, aside: Counts| Counts { bad: all.bad.saturating_sub(aside.bad), ..all };
+        Self {
+            s1: less(self.s1, aside.s1),
+            s5: less(self.s5, aside.s5),
+            s10: less(self.s10, aside.s10),
+            s20: less(self.s20, aside.s20),
+            m1: less(self.m1, aside.m1),
+            m5: less(self.m5, aside.m5),
+            m30: less(self.m30, aside.m30),
+            h1: less(self.h1, aside.h1),
+            h6: less(self.h6, aside.h6),
+            d3: less(self.d3, aside.d3),
+        }
+    }
+}
+
 /// A ring of slices of one length, with running sums of its newest ones.
 #[derive(Clone, Debug)]
 struct Ring<const SUMS: usize> {

@@ -11,6 +11,7 @@ use super::breaker::BreakerState;
 use super::counts::Windows;
 use super::escalation::LocalMinute;
 use super::fleet::Sighting;
+pub use super::reach::Reach;
 use super::rule::Severity;
 use crate::units::At;
 
@@ -72,10 +73,26 @@ pub struct UpstreamReading {
     pub last_success: Option<At>,
     /// The last bad verdict or probe.
     pub last_failure: Option<At>,
+    /// What the failures since the last success were.
+    pub failing: Failing,
+    /// Whom they have met.
+    pub reach: Reach,
+    /// It starts beside Strop: requests of the ingress go there.
+    pub beside: bool,
     /// Verdicts.
     pub counts: Windows,
     /// Attempts in flight.
     pub in_flight: u64,
+}
+
+/// What the failures of an upstream since its last success were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Failing {
+    /// Nobody could connect, as far as anybody tried.
+    #[default]
+    Connections,
+    /// Some were more than that: it was reached, and did not answer well.
+    Answers,
 }
 
 impl UpstreamReading {
@@ -102,9 +119,17 @@ impl UpstreamReading {
             failing_since: None,
             last_success: None,
             last_failure: None,
+            failing: Failing::default(),
+            reach: Reach::default(),
+            beside: false,
             counts: Windows::default(),
             in_flight: 0,
         }
+    }
+
+    /// When anything was last seen of it: an answer, a failure, a check, a probe.
+    pub fn seen(&self) -> Option<At> {
+        self.last_success.max(self.last_failure)
     }
 }
 
@@ -126,8 +151,11 @@ pub struct BreakerReading {
 pub struct RouteReading {
     /// Its name.
     pub class: Arc<str>,
-    /// Replies as the client got them: what a retry has saved is good; clients that left and 4xx are neither.
+    /// Replies as the client got them: what a retry has saved is good; clients that left, 4xx, and what an operator's hold
+    /// refused are neither.
     pub counts: Windows,
+    /// Bad replies among these that one client alone got while others were served: they are that client's.
+    pub of_one: Windows,
     /// Bad replies of the last minute by the upstream that was at fault, refusals by its breaker included.
     pub blamed: Vec<(Arc<str>, u64)>,
     /// Slow replies of the last minute by upstream.
@@ -176,6 +204,9 @@ pub enum Resource {
 }
 
 impl Resource {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Cpu, Self::Memory, Self::Disk, Self::Network];
+
     /// As in the API.
     pub fn label(self) -> &'static str {
         match self {
@@ -202,7 +233,7 @@ pub struct ResourceReading {
     pub source: String,
 }
 
-/// One payment processor. Test-mode keys are left out by the shell.
+/// One payment processor: its requests that take payments. Test-mode keys are left out by the shell.
 #[derive(Clone, Debug)]
 pub struct PaymentReading {
     /// The upstream.

@@ -128,6 +128,16 @@ impl Reader {
         Ok(Page { rows, next })
     }
 
+    /// Name and body of each incident that has changed since `since` by its writer's clock, `limit` of them at most.
+    pub async fn incidents_since(
+        &self,
+        since: Millis,
+        limit: u32,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = "SELECT id, body FROM incidents WHERE updated_at >= $1 ORDER BY updated_at DESC LIMIT $2";
+        self.all(sql, args![since, i64::from(limit)], |mut row| Ok((row.text()?, row.text()?))).await
+    }
+
     /// Which versions there are of incidents that are not over, or have changed since `since` by their writers' clocks.
     pub async fn versions(&self, since: Millis, limit: u32) -> Result<Vec<Version>, StoreError> {
         self.all(VERSIONS, args![since, i64::from(limit.max(1))], version).await

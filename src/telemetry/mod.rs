@@ -6,6 +6,7 @@ pub mod access;
 pub mod breakers;
 pub mod bypass;
 mod cells;
+pub mod clients;
 mod dependencies;
 pub mod event;
 pub mod fleet;
@@ -15,6 +16,7 @@ pub mod logging;
 pub mod metrics;
 pub mod openmetrics;
 mod packed;
+mod prefix;
 mod recent;
 mod recorder;
 mod rings;
@@ -82,6 +84,7 @@ pub struct Telemetry {
     pub bypass: bypass::Bypass,
     exposition: metrics::Exposer,
     scratch: Mutex<series::Scratch>,
+    rotated: Mutex<Option<Instant>>,
 }
 
 impl Telemetry {
@@ -104,6 +107,7 @@ impl Telemetry {
             bypass: bypass::Bypass::default(),
             exposition: metrics::Exposer::default(),
             scratch: Mutex::default(),
+            rotated: Mutex::default(),
         });
         telemetry.exposition.watch(&telemetry);
         telemetry
@@ -197,6 +201,12 @@ impl Telemetry {
     pub fn rotate(&self, now: Instant) {
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         self.all_series().iter().for_each(|series| series.rotate(&mut scratch, now));
+        *self.rotated.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// When the rolling windows last turned; `None`: they have not yet.
+    pub fn rotated(&self) -> Option<Instant> {
+        *self.rotated.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One line per exchange.

@@ -150,6 +150,7 @@ mod tests {
             series.started(worker);
             series.finished(&Finished {
                 worker,
+                client: 1,
                 method: Method::Get,
                 status: Some(200),
                 outcome: Outcome::Ok,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::SeriesKey;
 use super::cells::CellSum;
+use super::clients::Clients;
 use super::latency::{Interval, Over, Recorder, Rolling, Span, Summary};
 use super::recent::Recent;
 use super::slow::{Slow, Yardstick};
@@ -127,6 +128,7 @@ struct Inner {
     total: Recorder,
     first_byte: Recorder,
     sums: Totals,
+    clients: Clients,
 }
 
 /// One worker's share, on cache lines of its own.
@@ -245,6 +247,7 @@ impl Series {
             inner.first_byte.record(first_byte);
         }
         inner.sums.count(done);
+        inner.clients.count(done.client, done.outcome);
     }
 
     /// Exchanges that have begun and not ended.
@@ -269,6 +272,15 @@ impl Series {
         self.shards.iter().fold([0; 7], |mut sum, shard| {
             let inner = shard.inner.lock().unwrap_or_else(PoisonError::into_inner);
             sum.iter_mut().zip(inner.sums.outcomes).for_each(|(sum, more)| *sum += more);
+            sum
+        })
+    }
+
+    /// Clients that were served, and that got failures, since the last call. One asks: the control task.
+    pub fn clients(&self) -> Clients {
+        self.shards.iter().fold(Clients::default(), |mut sum, shard| {
+            let mut inner = shard.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            sum.add(&std::mem::take(&mut inner.clients));
             sum
         })
     }

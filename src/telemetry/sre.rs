@@ -18,8 +18,10 @@ pub struct Numbers {
     pub error_rate: Option<f64>,
     /// Mean time from the first bad event to the recovery, over the incidents closed in the last day.
     pub mttr: Option<Duration>,
-    /// Incidents that were confirmed in the last 24 hours.
+    /// Incidents that were confirmed in the last 24 hours, those of earlier starts included as far as the store has them.
     pub incidents_24h: u64,
+    /// The share of the last 24 hours in which this sidecar was running, 0 to 1.
+    pub incidents_coverage: Option<f64>,
     /// Good and measured seconds since the start, by subject of the ledger. They never fall.
     pub seconds: BTreeMap<Arc<str>, (u64, u64)>,
     /// Live incidents by state and severity.
@@ -138,6 +140,11 @@ impl Sre {
                 "sre_incidents_24h",
                 "Incidents that were confirmed in the last 24 hours.",
                 Some(now.incidents_24h as f64),
+            ),
+            gauge(
+                "sre_incidents_24h_coverage_ratio",
+                "The share of the last 24 hours that sre_incidents_24h and sre_mttr_current_minutes know of.",
+                now.incidents_coverage,
             ),
         ];
         gauges.into_iter().chain(sums.families()).collect()

@@ -10,6 +10,8 @@ use super::upstreams::Seconds;
 pub struct Finished {
     /// Whose shard.
     pub worker: usize,
+    /// Who asked: a fingerprint, see [`Party`](crate::reliability::party::Party).
+    pub client: u32,
     /// What was asked.
     pub method: Method,
     /// `None`: there was no answer.

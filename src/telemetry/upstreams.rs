@@ -151,6 +151,21 @@ pub struct UpstreamSeries {
     ejections: [AtomicU64; Why::ALL.len()],
     /// Passed, failed, failed in a row.
     checks: [AtomicU64; 3],
+    /// See [`Paid`].
+    payments: [AtomicU64; 4],
+}
+
+/// Requests that take payments, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Paid {
+    /// The processor answered, either way.
+    pub answered: u64,
+    /// It failed: no answer, a bad one, or too many requests.
+    pub failed: u64,
+    /// Answered with 2xx.
+    pub accepted: u64,
+    /// Answered with 402: the card was declined.
+    pub declined: u64,
 }
 
 impl UpstreamSeries {
@@ -168,6 +183,7 @@ impl UpstreamSeries {
             endpoints: Mutex::default(),
             ejections: Default::default(),
             checks: Default::default(),
+            payments: Default::default(),
         }
     }
 
@@ -276,6 +292,28 @@ impl UpstreamSeries {
         std::iter::once(own)
             .chain(operations.iter().map(|series| (Arc::clone(series), series.failures())))
             .collect()
+    }
+
+    /// A request that takes a payment has ended; `status`: that of the answer.
+    pub fn paid(&self, verdict: Verdict, status: Option<u16>) {
+        let [answered, failed, accepted, declined] = &self.payments;
+        let counted: [Option<&AtomicU64>; 2] = match (verdict, status) {
+            (Verdict::Inconclusive(_), _) => [None, None],
+            (Verdict::Bad(_) | Verdict::RateLimited { .. }, _) => [Some(failed), None],
+            (Verdict::Good | Verdict::Slow, Some(200..300)) => [Some(answered), Some(accepted)],
+            (Verdict::Good | Verdict::Slow, Some(402)) => [Some(answered), Some(declined)],
+            (Verdict::Good | Verdict::Slow, _) => [Some(answered), None],
+        };
+        counted.into_iter().flatten().for_each(|one| {
+            one.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Requests that take payments, since the start.
+    pub fn payments(&self) -> Paid {
+        let [answered, failed, accepted, declined] =
+            self.payments.each_ref().map(|one| one.load(Ordering::Relaxed));
+        Paid { answered, failed, accepted, declined }
     }
 
     /// An active check was made.

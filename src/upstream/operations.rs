@@ -31,6 +31,8 @@ pub struct Operations {
     all: Vec<Operation>,
     /// Positions in `all`.
     paths: Templates<usize>,
+    /// Where payments are taken.
+    payments: Option<Templates<()>>,
 }
 
 impl Operations {
@@ -60,7 +62,18 @@ impl Operations {
             let fingerprint = Party::named(&series.label);
             operations.all.push(Operation { gate, series, fingerprint });
         }
+        for path in wanted.payments {
+            if let Err(error) = operations.payments.get_or_insert_default().insert(path, ()) {
+                // Not with the paths of a preset, which a test reads.
+                Event::ConfigWarning { problem: &format!("payments at {path}: {error}") }.tell();
+            }
+        }
         operations
+    }
+
+    /// Does a POST to this path (as it was sent, without the query) take a payment?
+    pub fn takes_payment(&self, path: &[u8]) -> bool {
+        self.payments.as_ref().is_some_and(|paths| paths.find(&normal(path)).is_some())
     }
 
     /// The operation of a path (as it was sent, without the query), by its one spelling. Allocates only where it was sent in

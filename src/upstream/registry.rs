@@ -141,7 +141,7 @@ impl Registry {
 
     /// Does this upstream stand behind the ingress? Its addresses are the operator's own and need no guard.
     pub fn is_trusted(&self, name: &UpstreamName) -> bool {
-        is_trusted(&self.snapshot().config, name)
+        self.snapshot().config.is_behind(name)
     }
 
     /// Puts another config in force: what is unchanged stays the very same, what is changed keeps its state, and so does what
@@ -151,11 +151,10 @@ impl Registry {
         let mut fresh = Vec::new();
         let mut upstreams = HashMap::new();
         for wanted in &config.upstreams {
-            let trusted = is_trusted(&config, &wanted.name);
+            let trusted = config.is_behind(&wanted.name);
             let before = old.upstreams.get(&wanted.name);
-            let stays = before.filter(|before| {
-                *before.config == **wanted && is_trusted(&old.config, &wanted.name) == trusted
-            });
+            let stays = before
+                .filter(|before| *before.config == **wanted && old.config.is_behind(&wanted.name) == trusted);
             let upstream = match stays {
                 Some(same) => Arc::clone(same),
                 None => {
@@ -351,11 +350,6 @@ impl Registry {
         let listed = world.upstreams.values().find(|upstream| upstream.has_endpoint(endpoint));
         listed.map(Arc::clone).or_else(|| self.unlisted.upstream_of(endpoint))
     }
-}
-
-fn is_trusted(config: &Config, name: &UpstreamName) -> bool {
-    config.ingress.as_ref().is_some_and(|ingress| ingress.upstream == *name)
-        || config.routes.iter().any(|route| route.upstream == *name)
 }
 
 fn client_tls(wanted: &config::Upstream) -> Option<tls::Client> {

@@ -189,6 +189,7 @@ fn done(n: usize, state: &mut u64, now: Instant) -> Finished {
     };
     Finished {
         worker: n % WORKERS,
+        client: n as u32,
         method: Method::Get,
         status: Some(status),
         outcome,

@@ -12,6 +12,8 @@ mod support;
 /// What the operator's port answers, and to whom.
 mod admin_api;
 mod admin_port;
+/// What is answered is true, and what cannot be answered is told how to ask.
+mod answers;
 /// Who changed what is written down, and stays so.
 mod audit;
 /// Copies of the store by the clock, and damaged files of it.
@@ -66,6 +68,8 @@ mod incidents;
 mod kill;
 /// Requests that two readers could read differently never reach the backend in a changed meaning.
 mod malformed;
+/// Only what is the matter is an incident.
+mod matter;
 /// What is measured is what happened.
 mod measuring;
 mod memory;
@@ -74,6 +78,8 @@ mod names;
 /// People are told, whatever is down.
 mod notify;
 /// Parts of an upstream's work open alone.
+/// The contract is valid, and holds for whoever is made of it.
+mod openapi;
 mod operations;
 mod orders;
 /// A backend that dies under load is told soon, once, and for as long as it was dead.

@@ -26,7 +26,7 @@ use crate::units::{Percent, Text, secs};
 pub struct IncidentsFile {
     /// Rules that are off.
     pub off: Vec<OneOf<Rule>>,
-    /// An upstream that has not answered since the start is not down yet.
+    /// An upstream behind the ingress that nobody could connect to since the start is not down yet.
     pub grace: Text<Duration>,
     /// Good for so long ends an incident.
     pub clear_after: Text<Duration>,

@@ -156,6 +156,8 @@ pub struct Upstream {
     pub breaker: BreakerPolicy,
     /// What has a breaker of its own under it.
     pub operations: Vec<Operation>,
+    /// Paths to which a POST takes a payment; those of its preset, or of the one of its name.
+    pub payments: &'static [&'static str],
     /// What counts as bad.
     pub judge: JudgePolicy,
     /// Once more?
@@ -195,6 +197,7 @@ impl UpstreamFile {
     }
 
     pub(super) fn check(&self, mut at: Part<'_, '_>, name: &str, behind: bool) -> Option<Upstream> {
+        let preset = self.preset.map(|OneOf(preset)| preset).or_else(|| Preset::named(name));
         let name = at.take("", UpstreamName::new(name));
         if self.endpoints.is_empty() {
             at.add("endpoints", "needs at least one endpoint, such as [\"127.0.0.1:8001\"]");
@@ -220,6 +223,7 @@ impl UpstreamFile {
             health: self.health.as_ref().map(|health| health.check(at.part("health"))),
             breaker: self.breaker.check(at.part("breaker")),
             operations: self.breaker.operations(at.part("breaker.operations")),
+            payments: preset.map_or(&[], Preset::payments),
             judge: self.judge.policy(),
             retry: self.retry.check(at.part("retry")),
             keep_body: self.retry.keep_body(),

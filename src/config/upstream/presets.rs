@@ -50,6 +50,24 @@ impl Preset {
         }
     }
 
+    /// What takes payments there, as [`Templates`](crate::message::templates::Templates) reads it: POSTs to these paths charge
+    /// somebody, or try to (docs.stripe.com/api: charges, payment intents, invoices, subscriptions). All else reads, prepares or
+    /// gives back.
+    pub fn payments(self) -> &'static [&'static str] {
+        match self {
+            Self::Stripe => &[
+                "/v1/charges",
+                "/v1/charges/{charge}/capture",
+                "/v1/payment_intents",
+                "/v1/payment_intents/{intent}/confirm",
+                "/v1/payment_intents/{intent}/capture",
+                "/v1/invoices/{invoice}/pay",
+                "/v1/subscriptions",
+            ],
+            Self::SendGrid | Self::Twilio | Self::GoogleCalendar => &[],
+        }
+    }
+
     /// Where it listens: its name is complete, whatever hosts are written instead of its own.
     pub(super) fn endpoint(self) -> Endpoint {
         let name = HostName { text: self.host().to_owned(), complete: true };
@@ -103,6 +121,7 @@ fn built_in(name: &str, timeouts: Timeouts) -> Upstream {
         health: None,
         breaker: BreakerPolicy { mode: Mode::Off, ..breaker("") },
         operations: Vec::new(),
+        payments: &[],
         judge: file.judge.policy(),
         retry: file.retry.policy(),
         keep_body: file.retry.keep_body(),

@@ -134,13 +134,13 @@ impl Desk {
         let Some(signal) = self.incidents.get_mut(&from).and_then(|old| old.signal_mut(key)).cloned() else {
             return;
         };
-        let firing = tracked.alert.is_firing();
+        let (firing, claimed) = (tracked.alert.is_firing(), tracked.claimed);
         let empty = !self.alerts.values().any(|other| other.incident == from);
         self.join(into, signal);
         let text = format!("{} of {} is part of this ({from})", key.rule.label(), key.service);
         self.with(into, |incident| {
             incident.tell(now, Actor::Desk, Kind::Signal, text.clone(), Vec::new());
-            if firing { incident.open(Actor::Desk, text, now).ok() } else { None }
+            if firing { incident.open_as(claimed, text, now).ok() } else { None }
         });
         self.with(&from, |old| {
             if let Some(signal) = old.signal_mut(key) {

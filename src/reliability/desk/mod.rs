@@ -33,7 +33,7 @@ use super::rule::{Key, Rule, Severity};
 use super::silence::{Purpose, Silence};
 use crate::names::IncidentId;
 use crate::units::At;
-pub use effect::{Command, Effect, Notice, Page, Reply};
+pub use effect::{Command, Effect, News, Notice, Page, Reply};
 pub use fleet::Role;
 pub use room::{MOST_LIVE, MOST_SILENCES, MOST_WRITTEN};
 
@@ -255,7 +255,12 @@ impl Desk {
 
     /// Does a live alert of this incident still see the matter?
     pub fn holds(&self, id: &IncidentId) -> bool {
-        self.alerts.values().any(|tracked| tracked.incident == *id && tracked.alert.holds() && !tracked.calm)
+        // What nobody sees is not known to hold.
+        let seen = self.incidents.get(id).is_some_and(|incident| incident.unseen_since.is_none());
+        seen && self
+            .alerts
+            .values()
+            .any(|tracked| tracked.incident == *id && tracked.alert.holds() && !tracked.calm)
     }
 
     /// When time alone will next bring something, apart from the look at the readings each second.
@@ -264,6 +269,7 @@ impl Desk {
         let ladders = live
             .clone()
             .filter(|incident| incident.state != State::Monitoring && !self.is_silenced(incident))
+            .filter(|incident| incident.is_called(&self.policy.escalation))
             .filter_map(|incident| incident.escalation.next_deadline(&self.policy.escalation, self.clock));
         let clocks = live
             .filter(|incident| !incident.breached && incident.clocks.acknowledged.is_none())
@@ -295,6 +301,7 @@ impl Desk {
             for transition in &moves {
                 self.announce(transition);
             }
+            self.keep_informed(&moves);
         }
         let Changed { mut incidents, before, mut after, .. } = std::mem::take(&mut self.changed);
         let moves = if self.role == Role::Acts { moves } else { Vec::new() };

@@ -58,6 +58,26 @@ impl Shift {
         self.upstream(name).breaker = Some(BreakerReading { state, since, open_for, held: false });
     }
 
+    /// Seconds in which nothing changes but the time.
+    fn pass_as_told(&mut self, seconds: i64) {
+        for _ in 0..seconds {
+            self.second += 1;
+            let effects = self.desk.tick(&self.readings, at(self.second));
+            self.effects.extend(effects.into_iter().map(|effect| (self.second, effect)));
+        }
+    }
+
+    /// Seconds in which nobody asks this one for anything, while all others are well.
+    fn silent(&mut self, name: &str, seconds: i64) {
+        for _ in 0..seconds {
+            let now = at(self.second + 1);
+            for one in self.readings.upstreams.iter_mut().filter(|one| *one.name != *name) {
+                one.last_success = Some(now);
+            }
+            self.pass_as_told(1);
+        }
+    }
+
     /// Seconds in which nothing changes but the time; every look is told good or bad by what was last.
     fn pass(&mut self, seconds: i64) {
         for _ in 0..seconds {
@@ -90,9 +110,10 @@ impl Shift {
     fn pages(&self) -> Vec<(i64, &str)> {
         self.effects
             .iter()
-            .filter_map(|(second, effect)| {
-                if let Effect::Page(page) = effect { Some((*second, page.contact.as_str())) } else { None }
-            })
+            .filter_map(
+                |(second, effect)| if let Effect::Page(page) = effect { Some((*second, page)) } else { None },
+            )
+            .flat_map(|(second, page)| page.contacts.iter().map(move |contact| (second, contact.as_str())))
             .collect()
     }
 
@@ -233,6 +254,104 @@ fn three_upstreams_at_once_are_one_incident_of_the_network() {
 }
 
 #[test]
+fn what_nobody_sees_calls_everybody_once_says_so_and_ends_by_what_is_seen() {
+    let mut shift = shift(&["api", "twilio"]);
+    shift.bad("twilio");
+    shift.breaker("twilio", BreakerState::Open);
+    let failed = shift.second;
+    shift.pass(1);
+    // Nobody asks for anything from here on; the wait ends, and it is half-open.
+    shift.breaker("twilio", BreakerState::HalfOpen);
+    shift.silent("twilio", 12 * 3_600);
+    let one = shift.only().clone();
+    assert_eq!((one.state, one.severity), (State::Open, Severity::Medium));
+    assert_eq!(one.unseen_since, Some(at(failed + 1)));
+    let said = one.timeline.iter().filter(|entry| entry.text.starts_with("not seen since ")).count();
+    assert_eq!(said, 1, "{:#?}", one.timeline);
+    let pages = shift.pages();
+    assert!(
+        matches!(pages[..], [(at, "team_lead")] if at > failed + 1_800),
+        "its step, and not again: {pages:?}"
+    );
+    assert_eq!(shift.desk.next_deadline(), None, "nothing is due by itself");
+    assert!(!shift.desk.holds(&one.id), "nobody knows whether it holds");
+    shift.good("twilio");
+    shift.breaker("twilio", BreakerState::Closed);
+    shift.pass(130);
+    let one = shift.only();
+    assert_eq!((one.state, one.unseen_since), (State::Resolved, None));
+    assert_eq!(one.ending, Some(Ending::Recovered));
+    assert_eq!(shift.pages().len(), 1);
+}
+
+#[test]
+fn what_is_seen_to_be_bad_again_calls_again() {
+    let mut shift = shift(&["api", "twilio"]);
+    shift.bad("twilio");
+    shift.breaker("twilio", BreakerState::Open);
+    shift.pass(1);
+    shift.breaker("twilio", BreakerState::HalfOpen);
+    shift.silent("twilio", 7_200);
+    assert_eq!(shift.pages().len(), 1);
+    shift.bad("twilio");
+    shift.breaker("twilio", BreakerState::Open);
+    shift.pass(310);
+    assert_eq!(shift.only().unseen_since, None);
+    assert_eq!(shift.pages().last().map(|(_, who)| *who), Some("engineering_manager"), "it is down by now");
+}
+
+#[test]
+fn what_nobody_sees_may_be_resolved_by_a_person() {
+    let mut shift = shift(&["api", "twilio"]);
+    shift.bad("twilio");
+    shift.breaker("twilio", BreakerState::Open);
+    shift.pass(1);
+    let resolve = |id| Command::Resolve { id, actor: ada(), reason: "gone".to_owned(), force: Force::Asked };
+    let id = shift.only().id.clone();
+    assert!(shift.order(resolve(id.clone())).is_err(), "it holds");
+    shift.breaker("twilio", BreakerState::HalfOpen);
+    shift.silent("twilio", 100);
+    shift.order(resolve(id.clone())).expect("resolved");
+    shift.silent("twilio", 1_000);
+    assert_eq!(shift.only().ending, Some(Ending::ByHand));
+}
+
+#[test]
+fn an_operators_hold_on_what_is_well_is_no_incident_while_it_lasts_nor_after_it() {
+    let mut shift = shift(&["api", "twilio"]);
+    shift.breaker("twilio", BreakerState::Open);
+    shift.upstream("twilio").breaker.as_mut().expect("some").held = true;
+    shift.silent("twilio", 600);
+    shift.breaker("twilio", BreakerState::Closed);
+    shift.silent("twilio", 600);
+    assert_eq!(shift.desk.incidents().count(), 0);
+}
+
+#[test]
+fn twelve_checked_upstreams_gone_at_once_are_one_incident_and_call_once() {
+    let names: Vec<String> = (0..12).map(|n| format!("u{n}")).collect();
+    let mut shift = shift(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let gone = shift.second;
+    for second in 1..=120 {
+        for (n, name) in (0..).zip(&names) {
+            let one = shift.upstream(name);
+            one.last_success = Some(at(gone - 9 + n % 10));
+            let since = gone + 1 + n % 10;
+            if gone + second >= since {
+                one.failed_probes = Some((gone + second - since + 1) as u32);
+                (one.failing_since, one.last_failure) = (Some(at(since)), Some(at(gone + second)));
+            }
+        }
+        shift.pass_as_told(1);
+    }
+    let one = shift.only();
+    assert_eq!((one.key.rule, one.state), (Rule::NetworkDown, State::Open));
+    let told = shift.effects.iter().filter(|(_, effect)| matches!(effect, Effect::Update(_))).count();
+    assert!(told <= 3, "{told} messages: {:?}", shift.moves());
+    assert_eq!(shift.pages().iter().map(|(_, who)| *who).collect::<Vec<_>>(), ["cto", "engineering_lead"]);
+}
+
+#[test]
 fn a_flapping_breaker_is_one_incident_with_a_count() {
     let mut shift = shift(&["api", "twilio"]);
     shift.breaker("twilio", BreakerState::Open);
@@ -292,7 +411,8 @@ fn a_silence_holds_calls_back_and_ends_by_itself() {
 fn a_call_that_does_not_arrive_goes_another_way() {
     let mut shift = shift(&["api"]);
     let mut policy = DeskPolicy::default();
-    policy.escalation.fallback = vec!["pager".to_owned(), "mail".to_owned()];
+    policy.escalation.fallback = vec!["mail".to_owned()];
+    policy.escalation.contacts[0].channels = vec!["pager".to_owned()];
     shift.desk.reconfigure(policy);
     shift.bad("api");
     shift.pass(30);
@@ -301,12 +421,19 @@ fn a_call_that_does_not_arrive_goes_another_way() {
     shift.order(Command::Delivered { id, number: 1, arrived: Arrived::No, detail }).expect("heard");
     let last = shift.effects.iter().rev().find_map(|(_, effect)| {
         if let Effect::Page(page) = effect {
-            Some((page.contact.as_str(), page.channel.as_str()))
+            Some((page.contacts.join(", "), page.channel.as_str()))
         } else {
             None
         }
     });
-    assert_eq!(last, Some(("cto", "mail")));
+    let both = "engineering_lead".to_owned();
+    assert_eq!(
+        last,
+        Some((both, "mail")),
+        "the mail is on its way already, and from now on to the CTO as well"
+    );
+    let mail = shift.only().escalation.calls().last().expect("called").whom();
+    assert_eq!(mail, "engineering_lead, cto");
 }
 
 #[test]

@@ -1,14 +1,19 @@
 //! One look at everything, once a second.
 
+use std::time::Duration;
+
 use super::{Desk, Effect, Role, homes};
 use crate::names::IncidentId;
 use crate::reliability::alert::{Alert, Look, Moved, Sign};
 use crate::reliability::detect::Finding;
 use crate::reliability::escalation::Clock;
-use crate::reliability::incident::{Actor, Ending, Kind, State};
-use crate::reliability::readings::{Readings, Stage};
+use crate::reliability::incident::{Actor, Ending, Incident, Kind, State};
+use crate::reliability::readings::{Readings, Stage, UpstreamReading};
 use crate::reliability::rule::{Key, Rule};
 use crate::units::At;
+
+/// What was seen this lately is not out of sight.
+const UNSEEN: Duration = Duration::from_secs(60);
 
 impl Desk {
     /// One look. Call it once a second, and at [`Desk::next_deadline`].
@@ -116,7 +121,8 @@ impl Desk {
             }
             let text = format!("confirmed: {}", says.title);
             incident.tell(now, Actor::Desk, Kind::Signal, text, says.evidence);
-            if incident.key == finding.key || severity > incident.severity {
+            let opens = incident.state == State::Suspected;
+            if incident.key == finding.key || severity > incident.severity || opens {
                 incident.title.clone_from(&says.title);
             }
             incident.raise(severity, &says.title, now);
@@ -126,7 +132,7 @@ impl Desk {
             if !context.is_empty() {
                 incident.tell(now, Actor::Desk, Kind::Evidence, "what was in force".to_owned(), context);
             }
-            incident.open(Actor::Desk, says.title, now).ok()
+            incident.open_as(severity, says.title, now).ok()
         });
     }
 
@@ -178,11 +184,16 @@ impl Desk {
             return;
         }
         let state = incident.state;
+        let unseen = self.unseen_since(incident, readings, now);
         let elsewhere = readings.elsewhere.contains(&incident.dedup);
         let own = || self.alerts.values().filter(|tracked| tracked.incident == *id);
         let over = own().next().is_none();
         let unwell = own()
             .any(|tracked| if tracked.alert.is_firing() { !tracked.calm } else { tracked.alert.holds() });
+        self.with(id, |incident| {
+            incident.see(unseen, now);
+            None
+        });
         match state {
             _ if over => self.finish(id, now),
             State::Open | State::Acknowledged | State::Mitigating if !unwell && !elsewhere => {
@@ -201,6 +212,16 @@ impl Desk {
             | State::Reviewed
             | State::Cleared => {}
         }
+    }
+
+    /// When anything was last seen of what an incident is about, once that is a while ago and none of its alerts sees more.
+    fn unseen_since(&self, incident: &Incident, readings: &Readings, now: At) -> Option<At> {
+        let own = self.alerts.values().filter(|tracked| tracked.incident == incident.id);
+        let blind =
+            own.map(|tracked| tracked.alert.unseen).collect::<Option<Vec<At>>>()?.into_iter().max()?;
+        let subject = readings.upstreams.iter().find(|one| one.name == incident.key.service);
+        let seen = subject.and_then(UpstreamReading::seen).unwrap_or(blind).min(blind);
+        (now.since(seen) >= UNSEEN).then_some(seen)
     }
 
     /// When the strongest of its signals was good again: windows of weaker ones look back for minutes.

@@ -67,8 +67,7 @@ impl Desk {
     fn second_of(&self, upstream: &UpstreamReading, now: At) -> Slice {
         let rules = &self.policy.detect.down;
         let Counts { good, bad } = upstream.counts.s1;
-        let dead = upstream.consecutive_failures >= rules.failures
-            || upstream.failed_probes.is_some_and(|failed| failed >= rules.probes);
+        let dead = upstream.is_down(rules);
         let refusing =
             upstream.breaker.is_some_and(|breaker| breaker.state == BreakerState::Open && !breaker.held);
         let fresh = |at: Option<At>| at.is_some_and(|at| now.since(at) < SPEAKS);

@@ -3,7 +3,9 @@
 //! It refuses to know incidents: the desk keeps one alert per finding and decides what belongs together. What must be
 //! remembered between looks (when a breaker opened, when errors began, how many samples were high) is remembered here.
 
+mod down;
 mod machine;
+mod network;
 mod payments;
 mod policy;
 mod routes;
@@ -197,9 +199,16 @@ impl Test {
         Some(Duration::from_secs(seconds))
     }
 
-    /// Bad when proven; good when the last minute with traffic does not even hint at half of the limit.
+    /// Is it so at this moment? The last seconds with traffic hint at it. What was bad a while ago and is not any more calls
+    /// nobody, and nor does silence.
+    fn is_so_now(self, windows: &Windows) -> bool {
+        let recent = if windows.s10.total() > 0 { windows.s10 } else { windows.s20 };
+        hints(recent.bad, recent.total(), self.limit)
+    }
+
+    /// Bad when proven; good when the last minute does not even hint at half of the limit; blind when nothing came in it.
     fn sign(self, windows: &Windows, proof: Option<Duration>) -> Sign {
-        let recent = if windows.m1.total() > 0 { windows.m1 } else { windows.m5 };
+        let recent = windows.m1;
         if proof.is_some() {
             Sign::Bad
         } else if recent.total() == 0 {

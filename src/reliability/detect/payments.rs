@@ -32,9 +32,10 @@ impl Detector {
         let key = self.key(Rule::PaymentFailure, &payment.vendor);
         let first_bad = self.spell(&key, windows, proof, now);
         let bad = sign == Sign::Bad;
+        let ripe = bad && test.is_so_now(windows) && Test { alpha: 1e-4, ..test }.proves(windows.m5);
         Finding {
             key,
-            look: Look { sign, ripe: bad && Test { alpha: 1e-4, ..test }.proves(windows.m5), first_bad },
+            look: Look { sign, ripe, first_bad },
             severity: Severity::Critical,
             policy: AlertPolicy {
                 confirm: rules.confirm,
@@ -68,9 +69,13 @@ impl Detector {
             Some(limit) if hints(hour.bad, hour.total(), limit) => Sign::Between,
             Some(_) => Sign::Good,
         };
+        // An hour holds what is over long since.
+        let recent =
+            if payment.decisions.m5.total() > 0 { payment.decisions.m5 } else { payment.decisions.m30 };
+        let ripe = limit.is_some_and(|limit| hints(recent.bad, recent.total(), limit));
         Finding {
             key: self.key(Rule::DeclineRate, &payment.vendor),
-            look: Look { sign, ripe: true, first_bad: None },
+            look: Look { sign, ripe, first_bad: None },
             severity: Severity::Medium,
             policy: AlertPolicy {
                 confirm: Duration::from_secs(300),

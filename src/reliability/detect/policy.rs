@@ -12,7 +12,7 @@ use crate::reliability::slo::Objective;
 pub struct DetectPolicy {
     /// Rules that are off.
     pub off: Vec<Rule>,
-    /// After the start, an upstream that has never answered is not down yet for this long.
+    /// After the start, what starts beside Strop and nobody could connect to yet is not down for this long.
     pub grace: Duration,
     /// Good for this long ends an incident: 2 min.
     pub clear_after: Duration,
@@ -39,7 +39,7 @@ pub struct DownPolicy {
     pub failures: u32,
     /// Consecutive failed probes that make it suspected.
     pub probes: u32,
-    /// No success for this long since the first failure: confirmed.
+    /// Failures, and no success, over this long since the first one: confirmed.
     pub confirm: Duration,
 }
 
@@ -115,7 +115,7 @@ pub struct LatencyPolicy {
 /// Many upstreams at once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkPolicy {
-    /// This many breakers open …
+    /// This many breakers open, or upstreams fail their checks …
     pub upstreams: usize,
     /// … within this long of each other are one incident of the network. While another upstream fails too, a breaker's
     /// incident waits as long before it is confirmed. 5 s.

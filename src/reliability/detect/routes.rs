@@ -71,15 +71,17 @@ impl Detector {
         let limit = errors.objective.allowed();
         let test = Test { limit, alpha: errors.suspect, least_bad: errors.least_bad };
         let key = self.key(Rule::ErrorRate, &route.class);
-        let windows = &route.counts;
+        // What one client alone gets, while others are served, is its own.
+        let windows = &route.counts.without(&route.of_one);
         let proof = test.proof(windows);
         let sign = test.sign(windows, proof);
         let first_bad = self.spell(&key, windows, proof, now);
         let bad = sign == Sign::Bad;
         let burn = bad.then(|| slo::burning(errors.objective, windows, errors.page)).flatten();
         let pages = burn.is_some_and(|burn| burn.pair.urgency == Urgency::Page);
-        let ripe = bad && (pages || Test { alpha: errors.page, ..test }.proves(windows.m5));
-        if ripe {
+        let enough = bad && (pages || Test { alpha: errors.page, ..test }.proves(windows.m5));
+        let ripe = enough && test.is_so_now(windows);
+        if enough {
             self.spikes.insert(Arc::clone(&route.class), now);
         }
         let half_fails = windows.m1.bad_ratio().is_some_and(|ratio| ratio >= 0.5);
@@ -94,6 +96,7 @@ impl Detector {
                     ("allowed", format!("{:.3}%", limit * 100.0)),
                     ("burn_rate", burn.map_or("-".to_owned(), |burn| format!("{:.1}", burn.long_rate))),
                     ("top_contributor", worst.map_or("-".to_owned(), |(name, n)| format!("{name}: {n}"))),
+                    ("of_one_client_not_counted", route.of_one.m5.bad.to_string()),
                 ],
             )
         };
@@ -118,8 +121,9 @@ impl Detector {
     fn slow_burn(&self, policy: &DetectPolicy, route: &RouteReading, now: At) -> Finding {
         let (errors, [_, _, pair]) = (&policy.errors, slo::PAIRS);
         let spike = self.spikes.get(&route.class).copied().unwrap_or(self.born);
-        let burn = errors.objective.burns(pair, &route.counts, errors.page);
-        let (_, short) = pair.of(&route.counts);
+        let windows = &route.counts.without(&route.of_one);
+        let burn = errors.objective.burns(pair, windows, errors.page);
+        let (_, short) = pair.of(windows);
         let sign = match (burn, errors.objective.burn(short)) {
             _ if now.since(spike.max(self.born)) < pair.short => Sign::Blind,
             (Some(_), _) => Sign::Bad,
@@ -128,9 +132,10 @@ impl Detector {
             (None, Some(_)) => Sign::Good,
         };
         let burn = burn.filter(|_| sign == Sign::Bad);
+        let goes_on = errors.objective.burn(windows.h1).is_some_and(|rate| rate >= 1.0);
         Finding {
             key: self.scoped(Rule::ErrorRate, &route.class, "slow_burn"),
-            look: Look { sign, ripe: true, first_bad: None },
+            look: Look { sign, ripe: goes_on, first_bad: None },
             severity: Severity::Low,
             policy: AlertPolicy {
                 confirm: SLOWLY,
@@ -165,7 +170,7 @@ impl Detector {
         let worst = name == "p99";
         let slow = |over: Over| if worst { over.warn } else { over.alert };
         let proves = |over: Over, alpha: f64| above(slow(over), over.total, share, alpha);
-        let recent = if counts.m1.total > 0 { counts.m1 } else { counts.m5 };
+        let recent = counts.m1;
         let sign = if recent.total == 0 {
             Sign::Blind
         } else if proves(counts.m1, latency.suspect)

@@ -1,7 +1,8 @@
 use super::*;
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::readings::{
-    BreakerReading, Over, PaymentReading, ResourceReading, RouteReading, SlowCounts, UpstreamReading,
+    BreakerReading, Failing, Over, PaymentReading, Reach, ResourceReading, RouteReading, SlowCounts,
+    UpstreamReading,
 };
 
 fn at(second: i64) -> At {
@@ -81,13 +82,102 @@ fn an_old_streak_that_nobody_tries_any_more_says_nothing() {
 }
 
 #[test]
-fn an_upstream_that_has_never_answered_has_its_grace_at_the_start() {
-    let never = UpstreamReading { last_success: None, ..failing("billing", 9, 1, 29) };
+fn what_starts_beside_strop_has_its_grace_until_somebody_can_connect_and_a_vendor_has_none() {
+    let never = UpstreamReading { last_success: None, beside: true, ..failing("billing", 9, 1, 29) };
+    let seen = |one: &UpstreamReading, now| {
+        let one = UpstreamReading { breaker: breaker(BreakerState::Open, 2), ..one.clone() };
+        let found = look(&mut Detector::new(at(0)), &of(vec![one]), at(now));
+        (sign(&found, Rule::ServiceDown, "billing"), sign(&found, Rule::Breaker, "billing"))
+    };
+    assert_eq!(seen(&never, 29), (Sign::Blind, Sign::Blind));
+    assert_eq!(seen(&never, 30), (Sign::Bad, Sign::Bad));
+    let answers = UpstreamReading { failing: Failing::Answers, ..never.clone() };
+    assert_eq!(seen(&answers, 3), (Sign::Bad, Sign::Bad), "whoever answers has started");
+    let vendor = UpstreamReading { beside: false, ..never };
+    assert_eq!(seen(&vendor, 3), (Sign::Bad, Sign::Bad));
+}
+
+#[test]
+fn where_checks_pass_one_route_or_client_that_fails_is_not_the_whole() {
+    let row = |failures, reach, failed_probes| {
+        let one = UpstreamReading { reach, failed_probes, ..failing("api", failures, 101, 103) };
+        sign(&look(&mut Detector::new(at(0)), &of(vec![one]), at(103)), Rule::ServiceDown, "api")
+    };
+    assert_eq!(row(500, Reach::One, Some(0)), Sign::Good);
+    assert_eq!(row(500, Reach::Unknown, Some(0)), Sign::Between, "one client has asked for one thing");
+    assert_eq!(row(19, Reach::Several, Some(0)), Sign::Between);
+    assert_eq!(row(20, Reach::Several, Some(0)), Sign::Bad);
+    assert_eq!(row(3, Reach::Several, Some(1)), Sign::Bad, "a check agrees");
+    assert_eq!(row(0, Reach::Unknown, Some(3)), Sign::Bad);
+    assert_eq!(row(500, Reach::One, None), Sign::Good, "others are served");
+    assert_eq!(row(3, Reach::Unknown, None), Sign::Bad, "nobody is, as far as anybody can tell");
+}
+
+#[test]
+fn three_failures_and_then_silence_are_suspected_and_never_ripe() {
     let mut detector = Detector::new(at(0));
-    let found = look(&mut detector, &of(vec![never.clone()]), at(29));
-    assert_eq!(sign(&found, Rule::ServiceDown, "billing"), Sign::Blind);
-    let found = look(&mut detector, &of(vec![never]), at(30));
-    assert_eq!(sign(&found, Rule::ServiceDown, "billing"), Sign::Bad);
+    for now in 103..400 {
+        let found = look(&mut detector, &of(vec![failing("billing", 3, 101, 103)]), at(now));
+        let down = found.iter().find(|finding| finding.key.rule == Rule::ServiceDown).expect("found");
+        assert!(!down.look.ripe, "{now}");
+        assert_eq!(down.look.sign == Sign::Bad, now < 163, "{now}");
+    }
+}
+
+#[test]
+fn a_half_open_breaker_that_nobody_asks_is_blind_and_not_bad() {
+    let seen = |state, since, success, failure, now| {
+        let one = UpstreamReading {
+            breaker: breaker(state, since),
+            last_success: success,
+            last_failure: failure,
+            ..upstream("twilio")
+        };
+        sign(&look(&mut Detector::new(at(0)), &of(vec![one]), at(now)), Rule::Breaker, "twilio")
+    };
+    let (well, bad) = (Some(at(90)), Some(at(100)));
+    assert_eq!(seen(BreakerState::Open, 100, well, bad, 300), Sign::Bad, "it refuses");
+    assert_eq!(seen(BreakerState::HalfOpen, 130, well, bad, 131), Sign::Bad, "it failed half a minute ago");
+    assert_eq!(seen(BreakerState::HalfOpen, 130, well, bad, 160), Sign::Blind);
+    assert_eq!(seen(BreakerState::HalfOpen, 130, Some(at(170)), bad, 171), Sign::Between, "a probe passed");
+    assert_eq!(seen(BreakerState::Closed, 172, Some(at(172)), bad, 173), Sign::Good);
+    assert_eq!(seen(BreakerState::Closed, 172, well, bad, 173), Sign::Blind, "closed by an order");
+    assert_eq!(seen(BreakerState::Closed, 0, None, None, 173), Sign::Blind, "nobody has asked it yet");
+}
+
+fn checked(name: &str, missed: u32, passed: i64, since: i64) -> UpstreamReading {
+    UpstreamReading {
+        failed_probes: Some(missed),
+        last_success: Some(at(passed)),
+        failing_since: Some(at(since)),
+        last_failure: Some(at(since + i64::from(missed) - 1)),
+        ..upstream(name)
+    }
+}
+
+#[test]
+fn checked_upstreams_that_are_gone_at_once_are_the_network_and_one_missed_check_is_nothing() {
+    let network = |all: Vec<UpstreamReading>, now| {
+        let found = look(&mut Detector::new(at(0)), &of(all), at(now));
+        let network = found.iter().find(|finding| finding.key.rule == Rule::NetworkDown).expect("found");
+        (network.look.sign, network.look.ripe, network.policy.confirm.as_secs())
+    };
+    // Each is checked every ten seconds, at a moment of its own; all went at 100.
+    let names: Vec<String> = (0..12).map(|n| format!("u{n}")).collect();
+    let spread = |now: i64| {
+        let one = |(n, name): (i64, &String)| {
+            let (passed, since) = (91 + n % 10, 101 + n % 10);
+            if now < since { upstream(name) } else { checked(name, (now - since + 1) as u32, passed, since) }
+        };
+        (0..).zip(&names).map(one).collect::<Vec<_>>()
+    };
+    assert_ne!(network(spread(102), 102).0, Sign::Bad, "one missed check each");
+    assert_eq!(network(spread(103), 103), (Sign::Bad, false, 30));
+    assert_eq!(network(spread(112), 112), (Sign::Bad, true, 30));
+    let blip = |name| checked(name, 1, 99, 101);
+    assert_ne!(network(vec![blip("a"), blip("b"), blip("c"), blip("d")], 101).0, Sign::Bad);
+    let apart = vec![checked("a", 90, 10, 11), checked("b", 50, 50, 51), checked("c", 3, 98, 99)];
+    assert_ne!(network(apart, 101).0, Sign::Bad, "each went at a time of its own");
 }
 
 #[test]
@@ -111,7 +201,7 @@ fn an_operators_hold_is_no_incident() {
         &of(vec![UpstreamReading { breaker: held, ..upstream("a") }]),
         at(120),
     );
-    assert_eq!(sign(&found, Rule::Breaker, "a"), Sign::Between);
+    assert_eq!(sign(&found, Rule::Breaker, "a"), Sign::Blind);
 }
 
 #[test]
@@ -312,6 +402,67 @@ fn a_failing_processor_is_critical_and_declined_cards_are_business() {
     assert_eq!(sign(&found, Rule::DeclineRate, "stripe"), Sign::Bad);
     let unknown = payments(fine, Windows { h1: counts(100, 60), d3: counts(150, 60), ..Windows::default() });
     assert_eq!(sign(&unknown, Rule::DeclineRate, "stripe"), Sign::Blind);
+}
+
+#[test]
+fn what_was_bad_and_is_well_by_now_is_not_confirmed_and_nor_is_silence() {
+    let ripe = |readings: &Readings, rule| {
+        let found = look(&mut Detector::new(at(0)), readings, at(100));
+        let of = |finding: &&Finding| finding.key.rule == rule && finding.key.scope.is_empty();
+        found.iter().find(of).map(|finding| (finding.look.sign, finding.look.ripe)).expect("found")
+    };
+    let windows = |s10, s20| Windows {
+        s10,
+        s20,
+        m1: counts(30, 12),
+        m5: counts(30, 12),
+        h1: counts(30, 12),
+        ..Windows::default()
+    };
+    let well = windows(counts(10, 0), counts(15, 0));
+    let silent = windows(counts(0, 0), counts(0, 0));
+    let failing = windows(counts(10, 6), counts(15, 8));
+    for (now, expected) in [(well, false), (silent, false), (failing, true)] {
+        let payment = PaymentReading { vendor: Arc::from("stripe"), processor: now, decisions: now };
+        let readings = Readings { payments: vec![payment], ..route(now) };
+        assert_eq!(ripe(&readings, Rule::PaymentFailure), (Sign::Bad, expected), "{now:?}");
+        assert_eq!(ripe(&readings, Rule::ErrorRate), (Sign::Bad, expected), "{now:?}");
+    }
+    let declined = |m5| {
+        let decisions = Windows { m5, h1: counts(100, 60), d3: counts(5_000, 550), ..Windows::default() };
+        let payment = PaymentReading { vendor: Arc::from("stripe"), processor: well, decisions };
+        ripe(&Readings { payments: vec![payment], ..Readings::default() }, Rule::DeclineRate)
+    };
+    assert_eq!(declined(counts(20, 1)), (Sign::Bad, false));
+    assert_eq!(declined(counts(20, 12)), (Sign::Bad, true));
+}
+
+#[test]
+fn a_minute_without_traffic_says_nothing_of_errors_and_of_slowness() {
+    let before = Windows { m5: counts(10, 9), h1: counts(10, 9), ..Windows::default() };
+    let mut readings = route(before);
+    readings.routes[0].p99 = SlowCounts { m1: Over::default(), m5: Over { total: 10, warn: 9, alert: 9 } };
+    let found = look(&mut Detector::new(at(0)), &readings, at(100));
+    let of = |rule: Rule| found.iter().filter(move |finding| finding.key.rule == rule);
+    assert!(of(Rule::ErrorRate).all(|finding| finding.look.sign == Sign::Blind));
+    assert!(of(Rule::Latency).all(|finding| finding.look.sign == Sign::Blind));
+}
+
+#[test]
+fn what_one_client_gets_while_others_are_served_is_not_the_routes() {
+    let failing = Windows {
+        s10: counts(500, 40),
+        m1: counts(3_000, 240),
+        m5: counts(15_000, 1_200),
+        ..Windows::default()
+    };
+    let mut readings = route(failing);
+    assert_eq!(sign(&look(&mut Detector::new(at(0)), &readings, at(100)), Rule::ErrorRate, "web"), Sign::Bad);
+    readings.routes[0].of_one = failing;
+    assert_eq!(
+        sign(&look(&mut Detector::new(at(0)), &readings, at(100)), Rule::ErrorRate, "web"),
+        Sign::Good
+    );
 }
 
 #[test]

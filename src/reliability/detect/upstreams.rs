@@ -1,17 +1,15 @@
-//! Is a dependency down, is its breaker open, are many gone at once?
+//! What is the matter with an upstream: is it down, is its breaker open, is it one of many?
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::down::STALE;
+use super::network::company;
 use super::{DetectPolicy, Detector, Finding, Says};
 use crate::reliability::alert::{AlertPolicy, Look, Sign};
 use crate::reliability::breaker::BreakerState;
-use crate::reliability::readings::{BreakerReading, Readings, UpstreamReading};
+use crate::reliability::readings::{BreakerReading, Failing, Readings, UpstreamReading};
 use crate::reliability::rule::{Key, Rule, Severity};
 use crate::units::At;
-
-/// A streak of failures without a new one for this long says nothing any more.
-const STALE: Duration = Duration::from_secs(60);
 
 impl Detector {
     pub(super) fn upstreams(
@@ -22,9 +20,9 @@ impl Detector {
         found: &mut Vec<Finding>,
     ) {
         self.remember_openings(readings, now);
-        found.extend(self.network_down(policy, readings));
+        found.push(self.network_down(policy, readings, now));
         for upstream in &readings.upstreams {
-            let young = upstream.last_success.is_none() && now.since(self.born) < policy.grace;
+            let young = self.is_young(policy, upstream, now);
             let critical =
                 policy.is_important(&upstream.name) || readings.backend.as_ref() == Some(&upstream.name);
             let severity = if critical { Severity::Critical } else { Severity::High };
@@ -43,111 +41,10 @@ impl Detector {
         }
     }
 
-    fn remember_openings(&mut self, readings: &Readings, now: At) {
-        for upstream in &readings.upstreams {
-            match upstream.breaker {
-                Some(breaker) if breaker.state != BreakerState::Closed && !breaker.held => {
-                    if !self.opened.contains_key(&upstream.name) {
-                        self.opened.insert(Arc::clone(&upstream.name), breaker.since.min(now));
-                    }
-                }
-                Some(_) | None => {
-                    self.opened.remove(&upstream.name);
-                }
-            }
-        }
-        self.opened.retain(|name, _| readings.upstreams.iter().any(|upstream| upstream.name == *name));
-    }
-
-    /// Three or more breakers that opened within five seconds of each other are not three faults.
-    fn network_down(&mut self, policy: &DetectPolicy, readings: &Readings) -> Option<Finding> {
-        let needed = policy.network.upstreams.max(2);
-        let mut openings: Vec<_> = self.opened.iter().map(|(name, at)| (*at, name)).collect();
-        openings.sort();
-        let together = openings
-            .windows(needed)
-            .filter(
-                |group| matches!(group, [first, .., last] if last.0.since(first.0) <= policy.network.within),
-            )
-            .flatten();
-        let fresh: Vec<Arc<str>> = together.map(|(_, name)| Arc::clone(name)).collect();
-        let first = openings.iter().filter(|(_, name)| fresh.contains(name)).map(|(at, _)| *at).min();
-        for name in &fresh {
-            if !self.members.contains(name) {
-                self.members.push(Arc::clone(name));
-            }
-        }
-        let still = self.members.iter().filter(|name| self.opened.contains_key(*name)).count();
-        let sign = match still {
-            _ if readings.upstreams.is_empty() => Sign::Blind,
-            _ if still >= needed && (!fresh.is_empty() || self.members.len() >= needed) => Sign::Bad,
-            _ if still * 2 >= needed => Sign::Between,
-            _ => Sign::Good,
-        };
-        if sign == Sign::Good && still == 0 {
-            self.members.clear();
-        }
-        let names = self.members.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
-        Some(Finding {
-            key: self.key(Rule::NetworkDown, &self.network),
-            look: Look { sign, ripe: true, first_bad: first },
-            severity: Severity::Critical,
-            policy: AlertPolicy { clear_after: policy.clear_after, ..AlertPolicy::default() },
-            cause: Some(Arc::clone(&self.network)),
-            says: (sign == Sign::Bad)
-                .then(|| Says::new(format!("{still} upstreams went down together"), [("upstreams", names)])),
-        })
-    }
-
-    fn service_down(
-        &self,
-        policy: &DetectPolicy,
-        upstream: &UpstreamReading,
-        severity: Severity,
-        now: At,
-    ) -> Finding {
-        let failures = upstream.consecutive_failures;
-        let probes = upstream.failed_probes.unwrap_or(0);
-        let many = failures >= policy.down.failures || probes >= policy.down.probes;
-        let fresh = upstream.last_failure.is_some_and(|last| now.since(last) < STALE);
-        let refusing = upstream.breaker.is_some_and(|breaker| breaker.state != BreakerState::Closed);
-        let sign = match (many, failures + probes) {
-            (true, _) if fresh || refusing => Sign::Bad,
-            (true, _) => Sign::Blind,
-            (false, 0) if upstream.last_success.is_none() => Sign::Blind,
-            (false, 0) => Sign::Good,
-            (false, _) => Sign::Between,
-        };
-        let since = upstream.failing_since.unwrap_or(now);
-        let says = || {
-            let last = upstream
-                .last_success
-                .map_or("never".to_owned(), |at| format!("{} s ago", now.since(at).as_secs()));
-            Says::new(
-                format!("{} is down", upstream.name),
-                [
-                    ("consecutive_failures", failures.to_string()),
-                    (
-                        "failed_probes",
-                        upstream.failed_probes.map_or("-".to_owned(), |probes| probes.to_string()),
-                    ),
-                    ("last_success", last),
-                    (
-                        "bad_of_last_minute",
-                        format!("{} of {}", upstream.counts.m1.bad, upstream.counts.m1.total()),
-                    ),
-                    ("in_flight", upstream.in_flight.to_string()),
-                ],
-            )
-        };
-        Finding {
-            key: self.key(Rule::ServiceDown, &upstream.name),
-            look: Look { sign, ripe: now.since(since) >= policy.down.confirm, first_bad: Some(since) },
-            severity,
-            policy: AlertPolicy { clear_after: policy.clear_after, ..AlertPolicy::default() },
-            cause: Some(self.blamed(&upstream.name)),
-            says: (sign == Sign::Bad).then(says),
-        }
+    /// What starts beside Strop may take a while until it listens. Whoever answers has started.
+    pub(super) fn is_young(&self, policy: &DetectPolicy, upstream: &UpstreamReading, now: At) -> bool {
+        let started = upstream.last_success.is_some() || upstream.failing == Failing::Answers;
+        upstream.beside && !started && now.since(self.born) < policy.grace
     }
 
     fn breaker(
@@ -157,11 +54,7 @@ impl Detector {
         severity: Severity,
         now: At,
     ) -> Finding {
-        let sign = match breaker.state {
-            _ if breaker.held => Sign::Between,
-            BreakerState::Open | BreakerState::HalfOpen => Sign::Bad,
-            BreakerState::Closed => Sign::Good,
-        };
+        let sign = sign_of(upstream, breaker, now);
         let first = upstream.failing_since.unwrap_or(breaker.since).min(breaker.since);
         let opened = self.opened.get(&upstream.name).copied().unwrap_or(breaker.since);
         Finding {
@@ -199,19 +92,22 @@ impl Detector {
     }
 }
 
-/// How long the open breaker of `own` waits for company: together with others it would be the network's incident.
-fn company(policy: &DetectPolicy, readings: &Readings, own: &UpstreamReading, now: At) -> Duration {
-    let network = &policy.network;
-    let others =
-        || readings.upstreams.iter().filter(|other| other.name != own.name && other.breaker.is_some());
-    if !policy.runs(Rule::NetworkDown) || others().count() + 1 < network.upstreams.max(2) {
-        return Duration::ZERO;
+/// What a breaker's state says of its upstream. An operator's order is no evidence, in either direction; nor is a half-open
+/// breaker that nobody has asked for anything: it does not know.
+fn sign_of(upstream: &UpstreamReading, breaker: BreakerReading, now: At) -> Sign {
+    let failed_last = upstream.last_failure > upstream.last_success;
+    match breaker.state {
+        _ if breaker.held => Sign::Blind,
+        BreakerState::Open => Sign::Bad,
+        BreakerState::HalfOpen if upstream.last_success > Some(breaker.since) && !failed_last => {
+            Sign::Between
+        }
+        BreakerState::HalfOpen if upstream.last_failure.is_some_and(|last| now.since(last) < STALE) => {
+            Sign::Bad
+        }
+        BreakerState::HalfOpen => Sign::Blind,
+        // Closed by an order, or by a start, and what was seen last, if anything, was a failure.
+        BreakerState::Closed if failed_last || upstream.seen().is_none() => Sign::Blind,
+        BreakerState::Closed => Sign::Good,
     }
-    let fails = |other: &UpstreamReading| {
-        let trouble = other.consecutive_failures > 0 || other.failed_probes.unwrap_or(0) > 0;
-        let opened = other.breaker.filter(|breaker| breaker.state == BreakerState::Open && !breaker.held);
-        let near = |at: At| now.since(at) <= network.within;
-        trouble && other.last_failure.is_some_and(near) || opened.is_some_and(|breaker| near(breaker.since))
-    };
-    if others().any(fails) { network.within } else { network.alone.min(network.within) }
 }

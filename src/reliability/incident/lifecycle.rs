@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::bounds::{BYTES, LINES};
-use super::{Actor, Ending, Incident, Kind, Review, State};
+use super::{Actor, Ending, Entry, Incident, Kind, Review, State};
 use crate::names::IncidentId;
 use crate::reliability::rule::{Rule, Severity};
 use crate::units::At;
@@ -153,6 +153,17 @@ impl Incident {
         Ok(self.go(self.resting(), actor, why, at))
     }
 
+    /// The same, by evidence that is worth `severity`: what was only suspected beside it opens nothing. What a person has said
+    /// stays.
+    pub fn open_as(&mut self, severity: Severity, why: String, at: At) -> Result<Transition, Refused> {
+        self.in_one_of(&[State::Suspected])?;
+        let rated = |entry: &Entry| entry.kind == Kind::Severity && matches!(entry.actor, Actor::Named(_));
+        if severity < self.severity && !self.timeline.iter().any(rated) {
+            self.set_severity(severity, Actor::Desk, "no more than that is confirmed", at);
+        }
+        self.open(Actor::Desk, why, at)
+    }
+
     fn set_clock(&mut self, from: At) {
         let clock = self.severity.response();
         self.respond_by = Some(from + if clock.is_zero() { AT_ONCE } else { clock });
@@ -177,6 +188,23 @@ impl Incident {
         let text = if first { format!("taken by {actor}") } else { format!("taken by {actor} as well") };
         self.tell(at, named(actor), Kind::Note, text, Vec::new());
         Ok(None)
+    }
+
+    /// Nothing has been seen of what it is about since then; `None`: something is.
+    pub fn see(&mut self, unseen_since: Option<At>, at: At) {
+        if self.unseen_since.is_some() == unseen_since.is_some() {
+            return;
+        }
+        self.unseen_since = unseen_since;
+        let text = match unseen_since {
+            Some(since) => {
+                let minute = since.minute().rem_euclid(1_440);
+                let (hour, minute) = (minute / 60, minute % 60);
+                format!("not seen since {hour:02}:{minute:02} UTC: whether it still holds is not known")
+            }
+            None => "seen again".to_owned(),
+        };
+        self.tell(at, Actor::Desk, Kind::Signal, text, Vec::new());
     }
 
     /// Something is being done about it.
@@ -224,6 +252,7 @@ impl Incident {
             ) => State::Resolved,
         };
         self.clocks.closed = Some(at);
+        self.unseen_since = None;
         self.ending = Some(ending);
         self.escalation.stop(at);
         if self.untold > 0 {

@@ -62,6 +62,7 @@ impl Incident {
             (Some(_) | None, _) => new.acknowledged_by.clone(),
         };
         merged.breached |= old.breached;
+        merged.unseen_since = merged.unseen_since.filter(|_| merged.state.is_live());
         merged.flaps = merged.flaps.max(old.flaps);
         merged.untold = merged.untold.max(old.untold);
         merged.respond_by = merged.respond_by.or(new.respond_by).or(old.respond_by);

@@ -10,7 +10,8 @@
 //! to know what a condition is: the desk says when it holds and when it is over.
 //!
 //! # Invariants
-//! * Severity is raised by evidence and lowered only by a person.
+//! * Severity is raised by evidence and lowered only by a person; what it is while only suspected is a guess, and an open one
+//!   begins with what is confirmed.
 //! * The timeline only grows; its entries are numbered from 1.
 //! * Nothing follows `Cleared` and `Reviewed`; after `Resolved` comes only the review.
 
@@ -209,6 +210,10 @@ pub struct Incident {
     /// Who works on it.
     #[serde(default)]
     pub assignee: Option<String>,
+    /// When anything was last seen of what it is about, while nothing is: no request, no check, no probe. Whether it
+    /// still holds is not known then.
+    #[serde(default)]
+    pub unseen_since: Option<At>,
     /// Relapses that are folded into it.
     #[serde(default)]
     pub flaps: u32,
@@ -275,6 +280,7 @@ impl Incident {
             breached: false,
             acknowledged_by: None,
             assignee: None,
+            unseen_since: None,
             flaps: 0,
             signals: Vec::new(),
             earlier,
@@ -296,7 +302,8 @@ impl Incident {
             let Signal { first_bad, confirmed, over, .. } = signal;
             std::iter::once(first_bad).chain(confirmed.as_mut()).chain(over.as_mut())
         });
-        for at in [began, suspected].into_iter().chain(set).chain(self.respond_by.as_mut()).chain(signals) {
+        let due = [&mut self.respond_by, &mut self.unseen_since].into_iter().flatten();
+        for at in [began, suspected].into_iter().chain(set).chain(due).chain(signals) {
             *at = at.moved(millis);
         }
         self.escalation.shift(millis);

@@ -1,0 +1,247 @@
+//! What came of the replies of each route since the last look, and whose bad ones they are.
+//!
+//! Decides nothing. What an operator's hold refuses is nobody's failure and is counted nowhere; what one client alone gets is
+//! told apart.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::config::{self, Config, Until};
+use crate::names::{RouteName, UpstreamName};
+use crate::reliability::breaker::BreakerState;
+use crate::reliability::counts::{Counts, Trail, Windows};
+use crate::reliability::reach::Noise;
+use crate::reliability::readings::{Over, RouteReading, SlowCounts};
+use crate::runtime::clock::Moment;
+use crate::telemetry::Telemetry;
+use crate::telemetry::clients::Clients;
+use crate::telemetry::latency::Span;
+use crate::telemetry::series::{Direction, Outcome, Series};
+use crate::telemetry::slow::Yardstick;
+use crate::units::At;
+use crate::upstream::Upstream;
+use crate::upstream::gate::Gate;
+use crate::upstream::registry::World;
+
+/// The windows in which replies are held to their budget.
+const MINUTE: Duration = Duration::from_secs(60);
+const FIVE_MINUTES: Duration = Duration::from_secs(300);
+
+/// All series, and who was served or failed since the last look.
+pub(super) struct Heard(Vec<HeardOf>);
+
+/// One of them.
+pub(super) struct HeardOf {
+    pub(super) series: Arc<Series>,
+    pub(super) clients: Clients,
+}
+
+impl Heard {
+    /// Takes what there is: the next one hears what comes after.
+    pub(super) fn now(telemetry: &Telemetry) -> Self {
+        let all = telemetry.all_series();
+        Self(all.into_iter().map(|series| HeardOf { clients: series.clients(), series }).collect())
+    }
+
+    /// What concerns an upstream.
+    pub(super) fn of(&self, upstream: &UpstreamName) -> impl Iterator<Item = &HeardOf> {
+        self.0.iter().filter(move |one| one.series.key.1 == *upstream)
+    }
+}
+
+/// Remembers what the counters of all routes said a second ago.
+#[derive(Default)]
+pub(super) struct Routes(BTreeMap<RouteName, Measured>);
+
+struct Measured {
+    by: BTreeMap<UpstreamName, By>,
+    trail: Trail,
+    noise: Noise,
+}
+
+/// The replies of a route of which one upstream is the origin.
+struct By {
+    outcomes: [u64; 7],
+    trail: Trail,
+    /// An operator held it open at the last look.
+    held: bool,
+}
+
+impl Routes {
+    /// One look.
+    pub(super) fn look(
+        &mut self,
+        world: &World,
+        heard: &Heard,
+        moment: Moment,
+        now: At,
+    ) -> Vec<RouteReading> {
+        let wanted = if world.config.ingress.is_some() { Direction::Ingress } else { Direction::Egress };
+        let mut by_route: BTreeMap<RouteName, Vec<&HeardOf>> = BTreeMap::new();
+        for one in &heard.0 {
+            let key = &one.series.key;
+            if key.2 == wanted && world.upstreams.contains_key(&key.1) {
+                by_route.entry(key.0.clone()).or_default().push(one);
+            }
+        }
+        self.0.retain(|route, _| by_route.contains_key(route));
+        let config: BTreeMap<&RouteName, &config::Route> =
+            world.config.routes.iter().map(|route| (&route.name, &**route)).collect();
+        let look = |(route, all): (RouteName, Vec<&HeardOf>)| {
+            let held = self.0.entry(route.clone()).or_insert_with(|| Measured {
+                by: BTreeMap::new(),
+                trail: Trail::new(now),
+                noise: Noise::new(now),
+            });
+            let (counts, blamed) = held.count(&all, world, moment.instant, now);
+            let of_one = held.apart(&all, counts.m1.good, now);
+            let yardstick = yardstick(&world.config, config.get(&route).copied());
+            all.iter().for_each(|one| one.series.measure(yardstick, moment.instant));
+            let [p50, p95, p99] = slow(&all, moment);
+            RouteReading {
+                class: Arc::from(route.as_str()),
+                counts,
+                of_one,
+                blamed,
+                slow_by: Vec::new(),
+                p50,
+                p95,
+                p99,
+                quantiles: (p50.m1.warn > 0).then(|| quantiles(&all, moment)).flatten(),
+            }
+        };
+        by_route.into_iter().map(look).collect()
+    }
+}
+
+impl Measured {
+    /// What came since the last look, and whose the bad replies of the last minute are.
+    fn count(
+        &mut self,
+        all: &[&HeardOf],
+        world: &World,
+        moment: Instant,
+        now: At,
+    ) -> (Windows, Vec<(Arc<str>, u64)>) {
+        let (mut sum, mut blamed) = (Counts::default(), Vec::new());
+        for HeardOf { series, .. } in all {
+            let name = &series.key.1;
+            let held = world.upstreams.get(name).is_some_and(|upstream| is_held_open(upstream, moment));
+            let by = self.by.entry(name.clone()).or_insert_with(|| {
+                // Its counters began at nothing, and what they say has just happened.
+                By { outcomes: [0; 7], trail: Trail::new(now), held: false }
+            });
+            // Asked once: it takes the locks that the workers count under.
+            let since = by.since(series.outcomes(), held);
+            sum = sum.plus(since);
+            let bad = by.trail.count(since, now).m1.bad;
+            if bad > 0 {
+                blamed.push((Arc::from(name.as_str()), bad));
+            }
+        }
+        (self.trail.count(sum, now), blamed)
+    }
+
+    /// The bad ones that are one client's.
+    fn apart(&mut self, all: &[&HeardOf], good: u64, now: At) -> Windows {
+        let failed: Vec<(u32, u64)> = all.iter().flat_map(|one| one.clients.failed()).collect();
+        let served: Vec<u32> = all.iter().flat_map(|one| one.clients.served()).collect();
+        self.noise.count(&failed, &served, good, now)
+    }
+}
+
+impl By {
+    fn since(&mut self, outcomes: [u64; 7], held: bool) -> Counts {
+        let mut since = outcomes;
+        since.iter_mut().zip(self.outcomes).for_each(|(now, before)| *now = now.saturating_sub(before));
+        // What was refused just before the hold ended is its doing, too.
+        let by_order = held || self.held;
+        if let Some(refused) = since.get_mut(Outcome::Refused as usize).filter(|_| by_order) {
+            *refused = 0;
+        }
+        (self.outcomes, self.held) = (outcomes, held);
+        Counts::of_outcomes(&since)
+    }
+}
+
+/// Does an operator hold it open, or an operation of it?
+fn is_held_open(upstream: &Upstream, now: Instant) -> bool {
+    let held = |gate: &Gate| {
+        let view = gate.view(now);
+        view.hold.is_some() && view.state == BreakerState::Open
+    };
+    held(&upstream.gate) || upstream.operations.iter().any(|operation| held(&operation.gate))
+}
+
+/// Bad ones, and good and bad ones together.
+pub(super) fn bad_and_all(outcomes: &[u64; 7]) -> (u64, u64) {
+    let counts = Counts::of_outcomes(outcomes);
+    (counts.bad, counts.total())
+}
+
+/// What the replies of a route are held to; those that no route of the config takes to the common budget.
+fn yardstick(of: &Config, route: Option<&config::Route>) -> Option<Yardstick> {
+    let common = config::Measured { until: Until::LastByte, budget: of.latency.budget };
+    let config::Measured { until, budget } = route.map_or(Some(common), |route| route.latency)?;
+    Some(Yardstick { until, limits: budget.limits() })
+}
+
+/// Replies over the limits of the three budgets.
+fn slow(all: &[&HeardOf], moment: Moment) -> [SlowCounts; 3] {
+    let within = |span: Duration| {
+        let counted = all.iter().filter_map(|one| one.series.slow_within(span, moment.instant));
+        counted.fold([0_u64; 7], |mut sum, (_, more)| {
+            sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+            sum
+        })
+    };
+    let (m1, m5) = (within(MINUTE), within(FIVE_MINUTES));
+    let over = |of: &[u64; 7], at: usize| Over { total: of[0], warn: of[at], alert: of[at + 1] };
+    [1, 3, 5].map(|at| SlowCounts { m1: over(&m1, at), m5: over(&m5, at) })
+}
+
+fn quantiles(all: &[&HeardOf], moment: Moment) -> Option<[Duration; 3]> {
+    let busiest = all.iter().max_by_key(|one| one.series.ended_within(Span::Minute, moment.instant))?;
+    let summary = busiest.series.window(Span::Minute, moment.instant).0;
+    let span = |ms: Option<f64>| ms.map(|ms| Duration::from_secs_f64(ms / 1_000.0));
+    Some([span(summary.p50_ms)?, span(summary.p95_ms)?, span(summary.p99_ms)?])
+}
+
+trait OfOutcomes {
+    fn of_outcomes(outcomes: &[u64; 7]) -> Self;
+}
+
+impl OfOutcomes for Counts {
+    /// What the client got: its own mistakes and departures are neither good nor bad.
+    fn of_outcomes(outcomes: &[u64; 7]) -> Self {
+        let of = |outcome: Outcome| outcomes.get(outcome as usize).copied().unwrap_or(0);
+        let bad = of(Outcome::ServerError)
+            + of(Outcome::Refused)
+            + of(Outcome::Timeout)
+            + of(Outcome::UpstreamFailed);
+        Self { good: of(Outcome::Ok), bad }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcomes(ok: u64, failed: u64, refused: u64) -> [u64; 7] {
+        let mut outcomes = [0; 7];
+        outcomes[Outcome::Ok as usize] = ok;
+        outcomes[Outcome::ServerError as usize] = failed;
+        outcomes[Outcome::Refused as usize] = refused;
+        outcomes
+    }
+
+    #[test]
+    fn what_a_hold_refuses_is_nobodys_failure_and_what_a_breaker_refuses_is() {
+        let mut by = By { outcomes: [0; 7], trail: Trail::new(At(0)), held: false };
+        assert_eq!(by.since(outcomes(1, 1, 3), false), Counts { good: 1, bad: 4 });
+        assert_eq!(by.since(outcomes(2, 2, 9), true), Counts { good: 1, bad: 1 });
+        assert_eq!(by.since(outcomes(2, 2, 12), false), Counts { good: 0, bad: 0 }, "at the end of the hold");
+        assert_eq!(by.since(outcomes(2, 2, 13), false), Counts { good: 0, bad: 1 });
+    }
+}
