@@ -101,7 +101,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("spawn_local(", &["src/runtime/tasks.rs", "src/app/work.rs", "src/upstream/pool.rs"]),
     ("rustls::", &["src/net/tls.rs"]),
     ("hdrhistogram::", &["src/telemetry/latency.rs"]),
-    ("prometheus::", &["src/telemetry/metrics.rs", "src/telemetry/openmetrics.rs"]),
+    (
+        "prometheus::",
+        &["src/telemetry/metrics.rs", "src/telemetry/openmetrics.rs", "src/telemetry/prefix.rs"],
+    ),
     ("dashmap::", &["src/upstream/unlisted.rs"]),
     (
         "arc_swap::",

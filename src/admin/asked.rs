@@ -22,7 +22,12 @@ pub(super) fn body<T: Default + serde::de::DeserializeOwned>(body: &Bytes) -> Re
         return Ok(T::default());
     }
     let bad = |error: serde_json::Error| ApiError::BadBody { problem: error.to_string() };
-    texts::check(&serde_json::from_slice(body).map_err(bad)?)?;
+    let order: serde_json::Value = serde_json::from_slice(body).map_err(bad)?;
+    if !order.is_object() {
+        // A list would be read as the fields in their order.
+        return Err(self::bad("an order is an object; write {\"actor\": \"ann\"}".to_owned()));
+    }
+    texts::check(&order)?;
     serde_json::from_slice(body).map_err(bad)
 }
 

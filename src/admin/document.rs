@@ -86,6 +86,7 @@ fn responses(operation: &mut Map<String, Value>) {
 }
 
 fn parameters(operation: &mut Map<String, Value>) {
+    let of = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let all = operation.get_mut("parameters").and_then(Value::as_array_mut);
     for parameter in all.into_iter().flatten() {
         let name = parameter["name"].as_str().unwrap_or_default().to_owned();
@@ -96,8 +97,9 @@ fn parameters(operation: &mut Map<String, Value>) {
             schema["type"] = kind.unwrap_or_else(|| "string".into());
         }
         match &*name {
+            "cursor" if of.ends_with("audit") => schema["pattern"] = words::ROW.into(),
             "cursor" => schema["pattern"] = words::CURSOR.into(),
-            "month" => schema["pattern"] = "^[0-9]{4}-(0[1-9]|1[0-2])$".into(),
+            "month" => schema["pattern"] = words::MONTH_OF_A_YEAR.into(),
             _ => {
                 if let Some(words) = words::of("Query", &name) {
                     schema["enum"] = words.into();

@@ -192,8 +192,8 @@ struct BypassView {
     /// null: not observable, and `note` says why.
     connections: Option<u64>,
     connections_total: Option<u64>,
-    ports: Vec<u16>,
-    examples: Vec<BypassExample>,
+    ports: Option<Vec<u16>>,
+    examples: Option<Vec<BypassExample>>,
     note: Option<String>,
     age_seconds: Option<f64>,
 }
@@ -334,8 +334,8 @@ impl BypassView {
                 return Self {
                     connections: None,
                     connections_total: None,
-                    ports: Vec::new(),
-                    examples: Vec::new(),
+                    ports: None,
+                    examples: None,
                     note: Some(format!("not observable: {why}")),
                     age_seconds: None,
                 };
@@ -349,8 +349,8 @@ impl BypassView {
         Self {
             connections: Some(seen.passing.values().map(|one| one.open).sum()),
             connections_total: Some(seen.passing.values().map(|one| one.total).sum()),
-            ports: seen.ports.clone(),
-            examples: seen.examples.iter().map(example).collect(),
+            ports: Some(seen.ports.clone()),
+            examples: Some(seen.examples.iter().map(example).collect()),
             note: seen.cut.then(|| cut.to_owned()),
             age_seconds: Some(now.since(seen.at).as_secs_f64()),
         }

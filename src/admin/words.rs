@@ -9,7 +9,11 @@ use crate::reliability::verdict::Why;
 use crate::store;
 
 /// `next` of a page of what is at hand, or of what is on disk.
-pub(super) const CURSOR: &str = "^(([0-9]{1,15}\\.)?inc_[0-9a-hjkmnp-tv-z]{20}|[0-9]{1,18})$";
+pub(super) const CURSOR: &str = "^([0-9]{1,15}\\.)?inc_[0-9a-hjkmnp-tv-z]{20}$";
+/// `next` of a page of the audit trail.
+pub(super) const ROW: &str = "^[0-9]{1,18}$";
+/// Such as 2026-10.
+pub(super) const MONTH_OF_A_YEAR: &str = "^(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])$";
 
 /// A duration of up to a week, such as 10m.
 const WEEK: &str = "^([1-9][0-9]{0,4}s|[1-9][0-9]{0,3}m|([1-9][0-9]?|1[0-5][0-9])h|[1-7]d)$";

@@ -46,9 +46,9 @@ pub(super) struct Letter {
 }
 
 impl Letter {
-    /// `message` calls whom `page` names, and says whom.
+    /// `message` calls whom `page` names.
     pub(super) fn call(page: &Page, incident: &Incident, mut message: Message) -> Self {
-        message.facts.push(("for".to_owned(), page.contacts.join(", ")));
+        message.facts.insert(0, ("for".to_owned(), page.contacts.join(", ")));
         Self { id: format!("{}-call-{}", incident.id, page.number), channel: page.channel.clone(), message }
     }
 

@@ -16,6 +16,7 @@ pub mod logging;
 pub mod metrics;
 pub mod openmetrics;
 mod packed;
+mod prefix;
 mod recent;
 mod recorder;
 mod rings;

@@ -82,6 +82,8 @@ mod names;
 /// People are told, whatever is down.
 mod notify;
 /// Parts of an upstream's work open alone.
+/// The contract is valid, and holds for whoever is made of it.
+mod openapi;
 mod operations;
 mod orders;
 /// A backend that dies under load is told soon, once, and for as long as it was dead.

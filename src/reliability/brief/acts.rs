@@ -73,7 +73,8 @@ fn calls(calls: &[Call]) -> Option<String> {
             Some(false) => "not delivered",
             None => "on its way",
         };
-        let way = format!("{} through {} (", line(&call.whom()), line(&call.channel));
+        let whom: Vec<String> = call.contacts().map(line).collect();
+        let way = format!("{} through {} (", list(&whom), line(&call.channel));
         told.retain(|known| !known.starts_with(&way));
         told.push(format!("{way}{came})"));
     }

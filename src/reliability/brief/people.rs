@@ -5,6 +5,7 @@ use super::scene::{About, Scene};
 use super::words::{capital, line, moment, part, share, span};
 use super::{Audience, Brief, Part, filled, lasted, meaning};
 use crate::reliability::detect::NETWORK;
+use crate::reliability::escalation::Call;
 use crate::reliability::incident::{Ending, Incident, State};
 use crate::reliability::rule::Rule;
 
@@ -204,7 +205,7 @@ fn done(incident: &Incident, scene: &Scene) -> Vec<String> {
     let now = scene.at;
     let taken = incident.acknowledged_by.as_deref().zip(incident.clocks.acknowledged);
     let taken = taken.map(|(by, at)| format!("{} took it at {}.", line(by), moment(at, now)));
-    let called = incident.escalation.calls().iter().flat_map(|call| call.contacts().map(line));
+    let called = incident.escalation.calls().iter().flat_map(Call::contacts).map(line);
     let mut names: Vec<String> = called.collect();
     names.sort();
     names.dedup();

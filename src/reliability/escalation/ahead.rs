@@ -48,7 +48,7 @@ mod tests {
         let mut ladder = Escalation::default();
         assert_eq!(ladder.ahead(&policy, None, clock(0)), None);
         ladder.start(Severity::Critical, At(0));
-        assert_eq!(ladder.due(&policy, Some("bo"), clock(0)).len(), 1);
+        assert_eq!(ladder.due(&policy, Some("bo"), clock(0)).len(), 1, "one message to both");
         let next = Ahead { at: At(600_000), contacts: vec!["bo".to_owned()], again: false };
         assert_eq!(ladder.ahead(&policy, Some("bo"), clock(1)), Some(next));
         assert_eq!(ladder.due(&policy, Some("bo"), clock(10)).len(), 1);

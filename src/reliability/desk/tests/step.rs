@@ -87,9 +87,9 @@ fn a_step_is_a_gap_in_the_ledger_and_nothing_of_it_lies_ahead() {
         let newest = minutes.iter().map(|one| one.minute).max();
         assert_eq!(newest, Some(at(shift.second).minute()), "set by {by} s");
         if by > 0 {
-            let told = shift.effects.iter().filter_map(|(_, effect)| match effect {
-                Effect::Ledger(minute) if &*minute.subject == "api" => Some(minute.clone()),
-                _ => None,
+            let told = shift.effects.iter().filter_map(|(_, effect)| {
+                let Effect::Ledger(minute) = effect else { return None };
+                (&*minute.subject == "api").then(|| minute.clone())
             });
             let all: Vec<_> = told.chain(minutes.into_iter().filter(|one| &*one.subject == "api")).collect();
             let mut by_minute: BTreeMap<i64, Minute> = BTreeMap::new();
