@@ -15,7 +15,6 @@ mod handle;
 mod heads;
 mod heartbeat;
 mod inbound;
-mod letters;
 mod machine;
 mod memory;
 mod observer;

@@ -101,11 +101,11 @@ impl People {
             "How long the oldest of these has waited; 0: none waits.",
         );
         let mut beats = Family::counter(
-            "heartbeats_total",
+            "strop_heartbeats_total",
             "Turns of the heartbeat, by what they came to: called, why the call failed, or why it was withheld.",
         );
         let mut heard = Family::gauge(
-            "heartbeat_last_success_timestamp_seconds",
+            "strop_heartbeat_last_success_timestamp_seconds",
             "When the heartbeat was last heard outside, in seconds since 1970.",
         );
         {

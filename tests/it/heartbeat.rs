@@ -29,10 +29,10 @@ fn a_heartbeat_comes_while_people_can_be_told_and_ceases_when_nobody_can() {
     assert!(seen.head.starts_with("GET /ping/the-secret HTTP/1.1\r\n"), "{}", seen.head);
     let shown = proxy.sre("health/comprehensive")["heartbeat"].clone();
     assert_eq!((&shown["every_seconds"], &shown["last_outcome"]), (&1.into(), &"called".into()), "{shown}");
-    assert!(proxy.metric("heartbeat_last_success_timestamp_seconds", "") > 1_700_000_000.0);
+    assert!(proxy.metric("strop_heartbeat_last_success_timestamp_seconds", "") > 1_700_000_000.0);
     hook.answer(status(503));
     proxy.post("test/incident", r#"{"title": "Checkout fails", "severity": "critical"}"#);
-    let withheld = || proxy.metric("heartbeats_total", "outcome=\"nobody_reached\"");
+    let withheld = || proxy.metric("strop_heartbeats_total", "outcome=\"nobody_reached\"");
     eventually("the only channel fails, so it is withheld", || withheld() >= 2.0);
     let (before, turns) = (waits.hits(), withheld());
     eventually("turns pass", || withheld() >= turns + 2.0);
@@ -55,7 +55,7 @@ fn a_heartbeat_that_nobody_hears_is_told_and_costs_nothing_else() {
          [heartbeat]\nurl = \"http://{}/gone\"\nevery = \"1s\"\n",
         backend.address, waits.address
     ));
-    eventually("it is refused", || proxy.metric("heartbeats_total", "outcome=\"refused\"") >= 2.0);
+    eventually("it is refused", || proxy.metric("strop_heartbeats_total", "outcome=\"refused\"") >= 2.0);
     let shown = proxy.sre("health/comprehensive")["heartbeat"].clone();
     assert!(shown["last_heard_at"].is_null(), "never heard: {shown}");
     assert_eq!(proxy.get("/").status, 200);
