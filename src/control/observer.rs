@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::bypass::{Bypass, Watch};
 use super::evidence::Evidence;
@@ -15,7 +14,7 @@ use super::wording::Wording;
 use crate::config::Config;
 use crate::config::presets::SRE_API;
 use crate::names::UpstreamName;
-use crate::reliability::breaker::{BreakerState, Mode};
+use crate::reliability::breaker::Mode;
 use crate::reliability::counts::{Counts, Trail};
 use crate::reliability::party::Party;
 use crate::reliability::reach::{Met, Reach};
@@ -167,7 +166,7 @@ impl Observer {
                 .upstreams
                 .entry(upstream.config.name.clone())
                 .or_insert_with(|| Watched::new(Arc::clone(&name), now));
-            held.look(upstream, heard, moment.instant, now);
+            held.look(upstream, heard, now);
             held.reading.beside = world.config.is_behind(&upstream.config.name);
             let since = |instant: std::time::Instant| now - moment.instant.saturating_duration_since(instant);
             let view = upstream.gate.view(moment.instant);
@@ -178,10 +177,6 @@ impl Observer {
                 open_for: policy.open_for,
                 held: view.hold.is_some(),
             });
-            if view.state == BreakerState::Closed {
-                let known = view.consecutive.saturating_sub(held.forgiven);
-                held.reading.consecutive_failures = held.reading.consecutive_failures.max(known);
-            }
             readings.upstreams.push(held.reading.moved(ahead));
             if !upstream.config.payments.is_empty() {
                 readings.payments.push(held.payments(now));
@@ -206,7 +201,7 @@ impl Watched {
         }
     }
 
-    fn look(&mut self, upstream: &Upstream, heard: &Heard, moment: Instant, now: At) {
+    fn look(&mut self, upstream: &Upstream, heard: &Heard, now: At) {
         let verdicts = upstream.series.verdicts();
         let mut new = verdicts;
         new.iter_mut().zip(self.verdicts).for_each(|(new, old)| *new = new.saturating_sub(old));
@@ -230,23 +225,21 @@ impl Watched {
         self.reading.counts = self.trail.count(counts, now);
         let probed = upstream.config.health.is_some();
         self.reading.failed_probes = probed.then(|| upstream.series.failed_checks());
-        self.learn(second, upstream, moment, now);
+        self.learn(second, upstream, now);
         self.meet(heard.of(&upstream.config.name), now);
         self.reading.in_flight = heard.of(&upstream.config.name).map(|one| one.series.in_flight()).sum();
         self.count_payments(upstream, now);
     }
 
     /// What a second says of the row of failures.
-    fn learn(&mut self, second: Second, upstream: &Upstream, moment: Instant, now: At) {
-        let row = upstream.gate.view(moment).bad_in_a_row;
+    fn learn(&mut self, second: Second, upstream: &Upstream, now: At) {
+        let row = upstream.gate.bad_in_a_row();
         let reading = &mut self.reading;
         if second.good > 0 {
-            // Of this second only what came after the last good one is a row.
-            (reading.consecutive_failures, self.forgiven) = (row, 0);
-        } else {
-            let failed = u32::try_from(second.failed).unwrap_or(u32::MAX);
-            reading.consecutive_failures = reading.consecutive_failures.saturating_add(failed);
+            self.forgiven = 0;
         }
+        self.forgiven = self.forgiven.min(row);
+        reading.consecutive_failures = row - self.forgiven;
         // A check that only connects says nothing of answers.
         let sees = upstream.config.health.as_ref().is_some_and(|health| health.path.is_some());
         let seen_well =
@@ -272,7 +265,8 @@ impl Watched {
         }
         if second.failed > 0 || second.missed > 0 {
             reading.last_failure = Some(now);
-            if second.good == 0 && !seen_well {
+            // Of a second that brought both, only what came after the last good one is a row.
+            if !seen_well && (second.good == 0 || reading.consecutive_failures > 0) {
                 reading.failing_since = reading.failing_since.or(Some(now));
             }
         }

@@ -4,6 +4,7 @@
 //! counted meanwhile is folded in once a second at the latest.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use super::permit::Permit;
@@ -40,6 +41,8 @@ fn telling(series: Arc<BreakerSeries>) -> OnMove {
 pub struct Gate {
     breaker: Guarded<Breaker>,
     witness: Witness,
+    /// Exchanges that ended badly since the last that went well, over all phases.
+    row: AtomicU32,
     on_move: OnMove,
 }
 
@@ -65,7 +68,7 @@ impl Gate {
     /// A closed breaker for `workers` workers.
     pub fn new(policy: BreakerPolicy, seed: u64, workers: usize, now: Instant, on_move: OnMove) -> Arc<Self> {
         let breaker = Guarded::new(Breaker::new(policy, seed, now), workers);
-        Arc::new(Self { breaker, witness: Witness::new(workers, now), on_move })
+        Arc::new(Self { breaker, witness: Witness::new(workers, now), row: AtomicU32::new(0), on_move })
     }
 
     /// The same, with a jitter of its own, and telling metrics and log.
@@ -118,6 +121,7 @@ impl Gate {
     /// The exchange behind `ticket` has ended.
     pub(super) fn settle(&self, worker: usize, ticket: Ticket, evidence: &Evidence<'_>, now: Instant) {
         let generation = ticket.generation();
+        self.count_row(evidence.verdict);
         if evidence.verdict.is_good() {
             self.witness.note(worker, evidence.blame.party, now);
         }
@@ -131,6 +135,23 @@ impl Gate {
             let moved = self.with(now, |breaker| breaker.settle(ticket, evidence, now));
             self.tell(moved);
         }
+    }
+
+    fn count_row(&self, verdict: Verdict) {
+        match verdict {
+            // Written only where it changes something: all workers read it.
+            Verdict::Good | Verdict::Slow if self.row.load(Ordering::Relaxed) == 0 => {}
+            Verdict::Good | Verdict::Slow => self.row.store(0, Ordering::Relaxed),
+            Verdict::Bad(_) => {
+                self.row.fetch_add(1, Ordering::Relaxed);
+            }
+            Verdict::RateLimited { .. } | Verdict::Inconclusive(_) => {}
+        }
+    }
+
+    /// Exchanges that ended badly since the last that went well, whatever the breaker made of them.
+    pub fn bad_in_a_row(&self) -> u32 {
+        self.row.load(Ordering::Relaxed)
     }
 
     /// A round of active checks has ended.
@@ -258,6 +279,16 @@ mod tests {
         let view = gate.view(now);
         assert_eq!((view.state, view.shadow_state), (BreakerState::Closed, Some(BreakerState::Open)));
         assert_eq!(moves.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_row_goes_on_when_the_breaker_would_have_opened() {
+        let (gate, _) = gate(3, Mode::Shadow);
+        let now = clock::instant();
+        (0..9).for_each(|worker| one(&gate, worker % 2, BAD, now));
+        assert_eq!(gate.bad_in_a_row(), 9);
+        one(&gate, 0, Verdict::Good, now);
+        assert_eq!(gate.bad_in_a_row(), 0);
     }
 
     #[test]
