@@ -47,9 +47,9 @@ impl Step {
         Duration::from_millis(self.by.unsigned_abs())
     }
 
-    /// Its length in whole seconds, as people write it.
+    /// Its length to the nearest second, as people write it: the two clocks are read one after the other.
     pub fn span(self) -> String {
-        Duration::from_secs(self.length().as_secs()).write()
+        Duration::from_secs((self.length() + STEP / 2).as_secs()).write()
     }
 
     /// One line for people.
