@@ -161,6 +161,8 @@ pub(super) async fn close(
         "nothing to do".to_owned()
     } else if order.force {
         "closed".to_owned()
+    } else if breaker.gate().view(moment.instant).state == BreakerState::Closed {
+        "closed, as it was before it was held".to_owned()
     } else {
         "half-open: it closes when its probes pass; send {\"force\": true} to close it at once".to_owned()
     };

@@ -8,7 +8,7 @@ use crate::reliability::incident::DRILL;
 use crate::reliability::readings::Resource;
 
 /// Conditions of the sidecar itself that are reported.
-const OWN: [&str; 6] = ["store", "config", "notify", "clock", "certificate", "sidecar"];
+const OWN: [&str; 5] = ["store", "config", "clock", "ingress", "egress"];
 
 /// Upstreams, routes, resources, the sidecar's own parts, and whatever an incident or alert at hand is about.
 pub(super) fn known(admin: &Admin) -> BTreeSet<String> {
@@ -18,6 +18,7 @@ pub(super) fn known(admin: &Admin) -> BTreeSet<String> {
     let measured = series.iter().map(|one| one.key.0.as_str().to_owned());
     let config = admin.reloader.status().config;
     let configured = config.routes.iter().map(|route| route.name.as_str().to_owned());
+    let channels = config.notify.iter().map(|channel| channel.name.as_str().to_owned());
     let resources = Resource::ALL.map(|one| one.label().to_owned());
     let sampled = board.resources.iter().map(|one| format!("{}{}", one.what.label(), one.which));
     let own = OWN.iter().chain(&[crate::control::SERVICE, NETWORK, DRILL]).map(|one| (*one).to_owned());
@@ -26,6 +27,7 @@ pub(super) fn known(admin: &Admin) -> BTreeSet<String> {
     upstreams
         .chain(measured)
         .chain(configured)
+        .chain(channels)
         .chain(resources)
         .chain(sampled)
         .chain(own)

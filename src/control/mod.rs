@@ -176,12 +176,12 @@ impl Control {
     /// Until asked to leave.
     pub async fn run(mut self, drain: Drain) {
         // An order may come before the first look: whom it calls is the operator's to say then, too.
-        self.configure();
+        self.heed_config();
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // What a fleet has stored, the courier brings.
         let mut restored = !self.fleet.is_single();
-        let mut left = Box::pin(left_behind(self.records.clone()));
+        let mut left = Box::pin(past::left_behind(self.records.clone()));
         if !restored && let Ok(found) = tokio::time::timeout(RESTORE, &mut left).await {
             // Before the first look, where the store answers: what goes on is not opened a second time.
             restored = true;
@@ -218,20 +218,11 @@ impl Control {
         self.carry_out(effects, Vec::new());
     }
 
-    /// Takes the config in force.
-    fn configure(&mut self) {
-        if let Some(config) = self.observer.new_config() {
-            self.desk.reconfigure((*config.watch.policy).clone());
-            self.people = Some(config.watch.people.clone());
-            self.wording.reconfigure(&config);
-        }
-    }
-
     fn look(&mut self) {
         let moment = clock::now();
         self.follow(moment);
         let now = self.observer.at(moment);
-        self.configure();
+        self.heed_config();
         let mut readings = self.observer.look(moment, Stage::Serving);
         self.wording.look(&readings, moment);
         let clock = self.clock(moment);
@@ -295,7 +286,17 @@ impl Control {
         self.feed.take(&board);
     }
 
+    /// What is decided is decided by the config in force: an order may come before the first look, or right after a reload.
+    fn heed_config(&mut self) {
+        if let Some(config) = self.observer.new_config() {
+            self.desk.reconfigure((*config.watch.policy).clone());
+            self.people = Some(config.watch.people.clone());
+            self.wording.reconfigure(&config);
+        }
+    }
+
     fn hear(&mut self, ask: Ask) {
+        self.heed_config();
         let now = self.observer.at(clock::now());
         let Ask { order: Order { command, audit }, found, answer } = ask;
         if let Some(found) = found.filter(|found| !self.knows(&found.id)) {
@@ -364,16 +365,5 @@ impl Control {
         if transition.confirms() && !incident.signals.is_empty() {
             self.evidence.confirmed(incident, transition.at);
         }
-    }
-}
-
-/// What an earlier start left, once the store says it. Whoever looks does not wait for it.
-async fn left_behind(records: Records) -> LeftBehind {
-    loop {
-        let now = At(crate::store::rows::millis(clock::now().wall));
-        if let Some(left) = records.left_behind(now).await {
-            return left;
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }

@@ -29,6 +29,9 @@ use crate::units::At;
 use crate::upstream::Upstream;
 use crate::upstream::registry::{Registry, World};
 
+/// Fewer failures in a row are contradicted by a connection that works.
+const A_ROW: u32 = 3;
+
 /// Remembers what the counters said a second ago.
 pub struct Observer {
     registry: Arc<Registry>,
@@ -46,6 +49,7 @@ pub struct Observer {
 struct Second {
     good: u64,
     failed: u64,
+    unconnected: u64,
     badly_answered: u64,
     passed: u64,
     missed: u64,
@@ -206,7 +210,7 @@ impl Watched {
         let verdicts = upstream.series.verdicts();
         let mut new = verdicts;
         new.iter_mut().zip(self.verdicts).for_each(|(new, old)| *new = new.saturating_sub(old));
-        let [good, slow, _, _, timeout, reset, status, protocol, limited, ..] = new;
+        let [good, slow, connect, tls, timeout, reset, status, protocol, limited, ..] = new;
         // Only what an exchange ended with: an attempt that went well elsewhere is nobody's outage.
         let [_, _, against_upstream] = upstream.series.against();
         let ended_badly = against_upstream.saturating_sub(self.against_upstream);
@@ -216,6 +220,7 @@ impl Watched {
         let second = Second {
             good,
             failed,
+            unconnected: connect + tls,
             badly_answered: timeout + reset + status + protocol,
             passed: passed - self.checks.0,
             missed: missed - self.checks.1,
@@ -249,13 +254,21 @@ impl Watched {
         if seen_well && second.good == 0 {
             (reading.consecutive_failures, self.forgiven) = (0, row);
         }
-        if second.good > 0 || seen_well {
-            reading.last_success = Some(now);
-            reading.failing_since = None;
-            reading.failing = Failing::Connections;
+        if second.passed > 0 {
+            reading.checked = Some(now);
         }
-        if second.badly_answered > 0 {
-            reading.failing = Failing::Answers;
+        // While the exchanges say nothing yet, it is there as far as anybody knows.
+        let there = second.passed > 0 && reading.consecutive_failures < A_ROW;
+        if second.good > 0 || seen_well || there {
+            reading.last_success = Some(now);
+        }
+        if second.good > 0 || seen_well {
+            reading.failing_since = None;
+        }
+        match (second.unconnected, second.badly_answered) {
+            (0, 0) => {}
+            (_, 0) => reading.failing = Failing::Connections,
+            (_, _) => reading.failing = Failing::Answers,
         }
         if second.failed > 0 || second.missed > 0 {
             reading.last_failure = Some(now);

@@ -46,9 +46,9 @@ pub(super) struct Letter {
 }
 
 impl Letter {
-    /// `message` calls whom `page` names.
+    /// `message` calls whom `page` names: its first fact.
     pub(super) fn call(page: &Page, incident: &Incident, mut message: Message) -> Self {
-        message.facts.insert(0, ("for".to_owned(), page.contacts.join(", ")));
+        message.facts.insert(0, ("For".to_owned(), page.contacts.join(", ")));
         Self { id: format!("{}-call-{}", incident.id, page.number), channel: page.channel.clone(), message }
     }
 

@@ -124,3 +124,47 @@ impl Control {
         self.fleet.mirror.turn_to(now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    #[test]
+    fn moments_follow_the_wall_clock_and_a_step_is_told_for_a_while() {
+        let start = clock::now();
+        let (time, mut follower) = (Time::new(start), Follower::new(start));
+        let passed = |seconds: u64| start.instant + Duration::from_secs(seconds);
+        let second = Duration::from_secs(1);
+        let slewed = Moment { instant: passed(1), wall: start.wall + second + Duration::from_millis(40) };
+        assert_eq!(follower.look(&time, slewed), None);
+        assert_eq!(time.at(slewed), At(millis(slewed.wall)));
+        assert_eq!(follower.condition(time.at(slewed)).sign, Sign::Good);
+        // The start was two hours ahead, and a time server has been heard.
+        let set = Moment { instant: passed(2), wall: start.wall + second * 2 - HOUR * 2 };
+        let step = follower.look(&time, set).expect("a step");
+        assert_eq!((step.cause, step.length().as_secs()), (Cause::Set, 2 * 3_600));
+        assert_eq!(time.at(set), At(millis(set.wall)), "what is told from now on is not in the future");
+        assert_eq!(time.steady(set), At(millis(start.wall)) + second * 2, "spans are");
+        let told = follower.condition(time.at(set));
+        assert_eq!(
+            (told.sign, told.severity, told.first_bad),
+            (Sign::Bad, Severity::Low, Some(time.at(set)))
+        );
+        assert_eq!(told.title, "the clock of this machine was set back by 2h");
+        let later = Moment { instant: passed(700), wall: set.wall + second * 698 };
+        assert_eq!(follower.look(&time, later), None, "once");
+        assert_eq!(follower.condition(time.at(later)).sign, Sign::Good);
+    }
+
+    #[test]
+    fn a_step_of_seconds_is_no_incident() {
+        let start = clock::now();
+        let (time, mut follower) = (Time::new(start), Follower::new(start));
+        let second = Duration::from_secs(1);
+        let set = Moment { instant: start.instant + second, wall: start.wall + second * 6 };
+        assert!(follower.look(&time, set).is_some());
+        assert_eq!(follower.condition(time.at(set)).sign, Sign::Good);
+    }
+}

@@ -83,6 +83,7 @@ pub(super) fn alerts(message: &Message, now: u64, interval: Duration) -> Value {
         ("incident", message.incident_id.as_str()),
         ("instance", message.instance.as_str()),
         ("state", state),
+        ("at", &stamp(message.at)),
     ] {
         annotations.insert(name.to_owned(), json!(fit(value, FACT)));
     }

@@ -17,7 +17,7 @@ const FONT: &str = "font-family:system-ui,-apple-system,'Segoe UI',Roboto,Arial,
 /// Names and values, in order. What an older version has queued has no facts that say so much.
 fn rows(message: &Message) -> Vec<(String, String)> {
     let mut rows: Vec<(String, String)> = Vec::new();
-    if message.brief.facts.is_empty() {
+    if message.brief.lead.is_empty() {
         rows.push(("Service".to_owned(), message.service.clone()));
         rows.push(("Severity".to_owned(), message.severity.label().to_owned()));
         rows.push(("Found by".to_owned(), message.rule.clone()));

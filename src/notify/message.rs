@@ -80,7 +80,7 @@ pub struct Message {
 
 impl Message {
     /// A message about `incident` at `at`. Who sends it and the link are added by the sender.
-    pub fn about(incident: &Incident, brief: Brief, kind: Kind, at: At) -> Self {
+    pub fn about(incident: &Incident, mut brief: Brief, kind: Kind, at: At) -> Self {
         let millis = |at: At| u64::try_from(at.0).unwrap_or(0);
         Self {
             incident_id: incident.id.as_str().to_owned(),
@@ -95,7 +95,7 @@ impl Message {
             at: millis(at),
             ends_at: incident.clocks.closed.map(millis),
             link: None,
-            facts: brief.facts.clone(),
+            facts: std::mem::take(&mut brief.facts),
             instance: String::new(),
             brief,
             thread: None,

@@ -146,7 +146,12 @@ pub fn of_incident(incident: &Incident) -> Option<Health> {
     let status = match (incident.state, incident.severity) {
         (State::Resolved | State::Reviewed | State::Cleared, _) => return None,
         (State::Monitoring, _) => Status::Recovering,
-        (State::Open | State::Acknowledged | State::Mitigating, Severity::Critical) => Status::Unhealthy,
+        // What is not seen any more is not known to hold.
+        (State::Open | State::Acknowledged | State::Mitigating, Severity::Critical)
+            if incident.unseen_since.is_none() =>
+        {
+            Status::Unhealthy
+        }
         (State::Suspected | State::Open | State::Acknowledged | State::Mitigating, _) => Status::Degraded,
     };
     let told = format!(
@@ -391,6 +396,12 @@ mod tests {
             let told = of_incident(&incident(state, severity, Rule::ServiceDown, "backend"));
             assert_eq!(told.as_ref().map(|health| health.status), status, "{state:?} {severity:?}");
             assert!(told.is_none_or(|health| health.reason.contains("backend is down")));
+            let unseen = Incident {
+                unseen_since: Some(At(1)),
+                ..incident(state, severity, Rule::ServiceDown, "backend")
+            };
+            let worst = of_incident(&unseen).map(|health| health.status);
+            assert_eq!(worst, status.map(|status| status.min(Status::Degraded)), "{state:?} {severity:?}");
             assert_eq!(
                 of_incident(&incident(state, severity, Rule::Manual, super::super::incident::DRILL)),
                 None

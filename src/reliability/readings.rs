@@ -73,7 +73,9 @@ pub struct UpstreamReading {
     pub last_success: Option<At>,
     /// The last bad verdict or probe.
     pub last_failure: Option<At>,
-    /// What the failures since the last success were.
+    /// When a check of it last passed.
+    pub checked: Option<At>,
+    /// What its last failures were.
     pub failing: Failing,
     /// Whom they have met.
     pub reach: Reach,
@@ -85,7 +87,7 @@ pub struct UpstreamReading {
     pub in_flight: u64,
 }
 
-/// What the failures of an upstream since its last success were.
+/// What the failures of the last second with any were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Failing {
     /// Nobody could connect, as far as anybody tried.
@@ -119,6 +121,7 @@ impl UpstreamReading {
             failing_since: None,
             last_success: None,
             last_failure: None,
+            checked: None,
             failing: Failing::default(),
             reach: Reach::default(),
             beside: false,

@@ -30,6 +30,8 @@ mod calls;
 mod checked;
 /// Real clients pass through unchanged.
 mod clients;
+/// A clock that is set while it runs.
+mod clocks;
 /// What the command line does and says.
 mod command_line;
 /// What others build on: metric names, the API, the command line. A change here is a change for them.

@@ -47,7 +47,8 @@ fn an_operators_open_and_close_on_what_is_well_leave_it_closed_and_no_incident()
     for _ in 0..60 {
         assert_eq!(proxy.get("/").field("x-strop-reason"), Some("breaker_held"));
     }
-    order("close", r#"{"reason": "Service restored"}"#);
+    let closed = proxy.post("circuit-breakers/backend/close", r#"{"reason": "Service restored"}"#);
+    assert_eq!(closed.json()["note"], "closed, as it was before it was held", "{}", closed.text());
     assert_eq!(proxy.breaker("backend"), "closed", "as it was before");
     looks(&proxy, 4.0);
     order("open", r#"{"reason": "Maintenance window", "ttl": "2s"}"#);

@@ -6,7 +6,7 @@ use crate::support::upstream::{Upstream, status};
 
 /// The live incident about a condition of Strop's own, by its title.
 fn incident(proxy: &Proxy, title: &str) -> Option<serde_json::Value> {
-    let all = proxy.sre("incidents")["incidents"].as_array().expect("a list").clone();
+    let all = proxy.sre("incidents")["incidents"].as_array()?.clone();
     all.into_iter().find(|one| one["title"].as_str().is_some_and(|told| told.contains(title)))
 }
 

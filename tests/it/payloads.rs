@@ -70,17 +70,17 @@ fn hostile() -> Vec<String> {
     ]
 }
 
-/// All that may be said, each part of it that text.
+/// All that may be said, each part of it that text, and more parts than anybody writes.
 fn brief(text: &str) -> Brief {
-    let text = || text.to_owned();
-    let section = Section { part: Part::Look, lines: vec![text(); 40], command: Some(text()) };
+    let text = || text.chars().take(5_000).collect::<String>();
+    let section = Section { part: Part::Look, lines: vec![text(); 14], command: Some(text()) };
     Brief {
         audience: Audience::Called,
         status: text(),
         title: text(),
         lead: text(),
-        facts: vec![(text(), text()); 40],
-        sections: vec![section; 40],
+        facts: vec![(text(), text()); 4],
+        sections: vec![section; 10],
     }
 }
 

@@ -283,7 +283,7 @@ impl Month {
         if let Some(missed) = &mut reading.failed_probes {
             *missed = if gone { *missed + 1 } else { 0 };
             if !gone {
-                reading.last_success = Some(now);
+                (reading.last_success, reading.checked) = (Some(now), Some(now));
             }
         }
         if brought.counts.good > 0 {

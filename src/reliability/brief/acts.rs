@@ -64,9 +64,9 @@ fn of_breaker(name: &str, breaker: &BreakerScene, scene: &Scene) -> Option<Strin
     })
 }
 
-/// Who was called, each way once.
+/// Who was called, and each way once with what came of it at last.
 fn calls(calls: &[Call]) -> Option<String> {
-    let mut told: Vec<String> = Vec::new();
+    let mut told: Vec<(String, Vec<(String, &str)>)> = Vec::new();
     for call in calls {
         let came = match call.delivered {
             Some(true) => "delivered",
@@ -74,17 +74,32 @@ fn calls(calls: &[Call]) -> Option<String> {
             None => "on its way",
         };
         let whom: Vec<String> = call.contacts().map(line).collect();
-        let way = format!("{} through {} (", list(&whom), line(&call.channel));
-        told.retain(|known| !known.starts_with(&way));
-        told.push(format!("{way}{came})"));
+        let (whom, way) = (list(&whom), line(&call.channel));
+        match told.iter_mut().find(|(known, _)| *known == whom) {
+            Some((_, ways)) => {
+                ways.retain(|(known, _)| *known != way);
+                ways.push((way, came));
+            }
+            None => told.push((whom, vec![(way, came)])),
+        }
     }
+    let way = |(way, came): &(String, &str)| format!("{way} ({came})");
+    let told: Vec<String> = told
+        .iter()
+        .map(|(whom, ways)| format!("{whom} through {}", list(&ways.iter().map(way).collect::<Vec<_>>())))
+        .collect();
     let times = calls.iter().map(|call| call.round + 1).max().unwrap_or(0);
     let times = if times > 1 { format!(", {times} times so far") } else { String::new() };
-    (!told.is_empty()).then(|| format!("It has called {}{times}.", list(&told)))
+    (!told.is_empty()).then(|| format!("It has called {}{times}.", told.join("; ")))
 }
 
 /// What happens if nobody does anything.
-pub(super) fn next(incident: &Incident, scene: &Scene, about: &About<'_>) -> Vec<String> {
+pub(super) fn next(
+    incident: &Incident,
+    scene: &Scene,
+    about: &About<'_>,
+    ahead: Option<&Ahead>,
+) -> Vec<String> {
     let good = scene.clear_after.map_or_else(|| "long enough".to_owned(), span);
     let ends = match incident.key.rule {
         Rule::Manual => "It was opened by hand and ends by hand.".to_owned(),
@@ -107,7 +122,7 @@ pub(super) fn next(incident: &Incident, scene: &Scene, about: &About<'_>) -> Vec
     let mut told: Vec<String> = probes.collect();
     match incident.state {
         State::Suspected => told.push("Nobody is called unless it is confirmed.".to_owned()),
-        State::Open => told.push(next_call(scene.next_call.as_ref(), scene)),
+        State::Open => told.push(next_call(ahead, scene)),
         State::Acknowledged | State::Mitigating => told.push("Nobody else is called.".to_owned()),
         State::Monitoring => {
             told.push("If it becomes bad again it goes on, and so do the calls.".to_owned());

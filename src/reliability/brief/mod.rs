@@ -22,7 +22,7 @@ pub use scene::{
     BreakerScene, Door, EndpointIs, EndpointScene, FailureScene, Fault, RouteScene, Scene, UpstreamScene,
 };
 
-use super::escalation::Cause;
+use super::escalation::{Ahead, Cause};
 use super::incident::{Ending, Incident, State};
 use super::rule::{Rule, Severity};
 use crate::units::At;
@@ -38,6 +38,23 @@ pub enum Audience {
     Called,
     /// Who is to know.
     Stakeholders,
+}
+
+/// Why a message is written, and to whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Occasion {
+    /// For whom it is.
+    pub audience: Audience,
+    /// It calls somebody, for that reason; `None`: it tells of a change.
+    pub call: Option<Cause>,
+    /// Who is called next; `None`: nobody, by itself.
+    pub next: Option<Ahead>,
+}
+
+impl Occasion {
+    fn calls_again(&self, incident: &Incident) -> bool {
+        self.call == Some(Cause::Again) && incident.state == State::Open
+    }
 }
 
 /// What a section is about.
@@ -118,11 +135,11 @@ pub struct Brief {
 }
 
 impl Brief {
-    /// What a message about `incident` says. `call`: it calls somebody, for that reason; `None`: it tells of a change.
-    pub fn of(incident: &Incident, scene: &Scene, audience: Audience, call: Option<Cause>) -> Self {
+    /// What a message about `incident` says on that occasion.
+    pub fn of(incident: &Incident, scene: &Scene, occasion: &Occasion) -> Self {
         let about = About::of(incident, scene);
-        let brief = match audience {
-            Audience::Called => called(incident, scene, &about, call),
+        let brief = match occasion.audience {
+            Audience::Called => called(incident, scene, &about, occasion),
             Audience::Stakeholders => people::brief(incident, scene, &about),
         };
         debug_assert!(
@@ -132,22 +149,22 @@ impl Brief {
     }
 }
 
-fn called(incident: &Incident, scene: &Scene, about: &About<'_>, call: Option<Cause>) -> Brief {
+fn called(incident: &Incident, scene: &Scene, about: &About<'_>, occasion: &Occasion) -> Brief {
     let sections = [
         (Part::Evidence, evidence::sentences(incident, scene, about), None),
         (Part::Done, acts::done(incident, scene, about), None),
-        (Part::Next, acts::next(incident, scene, about), None),
+        (Part::Next, acts::next(incident, scene, about, occasion.next.as_ref()), None),
         (Part::Look, acts::look(incident, scene, about), None),
     ];
     let take = acts::acknowledge(incident, scene);
     let take = take.map(|(line, command)| (Part::Acknowledge, vec![line], Some(command)));
     let status = status(incident, scene.at);
-    let again = call == Some(Cause::Again) && incident.state == State::Open;
+    let again = occasion.calls_again(incident);
     Brief {
         audience: Audience::Called,
         status: if again { "still open".to_owned() } else { status },
         title: title(incident, scene),
-        lead: lead(incident, scene, about, call),
+        lead: lead(incident, scene, about, occasion),
         facts: evidence::facts(incident, scene, about),
         sections: filled(sections.into_iter().chain(take)),
     }
@@ -193,7 +210,7 @@ fn lasted(incident: &Incident, now: At) -> std::time::Duration {
 }
 
 /// What fails, since when, how bad, for whom.
-fn lead(incident: &Incident, scene: &Scene, about: &About<'_>, call: Option<Cause>) -> String {
+fn lead(incident: &Incident, scene: &Scene, about: &About<'_>, occasion: &Occasion) -> String {
     let (what, now) = (title(incident, scene), scene.at);
     let began = incident.clocks.began;
     let since = format!("since {} ({})", moment(began, now), span(now.since(began)));
@@ -204,7 +221,7 @@ fn lead(incident: &Incident, scene: &Scene, about: &About<'_>, call: Option<Caus
         State::Suspected => {
             format!("Suspected ({}): {what} {since}; {whom}.", incident.severity.label())
         }
-        State::Open if call == Some(Cause::Again) => {
+        State::Open if occasion.calls_again(incident) => {
             format!("{severity}, and nobody has taken it: {what} {since}; {whom}.")
         }
         State::Open => format!("{severity}: {what} {since}; {whom}."),

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::detect::NETWORK;
-use crate::reliability::escalation::Ahead;
 use crate::reliability::incident::Incident;
 use crate::units::At;
 
@@ -21,8 +20,6 @@ pub struct Scene {
     pub routes: Vec<RouteScene>,
     /// All dependencies.
     pub upstreams: Vec<UpstreamScene>,
-    /// Who is called next; `None`: nobody, by itself.
-    pub next_call: Option<Ahead>,
     /// How long the condition must be good before the incident ends by itself.
     pub clear_after: Option<Duration>,
     /// Where orders are taken.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Audience, BreakerScene, Brief, Door, EndpointIs, EndpointScene, FailureScene, Fault, RouteScene, Scene,
-    UpstreamScene,
+    Audience, BreakerScene, Brief, Door, EndpointIs, EndpointScene, FailureScene, Fault, Occasion,
+    RouteScene, Scene, UpstreamScene,
 };
 use crate::names::IncidentId;
 use crate::reliability::breaker::BreakerState;
@@ -99,14 +99,13 @@ fn stripe(at: At, failing: bool) -> Scene {
         upstreams: vec![upstream],
         clear_after: Some(Duration::from_secs(120)),
         door: Door { base: "https://strop.shop.example".to_owned(), public: true, token_file: None },
-        ..Scene::default()
     }
 }
 
-fn told(name: &'static str, one: &Incident, mut scene: Scene, to: Audience, call: Option<Cause>) -> Told {
+fn told(name: &'static str, one: &Incident, scene: Scene, to: Audience, call: Option<Cause>) -> Told {
     let clock = Clock { now: scene.at, local: None, holiday: false };
-    scene.next_call = one.escalation.ahead(&EscalationPolicy::default(), None, clock);
-    let brief = Brief::of(one, &scene, to, call);
+    let next = one.escalation.ahead(&EscalationPolicy::default(), None, clock);
+    let brief = Brief::of(one, &scene, &Occasion { audience: to, call, next });
     Told { name, incident: one.clone(), at: scene.at, brief }
 }
 

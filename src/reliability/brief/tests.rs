@@ -42,6 +42,18 @@ fn the_first_line_of_a_call_says_what_fails_since_when_how_bad_and_for_whom() {
 }
 
 #[test]
+fn whoever_is_called_again_reads_that_nobody_has_taken_it() {
+    let told = critical().into_iter().find(|told| told.name == "called").expect("is told");
+    let scene = Scene { at: told.at, ..Scene::default() };
+    let again = Occasion { call: Some(Cause::Again), ..Occasion::default() };
+    let brief = Brief::of(&told.incident, &scene, &again);
+    assert!(brief.lead.starts_with("Critical, and nobody has taken it: stripe is down"), "{}", brief.lead);
+    assert_eq!(brief.status, "still open");
+    let next = brief.sections.iter().find(|section| section.part == Part::Next).expect("there");
+    assert!(next.lines.contains(&"Nobody else is called by itself.".to_owned()), "{next:?}");
+}
+
+#[test]
 fn stakeholders_read_nothing_of_the_mechanics() {
     let all = critical().into_iter().chain(low());
     for told in all.filter(|told| told.brief.audience == Audience::Stakeholders) {
@@ -69,6 +81,10 @@ fn one(rule: Rule, service: &str, title: &str) -> Incident {
     one
 }
 
+fn to(audience: Audience) -> Occasion {
+    Occasion { audience, ..Occasion::default() }
+}
+
 fn scene() -> Scene {
     Scene { at: BEGAN + Duration::from_secs(30), ..Scene::default() }
 }
@@ -79,12 +95,12 @@ fn what_is_not_observed_is_said_to_be_unknown_and_never_none() {
     let scene = Scene { upstreams: vec![upstream], ..scene() };
     let incident = one(Rule::ServiceDown, "twilio", "twilio is down");
     for audience in [Audience::Called, Audience::Stakeholders] {
-        let brief = Brief::of(&incident, &scene, audience, None);
+        let brief = Brief::of(&incident, &scene, &to(audience));
         let text = format!("{brief:?}");
         assert!(text.contains("not known"), "{text}");
         assert!(!text.contains("none of 0") && !text.contains("0 %") && !text.contains("of 0 "), "{text}");
     }
-    let brief = Brief::of(&incident, &scene, Audience::Called, None);
+    let brief = Brief::of(&incident, &scene, &to(Audience::Called));
     assert!(format!("{brief:?}").contains("has not been seen well since this sidecar started"));
 }
 
@@ -96,7 +112,7 @@ fn what_other_parts_report_comes_with_what_to_do_and_no_foreign_text_breaks_out_
         ("what_to_do".to_owned(), "look whether\nthe disk is full".to_owned()),
     ];
     incident.tell(BEGAN, Actor::Desk, Kind::Signal, "confirmed".to_owned(), evidence);
-    let brief = Brief::of(&incident, &scene(), Audience::Called, None);
+    let brief = Brief::of(&incident, &scene(), &to(Audience::Called));
     let look = brief.sections.iter().find(|section| section.part == Part::Look).expect("there");
     assert_eq!(look.lines[0], "look whether the disk is full");
     let lines = brief.sections.iter().flat_map(|section| &section.lines);
@@ -114,7 +130,7 @@ fn a_command_that_takes_it_holds_the_token_s_file_whatever_its_name() {
     let incident = one(Rule::Manual, "test", "a drill");
     let command = |file: &str| {
         let scene = Scene { door: door(file), ..scene() };
-        let brief = Brief::of(&incident, &scene, Audience::Called, None);
+        let brief = Brief::of(&incident, &scene, &to(Audience::Called));
         brief.sections.into_iter().find_map(|section| section.command).expect("a command")
     };
     assert!(command("/etc/strop/token").contains("Bearer $(cat /etc/strop/token)\""));

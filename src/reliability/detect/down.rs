@@ -1,15 +1,15 @@
 //! Is a dependency down, or does one route, or one client, fail alone?
 //!
-//! Down is what checks say, or failures in a row that meet everybody. Where checks pass, that takes a whole row of
-//! exchanges of more than one route or client without any success; where there are none, three, unless others are served
-//! meanwhile. Errors of one route are that route's incident.
+//! Down is what checks say, or failures in a row that meet everybody. Where a check has passed since they began, that takes a
+//! whole row of exchanges of more than one route or client without any success; where none has, three, unless others are
+//! served meanwhile, or nobody else asks and a check is about to say. Errors of one route are that route's incident.
 
 use std::time::Duration;
 
 use super::{DetectPolicy, Detector, DownPolicy, Finding, Says};
 use crate::reliability::alert::{AlertPolicy, Look, Sign};
 use crate::reliability::breaker::BreakerState;
-use crate::reliability::readings::{Reach, UpstreamReading};
+use crate::reliability::readings::{Failing, Reach, UpstreamReading};
 use crate::reliability::rule::{Rule, Severity};
 use crate::units::At;
 
@@ -19,16 +19,33 @@ pub(super) const STALE: Duration = Duration::from_secs(60);
 /// Failures in a row, of more than one route or client, that make it suspected although its checks pass.
 const AGAINST_CHECKS: u32 = 20;
 
+/// How long errors wait for the check that they have brought forward.
+const A_CHECK: Duration = Duration::from_secs(3);
+
 impl UpstreamReading {
     /// Does what was seen last say that nobody is answered?
     pub fn is_down(&self, rules: &DownPolicy) -> bool {
         let row = self.consecutive_failures;
         match self.failed_probes {
             Some(probes) if probes >= rules.probes => true,
-            // Its checks pass: what fails is less than the whole, unless the exchanges say otherwise.
-            Some(0) => row >= AGAINST_CHECKS && self.reach == Reach::Several,
+            // What fails is less than the whole, unless the exchanges say otherwise.
+            Some(0) if self.passes_since() => row >= AGAINST_CHECKS && self.reach == Reach::Several,
+            // Its answers to one client that asks for one thing: the next check says more.
+            Some(0) if self.failing == Failing::Answers && self.reach == Reach::Unknown => false,
             Some(_) | None => row >= rules.failures && self.reach != Reach::One,
         }
+    }
+
+    /// Has a check passed since the failures began?
+    fn passes_since(&self) -> bool {
+        self.failing_since.is_none_or(|since| self.checked > Some(since))
+    }
+
+    /// Is the next check about to say whether it is down? Not for longer than a check takes.
+    pub(super) fn is_undecided(&self, rules: &DownPolicy, now: At) -> bool {
+        let fails = self.consecutive_failures >= rules.failures && self.reach == Reach::Unknown;
+        let fresh = self.failing_since.is_some_and(|since| now.since(since) < A_CHECK);
+        self.failed_probes == Some(0) && fails && fresh && !self.passes_since() && !self.is_down(rules)
     }
 
     /// Did it fail, or refuse, so lately that this is still so?

@@ -73,6 +73,8 @@ pub struct Detector {
     opened: BTreeMap<Arc<str>, At>,
     /// The upstreams that went together.
     members: Vec<Arc<str>>,
+    /// Upstreams of which a check is about to say whether they are down.
+    undecided: Vec<Arc<str>>,
     /// Since when there have been errors, by key of a rule, with no clean minute between.
     spells: BTreeMap<Key, At>,
     /// When the errors of a route class last were more than chance and more than a slow burn.
@@ -89,6 +91,7 @@ impl Detector {
             network: Arc::from(NETWORK),
             opened: BTreeMap::new(),
             members: Vec::new(),
+            undecided: Vec::new(),
             spells: BTreeMap::new(),
             spikes: BTreeMap::new(),
             streaks: BTreeMap::new(),

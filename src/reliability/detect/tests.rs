@@ -99,8 +99,10 @@ fn what_starts_beside_strop_has_its_grace_until_somebody_can_connect_and_a_vendo
 
 #[test]
 fn where_checks_pass_one_route_or_client_that_fails_is_not_the_whole() {
-    let row = |failures, reach, failed_probes| {
-        let one = UpstreamReading { reach, failed_probes, ..failing("api", failures, 101, 103) };
+    let row = |failures, reach, failed_probes: Option<u32>| {
+        let (checked, answers) = (failed_probes.map(|_| at(102)), Failing::Answers);
+        let failing = failing("api", failures, 101, 103);
+        let one = UpstreamReading { reach, failed_probes, checked, failing: answers, ..failing };
         sign(&look(&mut Detector::new(at(0)), &of(vec![one]), at(103)), Rule::ServiceDown, "api")
     };
     assert_eq!(row(500, Reach::One, Some(0)), Sign::Good);
@@ -111,6 +113,29 @@ fn where_checks_pass_one_route_or_client_that_fails_is_not_the_whole() {
     assert_eq!(row(0, Reach::Unknown, Some(3)), Sign::Bad);
     assert_eq!(row(500, Reach::One, None), Sign::Good, "others are served");
     assert_eq!(row(3, Reach::Unknown, None), Sign::Bad, "nobody is, as far as anybody can tell");
+}
+
+#[test]
+fn until_a_check_says_more_what_meets_everybody_is_down_and_what_meets_one_waits_for_it() {
+    let seen = |failing, reach, checked| {
+        let (failed_probes, failures) = (Some(0), self::failing("api", 3, 101, 101));
+        let one = UpstreamReading { reach, failed_probes, checked: Some(at(checked)), failing, ..failures };
+        let all = Windows { s5: counts(5, 5), m1: counts(5, 5), m5: counts(5, 5), ..Windows::default() };
+        let mut readings = route(all);
+        readings.upstreams = vec![one];
+        readings.routes[0].blamed = vec![(Arc::from("api"), 5)];
+        let found = look(&mut Detector::new(at(0)), &readings, at(101));
+        (sign(&found, Rule::ServiceDown, "api"), sign(&found, Rule::ErrorRate, "web"))
+    };
+    assert_eq!(seen(Failing::Connections, Reach::Unknown, 95), (Sign::Bad, Sign::Bad));
+    assert_eq!(seen(Failing::Answers, Reach::Several, 95), (Sign::Bad, Sign::Bad));
+    assert_eq!(seen(Failing::Answers, Reach::Unknown, 95), (Sign::Between, Sign::Between));
+    assert_eq!(
+        seen(Failing::Answers, Reach::Unknown, 102),
+        (Sign::Between, Sign::Bad),
+        "the check has passed"
+    );
+    assert_eq!(seen(Failing::Answers, Reach::One, 95), (Sign::Good, Sign::Bad));
 }
 
 #[test]

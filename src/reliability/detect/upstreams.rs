@@ -21,6 +21,8 @@ impl Detector {
     ) {
         self.remember_openings(readings, now);
         found.push(self.network_down(policy, readings, now));
+        let undecided = readings.upstreams.iter().filter(|one| one.is_undecided(&policy.down, now));
+        self.undecided = undecided.map(|one| Arc::clone(&one.name)).collect();
         for upstream in &readings.upstreams {
             let young = self.is_young(policy, upstream, now);
             let critical =
