@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::Control;
+use super::post::Letter;
 use crate::config::{self, Config, Until};
 use crate::notify::{Kind, Message};
 use crate::reliability::breaker::{BreakerState, BreakerView, Mode};
@@ -13,10 +15,11 @@ use crate::reliability::brief::{
     Audience, BreakerScene, Brief, Door, EndpointIs, EndpointScene, FailureScene, Fault, Occasion,
     RouteScene, Scene, UpstreamScene,
 };
+use crate::reliability::desk::Effect;
 use crate::reliability::escalation::{Cause, Clock, EscalationPolicy};
 use crate::reliability::incident::Incident;
 use crate::reliability::readings::Readings;
-use crate::runtime::clock::Moment;
+use crate::runtime::clock::{self, Moment};
 use crate::telemetry::SeriesKey;
 use crate::telemetry::Telemetry;
 use crate::telemetry::latency::{Span, Summary};
@@ -238,5 +241,38 @@ impl Written<'_> {
         // What is behind it is for those who act.
         let link = (door.public && audience == Audience::Called).then_some(link);
         Message { link, ..Message::about(incident, brief, kind, self.scene.at) }
+    }
+}
+
+impl Control {
+    /// What is to be told becomes messages, all of them with what is known at this moment.
+    pub(super) fn letters(&self, told: Vec<Effect>) -> Vec<Letter> {
+        if told.is_empty() {
+            return Vec::new();
+        }
+        let moment = clock::now();
+        let written = Written {
+            scene: self.wording.scene(moment, self.observer.at(moment), self.records.member()),
+            policy: &self.desk.policy().escalation,
+            clock: self.clock(moment),
+        };
+        let mut letters = Vec::new();
+        for effect in told {
+            match effect {
+                Effect::Page(page) => letters.extend(self.desk.incident(&page.incident).map(|incident| {
+                    let message =
+                        written.message(incident, Kind::Trigger, Audience::Called, Some(page.cause));
+                    Letter::call(&page, incident, message)
+                })),
+                Effect::Update(notice) | Effect::ResolveNotice(notice) => {
+                    if let Some(incident) = self.desk.incident(&notice.incident) {
+                        let write = |kind, audience| written.message(incident, kind, audience, None);
+                        letters.extend(Letter::notices(&notice, incident, write));
+                    }
+                }
+                Effect::Save(_) | Effect::SaveSilence(_) | Effect::Ledger(_) | Effect::Tell(_) => {}
+            }
+        }
+        letters
     }
 }

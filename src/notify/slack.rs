@@ -20,6 +20,8 @@ use crate::reliability::brief::{Audience, Section};
 const TEXT: usize = 3_000;
 const FIELDS: usize = 10;
 const FIELD: usize = 2_000;
+/// Of `text`, which Slack cuts at 40,000.
+const PLAIN: usize = 12_000;
 /// Sections of one message; a message takes 50 blocks.
 const SECTIONS: usize = 8;
 
@@ -150,12 +152,16 @@ pub(super) fn content(message: &Message) -> Value {
 fn text(message: &Message, lead: &str) -> String {
     let mut text = format!("{} {}", mark(message), escaped(lead, TEXT / 2));
     for section in message.brief.sections.iter().take(SECTIONS) {
-        text.push_str(&format!("\n{}:", section.part.title(message.brief.audience)));
-        for line in section.lines.iter().take(FIELDS) {
-            text.push_str(&format!("\n• {}", sentence(line, 400)));
-        }
-        if let Some(command) = &section.command {
-            text.push_str(&format!("\n{}", code(command)));
+        let title = format!("{}:", section.part.title(message.brief.audience));
+        let lines = section.lines.iter().take(FIELDS).map(|line| format!("• {}", sentence(line, 400)));
+        let command = section.command.as_deref().map(code);
+        for line in std::iter::once(title).chain(lines).chain(command) {
+            if text.chars().count() + line.chars().count() > PLAIN {
+                text.push_str("\n…");
+                return text;
+            }
+            text.push('\n');
+            text.push_str(&line);
         }
     }
     text

@@ -85,6 +85,9 @@ fn secret(dir: &Path) -> String {
 }
 
 fn opened(proxy: &Proxy, severity: &str) -> String {
+    eventually("it has looked", || {
+        proxy.sre("uptime")["subjects"].as_array().is_some_and(|all| !all.is_empty())
+    });
     let made = proxy.post("test/incident", &format!(r#"{{"title": "A test", "severity": "{severity}"}}"#));
     made.json()["incident"]["id"].as_str().unwrap_or_else(|| panic!("{}", made.text())).to_owned()
 }

@@ -122,6 +122,10 @@ pub(super) fn next(
     let mut told: Vec<String> = probes.collect();
     match incident.state {
         State::Suspected => told.push("Nobody is called unless it is confirmed.".to_owned()),
+        State::Open if super::unseen(incident).is_some() => {
+            told.push("Calls are not repeated until it is seen again, well or not.".to_owned());
+            told.extend(ahead.filter(|ahead| !ahead.again).map(|ahead| next_call(Some(ahead), scene)));
+        }
         State::Open => told.push(next_call(ahead, scene)),
         State::Acknowledged | State::Mitigating => told.push("Nobody else is called.".to_owned()),
         State::Monitoring => {

@@ -252,6 +252,7 @@ pub(super) fn facts(incident: &Incident, scene: &Scene, about: &About<'_>) -> Ve
     let long = span(super::lasted(incident, now));
     add("Since", format!("{} ({long} {lasting})", moment(began, now)));
     add("State", super::status(incident, now));
+    add("Not seen since", super::unseen(incident).map_or_else(String::new, |since| moment(since, now)));
     let (failed, total) = about.counts();
     if total > 0 {
         add("Failed in the last minute", format!("{} ({})", part(failed, total), share(failed, total)));

@@ -215,7 +215,7 @@ fn lead(incident: &Incident, scene: &Scene, about: &About<'_>, occasion: &Occasi
     let began = incident.clocks.began;
     let since = format!("since {} ({})", moment(began, now), span(now.since(began)));
     let severity = capital(incident.severity.label());
-    let whom = whom(incident, about);
+    let whom = whom(incident, about, now);
     let by = incident.acknowledged_by.as_deref().map_or_else(|| "somebody".to_owned(), line);
     match incident.state {
         State::Suspected => {
@@ -256,8 +256,16 @@ fn cleared(incident: &Incident) -> String {
     }
 }
 
+/// Since when nothing has been seen of what a live one is about.
+fn unseen(incident: &Incident) -> Option<At> {
+    incident.unseen_since.filter(|_| incident.state.is_live())
+}
+
 /// Whom it hits, as far as the traffic of the last minute shows.
-fn whom(incident: &Incident, about: &About<'_>) -> String {
+fn whom(incident: &Incident, about: &About<'_>, now: At) -> String {
+    if let Some(since) = unseen(incident) {
+        return format!("not seen since {}, so whether it still holds is not known", moment(since, now));
+    }
     let (failed, total) = about.counts();
     let on = about.failing();
     let on = if on.is_empty() { String::new() } else { format!(", on {}", list(&on)) };

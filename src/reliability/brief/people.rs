@@ -126,7 +126,7 @@ fn lead(incident: &Incident, scene: &Scene, about: &About<'_>) -> String {
     let (now, began) = (scene.at, incident.clocks.began);
     let what = capital(&effect(incident, scene, about, tense(incident.state)));
     let since = format!("since {}", moment(began, now));
-    let share = whom(about).map_or_else(String::new, |whom| format!("; {whom}"));
+    let share = whom(incident, about).map_or_else(String::new, |whom| format!("; {whom}"));
     let severity = incident.severity.label();
     match incident.state {
         State::Suspected => format!("Possible disruption ({severity}): {what} {since}{share}."),
@@ -164,7 +164,10 @@ fn lead(incident: &Incident, scene: &Scene, about: &About<'_>) -> String {
     }
 }
 
-fn whom(about: &About<'_>) -> Option<String> {
+fn whom(incident: &Incident, about: &About<'_>) -> Option<String> {
+    if super::unseen(incident).is_some() {
+        return Some("whether it still lasts is not known".to_owned());
+    }
     let (failed, total) = about.counts();
     (failed > 0 && about.carries)
         .then(|| format!("{} of the last minute's requests failed", share(failed, total)))
@@ -183,6 +186,14 @@ fn means(incident: &Incident, scene: &Scene, about: &About<'_>) -> Vec<String> {
         };
         return Some(again.to_owned()).filter(|text| !text.is_empty()).into_iter().collect();
     }
+    let rated = format!("It is rated {}.", meaning(incident.severity));
+    if let Some(since) = super::unseen(incident) {
+        let since = moment(since, scene.at);
+        return vec![
+            format!("Nothing has been seen of it since {since}, so whether it still lasts is not known."),
+            rated,
+        ];
+    }
     let (failed, total) = about.counts();
     let seen = match (failed, total) {
         _ if incident.is_drill() => "This is a drill; nobody is affected.".to_owned(),
@@ -198,7 +209,7 @@ fn means(incident: &Incident, scene: &Scene, about: &About<'_>) -> Vec<String> {
         }
     };
     let lasts = format!("It has lasted {} so far.", span(lasted(incident, scene.at)));
-    vec![seen, lasts, format!("It is rated {}.", meaning(incident.severity))]
+    vec![seen, lasts, rated]
 }
 
 fn done(incident: &Incident, scene: &Scene) -> Vec<String> {

@@ -105,6 +105,29 @@ fn what_is_not_observed_is_said_to_be_unknown_and_never_none() {
 }
 
 #[test]
+fn what_is_not_seen_any_more_is_not_said_to_go_on() {
+    let mut incident = one(Rule::Breaker, "twilio", "twilio is down");
+    incident.see(Some(BEGAN + Duration::from_secs(20)), BEGAN + Duration::from_secs(25));
+    for audience in [Audience::Called, Audience::Stakeholders] {
+        let brief = Brief::of(&incident, &scene(), &to(audience));
+        assert!(brief.lead.contains("whether it still"), "{}", brief.lead);
+        assert!(!format!("{brief:?}").contains("so far."), "{brief:?}");
+    }
+    let brief = Brief::of(&incident, &scene(), &to(Audience::Called));
+    assert!(brief.lead.contains("not seen since 02:14:27 UTC"), "{}", brief.lead);
+    let again = Ahead { at: BEGAN, contacts: vec!["cto".to_owned()], again: true };
+    let next = |ahead: Ahead| {
+        let brief = Brief::of(&incident, &scene(), &Occasion { next: Some(ahead), ..Occasion::default() });
+        format!("{:?}", brief.sections.iter().find(|section| section.part == Part::Next))
+    };
+    assert!(!next(again.clone()).contains("cto"), "calls are not repeated");
+    assert!(
+        next(Ahead { again: false, ..again }).contains("cto"),
+        "a step that nobody has taken still comes"
+    );
+}
+
+#[test]
 fn what_other_parts_report_comes_with_what_to_do_and_no_foreign_text_breaks_out_of_its_line() {
     let mut incident = one(Rule::Reported, "store", "the store\r\nBcc: everybody@example.com");
     let evidence = vec![

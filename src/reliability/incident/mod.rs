@@ -302,7 +302,8 @@ impl Incident {
             let Signal { first_bad, confirmed, over, .. } = signal;
             std::iter::once(first_bad).chain(confirmed.as_mut()).chain(over.as_mut())
         });
-        for at in [began, suspected].into_iter().chain(set).chain(self.respond_by.as_mut()).chain(signals) {
+        let due = [&mut self.respond_by, &mut self.unseen_since].into_iter().flatten();
+        for at in [began, suspected].into_iter().chain(set).chain(due).chain(signals) {
             *at = at.moved(millis);
         }
         self.escalation.shift(millis);
