@@ -79,18 +79,42 @@ const BASE_32: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 #[serde(try_from = "String", into = "String")]
 pub struct IncidentId(Arc<str>);
 
+/// Appends the low `letters * 5` bits of a number.
+fn push_base_32(text: &mut String, bits: u64, letters: u32) {
+    for letter in (0..letters).rev() {
+        let five = bits.checked_shr(letter * 5).unwrap_or(0) & 31;
+        text.push(char::from(BASE_32.get(five as usize).copied().unwrap_or(b'0')));
+    }
+}
+
+/// A name that orders by time: `prefix`, then 20 letters of base 32, ten of `millis` since the epoch and ten of `draw`, which
+/// tells apart what has the same time.
+pub fn ordered(prefix: &str, millis: i64, draw: u64) -> String {
+    let mut text = String::from(prefix);
+    push_base_32(&mut text, u64::try_from(millis).unwrap_or(0), 10);
+    push_base_32(&mut text, draw, 10);
+    text
+}
+
+/// The name of a silence in the API: `sil_` and its number as 13 letters of base 32.
+pub fn silence_id(number: u64) -> String {
+    let mut text = String::from("sil_");
+    push_base_32(&mut text, number, 13);
+    text
+}
+
+/// Reads it back; until the next version also the bare number, as the version before wrote it.
+pub fn read_silence_id(text: &str) -> Option<u64> {
+    let Some(letters) = text.strip_prefix("sil_") else { return text.parse().ok() };
+    let value = |letter: u8| BASE_32.iter().position(|known| *known == letter).map(|at| at as u64);
+    let add = |sum: u64, letter: u8| sum.checked_mul(32)?.checked_add(value(letter)?);
+    (letters.len() == 13).then(|| letters.bytes().try_fold(0, add))?
+}
+
 impl IncidentId {
     /// The name of what began at `millis` since the epoch; `draw` tells apart what began together.
     pub fn of(millis: i64, draw: u64) -> Self {
-        let millis = u64::try_from(millis).unwrap_or(0);
-        let mut text = String::from("inc_");
-        for (bits, letters) in [(millis, 10_u32), (draw, 10)] {
-            for letter in (0..letters).rev() {
-                let five = (bits >> (letter * 5)) & 31;
-                text.push(char::from(BASE_32.get(five as usize).copied().unwrap_or(b'0')));
-            }
-        }
-        Self(Arc::from(text))
+        Self(Arc::from(ordered("inc_", millis, draw)))
     }
 
     /// Reads it back.
@@ -103,6 +127,13 @@ impl IncidentId {
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// When it began, milliseconds since the epoch, as its first ten letters say.
+    pub fn millis(&self) -> u64 {
+        let letters = self.0.bytes().skip(4).take(10);
+        let value = |letter: u8| BASE_32.iter().position(|known| *known == letter).unwrap_or(0) as u64;
+        letters.fold(0, |sum, letter| (sum << 5) | value(letter))
     }
 }
 
@@ -145,8 +176,22 @@ mod tests {
         assert!(first < second);
         assert_eq!(IncidentId::read(first.as_str()), Some(first.clone()));
         assert_eq!(first.as_str().len(), 24);
+        assert_eq!((first.millis(), second.millis()), (1_700_000_000_000, 1_700_000_000_001));
         for bad in ["inc_", "inc_0123456789abcdefghi!", "0123456789abcdefghjk", "inc_0123456789abcdefghjkm"] {
             assert_eq!(IncidentId::read(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_silence_is_read_back_by_its_name_and_by_the_number_of_the_version_before() {
+        for number in [0, 1, 31, 32, 1_790_000_000_123, u64::MAX] {
+            let name = silence_id(number);
+            assert_eq!(name.len(), 17, "{name}");
+            assert_eq!(read_silence_id(&name), Some(number));
+            assert_eq!(read_silence_id(&number.to_string()), Some(number));
+        }
+        for bad in ["", "none", "sil_", "sil_0", "sil_000000000000u", "sil_zzzzzzzzzzzzz", "-1"] {
+            assert_eq!(read_silence_id(bad), None, "{bad:?}");
         }
     }
 

@@ -202,8 +202,9 @@ impl Written for SocketAddr {
     }
 }
 
-/// A moment: milliseconds since the Unix epoch, as the shell derives them from the monotonic clock (wall time at the
-/// start plus what has passed since). It never jumps within a process, and it can be stored. JSON: an integer.
+/// A moment: milliseconds since the Unix epoch. The shell derives it from the monotonic clock and an offset that follows the
+/// wall clock; a step of a second or more is told to the core ([`crate::reliability::steps`]), so spans never jump. JSON: an
+/// integer.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -211,6 +212,12 @@ impl Written for SocketAddr {
 pub struct At(pub i64);
 
 impl At {
+    /// This moment by a clock that runs `millis` ahead (negative: behind) of the one it was read from.
+    #[must_use]
+    pub fn moved(self, millis: i64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+
     /// What has passed since `earlier`; nothing when it is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

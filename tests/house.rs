@@ -101,7 +101,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("spawn_local(", &["src/runtime/tasks.rs", "src/app/work.rs", "src/upstream/pool.rs"]),
     ("rustls::", &["src/net/tls.rs"]),
     ("hdrhistogram::", &["src/telemetry/latency.rs"]),
-    ("prometheus::", &["src/telemetry/metrics.rs", "src/telemetry/openmetrics.rs"]),
+    (
+        "prometheus::",
+        &["src/telemetry/metrics.rs", "src/telemetry/openmetrics.rs", "src/telemetry/prefix.rs"],
+    ),
     ("dashmap::", &["src/upstream/unlisted.rs"]),
     (
         "arc_swap::",
@@ -113,7 +116,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "src/upstream/resolve.rs",
         ],
     ),
-    ("sqlx::", &["src/store/db.rs", "src/store/connect.rs", "src/store/session.rs"]),
+    ("sqlx::", &["src/store/db.rs", "src/store/connect.rs", "src/store/owner.rs", "src/store/session.rs"]),
     ("flate2::", &["src/store/ledger/day.rs"]),
     ("hickory_resolver::", &["src/net/names/mod.rs"]),
     ("lettre::", &["src/notify/email.rs", "src/notify/smtp.rs"]),
@@ -129,7 +132,7 @@ const DOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("httparse::", &["src/message/h1/parse.rs"]),
-    ("notify::", &["src/config/reload.rs"]),
+    ("notify::", &["src/config/watch.rs"]),
     ("annotate_snippets::", &["src/config/problem.rs"]),
     (
         "clap::",

@@ -13,6 +13,8 @@ mod days;
 mod dice;
 #[path = "simulation/month.rs"]
 mod month;
+#[path = "simulation/soak.rs"]
+mod soak;
 #[path = "simulation/traffic.rs"]
 mod traffic;
 #[path = "simulation/watch.rs"]

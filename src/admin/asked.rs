@@ -1,10 +1,13 @@
 //! Reads what is asked for: bodies whatever their content type says, flags, moments, who it is.
 
 use axum::body::Bytes;
-use serde::de::{Deserialize, Deserializer, Error as _};
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
 
 use super::error::ApiError;
 use super::{Admin, texts};
+use crate::config::problem::did_you_mean;
 use crate::control::{Audited, Done, Order};
 use crate::names::IncidentId;
 use crate::reliability::desk::Command;
@@ -19,8 +22,62 @@ pub(super) fn body<T: Default + serde::de::DeserializeOwned>(body: &Bytes) -> Re
         return Ok(T::default());
     }
     let bad = |error: serde_json::Error| ApiError::BadBody { problem: error.to_string() };
-    texts::check(&serde_json::from_slice(body).map_err(bad)?)?;
+    let order: serde_json::Value = serde_json::from_slice(body).map_err(bad)?;
+    if !order.is_object() {
+        // A list would be read as the fields in their order.
+        return Err(self::bad("an order is an object; write {\"actor\": \"ann\"}".to_owned()));
+    }
+    texts::check(&order)?;
     serde_json::from_slice(body).map_err(bad)
+}
+
+/// What a query says. Whether its parameters are known at all is looked at before, see [`super::strict`].
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let read = Query::<T>::try_from_uri(&parts.uri);
+        let Query(read) = read.map_err(|refused| {
+            let told = refused.body_text();
+            let told = told.strip_prefix("Failed to deserialize query string: ").unwrap_or(&told);
+            ApiError::BadQuery { problem: told.to_owned() }
+        })?;
+        Ok(Self(read))
+    }
+}
+
+/// A word of a closed set, if there is one.
+pub(super) fn word(field: &str, said: Option<&str>, known: &[&str]) -> Result<(), ApiError> {
+    match said {
+        Some(said) if !known.contains(&said) => Err(unknown(field, said, known)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What to write instead of a word that is none.
+pub(super) fn unknown(field: &str, said: &str, known: &[&str]) -> ApiError {
+    let guess = did_you_mean(said, known.iter().copied());
+    ApiError::BadQuery { problem: format!("{field} {said:?} is none{guess}; write {}", known.join(", ")) }
+}
+
+/// How many members of a list one answer has, at most.
+pub(super) const MOST: u32 = 500;
+
+/// The limit of a query: 1 to 500.
+pub(super) fn limit<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    let said = String::deserialize(from)?;
+    match said.parse() {
+        Ok(limit) if (1..=MOST).contains(&limit) => Ok(Some(limit)),
+        Ok(_) | Err(_) => Err(D::Error::custom(format!("{said:?} is no limit; write 1 to {MOST}"))),
+    }
+}
+
+/// What to send instead of a cursor that is none.
+pub(super) fn no_cursor(cursor: &str) -> ApiError {
+    let problem = format!("{cursor:?} is no cursor; send what `next` gave, with the same filters, or none");
+    ApiError::BadQuery { problem }
 }
 
 /// A flag of a query: `1` or `true`, `0` or `false`.
@@ -45,7 +102,9 @@ pub(super) fn named(id: &str) -> Result<IncidentId, ApiError> {
 /// A severity by its word.
 pub(super) fn severity(text: &str) -> Result<Severity, ApiError> {
     Severity::read(text).ok_or_else(|| {
-        bad(format!("severity {text:?} is none; write \"critical\", \"high\", \"medium\" or \"low\""))
+        let guess = did_you_mean(text, Severity::ALL.map(Severity::label).into_iter());
+        let known = "write \"critical\", \"high\", \"medium\" or \"low\"";
+        bad(format!("severity {text:?} is none{guess}; {known}"))
     })
 }
 

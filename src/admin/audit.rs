@@ -4,15 +4,16 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Admin;
+use super::asked::{self, Asked, MOST};
 use super::error::ApiError;
 use super::incidents_wire::when;
-use super::wire::{self, Observed};
+use super::observed::{About, Observed, Source};
 use crate::control::Audited;
 use crate::runtime::clock;
 use crate::store::rows::AuditRow;
@@ -23,8 +24,6 @@ use crate::units::At;
 const REMEMBERED: usize = 256;
 /// Rows of one answer unless told otherwise.
 const USUAL: u32 = 50;
-/// The most of one answer.
-const MOST: u32 = 500;
 
 /// A mutation that was done.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -86,9 +85,12 @@ pub(super) struct AuditView {
 
 /// How many, and from where on.
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Wanted {
     /// 1 to 500; 50 without it.
+    #[serde(deserialize_with = "asked::limit")]
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next` of the answer before.
     cursor: Option<String>,
@@ -98,26 +100,26 @@ pub(super) struct Wanted {
 #[utoipa::path(get, path = "/audit", params(Wanted), responses((status = 200, body = Observed<AuditView>), (status = 400)))]
 pub(super) async fn audit(
     State(admin): State<Arc<Admin>>,
-    Query(wanted): Query<Wanted>,
+    Asked(wanted): Asked<Wanted>,
 ) -> Result<Json<Observed<AuditView>>, ApiError> {
-    let limit = wanted.limit.unwrap_or(USUAL).clamp(1, MOST);
+    let limit = wanted.limit.unwrap_or(USUAL).min(MOST);
     let before = wanted.cursor.map(|cursor| {
         let place = cursor.parse::<i64>();
-        place.map_err(|_| ApiError::BadBody {
-            problem: format!("{cursor:?} is no cursor; send what `next` gave"),
-        })
+        place.map_err(|_| asked::no_cursor(&cursor))
     });
     // One more than wanted says whether others follow.
     let rows = admin.control.records().trail(before.transpose()?, limit + 1).await;
     let Ok(Some(mut rows)) = rows else {
         let mutations = admin.remembered.youngest(limit as usize);
-        return Ok(wire::now(AuditView { kept_in: "memory", mutations, next: None }));
+        let view = AuditView { kept_in: "memory", mutations, next: None };
+        return Ok(About::now().answer(&admin, view));
     };
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(|row| row.seq.to_string());
     let mutations = rows.into_iter().map(Mutation::of).collect();
-    Ok(wire::now(AuditView { kept_in: "store", mutations, next }))
+    let view = AuditView { kept_in: "store", mutations, next };
+    Ok(About::now().by(Source::Reported).answer(&admin, view))
 }
 
 /// The last mutations of this start.
@@ -144,7 +146,7 @@ impl Admin {
     pub(super) fn told(&self, id: Option<String>, done: &Audited) -> String {
         let Audited { actor, action, target, reason } = done;
         Event::AdminMutation { actor, action, target, reason }.tell();
-        let id = id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+        let id = id.unwrap_or_else(crate::control::audit_id);
         self.remembered.note(Mutation {
             id: id.clone(),
             at: clock::rfc3339(clock::now().wall),

@@ -8,8 +8,9 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 
 use super::error::ApiError;
-use super::wire::{self, Breaker, Breakers, Moved, Observed, Order};
-use super::{Admin, upstreams};
+use super::observed::{About, Observed};
+use super::wire::{Breaker, Breakers, Moved, Order};
+use super::{Admin, health, upstreams};
 use crate::control::Audited;
 use crate::reliability::breaker::{BreakerState, Hold};
 use crate::runtime::clock::{self, Moment};
@@ -46,6 +47,11 @@ impl Named {
         self.upstream.operations.named(&self.name).map_or(&self.upstream.gate, |operation| &operation.gate)
     }
 
+    /// The status of the answer is that of the dependency.
+    fn about(&self) -> About {
+        About::now().of(health::dependency(&self.upstream).0)
+    }
+
     fn view(&self, moment: Moment) -> Breaker {
         let operation = self.upstream.operations.named(&self.name);
         operation.map_or_else(
@@ -70,7 +76,7 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Break
         let of = |operation| Breaker::of_operation(&upstream, operation, moment);
         circuit_breakers.extend(upstream.operations.iter().map(of));
     }
-    wire::now(Breakers { circuit_breakers })
+    About::now().answer(&admin, Breakers { circuit_breakers })
 }
 
 /// One breaker.
@@ -80,7 +86,8 @@ pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
 ) -> Result<Json<Observed<Breaker>>, ApiError> {
-    Ok(wire::now(Named::find(&admin, &name)?.view(clock::now())))
+    let found = Named::find(&admin, &name)?;
+    Ok(found.about().answer(&admin, found.view(clock::now())))
 }
 
 fn order(body: &Bytes) -> Result<(Order, Duration), ApiError> {
@@ -129,7 +136,8 @@ pub(super) async fn open(
     breaker.gate().hold(hold, moment.instant);
     let (audit_id, stored) = admin.recorded(&audited(actor, "breaker.open", name, reason)).await;
     let note = format!("held open for {}", ttl.write());
-    Ok(wire::now(Moved { circuit_breaker: breaker.view(moment), audit_id, stored, note }))
+    let moved = Moved { circuit_breaker: breaker.view(moment), audit_id, stored, note };
+    Ok(breaker.about().answer(&admin, moved))
 }
 
 /// Close a breaker. One that is open goes to half-open and closes by passing its probes; `force` closes it at once.
@@ -159,7 +167,8 @@ pub(super) async fn close(
         "half-open: it closes when its probes pass; send {\"force\": true} to close it at once".to_owned()
     };
     let (audit_id, stored) = admin.recorded(&audited(actor, "breaker.close", name, reason)).await;
-    Ok(wire::now(Moved { circuit_breaker: breaker.view(moment), audit_id, stored, note }))
+    let moved = Moved { circuit_breaker: breaker.view(moment), audit_id, stored, note };
+    Ok(breaker.about().answer(&admin, moved))
 }
 
 /// End an operator's hold: the evidence rules again.
@@ -177,5 +186,6 @@ pub(super) async fn release(
     let released = breaker.gate().release(moment.instant);
     let (audit_id, stored) = admin.recorded(&audited(actor, "breaker.release", name, reason)).await;
     let note = if released { "released" } else { "nothing to do: there is no hold" }.to_owned();
-    Ok(wire::now(Moved { circuit_breaker: breaker.view(moment), audit_id, stored, note }))
+    let moved = Moved { circuit_breaker: breaker.view(moment), audit_id, stored, note };
+    Ok(breaker.about().answer(&admin, moved))
 }

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::StatusCode;
-use serde::Deserialize;
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Admin;
-use super::error::ApiError;
-use super::wire::{self, ConfigView, Observed};
+use super::error::{self, ApiError};
+use super::observed::{About, Observed};
+use super::wire::ConfigView;
+use crate::config::diff::Change;
 use crate::config::reload::{Cause, Outcome};
 use crate::control::Audited;
 use crate::runtime::clock;
@@ -20,7 +22,7 @@ use crate::runtime::clock;
 #[utoipa::path(get, path = "/config", responses((status = 200, body = Observed<ConfigView>)))]
 pub(super) async fn show(State(admin): State<Arc<Admin>>) -> Json<Observed<ConfigView>> {
     let status = admin.reloader.status();
-    wire::now(ConfigView {
+    let view = ConfigView {
         path: status.path.map(|path| path.display().to_string()),
         generation: status.generation,
         hash: status.config.hash.clone(),
@@ -28,7 +30,8 @@ pub(super) async fn show(State(admin): State<Arc<Admin>>) -> Json<Observed<Confi
         file_changed_at: status.file_changed_at.map(clock::rfc3339),
         last_reload: status.last,
         effective: status.config.effective(),
-    })
+    };
+    About::now().answer(&admin, view)
 }
 
 /// Who wants the file read again, and why.
@@ -41,13 +44,38 @@ pub(super) struct ReloadOrder {
     reason: Option<String>,
 }
 
+/// A config that was read again and is in force.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Reloaded {
+    /// What asked for it.
+    cause: String,
+    /// Who.
+    actor: String,
+    /// Why.
+    why: String,
+    /// When, RFC 3339.
+    at: String,
+    /// Of the config in force.
+    generation: u64,
+    /// Of the text of the config in force.
+    hash: String,
+    /// In force from now on.
+    applied: Vec<Change>,
+    /// Kept as it was until the next start.
+    needs_restart: Vec<Change>,
+}
+
+impl Reloaded {
+    fn of(outcome: Outcome) -> Self {
+        let Outcome { cause, actor, reason, at, generation, hash, applied, needs_restart, .. } = outcome;
+        Self { cause, actor, why: reason, at, generation, hash, applied, needs_restart }
+    }
+}
+
 /// Read the config file again. 409: another reload has not ended, for a file hangs. 422: it cannot run, the last good one stays. Either way the audit trail has it.
 #[utoipa::path(post, path = "/config/reload", request_body = ReloadOrder,
-    responses((status = 200, body = Observed<Outcome>), (status = 400), (status = 409), (status = 422), (status = 413)))]
-pub(super) async fn reload(
-    State(admin): State<Arc<Admin>>,
-    body: Bytes,
-) -> Result<(StatusCode, Json<Observed<Outcome>>), ApiError> {
+    responses((status = 200, body = Observed<Reloaded>), (status = 400), (status = 409), (status = 422), (status = 413)))]
+pub(super) async fn reload(State(admin): State<Arc<Admin>>, body: Bytes) -> Result<Response, ApiError> {
     let order = super::asked::body::<ReloadOrder>(&body)?;
     let actor = super::asked::who(order.actor);
     let reason = order.reason.unwrap_or_else(|| "asked by the API".to_owned());
@@ -59,24 +87,11 @@ pub(super) async fn reload(
     let outcome = outcome.transpose().map_err(ApiError::Reloading)?;
     // Its row, with what came of it, is written by whoever hears of every reload.
     admin.told(None, &asked);
-    Ok(match outcome {
-        Some(outcome) if outcome.refused.is_empty() => (StatusCode::OK, wire::now(outcome)),
-        Some(outcome) => (StatusCode::UNPROCESSABLE_ENTITY, wire::now(outcome)),
-        None => {
-            let at = clock::rfc3339(clock::now().wall);
-            let status = admin.reloader.status();
-            let outcome = Outcome {
-                cause: "api".to_owned(),
-                actor: asked.actor,
-                reason: asked.reason,
-                at,
-                generation: status.generation,
-                hash: status.config.hash.clone(),
-                applied: Vec::new(),
-                needs_restart: Vec::new(),
-                refused: Vec::new(),
-            };
-            (StatusCode::INTERNAL_SERVER_ERROR, wire::now(outcome))
+    match outcome {
+        Some(outcome) if outcome.refused.is_empty() => {
+            Ok(About::now().answer(&admin, Reloaded::of(outcome)).into_response())
         }
-    })
+        Some(outcome) => Ok(error::config_refused(outcome)),
+        None => Err(ApiError::Broken),
+    }
 }

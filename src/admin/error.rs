@@ -1,10 +1,12 @@
 //! What goes wrong when an operator asks, and what to ask instead.
 
-use axum::http::{StatusCode, Uri};
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::reports::Trouble;
-use crate::config::reload::Busy;
+use crate::config::reload::{Busy, Outcome};
 use crate::reliability::incident::Refused;
 use crate::store::StoreError;
 
@@ -34,8 +36,22 @@ pub(super) enum ApiError {
         /// Of what: characters or members.
         unit: &'static str,
     },
-    /// There is no such report.
-    Report(Trouble),
+    /// The query is not what the route takes.
+    BadQuery {
+        /// What is wrong, and what to write instead.
+        problem: String,
+    },
+    /// It would be made of what a store holds, and there is none.
+    NoStore,
+    /// A fault of this program.
+    Broken,
+    /// No silence can be of that service, and nobody insists.
+    UnknownService {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
     /// No incident of that name, here or on disk.
     UnknownIncident {
         /// What was asked for.
@@ -69,30 +85,92 @@ pub(super) enum ApiError {
     },
 }
 
-pub(super) fn body(code: &str, message: &str, hint: &str) -> axum::Json<serde_json::Value> {
-    axum::Json(serde_json::json!({ "error": { "code": code, "message": message, "hint": hint } }))
+/// What is wrong (RFC 9457). On the traffic port the same with `request_id`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Error {
+    /// Always about:blank: `code` says what it is.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The status in words.
+    title: &'static str,
+    status: u16,
+    /// What is wrong with this request.
+    detail: String,
+    /// The same for the same mistake, for programs.
+    code: String,
+    /// What to do instead.
+    hint: String,
+}
+
+/// The media type of RFC 9457.
+const PROBLEM: &str = "application/problem+json";
+
+/// The answer that says so.
+pub(super) fn problem(status: StatusCode, code: &str, detail: &str, hint: &str) -> Response {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let (detail, hint) = (detail.to_owned(), hint.to_owned());
+    let problem =
+        Error { kind: "about:blank", title, status: status.as_u16(), detail, code: code.to_owned(), hint };
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM))];
+    (status, kind, axum::Json(problem)).into_response()
+}
+
+/// The same, with a time after which it makes sense to ask again.
+pub(super) fn later(wait: &'static str, mut answer: Response) -> Response {
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(wait));
+    answer
+}
+
+/// An error that the router answers by itself becomes a problem like all others.
+pub(super) fn uniform(answer: Response, path: &str) -> Response {
+    let status = answer.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let is_ours = kind.is_some_and(|kind| kind.starts_with("application/"));
+    if !is_error || is_ours || path == "/readyz" {
+        return answer;
+    }
+    let hint = "GET /api/v2/sre/openapi.json says what each route takes";
+    let told = problem(status, "bad_request", &format!("{path} cannot be answered as it was asked"), hint);
+    let (mut parts, _) = answer.into_parts();
+    let (own, body): (_, Body) = told.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.extend(own.headers);
+    Response::from_parts(parts, body)
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        use StatusCode as S;
         match self {
             Self::UnknownUpstream { name, known } => unknown_upstream(&name, &known),
-            Self::BadBody { problem } => {
+            Self::UnknownService { name, known } => unknown_service(&name, &known),
+            Self::BadBody { problem: told } => {
                 let hint = "send JSON; GET /api/v2/sre/openapi.json says what each route takes";
-                (StatusCode::BAD_REQUEST, body("bad_body", &problem, hint)).into_response()
+                problem(S::BAD_REQUEST, "bad_body", &told, hint)
+            }
+            Self::BadQuery { problem: told } => {
+                let hint = "GET /api/v2/sre/openapi.json describes the parameters";
+                problem(S::BAD_REQUEST, "bad_query", &told, hint)
             }
             Self::TooLong { field, long, most, unit } => too_long(&field, long, most, unit),
-            Self::Report(trouble) => trouble.into_response(),
+            Self::NoStore => {
+                let hint = "set store.url; a report is made of what the store holds";
+                problem(S::SERVICE_UNAVAILABLE, "no_store", "store.url is \"off\"", hint)
+            }
+            Self::Broken => {
+                let told = "a fault of this program stopped it";
+                problem(S::INTERNAL_SERVER_ERROR, "broken", told, "look at standard error")
+            }
             Self::UnknownIncident { id } => {
-                let message = format!("no incident is named {id:?}");
+                let told = format!("no incident is named {id:?}");
                 let hint = "GET /api/v2/sre/incidents?all=true lists them";
-                (StatusCode::NOT_FOUND, body("unknown_incident", &message, hint)).into_response()
+                problem(S::NOT_FOUND, "unknown_incident", &told, hint)
             }
             Self::Refused(refused) => refusal(&refused),
             Self::Store(error) => {
                 let hint = "GET /api/v2/sre/health/comprehensive says how the store is";
-                (StatusCode::SERVICE_UNAVAILABLE, body("store_unavailable", &error.to_string(), hint))
-                    .into_response()
+                problem(S::SERVICE_UNAVAILABLE, "store_unavailable", &error.to_string(), hint)
             }
             Self::TooManyStreams { most } => too_many_streams(most),
             Self::OtherOrder => other_order(),
@@ -100,61 +178,93 @@ impl IntoResponse for ApiError {
             Self::Reloading(busy) => reloading(busy),
             Self::Leaving => {
                 let hint = "ask the next start of this sidecar";
-                (StatusCode::SERVICE_UNAVAILABLE, body("leaving", "the process is about to end", hint))
-                    .into_response()
+                problem(S::SERVICE_UNAVAILABLE, "leaving", "the process is about to end", hint)
             }
-            Self::Unauthorized => {
-                let challenge = [("www-authenticate", "Bearer realm=\"strop\"")];
-                let hint = "send Authorization: Bearer <the token of admin.token_file>";
-                (StatusCode::UNAUTHORIZED, challenge, body("unauthorized", "a token is required", hint))
-                    .into_response()
-            }
+            Self::Unauthorized => unauthorized(),
             Self::Foreign { field, value } => {
-                let message = format!("{field} {value:?} is not this API");
+                let told = format!("{field} {value:?} is not this API");
                 let hint =
                     "ask by a loopback name or by the listening address, or list the name in admin.hosts";
-                (StatusCode::FORBIDDEN, body("foreign_host", &message, hint)).into_response()
+                problem(S::FORBIDDEN, "foreign_host", &told, hint)
             }
         }
     }
 }
 
+/// What is wrong with a config, and the whole outcome beside it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ConfigRefused {
+    #[serde(flatten)]
+    error: Error,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+/// The config cannot run: 422.
+pub(super) fn config_refused(outcome: Outcome) -> Response {
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    let first = outcome.refused.first().map(|one| format!("{} {}", one.path, one.message));
+    let error = Error {
+        kind: "about:blank",
+        title: status.canonical_reason().unwrap_or_default(),
+        status: status.as_u16(),
+        detail: first.unwrap_or_default(),
+        code: "config_refused".to_owned(),
+        hint: "`refused` lists all problems; the config before stays in force".to_owned(),
+    };
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM))];
+    (status, kind, axum::Json(ConfigRefused { error, outcome })).into_response()
+}
+
+fn unauthorized() -> Response {
+    let hint = "send Authorization: Bearer <the token of admin.token_file>";
+    let mut answer = problem(StatusCode::UNAUTHORIZED, "unauthorized", "a token is required", hint);
+    let challenge = HeaderValue::from_static("Bearer realm=\"strop\"");
+    answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    answer
+}
+
 fn unknown_upstream(name: &str, known: &[String]) -> Response {
     let guess = crate::config::problem::did_you_mean(name, known.iter().map(String::as_str));
-    let (message, hint) =
+    let (told, hint) =
         (format!("no upstream is named {name:?}"), format!("known: {}{guess}", known.join(", ")));
-    (StatusCode::NOT_FOUND, body("unknown_upstream", &message, &hint)).into_response()
+    problem(StatusCode::NOT_FOUND, "unknown_upstream", &told, &hint)
+}
+
+fn unknown_service(name: &str, known: &[String]) -> Response {
+    let guess = crate::config::problem::did_you_mean(name, known.iter().map(String::as_str));
+    let told = format!("nothing here is named {name:?}{guess}");
+    let hint = format!("known: {}; send \"force\": true for one that is to come", known.join(", "));
+    problem(StatusCode::BAD_REQUEST, "unknown_service", &told, &hint)
 }
 
 fn reloading(busy: Busy) -> Response {
     let hint = "look at the file and what it names; ask again in 10 s, when the reload has given up";
-    let later = [(axum::http::header::RETRY_AFTER, "10")];
-    (StatusCode::CONFLICT, later, body("reloading", &busy.to_string(), hint)).into_response()
+    later("10", problem(StatusCode::CONFLICT, "reloading", &busy.to_string(), hint))
 }
 
 fn too_long(field: &str, long: usize, most: usize, unit: &str) -> Response {
-    let message = format!("{field} has {long} {unit}, at most {most} are taken");
+    let told = format!("{field} has {long} {unit}, at most {most} are taken");
     let hint = "say it in fewer words, and where the rest is to be found; openapi.json has all bounds";
-    (StatusCode::PAYLOAD_TOO_LARGE, body("text_too_long", &message, hint)).into_response()
+    problem(StatusCode::PAYLOAD_TOO_LARGE, "text_too_long", &told, hint)
 }
 
 fn too_many_streams(most: usize) -> Response {
-    let message = format!("{most} streams are open, which is the most");
+    let told = format!("{most} streams are open, which is the most");
     let hint = "close one, or ask GET /api/v2/sre/incidents with If-None-Match";
-    (StatusCode::SERVICE_UNAVAILABLE, body("too_many_streams", &message, hint)).into_response()
+    problem(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", &told, hint)
 }
 
 fn other_order() -> Response {
-    let message = "this Idempotency-Key was used for another order";
+    let told = "this Idempotency-Key was used for another order";
     let hint = "send a new key with each new order, and the same one only with its repetition";
-    (StatusCode::UNPROCESSABLE_ENTITY, body("key_reused", message, hint)).into_response()
+    problem(StatusCode::UNPROCESSABLE_ENTITY, "key_reused", told, hint)
 }
 
 fn in_progress() -> Response {
-    let message = "the order with this Idempotency-Key is being carried out";
+    let told = "the order with this Idempotency-Key is being carried out";
     let hint = "send it again in a second to have its answer";
-    let later = [(axum::http::header::RETRY_AFTER, "1")];
-    (StatusCode::CONFLICT, later, body("in_progress", message, hint)).into_response()
+    later("1", problem(StatusCode::CONFLICT, "in_progress", told, hint))
 }
 
 /// How long to wait where there are too many of something: somebody must end one first.
@@ -163,9 +273,8 @@ const LATER: &str = "60";
 fn refusal(refused: &Refused) -> Response {
     if let Refused::TooMany { .. } = refused {
         let hint = "end those that are over and ask again; what Strop finds itself is recorded all the same";
-        let later = [(axum::http::header::RETRY_AFTER, LATER)];
-        let told = body("too_many", &refused.to_string(), hint);
-        return (StatusCode::TOO_MANY_REQUESTS, later, told).into_response();
+        let told = problem(StatusCode::TOO_MANY_REQUESTS, "too_many", &refused.to_string(), hint);
+        return later(LATER, told);
     }
     let (status, code, hint) = match refused {
         Refused::NoSuchIncident => {
@@ -197,7 +306,7 @@ fn refusal(refused: &Refused) -> Response {
             "send JSON such as {\"actor\": \"ann\", \"reason\": \"fixed\"}",
         ),
     };
-    (status, body(code, &refused.to_string(), hint)).into_response()
+    problem(status, code, &refused.to_string(), hint)
 }
 
 impl From<Refused> for ApiError {
@@ -214,11 +323,10 @@ impl From<StoreError> for ApiError {
 
 pub(super) async fn not_found(uri: Uri) -> Response {
     let message = format!("nothing is served at {}", uri.path());
-    (StatusCode::NOT_FOUND, body("not_found", &message, "GET / lists the paths")).into_response()
+    problem(StatusCode::NOT_FOUND, "not_found", &message, "GET / lists the paths")
 }
 
 pub(super) async fn wrong_method(uri: Uri) -> Response {
     let message = format!("{} is not served with this method", uri.path());
-    (StatusCode::METHOD_NOT_ALLOWED, body("wrong_method", &message, "reads are GET, changes are POST"))
-        .into_response()
+    problem(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", &message, "reads are GET, changes are POST")
 }

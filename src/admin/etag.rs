@@ -13,9 +13,10 @@ use crate::reliability::incident::Incident;
 pub(super) struct Tag(String);
 
 impl Tag {
-    /// For all incidents as they are now. Taken before they are looked at, so that it is never newer than they.
+    /// For all incidents and the status as they are now. Taken before they are looked at, so that it is never newer than they.
     pub(super) fn of_all(admin: &Admin) -> Self {
-        Self(format!("W/\"{}.{}\"", admin.control.records().boot(), admin.control.feed().newest()))
+        let (boot, newest) = (admin.control.records().boot(), admin.control.feed().newest());
+        Self(format!("W/\"{boot}.{newest}.{}\"", super::health::of_the_whole(admin).status.label()))
     }
 
     /// For one incident as it is on the board.

@@ -4,33 +4,35 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::asked::{self, named, who};
+use super::asked::{self, Asked, MOST, named, who};
 use super::error::ApiError;
 use super::etag::Tag;
-use super::incidents_wire::{Changed, IncidentOrder, IncidentView, Incidents, RateOrder, TestOrder};
+use super::incidents_wire::{
+    AckOrder, AssignOrder, Changed, IncidentView, Incidents, NoteOrder, RateOrder, ResolveOrder, TestOrder,
+};
+use super::observed::{About, Observed};
 use super::review::ReviewOrder;
-use super::wire::{self, Observed};
 use super::{Admin, stream};
 use crate::control::{Audited, Board};
 use crate::names::IncidentId;
 use crate::reliability::desk::{Command, Reply};
+use crate::reliability::health::{self, Health, Status};
 use crate::reliability::incident::{self, Force, Incident};
 use crate::reliability::rule::Severity;
 use crate::store::IncidentFilter;
 
 /// Incidents of one answer unless told otherwise.
 const USUAL: u32 = 50;
-/// The most of one answer.
-const MOST: u32 = 500;
 
 /// Which incidents, and how many.
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Wanted {
     /// suspected, open, acknowledged, mitigating, monitoring, resolved, reviewed or cleared.
@@ -48,9 +50,19 @@ pub(super) struct Wanted {
     /// With `watch`: as of /incidents/stream.
     last_event_id: Option<String>,
     /// 1 to 500; 50 without it.
+    #[serde(deserialize_with = "asked::limit")]
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next` of the answer before.
     cursor: Option<String>,
+}
+
+impl Wanted {
+    /// Are its words known?
+    fn check(&self) -> Result<(), ApiError> {
+        asked::word("state", self.state.as_deref(), &incident::State::ALL.map(incident::State::label))?;
+        asked::word("severity", self.severity.as_deref(), &Severity::ALL.map(Severity::label))
+    }
 }
 
 /// Incidents, the youngest first: those that are not over, or all.
@@ -59,21 +71,23 @@ pub(super) struct Wanted {
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
-    Query(wanted): Query<Wanted>,
+    Asked(wanted): Asked<Wanted>,
 ) -> Result<Response, ApiError> {
+    wanted.check()?;
     if wanted.watch {
         let place = stream::place(&headers, wanted.last_event_id.as_deref());
         return stream::open(&admin, place);
     }
     let tag = Tag::of_all(&admin);
     let board = admin.control.board();
-    let limit = wanted.limit.unwrap_or(USUAL).clamp(1, MOST);
+    let limit = wanted.limit.unwrap_or(USUAL).min(MOST);
     // What is not over is all at hand; what is over is looked for on disk, where there is one, and has no tag.
     let living =
         |label: &str| incident::State::ALL.iter().any(|state| state.is_live() && state.label() == label);
     if !wanted.all && wanted.state.as_deref().is_none_or(living) {
         let after = wanted.cursor.as_deref().map(place).transpose()?;
-        return Ok(tag.answer(&headers, || wire::now(at_hand(&board, &wanted, after.as_ref(), limit))));
+        let found = || at_hand(&board, &wanted, after.as_ref(), limit);
+        return Ok(tag.answer(&headers, || About::looked(&admin, &board).answer(&admin, found())));
     }
     let open = board.open();
     let found = match stored(&admin, &wanted, limit).await? {
@@ -83,14 +97,23 @@ pub(super) async fn list(
             at_hand(&board, &wanted, after.as_ref(), limit)
         }
     };
-    Ok(wire::now(found).into_response())
+    Ok(About::looked(&admin, &board).answer(&admin, found).into_response())
 }
 
-/// Where a page of what is at hand ended.
+/// Where a page ended: of what is at hand an incident, of what is on disk `<began at>.<incident>`. Either is taken for both.
 fn place(cursor: &str) -> Result<IncidentId, ApiError> {
-    IncidentId::read(cursor).ok_or_else(|| {
-        asked::bad(format!("{cursor:?} is no cursor; send what `next` gave, with the same filters"))
-    })
+    let (at, id) = cursor.split_once('.').map_or((None, cursor), |(at, id)| (Some(at), id));
+    let id = IncidentId::read(id).filter(|_| at.is_none_or(|at| at.parse::<i64>().is_ok()));
+    id.ok_or_else(|| asked::no_cursor(cursor))
+}
+
+/// The same, as the store reads it.
+fn place_on_disk(cursor: &str) -> Result<String, ApiError> {
+    let id = place(cursor)?;
+    match cursor.contains('.') {
+        true => Ok(cursor.to_owned()),
+        false => Ok(format!("{}.{id}", id.millis())),
+    }
 }
 
 fn at_hand(board: &Board, wanted: &Wanted, after: Option<&IncidentId>, limit: u32) -> Incidents {
@@ -111,6 +134,7 @@ fn at_hand(board: &Board, wanted: &Wanted, after: Option<&IncidentId>, limit: u3
 type Found = Option<(Vec<IncidentView>, Option<String>)>;
 
 async fn stored(admin: &Admin, wanted: &Wanted, limit: u32) -> Result<Found, ApiError> {
+    let cursor = wanted.cursor.as_deref().map(place_on_disk).transpose()?;
     let filter = IncidentFilter {
         state: wanted.state.clone(),
         severity: wanted.severity.clone(),
@@ -118,7 +142,7 @@ async fn stored(admin: &Admin, wanted: &Wanted, limit: u32) -> Result<Found, Api
         ..IncidentFilter::default()
     };
     let board = admin.control.board();
-    let page = admin.control.records().search(&filter, wanted.cursor.as_deref(), limit).await?;
+    let page = admin.control.records().search(&filter, cursor.as_deref(), limit).await?;
     Ok(page.map(|page| {
         let newest = |one: &Incident| match board.incident(&one.id) {
             Some(at_hand) => IncidentView::of(at_hand, &board),
@@ -139,16 +163,28 @@ pub(super) async fn show(
     let id = named(&id)?;
     let board = admin.control.board();
     if let Some(incident) = board.incident(&id) {
-        return Ok(whole(incident, &board, &headers));
+        return Ok(whole(&admin, incident, &board, &headers));
     }
     match admin.control.records().find(&id).await? {
-        Some(incident) => Ok(whole(&incident, &board, &headers)),
+        Some(incident) => Ok(whole(&admin, &incident, &board, &headers)),
         None => Err(ApiError::UnknownIncident { id: id.as_str().to_owned() }),
     }
 }
 
-fn whole(incident: &Incident, board: &Board, headers: &HeaderMap) -> Response {
-    Tag::of(incident, board).answer(headers, || wire::now(IncidentView::whole(incident, board)))
+fn whole(admin: &Admin, incident: &Incident, board: &Board, headers: &HeaderMap) -> Response {
+    let about = || About::looked(admin, board).of(health(incident));
+    Tag::of(incident, board).answer(headers, || about().answer(admin, IncidentView::whole(incident, board)))
+}
+
+/// The status of an answer about one incident.
+fn health(incident: &Incident) -> Health {
+    health::of_incident(incident).unwrap_or_else(|| Health {
+        status: Status::Healthy,
+        reason: match incident.state.is_live() {
+            true => "a drill: it says nothing of the service".to_owned(),
+            false => format!("{}: {}", incident.state.label(), incident.title),
+        },
+    })
 }
 
 /// Gives the order and shows what it brought.
@@ -168,36 +204,37 @@ async fn order(
     let (done, audit_id) = asked::order(admin, command, audit).await?;
     match done.reply {
         Reply::Incident(incident) => {
+            let about = About::now().of(health(&incident));
             let incident = IncidentView::whole(&incident, &admin.control.board());
-            Ok(wire::now(Changed { incident, audit_id, stored: done.stored }))
+            Ok(about.answer(admin, Changed { incident, audit_id, stored: done.stored }))
         }
         Reply::Silence(_) => Err(ApiError::Leaving),
     }
 }
 
 /// Take an incident: nobody else is called about it.
-#[utoipa::path(post, path = "/incidents/{id}/ack", params(("id" = String, Path,)), request_body = IncidentOrder,
+#[utoipa::path(post, path = "/incidents/{id}/ack", params(("id" = String, Path,)), request_body = AckOrder,
     responses((status = 200, body = Observed<Changed>), (status = 404), (status = 409), (status = 413), (status = 429)))]
 pub(super) async fn ack(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Changed>>, ApiError> {
-    let (id, said) = (named(&id)?, asked::body::<IncidentOrder>(&body)?);
+    let (id, said) = (named(&id)?, asked::body::<AckOrder>(&body)?);
     let actor = who(said.actor);
     let command = Command::Ack { id, actor: actor.clone() };
     order(&admin, command, "incident.ack", actor, said.reason.unwrap_or_default()).await
 }
 
 /// End an incident. While its condition holds that is refused with 409, unless `force` is true.
-#[utoipa::path(post, path = "/incidents/{id}/resolve", params(("id" = String, Path,)), request_body = IncidentOrder,
+#[utoipa::path(post, path = "/incidents/{id}/resolve", params(("id" = String, Path,)), request_body = ResolveOrder,
     responses((status = 200, body = Observed<Changed>), (status = 404), (status = 409), (status = 413)))]
 pub(super) async fn resolve(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Changed>>, ApiError> {
-    let (id, said) = (named(&id)?, asked::body::<IncidentOrder>(&body)?);
+    let (id, said) = (named(&id)?, asked::body::<ResolveOrder>(&body)?);
     let actor = who(said.actor);
     let reason = said.reason.unwrap_or_else(|| "no reason given".to_owned());
     let force = if said.force { Force::Forced } else { Force::Asked };
@@ -206,14 +243,14 @@ pub(super) async fn resolve(
 }
 
 /// Write something onto the timeline.
-#[utoipa::path(post, path = "/incidents/{id}/note", params(("id" = String, Path,)), request_body = IncidentOrder,
+#[utoipa::path(post, path = "/incidents/{id}/note", params(("id" = String, Path,)), request_body = NoteOrder,
     responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429)))]
 pub(super) async fn note(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Changed>>, ApiError> {
-    let (id, said) = (named(&id)?, asked::body::<IncidentOrder>(&body)?);
+    let (id, said) = (named(&id)?, asked::body::<NoteOrder>(&body)?);
     let actor = who(said.actor);
     let text = said.text.unwrap_or_default();
     let command = Command::Note { id, actor: actor.clone(), text: text.clone() };
@@ -221,14 +258,14 @@ pub(super) async fn note(
 }
 
 /// Put somebody in charge.
-#[utoipa::path(post, path = "/incidents/{id}/assign", params(("id" = String, Path,)), request_body = IncidentOrder,
+#[utoipa::path(post, path = "/incidents/{id}/assign", params(("id" = String, Path,)), request_body = AssignOrder,
     responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429)))]
 pub(super) async fn assign(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Changed>>, ApiError> {
-    let (id, said) = (named(&id)?, asked::body::<IncidentOrder>(&body)?);
+    let (id, said) = (named(&id)?, asked::body::<AssignOrder>(&body)?);
     let actor = who(said.actor);
     let to = said.to.unwrap_or_default();
     let command = Command::Assign { id, actor: actor.clone(), to: to.clone() };

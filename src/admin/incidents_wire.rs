@@ -12,20 +12,46 @@ use crate::reliability::incident::{Entry, Incident, Signal};
 use crate::runtime::clock;
 use crate::units::At;
 
-/// An operator's word on an incident; each route reads the fields it needs.
+/// Somebody takes an incident.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct IncidentOrder {
+pub(super) struct AckOrder {
     /// Who; "admin-api" without it.
     pub(super) actor: Option<String>,
-    /// resolve, ack: why.
+    /// Why.
     pub(super) reason: Option<String>,
-    /// note: what.
-    pub(super) text: Option<String>,
-    /// assign: who is in charge.
-    pub(super) to: Option<String>,
-    /// resolve: even while the condition holds.
+}
+
+/// Somebody ends an incident.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ResolveOrder {
+    /// Who; "admin-api" without it.
+    pub(super) actor: Option<String>,
+    /// Why.
+    pub(super) reason: Option<String>,
+    /// Even while the condition holds.
     pub(super) force: bool,
+}
+
+/// Something for the timeline.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct NoteOrder {
+    /// Who; "admin-api" without it.
+    pub(super) actor: Option<String>,
+    /// What; required.
+    pub(super) text: Option<String>,
+}
+
+/// Somebody is put in charge.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct AssignOrder {
+    /// Who says so; "admin-api" without it.
+    pub(super) actor: Option<String>,
+    /// Who is in charge; required.
+    pub(super) to: Option<String>,
 }
 
 /// How bad a person says it is.
@@ -87,7 +113,14 @@ pub(super) struct EntryView {
     kind: String,
     text: String,
     /// Names and values as they were.
-    evidence: Vec<(String, String)>,
+    evidence: Vec<Fact>,
+}
+
+/// One measured value.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Fact {
+    name: String,
+    value: String,
 }
 
 /// An alert that is part of an incident.
@@ -96,23 +129,23 @@ pub(super) struct SignalView {
     rule: &'static str,
     service: String,
     scope: String,
-    first_bad: String,
-    confirmed: Option<String>,
+    first_bad_at: String,
+    confirmed_at: Option<String>,
     /// null: it is not over.
-    over: Option<String>,
+    over_at: Option<String>,
 }
 
 /// One incident.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct IncidentView {
     id: String,
-    /// The same for the same trouble, in every sidecar.
-    dedup_key: String,
-    title: String,
-    /// critical, high, medium or low.
-    severity: &'static str,
     /// suspected, open, acknowledged, mitigating, monitoring, resolved, reviewed or cleared.
     state: &'static str,
+    /// critical, high, medium or low.
+    severity: &'static str,
+    title: String,
+    /// The same for the same trouble, in every sidecar.
+    dedup_key: String,
     rule: &'static str,
     service: String,
     /// The condition holds at this moment, as far as anybody sees.
@@ -248,9 +281,9 @@ impl SignalView {
             rule: signal.key.rule.label(),
             service: signal.key.service.to_string(),
             scope: signal.key.scope.to_string(),
-            first_bad: when(signal.first_bad),
-            confirmed: signal.confirmed.map(when),
-            over: signal.over.map(when),
+            first_bad_at: when(signal.first_bad),
+            confirmed_at: signal.confirmed.map(when),
+            over_at: signal.over.map(when),
         }
     }
 }
@@ -264,7 +297,7 @@ impl EntryView {
             actor: entry.actor.label().to_owned(),
             kind: kind.and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default(),
             text: entry.text.clone(),
-            evidence: entry.evidence.clone(),
+            evidence: entry.evidence.iter().cloned().map(|(name, value)| Fact { name, value }).collect(),
         }
     }
 }
@@ -277,7 +310,7 @@ pub(super) struct AlertView {
     scope: String,
     /// pending or firing.
     state: &'static str,
-    first_bad: Option<String>,
+    first_bad_at: Option<String>,
     flaps: u32,
     incident: String,
 }
@@ -295,7 +328,7 @@ impl Alerts {
             service: looked.key.service.to_string(),
             scope: looked.key.scope.to_string(),
             state: if looked.alert.is_firing() { "firing" } else { "pending" },
-            first_bad: looked.alert.first_bad.map(when),
+            first_bad_at: looked.alert.first_bad.map(when),
             flaps: looked.alert.flaps,
             incident: looked.incident.as_str().to_owned(),
         };

@@ -4,23 +4,30 @@ mod asked;
 mod audit;
 mod breakers;
 mod config;
+mod document;
 mod error;
 mod etag;
 mod guard;
 mod health;
+mod health_view;
 mod idempotency;
+mod inbound;
 mod incidents;
 mod incidents_wire;
+mod observed;
 mod performance;
 mod reports;
 mod review;
 mod serve;
+mod services;
 mod silences;
 mod stream;
+mod strict;
 mod texts;
 mod upstreams;
 mod uptime;
 pub mod wire;
+mod words;
 
 use std::sync::Arc;
 
@@ -29,6 +36,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+pub use inbound::serve as inbound;
 pub use serve::serve;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -94,11 +102,14 @@ impl Admin {
 }
 
 #[derive(utoipa::OpenApi)]
-#[openapi(info(
-    title = "Strop SRE API",
-    description = "State, breakers, latency and configuration of one sidecar.",
-    license(name = "Apache-2.0", identifier = "Apache-2.0")
-))]
+#[openapi(
+    info(
+        title = "Strop SRE API",
+        description = "State, breakers, latency and configuration of one sidecar.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    components(schemas(error::Error, error::ConfigRefused))
+)]
 struct Document;
 
 fn sre() -> OpenApiRouter<Arc<Admin>> {
@@ -137,8 +148,14 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(audit::audit))
 }
 
-/// The OpenAPI 3.1 document.
-pub fn openapi() -> utoipa::openapi::OpenApi {
+/// The OpenAPI 3.1 document, as it is served.
+pub fn document() -> serde_json::Value {
+    // Made of values with text keys alone: this cannot fail.
+    document::finish(serde_json::to_value(openapi()).unwrap_or_default())
+}
+
+/// What the handlers declare.
+fn openapi() -> utoipa::openapi::OpenApi {
     let (_, mut document) =
         OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v2/sre", sre()).split_for_parts();
     document.openapi = utoipa::openapi::OpenApiVersion::Version31;
@@ -166,7 +183,10 @@ pub fn router(admin: &Arc<Admin>) -> Router {
     let (sre, _) = sre().split_for_parts();
     let keys = Arc::new(idempotency::Keys::default());
     let sre = sre.layer(axum::middleware::from_fn_with_state(keys, idempotency::once));
-    let document = openapi().to_pretty_json().unwrap_or_default();
+    let document = openapi();
+    let parameters = Arc::new(strict::Parameters::of(&document));
+    let sre = sre.layer(axum::middleware::from_fn_with_state(parameters, strict::only_known));
+    let document = serde_json::to_string_pretty(&self::document()).unwrap_or_default();
     let json = [(header::CONTENT_TYPE, "application/json")];
     Router::new()
         .nest("/api/v2/sre", sre.clone())

@@ -10,7 +10,8 @@ use axum::http::header;
 use axum::response::IntoResponse;
 
 use super::Admin;
-use super::wire::{self, BudgetView, Observed, Performance, SeriesView, Window};
+use super::observed::{About, Observed, since_start};
+use super::wire::{BudgetView, MetricsView, Performance, Sample, SeriesView, Window};
 use crate::reliability::detect::{BudgetState, Limits, budget_state};
 use crate::reliability::readings::Over;
 use crate::runtime::clock;
@@ -18,6 +19,7 @@ use crate::telemetry::latency::Span;
 use crate::telemetry::series::{Outcome, Series};
 
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// How the last minute stands to its budgets. `chance`: how probably chance alone looks like it.
 fn budgets(series: &Series, chance: f64, now: Instant) -> Option<BTreeMap<&'static str, BudgetView>> {
@@ -80,22 +82,27 @@ pub(super) async fn performance(State(admin): State<Arc<Admin>>) -> Json<Observe
     let target = |limits: Limits| limits.warn.as_secs_f64() * 1_000.0;
     let targets_ms =
         [("p50", target(budget.p50)), ("p95", target(budget.p95)), ("p99", target(budget.p99))].into();
-    wire::windowed(Performance { series, targets_ms }, Duration::from_secs(1))
+    // What has ended since the windows last turned is not in them yet.
+    let about = About::seen(admin.telemetry.rotated().unwrap_or(admin.started.instant));
+    let about = about.over("1h", Some(since_start(&admin, HOUR)));
+    about.answer(&admin, Performance { series, targets_ms })
 }
 
 /// The metrics as JSON; Prometheus reads them at /metrics.
-#[utoipa::path(get, path = "/metrics", responses((status = 200, description = "process and exchange metrics")))]
-pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+#[utoipa::path(get, path = "/metrics", responses((status = 200, body = Observed<MetricsView>)))]
+pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Json<Observed<MetricsView>> {
     let text = admin.telemetry.exposition(None).body;
-    let samples: Vec<serde_json::Value> = text
+    let samples: Vec<Sample> = text
         .lines()
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| {
             let (name, value) = line.rsplit_once(' ')?;
-            Some(serde_json::json!({ "sample": name, "value": value.parse::<f64>().ok() }))
+            // JSON has no infinity.
+            let value = value.parse::<f64>().ok().filter(|value| value.is_finite());
+            Some(Sample { sample: name.to_owned(), value })
         })
         .collect();
-    wire::now(serde_json::json!({ "samples": samples }))
+    About::now().answer(&admin, MetricsView { samples })
 }
 
 /// The histograms of an hour as an HdrHistogram log: a minute each, old ones of busy routes up to five, microseconds.

@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{Path, State};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::error::{self, ApiError};
+use super::asked::{self, Asked as AskedFor};
+use super::error::ApiError;
 use super::{Admin, texts};
 use crate::names::IncidentId;
 use crate::report::calendar::{Month, Zone};
@@ -28,6 +29,7 @@ pub(super) const AT_ONCE: usize = 2;
 
 /// Which month, and how it is to be told.
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct SlaWanted {
     /// As 2026-10.
@@ -44,6 +46,7 @@ pub(super) struct SlaWanted {
 
 /// How a review is to be told.
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ReviewWanted {
     /// markdown or json; json without it.
@@ -67,7 +70,7 @@ impl Form {
         let found = known.iter().find(|(name, _)| *name == said).map(|(_, form)| *form);
         found.ok_or_else(|| {
             let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-            bad(format!("format {said:?} is none; write {}", names.join(", ")))
+            asked::unknown("format", said, &names)
         })
     }
 
@@ -88,39 +91,8 @@ impl Form {
     }
 }
 
-/// Why there is no such report.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// The query is not what the route takes: what is wrong, and what to write instead.
-    Query(String),
-    /// It would be made of what a store holds, and there is none.
-    NoStore,
-    /// A fault of this program.
-    Broken,
-}
-
-impl IntoResponse for Trouble {
-    fn into_response(self) -> Response {
-        let (status, code, message, hint) = match &self {
-            Self::Query(problem) => {
-                let hint = "GET /api/v2/sre/openapi.json describes the parameters";
-                (StatusCode::BAD_REQUEST, "bad_query", problem.as_str(), hint)
-            }
-            Self::NoStore => {
-                let hint = "set store.url; a report is made of what the store holds";
-                (StatusCode::SERVICE_UNAVAILABLE, "no_store", "store.url is \"off\"", hint)
-            }
-            Self::Broken => {
-                let hint = "look at standard error";
-                (StatusCode::INTERNAL_SERVER_ERROR, "broken", "a fault of this program stopped it", hint)
-            }
-        };
-        (status, error::body(code, message, hint)).into_response()
-    }
-}
-
 fn bad(problem: String) -> ApiError {
-    ApiError::Report(Trouble::Query(problem))
+    ApiError::BadQuery { problem }
 }
 
 fn now() -> At {
@@ -148,11 +120,11 @@ async fn made<T: Send + 'static>(
         let _turn = turn; // given back when the work ends, not when the asker leaves
         work.await
     };
-    tasks::aside(work).await.unwrap_or(Err(ApiError::Report(Trouble::Broken)))
+    tasks::aside(work).await.unwrap_or(Err(ApiError::Broken))
 }
 
 fn reader(admin: &Admin) -> Result<Reader, ApiError> {
-    admin.control.records().reader().ok_or(ApiError::Report(Trouble::NoStore))
+    admin.control.records().reader().ok_or(ApiError::NoStore)
 }
 
 /// The service level of a calendar month: uptime with its bounds, requests, error budgets, incidents, recommendations.
@@ -161,7 +133,7 @@ fn reader(admin: &Admin) -> Result<Reader, ApiError> {
         (status = 400), (status = 503)))]
 pub(super) async fn sla(
     State(admin): State<Arc<Admin>>,
-    Query(wanted): Query<SlaWanted>,
+    AskedFor(wanted): AskedFor<SlaWanted>,
 ) -> Result<Response, ApiError> {
     texts::query([("service", wanted.service.as_deref()), ("hours", wanted.hours.as_deref())])?;
     let forms = [("html", Form::Html), ("json", Form::Json), ("csv", Form::Csv)];
@@ -194,7 +166,7 @@ pub(super) async fn sla(
 pub(super) async fn review(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
-    Query(wanted): Query<ReviewWanted>,
+    AskedFor(wanted): AskedFor<ReviewWanted>,
 ) -> Result<Response, ApiError> {
     let form = Form::read(wanted.format.as_deref(), &[("markdown", Form::Markdown), ("json", Form::Json)])?;
     let zone = zone(wanted.time_zone.as_deref())?;

@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 use tower::ServiceExt as _;
 
-use super::error::body as told;
+use super::error::{self, later, problem, uniform};
 use super::{Admin, guard};
 use crate::net::acceptor::{Acceptor, Came, Uses};
 use crate::runtime::drain::Drain;
@@ -134,14 +134,14 @@ struct Port {
 }
 
 fn refused(status: StatusCode, code: &str, message: &str, hint: &str) -> Response {
-    (status, [("retry-after", "1")], told(code, message, hint)).into_response()
+    later("1", problem(status, code, message, hint))
 }
 
 impl Port {
     async fn answer(&self, place: &Arc<Place>, request: Request<Incoming>) -> Response {
         let is_quick = guard::PROBES.contains(&request.uri().path()) || request.uri().path() == "/metrics";
         if self.only_quick && !is_quick {
-            return super::error::not_found(request.uri().clone()).await.into_response();
+            return error::not_found(request.uri().clone()).await.into_response();
         }
         let (parts, body) = request.into_parts();
         if !self.only_quick
@@ -160,7 +160,10 @@ impl Port {
                     "say it in fewer words",
                 );
             }
-            Some(Err(_)) => return StatusCode::BAD_REQUEST.into_response(),
+            Some(Err(_)) => {
+                let told = "the body broke off, or is no HTTP";
+                return problem(StatusCode::BAD_REQUEST, "bad_body", told, "send it again");
+            }
             None => {
                 let hint = "send it at once";
                 return refused(
@@ -177,11 +180,12 @@ impl Port {
             let hint = "ask again in a second";
             return refused(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many requests at once", hint);
         };
+        let path = parts.uri.path().to_owned();
         let request = Request::from_parts(parts, Body::from(bytes));
         let answer = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         // A stream may last for hours: its place is taken, a slot is not.
         drop(slot);
-        answer.map(|body| Body::new(Held { body, _held: whole }))
+        uniform(answer, &path).map(|body| Body::new(Held { body, _held: whole }))
     }
 
     async fn connection(self: Arc<Self>, tcp: TcpStream, place: Arc<Place>) {

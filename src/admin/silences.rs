@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::Admin;
-use super::asked::{self, bad};
+use super::asked::{self, Asked, bad};
 use super::error::ApiError;
 use super::incidents_wire::when;
-use super::wire::{self, Observed};
+use super::observed::{About, Observed};
+use super::{Admin, services};
 use crate::control::Audited;
+use crate::names;
 use crate::reliability::desk::{Command, Reply};
 use crate::reliability::incident::Refused;
 use crate::reliability::rule::{Rule, Severity};
@@ -68,6 +69,8 @@ pub(super) struct SilenceOrder {
     lasts: Option<String>,
     /// RFC 3339.
     until: Option<String>,
+    /// Also of a service that nothing here is named after: one that is to come.
+    force: bool,
 }
 
 /// A silence or maintenance.
@@ -117,6 +120,7 @@ pub(super) struct SilenceEnd {
 
 /// Which ones.
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct WantedSilences {
     /// 1: also those that have ended.
@@ -139,7 +143,7 @@ impl SilenceView {
             value: matcher.value.clone(),
         };
         Self {
-            id: silence.number.to_string(),
+            id: names::silence_id(silence.number),
             purpose: match silence.purpose {
                 Purpose::Silence => "silence",
                 Purpose::Maintenance => "maintenance",
@@ -165,7 +169,7 @@ impl SilenceView {
     responses((status = 200, body = Observed<Silences>), (status = 400), (status = 503)))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
-    Query(wanted): Query<WantedSilences>,
+    Asked(wanted): Asked<WantedSilences>,
 ) -> Result<Json<Observed<Silences>>, ApiError> {
     let now = admin.control.now();
     let board = admin.control.board();
@@ -174,7 +178,8 @@ pub(super) async fn list(
     let at_hand = |one: &&Silence| board.silences.iter().any(|held| held.number == one.number);
     let more = ended.iter().flatten().filter(|one| !at_hand(one));
     silences.extend(more.map(|one| SilenceView::of(one, now)));
-    Ok(wire::now(Silences { silences, ended: ended.map(|ended| ended.len()) }))
+    let view = Silences { silences, ended: ended.map(|ended| ended.len()) };
+    Ok(About::looked(&admin, &board).answer(&admin, view))
 }
 
 /// Hold calls back, or announce maintenance. Both end by themselves.
@@ -184,7 +189,12 @@ pub(super) async fn create(
     State(admin): State<Arc<Admin>>,
     body: Bytes,
 ) -> Result<Json<Observed<SilenceChanged>>, ApiError> {
-    let silence = read(asked::body(&body)?, admin.control.now())?;
+    let said: SilenceOrder = asked::body(&body)?;
+    let force = said.force;
+    let silence = read(said, admin.control.now())?;
+    if !force && silence.check(admin.control.now()).is_ok() {
+        known(&admin, &silence)?;
+    }
     let (action, actor) = (action(silence.purpose), silence.actor.clone());
     let target = silence.matchers.iter().map(written).collect::<Vec<_>>().join(" ");
     let target = if target.is_empty() { "everything".to_owned() } else { target };
@@ -212,11 +222,23 @@ pub(super) async fn end(
     body: Bytes,
 ) -> Result<Json<Observed<SilenceChanged>>, ApiError> {
     let said: SilenceEnd = asked::body(&body)?;
-    let number = id.parse().map_err(|_| ApiError::Refused(Refused::NoSuchSilence))?;
+    let number = names::read_silence_id(&id).ok_or(ApiError::Refused(Refused::NoSuchSilence))?;
     let actor = asked::who(said.actor);
     let reason = said.reason.unwrap_or_default();
     let audit = Audited { actor: actor.clone(), action: "silence.end", target: id, reason };
     changed(&admin, Command::EndSilence { number, actor }, audit).await
+}
+
+/// Is there something of each name that it is about? One that is spelt wrong would hold nothing back.
+fn known(admin: &Admin, silence: &Silence) -> Result<(), ApiError> {
+    let services = silence.matchers.iter().filter(|matcher| matcher.label == Label::Service);
+    let known = services::known(admin);
+    match services.map(|matcher| &matcher.value).find(|name| !known.contains(*name)) {
+        Some(name) => {
+            Err(ApiError::UnknownService { name: name.clone(), known: known.into_iter().collect() })
+        }
+        None => Ok(()),
+    }
 }
 
 fn action(purpose: Purpose) -> &'static str {
@@ -235,7 +257,8 @@ async fn changed(
     match done.reply {
         Reply::Silence(silence) => {
             let silence = SilenceView::of(&silence, admin.control.now());
-            Ok(wire::now(SilenceChanged { silence, audit_id, stored: done.stored }))
+            let view = SilenceChanged { silence, audit_id, stored: done.stored };
+            Ok(About::now().answer(admin, view))
         }
         Reply::Incident(_) => Err(ApiError::Leaving),
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
@@ -18,6 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use utoipa::IntoParams;
 
 use super::Admin;
+use super::asked::Asked;
 use super::error::ApiError;
 use super::incidents_wire::{IncidentView, Incidents};
 use crate::control::{Board, Change, Feed, Next};
@@ -56,6 +57,7 @@ impl Streams {
 
 /// Where to begin.
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct From {
     /// The id of the last event that was received, for clients that cannot send the field Last-Event-ID.
@@ -70,7 +72,7 @@ pub(super) struct From {
 pub(super) async fn stream(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
-    Query(from): Query<From>,
+    Asked(from): Asked<From>,
 ) -> Result<Response, ApiError> {
     let place = place(&headers, from.last_event_id.as_deref());
     open(&admin, place)

@@ -8,16 +8,20 @@ use axum::extract::{Path, State};
 
 use super::Admin;
 use super::error::ApiError;
-use super::wire::{self, Breaker, EndpointView, Observed, UpstreamView, Upstreams};
+use super::health;
+use super::observed::{About, Observed};
+use super::wire::{Breaker, EndpointView, UpstreamView, Upstreams};
+use crate::config::presets::SRE_API;
 use crate::reliability::verdict::Against;
 use crate::runtime::clock::{self, Moment};
 use crate::telemetry::upstreams::VERDICTS;
 use crate::upstream::Upstream;
 
-/// All upstreams, by name.
+/// All upstreams, by name. The admin API on the traffic port is nobody's dependency.
 pub(super) fn sorted(admin: &Admin) -> Vec<Arc<Upstream>> {
     let world = admin.registry.snapshot();
-    let mut all: Vec<_> = world.upstreams.values().map(Arc::clone).collect();
+    let depended_on = |one: &&Arc<Upstream>| one.config.name.as_str() != SRE_API;
+    let mut all: Vec<_> = world.upstreams.values().filter(depended_on).map(Arc::clone).collect();
     all.sort_by(|a, b| a.config.name.cmp(&b.config.name));
     all
 }
@@ -47,6 +51,7 @@ pub(super) fn view(upstream: &Upstream, moment: Moment) -> UpstreamView {
     let (retries, retries_denied) = upstream.series.retries();
     UpstreamView {
         name: upstream.config.name.as_str().to_owned(),
+        health: health::dependency(upstream).1,
         endpoints: upstream.endpoints.load().iter().map(endpoint).collect(),
         hosts: upstream.config.hosts.clone(),
         tls_roots: upstream.tls.as_ref().map(|tls| tls.roots.label()),
@@ -66,7 +71,7 @@ pub(super) fn view(upstream: &Upstream, moment: Moment) -> UpstreamView {
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Upstreams>> {
     let moment = clock::now();
     let upstreams = sorted(&admin).iter().map(|upstream| view(upstream, moment)).collect();
-    wire::now(Upstreams { upstreams })
+    About::now().answer(&admin, Upstreams { upstreams })
 }
 
 /// One upstream.
@@ -77,5 +82,6 @@ pub(super) async fn show(
     Path(name): Path<String>,
 ) -> Result<Json<Observed<UpstreamView>>, ApiError> {
     let upstream = find(&admin, &name)?;
-    Ok(wire::now(view(&upstream, clock::now())))
+    let about = About::now().of(health::dependency(&upstream).0);
+    Ok(about.answer(&admin, view(&upstream, clock::now())))
 }

@@ -1,6 +1,5 @@
 //! Was it up, and what may still go wrong?
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -10,19 +9,24 @@ use utoipa::ToSchema;
 
 use super::Admin;
 use super::incidents_wire::Alerts;
-use super::wire::{self, Observed};
-use crate::reliability::counts::Counts;
+use super::observed::{About, Observed};
+use crate::control::Replied;
 use crate::reliability::ledger::Report;
+
+/// Of the ledger, in the order of [`crate::control::Board::uptime`].
+const WINDOWS: [&str; 3] = ["24h", "7d", "30d"];
 
 /// What a range of time was.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Span {
-    /// Good seconds over measured ones; null: nothing was measured.
-    uptime_percentage: Option<f64>,
-    /// The uptime when all unknown time was down.
-    lowest_percentage: Option<f64>,
-    /// The uptime when all unknown time was up.
-    highest_percentage: Option<f64>,
+    /// 24h, 7d or 30d.
+    window: &'static str,
+    /// Good seconds over measured ones, 0 to 1; null: nothing was measured.
+    uptime: Option<f64>,
+    /// The uptime when all unknown time was down, 0 to 1.
+    lowest: Option<f64>,
+    /// The uptime when all unknown time was up, 0 to 1.
+    highest: Option<f64>,
     /// The share of the range that was observed, 0 to 1.
     coverage: f64,
     up_seconds: u64,
@@ -38,25 +42,25 @@ pub(super) struct Span {
 pub(super) struct Subject {
     /// "service", or an upstream.
     name: String,
-    /// By length: 24h, 7d, 30d.
-    windows: BTreeMap<&'static str, Span>,
+    /// 24h, 7d and 30d, each to the second.
+    windows: Vec<Span>,
 }
 
 /// The ledger.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct UptimeView {
-    /// What is promised of the service, percent.
-    target_percentage: f64,
+    /// What is promised of the service, 0 to 1.
+    target: f64,
     /// The service as a whole first.
     subjects: Vec<Subject>,
 }
 
-fn span(report: &Report) -> Span {
-    let percent = |share: f64| share * 100.0;
+fn span((window, report): (&'static str, &Report)) -> Span {
     Span {
-        uptime_percentage: report.uptime().map(percent),
-        lowest_percentage: report.bounds().map(|(low, _)| percent(low)),
-        highest_percentage: report.bounds().map(|(_, high)| percent(high)),
+        window,
+        uptime: report.uptime(),
+        lowest: report.bounds().map(|(low, _)| low),
+        highest: report.bounds().map(|(_, high)| high),
         coverage: report.coverage(),
         up_seconds: report.up,
         degraded_seconds: report.degraded,
@@ -75,17 +79,23 @@ pub(super) async fn uptime(State(admin): State<Arc<Admin>>) -> Json<Observed<Upt
         .iter()
         .map(|(name, reports)| Subject {
             name: name.to_string(),
-            windows: ["24h", "7d", "30d"].into_iter().zip(reports.iter().map(span)).collect(),
+            windows: WINDOWS.into_iter().zip(reports).map(span).collect(),
         })
         .collect();
     subjects.sort_by_key(|subject| subject.name != crate::control::SERVICE);
     let promised = admin.reloader.status().config.watch.slo.uptime;
-    wire::now(UptimeView { target_percentage: promised.percent(), subjects })
+    let coverage = board.uptime.get(crate::control::SERVICE).map_or(0.0, |spans| spans[2].coverage());
+    let view = UptimeView { target: promised.ratio(), subjects };
+    About::looked(&admin, &board).over("30d", Some(coverage)).answer(&admin, view)
 }
 
 /// Replies of one window.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Burn {
+    /// 5m, 30m, 1h, 6h or 3d.
+    window: &'static str,
+    /// The share of the window in which this sidecar was running, 0 to 1.
+    coverage: f64,
     good: u64,
     bad: u64,
     /// Bad ones over all, 0 to 1; null: there were none.
@@ -97,15 +107,18 @@ pub(super) struct Burn {
 /// The objective of the replies, and how it fares.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SloView {
-    /// Good replies that are promised, percent. Its own objective: never derived from the uptime.
-    objective_percentage: f64,
-    /// By length: 5m, 30m, 1h, 6h, 3d.
-    windows: BTreeMap<&'static str, Burn>,
+    /// Good replies that are promised, 0 to 1. Its own objective: never derived from the uptime.
+    objective: f64,
+    /// 5m, 30m, 1h, 6h and 3d: what clients were answered, by this start and by earlier ones that the store has.
+    windows: Vec<Burn>,
 }
 
-fn burn(counts: &Counts, allowed: f64) -> Burn {
+fn burn(replied: &Replied, allowed: f64) -> Burn {
+    let Replied { window, counts, coverage } = *replied;
     let ratio = counts.bad_ratio();
     Burn {
+        window,
+        coverage,
         good: counts.good,
         bad: counts.bad,
         error_ratio: ratio,
@@ -119,15 +132,15 @@ pub(super) async fn slo(State(admin): State<Arc<Admin>>) -> Json<Observed<SloVie
     let board = admin.control.board();
     let config = admin.reloader.status().config;
     let allowed = config.watch.policy.detect.errors.objective.allowed();
-    let windows = board.replies.iter().map(|(name, counts)| (*name, burn(counts, allowed)));
-    wire::now(SloView {
-        objective_percentage: config.watch.slo.success.percent(),
-        windows: windows.collect(),
-    })
+    let windows = board.replies.iter().map(|one| burn(one, allowed));
+    let coverage = board.replies.last().map_or(0.0, |longest| longest.coverage);
+    let view = SloView { objective: config.watch.slo.success.ratio(), windows: windows.collect() };
+    About::looked(&admin, &board).over("3d", Some(coverage)).answer(&admin, view)
 }
 
 /// The alerts that are pending or firing.
 #[utoipa::path(get, path = "/alerts", responses((status = 200, body = Observed<Alerts>)))]
 pub(super) async fn alerts(State(admin): State<Arc<Admin>>) -> Json<Observed<Alerts>> {
-    wire::now(Alerts::of(&admin.control.board()))
+    let board = admin.control.board();
+    About::looked(&admin, &board).answer(&admin, Alerts::of(&board))
 }

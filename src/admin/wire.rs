@@ -1,10 +1,11 @@
 //! The contract: what the API's answers look like. A field is added, never changed.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::observed::Source;
 use crate::reliability::breaker::{self, BreakerPolicy, BreakerView};
 use crate::runtime::clock::{self, Moment};
 use crate::telemetry::breakers::BreakerSeries;
@@ -12,32 +13,6 @@ use crate::telemetry::latency::Summary;
 use crate::upstream::Upstream;
 use crate::upstream::gate::Gate;
 use crate::upstream::operations::Operation;
-
-/// When an answer was observed, and what it says.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Observed<T: Serialize> {
-    /// RFC 3339.
-    pub observed_at: String,
-    /// How old the newest fact in it is, seconds: the sums of windows turn once a second.
-    pub age_seconds: f64,
-    /// How it came about: observed, probed, inferred or reported.
-    pub source: &'static str,
-    /// What was observed.
-    #[serde(flatten)]
-    pub data: T,
-}
-
-/// An answer observed now.
-pub fn now<T: Serialize>(data: T) -> axum::Json<Observed<T>> {
-    let observed_at = clock::rfc3339(clock::now().wall);
-    axum::Json(Observed { observed_at, age_seconds: 0.0, source: "observed", data })
-}
-
-/// An answer made of windows that turn once a second.
-pub fn windowed<T: Serialize>(data: T, turned: Duration) -> axum::Json<Observed<T>> {
-    let observed_at = clock::rfc3339(clock::now().wall);
-    axum::Json(Observed { observed_at, age_seconds: turned.as_secs_f64(), source: "observed", data })
-}
 
 /// An operator's order.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -101,6 +76,8 @@ pub struct Breaker {
     pub name: String,
     /// closed, open or half_open: what requests meet.
     pub state: &'static str,
+    /// Why; null: it has never moved.
+    pub why: Option<String>,
     /// on, shadow (it counts and tells, and refuses nothing) or off.
     pub mode: &'static str,
     /// What it would be if it were on; null: it is not in shadow.
@@ -109,8 +86,6 @@ pub struct Breaker {
     pub ramping: bool,
     /// When it got there.
     pub since: String,
-    /// Why; null: it has never moved.
-    pub why: Option<String>,
     /// Rises with every transition.
     pub generation: u64,
     /// Bad exchanges in a row that count towards a trip.
@@ -252,6 +227,8 @@ pub struct EndpointView {
 pub struct UpstreamView {
     /// Its name.
     pub name: String,
+    /// How it is, and how that is known.
+    pub(super) health: DependencyView,
     /// Its endpoints; empty: its names have no (allowed) address yet.
     pub endpoints: Vec<EndpointView>,
     /// Host names by which egress finds it.
@@ -274,6 +251,27 @@ pub struct UpstreamView {
     pub retries_denied: u64,
     /// Its breaker.
     pub breaker: Breaker,
+}
+
+/// How a dependency is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct DependencyView {
+    /// The upstream's name.
+    pub name: String,
+    /// healthy, recovering, degraded, unhealthy, or unknown: nobody has called or checked it.
+    pub status: &'static str,
+    /// What the status was decided by.
+    pub reason: String,
+    /// probed: there are active checks. observed: what exchanges say is all that is known.
+    pub(super) source: Source,
+    /// closed, open or half_open: what requests meet.
+    pub circuit_breaker: &'static str,
+    /// Why the breaker is there; null: it has never moved.
+    pub why: Option<String>,
+    /// Known addresses.
+    pub endpoints: usize,
+    /// Those that pass their checks; null: not observable, nobody checks them.
+    pub endpoints_healthy: Option<usize>,
 }
 
 /// All upstreams.
@@ -307,7 +305,7 @@ pub struct SeriesView {
     pub direction: &'static str,
     /// Exchanges now.
     pub in_flight: u64,
-    /// Exchanges of the last five minutes by outcome.
+    /// Ended exchanges of the last five minutes by outcome.
     pub outcomes_5m: std::collections::BTreeMap<&'static str, u64>,
     /// Failures (not client errors, not clients that left) of the last five minutes, 0–1; null without exchanges.
     pub error_rate_5m: Option<f64>,
@@ -343,6 +341,22 @@ pub struct Performance {
     pub series: Vec<SeriesView>,
     /// The targets of routes without a budget of their own, milliseconds.
     pub targets_ms: std::collections::BTreeMap<&'static str, f64>,
+}
+
+/// One sample of a metric.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Sample {
+    /// Name and labels, as Prometheus reads them.
+    pub sample: String,
+    /// null: not a finite number.
+    pub value: Option<f64>,
+}
+
+/// The metrics.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MetricsView {
+    /// In the order of /metrics.
+    pub samples: Vec<Sample>,
 }
 
 /// The config in force.

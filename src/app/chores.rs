@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::reload::{Cause, Reloader};
+use crate::control::Own;
 use crate::net::tls;
 use crate::runtime::drain::Drain;
 use crate::runtime::{clock, fds, pauses, signals};
@@ -18,12 +19,12 @@ use crate::upstream::registry::{Registry, World};
 pub(super) async fn seconds(
     registry: Arc<Registry>,
     telemetry: Arc<Telemetry>,
-    servers: Vec<(String, tls::Server)>,
+    (servers, own): (Vec<(String, tls::Server)>, Own),
     drain: Drain,
 ) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let looks = Looks::new(servers);
+    let looks = Looks::new(servers, own);
     for tick in 1_u64.. {
         tokio::select! {
             () = drain.requested() => return,
@@ -50,14 +51,15 @@ pub(super) async fn seconds(
 
 /// Looks at certificates and roots, on a thread of its own: files may hang, and windows must turn.
 struct Looks {
+    own: Own,
     servers: Arc<Vec<(String, tls::Server)>>,
     /// What was told of each, so that it is told once; `None`: a look is under way.
     told: Arc<Mutex<Option<BTreeMap<String, String>>>>,
 }
 
 impl Looks {
-    fn new(servers: Vec<(String, tls::Server)>) -> Self {
-        Self { servers: Arc::new(servers), told: Arc::new(Mutex::new(Some(BTreeMap::new()))) }
+    fn new(servers: Vec<(String, tls::Server)>, own: Own) -> Self {
+        Self { own, servers: Arc::new(servers), told: Arc::new(Mutex::new(Some(BTreeMap::new()))) }
     }
 
     /// Begins a look, unless the last one is still under way.
@@ -65,9 +67,13 @@ impl Looks {
         let held = self.told.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut told) = held else { return };
         let (servers, world, back) = (Arc::clone(&self.servers), registry.snapshot(), Arc::clone(&self.told));
+        let own = self.own.clone();
         let look = move || {
             for (listener, server) in &*servers {
                 tell(listener, server.reload(), &mut told);
+                if let Some(valid) = server.validity() {
+                    own.certificate(listener, valid);
+                }
             }
             for upstream in world.upstreams.values() {
                 if let Some(client) = &upstream.tls {
@@ -131,8 +137,12 @@ fn look_at_descriptors() {
     }
 }
 
-pub(super) async fn hangups(reloader: Arc<Reloader>, drain: Drain) {
-    let Ok(mut hangups) = signals::hangups() else { return drain.requested().await };
+pub(super) async fn hangups(
+    reloader: Arc<Reloader>,
+    hangups: std::io::Result<signals::Signal>,
+    drain: Drain,
+) {
+    let Ok(mut hangups) = hangups else { return drain.requested().await };
     loop {
         tokio::select! {
             () = drain.requested() => return,

@@ -5,6 +5,7 @@
 
 mod bound;
 mod chores;
+mod inbound;
 mod trail;
 pub mod trial;
 mod work;
@@ -20,7 +21,7 @@ use anyhow::Context as _;
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::config::reload::{Outcome, Reloader};
-use crate::control::{self, Records};
+use crate::control::{self, Own, Records};
 use crate::net::listener::{self, ConnectionCount};
 use crate::net::tls;
 use crate::notify::{Channels, Sender};
@@ -54,6 +55,8 @@ pub struct Start {
     pub env: Vec<(String, String)>,
     /// Changes the log filter on reload.
     pub filter: Option<Filter>,
+    /// SIGHUPs since before the config was read.
+    pub hangups: std::io::Result<signals::Signal>,
 }
 
 /// A running Strop.
@@ -146,18 +149,17 @@ impl App {
         let readiness = Readiness::default();
         let tasks = Tasks::default();
         let desk = control::start(&config, &registry, &telemetry, &tasks, &drain).await.context("store")?;
-        let sender = Arc::clone(&desk.sender);
-        let records = desk.handle.records().clone();
-        trail::started(&records, &config, start.path.as_deref());
+        trail::started(desk.handle.records(), &config, start.path.as_deref());
         registry.listeners().bound(bound::listening(&bound, [Some(admin_address), probes_address])?);
-        let watcher = Watcher { registry: Arc::clone(&registry), drain: drain.listening(), sender, records };
+        let (watcher, own) = (Watcher::new(&registry, &drain, &desk), desk.own.clone());
         watcher.tend(&fresh);
         let mut addresses = addresses(&bound, admin_address, &telemetry)?;
         addresses.extend(probes_address.map(|address| ("probes".to_owned(), address)));
-        let servers = bound::servers(&bound);
+        let shown = (bound::servers(&bound), own);
         warn_of(&config);
         let reloader =
             reloader(start.path, start.env, &config, &telemetry, watcher, start.filter, admin_address);
+        addresses.extend(inbound::begin(&config, &desk.handle, &reloader, &tasks, &drain)?);
         let workers = work::spawn(bound, &registry, &telemetry, &drain)?;
         let admin = Admin::new(
             Arc::clone(&registry),
@@ -170,8 +172,8 @@ impl App {
         );
         tasks.spawn("memory", memory.run(Arc::clone(&registry)));
         tasks.spawn("admin", crate::admin::serve(admin, admin_listener, probes, drain.clone()));
-        tasks.spawn("seconds", chores::seconds(registry, Arc::clone(&telemetry), servers, drain.clone()));
-        tasks.spawn("hangups", chores::hangups(Arc::clone(&reloader), drain));
+        tasks.spawn("seconds", chores::seconds(registry, Arc::clone(&telemetry), shown, drain.clone()));
+        tasks.spawn("hangups", chores::hangups(Arc::clone(&reloader), start.hangups, drain));
         for (name, address) in &addresses {
             Event::Listening { listener: name, address: &address.to_string() }.tell();
         }
@@ -181,7 +183,7 @@ impl App {
 
     /// Watches the config file.
     pub fn watch_config(&self) {
-        if let Err(error) = self.reloader.watch(POLL) {
+        if let Err(error) = crate::config::watch::watch(&self.reloader, POLL) {
             Event::WatchFailed { error: &error }.tell();
         }
     }
@@ -253,9 +255,20 @@ struct Watcher {
     drain: Drain,
     sender: Arc<Sender>,
     records: Records,
+    own: Own,
 }
 
 impl Watcher {
+    fn new(registry: &Arc<Registry>, drain: &Drain, desk: &control::Running) -> Self {
+        Self {
+            registry: Arc::clone(registry),
+            drain: drain.listening(),
+            sender: Arc::clone(&desk.sender),
+            records: desk.handle.records().clone(),
+            own: desk.own.clone(),
+        }
+    }
+
     /// The tasks end by themselves when a later config replaces the upstream.
     fn tend(&self, fresh: &Fresh) {
         for upstream in fresh {
@@ -280,7 +293,7 @@ fn reloader(
     filter: Option<Filter>,
     admin: SocketAddr,
 ) -> Arc<Reloader> {
-    let (read_from, records) = (path.clone(), watcher.records.clone());
+    let (read_from, records, own) = (path.clone(), watcher.records.clone(), watcher.own.clone());
     let applying = Arc::clone(telemetry);
     let control = tokio::runtime::Handle::current();
     let apply = move |new: Arc<Config>, _: &crate::config::diff::Diff| {
@@ -302,23 +315,29 @@ fn reloader(
     let hear = move |outcome: &Outcome, problems: Option<&crate::config::problem::Problems>| {
         set_config_metrics(&hearing, outcome.generation, problems.is_none());
         trail::reloaded(&records, read_from.as_deref(), outcome, problems);
-        let paths = |changes: &[crate::config::diff::Change]| {
-            changes.iter().map(|change| change.path.as_str()).collect::<Vec<_>>().join(" ")
-        };
-        match problems {
-            Some(problems) => {
-                Event::ConfigRefused { cause: &outcome.cause, problems: &problems.to_string() }.tell();
-            }
-            None => Event::ConfigApplied {
-                cause: &outcome.cause,
-                generation: outcome.generation,
-                applied: &paths(&outcome.applied),
-                needs_restart: &paths(&outcome.needs_restart),
-            }
-            .tell(),
-        }
+        own.reloaded(outcome);
+        tell(outcome, problems);
     };
     Reloader::new(path, env, Arc::clone(config), (trial::load, Box::new(apply), Box::new(hear)))
+}
+
+/// Tells what came of a reload.
+fn tell(outcome: &Outcome, problems: Option<&crate::config::problem::Problems>) {
+    let paths = |changes: &[crate::config::diff::Change]| {
+        changes.iter().map(|change| change.path.as_str()).collect::<Vec<_>>().join(" ")
+    };
+    match problems {
+        Some(problems) => {
+            Event::ConfigRefused { cause: &outcome.cause, problems: &problems.to_string() }.tell();
+        }
+        None => Event::ConfigApplied {
+            cause: &outcome.cause,
+            generation: outcome.generation,
+            applied: &paths(&outcome.applied),
+            needs_restart: &paths(&outcome.needs_restart),
+        }
+        .tell(),
+    }
 }
 
 /// Tells what runs and yet is probably not meant.

@@ -3,6 +3,7 @@
 use crate::config::problem::Problems;
 use crate::config::{self, Config, listeners};
 use crate::net::tls;
+use crate::store;
 use crate::upstream::guard;
 
 /// Reads a text as [`config::load`] does, sets up the TLS that it asks for (what is in certificates, keys and roots, and
@@ -27,6 +28,11 @@ fn wrong(config: &Config) -> Vec<(String, String)> {
         {
             found.push((format!("upstreams.{}.tls", upstream.name), error.to_string()));
         }
+    }
+    if let Some(config) = &config.store
+        && let Err(error) = store::check(config)
+    {
+        found.push(("store.url".to_owned(), error.to_string()));
     }
     found
 }

@@ -51,8 +51,12 @@ pub(super) fn run() -> ExitCode {
     if let Err(error) = weather_station(&skies) {
         return failed(&error);
     }
+    let ground = match run::Ground::lay() {
+        Ok(ground) => ground,
+        Err(code) => return code,
+    };
     match config::load(&demo_config(&ports), "the demo's config", &[]) {
-        Ok(config) => run::serve(config, None, Vec::new(), |_| say(GUIDE)),
+        Ok(config) => run::serve(ground, config, None, Vec::new(), |_| say(GUIDE)),
         Err(problems) => failed(&problems),
     }
 }
@@ -81,7 +85,7 @@ Stop with Ctrl-C.
 fn demo_config(ports: &BTreeMap<&'static str, SocketAddr>) -> String {
     let mut text = String::from(
         "[ingress]\nlisten = \"127.0.0.1:8000\"\nclaim_sre_api = true\n\n[egress]\nlisten = \"127.0.0.1:3128\"\n\n\
-         [process]\nlog_json = false\n\n[access_log]\nto = \"off\"\n",
+         [process]\nlog_json = false\n\n[access_log]\nto = \"off\"\n\n[store]\nurl = \"off\"\n",
     );
     for (name, local) in SERVICES {
         let Some(address) = ports.get(name) else { continue };
@@ -154,7 +158,10 @@ fn converse(name: &str, stream: TcpStream, skies: &Skies) -> std::io::Result<()>
 
 /// Hears lines of `service weather`, answers `ok` or why not.
 fn weather_station(skies: &Skies) -> std::io::Result<()> {
-    let listener = TcpListener::bind(WEATHER)?;
+    let listener = TcpListener::bind(WEATHER).map_err(|error| {
+        let told = format!("cannot listen on {WEATHER}: {error}; is another demo running?");
+        std::io::Error::new(error.kind(), told)
+    })?;
     let skies = Arc::clone(skies);
     std::thread::Builder::new().name("demo-weather".to_owned()).spawn(move || {
         for mut stream in listener.incoming().flatten() {

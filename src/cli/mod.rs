@@ -7,7 +7,6 @@ mod report;
 mod run;
 mod store;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -51,7 +50,7 @@ enum Command {
     Healthcheck {
         /// Its admin port.
         #[arg(long, default_value = "127.0.0.1:9901", value_name = "HOST:PORT")]
-        admin: SocketAddr,
+        admin: String,
     },
     /// Print the JSON Schema of the config file.
     Schema,
@@ -97,7 +96,7 @@ pub fn main() -> ExitCode {
             files.extend(config);
             check::check(check::Asked { files, strict, json })
         }
-        Command::Healthcheck { admin } => run::healthcheck(admin),
+        Command::Healthcheck { admin } => run::healthcheck(&admin),
         Command::Schema => {
             say(&crate::config::schema());
             ExitCode::SUCCESS

@@ -113,6 +113,7 @@ pub(super) fn report(what: Report) -> ExitCode {
         let store = config.store.as_ref().ok_or_else(|| {
             Failed::asked("store.url is \"off\": there is nothing to report from".to_owned())
         })?;
+        super::store::there(store).map_err(Failed::found)?;
         let reader = Reader::open(store).map_err(Failed::found)?;
         made(&reader, what, &config).await
     };

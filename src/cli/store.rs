@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{complain, run, say};
-use crate::config::Store as StoreConfig;
+use crate::config::{Store as StoreConfig, StoreAt};
 use crate::store;
 use crate::store::audit::{Head, Walk};
 use crate::store::backup::{self, BackupError, Manifest};
@@ -47,10 +47,30 @@ fn configured(named: Option<PathBuf>) -> Result<StoreConfig, ExitCode> {
         complain(&problem);
         ExitCode::from(2)
     })?;
-    config.store.ok_or_else(|| {
+    let store = config.store.ok_or_else(|| {
         complain("store.url is \"off\": there is nothing to look into");
         ExitCode::from(2)
-    })
+    })?;
+    there(&store).map_err(|problem| {
+        complain(&problem);
+        ExitCode::FAILURE
+    })?;
+    Ok(store)
+}
+
+/// Is there a file to look into? A server says so itself.
+pub(super) fn there(store: &StoreConfig) -> Result<(), String> {
+    let StoreAt::Sqlite(path) = &store.at else { return Ok(()) };
+    match crate::runtime::files::look(path) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let whole = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            Err(format!(
+                "there is no store to look into at {}: {error}; a relative store.url is below $STATE_DIRECTORY",
+                whole.display()
+            ))
+        }
+    }
 }
 
 /// A head as it was told, or as the manifest of a copy holds it.

@@ -1,10 +1,12 @@
 //! `[access_log]`: one line per exchange.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::problem::Part;
+use crate::runtime::files;
 use crate::units::{Percent, Text, Written};
 
 /// `[access_log]` as written.
@@ -76,6 +78,17 @@ impl Written for AccessTo {
 }
 
 impl AccessLogFile {
+    /// Notes a file that cannot be written to.
+    pub(super) fn check(&self, mut at: Part<'_, '_>) {
+        let Some(AccessSink::File(path)) = &self.to.0.0 else { return };
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if files::look(path).is_ok_and(|file| file.is_dir()) {
+            at.add("to", format!("{path:?} is a directory; write \"file:\" and the path of a file in it"));
+        } else if !files::look(above).is_ok_and(|file| file.is_dir()) {
+            at.add("to", format!("there is no directory {above:?}; make it, or write another path"));
+        }
+    }
+
     pub(super) fn log(&self) -> AccessLog {
         AccessLog {
             to: self.to.0.0.clone(),

@@ -8,17 +8,20 @@ use toml::{Table, Value};
 
 use super::access_log::AccessLogFile;
 use super::admin::AdminFile;
-use super::channels::NotifyFile;
+use super::channels::{Kind, NotifyFile};
 use super::desk::escalation::EscalationFile;
 use super::desk::incidents::IncidentsFile;
 use super::desk::slo::SloFile;
 use super::egress::EgressFile;
+use super::heartbeat::HeartbeatFile;
+use super::inbound::InboundFile;
 use super::ingress::IngressFile;
 use super::latency::LatencyFile;
 use super::process::ProcessFile;
 use super::routes::{self, RouteFile};
 use super::store::StoreFile;
 use super::upstream::UpstreamFile;
+use super::word::Word as _;
 
 /// The whole file. Durations, sizes and shares are text with a unit; unknown keys are errors.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -46,6 +49,10 @@ pub struct ConfigFile {
     pub incidents: IncidentsFile,
     /// Who is called.
     pub escalation: EscalationFile,
+    /// Who is called while all is watched.
+    pub heartbeat: HeartbeatFile,
+    /// Where a pager or a chat says back that somebody has taken an incident.
+    pub inbound: InboundFile,
     /// One line per exchange.
     pub access_log: AccessLogFile,
     /// Incidents, audit and ledger on disk.
@@ -61,7 +68,10 @@ pub(super) fn fill(written: &Table) -> Table {
     let mut table = written.clone();
     let mut base = ConfigFile { process: ProcessFile::base(), ..ConfigFile::default() };
     if let Some(notify) = table.get("notify").and_then(Value::as_table) {
-        base.escalation = EscalationFile::base(notify.iter().map(|(name, _)| name));
+        base.escalation = EscalationFile::base(notify.iter().map(|(name, written)| {
+            let kind = written.get("kind").and_then(Value::as_str);
+            (name, kind.and_then(Kind::named))
+        }));
     }
     // What is missing in a table of the base is missing in the file as well.
     under(&mut table, base_of(&base));

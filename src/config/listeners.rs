@@ -37,6 +37,7 @@ fn all(file: &ConfigFile) -> Vec<Listener> {
         let key = format!("upstreams.{name}.local");
         all.extend(upstream.local.map(|Text(local)| one(&key, local, Behind::Local(name.clone()))));
     }
+    all.extend(file.inbound.listen.map(|Text(inbound)| one("inbound.listen", inbound, Behind::Operator)));
     all.extend(file.admin.probes.map(|Text(probes)| one("admin.probes", probes, Behind::Operator)));
     all
 }

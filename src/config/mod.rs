@@ -1,7 +1,7 @@
 //! The configuration that runs: valid by construction.
 //!
 //! One file a concept: what is written of it (`*File`), what stands there by default, its check, and what it becomes. [`read`]
-//! takes the text, [`mod@file`] fills it, `running` checks the whole, [`diff`] says what a reload changes, [`reload`] watches the file.
+//! takes the text, [`mod@file`] fills it, `running` checks the whole, [`diff`] says what a reload changes, [`reload`] puts it in force, [`watch`] sees that it has changed.
 //! Whoever holds a [`Config`] need not check anything: what cannot run cannot be built.
 
 mod access_log;
@@ -12,7 +12,9 @@ pub mod desk;
 pub mod diff;
 mod egress;
 pub mod file;
+mod heartbeat;
 mod hosts;
+mod inbound;
 mod ingress;
 mod latency;
 mod limits;
@@ -28,12 +30,15 @@ mod store;
 mod timeouts;
 mod upstream;
 pub mod warnings;
+pub mod watch;
 pub mod word;
 
 pub use access_log::{AccessLog, AccessSink};
 pub use admin::Admin;
 pub use egress::{Egress, Unlisted};
 pub use file::ConfigFile;
+pub use heartbeat::Heartbeat;
+pub use inbound::Inbound;
 pub use ingress::{Ambiguous, Ingress, ServerTls, Traces};
 pub use latency::{Latency, Measured, Until};
 pub use limits::Limits;

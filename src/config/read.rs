@@ -91,7 +91,10 @@ fn plainly(message: &str) -> String {
         return message.to_owned();
     };
     let wanted = match expected {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0 on",
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number from 0 on",
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         "f32" | "f64" => "a number",
         "a boolean" => "true or false",
@@ -189,7 +192,10 @@ mod tests {
             ("routes.0.late", 10),
         ];
         assert_eq!(places, wanted, "{all:#?}");
-        assert_eq!(all[2].2, "the text \"three\" does not belong here; write a whole number from 0 on");
+        assert_eq!(
+            all[2].2,
+            "the text \"three\" does not belong here; write a whole number from 0 to 4294967295"
+        );
     }
 
     #[test]

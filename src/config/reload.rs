@@ -3,13 +3,11 @@
 //! A file may hang, so no lock is held over reading and applying: there is one reload at a time, whoever comes meanwhile waits
 //! for a moment and is refused then, and what is in force can be asked for at any time.
 
-use std::hash::Hasher as _;
+use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use ::notify::Watcher as _;
 use serde::Serialize;
 
 use super::Config;
@@ -75,7 +73,10 @@ struct State {
     loaded_at: SystemTime,
     changed_at: Option<SystemTime>,
     last: Option<Outcome>,
+    /// Of the bytes that were read last, whether they could run or not.
     seen: u64,
+    /// The same of the secrets.
+    secrets: u64,
 }
 
 /// How long a reload waits for the one before.
@@ -146,6 +147,8 @@ pub struct Reloader {
     hear: Hear,
     state: Mutex<State>,
     turns: Turns,
+    /// Has somebody the file open who writes?
+    written: (Mutex<bool>, Condvar),
 }
 
 /// How the config in force came about.
@@ -177,8 +180,10 @@ impl Reloader {
         let changed_at = found.as_ref().and_then(|(changed_at, _)| *changed_at);
         let seen = found.map_or(0, |(_, bytes)| hash(&bytes));
         let loaded_at = clock::now().wall;
-        let state = Mutex::new(State { current, generation: 1, loaded_at, changed_at, last: None, seen });
-        Arc::new(Self { path, env, load, apply, hear, state, turns: Turns::default() })
+        let secrets = secrets(&current);
+        let state = State { current, generation: 1, loaded_at, changed_at, last: None, seen, secrets };
+        let (state, turns, written) = (Mutex::new(state), Turns::default(), Default::default());
+        Arc::new(Self { path, env, load, apply, hear, state, turns, written })
     }
 
     /// Reads the file again and puts it in force if it can run.
@@ -209,7 +214,7 @@ impl Reloader {
             needs_restart: Vec::new(),
             refused: Vec::new(),
         };
-        let read = self.read().and_then(|new| {
+        let read = self.closed().and_then(|()| self.read(&before)).and_then(|new| {
             let diff = diff::diff(&before, &new);
             Ok((diff::runnable(&before, new, &diff.needs_restart)?, diff))
         });
@@ -234,19 +239,23 @@ impl Reloader {
         Ok(outcome)
     }
 
-    fn read(&self) -> Result<Config, Problems> {
+    fn read(&self, before: &Config) -> Result<Config, Problems> {
         let Some(path) = &self.path else {
             return Err(Problems::single(
                 "there is no config file to read: the process runs on built-in settings",
             ));
         };
         let changed_at = files::look(path).and_then(|file| file.modified()).ok();
-        let text = files::read_to_string(path)
+        let bytes = files::read(path)
             .map_err(|error| Problems::single(&format!("{} cannot be read: {error}", path.display())))?;
+        let secrets = secrets(before);
         {
+            // Before anything is made of it: what cannot run is refused once, not at each look.
             let mut state = locked(&self.state);
-            (state.seen, state.changed_at) = (hash(text.as_bytes()), changed_at);
+            (state.seen, state.secrets, state.changed_at) = (hash(&bytes), secrets, changed_at);
         }
+        let text = String::from_utf8(bytes)
+            .map_err(|error| Problems::single(&not_text(path, error.as_bytes(), error.utf8_error())))?;
         (self.load)(&text, &path.display().to_string(), &self.env)
     }
 
@@ -263,64 +272,47 @@ impl Reloader {
         }
     }
 
-    fn has_changed(&self, path: &Path) -> bool {
-        let Some((changed_at, bytes)) = regular(path) else { return false };
+    /// Does the file, or one of the secrets that it names, hold something else than at the last reading?
+    pub(super) fn has_changed(&self, path: &Path) -> bool {
+        let secrets = secrets(&self.status().config);
+        let found = regular(path);
         let mut state = locked(&self.state);
+        let Some((changed_at, bytes)) = found else { return state.secrets != secrets };
         state.changed_at = changed_at;
-        hash(&bytes) != state.seen
+        hash(&bytes) != state.seen || state.secrets != secrets
     }
 
-    /// Watches the file on a thread of its own, for as long as the process lives: its directory (a ConfigMap swaps a
-    /// link there), and by looking every `poll` in any case. `Err`: looking only.
-    pub fn watch(self: &Arc<Self>, poll: Duration) -> Result<(), String> {
-        let Some(path) = self.path.clone() else { return Ok(()) };
-        let (events, changes) = channel();
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."))
-            .to_owned();
-        let name = path.file_name().map(std::ffi::OsStr::to_owned);
-        let watching = ::notify::recommended_watcher(move |event: ::notify::Result<::notify::Event>| {
-            // Of the folder's other files only the link that a ConfigMap swaps matters.
-            let ours = |path: &PathBuf| {
-                path.file_name().is_some_and(|seen| Some(seen) == name.as_deref() || seen == "..data")
-            };
-            if event.map_or(true, |event| event.paths.is_empty() || event.paths.iter().any(ours)) {
-                // The thread that listens lives as long as the process.
-                let _ = events.send(());
-            }
-        })
-        .and_then(|mut watcher| {
-            watcher.watch(&folder, ::notify::RecursiveMode::NonRecursive).map(|()| watcher)
-        });
-        let (watcher, problem) = match watching {
-            Ok(watcher) => (Some(watcher), Ok(())),
-            Err(error) => (None, Err(error.to_string())),
-        };
-        let reloader = Arc::downgrade(self);
-        let look = move || {
-            let _watcher = watcher;
-            loop {
-                match changes.recv_timeout(poll) {
-                    // One save is several events: wait until they have all come.
-                    Ok(()) => while changes.recv_timeout(Duration::from_millis(250)).is_ok() {},
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => std::thread::sleep(poll),
-                }
-                let Some(reloader) = reloader.upgrade() else { return };
-                if reloader.has_changed(&path) {
-                    // Busy: it is looked at again.
-                    let _ = reloader.reload(Cause::Watch);
-                }
-            }
-        };
-        std::thread::Builder::new()
-            .name("strop-config".to_owned())
-            .spawn(look)
-            .map_err(|error| error.to_string())?;
-        problem
+    /// The file of the config, if there is one.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
+
+    /// Somebody has the file open and writes, or has closed it.
+    pub(super) fn being_written(&self, is: bool) {
+        *locked(&self.written.0) = is;
+        self.written.1.notify_all();
+    }
+
+    /// Waits for a writer that has the file open. An error: it does not close it.
+    fn closed(&self) -> Result<(), Problems> {
+        let open = self.written.1.wait_timeout_while(locked(&self.written.0), TURN, |open| *open);
+        let (open, _) = open.unwrap_or_else(PoisonError::into_inner);
+        if !*open {
+            return Ok(());
+        }
+        let file = self.path.as_deref().unwrap_or(Path::new("")).display();
+        Err(Problems::single(&format!(
+            "{file} is being written: it is read when its writer has closed it (write beside it and rename, and it is never \
+             seen half)"
+        )))
+    }
+}
+
+/// Where a file stops being text.
+fn not_text(path: &Path, bytes: &[u8], error: std::str::Utf8Error) -> String {
+    let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+    let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+    format!("{} is not text in UTF-8 from line {line} on; save it as UTF-8", path.display())
 }
 
 /// When a file was changed and what it holds, if it is one that may be looked at again and again: what comes out of a FIFO is
@@ -328,6 +320,14 @@ impl Reloader {
 fn regular(path: &Path) -> Option<(Option<SystemTime>, Vec<u8>)> {
     let file = files::look(path).ok().filter(std::fs::Metadata::is_file)?;
     Some((file.modified().ok(), files::read(path).ok()?))
+}
+
+/// What the secrets hold that a config names, as far as they may be looked at again and again.
+fn secrets(config: &Config) -> u64 {
+    let held = config.secret_files().into_iter().map(|path| regular(&path).map(|(_, bytes)| bytes));
+    let mut hasher = std::collections::hash_map::DefaultHasher::new();
+    held.for_each(|bytes| bytes.hash(&mut hasher));
+    hasher.finish()
 }
 
 /// Tells two texts apart; no secret depends on it.

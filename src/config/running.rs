@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::access_log::AccessLog;
 use super::admin::Admin;
-use super::channels::Channel;
+use super::channels::{Channel, NotifyFile};
 use super::egress::Egress;
 use super::file::ConfigFile;
+use super::heartbeat::Heartbeat;
+use super::inbound::Inbound;
 use super::ingress::Ingress;
 use super::latency::Latency;
 use super::limits::{Limits, LimitsFile};
@@ -36,6 +39,10 @@ pub struct Config {
     pub routes: Vec<Arc<Route>>,
     /// Sorted by name; names are unique.
     pub notify: Vec<Arc<Channel>>,
+    /// Who is called while all is watched; `None`: nobody.
+    pub heartbeat: Option<Heartbeat>,
+    /// Where a pager or a chat says back that somebody has taken an incident; `None`: nowhere.
+    pub inbound: Option<Inbound>,
     /// The operator's port.
     pub admin: Admin,
     /// Which requests count as slow.
@@ -88,6 +95,11 @@ impl Config {
         all
     }
 
+    /// The files of the secrets that are read with the config.
+    pub(super) fn secret_files(&self) -> Vec<PathBuf> {
+        secret::files(&self.origin.written)
+    }
+
     /// What the operator wrote at a path.
     pub(super) fn written(&self, path: &[&str]) -> Option<&Value> {
         path.iter().try_fold(&self.origin.written, |table, key| table.get(key))
@@ -110,17 +122,17 @@ impl ConfigFile {
     pub(super) fn check(self, written: Value, hash: String, problems: &mut Collector<'_>) -> Option<Config> {
         let named: Vec<&str> = self.upstreams.keys().map(String::as_str).collect();
         let channels: Vec<&str> = self.notify.keys().map(String::as_str).collect();
+        let pagers = self.notify.iter().filter(|(_, written)| written.is_pager());
+        let pagers: Vec<&str> = pagers.map(|(name, _)| name.as_str()).collect();
         let ingress = self.ingress.as_ref().map(|ingress| ingress.check(problems.part("ingress"), &named));
         let egress = self.egress.as_ref().map(|egress| egress.check(problems.part("egress")));
         let latency = self.latency.check(problems.part("latency"));
         let backend = ingress.as_ref().and_then(Option::as_ref).map(|ingress| &ingress.upstream);
         let routes = routes::check(&self.routes, backend, &named, &latency, problems);
         let upstreams = self.upstreams(backend, problems);
-        let notify = self
-            .notify
-            .iter()
-            .map(|(name, written)| written.check(problems.part(format!("notify.{name}")), name));
-        let notify: Vec<_> = notify.collect();
+        let notify = self.channels(problems);
+        let heartbeat = self.heartbeat.check(problems.part("heartbeat"));
+        let inbound = self.inbound.check(problems.part("inbound"));
         let admin = self.admin.check(problems.part("admin"));
         let store = self.store.check(problems.part("store"));
         let process = self.process.check(problems.part("process"));
@@ -130,8 +142,10 @@ impl ConfigFile {
             escalation: &self.escalation,
             upstreams: &named,
             channels: &channels,
+            pagers: &pagers,
         };
         let watch = desk::check(&watch, latency, &routes, problems);
+        self.access_log.check(problems.part("access_log"));
         listeners::check(&self, problems);
         self.hosts(problems);
         problems.is_clean().then_some(())?;
@@ -142,6 +156,8 @@ impl ConfigFile {
             upstreams: upstreams.into_iter().flatten().map(Arc::new).collect(),
             routes,
             notify: notify.into_iter().flatten().map(Arc::new).collect(),
+            heartbeat,
+            inbound,
             admin,
             latency,
             watch: watch?,
@@ -151,6 +167,13 @@ impl ConfigFile {
             hash,
             origin: Arc::new(Origin { written, file: self, contents, exposed }),
         })
+    }
+
+    fn channels(&self, problems: &mut Collector<'_>) -> Vec<Option<Channel>> {
+        let one = |(name, written): (&String, &NotifyFile)| {
+            written.check(problems.part(format!("notify.{name}")), name)
+        };
+        self.notify.iter().map(one).collect()
     }
 
     fn upstreams(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use secrecy::SecretString;
@@ -41,6 +41,17 @@ pub(super) fn contents(file: &Value) -> Contents {
             let held =
                 files::read(Path::new(text)).map_or_else(|_| "not readable".to_owned(), |bytes| hash(&bytes));
             found.insert(path.to_owned(), held);
+        }
+    });
+    found
+}
+
+/// The files of them.
+pub(super) fn files(file: &Value) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    each(file, "", &mut |_, key, text| {
+        if key.ends_with("_file") && !OPEN.contains(&key) {
+            found.push(PathBuf::from(text));
         }
     });
     found

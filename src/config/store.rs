@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::problem::Part;
+use super::problem::{Part, did_you_mean};
 use super::secret;
+use crate::runtime::files;
 use crate::units::Text;
 
 /// The audit trail is worth little when last year's is gone.
@@ -171,7 +172,7 @@ fn url_of(url: &str) -> Result<StoreAt, String> {
     if let Some(path) = url.strip_prefix("sqlite:") {
         return match path {
             "" | ":memory:" => Err("needs a path: write \"sqlite:strop.db\"".to_owned()),
-            path => Ok(StoreAt::Sqlite(below_state(Path::new(path)))),
+            path => file_of(path),
         };
     }
     let rest =
@@ -185,7 +186,74 @@ fn url_of(url: &str) -> Result<StoreAt, String> {
     if secret || rest.contains("password=") {
         return Err("holds a password, which this file should not; write password_file = \"PATH\"".to_owned());
     }
+    server_of(rest, authority)?;
     Ok(StoreAt::Postgres { url: url.to_owned(), password: None })
+}
+
+/// The file of a path, as far as there can be one.
+fn file_of(path: &str) -> Result<StoreAt, String> {
+    if path.starts_with('~') {
+        return Err(format!(
+            "{path:?}: no shell reads this, so ~ is a directory of that name; write the whole path"
+        ));
+    }
+    if path.contains('?') {
+        return Err(format!("{path:?}: a file has no parameters; write \"sqlite:PATH\" alone"));
+    }
+    let path = below_state(Path::new(path));
+    if files::look(&path).is_ok_and(|file| file.is_dir()) {
+        return Err(format!("{path:?} is a directory; write the path of a file in it"));
+    }
+    let above = path.ancestors().skip(1).find_map(|above| files::look(above).ok().map(|file| (above, file)));
+    match above {
+        Some((above, file)) if !file.is_dir() => {
+            Err(format!("{path:?} cannot be: {above:?} is no directory"))
+        }
+        Some(_) | None => Ok(StoreAt::Sqlite(path)),
+    }
+}
+
+/// Words of `sslmode` (libpq), and what else may stand behind the question mark.
+const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+const PARAMETERS: [&str; 9] =
+    ["sslmode", "sslrootcert", "sslcert", "sslkey", "host", "port", "user", "dbname", "application_name"];
+
+/// What the driver would pass over, or take for something else.
+fn server_of(rest: &str, authority: &str) -> Result<(), String> {
+    let place = authority.rsplit('@').next().unwrap_or_default();
+    if place.contains(',') {
+        return Err(format!(
+            "{place:?} are several hosts: a fleet shares one; write one host, or a name that leads to it"
+        ));
+    }
+    let port = place.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map(|(_, port)| port);
+    if let Some(port) = port.filter(|port| port.parse::<u16>().is_err()) {
+        return Err(format!("{port:?} is no port; write 1 to 65535, or none for 5432"));
+    }
+    let query = rest.split_once('?').map_or("", |(_, query)| query);
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .try_for_each(|(name, value)| parameter(name, value))
+}
+
+fn parameter(name: &str, value: &str) -> Result<(), String> {
+    let told = |value: &str, known: &[&str]| {
+        let guess = did_you_mean(value, known.iter().copied());
+        format!("{value:?} is none{guess} (known: {})", known.join(", "))
+    };
+    if !PARAMETERS.contains(&name) {
+        return Err(format!("of the parameters of a database {}", told(name, &PARAMETERS)));
+    }
+    if name == "sslmode" && !SSL_MODES.contains(&value) {
+        return Err(format!("of the words of sslmode {}", told(value, &SSL_MODES)));
+    }
+    if matches!(name, "sslrootcert" | "sslcert" | "sslkey")
+        && let Err(error) = files::look(Path::new(value))
+    {
+        return Err(format!("{name}: {value:?} cannot be read: {error}"));
+    }
+    Ok(())
 }
 
 /// A relative path is below the directory that systemd (`StateDirectory=`) or the image gives for state, where there is one.
@@ -284,6 +352,15 @@ mod tests {
         for (text, told) in [
             ("url = \"mysql://x\"", "is no database"),
             ("url = \"sqlite:\"", "needs a path"),
+            ("url = \"sqlite:~/x\"", "write the whole path"),
+            ("url = \"sqlite:/\"", "is a directory"),
+            ("url = \"sqlite:Cargo.toml/x.db\"", "is no directory"),
+            ("url = \"sqlite:x.db?mode=ro\"", "has no parameters"),
+            ("url = \"postgres://u@h1,h2/db\"", "several hosts"),
+            ("url = \"postgres://u@h:99999/db\"", "is no port"),
+            ("url = \"postgres://u@h/db?sslmode=requir\"", "did you mean \"require\"?"),
+            ("url = \"postgres://u@h/db?sslmod=require\"", "did you mean \"sslmode\"?"),
+            ("url = \"postgres://u@h/db?sslrootcert=/nowhere.pem\"", "cannot be read"),
             ("url = \"postgres://strop:s3cret@db/strop\"", "password_file"),
             ("password_file = \"nowhere\"", "cannot be read"),
             ("audit_key_file = \"nowhere\"", "cannot be read"),
@@ -299,6 +376,20 @@ mod tests {
                 !problems.contains("holds a password") || !problems.contains("note: s3cret"),
                 "{problems}"
             );
+        }
+    }
+
+    #[test]
+    fn what_works_is_taken() {
+        for url in [
+            "sqlite:/tmp/a-directory-that-is-made/strop.db",
+            "postgres://strop@db/strop",
+            "postgres://strop@db:5433/strop?sslmode=verify-full&application_name=x",
+            "postgresql://strop@[::1]:5433/strop",
+            "postgres://strop@[::1]/strop",
+            "postgres://db",
+        ] {
+            assert!(store_of(&format!("url = {url:?}")).is_some(), "{url}");
         }
     }
 

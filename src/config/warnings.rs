@@ -1,7 +1,7 @@
 //! What runs and yet is probably not meant: channels that would fall silent together with what they are to tell about, ladders
 //! that reach nobody, names that nobody can look up, ways out that are open to others, secrets that others can read.
 
-use super::desk::escalation;
+use super::desk::reach;
 use super::upstream::Host;
 use super::{Config, listeners};
 
@@ -10,7 +10,7 @@ pub fn all(config: &Config) -> Vec<String> {
     let mut found = channels(config);
     found.extend(listeners::warnings(config));
     found.extend(config.origin.exposed.iter().cloned());
-    found.extend(escalation::warnings(&config.watch.policy.escalation, config.notify.len()));
+    found.extend(reach::warnings(config));
     found.extend(config.upstreams.iter().flat_map(|upstream| upstream.warnings()));
     found
 }

@@ -99,7 +99,8 @@ impl Watch {
                 Err(error) => Bypass::NotObservable(format!("/proc/net/tcp cannot be read: {error}")),
             };
         }
-        if self.asked.is_none_or(|asked| now.since(asked) >= EVERY) {
+        // A moment ahead of this one is of a clock that was set back.
+        if self.asked.is_none_or(|asked| asked > now || now.since(asked) >= EVERY) {
             self.asked = Some(now);
             let (shared, ports) = (Arc::clone(&self.shared), egress.bypass_ports.clone());
             crate::runtime::tasks::detach(async move {

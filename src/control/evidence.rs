@@ -67,6 +67,10 @@ impl Schedule {
         }
     }
 
+    fn shift(&mut self, millis: i64) {
+        self.0.iter_mut().for_each(|due| due.at = due.at.moved(millis));
+    }
+
     fn take(&mut self, now: At) -> Vec<Due> {
         let ripe = self.0.partition_point(|due| due.at <= now).min(AT_ONCE);
         self.0.drain(..ripe).collect()
@@ -76,6 +80,11 @@ impl Schedule {
 impl Evidence {
     pub(super) fn new(registry: Arc<Registry>, telemetry: Arc<Telemetry>) -> Self {
         Self { registry, telemetry, due: Schedule::default() }
+    }
+
+    /// The clock has made a step of so many milliseconds.
+    pub(super) fn step(&mut self, millis: i64) {
+        self.due.shift(millis);
     }
 
     /// This incident was confirmed just now.

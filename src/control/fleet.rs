@@ -107,6 +107,17 @@ impl Fleet {
         }
     }
 
+    /// The clock has made a step of so many milliseconds: all that is remembered was heard as long ago as before.
+    pub(super) fn step(&mut self, millis: i64) {
+        self.watch.shift(millis);
+        let told = self.whole.iter_mut().map(|(at, _)| at).chain(self.count.iter_mut().map(|(at, _)| at));
+        let waiting = self.late.iter_mut().map(|(at, _)| at).chain(self.fresh.iter_mut().map(|(at, _)| at));
+        let read = self.neighbours.iter_mut().map(|one| &mut one.read);
+        for at in told.chain(waiting).chain(read).chain([&mut self.roster.0, &mut self.since]) {
+            *at = at.moved(millis);
+        }
+    }
+
     /// What the courier brings; never, for a single one.
     pub(super) async fn view(&mut self) -> View {
         if let Some(views) = &mut self.views

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Audited, Board, Feed, Records, observer};
+use super::time::Time;
+use super::{Audited, Board, Feed, Records};
 use crate::reliability::desk::{Command, Reply};
 use crate::reliability::incident::{Incident, Refused};
-use crate::runtime::clock::{self, Moment};
+use crate::runtime::clock;
 use crate::units::At;
 
 /// Orders that may wait.
@@ -48,7 +49,7 @@ pub struct Handle {
     pub(super) board: watch::Receiver<Arc<Board>>,
     pub(super) feed: Feed,
     pub(super) records: Records,
-    pub(super) started: Moment,
+    pub(super) time: Arc<Time>,
 }
 
 impl Handle {
@@ -73,7 +74,7 @@ impl Handle {
 
     /// The time as incidents tell it.
     pub fn now(&self) -> At {
-        observer::at(self.started, clock::now())
+        self.time.at(clock::now())
     }
 
     /// What changes, in order.

@@ -38,7 +38,8 @@ fn locked(shared: &Mutex<Shared>) -> std::sync::MutexGuard<'_, Shared> {
 impl Machine {
     /// The last sample, however old; the next one is begun when it is due.
     pub(super) fn look(&mut self, config: &Config, now: At) -> Vec<ResourceReading> {
-        if self.asked.is_none_or(|asked| now.since(asked) >= EVERY)
+        // A moment ahead of this one is of a clock that was set back.
+        if self.asked.is_none_or(|asked| asked > now || now.since(asked) >= EVERY)
             && let Some(mut sampler) = locked(&self.shared).sampler.take()
         {
             self.asked = Some(now);

@@ -13,15 +13,22 @@ mod feed;
 mod fleet;
 mod handle;
 mod heads;
+mod heartbeat;
+mod inbound;
 mod machine;
 mod memory;
 mod observer;
+mod own;
+mod past;
 mod post;
 mod records;
 mod routes;
 mod seconds;
 mod start;
+mod time;
 mod trail;
+mod uptime;
+mod wording;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,22 +37,25 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 pub use backups::{BackupStatus, Backups, GoodCopy};
-pub use board::{Board, Looked, SERVICE, Uptime};
+pub use board::{Board, Looked, Replied, SERVICE};
 pub use bypass::{Bypass, Observed};
 pub use courier::{Courier, FleetView, MemberView};
 pub use feed::{Change, Feed, Next};
 pub use handle::{Done, Handle, Order, Replies};
+pub use inbound::{Heard, Posted};
 pub use memory::Memory;
 pub use observer::Observer;
+pub use own::Own;
 pub use post::Post;
 pub use records::Records;
 pub use start::{Running, start};
-pub use trail::Audited;
+pub use trail::{Audited, audit_id};
+pub use uptime::Uptime;
 
 use crate::config::desk::escalation::People;
 use crate::names::IncidentId;
 use crate::reliability::desk::{Desk, DeskPolicy, Effect};
-use crate::reliability::escalation::LocalMinute;
+use crate::reliability::escalation::{Clock, LocalMinute};
 use crate::reliability::incident::{State, Transition};
 use crate::reliability::readings::Stage;
 use crate::runtime::clock::{self, Moment};
@@ -63,6 +73,7 @@ use handle::{Ask, WAITING};
 use heads::HandedOver;
 use records::LeftBehind;
 use seconds::Seconds;
+use wording::Wording;
 
 /// How long the first look waits for what an earlier start left.
 const RESTORE: Duration = Duration::from_secs(2);
@@ -81,11 +92,15 @@ pub struct Control {
     uptime: Uptime,
     seconds: Seconds,
     evidence: Evidence,
+    wording: Wording,
     /// The clock and the calendar of those who are called in working hours.
     people: Option<People>,
     /// What of each incident was handed to the store.
     told: BTreeMap<IncidentId, HandedOver>,
     fleet: fleet::Fleet,
+    time: Arc<time::Time>,
+    follower: time::Follower,
+    own: Own,
     /// The number of the last pause of the process that was told.
     pauses: u64,
 }
@@ -109,13 +124,15 @@ impl Control {
             desk.watch();
         }
         let (filler, feed) = feed::feed();
-        let started = telemetry.started();
+        let time = observer.time();
+        let follower = time::Follower::new(telemetry.started());
         let (asks_of, kept) = (send.clone(), records.clone());
-        let handle = Handle { asks: asks_of, board: watching, feed, records: kept, started };
+        let handle = Handle { asks: asks_of, board: watching, feed, records: kept, time: Arc::clone(&time) };
         let post = post(Replies(send));
         let store = records.store().cloned();
         let uptime = Uptime::new(now);
         let (evidence, seconds, told) = (observer.evidence(), Seconds::default(), BTreeMap::new());
+        let wording = observer.wording();
         let feed = filler;
         let control = Self {
             desk,
@@ -130,12 +147,21 @@ impl Control {
             uptime,
             seconds,
             evidence,
+            wording,
             people: None,
             told,
             fleet,
+            time,
+            follower,
+            own: Own::default(),
             pauses: 0,
         };
         (control, handle, courier)
+    }
+
+    /// What the process knows of itself.
+    pub(super) fn own(&self) -> Own {
+        self.own.clone()
     }
 
     pub(super) fn post(&self) -> Post {
@@ -149,11 +175,13 @@ impl Control {
 
     /// Until asked to leave.
     pub async fn run(mut self, drain: Drain) {
+        // An order may come before the first look: whom it calls is the operator's to say then, too.
+        self.heed_config();
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // What a fleet has stored, the courier brings.
         let mut restored = !self.fleet.is_single();
-        let mut left = Box::pin(left_behind(self.records.clone()));
+        let mut left = Box::pin(past::left_behind(self.records.clone()));
         if !restored && let Ok(found) = tokio::time::timeout(RESTORE, &mut left).await {
             // Before the first look, where the store answers: what goes on is not opened a second time.
             restored = true;
@@ -192,18 +220,15 @@ impl Control {
 
     fn look(&mut self) {
         let moment = clock::now();
+        self.follow(moment);
         let now = self.observer.at(moment);
-        if let Some(config) = self.observer.new_config() {
-            self.desk.reconfigure((*config.watch.policy).clone());
-            self.people = Some(config.watch.people.clone());
-        }
+        self.heed_config();
         let mut readings = self.observer.look(moment, Stage::Serving);
-        // People work by the clock on their wall, which may be set while the process runs.
-        if let Some(people) = &self.people {
-            readings.local = Some(LocalMinute(people.zone.minute_of_week(moment.wall)));
-            readings.holiday = people.rest(moment.wall);
-        }
+        self.wording.look(&readings, moment);
+        let clock = self.clock(moment);
+        (readings.local, readings.holiday) = (clock.local, clock.holiday);
         readings.reported.extend(self.records.conditions());
+        readings.reported.extend(self.own_conditions(now));
         readings.resumed = self.resumed(moment);
         self.shift(now);
         self.look_around(&mut readings, now);
@@ -226,11 +251,21 @@ impl Control {
         self.uptime.turn(minutes, now);
         let before = Arc::clone(&self.board.borrow());
         let board = Board::of(&before, &self.desk, &self.uptime, &readings, now);
-        let board = Board { bypass: self.observer.bypass(now), ..board };
+        let board = Board { bypass: self.observer.bypass(now), looked: Some(moment), ..board };
         let board = self.fleet_board(board, now);
         let seconds = self.seconds.totals();
         self.telemetry.sre.set(Numbers { seconds, ..board.numbers(now) });
         self.show(board);
+    }
+
+    /// People work by the clock on their wall, which may be set while the process runs.
+    fn clock(&self, moment: Moment) -> Clock {
+        let people = self.people.as_ref();
+        Clock {
+            now: self.observer.at(moment),
+            local: people.map(|people| LocalMinute(people.zone.minute_of_week(moment.wall))),
+            holiday: people.is_some_and(|people| people.rest(moment.wall)),
+        }
     }
 
     /// The end of the last pause of the process, if it was since the last look.
@@ -251,7 +286,17 @@ impl Control {
         self.feed.take(&board);
     }
 
+    /// What is decided is decided by the config in force: an order may come before the first look, or right after a reload.
+    fn heed_config(&mut self) {
+        if let Some(config) = self.observer.new_config() {
+            self.desk.reconfigure((*config.watch.policy).clone());
+            self.people = Some(config.watch.people.clone());
+            self.wording.reconfigure(&config);
+        }
+    }
+
     fn hear(&mut self, ask: Ask) {
+        self.heed_config();
         let now = self.observer.at(clock::now());
         let Ask { order: Order { command, audit }, found, answer } = ask;
         if let Some(found) = found.filter(|found| !self.knows(&found.id)) {
@@ -278,7 +323,7 @@ impl Control {
 
     /// What is to be stored goes out as one write, so that a timeline never speaks of a call that nobody queued.
     fn carry_out(&mut self, effects: Vec<Effect>, mut writes: Vec<Write>) -> Option<crate::store::Written> {
-        let mut letters = Vec::new();
+        let mut told = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Save(incident) => {
@@ -295,16 +340,10 @@ impl Control {
                     self.uptime.add(minute);
                 }
                 Effect::Tell(transition) => self.tell(&transition),
-                Effect::Page(page) => letters.extend(
-                    self.desk.incident(&page.incident).map(|incident| post::Letter::call(&page, incident)),
-                ),
-                Effect::Update(notice) => letters.extend(self.notice(&notice, crate::notify::Kind::Update)),
-                Effect::ResolveNotice(notice) => {
-                    letters.extend(self.notice(&notice, crate::notify::Kind::Resolve));
-                }
+                Effect::Page(_) | Effect::Update(_) | Effect::ResolveNotice(_) => told.push(effect),
             }
         }
-        writes.extend(self.post.take(letters));
+        writes.extend(self.post.take(self.letters(told)));
         let store = self.store.as_ref().filter(|_| !writes.is_empty())?;
         Some(store.write(writes))
     }
@@ -326,25 +365,5 @@ impl Control {
         if transition.confirms() && !incident.signals.is_empty() {
             self.evidence.confirmed(incident, transition.at);
         }
-    }
-
-    fn notice(
-        &self,
-        notice: &crate::reliability::desk::Notice,
-        kind: crate::notify::Kind,
-    ) -> Vec<post::Letter> {
-        let Some(incident) = self.desk.incident(&notice.incident) else { return Vec::new() };
-        post::Letter::notices(notice, kind, incident)
-    }
-}
-
-/// What an earlier start left, once the store says it. Whoever looks does not wait for it.
-async fn left_behind(records: Records) -> LeftBehind {
-    loop {
-        let now = At(crate::store::rows::millis(clock::now().wall));
-        if let Some(left) = records.left_behind(now).await {
-            return left;
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }

@@ -9,6 +9,8 @@ use super::bypass::{Bypass, Watch};
 use super::evidence::Evidence;
 use super::machine::Machine;
 use super::routes::{Heard, HeardOf, Routes};
+use super::time::Time;
+use super::wording::Wording;
 use crate::config::Config;
 use crate::config::presets::SRE_API;
 use crate::names::UpstreamName;
@@ -20,7 +22,6 @@ use crate::reliability::readings::{
     BreakerReading, Failing, PaymentReading, Readings, Stage, UpstreamReading,
 };
 use crate::runtime::clock::Moment;
-use crate::store::rows::millis;
 use crate::telemetry::Telemetry;
 use crate::telemetry::upstreams::{Paid, VERDICTS};
 use crate::units::At;
@@ -34,6 +35,7 @@ const A_ROW: u32 = 3;
 pub struct Observer {
     registry: Arc<Registry>,
     telemetry: Arc<Telemetry>,
+    time: Arc<Time>,
     upstreams: BTreeMap<UpstreamName, Watched>,
     routes: Routes,
     machine: Machine,
@@ -70,9 +72,11 @@ struct Watched {
 impl Observer {
     /// Nothing seen yet.
     pub fn new(registry: Arc<Registry>, telemetry: Arc<Telemetry>) -> Self {
+        let time = Time::new(telemetry.started());
         Self {
             registry,
             telemetry,
+            time,
             upstreams: BTreeMap::new(),
             routes: Routes::default(),
             machine: Machine::default(),
@@ -83,12 +87,22 @@ impl Observer {
 
     /// The time as the desk has it.
     pub fn at(&self, moment: Moment) -> At {
-        at(self.telemetry.started(), moment)
+        self.time.at(moment)
+    }
+
+    /// Whose time it is.
+    pub(super) fn time(&self) -> Arc<Time> {
+        Arc::clone(&self.time)
     }
 
     /// Collects evidence from where this one looks.
     pub(super) fn evidence(&self) -> Evidence {
         Evidence::new(Arc::clone(&self.registry), Arc::clone(&self.telemetry))
+    }
+
+    /// Writes messages from what this one looks at.
+    pub(super) fn wording(&self) -> Wording {
+        Wording::new(Arc::clone(&self.registry), Arc::clone(&self.telemetry))
     }
 
     /// The config in force, when it is another one than at the last call.
@@ -124,9 +138,11 @@ impl Observer {
             resources: self.machine.look(&world.config, now),
             ..Readings::default()
         };
+        // What is counted and remembered here are spans: no step of the wall clock tears them.
+        let steady = self.time.steady(moment);
         let heard = Heard::now(&self.telemetry);
-        self.look_at_upstreams(&world, &heard, moment, now, &mut readings);
-        readings.routes = self.routes.look(&world, &heard, moment, now);
+        self.look_at_upstreams(&world, &heard, moment, steady, &mut readings);
+        readings.routes = self.routes.look(&world, &heard, moment, steady);
         readings
     }
 
@@ -138,6 +154,7 @@ impl Observer {
         now: At,
         readings: &mut Readings,
     ) {
+        let ahead = self.time.ahead();
         // The admin API on the traffic port is nobody's dependency.
         let watched = |upstream: &&Arc<Upstream>| upstream.config.name.as_str() != SRE_API;
         self.upstreams.retain(|name, _| world.upstreams.contains_key(name));
@@ -160,17 +177,12 @@ impl Observer {
                 open_for: policy.open_for,
                 held: view.hold.is_some(),
             });
-            readings.upstreams.push(held.reading.clone());
+            readings.upstreams.push(held.reading.moved(ahead));
             if !upstream.config.payments.is_empty() {
                 readings.payments.push(held.payments(now));
             }
         }
     }
-}
-
-/// The wall clock of the start plus what has passed since: it never jumps, whatever the wall clock does.
-pub(super) fn at(start: Moment, moment: Moment) -> At {
-    At(millis(start.wall)) + moment.instant.saturating_duration_since(start.instant)
 }
 
 impl Watched {

@@ -1,7 +1,8 @@
 //! The post: letters are queued, on disk too, and delivered until they have arrived or nobody can want them any more.
 //!
 //! It has a task of its own; a channel that hangs holds up its own letters only. A letter that an earlier start left behind is
-//! delivered by this one; one that may have arrived has the same id, so receivers can tell.
+//! delivered by this one; one that may have arrived has the same id, so receivers can tell. What is sent when is decided in
+//! [`delivery`](crate::reliability::delivery), by a clock that never jumps: the wall's may be set while letters wait.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,18 +14,18 @@ use tokio::sync::{Notify, watch};
 use super::Replies;
 use super::records::Records;
 use crate::names::{ChannelName, IncidentId};
-use crate::notify::queue::{self, Queued};
+use crate::notify::queue::{Landed, Queue, Queued, State};
 use crate::notify::{DeliveryError, Kind, Message, Receipt, Sender};
-use crate::reliability::desk::{Command, Notice, Page};
+use crate::reliability::brief::Audience;
+use crate::reliability::desk::{Command, News, Notice, Page};
 use crate::reliability::escalation::Arrived;
 use crate::reliability::fleet::Duty;
-use crate::reliability::incident::{Entry, Incident, Kind as EntryKind, State};
-use crate::runtime::clock;
+use crate::reliability::incident::Incident;
+use crate::runtime::clock::{self, Moment};
 use crate::runtime::drain::Drain;
 use crate::store::rows::Write;
 use crate::telemetry::Telemetry;
 use crate::telemetry::told::Waiting;
-use crate::units::At;
 
 /// Letters at hand, at most; beyond it the oldest finished ones are forgotten, then the oldest of all, which wait on disk until
 /// there is room.
@@ -45,52 +46,44 @@ pub(super) struct Letter {
 }
 
 impl Letter {
-    pub(super) fn call(page: &Page, incident: &Incident) -> Self {
-        let mut message = message(incident, Kind::Trigger, page.at);
-        message.facts.insert(0, ("for".to_owned(), page.contact.clone()));
-        let id = format!("{}-call-{}", incident.id, page.number);
-        Self { id, channel: page.channel.clone(), message }
+    /// `message` calls whom `page` names: its first fact.
+    pub(super) fn call(page: &Page, incident: &Incident, mut message: Message) -> Self {
+        message.facts.insert(0, ("For".to_owned(), page.contacts.join(", ")));
+        Self { id: format!("{}-call-{}", incident.id, page.number), channel: page.channel.clone(), message }
     }
 
-    pub(super) fn notices(notice: &Notice, kind: Kind, incident: &Incident) -> Vec<Self> {
-        let kind = if notice.state == State::Acknowledged { Kind::Acknowledge } else { kind };
+    /// One for each channel. Who was called through it before reads what those who act need, and not what others are told.
+    pub(super) fn notices(
+        notice: &Notice,
+        incident: &Incident,
+        write: impl Fn(Kind, Audience) -> Message,
+    ) -> Vec<Self> {
+        let kind = match notice.news {
+            News::State | News::Severity => Kind::Update,
+            News::Taken => Kind::Acknowledge,
+            News::Over => Kind::Resolve,
+        };
         let channels: BTreeSet<&String> = notice.to.iter().map(|(_, channel)| channel).collect();
+        let called = |channel: &str| incident.escalation.calls().iter().any(|call| call.channel == channel);
         let letter = |channel: &String| Self {
-            id: format!("{}-{}-{}-{channel}", incident.id, notice.state.label(), incident.version),
+            id: format!(
+                "{}-{}-{}-{}-{channel}",
+                incident.id,
+                notice.news.label(),
+                notice.state.label(),
+                incident.version
+            ),
             channel: channel.clone(),
-            message: message(incident, kind, notice.at),
+            message: write(kind, if called(channel) { Audience::Called } else { Audience::Stakeholders }),
         };
         channels.into_iter().map(letter).collect()
     }
 }
 
-fn message(incident: &Incident, kind: Kind, at: At) -> Message {
-    let millis = |at: At| u64::try_from(at.0).unwrap_or(0);
-    let last = incident.timeline.last();
-    // What the rules saw; bundles of measurements are for the timeline, and too long for a pager.
-    let seen = |entry: &&Entry| entry.kind == EntryKind::Signal && !entry.evidence.is_empty();
-    let evidence = incident.timeline.iter().rev().find(seen);
-    Message {
-        incident_id: incident.id.as_str().to_owned(),
-        dedup_key: incident.dedup.to_string(),
-        kind,
-        severity: incident.severity,
-        title: incident.title.clone(),
-        summary: last.map_or_else(|| incident.title.clone(), |entry| entry.text.clone()),
-        service: incident.key.service.to_string(),
-        rule: incident.key.rule.label().to_owned(),
-        started_at: millis(incident.clocks.began),
-        at: millis(at),
-        ends_at: incident.clocks.closed.map(millis),
-        link: None,
-        facts: evidence.map(|entry| entry.evidence.clone()).unwrap_or_default(),
-        instance: String::new(),
-    }
-}
-
 struct Inner {
-    entries: Mutex<Vec<Queued>>,
-    busy: Mutex<BTreeSet<String>>,
+    queue: Mutex<Queue>,
+    /// The queue's clock began then.
+    began: Moment,
     wake: Notify,
     /// Letters were let go that wait on disk.
     left: AtomicBool,
@@ -107,17 +100,25 @@ pub struct Post(Arc<Inner>);
 impl Post {
     /// An empty one.
     pub fn new(sender: Arc<Sender>, records: Records, replies: Replies, telemetry: Arc<Telemetry>) -> Self {
-        let (entries, busy) = (Mutex::default(), Mutex::default());
+        let (queue, began) = (Mutex::default(), clock::now());
         let (wake, left) = (Notify::new(), AtomicBool::new(false));
-        Self(Arc::new(Inner { entries, busy, wake, left, sender, records, replies, telemetry }))
+        Self(Arc::new(Inner { queue, began, wake, left, sender, records, replies, telemetry }))
     }
 
-    fn entries(&self) -> std::sync::MutexGuard<'_, Vec<Queued>> {
-        self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn busy(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
-        self.0.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The queue's time: the wall's when it began, and what has passed since.
+    fn now(&self) -> u64 {
+        let passed = clock::instant().saturating_duration_since(self.0.began.instant).as_millis();
+        crate::notify::millis(self.0.began.wall).saturating_add(u64::try_from(passed).unwrap_or(u64::MAX))
+    }
+
+    /// The clock has made a step of so many milliseconds: what is told of moments follows it. How long a letter waits does not.
+    pub(super) fn step(&self, millis: i64) {
+        self.queue().shift(millis);
+        self.0.wake.notify_one();
     }
 
     /// Queues letters; what is to be stored with what they speak of.
@@ -125,38 +126,42 @@ impl Post {
         if letters.is_empty() {
             return Vec::new();
         }
-        let now = crate::notify::millis(clock::now().wall);
-        let mut entries = self.entries();
+        let now = self.now();
+        let mut queue = self.queue();
         let mut writes = Vec::new();
         for Letter { id, channel, mut message } in letters {
             self.0.records.member().clone_into(&mut message.instance);
             let entry = Queued::new(id, channel, message, now);
             writes.push(Records::queued(&entry));
-            entries.push(entry);
+            queue.push(entry);
         }
-        if entries.len() > MOST {
-            entries.retain(|entry| entry.state.is_active());
-            let surplus = entries.len().saturating_sub(MOST);
-            entries.drain(..surplus);
-            self.0.left.fetch_or(surplus > 0, Ordering::Relaxed);
-        }
-        drop(entries);
+        let surplus = queue.make_room(MOST);
+        self.0.left.fetch_or(surplus > 0, Ordering::Relaxed);
+        drop(queue);
         self.0.wake.notify_one();
         writes
     }
 
     /// What nobody has taken yet, by channel: of those in force, and of those that still have letters.
     pub(super) fn waiting(&self) -> BTreeMap<String, Waiting> {
-        let now = crate::notify::millis(clock::now().wall);
+        let now = self.now();
         let channels = self.0.sender.channels();
         let mut all: BTreeMap<String, Waiting> =
             channels.names().map(|name| (name.to_string(), Waiting::default())).collect();
-        for entry in self.entries().iter().filter(|entry| entry.state == queue::State::Waiting) {
+        let queue = self.queue();
+        for entry in queue.entries().iter().filter(|entry| entry.progress.state == State::Waiting) {
             let waiting = all.entry(entry.channel.clone()).or_default();
             waiting.messages += 1;
-            waiting.oldest = waiting.oldest.max(Duration::from_millis(now.saturating_sub(entry.message.at)));
+            waiting.oldest = waiting.oldest.max(Queue::waited(entry, now));
         }
         all
+    }
+
+    /// Each channel in force: how long it has failed, and at what.
+    pub(super) fn failing(&self) -> Vec<(String, Option<(Duration, &'static str)>)> {
+        let channels = self.0.sender.channels();
+        let people = &self.0.telemetry.people;
+        channels.names().map(|name| (name.to_string(), people.failing(name.as_str()))).collect()
     }
 
     /// Until asked to leave: what is not delivered by then is on disk, for the next start. Of a fleet only the member on duty
@@ -174,7 +179,7 @@ impl Post {
                 look = again.then(|| clock::instant() + LOOK);
             }
             let most = if look.is_some() { LOOK } else { NAP };
-            let wait = if acts { self.round().min(most) } else { NAP };
+            let wait = if acts { self.round().await.min(most) } else { NAP };
             tokio::select! {
                 () = drain.requested() => return,
                 () = self.0.wake.notified() => {}
@@ -192,52 +197,68 @@ impl Post {
     async fn find(&self) -> bool {
         let asked = tokio::time::timeout(PATIENCE, self.0.records.undelivered(MOST)).await;
         let Ok(Some((mut left, mut more))) = asked else { return false };
-        let mut entries = self.entries();
-        let known: BTreeSet<&str> = entries.iter().map(|known| known.id.as_str()).collect();
+        let (now, wall) = (self.now(), crate::notify::millis(clock::now().wall));
+        let mut queue = self.queue();
+        let known: BTreeSet<&str> = queue.entries().iter().map(|known| known.id.as_str()).collect();
         left.retain(|one| !known.contains(one.id.as_str()));
-        let room = MOST.saturating_sub(entries.iter().filter(|entry| entry.state.is_active()).count());
+        let active = queue.entries().iter().filter(|entry| entry.progress.state.is_active()).count();
+        let room = MOST.saturating_sub(active);
         more |= left.len() > room;
         left.truncate(room);
-        entries.splice(0..0, left);
+        // How old it is only the wall clocks of two starts know.
+        let ours = |one: Queued| one.taken_over(now, wall);
+        queue.put_before(left.into_iter().map(ours).collect());
         !more
     }
 
     /// Whoever has the duty now finds on disk what is not delivered.
     fn hand_over(&self, acts: bool) {
         if !acts {
-            self.entries().clear();
+            self.queue().clear();
         }
     }
 
     /// Starts what is due; how long until something else may be.
-    fn round(&self) -> Duration {
-        let now = crate::notify::millis(clock::now().wall);
-        let mut entries = self.entries();
-        for folded in queue::folded(&entries) {
-            self.store(&folded);
-            if let Some(held) = entries.iter_mut().find(|held| held.id == folded.id) {
-                *held = folded;
-            }
-        }
-        let mut busy = self.busy();
-        let due: Vec<Queued> = queue::next(&entries, now)
-            .into_iter()
-            .filter(|entry| !busy.contains(&entry.id))
-            .cloned()
-            .collect();
+    async fn round(&self) -> Duration {
+        let now = self.now();
+        let (folded, closed, due, next) = {
+            let mut queue = self.queue();
+            queue.set_pagers(self.0.sender.channels().pagers().map(ToString::to_string).collect());
+            let (folded, closed) = (queue.fold(), queue.close(now));
+            (folded, closed, queue.depart(now), queue.wakes_at(now))
+        };
+        folded.iter().chain(&closed).for_each(|entry| self.store(entry));
         for entry in due {
-            busy.insert(entry.id.clone());
             let post = self.clone();
             crate::runtime::tasks::detach(async move { post.deliver(entry).await });
         }
-        let next = queue::wakes_at(&entries).filter(|at| *at > now).map(|at| Duration::from_millis(at - now));
+        for entry in &closed {
+            let why = entry.last.as_deref().unwrap_or("away: nothing is sent there until it is back");
+            self.report(entry, Arrived::No, format!("{}: {why}", entry.channel)).await;
+        }
+        let next = next.filter(|at| *at > now).map(|at| Duration::from_millis(at - now));
         next.unwrap_or(NAP).min(NAP)
     }
 
-    async fn deliver(&self, entry: Queued) {
+    /// Where the entry goes on: from what is at hand, else from what an earlier start has stored.
+    async fn thread(&self, entry: &Queued) -> Option<String> {
+        let channel = ChannelName::new(&entry.channel).ok()?;
+        if !self.0.sender.channels().has_threads(&channel) {
+            return None;
+        }
+        let known = self.queue().thread(entry);
+        if known.is_some() || entry.message.kind == Kind::Test {
+            return known;
+        }
+        let asked = self.0.records.thread(&entry.channel, &entry.message.incident_id);
+        tokio::time::timeout(PATIENCE, asked).await.ok().flatten()
+    }
+
+    async fn deliver(&self, mut entry: Queued) {
+        entry.message.thread = self.thread(&entry).await;
         let start = clock::instant();
         let came = match ChannelName::new(&entry.channel) {
-            Ok(channel) => self.0.sender.deliver(&channel, &entry.message, &entry.id).await,
+            Ok(channel) => self.0.sender.deliver_to(&channel, &entry.message, &entry.id, &entry.left).await,
             Err(_) => Err(DeliveryError::permanent(
                 crate::notify::Why::NoChannel,
                 format!("{:?} is not the name of a channel", entry.channel),
@@ -246,32 +267,38 @@ impl Post {
         let took = clock::instant().saturating_duration_since(start);
         let outcome = came.as_ref().map_or_else(|error| error.why.label(), |_| "delivered");
         self.0.telemetry.people.attempt(&entry.channel, outcome, took);
-        let now = crate::notify::millis(clock::now().wall);
-        let after = queue::after(&entry, &came, now, uuid::Uuid::now_v7().as_u64_pair().1);
-        self.store(&after);
-        let first = entry.delivered == 0;
-        if let Some(held) = self.entries().iter_mut().find(|held| held.id == after.id) {
-            *held = after.clone();
-        }
-        self.busy().remove(&after.id);
+        let chance = uuid::Uuid::now_v7().as_u64_pair().1;
+        let landed = self.queue().landed(entry, &came, self.now(), chance);
+        self.store(&landed.entry);
         self.0.wake.notify_one();
-        self.report(&after, &came, first).await;
+        self.tell(&landed, &came).await;
     }
 
-    /// What became of a call goes onto the timeline: that it arrived, or that this way is closed.
-    async fn report(&self, entry: &Queued, came: &Result<Receipt, DeliveryError>, first: bool) {
+    /// What became of a call goes onto the timeline: that somebody has it, or that it reaches nobody any more.
+    async fn tell(&self, landed: &Landed, came: &Result<Receipt, DeliveryError>) {
+        let Landed { entry, new } = landed;
+        match came {
+            Ok(receipt) if *new => {
+                self.report(entry, Arrived::Yes, format!("{}: {receipt}", entry.channel)).await;
+            }
+            Err(error) if !entry.progress.state.is_active() => {
+                let left = match &entry.left[..] {
+                    [] => String::new(),
+                    left => format!("not to {}: ", left.join(", ")),
+                };
+                self.report(entry, Arrived::No, format!("{}: {left}{}", entry.channel, error.cause)).await;
+            }
+            // It is tried again; that another way is to be tried beside it is seen in the next round.
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    async fn report(&self, entry: &Queued, arrived: Arrived, detail: String) {
         let call = entry
             .id
             .rsplit_once("-call-")
             .and_then(|(id, number)| Some((IncidentId::read(id)?, number.parse().ok()?)));
         let Some((id, number)) = call else { return };
-        let (arrived, detail) = match came {
-            Ok(receipt) if first => (Arrived::Yes, format!("{}: {receipt}", entry.channel)),
-            Ok(_) => return,
-            // A second attempt may be all it takes; when it fails too, another way is tried beside it, once.
-            Err(_) if entry.state.is_active() && entry.attempts != 2 => return,
-            Err(error) => (Arrived::No, format!("{}: {}", entry.channel, error.cause)),
-        };
         self.0.replies.tell(Command::Delivered { id, number, arrived, detail }).await;
     }
 
@@ -285,6 +312,6 @@ impl Post {
 
 impl std::fmt::Debug for Post {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Post").field("entries", &self.entries().len()).finish_non_exhaustive()
+        f.debug_struct("Post").field("entries", &self.queue().entries().len()).finish_non_exhaustive()
     }
 }

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backups::Backups;
-use super::board::Uptime;
 use super::damaged::Damaged;
 use super::heads::{HandedOver, PAGE, live, read_lines, row};
+use super::past::{self, Figure};
+use super::uptime::{REPLIES, Uptime};
 use crate::names::IncidentId;
 use crate::notify::queue::{Queued, State as Delivered};
 use crate::reliability::alert::Sign;
@@ -181,7 +182,8 @@ impl Records {
     }
 
     pub(super) fn queued(entry: &Queued) -> Write {
-        let state = match entry.state {
+        let progress = &entry.progress;
+        let state = match progress.state {
             Delivered::Waiting | Delivered::Repeating => Delivery::Waiting,
             Delivered::Sent | Delivered::Folded => Delivery::Sent,
             Delivered::Failed => Delivery::Failed,
@@ -196,11 +198,11 @@ impl Records {
             kind: entry.message.kind.label().to_owned(),
             body: json(entry),
             state,
-            attempts: i64::from(entry.attempts),
-            next_at: millis(entry.next_at),
+            attempts: i64::from(progress.attempts),
+            next_at: millis(progress.next_at),
             created_at: millis(entry.message.at),
-            last_error: entry.last.clone().filter(|_| entry.state != Delivered::Sent),
-            sent_at: (entry.delivered > 0).then(|| millis(entry.since)),
+            last_error: entry.last.clone().filter(|_| progress.state != Delivered::Sent),
+            sent_at: (progress.delivered > 0).then(|| millis(progress.since)),
         })
     }
 
@@ -219,7 +221,7 @@ impl Records {
         Some((incidents, silences.iter().filter_map(|row| parse(&row.id, &row.body)).collect(), uptime))
     }
 
-    /// The ledger of the last 30 days, page by page: minutes take a hundred times the room of the hours that they become.
+    /// The ledger of the last 30 days and the incidents of the last day, the ledger page by page: minutes take a hundred times the room of the hours that they become.
     async fn uptime(&self, reader: &crate::store::Reader, now: At) -> Result<Uptime, StoreError> {
         let member = self.shared().map(|_| &*self.member);
         let (mut uptime, mut unreadable) = (Uptime::new(now), BTreeSet::new());
@@ -228,12 +230,26 @@ impl Records {
             let to = (from.div_euclid(MINUTES) + 1).saturating_mul(MINUTES).min(now.0);
             let page = reader.ledger_of(None, member, from, to).await?;
             unreadable.extend(page.unreadable);
-            uptime.turn(page.rows.iter().filter_map(minute_of).collect(), now);
+            let minutes: Vec<Minute> = page.rows.iter().filter_map(minute_of).collect();
+            for minute in minutes.iter().filter(|one| self.is_past_reply(one, now)) {
+                uptime.replied(minute.minute, minute.counts());
+            }
+            uptime.turn(minutes, now);
             from = to;
         }
+        let bodies = reader.incidents_since((now - past::DAY).0, past::MOST).await?;
+        let figure = |(id, body): &(String, String)| Figure::of(parse::<Head>(id, body)?.incident());
+        uptime.remember(bodies.iter().filter_map(figure).collect());
         let error = "a packed day that cannot be unpacked";
         unreadable.iter().for_each(|id| StoreEvent::Unreadable { id, error }.tell());
         Ok(uptime)
+    }
+
+    /// Is it one of the service as a whole, of an earlier start, within the longest window of replies?
+    fn is_past_reply(&self, minute: &Minute, now: At) -> bool {
+        *minute.subject == *super::SERVICE
+            && minute.minute >= (now - REPLIES).minute()
+            && !minute.by.contains_key(&self.boot)
     }
 
     /// Messages that an earlier start did not deliver, so many at most, and whether there are more. `None`: the store does not
@@ -260,6 +276,14 @@ impl Records {
                 None => return Some((found, false)),
             }
         }
+    }
+
+    /// Where a channel keeps the first message about an incident, as its last delivery said.
+    pub(super) async fn thread(&self, channel: &str, incident: &str) -> Option<String> {
+        let reader = self.reader()?;
+        let sent = reader.notifications(Some(Delivery::Sent), Some(incident), None, PAGE).await.ok()?;
+        let sent = sent.iter().rev().filter(|row| row.channel == channel);
+        sent.filter_map(|row| parse::<Queued>(&row.id, &row.body)).find_map(|one| one.message.thread)
     }
 
     /// Silences that last or are to come at `now`.
@@ -434,6 +458,8 @@ mod tests {
             link: None,
             facts: Vec::new(),
             instance: text(),
+            brief: crate::reliability::brief::Brief::default(),
+            thread: None,
         }
     }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::backups::{self, BackupStatus};
-use super::{Control, Handle, Observer, Post, Records, damaged};
+use super::heartbeat::Beating;
+use super::{Control, Handle, Observer, Own, Post, Records, damaged, own};
 use crate::config::{Config, StoreAt};
 use crate::notify::{Channels, PATIENCE, Sender};
 use crate::runtime::drain::Drain;
@@ -22,6 +23,8 @@ pub struct Running {
     pub sender: Arc<Sender>,
     /// To be closed at the end; `None`: it is off.
     pub store: Option<Store>,
+    /// To be told what the process knows of itself.
+    pub own: Own,
 }
 
 /// Starts them. An error is what only the operator can change; a database that is away is none.
@@ -40,19 +43,33 @@ pub async fn start(
     let records = Records::new(store.clone(), &config.process.name, &boot);
     tend(config, &records, telemetry, tasks, drain);
     let sender = Arc::new(Sender::new(Arc::new(Channels::new(config)), PATIENCE));
+    let kept_at = config.store.as_ref().map(|store| store.at.clone());
+    let writing = records.clone();
     let observer = Observer::new(Arc::clone(registry), Arc::clone(telemetry));
     let (posting, kept, counting) = (Arc::clone(&sender), records.clone(), Arc::clone(telemetry));
     let (control, handle, courier) = Control::new(observer, Arc::clone(telemetry), records, |replies| {
         Post::new(posting, kept, replies, counting)
     });
-    let post = control.post();
+    let (post, facts) = (control.post(), control.own());
+    if let Some(StoreAt::Sqlite(path)) = kept_at {
+        tasks.spawn("writers", own::watch_writers(facts.clone(), writing, path, drain.listening()));
+    }
     telemetry.people.ask(move || post.waiting());
+    let beating = Beating {
+        registry: Arc::clone(registry),
+        sender: Arc::clone(&sender),
+        post: control.post(),
+        telemetry: Arc::clone(telemetry),
+        board: handle.watch(),
+        duty: control.duty(),
+    };
+    tasks.spawn("heartbeat", beating.run(drain.listening()));
     tasks.spawn("post", control.post().run(drain.listening(), control.duty()));
     if let Some(courier) = courier {
         tasks.spawn("fleet", courier.run(drain.clone()));
     }
     tasks.spawn("control", control.run(drain.clone()));
-    Ok(Running { handle, sender, store })
+    Ok(Running { handle, sender, store, own: facts })
 }
 
 /// What the store needs beside its writer: copies, a look at damaged files, numbers.

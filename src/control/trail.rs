@@ -29,7 +29,7 @@ pub struct Audited {
 impl Audited {
     /// The row, and the name by which the answer to the order and the list of mutations call it.
     pub(super) fn row(&self, member: &str, at: At, more: Value) -> (String, Write) {
-        let id = uuid::Uuid::now_v7().to_string();
+        let id = audit_id();
         let mut body = json!({ "id": id, "member": member, "reason": self.reason });
         if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
             body.extend(more);
@@ -43,6 +43,12 @@ impl Audited {
         });
         (id, row)
     }
+}
+
+/// A new name for a row: `aud_` and 20 letters that order it by time.
+pub fn audit_id() -> String {
+    let draw = uuid::Uuid::now_v7().as_u64_pair().1;
+    crate::names::ordered("aud_", millis(clock::now().wall), draw)
 }
 
 fn now() -> At {

@@ -5,3 +5,4 @@ pub mod listener;
 pub mod names;
 mod records;
 pub mod tls;
+mod validity;

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use rustls::pki_types::pem::PemObject;
@@ -12,6 +13,7 @@ use rustls::sign::CertifiedKey;
 use tokio::net::TcpStream;
 
 use super::records::{Records, Seals};
+use super::validity;
 use crate::config::{ClientTls, Protocol, ServerTls};
 use crate::runtime::files;
 
@@ -274,6 +276,11 @@ impl Server {
         let changed = new.cert != self.current.0.load().cert;
         self.current.0.store(new);
         Ok(changed)
+    }
+
+    /// From when and until when the certificate that is shown is valid; `None`: it cannot be told.
+    pub fn validity(&self) -> Option<(SystemTime, SystemTime)> {
+        validity::of(self.current.0.load().cert.first()?)
     }
 
     /// Shakes hands with a client.

@@ -16,6 +16,7 @@ use super::delivery::{DeliveryError, Why};
 use super::message::{Kind, Message, fit, stamp};
 use super::wire::Post;
 use crate::config::channels::WebUrl;
+use crate::reliability::brief::Part;
 
 /// A resolved alert is sent again for so long.
 const RESOLVED_FOR: u64 = 5 * 60 * 1_000;
@@ -68,13 +69,21 @@ pub(super) fn alerts(message: &Message, now: u64, interval: Duration) -> Value {
     for (name, value) in message.facts.iter().take(FACTS) {
         annotations.insert(label_name(name), json!(fit(value, FACT)));
     }
-    let state = if message.kind == Kind::Acknowledge { "acknowledged" } else { message.kind.label() };
+    let known = if message.kind == Kind::Acknowledge { "acknowledged" } else { message.kind.label() };
+    let state = Some(message.brief.status.as_str()).filter(|status| !status.is_empty()).unwrap_or(known);
+    for (name, lines, command) in sections(message) {
+        annotations.insert(name.to_owned(), json!(fit(&lines, FACT)));
+        if let Some(command) = command {
+            annotations.insert("command".to_owned(), json!(fit(command, FACT)));
+        }
+    }
     for (name, value) in [
         ("title", message.title.as_str()),
         ("summary", message.summary.as_str()),
         ("incident", message.incident_id.as_str()),
         ("instance", message.instance.as_str()),
         ("state", state),
+        ("at", &stamp(message.at)),
     ] {
         annotations.insert(name.to_owned(), json!(fit(value, FACT)));
     }
@@ -88,6 +97,17 @@ pub(super) fn alerts(message: &Message, now: u64, interval: Duration) -> Value {
         alert["generatorURL"] = json!(link);
     }
     json!([alert])
+}
+
+/// An annotation each: templates of receivers show `description` beside `summary`, so what was seen has that name.
+fn sections(message: &Message) -> impl Iterator<Item = (&'static str, String, Option<&str>)> {
+    message.brief.sections.iter().map(|section| {
+        let name = match section.part {
+            Part::Evidence => "description",
+            Part::Done | Part::Next | Part::Look | Part::Acknowledge | Part::Other => section.part.label(),
+        };
+        (name, section.lines.join("\n"), section.command.as_deref())
+    })
 }
 
 /// As a name of Prometheus: `error rate` → `error_rate`.
@@ -137,10 +157,26 @@ pub(super) fn summed(
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::tests::incident;
+    use super::super::message::tests::{incident, outage};
     use super::*;
+    use crate::reliability::brief::story;
 
     const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn an_outage_is_told_in_annotations_and_its_labels_stay() {
+        for (name, told) in [("critical", story::critical()), ("low", story::low())] {
+            let all = outage(told);
+            let all: Vec<Value> = all
+                .iter()
+                .map(|(name, one)| json!({ "is": name, "alerts": alerts(one, one.at, MINUTE) }))
+                .collect();
+            let text = serde_json::to_string_pretty(&all).expect("JSON");
+            insta::assert_snapshot!(format!("alertmanager_{name}"), text);
+            let labels: Vec<&Value> = all.iter().map(|one| &one["alerts"][0]["labels"]).collect();
+            assert!(labels.iter().all(|one| *one == labels[0]), "one alert from beginning to end");
+        }
+    }
 
     #[test]
     fn labels_identify_and_hold_no_values() {

@@ -8,8 +8,8 @@ use super::addresses::Addresses;
 use super::delivery::{DeliveryError, Why};
 use super::message::Message;
 use super::wire::{Answer, Post, Tls, post, together, web_tls, within};
-use super::{alertmanager, email, pagerduty, slack, smtp, webhook, wire};
-use crate::config::channels::{self as config, ChannelKind, Mail, WebUrl};
+use super::{alertmanager, email, pagerduty, slack, slack_api, smtp, webhook, wire};
+use crate::config::channels::{self as config, ChannelKind, Mail, SlackTo, WebUrl};
 use crate::config::{ClientTls, Config};
 use crate::names::ChannelName;
 use crate::net::tls;
@@ -23,11 +23,14 @@ struct Channel {
 /// All of them, by name. A value: a reload makes a new one.
 pub struct Channels(BTreeMap<ChannelName, Channel>);
 
-/// What a delivery came to: where it went, what was said, when again.
+/// What a delivery came to: where it went, what was said, when again, where the next one goes on.
 pub(super) struct Came {
     pub(super) to: String,
     pub(super) said: String,
     pub(super) again_in: Option<Duration>,
+    /// Recipients that are to be asked again.
+    pub(super) left: Vec<String>,
+    pub(super) thread: Option<String>,
 }
 
 /// One delivery.
@@ -35,6 +38,8 @@ pub(super) struct Task<'a> {
     pub(super) addresses: &'a Addresses,
     pub(super) message: &'a Message,
     pub(super) id: &'a str,
+    /// Recipients that do not have it yet; none are named: nobody has it.
+    pub(super) left: &'a [String],
     /// Milliseconds since 1970.
     pub(super) now: u64,
     pub(super) patience: Duration,
@@ -56,9 +61,24 @@ impl Channels {
         self.0.keys()
     }
 
+    /// Those on which whatever is told wakes somebody.
+    pub fn pagers(&self) -> impl Iterator<Item = &ChannelName> {
+        let is_pager = |channel: &Channel| match channel.config.kind {
+            ChannelKind::PagerDuty { .. } | ChannelKind::Alertmanager { .. } => true,
+            ChannelKind::Webhook { .. } | ChannelKind::Slack(_) | ChannelKind::Email(_) => false,
+        };
+        self.0.iter().filter(move |(_, channel)| is_pager(channel)).map(|(name, _)| name)
+    }
+
     /// What [`names`](Self::names) has and the word for its kind.
     pub fn kind(&self, name: &ChannelName) -> Option<&'static str> {
         self.0.get(name).map(|channel| channel.config.kind.label())
+    }
+
+    /// Does it write on beneath the first message of an incident? Then it must be told where that is.
+    pub fn has_threads(&self, name: &ChannelName) -> bool {
+        let kind = self.0.get(name).map(|channel| &channel.config.kind);
+        matches!(kind, Some(ChannelKind::Slack(SlackTo::Api { .. })))
     }
 
     pub(super) async fn deliver(&self, name: &ChannelName, task: &Task<'_>) -> Result<Came, DeliveryError> {
@@ -76,7 +96,7 @@ fn channel_tls(channel: &config::Channel) -> Tls {
         ChannelKind::Email(_) => tls::Client::without_alpn(&config).map_err(|error| error.to_string()),
         ChannelKind::Webhook { .. }
         | ChannelKind::PagerDuty { .. }
-        | ChannelKind::Slack { .. }
+        | ChannelKind::Slack(_)
         | ChannelKind::Alertmanager { .. } => web_tls(&config),
     }
 }
@@ -92,7 +112,14 @@ impl Channel {
             ChannelKind::PagerDuty { url, routing_key } => {
                 self.web(task, url, pagerduty::post(url, routing_key, message)).await
             }
-            ChannelKind::Slack { url } => self.web(task, url, slack::post(url, message)).await,
+            ChannelKind::Slack(SlackTo::Webhook(url)) => self.web(task, url, slack::post(url, message)).await,
+            ChannelKind::Slack(SlackTo::Api { url, token, channel }) => {
+                let api = slack_api::Api { url, token, channel };
+                let told = slack_api::deliver(task.addresses, &self.tls, &api, message);
+                let thread = within(task.patience, told).await?;
+                let to = format!("{channel} by {}", url.authority());
+                Ok(Came { to, said: "ok".to_owned(), again_in: None, left: Vec::new(), thread: Some(thread) })
+            }
             ChannelKind::Email(mail) => self.mail(task, mail).await,
             ChannelKind::Alertmanager { urls, token, interval } => {
                 let body = alertmanager::alerts(message, task.now, *interval);
@@ -101,14 +128,16 @@ impl Channel {
                 let came = together(asked.map(|one| Box::pin(one) as _).collect()).await;
                 let said = alertmanager::summed(came, *interval)?;
                 let to = urls.iter().map(WebUrl::authority).collect::<Vec<_>>().join(", ");
-                Ok(Came { to, said, again_in: alertmanager::again_in(message, task.now, *interval) })
+                let again_in = alertmanager::again_in(message, task.now, *interval);
+                Ok(Came { to, said, again_in, left: Vec::new(), thread: None })
             }
         }
     }
 
     async fn web(&self, task: &Task<'_>, url: &WebUrl, request: Post<'_>) -> Result<Came, DeliveryError> {
         let answer = within(task.patience, post(task.addresses, &self.tls, request)).await?;
-        Ok(Came { to: url.authority(), said: told(&answer), again_in: None })
+        let (to, said) = (url.authority(), told(&answer));
+        Ok(Came { to, said, again_in: None, left: Vec::new(), thread: None })
     }
 
     /// One Alertmanager of several; its deadline is its own.
@@ -120,9 +149,11 @@ impl Channel {
 
     async fn mail(&self, task: &Task<'_>, mail: &Mail) -> Result<Came, DeliveryError> {
         let written = email::written(mail, task.message, task.id)?;
-        let done = within(task.patience, smtp::deliver(task.addresses, &self.tls, mail, &written)).await?;
-        let to = format!("{} by {}", mail.to.join(", "), wire::shown(&mail.server.host));
-        Ok(Came { to, said: done.goodbye().await, again_in: None })
+        let asked = smtp::deliver(task.addresses, &self.tls, mail, task.left, &written);
+        let mut done = within(task.patience, asked).await?;
+        let to = format!("{} by {}", done.told.join(", "), wire::shown(&mail.server.host));
+        let left = std::mem::take(&mut done.left);
+        Ok(Came { to, said: done.goodbye().await, again_in: None, left, thread: None })
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::message::{fit, line};
+use crate::reliability::delivery::{Came, Left, Whose};
 use crate::units::Written as _;
 
 /// The receiver has it.
@@ -21,6 +22,10 @@ pub struct Receipt {
     pub took: Duration,
     /// The receiver wants to hear it again, or it forgets (Alertmanager); `None`: once was enough.
     pub again_in: Option<Duration>,
+    /// Recipients that do not have it yet and are to be asked again (RFC 5321 section 4.5.4.1).
+    pub left: Vec<String>,
+    /// Where the receiver keeps the first message about this incident; for [`Message::thread`](super::Message::thread).
+    pub thread: Option<String>,
 }
 
 impl fmt::Display for Receipt {
@@ -84,13 +89,20 @@ pub struct DeliveryError {
     pub retry_within: Option<Duration>,
     /// Trying again changes nothing until somebody changes the config or the receiver.
     pub permanent: bool,
+    /// What stood in the way: the channel, or this message alone.
+    pub whose: Whose,
 }
 
 impl DeliveryError {
     /// Worth another attempt.
     pub fn passing(why: Why, cause: impl fmt::Display) -> Self {
         let cause = fit(&line(&cause.to_string()), 500);
-        Self { why, cause, retry_after: None, retry_within: None, permanent: false }
+        Self { why, cause, retry_after: None, retry_within: None, permanent: false, whose: Whose::Channel }
+    }
+
+    /// The same, where other messages may get through.
+    pub(super) fn of_this_message(self) -> Self {
+        Self { whose: Whose::Message, ..self }
     }
 
     /// Not worth another attempt.
@@ -112,6 +124,20 @@ impl DeliveryError {
             400..=499 => Self::permanent(Why::Refused, format!("status {status}{told}")),
             503 => Self { retry_after, ..Self::passing(Why::Busy, format!("status {status}{told}")) },
             _ => Self { retry_after, ..Self::passing(Why::Refused, format!("status {status}{told}")) },
+        }
+    }
+}
+
+/// What an attempt came to, as far as the queue goes.
+pub(super) fn came(result: &Result<Receipt, DeliveryError>) -> Came {
+    match result {
+        Ok(receipt) => {
+            let left = if receipt.left.is_empty() { Left::Nobody } else { Left::Some };
+            Came::Delivered { again_in: receipt.again_in, left }
+        }
+        Err(error) if error.permanent => Came::Refused,
+        Err(DeliveryError { whose, retry_after, retry_within, .. }) => {
+            Came::Failed { whose: *whose, retry_after: *retry_after, retry_within: *retry_within }
         }
     }
 }

@@ -7,16 +7,14 @@ use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 
 use super::delivery::{DeliveryError, Why};
-use super::message::{Message, fit, line, stamp, wall};
+use super::mail_body::{html, text};
+use super::message::{Message, fit, line, wall};
 use super::sign::short;
 use super::wire::AGENT;
 use crate::config::channels::Mail;
 
 /// Characters of a subject: RFC 5322 section 2.1.1 folds longer ones, people do not read them.
 const SUBJECT: usize = 200;
-const SUMMARY: usize = 10_000;
-const FACTS: usize = 100;
-const FACT: usize = 2_000;
 
 fn unusable(error: impl std::fmt::Display) -> DeliveryError {
     DeliveryError::permanent(Why::Unusable, format!("the mail cannot be written: {error}"))
@@ -48,53 +46,6 @@ pub(super) fn written(mail: &Mail, message: &Message, id: &str) -> Result<Vec<u8
     }
     let parts = MultiPart::alternative_plain_html(text(message), html(message));
     Ok(builder.multipart(parts).map_err(unusable)?.formatted())
-}
-
-/// What is told beside title and summary, in order.
-fn rows(message: &Message) -> Vec<(String, String)> {
-    let mut rows = vec![
-        ("Service".to_owned(), message.service.clone()),
-        ("Severity".to_owned(), message.severity.label().to_owned()),
-        ("Found by".to_owned(), message.rule.clone()),
-        ("Since".to_owned(), stamp(message.started_at)),
-    ];
-    rows.extend(message.ends_at.map(|ends_at| ("Until".to_owned(), stamp(ends_at))));
-    let facts = message.facts.iter().take(FACTS);
-    rows.extend(facts.cloned());
-    rows.push(("Incident".to_owned(), message.incident_id.clone()));
-    rows.push(("Told by".to_owned(), message.instance.clone()));
-    rows.into_iter().map(|(name, value)| (fit(&line(&name), FACT), fit(&line(&value), FACT))).collect()
-}
-
-fn text(message: &Message) -> String {
-    let mut text = format!("{}\n\n", fit(&message.summary, SUMMARY));
-    for (name, value) in rows(message) {
-        text.push_str(&format!("{name}: {value}\n"));
-    }
-    if let Some(link) = message.safe_link() {
-        text.push_str(&format!("\n{link}\n"));
-    }
-    text
-}
-
-fn html(message: &Message) -> String {
-    let rows: String = rows(message)
-        .iter()
-        .map(|(name, value)| {
-            format!("<tr><th align=\"left\">{}</th><td>{}</td></tr>\n", escaped(name), escaped(value))
-        })
-        .collect();
-    let link = message.safe_link().map(escaped);
-    let link = link.map_or_else(String::new, |link| format!("<p><a href=\"{link}\">{link}</a></p>\n"));
-    let summary = escaped(&fit(&message.summary, SUMMARY)).replace('\n', "<br>\n");
-    format!(
-        "<!doctype html>\n<html><body>\n<h3>{}</h3>\n<p>{summary}</p>\n<table>\n{rows}</table>\n{link}</body></html>\n",
-        escaped(&message.headline())
-    )
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -4,8 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::reliability::brief::Brief;
+use crate::reliability::incident::Incident;
 pub use crate::reliability::rule::Severity;
 use crate::runtime::clock;
+use crate::units::At;
 
 /// What happened to the incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -47,9 +50,9 @@ pub struct Message {
     pub kind: Kind,
     /// How bad it is.
     pub severity: Severity,
-    /// A line.
+    /// What is the matter, in a few words.
     pub title: String,
-    /// A paragraph.
+    /// The first line: what fails, since when, how bad, for whom.
     pub summary: String,
     /// What is affected.
     pub service: String,
@@ -67,9 +70,38 @@ pub struct Message {
     pub facts: Vec<(String, String)>,
     /// The sidecar that tells it.
     pub instance: String,
+    /// The rest, section by section; empty in a test and in what an older version has queued.
+    #[serde(default)]
+    pub brief: Brief,
+    /// Where the receiver keeps the first message about this incident, for channels that write on beneath it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<String>,
 }
 
 impl Message {
+    /// A message about `incident` at `at`. Who sends it and the link are added by the sender.
+    pub fn about(incident: &Incident, mut brief: Brief, kind: Kind, at: At) -> Self {
+        let millis = |at: At| u64::try_from(at.0).unwrap_or(0);
+        Self {
+            incident_id: incident.id.as_str().to_owned(),
+            dedup_key: incident.dedup.to_string(),
+            kind,
+            severity: incident.severity,
+            title: brief.title.clone(),
+            summary: brief.lead.clone(),
+            service: incident.key.service.to_string(),
+            rule: incident.key.rule.label().to_owned(),
+            started_at: millis(incident.clocks.began),
+            at: millis(at),
+            ends_at: incident.clocks.closed.map(millis),
+            link: None,
+            facts: std::mem::take(&mut brief.facts),
+            instance: String::new(),
+            brief,
+            thread: None,
+        }
+    }
+
     /// What `strop notify test` sends.
     pub fn test(instance: &str, at: u64) -> Self {
         Self {
@@ -87,20 +119,46 @@ impl Message {
             link: None,
             facts: vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
             instance: instance.to_owned(),
+            brief: Brief::default(),
+            thread: None,
         }
     }
 
-    /// A line that says it all: `[critical] payments: Stripe does not answer`.
+    /// For subjects: `[critical] stripe: taken by ann: is down`. Severity and service first, whatever happened.
     pub fn headline(&self) -> String {
-        let begin = match self.kind {
+        let known = match self.kind {
             Kind::Trigger => "",
-            Kind::Acknowledge => "Acknowledged: ",
-            Kind::Update => "Update: ",
-            Kind::Resolve => "Resolved: ",
-            Kind::Test => "Test: ",
+            Kind::Acknowledge => "acknowledged",
+            Kind::Update => "update",
+            Kind::Resolve => "resolved",
+            Kind::Test => "test",
         };
+        let state = match self.brief.status.as_str() {
+            "" => known,
+            "open" => "",
+            status => status,
+        };
+        let state = if state.is_empty() { String::new() } else { format!("{state}: ") };
         let (severity, service) = (self.severity.label(), &self.service);
-        line(&format!("{begin}[{severity}] {service}: {}", self.title))
+        let named = self.title.strip_prefix(service.as_str()).and_then(|rest| rest.strip_prefix(' '));
+        line(&format!("[{severity}] {service}: {state}{}", named.unwrap_or(&self.title)))
+    }
+
+    /// The first line; of a message without one, the headline.
+    pub(super) fn lead(&self) -> String {
+        if self.brief.lead.is_empty() { self.headline() } else { line(&self.brief.lead) }
+    }
+
+    /// Six hex digits of red, green and blue.
+    pub(super) fn colour(&self) -> &'static str {
+        match (self.kind, self.severity) {
+            (Kind::Resolve, _) => "2e7d32",
+            (Kind::Test, _) => "757575",
+            (_, Severity::Critical) => "c62828",
+            (_, Severity::High) => "e65100",
+            (_, Severity::Medium) => "f9a825",
+            (_, Severity::Low) => "1565c0",
+        }
     }
 
     /// The link, if it is one that may be clicked.
@@ -148,6 +206,7 @@ pub(super) fn fit(text: &str, most: usize) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::reliability::brief::story;
 
     /// An incident as the desk would tell it, with characters that somebody must escape.
     pub(in crate::notify) fn incident(kind: Kind) -> Message {
@@ -169,7 +228,71 @@ pub(super) mod tests {
                 ("breaker".to_owned(), "open".to_owned()),
             ],
             instance: "pod-7".to_owned(),
+            brief: Brief::default(),
+            thread: None,
         }
+    }
+
+    /// The messages of an outage, each with its name in the story.
+    pub(in crate::notify) fn outage(told: Vec<story::Told>) -> Vec<(&'static str, Message)> {
+        use crate::reliability::brief::Audience;
+        use crate::reliability::incident::State;
+        let message = |told: story::Told| {
+            let kind = match (told.brief.audience, told.incident.state) {
+                (_, State::Acknowledged) => Kind::Acknowledge,
+                (_, State::Resolved) => Kind::Resolve,
+                (Audience::Called, _) => Kind::Trigger,
+                (Audience::Stakeholders, _) => Kind::Update,
+            };
+            let message = Message::about(&told.incident, told.brief, kind, told.at);
+            let link = format!("https://strop.shop.example/api/v2/sre/incidents/{}", message.incident_id);
+            let acts = message.brief.audience == Audience::Called;
+            let link = (acts && message.severity == Severity::Critical).then_some(link);
+            (told.name, Message { link, instance: "pod-7".to_owned(), ..message })
+        };
+        told.into_iter().map(message).collect()
+    }
+
+    /// What people write who want to break out of where it stands: a message all of whose texts are that.
+    pub(in crate::notify) fn hostile(text: &str) -> Message {
+        use crate::reliability::brief::{Audience, Part, Section};
+        let text = || text.to_owned();
+        let section = Section { part: Part::Evidence, lines: vec![text()], command: Some(text()) };
+        let facts = vec![(text(), text())];
+        let brief = Brief {
+            audience: Audience::Called,
+            status: text(),
+            title: text(),
+            lead: text(),
+            facts: facts.clone(),
+            sections: vec![section],
+        };
+        Message {
+            incident_id: text(),
+            title: text(),
+            summary: text(),
+            service: text(),
+            rule: text(),
+            facts,
+            instance: text(),
+            brief,
+            ..incident(Kind::Trigger)
+        }
+    }
+
+    #[test]
+    fn a_message_of_an_older_version_is_read_and_has_a_first_line() {
+        let mut old = serde_json::to_value(incident(Kind::Trigger)).expect("JSON");
+        old.as_object_mut().expect("an object").remove("brief");
+        let read: Message = serde_json::from_value(old).expect("reads");
+        assert_eq!(read.lead(), "[critical] payments: Stripe does not <answer> & bookings fail");
+    }
+
+    #[test]
+    fn a_subject_begins_with_severity_and_service_and_says_how_far_it_is() {
+        let all = outage(story::critical()).into_iter().chain(outage(story::low()));
+        let headlines: Vec<String> = all.map(|(name, one)| format!("{name}: {}", one.headline())).collect();
+        insta::assert_snapshot!("headlines", headlines.join("\n"));
     }
 
     #[test]
@@ -187,7 +310,7 @@ pub(super) mod tests {
     fn a_headline_is_one_line_whatever_the_title_holds() {
         let title = "a\r\nBcc: everybody@example.com\u{1b}[2J".to_owned();
         let message = Message { title, ..incident(Kind::Update) };
-        assert_eq!(message.headline(), "Update: [critical] payments: a  Bcc: everybody@example.com [2J");
+        assert_eq!(message.headline(), "[critical] payments: update: a  Bcc: everybody@example.com [2J");
     }
 
     #[test]

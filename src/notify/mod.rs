@@ -4,13 +4,13 @@
 //! cache of addresses (the last good ones outlive the name server), and nothing takes longer than [`PATIENCE`]. TLS is
 //! verified, redirects are not followed, secrets are neither logged nor shown.
 //!
-//! [`Sender`] makes one attempt; [`queue`] says, as pure functions, what is due and what becomes of an entry; whoever keeps
-//! the entries on disk brings the two together:
+//! [`Sender`] makes one attempt; a [`queue::Queue`] holds what waits, by the decisions of
+//! [`delivery`](crate::reliability::delivery); whoever keeps the entries on disk brings the two together:
 //!
 //! ```text
-//! for entry in queue::next(&entries, now) {
-//!     let came = sender.deliver(&channel, &entry.message, &entry.id).await;
-//!     store(queue::after(entry, &came, now, chance));
+//! for entry in queue.depart(now) {
+//!     let came = sender.deliver_to(&channel, &entry.message, &entry.id, &entry.left).await;
+//!     store(queue.landed(entry, &came, now, chance));
 //! }
 //! ```
 //!
@@ -21,12 +21,16 @@ mod alertmanager;
 mod channel;
 mod delivery;
 mod email;
+mod heartbeat;
+pub mod inbound;
+mod mail_body;
 mod message;
 mod pagerduty;
 pub mod queue;
 mod schedule;
 mod sign;
 mod slack;
+mod slack_api;
 mod smtp;
 mod webhook;
 mod wire;
@@ -38,8 +42,8 @@ use addresses::Addresses;
 pub use channel::Channels;
 use channel::Task;
 pub use delivery::{DeliveryError, Receipt, Why};
+pub use heartbeat::Heartbeat;
 pub use message::{Kind, Message, Severity, millis};
-pub use schedule::{GIVE_UP, retry_in};
 
 use crate::names::ChannelName;
 use crate::runtime::clock;
@@ -78,10 +82,21 @@ impl Sender {
         message: &Message,
         id: &str,
     ) -> Result<Receipt, DeliveryError> {
+        self.deliver_to(channel, message, id, &[]).await
+    }
+
+    /// One attempt for those recipients alone who are left; none are named: for all of them.
+    pub async fn deliver_to(
+        &self,
+        channel: &ChannelName,
+        message: &Message,
+        id: &str,
+        left: &[String],
+    ) -> Result<Receipt, DeliveryError> {
         let channels = self.channels();
         let start = clock::now();
         let (addresses, patience) = (&self.addresses, self.patience);
-        let task = Task { addresses, message, id, now: millis(start.wall), patience };
+        let task = Task { addresses, message, id, left, now: millis(start.wall), patience };
         // On the heap: a TLS handshake within a mail within a message is large.
         let came = Box::pin(channels.deliver(channel, &task)).await;
         let took = clock::instant().saturating_duration_since(start.instant);
@@ -92,6 +107,8 @@ impl Sender {
             at: millis(clock::now().wall),
             took,
             again_in: came.again_in,
+            left: came.left,
+            thread: came.thread,
         });
         tell(channel, message, &came);
         came

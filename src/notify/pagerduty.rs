@@ -5,7 +5,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 
-use super::message::{Kind, Message, Severity, fit, stamp};
+use super::message::{Kind, Message, Severity, fit, line, stamp};
 use super::sign::short;
 use super::wire::Post;
 use crate::config::channels::WebUrl;
@@ -14,10 +14,13 @@ use crate::config::channels::WebUrl;
 const KEY: usize = 255;
 /// Characters of `payload.summary`.
 const SUMMARY: usize = 1_024;
-/// An event has at most 512 KB: 64 facts of at most 1,024 characters (6 bytes each, where they must be escaped) stay below that,
-/// with all else that is told.
-const FACTS: usize = 64;
-const FACT: usize = 1_024;
+/// An event has at most 512 KB: 24 facts and 6 sections of 12 lines and a command, of at most 512 characters each (6 bytes a
+/// character, where it must be escaped), stay below that with all else that is told.
+const FACTS: usize = 24;
+/// So many sections of so many lines.
+const SECTIONS: usize = 6;
+const LINES: usize = 12;
+const FACT: usize = 512;
 /// What a link may have at most; a longer one is left out.
 const LINK: usize = 2_048;
 
@@ -31,7 +34,7 @@ fn severity(message: &Message) -> &'static str {
 }
 
 /// The key itself, or what stands for one that is too long: the same for the same key, and for no other.
-fn dedup_key(key: &str) -> String {
+pub(super) fn dedup_key(key: &str) -> String {
     if key.chars().count() <= KEY {
         return key.to_owned();
     }
@@ -56,31 +59,45 @@ pub(super) fn event(message: &Message, routing_key: &str) -> Value {
         event["client"] = json!("Strop");
         if let Some(link) = message.safe_link().filter(|link| link.len() <= LINK) {
             event["client_url"] = json!(link);
-            event["links"] = json!([{ "href": link, "text": "Incident" }]);
+            event["links"] = json!([{ "href": link, "text": "Incident, timeline and evidence" }]);
         }
     }
     event
 }
 
-fn payload(message: &Message) -> Value {
+/// Sections first, each a list of sentences, then names and values.
+fn details(message: &Message) -> Map<String, Value> {
     let mut details = Map::new();
-    details.insert("summary".to_owned(), json!(fit(&message.summary, FACT)));
-    details.insert("incident".to_owned(), json!(message.incident_id));
-    details.insert("told_by".to_owned(), json!(message.instance));
-    details.insert("started_at".to_owned(), json!(stamp(message.started_at)));
+    for section in message.brief.sections.iter().take(SECTIONS) {
+        let lines = section.lines.iter().take(LINES).chain(&section.command);
+        let lines: Vec<String> = lines.map(|line| fit(line, FACT)).collect();
+        details.insert(section.part.title(message.brief.audience).to_owned(), json!(lines));
+    }
+    details.insert("Incident".to_owned(), json!(fit(&message.incident_id, FACT)));
+    details.insert("Told by".to_owned(), json!(fit(&message.instance, FACT)));
     for (name, value) in message.facts.iter().take(FACTS) {
         details.insert(fit(name, 64), json!(fit(value, FACT)));
     }
+    details
+}
+
+fn payload(message: &Message) -> Value {
     let source = if message.service.is_empty() { &message.instance } else { &message.service };
     json!({
-        "summary": fit(&message.headline(), SUMMARY),
+        "summary": fit(&summary(message), SUMMARY),
         "source": fit(source, FACT),
         "severity": severity(message),
         "timestamp": stamp(message.at),
         "component": fit(&message.service, FACT),
         "class": fit(&message.rule, FACT),
-        "custom_details": details,
+        "custom_details": details(message),
     })
+}
+
+/// What a phone reads out: the first line, with the service in front where the line does not name it.
+fn summary(message: &Message) -> String {
+    let (lead, service) = (message.lead(), line(&message.service));
+    if lead.contains(&service) { lead } else { format!("{service}: {lead}") }
 }
 
 /// The request.
@@ -97,15 +114,30 @@ pub(super) fn post<'a>(url: &'a WebUrl, routing_key: &'a SecretString, message: 
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::tests::incident;
+    use super::super::message::tests::{hostile, incident, outage};
     use super::*;
+    use crate::reliability::brief::story;
 
     #[test]
-    fn an_event_is_what_the_api_documents() {
-        let all: Vec<Value> = [Kind::Trigger, Kind::Acknowledge, Kind::Update, Kind::Resolve]
-            .map(|kind| event(&incident(kind), "R0"))
-            .into();
-        insta::assert_snapshot!("pagerduty_events", serde_json::to_string_pretty(&all).expect("JSON"));
+    fn an_outage_is_told_as_the_api_documents() {
+        for (name, told) in [("critical", story::critical()), ("low", story::low())] {
+            let all: Vec<Value> = outage(told)
+                .iter()
+                .map(|(name, one)| json!({ "is": name, "event": event(one, "R0") }))
+                .collect();
+            let text = serde_json::to_string_pretty(&all).expect("JSON");
+            insta::assert_snapshot!(format!("pagerduty_{name}"), text);
+        }
+    }
+
+    #[test]
+    fn what_a_phone_reads_out_says_what_fails_since_when_how_bad_and_for_whom() {
+        let called =
+            outage(story::critical()).into_iter().find(|(name, _)| *name == "called").expect("told").1;
+        let summary = event(&called, "R0")["payload"]["summary"].as_str().expect("text").to_owned();
+        for part in ["Critical", "stripe is down", "02:14:07 UTC", "41 of 55 requests"] {
+            assert!(summary.contains(part), "{part} is missing: {summary}");
+        }
     }
 
     #[test]
@@ -120,7 +152,7 @@ mod tests {
             rule: "\u{1b}".repeat(100_000),
             link: Some(format!("https://strop.example/{long}")),
             facts,
-            ..incident(Kind::Trigger)
+            ..hostile(&"\u{1b}".repeat(5_000))
         };
         let told = event(&message, "R0");
         assert!(told["dedup_key"].as_str().expect("text").chars().count() <= KEY);

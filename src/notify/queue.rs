@@ -1,46 +1,21 @@
-//! What of the queue is due, and what becomes of an entry after an attempt. Pure: whoever keeps the queue on disk asks
-//! [`next`], delivers each, writes what [`after`] says, and writes [`folded`] back now and then.
+//! What waits to be told, with the channels it waits for. Decides nothing: it shows
+//! [`delivery`](crate::reliability::delivery) what there is, and keeps what that says.
 //!
-//! Entries of one channel and one incident form a line. Invariants: within a line an entry is sent only when those before
-//! it are settled, so a resolve never overtakes its trigger; lines do not wait for each other; an update that a newer
-//! update or the resolve makes stale is not sent; an entry that its receiver wants to hear again is, until a later one of
-//! its line was delivered.
+//! Moments are milliseconds of one clock that never jumps while the process runs. Whoever keeps the queue on disk asks
+//! [`Queue::depart`], delivers each, writes what [`Queue::landed`] says, and writes [`Queue::fold`] back now and then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::delivery::{DeliveryError, Receipt};
+use super::delivery::{DeliveryError, Receipt, came};
 use super::message::{Kind, Message};
-use super::schedule::{GIVE_UP, retry_in};
+use crate::reliability::delivery::{self, Back, Channel, Entry, Matter, Progress};
 
-/// Where an entry stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// Not delivered yet.
-    Waiting,
-    /// Delivered, and to be sent again: its receiver forgets.
-    Repeating,
-    /// Delivered.
-    Sent,
-    /// Cannot be delivered.
-    Failed,
-    /// Could not be delivered for a day.
-    Dead,
-    /// A newer one says more.
-    Folded,
-}
+pub use crate::reliability::delivery::State;
 
-impl State {
-    /// May it still be sent?
-    pub fn is_active(self) -> bool {
-        matches!(self, Self::Waiting | Self::Repeating)
-    }
-}
-
-/// One message for one channel. Moments are milliseconds since 1970: they outlive the process.
+/// One message for one channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Queued {
     /// Of this entry; the receiver's key against doing things twice.
@@ -49,144 +24,238 @@ pub struct Queued {
     pub channel: String,
     /// What is told.
     pub message: Message,
-    /// When it was put here, or last delivered.
-    pub since: u64,
-    /// Failed attempts since then.
-    pub attempts: u32,
-    /// How often its receiver took it.
-    pub delivered: u32,
-    /// Not before.
-    pub next_at: u64,
-    /// Where it stands.
-    pub state: State,
+    /// How far it has come.
+    #[serde(flatten)]
+    pub progress: Progress,
     /// What the last attempt came to, for people.
     pub last: Option<String>,
+    /// Recipients that do not have it yet; none are named: all or nobody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
+    /// It is being sent.
+    #[serde(skip)]
+    flies: bool,
+    /// How long it had waited when this process took it over, in milliseconds.
+    #[serde(skip)]
+    waited: u64,
 }
 
 impl Queued {
     /// Due at once.
     pub fn new(id: String, channel: String, message: Message, now: u64) -> Self {
-        Self {
-            id,
-            channel,
-            message,
-            since: now,
-            attempts: 0,
-            delivered: 0,
-            next_at: now,
-            state: State::Waiting,
-            last: None,
+        let progress = Progress::new(now);
+        Self { id, channel, message, progress, last: None, left: Vec::new(), flies: false, waited: 0 }
+    }
+
+    /// As this process goes on with what another one left. `wall`: the wall's time, in milliseconds since 1970; what another clock
+    /// wrote lies not in the future of this one.
+    pub fn taken_over(mut self, now: u64, wall: u64) -> Self {
+        if self.message.at > wall {
+            self.shift(-i64::try_from(self.message.at - wall).unwrap_or(i64::MAX));
+        }
+        let waited = wall.saturating_sub(self.message.at);
+        Self { progress: self.progress.taken_over(now), waited, ..self }
+    }
+
+    /// What it tells of moments, by a wall clock that runs `millis` ahead of the one before (negative: behind).
+    fn shift(&mut self, millis: i64) {
+        let Message { started_at, at, ends_at, .. } = &mut self.message;
+        for moment in [started_at, at].into_iter().chain(ends_at.as_mut()) {
+            *moment = moment.saturating_add_signed(millis);
         }
     }
 
-    fn line(&self) -> (&str, &str) {
-        (&self.channel, &self.message.incident_id)
+    /// Is it the first time that somebody has it?
+    fn is_new_to_somebody(&self) -> bool {
+        self.progress.delivered == 0 || !self.left.is_empty()
     }
 }
 
-type Lines<'a> = BTreeMap<(&'a str, &'a str), Vec<&'a Queued>>;
-
-fn lines(entries: &[Queued]) -> Lines<'_> {
-    let mut lines: Lines<'_> = BTreeMap::new();
-    for entry in entries {
-        lines.entry(entry.line()).or_default().push(entry);
-    }
-    lines
+/// What became of a message that was sent.
+#[derive(Clone, Debug)]
+pub struct Landed {
+    /// The message as it is to be written back.
+    pub entry: Queued,
+    /// Somebody has it who did not have it before.
+    pub new: bool,
 }
 
-/// Do the `later` ones of its line make it pointless?
-fn is_stale(entry: &Queued, later: &[&Queued]) -> bool {
-    let newer = |other: &&Queued| matches!(other.message.kind, Kind::Update | Kind::Resolve);
-    match entry.state {
-        State::Waiting => entry.message.kind == Kind::Update && later.iter().any(newer),
-        State::Repeating => later.iter().any(|other| other.delivered > 0),
-        State::Sent | State::Failed | State::Dead | State::Folded => false,
+/// The queue.
+#[derive(Debug, Default)]
+pub struct Queue {
+    entries: Vec<Queued>,
+    channels: BTreeMap<String, Channel>,
+    pagers: BTreeSet<String>,
+}
+
+fn matter(kind: Kind) -> Matter {
+    match kind {
+        Kind::Trigger => Matter::Call,
+        Kind::Acknowledge => Matter::Taken,
+        Kind::Resolve => Matter::Over,
+        Kind::Update | Kind::Test => Matter::Update,
     }
 }
 
-/// What is to be sent now, at most one of each line. `entries` are in the order in which they were queued.
-pub fn next(entries: &[Queued], now: u64) -> Vec<&Queued> {
-    let first = |line: Vec<&'_ Queued>| -> Option<usize> {
-        let active = |at: &usize| line[*at].state.is_active() && !is_stale(line[*at], &line[*at + 1..]);
-        let mut open = (0..line.len()).filter(active);
-        let head = open.next()?;
-        // What is only repeated waits for what is new.
-        let newer = if line[head].state == State::Repeating { open.next() } else { None };
-        Some(newer.unwrap_or(head))
+fn seen<'q>(entries: &'q [Queued], pagers: &BTreeSet<String>) -> Vec<Entry<'q>> {
+    let entry = |queued: &'q Queued| Entry {
+        channel: &queued.channel,
+        // A pager knows incidents by their key: the next one of the same matter is the same to it.
+        line: if pagers.contains(&queued.channel) {
+            &queued.message.dedup_key
+        } else {
+            &queued.message.incident_id
+        },
+        matter: matter(queued.message.kind),
+        severity: queued.message.severity,
+        flies: queued.flies,
+        progress: &queued.progress,
     };
-    let mut due: Vec<&Queued> = lines(entries)
-        .into_values()
-        .filter_map(|line| {
-            let at = first(line.clone())?;
-            line.get(at).copied()
-        })
-        .filter(|entry| entry.next_at <= now)
-        .collect();
-    due.sort_by_key(|entry| entry.next_at);
-    due
+    entries.iter().map(entry).collect()
 }
 
-/// When there is something to send; `None`: nothing is waiting.
-pub fn wakes_at(entries: &[Queued]) -> Option<u64> {
-    next(entries, u64::MAX).iter().map(|entry| entry.next_at).min()
-}
+impl Queue {
+    /// Channels on which whatever is told wakes somebody.
+    pub fn set_pagers(&mut self, pagers: BTreeSet<String>) {
+        self.pagers = pagers;
+    }
 
-/// Entries that need not be sent any more, as they are to be written back.
-pub fn folded(entries: &[Queued]) -> Vec<Queued> {
-    let stale = |line: Vec<&'_ Queued>| {
-        let stale = (0..line.len()).filter(|at| is_stale(line[*at], &line[*at + 1..]));
-        stale.map(|at| Queued { state: State::Folded, ..line[at].clone() }).collect::<Vec<_>>()
-    };
-    lines(entries).into_values().flat_map(stale).collect()
-}
+    /// All entries, in the order in which they were queued.
+    pub fn entries(&self) -> &[Queued] {
+        &self.entries
+    }
 
-fn later(now: u64, wait: Duration) -> u64 {
-    now.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
-}
+    /// How a channel has been of late; `None`: nobody has tried it.
+    pub fn channel(&self, name: &str) -> Option<&Channel> {
+        self.channels.get(name)
+    }
 
-/// The entry after an attempt that ended at `now`; `chance` is any number.
-pub fn after(entry: &Queued, came: &Result<Receipt, DeliveryError>, now: u64, chance: u64) -> Queued {
-    let mut next = entry.clone();
-    match came {
-        Ok(receipt) => {
-            next.since = now;
-            next.attempts = 0;
-            next.delivered = entry.delivered.saturating_add(1);
-            next.last = Some(receipt.to_string());
-            next.state = if receipt.again_in.is_some() { State::Repeating } else { State::Sent };
-            next.next_at = later(now, receipt.again_in.unwrap_or_default());
+    /// How long an entry has waited at `now`.
+    pub fn waited(entry: &Queued, now: u64) -> Duration {
+        Duration::from_millis(entry.waited.saturating_add(now.saturating_sub(entry.progress.since)))
+    }
+
+    /// The wall clock runs `millis` ahead of what it was (negative: behind): moments that are told follow it. The queue's own
+    /// clock does not.
+    pub fn shift(&mut self, millis: i64) {
+        self.entries.iter_mut().for_each(|entry| entry.shift(millis));
+    }
+
+    /// Where an entry goes on at its receiver: what the last delivery about its incident said.
+    pub fn thread(&self, entry: &Queued) -> Option<String> {
+        let same = |other: &&Queued| {
+            other.channel == entry.channel && other.message.incident_id == entry.message.incident_id
+        };
+        let delivered = self.entries.iter().rev().filter(same).filter(|other| other.progress.delivered > 0);
+        let mut known = delivered.filter_map(|other| other.message.thread.clone());
+        entry.message.thread.clone().or_else(|| known.next())
+    }
+
+    /// At the end of the queue.
+    pub fn push(&mut self, entry: Queued) {
+        self.entries.push(entry);
+    }
+
+    /// Before all that is there: what was left by others is older.
+    pub fn put_before(&mut self, left: Vec<Queued>) {
+        self.entries.splice(0..0, left);
+    }
+
+    /// Lets go of what is settled where there are more than `most`, then of the oldest: how many of those.
+    pub fn make_room(&mut self, most: usize) -> usize {
+        if self.entries.len() <= most {
+            return 0;
         }
-        Err(error) => {
-            next.attempts = entry.attempts.saturating_add(1);
-            next.last = Some(error.cause.clone());
-            match wait_after(error, next.attempts, chance) {
-                None if error.permanent => next.state = State::Failed,
-                Some(wait) if later(now, wait) <= later(entry.since, GIVE_UP) => {
-                    next.next_at = later(now, wait)
-                }
-                None | Some(_) => next.state = State::Dead,
+        self.entries.retain(|entry| entry.progress.state.is_active());
+        let surplus = self.entries.len().saturating_sub(most);
+        self.entries.drain(..surplus);
+        surplus
+    }
+
+    /// Lets go of everything. What is known of channels stays.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    /// Entries that need not be sent any more, as they are to be written back.
+    pub fn fold(&mut self) -> Vec<Queued> {
+        let stale = delivery::stale(&seen(&self.entries, &self.pagers));
+        self.change(stale, |entry| entry.progress.state = State::Folded)
+    }
+
+    /// What is to be sent now. From now on it is under way, until it has [`landed`](Self::landed).
+    pub fn depart(&mut self, now: u64) -> Vec<Queued> {
+        let due = delivery::due(&seen(&self.entries, &self.pagers), &self.channels, now);
+        self.change(due, |entry| entry.flies = true)
+    }
+
+    /// Calls that are to go another way beside this one, as they are to be written back: each once.
+    pub fn close(&mut self, now: u64) -> Vec<Queued> {
+        let closed = delivery::closed(&seen(&self.entries, &self.pagers), &self.channels, now);
+        self.change(closed, |entry| entry.progress.given_up = true)
+    }
+
+    fn change(&mut self, places: Vec<usize>, change: impl Fn(&mut Queued)) -> Vec<Queued> {
+        let mut changed = Vec::new();
+        for at in places {
+            if let Some(entry) = self.entries.get_mut(at) {
+                change(entry);
+                changed.push(entry.clone());
             }
         }
+        changed
     }
-    next
-}
 
-fn wait_after(error: &DeliveryError, attempts: u32, chance: u64) -> Option<Duration> {
-    if error.permanent {
-        return None;
+    /// An attempt ended at `now`; `chance` is any number.
+    pub fn landed(
+        &mut self,
+        sent: Queued,
+        result: &Result<Receipt, DeliveryError>,
+        now: u64,
+        chance: u64,
+    ) -> Landed {
+        let came = came(result);
+        let new = result.is_ok() && sent.is_new_to_somebody();
+        // What it tells of moments may have followed the clock meanwhile.
+        let held = self.entries.iter().find(|held| held.id == sent.id);
+        let message = held.map_or_else(|| sent.message.clone(), |held| held.message.clone());
+        let thread = sent.message.thread.clone().or(message.thread.clone());
+        let message = Message { thread, ..message };
+        let progress = sent.progress.after(&came, now, chance);
+        let mut entry = Queued { flies: false, progress, message, ..sent };
+        match result {
+            Ok(receipt) => {
+                if receipt.thread.is_some() {
+                    entry.message.thread.clone_from(&receipt.thread);
+                }
+                entry.last = Some(receipt.to_string());
+                entry.left.clone_from(&receipt.left);
+            }
+            Err(error) => entry.last = Some(error.cause.clone()),
+        }
+        if let Some(held) = self.entries.iter_mut().find(|held| held.id == entry.id) {
+            entry.progress.given_up |= held.progress.given_up;
+            *held = entry.clone();
+        }
+        let channel = self.channels.entry(entry.channel.clone()).or_default();
+        if channel.heard(&came, now, chance) == Back::Yes {
+            // It was its turn when the channel was away; now it is its turn.
+            let waits =
+                |one: &&mut Queued| one.channel == entry.channel && one.progress.state == State::Waiting;
+            let waits = self.entries.iter_mut().filter(waits).filter(|one| one.left.is_empty());
+            waits.for_each(|one| one.progress.next_at = one.progress.next_at.min(now));
+        }
+        Landed { entry, new }
     }
-    let wait = match (retry_in(attempts, chance), error.retry_within) {
-        (Some(wait), Some(most)) => wait.min(most),
-        (Some(wait), None) | (None, Some(wait)) => wait,
-        (None, None) => return None,
-    };
-    Some(wait.max(error.retry_after.unwrap_or_default()))
+
+    /// When there is something to send; `None`: nothing waits for the time alone.
+    pub fn wakes_at(&self, now: u64) -> Option<u64> {
+        delivery::wakes_at(&seen(&self.entries, &self.pagers), &self.channels, now)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::super::delivery::Why;
     use super::super::message::tests::incident;
     use super::*;
@@ -198,153 +267,129 @@ mod tests {
         Queued::new(id.to_owned(), channel.to_owned(), message, 0)
     }
 
-    fn ids<'a>(due: &[&'a Queued]) -> Vec<&'a str> {
-        due.iter().map(|entry| entry.id.as_str()).collect()
-    }
-
-    fn told(again_in: Option<Duration>) -> Result<Receipt, DeliveryError> {
+    fn receipt(left: &[&str]) -> Result<Receipt, DeliveryError> {
         let text = String::new;
-        Ok(Receipt { channel: text(), to: text(), said: text(), at: 0, took: Duration::ZERO, again_in })
+        let left = left.iter().map(|name| (*name).to_owned()).collect();
+        let (at, took, again_in) = (0, Duration::ZERO, None);
+        Ok(Receipt { channel: text(), to: text(), said: text(), at, took, again_in, left, thread: None })
     }
 
-    fn passing() -> Result<Receipt, DeliveryError> {
-        Err(DeliveryError::passing(Why::Connect, "nobody answers"))
+    fn ids(entries: &[Queued]) -> Vec<&str> {
+        entries.iter().map(|entry| entry.id.as_str()).collect()
+    }
+
+    /// One incident ends while the channel is away, and the same is the matter again.
+    #[test]
+    fn an_end_that_waited_never_closes_the_next_incident_of_the_same_matter_at_a_pager() {
+        let mut queue = Queue::default();
+        queue.set_pagers(BTreeSet::from(["pager".to_owned()]));
+        for channel in ["pager", "chat"] {
+            queue.push(entry(&format!("{channel}-end"), channel, "1", Kind::Resolve));
+            queue.push(entry(&format!("{channel}-call"), channel, "2", Kind::Trigger));
+        }
+        assert_eq!(ids(&queue.fold()), ["pager-end"]);
+        let mut due = queue.depart(0);
+        due.sort_by(|a, b| a.id.cmp(&b.id));
+        assert_eq!(ids(&due), ["chat-call", "chat-end", "pager-call"], "in a chat they are two");
+        assert!(queue.depart(0).is_empty(), "all of it is under way");
     }
 
     #[test]
-    fn a_resolve_never_overtakes_its_trigger() {
-        let mut all = vec![
-            entry("t", "pager", "1", Kind::Trigger),
-            entry("r", "pager", "1", Kind::Resolve),
-            entry("x", "pager", "2", Kind::Resolve),
-        ];
-        assert_eq!(ids(&next(&all, 0)), ["t", "x"], "lines do not wait for each other");
-        all[0] = after(&all[0], &passing(), 0, MIDDLE);
-        assert_eq!(all[0].next_at, 5_000);
-        assert_eq!(ids(&next(&all, 4_999)), ["x"]);
-        assert_eq!(ids(&next(&all, 5_000)), ["x", "t"]);
-        all[0] = after(&all[0], &told(None), 5_000, MIDDLE);
-        assert_eq!(ids(&next(&all, 5_000)), ["r", "x"]);
+    fn what_the_version_before_stored_reads_and_goes_on() {
+        let new = entry("t", "pager", "1", Kind::Trigger);
+        let mut old = serde_json::to_value(&new).expect("JSON");
+        let fields = old.as_object_mut().expect("an object");
+        fields.remove("given_up");
+        let known =
+            ["attempts", "channel", "delivered", "id", "last", "message", "next_at", "since", "state"];
+        let mut names: Vec<&String> = fields.keys().collect();
+        names.sort();
+        assert_eq!(names, known, "a version of before reads what this one writes");
+        let read: Queued = serde_json::from_value(old).expect("reads");
+        assert_eq!(read, new);
+        let future =
+            Queued { progress: Progress { next_at: 99_000, since: 99_000, ..read.progress }, ..read };
+        let mut queue = Queue::default();
+        let wall = future.message.at + 60_000;
+        queue.put_before(vec![future.clone().taken_over(1_000, wall)]);
+        assert_eq!(Queue::waited(&queue.entries()[0], 3_000), Duration::from_secs(62));
+        let ahead = future.taken_over(1_000, 5_000);
+        assert_eq!((ahead.message.at, Queue::waited(&ahead, 1_000)), (5_000, Duration::ZERO));
+        assert_eq!(ids(&queue.depart(1_000)), ["t"], "whatever clock another process had");
     }
 
     #[test]
-    fn what_cannot_be_delivered_does_not_hold_up_the_rest() {
-        let mut all = vec![entry("t", "pager", "1", Kind::Trigger), entry("r", "pager", "1", Kind::Resolve)];
-        all[0] = after(&all[0], &Err(DeliveryError::permanent(Why::Refused, "no")), 0, MIDDLE);
-        assert_eq!((all[0].state, all[0].last.as_deref()), (State::Failed, Some("no")));
-        assert_eq!(ids(&next(&all, 0)), ["r"]);
-    }
-
-    #[test]
-    fn an_update_that_a_newer_one_makes_stale_is_folded() {
-        let all = vec![
-            entry("t", "slack", "1", Kind::Trigger),
-            entry("u1", "slack", "1", Kind::Update),
-            entry("a", "slack", "1", Kind::Acknowledge),
-            entry("u2", "slack", "1", Kind::Update),
-            entry("v", "slack", "2", Kind::Update),
-        ];
-        let gone = folded(&all);
+    fn what_is_told_later_goes_on_where_the_first_one_is() {
+        let mut queue = Queue::default();
+        for (id, channel, incident, kind) in [
+            ("t", "chat", "1", Kind::Trigger),
+            ("a", "chat", "1", Kind::Acknowledge),
+            ("x", "chat", "2", Kind::Trigger),
+            ("y", "mail", "1", Kind::Trigger),
+        ] {
+            queue.push(entry(id, channel, incident, kind));
+        }
+        let threads = |queue: &Queue| queue.entries().iter().map(|one| queue.thread(one)).collect::<Vec<_>>();
+        assert_eq!(threads(&queue), [None, None, None, None], "nothing was delivered");
+        let sent = queue.depart(0).into_iter().find(|one| one.id == "t").expect("due");
+        let receipt = receipt(&[]).map(|receipt| Receipt { thread: Some("C0/1.2".to_owned()), ..receipt });
+        let landed = queue.landed(sent, &receipt, 0, MIDDLE);
+        let known = Some("C0/1.2".to_owned());
+        assert_eq!(threads(&queue), [known.clone(), known, None, None]);
+        let text = serde_json::to_string(&landed.entry).expect("JSON");
         assert_eq!(
-            gone.iter().map(|e| (e.id.as_str(), e.state)).collect::<Vec<_>>(),
-            [("u1", State::Folded)]
+            serde_json::from_str::<Queued>(&text).expect("reads"),
+            landed.entry,
+            "a restart knows it too"
         );
-        let mut seen = Vec::new();
-        let mut all = all;
-        while let Some(due) = next(&all, 0).first().map(|due| due.id.clone()) {
-            let at = all.iter().position(|entry| entry.id == due).expect("known");
-            all[at] = after(&all[at], &told(None), 0, MIDDLE);
-            seen.push(due);
-        }
-        seen.retain(|id| id != "v");
-        assert_eq!(seen, ["t", "a", "u2"]);
     }
 
     #[test]
-    fn a_receiver_that_forgets_is_told_again_until_a_later_message_was_delivered() {
-        let minute = Duration::from_secs(60);
-        let mut all = vec![entry("t", "am", "1", Kind::Trigger)];
-        all[0] = after(&all[0], &told(Some(minute)), 0, MIDDLE);
-        assert!(next(&all, 59_999).is_empty());
-        assert_eq!(ids(&next(&all, 60_000)), ["t"]);
-        all.push(entry("r", "am", "1", Kind::Resolve));
-        assert_eq!(ids(&next(&all, 60_000)), ["r"], "what is repeated waits for what is new");
-        assert!(folded(&all).is_empty(), "not before the later one was delivered");
-        all[1] = after(&all[1], &told(Some(minute)), 60_000, MIDDLE);
-        assert_eq!(folded(&all).iter().map(|e| e.id.as_str()).collect::<Vec<_>>(), ["t"]);
-        assert_eq!(ids(&next(&all, 120_000)), ["r"]);
-        all[1] = after(&all[1], &told(None), 120_000, MIDDLE);
-        assert_eq!(wakes_at(&all), None);
+    fn a_step_of_the_wall_clock_moves_what_is_told_and_not_how_long_it_waits() {
+        let mut queue = Queue::default();
+        queue.push(entry("t", "chat", "1", Kind::Resolve));
+        let sent = queue.depart(0).remove(0);
+        let told = sent.message.clone();
+        queue.shift(-7_200_000);
+        let landed = queue.landed(sent, &Err(DeliveryError::passing(Why::Connect, "away")), 0, MIDDLE);
+        assert_eq!(landed.entry.message.at, told.at - 7_200_000);
+        assert_eq!(landed.entry.message.ends_at, told.ends_at.map(|at| at - 7_200_000));
+        assert_eq!(queue.wakes_at(0), Some(5_000), "neither held back for two hours nor given up");
     }
 
     #[test]
-    fn a_receiver_that_asks_for_time_gets_it_and_one_that_forgets_is_not_left_waiting() {
-        let busy = |after, within| {
-            Err(DeliveryError {
-                retry_after: after,
-                retry_within: within,
-                ..DeliveryError::passing(Why::Busy, "later")
-            })
-        };
-        let fresh = entry("t", "pager", "1", Kind::Trigger);
-        let minute = Duration::from_secs(60);
-        assert_eq!(after(&fresh, &busy(Some(minute), None), 0, MIDDLE).next_at, 60_000);
-        let tried = Queued { attempts: 10, ..fresh };
-        assert_eq!(after(&tried, &busy(None, Some(minute)), 0, MIDDLE).next_at, 60_000);
+    fn a_mail_that_some_have_goes_to_the_others_alone() {
+        let mut queue = Queue::default();
+        queue.push(entry("m", "mail", "1", Kind::Trigger));
+        let sent = queue.depart(0).remove(0);
+        assert_eq!(sent.left, [] as [&str; 0]);
+        let landed = queue.landed(sent, &receipt(&["later@example.com"]), 0, MIDDLE);
+        assert!(landed.new && landed.entry.progress.state == State::Waiting);
+        let again = queue.depart(5_000).remove(0);
+        assert_eq!(again.left, ["later@example.com"]);
+        let landed = queue.landed(again, &receipt(&[]), 5_000, MIDDLE);
+        assert!(landed.new, "somebody has it who did not have it");
+        assert_eq!((landed.entry.progress.state, landed.entry.left), (State::Sent, Vec::new()));
     }
 
     #[test]
-    fn after_a_day_of_attempts_it_is_dead() {
-        let mut one = entry("t", "pager", "1", Kind::Trigger);
+    fn when_a_channel_is_back_what_waited_for_it_waits_no_longer() {
+        let mut queue = Queue::default();
+        queue.push(entry("a", "hook", "1", Kind::Trigger));
+        queue.push(entry("b", "hook", "2", Kind::Trigger));
+        let away = || Err(DeliveryError::passing(Why::Connect, "nobody answers"));
         let mut now = 0;
-        while one.state == State::Waiting {
-            now = one.next_at;
-            one = after(&one, &passing(), now, MIDDLE);
-        }
-        assert_eq!(one.state, State::Dead);
-        assert!((23 * 3_600_000..=24 * 3_600_000).contains(&now), "{now}");
-        assert!(one.attempts >= 29, "{}", one.attempts);
-    }
-
-    proptest! {
-        /// Under any weather: within a line nothing is delivered out of order, and nothing is left waiting.
-        #[test]
-        fn lines_keep_their_order_under_any_weather(
-            kinds in proptest::collection::vec((0_usize..2, 0_usize..4), 1..12),
-            weather in proptest::collection::vec(0_u8..4, 1..64),
-        ) {
-            let all_kinds = [Kind::Trigger, Kind::Acknowledge, Kind::Update, Kind::Resolve];
-            let mut all: Vec<Queued> = kinds.iter().enumerate()
-                .map(|(n, (line, kind))| entry(&n.to_string(), "c", &line.to_string(), all_kinds[*kind]))
-                .collect();
-            let mut sky = weather.iter().cycle();
-            let mut sent: Vec<(String, usize)> = Vec::new();
-            let mut rounds = 0;
-            while let Some(now) = wakes_at(&all).filter(|_| rounds < 500) {
-                rounds += 1;
-                let due: Vec<String> = next(&all, now).iter().map(|entry| entry.id.clone()).collect();
-                prop_assert!(!due.is_empty());
-                for id in due {
-                    let at: usize = id.parse().expect("a number");
-                    let came = match sky.next().expect("endless") {
-                        0 => told(None),
-                        1 => told(Some(Duration::from_secs(60))),
-                        2 => passing(),
-                        _ => Err(DeliveryError::permanent(Why::Refused, "no")),
-                    };
-                    all[at] = after(&all[at], &came, now, MIDDLE);
-                    if came.is_ok() {
-                        sent.push((all[at].message.incident_id.clone(), at));
-                    }
-                }
+        for _ in 0..8 {
+            for sent in queue.depart(now) {
+                queue.landed(sent, &away(), now, MIDDLE);
             }
-            for line in ["0", "1"] {
-                let order: Vec<usize> = sent.iter().filter(|(of, _)| of == line).map(|(_, at)| *at).collect();
-                prop_assert!(order.is_sorted(), "{order:?}");
-                let stale: Vec<String> = folded(&all).into_iter().map(|entry| entry.id).collect();
-                let left = all.iter().any(|entry| entry.state == State::Waiting && !stale.contains(&entry.id));
-                prop_assert!(!left || rounds == 500);
-            }
+            now = queue.wakes_at(now).expect("again");
         }
+        let sent = queue.depart(now);
+        assert_eq!(sent.len(), 1, "one shows whether it is back");
+        for sent in sent {
+            queue.landed(sent, &receipt(&[]), now, MIDDLE);
+        }
+        assert_eq!(queue.depart(now).len(), 1, "at once, not when it would have been its turn");
     }
 }

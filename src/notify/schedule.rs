@@ -1,31 +1,9 @@
-//! When is a delivery that failed tried again? Pure.
+//! When does a receiver want to be asked again? Pure.
 
 use std::time::{Duration, SystemTime};
 
-/// Waits after so many failed attempts. Svix begins with 0 and 5 s and is slower after that (semantics c.11); somebody who
-/// is to be woken cannot wait for 5 minutes.
-const WAITS: [u64; 7] = [0, 5, 30, 120, 300, 900, 1_800];
-/// From then on.
-const HOURLY: u64 = 3_600;
-/// Hourly waits that still begin within [`GIVE_UP`].
-const LAST: u32 = 29;
-/// After this a delivery that never succeeded is dead.
-pub const GIVE_UP: Duration = Duration::from_secs(24 * 3_600);
 /// The most that a receiver's `Retry-After` is believed: people wait.
 const BELIEVED: Duration = Duration::from_secs(3_600);
-/// Share of the wait by which it may be shorter or longer.
-const JITTER: f64 = 0.2;
-
-/// The wait after `attempt` failed attempts, ±20 % by `chance` (any number); `None`: not again.
-pub fn retry_in(attempt: u32, chance: u64) -> Option<Duration> {
-    if attempt > LAST {
-        return None;
-    }
-    let wait = usize::try_from(attempt).ok().and_then(|at| WAITS.get(at)).copied().unwrap_or(HOURLY);
-    // 53 bits are what a f64 holds exactly.
-    let share = (chance >> 11) as f64 / (1_u64 << 53) as f64;
-    Some(Duration::from_secs(wait).mul_f64(1.0 - JITTER + 2.0 * JITTER * share))
-}
 
 /// A `Retry-After` field (RFC 9110 section 10.2.3): seconds, or a date.
 pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
@@ -49,18 +27,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_waits_grow_to_an_hour_and_end_within_a_day() {
-        let middle = u64::MAX / 2;
-        let waits: Vec<u64> =
-            (0..=LAST).map(|n| retry_in(n, middle).expect("again").as_secs_f64().round() as u64).collect();
-        assert_eq!(waits[..8], [0, 5, 30, 120, 300, 900, 1_800, 3_600]);
-        let all: u64 = waits.iter().sum();
-        assert!((GIVE_UP.as_secs() - 3_600..=GIVE_UP.as_secs()).contains(&all), "{all}");
-        assert_eq!(retry_in(LAST + 1, middle), None);
-        assert_eq!(retry_in(u32::MAX, middle), None);
-    }
-
-    #[test]
     fn a_receiver_says_when_in_seconds_or_by_date() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         assert_eq!(retry_after("120", now), Some(Duration::from_secs(120)));
@@ -71,13 +37,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn jitter_stays_within_a_fifth(attempt in 0_u32..=LAST, chance: u64) {
-            let plain = retry_in(attempt, u64::MAX / 2).expect("again").as_secs_f64();
-            let wait = retry_in(attempt, chance).expect("again").as_secs_f64();
-            prop_assert!((plain * 0.79..=plain * 1.21).contains(&wait));
-        }
-
         #[test]
         fn no_field_breaks_the_reader(value in ".{0,40}") {
             let _ = retry_after(&value, SystemTime::UNIX_EPOCH);

@@ -8,12 +8,24 @@ fn hex(bytes: &[u8]) -> String {
 
 /// HMAC-SHA256 (RFC 2104) over `timestamp`, a dot and `body`, in hex.
 pub(super) fn signature(secret: &str, timestamp: u64, body: &[u8]) -> String {
+    signed(secret, &[timestamp.to_string().as_bytes(), b".", body])
+}
+
+/// HMAC-SHA256 over the parts, in hex.
+pub(super) fn signed(secret: &str, parts: &[&[u8]]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let mut signed = hmac::Context::with_key(&key);
-    signed.update(timestamp.to_string().as_bytes());
-    signed.update(b".");
-    signed.update(body);
+    parts.iter().for_each(|part| signed.update(part));
     hex(signed.sign().as_ref())
+}
+
+/// Is this hex the HMAC-SHA256 over the parts? Compared in constant time.
+pub(super) fn is_signed(secret: &str, parts: &[&[u8]], hex: &str) -> bool {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let digits =
+        |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let tag: Option<Vec<u8>> = hex.as_bytes().chunks(2).map(digits).collect();
+    tag.is_some_and(|tag| hmac::verify(&key, &parts.concat(), &tag).is_ok())
 }
 
 /// 128 bits of SHA-256 in hex: the same for the same text, and for no other.

@@ -1,30 +1,47 @@
-//! An incoming webhook of Slack, or of what is compatible with it (Mattermost, Rocket.Chat).
+//! A message as Slack shows it: a bold first line, then, beside a bar in the colour of the severity, fields and sections.
 //!
-//! Limits are those of Slack's Block Kit reference (docs.slack.dev/reference/block-kit/blocks): header 150 characters,
-//! text of a section 3,000, ten fields of 2,000. `&`, `<` and `>` are escaped (docs.slack.dev/messaging/formatting-message-text).
+//! Two ways lead there. An incoming webhook (also of what is compatible with it, such as Mattermost and Rocket.Chat, which show
+//! `text`) can only say something new. The Web API can do more: the first message about an incident is brought up to date
+//! (`chat.update`), and what is new is said in its thread (`chat.postMessage` with `thread_ts`); see [`super::slack_api`].
+//!
+//! Limits are those of Slack's Block Kit reference (docs.slack.dev/reference/block-kit/blocks): text of a section 3,000
+//! characters, ten fields of 2,000. An attachment that has blocks must have no other field but its colour, in hex. `&`, `<` and
+//! `>` are escaped (docs.slack.dev/messaging/formatting-message-text); the marks of mrkdwn, which cannot be escaped, are
+//! replaced by letters that look like them, and `verbatim` keeps names from becoming mentions.
 
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-use super::message::{Kind, Message, Severity, stamp};
+use super::message::{Kind, Message, Severity, fit, stamp};
 use super::wire::Post;
 use crate::config::channels::WebUrl;
+use crate::reliability::brief::{Audience, Section};
 
-const HEADER: usize = 150;
-const SECTION: usize = 3_000;
+const TEXT: usize = 3_000;
 const FIELDS: usize = 10;
 const FIELD: usize = 2_000;
+/// Of `text`, which Slack cuts at 40,000.
+const PLAIN: usize = 12_000;
+/// Sections of one message; a message takes 50 blocks.
+const SECTIONS: usize = 8;
 
-/// Escaped, at most `most` characters afterwards; no escape is cut in two.
+/// As plain text within mrkdwn, at most `most` characters afterwards; no escape is cut in two.
 fn escaped(text: &str, most: usize) -> String {
-    let mut out = String::new();
-    let mut length = 0;
-    for c in text.chars() {
-        let alone = c.to_string();
-        let part = match c {
+    let (mut out, mut length) = (String::new(), 0);
+    let mut before = ' ';
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let alone = letter.to_string();
+        let within = before.is_alphanumeric() && letters.peek().is_some_and(|next| next.is_alphanumeric());
+        let part = match letter {
             '&' => "&amp;",
             '<' => "&lt;",
             '>' => "&gt;",
+            '*' => "∗",
+            '~' => "∼",
+            '`' => "ˋ",
+            // Between letters it is one of them.
+            '_' if !within => "＿",
             _ => alone.as_str(),
         };
         let more = part.chars().count();
@@ -34,8 +51,32 @@ fn escaped(text: &str, most: usize) -> String {
         }
         length += more;
         out.push_str(part);
+        before = letter;
     }
     out
+}
+
+/// A sentence whose addresses can be clicked.
+fn sentence(text: &str, most: usize) -> String {
+    let words = text.split(' ').map(|word| match web(word) {
+        Some(address) => format!("<{}>", address.replace('&', "&amp;")),
+        None => escaped(word, most),
+    });
+    let told = words.collect::<Vec<_>>().join(" ");
+    // Cut only what is too long: a link is not to be cut in two.
+    if told.chars().count() > most { escaped(text, most) } else { told }
+}
+
+fn web(word: &str) -> Option<&str> {
+    let is_web = word.starts_with("https://") || word.starts_with("http://");
+    let plain = !word.contains(|c: char| c.is_control() || "<>|\"\\^`{}".contains(c));
+    (is_web && plain && word.len() < 1_000).then_some(word)
+}
+
+/// A command as it is typed.
+fn code(command: &str) -> String {
+    let plain = command.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    format!("```{}```", fit(&plain, TEXT / 2).replace('`', "ˋ"))
 }
 
 fn mark(message: &Message) -> &'static str {
@@ -44,83 +85,161 @@ fn mark(message: &Message) -> &'static str {
         (Kind::Test, _) => ":white_circle:",
         (_, Severity::Critical) => ":red_circle:",
         (_, Severity::High) => ":large_orange_circle:",
-        (_, Severity::Medium | Severity::Low) => ":large_yellow_circle:",
+        (_, Severity::Medium) => ":large_yellow_circle:",
+        (_, Severity::Low) => ":large_blue_circle:",
     }
 }
 
-/// The message: `text` is what notifications and plain clients show, `blocks` what Slack shows.
-pub(super) fn payload(message: &Message) -> Value {
-    let headline = message.headline();
-    let plain =
-        |text: &str, most| json!({ "type": "plain_text", "text": escaped(text, most), "emoji": true });
-    let marked = |text: String| json!({ "type": "mrkdwn", "text": text });
-    let mut blocks = vec![json!({ "type": "header", "text": plain(&headline, HEADER) })];
-    if !message.summary.is_empty() {
-        let text = marked(format!("{} {}", mark(message), escaped(&message.summary, SECTION - 40)));
-        blocks.push(json!({ "type": "section", "text": text }));
+fn marked(text: String) -> Value {
+    json!({ "type": "mrkdwn", "text": text, "verbatim": true })
+}
+
+fn section(message: &Message, section: &Section) -> Value {
+    let mut text = format!("*{}*", section.part.title(message.brief.audience));
+    for line in &section.lines {
+        let line = format!("\n• {}", sentence(line, FIELD / 4));
+        if text.chars().count() + line.chars().count() > TEXT / 2 {
+            text.push_str("\n• …");
+            break;
+        }
+        text.push_str(&line);
     }
+    if let Some(command) = &section.command {
+        text.push('\n');
+        text.push_str(&code(command));
+    }
+    json!({ "type": "section", "text": marked(text) })
+}
+
+fn foot(message: &Message) -> Value {
+    let by = match message.brief.audience {
+        Audience::Called => format!(" · told by {}", escaped(&message.instance, 200)),
+        Audience::Stakeholders => String::new(),
+    };
+    let id = escaped(&message.incident_id, 200);
+    let mut parts = vec![marked(format!("{id}{by} · {}", stamp(message.at)))];
+    if let Some(link) = message.safe_link().filter(|link| link.len() < TEXT / 2) {
+        parts.push(marked(format!("<{}|Incident>", link.replace('&', "&amp;"))));
+    }
+    json!({ "type": "context", "elements": parts })
+}
+
+/// `text` is what notifications, screen readers and plain clients have, so it says all that is needed to act; `blocks` and
+/// `attachments` are what Slack shows.
+pub(super) fn content(message: &Message) -> Value {
+    let lead = message.lead();
+    let told = format!("{} *{}*", mark(message), escaped(&lead, TEXT / 2));
     let field = |(name, value): &(String, String)| {
         marked(format!("*{}*\n{}", escaped(name, FIELD / 4), escaped(value, FIELD / 2)))
     };
     let fields: Vec<Value> = message.facts.iter().take(FIELDS).map(field).collect();
+    let mut blocks = Vec::new();
+    if message.brief.sections.is_empty() && !message.summary.is_empty() {
+        blocks.push(json!({ "type": "section", "text": marked(escaped(&message.summary, TEXT)) }));
+    }
     if !fields.is_empty() {
         blocks.push(json!({ "type": "section", "fields": fields }));
     }
-    let mut foot = vec![marked(format!(
-        "{} · since {} · {} · told by {}",
-        escaped(&message.rule, 200),
-        stamp(message.started_at),
-        escaped(&message.incident_id, 200),
-        escaped(&message.instance, 200)
-    ))];
-    if let Some(link) = message.safe_link().filter(|link| link.len() < SECTION / 2) {
-        foot.push(marked(format!("<{}|Incident>", escaped(link, SECTION))));
-    }
-    blocks.push(json!({ "type": "context", "elements": foot }));
-    json!({ "text": format!("{} {}", mark(message), escaped(&headline, SECTION)), "blocks": blocks })
+    blocks.extend(message.brief.sections.iter().take(SECTIONS).map(|one| section(message, one)));
+    blocks.push(foot(message));
+    json!({
+        "text": text(message, &lead),
+        "blocks": [{ "type": "section", "text": marked(told) }],
+        "attachments": [{ "color": format!("#{}", message.colour()), "blocks": blocks }],
+    })
 }
 
-/// The request.
+fn text(message: &Message, lead: &str) -> String {
+    let mut text = format!("{} {}", mark(message), escaped(lead, TEXT / 2));
+    for section in message.brief.sections.iter().take(SECTIONS) {
+        let title = format!("{}:", section.part.title(message.brief.audience));
+        let lines = section.lines.iter().take(FIELDS).map(|line| format!("• {}", sentence(line, 400)));
+        let command = section.command.as_deref().map(code);
+        for line in std::iter::once(title).chain(lines).chain(command) {
+            if text.chars().count() + line.chars().count() > PLAIN {
+                text.push_str("\n…");
+                return text;
+            }
+            text.push('\n');
+            text.push_str(&line);
+        }
+    }
+    text
+}
+
+/// The request to an incoming webhook.
 pub(super) fn post<'a>(url: &'a WebUrl, message: &Message) -> Post<'a> {
     let secrets = vec![url.path.expose_secret()];
-    Post { url, path: "", fields: Vec::new(), body: payload(message).to_string().into_bytes(), secrets }
+    let body = content(message).to_string().into_bytes();
+    Post { url, path: "", fields: Vec::new(), body, secrets }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::tests::incident;
+    use super::super::message::tests::{hostile, incident, outage};
     use super::*;
+    use crate::reliability::brief::story;
 
     #[test]
-    fn a_message_is_what_slack_documents() {
-        insta::assert_snapshot!(
-            "slack_message",
-            serde_json::to_string_pretty(&payload(&incident(Kind::Trigger))).expect("JSON")
-        );
+    fn an_outage_is_told_as_slack_documents() {
+        for (name, told) in [("critical", story::critical()), ("low", story::low())] {
+            let all: Vec<Value> = outage(told)
+                .iter()
+                .map(|(name, one)| json!({ "is": name, "message": content(one) }))
+                .collect();
+            let text = serde_json::to_string_pretty(&all).expect("JSON");
+            insta::assert_snapshot!(format!("slack_{name}"), text);
+        }
+    }
+
+    fn texts<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        match value {
+            Value::String(text) => found.push(text),
+            Value::Array(all) => all.iter().for_each(|one| texts(one, found)),
+            Value::Object(all) => all.values().for_each(|one| texts(one, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
     }
 
     #[test]
     fn no_text_is_too_long_for_it_and_none_breaks_out() {
-        let long = "<!channel> & ".repeat(1_000);
+        let long = "<!channel> <@U0> *x* _y_ ~z~ `w` & <https://evil.example|here> ".repeat(1_000);
         let facts = (0..50).map(|_| (long.clone(), long.clone())).collect();
-        let message = Message {
-            title: long.clone(),
-            summary: long.clone(),
-            rule: long.clone(),
-            facts,
-            ..incident(Kind::Trigger)
-        };
-        let told = payload(&message);
-        let blocks = told["blocks"].as_array().expect("a list");
-        let length = |value: &Value| value.as_str().expect("text").chars().count();
+        let told = content(&Message { facts, ..hostile(&long) });
+        let blocks = told["attachments"][0]["blocks"].as_array().expect("a list");
         assert!(blocks.len() <= 50);
-        assert!(length(&blocks[0]["text"]["text"]) <= HEADER);
-        assert!(length(&blocks[1]["text"]["text"]) <= SECTION);
-        let fields = blocks[2]["fields"].as_array().expect("a list");
-        assert_eq!(fields.len(), FIELDS);
-        assert!(fields.iter().all(|field| length(&field["text"]) <= FIELD));
-        let text = told.to_string();
-        assert!(!text.contains("<!channel>"), "nobody is woken by a title");
-        assert_eq!(text.matches('<').count(), 1, "the link alone");
+        let mut found = Vec::new();
+        texts(&told, &mut found);
+        assert!(found.iter().all(|text| text.chars().count() <= 8_000));
+        let shown =
+            |value: &Value, most: usize| value["text"].as_str().expect("text").chars().count() <= most;
+        for block in blocks.iter().chain(told["blocks"].as_array().expect("a list")) {
+            assert!(block["text"].is_null() || shown(&block["text"], TEXT), "{block}");
+            let fields = block["fields"].as_array().map_or(&[][..], Vec::as_slice);
+            assert!(fields.len() <= FIELDS && fields.iter().all(|field| shown(field, FIELD)));
+        }
+        // A command is code: marks mean nothing there.
+        let all = told.to_string();
+        let text: String = all.split("```").step_by(2).collect();
+        assert!(!all.contains("<!channel") && !all.contains("<https://evil"));
+        for bad in ["<!channel", "<@U0", "_y_", "~z~", "`w`", "*x*", "<https://evil"] {
+            assert!(!text.contains(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_can_be_clicked_and_a_name_with_a_line_below_stays_one() {
+        let told = sentence("engineering_lead: see https://a.example/x?y=1&z=2 at once", 500);
+        assert_eq!(told, "engineering_lead: see <https://a.example/x?y=1&amp;z=2> at once");
+    }
+
+    #[test]
+    fn a_message_of_an_older_version_is_told_with_all_it_has() {
+        let told = content(&incident(Kind::Trigger)).to_string();
+        for part in
+            ["Stripe does not &lt;answer&gt; &amp; bookings fail", "42 % of attempts failed", "error rate"]
+        {
+            assert!(told.contains(part), "{part}: {told}");
+        }
     }
 }

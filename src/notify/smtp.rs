@@ -32,6 +32,10 @@ pub(super) struct Done {
     connection: AsyncSmtpConnection,
     /// What the server said to it, secrets redacted.
     pub(super) said: String,
+    /// Recipients that it took.
+    pub(super) told: Vec<String>,
+    /// Recipients that it wants to be asked about again.
+    pub(super) left: Vec<String>,
 }
 
 impl Done {
@@ -42,13 +46,20 @@ impl Done {
     }
 }
 
-/// Delivers to every recipient that the server takes; those it refuses are named. It is an error when it takes none.
+/// Delivers to every recipient of those `left` (of all, where none are named) that the server takes; those it refuses are
+/// named, those it puts off are left. It is an error when it takes none.
 pub(super) async fn deliver(
     addresses: &Addresses,
     tls: &Tls,
     mail: &Mail,
+    left: &[String],
     written: &[u8],
 ) -> Result<Done, DeliveryError> {
+    let wanted: Vec<&String> = mail.to.iter().filter(|to| left.is_empty() || left.contains(to)).collect();
+    if wanted.is_empty() {
+        let gone = format!("no recipient any more: {}", left.join(", "));
+        return Err(DeliveryError::permanent(Why::Unusable, gone));
+    }
     let tcp = connect(addresses, &mail.server.host, mail.server.port).await?;
     let local = tcp.local_addr().map_err(|error| DeliveryError::passing(Why::Broken, error))?;
     let hello = match local {
@@ -80,36 +91,54 @@ pub(super) async fn deliver(
     }
     let from: Address = mail.from.parse().map_err(|error| DeliveryError::permanent(Why::Unusable, error))?;
     smtp.command(From::new(Some(from), Vec::new())).await.map_err(told("sender"))?;
-    let refused = recipients(&mut smtp, mail, &secrets).await?;
-    smtp.command(Data).await.map_err(told("mail"))?;
-    let answer = smtp.message(written).await.map_err(told("mail"))?;
-    let said = [vec![shown(&answer, &secrets)], refused].concat().join("; ");
-    Ok(Done { connection: smtp, said })
+    let Named { taken, left, without } = recipients(&mut smtp, &wanted, &secrets).await?;
+    // 4yz here may be about this mail and its recipients (a greylist that asks late): others may get through.
+    let of_it = |error: Error| told("mail")(error).of_this_message();
+    smtp.command(Data).await.map_err(of_it)?;
+    let answer = smtp.message(written).await.map_err(of_it)?;
+    let said = [vec![shown(&answer, &secrets)], without].concat().join("; ");
+    Ok(Done { connection: smtp, said, told: taken, left })
 }
 
-/// Names all recipients; what the server said to those that it refused.
+/// What a server said of the recipients.
+struct Named {
+    /// It takes the mail for them.
+    taken: Vec<String>,
+    /// Not now.
+    left: Vec<String>,
+    /// What it said of those that it does not take it for.
+    without: Vec<String>,
+}
+
+/// Names the recipients. An error when the server takes none of them.
 async fn recipients(
     smtp: &mut AsyncSmtpConnection,
-    mail: &Mail,
+    wanted: &[&String],
     secrets: &[&str],
-) -> Result<Vec<String>, DeliveryError> {
-    let mut errors = Vec::new();
-    for to in &mail.to {
+) -> Result<Named, DeliveryError> {
+    let mut named = Named { taken: Vec::new(), left: Vec::new(), without: Vec::new() };
+    for to in wanted {
         let address: Address = to.parse().map_err(|error| DeliveryError::permanent(Why::Unusable, error))?;
-        if let Err(error) = smtp.command(Rcpt::new(address, Vec::new())).await {
-            let told = refused(to, &error, secrets);
-            if error.status().is_none() {
-                return Err(told);
+        match smtp.command(Rcpt::new(address, Vec::new())).await {
+            Ok(_) => named.taken.push((*to).clone()),
+            Err(error) => {
+                let told = refused(to, &error, secrets);
+                if error.status().is_none() {
+                    return Err(told);
+                }
+                if !told.permanent {
+                    named.left.push((*to).clone());
+                }
+                named.without.push(told.cause);
             }
-            errors.push(told);
         }
     }
-    if errors.len() < mail.to.len() {
-        return Ok(errors.into_iter().map(|error| error.cause).collect());
+    if !named.taken.is_empty() {
+        return Ok(named);
     }
-    let text = errors.iter().map(|error| error.cause.as_str()).collect::<Vec<_>>().join("; ");
-    let permanent = errors.iter().all(|error| error.permanent);
-    Err(DeliveryError { permanent, ..DeliveryError::passing(Why::Refused, text) })
+    let text = named.without.join("; ");
+    let permanent = named.left.is_empty();
+    Err(DeliveryError { permanent, ..DeliveryError::passing(Why::Refused, text).of_this_message() })
 }
 
 fn shown(answer: &Response, secrets: &[&str]) -> String {

@@ -16,17 +16,21 @@ use super::message::{Message, stamp};
 use super::sign::signature;
 use super::wire::Post;
 use crate::config::channels::WebUrl;
+use crate::reliability::brief::Section;
 
 /// The body. Fields may be added; what is here keeps its name and meaning.
 pub(super) fn body(message: &Message, id: &str) -> Value {
     let facts: Vec<Value> =
         message.facts.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+    let sections: Vec<Value> = message.brief.sections.iter().map(section).collect();
     json!({
         "id": id,
         "kind": message.kind.label(),
         "incident_id": message.incident_id,
         "dedup_key": message.dedup_key,
         "severity": message.severity.label(),
+        "state": message.brief.status,
+        "audience": message.brief.audience,
         "title": message.title,
         "summary": message.summary,
         "service": message.service,
@@ -36,8 +40,13 @@ pub(super) fn body(message: &Message, id: &str) -> Value {
         "ends_at": message.ends_at.map(stamp),
         "link": message.link,
         "facts": facts,
+        "sections": sections,
         "instance": message.instance,
     })
+}
+
+fn section(section: &Section) -> Value {
+    json!({ "name": section.part.label(), "lines": section.lines, "command": section.command })
 }
 
 /// The request; `now` is in seconds since 1970 and is signed.
@@ -61,8 +70,18 @@ pub(super) fn post<'a>(
 #[cfg(test)]
 mod tests {
     use super::super::message::Kind;
-    use super::super::message::tests::incident;
+    use super::super::message::tests::{incident, outage};
     use super::*;
+    use crate::reliability::brief::story;
+
+    #[test]
+    fn an_outage_is_told_with_all_that_there_is_to_say() {
+        for (name, told) in [("critical", story::critical()), ("low", story::low())] {
+            let all: Vec<Value> = outage(told).iter().map(|(name, one)| body(one, name)).collect();
+            let text = serde_json::to_string_pretty(&all).expect("JSON");
+            insta::assert_snapshot!(format!("webhook_{name}"), text);
+        }
+    }
 
     #[test]
     fn the_body_is_what_receivers_were_written_for() {

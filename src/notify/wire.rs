@@ -23,7 +23,10 @@ use crate::runtime::clock;
 /// One address among several; the next one must have its chance too.
 const CONNECT: Duration = Duration::from_secs(3);
 /// So much of an answer is read.
-const READ: usize = 4 * 1024;
+/// So much of an answer is read.
+const READ: usize = 64 * 1024;
+/// The status says what came of it; what follows is read for people, and no longer than this.
+const READ_FOR: Duration = Duration::from_secs(2);
 /// Of every request and mail.
 pub(super) const AGENT: &str = concat!("strop/", env!("CARGO_PKG_VERSION"));
 
@@ -127,25 +130,54 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// On one line, secrets redacted.
     pub(super) said: String,
+    /// As it came; not to be told.
+    pub(super) body: String,
 }
 
 /// Sends it over a connection of its own. Any answer but 2xx is an error.
 pub(super) async fn post(addresses: &Addresses, tls: &Tls, post: Post<'_>) -> Result<Answer, DeliveryError> {
-    let tcp = connect(addresses, &post.url.host, post.url.port).await?;
-    if post.url.secure {
-        let stream = secure(tls, tcp, &post.url.host).await?;
-        exchange(stream, post).await
+    let request = request(&post)?;
+    ask(addresses, tls, post.url, request, post.secrets).await
+}
+
+/// One GET over a connection of its own. Any answer but 2xx is an error.
+pub(super) async fn get(addresses: &Addresses, tls: &Tls, url: &WebUrl) -> Result<Answer, DeliveryError> {
+    let request = http::Request::get(url.path.expose_secret())
+        .header(http::header::HOST, url.authority())
+        .header(http::header::USER_AGENT, AGENT)
+        .header(http::header::CONNECTION, "close")
+        .body(Full::default());
+    let request =
+        request.map_err(|error| DeliveryError::permanent(Why::Unusable, format!("{url}: {error}")))?;
+    ask(addresses, tls, url, request, Vec::new()).await
+}
+
+async fn ask(
+    addresses: &Addresses,
+    tls: &Tls,
+    url: &WebUrl,
+    request: http::Request<Full<Bytes>>,
+    secrets: Vec<&str>,
+) -> Result<Answer, DeliveryError> {
+    let tcp = connect(addresses, &url.host, url.port).await?;
+    if url.secure {
+        let stream = secure(tls, tcp, &url.host).await?;
+        exchange(stream, url, request, secrets).await
     } else {
-        exchange(tcp, post).await
+        exchange(tcp, url, request, secrets).await
     }
 }
 
-async fn exchange<S>(stream: S, post: Post<'_>) -> Result<Answer, DeliveryError>
+async fn exchange<S>(
+    stream: S,
+    url: &WebUrl,
+    request: http::Request<Full<Bytes>>,
+    mut secrets: Vec<&str>,
+) -> Result<Answer, DeliveryError>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let broken = |error: hyper::Error| DeliveryError::passing(Why::Broken, format!("{}: {error}", post.url));
-    let request = request(&post)?;
+    let broken = |error: hyper::Error| DeliveryError::passing(Why::Broken, format!("{url}: {error}"));
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let mut work = pin!(async {
@@ -153,11 +185,11 @@ where
         let status = answer.status().as_u16();
         let wait = answer.headers().get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
         let wait = wait.and_then(|value| retry_after(value, clock::now().wall));
-        let mut secrets = post.secrets.clone();
-        secrets.push(post.url.path.expose_secret());
-        let said = excerpt(&start_of(answer.into_body()).await, &secrets);
+        secrets.push(url.path.expose_secret());
+        let body = start_of(answer.into_body()).await;
+        let said = excerpt(&body, &secrets);
         if (200..300).contains(&status) {
-            Ok(Answer { status, said })
+            Ok(Answer { status, said, body })
         } else {
             Err(DeliveryError::status(status, wait, &said))
         }
@@ -190,11 +222,12 @@ fn request(post: &Post<'_>) -> Result<http::Request<Full<Bytes>>, DeliveryError>
     request.map_err(|error| DeliveryError::permanent(Why::Unusable, format!("{}: {error}", post.url)))
 }
 
-/// As much of a body as is worth reading; what breaks off is as long as it is.
+/// As much of a body as is worth reading; what breaks off, or does not end, is as long as it is.
 async fn start_of(mut body: hyper::body::Incoming) -> String {
     let mut read = Vec::new();
+    let until = clock::instant() + READ_FOR;
     while read.len() < READ
-        && let Some(Ok(frame)) = body.frame().await
+        && let Ok(Some(Ok(frame))) = tokio::time::timeout_at(until.into(), body.frame()).await
     {
         if let Some(data) = frame.data_ref() {
             read.extend_from_slice(data);

@@ -121,20 +121,28 @@ pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, dra
             introduced: RefCell::default(),
         };
         open.set(open.get() + 1);
-        let opened = Opened(Rc::clone(&open));
-        let telemetry = Arc::clone(&gateway.telemetry);
-        let account = gateway.accounts.open(&telemetry.memory, party);
-        let slot: Box<dyn std::any::Any> = Box::new((place, opened));
-        let on_panic = move || telemetry.panicked();
-        match door.tls.clone() {
-            None => {
-                let task = serve::connection(client, Io::Tcp(tcp), false, slot);
-                tasks::spawn_connection(Charged::connection(account, &gateway.accounts, task), on_panic);
-            }
-            Some(server) => {
-                let task = after_handshake(client, tcp, server, slot);
-                tasks::spawn_connection(Charged::connection(account, &gateway.accounts, task), on_panic);
-            }
+        let slot: Slot = Box::new((place, Opened(Rc::clone(&open))));
+        serve(client, tcp, door.tls.clone(), slot, party);
+    }
+}
+
+/// Whatever is given back when a connection ends.
+type Slot = Box<dyn std::any::Any>;
+
+/// Starts the task of a connection. One without TLS has no room for a handshake.
+fn serve(client: Client, tcp: TcpStream, server: Option<tls::Server>, slot: Slot, party: u32) {
+    let gateway = Rc::clone(&client.gateway);
+    let telemetry = Arc::clone(&gateway.telemetry);
+    let account = gateway.accounts.open(&telemetry.memory, party);
+    let on_panic = move || telemetry.panicked();
+    match server {
+        None => {
+            let task = serve::connection(client, Io::Tcp(tcp), false, slot);
+            tasks::spawn_connection(Charged::connection(account, &gateway.accounts, task), on_panic);
+        }
+        Some(server) => {
+            let task = after_handshake(client, tcp, server, slot);
+            tasks::spawn_connection(Charged::connection(account, &gateway.accounts, task), on_panic);
         }
     }
 }

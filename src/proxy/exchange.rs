@@ -256,6 +256,7 @@ impl Exchange {
             status: self.status,
             outcome: self.outcome.label(),
             reason: self.reason,
+            slow,
             way: self.route.as_ref().map_or(&[], |route| &*route.logged),
             endpoint: self.endpoint.as_ref().map_or(&[], |endpoint| &*endpoint.logged),
             attempts: self.attempts,

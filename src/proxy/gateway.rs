@@ -141,6 +141,7 @@ impl Gateway {
             status: Some(error.status()),
             outcome: Outcome::ClientError.label(),
             reason: Some(error.label()),
+            slow: false,
             way: b"",
             endpoint: b"",
             attempts: 0,

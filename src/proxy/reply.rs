@@ -21,6 +21,8 @@ pub fn of(error: &ProxyError, asked: Method, request_id: &str) -> (ResponseHead,
         "title": title,
         "status": status,
         "detail": error.advice(),
+        "code": error.label(),
+        // Its name until the version after this one.
         "reason": error.label(),
         "request_id": request_id,
     })

@@ -169,6 +169,20 @@ impl Alert {
         }
     }
 
+    /// Its moments by a clock that runs `millis` ahead of the one before.
+    pub fn shift(&mut self, millis: i64) {
+        let (since, good_since) = match &mut self.phase {
+            Phase::Quiet => (None, None),
+            Phase::Pending { since, good_since } | Phase::Firing { since, good_since } => {
+                (Some(since), good_since.as_mut())
+            }
+        };
+        let own = [self.first_bad.as_mut(), self.recovered.as_mut(), since, good_since];
+        for at in own.into_iter().flatten() {
+            *at = at.moved(millis);
+        }
+    }
+
     /// One look at the evidence.
     pub fn look(&mut self, policy: &AlertPolicy, look: Look, now: At) -> Option<Moved> {
         self.see(look.sign, now);

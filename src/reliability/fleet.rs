@@ -123,6 +123,14 @@ impl Watch {
         Self { standing: Standing::Anothers { heard: now }, patience }
     }
 
+    /// What it remembers by a clock that runs `millis` ahead of the one before: a lease is a span.
+    pub fn shift(&mut self, millis: i64) {
+        match &mut self.standing {
+            Standing::Single => {}
+            Standing::Ours { until: at, .. } | Standing::Anothers { heard: at } => *at = at.moved(millis),
+        }
+    }
+
     /// The store was asked at `asked` and has answered by `now`, or has not.
     pub fn hear(&mut self, said: Said, asked: At, now: At) {
         self.standing = match (self.standing, said) {

@@ -98,6 +98,19 @@ pub enum Failing {
 }
 
 impl UpstreamReading {
+    /// The same by a clock that runs `millis` ahead of the one that its moments were read from.
+    #[must_use]
+    pub fn moved(&self, millis: i64) -> Self {
+        let moved = |at: Option<At>| at.map(|at| at.moved(millis));
+        Self {
+            breaker: self.breaker.map(|one| BreakerReading { since: one.since.moved(millis), ..one }),
+            failing_since: moved(self.failing_since),
+            last_success: moved(self.last_success),
+            last_failure: moved(self.last_failure),
+            ..self.clone()
+        }
+    }
+
     /// One of which nothing is known yet.
     pub fn unseen(name: Arc<str>) -> Self {
         Self {
@@ -194,6 +207,9 @@ pub enum Resource {
 }
 
 impl Resource {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Cpu, Self::Memory, Self::Disk, Self::Network];
+
     /// As in the API.
     pub fn label(self) -> &'static str {
         match self {

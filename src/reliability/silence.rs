@@ -109,6 +109,24 @@ impl Silence {
         }
     }
 
+    /// When it was made, by the clock that made it: in its number, see [`Silence::number`]. The epoch: nobody knows.
+    fn made(&self) -> At {
+        At(i64::try_from(self.number >> 10).unwrap_or_default())
+    }
+
+    /// One that was made for at once, by a clock that was ahead of this one, lasts as long as it was to last: nobody knows
+    /// whether its end was a span or a moment, and a call that comes too early is better than one that does not come. What is
+    /// planned stays. True: it is another one now.
+    pub fn follow(&mut self, now: At) -> bool {
+        let (made, ahead) = (self.made(), self.from.0.saturating_sub(now.0));
+        let at_once = (self.from.0 - made.0).unsigned_abs() < 1_000;
+        if ahead <= 0 || !at_once {
+            return false;
+        }
+        (self.from, self.until) = (now, self.until.moved(-ahead));
+        true
+    }
+
     /// Does it last at `now`?
     pub fn lasts(&self, now: At) -> bool {
         self.from <= now && now < self.until

@@ -60,6 +60,15 @@ fn shown(letter: char) -> char {
     }
 }
 
+/// A percentage, or none, as it is written for programs: a share, 0 to 1.
+pub(super) fn as_share<T: Copy + Into<Option<f64>>, S: serde::Serializer>(
+    percent: &T,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    let share: Option<f64> = (*percent).into();
+    serde::Serialize::serialize(&share.map(|percent| percent / 100.0), to)
+}
+
 /// A good share as a percentage with `digits` (0 to 9) after the point, cut off and never rounded up: 99.9999 is not 100.
 /// "–" of nothing.
 pub(super) fn share(part: u64, whole: u64, digits: u32) -> String {

@@ -27,6 +27,21 @@ pub fn instant() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
+/// How long the machine has been up, its sleep included: what the monotonic clock counts, and what it does not. `None`: not
+/// observable.
+pub fn uptime() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/uptime").ok()?;
+    let seconds: f64 = text.split_ascii_whitespace().next()?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// How long the machine slept between two readings of the monotonic clock and the uptime.
+pub fn slept(from: (Instant, Option<Duration>), until: (Instant, Option<Duration>)) -> Duration {
+    let (Some(before), Some(after)) = (from.1, until.1) else { return Duration::ZERO };
+    let awake = until.0.saturating_duration_since(from.0);
+    after.saturating_sub(before).saturating_sub(awake)
+}
+
 thread_local! {
     /// The last date written on this thread, and the second it stands for.
     static DATE: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
@@ -104,6 +119,21 @@ mod tests {
             let off = told.duration_since(wanted).unwrap_or_else(|error| error.duration());
             assert!(off < Duration::from_millis(20), "{off:?}");
         }
+    }
+
+    #[test]
+    fn what_the_uptime_counts_and_the_monotonic_clock_does_not_is_sleep() {
+        let (start, second) = (instant(), Duration::from_secs(1));
+        let after =
+            |awake: u32, up: u32| slept((start, Some(second)), (start + second * awake, Some(second * up)));
+        assert_eq!(after(10, 11), Duration::ZERO);
+        assert_eq!(after(10, 3_611), second * 3_600);
+        assert_eq!(
+            slept((start, None), (start + second, Some(second * 9))),
+            Duration::ZERO,
+            "not observable"
+        );
+        assert!(uptime().is_none_or(|up| up > second));
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+pub use tokio::signal::unix::Signal;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::clock;
 

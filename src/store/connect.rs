@@ -13,6 +13,7 @@ use super::db::{Conn, DbError, Fault, Pool};
 use super::error::StoreError;
 use super::session::{PATIENCE, Way};
 use crate::config::{Store as StoreConfig, StoreAt};
+use crate::telemetry::event::StoreEvent;
 
 /// All migrations, oldest first.
 const MIGRATIONS: [(i64, &str, &str); 5] = [
@@ -50,6 +51,17 @@ impl Db {
         }
     }
 
+    /// Where it is, for people: no password, nothing behind a question mark.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Self::Sqlite(path) => {
+                let whole = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                format!("sqlite:{}", whole.display())
+            }
+            Self::Postgres(way) => format!("postgres://{}", way.place()),
+        }
+    }
+
     /// "sqlite" or "postgresql".
     pub(super) fn name(&self) -> &'static str {
         match self {
@@ -79,6 +91,18 @@ impl Db {
     }
 }
 
+/// Can a database of this config be spoken to at all? Nothing is opened.
+pub fn check(config: &StoreConfig) -> Result<(), StoreError> {
+    Db::of(config).map(drop)
+}
+
+/// The database of a sidecar that starts: the log says where it is.
+pub(super) fn told(config: &StoreConfig) -> Result<Db, StoreError> {
+    let db = Db::of(config)?;
+    StoreEvent::Kept { at: &db.place() }.tell();
+    Ok(db)
+}
+
 fn sqlite_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE).disable_statement_logging()
 }
@@ -89,7 +113,11 @@ pub(super) async fn connect_sqlite(path: &Path, create: bool) -> Result<Conn, Db
         .create_if_missing(create)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full);
-    let mut conn = Conn::Sqlite(options.connect().await?);
+    let connected = options.connect().await.map_err(|error| {
+        let error = DbError::from(error);
+        DbError { text: format!("{}: {}", path.display(), error.text), ..error }
+    });
+    let mut conn = Conn::Sqlite(connected?);
     let version = conn.row("SELECT sqlite_version()", &[]).await?;
     let version = version.map(|mut row| row.text()).transpose()?.unwrap_or_default();
     let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));

@@ -23,6 +23,10 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Ok, Self::Unreachable, Self::Full, Self::Damaged, Self::Gone, Self::Replaced];
+
     /// The word of logs, metrics and the API.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -20,7 +20,9 @@ mod export;
 mod file;
 mod fleet;
 mod ledger;
+mod nul;
 mod open;
+mod owner;
 mod queue;
 mod read;
 mod retention;
@@ -43,6 +45,7 @@ use crate::runtime::clock;
 use crate::runtime::tasks::Tasks;
 use crate::telemetry::event::StoreEvent;
 use crate::telemetry::upstreams::Seconds;
+pub use connect::check;
 use db::{DbError, Fault, Pool};
 pub use error::{MovedAside, State, Status, StoreError};
 use queue::{Ask, Batch, Group, LeaseAsk, Queue, Tend};
@@ -220,7 +223,7 @@ impl Store {
     /// writes wait. An error is what only the operator can change. Nobody waits for a server: the task connects, and says
     /// then what is wrong.
     pub async fn open_joining(config: &StoreConfig, tasks: &Tasks, join: Join) -> Result<Self, StoreError> {
-        let db = connect::Db::of(config)?;
+        let db = connect::told(config)?;
         let is_file = matches!(db, connect::Db::Sqlite(_));
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue::new(config.backlog)),
@@ -255,7 +258,8 @@ impl Store {
 
     /// Hands writes to the durable lane; they are taken before this returns, whether the answer is awaited or not. All of them
     /// are on disk together when it comes.
-    pub fn write(&self, writes: Vec<Write>) -> Written {
+    pub fn write(&self, mut writes: Vec<Write>) -> Written {
+        writes.iter_mut().for_each(Write::without_nul);
         let (done, told) = oneshot::channel();
         let pushed = self.shared.queue().push(Group { writes, done });
         match pushed {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::connect::{Db, connect_sqlite, migrate};
 use super::db::{Conn, DbError, Fault};
 use super::error::{MovedAside, State};
+use super::owner;
 use super::rows::millis;
 use crate::runtime::clock;
 
@@ -20,6 +21,7 @@ pub(super) async fn open(db: &Db) -> Result<(Conn, Option<MovedAside>), DbError>
             return Ok((conn, None));
         }
     };
+    owner::check(path).await?;
     made(path)
         .map_err(|error| DbError::unreachable(format!("{} cannot be made: {error}", path.display())))?;
     match sound(path).await {
@@ -63,7 +65,8 @@ async fn checked(conn: &mut Conn, old: bool) -> Result<(), DbError> {
             return Err(DbError::damaged(found));
         }
     }
-    migrate(conn).await
+    migrate(conn).await?;
+    owner::sign(conn).await
 }
 
 /// Renames the file and its log to `<file>.damaged-<time>`; nothing is deleted.

@@ -89,6 +89,12 @@ impl Reader {
         Ok(rows.into_iter().map(read).collect::<Result<_, _>>()?)
     }
 
+    /// Who has written of late, and the number of the last transaction of each: the newest eight.
+    pub async fn writers(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        let sql = "SELECT writer, batch FROM commits ORDER BY at DESC LIMIT 8";
+        self.all(sql, &[], |mut row| Ok((row.text()?, row.int()?))).await
+    }
+
     /// One incident.
     pub async fn incident(&self, id: &str) -> Result<Option<Incident>, StoreError> {
         Ok(self.all(INCIDENT, args![id], incident).await?.pop())
@@ -120,6 +126,16 @@ impl Reader {
         rows.truncate(limit as usize);
         let next = rows.last().filter(|_| more).map(|row| format!("{}.{}", row.started_at, row.id));
         Ok(Page { rows, next })
+    }
+
+    /// Name and body of each incident that has changed since `since` by its writer's clock, `limit` of them at most.
+    pub async fn incidents_since(
+        &self,
+        since: Millis,
+        limit: u32,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = "SELECT id, body FROM incidents WHERE updated_at >= $1 ORDER BY updated_at DESC LIMIT $2";
+        self.all(sql, args![since, i64::from(limit)], |mut row| Ok((row.text()?, row.text()?))).await
     }
 
     /// Which versions there are of incidents that are not over, or have changed since `since` by their writers' clocks.

@@ -42,10 +42,25 @@ impl Way {
         Self { options, pooled: Arc::default() }
     }
 
+    /// Host, port and database.
+    pub(super) fn place(&self) -> String {
+        let options = &self.options;
+        let host =
+            options.get_socket().map_or(options.get_host().to_owned(), |dir| dir.display().to_string());
+        let database = options.get_database().unwrap_or(options.get_username());
+        format!("{host}:{}/{database}", options.get_port())
+    }
+
+    /// An error that says where.
+    fn there(&self, error: DbError) -> DbError {
+        DbError { text: format!("{}: {}", self.place(), error.text), ..error }
+    }
+
     /// A connection that keeps nothing in its session.
     pub(super) async fn connect(&self) -> Result<Session, DbError> {
         let connecting = tokio::time::timeout(PATIENCE, self.options.connect()).await;
-        let conn = connecting.map_err(|_| late())??;
+        let conn = connecting.map_err(|_| late()).and_then(|came| came.map_err(DbError::from));
+        let conn = conn.map_err(|error| self.there(error))?;
         Ok(Session { link: Link::Passing(conn), open: false, way: self.clone() })
     }
 
@@ -55,7 +70,7 @@ impl Way {
             return self.connect().await;
         }
         let staying = tokio::time::timeout(PATIENCE, self.own());
-        staying.await.map_err(|_| late())?
+        staying.await.map_err(|_| late()).and_then(|came| came).map_err(|error| self.there(error))
     }
 
     async fn own(&self) -> Result<Session, DbError> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::upstreams::Seconds;
+use super::sre::Spans;
 use crate::reliability::breaker::Transition;
 use crate::runtime::clock;
 
@@ -28,7 +28,7 @@ pub struct BreakerNumbers {
     /// The same of a breaker in shadow.
     pub shadow_transitions: BTreeMap<(&'static str, &'static str), u64>,
     /// Times from opening to closing.
-    pub recovery: Seconds,
+    pub recovery: Spans,
     /// The last of them.
     pub last_recovery: Option<Duration>,
     /// The last moves, oldest first, with the wall clock of each: at most [`MOVES`].

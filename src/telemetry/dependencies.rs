@@ -73,14 +73,15 @@ fn breakers(all: &[(Arc<BreakerSeries>, u64)]) -> [Family; 6] {
     let mut refused =
         Family::counter("breaker_refused_total", "Exchanges not begun because the breaker said no.");
     for (series, bad) in all {
-        let name = ("service", &*series.label);
+        // `service` is its name until the version after this one.
+        let [name, old] = [("upstream", &*series.label), ("service", &*series.label)];
         let breaker = series.numbers();
-        state.set(&[name], f64::from(breaker.state));
+        state.set(&[name, old], f64::from(breaker.state));
         for (at, label) in ["closed", "open", "half_open"].iter().enumerate() {
-            set.set(&[name, ("state", label)], f64::from(u8::from(at == usize::from(breaker.state))));
+            set.set(&[name, old, ("state", label)], f64::from(u8::from(at == usize::from(breaker.state))));
         }
-        failures.count(&[name], *bad);
-        recovery.seconds(&[name], &breaker.recovery);
+        failures.count(&[name, old], *bad);
+        breaker.recovery.show(&mut recovery, &[name, old]);
         for ((to, why), count) in &breaker.transitions {
             transitions.count(&[("upstream", &series.label), ("to", to), ("why", why)], *count);
         }
@@ -104,8 +105,8 @@ fn shadows(all: &[(Arc<BreakerSeries>, u64)]) -> [Family; 3] {
         Family::counter("breaker_shadow_transitions_total", "Changes of state in shadow, by cause.");
     for (series, _) in all {
         let breaker = series.numbers();
-        state.set(&[("service", &series.label)], f64::from(breaker.shadow_state));
         let name = ("upstream", &*series.label);
+        state.set(&[name, ("service", &series.label)], f64::from(breaker.shadow_state));
         refused.count(&[name], series.would_have_refused());
         for ((to, why), count) in &breaker.shadow_transitions {
             transitions.count(&[name, ("to", to), ("why", why)], *count);

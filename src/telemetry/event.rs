@@ -58,7 +58,7 @@ impl Event<'_> {
             Self::ReloadBusy { why } => warn!(why, "config not read again"),
             Self::BreakerMoved { upstream, from, to, why } => breaker_moved(upstream, from, to, why),
             Self::EndpointHealth { upstream, endpoint, healthy: true, why } => {
-                info!(upstream, endpoint, healthy = true, why, "endpoint health");
+                info!(component = RECOVERY, upstream, endpoint, healthy = true, why, "endpoint health");
             }
             Self::EndpointHealth { upstream, endpoint, healthy: false, why } => {
                 warn!(upstream, endpoint, healthy = false, why, "endpoint health");
@@ -112,7 +112,7 @@ impl UpstreamEvent<'_> {
     pub fn tell(&self) {
         match *self {
             Self::BreakerWouldMove { upstream, from, to, why } => {
-                info!(upstream, from, to, why, "breaker in shadow: nothing is refused");
+                info!(component = CIRCUIT, upstream, from, to, why, "breaker in shadow: nothing is refused");
             }
             Self::IdleClosed { upstream, after, idle_for } => {
                 warn!(
@@ -126,7 +126,7 @@ impl UpstreamEvent<'_> {
                 warn!(upstream, endpoint, why, seconds, times, "endpoint out of rotation");
             }
             Self::EndpointReturned { upstream, endpoint } => {
-                info!(upstream, endpoint, "endpoint back in rotation: a check passed");
+                info!(component = RECOVERY, upstream, endpoint, "endpoint back in rotation: a check passed");
             }
             Self::LeadsBack { upstream, address } => {
                 error!(
@@ -193,6 +193,7 @@ impl NamesEvent<'_> {
 #[derive(Debug)]
 #[allow(missing_docs)]
 pub enum StoreEvent<'a> {
+    Kept { at: &'a str },
     Moved { from: &'a str, to: &'a str, why: &'a str, backlog: usize },
     MovedAside { to: &'a str, why: &'a str },
     Rewritten { file: &'a str },
@@ -208,6 +209,9 @@ impl StoreEvent<'_> {
     /// Tells it.
     pub fn tell(&self) {
         match *self {
+            Self::Kept { at } => {
+                info!(component = SRE, store = at, "incidents, audit trail and uptime are kept here");
+            }
             Self::Moved { from, to: "ok", backlog, .. } => info!(from, to = "ok", backlog, "store moved"),
             Self::Moved { from, to, why, backlog } => {
                 error!(from, to, why, backlog, "store moved, writes wait in memory");
@@ -307,19 +311,30 @@ impl IncidentEvent<'_> {
     /// Tells it.
     pub fn tell(&self) {
         let Self { id, rule, severity, from, to, title } = *self;
+        let component = if matches!(to, "monitoring" | "resolved") { RECOVERY } else { SRE };
+        // The guide's word for what a person greps for; other rules have none.
+        let sign = (rule == "latency").then_some("high_latency");
         match to {
-            "open" => error!(id, rule, severity, from, to, title, "incident moved"),
-            "suspected" => warn!(id, rule, severity, from, to, title, "incident moved"),
-            _ => info!(id, rule, severity, from, to, title, "incident moved"),
+            "open" => error!(component, sign, id, rule, severity, from, to, title, "incident moved"),
+            "suspected" => warn!(component, sign, id, rule, severity, from, to, title, "incident moved"),
+            _ => info!(component, sign, id, rule, severity, from, to, title, "incident moved"),
         }
     }
 }
 
+/// Words of the guide by which a log is searched (`grep "SRE\|Circuit\|Recovery"`): incidents and who is called about them.
+const SRE: &str = "SRE";
+/// Breakers.
+const CIRCUIT: &str = "Circuit";
+/// What is well again.
+const RECOVERY: &str = "Recovery";
+
 fn breaker_moved(upstream: &str, from: &str, to: &str, why: &str) {
+    let component = CIRCUIT;
     if to == "open" {
-        warn!(upstream, from, to, why, "breaker moved");
+        warn!(component, upstream, from, to, why, "breaker moved");
     } else {
-        info!(upstream, from, to, why, "breaker moved");
+        info!(component, upstream, from, to, why, "breaker moved");
     }
 }
 
@@ -349,12 +364,12 @@ impl Told<'_> {
     fn tell(&self) {
         let Self { channel, incident, kind, came } = *self;
         match came {
-            Ok(said) => info!(channel, incident, kind, said, "people were told"),
+            Ok(said) => info!(component = SRE, channel, incident, kind, said, "people were told"),
             Err(Untold::Yet { why, error }) => {
-                warn!(channel, incident, kind, why, error, "people could not be told yet");
+                warn!(component = SRE, channel, incident, kind, why, error, "people could not be told yet");
             }
             Err(Untold::Ever { why, error }) => {
-                error!(channel, incident, kind, why, error, "people cannot be told");
+                error!(component = SRE, channel, incident, kind, why, error, "people cannot be told");
             }
         }
     }

@@ -77,7 +77,7 @@ impl Collector for Source {
         families.extend(more.into_iter().flatten().chain(telemetry.fleet.families()).map(Family::done));
         families.extend(telemetry.bypass.families().into_iter().map(Family::done));
         families.retain(|family| !family.get_metric().is_empty());
-        families
+        super::prefix::both_names(families)
     }
 }
 

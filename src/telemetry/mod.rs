@@ -16,6 +16,7 @@ pub mod logging;
 pub mod metrics;
 pub mod openmetrics;
 mod packed;
+mod prefix;
 mod recent;
 mod recorder;
 mod rings;
@@ -83,6 +84,7 @@ pub struct Telemetry {
     pub bypass: bypass::Bypass,
     exposition: metrics::Exposer,
     scratch: Mutex<series::Scratch>,
+    rotated: Mutex<Option<Instant>>,
 }
 
 impl Telemetry {
@@ -105,6 +107,7 @@ impl Telemetry {
             bypass: bypass::Bypass::default(),
             exposition: metrics::Exposer::default(),
             scratch: Mutex::default(),
+            rotated: Mutex::default(),
         });
         telemetry.exposition.watch(&telemetry);
         telemetry
@@ -139,6 +142,12 @@ impl Telemetry {
             all.entry(name.clone())
                 .or_insert_with(|| Arc::new(UpstreamSeries::new(name.clone(), self.workers))),
         )
+    }
+
+    /// The counters of an upstream that is back, or is still there.
+    pub fn know_upstream(&self, series: &Arc<UpstreamSeries>) {
+        let mut all = self.upstreams.write().unwrap_or_else(PoisonError::into_inner);
+        all.insert(series.name.clone(), Arc::clone(series));
     }
 
     /// Removes every series of an upstream that left the config.
@@ -192,6 +201,12 @@ impl Telemetry {
     pub fn rotate(&self, now: Instant) {
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         self.all_series().iter().for_each(|series| series.rotate(&mut scratch, now));
+        *self.rotated.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// When the rolling windows last turned; `None`: they have not yet.
+    pub fn rotated(&self) -> Option<Instant> {
+        *self.rotated.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One line per exchange.

@@ -18,8 +18,10 @@ pub struct Numbers {
     pub error_rate: Option<f64>,
     /// Mean time from the first bad event to the recovery, over the incidents closed in the last day.
     pub mttr: Option<Duration>,
-    /// Incidents that were confirmed in the last 24 hours.
+    /// Incidents that were confirmed in the last 24 hours, those of earlier starts included as far as the store has them.
     pub incidents_24h: u64,
+    /// The share of the last 24 hours in which this sidecar was running, 0 to 1.
+    pub incidents_coverage: Option<f64>,
     /// Good and measured seconds since the start, by subject of the ledger. They never fall.
     pub seconds: BTreeMap<Arc<str>, (u64, u64)>,
     /// Live incidents by state and severity.
@@ -29,17 +31,18 @@ pub struct Numbers {
 }
 
 /// Upper bounds, seconds: detection takes seconds, recovery minutes to hours.
-const BOUNDS: [f64; 14] =
-    [0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1_800.0, 3_600.0, 14_400.0];
+const BOUNDS: [f64; 16] =
+    [0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 900.0, 1_800.0, 3_600.0, 14_400.0];
 
-#[derive(Debug, Default)]
-struct Spans {
-    buckets: [u64; 15],
+/// Spans from seconds to hours, counted by length.
+#[derive(Clone, Debug, Default)]
+pub struct Spans {
+    buckets: [u64; 17],
     sum: Duration,
 }
 
 impl Spans {
-    fn record(&mut self, took: Duration) {
+    pub(super) fn record(&mut self, took: Duration) {
         let seconds = took.as_secs_f64();
         if let Some(count) = self.buckets.get_mut(BOUNDS.partition_point(|bound| *bound < seconds)) {
             *count += 1;
@@ -47,7 +50,7 @@ impl Spans {
         self.sum += took;
     }
 
-    fn show(&self, family: &mut Family, labels: &[(&str, &str)]) {
+    pub(super) fn show(&self, family: &mut Family, labels: &[(&str, &str)]) {
         family.buckets(labels, &BOUNDS, &self.buckets, self.sum.as_secs_f64());
     }
 }
@@ -137,6 +140,11 @@ impl Sre {
                 "sre_incidents_24h",
                 "Incidents that were confirmed in the last 24 hours.",
                 Some(now.incidents_24h as f64),
+            ),
+            gauge(
+                "sre_incidents_24h_coverage_ratio",
+                "The share of the last 24 hours that sre_incidents_24h and sre_mttr_current_minutes know of.",
+                now.incidents_coverage,
             ),
         ];
         gauges.into_iter().chain(sums.families()).collect()

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::metrics::Family;
 use super::upstreams::Seconds;
+use crate::runtime::clock;
 
 /// What waits for one channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,11 +17,28 @@ pub struct Waiting {
     pub oldest: Duration,
 }
 
+/// How the heartbeat is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beaten {
+    /// When it was last heard outside, in seconds since 1970; `None`: not yet.
+    pub heard_at: Option<u64>,
+    /// What the last turn came to: `called`, why the call failed, or why it was withheld.
+    pub last: &'static str,
+}
+/// The outcome of an attempt that reached its receiver.
+const DELIVERED: &str = "delivered";
+
 #[derive(Debug, Default)]
 struct Sums {
+    /// Turns of the heartbeat by what they came to.
+    beats: BTreeMap<&'static str, u64>,
+    /// `None`: there is none.
+    beaten: Option<Beaten>,
     /// By channel and outcome.
     attempts: BTreeMap<(String, &'static str), u64>,
     took: BTreeMap<String, Seconds>,
+    /// By channel: the first failure since something was delivered, and what the last one failed at.
+    failing: BTreeMap<String, (Instant, &'static str)>,
 }
 
 type Ask = Box<dyn Fn() -> BTreeMap<String, Waiting> + Send + Sync>;
@@ -38,6 +56,32 @@ impl People {
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         *sums.attempts.entry((channel.to_owned(), outcome)).or_default() += 1;
         sums.took.entry(channel.to_owned()).or_default().record(took);
+        if outcome == DELIVERED {
+            sums.failing.remove(channel);
+        } else {
+            let now = clock::instant();
+            sums.failing.entry(channel.to_owned()).or_insert((now, outcome)).1 = outcome;
+        }
+    }
+
+    /// How long a channel has failed without a delivery, and what the last attempt failed at; `None`: it does not.
+    pub fn failing(&self, channel: &str) -> Option<(Duration, &'static str)> {
+        let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, why) = sums.failing.get(channel)?;
+        Some((clock::instant().saturating_duration_since(*since), why))
+    }
+
+    /// A turn of the heartbeat came to `outcome`; `heard_at`: seconds since 1970, when somebody heard it.
+    pub fn beat(&self, outcome: &'static str, heard_at: Option<u64>) {
+        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        *sums.beats.entry(outcome).or_default() += 1;
+        let before = sums.beaten.as_ref().and_then(|beaten| beaten.heard_at);
+        sums.beaten = Some(Beaten { heard_at: heard_at.or(before), last: outcome });
+    }
+
+    /// How the heartbeat is; `None`: there is none, or it was not its turn yet.
+    pub fn heartbeat(&self) -> Option<Beaten> {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner).beaten.clone()
     }
 
     /// Where to ask what waits, by channel. Only the first one is asked.
@@ -56,10 +100,24 @@ impl People {
             "notify_oldest_undelivered_seconds",
             "How long the oldest of these has waited; 0: none waits.",
         );
+        let mut beats = Family::counter(
+            "strop_heartbeats_total",
+            "Turns of the heartbeat, by what they came to: called, why the call failed, or why it was withheld.",
+        );
+        let mut heard = Family::gauge(
+            "strop_heartbeat_last_success_timestamp_seconds",
+            "When the heartbeat was last heard outside, in seconds since 1970.",
+        );
         {
             let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
             for ((channel, outcome), count) in &sums.attempts {
                 attempts.count(&[("channel", channel), ("outcome", outcome)], *count);
+            }
+            for (outcome, count) in &sums.beats {
+                beats.count(&[("outcome", outcome)], *count);
+            }
+            if let Some(at) = sums.beaten.as_ref().and_then(|beaten| beaten.heard_at) {
+                heard.set(&[], at as f64);
             }
             for (channel, seconds) in &sums.took {
                 took.seconds(&[("channel", channel)], seconds);
@@ -69,6 +127,6 @@ impl People {
             length.set(&[("channel", &channel)], waiting.messages as f64);
             oldest.set(&[("channel", &channel)], waiting.oldest.as_secs_f64());
         }
-        vec![attempts, took, length, oldest]
+        vec![attempts, took, length, oldest, beats, heard]
     }
 }

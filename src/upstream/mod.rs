@@ -15,6 +15,7 @@ pub mod permit;
 pub mod plain;
 pub mod pool;
 pub mod registry;
+mod removed;
 pub mod resolve;
 pub mod routes;
 pub mod shares;

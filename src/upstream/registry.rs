@@ -13,6 +13,7 @@ use arc_swap::{ArcSwap, Guard};
 use super::gate::Gate;
 use super::guard::Listeners;
 use super::operations::Operations;
+use super::removed::Removed;
 use super::resolve;
 use super::routes::{self, RouteTemplates};
 use super::shares::Shares;
@@ -92,6 +93,7 @@ pub struct Registry {
     workers: usize,
     unlisted: UnlistedHosts,
     listeners: Arc<Listeners>,
+    removed: Removed,
 }
 
 /// Upstreams that need a look-up and a check task: new ones and changed ones.
@@ -116,6 +118,7 @@ impl Registry {
             workers,
             unlisted: UnlistedHosts::default(),
             listeners: Arc::default(),
+            removed: Removed::default(),
         });
         let fresh = registry.reconcile(config, clock::instant());
         (registry, fresh)
@@ -141,8 +144,8 @@ impl Registry {
         self.snapshot().config.is_behind(name)
     }
 
-    /// Puts another config in force: what is unchanged stays the very same, what is changed keeps its state, what is
-    /// gone is forgotten. Returns what nobody looks after yet.
+    /// Puts another config in force: what is unchanged stays the very same, what is changed keeps its state, and so does what
+    /// is gone, for a while: a file may have been read half, or a table be moved. Returns what nobody looks after yet.
     pub fn reconcile(&self, config: Arc<Config>, now: Instant) -> Fresh {
         let old = self.world.load_full();
         let mut fresh = Vec::new();
@@ -152,11 +155,12 @@ impl Registry {
             let before = old.upstreams.get(&wanted.name);
             let stays = before
                 .filter(|before| *before.config == **wanted && old.config.is_behind(&wanted.name) == trusted);
-            let upstream = match (stays, before) {
-                (Some(same), _) => Arc::clone(same),
-                (None, before) => {
-                    let upstream = match before {
-                        Some(changed) => self.replaced(changed, wanted, trusted, now),
+            let upstream = match stays {
+                Some(same) => Arc::clone(same),
+                None => {
+                    let back = || self.removed.take(&wanted.name, now);
+                    let upstream = match before.map(Arc::clone).or_else(back) {
+                        Some(changed) => self.replaced(&changed, wanted, trusted, now),
                         None => self.made(wanted, trusted, now),
                     };
                     resolve::at_once(&upstream, trusted, &self.listeners, now);
@@ -169,6 +173,7 @@ impl Registry {
         for (name, gone) in old.upstreams.iter().filter(|(name, _)| !upstreams.contains_key(*name)) {
             gone.retire();
             self.telemetry.forget_upstream(name);
+            self.removed.keep(gone, now);
         }
         if old.config.egress != config.egress {
             self.unlisted.clear();
@@ -207,6 +212,7 @@ impl Registry {
         now: Instant,
     ) -> Arc<Upstream> {
         old.retire();
+        self.telemetry.know_upstream(&old.series);
         old.gate.reconfigure(wanted.breaker.clone(), now);
         let same_tls = old.config.tls == wanted.tls && old.config.protocol == wanted.protocol;
         Arc::new(Upstream {
@@ -413,5 +419,32 @@ mod tests {
         assert!(weak.upgrade().is_none_or(|old| old.is_retired()));
         // The snapshot that named it is gone once nobody reads it any more.
         assert_eq!(weak.strong_count(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_a_removed_upstream_held_is_there_when_it_comes_back_soon() {
+        let (registry, fresh) = registry();
+        let series = |name: &str| {
+            let all = registry.telemetry.all_upstreams();
+            all.iter().find(|one| one.name.as_str() == name).map(Arc::clone)
+        };
+        let gate =
+            fresh.iter().find(|one| one.config.name.as_str() == "stripe").map(|one| Arc::clone(&one.gate));
+        let gate = gate.expect("it is there");
+        let counters = series("stripe").expect("it counts");
+        drop(fresh);
+        let without = "[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\n";
+        let half = Arc::new(config::load(without, "a test", &[]).expect("it can run"));
+        let start = clock::instant();
+        registry.reconcile(Arc::clone(&half), start);
+        assert!(series("stripe").is_none(), "it is not shown");
+        let back = registry.reconcile(config(3), start + Duration::from_secs(599));
+        let back = back.iter().find(|one| one.config.name.as_str() == "stripe").expect("it is back");
+        assert!(Arc::ptr_eq(&back.gate, &gate) && !back.is_retired());
+        assert!(series("stripe").is_some_and(|now| Arc::ptr_eq(&now, &counters)));
+        registry.reconcile(half, start);
+        let late = registry.reconcile(config(3), start + Duration::from_secs(601));
+        let late = late.iter().find(|one| one.config.name.as_str() == "stripe").expect("it is back");
+        assert!(!Arc::ptr_eq(&late.gate, &gate), "another one by now");
     }
 }

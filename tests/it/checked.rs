@@ -162,3 +162,41 @@ fn what_leads_back_all_the_same_is_not_called() {
     let log = proxy.log.lock().expect("not poisoned");
     assert!(log.iter().any(|line| line.contains("listener of this very process")), "{log:#?}");
 }
+
+/// What a run could not use is refused by the check.
+#[test]
+fn what_a_run_could_not_use_is_refused_by_the_check() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (file, password) = (dir.path().join("checked.toml"), dir.path().join("password"));
+    std::fs::write(&password, "0123456789abcdef").expect("writes");
+    let mail = |to: &str| {
+        format!(
+            "[notify.mail]\nkind = \"email\"\nserver = \"127.0.0.1:25\"\ntls = \"none\"\nfrom = \"strop@example.com\"\nto = [{to:?}]\n"
+        )
+    };
+    let store = |url: &str| format!("[store]\nurl = {url:?}\n");
+    let log = |to: &str| format!("[access_log]\nto = {to:?}\n");
+    for (part, told) in [
+        (mail("a..b@example.com"), "is not a mail address"),
+        (mail("oncall@example.com."), "is not a mail address"),
+        (store("postgres://u@h1,h2/db"), "write one host"),
+        (store("postgres://u@h/db?sslmode=requir"), "did you mean \"require\"?"),
+        (store("sqlite:~/x"), "write the whole path"),
+        (store(&format!("sqlite:{}", dir.path().display())), "is a directory"),
+        (log(&format!("file:{}", dir.path().display())), "is a directory"),
+        (log("file:/nowhere/at/all.log"), "there is no directory"),
+    ] {
+        std::fs::write(&file, format!("[egress]\nlisten = \"127.0.0.1:0\"\n{part}")).expect("writes");
+        let (code, said) = check(&file);
+        assert!(code == Some(2) && said.contains(told), "{part}: {said}");
+    }
+    for part in [
+        mail("oncall@example.com"),
+        store(&format!("sqlite:{}/new/strop.db", dir.path().display())),
+        log(&format!("file:{}/a.log", dir.path().display())),
+    ] {
+        std::fs::write(&file, format!("[egress]\nlisten = \"127.0.0.1:0\"\n{part}")).expect("writes");
+        let (code, said) = check(&file);
+        assert_eq!(code, Some(0), "{part}: {said}");
+    }
+}

@@ -146,3 +146,51 @@ fn numbers_that_do_not_add_up_are_told_by_the_check() {
     assert_eq!(strict.status.code(), Some(0), "{}", String::from_utf8_lossy(&strict.stderr));
     assert!(strict.stderr.is_empty(), "{}", String::from_utf8_lossy(&strict.stderr));
 }
+
+#[test]
+fn a_health_check_takes_a_name_and_says_what_leads_nowhere() {
+    let backend = Upstream::start(status(200));
+    let proxy = crate::support::proxy::ingress_to(backend.address, "");
+    let named = format!("localhost:{}", proxy.admin().port());
+    let ran = strop(&["healthcheck", "--admin", &named]);
+    assert_eq!(ran.status.code(), Some(0), "{}", String::from_utf8_lossy(&ran.stderr));
+    for (admin, code) in [("nowhere.invalid:9901", 2), ("localhost", 2), ("127.0.0.1:1", 1)] {
+        let ran = strop(&["healthcheck", "--admin", admin]);
+        let told = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert_eq!(ran.status.code(), Some(code), "{admin}: {told}");
+        assert!(told.contains(admin), "{admin}: {told}");
+    }
+}
+
+#[test]
+fn a_store_that_is_not_there_is_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("strop.toml");
+    let db = dir.path().join("nowhere/strop.db");
+    std::fs::write(&path, format!("[egress]\n[store]\nurl = \"sqlite:{}\"\n", db.display())).expect("writes");
+    let config = path.display().to_string();
+    let to = dir.path().join("copies").display().to_string();
+    for args in [
+        vec!["audit", "verify", "--config", &config],
+        vec!["backup", "--config", &config, "--to", &to],
+        vec!["report", "sla", "--month", "2026-10", "--config", &config],
+        vec!["report", "review", "inc_01m5r91wqg0000000007", "--config", &config],
+    ] {
+        let ran = strop(&args);
+        let told = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert_ne!(ran.status.code(), Some(0), "{args:?}");
+        assert!(told.contains(&db.display().to_string()), "{args:?}: {told}");
+    }
+}
+
+#[test]
+fn a_demo_keeps_nothing_and_says_what_is_in_its_way() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:9900");
+    let dir = tempfile::tempdir().expect("a directory");
+    let ran = Command::new(env!("CARGO_BIN_EXE_strop")).arg("demo").current_dir(&dir).output().expect("runs");
+    // Somebody else may have the port: the message is the same.
+    drop(taken);
+    let told = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(told.contains("127.0.0.1:9900") && told.contains("is another demo running?"), "{told}");
+    assert_eq!(std::fs::read_dir(&dir).expect("reads").count(), 0);
+}

@@ -28,7 +28,9 @@ fn what_was_measured_when_it_was_confirmed_is_on_the_timeline() {
         let found = lines.into_iter().find(|line| line["text"] == "measured when it was confirmed");
         found.inspect(|found| bundle = found.clone()).is_some()
     });
-    let lines: Vec<(String, String)> = serde_json::from_value(bundle["evidence"].clone()).expect("pairs");
+    let text = |fact: &serde_json::Value, key: &str| fact[key].as_str().expect("a text").to_owned();
+    let facts = bundle["evidence"].as_array().expect("objects").iter();
+    let lines: Vec<(String, String)> = facts.map(|fact| (text(fact, "name"), text(fact, "value"))).collect();
     let of = |part: &str| {
         let found = lines.iter().find(|(name, _)| name.contains(part));
         found.unwrap_or_else(|| panic!("no {part}: {lines:#?}")).1.clone()

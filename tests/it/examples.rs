@@ -50,7 +50,7 @@ fn the_readme_lists_what_the_admin_port_serves() {
         .filter(|cell| cell.contains("/api/v2/sre/") && !cell.ends_with("openapi.json"))
         .map(str::to_owned)
         .collect();
-    let document = serde_json::to_value(strop::admin::openapi()).expect("JSON");
+    let document = strop::admin::document();
     let mut served = Vec::new();
     for (path, methods) in document["paths"].as_object().expect("an object") {
         let methods = methods
@@ -115,5 +115,29 @@ fn check_tells_all_problems_at_once_and_where() {
         "bad.toml:8",
     ] {
         assert!(told.contains(wanted), "{wanted}: {told}");
+    }
+}
+
+/// All containers of a pod share its network policy: what the application needs is in it.
+#[test]
+fn the_pods_policy_lets_the_application_reach_its_database_and_redis() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes/networkpolicy.yaml");
+    let text = std::fs::read_to_string(path).expect("reads");
+    for port in [53, 443, 5_432, 6_379] {
+        assert!(text.contains(&format!("port: {port} }}")), "{port}");
+    }
+}
+
+/// An alert that fires on a quiet day is no alert.
+#[test]
+fn no_alert_of_the_readme_fires_on_every_failed_request() {
+    let readme =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("reads");
+    let from = readme.find("Good first alerts:").expect("they are there");
+    let alerts = &readme[from..from + readme[from..].find("\n\n").expect("it ends")];
+    let all: Vec<&str> = alerts.split('`').skip(1).step_by(2).collect();
+    assert!(all.len() >= 6, "{all:?}");
+    for alert in all {
+        assert!(["==", ">", "<"].iter().any(|compares| alert.contains(&format!(" {compares} "))), "{alert}");
     }
 }

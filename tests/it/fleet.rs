@@ -154,7 +154,7 @@ fn a_shared_upstream_that_dies_is_one_incident_and_one_sender_calls_and_ends_it(
     eventually("they are told that it is over", || !fleet.told("resolve").is_empty());
     let calls = fleet.told("trigger");
     assert!(calls.values().all(|(body, times)| body["incident_id"] == *id && *times == 1), "{calls:#?}");
-    assert_eq!(calls.len(), 2, "the two of the guide's matrix, each once: {calls:#?}");
+    assert_eq!(calls.len(), 1, "one message to both of the guide's matrix: {calls:#?}");
     let ends = fleet.told("resolve");
     assert!(ends.values().all(|(body, times)| body["incident_id"] == *id && *times == 1), "{ends:#?}");
     assert_eq!(ends.len(), 1, "{ends:#?}");
@@ -180,8 +180,8 @@ fn the_duty_moves_when_its_holder_is_killed_and_what_it_left_is_taken_over() {
         let calls = fleet.told("trigger");
         let of_it = calls.values().filter(|(body, _)| body["incident_id"] == *before);
         let times: Vec<usize> = of_it.map(|(_, times)| *times).collect();
-        // The first one again, then the one that waited behind it.
-        times.len() == 2 && times.iter().sum::<usize>() >= 3
+        // It was tried before the kill, and is sent again.
+        times.len() == 1 && times.iter().sum::<usize>() >= 2
     });
     for one in &fleet.members {
         let noted =

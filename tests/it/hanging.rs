@@ -192,3 +192,36 @@ fn a_check_reads_what_a_program_writes_and_does_not_wait_for_ever() {
     assert!(said.contains("gave no answer within 10s") && said.contains("FIFO"), "{said}");
     assert!((9..15).contains(&asked.elapsed().as_secs()), "{:?}", asked.elapsed());
 }
+
+#[test]
+fn a_hangup_while_the_config_is_read_ends_nothing() {
+    let backend = Upstream::start(status(200));
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("strop.toml");
+    fifo_at(&path);
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_strop"))
+        .args(["run", "--config"])
+        .arg(&path)
+        .env("STATE_DIRECTORY", dir.path())
+        .stderr(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("starts");
+    // It has opened the FIFO as soon as this returns, and reads.
+    let mut file = std::fs::OpenOptions::new().write(true).open(&path).expect("opens");
+    let sent = std::process::Command::new("kill").args(["-HUP", &child.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+    let admin = std::net::TcpListener::bind("127.0.0.1:0").and_then(|one| one.local_addr()).expect("a port");
+    let text = format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n[admin]\nlisten = \"{admin}\"\n",
+        backend.address
+    );
+    std::io::Write::write_all(&mut file, text.as_bytes()).expect("it reads");
+    drop(file);
+    eventually("it runs", || {
+        assert_eq!(child.try_wait().expect("asked"), None, "it was ended by the hangup");
+        std::net::TcpStream::connect(admin).is_ok()
+    });
+    child.kill().expect("ours");
+    child.wait().expect("ends");
+}

@@ -63,7 +63,7 @@ fn opened(proxy: &Proxy, severity: &str) -> String {
 }
 
 fn measured_seconds(proxy: &Proxy) -> u64 {
-    let day = proxy.sre("uptime")["subjects"][0]["windows"]["24h"].clone();
+    let day = proxy.sre("uptime")["subjects"][0]["windows"][0].clone();
     ["up_seconds", "degraded_seconds", "down_seconds"].iter().filter_map(|key| day[key].as_u64()).sum()
 }
 
@@ -257,8 +257,8 @@ fn a_rule_that_is_off_says_nothing_and_promises_are_shown() {
     }
     looked_at(&proxy);
     assert_eq!(incidents(&proxy), Vec::<serde_json::Value>::new());
-    assert_eq!(proxy.sre("uptime")["target_percentage"], 99.5);
-    assert_eq!(proxy.sre("slo")["objective_percentage"], 99.95);
+    assert_eq!(proxy.sre("uptime")["target"], 0.995);
+    assert_eq!(proxy.sre("slo")["objective"], 0.9995);
     applied(&proxy, &toml("\"service_down\""));
     eventually("the other one speaks", || {
         proxy.get("/");

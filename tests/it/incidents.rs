@@ -44,7 +44,7 @@ fn a_dead_backend_is_one_incident_and_is_not_over_because_somebody_says_so() {
     assert_eq!(proxy.sre("uptime")["subjects"][0]["name"], "service");
     eventually("a second of it is counted", || {
         proxy.get("/");
-        let day = proxy.sre("uptime")["subjects"][0]["windows"]["24h"].clone();
+        let day = proxy.sre("uptime")["subjects"][0]["windows"][0].clone();
         day["down_seconds"].as_u64().expect("counted") > 0
     });
     let forced = proxy.post(&format!("incidents/{id}/resolve"), r#"{"actor": "ann", "force": true}"#);

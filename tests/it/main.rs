@@ -12,6 +12,8 @@ mod support;
 /// What the operator's port answers, and to whom.
 mod admin_api;
 mod admin_port;
+/// What is answered is true, and what cannot be answered is told how to ask.
+mod answers;
 /// Who changed what is written down, and stays so.
 mod audit;
 /// Copies of the store by the clock, and damaged files of it.
@@ -22,10 +24,14 @@ mod balance;
 mod breaker;
 /// Connections that pass the egress by are seen.
 mod bypass;
+/// Who is called through what, and what a channel that was away is told.
+mod calls;
 /// What was checked can run: what cannot is refused, what is dangerous is told, by check, start and reload alike.
 mod checked;
 /// Real clients pass through unchanged.
 mod clients;
+/// A clock that is set while it runs.
+mod clocks;
 /// What the command line does and says.
 mod command_line;
 /// What others build on: metric names, the API, the command line. A change here is a change for them.
@@ -42,9 +48,13 @@ mod examples;
 /// Several sidecars on one PostgreSQL: one incident, one sender, whoever dies.
 mod fairness;
 mod fleet;
+/// The guide's own lines, as they stand in it.
+mod guide;
 /// Fields that a proxy must, may and must not touch.
 mod hanging;
 mod headers;
+/// Somebody outside notices when nobody watches any more.
+mod heartbeat;
 /// Clients and backends that misbehave cost themselves and nobody else.
 mod hostile;
 /// HTTP/2 is held to what HTTP/1.1 is held to.
@@ -53,6 +63,8 @@ mod http2;
 mod idempotency;
 /// Connections that lie idle are not used when they are about to die.
 mod idle;
+/// Whoever takes an incident in a pager or a chat has taken it here.
+mod inbound;
 /// What the desk decides by is the operator's, and in force as soon as the file is saved.
 mod incident_config;
 /// From the first bad event to the last word: detection, calls, orders, a restart in between.
@@ -72,10 +84,14 @@ mod names;
 /// People are told, whatever is down.
 mod notify;
 /// Parts of an upstream's work open alone.
+/// The contract is valid, and holds for whoever is made of it.
+mod openapi;
 mod operations;
 mod orders;
 /// A backend that dies under load is told soon, once, and for as long as it was dead.
 mod outage;
+/// What somebody should know of the process itself.
+mod own;
 mod passing;
 /// What is sent to PagerDuty and Slack is what they document.
 mod pauses;

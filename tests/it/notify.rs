@@ -2,15 +2,17 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use strop::names::ChannelName;
-use strop::notify::queue::{Queued, State, after, next};
+use strop::notify::queue::{Queue, Queued, State};
 use strop::notify::{Channels, DeliveryError, Kind, Message, Receipt, Sender, Severity, Why, millis};
+use strop::reliability::brief::Brief;
 
 use crate::support::secure::{TlsFront, issue};
 use crate::support::tools::{Server, python, run, tool};
-use crate::support::upstream::{Upstream, bytes, status};
+use crate::support::upstream::{Seen, Upstream, bytes, status};
 use crate::support::{PATIENCE, eventually};
 
 const SECRET: &str = "0123456789abcdef";
@@ -81,6 +83,8 @@ fn incident(kind: Kind) -> Message {
         link: Some("https://strop.example/incidents/019?a=1&b=2".to_owned()),
         facts: vec![("error rate".to_owned(), "42 %".to_owned())],
         instance: "pod-7".to_owned(),
+        brief: Brief::default(),
+        thread: None,
     }
 }
 
@@ -203,34 +207,46 @@ fn a_reload_replaces_the_channels_of_a_sender() {
 
 #[test]
 fn a_queue_gets_its_messages_through_in_order_and_each_once() {
-    let receiver = Upstream::start(status(500));
+    let receiver = Upstream::start(status(200));
     let desk = hook(&receiver);
-    let kinds = [Kind::Trigger, Kind::Update, Kind::Update, Kind::Resolve];
-    let queued =
-        |(n, kind): (usize, &Kind)| Queued::new(format!("m{n}"), "hook".to_owned(), incident(*kind), 0);
-    let mut entries: Vec<Queued> = kinds.iter().enumerate().map(queued).collect();
+    let mut queue = Queue::default();
     let mut clock = 0;
-    for round in 0..6 {
-        if round == 2 {
-            receiver.answer(status(200));
-        }
-        let due: Vec<Queued> = next(&entries, clock).into_iter().cloned().collect();
-        for entry in due {
+    for (nth, (kind, answer)) in
+        [(Kind::Trigger, 200), (Kind::Update, 500), (Kind::Update, 500), (Kind::Resolve, 500)]
+            .into_iter()
+            .enumerate()
+    {
+        receiver.answer(status(answer));
+        queue.push(Queued::new(format!("m{nth}"), "hook".to_owned(), incident(kind), clock));
+        queue.fold();
+        for entry in queue.depart(clock) {
             let came = desk.tell_as(&entry.channel, &entry.message, &entry.id);
-            let at = entries.iter().position(|other| other.id == entry.id).expect("known");
-            entries[at] = after(&entry, &came, clock, 0);
+            queue.landed(entry, &came, clock, 0);
         }
-        clock += 60_000;
+        clock += 600_000;
+    }
+    receiver.answer(status(200));
+    for entry in queue.depart(clock) {
+        let came = desk.tell_as(&entry.channel, &entry.message, &entry.id);
+        queue.landed(entry, &came, clock, 0);
     }
     let seen = receiver.seen();
     let ids: Vec<&str> = seen.iter().map(|seen| seen.fields("idempotency-key")[0]).collect();
-    assert_eq!(
-        ids,
-        ["m0", "m0", "m0", "m3"],
-        "two that failed, one that passed; both updates were stale by then"
-    );
-    assert_eq!(entries[0].state, State::Sent);
-    assert_eq!(entries[3].state, State::Sent);
+    assert_eq!(ids, ["m0", "m1", "m2", "m3", "m3"], "each update once, and the end until it was taken");
+    let states: Vec<State> = queue.entries().iter().map(|entry| entry.progress.state).collect();
+    assert_eq!(states, [State::Sent, State::Folded, State::Folded, State::Sent]);
+}
+
+#[test]
+fn a_receiver_that_takes_a_message_and_does_not_end_its_answer_has_it() {
+    let receiver = Upstream::start(bytes("HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\nok", true));
+    let desk = hook(&receiver);
+    let receipt = desk.tell("hook", &incident(Kind::Trigger)).expect("delivered: the status says so");
+    assert!(receipt.said == "202 ok" && receipt.took < Duration::from_secs(9), "{receipt}");
+    receiver.answer(bytes("HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n", true));
+    let error = desk.fails("hook");
+    assert_eq!((error.permanent, error.cause.as_str()), (true, "status 403: no"), "not late: refused");
+    assert_eq!(receiver.hits(), 2);
 }
 
 #[test]
@@ -319,11 +335,180 @@ fn slack_is_sent_text_and_blocks_and_its_address_stays_secret() {
         .iter()
         .filter_map(|block| block["type"].as_str())
         .collect();
-    assert_eq!(kinds, ["header", "section", "section", "context"]);
+    assert_eq!(kinds, ["section"], "the first line");
+    let beside: Vec<&str> = told["attachments"][0]["blocks"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|block| block["type"].as_str())
+        .collect();
+    assert_eq!(beside, ["section", "section", "context"]);
     let gone = "HTTP/1.1 404 Gone\r\nContent-Length: 37\r\n\r\nno_service for /services/T0/B0/secret";
     receiver.answer(bytes(gone, false));
     let error = desk.fails("team");
     assert!(error.permanent && !error.cause.contains("B0"), "{error}");
+}
+
+/// A stand-in for Slack's Web API: gives each message its `ts`.
+fn slack_api() -> Upstream {
+    let count = AtomicUsize::new(0);
+    Upstream::start(Arc::new(move |seen, stream| {
+        let said = match seen.path() {
+            "/api/chat.postMessage" => {
+                let ts = count.fetch_add(1, Ordering::SeqCst) + 1;
+                format!("{{\"ok\":true,\"channel\":\"C1\",\"ts\":\"100.{ts}\",\"message\":{{}}}}")
+            }
+            "/api/chat.update" => "{\"ok\":true,\"channel\":\"C1\",\"ts\":\"100.1\"}".to_owned(),
+            _ => "{\"ok\":false,\"error\":\"unknown_method\"}".to_owned(),
+        };
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", said.len());
+        stream.write_all(format!("{head}{said}").as_bytes()).is_ok()
+    }))
+}
+
+fn chat(api: &Upstream) -> String {
+    format!(
+        "[notify.default]\nkind = \"slack\"\ntoken_file = SECRET_FILE\nchannel = \"#incidents\"\nurl = \"http://{}/api\"\n",
+        api.address
+    )
+}
+
+#[test]
+fn slack_has_one_thread_an_incident_whose_first_message_is_brought_up_to_date() {
+    let api = slack_api();
+    let desk = desk(&chat(&api), PATIENCE);
+    let first = desk.tell("default", &incident(Kind::Trigger)).expect("delivered");
+    assert_eq!(first.thread.as_deref(), Some("C1/100.1"), "{first}");
+    let later = Message { thread: first.thread.clone(), ..incident(Kind::Resolve) };
+    let receipt = desk.tell("default", &later).expect("delivered");
+    assert_eq!(receipt.thread, first.thread);
+    let seen = api.seen();
+    let paths: Vec<&str> = seen.iter().map(|seen| seen.path()).collect();
+    assert_eq!(paths, ["/api/chat.postMessage", "/api/chat.update", "/api/chat.postMessage"]);
+    assert!(seen.iter().all(|seen| seen.fields("authorization") == [format!("Bearer {SECRET}")]));
+    let told: Vec<serde_json::Value> = seen.iter().map(|seen| json(&seen.body)).collect();
+    assert_eq!(
+        (&told[0]["channel"], &told[0]["thread_ts"]),
+        (&"#incidents".into(), &serde_json::Value::Null)
+    );
+    assert_eq!((&told[1]["channel"], &told[1]["ts"]), (&"C1".into(), &"100.1".into()));
+    assert_eq!((&told[2]["channel"], &told[2]["thread_ts"]), (&"C1".into(), &"100.1".into()));
+    assert_eq!(told[1]["attachments"][0]["color"], "#2e7d32", "it is over, and the first message shows it");
+}
+
+#[test]
+fn slack_says_no_with_200_and_that_is_no_delivery() {
+    let say =
+        |said: &str| bytes(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{said}", said.len()), false);
+    let api = Upstream::start(say("{\"ok\":false,\"error\":\"not_in_channel\"}"));
+    let desk = desk(&chat(&api), PATIENCE);
+    let error = desk.fails("default");
+    assert!(error.permanent && error.cause.contains("invite the bot to the channel"), "{error}");
+    api.answer(say("{\"ok\":false,\"error\":\"internal_error\"}"));
+    assert!(!desk.fails("default").permanent);
+    api.answer(say("<html>a proxy's page</html>"));
+    assert_eq!(desk.fails("default").why, Why::Broken);
+    // Somebody has deleted the first message: what is new begins a thread of its own.
+    let fallen = Arc::new(|seen: &Seen, stream: &mut std::net::TcpStream| {
+        let said = match seen.path() {
+            "/api/chat.update" => "{\"ok\":false,\"error\":\"message_not_found\"}",
+            _ => "{\"ok\":true,\"channel\":\"C1\",\"ts\":\"200.1\"}",
+        };
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", said.len());
+        stream.write_all(format!("{head}{said}").as_bytes()).is_ok()
+    });
+    api.answer(fallen);
+    let later = Message { thread: Some("C1/100.1".to_owned()), ..incident(Kind::Update) };
+    let receipt = desk.tell("default", &later).expect("delivered");
+    assert_eq!(receipt.thread.as_deref(), Some("C1/200.1"));
+}
+
+#[test]
+fn a_thread_goes_on_after_a_kill() {
+    let (api, backend) = (slack_api(), Upstream::start(status(200)));
+    let secrets = tempfile::tempdir().expect("a directory");
+    std::fs::write(secrets.path().join("secret"), SECRET).expect("writes");
+    let secret = format!("{:?}", secrets.path().join("secret").display().to_string());
+    let mut proxy =
+        crate::support::proxy::ingress_to(backend.address, &chat(&api).replace("SECRET_FILE", &secret));
+    let made = proxy.post("test/incident", r#"{"title": "All is lost", "severity": "critical"}"#);
+    let id = made.json()["incident"]["id"].as_str().expect("an id").to_owned();
+    eventually("it was told and stored", || {
+        proxy.sre(&format!("incidents/{id}"))["timeline"].to_string().contains("arrived")
+    });
+    // What is stored is stored in its order: the delivery before this.
+    let noted = proxy.post(&format!("incidents/{id}/note"), r#"{"actor": "ann", "text": "before the kill"}"#);
+    assert_eq!(noted.json()["stored"], true, "{}", noted.text());
+    let toml = std::fs::read_to_string(proxy.path()).expect("reads");
+    proxy.signal("KILL");
+    let dir = proxy.leave_behind();
+    let proxy = crate::support::proxy::proxy_in(dir, &toml);
+    eventually("it is taken over", || proxy.sre("incidents").to_string().contains(&id));
+    let before = api.hits();
+    proxy.post(&format!("incidents/{id}/resolve"), r#"{"actor": "ann"}"#);
+    let resolved = |seen: &Seen| json(&seen.body)["text"].to_string().contains("Resolved after");
+    eventually("the end is told", || api.seen()[before..].iter().any(resolved));
+    eventually("the end is told in the thread", || {
+        let seen = api.seen();
+        let mut ends = seen[before..].iter().filter(|seen| resolved(seen));
+        ends.any(|seen| seen.path() == "/api/chat.postMessage" && json(&seen.body)["thread_ts"] == "100.1")
+    });
+    let seen = api.seen();
+    let anew = seen[before..].iter().filter(|seen| seen.path() == "/api/chat.postMessage");
+    assert!(anew.clone().all(|seen| json(&seen.body)["thread_ts"] == "100.1"), "no second thread");
+}
+
+/// The text of a section of a webhook's body.
+fn section(told: &serde_json::Value, name: &str) -> String {
+    let all = told["sections"].as_array().expect("a list");
+    let one = all.iter().find(|section| section["name"] == name);
+    one.unwrap_or_else(|| panic!("no {name} in {told:#}")).to_string()
+}
+
+#[test]
+fn a_call_about_a_dead_backend_says_for_whom_and_where_and_its_command_takes_it() {
+    let (pager, backend) = (Upstream::start(status(200)), Upstream::start(status(200)));
+    let secrets = tempfile::tempdir().expect("a directory");
+    std::fs::write(secrets.path().join("secret"), SECRET).expect("writes");
+    let secret = format!("{:?}", secrets.path().join("secret").display().to_string());
+    let hook = webhook(&format!("http://{}/page", pager.address)).replace("SECRET_FILE", &secret);
+    let hook = hook.replace("notify.hook", "notify.default");
+    let soon = "health = { path = \"/up\", interval = \"200ms\", suspect_interval = \"200ms\" }\n\
+                [incidents.down]\nconfirm = \"2s\"\n";
+    let address = backend.address;
+    let proxy = crate::support::proxy::ingress_to(address, &format!("{soon}{hook}"));
+    let here = format!("public_url = \"http://{}\"\n", proxy.admin());
+    let toml = std::fs::read_to_string(proxy.path()).expect("reads");
+    let answer = proxy.reload(&toml.replacen("[admin]\n", &format!("[admin]\n{here}"), 1));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    eventually("it is known to be up", || proxy.get("/").status == 200);
+    drop(backend);
+    let called = || {
+        let told = pager.seen().iter().map(|seen| json(&seen.body)).find(|told| told["kind"] == "trigger");
+        told.filter(|told| told["service"] == "backend")
+    };
+    eventually("somebody is called", || {
+        proxy.get("/");
+        called().is_some()
+    });
+    let told = called().expect("told");
+    let first = told["summary"].as_str().expect("text");
+    for part in
+        ["Critical", "backend is down", "since", "UTC", "requests of the last minute failed", "default"]
+    {
+        assert!(first.contains(part), "{part} is missing: {first}");
+    }
+    let seen = section(&told, "evidence");
+    assert!(seen.contains(&address.to_string()) && seen.contains("fails its checks"), "{seen}");
+    assert!(seen.contains("Route default to backend") && seen.contains("502 ×"), "{seen}");
+    assert!(section(&told, "next").contains("are called again"), "{told:#}");
+    let id = told["incident_id"].as_str().expect("an id");
+    assert_eq!(told["link"], format!("http://{}/api/v2/sre/incidents/{id}", proxy.admin()));
+    let take = told["sections"].as_array().expect("a list").iter().find(|one| one["name"] == "acknowledge");
+    let command = take.expect("there")["command"].as_str().expect("a command").to_owned();
+    run(tool("sh").args(["-c", &command]));
+    let one = proxy.sre(&format!("incidents/{id}"));
+    assert_eq!((&one["state"], &one["acknowledged_by"]), (&"acknowledged".into(), &"YOUR NAME".into()));
 }
 
 /// A real one, without a cluster, that notifies nobody.
@@ -445,7 +630,7 @@ fn a_real_mail_server_takes_a_thread_of_mails() {
     assert!(ids[0] == ids[1] && ids[1] != ids[2], "{ids:?}");
     assert!(mails.iter().all(|mail| field(mail, "References") == field(&mails[0], "In-Reply-To")));
     assert_eq!(mails[0]["hello"], "[127.0.0.1]");
-    assert!(field(&mails[2], "Subject").starts_with("Resolved: [critical] payments: Stripe"));
+    assert!(field(&mails[2], "Subject").starts_with("[critical] payments: resolved: Stripe"));
     let text = mails[0]["text"].as_str().expect("text");
     assert!(text.contains("multipart/alternative") && text.contains("error rate: 42 %"), "{text}");
 }
@@ -464,6 +649,41 @@ fn one_recipient_that_is_refused_keeps_nobody_else_from_being_told() {
     assert!(to("\"nobody@example.com\"").fails("mail").permanent);
     let error = to("\"later@example.com\", \"nobody@example.com\"").fails("mail");
     assert!(!error.permanent && error.cause.contains("come back later"), "{error}");
+}
+
+#[test]
+fn a_recipient_who_is_put_off_is_asked_again_alone_and_only_who_has_it_is_named() {
+    let mailbox = mail_server("plain", &[]);
+    let to = "to = [\"grey@example.com\", \"oncall@example.com\"]\n";
+    let desk = desk(&mailbox.channel("none", to), PATIENCE);
+    let mut queue = Queue::default();
+    queue.push(Queued::new("m1".to_owned(), "mail".to_owned(), incident(Kind::Trigger), 0));
+    let mut told = Vec::new();
+    let mut clock = 0;
+    while let Some(at) = queue.wakes_at(clock) {
+        clock = at;
+        for entry in queue.depart(clock) {
+            let name = named("mail");
+            let asked = desk.sender.deliver_to(&name, &entry.message, &entry.id, &entry.left);
+            let came = desk.runtime.block_on(asked);
+            told.push(came.as_ref().map_or_else(|error| error.cause.clone(), |receipt| receipt.to.clone()));
+            queue.landed(entry, &came, clock, 0);
+        }
+    }
+    assert_eq!(told, ["oncall@example.com by localhost", "grey@example.com by localhost"]);
+    assert_eq!(queue.entries()[0].progress.state, State::Sent);
+    let mails = mailbox.mails();
+    let recipients: Vec<&serde_json::Value> = mails.iter().map(|mail| &mail["to"]).collect();
+    let each = [serde_json::json!(["oncall@example.com"]), serde_json::json!(["grey@example.com"])];
+    assert_eq!(recipients, [&each[0], &each[1]], "nobody gets it twice");
+    assert_eq!(field(&mails[0], "Message-ID"), field(&mails[1], "Message-ID"));
+    let gone = desk.runtime.block_on(desk.sender.deliver_to(
+        &named("mail"),
+        &incident(Kind::Trigger),
+        "m2",
+        &["left@example.com".to_owned()],
+    ));
+    assert!(gone.expect_err("no recipient of the config").permanent);
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn each_text_of_an_order_has_a_bound_that_413_names_and_what_fits_is_taken() {
     let proxy = ingress_to(backend.address, "");
     let id = incident(&proxy);
     let of = |what: &str| format!("incidents/{id}/{what}");
-    let silence = |reason: &str, value: &str| serde_json::json!({ "reason": reason, "for": "1h", "matchers": [{ "label": "service", "value": value }] });
+    let silence = |reason: &str, value: &str| serde_json::json!({ "reason": reason, "for": "1h", "force": true, "matchers": [{ "label": "service", "value": value }] });
     let x = |many: usize| "x".repeat(many);
     let long = [
         ("test/incident".to_owned(), serde_json::json!({ "title": x(501) }), "title", 500),
@@ -48,7 +48,7 @@ fn each_text_of_an_order_has_a_bound_that_413_names_and_what_fits_is_taken() {
     for (path, order, field, most) in &long {
         let answer = proxy.post(path, &order.to_string());
         assert_eq!(answer.status, 413, "{path} {field}: {}", answer.text());
-        let said = answer.json()["error"]["message"].as_str().expect("a message").to_owned();
+        let said = answer.json()["detail"].as_str().expect("a message").to_owned();
         assert!(said.starts_with(&format!("{field} has {} characters, at most {most}", most + 1)), "{said}");
     }
     let fits = serde_json::json!({ "text": "漢".repeat(10_000), "actor": x(200) });
@@ -92,7 +92,7 @@ fn a_note_costs_its_line_and_not_the_incident_again_and_the_last_ones_are_refuse
     assert!(each < 100_000, "{each} bytes a note: 376,000 where it is written whole");
     let refused = note();
     assert_eq!(
-        (refused.status, refused.json()["error"]["code"].as_str().map(str::to_owned)),
+        (refused.status, refused.json()["code"].as_str().map(str::to_owned)),
         (409, Some("incident_full".to_owned()))
     );
     let taken = proxy.post(&format!("incidents/{id}/ack"), r#"{"actor": "ann"}"#);

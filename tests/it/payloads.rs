@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use strop::names::ChannelName;
 use strop::notify::{Channels, Kind, Message, Sender, Severity, millis};
+use strop::reliability::brief::{Audience, Brief, Part, Section};
 
 use crate::support::eventually;
 use crate::support::proxy::ingress_to;
@@ -69,6 +70,20 @@ fn hostile() -> Vec<String> {
     ]
 }
 
+/// All that may be said, each part of it that text, and more parts than anybody writes.
+fn brief(text: &str) -> Brief {
+    let text = || text.chars().take(5_000).collect::<String>();
+    let section = Section { part: Part::Look, lines: vec![text(); 14], command: Some(text()) };
+    Brief {
+        audience: Audience::Called,
+        status: text(),
+        title: text(),
+        lead: text(),
+        facts: vec![(text(), text()); 4],
+        sections: vec![section; 10],
+    }
+}
+
 fn messages() -> Vec<Message> {
     let at = millis(SystemTime::now());
     let kinds = [Kind::Trigger, Kind::Acknowledge, Kind::Update, Kind::Resolve, Kind::Test];
@@ -91,6 +106,8 @@ fn messages() -> Vec<Message> {
                 link: Some(format!("https://strop.example/{}", text.replace(' ', "%20"))),
                 facts: (0..200).map(|fact| (format!("{fact} {text}"), text.clone())).collect(),
                 instance: "pod-7".to_owned(),
+                brief: brief(&text),
+                thread: None,
             });
         }
     }

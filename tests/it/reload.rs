@@ -1,7 +1,10 @@
-use crate::support::eventually;
-use crate::support::proxy::proxy;
+use std::io::Write as _;
+use std::time::Duration;
+
+use crate::support::proxy::{Proxy, proxy};
 use crate::support::raw::{Client, get};
 use crate::support::upstream::{Upstream, status};
+use crate::support::{eventually, pace};
 
 fn config(backend: std::net::SocketAddr, failures: u32, slow: &str) -> String {
     format!(
@@ -181,4 +184,105 @@ fn thirty_reloads_under_load_fail_nothing_and_forget_nothing() {
     assert_eq!(proxy.breaker("ill"), "open");
     assert_eq!(ill.hits(), 3, "nothing was sent to it");
     assert_eq!(proxy.metric("http_request_outcomes_total", "outcome=\"upstream_failed\""), 0.0);
+}
+
+fn with_admin(toml: &str) -> String {
+    format!("{toml}\n[admin]\nlisten = \"127.0.0.1:0\"\n")
+}
+
+/// How often a config was refused, as the audit trail tells it.
+fn refused(proxy: &Proxy) -> usize {
+    let all = proxy.sre("audit")["mutations"].as_array().expect("a list").clone();
+    all.iter().filter(|row| row["action"] == "config.refused").count()
+}
+
+#[test]
+fn a_file_that_is_no_text_is_refused_once() {
+    let backend = Upstream::start(status(200));
+    let proxy = proxy(&config(backend.address, 3, "1s"));
+    let mut bytes = with_admin(&config(backend.address, 4, "1s")).into_bytes();
+    bytes.extend_from_slice(b"# caf\xe9\n");
+    std::fs::write(proxy.path(), &bytes).expect("writes");
+    eventually("it is refused", || proxy.metric("config_last_reload_successful", "") == 0.0);
+    let told = proxy.sre("config")["last_reload"]["refused"][0]["message"].as_str().expect("told").to_owned();
+    assert!(told.contains("is not text in UTF-8 from line") && told.contains("save it as UTF-8"), "{told}");
+    pace(Duration::from_millis(1_500)); // it was refused four times a second
+    assert_eq!(refused(&proxy), 1);
+    std::fs::write(proxy.path(), with_admin(&config(backend.address, 5, "1s"))).expect("writes");
+    eventually("the next one is in force", || {
+        proxy.sre("circuit-breakers/backend")["failure_threshold"] == 5
+    });
+    assert_eq!(refused(&proxy), 1);
+}
+
+#[test]
+fn half_a_file_is_not_applied_while_its_writer_has_it_open() {
+    let backend = Upstream::start(status(200));
+    let with_stripe = |failures| {
+        format!(
+            "{}[upstreams.stripe]\nendpoints = [\"127.0.0.1:1\"]\n",
+            with_admin(&config(backend.address, failures, "1s"))
+        )
+    };
+    let proxy = proxy(&with_stripe(3));
+    proxy.post("circuit-breakers/stripe/open", r#"{"reason": "a test", "ttl": "10m"}"#);
+    let text = with_stripe(7);
+    let half = text.find("[upstreams.stripe]").expect("in the middle");
+    let mut file = std::fs::File::create(proxy.path()).expect("opens");
+    file.write_all(&text.as_bytes()[..half]).expect("writes");
+    file.sync_all().expect("is there");
+    pace(Duration::from_millis(1_200)); // longer than any silence that ends a save
+    assert_eq!(proxy.sre("config")["generation"], 1, "what is there can run, and is half");
+    file.write_all(&text.as_bytes()[half..]).expect("writes");
+    drop(file);
+    eventually("the whole of it is in force", || {
+        proxy.sre("circuit-breakers/backend")["failure_threshold"] == 7
+    });
+    assert_eq!(proxy.sre("config")["generation"], 2, "in one step");
+    assert_eq!(proxy.breaker("stripe"), "open", "the operator's hold");
+}
+
+#[test]
+fn what_an_upstream_held_is_there_when_it_is_back() {
+    let backend = Upstream::start(status(200));
+    let without = config(backend.address, 3, "1s");
+    let with = format!("{without}[upstreams.stripe]\nendpoints = [\"127.0.0.1:1\"]\n");
+    let proxy = proxy(&with);
+    proxy.post("circuit-breakers/stripe/open", r#"{"reason": "a test", "ttl": "10m"}"#);
+    assert_eq!(proxy.reload(&without).status, 200);
+    assert_eq!(proxy.admin_get("/api/v2/sre/circuit-breakers/stripe").status, 404);
+    assert_eq!(proxy.metric("circuit_breaker_state", "service=\"stripe\""), 0.0, "it is not shown");
+    assert_eq!(proxy.reload(&with).status, 200);
+    assert_eq!(proxy.breaker("stripe"), "open");
+    assert_eq!(proxy.metric("circuit_breaker_state", "service=\"stripe\""), 1.0);
+}
+
+#[test]
+fn a_secret_that_is_rotated_is_in_force_without_an_order() {
+    let backend = Upstream::start(status(200));
+    let secrets = tempfile::tempdir().expect("a directory");
+    // As kubelet does it: a link that is swapped.
+    let version = |name: &str, held: &str| {
+        std::fs::create_dir(secrets.path().join(name)).expect("makes");
+        std::fs::write(secrets.path().join(name).join("key"), held).expect("writes");
+        std::os::unix::fs::symlink(name, secrets.path().join("..tmp")).expect("links");
+        std::fs::rename(secrets.path().join("..tmp"), secrets.path().join("..data")).expect("swaps");
+    };
+    version("..1", "0123456789abcdef");
+    std::os::unix::fs::symlink("..data/key", secrets.path().join("key")).expect("links");
+    let proxy = proxy(&format!(
+        "{}[notify.hook]\nkind = \"webhook\"\nurl = \"http://{}/\"\nsecret_file = {:?}\n",
+        config(backend.address, 3, "1s"),
+        backend.address,
+        secrets.path().join("key")
+    ));
+    version("..2", "fedcba9876543210");
+    let last = || proxy.sre("config")["last_reload"].clone();
+    eventually("the rotation is seen", || {
+        last()["applied"][0]["path"] == "notify.hook.secret_file (content)"
+    });
+    let generation = proxy.sre("config")["generation"].clone();
+    assert_eq!(generation, 2);
+    pace(Duration::from_millis(800)); // three looks
+    assert_eq!(proxy.sre("config")["generation"], generation, "once");
 }

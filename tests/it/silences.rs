@@ -60,7 +60,7 @@ fn maintenance_is_marked_in_the_ledger_and_ends_by_itself() {
         let uptime = proxy.sre("uptime");
         let subjects = uptime["subjects"].as_array().expect("a list").clone();
         let one = subjects.into_iter().find(|one| one["name"] == subject);
-        one.map_or(0, |one| one["windows"]["24h"]["maintenance_seconds"].as_u64().expect("counted"))
+        one.map_or(0, |one| one["windows"][0]["maintenance_seconds"].as_u64().expect("counted"))
     };
     eventually("it is in the ledger", || seconds("service") > 0 && seconds("backend") > 0);
     eventually("it has ended", || silences(&proxy, "").is_empty());
@@ -132,7 +132,7 @@ fn an_order_that_makes_no_silence_is_told_what_to_write() {
     ] {
         let refused = proxy.post("silences", body);
         assert_eq!(refused.status, 400, "{body}: {}", refused.text());
-        let message = refused.json()["error"]["message"].as_str().expect("text").to_owned();
+        let message = refused.json()["detail"].as_str().expect("text").to_owned();
         assert!(message.contains(told), "{body}: {message}");
     }
     assert!(silences(&proxy, "?all=true").is_empty());

@@ -100,6 +100,9 @@ fn upstream(name: &str, mode: Mode, origin: Instant) -> Upstream {
     }
 }
 
+/// Day, service, contact.
+type Called = (u64, String, String);
+
 impl Month {
     fn new(seed: u64) -> Self {
         let origin = Instant::now();
@@ -130,7 +133,7 @@ impl Month {
     }
 
     /// Runs to the end; what was called, and what was ever confirmed.
-    fn run(mut self, days: u64) -> (Vec<(u64, String, String)>, BTreeSet<(String, Severity)>) {
+    fn run(mut self, days: u64) -> (Vec<Called>, BTreeSet<(String, Severity)>) {
         let (mut calls, mut confirmed) = (Vec::new(), BTreeSet::new());
         while self.second < days * DAY {
             let closely = CLOSELY.contains(&(self.second % DAY));
@@ -140,7 +143,12 @@ impl Month {
                     Effect::Page(page) => {
                         let service =
                             self.desk.incident(&page.incident).map(|one| one.key.service.to_string());
-                        calls.push((self.second / DAY, service.unwrap_or_default(), page.contact));
+                        let service = service.unwrap_or_default();
+                        calls.extend(
+                            page.contacts
+                                .into_iter()
+                                .map(|contact| (self.second / DAY, service.clone(), contact)),
+                        );
                     }
                     Effect::Save(one) if one.state == State::Open => {
                         confirmed.insert((one.key.service.to_string(), one.severity));

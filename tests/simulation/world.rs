@@ -15,6 +15,7 @@ use strop::reliability::readings::{
 };
 use strop::reliability::rule::{Rule, Severity};
 use strop::reliability::silence::{Comparison, Label, Matcher, Purpose, Silence};
+use strop::reliability::steps;
 use strop::reliability::verdict::{Verdict, Why};
 use strop::units::At;
 
@@ -40,6 +41,8 @@ pub struct World {
     dice: Dice,
     origin: Instant,
     now: At,
+    /// Milliseconds by which the wall clock has been set ahead so far.
+    ahead: i64,
     upstreams: Vec<Upstream>,
     route: Trail,
     cpu: f64,
@@ -115,6 +118,7 @@ impl World {
             dice,
             origin,
             now: START,
+            ahead: 0,
             upstreams,
             route: Trail::new(START),
             cpu: 0.3,
@@ -138,6 +142,9 @@ impl World {
             Duration::from_millis(1_000 + if self.dice.chance(0.02) { self.dice.below(2_500) } else { 0 });
         self.now = self.now + whole;
         self.weather();
+        if self.dice.chance(0.004) {
+            self.set_clock();
+        }
         if self.dice.chance(0.08) {
             self.operator();
         }
@@ -167,6 +174,28 @@ impl World {
         assert!(left.is_empty(), "an hour of fair weather ends every alert: {left:#?}");
         let left: Vec<_> = self.desk.incidents().filter(|one| one.state.is_live()).collect();
         assert!(left.iter().all(|one| one.signals.is_empty()), "only what a person opened is left: {left:?}");
+    }
+
+    /// The clock of the machine, which nobody sets.
+    fn steady(&self) -> At {
+        self.now.moved(-self.ahead)
+    }
+
+    fn another_clock(&mut self) -> i64 {
+        let by = self.dice.below(7_200_000) as i64 - 3_600_000;
+        (self.now, self.ahead) = (self.now.moved(by), self.ahead + by);
+        by
+    }
+
+    /// Somebody sets the clock, or the machine has slept.
+    fn set_clock(&mut self) {
+        let by = self.another_clock();
+        let cause = if by > 0 && self.dice.chance(0.3) { steps::Cause::Slept } else { steps::Cause::Set };
+        let effects = self.desk.step(steps::Step { by, cause }, self.now);
+        self.take(effects, None);
+        for one in self.desk.incidents().filter(|one| one.state.is_live()) {
+            assert!(one.newest() <= self.now, "it lies in the future: {one:#?}");
+        }
     }
 
     fn weather(&mut self) {
@@ -204,12 +233,13 @@ impl World {
 
     /// One second of traffic, then one look.
     fn second(&mut self) {
-        let instant = self.origin + self.now.since(START);
+        let steady = self.steady();
+        let instant = self.origin + steady.since(START);
         let mut replies = Counts::default();
         let mut blamed = Vec::new();
         for upstream in &mut self.upstreams {
-            let (counts, refused) = upstream.serve(&mut self.dice, self.now, instant);
-            upstream.reading.counts = upstream.trail.count(counts, self.now);
+            let (counts, refused) = upstream.serve(&mut self.dice, steady, instant);
+            upstream.reading.counts = upstream.trail.count(counts, steady);
             replies = replies.plus(counts).plus(Counts { good: 0, bad: refused });
             blamed.push((Arc::clone(&upstream.reading.name), counts.bad + refused));
         }
@@ -243,12 +273,13 @@ impl World {
     }
 
     fn readings(&mut self, replies: Counts, blamed: Vec<(Arc<str>, u64)>) -> Readings {
-        let counts = self.route.count(replies, self.now);
+        let steady = self.steady();
+        let counts = self.route.count(replies, steady);
         let mut slow = |share: f64| (0..replies.total()).filter(|_| self.dice.chance(share)).count() as u64;
         let (warn, alert) = (slow(self.slow.0), slow(self.slow.1));
         let counted = |bad: u64| Counts { good: 0, bad };
-        let warn = self.slow_trail.0.count(counted(warn.max(alert)), self.now);
-        let alert = self.slow_trail.1.count(counted(alert), self.now);
+        let warn = self.slow_trail.0.count(counted(warn.max(alert)), steady);
+        let alert = self.slow_trail.1.count(counted(alert), steady);
         let over = |all: Counts, warn: Counts, alert: Counts| Over {
             total: all.total(),
             warn: warn.bad,
@@ -277,7 +308,7 @@ impl World {
         Readings {
             local: Some(LocalMinute((self.now.minute() % 10_080) as u16)),
             backend: Some(Arc::from("api")),
-            upstreams: self.upstreams.iter().map(|upstream| upstream.reading.clone()).collect(),
+            upstreams: self.upstreams.iter().map(|upstream| upstream.reading.moved(self.ahead)).collect(),
             routes: vec![route],
             resources: vec![cpu],
             elsewhere: self.elsewhere.clone(),
@@ -368,6 +399,9 @@ impl World {
         self.now = self.now + Duration::from_secs(self.dice.below(40));
         let saved = self.watch.saved();
         let silences = self.desk.silences().to_vec();
+        if self.dice.chance(0.3) {
+            self.another_clock();
+        }
         let source = Arc::from(format!("sim#{}", self.generation));
         self.desk = Desk::new(policy(), source, self.dice.draw(), self.now);
         let live = |desk: &Desk| desk.incidents().filter(|one| one.state.is_live()).count();

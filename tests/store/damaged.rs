@@ -49,8 +49,64 @@ fn with_a_damage(damage: impl Fn(&Path)) {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_moved_aside() {
-    with_a_damage(|path| std::fs::write(path, "this was a database once. ".repeat(1_000)).expect("writes"));
+fn a_file_that_is_no_database_any_more_is_moved_aside() {
+    with_a_damage(|path| {
+        let length = std::fs::metadata(path).expect("there").len();
+        std::fs::write(path, vec![0xA5; usize::try_from(length).expect("fits")]).expect("writes");
+    });
+}
+
+/// Looks at a file that belongs to somebody else, and finds it as it was.
+fn is_refused_and_left_alone(path: &Path) {
+    let before = std::fs::read(path).expect("reads");
+    run(async {
+        let refused =
+            strop::store::Store::open(&sqlite(path), &strop::runtime::tasks::Tasks::default()).await;
+        let told = refused.map(drop).expect_err("somebody else's").to_string();
+        assert!(told.contains("write another path in store.url"), "{told}");
+    });
+    assert_eq!(std::fs::read(path).expect("still there"), before);
+    let beside = names(path.parent().expect("a directory"));
+    assert_eq!(beside.len(), 1, "nothing was renamed or put beside it: {beside:?}");
+}
+
+#[test]
+fn a_config_that_is_named_as_the_store_is_left_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("strop.toml");
+    std::fs::write(&path, "[ingress]\nlisten = \"127.0.0.1:8000\"\n").expect("writes");
+    is_refused_and_left_alone(&path);
+}
+
+#[test]
+fn the_database_of_another_program_is_left_alone() {
+    for sql in
+        ["CREATE TABLE customers (name TEXT)", "PRAGMA application_id = 252006674; CREATE TABLE a (b TEXT)"]
+    {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("django.sqlite3");
+        std::fs::write(&path, "").expect("writes");
+        run(super::support::meddle(&sqlite(&path), sql));
+        is_refused_and_left_alone(&path);
+    }
+}
+
+#[test]
+fn a_store_of_a_version_before_is_taken_and_signed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("strop.db");
+    run(async {
+        open(&sqlite(&path)).await.close().await;
+        let signed = |path: &Path| std::fs::read(path).expect("reads")[68..72].to_vec();
+        assert_eq!(signed(&path), b"Strp");
+        super::support::meddle(&sqlite(&path), "PRAGMA application_id = 0").await;
+        assert_eq!(signed(&path), [0; 4]);
+        let again = open(&sqlite(&path)).await;
+        again.put(vec![Write::PutIncident(incident("i", 1, 1))]).await;
+        assert_eq!(again.store.status().moved_aside, None);
+        again.close().await;
+        assert_eq!(signed(&path), b"Strp");
+    });
 }
 
 #[test]

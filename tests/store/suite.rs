@@ -65,7 +65,31 @@ on_both!(
     killed_in_the_middle_nothing_is_lost_or_doubled,
     a_reader_misses_no_minute_while_it_moves,
     a_copy_holds_the_packed_days_and_one_of_before_is_still_good,
+    a_nul_in_a_text_blocks_nothing_and_the_chain_stays_whole,
 );
+
+/// PostgreSQL refuses it; whatever came with it in one write was refused for ever.
+async fn a_nul_in_a_text_blocks_nothing_and_the_chain_stays_whole(on: Fixture) {
+    let open = open(&on.config).await;
+    let mut line = entry("i1", "{}");
+    line.actor = "ann\0".to_owned();
+    let mut told = notification("n1", Some("i1"), 1);
+    told.last_error = Some("it said \0".to_owned());
+    open.put(vec![
+        Write::PutIncident(incident("i1", 1, 1)),
+        Write::AddEntries(vec![line]),
+        Write::Audit(audit(1, "a\0b")),
+        Write::PutNotification(told),
+    ])
+    .await;
+    let reader = open.store.reader();
+    let lines = reader.lines("i1").await.expect("reads");
+    assert_eq!(lines[0].actor, "ann\u{fffd}");
+    let rows = reader.audit(None, 10).await.expect("reads");
+    assert_eq!(rows[0].entry.target, "a\u{fffd}b");
+    open.close().await;
+    assert_eq!(verify_audit(&on.config).await.expect("reads").broken, None);
+}
 
 async fn packed_days_give_the_same_bytes_and_the_same_answers(on: Fixture) {
     super::ledger::packed_days_give_the_same_bytes_and_the_same_answers(&on.config).await;

@@ -40,11 +40,8 @@ pub enum ChannelKind {
         /// Of the integration.
         routing_key: SecretString,
     },
-    /// An incoming webhook of Slack, or of what is compatible with it.
-    Slack {
-        /// Where to; whoever knows it may write there.
-        url: WebUrl,
-    },
+    /// Slack, or what is compatible with its webhooks.
+    Slack(SlackTo),
     /// SMTP.
     Email(Mail),
     /// `POST /api/v2/alerts`.
@@ -64,9 +61,33 @@ impl ChannelKind {
         match self {
             Self::Webhook { .. } => "webhook",
             Self::PagerDuty { .. } => "pagerduty",
-            Self::Slack { .. } => "slack",
+            Self::Slack(_) => "slack",
             Self::Email(_) => "email",
             Self::Alertmanager { .. } => "alertmanager",
+        }
+    }
+}
+
+/// How Slack is reached.
+#[derive(Clone, Debug)]
+pub enum SlackTo {
+    /// An incoming webhook; whoever knows it may write there. It can only say something new.
+    Webhook(WebUrl),
+    /// The Web API: threads, and messages that are brought up to date.
+    Api {
+        /// Of the API, without the method.
+        url: WebUrl,
+        /// Of a bot with the scope chat:write.
+        token: SecretString,
+        /// The channel's id, or `#name`.
+        channel: String,
+    },
+}
+
+impl SlackTo {
+    fn url(&self) -> &WebUrl {
+        match self {
+            Self::Webhook(url) | Self::Api { url, .. } => url,
         }
     }
 }
@@ -113,7 +134,7 @@ pub enum Kind {
     Webhook,
     /// Events API v2.
     PagerDuty,
-    /// An incoming webhook.
+    /// An incoming webhook, or the Web API.
     Slack,
     /// SMTP.
     Email,
@@ -121,12 +142,22 @@ pub enum Kind {
     Alertmanager,
 }
 
+impl Kind {
+    /// Does whatever is told there wake somebody?
+    pub fn is_pager(self) -> bool {
+        match self {
+            Self::PagerDuty | Self::Alertmanager => true,
+            Self::Webhook | Self::Slack | Self::Email => false,
+        }
+    }
+}
+
 impl Word for Kind {
     const KIND: &'static str = "kind of channel";
     const WORDS: &'static [(Self, &'static str, &'static str)] = &[
         (Self::Webhook, "webhook", "a signed POST to an address of yours"),
         (Self::PagerDuty, "pagerduty", "PagerDuty's Events API v2"),
-        (Self::Slack, "slack", "an incoming webhook of Slack"),
+        (Self::Slack, "slack", "Slack: an incoming webhook, or its Web API (threads)"),
         (Self::Email, "email", "mail, by SMTP"),
         (Self::Alertmanager, "alertmanager", "all Alertmanagers of a cluster"),
     ];
@@ -210,11 +241,10 @@ impl Channel {
     /// Hosts that it sends to.
     pub fn hosts(&self) -> Vec<(&Host, u16)> {
         match &self.kind {
-            ChannelKind::Webhook { url, .. }
-            | ChannelKind::PagerDuty { url, .. }
-            | ChannelKind::Slack { url } => {
+            ChannelKind::Webhook { url, .. } | ChannelKind::PagerDuty { url, .. } => {
                 vec![(&url.host, url.port)]
             }
+            ChannelKind::Slack(to) => vec![(&to.url().host, to.url().port)],
             ChannelKind::Alertmanager { urls, .. } => urls.iter().map(|url| (&url.host, url.port)).collect(),
             ChannelKind::Email(mail) => vec![(&mail.server.host, mail.server.port)],
         }

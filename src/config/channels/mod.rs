@@ -6,7 +6,7 @@
 mod channel;
 mod written;
 
-pub use channel::{Channel, ChannelKind, Hidden, Kind, Mail, MailTls, WebUrl};
+pub use channel::{Channel, ChannelKind, Hidden, Kind, Mail, MailTls, SlackTo, WebUrl};
 pub use written::NotifyFile;
 
 #[cfg(test)]

@@ -23,13 +23,14 @@ fn every_kind_can_be_written_and_no_secret_is_shown() {
             "[notify.a]\nkind = \"webhook\"\nurl = \"https://a.example/hook?token=the-secret\"\nsecret_file = {key:?}\n\
              [notify.b]\nkind = \"pagerduty\"\nrouting_key_file = {key:?}\n\
              [notify.c]\nkind = \"slack\"\nurl_file = {url:?}\n\
+             [notify.c2]\nkind = \"slack\"\ntoken_file = {key:?}\nchannel = \"#incidents\"\n\
              [notify.d]\nkind = \"email\"\nserver = \"smtp.example.com:587\"\nusername = \"strop\"\npassword_file = {key:?}\n\
              from = \"strop@example.com\"\nto = [\"oncall@example.com\"]\n\
              [notify.e]\nkind = \"alertmanager\"\nurls = [\"http://am-0:9093\", \"http://am-1:9093\"]\ntoken_file = {key:?}\n"
         ))
         .expect("runs");
     let names: Vec<&str> = config.notify.iter().map(|channel| channel.name.as_str()).collect();
-    assert_eq!(names, ["a", "b", "c", "d", "e"]);
+    assert_eq!(names, ["a", "b", "c", "c2", "d", "e"]);
     let mut shown = config.effective();
     for table in shown["notify"].as_object_mut().expect("a table").values_mut() {
         let table = table.as_object_mut().expect("a table");
@@ -61,6 +62,10 @@ fn what_is_wrong_is_told_with_what_to_write() {
              [notify.f]\nkind = \"pagerduty\"\nurl = \"http://pd.example/\"\n\
              [notify.g]\nkind = \"webhook\"\nurl = \"https://me:pw@a.example/\"\n\
              [notify.h]\nkind = \"email\"\nserver = \"smtp.example.com:25\"\ntls = \"none\"\nto = [\"a@b\\r\\nBcc: x@y\"]\n\
+             [notify.j]\nkind = \"slack\"\ntoken_file = {short:?}\nchannel = \"the incidents\"\n\
+             [notify.k]\nkind = \"slack\"\nurl_file = {short:?}\nchannel = \"#incidents\"\n\
+             [notify.l]\nkind = \"slack\"\nurl_file = {short:?}\ntoken_file = {short:?}\n\
+             [notify.m]\nkind = \"slack\"\nurl = \"http://slack.example/api\"\ntoken_file = {short:?}\nchannel = \"C024BE91L\"\n\
              [notify.I]\nkind = \"pagerduty\"\n"
         ))
         .expect_err("cannot run");

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use super::channel::{Channel, ChannelKind, Hidden, Kind, Mail, MailTls, WebUrl};
+use super::channel::{Channel, ChannelKind, Hidden, Kind, Mail, MailTls, SlackTo, WebUrl};
 use crate::config::problem::Part;
 use crate::config::secret;
 use crate::config::upstream::Endpoint;
@@ -17,6 +17,8 @@ use crate::units::{Text, secs};
 
 /// PagerDuty's public API (developer.pagerduty.com, "Events API v2").
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
+/// Slack's Web API (docs.slack.dev/apis/web-api).
+const SLACK: &str = "https://slack.com/api";
 
 /// `[notify.<name>]`; which keys belong there depends on `kind`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -24,7 +26,7 @@ const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 pub struct NotifyFile {
     /// What it is; needed.
     pub kind: Option<OneOf<Kind>>,
-    /// Where to send (webhook; pagerduty: instead of its public API).
+    /// Where to send (webhook; pagerduty, slack with token_file: instead of its public API).
     pub url: Option<String>,
     /// File with the address, where it is itself a secret (slack, webhook).
     pub url_file: Option<String>,
@@ -34,8 +36,10 @@ pub struct NotifyFile {
     pub secret_file: Option<String>,
     /// File with the integration's routing key (pagerduty).
     pub routing_key_file: Option<String>,
-    /// File with a bearer token (alertmanager).
+    /// File with a bearer token (alertmanager; slack: of a bot with the scope chat:write).
     pub token_file: Option<String>,
+    /// The channel's id or "#name" (slack with token_file).
+    pub channel: Option<String>,
     /// Between two sendings of an alert that still fires (alertmanager).
     pub interval: Option<Text<Duration>>,
     /// The mail server, host:port (email).
@@ -64,6 +68,7 @@ impl NotifyFile {
             ("secret_file", self.secret_file.is_some()),
             ("routing_key_file", self.routing_key_file.is_some()),
             ("token_file", self.token_file.is_some()),
+            ("channel", self.channel.is_some()),
             ("interval", self.interval.is_some()),
             ("server", self.server.is_some()),
             ("tls", self.tls.is_some()),
@@ -80,12 +85,21 @@ impl NotifyFile {
         let kind = written.get("kind").and_then(Value::as_str).unwrap_or_default();
         let of = |wanted: Kind| kind == wanted.word();
         Self {
-            url: of(Kind::PagerDuty).then(|| PAGERDUTY.to_owned()),
+            url: match written.contains_key("token_file") {
+                _ if of(Kind::PagerDuty) => Some(PAGERDUTY.to_owned()),
+                true if of(Kind::Slack) => Some(SLACK.to_owned()),
+                true | false => None,
+            },
             // As Prometheus does (`--rules.alert.resend-delay`).
             interval: of(Kind::Alertmanager).then(|| secs(60)),
             tls: of(Kind::Email).then_some(OneOf(MailTls::StartTls)),
             ..Self::default()
         }
+    }
+
+    /// Does whatever is told there wake somebody?
+    pub(in crate::config) fn is_pager(&self) -> bool {
+        self.kind.is_some_and(|OneOf(kind)| kind.is_pager())
     }
 
     pub(in crate::config) fn check(&self, mut at: Part<'_, '_>, name: &str) -> Option<Channel> {
@@ -190,17 +204,34 @@ impl Channelled<'_, '_, '_> {
     }
 
     fn slack(&mut self) -> Option<ChannelKind> {
-        self.only(&["url_file"]);
-        if self.written.url_file.is_none() {
+        self.only(&["url", "url_file", "token_file", "channel"]);
+        if let (Some(_), None) = (&self.written.url_file, &self.written.token_file) {
+            if self.written.channel.is_some() {
+                self.at.add("channel", "is the webhook's own where there is url_file; take it out");
+            }
+            let url = self.one_url();
+            return Some(ChannelKind::Slack(SlackTo::Webhook(self.sealed("url_file", url)?)));
+        }
+        if self.written.token_file.is_none() {
             self.at.add(
                 "url_file",
-                "slack needs url_file = \"FILE\", a file with the address of the incoming webhook",
+                "slack needs url_file = \"FILE\", a file with the address of the incoming webhook; or, for threads and \
+                 messages that are brought up to date, token_file = \"FILE\" and channel = \"#incidents\"",
             );
             return None;
         }
-        let url = self.one_url();
-        let url = self.sealed("url_file", url);
-        Some(ChannelKind::Slack { url: url? })
+        if self.written.url_file.is_some() {
+            self.at.add("url_file", "goes to a webhook, token_file to the Web API: take one of them out");
+            return None;
+        }
+        let url = self.written.url.as_deref().unwrap_or_default();
+        let url = self.at.take("url", WebUrl::read(url, Hidden::No));
+        let url = self.sealed("url", url);
+        let file = self.written.token_file.as_ref();
+        let token = self.needed("token_file", file, "a bot's token", 16);
+        let channel = self.written.channel.clone().unwrap_or_default();
+        let channel = self.at.take("channel", slack_channel(channel));
+        Some(ChannelKind::Slack(SlackTo::Api { url: url?, token: token?, channel: channel? }))
     }
 
     fn alertmanager(&mut self) -> Option<ChannelKind> {
@@ -265,14 +296,59 @@ impl Channelled<'_, '_, '_> {
     }
 }
 
-/// `local@domain` and nothing else (RFC 5321 section 4.1.2, its plain form).
+/// An id, `C024BE91L`, or a name, `#incidents`.
+fn slack_channel(text: String) -> Result<String, String> {
+    let name = text.strip_prefix('#').unwrap_or(&text);
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+    let fits = (1..=80).contains(&name.chars().count()) && name.chars().all(plain);
+    let fault = || format!("{text:?} is no channel of Slack; write channel = \"#incidents\", or its id");
+    if fits { Ok(text.clone()) } else { Err(fault()) }
+}
+
+/// `local@domain` and nothing else: a dot-string and a domain (RFC 5321 section 4.1.2) of letters that need no encoding, with the
+/// lengths of section 4.5.3.1 and of labels in RFC 1035 section 2.3.4.
 fn address(text: String) -> Result<String, String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+');
+    let in_atom = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+    let atom = |part: &str| !part.is_empty() && part.chars().all(in_atom);
+    let label = |part: &str| {
+        (1..=63).contains(&part.len())
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
     let fits = text.rsplit_once('@').is_some_and(|(local, domain)| {
-        (1..=64).contains(&local.len())
-            && (1..=253).contains(&domain.len())
-            && local.chars().all(plain)
-            && domain.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'))
+        local.len() <= 64 && local.split('.').all(atom) && domain.len() <= 253 && domain.split('.').all(label)
     });
     if fits { Ok(text) } else { Err(format!("{text:?} is not a mail address; write \"oncall@example.com\"")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_for_an_address_of_mail_is_one() {
+        for good in ["oncall@example.com", "a.b+c@mail.example.com", "o'hara@x.org", "root@localhost"] {
+            assert_eq!(address(good.to_owned()).as_deref(), Ok(good));
+        }
+        for bad in [
+            "nobody",
+            "@x.org",
+            "a@",
+            "a..b@x.org",
+            ".a@x.org",
+            "a.@x.org",
+            "a@x..org",
+            "a@.org",
+            "a@x.",
+            "a@-x.org",
+            "a@x-.org",
+            "a b@x.org",
+            "a@x_y.org",
+            "Ann <a@x.org>",
+            "a@x.org, b@x.org",
+        ] {
+            assert!(address(bad.to_owned()).is_err(), "{bad:?}");
+        }
+    }
 }

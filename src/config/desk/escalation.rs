@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::hours;
+use crate::config::channels::Kind;
 use crate::config::problem::{DAY, Part, did_you_mean};
 use crate::config::word::{OneOf, Word};
 use crate::names::ContactName;
@@ -19,7 +20,8 @@ use crate::units::Text;
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EscalationFile {
-    /// Channels for whoever has none, or when all of theirs fail; all of them when absent, `default` first.
+    /// Channels for when all of a contact's fail, tried in this order, and all at once for contacts that have none; every channel
+    /// when absent, pagers first.
     pub fallback: Vec<String>,
     /// Contacts that hear of every change of state.
     pub stakeholders: Vec<String>,
@@ -51,7 +53,7 @@ impl Default for EscalationFile {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ContactFile {
-    /// Names of `[notify.<name>]`, the preferred one first.
+    /// Names of `[notify.<name>]`, the preferred one first, the next one where that fails; none: the whole fallback at once.
     pub channels: Vec<String>,
 }
 
@@ -162,14 +164,17 @@ impl People {
 
 impl EscalationFile {
     /// What is there by default where there are these channels.
-    pub(in crate::config) fn base<'a>(channels: impl Iterator<Item = &'a String>) -> Self {
-        let mut fallback: Vec<String> = channels.cloned().collect();
-        fallback.sort_by_key(|name| (name != "default", name.clone()));
+    pub(in crate::config) fn base<'a>(channels: impl Iterator<Item = (&'a String, Option<Kind>)>) -> Self {
+        let wakes = |kind: Option<Kind>| kind.is_some_and(Kind::is_pager);
+        let mut all: Vec<(bool, bool, &String)> =
+            channels.map(|(name, kind)| (!wakes(kind), name != "default", name)).collect();
+        all.sort_unstable();
+        let fallback = all.into_iter().map(|(_, _, name)| name.clone()).collect();
         Self { fallback, ..Self::default() }
     }
 
-    /// `channels`: those that there are.
-    pub(super) fn check(&self, mut at: Part<'_, '_>, channels: &[&str]) -> EscalationPolicy {
+    /// `channels`: those that there are; `pagers`: those of them that wake somebody whatever is told there.
+    pub(super) fn check(&self, mut at: Part<'_, '_>, channels: &[&str], pagers: &[&str]) -> EscalationPolicy {
         let mut contacts: Vec<Contact> = Vec::new();
         for (name, contact) in &self.contacts {
             let mut at = at.part(&format!("contacts.{name}"));
@@ -192,7 +197,8 @@ impl EscalationFile {
             ladder(Severity::Critical, &self.critical),
         ];
         let (fallback, stakeholders) = (self.fallback.clone(), self.stakeholders.clone());
-        EscalationPolicy { ladders, contacts, fallback, stakeholders }
+        let pagers = pagers.iter().map(|name| (*name).to_owned()).collect();
+        EscalationPolicy { ladders, contacts, fallback, stakeholders, pagers }
     }
 }
 
@@ -260,27 +266,4 @@ impl HoursFile {
         }
         Some(People { zone: zone?, holidays })
     }
-}
-
-/// Ladders that reach nobody, or nobody at night.
-pub(in crate::config) fn warnings(policy: &EscalationPolicy, channels: usize) -> Vec<String> {
-    if channels == 0 {
-        return vec!["nobody is called: there is no [notify.<name>], so incidents are only shown".to_owned()];
-    }
-    let mut found = Vec::new();
-    for severity in Severity::ALL {
-        let (ladder, at) = (policy.ladder(severity), format!("escalation.{}", severity.label()));
-        let mut called = ladder.steps.iter().flat_map(|step| &step.contacts);
-        if !called.any(|contact| policy.channel(contact, 0).is_some()) {
-            found.push(format!(
-                "{at} reaches nobody: none of its contacts has a channel, and escalation.fallback names none"
-            ));
-        }
-        if severity >= Severity::High && ladder.hours.is_some() {
-            found.push(format!(
-                "{at} waits for working hours: at night nobody is called; write hours = \"always\""
-            ));
-        }
-    }
-    found
 }

@@ -5,6 +5,7 @@
 pub mod escalation;
 mod hours;
 pub mod incidents;
+pub(in crate::config) mod reach;
 pub mod resources;
 pub mod slo;
 
@@ -41,6 +42,8 @@ pub(super) struct Written<'a> {
     pub(super) escalation: &'a EscalationFile,
     pub(super) upstreams: &'a [&'a str],
     pub(super) channels: &'a [&'a str],
+    /// Those of the channels that wake somebody whatever is told there.
+    pub(super) pagers: &'a [&'a str],
 }
 
 /// Checks all of it. `None` when problems were noted.
@@ -56,7 +59,7 @@ pub(super) fn check(
     let class =
         |route: &Arc<Route>| (route.name.as_str().to_owned(), route.latency.map(|measured| measured.budget));
     let classes = routes.iter().filter(own).map(class).collect();
-    let escalation = written.escalation.check(problems.part("escalation"), written.channels);
+    let escalation = written.escalation.check(problems.part("escalation"), written.channels, written.pagers);
     let people = written.escalation.hours.people(problems.part("escalation.hours"));
     let beside = Beside { slo, budget, classes, escalation, upstreams: written.upstreams };
     let (policy, machine) = written.incidents.check(problems.part("incidents"), beside);

@@ -53,8 +53,14 @@ fn what_is_not_written_of_a_ladder_stays_the_guides() {
     let high = policy.ladder(Severity::High);
     assert_eq!((high.again_every.as_secs(), high.again_at_most), (15 * 60, 12));
     assert_eq!(high.hours, Some(Calendar::weekdays(8, 18)));
-    assert_eq!((policy.channel("ann", 0), policy.channel("ann", 1)), (Some("pager"), Some("default")));
-    assert_eq!(policy.channel("cto", 0), Some("default"), "whoever has none has the fallback");
+    assert_eq!(policy.ways("ann").collect::<Vec<_>>(), ["pager", "default"]);
+    assert_eq!(policy.first_ways("ann").collect::<Vec<_>>(), ["pager"]);
+    let all = ["default", "pager"];
+    assert_eq!(
+        policy.first_ways("cto").collect::<Vec<_>>(),
+        all,
+        "whoever has none has all of the fallback at once"
+    );
     assert_eq!(policy.ladder(Severity::Low), EscalationPolicy::default().ladder(Severity::Low));
     assert_eq!(config.watch.people.zone.name(), "Europe/Berlin");
     assert!(policy.stakeholders.is_empty());
@@ -170,11 +176,61 @@ fn a_ladder_that_reaches_nobody_is_told() {
         "{CHANNELS}[escalation]\nfallback = []\n[escalation.contacts.cto]\nchannels = [\"pager\"]\n\
          [escalation.medium]\nsteps = []\n[escalation.critical]\nhours = \"working\"\n"
     )));
-    assert_eq!(told.len(), 4, "{told:#?}");
-    for (told, wanted) in told.iter().zip(["low reaches", "medium reaches", "high reaches", "critical waits"])
-    {
+    let wanted = [
+        "low reaches",
+        "medium reaches",
+        "high reaches",
+        "critical waits",
+        "assigned_engineer is never reached",
+        "engineering_manager is never reached",
+        "engineering_lead is never reached",
+        "stakeholders is never reached",
+        "ever told through notify.default",
+    ];
+    assert_eq!(told.len(), wanted.len(), "{told:#?}");
+    for (told, wanted) in told.iter().zip(wanted) {
         assert!(told.contains(wanted), "{wanted}: {told}");
     }
+}
+
+const THREE: &str = "[notify.chat]\nkind = \"email\"\nserver = \"localhost:25\"\ntls = \"none\"\nfrom = \"a@b.c\"\nto = [\"d@e.f\"]\n\
+                     [notify.default]\nkind = \"email\"\nserver = \"localhost:25\"\ntls = \"none\"\nfrom = \"a@b.c\"\nto = [\"d@e.f\"]\n\
+                     [notify.zzz]\nkind = \"alertmanager\"\nurls = [\"http://am:9093\"]\n";
+
+#[test]
+fn without_a_word_a_call_goes_through_all_channels_and_the_fallback_begins_with_pagers() {
+    let policy = load(THREE).watch.policy.escalation.clone();
+    assert_eq!(policy.fallback, ["zzz", "default", "chat"]);
+    assert_eq!(policy.first_ways("cto").collect::<Vec<_>>(), ["zzz", "default", "chat"]);
+    assert_eq!(policy.pagers, ["zzz"]);
+    assert_eq!(warnings(&load(THREE)), Vec::<String>::new(), "an ordinary config is not nagged about");
+}
+
+#[test]
+fn channels_that_nobody_is_told_through_and_contacts_without_one_are_named() {
+    let all = "[escalation.contacts.cto]\nchannels = [\"chat\"]\n[escalation.contacts.engineering_lead]\nchannels = [\"chat\"]\n\
+               [escalation.contacts.engineering_manager]\nchannels = [\"chat\"]\n\
+               [escalation.contacts.assigned_engineer]\nchannels = [\"chat\"]\n";
+    let team = "[escalation.contacts.team_lead]\nchannels = [\"chat\"]\n";
+    let told = |more: &str| warnings(&load(&format!("{THREE}{more}")));
+    let spare = told(&format!("[escalation]\nfallback = [\"zzz\"]\n{all}"));
+    let [lead, stakeholders, default] = &spare[..] else { panic!("{spare:#?}") };
+    assert!(
+        lead.contains("contacts.team_lead has no channel of its own and is reached through zzz"),
+        "{lead}"
+    );
+    assert!(stakeholders.contains("contacts.stakeholders has no channel of its own"), "{stakeholders}");
+    assert!(default.contains("nobody is ever told through notify.default"), "{default}");
+    let hears = "[escalation.contacts.stakeholders]\nchannels = [\"zzz\"]\n";
+    let unwritten = told(&format!("{all}{team}{hears}"));
+    let [pager, default, zzz] = &unwritten[..] else { panic!("{unwritten:#?}") };
+    assert!(pager.contains("contacts.stakeholders is a stakeholder with zzz alone, a pager"), "{pager}");
+    let only_then = "but where another channel fails";
+    assert!(default.contains("notify.default") && default.contains(only_then), "{default}");
+    assert!(zzz.contains("notify.zzz") && zzz.contains(only_then), "{zzz}");
+    let hears = hears.replace("zzz", "default");
+    let meant = format!("[escalation]\nfallback = [\"zzz\"]\n{all}{team}{hears}");
+    assert_eq!(told(&meant), Vec::<String>::new(), "a fallback that was written is meant");
 }
 
 #[test]

@@ -32,9 +32,7 @@ impl Desk {
             Command::Note { id, actor, text } => self.note(&id, &actor, text, now),
             Command::Assign { id, actor, to } => self.assign(&id, &actor, &to, now),
             Command::Rate { reason, .. } if reason.trim().is_empty() => Err(Refused::Empty("reason")),
-            Command::Rate { id, actor, severity, reason } => named(&actor).and_then(|()| {
-                self.change(&id, |one| one.rate(severity, &actor, &reason, now).map(|()| None))
-            }),
+            Command::Rate { id, actor, severity, reason } => self.rate(&id, &actor, severity, &reason, now),
             Command::Act { id, actor, what, evidence } => self.change(&id, |one| {
                 let actor = actor.map_or(Actor::Desk, Actor::Named);
                 let moved = one.mitigate(actor.clone(), &what, now)?;
@@ -57,6 +55,16 @@ impl Desk {
                 self.delivered(&id, number, arrived, &detail, now)
             }
         }
+    }
+
+    fn rate(&mut self, id: &IncidentId, actor: &str, severity: Severity, reason: &str, now: At) -> Done {
+        named(actor)?;
+        self.change(id, |one| one.rate(severity, actor, reason, now).map(|()| None))?;
+        if self.role == Role::Acts {
+            // Whoever is called now need not be told beside that that it has become worse.
+            self.escalate(id);
+        }
+        self.shown(id)
     }
 
     fn change(
@@ -198,7 +206,7 @@ impl Desk {
         let acts = self.role == Role::Acts;
         let may_call = acts && matches!(incident.state, State::Open | State::Mitigating) && !silenced;
         let failed = incident.escalation.record(number, arrived).filter(|_| may_call);
-        let next = failed.and_then(|failed| incident.escalation.another_way(policy, &failed));
+        let next = failed.map(|failed| incident.escalation.another_way(policy, &failed));
         let text = match arrived {
             Arrived::Yes => format!("call {number} arrived: {detail}"),
             Arrived::No => format!("call {number} did not arrive: {detail}"),
@@ -207,7 +215,7 @@ impl Desk {
             incident.tell(now, Actor::Desk, Kind::Delivery, text, Vec::new());
             None
         });
-        self.page(id, next.into_iter().collect());
+        self.page(id, next.unwrap_or_default());
         self.shown(id)
     }
 }

@@ -23,7 +23,7 @@ pub enum Effect {
     Tell(Transition),
     /// Call somebody. What became of it comes back as [`Command::Delivered`].
     Page(Page),
-    /// Tell stakeholders that the state changed.
+    /// Tell stakeholders that the state changed, and those who were called that it was taken or is better or worse.
     Update(Notice),
     /// Tell everybody who was called, and the stakeholders, that it is over.
     ResolveNotice(Notice),
@@ -36,8 +36,8 @@ pub struct Page {
     pub incident: IncidentId,
     /// Its number within the incident, for [`Command::Delivered`].
     pub number: u32,
-    /// Whom.
-    pub contact: String,
+    /// Everybody whom it is addressed to; at least one.
+    pub contacts: Vec<String>,
     /// Through what.
     pub channel: String,
     /// Why.
@@ -69,10 +69,38 @@ pub struct Notice {
     pub severity: Severity,
     /// Where it is.
     pub state: State,
+    /// What is new about it.
+    pub news: News,
     /// One line for people.
     pub title: String,
     /// When.
     pub at: At,
+}
+
+/// What is new about an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum News {
+    /// Its state is another one.
+    State,
+    /// Somebody has taken it.
+    Taken,
+    /// It is better or worse than those who were called were told.
+    Severity,
+    /// It is over.
+    Over,
+}
+
+impl News {
+    /// As part of the names of messages.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::Taken => "taken",
+            Self::Severity => "severity",
+            Self::Over => "over",
+        }
+    }
 }
 
 /// An order from a person, the shell or a recovery plan.

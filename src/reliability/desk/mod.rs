@@ -16,6 +16,7 @@ mod effect;
 mod fleet;
 mod homes;
 mod room;
+mod step;
 mod tick;
 mod uptime;
 
@@ -32,7 +33,7 @@ use super::rule::{Key, Rule, Severity};
 use super::silence::{Purpose, Silence};
 use crate::names::IncidentId;
 use crate::units::At;
-pub use effect::{Command, Effect, Notice, Page, Reply};
+pub use effect::{Command, Effect, News, Notice, Page, Reply};
 pub use fleet::Role;
 pub use room::{MOST_LIVE, MOST_SILENCES, MOST_WRITTEN};
 
@@ -163,6 +164,7 @@ impl Desk {
                 continue;
             }
             let id = incident.id.clone();
+            let (incident, told) = Self::not_of_the_future(incident, now);
             let live = incident.state.is_live();
             let twin = self.incidents.values().find(|held| {
                 live && held.state.is_live() && held.dedup == incident.dedup && held.id != incident.id
@@ -170,11 +172,12 @@ impl Desk {
             let twin = twin.map(|twin| twin.id.clone());
             self.alerts.retain(|_, tracked| tracked.incident != id);
             self.incidents.insert(id.clone(), incident);
+            self.note_step(&id, told, now);
             if live {
                 self.revive(&id, twin, now);
             }
         }
-        for silence in silences {
+        for silence in Self::silences_of_now(silences, now) {
             self.last_silence = self.last_silence.max(silence.number);
             self.silences.retain(|held| held.number != silence.number);
             self.silences.push(silence);
@@ -298,6 +301,7 @@ impl Desk {
             for transition in &moves {
                 self.announce(transition);
             }
+            self.keep_informed(&moves);
         }
         let Changed { mut incidents, before, mut after, .. } = std::mem::take(&mut self.changed);
         let moves = if self.role == Role::Acts { moves } else { Vec::new() };

@@ -1,3 +1,5 @@
+mod step;
+
 use super::*;
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::counts::{Counts, Windows};
@@ -108,9 +110,10 @@ impl Shift {
     fn pages(&self) -> Vec<(i64, &str)> {
         self.effects
             .iter()
-            .filter_map(|(second, effect)| {
-                if let Effect::Page(page) = effect { Some((*second, page.contact.as_str())) } else { None }
-            })
+            .filter_map(
+                |(second, effect)| if let Effect::Page(page) = effect { Some((*second, page)) } else { None },
+            )
+            .flat_map(|(second, page)| page.contacts.iter().map(move |contact| (second, contact.as_str())))
             .collect()
     }
 
@@ -408,7 +411,8 @@ fn a_silence_holds_calls_back_and_ends_by_itself() {
 fn a_call_that_does_not_arrive_goes_another_way() {
     let mut shift = shift(&["api"]);
     let mut policy = DeskPolicy::default();
-    policy.escalation.fallback = vec!["pager".to_owned(), "mail".to_owned()];
+    policy.escalation.fallback = vec!["mail".to_owned()];
+    policy.escalation.contacts[0].channels = vec!["pager".to_owned()];
     shift.desk.reconfigure(policy);
     shift.bad("api");
     shift.pass(30);
@@ -417,12 +421,19 @@ fn a_call_that_does_not_arrive_goes_another_way() {
     shift.order(Command::Delivered { id, number: 1, arrived: Arrived::No, detail }).expect("heard");
     let last = shift.effects.iter().rev().find_map(|(_, effect)| {
         if let Effect::Page(page) = effect {
-            Some((page.contact.as_str(), page.channel.as_str()))
+            Some((page.contacts.join(", "), page.channel.as_str()))
         } else {
             None
         }
     });
-    assert_eq!(last, Some(("cto", "mail")));
+    let both = "engineering_lead".to_owned();
+    assert_eq!(
+        last,
+        Some((both, "mail")),
+        "the mail is on its way already, and from now on to the CTO as well"
+    );
+    let mail = shift.only().escalation.calls().last().expect("called").whom();
+    assert_eq!(mail, "engineering_lead, cto");
 }
 
 #[test]

@@ -18,6 +18,13 @@ pub(super) struct Streak {
     since: Option<At>,
 }
 
+impl Streak {
+    /// When the present one began. The last sample keeps the moment by which it is known.
+    pub(super) fn since_mut(&mut self) -> Option<&mut At> {
+        self.since.as_mut()
+    }
+}
+
 impl Detector {
     pub(super) fn resource(
         &mut self,

@@ -98,6 +98,16 @@ impl Detector {
         }
     }
 
+    /// What it remembers by a clock that runs `millis` ahead of the one before.
+    pub fn shift(&mut self, millis: i64) {
+        let streaks = self.streaks.values_mut().filter_map(Streak::since_mut);
+        let remembered =
+            self.opened.values_mut().chain(self.spells.values_mut()).chain(self.spikes.values_mut());
+        for at in remembered.chain(streaks).chain([&mut self.born]) {
+            *at = at.moved(millis);
+        }
+    }
+
     /// The upstreams of the network's incident, while it lasts.
     pub fn members(&self) -> &[Arc<str>] {
         &self.members

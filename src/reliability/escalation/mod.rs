@@ -3,10 +3,16 @@
 //! The ladder of an incident's severity, step by step, until somebody takes it. It refuses to know what a channel is:
 //! it names one, hears whether that delivered, and names another.
 //!
+//! A call is one message through one channel, addressed to every contact that is reached there. A contact with channels of
+//! its own is called through the first of them, and through the next one where that fails; one without is called through
+//! all channels of the fallback at once.
+//!
 //! # Invariants
 //! * Steps come in order, each once per round.
+//! * Calls of one moment go through different channels: nobody gets the same message twice.
 //! * After the stop there is no call, not even for a failed delivery.
 
+mod ahead;
 mod policy;
 
 use std::time::Duration;
@@ -15,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rule::Severity;
 use crate::units::At;
+pub use ahead::Ahead;
 pub use policy::{ASSIGNED, Calendar, Contact, EscalationPolicy, Ladder, LocalMinute, Step};
 
 /// Calls that are remembered, for their deliveries.
@@ -32,13 +39,16 @@ pub enum Cause {
     Undelivered,
 }
 
-/// One call.
+/// One call: one message through one channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     /// From 1 within its incident.
     pub number: u32,
-    /// Whom.
+    /// The first contact that it is addressed to.
     pub contact: String,
+    /// The other contacts that are reached through the same channel. Apart, so that a version of before reads a call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// Through what.
     pub channel: String,
     /// The step, from 0.
@@ -50,9 +60,39 @@ pub struct Call {
     /// Channels tried before for the same call.
     #[serde(default)]
     pub tried: u32,
+    /// The number of the first call of the same moment, also of those that went another way; 0: a version of before made it.
+    #[serde(default)]
+    pub batch: u32,
     /// Did it arrive? `None`: not known yet.
     #[serde(default)]
     pub delivered: Option<bool>,
+}
+
+impl Call {
+    /// Everybody whom it is addressed to.
+    pub fn contacts(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.contact.as_str()).chain(self.also.iter().map(String::as_str))
+    }
+
+    /// Everybody whom it is addressed to, in one text.
+    pub fn whom(&self) -> String {
+        self.contacts().collect::<Vec<_>>().join(", ")
+    }
+
+    /// Is `other` one of the calls of the same moment?
+    fn is_beside(&self, other: &Self) -> bool {
+        let place = |one: &Self| if one.batch == 0 { (one.step, one.round) } else { (0, 0) };
+        self.batch == other.batch && place(self) == place(other)
+    }
+}
+
+/// What those who were called were last told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Somebody has taken it.
+    pub taken: bool,
 }
 
 /// The time, for machines and for people.
@@ -86,6 +126,8 @@ pub struct Escalation {
     made: u32,
     /// The latest calls.
     calls: Vec<Call>,
+    /// What those who were called were last told; `None`: nobody was called, or a version of before did not note it.
+    known: Option<Known>,
 }
 
 impl Escalation {
@@ -108,6 +150,18 @@ impl Escalation {
         self.stopped.get_or_insert(at);
     }
 
+    /// Its moments by a clock that runs `millis` ahead of the one before.
+    pub(super) fn shift(&mut self, millis: i64) {
+        for at in [&mut self.started, &mut self.stopped, &mut self.last].into_iter().flatten() {
+            *at = at.moved(millis);
+        }
+    }
+
+    /// The newest moment that it remembers.
+    pub(super) fn newest(&self) -> Option<At> {
+        [self.started, self.stopped, self.last].into_iter().flatten().max()
+    }
+
     /// Started and not stopped.
     pub fn runs(&self) -> bool {
         self.started.is_some() && self.stopped.is_none()
@@ -123,6 +177,7 @@ impl Escalation {
         let far = |one: &Self| (one.made, one.round, one.step, one.last, one.started, one.severity);
         let (ahead, behind) = if far(self) >= far(other) { (self, other) } else { (other, self) };
         let mut merged = ahead.clone();
+        merged.known = ahead.known.or(behind.known);
         merged.stopped = ahead.stopped.into_iter().chain(behind.stopped).min();
         for call in &mut merged.calls {
             let same = |one: &&Call| (one.number, &one.channel) == (call.number, &call.channel);
@@ -165,7 +220,7 @@ impl Escalation {
     pub fn due(&mut self, policy: &EscalationPolicy, assignee: Option<&str>, clock: Clock) -> Vec<Call> {
         let mut calls = Vec::new();
         if self.waits(policy, clock) != Some(Duration::ZERO) {
-            return calls;
+            return Vec::new();
         }
         while self.due_at(policy).is_some_and(|due| due <= clock.now) {
             let Some(severity) = self.severity else { break };
@@ -185,44 +240,84 @@ impl Escalation {
                 steps.into_iter().flat_map(|(n, step)| step.contacts.iter().map(move |c| (n, c)))
             {
                 let contact = assignee.filter(|_| contact == ASSIGNED).unwrap_or(contact);
-                calls.extend(self.call(policy, contact, step, cause, 0));
+                for channel in policy.first_ways(contact) {
+                    add(&mut calls, contact, channel, step, cause);
+                }
             }
         }
-        calls
+        let batch = self.made + 1;
+        calls.into_iter().map(|call| self.make(Call { round: self.round, batch, ..call })).collect()
     }
 
-    fn call(
-        &mut self,
-        policy: &EscalationPolicy,
-        contact: &str,
-        step: u32,
-        cause: Cause,
-        tried: u32,
-    ) -> Option<Call> {
-        let channel = policy.channel(contact, tried as usize)?.to_owned();
+    /// Numbers and remembers a call.
+    fn make(&mut self, call: Call) -> Call {
         self.made += 1;
-        let (number, round, contact) = (self.made, self.round, contact.to_owned());
-        let call = Call { number, contact, channel, step, round, cause, tried, delivered: None };
+        let call = Call { number: self.made, ..call };
         if self.calls.len() >= REMEMBERED {
             self.calls.remove(0);
         }
         self.calls.push(call.clone());
-        Some(call)
+        call
     }
 
-    /// What became of call `number`; the call, when it did not arrive. `None` as well when it is unknown or settled.
+    /// What became of call `number`; the call, when it is known now that it did not arrive. What did not arrive at first may
+    /// do so later.
     pub fn record(&mut self, number: u32, arrived: Arrived) -> Option<Call> {
-        let call = self.calls.iter_mut().find(|call| call.number == number && call.delivered.is_none())?;
-        call.delivered = Some(arrived == Arrived::Yes);
-        (arrived == Arrived::No).then(|| call.clone())
+        let call = self.calls.iter_mut().find(|call| call.number == number)?;
+        let failed = arrived == Arrived::No && call.delivered.is_none();
+        match arrived {
+            Arrived::Yes => call.delivered = Some(true),
+            Arrived::No => call.delivered = call.delivered.or(Some(false)),
+        }
+        failed.then(|| call.clone())
     }
 
-    /// The same call through the next channel; `None`: the ladder has stopped, or no channel is left.
-    pub fn another_way(&mut self, policy: &EscalationPolicy, failed: &Call) -> Option<Call> {
+    /// The same call through the next channel of each contact that it was addressed to. Nothing where the ladder has stopped
+    /// or no channel is left; where a call of the same moment has the channel already, the contact is added to that one.
+    pub fn another_way(&mut self, policy: &EscalationPolicy, failed: &Call) -> Vec<Call> {
+        let mut calls = Vec::new();
         if !self.runs() {
-            return None;
+            return calls;
         }
-        self.call(policy, &failed.contact, failed.step, Cause::Undelivered, failed.tried + 1)
+        for contact in failed.contacts() {
+            let beside = |call: &&mut Call| call.is_beside(failed);
+            let tried: Vec<&str> = self
+                .calls
+                .iter()
+                .filter(|call| call.is_beside(failed) && call.contacts().any(|one| one == contact))
+                .map(|call| call.channel.as_str())
+                .collect();
+            let left = policy.ways(contact).filter(|channel| !tried.contains(channel));
+            for channel in left.map(str::to_owned).collect::<Vec<_>>() {
+                let known = self.calls.iter_mut().filter(beside).find(|call| call.channel == channel);
+                let Some(known) = known else {
+                    add(&mut calls, contact, &channel, failed.step, Cause::Undelivered);
+                    break;
+                };
+                if known.delivered != Some(false) {
+                    // It has the message, or will have; if that fails, this contact is called another way as well.
+                    known.also.push(contact.to_owned());
+                    break;
+                }
+            }
+        }
+        let (round, tried, batch) = (failed.round, failed.tried + 1, failed.batch);
+        calls.into_iter().map(|call| self.make(Call { round, tried, batch, ..call })).collect()
+    }
+
+    /// Those who were called know this now.
+    pub fn know(&mut self, now: Known) {
+        self.known = Some(now);
+    }
+
+    /// Do those who were called know that somebody has taken it?
+    pub fn knows_it_is_taken(&self) -> bool {
+        self.known.is_some_and(|known| known.taken)
+    }
+
+    /// Is this new to those who were called? Not when nobody was.
+    pub fn is_news(&self, now: Known) -> bool {
+        self.known.is_some_and(|before| before != now)
     }
 
     /// When to look again; `None`: nothing is due by itself.
@@ -230,6 +325,26 @@ impl Escalation {
         let due = self.due_at(policy)?;
         // A calendar is asked again each time: what is due later is looked at when it is due.
         if due > clock.now { Some(due) } else { self.waits(policy, clock).map(|wait| clock.now + wait) }
+    }
+}
+
+/// Addresses a contact through a channel: one message for each channel.
+fn add(calls: &mut Vec<Call>, contact: &str, channel: &str, step: u32, cause: Cause) {
+    match calls.iter_mut().find(|call| call.channel == channel) {
+        Some(call) if call.contacts().any(|one| one == contact) => {}
+        Some(call) => call.also.push(contact.to_owned()),
+        None => calls.push(Call {
+            number: 0,
+            contact: contact.to_owned(),
+            also: Vec::new(),
+            channel: channel.to_owned(),
+            step,
+            round: 0,
+            cause,
+            tried: 0,
+            batch: 0,
+            delivered: None,
+        }),
     }
 }
 
@@ -278,8 +393,8 @@ mod tests {
                 assert_eq!(ladder.next_deadline(&policy, clock(0)), Some(clock(minute).now));
             }
             let calls = ladder.due(&policy, Some("bo"), clock(minute));
-            let called: Vec<_> = calls.iter().map(|call| call.contact.as_str()).collect();
-            assert_eq!(called, contacts, "{severity:?}");
+            let [call] = &calls[..] else { panic!("one message: {calls:?}") };
+            assert_eq!(call.contacts().collect::<Vec<_>>(), contacts, "{severity:?}");
             assert_eq!(ladder.due(&policy, Some("bo"), clock(minute)), []);
         }
     }
@@ -291,7 +406,7 @@ mod tests {
         let calls = ladder.due(&policy, None, clock(0));
         ladder.stop(clock(1).now);
         let failed = ladder.record(calls[0].number, Arrived::No).expect("known");
-        assert_eq!(ladder.another_way(&policy, &failed), None);
+        assert_eq!(ladder.another_way(&policy, &failed), []);
         assert_eq!(ladder.due(&policy, None, clock(500)), []);
         ladder.rate(Severity::Critical, clock(501).now);
         assert_eq!(ladder.due(&policy, None, clock(502)), []);
@@ -309,33 +424,86 @@ mod tests {
         }
         assert_eq!(
             who(&calls),
-            [
-                ("cto", 0, Cause::Step),
-                ("engineering_lead", 0, Cause::Step),
-                ("cto", 1, Cause::Again),
-                ("engineering_lead", 1, Cause::Again),
-                ("cto", 2, Cause::Again),
-                ("engineering_lead", 2, Cause::Again),
-            ]
+            [("cto", 0, Cause::Step), ("cto", 1, Cause::Again), ("cto", 2, Cause::Again)]
         );
+    }
+
+    fn words(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn sent(calls: &[Call]) -> Vec<(&str, String)> {
+        calls.iter().map(|call| (call.channel.as_str(), call.whom())).collect()
     }
 
     #[test]
     fn what_is_not_delivered_goes_through_the_next_channel_and_then_the_fallback() {
-        let mut policy =
-            EscalationPolicy { fallback: vec!["mail".to_owned(), "pager".to_owned()], ..Default::default() };
-        policy.contacts[0].channels = vec!["pager".to_owned(), "chat".to_owned()];
+        let mut policy = EscalationPolicy {
+            fallback: words(&["mail", "pager"]),
+            stakeholders: vec![],
+            ..Default::default()
+        };
+        policy.contacts[0].channels = words(&["pager", "chat"]);
+        policy.ladders[3].steps[0].contacts = words(&["cto"]);
         let mut ladder = ladder(Severity::Critical);
         let mut call = ladder.due(&policy, None, clock(0)).remove(0);
         for channel in ["pager", "chat", "mail"] {
             assert_eq!(call.channel, channel);
             let failed = ladder.record(call.number, Arrived::No).expect("known");
-            match ladder.another_way(&policy, &failed) {
+            match ladder.another_way(&policy, &failed).pop() {
                 Some(next) => call = next,
                 None => assert_eq!(channel, "mail"),
             }
         }
         assert_eq!(ladder.record(call.number, Arrived::No), None, "told twice");
+        assert_eq!(ladder.calls().last().expect("kept").delivered, Some(false));
+        ladder.record(call.number, Arrived::Yes);
+        assert_eq!(ladder.calls().last().expect("kept").delivered, Some(true), "it arrived late");
+    }
+
+    #[test]
+    fn who_has_no_channel_of_their_own_is_called_through_all_of_them_at_once() {
+        let policy = EscalationPolicy { fallback: words(&["pager", "chat"]), ..Default::default() };
+        let mut ladder = ladder(Severity::Critical);
+        let calls = ladder.due(&policy, None, clock(0));
+        let both = "cto, engineering_lead";
+        assert_eq!(sent(&calls), [("pager", both.to_owned()), ("chat", both.to_owned())]);
+        let failed = ladder.record(calls[0].number, Arrived::No).expect("known");
+        assert_eq!(ladder.another_way(&policy, &failed), [], "the other one has it already");
+    }
+
+    #[test]
+    fn two_contacts_with_one_channel_get_one_message_addressed_to_both() {
+        let mut policy = EscalationPolicy { fallback: words(&["sre", "pager"]), ..Default::default() };
+        (policy.contacts[0].channels, policy.contacts[1].channels) =
+            (words(&["mail", "chat"]), words(&["mail"]));
+        policy.ladders[3].steps.push(Step { after: Duration::ZERO, contacts: words(&["team_lead"]) });
+        policy.contacts[3].channels = words(&["mail"]);
+        let mut ladder = ladder(Severity::Critical);
+        let calls = ladder.due(&policy, None, clock(0));
+        assert_eq!(sent(&calls), [("mail", "cto, engineering_lead, team_lead".to_owned())]);
+        let failed = ladder.record(calls[0].number, Arrived::No).expect("known");
+        let others = ladder.another_way(&policy, &failed);
+        let wanted = [("chat", "cto".to_owned()), ("sre", "engineering_lead, team_lead".to_owned())];
+        assert_eq!(sent(&others), wanted);
+        let failed = ladder.record(others[0].number, Arrived::No).expect("known");
+        assert_eq!(ladder.another_way(&policy, &failed), [], "sre is on its way already, to cto as well now");
+        let failed = ladder.record(others[1].number, Arrived::No).expect("known");
+        let last = ladder.another_way(&policy, &failed);
+        assert_eq!(sent(&last), [("pager", "engineering_lead, team_lead, cto".to_owned())]);
+        let again = ladder.due(&policy, None, clock(5));
+        assert_eq!(sent(&again), [("mail", "cto, engineering_lead, team_lead".to_owned())], "a new round");
+    }
+
+    #[test]
+    fn a_call_of_the_version_before_reads_and_a_call_to_one_is_written_as_it_was() {
+        let old = r#"{"number":1,"contact":"cto","channel":"pager","step":0,"round":0,"cause":"step"}"#;
+        let call: Call = serde_json::from_str(old).expect("reads");
+        assert_eq!((call.whom(), call.delivered), ("cto".to_owned(), None));
+        let text = serde_json::to_string(&call).expect("writes");
+        assert!(text.contains("\"contact\":\"cto\"") && !text.contains("also"), "{text}");
+        assert!(call.is_beside(&Call { number: 2, ..call.clone() }));
+        assert!(!call.is_beside(&Call { number: 2, round: 1, ..call.clone() }));
     }
 
     #[test]
@@ -368,6 +536,49 @@ mod tests {
             prop_assert_eq!(calendar.opens_in(LocalMinute((at + minutes) % 10_080)), Some(Duration::ZERO));
             for earlier in 0..minutes {
                 prop_assert_ne!(calendar.opens_in(LocalMinute((at + earlier) % 10_080)), Some(Duration::ZERO));
+            }
+        }
+
+        /// Whatever fails, at one moment nobody gets a message twice, and everybody is tried on all channels there are.
+        #[test]
+        fn one_message_a_channel_and_no_way_is_left_untried(
+            own in prop::collection::vec(prop::collection::vec(0_usize..4, 0..3), 4),
+            fallback in prop::collection::vec(0_usize..4, 0..4),
+            fails in prop::collection::vec(any::<bool>(), 4),
+        ) {
+            let channels = |picked: &[usize]| {
+                let mut names: Vec<String> = Vec::new();
+                for name in picked.iter().map(|at| format!("channel{at}")) {
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
+                }
+                names
+            };
+            let contact = |(at, own): (usize, &Vec<usize>)| Contact { name: format!("c{at}"), channels: channels(own) };
+            let contacts: Vec<Contact> = own.iter().enumerate().map(contact).collect();
+            let mut policy = EscalationPolicy { fallback: channels(&fallback), ..Default::default() };
+            policy.ladders[3].steps[0].contacts = contacts.iter().map(|one| one.name.clone()).collect();
+            policy.contacts = contacts.clone();
+            let mut ladder = ladder(Severity::Critical);
+            let mut open = ladder.due(&policy, None, clock(0));
+            while let Some(call) = open.pop() {
+                let at: usize = call.channel.trim_start_matches("channel").parse().expect("a number");
+                let arrived = if fails[at] { Arrived::No } else { Arrived::Yes };
+                if let Some(failed) = ladder.record(call.number, arrived) {
+                    open.extend(ladder.another_way(&policy, &failed));
+                }
+            }
+            let used: Vec<&str> = ladder.calls().iter().map(|call| call.channel.as_str()).collect();
+            let mut once = used.clone();
+            once.sort_unstable();
+            once.dedup();
+            prop_assert_eq!(once.len(), used.len(), "twice through one channel: {:?}", ladder.calls());
+            for contact in &contacts {
+                let of_it = |call: &&Call| call.contacts().any(|one| one == contact.name);
+                let reached = ladder.calls().iter().filter(of_it).any(|call| call.delivered == Some(true));
+                let has_a_way = policy.ways(&contact.name).any(|way| !fails[way[7..].parse::<usize>().expect("a number")]);
+                prop_assert_eq!(reached, has_a_way, "{} {:?}", &contact.name, ladder.calls());
             }
         }
 

@@ -55,7 +55,7 @@ impl Calendar {
 pub struct Contact {
     /// The name that steps use.
     pub name: String,
-    /// Channels by name, the preferred one first; the others are tried when it fails.
+    /// Channels by name, the preferred one first; the others are tried when it fails. Empty: all of the fallback at once.
     pub channels: Vec<String>,
 }
 
@@ -88,10 +88,12 @@ pub struct EscalationPolicy {
     pub ladders: [Ladder; 4],
     /// Everybody.
     pub contacts: Vec<Contact>,
-    /// Channels for when all of a contact's fail, or it has none.
+    /// Channels for when all of a contact's fail, tried in this order; who has none is called through all of them at once.
     pub fallback: Vec<String>,
     /// Contacts that hear of every change of state.
     pub stakeholders: Vec<String>,
+    /// Channels on which whatever is told wakes somebody: they get calls and what becomes of them, and nothing else.
+    pub pagers: Vec<String>,
 }
 
 /// The contact of the guide's last row: whoever the incident is assigned to.
@@ -109,11 +111,27 @@ impl EscalationPolicy {
         }
     }
 
-    /// The `nth` channel to try for a contact, its own first, then the fallback.
-    pub fn channel(&self, contact: &str, nth: usize) -> Option<&str> {
-        let own = self.contacts.iter().find(|one| one.name == contact).map_or(&[][..], |one| &one.channels);
+    fn own(&self, contact: &str) -> &[String] {
+        self.contacts.iter().find(|one| one.name == contact).map_or(&[], |one| &one.channels)
+    }
+
+    /// All channels for a contact in the order in which they are tried: its own, then the fallback.
+    pub fn ways(&self, contact: &str) -> impl Iterator<Item = &str> {
+        let own = self.own(contact);
         let rest = self.fallback.iter().filter(|channel| !own.contains(channel));
-        own.iter().chain(rest).nth(nth).map(String::as_str)
+        own.iter().chain(rest).map(String::as_str)
+    }
+
+    /// The channels that a call to a contact goes through at first: the preferred one of its own, or all of the fallback.
+    pub fn first_ways(&self, contact: &str) -> impl Iterator<Item = &str> {
+        let own = self.own(contact);
+        let first = if own.is_empty() { &self.fallback[..] } else { &own[..1] };
+        first.iter().map(String::as_str)
+    }
+
+    /// Does whatever is told there wake somebody?
+    pub fn is_pager(&self, channel: &str) -> bool {
+        self.pagers.iter().any(|one| one == channel)
     }
 }
 
@@ -144,6 +162,7 @@ impl Default for EscalationPolicy {
             contacts,
             fallback: vec!["default".to_owned()],
             stakeholders: vec!["stakeholders".to_owned()],
+            pagers: Vec::new(),
         }
     }
 }

@@ -293,6 +293,33 @@ impl Incident {
         }
     }
 
+    /// Its moments by a clock that runs `millis` ahead of the one that they were told by (negative: behind). Lines stay.
+    pub fn shift(&mut self, millis: i64) {
+        let Clocks { began, suspected, opened, acknowledged, mitigating, recovered, closed, reviewed } =
+            &mut self.clocks;
+        let set = [opened, acknowledged, mitigating, recovered, closed, reviewed].into_iter().flatten();
+        let signals = self.signals.iter_mut().flat_map(|signal| {
+            let Signal { first_bad, confirmed, over, .. } = signal;
+            std::iter::once(first_bad).chain(confirmed.as_mut()).chain(over.as_mut())
+        });
+        let due = [&mut self.respond_by, &mut self.unseen_since].into_iter().flatten();
+        for at in [began, suspected].into_iter().chain(set).chain(due).chain(signals) {
+            *at = at.moved(millis);
+        }
+        self.escalation.shift(millis);
+    }
+
+    /// The newest moment at which something has happened to it.
+    pub fn newest(&self) -> At {
+        let Clocks { began, suspected, opened, acknowledged, mitigating, recovered, closed, reviewed } =
+            self.clocks;
+        let set = [opened, acknowledged, mitigating, recovered, closed, reviewed].into_iter().flatten();
+        let signals = self.signals.iter().flat_map(|one| [Some(one.first_bad), one.confirmed, one.over]);
+        let ladder = self.escalation.newest();
+        let all = [began, suspected].into_iter().chain(set).chain(signals.flatten()).chain(ladder);
+        all.max().unwrap_or_default()
+    }
+
     /// Appends to the timeline. What flaps for days is not told for ever: after the thousandth line of its signals the next ones
     /// are counted, and the end of the incident tells how many there were.
     pub fn tell(&mut self, at: At, actor: Actor, kind: Kind, text: String, evidence: Vec<(String, String)>) {

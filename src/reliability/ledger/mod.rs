@@ -329,6 +329,14 @@ impl Ledger {
         out
     }
 
+    /// The clock has made a step, and it is `now` by the new one: what lies ahead of it is handed out to be stored and left, and
+    /// the next mark bridges nothing.
+    pub fn step(&mut self, now: At) -> Vec<Minute> {
+        let ahead = self.open.extract_if(.., |minute, _| *minute > now.minute()).collect::<Vec<_>>();
+        (self.last, self.counted, self.written) = (None, Counts::default(), i64::MIN);
+        ahead.into_iter().map(|(minute, share)| self.record(minute, share)).collect()
+    }
+
     /// Nobody saw the seconds before `second` that are not marked yet: the next mark does not bridge them.
     pub fn resumes(&mut self, second: i64) {
         self.last = self.last.map(|last| last.max(second - 1));

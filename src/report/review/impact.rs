@@ -13,6 +13,7 @@ use crate::reliability::ledger::{Minute, Report};
 use crate::reliability::rule::Rule;
 use crate::reliability::slo::Objective;
 use crate::report::sla::{Objectives, SERVICE};
+use crate::report::text;
 use crate::units::At;
 
 /// The impact.
@@ -25,8 +26,10 @@ pub struct Impact {
     /// Route classes whose signals are part of the incident; null: none is, so none is known.
     pub routes: Option<Vec<String>>,
     /// What it spent of 30 days' budget of requests, percent; null: no requests were counted.
+    #[serde(rename = "request_budget_spent", serialize_with = "text::as_share")]
     pub request_budget_percentage: Option<f64>,
     /// What it spent of 30 days' budget of time, percent; null: nobody saw the service at that time.
+    #[serde(rename = "time_budget_spent", serialize_with = "text::as_share")]
     pub time_budget_percentage: Option<f64>,
 }
 
@@ -40,6 +43,7 @@ pub struct Touched {
     /// Those that failed, for whatever reason.
     pub failed: u64,
     /// Of all, percent; null: there were none.
+    #[serde(rename = "failed_share", serialize_with = "text::as_share")]
     pub failed_percentage: Option<f64>,
     /// Seconds of the incident in which it did not serve.
     pub down_seconds: u64,

@@ -42,7 +42,7 @@ pub struct Lead {
 pub struct Called {
     /// The number of the call.
     pub number: u32,
-    /// Whom.
+    /// Whom; several with commas between them.
     pub contact: String,
     /// Through what.
     pub channel: String,
@@ -158,7 +158,7 @@ pub(super) fn leads(one: &Incident, zone: &Zone) -> Vec<Lead> {
 pub(super) fn calls(one: &Incident) -> Vec<Called> {
     let called = |call: &crate::reliability::escalation::Call| Called {
         number: call.number,
-        contact: call.contact.clone(),
+        contact: call.whom(),
         channel: call.channel.clone(),
         arrived: call.delivered,
     };

@@ -6,8 +6,8 @@ use super::Sla;
 use super::figures::Figures;
 use crate::report::text;
 
-const HEADER: &str = "subject,period,time_zone,uptime_percentage,lowest_percentage,highest_percentage,coverage,up_seconds,\
-                      degraded_seconds,down_seconds,maintenance_seconds,unknown_seconds,requests,failed,success_percentage\n";
+const HEADER: &str = "subject,period,time_zone,uptime,lowest,highest,coverage,up_seconds,\
+                      degraded_seconds,down_seconds,maintenance_seconds,unknown_seconds,requests,failed,success\n";
 
 /// All rows: the month, its service hours if there are any, its days; subject by subject.
 pub(super) fn write(sla: &Sla) -> String {
@@ -26,7 +26,8 @@ pub(super) fn write(sla: &Sla) -> String {
 
 /// A field that is empty was not observed.
 fn row(out: &mut String, subject: &str, period: &str, sla: &Sla, figures: &Figures) {
-    let share = |share: Option<f64>| share.map(|share| share.to_string()).unwrap_or_default();
+    let share =
+        |percent: Option<f64>| percent.map(|percent| (percent / 100.0).to_string()).unwrap_or_default();
     let fields = [
         text::csv(subject),
         text::csv(period),

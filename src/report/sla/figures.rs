@@ -12,6 +12,7 @@ use crate::reliability::ledger::Report;
 use crate::reliability::significance;
 use crate::reliability::slo::Objective;
 use crate::report::calendar::Day;
+use crate::report::text;
 
 /// A trend is told when chance would show as much less often than this.
 const CHANCE: f64 = 0.001;
@@ -36,10 +37,13 @@ impl Default for Objectives {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Figures {
     /// Seconds served over seconds measured, percent; null: nothing was measured.
+    #[serde(rename = "uptime", serialize_with = "text::as_share")]
     pub uptime_percentage: Option<f64>,
     /// The uptime when all unknown time was down.
+    #[serde(rename = "lowest", serialize_with = "text::as_share")]
     pub lowest_percentage: Option<f64>,
     /// The uptime when all unknown time was up.
+    #[serde(rename = "highest", serialize_with = "text::as_share")]
     pub highest_percentage: Option<f64>,
     /// The share of the range that was observed, 0 to 1.
     pub coverage: f64,
@@ -58,6 +62,7 @@ pub struct Figures {
     /// Those that failed.
     pub failed: u64,
     /// Good requests over all, percent; null: there were none.
+    #[serde(rename = "success", serialize_with = "text::as_share")]
     pub success_percentage: Option<f64>,
     #[serde(skip)]
     pub(super) report: Report,
@@ -101,6 +106,7 @@ pub struct Budget {
     /// Those that were.
     pub spent: u64,
     /// Of the budget, percent; above 100 it is overdrawn. Null: there is no budget to spend from.
+    #[serde(rename = "spent_share", serialize_with = "text::as_share")]
     pub spent_percentage: Option<f64>,
 }
 
@@ -191,10 +197,13 @@ pub struct Trend {
     /// Requests that failed.
     pub failed: u64,
     /// Of all, percent.
+    #[serde(rename = "failed_share", serialize_with = "text::as_share")]
     pub failed_percentage: f64,
     /// The same in the first half of the days; null: no requests.
+    #[serde(rename = "first_half", serialize_with = "text::as_share")]
     pub first_half_percentage: Option<f64>,
     /// The same in the second half.
+    #[serde(rename = "second_half", serialize_with = "text::as_share")]
     pub second_half_percentage: Option<f64>,
     /// Where it goes.
     pub trend: Way,

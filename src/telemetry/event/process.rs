@@ -36,6 +36,9 @@ pub enum ProcessEvent<'a> {
     FdLimit { was: Option<u64>, limit: Option<u64>, kept: u64 },
     FdsLow { used: u64, limit: u64 },
     Paused { seconds: f64 },
+    PostRefused { from: &'a str, why: &'a str },
+    Heartbeat { heard: Result<&'a str, (&'a str, &'a str)> },
+    ClockStepped { seconds: f64, slept: bool },
 }
 
 impl<'a> ProcessEvent<'a> {
@@ -64,6 +67,26 @@ impl ProcessEvent<'_> {
                 info!(was, limit, kept, "file descriptors; `kept` are for the admin port and the store");
             }
             Self::FdsLow { used, limit } => warn!(used, limit, "file descriptors are running out"),
+            Self::PostRefused { from, why } => {
+                warn!(from, why, "a post that says it is from a pager or a chat is not heard");
+            }
+            Self::Heartbeat { heard: Ok(said) } => info!(said, "the heartbeat is heard"),
+            Self::Heartbeat { heard: Err((why, error)) } => {
+                warn!(
+                    why,
+                    error,
+                    "no heartbeat: whoever waits for it will notice; it is told again when it is heard"
+                );
+            }
+            Self::ClockStepped { seconds, slept: true } => {
+                info!(seconds, "the machine slept: nobody saw these seconds");
+            }
+            Self::ClockStepped { seconds, slept: false } => {
+                warn!(
+                    seconds,
+                    "the wall clock made a step against the monotonic one: moments follow it, spans stay"
+                );
+            }
             Self::Paused { seconds } => {
                 warn!(
                     seconds,

@@ -1,8 +1,8 @@
 """aiosmtpd on a port of the loopback that the kernel picks: the first line says which.
 
 Arguments: a directory, where each mail is written as N.json before it is acknowledged; how it is secured (plain,
-starttls, implicit); then certificate and key. Mail to nobody@ is refused for good, to later@ for now; a login must be
-strop with the password "0123456789abcdef".
+starttls, implicit); then certificate and key. Mail to nobody@ is refused for good, to later@ for now, to grey@ the first
+time; a login must be strop with the password "0123456789abcdef".
 """
 
 import asyncio
@@ -19,12 +19,16 @@ directory, security, *pair = sys.argv[1:]
 
 class Handler:
     taken = 0
+    known = False
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         if address.startswith("nobody@"):
             return "550 no such user"
         if address.startswith("later@"):
             return "451 come back later"
+        if address.startswith("grey@") and not self.known:
+            self.known = True
+            return "451 greylisted"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 

@@ -61,7 +61,7 @@ pub fn proxy_by(command: &mut Command, dir: tempfile::TempDir, toml: &str) -> Pr
             lines.lock().expect("not poisoned").push(line);
         }
     });
-    let wanted: usize = ["[ingress]", "[egress]", "[admin]", "\nlocal = ", "\nprobes = "]
+    let wanted: usize = ["[ingress]", "[egress]", "[admin]", "[inbound]", "\nlocal = ", "\nprobes = "]
         .map(|part| toml.matches(part).count())
         .iter()
         .sum();

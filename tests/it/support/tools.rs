@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use super::PATIENCE;
 
@@ -44,6 +45,16 @@ pub fn python(script: &str) -> Command {
     command
 }
 
+/// A program that a package of tests/requirements.txt installs.
+pub fn venv(name: &str) -> Command {
+    tool(&tests().join(".venv/bin").join(name).display().to_string())
+}
+
+/// A file of tests/it/clients.
+pub fn clients(name: &str) -> PathBuf {
+    path(name)
+}
+
 /// A script of tests/it/clients for node.
 pub fn node(script: &str) -> Command {
     let mut command = tool("node");
@@ -72,7 +83,12 @@ fn line(command: &Command) -> String {
 
 /// Runs it to its end; what it wrote to its standard output. It must succeed, and in time.
 pub fn run(command: &mut Command) -> Vec<u8> {
-    let ran = finish(command);
+    run_within(PATIENCE, command)
+}
+
+/// The same for what takes its time.
+pub fn run_within(limit: Duration, command: &mut Command) -> Vec<u8> {
+    let ran = finish_within(limit, command);
     if !ran.status.success() {
         let said = String::from_utf8_lossy(&ran.stderr).into_owned() + &String::from_utf8_lossy(&ran.stdout);
         let hint = if said.contains("No module named") { "; run tests/setup first" } else { "" };
@@ -83,11 +99,15 @@ pub fn run(command: &mut Command) -> Vec<u8> {
 
 /// Runs it to its end, however it ends.
 pub fn finish(command: &mut Command) -> Output {
+    finish_within(PATIENCE, command)
+}
+
+fn finish_within(limit: Duration, command: &mut Command) -> Output {
     let child = start(command);
     let pid = child.id();
     let (tell, told) = channel();
     std::thread::spawn(move || tell.send(child.wait_with_output()));
-    if let Ok(ran) = told.recv_timeout(PATIENCE) {
+    if let Ok(ran) = told.recv_timeout(limit) {
         return ran.expect("waits");
     }
     // Still running, so the number is still its own.

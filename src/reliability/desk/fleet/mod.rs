@@ -124,7 +124,9 @@ impl Desk {
         let mut loose = std::mem::take(&mut self.alerts);
         let live = fleet.iter().filter(|one| one.state.is_live()).map(|one| one.id.clone());
         let live: Vec<IncidentId> = live.collect();
-        self.incidents = fleet.into_iter().map(|one| (one.id.clone(), one)).collect();
+        let known: Vec<_> = fleet.into_iter().map(|one| Self::not_of_the_future(one, now)).collect();
+        self.incidents = known.iter().map(|(one, _)| (one.id.clone(), one.clone())).collect();
+        known.into_iter().for_each(|(one, told)| self.note_step(&one.id, told, now));
         for id in &live {
             self.attach(id, &mut loose, now);
             let twin = self.incidents.get(id).and_then(|one| self.twin_of(one));
@@ -300,7 +302,7 @@ impl Desk {
 
     /// The fleet's silences, all of them. Maintenance marks the ledger of a desk that watches, too.
     pub fn put_silences(&mut self, silences: Vec<Silence>) {
-        self.silences = silences;
+        self.silences = Self::silences_of_now(silences, self.clock.now);
     }
 
     /// A second has passed for a desk that is given no readings; `held` are the alerts that hold in the fleet.

@@ -1,0 +1,116 @@
+//! What every answer says first: how it is and why, then when, by whom and of what it was observed.
+
+use std::time::Duration;
+
+use axum::Json;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Admin, health};
+use crate::control::Board;
+use crate::reliability::health::Health;
+use crate::runtime::clock::{self, Moment};
+
+/// How a fact came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Source {
+    /// Seen in traffic, or in this process.
+    Observed,
+    /// Asked for by active checks.
+    Probed,
+    /// Concluded from something else, such as the record headers of a tunnel.
+    #[allow(dead_code, reason = "of the closed set that clients are made for; no answer rests on it alone")]
+    Inferred,
+    /// Said by somebody else: an operator, the store, a config file.
+    Reported,
+}
+
+/// An answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Observed<T: Serialize> {
+    /// healthy, recovering, degraded, unhealthy or unknown: of what was asked for, else of the whole.
+    pub status: &'static str,
+    /// What the status was decided by.
+    pub reason: String,
+    /// When the newest fact in it was observed, RFC 3339.
+    pub observed_at: String,
+    /// How long ago that was, seconds. It grows while whatever observes stands still.
+    pub age_seconds: f64,
+    /// How it came about.
+    pub source: Source,
+    /// The sidecar that says so: its `process.name`.
+    pub instance: String,
+    /// The longest window that it sums up, such as 30d; null: it is of the moment.
+    pub window: Option<&'static str>,
+    /// The share of that window that is known, 0 to 1; null: it is of the moment.
+    pub coverage: Option<f64>,
+    /// What was observed.
+    #[serde(flatten)]
+    pub data: T,
+}
+
+/// Where the facts of an answer are from.
+pub(super) struct About {
+    seen: Moment,
+    source: Source,
+    window: Option<(&'static str, Option<f64>)>,
+    health: Option<Health>,
+}
+
+impl About {
+    /// Looked at for this answer.
+    pub(super) fn now() -> Self {
+        Self { seen: clock::now(), source: Source::Observed, window: None, health: None }
+    }
+
+    /// As the control loop has seen it at its last look; before the first one, nothing has been seen since the start.
+    pub(super) fn looked(admin: &Admin, board: &Board) -> Self {
+        Self { seen: board.looked.unwrap_or(admin.started), ..Self::now() }
+    }
+
+    /// What was seen at `instant`.
+    pub(super) fn seen(instant: std::time::Instant) -> Self {
+        let now = clock::now();
+        let wall = now.wall - now.instant.saturating_duration_since(instant);
+        Self { seen: Moment { wall, instant }, ..Self::now() }
+    }
+
+    /// It sums up a window of which this share is known.
+    pub(super) fn over(self, window: &'static str, coverage: Option<f64>) -> Self {
+        Self { window: Some((window, coverage)), ..self }
+    }
+
+    /// It came about like this.
+    pub(super) fn by(self, source: Source) -> Self {
+        Self { source, ..self }
+    }
+
+    /// Its status is of what was asked for, not of the whole.
+    pub(super) fn of(self, health: Health) -> Self {
+        Self { health: Some(health), ..self }
+    }
+
+    /// The answer.
+    pub(super) fn answer<T: Serialize>(self, admin: &Admin, data: T) -> Json<Observed<T>> {
+        let Health { status, reason } = self.health.unwrap_or_else(|| health::of_the_whole(admin));
+        let age = clock::instant().saturating_duration_since(self.seen.instant);
+        Json(Observed {
+            status: status.label(),
+            reason,
+            observed_at: clock::rfc3339(self.seen.wall),
+            age_seconds: age.as_secs_f64(),
+            source: self.source,
+            instance: admin.control.records().member().to_owned(),
+            window: self.window.map(|(name, _)| name),
+            coverage: self.window.and_then(|(_, coverage)| coverage),
+            data,
+        })
+    }
+}
+
+/// The share of a window of `length` that lies after the start of the process, 0 to 1.
+pub(super) fn since_start(admin: &Admin, length: Duration) -> f64 {
+    let up = clock::instant().saturating_duration_since(admin.started.instant);
+    (up.as_secs_f64() / length.as_secs_f64()).min(1.0)
+}

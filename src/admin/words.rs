@@ -1,0 +1,90 @@
+//! The words of the closed sets of the API, by schema and field, for the contract.
+
+use crate::reliability::breaker::{BreakerState, Mode};
+use crate::reliability::fleet::Duty;
+use crate::reliability::health::Status;
+use crate::reliability::incident::State;
+use crate::reliability::rule::{Rule, Severity};
+use crate::reliability::verdict::Why;
+use crate::store;
+
+/// `next` of a page of what is at hand, or of what is on disk.
+pub(super) const CURSOR: &str = "^([0-9]{1,15}\\.)?inc_[0-9a-hjkmnp-tv-z]{20}$";
+/// `next` of a page of the audit trail.
+pub(super) const ROW: &str = "^[0-9]{1,18}$";
+/// Such as 2026-10.
+pub(super) const MONTH_OF_A_YEAR: &str = "^(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])$";
+
+/// A duration of up to a week, such as 10m.
+const WEEK: &str = "^([1-9][0-9]{0,4}s|[1-9][0-9]{0,3}m|([1-9][0-9]?|1[0-5][0-9])h|[1-7]d)$";
+/// A duration of up to a month.
+const MONTH: &str = "^([1-9][0-9]{0,4}s|[1-9][0-9]{0,3}m|[1-9][0-9]{0,2}h|([1-9]|[12][0-9]|3[01])d)$";
+/// A moment as RFC 3339 writes it.
+const MOMENT: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,3})?Z$";
+/// A day.
+const DAY: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$";
+
+/// A regular expression that a text of an order fits, and that all texts fit which the route takes in this form.
+pub(super) fn pattern(schema: &str, field: &str) -> Option<&'static str> {
+    match (schema, field) {
+        ("Order", "ttl") => Some(WEEK),
+        ("SilenceOrder", "for") => Some(MONTH),
+        ("SilenceOrder", "from" | "until") => Some(MOMENT),
+        ("ActionOrder", "due") => Some(DAY),
+        _ => None,
+    }
+}
+
+fn rules() -> Vec<&'static str> {
+    Rule::ALL.map(Rule::label).into_iter().chain([Rule::Unknown.label()]).collect()
+}
+
+fn breaker() -> Vec<&'static str> {
+    [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen].map(BreakerState::label).into()
+}
+
+fn states(schema: &str) -> Option<Vec<&'static str>> {
+    Some(match schema {
+        "Query" | "IncidentView" | "Observed_IncidentView" => State::ALL.map(State::label).into(),
+        "HoldView" => [BreakerState::Closed, BreakerState::Open].map(BreakerState::label).into(),
+        "Breaker" | "Observed_Breaker" => breaker(),
+        "SilenceView" => vec!["to_come", "lasting", "ended"],
+        "AlertView" => vec!["pending", "firing"],
+        "BudgetView" => vec!["met", "warned", "broken"],
+        "StoreHealth" => store::State::ALL.map(store::State::as_str).into(),
+        _ => return None,
+    })
+}
+
+/// The words of that field of that schema; `Query`: of that parameter of any route. `None`: it is an open set.
+pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
+    Some(match (schema, field) {
+        (_, "state") => return states(schema),
+        ("Query", "format") => vec!["json", "html", "csv", "markdown"],
+        (_, "status") => Status::ALL.map(Status::label).into(),
+        (_, "severity") => Severity::ALL.map(Severity::label).into(),
+        ("SilenceOrder", "rule") => Rule::ALL.map(Rule::label).into(),
+        (_, "rule") => rules(),
+        (_, "circuit_breaker" | "shadow_state") => breaker(),
+        ("Breaker" | "Observed_Breaker", "mode") => {
+            [Mode::On, Mode::Shadow, Mode::Off].map(Mode::label).into()
+        }
+        ("FailedAttempt", "why") => Why::ALL.map(Why::label).into_iter().chain(["rate_limited"]).collect(),
+        (_, "duty") => [Duty::Holds, Duty::Follows, Duty::Alone].map(Duty::label).into(),
+        ("SilenceView" | "SilenceOrder", "purpose") => vec!["silence", "maintenance"],
+        ("MatcherView", "label") => vec!["rule", "service", "scope", "severity"],
+        ("MatcherView", "is") => vec!["=", "!="],
+        (_, "kept_in") => vec!["store", "memory"],
+        ("SeriesView", "direction") => vec!["ingress", "egress"],
+        ("BudgetView", "until") => vec!["first_byte", "last_byte"],
+        ("Window", "window") => vec!["10s", "1m", "5m", "1h"],
+        ("Burn", "window") => vec!["5m", "30m", "1h", "6h", "3d"],
+        ("Span", "window") => vec!["24h", "7d", "30d"],
+        ("ResourceView", "resource") => vec!["cpu", "memory", "disk", "network"],
+        ("EntryView", "kind") => vec![
+            "state", "signal", "severity", "page", "delivery", "silence", "note", "assigned", "breach",
+            "action", "evidence", "unknown",
+        ],
+        _ => return None,
+    })
+}

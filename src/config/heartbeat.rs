@@ -1,0 +1,102 @@
+//! `[heartbeat]`: an address outside that is called as long as all is watched.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+
+use super::channels::{Hidden, WebUrl};
+use super::problem::Part;
+use super::secret;
+use crate::units::Text;
+
+/// `[heartbeat]` as written.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HeartbeatFile {
+    /// Called by GET while this sidecar looks at everything and people can be told; absent: nobody is called.
+    pub url: Option<String>,
+    /// File with the address, where it is itself a secret.
+    pub url_file: Option<String>,
+    /// Between two calls.
+    pub every: Text<Duration>,
+    /// Extra roots, PEM, beside the system's.
+    pub ca_file: Option<String>,
+}
+
+impl Default for HeartbeatFile {
+    fn default() -> Self {
+        Self { url: None, url_file: None, every: Text(Duration::from_secs(60)), ca_file: None }
+    }
+}
+
+/// Who is called while all is watched.
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    /// Where to.
+    pub url: WebUrl,
+    /// Between two calls.
+    pub every: Duration,
+    /// Extra roots, PEM, beside the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl HeartbeatFile {
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Option<Heartbeat> {
+        let every = at.lasts("every", self.every, 1, 3_600);
+        let ca_file = self.ca_file.as_ref().map(|file| at.readable("ca_file", file));
+        let url = match (&self.url, &self.url_file) {
+            (None, None) => return None,
+            (Some(url), None) => at.take("url", WebUrl::read(url, Hidden::No)),
+            (None, Some(file)) => {
+                let held = secret::read(file, "an address", 1);
+                at.take("url_file", held.and_then(|url| WebUrl::read(url.expose_secret(), Hidden::Path)))
+            }
+            (Some(_), Some(_)) => {
+                at.add("url", "is written twice: take out url or url_file");
+                None
+            }
+        };
+        Some(Heartbeat { url: url?, every, ca_file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load;
+    use super::*;
+
+    const SMALLEST: &str = "[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\n";
+
+    #[test]
+    fn an_address_is_called_each_minute_where_one_is_written() {
+        let of = |more: &str| load(&format!("{SMALLEST}{more}"), "a test", &[]).expect("runs").heartbeat;
+        assert!(of("").is_none() && of("[heartbeat]\nevery = \"5m\"\n").is_none());
+        let beat = of("[heartbeat]\nurl = \"https://hc.example/id?a=secret\"\n").expect("on");
+        assert_eq!(
+            (beat.every, beat.url.to_string().as_str()),
+            (Duration::from_secs(60), "https://hc.example/id?…")
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_what_to_write() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("url");
+        std::fs::write(&file, "hc.example/secret").expect("writes");
+        for (more, wanted) in [
+            ("url = \"https://a.example/\"\nurl_file = \"b\"".to_owned(), "take out url or url_file"),
+            ("url = \"a.example\"".to_owned(), "write \"https://host/path\""),
+            (format!("url_file = {file:?}"), "what it holds is not an address"),
+            ("url = \"https://a.example/\"\nevery = \"100ms\"".to_owned(), "1s"),
+        ] {
+            let problems =
+                load(&format!("{SMALLEST}[heartbeat]\n{more}\n"), "a test", &[]).expect_err("cannot run");
+            let told =
+                problems.all.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("\n");
+            assert!(told.contains(wanted) && !told.contains("secret"), "{told}");
+        }
+    }
+}

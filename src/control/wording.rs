@@ -1,0 +1,278 @@
+//! What is known around an incident at the moment a message is written: counters and views become a
+//! [`Scene`]; what is said of it is [`Brief`]'s. Decides nothing. What is not measured is absent.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Control;
+use super::post::Letter;
+use crate::config::{self, Config, Until};
+use crate::notify::{Kind, Message};
+use crate::reliability::breaker::{BreakerState, BreakerView, Mode};
+use crate::reliability::brief::{
+    Audience, BreakerScene, Brief, Door, EndpointIs, EndpointScene, FailureScene, Fault, Occasion,
+    RouteScene, Scene, UpstreamScene,
+};
+use crate::reliability::desk::Effect;
+use crate::reliability::escalation::{Cause, Clock, EscalationPolicy};
+use crate::reliability::incident::Incident;
+use crate::reliability::readings::Readings;
+use crate::runtime::clock::{self, Moment};
+use crate::telemetry::SeriesKey;
+use crate::telemetry::Telemetry;
+use crate::telemetry::latency::{Span, Summary};
+use crate::telemetry::series::{Outcome, Series};
+use crate::units::At;
+use crate::upstream::Upstream;
+use crate::upstream::registry::Registry;
+
+/// The window of what a message says of traffic.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Between two looks at the statuses.
+const EVERY: Duration = Duration::from_secs(5);
+/// Failed attempts that are told of one upstream.
+const FAILURES: usize = 3;
+
+type Statuses = Vec<(u16, u64)>;
+
+/// Reads the counters; remembers the statuses of the last minute, which the counters have since the start only.
+pub(super) struct Wording {
+    registry: Arc<Registry>,
+    telemetry: Arc<Telemetry>,
+    door: Door,
+    clear_after: Duration,
+    /// Statuses of 500 and above since the start, by series, the oldest look first.
+    statuses: VecDeque<(Instant, BTreeMap<SeriesKey, Statuses>)>,
+    /// The last success of each upstream, as of the last look.
+    well: BTreeMap<Arc<str>, Option<At>>,
+}
+
+impl Wording {
+    pub(super) fn new(registry: Arc<Registry>, telemetry: Arc<Telemetry>) -> Self {
+        let (statuses, well) = (VecDeque::new(), BTreeMap::new());
+        Self { registry, telemetry, door: Door::default(), clear_after: Duration::ZERO, statuses, well }
+    }
+
+    /// Another config is in force.
+    pub(super) fn reconfigure(&mut self, config: &Config) {
+        self.door = door(&config.admin);
+        self.clear_after = config.watch.policy.detect.clear_after;
+    }
+
+    /// Once a second.
+    pub(super) fn look(&mut self, readings: &Readings, moment: Moment) {
+        self.well = readings.upstreams.iter().map(|one| (Arc::clone(&one.name), one.last_success)).collect();
+        let now = moment.instant;
+        let due = self.statuses.back().is_none_or(|(at, _)| now.saturating_duration_since(*at) >= EVERY);
+        if !due {
+            return;
+        }
+        let all = self.telemetry.all_series();
+        let failing = all.iter().filter(|one| one.outcomes().iter().zip(Outcome::ALL).any(is_failure));
+        self.statuses.push_back((now, failing.map(|one| (one.key.clone(), statuses(one))).collect()));
+        while self.statuses.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > WINDOW) {
+            self.statuses.pop_front();
+        }
+    }
+
+    /// All that is known now. `now` is `moment` as incidents have it.
+    pub(super) fn scene(&self, moment: Moment, now: At, member: &str) -> Scene {
+        let world = self.registry.snapshot();
+        let mut upstreams: Vec<&Arc<Upstream>> = world
+            .upstreams
+            .values()
+            .filter(|one| one.config.name.as_str() != config::presets::SRE_API)
+            .collect();
+        upstreams.sort_by(|a, b| a.config.name.cmp(&b.config.name));
+        let routes = self.telemetry.all_series();
+        let mut routes: Vec<RouteScene> = routes
+            .iter()
+            .filter(|one| world.upstreams.contains_key(&one.key.1))
+            .map(|one| self.route(one, moment.instant))
+            .collect();
+        routes.sort_by(|a, b| (&a.name, &a.upstream).cmp(&(&b.name, &b.upstream)));
+        Scene {
+            at: now,
+            member: member.to_owned(),
+            backend: world.config.ingress.as_ref().map(|ingress| ingress.upstream.as_str().to_owned()),
+            routes,
+            upstreams: upstreams.into_iter().map(|one| self.upstream(one, moment, now)).collect(),
+            clear_after: (!self.clear_after.is_zero()).then_some(self.clear_after),
+            door: self.door.clone(),
+        }
+    }
+
+    fn route(&self, series: &Series, now: Instant) -> RouteScene {
+        let outcomes = series.outcomes_within(WINDOW, now);
+        let of = |outcome: Outcome| outcomes.get(outcome as usize).copied().unwrap_or(0);
+        let faults = [
+            (Fault::Status, of(Outcome::ServerError)),
+            (Fault::Late, of(Outcome::Timeout)),
+            (Fault::Broken, of(Outcome::UpstreamFailed)),
+            (Fault::Refused, of(Outcome::Refused)),
+        ];
+        let faults: Vec<(Fault, u64)> = faults.into_iter().filter(|(_, count)| *count > 0).collect();
+        let failed: u64 = faults.iter().map(|(_, count)| count).sum();
+        let measured = series.slow_within(WINDOW, now).map(|(yardstick, _)| yardstick);
+        let (total, first) = series.window(Span::Minute, now);
+        let heads = measured.is_some_and(|yardstick| yardstick.until == Until::FirstByte);
+        RouteScene {
+            name: series.key.0.as_str().to_owned(),
+            upstream: series.key.1.as_str().to_owned(),
+            total: of(Outcome::Ok) + failed,
+            statuses: if failed > 0 { self.statuses_of(series) } else { Vec::new() },
+            faults,
+            percentiles: percentiles(if heads { &first } else { &total }),
+            limits: measured.map(|yardstick| yardstick.limits),
+        }
+    }
+
+    /// Of the last minute: what there is more than at the oldest look within it.
+    fn statuses_of(&self, series: &Series) -> Statuses {
+        let before = self.statuses.front().and_then(|(_, all)| all.get(&series.key));
+        let old = |status: u16| {
+            let known = before.and_then(|all| all.iter().find(|(of, _)| *of == status));
+            known.map_or(0, |(_, count)| *count)
+        };
+        let new =
+            statuses(series).into_iter().map(|(status, count)| (status, count.saturating_sub(old(status))));
+        let mut new: Statuses = new.filter(|(_, count)| *count > 0).collect();
+        new.sort_by_key(|(status, count)| (std::cmp::Reverse(*count), *status));
+        new
+    }
+
+    fn upstream(&self, upstream: &Upstream, moment: Moment, now: At) -> UpstreamScene {
+        let name = upstream.config.name.as_str();
+        let view = upstream.gate.view(moment.instant);
+        let at = |instant: Instant| now - moment.instant.saturating_duration_since(instant);
+        let checked = upstream.config.health.is_some();
+        let endpoints = upstream.endpoints.load();
+        let endpoints = endpoints.iter().map(|one| EndpointScene {
+            address: one.addr.to_string(),
+            state: match (one.out_until(moment.instant), checked, one.is_healthy()) {
+                (Some(_), ..) => EndpointIs::Ejected,
+                (None, false, _) => EndpointIs::Unchecked,
+                (None, true, true) => EndpointIs::Well,
+                (None, true, false) => EndpointIs::Unhealthy,
+            },
+        });
+        let failures = view.evidence.iter().rev().take(FAILURES).rev().map(|seen| FailureScene {
+            at: at(seen.at),
+            endpoint: seen.endpoint.map(|endpoint| endpoint.to_string()),
+            route: seen.route.as_ref().map(|route| route.as_str().to_owned()),
+            why: seen.why.map_or("rate_limited", crate::reliability::verdict::Why::label),
+        });
+        UpstreamScene {
+            name: name.to_owned(),
+            endpoints: endpoints.collect(),
+            failures: failures.collect(),
+            last_success: self.well.get(name).copied().flatten(),
+            breaker: (upstream.config.breaker.mode != Mode::Off).then(|| breaker(&view, moment.instant, at)),
+        }
+    }
+}
+
+fn breaker(view: &BreakerView, now: Instant, at: impl Fn(Instant) -> At) -> BreakerScene {
+    let shadow = view.shadow_state;
+    let state = shadow.unwrap_or(view.state);
+    let waits = view.open_until.filter(|_| state == BreakerState::Open);
+    BreakerScene {
+        state,
+        since: shadow.is_none().then(|| at(view.since)),
+        shadow: shadow.is_some(),
+        held: view.hold.is_some(),
+        probes_in: waits.map(|until| until.saturating_duration_since(now)),
+    }
+}
+
+fn is_failure((count, outcome): (&u64, Outcome)) -> bool {
+    *count > 0 && outcome.is_failure()
+}
+
+fn statuses(series: &Series) -> Statuses {
+    let mut sums: BTreeMap<u16, u64> = BTreeMap::new();
+    for pair in series.totals().pairs.iter().filter(|pair| pair.status >= 500) {
+        *sums.entry(pair.status).or_default() += pair.took.count();
+    }
+    sums.into_iter().collect()
+}
+
+fn percentiles(summary: &Summary) -> Option<[Duration; 3]> {
+    let span = |ms: Option<f64>| ms.map(|ms| Duration::from_secs_f64(ms / 1_000.0));
+    Some([span(summary.p50_ms)?, span(summary.p95_ms)?, span(summary.p99_ms)?])
+}
+
+/// Where orders are taken: the address for people, else the listener, seen from beside the sidecar.
+fn door(admin: &config::Admin) -> Door {
+    let token_file = admin.token_file.clone();
+    if let Some(base) = &admin.public_url {
+        return Door { base: base.clone(), public: true, token_file };
+    }
+    let ip = match admin.listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    Door { base: format!("http://{}", SocketAddr::new(ip, admin.listen.port())), public: false, token_file }
+}
+
+/// The messages of one moment.
+pub(super) struct Written<'a> {
+    pub(super) scene: Scene,
+    pub(super) policy: &'a EscalationPolicy,
+    pub(super) clock: Clock,
+}
+
+impl Written<'_> {
+    /// One message; `call`: it calls somebody, for that reason.
+    pub(super) fn message(
+        &self,
+        incident: &Incident,
+        kind: Kind,
+        audience: Audience,
+        call: Option<Cause>,
+    ) -> Message {
+        let next = incident.escalation.ahead(self.policy, incident.assignee.as_deref(), self.clock);
+        let brief = Brief::of(incident, &self.scene, &Occasion { audience, call, next });
+        let door = &self.scene.door;
+        let link = format!("{}/api/v2/sre/incidents/{}", door.base, incident.id);
+        // What is behind it is for those who act.
+        let link = (door.public && audience == Audience::Called).then_some(link);
+        Message { link, ..Message::about(incident, brief, kind, self.scene.at) }
+    }
+}
+
+impl Control {
+    /// What is to be told becomes messages, all of them with what is known at this moment.
+    pub(super) fn letters(&self, told: Vec<Effect>) -> Vec<Letter> {
+        if told.is_empty() {
+            return Vec::new();
+        }
+        let moment = clock::now();
+        let written = Written {
+            scene: self.wording.scene(moment, self.observer.at(moment), self.records.member()),
+            policy: &self.desk.policy().escalation,
+            clock: self.clock(moment),
+        };
+        let mut letters = Vec::new();
+        for effect in told {
+            match effect {
+                Effect::Page(page) => letters.extend(self.desk.incident(&page.incident).map(|incident| {
+                    let message =
+                        written.message(incident, Kind::Trigger, Audience::Called, Some(page.cause));
+                    Letter::call(&page, incident, message)
+                })),
+                Effect::Update(notice) | Effect::ResolveNotice(notice) => {
+                    if let Some(incident) = self.desk.incident(&notice.incident) {
+                        let write = |kind, audience| written.message(incident, kind, audience, None);
+                        letters.extend(Letter::notices(&notice, incident, write));
+                    }
+                }
+                Effect::Save(_) | Effect::SaveSilence(_) | Effect::Ledger(_) | Effect::Tell(_) => {}
+            }
+        }
+        letters
+    }
+}

@@ -1,0 +1,34 @@
+//! Calls an address outside, to say that all is watched.
+
+use super::delivery::DeliveryError;
+use super::wire::{Tls, get, web_tls, within};
+use super::{PATIENCE, Sender};
+use crate::config::{self, ClientTls};
+
+/// Who is called, with its TLS.
+pub struct Heartbeat {
+    config: config::Heartbeat,
+    tls: Tls,
+}
+
+impl Heartbeat {
+    /// Reads the roots that it needs. One that cannot be used is there all the same and says so when it is.
+    pub fn new(config: &config::Heartbeat) -> Self {
+        let tls = web_tls(&ClientTls { ca_file: config.ca_file.clone(), ..ClientTls::default() });
+        Self { config: config.clone(), tls }
+    }
+
+    /// As it is configured.
+    pub fn config(&self) -> &config::Heartbeat {
+        &self.config
+    }
+}
+
+impl Sender {
+    /// One call; what was said, for people.
+    pub async fn beat(&self, to: &Heartbeat) -> Result<String, DeliveryError> {
+        let asked = get(&self.addresses, &to.tls, &to.config.url);
+        let answer = Box::pin(within(PATIENCE, asked)).await?;
+        Ok(format!("{} {}", answer.status, answer.said).trim_end().to_owned())
+    }
+}

@@ -1,0 +1,254 @@
+//! What was done, what comes by itself, where to look, how to take an incident.
+
+use super::evidence;
+use super::scene::{About, BreakerScene, EndpointIs, Scene};
+use super::words::{line, list, moment, span};
+use crate::reliability::breaker::BreakerState;
+use crate::reliability::escalation::{Ahead, Call};
+use crate::reliability::incident::{Incident, Kind, State};
+use crate::reliability::rule::Rule;
+
+/// Actions that are told.
+const ACTIONS: usize = 3;
+/// Dependencies that are told one by one.
+const MEMBERS: usize = 4;
+
+/// What Strop, and people through it, have done.
+pub(super) fn done(incident: &Incident, scene: &Scene, about: &About<'_>) -> Vec<String> {
+    let mut told = Vec::new();
+    for upstream in about.upstreams.iter().take(MEMBERS) {
+        if let Some(breaker) = &upstream.breaker {
+            told.extend(of_breaker(&upstream.name, breaker, scene));
+        }
+        let out = upstream.endpoints.iter().filter(|one| one.state == EndpointIs::Ejected);
+        let out: Vec<&str> = out.map(|one| one.address.as_str()).collect();
+        if !out.is_empty() {
+            told.push(format!("It sends no requests to {} for a while.", list(&out)));
+        }
+    }
+    if told.is_empty() && incident.state.is_live() && about.carries {
+        told.push("It has changed nothing: requests go on as before.".to_owned());
+    }
+    told.extend(calls(incident.escalation.calls()));
+    let actions = incident.timeline.iter().rev().filter(|entry| entry.kind == Kind::Action).take(ACTIONS);
+    let actions = actions.map(|entry| {
+        format!("{} ({}, {}).", line(&entry.text), line(entry.actor.label()), moment(entry.at, scene.at))
+    });
+    told.extend(actions.collect::<Vec<_>>().into_iter().rev());
+    told
+}
+
+fn of_breaker(name: &str, breaker: &BreakerScene, scene: &Scene) -> Option<String> {
+    let since = breaker.since.map_or_else(String::new, |since| format!(" since {}", moment(since, scene.at)));
+    Some(match (breaker.state, breaker.held, breaker.shadow) {
+        (BreakerState::Open, true, _) => {
+            format!("An operator holds the breaker of {name} open{since}: all requests to it are refused.")
+        }
+        (BreakerState::Closed, true, _) => {
+            format!(
+                "An operator holds the breaker of {name} closed{since}: it refuses nothing, whatever fails."
+            )
+        }
+        (BreakerState::Open, false, false) => {
+            format!("It refuses requests to {name} at once{since} (breaker open), so that they do not wait.")
+        }
+        (BreakerState::HalfOpen, _, false) => {
+            format!(
+                "It lets single requests through to {name}{since} (breaker half-open) and refuses the rest."
+            )
+        }
+        (BreakerState::Open | BreakerState::HalfOpen, _, true) => {
+            format!("It refuses nothing: the breaker of {name} only counts (shadow); it would be open.")
+        }
+        (BreakerState::Closed, false, _) => return None,
+    })
+}
+
+/// Who was called, and each way once with what came of it at last.
+fn calls(calls: &[Call]) -> Option<String> {
+    let mut told: Vec<(String, Vec<(String, &str)>)> = Vec::new();
+    for call in calls {
+        let came = match call.delivered {
+            Some(true) => "delivered",
+            Some(false) => "not delivered",
+            None => "on its way",
+        };
+        let whom: Vec<String> = call.contacts().map(line).collect();
+        let (whom, way) = (list(&whom), line(&call.channel));
+        match told.iter_mut().find(|(known, _)| *known == whom) {
+            Some((_, ways)) => {
+                ways.retain(|(known, _)| *known != way);
+                ways.push((way, came));
+            }
+            None => told.push((whom, vec![(way, came)])),
+        }
+    }
+    let way = |(way, came): &(String, &str)| format!("{way} ({came})");
+    let told: Vec<String> = told
+        .iter()
+        .map(|(whom, ways)| format!("{whom} through {}", list(&ways.iter().map(way).collect::<Vec<_>>())))
+        .collect();
+    let times = calls.iter().map(|call| call.round + 1).max().unwrap_or(0);
+    let times = if times > 1 { format!(", {times} times so far") } else { String::new() };
+    (!told.is_empty()).then(|| format!("It has called {}{times}.", told.join("; ")))
+}
+
+/// What happens if nobody does anything.
+pub(super) fn next(
+    incident: &Incident,
+    scene: &Scene,
+    about: &About<'_>,
+    ahead: Option<&Ahead>,
+) -> Vec<String> {
+    let good = scene.clear_after.map_or_else(|| "long enough".to_owned(), span);
+    let ends = match incident.key.rule {
+        Rule::Manual => "It was opened by hand and ends by hand.".to_owned(),
+        Rule::NetworkDown
+        | Rule::ServiceDown
+        | Rule::Breaker
+        | Rule::PaymentFailure
+        | Rule::ErrorRate
+        | Rule::Latency
+        | Rule::Resource
+        | Rule::DeclineRate
+        | Rule::Reported
+        | Rule::Unknown => format!("The incident ends by itself once all has been well for {good}."),
+    };
+    let probes =
+        about.upstreams.iter().filter(|_| incident.state.is_live()).take(MEMBERS).filter_map(|one| {
+            let wait = one.breaker.filter(|breaker| !breaker.held && !breaker.shadow)?.probes_in?;
+            Some(format!("A request is let through to {} as a probe in {}.", one.name, span(wait)))
+        });
+    let mut told: Vec<String> = probes.collect();
+    match incident.state {
+        State::Suspected => told.push("Nobody is called unless it is confirmed.".to_owned()),
+        State::Open if super::unseen(incident).is_some() => {
+            told.push("Calls are not repeated until it is seen again, well or not.".to_owned());
+            told.extend(ahead.filter(|ahead| !ahead.again).map(|ahead| next_call(Some(ahead), scene)));
+        }
+        State::Open => told.push(next_call(ahead, scene)),
+        State::Acknowledged | State::Mitigating => told.push("Nobody else is called.".to_owned()),
+        State::Monitoring => {
+            told.push("If it becomes bad again it goes on, and so do the calls.".to_owned());
+        }
+        State::Resolved => {
+            told.push("Nobody is called about it any more. A review can be written.".to_owned())
+        }
+        State::Reviewed | State::Cleared => told.push("Nobody is called about it.".to_owned()),
+    }
+    if incident.state.is_live() {
+        told.push(ends);
+    }
+    told
+}
+
+fn next_call(next: Option<&Ahead>, scene: &Scene) -> String {
+    let Some(Ahead { at, contacts, again }) = next else {
+        return "Nobody else is called by itself.".to_owned();
+    };
+    let when = if *at > scene.at {
+        format!("at {} (in {})", moment(*at, scene.at), span(at.since(scene.at)))
+    } else {
+        "now".to_owned()
+    };
+    let who: Vec<String> = contacts.iter().map(|contact| line(contact)).collect();
+    let again = if *again { " again" } else { "" };
+    let (who, verb) = (list(&who), if who.len() == 1 { "is" } else { "are" });
+    format!("If nobody takes it, {who} {verb} called{again} {when}.")
+}
+
+/// Pages of vendors that say how they are.
+const STATUS_PAGES: [(&str, &str); 4] = [
+    ("stripe", "https://status.stripe.com"),
+    ("sendgrid", "https://status.sendgrid.com"),
+    ("twilio", "https://status.twilio.com"),
+    ("google_calendar", "https://www.google.com/appsstatus"),
+];
+
+/// Where the next fact is.
+pub(super) fn look(incident: &Incident, scene: &Scene, about: &About<'_>) -> Vec<String> {
+    let api = format!("{}/api/v2/sre", scene.door.base);
+    let service = line(&incident.key.service);
+    let mut told: Vec<String> = ["what_to_do", "to_do", "do"]
+        .iter()
+        .filter_map(|name| evidence::latest(incident, name))
+        .map(line)
+        .collect();
+    if incident.state.is_live() {
+        told.extend(hint(incident, scene, about));
+        for upstream in about.upstreams.iter().take(MEMBERS) {
+            let page = STATUS_PAGES.iter().find(|(name, _)| *name == upstream.name);
+            told.extend(page.map(|(_, page)| format!("Does {} know of it? {page}", upstream.name)));
+            told.push(format!("{} as Strop sees it: {api}/upstreams/{}", upstream.name, upstream.name));
+        }
+    }
+    told.push(format!("Timeline and evidence: {api}/incidents/{}", incident.id));
+    if matches!(incident.state, State::Resolved) {
+        told.push(format!("Review: {api}/incidents/{}/review", incident.id));
+    }
+    if incident.is_drill() {
+        told.insert(0, format!("This is a drill about {service}: take it, to see that it works."));
+    }
+    told
+}
+
+/// What is usually behind it.
+fn hint(incident: &Incident, scene: &Scene, about: &About<'_>) -> Option<String> {
+    let own = |name: &str| scene.backend.as_deref() == Some(name);
+    let application = about.upstreams.iter().any(|upstream| own(&upstream.name));
+    Some(match incident.key.rule {
+        Rule::ServiceDown | Rule::Breaker | Rule::ErrorRate if application => {
+            "Does the application run? Look at its log, its restarts and the last deploy.".to_owned()
+        }
+        Rule::ServiceDown | Rule::Breaker | Rule::PaymentFailure | Rule::ErrorRate => {
+            let names: Vec<&str> = about.upstreams.iter().map(|one| one.name.as_str()).collect();
+            let names = if names.is_empty() { line(&incident.key.service) } else { list(&names) };
+            format!("Is {names} reachable from this pod (name, route, certificate, credentials)?")
+        }
+        Rule::NetworkDown => {
+            "Several failed at the same moment: look at the node's network, its name server and its way out first."
+                .to_owned()
+        }
+        Rule::Latency => "What is slow: the application, its database, or a vendor behind it? Compare the routes at \
+             /performance with a time before."
+            .to_owned(),
+        Rule::Resource => format!("What uses it? Limits and requests of the pod {}.", line(&scene.member)),
+        Rule::DeclineRate => "Was anything about the checkout changed? A wave of fraud looks the same.".to_owned(),
+        Rule::Reported | Rule::Manual | Rule::Unknown => return None,
+    })
+}
+
+/// A sentence and the line for a shell; `None`: there is nothing to take.
+pub(super) fn acknowledge(incident: &Incident, scene: &Scene) -> Option<(String, String)> {
+    if !matches!(incident.state, State::Open | State::Mitigating | State::Suspected) {
+        return None;
+    }
+    let door = &scene.door;
+    let bearer = match &door.token_file {
+        Some(file) if !door.public => format!("$(cat {})", quoted(file)),
+        Some(_) | None => "$STROP_TOKEN".to_owned(),
+    };
+    let token = door.token_file.as_ref();
+    let token = token.map_or_else(String::new, |_| format!(" -H \"Authorization: Bearer {bearer}\""));
+    let place = match (door.public, &door.token_file) {
+        (true, None) => "with your name in it".to_owned(),
+        (true, Some(_)) => {
+            "with your name in it, and in STROP_TOKEN the token that admin.token_file holds".to_owned()
+        }
+        (false, _) => {
+            format!("in the pod or on the machine of {}, with your name in it", line(&scene.member))
+        }
+    };
+    let line = format!("Nobody else is called once you have taken it. Run this {place}:");
+    let command = format!(
+        "curl -X POST {}/api/v2/sre/incidents/{}/ack{token} -d '{{\"actor\": \"YOUR NAME\"}}'",
+        door.base, incident.id
+    );
+    Some((line, command))
+}
+
+/// For a shell, within double quotes and `$(…)`.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%,:=".contains(c);
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}

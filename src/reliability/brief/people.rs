@@ -1,0 +1,269 @@
+//! The same for those who are to know and not to act: what it means, that somebody has it, what they will hear next. No
+//! commands, no names of rules, no mechanics.
+
+use super::scene::{About, Scene};
+use super::words::{capital, line, moment, part, share, span};
+use super::{Audience, Brief, Part, filled, lasted, meaning};
+use crate::reliability::detect::NETWORK;
+use crate::reliability::escalation::Call;
+use crate::reliability::incident::{Ending, Incident, State};
+use crate::reliability::rule::Rule;
+
+/// What a known name stands for, and whether that is more than one thing.
+const THINGS: [(&str, &str, bool); 6] = [
+    ("stripe", "payments (Stripe)", true),
+    ("sendgrid", "outgoing e-mails (SendGrid)", true),
+    ("twilio", "text messages (Twilio)", true),
+    ("google_calendar", "calendar entries (Google Calendar)", true),
+    ("database", "the application's database", false),
+    ("redis", "the application's cache", false),
+];
+
+/// When it is said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tense {
+    Now,
+    Perhaps,
+    Past,
+}
+
+pub(super) fn brief(incident: &Incident, scene: &Scene, about: &About<'_>) -> Brief {
+    let sections = [
+        (Part::Evidence, means(incident, scene, about), None),
+        (Part::Done, done(incident, scene), None),
+        (Part::Next, next(incident), None),
+    ];
+    Brief {
+        audience: Audience::Stakeholders,
+        status: status(incident).to_owned(),
+        title: effect(incident, scene, about, tense(incident.state)),
+        lead: lead(incident, scene, about),
+        facts: facts(incident, scene, about),
+        sections: filled(sections.into_iter()),
+    }
+}
+
+fn tense(state: State) -> Tense {
+    match state {
+        State::Suspected => Tense::Perhaps,
+        State::Open | State::Acknowledged | State::Mitigating => Tense::Now,
+        State::Monitoring | State::Resolved | State::Reviewed | State::Cleared => Tense::Past,
+    }
+}
+
+fn status(incident: &Incident) -> &'static str {
+    match (incident.state, &incident.ending) {
+        (State::Suspected, _) => "possible",
+        (State::Open, _) => "confirmed",
+        (State::Acknowledged | State::Mitigating, _) => "being worked on",
+        (State::Monitoring, _) => "works again, watched",
+        (State::Resolved | State::Reviewed, _) => "over",
+        (State::Cleared, Some(Ending::PartOf(_))) => "part of another disruption",
+        (State::Cleared, _) => "nothing after all",
+    }
+}
+
+fn subject(incident: &Incident, scene: &Scene, about: &About<'_>) -> (String, bool) {
+    let service = line(&incident.key.service);
+    if service == NETWORK {
+        return ("several services that the application uses".to_owned(), true);
+    }
+    if incident.key.rule == Rule::Resource {
+        return ("a machine of the application".to_owned(), false);
+    }
+    if let Some((_, thing, many)) = THINGS.iter().find(|(name, ..)| *name == service) {
+        return ((*thing).to_owned(), *many);
+    }
+    if scene.backend.as_deref() == Some(&service) || service == "default" {
+        return ("the application".to_owned(), false);
+    }
+    if about.routes.iter().any(|route| route.name == service && route.upstream != service) {
+        return (format!("the part \"{service}\" of the application"), false);
+    }
+    (format!("{service}, which the application uses,"), false)
+}
+
+/// What it is to those who use it.
+fn effect(incident: &Incident, scene: &Scene, about: &About<'_>, tense: Tense) -> String {
+    let (thing, many) = subject(incident, scene, about);
+    let be = |many: bool| match (tense, many) {
+        (Tense::Now, true) => "are",
+        (Tense::Now, false) => "is",
+        (Tense::Perhaps, true) => "are perhaps",
+        (Tense::Perhaps, false) => "is perhaps",
+        (Tense::Past, true) => "were",
+        (Tense::Past, false) => "was",
+    };
+    let did = match tense {
+        Tense::Now => "fail",
+        Tense::Perhaps => "perhaps fail",
+        Tense::Past => "failed",
+    };
+    let service = line(&incident.key.service);
+    match incident.key.rule {
+        Rule::ServiceDown | Rule::Breaker | Rule::NetworkDown => {
+            format!("{thing} {} not available", be(many))
+        }
+        Rule::PaymentFailure => format!("{thing} {did}"),
+        Rule::ErrorRate => format!("some requests to {} {did}", thing.trim_end_matches(',')),
+        Rule::Latency => format!("{thing} {} slow", be(many)),
+        Rule::DeclineRate => format!("more card payments than usual {} declined", be(true)),
+        Rule::Resource => {
+            let what = match service.split(':').next().unwrap_or_default() {
+                "cpu" => "processor time",
+                "memory" => "memory",
+                "disk" => "disk space",
+                "network" => "network capacity",
+                other => other,
+            };
+            format!("{what} {} short on a machine of the application", be(false))
+        }
+        Rule::Reported | Rule::Manual | Rule::Unknown => line(&incident.title),
+    }
+}
+
+fn lead(incident: &Incident, scene: &Scene, about: &About<'_>) -> String {
+    let (now, began) = (scene.at, incident.clocks.began);
+    let what = capital(&effect(incident, scene, about, tense(incident.state)));
+    let since = format!("since {}", moment(began, now));
+    let share = whom(incident, about).map_or_else(String::new, |whom| format!("; {whom}"));
+    let severity = incident.severity.label();
+    match incident.state {
+        State::Suspected => format!("Possible disruption ({severity}): {what} {since}{share}."),
+        State::Open => format!("Disruption ({severity}): {what} {since}{share}."),
+        State::Acknowledged | State::Mitigating => {
+            let by = incident.acknowledged_by.as_deref().map_or_else(|| "Somebody".to_owned(), line);
+            format!("{by} works on the disruption ({severity}): {what} {since}{share}.")
+        }
+        State::Monitoring => {
+            let good = moment(incident.clocks.recovered.unwrap_or(now), now);
+            format!("It works again since {good}, and is watched ({severity}): {what} {since}.")
+        }
+        State::Resolved | State::Reviewed => {
+            let end = moment(incident.clocks.recovered.or(incident.clocks.closed).unwrap_or(now), now);
+            let long = span(lasted(incident, now));
+            format!("Over ({severity}): {what} from {} to {end}, {long}.", moment(began, now))
+        }
+        State::Cleared => match incident.ending {
+            Some(Ending::PartOf(_)) => {
+                format!("Part of another disruption ({severity}): {what}. You hear of that one instead.")
+            }
+            Some(
+                Ending::Recovered
+                | Ending::NeverConfirmed
+                | Ending::ByHand
+                | Ending::Forced
+                | Ending::Unobserved
+                | Ending::Unknown,
+            )
+            | None => {
+                let possible = effect(incident, scene, about, Tense::Perhaps);
+                format!("Nothing after all ({severity}): that {possible} {since} was not confirmed.")
+            }
+        },
+    }
+}
+
+fn whom(incident: &Incident, about: &About<'_>) -> Option<String> {
+    if super::unseen(incident).is_some() {
+        return Some("whether it still lasts is not known".to_owned());
+    }
+    let (failed, total) = about.counts();
+    (failed > 0 && about.carries)
+        .then(|| format!("{} of the last minute's requests failed", share(failed, total)))
+}
+
+fn means(incident: &Incident, scene: &Scene, about: &About<'_>) -> Vec<String> {
+    if !incident.state.is_live() {
+        let again = match incident.state {
+            State::Resolved | State::Reviewed => "It works as before.",
+            State::Cleared
+            | State::Suspected
+            | State::Open
+            | State::Acknowledged
+            | State::Mitigating
+            | State::Monitoring => "",
+        };
+        return Some(again.to_owned()).filter(|text| !text.is_empty()).into_iter().collect();
+    }
+    let rated = format!("It is rated {}.", meaning(incident.severity));
+    if let Some(since) = super::unseen(incident) {
+        let since = moment(since, scene.at);
+        return vec![
+            format!("Nothing has been seen of it since {since}, so whether it still lasts is not known."),
+            rated,
+        ];
+    }
+    let (failed, total) = about.counts();
+    let seen = match (failed, total) {
+        _ if incident.is_drill() => "This is a drill; nobody is affected.".to_owned(),
+        _ if !about.carries => "Requests of users are not known to be affected.".to_owned(),
+        (_, 0) => "Nobody asked for it in the last minute, so how many are affected is not known.".to_owned(),
+        (0, total) => format!("None of the last minute's {total} requests failed."),
+        (failed, total) => {
+            format!(
+                "{} requests of the last minute failed ({}).",
+                capital(&part(failed, total)),
+                share(failed, total)
+            )
+        }
+    };
+    let lasts = format!("It has lasted {} so far.", span(lasted(incident, scene.at)));
+    vec![seen, lasts, rated]
+}
+
+fn done(incident: &Incident, scene: &Scene) -> Vec<String> {
+    let now = scene.at;
+    let taken = incident.acknowledged_by.as_deref().zip(incident.clocks.acknowledged);
+    let taken = taken.map(|(by, at)| format!("{} took it at {}.", line(by), moment(at, now)));
+    let called = incident.escalation.calls().iter().flat_map(Call::contacts).map(line);
+    let mut names: Vec<String> = called.collect();
+    names.sort();
+    names.dedup();
+    let names: Vec<String> = names.iter().map(|name| name.replace('_', " ")).collect();
+    let called = (!names.is_empty()).then(|| format!("Those on duty were called: {}.", super::list(&names)));
+    let waiting = match incident.state {
+        State::Suspected => Some("It is being checked; nobody was called yet.".to_owned()),
+        State::Open if called.is_none() => Some("Those on duty are being called.".to_owned()),
+        State::Open
+        | State::Acknowledged
+        | State::Mitigating
+        | State::Monitoring
+        | State::Resolved
+        | State::Reviewed
+        | State::Cleared => None,
+    };
+    [called, taken, waiting].into_iter().flatten().collect()
+}
+
+fn next(incident: &Incident) -> Vec<String> {
+    let told = match incident.state {
+        State::Suspected => "You hear when it is confirmed, or when it was nothing.",
+        State::Open => "You hear when somebody has taken it, and when it is over.",
+        State::Acknowledged | State::Mitigating => "You hear when it works again.",
+        State::Monitoring => "You hear when it is over, or if it comes back.",
+        State::Resolved | State::Reviewed | State::Cleared => "Nothing is expected of you.",
+    };
+    vec![told.to_owned()]
+}
+
+fn facts(incident: &Incident, scene: &Scene, about: &About<'_>) -> Vec<(String, String)> {
+    let now = scene.at;
+    let (thing, _) = subject(incident, scene, about);
+    let live = incident.state.is_live();
+    let severity = if live { meaning(incident.severity) } else { incident.severity.label() };
+    let mut facts = vec![
+        ("Severity", severity.to_owned()),
+        ("Affected", thing.trim_end_matches(',').to_owned()),
+        ("Since", moment(incident.clocks.began, now)),
+        ("State", status(incident).to_owned()),
+    ];
+    if !live {
+        let end = incident.clocks.recovered.or(incident.clocks.closed).unwrap_or(now);
+        facts.push(("Until", format!("{} ({})", moment(end, now), span(lasted(incident, now)))));
+    }
+    if let Some(by) = incident.acknowledged_by.as_deref() {
+        facts.push(("Taken by", line(by)));
+    }
+    facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}

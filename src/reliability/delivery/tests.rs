@@ -1,0 +1,370 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const MIDDLE: u64 = u64::MAX / 2;
+
+/// One message, owned.
+#[derive(Clone, Debug)]
+struct One {
+    channel: &'static str,
+    line: &'static str,
+    matter: Matter,
+    severity: Severity,
+    flies: bool,
+    progress: Progress,
+}
+
+fn one(channel: &'static str, line: &'static str, matter: Matter) -> One {
+    let (severity, progress) = (Severity::High, Progress::new(0));
+    One { channel, line, matter, severity, flies: false, progress }
+}
+
+impl One {
+    fn seen(&self) -> Entry<'_> {
+        let Self { channel, line, matter, severity, flies, progress } = self;
+        Entry { channel, line, matter: *matter, severity: *severity, flies: *flies, progress }
+    }
+}
+
+fn seen(all: &[One]) -> Vec<Entry<'_>> {
+    all.iter().map(One::seen).collect()
+}
+
+/// A queue, its channels, and a clock.
+#[derive(Default)]
+struct Queue {
+    all: Vec<One>,
+    channels: BTreeMap<String, Channel>,
+    now: u64,
+}
+
+impl Queue {
+    fn of(all: Vec<One>) -> Self {
+        Self { all, ..Self::default() }
+    }
+
+    fn due(&self) -> Vec<usize> {
+        due(&seen(&self.all), &self.channels, self.now)
+    }
+
+    fn send(&mut self, at: usize, came: Came) {
+        let one = &mut self.all[at];
+        one.flies = false;
+        one.progress = one.progress.after(&came, self.now, MIDDLE);
+        let channel = one.channel;
+        let back = self.channels.entry(channel.to_owned()).or_default().heard(&came, self.now, MIDDLE);
+        if back == Back::Yes {
+            let waits = |one: &&mut One| one.channel == channel && one.progress.state == State::Waiting;
+            self.all.iter_mut().filter(waits).for_each(|one| one.progress.next_at = self.now);
+        }
+    }
+
+    fn fold(&mut self) -> Vec<usize> {
+        let places = stale(&seen(&self.all));
+        places.iter().for_each(|at| self.all[*at].progress.state = State::Folded);
+        places
+    }
+
+    fn wakes_at(&self) -> Option<u64> {
+        wakes_at(&seen(&self.all), &self.channels, self.now)
+    }
+}
+
+const WELL: Came = Came::Delivered { again_in: None, left: Left::Nobody };
+
+fn away(retry_after: Option<u64>) -> Came {
+    let retry_after = retry_after.map(Duration::from_secs);
+    Came::Failed { whose: Whose::Channel, retry_after, retry_within: None }
+}
+
+#[test]
+fn an_end_never_overtakes_its_call() {
+    let mut queue = Queue::of(vec![one("hook", "1", Matter::Call), one("hook", "2", Matter::Over)]);
+    assert_eq!(queue.due(), [0, 1], "lines do not wait for each other");
+    queue.all[0].flies = true;
+    queue.all.push(one("hook", "1", Matter::Over));
+    assert_eq!(queue.due(), [1], "the call is on its way");
+    assert_eq!(queue.fold(), [] as [usize; 0], "and is not taken back");
+    queue.send(0, WELL);
+    assert_eq!(queue.due(), [1, 2]);
+}
+
+#[test]
+fn what_waits_is_folded_into_what_says_more() {
+    use Matter::{Call, Over, Taken, Update};
+    for (waits, left) in [
+        (vec![Update, Update], vec![Update]),
+        (vec![Call, Update], vec![Call, Update]),
+        (vec![Update, Call], vec![Call]),
+        (vec![Call, Call, Call], vec![Call]),
+        (vec![Call, Update, Call, Update], vec![Call, Update]),
+        (vec![Call, Taken], vec![Taken]),
+        (vec![Taken, Update], vec![Taken, Update]),
+        (vec![Update, Call, Update, Taken, Call, Update, Over], vec![Over]),
+        // One key of the receiver, two incidents: it has come back.
+        (vec![Call, Over, Call], vec![Call]),
+    ] {
+        let mut queue = Queue::of(waits.iter().map(|matter| one("hook", "1", *matter)).collect());
+        queue.fold();
+        let active = queue.all.iter().filter(|one| one.progress.state.is_active());
+        assert_eq!(active.map(|one| one.matter).collect::<Vec<_>>(), left, "{waits:?}");
+    }
+}
+
+#[test]
+fn what_was_delivered_is_not_folded_but_what_follows_it_is() {
+    let mut queue = Queue::of(vec![one("hook", "1", Matter::Call)]);
+    queue.send(0, WELL);
+    for matter in [Matter::Update, Matter::Taken, Matter::Update, Matter::Over] {
+        queue.all.push(one("hook", "1", matter));
+    }
+    assert_eq!(queue.fold(), [1, 2, 3]);
+    assert_eq!(queue.all[0].progress.state, State::Sent);
+    assert_eq!(queue.due(), [4]);
+}
+
+#[test]
+fn a_channel_that_was_away_is_told_what_is_and_not_all_that_was() {
+    let lines = ["1", "2", "3"];
+    let mut queue = Queue::default();
+    for line in lines {
+        queue.all.push(one("hook", line, Matter::Call));
+    }
+    let mut attempts = 0;
+    // An hour in which each incident is called out again every five minutes.
+    for minute in 0..60_u64 {
+        queue.now = minute * 60_000;
+        if minute % 5 == 0 && minute > 0 {
+            queue.all.extend(
+                lines.map(|line| One {
+                    progress: Progress::new(queue.now),
+                    ..one("hook", line, Matter::Call)
+                }),
+            );
+            queue.fold();
+        }
+        while let Some(at) = queue.due().first().copied() {
+            attempts += 1;
+            queue.send(at, away(None));
+        }
+    }
+    assert!(attempts <= 16, "the channel is asked each five minutes, not each message: {attempts}");
+    queue.all.push(One { progress: Progress::new(queue.now), ..one("hook", "2", Matter::Over) });
+    queue.now += 300_000;
+    queue.fold();
+    let due = queue.due();
+    let [first] = due[..] else { panic!("one message shows whether it is back: {due:?}") };
+    queue.send(first, WELL);
+    let then = queue.due();
+    assert_eq!(then.len(), 2, "the others at once: {then:?}");
+    then.iter().for_each(|at| queue.send(*at, WELL));
+    assert_eq!(queue.due(), [] as [usize; 0]);
+    let sent = queue.all.iter().filter(|one| one.progress.state == State::Sent).count();
+    assert_eq!(sent, 3, "one message for each incident");
+}
+
+#[test]
+fn what_one_message_is_asked_to_wait_for_all_of_the_channel_wait_for() {
+    let mut queue = Queue::of(vec![
+        one("chat", "1", Matter::Call),
+        one("chat", "2", Matter::Call),
+        one("mail", "1", Matter::Call),
+    ]);
+    queue.send(0, away(Some(120)));
+    assert_eq!(queue.due(), [2], "another channel is not held");
+    queue.now = 119_999;
+    assert_eq!(queue.due(), [2]);
+    assert_eq!(
+        closed(&seen(&queue.all), &queue.channels, 0),
+        [0, 1],
+        "somebody is to be woken: another way is tried"
+    );
+    queue.send(2, WELL);
+    assert_eq!(queue.wakes_at(), Some(120_000));
+    queue.now = 120_000;
+    assert_eq!(queue.due().len(), 1);
+}
+
+#[test]
+fn a_message_that_alone_fails_keeps_nobody_else_waiting_for_ever() {
+    let mut queue = Queue::of(vec![
+        one("hook", "poison", Matter::Call),
+        one("hook", "2", Matter::Call),
+        one("hook", "3", Matter::Update),
+    ]);
+    for _ in 0..20 {
+        for at in queue.due() {
+            let came = if at == 0 { away(None) } else { WELL };
+            queue.send(at, came);
+        }
+        queue.now = queue.wakes_at().unwrap_or(queue.now);
+    }
+    assert_eq!(queue.all[1].progress.state, State::Sent);
+    assert_eq!(queue.all[2].progress.state, State::Sent);
+    assert!(queue.now < 24 * 3_600_000, "within the day");
+}
+
+#[test]
+fn calls_go_first_and_the_worst_before_all() {
+    let mut queue = Queue::of(vec![
+        one("hook", "1", Matter::Update),
+        One { severity: Severity::Low, ..one("hook", "2", Matter::Call) },
+        One { severity: Severity::Critical, ..one("hook", "3", Matter::Call) },
+        one("hook", "4", Matter::Over),
+        one("hook", "5", Matter::Over),
+        one("hook", "6", Matter::Over),
+    ]);
+    assert_eq!(queue.due(), [2, 1, 3, 4], "and four at once");
+    queue.all[2].flies = true;
+    queue.all[1].flies = true;
+    assert_eq!(queue.due(), [3, 4]);
+}
+
+#[test]
+fn another_way_is_tried_after_two_failures_and_at_once_where_the_channel_is_known_to_be_away() {
+    let mut queue = Queue::of(vec![one("hook", "1", Matter::Call)]);
+    queue.send(0, away(None));
+    assert_eq!(
+        closed(&seen(&queue.all), &queue.channels, queue.now),
+        [] as [usize; 0],
+        "a second attempt may be all it takes"
+    );
+    queue.now = queue.wakes_at().expect("again");
+    queue.send(0, away(None));
+    queue.all.push(One { progress: Progress::new(queue.now), ..one("hook", "2", Matter::Call) });
+    queue.all.push(One { progress: Progress::new(queue.now), ..one("hook", "3", Matter::Update) });
+    assert_eq!(
+        closed(&seen(&queue.all), &queue.channels, queue.now),
+        [0, 1],
+        "an update calls nobody another way"
+    );
+    queue.all[0].progress.given_up = true;
+    queue.all[1].flies = true;
+    assert_eq!(closed(&seen(&queue.all), &queue.channels, queue.now), [] as [usize; 0]);
+}
+
+#[test]
+fn a_receiver_that_forgets_is_told_again_until_a_later_message_was_delivered() {
+    let minute = Some(Duration::from_secs(60));
+    let again = Came::Delivered { again_in: minute, left: Left::Nobody };
+    let mut queue = Queue::of(vec![one("am", "1", Matter::Call)]);
+    queue.send(0, again);
+    queue.now = 59_999;
+    assert_eq!(queue.due(), [] as [usize; 0]);
+    queue.now = 60_000;
+    assert_eq!(queue.due(), [0]);
+    queue.all.push(one("am", "1", Matter::Over));
+    assert_eq!(queue.due(), [1], "what is repeated waits for what is new");
+    assert_eq!(queue.fold(), [] as [usize; 0], "not before the later one was delivered");
+    queue.send(1, again);
+    assert_eq!(queue.fold(), [0]);
+    queue.now = 120_000;
+    assert_eq!(queue.due(), [1]);
+    queue.send(1, WELL);
+    assert_eq!(queue.wakes_at(), None);
+}
+
+#[test]
+fn recipients_who_are_to_come_back_are_asked_again_and_hold_nobody_else() {
+    let mut queue = Queue::of(vec![one("mail", "1", Matter::Call), one("mail", "2", Matter::Call)]);
+    queue.send(0, Came::Delivered { again_in: None, left: Left::Some });
+    let progress = &queue.all[0].progress;
+    assert_eq!((progress.state, progress.delivered, progress.next_at), (State::Waiting, 1, 5_000));
+    assert_eq!(queue.due(), [1]);
+    assert_eq!(closed(&seen(&queue.all), &queue.channels, 0), [] as [usize; 0], "somebody has it");
+    queue.now = 5_000;
+    queue.send(0, Came::Failed { whose: Whose::Message, retry_after: None, retry_within: None });
+    assert_eq!(queue.due(), [1], "nobody else waits for them");
+    queue.now = 35_000;
+    queue.send(0, Came::Refused);
+    assert_eq!(queue.all[0].progress.state, State::Sent, "whoever has it has it");
+}
+
+#[test]
+fn a_receiver_that_asks_for_time_gets_it_and_one_that_forgets_is_not_left_waiting() {
+    let minute = Duration::from_secs(60);
+    let busy = |retry_after, retry_within| Came::Failed { whose: Whose::Channel, retry_after, retry_within };
+    assert_eq!(Progress::new(0).after(&busy(Some(minute), None), 0, MIDDLE).next_at, 60_000);
+    let tried = Progress { attempts: 10, ..Progress::new(0) };
+    assert_eq!(tried.after(&busy(None, Some(minute)), 0, MIDDLE).next_at, 60_000);
+}
+
+#[test]
+fn after_a_day_of_attempts_it_is_dead() {
+    let mut one = Progress::new(0);
+    let mut now = 0;
+    while one.state == State::Waiting {
+        now = one.next_at;
+        one = one.after(&away(None), now, MIDDLE);
+    }
+    assert_eq!(one.state, State::Dead);
+    assert!((23 * 3_600_000..=24 * 3_600_000).contains(&now), "{now}");
+    assert!(one.attempts >= 29, "{}", one.attempts);
+}
+
+#[test]
+fn what_another_clock_left_is_neither_in_the_future_nor_a_day_old() {
+    for (now, since) in [(10_000_000, 99_000_000), (10_000_000_000, 5)] {
+        let left = Progress { attempts: 3, ..Progress::new(since) };
+        let ours = left.taken_over(now);
+        assert!(ours.next_at <= now);
+        assert_eq!(
+            ours.after(&away(None), now, MIDDLE).state,
+            State::Waiting,
+            "not dead after one failure more"
+        );
+    }
+}
+
+proptest! {
+    /// Under any weather: within a line nothing is sent out of order or while one of it is under way, nothing leaves while its
+    /// channel is held, and in the end nothing waits.
+    #[test]
+    fn queues_keep_their_word_under_any_weather(
+        kinds in prop::collection::vec((0_usize..3, 0_usize..2, 0_usize..4), 1..16),
+        weather in prop::collection::vec(0_u8..7, 1..64),
+    ) {
+        let matters = [Matter::Call, Matter::Taken, Matter::Update, Matter::Over];
+        let names = ["a", "b", "c"];
+        let mut queue = Queue::of(kinds.iter().map(|(line, channel, matter)| one(names[*channel], names[*line], matters[*matter])).collect());
+        let mut sky = weather.iter().cycle();
+        let mut sent: Vec<usize> = Vec::new();
+        let mut rounds = 0;
+        while let Some(now) = queue.wakes_at().filter(|_| rounds < 2_000) {
+            rounds += 1;
+            queue.now = queue.now.max(now);
+            queue.fold();
+            let due = queue.due();
+            for at in &due {
+                let one = &queue.all[*at];
+                let held = queue.channels.get(one.channel).and_then(|channel| channel.held_until(queue.now));
+                prop_assert_eq!(held, None);
+                queue.all[*at].flies = true;
+            }
+            for at in due {
+                let came = match sky.next().expect("endless") {
+                    0..=2 => WELL,
+                    3 => Came::Delivered { again_in: Some(Duration::from_secs(60)), left: Left::Nobody },
+                    4 => Came::Refused,
+                    5 => away(None),
+                    _ => away(Some(90)),
+                };
+                if matches!(came, Came::Delivered { .. }) {
+                    sent.push(at);
+                }
+                queue.send(at, came);
+            }
+        }
+        for (channel, line) in names.iter().flat_map(|channel| names.map(|line| (channel, line))) {
+            let of_it = |at: &&usize| queue.all[**at].channel == *channel && queue.all[**at].line == line;
+            let order: Vec<usize> = sent.iter().filter(of_it).copied().collect();
+            prop_assert!(order.is_sorted(), "{order:?}");
+            let last = queue.all.iter().rposition(|one| one.channel == *channel && one.line == line);
+            let last = last.map(|at| queue.all[at].progress.state);
+            prop_assert!(last != Some(State::Folded), "what says the most is never folded");
+        }
+        let left = queue.all.iter().any(|one| one.progress.state == State::Waiting);
+        prop_assert!(!left || rounds == 2_000);
+    }
+}
