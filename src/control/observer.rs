@@ -239,11 +239,12 @@ impl Watched {
             self.forgiven = 0;
         }
         self.forgiven = self.forgiven.min(row);
+        // Where no address is known there is no attempt, and a failure all the same.
+        let failed = second.failed > 0 || row - self.forgiven > reading.consecutive_failures;
         reading.consecutive_failures = row - self.forgiven;
         // A check that only connects says nothing of answers.
         let sees = upstream.config.health.as_ref().is_some_and(|health| health.path.is_some());
-        let seen_well =
-            second.passed > 0 && second.failed == 0 && (sees || reading.failing == Failing::Connections);
+        let seen_well = second.passed > 0 && !failed && (sees || reading.failing == Failing::Connections);
         if seen_well && second.good == 0 {
             (reading.consecutive_failures, self.forgiven) = (0, row);
         }
@@ -263,7 +264,7 @@ impl Watched {
             (_, 0) => reading.failing = Failing::Connections,
             (_, _) => reading.failing = Failing::Answers,
         }
-        if second.failed > 0 || second.missed > 0 {
+        if failed || second.missed > 0 {
             reading.last_failure = Some(now);
             // Of a second that brought both, only what came after the last good one is a row.
             if !seen_well && (second.good == 0 || reading.consecutive_failures > 0) {
