@@ -89,7 +89,7 @@ mod tests {
         for (more, wanted) in [
             ("url = \"https://a.example/\"\nurl_file = \"b\"".to_owned(), "take out url or url_file"),
             ("url = \"a.example\"".to_owned(), "write \"https://host/path\""),
-            (format!("url_file = {file:?}"), "what it holds begins neither with https://"),
+            (format!("url_file = {file:?}"), "what it holds is not an address"),
             ("url = \"https://a.example/\"\nevery = \"100ms\"".to_owned(), "1s"),
         ] {
             let problems =

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{DetectPolicy, Detector, Finding, Limits, Says, Test, hints, percent};
 use crate::reliability::alert::{AlertPolicy, Look, Sign};
+use crate::reliability::counts::{Counts, Windows};
 use crate::reliability::readings::{Over, RouteReading, SlowCounts};
 use crate::reliability::rule::{Rule, Severity};
 use crate::reliability::significance::above;
@@ -76,11 +77,9 @@ impl Detector {
         let proof = test.proof(windows);
         let origin = self.culprit(&route.blamed, windows.m1.bad);
         let waits = origin.as_ref().is_some_and(|origin| self.undecided.contains(origin));
-        let sign = match test.sign(windows, proof) {
-            // Whose errors they are is known in a moment.
-            Sign::Bad if waits => Sign::Between,
-            sign => sign,
-        };
+        let sign = test.sign(windows, proof);
+        // Whose errors they are is known in a moment.
+        let sign = if waits && sign == Sign::Bad { Sign::Between } else { sign };
         let first_bad = self.spell(&key, windows, proof, now);
         let bad = sign == Sign::Bad;
         let burn = bad.then(|| slo::burning(errors.objective, windows, errors.page)).flatten();
@@ -91,21 +90,6 @@ impl Detector {
             self.spikes.insert(Arc::clone(&route.class), now);
         }
         let half_fails = windows.m1.bad_ratio().is_some_and(|ratio| ratio >= 0.5);
-        let says = || {
-            let worst = route.blamed.iter().max_by_key(|(_, count)| *count);
-            Says::new(
-                format!("{} of {} replies fail", percent(windows.m1.bad, windows.m1.total()), route.class),
-                [
-                    ("last_10s", format!("{} of {}", windows.s10.bad, windows.s10.total())),
-                    ("last_minute", format!("{} of {}", windows.m1.bad, windows.m1.total())),
-                    ("last_5_minutes", format!("{} of {}", windows.m5.bad, windows.m5.total())),
-                    ("allowed", format!("{:.3}%", limit * 100.0)),
-                    ("burn_rate", burn.map_or("-".to_owned(), |burn| format!("{:.1}", burn.long_rate))),
-                    ("top_contributor", worst.map_or("-".to_owned(), |(name, n)| format!("{name}: {n}"))),
-                    ("of_one_client_not_counted", route.of_one.m5.bad.to_string()),
-                ],
-            )
-        };
         Finding {
             look: Look { sign, ripe, first_bad },
             severity: if pages || half_fails { Severity::High } else { Severity::Medium },
@@ -115,7 +99,7 @@ impl Detector {
                 ..AlertPolicy::default()
             },
             cause: bad.then(|| origin.unwrap_or_else(|| Arc::clone(&route.class))),
-            says: bad.then(says),
+            says: bad.then(|| says(route, windows, limit, burn.map(|burn| burn.long_rate))),
             key,
         }
     }
@@ -221,5 +205,23 @@ fn says_slow(route: &RouteReading, name: &str, limit: Duration, slow: [(u64, u64
     Says::new(
         format!("{name} of {} is over {}", route.class, told(limit)),
         [("slow_of_last_minute", minute), ("slow_of_last_5_minutes", five), ("p50_p95_p99", quantiles)],
+    )
+}
+
+/// What is said of the errors of a route; `burn`: how many times faster than allowed the budget goes.
+fn says(route: &RouteReading, windows: &Windows, limit: f64, burn: Option<f64>) -> Says {
+    let worst = route.blamed.iter().max_by_key(|(_, count)| *count);
+    let of = |counts: Counts| format!("{} of {}", counts.bad, counts.total());
+    Says::new(
+        format!("{} of {} replies fail", percent(windows.m1.bad, windows.m1.total()), route.class),
+        [
+            ("last_10s", of(windows.s10)),
+            ("last_minute", of(windows.m1)),
+            ("last_5_minutes", of(windows.m5)),
+            ("allowed", format!("{:.3}%", limit * 100.0)),
+            ("burn_rate", burn.map_or("-".to_owned(), |rate| format!("{rate:.1}"))),
+            ("top_contributor", worst.map_or("-".to_owned(), |(name, n)| format!("{name}: {n}"))),
+            ("of_one_client_not_counted", route.of_one.m5.bad.to_string()),
+        ],
     )
 }
