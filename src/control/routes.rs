@@ -21,7 +21,6 @@ use crate::telemetry::series::{Direction, Outcome, Series};
 use crate::telemetry::slow::Yardstick;
 use crate::units::At;
 use crate::upstream::Upstream;
-use crate::upstream::gate::Gate;
 use crate::upstream::registry::World;
 
 /// The windows in which replies are held to their budget.
@@ -64,8 +63,8 @@ struct Measured {
 struct By {
     outcomes: [u64; 7],
     trail: Trail,
-    /// An operator held it open at the last look.
-    held: bool,
+    /// What operators had ordered at the last look.
+    held: Held,
 }
 
 impl Routes {
@@ -127,10 +126,11 @@ impl Measured {
         let (mut sum, mut blamed) = (Counts::default(), Vec::new());
         for HeardOf { series, .. } in all {
             let name = &series.key.1;
-            let held = world.upstreams.get(name).is_some_and(|upstream| is_held_open(upstream, moment));
+            let held =
+                world.upstreams.get(name).map_or_else(Held::default, |upstream| Held::of(upstream, moment));
             let by = self.by.entry(name.clone()).or_insert_with(|| {
                 // Its counters began at nothing, and what they say has just happened.
-                By { outcomes: [0; 7], trail: Trail::new(now), held: false }
+                By { outcomes: [0; 7], trail: Trail::new(now), held }
             });
             // Asked once: it takes the locks that the workers count under.
             let since = by.since(series.outcomes(), held);
@@ -152,11 +152,11 @@ impl Measured {
 }
 
 impl By {
-    fn since(&mut self, outcomes: [u64; 7], held: bool) -> Counts {
+    fn since(&mut self, outcomes: [u64; 7], held: Held) -> Counts {
         let mut since = outcomes;
         since.iter_mut().zip(self.outcomes).for_each(|(now, before)| *now = now.saturating_sub(before));
-        // What was refused just before the hold ended is its doing, too.
-        let by_order = held || self.held;
+        // What was refused just before a hold ended is its doing, too, and so is that of one between two looks.
+        let by_order = held.open || self.held.open || held.times != self.held.times;
         if let Some(refused) = since.get_mut(Outcome::Refused as usize).filter(|_| by_order) {
             *refused = 0;
         }
@@ -165,13 +165,25 @@ impl By {
     }
 }
 
-/// Does an operator hold it open, or an operation of it?
-fn is_held_open(upstream: &Upstream, now: Instant) -> bool {
-    let held = |gate: &Gate| {
-        let view = gate.view(now);
-        view.hold.is_some() && view.state == BreakerState::Open
-    };
-    held(&upstream.gate) || upstream.operations.iter().any(|operation| held(&operation.gate))
+/// What operators have ordered of an upstream's breakers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Held {
+    /// One of them is held open now.
+    open: bool,
+    /// How often they were held.
+    times: u32,
+}
+
+impl Held {
+    fn of(upstream: &Upstream, now: Instant) -> Self {
+        let operations = upstream.operations.iter().map(|operation| &operation.gate);
+        let gates = std::iter::once(&upstream.gate).chain(operations);
+        gates.fold(Self::default(), |all, gate| {
+            let view = gate.view(now);
+            let open = view.hold.is_some() && view.state == BreakerState::Open;
+            Self { open: all.open || open, times: all.times.wrapping_add(gate.holds()) }
+        })
+    }
 }
 
 /// Bad ones, and good and bad ones together.
@@ -238,10 +250,14 @@ mod tests {
 
     #[test]
     fn what_a_hold_refuses_is_nobodys_failure_and_what_a_breaker_refuses_is() {
-        let mut by = By { outcomes: [0; 7], trail: Trail::new(At(0)), held: false };
-        assert_eq!(by.since(outcomes(1, 1, 3), false), Counts { good: 1, bad: 4 });
-        assert_eq!(by.since(outcomes(2, 2, 9), true), Counts { good: 1, bad: 1 });
-        assert_eq!(by.since(outcomes(2, 2, 12), false), Counts { good: 0, bad: 0 }, "at the end of the hold");
-        assert_eq!(by.since(outcomes(2, 2, 13), false), Counts { good: 0, bad: 1 });
+        let held = |open, times| Held { open, times };
+        let mut by = By { outcomes: [0; 7], trail: Trail::new(At(0)), held: held(false, 0) };
+        assert_eq!(by.since(outcomes(1, 1, 3), held(false, 0)), Counts { good: 1, bad: 4 });
+        assert_eq!(by.since(outcomes(2, 2, 9), held(true, 1)), Counts { good: 1, bad: 1 });
+        let end = by.since(outcomes(2, 2, 12), held(false, 1));
+        assert_eq!(end, Counts { good: 0, bad: 0 }, "at the end of the hold");
+        assert_eq!(by.since(outcomes(2, 2, 13), held(false, 1)), Counts { good: 0, bad: 1 });
+        let short = by.since(outcomes(2, 2, 73), held(false, 2));
+        assert_eq!(short, Counts { good: 0, bad: 0 }, "a hold that came and went between two looks");
     }
 }

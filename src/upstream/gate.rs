@@ -43,6 +43,8 @@ pub struct Gate {
     witness: Witness,
     /// Exchanges that ended badly since the last that went well, over all phases.
     row: AtomicU32,
+    /// Times that an operator has held it.
+    holds: AtomicU32,
     on_move: OnMove,
 }
 
@@ -68,7 +70,13 @@ impl Gate {
     /// A closed breaker for `workers` workers.
     pub fn new(policy: BreakerPolicy, seed: u64, workers: usize, now: Instant, on_move: OnMove) -> Arc<Self> {
         let breaker = Guarded::new(Breaker::new(policy, seed, now), workers);
-        Arc::new(Self { breaker, witness: Witness::new(workers, now), row: AtomicU32::new(0), on_move })
+        Arc::new(Self {
+            breaker,
+            witness: Witness::new(workers, now),
+            row: AtomicU32::new(0),
+            holds: AtomicU32::new(0),
+            on_move,
+        })
     }
 
     /// The same, with a jitter of its own, and telling metrics and log.
@@ -181,8 +189,14 @@ impl Gate {
 
     /// An operator's hold.
     pub fn hold(&self, hold: Hold, now: Instant) {
+        self.holds.fetch_add(1, Ordering::Relaxed);
         let moved = self.with(now, |breaker| breaker.hold(hold, now));
         self.tell(Some(moved));
+    }
+
+    /// How often an operator has held it.
+    pub fn holds(&self) -> u32 {
+        self.holds.load(Ordering::Relaxed)
     }
 
     /// An operator closes it; see [`Breaker::close`].
