@@ -297,7 +297,9 @@ impl Control {
 
     fn hear(&mut self, ask: Ask) {
         self.heed_config();
-        let now = self.observer.at(clock::now());
+        let clock = self.clock(clock::now());
+        let now = clock.now;
+        self.desk.tell_hour(clock);
         let Ask { order: Order { command, audit }, found, answer } = ask;
         if let Some(found) = found.filter(|found| !self.knows(&found.id)) {
             self.told.insert(found.id.clone(), HandedOver::all(&found));

@@ -16,6 +16,11 @@ use crate::units::At;
 const UNSEEN: Duration = Duration::from_secs(60);
 
 impl Desk {
+    /// The local hour, for orders between two looks, or before the first.
+    pub fn tell_hour(&mut self, clock: Clock) {
+        (self.clock.local, self.clock.holiday) = (clock.local, clock.holiday);
+    }
+
     /// One look. Call it once a second, and at [`Desk::next_deadline`].
     pub fn tick(&mut self, readings: &Readings, now: At) -> Vec<Effect> {
         let now = now.max(self.clock.now);
