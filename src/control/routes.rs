@@ -126,14 +126,15 @@ impl Measured {
         let (mut sum, mut blamed) = (Counts::default(), Vec::new());
         for HeardOf { series, .. } in all {
             let name = &series.key.1;
+            // Asked once: it takes the locks that the workers count under. Before the hold: it begins before it refuses.
+            let outcomes = series.outcomes();
             let held =
                 world.upstreams.get(name).map_or_else(Held::default, |upstream| Held::of(upstream, moment));
             let by = self.by.entry(name.clone()).or_insert_with(|| {
                 // Its counters began at nothing, and what they say has just happened.
-                By { outcomes: [0; 7], trail: Trail::new(now), held }
+                By { outcomes: [0; 7], trail: Trail::new(now), held: Held::default() }
             });
-            // Asked once: it takes the locks that the workers count under.
-            let since = by.since(series.outcomes(), held);
+            let since = by.since(outcomes, held);
             sum = sum.plus(since);
             let bad = by.trail.count(since, now).m1.bad;
             if bad > 0 {
