@@ -2,7 +2,7 @@
 //! often in any case.
 //!
 //! Decides when to look, not what has changed ([`Reloader`] compares contents). Reading a file is no change of it. A file that
-//! somebody has open for writing is looked at when it is closed, or has been left alone for [`LEFT`].
+//! somebody has open for writing is looked at when it is closed, or has been left alone for half a minute.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

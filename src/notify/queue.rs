@@ -1,5 +1,5 @@
 //! What waits to be told, with the channels it waits for. Decides nothing: it shows
-//! [`delivery`](crate::reliability::delivery) what there is, and keeps what that says.
+//! [`delivery`] what there is, and keeps what that says.
 //!
 //! Moments are milliseconds of one clock that never jumps while the process runs. Whoever keeps the queue on disk asks
 //! [`Queue::depart`], delivers each, writes what [`Queue::landed`] says, and writes [`Queue::fold`] back now and then.
