@@ -56,11 +56,10 @@ impl Incident {
         let rated = later(new, old, Kind::Severity);
         (merged.severity, merged.respond_by) = (rated.severity, rated.respond_by);
         merged.assignee = later(new, old, Kind::Assigned).assignee.clone().or_else(|| old.assignee.clone());
-        merged.acknowledged_by = match (new.clocks.acknowledged, old.clocks.acknowledged) {
-            (Some(ours), Some(theirs)) if theirs < ours => old.acknowledged_by.clone(),
-            (None, Some(_)) => old.acknowledged_by.clone(),
-            (Some(_) | None, _) => new.acknowledged_by.clone(),
-        };
+        // Of two at the same moment it is the same one on every side.
+        let taken = |one: &Self| one.clocks.acknowledged.map(|at| (at, one.acknowledged_by.clone()));
+        let first = taken(new).into_iter().chain(taken(old)).min();
+        merged.acknowledged_by = first.map_or_else(|| new.acknowledged_by.clone(), |(_, by)| by);
         merged.breached |= old.breached;
         merged.unseen_since = merged.unseen_since.filter(|_| merged.state.is_live());
         merged.flaps = merged.flaps.max(old.flaps);
@@ -74,16 +73,17 @@ impl Incident {
         merged
     }
 
-    /// Which of two copies says how things are: the one whose state moved last.
-    fn rank(&self) -> (At, u64, State, usize, String) {
+    /// Which of two copies says how things are: the one whose state moved last; of one moment the further one, for a version
+    /// differs between a copy and its head.
+    fn rank(&self) -> (At, State, u64, usize, String) {
         let moved = self.timeline.iter().rev().find(|entry| entry.kind == Kind::State);
         let at = moved.map_or(self.clocks.suspected, |entry| entry.at);
         let last = self.timeline.last().map_or_else(String::new, |entry| format!("{entry:?}"));
-        (at, self.version, self.state, self.timeline.len(), last)
+        (at, self.state, self.version, self.timeline.len(), last)
     }
 
-    fn ended_at(&self) -> (bool, Option<At>) {
-        (self.state == State::Cleared, self.clocks.closed)
+    fn ended_at(&self) -> (bool, Option<At>, Option<At>) {
+        (self.state == State::Cleared, self.clocks.closed, self.clocks.recovered)
     }
 }
 
