@@ -5,7 +5,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -14,13 +14,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
+use super::serve::accept;
 use crate::config::reload::Reloader;
 use crate::control::{Handle, Heard, Posted};
-use crate::net::acceptor::{Acceptor, Came, Uses};
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
 use crate::runtime::timer::within;
-use crate::telemetry::event::ProcessEvent;
 
 /// Connections at the same time: two senders post one thing after the other.
 const MOST: usize = 32;
@@ -40,28 +39,16 @@ struct Port {
 /// Serves it on a bound listener, until asked to leave.
 pub async fn serve(handle: Handle, reloader: Arc<Reloader>, listener: std::net::TcpListener, drain: Drain) {
     let port = Arc::new(Port { handle, reloader, places: Arc::new(Semaphore::new(MOST)) });
-    let mut acceptor = match Acceptor::new(listener, Arc::default(), Uses::All) {
-        Ok(acceptor) => acceptor,
-        Err(error) => {
-            return ProcessEvent::AcceptFailed { listener: NAME, error: &error.to_string() }.tell();
-        }
-    };
-    loop {
-        let Came { connection, news } = tokio::select! {
-            came = acceptor.next() => came,
-            () = drain.requested() => return,
-        };
-        news.iter().for_each(|news| ProcessEvent::accepting(NAME, news).tell());
-        if let Some((tcp, _)) = connection
-            && let Ok(place) = Arc::clone(&port.places).try_acquire_owned()
-        {
+    accept(NAME, listener, drain, |tcp| {
+        if let Ok(place) = Arc::clone(&port.places).try_acquire_owned() {
             let port = Arc::clone(&port);
             crate::runtime::tasks::detach(async move {
                 let _ = within(PATIENCE, port.connection(tcp)).await;
                 drop(place);
             });
         }
-    }
+    })
+    .await;
 }
 
 impl Port {
@@ -96,7 +83,7 @@ impl Port {
             Posted::Slack {
                 timestamp: field(&parts.headers, "x-slack-request-timestamp"),
                 signature: field(&parts.headers, "x-slack-signature"),
-                now: clock::now().wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+                now: clock::unix_seconds(clock::now().wall),
             }
         } else {
             Posted::PagerDuty { signatures: field(&parts.headers, "x-pagerduty-signature") }

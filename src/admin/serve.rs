@@ -208,23 +208,36 @@ impl Port {
 
     async fn accept(self: Arc<Self>, listener: std::net::TcpListener, drain: Drain) {
         let name = if self.only_quick { "probes" } else { "admin" };
-        let mut acceptor = match Acceptor::new(listener, Arc::default(), Uses::All) {
-            Ok(acceptor) => acceptor,
-            Err(error) => {
-                return ProcessEvent::AcceptFailed { listener: name, error: &error.to_string() }.tell();
-            }
-        };
-        loop {
-            let Came { connection, news } = tokio::select! {
-                came = acceptor.next() => came,
-                () = drain.requested() => return,
-            };
-            news.iter().for_each(|news| ProcessEvent::accepting(name, news).tell());
-            if let Some((tcp, _)) = connection
-                && let Some(place) = self.places.take()
-            {
+        accept(name, listener, drain, |tcp| {
+            if let Some(place) = self.places.take() {
                 crate::runtime::tasks::detach(Arc::clone(&self).connection(tcp, place));
             }
+        })
+        .await;
+    }
+}
+
+/// Hands what connects to `take`, until asked to leave.
+pub(super) async fn accept(
+    name: &str,
+    listener: std::net::TcpListener,
+    drain: Drain,
+    mut take: impl FnMut(TcpStream),
+) {
+    let mut acceptor = match Acceptor::new(listener, Arc::default(), Uses::All) {
+        Ok(acceptor) => acceptor,
+        Err(error) => {
+            return ProcessEvent::AcceptFailed { listener: name, error: &error.to_string() }.tell();
+        }
+    };
+    loop {
+        let Came { connection, news } = tokio::select! {
+            came = acceptor.next() => came,
+            () = drain.requested() => return,
+        };
+        news.iter().for_each(|news| ProcessEvent::accepting(name, news).tell());
+        if let Some((tcp, _)) = connection {
+            take(tcp);
         }
     }
 }

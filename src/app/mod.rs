@@ -14,7 +14,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -350,7 +350,7 @@ fn set_config_metrics(telemetry: &Telemetry, generation: u64, ok: bool) {
     numbers.config_generation.store(generation, Ordering::Relaxed);
     numbers.config_ok.store(u64::from(ok), Ordering::Relaxed);
     if ok {
-        let at = clock::now().wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let at = clock::unix_seconds(clock::now().wall);
         numbers.config_at.store(at, Ordering::Relaxed);
     }
 }

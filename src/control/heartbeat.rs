@@ -4,7 +4,7 @@
 //! that a control loop that hangs is seen outside; in a fleet the member on duty calls.
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -71,7 +71,7 @@ impl Beating {
         };
         match &came {
             Ok(said) => {
-                let now = clock::now().wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+                let now = clock::unix_seconds(clock::now().wall);
                 self.telemetry.people.beat("called", Some(now));
                 if !before {
                     ProcessEvent::Heartbeat { heard: Ok(said) }.tell();

@@ -333,7 +333,7 @@ fn over_at(route: &RouteEntry, started: Instant, now: Instant) -> Option<Instant
 fn wish(answer: &Answer) -> Option<Duration> {
     let value = answer.head.store.known(Known::RetryAfter)?;
     let text = std::str::from_utf8(value).ok()?;
-    let wall = clock::now().wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let wall = clock::unix_seconds(clock::now().wall);
     verdict::parse_retry_after(text, wall).map(|wish| wish.min(RETRY_AFTER_CAP))
 }
 

@@ -123,7 +123,7 @@ impl Gateway {
     pub fn unread(&self, client: IpAddr, error: &ProxyError, request_id: &[u8], protocol: &'static str) {
         self.telemetry.malformed(error.label());
         let wall = clock::wall_at(clock::instant());
-        let second = wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let second = clock::unix_seconds(wall);
         let (last, before) = self.unread.get();
         let written = if last == second { before } else { 0 };
         if !self.telemetry.access_log().is_on() || written >= UNREAD {

@@ -73,7 +73,7 @@ pub fn wall_at(instant: Instant) -> SystemTime {
 /// Appends `instant` as the `Date` of RFC 9110 section 6.6.1; made once a second and thread.
 pub fn put_http_date(out: &mut Vec<u8>, instant: Instant) {
     let wall = wall_at(instant);
-    let second = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let second = unix_seconds(wall);
     DATE.with_borrow_mut(|(of, text)| {
         if *of != second || text.is_empty() {
             let stamp = jiff::Timestamp::try_from(wall).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
@@ -87,6 +87,11 @@ pub fn put_http_date(out: &mut Vec<u8>, instant: Instant) {
 }
 
 /// A moment as RFC 3339 in UTC with milliseconds.
+/// Whole seconds since 1970; a moment before it is 0.
+pub fn unix_seconds(wall: SystemTime) -> u64 {
+    wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 pub fn rfc3339(wall: SystemTime) -> String {
     let mut text = String::new();
     put_rfc3339(&mut text, wall);

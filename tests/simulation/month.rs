@@ -5,7 +5,6 @@
 //! always answers 500: that is its own incident, by its own ladder.
 
 use std::collections::BTreeSet;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +22,7 @@ use strop::reliability::verdict::{Verdict, Why};
 use strop::units::At;
 
 use crate::dice::Dice;
+use crate::world::breaker_policy;
 
 /// A midnight.
 const START: At = At(1_800_000_000_000 - 1_800_000_000_000 % 86_400_000);
@@ -72,25 +72,12 @@ struct Brought {
     served: Vec<Party>,
 }
 
-fn few(n: u32) -> NonZeroU32 {
-    NonZeroU32::new(n).expect("not zero")
-}
-
 fn upstream(name: &str, mode: Mode, origin: Instant) -> Upstream {
     let policy = BreakerPolicy {
         mode,
-        failures: Some(few(3)),
-        failure_rate: None,
-        slow_rate: None,
-        window: Duration::from_secs(10),
         min_requests: 20,
         lump: Duration::from_secs(1),
-        open_for: Duration::from_secs(30),
-        open_for_max: Duration::from_secs(300),
-        successes: few(2),
-        probes: few(1),
-        probe_timeout: Duration::from_secs(10),
-        ramp: Duration::ZERO,
+        ..breaker_policy(Duration::from_secs(30))
     };
     Upstream {
         reading: UpstreamReading::unseen(Arc::from(name)),

@@ -61,7 +61,8 @@ fn few(n: u32) -> NonZeroU32 {
     NonZeroU32::new(n).expect("not zero")
 }
 
-fn breaker_policy(dice: &mut Dice) -> BreakerPolicy {
+/// What every breaker of the simulation has, but for what is told otherwise.
+pub fn breaker_policy(open_for: Duration) -> BreakerPolicy {
     BreakerPolicy {
         mode: Mode::On,
         failures: Some(few(3)),
@@ -70,7 +71,7 @@ fn breaker_policy(dice: &mut Dice) -> BreakerPolicy {
         window: Duration::from_secs(10),
         min_requests: 10,
         lump: Duration::ZERO,
-        open_for: Duration::from_secs(15 + dice.below(30)),
+        open_for,
         open_for_max: Duration::from_secs(300),
         successes: few(2),
         probes: few(1),
@@ -105,7 +106,7 @@ impl World {
             .iter()
             .map(|name| Upstream {
                 reading: UpstreamReading::unseen(Arc::from(*name)),
-                breaker: Breaker::new(breaker_policy(&mut dice), seed, origin),
+                breaker: Breaker::new(breaker_policy(Duration::from_secs(15 + dice.below(30))), seed, origin),
                 trail: Trail::new(START),
                 bad: 0.0,
                 per_second: 1 + dice.below(20),

@@ -87,15 +87,16 @@ fn contacts(policy: &EscalationPolicy) -> Vec<String> {
 
 /// Channels that nobody is told through, or only where another one fails and nobody wrote that.
 fn unused(policy: &EscalationPolicy, channels: &[&str], meant: bool) -> Vec<String> {
-    let first = called(policy).into_iter().flat_map(|name| policy.first_ways(name));
+    let called = called(policy);
+    let first = called.iter().flat_map(|name| policy.first_ways(name));
     let told = policy.stakeholders.iter().flat_map(|name| policy.first_ways(name));
     let told = told.filter(|way| !policy.is_pager(way));
     let first: BTreeSet<&str> = first.chain(told).collect();
-    let ways: BTreeSet<&str> = called(policy).into_iter().flat_map(|name| policy.ways(name)).collect();
+    let ways: BTreeSet<&str> = called.iter().flat_map(|name| policy.ways(name)).collect();
     let own: BTreeSet<&str> = policy
         .contacts
         .iter()
-        .filter(|contact| called(policy).contains(&contact.name.as_str()))
+        .filter(|contact| called.contains(&contact.name.as_str()))
         .flat_map(|contact| contact.channels.iter().map(String::as_str))
         .collect();
     let mut found = Vec::new();

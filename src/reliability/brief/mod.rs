@@ -23,7 +23,7 @@ pub use scene::{
 };
 
 use super::escalation::{Ahead, Cause};
-use super::incident::{Ending, Incident, State};
+use super::incident::{Incident, State};
 use super::rule::{Rule, Severity};
 use crate::units::At;
 use scene::About;
@@ -237,22 +237,11 @@ fn lead(incident: &Incident, scene: &Scene, about: &About<'_>, occasion: &Occasi
             let after = span(lasted(incident, now));
             format!("Resolved after {after} ({}): \"{what}\", {from} to {to}.", incident.severity.label())
         }
-        State::Cleared => format!("{}: {what}, suspected {since}.", cleared(incident)),
-    }
-}
-
-fn cleared(incident: &Incident) -> String {
-    match &incident.ending {
-        Some(Ending::PartOf(other)) => format!("Part of incident {other}"),
-        Some(
-            Ending::Recovered
-            | Ending::NeverConfirmed
-            | Ending::ByHand
-            | Ending::Forced
-            | Ending::Unobserved
-            | Ending::Unknown,
-        )
-        | None => "Never confirmed".to_owned(),
+        State::Cleared => {
+            let other = incident.part_of().map(|other| format!("Part of incident {other}"));
+            let why = other.unwrap_or_else(|| "Never confirmed".to_owned());
+            format!("{why}: {what}, suspected {since}.")
+        }
     }
 }
 

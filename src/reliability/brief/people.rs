@@ -6,7 +6,7 @@ use super::words::{capital, line, moment, part, share, span};
 use super::{Audience, Brief, Part, filled, lasted, meaning};
 use crate::reliability::detect::NETWORK;
 use crate::reliability::escalation::Call;
-use crate::reliability::incident::{Ending, Incident, State};
+use crate::reliability::incident::{Incident, State};
 use crate::reliability::rule::Rule;
 
 /// What a known name stands for, and whether that is more than one thing.
@@ -52,14 +52,14 @@ fn tense(state: State) -> Tense {
 }
 
 fn status(incident: &Incident) -> &'static str {
-    match (incident.state, &incident.ending) {
-        (State::Suspected, _) => "possible",
-        (State::Open, _) => "confirmed",
-        (State::Acknowledged | State::Mitigating, _) => "being worked on",
-        (State::Monitoring, _) => "works again, watched",
-        (State::Resolved | State::Reviewed, _) => "over",
-        (State::Cleared, Some(Ending::PartOf(_))) => "part of another disruption",
-        (State::Cleared, _) => "nothing after all",
+    match incident.state {
+        State::Suspected => "possible",
+        State::Open => "confirmed",
+        State::Acknowledged | State::Mitigating => "being worked on",
+        State::Monitoring => "works again, watched",
+        State::Resolved | State::Reviewed => "over",
+        State::Cleared if incident.part_of().is_some() => "part of another disruption",
+        State::Cleared => "nothing after all",
     }
 }
 
@@ -144,23 +144,13 @@ fn lead(incident: &Incident, scene: &Scene, about: &About<'_>) -> String {
             let long = span(lasted(incident, now));
             format!("Over ({severity}): {what} from {} to {end}, {long}.", moment(began, now))
         }
-        State::Cleared => match incident.ending {
-            Some(Ending::PartOf(_)) => {
-                format!("Part of another disruption ({severity}): {what}. You hear of that one instead.")
-            }
-            Some(
-                Ending::Recovered
-                | Ending::NeverConfirmed
-                | Ending::ByHand
-                | Ending::Forced
-                | Ending::Unobserved
-                | Ending::Unknown,
-            )
-            | None => {
-                let possible = effect(incident, scene, about, Tense::Perhaps);
-                format!("Nothing after all ({severity}): that {possible} {since} was not confirmed.")
-            }
-        },
+        State::Cleared if incident.part_of().is_some() => {
+            format!("Part of another disruption ({severity}): {what}. You hear of that one instead.")
+        }
+        State::Cleared => {
+            let possible = effect(incident, scene, about, Tense::Perhaps);
+            format!("Nothing after all ({severity}): that {possible} {since} was not confirmed.")
+        }
     }
 }
 

@@ -309,6 +309,22 @@ impl Incident {
         self.escalation.shift(millis);
     }
 
+    /// The incident that it turned out to be a part of.
+    pub fn part_of(&self) -> Option<&IncidentId> {
+        match &self.ending {
+            Some(Ending::PartOf(other)) => Some(other),
+            Some(
+                Ending::Recovered
+                | Ending::NeverConfirmed
+                | Ending::ByHand
+                | Ending::Forced
+                | Ending::Unobserved
+                | Ending::Unknown,
+            )
+            | None => None,
+        }
+    }
+
     /// The newest moment at which something has happened to it.
     pub fn newest(&self) -> At {
         let Clocks { began, suspected, opened, acknowledged, mitigating, recovered, closed, reviewed } =
