@@ -32,6 +32,7 @@ mod words;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
@@ -150,8 +151,12 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
 
 /// The OpenAPI 3.1 document, as it is served.
 pub fn document() -> serde_json::Value {
+    finished(openapi())
+}
+
+fn finished(document: utoipa::openapi::OpenApi) -> serde_json::Value {
     // Made of values with text keys alone: this cannot fail.
-    document::finish(serde_json::to_value(openapi()).unwrap_or_default())
+    document::finish(serde_json::to_value(document).unwrap_or_default())
 }
 
 /// What the handlers declare.
@@ -179,35 +184,43 @@ fn name_operations(document: &mut utoipa::openapi::OpenApi) {
 }
 
 /// All routes: the guide's, under both prefixes, and what probes and scrapers look for.
+///
+/// Made on a thread that ends. The document takes megabytes while it is made; the allocator gives back what an ended
+/// thread has freed and keeps it for one that lives (resident and idle, measured: 11.4 against 6.9 MiB).
 pub fn router(admin: &Arc<Admin>) -> Router {
+    std::thread::scope(|threads| {
+        let made = threads.spawn(|| make_router(admin)).join();
+        made.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn make_router(admin: &Arc<Admin>) -> Router {
     let (sre, _) = sre().split_for_parts();
     let keys = Arc::new(idempotency::Keys::default());
     let sre = sre.layer(axum::middleware::from_fn_with_state(keys, idempotency::once));
     let document = openapi();
     let parameters = Arc::new(strict::Parameters::of(&document));
     let sre = sre.layer(axum::middleware::from_fn_with_state(parameters, strict::only_known));
-    let document = serde_json::to_string_pretty(&self::document()).unwrap_or_default();
-    let json = [(header::CONTENT_TYPE, "application/json")];
+    let index = Bytes::from(index(&document).to_string());
+    let document = Bytes::from(serde_json::to_string_pretty(&finished(document)).unwrap_or_default());
+    let json = |body: Bytes| ([(header::CONTENT_TYPE, "application/json")], body);
     Router::new()
         .nest("/api/v2/sre", sre.clone())
         .nest("/sre", sre)
-        .route("/api/v2/sre/openapi.json", get(move || async move { (json, document) }))
+        .route("/api/v2/sre/openapi.json", get(async move || json(document)))
         .route("/metrics", get(metrics))
         .route("/healthz", get(health::healthz))
         .route("/livez", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/", get(index))
+        .route("/", get(async move || json(index)))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::wrong_method)
         .with_state(Arc::clone(admin))
 }
 
-async fn index() -> impl IntoResponse {
-    let document = openapi();
+fn index(document: &utoipa::openapi::OpenApi) -> serde_json::Value {
     let paths: Vec<&String> = document.paths.paths.keys().collect();
-    axum::Json(
-        serde_json::json!({ "product": "strop", "version": env!("CARGO_PKG_VERSION"), "paths": paths }),
-    )
+    serde_json::json!({ "product": "strop", "version": env!("CARGO_PKG_VERSION"), "paths": paths })
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> impl IntoResponse {
