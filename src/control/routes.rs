@@ -27,7 +27,7 @@ use crate::upstream::registry::World;
 const MINUTE: Duration = Duration::from_secs(60);
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
-/// All series, and who was served or failed since the last look.
+/// All series in the order of their upstreams, and who was served or failed since the last look.
 pub(super) struct Heard(Vec<HeardOf>);
 
 /// One of them.
@@ -39,13 +39,16 @@ pub(super) struct HeardOf {
 impl Heard {
     /// Takes what there is: the next one hears what comes after.
     pub(super) fn now(telemetry: &Telemetry) -> Self {
-        let all = telemetry.all_series();
+        let mut all = telemetry.all_series();
+        all.sort_by(|a, b| a.key.1.cmp(&b.key.1));
         Self(all.into_iter().map(|series| HeardOf { clients: series.clients(), series }).collect())
     }
 
     /// What concerns an upstream.
     pub(super) fn of(&self, upstream: &UpstreamName) -> impl Iterator<Item = &HeardOf> {
-        self.0.iter().filter(move |one| one.series.key.1 == *upstream)
+        let first = self.0.partition_point(|one| one.series.key.1 < *upstream);
+        let rest = self.0.iter().skip(first);
+        rest.take_while(move |one| one.series.key.1 == *upstream)
     }
 }
 
