@@ -20,6 +20,7 @@ use crate::control::{Handle, Heard, Posted};
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
 use crate::runtime::timer::within;
+use crate::telemetry::Telemetry;
 
 /// Connections at the same time: two senders post one thing after the other.
 const MOST: usize = 32;
@@ -33,12 +34,19 @@ const NAME: &str = "inbound";
 struct Port {
     handle: Handle,
     reloader: Arc<Reloader>,
+    telemetry: Arc<Telemetry>,
     places: Arc<Semaphore>,
 }
 
 /// Serves it on a bound listener, until asked to leave.
-pub async fn serve(handle: Handle, reloader: Arc<Reloader>, listener: std::net::TcpListener, drain: Drain) {
-    let port = Arc::new(Port { handle, reloader, places: Arc::new(Semaphore::new(MOST)) });
+pub async fn serve(
+    handle: Handle,
+    reloader: Arc<Reloader>,
+    telemetry: Arc<Telemetry>,
+    listener: std::net::TcpListener,
+    drain: Drain,
+) {
+    let port = Arc::new(Port { handle, reloader, telemetry, places: Arc::new(Semaphore::new(MOST)) });
     accept(NAME, listener, drain, |tcp| {
         if let Ok(place) = Arc::clone(&port.places).try_acquire_owned() {
             let port = Arc::clone(&port);
@@ -88,7 +96,9 @@ impl Port {
         } else {
             Posted::PagerDuty { signatures: field(&parts.headers, "x-pagerduty-signature") }
         };
-        match self.handle.posted(&posted, secret, &body).await {
+        let heard = self.handle.posted(&posted, secret, &body).await;
+        self.telemetry.people.posted(posted.label(), heard.label());
+        match heard {
             Heard::Forged => told(StatusCode::UNAUTHORIZED, ""),
             Heard::Unreadable => told(StatusCode::BAD_REQUEST, ""),
             Heard::Other => told(StatusCode::OK, ""),

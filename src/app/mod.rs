@@ -159,7 +159,7 @@ impl App {
         warn_of(&config);
         let reloader =
             reloader(start.path, start.env, &config, &telemetry, watcher, start.filter, admin_address);
-        addresses.extend(inbound::begin(&config, &desk.handle, &reloader, &tasks, &drain)?);
+        addresses.extend(inbound::begin(&config, &desk.handle, &reloader, &telemetry, &tasks, &drain)?);
         let workers = work::spawn(bound, &registry, &telemetry, &drain)?;
         let admin = Admin::new(
             Arc::clone(&registry),

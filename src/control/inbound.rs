@@ -28,7 +28,8 @@ pub enum Posted<'p> {
 }
 
 impl Posted<'_> {
-    fn label(&self) -> &'static str {
+    /// Who, for labels.
+    pub fn label(&self) -> &'static str {
         match self {
             Self::PagerDuty { .. } => "pagerduty",
             Self::Slack { .. } => "slack",

@@ -247,7 +247,10 @@ pub(super) mod tests {
         assert_eq!(read["path"], "/a?token=redacted&page=2\\\"&page");
         assert_eq!(read["host"], "a.example");
         assert_eq!(read["request_id"], "r-1");
-        assert_eq!((&read["timestamp"], &read["time"]), (&"2026-01-09T23:06:40.042Z".into(), &read["timestamp"]));
+        assert_eq!(
+            (&read["timestamp"], &read["time"]),
+            (&"2026-01-09T23:06:40.042Z".into(), &read["timestamp"])
+        );
         assert_eq!((&read["total_ms"], &read["first_byte_ms"]), (&3.0.into(), &2.001.into()));
         assert_eq!(read["endpoint"], "[::1]:80");
         assert!(read["failed_at"].is_null());

@@ -25,6 +25,7 @@ pub struct Beaten {
     /// What the last turn came to: `called`, why the call failed, or why it was withheld.
     pub last: &'static str,
 }
+
 /// The outcome of an attempt that reached its receiver.
 const DELIVERED: &str = "delivered";
 
@@ -34,6 +35,8 @@ struct Sums {
     beats: BTreeMap<&'static str, u64>,
     /// `None`: there is none.
     beaten: Option<Beaten>,
+    /// What came in from pagers and chats, by sender and by what became of it.
+    posts: BTreeMap<(&'static str, &'static str), u64>,
     /// By channel and outcome.
     attempts: BTreeMap<(String, &'static str), u64>,
     took: BTreeMap<String, Seconds>,
@@ -79,6 +82,12 @@ impl People {
         sums.beaten = Some(Beaten { heard_at: heard_at.or(before), last: outcome });
     }
 
+    /// A pager or a chat has posted something, and this became of it.
+    pub fn posted(&self, from: &'static str, outcome: &'static str) {
+        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        *sums.posts.entry((from, outcome)).or_default() += 1;
+    }
+
     /// How the heartbeat is; `None`: there is none, or it was not its turn yet.
     pub fn heartbeat(&self) -> Option<Beaten> {
         self.sums.lock().unwrap_or_else(PoisonError::into_inner).beaten.clone()
@@ -108,6 +117,10 @@ impl People {
             "strop_heartbeat_last_success_timestamp_seconds",
             "When the heartbeat was last heard outside, in seconds since 1970.",
         );
+        let mut posts = Family::counter(
+            "strop_inbound_posts_total",
+            "Posts of pagers and chats, by sender and by what became of them.",
+        );
         {
             let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
             for ((channel, outcome), count) in &sums.attempts {
@@ -115,6 +128,9 @@ impl People {
             }
             for (outcome, count) in &sums.beats {
                 beats.count(&[("outcome", outcome)], *count);
+            }
+            for ((from, outcome), count) in &sums.posts {
+                posts.count(&[("from", from), ("outcome", outcome)], *count);
             }
             if let Some(at) = sums.beaten.as_ref().and_then(|beaten| beaten.heard_at) {
                 heard.set(&[], at as f64);
@@ -127,6 +143,6 @@ impl People {
             length.set(&[("channel", &channel)], waiting.messages as f64);
             oldest.set(&[("channel", &channel)], waiting.oldest.as_secs_f64());
         }
-        vec![attempts, took, length, oldest, beats, heard]
+        vec![attempts, took, length, oldest, beats, heard, posts]
     }
 }

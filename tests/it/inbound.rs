@@ -121,6 +121,7 @@ fn that_listener_answers_nothing_else() {
     assert_eq!(post(at, "/api/v2/sre/test/incident", "", "{}").status, 404);
     assert_eq!(by_slack(at, "text=ack+019").status, 404, "nobody has written a secret for it");
     assert_eq!(post(at, "/pagerduty", "", "{}").status, 401);
+    assert_eq!(proxy.metric("strop_inbound_posts_total", "from=\"pagerduty\",outcome=\"forged\""), 1.0);
     let long = "x".repeat(300 * 1024);
     assert!(matches!(post(at, "/pagerduty", "", &long).status, 400 | 401));
     assert_eq!(backend.hits(), 0);
