@@ -10,7 +10,7 @@ use super::{Admin, texts};
 use crate::config::problem::did_you_mean;
 use crate::control::{Audited, Done, Order};
 use crate::names::IncidentId;
-use crate::reliability::desk::Command;
+use crate::reliability::engine::Command;
 use crate::reliability::rule::Severity;
 use crate::runtime::clock;
 use crate::store::rows::millis;

@@ -21,7 +21,7 @@ use super::review::ReviewOrder;
 use super::{Admin, stream};
 use crate::control::{Audited, Board};
 use crate::names::IncidentId;
-use crate::reliability::desk::{Command, Reply};
+use crate::reliability::engine::{Command, Reply};
 use crate::reliability::health::{self, Health, Status};
 use crate::reliability::incident::{self, Force, Incident};
 use crate::reliability::rule::Severity;

@@ -16,7 +16,7 @@ use super::observed::{About, Observed};
 use super::{Admin, services};
 use crate::control::Audited;
 use crate::names;
-use crate::reliability::desk::{Command, Reply};
+use crate::reliability::engine::{Command, Reply};
 use crate::reliability::incident::Refused;
 use crate::reliability::rule::{Rule, Severity};
 use crate::reliability::silence::{Comparison, Label, Matcher, Purpose, Silence};

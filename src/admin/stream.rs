@@ -1,7 +1,7 @@
 //! Incidents as they change: server-sent events.
 //!
 //! Each stream reads from a place in the feed of changes at its own pace. One that falls behind what is kept begins anew;
-//! what it is behind on waits in the feed once for all streams, never in a queue of its own. Nothing here holds up the desk.
+//! what it is behind on waits in the feed once for all streams, never in a queue of its own. Nothing here holds up the engine.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -148,10 +148,10 @@ impl App {
         let (stop, drain) = drain::channel();
         let readiness = Readiness::default();
         let tasks = Tasks::default();
-        let desk = control::start(&config, &registry, &telemetry, &tasks, &drain).await.context("store")?;
-        trail::started(desk.handle.records(), &config, start.path.as_deref());
+        let engine = control::start(&config, &registry, &telemetry, &tasks, &drain).await.context("store")?;
+        trail::started(engine.handle.records(), &config, start.path.as_deref());
         registry.listeners().bound(bound::listening(&bound, [Some(admin_address), probes_address])?);
-        let (watcher, own) = (Watcher::new(&registry, &drain, &desk), desk.own.clone());
+        let (watcher, own) = (Watcher::new(&registry, &drain, &engine), engine.own.clone());
         watcher.tend(&fresh);
         let mut addresses = addresses(&bound, admin_address, &telemetry)?;
         addresses.extend(probes_address.map(|address| ("probes".to_owned(), address)));
@@ -159,13 +159,13 @@ impl App {
         warn_of(&config);
         let reloader =
             reloader(start.path, start.env, &config, &telemetry, watcher, start.filter, admin_address);
-        addresses.extend(inbound::begin(&config, &desk.handle, &reloader, &tasks, &drain)?);
+        addresses.extend(inbound::begin(&config, &engine.handle, &reloader, &tasks, &drain)?);
         let workers = work::spawn(bound, &registry, &telemetry, &drain)?;
         let admin = Admin::new(
             Arc::clone(&registry),
             Arc::clone(&telemetry),
             Arc::clone(&reloader),
-            desk.handle,
+            engine.handle,
             readiness.clone(),
             admin_address,
             drain.listening(),
@@ -177,7 +177,7 @@ impl App {
         for (name, address) in &addresses {
             Event::Listening { listener: name, address: &address.to_string() }.tell();
         }
-        let store = desk.store;
+        let store = engine.store;
         Ok(Self { addresses, config, telemetry, reloader, store, readiness, tasks, workers, stop })
     }
 
@@ -259,13 +259,13 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn new(registry: &Arc<Registry>, drain: &Drain, desk: &control::Running) -> Self {
+    fn new(registry: &Arc<Registry>, drain: &Drain, engine: &control::Running) -> Self {
         Self {
             registry: Arc::clone(registry),
             drain: drain.listening(),
-            sender: Arc::clone(&desk.sender),
-            records: desk.handle.records().clone(),
-            own: desk.own.clone(),
+            sender: Arc::clone(&engine.sender),
+            records: engine.handle.records().clone(),
+            own: engine.own.clone(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What is shown: a picture of the desk, made anew with every change, read by many.
+//! What is shown: a picture of the engine, made anew with every change, read by many.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::uptime::Uptime;
 use crate::names::IncidentId;
 use crate::reliability::alert::Alert;
 use crate::reliability::counts::{Counts, Windows};
-use crate::reliability::desk::Desk;
+use crate::reliability::engine::Engine;
 use crate::reliability::incident::{Incident, State};
 use crate::reliability::ledger::Report;
 use crate::reliability::readings::{Readings, ResourceReading};
@@ -80,7 +80,7 @@ pub struct Board {
 }
 
 impl Board {
-    pub(super) fn of(before: &Self, desk: &Desk, uptime: &Uptime, readings: &Readings, now: At) -> Self {
+    pub(super) fn of(before: &Self, engine: &Engine, uptime: &Uptime, readings: &Readings, now: At) -> Self {
         let spans = [DAY, DAY * 7, KEPT];
         let reports = uptime
             .subjects()
@@ -92,24 +92,25 @@ impl Board {
             watched_day: Some(uptime.watched(SERVICE, now - DAY, now)),
             earlier: uptime.earlier(),
             resources: readings.resources.clone(),
-            ..Self::again(before, desk)
+            ..Self::again(before, engine)
         }
     }
 
-    /// The same sums, the desk as it is now.
-    pub(super) fn again(before: &Self, desk: &Desk) -> Self {
+    /// The same sums, the engine as it is now.
+    pub(super) fn again(before: &Self, engine: &Engine) -> Self {
         let known: BTreeMap<&IncidentId, &Arc<Incident>> =
             before.incidents.iter().map(|incident| (&incident.id, incident)).collect();
         let shown = |incident: &Incident| match known.get(&incident.id) {
             Some(known) if known.version == incident.version => Arc::clone(known),
             Some(_) | None => Arc::new(incident.clone()),
         };
-        let incidents: Vec<_> = desk.incidents().rev().map(shown).collect();
-        let holding = incidents.iter().filter(|one| desk.holds(&one.id)).map(|one| one.id.clone()).collect();
+        let incidents: Vec<_> = engine.incidents().rev().map(shown).collect();
+        let holding =
+            incidents.iter().filter(|one| engine.holds(&one.id)).map(|one| one.id.clone()).collect();
         // Nobody is called about what is over, silenced or not.
         let live = incidents.iter().filter(|one| one.state.is_live());
-        let silenced = live.filter(|one| desk.is_silenced(one)).map(|one| one.id.clone()).collect();
-        let alerts = desk.alerts().map(|(key, alert, incident)| Looked {
+        let silenced = live.filter(|one| engine.is_silenced(one)).map(|one| one.id.clone()).collect();
+        let alerts = engine.alerts().map(|(key, alert, incident)| Looked {
             key: key.clone(),
             alert: alert.clone(),
             incident: incident.clone(),
@@ -120,7 +121,7 @@ impl Board {
             holding,
             silenced,
             alerts: alerts.collect(),
-            silences: desk.silences().to_vec(),
+            silences: engine.silences().to_vec(),
             uptime: before.uptime.clone(),
             replies: before.replies.clone(),
             watched_day: before.watched_day,

@@ -194,7 +194,7 @@ mod tests {
         };
         let mut one = Incident::suspected(beginning, At(1));
         for _ in 0..version {
-            one.tell(At(1), Actor::Desk, Kind::Note, "a line".to_owned(), Vec::new());
+            one.tell(At(1), Actor::Engine, Kind::Note, "a line".to_owned(), Vec::new());
         }
         Arc::new(one)
     }
@@ -278,7 +278,7 @@ mod tests {
         let (filler, feed) = feed();
         let mut one = Incident::clone(&incident(1, 1));
         for n in 1..=400 {
-            one.tell(At(n), Actor::Desk, Kind::Note, "x".repeat(10_000), Vec::new());
+            one.tell(At(n), Actor::Engine, Kind::Note, "x".repeat(10_000), Vec::new());
             filler.take(&board(vec![Arc::new(one.clone())]));
         }
         let ring = locked(&feed.ring);

@@ -1,6 +1,6 @@
 //! One member among others: what changes when another one has the duty to call people.
 //!
-//! While this member has it, its desk is the fleet's. Else the desk watches, and a mirror shows what is stored and takes orders.
+//! While this member has it, its engine is the fleet's. Else the engine watches, and a mirror shows what is stored and takes orders.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::heads::HandedOver;
 use super::{Board, Control, Looked, Records};
 use crate::names::IncidentId;
 use crate::reliability::alert::Sign;
-use crate::reliability::desk::{Command, Desk, Effect, Reply, Role};
+use crate::reliability::engine::{Command, Effect, Engine, Reply, Role};
 use crate::reliability::fleet::{Duty, FRESH, Neighbour, Sighting, Watch, Whole, seen_by_others};
 use crate::reliability::incident::{Incident, Refused};
 use crate::reliability::readings::Readings;
@@ -32,7 +32,7 @@ const LATENESS: Duration = Duration::from_secs(10);
 /// This member's place in the fleet.
 pub(super) struct Fleet {
     watch: Watch,
-    pub(super) mirror: Desk,
+    pub(super) mirror: Engine,
     /// While this member has the duty: those who see anything.
     neighbours: Vec<Neighbour>,
     /// While another one has it: what that one tells, and since when it holds.
@@ -86,7 +86,7 @@ impl Fleet {
             }
             None => Duration::ZERO,
         };
-        let mirror = Desk::mirror(uuid::Uuid::now_v7().as_u64_pair().1, now);
+        let mirror = Engine::mirror(uuid::Uuid::now_v7().as_u64_pair().1, now);
         let duty = watch::Sender::new(duty);
         Self {
             watch,
@@ -256,10 +256,10 @@ impl Control {
             })
             .collect();
         let silences = self.with_fresh(silences, now);
-        self.desk.put_silences(silences.clone());
+        self.engine.put_silences(silences.clone());
         self.fleet.mirror.put_silences(silences);
         // Whoever takes the duty over begins with what is stored; whoever loses it leaves what it knows to the mirror.
-        if self.desk.role() == Role::Acts {
+        if self.engine.role() == Role::Acts {
             self.shift(now);
         }
         self.adopt(incidents, now);
@@ -284,30 +284,30 @@ impl Control {
     }
 
     fn adopt(&mut self, incidents: Vec<Incident>, now: At) {
-        let acts = self.desk.role() == Role::Acts;
-        let desk = if acts { &mut self.desk } else { &mut self.fleet.mirror };
+        let acts = self.engine.role() == Role::Acts;
+        let engine = if acts { &mut self.engine } else { &mut self.fleet.mirror };
         for theirs in &incidents {
             // Their lines are rows already; ours have been handed over.
-            let both = desk.incident(&theirs.id).map(|ours| ours.merge(theirs));
+            let both = engine.incident(&theirs.id).map(|ours| ours.merge(theirs));
             let lines = both.as_ref().unwrap_or(theirs).timeline.last().map_or(0, |entry| entry.number);
             self.told.insert(theirs.id.clone(), HandedOver { lines, ..HandedOver::all(theirs) });
         }
-        let effects = desk.adopt(incidents, now);
+        let effects = engine.adopt(incidents, now);
         self.carry_out(effects, Vec::new());
     }
 
     /// The duty moves when it must.
     pub(super) fn shift(&mut self, now: At) {
         let duty = self.fleet.watch.duty(now);
-        match (self.desk.role(), duty.acts()) {
+        match (self.engine.role(), duty.acts()) {
             (Role::Watches, true) => {
                 let stored: Vec<Incident> = self.fleet.mirror.incidents().cloned().collect();
-                let effects = self.desk.act(stored, now);
+                let effects = self.engine.act(stored, now);
                 self.carry_out(effects, Vec::new());
             }
             (Role::Acts, false) => {
-                let known: Vec<Incident> = self.desk.incidents().cloned().collect();
-                self.desk.watch();
+                let known: Vec<Incident> = self.engine.incidents().cloned().collect();
+                self.engine.watch();
                 self.fleet.mirror.adopt(known, now);
             }
             (Role::Watches | Role::Acts | Role::Mirrors, _) => {}
@@ -330,7 +330,7 @@ impl Control {
 
     /// Tells the others what is seen here, and shows what is theirs.
     pub(super) fn look_back(&mut self, readings: &Readings, now: At) {
-        let sees = self.desk.sightings();
+        let sees = self.engine.sightings();
         let others = readings.sightings.iter().flatten();
         let held = others.chain(&sees).filter(|one| one.sign == Sign::Bad).map(|one| one.key.clone());
         self.fleet.held = held.collect();
@@ -349,16 +349,16 @@ impl Control {
 
     /// An order goes to whoever shows the incidents.
     pub(super) fn obey(&mut self, command: Command, now: At) -> (Result<Reply, Refused>, Vec<Effect>) {
-        match self.desk.role() {
-            Role::Acts => self.desk.command(command, now),
+        match self.engine.role() {
+            Role::Acts => self.engine.command(command, now),
             Role::Watches | Role::Mirrors => self.fleet.mirror.command(command, now),
         }
     }
 
     /// One that is over comes back from the store, to where orders go.
     pub(super) fn fetch(&mut self, found: Incident, now: At) {
-        let effects = match self.desk.role() {
-            Role::Acts => self.desk.restore(vec![found], Vec::new(), now),
+        let effects = match self.engine.role() {
+            Role::Acts => self.engine.restore(vec![found], Vec::new(), now),
             Role::Watches | Role::Mirrors => self.fleet.mirror.adopt(vec![found], now),
         };
         self.carry_out(effects, Vec::new());
@@ -366,13 +366,13 @@ impl Control {
 
     /// Is this incident at hand?
     pub(super) fn knows(&self, id: &IncidentId) -> bool {
-        self.desk.incident(id).is_some() || self.fleet.mirror.incident(id).is_some()
+        self.engine.incident(id).is_some() || self.fleet.mirror.incident(id).is_some()
     }
 
     /// The board as the fleet is: of one that only watches, what the mirror shows.
     pub(super) fn fleet_board(&self, mut board: Board, now: At) -> Board {
         board.fleet = self.fleet.view_of(&self.records, now);
-        if self.desk.role() == Role::Acts {
+        if self.engine.role() == Role::Acts {
             return board;
         }
         let mirror = &self.fleet.mirror;
@@ -387,7 +387,7 @@ impl Control {
             let found = live().find(|one| one.active().any(|signal| signal.key == looked.key));
             found.map(|one| one.id.clone())
         };
-        // One that the fleet's desk has not taken up yet belongs to no incident.
+        // One that the fleet's engine has not taken up yet belongs to no incident.
         let alerts = board.alerts.iter().filter_map(|looked| {
             let incident = home(looked)?;
             Some(Looked { incident, ..looked.clone() })

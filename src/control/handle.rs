@@ -1,4 +1,4 @@
-//! How the desk is reached: orders go in, what is known comes out.
+//! How the engine is reached: orders go in, what is known comes out.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::time::Time;
 use super::{Audited, Board, Feed, Records};
-use crate::reliability::desk::{Command, Reply};
+use crate::reliability::engine::{Command, Reply};
 use crate::reliability::incident::{Incident, Refused};
 use crate::runtime::clock;
 use crate::units::At;
@@ -17,7 +17,7 @@ pub(super) const WAITING: usize = 256;
 /// Who orders what, for the audit trail.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// What the desk is to do.
+    /// What the engine is to do.
     pub command: Command,
     /// Who, as the audit trail shows it; `None`: the machine itself, whose deeds are on the timeline alone.
     pub audit: Option<Audited>,

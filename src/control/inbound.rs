@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 use super::{Audited, Handle, Order};
 use crate::notify::inbound::{self, Said, Unheard, Which};
-use crate::reliability::desk::Command;
+use crate::reliability::engine::Command;
 use crate::reliability::incident::Incident;
 use crate::telemetry::event::{Event, ProcessEvent};
 

@@ -1,4 +1,4 @@
-//! Turns what is seen into what is done: one task owns the desk, looks once a second, and carries its effects out.
+//! Turns what is seen into what is done: one task owns the engine, looks once a second, and carries its effects out.
 //!
 //! It waits for nobody: writes go to the store's durable lane, messages to the post, each of which has its own task. Orders
 //! come through [`Handle`]; whoever gave one hears back when it is stored, or that it is not stored yet.
@@ -52,9 +52,9 @@ pub use start::{Running, start};
 pub use trail::{Audited, audit_id};
 pub use uptime::Uptime;
 
-use crate::config::desk::escalation::People;
+use crate::config::engine::escalation::People;
 use crate::names::IncidentId;
-use crate::reliability::desk::{Desk, DeskPolicy, Effect};
+use crate::reliability::engine::{Effect, Engine, EnginePolicy};
 use crate::reliability::escalation::{Clock, LocalMinute};
 use crate::reliability::incident::{State, Transition};
 use crate::reliability::readings::Stage;
@@ -80,7 +80,7 @@ const RESTORE: Duration = Duration::from_secs(2);
 
 /// The task's state.
 pub struct Control {
-    desk: Desk,
+    engine: Engine,
     observer: Observer,
     telemetry: Arc<Telemetry>,
     store: Option<Store>,
@@ -118,10 +118,10 @@ impl Control {
         let (board, watching) = watch::channel(Arc::default());
         let source = Arc::from(records.boot());
         let seed = uuid::Uuid::now_v7().as_u64_pair().1;
-        let mut desk = Desk::new(DeskPolicy::default(), source, seed, now);
+        let mut engine = Engine::new(EnginePolicy::default(), source, seed, now);
         let (fleet, courier) = fleet::Fleet::of(&records, seed, now);
         if courier.is_some() {
-            desk.watch();
+            engine.watch();
         }
         let (filler, feed) = feed::feed();
         let time = observer.time();
@@ -135,7 +135,7 @@ impl Control {
         let wording = observer.wording();
         let feed = filler;
         let control = Self {
-            desk,
+            engine,
             observer,
             telemetry,
             store,
@@ -200,7 +200,7 @@ impl Control {
                 _ = second.tick() => self.look(),
             }
         }
-        let minutes = self.desk.flush();
+        let minutes = self.engine.flush();
         let mut writes = self.fleet.due(None);
         writes.extend(minutes.iter().map(|minute| self.records.ledger(minute)));
         if let Some(store) = self.store.as_ref().filter(|_| !writes.is_empty()) {
@@ -214,7 +214,7 @@ impl Control {
         let now = self.observer.at(clock::now());
         self.uptime.take_over(uptime);
         self.told.extend(incidents.iter().map(|one| (one.id.clone(), HandedOver::all(one))));
-        let effects = self.desk.restore(incidents, silences, now);
+        let effects = self.engine.restore(incidents, silences, now);
         self.carry_out(effects, Vec::new());
     }
 
@@ -232,7 +232,7 @@ impl Control {
         readings.resumed = self.resumed(moment);
         self.shift(now);
         self.look_around(&mut readings, now);
-        let effects = self.desk.tick(&readings, now);
+        let effects = self.engine.tick(&readings, now);
         self.carry_out(effects, Vec::new());
         self.look_back(&readings, now);
         for command in self.evidence.take(moment, now) {
@@ -246,11 +246,11 @@ impl Control {
             // Nobody waits for it.
             drop(store.write(due));
         }
-        let minutes = self.desk.flush();
+        let minutes = self.engine.flush();
         self.seconds.turn(&minutes);
         self.uptime.turn(minutes, now);
         let before = Arc::clone(&self.board.borrow());
-        let board = Board::of(&before, &self.desk, &self.uptime, &readings, now);
+        let board = Board::of(&before, &self.engine, &self.uptime, &readings, now);
         let board = Board { bypass: self.observer.bypass(now), looked: Some(moment), ..board };
         let board = self.fleet_board(board, now);
         let seconds = self.seconds.totals();
@@ -289,7 +289,7 @@ impl Control {
     /// What is decided is decided by the config in force: an order may come before the first look, or right after a reload.
     fn heed_config(&mut self) {
         if let Some(config) = self.observer.new_config() {
-            self.desk.reconfigure((*config.watch.policy).clone());
+            self.engine.reconfigure((*config.watch.policy).clone());
             self.people = Some(config.watch.people.clone());
             self.wording.reconfigure(&config);
         }
@@ -299,7 +299,7 @@ impl Control {
         self.heed_config();
         let clock = self.clock(clock::now());
         let now = clock.now;
-        self.desk.tell_hour(clock);
+        self.engine.tell_hour(clock);
         let Ask { order: Order { command, audit }, found, answer } = ask;
         if let Some(found) = found.filter(|found| !self.knows(&found.id)) {
             self.told.insert(found.id.clone(), HandedOver::all(&found));
@@ -312,7 +312,7 @@ impl Control {
         let more = serde_json::Value::Null;
         let (audit_id, row) = audit.map(|audit| audit.row(self.records.member(), now, more)).unzip();
         let written = self.carry_out(effects, row.into_iter().collect());
-        let board = Board { at: now, ..Board::again(&self.board.borrow(), &self.desk) };
+        let board = Board { at: now, ..Board::again(&self.board.borrow(), &self.engine) };
         let board = self.fleet_board(board, now);
         self.show(board);
         let Some(answer) = answer else { return };
@@ -351,7 +351,7 @@ impl Control {
     }
 
     fn tell(&mut self, transition: &Transition) {
-        let incident = self.desk.incident(&transition.id);
+        let incident = self.engine.incident(&transition.id);
         IncidentEvent {
             id: transition.id.as_str(),
             rule: transition.rule.label(),

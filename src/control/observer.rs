@@ -1,4 +1,4 @@
-//! What the desk looks at once a second: counters become readings.
+//! What the engine looks at once a second: counters become readings.
 //!
 //! Decides nothing. What is not measured is absent.
 
@@ -85,7 +85,7 @@ impl Observer {
         }
     }
 
-    /// The time as the desk has it.
+    /// The time as the engine has it.
     pub fn at(&self, moment: Moment) -> At {
         self.time.at(moment)
     }

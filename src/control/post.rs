@@ -17,7 +17,7 @@ use crate::names::{ChannelName, IncidentId};
 use crate::notify::queue::{Landed, Queue, Queued, State};
 use crate::notify::{DeliveryError, Kind, Message, Receipt, Sender};
 use crate::reliability::brief::Audience;
-use crate::reliability::desk::{Command, News, Notice, Page};
+use crate::reliability::engine::{Command, News, Notice, Page};
 use crate::reliability::escalation::Arrived;
 use crate::reliability::fleet::Duty;
 use crate::reliability::incident::Incident;

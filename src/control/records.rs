@@ -1,4 +1,4 @@
-//! Between the desk's values and the store's rows.
+//! Between the engine's values and the store's rows.
 //!
 //! A row's body is the value as JSON; its columns are what is searched by. Of an incident it is the head: the lines of its
 //! timeline are rows of their own. Rows of a version that says things this one does
@@ -36,7 +36,7 @@ pub(super) const LIVE: u32 = 1_000;
 /// Lines of a timeline in lists.
 const LAST: u32 = 5;
 
-/// The store as the desk sees it. Clones are cheap.
+/// The store as the engine sees it. Clones are cheap.
 #[derive(Clone, Debug)]
 pub struct Records {
     store: Option<Store>,

@@ -1,4 +1,4 @@
-//! Starts the parts that belong together: store, desk, post.
+//! Starts the parts that belong together: store, engine, post.
 
 use std::sync::Arc;
 

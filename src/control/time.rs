@@ -119,7 +119,7 @@ impl Control {
         if step.cause == Cause::Set {
             self.post.step(step.by);
         }
-        let effects = self.desk.step(step, now);
+        let effects = self.engine.step(step, now);
         self.carry_out(effects, Vec::new());
         self.fleet.mirror.turn_to(now);
     }

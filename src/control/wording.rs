@@ -15,7 +15,7 @@ use crate::reliability::brief::{
     Audience, BreakerScene, Brief, Door, EndpointIs, EndpointScene, FailureScene, Fault, Occasion,
     RouteScene, Scene, UpstreamScene,
 };
-use crate::reliability::desk::Effect;
+use crate::reliability::engine::Effect;
 use crate::reliability::escalation::{Cause, Clock, EscalationPolicy};
 use crate::reliability::incident::Incident;
 use crate::reliability::readings::Readings;
@@ -253,19 +253,19 @@ impl Control {
         let moment = clock::now();
         let written = Written {
             scene: self.wording.scene(moment, self.observer.at(moment), self.records.member()),
-            policy: &self.desk.policy().escalation,
+            policy: &self.engine.policy().escalation,
             clock: self.clock(moment),
         };
         let mut letters = Vec::new();
         for effect in told {
             match effect {
-                Effect::Page(page) => letters.extend(self.desk.incident(&page.incident).map(|incident| {
+                Effect::Page(page) => letters.extend(self.engine.incident(&page.incident).map(|incident| {
                     let message =
                         written.message(incident, Kind::Trigger, Audience::Called, Some(page.cause));
                     Letter::call(&page, incident, message)
                 })),
                 Effect::Update(notice) | Effect::ResolveNotice(notice) => {
-                    if let Some(incident) = self.desk.incident(&notice.incident) {
+                    if let Some(incident) = self.engine.incident(&notice.incident) {
                         let write = |kind, audience| written.message(incident, kind, audience, None);
                         letters.extend(Letter::notices(&notice, incident, write));
                     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use strop::reliability::breaker::{Ask, Breaker, BreakerPolicy, BreakerState, Evidence, Hold, Mode};
 use strop::reliability::counts::{Counts, Trail};
-use strop::reliability::desk::{Desk, DeskPolicy, Effect};
+use strop::reliability::engine::{Effect, Engine, EnginePolicy};
 use strop::reliability::incident::State;
 use strop::reliability::party::Party;
 use strop::reliability::reach::{Met, Noise};
@@ -54,7 +54,7 @@ struct Route {
 }
 
 struct Month {
-    desk: Desk,
+    engine: Engine,
     dice: Dice,
     origin: Instant,
     /// Since the start.
@@ -105,7 +105,7 @@ impl Month {
             good_of_minute: 0,
         };
         Self {
-            desk: Desk::new(DeskPolicy::default(), Arc::from("month"), seed, START),
+            engine: Engine::new(EnginePolicy::default(), Arc::from("month"), seed, START),
             dice: Dice::new(seed),
             origin,
             second: 0,
@@ -129,7 +129,7 @@ impl Month {
                 match effect {
                     Effect::Page(page) => {
                         let service =
-                            self.desk.incident(&page.incident).map(|one| one.key.service.to_string());
+                            self.engine.incident(&page.incident).map(|one| one.key.service.to_string());
                         let service = service.unwrap_or_default();
                         calls.extend(
                             page.contacts
@@ -172,7 +172,7 @@ impl Month {
             payments: vec![self.payment()],
             ..Readings::default()
         };
-        self.desk.tick(&readings, self.now())
+        self.engine.tick(&readings, self.now())
     }
 
     /// Requests of a route: of three clients, and of a noisy one.

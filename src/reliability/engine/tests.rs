@@ -13,9 +13,9 @@ fn at(second: i64) -> At {
     At(1_800_000_000_000 + second * 1_000)
 }
 
-/// A desk, a clock, and what the shell would have seen.
+/// An engine, a clock, and what the shell would have seen.
 struct Shift {
-    desk: Desk,
+    engine: Engine,
     second: i64,
     readings: Readings,
     effects: Vec<(i64, Effect)>,
@@ -24,8 +24,8 @@ struct Shift {
 fn shift(names: &[&str]) -> Shift {
     let upstreams = names.iter().map(|name| UpstreamReading::unseen(Arc::from(*name))).collect();
     let readings = Readings { backend: Some(Arc::from("api")), upstreams, ..Readings::default() };
-    let desk = Desk::new(DeskPolicy::default(), Arc::from("a#1"), 7, at(0));
-    let mut shift = Shift { desk, second: 0, readings, effects: Vec::new() };
+    let engine = Engine::new(EnginePolicy::default(), Arc::from("a#1"), 7, at(0));
+    let mut shift = Shift { engine, second: 0, readings, effects: Vec::new() };
     names.iter().for_each(|name| shift.good(name));
     shift.pass(40);
     shift
@@ -62,7 +62,7 @@ impl Shift {
     fn pass_as_told(&mut self, seconds: i64) {
         for _ in 0..seconds {
             self.second += 1;
-            let effects = self.desk.tick(&self.readings, at(self.second));
+            let effects = self.engine.tick(&self.readings, at(self.second));
             self.effects.extend(effects.into_iter().map(|effect| (self.second, effect)));
         }
     }
@@ -90,19 +90,19 @@ impl Shift {
                     one.last_failure = Some(now);
                 }
             }
-            let effects = self.desk.tick(&self.readings, now);
+            let effects = self.engine.tick(&self.readings, now);
             self.effects.extend(effects.into_iter().map(|effect| (self.second, effect)));
         }
     }
 
     fn order(&mut self, command: Command) -> Result<Reply, Refused> {
-        let (done, effects) = self.desk.command(command, at(self.second));
+        let (done, effects) = self.engine.command(command, at(self.second));
         self.effects.extend(effects.into_iter().map(|effect| (self.second, effect)));
         done
     }
 
     fn only(&self) -> &Incident {
-        let live: Vec<_> = self.desk.incidents().filter(|one| one.state != State::Cleared).collect();
+        let live: Vec<_> = self.engine.incidents().filter(|one| one.state != State::Cleared).collect();
         assert_eq!(live.len(), 1, "{live:#?}");
         live[0]
     }
@@ -192,7 +192,7 @@ fn an_error_spike_whose_cause_is_an_open_breaker_is_part_of_its_incident() {
     assert_eq!((&*one.key.service, one.key.rule), ("twilio", Rule::Breaker));
     assert!(one.signals.iter().any(|signal| signal.key.rule == Rule::ErrorRate));
     assert_eq!(one.severity, Severity::High, "raised by the burn, once that was confirmed");
-    assert!(shift.desk.incidents().all(|one| one.key.rule == Rule::Breaker));
+    assert!(shift.engine.incidents().all(|one| one.key.rule == Rule::Breaker));
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn errors_that_were_seen_before_their_breaker_opened_move_to_its_incident() {
     shift.pass(5);
     let one = shift.only().clone();
     assert_eq!(one.key.rule, Rule::Breaker);
-    let absorbed = shift.desk.incidents().find(|one| one.state == State::Cleared).expect("the first one");
+    let absorbed = shift.engine.incidents().find(|one| one.state == State::Cleared).expect("the first one");
     assert_eq!(absorbed.ending, Some(Ending::PartOf(one.id)));
 }
 
@@ -221,13 +221,13 @@ fn errors_whose_origin_is_known_a_moment_later_move_to_its_incident() {
     shift.readings.routes = vec![RouteReading { class: Arc::from("web"), counts, ..RouteReading::default() }];
     shift.breaker("twilio", BreakerState::Open);
     shift.pass(1);
-    let rules: BTreeSet<Rule> = shift.desk.incidents().map(|one| one.key.rule).collect();
+    let rules: BTreeSet<Rule> = shift.engine.incidents().map(|one| one.key.rule).collect();
     assert_eq!(rules, BTreeSet::from([Rule::Breaker, Rule::ErrorRate]), "nobody is blamed yet");
     shift.readings.routes[0].blamed = vec![(Arc::from("twilio"), 95)];
     shift.pass(1);
     let one = shift.only().clone();
     assert_eq!(one.key.rule, Rule::Breaker);
-    assert!(shift.desk.alerts().all(|(_, _, home)| *home == one.id), "all of it is one incident");
+    assert!(shift.engine.alerts().all(|(_, _, home)| *home == one.id), "all of it is one incident");
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn three_upstreams_at_once_are_one_incident_of_the_network() {
     let one = shift.only();
     assert_eq!((one.key.rule, one.severity, one.state), (Rule::NetworkDown, Severity::Critical, State::Open));
     let id = one.id.clone();
-    assert!(shift.desk.alerts().all(|(_, _, home)| *home == id), "all of it is one incident");
+    assert!(shift.engine.alerts().all(|(_, _, home)| *home == id), "all of it is one incident");
     for name in ["stripe", "twilio", "sendgrid"] {
         shift.good(name);
         shift.breaker(name, BreakerState::Closed);
@@ -273,8 +273,8 @@ fn what_nobody_sees_calls_everybody_once_says_so_and_ends_by_what_is_seen() {
         matches!(pages[..], [(at, "team_lead")] if at > failed + 1_800),
         "its step, and not again: {pages:?}"
     );
-    assert_eq!(shift.desk.next_deadline(), None, "nothing is due by itself");
-    assert!(!shift.desk.holds(&one.id), "nobody knows whether it holds");
+    assert_eq!(shift.engine.next_deadline(), None, "nothing is due by itself");
+    assert!(!shift.engine.holds(&one.id), "nobody knows whether it holds");
     shift.good("twilio");
     shift.breaker("twilio", BreakerState::Closed);
     shift.pass(130);
@@ -324,7 +324,7 @@ fn an_operators_hold_on_what_is_well_is_no_incident_while_it_lasts_nor_after_it(
     shift.silent("twilio", 600);
     shift.breaker("twilio", BreakerState::Closed);
     shift.silent("twilio", 600);
-    assert_eq!(shift.desk.incidents().count(), 0);
+    assert_eq!(shift.engine.incidents().count(), 0);
 }
 
 #[test]
@@ -381,9 +381,9 @@ fn what_holds_is_resolved_only_by_force_and_then_comes_back_with_a_link() {
     let refused = shift.order(resolve(Force::Asked)).expect_err("it holds");
     assert_eq!(refused, Refused::StillHolds { holding: vec!["service_down of api".to_owned()] });
     shift.order(resolve(Force::Forced)).expect("resolved");
-    assert_eq!(shift.desk.incident(&id).expect("kept").ending, Some(Ending::Forced));
+    assert_eq!(shift.engine.incident(&id).expect("kept").ending, Some(Ending::Forced));
     shift.pass(5);
-    let again = shift.desk.incidents().find(|one| one.state.is_live()).expect("it still holds");
+    let again = shift.engine.incidents().find(|one| one.state.is_live()).expect("it still holds");
     assert_eq!(again.earlier, Some(id));
 }
 
@@ -399,10 +399,10 @@ fn a_silence_holds_calls_back_and_ends_by_itself() {
     shift.pass(299);
     assert!(shift.pages().is_empty() && shift.only().state == State::Open);
     assert!(!shift.effects.iter().any(|(_, effect)| matches!(effect, Effect::Update(_))));
-    assert_eq!(shift.desk.next_deadline(), Some(until));
+    assert_eq!(shift.engine.next_deadline(), Some(until));
     shift.pass(2);
     assert_eq!(shift.pages(), [(340, "cto"), (340, "engineering_lead")]);
-    assert!(shift.desk.silences().is_empty());
+    assert!(shift.engine.silences().is_empty());
     let silences = shift.only().timeline.iter().filter(|entry| entry.kind == Kind::Silence).count();
     assert_eq!(silences, 2);
 }
@@ -410,10 +410,10 @@ fn a_silence_holds_calls_back_and_ends_by_itself() {
 #[test]
 fn a_call_that_does_not_arrive_goes_another_way() {
     let mut shift = shift(&["api"]);
-    let mut policy = DeskPolicy::default();
+    let mut policy = EnginePolicy::default();
     policy.escalation.fallback = vec!["mail".to_owned()];
     policy.escalation.contacts[0].channels = vec!["pager".to_owned()];
-    shift.desk.reconfigure(policy);
+    shift.engine.reconfigure(policy);
     shift.bad("api");
     shift.pass(30);
     let id = shift.only().id.clone();
@@ -446,9 +446,9 @@ fn what_a_person_lowered_stays_lowered_until_it_gets_worse_than_ever() {
     shift.order(Command::Rate { id, actor: ada(), severity, reason }).expect("lowered");
     shift.pass(100);
     assert_eq!(shift.only().severity, Severity::Low);
-    let stored: Vec<Incident> = shift.desk.incidents().cloned().collect();
-    shift.desk = Desk::new(DeskPolicy::default(), Arc::from("a#2"), 8, at(shift.second));
-    shift.desk.restore(stored, Vec::new(), at(shift.second));
+    let stored: Vec<Incident> = shift.engine.incidents().cloned().collect();
+    shift.engine = Engine::new(EnginePolicy::default(), Arc::from("a#2"), 8, at(shift.second));
+    shift.engine.restore(stored, Vec::new(), at(shift.second));
     shift.pass(10);
     assert_eq!(shift.only().severity, Severity::Low, "also after a restart");
     shift.bad("twilio");
@@ -461,12 +461,12 @@ fn after_a_restart_an_incident_goes_on_and_ends_when_the_evidence_says_so() {
     let mut shift = shift(&["api"]);
     shift.bad("api");
     shift.pass(60);
-    let stored: Vec<Incident> = shift.desk.incidents().cloned().collect();
+    let stored: Vec<Incident> = shift.engine.incidents().cloned().collect();
     let text = serde_json::to_string(&stored).expect("writes");
     let read: Vec<Incident> = serde_json::from_str(&text).expect("reads");
     assert_eq!(read, stored);
-    shift.desk = Desk::new(DeskPolicy::default(), Arc::from("a#2"), 8, at(shift.second));
-    assert_eq!(shift.desk.restore(read, Vec::new(), at(shift.second)), []);
+    shift.engine = Engine::new(EnginePolicy::default(), Arc::from("a#2"), 8, at(shift.second));
+    assert_eq!(shift.engine.restore(read, Vec::new(), at(shift.second)), []);
     shift.effects.clear();
     shift.pass(10);
     assert_eq!((shift.only().state, shift.only().id.clone()), (State::Open, stored[0].id.clone()));
@@ -509,7 +509,7 @@ fn a_draining_process_finds_nothing() {
     shift.readings.stage = Stage::Draining;
     shift.bad("api");
     shift.pass(100);
-    assert_eq!(shift.desk.incidents().count(), 0);
+    assert_eq!(shift.engine.incidents().count(), 0);
 }
 
 #[test]
@@ -561,7 +561,7 @@ fn the_ledger_counts_a_death_from_its_first_failure_and_maintenance_apart() {
             |(_, effect)| if let Effect::Ledger(minute) = effect { Some(minute.clone()) } else { None },
         )
         .collect();
-    minutes.extend(shift.desk.flush());
+    minutes.extend(shift.engine.flush());
     minutes.retain(|minute| &*minute.subject == "service");
     let report = Report::of(&minutes, at(from), at(shift.second + 1));
     assert_eq!((report.down, report.maintenance, report.unknown), (50, 19, 0));
@@ -570,14 +570,14 @@ fn the_ledger_counts_a_death_from_its_first_failure_and_maintenance_apart() {
 
 #[test]
 fn no_two_incidents_have_one_name() {
-    let mut desk = Desk::new(DeskPolicy::default(), Arc::from("a"), 1, at(0));
-    let names: BTreeSet<_> = (0..1_000).map(|_| desk.next_id(at(1))).collect();
+    let mut engine = Engine::new(EnginePolicy::default(), Arc::from("a"), 1, at(0));
+    let names: BTreeSet<_> = (0..1_000).map(|_| engine.next_id(at(1))).collect();
     assert_eq!(names.len(), 1_000);
 }
 
-fn by_hand(desk: &mut Desk, now: At) -> Result<Reply, Refused> {
+fn by_hand(engine: &mut Engine, now: At) -> Result<Reply, Refused> {
     let (actor, title, service) = ("ann".to_owned(), "a drill".to_owned(), "test".to_owned());
-    desk.command(Command::Open { actor, title, severity: Severity::Low, service }, now).0
+    engine.command(Command::Open { actor, title, severity: Severity::Low, service }, now).0
 }
 
 fn id_of(reply: Result<Reply, Refused>) -> IncidentId {
@@ -591,29 +591,29 @@ fn id_of(reply: Result<Reply, Refused>) -> IncidentId {
 fn nobody_opens_the_thousand_and_first_by_hand_and_what_is_found_is_found() {
     let mut shift = shift(&["api"]);
     let now = at(shift.second);
-    let ids: Vec<_> = (0..room::MOST_LIVE).map(|_| id_of(by_hand(&mut shift.desk, now))).collect();
+    let ids: Vec<_> = (0..room::MOST_LIVE).map(|_| id_of(by_hand(&mut shift.engine, now))).collect();
     let most = room::MOST_LIVE;
-    let refused = by_hand(&mut shift.desk, now).expect_err("too many");
+    let refused = by_hand(&mut shift.engine, now).expect_err("too many");
     assert_eq!(refused, Refused::TooMany { most, what: "incidents that are not over" });
     shift.bad("api");
     shift.pass(2);
-    let found = shift.desk.incidents().filter(|one| one.key.rule == Rule::ServiceDown).count();
-    assert_eq!((found, shift.desk.incidents().count()), (1, most + 1), "Strop's own is never refused");
+    let found = shift.engine.incidents().filter(|one| one.key.rule == Rule::ServiceDown).count();
+    assert_eq!((found, shift.engine.incidents().count()), (1, most + 1), "Strop's own is never refused");
     for id in &ids[..2] {
         let (id, actor, reason) = (id.clone(), "ann".to_owned(), "done".to_owned());
         let order = Command::Resolve { id, actor, reason, force: Force::Asked };
-        shift.desk.command(order, at(shift.second)).0.expect("resolves");
+        shift.engine.command(order, at(shift.second)).0.expect("resolves");
     }
-    by_hand(&mut shift.desk, at(shift.second)).expect("there is room again");
+    by_hand(&mut shift.engine, at(shift.second)).expect("there is room again");
 }
 
 #[test]
 fn a_full_incident_takes_no_note_and_is_still_taken_ended_and_reviewed() {
     let mut shift = shift(&["api"]);
     let now = at(shift.second);
-    let id = id_of(by_hand(&mut shift.desk, now));
+    let id = id_of(by_hand(&mut shift.engine, now));
     let ann = || "ann".to_owned();
-    let mut give = |command: Command| shift.desk.command(command, now);
+    let mut give = |command: Command| shift.engine.command(command, now);
     let note = || Command::Note { id: id.clone(), actor: ann(), text: "so it goes".to_owned() };
     let mut notes = 0;
     let refused = loop {
@@ -644,11 +644,11 @@ fn all_notes_together_have_a_bound_and_those_of_yesterday_make_room() {
     let text = "x".repeat(40_000);
     let mut ids = Vec::new();
     let refused = 'full: loop {
-        let id = id_of(by_hand(&mut shift.desk, now));
+        let id = id_of(by_hand(&mut shift.engine, now));
         ids.push(id.clone());
         for _ in 0..13 {
             let order = Command::Note { id: id.clone(), actor: "ann".to_owned(), text: text.clone() };
-            if let Err(why) = shift.desk.command(order, now).0 {
+            if let Err(why) = shift.engine.command(order, now).0 {
                 break 'full why;
             }
         }
@@ -658,10 +658,10 @@ fn all_notes_together_have_a_bound_and_those_of_yesterday_make_room() {
     for id in ids {
         let (actor, reason) = ("ann".to_owned(), "done".to_owned());
         let order = Command::Resolve { id, actor, reason, force: Force::Asked };
-        shift.desk.command(order, now).0.expect("ends in any case");
+        shift.engine.command(order, now).0.expect("ends in any case");
     }
     shift.pass(86_402);
-    by_hand(&mut shift.desk, at(shift.second)).expect("there is room again");
+    by_hand(&mut shift.engine, at(shift.second)).expect("there is room again");
 }
 
 #[test]
@@ -678,7 +678,7 @@ fn seconds_in_which_the_process_stood_still_are_neither_good_nor_bad() {
     shift.readings.resumed = None;
     shift.bad("api");
     shift.pass(3);
-    let minutes: Vec<_> = shift.desk.flush().into_iter().filter(|one| &*one.subject == "api").collect();
+    let minutes: Vec<_> = shift.engine.flush().into_iter().filter(|one| &*one.subject == "api").collect();
     let pause = Report::of(&minutes, at(stopped + 1), at(stopped + 20));
     assert_eq!((pause.unknown, pause.measured()), (19, 0), "{pause:?}");
     let after = Report::of(&minutes, at(stopped + 21), at(shift.second));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Desk, Effect, Role, homes};
+use super::{Effect, Engine, Role, grouping};
 use crate::names::IncidentId;
 use crate::reliability::alert::{Alert, Look, Moved, Sign};
 use crate::reliability::detect::Finding;
@@ -15,13 +15,13 @@ use crate::units::At;
 /// What was seen this lately is not out of sight.
 const UNSEEN: Duration = Duration::from_secs(60);
 
-impl Desk {
+impl Engine {
     /// The local hour, for orders between two looks, or before the first.
     pub fn tell_hour(&mut self, clock: Clock) {
         (self.clock.local, self.clock.holiday) = (clock.local, clock.holiday);
     }
 
-    /// One look. Call it once a second, and at [`Desk::next_deadline`].
+    /// One look. Call it once a second, and at [`Engine::next_deadline`].
     pub fn tick(&mut self, readings: &Readings, now: At) -> Vec<Effect> {
         let now = now.max(self.clock.now);
         self.clock = Clock { now, local: readings.local, holiday: readings.holiday };
@@ -107,7 +107,7 @@ impl Desk {
         let Some(id) = self.alerts.get(key).map(|tracked| tracked.incident.clone()) else { return };
         let text = format!("{what}: {} of {}", key.rule.label(), key.service);
         self.with(&id, |incident| {
-            incident.tell(now, Actor::Desk, Kind::Signal, text, Vec::new());
+            incident.tell(now, Actor::Engine, Kind::Signal, text, Vec::new());
             None
         });
     }
@@ -125,7 +125,7 @@ impl Desk {
                 (signal.confirmed, signal.worst) = (Some(now), Some(severity));
             }
             let text = format!("confirmed: {}", says.title);
-            incident.tell(now, Actor::Desk, Kind::Signal, text, says.evidence);
+            incident.tell(now, Actor::Engine, Kind::Signal, text, says.evidence);
             let opens = incident.state == State::Suspected;
             if incident.key == finding.key || severity > incident.severity || opens {
                 incident.title.clone_from(&says.title);
@@ -135,7 +135,7 @@ impl Desk {
                 return None;
             }
             if !context.is_empty() {
-                incident.tell(now, Actor::Desk, Kind::Evidence, "what was in force".to_owned(), context);
+                incident.tell(now, Actor::Engine, Kind::Evidence, "what was in force".to_owned(), context);
             }
             incident.open_as(severity, says.title, now).ok()
         });
@@ -172,7 +172,7 @@ impl Desk {
             .collect();
         for key in gone {
             if let Some(tracked) = self.alerts.get_mut(&key) {
-                let policy = homes::gone(&tracked.policy);
+                let policy = grouping::gone(&tracked.policy);
                 let look = Look { sign: Sign::Good, ripe: false, first_bad: None };
                 tracked.alert.look(&policy, look, now);
                 tracked.alert.look(&policy, look, now);
@@ -250,7 +250,7 @@ impl Desk {
                 (Ending::Recovered, "good for long enough")
             };
             incident.clocks.recovered.get_or_insert(recovered);
-            incident.close(ending, Actor::Desk, why.to_owned(), now).ok()
+            incident.close(ending, Actor::Engine, why.to_owned(), now).ok()
         });
     }
 }

@@ -11,10 +11,10 @@ use super::slo::Slo;
 use crate::config::problem::{DAY, HOUR, Part, did_you_mean};
 use crate::config::upstream::is_known;
 use crate::config::word::OneOf;
-use crate::reliability::desk::DeskPolicy;
 use crate::reliability::detect::{
     Budget, DetectPolicy, DownPolicy, ErrorPolicy, LatencyPolicy, NetworkPolicy, PaymentPolicy,
 };
+use crate::reliability::engine::EnginePolicy;
 use crate::reliability::escalation::EscalationPolicy;
 use crate::reliability::rule::{Rule, Severity};
 use crate::reliability::slo::Objective;
@@ -181,7 +181,7 @@ pub(super) struct Beside<'a> {
 }
 
 impl IncidentsFile {
-    pub(super) fn check(&self, mut at: Part<'_, '_>, beside: Beside<'_>) -> (DeskPolicy, Machine) {
+    pub(super) fn check(&self, mut at: Part<'_, '_>, beside: Beside<'_>) -> (EnginePolicy, Machine) {
         self.important(&mut at, beside.upstreams);
         let (resources, machine) = self.resources.check(&mut at.part("resources"));
         let detect = DetectPolicy {
@@ -196,7 +196,7 @@ impl IncidentsFile {
             resources,
             payments: self.payments.check(at.part("payments")),
         };
-        let policy = DeskPolicy {
+        let policy = EnginePolicy {
             detect,
             escalation: beside.escalation,
             suspicions_from: self.suspicions_from.0,

@@ -1,4 +1,4 @@
-//! What the desk is told, and what it wants done.
+//! What the engine is told, and what it wants done.
 
 use serde::{Deserialize, Serialize};
 

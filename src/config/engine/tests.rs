@@ -1,7 +1,7 @@
 use crate::config::warnings::all as warnings;
 use crate::config::{Config, Until};
-use crate::reliability::desk::DeskPolicy;
 use crate::reliability::detect::{DetectPolicy, Limits};
+use crate::reliability::engine::EnginePolicy;
 use crate::reliability::escalation::{Calendar, EscalationPolicy};
 use crate::reliability::rule::{Rule, Severity};
 
@@ -32,10 +32,10 @@ fn without_a_word_everything_is_the_guides() {
     let mut held = watch.policy.escalation.clone();
     held.contacts.sort_by_key(|contact| guide.contacts.iter().position(|one| one.name == contact.name));
     assert_eq!(held, guide);
-    let others = DeskPolicy {
+    let others = EnginePolicy {
         detect: watch.policy.detect.clone(),
         escalation: watch.policy.escalation.clone(),
-        ..DeskPolicy::default()
+        ..EnginePolicy::default()
     };
     assert_eq!(*watch.policy, others);
     assert_eq!((watch.slo.uptime.percent(), watch.slo.success.percent()), (99.99, 99.9));
@@ -124,7 +124,7 @@ fn what_is_wrong_is_told_with_what_to_write() {
 }
 
 #[test]
-fn what_the_desk_decides_by_is_shown_as_it_is_written() {
+fn what_the_engine_decides_by_is_shown_as_it_is_written() {
     let config = load(&format!(
         "{CHANNELS}[incidents]\noff = [\"decline_rate\"]\n[slo]\nuptime = \"99.995%\"\n\
          [escalation.contacts.ann]\nchannels = [\"pager\"]\n[escalation.low]\nhours = \"working\"\n\
@@ -138,7 +138,7 @@ fn what_the_desk_decides_by_is_shown_as_it_is_written() {
         [of("latency"), of("slo"), of("incidents"), of("escalation"), ("routes".to_owned(), routes)]
             .into_iter()
             .collect();
-    insta::assert_snapshot!("desk_shown", serde_json::to_string_pretty(&shown).expect("JSON"));
+    insta::assert_snapshot!("engine_shown", serde_json::to_string_pretty(&shown).expect("JSON"));
 }
 
 #[test]

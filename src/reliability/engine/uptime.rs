@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Desk, Effect};
+use super::{Effect, Engine};
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::counts::Counts;
 use crate::reliability::ledger::{Ledger, Slice};
@@ -17,7 +17,7 @@ const SPEAKS: Duration = Duration::from_secs(60);
 /// More bad ones than this share make a second degraded: one in twenty.
 const DEGRADED: u64 = 20;
 
-impl Desk {
+impl Engine {
     pub(super) fn uptime(&mut self, readings: &Readings, now: At) {
         if let Some(resumed) = readings.resumed {
             self.resumed = resumed;

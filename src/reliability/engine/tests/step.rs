@@ -5,13 +5,13 @@ use crate::reliability::steps::{Cause, Step};
 const HOUR: i64 = 3_600;
 
 impl Shift {
-    /// The clock is set: what the shell remembers moves with it, as the desk does.
+    /// The clock is set: what the shell remembers moves with it, as the engine does.
     fn set(&mut self, seconds: i64, cause: Cause) {
         self.second += seconds;
         for one in &mut self.readings.upstreams {
             *one = one.moved(seconds * 1_000);
         }
-        let effects = self.desk.step(Step { by: seconds * 1_000, cause }, at(self.second));
+        let effects = self.engine.step(Step { by: seconds * 1_000, cause }, at(self.second));
         self.effects.extend(effects.into_iter().map(|effect| (self.second, effect)));
     }
 
@@ -83,7 +83,7 @@ fn a_step_is_a_gap_in_the_ledger_and_nothing_of_it_lies_ahead() {
         let before = shift.second;
         shift.set(by, Cause::Set);
         shift.pass(130);
-        let minutes = shift.desk.flush();
+        let minutes = shift.engine.flush();
         let newest = minutes.iter().map(|one| one.minute).max();
         assert_eq!(newest, Some(at(shift.second).minute()), "set by {by} s");
         if by > 0 {
@@ -108,7 +108,7 @@ fn stored_an_hour_ahead() -> Vec<Incident> {
     let (mut shift, _) = twilio_fails();
     shift.set(HOUR, Cause::Set);
     shift.pass(60);
-    let incidents: Vec<Incident> = shift.desk.incidents().cloned().collect();
+    let incidents: Vec<Incident> = shift.engine.incidents().cloned().collect();
     assert!(incidents[0].clocks.opened.is_some() && shift.pages().is_empty());
     incidents
 }
@@ -120,10 +120,10 @@ fn what_another_clock_has_stored_is_called_out_after_a_restart_and_a_change_of_d
         shift.pass(100);
         let now = at(shift.second);
         let effects = if restart {
-            shift.desk.restore(stored_an_hour_ahead(), Vec::new(), now)
+            shift.engine.restore(stored_an_hour_ahead(), Vec::new(), now)
         } else {
-            shift.desk.watch();
-            shift.desk.act(stored_an_hour_ahead(), now)
+            shift.engine.watch();
+            shift.engine.act(stored_an_hour_ahead(), now)
         };
         shift.effects.extend(effects.into_iter().map(|effect| (shift.second, effect)));
         shift.bad("twilio");
@@ -156,7 +156,7 @@ fn a_silence_lasts_as_long_as_it_was_to_last_whichever_clock_made_it() {
     shift.order(Command::Silence(order(start + HOUR, start + 3 * HOUR))).expect("taken");
     shift.pass(60);
     shift.set(-8 * HOUR, Cause::Set);
-    let told: Vec<(At, At)> = shift.desk.silences().iter().map(|one| (one.from, one.until)).collect();
+    let told: Vec<(At, At)> = shift.engine.silences().iter().map(|one| (one.from, one.until)).collect();
     let now = start + 60 - 8 * HOUR;
     assert_eq!(told[0], (at(now), at(now + 2 * HOUR)), "the one that lasts");
     assert_eq!(told[1], (at(start + HOUR), at(start + 3 * HOUR)), "what is planned for a moment");
@@ -166,7 +166,7 @@ fn a_silence_lasts_as_long_as_it_was_to_last_whichever_clock_made_it() {
             .iter()
             .any(|(_, effect)| matches!(effect, Effect::SaveSilence(one) if one.from == at(now)))
     );
-    let stored = shift.desk.silences().to_vec();
-    shift.desk.restore(Vec::new(), stored.clone(), at(now + 10));
-    assert_eq!(shift.desk.silences(), stored, "moved once");
+    let stored = shift.engine.silences().to_vec();
+    shift.engine.restore(Vec::new(), stored.clone(), at(now + 10));
+    assert_eq!(shift.engine.silences(), stored, "moved once");
 }

@@ -14,7 +14,7 @@ mod calls;
 mod command;
 mod effect;
 mod fleet;
-mod homes;
+mod grouping;
 mod room;
 mod step;
 mod tick;
@@ -37,9 +37,9 @@ pub use effect::{Command, Effect, News, Notice, Page, Reply};
 pub use fleet::Role;
 pub use room::{MOST_LIVE, MOST_SILENCES, MOST_WRITTEN};
 
-/// How the desk works.
+/// How the engine works.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DeskPolicy {
+pub struct EnginePolicy {
     /// What makes an incident.
     pub detect: DetectPolicy,
     /// Who is called.
@@ -54,7 +54,7 @@ pub struct DeskPolicy {
     pub gone_after: Duration,
 }
 
-impl Default for DeskPolicy {
+impl Default for EnginePolicy {
     fn default() -> Self {
         Self {
             detect: DetectPolicy::default(),
@@ -70,7 +70,7 @@ impl Default for DeskPolicy {
 /// Closed incidents at hand, at most.
 const KEPT: usize = 1_000;
 
-/// An alert and what the desk knows beside it.
+/// An alert and what the engine knows beside it.
 #[derive(Clone, Debug)]
 struct Tracked {
     alert: Alert,
@@ -101,8 +101,8 @@ impl Tracked {
 
 /// The machine.
 #[derive(Debug)]
-pub struct Desk {
-    policy: DeskPolicy,
+pub struct Engine {
+    policy: EnginePolicy,
     source: Arc<str>,
     seed: u64,
     detector: Detector,
@@ -116,7 +116,7 @@ pub struct Desk {
     hushed: BTreeSet<IncidentId>,
     changed: Changed,
     role: Role,
-    /// What holds in the fleet, for a desk that has no alerts of its own.
+    /// What holds in the fleet, for an engine that has no alerts of its own.
     held: BTreeSet<Key>,
     sizes: room::Sizes,
     /// The end of the last pause of the process.
@@ -132,10 +132,10 @@ struct Changed {
     after: Vec<Effect>,
 }
 
-impl Desk {
+impl Engine {
     /// An empty one. `source` names this process in the ledger and is new with every start; `seed` makes the names of its
     /// incidents differ from other members'.
-    pub fn new(policy: DeskPolicy, source: Arc<str>, seed: u64, now: At) -> Self {
+    pub fn new(policy: EnginePolicy, source: Arc<str>, seed: u64, now: At) -> Self {
         Self {
             policy,
             source,
@@ -214,17 +214,17 @@ impl Desk {
         if orphan && self.incidents.get(id).is_some_and(|one| one.key.rule != Rule::Manual) {
             let ending = other.map_or(Ending::Unobserved, Ending::PartOf);
             let why = "found without a cause of its own after a restart".to_owned();
-            self.with(id, |incident| incident.close(ending, Actor::Desk, why, now).ok());
+            self.with(id, |incident| incident.close(ending, Actor::Engine, why, now).ok());
         }
     }
 
     /// Another policy. State stays.
-    pub fn reconfigure(&mut self, policy: DeskPolicy) {
+    pub fn reconfigure(&mut self, policy: EnginePolicy) {
         self.policy = policy;
     }
 
     /// The policy.
-    pub fn policy(&self) -> &DeskPolicy {
+    pub fn policy(&self) -> &EnginePolicy {
         &self.policy
     }
 

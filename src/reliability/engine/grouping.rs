@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Desk, Tracked};
+use super::{Engine, Tracked};
 use crate::names::IncidentId;
 use crate::reliability::alert::{Alert, AlertPolicy};
 use crate::reliability::detect::{Finding, NETWORK};
@@ -13,7 +13,7 @@ use crate::units::At;
 /// An open incident that nobody has taken may still turn out to be part of another one for this many seconds.
 const STILL_FRESH: u64 = 60;
 
-impl Desk {
+impl Engine {
     /// The live incident that explains `key`: the network's, that of the service to blame, or one of the same identity.
     pub(super) fn home(
         &self,
@@ -58,7 +58,7 @@ impl Desk {
         self.with(&id, |incident| {
             incident.tell(
                 now,
-                Actor::Desk,
+                Actor::Engine,
                 Kind::Signal,
                 format!("suspected: {}", says.title),
                 says.evidence,
@@ -139,7 +139,7 @@ impl Desk {
         self.join(into, signal);
         let text = format!("{} of {} is part of this ({from})", key.rule.label(), key.service);
         self.with(into, |incident| {
-            incident.tell(now, Actor::Desk, Kind::Signal, text.clone(), Vec::new());
+            incident.tell(now, Actor::Engine, Kind::Signal, text.clone(), Vec::new());
             if firing { incident.open_as(claimed, text, now).ok() } else { None }
         });
         self.with(&from, |old| {
@@ -147,8 +147,8 @@ impl Desk {
                 signal.over = Some(now);
             }
             let text = format!("{} of {} is part of {into}", key.rule.label(), key.service);
-            old.tell(now, Actor::Desk, Kind::Signal, text.clone(), Vec::new());
-            empty.then(|| old.close(Ending::PartOf(into.clone()), Actor::Desk, text, now).ok()).flatten()
+            old.tell(now, Actor::Engine, Kind::Signal, text.clone(), Vec::new());
+            empty.then(|| old.close(Ending::PartOf(into.clone()), Actor::Engine, text, now).ok()).flatten()
         });
     }
 
@@ -161,7 +161,7 @@ impl Desk {
                 signal.over = Some(over);
             }
             let text = format!("over: {} of {}", key.rule.label(), key.service);
-            incident.tell(now, Actor::Desk, Kind::Signal, text, Vec::new());
+            incident.tell(now, Actor::Engine, Kind::Signal, text, Vec::new());
             None
         });
     }

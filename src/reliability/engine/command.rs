@@ -1,6 +1,6 @@
 //! Orders: from a person, the shell, a recovery plan.
 
-use super::{Command, Desk, Effect, Reply, Role};
+use super::{Command, Effect, Engine, Reply, Role};
 use crate::names::IncidentId;
 use crate::reliability::escalation::Arrived;
 use crate::reliability::incident::{
@@ -12,7 +12,7 @@ use crate::units::At;
 
 type Done = Result<Reply, Refused>;
 
-impl Desk {
+impl Engine {
     /// One order, at once. What it changed is in the effects, also when it was refused (then they are empty).
     pub fn command(&mut self, command: Command, now: At) -> (Done, Vec<Effect>) {
         let now = now.max(self.clock.now);
@@ -34,7 +34,7 @@ impl Desk {
             Command::Rate { reason, .. } if reason.trim().is_empty() => Err(Refused::Empty("reason")),
             Command::Rate { id, actor, severity, reason } => self.rate(&id, &actor, severity, &reason, now),
             Command::Act { id, actor, what, evidence } => self.change(&id, |one| {
-                let actor = actor.map_or(Actor::Desk, Actor::Named);
+                let actor = actor.map_or(Actor::Engine, Actor::Named);
                 let moved = one.mitigate(actor.clone(), &what, now)?;
                 if !evidence.is_empty() {
                     one.tell(now, actor, Kind::Action, what, evidence);
@@ -42,7 +42,7 @@ impl Desk {
                 Ok(moved)
             }),
             Command::Evidence { id, what, evidence } => self.change(&id, |one| {
-                one.tell(now, Actor::Desk, Kind::Evidence, what, evidence);
+                one.tell(now, Actor::Engine, Kind::Evidence, what, evidence);
                 Ok(None)
             }),
             Command::Resolve { id, actor, reason, force } => self.resolve(&id, &actor, reason, force, now),
@@ -212,7 +212,7 @@ impl Desk {
             Arrived::No => format!("call {number} did not arrive: {detail}"),
         };
         self.with(id, |incident| {
-            incident.tell(now, Actor::Desk, Kind::Delivery, text, Vec::new());
+            incident.tell(now, Actor::Engine, Kind::Delivery, text, Vec::new());
             None
         });
         self.page(id, next.unwrap_or_default());

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::reliability::desk::{Command, DeskPolicy};
+use crate::reliability::engine::{Command, EnginePolicy};
 use crate::reliability::fleet::{Neighbour, seen_by_others};
 use crate::reliability::incident::Force;
 use crate::reliability::readings::UpstreamReading;
@@ -10,11 +10,11 @@ fn at(second: i64) -> At {
     At(1_800_000_000_000 + second * 1_000)
 }
 
-/// One member: its evidence, its desk, its mirror.
+/// One member: its evidence, its engine, its mirror.
 struct Member {
     boot: Arc<str>,
-    desk: Desk,
-    mirror: Desk,
+    engine: Engine,
+    mirror: Engine,
     readings: Readings,
 }
 
@@ -23,10 +23,10 @@ impl Member {
         let boot: Arc<str> = Arc::from(format!("m{n}"));
         let upstreams = vec![UpstreamReading::unseen(Arc::from("api"))];
         let readings = Readings { backend: Some(Arc::from("api")), upstreams, ..Readings::default() };
-        let mut desk = Desk::new(DeskPolicy::default(), Arc::clone(&boot), n, at(0));
-        desk.watch();
-        let mirror = Desk::mirror(n + 100, at(0));
-        let mut member = Self { boot, desk, mirror, readings };
+        let mut engine = Engine::new(EnginePolicy::default(), Arc::clone(&boot), n, at(0));
+        engine.watch();
+        let mirror = Engine::mirror(n + 100, at(0));
+        let mut member = Self { boot, engine, mirror, readings };
         member.good(0);
         member
     }
@@ -82,7 +82,7 @@ impl Fleet {
         let now = at(self.second);
         let fleet: Vec<Incident> = self.stored.values().cloned().collect();
         self.acting = to;
-        let effects = self.members[to].desk.act(fleet, now);
+        let effects = self.members[to].engine.act(fleet, now);
         self.carry_out(effects);
     }
 
@@ -99,7 +99,7 @@ impl Fleet {
                     boot: Arc::clone(&one.boot),
                     age: std::time::Duration::ZERO,
                     read: now,
-                    sees: one.desk.sightings(),
+                    sees: one.engine.sightings(),
                 })
                 .collect();
             let stored: Vec<Incident> = self.stored.values().cloned().collect();
@@ -112,9 +112,9 @@ impl Fleet {
                     member.bad(second)
                 }
                 member.readings.sightings = Some(seen_by_others(&seen, &member.boot, now));
-                let adopting = if acts { &mut member.desk } else { &mut member.mirror };
+                let adopting = if acts { &mut member.engine } else { &mut member.mirror };
                 let mut effects = adopting.adopt(stored.clone(), now);
-                effects.extend(member.desk.tick(&member.readings, now));
+                effects.extend(member.engine.tick(&member.readings, now));
                 self.carry_out(effects);
             }
         }
@@ -171,7 +171,7 @@ fn who_takes_the_duty_over_goes_on_with_the_same_incident_and_calls_nobody_twice
 #[test]
 fn who_must_act_with_nothing_from_others_acts_on_what_it_has_found() {
     let mut fleet = Fleet::new();
-    fleet.members[0].desk.watch();
+    fleet.members[0].engine.watch();
     fleet.acting = 9;
     fleet.pass(60, |_, _| false);
     assert!(fleet.stored.is_empty() && fleet.pages.is_empty());
@@ -187,9 +187,9 @@ fn two_that_were_found_apart_become_one_and_nobody_is_told_of_the_others_end() {
     fleet.pass(60, |_, _| false);
     let older = fleet.only().id.clone();
     // Another one acted meanwhile, for itself.
-    let effects = fleet.members[1].desk.act(Vec::new(), at(fleet.second));
+    let effects = fleet.members[1].engine.act(Vec::new(), at(fleet.second));
     fleet.carry_out(effects);
-    fleet.members[1].desk.watch();
+    fleet.members[1].engine.watch();
     let ann = "ann".to_owned();
     let other = fleet.stored.keys().find(|id| **id != older).cloned().expect("two");
     let taken = fleet.stored.get_mut(&other).expect("there");
@@ -216,7 +216,7 @@ fn an_order_given_to_any_member_takes_effect_in_the_fleet() {
     assert!(done.is_ok());
     fleet.carry_out(effects);
     fleet.pass(1, |_, _| false);
-    assert_eq!(fleet.members[0].desk.incident(&id).map(|one| one.state), Some(State::Acknowledged));
+    assert_eq!(fleet.members[0].engine.incident(&id).map(|one| one.state), Some(State::Acknowledged));
     let resolve = |force| Command::Resolve {
         id: id.clone(),
         actor: "ann".to_owned(),

@@ -1,13 +1,13 @@
-//! The desk of one member among others.
+//! The engine of one member among others.
 //!
-//! One member acts: its desk is the fleet's, fed with what all of them see. The others watch: their desks follow the evidence
+//! One member acts: its engine is the fleet's, fed with what all of them see. The others watch: their engines follow the evidence
 //! and keep what they find to themselves, ready to go on when they must. What they show is a mirror of the fleet's incidents,
-//! a desk without evidence that takes people's orders.
+//! an engine without evidence that takes people's orders.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Desk, Effect, Tracked};
+use super::{Effect, Engine, Tracked};
 use crate::names::IncidentId;
 use crate::reliability::alert::{Alert, AlertPolicy, Look, Sign};
 use crate::reliability::detect::{Finding, Says};
@@ -18,7 +18,7 @@ use crate::reliability::rule::{Key, Rule};
 use crate::reliability::silence::Silence;
 use crate::units::At;
 
-/// What a desk is for.
+/// What an engine is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
     /// Its incidents are the fleet's: stored, told, called out.
@@ -26,15 +26,15 @@ pub enum Role {
     Acts,
     /// It follows the evidence; of its effects only the ledger goes out.
     Watches,
-    /// It shows what another one's desk has stored and takes orders; it is never given readings.
+    /// It shows what another one's engine has stored and takes orders; it is never given readings.
     Mirrors,
 }
 
-impl Desk {
+impl Engine {
     /// An empty one that mirrors the fleet's incidents.
     pub fn mirror(seed: u64, now: At) -> Self {
         let source = std::sync::Arc::from("");
-        Self { role: Role::Mirrors, ..Self::new(super::DeskPolicy::default(), source, seed, now) }
+        Self { role: Role::Mirrors, ..Self::new(super::EnginePolicy::default(), source, seed, now) }
     }
 
     /// What it is for.
@@ -163,7 +163,7 @@ impl Desk {
         }
         if opens && incident.state == State::Suspected {
             let title = incident.title.clone();
-            self.with(id, |incident| incident.open(Actor::Desk, title, now).ok());
+            self.with(id, |incident| incident.open(Actor::Engine, title, now).ok());
         }
     }
 
@@ -195,12 +195,12 @@ impl Desk {
         }
         let text = format!("{} of {} is part of this", key.rule.label(), key.service);
         self.with(&id, |incident| {
-            incident.tell(now, Actor::Desk, Kind::Signal, text.clone(), Vec::new());
-            if firing { incident.open(Actor::Desk, text, now).ok() } else { None }
+            incident.tell(now, Actor::Engine, Kind::Signal, text.clone(), Vec::new());
+            if firing { incident.open(Actor::Engine, text, now).ok() } else { None }
         });
     }
 
-    /// Takes over what other members have stored. An acting desk goes on with it; a mirror shows it.
+    /// Takes over what other members have stored. An acting engine goes on with it; a mirror shows it.
     pub fn adopt(&mut self, incidents: Vec<Incident>, now: At) -> Vec<Effect> {
         self.clock.now = now.max(self.clock.now);
         for theirs in incidents {
@@ -284,8 +284,8 @@ impl Desk {
         let opened = gone.clocks.opened.is_some();
         let taken = gone.acknowledged_by.clone().zip(gone.clocks.acknowledged);
         self.with(stays, |incident| {
-            incident.tell(now, Actor::Desk, Kind::Signal, said.clone(), Vec::new());
-            if opened { incident.open(Actor::Desk, said, now).ok() } else { None }
+            incident.tell(now, Actor::Engine, Kind::Signal, said.clone(), Vec::new());
+            if opened { incident.open(Actor::Engine, said, now).ok() } else { None }
         });
         self.with(stays, |incident| {
             let (who, at) = taken.filter(|_| incident.clocks.acknowledged.is_none())?;
@@ -294,18 +294,18 @@ impl Desk {
         self.with(goes, |incident| {
             let why = format!("the same as {stays}");
             // No transition: nobody is told.
-            let _ = incident.close(Ending::PartOf(stays.clone()), Actor::Desk, why, now);
+            let _ = incident.close(Ending::PartOf(stays.clone()), Actor::Engine, why, now);
             None
         });
         self.revive(stays, None, now);
     }
 
-    /// The fleet's silences, all of them. Maintenance marks the ledger of a desk that watches, too.
+    /// The fleet's silences, all of them. Maintenance marks the ledger of an engine that watches, too.
     pub fn put_silences(&mut self, silences: Vec<Silence>) {
         self.silences = Self::silences_of_now(silences, self.clock.now);
     }
 
-    /// A second has passed for a desk that is given no readings; `held` are the alerts that hold in the fleet.
+    /// A second has passed for an engine that is given no readings; `held` are the alerts that hold in the fleet.
     pub fn tend(&mut self, held: impl IntoIterator<Item = Key>, now: At) {
         self.clock.now = now.max(self.clock.now);
         self.held = held.into_iter().collect();

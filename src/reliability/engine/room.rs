@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Command, Desk};
+use super::{Command, Engine};
 use crate::names::IncidentId;
 use crate::reliability::incident::{Incident, Refused, Written};
 
@@ -40,7 +40,7 @@ enum Adds {
     Once(Written),
 }
 
-impl Desk {
+impl Engine {
     /// Why an order is refused that would make too much of something.
     pub(super) fn room(&mut self, command: &Command) -> Result<(), Refused> {
         match command {

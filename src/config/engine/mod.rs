@@ -1,4 +1,4 @@
-//! What the desk decides by: `[incidents]`, `[slo]` and `[escalation]`.
+//! What the engine decides by: `[incidents]`, `[slo]` and `[escalation]`.
 //!
 //! All of it is in force at the next look after a reload; incidents, alerts and ladders go on as they are.
 
@@ -18,7 +18,7 @@ use self::slo::{Slo, SloFile};
 use super::latency::Latency;
 use super::problem::Collector;
 use super::routes::Route;
-use crate::reliability::desk::DeskPolicy;
+use crate::reliability::engine::EnginePolicy;
 
 pub use hours::week;
 
@@ -26,7 +26,7 @@ pub use hours::week;
 #[derive(Clone, Debug)]
 pub struct Watch {
     /// What makes an incident, who is called.
-    pub policy: Arc<DeskPolicy>,
+    pub policy: Arc<EnginePolicy>,
     /// The clock and the calendar of those who are called in working hours.
     pub people: People,
     /// What is promised.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Desk, Effect, News, Notice, Page};
+use super::{Effect, Engine, News, Notice, Page};
 use crate::names::IncidentId;
 use crate::reliability::escalation::{Call, Cause, EscalationPolicy, Known};
 use crate::reliability::incident::{Actor, Incident, Kind, State, Transition};
 use crate::units::At;
 
-impl Desk {
+impl Engine {
     /// The response clock and the ladder of one incident. Both wait while it is silenced; the ladder also while the
     /// condition is gone.
     pub(super) fn escalate(&mut self, id: &IncidentId) {
@@ -18,7 +18,7 @@ impl Desk {
         if silenced != self.hushed.contains(id) {
             let text = if silenced { "silenced: nobody is called" } else { "no longer silenced" };
             self.with(id, |incident| {
-                incident.tell(now, Actor::Desk, Kind::Silence, text.to_owned(), Vec::new());
+                incident.tell(now, Actor::Engine, Kind::Silence, text.to_owned(), Vec::new());
                 None
             });
             if silenced {
@@ -63,7 +63,7 @@ impl Desk {
                     ("step".to_owned(), call.step.to_string()),
                     ("round".to_owned(), call.round.to_string()),
                 ];
-                incident.tell(at, Actor::Desk, Kind::Page, text, evidence);
+                incident.tell(at, Actor::Engine, Kind::Page, text, evidence);
                 incident.escalation.know(known(incident));
                 None
             });
@@ -212,15 +212,15 @@ mod tests {
 
     use super::*;
     use crate::reliability::alert::Sign;
-    use crate::reliability::desk::{Command, DeskPolicy};
+    use crate::reliability::engine::{Command, EnginePolicy};
     use crate::reliability::escalation::Arrived;
     use crate::reliability::incident::Force;
     use crate::reliability::readings::{Readings, Reported};
     use crate::reliability::rule::Severity;
 
-    /// A desk with a pager and a chat, and something that a sidecar reports of itself.
+    /// An engine with a pager and a chat, and something that a sidecar reports of itself.
     struct House {
-        desk: Desk,
+        engine: Engine,
         second: i64,
         bad: Option<Severity>,
         /// What left since the last look: channel, and what was told there.
@@ -228,11 +228,11 @@ mod tests {
     }
 
     fn house(channels: &[&str]) -> House {
-        let mut policy = DeskPolicy::default();
+        let mut policy = EnginePolicy::default();
         policy.escalation.fallback = channels.iter().map(|name| (*name).to_owned()).collect();
         policy.escalation.pagers = vec!["pager".to_owned()];
-        let desk = Desk::new(policy, Arc::from("a#1"), 7, At(0));
-        House { desk, second: 0, bad: None, sent: Vec::new() }
+        let engine = Engine::new(policy, Arc::from("a#1"), 7, At(0));
+        House { engine, second: 0, bad: None, sent: Vec::new() }
     }
 
     impl House {
@@ -251,13 +251,13 @@ mod tests {
                     evidence: Vec::new(),
                 };
                 let readings = Readings { reported: vec![reported], ..Readings::default() };
-                let effects = self.desk.tick(&readings, now);
+                let effects = self.engine.tick(&readings, now);
                 self.keep(effects);
             }
         }
 
         fn order(&mut self, command: Command) {
-            let (done, effects) = self.desk.command(command, At(self.second * 1_000));
+            let (done, effects) = self.engine.command(command, At(self.second * 1_000));
             done.expect("done");
             self.keep(effects);
         }
@@ -284,7 +284,7 @@ mod tests {
         }
 
         fn id(&self) -> IncidentId {
-            self.desk.incidents().next_back().expect("there is one").id.clone()
+            self.engine.incidents().next_back().expect("there is one").id.clone()
         }
 
         fn ack(&mut self) {
@@ -359,7 +359,7 @@ mod tests {
         house.sent();
         house.ack();
         assert_eq!(house.sent(), all(&[("chat", "taken"), ("pager", "taken")]));
-        assert_eq!(house.desk.incidents().next_back().expect("there").state, State::Mitigating);
+        assert_eq!(house.engine.incidents().next_back().expect("there").state, State::Mitigating);
     }
 
     #[test]
@@ -394,9 +394,9 @@ mod tests {
         house.bad = Some(Severity::Critical);
         house.pass(40);
         house.sent();
-        let kept = house.desk.incidents().next_back().expect("there").clone();
+        let kept = house.engine.incidents().next_back().expect("there").clone();
         let mut again = self::house(&["pager"]);
-        let effects = again.desk.restore(vec![kept.clone()], Vec::new(), At(50_000));
+        let effects = again.engine.restore(vec![kept.clone()], Vec::new(), At(50_000));
         again.keep(effects);
         (again.second, again.bad) = (50, Some(Severity::Critical));
         again.pass(1);
@@ -404,7 +404,7 @@ mod tests {
         // As another member of the fleet stored it.
         let mut taken = kept;
         taken.acknowledge("bob", At(52_000)).expect("taken");
-        let effects = again.desk.adopt(vec![taken], At(53_000));
+        let effects = again.engine.adopt(vec![taken], At(53_000));
         again.keep(effects);
         assert_eq!(again.sent(), all(&[("pager", "taken")]));
         again.pass(60);

@@ -4,14 +4,14 @@
 //! for; and spans stay what they were, or a clock that is set ahead would confirm, call and give up everything at once. Lines of
 //! a timeline and minutes of the ledger stay as they were told.
 
-use super::{Desk, Effect};
+use super::{Effect, Engine};
 use crate::names::IncidentId;
 use crate::reliability::incident::{Actor, Incident, Kind};
 use crate::reliability::silence::Silence;
 use crate::reliability::steps::{Cause, STEP, Step};
 use crate::units::At;
 
-impl Desk {
+impl Engine {
     /// The clock has made a step, and it is `now` by the new one. What was seen so far was seen as long ago as before; the
     /// ledger has a gap; live incidents get a line.
     pub fn step(&mut self, step: Step, now: At) -> Vec<Effect> {
@@ -33,7 +33,7 @@ impl Desk {
                 if step.cause == Cause::Set {
                     incident.shift(step.by);
                 }
-                incident.tell(now, Actor::Desk, Kind::Evidence, step.told(), Vec::new());
+                incident.tell(now, Actor::Engine, Kind::Evidence, step.told(), Vec::new());
                 None
             });
         }
@@ -45,7 +45,7 @@ impl Desk {
         self.effects()
     }
 
-    /// The same for a desk that only shows what others have written.
+    /// The same for an engine that only shows what others have written.
     pub fn turn_to(&mut self, now: At) {
         self.clock.now = now;
     }
@@ -71,7 +71,7 @@ impl Desk {
     pub(super) fn note_step(&mut self, id: &IncidentId, told: Option<String>, now: At) {
         let Some(told) = told else { return };
         self.with(id, |incident| {
-            incident.tell(now, Actor::Desk, Kind::Evidence, told, Vec::new());
+            incident.tell(now, Actor::Engine, Kind::Evidence, told, Vec::new());
             None
         });
     }
