@@ -98,7 +98,7 @@ impl Handle {
     }
 }
 
-/// Where the post tells what became of a call.
+/// Where the notifier tells what became of a call.
 #[derive(Clone, Debug)]
 pub struct Replies(pub(super) mpsc::Sender<Ask>);
 

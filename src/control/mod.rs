@@ -1,6 +1,6 @@
 //! Turns what is seen into what is done: one task owns the engine, looks once a second, and carries its effects out.
 //!
-//! It waits for nobody: writes go to the store's durable lane, messages to the post, each of which has its own task. Orders
+//! It waits for nobody: writes go to the store's durable lane, messages to the notifier, each of which has its own task. Orders
 //! come through [`Handle`]; whoever gave one hears back when it is stored, or that it is not stored yet.
 
 mod backups;
@@ -17,10 +17,10 @@ mod heartbeat;
 mod inbound;
 mod machine;
 mod memory;
+mod notifier;
 mod observer;
 mod own;
 mod past;
-mod post;
 mod records;
 mod routes;
 mod seconds;
@@ -44,9 +44,9 @@ pub use feed::{Change, Feed, Next};
 pub use handle::{Done, Handle, Order, Replies};
 pub use inbound::{Heard, Posted};
 pub use memory::Memory;
+pub use notifier::Notifier;
 pub use observer::Observer;
 pub use own::Own;
-pub use post::Post;
 pub use records::Records;
 pub use start::{Running, start};
 pub use trail::{Audited, audit_id};
@@ -85,7 +85,7 @@ pub struct Control {
     telemetry: Arc<Telemetry>,
     store: Option<Store>,
     records: Records,
-    post: Post,
+    notifier: Notifier,
     asks: mpsc::Receiver<Ask>,
     board: watch::Sender<Arc<Board>>,
     feed: Filler,
@@ -111,7 +111,7 @@ impl Control {
         observer: Observer,
         telemetry: Arc<Telemetry>,
         records: Records,
-        post: impl FnOnce(Replies) -> Post,
+        notifier: impl FnOnce(Replies) -> Notifier,
     ) -> (Self, Handle, Option<Courier>) {
         let now = observer.at(clock::now());
         let (send, asks) = mpsc::channel(WAITING);
@@ -128,7 +128,7 @@ impl Control {
         let follower = time::Follower::new(telemetry.started());
         let (asks_of, kept) = (send.clone(), records.clone());
         let handle = Handle { asks: asks_of, board: watching, feed, records: kept, time: Arc::clone(&time) };
-        let post = post(Replies(send));
+        let notifier = notifier(Replies(send));
         let store = records.store().cloned();
         let uptime = Uptime::new(now);
         let (evidence, seconds, told) = (observer.evidence(), Seconds::default(), BTreeMap::new());
@@ -140,7 +140,7 @@ impl Control {
             telemetry,
             store,
             records,
-            post,
+            notifier,
             asks,
             board,
             feed,
@@ -164,8 +164,8 @@ impl Control {
         self.own.clone()
     }
 
-    pub(super) fn post(&self) -> Post {
-        self.post.clone()
+    pub(super) fn notifier(&self) -> Notifier {
+        self.notifier.clone()
     }
 
     /// Whether this member calls people, and when that changes.
@@ -345,7 +345,7 @@ impl Control {
                 Effect::Page(_) | Effect::Update(_) | Effect::ResolveNotice(_) => told.push(effect),
             }
         }
-        writes.extend(self.post.take(self.letters(told)));
+        writes.extend(self.notifier.take(self.notifications(told)));
         let store = self.store.as_ref().filter(|_| !writes.is_empty())?;
         Some(store.write(writes))
     }

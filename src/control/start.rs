@@ -1,10 +1,10 @@
-//! Starts the parts that belong together: store, engine, post.
+//! Starts the parts that belong together: store, engine, notifier.
 
 use std::sync::Arc;
 
 use super::backups::{self, BackupStatus};
 use super::heartbeat::Beating;
-use super::{Control, Handle, Observer, Own, Post, Records, damaged, own};
+use super::{Control, Handle, Notifier, Observer, Own, Records, damaged, own};
 use crate::config::{Config, StoreAt};
 use crate::notify::{Channels, PATIENCE, Sender};
 use crate::runtime::drain::Drain;
@@ -48,23 +48,23 @@ pub async fn start(
     let observer = Observer::new(Arc::clone(registry), Arc::clone(telemetry));
     let (posting, kept, counting) = (Arc::clone(&sender), records.clone(), Arc::clone(telemetry));
     let (control, handle, courier) = Control::new(observer, Arc::clone(telemetry), records, |replies| {
-        Post::new(posting, kept, replies, counting)
+        Notifier::new(posting, kept, replies, counting)
     });
-    let (post, facts) = (control.post(), control.own());
+    let (notifier, facts) = (control.notifier(), control.own());
     if let Some(StoreAt::Sqlite(path)) = kept_at {
         tasks.spawn("writers", own::watch_writers(facts.clone(), writing, path, drain.listening()));
     }
-    telemetry.people.ask(move || post.waiting());
+    telemetry.people.ask(move || notifier.waiting());
     let beating = Beating {
         registry: Arc::clone(registry),
         sender: Arc::clone(&sender),
-        post: control.post(),
+        notifier: control.notifier(),
         telemetry: Arc::clone(telemetry),
         board: handle.watch(),
         duty: control.duty(),
     };
     tasks.spawn("heartbeat", beating.run(drain.listening()));
-    tasks.spawn("post", control.post().run(drain.listening(), control.duty()));
+    tasks.spawn("post", control.notifier().run(drain.listening(), control.duty()));
     if let Some(courier) = courier {
         tasks.spawn("fleet", courier.run(drain.clone()));
     }

@@ -1,8 +1,8 @@
-//! The post: letters are queued, on disk too, and delivered until they have arrived or nobody can want them any more.
+//! The queue of notifications: on disk too, delivered until they have arrived or nobody can want them any more.
 //!
-//! It has a task of its own; a channel that hangs holds up its own letters only. A letter that an earlier start left behind is
-//! delivered by this one; one that may have arrived has the same id, so receivers can tell. What is sent when is decided in
-//! [`delivery`](crate::reliability::delivery), by a clock that never jumps: the wall's may be set while letters wait.
+//! It has a task of its own; a channel that hangs holds up its own notifications only. A notification that an earlier start
+//! left behind is delivered by this one; one that may have arrived has the same id, so receivers can tell. What is sent when
+//! is decided in [`delivery`](crate::reliability::delivery), by a clock that never jumps: the wall's may be set meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,10 +27,10 @@ use crate::store::rows::Write;
 use crate::telemetry::Telemetry;
 use crate::telemetry::told::Waiting;
 
-/// Letters at hand, at most; beyond it the oldest finished ones are forgotten, then the oldest of all, which wait on disk until
-/// there is room.
+/// Notifications at hand, at most; beyond it the oldest finished ones are forgotten, then the oldest of all, which wait on
+/// disk until there is room.
 const MOST: usize = 10_000;
-/// The longest sleep: a letter that is due is looked for at least this often.
+/// The longest sleep: a notification that is due is looked for at least this often.
 const NAP: Duration = Duration::from_secs(30);
 /// What others have left is looked for this often, and what could not be read is tried again.
 const LOOK: Duration = Duration::from_secs(5);
@@ -39,13 +39,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A message for one channel.
 #[derive(Clone, Debug)]
-pub(super) struct Letter {
+pub(super) struct Notification {
     id: String,
     channel: String,
     message: Message,
 }
 
-impl Letter {
+impl Notification {
     /// `message` calls whom `page` names: its first fact.
     pub(super) fn call(page: &Page, incident: &Incident, mut message: Message) -> Self {
         message.facts.insert(0, ("For".to_owned(), page.contacts.join(", ")));
@@ -65,7 +65,7 @@ impl Letter {
         };
         let channels: BTreeSet<&String> = notice.to.iter().map(|(_, channel)| channel).collect();
         let called = |channel: &str| incident.escalation.calls().iter().any(|call| call.channel == channel);
-        let letter = |channel: &String| Self {
+        let notification = |channel: &String| Self {
             id: format!(
                 "{}-{}-{}-{}-{channel}",
                 incident.id,
@@ -76,7 +76,7 @@ impl Letter {
             channel: channel.clone(),
             message: write(kind, if called(channel) { Audience::Called } else { Audience::Stakeholders }),
         };
-        channels.into_iter().map(letter).collect()
+        channels.into_iter().map(notification).collect()
     }
 }
 
@@ -85,7 +85,7 @@ struct Inner {
     /// The queue's clock began then.
     began: Moment,
     wake: Notify,
-    /// Letters were let go that wait on disk.
+    /// Notifications were let go that wait on disk.
     left: AtomicBool,
     sender: Arc<Sender>,
     records: Records,
@@ -95,9 +95,9 @@ struct Inner {
 
 /// The queue and who empties it. Clones are cheap.
 #[derive(Clone)]
-pub struct Post(Arc<Inner>);
+pub struct Notifier(Arc<Inner>);
 
-impl Post {
+impl Notifier {
     /// An empty one.
     pub fn new(sender: Arc<Sender>, records: Records, replies: Replies, telemetry: Arc<Telemetry>) -> Self {
         let (queue, began) = (Mutex::default(), clock::now());
@@ -115,21 +115,21 @@ impl Post {
         crate::notify::millis(self.0.began.wall).saturating_add(u64::try_from(passed).unwrap_or(u64::MAX))
     }
 
-    /// The clock has made a step of so many milliseconds: what is told of moments follows it. How long a letter waits does not.
+    /// The wall clock has made a step of `millis`: moments that are shown follow it. How long a notification waits does not.
     pub(super) fn step(&self, millis: i64) {
         self.queue().shift(millis);
         self.0.wake.notify_one();
     }
 
-    /// Queues letters; what is to be stored with what they speak of.
-    pub(super) fn take(&self, letters: Vec<Letter>) -> Vec<Write> {
-        if letters.is_empty() {
+    /// Queues notifications; what is to be stored with what they speak of.
+    pub(super) fn take(&self, notifications: Vec<Notification>) -> Vec<Write> {
+        if notifications.is_empty() {
             return Vec::new();
         }
         let now = self.now();
         let mut queue = self.queue();
         let mut writes = Vec::new();
-        for Letter { id, channel, mut message } in letters {
+        for Notification { id, channel, mut message } in notifications {
             self.0.records.member().clone_into(&mut message.instance);
             let entry = Queued::new(id, channel, message, now);
             writes.push(Records::queued(&entry));
@@ -142,7 +142,7 @@ impl Post {
         writes
     }
 
-    /// What nobody has taken yet, by channel: of those in force, and of those that still have letters.
+    /// What nobody has taken yet, by channel: of those in force, and of those that still have notifications.
     pub(super) fn waiting(&self) -> BTreeMap<String, Waiting> {
         let now = self.now();
         let channels = self.0.sender.channels();
@@ -229,8 +229,8 @@ impl Post {
         };
         folded.iter().chain(&closed).for_each(|entry| self.store(entry));
         for entry in due {
-            let post = self.clone();
-            crate::runtime::tasks::detach(async move { post.deliver(entry).await });
+            let notifier = self.clone();
+            crate::runtime::tasks::detach(async move { notifier.deliver(entry).await });
         }
         for entry in &closed {
             let why = entry.last.as_deref().unwrap_or("away: nothing is sent there until it is back");
@@ -310,8 +310,8 @@ impl Post {
     }
 }
 
-impl std::fmt::Debug for Post {
+impl std::fmt::Debug for Notifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Post").field("entries", &self.queue().entries().len()).finish_non_exhaustive()
+        f.debug_struct("Notifier").field("entries", &self.queue().entries().len()).finish_non_exhaustive()
     }
 }
