@@ -6,7 +6,6 @@
 mod backups;
 mod board;
 mod bypass;
-mod courier;
 mod damaged;
 mod evidence;
 mod feed;
@@ -39,8 +38,8 @@ use tokio::sync::{mpsc, watch};
 pub use backups::{BackupStatus, Backups, GoodCopy};
 pub use board::{Board, Looked, Replied, SERVICE};
 pub use bypass::{Bypass, Observed};
-pub use courier::{Courier, FleetView, MemberView};
 pub use feed::{Change, Feed, Next};
+pub use fleet::{FleetSync, FleetView, MemberView};
 pub use handle::{Done, Handle, Order, Replies};
 pub use inbound::{Heard, Posted};
 pub use memory::Memory;
@@ -112,15 +111,15 @@ impl Control {
         telemetry: Arc<Telemetry>,
         records: Records,
         notifier: impl FnOnce(Replies) -> Notifier,
-    ) -> (Self, Handle, Option<Courier>) {
+    ) -> (Self, Handle, Option<FleetSync>) {
         let now = observer.at(clock::now());
         let (send, asks) = mpsc::channel(WAITING);
         let (board, watching) = watch::channel(Arc::default());
         let source = Arc::from(records.boot());
         let seed = uuid::Uuid::now_v7().as_u64_pair().1;
         let mut engine = Engine::new(EnginePolicy::default(), source, seed, now);
-        let (fleet, courier) = fleet::Fleet::of(&records, seed, now);
-        if courier.is_some() {
+        let (fleet, sync) = fleet::Fleet::of(&records, seed, now);
+        if sync.is_some() {
             engine.watch();
         }
         let (filler, feed) = feed::feed();
@@ -156,7 +155,7 @@ impl Control {
             own: Own::default(),
             pauses: 0,
         };
-        (control, handle, courier)
+        (control, handle, sync)
     }
 
     /// What the process knows of itself.
@@ -179,7 +178,7 @@ impl Control {
         self.heed_config();
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // What a fleet has stored, the courier brings.
+        // What a fleet has stored, the synchronisation brings.
         let mut restored = !self.fleet.is_single();
         let mut left = Box::pin(past::left_behind(self.records.clone()));
         if !restored && let Ok(found) = tokio::time::timeout(RESTORE, &mut left).await {

@@ -47,7 +47,7 @@ pub async fn start(
     let writing = records.clone();
     let observer = Observer::new(Arc::clone(registry), Arc::clone(telemetry));
     let (posting, kept, counting) = (Arc::clone(&sender), records.clone(), Arc::clone(telemetry));
-    let (control, handle, courier) = Control::new(observer, Arc::clone(telemetry), records, |replies| {
+    let (control, handle, sync) = Control::new(observer, Arc::clone(telemetry), records, |replies| {
         Notifier::new(posting, kept, replies, counting)
     });
     let (notifier, facts) = (control.notifier(), control.own());
@@ -65,8 +65,8 @@ pub async fn start(
     };
     tasks.spawn("heartbeat", beating.run(drain.listening()));
     tasks.spawn("post", control.notifier().run(drain.listening(), control.duty()));
-    if let Some(courier) = courier {
-        tasks.spawn("fleet", courier.run(drain.clone()));
+    if let Some(sync) = sync {
+        tasks.spawn("fleet", sync.run(drain.clone()));
     }
     tasks.spawn("control", control.run(drain.clone()));
     Ok(Running { handle, sender, store, own: facts })

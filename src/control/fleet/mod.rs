@@ -2,13 +2,14 @@
 //!
 //! While this member has it, its engine is the fleet's. Else the engine watches, and a mirror shows what is stored and takes orders.
 
+mod sync;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::courier::{self, Courier, FleetView, MemberView, News, View, Word};
 use super::heads::HandedOver;
 use super::{Board, Control, Looked, Records};
 use crate::names::IncidentId;
@@ -23,8 +24,10 @@ use crate::runtime::clock::Moment;
 use crate::store::rows::{Present, Write};
 use crate::telemetry::event::FleetEvent;
 use crate::units::At;
+pub use sync::{FleetSync, FleetView, MemberView};
+use sync::{News, View, Word};
 
-/// A silence made here may not be among those that the courier reads for so long.
+/// A silence made here may not be among those that the synchronisation reads for so long.
 const ON_ITS_WAY: Duration = Duration::from_secs(5);
 /// A minute of the ledger waits no longer than this before it is written.
 const LATENESS: Duration = Duration::from_secs(10);
@@ -59,16 +62,16 @@ pub(super) struct Fleet {
 impl Fleet {
     /// Of one sidecar, with a file or without a store.
     pub(super) fn single(now: At) -> Self {
-        Self::new(Watch::single(), Duty::Holds, None, courier::silent().0, now)
+        Self::new(Watch::single(), Duty::Holds, None, sync::silent().0, now)
     }
 
     /// Of one among others, which share a store; and the task that goes there.
-    pub(super) fn of(records: &Records, draw: u64, now: At) -> (Self, Option<Courier>) {
+    pub(super) fn of(records: &Records, draw: u64, now: At) -> (Self, Option<FleetSync>) {
         let Some(store) = records.shared() else { return (Self::single(now), None) };
         let (send, views) = mpsc::channel(2);
-        let (word, spoken) = courier::silent();
-        let courier = Courier::new(store.clone(), records.clone(), spoken, send);
-        (Self::new(Watch::member(draw, now), Duty::Follows, Some(views), word, now), Some(courier))
+        let (word, spoken) = sync::silent();
+        let sync = FleetSync::new(store.clone(), records.clone(), spoken, send);
+        (Self::new(Watch::member(draw, now), Duty::Follows, Some(views), word, now), Some(sync))
     }
 
     fn new(
@@ -118,7 +121,7 @@ impl Fleet {
         }
     }
 
-    /// What the courier brings; never, for a single one.
+    /// The next result of the synchronisation; pending for ever for a single member.
     pub(super) async fn view(&mut self) -> View {
         if let Some(views) = &mut self.views
             && let Some(view) = views.recv().await
@@ -225,7 +228,7 @@ impl Fleet {
 }
 
 impl Control {
-    /// What the courier has brought.
+    /// Takes in a result of the synchronisation.
     pub(super) fn hear_view(&mut self, view: View, at: Moment) {
         let now = self.observer.at(at);
         self.fleet.watch.hear(view.said, self.observer.at(view.asked), now);

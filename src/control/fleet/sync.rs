@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
-use super::records::{LeftBehind, Records};
+use crate::control::records::{self, LeftBehind, Records};
 use crate::reliability::fleet::{Duty, FRESH, Said, Sighting, TERM, Whole, next_beat, turn};
 use crate::reliability::incident::Incident;
 use crate::reliability::silence::Silence;
@@ -102,7 +102,7 @@ pub(super) struct News {
 }
 
 /// The task.
-pub struct Courier {
+pub struct FleetSync {
     store: Store,
     records: Records,
     word: watch::Receiver<Word>,
@@ -128,7 +128,7 @@ pub struct Courier {
     shown: (Option<At>, usize),
 }
 
-impl Courier {
+impl FleetSync {
     pub(super) fn new(
         store: Store,
         records: Records,
@@ -155,7 +155,7 @@ impl Courier {
     }
 
     /// Until asked to leave; then the duty is free for others at once.
-    pub(super) async fn run(mut self, drain: Drain) {
+    pub(in crate::control) async fn run(mut self, drain: Drain) {
         let mut news = self.store.news();
         loop {
             let view = tokio::select! {
@@ -276,7 +276,7 @@ impl Courier {
             self.compared = Some(now);
         }
         match pulse.silences {
-            Some(rows) => self.silences = rows.iter().filter_map(super::records::silence_of).collect(),
+            Some(rows) => self.silences = rows.iter().filter_map(records::silence_of).collect(),
             None if back => self.silences = self.records.silences(now).await?,
             None => self.silences.retain(|silence| silence.until > now),
         }
@@ -328,7 +328,7 @@ impl Courier {
 
     /// What has changed without having been told.
     async fn compare(&mut self, now: At) -> Result<Vec<Incident>, StoreError> {
-        let versions = self.store.versions((now - LATELY).0, super::records::LIVE).await?;
+        let versions = self.store.versions((now - LATELY).0, records::LIVE).await?;
         let is_known = |version: &Version| {
             let known = self.brought.get(&version.id);
             known.is_some_and(|(revision, member)| (revision, member) == (&version.revision, &version.member))
