@@ -15,7 +15,7 @@ use super::{Board, Control, Looked, Records};
 use crate::names::IncidentId;
 use crate::reliability::alert::Sign;
 use crate::reliability::engine::{Command, Effect, Engine, Reply, Role};
-use crate::reliability::fleet::{Duty, FRESH, Neighbour, Sighting, Watch, Whole, seen_by_others};
+use crate::reliability::fleet::{Duty, FRESH, FleetSummary, Leadership, Neighbour, Sighting, seen_by_others};
 use crate::reliability::incident::{Incident, Refused};
 use crate::reliability::readings::Readings;
 use crate::reliability::rule::Key;
@@ -25,7 +25,7 @@ use crate::store::rows::{Present, Write};
 use crate::telemetry::event::FleetEvent;
 use crate::units::At;
 pub use sync::{FleetSync, FleetView, MemberView};
-use sync::{News, View, Word};
+use sync::{MemberStatus, SyncResult, Update};
 
 /// A silence made here may not be among those that the synchronisation reads for so long.
 const ON_ITS_WAY: Duration = Duration::from_secs(5);
@@ -34,12 +34,12 @@ const LATENESS: Duration = Duration::from_secs(10);
 
 /// This member's place in the fleet.
 pub(super) struct Fleet {
-    watch: Watch,
+    leadership: Leadership,
     pub(super) mirror: Engine,
     /// While this member has the duty: those who see anything.
     neighbours: Vec<Neighbour>,
     /// While another one has it: what that one tells, and since when it holds.
-    whole: Option<(At, Whole)>,
+    whole: Option<(At, FleetSummary)>,
     /// How many others and itself there are, as it was counted here.
     count: Option<(At, u64)>,
     /// To be shown: age when it was read.
@@ -50,8 +50,8 @@ pub(super) struct Fleet {
     lateness: Duration,
     /// Who said that it has the duty.
     holder: Option<Arc<str>>,
-    views: Option<mpsc::Receiver<View>>,
-    word: watch::Sender<Word>,
+    views: Option<mpsc::Receiver<SyncResult>>,
+    status: watch::Sender<MemberStatus>,
     duty: watch::Sender<Duty>,
     since: At,
     /// Silences made or ended here, and when.
@@ -62,23 +62,23 @@ pub(super) struct Fleet {
 impl Fleet {
     /// Of one sidecar, with a file or without a store.
     pub(super) fn single(now: At) -> Self {
-        Self::new(Watch::single(), Duty::Holds, None, sync::silent().0, now)
+        Self::new(Leadership::single(), Duty::Holds, None, sync::unpublished().0, now)
     }
 
     /// Of one among others, which share a store; and the task that goes there.
     pub(super) fn of(records: &Records, draw: u64, now: At) -> (Self, Option<FleetSync>) {
         let Some(store) = records.shared() else { return (Self::single(now), None) };
         let (send, views) = mpsc::channel(2);
-        let (word, spoken) = sync::silent();
-        let sync = FleetSync::new(store.clone(), records.clone(), spoken, send);
-        (Self::new(Watch::member(draw, now), Duty::Follows, Some(views), word, now), Some(sync))
+        let (status, published) = sync::unpublished();
+        let sync = FleetSync::new(store.clone(), records.clone(), published, send);
+        (Self::new(Leadership::member(draw, now), Duty::Follows, Some(views), status, now), Some(sync))
     }
 
     fn new(
-        watch: Watch,
+        leadership: Leadership,
         duty: Duty,
-        views: Option<mpsc::Receiver<View>>,
-        word: watch::Sender<Word>,
+        views: Option<mpsc::Receiver<SyncResult>>,
+        status: watch::Sender<MemberStatus>,
         now: At,
     ) -> Self {
         let (neighbours, fresh, held, whole, count, late) = Default::default();
@@ -92,7 +92,7 @@ impl Fleet {
         let mirror = Engine::mirror(uuid::Uuid::now_v7().as_u64_pair().1, now);
         let duty = watch::Sender::new(duty);
         Self {
-            watch,
+            leadership,
             mirror,
             neighbours,
             whole,
@@ -102,7 +102,7 @@ impl Fleet {
             lateness,
             holder: None,
             views,
-            word,
+            status,
             duty,
             since: now,
             fresh,
@@ -112,7 +112,7 @@ impl Fleet {
 
     /// The clock has made a step of so many milliseconds: all that is remembered was heard as long ago as before.
     pub(super) fn step(&mut self, millis: i64) {
-        self.watch.shift(millis);
+        self.leadership.shift(millis);
         let told = self.whole.iter_mut().map(|(at, _)| at).chain(self.count.iter_mut().map(|(at, _)| at));
         let waiting = self.late.iter_mut().map(|(at, _)| at).chain(self.fresh.iter_mut().map(|(at, _)| at));
         let read = self.neighbours.iter_mut().map(|one| &mut one.read);
@@ -122,7 +122,7 @@ impl Fleet {
     }
 
     /// The next result of the synchronisation; pending for ever for a single member.
-    pub(super) async fn view(&mut self) -> View {
+    pub(super) async fn view(&mut self) -> SyncResult {
         if let Some(views) = &mut self.views
             && let Some(view) = views.recv().await
         {
@@ -160,10 +160,10 @@ impl Fleet {
     }
 
     /// What this member tells everybody while it has the duty.
-    fn told(&self, boot: &str, now: At) -> Whole {
+    fn told(&self, boot: &str, now: At) -> FleetSummary {
         match &self.count {
-            Some((_, count)) => Whole::of(boot, &self.neighbours, *count, now),
-            None => Whole::default(),
+            Some((_, count)) => FleetSummary::of(boot, &self.neighbours, *count, now),
+            None => FleetSummary::default(),
         }
     }
 
@@ -229,11 +229,11 @@ impl Fleet {
 
 impl Control {
     /// Takes in a result of the synchronisation.
-    pub(super) fn hear_view(&mut self, view: View, at: Moment) {
+    pub(super) fn hear_view(&mut self, view: SyncResult, at: Moment) {
         let now = self.observer.at(at);
-        self.fleet.watch.hear(view.said, self.observer.at(view.asked), now);
-        let Some(news) = view.news else { return self.shift(now) };
-        let News { members, count, roster, holder, whole, incidents, silences, left } = news;
+        self.fleet.leadership.hear(view.lease, self.observer.at(view.asked), now);
+        let Some(update) = view.update else { return self.shift(now) };
+        let Update { members, count, roster, holder, whole, incidents, silences, left } = update;
         if let Some((_, _, uptime)) = left {
             self.uptime.take_over(uptime);
         }
@@ -255,7 +255,7 @@ impl Control {
                 boot: one.boot.into(),
                 age: one.age,
                 read: now,
-                sees: one.word.sees,
+                sees: one.status.sees,
             })
             .collect();
         let silences = self.with_fresh(silences, now);
@@ -301,7 +301,7 @@ impl Control {
 
     /// The duty moves when it must.
     pub(super) fn shift(&mut self, now: At) {
-        let duty = self.fleet.watch.duty(now);
+        let duty = self.fleet.leadership.duty(now);
         match (self.engine.role(), duty.acts()) {
             (Role::Watches, true) => {
                 let stored: Vec<Incident> = self.fleet.mirror.incidents().cloned().collect();
@@ -339,11 +339,11 @@ impl Control {
         self.fleet.held = held.collect();
         self.fleet.mirror.tend(self.fleet.held.iter().cloned(), now);
         let duty = *self.fleet.duty.borrow();
-        let word = Word::of(duty, sees, self.fleet.told(self.records.boot(), now));
+        let status = MemberStatus::of(duty, sees, self.fleet.told(self.records.boot(), now));
         // Whoever goes to the store goes at once when there is something to tell.
-        self.fleet.word.send_if_modified(|held| {
-            let changed = *held != word;
-            *held = word;
+        self.fleet.status.send_if_modified(|held| {
+            let changed = *held != status;
+            *held = status;
             changed
         });
         let members = (!self.fleet.is_single()).then(|| self.fleet.members(now));

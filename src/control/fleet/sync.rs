@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
 use crate::control::records::{self, LeftBehind, Records};
-use crate::reliability::fleet::{Duty, FRESH, Said, Sighting, TERM, Whole, next_beat, turn};
+use crate::reliability::fleet::{Duty, FRESH, FleetSummary, LeaseReply, Sighting, TERM, next_beat, turn};
 use crate::reliability::incident::Incident;
 use crate::reliability::silence::Silence;
 use crate::runtime::clock::{self, Moment};
@@ -43,48 +43,48 @@ const PAGE: usize = crate::store::CHANGES;
 /// Changes that nobody has asked for yet: none of them is new.
 const NOTHING: Known = Known { incidents: i64::MAX, silences: i64::MAX };
 
-/// What a member tells the others of itself.
+/// What a member publishes of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Word {
+pub(super) struct MemberStatus {
     /// Its duty, as [`Duty::label`].
     pub(super) duty: String,
     /// Its live alerts.
     pub(super) sees: Vec<Sighting>,
-    /// What it tells everybody while it has the duty; a word of its own in the store.
+    /// Published while it has the duty, in a column of its own.
     #[serde(skip)]
-    pub(super) whole: Whole,
+    pub(super) whole: FleetSummary,
 }
 
-impl Word {
-    pub(super) fn of(duty: Duty, sees: Vec<Sighting>, whole: Whole) -> Self {
+impl MemberStatus {
+    pub(super) fn of(duty: Duty, sees: Vec<Sighting>, whole: FleetSummary) -> Self {
         Self { duty: duty.label().to_owned(), sees, whole }
     }
 }
 
 /// Another member, or this one.
 #[derive(Clone, Debug)]
-pub(super) struct Member {
+pub(super) struct Peer {
     pub(super) name: String,
     pub(super) boot: String,
-    /// How old its word was.
+    /// Age of its status when it was read.
     pub(super) age: Duration,
-    pub(super) word: Word,
+    pub(super) status: MemberStatus,
 }
 
-/// What came back.
+/// The result of one exchange with the store.
 #[derive(Debug)]
-pub(super) struct View {
+pub(super) struct SyncResult {
     pub(super) asked: Moment,
-    pub(super) said: Said,
-    /// `None`: the store did not answer.
-    pub(super) news: Option<News>,
+    pub(super) lease: LeaseReply,
+    /// `None`: the store did not answer in time.
+    pub(super) update: Option<Update>,
 }
 
 #[derive(Debug)]
-pub(super) struct News {
+pub(super) struct Update {
     /// Those who see alerts; whoever follows hears the holder alone.
-    pub(super) members: Vec<Member>,
+    pub(super) members: Vec<Peer>,
     /// How many there are, for the holder.
     pub(super) count: Option<u64>,
     /// Some of them, to be shown; `None`: they were not read again.
@@ -92,7 +92,7 @@ pub(super) struct News {
     /// Who has the duty.
     pub(super) holder: Option<Arc<str>>,
     /// What the holder tells, and how old that is.
-    pub(super) whole: Option<(Whole, Duration)>,
+    pub(super) whole: Option<(FleetSummary, Duration)>,
     /// New, or newer than last time.
     pub(super) incidents: Vec<Incident>,
     /// All of them.
@@ -105,8 +105,8 @@ pub(super) struct News {
 pub struct FleetSync {
     store: Store,
     records: Records,
-    word: watch::Receiver<Word>,
-    views: mpsc::Sender<View>,
+    status: watch::Receiver<MemberStatus>,
+    views: mpsc::Sender<SyncResult>,
     lease: Option<Lease>,
     /// The versions that were brought, by incident.
     brought: BTreeMap<String, (i64, String)>,
@@ -116,10 +116,10 @@ pub struct FleetSync {
     /// When all versions were last compared.
     compared: Option<At>,
     silences: Vec<Silence>,
-    /// The last word of the holder, and its number.
-    heard: (Option<i64>, Whole),
-    /// The own one, its text and its number.
-    said: (String, i64),
+    /// The number of the holder's summary that was received last, and the summary.
+    received: (Option<i64>, FleetSummary),
+    /// The own summary as it was published last, JSON, and its number.
+    published: (String, i64),
     /// How long the one with the duty may keep it, as it was last heard.
     left: Duration,
     /// There is more to be fetched.
@@ -132,13 +132,13 @@ impl FleetSync {
     pub(super) fn new(
         store: Store,
         records: Records,
-        word: watch::Receiver<Word>,
-        views: mpsc::Sender<View>,
+        status: watch::Receiver<MemberStatus>,
+        views: mpsc::Sender<SyncResult>,
     ) -> Self {
         Self {
             store,
             records,
-            word,
+            status,
             views,
             lease: None,
             brought: BTreeMap::new(),
@@ -146,8 +146,8 @@ impl FleetSync {
             known: NOTHING,
             compared: None,
             silences: Vec::new(),
-            heard: Default::default(),
-            said: Default::default(),
+            received: Default::default(),
+            published: Default::default(),
             left: TERM,
             more: false,
             shown: Default::default(),
@@ -188,18 +188,18 @@ impl FleetSync {
         tokio::select! {
             () = &mut by_the_clock => return,
             Ok(()) = news.changed() => {}
-            Ok(()) = self.word.changed() => {}
+            Ok(()) = self.status.changed() => {}
         }
-        let members = self.word.borrow().whole.members.max(self.heard.1.members);
+        let members = self.status.borrow().whole.members.max(self.received.1.members);
         tokio::select! {
             () = &mut by_the_clock => {}
             () = tokio::time::sleep(turn(members, draw())) => {}
         }
     }
 
-    async fn go(&mut self) -> View {
+    async fn go(&mut self) -> SyncResult {
         let asked = clock::now();
-        let nothing = View { asked, said: Said::Nothing, news: None };
+        let nothing = SyncResult { asked, lease: LeaseReply::Unreachable, update: None };
         let roster = self.roster();
         let beat = self.beat(roster);
         let Ok(Ok(pulse)) = tokio::time::timeout(ANSWER, self.store.beat(beat)).await else {
@@ -208,9 +208,9 @@ impl FleetSync {
             return nothing;
         };
         self.lease.clone_from(&pulse.lease);
-        let said = if self.lease.is_some() { Said::Yours } else { Said::Anothers };
-        match tokio::time::timeout(ANSWER * 2, self.news(pulse, roster > 0)).await {
-            Ok(Ok(news)) => View { asked, said, news: Some(news) },
+        let lease = if self.lease.is_some() { LeaseReply::Granted } else { LeaseReply::HeldElsewhere };
+        match tokio::time::timeout(ANSWER * 2, self.update(pulse, roster > 0)).await {
+            Ok(Ok(update)) => SyncResult { asked, lease, update: Some(update) },
             // Whoever cannot see what others have stored must not act as if it could.
             Ok(Err(_)) | Err(_) => nothing,
         }
@@ -225,10 +225,10 @@ impl FleetSync {
 
     fn beat(&mut self, roster: u32) -> Beat {
         let (presence, loud) = self.presence();
-        let word = serde_json::to_string(&self.word.borrow_and_update().whole).unwrap_or_default();
-        if word != self.said.0 {
-            // Another holder's word has another number: nobody takes one for the other.
-            self.said = (word, i64::from_ne_bytes(draw().to_ne_bytes()));
+        let summary = serde_json::to_string(&self.status.borrow_and_update().whole).unwrap_or_default();
+        if summary != self.published.0 {
+            // A random number: the summaries of two holders never share one.
+            self.published = (summary, i64::from_ne_bytes(draw().to_ne_bytes()));
         }
         Beat {
             loud,
@@ -237,9 +237,9 @@ impl FleetSync {
             holder: format!("{}/{}", self.records.member(), self.records.boot()),
             token: self.lease.as_ref().map(|lease| lease.token),
             term: TERM,
-            word: self.said.0.clone(),
-            said: self.said.1,
-            heard: self.heard.0,
+            word: self.published.0.clone(),
+            said: self.published.1,
+            heard: self.received.0,
             known: self.known,
             fresh: FRESH,
             roster,
@@ -249,14 +249,14 @@ impl FleetSync {
 
     /// What it sees, and how many alerts that is.
     fn presence(&self) -> (Presence, i64) {
-        let word = self.word.borrow();
-        let sees = serde_json::to_string(&*word).unwrap_or_default();
-        let loud = i64::try_from(word.sees.len()).unwrap_or(i64::MAX);
+        let status = self.status.borrow();
+        let sees = serde_json::to_string(&*status).unwrap_or_default();
+        let loud = i64::try_from(status.sees.len()).unwrap_or(i64::MAX);
         let (member, boot) = (self.records.member().to_owned(), self.records.boot().to_owned());
         (Presence { member, boot, sees }, loud)
     }
 
-    async fn news(&mut self, pulse: Pulse, shown: bool) -> Result<News, StoreError> {
+    async fn update(&mut self, pulse: Pulse, shown: bool) -> Result<Update, StoreError> {
         let now = At(crate::store::rows::millis(clock::now().wall));
         if shown {
             self.shown = (Some(now), pulse.roster.len());
@@ -283,7 +283,7 @@ impl FleetSync {
         self.known = known;
         self.restored = true;
         let (holder, whole) = self.hear(pulse.holder, pulse.lease.is_some());
-        Ok(News {
+        Ok(Update {
             members: pulse.loud.into_iter().map(member).collect(),
             count: pulse.members,
             roster: shown.then_some(pulse.roster),
@@ -296,23 +296,27 @@ impl FleetSync {
     }
 
     /// Who has the duty, and what it says to everybody.
-    fn hear(&mut self, held: Option<Held>, ours: bool) -> (Option<Arc<str>>, Option<(Whole, Duration)>) {
+    fn hear(
+        &mut self,
+        held: Option<Held>,
+        ours: bool,
+    ) -> (Option<Arc<str>>, Option<(FleetSummary, Duration)>) {
         if ours {
             self.left = TERM;
             return (Some(Arc::from(self.records.member())), None);
         }
         let Some(held) = held else { return (None, None) };
-        // What a newer version says in words of its own is nothing to this one.
+        // A text of a newer version that this one cannot read counts as empty.
         if let Some(word) = held.word {
-            self.heard = (held.said, serde_json::from_str(&word).unwrap_or_default());
+            self.received = (held.said, serde_json::from_str(&word).unwrap_or_default());
         }
         let left = u64::try_from(held.left).unwrap_or_default();
         self.left = Duration::from_millis(left);
         let (holder, boot) = held.holder.rsplit_once('/').unwrap_or((held.holder.as_str(), ""));
         let holder = (left > 0).then(|| Arc::from(holder));
         // It was said when the duty was last renewed; what was given back keeps its age as it was.
-        let its = left > 0 && *self.heard.1.by == *boot;
-        let whole = its.then(|| (self.heard.1.clone(), TERM.saturating_sub(self.left)));
+        let its = left > 0 && *self.received.1.by == *boot;
+        let whole = its.then(|| (self.received.1.clone(), TERM.saturating_sub(self.left)));
         (holder, whole)
     }
 
@@ -345,20 +349,20 @@ fn draw() -> u64 {
     uuid::Uuid::now_v7().as_u64_pair().1
 }
 
-fn member(seen: Seen) -> Member {
+fn member(seen: Seen) -> Peer {
     let Seen { presence: Presence { member, boot, sees }, age } = seen;
-    Member {
+    Peer {
         name: member,
         boot,
         age: Duration::from_millis(u64::try_from(age).unwrap_or_default()),
-        // What a newer version says in words of its own is nothing to this one.
-        word: serde_json::from_str(&sees).unwrap_or_default(),
+        // A text of a newer version that this one cannot read counts as empty.
+        status: serde_json::from_str(&sees).unwrap_or_default(),
     }
 }
 
-/// A word that nobody has spoken yet.
-pub(super) fn silent() -> (watch::Sender<Word>, watch::Receiver<Word>) {
-    watch::channel(Word::of(Duty::Follows, Vec::new(), Whole::default()))
+/// A status before the first look.
+pub(super) fn unpublished() -> (watch::Sender<MemberStatus>, watch::Receiver<MemberStatus>) {
+    watch::channel(MemberStatus::of(Duty::Follows, Vec::new(), FleetSummary::default()))
 }
 
 /// Who is shown of the fleet.
