@@ -21,7 +21,7 @@ use crate::reliability::readings::Readings;
 use crate::reliability::rule::Key;
 use crate::reliability::silence::Silence;
 use crate::runtime::clock::Moment;
-use crate::store::rows::{Present, Write};
+use crate::store::rows::{MemberRow, Write};
 use crate::telemetry::event::FleetEvent;
 use crate::units::At;
 pub use sync::{FleetSync, FleetView, MemberView};
@@ -43,7 +43,7 @@ pub(super) struct Fleet {
     /// How many others and itself there are, as it was counted here.
     count: Option<(At, u64)>,
     /// To be shown: age when it was read.
-    roster: (At, Vec<Present>),
+    roster: (At, Vec<MemberRow>),
     /// Minutes of the ledger that wait for their moment.
     late: Vec<(At, Write)>,
     /// How long they wait: a fleet does not write all its minutes in the same second.
@@ -204,7 +204,7 @@ impl Fleet {
             return None;
         }
         let (read, roster) = &self.roster;
-        let shown = |one: &Present| {
+        let shown = |one: &MemberRow| {
             // Of itself a member has no need to hear from the store.
             let read = Duration::from_millis(u64::try_from(one.age).unwrap_or_default()) + now.since(*read);
             MemberView {

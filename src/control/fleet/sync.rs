@@ -19,7 +19,10 @@ use crate::reliability::incident::Incident;
 use crate::reliability::silence::Silence;
 use crate::runtime::clock::{self, Moment};
 use crate::runtime::drain::Drain;
-use crate::store::rows::{Beat, Held, Known, Lease, Presence, Present, Pulse, Seen, Version};
+use crate::store::rows::{
+    IncidentVersion, KnownChanges, Lease, LeaseHolder, MemberRow, Presence, SeenMember, SyncReply,
+    SyncRequest,
+};
 use crate::store::{Store, StoreError};
 use crate::units::At;
 
@@ -41,7 +44,7 @@ const GAP: Duration = Duration::from_millis(250);
 /// Incidents that one beat brings, at most.
 const PAGE: usize = crate::store::CHANGES;
 /// Changes that nobody has asked for yet: none of them is new.
-const NOTHING: Known = Known { incidents: i64::MAX, silences: i64::MAX };
+const NOTHING: KnownChanges = KnownChanges { incidents: i64::MAX, silences: i64::MAX };
 
 /// What a member publishes of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -88,7 +91,7 @@ pub(super) struct Update {
     /// How many there are, for the holder.
     pub(super) count: Option<u64>,
     /// Some of them, to be shown; `None`: they were not read again.
-    pub(super) roster: Option<Vec<Present>>,
+    pub(super) roster: Option<Vec<MemberRow>>,
     /// Who has the duty.
     pub(super) holder: Option<Arc<str>>,
     /// What the holder tells, and how old that is.
@@ -112,7 +115,7 @@ pub struct FleetSync {
     brought: BTreeMap<String, (i64, String)>,
     restored: bool,
     /// Up to which change.
-    known: Known,
+    known: KnownChanges,
     /// When all versions were last compared.
     compared: Option<At>,
     silences: Vec<Silence>,
@@ -223,14 +226,14 @@ impl FleetSync {
         if due || self.shown.1 <= FEW { SHOWN } else { 0 }
     }
 
-    fn beat(&mut self, roster: u32) -> Beat {
+    fn beat(&mut self, roster: u32) -> SyncRequest {
         let (presence, loud) = self.presence();
         let summary = serde_json::to_string(&self.status.borrow_and_update().whole).unwrap_or_default();
         if summary != self.published.0 {
             // A random number: the summaries of two holders never share one.
             self.published = (summary, i64::from_ne_bytes(draw().to_ne_bytes()));
         }
-        Beat {
+        SyncRequest {
             loud,
             lease: DUTY.to_owned(),
             // Two starts of one sidecar are two members: the earlier one may still run.
@@ -256,7 +259,7 @@ impl FleetSync {
         (Presence { member, boot, sees }, loud)
     }
 
-    async fn update(&mut self, pulse: Pulse, shown: bool) -> Result<Update, StoreError> {
+    async fn update(&mut self, pulse: SyncReply, shown: bool) -> Result<Update, StoreError> {
         let now = At(crate::store::rows::millis(clock::now().wall));
         if shown {
             self.shown = (Some(now), pulse.roster.len());
@@ -298,7 +301,7 @@ impl FleetSync {
     /// Who has the duty, and what it says to everybody.
     fn hear(
         &mut self,
-        held: Option<Held>,
+        held: Option<LeaseHolder>,
         ours: bool,
     ) -> (Option<Arc<str>>, Option<(FleetSummary, Duration)>) {
         if ours {
@@ -321,9 +324,9 @@ impl FleetSync {
     }
 
     /// Those that have changed.
-    async fn brought(&mut self, changed: Vec<Version>) -> Result<Vec<Incident>, StoreError> {
+    async fn brought(&mut self, changed: Vec<IncidentVersion>) -> Result<Vec<Incident>, StoreError> {
         let mut incidents = Vec::new();
-        for Version { id, revision, member } in changed {
+        for IncidentVersion { id, revision, member } in changed {
             incidents.extend(self.records.find_row(&id).await?);
             self.brought.insert(id, (revision, member));
         }
@@ -333,7 +336,7 @@ impl FleetSync {
     /// What has changed without having been told.
     async fn compare(&mut self, now: At) -> Result<Vec<Incident>, StoreError> {
         let versions = self.store.versions((now - LATELY).0, records::LIVE).await?;
-        let is_known = |version: &Version| {
+        let is_known = |version: &IncidentVersion| {
             let known = self.brought.get(&version.id);
             known.is_some_and(|(revision, member)| (revision, member) == (&version.revision, &version.member))
         };
@@ -349,8 +352,8 @@ fn draw() -> u64 {
     uuid::Uuid::now_v7().as_u64_pair().1
 }
 
-fn member(seen: Seen) -> Peer {
-    let Seen { presence: Presence { member, boot, sees }, age } = seen;
+fn member(seen: SeenMember) -> Peer {
+    let SeenMember { presence: Presence { member, boot, sees }, age } = seen;
     Peer {
         name: member,
         boot,
