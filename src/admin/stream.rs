@@ -1,7 +1,7 @@
 //! Incidents as they change: server-sent events.
 //!
-//! Each stream reads from a place in the feed of changes at its own pace. One that falls behind what is kept begins anew;
-//! what it is behind on waits in the feed once for all streams, never in a queue of its own. Nothing here holds up the engine.
+//! Each stream reads from a place in the stream of changes at its own pace. One that falls behind what is kept begins anew;
+//! what it is behind on is kept there once for all streams, never in a queue of its own. Nothing here holds up the engine.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::Admin;
 use super::asked::Asked;
 use super::error::ApiError;
 use super::incidents_wire::{IncidentView, Incidents};
-use crate::control::{Board, Change, Feed, Next};
+use crate::control::{Board, Change, Changes, Next};
 use crate::runtime::drain::Drain;
 
 /// Streams at once: each holds one connection of the admin port.
@@ -90,7 +90,7 @@ pub(super) fn open(admin: &Admin, place: Option<String>) -> Result<Response, Api
     let boot = admin.control.records().boot();
     let after = place.and_then(|id| number(&id, boot));
     let (send, events) = mpsc::channel(AHEAD);
-    let teller = Teller { boot: boot.to_owned(), feed: admin.control.feed(), send, _held: held };
+    let teller = Teller { boot: boot.to_owned(), changes: admin.control.changes(), send, _held: held };
     crate::runtime::tasks::detach(teller.tell(after, admin.drain.clone()));
     let stream = Sse::new(ReceiverStream::new(events)).keep_alive(KeepAlive::new().interval(ALIVE));
     // A proxy on the way must neither hold it back nor keep it.
@@ -107,7 +107,7 @@ fn number(id: &str, boot: &str) -> Option<u64> {
 
 struct Teller {
     boot: String,
-    feed: Feed,
+    changes: Changes,
     send: mpsc::Sender<Result<Event, Infallible>>,
     _held: Held,
 }
@@ -128,11 +128,11 @@ impl Teller {
             return;
         }
         loop {
-            let events: Vec<(u64, Event)> = match self.feed.next(after) {
+            let events: Vec<(u64, Event)> = match self.changes.next(after) {
                 Next::Anew { board, number } => vec![(number, self.reset(&board, number))],
                 Next::Changes(changes) => changes.iter().map(|one| (one.number, self.change(one))).collect(),
             };
-            if events.is_empty() && !self.feed.grown(after.unwrap_or(0)).await {
+            if events.is_empty() && !self.changes.grown(after.unwrap_or(0)).await {
                 return;
             }
             for (number, event) in events {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::time::Time;
-use super::{Audited, Board, Feed, Records};
+use super::{Audited, Board, Changes, Records};
 use crate::reliability::engine::{Command, Reply};
 use crate::reliability::incident::{Incident, Refused};
 use crate::runtime::clock;
@@ -47,7 +47,7 @@ pub(super) struct Ask {
 pub struct Handle {
     pub(super) asks: mpsc::Sender<Ask>,
     pub(super) board: watch::Receiver<Arc<Board>>,
-    pub(super) feed: Feed,
+    pub(super) changes: Changes,
     pub(super) records: Records,
     pub(super) time: Arc<Time>,
 }
@@ -78,8 +78,8 @@ impl Handle {
     }
 
     /// What changes, in order.
-    pub fn feed(&self) -> Feed {
-        self.feed.clone()
+    pub fn changes(&self) -> Changes {
+        self.changes.clone()
     }
 
     /// What is known now.

@@ -6,9 +6,9 @@
 mod backups;
 mod board;
 mod bypass;
+mod changes;
 mod damaged;
 mod evidence;
-mod feed;
 mod fleet;
 mod handle;
 mod heads;
@@ -38,7 +38,7 @@ use tokio::sync::{mpsc, watch};
 pub use backups::{BackupStatus, Backups, GoodCopy};
 pub use board::{Board, Looked, Replied, SERVICE};
 pub use bypass::{Bypass, Observed};
-pub use feed::{Change, Feed, Next};
+pub use changes::{Change, Changes, Next};
 pub use fleet::{FleetSync, FleetView, MemberView};
 pub use handle::{Done, Handle, Order, Replies};
 pub use inbound::{Heard, Posted};
@@ -66,8 +66,8 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::event::{IncidentEvent, ProcessEvent};
 use crate::telemetry::sre::Numbers;
 use crate::units::At;
+use changes::ChangeWriter;
 use evidence::Evidence;
-use feed::Filler;
 use handle::{Ask, WAITING};
 use heads::HandedOver;
 use records::LeftBehind;
@@ -87,7 +87,7 @@ pub struct Control {
     notifier: Notifier,
     asks: mpsc::Receiver<Ask>,
     board: watch::Sender<Arc<Board>>,
-    feed: Filler,
+    changes: ChangeWriter,
     uptime: Uptime,
     seconds: Seconds,
     evidence: Evidence,
@@ -122,17 +122,18 @@ impl Control {
         if sync.is_some() {
             engine.watch();
         }
-        let (filler, feed) = feed::feed();
+        let (writer, changes) = changes::changes();
         let time = observer.time();
         let follower = time::Follower::new(telemetry.started());
         let (asks_of, kept) = (send.clone(), records.clone());
-        let handle = Handle { asks: asks_of, board: watching, feed, records: kept, time: Arc::clone(&time) };
+        let handle =
+            Handle { asks: asks_of, board: watching, changes, records: kept, time: Arc::clone(&time) };
         let notifier = notifier(Replies(send));
         let store = records.store().cloned();
         let uptime = Uptime::new(now);
         let (evidence, seconds, told) = (observer.evidence(), Seconds::default(), BTreeMap::new());
         let wording = observer.wording();
-        let feed = filler;
+        let changes = writer;
         let control = Self {
             engine,
             observer,
@@ -142,7 +143,7 @@ impl Control {
             notifier,
             asks,
             board,
-            feed,
+            changes,
             uptime,
             seconds,
             evidence,
@@ -280,9 +281,9 @@ impl Control {
 
     fn show(&mut self, board: Board) {
         let board = Arc::new(board);
-        // In this order: the feed's number stands for a board that everybody sees already.
+        // In this order: the number of a change stands for a board that everybody sees already.
         self.board.send_replace(Arc::clone(&board));
-        self.feed.take(&board);
+        self.changes.take(&board);
     }
 
     /// What is decided is decided by the config in force: an order may come before the first look, or right after a reload.
@@ -302,7 +303,7 @@ impl Control {
         let Ask { order: Order { command, audit }, found, answer } = ask;
         if let Some(found) = found.filter(|found| !self.knows(&found.id)) {
             self.told.insert(found.id.clone(), HandedOver::all(&found));
-            self.feed.know(&found);
+            self.changes.know(&found);
             // It is over: nothing is done about it but what the order says.
             self.fetch(*found, now);
         }

@@ -118,30 +118,30 @@ fn brief(incident: &Arc<Incident>) -> Arc<Incident> {
 
 /// Who fills it.
 #[derive(Debug)]
-pub(super) struct Filler {
+pub(super) struct ChangeWriter {
     ring: Arc<Mutex<Ring>>,
     newest: watch::Sender<u64>,
 }
 
 /// Who reads it. Clones are cheap.
 #[derive(Clone, Debug)]
-pub struct Feed {
+pub struct Changes {
     ring: Arc<Mutex<Ring>>,
     newest: watch::Receiver<u64>,
 }
 
 /// Both ends.
-pub(super) fn feed() -> (Filler, Feed) {
+pub(super) fn changes() -> (ChangeWriter, Changes) {
     let ring: Arc<Mutex<Ring>> = Arc::default();
     let (send, newest) = watch::channel(0);
-    (Filler { ring: Arc::clone(&ring), newest: send }, Feed { ring, newest })
+    (ChangeWriter { ring: Arc::clone(&ring), newest: send }, Changes { ring, newest })
 }
 
 fn locked(ring: &Mutex<Ring>) -> MutexGuard<'_, Ring> {
     ring.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Filler {
+impl ChangeWriter {
     /// An incident that is over was fetched from the store: that is no change of it.
     pub(super) fn know(&self, incident: &Incident) {
         let known = (incident.version, false, false);
@@ -159,7 +159,7 @@ impl Filler {
     }
 }
 
-impl Feed {
+impl Changes {
     /// What came after number `after`; `None`: from the beginning.
     pub fn next(&self, after: Option<u64>) -> Next {
         locked(&self.ring).next(after)
@@ -212,51 +212,51 @@ mod tests {
 
     #[test]
     fn what_did_not_change_is_told_once() {
-        let (filler, feed) = feed();
-        assert!(matches!(feed.next(None), Next::Anew { number: 0, .. }));
-        filler.take(&board(vec![incident(1, 1)]));
-        filler.take(&board(vec![incident(1, 1)]));
-        filler.take(&board(vec![incident(2, 1), incident(1, 2)]));
-        assert_eq!(numbers(feed.next(Some(0))), [1, 2, 3]);
-        assert_eq!(numbers(feed.next(Some(2))), [3]);
-        assert!(numbers(feed.next(Some(3))).is_empty());
+        let (writer, changes) = changes();
+        assert!(matches!(changes.next(None), Next::Anew { number: 0, .. }));
+        writer.take(&board(vec![incident(1, 1)]));
+        writer.take(&board(vec![incident(1, 1)]));
+        writer.take(&board(vec![incident(2, 1), incident(1, 2)]));
+        assert_eq!(numbers(changes.next(Some(0))), [1, 2, 3]);
+        assert_eq!(numbers(changes.next(Some(2))), [3]);
+        assert!(numbers(changes.next(Some(3))).is_empty());
     }
 
     #[test]
     fn a_silence_is_a_change_and_a_forgotten_incident_is_none() {
-        let (filler, feed) = feed();
+        let (writer, changes) = changes();
         let one = incident(1, 1);
-        filler.take(&board(vec![Arc::clone(&one)]));
+        writer.take(&board(vec![Arc::clone(&one)]));
         let silenced = Board { silenced: [one.id.clone()].into(), ..Board::clone(&board(vec![one])) };
-        filler.take(&Arc::new(silenced));
-        filler.take(&board(Vec::new()));
-        assert_eq!(numbers(feed.next(Some(0))), [1, 2]);
+        writer.take(&Arc::new(silenced));
+        writer.take(&board(Vec::new()));
+        assert_eq!(numbers(changes.next(Some(0))), [1, 2]);
     }
 
     #[test]
     fn what_is_fetched_to_be_looked_at_is_no_change() {
-        let (filler, feed) = feed();
-        filler.know(&incident(1, 7));
-        filler.take(&board(vec![incident(1, 7)]));
-        assert!(numbers(feed.next(Some(0))).is_empty());
-        filler.take(&board(vec![incident(1, 8)]));
-        assert_eq!(numbers(feed.next(Some(0))), [1]);
+        let (writer, changes) = changes();
+        writer.know(&incident(1, 7));
+        writer.take(&board(vec![incident(1, 7)]));
+        assert!(numbers(changes.next(Some(0))).is_empty());
+        writer.take(&board(vec![incident(1, 8)]));
+        assert_eq!(numbers(changes.next(Some(0))), [1]);
     }
 
     #[test]
     fn whoever_fell_behind_or_comes_from_elsewhere_begins_anew() {
-        let (filler, feed) = feed();
+        let (writer, changes) = changes();
         for version in 1..=KEPT as u64 + 2 {
-            filler.take(&board(vec![incident(1, version)]));
+            writer.take(&board(vec![incident(1, version)]));
         }
         let newest = KEPT as u64 + 2;
-        assert!(matches!(feed.next(Some(1)), Next::Anew { number, .. } if number == newest));
-        assert!(matches!(feed.next(Some(newest + 1)), Next::Anew { .. }), "a number that was never given");
-        assert!(matches!(feed.next(Some(u64::MAX)), Next::Anew { .. }));
+        assert!(matches!(changes.next(Some(1)), Next::Anew { number, .. } if number == newest));
+        assert!(matches!(changes.next(Some(newest + 1)), Next::Anew { .. }), "a number that was never given");
+        assert!(matches!(changes.next(Some(u64::MAX)), Next::Anew { .. }));
         let mut place = 2;
         let mut seen = Vec::new();
         while place < newest {
-            let more = numbers(feed.next(Some(place)));
+            let more = numbers(changes.next(Some(place)));
             assert!(more.len() <= BATCH);
             place = *more.last().expect("more");
             seen.extend(more);
@@ -266,22 +266,22 @@ mod tests {
 
     #[test]
     fn a_change_carries_the_last_lines_only() {
-        let (filler, feed) = feed();
-        filler.take(&board(vec![incident(1, 40)]));
-        let Next::Changes(changes) = feed.next(Some(0)) else { panic!("a change") };
+        let (writer, changes) = changes();
+        writer.take(&board(vec![incident(1, 40)]));
+        let Next::Changes(changes) = changes.next(Some(0)) else { panic!("a change") };
         let lines: Vec<u64> = changes[0].incident.timeline.iter().map(|entry| entry.number).collect();
         assert_eq!(lines, [36, 37, 38, 39, 40]);
     }
 
     #[test]
     fn long_lines_make_the_ring_shorter_and_never_longer_in_bytes() {
-        let (filler, feed) = feed();
+        let (writer, changes) = changes();
         let mut one = Incident::clone(&incident(1, 1));
         for n in 1..=400 {
             one.tell(At(n), Actor::Engine, Kind::Note, "x".repeat(10_000), Vec::new());
-            filler.take(&board(vec![Arc::new(one.clone())]));
+            writer.take(&board(vec![Arc::new(one.clone())]));
         }
-        let ring = locked(&feed.ring);
+        let ring = locked(&changes.ring);
         let held: usize = ring.changes.iter().map(|change| size(&change.incident)).sum();
         assert_eq!(ring.bytes, held);
         assert!(held <= BYTES && ring.changes.len() > 50, "{held} {}", ring.changes.len());
