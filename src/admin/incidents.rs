@@ -19,7 +19,7 @@ use super::incidents_wire::{
 use super::observed::{About, Observed};
 use super::review::ReviewOrder;
 use super::{Admin, stream};
-use crate::control::{Audited, Board};
+use crate::control::{Audited, Snapshot};
 use crate::names::IncidentId;
 use crate::reliability::engine::{Command, Reply};
 use crate::reliability::health::{self, Health, Status};
@@ -79,25 +79,25 @@ pub(super) async fn list(
         return stream::open(&admin, place);
     }
     let tag = Tag::of_all(&admin);
-    let board = admin.control.board();
+    let snapshot = admin.control.snapshot();
     let limit = wanted.limit.unwrap_or(USUAL).min(MOST);
     // What is not over is all at hand; what is over is looked for on disk, where there is one, and has no tag.
     let living =
         |label: &str| incident::State::ALL.iter().any(|state| state.is_live() && state.label() == label);
     if !wanted.all && wanted.state.as_deref().is_none_or(living) {
         let after = wanted.cursor.as_deref().map(place).transpose()?;
-        let found = || at_hand(&board, &wanted, after.as_ref(), limit);
-        return Ok(tag.answer(&headers, || About::looked(&admin, &board).answer(&admin, found())));
+        let found = || at_hand(&snapshot, &wanted, after.as_ref(), limit);
+        return Ok(tag.answer(&headers, || About::looked(&admin, &snapshot).answer(&admin, found())));
     }
-    let open = board.open();
+    let open = snapshot.open();
     let found = match stored(&admin, &wanted, limit).await? {
         Some((incidents, next)) => Incidents { open, count: incidents.len(), incidents, next },
         None => {
             let after = wanted.cursor.as_deref().map(place).transpose()?;
-            at_hand(&board, &wanted, after.as_ref(), limit)
+            at_hand(&snapshot, &wanted, after.as_ref(), limit)
         }
     };
-    Ok(About::looked(&admin, &board).answer(&admin, found).into_response())
+    Ok(About::looked(&admin, &snapshot).answer(&admin, found).into_response())
 }
 
 /// Where a page ended: of what is at hand an incident, of what is on disk `<began at>.<incident>`. Either is taken for both.
@@ -116,7 +116,7 @@ fn place_on_disk(cursor: &str) -> Result<String, ApiError> {
     }
 }
 
-fn at_hand(board: &Board, wanted: &Wanted, after: Option<&IncidentId>, limit: u32) -> Incidents {
+fn at_hand(snapshot: &Snapshot, wanted: &Wanted, after: Option<&IncidentId>, limit: u32) -> Incidents {
     let fits = |one: &Incident| {
         (wanted.all || wanted.state.is_some() || one.state.is_live())
             && wanted.state.as_deref().is_none_or(|state| state == one.state.label())
@@ -124,11 +124,11 @@ fn at_hand(board: &Board, wanted: &Wanted, after: Option<&IncidentId>, limit: u3
             && wanted.service.as_deref().is_none_or(|service| service == &*one.key.service)
             && after.is_none_or(|after| one.id < *after)
     };
-    let mut fitting = board.incidents.iter().filter(|one| fits(one));
+    let mut fitting = snapshot.incidents.iter().filter(|one| fits(one));
     let incidents: Vec<_> =
-        fitting.by_ref().take(limit as usize).map(|one| IncidentView::of(one, board)).collect();
+        fitting.by_ref().take(limit as usize).map(|one| IncidentView::of(one, snapshot)).collect();
     let next = fitting.next().and_then(|_| incidents.last()).map(IncidentView::id);
-    Incidents { open: board.open(), count: incidents.len(), incidents, next }
+    Incidents { open: snapshot.open(), count: incidents.len(), incidents, next }
 }
 
 type Found = Option<(Vec<IncidentView>, Option<String>)>;
@@ -141,12 +141,12 @@ async fn stored(admin: &Admin, wanted: &Wanted, limit: u32) -> Result<Found, Api
         service: wanted.service.clone(),
         ..IncidentFilter::default()
     };
-    let board = admin.control.board();
+    let snapshot = admin.control.snapshot();
     let page = admin.control.records().search(&filter, cursor.as_deref(), limit).await?;
     Ok(page.map(|page| {
-        let newest = |one: &Incident| match board.incident(&one.id) {
-            Some(at_hand) => IncidentView::of(at_hand, &board),
-            None => IncidentView::of(one, &board),
+        let newest = |one: &Incident| match snapshot.incident(&one.id) {
+            Some(at_hand) => IncidentView::of(at_hand, &snapshot),
+            None => IncidentView::of(one, &snapshot),
         };
         (page.rows.iter().map(newest).collect(), page.next)
     }))
@@ -161,19 +161,20 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let id = named(&id)?;
-    let board = admin.control.board();
-    if let Some(incident) = board.incident(&id) {
-        return Ok(whole(&admin, incident, &board, &headers));
+    let snapshot = admin.control.snapshot();
+    if let Some(incident) = snapshot.incident(&id) {
+        return Ok(whole(&admin, incident, &snapshot, &headers));
     }
     match admin.control.records().find(&id).await? {
-        Some(incident) => Ok(whole(&admin, &incident, &board, &headers)),
+        Some(incident) => Ok(whole(&admin, &incident, &snapshot, &headers)),
         None => Err(ApiError::UnknownIncident { id: id.as_str().to_owned() }),
     }
 }
 
-fn whole(admin: &Admin, incident: &Incident, board: &Board, headers: &HeaderMap) -> Response {
-    let about = || About::looked(admin, board).of(health(incident));
-    Tag::of(incident, board).answer(headers, || about().answer(admin, IncidentView::whole(incident, board)))
+fn whole(admin: &Admin, incident: &Incident, snapshot: &Snapshot, headers: &HeaderMap) -> Response {
+    let about = || About::looked(admin, snapshot).of(health(incident));
+    Tag::of(incident, snapshot)
+        .answer(headers, || about().answer(admin, IncidentView::whole(incident, snapshot)))
 }
 
 /// The status of an answer about one incident.
@@ -205,7 +206,7 @@ async fn order(
     match done.reply {
         Reply::Incident(incident) => {
             let about = About::now().of(health(&incident));
-            let incident = IncidentView::whole(&incident, &admin.control.board());
+            let incident = IncidentView::whole(&incident, &admin.control.snapshot());
             Ok(about.answer(admin, Changed { incident, audit_id, stored: done.stored }))
         }
         Reply::Silence(_) => Err(ApiError::Leaving),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::review::ReviewView;
-use crate::control::{Board, Change};
+use crate::control::{Change, Snapshot};
 use crate::reliability::incident::{Entry, Incident, Signal};
 use crate::runtime::clock;
 use crate::units::At;
@@ -204,8 +204,8 @@ const LAST: usize = 5;
 
 impl IncidentView {
     /// For a list.
-    pub(super) fn of(incident: &Incident, board: &Board) -> Self {
-        let now = (board.holding.contains(&incident.id), board.silenced.contains(&incident.id));
+    pub(super) fn of(incident: &Incident, snapshot: &Snapshot) -> Self {
+        let now = (snapshot.holding.contains(&incident.id), snapshot.silenced.contains(&incident.id));
         Self::with(incident, now, last(&incident.timeline))
     }
 
@@ -220,8 +220,8 @@ impl IncidentView {
     }
 
     /// With its whole timeline.
-    pub(super) fn whole(incident: &Incident, board: &Board) -> Self {
-        let now = (board.holding.contains(&incident.id), board.silenced.contains(&incident.id));
+    pub(super) fn whole(incident: &Incident, snapshot: &Snapshot) -> Self {
+        let now = (snapshot.holding.contains(&incident.id), snapshot.silenced.contains(&incident.id));
         Self::with(incident, now, &incident.timeline)
     }
 
@@ -322,8 +322,8 @@ pub(super) struct Alerts {
 }
 
 impl Alerts {
-    pub(super) fn of(board: &Arc<Board>) -> Self {
-        let view = |looked: &crate::control::Looked| AlertView {
+    pub(super) fn of(snapshot: &Arc<Snapshot>) -> Self {
+        let view = |looked: &crate::control::ActiveAlert| AlertView {
             rule: looked.key.rule.label(),
             service: looked.key.service.to_string(),
             scope: looked.key.scope.to_string(),
@@ -332,6 +332,6 @@ impl Alerts {
             flaps: looked.alert.flaps,
             incident: looked.incident.as_str().to_owned(),
         };
-        Self { alerts: board.alerts.iter().map(view).collect() }
+        Self { alerts: snapshot.alerts.iter().map(view).collect() }
     }
 }

@@ -172,7 +172,7 @@ pub(super) async fn review(
     let zone = zone(wanted.time_zone.as_deref())?;
     let unknown = || ApiError::UnknownIncident { id: id.clone() };
     let id = IncidentId::read(&id).ok_or_else(unknown)?;
-    let at_hand = admin.control.board().incident(&id).map(|incident| (**incident).clone());
+    let at_hand = admin.control.snapshot().incident(&id).map(|incident| (**incident).clone());
     let incident = match at_hand {
         Some(incident) => incident,
         None => admin.control.records().find(&id).await?.ok_or_else(unknown)?,

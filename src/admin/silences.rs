@@ -172,14 +172,14 @@ pub(super) async fn list(
     Asked(wanted): Asked<WantedSilences>,
 ) -> Result<Json<Observed<Silences>>, ApiError> {
     let now = admin.control.now();
-    let board = admin.control.board();
-    let mut silences: Vec<_> = board.silences.iter().map(|one| SilenceView::of(one, now)).collect();
+    let snapshot = admin.control.snapshot();
+    let mut silences: Vec<_> = snapshot.silences.iter().map(|one| SilenceView::of(one, now)).collect();
     let ended = if wanted.all { admin.control.records().ended_silences(now, ENDED).await? } else { None };
-    let at_hand = |one: &&Silence| board.silences.iter().any(|held| held.number == one.number);
+    let at_hand = |one: &&Silence| snapshot.silences.iter().any(|held| held.number == one.number);
     let more = ended.iter().flatten().filter(|one| !at_hand(one));
     silences.extend(more.map(|one| SilenceView::of(one, now)));
     let view = Silences { silences, ended: ended.map(|ended| ended.len()) };
-    Ok(About::looked(&admin, &board).answer(&admin, view))
+    Ok(About::looked(&admin, &snapshot).answer(&admin, view))
 }
 
 /// Hold calls back, or announce maintenance. Both end by themselves.

@@ -21,7 +21,7 @@ use super::Admin;
 use super::asked::Asked;
 use super::error::ApiError;
 use super::incidents_wire::{IncidentView, Incidents};
-use crate::control::{Board, Change, Changes, Next};
+use crate::control::{Change, Changes, Next, Snapshot};
 use crate::runtime::drain::Drain;
 
 /// Streams at once: each holds one connection of the admin port.
@@ -129,7 +129,7 @@ impl Teller {
         }
         loop {
             let events: Vec<(u64, Event)> = match self.changes.next(after) {
-                Next::Anew { board, number } => vec![(number, self.reset(&board, number))],
+                Next::Anew { snapshot, number } => vec![(number, self.reset(&snapshot, number))],
                 Next::Changes(changes) => changes.iter().map(|one| (one.number, self.change(one))).collect(),
             };
             if events.is_empty() && !self.changes.grown(after.unwrap_or(0)).await {
@@ -150,10 +150,10 @@ impl Teller {
         Event::default().event(name).id(format!("{}.{number}", self.boot)).data(data)
     }
 
-    fn reset(&self, board: &Board, number: u64) -> Event {
-        let live = board.incidents.iter().filter(|one| one.state.is_live());
-        let incidents: Vec<_> = live.map(|one| IncidentView::of(one, board)).collect();
-        let list = Incidents { open: board.open(), count: incidents.len(), incidents, next: None };
+    fn reset(&self, snapshot: &Snapshot, number: u64) -> Event {
+        let live = snapshot.incidents.iter().filter(|one| one.state.is_live());
+        let incidents: Vec<_> = live.map(|one| IncidentView::of(one, snapshot)).collect();
+        let list = Incidents { open: snapshot.open(), count: incidents.len(), incidents, next: None };
         self.event("reset", number, &list)
     }
 

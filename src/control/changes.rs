@@ -1,10 +1,10 @@
 //! What changed, in order, for those who look on: a ring of the last changes, read by many, filled by one.
 //!
-//! Nobody who reads holds up who fills. Whoever falls behind the ring begins anew with the board as it is.
+//! Nobody who reads holds up who fills. Whoever falls behind the ring begins anew with the snapshot as it is.
 //!
 //! # Invariants
 //! * Numbers begin at 1 with each start of the process and rise by one.
-//! * The board that is handed out is the one of the newest number: what comes after it is not in it yet, what is in it does
+//! * The snapshot that is handed out is the one of the newest number: what comes after it is not in it yet, what is in it does
 //!   not come again.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::board::Board;
+use super::snapshot::Snapshot;
 use crate::names::IncidentId;
 use crate::reliability::incident::{Incident, Review};
 
@@ -46,7 +46,7 @@ pub enum Next {
     /// Its place is unknown: it begins anew.
     Anew {
         /// What is known.
-        board: Arc<Board>,
+        snapshot: Arc<Snapshot>,
         /// Its place from now on.
         number: u64,
     },
@@ -58,15 +58,15 @@ struct Ring {
     bytes: usize,
     newest: u64,
     known: BTreeMap<IncidentId, (u64, bool, bool)>,
-    board: Arc<Board>,
+    snapshot: Arc<Snapshot>,
 }
 
 impl Ring {
-    fn take(&mut self, board: &Arc<Board>) {
+    fn take(&mut self, snapshot: &Arc<Snapshot>) {
         // The oldest first, as they were made.
-        for incident in board.incidents.iter().rev() {
-            let holds = board.holding.contains(&incident.id);
-            let silenced = board.silenced.contains(&incident.id);
+        for incident in snapshot.incidents.iter().rev() {
+            let holds = snapshot.holding.contains(&incident.id);
+            let silenced = snapshot.silenced.contains(&incident.id);
             let now = (incident.version, holds, silenced);
             if self.known.insert(incident.id.clone(), now) == Some(now) {
                 continue;
@@ -79,10 +79,10 @@ impl Ring {
                 self.bytes -= self.changes.pop_front().map_or(0, |change| size(&change.incident));
             }
         }
-        if self.known.len() != board.incidents.len() {
-            self.known.retain(|id, _| board.incident(id).is_some());
+        if self.known.len() != snapshot.incidents.len() {
+            self.known.retain(|id, _| snapshot.incident(id).is_some());
         }
-        self.board = Arc::clone(board);
+        self.snapshot = Arc::clone(snapshot);
     }
 
     fn next(&self, after: Option<u64>) -> Next {
@@ -92,7 +92,7 @@ impl Ring {
                 let skip = usize::try_from(after + 1 - first).unwrap_or(usize::MAX);
                 Next::Changes(self.changes.iter().skip(skip).take(BATCH).map(Arc::clone).collect())
             }
-            Some(_) | None => Next::Anew { board: Arc::clone(&self.board), number: self.newest },
+            Some(_) | None => Next::Anew { snapshot: Arc::clone(&self.snapshot), number: self.newest },
         }
     }
 }
@@ -148,11 +148,11 @@ impl ChangeWriter {
         locked(&self.ring).known.insert(incident.id.clone(), known);
     }
 
-    /// The board is another one: what differs from the one before is a change.
-    pub(super) fn take(&self, board: &Arc<Board>) {
+    /// The snapshot is another one: what differs from the one before is a change.
+    pub(super) fn take(&self, snapshot: &Arc<Snapshot>) {
         let newest = {
             let mut ring = locked(&self.ring);
-            ring.take(board);
+            ring.take(snapshot);
             ring.newest
         };
         self.newest.send_if_modified(|told| std::mem::replace(told, newest) != newest);
@@ -199,8 +199,8 @@ mod tests {
         Arc::new(one)
     }
 
-    fn board(incidents: Vec<Arc<Incident>>) -> Arc<Board> {
-        Arc::new(Board { incidents, ..Board::default() })
+    fn snapshot(incidents: Vec<Arc<Incident>>) -> Arc<Snapshot> {
+        Arc::new(Snapshot { incidents, ..Snapshot::default() })
     }
 
     fn numbers(next: Next) -> Vec<u64> {
@@ -214,9 +214,9 @@ mod tests {
     fn what_did_not_change_is_told_once() {
         let (writer, changes) = changes();
         assert!(matches!(changes.next(None), Next::Anew { number: 0, .. }));
-        writer.take(&board(vec![incident(1, 1)]));
-        writer.take(&board(vec![incident(1, 1)]));
-        writer.take(&board(vec![incident(2, 1), incident(1, 2)]));
+        writer.take(&snapshot(vec![incident(1, 1)]));
+        writer.take(&snapshot(vec![incident(1, 1)]));
+        writer.take(&snapshot(vec![incident(2, 1), incident(1, 2)]));
         assert_eq!(numbers(changes.next(Some(0))), [1, 2, 3]);
         assert_eq!(numbers(changes.next(Some(2))), [3]);
         assert!(numbers(changes.next(Some(3))).is_empty());
@@ -226,10 +226,11 @@ mod tests {
     fn a_silence_is_a_change_and_a_forgotten_incident_is_none() {
         let (writer, changes) = changes();
         let one = incident(1, 1);
-        writer.take(&board(vec![Arc::clone(&one)]));
-        let silenced = Board { silenced: [one.id.clone()].into(), ..Board::clone(&board(vec![one])) };
+        writer.take(&snapshot(vec![Arc::clone(&one)]));
+        let silenced =
+            Snapshot { silenced: [one.id.clone()].into(), ..Snapshot::clone(&snapshot(vec![one])) };
         writer.take(&Arc::new(silenced));
-        writer.take(&board(Vec::new()));
+        writer.take(&snapshot(Vec::new()));
         assert_eq!(numbers(changes.next(Some(0))), [1, 2]);
     }
 
@@ -237,9 +238,9 @@ mod tests {
     fn what_is_fetched_to_be_looked_at_is_no_change() {
         let (writer, changes) = changes();
         writer.know(&incident(1, 7));
-        writer.take(&board(vec![incident(1, 7)]));
+        writer.take(&snapshot(vec![incident(1, 7)]));
         assert!(numbers(changes.next(Some(0))).is_empty());
-        writer.take(&board(vec![incident(1, 8)]));
+        writer.take(&snapshot(vec![incident(1, 8)]));
         assert_eq!(numbers(changes.next(Some(0))), [1]);
     }
 
@@ -247,7 +248,7 @@ mod tests {
     fn whoever_fell_behind_or_comes_from_elsewhere_begins_anew() {
         let (writer, changes) = changes();
         for version in 1..=KEPT as u64 + 2 {
-            writer.take(&board(vec![incident(1, version)]));
+            writer.take(&snapshot(vec![incident(1, version)]));
         }
         let newest = KEPT as u64 + 2;
         assert!(matches!(changes.next(Some(1)), Next::Anew { number, .. } if number == newest));
@@ -267,7 +268,7 @@ mod tests {
     #[test]
     fn a_change_carries_the_last_lines_only() {
         let (writer, changes) = changes();
-        writer.take(&board(vec![incident(1, 40)]));
+        writer.take(&snapshot(vec![incident(1, 40)]));
         let Next::Changes(changes) = changes.next(Some(0)) else { panic!("a change") };
         let lines: Vec<u64> = changes[0].incident.timeline.iter().map(|entry| entry.number).collect();
         assert_eq!(lines, [36, 37, 38, 39, 40]);
@@ -279,7 +280,7 @@ mod tests {
         let mut one = Incident::clone(&incident(1, 1));
         for n in 1..=400 {
             one.tell(At(n), Actor::Engine, Kind::Note, "x".repeat(10_000), Vec::new());
-            writer.take(&board(vec![Arc::new(one.clone())]));
+            writer.take(&snapshot(vec![Arc::new(one.clone())]));
         }
         let ring = locked(&changes.ring);
         let held: usize = ring.changes.iter().map(|change| size(&change.incident)).sum();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::time::Time;
-use super::{Audited, Board, Changes, Records};
+use super::{Audited, Changes, Records, Snapshot};
 use crate::reliability::engine::{Command, Reply};
 use crate::reliability::incident::{Incident, Refused};
 use crate::runtime::clock;
@@ -46,7 +46,7 @@ pub(super) struct Ask {
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(super) asks: mpsc::Sender<Ask>,
-    pub(super) board: watch::Receiver<Arc<Board>>,
+    pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
     pub(super) changes: Changes,
     pub(super) records: Records,
     pub(super) time: Arc<Time>,
@@ -83,13 +83,13 @@ impl Handle {
     }
 
     /// What is known now.
-    pub fn board(&self) -> Arc<Board> {
-        Arc::clone(&self.board.borrow())
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.borrow())
     }
 
-    /// Wakes with every change of the board.
-    pub fn watch(&self) -> watch::Receiver<Arc<Board>> {
-        self.board.clone()
+    /// Wakes with every change of the snapshot.
+    pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.clone()
     }
 
     /// What is on disk.

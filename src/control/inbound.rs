@@ -92,10 +92,10 @@ impl Handle {
     }
 
     async fn taken(&self, which: &Which, by: String, from: &'static str) -> Heard {
-        let board = self.board();
+        let snapshot = self.snapshot();
         let meant =
             |one: &&std::sync::Arc<Incident>| one.state.is_live() && which.is(one.id.as_str(), &one.dedup);
-        let Some(incident) = board.incidents.iter().find(meant) else { return Heard::Nobody };
+        let Some(incident) = snapshot.incidents.iter().find(meant) else { return Heard::Nobody };
         if incident.clocks.acknowledged.is_some() {
             return Heard::Known;
         }

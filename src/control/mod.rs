@@ -4,7 +4,6 @@
 //! come through [`Handle`]; whoever gave one hears back when it is stored, or that it is not stored yet.
 
 mod backups;
-mod board;
 mod bypass;
 mod changes;
 mod damaged;
@@ -23,6 +22,7 @@ mod past;
 mod records;
 mod routes;
 mod seconds;
+mod snapshot;
 mod start;
 mod time;
 mod trail;
@@ -36,7 +36,6 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 pub use backups::{BackupStatus, Backups, GoodCopy};
-pub use board::{Board, Looked, Replied, SERVICE};
 pub use bypass::{Bypass, Observed};
 pub use changes::{Change, Changes, Next};
 pub use fleet::{FleetSync, FleetView, MemberView};
@@ -47,6 +46,7 @@ pub use notifier::Notifier;
 pub use observer::Observer;
 pub use own::Own;
 pub use records::Records;
+pub use snapshot::{ActiveAlert, Replied, SERVICE, Snapshot};
 pub use start::{Running, start};
 pub use trail::{Audited, audit_id};
 pub use uptime::Uptime;
@@ -86,7 +86,7 @@ pub struct Control {
     records: Records,
     notifier: Notifier,
     asks: mpsc::Receiver<Ask>,
-    board: watch::Sender<Arc<Board>>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
     changes: ChangeWriter,
     uptime: Uptime,
     seconds: Seconds,
@@ -114,7 +114,7 @@ impl Control {
     ) -> (Self, Handle, Option<FleetSync>) {
         let now = observer.at(clock::now());
         let (send, asks) = mpsc::channel(WAITING);
-        let (board, watching) = watch::channel(Arc::default());
+        let (snapshot, watching) = watch::channel(Arc::default());
         let source = Arc::from(records.boot());
         let seed = uuid::Uuid::now_v7().as_u64_pair().1;
         let mut engine = Engine::new(EnginePolicy::default(), source, seed, now);
@@ -127,7 +127,7 @@ impl Control {
         let follower = time::Follower::new(telemetry.started());
         let (asks_of, kept) = (send.clone(), records.clone());
         let handle =
-            Handle { asks: asks_of, board: watching, changes, records: kept, time: Arc::clone(&time) };
+            Handle { asks: asks_of, snapshot: watching, changes, records: kept, time: Arc::clone(&time) };
         let notifier = notifier(Replies(send));
         let store = records.store().cloned();
         let uptime = Uptime::new(now);
@@ -142,7 +142,7 @@ impl Control {
             records,
             notifier,
             asks,
-            board,
+            snapshot,
             changes,
             uptime,
             seconds,
@@ -249,13 +249,13 @@ impl Control {
         let minutes = self.engine.flush();
         self.seconds.turn(&minutes);
         self.uptime.turn(minutes, now);
-        let before = Arc::clone(&self.board.borrow());
-        let board = Board::of(&before, &self.engine, &self.uptime, &readings, now);
-        let board = Board { bypass: self.observer.bypass(now), looked: Some(moment), ..board };
-        let board = self.fleet_board(board, now);
+        let before = Arc::clone(&self.snapshot.borrow());
+        let snapshot = Snapshot::of(&before, &self.engine, &self.uptime, &readings, now);
+        let snapshot = Snapshot { bypass: self.observer.bypass(now), looked: Some(moment), ..snapshot };
+        let snapshot = self.fleet_snapshot(snapshot, now);
         let seconds = self.seconds.totals();
-        self.telemetry.sre.set(Numbers { seconds, ..board.numbers(now) });
-        self.show(board);
+        self.telemetry.sre.set(Numbers { seconds, ..snapshot.numbers(now) });
+        self.show(snapshot);
     }
 
     /// People work by the clock on their wall, which may be set while the process runs.
@@ -279,11 +279,11 @@ impl Control {
         Some(self.observer.at(moment) - moment.instant.saturating_duration_since(last.until))
     }
 
-    fn show(&mut self, board: Board) {
-        let board = Arc::new(board);
-        // In this order: the number of a change stands for a board that everybody sees already.
-        self.board.send_replace(Arc::clone(&board));
-        self.changes.take(&board);
+    fn show(&mut self, snapshot: Snapshot) {
+        let snapshot = Arc::new(snapshot);
+        // In this order: the number of a change stands for a snapshot that everybody sees already.
+        self.snapshot.send_replace(Arc::clone(&snapshot));
+        self.changes.take(&snapshot);
     }
 
     /// What is decided is decided by the config in force: an order may come before the first look, or right after a reload.
@@ -312,9 +312,9 @@ impl Control {
         let more = serde_json::Value::Null;
         let (audit_id, row) = audit.map(|audit| audit.row(self.records.member(), now, more)).unzip();
         let written = self.carry_out(effects, row.into_iter().collect());
-        let board = Board { at: now, ..Board::again(&self.board.borrow(), &self.engine) };
-        let board = self.fleet_board(board, now);
-        self.show(board);
+        let snapshot = Snapshot { at: now, ..Snapshot::again(&self.snapshot.borrow(), &self.engine) };
+        let snapshot = self.fleet_snapshot(snapshot, now);
+        self.show(snapshot);
         let Some(answer) = answer else { return };
         // Whoever asked may have left; the order is done all the same.
         crate::runtime::tasks::detach(async move {

@@ -60,7 +60,7 @@ pub async fn start(
         sender: Arc::clone(&sender),
         notifier: control.notifier(),
         telemetry: Arc::clone(telemetry),
-        board: handle.watch(),
+        snapshot: handle.watch(),
         duty: control.duty(),
     };
     tasks.spawn("heartbeat", beating.run(drain.listening()));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::heads::HandedOver;
-use super::{Board, Control, Looked, Records};
+use super::{ActiveAlert, Control, Records, Snapshot};
 use crate::names::IncidentId;
 use crate::reliability::alert::Sign;
 use crate::reliability::engine::{Command, Effect, Engine, Reply, Role};
@@ -372,30 +372,34 @@ impl Control {
         self.engine.incident(id).is_some() || self.fleet.mirror.incident(id).is_some()
     }
 
-    /// The board as the fleet is: of one that only watches, what the mirror shows.
-    pub(super) fn fleet_board(&self, mut board: Board, now: At) -> Board {
-        board.fleet = self.fleet.view_of(&self.records, now);
+    /// The snapshot as the fleet is: of one that only watches, what the mirror shows.
+    pub(super) fn fleet_snapshot(&self, mut snapshot: Snapshot, now: At) -> Snapshot {
+        snapshot.fleet = self.fleet.view_of(&self.records, now);
         if self.engine.role() == Role::Acts {
-            return board;
+            return snapshot;
         }
         let mirror = &self.fleet.mirror;
-        board.incidents = mirror.incidents().rev().map(|one| Arc::new(one.clone())).collect();
+        snapshot.incidents = mirror.incidents().rev().map(|one| Arc::new(one.clone())).collect();
         let holds = |one: &Incident| one.active().any(|signal| self.fleet.held.contains(&signal.key));
-        let live = || board.incidents.iter().filter(|one| one.state.is_live());
-        board.holding = live().filter(|one| holds(one)).map(|one| one.id.clone()).collect();
-        board.silenced =
-            board.incidents.iter().filter(|one| mirror.is_silenced(one)).map(|one| one.id.clone()).collect();
-        board.silences = mirror.silences().to_vec();
-        let home = |looked: &Looked| {
-            let found = live().find(|one| one.active().any(|signal| signal.key == looked.key));
+        let live = || snapshot.incidents.iter().filter(|one| one.state.is_live());
+        snapshot.holding = live().filter(|one| holds(one)).map(|one| one.id.clone()).collect();
+        snapshot.silenced = snapshot
+            .incidents
+            .iter()
+            .filter(|one| mirror.is_silenced(one))
+            .map(|one| one.id.clone())
+            .collect();
+        snapshot.silences = mirror.silences().to_vec();
+        let home = |alert: &ActiveAlert| {
+            let found = live().find(|one| one.active().any(|signal| signal.key == alert.key));
             found.map(|one| one.id.clone())
         };
         // One that the fleet's engine has not taken up yet belongs to no incident.
-        let alerts = board.alerts.iter().filter_map(|looked| {
-            let incident = home(looked)?;
-            Some(Looked { incident, ..looked.clone() })
+        let alerts = snapshot.alerts.iter().filter_map(|alert| {
+            let incident = home(alert)?;
+            Some(ActiveAlert { incident, ..alert.clone() })
         });
-        board.alerts = alerts.collect();
-        board
+        snapshot.alerts = alerts.collect();
+        snapshot
     }
 }

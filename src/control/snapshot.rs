@@ -1,4 +1,4 @@
-//! What is shown: a picture of the engine, made anew with every change, read by many.
+//! The published read model: a snapshot of the engine, replaced with every change, read by many.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub struct Replied {
 
 /// A live alert.
 #[derive(Clone, Debug)]
-pub struct Looked {
+pub struct ActiveAlert {
     /// Its identity.
     pub key: Key,
     /// Its state.
@@ -46,9 +46,9 @@ pub struct Looked {
     pub incident: IncidentId,
 }
 
-/// The picture.
+/// What the control task publishes.
 #[derive(Clone, Debug, Default)]
-pub struct Board {
+pub struct Snapshot {
     /// When it was made.
     pub at: At,
     /// At hand: live ones and those closed within a day, youngest first.
@@ -58,7 +58,7 @@ pub struct Board {
     /// Incidents nobody is called about.
     pub silenced: BTreeSet<IncidentId>,
     /// Live alerts.
-    pub alerts: Vec<Looked>,
+    pub alerts: Vec<ActiveAlert>,
     /// Lasting and to come.
     pub silences: Vec<Silence>,
     /// By subject: the last day, week and month.
@@ -79,7 +79,7 @@ pub struct Board {
     pub bypass: super::Bypass,
 }
 
-impl Board {
+impl Snapshot {
     pub(super) fn of(before: &Self, engine: &Engine, uptime: &Uptime, readings: &Readings, now: At) -> Self {
         let spans = [DAY, DAY * 7, KEPT];
         let reports = uptime
@@ -110,7 +110,7 @@ impl Board {
         // Nobody is called about what is over, silenced or not.
         let live = incidents.iter().filter(|one| one.state.is_live());
         let silenced = live.filter(|one| engine.is_silenced(one)).map(|one| one.id.clone()).collect();
-        let alerts = engine.alerts().map(|(key, alert, incident)| Looked {
+        let alerts = engine.alerts().map(|(key, alert, incident)| ActiveAlert {
             key: key.clone(),
             alert: alert.clone(),
             incident: incident.clone(),
