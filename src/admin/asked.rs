@@ -8,7 +8,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
 use super::error::ApiError;
 use super::{Admin, texts};
 use crate::config::problem::did_you_mean;
-use crate::control::{Audited, Done, Order};
+use crate::control::{AuditRecord, Done, Order};
 use crate::names::IncidentId;
 use crate::reliability::engine::Command;
 use crate::reliability::rule::Severity;
@@ -134,7 +134,7 @@ pub(super) fn bad(problem: String) -> ApiError {
 pub(super) async fn order(
     admin: &Admin,
     command: Command,
-    audit: Audited,
+    audit: AuditRecord,
 ) -> Result<(Done, String), ApiError> {
     let done = admin.control.order(Order { command, audit: Some(audit.clone()) }).await;
     let done = done.ok_or(ApiError::Leaving)??;

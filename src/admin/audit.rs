@@ -14,7 +14,7 @@ use super::asked::{self, Asked, MOST};
 use super::error::ApiError;
 use super::incidents_wire::when;
 use super::observed::{About, Observed, Source};
-use crate::control::Audited;
+use crate::control::AuditRecord;
 use crate::runtime::clock;
 use crate::store::rows::AuditRow;
 use crate::telemetry::event::Event;
@@ -108,7 +108,7 @@ pub(super) async fn audit(
         place.map_err(|_| asked::no_cursor(&cursor))
     });
     // One more than wanted says whether others follow.
-    let rows = admin.control.records().trail(before.transpose()?, limit + 1).await;
+    let rows = admin.control.records().audit_rows(before.transpose()?, limit + 1).await;
     let Ok(Some(mut rows)) = rows else {
         let mutations = admin.remembered.youngest(limit as usize);
         let view = AuditView { kept_in: "memory", mutations, next: None };
@@ -143,8 +143,8 @@ impl Remembered {
 
 impl Admin {
     /// Tells of what was done, in the log and in memory, under the name that its row has on disk, or else a new one.
-    pub(super) fn told(&self, id: Option<String>, done: &Audited) -> String {
-        let Audited { actor, action, target, reason } = done;
+    pub(super) fn told(&self, id: Option<String>, done: &AuditRecord) -> String {
+        let AuditRecord { actor, action, target, reason } = done;
         Event::AdminMutation { actor, action, target, reason }.tell();
         let id = id.unwrap_or_else(crate::control::audit_id);
         self.remembered.note(Mutation {
@@ -162,7 +162,7 @@ impl Admin {
     }
 
     /// Tells of what was done, and writes it onto the audit trail; its name, and whether it is on disk.
-    pub(super) async fn recorded(&self, done: &Audited) -> (String, bool) {
+    pub(super) async fn recorded(&self, done: &AuditRecord) -> (String, bool) {
         let (id, stored) = self.control.records().audit(done).await;
         (self.told(Some(id), done), stored)
     }

@@ -15,7 +15,7 @@ use super::observed::{About, Observed};
 use super::wire::ConfigView;
 use crate::config::diff::Change;
 use crate::config::reload::{Cause, Outcome};
-use crate::control::Audited;
+use crate::control::AuditRecord;
 use crate::runtime::clock;
 
 /// The config in force and the last reload.
@@ -80,7 +80,7 @@ pub(super) async fn reload(State(admin): State<Arc<Admin>>, body: Bytes) -> Resu
     let actor = super::asked::who(order.actor);
     let reason = order.reason.unwrap_or_else(|| "asked by the API".to_owned());
     let (target, action) = ("config".to_owned(), "config.reload");
-    let asked = Audited { actor: actor.clone(), action, target, reason: reason.clone() };
+    let asked = AuditRecord { actor: actor.clone(), action, target, reason: reason.clone() };
     let reloader = Arc::clone(&admin.reloader);
     let outcome =
         crate::runtime::tasks::apart(move || reloader.reload_for(Cause::Api, &actor, &reason)).await;

@@ -19,7 +19,7 @@ use super::incidents_wire::{
 use super::observed::{About, Observed};
 use super::review::ReviewOrder;
 use super::{Admin, stream};
-use crate::control::{Audited, Snapshot};
+use crate::control::{AuditRecord, Snapshot};
 use crate::names::IncidentId;
 use crate::reliability::engine::{Command, Reply};
 use crate::reliability::health::{self, Health, Status};
@@ -201,7 +201,7 @@ async fn order(
         (Command::Open { service, .. }, _) => service.clone(),
         (_, None) => String::new(),
     };
-    let audit = Audited { actor, action, target, reason };
+    let audit = AuditRecord { actor, action, target, reason };
     let (done, audit_id) = asked::order(admin, command, audit).await?;
     match done.reply {
         Reply::Incident(incident) => {

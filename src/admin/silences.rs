@@ -14,7 +14,7 @@ use super::error::ApiError;
 use super::incidents_wire::when;
 use super::observed::{About, Observed};
 use super::{Admin, services};
-use crate::control::Audited;
+use crate::control::AuditRecord;
 use crate::names;
 use crate::reliability::engine::{Command, Reply};
 use crate::reliability::incident::Refused;
@@ -198,7 +198,7 @@ pub(super) async fn create(
     let (action, actor) = (action(silence.purpose), silence.actor.clone());
     let target = silence.matchers.iter().map(written).collect::<Vec<_>>().join(" ");
     let target = if target.is_empty() { "everything".to_owned() } else { target };
-    let audit = Audited { actor, action, target, reason: silence.reason.clone() };
+    let audit = AuditRecord { actor, action, target, reason: silence.reason.clone() };
     changed(&admin, Command::Silence(silence), audit).await
 }
 
@@ -225,7 +225,7 @@ pub(super) async fn end(
     let number = names::read_silence_id(&id).ok_or(ApiError::Refused(Refused::NoSuchSilence))?;
     let actor = asked::who(said.actor);
     let reason = said.reason.unwrap_or_default();
-    let audit = Audited { actor: actor.clone(), action: "silence.end", target: id, reason };
+    let audit = AuditRecord { actor: actor.clone(), action: "silence.end", target: id, reason };
     changed(&admin, Command::EndSilence { number, actor }, audit).await
 }
 
@@ -251,7 +251,7 @@ fn action(purpose: Purpose) -> &'static str {
 async fn changed(
     admin: &Admin,
     command: Command,
-    audit: Audited,
+    audit: AuditRecord,
 ) -> Result<Json<Observed<SilenceChanged>>, ApiError> {
     let (done, audit_id) = asked::order(admin, command, audit).await?;
     match done.reply {

@@ -3,10 +3,10 @@
 //! Order of a start: bind, workers, admin, ready. Order of a stop: unready, lame duck, stop accepting, finish, flush,
 //! leave.
 
+mod audit;
 mod bound;
 mod chores;
 mod inbound;
-mod trail;
 pub mod trial;
 mod work;
 
@@ -149,7 +149,7 @@ impl App {
         let readiness = Readiness::default();
         let tasks = Tasks::default();
         let engine = control::start(&config, &registry, &telemetry, &tasks, &drain).await.context("store")?;
-        trail::started(engine.handle.records(), &config, start.path.as_deref());
+        audit::started(engine.handle.records(), &config, start.path.as_deref());
         registry.listeners().bound(bound::listening(&bound, [Some(admin_address), probes_address])?);
         let (watcher, own) = (Watcher::new(&registry, &drain, &engine), engine.own.clone());
         watcher.tend(&fresh);
@@ -314,7 +314,7 @@ fn reloader(
     set_config_metrics(&hearing, 1, true);
     let hear = move |outcome: &Outcome, problems: Option<&crate::config::problem::Problems>| {
         set_config_metrics(&hearing, outcome.generation, problems.is_none());
-        trail::reloaded(&records, read_from.as_deref(), outcome, problems);
+        audit::reloaded(&records, read_from.as_deref(), outcome, problems);
         own.reloaded(outcome);
         tell(outcome, problems);
     };

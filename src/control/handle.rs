@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::time::Time;
-use super::{Audited, Changes, Records, Snapshot};
+use super::{AuditRecord, Changes, Records, Snapshot};
 use crate::reliability::engine::{Command, Reply};
 use crate::reliability::incident::{Incident, Refused};
 use crate::runtime::clock;
@@ -20,7 +20,7 @@ pub struct Order {
     /// What the engine is to do.
     pub command: Command,
     /// Who, as the audit trail shows it; `None`: the machine itself, whose deeds are on the timeline alone.
-    pub audit: Option<Audited>,
+    pub audit: Option<AuditRecord>,
 }
 
 /// What became of an order.

@@ -3,6 +3,7 @@
 //! It waits for nobody: writes go to the store's durable lane, messages to the notifier, each of which has its own task. Orders
 //! come through [`Handle`]; whoever gave one hears back when it is stored, or that it is not stored yet.
 
+mod audit;
 mod backups;
 mod bypass;
 mod changes;
@@ -25,7 +26,6 @@ mod seconds;
 mod snapshot;
 mod start;
 mod time;
-mod trail;
 mod uptime;
 mod wording;
 
@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+pub use audit::{AuditRecord, audit_id};
 pub use backups::{BackupStatus, Backups, GoodCopy};
 pub use bypass::{Bypass, Observed};
 pub use changes::{Change, Changes, Next};
@@ -48,7 +49,6 @@ pub use own::Own;
 pub use records::Records;
 pub use snapshot::{ActiveAlert, Replied, SERVICE, Snapshot};
 pub use start::{Running, start};
-pub use trail::{Audited, audit_id};
 pub use uptime::Uptime;
 
 use crate::config::engine::escalation::People;
@@ -318,7 +318,7 @@ impl Control {
         let Some(answer) = answer else { return };
         // Whoever asked may have left; the order is done all the same.
         crate::runtime::tasks::detach(async move {
-            let stored = trail::stored(written).await;
+            let stored = audit::stored(written).await;
             let _ = answer.send(reply.map(|reply| Done { reply, stored, audit_id }));
         });
     }

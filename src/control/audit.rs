@@ -13,9 +13,9 @@ use crate::units::At;
 /// How long the giver of an order waits for the disk.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A line of the audit trail to be.
+/// What an order writes on the audit log.
 #[derive(Clone, Debug)]
-pub struct Audited {
+pub struct AuditRecord {
     /// Who.
     pub actor: String,
     /// What.
@@ -26,7 +26,7 @@ pub struct Audited {
     pub reason: String,
 }
 
-impl Audited {
+impl AuditRecord {
     /// The row, and the name by which the answer to the order and the list of mutations call it.
     pub(super) fn row(&self, member: &str, at: At, more: Value) -> (String, Write) {
         let id = audit_id();
@@ -69,19 +69,23 @@ impl Records {
     }
 
     /// Writes who did what; the row's name, and whether it is on disk.
-    pub async fn audit(&self, done: &Audited) -> (String, bool) {
+    pub async fn audit(&self, done: &AuditRecord) -> (String, bool) {
         let (id, row) = done.row(self.member(), now(), Value::Null);
         (id, stored(self.put(row)).await)
     }
 
     /// The same, with more to say and nobody who waits. From any thread.
-    pub fn note(&self, done: &Audited, more: Value) {
+    pub fn note(&self, done: &AuditRecord, more: Value) {
         let (_, row) = done.row(self.member(), now(), more);
         drop(self.put(row));
     }
 
-    /// The trail before row `before` (`None`: from its end), the youngest first; `None`: there is no store.
-    pub async fn trail(&self, before: Option<i64>, limit: u32) -> Result<Option<Vec<AuditRow>>, StoreError> {
+    /// Rows of the audit log before row `before` (`None`: from its end), the youngest first; `None`: there is no store.
+    pub async fn audit_rows(
+        &self,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Option<Vec<AuditRow>>, StoreError> {
         let Some(store) = self.store() else { return Ok(None) };
         store.reader().audit(before, limit).await.map(Some)
     }

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::config::diff::Change;
 use crate::config::problem::Problems;
 use crate::config::reload::Outcome;
-use crate::control::{Audited, Records};
+use crate::control::{AuditRecord, Records};
 
 fn named(path: Option<&Path>) -> String {
     path.map_or("built-in".to_owned(), |path| path.display().to_string())
@@ -16,7 +16,7 @@ fn named(path: Option<&Path>) -> String {
 
 /// The process starts with this config: a change that came by a restart is one too.
 pub(super) fn started(records: &Records, config: &Config, path: Option<&Path>) {
-    let done = Audited {
+    let done = AuditRecord {
         actor: "start".to_owned(),
         action: "config.applied",
         target: named(path),
@@ -34,7 +34,7 @@ pub(super) fn reloaded(
 ) {
     let paths = |changes: &[Change]| changes.iter().map(|change| change.path.clone()).collect::<Vec<_>>();
     let problem = |problem: &crate::config::problem::Problem| json!({ "path": problem.path, "line": problem.line, "message": problem.message });
-    let done = Audited {
+    let done = AuditRecord {
         actor: outcome.actor.clone(),
         action: if problems.is_some() { "config.refused" } else { "config.applied" },
         target: named(path),
