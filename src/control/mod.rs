@@ -64,7 +64,7 @@ use crate::store::Store;
 use crate::store::rows::Write;
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::{IncidentEvent, ProcessEvent};
-use crate::telemetry::sre::Numbers;
+use crate::telemetry::sre::SreSnapshot;
 use crate::units::At;
 use changes::ChangeWriter;
 use evidence::Evidence;
@@ -254,7 +254,7 @@ impl Control {
         let snapshot = Snapshot { bypass: self.observer.bypass(now), looked: Some(moment), ..snapshot };
         let snapshot = self.fleet_snapshot(snapshot, now);
         let seconds = self.seconds.totals();
-        self.telemetry.sre.set(Numbers { seconds, ..snapshot.numbers(now) });
+        self.telemetry.sre.set(SreSnapshot { seconds, ..snapshot.metrics(now) });
         self.show(snapshot);
     }
 

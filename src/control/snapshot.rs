@@ -17,7 +17,7 @@ use crate::reliability::readings::{Readings, ResourceReading};
 use crate::reliability::rule::Key;
 use crate::reliability::silence::Silence;
 use crate::runtime::clock::Moment;
-use crate::telemetry::sre::Numbers;
+use crate::telemetry::sre::SreSnapshot;
 use crate::units::At;
 
 /// The service as a whole, in the ledger.
@@ -139,7 +139,7 @@ impl Snapshot {
     }
 
     /// For the metrics.
-    pub(super) fn numbers(&self, now: At) -> Numbers {
+    pub(super) fn metrics(&self, now: At) -> SreSnapshot {
         let earlier = self.earlier.iter().filter(|one| self.incident(&one.id).is_none()).cloned();
         let figures: Vec<Figure> =
             self.incidents.iter().filter_map(|one| Figure::of(one)).chain(earlier).collect();
@@ -154,7 +154,7 @@ impl Snapshot {
             *live.entry((one.state.label(), one.severity.label())).or_default() += 1;
         }
         let service = self.uptime.get(SERVICE).map(|spans| spans[2]);
-        Numbers {
+        SreSnapshot {
             uptime: service.and_then(|report| report.uptime()),
             coverage: service.map(|report| report.coverage()),
             error_rate: self.replied("1h").and_then(|of| of.counts.bad_ratio()),

@@ -11,7 +11,7 @@ use crate::runtime::drain::Drain;
 use crate::runtime::tasks::Tasks;
 use crate::store::{Status, Store, StoreError};
 use crate::telemetry::Telemetry;
-use crate::telemetry::store::{Backup, Numbers};
+use crate::telemetry::store::{Backup, StoreSnapshot};
 use crate::upstream::registry::Registry;
 
 /// What runs.
@@ -88,8 +88,8 @@ fn tend(config: &Config, records: &Records, telemetry: &Telemetry, tasks: &Tasks
     telemetry.store.ask(move || numbers(store.status(), backups.status()));
 }
 
-fn numbers(status: Status, backups: Option<BackupStatus>) -> Numbers {
-    Numbers {
+fn numbers(status: Status, backups: Option<BackupStatus>) -> StoreSnapshot {
+    StoreSnapshot {
         state: status.state.as_str(),
         committed: status.committed,
         backlog: status.backlog,
