@@ -10,10 +10,10 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Admin;
-use super::asked::{self, Asked, MOST};
+use super::contract::incidents::when;
 use super::error::ApiError;
-use super::incidents_wire::when;
 use super::observed::{About, Observed, Source};
+use super::request::{self, MOST, Parameters};
 use crate::control::AuditRecord;
 use crate::runtime::clock;
 use crate::store::rows::AuditRow;
@@ -89,7 +89,7 @@ pub(super) struct AuditView {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Wanted {
     /// 1 to 500; 50 without it.
-    #[serde(deserialize_with = "asked::limit")]
+    #[serde(deserialize_with = "request::limit")]
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next` of the answer before.
@@ -100,12 +100,12 @@ pub(super) struct Wanted {
 #[utoipa::path(get, path = "/audit", params(Wanted), responses((status = 200, body = Observed<AuditView>), (status = 400)))]
 pub(super) async fn audit(
     State(admin): State<Arc<Admin>>,
-    Asked(wanted): Asked<Wanted>,
+    Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Json<Observed<AuditView>>, ApiError> {
     let limit = wanted.limit.unwrap_or(USUAL).min(MOST);
     let before = wanted.cursor.map(|cursor| {
         let place = cursor.parse::<i64>();
-        place.map_err(|_| asked::no_cursor(&cursor))
+        place.map_err(|_| request::no_cursor(&cursor))
     });
     // One more than wanted says whether others follow.
     let rows = admin.control.records().audit_rows(before.transpose()?, limit + 1).await;

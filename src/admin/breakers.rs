@@ -7,9 +7,9 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 
+use super::contract::{Breaker, Breakers, Moved, Order};
 use super::error::ApiError;
 use super::observed::{About, Observed};
-use super::wire::{Breaker, Breakers, Moved, Order};
 use super::{Admin, health, upstreams};
 use crate::control::AuditRecord;
 use crate::reliability::breaker::{BreakerState, Hold};
@@ -91,7 +91,7 @@ pub(super) async fn show(
 }
 
 fn order(body: &Bytes) -> Result<(Order, Duration), ApiError> {
-    let order: Order = super::asked::body(body)?;
+    let order: Order = super::request::body(body)?;
     let ttl = match order.ttl.as_deref() {
         None => HOLD,
         Some(text) => match Duration::read(text) {

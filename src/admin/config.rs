@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Admin;
+use super::contract::ConfigView;
 use super::error::{self, ApiError};
 use super::observed::{About, Observed};
-use super::wire::ConfigView;
 use crate::config::diff::Change;
 use crate::config::reload::{Cause, Outcome};
 use crate::control::AuditRecord;
@@ -76,8 +76,8 @@ impl Reloaded {
 #[utoipa::path(post, path = "/config/reload", request_body = ReloadOrder,
     responses((status = 200, body = Observed<Reloaded>), (status = 400), (status = 409), (status = 422), (status = 413)))]
 pub(super) async fn reload(State(admin): State<Arc<Admin>>, body: Bytes) -> Result<Response, ApiError> {
-    let order = super::asked::body::<ReloadOrder>(&body)?;
-    let actor = super::asked::who(order.actor);
+    let order = super::request::body::<ReloadOrder>(&body)?;
+    let actor = super::request::who(order.actor);
     let reason = order.reason.unwrap_or_else(|| "asked by the API".to_owned());
     let (target, action) = ("config".to_owned(), "config.reload");
     let asked = AuditRecord { actor: actor.clone(), action, target, reason: reason.clone() };

@@ -7,9 +7,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
+use super::contract::DependencyView;
 use super::health_view::HealthView;
 use super::observed::{About, Observed, Source};
-use super::wire::DependencyView;
 use super::{Admin, upstreams};
 use crate::reliability::breaker::Why;
 use crate::reliability::health::{self, Dependency, Facts, Health};

@@ -7,8 +7,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::incidents_wire::when;
-use super::wire::DependencyView;
+use super::contract::DependencyView;
+use super::contract::incidents::when;
 use super::{Admin, health, upstreams};
 use crate::control::{BackupStatus, Bypass, FleetView, MemberView, Snapshot};
 use crate::reliability::readings::ResourceReading;

@@ -10,13 +10,13 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::asked::{self, Asked, MOST, named, who};
-use super::error::ApiError;
-use super::etag::Tag;
-use super::incidents_wire::{
+use super::contract::incidents::{
     AckOrder, AssignOrder, Changed, IncidentView, Incidents, NoteOrder, RateOrder, ResolveOrder, TestOrder,
 };
+use super::error::ApiError;
+use super::etag::Tag;
 use super::observed::{About, Observed};
+use super::request::{self, MOST, Parameters, named, who};
 use super::review::ReviewOrder;
 use super::{Admin, stream};
 use crate::control::{AuditRecord, Snapshot};
@@ -42,15 +42,15 @@ pub(super) struct Wanted {
     /// An upstream's name, or what else it is about.
     service: Option<String>,
     /// 1: also those that are over. Without it, those that are not.
-    #[serde(deserialize_with = "asked::flag")]
+    #[serde(deserialize_with = "request::flag")]
     all: bool,
     /// 1: those that are not over and then each change, as /incidents/stream. The other fields are not looked at.
-    #[serde(deserialize_with = "asked::flag")]
+    #[serde(deserialize_with = "request::flag")]
     watch: bool,
     /// With `watch`: as of /incidents/stream.
     last_event_id: Option<String>,
     /// 1 to 500; 50 without it.
-    #[serde(deserialize_with = "asked::limit")]
+    #[serde(deserialize_with = "request::limit")]
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next` of the answer before.
@@ -60,8 +60,8 @@ pub(super) struct Wanted {
 impl Wanted {
     /// Are its words known?
     fn check(&self) -> Result<(), ApiError> {
-        asked::word("state", self.state.as_deref(), &incident::State::ALL.map(incident::State::label))?;
-        asked::word("severity", self.severity.as_deref(), &Severity::ALL.map(Severity::label))
+        request::word("state", self.state.as_deref(), &incident::State::ALL.map(incident::State::label))?;
+        request::word("severity", self.severity.as_deref(), &Severity::ALL.map(Severity::label))
     }
 }
 
@@ -71,7 +71,7 @@ impl Wanted {
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
-    Asked(wanted): Asked<Wanted>,
+    Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Response, ApiError> {
     wanted.check()?;
     if wanted.watch {
@@ -104,7 +104,7 @@ pub(super) async fn list(
 fn place(cursor: &str) -> Result<IncidentId, ApiError> {
     let (at, id) = cursor.split_once('.').map_or((None, cursor), |(at, id)| (Some(at), id));
     let id = IncidentId::read(id).filter(|_| at.is_none_or(|at| at.parse::<i64>().is_ok()));
-    id.ok_or_else(|| asked::no_cursor(cursor))
+    id.ok_or_else(|| request::no_cursor(cursor))
 }
 
 /// The same, as the store reads it.
@@ -202,7 +202,7 @@ async fn order(
         (_, None) => String::new(),
     };
     let audit = AuditRecord { actor, action, target, reason };
-    let (done, audit_id) = asked::order(admin, command, audit).await?;
+    let (done, audit_id) = request::order(admin, command, audit).await?;
     match done.reply {
         Reply::Incident(incident) => {
             let about = About::now().of(health(&incident));
@@ -221,7 +221,7 @@ pub(super) async fn ack(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Changed>>, ApiError> {
-    let (id, said) = (named(&id)?, asked::body::<AckOrder>(&body)?);
+    let (id, said) = (named(&id)?, request::body::<AckOrder>(&body)?);
     let actor = who(said.actor);
     let command = Command::Ack { id, actor: actor.clone() };
     order(&admin, command, "incident.ack", actor, said.reason.unwrap_or_default()).await
@@ -235,7 +235,7 @@ pub(super) async fn resolve(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Changed>>, ApiError> {
-    let (id, said) = (named(&id)?, asked::body::<ResolveOrder>(&body)?);
+    let (id, said) = (named(&id)?, request::body::<ResolveOrder>(&body)?);
     let actor = who(said.actor);
     let reason = said.reason.unwrap_or_else(|| "no reason given".to_owned());
     let force = if said.force { Force::Forced } else { Force::Asked };
@@ -251,7 +251,7 @@ pub(super) async fn note(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Changed>>, ApiError> {
-    let (id, said) = (named(&id)?, asked::body::<NoteOrder>(&body)?);
+    let (id, said) = (named(&id)?, request::body::<NoteOrder>(&body)?);
     let actor = who(said.actor);
     let text = said.text.unwrap_or_default();
     let command = Command::Note { id, actor: actor.clone(), text: text.clone() };
@@ -266,7 +266,7 @@ pub(super) async fn assign(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Changed>>, ApiError> {
-    let (id, said) = (named(&id)?, asked::body::<AssignOrder>(&body)?);
+    let (id, said) = (named(&id)?, request::body::<AssignOrder>(&body)?);
     let actor = who(said.actor);
     let to = said.to.unwrap_or_default();
     let command = Command::Assign { id, actor: actor.clone(), to: to.clone() };
@@ -282,8 +282,8 @@ pub(super) async fn rate(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Changed>>, ApiError> {
-    let (id, said) = (named(&id)?, asked::body::<RateOrder>(&body)?);
-    let severity = asked::severity(&said.severity.unwrap_or_default())?;
+    let (id, said) = (named(&id)?, request::body::<RateOrder>(&body)?);
+    let severity = request::severity(&said.severity.unwrap_or_default())?;
     let (actor, reason) = (who(said.actor), said.reason.unwrap_or_default());
     let command = Command::Rate { id, actor: actor.clone(), severity, reason: reason.clone() };
     order(&admin, command, "incident.rate", actor, reason).await
@@ -298,7 +298,7 @@ pub(super) async fn review(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Changed>>, ApiError> {
-    let (id, said) = (named(&id)?, asked::body::<ReviewOrder>(&body)?);
+    let (id, said) = (named(&id)?, request::body::<ReviewOrder>(&body)?);
     let (actor, review) = said.read()?;
     let command = Command::Review { id, actor: actor.clone(), review };
     order(&admin, command, "incident.review", actor, String::new()).await
@@ -311,10 +311,10 @@ pub(super) async fn test(
     State(admin): State<Arc<Admin>>,
     body: Bytes,
 ) -> Result<Json<Observed<Changed>>, ApiError> {
-    let said = asked::body::<TestOrder>(&body)?;
+    let said = request::body::<TestOrder>(&body)?;
     let severity = match said.severity.as_deref() {
         None => Severity::Low,
-        Some(text) => asked::severity(text)?,
+        Some(text) => request::severity(text)?,
     };
     let actor = who(said.actor);
     let title = said.title.unwrap_or_else(|| "Test incident".to_owned());

@@ -18,9 +18,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use utoipa::IntoParams;
 
 use super::Admin;
-use super::asked::Asked;
+use super::contract::incidents::{IncidentView, Incidents};
 use super::error::ApiError;
-use super::incidents_wire::{IncidentView, Incidents};
+use super::request::Parameters;
 use crate::control::{Change, Changes, Next, Snapshot};
 use crate::runtime::drain::Drain;
 
@@ -72,7 +72,7 @@ pub(super) struct From {
 pub(super) async fn stream(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
-    Asked(from): Asked<From>,
+    Parameters(from): Parameters<From>,
 ) -> Result<Response, ApiError> {
     let place = place(&headers, from.last_event_id.as_deref());
     open(&admin, place)

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Admin;
-use super::incidents_wire::Alerts;
+use super::contract::incidents::Alerts;
 use super::observed::{About, Observed};
 use crate::control::Replied;
 use crate::reliability::ledger::Report;

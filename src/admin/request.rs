@@ -31,10 +31,10 @@ pub(super) fn body<T: Default + serde::de::DeserializeOwned>(body: &Bytes) -> Re
     serde_json::from_slice(body).map_err(bad)
 }
 
-/// What a query says. Whether its parameters are known at all is looked at before, see [`super::strict`].
-pub(super) struct Asked<T>(pub(super) T);
+/// The parameters of a query, deserialised. Whether its parameters are known at all is looked at before, see [`super::strict`].
+pub(super) struct Parameters<T>(pub(super) T);
 
-impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::review::ReviewView;
+use crate::admin::review::ReviewView;
 use crate::control::{Change, Snapshot};
 use crate::reliability::incident::{Entry, Incident, Signal};
 use crate::runtime::clock;
@@ -15,98 +15,98 @@ use crate::units::At;
 /// Somebody takes an incident.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct AckOrder {
+pub(in crate::admin) struct AckOrder {
     /// Who; "admin-api" without it.
-    pub(super) actor: Option<String>,
+    pub(in crate::admin) actor: Option<String>,
     /// Why.
-    pub(super) reason: Option<String>,
+    pub(in crate::admin) reason: Option<String>,
 }
 
 /// Somebody ends an incident.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct ResolveOrder {
+pub(in crate::admin) struct ResolveOrder {
     /// Who; "admin-api" without it.
-    pub(super) actor: Option<String>,
+    pub(in crate::admin) actor: Option<String>,
     /// Why.
-    pub(super) reason: Option<String>,
+    pub(in crate::admin) reason: Option<String>,
     /// Even while the condition holds.
-    pub(super) force: bool,
+    pub(in crate::admin) force: bool,
 }
 
 /// Something for the timeline.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct NoteOrder {
+pub(in crate::admin) struct NoteOrder {
     /// Who; "admin-api" without it.
-    pub(super) actor: Option<String>,
+    pub(in crate::admin) actor: Option<String>,
     /// What; required.
-    pub(super) text: Option<String>,
+    pub(in crate::admin) text: Option<String>,
 }
 
 /// Somebody is put in charge.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct AssignOrder {
+pub(in crate::admin) struct AssignOrder {
     /// Who says so; "admin-api" without it.
-    pub(super) actor: Option<String>,
+    pub(in crate::admin) actor: Option<String>,
     /// Who is in charge; required.
-    pub(super) to: Option<String>,
+    pub(in crate::admin) to: Option<String>,
 }
 
 /// How bad a person says it is.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct RateOrder {
+pub(in crate::admin) struct RateOrder {
     /// Who; "admin-api" without it.
-    pub(super) actor: Option<String>,
+    pub(in crate::admin) actor: Option<String>,
     /// critical, high, medium or low; required.
-    pub(super) severity: Option<String>,
+    pub(in crate::admin) severity: Option<String>,
     /// Why; required.
-    pub(super) reason: Option<String>,
+    pub(in crate::admin) reason: Option<String>,
 }
 
 /// A test incident.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct TestOrder {
+pub(in crate::admin) struct TestOrder {
     /// One line.
-    pub(super) title: Option<String>,
+    pub(in crate::admin) title: Option<String>,
     /// critical, high, medium or low; low without it.
-    pub(super) severity: Option<String>,
+    pub(in crate::admin) severity: Option<String>,
     /// About what; "test" without it.
-    pub(super) service: Option<String>,
+    pub(in crate::admin) service: Option<String>,
     /// Who.
-    pub(super) actor: Option<String>,
+    pub(in crate::admin) actor: Option<String>,
 }
 
 /// Some incidents.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Incidents {
+pub(in crate::admin) struct Incidents {
     /// Confirmed ones that are not over.
-    pub(super) open: usize,
+    pub(in crate::admin) open: usize,
     /// Incidents in this answer.
-    pub(super) count: usize,
+    pub(in crate::admin) count: usize,
     /// The youngest first.
-    pub(super) incidents: Vec<IncidentView>,
+    pub(in crate::admin) incidents: Vec<IncidentView>,
     /// Send it as `cursor` for those that follow; null: there are none.
-    pub(super) next: Option<String>,
+    pub(in crate::admin) next: Option<String>,
 }
 
 /// An incident that was changed.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Changed {
+pub(in crate::admin) struct Changed {
     /// As it is now.
-    pub(super) incident: IncidentView,
+    pub(in crate::admin) incident: IncidentView,
     /// The mutation's id in the audit list.
-    pub(super) audit_id: String,
+    pub(in crate::admin) audit_id: String,
     /// It is on disk. False: the store is off or away, and memory holds it.
-    pub(super) stored: bool,
+    pub(in crate::admin) stored: bool,
 }
 
 /// One line of a timeline.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct EntryView {
+pub(in crate::admin) struct EntryView {
     number: u64,
     at: String,
     actor: String,
@@ -118,14 +118,14 @@ pub(super) struct EntryView {
 
 /// One measured value.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Fact {
+pub(in crate::admin) struct Fact {
     name: String,
     value: String,
 }
 
 /// An alert that is part of an incident.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct SignalView {
+pub(in crate::admin) struct SignalView {
     rule: &'static str,
     service: String,
     scope: String,
@@ -137,7 +137,7 @@ pub(super) struct SignalView {
 
 /// One incident.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct IncidentView {
+pub(in crate::admin) struct IncidentView {
     id: String,
     /// suspected, open, acknowledged, mitigating, monitoring, resolved, reviewed or cleared.
     state: &'static str,
@@ -194,7 +194,7 @@ pub(super) struct IncidentView {
 }
 
 /// RFC 3339.
-pub(super) fn when(at: At) -> String {
+pub(in crate::admin) fn when(at: At) -> String {
     let millis = u64::try_from(at.0).unwrap_or(0);
     clock::rfc3339(std::time::UNIX_EPOCH + Duration::from_millis(millis))
 }
@@ -204,23 +204,23 @@ const LAST: usize = 5;
 
 impl IncidentView {
     /// For a list.
-    pub(super) fn of(incident: &Incident, snapshot: &Snapshot) -> Self {
+    pub(in crate::admin) fn of(incident: &Incident, snapshot: &Snapshot) -> Self {
         let now = (snapshot.holding.contains(&incident.id), snapshot.silenced.contains(&incident.id));
         Self::with(incident, now, last(&incident.timeline))
     }
 
     /// Its name.
-    pub(super) fn id(&self) -> String {
+    pub(in crate::admin) fn id(&self) -> String {
         self.id.clone()
     }
 
     /// As it was when it changed.
-    pub(super) fn changed(change: &Change) -> Self {
+    pub(in crate::admin) fn changed(change: &Change) -> Self {
         Self::with(&change.incident, (change.holds, change.silenced), last(&change.incident.timeline))
     }
 
     /// With its whole timeline.
-    pub(super) fn whole(incident: &Incident, snapshot: &Snapshot) -> Self {
+    pub(in crate::admin) fn whole(incident: &Incident, snapshot: &Snapshot) -> Self {
         let now = (snapshot.holding.contains(&incident.id), snapshot.silenced.contains(&incident.id));
         Self::with(incident, now, &incident.timeline)
     }
@@ -304,7 +304,7 @@ impl EntryView {
 
 /// A live alert.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct AlertView {
+pub(in crate::admin) struct AlertView {
     rule: &'static str,
     service: String,
     scope: String,
@@ -317,12 +317,12 @@ pub(super) struct AlertView {
 
 /// The live alerts.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Alerts {
-    pub(super) alerts: Vec<AlertView>,
+pub(in crate::admin) struct Alerts {
+    pub(in crate::admin) alerts: Vec<AlertView>,
 }
 
 impl Alerts {
-    pub(super) fn of(snapshot: &Arc<Snapshot>) -> Self {
+    pub(in crate::admin) fn of(snapshot: &Arc<Snapshot>) -> Self {
         let view = |looked: &crate::control::ActiveAlert| AlertView {
             rule: looked.key.rule.label(),
             service: looked.key.service.to_string(),

@@ -1,11 +1,13 @@
 //! The contract: what the API's answers look like. A field is added, never changed.
 
+pub(in crate::admin) mod incidents;
+
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::observed::Source;
+use crate::admin::observed::Source;
 use crate::reliability::breaker::{self, BreakerPolicy, BreakerView};
 use crate::runtime::clock::{self, Moment};
 use crate::telemetry::breakers::BreakerSeries;
@@ -228,7 +230,7 @@ pub struct UpstreamView {
     /// Its name.
     pub name: String,
     /// How it is, and how that is known.
-    pub(super) health: DependencyView,
+    pub(in crate::admin) health: DependencyView,
     /// Its endpoints; empty: its names have no (allowed) address yet.
     pub endpoints: Vec<EndpointView>,
     /// Host names by which egress finds it.
@@ -255,7 +257,7 @@ pub struct UpstreamView {
 
 /// How a dependency is.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct DependencyView {
+pub(in crate::admin) struct DependencyView {
     /// The upstream's name.
     pub name: String,
     /// healthy, recovering, degraded, unhealthy, or unknown: nobody has called or checked it.
@@ -263,7 +265,7 @@ pub(super) struct DependencyView {
     /// What the status was decided by.
     pub reason: String,
     /// probed: there are active checks. observed: what exchanges say is all that is known.
-    pub(super) source: Source,
+    pub(in crate::admin) source: Source,
     /// closed, open or half_open: what requests meet.
     pub circuit_breaker: &'static str,
     /// Why the breaker is there; null: it has never moved.
