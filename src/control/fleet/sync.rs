@@ -77,7 +77,7 @@ pub(super) struct Peer {
 
 /// The result of one exchange with the store.
 #[derive(Debug)]
-pub(super) struct SyncResult {
+pub(in crate::control) struct SyncResult {
     pub(super) asked: Moment,
     pub(super) lease: LeaseReply,
     /// `None`: the store did not answer in time.
