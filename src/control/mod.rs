@@ -122,18 +122,16 @@ impl Control {
         if sync.is_some() {
             engine.watch();
         }
-        let (writer, changes) = changes::changes();
+        let (changes, reader) = changes::changes();
         let time = observer.time();
         let follower = time::Follower::new(telemetry.started());
-        let (asks_of, kept) = (send.clone(), records.clone());
-        let handle =
-            Handle { asks: asks_of, snapshot: watching, changes, records: kept, time: Arc::clone(&time) };
+        let (orders, kept, clock) = (send.clone(), records.clone(), Arc::clone(&time));
+        let handle = Handle { asks: orders, snapshot: watching, changes: reader, records: kept, time: clock };
         let notifier = notifier(Replies(send));
         let store = records.store().cloned();
         let uptime = Uptime::new(now);
         let (evidence, seconds, told) = (observer.evidence(), Seconds::default(), BTreeMap::new());
         let wording = observer.wording();
-        let changes = writer;
         let control = Self {
             engine,
             observer,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use strop::reliability::counts::{Counts, Trail, Windows};
+use strop::reliability::counts::{Counts, RollingCounts, Windows};
 use strop::reliability::engine::{Effect, Engine, EnginePolicy};
 use strop::reliability::incident::State;
 use strop::reliability::readings::{Over, Readings, RouteReading, SlowCounts, UpstreamReading};
@@ -31,7 +31,7 @@ fn readings(upstream: &UpstreamReading, counts: Windows) -> Readings {
 struct Site {
     engine: Engine,
     upstream: UpstreamReading,
-    trail: Trail,
+    trail: RollingCounts,
     now: At,
 }
 
@@ -39,7 +39,7 @@ impl Site {
     fn new(seed: u64) -> Self {
         let engine = Engine::new(EnginePolicy::default(), Arc::from("days"), seed, START);
         let upstream = UpstreamReading::unseen(Arc::from("api"));
-        Self { engine, upstream, trail: Trail::new(START), now: START }
+        Self { engine, upstream, trail: RollingCounts::new(START), now: START }
     }
 
     /// Counts a request.

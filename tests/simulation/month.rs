@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use strop::reliability::breaker::{Ask, Breaker, BreakerPolicy, BreakerState, Evidence, Hold, Mode};
-use strop::reliability::counts::{Counts, Trail};
+use strop::reliability::counts::{Counts, RollingCounts};
 use strop::reliability::engine::{Effect, Engine, EnginePolicy};
 use strop::reliability::incident::State;
 use strop::reliability::party::Party;
@@ -41,14 +41,14 @@ const MAINTENANCE: u64 = 6 * DAY + 2 * HOUR;
 struct Upstream {
     reading: UpstreamReading,
     breaker: Breaker,
-    trail: Trail,
+    trail: RollingCounts,
     met: Met,
 }
 
 struct Route {
     name: &'static str,
     fingerprint: u32,
-    trail: Trail,
+    trail: RollingCounts,
     noise: Noise,
     good_of_minute: u64,
 }
@@ -61,7 +61,7 @@ struct Month {
     second: u64,
     upstreams: Vec<Upstream>,
     routes: Vec<Route>,
-    payments: (Trail, Trail),
+    payments: (RollingCounts, RollingCounts),
 }
 
 /// What one look brings of one upstream or route.
@@ -82,7 +82,7 @@ fn upstream(name: &str, mode: Mode, origin: Instant) -> Upstream {
     Upstream {
         reading: UpstreamReading::unseen(Arc::from(name)),
         breaker: Breaker::new(policy, 7, origin),
-        trail: Trail::new(START),
+        trail: RollingCounts::new(START),
         met: Met::default(),
     }
 }
@@ -100,7 +100,7 @@ impl Month {
         let route = |name| Route {
             name,
             fingerprint: Party::named(name),
-            trail: Trail::new(START),
+            trail: RollingCounts::new(START),
             noise: Noise::new(START),
             good_of_minute: 0,
         };
@@ -111,7 +111,7 @@ impl Month {
             second: 0,
             upstreams: std::iter::once(backend).chain(vendors).collect(),
             routes: ["web", "bookings"].map(route).into(),
-            payments: (Trail::new(START), Trail::new(START)),
+            payments: (RollingCounts::new(START), RollingCounts::new(START)),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use strop::names::IncidentId;
 use strop::reliability::breaker::{Ask, Breaker, BreakerPolicy, BreakerState, Evidence, Mode};
-use strop::reliability::counts::{Counts, Trail};
+use strop::reliability::counts::{Counts, RollingCounts};
 use strop::reliability::engine::{Command, Effect, Engine, EnginePolicy};
 use strop::reliability::escalation::{Arrived, Calendar, LocalMinute, Step};
 use strop::reliability::incident::{Ending, Force, Incident};
@@ -29,7 +29,7 @@ const NAMES: [&str; 5] = ["api", "stripe", "database", "sendgrid", "twilio"];
 struct Upstream {
     reading: UpstreamReading,
     breaker: Breaker,
-    trail: Trail,
+    trail: RollingCounts,
     /// Share of answers that are bad.
     bad: f64,
     per_second: u64,
@@ -44,11 +44,11 @@ pub struct World {
     /// Milliseconds by which the wall clock has been set ahead so far.
     ahead: i64,
     upstreams: Vec<Upstream>,
-    route: Trail,
+    route: RollingCounts,
     cpu: f64,
     /// Share of replies over 5 s, and over 8 s.
     slow: (f64, f64),
-    slow_trail: (Trail, Trail),
+    slow_trail: (RollingCounts, RollingCounts),
     /// What another member of the fleet still sees.
     elsewhere: Vec<Arc<str>>,
     engine: Engine,
@@ -107,7 +107,7 @@ impl World {
             .map(|name| Upstream {
                 reading: UpstreamReading::unseen(Arc::from(*name)),
                 breaker: Breaker::new(breaker_policy(Duration::from_secs(15 + dice.below(30))), seed, origin),
-                trail: Trail::new(START),
+                trail: RollingCounts::new(START),
                 bad: 0.0,
                 per_second: 1 + dice.below(20),
                 since: START,
@@ -121,10 +121,10 @@ impl World {
             now: START,
             ahead: 0,
             upstreams,
-            route: Trail::new(START),
+            route: RollingCounts::new(START),
             cpu: 0.3,
             slow: (0.0, 0.0),
-            slow_trail: (Trail::new(START), Trail::new(START)),
+            slow_trail: (RollingCounts::new(START), RollingCounts::new(START)),
             elsewhere: Vec::new(),
             engine,
             watch: Watch::default(),

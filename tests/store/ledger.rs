@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use strop::config::StoreAt;
 use strop::names::IncidentId;
-use strop::reliability::incident::{Beginning, IncidentRow};
+use strop::reliability::incident::{Beginning, Incident};
 use strop::reliability::rule::{Key, Rule, Severity};
 use strop::report::calendar::{Month, Zone};
 use strop::report::hours::Hours;
@@ -121,7 +121,7 @@ async fn answers(reader: &Reader, windows: &[(i64, i64)]) -> Vec<String> {
         began: At(START + 6 * 60 * MINUTE + 30_500),
         earlier: None,
     };
-    let incident = IncidentRow::suspected(beginning, At(START + 7 * 60 * MINUTE));
+    let incident = Incident::suspected(beginning, At(START + 7 * 60 * MINUTE));
     let asked = review::Asked {
         zone: Zone::read("Europe/Berlin").expect("a zone"),
         until: At(START + 9 * 60 * MINUTE + 1),

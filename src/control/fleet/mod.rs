@@ -3,12 +3,17 @@
 //! While this member has it, its engine is the fleet's. Else the engine watches, and a mirror shows what is stored and takes orders.
 
 mod sync;
+mod view;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+
+pub use sync::FleetSync;
+use sync::{MemberStatus, SyncResult, Update};
+pub use view::{FleetView, MemberView};
 
 use super::heads::HandedOver;
 use super::{ActiveAlert, Control, Records, Snapshot};
@@ -24,8 +29,6 @@ use crate::runtime::clock::Moment;
 use crate::store::rows::{MemberRow, Write};
 use crate::telemetry::event::FleetEvent;
 use crate::units::At;
-pub use sync::{FleetSync, FleetView, MemberView};
-use sync::{MemberStatus, SyncResult, Update};
 
 /// A silence made here may not be among those that the synchronisation reads for so long.
 const ON_ITS_WAY: Duration = Duration::from_secs(5);
@@ -197,33 +200,6 @@ impl Fleet {
     pub(super) fn due(&mut self, now: Option<At>) -> Vec<Write> {
         let due = self.late.extract_if(.., |(at, _)| now.is_none_or(|now| *at <= now));
         due.map(|(_, write)| write).collect()
-    }
-
-    fn view_of(&self, records: &Records, now: At) -> Option<Arc<FleetView>> {
-        if self.is_single() {
-            return None;
-        }
-        let (read, roster) = &self.roster;
-        let shown = |one: &MemberRow| {
-            // Of itself a member has no need to hear from the store.
-            let read = Duration::from_millis(u64::try_from(one.age).unwrap_or_default()) + now.since(*read);
-            MemberView {
-                name: Arc::from(one.member.as_str()),
-                boot: Arc::from(one.boot.as_str()),
-                age: if one.boot == records.boot() { Duration::ZERO } else { read },
-                sees: usize::try_from(one.loud).unwrap_or_default(),
-            }
-        };
-        let members = roster.iter().map(shown).collect();
-        let (duty, since) = (*self.duty.borrow(), self.since);
-        let holder = match duty {
-            Duty::Holds => Some(Arc::from(records.member())),
-            // What was true before the store went away may not be any more.
-            Duty::Alone => None,
-            Duty::Follows => self.holder.clone(),
-        };
-        let count = self.members(now);
-        Some(Arc::new(FleetView { duty, since, holder, count, members }))
     }
 }
 

@@ -367,31 +367,3 @@ fn member(seen: SeenMember) -> Peer {
 pub(super) fn unpublished() -> (watch::Sender<MemberStatus>, watch::Receiver<MemberStatus>) {
     watch::channel(MemberStatus::of(Duty::Follows, Vec::new(), FleetSummary::default()))
 }
-
-/// Who is shown of the fleet.
-#[derive(Clone, Debug)]
-pub struct FleetView {
-    /// This member's duty.
-    pub duty: Duty,
-    /// Since when.
-    pub since: At,
-    /// Who has the duty, as far as this member knows.
-    pub holder: Option<Arc<str>>,
-    /// How many were seen within ten seconds.
-    pub count: u64,
-    /// Some of those seen within the hour; all, in a fleet of up to 50.
-    pub members: Vec<MemberView>,
-}
-
-/// One member.
-#[derive(Clone, Debug)]
-pub struct MemberView {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Its start.
-    pub boot: Arc<str>,
-    /// How long ago it was last seen.
-    pub age: Duration,
-    /// Alerts that it sees.
-    pub sees: usize,
-}
