@@ -51,29 +51,35 @@ pub(super) struct Evidence {
     due: Schedule,
 }
 
-/// What is to be collected when, the earliest first.
+/// What is to be collected when, the earliest first, and what was too much.
 #[derive(Debug, Default)]
-struct Schedule(VecDeque<Due>);
+struct Schedule {
+    waiting: VecDeque<Due>,
+    too_many: Vec<Due>,
+}
 
 impl Schedule {
     fn confirmed(&mut self, incident: &Incident, now: At) {
         for (at, what) in [(now, "measured when it was confirmed"), (now + AFTER, "measured a minute later")]
         {
             let (id, subject) = (incident.id.clone(), Arc::clone(&incident.key.service));
-            let place = self.0.partition_point(|due| due.at <= at);
-            if self.0.len() < WAITING {
-                self.0.insert(place, Due { at, id, subject, what });
+            let due = Due { at, id, subject, what };
+            if self.waiting.len() < WAITING {
+                let place = self.waiting.partition_point(|due| due.at <= at);
+                self.waiting.insert(place, due);
+            } else {
+                self.too_many.push(due);
             }
         }
     }
 
     fn shift(&mut self, millis: i64) {
-        self.0.iter_mut().for_each(|due| due.at = due.at.moved(millis));
+        self.waiting.iter_mut().for_each(|due| due.at = due.at.moved(millis));
     }
 
     fn take(&mut self, now: At) -> Vec<Due> {
-        let ripe = self.0.partition_point(|due| due.at <= now).min(AT_ONCE);
-        self.0.drain(..ripe).collect()
+        let ripe = self.waiting.partition_point(|due| due.at <= now).min(AT_ONCE);
+        self.waiting.drain(..ripe).collect()
     }
 }
 
@@ -92,15 +98,16 @@ impl Evidence {
         self.due.confirmed(incident, now);
     }
 
-    /// What is due, collected.
+    /// What is due, collected; what was too much says so on its timeline.
     pub(super) fn take(&mut self, moment: Moment, now: At) -> Vec<Command> {
-        let due = self.due.take(now);
-        due.into_iter()
-            .map(|due| {
-                let evidence = self.bundle(&due.subject, moment);
-                Command::Evidence { id: due.id, what: due.what.to_owned(), evidence }
-            })
-            .collect()
+        let told = |due: Due, evidence| Command::Evidence { id: due.id, what: due.what.to_owned(), evidence };
+        let why = || vec![("not collected".to_owned(), format!("{WAITING} others wait already"))];
+        let too_many: Vec<_> = self.due.too_many.drain(..).map(|due| told(due, why())).collect();
+        let collected = self.due.take(now).into_iter().map(|due| {
+            let evidence = self.bundle(&due.subject, moment);
+            told(due, evidence)
+        });
+        collected.chain(too_many).collect()
     }
 
     fn bundle(&self, subject: &str, moment: Moment) -> Lines {
@@ -229,8 +236,12 @@ mod tests {
     fn many_at_once_take_their_turns_and_have_an_end() {
         let mut due = Schedule::default();
         (0..1_000).for_each(|draw| due.confirmed(&incident(draw), At(1_000)));
-        assert_eq!(due.0.len(), WAITING);
+        assert_eq!(
+            (due.waiting.len(), due.too_many.len()),
+            (WAITING, 2_000 - WAITING),
+            "none is lost in silence"
+        );
         assert_eq!(due.take(At(1_000)).len(), AT_ONCE);
-        assert!(due.0.iter().is_sorted_by_key(|due| due.at));
+        assert!(due.waiting.iter().is_sorted_by_key(|due| due.at));
     }
 }

@@ -5,10 +5,13 @@
 //! they waste time. Hence: the first flight of a connection, or after a pause that lets the congestion window shrink
 //! (RFC 5681 section 4.1), goes out one record a segment, what follows in full records. All of the flight still leaves
 //! in one system call.
+//!
+//! Nothing is sealed while something sealed waits for the socket: a client that does not read would have rustls keep
+//! 64 KiB that no budget counts.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -27,6 +30,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub trait Seals {
     /// Seals `plain` as one record, to be sent with the next write or flush; returns what it took.
     fn seal(&mut self, plain: &[u8]) -> io::Result<usize>;
+
+    /// Does something sealed wait for the socket?
+    fn is_behind(&self) -> bool;
 }
 
 /// A stream that begins with small records.
@@ -110,6 +116,9 @@ impl<S: AsyncWrite + Seals + Unpin> AsyncWrite for Records<S> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.stream.is_behind() {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        }
         let first = self.first_flight(parts)?;
         let stream = Pin::new(&mut self.stream);
         if first == 0 {
@@ -157,6 +166,7 @@ mod tests {
     struct Noting {
         records: RefCell<Vec<usize>>,
         bytes: Vec<u8>,
+        behind: bool,
     }
 
     impl Seals for Noting {
@@ -164,6 +174,10 @@ mod tests {
             self.records.borrow_mut().push(plain.len());
             self.bytes.extend_from_slice(plain);
             Ok(plain.len())
+        }
+
+        fn is_behind(&self) -> bool {
+            self.behind
         }
     }
 
@@ -179,7 +193,7 @@ mod tests {
         }
 
         fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
+            if self.behind { Poll::Pending } else { Poll::Ready(Ok(())) }
         }
 
         fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -212,5 +226,16 @@ mod tests {
         assert!(send(&mut stream, b"head", &body).await.iter().all(|record| *record != SEGMENT), "warm");
         tokio::time::advance(PAUSE).await;
         assert_eq!(send(&mut stream, b"head", &body[..3_000]).await, [SEGMENT, SEGMENT, 204], "cold again");
+    }
+    #[tokio::test]
+    async fn nothing_is_sealed_while_something_sealed_waits() {
+        let mut stream = Records::new(Noting { behind: true, ..Noting::default() });
+        let mut write = |bytes: &'static [u8]| {
+            Pin::new(&mut stream).poll_write(&mut Context::from_waker(std::task::Waker::noop()), bytes)
+        };
+        assert!(write(b"answer").is_pending());
+        assert!(stream.stream.bytes.is_empty(), "a client that does not read has us keep no more");
+        stream.stream.behind = false;
+        assert_eq!(send(&mut stream, b"", b"answer").await, [6]);
     }
 }

@@ -17,6 +17,9 @@ use super::validity;
 use crate::config::{ClientTls, Protocol, ServerTls};
 use crate::runtime::files;
 
+/// Sealed bytes of an upload that may wait for an upstream that does not read: two records (rustls: 64 KiB).
+const UNSENT: usize = 32 * 1024;
+
 /// A TLS connection towards an upstream.
 pub type ClientStream = tokio_rustls::client::TlsStream<TcpStream>;
 /// A TLS connection of a client.
@@ -25,6 +28,10 @@ pub type ServerStream = Records<tokio_rustls::server::TlsStream<TcpStream>>;
 impl Seals for tokio_rustls::server::TlsStream<TcpStream> {
     fn seal(&mut self, plain: &[u8]) -> io::Result<usize> {
         io::Write::write(&mut self.get_mut().1.writer(), plain)
+    }
+
+    fn is_behind(&self) -> bool {
+        self.get_ref().1.wants_write()
     }
 }
 
@@ -207,7 +214,9 @@ impl Client {
             None => name(host).map_err(io::Error::other)?,
         };
         let connector = self.held.load().connector.clone();
-        connector.connect(name, tcp).await
+        let mut stream = connector.connect(name, tcp).await?;
+        stream.get_mut().1.set_buffer_limit(Some(UNSENT));
+        Ok(stream)
     }
 }
 

@@ -18,7 +18,10 @@ use std::time::Duration;
 /// How long a file may take. A config of some kilobytes takes milliseconds from a disk and a second or two from a network
 /// that is well; a program behind `<(…)` may think about it.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-/// How long it may take to tell whether a file is another one by now.
+/// Readings of this process that hang.
+static HUNG: Mutex<Vec<Hung>> = Mutex::new(Vec::new());
+
+/// How long it may take to tell whether a file is another one by now, or to read a small one.
 const GLANCE: Duration = Duration::from_secs(1);
 /// Readings that may hang.
 pub const MOST: usize = 4;
@@ -41,12 +44,16 @@ pub fn look(path: &Path) -> io::Result<Metadata> {
     patiently(path, |path| std::fs::metadata(path))
 }
 
+/// What a small local file holds, where it says so within a second: for a reader that has something else to go by.
+pub fn glance(path: &Path) -> io::Result<Vec<u8>> {
+    within(&HUNG, GLANCE, path, whole)
+}
+
 /// Does `work`, which reads what `path` names, on a thread that is abandoned when it takes longer than [`PATIENCE`].
 pub fn patiently<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    static HUNG: Mutex<Vec<Hung>> = Mutex::new(Vec::new());
     within(&HUNG, PATIENCE, path, work)
 }
 

@@ -131,10 +131,12 @@ fn redacted(out: &mut Vec<u8>, path: &[u8], keep: &[String]) {
 impl Line<'_> {
     /// Appends it with its line end; values of the query parameters `keep` are shown.
     pub(super) fn put(&self, out: &mut Vec<u8>, seconds: &mut Seconds, keep: &[String]) {
-        out.extend_from_slice(b"{\"time\":\"");
+        out.extend_from_slice(b"{\"timestamp\":\"");
         seconds.put(out, self.wall);
-        out.push(b'"');
-        out.extend_from_slice(b",\"request_id\":\"");
+        // The old name, for one version.
+        out.extend_from_slice(b"\",\"time\":\"");
+        seconds.put(out, self.wall);
+        out.extend_from_slice(b"\",\"request_id\":\"");
         out.extend_from_slice(self.request_id);
         if let Some(trace) = self.trace_id {
             out.extend_from_slice(b"\",\"trace_id\":\"");
@@ -245,7 +247,7 @@ pub(super) mod tests {
         assert_eq!(read["path"], "/a?token=redacted&page=2\\\"&page");
         assert_eq!(read["host"], "a.example");
         assert_eq!(read["request_id"], "r-1");
-        assert_eq!(read["time"], "2026-01-09T23:06:40.042Z");
+        assert_eq!((&read["timestamp"], &read["time"]), (&"2026-01-09T23:06:40.042Z".into(), &read["timestamp"]));
         assert_eq!((&read["total_ms"], &read["first_byte_ms"]), (&3.0.into(), &2.001.into()));
         assert_eq!(read["endpoint"], "[::1]:80");
         assert!(read["failed_at"].is_null());
@@ -267,7 +269,7 @@ pub(super) mod tests {
             prop_assert_eq!(read["path"].as_str(), Some(asked.as_str()));
             prop_assert_eq!(read["method"].as_str(), Some(method.as_str()));
             let time = clock::rfc3339(wall);
-            prop_assert_eq!(read["time"].as_str(), Some(time.as_str()));
+            prop_assert_eq!(read["timestamp"].as_str(), Some(time.as_str()));
             prop_assert_eq!(read["total_ms"].as_f64(), Some(micros as f64 / 1_000.0));
         }
     }

@@ -9,11 +9,12 @@ mod conf;
 mod order;
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
@@ -22,7 +23,7 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RecordType};
 
-use crate::runtime::clock;
+use crate::runtime::{clock, files, tasks};
 pub use conf::Search;
 use conf::{Beside, Candidate, Conf};
 
@@ -83,11 +84,9 @@ pub struct Resolver {
     turn: AtomicUsize,
 }
 
-/// A file's length and time; another one: it was written.
-type Stamp = Option<(u64, SystemTime)>;
-
 struct Current {
-    stamp: Stamp,
+    /// What resolv.conf said.
+    text: Vec<u8>,
     conf: Conf,
     /// One for each server.
     clients: Vec<TokioResolver>,
@@ -134,7 +133,7 @@ impl Resolver {
         if let Some(addresses) = localhost(name) {
             return Ok(Resolved { addresses, ttl: FOREVER, untold: None });
         }
-        let written = tokio::fs::read(&self.hosts).await.unwrap_or_default();
+        let written = text(&self.hosts).await.unwrap_or_default();
         let listed = conf::of_hosts(&String::from_utf8_lossy(&written), name);
         if !listed.is_empty() {
             let addresses = order::usable(&listed, order::source);
@@ -236,18 +235,27 @@ impl Resolver {
 
     /// What resolv.conf says now.
     async fn current(&self) -> Arc<Current> {
-        let met = tokio::fs::metadata(&self.resolv_conf).await.ok();
-        let stamp: Stamp = met.and_then(|met| Some((met.len(), met.modified().ok()?)));
+        let text = text(&self.resolv_conf).await;
         let known = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(known) = known.filter(|known| known.stamp == stamp) {
+        if let Some(known) = known.filter(|known| text.as_ref().is_none_or(|text| *text == known.text)) {
             return known;
         }
-        let text = tokio::fs::read(&self.resolv_conf).await.unwrap_or_default();
+        let text = text.unwrap_or_default();
         let conf = Conf::read(&String::from_utf8_lossy(&text), &self.beside);
         let clients = conf.servers.iter().filter_map(|server| client(&conf, *server, self.port)).collect();
-        let made = Arc::new(Current { stamp, conf, clients });
+        let made = Arc::new(Current { text, conf, clients });
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&made));
         made
+    }
+}
+
+/// What a file of the system's holds, nothing where there is none; `None`: it gives no answer.
+async fn text(path: &Path) -> Option<Vec<u8>> {
+    let owned = path.to_owned();
+    match tasks::blocking(move || files::glance(&owned)).await? {
+        Ok(text) => Some(text),
+        Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::ResourceBusy) => None,
+        Err(_) => Some(Vec::new()),
     }
 }
 

@@ -175,6 +175,20 @@ async fn nothing_is_remembered_and_changed_files_are_read() {
     assert_eq!(server.asked.lock().expect("not poisoned").iter().filter(|a| a.contains("listed")).count(), 0);
 }
 
+#[tokio::test]
+async fn files_that_hang_hold_up_no_look_up() {
+    let server = one([("db.a.example", Says::Addresses(vec![local(7)])), ("db", Says::Code(3))]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let resolver = resolver(&dir, server.at.port(), CONF, "");
+    resolver.lookup("db", Search::Domains).await.expect("found");
+    for path in [&resolver.hosts, &resolver.resolv_conf] {
+        std::fs::remove_file(path).expect("removes");
+        assert!(std::process::Command::new("mkfifo").arg(path).status().expect("runs").success());
+        let found = resolver.lookup("db", Search::Domains).await.expect("found as before");
+        assert_eq!(found.addresses, [local(7)]);
+    }
+}
+
 /// Two servers on one port.
 fn two(first: Says, second: Says) -> (Server, Server) {
     let a = one([("db.example", first)]);
