@@ -20,7 +20,7 @@
 //! | when a breaker opens | [`reliability::breaker`] |
 //! | what counts as a bad answer | [`reliability::verdict`] |
 //! | what makes an incident | [`reliability::detect`] (rules), [`reliability::alert`] (how long) |
-//! | which alerts are one incident, who is called | [`reliability::desk`], [`reliability::escalation`] |
+//! | which alerts are one incident, who is called | [`reliability::engine`], [`reliability::escalation`] |
 //! | what counts as uptime | [`reliability::ledger`] |
 //! | which requests are refused as ambiguous | [`message::h1::parse`] |
 //! | a config key | its concept's file under [`config`], then `config/reference.toml` |

@@ -1,4 +1,4 @@
-//! The core under random weather: desk and breakers, a virtual clock, invariants after every step.
+//! The core under random weather: engine and breakers, a virtual clock, invariants after every step.
 //!
 //! `SIM_SEEDS=10000` runs so many seeds, `SIM_SEED=n` replays one. `tests/simulation/release` builds it at full speed, from the
 //! core alone and with its invariants checked.

@@ -10,11 +10,11 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Admin;
-use super::asked::{self, Asked, MOST};
+use super::contract::incidents::when;
 use super::error::ApiError;
-use super::incidents_wire::when;
 use super::observed::{About, Observed, Source};
-use crate::control::Audited;
+use super::request::{self, MOST, Parameters};
+use crate::control::AuditRecord;
 use crate::runtime::clock;
 use crate::store::rows::AuditRow;
 use crate::telemetry::event::Event;
@@ -89,7 +89,7 @@ pub(super) struct AuditView {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Wanted {
     /// 1 to 500; 50 without it.
-    #[serde(deserialize_with = "asked::limit")]
+    #[serde(deserialize_with = "request::limit")]
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next` of the answer before.
@@ -100,15 +100,15 @@ pub(super) struct Wanted {
 #[utoipa::path(get, path = "/audit", params(Wanted), responses((status = 200, body = Observed<AuditView>), (status = 400)))]
 pub(super) async fn audit(
     State(admin): State<Arc<Admin>>,
-    Asked(wanted): Asked<Wanted>,
+    Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Json<Observed<AuditView>>, ApiError> {
     let limit = wanted.limit.unwrap_or(USUAL).min(MOST);
     let before = wanted.cursor.map(|cursor| {
         let place = cursor.parse::<i64>();
-        place.map_err(|_| asked::no_cursor(&cursor))
+        place.map_err(|_| request::no_cursor(&cursor))
     });
     // One more than wanted says whether others follow.
-    let rows = admin.control.records().trail(before.transpose()?, limit + 1).await;
+    let rows = admin.control.records().audit_rows(before.transpose()?, limit + 1).await;
     let Ok(Some(mut rows)) = rows else {
         let mutations = admin.remembered.youngest(limit as usize);
         let view = AuditView { kept_in: "memory", mutations, next: None };
@@ -143,8 +143,8 @@ impl Remembered {
 
 impl Admin {
     /// Tells of what was done, in the log and in memory, under the name that its row has on disk, or else a new one.
-    pub(super) fn told(&self, id: Option<String>, done: &Audited) -> String {
-        let Audited { actor, action, target, reason } = done;
+    pub(super) fn told(&self, id: Option<String>, done: &AuditRecord) -> String {
+        let AuditRecord { actor, action, target, reason } = done;
         Event::AdminMutation { actor, action, target, reason }.tell();
         let id = id.unwrap_or_else(crate::control::audit_id);
         self.remembered.note(Mutation {
@@ -162,7 +162,7 @@ impl Admin {
     }
 
     /// Tells of what was done, and writes it onto the audit trail; its name, and whether it is on disk.
-    pub(super) async fn recorded(&self, done: &Audited) -> (String, bool) {
+    pub(super) async fn recorded(&self, done: &AuditRecord) -> (String, bool) {
         let (id, stored) = self.control.records().audit(done).await;
         (self.told(Some(id), done), stored)
     }

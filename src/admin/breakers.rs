@@ -7,11 +7,11 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 
+use super::contract::{Breaker, Breakers, Moved, Order};
 use super::error::ApiError;
 use super::observed::{About, Observed};
-use super::wire::{Breaker, Breakers, Moved, Order};
 use super::{Admin, health, upstreams};
-use crate::control::Audited;
+use crate::control::AuditRecord;
 use crate::reliability::breaker::{BreakerState, Hold};
 use crate::runtime::clock::{self, Moment};
 use crate::units::Written as _;
@@ -91,7 +91,7 @@ pub(super) async fn show(
 }
 
 fn order(body: &Bytes) -> Result<(Order, Duration), ApiError> {
-    let order: Order = super::asked::body(body)?;
+    let order: Order = super::request::body(body)?;
     let ttl = match order.ttl.as_deref() {
         None => HOLD,
         Some(text) => match Duration::read(text) {
@@ -111,8 +111,8 @@ fn who(order: &Order) -> (String, String) {
     (actor, reason)
 }
 
-fn audited(actor: String, action: &'static str, target: String, reason: String) -> Audited {
-    Audited { actor, action, target, reason }
+fn audited(actor: String, action: &'static str, target: String, reason: String) -> AuditRecord {
+    AuditRecord { actor, action, target, reason }
 }
 
 /// Hold a breaker open: nothing is sent until the hold expires, or is closed or released.

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Admin;
+use super::contract::ConfigView;
 use super::error::{self, ApiError};
 use super::observed::{About, Observed};
-use super::wire::ConfigView;
 use crate::config::diff::Change;
 use crate::config::reload::{Cause, Outcome};
-use crate::control::Audited;
+use crate::control::AuditRecord;
 use crate::runtime::clock;
 
 /// The config in force and the last reload.
@@ -76,11 +76,11 @@ impl Reloaded {
 #[utoipa::path(post, path = "/config/reload", request_body = ReloadOrder,
     responses((status = 200, body = Observed<Reloaded>), (status = 400), (status = 409), (status = 422), (status = 413)))]
 pub(super) async fn reload(State(admin): State<Arc<Admin>>, body: Bytes) -> Result<Response, ApiError> {
-    let order = super::asked::body::<ReloadOrder>(&body)?;
-    let actor = super::asked::who(order.actor);
+    let order = super::request::body::<ReloadOrder>(&body)?;
+    let actor = super::request::who(order.actor);
     let reason = order.reason.unwrap_or_else(|| "asked by the API".to_owned());
     let (target, action) = ("config".to_owned(), "config.reload");
-    let asked = Audited { actor: actor.clone(), action, target, reason: reason.clone() };
+    let asked = AuditRecord { actor: actor.clone(), action, target, reason: reason.clone() };
     let reloader = Arc::clone(&admin.reloader);
     let outcome =
         crate::runtime::tasks::apart(move || reloader.reload_for(Cause::Api, &actor, &reason)).await;

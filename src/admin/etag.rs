@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Admin;
-use crate::control::Board;
+use crate::control::Snapshot;
 use crate::reliability::incident::Incident;
 
 /// Stands for what an answer says.
@@ -15,14 +15,14 @@ pub(super) struct Tag(String);
 impl Tag {
     /// For all incidents and the status as they are now. Taken before they are looked at, so that it is never newer than they.
     pub(super) fn of_all(admin: &Admin) -> Self {
-        let (boot, newest) = (admin.control.records().boot(), admin.control.feed().newest());
+        let (boot, newest) = (admin.control.records().boot(), admin.control.changes().newest());
         Self(format!("W/\"{boot}.{newest}.{}\"", super::health::of_the_whole(admin).status.label()))
     }
 
-    /// For one incident as it is on the board.
-    pub(super) fn of(incident: &Incident, board: &Board) -> Self {
-        let holds = board.holding.contains(&incident.id);
-        let silenced = board.silenced.contains(&incident.id);
+    /// For one incident as it is in the snapshot.
+    pub(super) fn of(incident: &Incident, snapshot: &Snapshot) -> Self {
+        let holds = snapshot.holding.contains(&incident.id);
+        let silenced = snapshot.silenced.contains(&incident.id);
         let now = match (holds, silenced) {
             (false, false) => "",
             (true, false) => "h",

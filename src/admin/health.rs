@@ -7,9 +7,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
+use super::contract::DependencyView;
 use super::health_view::HealthView;
 use super::observed::{About, Observed, Source};
-use super::wire::DependencyView;
 use super::{Admin, upstreams};
 use crate::reliability::breaker::Why;
 use crate::reliability::health::{self, Dependency, Facts, Health};
@@ -73,13 +73,13 @@ pub(super) fn of_the_whole(admin: &Admin) -> Health {
         let is_backend = Some(&*view.name) == backend;
         (view.name, is_backend, health)
     };
-    let board = admin.control.board();
-    let looked = board.looked.map(|at| clock::instant().saturating_duration_since(at.instant));
+    let snapshot = admin.control.snapshot();
+    let looked = snapshot.looked.map(|at| clock::instant().saturating_duration_since(at.instant));
     let refused = admin.reloader.status().last.and_then(|last| last.refused.into_iter().next());
     let store = admin.control.records().status().map(|status| status.state);
     let facts = Facts {
         looked,
-        incidents: board.incidents.iter().filter_map(|one| health::of_incident(one)).collect(),
+        incidents: snapshot.incidents.iter().filter_map(|one| health::of_incident(one)).collect(),
         dependencies: dependencies.into_iter().map(of).collect(),
         config_refused: refused.map(|problem| format!("{} {}", problem.path, problem.message)),
         store: store.filter(|state| *state != store::State::Ok).map(|state| state.as_str().to_owned()),
@@ -91,6 +91,6 @@ pub(super) fn of_the_whole(admin: &Admin) -> Health {
 /// Liveness, readiness and dependencies: how the whole is and why, then what that was decided by.
 #[utoipa::path(get, path = "/health/comprehensive", responses((status = 200, body = Observed<HealthView>)))]
 pub(super) async fn comprehensive(State(admin): State<Arc<Admin>>) -> Json<Observed<HealthView>> {
-    let board = admin.control.board();
-    About::looked(&admin, &board).answer(&admin, HealthView::of(&admin, &board))
+    let snapshot = admin.control.snapshot();
+    About::looked(&admin, &snapshot).answer(&admin, HealthView::of(&admin, &snapshot))
 }

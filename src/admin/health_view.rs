@@ -7,10 +7,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::incidents_wire::when;
-use super::wire::DependencyView;
+use super::contract::DependencyView;
+use super::contract::incidents::when;
 use super::{Admin, health, upstreams};
-use crate::control::{BackupStatus, Board, Bypass, FleetView, MemberView};
+use crate::control::{BackupStatus, Bypass, FleetView, MemberView, Snapshot};
 use crate::reliability::readings::ResourceReading;
 use crate::runtime::{clock, fds};
 use crate::store::Status;
@@ -207,12 +207,12 @@ struct BypassExample {
 }
 
 impl HealthView {
-    pub(super) fn of(admin: &Admin, board: &Board) -> Self {
+    pub(super) fn of(admin: &Admin, snapshot: &Snapshot) -> Self {
         let records = admin.control.records();
         let config = admin.reloader.status();
-        let fleet = board.fleet.as_deref();
+        let fleet = snapshot.fleet.as_deref();
         Self {
-            incidents_open: board.open(),
+            incidents_open: snapshot.open(),
             dependencies: upstreams::sorted(admin).iter().map(|one| health::dependency(one).1).collect(),
             sidecar: Sidecar::of(admin),
             config: ConfigHealth {
@@ -226,8 +226,8 @@ impl HealthView {
             }),
             fleet: fleet.map(|fleet| Fleet::of(fleet, records.member(), records.boot())),
             heartbeat: HeartbeatView::of(admin),
-            resources: board.resources.iter().map(|one| ResourceView::of(one, board.at)).collect(),
-            bypass: BypassView::of(&board.bypass, admin.control.now()),
+            resources: snapshot.resources.iter().map(|one| ResourceView::of(one, snapshot.at)).collect(),
+            bypass: BypassView::of(&snapshot.bypass, admin.control.now()),
         }
     }
 }

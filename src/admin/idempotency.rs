@@ -20,8 +20,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use super::asked::bad;
 use super::error::ApiError;
+use super::request::bad;
 use super::serve::LONGEST as BODY;
 use crate::runtime::clock;
 

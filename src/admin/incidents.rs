@@ -10,18 +10,18 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::asked::{self, Asked, MOST, named, who};
-use super::error::ApiError;
-use super::etag::Tag;
-use super::incidents_wire::{
+use super::contract::incidents::{
     AckOrder, AssignOrder, Changed, IncidentView, Incidents, NoteOrder, RateOrder, ResolveOrder, TestOrder,
 };
+use super::error::ApiError;
+use super::etag::Tag;
 use super::observed::{About, Observed};
+use super::request::{self, MOST, Parameters, named, who};
 use super::review::ReviewOrder;
 use super::{Admin, stream};
-use crate::control::{Audited, Board};
+use crate::control::{AuditRecord, Snapshot};
 use crate::names::IncidentId;
-use crate::reliability::desk::{Command, Reply};
+use crate::reliability::engine::{Command, Reply};
 use crate::reliability::health::{self, Health, Status};
 use crate::reliability::incident::{self, Force, Incident};
 use crate::reliability::rule::Severity;
@@ -42,15 +42,15 @@ pub(super) struct Wanted {
     /// An upstream's name, or what else it is about.
     service: Option<String>,
     /// 1: also those that are over. Without it, those that are not.
-    #[serde(deserialize_with = "asked::flag")]
+    #[serde(deserialize_with = "request::flag")]
     all: bool,
     /// 1: those that are not over and then each change, as /incidents/stream. The other fields are not looked at.
-    #[serde(deserialize_with = "asked::flag")]
+    #[serde(deserialize_with = "request::flag")]
     watch: bool,
     /// With `watch`: as of /incidents/stream.
     last_event_id: Option<String>,
     /// 1 to 500; 50 without it.
-    #[serde(deserialize_with = "asked::limit")]
+    #[serde(deserialize_with = "request::limit")]
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next` of the answer before.
@@ -60,8 +60,8 @@ pub(super) struct Wanted {
 impl Wanted {
     /// Are its words known?
     fn check(&self) -> Result<(), ApiError> {
-        asked::word("state", self.state.as_deref(), &incident::State::ALL.map(incident::State::label))?;
-        asked::word("severity", self.severity.as_deref(), &Severity::ALL.map(Severity::label))
+        request::word("state", self.state.as_deref(), &incident::State::ALL.map(incident::State::label))?;
+        request::word("severity", self.severity.as_deref(), &Severity::ALL.map(Severity::label))
     }
 }
 
@@ -71,7 +71,7 @@ impl Wanted {
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
-    Asked(wanted): Asked<Wanted>,
+    Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Response, ApiError> {
     wanted.check()?;
     if wanted.watch {
@@ -79,32 +79,32 @@ pub(super) async fn list(
         return stream::open(&admin, place);
     }
     let tag = Tag::of_all(&admin);
-    let board = admin.control.board();
+    let snapshot = admin.control.snapshot();
     let limit = wanted.limit.unwrap_or(USUAL).min(MOST);
     // What is not over is all at hand; what is over is looked for on disk, where there is one, and has no tag.
     let living =
         |label: &str| incident::State::ALL.iter().any(|state| state.is_live() && state.label() == label);
     if !wanted.all && wanted.state.as_deref().is_none_or(living) {
         let after = wanted.cursor.as_deref().map(place).transpose()?;
-        let found = || at_hand(&board, &wanted, after.as_ref(), limit);
-        return Ok(tag.answer(&headers, || About::looked(&admin, &board).answer(&admin, found())));
+        let found = || at_hand(&snapshot, &wanted, after.as_ref(), limit);
+        return Ok(tag.answer(&headers, || About::looked(&admin, &snapshot).answer(&admin, found())));
     }
-    let open = board.open();
+    let open = snapshot.open();
     let found = match stored(&admin, &wanted, limit).await? {
         Some((incidents, next)) => Incidents { open, count: incidents.len(), incidents, next },
         None => {
             let after = wanted.cursor.as_deref().map(place).transpose()?;
-            at_hand(&board, &wanted, after.as_ref(), limit)
+            at_hand(&snapshot, &wanted, after.as_ref(), limit)
         }
     };
-    Ok(About::looked(&admin, &board).answer(&admin, found).into_response())
+    Ok(About::looked(&admin, &snapshot).answer(&admin, found).into_response())
 }
 
 /// Where a page ended: of what is at hand an incident, of what is on disk `<began at>.<incident>`. Either is taken for both.
 fn place(cursor: &str) -> Result<IncidentId, ApiError> {
     let (at, id) = cursor.split_once('.').map_or((None, cursor), |(at, id)| (Some(at), id));
     let id = IncidentId::read(id).filter(|_| at.is_none_or(|at| at.parse::<i64>().is_ok()));
-    id.ok_or_else(|| asked::no_cursor(cursor))
+    id.ok_or_else(|| request::no_cursor(cursor))
 }
 
 /// The same, as the store reads it.
@@ -116,7 +116,7 @@ fn place_on_disk(cursor: &str) -> Result<String, ApiError> {
     }
 }
 
-fn at_hand(board: &Board, wanted: &Wanted, after: Option<&IncidentId>, limit: u32) -> Incidents {
+fn at_hand(snapshot: &Snapshot, wanted: &Wanted, after: Option<&IncidentId>, limit: u32) -> Incidents {
     let fits = |one: &Incident| {
         (wanted.all || wanted.state.is_some() || one.state.is_live())
             && wanted.state.as_deref().is_none_or(|state| state == one.state.label())
@@ -124,11 +124,11 @@ fn at_hand(board: &Board, wanted: &Wanted, after: Option<&IncidentId>, limit: u3
             && wanted.service.as_deref().is_none_or(|service| service == &*one.key.service)
             && after.is_none_or(|after| one.id < *after)
     };
-    let mut fitting = board.incidents.iter().filter(|one| fits(one));
+    let mut fitting = snapshot.incidents.iter().filter(|one| fits(one));
     let incidents: Vec<_> =
-        fitting.by_ref().take(limit as usize).map(|one| IncidentView::of(one, board)).collect();
+        fitting.by_ref().take(limit as usize).map(|one| IncidentView::of(one, snapshot)).collect();
     let next = fitting.next().and_then(|_| incidents.last()).map(IncidentView::id);
-    Incidents { open: board.open(), count: incidents.len(), incidents, next }
+    Incidents { open: snapshot.open(), count: incidents.len(), incidents, next }
 }
 
 type Found = Option<(Vec<IncidentView>, Option<String>)>;
@@ -141,12 +141,12 @@ async fn stored(admin: &Admin, wanted: &Wanted, limit: u32) -> Result<Found, Api
         service: wanted.service.clone(),
         ..IncidentFilter::default()
     };
-    let board = admin.control.board();
+    let snapshot = admin.control.snapshot();
     let page = admin.control.records().search(&filter, cursor.as_deref(), limit).await?;
     Ok(page.map(|page| {
-        let newest = |one: &Incident| match board.incident(&one.id) {
-            Some(at_hand) => IncidentView::of(at_hand, &board),
-            None => IncidentView::of(one, &board),
+        let newest = |one: &Incident| match snapshot.incident(&one.id) {
+            Some(at_hand) => IncidentView::of(at_hand, &snapshot),
+            None => IncidentView::of(one, &snapshot),
         };
         (page.rows.iter().map(newest).collect(), page.next)
     }))
@@ -161,19 +161,20 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let id = named(&id)?;
-    let board = admin.control.board();
-    if let Some(incident) = board.incident(&id) {
-        return Ok(whole(&admin, incident, &board, &headers));
+    let snapshot = admin.control.snapshot();
+    if let Some(incident) = snapshot.incident(&id) {
+        return Ok(whole(&admin, incident, &snapshot, &headers));
     }
     match admin.control.records().find(&id).await? {
-        Some(incident) => Ok(whole(&admin, &incident, &board, &headers)),
+        Some(incident) => Ok(whole(&admin, &incident, &snapshot, &headers)),
         None => Err(ApiError::UnknownIncident { id: id.as_str().to_owned() }),
     }
 }
 
-fn whole(admin: &Admin, incident: &Incident, board: &Board, headers: &HeaderMap) -> Response {
-    let about = || About::looked(admin, board).of(health(incident));
-    Tag::of(incident, board).answer(headers, || about().answer(admin, IncidentView::whole(incident, board)))
+fn whole(admin: &Admin, incident: &Incident, snapshot: &Snapshot, headers: &HeaderMap) -> Response {
+    let about = || About::looked(admin, snapshot).of(health(incident));
+    Tag::of(incident, snapshot)
+        .answer(headers, || about().answer(admin, IncidentView::whole(incident, snapshot)))
 }
 
 /// The status of an answer about one incident.
@@ -200,12 +201,12 @@ async fn order(
         (Command::Open { service, .. }, _) => service.clone(),
         (_, None) => String::new(),
     };
-    let audit = Audited { actor, action, target, reason };
-    let (done, audit_id) = asked::order(admin, command, audit).await?;
+    let audit = AuditRecord { actor, action, target, reason };
+    let (done, audit_id) = request::order(admin, command, audit).await?;
     match done.reply {
         Reply::Incident(incident) => {
             let about = About::now().of(health(&incident));
-            let incident = IncidentView::whole(&incident, &admin.control.board());
+            let incident = IncidentView::whole(&incident, &admin.control.snapshot());
             Ok(about.answer(admin, Changed { incident, audit_id, stored: done.stored }))
         }
         Reply::Silence(_) => Err(ApiError::Leaving),
@@ -220,7 +221,7 @@ pub(super) async fn ack(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Changed>>, ApiError> {
-    let (id, said) = (named(&id)?, asked::body::<AckOrder>(&body)?);
+    let (id, said) = (named(&id)?, request::body::<AckOrder>(&body)?);
     let actor = who(said.actor);
     let command = Command::Ack { id, actor: actor.clone() };
     order(&admin, command, "incident.ack", actor, said.reason.unwrap_or_default()).await
@@ -234,7 +235,7 @@ pub(super) async fn resolve(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Changed>>, ApiError> {
-    let (id, said) = (named(&id)?, asked::body::<ResolveOrder>(&body)?);
+    let (id, said) = (named(&id)?, request::body::<ResolveOrder>(&body)?);
     let actor = who(said.actor);
     let reason = said.reason.unwrap_or_else(|| "no reason given".to_owned());
     let force = if said.force { Force::Forced } else { Force::Asked };
@@ -250,7 +251,7 @@ pub(super) async fn note(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Changed>>, ApiError> {
-    let (id, said) = (named(&id)?, asked::body::<NoteOrder>(&body)?);
+    let (id, said) = (named(&id)?, request::body::<NoteOrder>(&body)?);
     let actor = who(said.actor);
     let text = said.text.unwrap_or_default();
     let command = Command::Note { id, actor: actor.clone(), text: text.clone() };
@@ -265,7 +266,7 @@ pub(super) async fn assign(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Changed>>, ApiError> {
-    let (id, said) = (named(&id)?, asked::body::<AssignOrder>(&body)?);
+    let (id, said) = (named(&id)?, request::body::<AssignOrder>(&body)?);
     let actor = who(said.actor);
     let to = said.to.unwrap_or_default();
     let command = Command::Assign { id, actor: actor.clone(), to: to.clone() };
@@ -281,8 +282,8 @@ pub(super) async fn rate(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Changed>>, ApiError> {
-    let (id, said) = (named(&id)?, asked::body::<RateOrder>(&body)?);
-    let severity = asked::severity(&said.severity.unwrap_or_default())?;
+    let (id, said) = (named(&id)?, request::body::<RateOrder>(&body)?);
+    let severity = request::severity(&said.severity.unwrap_or_default())?;
     let (actor, reason) = (who(said.actor), said.reason.unwrap_or_default());
     let command = Command::Rate { id, actor: actor.clone(), severity, reason: reason.clone() };
     order(&admin, command, "incident.rate", actor, reason).await
@@ -297,7 +298,7 @@ pub(super) async fn review(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Changed>>, ApiError> {
-    let (id, said) = (named(&id)?, asked::body::<ReviewOrder>(&body)?);
+    let (id, said) = (named(&id)?, request::body::<ReviewOrder>(&body)?);
     let (actor, review) = said.read()?;
     let command = Command::Review { id, actor: actor.clone(), review };
     order(&admin, command, "incident.review", actor, String::new()).await
@@ -310,10 +311,10 @@ pub(super) async fn test(
     State(admin): State<Arc<Admin>>,
     body: Bytes,
 ) -> Result<Json<Observed<Changed>>, ApiError> {
-    let said = asked::body::<TestOrder>(&body)?;
+    let said = request::body::<TestOrder>(&body)?;
     let severity = match said.severity.as_deref() {
         None => Severity::Low,
-        Some(text) => asked::severity(text)?,
+        Some(text) => request::severity(text)?,
     };
     let actor = who(said.actor);
     let title = said.title.unwrap_or_else(|| "Test incident".to_owned());

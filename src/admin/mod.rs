@@ -1,9 +1,9 @@
 //! Answers the operator: reads, asks, answers. Never touches the data path; every mutation is a POST and is told.
 
-mod asked;
 mod audit;
 mod breakers;
 mod config;
+pub mod contract;
 mod document;
 mod error;
 mod etag;
@@ -13,10 +13,10 @@ mod health_view;
 mod idempotency;
 mod inbound;
 mod incidents;
-mod incidents_wire;
 mod observed;
 mod performance;
 mod reports;
+mod request;
 mod review;
 mod serve;
 mod services;
@@ -26,7 +26,6 @@ mod strict;
 mod texts;
 mod upstreams;
 mod uptime;
-pub mod wire;
 mod words;
 
 use std::sync::Arc;

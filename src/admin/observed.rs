@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Admin, health};
-use crate::control::Board;
+use crate::control::Snapshot;
 use crate::reliability::health::Health;
 use crate::runtime::clock::{self, Moment};
 
@@ -65,8 +65,8 @@ impl About {
     }
 
     /// As the control loop has seen it at its last look; before the first one, nothing has been seen since the start.
-    pub(super) fn looked(admin: &Admin, board: &Board) -> Self {
-        Self { seen: board.looked.unwrap_or(admin.started), ..Self::now() }
+    pub(super) fn looked(admin: &Admin, snapshot: &Snapshot) -> Self {
+        Self { seen: snapshot.looked.unwrap_or(admin.started), ..Self::now() }
     }
 
     /// What was seen at `instant`.

@@ -10,8 +10,8 @@ use axum::http::header;
 use axum::response::IntoResponse;
 
 use super::Admin;
+use super::contract::{BudgetView, MetricsView, Performance, Sample, SeriesView, Window};
 use super::observed::{About, Observed, since_start};
-use super::wire::{BudgetView, MetricsView, Performance, Sample, SeriesView, Window};
 use crate::reliability::detect::{BudgetState, Limits, budget_state};
 use crate::reliability::readings::Over;
 use crate::runtime::clock;

@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::asked::{self, Asked as AskedFor};
 use super::error::ApiError;
+use super::request::{self, Parameters};
 use super::{Admin, texts};
 use crate::names::IncidentId;
 use crate::report::calendar::{Month, Zone};
@@ -70,7 +70,7 @@ impl Form {
         let found = known.iter().find(|(name, _)| *name == said).map(|(_, form)| *form);
         found.ok_or_else(|| {
             let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-            asked::unknown("format", said, &names)
+            request::unknown("format", said, &names)
         })
     }
 
@@ -133,7 +133,7 @@ fn reader(admin: &Admin) -> Result<Reader, ApiError> {
         (status = 400), (status = 503)))]
 pub(super) async fn sla(
     State(admin): State<Arc<Admin>>,
-    AskedFor(wanted): AskedFor<SlaWanted>,
+    Parameters(wanted): Parameters<SlaWanted>,
 ) -> Result<Response, ApiError> {
     texts::query([("service", wanted.service.as_deref()), ("hours", wanted.hours.as_deref())])?;
     let forms = [("html", Form::Html), ("json", Form::Json), ("csv", Form::Csv)];
@@ -166,13 +166,13 @@ pub(super) async fn sla(
 pub(super) async fn review(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
-    AskedFor(wanted): AskedFor<ReviewWanted>,
+    Parameters(wanted): Parameters<ReviewWanted>,
 ) -> Result<Response, ApiError> {
     let form = Form::read(wanted.format.as_deref(), &[("markdown", Form::Markdown), ("json", Form::Json)])?;
     let zone = zone(wanted.time_zone.as_deref())?;
     let unknown = || ApiError::UnknownIncident { id: id.clone() };
     let id = IncidentId::read(&id).ok_or_else(unknown)?;
-    let at_hand = admin.control.board().incident(&id).map(|incident| (**incident).clone());
+    let at_hand = admin.control.snapshot().incident(&id).map(|incident| (**incident).clone());
     let incident = match at_hand {
         Some(incident) => incident,
         None => admin.control.records().find(&id).await?.ok_or_else(unknown)?,

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::asked;
+use super::contract::incidents::when;
 use super::error::ApiError;
-use super::incidents_wire::when;
+use super::request;
 use crate::reliability::incident::{ActionItem, Review};
 
 /// Something to be done.
@@ -40,7 +40,7 @@ impl ReviewOrder {
     /// Who, and what was learnt. Whether it is complete is the incident's to say, but for a due date: it has no empty form.
     pub(super) fn read(self) -> Result<(String, Review), ApiError> {
         let actions = self.actions.into_iter().enumerate().map(|(at, item)| {
-            let due = asked::day(&format!("actions[{at}].due"), &item.due.unwrap_or_default())?;
+            let due = request::day(&format!("actions[{at}].due"), &item.due.unwrap_or_default())?;
             Ok(ActionItem { what: item.what.unwrap_or_default(), owner: item.owner.unwrap_or_default(), due })
         });
         let review = Review {
@@ -49,7 +49,7 @@ impl ReviewOrder {
             human: self.human.unwrap_or_default(),
             actions: actions.collect::<Result<_, ApiError>>()?,
         };
-        Ok((asked::who(self.actor), review))
+        Ok((request::who(self.actor), review))
     }
 }
 

@@ -12,7 +12,7 @@ const OWN: [&str; 5] = ["store", "config", "clock", "ingress", "egress"];
 
 /// Upstreams, routes, resources, the sidecar's own parts, and whatever an incident or alert at hand is about.
 pub(super) fn known(admin: &Admin) -> BTreeSet<String> {
-    let board = admin.control.board();
+    let snapshot = admin.control.snapshot();
     let upstreams = upstreams::sorted(admin).into_iter().map(|one| one.config.name.as_str().to_owned());
     let series = admin.telemetry.all_series();
     let measured = series.iter().map(|one| one.key.0.as_str().to_owned());
@@ -20,10 +20,10 @@ pub(super) fn known(admin: &Admin) -> BTreeSet<String> {
     let configured = config.routes.iter().map(|route| route.name.as_str().to_owned());
     let channels = config.notify.iter().map(|channel| channel.name.as_str().to_owned());
     let resources = Resource::ALL.map(|one| one.label().to_owned());
-    let sampled = board.resources.iter().map(|one| format!("{}{}", one.what.label(), one.which));
+    let sampled = snapshot.resources.iter().map(|one| format!("{}{}", one.what.label(), one.which));
     let own = OWN.iter().chain(&[crate::control::SERVICE, NETWORK, DRILL]).map(|one| (*one).to_owned());
-    let incidents = board.incidents.iter().map(|one| one.key.service.to_string());
-    let alerts = board.alerts.iter().map(|one| one.key.service.to_string());
+    let incidents = snapshot.incidents.iter().map(|one| one.key.service.to_string());
+    let alerts = snapshot.alerts.iter().map(|one| one.key.service.to_string());
     upstreams
         .chain(measured)
         .chain(configured)

@@ -9,14 +9,14 @@ use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::asked::{self, Asked, bad};
+use super::contract::incidents::when;
 use super::error::ApiError;
-use super::incidents_wire::when;
 use super::observed::{About, Observed};
+use super::request::{self, Parameters, bad};
 use super::{Admin, services};
-use crate::control::Audited;
+use crate::control::AuditRecord;
 use crate::names;
-use crate::reliability::desk::{Command, Reply};
+use crate::reliability::engine::{Command, Reply};
 use crate::reliability::incident::Refused;
 use crate::reliability::rule::{Rule, Severity};
 use crate::reliability::silence::{Comparison, Label, Matcher, Purpose, Silence};
@@ -124,7 +124,7 @@ pub(super) struct SilenceEnd {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct WantedSilences {
     /// 1: also those that have ended.
-    #[serde(deserialize_with = "asked::flag")]
+    #[serde(deserialize_with = "request::flag")]
     all: bool,
 }
 
@@ -169,17 +169,17 @@ impl SilenceView {
     responses((status = 200, body = Observed<Silences>), (status = 400), (status = 503)))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
-    Asked(wanted): Asked<WantedSilences>,
+    Parameters(wanted): Parameters<WantedSilences>,
 ) -> Result<Json<Observed<Silences>>, ApiError> {
     let now = admin.control.now();
-    let board = admin.control.board();
-    let mut silences: Vec<_> = board.silences.iter().map(|one| SilenceView::of(one, now)).collect();
+    let snapshot = admin.control.snapshot();
+    let mut silences: Vec<_> = snapshot.silences.iter().map(|one| SilenceView::of(one, now)).collect();
     let ended = if wanted.all { admin.control.records().ended_silences(now, ENDED).await? } else { None };
-    let at_hand = |one: &&Silence| board.silences.iter().any(|held| held.number == one.number);
+    let at_hand = |one: &&Silence| snapshot.silences.iter().any(|held| held.number == one.number);
     let more = ended.iter().flatten().filter(|one| !at_hand(one));
     silences.extend(more.map(|one| SilenceView::of(one, now)));
     let view = Silences { silences, ended: ended.map(|ended| ended.len()) };
-    Ok(About::looked(&admin, &board).answer(&admin, view))
+    Ok(About::looked(&admin, &snapshot).answer(&admin, view))
 }
 
 /// Hold calls back, or announce maintenance. Both end by themselves.
@@ -189,7 +189,7 @@ pub(super) async fn create(
     State(admin): State<Arc<Admin>>,
     body: Bytes,
 ) -> Result<Json<Observed<SilenceChanged>>, ApiError> {
-    let said: SilenceOrder = asked::body(&body)?;
+    let said: SilenceOrder = request::body(&body)?;
     let force = said.force;
     let silence = read(said, admin.control.now())?;
     if !force && silence.check(admin.control.now()).is_ok() {
@@ -198,7 +198,7 @@ pub(super) async fn create(
     let (action, actor) = (action(silence.purpose), silence.actor.clone());
     let target = silence.matchers.iter().map(written).collect::<Vec<_>>().join(" ");
     let target = if target.is_empty() { "everything".to_owned() } else { target };
-    let audit = Audited { actor, action, target, reason: silence.reason.clone() };
+    let audit = AuditRecord { actor, action, target, reason: silence.reason.clone() };
     changed(&admin, Command::Silence(silence), audit).await
 }
 
@@ -221,11 +221,11 @@ pub(super) async fn end(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<SilenceChanged>>, ApiError> {
-    let said: SilenceEnd = asked::body(&body)?;
+    let said: SilenceEnd = request::body(&body)?;
     let number = names::read_silence_id(&id).ok_or(ApiError::Refused(Refused::NoSuchSilence))?;
-    let actor = asked::who(said.actor);
+    let actor = request::who(said.actor);
     let reason = said.reason.unwrap_or_default();
-    let audit = Audited { actor: actor.clone(), action: "silence.end", target: id, reason };
+    let audit = AuditRecord { actor: actor.clone(), action: "silence.end", target: id, reason };
     changed(&admin, Command::EndSilence { number, actor }, audit).await
 }
 
@@ -251,9 +251,9 @@ fn action(purpose: Purpose) -> &'static str {
 async fn changed(
     admin: &Admin,
     command: Command,
-    audit: Audited,
+    audit: AuditRecord,
 ) -> Result<Json<Observed<SilenceChanged>>, ApiError> {
-    let (done, audit_id) = asked::order(admin, command, audit).await?;
+    let (done, audit_id) = request::order(admin, command, audit).await?;
     match done.reply {
         Reply::Silence(silence) => {
             let silence = SilenceView::of(&silence, admin.control.now());
@@ -292,12 +292,12 @@ fn read(said: SilenceOrder, now: At) -> Result<Silence, ApiError> {
         .into_iter()
         .filter_map(|(label, value)| Some(MatcherView { label: label.to_owned(), is: is(), value: value? }));
     let matchers = short.chain(said.matchers).map(matcher).collect::<Result<Vec<_>, _>>()?;
-    let from = said.from.map_or(Ok(now), |text| asked::moment("from", &text))?;
+    let from = said.from.map_or(Ok(now), |text| request::moment("from", &text))?;
     let until = end_of(from, said.lasts.as_deref(), said.until.as_deref())?;
     if until.since(from) > LONGEST {
         return Err(bad("it would last longer than 31 days; write an earlier end".to_owned()));
     }
-    let (actor, reason) = (asked::who(said.actor), said.reason.unwrap_or_default());
+    let (actor, reason) = (request::who(said.actor), said.reason.unwrap_or_default());
     Ok(Silence { number: 0, purpose, matchers, from, until, actor, reason })
 }
 
@@ -307,7 +307,7 @@ fn end_of(from: At, lasts: Option<&str>, until: Option<&str>) -> Result<At, ApiE
             Some(lasts) if !lasts.is_zero() => Ok(from + lasts),
             Some(_) | None => Err(bad(format!("for {text:?} is no duration; write \"2h\""))),
         },
-        (None, Some(text)) => asked::moment("until", text),
+        (None, Some(text)) => request::moment("until", text),
         (Some(_), Some(_)) => Err(bad("for and until say the same twice; write one of them".to_owned())),
         (None, None) => Err(bad("it has no end; write \"for\": \"2h\", or until".to_owned())),
     }

@@ -1,7 +1,7 @@
 //! Incidents as they change: server-sent events.
 //!
-//! Each stream reads from a place in the feed of changes at its own pace. One that falls behind what is kept begins anew;
-//! what it is behind on waits in the feed once for all streams, never in a queue of its own. Nothing here holds up the desk.
+//! Each stream reads from a place in the stream of changes at its own pace. One that falls behind what is kept begins anew;
+//! what it is behind on is kept there once for all streams, never in a queue of its own. Nothing here holds up the engine.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use utoipa::IntoParams;
 
 use super::Admin;
-use super::asked::Asked;
+use super::contract::incidents::{IncidentView, Incidents};
 use super::error::ApiError;
-use super::incidents_wire::{IncidentView, Incidents};
-use crate::control::{Board, Change, Feed, Next};
+use super::request::Parameters;
+use crate::control::{Change, Changes, Next, Snapshot};
 use crate::runtime::drain::Drain;
 
 /// Streams at once: each holds one connection of the admin port.
@@ -72,7 +72,7 @@ pub(super) struct From {
 pub(super) async fn stream(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
-    Asked(from): Asked<From>,
+    Parameters(from): Parameters<From>,
 ) -> Result<Response, ApiError> {
     let place = place(&headers, from.last_event_id.as_deref());
     open(&admin, place)
@@ -90,7 +90,7 @@ pub(super) fn open(admin: &Admin, place: Option<String>) -> Result<Response, Api
     let boot = admin.control.records().boot();
     let after = place.and_then(|id| number(&id, boot));
     let (send, events) = mpsc::channel(AHEAD);
-    let teller = Teller { boot: boot.to_owned(), feed: admin.control.feed(), send, _held: held };
+    let teller = Teller { boot: boot.to_owned(), changes: admin.control.changes(), send, _held: held };
     crate::runtime::tasks::detach(teller.tell(after, admin.drain.clone()));
     let stream = Sse::new(ReceiverStream::new(events)).keep_alive(KeepAlive::new().interval(ALIVE));
     // A proxy on the way must neither hold it back nor keep it.
@@ -107,7 +107,7 @@ fn number(id: &str, boot: &str) -> Option<u64> {
 
 struct Teller {
     boot: String,
-    feed: Feed,
+    changes: Changes,
     send: mpsc::Sender<Result<Event, Infallible>>,
     _held: Held,
 }
@@ -128,11 +128,11 @@ impl Teller {
             return;
         }
         loop {
-            let events: Vec<(u64, Event)> = match self.feed.next(after) {
-                Next::Anew { board, number } => vec![(number, self.reset(&board, number))],
+            let events: Vec<(u64, Event)> = match self.changes.next(after) {
+                Next::Anew { snapshot, number } => vec![(number, self.reset(&snapshot, number))],
                 Next::Changes(changes) => changes.iter().map(|one| (one.number, self.change(one))).collect(),
             };
-            if events.is_empty() && !self.feed.grown(after.unwrap_or(0)).await {
+            if events.is_empty() && !self.changes.grown(after.unwrap_or(0)).await {
                 return;
             }
             for (number, event) in events {
@@ -150,10 +150,10 @@ impl Teller {
         Event::default().event(name).id(format!("{}.{number}", self.boot)).data(data)
     }
 
-    fn reset(&self, board: &Board, number: u64) -> Event {
-        let live = board.incidents.iter().filter(|one| one.state.is_live());
-        let incidents: Vec<_> = live.map(|one| IncidentView::of(one, board)).collect();
-        let list = Incidents { open: board.open(), count: incidents.len(), incidents, next: None };
+    fn reset(&self, snapshot: &Snapshot, number: u64) -> Event {
+        let live = snapshot.incidents.iter().filter(|one| one.state.is_live());
+        let incidents: Vec<_> = live.map(|one| IncidentView::of(one, snapshot)).collect();
+        let list = Incidents { open: snapshot.open(), count: incidents.len(), incidents, next: None };
         self.event("reset", number, &list)
     }
 

@@ -7,10 +7,10 @@ use axum::Json;
 use axum::extract::{Path, State};
 
 use super::Admin;
+use super::contract::{Breaker, EndpointView, UpstreamView, Upstreams};
 use super::error::ApiError;
 use super::health;
 use super::observed::{About, Observed};
-use super::wire::{Breaker, EndpointView, UpstreamView, Upstreams};
 use crate::config::presets::SRE_API;
 use crate::reliability::verdict::Against;
 use crate::runtime::clock::{self, Moment};

@@ -8,12 +8,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Admin;
-use super::incidents_wire::Alerts;
+use super::contract::incidents::Alerts;
 use super::observed::{About, Observed};
 use crate::control::Replied;
 use crate::reliability::ledger::Report;
 
-/// Of the ledger, in the order of [`crate::control::Board::uptime`].
+/// Of the ledger, in the order of [`crate::control::Snapshot::uptime`].
 const WINDOWS: [&str; 3] = ["24h", "7d", "30d"];
 
 /// What a range of time was.
@@ -73,8 +73,8 @@ fn span((window, report): (&'static str, &Report)) -> Span {
 /// Uptime by the second, with how much of the time was observed at all.
 #[utoipa::path(get, path = "/uptime", responses((status = 200, body = Observed<UptimeView>)))]
 pub(super) async fn uptime(State(admin): State<Arc<Admin>>) -> Json<Observed<UptimeView>> {
-    let board = admin.control.board();
-    let mut subjects: Vec<Subject> = board
+    let snapshot = admin.control.snapshot();
+    let mut subjects: Vec<Subject> = snapshot
         .uptime
         .iter()
         .map(|(name, reports)| Subject {
@@ -84,9 +84,9 @@ pub(super) async fn uptime(State(admin): State<Arc<Admin>>) -> Json<Observed<Upt
         .collect();
     subjects.sort_by_key(|subject| subject.name != crate::control::SERVICE);
     let promised = admin.reloader.status().config.watch.slo.uptime;
-    let coverage = board.uptime.get(crate::control::SERVICE).map_or(0.0, |spans| spans[2].coverage());
+    let coverage = snapshot.uptime.get(crate::control::SERVICE).map_or(0.0, |spans| spans[2].coverage());
     let view = UptimeView { target: promised.ratio(), subjects };
-    About::looked(&admin, &board).over("30d", Some(coverage)).answer(&admin, view)
+    About::looked(&admin, &snapshot).over("30d", Some(coverage)).answer(&admin, view)
 }
 
 /// Replies of one window.
@@ -129,18 +129,18 @@ fn burn(replied: &Replied, allowed: f64) -> Burn {
 /// Error budget and burn rates of the replies that clients got.
 #[utoipa::path(get, path = "/slo", responses((status = 200, body = Observed<SloView>)))]
 pub(super) async fn slo(State(admin): State<Arc<Admin>>) -> Json<Observed<SloView>> {
-    let board = admin.control.board();
+    let snapshot = admin.control.snapshot();
     let config = admin.reloader.status().config;
     let allowed = config.watch.policy.detect.errors.objective.allowed();
-    let windows = board.replies.iter().map(|one| burn(one, allowed));
-    let coverage = board.replies.last().map_or(0.0, |longest| longest.coverage);
+    let windows = snapshot.replies.iter().map(|one| burn(one, allowed));
+    let coverage = snapshot.replies.last().map_or(0.0, |longest| longest.coverage);
     let view = SloView { objective: config.watch.slo.success.ratio(), windows: windows.collect() };
-    About::looked(&admin, &board).over("3d", Some(coverage)).answer(&admin, view)
+    About::looked(&admin, &snapshot).over("3d", Some(coverage)).answer(&admin, view)
 }
 
 /// The alerts that are pending or firing.
 #[utoipa::path(get, path = "/alerts", responses((status = 200, body = Observed<Alerts>)))]
 pub(super) async fn alerts(State(admin): State<Arc<Admin>>) -> Json<Observed<Alerts>> {
-    let board = admin.control.board();
-    About::looked(&admin, &board).answer(&admin, Alerts::of(&board))
+    let snapshot = admin.control.snapshot();
+    About::looked(&admin, &snapshot).answer(&admin, Alerts::of(&snapshot))
 }

@@ -3,10 +3,10 @@
 //! Order of a start: bind, workers, admin, ready. Order of a stop: unready, lame duck, stop accepting, finish, flush,
 //! leave.
 
+mod audit;
 mod bound;
 mod chores;
 mod inbound;
-mod trail;
 pub mod trial;
 mod work;
 
@@ -148,10 +148,10 @@ impl App {
         let (stop, drain) = drain::channel();
         let readiness = Readiness::default();
         let tasks = Tasks::default();
-        let desk = control::start(&config, &registry, &telemetry, &tasks, &drain).await.context("store")?;
-        trail::started(desk.handle.records(), &config, start.path.as_deref());
+        let engine = control::start(&config, &registry, &telemetry, &tasks, &drain).await.context("store")?;
+        audit::started(engine.handle.records(), &config, start.path.as_deref());
         registry.listeners().bound(bound::listening(&bound, [Some(admin_address), probes_address])?);
-        let (watcher, own) = (Watcher::new(&registry, &drain, &desk), desk.own.clone());
+        let (watcher, own) = (Watcher::new(&registry, &drain, &engine), engine.own.clone());
         watcher.tend(&fresh);
         let mut addresses = addresses(&bound, admin_address, &telemetry)?;
         addresses.extend(probes_address.map(|address| ("probes".to_owned(), address)));
@@ -159,13 +159,13 @@ impl App {
         warn_of(&config);
         let reloader =
             reloader(start.path, start.env, &config, &telemetry, watcher, start.filter, admin_address);
-        addresses.extend(inbound::begin(&config, &desk.handle, &reloader, &telemetry, &tasks, &drain)?);
+        addresses.extend(inbound::begin(&config, &engine.handle, &reloader, &telemetry, &tasks, &drain)?);
         let workers = work::spawn(bound, &registry, &telemetry, &drain)?;
         let admin = Admin::new(
             Arc::clone(&registry),
             Arc::clone(&telemetry),
             Arc::clone(&reloader),
-            desk.handle,
+            engine.handle,
             readiness.clone(),
             admin_address,
             drain.listening(),
@@ -177,7 +177,7 @@ impl App {
         for (name, address) in &addresses {
             Event::Listening { listener: name, address: &address.to_string() }.tell();
         }
-        let store = desk.store;
+        let store = engine.store;
         Ok(Self { addresses, config, telemetry, reloader, store, readiness, tasks, workers, stop })
     }
 
@@ -259,13 +259,13 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn new(registry: &Arc<Registry>, drain: &Drain, desk: &control::Running) -> Self {
+    fn new(registry: &Arc<Registry>, drain: &Drain, engine: &control::Running) -> Self {
         Self {
             registry: Arc::clone(registry),
             drain: drain.listening(),
-            sender: Arc::clone(&desk.sender),
-            records: desk.handle.records().clone(),
-            own: desk.own.clone(),
+            sender: Arc::clone(&engine.sender),
+            records: engine.handle.records().clone(),
+            own: engine.own.clone(),
         }
     }
 
@@ -314,7 +314,7 @@ fn reloader(
     set_config_metrics(&hearing, 1, true);
     let hear = move |outcome: &Outcome, problems: Option<&crate::config::problem::Problems>| {
         set_config_metrics(&hearing, outcome.generation, problems.is_none());
-        trail::reloaded(&records, read_from.as_deref(), outcome, problems);
+        audit::reloaded(&records, read_from.as_deref(), outcome, problems);
         own.reloaded(outcome);
         tell(outcome, problems);
     };

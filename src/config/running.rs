@@ -22,7 +22,7 @@ use super::process::Process;
 use super::routes::{self, Route};
 use super::store::Store;
 use super::upstream::{Upstream, UpstreamFile};
-use super::{desk, listeners, secret};
+use super::{engine, listeners, secret};
 use crate::names::UpstreamName;
 
 /// Everything Strop needs to run.
@@ -48,7 +48,7 @@ pub struct Config {
     /// Which requests count as slow.
     pub latency: Latency,
     /// What makes an incident, who is called, what is promised.
-    pub watch: desk::Watch,
+    pub watch: engine::Watch,
     /// One line per request.
     pub access_log: AccessLog,
     /// Incidents, audit and ledger on disk; `None`: off.
@@ -136,7 +136,7 @@ impl ConfigFile {
         let admin = self.admin.check(problems.part("admin"));
         let store = self.store.check(problems.part("store"));
         let process = self.process.check(problems.part("process"));
-        let watch = desk::Written {
+        let watch = engine::Written {
             slo: &self.slo,
             incidents: &self.incidents,
             escalation: &self.escalation,
@@ -144,7 +144,7 @@ impl ConfigFile {
             channels: &channels,
             pagers: &pagers,
         };
-        let watch = desk::check(&watch, latency, &routes, problems);
+        let watch = engine::check(&watch, latency, &routes, problems);
         self.access_log.check(problems.part("access_log"));
         listeners::check(&self, problems);
         self.hosts(problems);

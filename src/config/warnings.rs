@@ -1,7 +1,7 @@
 //! What runs and yet is probably not meant: channels that would fall silent together with what they are to tell about, ladders
 //! that reach nobody, names that nobody can look up, ways out that are open to others, secrets that others can read.
 
-use super::desk::reach;
+use super::engine::reach;
 use super::upstream::Host;
 use super::{Config, listeners};
 

@@ -145,8 +145,8 @@ impl Word for Rule {
 mod tests {
     use super::*;
     use crate::config::channels::{Kind, MailTls};
-    use crate::config::desk::escalation::Staffed;
     use crate::config::egress::Unlisted;
+    use crate::config::engine::escalation::Staffed;
     use crate::config::ingress::{Ambiguous, Traces};
     use crate::config::latency::UntilWord;
     use crate::config::upstream::Protocol;

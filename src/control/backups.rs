@@ -1,6 +1,6 @@
 //! Copies of the store by the clock: each one is restored and compared, and only after a good one do older ones go.
 //!
-//! A task of its own, on a thread that may wait: a copy takes as long as the disk does, and neither the desk nor a request
+//! A task of its own, on a thread that may wait: a copy takes as long as the disk does, and neither the engine nor a request
 //! waits for it. Each sidecar makes its own, of an SQLite file as a file, of PostgreSQL as an export of the whole database.
 
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::routes::bad_and_all;
 use crate::names::IncidentId;
-use crate::reliability::desk::Command;
+use crate::reliability::engine::Command;
 use crate::reliability::incident::Incident;
 use crate::runtime::clock::{self, Moment};
 use crate::telemetry::Telemetry;

@@ -1,12 +1,12 @@
-//! How the desk is reached: orders go in, what is known comes out.
+//! How the engine is reached: orders go in, what is known comes out.
 
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::time::Time;
-use super::{Audited, Board, Feed, Records};
-use crate::reliability::desk::{Command, Reply};
+use super::{AuditRecord, Changes, Records, Snapshot};
+use crate::reliability::engine::{Command, Reply};
 use crate::reliability::incident::{Incident, Refused};
 use crate::runtime::clock;
 use crate::units::At;
@@ -17,10 +17,10 @@ pub(super) const WAITING: usize = 256;
 /// Who orders what, for the audit trail.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// What the desk is to do.
+    /// What the engine is to do.
     pub command: Command,
     /// Who, as the audit trail shows it; `None`: the machine itself, whose deeds are on the timeline alone.
-    pub audit: Option<Audited>,
+    pub audit: Option<AuditRecord>,
 }
 
 /// What became of an order.
@@ -46,8 +46,8 @@ pub(super) struct Ask {
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(super) asks: mpsc::Sender<Ask>,
-    pub(super) board: watch::Receiver<Arc<Board>>,
-    pub(super) feed: Feed,
+    pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
+    pub(super) changes: Changes,
     pub(super) records: Records,
     pub(super) time: Arc<Time>,
 }
@@ -78,18 +78,18 @@ impl Handle {
     }
 
     /// What changes, in order.
-    pub fn feed(&self) -> Feed {
-        self.feed.clone()
+    pub fn changes(&self) -> Changes {
+        self.changes.clone()
     }
 
     /// What is known now.
-    pub fn board(&self) -> Arc<Board> {
-        Arc::clone(&self.board.borrow())
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.borrow())
     }
 
-    /// Wakes with every change of the board.
-    pub fn watch(&self) -> watch::Receiver<Arc<Board>> {
-        self.board.clone()
+    /// Wakes with every change of the snapshot.
+    pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.clone()
     }
 
     /// What is on disk.
@@ -98,7 +98,7 @@ impl Handle {
     }
 }
 
-/// Where the post tells what became of a call.
+/// Where the notifier tells what became of a call.
 #[derive(Clone, Debug)]
 pub struct Replies(pub(super) mpsc::Sender<Ask>);
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::records::{json, parse};
 use crate::reliability::incident::{self, Head, Incident};
-use crate::store::rows::{self, Entry};
+use crate::store::rows::{self, NewEntry};
 use crate::store::{IncidentFilter, Reader, StoreError};
 
 /// Rows of one page.
@@ -39,11 +39,11 @@ pub(super) async fn live(reader: &Reader) -> Result<Vec<Incident>, StoreError> {
             break;
         }
     }
-    let mut lines: HashMap<String, Vec<Entry>> = HashMap::new();
+    let mut lines: HashMap<String, Vec<NewEntry>> = HashMap::new();
     for line in reader.unresolved_lines().await? {
         lines.entry(line.incident_id.clone()).or_default().push(line);
     }
-    let whole = |row: &rows::Incident| {
+    let whole = |row: &rows::IncidentRow| {
         let head = parse::<Head>(&row.id, &row.body)?;
         Some(head.whole(read_lines(lines.remove(&row.id).unwrap_or_default())))
     };
@@ -51,13 +51,13 @@ pub(super) async fn live(reader: &Reader) -> Result<Vec<Incident>, StoreError> {
 }
 
 /// Lines that can be read; one that cannot is told and stays on disk.
-pub(super) fn read_lines(lines: Vec<Entry>) -> Vec<incident::Entry> {
+pub(super) fn read_lines(lines: Vec<NewEntry>) -> Vec<incident::Entry> {
     lines.iter().filter_map(|line| parse(&line.incident_id, &line.body)).collect()
 }
 
-pub(super) fn row(incident: &Incident, head: Head, member: &str) -> rows::Incident {
+pub(super) fn row(incident: &Incident, head: Head, member: &str) -> rows::IncidentRow {
     let live = incident.state.is_live();
-    rows::Incident {
+    rows::IncidentRow {
         id: incident.id.as_str().to_owned(),
         dedup_key: incident.dedup.to_string(),
         state: incident.state.label().to_owned(),
@@ -75,8 +75,8 @@ pub(super) fn row(incident: &Incident, head: Head, member: &str) -> rows::Incide
 
 /// What the store keeps of two versions of an incident: both of them, see [`Head::join`]. A row that cannot be read here gives
 /// way to a newer revision alone.
-pub(super) fn join(there: &rows::Incident, new: &rows::Incident) -> rows::Incident {
-    let read = |row: &rows::Incident| serde_json::from_str::<Head>(&row.body).ok();
+pub(super) fn join(there: &rows::IncidentRow, new: &rows::IncidentRow) -> rows::IncidentRow {
+    let read = |row: &rows::IncidentRow| serde_json::from_str::<Head>(&row.body).ok();
     let (Some(theirs), Some(ours)) = (read(there), read(new)) else {
         return crate::store::newer(there, new);
     };
@@ -88,5 +88,5 @@ pub(super) fn join(there: &rows::Incident, new: &rows::Incident) -> rows::Incide
         return new.clone();
     }
     let updated_at = there.updated_at.max(new.updated_at);
-    rows::Incident { updated_at, ..row(&kept.incident().clone(), kept, &new.member) }
+    rows::IncidentRow { updated_at, ..row(&kept.incident().clone(), kept, &new.member) }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Board, Post};
+use super::{Notifier, Snapshot};
 use crate::config::Config;
 use crate::notify::{Heartbeat, Sender};
 use crate::reliability::delivery::heartbeat::{Vitals, Withheld};
@@ -26,10 +26,10 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Beating {
     pub(super) registry: Arc<Registry>,
     pub(super) sender: Arc<Sender>,
-    pub(super) post: Post,
+    pub(super) notifier: Notifier,
     pub(super) telemetry: Arc<Telemetry>,
     /// When the control loop last looked at everything is part of it.
-    pub(super) board: watch::Receiver<Arc<Board>>,
+    pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
     pub(super) duty: watch::Receiver<Duty>,
 }
 
@@ -89,9 +89,9 @@ impl Beating {
 
     fn vitals(&self) -> Vitals {
         let now = clock::instant();
-        let channels = self.post.failing();
+        let channels = self.notifier.failing();
         let failing = channels.iter().filter(|(_, failing)| failing.is_some()).count();
-        let looked = self.board.borrow().looked.map(|at| now.saturating_duration_since(at.instant));
+        let looked = self.snapshot.borrow().looked.map(|at| now.saturating_duration_since(at.instant));
         Vitals { acts: self.duty.borrow().acts(), looked, channels: channels.len(), failing }
     }
 }

@@ -2,9 +2,9 @@
 
 use secrecy::SecretString;
 
-use super::{Audited, Handle, Order};
+use super::{AuditRecord, Handle, Order};
 use crate::notify::inbound::{self, Said, Unheard, Which};
-use crate::reliability::desk::Command;
+use crate::reliability::engine::Command;
 use crate::reliability::incident::Incident;
 use crate::telemetry::event::{Event, ProcessEvent};
 
@@ -93,16 +93,16 @@ impl Handle {
     }
 
     async fn taken(&self, which: &Which, by: String, from: &'static str) -> Heard {
-        let board = self.board();
+        let snapshot = self.snapshot();
         let meant =
             |one: &&std::sync::Arc<Incident>| one.state.is_live() && which.is(one.id.as_str(), &one.dedup);
-        let Some(incident) = board.incidents.iter().find(meant) else { return Heard::Nobody };
+        let Some(incident) = snapshot.incidents.iter().find(meant) else { return Heard::Nobody };
         if incident.clocks.acknowledged.is_some() {
             return Heard::Known;
         }
         let (action, target, reason) = ("incident.ack", incident.id.to_string(), format!("taken in {from}"));
         Event::AdminMutation { actor: &by, action, target: &target, reason: &reason }.tell();
-        let audit = Audited { actor: by.clone(), action, target, reason };
+        let audit = AuditRecord { actor: by.clone(), action, target, reason };
         let command = Command::Ack { id: incident.id.clone(), actor: by };
         match self.order(Order { command, audit: Some(audit) }).await {
             Some(Ok(_)) => Heard::Taken,

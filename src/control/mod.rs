@@ -1,15 +1,14 @@
-//! Turns what is seen into what is done: one task owns the desk, looks once a second, and carries its effects out.
+//! Turns what is seen into what is done: one task owns the engine, looks once a second, and carries its effects out.
 //!
-//! It waits for nobody: writes go to the store's durable lane, messages to the post, each of which has its own task. Orders
+//! It waits for nobody: writes go to the store's durable lane, messages to the notifier, each of which has its own task. Orders
 //! come through [`Handle`]; whoever gave one hears back when it is stored, or that it is not stored yet.
 
+mod audit;
 mod backups;
-mod board;
 mod bypass;
-mod courier;
+mod changes;
 mod damaged;
 mod evidence;
-mod feed;
 mod fleet;
 mod handle;
 mod heads;
@@ -17,16 +16,16 @@ mod heartbeat;
 mod inbound;
 mod machine;
 mod memory;
+mod notifier;
 mod observer;
 mod own;
 mod past;
-mod post;
 mod records;
 mod routes;
 mod seconds;
+mod snapshot;
 mod start;
 mod time;
-mod trail;
 mod uptime;
 mod wording;
 
@@ -36,25 +35,25 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+pub use audit::{AuditRecord, audit_id};
 pub use backups::{BackupStatus, Backups, GoodCopy};
-pub use board::{Board, Looked, Replied, SERVICE};
 pub use bypass::{Bypass, Observed};
-pub use courier::{Courier, FleetView, MemberView};
-pub use feed::{Change, Feed, Next};
+pub use changes::{Change, Changes, Next};
+pub use fleet::{FleetSync, FleetView, MemberView};
 pub use handle::{Done, Handle, Order, Replies};
 pub use inbound::{Heard, Posted};
 pub use memory::Memory;
+pub use notifier::Notifier;
 pub use observer::Observer;
 pub use own::Own;
-pub use post::Post;
 pub use records::Records;
+pub use snapshot::{ActiveAlert, Replied, SERVICE, Snapshot};
 pub use start::{Running, start};
-pub use trail::{Audited, audit_id};
 pub use uptime::Uptime;
 
-use crate::config::desk::escalation::People;
+use crate::config::engine::escalation::People;
 use crate::names::IncidentId;
-use crate::reliability::desk::{Desk, DeskPolicy, Effect};
+use crate::reliability::engine::{Effect, Engine, EnginePolicy};
 use crate::reliability::escalation::{Clock, LocalMinute};
 use crate::reliability::incident::{State, Transition};
 use crate::reliability::readings::Stage;
@@ -65,10 +64,10 @@ use crate::store::Store;
 use crate::store::rows::Write;
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::{IncidentEvent, ProcessEvent};
-use crate::telemetry::sre::Numbers;
+use crate::telemetry::sre::SreSnapshot;
 use crate::units::At;
+use changes::ChangeWriter;
 use evidence::Evidence;
-use feed::Filler;
 use handle::{Ask, WAITING};
 use heads::HandedOver;
 use records::LeftBehind;
@@ -80,15 +79,15 @@ const RESTORE: Duration = Duration::from_secs(2);
 
 /// The task's state.
 pub struct Control {
-    desk: Desk,
+    engine: Engine,
     observer: Observer,
     telemetry: Arc<Telemetry>,
     store: Option<Store>,
     records: Records,
-    post: Post,
+    notifier: Notifier,
     asks: mpsc::Receiver<Ask>,
-    board: watch::Sender<Arc<Board>>,
-    feed: Filler,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    changes: ChangeWriter,
     uptime: Uptime,
     seconds: Seconds,
     evidence: Evidence,
@@ -111,39 +110,38 @@ impl Control {
         observer: Observer,
         telemetry: Arc<Telemetry>,
         records: Records,
-        post: impl FnOnce(Replies) -> Post,
-    ) -> (Self, Handle, Option<Courier>) {
+        notifier: impl FnOnce(Replies) -> Notifier,
+    ) -> (Self, Handle, Option<FleetSync>) {
         let now = observer.at(clock::now());
         let (send, asks) = mpsc::channel(WAITING);
-        let (board, watching) = watch::channel(Arc::default());
+        let (snapshot, watching) = watch::channel(Arc::default());
         let source = Arc::from(records.boot());
         let seed = uuid::Uuid::now_v7().as_u64_pair().1;
-        let mut desk = Desk::new(DeskPolicy::default(), source, seed, now);
-        let (fleet, courier) = fleet::Fleet::of(&records, seed, now);
-        if courier.is_some() {
-            desk.watch();
+        let mut engine = Engine::new(EnginePolicy::default(), source, seed, now);
+        let (fleet, sync) = fleet::Fleet::of(&records, seed, now);
+        if sync.is_some() {
+            engine.watch();
         }
-        let (filler, feed) = feed::feed();
+        let (changes, reader) = changes::changes();
         let time = observer.time();
         let follower = time::Follower::new(telemetry.started());
-        let (asks_of, kept) = (send.clone(), records.clone());
-        let handle = Handle { asks: asks_of, board: watching, feed, records: kept, time: Arc::clone(&time) };
-        let post = post(Replies(send));
+        let (orders, kept, clock) = (send.clone(), records.clone(), Arc::clone(&time));
+        let handle = Handle { asks: orders, snapshot: watching, changes: reader, records: kept, time: clock };
+        let notifier = notifier(Replies(send));
         let store = records.store().cloned();
         let uptime = Uptime::new(now);
         let (evidence, seconds, told) = (observer.evidence(), Seconds::default(), BTreeMap::new());
         let wording = observer.wording();
-        let feed = filler;
         let control = Self {
-            desk,
+            engine,
             observer,
             telemetry,
             store,
             records,
-            post,
+            notifier,
             asks,
-            board,
-            feed,
+            snapshot,
+            changes,
             uptime,
             seconds,
             evidence,
@@ -156,7 +154,7 @@ impl Control {
             own: Own::default(),
             pauses: 0,
         };
-        (control, handle, courier)
+        (control, handle, sync)
     }
 
     /// What the process knows of itself.
@@ -164,8 +162,8 @@ impl Control {
         self.own.clone()
     }
 
-    pub(super) fn post(&self) -> Post {
-        self.post.clone()
+    pub(super) fn notifier(&self) -> Notifier {
+        self.notifier.clone()
     }
 
     /// Whether this member calls people, and when that changes.
@@ -179,7 +177,7 @@ impl Control {
         self.heed_config();
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // What a fleet has stored, the courier brings.
+        // What a fleet has stored, the synchronisation brings.
         let mut restored = !self.fleet.is_single();
         let mut left = Box::pin(past::left_behind(self.records.clone()));
         if !restored && let Ok(found) = tokio::time::timeout(RESTORE, &mut left).await {
@@ -200,7 +198,7 @@ impl Control {
                 _ = second.tick() => self.look(),
             }
         }
-        let minutes = self.desk.flush();
+        let minutes = self.engine.flush();
         let mut writes = self.fleet.due(None);
         writes.extend(minutes.iter().map(|minute| self.records.ledger(minute)));
         if let Some(store) = self.store.as_ref().filter(|_| !writes.is_empty()) {
@@ -214,7 +212,7 @@ impl Control {
         let now = self.observer.at(clock::now());
         self.uptime.take_over(uptime);
         self.told.extend(incidents.iter().map(|one| (one.id.clone(), HandedOver::all(one))));
-        let effects = self.desk.restore(incidents, silences, now);
+        let effects = self.engine.restore(incidents, silences, now);
         self.carry_out(effects, Vec::new());
     }
 
@@ -232,7 +230,7 @@ impl Control {
         readings.resumed = self.resumed(moment);
         self.shift(now);
         self.look_around(&mut readings, now);
-        let effects = self.desk.tick(&readings, now);
+        let effects = self.engine.tick(&readings, now);
         self.carry_out(effects, Vec::new());
         self.look_back(&readings, now);
         for command in self.evidence.take(moment, now) {
@@ -246,16 +244,16 @@ impl Control {
             // Nobody waits for it.
             drop(store.write(due));
         }
-        let minutes = self.desk.flush();
+        let minutes = self.engine.flush();
         self.seconds.turn(&minutes);
         self.uptime.turn(minutes, now);
-        let before = Arc::clone(&self.board.borrow());
-        let board = Board::of(&before, &self.desk, &self.uptime, &readings, now);
-        let board = Board { bypass: self.observer.bypass(now), looked: Some(moment), ..board };
-        let board = self.fleet_board(board, now);
+        let before = Arc::clone(&self.snapshot.borrow());
+        let snapshot = Snapshot::of(&before, &self.engine, &self.uptime, &readings, now);
+        let snapshot = Snapshot { bypass: self.observer.bypass(now), looked: Some(moment), ..snapshot };
+        let snapshot = self.fleet_snapshot(snapshot, now);
         let seconds = self.seconds.totals();
-        self.telemetry.sre.set(Numbers { seconds, ..board.numbers(now) });
-        self.show(board);
+        self.telemetry.sre.set(SreSnapshot { seconds, ..snapshot.metrics(now) });
+        self.show(snapshot);
     }
 
     /// People work by the clock on their wall, which may be set while the process runs.
@@ -279,17 +277,17 @@ impl Control {
         Some(self.observer.at(moment) - moment.instant.saturating_duration_since(last.until))
     }
 
-    fn show(&mut self, board: Board) {
-        let board = Arc::new(board);
-        // In this order: the feed's number stands for a board that everybody sees already.
-        self.board.send_replace(Arc::clone(&board));
-        self.feed.take(&board);
+    fn show(&mut self, snapshot: Snapshot) {
+        let snapshot = Arc::new(snapshot);
+        // In this order: the number of a change stands for a snapshot that everybody sees already.
+        self.snapshot.send_replace(Arc::clone(&snapshot));
+        self.changes.take(&snapshot);
     }
 
     /// What is decided is decided by the config in force: an order may come before the first look, or right after a reload.
     fn heed_config(&mut self) {
         if let Some(config) = self.observer.new_config() {
-            self.desk.reconfigure((*config.watch.policy).clone());
+            self.engine.reconfigure((*config.watch.policy).clone());
             self.people = Some(config.watch.people.clone());
             self.wording.reconfigure(&config);
         }
@@ -299,11 +297,11 @@ impl Control {
         self.heed_config();
         let clock = self.clock(clock::now());
         let now = clock.now;
-        self.desk.tell_hour(clock);
+        self.engine.tell_hour(clock);
         let Ask { order: Order { command, audit }, found, answer } = ask;
         if let Some(found) = found.filter(|found| !self.knows(&found.id)) {
             self.told.insert(found.id.clone(), HandedOver::all(&found));
-            self.feed.know(&found);
+            self.changes.know(&found);
             // It is over: nothing is done about it but what the order says.
             self.fetch(*found, now);
         }
@@ -312,13 +310,13 @@ impl Control {
         let more = serde_json::Value::Null;
         let (audit_id, row) = audit.map(|audit| audit.row(self.records.member(), now, more)).unzip();
         let written = self.carry_out(effects, row.into_iter().collect());
-        let board = Board { at: now, ..Board::again(&self.board.borrow(), &self.desk) };
-        let board = self.fleet_board(board, now);
-        self.show(board);
+        let snapshot = Snapshot { at: now, ..Snapshot::again(&self.snapshot.borrow(), &self.engine) };
+        let snapshot = self.fleet_snapshot(snapshot, now);
+        self.show(snapshot);
         let Some(answer) = answer else { return };
         // Whoever asked may have left; the order is done all the same.
         crate::runtime::tasks::detach(async move {
-            let stored = trail::stored(written).await;
+            let stored = audit::stored(written).await;
             let _ = answer.send(reply.map(|reply| Done { reply, stored, audit_id }));
         });
     }
@@ -345,13 +343,13 @@ impl Control {
                 Effect::Page(_) | Effect::Update(_) | Effect::ResolveNotice(_) => told.push(effect),
             }
         }
-        writes.extend(self.post.take(self.letters(told)));
+        writes.extend(self.notifier.take(self.notifications(told)));
         let store = self.store.as_ref().filter(|_| !writes.is_empty())?;
         Some(store.write(writes))
     }
 
     fn tell(&mut self, transition: &Transition) {
-        let incident = self.desk.incident(&transition.id);
+        let incident = self.engine.incident(&transition.id);
         IncidentEvent {
             id: transition.id.as_str(),
             rule: transition.rule.label(),

@@ -1,4 +1,4 @@
-//! What the desk looks at once a second: counters become readings.
+//! What the engine looks at once a second: counters become readings.
 //!
 //! Decides nothing. What is not measured is absent.
 
@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::config::presets::SRE_API;
 use crate::names::UpstreamName;
 use crate::reliability::breaker::Mode;
-use crate::reliability::counts::{Counts, Trail};
+use crate::reliability::counts::{Counts, RollingCounts};
 use crate::reliability::party::Party;
 use crate::reliability::reach::{Met, Reach};
 use crate::reliability::readings::{
@@ -59,13 +59,13 @@ struct Watched {
     verdicts: [u64; VERDICTS.len()],
     against_upstream: u64,
     checks: (u64, u64),
-    trail: Trail,
+    counts: RollingCounts,
     met: Met,
     /// The breaker's row of failures that a check has ended, and the breaker does not know.
     forgiven: u32,
     paid: Paid,
-    processor: Trail,
-    decisions: Trail,
+    processor: RollingCounts,
+    decisions: RollingCounts,
     reading: UpstreamReading,
 }
 
@@ -85,7 +85,7 @@ impl Observer {
         }
     }
 
-    /// The time as the desk has it.
+    /// The time as the engine has it.
     pub fn at(&self, moment: Moment) -> At {
         self.time.at(moment)
     }
@@ -191,12 +191,12 @@ impl Watched {
             verdicts: [0; VERDICTS.len()],
             against_upstream: 0,
             checks: (0, 0),
-            trail: Trail::new(now),
+            counts: RollingCounts::new(now),
             met: Met::default(),
             forgiven: 0,
             paid: Paid::default(),
-            processor: Trail::new(now),
-            decisions: Trail::new(now),
+            processor: RollingCounts::new(now),
+            decisions: RollingCounts::new(now),
             reading: UpstreamReading::unseen(name),
         }
     }
@@ -222,7 +222,7 @@ impl Watched {
         };
         (self.verdicts, self.checks) = (verdicts, (passed, missed));
         let counts = Counts { good, bad: failed + limited };
-        self.reading.counts = self.trail.count(counts, now);
+        self.reading.counts = self.counts.count(counts, now);
         let probed = upstream.config.health.is_some();
         self.reading.failed_probes = probed.then(|| upstream.series.failed_checks());
         self.learn(second, upstream, now);

@@ -78,7 +78,7 @@ impl Control {
     pub(super) fn own_conditions(&self, now: At) -> Vec<Reported> {
         let mut all = self.own.conditions(now);
         all.push(self.follower.condition(now));
-        all.extend(self.post.failing().into_iter().map(|(channel, failing)| {
+        all.extend(self.notifier.failing().into_iter().map(|(channel, failing)| {
             let failing = failing.as_ref().map(|(length, why)| (*length, *why));
             conditions::channel(&channel, failing, now)
         }));

@@ -1,4 +1,4 @@
-//! Between the desk's values and the store's rows.
+//! Between the engine's values and the store's rows.
 //!
 //! A row's body is the value as JSON; its columns are what is searched by. Of an incident it is the head: the lines of its
 //! timeline are rows of their own. Rows of a version that says things this one does
@@ -22,7 +22,7 @@ use crate::reliability::readings::Reported;
 use crate::reliability::rule::Severity;
 use crate::reliability::silence::Silence;
 use crate::runtime::clock;
-use crate::store::rows::{self, Delivery, Entry, LedgerMinute, Write, millis};
+use crate::store::rows::{self, Delivery, LedgerMinute, NewEntry, Write, millis};
 use crate::store::{IncidentFilter, Page, Store, StoreError};
 use crate::telemetry::event::StoreEvent;
 use crate::units::At;
@@ -36,7 +36,7 @@ pub(super) const LIVE: u32 = 1_000;
 /// Lines of a timeline in lists.
 const LAST: u32 = 5;
 
-/// The store as the desk sees it. Clones are cheap.
+/// The store as the engine sees it. Clones are cheap.
 #[derive(Clone, Debug)]
 pub struct Records {
     store: Option<Store>,
@@ -147,18 +147,19 @@ impl Records {
     /// The incident without its timeline, and the lines of it that come after those handed over already.
     pub(super) fn incident(&self, incident: &Incident, before: &HandedOver) -> [Write; 2] {
         let row = row(incident, Head::from(incident).following(before.mark), &self.member);
-        let new = incident.timeline.iter().filter(|entry| entry.number > before.lines).map(|entry| Entry {
-            incident_id: incident.id.as_str().to_owned(),
-            at: entry.at.0,
-            kind: word(&entry.kind),
-            actor: entry.actor.label().to_owned(),
-            body: json(entry),
-        });
+        let new =
+            incident.timeline.iter().filter(|entry| entry.number > before.lines).map(|entry| NewEntry {
+                incident_id: incident.id.as_str().to_owned(),
+                at: entry.at.0,
+                kind: word(&entry.kind),
+                actor: entry.actor.label().to_owned(),
+                body: json(entry),
+            });
         [Write::PutIncident(row), Write::AddEntries(new.collect())]
     }
 
     pub(super) fn silence(&self, silence: &Silence) -> Write {
-        Write::PutSilence(rows::Silence {
+        Write::PutSilence(rows::SilenceRow {
             // Its number is its own in the whole fleet: whoever ends it writes the same row.
             id: silence.number.to_string(),
             body: json(silence),
@@ -190,7 +191,7 @@ impl Records {
             Delivered::Dead => Delivery::Dead,
         };
         let millis = |at: u64| i64::try_from(at).unwrap_or(i64::MAX);
-        Write::PutNotification(rows::Notification {
+        Write::PutNotification(rows::NotificationRow {
             id: entry.id.clone(),
             incident_id: Some(entry.message.incident_id.clone()),
             dedup_key: entry.message.dedup_key.clone(),
@@ -342,7 +343,7 @@ impl Records {
 }
 
 /// The silence of a row, if it can be read.
-pub(super) fn silence_of(row: &rows::Silence) -> Option<Silence> {
+pub(super) fn silence_of(row: &rows::SilenceRow) -> Option<Silence> {
     parse(&row.id, &row.body)
 }
 

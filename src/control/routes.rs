@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::config::{self, Config, Until};
 use crate::names::{RouteName, UpstreamName};
 use crate::reliability::breaker::BreakerState;
-use crate::reliability::counts::{Counts, Trail, Windows};
+use crate::reliability::counts::{Counts, RollingCounts, Windows};
 use crate::reliability::reach::Noise;
 use crate::reliability::readings::{Over, RouteReading, SlowCounts};
 use crate::runtime::clock::Moment;
@@ -58,14 +58,14 @@ pub(super) struct Routes(BTreeMap<RouteName, Measured>);
 
 struct Measured {
     by: BTreeMap<UpstreamName, By>,
-    trail: Trail,
+    counts: RollingCounts,
     noise: Noise,
 }
 
 /// The replies of a route of which one upstream is the origin.
 struct By {
     outcomes: [u64; 7],
-    trail: Trail,
+    counts: RollingCounts,
     /// What operators had ordered at the last look.
     held: Held,
 }
@@ -93,7 +93,7 @@ impl Routes {
         let look = |(route, all): (RouteName, Vec<&HeardOf>)| {
             let held = self.0.entry(route.clone()).or_insert_with(|| Measured {
                 by: BTreeMap::new(),
-                trail: Trail::new(now),
+                counts: RollingCounts::new(now),
                 noise: Noise::new(now),
             });
             let (counts, blamed) = held.count(&all, world, moment.instant, now);
@@ -135,16 +135,16 @@ impl Measured {
                 world.upstreams.get(name).map_or_else(Held::default, |upstream| Held::of(upstream, moment));
             let by = self.by.entry(name.clone()).or_insert_with(|| {
                 // Its counters began at nothing, and what they say has just happened.
-                By { outcomes: [0; 7], trail: Trail::new(now), held: Held::default() }
+                By { outcomes: [0; 7], counts: RollingCounts::new(now), held: Held::default() }
             });
             let since = by.since(outcomes, held);
             sum = sum.plus(since);
-            let bad = by.trail.count(since, now).m1.bad;
+            let bad = by.counts.count(since, now).m1.bad;
             if bad > 0 {
                 blamed.push((Arc::from(name.as_str()), bad));
             }
         }
-        (self.trail.count(sum, now), blamed)
+        (self.counts.count(sum, now), blamed)
     }
 
     /// The bad ones that are one client's.
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn what_a_hold_refuses_is_nobodys_failure_and_what_a_breaker_refuses_is() {
         let held = |open, times| Held { open, times };
-        let mut by = By { outcomes: [0; 7], trail: Trail::new(At(0)), held: held(false, 0) };
+        let mut by = By { outcomes: [0; 7], counts: RollingCounts::new(At(0)), held: held(false, 0) };
         assert_eq!(by.since(outcomes(1, 1, 3), held(false, 0)), Counts { good: 1, bad: 4 });
         assert_eq!(by.since(outcomes(2, 2, 9), held(true, 1)), Counts { good: 1, bad: 1 });
         let end = by.since(outcomes(2, 2, 12), held(false, 1));

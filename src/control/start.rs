@@ -1,17 +1,17 @@
-//! Starts the parts that belong together: store, desk, post.
+//! Starts the parts that belong together: store, engine, notifier.
 
 use std::sync::Arc;
 
 use super::backups::{self, BackupStatus};
 use super::heartbeat::Beating;
-use super::{Control, Handle, Observer, Own, Post, Records, damaged, own};
+use super::{Control, Handle, Notifier, Observer, Own, Records, damaged, own};
 use crate::config::{Config, StoreAt};
 use crate::notify::{Channels, PATIENCE, Sender};
 use crate::runtime::drain::Drain;
 use crate::runtime::tasks::Tasks;
 use crate::store::{Status, Store, StoreError};
 use crate::telemetry::Telemetry;
-use crate::telemetry::store::{Backup, Numbers};
+use crate::telemetry::store::{Backup, StoreSnapshot};
 use crate::upstream::registry::Registry;
 
 /// What runs.
@@ -47,26 +47,26 @@ pub async fn start(
     let writing = records.clone();
     let observer = Observer::new(Arc::clone(registry), Arc::clone(telemetry));
     let (posting, kept, counting) = (Arc::clone(&sender), records.clone(), Arc::clone(telemetry));
-    let (control, handle, courier) = Control::new(observer, Arc::clone(telemetry), records, |replies| {
-        Post::new(posting, kept, replies, counting)
+    let (control, handle, sync) = Control::new(observer, Arc::clone(telemetry), records, |replies| {
+        Notifier::new(posting, kept, replies, counting)
     });
-    let (post, facts) = (control.post(), control.own());
+    let (notifier, facts) = (control.notifier(), control.own());
     if let Some(StoreAt::Sqlite(path)) = kept_at {
         tasks.spawn("writers", own::watch_writers(facts.clone(), writing, path, drain.listening()));
     }
-    telemetry.people.ask(move || post.waiting());
+    telemetry.people.ask(move || notifier.waiting());
     let beating = Beating {
         registry: Arc::clone(registry),
         sender: Arc::clone(&sender),
-        post: control.post(),
+        notifier: control.notifier(),
         telemetry: Arc::clone(telemetry),
-        board: handle.watch(),
+        snapshot: handle.watch(),
         duty: control.duty(),
     };
     tasks.spawn("heartbeat", beating.run(drain.listening()));
-    tasks.spawn("post", control.post().run(drain.listening(), control.duty()));
-    if let Some(courier) = courier {
-        tasks.spawn("fleet", courier.run(drain.clone()));
+    tasks.spawn("post", control.notifier().run(drain.listening(), control.duty()));
+    if let Some(sync) = sync {
+        tasks.spawn("fleet", sync.run(drain.clone()));
     }
     tasks.spawn("control", control.run(drain.clone()));
     Ok(Running { handle, sender, store, own: facts })
@@ -88,8 +88,8 @@ fn tend(config: &Config, records: &Records, telemetry: &Telemetry, tasks: &Tasks
     telemetry.store.ask(move || numbers(store.status(), backups.status()));
 }
 
-fn numbers(status: Status, backups: Option<BackupStatus>) -> Numbers {
-    Numbers {
+fn numbers(status: Status, backups: Option<BackupStatus>) -> StoreSnapshot {
+    StoreSnapshot {
         state: status.state.as_str(),
         committed: status.committed,
         backlog: status.backlog,

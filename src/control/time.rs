@@ -117,9 +117,9 @@ impl Control {
         self.fleet.step(step.by);
         self.evidence.step(step.by);
         if step.cause == Cause::Set {
-            self.post.step(step.by);
+            self.notifier.step(step.by);
         }
-        let effects = self.desk.step(step, now);
+        let effects = self.engine.step(step, now);
         self.carry_out(effects, Vec::new());
         self.fleet.mirror.turn_to(now);
     }

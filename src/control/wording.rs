@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Control;
-use super::post::Letter;
+use super::notifier::Notification;
 use crate::config::{self, Config, Until};
 use crate::notify::{Kind, Message};
 use crate::reliability::breaker::{BreakerState, BreakerView, Mode};
@@ -15,7 +15,7 @@ use crate::reliability::brief::{
     Audience, BreakerScene, Brief, Door, EndpointIs, EndpointScene, FailureScene, Fault, Occasion,
     RouteScene, Scene, UpstreamScene,
 };
-use crate::reliability::desk::Effect;
+use crate::reliability::engine::Effect;
 use crate::reliability::escalation::{Cause, Clock, EscalationPolicy};
 use crate::reliability::incident::Incident;
 use crate::reliability::readings::Readings;
@@ -246,33 +246,35 @@ impl Written<'_> {
 
 impl Control {
     /// What is to be told becomes messages, all of them with what is known at this moment.
-    pub(super) fn letters(&self, told: Vec<Effect>) -> Vec<Letter> {
+    pub(super) fn notifications(&self, told: Vec<Effect>) -> Vec<Notification> {
         if told.is_empty() {
             return Vec::new();
         }
         let moment = clock::now();
         let written = Written {
             scene: self.wording.scene(moment, self.observer.at(moment), self.records.member()),
-            policy: &self.desk.policy().escalation,
+            policy: &self.engine.policy().escalation,
             clock: self.clock(moment),
         };
-        let mut letters = Vec::new();
+        let mut notifications = Vec::new();
         for effect in told {
             match effect {
-                Effect::Page(page) => letters.extend(self.desk.incident(&page.incident).map(|incident| {
-                    let message =
-                        written.message(incident, Kind::Trigger, Audience::Called, Some(page.cause));
-                    Letter::call(&page, incident, message)
-                })),
+                Effect::Page(page) => {
+                    notifications.extend(self.engine.incident(&page.incident).map(|incident| {
+                        let message =
+                            written.message(incident, Kind::Trigger, Audience::Called, Some(page.cause));
+                        Notification::call(&page, incident, message)
+                    }))
+                }
                 Effect::Update(notice) | Effect::ResolveNotice(notice) => {
-                    if let Some(incident) = self.desk.incident(&notice.incident) {
+                    if let Some(incident) = self.engine.incident(&notice.incident) {
                         let write = |kind, audience| written.message(incident, kind, audience, None);
-                        letters.extend(Letter::notices(&notice, incident, write));
+                        notifications.extend(Notification::notices(&notice, incident, write));
                     }
                 }
                 Effect::Save(_) | Effect::SaveSilence(_) | Effect::Ledger(_) | Effect::Tell(_) => {}
             }
         }
-        letters
+        notifications
     }
 }

@@ -208,7 +208,7 @@ pub(super) mod tests {
     use super::*;
     use crate::reliability::brief::story;
 
-    /// An incident as the desk would tell it, with characters that somebody must escape.
+    /// An incident as the engine would tell it, with characters that somebody must escape.
     pub(in crate::notify) fn incident(kind: Kind) -> Message {
         Message {
             incident_id: "019-incident".to_owned(),

@@ -1,6 +1,6 @@
 //! Good and bad over several windows at once.
 //!
-//! Decides nothing: it is the evidence that rules read. A [`Trail`] is fed once a second with what was counted since and
+//! Decides nothing: it is the evidence that rules read. A [`RollingCounts`] is fed once a second with what was counted since and
 //! holds 1 s slices for five minutes, minutes for six hours and hours for three days. Invariant: a window's sum is the sum
 //! of its slices; the long ones begin on a slice, so they may be up to one slice short.
 
@@ -147,13 +147,13 @@ impl<const SUMS: usize> Ring<SUMS> {
 
 /// The counts of one subject, fed once a second.
 #[derive(Clone, Debug)]
-pub struct Trail {
+pub struct RollingCounts {
     seconds: Ring<6>,
     minutes: Ring<3>,
     hours: Ring<1>,
 }
 
-impl Trail {
+impl RollingCounts {
     /// Empty at `now`.
     pub fn new(now: At) -> Self {
         Self {
@@ -184,13 +184,13 @@ mod tests {
     proptest! {
         #[test]
         fn a_window_holds_what_a_list_would(gaps in prop::collection::vec((1_i64..400, 0_u64..5, 0_u64..5), 1..80)) {
-            let mut trail = Trail::new(At(0));
+            let mut counts = RollingCounts::new(At(0));
             let mut list = Vec::new();
             let mut second = 0;
             for (gap, good, bad) in gaps {
                 second += gap;
                 list.push((second, Counts { good, bad }));
-                let told = trail.count(Counts { good, bad }, At(second * 1_000));
+                let told = counts.count(Counts { good, bad }, At(second * 1_000));
                 let last = |from: i64, slice: i64| {
                     let first = second.div_euclid(slice) - from + 1;
                     list.iter()

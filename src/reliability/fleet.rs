@@ -81,15 +81,15 @@ impl Duty {
     }
 }
 
-/// What the store said to whoever asked for the duty.
+/// The reply of the store to a request for the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said {
-    /// It is yours for a [`TERM`] from when you asked.
-    Yours,
-    /// It is another one's.
-    Anothers,
-    /// Nothing: it is away.
-    Nothing,
+pub enum LeaseReply {
+    /// Granted for [`TERM`], counted from the request.
+    Granted,
+    /// Another member holds it.
+    HeldElsewhere,
+    /// The store did not answer.
+    Unreachable,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,18 +99,18 @@ enum Standing {
     /// Ours until then, or for as long as nobody can say otherwise.
     Ours { until: At, away: bool },
     /// Another one's, as was last heard then (or nothing was heard since then).
-    Anothers { heard: At },
+    HeldElsewhere { heard: At },
 }
 
 /// Keeps who has the duty.
 #[derive(Clone, Debug)]
-pub struct Watch {
+pub struct Leadership {
     standing: Standing,
     /// Silence that makes this member act.
     patience: Duration,
 }
 
-impl Watch {
+impl Leadership {
     /// Of the only member: it always has the duty.
     pub fn single() -> Self {
         Self { standing: Standing::Single, patience: Duration::ZERO }
@@ -120,25 +120,27 @@ impl Watch {
     pub fn member(draw: u64, now: At) -> Self {
         let more = draw % (u64::try_from(TERM.as_millis()).unwrap_or(u64::MAX) + 1);
         let patience = TERM + Duration::from_millis(more);
-        Self { standing: Standing::Anothers { heard: now }, patience }
+        Self { standing: Standing::HeldElsewhere { heard: now }, patience }
     }
 
     /// What it remembers by a clock that runs `millis` ahead of the one before: a lease is a span.
     pub fn shift(&mut self, millis: i64) {
         match &mut self.standing {
             Standing::Single => {}
-            Standing::Ours { until: at, .. } | Standing::Anothers { heard: at } => *at = at.moved(millis),
+            Standing::Ours { until: at, .. } | Standing::HeldElsewhere { heard: at } => {
+                *at = at.moved(millis)
+            }
         }
     }
 
     /// The store was asked at `asked` and has answered by `now`, or has not.
-    pub fn hear(&mut self, said: Said, asked: At, now: At) {
+    pub fn hear(&mut self, said: LeaseReply, asked: At, now: At) {
         self.standing = match (self.standing, said) {
             (Standing::Single, _) => Standing::Single,
-            (_, Said::Yours) => Standing::Ours { until: asked + TERM, away: false },
-            (_, Said::Anothers) => Standing::Anothers { heard: now },
-            (Standing::Ours { until, .. }, Said::Nothing) => Standing::Ours { until, away: true },
-            (Standing::Anothers { heard }, Said::Nothing) => Standing::Anothers { heard },
+            (_, LeaseReply::Granted) => Standing::Ours { until: asked + TERM, away: false },
+            (_, LeaseReply::HeldElsewhere) => Standing::HeldElsewhere { heard: now },
+            (Standing::Ours { until, .. }, LeaseReply::Unreachable) => Standing::Ours { until, away: true },
+            (Standing::HeldElsewhere { heard }, LeaseReply::Unreachable) => Standing::HeldElsewhere { heard },
         };
     }
 
@@ -149,8 +151,8 @@ impl Watch {
             Standing::Ours { away: true, until } if now >= until => Duty::Alone,
             Standing::Ours { until, .. } if now < until => Duty::Holds,
             Standing::Ours { until, .. } if now.since(until) > self.patience => Duty::Alone,
-            Standing::Anothers { heard } if now.since(heard) > self.patience => Duty::Alone,
-            Standing::Ours { .. } | Standing::Anothers { .. } => Duty::Follows,
+            Standing::HeldElsewhere { heard } if now.since(heard) > self.patience => Duty::Alone,
+            Standing::Ours { .. } | Standing::HeldElsewhere { .. } => Duty::Follows,
         }
     }
 }
@@ -238,18 +240,18 @@ pub fn seen_by_others(neighbours: &[Neighbour], boot: &str, now: At) -> Vec<Sigh
 /// What the fleet sees, as the member with the duty tells all others: they need not hear each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Whole {
+pub struct FleetSummary {
     /// The start that tells it. A holder of an older version leaves the word of the one before it.
     pub by: Arc<str>,
     /// Members seen within [`FRESH`].
     pub members: u64,
     /// Their alerts, each once, the worst ones first; without evidence, and no more than 64.
-    pub seen: Vec<Shared>,
+    pub seen: Vec<SharedSighting>,
 }
 
 /// An alert that some member sees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shared {
+pub struct SharedSighting {
     /// The worst that is seen of it.
     #[serde(flatten)]
     pub sighting: Sighting,
@@ -258,7 +260,7 @@ pub struct Shared {
     pub only: Option<Arc<str>>,
 }
 
-impl Whole {
+impl FleetSummary {
     /// Of all members, the one that tells it among them.
     pub fn of(boot: &str, neighbours: &[Neighbour], members: u64, now: At) -> Self {
         let mut by: BTreeMap<&Key, (usize, &Arc<str>)> = BTreeMap::new();
@@ -270,10 +272,11 @@ impl Whole {
         let shared = |sighting: Sighting| {
             let only =
                 by.get(&sighting.key).filter(|(count, _)| *count == 1).map(|(_, boot)| Arc::clone(boot));
-            Shared { sighting: Sighting { evidence: Vec::new(), ..sighting }, only }
+            SharedSighting { sighting: Sighting { evidence: Vec::new(), ..sighting }, only }
         };
         // Nobody's start has an empty name.
-        let mut seen: Vec<Shared> = seen_by_others(neighbours, "", now).into_iter().map(shared).collect();
+        let mut seen: Vec<SharedSighting> =
+            seen_by_others(neighbours, "", now).into_iter().map(shared).collect();
         seen.sort_by_key(|one| std::cmp::Reverse(rank(&one.sighting)));
         seen.truncate(SEEN);
         Self { by: Arc::from(boot), members, seen }
@@ -299,30 +302,30 @@ mod tests {
 
     #[test]
     fn the_only_member_always_has_the_duty() {
-        let mut watch = Watch::single();
-        watch.hear(Said::Nothing, at(0), at(1));
-        assert_eq!(watch.duty(at(1_000_000)), Duty::Holds);
+        let mut leadership = Leadership::single();
+        leadership.hear(LeaseReply::Unreachable, at(0), at(1));
+        assert_eq!(leadership.duty(at(1_000_000)), Duty::Holds);
     }
 
     #[test]
     fn a_holder_goes_on_while_the_store_is_away_and_stops_when_another_has_it() {
-        let mut watch = Watch::member(0, at(0));
-        watch.hear(Said::Yours, at(100), at(200));
-        assert_eq!(watch.duty(at(5_099)), Duty::Holds);
-        watch.hear(Said::Nothing, at(1_000), at(3_000));
-        assert_eq!((watch.duty(at(5_099)), watch.duty(at(5_100))), (Duty::Holds, Duty::Alone));
-        watch.hear(Said::Anothers, at(9_000), at(9_001));
-        assert_eq!(watch.duty(at(9_001)), Duty::Follows);
+        let mut leadership = Leadership::member(0, at(0));
+        leadership.hear(LeaseReply::Granted, at(100), at(200));
+        assert_eq!(leadership.duty(at(5_099)), Duty::Holds);
+        leadership.hear(LeaseReply::Unreachable, at(1_000), at(3_000));
+        assert_eq!((leadership.duty(at(5_099)), leadership.duty(at(5_100))), (Duty::Holds, Duty::Alone));
+        leadership.hear(LeaseReply::HeldElsewhere, at(9_000), at(9_001));
+        assert_eq!(leadership.duty(at(9_001)), Duty::Follows);
     }
 
     #[test]
     fn a_follower_begins_once_the_lease_would_have_run_out_and_not_with_all_others() {
         let mut waits: Vec<u64> = (0..50)
             .map(|draw| {
-                let mut watch = Watch::member(draw * 101, at(0));
-                watch.hear(Said::Anothers, at(1_000), at(1_000));
-                watch.hear(Said::Nothing, at(2_000), at(4_000));
-                (1_000..20_000).find(|now| watch.duty(at(*now)).acts()).expect("begins") - 1_000
+                let mut leadership = Leadership::member(draw * 101, at(0));
+                leadership.hear(LeaseReply::HeldElsewhere, at(1_000), at(1_000));
+                leadership.hear(LeaseReply::Unreachable, at(2_000), at(4_000));
+                (1_000..20_000).find(|now| leadership.duty(at(*now)).acts()).expect("begins") - 1_000
             })
             .collect();
         waits.sort_unstable();
@@ -333,11 +336,11 @@ mod tests {
 
     #[test]
     fn one_that_was_stopped_for_a_while_asks_before_it_acts() {
-        let mut watch = Watch::member(0, at(0));
-        watch.hear(Said::Yours, at(0), at(10));
-        assert_eq!(watch.duty(at(7_000)), Duty::Follows);
-        watch.hear(Said::Nothing, at(7_000), at(7_001));
-        assert_eq!(watch.duty(at(7_001)), Duty::Alone);
+        let mut leadership = Leadership::member(0, at(0));
+        leadership.hear(LeaseReply::Granted, at(0), at(10));
+        assert_eq!(leadership.duty(at(7_000)), Duty::Follows);
+        leadership.hear(LeaseReply::Unreachable, at(7_000), at(7_001));
+        assert_eq!(leadership.duty(at(7_001)), Duty::Alone);
     }
 
     fn sighting(sign: Sign, confirmed: Confirmed) -> Sighting {
@@ -389,7 +392,7 @@ mod tests {
                 .collect(),
         };
         let all = [of("a", &[1, 2]), of("b", &[2, 3])];
-        let whole = Whole::of("a", &all, 2, at(1_000));
+        let whole = FleetSummary::of("a", &all, 2, at(1_000));
         let keys = |sees: Vec<Sighting>| {
             sees.into_iter().map(|one| one.key).collect::<std::collections::BTreeSet<_>>()
         };
@@ -397,9 +400,9 @@ mod tests {
             assert_eq!(keys(whole.of_others(boot)), keys(seen_by_others(&all, boot, at(1_000))), "{boot}");
         }
         let said = serde_json::to_string(&whole).expect("JSON");
-        assert_eq!(serde_json::from_str::<Whole>(&said).expect("reads"), whole);
+        assert_eq!(serde_json::from_str::<FleetSummary>(&said).expect("reads"), whole);
         let many: Vec<usize> = (0..1_000).collect();
-        let many = Whole::of("a", &[of("a", &many)], 1, at(0));
+        let many = FleetSummary::of("a", &[of("a", &many)], 1, at(0));
         assert_eq!(many.seen.len(), SEEN, "a word is bounded");
     }
 
@@ -426,23 +429,23 @@ mod tests {
             weather in proptest::collection::vec((0_usize..4, any::<bool>()), 1..200),
             draws in proptest::collection::vec(any::<u64>(), 4),
         ) {
-            let mut members: Vec<Watch> = draws.iter().map(|draw| Watch::member(*draw, at(0))).collect();
+            let mut members: Vec<Leadership> = draws.iter().map(|draw| Leadership::member(*draw, at(0))).collect();
             let (mut lease, mut silent) = (None::<(usize, u64)>, 0);
             for (second, (dead, away)) in (1_u64..).zip(weather) {
                 let now = second * 1_000;
-                for (me, watch) in members.iter_mut().enumerate() {
+                for (me, leadership) in members.iter_mut().enumerate() {
                     if me == dead {
                         continue; // this second it does not come to ask
                     }
                     let said = match lease {
-                        _ if away => Said::Nothing,
-                        Some((holder, until)) if holder != me && until > now => Said::Anothers,
+                        _ if away => LeaseReply::Unreachable,
+                        Some((holder, until)) if holder != me && until > now => LeaseReply::HeldElsewhere,
                         Some(_) | None => {
                             lease = Some((me, now + 5_000));
-                            Said::Yours
+                            LeaseReply::Granted
                         }
                     };
-                    watch.hear(said, at(now), at(now));
+                    leadership.hear(said, at(now), at(now));
                 }
                 silent = if away { silent + 1 } else { 0 };
                 let holding = members.iter().filter(|one| one.duty(at(now)) == Duty::Holds).count();

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::counts::{Counts, Trail, Windows};
+use super::counts::{Counts, RollingCounts, Windows};
 use super::party::Party;
 use crate::units::At;
 
@@ -103,7 +103,7 @@ pub struct Noise {
     failing: Vec<(u32, f64)>,
     decayed: At,
     served: Served,
-    aside: Trail,
+    aside: RollingCounts,
 }
 
 /// The good replies of a minute outnumber those of a noisy client by this much: it is one of many.
@@ -112,7 +112,7 @@ const MINORITY: f64 = 4.0;
 impl Noise {
     /// Nothing heard yet.
     pub fn new(now: At) -> Self {
-        Self { failing: Vec::new(), decayed: now, served: Served::default(), aside: Trail::new(now) }
+        Self { failing: Vec::new(), decayed: now, served: Served::default(), aside: RollingCounts::new(now) }
     }
 
     /// What the last second brought: bad replies by client, clients that were served, good replies of the last minute. Tells the

@@ -1,4 +1,4 @@
-//! What the desk looks at once a second: numbers, no decisions.
+//! What the engine looks at once a second: numbers, no decisions.
 //!
 //! The shell fills one [`Readings`] from upstreams, routes and the machine. What cannot be observed is absent or `None`,
 //! never 0: rules freeze on what they cannot see.

@@ -75,7 +75,7 @@ pub enum Purpose {
 /// One silence or maintenance window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Silence {
-    /// Given by the desk; 0 in an order.
+    /// Given by the engine; 0 in an order.
     #[serde(default)]
     pub number: u64,
     /// Which of the two.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::config::desk::week;
+use crate::config::engine::week;
 use crate::reliability::escalation::Calendar;
 
 /// Minutes of a day of the wall clock.

@@ -6,7 +6,10 @@
 use std::time::Duration;
 
 use super::db::{Conn, DbError, Row, args};
-use super::rows::{Beat, Held, Known, Lease, Millis, Presence, Present, Pulse, Seen, Silence, Version};
+use super::rows::{
+    IncidentVersion, KnownChanges, Lease, LeaseHolder, MemberRow, Millis, Presence, SeenMember, SilenceRow,
+    SyncReply, SyncRequest,
+};
 use super::{CHANGES, MEMBERS};
 
 const INCIDENTS: i64 = CHANGES as i64;
@@ -48,7 +51,7 @@ fn millis(span: Duration) -> Millis {
 }
 
 /// One beat. A file is one sidecar's: nobody beats there.
-pub(super) async fn beat(conn: &mut Conn, beat: &Beat) -> Result<Pulse, DbError> {
+pub(super) async fn beat(conn: &mut Conn, beat: &SyncRequest) -> Result<SyncReply, DbError> {
     if let Conn::Sqlite(_) = conn {
         return Err(DbError::refused("a file is one sidecar's: there is nobody to tell"));
     }
@@ -86,16 +89,16 @@ pub(super) async fn beat(conn: &mut Conn, beat: &Beat) -> Result<Pulse, DbError>
 /// What has been read of an answer.
 #[derive(Debug, Default)]
 struct Heard {
-    pulse: Pulse,
+    pulse: SyncReply,
     process: i64,
     heads: (Option<i64>, Option<i64>),
     reached: Option<i64>,
-    silences: Vec<Silence>,
+    silences: Vec<SilenceRow>,
     members: u64,
 }
 
 impl Heard {
-    fn take(&mut self, mut row: Row, beat: &Beat) -> Result<(), DbError> {
+    fn take(&mut self, mut row: Row, beat: &SyncRequest) -> Result<(), DbError> {
         let kind = row.int()?;
         let [a, b, c] = [row.maybe_text()?, row.maybe_text()?, row.maybe_text()?];
         let [n, m, o] = [row.maybe_int()?, row.maybe_int()?, row.maybe_int()?];
@@ -104,7 +107,7 @@ impl Heard {
         match kind {
             0 => {
                 self.process = int(n)?;
-                let held = |holder| Held { holder, left: m.unwrap_or_default(), said: o, word: b };
+                let held = |holder| LeaseHolder { holder, left: m.unwrap_or_default(), said: o, word: b };
                 self.pulse.holder = a.map(held);
             }
             1 => {
@@ -115,9 +118,13 @@ impl Heard {
             2 => self.heads.1 = n,
             3 => {
                 self.reached = n;
-                self.pulse.incidents.push(Version { id: text(a)?, revision: int(m)?, member: text(c)? });
+                self.pulse.incidents.push(IncidentVersion {
+                    id: text(a)?,
+                    revision: int(m)?,
+                    member: text(c)?,
+                });
             }
-            4 => self.silences.push(Silence {
+            4 => self.silences.push(SilenceRow {
                 id: text(a)?,
                 body: text(b)?,
                 starts_at: int(n)?,
@@ -125,22 +132,22 @@ impl Heard {
             }),
             5 => {
                 let presence = Presence { member: text(a)?, boot: text(b)?, sees: text(c)? };
-                self.pulse.loud.push(Seen { presence, age: int(n)?.max(0) });
+                self.pulse.loud.push(SeenMember { presence, age: int(n)?.max(0) });
             }
             6 => self.members = u64::try_from(int(n)?).unwrap_or_default(),
             _ => {
                 let (age, loud) = (int(n)?.max(0), int(m)?);
-                self.pulse.roster.push(Present { member: text(a)?, boot: text(b)?, age, loud });
+                self.pulse.roster.push(MemberRow { member: text(a)?, boot: text(b)?, age, loud });
             }
         }
         Ok(())
     }
 
-    fn pulse(self, beat: &Beat) -> Pulse {
+    fn pulse(self, beat: &SyncRequest) -> SyncReply {
         let Self { mut pulse, heads, reached, silences, members, .. } = self;
         let full = pulse.incidents.len() as i64 >= INCIDENTS;
         let known = heads.0.zip(heads.1);
-        pulse.known = known.map(|(incidents, silences)| Known {
+        pulse.known = known.map(|(incidents, silences)| KnownChanges {
             incidents: reached.filter(|_| full).unwrap_or(incidents),
             silences,
         });

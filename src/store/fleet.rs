@@ -4,14 +4,16 @@
 use tokio::sync::watch;
 
 use super::queue::Ask;
-use super::rows::{Beat, Lease, Millis, Notification, Presence, Pulse, Version, Whole};
+use super::rows::{
+    IncidentVersion, Lease, Millis, NotificationRow, Presence, StoredIncident, SyncReply, SyncRequest,
+};
 use super::{Store, StoreError};
 
 impl Store {
     /// Tells that this sidecar runs, keeps or takes a lease, and brings what is new, all at once. Answered at once or not at
     /// all: it does not wait for a database that is away. A file refuses it.
-    pub async fn beat(&self, beat: Beat) -> Result<Pulse, StoreError> {
-        self.answered(|done| Ask::Beat(Box::new(beat), done)).await
+    pub async fn beat(&self, beat: SyncRequest) -> Result<SyncReply, StoreError> {
+        self.answered(|done| Ask::Sync(Box::new(beat), done)).await
     }
 
     /// Changes whenever another sidecar tells that it has written something; never where nobody can be listened to.
@@ -25,17 +27,17 @@ impl Store {
     }
 
     /// As [`super::Reader::versions`], over the connection that is open anyway.
-    pub async fn versions(&self, since: Millis, limit: u32) -> Result<Vec<Version>, StoreError> {
+    pub async fn versions(&self, since: Millis, limit: u32) -> Result<Vec<IncidentVersion>, StoreError> {
         self.answered(|done| Ask::Versions(since, limit, done)).await
     }
 
     /// An incident and its lines, over the connection that is open anyway.
-    pub async fn whole(&self, id: &str) -> Result<Option<Whole>, StoreError> {
-        self.answered(|done| Ask::Whole(id.to_owned(), done)).await
+    pub async fn whole(&self, id: &str) -> Result<Option<StoredIncident>, StoreError> {
+        self.answered(|done| Ask::Incident(id.to_owned(), done)).await
     }
 
     /// Notifications that wait, what is due first first, over the connection that is open anyway.
-    pub async fn undelivered(&self, limit: u32) -> Result<Vec<Notification>, StoreError> {
+    pub async fn undelivered(&self, limit: u32) -> Result<Vec<NotificationRow>, StoreError> {
         self.answered(|done| Ask::Undelivered(limit, done)).await
     }
 }

@@ -51,7 +51,7 @@ pub use error::{MovedAside, State, Status, StoreError};
 use queue::{Ask, Batch, Group, LeaseAsk, Queue, Tend};
 pub use read::{IncidentFilter, Page, Reader};
 use retention::What;
-use rows::{Lease, Sample, Write, millis};
+use rows::{Lease, SampleRow, Write, millis};
 
 /// Sidecars that were not seen for so long are no longer shown.
 const MEMBERS: Duration = Duration::from_secs(3_600);
@@ -61,10 +61,10 @@ pub const CHANGES: usize = 64;
 
 /// What becomes of an incident that is there already when another version of it is written: the version to keep, from the
 /// one that is there and the new one. Writers follow each other, so nothing comes between.
-pub type Join = fn(&rows::Incident, &rows::Incident) -> rows::Incident;
+pub type Join = fn(&rows::IncidentRow, &rows::IncidentRow) -> rows::IncidentRow;
 
 /// The newer revision; of two with the same one, the new one.
-pub fn newer(there: &rows::Incident, new: &rows::Incident) -> rows::Incident {
+pub fn newer(there: &rows::IncidentRow, new: &rows::IncidentRow) -> rows::IncidentRow {
     if new.revision >= there.revision { new.clone() } else { there.clone() }
 }
 
@@ -270,7 +270,7 @@ impl Store {
     }
 
     /// Hands over what may be dropped when there is no room or no database; see [`Status::dropped_samples`].
-    pub fn offer(&self, sample: Sample) {
+    pub fn offer(&self, sample: SampleRow) {
         self.shared.queue().offer(sample, clock::instant());
         self.shared.wake.notify_one();
     }

@@ -1,6 +1,6 @@
 //! Texts that PostgreSQL does not take.
 
-use super::rows::{AuditEntry, Checkpoint, Entry, Incident, LedgerMinute, Silence, Write};
+use super::rows::{AuditEntry, Checkpoint, IncidentRow, LedgerMinute, NewEntry, SilenceRow, Write};
 
 impl Write {
     /// PostgreSQL stores no text with a NUL (U+0000) in it, and a row that is refused would be refused for ever. What people and
@@ -14,7 +14,7 @@ impl Write {
         }
         match self {
             Self::Fence { lease, .. } => texts([lease]),
-            Self::PutIncident(Incident {
+            Self::PutIncident(IncidentRow {
                 id,
                 dedup_key,
                 state,
@@ -28,7 +28,7 @@ impl Write {
                 texts([id, dedup_key, state, severity, rule, service, member, body]);
             }
             Self::AddEntries(all) => {
-                for Entry { incident_id, kind, actor, body, .. } in all {
+                for NewEntry { incident_id, kind, actor, body, .. } in all {
                     texts([incident_id, kind, actor, body]);
                 }
             }
@@ -39,7 +39,7 @@ impl Write {
                 texts([&mut row.id, &mut row.dedup_key, &mut row.channel, &mut row.kind, &mut row.body]);
                 row.incident_id.iter_mut().chain(&mut row.last_error).for_each(|text| texts([text]));
             }
-            Self::PutSilence(Silence { id, body, .. }) => texts([id, body]),
+            Self::PutSilence(SilenceRow { id, body, .. }) => texts([id, body]),
             Self::DropSilence(id) => texts([id]),
             Self::Checkpoint(Checkpoint { member, boot, .. }) => texts([member, boot]),
             Self::LedgerMinute(LedgerMinute { member, service, boot, slices, .. }) => {

@@ -11,7 +11,10 @@ use tokio::sync::oneshot;
 
 use super::error::StoreError;
 use super::retention::What;
-use super::rows::{Beat, Lease, Millis, Notification, Presence, Pulse, Sample, Version, Whole, Write};
+use super::rows::{
+    IncidentVersion, Lease, Millis, NotificationRow, Presence, SampleRow, StoredIncident, SyncReply,
+    SyncRequest, Write,
+};
 
 /// Samples that may wait.
 const SAMPLES: usize = 4_096;
@@ -55,7 +58,7 @@ impl Group {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) groups: Vec<Group>,
-    pub(super) samples: Vec<Sample>,
+    pub(super) samples: Vec<SampleRow>,
 }
 
 impl Batch {
@@ -92,12 +95,12 @@ pub(super) enum Tend {
 pub(super) enum Ask {
     Lease(LeaseAsk, oneshot::Sender<Result<Option<Lease>, StoreError>>),
     Tend(Tend, oneshot::Sender<Result<u64, StoreError>>),
-    Beat(Box<Beat>, oneshot::Sender<Result<Pulse, StoreError>>),
+    Sync(Box<SyncRequest>, oneshot::Sender<Result<SyncReply, StoreError>>),
     Depart(Presence, Option<Lease>, oneshot::Sender<Result<(), StoreError>>),
     /// Reads by the connection that is open anyway: no second one is opened for them.
-    Versions(Millis, u32, oneshot::Sender<Result<Vec<Version>, StoreError>>),
-    Undelivered(u32, oneshot::Sender<Result<Vec<Notification>, StoreError>>),
-    Whole(String, oneshot::Sender<Result<Option<Whole>, StoreError>>),
+    Versions(Millis, u32, oneshot::Sender<Result<Vec<IncidentVersion>, StoreError>>),
+    Undelivered(u32, oneshot::Sender<Result<Vec<NotificationRow>, StoreError>>),
+    Incident(String, oneshot::Sender<Result<Option<StoredIncident>, StoreError>>),
 }
 
 impl Ask {
@@ -106,11 +109,11 @@ impl Ask {
         match self {
             Self::Lease(_, done) => drop(done.send(Err(why))),
             Self::Tend(_, done) => drop(done.send(Err(why))),
-            Self::Beat(_, done) => drop(done.send(Err(why))),
+            Self::Sync(_, done) => drop(done.send(Err(why))),
             Self::Depart(.., done) => drop(done.send(Err(why))),
             Self::Versions(.., done) => drop(done.send(Err(why))),
             Self::Undelivered(_, done) => drop(done.send(Err(why))),
-            Self::Whole(_, done) => drop(done.send(Err(why))),
+            Self::Incident(_, done) => drop(done.send(Err(why))),
         }
     }
 }
@@ -144,7 +147,7 @@ fn key(write: &Write) -> Option<Key> {
 #[derive(Debug)]
 pub(super) struct Queue {
     groups: VecDeque<Group>,
-    samples: VecDeque<(Instant, Sample)>,
+    samples: VecDeque<(Instant, SampleRow)>,
     asks: VecDeque<Ask>,
     /// Writes in `groups`, and those the writer has in hand.
     waiting: usize,
@@ -244,7 +247,7 @@ impl Queue {
     }
 
     /// Takes a sample if there is room.
-    pub(super) fn offer(&mut self, sample: Sample, now: Instant) {
+    pub(super) fn offer(&mut self, sample: SampleRow, now: Instant) {
         if self.samples.len() >= SAMPLES || self.closing || self.closed {
             self.dropped_samples += 1;
         } else {
@@ -324,10 +327,10 @@ fn supersedes(newer: &Write, older: &Write) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::rows::{AuditEntry, Incident};
+    use crate::store::rows::{AuditEntry, IncidentRow};
 
     fn incident(id: &str, revision: i64) -> Write {
-        Write::PutIncident(Incident {
+        Write::PutIncident(IncidentRow {
             id: id.to_owned(),
             dedup_key: String::new(),
             state: "open".to_owned(),
@@ -437,7 +440,7 @@ mod tests {
         let mut queue = Queue::new(100);
         let sample = || {
             let text = String::new;
-            Sample { kind: text(), service: text(), member: text(), at: 0, body: text() }
+            SampleRow { kind: text(), service: text(), member: text(), at: 0, body: text() }
         };
         let now = Instant::now();
         queue.offer(sample(), now);

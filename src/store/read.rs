@@ -4,7 +4,8 @@ use super::audit;
 use super::db::{DbError, Pool, Row, args};
 use super::error::StoreError;
 use super::rows::{
-    AuditRow, Checkpoint, Delivery, Entry, EntryRow, Incident, Millis, Notification, Sample, Silence, Version,
+    AuditRow, Checkpoint, Delivery, EntryRow, IncidentRow, IncidentVersion, Millis, NewEntry,
+    NotificationRow, SampleRow, SilenceRow,
 };
 
 /// The most rows of one page.
@@ -96,7 +97,7 @@ impl Reader {
     }
 
     /// One incident.
-    pub async fn incident(&self, id: &str) -> Result<Option<Incident>, StoreError> {
+    pub async fn incident(&self, id: &str) -> Result<Option<IncidentRow>, StoreError> {
         Ok(self.all(INCIDENT, args![id], incident).await?.pop())
     }
 
@@ -106,7 +107,7 @@ impl Reader {
         filter: &IncidentFilter,
         cursor: Option<&str>,
         limit: u32,
-    ) -> Result<Page<Incident>, StoreError> {
+    ) -> Result<Page<IncidentRow>, StoreError> {
         let place = cursor.map(place).transpose()?;
         let limit = i64::from(limit.clamp(1, MOST));
         let args = args![
@@ -139,7 +140,7 @@ impl Reader {
     }
 
     /// Which versions there are of incidents that are not over, or have changed since `since` by their writers' clocks.
-    pub async fn versions(&self, since: Millis, limit: u32) -> Result<Vec<Version>, StoreError> {
+    pub async fn versions(&self, since: Millis, limit: u32) -> Result<Vec<IncidentVersion>, StoreError> {
         self.all(VERSIONS, args![since, i64::from(limit.max(1))], version).await
     }
 
@@ -155,19 +156,20 @@ impl Reader {
         let read = |mut row: Row| {
             let seq = row.int()?;
             let (incident_id, at) = (row.text()?, row.int()?);
-            let entry = Entry { incident_id, at, kind: row.text()?, actor: row.text()?, body: row.text()? };
+            let entry =
+                NewEntry { incident_id, at, kind: row.text()?, actor: row.text()?, body: row.text()? };
             Ok(EntryRow { seq, entry })
         };
         self.all(sql, args![incident, after, i64::from(limit.clamp(1, MOST))], read).await
     }
 
     /// An incident's whole timeline.
-    pub async fn lines(&self, incident: &str) -> Result<Vec<Entry>, StoreError> {
+    pub async fn lines(&self, incident: &str) -> Result<Vec<NewEntry>, StoreError> {
         self.all(LINES, args![incident], entry).await
     }
 
     /// The last lines of an incident's timeline, the oldest of them first.
-    pub async fn last_lines(&self, incident: &str, limit: u32) -> Result<Vec<Entry>, StoreError> {
+    pub async fn last_lines(&self, incident: &str, limit: u32) -> Result<Vec<NewEntry>, StoreError> {
         let sql = "SELECT incident_id, at, kind, actor, body FROM timeline WHERE incident_id = $1 \
                    ORDER BY seq DESC LIMIT $2";
         let mut lines = self.all(sql, args![incident, i64::from(limit)], entry).await?;
@@ -176,7 +178,7 @@ impl Reader {
     }
 
     /// The timelines of all incidents without an end.
-    pub async fn unresolved_lines(&self) -> Result<Vec<Entry>, StoreError> {
+    pub async fn unresolved_lines(&self) -> Result<Vec<NewEntry>, StoreError> {
         let sql = "SELECT incident_id, at, kind, actor, body FROM timeline WHERE incident_id IN \
                    (SELECT id FROM incidents WHERE resolved_at IS NULL) ORDER BY incident_id, seq";
         self.all(sql, &[], entry).await
@@ -197,7 +199,7 @@ impl Reader {
         incident: Option<&str>,
         due: Option<Millis>,
         limit: u32,
-    ) -> Result<Vec<Notification>, StoreError> {
+    ) -> Result<Vec<NotificationRow>, StoreError> {
         let args = args![state.map(Delivery::as_str), incident, due, i64::from(limit.clamp(1, MOST))];
         self.all(NOTIFICATIONS, args, notification).await
     }
@@ -217,14 +219,14 @@ impl Reader {
     }
 
     /// Silences that end at or after `at`.
-    pub async fn silences(&self, at: Millis) -> Result<Vec<Silence>, StoreError> {
+    pub async fn silences(&self, at: Millis) -> Result<Vec<SilenceRow>, StoreError> {
         let sql =
             "SELECT id, body, starts_at, ends_at FROM silences WHERE ends_at >= $1 ORDER BY starts_at, id";
         self.all(sql, args![at], silence).await
     }
 
     /// Silences that ended before `at`, the last one first.
-    pub async fn ended_silences(&self, at: Millis, limit: u32) -> Result<Vec<Silence>, StoreError> {
+    pub async fn ended_silences(&self, at: Millis, limit: u32) -> Result<Vec<SilenceRow>, StoreError> {
         let sql = "SELECT id, body, starts_at, ends_at FROM silences WHERE ends_at <= $1 \
                    ORDER BY starts_at DESC, id DESC LIMIT $2";
         self.all(sql, args![at, i64::from(limit.clamp(1, MOST))], silence).await
@@ -236,7 +238,7 @@ impl Reader {
         state: Delivery,
         (next_at, id): (Millis, &str),
         limit: u32,
-    ) -> Result<Vec<Notification>, StoreError> {
+    ) -> Result<Vec<NotificationRow>, StoreError> {
         let args = args![state.as_str(), next_at, id, i64::from(limit.clamp(1, MOST))];
         self.all(NOTIFICATIONS_AFTER, args, notification).await
     }
@@ -248,29 +250,29 @@ impl Reader {
         service: &str,
         since: Millis,
         until: Millis,
-    ) -> Result<Vec<Sample>, StoreError> {
+    ) -> Result<Vec<SampleRow>, StoreError> {
         let sql = "SELECT kind, service, member, at, body FROM samples \
                    WHERE kind = $1 AND service = $2 AND at >= $3 AND at < $4 ORDER BY at, member";
         let read = |mut row: Row| {
             let (kind, service, member) = (row.text()?, row.text()?, row.text()?);
-            Ok(Sample { kind, service, member, at: row.int()?, body: row.text()? })
+            Ok(SampleRow { kind, service, member, at: row.int()?, body: row.text()? })
         };
         self.all(sql, args![kind, service, since, until], read).await
     }
 }
 
-fn silence(mut row: Row) -> Result<Silence, DbError> {
+fn silence(mut row: Row) -> Result<SilenceRow, DbError> {
     let (id, body) = (row.text()?, row.text()?);
-    Ok(Silence { id, body, starts_at: row.int()?, ends_at: row.int()? })
+    Ok(SilenceRow { id, body, starts_at: row.int()?, ends_at: row.int()? })
 }
 
-pub(super) fn entry(mut row: Row) -> Result<Entry, DbError> {
+pub(super) fn entry(mut row: Row) -> Result<NewEntry, DbError> {
     let (incident_id, at) = (row.text()?, row.int()?);
-    Ok(Entry { incident_id, at, kind: row.text()?, actor: row.text()?, body: row.text()? })
+    Ok(NewEntry { incident_id, at, kind: row.text()?, actor: row.text()?, body: row.text()? })
 }
 
-pub(super) fn incident(mut row: Row) -> Result<Incident, DbError> {
-    Ok(Incident {
+pub(super) fn incident(mut row: Row) -> Result<IncidentRow, DbError> {
+    Ok(IncidentRow {
         id: row.text()?,
         dedup_key: row.text()?,
         state: row.text()?,
@@ -286,12 +288,12 @@ pub(super) fn incident(mut row: Row) -> Result<Incident, DbError> {
     })
 }
 
-pub(super) fn version(mut row: Row) -> Result<Version, DbError> {
-    Ok(Version { id: row.text()?, revision: row.int()?, member: row.text()? })
+pub(super) fn version(mut row: Row) -> Result<IncidentVersion, DbError> {
+    Ok(IncidentVersion { id: row.text()?, revision: row.int()?, member: row.text()? })
 }
 
-pub(super) fn notification(mut row: Row) -> Result<Notification, DbError> {
-    Ok(Notification {
+pub(super) fn notification(mut row: Row) -> Result<NotificationRow, DbError> {
+    Ok(NotificationRow {
         id: row.text()?,
         incident_id: row.maybe_text()?,
         dedup_key: row.text()?,

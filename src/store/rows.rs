@@ -13,7 +13,7 @@ pub fn millis(wall: SystemTime) -> Millis {
 
 /// One incident as it is now; its story is the timeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Incident {
+pub struct IncidentRow {
     /// Its own.
     pub id: String,
     /// What makes two signals the same trouble.
@@ -42,7 +42,7 @@ pub struct Incident {
 
 /// One line of an incident's timeline. Its number is given by the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct NewEntry {
     /// Whose.
     pub incident_id: String,
     /// When.
@@ -61,7 +61,7 @@ pub struct EntryRow {
     /// 1, 2, 3 … within the incident.
     pub seq: i64,
     /// What was added.
-    pub entry: Entry,
+    pub entry: NewEntry,
 }
 
 /// Who did what. Its number and its hashes are given by the store.
@@ -124,7 +124,7 @@ impl Delivery {
 
 /// One message to one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notification {
+pub struct NotificationRow {
     /// Its own.
     pub id: String,
     /// About which incident; a test has none.
@@ -203,7 +203,7 @@ pub struct Presence {
 
 /// A presence, and how old it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct SeenMember {
     /// As it was told.
     pub presence: Presence,
     /// Milliseconds since then, by the database's clock.
@@ -212,7 +212,7 @@ pub struct Seen {
 
 /// What a sidecar of a fleet says each time that it tells that it runs, and what it wants to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Beat {
+pub struct SyncRequest {
     /// That it runs.
     pub presence: Presence,
     /// Alerts among what it sees; those of 0 are read by nobody.
@@ -232,7 +232,7 @@ pub struct Beat {
     /// The holder's word that it knows.
     pub heard: Option<i64>,
     /// The changes that it knows.
-    pub known: Known,
+    pub known: KnownChanges,
     /// What was told longer ago counts for nothing.
     pub fresh: std::time::Duration,
     /// How many others it wants to see, at most; 0: none.
@@ -241,41 +241,41 @@ pub struct Beat {
 
 /// Up to which change a sidecar knows what others have written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownChanges {
     /// Of incidents.
     pub incidents: i64,
     /// Of silences.
     pub silences: i64,
 }
 
-/// What a [`Beat`] brings back. What goes to the holder of the lease alone costs the database the more the larger the fleet
+/// What a [`SyncRequest`] brings back. What goes to the holder of the lease alone costs the database the more the larger the fleet
 /// is, everything else does not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pulse {
+pub struct SyncReply {
     /// The lease, for whoever has it now.
     pub lease: Option<Lease>,
     /// Who had it just before.
-    pub holder: Option<Held>,
+    pub holder: Option<LeaseHolder>,
     /// Up to here everything there is was brought, or was brought before; `None`: the tables are another version's.
-    pub known: Option<Known>,
+    pub known: Option<KnownChanges>,
     /// Incidents that have changed, in this order; the next ones come with the next beat.
-    pub incidents: Vec<Version>,
+    pub incidents: Vec<IncidentVersion>,
     /// All silences that have not ended; `None`: none has changed.
-    pub silences: Option<Vec<Silence>>,
+    pub silences: Option<Vec<SilenceRow>>,
     /// To the holder: who sees alerts.
-    pub loud: Vec<Seen>,
+    pub loud: Vec<SeenMember>,
     /// To the holder: how many told lately that they run.
     pub members: Option<u64>,
     /// Some of those who were seen within the hour, in the order of their names; their words stay unread.
-    pub roster: Vec<Present>,
+    pub roster: Vec<MemberRow>,
 }
 
 /// An incident and the lines of its timeline, in order.
-pub type Whole = (Incident, Vec<Entry>);
+pub type StoredIncident = (IncidentRow, Vec<NewEntry>);
 
 /// A lease in somebody's hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct LeaseHolder {
     /// Whose.
     pub holder: String,
     /// Milliseconds that it lasts yet; less than 0: it has run out.
@@ -288,7 +288,7 @@ pub struct Held {
 
 /// One of those who run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Present {
+pub struct MemberRow {
     /// Which sidecar.
     pub member: String,
     /// Which start of it.
@@ -301,7 +301,7 @@ pub struct Present {
 
 /// Which version of an incident the store has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version {
+pub struct IncidentVersion {
     /// Of which incident.
     pub id: String,
     /// Its revision.
@@ -312,7 +312,7 @@ pub struct Version {
 
 /// Who wants to hear nothing of what, and how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Silence {
+pub struct SilenceRow {
     /// Its own.
     pub id: String,
     /// JSON.
@@ -325,7 +325,7 @@ pub struct Silence {
 
 /// Something measured; the only row that may be let go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sample {
+pub struct SampleRow {
     /// What was measured.
     pub kind: String,
     /// Of what.
@@ -363,15 +363,15 @@ pub enum Write {
         token: i64,
     },
     /// New, or newer than what is there.
-    PutIncident(Incident),
+    PutIncident(IncidentRow),
     /// Added to the end of their timelines.
-    AddEntries(Vec<Entry>),
+    AddEntries(Vec<NewEntry>),
     /// Added to the end of the chain.
     Audit(AuditEntry),
     /// New or changed.
-    PutNotification(Notification),
+    PutNotification(NotificationRow),
     /// New or changed.
-    PutSilence(Silence),
+    PutSilence(SilenceRow),
     /// Gone.
     DropSilence(String),
     /// Instead of the earlier one of the same start.

@@ -7,8 +7,8 @@ use super::audit::{self, Head, Key};
 use super::db::{Conn, DbError, args};
 use super::queue::LeaseAsk;
 use super::rows::{
-    AuditEntry, Checkpoint, Entry, Incident, Lease, LedgerMinute, Millis, Notification, Sample, Silence,
-    Write, millis,
+    AuditEntry, Checkpoint, IncidentRow, Lease, LedgerMinute, Millis, NewEntry, NotificationRow, SampleRow,
+    SilenceRow, Write, millis,
 };
 use super::{Join, read, seal};
 use crate::runtime::clock;
@@ -137,7 +137,7 @@ pub(super) async fn write(
 /// Writers follow each other (see [`lock`]), so what is read here is what is written over.
 async fn put_incident(
     conn: &mut Conn,
-    ours: &Incident,
+    ours: &IncidentRow,
     changed: &mut Changed,
     join: Join,
 ) -> Result<(), DbError> {
@@ -184,7 +184,7 @@ async fn put_incident(
     conn.run(sql, args).await.map(drop)
 }
 
-async fn add_entries(conn: &mut Conn, entries: &[Entry]) -> Result<(), DbError> {
+async fn add_entries(conn: &mut Conn, entries: &[NewEntry]) -> Result<(), DbError> {
     let sql = "INSERT INTO timeline (incident_id, seq, at, kind, actor, body) \
                SELECT $1, COALESCE(MAX(seq), 0) + 1, $2, $3, $4, $5 FROM timeline WHERE incident_id = $1";
     for entry in entries {
@@ -247,7 +247,7 @@ pub(super) async fn put_head(
     }
 }
 
-async fn put_notification(conn: &mut Conn, row: &Notification) -> Result<(), DbError> {
+async fn put_notification(conn: &mut Conn, row: &NotificationRow) -> Result<(), DbError> {
     let sql = "INSERT INTO notifications (id, incident_id, dedup_key, channel, kind, body, state, attempts, next_at, \
                created_at, last_error, sent_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
                ON CONFLICT (id) DO UPDATE SET incident_id = excluded.incident_id, dedup_key = excluded.dedup_key, \
@@ -271,7 +271,7 @@ async fn put_notification(conn: &mut Conn, row: &Notification) -> Result<(), DbE
     conn.run(sql, args).await.map(drop)
 }
 
-async fn put_silence(conn: &mut Conn, row: &Silence) -> Result<(), DbError> {
+async fn put_silence(conn: &mut Conn, row: &SilenceRow) -> Result<(), DbError> {
     let sql = "INSERT INTO silences (id, body, starts_at, ends_at) VALUES ($1, $2, $3, $4) \
                ON CONFLICT (id) DO UPDATE SET body = excluded.body, starts_at = excluded.starts_at, \
                ends_at = excluded.ends_at";
@@ -293,7 +293,7 @@ async fn ledger_minute(conn: &mut Conn, row: &LedgerMinute) -> Result<(), DbErro
 }
 
 /// Writes one sample.
-pub(super) async fn sample(conn: &mut Conn, row: &Sample) -> Result<(), DbError> {
+pub(super) async fn sample(conn: &mut Conn, row: &SampleRow) -> Result<(), DbError> {
     let sql = "INSERT INTO samples (kind, service, member, at, body) VALUES ($1, $2, $3, $4, $5) \
                ON CONFLICT (kind, service, at, member) DO UPDATE SET body = excluded.body";
     conn.run(sql, args![&row.kind, &row.service, &row.member, row.at, &row.body]).await.map(drop)

@@ -9,7 +9,7 @@ use crate::reliability::incident::{Incident, State, Transition};
 
 /// What is known now; `None`: not observed, so not shown.
 #[derive(Clone, Debug, Default)]
-pub struct Numbers {
+pub struct SreSnapshot {
     /// Good seconds over measured ones of the last 30 days, 0 to 1.
     pub uptime: Option<f64>,
     /// The share of the last 30 days that was observed, 0 to 1.
@@ -62,7 +62,7 @@ struct Sums {
     acknowledged: Spans,
     recovered: Spans,
     moves: BTreeMap<(&'static str, &'static str, &'static str), u64>,
-    now: Numbers,
+    now: SreSnapshot,
 }
 
 /// All of them.
@@ -75,7 +75,7 @@ impl Sre {
     }
 
     /// What is known now.
-    pub fn set(&self, now: Numbers) {
+    pub fn set(&self, now: SreSnapshot) {
         self.sums().now = now;
     }
 

@@ -8,7 +8,7 @@ use super::upstreams::Seconds;
 
 /// How the store is.
 #[derive(Clone, Debug)]
-pub struct Numbers {
+pub struct StoreSnapshot {
     /// One of [`STATES`].
     pub state: &'static str,
     /// Durable writes on disk since the start.
@@ -49,7 +49,7 @@ pub struct Backup {
 /// What a store can be.
 pub const STATES: [&str; 6] = ["ok", "unreachable", "full", "damaged", "gone", "replaced"];
 
-type Ask = Box<dyn Fn() -> Numbers + Send + Sync>;
+type Ask = Box<dyn Fn() -> StoreSnapshot + Send + Sync>;
 
 /// Where the numbers come from; nowhere while the store is off.
 #[derive(Default)]
@@ -57,7 +57,7 @@ pub struct Store(OnceLock<Ask>);
 
 impl Store {
     /// From now on they are shown. Only the first one is asked.
-    pub fn ask(&self, ask: impl Fn() -> Numbers + Send + Sync + 'static) {
+    pub fn ask(&self, ask: impl Fn() -> StoreSnapshot + Send + Sync + 'static) {
         self.0.get_or_init(|| Box::new(ask));
     }
 

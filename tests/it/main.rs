@@ -65,7 +65,7 @@ mod idempotency;
 mod idle;
 /// Whoever takes an incident in a pager or a chat has taken it here.
 mod inbound;
-/// What the desk decides by is the operator's, and in force as soon as the file is saved.
+/// What the engine decides by is the operator's, and in force as soon as the file is saved.
 mod incident_config;
 /// From the first bad event to the last word: detection, calls, orders, a restart in between.
 mod incidents;

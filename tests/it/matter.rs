@@ -25,7 +25,7 @@ fn measured(proxy: &Proxy) -> f64 {
     proxy.metric("sre_measured_seconds_total", "subject=\"service\"")
 }
 
-/// Until the desk has looked so many times more.
+/// Until the engine has looked so many times more.
 fn looks(proxy: &Proxy, more: f64) {
     let before = measured(proxy);
     within(Duration::from_secs(60), "it looks on", || {

@@ -18,19 +18,19 @@ use crate::support::{PATIENCE, eventually};
 const SECRET: &str = "0123456789abcdef";
 
 /// A sender with the channels of a config, and the files that hold its secrets.
-struct Desk {
+struct Engine {
     runtime: tokio::runtime::Runtime,
     sender: Sender,
     dir: tempfile::TempDir,
 }
 
 /// `SECRET_FILE` in the config stands for a file with [`SECRET`], `DIR` for a directory.
-fn desk(toml: &str, patience: Duration) -> Desk {
+fn engine(toml: &str, patience: Duration) -> Engine {
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::write(dir.path().join("secret"), SECRET).expect("writes");
     let sender = Sender::new(Arc::new(channels(toml, dir.path())), patience);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    Desk { runtime: runtime.expect("a runtime"), sender, dir }
+    Engine { runtime: runtime.expect("a runtime"), sender, dir }
 }
 
 fn config(toml: &str, dir: &Path) -> String {
@@ -48,7 +48,7 @@ fn named(name: &str) -> ChannelName {
     ChannelName::new(name).expect("a name")
 }
 
-impl Desk {
+impl Engine {
     fn tell(&self, channel: &str, message: &Message) -> Result<Receipt, DeliveryError> {
         self.tell_as(channel, message, "019-message")
     }
@@ -92,8 +92,8 @@ fn webhook(url: &str) -> String {
     format!("[notify.hook]\nkind = \"webhook\"\nurl = \"{url}\"\nsecret_file = SECRET_FILE\n")
 }
 
-fn hook(receiver: &Upstream) -> Desk {
-    desk(&webhook(&format!("http://{}/hook?to=us", receiver.address)), PATIENCE)
+fn hook(receiver: &Upstream) -> Engine {
+    engine(&webhook(&format!("http://{}/hook?to=us", receiver.address)), PATIENCE)
 }
 
 fn json(body: &[u8]) -> serde_json::Value {
@@ -103,15 +103,15 @@ fn json(body: &[u8]) -> serde_json::Value {
 #[test]
 fn a_webhook_is_signed_so_that_others_can_verify_it() {
     let receiver = Upstream::start(status(200));
-    let desk = hook(&receiver);
-    let receipt = desk.tell("hook", &incident(Kind::Trigger)).expect("delivered");
+    let engine = hook(&receiver);
+    let receipt = engine.tell("hook", &incident(Kind::Trigger)).expect("delivered");
     assert_eq!((receipt.channel.as_str(), receipt.again_in), ("hook", None));
     assert!(receipt.said.starts_with("200 ") && receipt.took < PATIENCE, "{receipt}");
     let seen = receiver.seen().remove(0);
     assert!(seen.head.starts_with("POST /hook?to=us HTTP/1.1\r\n"), "{}", seen.head);
     assert_eq!(seen.fields("host"), [receiver.address.to_string()]);
     assert_eq!(seen.fields("idempotency-key"), ["019-message"]);
-    let body = desk.dir.path().join("body");
+    let body = engine.dir.path().join("body");
     std::fs::write(&body, &seen.body).expect("writes");
     let verify = "import hashlib, hmac, sys, time\n\
                   timestamp, signature = sys.argv[2:4]\n\
@@ -133,23 +133,23 @@ fn a_webhook_is_signed_so_that_others_can_verify_it() {
 #[test]
 fn a_receiver_says_whether_to_try_again_and_when() {
     let receiver = Upstream::start(status(500));
-    let desk = hook(&receiver);
-    let error = desk.fails("hook");
+    let engine = hook(&receiver);
+    let error = engine.fails("hook");
     assert!(!error.permanent && error.cause.starts_with("status 500"), "{error:?}");
     receiver.answer(bytes("HTTP/1.1 429 Slow\r\nRetry-After: 17\r\nContent-Length: 0\r\n\r\n", false));
-    let error = desk.fails("hook");
+    let error = engine.fails("hook");
     assert_eq!((error.why, error.permanent), (Why::Busy, false));
     assert_eq!(error.retry_after, Some(Duration::from_secs(17)));
     receiver.answer(bytes("HTTP/1.1 404 Gone\r\nContent-Length: 14\r\n\r\nno /hook?to=us", false));
-    let error = desk.fails("hook");
+    let error = engine.fails("hook");
     assert_eq!(
         (error.permanent, error.cause.as_str()),
         (true, "status 404: no …"),
         "what is secret is not told"
     );
     receiver.answer(bytes("nonsense\r\n\r\n", false));
-    assert_eq!(desk.fails("hook").why, Why::Broken);
-    assert_eq!(desk.fails("nobody").why, Why::NoChannel);
+    assert_eq!(engine.fails("hook").why, Why::Broken);
+    assert_eq!(engine.fails("nobody").why, Why::NoChannel);
 }
 
 #[test]
@@ -167,13 +167,13 @@ fn redirects_are_not_followed() {
 fn a_receiver_that_hangs_costs_the_deadline_and_no_more() {
     let receiver = Upstream::start(Arc::new(|_, _| true));
     let patience = Duration::from_millis(300);
-    let desk = desk(&webhook(&format!("http://{}/", receiver.address)), patience);
+    let engine = engine(&webhook(&format!("http://{}/", receiver.address)), patience);
     let start = Instant::now();
-    let error = desk.fails("hook");
+    let error = engine.fails("hook");
     assert_eq!((error.why, error.permanent), (Why::Late, false));
     assert!((patience..PATIENCE).contains(&start.elapsed()), "{:?}", start.elapsed());
     receiver.kill();
-    eventually("nobody listens", || desk.fails("hook").why == Why::Connect);
+    eventually("nobody listens", || engine.fails("hook").why == Why::Connect);
 }
 
 #[test]
@@ -182,10 +182,10 @@ fn only_a_certificate_of_a_trusted_root_is_spoken_to() {
     let issued = issue(&["localhost"]);
     let front = TlsFront::start(&issued, receiver.address);
     let url = format!("https://localhost:{}/", front.address.port());
-    let stranger = desk(&webhook(&url), PATIENCE).fails("hook");
+    let stranger = engine(&webhook(&url), PATIENCE).fails("hook");
     assert_eq!((stranger.why, stranger.permanent), (Why::Tls, false));
     let by_address = format!("https://127.0.0.1:{}/", front.address.port());
-    let trusting = |url: &str| desk(&format!("{}ca_file = {:?}\n", webhook(url), issued.ca), PATIENCE);
+    let trusting = |url: &str| engine(&format!("{}ca_file = {:?}\n", webhook(url), issued.ca), PATIENCE);
     assert_eq!(trusting(&by_address).fails("hook").why, Why::Tls, "another name than the certificate's");
     assert_eq!(receiver.hits(), 0);
     trusting(&url).tell("hook", &incident(Kind::Trigger)).expect("delivered");
@@ -194,21 +194,21 @@ fn only_a_certificate_of_a_trusted_root_is_spoken_to() {
 #[test]
 fn a_reload_replaces_the_channels_of_a_sender() {
     let (old, new) = (Upstream::start(status(200)), Upstream::start(status(200)));
-    let desk = hook(&old);
-    desk.tell("hook", &incident(Kind::Trigger)).expect("delivered");
+    let engine = hook(&old);
+    engine.tell("hook", &incident(Kind::Trigger)).expect("delivered");
     let toml = webhook(&format!("http://{}/", new.address))
         + &webhook("http://127.0.0.1:1/").replace("hook]", "more]");
-    desk.sender.replace(Arc::new(channels(&toml, desk.dir.path())));
-    desk.tell("hook", &incident(Kind::Update)).expect("delivered");
+    engine.sender.replace(Arc::new(channels(&toml, engine.dir.path())));
+    engine.tell("hook", &incident(Kind::Update)).expect("delivered");
     assert_eq!((old.hits(), new.hits()), (1, 1));
-    let names: Vec<String> = desk.sender.channels().names().map(ToString::to_string).collect();
+    let names: Vec<String> = engine.sender.channels().names().map(ToString::to_string).collect();
     assert_eq!(names, ["hook", "more"]);
 }
 
 #[test]
 fn a_queue_gets_its_messages_through_in_order_and_each_once() {
     let receiver = Upstream::start(status(200));
-    let desk = hook(&receiver);
+    let engine = hook(&receiver);
     let mut queue = Queue::default();
     let mut clock = 0;
     for (nth, (kind, answer)) in
@@ -220,14 +220,14 @@ fn a_queue_gets_its_messages_through_in_order_and_each_once() {
         queue.push(Queued::new(format!("m{nth}"), "hook".to_owned(), incident(kind), clock));
         queue.fold();
         for entry in queue.depart(clock) {
-            let came = desk.tell_as(&entry.channel, &entry.message, &entry.id);
+            let came = engine.tell_as(&entry.channel, &entry.message, &entry.id);
             queue.landed(entry, &came, clock, 0);
         }
         clock += 600_000;
     }
     receiver.answer(status(200));
     for entry in queue.depart(clock) {
-        let came = desk.tell_as(&entry.channel, &entry.message, &entry.id);
+        let came = engine.tell_as(&entry.channel, &entry.message, &entry.id);
         queue.landed(entry, &came, clock, 0);
     }
     let seen = receiver.seen();
@@ -240,11 +240,11 @@ fn a_queue_gets_its_messages_through_in_order_and_each_once() {
 #[test]
 fn a_receiver_that_takes_a_message_and_does_not_end_its_answer_has_it() {
     let receiver = Upstream::start(bytes("HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\nok", true));
-    let desk = hook(&receiver);
-    let receipt = desk.tell("hook", &incident(Kind::Trigger)).expect("delivered: the status says so");
+    let engine = hook(&receiver);
+    let receipt = engine.tell("hook", &incident(Kind::Trigger)).expect("delivered: the status says so");
     assert!(receipt.said == "202 ok" && receipt.took < Duration::from_secs(9), "{receipt}");
     receiver.answer(bytes("HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n", true));
-    let error = desk.fails("hook");
+    let error = engine.fails("hook");
     assert_eq!((error.permanent, error.cause.as_str()), (true, "status 403: no"), "not late: refused");
     assert_eq!(receiver.hits(), 2);
 }
@@ -258,11 +258,11 @@ fn pagerduty_is_sent_what_its_api_documents() {
         "[notify.pager]\nkind = \"pagerduty\"\nurl = \"http://{}/v2/enqueue\"\nrouting_key_file = SECRET_FILE\n",
         receiver.address
     );
-    let desk = desk(&toml, PATIENCE);
+    let engine = engine(&toml, PATIENCE);
     let long = Message { dedup_key: "k".repeat(2_000), title: "t".repeat(5_000), ..incident(Kind::Update) };
     let messages = [incident(Kind::Trigger), incident(Kind::Acknowledge), long, incident(Kind::Resolve)];
     for message in &messages {
-        let receipt = desk.tell("pager", message).expect("delivered");
+        let receipt = engine.tell("pager", message).expect("delivered");
         assert!(receipt.said.starts_with("202 ") && receipt.said.contains("Event processed"), "{receipt}");
     }
     let seen = receiver.seen();
@@ -275,7 +275,7 @@ fn pagerduty_is_sent_what_its_api_documents() {
     }
     assert_eq!(events[0]["dedup_key"], events[3]["dedup_key"], "so that the resolve finds its alert");
     receiver.answer(bytes("HTTP/1.1 400 No\r\nContent-Length: 24\r\n\r\nbad key 0123456789abcdef", false));
-    let error = desk.fails("pager");
+    let error = engine.fails("pager");
     assert!(error.permanent && error.cause == "status 400: bad key …", "{error}");
 }
 
@@ -320,8 +320,8 @@ fn slack_is_sent_text_and_blocks_and_its_address_stays_secret() {
     let dir = tempfile::tempdir().expect("a directory");
     let url = dir.path().join("url");
     std::fs::write(&url, format!("http://{}/services/T0/B0/secret", receiver.address)).expect("writes");
-    let desk = desk(&format!("[notify.team]\nkind = \"slack\"\nurl_file = {url:?}\n"), PATIENCE);
-    let receipt = desk.tell("team", &incident(Kind::Trigger)).expect("delivered");
+    let engine = engine(&format!("[notify.team]\nkind = \"slack\"\nurl_file = {url:?}\n"), PATIENCE);
+    let receipt = engine.tell("team", &incident(Kind::Trigger)).expect("delivered");
     assert!(receipt.said == "200 ok" && !receipt.to_string().contains("B0"), "{receipt}");
     let seen = receiver.seen().remove(0);
     assert_eq!(seen.path(), "/services/T0/B0/secret");
@@ -345,7 +345,7 @@ fn slack_is_sent_text_and_blocks_and_its_address_stays_secret() {
     assert_eq!(beside, ["section", "section", "context"]);
     let gone = "HTTP/1.1 404 Gone\r\nContent-Length: 37\r\n\r\nno_service for /services/T0/B0/secret";
     receiver.answer(bytes(gone, false));
-    let error = desk.fails("team");
+    let error = engine.fails("team");
     assert!(error.permanent && !error.cause.contains("B0"), "{error}");
 }
 
@@ -376,11 +376,11 @@ fn chat(api: &Upstream) -> String {
 #[test]
 fn slack_has_one_thread_an_incident_whose_first_message_is_brought_up_to_date() {
     let api = slack_api();
-    let desk = desk(&chat(&api), PATIENCE);
-    let first = desk.tell("default", &incident(Kind::Trigger)).expect("delivered");
+    let engine = engine(&chat(&api), PATIENCE);
+    let first = engine.tell("default", &incident(Kind::Trigger)).expect("delivered");
     assert_eq!(first.thread.as_deref(), Some("C1/100.1"), "{first}");
     let later = Message { thread: first.thread.clone(), ..incident(Kind::Resolve) };
-    let receipt = desk.tell("default", &later).expect("delivered");
+    let receipt = engine.tell("default", &later).expect("delivered");
     assert_eq!(receipt.thread, first.thread);
     let seen = api.seen();
     let paths: Vec<&str> = seen.iter().map(|seen| seen.path()).collect();
@@ -401,13 +401,13 @@ fn slack_says_no_with_200_and_that_is_no_delivery() {
     let say =
         |said: &str| bytes(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{said}", said.len()), false);
     let api = Upstream::start(say("{\"ok\":false,\"error\":\"not_in_channel\"}"));
-    let desk = desk(&chat(&api), PATIENCE);
-    let error = desk.fails("default");
+    let engine = engine(&chat(&api), PATIENCE);
+    let error = engine.fails("default");
     assert!(error.permanent && error.cause.contains("invite the bot to the channel"), "{error}");
     api.answer(say("{\"ok\":false,\"error\":\"internal_error\"}"));
-    assert!(!desk.fails("default").permanent);
+    assert!(!engine.fails("default").permanent);
     api.answer(say("<html>a proxy's page</html>"));
-    assert_eq!(desk.fails("default").why, Why::Broken);
+    assert_eq!(engine.fails("default").why, Why::Broken);
     // Somebody has deleted the first message: what is new begins a thread of its own.
     let fallen = Arc::new(|seen: &Seen, stream: &mut std::net::TcpStream| {
         let said = match seen.path() {
@@ -419,7 +419,7 @@ fn slack_says_no_with_200_and_that_is_no_delivery() {
     });
     api.answer(fallen);
     let later = Message { thread: Some("C1/100.1".to_owned()), ..incident(Kind::Update) };
-    let receipt = desk.tell("default", &later).expect("delivered");
+    let receipt = engine.tell("default", &later).expect("delivered");
     assert_eq!(receipt.thread.as_deref(), Some("C1/200.1"));
 }
 
@@ -551,9 +551,9 @@ fn a_real_alertmanager_has_the_alert_and_then_no_more() {
         "[notify.am]\nkind = \"alertmanager\"\nurls = [\"http://{}\", \"http://{}\", \"http://{}\"]\ninterval = \"20s\"\n",
         hangs.address, down.address, manager.address
     );
-    let desk = desk(&toml, Duration::from_secs(5));
+    let engine = engine(&toml, Duration::from_secs(5));
     eventually("it is there", || crate::support::raw::get(manager.address, "/-/ready").status == 200);
-    let receipt = desk.tell("am", &incident(Kind::Trigger)).expect("delivered");
+    let receipt = engine.tell("am", &incident(Kind::Trigger)).expect("delivered");
     assert_eq!(receipt.again_in, Some(Duration::from_secs(20)), "it forgets, so it is told again");
     assert!(receipt.said.contains("not done within 5s") && receipt.said.contains(": 200"), "{receipt}");
     let firing = alerts(&manager);
@@ -570,11 +570,11 @@ fn a_real_alertmanager_has_the_alert_and_then_no_more() {
         started_at: now() - 60_000,
         ..incident(Kind::Update)
     };
-    desk.tell("am", &update).expect("delivered");
+    engine.tell("am", &update).expect("delivered");
     let firing = alerts(&manager);
     assert_eq!(firing.len(), 1, "the same alert, whoever tells it");
     assert_eq!(firing[0]["annotations"]["error_rate"], "97 %");
-    let receipt = desk.tell("am", &incident(Kind::Resolve)).expect("delivered");
+    let receipt = engine.tell("am", &incident(Kind::Resolve)).expect("delivered");
     assert_eq!(receipt.again_in, Some(Duration::from_secs(20)), "for five minutes");
     eventually("it is resolved", || alerts(&manager).is_empty());
 }
@@ -617,14 +617,14 @@ fn field(mail: &serde_json::Value, name: &str) -> String {
 #[test]
 fn a_real_mail_server_takes_a_thread_of_mails() {
     let mailbox = mail_server("plain", &[]);
-    let desk = desk(&mailbox.channel("none", TO_ONCALL), PATIENCE);
-    let receipt = desk.tell_as("mail", &incident(Kind::Trigger), "m1").expect("delivered");
+    let engine = engine(&mailbox.channel("none", TO_ONCALL), PATIENCE);
+    let receipt = engine.tell_as("mail", &incident(Kind::Trigger), "m1").expect("delivered");
     assert_eq!(
         (receipt.said.as_str(), receipt.to.as_str()),
         ("250 taken as 1", "oncall@example.com by localhost")
     );
-    desk.tell_as("mail", &incident(Kind::Trigger), "m1").expect("delivered again");
-    desk.tell_as("mail", &incident(Kind::Resolve), "m2").expect("delivered");
+    engine.tell_as("mail", &incident(Kind::Trigger), "m1").expect("delivered again");
+    engine.tell_as("mail", &incident(Kind::Resolve), "m2").expect("delivered");
     let mails = mailbox.mails();
     let ids: Vec<String> = mails.iter().map(|mail| field(mail, "Message-ID")).collect();
     assert!(ids[0] == ids[1] && ids[1] != ids[2], "{ids:?}");
@@ -638,7 +638,7 @@ fn a_real_mail_server_takes_a_thread_of_mails() {
 #[test]
 fn one_recipient_that_is_refused_keeps_nobody_else_from_being_told() {
     let mailbox = mail_server("plain", &[]);
-    let to = |to: &str| desk(&mailbox.channel("none", &format!("to = [{to}]\n")), PATIENCE);
+    let to = |to: &str| engine(&mailbox.channel("none", &format!("to = [{to}]\n")), PATIENCE);
     let both = to("\"nobody@example.com\", \"oncall@example.com\"");
     let receipt = both.tell("mail", &incident(Kind::Trigger)).expect("delivered");
     assert!(
@@ -655,7 +655,7 @@ fn one_recipient_that_is_refused_keeps_nobody_else_from_being_told() {
 fn a_recipient_who_is_put_off_is_asked_again_alone_and_only_who_has_it_is_named() {
     let mailbox = mail_server("plain", &[]);
     let to = "to = [\"grey@example.com\", \"oncall@example.com\"]\n";
-    let desk = desk(&mailbox.channel("none", to), PATIENCE);
+    let engine = engine(&mailbox.channel("none", to), PATIENCE);
     let mut queue = Queue::default();
     queue.push(Queued::new("m1".to_owned(), "mail".to_owned(), incident(Kind::Trigger), 0));
     let mut told = Vec::new();
@@ -664,8 +664,8 @@ fn a_recipient_who_is_put_off_is_asked_again_alone_and_only_who_has_it_is_named(
         clock = at;
         for entry in queue.depart(clock) {
             let name = named("mail");
-            let asked = desk.sender.deliver_to(&name, &entry.message, &entry.id, &entry.left);
-            let came = desk.runtime.block_on(asked);
+            let asked = engine.sender.deliver_to(&name, &entry.message, &entry.id, &entry.left);
+            let came = engine.runtime.block_on(asked);
             told.push(came.as_ref().map_or_else(|error| error.cause.clone(), |receipt| receipt.to.clone()));
             queue.landed(entry, &came, clock, 0);
         }
@@ -677,7 +677,7 @@ fn a_recipient_who_is_put_off_is_asked_again_alone_and_only_who_has_it_is_named(
     let each = [serde_json::json!(["oncall@example.com"]), serde_json::json!(["grey@example.com"])];
     assert_eq!(recipients, [&each[0], &each[1]], "nobody gets it twice");
     assert_eq!(field(&mails[0], "Message-ID"), field(&mails[1], "Message-ID"));
-    let gone = desk.runtime.block_on(desk.sender.deliver_to(
+    let gone = engine.runtime.block_on(engine.sender.deliver_to(
         &named("mail"),
         &incident(Kind::Trigger),
         "m2",
@@ -693,11 +693,11 @@ fn mail_goes_through_tls_that_is_verified_and_with_a_log_in() {
         let mailbox = mail_server(security, &[&issued.cert, &issued.key]);
         let login = "username = \"strop\"\npassword_file = SECRET_FILE\n";
         let channel = mailbox.channel(security, &format!("{TO_ONCALL}{login}"));
-        let stranger = desk(&channel, PATIENCE).fails("mail");
+        let stranger = engine(&channel, PATIENCE).fails("mail");
         assert_eq!((stranger.why, stranger.permanent), (Why::Tls, false), "{security}: {stranger}");
         let trusting = format!("{channel}ca_file = {:?}\n", issued.ca);
-        desk(&trusting, PATIENCE).tell("mail", &incident(Kind::Trigger)).expect("delivered");
-        let wrong = desk(&trusting.replace("\"strop\"", "\"stranger\""), PATIENCE).fails("mail");
+        engine(&trusting, PATIENCE).tell("mail", &incident(Kind::Trigger)).expect("delivered");
+        let wrong = engine(&trusting.replace("\"strop\"", "\"stranger\""), PATIENCE).fails("mail");
         assert!(wrong.permanent && wrong.cause.contains("log-in"), "{wrong}");
         let mails = mailbox.mails();
         assert_eq!((mails.len(), &mails[0]["secure"]), (1, &serde_json::json!(true)), "{security}");
@@ -707,7 +707,7 @@ fn mail_goes_through_tls_that_is_verified_and_with_a_log_in() {
 #[test]
 fn mail_is_not_sent_in_the_clear_where_tls_is_wanted() {
     let mailbox = mail_server("plain", &[]);
-    let error = desk(&mailbox.channel("starttls", TO_ONCALL), PATIENCE).fails("mail");
+    let error = engine(&mailbox.channel("starttls", TO_ONCALL), PATIENCE).fails("mail");
     assert!(error.permanent && error.cause.contains("offers no STARTTLS"), "{error}");
     assert!(mailbox.mails().is_empty());
 }
@@ -731,7 +731,7 @@ fn nothing_said_before_tls_is_believed_after_it() {
     let toml = format!(
         "[notify.mail]\nkind = \"email\"\nserver = \"localhost:{port}\"\nfrom = \"strop@example.com\"\n{TO_ONCALL}"
     );
-    assert_eq!(desk(&toml, PATIENCE).fails("mail").why, Why::Tls);
+    assert_eq!(engine(&toml, PATIENCE).fails("mail").why, Why::Tls);
     middle.join().expect("ends");
 }
 

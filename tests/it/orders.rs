@@ -124,7 +124,7 @@ fn leave_open(dir: &Path, many: u64) {
             one.open(Actor::Named("ann".to_owned()), title, began).expect("opens");
             one.tell(began, Actor::Named("ann".to_owned()), Kind::Note, "left behind".to_owned(), Vec::new());
             let body = serde_json::to_string(&one).expect("writes");
-            let row = strop::store::rows::Incident {
+            let row = strop::store::rows::IncidentRow {
                 id: one.id.as_str().to_owned(),
                 dedup_key: one.dedup.to_string(),
                 state: "open".to_owned(),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use strop::reliability::counts::{Counts, Trail, Windows};
-use strop::reliability::desk::{Desk, DeskPolicy, Effect};
+use strop::reliability::counts::{Counts, RollingCounts, Windows};
+use strop::reliability::engine::{Effect, Engine, EnginePolicy};
 use strop::reliability::incident::State;
 use strop::reliability::readings::{Over, Readings, RouteReading, SlowCounts, UpstreamReading};
 use strop::units::At;
@@ -27,19 +27,19 @@ fn readings(upstream: &UpstreamReading, counts: Windows) -> Readings {
     }
 }
 
-/// One desk, one upstream, one class of routes; each second's requests are given.
+/// One engine, one upstream, one class of routes; each second's requests are given.
 struct Site {
-    desk: Desk,
+    engine: Engine,
     upstream: UpstreamReading,
-    trail: Trail,
+    trail: RollingCounts,
     now: At,
 }
 
 impl Site {
     fn new(seed: u64) -> Self {
-        let desk = Desk::new(DeskPolicy::default(), Arc::from("days"), seed, START);
+        let engine = Engine::new(EnginePolicy::default(), Arc::from("days"), seed, START);
         let upstream = UpstreamReading::unseen(Arc::from("api"));
-        Self { desk, upstream, trail: Trail::new(START), now: START }
+        Self { engine, upstream, trail: RollingCounts::new(START), now: START }
     }
 
     /// Counts a request.
@@ -62,7 +62,7 @@ impl Site {
         let windows = self.trail.count(counts, self.now);
         self.upstream.counts = windows;
         let readings = readings(&self.upstream, windows);
-        self.desk.tick(&readings, self.now)
+        self.engine.tick(&readings, self.now)
     }
 }
 
@@ -125,7 +125,7 @@ fn detection(seed: u64, bad: impl Fn(&mut Dice, u64) -> bool) -> (Option<u64>, O
             site.request(bad, &mut counts);
         }
         let _ = site.look(counts);
-        let Some(incident) = site.desk.incidents().last() else { continue };
+        let Some(incident) = site.engine.incidents().last() else { continue };
         suspected = suspected.or(Some(second + 1));
         if incident.state == State::Open {
             open = open.or(Some(second + 1));

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use strop::reliability::breaker::{Ask, Breaker, BreakerPolicy, BreakerState, Evidence, Hold, Mode};
-use strop::reliability::counts::{Counts, Trail};
-use strop::reliability::desk::{Desk, DeskPolicy, Effect};
+use strop::reliability::counts::{Counts, RollingCounts};
+use strop::reliability::engine::{Effect, Engine, EnginePolicy};
 use strop::reliability::incident::State;
 use strop::reliability::party::Party;
 use strop::reliability::reach::{Met, Noise};
@@ -41,27 +41,27 @@ const MAINTENANCE: u64 = 6 * DAY + 2 * HOUR;
 struct Upstream {
     reading: UpstreamReading,
     breaker: Breaker,
-    trail: Trail,
+    trail: RollingCounts,
     met: Met,
 }
 
 struct Route {
     name: &'static str,
     fingerprint: u32,
-    trail: Trail,
+    trail: RollingCounts,
     noise: Noise,
     good_of_minute: u64,
 }
 
 struct Month {
-    desk: Desk,
+    engine: Engine,
     dice: Dice,
     origin: Instant,
     /// Since the start.
     second: u64,
     upstreams: Vec<Upstream>,
     routes: Vec<Route>,
-    payments: (Trail, Trail),
+    payments: (RollingCounts, RollingCounts),
 }
 
 /// What one look brings of one upstream or route.
@@ -82,7 +82,7 @@ fn upstream(name: &str, mode: Mode, origin: Instant) -> Upstream {
     Upstream {
         reading: UpstreamReading::unseen(Arc::from(name)),
         breaker: Breaker::new(policy, 7, origin),
-        trail: Trail::new(START),
+        trail: RollingCounts::new(START),
         met: Met::default(),
     }
 }
@@ -100,18 +100,18 @@ impl Month {
         let route = |name| Route {
             name,
             fingerprint: Party::named(name),
-            trail: Trail::new(START),
+            trail: RollingCounts::new(START),
             noise: Noise::new(START),
             good_of_minute: 0,
         };
         Self {
-            desk: Desk::new(DeskPolicy::default(), Arc::from("month"), seed, START),
+            engine: Engine::new(EnginePolicy::default(), Arc::from("month"), seed, START),
             dice: Dice::new(seed),
             origin,
             second: 0,
             upstreams: std::iter::once(backend).chain(vendors).collect(),
             routes: ["web", "bookings"].map(route).into(),
-            payments: (Trail::new(START), Trail::new(START)),
+            payments: (RollingCounts::new(START), RollingCounts::new(START)),
         }
     }
 
@@ -129,7 +129,7 @@ impl Month {
                 match effect {
                     Effect::Page(page) => {
                         let service =
-                            self.desk.incident(&page.incident).map(|one| one.key.service.to_string());
+                            self.engine.incident(&page.incident).map(|one| one.key.service.to_string());
                         let service = service.unwrap_or_default();
                         calls.extend(
                             page.contacts
@@ -172,7 +172,7 @@ impl Month {
             payments: vec![self.payment()],
             ..Readings::default()
         };
-        self.desk.tick(&readings, self.now())
+        self.engine.tick(&readings, self.now())
     }
 
     /// Requests of a route: of three clients, and of a noisy one.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use strop::names::IncidentId;
-use strop::reliability::desk::{Desk, Effect, Page};
+use strop::reliability::engine::{Effect, Engine, Page};
 use strop::reliability::escalation::Cause;
 use strop::reliability::incident::{Ending, Incident, State};
 use strop::reliability::rule::{Rule, Severity};
@@ -24,12 +24,12 @@ impl Watch {
         self.saved.values().cloned().collect()
     }
 
-    pub fn see(&mut self, desk: &Desk, effects: &[Effect], by_force: Option<&IncidentId>, now: At) {
-        desk.check_invariants();
+    pub fn see(&mut self, engine: &Engine, effects: &[Effect], by_force: Option<&IncidentId>, now: At) {
+        engine.check_invariants();
         for effect in effects {
             match effect {
                 Effect::Save(incident) => self.keep(incident, by_force),
-                Effect::Page(page) => self.page(desk, page, now),
+                Effect::Page(page) => self.page(engine, page, now),
                 Effect::Tell(_)
                 | Effect::SaveSilence(_)
                 | Effect::Ledger(_)
@@ -37,7 +37,7 @@ impl Watch {
                 | Effect::ResolveNotice(_) => {}
             }
         }
-        self.live(desk);
+        self.live(engine);
     }
 
     fn keep(&mut self, incident: &Incident, by_force: Option<&IncidentId>) {
@@ -53,19 +53,19 @@ impl Watch {
         self.saved.insert(incident.id.clone(), incident.clone());
     }
 
-    fn page(&mut self, desk: &Desk, page: &Page, now: At) {
-        let incident = desk.incident(&page.incident).expect("a call is about an incident at hand");
+    fn page(&mut self, engine: &Engine, page: &Page, now: At) {
+        let incident = engine.incident(&page.incident).expect("a call is about an incident at hand");
         assert!(
             matches!(incident.state, State::Open | State::Mitigating),
             "called about {:?}",
             incident.state
         );
         assert!(incident.clocks.acknowledged.is_none(), "called after it was taken");
-        assert!(!desk.is_silenced(incident), "called while silenced");
-        assert!(!desk.silences().iter().any(|one| one.covers(&incident.key, incident.severity, now)));
+        assert!(!engine.is_silenced(incident), "called while silenced");
+        assert!(!engine.silences().iter().any(|one| one.covers(&incident.key, incident.severity, now)));
         assert!(self.saved.contains_key(&page.incident), "called before it was saved");
         if page.cause == Cause::Step {
-            let ladder = desk.policy().escalation.ladder(page.severity);
+            let ladder = engine.policy().escalation.ladder(page.severity);
             let step = ladder.steps.get(page.step as usize).expect("a step of the ladder");
             let opened = incident.clocks.opened.expect("only open ones are called out");
             assert!(now.since(opened) >= step.after, "called before its time: {page:?}");
@@ -80,17 +80,17 @@ impl Watch {
         self.opened.insert(page.incident.clone());
     }
 
-    fn live(&self, desk: &Desk) {
+    fn live(&self, engine: &Engine) {
         let mut identities = BTreeSet::new();
-        for incident in desk.incidents().filter(|one| one.state.is_live()) {
+        for incident in engine.incidents().filter(|one| one.state.is_live()) {
             assert!(identities.insert(&incident.dedup), "two live incidents of one identity");
-            let caused = desk.alerts().any(|(_, _, id)| *id == incident.id);
+            let caused = engine.alerts().any(|(_, _, id)| *id == incident.id);
             assert!(caused || incident.key.rule == Rule::Manual, "a live incident without a cause");
             let held = self.saved.get(&incident.id);
             assert_eq!(held.map(|held| held.version), Some(incident.version), "a change was not saved");
         }
-        for (key, alert, id) in desk.alerts() {
-            let home = desk.incident(id).expect("an alert has a home");
+        for (key, alert, id) in engine.alerts() {
+            let home = engine.incident(id).expect("an alert has a home");
             assert!(home.state.is_live() && alert.is_live(), "{key:?}");
             assert!(
                 !alert.is_firing() || home.state != State::Suspected,

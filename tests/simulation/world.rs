@@ -1,4 +1,4 @@
-//! Upstreams with weather, real breakers in front of them, one route class, an operator, and the desk.
+//! Upstreams with weather, real breakers in front of them, one route class, an operator, and the engine.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use strop::names::IncidentId;
 use strop::reliability::breaker::{Ask, Breaker, BreakerPolicy, BreakerState, Evidence, Mode};
-use strop::reliability::counts::{Counts, Trail};
-use strop::reliability::desk::{Command, Desk, DeskPolicy, Effect};
+use strop::reliability::counts::{Counts, RollingCounts};
+use strop::reliability::engine::{Command, Effect, Engine, EnginePolicy};
 use strop::reliability::escalation::{Arrived, Calendar, LocalMinute, Step};
 use strop::reliability::incident::{Ending, Force, Incident};
 use strop::reliability::readings::{
@@ -29,7 +29,7 @@ const NAMES: [&str; 5] = ["api", "stripe", "database", "sendgrid", "twilio"];
 struct Upstream {
     reading: UpstreamReading,
     breaker: Breaker,
-    trail: Trail,
+    trail: RollingCounts,
     /// Share of answers that are bad.
     bad: f64,
     per_second: u64,
@@ -44,14 +44,14 @@ pub struct World {
     /// Milliseconds by which the wall clock has been set ahead so far.
     ahead: i64,
     upstreams: Vec<Upstream>,
-    route: Trail,
+    route: RollingCounts,
     cpu: f64,
     /// Share of replies over 5 s, and over 8 s.
     slow: (f64, f64),
-    slow_trail: (Trail, Trail),
+    slow_trail: (RollingCounts, RollingCounts),
     /// What another member of the fleet still sees.
     elsewhere: Vec<Arc<str>>,
-    desk: Desk,
+    engine: Engine,
     watch: Watch,
     pages: Vec<(IncidentId, u32)>,
     generation: u64,
@@ -81,8 +81,8 @@ pub fn breaker_policy(open_for: Duration) -> BreakerPolicy {
 }
 
 /// Ladders of several steps, some in working hours only, and contacts with several channels.
-fn policy() -> DeskPolicy {
-    let mut policy = DeskPolicy::default();
+fn policy() -> EnginePolicy {
+    let mut policy = EnginePolicy::default();
     for (ladder, first) in policy.escalation.ladders.iter_mut().zip([60, 30, 10, 0]) {
         let step = |after: u64, name: &str| Step {
             after: Duration::from_secs(after),
@@ -107,26 +107,26 @@ impl World {
             .map(|name| Upstream {
                 reading: UpstreamReading::unseen(Arc::from(*name)),
                 breaker: Breaker::new(breaker_policy(Duration::from_secs(15 + dice.below(30))), seed, origin),
-                trail: Trail::new(START),
+                trail: RollingCounts::new(START),
                 bad: 0.0,
                 per_second: 1 + dice.below(20),
                 since: START,
                 state: BreakerState::Closed,
             })
             .collect();
-        let desk = Desk::new(policy(), Arc::from("sim#0"), seed, START);
+        let engine = Engine::new(policy(), Arc::from("sim#0"), seed, START);
         Self {
             dice,
             origin,
             now: START,
             ahead: 0,
             upstreams,
-            route: Trail::new(START),
+            route: RollingCounts::new(START),
             cpu: 0.3,
             slow: (0.0, 0.0),
-            slow_trail: (Trail::new(START), Trail::new(START)),
+            slow_trail: (RollingCounts::new(START), RollingCounts::new(START)),
             elsewhere: Vec::new(),
-            desk,
+            engine,
             watch: Watch::default(),
             pages: Vec::new(),
             generation: 0,
@@ -167,13 +167,13 @@ impl World {
             self.now = self.now + Duration::from_secs(1);
             self.deliveries();
             self.second();
-            if self.desk.alerts().next().is_none() {
+            if self.engine.alerts().next().is_none() {
                 break;
             }
         }
-        let left: Vec<_> = self.desk.alerts().collect();
+        let left: Vec<_> = self.engine.alerts().collect();
         assert!(left.is_empty(), "an hour of fair weather ends every alert: {left:#?}");
-        let left: Vec<_> = self.desk.incidents().filter(|one| one.state.is_live()).collect();
+        let left: Vec<_> = self.engine.incidents().filter(|one| one.state.is_live()).collect();
         assert!(left.iter().all(|one| one.signals.is_empty()), "only what a person opened is left: {left:?}");
     }
 
@@ -192,9 +192,9 @@ impl World {
     fn set_clock(&mut self) {
         let by = self.another_clock();
         let cause = if by > 0 && self.dice.chance(0.3) { steps::Cause::Slept } else { steps::Cause::Set };
-        let effects = self.desk.step(steps::Step { by, cause }, self.now);
+        let effects = self.engine.step(steps::Step { by, cause }, self.now);
         self.take(effects, None);
-        for one in self.desk.incidents().filter(|one| one.state.is_live()) {
+        for one in self.engine.incidents().filter(|one| one.state.is_live()) {
             assert!(one.newest() <= self.now, "it lies in the future: {one:#?}");
         }
     }
@@ -222,7 +222,7 @@ impl World {
         }
         if self.dice.chance(0.01) {
             let live =
-                self.desk.incidents().filter(|one| one.state.is_live()).map(|one| Arc::clone(&one.dedup));
+                self.engine.incidents().filter(|one| one.state.is_live()).map(|one| Arc::clone(&one.dedup));
             self.elsewhere = live.collect();
         } else if self.dice.chance(0.02) {
             self.elsewhere.clear();
@@ -245,7 +245,7 @@ impl World {
             blamed.push((Arc::clone(&upstream.reading.name), counts.bad + refused));
         }
         let readings = self.readings(replies, blamed);
-        let effects = self.desk.tick(&readings, self.now);
+        let effects = self.engine.tick(&readings, self.now);
         for effect in &effects {
             if let Effect::Save(incident) = effect
                 && incident.ending == Some(Ending::Recovered)
@@ -268,7 +268,7 @@ impl World {
             let well = (rule != Rule::ServiceDown || upstream.reading.consecutive_failures == 0)
                 && (rule != Rule::Breaker || state == BreakerState::Closed);
             // It may have come back meanwhile, as part of another incident.
-            let elsewhere = self.desk.alerts().any(|(key, _, id)| *key == signal.key && *id != incident.id);
+            let elsewhere = self.engine.alerts().any(|(key, _, id)| *key == signal.key && *id != incident.id);
             assert!(well || elsewhere, "{signal:?}");
         }
     }
@@ -323,23 +323,23 @@ impl World {
                 self.pages.push((page.incident.clone(), page.number));
             }
         }
-        self.watch.see(&self.desk, &effects, by_force, self.now);
+        self.watch.see(&self.engine, &effects, by_force, self.now);
     }
 
     fn order(&mut self, command: Command) {
         let resolve =
             if let Command::Resolve { id, force, .. } = &command { Some((id.clone(), *force)) } else { None };
-        let held = resolve.as_ref().is_some_and(|(id, _)| self.desk.holds(id));
+        let held = resolve.as_ref().is_some_and(|(id, _)| self.engine.holds(id));
         let asked = resolve.as_ref().is_some_and(|(_, force)| *force == Force::Asked);
         let forced = resolve.filter(|(_, force)| *force == Force::Forced).map(|(id, _)| id);
-        let (done, effects) = self.desk.command(command, self.now);
+        let (done, effects) = self.engine.command(command, self.now);
         assert!(!(asked && held && done.is_ok()), "resolved while it held, unforced");
         assert!(done.is_ok() || effects.is_empty(), "refused, and yet: {effects:?}");
         self.take(effects, forced.as_ref());
     }
 
     fn operator(&mut self) {
-        let all: Vec<&Incident> = self.desk.incidents().collect();
+        let all: Vec<&Incident> = self.engine.incidents().collect();
         let pick = self.dice.below(all.len().max(1) as u64) as usize;
         let id = all.get(pick).map(|one| one.id.clone()).unwrap_or_else(|| IncidentId::of(0, 0));
         let actor = "ada".to_owned();
@@ -362,7 +362,7 @@ impl World {
                 Command::Open { actor, title: "Test incident".to_owned(), severity, service: String::new() }
             }
             _ => {
-                let numbers: Vec<u64> = self.desk.silences().iter().map(|one| one.number).collect();
+                let numbers: Vec<u64> = self.engine.silences().iter().map(|one| one.number).collect();
                 let number = if numbers.is_empty() { 0 } else { self.dice.one_of(&numbers) };
                 Command::EndSilence { number, actor }
             }
@@ -399,16 +399,16 @@ impl World {
         self.generation += 1;
         self.now = self.now + Duration::from_secs(self.dice.below(40));
         let saved = self.watch.saved();
-        let silences = self.desk.silences().to_vec();
+        let silences = self.engine.silences().to_vec();
         if self.dice.chance(0.3) {
             self.another_clock();
         }
         let source = Arc::from(format!("sim#{}", self.generation));
-        self.desk = Desk::new(policy(), source, self.dice.draw(), self.now);
-        let live = |desk: &Desk| desk.incidents().filter(|one| one.state.is_live()).count();
+        self.engine = Engine::new(policy(), source, self.dice.draw(), self.now);
+        let live = |engine: &Engine| engine.incidents().filter(|one| one.state.is_live()).count();
         let before = saved.iter().filter(|one| one.state.is_live()).count();
-        let effects = self.desk.restore(saved, silences, self.now);
-        assert_eq!(live(&self.desk), before, "a restart ends nothing");
+        let effects = self.engine.restore(saved, silences, self.now);
+        assert_eq!(live(&self.engine), before, "a restart ends nothing");
         self.take(effects, None);
     }
 }

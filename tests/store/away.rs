@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use strop::store::rows::{Sample, Write};
+use strop::store::rows::{SampleRow, Write};
 use strop::store::{State, Store, StoreError, verify_audit};
 
 use super::postgres::Cluster;
@@ -23,7 +23,7 @@ fn writes_wait_for_a_server_that_is_away_and_catch_up_in_order() {
                 Write::AddEntries(vec![entry("i1", &format!("{n}"))]),
                 Write::Audit(audit(n, "i1")),
             ]));
-            open.store.offer(Sample {
+            open.store.offer(SampleRow {
                 kind: "k".to_owned(),
                 service: "s".to_owned(),
                 member: "m".to_owned(),

@@ -50,18 +50,18 @@ impl Member {
 
     /// Members that it counts.
     fn count(&self) -> u64 {
-        self.running.handle.board().fleet.as_ref().map_or(0, |fleet| fleet.count)
+        self.running.handle.snapshot().fleet.as_ref().map_or(0, |fleet| fleet.count)
     }
 
     /// Incidents that are open, by what they are about.
     fn open(&self) -> Vec<String> {
-        let board = self.running.handle.board();
-        let live = board.incidents.iter().filter(|one| one.state.is_live());
+        let snapshot = self.running.handle.snapshot();
+        let live = snapshot.incidents.iter().filter(|one| one.state.is_live());
         live.map(|one| format!("{} ({})", one.title, one.state.label())).collect()
     }
 
     fn duty(&self) -> Option<Duty> {
-        self.running.handle.board().fleet.as_ref().map(|fleet| fleet.duty)
+        self.running.handle.snapshot().fleet.as_ref().map(|fleet| fleet.duty)
     }
 }
 

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use strop::config::StoreAt;
 use strop::runtime::tasks::Tasks;
-use strop::store::rows::{Beat, Checkpoint, Incident, Known, Presence, Pulse, Silence, Version, Write};
+use strop::store::rows::{
+    Checkpoint, IncidentRow, IncidentVersion, KnownChanges, Presence, SilenceRow, SyncReply, SyncRequest,
+    Write,
+};
 use strop::store::{Store, StoreConfig};
 
 use super::pooler::Pooler;
@@ -13,8 +16,8 @@ use super::support::{Open, audit, entry, incident, open, run};
 
 const TERM: Duration = Duration::from_secs(5);
 
-fn beat(member: &str, sees: &str, loud: i64) -> Beat {
-    Beat {
+fn beat(member: &str, sees: &str, loud: i64) -> SyncRequest {
+    SyncRequest {
         presence: Presence { member: member.to_owned(), boot: format!("b-{member}"), sees: sees.to_owned() },
         loud,
         lease: "duty".to_owned(),
@@ -24,13 +27,13 @@ fn beat(member: &str, sees: &str, loud: i64) -> Beat {
         word: format!("\"said by {member}\""),
         said: 1,
         heard: None,
-        known: Known { incidents: i64::MAX, silences: i64::MAX },
+        known: KnownChanges { incidents: i64::MAX, silences: i64::MAX },
         fresh: Duration::from_secs(10),
         roster: 50,
     }
 }
 
-fn names(pulse: &Pulse) -> Vec<(&str, i64)> {
+fn names(pulse: &SyncReply) -> Vec<(&str, i64)> {
     assert!(pulse.roster.iter().all(|one| (0..10_000).contains(&one.age)), "{pulse:?}");
     pulse.roster.iter().map(|one| (one.member.as_str(), one.loud)).collect()
 }
@@ -56,7 +59,7 @@ fn members_see_each_other_until_they_leave() {
         let words: Vec<&str> = again.loud.iter().map(|one| one.presence.sees.as_str()).collect();
         assert_eq!(words, ["[1]"], "whoever sees nothing is not read");
         assert_eq!(again.lease.map(|lease| lease.token), Some(lease.token), "renewed, not taken again");
-        let known = Beat { heard: Some(1), ..beat("m2", "[]", 0) };
+        let known = SyncRequest { heard: Some(1), ..beat("m2", "[]", 0) };
         let held = two.store.beat(known).await.expect("beats").holder.expect("held");
         assert_eq!((held.said, held.word), (Some(1), None), "what is known is not said again");
         one.store.depart(beat("m1", "", 0).presence, Some(lease)).await.expect("departs");
@@ -78,7 +81,8 @@ fn a_beat_brings_what_has_changed_once_and_in_order() {
         assert_eq!((start.incidents.len(), start.silences), (0, None), "it knows everything, it says");
         let mut known = start.known.expect("counted");
         let mut news = two.store.news();
-        let silence = Silence { id: "s1".to_owned(), body: "{}".to_owned(), starts_at: 1, ends_at: i64::MAX };
+        let silence =
+            SilenceRow { id: "s1".to_owned(), body: "{}".to_owned(), starts_at: 1, ends_at: i64::MAX };
         one.put(vec![Write::PutSilence(silence.clone())]).await;
         for n in 0..100 {
             one.put(vec![Write::PutIncident(incident(&format!("i{n:03}"), 1, 1))]).await;
@@ -86,7 +90,7 @@ fn a_beat_brings_what_has_changed_once_and_in_order() {
         tokio::time::timeout(super::support::PATIENCE, news.changed()).await.expect("in time").expect("told");
         let mut brought = Vec::new();
         for _ in 0..3 {
-            let pulse = two.store.beat(Beat { known, ..beat("m2", "[]", 0) }).await.expect("beats");
+            let pulse = two.store.beat(SyncRequest { known, ..beat("m2", "[]", 0) }).await.expect("beats");
             brought.extend(pulse.incidents.into_iter().map(|one| one.id));
             assert_eq!(pulse.silences.is_some(), known.silences < 1 + start.known.expect("counted").silences);
             known = pulse.known.expect("counted");
@@ -96,10 +100,10 @@ fn a_beat_brings_what_has_changed_once_and_in_order() {
         one.put(vec![Write::Checkpoint(Checkpoint { member: "m1".to_owned(), boot: "b".to_owned(), at: 1 })])
             .await;
         one.put(vec![Write::PutIncident(incident("i001", 1, 0))]).await;
-        let rest = two.store.beat(Beat { known, ..beat("m2", "[]", 0) }).await.expect("beats");
+        let rest = two.store.beat(SyncRequest { known, ..beat("m2", "[]", 0) }).await.expect("beats");
         assert_eq!((rest.incidents.len(), rest.known, rest.silences), (0, Some(known), None));
         one.put(vec![Write::PutIncident(incident("i001", 1, 2))]).await;
-        let last = two.store.beat(Beat { known, ..beat("m2", "[]", 0) }).await.expect("beats");
+        let last = two.store.beat(SyncRequest { known, ..beat("m2", "[]", 0) }).await.expect("beats");
         assert_eq!(last.incidents.len(), 1, "{last:?}");
         two.close().await;
         one.close().await;
@@ -120,7 +124,8 @@ fn of_many_that_beat_at_once_one_has_the_duty_and_its_number_only_grows() {
             let asked = stores.iter().enumerate().map(|(n, one)| {
                 // Every other round it runs out, else it is given back: each round all want it.
                 let term = if round % 2 == 0 { Duration::ZERO } else { TERM };
-                let (store, beat) = (one.store.clone(), Beat { term, ..beat(&format!("m{n}"), "[]", 0) });
+                let (store, beat) =
+                    (one.store.clone(), SyncRequest { term, ..beat(&format!("m{n}"), "[]", 0) });
                 tokio::spawn(async move { store.beat(beat).await.expect("beats").lease })
             });
             let asked: Vec<_> = asked.collect();
@@ -196,7 +201,7 @@ fn through_a_pooler_everything_is_written_and_read_as_without() {
 }
 
 /// The beat in which a pooler is found out fails; the next one does not.
-async fn beat_patiently(store: &Store, beat: &Beat) -> Pulse {
+async fn beat_patiently(store: &Store, beat: &SyncRequest) -> SyncReply {
     let start = std::time::Instant::now();
     loop {
         match store.beat(beat.clone()).await {
@@ -225,10 +230,10 @@ async fn ready(config: &StoreConfig) -> Open {
 }
 
 /// Both bodies, so that a lost one would be seen.
-fn both(there: &Incident, new: &Incident) -> Incident {
+fn both(there: &IncidentRow, new: &IncidentRow) -> IncidentRow {
     let revision = there.revision.max(new.revision) + 1;
     let body = format!("{}{}", there.body, new.body);
-    Incident { body, revision, ..new.clone() }
+    IncidentRow { body, revision, ..new.clone() }
 }
 
 pub async fn versions_that_cross_are_joined_and_none_is_lost(config: &StoreConfig) {
@@ -240,7 +245,7 @@ pub async fn versions_that_cross_are_joined_and_none_is_lost(config: &StoreConfi
     let mut waiting = Vec::new();
     for n in 0..20 {
         for (member, store) in stores.iter().enumerate() {
-            let row = Incident { body: format!("[{member}-{n}]"), ..incident("i1", 1, 1) };
+            let row = IncidentRow { body: format!("[{member}-{n}]"), ..incident("i1", 1, 1) };
             waiting.push(store.write(vec![Write::PutIncident(row)]));
         }
         tokio::task::yield_now().await;
@@ -253,9 +258,9 @@ pub async fn versions_that_cross_are_joined_and_none_is_lost(config: &StoreConfi
     for (member, n) in (0..3).flat_map(|member| (0..20).map(move |n| (member, n))) {
         assert_eq!(row.body.matches(&format!("[{member}-{n}]")).count(), 1, "{}", row.body);
     }
-    let version = Version { id: row.id.clone(), revision: row.revision, member: row.member.clone() };
+    let version = IncidentVersion { id: row.id.clone(), revision: row.revision, member: row.member.clone() };
     assert_eq!(reader.versions(i64::MAX, 10).await, Ok(vec![version.clone()]), "it is not over");
-    let over = Incident { resolved_at: Some(5), updated_at: 5, ..incident("i2", 1, 1) };
+    let over = IncidentRow { resolved_at: Some(5), updated_at: 5, ..incident("i2", 1, 1) };
     assert_eq!(stores[1].write(vec![Write::PutIncident(over)]).await, Ok(()));
     assert_eq!(reader.versions(6, 10).await, Ok(vec![version]));
     assert_eq!(reader.versions(5, 10).await.map(|all| all.len()), Ok(2));

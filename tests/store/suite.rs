@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use strop::store::rows::{AuditEntry, Checkpoint, Delivery, LedgerMinute, Minutes, Sample, Silence, Write};
+use strop::store::rows::{
+    AuditEntry, Checkpoint, Delivery, LedgerMinute, Minutes, SampleRow, SilenceRow, Write,
+};
 use strop::store::{
     IncidentFilter, Reader, State, StoreConfig, StoreError, backup, verify_audit, verify_audit_against,
 };
@@ -149,7 +151,7 @@ async fn every_kind_of_row_reads_back_as_written(on: Fixture) {
     sent.state = Delivery::Failed;
     sent.last_error = Some("410 Gone".to_owned());
     let test = notification("n2", None, 70);
-    let silence = Silence { id: "s1".to_owned(), body: "{}".to_owned(), starts_at: 10, ends_at: 20 };
+    let silence = SilenceRow { id: "s1".to_owned(), body: "{}".to_owned(), starts_at: 10, ends_at: 20 };
     let point = Checkpoint { member: "m1".to_owned(), boot: "b1".to_owned(), at: 99 };
     let minute = LedgerMinute {
         member: "m1".to_owned(),
@@ -193,7 +195,7 @@ async fn every_kind_of_row_reads_back_as_written(on: Fixture) {
     assert_eq!(reader.ledger(None, 0, 60_000).await, Ok(Minutes::default()));
     open.put(vec![Write::DropSilence("s1".to_owned())]).await;
     assert_eq!(reader.silences(0).await, Ok(vec![]));
-    let sample = Sample {
+    let sample = SampleRow {
         kind: "p95".to_owned(),
         service: "backend".to_owned(),
         member: "m1".to_owned(),
@@ -337,7 +339,7 @@ async fn what_is_too_old_goes_and_the_chain_stays_whole(on: Fixture) {
         good: 1,
         total: 1,
     };
-    let sample = |days: i64| Sample {
+    let sample = |days: i64| SampleRow {
         kind: "k".to_owned(),
         service: "s".to_owned(),
         member: "m".to_owned(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use strop::config::{Retention, StoreAt};
 use strop::runtime::tasks::Tasks;
-use strop::store::rows::{AuditEntry, Delivery, Entry, Incident, Notification, Write};
+use strop::store::rows::{AuditEntry, Delivery, IncidentRow, NewEntry, NotificationRow, Write};
 use strop::store::{Status, Store, StoreConfig};
 
 /// Longest wait for anything that is to happen.
@@ -113,8 +113,8 @@ pub async fn number(config: &StoreConfig, sql: &'static str) -> i64 {
     }
 }
 
-pub fn incident(id: &str, at: i64, revision: i64) -> Incident {
-    Incident {
+pub fn incident(id: &str, at: i64, revision: i64) -> IncidentRow {
+    IncidentRow {
         id: id.to_owned(),
         dedup_key: format!("key of {id}"),
         state: "open".to_owned(),
@@ -130,8 +130,8 @@ pub fn incident(id: &str, at: i64, revision: i64) -> Incident {
     }
 }
 
-pub fn entry(incident: &str, body: &str) -> Entry {
-    Entry {
+pub fn entry(incident: &str, body: &str) -> NewEntry {
+    NewEntry {
         incident_id: incident.to_owned(),
         at: 1,
         kind: "note".to_owned(),
@@ -150,8 +150,8 @@ pub fn audit(at: i64, target: &str) -> AuditEntry {
     }
 }
 
-pub fn notification(id: &str, incident: Option<&str>, next_at: i64) -> Notification {
-    Notification {
+pub fn notification(id: &str, incident: Option<&str>, next_at: i64) -> NotificationRow {
+    NotificationRow {
         id: id.to_owned(),
         incident_id: incident.map(str::to_owned),
         dedup_key: "key".to_owned(),

@@ -123,8 +123,8 @@ pub(crate) fn critical() -> Vec<Told> {
     ]);
     let mut all = vec![told("suspected", &one, stripe(after(2), true), Stakeholders, None)];
     let text = "confirmed: stripe is down".to_owned();
-    one.tell(after(36), Actor::Desk, Kind::Signal, text, evidence);
-    one.open(Actor::Desk, "stripe is down".to_owned(), after(36)).expect("opens");
+    one.tell(after(36), Actor::Engine, Kind::Signal, text, evidence);
+    one.open(Actor::Engine, "stripe is down".to_owned(), after(36)).expect("opens");
     call(&mut one, after(36));
     all.push(told("called", &one, stripe(after(36), true), Called, Some(Cause::Step)));
     all.push(told("confirmed", &one, stripe(after(36), true), Stakeholders, None));
@@ -133,7 +133,7 @@ pub(crate) fn critical() -> Vec<Told> {
     all.push(told("taken", &one, stripe(after(95), true), Stakeholders, None));
     one.monitor(after(353), after(355)).expect("calms");
     let well = "good for long enough".to_owned();
-    one.close(Ending::Recovered, Actor::Desk, well, after(475)).expect("closes");
+    one.close(Ending::Recovered, Actor::Engine, well, after(475)).expect("closes");
     all.push(told("resolved", &one, stripe(after(475), false), Called, None));
     all.push(told("over", &one, stripe(after(475), false), Stakeholders, None));
     all
@@ -151,15 +151,15 @@ pub(crate) fn low() -> Vec<Told> {
     let scene = |seconds| Scene { at: after(seconds), door: door.clone(), ..stripe(after(seconds), false) };
     let mut all = vec![told("suspected", &one, scene(2), Audience::Stakeholders, None)];
     let evidence = pairs([("used", "87.4%"), ("samples", "3"), ("source", "cgroup v2, memory.max")]);
-    one.tell(after(10), Actor::Desk, Kind::Signal, "confirmed: memory is over 85%".to_owned(), evidence);
-    one.open(Actor::Desk, "memory is over 85%".to_owned(), after(10)).expect("opens");
+    one.tell(after(10), Actor::Engine, Kind::Signal, "confirmed: memory is over 85%".to_owned(), evidence);
+    one.open(Actor::Engine, "memory is over 85%".to_owned(), after(10)).expect("opens");
     call(&mut one, after(7_210));
     all.push(told("called", &one, scene(7_210), Audience::Called, Some(Cause::Step)));
     one.acknowledge("bo", after(7_500)).expect("takes");
     all.push(told("acknowledged", &one, scene(7_500), Audience::Called, None));
     one.monitor(after(9_000), after(9_000)).expect("calms");
     let well = "good for long enough".to_owned();
-    one.close(Ending::Recovered, Actor::Desk, well, after(9_120)).expect("closes");
+    one.close(Ending::Recovered, Actor::Engine, well, after(9_120)).expect("closes");
     all.push(told("resolved", &one, scene(9_120), Audience::Called, None));
     all.push(told("over", &one, scene(9_120), Audience::Stakeholders, None));
     all

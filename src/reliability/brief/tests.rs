@@ -77,7 +77,7 @@ fn one(rule: Rule, service: &str, title: &str) -> Incident {
         earlier: None,
     };
     let mut one = Incident::suspected(beginning, BEGAN);
-    one.open(Actor::Desk, title.to_owned(), BEGAN).expect("opens");
+    one.open(Actor::Engine, title.to_owned(), BEGAN).expect("opens");
     one
 }
 
@@ -134,7 +134,7 @@ fn what_other_parts_report_comes_with_what_to_do_and_no_foreign_text_breaks_out_
         ("last_error".to_owned(), "a\nb".repeat(1_000)),
         ("what_to_do".to_owned(), "look whether\nthe disk is full".to_owned()),
     ];
-    incident.tell(BEGAN, Actor::Desk, Kind::Signal, "confirmed".to_owned(), evidence);
+    incident.tell(BEGAN, Actor::Engine, Kind::Signal, "confirmed".to_owned(), evidence);
     let brief = Brief::of(&incident, &scene(), &to(Audience::Called));
     let look = brief.sections.iter().find(|section| section.part == Part::Look).expect("there");
     assert_eq!(look.lines[0], "look whether the disk is full");

@@ -1,6 +1,6 @@
 //! What do the readings say? Each rule looks at its numbers and says good, bad, between or blind.
 //!
-//! It refuses to know incidents: the desk keeps one alert per finding and decides what belongs together. What must be
+//! It refuses to know incidents: the engine keeps one alert per finding and decides what belongs together. What must be
 //! remembered between looks (when a breaker opened, when errors began, how many samples were high) is remembered here.
 
 mod down;

@@ -37,7 +37,7 @@ impl Written {
 fn of(entry: &Entry) -> Option<Written> {
     match &entry.actor {
         Actor::Named(name) => Some(Written::line(name.len() + entry.text.len())),
-        Actor::Desk => None,
+        Actor::Engine => None,
     }
 }
 
@@ -79,7 +79,7 @@ mod tests {
         for n in 0..LINES {
             assert!(one.takes(Written::line(4)), "line {n}");
             one.tell(At(20_000), ann(), Kind::Note, "x".to_owned(), Vec::new());
-            one.tell(At(20_000), Actor::Desk, Kind::Page, "calling ann".to_owned(), Vec::new());
+            one.tell(At(20_000), Actor::Engine, Kind::Page, "calling ann".to_owned(), Vec::new());
         }
         assert_eq!(one.written().lines, before.lines + LINES);
         assert!(!one.takes(Written::line(4)));

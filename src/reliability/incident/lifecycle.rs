@@ -159,9 +159,9 @@ impl Incident {
         self.in_one_of(&[State::Suspected])?;
         let rated = |entry: &Entry| entry.kind == Kind::Severity && matches!(entry.actor, Actor::Named(_));
         if severity < self.severity && !self.timeline.iter().any(rated) {
-            self.set_severity(severity, Actor::Desk, "no more than that is confirmed", at);
+            self.set_severity(severity, Actor::Engine, "no more than that is confirmed", at);
         }
-        self.open(Actor::Desk, why, at)
+        self.open(Actor::Engine, why, at)
     }
 
     fn set_clock(&mut self, from: At) {
@@ -204,7 +204,7 @@ impl Incident {
             }
             None => "seen again".to_owned(),
         };
-        self.tell(at, Actor::Desk, Kind::Signal, text, Vec::new());
+        self.tell(at, Actor::Engine, Kind::Signal, text, Vec::new());
     }
 
     /// Something is being done about it.
@@ -222,7 +222,7 @@ impl Incident {
     pub fn monitor(&mut self, recovered: At, at: At) -> Result<Transition, Refused> {
         self.in_one_of(&[State::Open, State::Acknowledged, State::Mitigating])?;
         self.clocks.recovered = Some(recovered);
-        Ok(self.go(State::Monitoring, Actor::Desk, "the condition is gone; watching it".to_owned(), at))
+        Ok(self.go(State::Monitoring, Actor::Engine, "the condition is gone; watching it".to_owned(), at))
     }
 
     /// It was not: back to where it was.
@@ -230,10 +230,10 @@ impl Incident {
         self.in_one_of(&[State::Monitoring])?;
         self.clocks.recovered = None;
         self.flaps = self.flaps.saturating_add(1);
-        Ok(self.go(self.resting(), Actor::Desk, why, at))
+        Ok(self.go(self.resting(), Actor::Engine, why, at))
     }
 
-    /// It ends: resolved, or cleared when it was never confirmed. Whether it may end is the desk's to know.
+    /// It ends: resolved, or cleared when it was never confirmed. Whether it may end is the engine's to know.
     pub fn close(
         &mut self,
         ending: Ending,
@@ -257,7 +257,7 @@ impl Incident {
         self.escalation.stop(at);
         if self.untold > 0 {
             let text = format!("{} more lines of its signals were only counted", self.untold);
-            self.tell(at, Actor::Desk, Kind::Evidence, text, Vec::new());
+            self.tell(at, Actor::Engine, Kind::Evidence, text, Vec::new());
         }
         Ok(self.go(to, actor, why, at))
     }
@@ -278,7 +278,7 @@ impl Incident {
     pub fn raise(&mut self, to: Severity, why: &str, at: At) -> bool {
         let higher = to > self.severity;
         if higher {
-            self.set_severity(to, Actor::Desk, why, at);
+            self.set_severity(to, Actor::Engine, why, at);
         }
         higher
     }
@@ -313,7 +313,7 @@ impl Incident {
         if fresh {
             self.breached = true;
             let text = "nobody has taken it within its response time".to_owned();
-            self.tell(now, Actor::Desk, Kind::Breach, text, Vec::new());
+            self.tell(now, Actor::Engine, Kind::Breach, text, Vec::new());
         }
         fresh
     }

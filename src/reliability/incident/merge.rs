@@ -189,7 +189,7 @@ mod tests {
             earlier: None,
         };
         let mut one = Incident::suspected(beginning, at(1));
-        one.open(Actor::Desk, "confirmed".to_owned(), at(10)).expect("opens");
+        one.open(Actor::Engine, "confirmed".to_owned(), at(10)).expect("opens");
         one
     }
 
@@ -268,7 +268,7 @@ mod tests {
         prop_assert_eq!(but_version(both.clone()), but_version(head(merged)));
         // Whoever wrote the first copy goes on without knowing the second.
         let mut later = a.clone();
-        later.tell(At(90_000), Actor::Desk, Kind::Evidence, "measured".to_owned(), Vec::new());
+        later.tell(At(90_000), Actor::Engine, Kind::Evidence, "measured".to_owned(), Vec::new());
         let all = Head::join(&both, &Head::from(&later).following(Some(Head::mark(a))), true);
         prop_assert_eq!(all.incident().state, merged.merge(&later).state);
         prop_assert!(all.incident().version > both.incident().version);

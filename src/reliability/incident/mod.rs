@@ -6,8 +6,8 @@
 //!       └──▶ Cleared (never confirmed, or part of another one)
 //! ```
 //!
-//! A value that the desk changes and the store keeps as JSON; unknown fields of a newer version are passed over. It refuses
-//! to know what a condition is: the desk says when it holds and when it is over.
+//! A value that the engine changes and the store keeps as JSON; unknown fields of a newer version are passed over. It refuses
+//! to know what a condition is: the engine says when it holds and when it is over.
 //!
 //! # Invariants
 //! * Severity is raised by evidence and lowered only by a person; what it is while only suspected is a guess, and an open one

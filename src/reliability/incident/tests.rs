@@ -19,7 +19,7 @@ fn incident(severity: Severity) -> Incident {
 
 fn open(severity: Severity) -> Incident {
     let mut incident = incident(severity);
-    incident.open(Actor::Desk, "confirmed".to_owned(), at(30)).expect("opens");
+    incident.open(Actor::Engine, "confirmed".to_owned(), at(30)).expect("opens");
     incident
 }
 
@@ -27,9 +27,9 @@ fn open(severity: Severity) -> Incident {
 fn it_walks_from_suspicion_to_review_and_its_clocks_tell_how_long_it_took() {
     let mut one = open(Severity::Critical);
     one.acknowledge("ada", at(90)).expect("takes").expect("moves");
-    one.mitigate(Actor::Desk, "restarting", at(95)).expect("acts").expect("moves");
+    one.mitigate(Actor::Engine, "restarting", at(95)).expect("acts").expect("moves");
     one.monitor(at(100), at(101)).expect("monitors");
-    one.close(Ending::Recovered, Actor::Desk, "good for 2 min".to_owned(), at(220)).expect("closes");
+    one.close(Ending::Recovered, Actor::Engine, "good for 2 min".to_owned(), at(220)).expect("closes");
     assert_eq!(one.state, State::Resolved);
     assert_eq!(one.clocks.to_suspect(), Duration::from_secs(3));
     assert_eq!(one.clocks.to_confirm(), Some(Duration::from_secs(30)));
@@ -68,10 +68,10 @@ fn a_relapse_goes_back_to_where_people_had_taken_it() {
 #[test]
 fn an_unconfirmed_one_is_cleared_and_stays_so() {
     let mut one = incident(Severity::Critical);
-    one.close(Ending::NeverConfirmed, Actor::Desk, "good again".to_owned(), at(20)).expect("clears");
+    one.close(Ending::NeverConfirmed, Actor::Engine, "good again".to_owned(), at(20)).expect("clears");
     assert_eq!(one.state, State::Cleared);
     assert_eq!(one.acknowledge("ada", at(21)), Err(Refused::Not { state: State::Cleared }));
-    assert!(one.open(Actor::Desk, String::new(), at(22)).is_err());
+    assert!(one.open(Actor::Engine, String::new(), at(22)).is_err());
 }
 
 #[test]

@@ -8,8 +8,9 @@ use crate::units::At;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {
-    /// The desk itself.
-    Desk,
+    /// The engine itself; stored as `desk`, its name in earlier versions.
+    #[serde(rename = "desk")]
+    Engine,
     /// A person or a system with a name.
     Named(String),
 }
@@ -18,7 +19,7 @@ impl Actor {
     /// As text.
     pub fn label(&self) -> &str {
         match self {
-            Self::Desk => "strop",
+            Self::Engine => "strop",
             Self::Named(name) => name,
         }
     }

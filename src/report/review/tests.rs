@@ -47,12 +47,12 @@ fn incident() -> Incident {
     ];
     one.tell(
         at(3),
-        Actor::Desk,
+        Actor::Engine,
         Kind::Signal,
         "suspected: no success".to_owned(),
         vec![("failures".into(), "3".into())],
     );
-    one.open(Actor::Desk, "no success for 30 s".to_owned(), at(30)).expect("opens");
+    one.open(Actor::Engine, "no success for 30 s".to_owned(), at(30)).expect("opens");
     one.acknowledge("ann", at(90)).expect("is taken");
     one.tell(
         at(95),
@@ -65,7 +65,8 @@ fn incident() -> Incident {
     let verified = vec![("verified".to_owned(), "yes".to_owned())];
     one.tell(at(130), Actor::Named("ann".into()), Kind::Action, "restarted".to_owned(), verified);
     one.monitor(at(150), at(150)).expect("is over");
-    one.close(Ending::Recovered, Actor::Desk, "well for two minutes".to_owned(), at(270)).expect("resolves");
+    one.close(Ending::Recovered, Actor::Engine, "well for two minutes".to_owned(), at(270))
+        .expect("resolves");
     one
 }
 

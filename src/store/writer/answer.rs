@@ -6,7 +6,7 @@ use super::{Writer, patiently};
 use crate::store::db::{Conn, DbError, Fault, args};
 use crate::store::error::{State, StoreError};
 use crate::store::queue::{Ask, LeaseAsk};
-use crate::store::rows::{Delivery, Lease, Presence, Whole};
+use crate::store::rows::{Delivery, Lease, Presence, StoredIncident};
 use crate::store::{beat, read, sql};
 
 impl Writer {
@@ -33,9 +33,11 @@ impl Writer {
                 let _ = done.send(answered.map_err(StoreError::from));
                 failed
             }
-            Ask::Beat(..) | Ask::Depart(..) | Ask::Versions(..) | Ask::Undelivered(..) | Ask::Whole(..) => {
-                self.present(ask).await
-            }
+            Ask::Sync(..)
+            | Ask::Depart(..)
+            | Ask::Versions(..)
+            | Ask::Undelivered(..)
+            | Ask::Incident(..) => self.present(ask).await,
         };
         failed.map_or(Ok(()), Err)
     }
@@ -47,7 +49,7 @@ impl Writer {
             return None;
         };
         match ask {
-            Ask::Beat(row, done) => {
+            Ask::Sync(row, done) => {
                 let answered = patiently(shared, beat::beat(conn, &row)).await;
                 self.holds = answered.as_ref().is_ok_and(|pulse| pulse.lease.is_some());
                 told(answered, done)
@@ -64,7 +66,7 @@ impl Writer {
                 let rows = patiently(shared, conn.rows(read::NOTIFICATIONS, args)).await;
                 told(rows.and_then(|rows| rows.into_iter().map(read::notification).collect()), done)
             }
-            Ask::Whole(id, done) => told(patiently(shared, whole(conn, &id)).await, done),
+            Ask::Incident(id, done) => told(patiently(shared, whole(conn, &id)).await, done),
             Ask::Lease(..) | Ask::Tend(..) => None,
         }
     }
@@ -84,7 +86,7 @@ fn told<T>(answered: Result<T, DbError>, done: oneshot::Sender<Result<T, StoreEr
 }
 
 /// An incident and its lines.
-async fn whole(conn: &mut Conn, id: &str) -> Result<Option<Whole>, DbError> {
+async fn whole(conn: &mut Conn, id: &str) -> Result<Option<StoredIncident>, DbError> {
     let rows = conn.rows(read::INCIDENT, args![id]).await?;
     let Some(head) = rows.into_iter().map(read::incident).next().transpose()? else { return Ok(None) };
     let lines = conn.rows(read::LINES, args![id]).await?;

@@ -1,0 +1,382 @@
+//! The contract: what the API's answers look like. A field is added, never changed.
+
+pub(in crate::admin) mod incidents;
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::admin::observed::Source;
+use crate::reliability::breaker::{self, BreakerPolicy, BreakerView};
+use crate::runtime::clock::{self, Moment};
+use crate::telemetry::breakers::BreakerSeries;
+use crate::telemetry::latency::Summary;
+use crate::upstream::Upstream;
+use crate::upstream::gate::Gate;
+use crate::upstream::operations::Operation;
+
+/// An operator's order.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Order {
+    /// Why; shown to everybody.
+    pub reason: Option<String>,
+    /// Who.
+    pub actor: Option<String>,
+    /// How long a hold lasts, such as "10m"; one hour by default.
+    pub ttl: Option<String>,
+    /// Close: believe the operator and not the evidence. Stays closed for `ttl` when that is given.
+    pub force: bool,
+}
+
+/// An operator's override.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HoldView {
+    /// open or closed.
+    pub state: &'static str,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub actor: String,
+    /// Seconds until it ends by itself.
+    pub expires_in_seconds: f64,
+}
+
+/// An attempt that counted against an upstream.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FailedAttempt {
+    /// When it was known.
+    pub at: String,
+    /// IP and port; null: no address was known.
+    pub endpoint: Option<String>,
+    /// connect, tls, timeout, reset, status, protocol or rate_limited.
+    pub why: &'static str,
+    /// Over a connection that had carried an exchange before.
+    pub reused: bool,
+    /// The route of its exchange.
+    pub route: Option<String>,
+}
+
+impl FailedAttempt {
+    fn of(seen: breaker::FailedAttempt, moment: Moment) -> Self {
+        let at = moment.wall - moment.instant.saturating_duration_since(seen.at);
+        Self {
+            at: clock::rfc3339(at),
+            endpoint: seen.endpoint.map(|endpoint| endpoint.to_string()),
+            why: seen.why.map_or("rate_limited", crate::reliability::verdict::Why::label),
+            reused: seen.reused,
+            route: seen.route.map(|route| route.as_str().to_owned()),
+        }
+    }
+}
+
+/// One breaker.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Breaker {
+    /// The upstream's name; of an operation `<upstream>.<operation>`.
+    pub name: String,
+    /// closed, open or half_open: what requests meet.
+    pub state: &'static str,
+    /// Why; null: it has never moved.
+    pub why: Option<String>,
+    /// on, shadow (it counts and tells, and refuses nothing) or off.
+    pub mode: &'static str,
+    /// What it would be if it were on; null: it is not in shadow.
+    pub shadow_state: Option<&'static str>,
+    /// Growing back after closing.
+    pub ramping: bool,
+    /// When it got there.
+    pub since: String,
+    /// Rises with every transition.
+    pub generation: u64,
+    /// Bad exchanges in a row that count towards a trip.
+    pub consecutive_failures: u32,
+    /// Exchanges that trip it; null: off.
+    pub failure_threshold: Option<u32>,
+    /// Good probes that close it.
+    pub success_threshold: u32,
+    /// The first wait.
+    pub recovery_timeout_seconds: f64,
+    /// Exchanges in the window.
+    pub window_requests: u64,
+    /// Bad ones among them.
+    pub window_failures: u64,
+    /// Slow ones among them.
+    pub window_slow: u64,
+    /// Openings in a row.
+    pub trips: u32,
+    /// Seconds until probes may start; null: not open.
+    pub probe_in_seconds: Option<f64>,
+    /// Probes in flight.
+    pub probes_in_flight: u32,
+    /// Good probes in a row.
+    pub good_probes: u32,
+    /// Active checks that passed in a row while it was not closed.
+    pub good_checks: u32,
+    /// The last attempts that exchanges failed with, oldest first; while it is not closed, those that tripped it.
+    pub evidence: Vec<FailedAttempt>,
+    /// From opening to closing, the last time; null: it has not happened.
+    pub last_recovery_seconds: Option<f64>,
+    /// Bad attempts since the start; of an operation: exchanges.
+    pub failures_total: u64,
+    /// Exchanges not begun since the start.
+    pub refused_total: u64,
+    /// Exchanges that were let through in shadow since the start.
+    pub shadow_refused_total: u64,
+    /// The operator's override.
+    pub hold: Option<HoldView>,
+}
+
+impl Breaker {
+    /// An upstream's own.
+    pub fn of(upstream: &Upstream, moment: Moment) -> Self {
+        let (series, policy) = (&upstream.series, &upstream.config.breaker);
+        Self::seen(&upstream.gate, policy, &series.breaker, series.failures(), moment)
+    }
+
+    /// Of one of its operations.
+    pub fn of_operation(upstream: &Upstream, operation: &Operation, moment: Moment) -> Self {
+        let series = &operation.series;
+        Self::seen(&operation.gate, &upstream.config.breaker, series, series.failures(), moment)
+    }
+
+    fn seen(
+        gate: &Gate,
+        policy: &BreakerPolicy,
+        series: &BreakerSeries,
+        failures_total: u64,
+        moment: Moment,
+    ) -> Self {
+        let view: BreakerView = gate.view(moment.instant);
+        let until = |at: Instant| at.saturating_duration_since(moment.instant).as_secs_f64();
+        let since = moment.wall - moment.instant.saturating_duration_since(view.since);
+        Self {
+            name: series.label.to_string(),
+            state: view.state.label(),
+            mode: view.mode.label(),
+            shadow_state: view.shadow_state.map(breaker::BreakerState::label),
+            ramping: view.ramping,
+            since: clock::rfc3339(since),
+            why: view.why.map(crate::reliability::breaker::Why::told),
+            generation: view.generation,
+            consecutive_failures: view.consecutive,
+            failure_threshold: policy.failures.map(std::num::NonZeroU32::get),
+            success_threshold: policy.successes.get(),
+            recovery_timeout_seconds: policy.open_for.as_secs_f64(),
+            window_requests: view.tally.total,
+            window_failures: view.tally.bad,
+            window_slow: view.tally.slow,
+            trips: view.trips,
+            probe_in_seconds: view.open_until.map(until),
+            probes_in_flight: view.probes_in_flight,
+            good_probes: view.good_probes,
+            good_checks: view.good_checks,
+            evidence: view.evidence.into_iter().map(|seen| FailedAttempt::of(seen, moment)).collect(),
+            last_recovery_seconds: series.numbers().last_recovery.map(|took| took.as_secs_f64()),
+            failures_total,
+            refused_total: series.refusals().iter().sum(),
+            shadow_refused_total: series.would_have_refused(),
+            hold: view.hold.map(|hold| HoldView {
+                state: hold.state.label(),
+                expires_in_seconds: until(hold.until),
+                reason: hold.reason,
+                actor: hold.actor,
+            }),
+        }
+    }
+}
+
+/// All breakers.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Breakers {
+    /// By name.
+    pub circuit_breakers: Vec<Breaker>,
+}
+
+/// What a mutation of a breaker did.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Moved {
+    /// As it is now.
+    pub circuit_breaker: Breaker,
+    /// Of the audit record.
+    pub audit_id: String,
+    /// That record is on disk. False: the store is off or away, and memory holds it.
+    pub stored: bool,
+    /// What was done, in words.
+    pub note: String,
+}
+
+/// One endpoint of an upstream.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EndpointView {
+    /// IP and port.
+    pub address: String,
+    /// As it was written.
+    pub host: String,
+    /// null: not observable, nobody checks it.
+    pub healthy: Option<bool>,
+    /// Seconds for which it is still out of rotation for what attempts said of it; null: it is in rotation.
+    pub ejected_for_seconds: Option<f64>,
+    /// How often it was taken out since it is known.
+    pub ejections: u64,
+    /// Attempts in flight.
+    pub in_flight: usize,
+}
+
+/// One upstream.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UpstreamView {
+    /// Its name.
+    pub name: String,
+    /// How it is, and how that is known.
+    pub(in crate::admin) health: DependencyView,
+    /// Its endpoints; empty: its names have no (allowed) address yet.
+    pub endpoints: Vec<EndpointView>,
+    /// Host names by which egress finds it.
+    pub hosts: Vec<String>,
+    /// TLS towards it; null: plain.
+    pub tls_roots: Option<&'static str>,
+    /// Open connections.
+    pub connections: usize,
+    /// The most there may be.
+    pub connections_max: usize,
+    /// Attempts by verdict since the start.
+    pub attempts: std::collections::BTreeMap<&'static str, u64>,
+    /// Attempts by whom they speak against since the start: nobody, the endpoint alone, the upstream.
+    pub evidence: std::collections::BTreeMap<&'static str, u64>,
+    /// How soon it was seen closing idle connections, when that is sooner than `pool.idle_for`; null: it was not seen.
+    pub idle_closed_after_seconds: Option<f64>,
+    /// Retries since the start.
+    pub retries: u64,
+    /// Retries the budget denied.
+    pub retries_denied: u64,
+    /// Its breaker.
+    pub breaker: Breaker,
+}
+
+/// How a dependency is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::admin) struct DependencyView {
+    /// The upstream's name.
+    pub name: String,
+    /// healthy, recovering, degraded, unhealthy, or unknown: nobody has called or checked it.
+    pub status: &'static str,
+    /// What the status was decided by.
+    pub reason: String,
+    /// probed: there are active checks. observed: what exchanges say is all that is known.
+    pub(in crate::admin) source: Source,
+    /// closed, open or half_open: what requests meet.
+    pub circuit_breaker: &'static str,
+    /// Why the breaker is there; null: it has never moved.
+    pub why: Option<String>,
+    /// Known addresses.
+    pub endpoints: usize,
+    /// Those that pass their checks; null: not observable, nobody checks them.
+    pub endpoints_healthy: Option<usize>,
+}
+
+/// All upstreams.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Upstreams {
+    /// By name.
+    pub upstreams: Vec<UpstreamView>,
+}
+
+/// One window of one series.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Window {
+    /// 10s, 1m, 5m or 1h.
+    pub window: &'static str,
+    /// To the last byte.
+    pub total: Summary,
+    /// To the answer's head.
+    pub first_byte: Summary,
+}
+
+/// One route and its upstream.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SeriesView {
+    /// The route.
+    pub route: String,
+    /// Its template where it has one (with its host in front, if it has one of its own), else its name; never a path.
+    pub http_route: String,
+    /// The upstream.
+    pub upstream: String,
+    /// ingress or egress.
+    pub direction: &'static str,
+    /// Exchanges now.
+    pub in_flight: u64,
+    /// Ended exchanges of the last five minutes by outcome.
+    pub outcomes_5m: std::collections::BTreeMap<&'static str, u64>,
+    /// Failures (not client errors, not clients that left) of the last five minutes, 0–1; null without exchanges.
+    pub error_rate_5m: Option<f64>,
+    /// Shortest first.
+    pub windows: Vec<Window>,
+    /// p50, p95, p99 against their budgets, last minute; null: it is held to none.
+    pub budgets: Option<std::collections::BTreeMap<&'static str, BudgetView>>,
+}
+
+/// A percentile and its budget.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BudgetView {
+    /// Up to which byte: first_byte or last_byte.
+    pub until: &'static str,
+    /// The target, milliseconds.
+    pub warn_ms: f64,
+    /// The alert threshold, milliseconds.
+    pub alert_ms: f64,
+    /// Exchanges.
+    pub count: u64,
+    /// Over the target.
+    pub over_warn: u64,
+    /// Over the alert threshold.
+    pub over_alert: u64,
+    /// met, warned or broken, beyond chance; null without exchanges.
+    pub state: Option<&'static str>,
+}
+
+/// All latencies.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Performance {
+    /// By route.
+    pub series: Vec<SeriesView>,
+    /// The targets of routes without a budget of their own, milliseconds.
+    pub targets_ms: std::collections::BTreeMap<&'static str, f64>,
+}
+
+/// One sample of a metric.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Sample {
+    /// Name and labels, as Prometheus reads them.
+    pub sample: String,
+    /// null: not a finite number.
+    pub value: Option<f64>,
+}
+
+/// The metrics.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MetricsView {
+    /// In the order of /metrics.
+    pub samples: Vec<Sample>,
+}
+
+/// The config in force.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ConfigView {
+    /// null: built in.
+    pub path: Option<String>,
+    /// Rises with every applied config.
+    pub generation: u64,
+    /// Of the text in force.
+    pub hash: String,
+    /// When it came in force.
+    pub loaded_at: String,
+    /// When the file last changed; null: not observable.
+    pub file_changed_at: Option<String>,
+    /// The last reload; null: there was none.
+    pub last_reload: Option<crate::config::reload::Outcome>,
+    /// Every value, secrets left out.
+    #[schema(value_type = Object)]
+    pub effective: serde_json::Value,
+}

@@ -1,0 +1,291 @@
+//! `[incidents]`: what makes one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::resources::{Machine, ResourcesFile};
+use super::slo::Slo;
+use crate::config::problem::{DAY, HOUR, Part, did_you_mean};
+use crate::config::upstream::is_known;
+use crate::config::word::OneOf;
+use crate::reliability::detect::{
+    Budget, DetectPolicy, DownPolicy, ErrorPolicy, LatencyPolicy, NetworkPolicy, PaymentPolicy,
+};
+use crate::reliability::engine::EnginePolicy;
+use crate::reliability::escalation::EscalationPolicy;
+use crate::reliability::rule::{Rule, Severity};
+use crate::reliability::slo::Objective;
+use crate::units::{Percent, Text, secs};
+
+/// `[incidents]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct IncidentsFile {
+    /// Rules that are off.
+    pub off: Vec<OneOf<Rule>>,
+    /// An upstream behind the ingress that nobody could connect to since the start is not down yet.
+    pub grace: Text<Duration>,
+    /// Good for so long ends an incident.
+    pub clear_after: Text<Duration>,
+    /// Upstreams whose failure is critical, beside the backend.
+    pub important: Vec<String>,
+    /// Stakeholders hear of suspicions from this severity on.
+    pub suspicions_from: OneOf<Severity>,
+    /// The next of the same identity is linked to one that ended this recently.
+    pub reopen_within: Text<Duration>,
+    /// Closed ones stay in memory.
+    pub keep: Text<Duration>,
+    /// What is no longer observed at all is over.
+    pub gone_after: Text<Duration>,
+    /// No success.
+    pub down: DownFile,
+    /// Too many errors.
+    pub errors: ErrorsFile,
+    /// Too slow.
+    pub latency: LatencyRuleFile,
+    /// Many at once.
+    pub network: NetworkFile,
+    /// Payments.
+    pub payments: PaymentsFile,
+    /// Running out.
+    pub resources: ResourcesFile,
+}
+
+impl Default for IncidentsFile {
+    fn default() -> Self {
+        Self {
+            off: Vec::new(),
+            grace: secs(30),
+            clear_after: secs(120),
+            important: vec!["stripe".to_owned(), "database".to_owned()],
+            suspicions_from: OneOf(Severity::High),
+            reopen_within: secs(3_600),
+            keep: secs(86_400),
+            gone_after: secs(300),
+            down: DownFile::default(),
+            errors: ErrorsFile::default(),
+            latency: LatencyRuleFile::default(),
+            network: NetworkFile::default(),
+            payments: PaymentsFile::default(),
+            resources: ResourcesFile::default(),
+        }
+    }
+}
+
+/// `[incidents.down]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DownFile {
+    /// Failures in a row.
+    pub failures: u32,
+    /// Failed checks in a row.
+    pub probes: u32,
+    /// No success for so long.
+    pub confirm: Text<Duration>,
+}
+
+impl Default for DownFile {
+    fn default() -> Self {
+        Self { failures: 3, probes: 3, confirm: secs(30) }
+    }
+}
+
+/// `[incidents.errors]`; the threshold is what `slo.success` allows.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ErrorsFile {
+    /// Fewer bad replies prove nothing.
+    pub least_bad: u64,
+    /// Chance alone makes it suspected once in so many looks.
+    pub suspect_odds: u64,
+    /// Chance alone calls somebody once in so many looks.
+    pub page_odds: u64,
+    /// Suspected for so long.
+    pub confirm: Text<Duration>,
+}
+
+impl Default for ErrorsFile {
+    fn default() -> Self {
+        Self { least_bad: 3, suspect_odds: 1_000, page_odds: 1_000_000, confirm: secs(120) }
+    }
+}
+
+/// `[incidents.latency]`; the thresholds are those of `[latency]` and of routes.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LatencyRuleFile {
+    /// Chance alone makes it suspected once in so many looks.
+    pub suspect_odds: u64,
+    /// Chance alone calls somebody once in so many looks.
+    pub page_odds: u64,
+    /// Suspected for so long.
+    pub confirm: Text<Duration>,
+}
+
+impl Default for LatencyRuleFile {
+    fn default() -> Self {
+        Self { suspect_odds: 1_000, page_odds: 10_000, confirm: secs(60) }
+    }
+}
+
+/// `[incidents.network]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetworkFile {
+    /// So many breakers …
+    pub upstreams: u32,
+    /// … that open within this long of each other.
+    pub within: Text<Duration>,
+    /// One waits so long for others that are well.
+    pub alone: Text<Duration>,
+}
+
+impl Default for NetworkFile {
+    fn default() -> Self {
+        Self { upstreams: 3, within: secs(5), alone: secs(2) }
+    }
+}
+
+/// `[incidents.payments]`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PaymentsFile {
+    /// Share of processor failures.
+    pub failures: Text<Percent>,
+    /// Failing for so long.
+    pub confirm: Text<Duration>,
+    /// Declines are unusual over the usual share times this.
+    pub declines_factor: f64,
+    /// Decisions of three days that make a share the usual one.
+    pub usual_from: u64,
+}
+
+impl Default for PaymentsFile {
+    fn default() -> Self {
+        Self { failures: Text(Percent::of(1)), confirm: secs(30), declines_factor: 1.5, usual_from: 200 }
+    }
+}
+
+/// What is decided elsewhere and belongs to it.
+pub(super) struct Beside<'a> {
+    pub(super) slo: Slo,
+    pub(super) budget: Budget,
+    /// Routes with a budget of their own, or none.
+    pub(super) classes: BTreeMap<String, Option<Budget>>,
+    pub(super) escalation: EscalationPolicy,
+    /// Upstreams that there are.
+    pub(super) upstreams: &'a [&'a str],
+}
+
+impl IncidentsFile {
+    pub(super) fn check(&self, mut at: Part<'_, '_>, beside: Beside<'_>) -> (EnginePolicy, Machine) {
+        self.important(&mut at, beside.upstreams);
+        let (resources, machine) = self.resources.check(&mut at.part("resources"));
+        let detect = DetectPolicy {
+            off: self.off.iter().map(|OneOf(rule)| *rule).collect(),
+            grace: at.lasts("grace", self.grace, 0, HOUR),
+            clear_after: at.lasts("clear_after", self.clear_after, 1, DAY),
+            important: self.important.clone(),
+            down: self.down.check(at.part("down")),
+            errors: self.errors.check(at.part("errors"), beside.slo),
+            latency: self.latency.check(at.part("latency"), beside.budget, beside.classes),
+            network: self.network.check(at.part("network")),
+            resources,
+            payments: self.payments.check(at.part("payments")),
+        };
+        let policy = EnginePolicy {
+            detect,
+            escalation: beside.escalation,
+            suspicions_from: self.suspicions_from.0,
+            reopen_within: at.lasts("reopen_within", self.reopen_within, 0, 30 * DAY),
+            keep: at.lasts("keep", self.keep, 60, 30 * DAY),
+            gone_after: at.lasts("gone_after", self.gone_after, 10, DAY),
+        };
+        (policy, machine)
+    }
+
+    /// Each is an upstream of this file, or one of the guide's services, which need not be here.
+    fn important(&self, at: &mut Part<'_, '_>, upstreams: &[&str]) {
+        let known = |name: &str| upstreams.contains(&name) || is_known(name);
+        for (nth, name) in self.important.iter().enumerate().filter(|(_, name)| !known(name)) {
+            let guess = did_you_mean(name, upstreams.iter().copied());
+            at.add(&format!("important.{nth}"), format!("no upstream is named {name:?}{guess}"));
+        }
+    }
+}
+
+impl DownFile {
+    fn check(&self, mut at: Part<'_, '_>) -> DownPolicy {
+        DownPolicy {
+            failures: at.within("failures", self.failures, 1, 10_000),
+            probes: at.within("probes", self.probes, 1, 10_000),
+            confirm: at.lasts("confirm", self.confirm, 0, HOUR),
+        }
+    }
+}
+
+/// How probably chance alone does it, from "once in so many looks": calling somebody takes more than a suspicion.
+fn chances(at: &mut Part<'_, '_>, suspect: u64, page: u64) -> (f64, f64) {
+    if page < suspect {
+        let told = "is less than suspect_odds: it would call somebody sooner than it suspects";
+        at.add("page_odds", format!("{page} {told}; write at least {suspect}"));
+    }
+    let mut chance = |key: &str, odds: u64| 1.0 / at.within(key, odds, 10, 1_000_000_000_000) as f64;
+    (chance("suspect_odds", suspect), chance("page_odds", page))
+}
+
+impl ErrorsFile {
+    fn check(&self, mut at: Part<'_, '_>, slo: Slo) -> ErrorPolicy {
+        let (suspect, page) = chances(&mut at, self.suspect_odds, self.page_odds);
+        ErrorPolicy {
+            objective: Objective { target: slo.success.ratio(), ..Objective::default() },
+            suspect,
+            page,
+            least_bad: at.within("least_bad", self.least_bad, 1, 1_000_000),
+            confirm: at.lasts("confirm", self.confirm, 0, HOUR),
+        }
+    }
+}
+
+impl LatencyRuleFile {
+    fn check(
+        &self,
+        mut at: Part<'_, '_>,
+        budget: Budget,
+        classes: BTreeMap<String, Option<Budget>>,
+    ) -> LatencyPolicy {
+        let (suspect, page) = chances(&mut at, self.suspect_odds, self.page_odds);
+        LatencyPolicy { budget, classes, suspect, page, confirm: at.lasts("confirm", self.confirm, 0, HOUR) }
+    }
+}
+
+impl NetworkFile {
+    fn check(&self, mut at: Part<'_, '_>) -> NetworkPolicy {
+        if self.alone > self.within {
+            at.add("alone", "is longer than within; write at most as much");
+        }
+        NetworkPolicy {
+            upstreams: at.within("upstreams", self.upstreams as usize, 2, 1_000),
+            within: at.lasts("within", self.within, 1, HOUR),
+            alone: self.alone.0,
+        }
+    }
+}
+
+impl PaymentsFile {
+    fn check(&self, mut at: Part<'_, '_>) -> PaymentPolicy {
+        let failures = self.failures.0.ratio();
+        if failures <= 0.0 || failures >= 1.0 {
+            at.add("failures", "must be above 0% and below 100%");
+        }
+        PaymentPolicy {
+            failures,
+            confirm: at.lasts("confirm", self.confirm, 0, HOUR),
+            declines: at.within("declines_factor", self.declines_factor, 1.0, 100.0),
+            usual_from: at.within("usual_from", self.usual_from, 1, 1_000_000),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The audit trail: what its rows say, and who waits for them.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Records;
+use crate::runtime::clock;
+use crate::store::rows::{AuditEntry, AuditRow, Write, millis};
+use crate::store::{Store, StoreError, Written};
+use crate::units::At;
+
+/// How long the giver of an order waits for the disk.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What an order writes on the audit log.
+#[derive(Clone, Debug)]
+pub struct AuditRecord {
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub action: &'static str,
+    /// To what.
+    pub target: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl AuditRecord {
+    /// The row, and the name by which the answer to the order and the list of mutations call it.
+    pub(super) fn row(&self, member: &str, at: At, more: Value) -> (String, Write) {
+        let id = audit_id();
+        let mut body = json!({ "id": id, "member": member, "reason": self.reason });
+        if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
+            body.extend(more);
+        }
+        let row = Write::Audit(AuditEntry {
+            at: at.0,
+            actor: self.actor.clone(),
+            action: self.action.to_owned(),
+            target: self.target.clone(),
+            body: body.to_string(),
+        });
+        (id, row)
+    }
+}
+
+/// A new name for a row: `aud_` and 20 letters that order it by time.
+pub fn audit_id() -> String {
+    let draw = uuid::Uuid::now_v7().as_u64_pair().1;
+    crate::names::ordered("aud_", millis(clock::now().wall), draw)
+}
+
+fn now() -> At {
+    At(millis(clock::now().wall))
+}
+
+/// Is it on disk? False as well when that takes longer than anybody should wait: it is taken, and follows.
+pub(super) async fn stored(written: Option<Written>) -> bool {
+    match written {
+        Some(written) => matches!(tokio::time::timeout(PATIENCE, written).await, Ok(Ok(()))),
+        None => false,
+    }
+}
+
+impl Records {
+    fn put(&self, write: Write) -> Option<Written> {
+        self.store().map(|store: &Store| store.write(vec![write]))
+    }
+
+    /// Writes who did what; the row's name, and whether it is on disk.
+    pub async fn audit(&self, done: &AuditRecord) -> (String, bool) {
+        let (id, row) = done.row(self.member(), now(), Value::Null);
+        (id, stored(self.put(row)).await)
+    }
+
+    /// The same, with more to say and nobody who waits. From any thread.
+    pub fn note(&self, done: &AuditRecord, more: Value) {
+        let (_, row) = done.row(self.member(), now(), more);
+        drop(self.put(row));
+    }
+
+    /// Rows of the audit log before row `before` (`None`: from its end), the youngest first; `None`: there is no store.
+    pub async fn audit_rows(
+        &self,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Option<Vec<AuditRow>>, StoreError> {
+        let Some(store) = self.store() else { return Ok(None) };
+        store.reader().audit(before, limit).await.map(Some)
+    }
+}

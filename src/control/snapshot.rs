@@ -1,0 +1,204 @@
+//! The published read model: a snapshot of the engine, replaced with every change, read by many.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::past::Figure;
+use super::records::KEPT;
+use super::uptime::Uptime;
+use crate::names::IncidentId;
+use crate::reliability::alert::Alert;
+use crate::reliability::counts::{Counts, Windows};
+use crate::reliability::engine::Engine;
+use crate::reliability::incident::{Incident, State};
+use crate::reliability::ledger::Report;
+use crate::reliability::readings::{Readings, ResourceReading};
+use crate::reliability::rule::Key;
+use crate::reliability::silence::Silence;
+use crate::runtime::clock::Moment;
+use crate::telemetry::sre::SreSnapshot;
+use crate::units::At;
+
+/// The service as a whole, in the ledger.
+pub const SERVICE: &str = "service";
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Replies that clients got within one window that ends now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Replied {
+    /// Name of the window, such as `5m`.
+    pub window: &'static str,
+    /// Good and bad ones: of this start, and of earlier ones as far as the store has them.
+    pub counts: Counts,
+    /// Share of the window in which this sidecar was running, 0 to 1.
+    pub coverage: f64,
+}
+
+/// A live alert.
+#[derive(Clone, Debug)]
+pub struct ActiveAlert {
+    /// Its identity.
+    pub key: Key,
+    /// Its state.
+    pub alert: Alert,
+    /// Whose part it is.
+    pub incident: IncidentId,
+}
+
+/// What the control task publishes.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// When it was made.
+    pub at: At,
+    /// At hand: live ones and those closed within a day, youngest first.
+    pub incidents: Vec<Arc<Incident>>,
+    /// Incidents whose condition holds.
+    pub holding: BTreeSet<IncidentId>,
+    /// Incidents nobody is called about.
+    pub silenced: BTreeSet<IncidentId>,
+    /// Live alerts.
+    pub alerts: Vec<ActiveAlert>,
+    /// Lasting and to come.
+    pub silences: Vec<Silence>,
+    /// By subject: the last day, week and month.
+    pub uptime: BTreeMap<Arc<str>, [Report; 3]>,
+    /// Replies of all routes by window, the shortest first.
+    pub replies: Vec<Replied>,
+    /// Share of the last 24 hours in which this sidecar was running, 0 to 1; `None`: no look has been made.
+    pub watched_day: Option<f64>,
+    /// Incidents of the last 24 hours that are no longer at hand, as earlier starts have stored them.
+    pub(super) earlier: Arc<[Figure]>,
+    /// When the last look of the control loop was made; `None`: none was.
+    pub looked: Option<Moment>,
+    /// The others; `None`: this is the only one.
+    pub fleet: Option<Arc<super::FleetView>>,
+    /// What is known of the machine.
+    pub resources: Vec<ResourceReading>,
+    /// Who passes the egress by.
+    pub bypass: super::Bypass,
+}
+
+impl Snapshot {
+    pub(super) fn of(before: &Self, engine: &Engine, uptime: &Uptime, readings: &Readings, now: At) -> Self {
+        let spans = [DAY, DAY * 7, KEPT];
+        let reports = uptime
+            .subjects()
+            .map(|subject| (Arc::clone(subject), spans.map(|span| uptime.report(subject, now - span, now))));
+        Self {
+            at: now,
+            uptime: reports.collect(),
+            replies: replied(readings, uptime, now),
+            watched_day: Some(uptime.watched(SERVICE, now - DAY, now)),
+            earlier: uptime.earlier(),
+            resources: readings.resources.clone(),
+            ..Self::again(before, engine)
+        }
+    }
+
+    /// The same sums, the engine as it is now.
+    pub(super) fn again(before: &Self, engine: &Engine) -> Self {
+        let known: BTreeMap<&IncidentId, &Arc<Incident>> =
+            before.incidents.iter().map(|incident| (&incident.id, incident)).collect();
+        let shown = |incident: &Incident| match known.get(&incident.id) {
+            Some(known) if known.version == incident.version => Arc::clone(known),
+            Some(_) | None => Arc::new(incident.clone()),
+        };
+        let incidents: Vec<_> = engine.incidents().rev().map(shown).collect();
+        let holding =
+            incidents.iter().filter(|one| engine.holds(&one.id)).map(|one| one.id.clone()).collect();
+        // Nobody is called about what is over, silenced or not.
+        let live = incidents.iter().filter(|one| one.state.is_live());
+        let silenced = live.filter(|one| engine.is_silenced(one)).map(|one| one.id.clone()).collect();
+        let alerts = engine.alerts().map(|(key, alert, incident)| ActiveAlert {
+            key: key.clone(),
+            alert: alert.clone(),
+            incident: incident.clone(),
+        });
+        Self {
+            at: before.at,
+            incidents,
+            holding,
+            silenced,
+            alerts: alerts.collect(),
+            silences: engine.silences().to_vec(),
+            uptime: before.uptime.clone(),
+            replies: before.replies.clone(),
+            watched_day: before.watched_day,
+            earlier: Arc::clone(&before.earlier),
+            looked: before.looked,
+            fleet: before.fleet.clone(),
+            resources: before.resources.clone(),
+            bypass: before.bypass.clone(),
+        }
+    }
+
+    /// The incident of that name, if it is at hand.
+    pub fn incident(&self, id: &IncidentId) -> Option<&Arc<Incident>> {
+        self.incidents.iter().find(|incident| incident.id == *id)
+    }
+
+    /// For the metrics.
+    pub(super) fn metrics(&self, now: At) -> SreSnapshot {
+        let earlier = self.earlier.iter().filter(|one| self.incident(&one.id).is_none()).cloned();
+        let figures: Vec<Figure> =
+            self.incidents.iter().filter_map(|one| Figure::of(one)).chain(earlier).collect();
+        let within = |at: Option<At>| at.is_some_and(|at| now.since(at) < DAY);
+        let confirmed = figures.iter().filter(|one| within(one.opened)).count();
+        let ended = figures.iter().filter(|one| within(one.closed)).filter_map(|one| one.took);
+        let ended: Vec<Duration> = ended.collect();
+        let mean =
+            |spans: &[Duration]| spans.iter().sum::<Duration>() / u32::try_from(spans.len()).unwrap_or(1);
+        let mut live = BTreeMap::new();
+        for one in self.incidents.iter().filter(|one| one.state.is_live()) {
+            *live.entry((one.state.label(), one.severity.label())).or_default() += 1;
+        }
+        let service = self.uptime.get(SERVICE).map(|spans| spans[2]);
+        SreSnapshot {
+            uptime: service.and_then(|report| report.uptime()),
+            coverage: service.map(|report| report.coverage()),
+            error_rate: self.replied("1h").and_then(|of| of.counts.bad_ratio()),
+            mttr: (!ended.is_empty()).then(|| mean(&ended)),
+            incidents_24h: confirmed as u64,
+            incidents_coverage: self.watched_day,
+            live,
+            seconds: BTreeMap::new(),
+            resources: self.resources.iter().filter_map(measured).collect(),
+        }
+    }
+
+    /// The replies of the window of that name.
+    pub fn replied(&self, window: &str) -> Option<&Replied> {
+        self.replies.iter().find(|one| one.window == window)
+    }
+
+    /// Live ones that are confirmed.
+    pub fn open(&self) -> usize {
+        let is_open = |one: &&Arc<Incident>| one.state.is_live() && one.state != State::Suspected;
+        self.incidents.iter().filter(is_open).count()
+    }
+}
+
+fn measured(one: &ResourceReading) -> Option<(&'static str, String, f64)> {
+    Some((one.what.label(), one.which.to_string(), one.used?))
+}
+
+fn replied(readings: &Readings, uptime: &Uptime, now: At) -> Vec<Replied> {
+    let sum = |of: fn(&Windows) -> Counts| {
+        readings.routes.iter().fold(Counts::default(), |sum, route| sum.plus(of(&route.counts)))
+    };
+    let minutes = |many: u64| Duration::from_secs(many * 60);
+    let windows: [(&'static str, Duration, Counts); 5] = [
+        ("5m", minutes(5), sum(|of| of.m5)),
+        ("30m", minutes(30), sum(|of| of.m30)),
+        ("1h", minutes(60), sum(|of| of.h1)),
+        ("6h", minutes(360), sum(|of| of.h6)),
+        ("3d", DAY * 3, sum(|of| of.d3)),
+    ];
+    let one = |(window, length, since_start): (&'static str, Duration, Counts)| Replied {
+        window,
+        counts: since_start.plus(uptime.replies_before(now - length)),
+        coverage: uptime.watched(SERVICE, now - length, now),
+    };
+    windows.into_iter().map(one).collect()
+}

@@ -1,0 +1,225 @@
+//! Orders: from a person, the shell, a recovery plan.
+
+use super::{Command, Effect, Engine, Reply, Role};
+use crate::names::IncidentId;
+use crate::reliability::escalation::Arrived;
+use crate::reliability::incident::{
+    Actor, Beginning, Ending, Force, Incident, Kind, Refused, State, Transition,
+};
+use crate::reliability::rule::{Key, Rule, Severity};
+use crate::reliability::silence::Silence;
+use crate::units::At;
+
+type Done = Result<Reply, Refused>;
+
+impl Engine {
+    /// One order, at once. What it changed is in the effects, also when it was refused (then they are empty).
+    pub fn command(&mut self, command: Command, now: At) -> (Done, Vec<Effect>) {
+        let now = now.max(self.clock.now);
+        self.clock.now = now;
+        let done = self.room(&command).and_then(|()| self.obey(command, now));
+        (done, self.effects())
+    }
+
+    fn obey(&mut self, command: Command, now: At) -> Done {
+        match command {
+            Command::Open { actor, title, severity, service } => {
+                self.open_by_hand(&actor, title, severity, &service, now)
+            }
+            Command::Ack { id, actor } => {
+                named(&actor).and_then(|()| self.change(&id, |one| one.acknowledge(&actor, now)))
+            }
+            Command::Note { id, actor, text } => self.note(&id, &actor, text, now),
+            Command::Assign { id, actor, to } => self.assign(&id, &actor, &to, now),
+            Command::Rate { reason, .. } if reason.trim().is_empty() => Err(Refused::Empty("reason")),
+            Command::Rate { id, actor, severity, reason } => self.rate(&id, &actor, severity, &reason, now),
+            Command::Act { id, actor, what, evidence } => self.change(&id, |one| {
+                let actor = actor.map_or(Actor::Engine, Actor::Named);
+                let moved = one.mitigate(actor.clone(), &what, now)?;
+                if !evidence.is_empty() {
+                    one.tell(now, actor, Kind::Action, what, evidence);
+                }
+                Ok(moved)
+            }),
+            Command::Evidence { id, what, evidence } => self.change(&id, |one| {
+                one.tell(now, Actor::Engine, Kind::Evidence, what, evidence);
+                Ok(None)
+            }),
+            Command::Resolve { id, actor, reason, force } => self.resolve(&id, &actor, reason, force, now),
+            Command::Review { id, actor, review } => {
+                named(&actor).and_then(|()| self.change(&id, |one| one.review(&actor, review, now).map(Some)))
+            }
+            Command::Silence(silence) => self.silence(silence, now),
+            Command::EndSilence { number, actor } => self.end_silence(number, &actor, now),
+            Command::Delivered { id, number, arrived, detail } => {
+                self.delivered(&id, number, arrived, &detail, now)
+            }
+        }
+    }
+
+    fn rate(&mut self, id: &IncidentId, actor: &str, severity: Severity, reason: &str, now: At) -> Done {
+        named(actor)?;
+        self.change(id, |one| one.rate(severity, actor, reason, now).map(|()| None))?;
+        if self.role == Role::Acts {
+            // Whoever is called now need not be told beside that that it has become worse.
+            self.escalate(id);
+        }
+        self.shown(id)
+    }
+
+    fn change(
+        &mut self,
+        id: &IncidentId,
+        change: impl FnOnce(&mut Incident) -> Result<Option<Transition>, Refused>,
+    ) -> Done {
+        if !self.incidents.contains_key(id) {
+            return Err(Refused::NoSuchIncident);
+        }
+        let mut refused = None;
+        self.with(id, |incident| {
+            change(incident).unwrap_or_else(|why| {
+                refused = Some(why);
+                None
+            })
+        });
+        refused.map_or_else(|| self.shown(id), Err)
+    }
+
+    fn shown(&self, id: &IncidentId) -> Done {
+        let incident = self.incidents.get(id).ok_or(Refused::NoSuchIncident)?;
+        Ok(Reply::Incident(Box::new(incident.clone())))
+    }
+
+    fn open_by_hand(
+        &mut self,
+        actor: &str,
+        title: String,
+        severity: Severity,
+        service: &str,
+        now: At,
+    ) -> Done {
+        named(actor)?;
+        if title.trim().is_empty() {
+            return Err(Refused::Empty("title"));
+        }
+        let id = self.next_id(now);
+        let key = Key::of(Rule::Manual, service, id.as_str());
+        let beginning =
+            Beginning { id: id.clone(), key, title: title.clone(), severity, began: now, earlier: None };
+        self.incidents.insert(id.clone(), Incident::suspected(beginning, now));
+        let who = Actor::Named(actor.to_owned());
+        self.with(&id, |incident| {
+            let begun = incident.begun(now);
+            let opened = incident.open(who, title, now).ok();
+            opened.map(|opened| Transition { from: begun.from, ..opened })
+        });
+        if self.role == Role::Acts {
+            self.escalate(&id);
+        }
+        self.shown(&id)
+    }
+
+    fn note(&mut self, id: &IncidentId, actor: &str, text: String, now: At) -> Done {
+        named(actor)?;
+        if text.trim().is_empty() {
+            return Err(Refused::Empty("text"));
+        }
+        self.change(id, |one| {
+            one.tell(now, Actor::Named(actor.to_owned()), Kind::Note, text, Vec::new());
+            Ok(None)
+        })
+    }
+
+    fn assign(&mut self, id: &IncidentId, actor: &str, to: &str, now: At) -> Done {
+        named(actor)?;
+        if to.trim().is_empty() {
+            return Err(Refused::Empty("to"));
+        }
+        self.change(id, |one| {
+            if !one.state.is_live() && one.state != State::Resolved {
+                return Err(Refused::Not { state: one.state });
+            }
+            one.assignee = Some(to.to_owned());
+            let text = format!("{actor} put {to} in charge");
+            one.tell(now, Actor::Named(actor.to_owned()), Kind::Assigned, text, Vec::new());
+            Ok(None)
+        })
+    }
+
+    fn resolve(&mut self, id: &IncidentId, actor: &str, reason: String, force: Force, now: At) -> Done {
+        named(actor)?;
+        let incident = self.incidents.get(id).ok_or(Refused::NoSuchIncident)?;
+        let (state, seen) = (incident.state, incident.unseen_since.is_none());
+        if !state.is_live() {
+            return Err(Refused::Not { state });
+        }
+        let own = self.alerts.iter().filter(|(_, tracked)| tracked.incident == *id);
+        let (mut keys, mut holding) = (Vec::new(), Vec::new());
+        for (key, tracked) in own {
+            keys.push(key.clone());
+            if seen && tracked.alert.holds() && !tracked.calm {
+                holding.push(format!("{} of {}", key.rule.label(), key.service));
+            }
+        }
+        holding.extend(self.held_of(id));
+        let holds = !holding.is_empty();
+        if holds && force == Force::Asked {
+            return Err(Refused::StillHolds { holding });
+        }
+        let recovered = (!holds && !keys.is_empty()).then(|| self.recovered(id, now));
+        for key in keys {
+            if let Some(tracked) = self.alerts.get_mut(&key) {
+                tracked.alert.dismiss(now);
+            }
+            self.let_go(&key, now);
+        }
+        self.end_signals(id, now);
+        self.change(id, |one| {
+            let ending = if holds { Ending::Forced } else { Ending::ByHand };
+            one.clocks.recovered = one.clocks.recovered.or(recovered);
+            one.close(ending, Actor::Named(actor.to_owned()), reason, now).map(Some)
+        })
+    }
+
+    fn silence(&mut self, mut silence: Silence, now: At) -> Done {
+        named(&silence.actor)?;
+        silence.check(now)?;
+        silence.number = self.next_silence(now);
+        self.silences.push(silence.clone());
+        self.changed.before.push(Effect::SaveSilence(silence.clone()));
+        Ok(Reply::Silence(silence))
+    }
+
+    fn end_silence(&mut self, number: u64, actor: &str, now: At) -> Done {
+        named(actor)?;
+        let place = self.silences.iter().position(|silence| silence.number == number);
+        let mut silence = self.silences.remove(place.ok_or(Refused::NoSuchSilence)?);
+        silence.until = now;
+        self.changed.before.push(Effect::SaveSilence(silence.clone()));
+        Ok(Reply::Silence(silence))
+    }
+
+    fn delivered(&mut self, id: &IncidentId, number: u32, arrived: Arrived, detail: &str, now: At) -> Done {
+        let silenced = self.incidents.get(id).is_some_and(|incident| self.is_silenced(incident));
+        let policy = &self.policy.escalation;
+        let incident = self.incidents.get_mut(id).ok_or(Refused::NoSuchIncident)?;
+        let acts = self.role == Role::Acts;
+        let may_call = acts && matches!(incident.state, State::Open | State::Mitigating) && !silenced;
+        let failed = incident.escalation.record(number, arrived).filter(|_| may_call);
+        let next = failed.map(|failed| incident.escalation.another_way(policy, &failed));
+        let text = match arrived {
+            Arrived::Yes => format!("call {number} arrived: {detail}"),
+            Arrived::No => format!("call {number} did not arrive: {detail}"),
+        };
+        self.with(id, |incident| {
+            incident.tell(now, Actor::Engine, Kind::Delivery, text, Vec::new());
+            None
+        });
+        self.page(id, next.unwrap_or_default());
+        self.shown(id)
+    }
+}
+
+fn named(actor: &str) -> Result<(), Refused> {
+    if actor.trim().is_empty() { Err(Refused::Empty("actor")) } else { Ok(()) }
+}

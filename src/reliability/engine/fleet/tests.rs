@@ -1,0 +1,233 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::reliability::engine::{Command, EnginePolicy};
+use crate::reliability::fleet::{Neighbour, seen_by_others};
+use crate::reliability::incident::Force;
+use crate::reliability::readings::UpstreamReading;
+
+fn at(second: i64) -> At {
+    At(1_800_000_000_000 + second * 1_000)
+}
+
+/// One member: its evidence, its engine, its mirror.
+struct Member {
+    boot: Arc<str>,
+    engine: Engine,
+    mirror: Engine,
+    readings: Readings,
+}
+
+impl Member {
+    fn new(n: u64) -> Self {
+        let boot: Arc<str> = Arc::from(format!("m{n}"));
+        let upstreams = vec![UpstreamReading::unseen(Arc::from("api"))];
+        let readings = Readings { backend: Some(Arc::from("api")), upstreams, ..Readings::default() };
+        let mut engine = Engine::new(EnginePolicy::default(), Arc::clone(&boot), n, at(0));
+        engine.watch();
+        let mirror = Engine::mirror(n + 100, at(0));
+        let mut member = Self { boot, engine, mirror, readings };
+        member.good(0);
+        member
+    }
+
+    fn good(&mut self, second: i64) {
+        let one = &mut self.readings.upstreams[0];
+        (one.consecutive_failures, one.failing_since, one.last_success) = (0, None, Some(at(second)));
+    }
+
+    fn bad(&mut self, second: i64) {
+        let one = &mut self.readings.upstreams[0];
+        one.consecutive_failures += 3;
+        one.failing_since.get_or_insert(at(second));
+        one.last_failure = Some(at(second));
+    }
+}
+
+/// Members that share what they store: the join of all writes, as the store keeps it.
+struct Fleet {
+    members: Vec<Member>,
+    stored: BTreeMap<IncidentId, Incident>,
+    acting: usize,
+    pages: Vec<String>,
+    ends: Vec<String>,
+    second: i64,
+}
+
+impl Fleet {
+    fn new() -> Self {
+        let members = (1..=3).map(Member::new).collect();
+        let (stored, pages, ends) = Default::default();
+        let mut fleet = Self { members, stored, acting: 0, pages, ends, second: 0 };
+        fleet.hand_over(0);
+        fleet.pass(40, |_, _| true);
+        fleet
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Save(one) => {
+                    let joined = self.stored.get(&one.id).map_or((*one).clone(), |held| held.merge(&one));
+                    self.stored.insert(one.id.clone(), joined);
+                }
+                Effect::Page(page) => self.pages.push(page.dedup),
+                Effect::ResolveNotice(notice) => self.ends.push(notice.dedup),
+                Effect::SaveSilence(_) | Effect::Ledger(_) | Effect::Tell(_) | Effect::Update(_) => {}
+            }
+        }
+    }
+
+    fn hand_over(&mut self, to: usize) {
+        let now = at(self.second);
+        let fleet: Vec<Incident> = self.stored.values().cloned().collect();
+        self.acting = to;
+        let effects = self.members[to].engine.act(fleet, now);
+        self.carry_out(effects);
+    }
+
+    /// Seconds in which `well` says who sees a healthy upstream.
+    fn pass(&mut self, seconds: i64, well: impl Fn(usize, i64) -> bool) {
+        for _ in 0..seconds {
+            self.second += 1;
+            let (second, now) = (self.second, at(self.second));
+            let seen: Vec<Neighbour> = self
+                .members
+                .iter()
+                .map(|one| Neighbour {
+                    member: Arc::clone(&one.boot),
+                    boot: Arc::clone(&one.boot),
+                    age: std::time::Duration::ZERO,
+                    read: now,
+                    sees: one.engine.sightings(),
+                })
+                .collect();
+            let stored: Vec<Incident> = self.stored.values().cloned().collect();
+            for n in 0..self.members.len() {
+                let acts = n == self.acting;
+                let member = &mut self.members[n];
+                if well(n, second) {
+                    member.good(second)
+                } else {
+                    member.bad(second)
+                }
+                member.readings.sightings = Some(seen_by_others(&seen, &member.boot, now));
+                let adopting = if acts { &mut member.engine } else { &mut member.mirror };
+                let mut effects = adopting.adopt(stored.clone(), now);
+                effects.extend(member.engine.tick(&member.readings, now));
+                self.carry_out(effects);
+            }
+        }
+    }
+
+    fn only(&self) -> &Incident {
+        assert_eq!(self.stored.len(), 1, "{:#?}", self.stored);
+        self.stored.values().next().expect("one")
+    }
+}
+
+#[test]
+fn what_all_see_is_one_incident_and_one_call_and_ends_once_all_are_well() {
+    let mut fleet = Fleet::new();
+    fleet.pass(60, |_, _| false);
+    let called = fleet.pages.len();
+    assert!(called > 0 && fleet.only().state == State::Open);
+    for mirror in [&fleet.members[1].mirror, &fleet.members[2].mirror] {
+        assert_eq!(mirror.incident(&fleet.only().id), Some(fleet.only()));
+    }
+    fleet.pass(300, |n, _| n == 0);
+    assert_eq!(fleet.only().state, State::Open, "the first to recover ends nothing");
+    fleet.pass(300, |n, _| n < 2);
+    assert_eq!(fleet.only().state, State::Open);
+    fleet.pass(300, |_, _| true);
+    assert_eq!(fleet.only().state, State::Resolved);
+    let dedup = fleet.only().dedup.to_string();
+    assert!(fleet.ends == [dedup.clone()] && fleet.pages.iter().all(|one| *one == dedup), "{:?}", fleet.ends);
+}
+
+#[test]
+fn what_only_a_member_off_duty_sees_is_called_out_all_the_same() {
+    let mut fleet = Fleet::new();
+    fleet.pass(60, |n, _| n != 2);
+    assert_eq!(fleet.only().state, State::Open);
+    assert!(!fleet.pages.is_empty());
+    fleet.pass(300, |_, _| true);
+    assert_eq!(fleet.only().state, State::Resolved);
+}
+
+#[test]
+fn who_takes_the_duty_over_goes_on_with_the_same_incident_and_calls_nobody_twice() {
+    let mut fleet = Fleet::new();
+    fleet.pass(60, |_, _| false);
+    let called = fleet.pages.len();
+    fleet.members.remove(0);
+    fleet.hand_over(1);
+    fleet.pass(60, |_, _| false);
+    assert_eq!((fleet.only().state, fleet.pages.len()), (State::Open, called));
+    fleet.pass(300, |_, _| true);
+    assert_eq!((fleet.only().state, fleet.ends.len()), (State::Resolved, 1));
+}
+
+#[test]
+fn who_must_act_with_nothing_from_others_acts_on_what_it_has_found() {
+    let mut fleet = Fleet::new();
+    fleet.members[0].engine.watch();
+    fleet.acting = 9;
+    fleet.pass(60, |_, _| false);
+    assert!(fleet.stored.is_empty() && fleet.pages.is_empty());
+    fleet.hand_over(1);
+    fleet.pass(2, |_, _| false);
+    assert_eq!(fleet.only().state, State::Open);
+    assert!(!fleet.pages.is_empty());
+}
+
+#[test]
+fn two_that_were_found_apart_become_one_and_nobody_is_told_of_the_others_end() {
+    let mut fleet = Fleet::new();
+    fleet.pass(60, |_, _| false);
+    let older = fleet.only().id.clone();
+    // Another one acted meanwhile, for itself.
+    let effects = fleet.members[1].engine.act(Vec::new(), at(fleet.second));
+    fleet.carry_out(effects);
+    fleet.members[1].engine.watch();
+    let ann = "ann".to_owned();
+    let other = fleet.stored.keys().find(|id| **id != older).cloned().expect("two");
+    let taken = fleet.stored.get_mut(&other).expect("there");
+    taken.acknowledge(&ann, at(fleet.second)).expect("takes");
+    fleet.pass(3, |_, _| false);
+    let live: Vec<_> = fleet.stored.values().filter(|one| one.state.is_live()).collect();
+    assert_eq!(live.len(), 1, "{live:#?}");
+    assert_eq!(live[0].acknowledged_by.as_deref(), Some("ann"), "what people did counts");
+    let gone = fleet.stored.values().find(|one| !one.state.is_live()).expect("closed");
+    assert_eq!(gone.ending, Some(Ending::PartOf(live[0].id.clone())));
+    assert!(fleet.ends.is_empty());
+}
+
+#[test]
+fn an_order_given_to_any_member_takes_effect_in_the_fleet() {
+    let mut fleet = Fleet::new();
+    fleet.pass(60, |_, _| false);
+    let id = fleet.only().id.clone();
+    let now = at(fleet.second);
+    let held: Vec<Key> = fleet.only().signals.iter().map(|signal| signal.key.clone()).collect();
+    let mirror = &mut fleet.members[2].mirror;
+    mirror.tend(held, now);
+    let (done, effects) = mirror.command(Command::Ack { id: id.clone(), actor: "ann".to_owned() }, now);
+    assert!(done.is_ok());
+    fleet.carry_out(effects);
+    fleet.pass(1, |_, _| false);
+    assert_eq!(fleet.members[0].engine.incident(&id).map(|one| one.state), Some(State::Acknowledged));
+    let resolve = |force| Command::Resolve {
+        id: id.clone(),
+        actor: "ann".to_owned(),
+        reason: "enough".to_owned(),
+        force,
+    };
+    let mirror = &mut fleet.members[2].mirror;
+    assert!(mirror.command(resolve(Force::Asked), now).0.is_err(), "it still holds");
+    let (done, effects) = mirror.command(resolve(Force::Forced), now);
+    assert!(done.is_ok());
+    fleet.carry_out(effects);
+    fleet.pass(1, |_, _| true);
+    assert_eq!((fleet.stored[&id].state, fleet.ends.len()), (State::Resolved, 1));
+}

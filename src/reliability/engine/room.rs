@@ -1,0 +1,109 @@
+//! Is there room for what a person orders? What Strop finds by itself is never refused.
+
+use std::collections::BTreeMap;
+
+use super::{Command, Engine};
+use crate::names::IncidentId;
+use crate::reliability::incident::{Incident, Refused, Written};
+
+/// Live incidents above which nobody opens another one by hand.
+pub const MOST_LIVE: usize = 1_000;
+/// Silences that last or are to come, at most: each look asks all of them.
+pub const MOST_SILENCES: usize = 1_000;
+/// Bytes that people may have written on all incidents at hand.
+pub const MOST_WRITTEN: usize = 16 << 20;
+
+/// What people have written on each incident, as of a version of it.
+#[derive(Debug, Default)]
+pub(super) struct Sizes(BTreeMap<IncidentId, (u64, usize)>);
+
+impl Sizes {
+    /// Bytes of all of them.
+    fn total<'a>(&mut self, incidents: impl Iterator<Item = &'a Incident>) -> usize {
+        let before = std::mem::take(&mut self.0);
+        let size = |one: &Incident| match before.get(&one.id) {
+            Some((version, bytes)) if *version == one.version => *bytes,
+            Some(_) | None => one.written().bytes,
+        };
+        self.0 = incidents.map(|one| (one.id.clone(), (one.version, size(one)))).collect();
+        self.0.values().map(|(_, bytes)| bytes).sum()
+    }
+}
+
+/// What an order adds.
+enum Adds {
+    /// Nothing, or what is taken in any case.
+    Nothing,
+    /// A line of people.
+    Line(Written),
+    /// Texts that come once, however full the incident is.
+    Once(Written),
+}
+
+impl Engine {
+    /// Why an order is refused that would make too much of something.
+    pub(super) fn room(&mut self, command: &Command) -> Result<(), Refused> {
+        match command {
+            Command::Open { .. } => {
+                let live = self.incidents.values().filter(|one| one.state.is_live()).count();
+                refuse(live >= MOST_LIVE, MOST_LIVE, "incidents that are not over")?;
+            }
+            Command::Silence(_) => refuse(self.silences.len() >= MOST_SILENCES, MOST_SILENCES, "silences")?,
+            Command::Ack { .. }
+            | Command::Note { .. }
+            | Command::Assign { .. }
+            | Command::Rate { .. }
+            | Command::Act { .. }
+            | Command::Evidence { .. }
+            | Command::Resolve { .. }
+            | Command::Review { .. }
+            | Command::EndSilence { .. }
+            | Command::Delivered { .. } => {}
+        }
+        let incident = command.incident().and_then(|id| self.incidents.get(id));
+        let line = match adds(command, incident) {
+            Adds::Nothing => return Ok(()),
+            Adds::Line(line) if incident.is_some_and(|one| !one.takes(line)) => return Err(Refused::Full),
+            Adds::Line(line) | Adds::Once(line) => line,
+        };
+        let all = self.sizes.total(self.incidents.values());
+        refuse(
+            all + line.bytes > MOST_WRITTEN,
+            MOST_WRITTEN,
+            "bytes of notes on the incidents of the last day",
+        )
+    }
+}
+
+fn refuse(over: bool, most: usize, what: &'static str) -> Result<(), Refused> {
+    if over { Err(Refused::TooMany { most, what }) } else { Ok(()) }
+}
+
+fn adds(command: &Command, incident: Option<&Incident>) -> Adds {
+    let line = |texts: &[&str]| Adds::Line(Written::line(texts.iter().map(|text| text.len()).sum()));
+    match command {
+        Command::Open { actor, title, service, .. } => {
+            Adds::Once(Written::line(actor.len() + 2 * title.len() + service.len()))
+        }
+        // The first one ends the calls.
+        Command::Ack { actor, .. } if incident.is_some_and(|one| one.clocks.acknowledged.is_some()) => {
+            line(&[actor, actor])
+        }
+        Command::Note { actor, text, .. } => line(&[actor, text]),
+        Command::Assign { actor, to, .. } => line(&[actor, actor, to]),
+        Command::Rate { actor, reason, severity, .. }
+            if incident.is_some_and(|one| one.severity != *severity) =>
+        {
+            line(&[actor, reason])
+        }
+        Command::Review { review, actor, .. } => Adds::Once(Written::line(review.size() + 2 * actor.len())),
+        Command::Ack { .. }
+        | Command::Rate { .. }
+        | Command::Act { .. }
+        | Command::Evidence { .. }
+        | Command::Resolve { .. }
+        | Command::Silence(_)
+        | Command::EndSilence { .. }
+        | Command::Delivered { .. } => Adds::Nothing,
+    }
+}
