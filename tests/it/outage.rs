@@ -120,7 +120,10 @@ fn outage(times: &str) -> Outage {
     let resolved = || of_backend().iter().any(|one| one["state"] == "resolved");
     within(LONG, "it is resolved by itself", resolved);
     let all = proxy.sre("incidents?all=true");
-    assert_eq!(all["count"], 1, "one incident, not many: {all:#}");
+    // A machine that is busy may hold the store up for seconds: a suspicion, which calls nobody.
+    let held_up = |one: &&serde_json::Value| one["service"] == "store" && one["confirmed_at"].is_null();
+    let listed = all["incidents"].as_array().expect("a list");
+    assert_eq!(listed.iter().filter(|one| !held_up(one)).count(), 1, "one incident, not many: {all:#}");
     let id = of_backend()[0]["id"].as_str().expect("an id").to_owned();
     let one = &proxy.sre(&format!("incidents/{id}"));
     assert_eq!(one["ending"], "recovered", "{one:#}");
