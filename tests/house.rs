@@ -2,6 +2,9 @@
 //!
 //! One crate gives no help of the compiler against `use crate::proxy` from `reliability`, so this reads the source.
 
+#[path = "house/circles.rs"]
+mod circles;
+
 use std::path::{Path, PathBuf};
 
 /// Who may name whom, besides itself. Changing this table is an architecture decision; say why in the commit.
