@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use super::gateway::Gateway;
+use super::client::Client;
 use super::route::Entrance;
-use super::serve::{self, Client};
+use super::serve;
+use super::worker::Worker;
 use crate::config::{Limits, Traces};
 use crate::message::account::Charged;
 use crate::message::io::Io;
@@ -46,17 +47,17 @@ type Place = (Counted, Option<Held>);
 
 impl Door {
     /// A place for a connection of `client`; `None`: there is none, or what is left is for others.
-    fn place(&self, gateway: &Gateway, allowed: &Allowed, client: u32) -> Option<Place> {
+    fn place(&self, worker: &Worker, allowed: &Allowed, client: u32) -> Option<Place> {
         let most = allowed
             .limits
             .connections
-            .unwrap_or_else(|| fitting(gateway.telemetry.memory.limit(), fds::for_traffic()));
+            .unwrap_or_else(|| fitting(worker.telemetry.memory.limit(), fds::for_traffic()));
         let counted = self.count.admit(most)?;
         // Behind a balancer there are only balancers; on the way out everybody is the application.
         if *self.entrance != Entrance::Ingress || allowed.trusted_hops > 0 {
             return Some((counted, None));
         }
-        let held = self.shares.take(gateway.worker, client, most, clock::instant())?;
+        let held = self.shares.take(worker.number, client, most, clock::instant())?;
         Some((counted, Some(held)))
     }
 }
@@ -86,7 +87,7 @@ impl Drop for Opened {
 }
 
 /// Accepts until asked to leave.
-pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, drain: Drain, open: Open) {
+pub async fn accept(listener: TcpListener, door: Door, worker: Rc<Worker>, drain: Drain, open: Open) {
     let name = door.entrance.label();
     let mut acceptor = match Acceptor::new(listener, Arc::clone(&door.streak), Uses::Most) {
         Ok(acceptor) => acceptor,
@@ -102,15 +103,15 @@ pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, dra
         };
         news.iter().for_each(|news| ProcessEvent::accepting(&name, news).tell());
         let Some((tcp, peer)) = connection else { continue };
-        let allowed = Allowed::to(&gateway, &door.entrance);
+        let allowed = Allowed::to(&worker, &door.entrance);
         let party = Party::client(peer.ip());
-        let Some(place) = door.place(&gateway, &allowed, party) else {
-            gateway.telemetry.process.connections_refused.fetch_add(1, Ordering::Relaxed);
+        let Some(place) = door.place(&worker, &allowed, party) else {
+            worker.telemetry.process.connections_refused.fetch_add(1, Ordering::Relaxed);
             continue;
         };
         let _ = tcp.set_nodelay(true); // only a matter of speed
         let client = Client {
-            gateway: Rc::clone(&gateway),
+            worker: Rc::clone(&worker),
             entrance: Arc::clone(&door.entrance),
             peer,
             secure: door.tls.is_some(),
@@ -131,18 +132,18 @@ type Slot = Box<dyn std::any::Any>;
 
 /// Starts the task of a connection. One without TLS has no room for a handshake.
 fn serve(client: Client, tcp: TcpStream, server: Option<tls::Server>, slot: Slot, party: u32) {
-    let gateway = Rc::clone(&client.gateway);
-    let telemetry = Arc::clone(&gateway.telemetry);
-    let account = gateway.accounts.open(&telemetry.memory, party);
+    let worker = Rc::clone(&client.worker);
+    let telemetry = Arc::clone(&worker.telemetry);
+    let account = worker.accounts.open(&telemetry.memory, party);
     let on_panic = move || telemetry.panicked();
     match server {
         None => {
             let task = serve::connection(client, Io::Tcp(tcp), false, slot);
-            tasks::spawn_connection(Charged::connection(account, &gateway.accounts, task), on_panic);
+            tasks::spawn_connection(Charged::connection(account, &worker.accounts, task), on_panic);
         }
         Some(server) => {
             let task = after_handshake(client, tcp, server, slot);
-            tasks::spawn_connection(Charged::connection(account, &gateway.accounts, task), on_panic);
+            tasks::spawn_connection(Charged::connection(account, &worker.accounts, task), on_panic);
         }
     }
 }
@@ -155,8 +156,8 @@ struct Allowed {
 }
 
 impl Allowed {
-    fn to(gateway: &Gateway, entrance: &Entrance) -> Self {
-        let world = gateway.registry.snapshot();
+    fn to(worker: &Worker, entrance: &Entrance) -> Self {
+        let world = worker.registry.snapshot();
         let config = &world.config;
         let limits = match (entrance, &config.ingress, &config.egress) {
             (Entrance::Ingress, Some(ingress), _) => {

@@ -8,11 +8,9 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::error::ProxyError;
+use super::client::{After, Client};
 use super::exchange::Exchange;
 use super::forward::Answer;
-use super::reply;
-use super::serve::{After, Client};
 use super::tunnel;
 use crate::message::account;
 use crate::message::body::{Body, BodyError};
@@ -32,25 +30,6 @@ pub(super) struct Turn<'a> {
     pub(super) head: &'a RequestHead,
     /// The connection takes no other request after it.
     pub(super) last: bool,
-}
-
-/// An answer of our own, instead of the upstream's.
-pub(super) fn refusal(
-    client: &Client,
-    conn: &Conn,
-    head: &RequestHead,
-    exchange: &mut Exchange,
-    error: &ProxyError,
-) -> Answer {
-    exchange.refused(error, clock::instant());
-    if let ProxyError::Malformed(malformed) = error {
-        client.gateway.telemetry.malformed(malformed.label());
-    }
-    let (own, body) = reply::of(error, head.method, exchange.request_id().text());
-    if !own.keeps_alive {
-        conn.spoil();
-    }
-    Answer::own(own, body)
 }
 
 /// How the body is framed towards this client.

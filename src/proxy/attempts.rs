@@ -12,7 +12,7 @@ use super::call::Call;
 use super::error::ProxyError;
 use super::exchange::Exchange;
 use super::forward::{Answer, Asker, Attempt, Met};
-use super::gateway::Gateway;
+use super::worker::Worker;
 use crate::message::head::{Framing, Known, Method};
 use crate::reliability::breaker::{Ask, Evidence, Fitness};
 use crate::reliability::party::{Blame, Party};
@@ -20,15 +20,17 @@ use crate::reliability::retry::{self, Next, Repeatable};
 use crate::reliability::verdict::{self, Last, Outcome, RETRY_AFTER_CAP, Verdict, Why};
 use crate::runtime::timer::Deadline;
 use crate::runtime::{clock, pauses};
+use crate::telemetry::breakers::BreakerSeries;
 use crate::telemetry::event::UpstreamEvent;
 use crate::upstream::RouteEntry;
 use crate::upstream::endpoint::EndpointState;
+use crate::upstream::gate::Gate;
 use crate::upstream::operations::Operation;
-use crate::upstream::permit::{Begun, Permits};
+use crate::upstream::permit::{Begun, Permit, Permits};
 
 /// The attempts of one exchange.
 pub(super) struct Attempts<'a> {
-    pub(super) gateway: &'a Rc<Gateway>,
+    pub(super) worker: &'a Rc<Worker>,
     pub(super) route: &'a Arc<RouteEntry>,
     pub(super) operation: Option<&'a Operation>,
     pub(super) asker: Option<Asker<'a>>,
@@ -50,7 +52,7 @@ pub(super) struct Ended {
 
 impl<'a> Attempts<'a> {
     pub(super) fn new(
-        gateway: &'a Rc<Gateway>,
+        worker: &'a Rc<Worker>,
         route: &'a Arc<RouteEntry>,
         operation: Option<&'a Operation>,
         asker: Option<Asker<'a>>,
@@ -58,7 +60,7 @@ impl<'a> Attempts<'a> {
     ) -> Self {
         let part = operation.map_or(route.fingerprint, |operation| operation.fingerprint);
         let party = Party { client: Party::client(exchange.client), route: part };
-        Self { gateway, route, operation, asker, party, pays: false }
+        Self { worker, route, operation, asker, party, pays: false }
     }
 
     /// Makes them, until there is an answer or nothing more to try.
@@ -69,7 +71,7 @@ impl<'a> Attempts<'a> {
         timer: &mut Deadline,
     ) -> Result<Answer, ProxyError> {
         let mut now = exchange.started;
-        let permits = self.gateway.admit(self.route, self.operation, now, || ask(call, self.route))?;
+        let permits = self.admit(now, || ask(call, self.route))?;
         let mut so_far = retry::Attempts::default();
         loop {
             let Some(endpoint) = self.pick(exchange, now) else {
@@ -108,12 +110,52 @@ impl<'a> Attempts<'a> {
         }
     }
 
+    /// May the upstream be called, and its `operation`? `ask` is only called when a breaker is not plainly closed.
+    pub(super) fn admit(&self, now: Instant, ask: impl Fn() -> Ask) -> Result<Permits<'a>, ProxyError> {
+        let upstream = &self.route.upstream;
+        let permit = self.leave(&upstream.gate, &upstream.series.breaker, now, &ask)?;
+        let operation = match self.operation {
+            // What is usual for the route says nothing of one operation.
+            Some(operation) => {
+                let ask = || Ask { usual: None, ..ask() };
+                Some((self.leave(&operation.gate, &operation.series, now, ask)?, operation))
+            }
+            None => None,
+        };
+        Ok(Permits { upstream: permit, operation })
+    }
+
+    fn leave(
+        &self,
+        gate: &Arc<Gate>,
+        series: &BreakerSeries,
+        now: Instant,
+        ask: impl Fn() -> Ask,
+    ) -> Result<Permit, ProxyError> {
+        match gate.admit(self.worker.number, now, self.worker.draw(), ask) {
+            Ok(permit) => {
+                if permit.is_against_shadow() {
+                    series.would_refuse(self.worker.number);
+                }
+                Ok(permit)
+            }
+            Err(refusal) => {
+                series.refused(refusal.label());
+                Err(ProxyError::Refused {
+                    breaker: Arc::clone(&series.label),
+                    reason: refusal.label(),
+                    retry_after: refusal.retry_after(),
+                })
+            }
+        }
+    }
+
     pub(super) fn pick(&self, exchange: &Exchange, now: Instant) -> Option<Arc<EndpointState>> {
-        self.route.upstream.pick(&exchange.tried, self.gateway.draw(), now)
+        self.route.upstream.pick(&exchange.tried, self.worker.draw(), now)
     }
 
     pub(super) fn begin(&self) -> Begun<'a> {
-        Begun::new(&self.route.upstream.series, self.gateway.worker)
+        Begun::new(&self.route.upstream.series, self.worker.number)
     }
 
     async fn once(
@@ -127,7 +169,7 @@ impl<'a> Attempts<'a> {
     ) -> Result<Answer, ProxyError> {
         let _in_flight = endpoint.begin();
         let attempt = Attempt {
-            pools: &self.gateway.pools,
+            pools: &self.worker.pools,
             route: self.route,
             endpoint,
             fresh: exchange.attempts > 1,
@@ -157,7 +199,7 @@ impl<'a> Attempts<'a> {
     }
 
     fn failure(&self, error: &ProxyError, reused: bool, began: Instant, at: Instant) -> Outcome {
-        let stalled = self.gateway.pulse.stood_still(began, at) || !pauses::between(began, at).is_zero();
+        let stalled = self.worker.pulse.stood_still(began, at) || !pauses::between(began, at).is_zero();
         error.failure(reused, stalled).map_or(Outcome::ClientGone, Outcome::Failed)
     }
 
@@ -178,7 +220,7 @@ impl<'a> Attempts<'a> {
         let upstream = &self.route.upstream;
         let blame = self.blame(&endpoint, verdict, at);
         let took = at.saturating_duration_since(began);
-        let ejection = upstream.observe(&endpoint, verdict, &blame, took, at, self.gateway.draw());
+        let ejection = upstream.observe(&endpoint, verdict, &blame, took, at, self.worker.draw());
         if let Some(ejection) = ejection {
             upstream.series.ejected(ejection.why);
             UpstreamEvent::EndpointEjected {
@@ -273,7 +315,7 @@ impl<'a> Attempts<'a> {
             return None;
         }
         let failed = error.failed(ended.reused, upstream.has_another(&exchange.tried));
-        let wait = match so_far.next(policy, failed, request, ended.at, self.gateway.draw()) {
+        let wait = match so_far.next(policy, failed, request, ended.at, self.worker.draw()) {
             Next::Stop => return None,
             Next::Paid(wait) => upstream.series.may_retry(policy, ended.at).then_some(wait)?,
             Next::Wait(wait) => {

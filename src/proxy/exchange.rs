@@ -19,11 +19,11 @@ use crate::upstream::endpoint::EndpointState;
 use crate::upstream::shares::Held;
 use crate::upstream::{RouteEntry, Slot};
 
-use super::gateway::Gateway;
+use super::worker::Worker;
 
 /// What an exchange has to tell at its end.
 pub struct Exchange {
-    gateway: Rc<Gateway>,
+    worker: Rc<Worker>,
     /// When its head was there.
     pub started: Instant,
     /// Who asked, as far as that can be believed.
@@ -106,12 +106,12 @@ fn label_of(method: head::Method) -> Method {
 
 impl Exchange {
     /// Opens one for a head that was just read.
-    pub fn open(gateway: &Rc<Gateway>, head: &RequestHead, client: IpAddr, now: Instant) -> Self {
+    pub fn open(worker: &Rc<Worker>, head: &RequestHead, client: IpAddr, now: Instant) -> Self {
         let sent_id = head.store.known(Known::RequestId).filter(|id| fields::is_request_id(id));
-        let request_id = sent_id.map_or_else(|| gateway.new_request_id(now), Scratch::from);
-        let line = gateway.telemetry.access_log().is_on().then(|| Asked::copy(head));
+        let request_id = sent_id.map_or_else(|| worker.new_request_id(now), Scratch::from);
+        let line = worker.telemetry.access_log().is_on().then(|| Asked::copy(head));
         Self {
-            gateway: Rc::clone(gateway),
+            worker: Rc::clone(worker),
             started: now,
             client,
             request_id,
@@ -137,7 +137,7 @@ impl Exchange {
 
     /// The route is known: from here it is in flight.
     pub fn routed(&mut self, route: Arc<RouteEntry>) {
-        route.series.started(self.gateway.worker);
+        route.series.started(self.worker.number);
         self.route = Some(route);
         self.counted = true;
     }
@@ -215,11 +215,11 @@ impl Exchange {
             };
         }
         let total = now.saturating_duration_since(self.started);
-        let slow = total > self.gateway.slow_after();
+        let slow = total > self.worker.slow_after();
         let trace_id = self.trace.map(|(trace, _)| trace.trace_id);
         if let (Some(route), true) = (&self.route, self.counted) {
             route.series.finished(&Finished {
-                worker: self.gateway.worker,
+                worker: self.worker.number,
                 client: Party::client(self.client),
                 method: self.method,
                 status: self.status,
@@ -238,14 +238,14 @@ impl Exchange {
 
     fn log(&mut self, total: Duration, bytes_out: u64, slow: bool, now: Instant) {
         let Some(asked) = self.line.take() else { return };
-        let access = self.gateway.telemetry.access_log();
+        let access = self.worker.telemetry.access_log();
         let plain = self.outcome == Outcome::Ok && !slow;
-        if !access.wants(plain, self.gateway.draw()) {
+        if !access.wants(plain, self.worker.draw()) {
             return;
         }
         let (method, host, path) = asked.parts();
         let tried: Vec<_> = self.tried.iter().map(|endpoint| endpoint.addr).collect();
-        self.gateway.access.write(&Line {
+        self.worker.access.write(&Line {
             wall: clock::wall_at(now),
             request_id: &self.request_id,
             trace_id: self.trace.map(|(trace, _)| trace.trace_id),

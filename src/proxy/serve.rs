@@ -1,100 +1,32 @@
 //! Serves one client connection: reads heads, asks the gateway, sends answers, in order, until one side is done.
 
-use std::cell::RefCell;
 use std::future::{Future as _, poll_fn};
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::answer::{self, Turn};
-use super::call::{Introduced, Origin};
+use super::client::{After, Client};
 use super::error::ProxyError;
-use super::exchange::Exchange;
 use super::forward::Asker;
 use super::gateway::Gateway;
 use super::reply;
-use super::route::Entrance;
 use super::serve_h2;
 use super::tunnel;
 use crate::config::Limits;
 use crate::message::account;
 use crate::message::buf::Buf;
-use crate::message::fields;
 use crate::message::h1::conn::{Conn, HeadError};
-use crate::message::h1::parse::HeadLimits;
 use crate::message::h1::pump::Pump;
 use crate::message::h1::write::{self, Edits, Towards};
-use crate::message::head::{Known, Method, RequestHead, Version};
+use crate::message::head::{Method, RequestHead, Version};
 use crate::message::io::Io;
 use crate::runtime::clock;
-use crate::runtime::drain::Drain;
 use crate::runtime::timer::Deadline;
-
-/// How a connection came in; the same for all of its exchanges.
-pub struct Client {
-    /// The worker's gateway.
-    pub gateway: Rc<Gateway>,
-    /// The way in.
-    pub entrance: Arc<Entrance>,
-    /// The other end.
-    pub peer: SocketAddr,
-    /// By TLS?
-    pub secure: bool,
-    /// What it may ask.
-    pub limits: Arc<Limits>,
-    /// Proxies in front that are believed.
-    pub trusted_hops: u8,
-    /// Does a trace begin here?
-    pub begin_traces: bool,
-    /// Is the process leaving?
-    pub drain: Drain,
-    /// How it was introduced to the backend last.
-    pub introduced: RefCell<Option<Introduced>>,
-}
-
-impl Client {
-    /// Where a request comes from.
-    pub fn origin(&self) -> Origin<'_> {
-        Origin {
-            entrance: &self.entrance,
-            peer: self.peer.ip(),
-            secure: self.secure,
-            trusted_hops: self.trusted_hops,
-            begin_traces: self.begin_traces,
-            introduced: &self.introduced,
-        }
-    }
-
-    /// Opens the exchange of a head.
-    pub fn exchange(&self, head: &RequestHead, now: Instant) -> Exchange {
-        let client = fields::client_ip(&head.store, self.peer.ip(), self.trusted_hops);
-        if self.trusted_hops == 0 && *self.entrance == Entrance::Ingress {
-            self.gateway.front.note(self.peer.ip(), head.store.known(Known::XForwardedFor).is_some());
-        }
-        Exchange::open(&self.gateway, head, client, now)
-    }
-
-    fn head_limits(&self) -> HeadLimits {
-        HeadLimits { bytes: self.limits.header_bytes, fields: self.limits.header_count }
-    }
-}
 
 /// The preface of an HTTP/2 connection (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// What comes after an exchange.
-#[derive(PartialEq, Eq)]
-pub(super) enum After {
-    /// Another request may come; this one has ended then.
-    Next(Instant),
-    Close,
-    Linger,
-    /// As it stands: the close itself is to say that something is missing.
-    Abort,
-}
 
 /// Serves a connection from its first byte to its end. `h2`: agreed on by ALPN.
 pub async fn connection(client: Client, io: Io, h2: bool, slot: Box<dyn std::any::Any>) {
@@ -216,8 +148,8 @@ async fn read_head(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Re
         Some(Err(HeadError::NoMemory)) => ProxyError::NoMemory,
         None => ProxyError::SlowHead,
     };
-    let id = client.gateway.new_request_id(clock::instant());
-    client.gateway.unread(client.peer.ip(), &error, &id, Version::H11.label());
+    let id = client.worker.new_request_id(clock::instant());
+    client.worker.unread(client.peer.ip(), &error, &id, Version::H11.label());
     let (head, mut body) = reply::of(&error, Method::Other, id.text());
     conn.spoil();
     let add = format!("x-request-id: {}\r\n", id.text());
@@ -243,22 +175,24 @@ async fn exchange(
     last: bool,
 ) -> After {
     let mut exchange = client.exchange(head, clock::instant());
-    let answered = if head.method == Method::Connect {
+    let gateway = Gateway(&client.worker);
+    let mut answer = if head.method == Method::Connect {
         match Box::pin(tunnel::connect(client, conn, timer, head, &mut exchange)).await {
             Ok(bytes) => {
                 exchange.close(bytes);
                 return After::Close;
             }
-            Err(error) => Err(error),
+            Err(error) => gateway.refusal(head, &mut exchange, &error),
         }
     } else {
         let asker = Asker { conn, patience: client.limits.half_close };
         // Gone before the answer is sent: a connection whose body was not read to its end does not go on.
         let mut body = conn.body(head.framing);
-        client.gateway.handle(head, &mut body, &client.origin(), &mut exchange, timer, Some(asker)).await
+        gateway.answer(head, &mut body, &client.origin(), &mut exchange, timer, Some(asker)).await
     };
-    let mut answer =
-        answered.unwrap_or_else(|error| answer::refusal(client, conn, head, &mut exchange, &error));
+    if !answer.is_foreign() && !answer.head.keeps_alive {
+        conn.spoil();
+    }
     answer::send(Turn { client, conn, timer, head, last }, &mut exchange, &mut answer).await
 }
 

@@ -12,11 +12,11 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::answer::answer_fields;
+use super::client::Client;
 use super::error::ProxyError;
-use super::exchange::Exchange;
 use super::forward::{self, Answer};
+use super::gateway::Gateway;
 use super::reply;
-use super::serve::Client;
 use crate::config::{Limits, Timeouts};
 use crate::message::account::Charged;
 use crate::message::body::Body;
@@ -56,7 +56,7 @@ pub async fn connection(client: Client, io: Io) {
         async move { Ok::<_, std::convert::Infallible>(serve(&client, &streams, request).await) }
     });
     let limits = &client.limits;
-    let telemetry = Arc::clone(&client.gateway.telemetry);
+    let telemetry = Arc::clone(&client.worker.telemetry);
     let mut serving = pin!(builder(limits, telemetry).serve_connection(TokioIo::new(io), service));
     let mut leaving = pin!(client.drain.requested());
     let mut timer = Deadline::default();
@@ -206,8 +206,8 @@ async fn serve(
         Ok(head) => head,
         Err(malformed) => {
             let (id, error) =
-                (client.gateway.new_request_id(clock::instant()), ProxyError::Malformed(malformed));
-            client.gateway.unread(client.peer.ip(), &error, &id, Version::H2.label());
+                (client.worker.new_request_id(clock::instant()), ProxyError::Malformed(malformed));
+            client.worker.unread(client.peer.ip(), &error, &id, Version::H2.label());
             let (head, body) = reply::of(&error, Method::Other, id.text());
             return response(&Answer::own(head, Body::empty()), &Edits::default(), body, None);
         }
@@ -224,13 +224,14 @@ async fn exchange(
     let open = streams.open();
     let mut exchange = client.exchange(head, clock::instant());
     let mut timer = Deadline::default();
-    let handled = if head.method == Method::Connect {
-        Err(ProxyError::WrongMethod { method: "CONNECT over HTTP/2".to_owned() })
+    let gateway = Gateway(&client.worker);
+    let mut answer = if head.method == Method::Connect {
+        let error = ProxyError::WrongMethod { method: "CONNECT over HTTP/2".to_owned() };
+        gateway.refusal(head, &mut exchange, &error)
     } else {
-        client.gateway.handle(head, &mut body, &client.origin(), &mut exchange, &mut timer, None).await
+        gateway.answer(head, &mut body, &client.origin(), &mut exchange, &mut timer, None).await
     };
     drop(body);
-    let mut answer = handled.unwrap_or_else(|error| refusal(head, &mut exchange, &error));
     let add = answer_fields(&answer.head, &exchange);
     let foreign = answer.is_foreign();
     let body = std::mem::replace(&mut answer.body, Body::empty());
@@ -261,13 +262,6 @@ async fn exchange(
         response(&answer, &edits, body, Some(on_end)).map(|body| body.watched(Rc::clone(&progress)));
     streams.answers.borrow_mut().push(Answering { progress, started, timeouts });
     answered
-}
-
-/// An answer of our own, instead of the upstream's.
-fn refusal(head: &RequestHead, exchange: &mut Exchange, error: &ProxyError) -> Answer {
-    exchange.refused(error, clock::instant());
-    let (head, body) = reply::of(error, head.method, exchange.request_id().text());
-    Answer::own(head, body)
 }
 
 fn response(

@@ -12,10 +12,10 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::attempts::Attempts;
+use super::client::Client;
 use super::error::ProxyError;
 use super::exchange::Exchange;
 use super::route;
-use super::serve::Client;
 use crate::message::account;
 use crate::message::body::Body;
 use crate::message::buf::SIZE;
@@ -75,18 +75,18 @@ pub async fn connect(
     head: &RequestHead,
     exchange: &mut Exchange,
 ) -> Result<u64, ProxyError> {
-    let gateway = &client.gateway;
+    let worker = &client.worker;
     if *client.entrance != route::Entrance::Egress {
         conn.spoil();
         return Err(ProxyError::WrongMethod { method: head.method_text().to_owned() });
     }
-    let world = gateway.registry.snapshot();
+    let world = worker.registry.snapshot();
     let asked =
         route::Asked { host: head.host(), port: head.port().unwrap_or(443), form: route::Form::Tunnel };
-    let route = route::by_host(&gateway.registry, &world, &asked).await?;
+    let route = route::by_host(&worker.registry, &world, &asked).await?;
     drop(world);
     exchange.routed(Arc::clone(&route));
-    let attempts = Attempts::new(gateway, &route, None, None, exchange);
+    let attempts = Attempts::new(worker, &route, None, None, exchange);
     let (far, opened) = dial(&attempts, exchange).await?;
     let _in_flight = opened.endpoint.begin();
     let (began, connected) = (opened.began, clock::instant());
@@ -118,11 +118,11 @@ async fn dial<'a>(
     attempts: &Attempts<'a>,
     exchange: &mut Exchange,
 ) -> Result<(Rc<Conn>, Opened<'a>), ProxyError> {
-    let (gateway, route) = (attempts.gateway, attempts.route);
+    let (worker, route) = (attempts.worker, attempts.route);
     let upstream = &route.upstream;
     let mut began = clock::instant();
     let ask = || Ask { fitness: Fitness::Whole, usual: route.series.usual() };
-    let permits = gateway.admit(route, None, began, ask)?;
+    let permits = attempts.admit(began, ask)?;
     let limit = route.timeouts.connect.unwrap_or(Duration::from_secs(3));
     let mut so_far = retry::Attempts::default();
     loop {
@@ -133,7 +133,7 @@ async fn dial<'a>(
         exchange.attempts = so_far.made;
         exchange.endpoint = Some(Arc::clone(&endpoint));
         let begun = attempts.begin();
-        let error = match gateway.pools.dial(upstream, &endpoint, limit).await {
+        let error = match worker.pools.dial(upstream, &endpoint, limit).await {
             Ok((far, endpoint)) => {
                 exchange.endpoint = Some(Arc::clone(&endpoint));
                 return Ok((far, Opened { permits, begun, endpoint, began }));

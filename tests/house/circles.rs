@@ -85,14 +85,6 @@ const KNOWN: &[&[&str]] = &[
         "src/message/store.rs",
     ],
     &["src/notify/heartbeat.rs", "src/notify/mod.rs"],
-    &["src/proxy/answer.rs", "src/proxy/serve.rs", "src/proxy/serve_h2.rs", "src/proxy/tunnel.rs"],
-    &[
-        "src/proxy/attempts.rs",
-        "src/proxy/call.rs",
-        "src/proxy/exchange.rs",
-        "src/proxy/forward/mod.rs",
-        "src/proxy/gateway.rs",
-    ],
     &["src/reliability/breaker/checks.rs", "src/reliability/breaker/mod.rs"],
     &["src/reliability/detect/machine.rs", "src/reliability/detect/mod.rs"],
     &[
