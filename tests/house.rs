@@ -107,7 +107,13 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hdrhistogram::", &["src/telemetry/latency.rs"]),
     (
         "prometheus::",
-        &["src/telemetry/metrics.rs", "src/telemetry/openmetrics.rs", "src/telemetry/prefix.rs"],
+        &[
+            "src/telemetry/exposer.rs",
+            "src/telemetry/family.rs",
+            "src/telemetry/metrics.rs",
+            "src/telemetry/openmetrics.rs",
+            "src/telemetry/prefix.rs",
+        ],
     ),
     ("dashmap::", &["src/upstream/unlisted.rs"]),
     (

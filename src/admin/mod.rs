@@ -224,6 +224,6 @@ fn index(document: &utoipa::openapi::OpenApi) -> serde_json::Value {
 
 async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> impl IntoResponse {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let exposition = admin.telemetry.exposition(accept);
+    let exposition = crate::telemetry::metrics::exposition(&admin.telemetry, accept);
     ([(header::CONTENT_TYPE, exposition.content_type)], exposition.body)
 }

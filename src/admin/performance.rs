@@ -91,7 +91,7 @@ pub(super) async fn performance(State(admin): State<Arc<Admin>>) -> Json<Observe
 /// The metrics as JSON; Prometheus reads them at /metrics.
 #[utoipa::path(get, path = "/metrics", responses((status = 200, body = Observed<MetricsView>)))]
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Json<Observed<MetricsView>> {
-    let text = admin.telemetry.exposition(None).body;
+    let text = crate::telemetry::metrics::exposition(&admin.telemetry, None).body;
     let samples: Vec<Sample> = text
         .lines()
         .filter(|line| !line.starts_with('#'))

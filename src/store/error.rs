@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::rows::Millis;
-use crate::telemetry::upstreams::Seconds;
+use crate::telemetry::seconds::Seconds;
 
 /// How the database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -44,7 +44,7 @@ pub use crate::config::Store as StoreConfig;
 use crate::runtime::clock;
 use crate::runtime::tasks::Tasks;
 use crate::telemetry::event::StoreEvent;
-use crate::telemetry::upstreams::Seconds;
+use crate::telemetry::seconds::Seconds;
 pub use connect::check;
 use db::{DbError, Fault, Pool};
 pub use error::{MovedAside, State, Status, StoreError};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::metrics::Family;
+use super::family::Family;
 
 /// Connections to one upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! A few words, whatever comes in: of those served four are remembered, of those that got failures the eight with the most of
 //! them (Space-Saving, Metwally et al. 2005: a count is never too low).
 
-use super::series::Outcome;
+use super::labels::Outcome;
 
 /// Of those served, so many are remembered.
 const SERVED: usize = 4;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::breakers::{BreakerSeries, REFUSALS};
-use super::metrics::Family;
+use super::family::Family;
 use super::upstreams::{UpstreamSeries, VERDICTS};
 use crate::reliability::verdict::{Against, Why};
 

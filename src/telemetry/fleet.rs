@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::metrics::Family;
+use super::family::Family;
 
 /// Both numbers.
 #[derive(Debug, Default)]

@@ -9,7 +9,10 @@ mod cells;
 pub mod clients;
 mod dependencies;
 pub mod event;
+mod exposer;
+mod family;
 pub mod fleet;
+pub mod labels;
 pub mod latency;
 pub mod line;
 pub mod logging;
@@ -20,6 +23,7 @@ mod prefix;
 mod recent;
 mod recorder;
 mod rings;
+pub mod seconds;
 pub mod series;
 pub mod slow;
 pub mod sre;
@@ -38,11 +42,9 @@ use crate::message::memory::Budget;
 use crate::names::{RouteName, UpstreamName};
 use crate::runtime::clock::Moment;
 use access::AccessLog;
-use series::{Direction, Series};
+use labels::{Direction, SeriesKey};
+use series::Series;
 use upstreams::UpstreamSeries;
-
-/// What names a series.
-pub type SeriesKey = (RouteName, UpstreamName, Direction);
 
 /// Numbers that belong to no upstream.
 #[derive(Debug, Default)]
@@ -82,7 +84,7 @@ pub struct Telemetry {
     pub fleet: fleet::Fleet,
     /// What passes the egress by.
     pub bypass: bypass::Bypass,
-    exposition: metrics::Exposer,
+    exposer: exposer::Exposer,
     scratch: Mutex<series::Scratch>,
     rotated: Mutex<Option<Instant>>,
 }
@@ -90,7 +92,7 @@ pub struct Telemetry {
 impl Telemetry {
     /// Counts for `workers` shards from `now` on.
     pub fn new(workers: usize, access: AccessLog, now: Moment) -> Arc<Self> {
-        let telemetry = Arc::new(Self {
+        Arc::new(Self {
             workers,
             started: now,
             series: RwLock::default(),
@@ -105,12 +107,10 @@ impl Telemetry {
             people: told::People::default(),
             fleet: fleet::Fleet::default(),
             bypass: bypass::Bypass::default(),
-            exposition: metrics::Exposer::default(),
+            exposer: exposer::Exposer::default(),
             scratch: Mutex::default(),
             rotated: Mutex::default(),
-        });
-        telemetry.exposition.watch(&telemetry);
-        telemetry
+        })
     }
 
     /// The series of a route and its upstream; the same one for as long as nobody forgets it.
@@ -217,11 +217,6 @@ impl Telemetry {
     /// When counting began.
     pub fn started(&self) -> Moment {
         self.started
-    }
-
-    /// The metrics in the format that `accept` asks for: OpenMetrics 1.0 or Prometheus text 0.0.4.
-    pub fn exposition(&self, accept: Option<&str>) -> metrics::Exposition {
-        self.exposition.expose(self, accept)
     }
 
     /// The retained intervals of all series as an HdrHistogram interval log (V2, deflated).

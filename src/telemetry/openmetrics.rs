@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
-use super::metrics::status_label;
-use super::series::{Exemplar, Series};
+use super::labels::status_label;
+use super::series::Series;
+use super::totals::Exemplar;
 
 /// The text of `families`; the buckets of the OpenTelemetry durations carry the last trace of their series.
 pub fn encode(families: &[MetricFamily], series: &[Arc<Series>]) -> String {
@@ -169,7 +170,7 @@ mod tests {
     #[test]
     fn both_formats_show_the_same_counts() {
         let telemetry = counted();
-        let text = telemetry.exposition(None).body;
+        let text = crate::telemetry::metrics::exposition(&telemetry, None).body;
         assert!(
             text.contains(
                 "http_requests_total{route=\"bookings\",upstream=\"backend\",method=\"GET\",status=\"200\"} 2"
@@ -183,7 +184,11 @@ mod tests {
             "http_request_duration_ms_bucket{route=\"bookings\",upstream=\"backend\",le=\"25\"} 0"
         ));
         assert!(text.contains("process_open_fds"));
-        let open = telemetry.exposition(Some("application/openmetrics-text; version=1.0.0")).body;
+        let open = crate::telemetry::metrics::exposition(
+            &telemetry,
+            Some("application/openmetrics-text; version=1.0.0"),
+        )
+        .body;
         assert!(open.ends_with("# EOF\n"));
         assert!(
             open.contains(
@@ -199,6 +204,6 @@ mod tests {
     fn a_forgotten_upstream_leaves_no_series() {
         let telemetry = counted();
         telemetry.forget_upstream(&UpstreamName::new("backend").expect("a name"));
-        assert!(!telemetry.exposition(None).body.contains("backend"));
+        assert!(!crate::telemetry::metrics::exposition(&telemetry, None).body.contains("backend"));
     }
 }

@@ -7,121 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::SeriesKey;
 use super::cells::CellSum;
 use super::clients::Clients;
+use super::labels::SeriesKey;
 use super::latency::{Interval, Over, Recorder, Rolling, Span, Summary};
 use super::recent::Recent;
 use super::slow::{Slow, Yardstick};
 
-pub use super::totals::{Exemplar, Finished, MS_BOUNDS, SECOND_BOUNDS, Totals};
+pub use super::labels::{Direction, Method, Outcome};
+pub use super::totals::{Exemplar, Finished, Totals};
 pub use super::upstreams::{TunnelEnd, UpstreamSeries};
-
-/// Which way an exchange goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Direction {
-    /// From clients to the backend.
-    Ingress,
-    /// From the application to its dependencies.
-    Egress,
-}
-
-impl Direction {
-    /// The metric label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Ingress => "ingress",
-            Self::Egress => "egress",
-        }
-    }
-}
-
-/// `http.request.method` of OpenTelemetry: unknown ones are `_OTHER`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
-pub enum Method {
-    Get,
-    Head,
-    Post,
-    Put,
-    Patch,
-    Delete,
-    Options,
-    Connect,
-    Trace,
-    Other,
-}
-
-impl Method {
-    /// The metric label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
-            Self::Options => "OPTIONS",
-            Self::Connect => "CONNECT",
-            Self::Trace => "TRACE",
-            Self::Other => "_OTHER",
-        }
-    }
-}
-
-/// How an exchange ended, seen by the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// 1xx–3xx.
-    Ok,
-    /// 4xx.
-    ClientError,
-    /// 5xx of the upstream.
-    ServerError,
-    /// Our own refusal: breaker, cap.
-    Refused,
-    /// Nothing came in time.
-    Timeout,
-    /// No connection, a reset, nonsense, a body that broke off.
-    UpstreamFailed,
-    /// The client left; no error of anybody's service.
-    ClientGone,
-}
-
-impl Outcome {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Ok,
-        Self::ClientError,
-        Self::ServerError,
-        Self::Refused,
-        Self::Timeout,
-        Self::UpstreamFailed,
-        Self::ClientGone,
-    ];
-
-    /// The metric label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::ClientError => "client_error",
-            Self::ServerError => "server_error",
-            Self::Refused => "refused",
-            Self::Timeout => "timeout",
-            Self::UpstreamFailed => "upstream_failed",
-            Self::ClientGone => "client_gone",
-        }
-    }
-
-    /// Does it count against the service (semantics of `sre_error_rate`)?
-    pub fn is_failure(self) -> bool {
-        match self {
-            Self::ServerError | Self::Refused | Self::Timeout | Self::UpstreamFailed => true,
-            Self::Ok | Self::ClientError | Self::ClientGone => false,
-        }
-    }
-}
 
 #[derive(Default)]
 struct Inner {

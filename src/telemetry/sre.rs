@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::metrics::Family;
+use super::family::Family;
 use crate::reliability::incident::{Incident, State, Transition};
 
 /// What is known now; `None`: not observed, so not shown.

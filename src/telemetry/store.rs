@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use super::metrics::Family;
-use super::upstreams::Seconds;
+use super::family::Family;
+use super::seconds::Seconds;
 
 /// How the store is.
 #[derive(Clone, Debug)]

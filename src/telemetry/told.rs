@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::metrics::Family;
-use super::upstreams::Seconds;
+use super::family::Family;
+use super::seconds::Seconds;
 use crate::runtime::clock;
 
 /// What waits for one channel.

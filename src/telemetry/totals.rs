@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::series::{Method, Outcome};
-use super::upstreams::Seconds;
+use super::labels::{Method, Outcome};
+use super::seconds::Seconds;
 
 /// What an exchange tells at its end.
 #[derive(Debug)]
@@ -39,9 +39,6 @@ pub const MS_BOUNDS: [f64; 17] = [
     1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_000.0, 2_500.0, 3_000.0, 5_000.0,
     8_000.0, 10_000.0, 30_000.0,
 ];
-/// Upper bounds of OpenTelemetry's `http.server.request.duration`, seconds.
-pub const SECOND_BOUNDS: [f64; 14] =
-    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 /// The trace of one request that fell into a bucket.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::breakers::BreakerSeries;
-use super::series::SECOND_BOUNDS;
+use super::seconds::Seconds;
 use crate::names::UpstreamName;
 use crate::reliability::retry::{Budget, RetryPolicy};
 use crate::reliability::verdict::{Against, Inconclusive, Verdict, Why};
@@ -26,37 +26,6 @@ pub struct TunnelEnd {
     pub down: u64,
     /// Ended by a reset of the upstream.
     pub reset: bool,
-}
-
-/// A histogram of seconds with fixed buckets.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seconds {
-    /// Not cumulative; the last one is beyond all bounds.
-    pub buckets: [u64; 15],
-    /// Of all values.
-    pub sum: Duration,
-}
-
-impl Seconds {
-    /// Counts one value; the bucket it fell into.
-    pub fn record(&mut self, took: Duration) -> usize {
-        let seconds = took.as_secs_f64();
-        let bucket = SECOND_BOUNDS.partition_point(|bound| *bound < seconds);
-        self.buckets[bucket] += 1;
-        self.sum += took;
-        bucket
-    }
-
-    /// Adds what another has counted.
-    pub fn add(&mut self, other: &Self) {
-        self.buckets.iter_mut().zip(other.buckets).for_each(|(sum, more)| *sum += more);
-        self.sum += other.sum;
-    }
-
-    /// All values.
-    pub fn count(&self) -> u64 {
-        self.buckets.iter().sum()
-    }
 }
 
 /// Sums over all tunnels.
