@@ -105,6 +105,12 @@ impl Config {
         path.iter().try_fold(&self.origin.written, |table, key| table.get(key))
     }
 
+    /// Endpoints that lead back to this process, by their keys, with what is told of each. `own`: is it an address of this
+    /// machine? Asked only of addresses whose port is one of a listener of this process.
+    pub fn leading_back(&self, own: impl Fn(std::net::IpAddr) -> bool) -> Vec<(String, String)> {
+        listeners::leading_back(&self.origin.file, own)
+    }
+
     /// What one client may ask of the local listeners: what the egress allows, else the ingress, else the defaults.
     pub fn local_limits(&self) -> Arc<Limits> {
         let egress = self.egress.as_ref().map(|egress| &egress.limits);

@@ -150,7 +150,7 @@ mod tests {
     use crate::config::ingress::{Ambiguous, Traces};
     use crate::config::latency::UntilWord;
     use crate::config::upstream::Protocol;
-    use crate::config::upstream::presets::Preset;
+    use crate::config::upstream::vendor::Preset;
 
     fn read_back<T: Word + fmt::Debug>() {
         for (value, word, meaning) in T::WORDS {

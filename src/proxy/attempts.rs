@@ -140,12 +140,8 @@ impl<'a> Attempts<'a> {
                 Ok(permit)
             }
             Err(refusal) => {
-                series.refused(refusal.label());
-                Err(ProxyError::Refused {
-                    breaker: Arc::clone(&series.label),
-                    reason: refusal.label(),
-                    retry_after: refusal.retry_after(),
-                })
+                series.refused(refusal);
+                Err(ProxyError::Refused { breaker: Arc::clone(&series.label), refusal })
             }
         }
     }

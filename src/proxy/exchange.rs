@@ -168,15 +168,10 @@ impl Exchange {
 
     /// The answer is ours.
     pub fn refused(&mut self, error: &super::error::ProxyError, now: Instant) {
-        self.headed(error.status(), now);
-        self.reason = Some(error.label());
-        self.outcome = match error.status() {
-            499 => Outcome::ClientGone,
-            504 => Outcome::Timeout,
-            502 => Outcome::UpstreamFailed,
-            status if status >= 500 => Outcome::Refused,
-            _ => Outcome::ClientError,
-        };
+        let facts = error.facts();
+        self.headed(facts.status, now);
+        self.reason = Some(facts.label);
+        self.outcome = facts.outcome;
     }
 
     /// The body broke off after the head: on the upstream's side, or because the client left. Why an answer is ours is

@@ -17,6 +17,7 @@ pub mod call;
 pub mod client;
 pub mod error;
 pub mod exchange;
+pub mod facts;
 pub mod forward;
 pub mod front;
 pub mod gateway;

@@ -99,7 +99,8 @@ impl Worker {
 
     /// A request of `client` was refused that could not be read: it is counted, and leaves a line.
     pub fn unread(&self, client: IpAddr, error: &ProxyError, request_id: &[u8], protocol: &'static str) {
-        self.telemetry.malformed(error.label());
+        let facts = error.facts();
+        self.telemetry.malformed(facts.label);
         let wall = clock::wall_at(clock::instant());
         let second = clock::unix_seconds(wall);
         let (last, before) = self.unread.get();
@@ -116,9 +117,9 @@ impl Worker {
             method: b"",
             host: b"",
             path: b"",
-            status: Some(error.status()),
+            status: Some(facts.status),
             outcome: Outcome::ClientError.label(),
-            reason: Some(error.label()),
+            reason: Some(facts.label),
             slow: false,
             way: b"",
             endpoint: b"",

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::sre::Spans;
-use crate::reliability::breaker::Transition;
+use crate::reliability::breaker::{Refusal, Transition};
 use crate::runtime::clock;
 
 /// Why an exchange was not begun.
-pub const REFUSALS: [&str; 4] = ["open", "probing", "ramping", "held"];
 /// Moves of a breaker that are remembered.
 pub const MOVES: usize = 12;
 
@@ -45,7 +44,7 @@ pub struct BreakerSeries {
     /// Whose: such as `stripe`, or `stripe.charges` for an operation.
     pub label: Arc<str>,
     numbers: Mutex<BreakerNumbers>,
-    refused: [AtomicU64; REFUSALS.len()],
+    refused: [AtomicU64; Refusal::LABELS.len()],
     /// Exchanges that a breaker that is on would have refused.
     against_shadow: Box<[Shard]>,
     failures: AtomicU64,
@@ -84,14 +83,12 @@ impl BreakerSeries {
     }
 
     /// An exchange was not begun.
-    pub fn refused(&self, reason: &'static str) {
-        if let Some(at) = REFUSALS.iter().position(|known| *known == reason) {
-            self.refused[at].fetch_add(1, Ordering::Relaxed);
-        }
+    pub fn refused(&self, refusal: Refusal) {
+        self.refused[refusal.place()].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Exchanges not begun, in the order of [`REFUSALS`].
-    pub fn refusals(&self) -> [u64; REFUSALS.len()] {
+    /// Exchanges not begun, in the order of [`Refusal::LABELS`].
+    pub fn refusals(&self) -> [u64; Refusal::LABELS.len()] {
         self.refused.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 

@@ -46,8 +46,6 @@ const KNOWN: &[&[&str]] = &[
         "src/cli/run.rs",
         "src/cli/store.rs",
     ],
-    &["src/config/listeners.rs", "src/config/running.rs"],
-    &["src/config/upstream/mod.rs", "src/config/upstream/presets.rs"],
     &[
         "src/control/audit.rs",
         "src/control/changes.rs",

@@ -9,6 +9,7 @@ mod pool;
 pub mod presets;
 mod retry;
 mod tls;
+pub(super) mod vendor;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -37,10 +38,10 @@ use health::HealthFile;
 use judge::JudgeFile;
 pub use pool::Pool;
 use pool::PoolFile;
-use presets::Preset;
 use retry::RetryFile;
 pub use tls::ClientTls;
 use tls::ClientTlsFile;
+use vendor::Preset;
 
 /// `[upstreams.<name>]` as written.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]

@@ -150,14 +150,22 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The metric labels, each at the [`place`](Self::place) of its refusal.
+    pub const LABELS: [&'static str; 4] = ["open", "probing", "ramping", "held"];
+
+    /// Where it is counted.
+    pub fn place(self) -> usize {
+        match self {
+            Self::Open { .. } => 0,
+            Self::Probing => 1,
+            Self::Ramping => 2,
+            Self::Held { .. } => 3,
+        }
+    }
+
     /// The metric label.
     pub fn label(self) -> &'static str {
-        match self {
-            Self::Open { .. } => "open",
-            Self::Probing => "probing",
-            Self::Ramping => "ramping",
-            Self::Held { .. } => "held",
-        }
+        Self::LABELS[self.place()]
     }
 
     /// When it makes sense to ask again.
