@@ -100,6 +100,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("tokio::spawn", &["src/runtime/tasks.rs"]),
     ("spawn_local(", &["src/runtime/tasks.rs", "src/app/work.rs", "src/upstream/pool.rs"]),
     ("rustls::", &["src/net/tls.rs"]),
+    ("x509_parser::", &["src/net/validity.rs"]),
     ("hdrhistogram::", &["src/telemetry/latency.rs"]),
     (
         "prometheus::",

@@ -11,6 +11,8 @@
 mod days;
 #[path = "simulation/dice.rs"]
 mod dice;
+#[path = "simulation/fleet/mod.rs"]
+mod fleet;
 #[path = "simulation/month.rs"]
 mod month;
 #[path = "simulation/soak.rs"]
@@ -44,8 +46,8 @@ fn run(seed: u64) {
     traffic::run(seed);
 }
 
-#[test]
-fn whatever_the_weather_the_machines_agree() {
+/// Runs so many seeds on all cores, or the one that is named.
+fn seeds(of: fn(u64), name: &str) {
     let (from, count) = match number("SIM_SEED") {
         Some(seed) => (seed, 1),
         None => (0, number("SIM_SEEDS").unwrap_or(SEEDS)),
@@ -57,13 +59,23 @@ fn whatever_the_weather_the_machines_agree() {
                 scope.spawn(move || {
                     (from..from + count)
                         .filter(|seed| seed % threads == worker)
-                        .find(|seed| std::panic::catch_unwind(|| run(*seed)).is_err())
+                        .find(|seed| std::panic::catch_unwind(|| of(*seed)).is_err())
                 })
             })
             .collect();
         workers.into_iter().filter_map(|worker| worker.join().expect("a worker ends")).collect()
     });
     if let Some(seed) = failed.iter().min() {
-        panic!("replay: SIM_SEED={seed} cargo test --test simulation whatever_the_weather");
+        panic!("replay: SIM_SEED={seed} cargo test --test simulation {name}");
     }
+}
+
+#[test]
+fn whatever_the_weather_the_machines_agree() {
+    seeds(run, "whatever_the_weather");
+}
+
+#[test]
+fn whatever_fails_between_members_store_and_channels_they_keep_what_they_promise() {
+    seeds(fleet::run, "whatever_fails");
 }

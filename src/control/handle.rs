@@ -9,6 +9,7 @@ use super::{AuditRecord, Changes, Records, Snapshot};
 use crate::reliability::engine::{Command, Reply};
 use crate::reliability::incident::{Incident, Refused};
 use crate::runtime::clock;
+use crate::store::rows::Write;
 use crate::units::At;
 
 /// Orders that may wait.
@@ -39,6 +40,8 @@ pub(super) struct PendingOrder {
     pub(super) order: Order,
     /// What it is about, when that is no longer at hand.
     pub(super) found: Option<Box<Incident>>,
+    /// What is to be stored with what it changes, or not at all.
+    pub(super) rows: Vec<Write>,
     pub(super) answer: Option<oneshot::Sender<Result<OrderReceipt, Refused>>>,
 }
 
@@ -68,7 +71,7 @@ impl Handle {
 
     async fn ask(&self, order: Order, found: Option<Box<Incident>>) -> Option<Result<OrderReceipt, Refused>> {
         let (answer, told) = oneshot::channel();
-        self.asks.send(PendingOrder { order, found, answer: Some(answer) }).await.ok()?;
+        self.asks.send(PendingOrder { order, found, rows: Vec::new(), answer: Some(answer) }).await.ok()?;
         told.await.ok()
     }
 
@@ -103,11 +106,11 @@ impl Handle {
 pub struct Replies(pub(super) mpsc::Sender<PendingOrder>);
 
 impl Replies {
-    pub(super) async fn tell(&self, command: Command) {
-        // Leaving: nobody wants to know any more; the store has it.
-        let _ = self
-            .0
-            .send(PendingOrder { order: Order { command, audit: None }, found: None, answer: None })
-            .await;
+    /// `row`: what is to be stored in one write with the line that tells of it. It comes back where the process is leaving:
+    /// nobody wants to know any more, and the store has it all the same.
+    pub(super) async fn tell(&self, command: Command, row: Write) -> Option<Write> {
+        let order = Order { command, audit: None };
+        let ask = PendingOrder { order, found: None, rows: vec![row], answer: None };
+        self.0.send(ask).await.err().and_then(|left| left.0.rows.into_iter().next())
     }
 }

@@ -298,7 +298,7 @@ impl Control {
         let clock = self.clock(clock::now());
         let now = clock.now;
         self.engine.tell_hour(clock);
-        let PendingOrder { order: Order { command, audit }, found, answer } = ask;
+        let PendingOrder { order: Order { command, audit }, found, mut rows, answer } = ask;
         if let Some(found) = found.filter(|found| !self.knows(&found.id)) {
             self.told.insert(found.id.clone(), HandedOver::all(&found));
             self.changes.know(&found);
@@ -309,7 +309,8 @@ impl Control {
         let audit = audit.filter(|_| reply.is_ok());
         let more = serde_json::Value::Null;
         let (audit_id, row) = audit.map(|audit| audit.row(self.records.member(), now, more)).unzip();
-        let written = self.carry_out(effects, row.into_iter().collect());
+        rows.extend(row);
+        let written = self.carry_out(effects, rows);
         let snapshot = Snapshot { at: now, ..Snapshot::again(&self.snapshot.borrow(), &self.engine) };
         let snapshot = self.fleet_snapshot(snapshot, now);
         self.show(snapshot);

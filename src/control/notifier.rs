@@ -227,7 +227,7 @@ impl Notifier {
             let (folded, closed) = (queue.fold(), queue.close(now));
             (folded, closed, queue.depart(now), queue.wakes_at(now))
         };
-        folded.iter().chain(&closed).for_each(|entry| self.store(entry));
+        folded.iter().for_each(|entry| self.store(entry));
         for entry in due {
             let notifier = self.clone();
             crate::runtime::tasks::detach(async move { notifier.deliver(entry).await });
@@ -269,12 +269,12 @@ impl Notifier {
         self.0.telemetry.people.attempt(&entry.channel, outcome, took);
         let chance = uuid::Uuid::now_v7().as_u64_pair().1;
         let landed = self.queue().landed(entry, &came, self.now(), chance);
-        self.store(&landed.entry);
         self.0.wake.notify_one();
         self.tell(&landed, &came).await;
     }
 
-    /// What became of a call goes onto the timeline: that somebody has it, or that it reaches nobody any more.
+    /// What became of a message is stored; of a call it goes onto the timeline, too, with the same write: that somebody has it, or
+    /// that it reaches nobody any more. A process that ends between the two would leave a failed call without another way.
     async fn tell(&self, landed: &Landed, came: &Result<Receipt, DeliveryError>) {
         let Landed { entry, new } = landed;
         match came {
@@ -289,7 +289,7 @@ impl Notifier {
                 self.report(entry, Arrived::No, format!("{}: {left}{}", entry.channel, error.cause)).await;
             }
             // It is tried again; that another way is to be tried beside it is seen in the next round.
-            Ok(_) | Err(_) => {}
+            Ok(_) | Err(_) => self.store(entry),
         }
     }
 
@@ -298,8 +298,11 @@ impl Notifier {
             .id
             .rsplit_once("-call-")
             .and_then(|(id, number)| Some((IncidentId::read(id)?, number.parse().ok()?)));
-        let Some((id, number)) = call else { return };
-        self.0.replies.tell(Command::Delivered { id, number, arrived, detail }).await;
+        let Some((id, number)) = call else { return self.store(entry) };
+        let command = Command::Delivered { id, number, arrived, detail };
+        if self.0.replies.tell(command, Records::queued(entry)).await.is_some() {
+            self.store(entry);
+        }
     }
 
     fn store(&self, entry: &Queued) {

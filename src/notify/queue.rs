@@ -65,6 +65,11 @@ impl Queued {
         }
     }
 
+    /// The same message for the same channel.
+    fn is(&self, other: &Self) -> bool {
+        (&self.id, &self.channel) == (&other.id, &other.channel)
+    }
+
     /// Is it the first time that somebody has it?
     fn is_new_to_somebody(&self) -> bool {
         self.progress.delivered == 0 || !self.left.is_empty()
@@ -151,9 +156,15 @@ impl NotificationQueue {
         entry.message.thread.clone().or_else(|| known.next())
     }
 
-    /// At the end of the queue.
+    /// At the end of the queue, unless it is there already: of a fleet another member may have queued the same before, and what
+    /// was under way twice would land once, and hold up its line for ever.
     pub fn push(&mut self, entry: Queued) {
-        self.entries.push(entry);
+        let said =
+            |held: &Queued| held.progress.state.is_active() || held.progress.state == DeliveryState::Sent;
+        self.entries.retain(|held| !held.is(&entry) || said(held));
+        if !self.entries.iter().any(|held| held.is(&entry)) {
+            self.entries.push(entry);
+        }
     }
 
     /// Before all that is there: what was left by others is older.
@@ -217,7 +228,7 @@ impl NotificationQueue {
         let came = came(result);
         let new = result.is_ok() && sent.is_new_to_somebody();
         // What it tells of moments may have followed the clock meanwhile.
-        let held = self.entries.iter().find(|held| held.id == sent.id);
+        let held = self.entries.iter().find(|held| held.is(&sent));
         let message = held.map_or_else(|| sent.message.clone(), |held| held.message.clone());
         let thread = sent.message.thread.clone().or(message.thread.clone());
         let message = Message { thread, ..message };
@@ -233,7 +244,7 @@ impl NotificationQueue {
             }
             Err(error) => entry.last = Some(error.cause.clone()),
         }
-        if let Some(held) = self.entries.iter_mut().find(|held| held.id == entry.id) {
+        if let Some(held) = self.entries.iter_mut().find(|held| held.is(&entry)) {
             entry.progress.given_up |= held.progress.given_up;
             *held = entry.clone();
         }
@@ -277,6 +288,20 @@ mod tests {
 
     fn ids(entries: &[Queued]) -> Vec<&str> {
         entries.iter().map(|entry| entry.id.as_str()).collect()
+    }
+
+    #[test]
+    fn what_another_member_had_queued_as_well_is_sent_once_and_holds_up_nothing() {
+        let mut queue = Queue::default();
+        queue.put_before(vec![entry("monitoring", "chat", "1", Kind::Update)]);
+        queue.push(entry("monitoring", "chat", "1", Kind::Update));
+        let sent = queue.depart(0);
+        assert_eq!(ids(&sent), ["monitoring"]);
+        queue.push(entry("monitoring", "chat", "1", Kind::Update));
+        queue.push(entry("over", "chat", "1", Kind::Resolve));
+        queue.landed(sent[0].clone(), &receipt(&[]), 0, MIDDLE);
+        queue.push(entry("monitoring", "chat", "1", Kind::Update));
+        assert_eq!(ids(&queue.depart(0)), ["over"]);
     }
 
     /// One incident ends while the channel is away, and the same is the matter again.

@@ -247,13 +247,16 @@ pub(super) async fn put_head(
     }
 }
 
+/// What is settled stays settled: a member of a fleet that has lost the duty may still have an attempt under way, and what comes
+/// of it says less than what the next member has done.
 async fn put_notification(conn: &mut Conn, row: &NotificationRow) -> Result<(), DbError> {
     let sql = "INSERT INTO notifications (id, incident_id, dedup_key, channel, kind, body, state, attempts, next_at, \
                created_at, last_error, sent_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
                ON CONFLICT (id) DO UPDATE SET incident_id = excluded.incident_id, dedup_key = excluded.dedup_key, \
                channel = excluded.channel, kind = excluded.kind, body = excluded.body, state = excluded.state, \
                attempts = excluded.attempts, next_at = excluded.next_at, created_at = excluded.created_at, \
-               last_error = excluded.last_error, sent_at = excluded.sent_at";
+               last_error = excluded.last_error, sent_at = excluded.sent_at \
+               WHERE notifications.state = 'waiting' OR excluded.state <> 'waiting'";
     let args = args![
         &row.id,
         &row.incident_id,

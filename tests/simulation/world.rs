@@ -83,7 +83,7 @@ pub fn breaker_policy(open_for: Duration) -> BreakerPolicy {
 }
 
 /// Ladders of several steps, some in working hours only, and contacts with several channels.
-fn policy() -> EnginePolicy {
+pub fn policy() -> EnginePolicy {
     let mut policy = EnginePolicy::default();
     for (ladder, first) in policy.escalation.ladders.iter_mut().zip([60, 30, 10, 0]) {
         let step = |after: u64, name: &str| LadderStep {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strop::store::rows::{
-    AuditEntry, Checkpoint, Delivery, LedgerMinute, Minutes, SampleRow, SilenceRow, Write,
+    AuditEntry, Checkpoint, Delivery, LedgerMinute, Minutes, NotificationRow, SampleRow, SilenceRow, Write,
 };
 use strop::store::{
     DatabaseState, IncidentFilter, Reader, StoreConfig, StoreError, backup, verify_audit,
@@ -42,6 +42,7 @@ macro_rules! on_both {
 
 on_both!(
     every_kind_of_row_reads_back_as_written,
+    a_message_that_is_settled_is_not_made_waiting_again_by_what_comes_late,
     incidents_are_found_by_filter_and_page_by_page,
     an_older_revision_never_overwrites_a_newer_one,
     writers_of_a_fleet_follow_each_other,
@@ -141,6 +142,23 @@ async fn a_copy_holds_the_packed_days_and_one_of_before_is_still_good(on: Fixtur
 
 async fn versions_of_an_incident_that_cross_are_joined_and_none_is_lost(on: Fixture) {
     super::fleet::versions_that_cross_are_joined_and_none_is_lost(&on.config).await;
+}
+
+/// A member that has lost the duty may still have an attempt under way.
+async fn a_message_that_is_settled_is_not_made_waiting_again_by_what_comes_late(on: Fixture) {
+    let open = open(&on.config).await;
+    let waiting = notification("n1", None, 50);
+    let late = NotificationRow { attempts: 1, next_at: 90, ..waiting.clone() };
+    let failed = NotificationRow { state: Delivery::Failed, ..late.clone() };
+    let sent = NotificationRow { state: Delivery::Sent, sent_at: Some(70), ..waiting.clone() };
+    for (row, stands) in
+        [(&waiting, &waiting), (&late, &late), (&failed, &failed), (&late, &failed), (&sent, &sent)]
+    {
+        open.put(vec![Write::PutNotification(row.clone())]).await;
+        let read = open.store.reader().notifications(None, None, None, 10).await;
+        assert_eq!(read, Ok(vec![stands.clone()]));
+    }
+    open.close().await;
 }
 
 async fn every_kind_of_row_reads_back_as_written(on: Fixture) {

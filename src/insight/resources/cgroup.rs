@@ -15,6 +15,8 @@ use crate::units::At;
 pub(super) struct Groups {
     proc: PathBuf,
     layout: Option<Layout>,
+    /// Bytes of memory of the machine.
+    machine: Option<u64>,
     last: BTreeMap<PathBuf, (At, u64)>,
 }
 
@@ -44,7 +46,8 @@ impl Groups {
         let proc = root.join("proc");
         let text = std::fs::read_to_string(proc.join("self/cgroup")).unwrap_or_default();
         let layout = layout(&root.join("sys/fs/cgroup"), &text);
-        Self { proc, layout, last: BTreeMap::new() }
+        let machine = field(&proc.join("meminfo"), "MemTotal:").map(|kib| kib * 1024);
+        Self { proc, layout, machine, last: BTreeMap::new() }
     }
 
     pub(super) fn sample(&mut self, now: At) -> [ResourceReading; 2] {
@@ -99,7 +102,7 @@ impl Groups {
             }
             Layout::V2(all) => (all, "memory.current", "memory.max", "inactive_file"),
         };
-        let machine = field(&self.proc.join("meminfo"), "MemTotal:")? * 1024;
+        let machine = self.machine?;
         let working_set = |dir: &Path| {
             let dropped = field(&dir.join("memory.stat"), inactive).unwrap_or(0);
             Some(number(&dir.join(current))?.saturating_sub(dropped) as f64)

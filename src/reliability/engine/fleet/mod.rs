@@ -181,6 +181,10 @@ impl Engine {
         let twin = self.incidents.values().find(same).map(|one| one.id.clone());
         let home = twin.or_else(|| self.home(&key, tracked.cause.as_ref(), Some(&shadow.id)));
         let id = home.unwrap_or_else(|| shadow.id.clone());
+        // The fleet has closed what is still seen here: the next look finds it anew, as an incident of its own.
+        if self.incidents.get(&id).is_some_and(|one| !one.state.is_live()) {
+            return;
+        }
         if !self.incidents.contains_key(&id) {
             self.changed.incidents.insert(id.clone());
             self.changed.moves.push(shadow.begun(now));

@@ -169,6 +169,24 @@ fn who_takes_the_duty_over_goes_on_with_the_same_incident_and_calls_nobody_twice
 }
 
 #[test]
+fn what_the_fleet_has_closed_and_is_still_seen_here_is_found_anew_and_called_out() {
+    let mut fleet = Fleet::new();
+    fleet.pass(60, |_, _| false);
+    let (id, called, now) = (fleet.only().id.clone(), fleet.pages.len(), at(fleet.second));
+    // It loses the duty and goes on seeing the matter; the fleet closes the incident meanwhile.
+    fleet.members[0].engine.watch();
+    let held = fleet.stored.get_mut(&id).expect("there");
+    held.close(Ending::ByHand, Actor::Named("ann".to_owned()), "done".to_owned(), now).expect("closes");
+    fleet.hand_over(0);
+    let engine = &fleet.members[0].engine;
+    assert!(engine.alerts().all(|(_, _, home)| *home != id), "an alert of what is over calls nobody");
+    fleet.pass(60, |_, _| false);
+    let live: Vec<_> = fleet.stored.values().filter(|one| one.state.is_live()).collect();
+    assert_eq!(live.iter().map(|one| one.state).collect::<Vec<_>>(), [State::Open]);
+    assert!(fleet.pages.len() > called, "it is called out");
+}
+
+#[test]
 fn who_must_act_with_nothing_from_others_acts_on_what_it_has_found() {
     let mut fleet = Fleet::new();
     fleet.members[0].engine.watch();

@@ -1,0 +1,113 @@
+//! Ways to tell people, and what is the matter with them: away, slow, too busy, broken, or telling nobody that it went well.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use strop::names::IncidentId;
+use strop::reliability::delivery::{Came, Left, Matter, Whose};
+
+use super::letters::Letter;
+use crate::dice::Dice;
+
+pub const NAMES: [&str; 3] = ["pager", "chat", "manager"];
+/// Channels on which whatever is told wakes somebody; they know incidents by their key.
+pub const PAGERS: [&str; 1] = ["pager"];
+/// Forgets what it is not told again (as Alertmanager does).
+const FORGETS: &str = "manager";
+const AGAIN: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    Well,
+    Away,
+    /// Answers after seconds.
+    Slow,
+    /// 429, with so many seconds to wait.
+    Busy(u64),
+    /// 503.
+    Broken,
+    /// 400: it never wants it.
+    Refuses,
+    /// Takes it, and its answer is lost.
+    Mute,
+}
+
+/// What arrived somewhere.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    pub channel: String,
+    pub id: String,
+    pub incident: IncidentId,
+    pub matter: Matter,
+}
+
+#[derive(Debug)]
+pub struct Channels {
+    moods: [Mood; 3],
+    pub arrived: Vec<Arrival>,
+    pub ids: BTreeSet<String>,
+}
+
+impl Channels {
+    pub fn new() -> Self {
+        Self { moods: [Mood::Well; 3], arrived: Vec::new(), ids: BTreeSet::new() }
+    }
+
+    pub fn weather(&mut self, dice: &mut Dice) {
+        for mood in &mut self.moods {
+            if dice.chance(0.02) {
+                let all = [
+                    Mood::Well,
+                    Mood::Well,
+                    Mood::Well,
+                    Mood::Away,
+                    Mood::Slow,
+                    Mood::Busy(dice.below(90)),
+                    Mood::Broken,
+                    Mood::Refuses,
+                    Mood::Mute,
+                ];
+                *mood = dice.one_of(&all);
+            }
+        }
+    }
+
+    pub fn heal(&mut self) {
+        self.moods = [Mood::Well; 3];
+    }
+
+    /// One attempt: what the sender hears of it, and after how many milliseconds.
+    pub fn attempt(&mut self, letter: &Letter, dice: &mut Dice) -> (Came, u64) {
+        let at = NAMES.iter().position(|name| *name == letter.channel).expect("a channel");
+        let soon = 20 + dice.below(200);
+        let failed = |retry_after: Option<u64>| Came::Failed {
+            whose: Whose::Channel,
+            retry_after: retry_after.map(Duration::from_secs),
+            retry_within: None,
+        };
+        match self.moods[at] {
+            Mood::Well => (self.take(letter), soon),
+            Mood::Slow => (self.take(letter), 1_000 + dice.below(8_000)),
+            Mood::Away => (failed(None), if dice.chance(0.5) { soon } else { 10_000 }),
+            Mood::Busy(seconds) => (failed(Some(seconds)), soon),
+            Mood::Broken => (failed(None), soon),
+            Mood::Refuses => (Came::Refused, soon),
+            Mood::Mute => {
+                let _ = self.take(letter);
+                (failed(None), 10_000)
+            }
+        }
+    }
+
+    fn take(&mut self, letter: &Letter) -> Came {
+        self.ids.insert(letter.id.clone());
+        self.arrived.push(Arrival {
+            channel: letter.channel.clone(),
+            id: letter.id.clone(),
+            incident: letter.incident.clone(),
+            matter: letter.matter,
+        });
+        let again_in = (letter.channel == FORGETS && letter.matter == Matter::Call).then_some(AGAIN);
+        Came::Delivered { again_in, left: Left::Nobody }
+    }
+}

@@ -1,0 +1,165 @@
+//! What must be so of all members together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use strop::names::IncidentId;
+use strop::reliability::delivery::State as Delivered;
+use strop::reliability::escalation::Cause;
+use strop::reliability::fleet::Duty;
+use strop::reliability::incident::{Entry, Incident, Kind, State};
+
+use super::channels::Channels;
+use super::member::{Called, Member};
+use super::store::Store;
+
+/// However members come and go, somebody calls after so many milliseconds.
+const NOBODY: u64 = 25_000;
+
+#[derive(Default)]
+pub struct Claims {
+    pub boots: u64,
+    /// Messages whose end was told to a member that did not know the incident yet.
+    pub unheard: BTreeSet<String>,
+    /// Since when nobody acts.
+    nobody_since: Option<u64>,
+    /// Since when each lead has been held by whom: what was stored before is known to them.
+    leads: Option<(Arc<str>, u64)>,
+}
+
+impl Claims {
+    /// Never two at once whose lease is good; and never nobody for long.
+    pub fn at_most_one_leads<'m>(
+        &mut self,
+        members: impl Iterator<Item = (Option<&'m Member>, u64, u64)>,
+        store: &Store,
+        t: u64,
+    ) {
+        let (mut holding, mut acting, mut able) = (Vec::new(), 0, false);
+        for (member, still_until, starts) in members {
+            let Some(member) = member else { continue };
+            let duty = member.duty(t);
+            if duty == Duty::Holds {
+                holding.push(&member.boot);
+            }
+            let here = still_until <= t;
+            acting += usize::from(duty.acts() && here);
+            able |= still_until + NOBODY <= t && starts + NOBODY <= t;
+        }
+        assert!(holding.len() <= 1, "{holding:?} lead at once");
+        for boot in &holding {
+            assert_eq!(store.holder(t), Some(*boot), "leads without the lease");
+        }
+        match holding.first() {
+            Some(boot) if self.leads.as_ref().is_none_or(|(held, _)| held != *boot) => {
+                self.leads = Some((Arc::clone(boot), t));
+            }
+            Some(_) | None => {}
+        }
+        if acting > 0 || !able {
+            self.nobody_since = None;
+        } else {
+            let since = *self.nobody_since.get_or_insert(t);
+            assert!(t - since <= NOBODY, "nobody calls for {} ms", t - since);
+        }
+    }
+
+    /// One call, at the moment at which the engine makes it.
+    pub fn called(&self, called: &Called, member: &Member, store: &Store, t: u64) {
+        let Called { page, incident, duty, silenced } = called;
+        assert!(duty.acts(), "{} calls, and another one has the duty: {page:?}", member.boot);
+        assert!(matches!(incident.state, State::Open | State::Mitigating), "about {:?}", incident.state);
+        assert!(incident.clocks.acknowledged.is_none(), "called after it was taken");
+        assert!(!silenced, "called while silenced");
+        assert!(*duty != Duty::Holds || store.holder(t) == Some(&member.boot), "the lease is another's");
+        if let Some(taken) = store.taken.get(&page.incident) {
+            let heard = member.heard;
+            assert!(*taken >= heard, "taken at {taken}, heard of at {heard}, and called at {t}: {page:?}");
+        }
+        let call = (page.incident.clone(), page.number.to_string());
+        let stored = store.called.get(&call).is_none_or(|at| *at >= member.heard);
+        assert!(stored, "the fleet had made this call when {} last heard of it: {page:?}", member.boot);
+        let line = incident.timeline.iter().rev().find(|line| {
+            line.kind == Kind::Page && line.evidence.contains(&("call".to_owned(), call.1.clone()))
+        });
+        assert!(line.is_some(), "a call without a line: {page:?}");
+        let rated = incident.timeline.iter().any(|line| line.kind == Kind::Severity);
+        let same = incident.escalation.calls().iter().filter(|one| {
+            let step = (one.cause, one.step, one.round) == (Cause::Step, page.step, page.round);
+            step && one.channel == page.channel && one.batch != 0
+        });
+        assert!(rated || page.cause != Cause::Step || same.count() <= 1, "a step twice: {incident:#?}");
+    }
+
+    /// Does everybody have what is stored, and nothing else?
+    pub fn agree<'m>(&self, members: impl Iterator<Item = &'m Member>, store: &Store) -> bool {
+        self.apart(members, store).is_empty()
+    }
+
+    /// What differs.
+    pub fn apart<'m>(&self, members: impl Iterator<Item = &'m Member>, store: &Store) -> String {
+        let stored: BTreeMap<IncidentId, Incident> = store.all().map(|one| (one.id.clone(), one)).collect();
+        let mut apart = String::new();
+        for member in members {
+            for (id, one) in &stored {
+                match member.shown().incident(id) {
+                    Some(own) => apart += &differ(&member.boot, own, one),
+                    None => apart += &format!("{} does not have {id}\n", member.boot),
+                }
+            }
+            let more = member.shown().incidents().find(|own| !stored.contains_key(&own.id));
+            if let Some(more) = more {
+                apart += &format!("{} has {more:#?}, which nobody stored", member.boot);
+            }
+        }
+        apart
+    }
+
+    /// Every call that was stored has been delivered, or given up with a line, or is said better by a later one; and what is said
+    /// to have been delivered has arrived.
+    pub fn all_were_told(&self, store: &Store, channels: &Channels) {
+        let incidents: BTreeMap<IncidentId, Incident> =
+            store.all().map(|one| (one.id.clone(), one)).collect();
+        for letter in store.letters() {
+            let state = letter.progress.state;
+            let arrived = channels.ids.contains(&letter.id);
+            let said = matches!(state, Delivered::Sent | Delivered::Repeating);
+            assert!(!said || arrived, "nobody has received {letter:?}");
+            let Some(number) = letter.call else { continue };
+            let one = incidents.get(&letter.incident).expect("a call is stored with its incident");
+            let line = one.timeline.iter().find(|line| {
+                line.kind == Kind::Delivery && line.text.starts_with(&format!("call {number} "))
+            });
+            // Who delivers what others have left may not know the incident yet.
+            let heard = state != Delivered::Folded && !self.unheard.contains(&letter.id);
+            assert!(!heard || line.is_some(), "no line tells of {letter:?}: {one:#?}");
+        }
+        for one in incidents.values() {
+            assert!(!one.state.is_live() || one.signals.is_empty(), "all is well, and yet: {one:#?}");
+        }
+    }
+}
+
+/// What differs in two copies of one incident, whoever numbered their lines.
+fn differ(boot: &str, own: &Incident, stored: &Incident) -> String {
+    // What is shown and decided by. How far a ladder that rests had come, and when a signal of two forks was over, the copies of
+    // those who do not act may tell differently.
+    let facts = |one: &Incident| {
+        let lines = one.timeline.iter().map(|line| Entry { number: 0, ..line.clone() });
+        let mut all: Vec<String> = lines.map(|line| format!("{line:?}")).collect();
+        let Incident { state, severity, ending, clocks, acknowledged_by, assignee, dedup, .. } = one;
+        all.push(format!("{state:?} {severity:?} {ending:?} {clocks:?} {dedup}"));
+        all.push(format!("{acknowledged_by:?} {assignee:?}"));
+        all.push(format!("the ladder runs: {}", one.escalation.runs()));
+        all.sort();
+        all
+    };
+    let (ours, theirs) = (facts(own), facts(stored));
+    let only = |these: &[String], those: &[String], who: &str| {
+        let lone = these.iter().filter(|one| !those.contains(one));
+        lone.map(|one| format!("{}: {who} alone has {one}\n", own.id)).collect::<String>()
+    };
+    let more = if ours.len() == theirs.len() { "" } else { "a line is there more than once\n" };
+    let apart = only(&ours, &theirs, boot) + &only(&theirs, &ours, "the store");
+    if ours == theirs { String::new() } else { apart + more }
+}
