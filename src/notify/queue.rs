@@ -292,15 +292,15 @@ mod tests {
 
     #[test]
     fn what_another_member_had_queued_as_well_is_sent_once_and_holds_up_nothing() {
-        let mut queue = Queue::default();
-        queue.put_before(vec![entry("monitoring", "chat", "1", Kind::Update)]);
-        queue.push(entry("monitoring", "chat", "1", Kind::Update));
+        let mut queue = NotificationQueue::default();
+        queue.put_before(vec![entry("monitoring", "chat", "1", MessageKind::Update)]);
+        queue.push(entry("monitoring", "chat", "1", MessageKind::Update));
         let sent = queue.depart(0);
         assert_eq!(ids(&sent), ["monitoring"]);
-        queue.push(entry("monitoring", "chat", "1", Kind::Update));
-        queue.push(entry("over", "chat", "1", Kind::Resolve));
+        queue.push(entry("monitoring", "chat", "1", MessageKind::Update));
+        queue.push(entry("over", "chat", "1", MessageKind::Resolve));
         queue.landed(sent[0].clone(), &receipt(&[]), 0, MIDDLE);
-        queue.push(entry("monitoring", "chat", "1", Kind::Update));
+        queue.push(entry("monitoring", "chat", "1", MessageKind::Update));
         assert_eq!(ids(&queue.depart(0)), ["over"]);
     }
 
