@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use strop::names::IncidentId;
 use strop::reliability::delivery::{AttemptResult, Matter, Remaining, Whose};
 
 use super::letters::Letter;
@@ -32,25 +31,16 @@ pub enum Mood {
     Mute,
 }
 
-/// What arrived somewhere.
-#[derive(Clone, Debug)]
-pub struct Arrival {
-    pub channel: String,
-    pub id: String,
-    pub incident: IncidentId,
-    pub matter: Matter,
-}
-
 #[derive(Debug)]
 pub struct Channels {
     moods: [Mood; 3],
-    pub arrived: Vec<Arrival>,
+    /// What has arrived somewhere.
     pub ids: BTreeSet<String>,
 }
 
 impl Channels {
     pub fn new() -> Self {
-        Self { moods: [Mood::Well; 3], arrived: Vec::new(), ids: BTreeSet::new() }
+        Self { moods: [Mood::Well; 3], ids: BTreeSet::new() }
     }
 
     pub fn weather(&mut self, dice: &mut Dice) {
@@ -101,12 +91,6 @@ impl Channels {
 
     fn take(&mut self, letter: &Letter) -> AttemptResult {
         self.ids.insert(letter.id.clone());
-        self.arrived.push(Arrival {
-            channel: letter.channel.clone(),
-            id: letter.id.clone(),
-            incident: letter.incident.clone(),
-            matter: letter.matter,
-        });
         let again_in = (letter.channel == FORGETS && letter.matter == Matter::Call).then_some(AGAIN);
         AttemptResult::Delivered { again_in, left: Remaining::Nobody }
     }
