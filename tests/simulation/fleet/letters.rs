@@ -154,7 +154,7 @@ impl Letters {
         }
         match came {
             AttemptResult::Failed { whose: Whose::Channel, .. } => {
-                drop(self.failed.insert(letter.channel.clone()))
+                self.failed.insert(letter.channel.clone());
             }
             AttemptResult::Failed { .. } | AttemptResult::Delivered { .. } | AttemptResult::Refused => {
                 self.failed.remove(&letter.channel);
