@@ -14,16 +14,16 @@ use super::heads::{HandedOver, PAGE, live, read_lines, row};
 use super::past::{self, Figure};
 use super::uptime::{REPLIES, Uptime};
 use crate::names::IncidentId;
-use crate::notify::queue::{Queued, State as Delivered};
+use crate::notify::queue::{DeliveryState as Delivered, Queued};
 use crate::reliability::alert::Sign;
 use crate::reliability::incident::{Head, Incident};
-use crate::reliability::ledger::{Minute, Share, Slices};
+use crate::reliability::ledger::{Minute, MinuteShare, Slices};
 use crate::reliability::readings::Reported;
 use crate::reliability::rule::Severity;
 use crate::reliability::silence::Silence;
 use crate::runtime::clock;
 use crate::store::rows::{self, Delivery, LedgerMinute, NewEntry, Write, millis};
-use crate::store::{IncidentFilter, Page, Store, StoreError};
+use crate::store::{IncidentFilter, RowPage, Store, StoreError};
 use crate::telemetry::event::StoreEvent;
 use crate::units::At;
 
@@ -74,7 +74,7 @@ impl Records {
     }
 
     /// How the store is; `None`: it is off.
-    pub fn status(&self) -> Option<crate::store::Status> {
+    pub fn status(&self) -> Option<crate::store::StoreStatus> {
         self.store.as_ref().map(Store::status)
     }
 
@@ -97,7 +97,7 @@ impl Records {
     }
 
     /// That the file was removed is told for a while after it was written anew: somebody should know who does such things.
-    fn removed(status: &crate::store::Status, now: i64) -> Reported {
+    fn removed(status: &crate::store::StoreStatus, now: i64) -> Reported {
         let lately = status.rewritten.filter(|at| now.saturating_sub(*at) < REMOVED);
         Reported {
             service: Arc::from("store"),
@@ -111,8 +111,8 @@ impl Records {
         }
     }
 
-    fn condition(status: crate::store::Status) -> Reported {
-        let well = status.state == crate::store::State::Ok;
+    fn condition(status: crate::store::StoreStatus) -> Reported {
+        let well = status.state == crate::store::DatabaseState::Ok;
         // A start does not wait for a server: until it has answered or failed, nobody knows.
         let sign = match (well, &status.last_error) {
             (true, _) => Sign::Good,
@@ -329,7 +329,7 @@ impl Records {
         filter: &IncidentFilter,
         cursor: Option<&str>,
         limit: u32,
-    ) -> Result<Option<Page<Incident>>, StoreError> {
+    ) -> Result<Option<RowPage<Incident>>, StoreError> {
         let Some(store) = &self.store else { return Ok(None) };
         let reader = store.reader();
         let page = reader.incidents(filter, cursor, limit).await?;
@@ -338,7 +338,7 @@ impl Records {
             let lines = reader.last_lines(&row.id, LAST).await?;
             rows.extend(parse::<Head>(&row.id, &row.body).map(|head| head.ending_in(read_lines(lines))));
         }
-        Ok(Some(Page { rows, next: page.next }))
+        Ok(Some(RowPage { rows, next: page.next }))
     }
 }
 
@@ -372,7 +372,7 @@ fn minute_of(row: &LedgerMinute) -> Option<Minute> {
     let slices: Slices = serde_json::from_value(serde_json::Value::String(row.slices.clone())).ok()?;
     let good = u64::try_from(row.good).ok()?;
     let bad = u64::try_from(row.total).ok()?.saturating_sub(good);
-    let share = Share { slices, counts: crate::reliability::counts::Counts { good, bad } };
+    let share = MinuteShare { slices, counts: crate::reliability::counts::Counts { good, bad } };
     Some(Minute {
         subject: Arc::from(row.service.as_str()),
         minute: row.minute.div_euclid(60_000),
@@ -384,7 +384,7 @@ fn minute_of(row: &LedgerMinute) -> Option<Minute> {
 mod tests {
     use super::*;
     use crate::config::{Retention, StoreAt};
-    use crate::notify::{Kind, Message};
+    use crate::notify::{Message, MessageKind};
     use crate::runtime::tasks::Tasks;
 
     const DAY: i64 = 86_400_000;
@@ -447,7 +447,7 @@ mod tests {
         Message {
             incident_id: text(),
             dedup_key: text(),
-            kind: Kind::Trigger,
+            kind: MessageKind::Trigger,
             severity: Severity::High,
             title: text(),
             summary: text(),

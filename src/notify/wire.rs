@@ -13,7 +13,7 @@ use secrecy::ExposeSecret as _;
 use tokio::net::TcpStream;
 
 use super::addresses::Addresses;
-use super::delivery::{DeliveryError, Why, excerpt};
+use super::delivery::{DeliveryError, DeliveryFailure, excerpt};
 use super::schedule::retry_after;
 use crate::config::channels::WebUrl;
 use crate::config::{Host, Protocol};
@@ -45,7 +45,7 @@ pub(super) async fn within<T>(
 ) -> Result<T, DeliveryError> {
     match tokio::time::timeout(patience, work).await {
         Ok(done) => done,
-        Err(_) => Err(DeliveryError::passing(Why::Late, format!("not done within {patience:?}"))),
+        Err(_) => Err(DeliveryError::passing(DeliveryFailure::Late, format!("not done within {patience:?}"))),
     }
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn connect(
     let shown = shown(host);
     let found = addresses.of(host).await;
     let found = found.map_err(|error| {
-        DeliveryError::passing(Why::Names, format!("{shown} cannot be looked up: {error}"))
+        DeliveryError::passing(DeliveryFailure::Names, format!("{shown} cannot be looked up: {error}"))
     })?;
     let mut last = String::new();
     for ip in found {
@@ -91,7 +91,7 @@ pub(super) async fn connect(
         }
     }
     addresses.doubt(host);
-    Err(DeliveryError::passing(Why::Connect, format!("{shown}: nobody answers ({last})")))
+    Err(DeliveryError::passing(DeliveryFailure::Connect, format!("{shown}: nobody answers ({last})")))
 }
 
 /// A host as text, without brackets.
@@ -108,10 +108,12 @@ pub(super) async fn secure(
     tcp: TcpStream,
     host: &Host,
 ) -> Result<tls::ClientStream, DeliveryError> {
-    let tls = tls.as_ref().map_err(|error| DeliveryError::passing(Why::Unusable, format!("TLS: {error}")))?;
+    let tls = tls
+        .as_ref()
+        .map_err(|error| DeliveryError::passing(DeliveryFailure::Unusable, format!("TLS: {error}")))?;
     let shown = shown(host);
     let shaken = tls.connect(tcp, &shown).await;
-    shaken.map_err(|error| DeliveryError::passing(Why::Tls, format!("{shown}: TLS: {error}")))
+    shaken.map_err(|error| DeliveryError::passing(DeliveryFailure::Tls, format!("{shown}: TLS: {error}")))
 }
 
 /// One POST of JSON.
@@ -126,7 +128,7 @@ pub(super) struct Post<'a> {
 }
 
 /// What was answered, when it was a success.
-pub(super) struct Answer {
+pub(super) struct HttpReply {
     pub(super) status: u16,
     /// On one line, secrets redacted.
     pub(super) said: String,
@@ -135,20 +137,24 @@ pub(super) struct Answer {
 }
 
 /// Sends it over a connection of its own. Any answer but 2xx is an error.
-pub(super) async fn post(addresses: &Addresses, tls: &Tls, post: Post<'_>) -> Result<Answer, DeliveryError> {
+pub(super) async fn post(
+    addresses: &Addresses,
+    tls: &Tls,
+    post: Post<'_>,
+) -> Result<HttpReply, DeliveryError> {
     let request = request(&post)?;
     ask(addresses, tls, post.url, request, post.secrets).await
 }
 
 /// One GET over a connection of its own. Any answer but 2xx is an error.
-pub(super) async fn get(addresses: &Addresses, tls: &Tls, url: &WebUrl) -> Result<Answer, DeliveryError> {
+pub(super) async fn get(addresses: &Addresses, tls: &Tls, url: &WebUrl) -> Result<HttpReply, DeliveryError> {
     let request = http::Request::get(url.path.expose_secret())
         .header(http::header::HOST, url.authority())
         .header(http::header::USER_AGENT, AGENT)
         .header(http::header::CONNECTION, "close")
         .body(Full::default());
-    let request =
-        request.map_err(|error| DeliveryError::permanent(Why::Unusable, format!("{url}: {error}")))?;
+    let request = request
+        .map_err(|error| DeliveryError::permanent(DeliveryFailure::Unusable, format!("{url}: {error}")))?;
     ask(addresses, tls, url, request, Vec::new()).await
 }
 
@@ -158,7 +164,7 @@ async fn ask(
     url: &WebUrl,
     request: http::Request<Full<Bytes>>,
     secrets: Vec<&str>,
-) -> Result<Answer, DeliveryError> {
+) -> Result<HttpReply, DeliveryError> {
     let tcp = connect(addresses, &url.host, url.port).await?;
     if url.secure {
         let stream = secure(tls, tcp, &url.host).await?;
@@ -173,11 +179,12 @@ async fn exchange<S>(
     url: &WebUrl,
     request: http::Request<Full<Bytes>>,
     mut secrets: Vec<&str>,
-) -> Result<Answer, DeliveryError>
+) -> Result<HttpReply, DeliveryError>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let broken = |error: hyper::Error| DeliveryError::passing(Why::Broken, format!("{url}: {error}"));
+    let broken =
+        |error: hyper::Error| DeliveryError::passing(DeliveryFailure::Broken, format!("{url}: {error}"));
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let mut work = pin!(async {
@@ -189,7 +196,7 @@ where
         let body = start_of(answer.into_body()).await;
         let said = excerpt(&body, &secrets);
         if (200..300).contains(&status) {
-            Ok(Answer { status, said, body })
+            Ok(HttpReply { status, said, body })
         } else {
             Err(DeliveryError::status(status, wait, &said))
         }
@@ -219,7 +226,9 @@ fn request(post: &Post<'_>) -> Result<http::Request<Full<Bytes>>, DeliveryError>
         request = request.header(*name, value);
     }
     let request = request.body(Full::new(Bytes::from(post.body.clone())));
-    request.map_err(|error| DeliveryError::permanent(Why::Unusable, format!("{}: {error}", post.url)))
+    request.map_err(|error| {
+        DeliveryError::permanent(DeliveryFailure::Unusable, format!("{}: {error}", post.url))
+    })
 }
 
 /// As much of a body as is worth reading; what breaks off, or does not end, is as long as it is.

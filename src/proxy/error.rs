@@ -12,11 +12,11 @@ use crate::message::h1::Malformed;
 use crate::names::UpstreamName;
 use crate::reliability::breaker::Refusal;
 use crate::reliability::retry::{self, Sent};
-use crate::reliability::verdict::{Failure, Inconclusive, Why};
+use crate::reliability::verdict::{BadReason, Failure, Inconclusive};
 use crate::upstream::local;
 use crate::upstream::pool::ConnectError;
 
-/// Why the client does not get the upstream's answer.
+/// BadReason the client does not get the upstream's answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
     /// The request's framing or syntax is not beyond doubt.
@@ -116,7 +116,7 @@ pub enum ProxyError {
         /// To whom.
         upstream: UpstreamName,
         /// TCP or TLS.
-        why: Why,
+        why: BadReason,
         /// What the system said.
         #[source]
         cause: io::Error,
@@ -199,11 +199,11 @@ impl ProxyError {
     pub fn failure(&self, reused: bool, stalled: bool) -> Option<Failure> {
         let (why, local) = match self {
             Self::Connect { why, cause, .. } => (*why, local::cause(cause)),
-            Self::NoAddress { .. } => (Why::Connect, None),
-            Self::Deadline { .. } => (Why::Timeout, None),
-            Self::Broken { local, .. } => (Why::Reset, *local),
-            Self::Nonsense { .. } => (Why::Protocol, None),
-            Self::Full { .. } | Self::HeadTooLong { .. } => (Why::Protocol, Some(Inconclusive::Limit)),
+            Self::NoAddress { .. } => (BadReason::Connect, None),
+            Self::Deadline { .. } => (BadReason::Timeout, None),
+            Self::Broken { local, .. } => (BadReason::Reset, *local),
+            Self::Nonsense { .. } => (BadReason::Protocol, None),
+            Self::Full { .. } | Self::HeadTooLong { .. } => (BadReason::Protocol, Some(Inconclusive::Limit)),
             Self::Malformed(_)
             | Self::BodyTooLong
             | Self::SlowHead
@@ -226,10 +226,10 @@ impl ProxyError {
     }
 
     /// How it failed, as far as another attempt depends on it.
-    pub fn failed(&self, reused: bool, another: bool) -> retry::Failed {
+    pub fn failed(&self, reused: bool, another: bool) -> retry::FailedTry {
         let unconnected = matches!(self, Self::Connect { .. });
         let reset = matches!(self, Self::Broken { begun: false, .. });
-        retry::Failed { sent: self.sent(), unconnected, reset, reused, another }
+        retry::FailedTry { sent: self.sent(), unconnected, reset, reused, another }
     }
 
     /// What was on the wire when it failed.

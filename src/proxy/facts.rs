@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::error::{ProxyError, Room};
 use crate::reliability::breaker::Refusal;
-use crate::reliability::verdict::Why;
+use crate::reliability::verdict::BadReason;
 use crate::telemetry::labels::Outcome;
 
 /// What is the same for all failures of one kind.
@@ -251,8 +251,8 @@ impl ProxyError {
             Self::Full { room: Room::Tunnels, .. } => TUNNELS,
             Self::NoMemory => NO_MEMORY,
             Self::NoAddress { .. } => NO_ADDRESS,
-            Self::Connect { why: Why::Tls, .. } => TLS,
-            Self::Connect { why: Why::Timeout, .. } => CONNECT_TIMEOUT,
+            Self::Connect { why: BadReason::Tls, .. } => TLS,
+            Self::Connect { why: BadReason::Timeout, .. } => CONNECT_TIMEOUT,
             Self::Connect { .. } => CONNECT,
             Self::Deadline { .. } => DEADLINE,
             Self::Broken { .. } => BROKEN,

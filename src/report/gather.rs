@@ -11,7 +11,7 @@ use super::review::{self, Around, Change, PostIncident};
 use super::sla::{Asked, SERVICE, Sla};
 use crate::reliability::counts::Counts;
 use crate::reliability::incident::{Head, Incident};
-use crate::reliability::ledger::{Minute, Share, Slices};
+use crate::reliability::ledger::{Minute, MinuteShare, Slices};
 use crate::store::rows::LedgerMinute;
 use crate::store::{IncidentFilter, Reader, StoreError};
 use crate::units::At;
@@ -63,7 +63,7 @@ fn minute(row: &LedgerMinute, names: &mut BTreeSet<Arc<str>>) -> Option<Minute> 
     let slices = <Slices as serde::Deserialize>::deserialize(read).ok()?;
     let good = u64::try_from(row.good).ok()?;
     let bad = u64::try_from(row.total).ok()?.checked_sub(good)?;
-    let share = Share { slices, counts: Counts { good, bad } };
+    let share = MinuteShare { slices, counts: Counts { good, bad } };
     Some(Minute {
         subject: shared(&row.service),
         minute: row.minute.div_euclid(60_000),

@@ -1,6 +1,6 @@
 //! One transaction of the writer.
 
-use super::audit::Head;
+use super::audit::ChainEnd;
 use super::db::{Conn, DbError};
 use super::error::StoreError;
 use super::queue::Batch;
@@ -16,7 +16,7 @@ pub(super) async fn commit(
     batch: &Batch,
     (writer, number): (&str, i64),
     rules: &sql::Rules,
-) -> Result<Result<Option<Head>, StoreError>, DbError> {
+) -> Result<Result<Option<ChainEnd>, StoreError>, DbError> {
     conn.begin().await?;
     let mut head = match batch.is_shared() {
         true => Some(sql::lock(conn, rules.key.as_ref()).await?),
@@ -26,7 +26,7 @@ pub(super) async fn commit(
         conn.commit().await?;
         return Ok(Ok(head));
     }
-    let mut changed = sql::Changed::new();
+    let mut changed = sql::CommitEffects::new();
     for group in &batch.groups {
         if let Some((lease, token)) = group.fence()
             && !sql::fenced(conn, lease, token).await?
@@ -61,14 +61,14 @@ mod tests {
 
     use super::*;
     use crate::store::connect::Db;
-    use crate::store::queue::Group;
+    use crate::store::queue::WriteGroup;
     use crate::store::rows::{AuditEntry, Write};
     use crate::store::{audit, open};
 
     fn batch() -> Batch {
         let text = String::new;
         let entry = AuditEntry { at: 0, actor: text(), action: text(), target: text(), body: text() };
-        let group = Group { writes: vec![Write::Audit(entry)], done: oneshot::channel().0 };
+        let group = WriteGroup { writes: vec![Write::Audit(entry)], done: oneshot::channel().0 };
         Batch { groups: vec![group], samples: Vec::new() }
     }
 

@@ -7,7 +7,7 @@ use super::breakers::BreakerSeries;
 use super::family::Family;
 use super::upstreams::{UpstreamSeries, VERDICTS};
 use crate::reliability::breaker::Refusal;
-use crate::reliability::verdict::{Against, Why};
+use crate::reliability::verdict::{Against, BadReason};
 
 /// All of them.
 pub(super) fn families(all: &[Arc<UpstreamSeries>]) -> Vec<Family> {
@@ -56,7 +56,7 @@ fn endpoints(all: &[Arc<UpstreamSeries>]) -> [Family; 3] {
         for (endpoint, is_healthy) in series.endpoints() {
             healthy.set(&[name, ("endpoint", &endpoint)], f64::from(u8::from(is_healthy)));
         }
-        for (why, count) in Why::ALL.iter().zip(series.ejections()) {
+        for (why, count) in BadReason::ALL.iter().zip(series.ejections()) {
             ejections.count(&[name, ("why", why.label())], count);
         }
     }

@@ -3,6 +3,8 @@
 //!
 //! `cargo test --test counts -- --ignored --nocapture` prints the table; what is cut off is what follows `#[cfg(test)]`.
 
+#![allow(unreachable_pub, reason = "modules of a test")]
+
 mod circles;
 mod source;
 

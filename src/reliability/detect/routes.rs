@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{DetectPolicy, Detector, Finding, Limits, Says, Test, hints, percent};
-use crate::reliability::alert::{AlertPolicy, Look, Sign};
+use super::{DetectPolicy, Detector, Finding, PercentileLimits, Says, Test, hints, percent};
+use crate::reliability::alert::{AlertLook, AlertPolicy, Sign};
 use crate::reliability::counts::{Counts, Windows};
 use crate::reliability::readings::{Over, RouteReading, SlowCounts};
 use crate::reliability::rule::{Rule, Severity};
@@ -91,7 +91,7 @@ impl Detector {
         }
         let half_fails = windows.m1.bad_ratio().is_some_and(|ratio| ratio >= 0.5);
         Finding {
-            look: Look { sign, ripe, first_bad },
+            look: AlertLook { sign, ripe, first_bad },
             severity: if pages || half_fails { Severity::High } else { Severity::Medium },
             policy: AlertPolicy {
                 confirm: errors.confirm,
@@ -123,7 +123,7 @@ impl Detector {
         let goes_on = errors.objective.burn(windows.h1).is_some_and(|rate| rate >= 1.0);
         Finding {
             key: self.scoped(Rule::ErrorRate, &route.class, "slow_burn"),
-            look: Look { sign, ripe: goes_on, first_bad: None },
+            look: AlertLook { sign, ripe: goes_on, first_bad: None },
             severity: Severity::Low,
             policy: AlertPolicy {
                 confirm: SLOWLY,
@@ -152,7 +152,7 @@ impl Detector {
         name: &str,
         share: f64,
         counts: &SlowCounts,
-        limits: Limits,
+        limits: PercentileLimits,
     ) -> Finding {
         let latency = &policy.latency;
         let worst = name == "p99";
@@ -183,7 +183,7 @@ impl Detector {
         let limit = if worst { limits.warn } else { limits.alert };
         Finding {
             key: self.scoped(Rule::Latency, &route.class, name),
-            look: Look { sign, ripe, first_bad: None },
+            look: AlertLook { sign, ripe, first_bad: None },
             severity,
             policy: AlertPolicy {
                 confirm: latency.confirm,

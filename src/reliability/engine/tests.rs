@@ -4,7 +4,7 @@ use super::*;
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::counts::{Counts, Windows};
 use crate::reliability::escalation::Arrived;
-use crate::reliability::incident::{Force, Kind, Refused, Review};
+use crate::reliability::incident::{EntryKind, Force, Refused, Review};
 use crate::reliability::ledger::Report;
 use crate::reliability::readings::{BreakerReading, Readings, RouteReading, Stage, UpstreamReading};
 use crate::reliability::silence::{Comparison, Label, Matcher};
@@ -403,7 +403,7 @@ fn a_silence_holds_calls_back_and_ends_by_itself() {
     shift.pass(2);
     assert_eq!(shift.pages(), [(340, "cto"), (340, "engineering_lead")]);
     assert!(shift.engine.silences().is_empty());
-    let silences = shift.only().timeline.iter().filter(|entry| entry.kind == Kind::Silence).count();
+    let silences = shift.only().timeline.iter().filter(|entry| entry.kind == EntryKind::Silence).count();
     assert_eq!(silences, 2);
 }
 

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use strop::names::IncidentId;
-use strop::reliability::delivery::{Came, Left, Matter, Whose};
+use strop::reliability::delivery::{AttemptResult, Matter, Remaining, Whose};
 
 use super::letters::Letter;
 use crate::dice::Dice;
@@ -32,25 +31,16 @@ pub enum Mood {
     Mute,
 }
 
-/// What arrived somewhere.
-#[derive(Clone, Debug)]
-pub struct Arrival {
-    pub channel: String,
-    pub id: String,
-    pub incident: IncidentId,
-    pub matter: Matter,
-}
-
 #[derive(Debug)]
 pub struct Channels {
     moods: [Mood; 3],
-    pub arrived: Vec<Arrival>,
+    /// What has arrived somewhere.
     pub ids: BTreeSet<String>,
 }
 
 impl Channels {
     pub fn new() -> Self {
-        Self { moods: [Mood::Well; 3], arrived: Vec::new(), ids: BTreeSet::new() }
+        Self { moods: [Mood::Well; 3], ids: BTreeSet::new() }
     }
 
     pub fn weather(&mut self, dice: &mut Dice) {
@@ -77,10 +67,10 @@ impl Channels {
     }
 
     /// One attempt: what the sender hears of it, and after how many milliseconds.
-    pub fn attempt(&mut self, letter: &Letter, dice: &mut Dice) -> (Came, u64) {
+    pub fn attempt(&mut self, letter: &Letter, dice: &mut Dice) -> (AttemptResult, u64) {
         let at = NAMES.iter().position(|name| *name == letter.channel).expect("a channel");
         let soon = 20 + dice.below(200);
-        let failed = |retry_after: Option<u64>| Came::Failed {
+        let failed = |retry_after: Option<u64>| AttemptResult::Failed {
             whose: Whose::Channel,
             retry_after: retry_after.map(Duration::from_secs),
             retry_within: None,
@@ -91,7 +81,7 @@ impl Channels {
             Mood::Away => (failed(None), if dice.chance(0.5) { soon } else { 10_000 }),
             Mood::Busy(seconds) => (failed(Some(seconds)), soon),
             Mood::Broken => (failed(None), soon),
-            Mood::Refuses => (Came::Refused, soon),
+            Mood::Refuses => (AttemptResult::Refused, soon),
             Mood::Mute => {
                 let _ = self.take(letter);
                 (failed(None), 10_000)
@@ -99,15 +89,9 @@ impl Channels {
         }
     }
 
-    fn take(&mut self, letter: &Letter) -> Came {
+    fn take(&mut self, letter: &Letter) -> AttemptResult {
         self.ids.insert(letter.id.clone());
-        self.arrived.push(Arrival {
-            channel: letter.channel.clone(),
-            id: letter.id.clone(),
-            incident: letter.incident.clone(),
-            matter: letter.matter,
-        });
         let again_in = (letter.channel == FORGETS && letter.matter == Matter::Call).then_some(AGAIN);
-        Came::Delivered { again_in, left: Left::Nobody }
+        AttemptResult::Delivered { again_in, left: Remaining::Nobody }
     }
 }

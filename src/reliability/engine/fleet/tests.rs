@@ -227,7 +227,7 @@ fn an_order_given_to_any_member_takes_effect_in_the_fleet() {
     fleet.pass(60, |_, _| false);
     let id = fleet.only().id.clone();
     let now = at(fleet.second);
-    let held: Vec<Key> = fleet.only().signals.iter().map(|signal| signal.key.clone()).collect();
+    let held: Vec<AlertKey> = fleet.only().signals.iter().map(|signal| signal.key.clone()).collect();
     let mirror = &mut fleet.members[2].mirror;
     mirror.tend(held, now);
     let (done, effects) = mirror.command(Command::Ack { id: id.clone(), actor: "ann".to_owned() }, now);
