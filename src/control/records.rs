@@ -391,7 +391,7 @@ mod tests {
 
     async fn opened(dir: &std::path::Path) -> (Store, Tasks) {
         let keep = Duration::from_secs(400 * 86_400);
-        let retention = Retention { incidents: keep, audit: keep, samples: keep, ledger: keep };
+        let retention = Retention { incidents: keep, audit: keep, ledger: keep };
         let at = StoreAt::Sqlite(dir.join("strop.db"));
         let config = crate::config::Store { at, audit_key: None, backlog: 100_000, retention, backup: None };
         let tasks = Tasks::default();
@@ -468,7 +468,7 @@ mod tests {
     async fn all_that_was_not_delivered_is_found_however_many_they_are() {
         let dir = tempfile::tempdir().expect("a directory");
         let year = Duration::from_secs(400 * 86_400);
-        let retention = Retention { incidents: year, audit: year, samples: year, ledger: year };
+        let retention = Retention { incidents: year, audit: year, ledger: year };
         let at = StoreAt::Sqlite(dir.path().join("strop.db"));
         let config = crate::config::Store { at, audit_key: None, backlog: 10_000, retention, backup: None };
         let store = Store::open(&config, &Tasks::default()).await.expect("opens");
