@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+pub use crate::reliability::ledger::SERVICE;
 pub use audit::{AuditRecord, audit_id};
 pub use backups::{BackupStatus, Backups, GoodCopy};
 pub use bypass::{Bypass, Observed};
@@ -47,7 +48,7 @@ pub use notifier::Notifier;
 pub use observer::Observer;
 pub use own::Own;
 pub use records::Records;
-pub use snapshot::{ActiveAlert, Replied, SERVICE, Snapshot};
+pub use snapshot::{ActiveAlert, Replied, Snapshot};
 pub use start::{Running, start};
 pub use uptime::Uptime;
 

@@ -29,6 +29,7 @@ pub mod rows;
 mod seal;
 mod session;
 mod sql;
+pub mod values;
 mod writer;
 
 use std::future::Future;

@@ -39,8 +39,7 @@ pub use figures::{Budget, Figures, Objectives, Subject, Trend, Way};
 pub use incidents::{Cause, Incidents, Row};
 pub use tally::{Sums, Tally};
 
-/// The subject that stands for the service as a whole.
-pub const SERVICE: &str = "service";
+pub use crate::reliability::ledger::SERVICE;
 
 /// Which report.
 #[derive(Clone, Debug)]
