@@ -5,6 +5,7 @@
 
 mod audit;
 mod backups;
+mod breaker;
 mod bypass;
 mod changes;
 mod damaged;
@@ -38,6 +39,7 @@ use tokio::sync::{mpsc, watch};
 pub use crate::reliability::ledger::SERVICE;
 pub use audit::{AuditRecord, audit_id};
 pub use backups::{BackupStatus, Backups, GoodCopy};
+pub use breaker::{BreakerChange, BreakerOrder, BreakerOutcome, BreakerReply};
 pub use bypass::{Bypass, Observed};
 pub use changes::{Change, Changes, Next};
 pub use fleet::{FleetSync, FleetView, MemberView};
