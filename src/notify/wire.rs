@@ -14,19 +14,20 @@ use tokio::net::TcpStream;
 
 use super::addresses::Addresses;
 use super::delivery::{DeliveryError, Why, excerpt};
-use super::schedule::retry_after;
 use crate::config::channels::WebUrl;
 use crate::config::{Host, Protocol};
 use crate::net::tls;
+use crate::reliability::retry_after::parse_retry_after;
 use crate::runtime::clock;
 
 /// One address among several; the next one must have its chance too.
 const CONNECT: Duration = Duration::from_secs(3);
 /// So much of an answer is read.
-/// So much of an answer is read.
 const READ: usize = 64 * 1024;
 /// The status says what came of it; what follows is read for people, and no longer than this.
 const READ_FOR: Duration = Duration::from_secs(2);
+/// The most that a receiver's `Retry-After` is believed: people wait.
+const BELIEVED: Duration = Duration::from_secs(3_600);
 /// Of every request and mail.
 pub(super) const AGENT: &str = concat!("strop/", env!("CARGO_PKG_VERSION"));
 
@@ -184,7 +185,8 @@ where
         let answer = sender.send_request(request).await.map_err(broken)?;
         let status = answer.status().as_u16();
         let wait = answer.headers().get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let wait = wait.and_then(|value| retry_after(value, clock::now().wall));
+        let wall = clock::unix_seconds(clock::now().wall);
+        let wait = wait.and_then(|value| parse_retry_after(value, wall, BELIEVED));
         secrets.push(url.path.expose_secret());
         let body = start_of(answer.into_body()).await;
         let said = excerpt(&body, &secrets);
