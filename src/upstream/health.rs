@@ -5,18 +5,18 @@
 //! no user pays for that. What this side lacks (a descriptor, a route) is no failed check, and an address of the family that
 //! its name is not called by is not checked. The decision ([`Health`]) is pure; [`watch`] makes the checks.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use tokio::net::TcpStream;
 
 use super::endpoint::EndpointState;
 use super::{Upstream, connect, local};
 use crate::config;
+use crate::net::http::{self as http_client, AGENT, AskError, Bound, Version};
 use crate::reliability::breaker::Check;
 use crate::reliability::outlier::Sees;
 use crate::runtime::drain::Drain;
@@ -106,8 +106,6 @@ async fn attempt(upstream: &Upstream, endpoint: &EndpointState, asked: Asked<'_>
     done.map_err(Missed::by_peer)
 }
 
-type Empty = http_body_util::Empty<bytes::Bytes>;
-
 async fn ask<S>(
     stream: S,
     endpoint: &EndpointState,
@@ -121,44 +119,26 @@ where
     let authority = endpoint.authority();
     let uri = if h2 { format!("http://{authority}{path}") } else { path.to_owned() };
     let mut request = http::Request::get(uri)
-        .header("user-agent", concat!("strop/", env!("CARGO_PKG_VERSION")))
-        .body(Empty::new())
+        .header("user-agent", AGENT)
+        .body(Full::default())
         .map_err(|error| error.to_string())?;
-    let status = if h2 {
-        let exec = crate::runtime::tasks::SendExec;
-        let (sender, connection) = hyper::client::conn::http2::handshake(exec, TokioIo::new(stream))
-            .await
-            .map_err(|error| error.to_string())?;
-        exchange(sender, connection, async |mut sender| sender.send_request(request).await).await?
-    } else {
+    if !h2 {
         let value = http::HeaderValue::from_str(&authority).map_err(|error| error.to_string())?;
         request.headers_mut().insert("host", value);
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| error.to_string())?;
-        exchange(sender, connection, async |mut sender| sender.send_request(request).await).await?
-    };
+    }
+    let version = if h2 { Version::Http2 } else { Version::Http1 };
+    let answer = http_client::ask(stream, version, request, Bound::NOTHING).await;
+    let status = answer.map_err(|error| match error {
+        AskError::NoSession(error) => error.to_string(),
+        AskError::NoAnswer(error) => format!("no answer: {error}"),
+    })?;
+    let status = status.head.status.as_u16();
     let (low, high) = expect;
     if (low..=high).contains(&status) {
         Ok(())
     } else {
         Err(format!("status {status}, expected {low}-{high}"))
     }
-}
-
-/// Sends by `send` while the connection is driven; the status of the answer.
-async fn exchange<T, B>(
-    sender: T,
-    connection: impl Future<Output = hyper::Result<()>>,
-    send: impl AsyncFnOnce(T) -> hyper::Result<http::Response<B>>,
-) -> Result<u16, String> {
-    let mut answer = pin!(send(sender));
-    let answered = tokio::select! {
-        answered = &mut answer => answered,
-        // An answer and the end of its connection may come in one read: then the answer is there by now.
-        _ = connection => answer.await,
-    };
-    Ok(answered.map_err(|error| format!("no answer: {error}"))?.status().as_u16())
 }
 
 /// Checks all endpoints of an upstream until it is gone or the process leaves.
