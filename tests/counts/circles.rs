@@ -132,7 +132,7 @@ fn reach(edges: &[BTreeSet<usize>], from: usize) -> BTreeSet<usize> {
 }
 
 /// Each set of files of which every one needs every other.
-pub fn among(sources: &[Source]) -> Vec<Vec<&str>> {
+pub(crate) fn among(sources: &[Source]) -> Vec<Vec<&str>> {
     let modules: Vec<Module> = sources.iter().map(|source| module(&source.path)).collect();
     let all: Vec<Named> = sources.iter().map(|source| named(&source.text())).collect();
     let places = modules.iter().cloned().zip(0..).collect();

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 /// A file without its tests.
-pub struct Source {
-    pub path: String,
-    pub code: Vec<String>,
+pub(crate) struct Source {
+    pub(crate) path: String,
+    pub(crate) code: Vec<String>,
 }
 
 fn files(dir: &Path, out: &mut Vec<PathBuf>) {
@@ -20,7 +20,7 @@ fn files(dir: &Path, out: &mut Vec<PathBuf>) {
 }
 
 /// All files below a directory of this repository.
-pub fn all(dir: &str) -> Vec<Source> {
+pub(crate) fn all(dir: &str) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
     files(&root.join(dir), &mut found);
@@ -56,13 +56,13 @@ fn is_function(line: &str) -> bool {
 }
 
 impl Source {
-    pub fn of(path: &str, text: &str) -> Self {
+    pub(crate) fn of(path: &str, text: &str) -> Self {
         let code = text.lines().take_while(|line| *line != "#[cfg(test)]").map(str::to_owned).collect();
         Self { path: path.to_owned(), code }
     }
 
     /// The types that it defines; an associated type is its trait's.
-    pub fn types(&self) -> Vec<String> {
+    pub(crate) fn types(&self) -> Vec<String> {
         let kinds = ["struct ", "enum ", "trait ", "type "];
         let lines = self.code.iter().filter(|line| !line.starts_with(' '));
         lines
@@ -72,7 +72,7 @@ impl Source {
     }
 
     /// The lengths of its functions, from the line that names one to its last brace.
-    pub fn functions(&self) -> Vec<usize> {
+    pub(crate) fn functions(&self) -> Vec<usize> {
         let (mut lengths, mut open) = (Vec::new(), None::<(usize, usize)>);
         for (at, line) in self.code.iter().enumerate() {
             let depth = line.len() - line.trim_start().len();
@@ -92,7 +92,7 @@ impl Source {
     }
 
     /// What its docs say, line by line.
-    pub fn docs(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn docs(&self) -> impl Iterator<Item = &str> {
         let text = |line: &'_ String| -> Option<usize> {
             let start = line.len() - line.trim_start().len();
             ["///", "//!"].iter().any(|mark| line[start..].starts_with(mark)).then_some(start + 3)
@@ -101,7 +101,7 @@ impl Source {
     }
 
     /// Its code in one text, without comments and texts in quotes.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for line in &self.code {
             let line = line.split("//").next().unwrap_or_default();
