@@ -3,7 +3,7 @@
 //! A bad attempt makes the next check come at once. Checks win over what attempts say, both ways: one that fails its checks
 //! is out, one that passes is back from an ejection whose cause the check can see. They probe an open breaker too, so that
 //! no user pays for that. What this side lacks (a descriptor, a route) is no failed check, and an address of the family that
-//! its name is not called by is not checked. The decision ([`Health`]) is pure; [`watch`] makes the checks.
+//! its name is not called by is not checked. [`RiseFall`] decides; [`watch`] makes the checks.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
@@ -19,37 +19,11 @@ use crate::config;
 use crate::net::http::{self as http_client, AGENT, AskError, Bound, Version};
 use crate::reliability::breaker::Check;
 use crate::reliability::outlier::Sees;
+use crate::reliability::rise_fall::RiseFall;
 use crate::runtime::drain::Drain;
 use crate::runtime::timer::within;
 use crate::runtime::{clock, pauses};
 use crate::telemetry::event::{Event, UpstreamEvent};
-
-/// What the checks of one endpoint add up to.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Health {
-    good: u32,
-    bad: u32,
-}
-
-impl Health {
-    /// After one more check; `Some` when that decides: so many bad ones in a row, so many good ones.
-    pub fn checked(&mut self, passed: bool, fall: u32, rise: u32) -> Option<bool> {
-        if passed {
-            self.good += 1;
-            self.bad = 0;
-            (self.good >= rise).then_some(true)
-        } else {
-            self.bad += 1;
-            self.good = 0;
-            (self.bad >= fall).then_some(false)
-        }
-    }
-
-    /// Is the last check bad, but not enough of them?
-    pub fn is_suspect(&self) -> bool {
-        self.bad > 0
-    }
-}
 
 /// Why a check did not pass.
 #[derive(Debug)]
@@ -143,7 +117,7 @@ where
 
 /// Checks all endpoints of an upstream until it is gone or the process leaves.
 pub async fn watch(upstream: Weak<Upstream>, drain: Drain) {
-    let mut known: Vec<(u64, Health)> = Vec::new();
+    let mut known: Vec<(u64, RiseFall)> = Vec::new();
     loop {
         let Some(held) = upstream.upgrade().filter(|held| !held.is_retired()) else { return };
         let Some(health) = held.config.health.clone() else { return };
@@ -164,7 +138,7 @@ pub async fn watch(upstream: Weak<Upstream>, drain: Drain) {
                 Err(_) => round = round.or(Some(Check::Failed)),
             }
             if !known.iter().any(|(id, _)| *id == endpoint.id) {
-                known.push((endpoint.id, Health::default()));
+                known.push((endpoint.id, RiseFall::default()));
             }
             let Some((_, state)) = known.iter_mut().find(|(id, _)| *id == endpoint.id) else { continue };
             learn(&held, endpoint, state, checked, &health);
@@ -233,7 +207,7 @@ fn sees(health: &config::Health) -> Sees {
 fn learn(
     upstream: &Upstream,
     endpoint: &EndpointState,
-    state: &mut Health,
+    state: &mut RiseFall,
     checked: Result<(), Missed>,
     health: &config::Health,
 ) {
@@ -288,21 +262,5 @@ async fn pause(endpoints: &[Arc<EndpointState>], wait: Duration, least: Duration
         () = drain.requested() => true,
         () = tokio::time::sleep(wait) => false,
         () = suspected => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_bad_check_is_a_suspicion_and_three_are_a_verdict() {
-        let mut health = Health::default();
-        assert_eq!(health.checked(false, 3, 2), None);
-        assert!(health.is_suspect());
-        assert_eq!(health.checked(false, 3, 2), None);
-        assert_eq!(health.checked(false, 3, 2), Some(false));
-        assert_eq!(health.checked(true, 3, 2), None);
-        assert_eq!(health.checked(true, 3, 2), Some(true));
     }
 }
