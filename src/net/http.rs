@@ -72,6 +72,19 @@ pub async fn ask<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    // Sessions of both versions are large, and this is a part of the futures of all who ask.
+    Box::pin(once(stream, version, request, read)).await
+}
+
+async fn once<S>(
+    stream: S,
+    version: Version,
+    request: http::Request<Full<Bytes>>,
+    read: Bound,
+) -> Result<Answer, AskError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let stream = TokioIo::new(stream);
     match version {
         Version::Http1 => {

@@ -61,9 +61,10 @@ impl Engine {
             | Command::EndSilence { .. }
             | Command::Delivered { .. } => {}
         }
-        let concerned = match command {
-            Command::Acted { service, .. } => self.concerned(service),
-            named => named.incident().cloned(),
+        let concerned = if let Command::Acted { service, .. } = command {
+            self.concerned(service)
+        } else {
+            command.incident().cloned()
         };
         let incident = concerned.and_then(|id| self.incidents.get(&id));
         let line = match adds(command, incident) {
