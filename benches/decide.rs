@@ -16,8 +16,8 @@ use strop::message::h1::parse::{self, HeadLimits, Parsed};
 use strop::message::h1::write::{self, Edits};
 use strop::names::{RouteName, UpstreamName};
 use strop::reliability::balance::{self, Rank};
-use strop::reliability::breaker::{Ask, Breaker, Evidence};
-use strop::reliability::verdict::{JudgePolicy, Outcome, Verdict, Why};
+use strop::reliability::breaker::{Breaker, ExchangeEvidence, PermitRequest};
+use strop::reliability::verdict::{BadReason, JudgePolicy, Outcome, Verdict};
 use strop::runtime::clock;
 use strop::telemetry::Telemetry;
 use strop::telemetry::access::AccessLog;
@@ -38,25 +38,25 @@ fn decisions(c: &mut Criterion) {
     let gate = Gate::new(presets::breaker("stripe"), 1, 2, now, Box::new(|_| {}));
     c.bench_function("gate: admit + settle, closed", |b| {
         b.iter(|| {
-            if let Ok(permit) = black_box(&gate).admit(0, now, 7, || Ask::SAFE) {
-                permit.settle(&Evidence::of(Verdict::Good, now), now);
+            if let Ok(permit) = black_box(&gate).admit(0, now, 7, || PermitRequest::SAFE) {
+                permit.settle(&ExchangeEvidence::of(Verdict::Good, now), now);
             }
         });
     });
     let open = Gate::new(presets::breaker("stripe"), 1, 2, now, Box::new(|_| {}));
     for _ in 0..3 {
-        if let Ok(permit) = open.admit(0, now, 7, || Ask::SAFE) {
-            permit.settle(&Evidence::of(Verdict::Bad(Why::Status), now), now);
+        if let Ok(permit) = open.admit(0, now, 7, || PermitRequest::SAFE) {
+            permit.settle(&ExchangeEvidence::of(Verdict::Bad(BadReason::Status), now), now);
         }
     }
     c.bench_function("gate: refuse, open", |b| {
-        b.iter(|| black_box(&open).admit(0, now, 7, || Ask::SAFE).is_err())
+        b.iter(|| black_box(&open).admit(0, now, 7, || PermitRequest::SAFE).is_err())
     });
     let mut breaker = Breaker::new(presets::breaker("stripe"), 1, now);
     c.bench_function("breaker: admit + settle", |b| {
         b.iter(|| {
-            if let (Ok(ticket), _) = breaker.admit(Ask::SAFE, now, 7) {
-                black_box(breaker.settle(ticket, &Evidence::of(Verdict::Good, now), now));
+            if let (Ok(ticket), _) = breaker.admit(PermitRequest::SAFE, now, 7) {
+                black_box(breaker.settle(ticket, &ExchangeEvidence::of(Verdict::Good, now), now));
             }
         });
     });

@@ -265,9 +265,9 @@ pub(crate) const fn secs(seconds: u64) -> Text<Duration> {
 
 impl<'de, T: Written> Deserialize<'de> for Text<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Reader<T>(PhantomData<T>);
+        struct ValueVisitor<T>(PhantomData<T>);
 
-        impl<T: Written> Visitor<'_> for Reader<T> {
+        impl<T: Written> Visitor<'_> for ValueVisitor<T> {
             type Value = Text<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -279,7 +279,7 @@ impl<'de, T: Written> Deserialize<'de> for Text<T> {
             }
         }
 
-        from.deserialize_str(Reader(PhantomData))
+        from.deserialize_str(ValueVisitor(PhantomData))
     }
 }
 

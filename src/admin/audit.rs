@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Admin;
 use super::contract::incidents::when;
 use super::error::ApiError;
-use super::observed::{About, Observed, Source};
+use super::observed::{Observed, Provenance, Source};
 use super::request::{self, MOST, Parameters};
 use crate::control::AuditRecord;
 use crate::runtime::clock;
@@ -87,7 +87,7 @@ pub(super) struct AuditView {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct Wanted {
+pub(super) struct AuditQuery {
     /// 1 to 500; 50 without it.
     #[serde(deserialize_with = "request::limit")]
     #[param(minimum = 1, maximum = 500)]
@@ -97,10 +97,10 @@ pub(super) struct Wanted {
 }
 
 /// Who changed what and why, the youngest first.
-#[utoipa::path(get, path = "/audit", params(Wanted), responses((status = 200, body = Observed<AuditView>), (status = 400)))]
+#[utoipa::path(get, path = "/audit", params(AuditQuery), responses((status = 200, body = Observed<AuditView>), (status = 400)))]
 pub(super) async fn audit(
     State(admin): State<Arc<Admin>>,
-    Parameters(wanted): Parameters<Wanted>,
+    Parameters(wanted): Parameters<AuditQuery>,
 ) -> Result<Json<Observed<AuditView>>, ApiError> {
     let limit = wanted.limit.unwrap_or(USUAL).min(MOST);
     let before = wanted.cursor.map(|cursor| {
@@ -112,14 +112,14 @@ pub(super) async fn audit(
     let Ok(Some(mut rows)) = rows else {
         let mutations = admin.remembered.youngest(limit as usize);
         let view = AuditView { kept_in: "memory", mutations, next: None };
-        return Ok(About::now().answer(&admin, view));
+        return Ok(Provenance::now().answer(&admin, view));
     };
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(|row| row.seq.to_string());
     let mutations = rows.into_iter().map(Mutation::of).collect();
     let view = AuditView { kept_in: "store", mutations, next };
-    Ok(About::now().by(Source::Reported).answer(&admin, view))
+    Ok(Provenance::now().by(Source::Reported).answer(&admin, view))
 }
 
 /// The last mutations of this start.

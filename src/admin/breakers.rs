@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 
 use super::contract::{Breaker, Breakers, Moved, Order};
 use super::error::ApiError;
-use super::observed::{About, Observed};
+use super::observed::{Observed, Provenance};
 use super::{Admin, health, upstreams};
 use crate::control::{BreakerChange, BreakerOrder, BreakerOutcome, BreakerReply};
 use crate::runtime::clock::{self, Moment};
@@ -23,12 +23,12 @@ const HOLD: Duration = Duration::from_secs(3_600);
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
 /// A breaker as an operator names it: an upstream's, or `<upstream>.<operation>`.
-struct Named {
+struct NamedBreaker {
     upstream: Arc<Upstream>,
     name: String,
 }
 
-impl Named {
+impl NamedBreaker {
     /// The breaker of that name, or the names there are.
     fn find(admin: &Admin, name: &str) -> Result<Self, ApiError> {
         let all = upstreams::sorted(admin);
@@ -47,8 +47,8 @@ impl Named {
     }
 
     /// The status of the answer is that of the dependency.
-    fn about(&self) -> About {
-        About::now().of(health::dependency(&self.upstream).0)
+    fn about(&self) -> Provenance {
+        Provenance::now().of(health::dependency(&self.upstream).0)
     }
 
     fn view(&self, moment: Moment) -> Breaker {
@@ -75,7 +75,7 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Break
         let of = |operation| Breaker::of_operation(&upstream, operation, moment);
         circuit_breakers.extend(upstream.operations.iter().map(of));
     }
-    About::now().answer(&admin, Breakers { circuit_breakers })
+    Provenance::now().answer(&admin, Breakers { circuit_breakers })
 }
 
 /// One breaker.
@@ -85,7 +85,7 @@ pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
 ) -> Result<Json<Observed<Breaker>>, ApiError> {
-    let found = Named::find(&admin, &name)?;
+    let found = NamedBreaker::find(&admin, &name)?;
     Ok(found.about().answer(&admin, found.view(clock::now())))
 }
 
@@ -111,7 +111,7 @@ async fn obey(
     body: &Bytes,
     change: impl FnOnce(&Order, Duration) -> BreakerChange,
 ) -> Result<Json<Observed<Moved>>, ApiError> {
-    let breaker = Named::find(admin, name)?;
+    let breaker = NamedBreaker::find(admin, name)?;
     let (order, ttl) = order(body)?;
     let moment = clock::now();
     let change = change(&order, ttl);

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::Admin;
 use super::contract::ConfigView;
 use super::error::{self, ApiError};
-use super::observed::{About, Observed};
+use super::observed::{Observed, Provenance};
 use crate::config::diff::Change;
 use crate::config::reload::{Cause, Outcome};
 use crate::control::AuditRecord;
@@ -31,7 +31,7 @@ pub(super) async fn show(State(admin): State<Arc<Admin>>) -> Json<Observed<Confi
         last_reload: status.last,
         effective: status.config.effective(),
     };
-    About::now().answer(&admin, view)
+    Provenance::now().answer(&admin, view)
 }
 
 /// Who wants the file read again, and why.
@@ -89,7 +89,7 @@ pub(super) async fn reload(State(admin): State<Arc<Admin>>, body: Bytes) -> Resu
     admin.told(None, &asked);
     match outcome {
         Some(outcome) if outcome.refused.is_empty() => {
-            Ok(About::now().answer(&admin, Reloaded::of(outcome)).into_response())
+            Ok(Provenance::now().answer(&admin, Reloaded::of(outcome)).into_response())
         }
         Some(outcome) => Ok(error::config_refused(outcome)),
         None => Err(ApiError::Broken),

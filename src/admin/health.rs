@@ -9,9 +9,9 @@ use axum::response::IntoResponse;
 
 use super::contract::DependencyView;
 use super::health_view::HealthView;
-use super::observed::{About, Observed, Source};
+use super::observed::{Observed, Provenance, Source};
 use super::{Admin, upstreams};
-use crate::reliability::breaker::Why;
+use crate::reliability::breaker::TransitionCause;
 use crate::reliability::health::{self, Dependency, Facts, Health};
 use crate::runtime::clock;
 use crate::store;
@@ -42,7 +42,7 @@ pub(super) fn dependency(upstream: &Upstream) -> (Health, DependencyView) {
     let facts = Dependency {
         breaker: view.shadow_state.unwrap_or(view.state),
         shadow: view.shadow_state.is_some(),
-        why: view.why.map(Why::told),
+        why: view.why.map(TransitionCause::told),
         held: view.hold.as_ref().map(|hold| hold.reason.clone()),
         ramping: view.ramping,
         bad_in_a_row: view.bad_in_a_row,
@@ -82,7 +82,9 @@ pub(super) fn of_the_whole(admin: &Admin) -> Health {
         incidents: snapshot.incidents.iter().filter_map(|one| health::of_incident(one)).collect(),
         dependencies: dependencies.into_iter().map(of).collect(),
         config_refused: refused.map(|problem| format!("{} {}", problem.path, problem.message)),
-        store: store.filter(|state| *state != store::State::Ok).map(|state| state.as_str().to_owned()),
+        store: store
+            .filter(|state| *state != store::DatabaseState::Ok)
+            .map(|state| state.as_str().to_owned()),
         not_ready: admin.readiness.reasons().into_iter().map(str::to_owned).collect(),
     };
     facts.health()
@@ -92,5 +94,5 @@ pub(super) fn of_the_whole(admin: &Admin) -> Health {
 #[utoipa::path(get, path = "/health/comprehensive", responses((status = 200, body = Observed<HealthView>)))]
 pub(super) async fn comprehensive(State(admin): State<Arc<Admin>>) -> Json<Observed<HealthView>> {
     let snapshot = admin.control.snapshot();
-    About::looked(&admin, &snapshot).answer(&admin, HealthView::of(&admin, &snapshot))
+    Provenance::looked(&admin, &snapshot).answer(&admin, HealthView::of(&admin, &snapshot))
 }

@@ -13,7 +13,7 @@ use super::{Admin, health, upstreams};
 use crate::control::{BackupStatus, Bypass, FleetView, MemberView, Snapshot};
 use crate::reliability::readings::ResourceReading;
 use crate::runtime::{clock, fds};
-use crate::store::Status;
+use crate::store::StoreStatus;
 use crate::units::At;
 
 /// All that is known of the health of the sidecar and of what it depends on.
@@ -258,7 +258,7 @@ impl Sidecar {
 }
 
 impl StoreHealth {
-    fn of(status: Status, backup: Option<BackupHealth>) -> Self {
+    fn of(status: StoreStatus, backup: Option<BackupHealth>) -> Self {
         Self {
             state: status.state.as_str(),
             since: when(At(status.since)),

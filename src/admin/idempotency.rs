@@ -41,34 +41,34 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// What an order brought.
 #[derive(Clone, Debug, PartialEq)]
-struct Answer {
+struct StoredAnswer {
     status: StatusCode,
     kind: Option<HeaderValue>,
     body: Bytes,
 }
 
 #[derive(Debug)]
-struct Known {
+struct KeyRecord {
     order: u64,
     began: Instant,
     used: u64,
     /// `None`: it is being carried out.
-    answer: Option<Answer>,
+    answer: Option<StoredAnswer>,
 }
 
 /// What a key brings.
 #[derive(Debug, PartialEq)]
-enum Found {
+enum KeyState {
     /// It is new, and taken.
     New,
-    Again(Answer),
+    Again(StoredAnswer),
     Other,
     Running,
 }
 
 #[derive(Debug, Default)]
 struct Book {
-    keys: HashMap<String, Known>,
+    keys: HashMap<String, KeyRecord>,
     /// By their last use; those that are being carried out are not in it.
     by_use: BTreeMap<u64, String>,
     uses: u64,
@@ -83,30 +83,30 @@ impl Book {
         }
     }
 
-    fn find(&mut self, key: &str, order: u64, now: Instant) -> Found {
-        let old = |known: &Known| known.answer.is_some() && now.duration_since(known.began) >= KEPT;
+    fn find(&mut self, key: &str, order: u64, now: Instant) -> KeyState {
+        let old = |known: &KeyRecord| known.answer.is_some() && now.duration_since(known.began) >= KEPT;
         if self.keys.get(key).is_some_and(old) {
             self.forget(key);
         }
         self.uses += 1;
         let used = self.uses;
         let Some(known) = self.keys.get_mut(key) else {
-            self.keys.insert(key.to_owned(), Known { order, began: now, used, answer: None });
-            return Found::New;
+            self.keys.insert(key.to_owned(), KeyRecord { order, began: now, used, answer: None });
+            return KeyState::New;
         };
         if known.order != order {
-            return Found::Other;
+            return KeyState::Other;
         }
-        let Some(answer) = known.answer.clone() else { return Found::Running };
+        let Some(answer) = known.answer.clone() else { return KeyState::Running };
         let before = std::mem::replace(&mut known.used, used);
         if let Some(key) = self.by_use.remove(&before) {
             self.by_use.insert(used, key);
         }
-        Found::Again(answer)
+        KeyState::Again(answer)
     }
 
     /// It has been carried out.
-    fn keep(&mut self, key: &str, answer: Answer) {
+    fn keep(&mut self, key: &str, answer: StoredAnswer) {
         let Some(known) = self.keys.get_mut(key) else { return };
         self.bytes += answer.body.len();
         self.by_use.insert(known.used, key.to_owned());
@@ -132,13 +132,13 @@ impl Keys {
 }
 
 /// A key whose order is being carried out. Dropped in silence (the handler panicked), it is free again.
-struct Taken {
+struct TakenKey {
     keys: Arc<Keys>,
     key: String,
     kept: bool,
 }
 
-impl Drop for Taken {
+impl Drop for TakenKey {
     fn drop(&mut self) {
         if !self.kept {
             self.keys.book().forget(&self.key);
@@ -161,15 +161,15 @@ pub(super) async fn once(State(keys): State<Arc<Keys>>, request: Request, next: 
     let order = keys.hasher.hash_one((head.uri.path(), head.uri.query(), &body[..]));
     let found = keys.book().find(&key, order, clock::instant());
     match found {
-        Found::Again(Answer { status, kind, body }) => {
+        KeyState::Again(StoredAnswer { status, kind, body }) => {
             let mut response = (status, [(REPLAYED, "true")], body).into_response();
             kind.map(|kind| response.headers_mut().insert(header::CONTENT_TYPE, kind));
             response
         }
-        Found::Other => ApiError::OtherOrder.into_response(),
-        Found::Running => ApiError::InProgress.into_response(),
-        Found::New => {
-            let taken = Taken { keys, key, kept: false };
+        KeyState::Other => ApiError::OtherOrder.into_response(),
+        KeyState::Running => ApiError::InProgress.into_response(),
+        KeyState::New => {
+            let taken = TakenKey { keys, key, kept: false };
             let request = Request::from_parts(head, Body::from(body));
             let (answer, told) = tokio::sync::oneshot::channel();
             // A sender that leaves must not leave its order half done, or done and unknown.
@@ -192,7 +192,7 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     }
 }
 
-async fn carry_out(mut taken: Taken, response: Response) -> Response {
+async fn carry_out(mut taken: TakenKey, response: Response) -> Response {
     if !response.status().is_success() {
         return response;
     }
@@ -200,7 +200,7 @@ async fn carry_out(mut taken: Taken, response: Response) -> Response {
     // Handlers answer with whole bodies.
     let Ok(body) = to_bytes(body, ANSWER).await else { return ApiError::Leaving.into_response() };
     let kind = head.headers.get(header::CONTENT_TYPE).cloned();
-    taken.keys.book().keep(&taken.key, Answer { status: head.status, kind, body: body.clone() });
+    taken.keys.book().keep(&taken.key, StoredAnswer { status: head.status, kind, body: body.clone() });
     taken.kept = true;
     Response::from_parts(head, Body::from(body))
 }
@@ -209,36 +209,40 @@ async fn carry_out(mut taken: Taken, response: Response) -> Response {
 mod tests {
     use super::*;
 
-    fn answer(bytes: usize) -> Answer {
-        Answer { status: StatusCode::OK, kind: None, body: Bytes::from(vec![b' '; bytes]) }
+    fn answer(bytes: usize) -> StoredAnswer {
+        StoredAnswer { status: StatusCode::OK, kind: None, body: Bytes::from(vec![b' '; bytes]) }
     }
 
     fn done(book: &mut Book, key: &str, bytes: usize, now: Instant) {
-        assert_eq!(book.find(key, 1, now), Found::New);
+        assert_eq!(book.find(key, 1, now), KeyState::New);
         book.keep(key, answer(bytes));
     }
 
     #[test]
     fn a_key_stands_for_one_order_and_its_answer() {
         let (mut book, now) = (Book::default(), clock::instant());
-        assert_eq!(book.find("a", 1, now), Found::New);
-        assert_eq!(book.find("a", 1, now), Found::Running);
-        assert_eq!(book.find("a", 2, now), Found::Other);
+        assert_eq!(book.find("a", 1, now), KeyState::New);
+        assert_eq!(book.find("a", 1, now), KeyState::Running);
+        assert_eq!(book.find("a", 2, now), KeyState::Other);
         book.keep("a", answer(3));
-        assert_eq!(book.find("a", 1, now), Found::Again(answer(3)));
-        assert_eq!(book.find("a", 2, now), Found::Other);
+        assert_eq!(book.find("a", 1, now), KeyState::Again(answer(3)));
+        assert_eq!(book.find("a", 2, now), KeyState::Other);
         book.forget("a");
-        assert_eq!(book.find("a", 2, now), Found::New, "a refusal leaves nothing behind");
+        assert_eq!(book.find("a", 2, now), KeyState::New, "a refusal leaves nothing behind");
     }
 
     #[test]
     fn a_key_is_forgotten_after_a_day_and_not_before() {
         let (mut book, now) = (Book::default(), clock::instant());
         done(&mut book, "a", 3, now);
-        assert!(matches!(book.find("a", 1, now + KEPT - Duration::from_secs(1)), Found::Again(_)));
-        assert_eq!(book.find("a", 1, now + KEPT), Found::New);
+        assert!(matches!(book.find("a", 1, now + KEPT - Duration::from_secs(1)), KeyState::Again(_)));
+        assert_eq!(book.find("a", 1, now + KEPT), KeyState::New);
         assert_eq!(book.bytes, 0);
-        assert_eq!(book.find("a", 1, now + KEPT * 3), Found::Running, "what is being done is not forgotten");
+        assert_eq!(
+            book.find("a", 1, now + KEPT * 3),
+            KeyState::Running,
+            "what is being done is not forgotten"
+        );
     }
 
     #[test]
@@ -246,14 +250,14 @@ mod tests {
         let (mut book, now) = (Book::default(), clock::instant());
         done(&mut book, "first", 1, now);
         done(&mut book, "second", 1, now);
-        assert!(matches!(book.find("first", 1, now), Found::Again(_)));
-        assert_eq!(book.find("running", 1, now), Found::New);
+        assert!(matches!(book.find("first", 1, now), KeyState::Again(_)));
+        assert_eq!(book.find("running", 1, now), KeyState::New);
         (2..KEYS).for_each(|n| done(&mut book, &n.to_string(), 1, now));
         assert_eq!(book.by_use.len(), KEYS);
         done(&mut book, "one more", 1, now);
-        assert!(matches!(book.find("first", 1, now), Found::Again(_)));
-        assert_eq!(book.find("running", 1, now), Found::Running);
-        assert_eq!(book.find("second", 1, now), Found::New);
+        assert!(matches!(book.find("first", 1, now), KeyState::Again(_)));
+        assert_eq!(book.find("running", 1, now), KeyState::Running);
+        assert_eq!(book.find("second", 1, now), KeyState::New);
         assert_eq!(book.bytes, KEYS);
     }
 
@@ -264,7 +268,7 @@ mod tests {
             done(&mut book, &n.to_string(), BYTES / 3, now);
         }
         assert!(book.bytes <= BYTES);
-        assert!(matches!(book.find("4", 1, now), Found::Again(_)));
-        assert_eq!(book.find("0", 1, now), Found::New);
+        assert!(matches!(book.find("4", 1, now), KeyState::Again(_)));
+        assert_eq!(book.find("0", 1, now), KeyState::New);
     }
 }

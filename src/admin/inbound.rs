@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::serve::accept;
 use crate::config::reload::Reloader;
-use crate::control::{Handle, Heard, Posted};
+use crate::control::{Handle, InboundResult, Posted};
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
 use crate::runtime::timer::within;
@@ -31,7 +31,7 @@ const LONGEST: usize = 256 * 1024;
 /// As listeners are called.
 const NAME: &str = "inbound";
 
-struct Port {
+struct InboundPort {
     handle: Handle,
     reloader: Arc<Reloader>,
     telemetry: Arc<Telemetry>,
@@ -46,7 +46,7 @@ pub async fn serve(
     listener: std::net::TcpListener,
     drain: Drain,
 ) {
-    let port = Arc::new(Port { handle, reloader, telemetry, places: Arc::new(Semaphore::new(MOST)) });
+    let port = Arc::new(InboundPort { handle, reloader, telemetry, places: Arc::new(Semaphore::new(MOST)) });
     accept(NAME, listener, drain, |tcp| {
         if let Ok(place) = Arc::clone(&port.places).try_acquire_owned() {
             let port = Arc::clone(&port);
@@ -59,7 +59,7 @@ pub async fn serve(
     .await;
 }
 
-impl Port {
+impl InboundPort {
     async fn connection(&self, tcp: TcpStream) {
         let service =
             hyper::service::service_fn(
@@ -99,13 +99,13 @@ impl Port {
         let heard = self.handle.posted(&posted, secret, &body).await;
         self.telemetry.people.posted(posted.label(), heard.label());
         match heard {
-            Heard::Forged => told(StatusCode::UNAUTHORIZED, ""),
-            Heard::Unreadable => told(StatusCode::BAD_REQUEST, ""),
-            Heard::Other => told(StatusCode::OK, ""),
-            Heard::Nobody => told(StatusCode::OK, "There is no such incident that is not over."),
-            Heard::Known => told(StatusCode::OK, "Somebody has it already."),
-            Heard::Taken => told(StatusCode::OK, "Taken."),
-            Heard::Leaving => told(StatusCode::SERVICE_UNAVAILABLE, ""),
+            InboundResult::Forged => told(StatusCode::UNAUTHORIZED, ""),
+            InboundResult::Unreadable => told(StatusCode::BAD_REQUEST, ""),
+            InboundResult::Other => told(StatusCode::OK, ""),
+            InboundResult::Nobody => told(StatusCode::OK, "There is no such incident that is not over."),
+            InboundResult::Known => told(StatusCode::OK, "Somebody has it already."),
+            InboundResult::Taken => told(StatusCode::OK, "Taken."),
+            InboundResult::Leaving => told(StatusCode::SERVICE_UNAVAILABLE, ""),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::contract::incidents::{
 };
 use super::error::ApiError;
 use super::etag::Tag;
-use super::observed::{About, Observed};
+use super::observed::{Observed, Provenance};
 use super::request::{self, MOST, Parameters, named, who};
 use super::review::ReviewOrder;
 use super::{Admin, stream};
@@ -34,7 +34,7 @@ const USUAL: u32 = 50;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct Wanted {
+pub(super) struct IncidentQuery {
     /// suspected, open, acknowledged, mitigating, monitoring, resolved, reviewed or cleared.
     state: Option<String>,
     /// critical, high, medium or low.
@@ -57,7 +57,7 @@ pub(super) struct Wanted {
     cursor: Option<String>,
 }
 
-impl Wanted {
+impl IncidentQuery {
     /// Are its words known?
     fn check(&self) -> Result<(), ApiError> {
         request::word("state", self.state.as_deref(), &incident::State::ALL.map(incident::State::label))?;
@@ -66,12 +66,12 @@ impl Wanted {
 }
 
 /// Incidents, the youngest first: those that are not over, or all.
-#[utoipa::path(get, path = "/incidents", params(Wanted),
+#[utoipa::path(get, path = "/incidents", params(IncidentQuery),
     responses((status = 200, body = Observed<Incidents>), (status = 304), (status = 400), (status = 503)))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
-    Parameters(wanted): Parameters<Wanted>,
+    Parameters(wanted): Parameters<IncidentQuery>,
 ) -> Result<Response, ApiError> {
     wanted.check()?;
     if wanted.watch {
@@ -87,7 +87,7 @@ pub(super) async fn list(
     if !wanted.all && wanted.state.as_deref().is_none_or(living) {
         let after = wanted.cursor.as_deref().map(place).transpose()?;
         let found = || at_hand(&snapshot, &wanted, after.as_ref(), limit);
-        return Ok(tag.answer(&headers, || About::looked(&admin, &snapshot).answer(&admin, found())));
+        return Ok(tag.answer(&headers, || Provenance::looked(&admin, &snapshot).answer(&admin, found())));
     }
     let open = snapshot.open();
     let found = match stored(&admin, &wanted, limit).await? {
@@ -97,7 +97,7 @@ pub(super) async fn list(
             at_hand(&snapshot, &wanted, after.as_ref(), limit)
         }
     };
-    Ok(About::looked(&admin, &snapshot).answer(&admin, found).into_response())
+    Ok(Provenance::looked(&admin, &snapshot).answer(&admin, found).into_response())
 }
 
 /// Where a page ended: of what is at hand an incident, of what is on disk `<began at>.<incident>`. Either is taken for both.
@@ -116,7 +116,7 @@ fn place_on_disk(cursor: &str) -> Result<String, ApiError> {
     }
 }
 
-fn at_hand(snapshot: &Snapshot, wanted: &Wanted, after: Option<&IncidentId>, limit: u32) -> Incidents {
+fn at_hand(snapshot: &Snapshot, wanted: &IncidentQuery, after: Option<&IncidentId>, limit: u32) -> Incidents {
     let fits = |one: &Incident| {
         (wanted.all || wanted.state.is_some() || one.state.is_live())
             && wanted.state.as_deref().is_none_or(|state| state == one.state.label())
@@ -133,7 +133,7 @@ fn at_hand(snapshot: &Snapshot, wanted: &Wanted, after: Option<&IncidentId>, lim
 
 type Found = Option<(Vec<IncidentView>, Option<String>)>;
 
-async fn stored(admin: &Admin, wanted: &Wanted, limit: u32) -> Result<Found, ApiError> {
+async fn stored(admin: &Admin, wanted: &IncidentQuery, limit: u32) -> Result<Found, ApiError> {
     let cursor = wanted.cursor.as_deref().map(place_on_disk).transpose()?;
     let filter = IncidentFilter {
         state: wanted.state.clone(),
@@ -172,7 +172,7 @@ pub(super) async fn show(
 }
 
 fn whole(admin: &Admin, incident: &Incident, snapshot: &Snapshot, headers: &HeaderMap) -> Response {
-    let about = || About::looked(admin, snapshot).of(health(incident));
+    let about = || Provenance::looked(admin, snapshot).of(health(incident));
     Tag::of(incident, snapshot)
         .answer(headers, || about().answer(admin, IncidentView::whole(incident, snapshot)))
 }
@@ -205,7 +205,7 @@ async fn order(
     let (done, audit_id) = request::order(admin, command, audit).await?;
     match done.reply {
         Reply::Incident(incident) => {
-            let about = About::now().of(health(&incident));
+            let about = Provenance::now().of(health(&incident));
             let incident = IncidentView::whole(&incident, &admin.control.snapshot());
             Ok(about.answer(admin, Changed { incident, audit_id, stored: done.stored }))
         }

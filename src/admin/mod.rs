@@ -67,7 +67,7 @@ pub struct Admin {
     /// When the process started.
     pub started: Moment,
     drain: Drain,
-    streams: stream::Streams,
+    streams: stream::OpenStreams,
     remembered: audit::Remembered,
     /// Whose turn it is to make a report.
     reports: Arc<tokio::sync::Semaphore>,
@@ -94,7 +94,7 @@ impl Admin {
             listen,
             started,
             drain,
-            streams: stream::Streams::default(),
+            streams: stream::OpenStreams::default(),
             remembered: audit::Remembered::default(),
             reports: Arc::new(tokio::sync::Semaphore::new(reports::AT_ONCE)),
         })
@@ -198,7 +198,7 @@ fn make_router(admin: &Arc<Admin>) -> Router {
     let keys = Arc::new(idempotency::Keys::default());
     let sre = sre.layer(axum::middleware::from_fn_with_state(keys, idempotency::once));
     let document = openapi();
-    let parameters = Arc::new(strict::Parameters::of(&document));
+    let parameters = Arc::new(strict::KnownParameters::of(&document));
     let sre = sre.layer(axum::middleware::from_fn_with_state(parameters, strict::only_known));
     let index = Bytes::from(index(&document).to_string());
     let document = Bytes::from(serde_json::to_string_pretty(&finished(document)).unwrap_or_default());

@@ -51,14 +51,14 @@ pub(super) struct Observed<T: Serialize> {
 }
 
 /// Where the facts of an answer are from.
-pub(super) struct About {
+pub(super) struct Provenance {
     seen: Moment,
     source: Source,
     window: Option<(&'static str, Option<f64>)>,
     health: Option<Health>,
 }
 
-impl About {
+impl Provenance {
     /// Looked at for this answer.
     pub(super) fn now() -> Self {
         Self { seen: clock::now(), source: Source::Observed, window: None, health: None }

@@ -11,8 +11,8 @@ use axum::response::IntoResponse;
 
 use super::Admin;
 use super::contract::{BudgetView, MetricsView, Performance, Sample, SeriesView, Window};
-use super::observed::{About, Observed, since_start};
-use crate::reliability::detect::{BudgetState, Limits, budget_state};
+use super::observed::{Observed, Provenance, since_start};
+use crate::reliability::detect::{BudgetState, PercentileLimits, budget_state};
 use crate::reliability::readings::Over;
 use crate::runtime::clock;
 use crate::telemetry::latency::Span;
@@ -79,11 +79,11 @@ pub(super) async fn performance(State(admin): State<Arc<Admin>>) -> Json<Observe
     let config = admin.reloader.status().config;
     let (budget, chance) = (config.latency.budget, config.watch.policy.detect.latency.suspect);
     let series = admin.telemetry.all_series().iter().map(|series| view(series, chance, now)).collect();
-    let target = |limits: Limits| limits.warn.as_secs_f64() * 1_000.0;
+    let target = |limits: PercentileLimits| limits.warn.as_secs_f64() * 1_000.0;
     let targets_ms =
         [("p50", target(budget.p50)), ("p95", target(budget.p95)), ("p99", target(budget.p99))].into();
     // What has ended since the windows last turned is not in them yet.
-    let about = About::seen(admin.telemetry.rotated().unwrap_or(admin.started.instant));
+    let about = Provenance::seen(admin.telemetry.rotated().unwrap_or(admin.started.instant));
     let about = about.over("1h", Some(since_start(&admin, HOUR)));
     about.answer(&admin, Performance { series, targets_ms })
 }
@@ -102,7 +102,7 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Json<Observed<Me
             Some(Sample { sample: name.to_owned(), value })
         })
         .collect();
-    About::now().answer(&admin, MetricsView { samples })
+    Provenance::now().answer(&admin, MetricsView { samples })
 }
 
 /// The histograms of an hour as an HdrHistogram log: a minute each, old ones of busy routes up to five, microseconds.

@@ -14,9 +14,9 @@ use super::error::ApiError;
 use super::request::{self, Parameters};
 use super::{Admin, texts};
 use crate::names::IncidentId;
-use crate::report::calendar::{Month, Zone};
+use crate::report::calendar::{Month, ReportZone};
 use crate::report::gather;
-use crate::report::hours::Hours;
+use crate::report::hours::ServiceHours;
 use crate::report::review;
 use crate::report::sla::{Asked, Objectives};
 use crate::runtime::{clock, tasks};
@@ -57,14 +57,14 @@ pub(super) struct ReviewWanted {
 
 /// The form of an answer.
 #[derive(Clone, Copy)]
-enum Form {
+enum ReportFormat {
     Html,
     Json,
     Csv,
     Markdown,
 }
 
-impl Form {
+impl ReportFormat {
     fn read(said: Option<&str>, known: &[(&str, Self)]) -> Result<Self, ApiError> {
         let said = said.unwrap_or("json");
         let found = known.iter().find(|(name, _)| *name == said).map(|(_, form)| *form);
@@ -105,8 +105,8 @@ fn promised(admin: &Admin) -> Objectives {
     Objectives { uptime: slo.uptime.ratio(), requests: slo.success.ratio() }
 }
 
-fn zone(said: Option<&str>) -> Result<Zone, ApiError> {
-    Zone::read(said.unwrap_or("UTC")).map_err(bad)
+fn zone(said: Option<&str>) -> Result<ReportZone, ApiError> {
+    ReportZone::read(said.unwrap_or("UTC")).map_err(bad)
 }
 
 /// Makes a report beside everything else.
@@ -136,12 +136,12 @@ pub(super) async fn sla(
     Parameters(wanted): Parameters<SlaWanted>,
 ) -> Result<Response, ApiError> {
     texts::query([("service", wanted.service.as_deref()), ("hours", wanted.hours.as_deref())])?;
-    let forms = [("html", Form::Html), ("json", Form::Json), ("csv", Form::Csv)];
-    let form = Form::read(wanted.format.as_deref(), &forms)?;
+    let forms = [("html", ReportFormat::Html), ("json", ReportFormat::Json), ("csv", ReportFormat::Csv)];
+    let form = ReportFormat::read(wanted.format.as_deref(), &forms)?;
     let asked = Asked {
         month: Month::read(&wanted.month).map_err(bad)?,
         zone: zone(wanted.time_zone.as_deref())?,
-        hours: wanted.hours.as_deref().map(Hours::read).transpose().map_err(bad)?,
+        hours: wanted.hours.as_deref().map(ServiceHours::read).transpose().map_err(bad)?,
         service: wanted.service,
         until: now(),
         objectives: promised(&admin),
@@ -151,9 +151,9 @@ pub(super) async fn sla(
     let work = async move {
         let sla = gather::sla(&reader, &asked).await?;
         Ok(match form {
-            Form::Html => sla.html(),
-            Form::Csv => sla.csv(),
-            Form::Json | Form::Markdown => sla.json(),
+            ReportFormat::Html => sla.html(),
+            ReportFormat::Csv => sla.csv(),
+            ReportFormat::Json | ReportFormat::Markdown => sla.json(),
         })
     };
     Ok(form.answer(made(&admin, work).await?))
@@ -168,7 +168,10 @@ pub(super) async fn review(
     Path(id): Path<String>,
     Parameters(wanted): Parameters<ReviewWanted>,
 ) -> Result<Response, ApiError> {
-    let form = Form::read(wanted.format.as_deref(), &[("markdown", Form::Markdown), ("json", Form::Json)])?;
+    let form = ReportFormat::read(
+        wanted.format.as_deref(),
+        &[("markdown", ReportFormat::Markdown), ("json", ReportFormat::Json)],
+    )?;
     let zone = zone(wanted.time_zone.as_deref())?;
     let unknown = || ApiError::UnknownIncident { id: id.clone() };
     let id = IncidentId::read(&id).ok_or_else(unknown)?;
@@ -182,8 +185,8 @@ pub(super) async fn review(
     let work = async move {
         let review = gather::review(&reader, &incident, &asked).await?;
         Ok(match form {
-            Form::Markdown => review.markdown(),
-            Form::Html | Form::Json | Form::Csv => review.json(),
+            ReportFormat::Markdown => review.markdown(),
+            ReportFormat::Html | ReportFormat::Json | ReportFormat::Csv => review.json(),
         })
     };
     Ok(form.answer(made(&admin, work).await?))

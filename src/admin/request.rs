@@ -8,7 +8,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
 use super::error::ApiError;
 use super::{Admin, texts};
 use crate::config::problem::did_you_mean;
-use crate::control::{AuditRecord, Done, Order};
+use crate::control::{AuditRecord, Order, OrderReceipt};
 use crate::names::IncidentId;
 use crate::reliability::engine::Command;
 use crate::reliability::rule::Severity;
@@ -135,7 +135,7 @@ pub(super) async fn order(
     admin: &Admin,
     command: Command,
     audit: AuditRecord,
-) -> Result<(Done, String), ApiError> {
+) -> Result<(OrderReceipt, String), ApiError> {
     let done = admin.control.order(Order { command, audit: Some(audit.clone()) }).await;
     let done = done.ok_or(ApiError::Leaving)??;
     let audit_id = admin.told(done.audit_id.clone(), &audit);

@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) const LONGEST: usize = 512 * 1024;
 
 /// One connection.
-struct Place {
+struct AdminConnection {
     /// Has it a request that came in whole, or an answer on its way?
     whole: AtomicBool,
     /// Since when it has none; see [`moment`].
@@ -50,7 +50,7 @@ struct Place {
 
 /// All connections of the port.
 #[derive(Default)]
-struct Places(Mutex<Vec<Arc<Place>>>);
+struct Places(Mutex<Vec<Arc<AdminConnection>>>);
 
 /// A later moment has a higher number.
 fn moment() -> u64 {
@@ -60,7 +60,7 @@ fn moment() -> u64 {
 
 impl Places {
     /// A place for a newcomer. `None`: all are taken by requests that came in whole.
-    fn take(&self) -> Option<Arc<Place>> {
+    fn take(&self) -> Option<Arc<AdminConnection>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= fds::admin_places() {
             let silent = (0..).zip(&*all).filter(|(_, place)| !place.whole.load(Ordering::Relaxed));
@@ -69,21 +69,21 @@ impl Places {
             all.swap_remove(at).leave.notify_one();
         }
         let (whole, since) = (AtomicBool::new(false), AtomicU64::new(moment()));
-        let place = Arc::new(Place { whole, since, leave: Notify::new() });
+        let place = Arc::new(AdminConnection { whole, since, leave: Notify::new() });
         all.push(Arc::clone(&place));
         Some(place)
     }
 
-    fn give_back(&self, place: &Arc<Place>) {
+    fn give_back(&self, place: &Arc<AdminConnection>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, place));
     }
 }
 
 /// A request that came in whole, until the last byte of its answer.
-struct Whole(Arc<Place>);
+struct Whole(Arc<AdminConnection>);
 
 impl Whole {
-    fn of(place: &Arc<Place>) -> Self {
+    fn of(place: &Arc<AdminConnection>) -> Self {
         place.whole.store(true, Ordering::Relaxed);
         Self(Arc::clone(place))
     }
@@ -97,12 +97,12 @@ impl Drop for Whole {
 }
 
 /// The body of an answer, and what is held until it is over.
-struct Held<T> {
+struct GuardedBody<T> {
     body: Body,
     _held: T,
 }
 
-impl<T: Unpin> http_body::Body for Held<T> {
+impl<T: Unpin> http_body::Body for GuardedBody<T> {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -123,7 +123,7 @@ impl<T: Unpin> http_body::Body for Held<T> {
 }
 
 /// Answers the requests of one port.
-struct Port {
+struct PortService {
     admin: Arc<Admin>,
     router: Router,
     slots: Semaphore,
@@ -137,8 +137,8 @@ fn refused(status: StatusCode, code: &str, message: &str, hint: &str) -> Respons
     later("1", problem(status, code, message, hint))
 }
 
-impl Port {
-    async fn answer(&self, place: &Arc<Place>, request: Request<Incoming>) -> Response {
+impl PortService {
+    async fn answer(&self, place: &Arc<AdminConnection>, request: Request<Incoming>) -> Response {
         let is_quick = guard::PROBES.contains(&request.uri().path()) || request.uri().path() == "/metrics";
         if self.only_quick && !is_quick {
             return error::not_found(request.uri().clone()).await.into_response();
@@ -185,10 +185,10 @@ impl Port {
         let answer = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         // A stream may last for hours: its place is taken, a slot is not.
         drop(slot);
-        uniform(answer, &path).map(|body| Body::new(Held { body, _held: whole }))
+        uniform(answer, &path).map(|body| Body::new(GuardedBody { body, _held: whole }))
     }
 
-    async fn connection(self: Arc<Self>, tcp: TcpStream, place: Arc<Place>) {
+    async fn connection(self: Arc<Self>, tcp: TcpStream, place: Arc<AdminConnection>) {
         let of = (Arc::clone(&self), Arc::clone(&place));
         let service = hyper::service::service_fn(move |request| {
             let (port, place) = (Arc::clone(&of.0), Arc::clone(&of.1));
@@ -252,7 +252,14 @@ pub async fn serve(
     let router = super::router(&admin);
     let port = |only_quick| {
         let (slots, quick, places) = (Semaphore::new(MOST), Semaphore::new(QUICK), Places::default());
-        Arc::new(Port { admin: Arc::clone(&admin), router: router.clone(), slots, quick, places, only_quick })
+        Arc::new(PortService {
+            admin: Arc::clone(&admin),
+            router: router.clone(),
+            slots,
+            quick,
+            places,
+            only_quick,
+        })
     };
     if let Some(probes) = probes {
         crate::runtime::tasks::detach(port(true).accept(probes, drain.clone()));

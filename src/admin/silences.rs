@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::contract::incidents::when;
 use super::error::ApiError;
-use super::observed::{About, Observed};
+use super::observed::{Observed, Provenance};
 use super::request::{self, Parameters, bad};
 use super::{Admin, services};
 use crate::control::AuditRecord;
@@ -179,7 +179,7 @@ pub(super) async fn list(
     let more = ended.iter().flatten().filter(|one| !at_hand(one));
     silences.extend(more.map(|one| SilenceView::of(one, now)));
     let view = Silences { silences, ended: ended.map(|ended| ended.len()) };
-    Ok(About::looked(&admin, &snapshot).answer(&admin, view))
+    Ok(Provenance::looked(&admin, &snapshot).answer(&admin, view))
 }
 
 /// Hold calls back, or announce maintenance. Both end by themselves.
@@ -258,7 +258,7 @@ async fn changed(
         Reply::Silence(silence) => {
             let silence = SilenceView::of(&silence, admin.control.now());
             let view = SilenceChanged { silence, audit_id, stored: done.stored };
-            Ok(About::now().answer(admin, view))
+            Ok(Provenance::now().answer(admin, view))
         }
         Reply::Incident(_) => Err(ApiError::Leaving),
     }

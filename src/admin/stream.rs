@@ -21,7 +21,7 @@ use super::Admin;
 use super::contract::incidents::{IncidentView, Incidents};
 use super::error::ApiError;
 use super::request::Parameters;
-use crate::control::{Change, Changes, Next, Snapshot};
+use crate::control::{Change, Changes, NextChanges, Snapshot};
 use crate::runtime::drain::Drain;
 
 /// Streams at once: each holds one connection of the admin port.
@@ -35,23 +35,23 @@ const ALIVE: Duration = Duration::from_secs(15);
 
 /// Open streams.
 #[derive(Debug, Default)]
-pub(super) struct Streams(Arc<AtomicUsize>);
+pub(super) struct OpenStreams(Arc<AtomicUsize>);
 
 /// One of them; gives its place back.
-struct Held(Arc<AtomicUsize>);
+struct StreamPlace(Arc<AtomicUsize>);
 
-impl Drop for Held {
+impl Drop for StreamPlace {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Streams {
-    fn hold(&self) -> Result<Held, ApiError> {
+impl OpenStreams {
+    fn hold(&self) -> Result<StreamPlace, ApiError> {
         let open = self
             .0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < MOST).then_some(open + 1));
-        open.map(|_| Held(Arc::clone(&self.0))).map_err(|_| ApiError::TooManyStreams { most: MOST })
+        open.map(|_| StreamPlace(Arc::clone(&self.0))).map_err(|_| ApiError::TooManyStreams { most: MOST })
     }
 }
 
@@ -109,7 +109,7 @@ struct Teller {
     boot: String,
     changes: Changes,
     send: mpsc::Sender<Result<Event, Infallible>>,
-    _held: Held,
+    _held: StreamPlace,
 }
 
 impl Teller {
@@ -129,8 +129,10 @@ impl Teller {
         }
         loop {
             let events: Vec<(u64, Event)> = match self.changes.next(after) {
-                Next::Anew { snapshot, number } => vec![(number, self.reset(&snapshot, number))],
-                Next::Changes(changes) => changes.iter().map(|one| (one.number, self.change(one))).collect(),
+                NextChanges::Anew { snapshot, number } => vec![(number, self.reset(&snapshot, number))],
+                NextChanges::Changes(changes) => {
+                    changes.iter().map(|one| (one.number, self.change(one))).collect()
+                }
             };
             if events.is_empty() && !self.changes.grown(after.unwrap_or(0)).await {
                 return;
@@ -176,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_stream_gives_its_place_back() {
-        let streams = Streams::default();
+        let streams = OpenStreams::default();
         let held: Vec<_> = (0..MOST).map(|_| streams.hold().expect("room")).collect();
         assert!(streams.hold().is_err());
         drop(held);

@@ -18,9 +18,9 @@ use crate::config::problem::did_you_mean;
 
 /// The parameters of each operation, by method and path below the prefix.
 #[derive(Debug, Default)]
-pub(super) struct Parameters(BTreeMap<(Method, String), Vec<String>>);
+pub(super) struct KnownParameters(BTreeMap<(Method, String), Vec<String>>);
 
-impl Parameters {
+impl KnownParameters {
     /// What the contract says.
     pub(super) fn of(document: &OpenApi) -> Self {
         let mut all = BTreeMap::new();
@@ -61,7 +61,7 @@ fn below(path: &str) -> &str {
 
 /// The layer.
 pub(super) async fn only_known(
-    State(parameters): State<Arc<Parameters>>,
+    State(parameters): State<Arc<KnownParameters>>,
     path: MatchedPath,
     request: Request,
     next: Next,
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     fn told(method: &Method, path: &str, name: &str) -> Option<String> {
-        let parameters = Parameters::of(&super::super::openapi());
+        let parameters = KnownParameters::of(&super::super::openapi());
         match parameters.check(method, path, &[(name.to_owned(), "1".to_owned())]) {
             Err(ApiError::BadQuery { problem }) => Some(problem),
             Ok(()) | Err(_) => None,
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(told(&Method::GET, "/sre/incidents", "severity"), None);
         let document = super::super::openapi();
         let mut routes = 0;
-        for (method, path) in Parameters::of(&document).0.keys() {
+        for (method, path) in KnownParameters::of(&document).0.keys() {
             assert!(told(method, &format!("/sre{path}"), "pretty").is_some(), "{method} {path}");
             routes += 1;
         }

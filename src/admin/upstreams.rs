@@ -10,7 +10,7 @@ use super::Admin;
 use super::contract::{Breaker, EndpointView, UpstreamView, Upstreams};
 use super::error::ApiError;
 use super::health;
-use super::observed::{About, Observed};
+use super::observed::{Observed, Provenance};
 use crate::config::presets::SRE_API;
 use crate::reliability::verdict::Against;
 use crate::runtime::clock::{self, Moment};
@@ -71,7 +71,7 @@ pub(super) fn view(upstream: &Upstream, moment: Moment) -> UpstreamView {
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Upstreams>> {
     let moment = clock::now();
     let upstreams = sorted(&admin).iter().map(|upstream| view(upstream, moment)).collect();
-    About::now().answer(&admin, Upstreams { upstreams })
+    Provenance::now().answer(&admin, Upstreams { upstreams })
 }
 
 /// One upstream.
@@ -82,6 +82,6 @@ pub(super) async fn show(
     Path(name): Path<String>,
 ) -> Result<Json<Observed<UpstreamView>>, ApiError> {
     let upstream = find(&admin, &name)?;
-    let about = About::now().of(health::dependency(&upstream).0);
+    let about = Provenance::now().of(health::dependency(&upstream).0);
     Ok(about.answer(&admin, view(&upstream, clock::now())))
 }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::Admin;
 use super::contract::incidents::Alerts;
-use super::observed::{About, Observed};
+use super::observed::{Observed, Provenance};
 use crate::control::Replied;
 use crate::reliability::ledger::Report;
 
@@ -86,7 +86,7 @@ pub(super) async fn uptime(State(admin): State<Arc<Admin>>) -> Json<Observed<Upt
     let promised = admin.reloader.status().config.watch.slo.uptime;
     let coverage = snapshot.uptime.get(crate::control::SERVICE).map_or(0.0, |spans| spans[2].coverage());
     let view = UptimeView { target: promised.ratio(), subjects };
-    About::looked(&admin, &snapshot).over("30d", Some(coverage)).answer(&admin, view)
+    Provenance::looked(&admin, &snapshot).over("30d", Some(coverage)).answer(&admin, view)
 }
 
 /// Replies of one window.
@@ -135,12 +135,12 @@ pub(super) async fn slo(State(admin): State<Arc<Admin>>) -> Json<Observed<SloVie
     let windows = snapshot.replies.iter().map(|one| burn(one, allowed));
     let coverage = snapshot.replies.last().map_or(0.0, |longest| longest.coverage);
     let view = SloView { objective: config.watch.slo.success.ratio(), windows: windows.collect() };
-    About::looked(&admin, &snapshot).over("3d", Some(coverage)).answer(&admin, view)
+    Provenance::looked(&admin, &snapshot).over("3d", Some(coverage)).answer(&admin, view)
 }
 
 /// The alerts that are pending or firing.
 #[utoipa::path(get, path = "/alerts", responses((status = 200, body = Observed<Alerts>)))]
 pub(super) async fn alerts(State(admin): State<Arc<Admin>>) -> Json<Observed<Alerts>> {
     let snapshot = admin.control.snapshot();
-    About::looked(&admin, &snapshot).answer(&admin, Alerts::of(&snapshot))
+    Provenance::looked(&admin, &snapshot).answer(&admin, Alerts::of(&snapshot))
 }

@@ -5,7 +5,7 @@ use crate::reliability::fleet::Duty;
 use crate::reliability::health::Status;
 use crate::reliability::incident::State;
 use crate::reliability::rule::{Rule, Severity};
-use crate::reliability::verdict::Why;
+use crate::reliability::verdict::BadReason;
 use crate::store;
 
 /// `next` of a page of what is at hand, or of what is on disk.
@@ -51,7 +51,7 @@ fn states(schema: &str) -> Option<Vec<&'static str>> {
         "SilenceView" => vec!["to_come", "lasting", "ended"],
         "AlertView" => vec!["pending", "firing"],
         "BudgetView" => vec!["met", "warned", "broken"],
-        "StoreHealth" => store::State::ALL.map(store::State::as_str).into(),
+        "StoreHealth" => store::DatabaseState::ALL.map(store::DatabaseState::as_str).into(),
         _ => return None,
     })
 }
@@ -69,7 +69,9 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         ("Breaker" | "Observed_Breaker", "mode") => {
             [Mode::On, Mode::Shadow, Mode::Off].map(Mode::label).into()
         }
-        ("FailedAttempt", "why") => Why::ALL.map(Why::label).into_iter().chain(["rate_limited"]).collect(),
+        ("FailedAttempt", "why") => {
+            BadReason::ALL.map(BadReason::label).into_iter().chain(["rate_limited"]).collect()
+        }
         (_, "duty") => [Duty::Holds, Duty::Follows, Duty::Alone].map(Duty::label).into(),
         ("SilenceView" | "SilenceOrder", "purpose") => vec!["silence", "maintenance"],
         ("MatcherView", "label") => vec!["rule", "service", "scope", "severity"],

@@ -24,7 +24,7 @@ pub(super) async fn seconds(
 ) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let looks = Looks::new(servers, own);
+    let looks = CertificateLooks::new(servers, own);
     for tick in 1_u64.. {
         tokio::select! {
             () = drain.requested() => return,
@@ -50,14 +50,14 @@ pub(super) async fn seconds(
 }
 
 /// Looks at certificates and roots, on a thread of its own: files may hang, and windows must turn.
-struct Looks {
+struct CertificateLooks {
     own: Own,
     servers: Arc<Vec<(String, tls::Server)>>,
     /// What was told of each, so that it is told once; `None`: a look is under way.
     told: Arc<Mutex<Option<BTreeMap<String, String>>>>,
 }
 
-impl Looks {
+impl CertificateLooks {
     fn new(servers: Vec<(String, tls::Server)>, own: Own) -> Self {
         Self { own, servers: Arc::new(servers), told: Arc::new(Mutex::new(Some(BTreeMap::new()))) }
     }

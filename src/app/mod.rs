@@ -138,7 +138,7 @@ impl App {
         let workers = config.process.workers;
         let access = AccessLog::start(&config.access_log).context("access log")?;
         let telemetry = Telemetry::new(workers, access, clock::now());
-        let memory = control::Memory::begin(&config, &telemetry);
+        let memory = control::MemoryWatch::begin(&config, &telemetry);
         let (admin_listener, admin_address) = bind_one(config.admin.listen, "admin.listen")?;
         let probes = config.admin.probes.map(|probes| bind_one(probes, "admin.probes")).transpose()?;
         let (probes, probes_address) = probes.unzip();

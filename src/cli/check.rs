@@ -11,7 +11,7 @@ use crate::config::problem::Problems;
 use crate::config::{self, Config};
 
 /// What was asked for.
-pub(super) struct Asked {
+pub(super) struct CheckArgs {
     /// The files; none: the one that `run` would take.
     pub(super) files: Vec<PathBuf>,
     /// A warning or advice fails.
@@ -21,7 +21,7 @@ pub(super) struct Asked {
 }
 
 /// Checks them all. 0: all can run; 1: all can, and `strict` found a warning or advice; 2: one cannot.
-pub(super) fn check(asked: Asked) -> ExitCode {
+pub(super) fn check(asked: CheckArgs) -> ExitCode {
     let files = match (asked.files.is_empty(), run::found(None)) {
         (false, _) => asked.files.into_iter().map(Some).collect(),
         (true, found) => vec![found],
@@ -31,7 +31,7 @@ pub(super) fn check(asked: Asked) -> ExitCode {
         let read = read(file.as_deref());
         let name = file.map_or("the built-in config".to_owned(), |file| file.display().to_string());
         refused |= read.is_err();
-        doubtful |= read.as_ref().is_ok_and(Found::is_doubtful);
+        doubtful |= read.as_ref().is_ok_and(CheckReport::is_doubtful);
         if asked.json {
             told.push(as_json(&name, &read));
         } else {
@@ -49,7 +49,7 @@ pub(super) fn check(asked: Asked) -> ExitCode {
 }
 
 /// A config that can run, with what is doubtful about it.
-struct Found {
+struct CheckReport {
     upstreams: usize,
     /// Those that are written: the built-in last one is in every file.
     routes: usize,
@@ -57,7 +57,7 @@ struct Found {
     advice: Vec<config::advice::Advice>,
 }
 
-impl Found {
+impl CheckReport {
     fn of(config: &Config) -> Self {
         let (warnings, advice) = (config::warnings::all(config), config::advice::of(config));
         let routes =
@@ -70,12 +70,12 @@ impl Found {
     }
 }
 
-fn read(file: Option<&Path>) -> Result<Found, Problems> {
+fn read(file: Option<&Path>) -> Result<CheckReport, Problems> {
     let (text, source) = run::text_of(file).map_err(|error| Problems::single(&error))?;
-    trial::load(&text, &source, &run::overrides(None)).map(|config| Found::of(&config))
+    trial::load(&text, &source, &run::overrides(None)).map(|config| CheckReport::of(&config))
 }
 
-fn in_words(name: &str, read: &Result<Found, Problems>) {
+fn in_words(name: &str, read: &Result<CheckReport, Problems>) {
     match read {
         Ok(found) => {
             let many = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
@@ -91,7 +91,7 @@ fn in_words(name: &str, read: &Result<Found, Problems>) {
     }
 }
 
-fn as_json(name: &str, read: &Result<Found, Problems>) -> Value {
+fn as_json(name: &str, read: &Result<CheckReport, Problems>) -> Value {
     match read {
         Ok(found) => json!({
             "file": name,

@@ -17,11 +17,11 @@ use clap::{Parser, Subcommand};
 #[command(name = "strop", version, about, arg_required_else_help = true)]
 pub struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// Run the sidecar.
     Run {
         /// The config file. Default: $STROP_CONFIG, else ./strop.toml, else /etc/strop/strop.toml, else a built-in one that
@@ -74,7 +74,7 @@ enum Command {
     /// Write a report from what the store holds, also while a sidecar runs.
     Report {
         #[command(subcommand)]
-        what: report::Report,
+        what: report::ReportCommand,
     },
     /// Try the ways to tell people.
     Notify {
@@ -91,22 +91,22 @@ enum Command {
 /// Does what the command line says.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Run { config, backend } => run::run(config, backend.as_deref()),
-        Command::Check { mut files, config, strict, json } => {
+        CliCommand::Run { config, backend } => run::run(config, backend.as_deref()),
+        CliCommand::Check { mut files, config, strict, json } => {
             files.extend(config);
-            check::check(check::Asked { files, strict, json })
+            check::check(check::CheckArgs { files, strict, json })
         }
-        Command::Healthcheck { admin } => run::healthcheck(&admin),
-        Command::Schema => {
+        CliCommand::Healthcheck { admin } => run::healthcheck(&admin),
+        CliCommand::Schema => {
             say(&crate::config::schema());
             ExitCode::SUCCESS
         }
-        Command::Audit { what } => store::audit(what),
-        Command::Backup { what, config, to } => store::backup(what, config, to),
-        Command::Report { what } => report::report(what),
-        Command::Notify { order } => self::notify::notify(order),
-        Command::Demo { weather: None } => demo::run(),
-        Command::Demo { weather: Some(weather) } => demo::change(weather),
+        CliCommand::Audit { what } => store::audit(what),
+        CliCommand::Backup { what, config, to } => store::backup(what, config, to),
+        CliCommand::Report { what } => report::report(what),
+        CliCommand::Notify { order } => self::notify::notify(order),
+        CliCommand::Demo { weather: None } => demo::run(),
+        CliCommand::Demo { weather: Some(weather) } => demo::change(weather),
     }
 }
 

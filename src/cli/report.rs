@@ -8,9 +8,9 @@ use clap::{Subcommand, ValueEnum};
 use super::store::wait;
 use super::{complain, run, say};
 use crate::config::Config;
-use crate::report::calendar::{Month, Zone};
+use crate::report::calendar::{Month, ReportZone};
 use crate::report::gather;
-use crate::report::hours::Hours;
+use crate::report::hours::ServiceHours;
 use crate::report::review;
 use crate::report::sla::{Asked, Objectives};
 use crate::runtime::clock;
@@ -20,7 +20,7 @@ use crate::units::At;
 
 /// Which report.
 #[derive(Debug, Subcommand)]
-pub(super) enum Report {
+pub(super) enum ReportCommand {
     /// The service level of a calendar month: uptime with its bounds, requests, error budgets, incidents, recommendations.
     Sla {
         /// As 2026-10. One that is not over is told as far as it goes.
@@ -85,9 +85,9 @@ pub(super) enum ReviewForm {
 }
 
 /// Why there is none: 1: the store does not answer, or there is no such incident; 2: what was asked for cannot be.
-struct Failed(u8, String);
+struct ReportError(u8, String);
 
-impl Failed {
+impl ReportError {
     fn asked(why: String) -> Self {
         Self(2, why)
     }
@@ -98,9 +98,11 @@ impl Failed {
 }
 
 /// Makes it. 0: it is written; 1: it cannot be made; 2: what was asked for cannot be, or the config cannot run.
-pub(super) fn report(what: Report) -> ExitCode {
+pub(super) fn report(what: ReportCommand) -> ExitCode {
     let (config, out) = match &what {
-        Report::Sla { config, out, .. } | Report::Review { config, out, .. } => (config.clone(), out.clone()),
+        ReportCommand::Sla { config, out, .. } | ReportCommand::Review { config, out, .. } => {
+            (config.clone(), out.clone())
+        }
     };
     let config = match run::configured(config) {
         Ok(config) => config,
@@ -111,59 +113,59 @@ pub(super) fn report(what: Report) -> ExitCode {
     };
     let work = async {
         let store = config.store.as_ref().ok_or_else(|| {
-            Failed::asked("store.url is \"off\": there is nothing to report from".to_owned())
+            ReportError::asked("store.url is \"off\": there is nothing to report from".to_owned())
         })?;
-        super::store::there(store).map_err(Failed::found)?;
-        let reader = Reader::open(store).map_err(Failed::found)?;
+        super::store::there(store).map_err(ReportError::found)?;
+        let reader = Reader::open(store).map_err(ReportError::found)?;
         made(&reader, what, &config).await
     };
-    let made = wait(work).map_err(Failed::found).and_then(|made| made);
+    let made = wait(work).map_err(ReportError::found).and_then(|made| made);
     match made.and_then(|text| written(&text, out.as_deref())) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failed(code, why)) => {
+        Err(ReportError(code, why)) => {
             complain(&why);
             ExitCode::from(code)
         }
     }
 }
 
-fn written(text: &str, out: Option<&Path>) -> Result<(), Failed> {
+fn written(text: &str, out: Option<&Path>) -> Result<(), ReportError> {
     let Some(path) = out else {
         say(text.strip_suffix('\n').unwrap_or(text));
         return Ok(());
     };
     std::fs::write(path, text)
-        .map_err(|error| Failed::found(format!("{} cannot be written: {error}", path.display())))
+        .map_err(|error| ReportError::found(format!("{} cannot be written: {error}", path.display())))
 }
 
-async fn made(reader: &Reader, what: Report, config: &Config) -> Result<String, Failed> {
+async fn made(reader: &Reader, what: ReportCommand, config: &Config) -> Result<String, ReportError> {
     let until = At(millis(clock::now().wall));
     let slo = config.watch.slo;
     let objectives = Objectives { uptime: slo.uptime.ratio(), requests: slo.success.ratio() };
     match what {
-        Report::Sla { month, time_zone, format, hours, service, .. } => {
+        ReportCommand::Sla { month, time_zone, format, hours, service, .. } => {
             let asked = Asked {
-                month: Month::read(&month).map_err(Failed::asked)?,
-                zone: Zone::read(&time_zone).map_err(Failed::asked)?,
-                hours: hours.as_deref().map(Hours::read).transpose().map_err(Failed::asked)?,
+                month: Month::read(&month).map_err(ReportError::asked)?,
+                zone: ReportZone::read(&time_zone).map_err(ReportError::asked)?,
+                hours: hours.as_deref().map(ServiceHours::read).transpose().map_err(ReportError::asked)?,
                 service,
                 until,
                 objectives,
             };
-            asked.has_begun().map_err(Failed::asked)?;
-            let sla = gather::sla(reader, &asked).await.map_err(Failed::found)?;
+            asked.has_begun().map_err(ReportError::asked)?;
+            let sla = gather::sla(reader, &asked).await.map_err(ReportError::found)?;
             Ok(match format {
                 SlaForm::Html => sla.html(),
                 SlaForm::Json => sla.json(),
                 SlaForm::Csv => sla.csv(),
             })
         }
-        Report::Review { id, format, time_zone, .. } => {
-            let zone = Zone::read(&time_zone).map_err(Failed::asked)?;
-            let found = gather::incident(reader, &id).await.map_err(Failed::found)?;
-            let incident = found.ok_or_else(|| Failed::found(format!("no incident is named {id:?}")))?;
+        ReportCommand::Review { id, format, time_zone, .. } => {
+            let zone = ReportZone::read(&time_zone).map_err(ReportError::asked)?;
+            let found = gather::incident(reader, &id).await.map_err(ReportError::found)?;
+            let incident = found.ok_or_else(|| ReportError::found(format!("no incident is named {id:?}")))?;
             let asked = review::Asked { zone, until, objectives };
-            let review = gather::review(reader, &incident, &asked).await.map_err(Failed::found)?;
+            let review = gather::review(reader, &incident, &asked).await.map_err(ReportError::found)?;
             Ok(match format {
                 ReviewForm::Markdown => review.markdown(),
                 ReviewForm::Json => review.json(),

@@ -9,7 +9,7 @@ use clap::Subcommand;
 use super::{complain, run, say};
 use crate::config::{Store as StoreConfig, StoreAt};
 use crate::store;
-use crate::store::audit::{Head, Walk};
+use crate::store::audit::{ChainEnd, Walk};
 use crate::store::backup::{self, BackupError, Manifest};
 
 /// What is asked of the audit trail.
@@ -74,8 +74,8 @@ pub(super) fn there(store: &StoreConfig) -> Result<(), String> {
 }
 
 /// A head as it was told, or as the manifest of a copy holds it.
-fn head(told: &str) -> Result<Head, String> {
-    if let Some(head) = Head::read(told) {
+fn head(told: &str) -> Result<ChainEnd, String> {
+    if let Some(head) = ChainEnd::read(told) {
         return Ok(head);
     }
     let text = std::fs::read_to_string(told).map_err(|error| {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::Part;
 use super::word::{OneOf, Word};
-use crate::reliability::detect::{Budget, Limits};
+use crate::reliability::detect::{LatencyBudget, PercentileLimits};
 use crate::units::{Text, Written as _, secs};
 
 /// `[latency]` as written.
@@ -26,7 +26,7 @@ pub struct LatencyFile {
 
 impl Default for LatencyFile {
     fn default() -> Self {
-        let Budget { p50, p95, p99 } = Budget::default();
+        let LatencyBudget { p50, p95, p99 } = LatencyBudget::default();
         Self { slow: secs(1), p50: p50.into(), p95: p95.into(), p99: p99.into() }
     }
 }
@@ -44,12 +44,12 @@ pub struct BudgetFile {
 /// In the place of what was written and could not be read.
 impl Default for BudgetFile {
     fn default() -> Self {
-        Budget::default().p50.into()
+        LatencyBudget::default().p50.into()
     }
 }
 
-impl From<Limits> for BudgetFile {
-    fn from(limits: Limits) -> Self {
+impl From<PercentileLimits> for BudgetFile {
+    fn from(limits: PercentileLimits) -> Self {
         Self { warn: Text(limits.warn), alert: Text(limits.alert) }
     }
 }
@@ -80,7 +80,7 @@ pub struct Latency {
     /// `slow_requests_total` counts what takes longer. Default 1 s.
     pub slow: Duration,
     /// Of every route that has none of its own.
-    pub budget: Budget,
+    pub budget: LatencyBudget,
 }
 
 /// How a route is held to its budget.
@@ -89,7 +89,7 @@ pub struct Measured {
     /// Up to which byte.
     pub until: Until,
     /// Its budget.
-    pub budget: Budget,
+    pub budget: LatencyBudget,
 }
 
 /// Up to which byte a route is held to its budget.
@@ -140,7 +140,7 @@ const LONGEST: Duration = Duration::from_secs(120);
 
 impl LatencyFile {
     pub(super) fn check(&self, mut at: Part<'_, '_>) -> Latency {
-        let budget = Budget {
+        let budget = LatencyBudget {
             p50: self.p50.check(at.part("p50")),
             p95: self.p95.check(at.part("p95")),
             p99: self.p99.check(at.part("p99")),
@@ -180,19 +180,19 @@ impl RouteLatencyFile {
             }
         };
         // What is wrong in `[latency]` is told there.
-        let mut one = |key: &str, own: Option<BudgetFile>, common: Limits| match own {
+        let mut one = |key: &str, own: Option<BudgetFile>, common: PercentileLimits| match own {
             Some(own) if own != common.into() => own.check(at.part(key)),
             Some(_) | None => common,
         };
-        let Budget { p50, p95, p99 } = common.budget;
+        let LatencyBudget { p50, p95, p99 } = common.budget;
         let (p50, p95, p99) =
             (one("p50", self.p50, p50), one("p95", self.p95, p95), one("p99", self.p99, p99));
-        Some(Measured { until, budget: Budget { p50, p95, p99 } })
+        Some(Measured { until, budget: LatencyBudget { p50, p95, p99 } })
     }
 }
 
 impl BudgetFile {
-    fn check(&self, mut at: Part<'_, '_>) -> Limits {
+    fn check(&self, mut at: Part<'_, '_>) -> PercentileLimits {
         let (warn, alert) = (self.warn.0, self.alert.0);
         if warn > alert {
             let (warn, alert) = (warn.write(), alert.write());
@@ -205,6 +205,6 @@ impl BudgetFile {
                 at.add(key, format!("{} {told}", value.write()));
             }
         }
-        Limits { warn, alert }
+        PercentileLimits { warn, alert }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Records;
 use crate::runtime::clock;
 use crate::store::rows::{AuditEntry, AuditRow, Write, millis};
-use crate::store::{Store, StoreError, Written};
+use crate::store::{Store, StoreError, WriteReceipt};
 use crate::units::At;
 
 /// How long the giver of an order waits for the disk.
@@ -56,7 +56,7 @@ fn now() -> At {
 }
 
 /// Is it on disk? False as well when that takes longer than anybody should wait: it is taken, and follows.
-pub(super) async fn stored(written: Option<Written>) -> bool {
+pub(super) async fn stored(written: Option<WriteReceipt>) -> bool {
     match written {
         Some(written) => matches!(tokio::time::timeout(PATIENCE, written).await, Ok(Ok(()))),
         None => false,
@@ -64,7 +64,7 @@ pub(super) async fn stored(written: Option<Written>) -> bool {
 }
 
 impl Records {
-    fn put(&self, write: Write) -> Option<Written> {
+    fn put(&self, write: Write) -> Option<WriteReceipt> {
         self.store().map(|store: &Store| store.write(vec![write]))
     }
 

@@ -178,10 +178,10 @@ fn failed(backups: &Backups, to: &Path, why: String) {
     });
 }
 
-type Taken = (PathBuf, Manifest, Result<usize, BackupError>);
+type BackupResult = (PathBuf, Manifest, Result<usize, BackupError>);
 
 /// A good copy, and what became of older ones.
-async fn taken(store: StoreConfig, plan: StoreBackup) -> Result<Taken, BackupError> {
+async fn taken(store: StoreConfig, plan: StoreBackup) -> Result<BackupResult, BackupError> {
     let runtime = tokio::runtime::Handle::current();
     let work = move || {
         let take = async { tokio::time::timeout(PATIENCE, backup::take(&store, &plan.to)).await };

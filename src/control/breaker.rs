@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::handle::{Ask, Order};
+use super::handle::{Order, PendingOrder};
 use super::{AuditRecord, Handle};
 use crate::reliability::breaker::{BreakerState, Hold};
 use crate::reliability::engine::Command;
@@ -141,7 +141,7 @@ impl Handle {
             let command = Command::Acted { service, actor, what: format!("{line}: {}", order.reason) };
             let order = Order { command, audit: None };
             // A process that leaves writes no timeline any more; the audit trail has the order all the same.
-            let _ = self.asks.send(Ask { order, found: None, rows: Vec::new(), answer: None }).await;
+            let _ = self.asks.send(PendingOrder { order, found: None, rows: Vec::new(), answer: None }).await;
         }
         let BreakerOrder { name, change, actor, reason, .. } = order;
         let record = AuditRecord { actor, action: change.action(), target: name.to_owned(), reason };

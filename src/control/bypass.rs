@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::config::presets::SRE_API;
-use crate::insight::bypass::{Direct, Sampler, Seen};
+use crate::insight::bypass::{ConnectionSampler, Connections, Direct};
 use crate::names::UpstreamName;
 use crate::telemetry::bypass::Passing;
 use crate::telemetry::event::UpstreamEvent;
@@ -31,7 +31,7 @@ pub enum Bypass {
     /// Why nothing is.
     NotObservable(String),
     /// The last look.
-    Observed(Arc<Observed>),
+    Observed(Arc<BypassReading>),
 }
 
 impl Bypass {
@@ -52,7 +52,7 @@ impl Default for Bypass {
 
 /// One look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Observed {
+pub struct BypassReading {
     /// When.
     pub at: At,
     /// The ports that were looked for.
@@ -66,13 +66,13 @@ pub struct Observed {
 }
 
 /// A look that has ended: when it began, the ports, what was seen.
-type Look = (At, Vec<u16>, io::Result<Seen>);
+type BypassLook = (At, Vec<u16>, io::Result<Connections>);
 
 /// Remembers what was seen.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+pub(super) struct BypassWatch {
     asked: Option<At>,
-    shared: Arc<Mutex<Option<Look>>>,
+    shared: Arc<Mutex<Option<BypassLook>>>,
     before: BTreeSet<Direct>,
     totals: BTreeMap<String, u64>,
     last: Bypass,
@@ -82,7 +82,7 @@ fn locked<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Watch {
+impl BypassWatch {
     /// The last look, however old; the next one is begun when it is due.
     pub(super) fn look(&mut self, registry: &Registry, now: At) -> Bypass {
         let world = registry.snapshot();
@@ -104,7 +104,7 @@ impl Watch {
             self.asked = Some(now);
             let (shared, ports) = (Arc::clone(&self.shared), egress.bypass_ports.clone());
             crate::runtime::tasks::detach(async move {
-                let looked = move || (Sampler::default().look(&ports), ports);
+                let looked = move || (ConnectionSampler::default().look(&ports), ports);
                 if let Some((seen, ports)) = crate::runtime::tasks::blocking(looked).await {
                     *locked(&shared) = Some((now, ports, seen));
                 }
@@ -120,8 +120,8 @@ impl Watch {
     }
 
     /// Counts what passes by: connections that are open, and those that were not at the look before.
-    fn count(&mut self, ways: &WaysOut, ports: Vec<u16>, seen: Seen, at: At) -> Observed {
-        let mut observed = Observed { at, ports, cut: seen.cut, ..Observed::default() };
+    fn count(&mut self, ways: &WaysOut, ports: Vec<u16>, seen: Connections, at: At) -> BypassReading {
+        let mut observed = BypassReading { at, ports, cut: seen.cut, ..BypassReading::default() };
         let names = ways.names.iter().map(String::as_str).chain([UNKNOWN]);
         let mut open: BTreeMap<String, u64> = names.map(|name| (name.to_owned(), 0)).collect();
         let mut addresses: BTreeMap<SocketAddr, (&str, u64)> = BTreeMap::new();
@@ -195,22 +195,22 @@ mod tests {
         WaysOut { names: [stripe.clone()].into(), addresses: [([10, 0, 0, 7].into(), stripe)].into() }
     }
 
-    fn seen(all: &[(&str, u64)]) -> Seen {
+    fn seen(all: &[(&str, u64)]) -> Connections {
         let one = |(remote, inode): &(&str, u64)| Direct {
             remote: remote.parse().expect("an address"),
             local: SocketAddr::from(([10, 0, 0, 1], 50_000)),
             inode: *inode,
         };
-        Seen { direct: all.iter().map(one).collect(), cut: false }
+        Connections { direct: all.iter().map(one).collect(), cut: false }
     }
 
-    fn numbers(observed: &Observed) -> Vec<(&str, u64, u64)> {
+    fn numbers(observed: &BypassReading) -> Vec<(&str, u64, u64)> {
         observed.passing.iter().map(|(name, one)| (name.as_str(), one.open, one.total)).collect()
     }
 
     #[test]
     fn what_leads_to_an_upstream_or_to_the_public_internet_passes_by() {
-        let mut watch = Watch::default();
+        let mut watch = BypassWatch::default();
         let all = [
             ("10.0.0.7:443", 1),
             ("8.8.8.8:443", 2),
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_connection_is_counted_once_for_as_long_as_it_is_open() {
-        let mut watch = Watch::default();
+        let mut watch = BypassWatch::default();
         let mut look = |all: &[(&str, u64)]| {
             let observed = watch.count(&ways(), vec![443], seen(all), At(0));
             numbers(&observed).into_iter().map(|(_, open, total)| (open, total)).collect::<Vec<_>>()
@@ -243,7 +243,7 @@ mod tests {
     fn a_few_addresses_are_shown_of_many() {
         let all: Vec<(String, u64)> = (1..=200).map(|nth| (format!("8.8.8.{nth}:443"), nth)).collect();
         let all: Vec<(&str, u64)> = all.iter().map(|(text, nth)| (text.as_str(), *nth)).collect();
-        let observed = Watch::default().count(&ways(), vec![443], seen(&all), At(0));
+        let observed = BypassWatch::default().count(&ways(), vec![443], seen(&all), At(0));
         assert_eq!((observed.examples.len(), observed.passing[UNKNOWN].open), (EXAMPLES, 200));
     }
 }

@@ -40,7 +40,7 @@ pub struct Change {
 
 /// What a reader gets.
 #[derive(Clone, Debug)]
-pub enum Next {
+pub enum NextChanges {
     /// What came after its place; empty: nothing yet.
     Changes(Vec<Arc<Change>>),
     /// Its place is unknown: it begins anew.
@@ -53,7 +53,7 @@ pub enum Next {
 }
 
 #[derive(Debug, Default)]
-struct Ring {
+struct ChangeRing {
     changes: VecDeque<Arc<Change>>,
     bytes: usize,
     newest: u64,
@@ -61,7 +61,7 @@ struct Ring {
     snapshot: Arc<Snapshot>,
 }
 
-impl Ring {
+impl ChangeRing {
     fn take(&mut self, snapshot: &Arc<Snapshot>) {
         // The oldest first, as they were made.
         for incident in snapshot.incidents.iter().rev() {
@@ -85,14 +85,14 @@ impl Ring {
         self.snapshot = Arc::clone(snapshot);
     }
 
-    fn next(&self, after: Option<u64>) -> Next {
+    fn next(&self, after: Option<u64>) -> NextChanges {
         let first = self.newest + 1 - self.changes.len() as u64;
         match after {
             Some(after) if (first..=self.newest + 1).contains(&(after.saturating_add(1))) => {
                 let skip = usize::try_from(after + 1 - first).unwrap_or(usize::MAX);
-                Next::Changes(self.changes.iter().skip(skip).take(BATCH).map(Arc::clone).collect())
+                NextChanges::Changes(self.changes.iter().skip(skip).take(BATCH).map(Arc::clone).collect())
             }
-            Some(_) | None => Next::Anew { snapshot: Arc::clone(&self.snapshot), number: self.newest },
+            Some(_) | None => NextChanges::Anew { snapshot: Arc::clone(&self.snapshot), number: self.newest },
         }
     }
 }
@@ -119,25 +119,25 @@ fn brief(incident: &Arc<Incident>) -> Arc<Incident> {
 /// Who fills it.
 #[derive(Debug)]
 pub(super) struct ChangeWriter {
-    ring: Arc<Mutex<Ring>>,
+    ring: Arc<Mutex<ChangeRing>>,
     newest: watch::Sender<u64>,
 }
 
 /// Who reads it. Clones are cheap.
 #[derive(Clone, Debug)]
 pub struct Changes {
-    ring: Arc<Mutex<Ring>>,
+    ring: Arc<Mutex<ChangeRing>>,
     newest: watch::Receiver<u64>,
 }
 
 /// Both ends.
 pub(super) fn changes() -> (ChangeWriter, Changes) {
-    let ring: Arc<Mutex<Ring>> = Arc::default();
+    let ring: Arc<Mutex<ChangeRing>> = Arc::default();
     let (send, newest) = watch::channel(0);
     (ChangeWriter { ring: Arc::clone(&ring), newest: send }, Changes { ring, newest })
 }
 
-fn locked(ring: &Mutex<Ring>) -> MutexGuard<'_, Ring> {
+fn locked(ring: &Mutex<ChangeRing>) -> MutexGuard<'_, ChangeRing> {
     ring.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -161,7 +161,7 @@ impl ChangeWriter {
 
 impl Changes {
     /// What came after number `after`; `None`: from the beginning.
-    pub fn next(&self, after: Option<u64>) -> Next {
+    pub fn next(&self, after: Option<u64>) -> NextChanges {
         locked(&self.ring).next(after)
     }
 
@@ -179,14 +179,14 @@ impl Changes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reliability::incident::{Actor, Beginning, Kind};
-    use crate::reliability::rule::{Key, Rule, Severity};
+    use crate::reliability::incident::{Actor, Beginning, EntryKind};
+    use crate::reliability::rule::{AlertKey, Rule, Severity};
     use crate::units::At;
 
     fn incident(draw: u64, version: u64) -> Arc<Incident> {
         let beginning = Beginning {
             id: IncidentId::of(1, draw),
-            key: Key::of(Rule::Manual, "test", ""),
+            key: AlertKey::of(Rule::Manual, "test", ""),
             title: String::new(),
             severity: Severity::Low,
             began: At(1),
@@ -194,7 +194,7 @@ mod tests {
         };
         let mut one = Incident::suspected(beginning, At(1));
         for _ in 0..version {
-            one.tell(At(1), Actor::Engine, Kind::Note, "a line".to_owned(), Vec::new());
+            one.tell(At(1), Actor::Engine, EntryKind::Note, "a line".to_owned(), Vec::new());
         }
         Arc::new(one)
     }
@@ -203,17 +203,17 @@ mod tests {
         Arc::new(Snapshot { incidents, ..Snapshot::default() })
     }
 
-    fn numbers(next: Next) -> Vec<u64> {
+    fn numbers(next: NextChanges) -> Vec<u64> {
         match next {
-            Next::Changes(changes) => changes.iter().map(|change| change.number).collect(),
-            Next::Anew { number, .. } => panic!("anew at {number}"),
+            NextChanges::Changes(changes) => changes.iter().map(|change| change.number).collect(),
+            NextChanges::Anew { number, .. } => panic!("anew at {number}"),
         }
     }
 
     #[test]
     fn what_did_not_change_is_told_once() {
         let (writer, changes) = changes();
-        assert!(matches!(changes.next(None), Next::Anew { number: 0, .. }));
+        assert!(matches!(changes.next(None), NextChanges::Anew { number: 0, .. }));
         writer.take(&snapshot(vec![incident(1, 1)]));
         writer.take(&snapshot(vec![incident(1, 1)]));
         writer.take(&snapshot(vec![incident(2, 1), incident(1, 2)]));
@@ -251,9 +251,12 @@ mod tests {
             writer.take(&snapshot(vec![incident(1, version)]));
         }
         let newest = KEPT as u64 + 2;
-        assert!(matches!(changes.next(Some(1)), Next::Anew { number, .. } if number == newest));
-        assert!(matches!(changes.next(Some(newest + 1)), Next::Anew { .. }), "a number that was never given");
-        assert!(matches!(changes.next(Some(u64::MAX)), Next::Anew { .. }));
+        assert!(matches!(changes.next(Some(1)), NextChanges::Anew { number, .. } if number == newest));
+        assert!(
+            matches!(changes.next(Some(newest + 1)), NextChanges::Anew { .. }),
+            "a number that was never given"
+        );
+        assert!(matches!(changes.next(Some(u64::MAX)), NextChanges::Anew { .. }));
         let mut place = 2;
         let mut seen = Vec::new();
         while place < newest {
@@ -269,7 +272,7 @@ mod tests {
     fn a_change_carries_the_last_lines_only() {
         let (writer, changes) = changes();
         writer.take(&snapshot(vec![incident(1, 40)]));
-        let Next::Changes(changes) = changes.next(Some(0)) else { panic!("a change") };
+        let NextChanges::Changes(changes) = changes.next(Some(0)) else { panic!("a change") };
         let lines: Vec<u64> = changes[0].incident.timeline.iter().map(|entry| entry.number).collect();
         assert_eq!(lines, [36, 37, 38, 39, 40]);
     }
@@ -279,7 +282,7 @@ mod tests {
         let (writer, changes) = changes();
         let mut one = Incident::clone(&incident(1, 1));
         for n in 1..=400 {
-            one.tell(At(n), Actor::Engine, Kind::Note, "x".repeat(10_000), Vec::new());
+            one.tell(At(n), Actor::Engine, EntryKind::Note, "x".repeat(10_000), Vec::new());
             writer.take(&snapshot(vec![Arc::new(one.clone())]));
         }
         let ring = locked(&changes.ring);

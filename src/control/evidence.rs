@@ -34,7 +34,7 @@ const UPSTREAMS: usize = 3;
 /// The window in which bad answers are counted.
 const BAD_WITHIN: Duration = Duration::from_secs(60);
 
-type Lines = Vec<(String, String)>;
+type EvidenceLines = Vec<(String, String)>;
 
 #[derive(Debug)]
 struct Due {
@@ -45,7 +45,7 @@ struct Due {
 }
 
 /// Collects them.
-pub(super) struct Evidence {
+pub(super) struct EvidenceCollector {
     registry: Arc<Registry>,
     telemetry: Arc<Telemetry>,
     due: Schedule,
@@ -83,7 +83,7 @@ impl Schedule {
     }
 }
 
-impl Evidence {
+impl EvidenceCollector {
     pub(super) fn new(registry: Arc<Registry>, telemetry: Arc<Telemetry>) -> Self {
         Self { registry, telemetry, due: Schedule::default() }
     }
@@ -110,7 +110,7 @@ impl Evidence {
         collected.chain(too_many).collect()
     }
 
-    fn bundle(&self, subject: &str, moment: Moment) -> Lines {
+    fn bundle(&self, subject: &str, moment: Moment) -> EvidenceLines {
         let all = self.telemetry.all_series();
         let world = self.registry.snapshot();
         let generation = self.telemetry.process.config_generation.load(Ordering::Relaxed);
@@ -150,7 +150,7 @@ fn named(series: &Series) -> String {
     format!("{} → {}", series.key.0, series.key.1)
 }
 
-fn about_upstream(upstream: &UpstreamSeries, lines: &mut Lines) {
+fn about_upstream(upstream: &UpstreamSeries, lines: &mut EvidenceLines) {
     let name = &upstream.name;
     let counts = VERDICTS.iter().zip(upstream.verdicts()).filter(|(_, count)| *count > 0);
     let attempts: Vec<String> = counts.map(|(verdict, count)| format!("{verdict} {count}")).collect();
@@ -168,7 +168,7 @@ fn about_upstream(upstream: &UpstreamSeries, lines: &mut Lines) {
     }
 }
 
-fn about_bad_answers(all: &[Arc<Series>], now: Instant, lines: &mut Lines) {
+fn about_bad_answers(all: &[Arc<Series>], now: Instant, lines: &mut EvidenceLines) {
     let mut bad: Vec<_> = all.iter().map(|one| (counted(one, now), one)).collect();
     bad.retain(|((bad, _), _)| *bad > 0);
     bad.sort_by_key(|((bad, _), _)| std::cmp::Reverse(*bad));
@@ -179,7 +179,7 @@ fn about_bad_answers(all: &[Arc<Series>], now: Instant, lines: &mut Lines) {
     lines.push(("bad answers of the last minute".to_owned(), told));
 }
 
-fn about_route(series: &Series, now: Instant, lines: &mut Lines) {
+fn about_route(series: &Series, now: Instant, lines: &mut EvidenceLines) {
     let name = named(series);
     lines.push((format!("{name}: in flight"), series.in_flight().to_string()));
     for span in [Span::TenSeconds, Span::Minute] {
@@ -207,12 +207,12 @@ fn percentiles(summary: &Summary) -> String {
 mod tests {
     use super::*;
     use crate::reliability::incident::Beginning;
-    use crate::reliability::rule::{Key, Rule, Severity};
+    use crate::reliability::rule::{AlertKey, Rule, Severity};
 
     fn incident(draw: u64) -> Incident {
         let beginning = Beginning {
             id: IncidentId::of(1, draw),
-            key: Key::of(Rule::Breaker, "stripe", ""),
+            key: AlertKey::of(Rule::Breaker, "stripe", ""),
             title: String::new(),
             severity: Severity::High,
             began: At(1),

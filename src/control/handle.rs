@@ -26,7 +26,7 @@ pub struct Order {
 
 /// What became of an order.
 #[derive(Clone, Debug)]
-pub struct Done {
+pub struct OrderReceipt {
     /// What it brought.
     pub reply: Reply,
     /// It is on disk. False: the store is off or away, and memory holds it.
@@ -36,19 +36,19 @@ pub struct Done {
 }
 
 /// An order on its way.
-pub(super) struct Ask {
+pub(super) struct PendingOrder {
     pub(super) order: Order,
     /// What it is about, when that is no longer at hand.
     pub(super) found: Option<Box<Incident>>,
     /// What is to be stored with what it changes, or not at all.
     pub(super) rows: Vec<Write>,
-    pub(super) answer: Option<oneshot::Sender<Result<Done, Refused>>>,
+    pub(super) answer: Option<oneshot::Sender<Result<OrderReceipt, Refused>>>,
 }
 
 /// For those who give orders and those who look.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    pub(super) asks: mpsc::Sender<Ask>,
+    pub(super) asks: mpsc::Sender<PendingOrder>,
     pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
     pub(super) changes: Changes,
     pub(super) records: Records,
@@ -58,7 +58,7 @@ pub struct Handle {
 impl Handle {
     /// Gives an order; `None`: the process is leaving. What is over and no longer at hand is fetched from the store first, so
     /// that it can be reviewed weeks later; a store that does not answer leaves it as unknown as it is.
-    pub async fn order(&self, order: Order) -> Option<Result<Done, Refused>> {
+    pub async fn order(&self, order: Order) -> Option<Result<OrderReceipt, Refused>> {
         let about = order.command.incident().cloned();
         let done = self.ask(order.clone(), None).await?;
         let (Err(Refused::NoSuchIncident), Some(id)) = (&done, about) else { return Some(done) };
@@ -69,9 +69,9 @@ impl Handle {
         }
     }
 
-    async fn ask(&self, order: Order, found: Option<Box<Incident>>) -> Option<Result<Done, Refused>> {
+    async fn ask(&self, order: Order, found: Option<Box<Incident>>) -> Option<Result<OrderReceipt, Refused>> {
         let (answer, told) = oneshot::channel();
-        self.asks.send(Ask { order, found, rows: Vec::new(), answer: Some(answer) }).await.ok()?;
+        self.asks.send(PendingOrder { order, found, rows: Vec::new(), answer: Some(answer) }).await.ok()?;
         told.await.ok()
     }
 
@@ -103,14 +103,14 @@ impl Handle {
 
 /// Where the notifier tells what became of a call.
 #[derive(Clone, Debug)]
-pub struct Replies(pub(super) mpsc::Sender<Ask>);
+pub struct Replies(pub(super) mpsc::Sender<PendingOrder>);
 
 impl Replies {
     /// `row`: what is to be stored in one write with the line that tells of it. It comes back where the process is leaving:
     /// nobody wants to know any more, and the store has it all the same.
     pub(super) async fn tell(&self, command: Command, row: Write) -> Option<Write> {
         let order = Order { command, audit: None };
-        let ask = Ask { order, found: None, rows: vec![row], answer: None };
+        let ask = PendingOrder { order, found: None, rows: vec![row], answer: None };
         self.0.send(ask).await.err().and_then(|left| left.0.rows.into_iter().next())
     }
 }

@@ -39,7 +39,7 @@ impl Posted<'_> {
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum InboundResult {
     /// It is not signed by the sender, or was signed too long ago.
     Forged,
     /// It is not what the sender documents.
@@ -56,7 +56,7 @@ pub enum Heard {
     Leaving,
 }
 
-impl Heard {
+impl InboundResult {
     /// For labels.
     pub fn label(self) -> &'static str {
         match self {
@@ -73,7 +73,7 @@ impl Heard {
 
 impl Handle {
     /// Reads what was posted and does what it says.
-    pub async fn posted(&self, posted: &Posted<'_>, secret: &SecretString, body: &[u8]) -> Heard {
+    pub async fn posted(&self, posted: &Posted<'_>, secret: &SecretString, body: &[u8]) -> InboundResult {
         let said = match *posted {
             Posted::PagerDuty { signatures } => inbound::pagerduty(secret, signatures, body),
             Posted::Slack { timestamp, signature, now } => {
@@ -82,32 +82,32 @@ impl Handle {
         };
         let heard = match said {
             Ok(Said::Taken { which, by }) => self.taken(&which, by, posted.label()).await,
-            Ok(Said::Other) => Heard::Other,
-            Err(Unheard::Forged | Unheard::Stale) => Heard::Forged,
-            Err(Unheard::Unreadable) => Heard::Unreadable,
+            Ok(Said::Other) => InboundResult::Other,
+            Err(Unheard::Forged | Unheard::Stale) => InboundResult::Forged,
+            Err(Unheard::Unreadable) => InboundResult::Unreadable,
         };
-        if matches!(heard, Heard::Forged | Heard::Unreadable) {
+        if matches!(heard, InboundResult::Forged | InboundResult::Unreadable) {
             ProcessEvent::PostRefused { from: posted.label(), why: heard.label() }.tell();
         }
         heard
     }
 
-    async fn taken(&self, which: &Which, by: String, from: &'static str) -> Heard {
+    async fn taken(&self, which: &Which, by: String, from: &'static str) -> InboundResult {
         let snapshot = self.snapshot();
         let meant =
             |one: &&std::sync::Arc<Incident>| one.state.is_live() && which.is(one.id.as_str(), &one.dedup);
-        let Some(incident) = snapshot.incidents.iter().find(meant) else { return Heard::Nobody };
+        let Some(incident) = snapshot.incidents.iter().find(meant) else { return InboundResult::Nobody };
         if incident.clocks.acknowledged.is_some() {
-            return Heard::Known;
+            return InboundResult::Known;
         }
         let (action, target, reason) = ("incident.ack", incident.id.to_string(), format!("taken in {from}"));
         Event::AdminMutation { actor: &by, action, target: &target, reason: &reason }.tell();
         let audit = AuditRecord { actor: by.clone(), action, target, reason };
         let command = Command::Ack { id: incident.id.clone(), actor: by };
         match self.order(Order { command, audit: Some(audit) }).await {
-            Some(Ok(_)) => Heard::Taken,
-            Some(Err(_)) => Heard::Nobody,
-            None => Heard::Leaving,
+            Some(Ok(_)) => InboundResult::Taken,
+            Some(Err(_)) => InboundResult::Nobody,
+            None => InboundResult::Leaving,
         }
     }
 }

@@ -13,29 +13,29 @@ const EVERY: Duration = Duration::from_secs(5);
 
 /// The last sample, and whoever takes the next one.
 #[derive(Debug, Default)]
-pub(super) struct Machine {
-    shared: Arc<Mutex<Shared>>,
+pub(super) struct MachineSampler {
+    shared: Arc<Mutex<SamplerState>>,
     asked: Option<At>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SamplerState {
     /// `None`: it is at work.
     sampler: Option<Sampler>,
     last: Vec<ResourceReading>,
 }
 
-impl Default for Shared {
+impl Default for SamplerState {
     fn default() -> Self {
         Self { sampler: Some(Sampler::default()), last: Vec::new() }
     }
 }
 
-fn locked(shared: &Mutex<Shared>) -> std::sync::MutexGuard<'_, Shared> {
+fn locked(shared: &Mutex<SamplerState>) -> std::sync::MutexGuard<'_, SamplerState> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Machine {
+impl MachineSampler {
     /// The last sample, however old; the next one is begun when it is due.
     pub(super) fn look(&mut self, config: &Config, now: At) -> Vec<ResourceReading> {
         // A moment ahead of this one is of a clock that was set back.

@@ -19,12 +19,12 @@ const SMALL: usize = 2 << 30;
 const SOCKET: usize = 128 * 1024;
 
 /// Looks at the memory there is.
-pub struct Memory {
+pub struct MemoryWatch {
     gauge: MemoryGauge,
     telemetry: Arc<Telemetry>,
 }
 
-impl Memory {
+impl MemoryWatch {
     /// The first look, before anything is bound.
     pub fn begin(config: &Config, telemetry: &Arc<Telemetry>) -> Self {
         let memory = Self { gauge: MemoryGauge::default(), telemetry: Arc::clone(telemetry) };

@@ -40,12 +40,12 @@ pub use crate::reliability::ledger::SERVICE;
 pub use audit::{AuditRecord, audit_id};
 pub use backups::{BackupStatus, Backups, GoodCopy};
 pub use breaker::{BreakerChange, BreakerOrder, BreakerOutcome, BreakerReply};
-pub use bypass::{Bypass, Observed};
-pub use changes::{Change, Changes, Next};
+pub use bypass::{Bypass, BypassReading};
+pub use changes::{Change, Changes, NextChanges};
 pub use fleet::{FleetSync, FleetView, MemberView};
-pub use handle::{Done, Handle, Order, Replies};
-pub use inbound::{Heard, Posted};
-pub use memory::Memory;
+pub use handle::{Handle, Order, OrderReceipt, Replies};
+pub use inbound::{InboundResult, Posted};
+pub use memory::MemoryWatch;
 pub use notifier::Notifier;
 pub use observer::Observer;
 pub use own::Own;
@@ -70,11 +70,11 @@ use crate::telemetry::event::{IncidentEvent, ProcessEvent};
 use crate::telemetry::sre::SreSnapshot;
 use crate::units::At;
 use changes::ChangeWriter;
-use evidence::Evidence;
-use handle::{Ask, WAITING};
+use evidence::EvidenceCollector;
+use handle::{PendingOrder, WAITING};
 use heads::HandedOver;
 use records::LeftBehind;
-use seconds::Seconds;
+use seconds::GoodSeconds;
 use wording::Wording;
 
 /// How long the first look waits for what an earlier start left.
@@ -88,18 +88,18 @@ pub struct Control {
     store: Option<Store>,
     records: Records,
     notifier: Notifier,
-    asks: mpsc::Receiver<Ask>,
+    asks: mpsc::Receiver<PendingOrder>,
     snapshot: watch::Sender<Arc<Snapshot>>,
     changes: ChangeWriter,
     uptime: Uptime,
-    seconds: Seconds,
-    evidence: Evidence,
+    seconds: GoodSeconds,
+    evidence: EvidenceCollector,
     wording: Wording,
     /// The clock and the calendar of those who are called in working hours.
     people: Option<People>,
     /// What of each incident was handed to the store.
     told: BTreeMap<IncidentId, HandedOver>,
-    fleet: fleet::Fleet,
+    fleet: fleet::FleetMember,
     time: Arc<time::Time>,
     follower: time::Follower,
     own: Own,
@@ -121,7 +121,7 @@ impl Control {
         let source = Arc::from(records.boot());
         let seed = uuid::Uuid::now_v7().as_u64_pair().1;
         let mut engine = Engine::new(EnginePolicy::default(), source, seed, now);
-        let (fleet, sync) = fleet::Fleet::of(&records, seed, now);
+        let (fleet, sync) = fleet::FleetMember::of(&records, seed, now);
         if sync.is_some() {
             engine.watch();
         }
@@ -133,7 +133,7 @@ impl Control {
         let notifier = notifier(Replies(send));
         let store = records.store().cloned();
         let uptime = Uptime::new(now);
-        let (evidence, seconds, told) = (observer.evidence(), Seconds::default(), BTreeMap::new());
+        let (evidence, seconds, told) = (observer.evidence(), GoodSeconds::default(), BTreeMap::new());
         let wording = observer.wording();
         let control = Self {
             engine,
@@ -296,12 +296,12 @@ impl Control {
         }
     }
 
-    fn hear(&mut self, ask: Ask) {
+    fn hear(&mut self, ask: PendingOrder) {
         self.heed_config();
         let clock = self.clock(clock::now());
         let now = clock.now;
         self.engine.tell_hour(clock);
-        let Ask { order: Order { command, audit }, found, mut rows, answer } = ask;
+        let PendingOrder { order: Order { command, audit }, found, mut rows, answer } = ask;
         if let Some(found) = found.filter(|found| !self.knows(&found.id)) {
             self.told.insert(found.id.clone(), HandedOver::all(&found));
             self.changes.know(&found);
@@ -321,12 +321,16 @@ impl Control {
         // Whoever asked may have left; the order is done all the same.
         crate::runtime::tasks::detach(async move {
             let stored = audit::stored(written).await;
-            let _ = answer.send(reply.map(|reply| Done { reply, stored, audit_id }));
+            let _ = answer.send(reply.map(|reply| OrderReceipt { reply, stored, audit_id }));
         });
     }
 
     /// What is to be stored goes out as one write, so that a timeline never speaks of a call that nobody queued.
-    fn carry_out(&mut self, effects: Vec<Effect>, mut writes: Vec<Write>) -> Option<crate::store::Written> {
+    fn carry_out(
+        &mut self,
+        effects: Vec<Effect>,
+        mut writes: Vec<Write>,
+    ) -> Option<crate::store::WriteReceipt> {
         let mut told = Vec::new();
         for effect in effects {
             match effect {

@@ -14,10 +14,10 @@ use tokio::sync::{Notify, watch};
 use super::Replies;
 use super::records::Records;
 use crate::names::{ChannelName, IncidentId};
-use crate::notify::queue::{Landed, Queue, Queued, State};
-use crate::notify::{DeliveryError, Kind, Message, Receipt, Sender};
+use crate::notify::queue::{DeliveryState, Landed, NotificationQueue, Queued};
+use crate::notify::{DeliveryError, Message, MessageKind, Receipt, Sender};
 use crate::reliability::brief::Audience;
-use crate::reliability::engine::{Command, News, Notice, Page};
+use crate::reliability::engine::{Command, Notice, NoticeKind, Page};
 use crate::reliability::escalation::Arrived;
 use crate::reliability::fleet::Duty;
 use crate::reliability::incident::Incident;
@@ -56,12 +56,12 @@ impl Notification {
     pub(super) fn notices(
         notice: &Notice,
         incident: &Incident,
-        write: impl Fn(Kind, Audience) -> Message,
+        write: impl Fn(MessageKind, Audience) -> Message,
     ) -> Vec<Self> {
         let kind = match notice.news {
-            News::State | News::Severity => Kind::Update,
-            News::Taken => Kind::Acknowledge,
-            News::Over => Kind::Resolve,
+            NoticeKind::State | NoticeKind::Severity => MessageKind::Update,
+            NoticeKind::Taken => MessageKind::Acknowledge,
+            NoticeKind::Over => MessageKind::Resolve,
         };
         let channels: BTreeSet<&String> = notice.to.iter().map(|(_, channel)| channel).collect();
         let called = |channel: &str| incident.escalation.calls().iter().any(|call| call.channel == channel);
@@ -80,8 +80,8 @@ impl Notification {
     }
 }
 
-struct Inner {
-    queue: Mutex<Queue>,
+struct NotifierState {
+    queue: Mutex<NotificationQueue>,
     /// The queue's clock began then.
     began: Moment,
     wake: Notify,
@@ -95,17 +95,17 @@ struct Inner {
 
 /// The queue and who empties it. Clones are cheap.
 #[derive(Clone)]
-pub struct Notifier(Arc<Inner>);
+pub struct Notifier(Arc<NotifierState>);
 
 impl Notifier {
     /// An empty one.
     pub fn new(sender: Arc<Sender>, records: Records, replies: Replies, telemetry: Arc<Telemetry>) -> Self {
         let (queue, began) = (Mutex::default(), clock::now());
         let (wake, left) = (Notify::new(), AtomicBool::new(false));
-        Self(Arc::new(Inner { queue, began, wake, left, sender, records, replies, telemetry }))
+        Self(Arc::new(NotifierState { queue, began, wake, left, sender, records, replies, telemetry }))
     }
 
-    fn queue(&self) -> std::sync::MutexGuard<'_, Queue> {
+    fn queue(&self) -> std::sync::MutexGuard<'_, NotificationQueue> {
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -149,10 +149,10 @@ impl Notifier {
         let mut all: BTreeMap<String, Waiting> =
             channels.names().map(|name| (name.to_string(), Waiting::default())).collect();
         let queue = self.queue();
-        for entry in queue.entries().iter().filter(|entry| entry.progress.state == State::Waiting) {
+        for entry in queue.entries().iter().filter(|entry| entry.progress.state == DeliveryState::Waiting) {
             let waiting = all.entry(entry.channel.clone()).or_default();
             waiting.messages += 1;
-            waiting.oldest = waiting.oldest.max(Queue::waited(entry, now));
+            waiting.oldest = waiting.oldest.max(NotificationQueue::waited(entry, now));
         }
         all
     }
@@ -247,7 +247,7 @@ impl Notifier {
             return None;
         }
         let known = self.queue().thread(entry);
-        if known.is_some() || entry.message.kind == Kind::Test {
+        if known.is_some() || entry.message.kind == MessageKind::Test {
             return known;
         }
         let asked = self.0.records.thread(&entry.channel, &entry.message.incident_id);
@@ -260,7 +260,7 @@ impl Notifier {
         let came = match ChannelName::new(&entry.channel) {
             Ok(channel) => self.0.sender.deliver_to(&channel, &entry.message, &entry.id, &entry.left).await,
             Err(_) => Err(DeliveryError::permanent(
-                crate::notify::Why::NoChannel,
+                crate::notify::DeliveryFailure::NoChannel,
                 format!("{:?} is not the name of a channel", entry.channel),
             )),
         };

@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::bypass::{Bypass, Watch};
-use super::evidence::Evidence;
-use super::machine::Machine;
-use super::routes::{Heard, HeardOf, Routes};
+use super::bypass::{Bypass, BypassWatch};
+use super::evidence::EvidenceCollector;
+use super::machine::MachineSampler;
+use super::routes::{HeardOf, Routes, SeriesReadings};
 use super::time::Time;
 use super::wording::Wording;
 use crate::config::Config;
@@ -19,7 +19,7 @@ use crate::reliability::counts::{Counts, RollingCounts};
 use crate::reliability::party::Party;
 use crate::reliability::reach::{Met, Reach};
 use crate::reliability::readings::{
-    BreakerReading, Failing, PaymentReading, Readings, Stage, UpstreamReading,
+    BreakerReading, FailureScope, PaymentReading, Readings, Stage, UpstreamReading,
 };
 use crate::runtime::clock::Moment;
 use crate::telemetry::Telemetry;
@@ -36,10 +36,10 @@ pub struct Observer {
     registry: Arc<Registry>,
     telemetry: Arc<Telemetry>,
     time: Arc<Time>,
-    upstreams: BTreeMap<UpstreamName, Watched>,
+    upstreams: BTreeMap<UpstreamName, UpstreamMemory>,
     routes: Routes,
-    machine: Machine,
-    bypass: Watch,
+    machine: MachineSampler,
+    bypass: BypassWatch,
     hash: Option<String>,
 }
 
@@ -55,7 +55,7 @@ struct Second {
 }
 
 /// What is remembered of an upstream.
-struct Watched {
+struct UpstreamMemory {
     verdicts: [u64; VERDICTS.len()],
     against_upstream: u64,
     checks: (u64, u64),
@@ -79,8 +79,8 @@ impl Observer {
             time,
             upstreams: BTreeMap::new(),
             routes: Routes::default(),
-            machine: Machine::default(),
-            bypass: Watch::default(),
+            machine: MachineSampler::default(),
+            bypass: BypassWatch::default(),
             hash: None,
         }
     }
@@ -96,8 +96,8 @@ impl Observer {
     }
 
     /// Collects evidence from where this one looks.
-    pub(super) fn evidence(&self) -> Evidence {
-        Evidence::new(Arc::clone(&self.registry), Arc::clone(&self.telemetry))
+    pub(super) fn evidence(&self) -> EvidenceCollector {
+        EvidenceCollector::new(Arc::clone(&self.registry), Arc::clone(&self.telemetry))
     }
 
     /// Writes messages from what this one looks at.
@@ -140,7 +140,7 @@ impl Observer {
         };
         // What is counted and remembered here are spans: no step of the wall clock tears them.
         let steady = self.time.steady(moment);
-        let heard = Heard::now(&self.telemetry);
+        let heard = SeriesReadings::now(&self.telemetry);
         self.look_at_upstreams(&world, &heard, moment, steady, &mut readings);
         readings.routes = self.routes.look(&world, &heard, moment, steady);
         readings
@@ -149,7 +149,7 @@ impl Observer {
     fn look_at_upstreams(
         &mut self,
         world: &World,
-        heard: &Heard,
+        heard: &SeriesReadings,
         moment: Moment,
         now: At,
         readings: &mut Readings,
@@ -165,7 +165,7 @@ impl Observer {
             let held = self
                 .upstreams
                 .entry(upstream.config.name.clone())
-                .or_insert_with(|| Watched::new(Arc::clone(&name), now));
+                .or_insert_with(|| UpstreamMemory::new(Arc::clone(&name), now));
             held.look(upstream, heard, now);
             held.reading.beside = world.config.is_behind(&upstream.config.name);
             let since = |instant: std::time::Instant| now - moment.instant.saturating_duration_since(instant);
@@ -185,7 +185,7 @@ impl Observer {
     }
 }
 
-impl Watched {
+impl UpstreamMemory {
     fn new(name: Arc<str>, now: At) -> Self {
         Self {
             verdicts: [0; VERDICTS.len()],
@@ -201,7 +201,7 @@ impl Watched {
         }
     }
 
-    fn look(&mut self, upstream: &Upstream, heard: &Heard, now: At) {
+    fn look(&mut self, upstream: &Upstream, heard: &SeriesReadings, now: At) {
         let verdicts = upstream.series.verdicts();
         let mut new = verdicts;
         new.iter_mut().zip(self.verdicts).for_each(|(new, old)| *new = new.saturating_sub(old));
@@ -244,7 +244,8 @@ impl Watched {
         reading.consecutive_failures = row - self.forgiven;
         // A check that only connects says nothing of answers.
         let sees = upstream.config.health.as_ref().is_some_and(|health| health.path.is_some());
-        let seen_well = second.passed > 0 && !failed && (sees || reading.failing == Failing::Connections);
+        let seen_well =
+            second.passed > 0 && !failed && (sees || reading.failing == FailureScope::Connections);
         if seen_well && second.good == 0 {
             (reading.consecutive_failures, self.forgiven) = (0, row);
         }
@@ -261,8 +262,8 @@ impl Watched {
         }
         match (second.unconnected, second.badly_answered) {
             (0, 0) => {}
-            (_, 0) => reading.failing = Failing::Connections,
-            (_, _) => reading.failing = Failing::Answers,
+            (_, 0) => reading.failing = FailureScope::Connections,
+            (_, _) => reading.failing = FailureScope::Answers,
         }
         if failed || second.missed > 0 {
             reading.last_failure = Some(now);
@@ -283,7 +284,7 @@ impl Watched {
         }
         self.met.note(&failed, &served, now);
         // That nobody can connect is no route's own.
-        let connected = self.reading.failing == Failing::Answers;
+        let connected = self.reading.failing == FailureScope::Answers;
         self.reading.reach = if connected { self.met.reach(now) } else { Reach::Unknown };
     }
 

@@ -21,7 +21,7 @@ use crate::units::At;
 const EVERY: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Default)]
-struct Facts {
+struct OwnFacts {
     /// When the config file was refused, and its first problem.
     refused: Option<(At, String)>,
     /// When certificates are valid, by listener.
@@ -32,10 +32,10 @@ struct Facts {
 
 /// The facts. Clones are cheap and the same.
 #[derive(Clone, Debug, Default)]
-pub struct Own(Arc<Mutex<Facts>>);
+pub struct Own(Arc<Mutex<OwnFacts>>);
 
 impl Own {
-    fn facts(&self) -> MutexGuard<'_, Facts> {
+    fn facts(&self) -> MutexGuard<'_, OwnFacts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -14,7 +14,7 @@ use super::heads::{HandedOver, PAGE, live, row};
 use super::past::{self, Figure};
 use super::uptime::{REPLIES, Uptime};
 use crate::names::IncidentId;
-use crate::notify::queue::{Queued, State as Delivered};
+use crate::notify::queue::{DeliveryState as Delivered, Queued};
 use crate::reliability::alert::Sign;
 use crate::reliability::incident::{Head, Incident};
 use crate::reliability::ledger::Minute;
@@ -24,7 +24,7 @@ use crate::reliability::silence::Silence;
 use crate::runtime::clock;
 use crate::store::rows::{self, Delivery, LedgerMinute, NewEntry, Write, millis};
 use crate::store::values::{self, Names, value};
-use crate::store::{IncidentFilter, Page, Store, StoreError};
+use crate::store::{IncidentFilter, RowPage, Store, StoreError};
 use crate::telemetry::event::StoreEvent;
 use crate::units::At;
 
@@ -75,7 +75,7 @@ impl Records {
     }
 
     /// How the store is; `None`: it is off.
-    pub fn status(&self) -> Option<crate::store::Status> {
+    pub fn status(&self) -> Option<crate::store::StoreStatus> {
         self.store.as_ref().map(Store::status)
     }
 
@@ -98,7 +98,7 @@ impl Records {
     }
 
     /// That the file was removed is told for a while after it was written anew: somebody should know who does such things.
-    fn removed(status: &crate::store::Status, now: i64) -> Reported {
+    fn removed(status: &crate::store::StoreStatus, now: i64) -> Reported {
         let lately = status.rewritten.filter(|at| now.saturating_sub(*at) < REMOVED);
         Reported {
             service: Arc::from("store"),
@@ -112,8 +112,8 @@ impl Records {
         }
     }
 
-    fn condition(status: crate::store::Status) -> Reported {
-        let well = status.state == crate::store::State::Ok;
+    fn condition(status: crate::store::StoreStatus) -> Reported {
+        let well = status.state == crate::store::DatabaseState::Ok;
         // A start does not wait for a server: until it has answered or failed, nobody knows.
         let sign = match (well, &status.last_error) {
             (true, _) => Sign::Good,
@@ -331,7 +331,7 @@ impl Records {
         filter: &IncidentFilter,
         cursor: Option<&str>,
         limit: u32,
-    ) -> Result<Option<Page<Incident>>, StoreError> {
+    ) -> Result<Option<RowPage<Incident>>, StoreError> {
         let Some(store) = &self.store else { return Ok(None) };
         let reader = store.reader();
         let page = reader.incidents(filter, cursor, limit).await?;
@@ -340,7 +340,7 @@ impl Records {
             let lines = reader.last_lines(&row.id, LAST).await?;
             rows.extend(value::<Head>(&row.id, &row.body).map(|head| head.ending_in(values::lines(&lines))));
         }
-        Ok(Some(Page { rows, next: page.next }))
+        Ok(Some(RowPage { rows, next: page.next }))
     }
 }
 
@@ -364,7 +364,7 @@ fn word<T: serde::Serialize>(value: &T) -> String {
 mod tests {
     use super::*;
     use crate::config::{Retention, StoreAt};
-    use crate::notify::{Kind, Message};
+    use crate::notify::{Message, MessageKind};
     use crate::runtime::tasks::Tasks;
 
     const DAY: i64 = 86_400_000;
@@ -427,7 +427,7 @@ mod tests {
         Message {
             incident_id: text(),
             dedup_key: text(),
-            kind: Kind::Trigger,
+            kind: MessageKind::Trigger,
             severity: Severity::High,
             title: text(),
             summary: text(),

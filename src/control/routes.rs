@@ -28,7 +28,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
 /// All series in the order of their upstreams, and who was served or failed since the last look.
-pub(super) struct Heard(Vec<HeardOf>);
+pub(super) struct SeriesReadings(Vec<HeardOf>);
 
 /// One of them.
 pub(super) struct HeardOf {
@@ -36,7 +36,7 @@ pub(super) struct HeardOf {
     pub(super) clients: Clients,
 }
 
-impl Heard {
+impl SeriesReadings {
     /// Takes what there is: the next one hears what comes after.
     pub(super) fn now(telemetry: &Telemetry) -> Self {
         let mut all = telemetry.all_series();
@@ -54,9 +54,9 @@ impl Heard {
 
 /// Remembers what the counters of all routes said a second ago.
 #[derive(Default)]
-pub(super) struct Routes(BTreeMap<RouteName, Measured>);
+pub(super) struct Routes(BTreeMap<RouteName, RouteReadings>);
 
-struct Measured {
+struct RouteReadings {
     by: BTreeMap<UpstreamName, By>,
     counts: RollingCounts,
     noise: Noise,
@@ -67,7 +67,7 @@ struct By {
     outcomes: [u64; 7],
     counts: RollingCounts,
     /// What operators had ordered at the last look.
-    held: Held,
+    held: HoldState,
 }
 
 impl Routes {
@@ -75,7 +75,7 @@ impl Routes {
     pub(super) fn look(
         &mut self,
         world: &World,
-        heard: &Heard,
+        heard: &SeriesReadings,
         moment: Moment,
         now: At,
     ) -> Vec<RouteReading> {
@@ -91,7 +91,7 @@ impl Routes {
         let config: BTreeMap<&RouteName, &config::Route> =
             world.config.routes.iter().map(|route| (&route.name, &**route)).collect();
         let look = |(route, all): (RouteName, Vec<&HeardOf>)| {
-            let held = self.0.entry(route.clone()).or_insert_with(|| Measured {
+            let held = self.0.entry(route.clone()).or_insert_with(|| RouteReadings {
                 by: BTreeMap::new(),
                 counts: RollingCounts::new(now),
                 noise: Noise::new(now),
@@ -117,7 +117,7 @@ impl Routes {
     }
 }
 
-impl Measured {
+impl RouteReadings {
     /// What came since the last look, and whose the bad replies of the last minute are.
     fn count(
         &mut self,
@@ -131,11 +131,13 @@ impl Measured {
             let name = &series.key.1;
             // Asked once: it takes the locks that the workers count under. Before the hold: it begins before it refuses.
             let outcomes = series.outcomes();
-            let held =
-                world.upstreams.get(name).map_or_else(Held::default, |upstream| Held::of(upstream, moment));
+            let held = world
+                .upstreams
+                .get(name)
+                .map_or_else(HoldState::default, |upstream| HoldState::of(upstream, moment));
             let by = self.by.entry(name.clone()).or_insert_with(|| {
                 // Its counters began at nothing, and what they say has just happened.
-                By { outcomes: [0; 7], counts: RollingCounts::new(now), held: Held::default() }
+                By { outcomes: [0; 7], counts: RollingCounts::new(now), held: HoldState::default() }
             });
             let since = by.since(outcomes, held);
             sum = sum.plus(since);
@@ -156,7 +158,7 @@ impl Measured {
 }
 
 impl By {
-    fn since(&mut self, outcomes: [u64; 7], held: Held) -> Counts {
+    fn since(&mut self, outcomes: [u64; 7], held: HoldState) -> Counts {
         let mut since = outcomes;
         since.iter_mut().zip(self.outcomes).for_each(|(now, before)| *now = now.saturating_sub(before));
         // What was refused just before a hold ended is its doing, too, and so is that of one between two looks.
@@ -171,14 +173,14 @@ impl By {
 
 /// What operators have ordered of an upstream's breakers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Held {
+struct HoldState {
     /// One of them is held open now.
     open: bool,
     /// How often they were held.
     times: u32,
 }
 
-impl Held {
+impl HoldState {
     fn of(upstream: &Upstream, now: Instant) -> Self {
         let operations = upstream.operations.iter().map(|operation| &operation.gate);
         let gates = std::iter::once(&upstream.gate).chain(operations);
@@ -262,7 +264,7 @@ mod tests {
 
     #[test]
     fn what_a_hold_refuses_is_nobodys_failure_and_what_a_breaker_refuses_is() {
-        let held = |open, times| Held { open, times };
+        let held = |open, times| HoldState { open, times };
         let mut by = By { outcomes: [0; 7], counts: RollingCounts::new(At(0)), held: held(false, 0) };
         assert_eq!(by.since(outcomes(1, 1, 3), held(false, 0)), Counts { good: 1, bad: 4 });
         assert_eq!(by.since(outcomes(2, 2, 9), held(true, 1)), Counts { good: 1, bad: 1 });

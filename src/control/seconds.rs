@@ -11,20 +11,20 @@ use crate::reliability::ledger::{Minute, Report};
 use crate::units::At;
 
 /// Good and measured.
-type Pair = (u64, u64);
+type SecondsPair = (u64, u64);
 
 #[derive(Debug, Default)]
-struct Counted {
-    closed: Pair,
-    open: BTreeMap<i64, Pair>,
-    shown: Pair,
+struct SubjectSeconds {
+    closed: SecondsPair,
+    open: BTreeMap<i64, SecondsPair>,
+    shown: SecondsPair,
 }
 
 /// All subjects.
 #[derive(Debug, Default)]
-pub(super) struct Seconds(BTreeMap<Arc<str>, Counted>);
+pub(super) struct GoodSeconds(BTreeMap<Arc<str>, SubjectSeconds>);
 
-impl Seconds {
+impl GoodSeconds {
     /// Takes in the open minutes, as they are now; those that are no longer among them are closed.
     pub(super) fn turn(&mut self, open: &[Minute]) {
         for counted in self.0.values_mut() {
@@ -48,7 +48,7 @@ impl Seconds {
     }
 
     /// Good and measured seconds since the start.
-    pub(super) fn totals(&self) -> BTreeMap<Arc<str>, Pair> {
+    pub(super) fn totals(&self) -> BTreeMap<Arc<str>, SecondsPair> {
         self.0.iter().map(|(subject, counted)| (Arc::clone(subject), counted.shown)).collect()
     }
 }
@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn a_counter_never_falls_and_says_what_the_ledger_says_in_the_end() {
         let mut ledger = Ledger::new(Arc::from("db"), Arc::from("boot"));
-        let mut seconds = Seconds::default();
+        let mut seconds = GoodSeconds::default();
         let mut before = (0, 0);
         let start = 30_000_000 * 60;
         for second in 0..400 {

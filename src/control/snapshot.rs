@@ -14,7 +14,7 @@ use crate::reliability::engine::Engine;
 use crate::reliability::incident::{Incident, State};
 use crate::reliability::ledger::{Report, SERVICE};
 use crate::reliability::readings::{Readings, ResourceReading};
-use crate::reliability::rule::Key;
+use crate::reliability::rule::AlertKey;
 use crate::reliability::silence::Silence;
 use crate::runtime::clock::Moment;
 use crate::telemetry::sre::SreSnapshot;
@@ -37,7 +37,7 @@ pub struct Replied {
 #[derive(Clone, Debug)]
 pub struct ActiveAlert {
     /// Its identity.
-    pub key: Key,
+    pub key: AlertKey,
     /// Its state.
     pub alert: Alert,
     /// Whose part it is.

@@ -9,7 +9,7 @@ use crate::config::{Config, StoreAt};
 use crate::notify::{Channels, PATIENCE, Sender};
 use crate::runtime::drain::Drain;
 use crate::runtime::tasks::Tasks;
-use crate::store::{Status, Store, StoreError};
+use crate::store::{Store, StoreError, StoreStatus};
 use crate::telemetry::Telemetry;
 use crate::telemetry::store::{Backup, StoreSnapshot};
 use crate::upstream::registry::Registry;
@@ -88,7 +88,7 @@ fn tend(config: &Config, records: &Records, telemetry: &Telemetry, tasks: &Tasks
     telemetry.store.ask(move || numbers(store.status(), backups.status()));
 }
 
-fn numbers(status: Status, backups: Option<BackupStatus>) -> StoreSnapshot {
+fn numbers(status: StoreStatus, backups: Option<BackupStatus>) -> StoreSnapshot {
     StoreSnapshot {
         state: status.state.as_str(),
         committed: status.committed,

@@ -10,7 +10,7 @@ use super::Control;
 use crate::reliability::alert::Sign;
 use crate::reliability::readings::Reported;
 use crate::reliability::rule::Severity;
-use crate::reliability::steps::{Cause, Step, Steps};
+use crate::reliability::steps::{ClockStep, StepCause, Steps};
 use crate::runtime::clock::{self, Moment};
 use crate::store::rows::millis;
 use crate::telemetry::event::ProcessEvent;
@@ -58,7 +58,7 @@ pub(super) struct Follower {
     /// The monotonic clock and the uptime, when they were last compared.
     compared: (Instant, Option<Duration>),
     /// The last step that somebody should know of.
-    grave: Option<(At, Step)>,
+    grave: Option<(At, ClockStep)>,
 }
 
 impl Follower {
@@ -66,14 +66,14 @@ impl Follower {
         Self { steps: Steps::default(), compared: (start.instant, clock::uptime()), grave: None }
     }
 
-    fn look(&mut self, time: &Time, moment: Moment) -> Option<Step> {
+    fn look(&mut self, time: &Time, moment: Moment) -> Option<ClockStep> {
         let by = self.steps.look(At(millis(moment.wall)), time.steady(moment));
         time.ahead.store(self.steps.ahead(), Ordering::Relaxed);
         let by = by?;
         let now = (moment.instant, clock::uptime());
-        let step = Step::of(by, clock::slept(self.compared, now));
+        let step = ClockStep::of(by, clock::slept(self.compared, now));
         self.compared = now;
-        if step.cause == Cause::Set && step.length() >= GRAVE {
+        if step.cause == StepCause::Set && step.length() >= GRAVE {
             self.grave = Some((time.at(moment), step));
         }
         Some(step)
@@ -111,12 +111,12 @@ impl Control {
     /// Follows the wall clock: where it has made a step, everything that remembers a moment makes it too.
     pub(super) fn follow(&mut self, moment: Moment) {
         let Some(step) = self.follower.look(&self.time, moment) else { return };
-        let (seconds, slept) = (step.by as f64 / 1_000.0, step.cause == Cause::Slept);
+        let (seconds, slept) = (step.by as f64 / 1_000.0, step.cause == StepCause::Slept);
         ProcessEvent::ClockStepped { seconds, slept }.tell();
         let now = self.time.at(moment);
         self.fleet.step(step.by);
         self.evidence.step(step.by);
-        if step.cause == Cause::Set {
+        if step.cause == StepCause::Set {
             self.notifier.step(step.by);
         }
         let effects = self.engine.step(step, now);
@@ -144,7 +144,7 @@ mod tests {
         // The start was two hours ahead, and a time server has been heard.
         let set = Moment { instant: passed(2), wall: start.wall + second * 2 - HOUR * 2 };
         let step = follower.look(&time, set).expect("a step");
-        assert_eq!((step.cause, step.length().as_secs()), (Cause::Set, 2 * 3_600));
+        assert_eq!((step.cause, step.length().as_secs()), (StepCause::Set, 2 * 3_600));
         assert_eq!(time.at(set), At(millis(set.wall)), "what is told from now on is not in the future");
         assert_eq!(time.steady(set), At(millis(start.wall)) + second * 2, "spans are");
         let told = follower.condition(time.at(set));

@@ -28,7 +28,7 @@ pub(super) const REPLIES: Duration = Duration::from_secs(3 * 86_400);
 /// The ledger of the last 30 days, and what earlier starts left beside it.
 #[derive(Debug)]
 pub struct Uptime {
-    subjects: BTreeMap<Arc<str>, Hours>,
+    subjects: BTreeMap<Arc<str>, HourlyMinutes>,
     /// When this start began: of its first minute, what lies before was not watched.
     began: At,
     /// Replies of earlier starts by minute since the epoch, of the last three days.
@@ -37,7 +37,7 @@ pub struct Uptime {
 }
 
 #[derive(Debug, Default)]
-struct Hours {
+struct HourlyMinutes {
     minutes: BTreeMap<i64, Minute>,
     hours: BTreeMap<i64, Hour>,
 }
@@ -199,13 +199,13 @@ fn hour_at(hour: i64) -> At {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reliability::ledger::{Share, Slice, Slices};
+    use crate::reliability::ledger::{MinuteShare, Slice, Slices};
 
     use crate::reliability::ledger::SERVICE;
     const DAY: Duration = Duration::from_secs(86_400);
 
     fn minute(number: i64, slice: Slice) -> Minute {
-        let share = Share { slices: Slices([slice; 60]), counts: Counts { good: 1, bad: 0 } };
+        let share = MinuteShare { slices: Slices([slice; 60]), counts: Counts { good: 1, bad: 0 } };
         Minute { subject: Arc::from("service"), minute: number, by: [(Arc::from("boot"), share)].into() }
     }
 

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use super::Control;
 use super::notifier::Notification;
 use crate::config::{self, Config, Until};
-use crate::notify::{Kind, Message};
+use crate::notify::{Message, MessageKind};
 use crate::reliability::breaker::{BreakerState, BreakerView, Mode};
 use crate::reliability::brief::{
-    Audience, BreakerScene, Brief, Door, EndpointIs, EndpointScene, FailureScene, Fault, Occasion,
+    Audience, BreakerScene, Brief, ClientFault, Door, EndpointIs, EndpointScene, FailureScene, Occasion,
     RouteScene, Scene, UpstreamScene,
 };
 use crate::reliability::engine::Effect;
-use crate::reliability::escalation::{Cause, Clock, EscalationPolicy};
+use crate::reliability::escalation::{CallCause, Clock, EscalationPolicy};
 use crate::reliability::incident::Incident;
 use crate::reliability::readings::Readings;
 use crate::runtime::clock::{self, Moment};
@@ -35,7 +35,7 @@ const EVERY: Duration = Duration::from_secs(5);
 /// Failed attempts that are told of one upstream.
 const FAILURES: usize = 3;
 
-type Statuses = Vec<(u16, u64)>;
+type StatusCounts = Vec<(u16, u64)>;
 
 /// Reads the counters; remembers the statuses of the last minute, which the counters have since the start only.
 pub(super) struct Wording {
@@ -44,7 +44,7 @@ pub(super) struct Wording {
     door: Door,
     clear_after: Duration,
     /// Statuses of 500 and above since the start, by series, the oldest look first.
-    statuses: VecDeque<(Instant, BTreeMap<SeriesKey, Statuses>)>,
+    statuses: VecDeque<(Instant, BTreeMap<SeriesKey, StatusCounts>)>,
     /// The last success of each upstream, as of the last look.
     well: BTreeMap<Arc<str>, Option<At>>,
 }
@@ -108,12 +108,12 @@ impl Wording {
         let outcomes = series.outcomes_within(WINDOW, now);
         let of = |outcome: Outcome| outcomes.get(outcome as usize).copied().unwrap_or(0);
         let faults = [
-            (Fault::Status, of(Outcome::ServerError)),
-            (Fault::Late, of(Outcome::Timeout)),
-            (Fault::Broken, of(Outcome::UpstreamFailed)),
-            (Fault::Refused, of(Outcome::Refused)),
+            (ClientFault::Status, of(Outcome::ServerError)),
+            (ClientFault::Late, of(Outcome::Timeout)),
+            (ClientFault::Broken, of(Outcome::UpstreamFailed)),
+            (ClientFault::Refused, of(Outcome::Refused)),
         ];
-        let faults: Vec<(Fault, u64)> = faults.into_iter().filter(|(_, count)| *count > 0).collect();
+        let faults: Vec<(ClientFault, u64)> = faults.into_iter().filter(|(_, count)| *count > 0).collect();
         let failed: u64 = faults.iter().map(|(_, count)| count).sum();
         let measured = series.slow_within(WINDOW, now).map(|(yardstick, _)| yardstick);
         let (total, first) = series.window(Span::Minute, now);
@@ -130,7 +130,7 @@ impl Wording {
     }
 
     /// Of the last minute: what there is more than at the oldest look within it.
-    fn statuses_of(&self, series: &Series) -> Statuses {
+    fn statuses_of(&self, series: &Series) -> StatusCounts {
         let before = self.statuses.front().and_then(|(_, all)| all.get(&series.key));
         let old = |status: u16| {
             let known = before.and_then(|all| all.iter().find(|(of, _)| *of == status));
@@ -138,7 +138,7 @@ impl Wording {
         };
         let new =
             statuses(series).into_iter().map(|(status, count)| (status, count.saturating_sub(old(status))));
-        let mut new: Statuses = new.filter(|(_, count)| *count > 0).collect();
+        let mut new: StatusCounts = new.filter(|(_, count)| *count > 0).collect();
         new.sort_by_key(|(status, count)| (std::cmp::Reverse(*count), *status));
         new
     }
@@ -162,7 +162,7 @@ impl Wording {
             at: at(seen.at),
             endpoint: seen.endpoint.map(|endpoint| endpoint.to_string()),
             route: seen.route.as_ref().map(|route| route.as_str().to_owned()),
-            why: seen.why.map_or("rate_limited", crate::reliability::verdict::Why::label),
+            why: seen.why.map_or("rate_limited", crate::reliability::verdict::BadReason::label),
         });
         UpstreamScene {
             name: name.to_owned(),
@@ -191,7 +191,7 @@ fn is_failure((count, outcome): (&u64, Outcome)) -> bool {
     *count > 0 && outcome.is_failure()
 }
 
-fn statuses(series: &Series) -> Statuses {
+fn statuses(series: &Series) -> StatusCounts {
     let mut sums: BTreeMap<u16, u64> = BTreeMap::new();
     for pair in series.totals().pairs.iter().filter(|pair| pair.status >= 500) {
         *sums.entry(pair.status).or_default() += pair.took.count();
@@ -219,20 +219,20 @@ fn door(admin: &config::Admin) -> Door {
 }
 
 /// The messages of one moment.
-pub(super) struct Written<'a> {
+pub(super) struct MessageWriter<'a> {
     pub(super) scene: Scene,
     pub(super) policy: &'a EscalationPolicy,
     pub(super) clock: Clock,
 }
 
-impl Written<'_> {
+impl MessageWriter<'_> {
     /// One message; `call`: it calls somebody, for that reason.
     pub(super) fn message(
         &self,
         incident: &Incident,
-        kind: Kind,
+        kind: MessageKind,
         audience: Audience,
-        call: Option<Cause>,
+        call: Option<CallCause>,
     ) -> Message {
         let next = incident.escalation.ahead(self.policy, incident.assignee.as_deref(), self.clock);
         let brief = Brief::of(incident, &self.scene, &Occasion { audience, call, next });
@@ -251,7 +251,7 @@ impl Control {
             return Vec::new();
         }
         let moment = clock::now();
-        let written = Written {
+        let written = MessageWriter {
             scene: self.wording.scene(moment, self.observer.at(moment), self.records.member()),
             policy: &self.engine.policy().escalation,
             clock: self.clock(moment),
@@ -261,8 +261,12 @@ impl Control {
             match effect {
                 Effect::Page(page) => {
                     notifications.extend(self.engine.incident(&page.incident).map(|incident| {
-                        let message =
-                            written.message(incident, Kind::Trigger, Audience::Called, Some(page.cause));
+                        let message = written.message(
+                            incident,
+                            MessageKind::Trigger,
+                            Audience::Called,
+                            Some(page.cause),
+                        );
                         Notification::call(&page, incident, message)
                     }))
                 }

@@ -29,7 +29,7 @@ pub struct Direct {
 
 /// What one look has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct Connections {
     /// Connections of others.
     pub direct: BTreeSet<Direct>,
     /// A list was longer than what is read of it.
@@ -38,19 +38,19 @@ pub struct Seen {
 
 /// Looks at the connections there are.
 #[derive(Clone, Debug)]
-pub struct Sampler {
+pub struct ConnectionSampler {
     proc: PathBuf,
 }
 
-impl Default for Sampler {
+impl Default for ConnectionSampler {
     fn default() -> Self {
         Self { proc: PathBuf::from("/proc/self") }
     }
 }
 
-impl Sampler {
+impl ConnectionSampler {
     /// Connections to these ports that other processes have or are about to have. Reads files: not for a task that must go on.
-    pub fn look(&self, ports: &[u16]) -> io::Result<Seen> {
+    pub fn look(&self, ports: &[u16]) -> io::Result<Connections> {
         let mut seen = self.listed(ports)?;
         if seen.direct.is_empty() {
             return Ok(seen);
@@ -65,8 +65,8 @@ impl Sampler {
         Ok(seen)
     }
 
-    fn listed(&self, ports: &[u16]) -> io::Result<Seen> {
-        let mut seen = Seen::default();
+    fn listed(&self, ports: &[u16]) -> io::Result<Connections> {
+        let mut seen = Connections::default();
         let net = self.proc.join("net");
         read(File::open(net.join("tcp"))?, ports, &mut seen)?;
         match File::open(net.join("tcp6")) {
@@ -79,7 +79,7 @@ impl Sampler {
     }
 }
 
-fn read(file: File, ports: &[u16], seen: &mut Seen) -> io::Result<()> {
+fn read(file: File, ports: &[u16], seen: &mut Connections) -> io::Result<()> {
     let mut lines = BufReader::new(file.take(MOST));
     let mut line = String::new();
     while lines.read_line(&mut line)? > 0 {
@@ -147,11 +147,11 @@ mod tests {
         )
     }
 
-    fn told(seen: &Seen) -> Vec<String> {
+    fn told(seen: &Connections) -> Vec<String> {
         seen.direct.iter().map(|one| one.remote.to_string()).collect()
     }
 
-    fn sampler(tcp: &str, tcp6: Option<&str>, own: &[u64]) -> (tempfile::TempDir, Sampler) {
+    fn sampler(tcp: &str, tcp6: Option<&str>, own: &[u64]) -> (tempfile::TempDir, ConnectionSampler) {
         let dir = tempfile::tempdir().expect("a directory");
         let (net, fd) = (dir.path().join("net"), dir.path().join("fd"));
         [&net, &fd].into_iter().for_each(|dir| std::fs::create_dir(dir).expect("made"));
@@ -164,7 +164,7 @@ mod tests {
             symlink(format!("socket:[{inode}]"), fd.join((nth + 1).to_string())).expect("links");
         }
         let proc = dir.path().to_owned();
-        (dir, Sampler { proc })
+        (dir, ConnectionSampler { proc })
     }
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn a_kernel_without_ipv6_has_one_list_and_one_without_lists_cannot_be_looked_at() {
         let (dir, sampler) = sampler("", None, &[]);
-        assert_eq!(sampler.look(&[443]).expect("reads"), Seen::default());
+        assert_eq!(sampler.look(&[443]).expect("reads"), Connections::default());
         std::fs::remove_file(dir.path().join("net/tcp")).expect("removes");
         assert_eq!(sampler.look(&[443]).expect_err("gone").kind(), io::ErrorKind::NotFound);
     }
@@ -224,7 +224,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
         let to = listener.local_addr().expect("bound");
         let _near = std::net::TcpStream::connect(to).expect("connects");
-        let sampler = Sampler::default();
+        let sampler = ConnectionSampler::default();
         let listed = sampler.listed(&[to.port()]).expect("this machine shows its connections");
         assert!(listed.direct.iter().any(|one| one.remote == to), "it is listed: {listed:?}");
         assert!(sampler.look(&[to.port()]).expect("reads").direct.is_empty());

@@ -21,7 +21,7 @@ const MOST: Duration = Duration::from_secs(3_600);
 const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Debug)]
-struct Known {
+struct ResolvedHost {
     addresses: Vec<IpAddr>,
     until: Instant,
     /// It was told that it is not found any more.
@@ -31,7 +31,7 @@ struct Known {
 /// What names lead to.
 pub(super) struct Addresses {
     resolver: Resolver,
-    known: Mutex<BTreeMap<String, Known>>,
+    known: Mutex<BTreeMap<String, ResolvedHost>>,
 }
 
 impl Addresses {
@@ -69,7 +69,7 @@ impl Addresses {
         match (asked, known) {
             (Ok((addresses, ttl)), _) => {
                 let until = clock::instant() + ttl.clamp(LEAST, MOST);
-                let known = Known { addresses: addresses.clone(), until, lost: false };
+                let known = ResolvedHost { addresses: addresses.clone(), until, lost: false };
                 if self.lock().insert(name.to_owned(), known).is_some_and(|before| before.lost) {
                     NamesEvent::Found { host: name }.tell();
                 }
@@ -101,7 +101,7 @@ impl Addresses {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Known>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, ResolvedHost>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

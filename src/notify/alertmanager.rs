@@ -12,8 +12,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 
-use super::delivery::{DeliveryError, Why};
-use super::message::{Kind, Message, fit, stamp};
+use super::delivery::{DeliveryError, DeliveryFailure};
+use super::message::{Message, MessageKind, fit, stamp};
 use super::wire::Post;
 use crate::config::channels::WebUrl;
 use crate::reliability::brief::Part;
@@ -32,22 +32,24 @@ fn millis(wait: Duration) -> u64 {
 /// When it ends, or is taken to have ended unless it is sent again.
 fn ends_at(message: &Message, now: u64, interval: Duration) -> u64 {
     match message.kind {
-        Kind::Resolve => message.ends_at.unwrap_or(message.at).max(message.started_at),
-        Kind::Trigger | Kind::Acknowledge | Kind::Update => now.saturating_add(millis(interval * AHEAD)),
+        MessageKind::Resolve => message.ends_at.unwrap_or(message.at).max(message.started_at),
+        MessageKind::Trigger | MessageKind::Acknowledge | MessageKind::Update => {
+            now.saturating_add(millis(interval * AHEAD))
+        }
         // Nobody sends it again.
-        Kind::Test => now.saturating_add(millis(interval)),
+        MessageKind::Test => now.saturating_add(millis(interval)),
     }
 }
 
 /// How long after a delivery it is to be sent again; `None`: not.
 pub(super) fn again_in(message: &Message, now: u64, interval: Duration) -> Option<Duration> {
     match message.kind {
-        Kind::Trigger | Kind::Acknowledge | Kind::Update => Some(interval),
-        Kind::Resolve => {
+        MessageKind::Trigger | MessageKind::Acknowledge | MessageKind::Update => Some(interval),
+        MessageKind::Resolve => {
             let ended = ends_at(message, now, interval);
             (now < ended.saturating_add(RESOLVED_FOR)).then_some(interval)
         }
-        Kind::Test => None,
+        MessageKind::Test => None,
     }
 }
 
@@ -69,7 +71,7 @@ pub(super) fn alerts(message: &Message, now: u64, interval: Duration) -> Value {
     for (name, value) in message.facts.iter().take(FACTS) {
         annotations.insert(label_name(name), json!(fit(value, FACT)));
     }
-    let known = if message.kind == Kind::Acknowledge { "acknowledged" } else { message.kind.label() };
+    let known = if message.kind == MessageKind::Acknowledge { "acknowledged" } else { message.kind.label() };
     let state = Some(message.brief.status.as_str()).filter(|status| !status.is_empty()).unwrap_or(known);
     for (name, lines, command) in sections(message) {
         annotations.insert(name.to_owned(), json!(fit(&lines, FACT)));
@@ -146,7 +148,7 @@ pub(super) fn summed(
         return Ok(text);
     }
     let errors: Vec<DeliveryError> = came.into_iter().filter_map(|(_, came)| came.err()).collect();
-    let why = errors.first().map_or(Why::Unusable, |error| error.why);
+    let why = errors.first().map_or(DeliveryFailure::Unusable, |error| error.why);
     Err(DeliveryError {
         permanent: errors.iter().all(|error| error.permanent),
         retry_after: errors.iter().filter_map(|error| error.retry_after).min(),
@@ -180,12 +182,12 @@ mod tests {
 
     #[test]
     fn labels_identify_and_hold_no_values() {
-        let told = alerts(&incident(Kind::Trigger), 1_795_543_230_000, MINUTE);
+        let told = alerts(&incident(MessageKind::Trigger), 1_795_543_230_000, MINUTE);
         insta::assert_snapshot!("alertmanager_alerts", serde_json::to_string_pretty(&told).expect("JSON"));
         let later = Message {
             facts: vec![("error rate".to_owned(), "43 %".to_owned())],
             instance: "pod-8".to_owned(),
-            ..incident(Kind::Update)
+            ..incident(MessageKind::Update)
         };
         let later = alerts(&later, 1_795_543_290_000, MINUTE);
         assert_eq!(later[0]["labels"], told[0]["labels"]);
@@ -194,21 +196,21 @@ mod tests {
 
     #[test]
     fn it_always_ends_and_is_sent_again_until_nobody_can_have_missed_it() {
-        let firing = incident(Kind::Trigger);
+        let firing = incident(MessageKind::Trigger);
         assert_eq!(ends_at(&firing, 1_000, MINUTE), 181_000);
         assert_eq!(again_in(&firing, 1_000, MINUTE), Some(MINUTE));
-        let over = incident(Kind::Resolve);
+        let over = incident(MessageKind::Resolve);
         let ended = over.ends_at.expect("over");
         assert_eq!(ends_at(&over, ended + 60_000, MINUTE), ended, "the same with each sending");
         assert_eq!(again_in(&over, ended + RESOLVED_FOR - 1, MINUTE), Some(MINUTE));
         assert_eq!(again_in(&over, ended + RESOLVED_FOR, MINUTE), None);
-        assert_eq!(again_in(&incident(Kind::Test), 0, MINUTE), None);
+        assert_eq!(again_in(&incident(MessageKind::Test), 0, MINUTE), None);
     }
 
     #[test]
     fn one_member_that_has_it_is_enough() {
-        let no = || Err(DeliveryError::permanent(Why::Refused, "status 400"));
-        let late = || Err(DeliveryError::passing(Why::Late, "late"));
+        let no = || Err(DeliveryError::permanent(DeliveryFailure::Refused, "status 400"));
+        let late = || Err(DeliveryError::passing(DeliveryFailure::Late, "late"));
         let at = |url: &str, came| (url.to_owned(), came);
         let told = summed(vec![at("a", late()), at("b", Ok("200".to_owned()))], MINUTE).expect("delivered");
         assert_eq!(told, "a: late; b: 200");

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::addresses::Addresses;
-use super::delivery::{DeliveryError, Why};
+use super::delivery::{DeliveryError, DeliveryFailure};
 use super::message::Message;
-use super::wire::{Answer, Post, Tls, post, together, web_tls, within};
+use super::wire::{HttpReply, Post, Tls, post, together, web_tls, within};
 use super::{alertmanager, email, pagerduty, slack, slack_api, smtp, webhook, wire};
 use crate::config::channels::{self as config, ChannelKind, Mail, SlackTo, WebUrl};
 use crate::config::{ClientTls, Config};
@@ -15,16 +15,16 @@ use crate::names::ChannelName;
 use crate::net::tls;
 
 /// One way to tell people.
-struct Channel {
+struct DeliveryChannel {
     config: Arc<config::Channel>,
     tls: Tls,
 }
 
 /// All of them, by name. A value: a reload makes a new one.
-pub struct Channels(BTreeMap<ChannelName, Channel>);
+pub struct Channels(BTreeMap<ChannelName, DeliveryChannel>);
 
 /// What a delivery came to: where it went, what was said, when again, where the next one goes on.
-pub(super) struct Came {
+pub(super) struct DeliveryResult {
     pub(super) to: String,
     pub(super) said: String,
     pub(super) again_in: Option<Duration>,
@@ -51,7 +51,7 @@ impl Channels {
         tls::install_provider();
         let prepare = |channel: &Arc<config::Channel>| {
             let tls = channel_tls(channel);
-            (channel.name.clone(), Channel { config: Arc::clone(channel), tls })
+            (channel.name.clone(), DeliveryChannel { config: Arc::clone(channel), tls })
         };
         Self(config.notify.iter().map(prepare).collect())
     }
@@ -63,7 +63,7 @@ impl Channels {
 
     /// Those on which whatever is told wakes somebody.
     pub fn pagers(&self) -> impl Iterator<Item = &ChannelName> {
-        let is_pager = |channel: &Channel| match channel.config.kind {
+        let is_pager = |channel: &DeliveryChannel| match channel.config.kind {
             ChannelKind::PagerDuty { .. } | ChannelKind::Alertmanager { .. } => true,
             ChannelKind::Webhook { .. } | ChannelKind::Slack(_) | ChannelKind::Email(_) => false,
         };
@@ -81,10 +81,17 @@ impl Channels {
         matches!(kind, Some(ChannelKind::Slack(SlackTo::Api { .. })))
     }
 
-    pub(super) async fn deliver(&self, name: &ChannelName, task: &Task<'_>) -> Result<Came, DeliveryError> {
+    pub(super) async fn deliver(
+        &self,
+        name: &ChannelName,
+        task: &Task<'_>,
+    ) -> Result<DeliveryResult, DeliveryError> {
         match self.0.get(name) {
             Some(channel) => channel.deliver(task).await,
-            None => Err(DeliveryError::permanent(Why::NoChannel, format!("no channel is named {name}"))),
+            None => Err(DeliveryError::permanent(
+                DeliveryFailure::NoChannel,
+                format!("no channel is named {name}"),
+            )),
         }
     }
 }
@@ -101,8 +108,8 @@ fn channel_tls(channel: &config::Channel) -> Tls {
     }
 }
 
-impl Channel {
-    async fn deliver(&self, task: &Task<'_>) -> Result<Came, DeliveryError> {
+impl DeliveryChannel {
+    async fn deliver(&self, task: &Task<'_>) -> Result<DeliveryResult, DeliveryError> {
         let message = task.message;
         match &self.config.kind {
             ChannelKind::Webhook { url, secret } => {
@@ -118,7 +125,13 @@ impl Channel {
                 let told = slack_api::deliver(task.addresses, &self.tls, &api, message);
                 let thread = within(task.patience, told).await?;
                 let to = format!("{channel} by {}", url.authority());
-                Ok(Came { to, said: "ok".to_owned(), again_in: None, left: Vec::new(), thread: Some(thread) })
+                Ok(DeliveryResult {
+                    to,
+                    said: "ok".to_owned(),
+                    again_in: None,
+                    left: Vec::new(),
+                    thread: Some(thread),
+                })
             }
             ChannelKind::Email(mail) => self.mail(task, mail).await,
             ChannelKind::Alertmanager { urls, token, interval } => {
@@ -129,15 +142,20 @@ impl Channel {
                 let said = alertmanager::summed(came, *interval)?;
                 let to = urls.iter().map(WebUrl::authority).collect::<Vec<_>>().join(", ");
                 let again_in = alertmanager::again_in(message, task.now, *interval);
-                Ok(Came { to, said, again_in, left: Vec::new(), thread: None })
+                Ok(DeliveryResult { to, said, again_in, left: Vec::new(), thread: None })
             }
         }
     }
 
-    async fn web(&self, task: &Task<'_>, url: &WebUrl, request: Post<'_>) -> Result<Came, DeliveryError> {
+    async fn web(
+        &self,
+        task: &Task<'_>,
+        url: &WebUrl,
+        request: Post<'_>,
+    ) -> Result<DeliveryResult, DeliveryError> {
         let answer = within(task.patience, post(task.addresses, &self.tls, request)).await?;
         let (to, said) = (url.authority(), told(&answer));
-        Ok(Came { to, said, again_in: None, left: Vec::new(), thread: None })
+        Ok(DeliveryResult { to, said, again_in: None, left: Vec::new(), thread: None })
     }
 
     /// One Alertmanager of several; its deadline is its own.
@@ -147,16 +165,16 @@ impl Channel {
         (at, came.map(|answer| told(&answer)))
     }
 
-    async fn mail(&self, task: &Task<'_>, mail: &Mail) -> Result<Came, DeliveryError> {
+    async fn mail(&self, task: &Task<'_>, mail: &Mail) -> Result<DeliveryResult, DeliveryError> {
         let written = email::written(mail, task.message, task.id)?;
         let asked = smtp::deliver(task.addresses, &self.tls, mail, task.left, &written);
         let mut done = within(task.patience, asked).await?;
         let to = format!("{} by {}", done.told.join(", "), wire::shown(&mail.server.host));
         let left = std::mem::take(&mut done.left);
-        Ok(Came { to, said: done.goodbye().await, again_in: None, left, thread: None })
+        Ok(DeliveryResult { to, said: done.goodbye().await, again_in: None, left, thread: None })
     }
 }
 
-fn told(answer: &Answer) -> String {
+fn told(answer: &HttpReply) -> String {
     format!("{} {}", answer.status, answer.said).trim_end().to_owned()
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::message::{fit, line};
-use crate::reliability::delivery::{Came, Left, Whose};
+use crate::reliability::delivery::{AttemptResult, Remaining, Whose};
 use crate::units::Written as _;
 
 /// The receiver has it.
@@ -37,7 +37,7 @@ impl fmt::Display for Receipt {
 
 /// What an attempt failed at. A closed set: a label of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum DeliveryFailure {
     /// No channel has this name: the config has changed since.
     NoChannel,
     /// The channel cannot be used as it is configured, or cannot take this message.
@@ -58,7 +58,7 @@ pub enum Why {
     Busy,
 }
 
-impl Why {
+impl DeliveryFailure {
     /// For logs and labels.
     pub fn label(self) -> &'static str {
         match self {
@@ -80,7 +80,7 @@ impl Why {
 #[error("{cause}")]
 pub struct DeliveryError {
     /// What it failed at.
-    pub why: Why,
+    pub why: DeliveryFailure,
     /// For people; secrets are redacted.
     pub cause: String,
     /// The receiver wants no earlier attempt.
@@ -95,7 +95,7 @@ pub struct DeliveryError {
 
 impl DeliveryError {
     /// Worth another attempt.
-    pub fn passing(why: Why, cause: impl fmt::Display) -> Self {
+    pub fn passing(why: DeliveryFailure, cause: impl fmt::Display) -> Self {
         let cause = fit(&line(&cause.to_string()), 500);
         Self { why, cause, retry_after: None, retry_within: None, permanent: false, whose: Whose::Channel }
     }
@@ -106,7 +106,7 @@ impl DeliveryError {
     }
 
     /// Not worth another attempt.
-    pub fn permanent(why: Why, cause: impl fmt::Display) -> Self {
+    pub fn permanent(why: DeliveryFailure, cause: impl fmt::Display) -> Self {
         Self { permanent: true, ..Self::passing(why, cause) }
     }
 
@@ -115,29 +115,34 @@ impl DeliveryError {
         let told = if said.is_empty() { String::new() } else { format!(": {said}") };
         match status {
             300..=399 => Self::permanent(
-                Why::Refused,
+                DeliveryFailure::Refused,
                 format!("status {status}: redirects are not followed; write the final address{told}"),
             ),
             408 | 425 | 429 => {
-                Self { retry_after, ..Self::passing(Why::Busy, format!("status {status}{told}")) }
+                Self { retry_after, ..Self::passing(DeliveryFailure::Busy, format!("status {status}{told}")) }
             }
-            400..=499 => Self::permanent(Why::Refused, format!("status {status}{told}")),
-            503 => Self { retry_after, ..Self::passing(Why::Busy, format!("status {status}{told}")) },
-            _ => Self { retry_after, ..Self::passing(Why::Refused, format!("status {status}{told}")) },
+            400..=499 => Self::permanent(DeliveryFailure::Refused, format!("status {status}{told}")),
+            503 => {
+                Self { retry_after, ..Self::passing(DeliveryFailure::Busy, format!("status {status}{told}")) }
+            }
+            _ => Self {
+                retry_after,
+                ..Self::passing(DeliveryFailure::Refused, format!("status {status}{told}"))
+            },
         }
     }
 }
 
 /// What an attempt came to, as far as the queue goes.
-pub(super) fn came(result: &Result<Receipt, DeliveryError>) -> Came {
+pub(super) fn came(result: &Result<Receipt, DeliveryError>) -> AttemptResult {
     match result {
         Ok(receipt) => {
-            let left = if receipt.left.is_empty() { Left::Nobody } else { Left::Some };
-            Came::Delivered { again_in: receipt.again_in, left }
+            let left = if receipt.left.is_empty() { Remaining::Nobody } else { Remaining::Some };
+            AttemptResult::Delivered { again_in: receipt.again_in, left }
         }
-        Err(error) if error.permanent => Came::Refused,
+        Err(error) if error.permanent => AttemptResult::Refused,
         Err(DeliveryError { whose, retry_after, retry_within, .. }) => {
-            Came::Failed { whose: *whose, retry_after: *retry_after, retry_within: *retry_within }
+            AttemptResult::Failed { whose: *whose, retry_after: *retry_after, retry_within: *retry_within }
         }
     }
 }

@@ -6,7 +6,7 @@
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 
-use super::delivery::{DeliveryError, Why};
+use super::delivery::{DeliveryError, DeliveryFailure};
 use super::mail_body::{html, text};
 use super::message::{Message, fit, line, wall};
 use super::sign::short;
@@ -17,7 +17,7 @@ use crate::config::channels::Mail;
 const SUBJECT: usize = 200;
 
 fn unusable(error: impl std::fmt::Display) -> DeliveryError {
-    DeliveryError::permanent(Why::Unusable, format!("the mail cannot be written: {error}"))
+    DeliveryError::permanent(DeliveryFailure::Unusable, format!("the mail cannot be written: {error}"))
 }
 
 /// The mail as it goes over the wire.
@@ -50,7 +50,7 @@ pub(super) fn written(mail: &Mail, message: &Message, id: &str) -> Result<Vec<u8
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::Kind;
+    use super::super::message::MessageKind;
     use super::super::message::tests::incident;
     use super::*;
     use crate::config::channels::MailTls;
@@ -79,8 +79,8 @@ mod tests {
         let of = |kind, id| {
             String::from_utf8(written(&mail(), &incident(kind), id).expect("writes")).expect("ASCII")
         };
-        let (first, again) = (of(Kind::Trigger, "m1"), of(Kind::Trigger, "m1"));
-        let last = of(Kind::Resolve, "m2");
+        let (first, again) = (of(MessageKind::Trigger, "m1"), of(MessageKind::Trigger, "m1"));
+        let last = of(MessageKind::Resolve, "m2");
         assert_eq!(field(&first, "Message-ID"), field(&again, "Message-ID"));
         assert_ne!(field(&first, "Message-ID"), field(&last, "Message-ID"));
         assert_eq!(field(&first, "References"), field(&last, "References"));
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn no_title_writes_a_header_of_its_own() {
         let title = "x\r\nBcc: everybody@example.com".to_owned();
-        let message = Message { title: title.clone(), incident_id: title, ..incident(Kind::Trigger) };
+        let message = Message { title: title.clone(), incident_id: title, ..incident(MessageKind::Trigger) };
         let text =
             String::from_utf8(written(&mail(), &message, "m\r\nBcc: x@y").expect("writes")).expect("ASCII");
         assert!(!text.lines().any(|line| line.starts_with("Bcc")), "{text}");

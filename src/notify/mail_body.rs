@@ -176,7 +176,7 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::Kind;
+    use super::super::message::MessageKind;
     use super::super::message::tests::{hostile, incident, outage};
     use super::*;
     use crate::reliability::brief::story;
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_message_of_an_older_version_is_told_with_all_it_has() {
-        let (plain, html) = (text(&incident(Kind::Resolve)), html(&incident(Kind::Resolve)));
+        let (plain, html) = (text(&incident(MessageKind::Resolve)), html(&incident(MessageKind::Resolve)));
         for part in ["42 % of attempts failed", "error rate", "2026-11-24T"] {
             assert!(plain.contains(part) && html.contains(part), "{part}: {plain}{html}");
         }

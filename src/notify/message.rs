@@ -13,7 +13,7 @@ use crate::units::At;
 /// What happened to the incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum MessageKind {
     /// It begins.
     Trigger,
     /// Somebody has it.
@@ -26,7 +26,7 @@ pub enum Kind {
     Test,
 }
 
-impl Kind {
+impl MessageKind {
     /// For logs, labels and JSON.
     pub fn label(self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ pub struct Message {
     /// The same for the same trouble, whichever sidecar tells it: receivers merge by it.
     pub dedup_key: String,
     /// What happened.
-    pub kind: Kind,
+    pub kind: MessageKind,
     /// How bad it is.
     pub severity: Severity,
     /// What is the matter, in a few words.
@@ -80,7 +80,7 @@ pub struct Message {
 
 impl Message {
     /// A message about `incident` at `at`. Who sends it and the link are added by the sender.
-    pub fn about(incident: &Incident, mut brief: Brief, kind: Kind, at: At) -> Self {
+    pub fn about(incident: &Incident, mut brief: Brief, kind: MessageKind, at: At) -> Self {
         let millis = |at: At| u64::try_from(at.0).unwrap_or(0);
         Self {
             incident_id: incident.id.as_str().to_owned(),
@@ -107,7 +107,7 @@ impl Message {
         Self {
             incident_id: "strop-test".to_owned(),
             dedup_key: format!("strop-test-{instance}"),
-            kind: Kind::Test,
+            kind: MessageKind::Test,
             severity: Severity::Low,
             title: "A test of this channel".to_owned(),
             summary: "An operator ran `strop notify test`. Nothing is wrong.".to_owned(),
@@ -127,11 +127,11 @@ impl Message {
     /// For subjects: `[critical] stripe: taken by ann: is down`. Severity and service first, whatever happened.
     pub fn headline(&self) -> String {
         let known = match self.kind {
-            Kind::Trigger => "",
-            Kind::Acknowledge => "acknowledged",
-            Kind::Update => "update",
-            Kind::Resolve => "resolved",
-            Kind::Test => "test",
+            MessageKind::Trigger => "",
+            MessageKind::Acknowledge => "acknowledged",
+            MessageKind::Update => "update",
+            MessageKind::Resolve => "resolved",
+            MessageKind::Test => "test",
         };
         let state = match self.brief.status.as_str() {
             "" => known,
@@ -152,8 +152,8 @@ impl Message {
     /// Six hex digits of red, green and blue.
     pub(super) fn colour(&self) -> &'static str {
         match (self.kind, self.severity) {
-            (Kind::Resolve, _) => "2e7d32",
-            (Kind::Test, _) => "757575",
+            (MessageKind::Resolve, _) => "2e7d32",
+            (MessageKind::Test, _) => "757575",
             (_, Severity::Critical) => "c62828",
             (_, Severity::High) => "e65100",
             (_, Severity::Medium) => "f9a825",
@@ -209,7 +209,7 @@ pub(super) mod tests {
     use crate::reliability::brief::story;
 
     /// An incident as the engine would tell it, with characters that somebody must escape.
-    pub(in crate::notify) fn incident(kind: Kind) -> Message {
+    pub(in crate::notify) fn incident(kind: MessageKind) -> Message {
         Message {
             incident_id: "019-incident".to_owned(),
             dedup_key: "strop/payments/UpstreamDown/stripe".to_owned(),
@@ -221,7 +221,7 @@ pub(super) mod tests {
             rule: "UpstreamDown".to_owned(),
             started_at: 1_795_543_200_000,
             at: 1_795_543_230_000,
-            ends_at: (kind == Kind::Resolve).then_some(1_795_543_260_000),
+            ends_at: (kind == MessageKind::Resolve).then_some(1_795_543_260_000),
             link: Some("https://strop.example/incidents/019?a=1&b=2".to_owned()),
             facts: vec![
                 ("error rate".to_owned(), "42 %".to_owned()),
@@ -234,15 +234,15 @@ pub(super) mod tests {
     }
 
     /// The messages of an outage, each with its name in the story.
-    pub(in crate::notify) fn outage(told: Vec<story::Told>) -> Vec<(&'static str, Message)> {
+    pub(in crate::notify) fn outage(told: Vec<story::StoryMoment>) -> Vec<(&'static str, Message)> {
         use crate::reliability::brief::Audience;
         use crate::reliability::incident::State;
-        let message = |told: story::Told| {
+        let message = |told: story::StoryMoment| {
             let kind = match (told.brief.audience, told.incident.state) {
-                (_, State::Acknowledged) => Kind::Acknowledge,
-                (_, State::Resolved) => Kind::Resolve,
-                (Audience::Called, _) => Kind::Trigger,
-                (Audience::Stakeholders, _) => Kind::Update,
+                (_, State::Acknowledged) => MessageKind::Acknowledge,
+                (_, State::Resolved) => MessageKind::Resolve,
+                (Audience::Called, _) => MessageKind::Trigger,
+                (Audience::Stakeholders, _) => MessageKind::Update,
             };
             let message = Message::about(&told.incident, told.brief, kind, told.at);
             let link = format!("https://strop.shop.example/api/v2/sre/incidents/{}", message.incident_id);
@@ -276,13 +276,13 @@ pub(super) mod tests {
             facts,
             instance: text(),
             brief,
-            ..incident(Kind::Trigger)
+            ..incident(MessageKind::Trigger)
         }
     }
 
     #[test]
     fn a_message_of_an_older_version_is_read_and_has_a_first_line() {
-        let mut old = serde_json::to_value(incident(Kind::Trigger)).expect("JSON");
+        let mut old = serde_json::to_value(incident(MessageKind::Trigger)).expect("JSON");
         old.as_object_mut().expect("an object").remove("brief");
         let read: Message = serde_json::from_value(old).expect("reads");
         assert_eq!(read.lead(), "[critical] payments: Stripe does not <answer> & bookings fail");
@@ -297,7 +297,7 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_kept_in_the_queue_reads_back() {
-        let message = incident(Kind::Resolve);
+        let message = incident(MessageKind::Resolve);
         let text = serde_json::to_string(&message).expect("JSON");
         assert_eq!(serde_json::from_str::<Message>(&text).expect("reads"), message);
         assert!(
@@ -309,13 +309,13 @@ pub(super) mod tests {
     #[test]
     fn a_headline_is_one_line_whatever_the_title_holds() {
         let title = "a\r\nBcc: everybody@example.com\u{1b}[2J".to_owned();
-        let message = Message { title, ..incident(Kind::Update) };
+        let message = Message { title, ..incident(MessageKind::Update) };
         assert_eq!(message.headline(), "[critical] payments: update: a  Bcc: everybody@example.com [2J");
     }
 
     #[test]
     fn a_link_that_would_break_out_of_its_place_is_no_link() {
-        let with = |link: &str| Message { link: Some(link.to_owned()), ..incident(Kind::Trigger) };
+        let with = |link: &str| Message { link: Some(link.to_owned()), ..incident(MessageKind::Trigger) };
         assert!(with("https://a.example/x?y=1&z").safe_link().is_some());
         for bad in
             ["javascript:alert(1)", "https://a.example/|x>", "https://a.example/ x", "https://a/\"onclick"]

@@ -40,9 +40,9 @@ use std::time::Duration;
 use addresses::Addresses;
 pub use channel::Channels;
 use channel::Task;
-pub use delivery::{DeliveryError, Receipt, Why};
+pub use delivery::{DeliveryError, DeliveryFailure, Receipt};
 pub use heartbeat::Heartbeat;
-pub use message::{Kind, Message, Severity, millis};
+pub use message::{Message, MessageKind, Severity, millis};
 
 use crate::names::ChannelName;
 use crate::runtime::clock;
@@ -149,6 +149,6 @@ mod tests {
         let sender = Sender::new(channels, PATIENCE);
         let name = ChannelName::new("pager").expect("a name");
         let error = can_be_spawned(sender.test(&name, "pod-7")).await.expect_err("nobody");
-        assert_eq!((error.why, error.permanent), (Why::NoChannel, true));
+        assert_eq!((error.why, error.permanent), (DeliveryFailure::NoChannel, true));
     }
 }

@@ -5,7 +5,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 
-use super::message::{Kind, Message, Severity, fit, line, stamp};
+use super::message::{Message, MessageKind, Severity, fit, line, stamp};
 use super::sign::short;
 use super::wire::Post;
 use crate::config::channels::WebUrl;
@@ -26,7 +26,7 @@ const LINK: usize = 2_048;
 
 fn severity(message: &Message) -> &'static str {
     match (message.kind, message.severity) {
-        (Kind::Test, _) | (_, Severity::Low) => "info",
+        (MessageKind::Test, _) | (_, Severity::Low) => "info",
         (_, Severity::Medium) => "warning",
         (_, Severity::High) => "error",
         (_, Severity::Critical) => "critical",
@@ -45,9 +45,9 @@ pub(super) fn dedup_key(key: &str) -> String {
 /// The event.
 pub(super) fn event(message: &Message, routing_key: &str) -> Value {
     let action = match message.kind {
-        Kind::Trigger | Kind::Update | Kind::Test => "trigger",
-        Kind::Acknowledge => "acknowledge",
-        Kind::Resolve => "resolve",
+        MessageKind::Trigger | MessageKind::Update | MessageKind::Test => "trigger",
+        MessageKind::Acknowledge => "acknowledge",
+        MessageKind::Resolve => "resolve",
     };
     let mut event = json!({
         "routing_key": routing_key,
@@ -164,11 +164,11 @@ mod tests {
 
     #[test]
     fn severities_have_their_counterparts() {
-        let of = |severity| self::severity(&Message { severity, ..incident(Kind::Trigger) });
+        let of = |severity| self::severity(&Message { severity, ..incident(MessageKind::Trigger) });
         assert_eq!(
             [Severity::Critical, Severity::High, Severity::Medium, Severity::Low].map(of),
             ["critical", "error", "warning", "info"]
         );
-        assert_eq!(severity(&incident(Kind::Test)), "info", "a test wakes nobody");
+        assert_eq!(severity(&incident(MessageKind::Test)), "info", "a test wakes nobody");
     }
 }

@@ -2,7 +2,7 @@
 //! [`delivery`] what there is, and keeps what that says.
 //!
 //! Moments are milliseconds of one clock that never jumps while the process runs. Whoever keeps the queue on disk asks
-//! [`Queue::depart`], delivers each, writes what [`Queue::landed`] says, and writes [`Queue::fold`] back now and then.
+//! [`Queue::depart`], delivers each, writes what [`Queue::landed`] says, and writes [`NotificationQueue::fold`] back now and then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,10 +10,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::delivery::{DeliveryError, Receipt, came};
-use super::message::{Kind, Message};
-use crate::reliability::delivery::{self, Back, Channel, Entry, Matter, Progress};
+use super::message::{Message, MessageKind};
+use crate::reliability::delivery::{self, Back, ChannelHealth, Matter, Progress, QueueEntry};
 
-pub use crate::reliability::delivery::State;
+pub use crate::reliability::delivery::DeliveryState;
 
 /// One message for one channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,23 +87,23 @@ pub struct Landed {
 
 /// The queue.
 #[derive(Debug, Default)]
-pub struct Queue {
+pub struct NotificationQueue {
     entries: Vec<Queued>,
-    channels: BTreeMap<String, Channel>,
+    channels: BTreeMap<String, ChannelHealth>,
     pagers: BTreeSet<String>,
 }
 
-fn matter(kind: Kind) -> Matter {
+fn matter(kind: MessageKind) -> Matter {
     match kind {
-        Kind::Trigger => Matter::Call,
-        Kind::Acknowledge => Matter::Taken,
-        Kind::Resolve => Matter::Over,
-        Kind::Update | Kind::Test => Matter::Update,
+        MessageKind::Trigger => Matter::Call,
+        MessageKind::Acknowledge => Matter::Taken,
+        MessageKind::Resolve => Matter::Over,
+        MessageKind::Update | MessageKind::Test => Matter::Update,
     }
 }
 
-fn seen<'q>(entries: &'q [Queued], pagers: &BTreeSet<String>) -> Vec<Entry<'q>> {
-    let entry = |queued: &'q Queued| Entry {
+fn seen<'q>(entries: &'q [Queued], pagers: &BTreeSet<String>) -> Vec<QueueEntry<'q>> {
+    let entry = |queued: &'q Queued| QueueEntry {
         channel: &queued.channel,
         // A pager knows incidents by their key: the next one of the same matter is the same to it.
         line: if pagers.contains(&queued.channel) {
@@ -119,7 +119,7 @@ fn seen<'q>(entries: &'q [Queued], pagers: &BTreeSet<String>) -> Vec<Entry<'q>> 
     entries.iter().map(entry).collect()
 }
 
-impl Queue {
+impl NotificationQueue {
     /// Channels on which whatever is told wakes somebody.
     pub fn set_pagers(&mut self, pagers: BTreeSet<String>) {
         self.pagers = pagers;
@@ -131,7 +131,7 @@ impl Queue {
     }
 
     /// How a channel has been of late; `None`: nobody has tried it.
-    pub fn channel(&self, name: &str) -> Option<&Channel> {
+    pub fn channel(&self, name: &str) -> Option<&ChannelHealth> {
         self.channels.get(name)
     }
 
@@ -159,7 +159,8 @@ impl Queue {
     /// At the end of the queue, unless it is there already: of a fleet another member may have queued the same before, and what
     /// was under way twice would land once, and hold up its line for ever.
     pub fn push(&mut self, entry: Queued) {
-        let said = |held: &Queued| held.progress.state.is_active() || held.progress.state == State::Sent;
+        let said =
+            |held: &Queued| held.progress.state.is_active() || held.progress.state == DeliveryState::Sent;
         self.entries.retain(|held| !held.is(&entry) || said(held));
         if !self.entries.iter().any(|held| held.is(&entry)) {
             self.entries.push(entry);
@@ -190,7 +191,7 @@ impl Queue {
     /// Entries that need not be sent any more, as they are to be written back.
     pub fn fold(&mut self) -> Vec<Queued> {
         let stale = delivery::stale(&seen(&self.entries, &self.pagers));
-        self.change(stale, |entry| entry.progress.state = State::Folded)
+        self.change(stale, |entry| entry.progress.state = DeliveryState::Folded)
     }
 
     /// What is to be sent now. From now on it is under way, until it has [`landed`](Self::landed).
@@ -250,8 +251,9 @@ impl Queue {
         let channel = self.channels.entry(entry.channel.clone()).or_default();
         if channel.heard(&came, now, chance) == Back::Yes {
             // It was its turn when the channel was away; now it is its turn.
-            let waits =
-                |one: &&mut Queued| one.channel == entry.channel && one.progress.state == State::Waiting;
+            let waits = |one: &&mut Queued| {
+                one.channel == entry.channel && one.progress.state == DeliveryState::Waiting
+            };
             let waits = self.entries.iter_mut().filter(waits).filter(|one| one.left.is_empty());
             waits.for_each(|one| one.progress.next_at = one.progress.next_at.min(now));
         }
@@ -266,13 +268,13 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::super::delivery::Why;
+    use super::super::delivery::DeliveryFailure;
     use super::super::message::tests::incident;
     use super::*;
 
     const MIDDLE: u64 = u64::MAX / 2;
 
-    fn entry(id: &str, channel: &str, incident_id: &str, kind: Kind) -> Queued {
+    fn entry(id: &str, channel: &str, incident_id: &str, kind: MessageKind) -> Queued {
         let message = Message { incident_id: incident_id.to_owned(), ..incident(kind) };
         Queued::new(id.to_owned(), channel.to_owned(), message, 0)
     }
@@ -290,26 +292,26 @@ mod tests {
 
     #[test]
     fn what_another_member_had_queued_as_well_is_sent_once_and_holds_up_nothing() {
-        let mut queue = Queue::default();
-        queue.put_before(vec![entry("monitoring", "chat", "1", Kind::Update)]);
-        queue.push(entry("monitoring", "chat", "1", Kind::Update));
+        let mut queue = NotificationQueue::default();
+        queue.put_before(vec![entry("monitoring", "chat", "1", MessageKind::Update)]);
+        queue.push(entry("monitoring", "chat", "1", MessageKind::Update));
         let sent = queue.depart(0);
         assert_eq!(ids(&sent), ["monitoring"]);
-        queue.push(entry("monitoring", "chat", "1", Kind::Update));
-        queue.push(entry("over", "chat", "1", Kind::Resolve));
+        queue.push(entry("monitoring", "chat", "1", MessageKind::Update));
+        queue.push(entry("over", "chat", "1", MessageKind::Resolve));
         queue.landed(sent[0].clone(), &receipt(&[]), 0, MIDDLE);
-        queue.push(entry("monitoring", "chat", "1", Kind::Update));
+        queue.push(entry("monitoring", "chat", "1", MessageKind::Update));
         assert_eq!(ids(&queue.depart(0)), ["over"]);
     }
 
     /// One incident ends while the channel is away, and the same is the matter again.
     #[test]
     fn an_end_that_waited_never_closes_the_next_incident_of_the_same_matter_at_a_pager() {
-        let mut queue = Queue::default();
+        let mut queue = NotificationQueue::default();
         queue.set_pagers(BTreeSet::from(["pager".to_owned()]));
         for channel in ["pager", "chat"] {
-            queue.push(entry(&format!("{channel}-end"), channel, "1", Kind::Resolve));
-            queue.push(entry(&format!("{channel}-call"), channel, "2", Kind::Trigger));
+            queue.push(entry(&format!("{channel}-end"), channel, "1", MessageKind::Resolve));
+            queue.push(entry(&format!("{channel}-call"), channel, "2", MessageKind::Trigger));
         }
         assert_eq!(ids(&queue.fold()), ["pager-end"]);
         let mut due = queue.depart(0);
@@ -320,7 +322,7 @@ mod tests {
 
     #[test]
     fn what_the_version_before_stored_reads_and_goes_on() {
-        let new = entry("t", "pager", "1", Kind::Trigger);
+        let new = entry("t", "pager", "1", MessageKind::Trigger);
         let mut old = serde_json::to_value(&new).expect("JSON");
         let fields = old.as_object_mut().expect("an object");
         fields.remove("given_up");
@@ -333,31 +335,33 @@ mod tests {
         assert_eq!(read, new);
         let future =
             Queued { progress: Progress { next_at: 99_000, since: 99_000, ..read.progress }, ..read };
-        let mut queue = Queue::default();
+        let mut queue = NotificationQueue::default();
         let wall = future.message.at + 60_000;
         queue.put_before(vec![future.clone().taken_over(1_000, wall)]);
-        assert_eq!(Queue::waited(&queue.entries()[0], 3_000), Duration::from_secs(62));
+        assert_eq!(NotificationQueue::waited(&queue.entries()[0], 3_000), Duration::from_secs(62));
         let ahead = future.taken_over(1_000, 5_000);
-        assert_eq!((ahead.message.at, Queue::waited(&ahead, 1_000)), (5_000, Duration::ZERO));
+        assert_eq!((ahead.message.at, NotificationQueue::waited(&ahead, 1_000)), (5_000, Duration::ZERO));
         assert_eq!(ids(&queue.depart(1_000)), ["t"], "whatever clock another process had");
     }
 
     #[test]
     fn what_is_told_later_goes_on_where_the_first_one_is() {
-        let mut queue = Queue::default();
+        let mut queue = NotificationQueue::default();
         for (id, channel, incident, kind) in [
-            ("t", "chat", "1", Kind::Trigger),
-            ("x", "chat", "2", Kind::Trigger),
-            ("y", "mail", "1", Kind::Trigger),
+            ("t", "chat", "1", MessageKind::Trigger),
+            ("x", "chat", "2", MessageKind::Trigger),
+            ("y", "mail", "1", MessageKind::Trigger),
         ] {
             queue.push(entry(id, channel, incident, kind));
         }
-        let threads = |queue: &Queue| queue.entries().iter().map(|one| queue.thread(one)).collect::<Vec<_>>();
+        let threads = |queue: &NotificationQueue| {
+            queue.entries().iter().map(|one| queue.thread(one)).collect::<Vec<_>>()
+        };
         assert_eq!(threads(&queue), [None, None, None], "nothing was delivered");
         let sent = queue.depart(0).into_iter().find(|one| one.id == "t").expect("due");
         let receipt = receipt(&[]).map(|receipt| Receipt { thread: Some("C0/1.2".to_owned()), ..receipt });
         let landed = queue.landed(sent, &receipt, 0, MIDDLE);
-        queue.push(entry("a", "chat", "1", Kind::Acknowledge));
+        queue.push(entry("a", "chat", "1", MessageKind::Acknowledge));
         let known = Some("C0/1.2".to_owned());
         assert_eq!(threads(&queue), [known.clone(), None, None, known]);
         let text = serde_json::to_string(&landed.entry).expect("JSON");
@@ -370,12 +374,13 @@ mod tests {
 
     #[test]
     fn a_step_of_the_wall_clock_moves_what_is_told_and_not_how_long_it_waits() {
-        let mut queue = Queue::default();
-        queue.push(entry("t", "chat", "1", Kind::Resolve));
+        let mut queue = NotificationQueue::default();
+        queue.push(entry("t", "chat", "1", MessageKind::Resolve));
         let sent = queue.depart(0).remove(0);
         let told = sent.message.clone();
         queue.shift(-7_200_000);
-        let landed = queue.landed(sent, &Err(DeliveryError::passing(Why::Connect, "away")), 0, MIDDLE);
+        let landed =
+            queue.landed(sent, &Err(DeliveryError::passing(DeliveryFailure::Connect, "away")), 0, MIDDLE);
         assert_eq!(landed.entry.message.at, told.at - 7_200_000);
         assert_eq!(landed.entry.message.ends_at, told.ends_at.map(|at| at - 7_200_000));
         assert_eq!(queue.wakes_at(0), Some(5_000), "neither held back for two hours nor given up");
@@ -383,25 +388,25 @@ mod tests {
 
     #[test]
     fn a_mail_that_some_have_goes_to_the_others_alone() {
-        let mut queue = Queue::default();
-        queue.push(entry("m", "mail", "1", Kind::Trigger));
+        let mut queue = NotificationQueue::default();
+        queue.push(entry("m", "mail", "1", MessageKind::Trigger));
         let sent = queue.depart(0).remove(0);
         assert_eq!(sent.left, [] as [&str; 0]);
         let landed = queue.landed(sent, &receipt(&["later@example.com"]), 0, MIDDLE);
-        assert!(landed.new && landed.entry.progress.state == State::Waiting);
+        assert!(landed.new && landed.entry.progress.state == DeliveryState::Waiting);
         let again = queue.depart(5_000).remove(0);
         assert_eq!(again.left, ["later@example.com"]);
         let landed = queue.landed(again, &receipt(&[]), 5_000, MIDDLE);
         assert!(landed.new, "somebody has it who did not have it");
-        assert_eq!((landed.entry.progress.state, landed.entry.left), (State::Sent, Vec::new()));
+        assert_eq!((landed.entry.progress.state, landed.entry.left), (DeliveryState::Sent, Vec::new()));
     }
 
     #[test]
     fn when_a_channel_is_back_what_waited_for_it_waits_no_longer() {
-        let mut queue = Queue::default();
-        queue.push(entry("a", "hook", "1", Kind::Trigger));
-        queue.push(entry("b", "hook", "2", Kind::Trigger));
-        let away = || Err(DeliveryError::passing(Why::Connect, "nobody answers"));
+        let mut queue = NotificationQueue::default();
+        queue.push(entry("a", "hook", "1", MessageKind::Trigger));
+        queue.push(entry("b", "hook", "2", MessageKind::Trigger));
+        let away = || Err(DeliveryError::passing(DeliveryFailure::Connect, "nobody answers"));
         let mut now = 0;
         for _ in 0..8 {
             for sent in queue.depart(now) {

@@ -12,7 +12,7 @@
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-use super::message::{Kind, Message, Severity, fit, stamp};
+use super::message::{Message, MessageKind, Severity, fit, stamp};
 use super::wire::Post;
 use crate::config::channels::WebUrl;
 use crate::reliability::brief::{Audience, Section};
@@ -81,8 +81,8 @@ fn code(command: &str) -> String {
 
 fn mark(message: &Message) -> &'static str {
     match (message.kind, message.severity) {
-        (Kind::Resolve, _) => ":large_green_circle:",
-        (Kind::Test, _) => ":white_circle:",
+        (MessageKind::Resolve, _) => ":large_green_circle:",
+        (MessageKind::Test, _) => ":white_circle:",
         (_, Severity::Critical) => ":red_circle:",
         (_, Severity::High) => ":large_orange_circle:",
         (_, Severity::Medium) => ":large_yellow_circle:",
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_message_of_an_older_version_is_told_with_all_it_has() {
-        let told = content(&incident(Kind::Trigger)).to_string();
+        let told = content(&incident(MessageKind::Trigger)).to_string();
         for part in
             ["Stripe does not &lt;answer&gt; &amp; bookings fail", "42 % of attempts failed", "error rate"]
         {

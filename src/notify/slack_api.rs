@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::addresses::Addresses;
-use super::delivery::{DeliveryError, Why, excerpt};
-use super::message::{Kind, Message};
+use super::delivery::{DeliveryError, DeliveryFailure, excerpt};
+use super::message::{Message, MessageKind};
 use super::slack::content;
 use super::wire::{self, Post, Tls};
 use crate::config::channels::WebUrl;
@@ -59,18 +59,20 @@ struct Answered {
     ts: String,
 }
 
-enum Refused {
+enum SlackRefusal {
     /// With Slack's own word.
     Said(String),
     Failed(DeliveryError),
 }
 
-impl From<Refused> for DeliveryError {
-    fn from(refused: Refused) -> Self {
+impl From<SlackRefusal> for DeliveryError {
+    fn from(refused: SlackRefusal) -> Self {
         match refused {
-            Refused::Failed(error) => error,
-            Refused::Said(word) if PASSING.contains(&word.as_str()) => Self::passing(Why::Busy, told(&word)),
-            Refused::Said(word) => Self::permanent(Why::Refused, told(&word)),
+            SlackRefusal::Failed(error) => error,
+            SlackRefusal::Said(word) if PASSING.contains(&word.as_str()) => {
+                Self::passing(DeliveryFailure::Busy, told(&word))
+            }
+            SlackRefusal::Said(word) => Self::permanent(DeliveryFailure::Refused, told(&word)),
         }
     }
 }
@@ -108,7 +110,7 @@ fn first(api: &Api<'_>, message: &Message) -> Value {
 
 /// One beneath it. What calls somebody again is shown in the channel too: nobody is told of what is said in a thread.
 fn beneath(message: &Message, channel: &str, ts: &str) -> Value {
-    let broadcast = message.kind == Kind::Trigger;
+    let broadcast = message.kind == MessageKind::Trigger;
     let more = json!({
         "channel": channel, "thread_ts": ts, "reply_broadcast": broadcast, "unfurl_links": false, "unfurl_media": false,
     });
@@ -120,14 +122,14 @@ fn changed(message: &Message, channel: &str, ts: &str) -> Value {
 }
 
 /// One request.
-struct Line<'a> {
+struct ApiCall<'a> {
     addresses: &'a Addresses,
     tls: &'a Tls,
     api: &'a Api<'a>,
 }
 
-impl Line<'_> {
-    async fn ask(&self, method: &str, body: &Value) -> Result<Answered, Refused> {
+impl ApiCall<'_> {
+    async fn ask(&self, method: &str, body: &Value) -> Result<Answered, SlackRefusal> {
         let token = self.api.token.expose_secret();
         let post = Post {
             url: self.api.url,
@@ -136,11 +138,14 @@ impl Line<'_> {
             body: body.to_string().into_bytes(),
             secrets: vec![token],
         };
-        let answer = wire::post(self.addresses, self.tls, post).await.map_err(Refused::Failed)?;
+        let answer = wire::post(self.addresses, self.tls, post).await.map_err(SlackRefusal::Failed)?;
         let read: Answered = serde_json::from_str(&answer.body).map_err(|_| {
-            Refused::Failed(DeliveryError::passing(Why::Broken, format!("not Slack's API: {}", answer.said)))
+            SlackRefusal::Failed(DeliveryError::passing(
+                DeliveryFailure::Broken,
+                format!("not Slack's API: {}", answer.said),
+            ))
         })?;
-        if read.ok { Ok(read) } else { Err(Refused::Said(read.error)) }
+        if read.ok { Ok(read) } else { Err(SlackRefusal::Said(read.error)) }
     }
 }
 
@@ -151,14 +156,14 @@ pub(super) async fn deliver(
     api: &Api<'_>,
     message: &Message,
 ) -> Result<String, DeliveryError> {
-    let line = Line { addresses, tls, api };
+    let line = ApiCall { addresses, tls, api };
     if let Some((channel, ts)) = message.thread.as_deref().and_then(place) {
         match line.ask("/chat.update", &changed(message, channel, ts)).await {
             Ok(_) => {
                 line.ask("/chat.postMessage", &beneath(message, channel, ts)).await?;
                 return Ok(format!("{channel}/{ts}"));
             }
-            Err(Refused::Said(word)) if GONE.contains(&word.as_str()) => {}
+            Err(SlackRefusal::Said(word)) if GONE.contains(&word.as_str()) => {}
             Err(refused) => return Err(refused.into()),
         }
     }
@@ -174,7 +179,7 @@ mod tests {
     #[test]
     fn what_slack_refuses_says_whether_to_try_again_and_what_to_do() {
         for word in PASSING {
-            assert!(!DeliveryError::from(Refused::Said(word.to_owned())).permanent, "{word}");
+            assert!(!DeliveryError::from(SlackRefusal::Said(word.to_owned())).permanent, "{word}");
         }
         for (word, hint) in [
             ("not_in_channel", "invite the bot"),
@@ -182,7 +187,7 @@ mod tests {
             ("missing_scope", "chat:write"),
             ("msg_too_long", "msg_too_long"),
         ] {
-            let error = DeliveryError::from(Refused::Said(word.to_owned()));
+            let error = DeliveryError::from(SlackRefusal::Said(word.to_owned()));
             assert!(error.permanent && error.cause.contains(hint), "{error}");
         }
     }
@@ -191,7 +196,8 @@ mod tests {
     fn only_what_calls_again_is_shown_outside_its_thread() {
         let shown = |kind| beneath(&incident(kind), "C0", "1.2")["reply_broadcast"].clone();
         assert_eq!(
-            [Kind::Trigger, Kind::Acknowledge, Kind::Update, Kind::Resolve].map(shown),
+            [MessageKind::Trigger, MessageKind::Acknowledge, MessageKind::Update, MessageKind::Resolve]
+                .map(shown),
             [true, false, false, false].map(Value::Bool)
         );
     }

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::net::TcpStream;
 
 use super::addresses::Addresses;
-use super::delivery::{DeliveryError, Why, excerpt};
+use super::delivery::{DeliveryError, DeliveryFailure, excerpt};
 use super::wire::{Tls, connect, secure};
 use crate::config::channels::{Mail, MailTls};
 
@@ -28,7 +28,7 @@ const REPLY: usize = 16 * 1024;
 const GOODBYE: Duration = Duration::from_millis(500);
 
 /// A connection on which the mail was delivered.
-pub(super) struct Done {
+pub(super) struct Delivered {
     connection: AsyncSmtpConnection,
     /// What the server said to it, secrets redacted.
     pub(super) said: String,
@@ -38,7 +38,7 @@ pub(super) struct Done {
     pub(super) left: Vec<String>,
 }
 
-impl Done {
+impl Delivered {
     /// Leaves as one should; whether the server hears it changes nothing.
     pub(super) async fn goodbye(mut self) -> String {
         let _ = tokio::time::timeout(GOODBYE, self.connection.quit()).await;
@@ -54,14 +54,14 @@ pub(super) async fn deliver(
     mail: &Mail,
     left: &[String],
     written: &[u8],
-) -> Result<Done, DeliveryError> {
+) -> Result<Delivered, DeliveryError> {
     let wanted: Vec<&String> = mail.to.iter().filter(|to| left.is_empty() || left.contains(to)).collect();
     if wanted.is_empty() {
         let gone = format!("no recipient any more: {}", left.join(", "));
-        return Err(DeliveryError::permanent(Why::Unusable, gone));
+        return Err(DeliveryError::permanent(DeliveryFailure::Unusable, gone));
     }
     let tcp = connect(addresses, &mail.server.host, mail.server.port).await?;
-    let local = tcp.local_addr().map_err(|error| DeliveryError::passing(Why::Broken, error))?;
+    let local = tcp.local_addr().map_err(|error| DeliveryError::passing(DeliveryFailure::Broken, error))?;
     let hello = match local {
         SocketAddr::V4(v4) => ClientId::Ipv4(*v4.ip()),
         SocketAddr::V6(v6) => ClientId::Ipv6(*v6.ip()),
@@ -89,19 +89,20 @@ pub(super) async fn deliver(
         let login = Credentials::new(user.clone(), password.expose_secret().to_owned());
         smtp.auth(DEFAULT_MECHANISMS, &login).await.map_err(told("log-in"))?;
     }
-    let from: Address = mail.from.parse().map_err(|error| DeliveryError::permanent(Why::Unusable, error))?;
+    let from: Address =
+        mail.from.parse().map_err(|error| DeliveryError::permanent(DeliveryFailure::Unusable, error))?;
     smtp.command(From::new(Some(from), Vec::new())).await.map_err(told("sender"))?;
-    let Named { taken, left, without } = recipients(&mut smtp, &wanted, &secrets).await?;
+    let RecipientReply { taken, left, without } = recipients(&mut smtp, &wanted, &secrets).await?;
     // 4yz here may be about this mail and its recipients (a greylist that asks late): others may get through.
     let of_it = |error: Error| told("mail")(error).of_this_message();
     smtp.command(Data).await.map_err(of_it)?;
     let answer = smtp.message(written).await.map_err(of_it)?;
     let said = [vec![shown(&answer, &secrets)], without].concat().join("; ");
-    Ok(Done { connection: smtp, said, told: taken, left })
+    Ok(Delivered { connection: smtp, said, told: taken, left })
 }
 
 /// What a server said of the recipients.
-struct Named {
+struct RecipientReply {
     /// It takes the mail for them.
     taken: Vec<String>,
     /// Not now.
@@ -115,10 +116,11 @@ async fn recipients(
     smtp: &mut AsyncSmtpConnection,
     wanted: &[&String],
     secrets: &[&str],
-) -> Result<Named, DeliveryError> {
-    let mut named = Named { taken: Vec::new(), left: Vec::new(), without: Vec::new() };
+) -> Result<RecipientReply, DeliveryError> {
+    let mut named = RecipientReply { taken: Vec::new(), left: Vec::new(), without: Vec::new() };
     for to in wanted {
-        let address: Address = to.parse().map_err(|error| DeliveryError::permanent(Why::Unusable, error))?;
+        let address: Address =
+            to.parse().map_err(|error| DeliveryError::permanent(DeliveryFailure::Unusable, error))?;
         match smtp.command(Rcpt::new(address, Vec::new())).await {
             Ok(_) => named.taken.push((*to).clone()),
             Err(error) => {
@@ -138,7 +140,10 @@ async fn recipients(
     }
     let text = named.without.join("; ");
     let permanent = named.left.is_empty();
-    Err(DeliveryError { permanent, ..DeliveryError::passing(Why::Refused, text).of_this_message() })
+    Err(DeliveryError {
+        permanent,
+        ..DeliveryError::passing(DeliveryFailure::Refused, text).of_this_message()
+    })
 }
 
 fn shown(answer: &Response, secrets: &[&str]) -> String {
@@ -150,13 +155,13 @@ fn shown(answer: &Response, secrets: &[&str]) -> String {
 fn refused(step: &str, error: &Error, secrets: &[&str]) -> DeliveryError {
     let cause = excerpt(&format!("{step}: {error}"), secrets);
     if error.is_permanent() {
-        DeliveryError::permanent(Why::Refused, cause)
+        DeliveryError::permanent(DeliveryFailure::Refused, cause)
     } else if error.is_transient() {
-        DeliveryError::passing(Why::Busy, cause)
+        DeliveryError::passing(DeliveryFailure::Busy, cause)
     } else if error.is_client() {
-        DeliveryError::permanent(Why::Unusable, cause)
+        DeliveryError::permanent(DeliveryFailure::Unusable, cause)
     } else {
-        DeliveryError::passing(Why::Broken, cause)
+        DeliveryError::passing(DeliveryFailure::Broken, cause)
     }
 }
 
@@ -168,7 +173,7 @@ async fn start_tls(mut tcp: TcpStream, hello: &str) -> Result<TcpStream, Deliver
     let offered = |line: &str| line.get(4..).is_some_and(|word| word.trim().eq_ignore_ascii_case("STARTTLS"));
     if !offers.lines().any(offered) {
         return Err(DeliveryError::permanent(
-            Why::Tls,
+            DeliveryFailure::Tls,
             "the server offers no STARTTLS; write tls = \"implicit\" and its port for that",
         ));
     }
@@ -178,7 +183,9 @@ async fn start_tls(mut tcp: TcpStream, hello: &str) -> Result<TcpStream, Deliver
 }
 
 async fn say(tcp: &mut TcpStream, text: &str) -> Result<(), DeliveryError> {
-    tcp.write_all(text.as_bytes()).await.map_err(|error| DeliveryError::passing(Why::Broken, error))
+    tcp.write_all(text.as_bytes())
+        .await
+        .map_err(|error| DeliveryError::passing(DeliveryFailure::Broken, error))
 }
 
 /// One reply, of one line or several. It is read byte by byte, so that nothing said after it is taken for said in TLS.
@@ -186,10 +193,11 @@ async fn reply(tcp: &mut TcpStream, wanted: &str) -> Result<String, DeliveryErro
     let mut text = Vec::new();
     let mut start = 0;
     loop {
-        let byte = tcp.read_u8().await.map_err(|error| DeliveryError::passing(Why::Broken, error))?;
+        let byte =
+            tcp.read_u8().await.map_err(|error| DeliveryError::passing(DeliveryFailure::Broken, error))?;
         text.push(byte);
         if text.len() > REPLY {
-            return Err(DeliveryError::passing(Why::Broken, "an endless reply"));
+            return Err(DeliveryError::passing(DeliveryFailure::Broken, "an endless reply"));
         }
         if byte == b'\n' {
             if text.get(start + 3) != Some(&b'-') {
@@ -202,9 +210,9 @@ async fn reply(tcp: &mut TcpStream, wanted: &str) -> Result<String, DeliveryErro
     let said = excerpt(&text, &[]);
     match text.as_bytes().first() {
         Some(_) if text.starts_with(wanted) => Ok(text),
-        Some(b'5') => Err(DeliveryError::permanent(Why::Refused, said)),
-        Some(b'4') => Err(DeliveryError::passing(Why::Busy, said)),
-        Some(_) | None => Err(DeliveryError::passing(Why::Broken, format!("not SMTP: {said}"))),
+        Some(b'5') => Err(DeliveryError::permanent(DeliveryFailure::Refused, said)),
+        Some(b'4') => Err(DeliveryError::passing(DeliveryFailure::Busy, said)),
+        Some(_) | None => Err(DeliveryError::passing(DeliveryFailure::Broken, format!("not SMTP: {said}"))),
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) fn post<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::Kind;
+    use super::super::message::MessageKind;
     use super::super::message::tests::{incident, outage};
     use super::*;
     use crate::reliability::brief::story;
@@ -87,7 +87,8 @@ mod tests {
     fn the_body_is_what_receivers_were_written_for() {
         insta::assert_snapshot!(
             "webhook_body",
-            serde_json::to_string_pretty(&body(&incident(Kind::Resolve), "019-message")).expect("JSON")
+            serde_json::to_string_pretty(&body(&incident(MessageKind::Resolve), "019-message"))
+                .expect("JSON")
         );
     }
 }

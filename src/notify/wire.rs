@@ -12,7 +12,7 @@ use secrecy::ExposeSecret as _;
 use tokio::net::TcpStream;
 
 use super::addresses::Addresses;
-use super::delivery::{DeliveryError, Why, excerpt};
+use super::delivery::{DeliveryError, DeliveryFailure, excerpt};
 use crate::config::channels::WebUrl;
 use crate::config::{Host, Protocol};
 pub(super) use crate::net::http::AGENT;
@@ -43,7 +43,7 @@ pub(super) async fn within<T>(
 ) -> Result<T, DeliveryError> {
     match tokio::time::timeout(patience, work).await {
         Ok(done) => done,
-        Err(_) => Err(DeliveryError::passing(Why::Late, format!("not done within {patience:?}"))),
+        Err(_) => Err(DeliveryError::passing(DeliveryFailure::Late, format!("not done within {patience:?}"))),
     }
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn connect(
     let shown = shown(host);
     let found = addresses.of(host).await;
     let found = found.map_err(|error| {
-        DeliveryError::passing(Why::Names, format!("{shown} cannot be looked up: {error}"))
+        DeliveryError::passing(DeliveryFailure::Names, format!("{shown} cannot be looked up: {error}"))
     })?;
     let mut last = String::new();
     for ip in found {
@@ -89,7 +89,7 @@ pub(super) async fn connect(
         }
     }
     addresses.doubt(host);
-    Err(DeliveryError::passing(Why::Connect, format!("{shown}: nobody answers ({last})")))
+    Err(DeliveryError::passing(DeliveryFailure::Connect, format!("{shown}: nobody answers ({last})")))
 }
 
 /// A host as text, without brackets.
@@ -106,10 +106,12 @@ pub(super) async fn secure(
     tcp: TcpStream,
     host: &Host,
 ) -> Result<tls::ClientStream, DeliveryError> {
-    let tls = tls.as_ref().map_err(|error| DeliveryError::passing(Why::Unusable, format!("TLS: {error}")))?;
+    let tls = tls
+        .as_ref()
+        .map_err(|error| DeliveryError::passing(DeliveryFailure::Unusable, format!("TLS: {error}")))?;
     let shown = shown(host);
     let shaken = tls.connect(tcp, &shown).await;
-    shaken.map_err(|error| DeliveryError::passing(Why::Tls, format!("{shown}: TLS: {error}")))
+    shaken.map_err(|error| DeliveryError::passing(DeliveryFailure::Tls, format!("{shown}: TLS: {error}")))
 }
 
 /// One POST of JSON.
@@ -124,7 +126,7 @@ pub(super) struct Post<'a> {
 }
 
 /// What was answered, when it was a success.
-pub(super) struct Answer {
+pub(super) struct HttpReply {
     pub(super) status: u16,
     /// On one line, secrets redacted.
     pub(super) said: String,
@@ -133,20 +135,24 @@ pub(super) struct Answer {
 }
 
 /// Sends it over a connection of its own. Any answer but 2xx is an error.
-pub(super) async fn post(addresses: &Addresses, tls: &Tls, post: Post<'_>) -> Result<Answer, DeliveryError> {
+pub(super) async fn post(
+    addresses: &Addresses,
+    tls: &Tls,
+    post: Post<'_>,
+) -> Result<HttpReply, DeliveryError> {
     let request = request(&post)?;
     ask(addresses, tls, post.url, request, post.secrets).await
 }
 
 /// One GET over a connection of its own. Any answer but 2xx is an error.
-pub(super) async fn get(addresses: &Addresses, tls: &Tls, url: &WebUrl) -> Result<Answer, DeliveryError> {
+pub(super) async fn get(addresses: &Addresses, tls: &Tls, url: &WebUrl) -> Result<HttpReply, DeliveryError> {
     let request = http::Request::get(url.path.expose_secret())
         .header(http::header::HOST, url.authority())
         .header(http::header::USER_AGENT, AGENT)
         .header(http::header::CONNECTION, "close")
         .body(Full::default());
-    let request =
-        request.map_err(|error| DeliveryError::permanent(Why::Unusable, format!("{url}: {error}")))?;
+    let request = request
+        .map_err(|error| DeliveryError::permanent(DeliveryFailure::Unusable, format!("{url}: {error}")))?;
     ask(addresses, tls, url, request, Vec::new()).await
 }
 
@@ -156,7 +162,7 @@ async fn ask(
     url: &WebUrl,
     request: http::Request<Full<Bytes>>,
     secrets: Vec<&str>,
-) -> Result<Answer, DeliveryError> {
+) -> Result<HttpReply, DeliveryError> {
     let tcp = connect(addresses, &url.host, url.port).await?;
     if url.secure {
         let stream = secure(tls, tcp, &url.host).await?;
@@ -171,13 +177,13 @@ async fn exchange<S>(
     url: &WebUrl,
     request: http::Request<Full<Bytes>>,
     mut secrets: Vec<&str>,
-) -> Result<Answer, DeliveryError>
+) -> Result<HttpReply, DeliveryError>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let asked = http_client::ask(stream, Version::Http1, request, READ).await;
     let Answered { head, body } =
-        asked.map_err(|error| DeliveryError::passing(Why::Broken, format!("{url}: {error}")))?;
+        asked.map_err(|error| DeliveryError::passing(DeliveryFailure::Broken, format!("{url}: {error}")))?;
     let status = head.status.as_u16();
     let wait = head.headers.get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
     let wall = clock::unix_seconds(clock::now().wall);
@@ -186,7 +192,7 @@ where
     let body = String::from_utf8_lossy(&body).into_owned();
     let said = excerpt(&body, &secrets);
     if head.status.is_success() {
-        Ok(Answer { status, said, body })
+        Ok(HttpReply { status, said, body })
     } else {
         Err(DeliveryError::status(status, wait, &said))
     }
@@ -208,5 +214,7 @@ fn request(post: &Post<'_>) -> Result<http::Request<Full<Bytes>>, DeliveryError>
         request = request.header(*name, value);
     }
     let request = request.body(Full::new(Bytes::from(post.body.clone())));
-    request.map_err(|error| DeliveryError::permanent(Why::Unusable, format!("{}: {error}", post.url)))
+    request.map_err(|error| {
+        DeliveryError::permanent(DeliveryFailure::Unusable, format!("{}: {error}", post.url))
+    })
 }

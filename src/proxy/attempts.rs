@@ -14,10 +14,10 @@ use super::exchange::Exchange;
 use super::forward::{Answer, Asker, Attempt, Met};
 use super::gateway::Gateway;
 use crate::message::head::{Framing, Known, Method};
-use crate::reliability::breaker::{Ask, Evidence, Fitness};
+use crate::reliability::breaker::{ExchangeEvidence, Fitness, PermitRequest};
 use crate::reliability::party::{Blame, Party};
-use crate::reliability::retry::{self, Next, Repeatable};
-use crate::reliability::verdict::{self, Last, Outcome, RETRY_AFTER_CAP, Verdict, Why};
+use crate::reliability::retry::{self, NextAttempt, Repeatable};
+use crate::reliability::verdict::{self, BadReason, Last, Outcome, RETRY_AFTER_CAP, Verdict};
 use crate::runtime::timer::Deadline;
 use crate::runtime::{clock, pauses};
 use crate::telemetry::event::UpstreamEvent;
@@ -220,7 +220,7 @@ impl<'a> Attempts<'a> {
             ended.blame.alternatives = 0;
         }
         begun.settle(ended.verdict, ended.verdict.against(Last::Yes));
-        let evidence = Evidence {
+        let evidence = ExchangeEvidence {
             verdict: ended.verdict,
             began: ended.began,
             blame: ended.blame,
@@ -241,12 +241,12 @@ impl<'a> Attempts<'a> {
     /// There is no address to try.
     pub(super) fn nowhere(&self, permits: Permits<'_>, now: Instant) -> ProxyError {
         let upstream = &self.route.upstream;
-        self.paid(Verdict::Bad(Why::Connect), None);
+        self.paid(Verdict::Bad(BadReason::Connect), None);
         let lately = upstream.gate.lately(self.party, now);
-        let evidence = Evidence {
+        let evidence = ExchangeEvidence {
             blame: Blame { party: self.party, lately, ..Blame::default() },
             route: Some(&self.route.config.name),
-            ..Evidence::of(Verdict::Bad(Why::Connect), now)
+            ..ExchangeEvidence::of(Verdict::Bad(BadReason::Connect), now)
         };
         permits.settle(&evidence, self.route.fingerprint, now);
         ProxyError::NoAddress { upstream: upstream.config.name.clone() }
@@ -274,13 +274,13 @@ impl<'a> Attempts<'a> {
         }
         let failed = error.failed(ended.reused, upstream.has_another(&exchange.tried));
         let wait = match so_far.next(policy, failed, request, ended.at, self.gateway.draw()) {
-            Next::Stop => return None,
-            Next::Paid(wait) => upstream.series.may_retry(policy, ended.at).then_some(wait)?,
-            Next::Wait(wait) => {
+            NextAttempt::Stop => return None,
+            NextAttempt::Paid(wait) => upstream.series.may_retry(policy, ended.at).then_some(wait)?,
+            NextAttempt::Wait(wait) => {
                 upstream.series.repeated();
                 wait
             }
-            Next::Now => {
+            NextAttempt::Now => {
                 upstream.series.repeated();
                 Duration::ZERO
             }
@@ -296,7 +296,7 @@ impl<'a> Attempts<'a> {
 }
 
 /// What a breaker that is not plainly closed wants to know of a request.
-fn ask(call: &Call<'_>, route: &RouteEntry) -> Ask {
+fn ask(call: &Call<'_>, route: &RouteEntry) -> PermitRequest {
     let fitness = if is_safe(call) {
         Fitness::Safe
     } else if call.body.is_whole() {
@@ -304,7 +304,7 @@ fn ask(call: &Call<'_>, route: &RouteEntry) -> Ask {
     } else {
         Fitness::Streamed
     };
-    Ask { fitness, usual: route.series.usual() }
+    PermitRequest { fitness, usual: route.series.usual() }
 }
 
 /// GET, HEAD or OPTIONS without a body.

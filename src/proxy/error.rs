@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::message::h1::Malformed;
 use crate::names::UpstreamName;
 use crate::reliability::retry::{self, Sent};
-use crate::reliability::verdict::{Failure, Inconclusive, Why};
+use crate::reliability::verdict::{BadReason, Failure, Inconclusive};
 use crate::upstream::local;
 use crate::upstream::pool::ConnectError;
 
@@ -117,7 +117,7 @@ pub enum ProxyError {
         /// To whom.
         upstream: UpstreamName,
         /// TCP or TLS.
-        why: Why,
+        why: BadReason,
         /// What the system said.
         #[source]
         cause: io::Error,
@@ -200,11 +200,11 @@ impl ProxyError {
     pub fn failure(&self, reused: bool, stalled: bool) -> Option<Failure> {
         let (why, local) = match self {
             Self::Connect { why, cause, .. } => (*why, local::cause(cause)),
-            Self::NoAddress { .. } => (Why::Connect, None),
-            Self::Deadline { .. } => (Why::Timeout, None),
-            Self::Broken { local, .. } => (Why::Reset, *local),
-            Self::Nonsense { .. } => (Why::Protocol, None),
-            Self::Full { .. } | Self::HeadTooLong { .. } => (Why::Protocol, Some(Inconclusive::Limit)),
+            Self::NoAddress { .. } => (BadReason::Connect, None),
+            Self::Deadline { .. } => (BadReason::Timeout, None),
+            Self::Broken { local, .. } => (BadReason::Reset, *local),
+            Self::Nonsense { .. } => (BadReason::Protocol, None),
+            Self::Full { .. } | Self::HeadTooLong { .. } => (BadReason::Protocol, Some(Inconclusive::Limit)),
             Self::Malformed(_)
             | Self::BodyTooLong
             | Self::SlowHead
@@ -227,10 +227,10 @@ impl ProxyError {
     }
 
     /// How it failed, as far as another attempt depends on it.
-    pub fn failed(&self, reused: bool, another: bool) -> retry::Failed {
+    pub fn failed(&self, reused: bool, another: bool) -> retry::FailedTry {
         let unconnected = matches!(self, Self::Connect { .. });
         let reset = matches!(self, Self::Broken { begun: false, .. });
-        retry::Failed { sent: self.sent(), unconnected, reset, reused, another }
+        retry::FailedTry { sent: self.sent(), unconnected, reset, reused, another }
     }
 
     /// What was on the wire when it failed.
@@ -310,8 +310,8 @@ impl ProxyError {
             Self::Full { room: Room::Tunnels, .. } => "tunnels_full",
             Self::NoMemory => "memory_short",
             Self::NoAddress { .. } | Self::Unresolved { .. } => "no_address",
-            Self::Connect { why: Why::Tls, .. } => "tls_failed",
-            Self::Connect { why: Why::Timeout, .. } => "connect_timeout",
+            Self::Connect { why: BadReason::Tls, .. } => "tls_failed",
+            Self::Connect { why: BadReason::Timeout, .. } => "connect_timeout",
             Self::Connect { .. } => "connect_failed",
             Self::Deadline { .. } => "upstream_timeout",
             Self::Broken { .. } => "connection_broken",
@@ -337,8 +337,8 @@ impl ProxyError {
             Self::Full { .. } => "connection_limit_reached",
             Self::NoMemory => "proxy_internal_error",
             Self::NoAddress { .. } | Self::Unresolved { .. } => "dns_error",
-            Self::Connect { why: Why::Tls, .. } => "tls_protocol_error",
-            Self::Connect { why: Why::Timeout, .. } => "connection_timeout",
+            Self::Connect { why: BadReason::Tls, .. } => "tls_protocol_error",
+            Self::Connect { why: BadReason::Timeout, .. } => "connection_timeout",
             Self::Connect { .. } => "connection_refused",
             Self::Deadline { .. } => "http_response_timeout",
             Self::Broken { .. } => "connection_terminated",

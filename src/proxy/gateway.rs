@@ -26,7 +26,7 @@ use crate::message::body::Body;
 use crate::message::fields;
 use crate::message::head::{Method, RequestHead};
 use crate::message::scratch::Scratch;
-use crate::reliability::breaker::Ask;
+use crate::reliability::breaker::PermitRequest;
 use crate::reliability::party::Party;
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
@@ -232,14 +232,14 @@ impl Gateway {
         route: &RouteEntry,
         operation: Option<&'a Operation>,
         now: Instant,
-        ask: impl Fn() -> Ask,
+        ask: impl Fn() -> PermitRequest,
     ) -> Result<Permits<'a>, ProxyError> {
         let upstream = &route.upstream;
         let permit = self.leave(&upstream.gate, &upstream.series.breaker, now, &ask)?;
         let operation = match operation {
             // What is usual for the route says nothing of one operation.
             Some(operation) => {
-                let ask = || Ask { usual: None, ..ask() };
+                let ask = || PermitRequest { usual: None, ..ask() };
                 Some((self.leave(&operation.gate, &operation.series, now, ask)?, operation))
             }
             None => None,
@@ -252,7 +252,7 @@ impl Gateway {
         gate: &Arc<Gate>,
         series: &BreakerSeries,
         now: Instant,
-        ask: impl Fn() -> Ask,
+        ask: impl Fn() -> PermitRequest,
     ) -> Result<Permit, ProxyError> {
         match gate.admit(self.worker, now, self.draw(), ask) {
             Ok(permit) => {

@@ -8,7 +8,7 @@ use super::gateway::Gateway;
 use crate::message::buf;
 use crate::message::memory::Cut;
 use crate::reliability::overload::{Holding, slowest, to_end};
-use crate::reliability::share::Shared;
+use crate::reliability::share::Occupancy;
 use crate::runtime::pauses;
 use crate::upstream::Upstream;
 
@@ -75,6 +75,6 @@ fn slow(gateway: &Gateway) {
 /// An upstream whose last quarter is in use, and how many places of it.
 fn short(upstream: &Arc<Upstream>) -> Option<(&Arc<Upstream>, usize)> {
     let (places, taken) = (upstream.config.pool.connections, upstream.shares.as_ref()?.taken());
-    let shared = Shared { places, taken, own: 0 };
+    let shared = Occupancy { places, taken, own: 0 };
     shared.is_short().then(|| (upstream, taken - (places - places / 4) + 1))
 }

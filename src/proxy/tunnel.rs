@@ -22,9 +22,9 @@ use crate::message::buf::SIZE;
 use crate::message::h1::conn::Conn;
 use crate::message::h1::pump::Pump;
 use crate::message::head::{Framing, RequestHead};
-use crate::reliability::breaker::{Ask, Fitness};
+use crate::reliability::breaker::{Fitness, PermitRequest};
 use crate::reliability::retry::{self, Repeatable};
-use crate::reliability::verdict::{Last, Verdict, Why};
+use crate::reliability::verdict::{BadReason, Last, Verdict};
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::telemetry::series::TunnelEnd;
@@ -121,7 +121,7 @@ async fn dial<'a>(
     let (gateway, route) = (attempts.gateway, attempts.route);
     let upstream = &route.upstream;
     let mut began = clock::instant();
-    let ask = || Ask { fitness: Fitness::Whole, usual: route.series.usual() };
+    let ask = || PermitRequest { fitness: Fitness::Whole, usual: route.series.usual() };
     let permits = gateway.admit(route, None, began, ask)?;
     let limit = route.timeouts.connect.unwrap_or(Duration::from_secs(3));
     let mut so_far = retry::Attempts::default();
@@ -173,9 +173,9 @@ impl Judge<'_> {
     fn verdict(&self, joined: &Joined) -> Verdict {
         match (joined.first_down, joined.up) {
             (Some(_), _) => Verdict::Good,
-            (None, _) if joined.reset => Verdict::Bad(Why::Reset),
-            (None, 1..) if joined.mute => Verdict::Bad(Why::Reset),
-            (None, 1..) if joined.idle => Verdict::Bad(Why::Timeout),
+            (None, _) if joined.reset => Verdict::Bad(BadReason::Reset),
+            (None, 1..) if joined.mute => Verdict::Bad(BadReason::Reset),
+            (None, 1..) if joined.idle => Verdict::Bad(BadReason::Timeout),
             (None, _) => Verdict::ABANDONED,
         }
     }

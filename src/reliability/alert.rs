@@ -54,7 +54,7 @@ impl Default for AlertPolicy {
 
 /// What one look brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct AlertLook {
     /// What the evidence says.
     pub sign: Sign,
     /// Has the evidence what the rule asks for before anybody is called?
@@ -87,7 +87,7 @@ pub enum Phase {
 
 /// What changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moved {
+pub enum AlertMove {
     /// Quiet → pending.
     Suspected,
     /// Pending → firing.
@@ -184,7 +184,7 @@ impl Alert {
     }
 
     /// One look at the evidence.
-    pub fn look(&mut self, policy: &AlertPolicy, look: Look, now: At) -> Option<Moved> {
+    pub fn look(&mut self, policy: &AlertPolicy, look: AlertLook, now: At) -> Option<AlertMove> {
         self.see(look.sign, now);
         let hidden = self.hidden;
         let needed = policy.clear_after * (1 << (self.flaps / 3).min(2)) + hidden;
@@ -193,14 +193,14 @@ impl Alert {
             (Phase::Quiet, Sign::Bad) => {
                 let first_bad = look.first_bad.map_or(now, |first| first.min(now));
                 *self = Self::pending(first_bad, now);
-                Some(Moved::Suspected)
+                Some(AlertMove::Suspected)
             }
             (Phase::Pending { since, good_since }, Sign::Bad) => {
                 *good_since = None;
                 let confirmed = look.ripe && now.since(*since) >= policy.confirm;
                 confirmed.then(|| {
                     self.phase = Phase::Firing { since: now, good_since: None };
-                    Moved::Confirmed
+                    AlertMove::Confirmed
                 })
             }
             (Phase::Pending { good_since, .. } | Phase::Firing { good_since, .. }, Sign::Between) => {
@@ -209,19 +209,19 @@ impl Alert {
             }
             (Phase::Pending { good_since, .. }, Sign::Good) => {
                 let since = *good_since.get_or_insert(now);
-                (now.since(since) >= policy.forget + hidden).then(|| self.quiet(since, Moved::Cleared))
+                (now.since(since) >= policy.forget + hidden).then(|| self.quiet(since, AlertMove::Cleared))
             }
             (Phase::Firing { good_since, .. }, Sign::Bad) => good_since.take().map(|_| {
                 self.flaps = self.flaps.saturating_add(1);
-                Moved::Relapsed
+                AlertMove::Relapsed
             }),
             (Phase::Firing { good_since: good_since @ None, .. }, Sign::Good) => {
                 *good_since = Some(now);
-                Some(Moved::Calming)
+                Some(AlertMove::Calming)
             }
             (Phase::Firing { good_since: Some(since), .. }, Sign::Good) => {
                 let since = *since;
-                (now.since(since) >= needed).then(|| self.quiet(since, Moved::Over))
+                (now.since(since) >= needed).then(|| self.quiet(since, AlertMove::Over))
             }
         };
         self.check_invariants();
@@ -240,7 +240,7 @@ impl Alert {
         self.hidden = if self.good_since().is_some() { self.hidden + unseen } else { Duration::ZERO };
     }
 
-    fn quiet(&mut self, recovered: At, moved: Moved) -> Moved {
+    fn quiet(&mut self, recovered: At, moved: AlertMove) -> AlertMove {
         self.phase = Phase::Quiet;
         (self.unseen, self.hidden) = (None, Duration::ZERO);
         self.recovered = Some(recovered);
@@ -250,7 +250,7 @@ impl Alert {
 
     /// An operator says that it is over: quiet until the evidence says otherwise.
     pub fn dismiss(&mut self, now: At) {
-        self.quiet(now, Moved::Over);
+        self.quiet(now, AlertMove::Over);
     }
 
     /// What always holds.
@@ -279,34 +279,40 @@ mod tests {
         At(second * 1_000)
     }
 
-    fn look(sign: Sign) -> Look {
-        Look { sign, ripe: true, first_bad: None }
+    fn look(sign: Sign) -> AlertLook {
+        AlertLook { sign, ripe: true, first_bad: None }
     }
 
-    fn run(alert: &mut Alert, sign: Sign, seconds: std::ops::Range<i64>) -> Vec<(i64, Moved)> {
+    fn run(alert: &mut Alert, sign: Sign, seconds: std::ops::Range<i64>) -> Vec<(i64, AlertMove)> {
         seconds.filter_map(|s| alert.look(&POLICY, look(sign), at(s)).map(|moved| (s, moved))).collect()
     }
 
     #[test]
     fn it_is_suspected_at_once_confirmed_after_a_while_and_over_after_two_good_minutes() {
         let mut alert = Alert::default();
-        assert_eq!(run(&mut alert, Sign::Bad, 0..100), [(0, Moved::Suspected), (30, Moved::Confirmed)]);
-        assert_eq!(run(&mut alert, Sign::Good, 100..300), [(100, Moved::Calming), (220, Moved::Over)]);
+        assert_eq!(
+            run(&mut alert, Sign::Bad, 0..100),
+            [(0, AlertMove::Suspected), (30, AlertMove::Confirmed)]
+        );
+        assert_eq!(
+            run(&mut alert, Sign::Good, 100..300),
+            [(100, AlertMove::Calming), (220, AlertMove::Over)]
+        );
         assert_eq!(alert.recovered, Some(at(100)));
     }
 
     #[test]
     fn what_was_never_confirmed_is_forgotten() {
         let mut alert = Alert::default();
-        assert_eq!(run(&mut alert, Sign::Bad, 0..20), [(0, Moved::Suspected)]);
-        assert_eq!(run(&mut alert, Sign::Good, 20..60), [(30, Moved::Cleared)]);
+        assert_eq!(run(&mut alert, Sign::Bad, 0..20), [(0, AlertMove::Suspected)]);
+        assert_eq!(run(&mut alert, Sign::Good, 20..60), [(30, AlertMove::Cleared)]);
     }
 
     #[test]
     fn what_is_not_ripe_is_not_confirmed() {
         let mut alert = Alert::default();
         for second in 0..1_000 {
-            alert.look(&POLICY, Look { sign: Sign::Bad, ripe: false, first_bad: None }, at(second));
+            alert.look(&POLICY, AlertLook { sign: Sign::Bad, ripe: false, first_bad: None }, at(second));
         }
         assert!(alert.is_live() && !alert.is_firing());
     }
@@ -326,7 +332,7 @@ mod tests {
         run(&mut alert, Sign::Good, 60..100);
         assert_eq!(run(&mut alert, Sign::Blind, 100..1_000), []);
         assert_eq!(alert.unseen, Some(at(100)));
-        assert_eq!(run(&mut alert, Sign::Good, 1_000..1_200).last(), Some(&(1_080, Moved::Over)));
+        assert_eq!(run(&mut alert, Sign::Good, 1_000..1_200).last(), Some(&(1_080, AlertMove::Over)));
         assert_eq!(alert.recovered, Some(at(60)), "when it was seen to be good again");
     }
 
@@ -336,7 +342,7 @@ mod tests {
         run(&mut alert, Sign::Bad, 0..60);
         run(&mut alert, Sign::Good, 60..100);
         assert_eq!(run(&mut alert, Sign::Between, 100..1_000), []);
-        assert_eq!(run(&mut alert, Sign::Good, 1_000..1_200).last(), Some(&(1_120, Moved::Over)));
+        assert_eq!(run(&mut alert, Sign::Good, 1_000..1_200).last(), Some(&(1_120, AlertMove::Over)));
     }
 
     #[test]
@@ -345,15 +351,15 @@ mod tests {
         run(&mut alert, Sign::Bad, 0..60);
         let mut second = 60;
         for _ in 0..3 {
-            assert_eq!(run(&mut alert, Sign::Good, second..second + 60), [(second, Moved::Calming)]);
+            assert_eq!(run(&mut alert, Sign::Good, second..second + 60), [(second, AlertMove::Calming)]);
             assert_eq!(
                 run(&mut alert, Sign::Bad, second + 60..second + 61),
-                [(second + 60, Moved::Relapsed)]
+                [(second + 60, AlertMove::Relapsed)]
             );
             second += 61;
         }
         let moves = run(&mut alert, Sign::Good, second..second + 500);
-        assert_eq!(moves.last(), Some(&(second + 240, Moved::Over)));
+        assert_eq!(moves.last(), Some(&(second + 240, AlertMove::Over)));
     }
 
     proptest! {
@@ -364,14 +370,14 @@ mod tests {
             for (sign, gap, ripe) in signs {
                 second += gap;
                 let sign = [Sign::Bad, Sign::Between, Sign::Good, Sign::Blind][usize::from(sign)];
-                match alert.look(&POLICY, Look { sign, ripe, first_bad: None }, at(second)) {
+                match alert.look(&POLICY, AlertLook { sign, ripe, first_bad: None }, at(second)) {
                     None => {}
-                    Some(Moved::Suspected) => { prop_assert!(!live); live = true; }
-                    Some(Moved::Confirmed) => { prop_assert!(live && !firing && sign == Sign::Bad); firing = true; calm = false; }
-                    Some(Moved::Cleared) => { prop_assert!(live && !firing); live = false; }
-                    Some(Moved::Calming) => { prop_assert!(firing && sign == Sign::Good); calm = true; }
-                    Some(Moved::Relapsed) => { prop_assert!(firing && calm && sign == Sign::Bad); calm = false; }
-                    Some(Moved::Over) => { prop_assert!(firing && calm); (live, firing, calm) = (false, false, false); }
+                    Some(AlertMove::Suspected) => { prop_assert!(!live); live = true; }
+                    Some(AlertMove::Confirmed) => { prop_assert!(live && !firing && sign == Sign::Bad); firing = true; calm = false; }
+                    Some(AlertMove::Cleared) => { prop_assert!(live && !firing); live = false; }
+                    Some(AlertMove::Calming) => { prop_assert!(firing && sign == Sign::Good); calm = true; }
+                    Some(AlertMove::Relapsed) => { prop_assert!(firing && calm && sign == Sign::Bad); calm = false; }
+                    Some(AlertMove::Over) => { prop_assert!(firing && calm); (live, firing, calm) = (false, false, false); }
                 }
                 prop_assert_eq!((alert.is_live(), alert.is_firing()), (live, firing));
             }

@@ -107,13 +107,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::reliability::verdict::Why;
+    use crate::reliability::verdict::BadReason;
 
     #[test]
     fn failing_fast_is_not_rewarded() {
         let t0 = Instant::now();
         let good = PeakEwma::new(t0).with(Verdict::Good, Duration::from_millis(50), t0);
-        let bad = PeakEwma::new(t0).with(Verdict::Bad(Why::Connect), Duration::from_millis(1), t0);
+        let bad = PeakEwma::new(t0).with(Verdict::Bad(BadReason::Connect), Duration::from_millis(1), t0);
         assert!(bad.at(t0) > good.at(t0));
     }
 

@@ -90,7 +90,7 @@ impl Windows {
 
 /// A ring of slices of one length, with running sums of its newest ones.
 #[derive(Clone, Debug)]
-struct Ring<const SUMS: usize> {
+struct SliceRing<const SUMS: usize> {
     slices: Vec<Counts>,
     /// The number of the newest slice, since the epoch.
     newest: i64,
@@ -98,7 +98,7 @@ struct Ring<const SUMS: usize> {
     sums: [(usize, Counts); SUMS],
 }
 
-impl<const SUMS: usize> Ring<SUMS> {
+impl<const SUMS: usize> SliceRing<SUMS> {
     fn new(lengths: [usize; SUMS], at: i64) -> Self {
         let longest = lengths.iter().copied().max().unwrap_or(1);
         let sums = lengths.map(|length| (length, Counts::default()));
@@ -148,18 +148,18 @@ impl<const SUMS: usize> Ring<SUMS> {
 /// The counts of one subject, fed once a second.
 #[derive(Clone, Debug)]
 pub struct RollingCounts {
-    seconds: Ring<6>,
-    minutes: Ring<3>,
-    hours: Ring<1>,
+    seconds: SliceRing<6>,
+    minutes: SliceRing<3>,
+    hours: SliceRing<1>,
 }
 
 impl RollingCounts {
     /// Empty at `now`.
     pub fn new(now: At) -> Self {
         Self {
-            seconds: Ring::new([1, 5, 10, 20, 60, 300], now.second()),
-            minutes: Ring::new([30, 60, 360], now.minute()),
-            hours: Ring::new([72], now.minute().div_euclid(60)),
+            seconds: SliceRing::new([1, 5, 10, 20, 60, 300], now.second()),
+            minutes: SliceRing::new([30, 60, 360], now.minute()),
+            hours: SliceRing::new([72], now.minute().div_euclid(60)),
         }
     }
 

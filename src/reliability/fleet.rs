@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::alert::Sign;
-use super::rule::{Key, Severity};
+use super::rule::{AlertKey, Severity};
 use crate::units::At;
 
 /// How long the duty is given for. Renewed each second; whoever follows asks within a second after its end, so a dead member is
@@ -161,7 +161,7 @@ impl Leadership {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sighting {
     /// Which.
-    pub key: Key,
+    pub key: AlertKey,
     /// What its own evidence says now.
     pub sign: Sign,
     /// When it went bad.
@@ -226,7 +226,7 @@ fn rank(one: &Sighting) -> (u8, Confirmed, Severity, std::cmp::Reverse<At>) {
 
 /// What others than `boot` see, each alert once; of several words the worst one.
 pub fn seen_by_others(neighbours: &[Neighbour], boot: &str, now: At) -> Vec<Sighting> {
-    let mut seen: BTreeMap<&Key, &Sighting> = BTreeMap::new();
+    let mut seen: BTreeMap<&AlertKey, &Sighting> = BTreeMap::new();
     let others = neighbours.iter().filter(|one| *one.boot != *boot && one.age_at(now) <= FRESH);
     for sighting in others.flat_map(|one| &one.sees) {
         let held = seen.entry(&sighting.key).or_insert(sighting);
@@ -263,7 +263,7 @@ pub struct SharedSighting {
 impl FleetSummary {
     /// Of all members, the one that tells it among them.
     pub fn of(boot: &str, neighbours: &[Neighbour], members: u64, now: At) -> Self {
-        let mut by: BTreeMap<&Key, (usize, &Arc<str>)> = BTreeMap::new();
+        let mut by: BTreeMap<&AlertKey, (usize, &Arc<str>)> = BTreeMap::new();
         for one in neighbours.iter().filter(|one| one.age_at(now) <= FRESH) {
             for sighting in &one.sees {
                 by.entry(&sighting.key).or_insert((0, &one.boot)).0 += 1;
@@ -345,7 +345,7 @@ mod tests {
 
     fn sighting(sign: Sign, confirmed: Confirmed) -> Sighting {
         Sighting {
-            key: Key::of(Rule::ServiceDown, "billing", ""),
+            key: AlertKey::of(Rule::ServiceDown, "billing", ""),
             sign,
             first_bad: at(1),
             confirmed,
@@ -386,7 +386,7 @@ mod tests {
             sees: keys
                 .iter()
                 .map(|key| Sighting {
-                    key: Key::of(Rule::ServiceDown, &format!("s{key}"), ""),
+                    key: AlertKey::of(Rule::ServiceDown, &format!("s{key}"), ""),
                     ..sighting(Sign::Bad, Confirmed::Yes)
                 })
                 .collect(),

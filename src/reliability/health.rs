@@ -365,12 +365,12 @@ mod tests {
     #[test]
     fn an_incident_speaks_while_it_lasts_and_a_drill_never() {
         use super::super::incident::Beginning;
-        use super::super::rule::{Key, Rule};
+        use super::super::rule::{AlertKey, Rule};
         use crate::names::IncidentId;
         use crate::units::At;
         use std::sync::Arc;
         let incident = |state, severity, rule, service: &str| {
-            let key = Key { rule, service: Arc::from(service), scope: Arc::from("") };
+            let key = AlertKey { rule, service: Arc::from(service), scope: Arc::from("") };
             let beginning = Beginning {
                 id: IncidentId::of(1, 1),
                 key,

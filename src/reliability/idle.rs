@@ -57,7 +57,7 @@ const LATE: Duration = Duration::from_secs(1);
 const ENDPOINTS: usize = 16;
 
 #[derive(Clone, Copy, Debug)]
-struct Last {
+struct LastUse {
     endpoint: u64,
     at: Instant,
     /// The shortest that one of them had been idle.
@@ -67,7 +67,7 @@ struct Last {
 /// What idle connections that their peer has closed have shown so far.
 #[derive(Clone, Debug, Default)]
 pub struct Closings {
-    last: Vec<Last>,
+    last: Vec<LastUse>,
     told: Option<Duration>,
 }
 
@@ -80,7 +80,7 @@ impl Closings {
             return None;
         }
         let Some(last) = self.last.iter_mut().find(|last| last.endpoint == endpoint) else {
-            self.remember(Last { endpoint, at: now, idle });
+            self.remember(LastUse { endpoint, at: now, idle });
             return None;
         };
         let between = now.saturating_duration_since(last.at);
@@ -88,7 +88,7 @@ impl Closings {
             last.idle = last.idle.min(idle);
             return None;
         }
-        let before = std::mem::replace(last, Last { endpoint, at: now, idle }).idle;
+        let before = std::mem::replace(last, LastUse { endpoint, at: now, idle }).idle;
         let (shorter, longer) = (before.min(idle), before.max(idle));
         let agree = between <= WITHIN && longer - shorter <= LATE + shorter / 4;
         let news = self.told.is_none_or(|told| shorter < told - told / 4);
@@ -99,7 +99,7 @@ impl Closings {
         self.told
     }
 
-    fn remember(&mut self, last: Last) {
+    fn remember(&mut self, last: LastUse) {
         if self.last.len() >= ENDPOINTS
             && let Some(oldest) = (0..self.last.len()).min_by_key(|at| self.last.get(*at).map(|last| last.at))
         {

@@ -13,7 +13,7 @@
 use std::time::{Duration, Instant};
 
 use super::party::{Blame, Contributions};
-use super::verdict::Why;
+use super::verdict::BadReason;
 
 /// Failures in a row, other than failures to connect, after which an endpoint is ejected.
 pub const ROW: u32 = 3;
@@ -44,7 +44,7 @@ pub enum Sees {
 
 impl Sees {
     /// What a check must see to have noticed a failure of this kind.
-    pub fn of(why: Why) -> Self {
+    pub fn of(why: BadReason) -> Self {
         if why.is_connecting() { Self::Connecting } else { Self::Answering }
     }
 }
@@ -55,7 +55,7 @@ pub struct Ejection {
     /// When it is back.
     pub until: Instant,
     /// The failure that did it.
-    pub why: Why,
+    pub why: BadReason,
     /// Ejections in a row, this one included.
     pub times: u32,
 }
@@ -101,7 +101,14 @@ impl Outlier {
     }
 
     /// An attempt failed. `draw`: any number, for the jitter.
-    pub fn bad(&mut self, why: Why, blame: &Blame, room: Room, now: Instant, draw: u64) -> Option<Ejection> {
+    pub fn bad(
+        &mut self,
+        why: BadReason,
+        blame: &Blame,
+        room: Room,
+        now: Instant,
+        draw: u64,
+    ) -> Option<Ejection> {
         if self.out_until(now).is_some() {
             return None; // it was asked for want of another; its time out goes on
         }
@@ -123,7 +130,7 @@ impl Outlier {
         (clients || since(blame.lately.this_client)) && (routes || since(blame.lately.this_route))
     }
 
-    fn eject(&mut self, why: Why, now: Instant, draw: u64) -> Ejection {
+    fn eject(&mut self, why: BadReason, now: Instant, draw: u64) -> Ejection {
         let doubled = FIRST.saturating_mul(1 << self.times.min(16)).min(LONGEST);
         let share = (draw >> 11) as f64 / (1_u64 << 53) as f64;
         self.length = doubled.mul_f64(1.0 - JITTER + 2.0 * JITTER * share).min(LONGEST);
@@ -163,9 +170,9 @@ mod tests {
     fn one_refused_connection_is_enough_but_never_for_the_last_one() {
         let t0 = Instant::now();
         let mut alone = Outlier::default();
-        assert_eq!(alone.bad(Why::Connect, &blame(1, 1), Room { of: 1, others: 0 }, t0, 0), None);
+        assert_eq!(alone.bad(BadReason::Connect, &blame(1, 1), Room { of: 1, others: 0 }, t0, 0), None);
         let mut outlier = Outlier::default();
-        let ejected = outlier.bad(Why::Connect, &blame(1, 1), TWO, t0, 0).expect("out");
+        let ejected = outlier.bad(BadReason::Connect, &blame(1, 1), TWO, t0, 0).expect("out");
         assert_eq!(ejected.until, t0 + Duration::from_millis(800));
         assert!(outlier.out_until(t0).is_some() && outlier.out_until(ejected.until).is_none());
     }
@@ -175,7 +182,7 @@ mod tests {
         let mut now = Instant::now();
         let mut outlier = Outlier::default();
         for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
-            let ejected = outlier.bad(Why::Tls, &blame(1, 1), TWO, now, u64::MAX / 2).expect("out");
+            let ejected = outlier.bad(BadReason::Tls, &blame(1, 1), TWO, now, u64::MAX / 2).expect("out");
             assert!((ejected.until - now).abs_diff(Duration::from_secs(seconds)) < Duration::from_millis(1));
             now = ejected.until;
             outlier.good(now); // back, but not for long enough
@@ -190,10 +197,12 @@ mod tests {
         let later = t0 + Duration::from_secs(1);
         let mut outlier = Outlier::default();
         for client in 0..20 {
-            assert_eq!(outlier.bad(Why::Status, &blame(client, 1), TWO, t0, 0), None);
+            assert_eq!(outlier.bad(BadReason::Status, &blame(client, 1), TWO, t0, 0), None);
         }
         let well = Lately { this_route: Some(later), ..Lately::default() };
-        assert!(outlier.bad(Why::Status, &Blame { lately: well, ..blame(3, 1) }, TWO, later, 0).is_some());
+        assert!(
+            outlier.bad(BadReason::Status, &Blame { lately: well, ..blame(3, 1) }, TWO, later, 0).is_some()
+        );
     }
 
     #[test]
@@ -201,9 +210,9 @@ mod tests {
         let t0 = Instant::now();
         let mut outlier = Outlier::default();
         for route in 0..20 {
-            assert_eq!(outlier.bad(Why::Status, &blame(1, route), TWO, t0, 0), None);
+            assert_eq!(outlier.bad(BadReason::Status, &blame(1, route), TWO, t0, 0), None);
         }
-        assert!(outlier.bad(Why::Status, &blame(2, 1), TWO, t0, 0).is_some());
+        assert!(outlier.bad(BadReason::Status, &blame(2, 1), TWO, t0, 0).is_some());
     }
 
     #[test]
@@ -212,7 +221,7 @@ mod tests {
         let third = |others| {
             let mut outlier = Outlier::default();
             (0..3)
-                .filter_map(|n| outlier.bad(Why::Timeout, &blame(n, n), Room { of: 3, others }, t0, 0))
+                .filter_map(|n| outlier.bad(BadReason::Timeout, &blame(n, n), Room { of: 3, others }, t0, 0))
                 .count()
         };
         assert_eq!((third(2), third(1)), (1, 0));
@@ -223,7 +232,7 @@ mod tests {
         let t0 = Instant::now();
         let mut outlier = Outlier::default();
         for n in 0..3 {
-            let _ = outlier.bad(Why::Status, &blame(n, n), TWO, t0, 0);
+            let _ = outlier.bad(BadReason::Status, &blame(n, n), TWO, t0, 0);
         }
         assert!(!outlier.passed(Sees::Connecting, t0), "a connect does not see answers");
         assert!(outlier.passed(Sees::Answering, t0));

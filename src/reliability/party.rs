@@ -77,41 +77,41 @@ pub struct Blame {
 
 impl Blame {
     /// Is what `share` names bounded, because others are served?
-    fn bounds(&self, share: Share) -> bool {
+    fn bounds(&self, share: PartyShare) -> bool {
         match share {
-            Share::Client => self.lately.another_client,
-            Share::Route => self.lately.another_route,
-            Share::Endpoint => self.alternatives > 0,
+            PartyShare::Client => self.lately.another_client,
+            PartyShare::Route => self.lately.another_route,
+            PartyShare::Endpoint => self.alternatives > 0,
         }
     }
 
-    fn fingerprint(&self, share: Share) -> u32 {
+    fn fingerprint(&self, share: PartyShare) -> u32 {
         match share {
-            Share::Client => self.party.client,
-            Share::Route => self.party.route,
-            Share::Endpoint => self.endpoint,
+            PartyShare::Client => self.party.client,
+            PartyShare::Route => self.party.route,
+            PartyShare::Endpoint => self.endpoint,
         }
     }
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Share {
+enum PartyShare {
     Client,
     Route,
     Endpoint,
 }
 
-const SHARES: [Share; 3] = [Share::Client, Share::Route, Share::Endpoint];
+const SHARES: [PartyShare; 3] = [PartyShare::Client, PartyShare::Route, PartyShare::Endpoint];
 /// Contributors that are told apart; beyond them nobody can have brought half of all.
 const KEPT: usize = 8;
 
 /// How much each of a few contributors has brought (Space-Saving, Metwally et al. 2005: a count is never too low).
 #[derive(Clone, Copy, Debug, Default)]
-struct Counts {
+struct PartyCounts {
     kept: [(u32, u32); KEPT],
 }
 
-impl Counts {
+impl PartyCounts {
     fn add(&mut self, who: u32, n: u32) {
         if n == 0 {
             return;
@@ -139,7 +139,7 @@ impl Counts {
 
 /// What clients, routes and endpoints have contributed to failures.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Contributions([Counts; SHARES.len()]);
+pub struct Contributions([PartyCounts; SHARES.len()]);
 
 impl Contributions {
     /// Counts one failure.
@@ -174,7 +174,7 @@ impl Contributions {
 
     /// Did more than one client, and more than one route, contribute?
     pub fn several(&self) -> (bool, bool) {
-        let several = |counts: &Counts| counts.kept.iter().filter(|(_, count)| *count > 0).count() > 1;
+        let several = |counts: &PartyCounts| counts.kept.iter().filter(|(_, count)| *count > 0).count() > 1;
         let [clients, routes, _] = &self.0;
         (several(clients), several(routes))
     }
@@ -220,7 +220,7 @@ mod tests {
     proptest! {
         #[test]
         fn whoever_brings_half_is_never_counted_too_low(added in prop::collection::vec(prop_oneof![Just(0_u32), 1_u32..500], 1..120)) {
-            let mut counts = Counts::default();
+            let mut counts = PartyCounts::default();
             added.iter().for_each(|who| counts.add(*who, 1));
             let true_count = added.iter().filter(|who| **who == 0).count();
             prop_assume!(true_count * 2 >= added.len());

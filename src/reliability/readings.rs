@@ -76,7 +76,7 @@ pub struct UpstreamReading {
     /// When a check of it last passed.
     pub checked: Option<At>,
     /// What its last failures were.
-    pub failing: Failing,
+    pub failing: FailureScope,
     /// Whom they have met.
     pub reach: Reach,
     /// It starts beside Strop: requests of the ingress go there.
@@ -89,7 +89,7 @@ pub struct UpstreamReading {
 
 /// What the failures of the last second with any were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Failing {
+pub enum FailureScope {
     /// Nobody could connect, as far as anybody tried.
     #[default]
     Connections,
@@ -122,7 +122,7 @@ impl UpstreamReading {
             last_success: None,
             last_failure: None,
             checked: None,
-            failing: Failing::default(),
+            failing: FailureScope::default(),
             reach: Reach::default(),
             beside: false,
             counts: Windows::default(),

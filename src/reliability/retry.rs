@@ -62,7 +62,7 @@ pub struct Repeatable {
 
 /// How an attempt failed, as far as another one depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failed {
+pub struct FailedTry {
     /// What had left.
     pub sent: Sent,
     /// Was there no connection at all?
@@ -92,7 +92,7 @@ pub struct Attempts {
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum NextAttempt {
     /// The exchange ends with what it has.
     Stop,
     /// Another attempt at once, for nothing.
@@ -108,18 +108,18 @@ impl Attempts {
     pub fn next(
         &mut self,
         policy: &RetryPolicy,
-        failed: Failed,
+        failed: FailedTry,
         request: Repeatable,
         now: Instant,
         draw: u64,
-    ) -> Next {
+    ) -> NextAttempt {
         let untaken = failed.sent != Sent::Maybe;
         let elsewhere = failed.reused || failed.another;
         if untaken && !request.whole {
-            return Next::Stop; // its body is gone
+            return NextAttempt::Stop; // its body is gone
         }
         if untaken && !std::mem::replace(&mut self.resent, true) {
-            return Next::Now;
+            return NextAttempt::Now;
         }
         if !untaken
             && failed.reset
@@ -127,17 +127,21 @@ impl Attempts {
             && elsewhere
             && !std::mem::replace(&mut self.repeated, true)
         {
-            return Next::Now;
+            return NextAttempt::Now;
         }
         if failed.unconnected && !policy.wait.is_zero() {
             let since = *self.waiting_since.get_or_insert(now);
             let left = policy.wait.saturating_sub(now.saturating_duration_since(since));
             if !left.is_zero() {
-                return Next::Wait(self.jittered(policy, draw).min(left));
+                return NextAttempt::Wait(self.jittered(policy, draw).min(left));
             }
         }
         let may = untaken || (policy.idempotent && request.idempotent && request.whole);
-        if may && self.made < policy.attempts { Next::Paid(self.jittered(policy, draw)) } else { Next::Stop }
+        if may && self.made < policy.attempts {
+            NextAttempt::Paid(self.jittered(policy, draw))
+        } else {
+            NextAttempt::Stop
+        }
     }
 
     fn jittered(&mut self, policy: &RetryPolicy, draw: u64) -> Duration {
@@ -152,7 +156,7 @@ impl Attempts {
 /// Retries that are still allowed: a share of the requests of the last ten seconds, and a few per second in any case
 /// (Finagle's retry budget).
 #[derive(Clone, Debug)]
-pub struct Budget {
+pub struct RetryBudget {
     tokens: f64,
     at: Instant,
     requests: u64,
@@ -161,7 +165,7 @@ pub struct Budget {
 /// How long unspent leave lasts.
 const SPAN: Duration = Duration::from_secs(10);
 
-impl Budget {
+impl RetryBudget {
     /// Full at the start.
     pub fn new(policy: &RetryPolicy, now: Instant) -> Self {
         Self { tokens: f64::from(policy.min_per_second), at: now, requests: 0 }
@@ -192,15 +196,15 @@ mod tests {
 
     const GET: Repeatable = Repeatable { safe: true, idempotent: true, whole: true };
     const POST: Repeatable = Repeatable { safe: false, idempotent: false, whole: true };
-    const REFUSED: Failed =
-        Failed { sent: Sent::Nothing, unconnected: true, reset: false, reused: false, another: true };
-    const RESET: Failed =
-        Failed { sent: Sent::Maybe, unconnected: false, reset: true, reused: true, another: false };
+    const REFUSED: FailedTry =
+        FailedTry { sent: Sent::Nothing, unconnected: true, reset: false, reused: false, another: true };
+    const RESET: FailedTry =
+        FailedTry { sent: Sent::Maybe, unconnected: false, reset: true, reused: true, another: false };
 
-    fn after(policy: &RetryPolicy, failures: &[Failed], request: Repeatable) -> Vec<Next> {
+    fn after(policy: &RetryPolicy, failures: &[FailedTry], request: Repeatable) -> Vec<NextAttempt> {
         let mut attempts = Attempts::default();
         let t0 = Instant::now();
-        let next = |failed: &Failed| {
+        let next = |failed: &FailedTry| {
             attempts.made += 1;
             attempts.next(policy, *failed, request, t0, 0)
         };
@@ -210,33 +214,33 @@ mod tests {
     #[test]
     fn what_was_not_processed_is_sent_once_more_at_once_its_body_too() {
         let policy = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
-        let refused = Failed { sent: Sent::Refused, unconnected: false, ..REFUSED };
+        let refused = FailedTry { sent: Sent::Refused, unconnected: false, ..REFUSED };
         for failed in [REFUSED, refused] {
-            assert_eq!(after(&policy, &[failed, failed], POST), [Next::Now, Next::Stop]);
+            assert_eq!(after(&policy, &[failed, failed], POST), [NextAttempt::Now, NextAttempt::Stop]);
         }
         let gone = Repeatable { whole: false, ..POST };
-        assert_eq!(after(&policy, &[refused], gone), [Next::Stop], "its body is gone");
+        assert_eq!(after(&policy, &[refused], gone), [NextAttempt::Stop], "its body is gone");
     }
 
     #[test]
     fn a_safe_request_is_repeated_after_the_reset_of_a_reused_connection_or_elsewhere() {
         let policy = RetryPolicy::default();
-        assert_eq!(after(&policy, &[RESET, RESET], GET), [Next::Now, Next::Stop]);
-        assert_eq!(after(&policy, &[RESET], POST), [Next::Stop]);
-        let fresh = Failed { reused: false, ..RESET };
-        assert_eq!(after(&policy, &[fresh], GET), [Next::Stop], "there is nowhere else to go");
-        assert_eq!(after(&policy, &[Failed { another: true, ..fresh }], GET), [Next::Now]);
-        let late = Failed { reset: false, ..RESET };
-        assert_eq!(after(&policy, &[late], GET), [Next::Stop], "a timeout has had its time");
+        assert_eq!(after(&policy, &[RESET, RESET], GET), [NextAttempt::Now, NextAttempt::Stop]);
+        assert_eq!(after(&policy, &[RESET], POST), [NextAttempt::Stop]);
+        let fresh = FailedTry { reused: false, ..RESET };
+        assert_eq!(after(&policy, &[fresh], GET), [NextAttempt::Stop], "there is nowhere else to go");
+        assert_eq!(after(&policy, &[FailedTry { another: true, ..fresh }], GET), [NextAttempt::Now]);
+        let late = FailedTry { reset: false, ..RESET };
+        assert_eq!(after(&policy, &[late], GET), [NextAttempt::Stop], "a timeout has had its time");
     }
 
     #[test]
     fn a_write_that_may_have_left_is_never_repeated() {
         let policy = RetryPolicy { attempts: 10, idempotent: true, ..RetryPolicy::default() };
-        assert_eq!(after(&policy, &[RESET], POST), [Next::Stop]);
+        assert_eq!(after(&policy, &[RESET], POST), [NextAttempt::Stop]);
         let put = Repeatable { idempotent: true, ..POST };
-        assert_eq!(after(&policy, &[RESET], put), [Next::Paid(Duration::ZERO)]);
-        assert_eq!(after(&policy, &[RESET], Repeatable { whole: false, ..put }), [Next::Stop]);
+        assert_eq!(after(&policy, &[RESET], put), [NextAttempt::Paid(Duration::ZERO)]);
+        assert_eq!(after(&policy, &[RESET], Repeatable { whole: false, ..put }), [NextAttempt::Stop]);
     }
 
     #[test]
@@ -248,26 +252,26 @@ mod tests {
             attempts.made += 1;
             attempts.next(&policy, REFUSED, POST, t0 + Duration::from_millis(at), u64::MAX)
         };
-        assert_eq!(next(0), Next::Now);
-        assert!(matches!(next(0), Next::Wait(wait) if wait <= Duration::from_millis(25)));
-        assert!(matches!(next(2_950), Next::Wait(wait) if wait == Duration::from_millis(50)));
-        assert!(matches!(next(2_990), Next::Wait(wait) if wait == Duration::from_millis(10)));
-        assert_eq!(next(3_000), Next::Stop);
+        assert_eq!(next(0), NextAttempt::Now);
+        assert!(matches!(next(0), NextAttempt::Wait(wait) if wait <= Duration::from_millis(25)));
+        assert!(matches!(next(2_950), NextAttempt::Wait(wait) if wait == Duration::from_millis(50)));
+        assert!(matches!(next(2_990), NextAttempt::Wait(wait) if wait == Duration::from_millis(10)));
+        assert_eq!(next(3_000), NextAttempt::Stop);
     }
 
     #[test]
     fn an_empty_budget_refuses_and_fills_again() {
         let policy = RetryPolicy { min_per_second: 1, budget_percent: 0, ..RetryPolicy::default() };
         let t0 = Instant::now();
-        let mut budget = Budget::new(&policy, t0);
+        let mut budget = RetryBudget::new(&policy, t0);
         assert!(budget.take(&policy, 0, t0));
         assert!(!budget.take(&policy, 0, t0));
         assert!(budget.take(&policy, 0, t0 + Duration::from_secs(1)));
     }
 
-    fn any_failed() -> impl Strategy<Value = Failed> {
+    fn any_failed() -> impl Strategy<Value = FailedTry> {
         let sent = prop_oneof![Just(Sent::Nothing), Just(Sent::Refused), Just(Sent::Maybe)];
-        (sent, any::<[bool; 4]>()).prop_map(|(sent, [unconnected, reset, reused, another])| Failed {
+        (sent, any::<[bool; 4]>()).prop_map(|(sent, [unconnected, reset, reused, another])| FailedTry {
             unconnected: unconnected && sent == Sent::Nothing,
             sent,
             reset,
@@ -286,9 +290,9 @@ mod tests {
             for failed in failures {
                 attempts.made += 1;
                 let next = attempts.next(&policy, failed, if post { POST } else { GET }, t0, draw);
-                free += u32::from(next == Next::Now);
-                prop_assert!(!post || failed.sent != Sent::Maybe || next == Next::Stop);
-                if let Next::Paid(wait) = next {
+                free += u32::from(next == NextAttempt::Now);
+                prop_assert!(!post || failed.sent != Sent::Maybe || next == NextAttempt::Stop);
+                if let NextAttempt::Paid(wait) = next {
                     prop_assert!(wait <= policy.backoff * 10 && attempts.made < policy.attempts);
                 }
             }

@@ -131,7 +131,7 @@ impl Severity {
 
 /// What an alert is about: its identity. Never a measured value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Key {
+pub struct AlertKey {
     /// Which rule.
     pub rule: Rule,
     /// An upstream, a route class, a resource.
@@ -141,7 +141,7 @@ pub struct Key {
     pub scope: Arc<str>,
 }
 
-impl Key {
+impl AlertKey {
     /// The key of `rule` about `service`.
     pub fn of(rule: Rule, service: &str, scope: &str) -> Self {
         Self { rule, service: Arc::from(service), scope: Arc::from(scope) }
@@ -169,15 +169,18 @@ mod tests {
     #[test]
     fn an_identity_is_the_same_for_ever() {
         // Fixed: incidents in a store and at PagerDuty carry it.
-        assert_eq!(&*Key::of(Rule::ErrorRate, "api", "").dedup(), "96d23ce5b08b39c6d0235e6f390d25f0");
-        assert_ne!(Key::of(Rule::Latency, "a", "bc").dedup(), Key::of(Rule::Latency, "ab", "c").dedup());
+        assert_eq!(&*AlertKey::of(Rule::ErrorRate, "api", "").dedup(), "96d23ce5b08b39c6d0235e6f390d25f0");
+        assert_ne!(
+            AlertKey::of(Rule::Latency, "a", "bc").dedup(),
+            AlertKey::of(Rule::Latency, "ab", "c").dedup()
+        );
     }
 
     #[test]
     fn an_open_breaker_and_a_dead_service_are_one_fault() {
         assert_eq!(
-            Key::of(Rule::Breaker, "stripe", "").dedup(),
-            Key::of(Rule::ServiceDown, "stripe", "").dedup()
+            AlertKey::of(Rule::Breaker, "stripe", "").dedup(),
+            AlertKey::of(Rule::ServiceDown, "stripe", "").dedup()
         );
     }
 

@@ -13,7 +13,7 @@ pub const LATELY: Duration = Duration::from_secs(10);
 
 /// What is shared, as one client finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shared {
+pub struct Occupancy {
     /// Places in all.
     pub places: usize,
     /// In use.
@@ -22,7 +22,7 @@ pub struct Shared {
     pub own: usize,
 }
 
-impl Shared {
+impl Occupancy {
     /// Is the last quarter in use?
     pub fn is_short(&self) -> bool {
         self.taken >= self.places - self.places / 4
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn the_last_quarter_is_for_those_that_hold_little() {
-        let of = |taken, own| Shared { places: 100, taken, own };
+        let of = |taken, own| Occupancy { places: 100, taken, own };
         assert!(of(74, 74).fits(|| false), "three quarters are for everybody");
         assert!(!of(75, 25).fits(|| false) && !of(99, 74).fits(|| false));
         assert!(of(99, 24).fits(|| false), "and one that holds little has the rest");
@@ -55,14 +55,14 @@ mod tests {
         fn one_client_never_takes_all_from_the_others(places in 4_usize..2_000, greedy in 0_usize..4_000, others in 1_usize..50) {
             let (mut taken, mut own) = (0, 0);
             for _ in 0..greedy {
-                if taken < places && (Shared { places, taken, own }).fits(|| false) {
+                if taken < places && (Occupancy { places, taken, own }).fits(|| false) {
                     (taken, own) = (taken + 1, own + 1);
                 }
             }
             prop_assert!(taken <= places - places / 4 + 1);
             let free = places - taken;
             for nth in 0..others.min(free) {
-                let shared = Shared { places, taken: taken + nth, own: 0 };
+                let shared = Occupancy { places, taken: taken + nth, own: 0 };
                 prop_assert!(shared.fits(|| false));
             }
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::incident::Refused;
-use super::rule::{Key, Severity};
+use super::rule::{AlertKey, Severity};
 use crate::units::At;
 
 /// What a matcher looks at.
@@ -48,7 +48,7 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    fn fits(&self, key: &Key, severity: Severity) -> bool {
+    fn fits(&self, key: &AlertKey, severity: Severity) -> bool {
         let text = match self.label {
             Label::Rule => key.rule.label(),
             Label::Service => &key.service,
@@ -133,7 +133,7 @@ impl Silence {
     }
 
     /// Does it hold calls about this back at `now`?
-    pub fn covers(&self, key: &Key, severity: Severity, now: At) -> bool {
+    pub fn covers(&self, key: &AlertKey, severity: Severity, now: At) -> bool {
         self.lasts(now) && self.matchers.iter().all(|matcher| matcher.fits(key, severity))
     }
 
@@ -169,10 +169,10 @@ mod tests {
             Purpose::Silence,
             &[(Label::Service, Comparison::Is, "stripe"), (Label::Severity, Comparison::IsNot, "critical")],
         );
-        let key = Key::of(Rule::Breaker, "stripe", "");
+        let key = AlertKey::of(Rule::Breaker, "stripe", "");
         assert!(one.covers(&key, Severity::High, At(1_000)));
         assert!(!one.covers(&key, Severity::Critical, At(1_000)));
-        assert!(!one.covers(&Key::of(Rule::Breaker, "twilio", ""), Severity::High, At(1_000)));
+        assert!(!one.covers(&AlertKey::of(Rule::Breaker, "twilio", ""), Severity::High, At(1_000)));
         assert!(!one.covers(&key, Severity::High, At(999)) && !one.covers(&key, Severity::High, At(5_000)));
     }
 

@@ -39,7 +39,7 @@ impl Objective {
     }
 
     /// The budget, given the counts of the period so far and what was counted lately.
-    pub fn budget(self, so_far: Counts, lately: Counts) -> Budget {
+    pub fn budget(self, so_far: Counts, lately: Counts) -> ErrorBudget {
         let allowed = so_far.total() as f64 * self.allowed();
         let spent = if allowed > 0.0 { so_far.bad as f64 / allowed } else { 0.0 };
         let left = 1.0 - spent;
@@ -51,15 +51,15 @@ impl Objective {
                 .then(|| Duration::try_from_secs_f64(self.period.as_secs_f64() * left / burn).ok())
                 .flatten()
         };
-        Budget { allowed, spent: so_far.bad, left, burn, empty_in }
+        ErrorBudget { allowed, spent: so_far.bad, left, burn, empty_in }
     }
 
     /// Does this pair of windows burn, beyond chance (`alpha`)?
-    pub fn burns(self, pair: Pair, windows: &Windows, alpha: f64) -> Option<Burn> {
+    pub fn burns(self, pair: WindowPair, windows: &Windows, alpha: f64) -> Option<BurningPair> {
         let (long, short) = pair.of(windows);
         let (long_rate, short_rate) = (self.burn(long)?, self.burn(short)?);
         let fast = long_rate >= pair.rate && short_rate >= pair.rate;
-        (fast && significance::above(long.bad, long.total(), self.allowed(), alpha)).then_some(Burn {
+        (fast && significance::above(long.bad, long.total(), self.allowed(), alpha)).then_some(BurningPair {
             pair,
             long_rate,
             short_rate,
@@ -69,7 +69,7 @@ impl Objective {
 
 /// What is left of what may fail.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Budget {
+pub struct ErrorBudget {
     /// Bad ones that the requests so far allow.
     pub allowed: f64,
     /// Bad ones that there were.
@@ -93,7 +93,7 @@ pub enum Urgency {
 
 /// Two windows and a rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pair {
+pub struct WindowPair {
     /// One of the windows of [`Windows`]: 1 h, 6 h or 3 d.
     pub long: Duration,
     /// A twelfth of it.
@@ -105,15 +105,15 @@ pub struct Pair {
 }
 
 /// The pairs of the SRE Workbook: 2 % of a 30 days' budget in 1 h, 5 % in 6 h, 10 % in 3 d.
-pub const PAIRS: [Pair; 3] = [
-    Pair { long: HOUR, short: Duration::from_secs(300), rate: 14.4, urgency: Urgency::Page },
-    Pair {
+pub const PAIRS: [WindowPair; 3] = [
+    WindowPair { long: HOUR, short: Duration::from_secs(300), rate: 14.4, urgency: Urgency::Page },
+    WindowPair {
         long: Duration::from_secs(6 * 3_600),
         short: Duration::from_secs(1_800),
         rate: 6.0,
         urgency: Urgency::Page,
     },
-    Pair {
+    WindowPair {
         long: Duration::from_secs(72 * 3_600),
         short: Duration::from_secs(6 * 3_600),
         rate: 1.0,
@@ -121,7 +121,7 @@ pub const PAIRS: [Pair; 3] = [
     },
 ];
 
-impl Pair {
+impl WindowPair {
     /// Its two windows, long and short.
     pub fn of(self, windows: &Windows) -> (Counts, Counts) {
         (at_least(windows, self.long), at_least(windows, self.short))
@@ -142,9 +142,9 @@ fn at_least(windows: &Windows, span: Duration) -> Counts {
 
 /// A pair that burns.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Burn {
+pub struct BurningPair {
     /// Which.
-    pub pair: Pair,
+    pub pair: WindowPair,
     /// Over the long window.
     pub long_rate: f64,
     /// Over the short one.
@@ -152,7 +152,7 @@ pub struct Burn {
 }
 
 /// The most urgent pair that burns.
-pub fn burning(objective: Objective, windows: &Windows, alpha: f64) -> Option<Burn> {
+pub fn burning(objective: Objective, windows: &Windows, alpha: f64) -> Option<BurningPair> {
     PAIRS.into_iter().find_map(|pair| objective.burns(pair, windows, alpha))
 }
 

@@ -18,7 +18,7 @@ pub const STEP: Duration = Duration::from_secs(1);
 
 /// What moved the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum StepCause {
     /// Somebody set it, or a virtual machine was resumed: what it said before was wrong, or nobody knows.
     Set,
     /// The machine slept: the monotonic clock stood still, the wall clock was right all the time.
@@ -27,19 +27,19 @@ pub enum Cause {
 
 /// One step of the wall clock against the monotonic one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct ClockStep {
     /// Milliseconds; negative: back.
     pub by: i64,
     /// What moved it.
-    pub cause: Cause,
+    pub cause: StepCause,
 }
 
-impl Step {
+impl ClockStep {
     /// A step of so many milliseconds; `slept`: how long the machine slept meanwhile.
     pub fn of(by: i64, slept: Duration) -> Self {
         let slept = i64::try_from(slept.as_millis()).unwrap_or(i64::MAX);
         let is_sleep = slept > 0 && (by - slept).unsigned_abs() < STEP.as_millis() as u64;
-        Self { by, cause: if is_sleep { Cause::Slept } else { Cause::Set } }
+        Self { by, cause: if is_sleep { StepCause::Slept } else { StepCause::Set } }
     }
 
     /// Its length, whichever way it goes.
@@ -56,11 +56,11 @@ impl Step {
     pub fn told(self) -> String {
         let length = self.span();
         match self.cause {
-            Cause::Slept => format!("the machine slept for {length}: nobody looked meanwhile"),
-            Cause::Set if self.by < 0 => format!(
+            StepCause::Slept => format!("the machine slept for {length}: nobody looked meanwhile"),
+            StepCause::Set if self.by < 0 => format!(
                 "the clock was set back by {length}: the lines before this one are by the clock before"
             ),
-            Cause::Set => format!(
+            StepCause::Set => format!(
                 "the clock was set ahead by {length}: the lines before this one are by the clock before"
             ),
         }
@@ -115,12 +115,16 @@ mod tests {
     #[test]
     fn a_sleep_is_told_from_a_clock_that_was_set() {
         let eight = Duration::from_secs(8 * 3_600);
-        assert_eq!(Step::of(8 * HOUR, eight).cause, Cause::Slept);
-        assert_eq!(Step::of(8 * HOUR + 200, eight).cause, Cause::Slept);
-        assert_eq!(Step::of(8 * HOUR, Duration::ZERO).cause, Cause::Set);
-        assert_eq!(Step::of(-8 * HOUR, Duration::ZERO).cause, Cause::Set);
-        assert_eq!(Step::of(6 * HOUR, eight).cause, Cause::Set, "it slept, and was set back by two hours");
-        let told = Step::of(-2 * HOUR, Duration::ZERO).told();
+        assert_eq!(ClockStep::of(8 * HOUR, eight).cause, StepCause::Slept);
+        assert_eq!(ClockStep::of(8 * HOUR + 200, eight).cause, StepCause::Slept);
+        assert_eq!(ClockStep::of(8 * HOUR, Duration::ZERO).cause, StepCause::Set);
+        assert_eq!(ClockStep::of(-8 * HOUR, Duration::ZERO).cause, StepCause::Set);
+        assert_eq!(
+            ClockStep::of(6 * HOUR, eight).cause,
+            StepCause::Set,
+            "it slept, and was set back by two hours"
+        );
+        let told = ClockStep::of(-2 * HOUR, Duration::ZERO).told();
         assert!(told.starts_with("the clock was set back by 2h:"), "{told}");
     }
 

@@ -21,7 +21,7 @@ pub enum Verdict {
     /// Answered, but slower than the slow-call limit. Good for everything but the slow-call rate.
     Slow,
     /// Did not answer, or answered badly.
-    Bad(Why),
+    Bad(BadReason),
     /// 429, or 503 with `Retry-After`: counts in the rate, never as a consecutive failure; fails a probe.
     RateLimited {
         /// The upstream's own wish, capped at 300 s.
@@ -91,7 +91,7 @@ impl Against {
 
 /// Why an attempt was bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Why {
+pub enum BadReason {
     /// No connection.
     Connect,
     /// No TLS session.
@@ -106,7 +106,7 @@ pub enum Why {
     Protocol,
 }
 
-impl Why {
+impl BadReason {
     /// All of them, for metrics.
     pub const ALL: [Self; 6] =
         [Self::Connect, Self::Tls, Self::Timeout, Self::Reset, Self::Status, Self::Protocol];
@@ -203,7 +203,7 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// What went wrong.
-    pub why: Why,
+    pub why: BadReason,
     /// What had left the process.
     pub sent: Sent,
     /// What the cause is when it lies on this side of the connection.
@@ -216,12 +216,12 @@ pub struct Failure {
 
 impl Failure {
     /// On a fresh connection, with nothing local about it.
-    pub fn of(why: Why, sent: Sent) -> Self {
+    pub fn of(why: BadReason, sent: Sent) -> Self {
         Self { why, sent, local: None, reused: false, stalled: false }
     }
 
     fn verdict(self) -> Verdict {
-        let stale = self.reused && self.why == Why::Reset;
+        let stale = self.reused && self.why == BadReason::Reset;
         match self.local {
             Some(local) => Verdict::Inconclusive(local),
             None if self.sent == Sent::Refused => Verdict::Inconclusive(Inconclusive::NotProcessed),
@@ -261,7 +261,7 @@ impl JudgePolicy {
                 if limited {
                     Verdict::RateLimited { retry_after: retry_after.map(|wish| wish.min(RETRY_AFTER_CAP)) }
                 } else if bad {
-                    Verdict::Bad(Why::Status)
+                    Verdict::Bad(BadReason::Status)
                 } else if self.slow_after.is_some_and(|limit| took > limit) {
                     Verdict::Slow
                 } else {
@@ -309,7 +309,7 @@ mod tests {
             assert_eq!(told(code), Verdict::Good, "{code}");
         }
         for code in [2, 4, 13, 14, 15] {
-            assert_eq!(told(code), Verdict::Bad(Why::Status), "{code}");
+            assert_eq!(told(code), Verdict::Bad(BadReason::Status), "{code}");
         }
         assert_eq!(told(8), Verdict::RateLimited { retry_after: None });
     }
@@ -320,7 +320,7 @@ mod tests {
             assert_eq!(answered(status, None), Verdict::Good, "{status}");
         }
         for status in [500, 502, 503, 504, 599] {
-            assert_eq!(answered(status, None), Verdict::Bad(Why::Status), "{status}");
+            assert_eq!(answered(status, None), Verdict::Bad(BadReason::Status), "{status}");
         }
     }
 
@@ -334,26 +334,26 @@ mod tests {
     #[test]
     fn what_says_nothing_of_the_peer_is_no_evidence() {
         let judged = |failure| JudgePolicy::default().judge(Outcome::Failed(failure));
-        let reset = Failure::of(Why::Reset, Sent::Maybe);
-        assert_eq!(judged(reset), Verdict::Bad(Why::Reset));
+        let reset = Failure::of(BadReason::Reset, Sent::Maybe);
+        assert_eq!(judged(reset), Verdict::Bad(BadReason::Reset));
         let stale = Failure { reused: true, ..reset };
         assert_eq!(judged(stale), Verdict::Inconclusive(Inconclusive::Stale));
         let refused = Failure { sent: Sent::Refused, ..reset };
         assert_eq!(judged(refused), Verdict::Inconclusive(Inconclusive::NotProcessed));
         for local in Inconclusive::ALL {
-            let connect = Failure { local: Some(local), ..Failure::of(Why::Connect, Sent::Nothing) };
+            let connect = Failure { local: Some(local), ..Failure::of(BadReason::Connect, Sent::Nothing) };
             assert_eq!(judged(connect), Verdict::Inconclusive(local));
         }
-        let late = Failure::of(Why::Timeout, Sent::Maybe);
-        assert_eq!(judged(late), Verdict::Bad(Why::Timeout));
+        let late = Failure::of(BadReason::Timeout, Sent::Maybe);
+        assert_eq!(judged(late), Verdict::Bad(BadReason::Timeout));
         assert_eq!(judged(Failure { stalled: true, ..late }), Verdict::Inconclusive(Inconclusive::Stalled));
         let reused = Failure { reused: true, ..late };
-        assert_eq!(judged(reused), Verdict::Bad(Why::Timeout), "a connection that hangs is not stale");
+        assert_eq!(judged(reused), Verdict::Bad(BadReason::Timeout), "a connection that hangs is not stale");
     }
 
     #[test]
     fn only_what_an_exchange_ends_with_speaks_against_the_upstream() {
-        let bad = Verdict::Bad(Why::Connect);
+        let bad = Verdict::Bad(BadReason::Connect);
         assert_eq!(bad.against(Last::No), Against::Endpoint);
         assert_eq!(bad.against(Last::Yes), Against::Upstream);
         assert_eq!(Verdict::ABANDONED.against(Last::Yes), Against::Nobody);

@@ -9,12 +9,12 @@ use jiff::civil::{self, Weekday};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, ToSpan as _};
 
-use super::hours::{DAY_MINUTES, Hours};
+use super::hours::{DAY_MINUTES, ServiceHours};
 use crate::units::At;
 
 /// A time zone.
 #[derive(Clone, Debug)]
-pub struct Zone {
+pub struct ReportZone {
     name: String,
     zone: TimeZone,
 }
@@ -27,7 +27,7 @@ pub struct Month {
 
 /// A calendar day of a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Day {
+pub struct CalendarDay {
     /// As `2026-10-25`.
     pub date: String,
     /// The day of the month, from 1.
@@ -65,7 +65,7 @@ impl Month {
     }
 }
 
-impl Zone {
+impl ReportZone {
     /// The zone with that IANA name, in any case of letters.
     pub fn read(name: &str) -> Result<Self, String> {
         let unknown =
@@ -86,8 +86,8 @@ impl Zone {
     }
 
     /// The days of a month, in order.
-    pub fn days(&self, month: Month) -> Vec<Day> {
-        let day = |date: civil::Date| Day {
+    pub fn days(&self, month: Month) -> Vec<CalendarDay> {
+        let day = |date: civil::Date| CalendarDay {
             date: date.to_string(),
             number: date.day(),
             span: self.midnight(date)..self.midnight(date.tomorrow().unwrap_or(date)),
@@ -103,7 +103,7 @@ impl Zone {
     }
 
     /// The service hours of a month: in order, none empty, none touching the next.
-    pub fn open(&self, hours: &Hours, month: Month) -> Vec<Range<At>> {
+    pub fn open(&self, hours: &ServiceHours, month: Month) -> Vec<Range<At>> {
         let mut spans: Vec<Range<At>> = Vec::new();
         for date in month.dates() {
             let mut opened: Vec<_> = hours.of(day_of_week(date.weekday())).collect();
@@ -165,8 +165,8 @@ fn day_of_week(day: Weekday) -> u16 {
 mod tests {
     use super::*;
 
-    fn zone(name: &str) -> Zone {
-        Zone::read(name).expect("a zone")
+    fn zone(name: &str) -> ReportZone {
+        ReportZone::read(name).expect("a zone")
     }
 
     fn month(text: &str) -> Month {
@@ -201,7 +201,7 @@ mod tests {
         {
             assert!(Month::read(bad).expect_err(bad).contains("2026-10"), "{bad}");
         }
-        assert!(Zone::read("Mars/Olympus").expect_err("none").contains("Europe/Berlin"));
+        assert!(ReportZone::read("Mars/Olympus").expect_err("none").contains("Europe/Berlin"));
         assert_eq!(
             (month("2026-10").title(), month("2026-10").code()),
             ("October 2026".into(), "2026-10".into())
@@ -212,20 +212,20 @@ mod tests {
     #[test]
     fn service_hours_follow_the_wall_clock() {
         let berlin = zone("Europe/Berlin");
-        let office = Hours::read("mon-fri 08:00-20:00").expect("hours");
+        let office = ServiceHours::read("mon-fri 08:00-20:00").expect("hours");
         let open = berlin.open(&office, month("2026-10"));
         assert_eq!(open.iter().map(hours).sum::<i64>(), 22 * 12);
         assert_eq!(berlin.told(open[0].start), "2026-10-01 08:00:00 +02:00");
         let last = open.last().expect("some");
         assert_eq!(berlin.told(last.end), "2026-10-30 20:00:00 +01:00");
-        let night = Hours::read("sun 00:00-04:00").expect("hours");
+        let night = ServiceHours::read("sun 00:00-04:00").expect("hours");
         let open = berlin.open(&night, month("2026-10"));
         assert_eq!(
             open.iter().map(hours).collect::<Vec<_>>(),
             [4, 4, 4, 5],
             "the night of the change is longer"
         );
-        let always = Hours::read("daily 00:00-24:00").expect("hours");
+        let always = ServiceHours::read("daily 00:00-24:00").expect("hours");
         assert_eq!(berlin.open(&always, month("2026-10")), [berlin.span(month("2026-10"))]);
     }
 

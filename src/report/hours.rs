@@ -10,12 +10,12 @@ pub(super) const DAY_MINUTES: u16 = 1_440;
 
 /// When the service is promised.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hours {
+pub struct ServiceHours {
     week: Calendar,
     text: String,
 }
 
-impl Hours {
+impl ServiceHours {
     /// Reads them: `mon-fri 08:00-20:00; sat 10:00-14:00`.
     pub fn read(text: &str) -> Result<Self, String> {
         Ok(Self { week: week(text)?, text: text.trim().to_owned() })
@@ -43,12 +43,12 @@ mod tests {
 
     #[test]
     fn hours_are_read_as_the_configs_working_hours_are() {
-        let hours = Hours::read("mon-fri 08:00-20:00; sat 22:00-06:00").expect("reads");
+        let hours = ServiceHours::read("mon-fri 08:00-20:00; sat 22:00-06:00").expect("reads");
         let of = |day| hours.of(day).map(|minutes| (minutes.start, minutes.end)).collect::<Vec<_>>();
         assert_eq!((of(0), of(4)), (vec![(480, 1_200)], vec![(480, 1_200)]));
         assert_eq!((of(5), of(6)), (vec![(1_320, 1_440)], vec![(0, 360)]), "past midnight");
         for bad in ["", "always", "mon 8-20", "mon 08:00-20:00;"] {
-            assert!(Hours::read(bad).expect_err(bad).contains("mon-fri"), "{bad}");
+            assert!(ServiceHours::read(bad).expect_err(bad).contains("mon-fri"), "{bad}");
         }
     }
 }

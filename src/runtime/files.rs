@@ -76,7 +76,7 @@ struct Hung {
 }
 
 /// Between whoever reads and whoever waits for it.
-enum Slot<T> {
+enum ReadSlot<T> {
     Waiting,
     Read(io::Result<T>),
     Abandoned,
@@ -93,7 +93,7 @@ fn within<T: Send + 'static>(
     work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     may_begin(hung, path)?;
-    let shared = Arc::new((Mutex::new(Slot::Waiting), Condvar::new()));
+    let shared = Arc::new((Mutex::new(ReadSlot::Waiting), Condvar::new()));
     let this = Hung { path: path.to_owned(), file: Arc::default() };
     let (of, reading) = (Arc::clone(&shared), this.clone());
     let read = move || {
@@ -102,20 +102,20 @@ fn within<T: Send + 'static>(
         }
         let done = work(&reading.path);
         let mut slot = locked(&of.0);
-        if matches!(*slot, Slot::Abandoned) {
+        if matches!(*slot, ReadSlot::Abandoned) {
             locked(hung).retain(|other| !Arc::ptr_eq(&other.file, &reading.file));
         } else {
-            *slot = Slot::Read(done);
+            *slot = ReadSlot::Read(done);
             of.1.notify_one();
         }
     };
     std::thread::Builder::new().name("strop-file".to_owned()).stack_size(256 * 1024).spawn(read)?;
-    let is_waiting = |slot: &mut Slot<T>| matches!(slot, Slot::Waiting);
+    let is_waiting = |slot: &mut ReadSlot<T>| matches!(slot, ReadSlot::Waiting);
     let waited = shared.1.wait_timeout_while(locked(&shared.0), limit, is_waiting);
     let (mut slot, _) = waited.unwrap_or_else(PoisonError::into_inner);
-    match std::mem::replace(&mut *slot, Slot::Abandoned) {
-        Slot::Read(done) => done,
-        Slot::Waiting | Slot::Abandoned => {
+    match std::mem::replace(&mut *slot, ReadSlot::Abandoned) {
+        ReadSlot::Read(done) => done,
+        ReadSlot::Waiting | ReadSlot::Abandoned => {
             locked(hung).push(this);
             let told = format!(
                 "gave no answer within {limit:?}: a FIFO that nobody writes to, or a file system that is away?"

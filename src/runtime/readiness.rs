@@ -9,16 +9,16 @@ pub struct Readiness(Arc<Mutex<BTreeSet<&'static str>>>);
 
 /// One reason; gone when it is dropped.
 #[derive(Debug)]
-pub struct Hold {
+pub struct ReadinessHold {
     of: Readiness,
     reason: &'static str,
 }
 
 impl Readiness {
     /// Not ready until the hold is dropped.
-    pub fn hold(&self, reason: &'static str) -> Hold {
+    pub fn hold(&self, reason: &'static str) -> ReadinessHold {
         self.withdraw(reason);
-        Hold { of: self.clone(), reason }
+        ReadinessHold { of: self.clone(), reason }
     }
 
     /// Not ready, for good.
@@ -32,7 +32,7 @@ impl Readiness {
     }
 }
 
-impl Drop for Hold {
+impl Drop for ReadinessHold {
     fn drop(&mut self) {
         self.of.0.lock().unwrap_or_else(PoisonError::into_inner).remove(self.reason);
     }

@@ -31,7 +31,7 @@ impl Tasks {
         let ended = self.ended.clone();
         running.lock().unwrap_or_else(PoisonError::into_inner).push(name);
         tokio::spawn(async move {
-            Guarded(Box::pin(task)).await;
+            PanicGuard(Box::pin(task)).await;
             running.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| *other != name);
             // The owner may have left already.
             let _ = ended.send(name);
@@ -51,9 +51,9 @@ impl Tasks {
 }
 
 /// Ends when the inner future ends or panics; true after a panic.
-struct Guarded<F>(Pin<Box<F>>);
+struct PanicGuard<F>(Pin<Box<F>>);
 
-impl<F: Future<Output = ()>> Future for Guarded<F> {
+impl<F: Future<Output = ()>> Future for PanicGuard<F> {
     type Output = bool;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
@@ -101,7 +101,7 @@ pub fn spawn_local(task: impl Future<Output = ()> + 'static) {
 
 /// Starts the task of one connection: a panic costs that connection and is told to `on_panic`.
 pub fn spawn_connection(task: impl Future<Output = ()> + 'static, on_panic: impl FnOnce() + 'static) {
-    let guarded = Guarded(Box::pin(task));
+    let guarded = PanicGuard(Box::pin(task));
     spawn_local(async move {
         if guarded.await {
             on_panic();

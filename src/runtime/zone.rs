@@ -32,12 +32,12 @@ impl Zone {
     }
 
     /// Is it that day there?
-    pub fn is_on(&self, wall: SystemTime, day: Day) -> bool {
+    pub fn is_on(&self, wall: SystemTime, day: Holiday) -> bool {
         let local = self.local(wall).date();
         let same = |day: jiff::civil::Date| (day.month(), day.day()) == (local.month(), local.day());
         match day {
-            Day::Once(day) => day == local,
-            Day::EachYear(day) => same(day),
+            Holiday::Once(day) => day == local,
+            Holiday::EachYear(day) => same(day),
         }
     }
 
@@ -52,14 +52,14 @@ impl Zone {
 
 /// A day of the calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Day {
+pub enum Holiday {
     /// `2026-12-25`.
     Once(jiff::civil::Date),
     /// `12-25`; the year says nothing.
     EachYear(jiff::civil::Date),
 }
 
-impl Day {
+impl Holiday {
     /// Reads one; `None`: there is no such day.
     pub fn read(text: &str) -> Option<Self> {
         let digits = |places: &[usize]| {
@@ -80,7 +80,7 @@ impl Day {
     }
 }
 
-impl std::fmt::Display for Day {
+impl std::fmt::Display for Holiday {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Once(day) => write!(f, "{day}"),
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_day_is_that_day_where_the_zone_is() {
         let kiritimati = Zone::named("Pacific/Kiritimati").expect("is known");
-        let day = |text: &str| Day::read(text).expect("a day");
+        let day = |text: &str| Holiday::read(text).expect("a day");
         let noon = at("2026-12-24T12:00:00Z");
         assert!(kiritimati.is_on(noon, day("2026-12-25")) && kiritimati.is_on(noon, day("12-25")));
         assert!(!kiritimati.is_on(noon, day("2027-12-25")) && !kiritimati.is_on(noon, day("12-24")));
@@ -123,7 +123,7 @@ mod tests {
             assert_eq!(day(text).to_string(), text);
         }
         for bad in ["", "2026-02-29", "13-01", "00-10", "1-1", "2026-1-1", "25.12.", "+202-01-01", "02-30"] {
-            assert_eq!(Day::read(bad), None, "{bad:?}");
+            assert_eq!(Holiday::read(bad), None, "{bad:?}");
         }
     }
 

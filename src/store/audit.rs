@@ -16,7 +16,7 @@
 //! the `mac` of each of the `heads` is `hmac:` and the HMAC-SHA256 of `strop-heads-1`, a line feed, its name and its hash (each
 //! as a text) and its `seq`. The first row with a key (`audit.keyed`) covers those before it. A head that the key does not know
 //! is never gone on from in silence: a row `audit.cut` stands where it was found. Against an old copy of the whole file put in
-//! its place only a head that has left it helps: see [`Head`]'s text.
+//! its place only a head that has left it helps: see [`ChainEnd`]'s text.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ use secrecy::ExposeSecret as _;
 use super::StoreConfig;
 use super::db::{Conn, DbError, Row, args};
 use super::rows::{AuditEntry, AuditRow, millis};
-use super::seal::Seals;
+use super::seal::ChainSeals;
 use crate::runtime::clock;
 
 /// Rows read at a time.
@@ -34,7 +34,7 @@ const PAGE: i64 = 1_000;
 
 /// One end of the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct ChainEnd {
     /// Which row; 0: none yet.
     pub seq: i64,
     /// Its hash.
@@ -42,13 +42,13 @@ pub struct Head {
 }
 
 /// `12:<hash>`: row 12 and its hash, as logs, manifests and `strop audit verify --against` know it.
-impl fmt::Display for Head {
+impl fmt::Display for ChainEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.seq, self.hash)
     }
 }
 
-impl Head {
+impl ChainEnd {
     /// Reads what [`fmt::Display`] writes.
     pub fn read(text: &str) -> Option<Self> {
         let (seq, hash) = text.trim().split_once(':')?;
@@ -70,9 +70,9 @@ const KEYED: &str = "hmac:";
 
 /// The key of a chain; it shows itself to nobody.
 #[derive(Clone, Debug)]
-pub(super) struct Key(hmac::Key);
+pub(super) struct ChainKey(hmac::Key);
 
-impl Key {
+impl ChainKey {
     pub(super) fn of(config: &StoreConfig) -> Option<Self> {
         let secret = config.audit_key.as_ref()?.expose_secret().as_bytes();
         Some(Self(hmac::Key::new(hmac::HMAC_SHA256, secret)))
@@ -83,7 +83,7 @@ impl Key {
     }
 
     /// What it says of one of `heads`.
-    pub(super) fn mac(&self, name: &str, head: &Head) -> String {
+    pub(super) fn mac(&self, name: &str, head: &ChainEnd) -> String {
         let mut bytes = b"strop-heads-1\n".to_vec();
         for text in [name, &head.hash] {
             bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
@@ -95,7 +95,7 @@ impl Key {
 }
 
 /// What the key finds before it goes on from a head.
-pub(super) fn turn(key: &Key, head: &Head, mac: Option<&str>) -> Option<AuditEntry> {
+pub(super) fn turn(key: &ChainKey, head: &ChainEnd, mac: Option<&str>) -> Option<AuditEntry> {
     let known = mac.is_some_and(|mac| mac == key.mac("audit", head));
     let action = match (known, mac, head.hash.starts_with(KEYED)) {
         (true, ..) => return None,
@@ -129,7 +129,7 @@ pub struct Walk {
     /// Rows that are good.
     pub rows: u64,
     /// The last good one.
-    pub head: Head,
+    pub head: ChainEnd,
     /// Of the good ones, how many bear a key; without it only their order is checked.
     pub keyed: u64,
     /// The first bad one, if there is one.
@@ -168,7 +168,7 @@ pub fn hash_of(seq: i64, entry: &AuditEntry, prev_hash: &str) -> String {
 }
 
 /// The hash of a row that follows `prev_hash`, with the key if there is one.
-pub(super) fn signed(key: Option<&Key>, seq: i64, entry: &AuditEntry, prev_hash: &str) -> String {
+pub(super) fn signed(key: Option<&ChainKey>, seq: i64, entry: &AuditEntry, prev_hash: &str) -> String {
     let bytes = encoded(seq, entry, prev_hash);
     key.map_or_else(|| sha256(&bytes), |key| key.sign(&bytes))
 }
@@ -202,10 +202,10 @@ pub(super) fn row_of(mut row: Row) -> Result<AuditRow, DbError> {
 }
 
 /// One of `heads`: "audit" or "anchor".
-pub(super) async fn head(conn: &mut Conn, name: &str) -> Result<Head, DbError> {
+pub(super) async fn head(conn: &mut Conn, name: &str) -> Result<ChainEnd, DbError> {
     let row = conn.row("SELECT seq, hash FROM heads WHERE name = $1", args![name]).await?;
     let mut row = row.ok_or_else(|| DbError::damaged(format!("the audit chain has no {name:?}")))?;
-    Ok(Head { seq: row.int()?, hash: row.text()? })
+    Ok(ChainEnd { seq: row.int()?, hash: row.text()? })
 }
 
 /// What the key says of one of `heads`; `None`: no key has said anything.
@@ -217,13 +217,13 @@ pub(super) async fn mac(conn: &mut Conn, name: &str) -> Result<Option<String>, D
 /// By what a chain is checked.
 #[derive(Debug, Default)]
 pub(super) struct Checks<'a> {
-    pub(super) key: Option<Key>,
+    pub(super) key: Option<ChainKey>,
     /// A head that was seen elsewhere.
-    pub(super) against: Option<&'a Head>,
+    pub(super) against: Option<&'a ChainEnd>,
 }
 
 /// What is wrong with a row that should follow `before`; `keyed`: an earlier row bears a key.
-fn wrong(row: &AuditRow, before: &Head, keyed: bool, key: Option<&Key>) -> Option<String> {
+fn wrong(row: &AuditRow, before: &ChainEnd, keyed: bool, key: Option<&ChainKey>) -> Option<String> {
     if row.seq != before.seq + 1 {
         return Some(format!("row {} is missing: after it comes row {}", before.seq + 1, row.seq));
     }
@@ -249,7 +249,7 @@ fn wrong(row: &AuditRow, before: &Head, keyed: bool, key: Option<&Key>) -> Optio
 }
 
 /// What the ends say: `before` is the last row that was walked to.
-fn wrong_end(walked: &Walked, end: &Head, checks: &Checks<'_>) -> Option<Broken> {
+fn wrong_end(walked: &Walked, end: &ChainEnd, checks: &Checks<'_>) -> Option<Broken> {
     let before = &walked.before;
     let told = |seq: i64, why: String| Some(Broken { seq, why });
     if before != end {
@@ -265,7 +265,8 @@ fn wrong_end(walked: &Walked, end: &Head, checks: &Checks<'_>) -> Option<Broken>
         return told(known.seq, why);
     }
     let key = checks.key.as_ref()?;
-    let knows = |name: &str, head: &Head, mac: &Option<String>| mac.as_ref() == Some(&key.mac(name, head));
+    let knows =
+        |name: &str, head: &ChainEnd, mac: &Option<String>| mac.as_ref() == Some(&key.mac(name, head));
     if !knows("audit", end, &walked.macs.0) {
         return told(
             before.seq + 1,
@@ -283,15 +284,15 @@ fn wrong_end(walked: &Walked, end: &Head, checks: &Checks<'_>) -> Option<Broken>
 
 /// What a walk has come by.
 struct Walked {
-    anchor: Head,
-    before: Head,
+    anchor: ChainEnd,
+    before: ChainEnd,
     rows: u64,
     /// What the key says of the end and of the beginning.
     macs: (Option<String>, Option<String>),
     keyed: u64,
     /// The head that was seen elsewhere was come by.
     met: bool,
-    seals: Seals,
+    seals: ChainSeals,
 }
 
 impl Walked {
@@ -303,7 +304,7 @@ impl Walked {
         self.seals.see(&row);
         self.rows += 1;
         self.keyed += u64::from(row.hash.starts_with(KEYED));
-        self.before = Head { seq: row.seq, hash: row.hash };
+        self.before = ChainEnd { seq: row.seq, hash: row.hash };
         self.meet(checks)
     }
 
@@ -330,7 +331,7 @@ pub(super) async fn walk(conn: &mut Conn, checks: &Checks<'_>) -> Result<Walk, D
         Some(_) => (mac(conn, "audit").await?, mac(conn, "anchor").await?),
         None => (None, None),
     };
-    let (before, seals) = (anchor.clone(), Seals::default());
+    let (before, seals) = (anchor.clone(), ChainSeals::default());
     let mut walked = Walked { anchor, before, rows: 0, macs, keyed: 0, met: false, seals };
     if let Some(broken) = walked.meet(checks) {
         return Ok(walked.ended(Some(broken)));

@@ -60,8 +60,8 @@ pub struct Manifest {
 
 impl Manifest {
     /// The end of the audit chain at the copy's moment.
-    pub fn head(&self) -> audit::Head {
-        audit::Head { seq: self.audit_seq, hash: self.audit_hash.clone() }
+    pub fn head(&self) -> audit::ChainEnd {
+        audit::ChainEnd { seq: self.audit_seq, hash: self.audit_hash.clone() }
     }
 }
 
@@ -97,19 +97,19 @@ fn io_at(path: &Path) -> impl Fn(io::Error) -> BackupError {
 
 /// What a copy must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Moment {
+struct CopyContents {
     rows: BTreeMap<String, i64>,
-    head: audit::Head,
+    head: audit::ChainEnd,
 }
 
-async fn moment(conn: &mut Conn) -> Result<Moment, DbError> {
-    Ok(Moment { rows: export::counts(conn).await?, head: audit::head(conn, "audit").await? })
+async fn moment(conn: &mut Conn) -> Result<CopyContents, DbError> {
+    Ok(CopyContents { rows: export::counts(conn).await?, head: audit::head(conn, "audit").await? })
 }
 
 /// Goes away with everything in it, however its user ends.
-struct Scratch(PathBuf);
+struct ScratchDir(PathBuf);
 
-impl Scratch {
+impl ScratchDir {
     fn below(dir: &Path, stamp: &str) -> Result<Self, BackupError> {
         let path = dir.join(format!(".strop-{stamp}"));
         fs::create_dir_all(dir).map_err(io_at(dir))?;
@@ -119,7 +119,7 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for ScratchDir {
     fn drop(&mut self) {
         // What cannot be removed now goes with [`prune`].
         let _ = fs::remove_dir_all(&self.0);
@@ -132,7 +132,7 @@ pub async fn take(config: &StoreConfig, to: &Path) -> Result<(PathBuf, Manifest)
     let now = clock::now().wall;
     let made_at = clock::rfc3339(now);
     let stamp: String = made_at.chars().filter(char::is_ascii_alphanumeric).collect();
-    let scratch = Scratch::below(to, &stamp)?;
+    let scratch = ScratchDir::below(to, &stamp)?;
     let ending = if matches!(db, Db::Sqlite(_)) { "db" } else { "jsonl" };
     let number = numbered(to)?.last().map_or(0, |(number, _)| *number).saturating_add(1);
     let mut file = format!("strop-{stamp}.{ending}");
@@ -167,7 +167,7 @@ pub async fn take(config: &StoreConfig, to: &Path) -> Result<(PathBuf, Manifest)
 }
 
 /// Gives copy and manifest their names, the manifest last: a copy without one is unfinished.
-fn named(scratch: &Scratch, to: &Path, manifest: &Manifest) -> Result<(), BackupError> {
+fn named(scratch: &ScratchDir, to: &Path, manifest: &Manifest) -> Result<(), BackupError> {
     let beside = format!("{}.json", manifest.file);
     let draft = scratch.0.join(&beside);
     let write = || {
@@ -183,7 +183,7 @@ fn named(scratch: &Scratch, to: &Path, manifest: &Manifest) -> Result<(), Backup
 }
 
 /// The copy, and what the database held at its moment.
-async fn copy_sqlite(db: &Db, draft: &Path) -> Result<Moment, BackupError> {
+async fn copy_sqlite(db: &Db, draft: &Path) -> Result<CopyContents, BackupError> {
     let mut conn = db.connect().await?;
     let mut held = None;
     for attempt in 1..=TRIES + 1 {
@@ -214,7 +214,7 @@ async fn version(conn: &mut Conn) -> Result<i64, DbError> {
     row.map_or(Ok(0), |mut row| row.int())
 }
 
-async fn copy_postgres(db: &Db, draft: &Path) -> Result<Moment, BackupError> {
+async fn copy_postgres(db: &Db, draft: &Path) -> Result<CopyContents, BackupError> {
     let mut conn = db.connect().await?;
     conn.begin_snapshot().await?;
     let moment = moment(&mut conn).await?;
@@ -282,13 +282,13 @@ pub async fn verify(path: &Path) -> Result<Manifest, BackupError> {
     let stamp: String =
         clock::rfc3339(clock::now().wall).chars().filter(char::is_ascii_alphanumeric).collect();
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    let scratch = Scratch::below(dir, &format!("verify-{stamp}"))?;
+    let scratch = ScratchDir::below(dir, &format!("verify-{stamp}"))?;
     restored(&copy, &manifest, &scratch).await?;
     Ok(manifest)
 }
 
 /// Restores the copy into a file of its own and compares it with what the database held.
-async fn restored(copy: &Path, manifest: &Manifest, scratch: &Scratch) -> Result<(), BackupError> {
+async fn restored(copy: &Path, manifest: &Manifest, scratch: &ScratchDir) -> Result<(), BackupError> {
     let target = scratch.0.join("restored.db");
     let mut conn = if manifest.database == "sqlite" {
         fs::copy(copy, &target).map_err(io_at(&target))?;
@@ -314,7 +314,7 @@ async fn restored(copy: &Path, manifest: &Manifest, scratch: &Scratch) -> Result
     // Of a table that came later a copy has no rows.
     let mut rows: BTreeMap<String, i64> = found.rows.keys().map(|table| (table.clone(), 0)).collect();
     rows.extend(manifest.rows.clone());
-    let wanted = Moment { rows, head: manifest.head() };
+    let wanted = CopyContents { rows, head: manifest.head() };
     if found != wanted {
         return Err(BackupError::Bad(format!("it holds {found:?} instead of {wanted:?}")));
     }

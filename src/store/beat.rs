@@ -76,7 +76,7 @@ pub(super) async fn beat(conn: &mut Conn, beat: &SyncRequest) -> Result<SyncRepl
         millis(MEMBERS),
         i64::from(beat.roster),
     ];
-    let mut heard = Heard::default();
+    let mut heard = ReplyReader::default();
     for row in conn.rows(BEAT, args).await? {
         heard.take(row, beat)?;
     }
@@ -88,7 +88,7 @@ pub(super) async fn beat(conn: &mut Conn, beat: &SyncRequest) -> Result<SyncRepl
 
 /// What has been read of an answer.
 #[derive(Debug, Default)]
-struct Heard {
+struct ReplyReader {
     pulse: SyncReply,
     process: i64,
     heads: (Option<i64>, Option<i64>),
@@ -97,7 +97,7 @@ struct Heard {
     members: u64,
 }
 
-impl Heard {
+impl ReplyReader {
     fn take(&mut self, mut row: Row, beat: &SyncRequest) -> Result<(), DbError> {
         let kind = row.int()?;
         let [a, b, c] = [row.maybe_text()?, row.maybe_text()?, row.maybe_text()?];

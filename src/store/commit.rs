@@ -1,6 +1,6 @@
 //! One transaction of the writer.
 
-use super::audit::Head;
+use super::audit::ChainEnd;
 use super::db::{Conn, DbError};
 use super::queue::Batch;
 use super::rows::millis;
@@ -14,7 +14,7 @@ pub(super) async fn commit(
     batch: &Batch,
     (writer, number): (&str, i64),
     rules: &sql::Rules,
-) -> Result<Option<Head>, DbError> {
+) -> Result<Option<ChainEnd>, DbError> {
     conn.begin().await?;
     let mut head = match batch.is_shared() {
         true => Some(sql::lock(conn, rules.key.as_ref()).await?),
@@ -24,7 +24,7 @@ pub(super) async fn commit(
         conn.commit().await?;
         return Ok(head);
     }
-    let mut changed = sql::Changed::new();
+    let mut changed = sql::CommitEffects::new();
     for group in &batch.groups {
         for write in &group.writes {
             match &mut head {
@@ -50,14 +50,14 @@ mod tests {
 
     use super::*;
     use crate::store::connect::Db;
-    use crate::store::queue::Group;
+    use crate::store::queue::WriteGroup;
     use crate::store::rows::{AuditEntry, Write};
     use crate::store::{audit, open};
 
     fn batch() -> Batch {
         let text = String::new;
         let entry = AuditEntry { at: 0, actor: text(), action: text(), target: text(), body: text() };
-        let group = Group { writes: vec![Write::Audit(entry)], done: oneshot::channel().0 };
+        let group = WriteGroup { writes: vec![Write::Audit(entry)], done: oneshot::channel().0 };
         Batch { groups: vec![group] }
     }
 

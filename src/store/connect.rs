@@ -9,9 +9,9 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqlSafeStr as _};
 
-use super::db::{Conn, DbError, Fault, Pool};
+use super::db::{Conn, DbError, DbFault, Pool};
 use super::error::StoreError;
-use super::session::{PATIENCE, Way};
+use super::session::{PATIENCE, ServerRoute};
 use crate::config::{Store as StoreConfig, StoreAt};
 use crate::telemetry::event::StoreEvent;
 
@@ -32,7 +32,7 @@ const READERS: u32 = 4;
 #[derive(Clone, Debug)]
 pub(super) enum Db {
     Sqlite(PathBuf),
-    Postgres(Box<Way>),
+    Postgres(Box<ServerRoute>),
 }
 
 impl Db {
@@ -46,7 +46,7 @@ impl Db {
                     options = options.password(password.expose_secret());
                 }
                 let options = options.application_name("strop").disable_statement_logging();
-                Ok(Self::Postgres(Box::new(Way::new(options))))
+                Ok(Self::Postgres(Box::new(ServerRoute::new(options))))
             }
         }
     }
@@ -149,7 +149,7 @@ pub(super) async fn migrate(conn: &mut Conn) -> Result<(), DbError> {
             return error.into();
         }
         let other = DbError::unreachable(text);
-        if changed { DbError { fault: Fault::OtherTables, ..other } } else { other }
+        if changed { DbError { fault: DbFault::OtherTables, ..other } } else { other }
     })
 }
 

@@ -4,14 +4,14 @@
 
 use sqlx::{AssertSqlSafe, Connection as _, PgPool, SqlSafeStr as _, SqliteConnection, SqlitePool};
 
-use super::error::{State, StoreError};
+use super::error::{DatabaseState, StoreError};
 use super::session::Session;
 
 /// What a failure means for what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum DbFault {
     /// The database's.
-    Down(State),
+    Down(DatabaseState),
     /// The asker's: it would fail again.
     Refused,
     /// The tables are another program's.
@@ -21,30 +21,30 @@ pub(super) enum Fault {
 /// A failure of the database.
 #[derive(Clone, Debug)]
 pub(super) struct DbError {
-    pub(super) fault: Fault,
+    pub(super) fault: DbFault,
     pub(super) text: String,
 }
 
 impl DbError {
     pub(super) fn damaged(text: impl Into<String>) -> Self {
-        Self { fault: Fault::Down(State::Damaged), text: text.into() }
+        Self { fault: DbFault::Down(DatabaseState::Damaged), text: text.into() }
     }
 
     pub(super) fn refused(text: impl Into<String>) -> Self {
-        Self { fault: Fault::Refused, text: text.into() }
+        Self { fault: DbFault::Refused, text: text.into() }
     }
 
     pub(super) fn unreachable(text: impl Into<String>) -> Self {
-        Self { fault: Fault::Down(State::Unreachable), text: text.into() }
+        Self { fault: DbFault::Down(DatabaseState::Unreachable), text: text.into() }
     }
 }
 
 impl From<DbError> for StoreError {
     fn from(error: DbError) -> Self {
         match error.fault {
-            Fault::Down(state) => Self::Unavailable { state, why: error.text },
-            Fault::Refused => Self::Refused(error.text),
-            Fault::OtherTables => Self::OtherTables(error.text),
+            DbFault::Down(state) => Self::Unavailable { state, why: error.text },
+            DbFault::Refused => Self::Refused(error.text),
+            DbFault::OtherTables => Self::OtherTables(error.text),
         }
     }
 }
@@ -53,32 +53,34 @@ impl From<sqlx::Error> for DbError {
     fn from(error: sqlx::Error) -> Self {
         let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
         let fault = match (&error, code.as_deref()) {
-            (sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_), _) => Fault::Refused,
+            (sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_), _) => DbFault::Refused,
             // Only damage turns a stored text into something that is none.
-            (sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_), _) => Fault::Down(State::Damaged),
+            (sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_), _) => {
+                DbFault::Down(DatabaseState::Damaged)
+            }
             (_, Some(code)) => fault_of(code),
-            (_, None) => Fault::Down(State::Unreachable),
+            (_, None) => DbFault::Down(DatabaseState::Unreachable),
         };
         Self { fault, text: error.to_string() }
     }
 }
 
 /// SQLite's codes are numbers (the low byte is the kind), PostgreSQL's have five characters (the first two are the class).
-fn fault_of(code: &str) -> Fault {
+fn fault_of(code: &str) -> DbFault {
     if code.len() == 5 && !code.starts_with(' ') {
         return match &code[..2] {
-            "22" | "23" | "54" => Fault::Refused,
-            _ if code == "53100" => Fault::Down(State::Full),
-            "XX" => Fault::Down(State::Damaged),
-            _ => Fault::Down(State::Unreachable),
+            "22" | "23" | "54" => DbFault::Refused,
+            _ if code == "53100" => DbFault::Down(DatabaseState::Full),
+            "XX" => DbFault::Down(DatabaseState::Damaged),
+            _ => DbFault::Down(DatabaseState::Unreachable),
         };
     }
     match code.parse::<u32>().unwrap_or_default() & 0xFF {
-        13 => Fault::Down(State::Full),
-        11 | 26 => Fault::Down(State::Damaged),
+        13 => DbFault::Down(DatabaseState::Full),
+        11 | 26 => DbFault::Down(DatabaseState::Damaged),
         // TOOBIG, CONSTRAINT, MISMATCH, RANGE
-        18 | 19 | 20 | 25 => Fault::Refused,
-        _ => Fault::Down(State::Unreachable),
+        18 | 19 | 20 | 25 => DbFault::Refused,
+        _ => DbFault::Down(DatabaseState::Unreachable),
     }
 }
 
@@ -140,7 +142,7 @@ pub(super) use args;
 
 /// One value of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Cell {
+pub(super) enum SqlValue {
     Null,
     Int(i64),
     Text(String),
@@ -149,10 +151,10 @@ pub(super) enum Cell {
 
 /// One row, read from left to right.
 #[derive(Debug)]
-pub(super) struct Row(std::vec::IntoIter<Cell>);
+pub(super) struct Row(std::vec::IntoIter<SqlValue>);
 
 impl Row {
-    pub(super) fn of(cells: Vec<Cell>) -> Self {
+    pub(super) fn of(cells: Vec<SqlValue>) -> Self {
         Self(cells.into_iter())
     }
 
@@ -166,9 +168,9 @@ impl Row {
 
     pub(super) fn maybe_int(&mut self) -> Result<Option<i64>, DbError> {
         match self.0.next() {
-            Some(Cell::Int(value)) => Ok(Some(value)),
-            Some(Cell::Null) => Ok(None),
-            Some(Cell::Text(_) | Cell::Bytes(_)) | None => {
+            Some(SqlValue::Int(value)) => Ok(Some(value)),
+            Some(SqlValue::Null) => Ok(None),
+            Some(SqlValue::Text(_) | SqlValue::Bytes(_)) | None => {
                 Err(DbError::damaged("something else stands where a number should"))
             }
         }
@@ -176,9 +178,9 @@ impl Row {
 
     pub(super) fn maybe_text(&mut self) -> Result<Option<String>, DbError> {
         match self.0.next() {
-            Some(Cell::Text(value)) => Ok(Some(value)),
-            Some(Cell::Null) => Ok(None),
-            Some(Cell::Int(_) | Cell::Bytes(_)) | None => {
+            Some(SqlValue::Text(value)) => Ok(Some(value)),
+            Some(SqlValue::Null) => Ok(None),
+            Some(SqlValue::Int(_) | SqlValue::Bytes(_)) | None => {
                 Err(DbError::damaged("something else stands where a text should"))
             }
         }
@@ -190,16 +192,16 @@ impl Row {
 
     pub(super) fn maybe_bytes(&mut self) -> Result<Option<Vec<u8>>, DbError> {
         match self.0.next() {
-            Some(Cell::Bytes(value)) => Ok(Some(value)),
-            Some(Cell::Null) => Ok(None),
-            Some(Cell::Int(_) | Cell::Text(_)) | None => {
+            Some(SqlValue::Bytes(value)) => Ok(Some(value)),
+            Some(SqlValue::Null) => Ok(None),
+            Some(SqlValue::Int(_) | SqlValue::Text(_)) | None => {
                 Err(DbError::damaged("something else stands where bytes should"))
             }
         }
     }
 
     /// What is left of it.
-    pub(super) fn cells(self) -> impl Iterator<Item = Cell> {
+    pub(super) fn cells(self) -> impl Iterator<Item = SqlValue> {
         self.0
     }
 }
@@ -217,12 +219,12 @@ macro_rules! row {
             let at = column.ordinal();
             let value = row.try_get_raw(at)?;
             cells.push(if value.is_null() {
-                Cell::Null
+                SqlValue::Null
             } else {
                 match value.type_info().name() {
-                    "INTEGER" | "INT8" | "INT4" => Cell::Int(row.try_get_unchecked(at)?),
-                    "BLOB" | "BYTEA" => Cell::Bytes(row.try_get_unchecked(at)?),
-                    _ => Cell::Text(row.try_get_unchecked(at)?),
+                    "INTEGER" | "INT8" | "INT4" => SqlValue::Int(row.try_get_unchecked(at)?),
+                    "BLOB" | "BYTEA" => SqlValue::Bytes(row.try_get_unchecked(at)?),
+                    _ => SqlValue::Text(row.try_get_unchecked(at)?),
                 }
             });
         }
@@ -377,17 +379,17 @@ mod tests {
     #[test]
     fn each_code_says_whose_fault_it_was() {
         for (code, fault) in [
-            ("13", Fault::Down(State::Full)),
-            ("778", Fault::Down(State::Unreachable)),
-            ("11", Fault::Down(State::Damaged)),
-            ("267", Fault::Down(State::Damaged)),
-            ("26", Fault::Down(State::Damaged)),
-            ("5", Fault::Down(State::Unreachable)),
-            ("1555", Fault::Refused),
-            ("53100", Fault::Down(State::Full)),
-            ("57P01", Fault::Down(State::Unreachable)),
-            ("22021", Fault::Refused),
-            ("XX001", Fault::Down(State::Damaged)),
+            ("13", DbFault::Down(DatabaseState::Full)),
+            ("778", DbFault::Down(DatabaseState::Unreachable)),
+            ("11", DbFault::Down(DatabaseState::Damaged)),
+            ("267", DbFault::Down(DatabaseState::Damaged)),
+            ("26", DbFault::Down(DatabaseState::Damaged)),
+            ("5", DbFault::Down(DatabaseState::Unreachable)),
+            ("1555", DbFault::Refused),
+            ("53100", DbFault::Down(DatabaseState::Full)),
+            ("57P01", DbFault::Down(DatabaseState::Unreachable)),
+            ("22021", DbFault::Refused),
+            ("XX001", DbFault::Down(DatabaseState::Damaged)),
         ] {
             assert_eq!(fault_of(code), fault, "{code}");
         }

@@ -7,7 +7,7 @@ use crate::telemetry::upstreams::Seconds;
 
 /// How the database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum DatabaseState {
     /// It takes writes.
     Ok,
     /// Nobody answers, the file cannot be opened, or another process holds it too long.
@@ -22,7 +22,7 @@ pub enum State {
     Replaced,
 }
 
-impl State {
+impl DatabaseState {
     /// All of them.
     pub const ALL: [Self; 6] =
         [Self::Ok, Self::Unreachable, Self::Full, Self::Damaged, Self::Gone, Self::Replaced];
@@ -53,9 +53,9 @@ pub struct MovedAside {
 
 /// How the store is, for the person on call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
+pub struct StoreStatus {
     /// How the database is.
-    pub state: State,
+    pub state: DatabaseState,
     /// Since when it is so.
     pub since: Millis,
     /// "sqlite" or "postgresql".
@@ -79,7 +79,7 @@ pub struct Status {
     /// How long the transactions took that came to disk.
     pub commits: Seconds,
     /// The last row of the audit chain that this sidecar saw; `None`: it has not written yet.
-    pub audit_head: Option<super::audit::Head>,
+    pub audit_head: Option<super::audit::ChainEnd>,
 }
 
 /// Why the store did not do what it was asked.
@@ -92,7 +92,7 @@ pub enum StoreError {
     #[error("the store is {}: {why}", state.as_str())]
     Unavailable {
         /// How it is.
-        state: State,
+        state: DatabaseState,
         /// What it said.
         why: String,
     },

@@ -9,7 +9,7 @@ use std::io::{self, BufRead, Write};
 use serde_json::{Map, Value, json};
 
 use super::audit::hex;
-use super::db::{Arg, Cell, Conn, DbError};
+use super::db::{Arg, Conn, DbError, SqlValue};
 
 /// The first line.
 const FORMAT: i64 = 1;
@@ -145,12 +145,12 @@ pub(super) async fn export(conn: &mut Conn, out: &mut (impl Write + Send)) -> Re
     Ok(())
 }
 
-fn value(cell: Cell) -> Value {
+fn value(cell: SqlValue) -> Value {
     match cell {
-        Cell::Null => Value::Null,
-        Cell::Int(number) => number.into(),
-        Cell::Text(text) => text.into(),
-        Cell::Bytes(bytes) => json!({ "hex": hex(&bytes) }),
+        SqlValue::Null => Value::Null,
+        SqlValue::Int(number) => number.into(),
+        SqlValue::Text(text) => text.into(),
+        SqlValue::Bytes(bytes) => json!({ "hex": hex(&bytes) }),
     }
 }
 
@@ -267,7 +267,7 @@ mod tests {
         let all: Vec<u8> = (0..=255).collect();
         let row = |packed: Value| json!({ "member": "m", "service": "s", "day": 0, "packed": packed });
         let line = |row: Value| json!({ "table": "ledger_days", "row": row }).to_string();
-        insert(&mut conn, &line(row(value(Cell::Bytes(all.clone()))))).await.expect("inserted");
+        insert(&mut conn, &line(row(value(SqlValue::Bytes(all.clone()))))).await.expect("inserted");
         let read = conn.row("SELECT packed FROM ledger_days", &[]).await.expect("reads");
         assert_eq!(read.expect("there").bytes().expect("bytes"), all);
         for bad in [

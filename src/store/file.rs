@@ -10,8 +10,8 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::db::{Conn, DbError, Fault, args};
-use super::error::State;
+use super::db::{Conn, DbError, DbFault, args};
+use super::error::DatabaseState;
 use crate::runtime::{clock, tasks};
 
 /// How long a file system may think about it.
@@ -47,12 +47,12 @@ pub(super) fn replaced(path: &Path) -> DbError {
         "{path} is not the file that is open: it was replaced while Strop runs. It is left alone and taken up at the next \
          start; until then everything stays in memory"
     );
-    DbError { fault: Fault::Down(State::Replaced), text }
+    DbError { fault: DbFault::Down(DatabaseState::Replaced), text }
 }
 
 fn gone(path: &Path, why: impl std::fmt::Display) -> DbError {
     let text = format!("{} was removed while Strop runs, and cannot be written anew: {why}", path.display());
-    DbError { fault: Fault::Down(State::Gone), text }
+    DbError { fault: DbFault::Down(DatabaseState::Gone), text }
 }
 
 /// An empty file that only its owner may read.

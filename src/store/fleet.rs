@@ -3,7 +3,7 @@
 
 use tokio::sync::watch;
 
-use super::queue::Ask;
+use super::queue::Query;
 use super::rows::{
     IncidentVersion, Lease, Millis, NotificationRow, Presence, StoredIncident, SyncReply, SyncRequest,
 };
@@ -13,7 +13,7 @@ impl Store {
     /// Tells that this sidecar runs, keeps or takes a lease, and brings what is new, all at once. Answered at once or not at
     /// all: it does not wait for a database that is away. A file refuses it.
     pub async fn beat(&self, beat: SyncRequest) -> Result<SyncReply, StoreError> {
-        self.answered(|done| Ask::Sync(Box::new(beat), done)).await
+        self.answered(|done| Query::Sync(Box::new(beat), done)).await
     }
 
     /// Changes whenever another sidecar tells that it has written something; never where nobody can be listened to.
@@ -23,21 +23,21 @@ impl Store {
 
     /// Takes back what [`Self::beat`] told, and gives the lease back.
     pub async fn depart(&self, presence: Presence, lease: Option<Lease>) -> Result<(), StoreError> {
-        self.answered(|done| Ask::Depart(presence, lease, done)).await
+        self.answered(|done| Query::Depart(presence, lease, done)).await
     }
 
     /// As [`super::Reader::versions`], over the connection that is open anyway.
     pub async fn versions(&self, since: Millis, limit: u32) -> Result<Vec<IncidentVersion>, StoreError> {
-        self.answered(|done| Ask::Versions(since, limit, done)).await
+        self.answered(|done| Query::Versions(since, limit, done)).await
     }
 
     /// An incident and its lines, over the connection that is open anyway.
     pub async fn whole(&self, id: &str) -> Result<Option<StoredIncident>, StoreError> {
-        self.answered(|done| Ask::Incident(id.to_owned(), done)).await
+        self.answered(|done| Query::Incident(id.to_owned(), done)).await
     }
 
     /// Notifications that wait, what is due first first, over the connection that is open anyway.
     pub async fn undelivered(&self, limit: u32) -> Result<Vec<NotificationRow>, StoreError> {
-        self.answered(|done| Ask::Undelivered(limit, done)).await
+        self.answered(|done| Query::Undelivered(limit, done)).await
     }
 }

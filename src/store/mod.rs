@@ -5,7 +5,7 @@
 //! which superseded ones are folded; a call that still finds no room is told so at once. Reads go through [`Reader`] and fail
 //! with what is wrong.
 //!
-//! Invariants: what [`Written`] has acknowledged survives the process, the power and the network; a call is on disk as a whole
+//! Invariants: what [`WriteReceipt`] has acknowledged survives the process, the power and the network; a call is on disk as a whole
 //! or not at all, and once; the audit chain has one writer at a time, in a fleet too; no file is ever deleted.
 
 pub mod audit;
@@ -46,10 +46,10 @@ use crate::runtime::tasks::Tasks;
 use crate::telemetry::event::StoreEvent;
 use crate::telemetry::upstreams::Seconds;
 pub use connect::check;
-use db::{DbError, Fault, Pool};
-pub use error::{MovedAside, State, Status, StoreError};
-use queue::{Ask, Batch, Group, LeaseAsk, Queue, Tend};
-pub use read::{IncidentFilter, Page, Reader};
+use db::{DbError, DbFault, Pool};
+pub use error::{DatabaseState, MovedAside, StoreError, StoreStatus};
+use queue::{Batch, LeaseAsk, Query, Tend, WriteGroup, WriteQueue};
+pub use read::{IncidentFilter, Reader, RowPage};
 use rows::{Lease, Write, millis};
 
 /// Sidecars that were not seen for so long are no longer shown.
@@ -69,8 +69,8 @@ pub fn newer(there: &rows::IncidentRow, new: &rows::IncidentRow) -> rows::Incide
 
 /// What the handles and the writer share.
 #[derive(Debug)]
-struct Shared {
-    queue: Mutex<Queue>,
+struct StoreState {
+    queue: Mutex<WriteQueue>,
     wake: Notify,
     condition: Mutex<Condition>,
     pool: Mutex<Pool>,
@@ -83,7 +83,7 @@ struct Shared {
 /// How the database is.
 #[derive(Debug)]
 struct Condition {
-    state: State,
+    state: DatabaseState,
     /// Its state was told; false: nobody has reached it since the start.
     told: bool,
     since: i64,
@@ -92,15 +92,15 @@ struct Condition {
     rewritten: Option<i64>,
     committed: u64,
     commits: Seconds,
-    audit_head: Option<audit::Head>,
+    audit_head: Option<audit::ChainEnd>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+impl StoreState {
+    fn queue(&self) -> MutexGuard<'_, WriteQueue> {
         locked(&self.queue)
     }
 
@@ -119,7 +119,7 @@ impl Shared {
         }
         // With work at hand the first commit tells whether it is well: a full disk lets itself be opened.
         if idle && self.queue().waiting() == 0 {
-            self.moved(State::Ok, None);
+            self.moved(DatabaseState::Ok, None);
         }
     }
 
@@ -145,11 +145,11 @@ impl Shared {
         }
     }
 
-    fn down(&self, state: State, error: &DbError) {
+    fn down(&self, state: DatabaseState, error: &DbError) {
         self.moved(state, Some(&error.text));
     }
 
-    fn moved(&self, state: State, why: Option<&str>) {
+    fn moved(&self, state: DatabaseState, why: Option<&str>) {
         let now = millis(clock::now().wall);
         let (from, told) = {
             let mut condition = locked(&self.condition);
@@ -165,7 +165,7 @@ impl Shared {
             let told = std::mem::replace(&mut condition.told, true);
             (from, told)
         };
-        if (told && from != state) || (!told && state != State::Ok) {
+        if (told && from != state) || (!told && state != DatabaseState::Ok) {
             let backlog = self.queue().waiting();
             let (from, to, why) = (from.as_str(), state.as_str(), why.unwrap_or_default());
             StoreEvent::Moved { from, to, why, backlog }.tell();
@@ -173,7 +173,7 @@ impl Shared {
     }
 
     /// The audit chain ends here.
-    fn headed(&self, head: audit::Head) {
+    fn headed(&self, head: audit::ChainEnd) {
         locked(&self.condition).audit_head = Some(head);
     }
 
@@ -186,7 +186,7 @@ impl Shared {
             condition.committed += writes as u64;
             condition.commits.record(took);
             drop(condition);
-            self.moved(State::Ok, None);
+            self.moved(DatabaseState::Ok, None);
         }
         for group in batch.groups {
             group.answer(how.clone());
@@ -197,13 +197,13 @@ impl Shared {
 /// A handle to the store; clones are cheap. Writes may come from any thread, reads from the control runtime.
 #[derive(Clone, Debug)]
 pub struct Store {
-    shared: Arc<Shared>,
+    shared: Arc<StoreState>,
     _alive: Arc<Alive>,
 }
 
 /// The last handle that goes closes the store.
 #[derive(Debug)]
-struct Alive(Arc<Shared>);
+struct Alive(Arc<StoreState>);
 
 impl Drop for Alive {
     fn drop(&mut self) {
@@ -224,11 +224,11 @@ impl Store {
     pub async fn open_joining(config: &StoreConfig, tasks: &Tasks, join: Join) -> Result<Self, StoreError> {
         let db = connect::told(config)?;
         let is_file = matches!(db, connect::Db::Sqlite(_));
-        let shared = Arc::new(Shared {
-            queue: Mutex::new(Queue::new(config.backlog)),
+        let shared = Arc::new(StoreState {
+            queue: Mutex::new(WriteQueue::new(config.backlog)),
             wake: Notify::new(),
             condition: Mutex::new(Condition {
-                state: if is_file { State::Ok } else { State::Unreachable },
+                state: if is_file { DatabaseState::Ok } else { DatabaseState::Unreachable },
                 told: is_file,
                 since: millis(clock::now().wall),
                 last_error: None,
@@ -243,12 +243,12 @@ impl Store {
             database: db.name(),
             left: watch::Sender::new(false),
         });
-        let rules = sql::Rules { join, key: audit::Key::of(config) };
+        let rules = sql::Rules { join, key: audit::ChainKey::of(config) };
         let mut writer = writer::Writer::new(Arc::clone(&shared), db, config.retention, rules);
         if is_file && let Err(error) = writer.connect().await {
             match error.fault {
-                Fault::Down(state) => shared.down(state, &error),
-                Fault::Refused | Fault::OtherTables => return Err(error.into()),
+                DbFault::Down(state) => shared.down(state, &error),
+                DbFault::Refused | DbFault::OtherTables => return Err(error.into()),
             }
         }
         tasks.spawn("store", writer.run());
@@ -257,22 +257,22 @@ impl Store {
 
     /// Hands writes to the durable lane; they are taken before this returns, whether the answer is awaited or not. All of them
     /// are on disk together when it comes.
-    pub fn write(&self, mut writes: Vec<Write>) -> Written {
+    pub fn write(&self, mut writes: Vec<Write>) -> WriteReceipt {
         writes.iter_mut().for_each(Write::without_nul);
         let (done, told) = oneshot::channel();
-        let pushed = self.shared.queue().push(Group { writes, done });
+        let pushed = self.shared.queue().push(WriteGroup { writes, done });
         match pushed {
             Ok(()) => self.shared.wake.notify_one(),
             Err((group, why)) => group.answer(Err(why)),
         }
-        Written(told)
+        WriteReceipt(told)
     }
 
     /// How the store is.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> StoreStatus {
         let queue = self.shared.queue();
         let condition = locked(&self.shared.condition);
-        Status {
+        StoreStatus {
             state: condition.state,
             since: condition.since,
             database: self.shared.database,
@@ -321,14 +321,14 @@ impl Store {
 
     /// Deletes what is older than `[store.retention]` now, as happens once a day; how many rows.
     pub async fn clean(&self) -> Result<u64, StoreError> {
-        self.answered(|done| Ask::Tend(Tend::Clean, done)).await
+        self.answered(|done| Query::Tend(Tend::Clean, done)).await
     }
 
     /// Packs the closed days of the ledger now, as happens by and by; how many minutes were moved. Other writes go between.
     pub async fn pack(&self) -> Result<u64, StoreError> {
         let mut minutes = 0;
         loop {
-            match self.answered(|done| Ask::Tend(Tend::Pack, done)).await? {
+            match self.answered(|done| Query::Tend(Tend::Pack, done)).await? {
                 0 => return Ok(minutes),
                 more => minutes += more,
             }
@@ -336,13 +336,13 @@ impl Store {
     }
 
     async fn ask(&self, what: LeaseAsk) -> Result<Option<Lease>, StoreError> {
-        self.answered(|done| Ask::Lease(what, done)).await
+        self.answered(|done| Query::Lease(what, done)).await
     }
 
     /// The writer's answer to a question.
     async fn answered<T>(
         &self,
-        ask: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Ask,
+        ask: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Query,
     ) -> Result<T, StoreError> {
         let (done, told) = oneshot::channel();
         self.shared.queue().ask(ask(done));
@@ -369,11 +369,11 @@ pub async fn verify_audit(config: &StoreConfig) -> Result<audit::Walk, StoreErro
 /// The same; it must come by a head that was seen elsewhere: in a log, a metric, the manifest of a copy.
 pub async fn verify_audit_against(
     config: &StoreConfig,
-    against: Option<&audit::Head>,
+    against: Option<&audit::ChainEnd>,
 ) -> Result<audit::Walk, StoreError> {
     let mut conn = connect::Db::of(config)?.connect().await?;
     conn.begin_snapshot().await?;
-    let walk = audit::walk(&mut conn, &audit::Checks { key: audit::Key::of(config), against }).await?;
+    let walk = audit::walk(&mut conn, &audit::Checks { key: audit::ChainKey::of(config), against }).await?;
     conn.close().await?;
     Ok(walk)
 }
@@ -381,9 +381,9 @@ pub async fn verify_audit_against(
 /// Resolves when the writes are on disk, or says why they never will be. Dropping it drops nothing else.
 #[derive(Debug)]
 #[must_use = "the answer says whether it is on disk"]
-pub struct Written(oneshot::Receiver<Result<(), StoreError>>);
+pub struct WriteReceipt(oneshot::Receiver<Result<(), StoreError>>);
 
-impl Future for Written {
+impl Future for WriteReceipt {
     type Output = Result<(), StoreError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -5,8 +5,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::connect::{Db, connect_sqlite, migrate};
-use super::db::{Conn, DbError, Fault};
-use super::error::{MovedAside, State};
+use super::db::{Conn, DbError, DbFault};
+use super::error::{DatabaseState, MovedAside};
 use super::owner;
 use super::rows::millis;
 use crate::runtime::clock;
@@ -25,7 +25,7 @@ pub(super) async fn open(db: &Db) -> Result<(Conn, Option<MovedAside>), DbError>
     made(path)
         .map_err(|error| DbError::unreachable(format!("{} cannot be made: {error}", path.display())))?;
     match sound(path).await {
-        Err(error) if error.fault == Fault::Down(State::Damaged) => {
+        Err(error) if error.fault == DbFault::Down(DatabaseState::Damaged) => {
             let moved = move_aside(path, &error.text).map_err(|other| {
                 DbError::damaged(format!("{}; it cannot be moved aside: {other}", error.text))
             })?;

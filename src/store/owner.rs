@@ -13,7 +13,7 @@ use std::path::Path;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use super::db::{Conn, DbError, Fault, args};
+use super::db::{Conn, DbError, DbFault, args};
 
 /// `Strp`.
 pub(super) const OURS: i64 = 0x5374_7270;
@@ -25,7 +25,7 @@ const PAGE: u64 = 4_096;
 
 /// What the first bytes of a file say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Looks {
+enum FileKind {
     /// It is empty, or ours, or ours and damaged.
     Ours,
     /// A database that says of no program that it is its.
@@ -36,16 +36,16 @@ enum Looks {
     NoDatabase,
 }
 
-fn looks(head: &[u8], length: u64) -> Looks {
+fn looks(head: &[u8], length: u64) -> FileKind {
     if length == 0 {
-        return Looks::Ours;
+        return FileKind::Ours;
     }
     if head.starts_with(MAGIC) {
         let id = head.get(AT..AT + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
         return match id {
-            Some(0) => Looks::Unsigned,
-            Some(id) if i64::from(id) != OURS => Looks::Another(id),
-            Some(_) | None => Looks::Ours,
+            Some(0) => FileKind::Unsigned,
+            Some(id) if i64::from(id) != OURS => FileKind::Another(id),
+            Some(_) | None => FileKind::Ours,
         };
     }
     // The header of ours may be what is damaged; but then it is whole pages, and no text.
@@ -54,7 +54,7 @@ fn looks(head: &[u8], length: u64) -> Looks {
         // A letter of several bytes may be cut off at the end of what was read.
         Err(error) => error.valid_up_to() + 4 > head.len() && !head.contains(&0),
     };
-    if text || !length.is_multiple_of(PAGE) { Looks::NoDatabase } else { Looks::Ours }
+    if text || !length.is_multiple_of(PAGE) { FileKind::NoDatabase } else { FileKind::Ours }
 }
 
 /// Refuses a file that belongs to somebody else. One that is not there belongs to nobody.
@@ -65,13 +65,13 @@ pub(super) async fn check(path: &Path) -> Result<(), DbError> {
     let read = file.read(&mut head).unwrap_or_default();
     head.truncate(read);
     match looks(&head, length) {
-        Looks::Ours => Ok(()),
-        Looks::Another(id) => Err(refused(
+        FileKind::Ours => Ok(()),
+        FileKind::Another(id) => Err(refused(
             path,
             &format!("is the database of another program (its application_id is {id:#010x})"),
         )),
-        Looks::NoDatabase => Err(refused(path, "is no database, and nothing of Strop's")),
-        Looks::Unsigned => match foreign_tables(path).await {
+        FileKind::NoDatabase => Err(refused(path, "is no database, and nothing of Strop's")),
+        FileKind::Unsigned => match foreign_tables(path).await {
             Some(table) => {
                 Err(refused(path, &format!("is the database of another program (it has a table {table:?})")))
             }
@@ -82,7 +82,7 @@ pub(super) async fn check(path: &Path) -> Result<(), DbError> {
 
 fn refused(path: &Path, why: &str) -> DbError {
     let text = format!("{} {why}: it is left alone; write another path in store.url", path.display());
-    DbError { fault: Fault::OtherTables, text }
+    DbError { fault: DbFault::OtherTables, text }
 }
 
 /// A table of a file that has none of ours; `None`: it has, or has none at all, or cannot be read, which others find out.
@@ -125,18 +125,18 @@ mod tests {
     #[test]
     fn a_text_is_never_ours_and_a_header_of_nonsense_may_be() {
         let toml = "[ingress]\nlisten = \"127.0.0.1:8000\"\n# schön\n";
-        assert_eq!(looks(toml.as_bytes(), toml.len() as u64), Looks::NoDatabase);
+        assert_eq!(looks(toml.as_bytes(), toml.len() as u64), FileKind::NoDatabase);
         let long = "text ".repeat(2_000);
-        assert_eq!(looks(&long.as_bytes()[..4_096], 8_192), Looks::NoDatabase, "however long");
-        assert_eq!(looks(b"PK\x03\x04\0\0", 1_234), Looks::NoDatabase, "another kind of file");
-        assert_eq!(looks(&[0xA5; 4_096], 8_192), Looks::Ours, "whole pages of nonsense");
-        assert_eq!(looks(&[], 0), Looks::Ours);
+        assert_eq!(looks(&long.as_bytes()[..4_096], 8_192), FileKind::NoDatabase, "however long");
+        assert_eq!(looks(b"PK\x03\x04\0\0", 1_234), FileKind::NoDatabase, "another kind of file");
+        assert_eq!(looks(&[0xA5; 4_096], 8_192), FileKind::Ours, "whole pages of nonsense");
+        assert_eq!(looks(&[], 0), FileKind::Ours);
         let mut head = MAGIC.to_vec();
         head.resize(100, 0);
-        assert_eq!(looks(&head, 8_192), Looks::Unsigned);
+        assert_eq!(looks(&head, 8_192), FileKind::Unsigned);
         head[AT..AT + 4].copy_from_slice(b"Strp");
-        assert_eq!(looks(&head, 8_192), Looks::Ours);
+        assert_eq!(looks(&head, 8_192), FileKind::Ours);
         head[AT..AT + 4].copy_from_slice(&[0, 0, 0, 7]);
-        assert_eq!(looks(&head, 8_192), Looks::Another(7));
+        assert_eq!(looks(&head, 8_192), FileKind::Another(7));
     }
 }

@@ -19,12 +19,12 @@ const BATCH: usize = 512;
 
 /// The writes of one call and who waits for them.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(super) struct WriteGroup {
     pub(super) writes: Vec<Write>,
     pub(super) done: oneshot::Sender<Result<(), StoreError>>,
 }
 
-impl Group {
+impl WriteGroup {
     /// Tells the caller, who may have left.
     pub(super) fn answer(self, how: Result<(), StoreError>) {
         let _ = self.done.send(how);
@@ -34,7 +34,7 @@ impl Group {
 /// What one transaction writes.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub(super) groups: Vec<Group>,
+    pub(super) groups: Vec<WriteGroup>,
 }
 
 impl Batch {
@@ -69,7 +69,7 @@ pub(super) enum Tend {
 
 /// A question that is answered at once or not at all.
 #[derive(Debug)]
-pub(super) enum Ask {
+pub(super) enum Query {
     Lease(LeaseAsk, oneshot::Sender<Result<Option<Lease>, StoreError>>),
     Tend(Tend, oneshot::Sender<Result<u64, StoreError>>),
     Sync(Box<SyncRequest>, oneshot::Sender<Result<SyncReply, StoreError>>),
@@ -80,7 +80,7 @@ pub(super) enum Ask {
     Incident(String, oneshot::Sender<Result<Option<StoredIncident>, StoreError>>),
 }
 
-impl Ask {
+impl Query {
     /// Tells the asker, who may have left, that it cannot be done.
     pub(super) fn fail(self, why: StoreError) {
         match self {
@@ -97,18 +97,18 @@ impl Ask {
 
 /// Which row a write replaces as a whole.
 #[derive(Debug, PartialEq, Eq, Hash)]
-enum Key {
+enum RowKey {
     Incident(String),
     Notification(String),
     Minute(String, String, String, i64),
 }
 
-fn key(write: &Write) -> Option<Key> {
+fn key(write: &Write) -> Option<RowKey> {
     match write {
-        Write::PutIncident(row) => Some(Key::Incident(row.id.clone())),
-        Write::PutNotification(row) => Some(Key::Notification(row.id.clone())),
+        Write::PutIncident(row) => Some(RowKey::Incident(row.id.clone())),
+        Write::PutNotification(row) => Some(RowKey::Notification(row.id.clone())),
         Write::LedgerMinute(row) => {
-            Some(Key::Minute(row.member.clone(), row.boot.clone(), row.service.clone(), row.minute))
+            Some(RowKey::Minute(row.member.clone(), row.boot.clone(), row.service.clone(), row.minute))
         }
         Write::AddEntries(_) | Write::Audit(_) | Write::PutSilence(_) | Write::DropSilence(_) => None,
     }
@@ -116,9 +116,9 @@ fn key(write: &Write) -> Option<Key> {
 
 /// The writes and the questions.
 #[derive(Debug)]
-pub(super) struct Queue {
-    groups: VecDeque<Group>,
-    asks: VecDeque<Ask>,
+pub(super) struct WriteQueue {
+    groups: VecDeque<WriteGroup>,
+    asks: VecDeque<Query>,
     /// Writes in `groups`, and those the writer has in hand.
     waiting: usize,
     limit: usize,
@@ -129,7 +129,7 @@ pub(super) struct Queue {
     pub(super) refused: u64,
 }
 
-impl Queue {
+impl WriteQueue {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             groups: VecDeque::new(),
@@ -152,7 +152,7 @@ impl Queue {
     }
 
     /// Takes a group, or gives it back with the reason.
-    pub(super) fn push(&mut self, group: Group) -> Result<(), (Group, StoreError)> {
+    pub(super) fn push(&mut self, group: WriteGroup) -> Result<(), (WriteGroup, StoreError)> {
         if self.closing || self.closed {
             return Err((group, StoreError::Closed));
         }
@@ -176,8 +176,8 @@ impl Queue {
 
     /// Leaves one write of each row: the newest content in the oldest place. Waiters of the older ones get more than they
     /// asked for; waiters of the newer ones wait no longer than before.
-    fn fold(&mut self) -> HashSet<Key> {
-        let mut places: HashMap<Key, (usize, usize)> = HashMap::new();
+    fn fold(&mut self) -> HashSet<RowKey> {
+        let mut places: HashMap<RowKey, (usize, usize)> = HashMap::new();
         for at in 0..self.groups.len() {
             let mut kept = Vec::with_capacity(self.groups[at].writes.len());
             for write in std::mem::take(&mut self.groups[at].writes) {
@@ -208,21 +208,21 @@ impl Queue {
     }
 
     /// Takes a question; one that comes too late is dropped, and so answered.
-    pub(super) fn ask(&mut self, ask: Ask) {
+    pub(super) fn ask(&mut self, ask: Query) {
         if !(self.closing || self.closed) {
             self.asks.push_back(ask);
         }
     }
 
     /// The next question; what only tends the store waits until everything is written.
-    pub(super) fn next_ask(&mut self) -> Option<Ask> {
+    pub(super) fn next_ask(&mut self) -> Option<Query> {
         let busy = !self.groups.is_empty();
-        let at = self.asks.iter().position(|ask| !(busy && matches!(ask, Ask::Tend(..))))?;
+        let at = self.asks.iter().position(|ask| !(busy && matches!(ask, Query::Tend(..))))?;
         self.asks.remove(at)
     }
 
     /// Any question, to be told that it cannot be answered.
-    pub(super) fn take_ask(&mut self) -> Option<Ask> {
+    pub(super) fn take_ask(&mut self) -> Option<Query> {
         self.asks.pop_front()
     }
 
@@ -244,7 +244,7 @@ impl Queue {
     }
 
     /// Ends: nothing more is taken. What waited is given back; to drop it is to answer it.
-    pub(super) fn close(&mut self) -> (VecDeque<Group>, VecDeque<Ask>) {
+    pub(super) fn close(&mut self) -> (VecDeque<WriteGroup>, VecDeque<Query>) {
         self.closed = true;
         (std::mem::take(&mut self.groups), std::mem::take(&mut self.asks))
     }
@@ -285,9 +285,9 @@ mod tests {
 
     type Told = oneshot::Receiver<Result<(), StoreError>>;
 
-    fn push(queue: &mut Queue, writes: Vec<Write>) -> Told {
+    fn push(queue: &mut WriteQueue, writes: Vec<Write>) -> Told {
         let (done, told) = oneshot::channel();
-        if let Err((group, why)) = queue.push(Group { writes, done }) {
+        if let Err((group, why)) = queue.push(WriteGroup { writes, done }) {
             group.answer(Err(why));
         }
         told
@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_full_backlog_folds_what_was_superseded_and_loses_nothing_newer() {
-        let mut queue = Queue::new(4);
+        let mut queue = WriteQueue::new(4);
         let mut told: Vec<Told> =
             (1..=4).map(|revision| push(&mut queue, vec![incident("a", revision)])).collect();
         told.push(push(&mut queue, vec![incident("b", 1), note()]));
@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_folded_is_refused_whole_and_told() {
-        let mut queue = Queue::new(3);
+        let mut queue = WriteQueue::new(3);
         let kept = push(&mut queue, vec![note(), note(), incident("a", 1)]);
         let mut refused = push(&mut queue, vec![incident("a", 2), note()]);
         assert_eq!(refused.try_recv(), Ok(Err(StoreError::BacklogFull(3))));
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn an_update_of_a_waiting_row_always_fits() {
-        let mut queue = Queue::new(2);
+        let mut queue = WriteQueue::new(2);
         drop((push(&mut queue, vec![incident("a", 1)]), push(&mut queue, vec![note()])));
         for revision in 2..100 {
             drop(push(&mut queue, vec![incident("a", revision)]));
@@ -340,16 +340,16 @@ mod tests {
 
     #[test]
     fn what_tends_the_store_waits_for_what_is_to_be_written_and_a_lease_for_nothing() {
-        let mut queue = Queue::new(100);
+        let mut queue = WriteQueue::new(100);
         let lease = LeaseAsk::Release {
             lease: Lease { name: "a".to_owned(), holder: "b".to_owned(), token: 1, expires_at: 0 },
         };
-        queue.ask(Ask::Tend(Tend::Pack, oneshot::channel().0));
-        queue.ask(Ask::Lease(lease, oneshot::channel().0));
+        queue.ask(Query::Tend(Tend::Pack, oneshot::channel().0));
+        queue.ask(Query::Lease(lease, oneshot::channel().0));
         drop(push(&mut queue, vec![note()]));
-        assert!(matches!(queue.next_ask(), Some(Ask::Lease(..))));
+        assert!(matches!(queue.next_ask(), Some(Query::Lease(..))));
         assert!(queue.next_ask().is_none(), "first the write");
         drop(queue.next_batch().expect("waiting"));
-        assert!(matches!(queue.next_ask(), Some(Ask::Tend(..))));
+        assert!(matches!(queue.next_ask(), Some(Query::Tend(..))));
     }
 }

@@ -31,7 +31,7 @@ pub struct IncidentFilter {
 
 /// Some rows, and where the next ones begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page<T> {
+pub struct RowPage<T> {
     /// The rows.
     pub rows: Vec<T>,
     /// Hand it in for the next page; `None`: this was the last one.
@@ -100,13 +100,13 @@ impl Reader {
         Ok(self.all(INCIDENT, args![id], incident).await?.pop())
     }
 
-    /// Incidents, the youngest first. `cursor`: [`Page::next`] of the page before.
+    /// Incidents, the youngest first. `cursor`: [`RowPage::next`] of the page before.
     pub async fn incidents(
         &self,
         filter: &IncidentFilter,
         cursor: Option<&str>,
         limit: u32,
-    ) -> Result<Page<IncidentRow>, StoreError> {
+    ) -> Result<RowPage<IncidentRow>, StoreError> {
         let place = cursor.map(place).transpose()?;
         let limit = i64::from(limit.clamp(1, MOST));
         let args = args![
@@ -125,7 +125,7 @@ impl Reader {
         let more = rows.len() as i64 > limit;
         rows.truncate(limit as usize);
         let next = rows.last().filter(|_| more).map(|row| format!("{}.{}", row.started_at, row.id));
-        Ok(Page { rows, next })
+        Ok(RowPage { rows, next })
     }
 
     /// Name and body of each incident that has changed since `since` by its writer's clock, `limit` of them at most.

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::audit::Key;
+use super::audit::ChainKey;
 use super::db::{Conn, DbError, args};
 use super::rows::{Millis, millis};
 use super::{audit, seal, sql};
@@ -74,7 +74,7 @@ impl Cleaner {
     }
 
     /// One pass; how many rows it deleted.
-    pub(super) async fn clean(&mut self, conn: &mut Conn, key: Option<&Key>) -> Result<u64, DbError> {
+    pub(super) async fn clean(&mut self, conn: &mut Conn, key: Option<&ChainKey>) -> Result<u64, DbError> {
         let now = millis(clock::now().wall);
         self.at = clock::instant() + PASSES.0;
         let newest = doubt(conn, now).await?;
@@ -120,7 +120,7 @@ async fn doubt(conn: &mut Conn, now: Millis) -> Result<Option<Millis>, DbError> 
 /// Deletes what is older than its class is kept, in one transaction of its own; how many rows.
 async fn clean(
     conn: &mut Conn,
-    (keep, key): (&Retention, Option<&Key>),
+    (keep, key): (&Retention, Option<&ChainKey>),
     now: Millis,
 ) -> Result<u64, DbError> {
     conn.begin().await?;
@@ -209,7 +209,7 @@ async fn class(conn: &mut Conn, class: &Class, until: Millis) -> Result<u64, DbE
 
 async fn delete(
     conn: &mut Conn,
-    (keep, key): (&Retention, Option<&Key>),
+    (keep, key): (&Retention, Option<&ChainKey>),
     now: Millis,
 ) -> Result<u64, DbError> {
     let mut head = sql::lock(conn, key).await?;
@@ -232,7 +232,7 @@ async fn delete(
 
 /// Takes the oldest audit rows away and remembers the last of them, which the oldest row left follows. A beginning that the key
 /// does not know stays as it is: it is what is left of a deed.
-async fn shorten(conn: &mut Conn, until: Millis, key: Option<&Key>) -> Result<u64, DbError> {
+async fn shorten(conn: &mut Conn, until: Millis, key: Option<&ChainKey>) -> Result<u64, DbError> {
     let most = share(count(conn, "SELECT COUNT(*) FROM audit").await?);
     // Up to the first row that is young enough: the chain has no holes, whatever the clocks did.
     let sql = "SELECT seq, hash FROM audit WHERE seq < COALESCE((SELECT MIN(seq) FROM audit WHERE at >= $1), \
@@ -245,7 +245,7 @@ async fn shorten(conn: &mut Conn, until: Millis, key: Option<&Key>) -> Result<u6
             return Ok(0);
         }
     }
-    let anchor = audit::Head { seq: row.int()?, hash: row.text()? };
+    let anchor = audit::ChainEnd { seq: row.int()?, hash: row.text()? };
     sql::put_head(conn, "anchor", &anchor, key).await?;
     conn.run("DELETE FROM audit WHERE seq <= $1", args![anchor.seq]).await
 }

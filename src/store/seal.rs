@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::audit::{Broken, Sha256};
-use super::db::{Cell, Conn, DbError, args};
+use super::db::{Conn, DbError, SqlValue, args};
 use super::rows::{AuditEntry, AuditRow, Millis, millis};
 use crate::runtime::clock;
 
@@ -31,13 +31,13 @@ async fn hash(conn: &mut Conn, id: &str) -> Result<Option<String>, DbError> {
     hash.update(b"strop-incident-1\n");
     for cell in std::iter::once(incident).chain(timeline).flat_map(super::db::Row::cells) {
         match cell {
-            Cell::Null => hash.update(&[0xFF; 8]),
-            Cell::Int(number) => hash.update(&number.to_be_bytes()),
-            Cell::Text(text) => {
+            SqlValue::Null => hash.update(&[0xFF; 8]),
+            SqlValue::Int(number) => hash.update(&number.to_be_bytes()),
+            SqlValue::Text(text) => {
                 hash.update(&(text.len() as u64).to_be_bytes());
                 hash.update(text.as_bytes());
             }
-            Cell::Bytes(bytes) => {
+            SqlValue::Bytes(bytes) => {
                 hash.update(&(bytes.len() as u64).to_be_bytes());
                 hash.update(&bytes);
             }
@@ -76,14 +76,14 @@ fn entry(action: &str, target: &str, body: &Value) -> AuditEntry {
 
 /// What the chain says of incidents.
 #[derive(Debug, Default)]
-pub(super) struct Seals {
+pub(super) struct ChainSeals {
     /// By incident the last row that covers it: its number, the hash, when the incident had ended.
     last: BTreeMap<String, (i64, String, Option<Millis>)>,
     /// Retention has taken away what had ended before.
     taken: Option<Millis>,
 }
 
-impl Seals {
+impl ChainSeals {
     /// A row of the chain goes by.
     pub(super) fn see(&mut self, row: &AuditRow) {
         let body = || serde_json::from_str::<Value>(&row.entry.body).unwrap_or_default();

@@ -29,13 +29,13 @@ const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s
 
 /// Where the server is, and what is known of the way there. Clones know the same.
 #[derive(Clone, Debug)]
-pub(super) struct Way {
+pub(super) struct ServerRoute {
     options: PgConnectOptions,
     /// A pooler was found on it.
     pooled: Arc<AtomicBool>,
 }
 
-impl Way {
+impl ServerRoute {
     pub(super) fn new(options: PgConnectOptions) -> Self {
         // PgBouncer refuses a parameter that it does not know, and no number here has digits behind a point.
         let options = options.extra_float_digits(None);
@@ -61,7 +61,7 @@ impl Way {
         let connecting = tokio::time::timeout(PATIENCE, self.options.connect()).await;
         let conn = connecting.map_err(|_| late()).and_then(|came| came.map_err(DbError::from));
         let conn = conn.map_err(|error| self.there(error))?;
-        Ok(Session { link: Link::Passing(conn), open: false, way: self.clone() })
+        Ok(Session { link: SessionLink::Passing(conn), open: false, way: self.clone() })
     }
 
     /// The one that writes: in a session of its own where there is one.
@@ -90,7 +90,7 @@ impl Way {
             return Err(self.found_pooled());
         }
         listener.listen(CHANNEL).await?;
-        let link = Link::Own { listener: Box::new(listener), pool, process };
+        let link = SessionLink::Own { listener: Box::new(listener), pool, process };
         Ok(Session { link, open: false, way: self.clone() })
     }
 
@@ -116,14 +116,14 @@ fn late() -> DbError {
 /// The connection.
 #[derive(Debug)]
 pub(super) struct Session {
-    link: Link,
+    link: SessionLink,
     /// A transaction is open.
     open: bool,
-    way: Way,
+    way: ServerRoute,
 }
 
 #[derive(Debug)]
-enum Link {
+enum SessionLink {
     /// Of a session of its own, which is this process of the server.
     Own { listener: Box<PgListener>, pool: PgPool, process: i64 },
     /// Of whatever session is free.
@@ -133,20 +133,20 @@ enum Link {
 impl Session {
     async fn conn(&mut self) -> Result<&mut PgConnection, DbError> {
         Ok(match &mut self.link {
-            Link::Own { listener, .. } => listener.acquire().await?,
-            Link::Passing(conn) => conn,
+            SessionLink::Own { listener, .. } => listener.acquire().await?,
+            SessionLink::Passing(conn) => conn,
         })
     }
 
     fn keeps(&self) -> bool {
-        matches!(self.link, Link::Own { .. })
+        matches!(self.link, SessionLink::Own { .. })
     }
 
     /// Is it still the session that it was? `process` is what it says it is.
     pub(super) fn same(&self, process: i64) -> Result<(), DbError> {
         match &self.link {
-            Link::Own { process: own, .. } if *own != process => Err(self.way.found_pooled()),
-            Link::Own { .. } | Link::Passing(_) => Ok(()),
+            SessionLink::Own { process: own, .. } if *own != process => Err(self.way.found_pooled()),
+            SessionLink::Own { .. } | SessionLink::Passing(_) => Ok(()),
         }
     }
 
@@ -232,7 +232,7 @@ impl Session {
 
     /// Until somebody else than `who` tells something. Dropped without loss. An error: the connection is gone.
     pub(super) async fn news(&mut self, who: &str) -> Result<(), DbError> {
-        let Link::Own { listener, .. } = &mut self.link else { return std::future::pending().await };
+        let SessionLink::Own { listener, .. } = &mut self.link else { return std::future::pending().await };
         loop {
             match listener.try_recv().await? {
                 Some(news) if news.payload() == who => {}
@@ -247,8 +247,8 @@ impl Session {
         // The lock that a migrator takes by itself is a session's.
         migrator.set_locking(false);
         let conn = match &mut self.link {
-            Link::Own { listener, .. } => listener.acquire().await?,
-            Link::Passing(conn) => conn,
+            SessionLink::Own { listener, .. } => listener.acquire().await?,
+            SessionLink::Passing(conn) => conn,
         };
         if up_to_date(conn, migrator).await? {
             return Ok(());
@@ -269,11 +269,11 @@ impl Session {
 
     pub(super) async fn close(self) -> Result<(), DbError> {
         match self.link {
-            Link::Own { listener, pool, .. } => {
+            SessionLink::Own { listener, pool, .. } => {
                 drop(listener);
                 pool.close().await;
             }
-            Link::Passing(conn) => conn.close().await?,
+            SessionLink::Passing(conn) => conn.close().await?,
         }
         Ok(())
     }

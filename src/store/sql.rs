@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::audit::{self, Head, Key};
+use super::audit::{self, ChainEnd, ChainKey};
 use super::db::{Conn, DbError, args};
 use super::queue::LeaseAsk;
 use super::rows::{
@@ -19,16 +19,16 @@ use crate::telemetry::event::AuditEvent;
 pub(super) struct Rules {
     pub(super) join: Join,
     /// Of the audit chain.
-    pub(super) key: Option<Key>,
+    pub(super) key: Option<ChainKey>,
 }
 
 /// Makes writers follow each other until the transaction ends, in a fleet too, and gives the chain's end. A key begins its part
 /// of the chain, and marks an end that it does not know.
-pub(super) async fn lock(conn: &mut Conn, key: Option<&Key>) -> Result<Head, DbError> {
+pub(super) async fn lock(conn: &mut Conn, key: Option<&ChainKey>) -> Result<ChainEnd, DbError> {
     let sql = "UPDATE heads SET seq = seq WHERE name = 'audit' RETURNING seq, hash, mac";
     let row = conn.row(sql, &[]).await?;
     let mut row = row.ok_or_else(|| DbError::damaged("the audit chain has no end"))?;
-    let (mut head, mac) = (Head { seq: row.int()?, hash: row.text()? }, row.maybe_text()?);
+    let (mut head, mac) = (ChainEnd { seq: row.int()?, hash: row.text()? }, row.maybe_text()?);
     let turn = key.and_then(|key| Some((key, audit::turn(key, &head, mac.as_deref())?)));
     if let Some((key, turn)) = turn {
         AuditEvent::Turned { action: &turn.action, after: &head.to_string() }.tell();
@@ -44,7 +44,7 @@ pub(super) async fn lock(conn: &mut Conn, key: Option<&Key>) -> Result<Head, DbE
 
 /// What a transaction changes that others want to know.
 #[derive(Debug, Default)]
-pub(super) struct Changed {
+pub(super) struct CommitEffects {
     /// Incidents; true: it had ended before.
     incidents: BTreeMap<String, bool>,
     /// The number of this change of incidents.
@@ -52,7 +52,7 @@ pub(super) struct Changed {
     silences: bool,
 }
 
-impl Changed {
+impl CommitEffects {
     pub(super) fn new() -> Self {
         Self::default()
     }
@@ -99,8 +99,8 @@ pub(super) async fn own(conn: &mut Conn, write: &Write) -> Result<(), DbError> {
 pub(super) async fn write(
     conn: &mut Conn,
     write: &Write,
-    head: &mut Head,
-    changed: &mut Changed,
+    head: &mut ChainEnd,
+    changed: &mut CommitEffects,
     rules: &Rules,
 ) -> Result<(), DbError> {
     match write {
@@ -129,7 +129,7 @@ pub(super) async fn write(
 async fn put_incident(
     conn: &mut Conn,
     ours: &IncidentRow,
-    changed: &mut Changed,
+    changed: &mut CommitEffects,
     join: Join,
 ) -> Result<(), DbError> {
     let found = conn.row(read::INCIDENT, args![&ours.id]).await?;
@@ -188,9 +188,9 @@ async fn add_entries(conn: &mut Conn, entries: &[NewEntry]) -> Result<(), DbErro
 /// Puts incidents that have ended on the chain, as they are after everything else of the transaction.
 pub(super) async fn seal(
     conn: &mut Conn,
-    changed: &Changed,
-    head: &mut Head,
-    key: Option<&Key>,
+    changed: &CommitEffects,
+    head: &mut ChainEnd,
+    key: Option<&ChainKey>,
 ) -> Result<(), DbError> {
     for (id, ended) in &changed.incidents {
         if let Some(entry) = seal::row(conn, id, *ended).await? {
@@ -204,8 +204,8 @@ pub(super) async fn seal(
 pub(super) async fn add_audit(
     conn: &mut Conn,
     entry: &AuditEntry,
-    head: &mut Head,
-    key: Option<&Key>,
+    head: &mut ChainEnd,
+    key: Option<&ChainKey>,
 ) -> Result<(), DbError> {
     let seq = head.seq + 1;
     let hash = audit::signed(key, seq, entry, &head.hash);
@@ -214,7 +214,7 @@ pub(super) async fn add_audit(
     let args =
         args![seq, entry.at, &entry.actor, &entry.action, &entry.target, &entry.body, &head.hash, &hash];
     conn.run(sql, args).await?;
-    *head = Head { seq, hash };
+    *head = ChainEnd { seq, hash };
     put_head(conn, "audit", head, key).await
 }
 
@@ -222,8 +222,8 @@ pub(super) async fn add_audit(
 pub(super) async fn put_head(
     conn: &mut Conn,
     name: &str,
-    head: &Head,
-    key: Option<&Key>,
+    head: &ChainEnd,
+    key: Option<&ChainKey>,
 ) -> Result<(), DbError> {
     // A writer without the key leaves what the key said: it does not fit any more, and that is told.
     match key.map(|key| key.mac(name, head)) {

@@ -11,7 +11,7 @@ use serde::de::value::{Error, StrDeserializer};
 use super::rows::{LedgerMinute, NewEntry};
 use crate::reliability::counts::Counts;
 use crate::reliability::incident::Entry;
-use crate::reliability::ledger::{Minute, Share, Slices};
+use crate::reliability::ledger::{Minute, MinuteShare, Slices};
 use crate::telemetry::event::StoreEvent;
 
 /// The value that the body of row `id` holds.
@@ -53,13 +53,13 @@ pub fn minute(row: &LedgerMinute, names: &mut Names) -> Option<Minute> {
     Some(Minute { subject: names.shared(&row.service), minute: row.minute.div_euclid(60_000), by })
 }
 
-fn share(row: &LedgerMinute) -> Result<Share, String> {
+fn share(row: &LedgerMinute) -> Result<MinuteShare, String> {
     let read = StrDeserializer::<Error>::new(&row.slices);
     let slices = <Slices as serde::Deserialize>::deserialize(read).map_err(|error| error.to_string())?;
     let counted = |number: i64| u64::try_from(number).map_err(|_| format!("{number} exchanges"));
     let (good, total) = (counted(row.good)?, counted(row.total)?);
     let bad = total.checked_sub(good).ok_or_else(|| format!("{good} good ones of {total}"))?;
-    Ok(Share { slices, counts: Counts { good, bad } })
+    Ok(MinuteShare { slices, counts: Counts { good, bad } })
 }
 
 #[cfg(test)]

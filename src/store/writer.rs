@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use super::audit;
 use super::commit::commit;
 use super::connect::Db;
-use super::db::{Conn, DbError, Fault};
-use super::error::{State, StoreError};
+use super::db::{Conn, DbError, DbFault};
+use super::error::{DatabaseState, StoreError};
 use super::ledger::pack::Packer;
-use super::queue::{Ask, Batch, Tend};
+use super::queue::{Batch, Query, Tend};
 use super::retention::Cleaner;
-use super::{Shared, file, open, sql};
+use super::{StoreState, file, open, sql};
 use crate::config::Retention;
 use crate::reliability::backoff;
 use crate::runtime::clock;
@@ -36,7 +36,7 @@ const RETURNS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_se
 const LOOKS: Duration = Duration::from_secs(2);
 /// The writer's own state.
 pub(super) struct Writer {
-    shared: Arc<Shared>,
+    shared: Arc<StoreState>,
     db: Db,
     /// Names this writer in `commits`.
     name: String,
@@ -56,9 +56,9 @@ pub(super) struct Writer {
 }
 
 /// What the writer does next.
-enum Next {
+enum WriterStep {
     Write,
-    Answer(Ask),
+    Answer(Query),
     Clean,
     Pack,
     Wait(Instant),
@@ -66,9 +66,9 @@ enum Next {
 }
 
 /// Ends everything that waits, however the task ends.
-struct Left(Arc<Shared>);
+struct QueueGuard(Arc<StoreState>);
 
-impl Drop for Left {
+impl Drop for QueueGuard {
     fn drop(&mut self) {
         let waited = self.0.queue().close();
         drop(waited);
@@ -77,7 +77,7 @@ impl Drop for Left {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, db: Db, keep: Retention, rules: sql::Rules) -> Self {
+    pub(super) fn new(shared: Arc<StoreState>, db: Db, keep: Retention, rules: sql::Rules) -> Self {
         let name = uuid::Uuid::now_v7().to_string();
         Self {
             shared,
@@ -98,7 +98,7 @@ impl Writer {
 
     /// Writes until the store is closed.
     pub(super) async fn run(mut self) {
-        let _left = Left(Arc::clone(&self.shared));
+        let _left = QueueGuard(Arc::clone(&self.shared));
         loop {
             if self.conn.is_none()
                 && let Err(error) = self.connect().await
@@ -115,12 +115,12 @@ impl Writer {
                 continue;
             }
             let done = match self.next() {
-                Next::Write => self.write().await,
-                Next::Answer(ask) => self.answer(ask).await,
-                Next::Clean => self.clean_by_the_clock().await,
-                Next::Pack => self.tend(Tend::Pack).await.map(drop),
-                Next::Wait(until) => self.wait(until).await,
-                Next::Leave => break,
+                WriterStep::Write => self.write().await,
+                WriterStep::Answer(ask) => self.answer(ask).await,
+                WriterStep::Clean => self.clean_by_the_clock().await,
+                WriterStep::Pack => self.tend(Tend::Pack).await.map(drop),
+                WriterStep::Wait(until) => self.wait(until).await,
+                WriterStep::Leave => break,
             };
             if let Err(error) = done
                 && self.rest(&error).await
@@ -195,23 +195,23 @@ impl Writer {
         }
     }
 
-    fn next(&mut self) -> Next {
+    fn next(&mut self) -> WriterStep {
         let now = clock::instant();
         let mut queue = self.shared.queue();
         if let Some(ask) = queue.next_ask() {
-            return Next::Answer(ask);
+            return WriterStep::Answer(ask);
         }
         if self.todo.is_empty() {
             self.todo.extend(queue.next_batch());
         }
         match () {
-            () if !self.todo.is_empty() => Next::Write,
-            () if queue.closing => Next::Leave,
-            () if self.cleaner.at <= now => Next::Clean,
-            () if self.packer.at <= now => Next::Pack,
+            () if !self.todo.is_empty() => WriterStep::Write,
+            () if queue.closing => WriterStep::Leave,
+            () if self.cleaner.at <= now => WriterStep::Clean,
+            () if self.packer.at <= now => WriterStep::Pack,
             () => {
                 let tend_at = self.cleaner.at.min(self.packer.at);
-                Next::Wait(if self.file.is_some() { tend_at.min(now + LOOKS) } else { tend_at })
+                WriterStep::Wait(if self.file.is_some() { tend_at.min(now + LOOKS) } else { tend_at })
             }
         }
     }
@@ -231,7 +231,7 @@ impl Writer {
                 self.shared.settled(batch, Ok(()), clock::instant().saturating_duration_since(start));
                 Ok(())
             }
-            Err(error) if error.fault == Fault::Refused => {
+            Err(error) if error.fault == DbFault::Refused => {
                 self.single_out(&error);
                 self.undo().await;
                 Ok(())
@@ -307,11 +307,11 @@ impl Writer {
     /// Waits for a database that is away. True: the store is being closed meanwhile.
     async fn rest(&mut self, error: &DbError) -> bool {
         let state = match error.fault {
-            Fault::Down(state) => state,
-            Fault::Refused | Fault::OtherTables => State::Unreachable,
+            DbFault::Down(state) => state,
+            DbFault::Refused | DbFault::OtherTables => DatabaseState::Unreachable,
         };
         // What is open of a file that has lost its name is all there is of it.
-        if !matches!(state, State::Full | State::Gone | State::Replaced) {
+        if !matches!(state, DatabaseState::Full | DatabaseState::Gone | DatabaseState::Replaced) {
             self.give_up().await;
         }
         self.holds = false;
@@ -352,17 +352,20 @@ impl Writer {
 }
 
 /// What the database does, but not for ever; that it takes long is said before it is given up.
-async fn patiently<T>(shared: &Shared, work: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
+async fn patiently<T>(
+    shared: &StoreState,
+    work: impl Future<Output = Result<T, DbError>>,
+) -> Result<T, DbError> {
     let late = |after: Duration| DbError::unreachable(format!("no answer within {after:?}"));
     let mut work = std::pin::pin!(work);
     if let Ok(done) = tokio::time::timeout(SAID, &mut work).await {
         return done;
     }
-    shared.down(State::Unreachable, &late(SAID));
+    shared.down(DatabaseState::Unreachable, &late(SAID));
     let done = tokio::time::timeout(PATIENCE.saturating_sub(SAID), work).await;
     let done = done.unwrap_or_else(|_| Err(late(PATIENCE)));
     if done.is_ok() {
-        shared.moved(State::Ok, None);
+        shared.moved(DatabaseState::Ok, None);
     }
     done
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::sre::Spans;
-use crate::reliability::breaker::Transition;
+use crate::reliability::breaker::BreakerTransition;
 use crate::runtime::clock;
 
 /// Why an exchange was not begun.
@@ -32,7 +32,7 @@ pub struct BreakerNumbers {
     /// The last of them.
     pub last_recovery: Option<Duration>,
     /// The last moves, oldest first, with the wall clock of each: at most [`MOVES`].
-    pub history: VecDeque<(SystemTime, Transition)>,
+    pub history: VecDeque<(SystemTime, BreakerTransition)>,
 }
 
 /// One worker's count, on cache lines of its own.
@@ -96,7 +96,7 @@ impl BreakerSeries {
     }
 
     /// The breaker moved. Two moves may cross on their way here; their generations put them in order.
-    pub fn moved(&self, moved: &Transition) {
+    pub fn moved(&self, moved: &BreakerTransition) {
         let mut breaker = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         if moved.generation > breaker.generation {
             breaker.generation = moved.generation;

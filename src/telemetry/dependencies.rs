@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::breakers::{BreakerSeries, REFUSALS};
 use super::metrics::Family;
 use super::upstreams::{UpstreamSeries, VERDICTS};
-use crate::reliability::verdict::{Against, Why};
+use crate::reliability::verdict::{Against, BadReason};
 
 /// All of them.
 pub(super) fn families(all: &[Arc<UpstreamSeries>]) -> Vec<Family> {
@@ -55,7 +55,7 @@ fn endpoints(all: &[Arc<UpstreamSeries>]) -> [Family; 3] {
         for (endpoint, is_healthy) in series.endpoints() {
             healthy.set(&[name, ("endpoint", &endpoint)], f64::from(u8::from(is_healthy)));
         }
-        for (why, count) in Why::ALL.iter().zip(series.ejections()) {
+        for (why, count) in BadReason::ALL.iter().zip(series.ejections()) {
             ejections.count(&[name, ("why", why.label())], count);
         }
     }

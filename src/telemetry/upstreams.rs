@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::breakers::BreakerSeries;
 use super::series::SECOND_BOUNDS;
 use crate::names::UpstreamName;
-use crate::reliability::retry::{Budget, RetryPolicy};
-use crate::reliability::verdict::{Against, Inconclusive, Verdict, Why};
+use crate::reliability::retry::{RetryBudget, RetryPolicy};
+use crate::reliability::verdict::{Against, BadReason, Inconclusive, Verdict};
 
 /// What a tunnel tells at its end.
 #[derive(Clone, Copy, Debug)]
@@ -104,12 +104,12 @@ fn place(verdict: Verdict) -> usize {
     match verdict {
         Verdict::Good => 0,
         Verdict::Slow => 1,
-        Verdict::Bad(Why::Connect) => 2,
-        Verdict::Bad(Why::Tls) => 3,
-        Verdict::Bad(Why::Timeout) => 4,
-        Verdict::Bad(Why::Reset) => 5,
-        Verdict::Bad(Why::Status) => 6,
-        Verdict::Bad(Why::Protocol) => 7,
+        Verdict::Bad(BadReason::Connect) => 2,
+        Verdict::Bad(BadReason::Tls) => 3,
+        Verdict::Bad(BadReason::Timeout) => 4,
+        Verdict::Bad(BadReason::Reset) => 5,
+        Verdict::Bad(BadReason::Status) => 6,
+        Verdict::Bad(BadReason::Protocol) => 7,
         Verdict::RateLimited { .. } => 8,
         Verdict::Inconclusive(Inconclusive::ClientGone) => 9,
         Verdict::Inconclusive(Inconclusive::Stale) => 10,
@@ -143,12 +143,12 @@ pub struct UpstreamSeries {
     attempts: Box<[Shard]>,
     retries: AtomicU64,
     retries_denied: AtomicU64,
-    budget: Mutex<Option<Budget>>,
+    budget: Mutex<Option<RetryBudget>>,
     tunnels: Mutex<Tunnels>,
     operations: Mutex<Vec<Arc<BreakerSeries>>>,
     endpoints: Mutex<BTreeMap<String, bool>>,
-    /// Ejections, in the order of [`Why::ALL`].
-    ejections: [AtomicU64; Why::ALL.len()],
+    /// Ejections, in the order of [`BadReason::ALL`].
+    ejections: [AtomicU64; BadReason::ALL.len()],
     /// Passed, failed, failed in a row.
     checks: [AtomicU64; 3],
     /// See [`Paid`].
@@ -237,7 +237,7 @@ impl UpstreamSeries {
     pub fn may_retry(&self, policy: &RetryPolicy, now: Instant) -> bool {
         let requests = self.verdicts().iter().sum();
         let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-        let granted = budget.get_or_insert_with(|| Budget::new(policy, now)).take(policy, requests, now);
+        let granted = budget.get_or_insert_with(|| RetryBudget::new(policy, now)).take(policy, requests, now);
         if granted { &self.retries } else { &self.retries_denied }.fetch_add(1, Ordering::Relaxed);
         granted
     }
@@ -339,15 +339,15 @@ impl UpstreamSeries {
     }
 
     /// An endpoint was taken out of rotation.
-    pub fn ejected(&self, why: Why) {
-        let counts = self.ejections.iter().zip(Why::ALL);
+    pub fn ejected(&self, why: BadReason) {
+        let counts = self.ejections.iter().zip(BadReason::ALL);
         counts.filter(|(_, known)| *known == why).for_each(|(count, _)| {
             count.fetch_add(1, Ordering::Relaxed);
         });
     }
 
-    /// Ejections since the start, in the order of [`Why::ALL`].
-    pub fn ejections(&self) -> [u64; Why::ALL.len()] {
+    /// Ejections since the start, in the order of [`BadReason::ALL`].
+    pub fn ejections(&self) -> [u64; BadReason::ALL.len()] {
         self.ejections.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 

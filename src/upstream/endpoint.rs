@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::reliability::balance::PeakEwma;
 use crate::reliability::outlier::{Ejection, Outlier, Room, Sees};
 use crate::reliability::party::Blame;
-use crate::reliability::verdict::{Verdict, Why};
+use crate::reliability::verdict::{BadReason, Verdict};
 use crate::telemetry::line;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -136,7 +136,7 @@ impl EndpointState {
     /// An attempt failed; the ejection, when that takes it out of rotation.
     pub(super) fn failed(
         &self,
-        why: Why,
+        why: BadReason,
         blame: &Blame,
         room: Room,
         now: Instant,
@@ -248,7 +248,7 @@ impl EndpointState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reliability::verdict::Why;
+    use crate::reliability::verdict::BadReason;
     use crate::runtime::clock;
 
     #[test]
@@ -268,7 +268,7 @@ mod tests {
         let slow = EndpointState::new(addr, String::new(), t0);
         let failing = EndpointState::new(addr, String::new(), t0);
         slow.observe(Verdict::Good, Duration::from_millis(500), t0);
-        failing.observe(Verdict::Bad(Why::Connect), Duration::from_micros(50), t0);
+        failing.observe(Verdict::Bad(BadReason::Connect), Duration::from_micros(50), t0);
         assert!(failing.cost(t0) > slow.cost(t0));
     }
 }

@@ -11,8 +11,8 @@ use super::permit::Permit;
 use super::plain::{Guarded, Machine};
 use super::witness::Witness;
 use crate::reliability::breaker::{
-    Ask, Breaker, BreakerPolicy, BreakerState, BreakerView, Check, Evidence, Hold, Refusal, Ticket,
-    Transition,
+    Breaker, BreakerPolicy, BreakerState, BreakerTransition, BreakerView, Check, ExchangeEvidence, Hold,
+    PermitRequest, Refusal, Ticket,
 };
 use crate::reliability::outlier::Sees;
 use crate::reliability::party::{Lately, Party};
@@ -21,7 +21,7 @@ use crate::telemetry::breakers::BreakerSeries;
 use crate::telemetry::event::{Event, UpstreamEvent};
 
 /// Hears of every transition, outside the lock.
-pub type OnMove = Box<dyn Fn(&Transition) + Send + Sync>;
+pub type OnMove = Box<dyn Fn(&BreakerTransition) + Send + Sync>;
 
 /// Tells metrics and log of every transition.
 fn telling(series: Arc<BreakerSeries>) -> OnMove {
@@ -96,7 +96,7 @@ impl Gate {
         worker: usize,
         now: Instant,
         draw: u64,
-        ask: impl FnOnce() -> Ask,
+        ask: impl FnOnce() -> PermitRequest,
     ) -> Result<Permit, Refusal> {
         if let Some(generation) = self.breaker.plain() {
             return Ok(Permit::new(Arc::clone(self), Ticket::plain(generation), worker));
@@ -127,7 +127,13 @@ impl Gate {
     }
 
     /// The exchange behind `ticket` has ended.
-    pub(super) fn settle(&self, worker: usize, ticket: Ticket, evidence: &Evidence<'_>, now: Instant) {
+    pub(super) fn settle(
+        &self,
+        worker: usize,
+        ticket: Ticket,
+        evidence: &ExchangeEvidence<'_>,
+        now: Instant,
+    ) {
         let generation = ticket.generation();
         self.count_row(evidence.verdict);
         if evidence.verdict.is_good() {
@@ -228,7 +234,7 @@ impl Gate {
         self.breaker.with(now, decide)
     }
 
-    fn tell(&self, moved: Option<Transition>) {
+    fn tell(&self, moved: Option<BreakerTransition>) {
         if let Some(moved) = moved {
             (self.on_move)(&moved);
         }
@@ -243,10 +249,10 @@ mod tests {
 
     use super::*;
     use crate::reliability::breaker::Mode;
-    use crate::reliability::verdict::Why;
+    use crate::reliability::verdict::BadReason;
     use crate::runtime::clock;
 
-    const BAD: Verdict = Verdict::Bad(Why::Status);
+    const BAD: Verdict = Verdict::Bad(BadReason::Status);
 
     fn gate(failures: u32, mode: Mode) -> (Arc<Gate>, Arc<AtomicUsize>) {
         let policy = BreakerPolicy {
@@ -264,8 +270,8 @@ mod tests {
     }
 
     fn one(gate: &Arc<Gate>, worker: usize, verdict: Verdict, now: Instant) {
-        let permit = gate.admit(worker, now, 0, || Ask::SAFE).expect("admitted");
-        permit.settle(&Evidence::of(verdict, now), now);
+        let permit = gate.admit(worker, now, 0, || PermitRequest::SAFE).expect("admitted");
+        permit.settle(&ExchangeEvidence::of(verdict, now), now);
     }
 
     #[test]
@@ -281,7 +287,7 @@ mod tests {
         let (gate, moves) = gate(3, Mode::On);
         let now = clock::instant();
         [0, 1, 0].into_iter().for_each(|worker| one(&gate, worker, BAD, now));
-        assert!(gate.admit(1, now, 0, || Ask::SAFE).is_err());
+        assert!(gate.admit(1, now, 0, || PermitRequest::SAFE).is_err());
         assert_eq!(moves.load(Ordering::Relaxed), 1);
     }
 
@@ -319,7 +325,7 @@ mod tests {
     fn a_permit_dropped_in_silence_counts_nowhere() {
         let (gate, _) = gate(1, Mode::On);
         let now = clock::instant();
-        drop(gate.admit(0, now, 0, || Ask::SAFE).expect("closed"));
+        drop(gate.admit(0, now, 0, || PermitRequest::SAFE).expect("closed"));
         assert_eq!(gate.view(now).tally.total, 0);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::gate::Gate;
 use super::operations::Operation;
-use crate::reliability::breaker::{Evidence, Ticket};
+use crate::reliability::breaker::{ExchangeEvidence, Ticket};
 use crate::reliability::party::{Lately, Party};
 use crate::reliability::verdict::{Against, Verdict};
 use crate::runtime::clock;
@@ -41,7 +41,7 @@ impl Permit {
     }
 
     /// The breaker learns how the exchange went.
-    pub fn settle(mut self, evidence: &Evidence<'_>, now: Instant) {
+    pub fn settle(mut self, evidence: &ExchangeEvidence<'_>, now: Instant) {
         if let Some(ticket) = self.ticket.take() {
             self.gate.settle(self.worker, ticket, evidence, now);
         }
@@ -52,7 +52,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             let now = clock::instant();
-            self.gate.settle(self.worker, ticket, &Evidence::of(Verdict::ABANDONED, now), now);
+            self.gate.settle(self.worker, ticket, &ExchangeEvidence::of(Verdict::ABANDONED, now), now);
         }
     }
 }
@@ -74,7 +74,7 @@ impl Permits<'_> {
     }
 
     /// Both breakers learn how the exchange went; `route`: the fingerprint of its route.
-    pub fn settle(self, evidence: &Evidence<'_>, route: u32, now: Instant) {
+    pub fn settle(self, evidence: &ExchangeEvidence<'_>, route: u32, now: Instant) {
         if let Some((permit, operation)) = self.operation {
             let party = Party { route, ..evidence.blame.party };
             let lately = match evidence.verdict {

@@ -26,7 +26,7 @@ use crate::message::h2::{self, Outgoing};
 use crate::message::io::{Ask, Io, Layered};
 use crate::message::kept::KeptRoom;
 use crate::net::tls;
-use crate::reliability::verdict::Why;
+use crate::reliability::verdict::BadReason;
 use crate::runtime::timer::within;
 use crate::runtime::{clock, tasks};
 use crate::telemetry::event::Event;
@@ -49,7 +49,7 @@ pub enum ConnectError {
     /// Its cap of tunnels is.
     NoTunnel,
     /// TCP or TLS failed.
-    Failed(Why, io::Error),
+    Failed(BadReason, io::Error),
 }
 
 /// A way to send one request.
@@ -130,7 +130,7 @@ impl Pools {
         // Boxed: it is large, and rare.
         match within(limit, Box::pin(self.connect(upstream, endpoint, slot))).await {
             Some(connected) => connected,
-            None => Err(ConnectError::Failed(Why::Timeout, io::ErrorKind::TimedOut.into())),
+            None => Err(ConnectError::Failed(BadReason::Timeout, io::ErrorKind::TimedOut.into())),
         }
     }
 
@@ -226,8 +226,8 @@ impl Pools {
                 let _ = tcp.set_nodelay(true); // only a matter of speed
                 Ok((Conn::new(Io::Tcp(tcp), Buf::default(), Some(slot)), endpoint))
             }
-            Some(Err(error)) => Err(ConnectError::Failed(Why::Connect, error)),
-            None => Err(ConnectError::Failed(Why::Timeout, io::ErrorKind::TimedOut.into())),
+            Some(Err(error)) => Err(ConnectError::Failed(BadReason::Connect, error)),
+            None => Err(ConnectError::Failed(BadReason::Timeout, io::ErrorKind::TimedOut.into())),
         }
     }
 
@@ -239,7 +239,7 @@ impl Pools {
     ) -> Result<(Link, Arc<EndpointState>), ConnectError> {
         let (tcp, endpoint) = connect::tcp(upstream, endpoint)
             .await
-            .map_err(|error| ConnectError::Failed(Why::Connect, error))?;
+            .map_err(|error| ConnectError::Failed(BadReason::Connect, error))?;
         // Before it is made: roots that come meanwhile were not asked.
         let key = upstream.key(endpoint.id);
         let _ = tcp.set_nodelay(true); // only a matter of speed
@@ -247,7 +247,7 @@ impl Pools {
             // TLS that cannot be set up must never become plain text.
             None if upstream.config.tls.is_some() => {
                 return Err(ConnectError::Failed(
-                    Why::Tls,
+                    BadReason::Tls,
                     io::Error::other("TLS cannot be set up; see the log"),
                 ));
             }
@@ -256,7 +256,7 @@ impl Pools {
                 let stream = client
                     .connect(tcp, &endpoint.host)
                     .await
-                    .map_err(|error| ConnectError::Failed(Why::Tls, error))?;
+                    .map_err(|error| ConnectError::Failed(BadReason::Tls, error))?;
                 let h2 = tls::negotiated_h2(&stream);
                 (Io::Layered(Box::new(stream)), h2)
             }
@@ -280,7 +280,7 @@ impl Pools {
                 .max_concurrent_reset_streams(200)
                 .handshake(TokioIo::new(io))
                 .await
-                .map_err(|error| ConnectError::Failed(Why::Protocol, io::Error::other(error)))?;
+                .map_err(|error| ConnectError::Failed(BadReason::Protocol, io::Error::other(error)))?;
         let slot = Rc::new(slot);
         let held = Rc::clone(&slot);
         tasks::spawn_local(async move {

@@ -1,7 +1,7 @@
 //! Who holds how many exchanges of an upstream, over all workers, without a lock and without a map.
 //!
 //! Clients are counted in buckets by their fingerprint; two that share one are taken for one, which makes their bound a
-//! little stricter while places are short, and nothing else. [`Shared`] decides.
+//! little stricter while places are short, and nothing else. [`Occupancy`] decides.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::witness::Witness;
 use crate::config::{self, Protocol};
 use crate::reliability::party::Party;
-use crate::reliability::share::{LATELY, Shared};
+use crate::reliability::share::{LATELY, Occupancy};
 
 /// Exchanges in flight by client.
 pub struct Shares {
@@ -63,7 +63,7 @@ impl Shares {
         let own = self.bucket(at).fetch_add(1, Ordering::Relaxed);
         let held = Held { of: Arc::clone(self), bucket: at };
         let alone = || self.is_alone(client, now);
-        (Shared { places, taken, own: own as usize }).fits(alone).then_some(held)
+        (Occupancy { places, taken, own: own as usize }).fits(alone).then_some(held)
     }
 
     /// Was `client` the only one that asked lately?

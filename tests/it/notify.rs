@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use strop::names::ChannelName;
-use strop::notify::queue::{Queue, Queued, State};
-use strop::notify::{Channels, DeliveryError, Kind, Message, Receipt, Sender, Severity, Why, millis};
+use strop::notify::queue::{DeliveryState, NotificationQueue, Queued};
+use strop::notify::{
+    Channels, DeliveryError, DeliveryFailure, Message, MessageKind, Receipt, Sender, Severity, millis,
+};
 use strop::reliability::brief::Brief;
 
 use crate::support::secure::{TlsFront, issue};
@@ -58,7 +60,7 @@ impl Engine {
     }
 
     fn fails(&self, channel: &str) -> DeliveryError {
-        self.tell(channel, &incident(Kind::Trigger)).expect_err("nobody was told")
+        self.tell(channel, &incident(MessageKind::Trigger)).expect_err("nobody was told")
     }
 }
 
@@ -66,7 +68,7 @@ fn now() -> u64 {
     millis(std::time::SystemTime::now())
 }
 
-fn incident(kind: Kind) -> Message {
+fn incident(kind: MessageKind) -> Message {
     let at = now();
     Message {
         incident_id: "019-incident".to_owned(),
@@ -79,7 +81,7 @@ fn incident(kind: Kind) -> Message {
         rule: "UpstreamDown".to_owned(),
         started_at: at - 30_000,
         at,
-        ends_at: (kind == Kind::Resolve).then_some(at),
+        ends_at: (kind == MessageKind::Resolve).then_some(at),
         link: Some("https://strop.example/incidents/019?a=1&b=2".to_owned()),
         facts: vec![("error rate".to_owned(), "42 %".to_owned())],
         instance: "pod-7".to_owned(),
@@ -104,7 +106,7 @@ fn json(body: &[u8]) -> serde_json::Value {
 fn a_webhook_is_signed_so_that_others_can_verify_it() {
     let receiver = Upstream::start(status(200));
     let engine = hook(&receiver);
-    let receipt = engine.tell("hook", &incident(Kind::Trigger)).expect("delivered");
+    let receipt = engine.tell("hook", &incident(MessageKind::Trigger)).expect("delivered");
     assert_eq!((receipt.channel.as_str(), receipt.again_in), ("hook", None));
     assert!(receipt.said.starts_with("200 ") && receipt.took < PATIENCE, "{receipt}");
     let seen = receiver.seen().remove(0);
@@ -138,7 +140,7 @@ fn a_receiver_says_whether_to_try_again_and_when() {
     assert!(!error.permanent && error.cause.starts_with("status 500"), "{error:?}");
     receiver.answer(bytes("HTTP/1.1 429 Slow\r\nRetry-After: 17\r\nContent-Length: 0\r\n\r\n", false));
     let error = engine.fails("hook");
-    assert_eq!((error.why, error.permanent), (Why::Busy, false));
+    assert_eq!((error.why, error.permanent), (DeliveryFailure::Busy, false));
     assert_eq!(error.retry_after, Some(Duration::from_secs(17)));
     receiver.answer(bytes("HTTP/1.1 404 Gone\r\nContent-Length: 14\r\n\r\nno /hook?to=us", false));
     let error = engine.fails("hook");
@@ -148,8 +150,8 @@ fn a_receiver_says_whether_to_try_again_and_when() {
         "what is secret is not told"
     );
     receiver.answer(bytes("nonsense\r\n\r\n", false));
-    assert_eq!(engine.fails("hook").why, Why::Broken);
-    assert_eq!(engine.fails("nobody").why, Why::NoChannel);
+    assert_eq!(engine.fails("hook").why, DeliveryFailure::Broken);
+    assert_eq!(engine.fails("nobody").why, DeliveryFailure::NoChannel);
 }
 
 #[test]
@@ -170,10 +172,10 @@ fn a_receiver_that_hangs_costs_the_deadline_and_no_more() {
     let engine = engine(&webhook(&format!("http://{}/", receiver.address)), patience);
     let start = Instant::now();
     let error = engine.fails("hook");
-    assert_eq!((error.why, error.permanent), (Why::Late, false));
+    assert_eq!((error.why, error.permanent), (DeliveryFailure::Late, false));
     assert!((patience..PATIENCE).contains(&start.elapsed()), "{:?}", start.elapsed());
     receiver.kill();
-    eventually("nobody listens", || engine.fails("hook").why == Why::Connect);
+    eventually("nobody listens", || engine.fails("hook").why == DeliveryFailure::Connect);
 }
 
 #[test]
@@ -183,23 +185,27 @@ fn only_a_certificate_of_a_trusted_root_is_spoken_to() {
     let front = TlsFront::start(&issued, receiver.address);
     let url = format!("https://localhost:{}/", front.address.port());
     let stranger = engine(&webhook(&url), PATIENCE).fails("hook");
-    assert_eq!((stranger.why, stranger.permanent), (Why::Tls, false));
+    assert_eq!((stranger.why, stranger.permanent), (DeliveryFailure::Tls, false));
     let by_address = format!("https://127.0.0.1:{}/", front.address.port());
     let trusting = |url: &str| engine(&format!("{}ca_file = {:?}\n", webhook(url), issued.ca), PATIENCE);
-    assert_eq!(trusting(&by_address).fails("hook").why, Why::Tls, "another name than the certificate's");
+    assert_eq!(
+        trusting(&by_address).fails("hook").why,
+        DeliveryFailure::Tls,
+        "another name than the certificate's"
+    );
     assert_eq!(receiver.hits(), 0);
-    trusting(&url).tell("hook", &incident(Kind::Trigger)).expect("delivered");
+    trusting(&url).tell("hook", &incident(MessageKind::Trigger)).expect("delivered");
 }
 
 #[test]
 fn a_reload_replaces_the_channels_of_a_sender() {
     let (old, new) = (Upstream::start(status(200)), Upstream::start(status(200)));
     let engine = hook(&old);
-    engine.tell("hook", &incident(Kind::Trigger)).expect("delivered");
+    engine.tell("hook", &incident(MessageKind::Trigger)).expect("delivered");
     let toml = webhook(&format!("http://{}/", new.address))
         + &webhook("http://127.0.0.1:1/").replace("hook]", "more]");
     engine.sender.replace(Arc::new(channels(&toml, engine.dir.path())));
-    engine.tell("hook", &incident(Kind::Update)).expect("delivered");
+    engine.tell("hook", &incident(MessageKind::Update)).expect("delivered");
     assert_eq!((old.hits(), new.hits()), (1, 1));
     let names: Vec<String> = engine.sender.channels().names().map(ToString::to_string).collect();
     assert_eq!(names, ["hook", "more"]);
@@ -209,12 +215,16 @@ fn a_reload_replaces_the_channels_of_a_sender() {
 fn a_queue_gets_its_messages_through_in_order_and_each_once() {
     let receiver = Upstream::start(status(200));
     let engine = hook(&receiver);
-    let mut queue = Queue::default();
+    let mut queue = NotificationQueue::default();
     let mut clock = 0;
-    for (nth, (kind, answer)) in
-        [(Kind::Trigger, 200), (Kind::Update, 500), (Kind::Update, 500), (Kind::Resolve, 500)]
-            .into_iter()
-            .enumerate()
+    for (nth, (kind, answer)) in [
+        (MessageKind::Trigger, 200),
+        (MessageKind::Update, 500),
+        (MessageKind::Update, 500),
+        (MessageKind::Resolve, 500),
+    ]
+    .into_iter()
+    .enumerate()
     {
         receiver.answer(status(answer));
         queue.push(Queued::new(format!("m{nth}"), "hook".to_owned(), incident(kind), clock));
@@ -233,15 +243,19 @@ fn a_queue_gets_its_messages_through_in_order_and_each_once() {
     let seen = receiver.seen();
     let ids: Vec<&str> = seen.iter().map(|seen| seen.fields("idempotency-key")[0]).collect();
     assert_eq!(ids, ["m0", "m1", "m2", "m3", "m3"], "each update once, and the end until it was taken");
-    let states: Vec<State> = queue.entries().iter().map(|entry| entry.progress.state).collect();
-    assert_eq!(states, [State::Sent, State::Folded, State::Folded, State::Sent]);
+    let states: Vec<DeliveryState> = queue.entries().iter().map(|entry| entry.progress.state).collect();
+    assert_eq!(
+        states,
+        [DeliveryState::Sent, DeliveryState::Folded, DeliveryState::Folded, DeliveryState::Sent]
+    );
 }
 
 #[test]
 fn a_receiver_that_takes_a_message_and_does_not_end_its_answer_has_it() {
     let receiver = Upstream::start(bytes("HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\nok", true));
     let engine = hook(&receiver);
-    let receipt = engine.tell("hook", &incident(Kind::Trigger)).expect("delivered: the status says so");
+    let receipt =
+        engine.tell("hook", &incident(MessageKind::Trigger)).expect("delivered: the status says so");
     assert!(receipt.said == "202 ok" && receipt.took < Duration::from_secs(9), "{receipt}");
     receiver.answer(bytes("HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n", true));
     let error = engine.fails("hook");
@@ -259,8 +273,14 @@ fn pagerduty_is_sent_what_its_api_documents() {
         receiver.address
     );
     let engine = engine(&toml, PATIENCE);
-    let long = Message { dedup_key: "k".repeat(2_000), title: "t".repeat(5_000), ..incident(Kind::Update) };
-    let messages = [incident(Kind::Trigger), incident(Kind::Acknowledge), long, incident(Kind::Resolve)];
+    let long =
+        Message { dedup_key: "k".repeat(2_000), title: "t".repeat(5_000), ..incident(MessageKind::Update) };
+    let messages = [
+        incident(MessageKind::Trigger),
+        incident(MessageKind::Acknowledge),
+        long,
+        incident(MessageKind::Resolve),
+    ];
     for message in &messages {
         let receipt = engine.tell("pager", message).expect("delivered");
         assert!(receipt.said.starts_with("202 ") && receipt.said.contains("Event processed"), "{receipt}");
@@ -321,7 +341,7 @@ fn slack_is_sent_text_and_blocks_and_its_address_stays_secret() {
     let url = dir.path().join("url");
     std::fs::write(&url, format!("http://{}/services/T0/B0/secret", receiver.address)).expect("writes");
     let engine = engine(&format!("[notify.team]\nkind = \"slack\"\nurl_file = {url:?}\n"), PATIENCE);
-    let receipt = engine.tell("team", &incident(Kind::Trigger)).expect("delivered");
+    let receipt = engine.tell("team", &incident(MessageKind::Trigger)).expect("delivered");
     assert!(receipt.said == "200 ok" && !receipt.to_string().contains("B0"), "{receipt}");
     let seen = receiver.seen().remove(0);
     assert_eq!(seen.path(), "/services/T0/B0/secret");
@@ -377,9 +397,9 @@ fn chat(api: &Upstream) -> String {
 fn slack_has_one_thread_an_incident_whose_first_message_is_brought_up_to_date() {
     let api = slack_api();
     let engine = engine(&chat(&api), PATIENCE);
-    let first = engine.tell("default", &incident(Kind::Trigger)).expect("delivered");
+    let first = engine.tell("default", &incident(MessageKind::Trigger)).expect("delivered");
     assert_eq!(first.thread.as_deref(), Some("C1/100.1"), "{first}");
-    let later = Message { thread: first.thread.clone(), ..incident(Kind::Resolve) };
+    let later = Message { thread: first.thread.clone(), ..incident(MessageKind::Resolve) };
     let receipt = engine.tell("default", &later).expect("delivered");
     assert_eq!(receipt.thread, first.thread);
     let seen = api.seen();
@@ -407,7 +427,7 @@ fn slack_says_no_with_200_and_that_is_no_delivery() {
     api.answer(say("{\"ok\":false,\"error\":\"internal_error\"}"));
     assert!(!engine.fails("default").permanent);
     api.answer(say("<html>a proxy's page</html>"));
-    assert_eq!(engine.fails("default").why, Why::Broken);
+    assert_eq!(engine.fails("default").why, DeliveryFailure::Broken);
     // Somebody has deleted the first message: what is new begins a thread of its own.
     let fallen = Arc::new(|seen: &Seen, stream: &mut std::net::TcpStream| {
         let said = match seen.path() {
@@ -418,7 +438,7 @@ fn slack_says_no_with_200_and_that_is_no_delivery() {
         stream.write_all(format!("{head}{said}").as_bytes()).is_ok()
     });
     api.answer(fallen);
-    let later = Message { thread: Some("C1/100.1".to_owned()), ..incident(Kind::Update) };
+    let later = Message { thread: Some("C1/100.1".to_owned()), ..incident(MessageKind::Update) };
     let receipt = engine.tell("default", &later).expect("delivered");
     assert_eq!(receipt.thread.as_deref(), Some("C1/200.1"));
 }
@@ -553,7 +573,7 @@ fn a_real_alertmanager_has_the_alert_and_then_no_more() {
     );
     let engine = engine(&toml, Duration::from_secs(5));
     eventually("it is there", || crate::support::raw::get(manager.address, "/-/ready").status == 200);
-    let receipt = engine.tell("am", &incident(Kind::Trigger)).expect("delivered");
+    let receipt = engine.tell("am", &incident(MessageKind::Trigger)).expect("delivered");
     assert_eq!(receipt.again_in, Some(Duration::from_secs(20)), "it forgets, so it is told again");
     assert!(receipt.said.contains("not done within 5s") && receipt.said.contains(": 200"), "{receipt}");
     let firing = alerts(&manager);
@@ -568,13 +588,13 @@ fn a_real_alertmanager_has_the_alert_and_then_no_more() {
         facts: vec![("error rate".to_owned(), "97 %".to_owned())],
         instance: "pod-8".to_owned(),
         started_at: now() - 60_000,
-        ..incident(Kind::Update)
+        ..incident(MessageKind::Update)
     };
     engine.tell("am", &update).expect("delivered");
     let firing = alerts(&manager);
     assert_eq!(firing.len(), 1, "the same alert, whoever tells it");
     assert_eq!(firing[0]["annotations"]["error_rate"], "97 %");
-    let receipt = engine.tell("am", &incident(Kind::Resolve)).expect("delivered");
+    let receipt = engine.tell("am", &incident(MessageKind::Resolve)).expect("delivered");
     assert_eq!(receipt.again_in, Some(Duration::from_secs(20)), "for five minutes");
     eventually("it is resolved", || alerts(&manager).is_empty());
 }
@@ -618,13 +638,13 @@ fn field(mail: &serde_json::Value, name: &str) -> String {
 fn a_real_mail_server_takes_a_thread_of_mails() {
     let mailbox = mail_server("plain", &[]);
     let engine = engine(&mailbox.channel("none", TO_ONCALL), PATIENCE);
-    let receipt = engine.tell_as("mail", &incident(Kind::Trigger), "m1").expect("delivered");
+    let receipt = engine.tell_as("mail", &incident(MessageKind::Trigger), "m1").expect("delivered");
     assert_eq!(
         (receipt.said.as_str(), receipt.to.as_str()),
         ("250 taken as 1", "oncall@example.com by localhost")
     );
-    engine.tell_as("mail", &incident(Kind::Trigger), "m1").expect("delivered again");
-    engine.tell_as("mail", &incident(Kind::Resolve), "m2").expect("delivered");
+    engine.tell_as("mail", &incident(MessageKind::Trigger), "m1").expect("delivered again");
+    engine.tell_as("mail", &incident(MessageKind::Resolve), "m2").expect("delivered");
     let mails = mailbox.mails();
     let ids: Vec<String> = mails.iter().map(|mail| field(mail, "Message-ID")).collect();
     assert!(ids[0] == ids[1] && ids[1] != ids[2], "{ids:?}");
@@ -640,7 +660,7 @@ fn one_recipient_that_is_refused_keeps_nobody_else_from_being_told() {
     let mailbox = mail_server("plain", &[]);
     let to = |to: &str| engine(&mailbox.channel("none", &format!("to = [{to}]\n")), PATIENCE);
     let both = to("\"nobody@example.com\", \"oncall@example.com\"");
-    let receipt = both.tell("mail", &incident(Kind::Trigger)).expect("delivered");
+    let receipt = both.tell("mail", &incident(MessageKind::Trigger)).expect("delivered");
     assert!(
         receipt.said.contains("nobody@example.com") && receipt.said.contains("no such user"),
         "{receipt}"
@@ -656,8 +676,8 @@ fn a_recipient_who_is_put_off_is_asked_again_alone_and_only_who_has_it_is_named(
     let mailbox = mail_server("plain", &[]);
     let to = "to = [\"grey@example.com\", \"oncall@example.com\"]\n";
     let engine = engine(&mailbox.channel("none", to), PATIENCE);
-    let mut queue = Queue::default();
-    queue.push(Queued::new("m1".to_owned(), "mail".to_owned(), incident(Kind::Trigger), 0));
+    let mut queue = NotificationQueue::default();
+    queue.push(Queued::new("m1".to_owned(), "mail".to_owned(), incident(MessageKind::Trigger), 0));
     let mut told = Vec::new();
     let mut clock = 0;
     while let Some(at) = queue.wakes_at(clock) {
@@ -671,7 +691,7 @@ fn a_recipient_who_is_put_off_is_asked_again_alone_and_only_who_has_it_is_named(
         }
     }
     assert_eq!(told, ["oncall@example.com by localhost", "grey@example.com by localhost"]);
-    assert_eq!(queue.entries()[0].progress.state, State::Sent);
+    assert_eq!(queue.entries()[0].progress.state, DeliveryState::Sent);
     let mails = mailbox.mails();
     let recipients: Vec<&serde_json::Value> = mails.iter().map(|mail| &mail["to"]).collect();
     let each = [serde_json::json!(["oncall@example.com"]), serde_json::json!(["grey@example.com"])];
@@ -679,7 +699,7 @@ fn a_recipient_who_is_put_off_is_asked_again_alone_and_only_who_has_it_is_named(
     assert_eq!(field(&mails[0], "Message-ID"), field(&mails[1], "Message-ID"));
     let gone = engine.runtime.block_on(engine.sender.deliver_to(
         &named("mail"),
-        &incident(Kind::Trigger),
+        &incident(MessageKind::Trigger),
         "m2",
         &["left@example.com".to_owned()],
     ));
@@ -694,9 +714,13 @@ fn mail_goes_through_tls_that_is_verified_and_with_a_log_in() {
         let login = "username = \"strop\"\npassword_file = SECRET_FILE\n";
         let channel = mailbox.channel(security, &format!("{TO_ONCALL}{login}"));
         let stranger = engine(&channel, PATIENCE).fails("mail");
-        assert_eq!((stranger.why, stranger.permanent), (Why::Tls, false), "{security}: {stranger}");
+        assert_eq!(
+            (stranger.why, stranger.permanent),
+            (DeliveryFailure::Tls, false),
+            "{security}: {stranger}"
+        );
         let trusting = format!("{channel}ca_file = {:?}\n", issued.ca);
-        engine(&trusting, PATIENCE).tell("mail", &incident(Kind::Trigger)).expect("delivered");
+        engine(&trusting, PATIENCE).tell("mail", &incident(MessageKind::Trigger)).expect("delivered");
         let wrong = engine(&trusting.replace("\"strop\"", "\"stranger\""), PATIENCE).fails("mail");
         assert!(wrong.permanent && wrong.cause.contains("log-in"), "{wrong}");
         let mails = mailbox.mails();
@@ -731,7 +755,7 @@ fn nothing_said_before_tls_is_believed_after_it() {
     let toml = format!(
         "[notify.mail]\nkind = \"email\"\nserver = \"localhost:{port}\"\nfrom = \"strop@example.com\"\n{TO_ONCALL}"
     );
-    assert_eq!(engine(&toml, PATIENCE).fails("mail").why, Why::Tls);
+    assert_eq!(engine(&toml, PATIENCE).fails("mail").why, DeliveryFailure::Tls);
     middle.join().expect("ends");
 }
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use strop::names::IncidentId;
-use strop::reliability::incident::{Actor, Beginning, Incident, Kind};
-use strop::reliability::rule::{Key, Rule, Severity};
+use strop::reliability::incident::{Actor, Beginning, EntryKind, Incident};
+use strop::reliability::rule::{AlertKey, Rule, Severity};
 use strop::units::At;
 
 use crate::support::proxy::{Proxy, ingress_to, proxy_in};
@@ -117,12 +117,18 @@ fn leave_open(dir: &Path, many: u64) {
         for draw in 0..many {
             let began = At(1_790_000_000_000 + i64::try_from(draw).expect("fits"));
             let id = IncidentId::of(began.0, draw);
-            let key = Key::of(Rule::Manual, "test", id.as_str());
+            let key = AlertKey::of(Rule::Manual, "test", id.as_str());
             let (title, severity) = (format!("number {draw}"), Severity::Low);
             let beginning = Beginning { id, key, title: title.clone(), severity, began, earlier: None };
             let mut one = Incident::suspected(beginning, began);
             one.open(Actor::Named("ann".to_owned()), title, began).expect("opens");
-            one.tell(began, Actor::Named("ann".to_owned()), Kind::Note, "left behind".to_owned(), Vec::new());
+            one.tell(
+                began,
+                Actor::Named("ann".to_owned()),
+                EntryKind::Note,
+                "left behind".to_owned(),
+                Vec::new(),
+            );
             let body = serde_json::to_string(&one).expect("writes");
             let row = strop::store::rows::IncidentRow {
                 id: one.id.as_str().to_owned(),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use strop::names::ChannelName;
-use strop::notify::{Channels, Kind, Message, Sender, Severity, millis};
+use strop::notify::{Channels, Message, MessageKind, Sender, Severity, millis};
 use strop::reliability::brief::{Audience, Brief, Part, Section};
 
 use crate::support::eventually;
@@ -86,7 +86,13 @@ fn brief(text: &str) -> Brief {
 
 fn messages() -> Vec<Message> {
     let at = millis(SystemTime::now());
-    let kinds = [Kind::Trigger, Kind::Acknowledge, Kind::Update, Kind::Resolve, Kind::Test];
+    let kinds = [
+        MessageKind::Trigger,
+        MessageKind::Acknowledge,
+        MessageKind::Update,
+        MessageKind::Resolve,
+        MessageKind::Test,
+    ];
     let severities = [Severity::Critical, Severity::High, Severity::Medium, Severity::Low];
     let mut all = Vec::new();
     for (n, text) in std::iter::once("payments fail".to_owned()).chain(hostile()).enumerate() {
@@ -102,7 +108,7 @@ fn messages() -> Vec<Message> {
                 rule: text.clone(),
                 started_at: at,
                 at,
-                ends_at: (kind == Kind::Resolve).then_some(at),
+                ends_at: (kind == MessageKind::Resolve).then_some(at),
                 link: Some(format!("https://strop.example/{}", text.replace(' ', "%20"))),
                 facts: (0..200).map(|fact| (format!("{fact} {text}"), text.clone())).collect(),
                 instance: "pod-7".to_owned(),

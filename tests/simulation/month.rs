@@ -8,17 +8,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use strop::reliability::breaker::{Ask, Breaker, BreakerPolicy, BreakerState, Evidence, Hold, Mode};
+use strop::reliability::breaker::{
+    Breaker, BreakerPolicy, BreakerState, ExchangeEvidence, Hold, Mode, PermitRequest,
+};
 use strop::reliability::counts::{Counts, RollingCounts};
 use strop::reliability::engine::{Effect, Engine, EnginePolicy};
 use strop::reliability::incident::State;
 use strop::reliability::party::Party;
 use strop::reliability::reach::{Met, Noise};
 use strop::reliability::readings::{
-    BreakerReading, Failing, Over, PaymentReading, Readings, RouteReading, SlowCounts, UpstreamReading,
+    BreakerReading, FailureScope, Over, PaymentReading, Readings, RouteReading, SlowCounts, UpstreamReading,
 };
 use strop::reliability::rule::Severity;
-use strop::reliability::verdict::{Verdict, Why};
+use strop::reliability::verdict::{BadReason, Verdict};
 use strop::units::At;
 
 use crate::dice::Dice;
@@ -227,9 +229,9 @@ impl Month {
         }
         let (bad, draw) = (self.dice.chance(0.001), self.dice.draw());
         let breaker = &mut self.upstreams[at].breaker;
-        let Ok(ticket) = breaker.admit(Ask::SAFE, instant, draw).0 else { return brought };
-        let verdict = if bad { Verdict::Bad(Why::Status) } else { Verdict::Good };
-        let _ = breaker.settle(ticket, &Evidence::of(verdict, instant), instant);
+        let Ok(ticket) = breaker.admit(PermitRequest::SAFE, instant, draw).0 else { return brought };
+        let verdict = if bad { Verdict::Bad(BadReason::Status) } else { Verdict::Good };
+        let _ = breaker.settle(ticket, &ExchangeEvidence::of(verdict, instant), instant);
         let party = Party { client: 1, route: at as u32 };
         if bad {
             (brought.counts.bad, brought.failed) = (1, vec![party]);
@@ -275,13 +277,13 @@ impl Month {
         }
         if brought.counts.good > 0 {
             (reading.consecutive_failures, reading.failing_since) = (0, None);
-            (reading.last_success, reading.failing) = (Some(now), Failing::Connections);
+            (reading.last_success, reading.failing) = (Some(now), FailureScope::Connections);
         }
         if brought.counts.bad > 0 {
             reading.consecutive_failures += brought.counts.bad as u32;
             reading.failing_since.get_or_insert(now);
             reading.last_failure = Some(now);
-            reading.failing = if gone { Failing::Connections } else { Failing::Answers };
+            reading.failing = if gone { FailureScope::Connections } else { FailureScope::Answers };
         }
         one.met.note(&brought.failed, &brought.served, now);
         reading.reach = one.met.reach(now);

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use strop::reliability::balance::{self, Rank};
 use strop::reliability::breaker::{
-    Ask, Breaker, BreakerPolicy, BreakerState, Check, Evidence, Fitness, Hold, Mode, Ticket, Transition,
-    Why as Cause,
+    Breaker, BreakerPolicy, BreakerState, BreakerTransition, Check, ExchangeEvidence, Fitness, Hold, Mode,
+    PermitRequest, Ticket, TransitionCause as Cause,
 };
 use strop::reliability::outlier::{Outlier, Room, Sees};
 use strop::reliability::party::{Blame, LATELY, Lately, Party};
-use strop::reliability::retry::{self, Attempts, Budget, Next, Repeatable, RetryPolicy, Sent};
-use strop::reliability::verdict::{Failure, JudgePolicy, Outcome, Verdict, Why};
+use strop::reliability::retry::{self, Attempts, NextAttempt, Repeatable, RetryBudget, RetryPolicy, Sent};
+use strop::reliability::verdict::{BadReason, Failure, JudgePolicy, Outcome, Verdict};
 
 use crate::dice::Dice;
 use crate::weather::{Asked, OUTAGE, Weather};
@@ -56,7 +56,7 @@ pub struct Traffic {
     policy: BreakerPolicy,
     breaker: Breaker,
     retry: RetryPolicy,
-    budget: Budget,
+    budget: RetryBudget,
     /// Only one client asks, and for one thing.
     alone: bool,
     requests: u64,
@@ -87,7 +87,7 @@ impl Traffic {
         let mut dice = Dice::new(seed);
         let weather = Weather::drawn(&mut dice);
         let policy = weather.policy(&mut dice, mode);
-        let one = weather == Weather::Hiccup(Why::Reset);
+        let one = weather == Weather::Hiccup(BadReason::Reset);
         let retry = RetryPolicy { attempts: 2 + dice.below(3) as u32, ..RetryPolicy::default() };
         let several = matches!(weather, Weather::Deploy { .. } | Weather::Endpoint);
         let n = match dice.below(4) {
@@ -104,7 +104,7 @@ impl Traffic {
             endpoints: (0..n).map(|_| Endpoint { up: true, ..Endpoint::default() }).collect(),
             breaker: Breaker::new(policy.clone(), seed, start),
             policy,
-            budget: Budget::new(&retry, start),
+            budget: RetryBudget::new(&retry, start),
             retry,
             requests: 0,
             asked_in_vain: 0,
@@ -167,7 +167,7 @@ impl Traffic {
             self.moved(moved);
         }
         if self.breaker.wants_connect(now) {
-            let refused = self.weather.is_out(second) && self.weather.why() == Why::Connect;
+            let refused = self.weather.is_out(second) && self.weather.why() == BadReason::Connect;
             let moved = self.breaker.connected(if refused { Check::Failed } else { Check::Passed }, now);
             self.moved(moved);
         }
@@ -201,7 +201,7 @@ impl Traffic {
     }
 
     /// The breaker moved: may it?
-    fn moved(&mut self, moved: Option<Transition>) {
+    fn moved(&mut self, moved: Option<BreakerTransition>) {
         let Some(moved) = moved else { return };
         let out = self.weather.is_out(self.second());
         match moved.why {
@@ -250,10 +250,10 @@ impl Traffic {
                 let bad = Outcome::Answered { status: 500, retry_after: None, grpc: None, took: ANSWER };
                 let broken = Outcome::Failed(Failure::of(why, Sent::Maybe));
                 let in_flight = self.events.values_mut().filter(|exchange| !exchange.waits);
-                in_flight.for_each(|one| one.outcome = if why == Why::Status { bad } else { broken });
+                in_flight.for_each(|one| one.outcome = if why == BadReason::Status { bad } else { broken });
             }
             Weather::Stall if second == OUTAGE.start => {
-                let stalled = Failure { stalled: true, ..Failure::of(Why::Timeout, Sent::Maybe) };
+                let stalled = Failure { stalled: true, ..Failure::of(BadReason::Timeout, Sent::Maybe) };
                 let in_flight = self.events.values_mut().filter(|exchange| !exchange.waits);
                 in_flight.for_each(|exchange| exchange.outcome = Outcome::Failed(stalled));
             }
@@ -267,7 +267,7 @@ impl Traffic {
             self.events.iter().filter(|(_, e)| e.at == at && !e.waits).map(|(key, _)| *key).collect();
         for key in keys {
             if let Some(mut exchange) = self.events.remove(&key) {
-                exchange.outcome = Outcome::Failed(Failure::of(Why::Reset, Sent::Maybe));
+                exchange.outcome = Outcome::Failed(Failure::of(BadReason::Reset, Sent::Maybe));
                 self.number += 1;
                 self.events.insert((self.now, self.number), exchange);
             }
@@ -286,7 +286,7 @@ impl Traffic {
         let draw = self.dice.draw();
         self.requests += 1;
         self.asked_in_vain += u64::from(self.weather.is_out(self.second()));
-        let (answer, ticked) = self.breaker.admit(Ask { fitness, usual }, self.now, draw);
+        let (answer, ticked) = self.breaker.admit(PermitRequest { fitness, usual }, self.now, draw);
         self.moved(ticked);
         match answer {
             Err(_) => self.refused += 1,
@@ -342,7 +342,7 @@ impl Traffic {
 
     fn meets(&mut self, exchange: &Exchange) -> (Outcome, Duration) {
         if !self.endpoints[exchange.at].up {
-            let refused = Failure::of(Why::Connect, Sent::Nothing);
+            let refused = Failure::of(BadReason::Connect, Sent::Nothing);
             return (Outcome::Failed(refused), Duration::from_millis(1));
         }
         let Party { client, route } = exchange.party;
@@ -380,10 +380,10 @@ impl Traffic {
         self.observe(at, verdict, &blame, others);
         let Outcome::Failed(failure) = exchange.outcome else { return self.settle(exchange, verdict, blame) };
         exchange.tried.push(at);
-        let failed = retry::Failed {
+        let failed = retry::FailedTry {
             sent: failure.sent,
-            unconnected: failure.why == Why::Connect,
-            reset: failure.why == Why::Reset,
+            unconnected: failure.why == BadReason::Connect,
+            reset: failure.why == BadReason::Reset,
             reused: failure.reused,
             another: (0..self.endpoints.len()).any(|other| !exchange.tried.contains(&other)),
         };
@@ -395,21 +395,24 @@ impl Traffic {
         }
         let next = exchange.attempts.next(&self.retry, failed, request, self.now, draw);
         let untaken = failed.sent != Sent::Maybe && exchange.attempts.made == 1;
-        assert!(!untaken || next == Next::Now, "what was not processed is sent once more at once");
-        assert!(exchange.get || failed.sent != Sent::Maybe || next == Next::Stop, "a write is never doubled");
+        assert!(!untaken || next == NextAttempt::Now, "what was not processed is sent once more at once");
+        assert!(
+            exchange.get || failed.sent != Sent::Maybe || next == NextAttempt::Stop,
+            "a write is never doubled"
+        );
         match next {
-            Next::Stop => self.settle(exchange, verdict, blame),
-            Next::Now => {
+            NextAttempt::Stop => self.settle(exchange, verdict, blame),
+            NextAttempt::Now => {
                 exchange.free += 1;
                 assert!(exchange.free <= 2, "two free repetitions at most");
                 self.attempt(exchange);
             }
-            Next::Paid(_) if !self.budget.take(&self.retry, self.requests, self.now) => {
+            NextAttempt::Paid(_) if !self.budget.take(&self.retry, self.requests, self.now) => {
                 self.settle(exchange, verdict, blame);
             }
-            Next::Paid(wait) | Next::Wait(wait) => {
+            NextAttempt::Paid(wait) | NextAttempt::Wait(wait) => {
                 let out = self.weather.is_out(self.second());
-                self.paid += u64::from(out && matches!(next, Next::Paid(_)));
+                self.paid += u64::from(out && matches!(next, NextAttempt::Paid(_)));
                 exchange.waits = true;
                 self.number += 1;
                 self.events.insert((self.now + wait, self.number), exchange);
@@ -467,7 +470,7 @@ impl Traffic {
         if exchange.get && !verdict.is_good() && !excused {
             self.failed_gets += 1;
         }
-        let evidence = Evidence { blame, ..Evidence::of(verdict, exchange.began) };
+        let evidence = ExchangeEvidence { blame, ..ExchangeEvidence::of(verdict, exchange.began) };
         let current = exchange.ticket.generation() == self.breaker.generation();
         self.passed += u32::from(exchange.ticket.is_probe() && verdict.is_good() && current);
         let moved = self.breaker.settle(exchange.ticket, &evidence, self.now);
@@ -508,7 +511,7 @@ impl Traffic {
         let recovered = self.start + Duration::from_secs(OUTAGE.end);
         let waited = self.open_until.map_or(recovered, |until| until.max(recovered)).max(view.since);
         // A probe that began before may hang until it is late.
-        let hangs = if self.weather.why() == Why::Timeout { self.policy.probe_timeout } else { ANSWER };
+        let hangs = if self.weather.why() == BadReason::Timeout { self.policy.probe_timeout } else { ANSWER };
         let due = waited + each * self.policy.successes.get() + hangs;
         assert!(self.now <= due, "{:?}: not closed {:?} after its wait", self.weather, self.now - waited);
         if let Weather::Outage { why, checks: Some(sees), meddler: false } = self.weather
@@ -537,7 +540,7 @@ impl Traffic {
         assert!(mode == Mode::Off || !long || self.opened.is_some(), "an outage opens it");
         if let (Weather::Outage { why, meddler: false, .. }, Some(opened)) = (weather, self.opened) {
             // Events at most so far apart, once nobody has been served lately; a timeout is known two seconds later.
-            let known = if why == Why::Timeout { 2.0 } else { 0.0 } + LATELY.as_secs_f64();
+            let known = if why == BadReason::Timeout { 2.0 } else { 0.0 } + LATELY.as_secs_f64();
             // By its rate alone: once half of a window of ten seconds is bad.
             let within = known + self.policy.failures.map_or(12.0, |needed| 1.2 * f64::from(needed.get()));
             let took = (opened - self.start).as_secs_f64() - OUTAGE.start as f64;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use strop::names::IncidentId;
 use strop::reliability::engine::{Effect, Engine, Page};
-use strop::reliability::escalation::Cause;
+use strop::reliability::escalation::CallCause;
 use strop::reliability::incident::{Ending, Incident, State};
 use strop::reliability::rule::{Rule, Severity};
 use strop::units::At;
@@ -64,13 +64,13 @@ impl Watch {
         assert!(!engine.is_silenced(incident), "called while silenced");
         assert!(!engine.silences().iter().any(|one| one.covers(&incident.key, incident.severity, now)));
         assert!(self.saved.contains_key(&page.incident), "called before it was saved");
-        if page.cause == Cause::Step {
+        if page.cause == CallCause::Step {
             let ladder = engine.policy().escalation.ladder(page.severity);
             let step = ladder.steps.get(page.step as usize).expect("a step of the ladder");
             let opened = incident.clocks.opened.expect("only open ones are called out");
             assert!(now.since(opened) >= step.after, "called before its time: {page:?}");
         }
-        if page.cause != Cause::Undelivered {
+        if page.cause != CallCause::Undelivered {
             let this = (page.severity, page.round, page.step);
             let last = self.called.insert(page.incident.clone(), this);
             let in_order = last

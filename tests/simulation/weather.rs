@@ -6,7 +6,7 @@ use std::time::Duration;
 use strop::reliability::breaker::{BreakerPolicy, Mode};
 use strop::reliability::outlier::Sees;
 use strop::reliability::retry::Sent;
-use strop::reliability::verdict::{Failure, Inconclusive, Outcome, Why};
+use strop::reliability::verdict::{BadReason, Failure, Inconclusive, Outcome};
 use strop::units::Percent;
 
 use crate::dice::Dice;
@@ -23,7 +23,7 @@ pub enum Weather {
     /// This process stood still: what was in flight finds its time over.
     Stall,
     /// All answers of a tenth of a second are bad, or all connections break, once.
-    Hiccup(Why),
+    Hiccup(BadReason),
     /// The upstream asks for peace: 429.
     Limited,
     /// Route 0, which most ask for, answers 500.
@@ -33,7 +33,7 @@ pub enum Weather {
     /// Endpoint 0 answers 500.
     Endpoint,
     /// Nothing works from second 10 to second 30, as checks that see so much tell; an operator may meddle.
-    Outage { why: Why, checks: Option<Sees>, meddler: bool },
+    Outage { why: BadReason, checks: Option<Sees>, meddler: bool },
     /// The same, with checks of which every other one passes.
     Flapping,
     /// Nobody can connect from second 10 to second 30, and nobody asks for anything after second 28.
@@ -41,7 +41,7 @@ pub enum Weather {
     /// Nothing works for two seconds, and each answer takes six from then on.
     Slow,
     /// Nothing works from second 10 to second 30, and checks pass all the time.
-    Liar(Why),
+    Liar(BadReason),
     /// An operator holds, closes and lets go what is well.
     Operator,
 }
@@ -63,7 +63,7 @@ pub struct Asked {
 
 impl Weather {
     pub fn drawn(dice: &mut Dice) -> Self {
-        let why = dice.one_of(&[Why::Connect, Why::Reset, Why::Status, Why::Timeout]);
+        let why = dice.one_of(&[BadReason::Connect, BadReason::Reset, BadReason::Status, BadReason::Timeout]);
         let checks = dice.one_of(&[None, Some(Sees::Connecting), Some(Sees::Answering)]);
         match dice.below(18) {
             0 => Self::Deploy { kill: false },
@@ -75,9 +75,9 @@ impl Weather {
             6 => Self::Client,
             7 => Self::Endpoint,
             8 => Self::Slow,
-            9 => Self::Liar(dice.one_of(&[Why::Status, Why::Timeout])),
+            9 => Self::Liar(dice.one_of(&[BadReason::Status, BadReason::Timeout])),
             10 => Self::Operator,
-            11 => Self::Hiccup(dice.one_of(&[Why::Reset, Why::Status])),
+            11 => Self::Hiccup(dice.one_of(&[BadReason::Reset, BadReason::Status])),
             12 => Self::Limited,
             13 => Self::Flapping,
             14 => Self::Quiet,
@@ -119,13 +119,13 @@ impl Weather {
     }
 
     /// How what is tried fails while it is out.
-    pub fn why(self) -> Why {
+    pub fn why(self) -> BadReason {
         match self {
             Self::Outage { why, .. } => why,
             Self::Liar(why) => why,
-            Self::Flapping => Why::Status,
-            Self::Quiet => Why::Connect,
-            _ => Why::Reset,
+            Self::Flapping => BadReason::Status,
+            Self::Quiet => BadReason::Connect,
+            _ => BadReason::Reset,
         }
     }
 
@@ -155,7 +155,7 @@ impl Weather {
             slow_rate: None,
             window: seconds(10),
             min_requests: 20,
-            lump: if self == Self::Hiccup(Why::Reset) { seconds(1) } else { seconds(dice.below(2)) },
+            lump: if self == Self::Hiccup(BadReason::Reset) { seconds(1) } else { seconds(dice.below(2)) },
             open_for: seconds(5),
             open_for_max: seconds(300),
             successes: few(1 + u64::from(self == Self::Flapping) + dice.below(2)),
@@ -174,14 +174,14 @@ impl Weather {
         let served = second >= SERVED;
         match self {
             Self::Idle if asked.first && dice.chance(0.3) => {
-                let stale = Failure { reused: true, ..Failure::of(Why::Reset, Sent::Maybe) };
+                let stale = Failure { reused: true, ..Failure::of(BadReason::Reset, Sent::Maybe) };
                 let refused = dice.chance(0.5);
-                failed(if refused { Failure::of(Why::Reset, Sent::Refused) } else { stale })
+                failed(if refused { Failure::of(BadReason::Reset, Sent::Refused) } else { stale })
             }
             Self::Shortage if dice.chance(0.3) => {
                 let all = [Inconclusive::Shortage, Inconclusive::NoRoute, Inconclusive::Limit];
                 let local = Some(dice.one_of(&all));
-                failed(Failure { local, ..Failure::of(Why::Connect, Sent::Nothing) })
+                failed(Failure { local, ..Failure::of(BadReason::Connect, Sent::Nothing) })
             }
             Self::Limited if dice.chance(0.8) => {
                 let retry_after = Some(Duration::from_secs(dice.below(30)));
@@ -193,13 +193,13 @@ impl Weather {
             Self::Slow if self.is_over(second) => answered(200, Duration::from_secs(6)),
             _ if self.is_out(second) && dice.chance(0.1) => (Outcome::ClientGone, took),
             _ if self.is_out(second) => match self.why() {
-                Why::Status | Why::Protocol => answered(500, took),
-                why @ (Why::Connect | Why::Tls) => failed(Failure::of(why, Sent::Nothing)),
-                Why::Timeout => {
-                    let (outcome, _) = failed(Failure::of(Why::Timeout, Sent::Maybe));
+                BadReason::Status | BadReason::Protocol => answered(500, took),
+                why @ (BadReason::Connect | BadReason::Tls) => failed(Failure::of(why, Sent::Nothing)),
+                BadReason::Timeout => {
+                    let (outcome, _) = failed(Failure::of(BadReason::Timeout, Sent::Maybe));
                     (outcome, Duration::from_secs(if asked.probe { 15 } else { 2 }))
                 }
-                Why::Reset => failed(Failure::of(Why::Reset, Sent::Maybe)),
+                BadReason::Reset => failed(Failure::of(BadReason::Reset, Sent::Maybe)),
             },
             _ => answered(200, took),
         }

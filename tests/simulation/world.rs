@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use strop::names::IncidentId;
-use strop::reliability::breaker::{Ask, Breaker, BreakerPolicy, BreakerState, Evidence, Mode};
+use strop::reliability::breaker::{
+    Breaker, BreakerPolicy, BreakerState, ExchangeEvidence, Mode, PermitRequest,
+};
 use strop::reliability::counts::{Counts, RollingCounts};
 use strop::reliability::engine::{Command, Effect, Engine, EnginePolicy};
-use strop::reliability::escalation::{Arrived, Calendar, LocalMinute, Step};
+use strop::reliability::escalation::{Arrived, Calendar, LadderStep, LocalMinute};
 use strop::reliability::incident::{Ending, Force, Incident};
 use strop::reliability::readings::{
     BreakerReading, Over, Readings, Resource, ResourceReading, RouteReading, SlowCounts, UpstreamReading,
@@ -16,7 +18,7 @@ use strop::reliability::readings::{
 use strop::reliability::rule::{Rule, Severity};
 use strop::reliability::silence::{Comparison, Label, Matcher, Purpose, Silence};
 use strop::reliability::steps;
-use strop::reliability::verdict::{Verdict, Why};
+use strop::reliability::verdict::{BadReason, Verdict};
 use strop::units::At;
 
 use crate::dice::Dice;
@@ -84,7 +86,7 @@ pub fn breaker_policy(open_for: Duration) -> BreakerPolicy {
 pub fn policy() -> EnginePolicy {
     let mut policy = EnginePolicy::default();
     for (ladder, first) in policy.escalation.ladders.iter_mut().zip([60, 30, 10, 0]) {
-        let step = |after: u64, name: &str| Step {
+        let step = |after: u64, name: &str| LadderStep {
             after: Duration::from_secs(after),
             contacts: vec![name.to_owned()],
         };
@@ -191,8 +193,9 @@ impl World {
     /// Somebody sets the clock, or the machine has slept.
     fn set_clock(&mut self) {
         let by = self.another_clock();
-        let cause = if by > 0 && self.dice.chance(0.3) { steps::Cause::Slept } else { steps::Cause::Set };
-        let effects = self.engine.step(steps::Step { by, cause }, self.now);
+        let cause =
+            if by > 0 && self.dice.chance(0.3) { steps::StepCause::Slept } else { steps::StepCause::Set };
+        let effects = self.engine.step(steps::ClockStep { by, cause }, self.now);
         self.take(effects, None);
         for one in self.engine.incidents().filter(|one| one.state.is_live()) {
             assert!(one.newest() <= self.now, "it lies in the future: {one:#?}");
@@ -420,13 +423,13 @@ impl Upstream {
         let mut refused = 0;
         for _ in 0..self.per_second {
             let draw = dice.draw();
-            let Ok(ticket) = self.breaker.admit(Ask::SAFE, instant, draw).0 else {
+            let Ok(ticket) = self.breaker.admit(PermitRequest::SAFE, instant, draw).0 else {
                 refused += 1;
                 continue;
             };
             let bad = dice.chance(self.bad);
-            let verdict = if bad { Verdict::Bad(Why::Status) } else { Verdict::Good };
-            let _ = self.breaker.settle(ticket, &Evidence::of(verdict, instant), instant);
+            let verdict = if bad { Verdict::Bad(BadReason::Status) } else { Verdict::Good };
+            let _ = self.breaker.settle(ticket, &ExchangeEvidence::of(verdict, instant), instant);
             let reading = &mut self.reading;
             if bad {
                 counts.bad += 1;

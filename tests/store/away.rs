@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use strop::store::rows::Write;
-use strop::store::{State, Store, StoreError, verify_audit};
+use strop::store::{DatabaseState, Store, StoreError, verify_audit};
 
 use super::postgres::Cluster;
 use super::support::{audit, entry, incident, notification, open, run, sqlite};
@@ -24,7 +24,8 @@ fn writes_wait_for_a_server_that_is_away_and_catch_up_in_order() {
                 Write::Audit(audit(n, "i1")),
             ]));
         }
-        let status = open.eventually("it is noticed", |status| status.state == State::Unreachable).await;
+        let status =
+            open.eventually("it is noticed", |status| status.state == DatabaseState::Unreachable).await;
         assert_eq!(status.backlog, 39 * 3);
         assert!(status.last_error.is_some());
         let read = open.store.reader().incident("i1").await;
@@ -35,7 +36,7 @@ fn writes_wait_for_a_server_that_is_away_and_catch_up_in_order() {
         for written in waiting {
             assert_eq!(written.await, Ok(()));
         }
-        let status = open.eventually("it is well again", |status| status.state == State::Ok).await;
+        let status = open.eventually("it is well again", |status| status.state == DatabaseState::Ok).await;
         assert_eq!((status.backlog, status.refused), (0, 0));
         let reader = open.store.reader();
         assert_eq!(reader.incident("i1").await.expect("reads").expect("there").revision, 40);
@@ -92,7 +93,7 @@ fn a_store_that_is_away_at_the_start_is_no_obstacle() {
     server.stop();
     run(async {
         let open = open(&config).await;
-        assert_eq!(open.store.status().state, State::Unreachable);
+        assert_eq!(open.store.status().state, DatabaseState::Unreachable);
         let written = open.store.write(vec![Write::PutIncident(incident("i1", 1, 1))]);
         server.restart();
         assert_eq!(written.await, Ok(()));
@@ -111,7 +112,7 @@ fn nobody_waits_at_a_start_for_a_server_that_does_not_answer() {
         let start = std::time::Instant::now();
         let open = open(&config).await;
         assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
-        assert_eq!(open.store.status().state, State::Unreachable);
+        assert_eq!(open.store.status().state, DatabaseState::Unreachable);
         let written = open.store.write(vec![Write::Audit(audit(1, "x"))]);
         open.eventually("it says why", |status| status.last_error.is_some()).await;
         assert_eq!(open.store.close(super::support::PATIENCE).await, 1);
@@ -131,7 +132,7 @@ fn memory_is_bounded_and_who_finds_no_room_is_told() {
         for n in 0..90 {
             waiting.push(open.store.write(vec![Write::Audit(audit(n, "x"))]));
         }
-        open.eventually("it is noticed", |status| status.state == State::Unreachable).await;
+        open.eventually("it is noticed", |status| status.state == DatabaseState::Unreachable).await;
         // An incident that changes a thousand times takes one place.
         for n in 1..=1_000 {
             waiting.push(open.store.write(vec![Write::PutIncident(incident("i1", 1, n))]));
@@ -191,7 +192,7 @@ fn one_write_that_can_never_work_takes_no_other_with_it() {
         assert_eq!(second.await, Ok(()));
         assert_eq!(open.store.reader().audit(None, 10).await, Ok(vec![]), "no half of it is there");
         let status = open.store.status();
-        assert_eq!((status.state, status.backlog), (State::Ok, 0));
+        assert_eq!((status.state, status.backlog), (DatabaseState::Ok, 0));
         open.close().await;
     });
 }
@@ -213,7 +214,7 @@ fn a_directory_that_cannot_be_written_is_told_and_tried_again() {
     run(async {
         let open = open(&sqlite(&blocked.join("strop.db"))).await;
         let status = open.store.status();
-        assert_eq!(status.state, State::Unreachable);
+        assert_eq!(status.state, DatabaseState::Unreachable);
         assert!(status.last_error.expect("told").contains("strop.db"), "names the file");
         let written = open.store.write(vec![Write::Audit(audit(1, "x"))]);
         std::fs::remove_file(&blocked).expect("removed");

@@ -11,7 +11,7 @@ use strop::control::{self, Running};
 use strop::reliability::fleet::Duty;
 use strop::runtime::drain::{self, Stop};
 use strop::runtime::{clock, tasks::Tasks};
-use strop::store::State;
+use strop::store::DatabaseState;
 use strop::telemetry::Telemetry;
 use strop::telemetry::access::AccessLog;
 use strop::upstream::registry::Registry;
@@ -300,11 +300,14 @@ fn a_fleet_that_lost_its_server_does_not_come_back_in_one_moment() {
         let crowd = Crowd::start(&server, None, 30).await;
         server.stop();
         let state = |one: &Member| one.running.store.as_ref().map(|store| store.status().state);
-        until("all know it", || crowd.members.iter().all(|one| state(one) == Some(State::Unreachable))).await;
+        until("all know it", || {
+            crowd.members.iter().all(|one| state(one) == Some(DatabaseState::Unreachable))
+        })
+        .await;
         // An outage of some seconds: the first attempts are in vain.
         tokio::time::sleep(Duration::from_secs(5)).await;
         server.restart();
-        until("all are back", || crowd.members.iter().all(|one| state(one) == Some(State::Ok))).await;
+        until("all are back", || crowd.members.iter().all(|one| state(one) == Some(DatabaseState::Ok))).await;
         let sql = format!(
             "SELECT CAST(EXTRACT(EPOCH FROM backend_start) * 1000 AS BIGINT) FROM pg_stat_activity \
              WHERE datname = '{}' AND query NOT LIKE '%ping%' ORDER BY 1",

@@ -4,7 +4,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use strop::store::rows::Write;
-use strop::store::{State, verify_audit};
+use strop::store::{DatabaseState, verify_audit};
 
 use super::support::{audit, incident, open, run, sqlite};
 
@@ -31,7 +31,7 @@ fn with_a_damage(damage: impl Fn(&Path)) {
         let bytes = std::fs::read(&path).expect("reads");
         let after = open(&config).await;
         let status = after.store.status();
-        assert_eq!(status.state, State::Ok);
+        assert_eq!(status.state, DatabaseState::Ok);
         let moved = status.moved_aside.expect("moved aside");
         assert!(moved.to.display().to_string().contains("strop.db.damaged-"), "{moved:?}");
         assert_eq!(std::fs::read(&moved.to).expect("still there"), bytes, "nothing of it is touched");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use strop::store::rows::Write;
-use strop::store::{State, StoreError, verify_audit};
+use strop::store::{DatabaseState, StoreError, verify_audit};
 
 use super::support::{audit, entry, incident, open, run, sqlite};
 
@@ -61,7 +61,7 @@ fn the_child() {
         let ballast = Ballast::load(&dir, std::fs::metadata(&path).expect("there").len());
         let mut waiting = Vec::new();
         let mut told = 0;
-        while open.store.status().state == State::Ok {
+        while open.store.status().state == DatabaseState::Ok {
             for _ in 0..10 {
                 let id = format!("i{told}");
                 let mut row = incident(&id, told, 1);
@@ -78,7 +78,7 @@ fn the_child() {
         }
         let status = open.store.status();
         let limited = std::env::var_os(LIMITED).is_some();
-        let wanted = if limited { State::Unreachable } else { State::Full };
+        let wanted = if limited { DatabaseState::Unreachable } else { DatabaseState::Full };
         assert_eq!(status.state, wanted, "{status:?}");
         assert!(status.backlog > 0 && status.last_error.is_some(), "{status:?}");
         // Reading goes on, and a lease is refused at once instead of waiting.
@@ -90,7 +90,7 @@ fn the_child() {
         for written in waiting {
             assert_eq!(written.await, Ok(()));
         }
-        let status = open.eventually("it is well again", |status| status.state == State::Ok).await;
+        let status = open.eventually("it is well again", |status| status.state == DatabaseState::Ok).await;
         assert_eq!((status.backlog, status.refused), (0, 0));
         let (mut after, mut seen) = (0, Vec::new());
         loop {

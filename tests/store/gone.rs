@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use strop::store::rows::Write;
-use strop::store::{State, backup, verify_audit};
+use strop::store::{DatabaseState, backup, verify_audit};
 
 use super::support::{audit, incident, open, run, sqlite};
 
@@ -31,7 +31,7 @@ fn a_file_that_is_removed_is_written_anew_from_what_is_known() {
             // Nobody writes: it is found all the same.
             open.eventually("it is written anew", |status| status.rewritten.is_some()).await;
             open.put(vec![Write::PutIncident(incident("after", 2, 1)), Write::Audit(audit(2, "b"))]).await;
-            assert_eq!(open.store.status().state, State::Ok);
+            assert_eq!(open.store.status().state, DatabaseState::Ok);
             assert_eq!(mode(&path), 0o600);
             open.close().await;
             let again = super::support::open(&config).await;
@@ -60,7 +60,7 @@ fn a_file_that_is_replaced_is_left_alone_until_the_next_start() {
         ours.put(vec![Write::PutIncident(incident("ours", 1, 1))]).await;
         std::fs::rename(&path, dir.path().join("away.db")).expect("renamed");
         std::fs::rename(&other, &path).expect("renamed");
-        let status = ours.eventually("it is found", |status| status.state == State::Replaced).await;
+        let status = ours.eventually("it is found", |status| status.state == DatabaseState::Replaced).await;
         assert_eq!(status.state.as_str(), "replaced");
         assert!(status.last_error.expect("told").contains("taken up at the next start"));
         let waits = ours.store.write(vec![Write::PutIncident(incident("later", 2, 1))]);
@@ -71,10 +71,10 @@ fn a_file_that_is_replaced_is_left_alone_until_the_next_start() {
         std::fs::rename(&path, &other).expect("renamed");
         std::fs::rename(dir.path().join("away.db"), &path).expect("renamed");
         assert_eq!(waits.await, Ok(()));
-        assert_eq!(ours.store.status().state, State::Ok);
+        assert_eq!(ours.store.status().state, DatabaseState::Ok);
         std::fs::rename(&path, dir.path().join("away.db")).expect("renamed");
         std::fs::rename(&other, &path).expect("renamed");
-        ours.eventually("it is found again", |status| status.state == State::Replaced).await;
+        ours.eventually("it is found again", |status| status.state == DatabaseState::Replaced).await;
         ours.store.close(super::support::PATIENCE).await;
         assert_eq!(ours.tasks.first_to_end().await, "store");
         assert_eq!(std::fs::read(&path).expect("reads"), bytes, "nor when Strop leaves");
@@ -98,12 +98,12 @@ fn a_server_that_hangs_is_said_within_five_seconds_and_loses_nothing() {
         sqlx::raw_sql(held).execute(&mut holder).await.expect("held");
         let start = std::time::Instant::now();
         let waits = open.store.write(vec![Write::Audit(audit(2, "b"))]);
-        let status = open.eventually("it is said", |status| status.state == State::Unreachable).await;
+        let status = open.eventually("it is said", |status| status.state == DatabaseState::Unreachable).await;
         assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
         assert!(status.last_error.expect("told").contains("no answer within"));
         sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.expect("let go");
         assert_eq!(waits.await, Ok(()));
-        open.eventually("it is well again", |status| status.state == State::Ok).await;
+        open.eventually("it is well again", |status| status.state == DatabaseState::Ok).await;
         open.close().await;
     });
 }

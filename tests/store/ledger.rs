@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use strop::config::StoreAt;
 use strop::names::IncidentId;
 use strop::reliability::incident::{Beginning, Incident};
-use strop::reliability::rule::{Key, Rule, Severity};
-use strop::report::calendar::{Month, Zone};
-use strop::report::hours::Hours;
+use strop::reliability::rule::{AlertKey, Rule, Severity};
+use strop::report::calendar::{Month, ReportZone};
+use strop::report::hours::ServiceHours;
 use strop::report::{gather, review, sla};
 use strop::store::rows::{LedgerMinute, Minutes, Write, millis};
 use strop::store::{Reader, StoreConfig, backup};
@@ -103,8 +103,8 @@ async fn answers(reader: &Reader, windows: &[(i64, i64)]) -> Vec<String> {
     ] {
         let asked = sla::Asked {
             month,
-            zone: Zone::read(zone).expect("a zone"),
-            hours: hours.map(|hours| Hours::read(hours).expect("hours")),
+            zone: ReportZone::read(zone).expect("a zone"),
+            hours: hours.map(|hours| ServiceHours::read(hours).expect("hours")),
             service: service.map(str::to_owned),
             // Cuts through a minute of a packed day.
             until: At(START + 35 * 60 * MINUTE + 12_345),
@@ -115,7 +115,7 @@ async fn answers(reader: &Reader, windows: &[(i64, i64)]) -> Vec<String> {
     }
     let beginning = Beginning {
         id: IncidentId::of(START, 7),
-        key: Key::of(Rule::ServiceDown, "stripe", ""),
+        key: AlertKey::of(Rule::ServiceDown, "stripe", ""),
         title: "stripe is down".to_owned(),
         severity: Severity::Critical,
         began: At(START + 6 * 60 * MINUTE + 30_500),
@@ -123,7 +123,7 @@ async fn answers(reader: &Reader, windows: &[(i64, i64)]) -> Vec<String> {
     };
     let incident = Incident::suspected(beginning, At(START + 7 * 60 * MINUTE));
     let asked = review::Asked {
-        zone: Zone::read("Europe/Berlin").expect("a zone"),
+        zone: ReportZone::read("Europe/Berlin").expect("a zone"),
         until: At(START + 9 * 60 * MINUTE + 1),
         objectives: sla::Objectives::default(),
     };
@@ -289,7 +289,7 @@ pub async fn a_packed_day_that_is_damaged_is_told_and_spoils_no_other(config: &S
     assert_eq!(reader.ledger_counts("service", 0, START + DAY).await, Ok(None), "a part is not the whole");
     let asked = sla::Asked {
         month: Month::read("2026-10").expect("a month"),
-        zone: Zone::read("UTC").expect("a zone"),
+        zone: ReportZone::read("UTC").expect("a zone"),
         hours: None,
         service: None,
         until: At(i64::MAX),

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use strop::store::rows::{AuditEntry, Delivery, LedgerMinute, Minutes, NotificationRow, SilenceRow, Write};
 use strop::store::{
-    IncidentFilter, Reader, State, StoreConfig, StoreError, backup, verify_audit, verify_audit_against,
+    DatabaseState, IncidentFilter, Reader, StoreConfig, StoreError, backup, verify_audit,
+    verify_audit_against,
 };
 
 use super::postgres::Cluster;
@@ -207,7 +208,7 @@ async fn every_kind_of_row_reads_back_as_written(on: Fixture) {
     assert_eq!(reader.ledger(None, 0, 60_000).await, Ok(Minutes::default()));
     open.put(vec![Write::DropSilence("s1".to_owned())]).await;
     assert_eq!(reader.silences(0).await, Ok(vec![]));
-    assert_eq!(open.store.status().state, State::Ok);
+    assert_eq!(open.store.status().state, DatabaseState::Ok);
     open.close().await;
     let later = Reader::open(&on.config).expect("a reader");
     assert_eq!(later.incident("i1").await.expect("reads").map(|row| row.id), Some("i1".to_owned()));
@@ -451,7 +452,7 @@ async fn a_changed_audit_row_is_found(on: Fixture) {
 }
 
 /// A store with a key, five rows and an incident that has ended; then somebody who can write to the database does this.
-async fn keyed(on: &mut Fixture) -> strop::store::audit::Head {
+async fn keyed(on: &mut Fixture) -> strop::store::audit::ChainEnd {
     on.config.audit_key = Some("a key of at least thirty-two characters".to_owned().into());
     let open = open(&on.config).await;
     let mut ended = incident("ended", 1, 1);

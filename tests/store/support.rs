@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use strop::config::{Retention, StoreAt};
 use strop::runtime::tasks::Tasks;
 use strop::store::rows::{AuditEntry, Delivery, IncidentRow, NewEntry, NotificationRow, Write};
-use strop::store::{Status, Store, StoreConfig};
+use strop::store::{Store, StoreConfig, StoreStatus};
 
 /// Longest wait for anything that is to happen.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -58,7 +58,7 @@ impl Open {
     }
 
     /// Waits until the status is as wanted.
-    pub async fn eventually(&self, what: &str, holds: impl Fn(&Status) -> bool) -> Status {
+    pub async fn eventually(&self, what: &str, holds: impl Fn(&StoreStatus) -> bool) -> StoreStatus {
         let start = Instant::now();
         loop {
             let status = self.store.status();

@@ -64,7 +64,7 @@ impl FailedAttempt {
         Self {
             at: clock::rfc3339(at),
             endpoint: seen.endpoint.map(|endpoint| endpoint.to_string()),
-            why: seen.why.map_or("rate_limited", crate::reliability::verdict::Why::label),
+            why: seen.why.map_or("rate_limited", crate::reliability::verdict::BadReason::label),
             reused: seen.reused,
             route: seen.route.map(|route| route.as_str().to_owned()),
         }
@@ -158,7 +158,7 @@ impl Breaker {
             shadow_state: view.shadow_state.map(breaker::BreakerState::label),
             ramping: view.ramping,
             since: clock::rfc3339(since),
-            why: view.why.map(crate::reliability::breaker::Why::told),
+            why: view.why.map(crate::reliability::breaker::TransitionCause::told),
             generation: view.generation,
             consecutive_failures: view.consecutive,
             failure_threshold: policy.failures.map(std::num::NonZeroU32::get),

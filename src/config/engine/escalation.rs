@@ -11,9 +11,9 @@ use crate::config::channels::Kind;
 use crate::config::problem::{DAY, Part, did_you_mean};
 use crate::config::word::{OneOf, Word};
 use crate::names::ContactName;
-use crate::reliability::escalation::{Calendar, Contact, EscalationPolicy, Ladder, Step};
+use crate::reliability::escalation::{Calendar, Contact, EscalationPolicy, Ladder, LadderStep};
 use crate::reliability::rule::Severity;
-use crate::runtime::zone::{Day, Zone};
+use crate::runtime::zone::{Holiday, Zone};
 use crate::units::Text;
 
 /// `[escalation]` as written.
@@ -103,7 +103,7 @@ impl Default for LadderFile {
 
 impl From<Ladder> for LadderFile {
     fn from(ladder: Ladder) -> Self {
-        let step = |step: Step| StepFile { after: Text(step.after), contacts: step.contacts };
+        let step = |step: LadderStep| StepFile { after: Text(step.after), contacts: step.contacts };
         Self {
             steps: ladder.steps.into_iter().map(step).collect(),
             again_every: Text(ladder.again_every),
@@ -152,7 +152,7 @@ pub struct People {
     /// Where they work.
     pub zone: Zone,
     /// When they do not.
-    pub holidays: Vec<Day>,
+    pub holidays: Vec<Holiday>,
 }
 
 impl People {
@@ -213,7 +213,7 @@ fn names(key: &str, written: &[String], what: (&str, &str), known: &[&str], at: 
 
 impl LadderFile {
     fn check(&self, mut at: Part<'_, '_>, contacts: &[&str], open: &Calendar) -> Ladder {
-        let mut steps: Vec<Step> = Vec::new();
+        let mut steps: Vec<LadderStep> = Vec::new();
         for (nth, step) in self.steps.iter().enumerate() {
             let mut at = at.part(&format!("steps.{nth}"));
             let after = at.lasts("after", step.after, 0, 7 * DAY);
@@ -224,7 +224,7 @@ impl LadderFile {
                 at.add("contacts", "calls nobody; write contacts = [\"team_lead\"], or take the step out");
             }
             names("contacts", &step.contacts, CONTACT, contacts, &mut at);
-            steps.push(Step { after, contacts: step.contacts.clone() });
+            steps.push(LadderStep { after, contacts: step.contacts.clone() });
         }
         Ladder {
             steps,
@@ -261,7 +261,7 @@ impl HoursFile {
         let mut holidays = Vec::new();
         for (nth, text) in self.holidays.iter().enumerate() {
             let told = "is no day; write \"2026-12-25\", or \"12-25\" for each year";
-            let day = Day::read(text).ok_or_else(|| format!("{text:?} {told}"));
+            let day = Holiday::read(text).ok_or_else(|| format!("{text:?} {told}"));
             holidays.extend(at.take(&format!("holidays.{nth}"), day));
         }
         Some(People { zone: zone?, holidays })

@@ -12,7 +12,7 @@ use crate::config::problem::{DAY, HOUR, Part, did_you_mean};
 use crate::config::upstream::is_known;
 use crate::config::word::OneOf;
 use crate::reliability::detect::{
-    Budget, DetectPolicy, DownPolicy, ErrorPolicy, LatencyPolicy, NetworkPolicy, PaymentPolicy,
+    DetectPolicy, DownPolicy, ErrorPolicy, LatencyBudget, LatencyPolicy, NetworkPolicy, PaymentPolicy,
 };
 use crate::reliability::engine::EnginePolicy;
 use crate::reliability::escalation::EscalationPolicy;
@@ -172,9 +172,9 @@ impl Default for PaymentsFile {
 /// What is decided elsewhere and belongs to it.
 pub(super) struct Beside<'a> {
     pub(super) slo: Slo,
-    pub(super) budget: Budget,
+    pub(super) budget: LatencyBudget,
     /// Routes with a budget of their own, or none.
-    pub(super) classes: BTreeMap<String, Option<Budget>>,
+    pub(super) classes: BTreeMap<String, Option<LatencyBudget>>,
     pub(super) escalation: EscalationPolicy,
     /// Upstreams that there are.
     pub(super) upstreams: &'a [&'a str],
@@ -254,8 +254,8 @@ impl LatencyRuleFile {
     fn check(
         &self,
         mut at: Part<'_, '_>,
-        budget: Budget,
-        classes: BTreeMap<String, Option<Budget>>,
+        budget: LatencyBudget,
+        classes: BTreeMap<String, Option<LatencyBudget>>,
     ) -> LatencyPolicy {
         let (suspect, page) = chances(&mut at, self.suspect_odds, self.page_odds);
         LatencyPolicy { budget, classes, suspect, page, confirm: at.lasts("confirm", self.confirm, 0, HOUR) }

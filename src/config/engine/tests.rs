@@ -1,6 +1,6 @@
 use crate::config::warnings::all as warnings;
 use crate::config::{Config, Until};
-use crate::reliability::detect::{DetectPolicy, Limits};
+use crate::reliability::detect::{DetectPolicy, PercentileLimits};
 use crate::reliability::engine::EnginePolicy;
 use crate::reliability::escalation::{Calendar, EscalationPolicy};
 use crate::reliability::rule::{Rule, Severity};
@@ -75,7 +75,7 @@ fn a_route_has_its_own_budget_or_none() {
          [[routes]]\nname = \"uploads\"\nprefix = \"/uploads\"\nlatency = { until = \"first_byte\" }\n",
     );
     let latency = &config.watch.policy.detect.latency;
-    let millis = |limits: Limits| (limits.warn.as_millis(), limits.alert.as_millis());
+    let millis = |limits: PercentileLimits| (limits.warn.as_millis(), limits.alert.as_millis());
     let search = latency.of("search").expect("measured");
     assert_eq!((millis(search.p50), millis(search.p99)), ((90, 170), (5_000, 9_000)));
     assert_eq!(latency.of("events"), None);

@@ -23,7 +23,7 @@ use crate::reliability::engine::{Command, Effect, Engine, Reply, Role};
 use crate::reliability::fleet::{Duty, FRESH, FleetSummary, Leadership, Neighbour, Sighting, seen_by_others};
 use crate::reliability::incident::{Incident, Refused};
 use crate::reliability::readings::Readings;
-use crate::reliability::rule::Key;
+use crate::reliability::rule::AlertKey;
 use crate::reliability::silence::Silence;
 use crate::runtime::clock::Moment;
 use crate::store::rows::{MemberRow, Write};
@@ -36,7 +36,7 @@ const ON_ITS_WAY: Duration = Duration::from_secs(5);
 const LATENESS: Duration = Duration::from_secs(10);
 
 /// This member's place in the fleet.
-pub(super) struct Fleet {
+pub(super) struct FleetMember {
     leadership: Leadership,
     pub(super) mirror: Engine,
     /// While this member has the duty: those who see anything.
@@ -59,10 +59,10 @@ pub(super) struct Fleet {
     since: At,
     /// Silences made or ended here, and when.
     fresh: Vec<(At, Silence)>,
-    held: BTreeSet<Key>,
+    held: BTreeSet<AlertKey>,
 }
 
-impl Fleet {
+impl FleetMember {
     /// Of one sidecar, with a file or without a store.
     pub(super) fn single(now: At) -> Self {
         Self::new(Leadership::single(), Duty::Holds, None, sync::unpublished().0, now)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Fleet;
+use super::FleetMember;
 use crate::control::Records;
 use crate::reliability::fleet::Duty;
 use crate::store::rows::MemberRow;
@@ -37,7 +37,7 @@ pub struct MemberView {
     pub sees: usize,
 }
 
-impl Fleet {
+impl FleetMember {
     /// The fleet as this member knows it at `now`; `None`: there is one member only.
     pub(super) fn view_of(&self, records: &Records, now: At) -> Option<Arc<FleetView>> {
         if self.is_single() {

@@ -29,7 +29,7 @@ enum Layout {
 
 /// How much of what.
 #[derive(Clone, Copy, Debug)]
-struct Share {
+struct CgroupShare {
     used: f64,
     of: f64,
     limited: Limited,
@@ -59,7 +59,7 @@ impl Groups {
         let cpu = self.cpu(now);
         let memory = self.memory();
         let (cpu_of, memory_of) = self.whose();
-        let reading = |what: Resource, which: &str, share: Option<Share>, unit: &str| ResourceReading {
+        let reading = |what: Resource, which: &str, share: Option<CgroupShare>, unit: &str| ResourceReading {
             what,
             which: Arc::from(which),
             used: share.map(|share| share.used / share.of),
@@ -95,7 +95,7 @@ impl Groups {
         }
     }
 
-    fn memory(&self) -> Option<Share> {
+    fn memory(&self) -> Option<CgroupShare> {
         let (dirs, current, max, inactive) = match self.layout.as_ref()? {
             Layout::V1 { memory, .. } => {
                 (memory, "memory.usage_in_bytes", "memory.limit_in_bytes", "total_inactive_file")
@@ -110,14 +110,14 @@ impl Groups {
         let limited = dirs.iter().filter_map(|dir| {
             // Version 1 says "no limit" with a number that no machine has.
             let of = number(&dir.join(max)).filter(|limit| *limit > 0 && *limit <= machine)?;
-            Some(Share { used: working_set(dir)?, of: of as f64, limited: Limited::Group })
+            Some(CgroupShare { used: working_set(dir)?, of: of as f64, limited: Limited::Group })
         });
         limited.max_by(|a, b| (a.used / a.of).total_cmp(&(b.used / b.of))).or_else(|| {
             let used = working_set(dirs.first()?).or_else(|| {
                 let free = field(&self.proc.join("meminfo"), "MemAvailable:")? * 1024;
                 Some(machine.saturating_sub(free) as f64)
             })?;
-            Some(Share { used, of: machine as f64, limited: Limited::Machine })
+            Some(CgroupShare { used, of: machine as f64, limited: Limited::Machine })
         })
     }
 
@@ -145,7 +145,7 @@ impl Groups {
         }
     }
 
-    fn cpu(&mut self, now: At) -> Option<Share> {
+    fn cpu(&mut self, now: At) -> Option<CgroupShare> {
         let levels: Vec<(PathBuf, Option<u64>, Option<f64>)> = match self.layout.as_ref()? {
             Layout::V1 { cpu, usage, .. } => {
                 let quota = |dir: &PathBuf| {
@@ -169,7 +169,7 @@ impl Groups {
             let Some(busy) = used.checked_sub(before).filter(|_| passed > 0.0) else { continue };
             let used = busy as f64 / 1e6 / passed;
             let limited = if quota.is_some() { Limited::Group } else { Limited::Machine };
-            shares.push(Share { used, of: quota.unwrap_or(machine), limited });
+            shares.push(CgroupShare { used, of: quota.unwrap_or(machine), limited });
         }
         shares.into_iter().max_by(|a, b| (a.used / a.of).total_cmp(&(b.used / b.of)))
     }

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use super::evidence::Evidence;
-use super::phase::Phase;
-use super::{Breaker, Why};
+use super::evidence::ExchangeEvidence;
+use super::phase::BreakerPhase;
+use super::{Breaker, TransitionCause};
 use crate::reliability::verdict::Verdict;
 use crate::reliability::window::Tally;
 
@@ -13,7 +13,11 @@ const EVENTS: u64 = 3;
 
 impl Breaker {
     /// Counts an exchange of the closed phase; the cause when it trips.
-    pub(super) fn counted(&mut self, evidence: &Evidence<'_>, now: Instant) -> Option<Why> {
+    pub(super) fn counted(
+        &mut self,
+        evidence: &ExchangeEvidence<'_>,
+        now: Instant,
+    ) -> Option<TransitionCause> {
         let verdict = evidence.verdict;
         let bad = verdict.is_evidence_against();
         let slow = verdict == Verdict::Slow;
@@ -38,14 +42,14 @@ impl Breaker {
             let needed = self.policy.failures.map_or(u32::MAX, std::num::NonZeroU32::get);
             self.row.failed(evidence, needed);
             if self.row.count() >= needed {
-                return Some(Why::Failures(self.row.count()));
+                return Some(TransitionCause::Failures(self.row.count()));
             }
         }
         self.rate(evidence, now)
     }
 
     /// The cause when a rate trips it.
-    fn rate(&mut self, evidence: &Evidence<'_>, now: Instant) -> Option<Why> {
+    fn rate(&mut self, evidence: &ExchangeEvidence<'_>, now: Instant) -> Option<TransitionCause> {
         let bad = evidence.verdict.is_evidence_against();
         let share = if bad { self.policy.failure_rate } else { self.policy.slow_rate };
         let share = share.filter(|_| bad || evidence.verdict == Verdict::Slow)?;
@@ -62,22 +66,22 @@ impl Breaker {
         let needed = (share.ratio() * tally.total as f64).ceil() as u64;
         let left = part.saturating_sub(by.excess(&evidence.blame, needed));
         share.reached_by(left, tally.total).then_some(if bad {
-            Why::FailureRate(tally)
+            TransitionCause::FailureRate(tally)
         } else {
-            Why::SlowRate(tally)
+            TransitionCause::SlowRate(tally)
         })
     }
 
-    pub(super) fn probe_passed(&mut self) -> Option<Why> {
+    pub(super) fn probe_passed(&mut self) -> Option<TransitionCause> {
         self.checks_were_wrong = false;
-        let Phase::HalfOpen { good, .. } = &mut self.phase else { return None };
+        let BreakerPhase::HalfOpen { good, .. } = &mut self.phase else { return None };
         *good += 1;
-        (*good >= self.policy.successes.get()).then_some(Why::ProbesPassed)
+        (*good >= self.policy.successes.get()).then_some(TransitionCause::ProbesPassed)
     }
 
     /// What opened by connecting, and now answers badly, is no longer seen by a check that connects.
-    pub(super) fn probe_failed(&mut self, evidence: &Evidence<'_>) -> Option<Why> {
+    pub(super) fn probe_failed(&mut self, evidence: &ExchangeEvidence<'_>) -> Option<TransitionCause> {
         self.opened_by = self.opened_by.max(evidence.sees());
-        Some(Why::ProbeFailed)
+        Some(TransitionCause::ProbeFailed)
     }
 }

@@ -12,7 +12,7 @@ use crate::reliability::verdict::{Inconclusive, Verdict};
 
 /// How an exchange went, with what is needed to say whose fault that is.
 #[derive(Clone, Copy, Debug)]
-pub struct Evidence<'a> {
+pub struct ExchangeEvidence<'a> {
     /// The verdict on its last attempt.
     pub verdict: Verdict,
     /// When that attempt began.
@@ -29,7 +29,7 @@ pub struct Evidence<'a> {
     pub unconnected: bool,
 }
 
-impl Evidence<'_> {
+impl ExchangeEvidence<'_> {
     /// A verdict on an attempt that began at `began`, of nobody in particular.
     pub fn of(verdict: Verdict, began: Instant) -> Self {
         let unconnected = matches!(verdict, Verdict::Bad(why) if why.is_connecting());
@@ -65,7 +65,7 @@ const LUMPS: usize = 8;
 
 /// Failures in a row, and what is needed to tell a new one from an echo.
 #[derive(Debug, Default)]
-pub(super) struct Row {
+pub(super) struct FailureRow {
     /// Exchanges that count.
     count: u32,
     /// All bad exchanges in a row, whether they say something new or not.
@@ -81,7 +81,7 @@ pub(super) struct Row {
     seen: VecDeque<FailedAttempt>,
 }
 
-impl Row {
+impl FailureRow {
     pub(super) fn count(&self) -> u32 {
         self.count
     }
@@ -107,7 +107,7 @@ impl Row {
 
     /// Does a bad verdict say something new? Of bad answers that were in flight together one does; of connections that
     /// were refused or broke, and of timeouts, one of an endpoint within `lump`.
-    pub(super) fn is_event(&mut self, evidence: &Evidence<'_>, lump: Duration, now: Instant) -> bool {
+    pub(super) fn is_event(&mut self, evidence: &ExchangeEvidence<'_>, lump: Duration, now: Instant) -> bool {
         let new = match evidence.verdict {
             Verdict::Bad(why) if !why.is_answer() => {
                 self.lumps.retain(|(_, until)| *until > now);
@@ -134,7 +134,7 @@ impl Row {
 
     /// A bad exchange that is an event: it counts towards the `needed` ones unless its client, route or endpoint has
     /// brought half of them already while others are served.
-    pub(super) fn failed(&mut self, evidence: &Evidence<'_>, needed: u32) {
+    pub(super) fn failed(&mut self, evidence: &ExchangeEvidence<'_>, needed: u32) {
         if self.by.has_room(&evidence.blame, needed) {
             self.count = self.count.saturating_add(1);
             self.by.add(&evidence.blame);
@@ -142,7 +142,7 @@ impl Row {
     }
 
     /// Keeps a bad exchange for telling.
-    pub(super) fn remember(&mut self, evidence: &Evidence<'_>, now: Instant) {
+    pub(super) fn remember(&mut self, evidence: &ExchangeEvidence<'_>, now: Instant) {
         let why = match evidence.verdict {
             Verdict::Bad(why) => Some(why),
             Verdict::RateLimited { .. } => None,

@@ -11,7 +11,7 @@
 //! An operator's hold is one more phase, entered from and left to any of these. Pure: time and chance come in, a
 //! decision comes out; the lock, the log line and the metric are `upstream::gate`'s.
 //!
-//! It counts exchanges, not attempts, and only what says something new ([`Evidence`]): of bad answers that were in
+//! It counts exchanges, not attempts, and only what says something new ([`ExchangeEvidence`]): of bad answers that were in
 //! flight together one counts, of connections that failed one an endpoint within `lump`; what one client, one route or one
 //! endpoint brings counts for at most half of what opens it while others are served. In *shadow* it does all this and
 //! refuses nothing.
@@ -44,13 +44,13 @@ use super::outlier::Sees;
 use super::verdict::{RETRY_AFTER_CAP, Verdict};
 use super::window::{Tally, Window};
 pub use checks::Check;
-pub use evidence::Evidence;
-use evidence::Row;
-use phase::{Phase, Probe};
+pub use evidence::ExchangeEvidence;
+use evidence::FailureRow;
+use phase::{BreakerPhase, Probe};
 pub use policy::{BreakerPolicy, Mode};
-use ticket::Kind;
-pub use ticket::{Ask, Fitness, Ticket};
-pub use told::{BreakerState, BreakerView, FailedAttempt, Hold, Refusal, Transition, Why};
+use ticket::TicketKind;
+pub use ticket::{Fitness, PermitRequest, Ticket};
+pub use told::{BreakerState, BreakerTransition, BreakerView, FailedAttempt, Hold, Refusal, TransitionCause};
 
 /// The shortest time after which a probe is late.
 const SOON: Duration = Duration::from_secs(1);
@@ -59,14 +59,14 @@ const SOON: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Breaker {
     policy: BreakerPolicy,
-    phase: Phase,
+    phase: BreakerPhase,
     window: Window,
-    row: Row,
+    row: FailureRow,
     /// Openings since it was last closed for good; lengthens the wait.
     trips: u32,
     generation: u64,
     since: Instant,
-    why: Option<Why>,
+    why: Option<TransitionCause>,
     /// When evidence made it leave the closed phase.
     opened: Option<Instant>,
     /// What a check must see to have noticed what opened it.
@@ -92,9 +92,9 @@ impl Breaker {
         let window = Window::new(policy.window, now);
         Self {
             policy,
-            phase: Phase::Closed { ramp: None },
+            phase: BreakerPhase::Closed { ramp: None },
             window,
-            row: Row::default(),
+            row: FailureRow::default(),
             trips: 0,
             generation: 0,
             since: now,
@@ -115,12 +115,12 @@ impl Breaker {
     /// Closed, not ramping, no failure in a row, not held: whoever asks is admitted, and a good verdict only counts.
     pub fn is_plain(&self) -> bool {
         let even = self.row.count() == 0 || self.policy.mode == Mode::Off;
-        matches!(self.phase, Phase::Closed { ramp: None }) && even && !self.checks_were_wrong
+        matches!(self.phase, BreakerPhase::Closed { ramp: None }) && even && !self.checks_were_wrong
     }
 
     /// In shadow, and would be open: whoever asks is admitted, and nothing counts.
     pub fn is_passing(&self) -> bool {
-        self.policy.mode == Mode::Shadow && matches!(self.phase, Phase::Open { .. })
+        self.policy.mode == Mode::Shadow && matches!(self.phase, BreakerPhase::Open { .. })
     }
 
     /// The state that requests meet.
@@ -145,10 +145,10 @@ impl Breaker {
     /// May one more exchange start? `draw` is any number; it decides while ramping.
     pub fn admit(
         &mut self,
-        ask: Ask,
+        ask: PermitRequest,
         now: Instant,
         draw: u64,
-    ) -> (Result<Ticket, Refusal>, Option<Transition>) {
+    ) -> (Result<Ticket, Refusal>, Option<BreakerTransition>) {
         let moved = self.tick(now);
         let answer = match self.asked(ask, now, draw) {
             Err(Refusal::Held { expires_in }) => Err(Refusal::Held { expires_in }),
@@ -160,21 +160,23 @@ impl Breaker {
     }
 
     /// What a breaker that is on would answer.
-    fn asked(&mut self, ask: Ask, now: Instant, draw: u64) -> Result<Ticket, Refusal> {
+    fn asked(&mut self, ask: PermitRequest, now: Instant, draw: u64) -> Result<Ticket, Refusal> {
         let ticket = Ticket::plain(self.generation);
         let late_at = now + self.patience(ask.usual);
         let waited = now.saturating_duration_since(self.since);
         match &mut self.phase {
-            Phase::Closed { ramp: None } => Ok(ticket),
-            Phase::Closed { ramp: Some(ramp) } => {
+            BreakerPhase::Closed { ramp: None } => Ok(ticket),
+            BreakerPhase::Closed { ramp: Some(ramp) } => {
                 if ramp.admits(self.policy.ramp, now, draw) {
                     Ok(ticket)
                 } else {
                     Err(Refusal::Ramping)
                 }
             }
-            Phase::Open { until } => Err(Refusal::Open { probe_in: until.saturating_duration_since(now) }),
-            Phase::HalfOpen { probes, .. } => {
+            BreakerPhase::Open { until } => {
+                Err(Refusal::Open { probe_in: until.saturating_duration_since(now) })
+            }
+            BreakerPhase::HalfOpen { probes, .. } => {
                 let room = (probes.len() as u64) < u64::from(self.policy.probes.get());
                 if !room || waited < ask.fitness.patience() {
                     return Err(Refusal::Probing);
@@ -182,12 +184,12 @@ impl Breaker {
                 let number = self.next_probe;
                 self.next_probe += 1;
                 probes.push(Probe { number, late_at });
-                Ok(Ticket { kind: Kind::Probe(number), ..ticket })
+                Ok(Ticket { kind: TicketKind::Probe(number), ..ticket })
             }
-            Phase::Held { hold, .. } if hold.state == BreakerState::Open => {
+            BreakerPhase::Held { hold, .. } if hold.state == BreakerState::Open => {
                 Err(Refusal::Held { expires_in: hold.until.saturating_duration_since(now) })
             }
-            Phase::Held { .. } => Ok(ticket),
+            BreakerPhase::Held { .. } => Ok(ticket),
         }
     }
 
@@ -212,17 +214,22 @@ impl Breaker {
     }
 
     /// The exchange behind `ticket` has ended.
-    pub fn settle(&mut self, ticket: Ticket, evidence: &Evidence<'_>, now: Instant) -> Option<Transition> {
+    pub fn settle(
+        &mut self,
+        ticket: Ticket,
+        evidence: &ExchangeEvidence<'_>,
+        now: Instant,
+    ) -> Option<BreakerTransition> {
         if ticket.generation != self.generation || ticket.is_uncounted() {
             return None; // a straggler (the phase that asked is over), or in shadow what would not have been sent
         }
         let known_probe = match &mut self.phase {
-            Phase::HalfOpen { probes, .. } => {
+            BreakerPhase::HalfOpen { probes, .. } => {
                 let before = probes.len();
-                probes.retain(|probe| ticket.kind != Kind::Probe(probe.number));
+                probes.retain(|probe| ticket.kind != TicketKind::Probe(probe.number));
                 probes.len() < before
             }
-            Phase::Closed { .. } | Phase::Open { .. } | Phase::Held { .. } => false,
+            BreakerPhase::Closed { .. } | BreakerPhase::Open { .. } | BreakerPhase::Held { .. } => false,
         };
         let verdict = evidence.verdict;
         if let Verdict::RateLimited { retry_after: Some(wish) } = verdict {
@@ -231,14 +238,14 @@ impl Breaker {
         self.row.remember(evidence, now);
         let why = match &self.phase {
             _ if matches!(verdict, Verdict::Inconclusive(_)) => None,
-            Phase::Closed { .. } | Phase::Held { .. } => self.counted(evidence, now),
-            Phase::HalfOpen { .. } if !known_probe => None,
-            Phase::HalfOpen { .. } if verdict == Verdict::Slow && self.opened_slow => {
+            BreakerPhase::Closed { .. } | BreakerPhase::Held { .. } => self.counted(evidence, now),
+            BreakerPhase::HalfOpen { .. } if !known_probe => None,
+            BreakerPhase::HalfOpen { .. } if verdict == Verdict::Slow && self.opened_slow => {
                 self.probe_failed(evidence)
             }
-            Phase::HalfOpen { .. } if verdict.is_good() => self.probe_passed(),
-            Phase::HalfOpen { .. } => self.probe_failed(evidence),
-            Phase::Open { .. } => None,
+            BreakerPhase::HalfOpen { .. } if verdict.is_good() => self.probe_passed(),
+            BreakerPhase::HalfOpen { .. } => self.probe_failed(evidence),
+            BreakerPhase::Open { .. } => None,
         };
         let why = self.noted_by_hold(verdict, why).filter(|_| self.policy.mode != Mode::Off);
         let moved = why.map(|why| self.go(why, now));
@@ -247,60 +254,67 @@ impl Breaker {
     }
 
     /// What time alone brings: the wait is over, a hold has expired, a probe is late, the ramp has ended.
-    pub fn tick(&mut self, now: Instant) -> Option<Transition> {
+    pub fn tick(&mut self, now: Instant) -> Option<BreakerTransition> {
         let why = match &mut self.phase {
-            Phase::Open { until } if *until <= now => Some(Why::WaitOver),
-            Phase::HalfOpen { probes, .. } if probes.iter().any(|probe| probe.late_at <= now) => {
+            BreakerPhase::Open { until } if *until <= now => Some(TransitionCause::WaitOver),
+            BreakerPhase::HalfOpen { probes, .. } if probes.iter().any(|probe| probe.late_at <= now) => {
                 self.opened_by = Sees::Answering;
-                Some(Why::ProbeFailed)
+                Some(TransitionCause::ProbeFailed)
             }
-            Phase::Held { hold, .. } if hold.until <= now => {
-                return Some(self.after_hold(Why::HoldExpired, now));
+            BreakerPhase::Held { hold, .. } if hold.until <= now => {
+                return Some(self.after_hold(TransitionCause::HoldExpired, now));
             }
-            Phase::Closed { ramp } if ramp.as_ref().is_some_and(|ramp| ramp.until <= now) => {
+            BreakerPhase::Closed { ramp } if ramp.as_ref().is_some_and(|ramp| ramp.until <= now) => {
                 *ramp = None;
                 self.trips = 0;
                 None
             }
-            Phase::Closed { .. } | Phase::Open { .. } | Phase::HalfOpen { .. } | Phase::Held { .. } => None,
+            BreakerPhase::Closed { .. }
+            | BreakerPhase::Open { .. }
+            | BreakerPhase::HalfOpen { .. }
+            | BreakerPhase::Held { .. } => None,
         };
         why.map(|why| self.go(why, now))
     }
 
     /// The whole transition table of evidence: the cause picks the next phase.
-    fn go(&mut self, why: Why, now: Instant) -> Transition {
+    fn go(&mut self, why: TransitionCause, now: Instant) -> BreakerTransition {
         let next = match why {
-            Why::Failures(_) | Why::FailureRate(_) | Why::SlowRate(_) => {
-                let connecting = if let Why::FailureRate(tally) = why {
+            TransitionCause::Failures(_) | TransitionCause::FailureRate(_) | TransitionCause::SlowRate(_) => {
+                let connecting = if let TransitionCause::FailureRate(tally) = why {
                     tally.unconnected == tally.bad
                 } else {
-                    matches!(why, Why::Failures(_)) && self.row.is_connecting()
+                    matches!(why, TransitionCause::Failures(_)) && self.row.is_connecting()
                 };
                 self.opened_by = if connecting { Sees::Connecting } else { Sees::Answering };
-                self.opened_slow = matches!(why, Why::SlowRate(_));
-                let ramping = matches!(self.phase, Phase::Closed { ramp: Some(_) });
+                self.opened_slow = matches!(why, TransitionCause::SlowRate(_));
+                let ramping = matches!(self.phase, BreakerPhase::Closed { ramp: Some(_) });
                 self.checks_were_wrong |= self.closed_by_checks && ramping;
                 self.tripped_by = self.row.seen().cloned().collect();
                 self.opened(now)
             }
-            Why::ProbeFailed => self.opened(now),
-            Why::WaitOver | Why::HoldExpired | Why::Operator => Phase::half_open(self.policy.probes),
-            Why::ProbesPassed | Why::ChecksPassed => Phase::closed(self.policy.ramp, now),
-            Why::ModeChanged => Phase::Closed { ramp: None },
+            TransitionCause::ProbeFailed => self.opened(now),
+            TransitionCause::WaitOver | TransitionCause::HoldExpired | TransitionCause::Operator => {
+                BreakerPhase::half_open(self.policy.probes)
+            }
+            TransitionCause::ProbesPassed | TransitionCause::ChecksPassed => {
+                BreakerPhase::closed(self.policy.ramp, now)
+            }
+            TransitionCause::ModeChanged => BreakerPhase::Closed { ramp: None },
         };
-        self.closed_by_checks = why == Why::ChecksPassed;
+        self.closed_by_checks = why == TransitionCause::ChecksPassed;
         self.enter(next, why, now)
     }
 
-    fn opened(&mut self, now: Instant) -> Phase {
+    fn opened(&mut self, now: Instant) -> BreakerPhase {
         self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let wait = backoff::nth(self.policy.open_for, self.policy.open_for_max, self.trips, self.seed);
         self.trips = self.trips.saturating_add(1);
         let until = now + wait;
-        Phase::Open { until: self.not_before.take().map_or(until, |wish| until.max(wish)) }
+        BreakerPhase::Open { until: self.not_before.take().map_or(until, |wish| until.max(wish)) }
     }
 
-    fn enter(&mut self, phase: Phase, why: Why, now: Instant) -> Transition {
+    fn enter(&mut self, phase: BreakerPhase, why: TransitionCause, now: Instant) -> BreakerTransition {
         let (seen_before, state_before) = (self.state(), self.phase.state());
         let held = self.phase.is_held() || phase.is_held();
         self.phase = phase;
@@ -319,31 +333,36 @@ impl Breaker {
             self.window = Window::new(self.policy.window, now);
             self.opened.take().map(|opened| now.saturating_duration_since(opened))
         };
-        if matches!(self.phase, Phase::Closed { ramp: None }) {
+        if matches!(self.phase, BreakerPhase::Closed { ramp: None }) {
             self.trips = 0;
         }
         self.check_invariants();
-        Transition { from, to, shadow, why, generation: self.generation, recovered }
+        BreakerTransition { from, to, shadow, why, generation: self.generation, recovered }
     }
 
     /// Another policy. State and counts stay, and a threshold that is already exceeded trips at the next bad exchange; but
     /// with another mode counting begins anew, from closed.
-    pub fn reconfigure(&mut self, policy: BreakerPolicy, now: Instant) -> Option<Transition> {
+    pub fn reconfigure(&mut self, policy: BreakerPolicy, now: Instant) -> Option<BreakerTransition> {
         self.window.respan(policy.window, now);
         let another = self.policy.mode != policy.mode;
         let visible = self.state();
         self.policy = policy;
         self.checks = self.checks.min(self.policy.successes.get() - 1);
-        if let Phase::HalfOpen { probes, good, most } = &mut self.phase {
+        if let BreakerPhase::HalfOpen { probes, good, most } = &mut self.phase {
             *good = (*good).min(self.policy.successes.get() - 1);
             *most = self.policy.probes.get().max(u32::try_from(probes.len()).unwrap_or(u32::MAX));
         }
         if !another || self.phase.is_held() {
             return None;
         }
-        let closed = matches!(self.phase, Phase::Closed { .. });
-        let moved = self.go(Why::ModeChanged, now);
-        (!closed).then_some(Transition { from: visible, to: BreakerState::Closed, shadow: false, ..moved })
+        let closed = matches!(self.phase, BreakerPhase::Closed { .. });
+        let moved = self.go(TransitionCause::ModeChanged, now);
+        (!closed).then_some(BreakerTransition {
+            from: visible,
+            to: BreakerState::Closed,
+            shadow: false,
+            ..moved
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use super::ramp::Ramp;
-use super::told::{BreakerState, Hold, Why};
+use super::told::{BreakerState, Hold, TransitionCause};
 
 /// An attempt of a half-open breaker.
 #[derive(Clone, Copy, Debug)]
@@ -16,13 +16,13 @@ pub(super) struct Probe {
 
 /// What a hold interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Before {
+pub(super) enum HeldPhase {
     Closed,
     Tripped,
 }
 
 #[derive(Debug)]
-pub(super) enum Phase {
+pub(super) enum BreakerPhase {
     Closed {
         ramp: Option<Ramp>,
     },
@@ -37,15 +37,15 @@ pub(super) enum Phase {
     },
     Held {
         hold: Hold,
-        before: Before,
+        before: HeldPhase,
         /// What a breaker that was not held would have tripped by; a good exchange takes it back.
-        tripped: Option<Why>,
+        tripped: Option<TransitionCause>,
         /// Exchanges that went well meanwhile.
         served: bool,
     },
 }
 
-impl Phase {
+impl BreakerPhase {
     pub(super) fn half_open(probes: NonZeroU32) -> Self {
         Self::HalfOpen { probes: Vec::new(), good: 0, most: probes.get() }
     }
@@ -64,17 +64,17 @@ impl Phase {
     }
 
     /// What a hold that begins now would interrupt; a hold in a hold interrupts what the first one did.
-    pub(super) fn before(&self) -> Before {
+    pub(super) fn before(&self) -> HeldPhase {
         match self {
-            Self::Closed { .. } => Before::Closed,
-            Self::Open { .. } | Self::HalfOpen { .. } => Before::Tripped,
+            Self::Closed { .. } => HeldPhase::Closed,
+            Self::Open { .. } | Self::HalfOpen { .. } => HeldPhase::Tripped,
             Self::Held { before, .. } => *before,
         }
     }
 
     /// Has evidence tripped it, and nothing closed it since?
     pub(super) fn is_tripped(&self) -> bool {
-        self.before() == Before::Tripped
+        self.before() == HeldPhase::Tripped
     }
 
     pub(super) fn is_held(&self) -> bool {

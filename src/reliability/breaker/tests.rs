@@ -8,8 +8,8 @@ use crate::reliability::party::{Blame, Lately, Party};
 use crate::reliability::verdict;
 use crate::units::Percent;
 
-const BAD: Verdict = Verdict::Bad(verdict::Why::Status);
-const REFUSED: Verdict = Verdict::Bad(verdict::Why::Connect);
+const BAD: Verdict = Verdict::Bad(verdict::BadReason::Status);
+const REFUSED: Verdict = Verdict::Bad(verdict::BadReason::Connect);
 
 fn policy() -> BreakerPolicy {
     let few = |n| NonZeroU32::new(n).expect("not zero");
@@ -31,23 +31,28 @@ fn policy() -> BreakerPolicy {
 }
 
 fn admitted(breaker: &mut Breaker, now: Instant) -> Ticket {
-    breaker.admit(Ask::SAFE, now, u64::MAX / 2).0.expect("admitted")
+    breaker.admit(PermitRequest::SAFE, now, u64::MAX / 2).0.expect("admitted")
 }
 
 /// An exchange that begins and ends at `now`.
-fn one(breaker: &mut Breaker, verdict: Verdict, now: Instant) -> Option<Transition> {
+fn one(breaker: &mut Breaker, verdict: Verdict, now: Instant) -> Option<BreakerTransition> {
     let ticket = admitted(breaker, now);
-    breaker.settle(ticket, &Evidence::of(verdict, now), now)
+    breaker.settle(ticket, &ExchangeEvidence::of(verdict, now), now)
 }
 
 /// The same, put down to somebody.
-fn by(breaker: &mut Breaker, blame: Blame, verdict: Verdict, now: Instant) -> Option<Transition> {
+fn by(breaker: &mut Breaker, blame: Blame, verdict: Verdict, now: Instant) -> Option<BreakerTransition> {
     let ticket = admitted(breaker, now);
-    breaker.settle(ticket, &Evidence { blame, ..Evidence::of(verdict, now) }, now)
+    breaker.settle(ticket, &ExchangeEvidence { blame, ..ExchangeEvidence::of(verdict, now) }, now)
 }
 
-fn settle(breaker: &mut Breaker, ticket: Ticket, verdict: Verdict, now: Instant) -> Option<Transition> {
-    breaker.settle(ticket, &Evidence::of(verdict, now), now)
+fn settle(
+    breaker: &mut Breaker,
+    ticket: Ticket,
+    verdict: Verdict,
+    now: Instant,
+) -> Option<BreakerTransition> {
+    breaker.settle(ticket, &ExchangeEvidence::of(verdict, now), now)
 }
 
 fn tripped(policy: BreakerPolicy, t0: Instant) -> Breaker {
@@ -67,8 +72,8 @@ fn three_failures_in_a_row_trip_it_and_a_success_between_does_not() {
         assert_eq!(one(&mut breaker, verdict, t0), None);
     }
     let moved = one(&mut breaker, BAD, t0).expect("trips");
-    assert_eq!((moved.to, moved.why), (BreakerState::Open, Why::Failures(3)));
-    assert!(matches!(breaker.admit(Ask::SAFE, t0, 0).0, Err(Refusal::Open { .. })));
+    assert_eq!((moved.to, moved.why), (BreakerState::Open, TransitionCause::Failures(3)));
+    assert!(matches!(breaker.admit(PermitRequest::SAFE, t0, 0).0, Err(Refusal::Open { .. })));
 }
 
 #[test]
@@ -103,7 +108,7 @@ fn an_abandoned_probe_gives_its_slot_back() {
     let mut breaker = tripped(policy(), t0);
     let later = t0 + WAITED;
     let probe = admitted(&mut breaker, later);
-    assert!(matches!(breaker.admit(Ask::SAFE, later, 0).0, Err(Refusal::Probing)));
+    assert!(matches!(breaker.admit(PermitRequest::SAFE, later, 0).0, Err(Refusal::Probing)));
     assert_eq!(settle(&mut breaker, probe, Verdict::ABANDONED, later), None);
     let _again = admitted(&mut breaker, later);
 }
@@ -115,13 +120,13 @@ fn a_late_probe_opens_it_again_and_for_longer_and_what_came_back_slower_is_let_i
     let usual = Some(Duration::from_millis(100));
     for (patience, wait) in [(1, 30), (4, 45), (10, 67)] {
         now += Duration::from_secs(400);
-        let ask = Ask { usual, ..Ask::SAFE };
+        let ask = PermitRequest { usual, ..PermitRequest::SAFE };
         let probe = breaker.admit(ask, now, 0).0.expect("a probe");
         let late_at = now + Duration::from_secs(patience);
         let sooner = late_at - Duration::from_millis(1);
         assert_eq!(breaker.tick(sooner), None, "a second at least, four times longer, 10 s at most");
         let moved = breaker.tick(late_at).expect("late");
-        assert_eq!((moved.to, moved.why), (BreakerState::Open, Why::ProbeFailed));
+        assert_eq!((moved.to, moved.why), (BreakerState::Open, TransitionCause::ProbeFailed));
         let until = breaker.view(late_at).open_until.expect("open");
         assert!(until - late_at > Duration::from_secs(wait), "1.5 times longer, less 20 % of jitter");
         assert_eq!(settle(&mut breaker, probe, Verdict::Good, late_at), None, "its answer counts no more");
@@ -136,7 +141,7 @@ fn a_safe_request_is_the_preferred_probe_and_any_other_comes_when_there_is_none(
     for (fitness, waited) in [(Fitness::Safe, 0), (Fitness::Whole, 1), (Fitness::Streamed, 5)] {
         let mut breaker = tripped(policy(), t0);
         breaker.tick(later);
-        let ask = Ask { fitness, usual: None };
+        let ask = PermitRequest { fitness, usual: None };
         let at = later + Duration::from_secs(waited);
         if waited > 0 {
             assert!(breaker.admit(ask, at - Duration::from_millis(1), 0).0.is_err());
@@ -157,7 +162,7 @@ fn checks_close_what_they_can_see_and_are_not_believed_twice_in_vain() {
     assert_eq!(breaker.checked(Sees::Answering, Check::Failed, t0), None);
     assert_eq!(breaker.checked(Sees::Answering, Check::Passed, t0), None);
     let moved = breaker.checked(Sees::Answering, Check::Passed, t0).expect("closed before the wait is over");
-    assert_eq!((moved.to, moved.why), (BreakerState::Closed, Why::ChecksPassed));
+    assert_eq!((moved.to, moved.why), (BreakerState::Closed, TransitionCause::ChecksPassed));
     let again = t0 + Duration::from_secs(1);
     while one(&mut breaker, BAD, again).is_none() {}
     for _ in 0..9 {
@@ -183,7 +188,10 @@ fn what_opened_by_connecting_is_closed_by_connects_when_no_request_comes() {
     now += Duration::from_secs(60);
     breaker.tick(now);
     assert_eq!(breaker.connected(Check::Passed, now), None);
-    assert_eq!(breaker.connected(Check::Passed, now).map(|moved| moved.why), Some(Why::ChecksPassed));
+    assert_eq!(
+        breaker.connected(Check::Passed, now).map(|moved| moved.why),
+        Some(TransitionCause::ChecksPassed)
+    );
     let mut answers = tripped(policy(), t0);
     answers.tick(now);
     assert!(!answers.wants_connect(now + SOON), "what opened by answers waits for a request");
@@ -193,7 +201,10 @@ fn what_opened_by_connecting_is_closed_by_connects_when_no_request_comes() {
 fn a_connect_that_timed_out_is_seen_by_a_check_that_connects() {
     let t0 = Instant::now();
     let mut breaker = Breaker::new(policy(), 7, t0);
-    let dropped = Evidence { unconnected: true, ..Evidence::of(Verdict::Bad(verdict::Why::Timeout), t0) };
+    let dropped = ExchangeEvidence {
+        unconnected: true,
+        ..ExchangeEvidence::of(Verdict::Bad(verdict::BadReason::Timeout), t0)
+    };
     for second in 0..3 {
         let at = t0 + Duration::from_secs(2 * second);
         let ticket = admitted(&mut breaker, at);
@@ -203,7 +214,7 @@ fn a_connect_that_timed_out_is_seen_by_a_check_that_connects() {
     let later = t0 + Duration::from_secs(10);
     assert_eq!(breaker.checked(Sees::Connecting, Check::Passed, later), None);
     let moved = breaker.checked(Sees::Connecting, Check::Passed, later).expect("closes");
-    assert_eq!(moved.why, Why::ChecksPassed);
+    assert_eq!(moved.why, TransitionCause::ChecksPassed);
 }
 
 #[test]
@@ -230,7 +241,7 @@ fn to_an_operation_a_failed_connection_says_nothing_and_its_own_failures_are_not
     let upstream = blame(1, 1);
     let mut settle = |verdict| {
         let ticket = admitted(&mut breaker, t0);
-        let evidence = Evidence { blame: upstream, ..Evidence::of(verdict, t0) };
+        let evidence = ExchangeEvidence { blame: upstream, ..ExchangeEvidence::of(verdict, t0) };
         breaker.settle(ticket, &evidence.of_operation(Party { client: 1, route: 9 }, Lately::default()), t0)
     };
     for _ in 0..9 {
@@ -251,7 +262,7 @@ fn a_rate_limit_is_no_consecutive_failure_but_fails_a_probe_and_asks_for_peace()
     }
     let mut breaker = tripped(policy(), t0);
     let later = t0 + WAITED;
-    assert_eq!(one(&mut breaker, limited, later).map(|moved| moved.why), Some(Why::ProbeFailed));
+    assert_eq!(one(&mut breaker, limited, later).map(|moved| moved.why), Some(TransitionCause::ProbeFailed));
     assert!(breaker.view(later).open_until >= Some(later + wish));
 }
 
@@ -263,7 +274,10 @@ fn the_failure_rate_needs_enough_requests() {
     for _ in 0..9 {
         assert_eq!(one(&mut breaker, BAD, t0), None);
     }
-    assert!(matches!(one(&mut breaker, BAD, t0).map(|moved| moved.why), Some(Why::FailureRate(_))));
+    assert!(matches!(
+        one(&mut breaker, BAD, t0).map(|moved| moved.why),
+        Some(TransitionCause::FailureRate(_))
+    ));
 }
 
 #[test]
@@ -337,7 +351,7 @@ fn of_bad_answers_that_were_in_flight_together_one_counts() {
     let tickets: Vec<_> = (0..50).map(|_| admitted(&mut breaker, t0)).collect();
     for (n, ticket) in tickets.into_iter().enumerate() {
         let now = t0 + Duration::from_millis(100 + n as u64);
-        assert_eq!(breaker.settle(ticket, &Evidence::of(BAD, t0), now), None);
+        assert_eq!(breaker.settle(ticket, &ExchangeEvidence::of(BAD, t0), now), None);
     }
     assert_eq!(breaker.view(t0).consecutive, 1);
 }
@@ -348,10 +362,10 @@ fn a_vendor_that_hangs_opens_it_seconds_after_its_first_timeout() {
     let mut breaker = Breaker::new(BreakerPolicy { lump: Duration::from_secs(1), ..policy() }, 7, t0);
     let late = |seconds: u64| t0 + Duration::from_secs(60 + seconds);
     let tickets: Vec<_> = (0..3).map(|_| admitted(&mut breaker, t0)).collect();
-    let timeout = Evidence::of(Verdict::Bad(verdict::Why::Timeout), t0);
+    let timeout = ExchangeEvidence::of(Verdict::Bad(verdict::BadReason::Timeout), t0);
     let moves =
         tickets.into_iter().zip(0..).filter_map(|(ticket, n)| breaker.settle(ticket, &timeout, late(n)));
-    assert_eq!(moves.map(|moved| moved.why).collect::<Vec<_>>(), [Why::Failures(3)]);
+    assert_eq!(moves.map(|moved| moved.why).collect::<Vec<_>>(), [TransitionCause::Failures(3)]);
 }
 
 #[test]
@@ -360,7 +374,7 @@ fn a_trip_tells_the_attempts_that_made_it() {
     let mut breaker = tripped(policy(), t0);
     let told = breaker.view(t0).evidence;
     assert_eq!(told.len(), 3);
-    assert!(told.iter().all(|failed| failed.why == Some(verdict::Why::Status) && failed.at == t0));
+    assert!(told.iter().all(|failed| failed.why == Some(verdict::BadReason::Status) && failed.at == t0));
 }
 
 #[test]
@@ -370,7 +384,10 @@ fn what_slow_answers_opened_is_closed_by_quick_ones_and_what_failures_opened_by_
     let later = t0 + WAITED;
     let mut breaker = Breaker::new(by_both.clone(), 7, t0);
     while one(&mut breaker, Verdict::Slow, t0).is_none() {}
-    assert_eq!(one(&mut breaker, Verdict::Slow, later).map(|moved| moved.why), Some(Why::ProbeFailed));
+    assert_eq!(
+        one(&mut breaker, Verdict::Slow, later).map(|moved| moved.why),
+        Some(TransitionCause::ProbeFailed)
+    );
     let again = later + Duration::from_secs(60);
     assert_eq!(one(&mut breaker, Verdict::Good, again), None);
     assert_eq!(one(&mut breaker, Verdict::Good, again).map(|moved| moved.to), Some(BreakerState::Closed));
@@ -388,7 +405,10 @@ fn slow_answers_trip_it_by_their_own_rate() {
     for _ in 0..7 {
         assert_eq!(one(&mut breaker, Verdict::Slow, t0), None);
     }
-    assert!(matches!(one(&mut breaker, Verdict::Slow, t0).map(|moved| moved.why), Some(Why::SlowRate(_))));
+    assert!(matches!(
+        one(&mut breaker, Verdict::Slow, t0).map(|moved| moved.why),
+        Some(TransitionCause::SlowRate(_))
+    ));
 }
 
 #[test]
@@ -412,11 +432,11 @@ fn after_closing_the_admitted_share_grows() {
     one(&mut breaker, Verdict::Good, later);
     let half = later + Duration::from_secs(5);
     for _ in 0..NO_CROWD {
-        assert!(breaker.admit(Ask::SAFE, half, u64::MAX).0.is_ok(), "a few are no crowd");
+        assert!(breaker.admit(PermitRequest::SAFE, half, u64::MAX).0.is_ok(), "a few are no crowd");
     }
-    assert!(breaker.admit(Ask::SAFE, half, u64::MAX / 10 * 4).0.is_ok());
-    assert_eq!(breaker.admit(Ask::SAFE, half, u64::MAX / 10 * 6).0.err(), Some(Refusal::Ramping));
-    assert!(breaker.admit(Ask::SAFE, later + Duration::from_secs(10), u64::MAX).0.is_ok());
+    assert!(breaker.admit(PermitRequest::SAFE, half, u64::MAX / 10 * 4).0.is_ok());
+    assert_eq!(breaker.admit(PermitRequest::SAFE, half, u64::MAX / 10 * 6).0.err(), Some(Refusal::Ramping));
+    assert!(breaker.admit(PermitRequest::SAFE, later + Duration::from_secs(10), u64::MAX).0.is_ok());
     assert!(breaker.is_plain());
 }
 
@@ -429,11 +449,11 @@ fn what_was_closed_before_a_hold_is_closed_after_it() {
     let t0 = Instant::now();
     let until = t0 + Duration::from_secs(60);
     let mut breaker = Breaker::new(policy(), 7, t0);
-    let ends: [fn(&mut Breaker, Instant) -> Option<Transition>; 4] =
+    let ends: [fn(&mut Breaker, Instant) -> Option<BreakerTransition>; 4] =
         [Breaker::tick, Breaker::release, |b, now| b.close(false, now), |b, now| b.close(true, now)];
     for end in ends {
         breaker.hold(held(BreakerState::Open, until), t0);
-        assert!(matches!(breaker.admit(Ask::SAFE, t0, 0).0, Err(Refusal::Held { .. })));
+        assert!(matches!(breaker.admit(PermitRequest::SAFE, t0, 0).0, Err(Refusal::Held { .. })));
         assert_eq!(
             end(&mut breaker, until).map(|moved| (moved.to, moved.recovered)),
             Some((BreakerState::Closed, None))
@@ -489,7 +509,7 @@ fn in_shadow_it_moves_as_it_would_and_refuses_nothing_but_for_an_operator() {
     assert!(one(&mut breaker, Verdict::Good, later).is_some_and(|moved| moved.to == BreakerState::Closed));
     breaker.hold(held(BreakerState::Open, later + WAITED), later);
     assert_eq!(breaker.state(), BreakerState::Open);
-    assert!(breaker.admit(Ask::SAFE, later, 0).0.is_err());
+    assert!(breaker.admit(PermitRequest::SAFE, later, 0).0.is_err());
 }
 
 #[test]
@@ -499,14 +519,14 @@ fn switched_off_it_counts_and_never_moves_and_a_hold_wins() {
     let moved = breaker.reconfigure(BreakerPolicy { mode: Mode::Off, ..policy() }, t0).expect("closes");
     assert_eq!(
         (moved.from, moved.to, moved.why),
-        (BreakerState::Open, BreakerState::Closed, Why::ModeChanged)
+        (BreakerState::Open, BreakerState::Closed, TransitionCause::ModeChanged)
     );
     for _ in 0..20 {
         assert_eq!(one(&mut breaker, BAD, t0), None);
     }
     assert_eq!(breaker.view(t0).tally.bad, 20);
     breaker.hold(held(BreakerState::Open, t0 + WAITED), t0);
-    assert!(breaker.admit(Ask::SAFE, t0, 0).0.is_err());
+    assert!(breaker.admit(PermitRequest::SAFE, t0, 0).0.is_err());
     assert_eq!(breaker.tick(t0 + WAITED).map(|moved| moved.to), Some(BreakerState::Closed));
 }
 
@@ -571,7 +591,7 @@ fn act(breaker: &mut Breaker, tickets: &mut Vec<Ticket>, now: &mut Instant, act:
     match act {
         Act::Admit(draw) => {
             let fitness = [Fitness::Safe, Fitness::Whole, Fitness::Streamed][(draw % 3) as usize];
-            let (answer, _) = breaker.admit(Ask { fitness, usual: None }, *now, draw);
+            let (answer, _) = breaker.admit(PermitRequest { fitness, usual: None }, *now, draw);
             if let Ok(ticket) = answer {
                 assert_ne!(breaker.state(), BreakerState::Open, "nothing is admitted while open");
                 tickets.push(ticket);
@@ -625,7 +645,7 @@ proptest! {
         drop(tickets); // lost for good: nobody settles them
         for _ in 0..2_000 {
             now += Duration::from_secs(1);
-            if let (Ok(ticket), _) = breaker.admit(Ask::SAFE, now, 0) {
+            if let (Ok(ticket), _) = breaker.admit(PermitRequest::SAFE, now, 0) {
                 settle(&mut breaker, ticket, Verdict::Good, now);
             }
         }

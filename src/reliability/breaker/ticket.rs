@@ -7,11 +7,11 @@ use std::time::Duration;
 #[must_use = "an unsettled ticket keeps a probe's slot until it is late"]
 pub struct Ticket {
     pub(super) generation: u64,
-    pub(super) kind: Kind,
+    pub(super) kind: TicketKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TicketKind {
     Counted,
     Probe(u64),
     /// Admitted against the phase: in shadow.
@@ -21,22 +21,22 @@ pub(super) enum Kind {
 impl Ticket {
     /// A ticket of the plainly closed phase `generation`: made where no lock is taken.
     pub fn plain(generation: u64) -> Self {
-        Self { generation, kind: Kind::Counted }
+        Self { generation, kind: TicketKind::Counted }
     }
 
     /// A ticket of a phase that would refuse and does not: whatever comes of it counts nowhere.
     pub fn uncounted(generation: u64) -> Self {
-        Self { generation, kind: Kind::Uncounted }
+        Self { generation, kind: TicketKind::Uncounted }
     }
 
     /// Is it one of the few of a half-open breaker?
     pub fn is_probe(&self) -> bool {
-        matches!(self.kind, Kind::Probe(_))
+        matches!(self.kind, TicketKind::Probe(_))
     }
 
     /// Would it have been refused?
     pub fn is_uncounted(&self) -> bool {
-        self.kind == Kind::Uncounted
+        self.kind == TicketKind::Uncounted
     }
 
     /// The phase it belongs to.
@@ -69,14 +69,14 @@ impl Fitness {
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask {
+pub struct PermitRequest {
     /// As a probe.
     pub fitness: Fitness,
     /// How long its route usually takes to answer; `None`: not known.
     pub usual: Option<Duration>,
 }
 
-impl Ask {
+impl PermitRequest {
     /// A safe request of a route whose usual time is not known.
     pub const SAFE: Self = Self { fitness: Fitness::Safe, usual: None };
 }

@@ -41,7 +41,7 @@ impl BreakerState {
 
 /// Why the state changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum TransitionCause {
     /// Consecutive bad verdicts.
     Failures(u32),
     /// The share of bad verdicts.
@@ -64,7 +64,7 @@ pub enum Why {
     ModeChanged,
 }
 
-impl Why {
+impl TransitionCause {
     /// The metric label.
     pub fn label(self) -> &'static str {
         match self {
@@ -100,7 +100,7 @@ impl Why {
 
 /// A change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transition {
+pub struct BreakerTransition {
     /// Before.
     pub from: BreakerState,
     /// After.
@@ -108,7 +108,7 @@ pub struct Transition {
     /// The move of a breaker in shadow: what would have happened; nothing was refused before it or is after it.
     pub shadow: bool,
     /// The cause.
-    pub why: Why,
+    pub why: TransitionCause,
     /// Rises with every transition; orders those that cross on their way.
     pub generation: u64,
     /// When it closed: how long it had not been closed.
@@ -123,7 +123,7 @@ pub struct FailedAttempt {
     /// Where; `None`: no address was known.
     pub endpoint: Option<SocketAddr>,
     /// What was wrong; `None`: it was rate-limited.
-    pub why: Option<verdict::Why>,
+    pub why: Option<verdict::BadReason>,
     /// Had its connection carried an exchange before?
     pub reused: bool,
     /// The route of its exchange.
@@ -197,7 +197,7 @@ pub struct BreakerView {
     /// When it got there.
     pub since: Instant,
     /// Why; `None`: it has never moved.
-    pub why: Option<Why>,
+    pub why: Option<TransitionCause>,
     /// Rises with every transition.
     pub generation: u64,
     /// Bad exchanges in a row.

@@ -1,11 +1,11 @@
 //! What was done, what comes by itself, where to look, how to take an incident.
 
 use super::evidence;
-use super::scene::{About, BreakerScene, EndpointIs, Scene};
+use super::scene::{BreakerScene, EndpointIs, Scene, SceneSubject};
 use super::words::{line, list, moment, span};
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::escalation::{Ahead, Call};
-use crate::reliability::incident::{Incident, Kind, State};
+use crate::reliability::incident::{EntryKind, Incident, State};
 use crate::reliability::rule::Rule;
 
 /// Actions that are told.
@@ -14,7 +14,7 @@ const ACTIONS: usize = 3;
 const MEMBERS: usize = 4;
 
 /// What Strop, and people through it, have done.
-pub(super) fn done(incident: &Incident, scene: &Scene, about: &About<'_>) -> Vec<String> {
+pub(super) fn done(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<String> {
     let mut told = Vec::new();
     for upstream in about.upstreams.iter().take(MEMBERS) {
         if let Some(breaker) = &upstream.breaker {
@@ -30,7 +30,8 @@ pub(super) fn done(incident: &Incident, scene: &Scene, about: &About<'_>) -> Vec
         told.push("It has changed nothing: requests go on as before.".to_owned());
     }
     told.extend(calls(incident.escalation.calls()));
-    let actions = incident.timeline.iter().rev().filter(|entry| entry.kind == Kind::Action).take(ACTIONS);
+    let actions =
+        incident.timeline.iter().rev().filter(|entry| entry.kind == EntryKind::Action).take(ACTIONS);
     let actions = actions.map(|entry| {
         format!("{} ({}, {}).", line(&entry.text), line(entry.actor.label()), moment(entry.at, scene.at))
     });
@@ -97,7 +98,7 @@ fn calls(calls: &[Call]) -> Option<String> {
 pub(super) fn next(
     incident: &Incident,
     scene: &Scene,
-    about: &About<'_>,
+    about: &SceneSubject<'_>,
     ahead: Option<&Ahead>,
 ) -> Vec<String> {
     let good = scene.clear_after.map_or_else(|| "long enough".to_owned(), span);
@@ -166,7 +167,7 @@ const STATUS_PAGES: [(&str, &str); 4] = [
 ];
 
 /// Where the next fact is.
-pub(super) fn look(incident: &Incident, scene: &Scene, about: &About<'_>) -> Vec<String> {
+pub(super) fn look(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<String> {
     let api = format!("{}/api/v2/sre", scene.door.base);
     let service = line(&incident.key.service);
     let mut told: Vec<String> = ["what_to_do", "to_do", "do"]
@@ -193,7 +194,7 @@ pub(super) fn look(incident: &Incident, scene: &Scene, about: &About<'_>) -> Vec
 }
 
 /// What is usually behind it.
-fn hint(incident: &Incident, scene: &Scene, about: &About<'_>) -> Option<String> {
+fn hint(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Option<String> {
     let own = |name: &str| scene.backend.as_deref() == Some(name);
     let application = about.upstreams.iter().any(|upstream| own(&upstream.name));
     Some(match incident.key.rule {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::scene::{About, BreakerScene, EndpointIs, Fault, RouteScene, Scene, UpstreamScene};
+use super::scene::{BreakerScene, ClientFault, EndpointIs, RouteScene, Scene, SceneSubject, UpstreamScene};
 use super::words::{capital, line, list, moment, part, share, span, took};
 use crate::reliability::breaker::BreakerState;
-use crate::reliability::incident::{Entry, Incident, Kind};
+use crate::reliability::incident::{Entry, EntryKind, Incident};
 use crate::reliability::rule::Rule;
 use crate::units::At;
 
@@ -22,7 +22,7 @@ const VALUES: usize = 8;
 
 /// The latest line of a rule that has measured something.
 fn measured(incident: &Incident) -> Option<&Entry> {
-    incident.timeline.iter().rev().find(|entry| entry.kind == Kind::Signal && !entry.evidence.is_empty())
+    incident.timeline.iter().rev().find(|entry| entry.kind == EntryKind::Signal && !entry.evidence.is_empty())
 }
 
 /// The latest value of that name.
@@ -32,7 +32,7 @@ pub(super) fn latest<'a>(incident: &'a Incident, name: &str) -> Option<&'a str> 
 }
 
 /// Most telling first: traffic, latency, addresses, then what the rule itself measured.
-pub(super) fn sentences(incident: &Incident, scene: &Scene, about: &About<'_>) -> Vec<String> {
+pub(super) fn sentences(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<String> {
     let mut told = Vec::new();
     for route in about.routes.iter().filter(|route| route.failed() > 0).take(ROUTES) {
         told.push(failing(route));
@@ -66,7 +66,7 @@ pub(super) fn sentences(incident: &Incident, scene: &Scene, about: &About<'_>) -
 }
 
 /// What a rule measured was so while it lasted, and what it measured some time ago is not said to be so now.
-fn of_the_rules(incident: &Incident, scene: &Scene, about: &About<'_>) -> Vec<String> {
+fn of_the_rules(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<String> {
     let Some(entry) = measured(incident).filter(|_| incident.state.is_live()) else { return Vec::new() };
     let then = scene.at.since(entry.at) > LATELY;
     let then = if then { format!("At {}: ", moment(entry.at, scene.at)) } else { String::new() };
@@ -116,12 +116,12 @@ fn of_the_rule(name: &str, value: &str, has: impl Fn(&str) -> bool) -> Option<St
 }
 
 fn faults(route: &RouteScene) -> Vec<String> {
-    let told = |(fault, count): &(Fault, u64)| {
+    let told = |(fault, count): &(ClientFault, u64)| {
         let what = match fault {
-            Fault::Status => "answered with an error",
-            Fault::Late => "had no answer in time",
-            Fault::Broken => "had no usable answer (no connection, reset or broken off)",
-            Fault::Refused => "were refused by Strop (breaker or limit)",
+            ClientFault::Status => "answered with an error",
+            ClientFault::Late => "had no answer in time",
+            ClientFault::Broken => "had no usable answer (no connection, reset or broken off)",
+            ClientFault::Refused => "were refused by Strop (breaker or limit)",
         };
         format!("{count} {what}")
     };
@@ -237,7 +237,7 @@ pub(super) fn breaker(breaker: &BreakerScene) -> String {
 }
 
 /// For tables, the most important first.
-pub(super) fn facts(incident: &Incident, scene: &Scene, about: &About<'_>) -> Vec<(String, String)> {
+pub(super) fn facts(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<(String, String)> {
     let now = scene.at;
     let mut facts = Vec::new();
     let mut add = |name: &str, value: String| {

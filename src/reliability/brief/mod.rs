@@ -19,14 +19,15 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 pub use scene::{
-    BreakerScene, Door, EndpointIs, EndpointScene, FailureScene, Fault, RouteScene, Scene, UpstreamScene,
+    BreakerScene, ClientFault, Door, EndpointIs, EndpointScene, FailureScene, RouteScene, Scene,
+    UpstreamScene,
 };
 
-use super::escalation::{Ahead, Cause};
+use super::escalation::{Ahead, CallCause};
 use super::incident::{Incident, State};
 use super::rule::{Rule, Severity};
 use crate::units::At;
-use scene::About;
+use scene::SceneSubject;
 use words::{capital, line, list, moment, part, share, span};
 
 /// Whom a message is for.
@@ -46,14 +47,14 @@ pub struct Occasion {
     /// For whom it is.
     pub audience: Audience,
     /// It calls somebody, for that reason; `None`: it tells of a change.
-    pub call: Option<Cause>,
+    pub call: Option<CallCause>,
     /// Who is called next; `None`: nobody, by itself.
     pub next: Option<Ahead>,
 }
 
 impl Occasion {
     fn calls_again(&self, incident: &Incident) -> bool {
-        self.call == Some(Cause::Again) && incident.state == State::Open
+        self.call == Some(CallCause::Again) && incident.state == State::Open
     }
 }
 
@@ -137,7 +138,7 @@ pub struct Brief {
 impl Brief {
     /// What a message about `incident` says on that occasion.
     pub fn of(incident: &Incident, scene: &Scene, occasion: &Occasion) -> Self {
-        let about = About::of(incident, scene);
+        let about = SceneSubject::of(incident, scene);
         let brief = match occasion.audience {
             Audience::Called => called(incident, scene, &about, occasion),
             Audience::Stakeholders => people::brief(incident, scene, &about),
@@ -149,7 +150,7 @@ impl Brief {
     }
 }
 
-fn called(incident: &Incident, scene: &Scene, about: &About<'_>, occasion: &Occasion) -> Brief {
+fn called(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>, occasion: &Occasion) -> Brief {
     let sections = [
         (Part::Evidence, evidence::sentences(incident, scene, about), None),
         (Part::Done, acts::done(incident, scene, about), None),
@@ -210,7 +211,7 @@ fn lasted(incident: &Incident, now: At) -> std::time::Duration {
 }
 
 /// What fails, since when, how bad, for whom.
-fn lead(incident: &Incident, scene: &Scene, about: &About<'_>, occasion: &Occasion) -> String {
+fn lead(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>, occasion: &Occasion) -> String {
     let (what, now) = (title(incident, scene), scene.at);
     let began = incident.clocks.began;
     let since = format!("since {} ({})", moment(began, now), span(now.since(began)));
@@ -251,7 +252,7 @@ fn unseen(incident: &Incident) -> Option<At> {
 }
 
 /// Whom it hits, as far as the traffic of the last minute shows.
-fn whom(incident: &Incident, about: &About<'_>, now: At) -> String {
+fn whom(incident: &Incident, about: &SceneSubject<'_>, now: At) -> String {
     if let Some(since) = unseen(incident) {
         return format!("not seen since {}, so whether it still holds is not known", moment(since, now));
     }

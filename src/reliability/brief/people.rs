@@ -1,7 +1,7 @@
 //! The same for those who are to know and not to act: what it means, that somebody has it, what they will hear next. No
 //! commands, no names of rules, no mechanics.
 
-use super::scene::{About, Scene};
+use super::scene::{Scene, SceneSubject};
 use super::words::{capital, line, moment, part, share, span};
 use super::{Audience, Brief, Part, filled, lasted, meaning};
 use crate::reliability::detect::NETWORK;
@@ -27,7 +27,7 @@ enum Tense {
     Past,
 }
 
-pub(super) fn brief(incident: &Incident, scene: &Scene, about: &About<'_>) -> Brief {
+pub(super) fn brief(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Brief {
     let sections = [
         (Part::Evidence, means(incident, scene, about), None),
         (Part::Done, done(incident, scene), None),
@@ -63,7 +63,7 @@ fn status(incident: &Incident) -> &'static str {
     }
 }
 
-fn subject(incident: &Incident, scene: &Scene, about: &About<'_>) -> (String, bool) {
+fn subject(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> (String, bool) {
     let service = line(&incident.key.service);
     if service == NETWORK {
         return ("several services that the application uses".to_owned(), true);
@@ -84,7 +84,7 @@ fn subject(incident: &Incident, scene: &Scene, about: &About<'_>) -> (String, bo
 }
 
 /// What it is to those who use it.
-fn effect(incident: &Incident, scene: &Scene, about: &About<'_>, tense: Tense) -> String {
+fn effect(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>, tense: Tense) -> String {
     let (thing, many) = subject(incident, scene, about);
     let be = |many: bool| match (tense, many) {
         (Tense::Now, true) => "are",
@@ -122,7 +122,7 @@ fn effect(incident: &Incident, scene: &Scene, about: &About<'_>, tense: Tense) -
     }
 }
 
-fn lead(incident: &Incident, scene: &Scene, about: &About<'_>) -> String {
+fn lead(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> String {
     let (now, began) = (scene.at, incident.clocks.began);
     let what = capital(&effect(incident, scene, about, tense(incident.state)));
     let since = format!("since {}", moment(began, now));
@@ -154,7 +154,7 @@ fn lead(incident: &Incident, scene: &Scene, about: &About<'_>) -> String {
     }
 }
 
-fn whom(incident: &Incident, about: &About<'_>) -> Option<String> {
+fn whom(incident: &Incident, about: &SceneSubject<'_>) -> Option<String> {
     if super::unseen(incident).is_some() {
         return Some("whether it still lasts is not known".to_owned());
     }
@@ -163,7 +163,7 @@ fn whom(incident: &Incident, about: &About<'_>) -> Option<String> {
         .then(|| format!("{} of the last minute's requests failed", share(failed, total)))
 }
 
-fn means(incident: &Incident, scene: &Scene, about: &About<'_>) -> Vec<String> {
+fn means(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<String> {
     if !incident.state.is_live() {
         let again = match incident.state {
             State::Resolved | State::Reviewed => "It works as before.",
@@ -237,7 +237,7 @@ fn next(incident: &Incident) -> Vec<String> {
     vec![told.to_owned()]
 }
 
-fn facts(incident: &Incident, scene: &Scene, about: &About<'_>) -> Vec<(String, String)> {
+fn facts(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<(String, String)> {
     let now = scene.at;
     let (thing, _) = subject(incident, scene, about);
     let live = incident.state.is_live();

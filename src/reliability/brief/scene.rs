@@ -36,7 +36,7 @@ pub struct RouteScene {
     /// Exchanges that count: good and failed ones; not: the client's own errors.
     pub total: u64,
     /// Failed ones among them, by what the client met.
-    pub faults: Vec<(Fault, u64)>,
+    pub faults: Vec<(ClientFault, u64)>,
     /// Statuses of 500 and above with their number, the most frequent first.
     pub statuses: Vec<(u16, u64)>,
     /// p50, p95, p99; `None`: nothing was measured.
@@ -54,7 +54,7 @@ impl RouteScene {
 
 /// How an exchange failed, as its client met it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum ClientFault {
     /// The upstream answered 5xx.
     Status,
     /// Nothing came in time.
@@ -142,7 +142,7 @@ pub struct Door {
 }
 
 /// The part of a scene that an incident is about.
-pub(super) struct About<'a> {
+pub(super) struct SceneSubject<'a> {
     /// Routes of its subject; of a subject that is no part of the traffic, all of them.
     pub(super) routes: Vec<&'a RouteScene>,
     /// Dependencies that are to blame or to suspect.
@@ -151,7 +151,7 @@ pub(super) struct About<'a> {
     pub(super) carries: bool,
 }
 
-impl<'a> About<'a> {
+impl<'a> SceneSubject<'a> {
     pub(super) fn of(incident: &Incident, scene: &'a Scene) -> Self {
         let service = &*incident.key.service;
         let subjects: Vec<&str> =

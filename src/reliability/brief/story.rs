@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use super::{
-    Audience, BreakerScene, Brief, Door, EndpointIs, EndpointScene, FailureScene, Fault, Occasion,
+    Audience, BreakerScene, Brief, ClientFault, Door, EndpointIs, EndpointScene, FailureScene, Occasion,
     RouteScene, Scene, UpstreamScene,
 };
 use crate::names::IncidentId;
 use crate::reliability::breaker::BreakerState;
-use crate::reliability::escalation::{Arrived, Cause, Clock, EscalationPolicy};
-use crate::reliability::incident::{Actor, Beginning, Ending, Incident, Kind, Signal};
-use crate::reliability::rule::{Key, Rule, Severity};
+use crate::reliability::escalation::{Arrived, CallCause, Clock, EscalationPolicy};
+use crate::reliability::incident::{Actor, Beginning, Ending, EntryKind, Incident, Signal};
+use crate::reliability::rule::{AlertKey, Rule, Severity};
 use crate::units::At;
 
 /// 2026-11-27 02:14:07 UTC.
 pub(crate) const BEGAN: At = At(1_795_745_647_000);
 
 /// A moment of a story: what is told, and the incident as it is then.
-pub(crate) struct Told {
+pub(crate) struct StoryMoment {
     pub(crate) name: &'static str,
     pub(crate) incident: Incident,
     pub(crate) at: At,
@@ -32,7 +32,7 @@ fn pairs<const N: usize>(all: [(&str, &str); N]) -> Vec<(String, String)> {
     all.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
-fn begun(key: Key, title: &str, severity: Severity) -> Incident {
+fn begun(key: AlertKey, title: &str, severity: Severity) -> Incident {
     let (id, title) = (IncidentId::of(BEGAN.0, 7), title.to_owned());
     let beginning = Beginning { id, key: key.clone(), title, severity, began: BEGAN, earlier: None };
     let mut one = Incident::suspected(beginning, after(1));
@@ -53,8 +53,8 @@ fn call(one: &mut Incident, at: At) {
 
 fn stripe(at: At, failing: bool) -> Scene {
     let ms = Duration::from_millis;
-    let faults = if failing { vec![(Fault::Status, 30), (Fault::Late, 11)] } else { Vec::new() };
-    let route = |name: &str, faults: Vec<(Fault, u64)>, total| RouteScene {
+    let faults = if failing { vec![(ClientFault::Status, 30), (ClientFault::Late, 11)] } else { Vec::new() };
+    let route = |name: &str, faults: Vec<(ClientFault, u64)>, total| RouteScene {
         name: name.to_owned(),
         upstream: "stripe".to_owned(),
         total,
@@ -102,17 +102,23 @@ fn stripe(at: At, failing: bool) -> Scene {
     }
 }
 
-fn told(name: &'static str, one: &Incident, scene: Scene, to: Audience, call: Option<Cause>) -> Told {
+fn told(
+    name: &'static str,
+    one: &Incident,
+    scene: Scene,
+    to: Audience,
+    call: Option<CallCause>,
+) -> StoryMoment {
     let clock = Clock { now: scene.at, local: None, holiday: false };
     let next = one.escalation.ahead(&EscalationPolicy::default(), None, clock);
     let brief = Brief::of(one, &scene, &Occasion { audience: to, call, next });
-    Told { name, incident: one.clone(), at: scene.at, brief }
+    StoryMoment { name, incident: one.clone(), at: scene.at, brief }
 }
 
 /// Payments are down for six minutes: suspected, called, called again, taken, resolved; and what the stakeholders hear.
-pub(crate) fn critical() -> Vec<Told> {
+pub(crate) fn critical() -> Vec<StoryMoment> {
     use Audience::{Called, Stakeholders};
-    let key = Key::of(Rule::ServiceDown, "stripe", "");
+    let key = AlertKey::of(Rule::ServiceDown, "stripe", "");
     let mut one = begun(key, "stripe is down", Severity::Critical);
     let evidence = pairs([
         ("consecutive_failures", "12"),
@@ -123,10 +129,10 @@ pub(crate) fn critical() -> Vec<Told> {
     ]);
     let mut all = vec![told("suspected", &one, stripe(after(2), true), Stakeholders, None)];
     let text = "confirmed: stripe is down".to_owned();
-    one.tell(after(36), Actor::Engine, Kind::Signal, text, evidence);
+    one.tell(after(36), Actor::Engine, EntryKind::Signal, text, evidence);
     one.open(Actor::Engine, "stripe is down".to_owned(), after(36)).expect("opens");
     call(&mut one, after(36));
-    all.push(told("called", &one, stripe(after(36), true), Called, Some(Cause::Step)));
+    all.push(told("called", &one, stripe(after(36), true), Called, Some(CallCause::Step)));
     all.push(told("confirmed", &one, stripe(after(36), true), Stakeholders, None));
     one.acknowledge("ann", after(95)).expect("takes");
     all.push(told("acknowledged", &one, stripe(after(95), true), Called, None));
@@ -140,8 +146,8 @@ pub(crate) fn critical() -> Vec<Told> {
 }
 
 /// Memory runs short on one machine: nobody is told of the suspicion; called after two hours, taken, resolved.
-pub(crate) fn low() -> Vec<Told> {
-    let key = Key::of(Rule::Resource, "memory", "warning");
+pub(crate) fn low() -> Vec<StoryMoment> {
+    let key = AlertKey::of(Rule::Resource, "memory", "warning");
     let mut one = begun(key, "memory is over 85%", Severity::Low);
     let door = Door {
         base: "http://127.0.0.1:9901".to_owned(),
@@ -151,10 +157,16 @@ pub(crate) fn low() -> Vec<Told> {
     let scene = |seconds| Scene { at: after(seconds), door: door.clone(), ..stripe(after(seconds), false) };
     let mut all = vec![told("suspected", &one, scene(2), Audience::Stakeholders, None)];
     let evidence = pairs([("used", "87.4%"), ("samples", "3"), ("source", "cgroup v2, memory.max")]);
-    one.tell(after(10), Actor::Engine, Kind::Signal, "confirmed: memory is over 85%".to_owned(), evidence);
+    one.tell(
+        after(10),
+        Actor::Engine,
+        EntryKind::Signal,
+        "confirmed: memory is over 85%".to_owned(),
+        evidence,
+    );
     one.open(Actor::Engine, "memory is over 85%".to_owned(), after(10)).expect("opens");
     call(&mut one, after(7_210));
-    all.push(told("called", &one, scene(7_210), Audience::Called, Some(Cause::Step)));
+    all.push(told("called", &one, scene(7_210), Audience::Called, Some(CallCause::Step)));
     one.acknowledge("bo", after(7_500)).expect("takes");
     all.push(told("acknowledged", &one, scene(7_500), Audience::Called, None));
     one.monitor(after(9_000), after(9_000)).expect("calms");

@@ -1,13 +1,13 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::story::{BEGAN, Told, critical, low};
+use super::story::{BEGAN, StoryMoment, critical, low};
 use super::*;
 use crate::names::IncidentId;
-use crate::reliability::incident::{Actor, Beginning, Kind};
-use crate::reliability::rule::Key;
+use crate::reliability::incident::{Actor, Beginning, EntryKind};
+use crate::reliability::rule::AlertKey;
 
-fn written(told: &Told) -> String {
+fn written(told: &StoryMoment) -> String {
     let brief = &told.brief;
     let mut text = format!("== {} ==\n{}\n[{}] {}\n", told.name, brief.lead, brief.status, brief.title);
     for (name, value) in &brief.facts {
@@ -70,7 +70,7 @@ fn stakeholders_read_nothing_of_the_mechanics() {
 fn one(rule: Rule, service: &str, title: &str) -> Incident {
     let beginning = Beginning {
         id: IncidentId::of(BEGAN.0, 1),
-        key: Key::of(rule, service, ""),
+        key: AlertKey::of(rule, service, ""),
         title: title.to_owned(),
         severity: Severity::High,
         began: BEGAN,
@@ -134,7 +134,7 @@ fn what_other_parts_report_comes_with_what_to_do_and_no_foreign_text_breaks_out_
         ("last_error".to_owned(), "a\nb".repeat(1_000)),
         ("what_to_do".to_owned(), "look whether\nthe disk is full".to_owned()),
     ];
-    incident.tell(BEGAN, Actor::Engine, Kind::Signal, "confirmed".to_owned(), evidence);
+    incident.tell(BEGAN, Actor::Engine, EntryKind::Signal, "confirmed".to_owned(), evidence);
     let brief = Brief::of(&incident, &scene(), &to(Audience::Called));
     let look = brief.sections.iter().find(|section| section.part == Part::Look).expect("there");
     assert_eq!(look.lines[0], "look whether the disk is full");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::schedule::hold;
-use super::{Came, Whose, later};
+use super::{AttemptResult, Whose, later};
 
 /// A hold that lasts longer than this is no wait for somebody who is to be woken: another way is tried beside it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -12,7 +12,7 @@ const FAILURES: u32 = 2;
 
 /// One channel. Moments are milliseconds of a clock that never jumps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Channel {
+pub struct ChannelHealth {
     /// Failures in a row that were the channel's, not one message's.
     failures: u32,
     /// Nothing is sent before this moment, for it is probably still away.
@@ -23,27 +23,27 @@ pub struct Channel {
     failing_since: Option<u64>,
 }
 
-impl Channel {
+impl ChannelHealth {
     /// An attempt over it ended at `now`; `chance` is any number. Whether it is back: what waits for it need wait no longer.
-    pub fn heard(&mut self, came: &Came, now: u64, chance: u64) -> Back {
+    pub fn heard(&mut self, came: &AttemptResult, now: u64, chance: u64) -> Back {
         match came {
-            Came::Delivered { .. } => {
+            AttemptResult::Delivered { .. } => {
                 let was_away = self.failures > 0;
                 // What it asked for it asked for, also if something came through that was on its way.
                 *self = Self { asked: self.asked, ..Self::default() };
                 if was_away { Back::Yes } else { Back::No }
             }
-            Came::Refused => {
+            AttemptResult::Refused => {
                 // It was there to say so.
                 (self.failures, self.until) = (0, 0);
                 self.failing_since.get_or_insert(now);
                 Back::No
             }
-            Came::Failed { whose: Whose::Message, .. } => {
+            AttemptResult::Failed { whose: Whose::Message, .. } => {
                 (self.failures, self.until) = (0, 0);
                 Back::No
             }
-            Came::Failed { whose: Whose::Channel, retry_after, retry_within } => {
+            AttemptResult::Failed { whose: Whose::Channel, retry_after, retry_within } => {
                 self.failing_since.get_or_insert(now);
                 self.asked = self.asked.max(retry_after.map_or(0, |wait| later(now, wait)));
                 // Several that were on their way together are one failure.
@@ -95,19 +95,20 @@ mod tests {
 
     const MIDDLE: u64 = u64::MAX / 2;
 
-    fn failed(retry_after: Option<u64>) -> Came {
-        Came::Failed {
+    fn failed(retry_after: Option<u64>) -> AttemptResult {
+        AttemptResult::Failed {
             whose: Whose::Channel,
             retry_after: retry_after.map(Duration::from_secs),
             retry_within: None,
         }
     }
 
-    const WELL: Came = Came::Delivered { again_in: None, left: super::super::Left::Nobody };
+    const WELL: AttemptResult =
+        AttemptResult::Delivered { again_in: None, left: super::super::Remaining::Nobody };
 
     #[test]
     fn what_the_receiver_asks_for_holds_all_of_the_channel() {
-        let mut channel = Channel::default();
+        let mut channel = ChannelHealth::default();
         assert_eq!(channel.heard(&failed(Some(600)), 1_000, MIDDLE), Back::No);
         assert_eq!(channel.held_until(1_000), Some(601_000));
         assert!(channel.is_away(1_000), "ten minutes are too long for somebody who is to be woken");
@@ -118,7 +119,7 @@ mod tests {
 
     #[test]
     fn several_that_fail_together_are_one_failure() {
-        let mut channel = Channel::default();
+        let mut channel = ChannelHealth::default();
         for moment in [1_000, 1_001, 1_002, 1_900] {
             channel.heard(&failed(None), moment, MIDDLE);
         }
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn it_is_held_longer_the_longer_it_is_away_but_never_longer_than_five_minutes() {
-        let mut channel = Channel::default();
+        let mut channel = ChannelHealth::default();
         let mut now = 0;
         let waits: Vec<u64> = (0..7)
             .map(|_| {
@@ -150,11 +151,11 @@ mod tests {
 
     #[test]
     fn a_refusal_and_a_recipient_who_is_to_come_back_hold_nobody_else() {
-        let mut channel = Channel::default();
-        channel.heard(&Came::Refused, 1_000, MIDDLE);
+        let mut channel = ChannelHealth::default();
+        channel.heard(&AttemptResult::Refused, 1_000, MIDDLE);
         assert_eq!((channel.held_until(1_000), channel.failing_since()), (None, Some(1_000)));
-        let mut channel = Channel::default();
-        let later = Came::Failed { whose: Whose::Message, retry_after: None, retry_within: None };
+        let mut channel = ChannelHealth::default();
+        let later = AttemptResult::Failed { whose: Whose::Message, retry_after: None, retry_within: None };
         channel.heard(&later, 1_000, MIDDLE);
         assert_eq!((channel.held_until(1_000), channel.failing_since()), (None, None));
     }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::rule::Severity;
-pub use channel::{Back, Channel};
+pub use channel::{Back, ChannelHealth};
 pub use schedule::{GIVE_UP, retry_in};
 
 /// Attempts of one channel at the same time, at most.
@@ -44,7 +44,7 @@ pub enum Matter {
 /// Where a message stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum DeliveryState {
     /// Not delivered yet, or not to everybody.
     Waiting,
     /// Delivered, and to be sent again: its receiver forgets.
@@ -59,7 +59,7 @@ pub enum State {
     Folded,
 }
 
-impl State {
+impl DeliveryState {
     /// May it still be sent?
     pub fn is_active(self) -> bool {
         matches!(self, Self::Waiting | Self::Repeating)
@@ -78,7 +78,7 @@ pub struct Progress {
     /// Not before.
     pub next_at: u64,
     /// Where it stands.
-    pub state: State,
+    pub state: DeliveryState,
     /// It was said that this way is closed, so that another one is tried.
     #[serde(default)]
     pub given_up: bool,
@@ -87,7 +87,14 @@ pub struct Progress {
 impl Progress {
     /// Due at once.
     pub fn new(now: u64) -> Self {
-        Self { since: now, attempts: 0, delivered: 0, next_at: now, state: State::Waiting, given_up: false }
+        Self {
+            since: now,
+            attempts: 0,
+            delivered: 0,
+            next_at: now,
+            state: DeliveryState::Waiting,
+            given_up: false,
+        }
     }
 
     /// As this process goes on with what another one left: its clock may have been any. Nothing lies in the future, and a day
@@ -97,26 +104,26 @@ impl Progress {
     }
 
     /// After an attempt that ended at `now`; `chance` is any number.
-    pub fn after(&self, came: &Came, now: u64, chance: u64) -> Self {
+    pub fn after(&self, came: &AttemptResult, now: u64, chance: u64) -> Self {
         let mut next = self.clone();
         match came {
-            Came::Delivered { again_in, left: Left::Nobody } => {
+            AttemptResult::Delivered { again_in, left: Remaining::Nobody } => {
                 next.since = now;
                 next.attempts = 0;
                 next.delivered = self.delivered.saturating_add(1);
-                next.state = if again_in.is_some() { State::Repeating } else { State::Sent };
+                next.state = if again_in.is_some() { DeliveryState::Repeating } else { DeliveryState::Sent };
                 next.next_at = later(now, again_in.unwrap_or_default());
             }
-            Came::Delivered { left: Left::Some, .. } => {
+            AttemptResult::Delivered { left: Remaining::Some, .. } => {
                 next.delivered = self.delivered.saturating_add(1);
                 next.tried(Duration::ZERO, None, now, chance);
             }
-            Came::Refused => {
+            AttemptResult::Refused => {
                 next.attempts = self.attempts.saturating_add(1);
                 // Whoever has it has it.
-                next.state = if self.delivered > 0 { State::Sent } else { State::Failed };
+                next.state = if self.delivered > 0 { DeliveryState::Sent } else { DeliveryState::Failed };
             }
-            Came::Failed { retry_after, retry_within, .. } => {
+            AttemptResult::Failed { retry_after, retry_within, .. } => {
                 next.tried(retry_after.unwrap_or_default(), *retry_within, now, chance);
             }
         }
@@ -132,20 +139,20 @@ impl Progress {
         };
         match wait.map(|wait| later(now, wait.max(least))) {
             Some(at) if at <= later(self.since, GIVE_UP) => self.next_at = at,
-            Some(_) | None => self.state = State::Dead,
+            Some(_) | None => self.state = DeliveryState::Dead,
         }
     }
 }
 
 /// What an attempt came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Came {
+pub enum AttemptResult {
     /// The receiver has it.
     Delivered {
         /// It wants to hear it again after this long.
         again_in: Option<Duration>,
         /// Recipients that are to be asked again.
-        left: Left,
+        left: Remaining,
     },
     /// The receiver says no, for good.
     Refused,
@@ -162,7 +169,7 @@ pub enum Came {
 
 /// Is a message that was delivered still to reach somebody?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
+pub enum Remaining {
     /// Everybody has it.
     Nobody,
     /// Some recipients are to be asked again.
@@ -180,7 +187,7 @@ pub enum Whose {
 
 /// A message in the queue.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
+pub struct QueueEntry<'a> {
     /// Its channel.
     pub channel: &'a str,
     /// Its line within the channel.
@@ -195,7 +202,7 @@ pub struct Entry<'a> {
     pub progress: &'a Progress,
 }
 
-impl Entry<'_> {
+impl QueueEntry<'_> {
     fn is_active(&self) -> bool {
         self.progress.state.is_active()
     }
@@ -203,24 +210,29 @@ impl Entry<'_> {
     /// Does a later message of its line say all that it says?
     fn is_replaced_by(&self, later: &Self) -> bool {
         match (self.progress.state, self.matter, later.matter) {
-            (State::Repeating, ..) => later.progress.delivered > 0,
-            (State::Waiting, Matter::Update, _) => true,
-            (State::Waiting, Matter::Call | Matter::Taken, Matter::Call | Matter::Taken | Matter::Over) => {
-                true
-            }
+            (DeliveryState::Repeating, ..) => later.progress.delivered > 0,
+            (DeliveryState::Waiting, Matter::Update, _) => true,
+            (
+                DeliveryState::Waiting,
+                Matter::Call | Matter::Taken,
+                Matter::Call | Matter::Taken | Matter::Over,
+            ) => true,
             // In one line only where the receiver knows both by one key: it has come back.
-            (State::Waiting, Matter::Over, Matter::Call | Matter::Over) => true,
-            (State::Waiting, Matter::Call | Matter::Taken | Matter::Over, Matter::Update)
-            | (State::Waiting, Matter::Over, Matter::Taken)
-            | (State::Sent | State::Failed | State::Dead | State::Folded, ..) => false,
+            (DeliveryState::Waiting, Matter::Over, Matter::Call | Matter::Over) => true,
+            (DeliveryState::Waiting, Matter::Call | Matter::Taken | Matter::Over, Matter::Update)
+            | (DeliveryState::Waiting, Matter::Over, Matter::Taken)
+            | (
+                DeliveryState::Sent | DeliveryState::Failed | DeliveryState::Dead | DeliveryState::Folded,
+                ..,
+            ) => false,
         }
     }
 }
 
-type Lines<'e> = BTreeMap<(&'e str, &'e str), Vec<usize>>;
+type QueueLines<'e> = BTreeMap<(&'e str, &'e str), Vec<usize>>;
 
-fn lines<'e>(entries: &[Entry<'e>]) -> Lines<'e> {
-    let mut lines: Lines<'e> = BTreeMap::new();
+fn lines<'e>(entries: &[QueueEntry<'e>]) -> QueueLines<'e> {
+    let mut lines: QueueLines<'e> = BTreeMap::new();
     for (at, entry) in entries.iter().enumerate() {
         lines.entry((entry.channel, entry.line)).or_default().push(at);
     }
@@ -228,7 +240,7 @@ fn lines<'e>(entries: &[Entry<'e>]) -> Lines<'e> {
 }
 
 /// The places of those that need not be sent any more. `entries` are in the order in which they were queued.
-pub fn stale(entries: &[Entry<'_>]) -> Vec<usize> {
+pub fn stale(entries: &[QueueEntry<'_>]) -> Vec<usize> {
     let mut stale = Vec::new();
     for line in lines(entries).values() {
         for (nth, at) in line.iter().enumerate() {
@@ -243,7 +255,7 @@ pub fn stale(entries: &[Entry<'_>]) -> Vec<usize> {
 }
 
 /// The first of each line that may be sent, by channel.
-fn heads<'e>(entries: &[Entry<'e>]) -> BTreeMap<&'e str, Vec<usize>> {
+fn heads<'e>(entries: &[QueueEntry<'e>]) -> BTreeMap<&'e str, Vec<usize>> {
     let stale: BTreeSet<usize> = stale(entries).into_iter().collect();
     let mut heads: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for ((channel, _), line) in lines(entries) {
@@ -251,10 +263,11 @@ fn heads<'e>(entries: &[Entry<'e>]) -> BTreeMap<&'e str, Vec<usize>> {
         if line.iter().filter_map(of).any(|entry| entry.flies) {
             continue;
         }
-        let mut open = line.iter().filter(|at| of(at).is_some_and(Entry::is_active) && !stale.contains(*at));
+        let mut open =
+            line.iter().filter(|at| of(at).is_some_and(QueueEntry::is_active) && !stale.contains(*at));
         let Some(first) = open.next() else { continue };
         // What is only repeated waits for what is new.
-        let repeats = of(first).is_some_and(|entry| entry.progress.state == State::Repeating);
+        let repeats = of(first).is_some_and(|entry| entry.progress.state == DeliveryState::Repeating);
         let newer = if repeats { open.next() } else { None };
         heads.entry(channel).or_default().push(*newer.unwrap_or(first));
     }
@@ -263,7 +276,7 @@ fn heads<'e>(entries: &[Entry<'e>]) -> BTreeMap<&'e str, Vec<usize>> {
 
 /// The places of what is to be sent now, the most urgent first: at most one of each line, one alone of a channel that was
 /// away, and no more at once than a receiver bears.
-pub fn due(entries: &[Entry<'_>], channels: &BTreeMap<String, Channel>, now: u64) -> Vec<usize> {
+pub fn due(entries: &[QueueEntry<'_>], channels: &BTreeMap<String, ChannelHealth>, now: u64) -> Vec<usize> {
     let mut all = Vec::new();
     for (name, mut places) in heads(entries) {
         let known = channels.get(name);
@@ -271,7 +284,7 @@ pub fn due(entries: &[Entry<'_>], channels: &BTreeMap<String, Channel>, now: u64
             continue;
         }
         let flying = entries.iter().filter(|entry| entry.channel == name && entry.flies).count();
-        let room = if known.is_some_and(Channel::is_probed) { 1 } else { AT_ONCE };
+        let room = if known.is_some_and(ChannelHealth::is_probed) { 1 } else { AT_ONCE };
         places.retain(|at| entries.get(*at).is_some_and(|entry| entry.progress.next_at <= now));
         places.sort_by_key(|at| urgency(entries, *at));
         places.truncate(room.saturating_sub(flying));
@@ -282,13 +295,21 @@ pub fn due(entries: &[Entry<'_>], channels: &BTreeMap<String, Channel>, now: u64
 }
 
 /// Calls before all else, the worst first; then those that were tried least.
-fn urgency(entries: &[Entry<'_>], at: usize) -> (Option<(Matter, std::cmp::Reverse<Severity>, u32)>, usize) {
-    let key = |entry: &Entry<'_>| (entry.matter, std::cmp::Reverse(entry.severity), entry.progress.attempts);
+fn urgency(
+    entries: &[QueueEntry<'_>],
+    at: usize,
+) -> (Option<(Matter, std::cmp::Reverse<Severity>, u32)>, usize) {
+    let key =
+        |entry: &QueueEntry<'_>| (entry.matter, std::cmp::Reverse(entry.severity), entry.progress.attempts);
     (entries.get(at).map(key), at)
 }
 
 /// When there is something to send; `None`: nothing waits for the time alone.
-pub fn wakes_at(entries: &[Entry<'_>], channels: &BTreeMap<String, Channel>, now: u64) -> Option<u64> {
+pub fn wakes_at(
+    entries: &[QueueEntry<'_>],
+    channels: &BTreeMap<String, ChannelHealth>,
+    now: u64,
+) -> Option<u64> {
     let at = |name: &str, places: Vec<usize>| {
         let first =
             places.iter().filter_map(|at| entries.get(*at)).map(|entry| entry.progress.next_at).min()?;
@@ -299,11 +320,15 @@ pub fn wakes_at(entries: &[Entry<'_>], channels: &BTreeMap<String, Channel>, now
 }
 
 /// The places of calls for which another way is to be tried beside this one: it failed twice, or its channel is away.
-pub fn closed(entries: &[Entry<'_>], channels: &BTreeMap<String, Channel>, now: u64) -> Vec<usize> {
-    let is_closed = |entry: &Entry<'_>| {
+pub fn closed(
+    entries: &[QueueEntry<'_>],
+    channels: &BTreeMap<String, ChannelHealth>,
+    now: u64,
+) -> Vec<usize> {
+    let is_closed = |entry: &QueueEntry<'_>| {
         let fresh = entry.matter == Matter::Call && !entry.progress.given_up && entry.progress.delivered == 0;
         let away = channels.get(entry.channel).is_some_and(|channel| channel.is_away(now));
-        let waits = entry.progress.state == State::Waiting && !entry.flies;
+        let waits = entry.progress.state == DeliveryState::Waiting && !entry.flies;
         fresh && waits && (away || entry.progress.attempts >= ATTEMPTS)
     };
     (0..entries.len()).filter(|at| entries.get(*at).is_some_and(is_closed)).collect()

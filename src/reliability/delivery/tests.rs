@@ -21,13 +21,13 @@ fn one(channel: &'static str, line: &'static str, matter: Matter) -> One {
 }
 
 impl One {
-    fn seen(&self) -> Entry<'_> {
+    fn seen(&self) -> QueueEntry<'_> {
         let Self { channel, line, matter, severity, flies, progress } = self;
-        Entry { channel, line, matter: *matter, severity: *severity, flies: *flies, progress }
+        QueueEntry { channel, line, matter: *matter, severity: *severity, flies: *flies, progress }
     }
 }
 
-fn seen(all: &[One]) -> Vec<Entry<'_>> {
+fn seen(all: &[One]) -> Vec<QueueEntry<'_>> {
     all.iter().map(One::seen).collect()
 }
 
@@ -35,7 +35,7 @@ fn seen(all: &[One]) -> Vec<Entry<'_>> {
 #[derive(Default)]
 struct Queue {
     all: Vec<One>,
-    channels: BTreeMap<String, Channel>,
+    channels: BTreeMap<String, ChannelHealth>,
     now: u64,
 }
 
@@ -48,21 +48,22 @@ impl Queue {
         due(&seen(&self.all), &self.channels, self.now)
     }
 
-    fn send(&mut self, at: usize, came: Came) {
+    fn send(&mut self, at: usize, came: AttemptResult) {
         let one = &mut self.all[at];
         one.flies = false;
         one.progress = one.progress.after(&came, self.now, MIDDLE);
         let channel = one.channel;
         let back = self.channels.entry(channel.to_owned()).or_default().heard(&came, self.now, MIDDLE);
         if back == Back::Yes {
-            let waits = |one: &&mut One| one.channel == channel && one.progress.state == State::Waiting;
+            let waits =
+                |one: &&mut One| one.channel == channel && one.progress.state == DeliveryState::Waiting;
             self.all.iter_mut().filter(waits).for_each(|one| one.progress.next_at = self.now);
         }
     }
 
     fn fold(&mut self) -> Vec<usize> {
         let places = stale(&seen(&self.all));
-        places.iter().for_each(|at| self.all[*at].progress.state = State::Folded);
+        places.iter().for_each(|at| self.all[*at].progress.state = DeliveryState::Folded);
         places
     }
 
@@ -71,11 +72,11 @@ impl Queue {
     }
 }
 
-const WELL: Came = Came::Delivered { again_in: None, left: Left::Nobody };
+const WELL: AttemptResult = AttemptResult::Delivered { again_in: None, left: Remaining::Nobody };
 
-fn away(retry_after: Option<u64>) -> Came {
+fn away(retry_after: Option<u64>) -> AttemptResult {
     let retry_after = retry_after.map(Duration::from_secs);
-    Came::Failed { whose: Whose::Channel, retry_after, retry_within: None }
+    AttemptResult::Failed { whose: Whose::Channel, retry_after, retry_within: None }
 }
 
 #[test]
@@ -120,7 +121,7 @@ fn what_was_delivered_is_not_folded_but_what_follows_it_is() {
         queue.all.push(one("hook", "1", matter));
     }
     assert_eq!(queue.fold(), [1, 2, 3]);
-    assert_eq!(queue.all[0].progress.state, State::Sent);
+    assert_eq!(queue.all[0].progress.state, DeliveryState::Sent);
     assert_eq!(queue.due(), [4]);
 }
 
@@ -160,7 +161,7 @@ fn a_channel_that_was_away_is_told_what_is_and_not_all_that_was() {
     assert_eq!(then.len(), 2, "the others at once: {then:?}");
     then.iter().for_each(|at| queue.send(*at, WELL));
     assert_eq!(queue.due(), [] as [usize; 0]);
-    let sent = queue.all.iter().filter(|one| one.progress.state == State::Sent).count();
+    let sent = queue.all.iter().filter(|one| one.progress.state == DeliveryState::Sent).count();
     assert_eq!(sent, 3, "one message for each incident");
 }
 
@@ -200,8 +201,8 @@ fn a_message_that_alone_fails_keeps_nobody_else_waiting_for_ever() {
         }
         queue.now = queue.wakes_at().unwrap_or(queue.now);
     }
-    assert_eq!(queue.all[1].progress.state, State::Sent);
-    assert_eq!(queue.all[2].progress.state, State::Sent);
+    assert_eq!(queue.all[1].progress.state, DeliveryState::Sent);
+    assert_eq!(queue.all[2].progress.state, DeliveryState::Sent);
     assert!(queue.now < 24 * 3_600_000, "within the day");
 }
 
@@ -247,7 +248,7 @@ fn another_way_is_tried_after_two_failures_and_at_once_where_the_channel_is_know
 #[test]
 fn a_receiver_that_forgets_is_told_again_until_a_later_message_was_delivered() {
     let minute = Some(Duration::from_secs(60));
-    let again = Came::Delivered { again_in: minute, left: Left::Nobody };
+    let again = AttemptResult::Delivered { again_in: minute, left: Remaining::Nobody };
     let mut queue = Queue::of(vec![one("am", "1", Matter::Call)]);
     queue.send(0, again);
     queue.now = 59_999;
@@ -268,23 +269,27 @@ fn a_receiver_that_forgets_is_told_again_until_a_later_message_was_delivered() {
 #[test]
 fn recipients_who_are_to_come_back_are_asked_again_and_hold_nobody_else() {
     let mut queue = Queue::of(vec![one("mail", "1", Matter::Call), one("mail", "2", Matter::Call)]);
-    queue.send(0, Came::Delivered { again_in: None, left: Left::Some });
+    queue.send(0, AttemptResult::Delivered { again_in: None, left: Remaining::Some });
     let progress = &queue.all[0].progress;
-    assert_eq!((progress.state, progress.delivered, progress.next_at), (State::Waiting, 1, 5_000));
+    assert_eq!((progress.state, progress.delivered, progress.next_at), (DeliveryState::Waiting, 1, 5_000));
     assert_eq!(queue.due(), [1]);
     assert_eq!(closed(&seen(&queue.all), &queue.channels, 0), [] as [usize; 0], "somebody has it");
     queue.now = 5_000;
-    queue.send(0, Came::Failed { whose: Whose::Message, retry_after: None, retry_within: None });
+    queue.send(0, AttemptResult::Failed { whose: Whose::Message, retry_after: None, retry_within: None });
     assert_eq!(queue.due(), [1], "nobody else waits for them");
     queue.now = 35_000;
-    queue.send(0, Came::Refused);
-    assert_eq!(queue.all[0].progress.state, State::Sent, "whoever has it has it");
+    queue.send(0, AttemptResult::Refused);
+    assert_eq!(queue.all[0].progress.state, DeliveryState::Sent, "whoever has it has it");
 }
 
 #[test]
 fn a_receiver_that_asks_for_time_gets_it_and_one_that_forgets_is_not_left_waiting() {
     let minute = Duration::from_secs(60);
-    let busy = |retry_after, retry_within| Came::Failed { whose: Whose::Channel, retry_after, retry_within };
+    let busy = |retry_after, retry_within| AttemptResult::Failed {
+        whose: Whose::Channel,
+        retry_after,
+        retry_within,
+    };
     assert_eq!(Progress::new(0).after(&busy(Some(minute), None), 0, MIDDLE).next_at, 60_000);
     let tried = Progress { attempts: 10, ..Progress::new(0) };
     assert_eq!(tried.after(&busy(None, Some(minute)), 0, MIDDLE).next_at, 60_000);
@@ -294,11 +299,11 @@ fn a_receiver_that_asks_for_time_gets_it_and_one_that_forgets_is_not_left_waitin
 fn after_a_day_of_attempts_it_is_dead() {
     let mut one = Progress::new(0);
     let mut now = 0;
-    while one.state == State::Waiting {
+    while one.state == DeliveryState::Waiting {
         now = one.next_at;
         one = one.after(&away(None), now, MIDDLE);
     }
-    assert_eq!(one.state, State::Dead);
+    assert_eq!(one.state, DeliveryState::Dead);
     assert!((23 * 3_600_000..=24 * 3_600_000).contains(&now), "{now}");
     assert!(one.attempts >= 29, "{}", one.attempts);
 }
@@ -311,7 +316,7 @@ fn what_another_clock_left_is_neither_in_the_future_nor_a_day_old() {
         assert!(ours.next_at <= now);
         assert_eq!(
             ours.after(&away(None), now, MIDDLE).state,
-            State::Waiting,
+            DeliveryState::Waiting,
             "not dead after one failure more"
         );
     }
@@ -345,12 +350,12 @@ proptest! {
             for at in due {
                 let came = match sky.next().expect("endless") {
                     0..=2 => WELL,
-                    3 => Came::Delivered { again_in: Some(Duration::from_secs(60)), left: Left::Nobody },
-                    4 => Came::Refused,
+                    3 => AttemptResult::Delivered { again_in: Some(Duration::from_secs(60)), left: Remaining::Nobody },
+                    4 => AttemptResult::Refused,
                     5 => away(None),
                     _ => away(Some(90)),
                 };
-                if matches!(came, Came::Delivered { .. }) {
+                if matches!(came, AttemptResult::Delivered { .. }) {
                     sent.push(at);
                 }
                 queue.send(at, came);
@@ -362,9 +367,9 @@ proptest! {
             prop_assert!(order.is_sorted(), "{order:?}");
             let last = queue.all.iter().rposition(|one| one.channel == *channel && one.line == line);
             let last = last.map(|at| queue.all[at].progress.state);
-            prop_assert!(last != Some(State::Folded), "what says the most is never folded");
+            prop_assert!(last != Some(DeliveryState::Folded), "what says the most is never folded");
         }
-        let left = queue.all.iter().any(|one| one.progress.state == State::Waiting);
+        let left = queue.all.iter().any(|one| one.progress.state == DeliveryState::Waiting);
         prop_assert!(!left || rounds == 2_000);
     }
 }

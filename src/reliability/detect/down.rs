@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use super::{DetectPolicy, Detector, DownPolicy, Finding, Says};
-use crate::reliability::alert::{AlertPolicy, Look, Sign};
+use crate::reliability::alert::{AlertLook, AlertPolicy, Sign};
 use crate::reliability::breaker::BreakerState;
-use crate::reliability::readings::{Failing, Reach, UpstreamReading};
+use crate::reliability::readings::{FailureScope, Reach, UpstreamReading};
 use crate::reliability::rule::{Rule, Severity};
 use crate::units::At;
 
@@ -31,7 +31,7 @@ impl UpstreamReading {
             // What fails is less than the whole, unless the exchanges say otherwise.
             Some(0) if self.passes_since() => row >= AGAINST_CHECKS && self.reach == Reach::Several,
             // Its answers to one client that asks for one thing: the next check says more.
-            Some(0) if self.failing == Failing::Answers && self.reach == Reach::Unknown => false,
+            Some(0) if self.failing == FailureScope::Answers && self.reach == Reach::Unknown => false,
             Some(_) | None => row >= rules.failures && self.reach != Reach::One,
         }
     }
@@ -84,7 +84,7 @@ impl Detector {
         let ripe = upstream.last_failure.is_some_and(|last| last.since(since) >= rules.confirm);
         Finding {
             key: self.key(Rule::ServiceDown, &upstream.name),
-            look: Look { sign, ripe, first_bad: Some(since) },
+            look: AlertLook { sign, ripe, first_bad: Some(since) },
             severity,
             policy: AlertPolicy { clear_after: policy.clear_after, ..AlertPolicy::default() },
             cause: Some(self.blamed(&upstream.name)),

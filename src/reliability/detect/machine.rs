@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{DetectPolicy, Detector, Finding, Says};
-use crate::reliability::alert::{AlertPolicy, Look, Sign};
+use crate::reliability::alert::{AlertLook, AlertPolicy, Sign};
 use crate::reliability::readings::ResourceReading;
-use crate::reliability::rule::{Key, Rule, Severity};
+use crate::reliability::rule::{AlertKey, Rule, Severity};
 use crate::units::At;
 
 /// Consecutive samples over each limit.
@@ -59,8 +59,12 @@ impl Detector {
             };
             let share = used.map_or("-".to_owned(), |used| format!("{:.1}%", used * 100.0));
             found.push(Finding {
-                key: Key { rule: Rule::Resource, service: Arc::clone(&service), scope: Arc::from(scope) },
-                look: Look { sign, ripe: true, first_bad: streak.since },
+                key: AlertKey {
+                    rule: Rule::Resource,
+                    service: Arc::clone(&service),
+                    scope: Arc::from(scope),
+                },
+                look: AlertLook { sign, ripe: true, first_bad: streak.since },
                 severity,
                 policy: AlertPolicy { clear_after: policy.clear_after, ..AlertPolicy::default() },
                 cause: Some(Arc::clone(&service)),

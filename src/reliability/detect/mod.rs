@@ -15,16 +15,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::alert::{AlertPolicy, Look, Sign};
+use super::alert::{AlertLook, AlertPolicy, Sign};
 use super::counts::{Counts, Windows};
 use super::readings::{Readings, Resource};
-use super::rule::{Key, Rule, Severity};
+use super::rule::{AlertKey, Rule, Severity};
 use super::significance::above;
 use crate::units::At;
 use machine::Streak;
 pub use policy::{
-    Budget, DetectPolicy, DownPolicy, ErrorPolicy, LatencyPolicy, Limits, NetworkPolicy, PaymentPolicy,
-    ResourcePolicy,
+    DetectPolicy, DownPolicy, ErrorPolicy, LatencyBudget, LatencyPolicy, NetworkPolicy, PaymentPolicy,
+    PercentileLimits, ResourcePolicy,
 };
 pub use routes::{BudgetState, budget_state};
 
@@ -35,9 +35,9 @@ pub const NETWORK: &str = "network";
 #[derive(Clone, Debug)]
 pub struct Finding {
     /// About what.
-    pub key: Key,
+    pub key: AlertKey,
     /// What it says.
-    pub look: Look,
+    pub look: AlertLook,
     /// How bad it is, if it is.
     pub severity: Severity,
     /// How long it takes.
@@ -76,7 +76,7 @@ pub struct Detector {
     /// Upstreams of which a check is about to say whether they are down.
     undecided: Vec<Arc<str>>,
     /// Since when there have been errors, by key of a rule, with no clean minute between.
-    spells: BTreeMap<Key, At>,
+    spells: BTreeMap<AlertKey, At>,
     /// When the errors of a route class last were more than chance and more than a slow burn.
     spikes: BTreeMap<Arc<str>, At>,
     streaks: BTreeMap<(Resource, Arc<str>), Streak>,
@@ -135,12 +135,12 @@ impl Detector {
     fn reported(&self, policy: &DetectPolicy, readings: &Readings, found: &mut Vec<Finding>) {
         found.extend(readings.reported.iter().map(|one| {
             Finding {
-                key: Key {
+                key: AlertKey {
                     rule: Rule::Reported,
                     service: Arc::clone(&one.service),
                     scope: Arc::clone(&one.scope),
                 },
-                look: Look { sign: one.sign, ripe: true, first_bad: one.first_bad },
+                look: AlertLook { sign: one.sign, ripe: true, first_bad: one.first_bad },
                 severity: one.severity,
                 policy: AlertPolicy {
                     confirm: one.confirm,
@@ -154,13 +154,13 @@ impl Detector {
         }));
     }
 
-    fn key(&self, rule: Rule, service: &Arc<str>) -> Key {
-        Key { rule, service: Arc::clone(service), scope: Arc::clone(&self.nothing) }
+    fn key(&self, rule: Rule, service: &Arc<str>) -> AlertKey {
+        AlertKey { rule, service: Arc::clone(service), scope: Arc::clone(&self.nothing) }
     }
 
     /// When the errors of `key` began: remembered until there was a clean minute, but not older than the window that
     /// proves them.
-    fn spell(&mut self, key: &Key, windows: &Windows, proof: Option<Duration>, now: At) -> Option<At> {
+    fn spell(&mut self, key: &AlertKey, windows: &Windows, proof: Option<Duration>, now: At) -> Option<At> {
         if windows.m1.bad == 0 && windows.s1.bad == 0 {
             self.spells.remove(key);
         } else if !self.spells.contains_key(key) {

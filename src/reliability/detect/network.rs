@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{DetectPolicy, Detector, Finding, Says};
-use crate::reliability::alert::{AlertPolicy, Look, Sign};
+use crate::reliability::alert::{AlertLook, AlertPolicy, Sign};
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::readings::{Readings, UpstreamReading};
 use crate::reliability::rule::{Rule, Severity};
@@ -19,7 +19,7 @@ const BETWEEN_CHECKS: Duration = Duration::from_secs(60);
 
 /// An upstream that is gone, or fails its checks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Gone {
+pub(super) struct GoneUpstream {
     /// It was there until then …
     earliest: At,
     /// … and was not any more then.
@@ -37,7 +37,7 @@ enum Sure {
     Yes,
 }
 
-impl Gone {
+impl GoneUpstream {
     /// Half a vote for whom it is not sure of.
     fn votes(self) -> usize {
         match self.sure {
@@ -65,10 +65,16 @@ impl Detector {
         self.opened.retain(|name, _| readings.upstreams.iter().any(|upstream| upstream.name == *name));
     }
 
-    fn gone(&self, policy: &DetectPolicy, upstream: &UpstreamReading, now: At) -> Option<Gone> {
+    fn gone(&self, policy: &DetectPolicy, upstream: &UpstreamReading, now: At) -> Option<GoneUpstream> {
         let fails_still = upstream.fails_still(now);
         if let Some(at) = self.opened.get(&upstream.name) {
-            return Some(Gone { earliest: *at, known: *at, sure: Sure::Yes, opened: true, fails_still });
+            return Some(GoneUpstream {
+                earliest: *at,
+                known: *at,
+                sure: Sure::Yes,
+                opened: true,
+                fails_still,
+            });
         }
         let missed = upstream.failed_probes.is_some_and(|probes| probes > 0);
         let down = upstream.is_down(&policy.down);
@@ -77,21 +83,22 @@ impl Detector {
         let passed = upstream.last_success.filter(|_| missed);
         let earliest = passed.map_or(known, |passed| passed.max(known - BETWEEN_CHECKS).min(known));
         let sure = if down { Sure::Yes } else { Sure::NotYet };
-        Some(Gone { earliest, known, sure, opened: false, fails_still })
+        Some(GoneUpstream { earliest, known, sure, opened: false, fails_still })
     }
 
     /// Three or more that went within five seconds of each other are not three faults.
     pub(super) fn network_down(&mut self, policy: &DetectPolicy, readings: &Readings, now: At) -> Finding {
         let needed = policy.network.upstreams.max(2);
         let named = |one: &UpstreamReading| Some((Arc::clone(&one.name), self.gone(policy, one, now)?));
-        let gone: BTreeMap<Arc<str>, Gone> = readings.upstreams.iter().filter_map(named).collect();
+        let gone: BTreeMap<Arc<str>, GoneUpstream> = readings.upstreams.iter().filter_map(named).collect();
         let fresh = together(&gone, needed, policy.network.within);
         for name in &fresh {
             if !self.members.contains(name) {
                 self.members.push(Arc::clone(name));
             }
         }
-        let still: Vec<Gone> = self.members.iter().filter_map(|name| gone.get(name).copied()).collect();
+        let still: Vec<GoneUpstream> =
+            self.members.iter().filter_map(|name| gone.get(name).copied()).collect();
         let sure = still.iter().filter(|one| one.sure == Sure::Yes).count();
         let sign = match still.len() {
             _ if readings.upstreams.is_empty() => Sign::Blind,
@@ -107,7 +114,11 @@ impl Detector {
         let names = self.members.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
         Finding {
             key: self.key(Rule::NetworkDown, &self.network),
-            look: Look { sign, ripe: sure >= needed, first_bad: still.iter().map(|one| one.known).min() },
+            look: AlertLook {
+                sign,
+                ripe: sure >= needed,
+                first_bad: still.iter().map(|one| one.known).min(),
+            },
             severity: Severity::Critical,
             policy: AlertPolicy {
                 // Breakers open by the answers of many; checks of one moment may miss together what comes back in the next.
@@ -124,11 +135,11 @@ impl Detector {
 }
 
 /// Those that may have gone within `within` of each other, if they are enough.
-fn together(gone: &BTreeMap<Arc<str>, Gone>, needed: usize, within: Duration) -> Vec<Arc<str>> {
+fn together(gone: &BTreeMap<Arc<str>, GoneUpstream>, needed: usize, within: Duration) -> Vec<Arc<str>> {
     let mut members: Vec<Arc<str>> = Vec::new();
     for first in gone.values() {
         let group = || {
-            let near = |one: &Gone| one.known >= first.known && one.earliest <= first.known + within;
+            let near = |one: &GoneUpstream| one.known >= first.known && one.earliest <= first.known + within;
             gone.iter().filter(move |(_, one)| near(one))
         };
         let sure = group().any(|(_, one)| one.sure == Sure::Yes);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{DetectPolicy, Detector, Finding, Says, Test, hints, percent};
-use crate::reliability::alert::{AlertPolicy, Look, Sign};
+use crate::reliability::alert::{AlertLook, AlertPolicy, Sign};
 use crate::reliability::readings::PaymentReading;
 use crate::reliability::rule::{Rule, Severity};
 use crate::reliability::significance::above;
@@ -35,7 +35,7 @@ impl Detector {
         let ripe = bad && test.is_so_now(windows) && Test { alpha: 1e-4, ..test }.proves(windows.m5);
         Finding {
             key,
-            look: Look { sign, ripe, first_bad },
+            look: AlertLook { sign, ripe, first_bad },
             severity: Severity::Critical,
             policy: AlertPolicy {
                 confirm: rules.confirm,
@@ -75,7 +75,7 @@ impl Detector {
         let ripe = limit.is_some_and(|limit| hints(recent.bad, recent.total(), limit));
         Finding {
             key: self.key(Rule::DeclineRate, &payment.vendor),
-            look: Look { sign, ripe, first_bad: None },
+            look: AlertLook { sign, ripe, first_bad: None },
             severity: Severity::Medium,
             policy: AlertPolicy {
                 confirm: Duration::from_secs(300),

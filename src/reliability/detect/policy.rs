@@ -61,7 +61,7 @@ pub struct ErrorPolicy {
 
 /// One percentile's budget. The limits are counted by the shell; here they are text and severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct PercentileLimits {
     /// The target.
     pub warn: Duration,
     /// The alert threshold.
@@ -70,29 +70,29 @@ pub struct Limits {
 
 /// The performance budget of a route class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
+pub struct LatencyBudget {
     /// 500 ms and 1 s.
-    pub p50: Limits,
+    pub p50: PercentileLimits,
     /// 2 s and 3 s.
-    pub p95: Limits,
+    pub p95: PercentileLimits,
     /// 5 s and 8 s: over the first is high, over the second critical.
-    pub p99: Limits,
+    pub p99: PercentileLimits,
 }
 
-impl Budget {
+impl LatencyBudget {
     /// Its limits: warn and alert of p50, p95, p99.
     pub fn limits(&self) -> [Duration; 6] {
         [self.p50.warn, self.p50.alert, self.p95.warn, self.p95.alert, self.p99.warn, self.p99.alert]
     }
 }
 
-impl Default for Budget {
+impl Default for LatencyBudget {
     fn default() -> Self {
         let (secs, millis) = (Duration::from_secs, Duration::from_millis);
         Self {
-            p50: Limits { warn: millis(500), alert: secs(1) },
-            p95: Limits { warn: secs(2), alert: secs(3) },
-            p99: Limits { warn: secs(5), alert: secs(8) },
+            p50: PercentileLimits { warn: millis(500), alert: secs(1) },
+            p95: PercentileLimits { warn: secs(2), alert: secs(3) },
+            p99: PercentileLimits { warn: secs(5), alert: secs(8) },
         }
     }
 }
@@ -101,9 +101,9 @@ impl Default for Budget {
 #[derive(Clone, Debug, PartialEq)]
 pub struct LatencyPolicy {
     /// Of every route class that has none of its own.
-    pub budget: Budget,
+    pub budget: LatencyBudget,
     /// Route classes by name: their own budget; `None`: they last long by nature (streams, long polls) and have none.
-    pub classes: BTreeMap<String, Option<Budget>>,
+    pub classes: BTreeMap<String, Option<LatencyBudget>>,
     /// How probably chance alone makes it suspected, per look: 10⁻³.
     pub suspect: f64,
     /// How probably chance alone calls somebody: 10⁻⁴, in both windows at once.
@@ -153,7 +153,7 @@ pub struct PaymentPolicy {
 
 impl LatencyPolicy {
     /// The budget of a route class; `None`: it has none.
-    pub fn of(&self, class: &str) -> Option<&Budget> {
+    pub fn of(&self, class: &str) -> Option<&LatencyBudget> {
         self.classes.get(class).map_or(Some(&self.budget), Option::as_ref)
     }
 }
@@ -187,7 +187,7 @@ impl Default for DetectPolicy {
                 confirm: secs(120),
             },
             latency: LatencyPolicy {
-                budget: Budget::default(),
+                budget: LatencyBudget::default(),
                 classes: BTreeMap::new(),
                 suspect: 1e-3,
                 page: 1e-4,

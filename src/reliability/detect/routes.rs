@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{DetectPolicy, Detector, Finding, Limits, Says, Test, hints, percent};
-use crate::reliability::alert::{AlertPolicy, Look, Sign};
+use super::{DetectPolicy, Detector, Finding, PercentileLimits, Says, Test, hints, percent};
+use crate::reliability::alert::{AlertLook, AlertPolicy, Sign};
 use crate::reliability::counts::{Counts, Windows};
 use crate::reliability::readings::{Over, RouteReading, SlowCounts};
 use crate::reliability::rule::{Rule, Severity};
@@ -21,7 +21,7 @@ const PERCENTILES: [(&str, f64); 3] = [("p50", 0.5), ("p95", 0.05), ("p99", 0.01
 /// What was counted of one percentile.
 struct Slowness {
     counts: SlowCounts,
-    limits: Limits,
+    limits: PercentileLimits,
     /// The last minute by upstream.
     by: Vec<(Arc<str>, Over)>,
 }
@@ -110,7 +110,7 @@ impl Detector {
         }
         let half_fails = windows.m1.bad_ratio().is_some_and(|ratio| ratio >= 0.5);
         Finding {
-            look: Look { sign, ripe, first_bad },
+            look: AlertLook { sign, ripe, first_bad },
             severity: if pages || half_fails { Severity::High } else { Severity::Medium },
             policy: AlertPolicy {
                 confirm: errors.confirm,
@@ -142,7 +142,7 @@ impl Detector {
         let goes_on = errors.objective.burn(windows.h1).is_some_and(|rate| rate >= 1.0);
         Finding {
             key: self.scoped(Rule::ErrorRate, &route.class, "slow_burn"),
-            look: Look { sign, ripe: goes_on, first_bad: None },
+            look: AlertLook { sign, ripe: goes_on, first_bad: None },
             severity: Severity::Low,
             policy: AlertPolicy {
                 confirm: SLOWLY,
@@ -202,7 +202,7 @@ impl Detector {
         let limit = if worst { limits.warn } else { limits.alert };
         Finding {
             key: self.scoped(Rule::Latency, &route.class, name),
-            look: Look { sign, ripe, first_bad: None },
+            look: AlertLook { sign, ripe, first_bad: None },
             severity,
             policy: AlertPolicy {
                 confirm: latency.confirm,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::readings::{
-    BreakerReading, Failing, Over, PaymentReading, Reach, ResourceReading, RouteReading, SlowCounts,
+    BreakerReading, FailureScope, Over, PaymentReading, Reach, ResourceReading, RouteReading, SlowCounts,
     UpstreamReading,
 };
 
@@ -91,7 +91,7 @@ fn what_starts_beside_strop_has_its_grace_until_somebody_can_connect_and_a_vendo
     };
     assert_eq!(seen(&never, 29), (Sign::Blind, Sign::Blind));
     assert_eq!(seen(&never, 30), (Sign::Bad, Sign::Bad));
-    let answers = UpstreamReading { failing: Failing::Answers, ..never.clone() };
+    let answers = UpstreamReading { failing: FailureScope::Answers, ..never.clone() };
     assert_eq!(seen(&answers, 3), (Sign::Bad, Sign::Bad), "whoever answers has started");
     let vendor = UpstreamReading { beside: false, ..never };
     assert_eq!(seen(&vendor, 3), (Sign::Bad, Sign::Bad));
@@ -100,7 +100,7 @@ fn what_starts_beside_strop_has_its_grace_until_somebody_can_connect_and_a_vendo
 #[test]
 fn where_checks_pass_one_route_or_client_that_fails_is_not_the_whole() {
     let row = |failures, reach, failed_probes: Option<u32>| {
-        let (checked, answers) = (failed_probes.map(|_| at(102)), Failing::Answers);
+        let (checked, answers) = (failed_probes.map(|_| at(102)), FailureScope::Answers);
         let failing = failing("api", failures, 101, 103);
         let one = UpstreamReading { reach, failed_probes, checked, failing: answers, ..failing };
         sign(&look(&mut Detector::new(at(0)), &of(vec![one]), at(103)), Rule::ServiceDown, "api")
@@ -127,15 +127,15 @@ fn until_a_check_says_more_what_meets_everybody_is_down_and_what_meets_one_waits
         let found = look(&mut Detector::new(at(0)), &readings, at(101));
         (sign(&found, Rule::ServiceDown, "api"), sign(&found, Rule::ErrorRate, "web"))
     };
-    assert_eq!(seen(Failing::Connections, Reach::Unknown, 95), (Sign::Bad, Sign::Bad));
-    assert_eq!(seen(Failing::Answers, Reach::Several, 95), (Sign::Bad, Sign::Bad));
-    assert_eq!(seen(Failing::Answers, Reach::Unknown, 95), (Sign::Between, Sign::Between));
+    assert_eq!(seen(FailureScope::Connections, Reach::Unknown, 95), (Sign::Bad, Sign::Bad));
+    assert_eq!(seen(FailureScope::Answers, Reach::Several, 95), (Sign::Bad, Sign::Bad));
+    assert_eq!(seen(FailureScope::Answers, Reach::Unknown, 95), (Sign::Between, Sign::Between));
     assert_eq!(
-        seen(Failing::Answers, Reach::Unknown, 102),
+        seen(FailureScope::Answers, Reach::Unknown, 102),
         (Sign::Between, Sign::Bad),
         "the check has passed"
     );
-    assert_eq!(seen(Failing::Answers, Reach::One, 95), (Sign::Good, Sign::Bad));
+    assert_eq!(seen(FailureScope::Answers, Reach::One, 95), (Sign::Good, Sign::Bad));
 }
 
 #[test]

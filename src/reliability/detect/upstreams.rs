@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::down::STALE;
 use super::network::company;
 use super::{DetectPolicy, Detector, Finding, Says};
-use crate::reliability::alert::{AlertPolicy, Look, Sign};
+use crate::reliability::alert::{AlertLook, AlertPolicy, Sign};
 use crate::reliability::breaker::BreakerState;
-use crate::reliability::readings::{BreakerReading, Failing, Readings, UpstreamReading};
-use crate::reliability::rule::{Key, Rule, Severity};
+use crate::reliability::readings::{BreakerReading, FailureScope, Readings, UpstreamReading};
+use crate::reliability::rule::{AlertKey, Rule, Severity};
 use crate::units::At;
 
 impl Detector {
@@ -45,7 +45,7 @@ impl Detector {
 
     /// What starts beside Strop may take a while until it listens. Whoever answers has started.
     pub(super) fn is_young(&self, policy: &DetectPolicy, upstream: &UpstreamReading, now: At) -> bool {
-        let started = upstream.last_success.is_some() || upstream.failing == Failing::Answers;
+        let started = upstream.last_success.is_some() || upstream.failing == FailureScope::Answers;
         upstream.beside && !started && now.since(self.born) < policy.grace
     }
 
@@ -61,7 +61,7 @@ impl Detector {
         let opened = self.opened.get(&upstream.name).copied().unwrap_or(breaker.since);
         Finding {
             key: self.key(Rule::Breaker, &upstream.name),
-            look: Look { sign, ripe: true, first_bad: Some(first.max(opened - STALE)) },
+            look: AlertLook { sign, ripe: true, first_bad: Some(first.max(opened - STALE)) },
             severity,
             policy: AlertPolicy { clear_after: breaker.open_for * 2, ..AlertPolicy::default() },
             cause: Some(self.blamed(&upstream.name)),
@@ -89,8 +89,8 @@ impl Detector {
         by.iter().find(|(_, count)| *count > 0 && count * 2 >= of).map(|(name, _)| self.blamed(name))
     }
 
-    pub(super) fn scoped(&self, rule: Rule, service: &Arc<str>, scope: &str) -> Key {
-        Key { rule, service: Arc::clone(service), scope: Arc::from(scope) }
+    pub(super) fn scoped(&self, rule: Rule, service: &Arc<str>, scope: &str) -> AlertKey {
+        AlertKey { rule, service: Arc::clone(service), scope: Arc::from(scope) }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Effect, Engine, News, Notice, Page};
+use super::{Effect, Engine, Notice, NoticeKind, Page};
 use crate::names::IncidentId;
-use crate::reliability::escalation::{Call, Cause, EscalationPolicy, Known};
-use crate::reliability::incident::{Actor, Incident, Kind, State, Transition};
+use crate::reliability::escalation::{Call, CallCause, EscalationPolicy, LastNotice};
+use crate::reliability::incident::{Actor, EntryKind, Incident, State, Transition};
 use crate::units::At;
 
 impl Engine {
@@ -18,7 +18,7 @@ impl Engine {
         if silenced != self.hushed.contains(id) {
             let text = if silenced { "silenced: nobody is called" } else { "no longer silenced" };
             self.with(id, |incident| {
-                incident.tell(now, Actor::Engine, Kind::Silence, text.to_owned(), Vec::new());
+                incident.tell(now, Actor::Engine, EntryKind::Silence, text.to_owned(), Vec::new());
                 None
             });
             if silenced {
@@ -53,9 +53,9 @@ impl Engine {
         for call in calls {
             self.with(id, |incident| {
                 let why = match call.cause {
-                    Cause::Step => "",
-                    Cause::Again => " again",
-                    Cause::Undelivered => " another way",
+                    CallCause::Step => "",
+                    CallCause::Again => " again",
+                    CallCause::Undelivered => " another way",
                 };
                 let text = format!("calling {}{why} through {}", call.whom(), call.channel);
                 let evidence = vec![
@@ -63,7 +63,7 @@ impl Engine {
                     ("step".to_owned(), call.step.to_string()),
                     ("round".to_owned(), call.round.to_string()),
                 ];
-                incident.tell(at, Actor::Engine, Kind::Page, text, evidence);
+                incident.tell(at, Actor::Engine, EntryKind::Page, text, evidence);
                 incident.escalation.know(known(incident));
                 None
             });
@@ -92,21 +92,21 @@ impl Engine {
             return;
         }
         let news = match transition.to {
-            State::Resolved | State::Cleared => News::Over,
-            State::Acknowledged => News::Taken,
+            State::Resolved | State::Cleared => NoticeKind::Over,
+            State::Acknowledged => NoticeKind::Taken,
             State::Suspected | State::Open | State::Mitigating | State::Monitoring | State::Reviewed => {
-                News::State
+                NoticeKind::State
             }
         };
         let mut to = if self.is_silenced(incident) { Vec::new() } else { self.stakeholders(incident) };
-        if news != News::State {
+        if news != NoticeKind::State {
             to.extend(called(incident));
         }
         self.notify(&transition.id, to, news, transition.to, transition.at);
-        if news == News::Over {
+        if news == NoticeKind::Over {
             self.hushed.remove(&transition.id);
         }
-        if news == News::Taken {
+        if news == NoticeKind::Taken {
             self.learn(&transition.id);
         }
     }
@@ -131,7 +131,7 @@ impl Engine {
         let news = changed.into_iter().filter_map(|id| {
             let incident = self.incidents.get(id).filter(|one| one.state.is_live())?;
             let taken = incident.clocks.acknowledged.is_some() && !incident.escalation.knows_it_is_taken();
-            let news = if taken { News::Taken } else { News::Severity };
+            let news = if taken { NoticeKind::Taken } else { NoticeKind::Severity };
             incident.escalation.is_news(known(incident)).then(|| (id.clone(), news))
         });
         for (id, news) in news.collect::<Vec<_>>() {
@@ -165,7 +165,14 @@ impl Engine {
         policy.stakeholders.iter().flat_map(of).collect()
     }
 
-    fn notify(&mut self, id: &IncidentId, mut to: Vec<(String, String)>, news: News, state: State, at: At) {
+    fn notify(
+        &mut self,
+        id: &IncidentId,
+        mut to: Vec<(String, String)>,
+        news: NoticeKind,
+        state: State,
+        at: At,
+    ) {
         to.sort();
         to.dedup();
         let Some(incident) = self.incidents.get(id).filter(|_| !to.is_empty()) else { return };
@@ -179,7 +186,7 @@ impl Engine {
             title: incident.title.clone(),
             at,
         };
-        let over = news == News::Over;
+        let over = news == NoticeKind::Over;
         self.changed.after.push(if over { Effect::ResolveNotice(notice) } else { Effect::Update(notice) });
     }
 }
@@ -192,8 +199,8 @@ impl Incident {
 }
 
 /// What those who are called now are told.
-fn known(incident: &Incident) -> Known {
-    Known { severity: incident.severity, taken: incident.clocks.acknowledged.is_some() }
+fn known(incident: &Incident) -> LastNotice {
+    LastNotice { severity: incident.severity, taken: incident.clocks.acknowledged.is_some() }
 }
 
 /// Everybody who was called, and through what.

@@ -4,24 +4,24 @@ use super::{Command, Effect, Engine, Reply, Role};
 use crate::names::IncidentId;
 use crate::reliability::escalation::Arrived;
 use crate::reliability::incident::{
-    Actor, Beginning, Ending, Force, Incident, Kind, Refused, State, Transition,
+    Actor, Beginning, Ending, EntryKind, Force, Incident, Refused, State, Transition,
 };
-use crate::reliability::rule::{Key, Rule, Severity};
+use crate::reliability::rule::{AlertKey, Rule, Severity};
 use crate::reliability::silence::Silence;
 use crate::units::At;
 
-type Done = Result<Reply, Refused>;
+type CommandResult = Result<Reply, Refused>;
 
 impl Engine {
     /// One order, at once. What it changed is in the effects, also when it was refused (then they are empty).
-    pub fn command(&mut self, command: Command, now: At) -> (Done, Vec<Effect>) {
+    pub fn command(&mut self, command: Command, now: At) -> (CommandResult, Vec<Effect>) {
         let now = now.max(self.clock.now);
         self.clock.now = now;
         let done = self.room(&command).and_then(|()| self.obey(command, now));
         (done, self.effects())
     }
 
-    fn obey(&mut self, command: Command, now: At) -> Done {
+    fn obey(&mut self, command: Command, now: At) -> CommandResult {
         match command {
             Command::Open { actor, title, severity, service } => {
                 self.open_by_hand(&actor, title, severity, &service, now)
@@ -37,19 +37,19 @@ impl Engine {
                 let actor = actor.map_or(Actor::Engine, Actor::Named);
                 let moved = one.mitigate(actor.clone(), &what, now)?;
                 if !evidence.is_empty() {
-                    one.tell(now, actor, Kind::Action, what, evidence);
+                    one.tell(now, actor, EntryKind::Action, what, evidence);
                 }
                 Ok(moved)
             }),
             Command::Acted { service, actor, what } => {
                 let id = self.concerned(&service).ok_or(Refused::NoSuchIncident)?;
                 self.change(&id, |one| {
-                    one.tell(now, Actor::Named(actor), Kind::Action, what, Vec::new());
+                    one.tell(now, Actor::Named(actor), EntryKind::Action, what, Vec::new());
                     Ok(None)
                 })
             }
             Command::Evidence { id, what, evidence } => self.change(&id, |one| {
-                one.tell(now, Actor::Engine, Kind::Evidence, what, evidence);
+                one.tell(now, Actor::Engine, EntryKind::Evidence, what, evidence);
                 Ok(None)
             }),
             Command::Resolve { id, actor, reason, force } => self.resolve(&id, &actor, reason, force, now),
@@ -64,7 +64,14 @@ impl Engine {
         }
     }
 
-    fn rate(&mut self, id: &IncidentId, actor: &str, severity: Severity, reason: &str, now: At) -> Done {
+    fn rate(
+        &mut self,
+        id: &IncidentId,
+        actor: &str,
+        severity: Severity,
+        reason: &str,
+        now: At,
+    ) -> CommandResult {
         named(actor)?;
         self.change(id, |one| one.rate(severity, actor, reason, now).map(|()| None))?;
         if self.role == Role::Acts {
@@ -78,7 +85,7 @@ impl Engine {
         &mut self,
         id: &IncidentId,
         change: impl FnOnce(&mut Incident) -> Result<Option<Transition>, Refused>,
-    ) -> Done {
+    ) -> CommandResult {
         if !self.incidents.contains_key(id) {
             return Err(Refused::NoSuchIncident);
         }
@@ -92,7 +99,7 @@ impl Engine {
         refused.map_or_else(|| self.shown(id), Err)
     }
 
-    fn shown(&self, id: &IncidentId) -> Done {
+    fn shown(&self, id: &IncidentId) -> CommandResult {
         let incident = self.incidents.get(id).ok_or(Refused::NoSuchIncident)?;
         Ok(Reply::Incident(Box::new(incident.clone())))
     }
@@ -104,13 +111,13 @@ impl Engine {
         severity: Severity,
         service: &str,
         now: At,
-    ) -> Done {
+    ) -> CommandResult {
         named(actor)?;
         if title.trim().is_empty() {
             return Err(Refused::Empty("title"));
         }
         let id = self.next_id(now);
-        let key = Key::of(Rule::Manual, service, id.as_str());
+        let key = AlertKey::of(Rule::Manual, service, id.as_str());
         let beginning =
             Beginning { id: id.clone(), key, title: title.clone(), severity, began: now, earlier: None };
         self.incidents.insert(id.clone(), Incident::suspected(beginning, now));
@@ -126,18 +133,18 @@ impl Engine {
         self.shown(&id)
     }
 
-    fn note(&mut self, id: &IncidentId, actor: &str, text: String, now: At) -> Done {
+    fn note(&mut self, id: &IncidentId, actor: &str, text: String, now: At) -> CommandResult {
         named(actor)?;
         if text.trim().is_empty() {
             return Err(Refused::Empty("text"));
         }
         self.change(id, |one| {
-            one.tell(now, Actor::Named(actor.to_owned()), Kind::Note, text, Vec::new());
+            one.tell(now, Actor::Named(actor.to_owned()), EntryKind::Note, text, Vec::new());
             Ok(None)
         })
     }
 
-    fn assign(&mut self, id: &IncidentId, actor: &str, to: &str, now: At) -> Done {
+    fn assign(&mut self, id: &IncidentId, actor: &str, to: &str, now: At) -> CommandResult {
         named(actor)?;
         if to.trim().is_empty() {
             return Err(Refused::Empty("to"));
@@ -148,12 +155,19 @@ impl Engine {
             }
             one.assignee = Some(to.to_owned());
             let text = format!("{actor} put {to} in charge");
-            one.tell(now, Actor::Named(actor.to_owned()), Kind::Assigned, text, Vec::new());
+            one.tell(now, Actor::Named(actor.to_owned()), EntryKind::Assigned, text, Vec::new());
             Ok(None)
         })
     }
 
-    fn resolve(&mut self, id: &IncidentId, actor: &str, reason: String, force: Force, now: At) -> Done {
+    fn resolve(
+        &mut self,
+        id: &IncidentId,
+        actor: &str,
+        reason: String,
+        force: Force,
+        now: At,
+    ) -> CommandResult {
         named(actor)?;
         let incident = self.incidents.get(id).ok_or(Refused::NoSuchIncident)?;
         let (state, seen) = (incident.state, incident.unseen_since.is_none());
@@ -188,7 +202,7 @@ impl Engine {
         })
     }
 
-    fn silence(&mut self, mut silence: Silence, now: At) -> Done {
+    fn silence(&mut self, mut silence: Silence, now: At) -> CommandResult {
         named(&silence.actor)?;
         silence.check(now)?;
         silence.number = self.next_silence(now);
@@ -197,7 +211,7 @@ impl Engine {
         Ok(Reply::Silence(silence))
     }
 
-    fn end_silence(&mut self, number: u64, actor: &str, now: At) -> Done {
+    fn end_silence(&mut self, number: u64, actor: &str, now: At) -> CommandResult {
         named(actor)?;
         let place = self.silences.iter().position(|silence| silence.number == number);
         let mut silence = self.silences.remove(place.ok_or(Refused::NoSuchSilence)?);
@@ -206,7 +220,14 @@ impl Engine {
         Ok(Reply::Silence(silence))
     }
 
-    fn delivered(&mut self, id: &IncidentId, number: u32, arrived: Arrived, detail: &str, now: At) -> Done {
+    fn delivered(
+        &mut self,
+        id: &IncidentId,
+        number: u32,
+        arrived: Arrived,
+        detail: &str,
+        now: At,
+    ) -> CommandResult {
         let silenced = self.incidents.get(id).is_some_and(|incident| self.is_silenced(incident));
         let policy = &self.policy.escalation;
         let incident = self.incidents.get_mut(id).ok_or(Refused::NoSuchIncident)?;
@@ -219,7 +240,7 @@ impl Engine {
             Arrived::No => format!("call {number} did not arrive: {detail}"),
         };
         self.with(id, |incident| {
-            incident.tell(now, Actor::Engine, Kind::Delivery, text, Vec::new());
+            incident.tell(now, Actor::Engine, EntryKind::Delivery, text, Vec::new());
             None
         });
         self.page(id, next.unwrap_or_default());

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::names::IncidentId;
-use crate::reliability::escalation::{Arrived, Cause};
+use crate::reliability::escalation::{Arrived, CallCause};
 use crate::reliability::incident::{Force, Incident, Review, State, Transition};
 use crate::reliability::ledger::Minute;
 use crate::reliability::rule::Severity;
@@ -41,7 +41,7 @@ pub struct Page {
     /// Through what.
     pub channel: String,
     /// Why.
-    pub cause: Cause,
+    pub cause: CallCause,
     /// Which step of the ladder, from 0.
     pub step: u32,
     /// Which round, from 0.
@@ -70,7 +70,7 @@ pub struct Notice {
     /// Where it is.
     pub state: State,
     /// What is new about it.
-    pub news: News,
+    pub news: NoticeKind,
     /// One line for people.
     pub title: String,
     /// When.
@@ -80,7 +80,7 @@ pub struct Notice {
 /// What is new about an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum News {
+pub enum NoticeKind {
     /// Its state is another one.
     State,
     /// Somebody has taken it.
@@ -91,7 +91,7 @@ pub enum News {
     Over,
 }
 
-impl News {
+impl NoticeKind {
     /// As part of the names of messages.
     pub fn label(self) -> &'static str {
         match self {

@@ -6,8 +6,8 @@ use super::{Engine, Tracked};
 use crate::names::IncidentId;
 use crate::reliability::alert::{Alert, AlertPolicy};
 use crate::reliability::detect::{Finding, NETWORK};
-use crate::reliability::incident::{Actor, Beginning, Ending, Incident, Kind, Signal, State};
-use crate::reliability::rule::{Key, Rule};
+use crate::reliability::incident::{Actor, Beginning, Ending, EntryKind, Incident, Signal, State};
+use crate::reliability::rule::{AlertKey, Rule};
 use crate::units::At;
 
 /// An open incident that nobody has taken may still turn out to be part of another one for this many seconds.
@@ -17,7 +17,7 @@ impl Engine {
     /// The live incident that explains `key`: the network's, that of the service to blame, or one of the same identity.
     pub(super) fn home(
         &self,
-        key: &Key,
+        key: &AlertKey,
         cause: Option<&Arc<str>>,
         but: Option<&IncidentId>,
     ) -> Option<IncidentId> {
@@ -74,7 +74,7 @@ impl Engine {
             incident.tell(
                 now,
                 Actor::Engine,
-                Kind::Signal,
+                EntryKind::Signal,
                 format!("suspected: {}", says.title),
                 says.evidence,
             );
@@ -113,12 +113,12 @@ impl Engine {
             return;
         };
         let members = self.detector.members();
-        let explained = |tracked: &Tracked, key: &Key| {
+        let explained = |tracked: &Tracked, key: &AlertKey| {
             let blamed = tracked.cause.as_ref().unwrap_or(&key.service);
             *blamed == service
                 || (*service == *NETWORK && (members.contains(blamed) || members.contains(&key.service)))
         };
-        let moving: Vec<Key> = self
+        let moving: Vec<AlertKey> = self
             .alerts
             .iter()
             .filter(|(key, tracked)| tracked.incident != *into && explained(tracked, key))
@@ -133,7 +133,7 @@ impl Engine {
     }
 
     /// An alert that is about to be confirmed looks once more whether another incident explains it.
-    pub(super) fn rehome(&mut self, key: &Key, now: At) {
+    pub(super) fn rehome(&mut self, key: &AlertKey, now: At) {
         let Some(tracked) = self.alerts.get(key) else { return };
         let own = self.incidents.get(&tracked.incident);
         if own.is_some_and(|own| own.state == State::Suspected && own.key == *key)
@@ -143,7 +143,7 @@ impl Engine {
         }
     }
 
-    fn move_alert(&mut self, key: &Key, into: &IncidentId, now: At) {
+    fn move_alert(&mut self, key: &AlertKey, into: &IncidentId, now: At) {
         let Some(tracked) = self.alerts.get_mut(key) else { return };
         let from = std::mem::replace(&mut tracked.incident, into.clone());
         let Some(signal) = self.incidents.get_mut(&from).and_then(|old| old.signal_mut(key)).cloned() else {
@@ -154,7 +154,7 @@ impl Engine {
         self.join(into, signal);
         let text = format!("{} of {} is part of this ({from})", key.rule.label(), key.service);
         self.transit(into, |incident| {
-            incident.tell(now, Actor::Engine, Kind::Signal, text.clone(), Vec::new());
+            incident.tell(now, Actor::Engine, EntryKind::Signal, text.clone(), Vec::new());
             let opens = firing && incident.state == State::Suspected;
             opens.then(|| incident.open_as(claimed, text, now)).transpose()
         });
@@ -163,13 +163,13 @@ impl Engine {
                 signal.over = Some(now);
             }
             let text = format!("{} of {} is part of {into}", key.rule.label(), key.service);
-            old.tell(now, Actor::Engine, Kind::Signal, text.clone(), Vec::new());
+            old.tell(now, Actor::Engine, EntryKind::Signal, text.clone(), Vec::new());
             empty.then(|| old.close(Ending::PartOf(into.clone()), Actor::Engine, text, now)).transpose()
         });
     }
 
     /// A quiet alert is let go.
-    pub(super) fn let_go(&mut self, key: &Key, now: At) {
+    pub(super) fn let_go(&mut self, key: &AlertKey, now: At) {
         let Some(tracked) = self.alerts.remove(key) else { return };
         let over = tracked.alert.recovered.unwrap_or(now);
         self.with(&tracked.incident, |incident| {
@@ -177,7 +177,7 @@ impl Engine {
                 signal.over = Some(over);
             }
             let text = format!("over: {} of {}", key.rule.label(), key.service);
-            incident.tell(now, Actor::Engine, Kind::Signal, text, Vec::new());
+            incident.tell(now, Actor::Engine, EntryKind::Signal, text, Vec::new());
             None
         });
     }

@@ -28,13 +28,13 @@ use std::time::Duration;
 use super::alert::{Alert, AlertPolicy, Sign};
 use super::detect::{DetectPolicy, Detector, Says};
 use super::escalation::{Clock, EscalationPolicy};
-use super::incident::{Actor, Ending, Incident, Kind, Refused, State, Transition};
+use super::incident::{Actor, Ending, EntryKind, Incident, Refused, State, Transition};
 use super::ledger::{Ledger, Minute};
-use super::rule::{Key, Rule, Severity};
+use super::rule::{AlertKey, Rule, Severity};
 use super::silence::{Purpose, Silence};
 use crate::names::IncidentId;
 use crate::units::At;
-pub use effect::{Command, Effect, News, Notice, Page, Reply};
+pub use effect::{Command, Effect, Notice, NoticeKind, Page, Reply};
 pub use fleet::Role;
 pub use room::{MOST_LIVE, MOST_SILENCES, MOST_WRITTEN};
 
@@ -107,7 +107,7 @@ pub struct Engine {
     source: Arc<str>,
     seed: u64,
     detector: Detector,
-    alerts: BTreeMap<Key, Tracked>,
+    alerts: BTreeMap<AlertKey, Tracked>,
     incidents: BTreeMap<IncidentId, Incident>,
     silences: Vec<Silence>,
     last_silence: u64,
@@ -115,10 +115,10 @@ pub struct Engine {
     clock: Clock,
     /// Incidents that were silenced at the last look.
     hushed: BTreeSet<IncidentId>,
-    changed: Changed,
+    changed: ChangeSet,
     role: Role,
     /// What holds in the fleet, for an engine that has no alerts of its own.
-    held: BTreeSet<Key>,
+    held: BTreeSet<AlertKey>,
     sizes: room::Sizes,
     /// The end of the last pause of the process.
     resumed: At,
@@ -126,7 +126,7 @@ pub struct Engine {
 
 /// What a step has changed so far.
 #[derive(Debug, Default)]
-struct Changed {
+struct ChangeSet {
     incidents: BTreeSet<IncidentId>,
     moves: Vec<Transition>,
     before: Vec<Effect>,
@@ -149,7 +149,7 @@ impl Engine {
             ledgers: BTreeMap::new(),
             clock: Clock { now, local: None, holiday: false },
             hushed: BTreeSet::new(),
-            changed: Changed::default(),
+            changed: ChangeSet::default(),
             role: Role::Acts,
             held: BTreeSet::new(),
             sizes: room::Sizes::default(),
@@ -241,7 +241,7 @@ impl Engine {
     }
 
     /// The live alerts and their incidents.
-    pub fn alerts(&self) -> impl Iterator<Item = (&Key, &Alert, &IncidentId)> {
+    pub fn alerts(&self) -> impl Iterator<Item = (&AlertKey, &Alert, &IncidentId)> {
         self.alerts.iter().map(|(key, tracked)| (key, &tracked.alert, &tracked.incident))
     }
 
@@ -308,7 +308,13 @@ impl Engine {
             let state = incident.state;
             change(incident).unwrap_or_else(|refused| {
                 debug_assert!(false, "a transition from {state:?} was rejected: {refused} {incident:?}");
-                incident.tell(now, Actor::Engine, Kind::State, format!("rejected: {refused}"), Vec::new());
+                incident.tell(
+                    now,
+                    Actor::Engine,
+                    EntryKind::State,
+                    format!("rejected: {refused}"),
+                    Vec::new(),
+                );
                 None
             })
         });
@@ -323,7 +329,7 @@ impl Engine {
             }
             self.keep_informed(&moves);
         }
-        let Changed { mut incidents, before, mut after, .. } = std::mem::take(&mut self.changed);
+        let ChangeSet { mut incidents, before, mut after, .. } = std::mem::take(&mut self.changed);
         let moves = if self.role == Role::Acts { moves } else { Vec::new() };
         if self.role != Role::Acts {
             after.clear();

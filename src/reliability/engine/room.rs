@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Command, Engine};
 use crate::names::IncidentId;
-use crate::reliability::incident::{Incident, Refused, Written};
+use crate::reliability::incident::{HumanText, Incident, Refused};
 
 /// Live incidents above which nobody opens another one by hand.
 pub const MOST_LIVE: usize = 1_000;
@@ -35,9 +35,9 @@ enum Adds {
     /// Nothing, or what is taken in any case.
     Nothing,
     /// A line of people.
-    Line(Written),
+    Line(HumanText),
     /// Texts that come once, however full the incident is.
-    Once(Written),
+    Once(HumanText),
 }
 
 impl Engine {
@@ -86,10 +86,10 @@ fn refuse(over: bool, most: usize, what: &'static str) -> Result<(), Refused> {
 }
 
 fn adds(command: &Command, incident: Option<&Incident>) -> Adds {
-    let line = |texts: &[&str]| Adds::Line(Written::line(texts.iter().map(|text| text.len()).sum()));
+    let line = |texts: &[&str]| Adds::Line(HumanText::line(texts.iter().map(|text| text.len()).sum()));
     match command {
         Command::Open { actor, title, service, .. } => {
-            Adds::Once(Written::line(actor.len() + 2 * title.len() + service.len()))
+            Adds::Once(HumanText::line(actor.len() + 2 * title.len() + service.len()))
         }
         // The first one ends the calls.
         Command::Ack { actor, .. } if incident.is_some_and(|one| one.clocks.acknowledged.is_some()) => {
@@ -102,7 +102,7 @@ fn adds(command: &Command, incident: Option<&Incident>) -> Adds {
         {
             line(&[actor, reason])
         }
-        Command::Review { review, actor, .. } => Adds::Once(Written::line(review.size() + 2 * actor.len())),
+        Command::Review { review, actor, .. } => Adds::Once(HumanText::line(review.size() + 2 * actor.len())),
         Command::Ack { .. }
         | Command::Rate { .. }
         | Command::Act { .. }

@@ -6,15 +6,15 @@
 
 use super::{Effect, Engine};
 use crate::names::IncidentId;
-use crate::reliability::incident::{Actor, Incident, Kind};
+use crate::reliability::incident::{Actor, EntryKind, Incident};
 use crate::reliability::silence::Silence;
-use crate::reliability::steps::{Cause, STEP, Step};
+use crate::reliability::steps::{ClockStep, STEP, StepCause};
 use crate::units::At;
 
 impl Engine {
     /// The clock has made a step, and it is `now` by the new one. What was seen so far was seen as long ago as before; the
     /// ledger has a gap; live incidents get a line.
-    pub fn step(&mut self, step: Step, now: At) -> Vec<Effect> {
+    pub fn step(&mut self, step: ClockStep, now: At) -> Vec<Effect> {
         self.clock.now = now;
         self.resumed = now;
         for tracked in self.alerts.values_mut() {
@@ -30,10 +30,10 @@ impl Engine {
         for id in &live {
             self.with(id, |incident| {
                 // What was slept through was a span that passed.
-                if step.cause == Cause::Set {
+                if step.cause == StepCause::Set {
                     incident.shift(step.by);
                 }
-                incident.tell(now, Actor::Engine, Kind::Evidence, step.told(), Vec::new());
+                incident.tell(now, Actor::Engine, EntryKind::Evidence, step.told(), Vec::new());
                 None
             });
         }
@@ -58,7 +58,7 @@ impl Engine {
             return (incident, None);
         }
         incident.shift(-ahead);
-        let step = Step { by: -ahead, cause: Cause::Set };
+        let step = ClockStep { by: -ahead, cause: StepCause::Set };
         let told = (step.length() >= STEP).then(|| {
             format!(
                 "stored by a clock that is {} ahead of this one: its lines are by that clock",
@@ -71,7 +71,7 @@ impl Engine {
     pub(super) fn note_step(&mut self, id: &IncidentId, told: Option<String>, now: At) {
         let Some(told) = told else { return };
         self.with(id, |incident| {
-            incident.tell(now, Actor::Engine, Kind::Evidence, told, Vec::new());
+            incident.tell(now, Actor::Engine, EntryKind::Evidence, told, Vec::new());
             None
         });
     }

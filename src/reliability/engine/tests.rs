@@ -4,7 +4,7 @@ use super::*;
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::counts::{Counts, Windows};
 use crate::reliability::escalation::Arrived;
-use crate::reliability::incident::{Force, Kind, Refused, Review};
+use crate::reliability::incident::{EntryKind, Force, Refused, Review};
 use crate::reliability::ledger::Report;
 use crate::reliability::readings::{
     BreakerReading, Over, Readings, RouteReading, SlowCounts, Stage, UpstreamReading,
@@ -214,7 +214,7 @@ fn a_deed_about_a_service_is_a_line_of_its_incident_and_changes_no_state() {
     assert_eq!(shift.order(acted("api")), Err(Refused::NoSuchIncident), "another one's incident");
     let after = shift.only();
     let line = after.timeline.last().expect("a line");
-    assert_eq!((line.kind, &line.actor), (Kind::Action, &Actor::Named(ada())));
+    assert_eq!((line.kind, &line.actor), (EntryKind::Action, &Actor::Named(ada())));
     assert_eq!((after.state, after.timeline.len()), (before.state, before.timeline.len() + 1));
 }
 
@@ -467,7 +467,7 @@ fn a_silence_holds_calls_back_and_ends_by_itself() {
     shift.pass(2);
     assert_eq!(shift.pages(), [(340, "cto"), (340, "engineering_lead")]);
     assert!(shift.engine.silences().is_empty());
-    let silences = shift.only().timeline.iter().filter(|entry| entry.kind == Kind::Silence).count();
+    let silences = shift.only().timeline.iter().filter(|entry| entry.kind == EntryKind::Silence).count();
     assert_eq!(silences, 2);
 }
 

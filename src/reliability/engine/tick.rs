@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::{Effect, Engine, Role, grouping};
 use crate::names::IncidentId;
-use crate::reliability::alert::{Alert, Look, Moved, Sign};
+use crate::reliability::alert::{Alert, AlertLook, AlertMove, Sign};
 use crate::reliability::detect::Finding;
 use crate::reliability::escalation::Clock;
-use crate::reliability::incident::{Actor, Ending, Incident, Kind, State};
+use crate::reliability::incident::{Actor, Ending, EntryKind, Incident, State};
 use crate::reliability::readings::{Readings, Stage, UpstreamReading};
-use crate::reliability::rule::{Key, Rule};
+use crate::reliability::rule::{AlertKey, Rule};
 use crate::units::At;
 
 /// What was seen this lately is not out of sight.
@@ -56,7 +56,7 @@ impl Engine {
     }
 
     /// Does another member of the fleet still see what this alert is about? Then what is good here ends nothing.
-    fn held_elsewhere(&self, key: &Key, readings: &Readings) -> bool {
+    fn held_elsewhere(&self, key: &AlertKey, readings: &Readings) -> bool {
         let home = self.alerts.get(key).and_then(|tracked| self.incidents.get(&tracked.incident));
         home.is_some_and(|home| readings.elsewhere.contains(&home.dedup))
     }
@@ -89,25 +89,25 @@ impl Engine {
         }
         let Some(tracked) = self.alerts.get_mut(key) else { return };
         match moved {
-            Some(Moved::Calming) => tracked.calm = true,
-            Some(Moved::Relapsed | Moved::Suspected | Moved::Confirmed) => tracked.calm = false,
-            Some(Moved::Cleared | Moved::Over) | None => {}
+            Some(AlertMove::Calming) => tracked.calm = true,
+            Some(AlertMove::Relapsed | AlertMove::Suspected | AlertMove::Confirmed) => tracked.calm = false,
+            Some(AlertMove::Cleared | AlertMove::Over) | None => {}
         }
         match moved {
-            Some(Moved::Confirmed) => self.confirm(finding, readings, now),
-            Some(Moved::Cleared | Moved::Over) => self.let_go(key, now),
-            Some(Moved::Calming) => self.write(key, "good again", now),
-            Some(Moved::Relapsed) => self.write(key, "bad again", now),
-            Some(Moved::Suspected) | None => {}
+            Some(AlertMove::Confirmed) => self.confirm(finding, readings, now),
+            Some(AlertMove::Cleared | AlertMove::Over) => self.let_go(key, now),
+            Some(AlertMove::Calming) => self.write(key, "good again", now),
+            Some(AlertMove::Relapsed) => self.write(key, "bad again", now),
+            Some(AlertMove::Suspected) | None => {}
         }
         self.claim(finding, now);
     }
 
-    fn write(&mut self, key: &Key, what: &str, now: At) {
+    fn write(&mut self, key: &AlertKey, what: &str, now: At) {
         let Some(id) = self.alerts.get(key).map(|tracked| tracked.incident.clone()) else { return };
         let text = format!("{what}: {} of {}", key.rule.label(), key.service);
         self.with(&id, |incident| {
-            incident.tell(now, Actor::Engine, Kind::Signal, text, Vec::new());
+            incident.tell(now, Actor::Engine, EntryKind::Signal, text, Vec::new());
             None
         });
     }
@@ -125,7 +125,7 @@ impl Engine {
                 (signal.confirmed, signal.worst) = (Some(now), Some(severity));
             }
             let text = format!("confirmed: {}", says.title);
-            incident.tell(now, Actor::Engine, Kind::Signal, text, says.evidence);
+            incident.tell(now, Actor::Engine, EntryKind::Signal, text, says.evidence);
             let opens = incident.state == State::Suspected;
             if incident.key == finding.key || severity > incident.severity || opens {
                 incident.title.clone_from(&says.title);
@@ -135,7 +135,13 @@ impl Engine {
                 return Ok(None);
             }
             if !context.is_empty() {
-                incident.tell(now, Actor::Engine, Kind::Evidence, "what was in force".to_owned(), context);
+                incident.tell(
+                    now,
+                    Actor::Engine,
+                    EntryKind::Evidence,
+                    "what was in force".to_owned(),
+                    context,
+                );
             }
             incident.open_as(severity, says.title, now).map(Some)
         });
@@ -164,7 +170,7 @@ impl Engine {
     /// Subjects that are no longer in the readings at all: an upstream that was taken out of the config.
     fn forget_the_gone(&mut self, readings: &Readings, now: At) {
         let after = self.policy.gone_after;
-        let gone: Vec<Key> = self
+        let gone: Vec<AlertKey> = self
             .alerts
             .iter()
             .filter(|(key, tracked)| now.since(tracked.seen) > after && !self.held_elsewhere(key, readings))
@@ -173,7 +179,7 @@ impl Engine {
         for key in gone {
             if let Some(tracked) = self.alerts.get_mut(&key) {
                 let policy = grouping::gone(&tracked.policy);
-                let look = Look { sign: Sign::Good, ripe: false, first_bad: None };
+                let look = AlertLook { sign: Sign::Good, ripe: false, first_bad: None };
                 tracked.alert.look(&policy, look, now);
                 tracked.alert.look(&policy, look, now);
             }

@@ -35,14 +35,14 @@ impl Escalation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reliability::escalation::Step;
+    use crate::reliability::escalation::LadderStep;
     use crate::reliability::rule::Severity;
     use std::time::Duration;
 
     #[test]
     fn the_next_step_is_named_before_it_comes_and_then_all_again_until_somebody_takes_it() {
         let mut policy = EscalationPolicy::default();
-        let late = Step { after: Duration::from_secs(600), contacts: vec![ASSIGNED.to_owned()] };
+        let late = LadderStep { after: Duration::from_secs(600), contacts: vec![ASSIGNED.to_owned()] };
         policy.ladders[3].steps.push(late);
         let clock = |minute: i64| Clock { now: At(minute * 60_000), local: None, holiday: false };
         let mut ladder = Escalation::default();

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::rule::Severity;
 use crate::units::At;
 pub use ahead::Ahead;
-pub use policy::{ASSIGNED, Calendar, Contact, EscalationPolicy, Ladder, LocalMinute, Step};
+pub use policy::{ASSIGNED, Calendar, Contact, EscalationPolicy, Ladder, LadderStep, LocalMinute};
 
 /// Calls that are remembered, for their deliveries.
 const REMEMBERED: usize = 64;
@@ -30,7 +30,7 @@ const REMEMBERED: usize = 64;
 /// Why somebody is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Cause {
+pub enum CallCause {
     /// It is their step.
     Step,
     /// Nobody has taken it since.
@@ -56,7 +56,7 @@ pub struct Call {
     /// 0, then once more each time that all are called again.
     pub round: u32,
     /// Why.
-    pub cause: Cause,
+    pub cause: CallCause,
     /// Channels tried before for the same call.
     #[serde(default)]
     pub tried: u32,
@@ -88,7 +88,7 @@ impl Call {
 
 /// What those who were called were last told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Known {
+pub struct LastNotice {
     /// How bad it is.
     pub severity: Severity,
     /// Somebody has taken it.
@@ -127,7 +127,7 @@ pub struct Escalation {
     /// The latest calls.
     calls: Vec<Call>,
     /// What those who were called were last told; `None`: nobody was called, or a version of before did not note it.
-    known: Option<Known>,
+    known: Option<LastNotice>,
 }
 
 impl Escalation {
@@ -226,15 +226,16 @@ impl Escalation {
             let Some(severity) = self.severity else { break };
             let ladder = policy.ladder(severity);
             let (cause, steps) = match ladder.steps.get(self.step as usize) {
-                Some(step) => {
-                    (if self.round == 0 { Cause::Step } else { Cause::Again }, vec![(self.step, step)])
-                }
+                Some(step) => (
+                    if self.round == 0 { CallCause::Step } else { CallCause::Again },
+                    vec![(self.step, step)],
+                ),
                 None => {
                     self.round += 1;
-                    (Cause::Again, (0..).zip(&ladder.steps).collect())
+                    (CallCause::Again, (0..).zip(&ladder.steps).collect())
                 }
             };
-            self.step = self.step.saturating_add(u32::from(cause == Cause::Step));
+            self.step = self.step.saturating_add(u32::from(cause == CallCause::Step));
             self.last = Some(clock.now);
             for (step, contact) in
                 steps.into_iter().flat_map(|(n, step)| step.contacts.iter().map(move |c| (n, c)))
@@ -291,7 +292,7 @@ impl Escalation {
             for channel in left.map(str::to_owned).collect::<Vec<_>>() {
                 let known = self.calls.iter_mut().filter(beside).find(|call| call.channel == channel);
                 let Some(known) = known else {
-                    add(&mut calls, contact, &channel, failed.step, Cause::Undelivered);
+                    add(&mut calls, contact, &channel, failed.step, CallCause::Undelivered);
                     break;
                 };
                 if known.delivered != Some(false) {
@@ -306,7 +307,7 @@ impl Escalation {
     }
 
     /// Those who were called know this now.
-    pub fn know(&mut self, now: Known) {
+    pub fn know(&mut self, now: LastNotice) {
         self.known = Some(now);
     }
 
@@ -316,7 +317,7 @@ impl Escalation {
     }
 
     /// Is this new to those who were called? Not when nobody was.
-    pub fn is_news(&self, now: Known) -> bool {
+    pub fn is_news(&self, now: LastNotice) -> bool {
         self.known.is_some_and(|before| before != now)
     }
 
@@ -329,7 +330,7 @@ impl Escalation {
 }
 
 /// Addresses a contact through a channel: one message for each channel.
-fn add(calls: &mut Vec<Call>, contact: &str, channel: &str, step: u32, cause: Cause) {
+fn add(calls: &mut Vec<Call>, contact: &str, channel: &str, step: u32, cause: CallCause) {
     match calls.iter_mut().find(|call| call.channel == channel) {
         Some(call) if call.contacts().any(|one| one == contact) => {}
         Some(call) => call.also.push(contact.to_owned()),
@@ -368,7 +369,7 @@ mod tests {
         Clock { now: At(minute * 60_000), local: None, holiday: false }
     }
 
-    fn who(calls: &[Call]) -> Vec<(&str, u32, Cause)> {
+    fn who(calls: &[Call]) -> Vec<(&str, u32, CallCause)> {
         calls.iter().map(|call| (call.contact.as_str(), call.round, call.cause)).collect()
     }
 
@@ -424,7 +425,7 @@ mod tests {
         }
         assert_eq!(
             who(&calls),
-            [("cto", 0, Cause::Step), ("cto", 1, Cause::Again), ("cto", 2, Cause::Again)]
+            [("cto", 0, CallCause::Step), ("cto", 1, CallCause::Again), ("cto", 2, CallCause::Again)]
         );
     }
 
@@ -477,7 +478,7 @@ mod tests {
         let mut policy = EscalationPolicy { fallback: words(&["sre", "pager"]), ..Default::default() };
         (policy.contacts[0].channels, policy.contacts[1].channels) =
             (words(&["mail", "chat"]), words(&["mail"]));
-        policy.ladders[3].steps.push(Step { after: Duration::ZERO, contacts: words(&["team_lead"]) });
+        policy.ladders[3].steps.push(LadderStep { after: Duration::ZERO, contacts: words(&["team_lead"]) });
         policy.contacts[3].channels = words(&["mail"]);
         let mut ladder = ladder(Severity::Critical);
         let calls = ladder.due(&policy, None, clock(0));
@@ -524,7 +525,7 @@ mod tests {
         let midnight = ladder.next_deadline(&policy, holiday).expect("looks again");
         assert_eq!(midnight.since(morning), Duration::from_secs(15 * 3_600));
         let monday = Clock { holiday: false, ..holiday };
-        assert_eq!(who(&ladder.due(&policy, None, monday)), [("team_lead", 0, Cause::Step)]);
+        assert_eq!(who(&ladder.due(&policy, None, monday)), [("team_lead", 0, CallCause::Step)]);
     }
 
     proptest! {
@@ -585,7 +586,7 @@ mod tests {
         #[test]
         fn calls_come_in_the_order_of_the_ladder(looks in prop::collection::vec(0_i64..40, 1..60), stop in 0_usize..80) {
             let mut policy = EscalationPolicy::default();
-            policy.ladders[2].steps.insert(0, Step { after: Duration::ZERO, contacts: vec!["on_call".to_owned()] });
+            policy.ladders[2].steps.insert(0, LadderStep { after: Duration::ZERO, contacts: vec!["on_call".to_owned()] });
             let mut ladder = ladder(Severity::High);
             let (mut minute, mut last) = (0, (0, 0));
             for (n, gap) in looks.into_iter().enumerate() {

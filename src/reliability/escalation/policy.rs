@@ -61,7 +61,7 @@ pub struct Contact {
 
 /// One step of a ladder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct LadderStep {
     /// This long after it was opened (or became that bad).
     pub after: Duration,
     /// Contacts by name.
@@ -72,7 +72,7 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ladder {
     /// In the order of `after`.
-    pub steps: Vec<Step>,
+    pub steps: Vec<LadderStep>,
     /// After the last step, all are called again this often; zero: never.
     pub again_every: Duration,
     /// How many times at most.
@@ -140,7 +140,7 @@ impl Default for EscalationPolicy {
     fn default() -> Self {
         let minutes = |n: u64| Duration::from_secs(n * 60);
         let ladder = |after: u64, contacts: &[&str], again: u64| Ladder {
-            steps: vec![Step {
+            steps: vec![LadderStep {
                 after: minutes(after),
                 contacts: contacts.iter().map(|name| (*name).to_owned()).collect(),
             }],

@@ -15,14 +15,14 @@ const LINE: usize = 96;
 
 /// Lines of people, and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written {
+pub struct HumanText {
     /// How many.
     pub lines: usize,
     /// In memory.
     pub bytes: usize,
 }
 
-impl Written {
+impl HumanText {
     /// One line of so many bytes of text.
     pub fn line(text: usize) -> Self {
         Self { lines: 1, bytes: text + LINE }
@@ -34,23 +34,23 @@ impl Written {
     }
 }
 
-fn of(entry: &Entry) -> Option<Written> {
+fn of(entry: &Entry) -> Option<HumanText> {
     match &entry.actor {
-        Actor::Named(name) => Some(Written::line(name.len() + entry.text.len())),
+        Actor::Named(name) => Some(HumanText::line(name.len() + entry.text.len())),
         Actor::Engine => None,
     }
 }
 
 impl Incident {
     /// What people have written on it: its timeline, its review.
-    pub fn written(&self) -> Written {
-        let lines = self.timeline.iter().filter_map(of).fold(Written::default(), Written::plus);
+    pub fn written(&self) -> HumanText {
+        let lines = self.timeline.iter().filter_map(of).fold(HumanText::default(), HumanText::plus);
         let review = self.review.as_ref().map_or(0, super::Review::size);
-        Written { bytes: lines.bytes + review, ..lines }
+        HumanText { bytes: lines.bytes + review, ..lines }
     }
 
     /// Is there room for one more line?
-    pub fn takes(&self, line: Written) -> bool {
+    pub fn takes(&self, line: HumanText) -> bool {
         let all = self.written().plus(line);
         all.lines <= LINES && all.bytes <= BYTES
     }
@@ -60,12 +60,12 @@ impl Incident {
 mod tests {
     use super::*;
     use crate::names::IncidentId;
-    use crate::reliability::incident::{Beginning, Kind};
-    use crate::reliability::rule::{Key, Rule, Severity};
+    use crate::reliability::incident::{Beginning, EntryKind};
+    use crate::reliability::rule::{AlertKey, Rule, Severity};
     use crate::units::At;
 
     fn open() -> Incident {
-        let (key, began) = (Key::of(Rule::Manual, "test", ""), At(1_000));
+        let (key, began) = (AlertKey::of(Rule::Manual, "test", ""), At(1_000));
         let (title, severity) = ("a test".to_owned(), Severity::Low);
         let beginning = Beginning { id: IncidentId::of(0, 1), key, title, severity, began, earlier: None };
         Incident::suspected(beginning, began)
@@ -77,23 +77,23 @@ mod tests {
         let before = one.written();
         let ann = || Actor::Named("ann".to_owned());
         for n in 0..LINES {
-            assert!(one.takes(Written::line(4)), "line {n}");
-            one.tell(At(20_000), ann(), Kind::Note, "x".to_owned(), Vec::new());
-            one.tell(At(20_000), Actor::Engine, Kind::Page, "calling ann".to_owned(), Vec::new());
+            assert!(one.takes(HumanText::line(4)), "line {n}");
+            one.tell(At(20_000), ann(), EntryKind::Note, "x".to_owned(), Vec::new());
+            one.tell(At(20_000), Actor::Engine, EntryKind::Page, "calling ann".to_owned(), Vec::new());
         }
         assert_eq!(one.written().lines, before.lines + LINES);
-        assert!(!one.takes(Written::line(4)));
+        assert!(!one.takes(HumanText::line(4)));
     }
 
     #[test]
     fn few_long_lines_are_as_much_as_many_short_ones() {
         let mut one = open();
         let text = "x".repeat(10_000);
-        while one.takes(Written::line(text.len() + 3)) {
-            one.tell(At(20_000), Actor::Named("ann".to_owned()), Kind::Note, text.clone(), Vec::new());
+        while one.takes(HumanText::line(text.len() + 3)) {
+            one.tell(At(20_000), Actor::Named("ann".to_owned()), EntryKind::Note, text.clone(), Vec::new());
         }
         assert_eq!(one.written().lines, 51);
         assert!(one.written().bytes <= BYTES);
-        assert!(one.takes(Written::line(4)), "a short one still fits");
+        assert!(one.takes(HumanText::line(4)), "a short one still fits");
     }
 }

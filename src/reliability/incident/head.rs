@@ -12,10 +12,10 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Incident, Kind};
+use super::{Entry, EntryKind, Incident};
 
 /// The kinds whose last line decides which copy says how things are.
-const MARKS: [Kind; 3] = [Kind::State, Kind::Severity, Kind::Assigned];
+const MARKS: [EntryKind; 3] = [EntryKind::State, EntryKind::Severity, EntryKind::Assigned];
 
 /// What is stored of an incident beside its lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct Head {
 
 /// The lines that decide: the last one of each such kind, in their order.
 fn marks(timeline: &[Entry]) -> Vec<Entry> {
-    let last = |kind: &Kind| timeline.iter().rposition(|entry| entry.kind == *kind);
+    let last = |kind: &EntryKind| timeline.iter().rposition(|entry| entry.kind == *kind);
     let mut places: Vec<usize> = MARKS.iter().filter_map(last).collect();
     places.sort_unstable();
     places.into_iter().filter_map(|place| timeline.get(place)).cloned().collect()
@@ -135,18 +135,18 @@ mod tests {
     use super::*;
     use crate::names::IncidentId;
     use crate::reliability::incident::{Actor, Beginning};
-    use crate::reliability::rule::{Key, Rule, Severity};
+    use crate::reliability::rule::{AlertKey, Rule, Severity};
     use crate::units::At;
 
     fn noted(lines: i64) -> Incident {
-        let (key, began) = (Key::of(Rule::Manual, "test", ""), At(1_000));
+        let (key, began) = (AlertKey::of(Rule::Manual, "test", ""), At(1_000));
         let (title, severity) = ("a test".to_owned(), Severity::Low);
         let beginning = Beginning { id: IncidentId::of(0, 1), key, title, severity, began, earlier: None };
         let mut one = Incident::suspected(beginning, began);
         one.open(Actor::Named("ann".to_owned()), "a test".to_owned(), At(1_000)).expect("opens");
         for n in 0..lines {
             let text = format!("note {}", n / 2); // each twice
-            one.tell(At(2_000 + n / 2), Actor::Named("ann".to_owned()), Kind::Note, text, Vec::new());
+            one.tell(At(2_000 + n / 2), Actor::Named("ann".to_owned()), EntryKind::Note, text, Vec::new());
         }
         one
     }

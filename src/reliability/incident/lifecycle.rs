@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::bounds::{BYTES, LINES};
-use super::{Actor, Ending, Entry, Incident, Kind, Review, State};
+use super::{Actor, Ending, Entry, EntryKind, Incident, Review, State};
 use crate::names::IncidentId;
 use crate::reliability::rule::{Rule, Severity};
 use crate::units::At;
@@ -110,7 +110,13 @@ impl Incident {
     fn go(&mut self, to: State, actor: Actor, why: String, at: At) -> Transition {
         let from = self.state;
         self.state = to;
-        self.tell(at, actor, Kind::State, format!("{} → {}: {why}", from.label(), to.label()), Vec::new());
+        self.tell(
+            at,
+            actor,
+            EntryKind::State,
+            format!("{} → {}: {why}", from.label(), to.label()),
+            Vec::new(),
+        );
         self.check_invariants();
         Transition {
             id: self.id.clone(),
@@ -157,7 +163,8 @@ impl Incident {
     /// stays.
     pub fn open_as(&mut self, severity: Severity, why: String, at: At) -> Result<Transition, Refused> {
         self.in_one_of(&[State::Suspected])?;
-        let rated = |entry: &Entry| entry.kind == Kind::Severity && matches!(entry.actor, Actor::Named(_));
+        let rated =
+            |entry: &Entry| entry.kind == EntryKind::Severity && matches!(entry.actor, Actor::Named(_));
         if severity < self.severity && !self.timeline.iter().any(rated) {
             self.set_severity(severity, Actor::Engine, "no more than that is confirmed", at);
         }
@@ -186,7 +193,7 @@ impl Incident {
             return Ok(Some(self.go(State::Acknowledged, named(actor), format!("taken by {actor}"), at)));
         }
         let text = if first { format!("taken by {actor}") } else { format!("taken by {actor} as well") };
-        self.tell(at, named(actor), Kind::Note, text, Vec::new());
+        self.tell(at, named(actor), EntryKind::Note, text, Vec::new());
         Ok(None)
     }
 
@@ -204,7 +211,7 @@ impl Incident {
             }
             None => "seen again".to_owned(),
         };
-        self.tell(at, Actor::Engine, Kind::Signal, text, Vec::new());
+        self.tell(at, Actor::Engine, EntryKind::Signal, text, Vec::new());
     }
 
     /// Something is being done about it.
@@ -214,7 +221,7 @@ impl Incident {
         if matches!(self.state, State::Open | State::Acknowledged) {
             return Ok(Some(self.go(State::Mitigating, actor, what.to_owned(), at)));
         }
-        self.tell(at, actor, Kind::Action, what.to_owned(), Vec::new());
+        self.tell(at, actor, EntryKind::Action, what.to_owned(), Vec::new());
         Ok(None)
     }
 
@@ -257,7 +264,7 @@ impl Incident {
         self.escalation.stop(at);
         if self.untold > 0 {
             let text = format!("{} more lines of its signals were only counted", self.untold);
-            self.tell(at, Actor::Engine, Kind::Evidence, text, Vec::new());
+            self.tell(at, Actor::Engine, EntryKind::Evidence, text, Vec::new());
         }
         Ok(self.go(to, actor, why, at))
     }
@@ -303,7 +310,7 @@ impl Incident {
                 self.set_clock(at);
             }
         }
-        self.tell(at, actor, Kind::Severity, text, Vec::new());
+        self.tell(at, actor, EntryKind::Severity, text, Vec::new());
     }
 
     /// Has the response clock run out just now?
@@ -313,7 +320,7 @@ impl Incident {
         if fresh {
             self.breached = true;
             let text = "nobody has taken it within its response time".to_owned();
-            self.tell(now, Actor::Engine, Kind::Breach, text, Vec::new());
+            self.tell(now, Actor::Engine, EntryKind::Breach, text, Vec::new());
         }
         fresh
     }

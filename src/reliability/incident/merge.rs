@@ -3,7 +3,7 @@
 //! A copy that descends from the other is the newer one, as it is. Of two that went different ways, every line of both
 //! timelines stays; what people did counts, whichever copy has it; an end is an end.
 
-use super::{Clocks, Entry, Incident, Kind, Signal, State};
+use super::{Clocks, Entry, EntryKind, Incident, Signal, State};
 use crate::units::At;
 
 impl Incident {
@@ -53,9 +53,10 @@ impl Incident {
             None => standing(new.state, &clocks),
         };
         merged.ending = ended.and_then(|one| one.ending.clone());
-        let rated = later(new, old, Kind::Severity);
+        let rated = later(new, old, EntryKind::Severity);
         (merged.severity, merged.respond_by) = (rated.severity, rated.respond_by);
-        merged.assignee = later(new, old, Kind::Assigned).assignee.clone().or_else(|| old.assignee.clone());
+        merged.assignee =
+            later(new, old, EntryKind::Assigned).assignee.clone().or_else(|| old.assignee.clone());
         // Of two at the same moment it is the same one on every side.
         let taken = |one: &Self| one.clocks.acknowledged.map(|at| (at, one.acknowledged_by.clone()));
         let first = taken(new).into_iter().chain(taken(old)).min();
@@ -76,7 +77,7 @@ impl Incident {
     /// Which of two copies says how things are: the one whose state moved last; of one moment the further one, for a version
     /// differs between a copy and its head.
     fn rank(&self) -> (At, State, u64, usize, String) {
-        let moved = self.timeline.iter().rev().find(|entry| entry.kind == Kind::State);
+        let moved = self.timeline.iter().rev().find(|entry| entry.kind == EntryKind::State);
         let at = moved.map_or(self.clocks.suspected, |entry| entry.at);
         let last = self.timeline.last().map_or_else(String::new, |entry| format!("{entry:?}"));
         (at, self.state, self.version, self.timeline.len(), last)
@@ -88,7 +89,7 @@ impl Incident {
 }
 
 /// The copy in which something of this kind was told last; of two at one moment, the one that [`woven`] puts last.
-fn later<'a>(new: &'a Incident, old: &'a Incident, kind: Kind) -> &'a Incident {
+fn later<'a>(new: &'a Incident, old: &'a Incident, kind: EntryKind) -> &'a Incident {
     let last = |one: &Incident| {
         let told = one.timeline.iter().rev().find(|entry| entry.kind == kind);
         told.map(order)
@@ -173,7 +174,7 @@ mod tests {
     use super::*;
     use crate::names::IncidentId;
     use crate::reliability::incident::{Actor, Beginning, Ending, Head};
-    use crate::reliability::rule::{Key, Rule, Severity};
+    use crate::reliability::rule::{AlertKey, Rule, Severity};
 
     fn at(second: i64) -> At {
         At(second * 1_000)
@@ -182,7 +183,7 @@ mod tests {
     fn open() -> Incident {
         let beginning = Beginning {
             id: IncidentId::of(0, 1),
-            key: Key::of(Rule::ServiceDown, "billing", ""),
+            key: AlertKey::of(Rule::ServiceDown, "billing", ""),
             title: "billing is down".to_owned(),
             severity: Severity::High,
             began: at(0),
@@ -210,7 +211,7 @@ mod tests {
         let base = open();
         let (mut ours, mut theirs) = (base.clone(), base);
         ours.acknowledge("ada", at(20)).expect("takes");
-        theirs.tell(at(19), Actor::Named("bo".to_owned()), Kind::Note, "looking".to_owned(), Vec::new());
+        theirs.tell(at(19), Actor::Named("bo".to_owned()), EntryKind::Note, "looking".to_owned(), Vec::new());
         theirs.rate(Severity::Critical, "bo", "it is worse", at(21)).expect("rates");
         let merged = ours.merge(&theirs);
         assert_eq!(merged, theirs.merge(&ours));
@@ -243,7 +244,7 @@ mod tests {
             3 => drop(one.monitor(at, at)),
             4 => drop(one.relapse(text, at)),
             5 => drop(one.close(Ending::ByHand, Actor::Named(who), text, at)),
-            _ => one.tell(at, Actor::Named(who), Kind::Note, text, Vec::new()),
+            _ => one.tell(at, Actor::Named(who), EntryKind::Note, text, Vec::new()),
         }
     }
 
@@ -268,7 +269,7 @@ mod tests {
         prop_assert_eq!(but_version(both.clone()), but_version(head(merged)));
         // Whoever wrote the first copy goes on without knowing the second.
         let mut later = a.clone();
-        later.tell(At(90_000), Actor::Engine, Kind::Evidence, "measured".to_owned(), Vec::new());
+        later.tell(At(90_000), Actor::Engine, EntryKind::Evidence, "measured".to_owned(), Vec::new());
         let all = Head::join(&both, &Head::from(&later).following(Some(Head::mark(a))), true);
         prop_assert_eq!(all.incident().state, merged.merge(&later).state);
         prop_assert!(all.incident().version > both.incident().version);

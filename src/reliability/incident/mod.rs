@@ -28,14 +28,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::escalation::Escalation;
-use super::rule::{Key, Rule, Severity};
+use super::rule::{AlertKey, Rule, Severity};
 use crate::names::IncidentId;
 use crate::units::At;
-pub use bounds::{BYTES, LINES, Written};
+pub use bounds::{BYTES, HumanText, LINES};
 pub use head::Head;
 pub use lifecycle::{Force, Refused, Transition};
 pub use review::{ActionItem, Review};
-pub use timeline::{Actor, Entry, Kind};
+pub use timeline::{Actor, Entry, EntryKind};
 
 /// What a drill is about: a test incident names no other service unless it is told one.
 pub const DRILL: &str = "test";
@@ -167,7 +167,7 @@ impl Clocks {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signal {
     /// Which.
-    pub key: Key,
+    pub key: AlertKey,
     /// When it went bad.
     pub first_bad: At,
     /// When it was confirmed.
@@ -187,8 +187,8 @@ pub struct Incident {
     /// Its name.
     pub id: IncidentId,
     /// What it is about: rule, service, scope of the alert that founded it.
-    pub key: Key,
-    /// [`Key::dedup`], for other systems.
+    pub key: AlertKey,
+    /// [`AlertKey::dedup`], for other systems.
     pub dedup: Arc<str>,
     /// One line for people.
     pub title: String,
@@ -252,7 +252,7 @@ pub struct Beginning {
     /// Its name.
     pub id: IncidentId,
     /// What it is about.
-    pub key: Key,
+    pub key: AlertKey,
     /// One line for people.
     pub title: String,
     /// How bad.
@@ -338,10 +338,17 @@ impl Incident {
 
     /// Appends to the timeline. What flaps for days is not told for ever: after the thousandth line of its signals the next ones
     /// are counted, and the end of the incident tells how many there were.
-    pub fn tell(&mut self, at: At, actor: Actor, kind: Kind, text: String, evidence: Vec<(String, String)>) {
+    pub fn tell(
+        &mut self,
+        at: At,
+        actor: Actor,
+        kind: EntryKind,
+        text: String,
+        evidence: Vec<(String, String)>,
+    ) {
         self.version += 1;
-        if kind == Kind::Signal
-            && self.timeline.iter().filter(|entry| entry.kind == Kind::Signal).count() >= SIGNALS_TOLD
+        if kind == EntryKind::Signal
+            && self.timeline.iter().filter(|entry| entry.kind == EntryKind::Signal).count() >= SIGNALS_TOLD
         {
             self.untold += 1;
             return;
@@ -351,7 +358,7 @@ impl Incident {
     }
 
     /// The signal of that key.
-    pub fn signal_mut(&mut self, key: &Key) -> Option<&mut Signal> {
+    pub fn signal_mut(&mut self, key: &AlertKey) -> Option<&mut Signal> {
         self.signals.iter_mut().find(|signal| signal.key == *key)
     }
 

@@ -96,7 +96,7 @@ fn what_a_newer_version_wrote_is_read() {
     json["key"]["rule"] = serde_json::json!("moon_phase");
     let read: Incident = serde_json::from_value(json).expect("reads");
     assert_eq!(read.key.rule, Rule::Unknown);
-    assert_eq!(read.timeline[0].kind, Kind::Unknown);
+    assert_eq!(read.timeline[0].kind, EntryKind::Unknown);
     let back: Incident = serde_json::from_str(&serde_json::to_string(&one).expect("writes")).expect("reads");
     assert_eq!(back, one);
 }

@@ -28,7 +28,7 @@ impl Actor {
 /// What kind of thing happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum EntryKind {
     /// The state changed.
     State,
     /// An alert joined, was confirmed, relapsed, calmed down or was over.
@@ -66,7 +66,7 @@ pub struct Entry {
     /// Who.
     pub actor: Actor,
     /// What kind of thing.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// For people.
     pub text: String,
     /// Names and values, as they were.

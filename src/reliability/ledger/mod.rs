@@ -114,7 +114,7 @@ impl<'de> Deserialize<'de> for Slices {
 /// What one source saw of a minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Share {
+pub struct MinuteShare {
     /// Its marks.
     pub slices: Slices,
     /// Its requests; they only grow within the minute.
@@ -129,7 +129,7 @@ pub struct Minute {
     /// Minutes since the epoch.
     pub minute: i64,
     /// By source: a name that is new with every start of a process, so that its counters only grow.
-    pub by: BTreeMap<Arc<str>, Share>,
+    pub by: BTreeMap<Arc<str>, MinuteShare>,
 }
 
 impl Minute {
@@ -281,7 +281,7 @@ fn share(part: u64, whole: u64) -> Option<f64> {
 pub struct Ledger {
     subject: Arc<str>,
     source: Arc<str>,
-    open: BTreeMap<i64, Share>,
+    open: BTreeMap<i64, MinuteShare>,
     last: Option<i64>,
     /// What of the last second's counts is in already.
     counted: Counts,
@@ -359,7 +359,7 @@ impl Ledger {
         self.open.iter().map(|(minute, share)| self.record(*minute, *share)).collect()
     }
 
-    fn record(&self, minute: i64, share: Share) -> Minute {
+    fn record(&self, minute: i64, share: MinuteShare) -> Minute {
         let by = BTreeMap::from([(Arc::clone(&self.source), share)]);
         Minute { subject: Arc::clone(&self.subject), minute, by }
     }

@@ -82,7 +82,7 @@ fn a_fleet_is_up_when_most_of_those_who_saw_it_served() {
     let seen = |slices: &[Slice]| {
         let mut minute = Minute { subject: Arc::from("service"), minute: 0, by: BTreeMap::new() };
         for (n, slice) in slices.iter().enumerate() {
-            let mut share = Share::default();
+            let mut share = MinuteShare::default();
             share.slices.mark(0, *slice);
             minute.by.insert(Arc::from(n.to_string()), share);
         }
@@ -115,7 +115,7 @@ fn minute() -> impl Strategy<Value = Minute> {
                 let all = [Slice::Unknown, Slice::Up, Slice::Degraded, Slice::Down, Slice::Maintenance];
                 slices.mark(second, all[mark]);
             }
-            Share { slices, counts: Counts { good, bad } }
+            MinuteShare { slices, counts: Counts { good, bad } }
         });
     prop::collection::btree_map("[a-c]", share, 0..3).prop_map(|by| Minute {
         subject: Arc::from("service"),

@@ -15,14 +15,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::calendar::Zone;
+use super::calendar::ReportZone;
 use super::sla::Objectives;
 use crate::reliability::counts::Counts;
 use crate::reliability::incident::{Incident, State};
 use crate::reliability::ledger::Minute;
 use crate::units::At;
 pub use impact::{Impact, Touched};
-pub use rows::{Called, Changed, Done, Factors, Item, Lead, Line, Took};
+pub use rows::{ActionRow, Called, ConfigChange, Factors, Item, Lead, TimelineRow, Took};
 
 /// Changes of the config this long before the first bad event are told.
 pub const LOOK_BACK: Duration = Duration::from_secs(86_400);
@@ -39,7 +39,7 @@ const NOT_OBSERVED: [&str; 3] = [
 #[derive(Clone, Debug)]
 pub struct Asked {
     /// In which zone times are told.
-    pub zone: Zone,
+    pub zone: ReportZone,
     /// Up to where the impact of an incident that is not over is told.
     pub until: At,
     /// What is promised.
@@ -130,11 +130,11 @@ pub struct PostIncident {
     /// The latest calls, oldest first.
     pub calls: Vec<Called>,
     /// What was done.
-    pub actions: Vec<Done>,
+    pub actions: Vec<ActionRow>,
     /// From a day before the first bad event to the end.
-    pub config_changes: Vec<Changed>,
+    pub config_changes: Vec<ConfigChange>,
     /// Everything, oldest first.
-    pub timeline: Vec<Line>,
+    pub timeline: Vec<TimelineRow>,
     /// The causes.
     pub factors: Factors,
     /// What is to be done.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Change;
-use crate::reliability::incident::{Entry, Incident, Kind, Signal};
-use crate::report::calendar::Zone;
+use crate::reliability::incident::{Entry, EntryKind, Incident, Signal};
+use crate::report::calendar::ReportZone;
 use crate::units::At;
 
 /// A clock of the incident.
@@ -52,7 +52,7 @@ pub struct Called {
 
 /// Something that was done.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Done {
+pub struct ActionRow {
     /// When.
     pub at: String,
     /// By whom.
@@ -65,7 +65,7 @@ pub struct Done {
 
 /// A change of the config, as it is told.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Changed {
+pub struct ConfigChange {
     /// When.
     pub at: String,
     /// How long before the first bad event; below 0: after it.
@@ -82,7 +82,7 @@ pub struct Changed {
 
 /// A line of the timeline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Line {
+pub struct TimelineRow {
     /// When.
     pub at: String,
     /// Since the first bad event.
@@ -90,7 +90,7 @@ pub struct Line {
     /// Who.
     pub actor: String,
     /// What kind of thing.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// What.
     pub text: String,
     /// Names and values as they were.
@@ -141,7 +141,7 @@ pub(super) fn clocks(one: &Incident) -> Vec<Took> {
     ]
 }
 
-pub(super) fn leads(one: &Incident, zone: &Zone) -> Vec<Lead> {
+pub(super) fn leads(one: &Incident, zone: &ReportZone) -> Vec<Lead> {
     let mut signals: Vec<&Signal> = one.signals.iter().collect();
     signals.sort_by(|a, b| (a.first_bad, &a.key).cmp(&(b.first_bad, &b.key)));
     let lead = |signal: &&Signal| Lead {
@@ -166,13 +166,13 @@ pub(super) fn calls(one: &Incident) -> Vec<Called> {
 }
 
 /// What was done, the step that first moved it to mitigating included.
-pub(super) fn actions(one: &Incident, zone: &Zone) -> Vec<Done> {
+pub(super) fn actions(one: &Incident, zone: &ReportZone) -> Vec<ActionRow> {
     let acted = |entry: &&Entry| {
-        let first = entry.kind == Kind::State && Some(entry.at) == one.clocks.mitigating;
+        let first = entry.kind == EntryKind::State && Some(entry.at) == one.clocks.mitigating;
         // The same deed with its evidence follows as an entry of its own.
         let told_again =
-            || one.timeline.iter().any(|other| other.kind == Kind::Action && other.at == entry.at);
-        entry.kind == Kind::Action || (first && !told_again())
+            || one.timeline.iter().any(|other| other.kind == EntryKind::Action && other.at == entry.at);
+        entry.kind == EntryKind::Action || (first && !told_again())
     };
     let verified = |entry: &Entry| {
         let said = entry.evidence.iter().find(|(name, _)| name == "verified")?;
@@ -182,7 +182,7 @@ pub(super) fn actions(one: &Incident, zone: &Zone) -> Vec<Done> {
             _ => None,
         }
     };
-    let done = |entry: &Entry| Done {
+    let done = |entry: &Entry| ActionRow {
         at: zone.rfc3339(entry.at),
         actor: entry.actor.label().to_owned(),
         what: entry.text.clone(),
@@ -191,8 +191,8 @@ pub(super) fn actions(one: &Incident, zone: &Zone) -> Vec<Done> {
     one.timeline.iter().filter(acted).map(done).collect()
 }
 
-pub(super) fn changes(changes: &[Change], one: &Incident, zone: &Zone) -> Vec<Changed> {
-    let changed = |change: &Change| Changed {
+pub(super) fn changes(changes: &[Change], one: &Incident, zone: &ReportZone) -> Vec<ConfigChange> {
+    let changed = |change: &Change| ConfigChange {
         at: zone.rfc3339(change.at),
         before_seconds: seconds(change.at, one.clocks.began),
         actor: change.actor.clone(),
@@ -203,8 +203,8 @@ pub(super) fn changes(changes: &[Change], one: &Incident, zone: &Zone) -> Vec<Ch
     changes.iter().map(changed).collect()
 }
 
-pub(super) fn line(entry: &Entry, one: &Incident, zone: &Zone) -> Line {
-    Line {
+pub(super) fn line(entry: &Entry, one: &Incident, zone: &ReportZone) -> TimelineRow {
+    TimelineRow {
         at: zone.rfc3339(entry.at),
         seconds: seconds(one.clocks.began, entry.at),
         actor: entry.actor.label().to_owned(),

@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::names::IncidentId;
-use crate::reliability::incident::{ActionItem, Actor, Beginning, Ending, Kind, Review, Signal};
-use crate::reliability::ledger::{Share, Slices};
-use crate::reliability::rule::{Key, Rule, Severity};
+use crate::reliability::incident::{ActionItem, Actor, Beginning, Ending, EntryKind, Review, Signal};
+use crate::reliability::ledger::{MinuteShare, Slices};
+use crate::reliability::rule::{AlertKey, Rule, Severity};
 
 /// 2026-10-25T00:58:30Z: 02:58:30 in Berlin, ninety seconds before the clocks are set back.
 const BEGAN: At = At(1_792_889_910_000);
@@ -23,7 +23,7 @@ fn asked() -> Asked {
 
 /// Stripe dies; suspected after 3 s, confirmed after 30 s, taken after 90 s, over after 150 s.
 fn incident() -> Incident {
-    let key = Key::of(Rule::ServiceDown, "stripe", "");
+    let key = AlertKey::of(Rule::ServiceDown, "stripe", "");
     let beginning = Beginning {
         id: IncidentId::of(BEGAN.0, 7),
         key: key.clone(),
@@ -33,7 +33,7 @@ fn incident() -> Incident {
         earlier: None,
     };
     let mut one = Incident::suspected(beginning, at(3));
-    let signal = |key: Key, first: u64, over| Signal {
+    let signal = |key: AlertKey, first: u64, over| Signal {
         key,
         first_bad: at(first),
         confirmed: None,
@@ -41,14 +41,14 @@ fn incident() -> Incident {
         worst: None,
     };
     one.signals = vec![
-        signal(Key::of(Rule::ErrorRate, "api", ""), 12, 140),
+        signal(AlertKey::of(Rule::ErrorRate, "api", ""), 12, 140),
         signal(key, 0, 150),
-        signal(Key::of(Rule::Breaker, "stripe", ""), 3, 150),
+        signal(AlertKey::of(Rule::Breaker, "stripe", ""), 3, 150),
     ];
     one.tell(
         at(3),
         Actor::Engine,
-        Kind::Signal,
+        EntryKind::Signal,
         "suspected: no success".to_owned(),
         vec![("failures".into(), "3".into())],
     );
@@ -57,13 +57,13 @@ fn incident() -> Incident {
     one.tell(
         at(95),
         Actor::Named("ann".into()),
-        Kind::Note,
+        EntryKind::Note,
         "a | note\n# of *two* lines".to_owned(),
         Vec::new(),
     );
     one.mitigate(Actor::Named("ann".into()), "failed over", at(100)).expect("something is done");
     let verified = vec![("verified".to_owned(), "yes".to_owned())];
-    one.tell(at(130), Actor::Named("ann".into()), Kind::Action, "restarted".to_owned(), verified);
+    one.tell(at(130), Actor::Named("ann".into()), EntryKind::Action, "restarted".to_owned(), verified);
     one.monitor(at(150), at(150)).expect("is over");
     one.close(Ending::Recovered, Actor::Engine, "well for two minutes".to_owned(), at(270))
         .expect("resolves");
@@ -72,7 +72,7 @@ fn incident() -> Incident {
 
 fn minute(subject: &str, number: i64, letters: &str, good: u64, bad: u64) -> Minute {
     let slices: Slices = serde_json::from_value(letters.into()).expect("sixty letters");
-    let share = Share { slices, counts: Counts { good, bad } };
+    let share = MinuteShare { slices, counts: Counts { good, bad } };
     Minute { subject: Arc::from(subject), minute: number, by: [(Arc::from("boot"), share)].into() }
 }
 

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::clocks::Clocks;
-use super::figures::{Budget, Objectives, Subject, Trend, Way};
+use super::clocks::IncidentClocks;
+use super::figures::{BudgetFigures, Objectives, SubjectFigures, Trend, Way};
 use crate::reliability::incident::{Incident, State};
 use crate::reliability::rule::{Rule, Severity};
-use crate::report::calendar::Zone;
+use crate::report::calendar::ReportZone;
 use crate::report::text;
 use crate::units::At;
 
@@ -26,7 +26,7 @@ const FAILURES: u64 = 20;
 /// How pressing it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Urgency {
+pub enum AdviceUrgency {
     /// A promise is broken.
     Act,
     /// One may be soon, or the figures cannot say.
@@ -35,9 +35,9 @@ pub enum Urgency {
 
 /// One recommendation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Advice {
+pub struct Recommendation {
     /// How pressing it is.
-    pub urgency: Urgency,
+    pub urgency: AdviceUrgency,
     /// The rule that speaks.
     pub rule: &'static str,
     /// The facts, with their figures.
@@ -46,26 +46,26 @@ pub struct Advice {
     pub advice: String,
 }
 
-fn advice(urgency: Urgency, rule: &'static str, finding: String, advice: &str) -> Advice {
-    Advice { urgency, rule, finding, advice: advice.to_owned() }
+fn advice(urgency: AdviceUrgency, rule: &'static str, finding: String, advice: &str) -> Recommendation {
+    Recommendation { urgency, rule, finding, advice: advice.to_owned() }
 }
 
 /// What the rules look at.
-pub(super) struct Seen<'a> {
+pub(super) struct AdviceInput<'a> {
     pub(super) objectives: Objectives,
-    pub(super) subjects: &'a [Subject],
+    pub(super) subjects: &'a [SubjectFigures],
     /// Confirmed incidents of the month.
     pub(super) confirmed: &'a [&'a Incident],
-    pub(super) clocks: Clocks,
+    pub(super) clocks: IncidentClocks,
     pub(super) trends: &'a [Trend],
     /// Up to where the report goes.
     pub(super) end: At,
-    pub(super) zone: &'a Zone,
+    pub(super) zone: &'a ReportZone,
 }
 
-impl Seen<'_> {
+impl AdviceInput<'_> {
     /// All that the rules say, the most pressing first.
-    pub(super) fn advice(&self) -> Vec<Advice> {
+    pub(super) fn advice(&self) -> Vec<Recommendation> {
         let mut all = Vec::new();
         if let Some(whole) = self.subjects.first() {
             all.extend(budget(&whole.name, "time", &whole.time_budget, |spent| {
@@ -85,7 +85,7 @@ impl Seen<'_> {
         all
     }
 
-    fn coverage(&self, whole: &Subject) -> Option<Advice> {
+    fn coverage(&self, whole: &SubjectFigures) -> Option<Recommendation> {
         let (month, target) = (&whole.month, self.objectives.uptime * 100.0);
         let open = month.lowest_percentage.zip(month.highest_percentage);
         let undecided = open.is_some_and(|(low, high)| low < target && high >= target);
@@ -97,10 +97,10 @@ impl Seen<'_> {
             format!("{unknown} were not observed, so nobody can say whether the uptime target was met");
         let what = "Keep a sidecar running at all times (a second replica, a rolling restart) and let an active check \
                     run while there is no traffic.";
-        Some(advice(Urgency::Look, "coverage", finding, what))
+        Some(advice(AdviceUrgency::Look, "coverage", finding, what))
     }
 
-    fn breaches(&self) -> Option<Advice> {
+    fn breaches(&self) -> Option<Recommendation> {
         let (all, late) = (self.confirmed.len(), self.confirmed.iter().filter(|one| one.breached).count());
         if late == 0 || late * BREACHES < all {
             return None;
@@ -115,10 +115,10 @@ impl Seen<'_> {
             format!("of {all} incidents, {late} had nobody on them when the response clock ran out{typical}");
         let what =
             "Look at who is called first and through which channel, and whether the severities are right.";
-        Some(advice(Urgency::Act, "response_clock", finding, what))
+        Some(advice(AdviceUrgency::Act, "response_clock", finding, what))
     }
 
-    fn undelivered(&self) -> Option<Advice> {
+    fn undelivered(&self) -> Option<Recommendation> {
         let calls = || self.confirmed.iter().flat_map(|one| one.escalation.calls());
         let lost: Vec<_> = calls().filter(|call| call.delivered == Some(false)).collect();
         let mut channels: Vec<&str> = lost.iter().map(|call| &*call.channel).collect();
@@ -131,11 +131,11 @@ impl Seen<'_> {
             channels.join(", ")
         );
         let what = "Try each of them with “strop notify test CHANNEL”, and give every ladder a second way.";
-        (!lost.is_empty()).then(|| advice(Urgency::Act, "undelivered_calls", finding, what))
+        (!lost.is_empty()).then(|| advice(AdviceUrgency::Act, "undelivered_calls", finding, what))
     }
 
     /// By upstream: when its breaker opened, and whether that has a time of day.
-    fn breakers(&self) -> Vec<Advice> {
+    fn breakers(&self) -> Vec<Recommendation> {
         let signals = || self.confirmed.iter().flat_map(|one| &one.signals);
         let opened = || signals().filter(|signal| signal.key.rule == Rule::Breaker);
         let mut names: Vec<&str> = opened().map(|signal| &*signal.key.service).collect();
@@ -151,7 +151,7 @@ impl Seen<'_> {
             .collect()
     }
 
-    fn overdue(&self) -> Option<Advice> {
+    fn overdue(&self) -> Option<Recommendation> {
         let items =
             self.confirmed.iter().filter_map(|one| one.review.as_ref()).flat_map(|review| &review.actions);
         let due: Vec<_> = items.filter(|item| item.due < self.end).collect();
@@ -161,10 +161,10 @@ impl Seen<'_> {
         let number = text::many(due.len() as u64, "action item was", "action items were");
         let finding = format!("{number} due before the end of this report (owners: {})", owners.join(", "));
         let what = "Strop does not see whether they are done: ask their owners.";
-        (!due.is_empty()).then(|| advice(Urgency::Look, "action_items", finding, what))
+        (!due.is_empty()).then(|| advice(AdviceUrgency::Look, "action_items", finding, what))
     }
 
-    fn not_reviewed(&self) -> Option<Advice> {
+    fn not_reviewed(&self) -> Option<Recommendation> {
         let grave = self
             .confirmed
             .iter()
@@ -176,26 +176,31 @@ impl Seen<'_> {
             if number == 1 { "has" } else { "have" }
         );
         let what = "Hold the reviews: “strop report review ID” prepares each of them.";
-        (number > 0).then(|| advice(Urgency::Look, "reviews", finding, what))
+        (number > 0).then(|| advice(AdviceUrgency::Look, "reviews", finding, what))
     }
 }
 
-fn budget(name: &str, which: &str, budget: &Budget, spent: impl Fn(u64) -> String) -> Option<Advice> {
+fn budget(
+    name: &str,
+    which: &str,
+    budget: &BudgetFigures,
+    spent: impl Fn(u64) -> String,
+) -> Option<Recommendation> {
     let share = budget.spent_percentage.filter(|share| *share >= NEARLY)?;
     let finding =
         format!("{share:.0} % of the budget of {which} of {name} is spent ({})", spent(budget.spent));
     let (urgency, what) = if share > 100.0 {
         (
-            Urgency::Act,
+            AdviceUrgency::Act,
             "The promise is broken: put reliability before features until the causes below are dealt with.",
         )
     } else {
-        (Urgency::Look, "Little is left: put off risky changes, and deal with the causes below first.")
+        (AdviceUrgency::Look, "Little is left: put off risky changes, and deal with the causes below first.")
     };
     Some(advice(urgency, "error_budget", finding, what))
 }
 
-fn breaker(name: &str, hours: &[usize], zone: &str) -> Option<Advice> {
+fn breaker(name: &str, hours: &[usize], zone: &str) -> Option<Recommendation> {
     let in_hour = |hour: usize| hours.iter().filter(|at| **at == hour).count();
     // The earliest of equals.
     let hour = (0..24).rev().max_by_key(|hour| in_hour(*hour))?;
@@ -207,14 +212,14 @@ fn breaker(name: &str, hours: &[usize], zone: &str) -> Option<Advice> {
         );
         let what = "Something regular: a maintenance window of the vendor, a batch job, a backup? Ask, announce it, or move \
                     the load.";
-        return Some(advice(Urgency::Look, "regular_breaker", finding, what));
+        return Some(advice(AdviceUrgency::Look, "regular_breaker", finding, what));
     }
     let finding = format!("the breaker of {name} opened {all} times");
     let what = "Talk to the vendor, or look at timeouts, capacity and a second provider.";
-    (all >= OFTEN).then(|| advice(Urgency::Look, "frequent_breaker", finding, what))
+    (all >= OFTEN).then(|| advice(AdviceUrgency::Look, "frequent_breaker", finding, what))
 }
 
-fn rising(trend: &Trend) -> Option<Advice> {
+fn rising(trend: &Trend) -> Option<Recommendation> {
     let (first, second) = (trend.first_half_percentage?, trend.second_half_percentage?);
     if trend.trend != Way::Rising || trend.failed < FAILURES {
         return None;
@@ -224,7 +229,7 @@ fn rising(trend: &Trend) -> Option<Advice> {
         trend.subject
     );
     let what = "Look at what changed in the middle of the month, and at its worst day in the tables.";
-    Some(advice(Urgency::Look, "rising_errors", finding, what))
+    Some(advice(AdviceUrgency::Look, "rising_errors", finding, what))
 }
 
 #[cfg(test)]
@@ -250,13 +255,13 @@ mod tests {
 
     #[test]
     fn a_budget_speaks_when_it_is_nearly_gone_and_louder_when_it_is_overdrawn() {
-        let of = |spent| budget("service", "time", &Budget::of(100.0, spent), text::seconds);
+        let of = |spent| budget("service", "time", &BudgetFigures::of(100.0, spent), text::seconds);
         assert_eq!(of(79), None);
-        assert_eq!(of(80).expect("speaks").urgency, Urgency::Look);
+        assert_eq!(of(80).expect("speaks").urgency, AdviceUrgency::Look);
         let broken = of(120).expect("speaks");
         assert_eq!(
             (broken.urgency, &*broken.finding),
-            (Urgency::Act, "120 % of the budget of time of service is spent (2 min 00 s)")
+            (AdviceUrgency::Act, "120 % of the budget of time of service is spent (2 min 00 s)")
         );
     }
 }

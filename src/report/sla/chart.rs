@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::figures::{DayFigures, Subject};
+use super::figures::{DayFigures, SubjectFigures};
 use super::{Objectives, Sla};
 use crate::report::text;
 
@@ -277,7 +277,7 @@ fn told(day: &DayFigures) -> String {
 }
 
 /// Minutes of each day in which the service was down, degraded or in maintenance.
-pub(super) fn lost(sla: &Sla, subject: &Subject) -> String {
+pub(super) fn lost(sla: &Sla, subject: &SubjectFigures) -> String {
     let parts = |day: &DayFigures| {
         let figures = &day.figures;
         [figures.down_seconds, figures.degraded_seconds, figures.maintenance_seconds]
@@ -296,7 +296,7 @@ pub(super) fn lost(sla: &Sla, subject: &Subject) -> String {
 }
 
 /// The share of each day's requests that failed, and the share that may.
-pub(super) fn failures(sla: &Sla, subject: &Subject) -> String {
+pub(super) fn failures(sla: &Sla, subject: &SubjectFigures) -> String {
     let allowed = (1.0 - sla.objectives.requests) * 100.0;
     let share = |day: &DayFigures| day.figures.report.counts.bad_ratio().map_or(0.0, |bad| bad * 100.0);
     let highest = subject.days.iter().map(share).fold(allowed * 1.25, f64::max);
@@ -317,7 +317,7 @@ pub(super) fn failures(sla: &Sla, subject: &Subject) -> String {
 }
 
 /// How the budgets of time and of requests went, percent of the whole.
-pub(super) fn burn(sla: &Sla, subject: &Subject) -> String {
+pub(super) fn burn(sla: &Sla, subject: &SubjectFigures) -> String {
     let running = |of: &dyn Fn(&DayFigures) -> u64, allowed: f64| -> Vec<f64> {
         let mut sum = 0_u64;
         let mut add = |day: &DayFigures| {

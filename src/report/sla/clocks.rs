@@ -40,7 +40,7 @@ impl Spread {
 
 /// The clocks of confirmed incidents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Clocks {
+pub struct IncidentClocks {
     /// First bad event to suspected (MTTD); not of those that a person opened.
     pub detect: Spread,
     /// First bad event to confirmed; not of those that a person opened.
@@ -51,7 +51,7 @@ pub struct Clocks {
     pub recover: Spread,
 }
 
-impl Clocks {
+impl IncidentClocks {
     /// Of confirmed incidents.
     pub fn of(confirmed: &[&Incident]) -> Self {
         let found = || confirmed.iter().filter(|one| one.key.rule != Rule::Manual);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::tally::Sums;
+use super::tally::SubjectSums;
 use super::{Asked, SERVICE};
 use crate::reliability::counts::Counts;
 use crate::reliability::ledger::Report;
 use crate::reliability::significance;
 use crate::reliability::slo::Objective;
-use crate::report::calendar::Day;
+use crate::report::calendar::CalendarDay;
 use crate::report::text;
 
 /// A trend is told when chance would show as much less often than this.
@@ -100,7 +100,7 @@ impl Figures {
 
 /// What may go wrong, and how much of it did.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Budget {
+pub struct BudgetFigures {
     /// Seconds or requests that may be bad.
     pub allowed: f64,
     /// Those that were.
@@ -110,7 +110,7 @@ pub struct Budget {
     pub spent_percentage: Option<f64>,
 }
 
-impl Budget {
+impl BudgetFigures {
     pub(super) fn of(allowed: f64, spent: u64) -> Self {
         let spent_percentage = (allowed > 0.0).then(|| spent as f64 / allowed * 100.0);
         Self { allowed, spent, spent_percentage }
@@ -129,7 +129,7 @@ pub struct DayFigures {
 
 /// The service, or something it depends on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Subject {
+pub struct SubjectFigures {
     /// "service" is the service as a whole; else an upstream.
     pub name: String,
     /// The month.
@@ -137,15 +137,19 @@ pub struct Subject {
     /// Only the service hours; null: none were asked for.
     pub service_hours: Option<Figures>,
     /// The budget of time; seconds.
-    pub time_budget: Budget,
+    pub time_budget: BudgetFigures,
     /// The budget of requests.
-    pub request_budget: Budget,
+    pub request_budget: BudgetFigures,
     /// By day, as far as the report goes.
     pub days: Vec<DayFigures>,
 }
 
 /// The service as a whole first, then what it depends on by name. Something that was asked for by name is there, seen or not.
-pub(super) fn subjects(asked: &Asked, mut sums: BTreeMap<Arc<str>, Sums>, days: &[Day]) -> Vec<Subject> {
+pub(super) fn subjects(
+    asked: &Asked,
+    mut sums: BTreeMap<Arc<str>, SubjectSums>,
+    days: &[CalendarDay],
+) -> Vec<SubjectFigures> {
     let first = asked.service.as_deref().unwrap_or(SERVICE);
     let whole = sums.remove(first).unwrap_or_else(|| asked.tally().unseen());
     let rest = sums.into_iter().filter(|_| asked.service.is_none());
@@ -154,20 +158,22 @@ pub(super) fn subjects(asked: &Asked, mut sums: BTreeMap<Arc<str>, Sums>, days: 
     all
 }
 
-fn subject(asked: &Asked, name: &str, sums: &Sums, days: &[Day]) -> Subject {
+fn subject(asked: &Asked, name: &str, sums: &SubjectSums, days: &[CalendarDay]) -> SubjectFigures {
     let whole = sums.days.iter().copied().fold(Report::default(), Report::plus);
     let span = asked.span();
     let promised = span.end.since(span.start).as_secs().saturating_sub(whole.maintenance);
     let allowed = |target: f64, of: u64| Objective { target, ..Objective::default() }.allowed() * of as f64;
     let Counts { bad, .. } = whole.counts;
-    let day =
-        |(day, report): (&Day, &Report)| DayFigures { date: day.date.clone(), figures: Figures::of(*report) };
-    Subject {
+    let day = |(day, report): (&CalendarDay, &Report)| DayFigures {
+        date: day.date.clone(),
+        figures: Figures::of(*report),
+    };
+    SubjectFigures {
         name: name.to_owned(),
         month: Figures::of(whole),
         service_hours: asked.hours.as_ref().map(|_| Figures::of(sums.open)),
-        time_budget: Budget::of(allowed(asked.objectives.uptime, promised), whole.down),
-        request_budget: Budget::of(allowed(asked.objectives.requests, whole.counts.total()), bad),
+        time_budget: BudgetFigures::of(allowed(asked.objectives.uptime, promised), whole.down),
+        request_budget: BudgetFigures::of(allowed(asked.objectives.requests, whole.counts.total()), bad),
         days: days
             .iter()
             .zip(&sums.days)
@@ -214,13 +220,13 @@ pub struct Trend {
 }
 
 /// Of subjects with failures; most failures first.
-pub(super) fn trends(subjects: &[Subject]) -> Vec<Trend> {
+pub(super) fn trends(subjects: &[SubjectFigures]) -> Vec<Trend> {
     let mut all: Vec<Trend> = subjects.iter().filter_map(trend).collect();
     all.sort_by(|a, b| b.failed.cmp(&a.failed).then_with(|| a.subject.cmp(&b.subject)));
     all
 }
 
-fn trend(subject: &Subject) -> Option<Trend> {
+fn trend(subject: &SubjectFigures) -> Option<Trend> {
     let counts = subject.month.report.counts;
     let sum = |days: &[DayFigures]| {
         days.iter().fold(Counts::default(), |sum, day| sum.plus(day.figures.report.counts))

@@ -1,15 +1,15 @@
 //! The report for people: one page, well-formed as XML too, without scripts and without anything from elsewhere.
 
-use super::advice::Urgency;
-use super::figures::{Budget, Subject};
+use super::advice::AdviceUrgency;
+use super::figures::{BudgetFigures, SubjectFigures};
 use super::style::STYLE;
 use super::{Sla, chart, tables};
-use crate::report::calendar::Day;
+use crate::report::calendar::CalendarDay;
 use crate::report::text;
 
 /// How a promise was kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kept {
+enum PromiseState {
     Met,
     Missed,
     /// The time that nobody saw decides, and nobody knows.
@@ -17,7 +17,7 @@ enum Kept {
     Unknown,
 }
 
-impl Kept {
+impl PromiseState {
     fn word(self) -> &'static str {
         match self {
             Self::Met => "met",
@@ -37,22 +37,22 @@ impl Kept {
     }
 }
 
-fn time_kept(sla: &Sla, subject: &Subject) -> Kept {
+fn time_kept(sla: &Sla, subject: &SubjectFigures) -> PromiseState {
     let target = sla.objectives.uptime * 100.0;
     let month = &subject.month;
     match (month.uptime_percentage, month.lowest_percentage) {
-        (None, _) | (_, None) => Kept::Unknown,
-        (Some(_), Some(lowest)) if lowest >= target => Kept::Met,
-        (Some(uptime), Some(_)) if uptime < target => Kept::Missed,
-        (Some(_), Some(_)) => Kept::Open,
+        (None, _) | (_, None) => PromiseState::Unknown,
+        (Some(_), Some(lowest)) if lowest >= target => PromiseState::Met,
+        (Some(uptime), Some(_)) if uptime < target => PromiseState::Missed,
+        (Some(_), Some(_)) => PromiseState::Open,
     }
 }
 
-fn requests_kept(sla: &Sla, subject: &Subject) -> Kept {
+fn requests_kept(sla: &Sla, subject: &SubjectFigures) -> PromiseState {
     match subject.month.success_percentage {
-        None => Kept::Unknown,
-        Some(good) if good >= sla.objectives.requests * 100.0 => Kept::Met,
-        Some(_) => Kept::Missed,
+        None => PromiseState::Unknown,
+        Some(good) if good >= sla.objectives.requests * 100.0 => PromiseState::Met,
+        Some(_) => PromiseState::Missed,
     }
 }
 
@@ -92,7 +92,7 @@ fn head(out: &mut String, sla: &Sla, name: &str) {
     } else {
         format!("Service level report: {name}")
     };
-    let day = |day: Option<&Day>| day.map(|day| text::html(&day.date)).unwrap_or_default();
+    let day = |day: Option<&CalendarDay>| day.map(|day| text::html(&day.date)).unwrap_or_default();
     let end = match &sla.until {
         Some(until) => format!("The month is not over: this report goes up to {until}."),
         None => "The whole month.".to_owned(),
@@ -114,12 +114,14 @@ fn head(out: &mut String, sla: &Sla, name: &str) {
     ));
 }
 
-fn verdict(out: &mut String, sla: &Sla, whole: &Subject) {
+fn verdict(out: &mut String, sla: &Sla, whole: &SubjectFigures) {
     let (time, requests) = (time_kept(sla, whole), requests_kept(sla, whole));
     let class = match (time, requests) {
-        (Kept::Missed, _) | (_, Kept::Missed) => "bad",
-        (Kept::Met, Kept::Met) => "good",
-        (Kept::Open | Kept::Unknown, _) | (_, Kept::Open | Kept::Unknown) => "warn",
+        (PromiseState::Missed, _) | (_, PromiseState::Missed) => "bad",
+        (PromiseState::Met, PromiseState::Met) => "good",
+        (PromiseState::Open | PromiseState::Unknown, _) | (_, PromiseState::Open | PromiseState::Unknown) => {
+            "warn"
+        }
     };
     out.push_str(&format!(
         "<p class=\"verdict {class}\">The uptime target of {} was <strong>{}</strong>. The request objective of {} was \
@@ -160,7 +162,7 @@ fn card(out: &mut String, name: &str, figure: &str, class: &str, notes: &[String
     out.push_str("</div>\n");
 }
 
-fn cards(out: &mut String, sla: &Sla, whole: &Subject) {
+fn cards(out: &mut String, sla: &Sla, whole: &SubjectFigures) {
     let month = &whole.month;
     let (good, measured, unknown) = (month.good_seconds(), month.measured_seconds(), month.unknown_seconds);
     out.push_str("<div class=\"cards\">\n");
@@ -170,7 +172,8 @@ fn cards(out: &mut String, sla: &Sla, whole: &Subject) {
         text::share(good, measured + unknown, 3),
         text::share(good + unknown, measured + unknown, 3)
     );
-    let target = |promised: f64, kept: Kept| format!("{} promised: {}", promise(promised), kept.word());
+    let target =
+        |promised: f64, kept: PromiseState| format!("{} promised: {}", promise(promised), kept.word());
     let notes = [target(sla.objectives.uptime, kept), bounds];
     card(out, "Uptime", &text::share(good, measured, 3), kept.class(), &notes);
     let kept = requests_kept(sla, whole);
@@ -205,7 +208,7 @@ fn cards(out: &mut String, sla: &Sla, whole: &Subject) {
     out.push_str("</div>\n");
 }
 
-fn budget(out: &mut String, name: &str, budget: &Budget, note: String) {
+fn budget(out: &mut String, name: &str, budget: &BudgetFigures, note: String) {
     let (figure, class) = match budget.spent_percentage {
         None => ("–".to_owned(), "soft"),
         Some(share) if share > 100.0 => (format!("{share:.0} %"), "bad"),
@@ -222,8 +225,8 @@ fn advice(out: &mut String, sla: &Sla) {
         out.push_str("<ol class=\"advice\">\n");
         for one in &sla.recommendations {
             let (class, word) = match one.urgency {
-                Urgency::Act => ("bad", "Act"),
-                Urgency::Look => ("warn", "Look into it"),
+                AdviceUrgency::Act => ("bad", "Act"),
+                AdviceUrgency::Look => ("warn", "Look into it"),
             };
             let mut finding = one.finding.chars();
             let first = finding.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
@@ -247,7 +250,7 @@ fn key(out: &mut String, entries: &[(&str, &str)]) {
     out.push_str("</ul>\n");
 }
 
-fn uptime(out: &mut String, sla: &Sla, whole: &Subject) {
+fn uptime(out: &mut String, sla: &Sla, whole: &SubjectFigures) {
     let many = 100.0 - (1.0 - sla.objectives.uptime) * 1_000.0;
     let (target, many) = (promise(sla.objectives.uptime), promise(many / 100.0));
     out.push_str("<section>\n<h2>Uptime by day</h2>\n");
@@ -269,7 +272,7 @@ fn uptime(out: &mut String, sla: &Sla, whole: &Subject) {
     out.push_str("</section>\n");
 }
 
-fn requests(out: &mut String, sla: &Sla, whole: &Subject) {
+fn requests(out: &mut String, sla: &Sla, whole: &SubjectFigures) {
     out.push_str("<section>\n<h2>Failed requests by day</h2>\n");
     let allowed = promise(1.0 - sla.objectives.requests);
     key(out, &[("k-blue", "failed, of the day’s requests"), ("k-limit", &format!("{allowed} may fail"))]);

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::reliability::incident::{Incident, State};
 use crate::reliability::rule::{Rule, Severity};
-use crate::report::calendar::Zone;
+use crate::report::calendar::ReportZone;
 use crate::units::At;
 
 /// Incidents that are listed one by one.
@@ -17,7 +17,7 @@ const LISTED: usize = 50;
 
 /// The incidents of a month.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Incidents {
+pub struct MonthIncidents {
     /// Began in the month and were confirmed; what follows is of these.
     pub confirmed: usize,
     /// By severity, the worst first; each is there.
@@ -29,9 +29,9 @@ pub struct Incidents {
     /// Over, and their review is not complete.
     pub not_reviewed: usize,
     /// Most incidents first.
-    pub by_cause: Vec<Cause>,
+    pub by_cause: Vec<CauseGroup>,
     /// The longest, at most 50; in the order in which they began.
-    pub longest: Vec<Row>,
+    pub longest: Vec<IncidentFigures>,
     /// Suspicions of the month that were never confirmed.
     pub cleared: usize,
     /// Opened by hand about the service "test": left out of all other figures.
@@ -42,7 +42,7 @@ pub struct Incidents {
 
 /// Incidents with one cause.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Cause {
+pub struct CauseGroup {
     /// The rule that found them.
     pub rule: &'static str,
     /// What they were about.
@@ -57,7 +57,7 @@ pub struct Cause {
 
 /// One incident.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Row {
+pub struct IncidentFigures {
     /// Its name.
     pub id: String,
     /// One line for people.
@@ -84,9 +84,9 @@ pub(super) fn confirmed<'a>(stored: &[&'a Incident], span: &Range<At>) -> Vec<&'
     stored.iter().copied().filter(counts).collect()
 }
 
-impl Incidents {
+impl MonthIncidents {
     /// `stored`: in the order in which they began.
-    pub(super) fn of(stored: &[&Incident], span: &Range<At>, zone: &Zone) -> Self {
+    pub(super) fn of(stored: &[&Incident], span: &Range<At>, zone: &ReportZone) -> Self {
         let confirmed = confirmed(stored, span);
         let began_in = |one: &&&Incident| span.contains(&one.clocks.began);
         let count = |wanted: &dyn Fn(&Incident) -> bool| confirmed.iter().filter(|one| wanted(one)).count();
@@ -116,7 +116,7 @@ impl Incidents {
     }
 }
 
-fn causes(confirmed: &[&Incident]) -> Vec<Cause> {
+fn causes(confirmed: &[&Incident]) -> Vec<CauseGroup> {
     let mut by: BTreeMap<(Rule, &str), (usize, u64, Duration)> = BTreeMap::new();
     for one in confirmed {
         let (incidents, flaps, took) = by.entry((one.key.rule, &one.key.service)).or_default();
@@ -124,26 +124,27 @@ fn causes(confirmed: &[&Incident]) -> Vec<Cause> {
         *flaps += u64::from(one.flaps);
         *took += one.clocks.to_recover().unwrap_or_default();
     }
-    let cause = |((rule, service), (incidents, flaps, took)): ((Rule, &str), (usize, u64, Duration))| Cause {
-        rule: rule.label(),
-        service: service.to_owned(),
-        incidents,
-        flaps,
-        seconds: took.as_secs_f64(),
-    };
-    let mut all: Vec<Cause> = by.into_iter().map(cause).collect();
+    let cause =
+        |((rule, service), (incidents, flaps, took)): ((Rule, &str), (usize, u64, Duration))| CauseGroup {
+            rule: rule.label(),
+            service: service.to_owned(),
+            incidents,
+            flaps,
+            seconds: took.as_secs_f64(),
+        };
+    let mut all: Vec<CauseGroup> = by.into_iter().map(cause).collect();
     // Stable: among equals the order of rules and names stays.
     all.sort_by_key(|cause| Reverse(cause.incidents));
     all
 }
 
-fn longest(confirmed: &[&Incident], zone: &Zone) -> Vec<Row> {
+fn longest(confirmed: &[&Incident], zone: &ReportZone) -> Vec<IncidentFigures> {
     let mut all: Vec<&Incident> = confirmed.to_vec();
     // What is not over is the longest of all.
     all.sort_by_key(|one| Reverse(one.clocks.to_recover().unwrap_or(Duration::MAX)));
     all.truncate(LISTED);
     all.sort_by_key(|one| (one.clocks.began, &one.id));
-    let row = |one: &&Incident| Row {
+    let row = |one: &&Incident| IncidentFigures {
         id: one.id.as_str().to_owned(),
         title: one.title.clone(),
         severity: one.severity.label(),

@@ -29,15 +29,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::calendar::{Day, Month, Zone};
-use super::hours::Hours;
+use super::calendar::{CalendarDay, Month, ReportZone};
+use super::hours::ServiceHours;
 use crate::reliability::incident::Incident;
 use crate::units::At;
-use advice::Advice;
-pub use clocks::{Clocks, Spread};
-pub use figures::{Budget, Figures, Objectives, Subject, Trend, Way};
-pub use incidents::{Cause, Incidents, Row};
-pub use tally::{Sums, Tally};
+use advice::Recommendation;
+pub use clocks::{IncidentClocks, Spread};
+pub use figures::{BudgetFigures, Figures, Objectives, SubjectFigures, Trend, Way};
+pub use incidents::{CauseGroup, IncidentFigures, MonthIncidents};
+pub use tally::{MonthTally, SubjectSums};
 
 pub use crate::reliability::ledger::SERVICE;
 
@@ -47,9 +47,9 @@ pub struct Asked {
     /// Of which month.
     pub month: Month,
     /// In which zone's calendar.
-    pub zone: Zone,
+    pub zone: ReportZone,
     /// When the service is promised, beside the whole month.
-    pub hours: Option<Hours>,
+    pub hours: Option<ServiceHours>,
     /// Only of this subject and its incidents.
     pub service: Option<String>,
     /// What is not before this moment is not told of.
@@ -60,7 +60,7 @@ pub struct Asked {
 
 impl Asked {
     /// The days of the month.
-    pub fn days(&self) -> Vec<Day> {
+    pub fn days(&self) -> Vec<CalendarDay> {
         self.zone.days(self.month)
     }
 
@@ -78,9 +78,9 @@ impl Asked {
     }
 
     /// A tally of that month.
-    pub fn tally(&self) -> Tally {
+    pub fn tally(&self) -> MonthTally {
         let open = self.hours.as_ref().map_or_else(Vec::new, |hours| self.zone.open(hours, self.month));
-        Tally::new(self.days().into_iter().map(|day| day.span).collect(), open, self.until)
+        MonthTally::new(self.days().into_iter().map(|day| day.span).collect(), open, self.until)
     }
 }
 
@@ -112,28 +112,28 @@ pub struct Sla {
     /// What is promised.
     pub objectives: Objectives,
     /// The service as a whole first, then by name.
-    pub subjects: Vec<Subject>,
+    pub subjects: Vec<SubjectFigures>,
     /// What was the matter.
-    pub incidents: Incidents,
+    pub incidents: MonthIncidents,
     /// How long it took.
-    pub clocks: Clocks,
+    pub clocks: IncidentClocks,
     /// Where failures became more, or fewer; most failures first.
     pub error_trends: Vec<Trend>,
     /// No part of Strop measures it yet.
     pub business_impact: NotObserved,
     /// What to do about it, the most pressing first.
-    pub recommendations: Vec<Advice>,
+    pub recommendations: Vec<Recommendation>,
     /// Rows of the store that could not be read.
     pub unreadable_rows: usize,
     #[serde(skip)]
-    days: Vec<Day>,
+    days: Vec<CalendarDay>,
 }
 
 impl Sla {
     /// Of the ledger's sums and of the incidents that touch the month, in any order.
     pub fn of(
         asked: &Asked,
-        sums: BTreeMap<Arc<str>, Sums>,
+        sums: BTreeMap<Arc<str>, SubjectSums>,
         stored: &[Incident],
         unreadable_rows: usize,
     ) -> Self {
@@ -143,10 +143,10 @@ impl Sla {
         let mut stored: Vec<&Incident> = stored.iter().filter(wanted).collect();
         stored.sort_by_key(|one| (one.clocks.began, &one.id));
         let confirmed = incidents::confirmed(&stored, &span);
-        let clocks = Clocks::of(&confirmed);
-        let found = Incidents::of(&stored, &span, zone);
+        let clocks = IncidentClocks::of(&confirmed);
+        let found = MonthIncidents::of(&stored, &span, zone);
         let error_trends = figures::trends(&subjects);
-        let seen = advice::Seen {
+        let seen = advice::AdviceInput {
             objectives: asked.objectives,
             subjects: &subjects,
             confirmed: &confirmed,

@@ -121,7 +121,7 @@ pub(super) fn causes(sla: &Sla) -> String {
         ("Relapses in them", Numbers),
         ("Time until recovered, together", Numbers),
     ];
-    let row = |cause: &super::Cause| {
+    let row = |cause: &super::CauseGroup| {
         vec![
             cause.rule.replace('_', " "),
             cause.service.clone(),
@@ -143,7 +143,7 @@ pub(super) fn incidents(sla: &Sla) -> String {
         ("State", Words),
         ("To recover", Numbers),
     ];
-    let row = |row: &super::Row| {
+    let row = |row: &super::IncidentFigures| {
         // The offset stands in the head of the page, and in JSON.
         let began = row.began.get(..16).unwrap_or(&row.began).replace('T', " ");
         let took = row.seconds.map_or_else(|| "not over".to_owned(), span);

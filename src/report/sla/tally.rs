@@ -14,7 +14,7 @@ use crate::units::At;
 
 /// The sums of one subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sums {
+pub struct SubjectSums {
     /// By day, in order.
     pub days: Vec<Report>,
     /// Within the service hours; nothing without such.
@@ -23,16 +23,16 @@ pub struct Sums {
 
 /// The sums so far.
 #[derive(Clone, Debug)]
-pub struct Tally {
+pub struct MonthTally {
     days: Vec<Range<At>>,
     open: Vec<Range<At>>,
     until: At,
     /// The minute that may still get copies, by subject.
     waiting: BTreeMap<Arc<str>, Minute>,
-    sums: BTreeMap<Arc<str>, Sums>,
+    sums: BTreeMap<Arc<str>, SubjectSums>,
 }
 
-impl Tally {
+impl MonthTally {
     /// Sums of `days` (in order, touching) and of the service hours `open` (in order, apart), each only as far as `until`.
     pub fn new(days: Vec<Range<At>>, open: Vec<Range<At>>, until: At) -> Self {
         Self { days, open, until, waiting: BTreeMap::new(), sums: BTreeMap::new() }
@@ -53,7 +53,7 @@ impl Tally {
     }
 
     /// All that was taken in, by subject.
-    pub fn finish(mut self) -> BTreeMap<Arc<str>, Sums> {
+    pub fn finish(mut self) -> BTreeMap<Arc<str>, SubjectSums> {
         for minute in std::mem::take(&mut self.waiting).values() {
             self.count(minute);
         }
@@ -61,13 +61,13 @@ impl Tally {
     }
 
     /// What a subject without a minute is.
-    pub fn unseen(&self) -> Sums {
+    pub fn unseen(&self) -> SubjectSums {
         let unseen = |span: &Range<At>| {
             let end = span.end.min(self.until).second();
             Report { unknown: u64::try_from(end - span.start.second()).unwrap_or(0), ..Report::default() }
         };
         let open = self.open.iter().map(unseen).fold(Report::default(), Report::plus);
-        Sums { days: self.days.iter().map(unseen).collect(), open }
+        SubjectSums { days: self.days.iter().map(unseen).collect(), open }
     }
 
     fn count(&mut self, minute: &Minute) {
@@ -113,11 +113,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::reliability::ledger::{Share, Slices};
+    use crate::reliability::ledger::{MinuteShare, Slices};
 
     fn minute(number: i64, source: &str, letters: &str, good: u64, bad: u64) -> Minute {
         let slices: Slices = serde_json::from_value(letters.into()).expect("sixty letters");
-        let share = Share { slices, counts: Counts { good, bad } };
+        let share = MinuteShare { slices, counts: Counts { good, bad } };
         Minute { subject: Arc::from("api"), minute: number, by: [(Arc::from(source), share)].into() }
     }
 
@@ -125,7 +125,7 @@ mod tests {
         At(second * 1_000)
     }
 
-    fn sums(tally: Tally) -> Sums {
+    fn sums(tally: MonthTally) -> SubjectSums {
         tally.finish().remove("api").expect("counted")
     }
 
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn seconds_and_requests_go_to_their_day_and_the_rest_is_unknown() {
         let days = vec![at(0)..at(90), at(90)..at(240)];
-        let mut tally = Tally::new(days, vec![at(40)..at(130)], at(240));
+        let mut tally = MonthTally::new(days, vec![at(40)..at(130)], at(240));
         tally.add(minute(0, "a", &("u".repeat(30) + &"g".repeat(20) + &"d".repeat(10)), 9, 1));
         tally.add(minute(2, "a", &"m".repeat(60), 5, 0));
         let sums = sums(tally);
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn of_a_month_that_is_not_over_only_the_past_counts() {
-        let mut tally = Tally::new(vec![at(0)..at(86_400)], Vec::new(), at(120));
+        let mut tally = MonthTally::new(vec![at(0)..at(86_400)], Vec::new(), at(120));
         tally.add(minute(0, "a", &"u".repeat(60), 1, 0));
         tally.add(minute(2, "a", &"u".repeat(60), 1, 0));
         let sums = sums(tally);
@@ -160,7 +160,7 @@ mod tests {
     /// checkpoint that is there twice adds nothing.
     #[test]
     fn members_are_merged_as_the_ledger_says() {
-        let mut tally = Tally::new(vec![at(0)..at(120)], Vec::new(), at(120));
+        let mut tally = MonthTally::new(vec![at(0)..at(120)], Vec::new(), at(120));
         for (number, source, letter) in [
             (0, "a", "u"),
             (0, "b", "u"),
@@ -197,7 +197,7 @@ mod tests {
                 .collect();
             records.sort_by_key(|record| record.minute);
             let until = at(until);
-            let mut tally = Tally::new(vec![at(0)..at(cut), at(cut)..at(360)], Vec::new(), until);
+            let mut tally = MonthTally::new(vec![at(0)..at(cut), at(cut)..at(360)], Vec::new(), until);
             let empty = tally.unseen();
             for record in records.iter().flat_map(|record| [record, record]) {
                 tally.add(record.clone());

@@ -5,8 +5,8 @@ use super::*;
 use crate::names::IncidentId;
 use crate::reliability::counts::Counts;
 use crate::reliability::incident::{Beginning, Ending, Signal, State};
-use crate::reliability::ledger::{Minute, Share, Slice, Slices};
-use crate::reliability::rule::{Key, Rule, Severity};
+use crate::reliability::ledger::{Minute, MinuteShare, Slice, Slices};
+use crate::reliability::rule::{AlertKey, Rule, Severity};
 
 const FOREVER: At = At(i64::MAX);
 
@@ -32,13 +32,13 @@ fn after(at: At, seconds: u64) -> At {
 }
 
 fn minute(subject: &str, number: i64, slice: Slice, good: u64, bad: u64) -> Minute {
-    let share = Share { slices: Slices([slice; 60]), counts: Counts { good, bad } };
+    let share = MinuteShare { slices: Slices([slice; 60]), counts: Counts { good, bad } };
     Minute { subject: Arc::from(subject), minute: number, by: [(Arc::from("boot"), share)].into() }
 }
 
 /// October in Berlin, by the minute: 100 requests each. Five minutes down on the 10th, an hour of maintenance on the 12th, six
 /// hours unseen on the 20th, the first of the two hours from 2 to 3 on the 25th degraded, with one failure a minute.
-fn october(asked: &Asked) -> BTreeMap<Arc<str>, Sums> {
+fn october(asked: &Asked) -> BTreeMap<Arc<str>, SubjectSums> {
     let mut tally = asked.tally();
     let span = asked.span();
     let within = |number: i64, from: &str, to: &str| (utc(from).minute()..utc(to).minute()).contains(&number);
@@ -75,7 +75,7 @@ struct Story {
 
 fn incident(began: At, story: &Story) -> Incident {
     let [suspected, confirmed, over] = story.clocks;
-    let key = Key::of(story.rule, story.service, "");
+    let key = AlertKey::of(story.rule, story.service, "");
     let beginning = Beginning {
         id: IncidentId::of(began.0, 1),
         key: key.clone(),
@@ -129,7 +129,8 @@ fn incidents() -> Vec<Incident> {
 }
 
 /// The whole of it, summed up once for all tests.
-static WHOLE: LazyLock<BTreeMap<Arc<str>, Sums>> = LazyLock::new(|| october(&asked("2026-10", FOREVER)));
+static WHOLE: LazyLock<BTreeMap<Arc<str>, SubjectSums>> =
+    LazyLock::new(|| october(&asked("2026-10", FOREVER)));
 
 fn report() -> Sla {
     Sla::of(&asked("2026-10", FOREVER), WHOLE.clone(), &incidents(), 0)

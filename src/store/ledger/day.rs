@@ -33,7 +33,7 @@ const MOST: u64 = 16 << 20;
 
 /// What was seen of one minute.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct MinuteRecord {
     /// One letter a second.
     pub(super) slices: String,
     /// Good exchanges.
@@ -54,11 +54,11 @@ impl fmt::Display for Garbled {
 
 /// A day: by start of the member and minute of the day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Day(BTreeMap<String, BTreeMap<u16, Seen>>);
+pub(super) struct PackedDay(BTreeMap<String, BTreeMap<u16, MinuteRecord>>);
 
-impl Day {
+impl PackedDay {
     /// Takes in a minute, instead of what was there of the same start.
-    pub(super) fn put(&mut self, boot: &str, minute: u16, seen: Seen) -> Result<(), Garbled> {
+    pub(super) fn put(&mut self, boot: &str, minute: u16, seen: MinuteRecord) -> Result<(), Garbled> {
         if minute >= MINUTES {
             return Err(Garbled("a day has 1,440 minutes"));
         }
@@ -74,7 +74,7 @@ impl Day {
     }
 
     /// All minutes: the start of the member, the minute of the day, what was seen.
-    pub(super) fn minutes(self) -> impl Iterator<Item = (String, u16, Seen)> {
+    pub(super) fn minutes(self) -> impl Iterator<Item = (String, u16, MinuteRecord)> {
         self.0.into_iter().flat_map(|(boot, minutes)| {
             minutes.into_iter().map(move |(minute, seen)| (boot.clone(), minute, seen))
         })
@@ -109,7 +109,7 @@ impl Day {
         if body.len() as u64 > MOST || decoder.get_ref().total_in() != packed.len() as u64 {
             return Err(Garbled("it does not end where it should"));
         }
-        let mut body = Body(&body);
+        let mut body = PackedBytes(&body);
         let mut day = Self::default();
         for _ in 0..body.number()? {
             let boot = body.text()?;
@@ -152,7 +152,7 @@ fn runs<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<(T, u64)> {
     runs
 }
 
-fn put_minutes(out: &mut Vec<u8>, minutes: &BTreeMap<u16, Seen>) {
+fn put_minutes(out: &mut Vec<u8>, minutes: &BTreeMap<u16, MinuteRecord>) {
     // A run of minutes has the same distance to their number among those that are there.
     let gaps = runs(minutes.keys().zip(0_u16..).map(|(minute, at)| minute - at));
     put(out, gaps.len() as u64);
@@ -177,9 +177,9 @@ fn put_minutes(out: &mut Vec<u8>, minutes: &BTreeMap<u16, Seen>) {
 }
 
 /// What is left to be read.
-struct Body<'a>(&'a [u8]);
+struct PackedBytes<'a>(&'a [u8]);
 
-impl Body<'_> {
+impl PackedBytes<'_> {
     fn number(&mut self) -> Result<u64, Garbled> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
@@ -244,7 +244,7 @@ impl Body<'_> {
         Ok(slices)
     }
 
-    fn minutes(&mut self) -> Result<BTreeMap<u16, Seen>, Garbled> {
+    fn minutes(&mut self) -> Result<BTreeMap<u16, MinuteRecord>, Garbled> {
         let places = self.places()?;
         let slices = self.slices(places.len())?;
         let (mut totals, mut total) = (Vec::with_capacity(places.len()), 0_i64);
@@ -255,7 +255,7 @@ impl Body<'_> {
         let mut minutes = BTreeMap::new();
         for ((place, slices), total) in places.into_iter().zip(slices).zip(totals) {
             let good = total.wrapping_sub(unfolded(self.number()?));
-            minutes.insert(place, Seen { slices, good, total });
+            minutes.insert(place, MinuteRecord { slices, good, total });
         }
         Ok(minutes)
     }
@@ -267,8 +267,8 @@ mod tests {
 
     use super::*;
 
-    fn seen(slices: &str, good: i64, total: i64) -> Seen {
-        Seen { slices: slices.to_owned(), good, total }
+    fn seen(slices: &str, good: i64, total: i64) -> MinuteRecord {
+        MinuteRecord { slices: slices.to_owned(), good, total }
     }
 
     fn zlib(body: &[u8]) -> Vec<u8> {
@@ -280,7 +280,7 @@ mod tests {
     /// By hand: one start "b", the minutes 1, 2 and 4; 90 s up, 90 s down; 300, 301 and 0 exchanges, of which 0, 2 and 0 failed.
     #[test]
     fn the_bytes_are_the_documented_ones() {
-        let mut day = Day::default();
+        let mut day = PackedDay::default();
         day.put("b", 4, seen(&"d".repeat(60), 0, 0)).expect("fits");
         day.put("b", 1, seen(&"u".repeat(60), 300, 300)).expect("fits");
         day.put("b", 2, seen(&("u".repeat(30) + &"d".repeat(30)), 299, 301)).expect("fits");
@@ -292,7 +292,7 @@ mod tests {
         ];
         let body = body.concat();
         assert_eq!(day.pack().expect("packs")[0], FORMAT);
-        assert_eq!(Day::unpack(&zlib(&body)), Ok(day.clone()));
+        assert_eq!(PackedDay::unpack(&zlib(&body)), Ok(day.clone()));
         let mut read = Vec::new();
         ZlibDecoder::new(&day.pack().expect("packs")[1..]).read_to_end(&mut read).expect("reads");
         assert_eq!(read, body);
@@ -300,16 +300,16 @@ mod tests {
 
     #[test]
     fn what_is_no_minute_of_a_day_is_not_taken_in() {
-        let mut day = Day::default();
+        let mut day = PackedDay::default();
         assert!(day.put("b", 1_440, seen(&"u".repeat(60), 0, 0)).is_err());
         assert!(day.put("b", 0, seen(&"u".repeat(59), 0, 0)).is_err());
-        assert_eq!(day, Day::default());
-        assert_eq!(Day::unpack(&day.pack().expect("packs")), Ok(day));
+        assert_eq!(day, PackedDay::default());
+        assert_eq!(PackedDay::unpack(&day.pack().expect("packs")), Ok(day));
     }
 
     #[test]
     fn a_later_word_of_a_minute_takes_the_place_of_the_earlier_one() {
-        let mut day = Day::default();
+        let mut day = PackedDay::default();
         for total in [1, 7, 5] {
             day.put("b", 3, seen(&"u".repeat(60), total, total)).expect("fits");
         }
@@ -318,18 +318,18 @@ mod tests {
 
     #[test]
     fn what_is_larger_than_any_day_is_refused_before_it_fills_the_memory() {
-        assert!(Day::unpack(&zlib(&vec![0; MOST as usize + 1])).is_err());
-        let mut day = Day::default();
+        assert!(PackedDay::unpack(&zlib(&vec![0; MOST as usize + 1])).is_err());
+        let mut day = PackedDay::default();
         day.put(&"x".repeat(MOST as usize), 0, seen(&"u".repeat(60), 0, 0)).expect("fits");
         assert!(day.pack().is_err());
     }
 
     #[test]
     fn another_format_is_not_guessed_at() {
-        let mut packed = Day::default().pack().expect("packs");
+        let mut packed = PackedDay::default().pack().expect("packs");
         packed[0] = 2;
-        assert_eq!(Day::unpack(&packed), Err(Garbled("a format that is not known here")));
-        assert!(Day::unpack(&[]).is_err());
+        assert_eq!(PackedDay::unpack(&packed), Err(Garbled("a format that is not known here")));
+        assert!(PackedDay::unpack(&[]).is_err());
     }
 
     fn letters() -> impl Strategy<Value = String> {
@@ -346,16 +346,17 @@ mod tests {
         prop_oneof![Just(0), 0_i64..5_000, any::<i64>(), Just(i64::MIN), Just(i64::MAX)]
     }
 
-    type Told = (String, u16, Seen);
+    type Told = (String, u16, MinuteRecord);
 
     fn told() -> impl Strategy<Value = Told> {
         let boot = prop_oneof![Just("a".to_owned()), Just("0197-b".to_owned()), ".{0,8}"];
-        (boot, 0..MINUTES, letters(), number(), number())
-            .prop_map(|(boot, minute, slices, good, total)| (boot, minute, Seen { slices, good, total }))
+        (boot, 0..MINUTES, letters(), number(), number()).prop_map(|(boot, minute, slices, good, total)| {
+            (boot, minute, MinuteRecord { slices, good, total })
+        })
     }
 
-    fn day_of(told: &[Told]) -> Day {
-        let mut day = Day::default();
+    fn day_of(told: &[Told]) -> PackedDay {
+        let mut day = PackedDay::default();
         for (boot, minute, seen) in told {
             day.put(boot, *minute, seen.clone()).expect("fits");
         }
@@ -368,7 +369,7 @@ mod tests {
         #[test]
         fn every_day_is_given_back_as_it_was(told in proptest::collection::vec(told(), 0..40)) {
             let day = day_of(&told);
-            prop_assert_eq!(Day::unpack(&day.pack().expect("packs")), Ok(day));
+            prop_assert_eq!(PackedDay::unpack(&day.pack().expect("packs")), Ok(day));
         }
 
         #[test]
@@ -378,7 +379,7 @@ mod tests {
         ) {
             let mut told: Vec<Told> = told
                 .into_iter()
-                .map(|((boot, minute), (slices, good, total))| (boot.to_string(), minute, Seen { slices, good, total }))
+                .map(|((boot, minute), (slices, good, total))| (boot.to_string(), minute, MinuteRecord { slices, good, total }))
                 .collect();
             let packed = day_of(&told).pack().expect("packs");
             if !told.is_empty() {
@@ -395,7 +396,7 @@ mod tests {
             told in proptest::collection::vec(told(), 0..30),
             late in proptest::collection::vec(told(), 0..10),
         ) {
-            let mut day = Day::unpack(&day_of(&told).pack().expect("packs")).expect("unpacks");
+            let mut day = PackedDay::unpack(&day_of(&told).pack().expect("packs")).expect("unpacks");
             for (boot, minute, seen) in &late {
                 day.put(boot, *minute, seen.clone()).expect("fits");
             }
@@ -406,8 +407,8 @@ mod tests {
         #[test]
         fn cut_off_it_is_an_error(told in proptest::collection::vec(told(), 0..10), at in any::<prop::sample::Index>()) {
             let packed = day_of(&told).pack().expect("packs");
-            prop_assert!(Day::unpack(&packed[..at.index(packed.len())]).is_err());
-            prop_assert!(Day::unpack(&[&packed[..], &[0]].concat()).is_err());
+            prop_assert!(PackedDay::unpack(&packed[..at.index(packed.len())]).is_err());
+            prop_assert!(PackedDay::unpack(&[&packed[..], &[0]].concat()).is_err());
         }
 
         #[test]
@@ -419,7 +420,7 @@ mod tests {
             let mut packed = day_of(&told).pack().expect("packs");
             let at = at.index(packed.len());
             packed[at] ^= by;
-            if let Ok(read) = Day::unpack(&packed) {
+            if let Ok(read) = PackedDay::unpack(&packed) {
                 // Some bits of zlib's own say nothing of the content: how well it was compressed, what fills a byte up.
                 prop_assert_eq!(read, day_of(&told));
             }
@@ -428,9 +429,9 @@ mod tests {
         /// Whatever it holds: an error, or a day that packs to what unpacks to the same.
         #[test]
         fn any_bytes_are_an_error_or_a_day(body in proptest::collection::vec(any::<u8>(), 0..80)) {
-            prop_assert!(Day::unpack(&body).is_err() || body.first() == Some(&FORMAT));
-            if let Ok(day) = Day::unpack(&zlib(&body)) {
-                prop_assert_eq!(Day::unpack(&day.pack().expect("packs")), Ok(day));
+            prop_assert!(PackedDay::unpack(&body).is_err() || body.first() == Some(&FORMAT));
+            if let Ok(day) = PackedDay::unpack(&zlib(&body)) {
+                prop_assert_eq!(PackedDay::unpack(&day.pack().expect("packs")), Ok(day));
             }
         }
 
@@ -447,8 +448,8 @@ mod tests {
                 let at = at.index(body.len());
                 body[at] = byte;
             }
-            if let Ok(day) = Day::unpack(&zlib(&body)) {
-                prop_assert_eq!(Day::unpack(&day.pack().expect("packs")), Ok(day));
+            if let Ok(day) = PackedDay::unpack(&zlib(&body)) {
+                prop_assert_eq!(PackedDay::unpack(&day.pack().expect("packs")), Ok(day));
             }
         }
     }

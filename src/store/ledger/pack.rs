@@ -8,10 +8,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::day::{Day, Garbled, Seen};
+use super::day::{Garbled, MinuteRecord, PackedDay};
 use super::{DAY, MINUTE, day_of};
 use crate::runtime::clock;
-use crate::store::audit::Key;
+use crate::store::audit::ChainKey;
 use crate::store::db::{Conn, DbError, args};
 use crate::store::rows::{Millis, millis};
 use crate::store::sql;
@@ -47,13 +47,13 @@ const TAKE_POSTGRES: &str = "DELETE FROM ledger WHERE ctid = ANY (ARRAY(SELECT f
 
 /// A day of one subject and member.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Group {
+struct DayGroup {
     service: String,
     member: String,
     day: Millis,
 }
 
-impl Group {
+impl DayGroup {
     fn name(&self) -> String {
         super::name(&self.service, &self.member, self.day)
     }
@@ -67,7 +67,7 @@ pub(in crate::store) struct Packer {
     /// The pass goes on after this minute, subject and member.
     after: (Millis, String, String),
     /// What this pass cannot pack.
-    left: BTreeSet<Group>,
+    left: BTreeSet<DayGroup>,
     /// Minutes that this pass has packed, and in how many pieces.
     packed: (u64, u64),
 }
@@ -86,7 +86,7 @@ impl Packer {
     pub(in crate::store) async fn piece(
         &mut self,
         conn: &mut Conn,
-        key: Option<&Key>,
+        key: Option<&ChainKey>,
     ) -> Result<u64, DbError> {
         let start = clock::instant();
         self.at = start + PASSES.1;
@@ -122,7 +122,7 @@ impl Packer {
     }
 
     /// The oldest group of which minutes lie open; the pass moves on to it.
-    async fn next(&mut self, conn: &mut Conn, closed: Millis) -> Result<Option<Group>, DbError> {
+    async fn next(&mut self, conn: &mut Conn, closed: Millis) -> Result<Option<DayGroup>, DbError> {
         while let Some(mut row) = conn.row(NEXT, args![self.after.0, closed]).await? {
             let minute = row.int()?;
             if minute > self.after.0 {
@@ -132,7 +132,7 @@ impl Packer {
             if let Some(mut row) = conn.row(WHOSE, args![minute, service, member]).await? {
                 let (service, member) = (row.text()?, row.text()?);
                 self.after = (minute, service.clone(), member.clone());
-                return Ok(Some(Group { service, member, day: day_of(minute) }));
+                return Ok(Some(DayGroup { service, member, day: day_of(minute) }));
             }
             self.after = (minute.saturating_add(1), String::new(), String::new());
         }
@@ -163,7 +163,11 @@ async fn shrink(conn: &mut Conn) -> Result<(), DbError> {
 }
 
 /// Packs minutes of a group; how many. The inner error: they cannot be packed, and stay where they are.
-async fn pack(conn: &mut Conn, group: &Group, key: Option<&Key>) -> Result<Result<u64, Garbled>, DbError> {
+async fn pack(
+    conn: &mut Conn,
+    group: &DayGroup,
+    key: Option<&ChainKey>,
+) -> Result<Result<u64, Garbled>, DbError> {
     conn.begin().await?;
     match moved(conn, group, key).await {
         Ok(Ok(minutes)) => {
@@ -182,9 +186,13 @@ async fn pack(conn: &mut Conn, group: &Group, key: Option<&Key>) -> Result<Resul
 }
 
 /// Within a transaction.
-async fn moved(conn: &mut Conn, group: &Group, key: Option<&Key>) -> Result<Result<u64, Garbled>, DbError> {
+async fn moved(
+    conn: &mut Conn,
+    group: &DayGroup,
+    key: Option<&ChainKey>,
+) -> Result<Result<u64, Garbled>, DbError> {
     sql::lock(conn, key).await?;
-    let Group { service, member, day: start } = group;
+    let DayGroup { service, member, day: start } = group;
     let take = match conn {
         Conn::Sqlite(_) => TAKE_SQLITE,
         Conn::Postgres(_) => TAKE_POSTGRES,
@@ -196,15 +204,15 @@ async fn moved(conn: &mut Conn, group: &Group, key: Option<&Key>) -> Result<Resu
     let sql = "SELECT packed FROM ledger_days WHERE service = $1 AND day = $2 AND member = $3";
     let there = conn.row(sql, args![service, *start, member]).await?;
     let there = there.map(|mut row| row.bytes()).transpose()?;
-    let mut day = match there.as_deref().map(Day::unpack) {
+    let mut day = match there.as_deref().map(PackedDay::unpack) {
         Some(Err(why)) => return Ok(Err(why)),
         Some(Ok(day)) => day,
-        None => Day::default(),
+        None => PackedDay::default(),
     };
     let minutes = rows.len() as u64;
     for mut row in rows {
         let (minute, boot) = (row.int()?, row.text()?);
-        let seen = Seen { slices: row.text()?, good: row.int()?, total: row.int()? };
+        let seen = MinuteRecord { slices: row.text()?, good: row.int()?, total: row.int()? };
         if let Err(why) = day.put(&boot, ((minute - start) / MINUTE) as u16, seen) {
             return Ok(Err(why));
         }

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::day::{Day, Garbled};
+use super::day::{Garbled, PackedDay};
 use super::{MINUTE, day_of};
 use crate::store::db::{Arg, DbError, Row, args};
 use crate::store::error::StoreError;
@@ -30,17 +30,17 @@ const COUNTS_BEFORE: &str = "SELECT '', 0, '', CAST(SUM(good) AS BIGINT), CAST(S
      WHERE service = $1 AND minute >= $2 AND minute < $3";
 
 /// A row of either table.
-enum Found {
+enum LedgerRow {
     Minute(LedgerMinute),
     Day { service: String, member: String, start: Millis, packed: Vec<u8> },
 }
 
-fn found(mut row: Row) -> Result<Found, DbError> {
+fn found(mut row: Row) -> Result<LedgerRow, DbError> {
     let (member, service, minute) = (row.text()?, row.text()?, row.int()?);
     let (boot, slices, good, total) = (row.text()?, row.text()?, row.int()?, row.int()?);
     Ok(match row.maybe_bytes()? {
-        Some(packed) => Found::Day { service, member, start: minute, packed },
-        None => Found::Minute(LedgerMinute { member, service, minute, boot, slices, good, total }),
+        Some(packed) => LedgerRow::Day { service, member, start: minute, packed },
+        None => LedgerRow::Minute(LedgerMinute { member, service, minute, boot, slices, good, total }),
     })
 }
 
@@ -51,7 +51,7 @@ fn unpacked(
     (since, until): (Millis, Millis),
     into: &mut Vec<LedgerMinute>,
 ) -> Result<(), Garbled> {
-    for (boot, minute, seen) in Day::unpack(packed)?.minutes() {
+    for (boot, minute, seen) in PackedDay::unpack(packed)?.minutes() {
         let minute = start.saturating_add(Millis::from(minute) * MINUTE);
         if (since..until).contains(&minute) {
             into.push(LedgerMinute {
@@ -112,8 +112,8 @@ impl Reader {
         let (mut minutes, mut late) = (Minutes::default(), Vec::new());
         for row in rows {
             match found(row)? {
-                Found::Minute(minute) => late.push(minute),
-                Found::Day { service, member, start, packed } => {
+                LedgerRow::Minute(minute) => late.push(minute),
+                LedgerRow::Day { service, member, start, packed } => {
                     let whose = (service.as_str(), member.as_str(), start);
                     if unpacked(whose, &packed, (since, until), &mut minutes.rows).is_err() {
                         minutes.unreadable.push(super::name(&service, &member, start));
@@ -162,7 +162,7 @@ impl Reader {
             }
         }
         for (member, start, packed) in days {
-            let Ok(day) = Day::unpack(&packed) else { return Ok(None) };
+            let Ok(day) = PackedDay::unpack(&packed) else { return Ok(None) };
             for (boot, minute, seen) in day.minutes() {
                 let key = (member.clone(), start.saturating_add(Millis::from(minute) * MINUTE), boot);
                 if (since..until).contains(&key.1) && !late.contains(&key) {

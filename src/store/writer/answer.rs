@@ -3,25 +3,26 @@
 use tokio::sync::oneshot;
 
 use super::{Writer, patiently};
-use crate::store::db::{Conn, DbError, Fault, args};
-use crate::store::error::{State, StoreError};
-use crate::store::queue::{Ask, LeaseAsk};
+use crate::store::db::{Conn, DbError, DbFault, args};
+use crate::store::error::{DatabaseState, StoreError};
+use crate::store::queue::{LeaseAsk, Query};
 use crate::store::rows::{Delivery, Lease, Presence, StoredIncident};
 use crate::store::{beat, read, sql};
 
 impl Writer {
-    pub(super) async fn answer(&mut self, ask: Ask) -> Result<(), DbError> {
+    pub(super) async fn answer(&mut self, ask: Query) -> Result<(), DbError> {
         // The asker may have left: nobody minds what is sent then.
         let failed = match ask {
-            Ask::Tend(what, done) => {
+            Query::Tend(what, done) => {
                 let tended = self.tend(what).await;
                 let failed = tended.as_ref().err().cloned();
                 let _ = done.send(tended.map_err(StoreError::from));
                 failed
             }
-            Ask::Lease(what, done) => {
+            Query::Lease(what, done) => {
                 let mut answered = self.lease(&what).await;
-                if matches!(&answered, Err(error) if error.fault == Fault::Down(State::Unreachable)) {
+                if matches!(&answered, Err(error) if error.fault == DbFault::Down(DatabaseState::Unreachable))
+                {
                     // A connection that lay idle may be dead without anybody having noticed.
                     self.give_up().await;
                     answered = match self.connect().await {
@@ -33,41 +34,41 @@ impl Writer {
                 let _ = done.send(answered.map_err(StoreError::from));
                 failed
             }
-            Ask::Sync(..)
-            | Ask::Depart(..)
-            | Ask::Versions(..)
-            | Ask::Undelivered(..)
-            | Ask::Incident(..) => self.present(ask).await,
+            Query::Sync(..)
+            | Query::Depart(..)
+            | Query::Versions(..)
+            | Query::Undelivered(..)
+            | Query::Incident(..) => self.present(ask).await,
         };
         failed.map_or(Ok(()), Err)
     }
 
     /// Answers whoever tells that it runs, or that it leaves, or looks. It asks again by itself: nothing is tried twice.
-    async fn present(&mut self, ask: Ask) -> Option<DbError> {
+    async fn present(&mut self, ask: Query) -> Option<DbError> {
         let (shared, Some(conn)) = (&self.shared, &mut self.conn) else {
             ask.fail(DbError::unreachable("it is away").into());
             return None;
         };
         match ask {
-            Ask::Sync(row, done) => {
+            Query::Sync(row, done) => {
                 let answered = patiently(shared, beat::beat(conn, &row)).await;
                 self.holds = answered.as_ref().is_ok_and(|pulse| pulse.lease.is_some());
                 told(answered, done)
             }
-            Ask::Depart(row, lease, done) => told(patiently(shared, depart(conn, &row, lease)).await, done),
-            Ask::Versions(since, limit, done) => {
+            Query::Depart(row, lease, done) => told(patiently(shared, depart(conn, &row, lease)).await, done),
+            Query::Versions(since, limit, done) => {
                 let args = args![since, i64::from(limit.max(1))];
                 let rows = patiently(shared, conn.rows(read::VERSIONS, args)).await;
                 told(rows.and_then(|rows| rows.into_iter().map(read::version).collect()), done)
             }
-            Ask::Undelivered(limit, done) => {
+            Query::Undelivered(limit, done) => {
                 let (none, state) = (None::<&str>, Delivery::Waiting.as_str());
                 let args = args![state, none, None::<i64>, i64::from(limit.max(1))];
                 let rows = patiently(shared, conn.rows(read::NOTIFICATIONS, args)).await;
                 told(rows.and_then(|rows| rows.into_iter().map(read::notification).collect()), done)
             }
-            Ask::Incident(id, done) => told(patiently(shared, whole(conn, &id)).await, done),
-            Ask::Lease(..) | Ask::Tend(..) => None,
+            Query::Incident(id, done) => told(patiently(shared, whole(conn, &id)).await, done),
+            Query::Lease(..) | Query::Tend(..) => None,
         }
     }
 
@@ -82,7 +83,7 @@ fn told<T>(answered: Result<T, DbError>, done: oneshot::Sender<Result<T, StoreEr
     let failed = answered.as_ref().err().cloned();
     let _ = done.send(answered.map_err(StoreError::from));
     // What can never work says nothing about the database.
-    failed.filter(|error| error.fault != Fault::Refused)
+    failed.filter(|error| error.fault != DbFault::Refused)
 }
 
 /// An incident and its lines.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use strop::names::IncidentId;
-use strop::reliability::delivery::{Came, Left, Matter, Whose};
+use strop::reliability::delivery::{AttemptResult, Matter, Remaining, Whose};
 
 use super::letters::Letter;
 use crate::dice::Dice;
@@ -77,10 +77,10 @@ impl Channels {
     }
 
     /// One attempt: what the sender hears of it, and after how many milliseconds.
-    pub fn attempt(&mut self, letter: &Letter, dice: &mut Dice) -> (Came, u64) {
+    pub fn attempt(&mut self, letter: &Letter, dice: &mut Dice) -> (AttemptResult, u64) {
         let at = NAMES.iter().position(|name| *name == letter.channel).expect("a channel");
         let soon = 20 + dice.below(200);
-        let failed = |retry_after: Option<u64>| Came::Failed {
+        let failed = |retry_after: Option<u64>| AttemptResult::Failed {
             whose: Whose::Channel,
             retry_after: retry_after.map(Duration::from_secs),
             retry_within: None,
@@ -91,7 +91,7 @@ impl Channels {
             Mood::Away => (failed(None), if dice.chance(0.5) { soon } else { 10_000 }),
             Mood::Busy(seconds) => (failed(Some(seconds)), soon),
             Mood::Broken => (failed(None), soon),
-            Mood::Refuses => (Came::Refused, soon),
+            Mood::Refuses => (AttemptResult::Refused, soon),
             Mood::Mute => {
                 let _ = self.take(letter);
                 (failed(None), 10_000)
@@ -99,7 +99,7 @@ impl Channels {
         }
     }
 
-    fn take(&mut self, letter: &Letter) -> Came {
+    fn take(&mut self, letter: &Letter) -> AttemptResult {
         self.ids.insert(letter.id.clone());
         self.arrived.push(Arrival {
             channel: letter.channel.clone(),
@@ -108,6 +108,6 @@ impl Channels {
             matter: letter.matter,
         });
         let again_in = (letter.channel == FORGETS && letter.matter == Matter::Call).then_some(AGAIN);
-        Came::Delivered { again_in, left: Left::Nobody }
+        AttemptResult::Delivered { again_in, left: Remaining::Nobody }
     }
 }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use strop::names::IncidentId;
-use strop::reliability::delivery::State as Delivered;
-use strop::reliability::escalation::Cause;
+use strop::reliability::delivery::DeliveryState as Delivered;
+use strop::reliability::escalation::CallCause;
 use strop::reliability::fleet::Duty;
-use strop::reliability::incident::{Entry, Incident, Kind, State};
+use strop::reliability::incident::{Entry, EntryKind, Incident, State};
 
 use super::channels::Channels;
 use super::member::{Called, Member};
@@ -80,15 +80,15 @@ impl Claims {
         let stored = store.called.get(&call).is_none_or(|at| *at >= member.heard);
         assert!(stored, "the fleet had made this call when {} last heard of it: {page:?}", member.boot);
         let line = incident.timeline.iter().rev().find(|line| {
-            line.kind == Kind::Page && line.evidence.contains(&("call".to_owned(), call.1.clone()))
+            line.kind == EntryKind::Page && line.evidence.contains(&("call".to_owned(), call.1.clone()))
         });
         assert!(line.is_some(), "a call without a line: {page:?}");
-        let rated = incident.timeline.iter().any(|line| line.kind == Kind::Severity);
+        let rated = incident.timeline.iter().any(|line| line.kind == EntryKind::Severity);
         let same = incident.escalation.calls().iter().filter(|one| {
-            let step = (one.cause, one.step, one.round) == (Cause::Step, page.step, page.round);
+            let step = (one.cause, one.step, one.round) == (CallCause::Step, page.step, page.round);
             step && one.channel == page.channel && one.batch != 0
         });
-        assert!(rated || page.cause != Cause::Step || same.count() <= 1, "a step twice: {incident:#?}");
+        assert!(rated || page.cause != CallCause::Step || same.count() <= 1, "a step twice: {incident:#?}");
     }
 
     /// Does everybody have what is stored, and nothing else?
@@ -128,7 +128,7 @@ impl Claims {
             let Some(number) = letter.call else { continue };
             let one = incidents.get(&letter.incident).expect("a call is stored with its incident");
             let line = one.timeline.iter().find(|line| {
-                line.kind == Kind::Delivery && line.text.starts_with(&format!("call {number} "))
+                line.kind == EntryKind::Delivery && line.text.starts_with(&format!("call {number} "))
             });
             // Who delivers what others have left may not know the incident yet.
             let heard = state != Delivered::Folded && !self.unheard.contains(&letter.id);

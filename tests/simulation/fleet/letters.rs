@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use strop::names::IncidentId;
-use strop::reliability::delivery::{self, Back, Came, Channel, Entry, Matter, Progress, State, Whose};
+use strop::reliability::delivery::{
+    self, AttemptResult, Back, ChannelHealth, DeliveryState, Matter, Progress, QueueEntry, Whose,
+};
 use strop::reliability::rule::Severity;
 
 use super::channels::PAGERS;
@@ -30,8 +32,8 @@ impl Letter {
         if PAGERS.contains(&self.channel.as_str()) { &self.dedup } else { self.incident.as_str() }
     }
 
-    fn seen(&self) -> Entry<'_> {
-        Entry {
+    fn seen(&self) -> QueueEntry<'_> {
+        QueueEntry {
             channel: &self.channel,
             line: self.line(),
             matter: self.matter,
@@ -54,7 +56,7 @@ impl Letter {
 #[derive(Debug, Default)]
 pub struct Letters {
     entries: Vec<Letter>,
-    channels: BTreeMap<String, Channel>,
+    channels: BTreeMap<String, ChannelHealth>,
     /// Those whose last attempt failed by their own fault.
     failed: BTreeSet<String>,
 }
@@ -67,14 +69,15 @@ pub struct Round {
     pub due: Vec<Letter>,
 }
 
-fn seen(entries: &[Letter]) -> Vec<Entry<'_>> {
+fn seen(entries: &[Letter]) -> Vec<QueueEntry<'_>> {
     entries.iter().map(Letter::seen).collect()
 }
 
 impl Letters {
     /// At the end, unless it is queued already.
     pub fn push(&mut self, letter: Letter) {
-        let said = |held: &Letter| held.progress.state.is_active() || held.progress.state == State::Sent;
+        let said =
+            |held: &Letter| held.progress.state.is_active() || held.progress.state == DeliveryState::Sent;
         self.entries.retain(|held| !held.is(&letter) || said(held));
         if !self.entries.iter().any(|held| held.is(&letter)) {
             self.entries.push(letter);
@@ -96,7 +99,7 @@ impl Letters {
         let mut round = Round::default();
         for at in delivery::stale(&seen(&self.entries)) {
             assert!(!self.entries[at].flies, "folded while it is sent");
-            self.entries[at].progress.state = State::Folded;
+            self.entries[at].progress.state = DeliveryState::Folded;
             round.rows.push(self.entries[at].clone());
         }
         for at in delivery::closed(&seen(&self.entries), &self.channels, now) {
@@ -126,11 +129,11 @@ impl Letters {
         let failed = self.failed.contains(&one.channel);
         assert!(!failed || flying == 0, "one alone shows whether {} is back", one.channel);
         let mut before = self.entries[..at].iter().filter(|other| other.shares_line(one));
-        let unsettled = before.find(|other| other.flies || other.progress.state == State::Waiting);
+        let unsettled = before.find(|other| other.flies || other.progress.state == DeliveryState::Waiting);
         assert!(unsettled.is_none(), "{one:?} overtakes {unsettled:?}");
         let mut after = self.entries[at + 1..].iter().filter(|other| other.shares_line(one));
         let says_all = |other: &&Letter| match (one.progress.state, one.matter, other.matter) {
-            (State::Repeating, ..) => other.progress.delivered > 0,
+            (DeliveryState::Repeating, ..) => other.progress.delivered > 0,
             (_, Matter::Update, _) => true,
             (_, Matter::Call | Matter::Taken, Matter::Call | Matter::Taken | Matter::Over) => true,
             (_, Matter::Over, Matter::Call | Matter::Over) => true,
@@ -142,7 +145,7 @@ impl Letters {
     }
 
     /// An attempt has ended: the letter as it is to be written.
-    pub fn landed(&mut self, sent: Letter, came: &Came, now: u64, chance: u64) -> Letter {
+    pub fn landed(&mut self, sent: Letter, came: &AttemptResult, now: u64, chance: u64) -> Letter {
         let progress = sent.progress.after(came, now, chance);
         let mut letter = Letter { progress, flies: false, ..sent };
         if let Some(held) = self.entries.iter_mut().find(|held| held.is(&letter)) {
@@ -150,15 +153,18 @@ impl Letters {
             *held = letter.clone();
         }
         match came {
-            Came::Failed { whose: Whose::Channel, .. } => drop(self.failed.insert(letter.channel.clone())),
-            Came::Failed { .. } | Came::Delivered { .. } | Came::Refused => {
+            AttemptResult::Failed { whose: Whose::Channel, .. } => {
+                drop(self.failed.insert(letter.channel.clone()))
+            }
+            AttemptResult::Failed { .. } | AttemptResult::Delivered { .. } | AttemptResult::Refused => {
                 self.failed.remove(&letter.channel);
             }
         }
         let channel = self.channels.entry(letter.channel.clone()).or_default();
         if channel.heard(came, now, chance) == Back::Yes {
-            let waits =
-                |one: &&mut Letter| one.channel == letter.channel && one.progress.state == State::Waiting;
+            let waits = |one: &&mut Letter| {
+                one.channel == letter.channel && one.progress.state == DeliveryState::Waiting
+            };
             let waits = self.entries.iter_mut().filter(waits);
             waits.for_each(|one| one.progress.next_at = one.progress.next_at.min(now));
         }

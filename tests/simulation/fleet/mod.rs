@@ -315,7 +315,7 @@ impl Fleet {
         let calls = self
             .store
             .letters()
-            .all(|one| one.progress.state != strop::reliability::delivery::State::Waiting);
+            .all(|one| one.progress.state != strop::reliability::delivery::DeliveryState::Waiting);
         all && quiet
             && calls
             && self.claims.agree(self.members(), &self.store)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use strop::reliability::delivery::Came;
+use strop::reliability::delivery::AttemptResult;
 use strop::reliability::fleet::LeaseReply;
 
 use super::Fleet;
@@ -29,7 +29,7 @@ enum Event {
     View(Box<View>),
     Written(u64),
     Found(Vec<Letter>),
-    Came(Box<Letter>, Came),
+    Came(Box<Letter>, AttemptResult),
 }
 
 struct Packet {

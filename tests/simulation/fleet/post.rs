@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use strop::reliability::delivery::{Came, Matter, Progress};
-use strop::reliability::engine::{Command, News, Notice, Page};
+use strop::reliability::delivery::{AttemptResult, Matter, Progress};
+use strop::reliability::engine::{Command, Notice, NoticeKind, Page};
 use strop::reliability::escalation::Arrived;
 
 use super::letters::Letter;
@@ -42,9 +42,9 @@ impl Member {
                 incident: notice.incident.clone(),
                 dedup: notice.dedup.clone(),
                 matter: match notice.news {
-                    News::State | News::Severity => Matter::Update,
-                    News::Taken => Matter::Taken,
-                    News::Over => Matter::Over,
+                    NoticeKind::State | NoticeKind::Severity => Matter::Update,
+                    NoticeKind::Taken => Matter::Taken,
+                    NoticeKind::Over => Matter::Over,
                 },
                 severity: notice.severity,
                 call: None,
@@ -75,15 +75,17 @@ impl Member {
         round.due
     }
 
-    pub fn landed(&mut self, sent: Letter, came: &Came, t: u64, dice: &mut Dice) {
+    pub fn landed(&mut self, sent: Letter, came: &AttemptResult, t: u64, dice: &mut Dice) {
         let new = sent.progress.delivered == 0;
         let letter = self.letters.landed(sent, came, self.millis(t), dice.draw());
         match came {
-            Came::Delivered { .. } if new => self.report(&letter, Arrived::Yes, t),
-            Came::Refused | Came::Failed { .. } if !letter.progress.state.is_active() => {
+            AttemptResult::Delivered { .. } if new => self.report(&letter, Arrived::Yes, t),
+            AttemptResult::Refused | AttemptResult::Failed { .. } if !letter.progress.state.is_active() => {
                 self.report(&letter, Arrived::No, t);
             }
-            Came::Delivered { .. } | Came::Refused | Came::Failed { .. } => self.write(letter),
+            AttemptResult::Delivered { .. } | AttemptResult::Refused | AttemptResult::Failed { .. } => {
+                self.write(letter)
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use strop::names::IncidentId;
 use strop::reliability::fleet::{FRESH, FleetSummary, Sighting, TERM};
-use strop::reliability::incident::{Entry, Head, Incident, Kind};
+use strop::reliability::incident::{Entry, EntryKind, Head, Incident};
 use strop::reliability::silence::Silence;
 
 use super::letters::Letter;
@@ -182,7 +182,7 @@ impl Store {
         if head.incident().clocks.acknowledged.is_some() {
             self.taken.entry(id.clone()).or_insert(now);
         }
-        let calls = lines.iter().filter(|line| line.kind == Kind::Page);
+        let calls = lines.iter().filter(|line| line.kind == EntryKind::Page);
         for (_, number) in calls.flat_map(|line| &line.evidence).filter(|(name, _)| name == "call") {
             self.called.entry((id.clone(), number.clone())).or_insert(now);
         }

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use super::{Effect, Engine, Tracked};
 use crate::names::IncidentId;
-use crate::reliability::alert::{Alert, AlertPolicy, Look, Sign};
+use crate::reliability::alert::{Alert, AlertLook, AlertPolicy, Sign};
 use crate::reliability::detect::{Finding, Says};
 use crate::reliability::fleet::{Confirmed, Sighting};
-use crate::reliability::incident::{Actor, Ending, Incident, Kind, State, Transition};
+use crate::reliability::incident::{Actor, Ending, EntryKind, Incident, State, Transition};
 use crate::reliability::readings::Readings;
-use crate::reliability::rule::{Key, Rule};
+use crate::reliability::rule::{AlertKey, Rule};
 use crate::reliability::silence::Silence;
 use crate::units::At;
 
@@ -71,12 +71,12 @@ impl Engine {
         &mut self,
         findings: &mut Vec<Finding>,
         readings: &Readings,
-    ) -> BTreeMap<Key, Sign> {
+    ) -> BTreeMap<AlertKey, Sign> {
         let own = findings.iter().map(|finding| (finding.key.clone(), finding.look.sign)).collect();
         let Some(sightings) = readings.sightings.as_ref().filter(|_| self.role == Role::Acts) else {
             return own;
         };
-        let places: BTreeMap<Key, usize> =
+        let places: BTreeMap<AlertKey, usize> =
             findings.iter().enumerate().map(|(at, finding)| (finding.key.clone(), at)).collect();
         for sighting in sightings {
             let clear_after = self.policy.detect.clear_after;
@@ -89,14 +89,14 @@ impl Engine {
             tracked.1.elsewhere = false;
         }
         // What nobody sees any more, and was never to be seen here, is good.
-        let sighted = |key: &Key| sightings.iter().any(|sighting| sighting.key == *key);
+        let sighted = |key: &AlertKey| sightings.iter().any(|sighting| sighting.key == *key);
         for (key, tracked) in self.alerts.iter_mut().filter(|(key, _)| !places.contains_key(key)) {
             if sighted(key) {
                 tracked.elsewhere = true;
             } else if tracked.elsewhere {
                 findings.push(Finding {
                     key: key.clone(),
-                    look: Look { sign: Sign::Good, ripe: false, first_bad: None },
+                    look: AlertLook { sign: Sign::Good, ripe: false, first_bad: None },
                     severity: tracked.claimed,
                     policy: tracked.policy,
                     cause: None,
@@ -108,7 +108,7 @@ impl Engine {
     }
 
     /// Remembers what was seen here, for [`Self::sightings`].
-    pub(super) fn note_own(&mut self, own: &BTreeMap<Key, Sign>) {
+    pub(super) fn note_own(&mut self, own: &BTreeMap<AlertKey, Sign>) {
         for (key, tracked) in &mut self.alerts {
             tracked.own = own.get(key).copied().unwrap_or(Sign::Blind);
         }
@@ -119,7 +119,7 @@ impl Engine {
     pub fn act(&mut self, fleet: Vec<Incident>, now: At) -> Vec<Effect> {
         self.role = Role::Acts;
         self.clock.now = now.max(self.clock.now);
-        self.changed = super::Changed::default();
+        self.changed = super::ChangeSet::default();
         let shadows = std::mem::take(&mut self.incidents);
         let mut loose = std::mem::take(&mut self.alerts);
         let live = fleet.iter().filter(|one| one.state.is_live()).map(|one| one.id.clone());
@@ -142,7 +142,7 @@ impl Engine {
     }
 
     /// Local alerts that are signals of a fleet's incident become its alerts.
-    fn attach(&mut self, id: &IncidentId, loose: &mut BTreeMap<Key, Tracked>, now: At) {
+    fn attach(&mut self, id: &IncidentId, loose: &mut BTreeMap<AlertKey, Tracked>, now: At) {
         let Some(incident) = self.incidents.get_mut(id) else { return };
         let mut opens = false;
         for signal in incident.signals.iter_mut().filter(|signal| signal.over.is_none()) {
@@ -170,7 +170,7 @@ impl Engine {
     /// A local alert that no incident of the fleet has: part of one after all, or of what was found here.
     fn settle_down(
         &mut self,
-        key: Key,
+        key: AlertKey,
         mut tracked: Tracked,
         shadows: &BTreeMap<IncidentId, Incident>,
         now: At,
@@ -199,7 +199,7 @@ impl Engine {
         }
         let text = format!("{} of {} is part of this", key.rule.label(), key.service);
         self.transit(&id, |incident| {
-            incident.tell(now, Actor::Engine, Kind::Signal, text.clone(), Vec::new());
+            incident.tell(now, Actor::Engine, EntryKind::Signal, text.clone(), Vec::new());
             let opens = firing && incident.state == State::Suspected;
             opens.then(|| incident.open(Actor::Engine, text, now)).transpose()
         });
@@ -239,7 +239,7 @@ impl Engine {
             self.alerts.retain(|_, tracked| tracked.incident != id);
             return;
         }
-        let own: Vec<Key> =
+        let own: Vec<AlertKey> =
             self.alerts.iter().filter(|(_, one)| one.incident == id).map(|(key, _)| key.clone()).collect();
         if let Some(incident) = self.incidents.get_mut(&id) {
             for signal in incident.signals.iter_mut().filter(|signal| own.contains(&signal.key)) {
@@ -289,7 +289,7 @@ impl Engine {
         let opened = gone.clocks.opened.is_some();
         let taken = gone.acknowledged_by.clone().zip(gone.clocks.acknowledged);
         self.transit(stays, |incident| {
-            incident.tell(now, Actor::Engine, Kind::Signal, said.clone(), Vec::new());
+            incident.tell(now, Actor::Engine, EntryKind::Signal, said.clone(), Vec::new());
             let opens = opened && incident.state == State::Suspected;
             opens.then(|| incident.open(Actor::Engine, said, now)).transpose()
         });
@@ -312,7 +312,7 @@ impl Engine {
     }
 
     /// A second has passed for an engine that is given no readings; `held` are the alerts that hold in the fleet.
-    pub fn tend(&mut self, held: impl IntoIterator<Item = Key>, now: At) {
+    pub fn tend(&mut self, held: impl IntoIterator<Item = AlertKey>, now: At) {
         self.clock.now = now.max(self.clock.now);
         self.held = held.into_iter().collect();
         self.prune(now);
@@ -368,7 +368,11 @@ fn finding_of(sighting: &Sighting, clear_after: Duration) -> Finding {
     let bad = sighting.sign == Sign::Bad;
     Finding {
         key: sighting.key.clone(),
-        look: Look { sign: sighting.sign, ripe: confirmed, first_bad: bad.then_some(sighting.first_bad) },
+        look: AlertLook {
+            sign: sighting.sign,
+            ripe: confirmed,
+            first_bad: bad.then_some(sighting.first_bad),
+        },
         severity: sighting.severity,
         policy: AlertPolicy { clear_after, ..AlertPolicy::default() },
         cause: sighting.cause.clone(),

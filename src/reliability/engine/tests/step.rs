@@ -1,17 +1,17 @@
 use super::*;
 use crate::reliability::ledger::Slice;
-use crate::reliability::steps::{Cause, Step};
+use crate::reliability::steps::{ClockStep, StepCause};
 
 const HOUR: i64 = 3_600;
 
 impl Shift {
     /// The clock is set: what the shell remembers moves with it, as the engine does.
-    fn set(&mut self, seconds: i64, cause: Cause) {
+    fn set(&mut self, seconds: i64, cause: StepCause) {
         self.second += seconds;
         for one in &mut self.readings.upstreams {
             *one = one.moved(seconds * 1_000);
         }
-        let effects = self.engine.step(Step { by: seconds * 1_000, cause }, at(self.second));
+        let effects = self.engine.step(ClockStep { by: seconds * 1_000, cause }, at(self.second));
         self.effects.extend(effects.into_iter().map(|effect| (self.second, effect)));
     }
 
@@ -41,7 +41,7 @@ fn a_clock_that_is_set_neither_holds_calls_back_nor_brings_them_forward() {
     assert_eq!(usual.len(), 1, "{usual:?}");
     for by in [-2 * HOUR, 2 * HOUR, -5, 5] {
         let (mut shift, began) = twilio_fails();
-        shift.set(by, Cause::Set);
+        shift.set(by, StepCause::Set);
         shift.pass(400);
         assert_eq!(shift.called_after(began, by), usual, "set by {by} s");
         assert_eq!(shift.only().clocks.began, at(began + by), "told by the clock in force");
@@ -54,14 +54,14 @@ fn a_clock_that_is_set_ahead_confirms_and_ends_nothing() {
     let mut shift = shift(&["api", "twilio"]);
     shift.bad("twilio");
     shift.pass(5);
-    shift.set(HOUR, Cause::Set);
+    shift.set(HOUR, StepCause::Set);
     shift.pass(1);
     assert_eq!(shift.only().state, State::Suspected, "seen for six seconds, not for an hour");
     shift.pass(40);
     assert_eq!(shift.only().state, State::Open);
     shift.good("twilio");
     shift.pass(5);
-    shift.set(HOUR, Cause::Set);
+    shift.set(HOUR, StepCause::Set);
     shift.pass(1);
     assert_eq!(shift.only().state, State::Monitoring, "good for six seconds, not for an hour");
 }
@@ -69,7 +69,7 @@ fn a_clock_that_is_set_ahead_confirms_and_ends_nothing() {
 #[test]
 fn a_machine_that_slept_keeps_its_moments_and_has_a_gap() {
     let (mut shift, began) = twilio_fails();
-    shift.set(8 * HOUR, Cause::Slept);
+    shift.set(8 * HOUR, StepCause::Slept);
     shift.pass(10);
     assert_eq!(shift.only().clocks.began, at(began), "it did begin eight hours ago");
     assert_eq!(shift.lines("the machine slept for 8h"), 1);
@@ -81,7 +81,7 @@ fn a_step_is_a_gap_in_the_ledger_and_nothing_of_it_lies_ahead() {
         let mut shift = shift(&["api"]);
         shift.pass(100);
         let before = shift.second;
-        shift.set(by, Cause::Set);
+        shift.set(by, StepCause::Set);
         shift.pass(130);
         let minutes = shift.engine.flush();
         let newest = minutes.iter().map(|one| one.minute).max();
@@ -106,7 +106,7 @@ fn a_step_is_a_gap_in_the_ledger_and_nothing_of_it_lies_ahead() {
 /// What another member, or a start before this one, has stored by a clock that is an hour ahead.
 fn stored_an_hour_ahead() -> Vec<Incident> {
     let (mut shift, _) = twilio_fails();
-    shift.set(HOUR, Cause::Set);
+    shift.set(HOUR, StepCause::Set);
     shift.pass(60);
     let incidents: Vec<Incident> = shift.engine.incidents().cloned().collect();
     assert!(incidents[0].clocks.opened.is_some() && shift.pages().is_empty());
@@ -155,7 +155,7 @@ fn a_silence_lasts_as_long_as_it_was_to_last_whichever_clock_made_it() {
     shift.order(Command::Silence(order(start, start + 2 * HOUR))).expect("taken");
     shift.order(Command::Silence(order(start + HOUR, start + 3 * HOUR))).expect("taken");
     shift.pass(60);
-    shift.set(-8 * HOUR, Cause::Set);
+    shift.set(-8 * HOUR, StepCause::Set);
     let told: Vec<(At, At)> = shift.engine.silences().iter().map(|one| (one.from, one.until)).collect();
     let now = start + 60 - 8 * HOUR;
     assert_eq!(told[0], (at(now), at(now + 2 * HOUR)), "the one that lasts");
