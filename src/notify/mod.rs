@@ -27,7 +27,6 @@ mod mail_body;
 mod message;
 mod pagerduty;
 pub mod queue;
-mod schedule;
 mod sign;
 mod slack;
 mod slack_api;

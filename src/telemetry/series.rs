@@ -14,6 +14,8 @@ use super::latency::{Interval, Over, Recorder, Rolling, Span, Summary};
 use super::recent::Recent;
 use super::slow::{Slow, Yardstick};
 
+pub use crate::message::head::Method;
+
 pub use super::totals::{Exemplar, Finished, MS_BOUNDS, SECOND_BOUNDS, Totals};
 pub use super::upstreams::{TunnelEnd, UpstreamSeries};
 
@@ -36,24 +38,8 @@ impl Direction {
     }
 }
 
-/// `http.request.method` of OpenTelemetry: unknown ones are `_OTHER`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
-pub enum Method {
-    Get,
-    Head,
-    Post,
-    Put,
-    Patch,
-    Delete,
-    Options,
-    Connect,
-    Trace,
-    Other,
-}
-
 impl Method {
-    /// The metric label.
+    /// `http.request.method` of OpenTelemetry: unknown ones are `_OTHER`.
     pub fn label(self) -> &'static str {
         match self {
             Self::Get => "GET",
