@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::net::TcpStream;
 
 use super::addresses::Addresses;
+use super::delivery::DeliveryFailure::Unusable;
 use super::delivery::{DeliveryError, DeliveryFailure, excerpt};
 use super::wire::{Tls, connect, secure};
 use crate::config::channels::{Mail, MailTls};
@@ -58,7 +59,7 @@ pub(super) async fn deliver(
     let wanted: Vec<&String> = mail.to.iter().filter(|to| left.is_empty() || left.contains(to)).collect();
     if wanted.is_empty() {
         let gone = format!("no recipient any more: {}", left.join(", "));
-        return Err(DeliveryError::permanent(DeliveryFailure::Unusable, gone));
+        return Err(DeliveryError::permanent(Unusable, gone));
     }
     let tcp = connect(addresses, &mail.server.host, mail.server.port).await?;
     let local = tcp.local_addr().map_err(|error| DeliveryError::passing(DeliveryFailure::Broken, error))?;
@@ -89,8 +90,7 @@ pub(super) async fn deliver(
         let login = Credentials::new(user.clone(), password.expose_secret().to_owned());
         smtp.auth(DEFAULT_MECHANISMS, &login).await.map_err(told("log-in"))?;
     }
-    let from: Address =
-        mail.from.parse().map_err(|error| DeliveryError::permanent(DeliveryFailure::Unusable, error))?;
+    let from: Address = mail.from.parse().map_err(|error| DeliveryError::permanent(Unusable, error))?;
     smtp.command(From::new(Some(from), Vec::new())).await.map_err(told("sender"))?;
     let RecipientReply { taken, left, without } = recipients(&mut smtp, &wanted, &secrets).await?;
     // 4yz here may be about this mail and its recipients (a greylist that asks late): others may get through.
@@ -119,8 +119,7 @@ async fn recipients(
 ) -> Result<RecipientReply, DeliveryError> {
     let mut named = RecipientReply { taken: Vec::new(), left: Vec::new(), without: Vec::new() };
     for to in wanted {
-        let address: Address =
-            to.parse().map_err(|error| DeliveryError::permanent(DeliveryFailure::Unusable, error))?;
+        let address: Address = to.parse().map_err(|error| DeliveryError::permanent(Unusable, error))?;
         match smtp.command(Rcpt::new(address, Vec::new())).await {
             Ok(_) => named.taken.push((*to).clone()),
             Err(error) => {
@@ -159,7 +158,7 @@ fn refused(step: &str, error: &Error, secrets: &[&str]) -> DeliveryError {
     } else if error.is_transient() {
         DeliveryError::passing(DeliveryFailure::Busy, cause)
     } else if error.is_client() {
-        DeliveryError::permanent(DeliveryFailure::Unusable, cause)
+        DeliveryError::permanent(Unusable, cause)
     } else {
         DeliveryError::passing(DeliveryFailure::Broken, cause)
     }

@@ -59,11 +59,7 @@ impl Detector {
             };
             let share = used.map_or("-".to_owned(), |used| format!("{:.1}%", used * 100.0));
             found.push(Finding {
-                key: AlertKey {
-                    rule: Rule::Resource,
-                    service: Arc::clone(&service),
-                    scope: Arc::from(scope),
-                },
+                key: AlertKey::of(Rule::Resource, &service, scope),
                 look: AlertLook { sign, ripe: true, first_bad: streak.since },
                 severity,
                 policy: AlertPolicy { clear_after: policy.clear_after, ..AlertPolicy::default() },
