@@ -73,7 +73,11 @@ pub fn retry_after(data: &[u8]) {
     let at = wall % 253_402_300_800; // up to the year 9999
     let now = at.saturating_sub(7);
     let written = http_date(at);
-    assert_eq!(parse_retry_after(&written, now, RETRY_AFTER_CAP), Some(Duration::from_secs(at - now)), "{written}");
+    assert_eq!(
+        parse_retry_after(&written, now, RETRY_AFTER_CAP),
+        Some(Duration::from_secs(at - now)),
+        "{written}"
+    );
 }
 
 /// Digits, or exactly what [`http_date`] writes (the day of the week and a leap second aside).
