@@ -66,14 +66,18 @@ pub fn retry_after(data: &[u8]) {
     let Some((clock, text)) = data.split_first_chunk::<8>() else { return };
     let wall = u64::from_be_bytes(*clock) % (1 << 38);
     if let Ok(text) = std::str::from_utf8(text) {
-        let read = parse_retry_after(text, wall);
+        let read = parse_retry_after(text, wall, RETRY_AFTER_CAP);
         assert!(read.is_none_or(|wait| wait <= RETRY_AFTER_CAP));
         assert_eq!(read, plainly(text.trim(), wall), "{text:?}");
     }
     let at = wall % 253_402_300_800; // up to the year 9999
     let now = at.saturating_sub(7);
     let written = http_date(at);
-    assert_eq!(parse_retry_after(&written, now), Some(Duration::from_secs(at - now)), "{written}");
+    assert_eq!(
+        parse_retry_after(&written, now, RETRY_AFTER_CAP),
+        Some(Duration::from_secs(at - now)),
+        "{written}"
+    );
 }
 
 /// Digits, or exactly what [`http_date`] writes (the day of the week and a leap second aside).

@@ -160,10 +160,4 @@ impl Admin {
         });
         id
     }
-
-    /// Tells of what was done, and writes it onto the audit trail; its name, and whether it is on disk.
-    pub(super) async fn recorded(&self, done: &AuditRecord) -> (String, bool) {
-        let (id, stored) = self.control.records().audit(done).await;
-        (self.told(Some(id), done), stored)
-    }
 }

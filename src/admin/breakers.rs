@@ -11,8 +11,7 @@ use super::contract::{Breaker, Breakers, Moved, Order};
 use super::error::ApiError;
 use super::observed::{Observed, Provenance};
 use super::{Admin, health, upstreams};
-use crate::control::AuditRecord;
-use crate::reliability::breaker::{BreakerState, Hold};
+use crate::control::{BreakerChange, BreakerOrder, BreakerOutcome, BreakerReply};
 use crate::runtime::clock::{self, Moment};
 use crate::units::Written as _;
 use crate::upstream::Upstream;
@@ -105,14 +104,44 @@ fn order(body: &Bytes) -> Result<(Order, Duration), ApiError> {
     Ok((order, ttl))
 }
 
-fn who(order: &Order) -> (String, String) {
-    let actor = order.actor.clone().unwrap_or_else(|| "admin-api".to_owned());
-    let reason = order.reason.clone().unwrap_or_else(|| "no reason given".to_owned());
-    (actor, reason)
+/// One order of an operator, and what became of it.
+async fn obey(
+    admin: &Admin,
+    name: &str,
+    body: &Bytes,
+    change: impl FnOnce(&Order, Duration) -> BreakerChange,
+) -> Result<Json<Observed<Moved>>, ApiError> {
+    let breaker = NamedBreaker::find(admin, name)?;
+    let (order, ttl) = order(body)?;
+    let moment = clock::now();
+    let change = change(&order, ttl);
+    let ordered = BreakerOrder {
+        gate: breaker.gate(),
+        upstream: breaker.upstream.config.name.as_str(),
+        name,
+        change,
+        actor: order.actor.unwrap_or_else(|| "admin-api".to_owned()),
+        reason: order.reason.unwrap_or_else(|| "no reason given".to_owned()),
+    };
+    let BreakerReply { outcome, record, audit_id, stored } = admin.control.breaker(ordered, moment).await;
+    let audit_id = admin.told(Some(audit_id), &record);
+    let moved = Moved { circuit_breaker: breaker.view(moment), audit_id, stored, note: note(outcome) };
+    Ok(breaker.about().answer(admin, moved))
 }
 
-fn audited(actor: String, action: &'static str, target: String, reason: String) -> AuditRecord {
-    AuditRecord { actor, action, target, reason }
+fn note(outcome: BreakerOutcome) -> String {
+    match outcome {
+        BreakerOutcome::HeldOpen(ttl) => format!("held open for {}", ttl.write()),
+        BreakerOutcome::HeldClosed(ttl) => format!("held closed for {}", ttl.write()),
+        BreakerOutcome::HalfOpen => {
+            "half-open: it closes when its probes pass; send {\"force\": true} to close it at once".to_owned()
+        }
+        BreakerOutcome::Closed => "closed".to_owned(),
+        BreakerOutcome::ClosedAsBefore => "closed, as it was before it was held".to_owned(),
+        BreakerOutcome::Released => "released".to_owned(),
+        BreakerOutcome::AlreadyClosed => "nothing to do".to_owned(),
+        BreakerOutcome::NotHeld => "nothing to do: there is no hold".to_owned(),
+    }
 }
 
 /// Hold a breaker open: nothing is sent until the hold expires, or is closed or released.
@@ -123,21 +152,7 @@ pub(super) async fn open(
     Path(name): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Moved>>, ApiError> {
-    let breaker = NamedBreaker::find(&admin, &name)?;
-    let (order, ttl) = order(&body)?;
-    let (actor, reason) = who(&order);
-    let moment = clock::now();
-    let hold = Hold {
-        state: BreakerState::Open,
-        reason: reason.clone(),
-        actor: actor.clone(),
-        until: moment.instant + ttl,
-    };
-    breaker.gate().hold(hold, moment.instant);
-    let (audit_id, stored) = admin.recorded(&audited(actor, "breaker.open", name, reason)).await;
-    let note = format!("held open for {}", ttl.write());
-    let moved = Moved { circuit_breaker: breaker.view(moment), audit_id, stored, note };
-    Ok(breaker.about().answer(&admin, moved))
+    obey(&admin, &name, &body, |_, ttl| BreakerChange::HoldOpen(ttl)).await
 }
 
 /// Close a breaker. One that is open goes to half-open and closes by passing its probes; `force` closes it at once.
@@ -148,27 +163,12 @@ pub(super) async fn close(
     Path(name): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Moved>>, ApiError> {
-    let breaker = NamedBreaker::find(&admin, &name)?;
-    let (order, ttl) = order(&body)?;
-    let (actor, reason) = who(&order);
-    let moment = clock::now();
-    let note = if order.force && order.ttl.is_some() {
-        let until = moment.instant + ttl;
-        let hold = Hold { state: BreakerState::Closed, reason: reason.clone(), actor: actor.clone(), until };
-        breaker.gate().hold(hold, moment.instant);
-        format!("held closed for {}", ttl.write())
-    } else if !breaker.gate().close(order.force, moment.instant) {
-        "nothing to do".to_owned()
-    } else if order.force {
-        "closed".to_owned()
-    } else if breaker.gate().view(moment.instant).state == BreakerState::Closed {
-        "closed, as it was before it was held".to_owned()
-    } else {
-        "half-open: it closes when its probes pass; send {\"force\": true} to close it at once".to_owned()
+    let change = |order: &Order, ttl| match (order.force, &order.ttl) {
+        (true, Some(_)) => BreakerChange::HoldClosed(ttl),
+        (true, None) => BreakerChange::CloseNow,
+        (false, _) => BreakerChange::Close,
     };
-    let (audit_id, stored) = admin.recorded(&audited(actor, "breaker.close", name, reason)).await;
-    let moved = Moved { circuit_breaker: breaker.view(moment), audit_id, stored, note };
-    Ok(breaker.about().answer(&admin, moved))
+    obey(&admin, &name, &body, change).await
 }
 
 /// End an operator's hold: the evidence rules again.
@@ -179,13 +179,5 @@ pub(super) async fn release(
     Path(name): Path<String>,
     body: Bytes,
 ) -> Result<Json<Observed<Moved>>, ApiError> {
-    let breaker = NamedBreaker::find(&admin, &name)?;
-    let (order, _) = order(&body)?;
-    let (actor, reason) = who(&order);
-    let moment = clock::now();
-    let released = breaker.gate().release(moment.instant);
-    let (audit_id, stored) = admin.recorded(&audited(actor, "breaker.release", name, reason)).await;
-    let note = if released { "released" } else { "nothing to do: there is no hold" }.to_owned();
-    let moved = Moved { circuit_breaker: breaker.view(moment), audit_id, stored, note };
-    Ok(breaker.about().answer(&admin, moved))
+    obey(&admin, &name, &body, |_, _| BreakerChange::Release).await
 }

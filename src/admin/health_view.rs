@@ -93,7 +93,6 @@ struct StoreHealth {
     audit_head: Option<String>,
     committed: u64,
     refused: u64,
-    dropped_samples: u64,
     /// null: no backup is configured.
     backup: Option<BackupHealth>,
 }
@@ -271,7 +270,6 @@ impl StoreHealth {
             audit_head: status.audit_head.map(|head| head.to_string()),
             committed: status.committed,
             refused: status.refused,
-            dropped_samples: status.dropped_samples,
             backup,
         }
     }

@@ -60,15 +60,17 @@ pub struct RetentionFile {
     pub incidents: Text<Duration>,
     /// Audit rows, at least 365 days.
     pub audit: Text<Duration>,
-    /// Samples.
-    pub samples: Text<Duration>,
+    /// Accepted for one version and ignored: samples are no longer stored.
+    #[serde(skip_serializing)]
+    #[schemars(skip)]
+    pub samples: Option<Text<Duration>>,
     /// The uptime ledger.
     pub ledger: Text<Duration>,
 }
 
 impl Default for RetentionFile {
     fn default() -> Self {
-        Self { incidents: days(400), audit: days(400), samples: days(7), ledger: days(400) }
+        Self { incidents: days(400), audit: days(400), samples: None, ledger: days(400) }
     }
 }
 
@@ -126,8 +128,6 @@ pub struct Retention {
     pub incidents: Duration,
     /// Audit rows, at least 365 days.
     pub audit: Duration,
-    /// Samples.
-    pub samples: Duration,
     /// The uptime ledger.
     pub ledger: Duration,
 }
@@ -283,7 +283,6 @@ impl RetentionFile {
         Retention {
             incidents: at_least("incidents", self.incidents, DAY, "1d"),
             audit: at_least("audit", self.audit, LEAST_AUDIT, "365d"),
-            samples: at_least("samples", self.samples, Duration::from_secs(3_600), "1h"),
             ledger: at_least("ledger", self.ledger, DAY, "1d"),
         }
     }
@@ -399,11 +398,20 @@ mod tests {
             super::super::load(text, "a test", &[]).map_err(|told| told.to_string()).expect("runs")
         };
         let old = load("[egress]\n");
-        let new = load("[egress]\n[store]\nbacklog = 500\nretention = { samples = \"1d\" }\n");
+        let new = load("[egress]\n[store]\nbacklog = 500\nretention = { ledger = \"1d\" }\n");
         let diff = super::super::diff::diff(&old, &new);
         assert_eq!(diff.applied, [], "{diff:?}");
         assert_eq!(diff.needs_restart.len(), 2, "{diff:?}");
         let running = super::super::diff::runnable(&old, new, &diff.needs_restart).expect("runs");
         assert_eq!(running.store.expect("on").backlog, 10_000);
+    }
+
+    #[test]
+    fn a_file_that_still_says_how_long_samples_are_kept_runs_and_changes_nothing() {
+        let load = |text: &str| super::super::load(text, "a test", &[]).map_err(|told| told.to_string());
+        let (old, new) =
+            (load("[egress]\n").expect("runs"), "[egress]\n[store.retention]\nsamples = \"1d\"\n");
+        let new = load(new).expect("a file of the version before runs");
+        assert_eq!(old.store.expect("on").retention, new.store.expect("on").retention);
     }
 }

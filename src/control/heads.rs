@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::records::{json, parse};
-use crate::reliability::incident::{self, Head, Incident};
+use super::records::json;
+use crate::reliability::incident::{Head, Incident};
 use crate::store::rows::{self, NewEntry};
+use crate::store::values::{self, value};
 use crate::store::{IncidentFilter, Reader, StoreError};
 
 /// Rows of one page.
@@ -44,15 +45,10 @@ pub(super) async fn live(reader: &Reader) -> Result<Vec<Incident>, StoreError> {
         lines.entry(line.incident_id.clone()).or_default().push(line);
     }
     let whole = |row: &rows::IncidentRow| {
-        let head = parse::<Head>(&row.id, &row.body)?;
-        Some(head.whole(read_lines(lines.remove(&row.id).unwrap_or_default())))
+        let head = value::<Head>(&row.id, &row.body)?;
+        Some(head.whole(values::lines(&lines.remove(&row.id).unwrap_or_default())))
     };
     Ok(rows.iter().filter_map(whole).collect())
-}
-
-/// Lines that can be read; one that cannot is told and stays on disk.
-pub(super) fn read_lines(lines: Vec<NewEntry>) -> Vec<incident::Entry> {
-    lines.iter().filter_map(|line| parse(&line.incident_id, &line.body)).collect()
 }
 
 pub(super) fn row(incident: &Incident, head: Head, member: &str) -> rows::IncidentRow {

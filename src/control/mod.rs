@@ -5,6 +5,7 @@
 
 mod audit;
 mod backups;
+mod breaker;
 mod bypass;
 mod changes;
 mod damaged;
@@ -35,8 +36,10 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+pub use crate::reliability::ledger::SERVICE;
 pub use audit::{AuditRecord, audit_id};
 pub use backups::{BackupStatus, Backups, GoodCopy};
+pub use breaker::{BreakerChange, BreakerOrder, BreakerOutcome, BreakerReply};
 pub use bypass::{Bypass, BypassReading};
 pub use changes::{Change, Changes, NextChanges};
 pub use fleet::{FleetSync, FleetView, MemberView};
@@ -47,7 +50,7 @@ pub use notifier::Notifier;
 pub use observer::Observer;
 pub use own::Own;
 pub use records::Records;
-pub use snapshot::{ActiveAlert, Replied, SERVICE, Snapshot};
+pub use snapshot::{ActiveAlert, Replied, Snapshot};
 pub use start::{Running, start};
 pub use uptime::Uptime;
 

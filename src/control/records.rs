@@ -10,19 +10,20 @@ use std::time::Duration;
 
 use super::backups::Backups;
 use super::damaged::Damaged;
-use super::heads::{HandedOver, PAGE, live, read_lines, row};
+use super::heads::{HandedOver, PAGE, live, row};
 use super::past::{self, Figure};
 use super::uptime::{REPLIES, Uptime};
 use crate::names::IncidentId;
 use crate::notify::queue::{DeliveryState as Delivered, Queued};
 use crate::reliability::alert::Sign;
 use crate::reliability::incident::{Head, Incident};
-use crate::reliability::ledger::{Minute, MinuteShare, Slices};
+use crate::reliability::ledger::Minute;
 use crate::reliability::readings::Reported;
 use crate::reliability::rule::Severity;
 use crate::reliability::silence::Silence;
 use crate::runtime::clock;
 use crate::store::rows::{self, Delivery, LedgerMinute, NewEntry, Write, millis};
+use crate::store::values::{self, Names, value};
 use crate::store::{IncidentFilter, RowPage, Store, StoreError};
 use crate::telemetry::event::StoreEvent;
 use crate::units::At;
@@ -219,19 +220,20 @@ impl Records {
             Ok::<_, StoreError>((incidents, silences, uptime))
         };
         let (incidents, silences, uptime) = read.await.ok()?;
-        Some((incidents, silences.iter().filter_map(|row| parse(&row.id, &row.body)).collect(), uptime))
+        Some((incidents, silences.iter().filter_map(|row| value(&row.id, &row.body)).collect(), uptime))
     }
 
     /// The ledger of the last 30 days and the incidents of the last day, the ledger page by page: minutes take a hundred times the room of the hours that they become.
     async fn uptime(&self, reader: &crate::store::Reader, now: At) -> Result<Uptime, StoreError> {
         let member = self.shared().map(|_| &*self.member);
-        let (mut uptime, mut unreadable) = (Uptime::new(now), BTreeSet::new());
+        let (mut uptime, mut unreadable, mut names) = (Uptime::new(now), BTreeSet::new(), Names::default());
         let mut from = (now - KEPT).0;
         while from < now.0 {
             let to = (from.div_euclid(MINUTES) + 1).saturating_mul(MINUTES).min(now.0);
             let page = reader.ledger_of(None, member, from, to).await?;
             unreadable.extend(page.unreadable);
-            let minutes: Vec<Minute> = page.rows.iter().filter_map(minute_of).collect();
+            let minutes: Vec<Minute> =
+                page.rows.iter().filter_map(|row| values::minute(row, &mut names)).collect();
             for minute in minutes.iter().filter(|one| self.is_past_reply(one, now)) {
                 uptime.replied(minute.minute, minute.counts());
             }
@@ -239,7 +241,7 @@ impl Records {
             from = to;
         }
         let bodies = reader.incidents_since((now - past::DAY).0, past::MOST).await?;
-        let figure = |(id, body): &(String, String)| Figure::of(parse::<Head>(id, body)?.incident());
+        let figure = |(id, body): &(String, String)| Figure::of(value::<Head>(id, body)?.incident());
         uptime.remember(bodies.iter().filter_map(figure).collect());
         let error = "a packed day that cannot be unpacked";
         unreadable.iter().for_each(|id| StoreEvent::Unreadable { id, error }.tell());
@@ -261,7 +263,7 @@ impl Records {
             // Asked every few seconds: no second connection is kept for it.
             let rows = shared.undelivered(u32::try_from(most).unwrap_or(u32::MAX)).await.ok()?;
             return Some((
-                rows.iter().filter_map(|row| parse(&row.id, &row.body)).collect(),
+                rows.iter().filter_map(|row| value(&row.id, &row.body)).collect(),
                 rows.len() >= most,
             ));
         }
@@ -270,7 +272,7 @@ impl Records {
         loop {
             let after = (place.0, place.1.as_str());
             let rows = reader.notifications_after(Delivery::Waiting, after, PAGE).await.ok()?;
-            found.extend(rows.iter().filter_map(|row| parse(&row.id, &row.body)));
+            found.extend(rows.iter().filter_map(|row| value(&row.id, &row.body)));
             match rows.last().filter(|_| rows.len() == PAGE as usize) {
                 Some(_) if found.len() >= most => return Some((found, true)),
                 Some(last) => place = (last.next_at, last.id.clone()),
@@ -284,14 +286,14 @@ impl Records {
         let reader = self.reader()?;
         let sent = reader.notifications(Some(Delivery::Sent), Some(incident), None, PAGE).await.ok()?;
         let sent = sent.iter().rev().filter(|row| row.channel == channel);
-        sent.filter_map(|row| parse::<Queued>(&row.id, &row.body)).find_map(|one| one.message.thread)
+        sent.filter_map(|row| value::<Queued>(&row.id, &row.body)).find_map(|one| one.message.thread)
     }
 
     /// Silences that last or are to come at `now`.
     pub(super) async fn silences(&self, now: At) -> Result<Vec<Silence>, StoreError> {
         let Some(store) = &self.store else { return Ok(Vec::new()) };
         let rows = store.reader().silences(now.0).await?;
-        Ok(rows.iter().filter_map(|row| parse(&row.id, &row.body)).collect())
+        Ok(rows.iter().filter_map(|row| value(&row.id, &row.body)).collect())
     }
 
     /// The incident of that name, if there is one that can be read.
@@ -308,7 +310,7 @@ impl Records {
             }
         };
         let Some((row, lines)) = found else { return Ok(None) };
-        Ok(parse::<Head>(&row.id, &row.body).map(|head| head.whole(read_lines(lines))))
+        Ok(value::<Head>(&row.id, &row.body).map(|head| head.whole(values::lines(&lines))))
     }
 
     /// One incident, from the disk; `None`: there is none, or no store.
@@ -320,7 +322,7 @@ impl Records {
     pub async fn ended_silences(&self, now: At, limit: u32) -> Result<Option<Vec<Silence>>, StoreError> {
         let Some(store) = &self.store else { return Ok(None) };
         let ended = store.reader().ended_silences(now.0, limit).await?;
-        Ok(Some(ended.iter().filter_map(|row| parse(&row.id, &row.body)).collect()))
+        Ok(Some(ended.iter().filter_map(|row| value(&row.id, &row.body)).collect()))
     }
 
     /// Incidents with the last lines of their timelines, the youngest first; `None`: there is no store.
@@ -336,7 +338,7 @@ impl Records {
         let mut rows = Vec::with_capacity(page.rows.len());
         for row in &page.rows {
             let lines = reader.last_lines(&row.id, LAST).await?;
-            rows.extend(parse::<Head>(&row.id, &row.body).map(|head| head.ending_in(read_lines(lines))));
+            rows.extend(value::<Head>(&row.id, &row.body).map(|head| head.ending_in(values::lines(&lines))));
         }
         Ok(Some(RowPage { rows, next: page.next }))
     }
@@ -344,7 +346,7 @@ impl Records {
 
 /// The silence of a row, if it can be read.
 pub(super) fn silence_of(row: &rows::SilenceRow) -> Option<Silence> {
-    parse(&row.id, &row.body)
+    value(&row.id, &row.body)
 }
 
 pub(super) fn json<T: serde::Serialize>(value: &T) -> String {
@@ -358,28 +360,6 @@ fn word<T: serde::Serialize>(value: &T) -> String {
     value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-pub(super) fn parse<T: serde::de::DeserializeOwned>(id: &str, body: &str) -> Option<T> {
-    match serde_json::from_str(body) {
-        Ok(value) => Some(value),
-        Err(error) => {
-            StoreEvent::Unreadable { id, error: &error.to_string() }.tell();
-            None
-        }
-    }
-}
-
-fn minute_of(row: &LedgerMinute) -> Option<Minute> {
-    let slices: Slices = serde_json::from_value(serde_json::Value::String(row.slices.clone())).ok()?;
-    let good = u64::try_from(row.good).ok()?;
-    let bad = u64::try_from(row.total).ok()?.saturating_sub(good);
-    let share = MinuteShare { slices, counts: crate::reliability::counts::Counts { good, bad } };
-    Some(Minute {
-        subject: Arc::from(row.service.as_str()),
-        minute: row.minute.div_euclid(60_000),
-        by: [(Arc::from(row.boot.as_str()), share)].into(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -391,7 +371,7 @@ mod tests {
 
     async fn opened(dir: &std::path::Path) -> (Store, Tasks) {
         let keep = Duration::from_secs(400 * 86_400);
-        let retention = Retention { incidents: keep, audit: keep, samples: keep, ledger: keep };
+        let retention = Retention { incidents: keep, audit: keep, ledger: keep };
         let at = StoreAt::Sqlite(dir.join("strop.db"));
         let config = crate::config::Store { at, audit_key: None, backlog: 100_000, retention, backup: None };
         let tasks = Tasks::default();
@@ -468,7 +448,7 @@ mod tests {
     async fn all_that_was_not_delivered_is_found_however_many_they_are() {
         let dir = tempfile::tempdir().expect("a directory");
         let year = Duration::from_secs(400 * 86_400);
-        let retention = Retention { incidents: year, audit: year, samples: year, ledger: year };
+        let retention = Retention { incidents: year, audit: year, ledger: year };
         let at = StoreAt::Sqlite(dir.path().join("strop.db"));
         let config = crate::config::Store { at, audit_key: None, backlog: 10_000, retention, backup: None };
         let store = Store::open(&config, &Tasks::default()).await.expect("opens");

@@ -100,13 +100,13 @@ impl Routes {
             let of_one = held.apart(&all, counts.m1.good, now);
             let yardstick = yardstick(&world.config, config.get(&route).copied());
             all.iter().for_each(|one| one.series.measure(yardstick, moment.instant));
-            let [p50, p95, p99] = slow(&all, moment);
+            let (slow_by, [p50, p95, p99]) = slow(&all, moment);
             RouteReading {
                 class: Arc::from(route.as_str()),
                 counts,
                 of_one,
                 blamed,
-                slow_by: Vec::new(),
+                slow_by,
                 p50,
                 p95,
                 p99,
@@ -205,19 +205,27 @@ fn yardstick(of: &Config, route: Option<&config::Route>) -> Option<Yardstick> {
     Some(Yardstick { until, limits: budget.limits() })
 }
 
-/// Replies over the limits of the three budgets.
-fn slow(all: &[&HeardOf], moment: Moment) -> [SlowCounts; 3] {
+/// Replies over the limits of the three budgets: of the last minute by upstream, and of all upstreams.
+fn slow(all: &[&HeardOf], moment: Moment) -> (SlowBy, [SlowCounts; 3]) {
     let within = |span: Duration| {
-        let counted = all.iter().filter_map(|one| one.series.slow_within(span, moment.instant));
-        counted.fold([0_u64; 7], |mut sum, (_, more)| {
-            sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
-            sum
-        })
+        let counted =
+            move |one: &&HeardOf| one.series.slow_within(span, moment.instant).map(|(_, over)| over);
+        all.iter().filter_map(move |one| Some((one, counted(one)?)))
     };
-    let (m1, m5) = (within(MINUTE), within(FIVE_MINUTES));
+    let sum = |sum: [u64; 7], (_, more): (_, [u64; 7])| std::array::from_fn(|at| sum[at] + more[at]);
+    let (m1, m5) = (within(MINUTE).fold([0; 7], sum), within(FIVE_MINUTES).fold([0; 7], sum));
     let over = |of: &[u64; 7], at: usize| Over { total: of[0], warn: of[at], alert: of[at + 1] };
-    [1, 3, 5].map(|at| SlowCounts { m1: over(&m1, at), m5: over(&m5, at) })
+    let by = within(MINUTE).filter(|(_, counted)| counted[0] > 0);
+    let by = by
+        .map(|(one, counted)| (Arc::from(one.series.key.1.as_str()), LIMITS_AT.map(|at| over(&counted, at))));
+    (by.collect(), LIMITS_AT.map(|at| SlowCounts { m1: over(&m1, at), m5: over(&m5, at) }))
 }
+
+/// Where the warning limits of p50, p95 and p99 stand in what a series counts; the alert limit follows each.
+const LIMITS_AT: [usize; 3] = [1, 3, 5];
+
+/// Slow replies by upstream; see [`RouteReading::slow_by`].
+type SlowBy = Vec<(Arc<str>, [Over; 3])>;
 
 fn quantiles(all: &[&HeardOf], moment: Moment) -> Option<[Duration; 3]> {
     let busiest = all.iter().max_by_key(|one| one.series.ended_within(Span::Minute, moment.instant))?;

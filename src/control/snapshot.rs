@@ -12,7 +12,7 @@ use crate::reliability::alert::Alert;
 use crate::reliability::counts::{Counts, Windows};
 use crate::reliability::engine::Engine;
 use crate::reliability::incident::{Incident, State};
-use crate::reliability::ledger::Report;
+use crate::reliability::ledger::{Report, SERVICE};
 use crate::reliability::readings::{Readings, ResourceReading};
 use crate::reliability::rule::AlertKey;
 use crate::reliability::silence::Silence;
@@ -20,8 +20,6 @@ use crate::runtime::clock::Moment;
 use crate::telemetry::sre::SreSnapshot;
 use crate::units::At;
 
-/// The service as a whole, in the ledger.
-pub const SERVICE: &str = "service";
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Replies that clients got within one window that ends now.

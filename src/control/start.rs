@@ -96,7 +96,6 @@ fn numbers(status: StoreStatus, backups: Option<BackupStatus>) -> StoreSnapshot 
         limit: status.backlog_limit,
         folded: status.folded,
         refused: status.refused,
-        dropped_samples: status.dropped_samples,
         commits: status.commits,
         audit_head: status.audit_head.map(|head| (head.seq, head.prefix())),
         backup: backups.map(|copies| Backup {

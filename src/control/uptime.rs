@@ -201,7 +201,7 @@ mod tests {
     use super::*;
     use crate::reliability::ledger::{MinuteShare, Slice, Slices};
 
-    const SERVICE: &str = "service";
+    use crate::reliability::ledger::SERVICE;
     const DAY: Duration = Duration::from_secs(86_400);
 
     fn minute(number: i64, slice: Slice) -> Minute {

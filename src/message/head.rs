@@ -11,7 +11,7 @@ use super::store::give;
 pub use super::store::{Field, Span, Store};
 
 /// The request methods of RFC 9110 and RFC 5789; everything else is [`Method::Other`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
 pub enum Method {
     Get,

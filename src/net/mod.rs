@@ -1,6 +1,7 @@
 //! Sockets, names and TLS. The only files that name `rustls` and DNS and open listeners.
 
 pub mod acceptor;
+pub mod http;
 pub mod listener;
 pub mod names;
 mod records;

@@ -4,7 +4,7 @@
 //! cache of addresses (the last good ones outlive the name server), and nothing takes longer than [`PATIENCE`]. TLS is
 //! verified, redirects are not followed, secrets are neither logged nor shown.
 //!
-//! [`Sender`] makes one attempt; a [`queue::Queue`] holds what waits, by the decisions of
+//! [`Sender`] makes one attempt; a [`queue::NotificationQueue`] holds what waits, by the decisions of
 //! [`delivery`](crate::reliability::delivery); whoever keeps the entries on disk brings the two together:
 //!
 //! ```text
@@ -27,7 +27,6 @@ mod mail_body;
 mod message;
 mod pagerduty;
 pub mod queue;
-mod schedule;
 mod sign;
 mod slack;
 mod slack_api;

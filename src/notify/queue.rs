@@ -2,7 +2,7 @@
 //! [`delivery`] what there is, and keeps what that says.
 //!
 //! Moments are milliseconds of one clock that never jumps while the process runs. Whoever keeps the queue on disk asks
-//! [`Queue::depart`], delivers each, writes what [`Queue::landed`] says, and writes [`NotificationQueue::fold`] back now and then.
+//! [`NotificationQueue::depart`], delivers each, writes what [`NotificationQueue::landed`] says, and writes [`NotificationQueue::fold`] back now and then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

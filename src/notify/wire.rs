@@ -2,33 +2,31 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpStream;
 
 use super::addresses::Addresses;
 use super::delivery::{DeliveryError, DeliveryFailure, excerpt};
-use super::schedule::retry_after;
 use crate::config::channels::WebUrl;
 use crate::config::{Host, Protocol};
+pub(super) use crate::net::http::AGENT;
+use crate::net::http::{self as http_client, Answer as Answered, Bound, Version};
 use crate::net::tls;
+use crate::reliability::retry_after::parse_retry_after;
 use crate::runtime::clock;
 
 /// One address among several; the next one must have its chance too.
 const CONNECT: Duration = Duration::from_secs(3);
-/// So much of an answer is read.
-/// So much of an answer is read.
-const READ: usize = 64 * 1024;
-/// The status says what came of it; what follows is read for people, and no longer than this.
-const READ_FOR: Duration = Duration::from_secs(2);
-/// Of every request and mail.
-pub(super) const AGENT: &str = concat!("strop/", env!("CARGO_PKG_VERSION"));
+/// The status says what came of it; what follows is read for people.
+const READ: Bound = Bound { bytes: 64 * 1024, within: Duration::from_secs(2) };
+/// The most that a receiver's `Retry-After` is believed: people wait.
+const BELIEVED: Duration = Duration::from_secs(3_600);
 
 /// TLS of a channel; the error is for people.
 pub(super) type Tls = Result<tls::Client, String>;
@@ -183,30 +181,20 @@ async fn exchange<S>(
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let broken =
-        |error: hyper::Error| DeliveryError::passing(DeliveryFailure::Broken, format!("{url}: {error}"));
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    let mut work = pin!(async {
-        let answer = sender.send_request(request).await.map_err(broken)?;
-        let status = answer.status().as_u16();
-        let wait = answer.headers().get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let wait = wait.and_then(|value| retry_after(value, clock::now().wall));
-        secrets.push(url.path.expose_secret());
-        let body = start_of(answer.into_body()).await;
-        let said = excerpt(&body, &secrets);
-        if (200..300).contains(&status) {
-            Ok(HttpReply { status, said, body })
-        } else {
-            Err(DeliveryError::status(status, wait, &said))
-        }
-    });
-    let mut connection = pin!(connection);
-    tokio::select! {
-        biased;
-        done = &mut work => done,
-        // The connection may end with the answer in hand.
-        _ = &mut connection => work.await,
+    let asked = http_client::ask(stream, Version::Http1, request, READ).await;
+    let Answered { head, body } =
+        asked.map_err(|error| DeliveryError::passing(DeliveryFailure::Broken, format!("{url}: {error}")))?;
+    let status = head.status.as_u16();
+    let wait = head.headers.get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let wall = clock::unix_seconds(clock::now().wall);
+    let wait = wait.and_then(|value| parse_retry_after(value, wall, BELIEVED));
+    secrets.push(url.path.expose_secret());
+    let body = String::from_utf8_lossy(&body).into_owned();
+    let said = excerpt(&body, &secrets);
+    if head.status.is_success() {
+        Ok(HttpReply { status, said, body })
+    } else {
+        Err(DeliveryError::status(status, wait, &said))
     }
 }
 
@@ -229,19 +217,4 @@ fn request(post: &Post<'_>) -> Result<http::Request<Full<Bytes>>, DeliveryError>
     request.map_err(|error| {
         DeliveryError::permanent(DeliveryFailure::Unusable, format!("{}: {error}", post.url))
     })
-}
-
-/// As much of a body as is worth reading; what breaks off, or does not end, is as long as it is.
-async fn start_of(mut body: hyper::body::Incoming) -> String {
-    let mut read = Vec::new();
-    let until = clock::instant() + READ_FOR;
-    while read.len() < READ
-        && let Ok(Some(Ok(frame))) = tokio::time::timeout_at(until.into(), body.frame()).await
-    {
-        if let Some(data) = frame.data_ref() {
-            read.extend_from_slice(data);
-        }
-    }
-    read.truncate(READ);
-    String::from_utf8_lossy(&read).into_owned()
 }

@@ -376,7 +376,7 @@ fn wish(answer: &Answer) -> Option<Duration> {
     let value = answer.head.store.known(Known::RetryAfter)?;
     let text = std::str::from_utf8(value).ok()?;
     let wall = clock::unix_seconds(clock::now().wall);
-    verdict::parse_retry_after(text, wall).map(|wish| wish.min(RETRY_AFTER_CAP))
+    verdict::parse_retry_after(text, wall, RETRY_AFTER_CAP)
 }
 
 /// `grpc-status` of an answer that has no body to wait for.

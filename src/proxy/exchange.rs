@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use crate::message::account;
 use crate::message::fields::{self, Trace};
-use crate::message::head::{self, Known, RequestHead};
+use crate::message::head::{Known, Method, RequestHead};
 use crate::message::memory::Cut;
 use crate::message::scratch::Scratch;
 use crate::reliability::party::Party;
 use crate::runtime::clock;
 use crate::telemetry::access::Line;
-use crate::telemetry::series::{Finished, Method, Outcome};
+use crate::telemetry::series::{Finished, Outcome};
 use crate::upstream::endpoint::EndpointState;
 use crate::upstream::shares::Held;
 use crate::upstream::{RouteEntry, Slot};
@@ -88,22 +88,6 @@ impl Asked {
     }
 }
 
-/// Maps the codec's method to the metric's.
-fn label_of(method: head::Method) -> Method {
-    match method {
-        head::Method::Get => Method::Get,
-        head::Method::Head => Method::Head,
-        head::Method::Post => Method::Post,
-        head::Method::Put => Method::Put,
-        head::Method::Patch => Method::Patch,
-        head::Method::Delete => Method::Delete,
-        head::Method::Options => Method::Options,
-        head::Method::Connect => Method::Connect,
-        head::Method::Trace => Method::Trace,
-        head::Method::Other => Method::Other,
-    }
-}
-
 impl Exchange {
     /// Opens one for a head that was just read.
     pub fn open(worker: &Rc<Worker>, head: &RequestHead, client: IpAddr, now: Instant) -> Self {
@@ -129,7 +113,7 @@ impl Exchange {
             bytes_in: Cell::new(0),
             outcome: Outcome::ClientGone,
             line,
-            method: label_of(head.method),
+            method: head.method,
             counted: false,
             closed: false,
         }

@@ -25,6 +25,7 @@ pub mod reach;
 pub mod readings;
 pub mod retry;
 pub mod retry_after;
+pub mod rise_fall;
 pub mod rule;
 pub mod share;
 pub mod significance;

@@ -161,8 +161,8 @@ pub struct RouteReading {
     pub of_one: Windows,
     /// Bad replies of the last minute by the upstream that was at fault, refusals by its breaker included.
     pub blamed: Vec<(Arc<str>, u64)>,
-    /// Slow replies of the last minute by upstream.
-    pub slow_by: Vec<(Arc<str>, u64)>,
+    /// Replies of the last minute by upstream, and those over the limits of p50, p95 and p99.
+    pub slow_by: Vec<(Arc<str>, [Over; 3])>,
     /// Replies over the limits of the median's budget.
     pub p50: SlowCounts,
     /// Replies over the limits of p95's budget.

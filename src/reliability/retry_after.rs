@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// Longest `Retry-After` that is believed (Envoy's and linkerd's cap as well).
+/// Longest `Retry-After` of an upstream that is believed (Envoy's and linkerd's cap as well).
 pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(300);
 
 /// Reads `Retry-After`: seconds, also with a fraction, as some servers write them, or an HTTP date in any of its three forms
-/// (RFC 9110 sections 10.2.3 and 5.6.7), against the wall clock in Unix seconds. A date that has passed is zero; everything
-/// is capped at [`RETRY_AFTER_CAP`].
-pub fn parse_retry_after(text: &str, wall: u64) -> Option<Duration> {
+/// (RFC 9110 sections 10.2.3 and 5.6.7), against the wall clock in Unix seconds. A date that has passed is zero; what is longer
+/// than `cap` is `cap`.
+pub fn parse_retry_after(text: &str, wall: u64, cap: Duration) -> Option<Duration> {
     let text = text.trim();
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let wait = match text.split_once('.') {
@@ -24,7 +24,7 @@ pub fn parse_retry_after(text: &str, wall: u64) -> Option<Duration> {
             Duration::from_secs(at.saturating_sub(wall))
         }
     };
-    Some(wait.min(RETRY_AFTER_CAP))
+    Some(wait.min(cap))
 }
 
 /// `Sunday, 06-Nov-94 08:49:37 GMT` and `Sun Nov  6 08:49:37 1994` as `Sun, 06 Nov 1994 08:49:37 GMT`. Two digits are the
@@ -101,16 +101,31 @@ mod tests {
     #[test]
     fn both_forms_of_retry_after_are_read() {
         let wall = 784_111_777; // Sun, 06 Nov 1994 08:49:37 GMT
-        assert_eq!(parse_retry_after("120", wall), Some(Duration::from_secs(120)));
-        assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:50:07 GMT", wall), Some(Duration::from_secs(30)));
-        assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:00:00 GMT", wall), Some(Duration::ZERO));
-        assert_eq!(parse_retry_after("soon", wall), None);
+        assert_eq!(parse_retry_after("120", wall, RETRY_AFTER_CAP), Some(Duration::from_secs(120)));
+        assert_eq!(
+            parse_retry_after("Sun, 06 Nov 1994 08:50:07 GMT", wall, RETRY_AFTER_CAP),
+            Some(Duration::from_secs(30))
+        );
+        assert_eq!(
+            parse_retry_after("Sun, 06 Nov 1994 08:00:00 GMT", wall, RETRY_AFTER_CAP),
+            Some(Duration::ZERO)
+        );
+        assert_eq!(parse_retry_after("soon", wall, RETRY_AFTER_CAP), None);
+    }
+
+    #[test]
+    fn each_asker_believes_as_long_as_it_says() {
+        let hour = Duration::from_secs(3_600);
+        for text in ["99999999999", "Sun, 06 Nov 2044 08:50:07 GMT"] {
+            assert_eq!(parse_retry_after(text, 784_111_777, hour), Some(hour), "{text}");
+        }
+        assert_eq!(parse_retry_after("1800", 784_111_777, hour), Some(Duration::from_secs(1_800)));
     }
 
     #[test]
     fn the_obsolete_forms_of_a_date_and_fractions_of_a_second_are_read() {
         let wall = 784_111_777; // Sun, 06 Nov 1994 08:49:37 GMT
-        let read = |text: &str| parse_retry_after(text, wall).map(|wait| wait.as_millis());
+        let read = |text: &str| parse_retry_after(text, wall, RETRY_AFTER_CAP).map(|wait| wait.as_millis());
         assert_eq!(read("Sunday, 06-Nov-94 08:50:07 GMT"), Some(30_000));
         assert_eq!(read("Sun Nov  6 08:50:07 1994"), Some(30_000));
         assert_eq!(read("Sunday, 06-Nov-70 08:50:07 GMT"), Some(0), "1970, for 2070 is too far ahead");
@@ -132,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_retry_after_beyond_measure_is_capped_and_a_day_that_is_none_is_not_read() {
-        let read = |text| parse_retry_after(text, 784_111_777);
+        let read = |text| parse_retry_after(text, 784_111_777, RETRY_AFTER_CAP);
         assert_eq!(read("99999999999999999999"), Some(RETRY_AFTER_CAP));
         assert_eq!(read("Thu, 29 Feb 2024 23:59:60 GMT"), Some(RETRY_AFTER_CAP));
         for wrong in [

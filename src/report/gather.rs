@@ -4,15 +4,14 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::review::{self, Around, Change, PostIncident};
 use super::sla::{Asked, SERVICE, Sla};
 use crate::reliability::counts::Counts;
 use crate::reliability::incident::{Head, Incident};
-use crate::reliability::ledger::{Minute, MinuteShare, Slices};
-use crate::store::rows::LedgerMinute;
+use crate::reliability::ledger::Minute;
+use crate::store::values::{self, Names, value};
 use crate::store::{IncidentFilter, Reader, StoreError};
 use crate::units::At;
 
@@ -30,7 +29,7 @@ async fn minutes(
     span: Range<At>,
     mut take: impl FnMut(Minute),
 ) -> Result<usize, StoreError> {
-    let mut names: BTreeSet<Arc<str>> = BTreeSet::new();
+    let mut names = Names::default();
     let (mut unreadable, mut days) = (0, BTreeSet::new());
     // The minute in which the range begins is part of it.
     let mut from = span.start.minute() * 60_000;
@@ -40,7 +39,7 @@ async fn minutes(
         // Several pages may be of one day.
         days.extend(page.unreadable);
         for row in page.rows {
-            match minute(&row, &mut names) {
+            match values::minute(&row, &mut names) {
                 Some(minute) => take(minute),
                 None => unreadable += 1,
             }
@@ -48,27 +47,6 @@ async fn minutes(
         from = to;
     }
     Ok(unreadable + days.len())
-}
-
-fn minute(row: &LedgerMinute, names: &mut BTreeSet<Arc<str>>) -> Option<Minute> {
-    let mut shared = |name: &str| match names.get(name) {
-        Some(known) => Arc::clone(known),
-        None => {
-            let name: Arc<str> = Arc::from(name);
-            names.insert(Arc::clone(&name));
-            name
-        }
-    };
-    let read = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(&row.slices);
-    let slices = <Slices as serde::Deserialize>::deserialize(read).ok()?;
-    let good = u64::try_from(row.good).ok()?;
-    let bad = u64::try_from(row.total).ok()?.checked_sub(good)?;
-    let share = MinuteShare { slices, counts: Counts { good, bad } };
-    Some(Minute {
-        subject: shared(&row.service),
-        minute: row.minute.div_euclid(60_000),
-        by: [(shared(&row.boot), share)].into(),
-    })
 }
 
 /// The incidents of a filter; how many could not be read.
@@ -81,9 +59,9 @@ async fn incidents(
     loop {
         let page = reader.incidents(filter, cursor.as_deref(), ROWS).await?;
         for row in &page.rows {
-            match serde_json::from_str::<Incident>(&row.body) {
-                Ok(incident) => into.push(incident),
-                Err(_) => unreadable += 1,
+            match value::<Head>(&row.id, &row.body) {
+                Some(head) => into.push(head.ending_in(Vec::new())),
+                None => unreadable += 1,
             }
         }
         cursor = page.next;
@@ -115,10 +93,9 @@ pub async fn sla(reader: &Reader, asked: &Asked) -> Result<Sla, StoreError> {
 
 /// One incident, from the disk. `Ok(None)`: there is none of that name, or it cannot be read.
 pub async fn incident(reader: &Reader, id: &str) -> Result<Option<Incident>, StoreError> {
-    let head = reader.incident(id).await?.and_then(|row| serde_json::from_str::<Head>(&row.body).ok());
+    let head = reader.incident(id).await?.and_then(|row| value::<Head>(&row.id, &row.body));
     let Some(head) = head else { return Ok(None) };
-    let lines = reader.lines(id).await?;
-    Ok(Some(head.whole(lines.iter().filter_map(|line| serde_json::from_str(&line.body).ok()).collect())))
+    Ok(Some(head.whole(values::lines(&reader.lines(id).await?))))
 }
 
 /// What there is to review about an incident.

@@ -76,8 +76,6 @@ pub struct StoreStatus {
     pub folded: u64,
     /// Durable writes that were refused because the backlog was full; their callers were told.
     pub refused: u64,
-    /// Samples let go.
-    pub dropped_samples: u64,
     /// How long the transactions took that came to disk.
     pub commits: Seconds,
     /// The last row of the audit chain that this sidecar saw; `None`: it has not written yet.
@@ -104,9 +102,6 @@ pub enum StoreError {
     /// The caller's: this write can never work.
     #[error("the store refuses this write: {0}")]
     Refused(String),
-    /// The caller's: somebody else has the lease by now.
-    #[error("the lease {0:?} belongs to somebody else by now")]
-    Fenced(String),
     /// The operator's: the tables are not those of this Strop.
     #[error("the database's tables are not those of this version of Strop: {0}")]
     OtherTables(String),
@@ -120,9 +115,7 @@ impl StoreError {
     pub fn repeatable(&self) -> bool {
         match self {
             Self::Unavailable { .. } | Self::BacklogFull(_) => true,
-            Self::Config(_) | Self::Refused(_) | Self::Fenced(_) | Self::OtherTables(_) | Self::Closed => {
-                false
-            }
+            Self::Config(_) | Self::Refused(_) | Self::OtherTables(_) | Self::Closed => false,
         }
     }
 
@@ -133,7 +126,6 @@ impl StoreError {
             Self::Unavailable { state, .. } => state.as_str(),
             Self::BacklogFull(_) => "backlog_full",
             Self::Refused(_) => "refused",
-            Self::Fenced(_) => "fenced",
             Self::OtherTables(_) => "other_tables",
             Self::Closed => "closed",
         }

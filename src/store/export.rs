@@ -23,8 +23,12 @@ struct Table {
     order: &'static str,
 }
 
+/// Tables that nothing writes any more. They stay in the schema, empty, while members of the version before may share the
+/// database: that version counts their rows when it cleans. A line of an older export for one of them is left out.
+const RETIRED: [&str; 2] = ["checkpoints", "samples"];
+
 /// Everything that is worth keeping; `commits` and `members` are not, they belong to the writers of the moment.
-const TABLES: [Table; 11] = [
+const TABLES: [Table; 9] = [
     Table {
         name: "incidents",
         columns: &[
@@ -81,14 +85,8 @@ const TABLES: [Table; 11] = [
         columns: &["member", "service", "day", "packed"],
         order: "service, day, member",
     },
-    Table { name: "checkpoints", columns: &["member", "boot", "at"], order: "member, boot" },
     Table { name: "silences", columns: &["id", "body", "starts_at", "ends_at"], order: "id" },
     Table { name: "leases", columns: &["name", "holder", "token", "expires_at"], order: "name" },
-    Table {
-        name: "samples",
-        columns: &["kind", "service", "member", "at", "body"],
-        order: "kind, service, at, member",
-    },
     Table { name: "heads", columns: &["name", "seq", "hash", "mac"], order: "name" },
 ];
 
@@ -196,6 +194,9 @@ pub(super) async fn restore(conn: &mut Conn, lines: &mut (impl BufRead + Send)) 
 async fn insert(conn: &mut Conn, line: &str) -> Result<(), Stopped> {
     let wrong = |why: &str| Stopped::Line(why.to_owned());
     let line: Value = serde_json::from_str(line).map_err(|error| Stopped::Line(error.to_string()))?;
+    if RETIRED.iter().any(|name| line["table"] == *name) {
+        return Ok(());
+    }
     let table = TABLES.iter().find(|table| line["table"] == table.name);
     let table = table.ok_or_else(|| wrong("no table of that name is known"))?;
     let row = &line["row"];
@@ -246,7 +247,8 @@ mod tests {
         let mut conn = made(dir.path()).await;
         let sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE '_sqlx%'";
         let there = names(&mut conn, sql.to_owned()).await;
-        let known = TABLES.iter().map(|table| table.name).chain(NOT_KEPT).map(str::to_owned).collect();
+        let known =
+            TABLES.iter().map(|table| table.name).chain(NOT_KEPT).chain(RETIRED).map(str::to_owned).collect();
         assert_eq!(there, known);
         for table in &TABLES {
             let there =

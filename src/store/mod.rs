@@ -1,8 +1,7 @@
 //! Incidents, audit, notifications and the uptime ledger on disk: SQLite for one sidecar, PostgreSQL for a fleet.
 //!
 //! Knows rows, not machines: what a state means, when to page and what a second was worth is decided elsewhere. One task
-//! writes ([`Store::open`] starts it); nobody on the request path waits for it. Two lanes lead to it: [`Store::write`] is
-//! never dropped, [`Store::offer`] may be. While the database is away, writes wait in memory in their order, up to a bound at
+//! writes ([`Store::open`] starts it); nobody on the request path waits for it. [`Store::write`] is never dropped. While the database is away, writes wait in memory in their order, up to a bound at
 //! which superseded ones are folded; a call that still finds no room is told so at once. Reads go through [`Reader`] and fail
 //! with what is wrong.
 //!
@@ -30,6 +29,7 @@ pub mod rows;
 mod seal;
 mod session;
 mod sql;
+pub mod values;
 mod writer;
 
 use std::future::Future;
@@ -50,8 +50,7 @@ use db::{DbError, DbFault, Pool};
 pub use error::{DatabaseState, MovedAside, StoreError, StoreStatus};
 use queue::{Batch, LeaseAsk, Query, Tend, WriteGroup, WriteQueue};
 pub use read::{IncidentFilter, Reader, RowPage};
-use retention::What;
-use rows::{Lease, SampleRow, Write, millis};
+use rows::{Lease, Write, millis};
 
 /// Sidecars that were not seen for so long are no longer shown.
 const MEMBERS: Duration = Duration::from_secs(3_600);
@@ -269,12 +268,6 @@ impl Store {
         WriteReceipt(told)
     }
 
-    /// Hands over what may be dropped when there is no room or no database; see [`StoreStatus::dropped_samples`].
-    pub fn offer(&self, sample: SampleRow) {
-        self.shared.queue().offer(sample, clock::instant());
-        self.shared.wake.notify_one();
-    }
-
     /// How the store is.
     pub fn status(&self) -> StoreStatus {
         let queue = self.shared.queue();
@@ -291,7 +284,6 @@ impl Store {
             committed: condition.committed,
             folded: queue.folded,
             refused: queue.refused,
-            dropped_samples: queue.dropped_samples,
             commits: condition.commits.clone(),
             audit_head: condition.audit_head.clone(),
         }
@@ -329,7 +321,7 @@ impl Store {
 
     /// Deletes what is older than `[store.retention]` now, as happens once a day; how many rows.
     pub async fn clean(&self) -> Result<u64, StoreError> {
-        self.answered(|done| Query::Tend(Tend::Clean(What::All), done)).await
+        self.answered(|done| Query::Tend(Tend::Clean, done)).await
     }
 
     /// Packs the closed days of the ledger now, as happens by and by; how many minutes were moved. Other writes go between.

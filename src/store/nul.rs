@@ -1,6 +1,6 @@
 //! Texts that PostgreSQL does not take.
 
-use super::rows::{AuditEntry, Checkpoint, IncidentRow, LedgerMinute, NewEntry, SilenceRow, Write};
+use super::rows::{AuditEntry, IncidentRow, LedgerMinute, NewEntry, SilenceRow, Write};
 
 impl Write {
     /// PostgreSQL stores no text with a NUL (U+0000) in it, and a row that is refused would be refused for ever. What people and
@@ -13,7 +13,6 @@ impl Write {
             }
         }
         match self {
-            Self::Fence { lease, .. } => texts([lease]),
             Self::PutIncident(IncidentRow {
                 id,
                 dedup_key,
@@ -41,7 +40,6 @@ impl Write {
             }
             Self::PutSilence(SilenceRow { id, body, .. }) => texts([id, body]),
             Self::DropSilence(id) => texts([id]),
-            Self::Checkpoint(Checkpoint { member, boot, .. }) => texts([member, boot]),
             Self::LedgerMinute(LedgerMinute { member, service, boot, slices, .. }) => {
                 texts([member, service, boot, slices]);
             }

@@ -1,27 +1,19 @@
-//! What waits to be written: a durable lane that keeps its order and a lossy one that is bounded.
+//! What waits to be written, in its order, and what is asked of the writer.
 //!
 //! Invariants: a group is taken whole or refused whole; nothing that was taken is ever let go; a newer content may move up
 //! into an older row's place, never the other way round.
 
 use std::collections::hash_map::{Entry as Slot, HashMap};
 use std::collections::{HashSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::error::StoreError;
-use super::retention::What;
 use super::rows::{
-    IncidentVersion, Lease, Millis, NotificationRow, Presence, SampleRow, StoredIncident, SyncReply,
-    SyncRequest, Write,
+    IncidentVersion, Lease, Millis, NotificationRow, Presence, StoredIncident, SyncReply, SyncRequest, Write,
 };
 
-/// Samples that may wait.
-const SAMPLES: usize = 4_096;
-/// Samples are written together: when so many wait …
-const SAMPLE_LOT: usize = 256;
-/// … or the oldest one has waited so long.
-const SAMPLE_WAIT: Duration = Duration::from_secs(1);
 /// Writes of one transaction.
 const BATCH: usize = 512;
 
@@ -33,21 +25,6 @@ pub(super) struct WriteGroup {
 }
 
 impl WriteGroup {
-    /// The lease without which it must not be written.
-    pub(super) fn fence(&self) -> Option<(&str, i64)> {
-        self.writes.iter().find_map(|write| match write {
-            Write::Fence { lease, token } => Some((lease.as_str(), *token)),
-            Write::PutIncident(_)
-            | Write::AddEntries(_)
-            | Write::Audit(_)
-            | Write::PutNotification(_)
-            | Write::PutSilence(_)
-            | Write::DropSilence(_)
-            | Write::Checkpoint(_)
-            | Write::LedgerMinute(_) => None,
-        })
-    }
-
     /// Tells the caller, who may have left.
     pub(super) fn answer(self, how: Result<(), StoreError>) {
         let _ = self.done.send(how);
@@ -58,13 +35,12 @@ impl WriteGroup {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) groups: Vec<WriteGroup>,
-    pub(super) samples: Vec<SampleRow>,
 }
 
 impl Batch {
     /// Does it touch the audit chain, or what others write too? What it has else are rows of this start alone.
     pub(super) fn is_shared(&self) -> bool {
-        let own = |write: &Write| matches!(write, Write::LedgerMinute(_) | Write::Checkpoint(_));
+        let own = |write: &Write| matches!(write, Write::LedgerMinute(_));
         !self.groups.iter().flat_map(|group| &group.writes).all(own)
     }
 
@@ -85,7 +61,8 @@ pub(super) enum LeaseAsk {
 /// What is done now instead of by the clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Tend {
-    Clean(What),
+    /// One pass over everything that has a retention.
+    Clean,
     /// One piece of the ledger's closed days.
     Pack,
 }
@@ -123,7 +100,6 @@ impl Query {
 enum RowKey {
     Incident(String),
     Notification(String),
-    Checkpoint(String, String),
     Minute(String, String, String, i64),
 }
 
@@ -131,23 +107,17 @@ fn key(write: &Write) -> Option<RowKey> {
     match write {
         Write::PutIncident(row) => Some(RowKey::Incident(row.id.clone())),
         Write::PutNotification(row) => Some(RowKey::Notification(row.id.clone())),
-        Write::Checkpoint(row) => Some(RowKey::Checkpoint(row.member.clone(), row.boot.clone())),
         Write::LedgerMinute(row) => {
             Some(RowKey::Minute(row.member.clone(), row.boot.clone(), row.service.clone(), row.minute))
         }
-        Write::Fence { .. }
-        | Write::AddEntries(_)
-        | Write::Audit(_)
-        | Write::PutSilence(_)
-        | Write::DropSilence(_) => None,
+        Write::AddEntries(_) | Write::Audit(_) | Write::PutSilence(_) | Write::DropSilence(_) => None,
     }
 }
 
-/// Both lanes and the questions.
+/// The writes and the questions.
 #[derive(Debug)]
 pub(super) struct WriteQueue {
     groups: VecDeque<WriteGroup>,
-    samples: VecDeque<(Instant, SampleRow)>,
     asks: VecDeque<Query>,
     /// Writes in `groups`, and those the writer has in hand.
     waiting: usize,
@@ -157,14 +127,12 @@ pub(super) struct WriteQueue {
     pub(super) closed: bool,
     pub(super) folded: u64,
     pub(super) refused: u64,
-    pub(super) dropped_samples: u64,
 }
 
 impl WriteQueue {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             groups: VecDeque::new(),
-            samples: VecDeque::new(),
             asks: VecDeque::new(),
             waiting: 0,
             limit,
@@ -172,7 +140,6 @@ impl WriteQueue {
             closed: false,
             folded: 0,
             refused: 0,
-            dropped_samples: 0,
         }
     }
 
@@ -196,10 +163,7 @@ impl WriteQueue {
             return Ok(());
         }
         let rows = self.fold();
-        let replaced = match group.fence() {
-            Some(_) => 0,
-            None => group.writes.iter().filter_map(key).filter(|key| rows.contains(key)).count(),
-        };
+        let replaced = group.writes.iter().filter_map(key).filter(|key| rows.contains(key)).count();
         if self.waiting + size - replaced > self.limit {
             self.refused += size as u64;
             return Err((group, StoreError::BacklogFull(self.waiting)));
@@ -215,9 +179,6 @@ impl WriteQueue {
     fn fold(&mut self) -> HashSet<RowKey> {
         let mut places: HashMap<RowKey, (usize, usize)> = HashMap::new();
         for at in 0..self.groups.len() {
-            if self.groups[at].fence().is_some() {
-                continue;
-            }
             let mut kept = Vec::with_capacity(self.groups[at].writes.len());
             for write in std::mem::take(&mut self.groups[at].writes) {
                 match key(&write).map(|key| places.entry(key)) {
@@ -246,15 +207,6 @@ impl WriteQueue {
         places.into_keys().collect()
     }
 
-    /// Takes a sample if there is room.
-    pub(super) fn offer(&mut self, sample: SampleRow, now: Instant) {
-        if self.samples.len() >= SAMPLES || self.closing || self.closed {
-            self.dropped_samples += 1;
-        } else {
-            self.samples.push_back((now, sample));
-        }
-    }
-
     /// Takes a question; one that comes too late is dropped, and so answered.
     pub(super) fn ask(&mut self, ask: Query) {
         if !(self.closing || self.closed) {
@@ -274,34 +226,16 @@ impl WriteQueue {
         self.asks.pop_front()
     }
 
-    /// What the next transaction writes; a fenced group goes alone. The writes stay counted until [`Self::settled`].
-    pub(super) fn next_batch(&mut self, now: Instant) -> Option<Batch> {
+    /// What the next transaction writes. The writes stay counted until [`Self::settled`].
+    pub(super) fn next_batch(&mut self) -> Option<Batch> {
         let mut batch = Batch::default();
         while let Some(group) = self.groups.front() {
-            let fenced = group.fence().is_some();
-            let full = batch.writes() + group.writes.len() > BATCH;
-            if !batch.groups.is_empty() && (fenced || full) {
+            if !batch.groups.is_empty() && batch.writes() + group.writes.len() > BATCH {
                 break;
             }
             batch.groups.extend(self.groups.pop_front());
-            if fenced {
-                return Some(batch);
-            }
         }
-        if !batch.groups.is_empty() || self.closing || self.samples_due(now) {
-            let lot = self.samples.len().min(BATCH);
-            batch.samples.extend(self.samples.drain(..lot).map(|(_, sample)| sample));
-        }
-        (!batch.groups.is_empty() || !batch.samples.is_empty()).then_some(batch)
-    }
-
-    fn samples_due(&self, now: Instant) -> bool {
-        self.samples.len() >= SAMPLE_LOT || self.next_sample().is_some_and(|due| due <= now)
-    }
-
-    /// When the oldest sample has waited long enough.
-    pub(super) fn next_sample(&self) -> Option<Instant> {
-        self.samples.front().map(|(since, _)| *since + SAMPLE_WAIT)
+        (!batch.groups.is_empty()).then_some(batch)
     }
 
     /// So many writes are on disk, or refused for good.
@@ -312,8 +246,6 @@ impl WriteQueue {
     /// Ends: nothing more is taken. What waited is given back; to drop it is to answer it.
     pub(super) fn close(&mut self) -> (VecDeque<WriteGroup>, VecDeque<Query>) {
         self.closed = true;
-        self.dropped_samples += self.samples.len() as u64;
-        self.samples.clear();
         (std::mem::take(&mut self.groups), std::mem::take(&mut self.asks))
     }
 }
@@ -378,7 +310,7 @@ mod tests {
             (1..=4).map(|revision| push(&mut queue, vec![incident("a", revision)])).collect();
         told.push(push(&mut queue, vec![incident("b", 1), note()]));
         assert_eq!((queue.waiting(), queue.folded, queue.refused), (3, 3, 0));
-        let batch = queue.next_batch(Instant::now()).expect("waiting");
+        let batch = queue.next_batch().expect("waiting");
         assert_eq!(revisions(&batch), [("a".to_owned(), 4), ("b".to_owned(), 1)]);
         assert_eq!(batch.groups.len(), 5, "each waiter is still told");
     }
@@ -390,7 +322,7 @@ mod tests {
         let mut refused = push(&mut queue, vec![incident("a", 2), note()]);
         assert_eq!(refused.try_recv(), Ok(Err(StoreError::BacklogFull(3))));
         assert_eq!((queue.waiting(), queue.refused), (3, 2));
-        let batch = queue.next_batch(Instant::now()).expect("waiting");
+        let batch = queue.next_batch().expect("waiting");
         assert_eq!(revisions(&batch), [("a".to_owned(), 1)], "no half of it came in");
         drop(kept);
     }
@@ -403,21 +335,7 @@ mod tests {
             drop(push(&mut queue, vec![incident("a", revision)]));
         }
         assert_eq!((queue.waiting(), queue.refused), (2, 0));
-        assert_eq!(revisions(&queue.next_batch(Instant::now()).expect("waiting")), [("a".to_owned(), 99)]);
-    }
-
-    #[test]
-    fn a_fenced_group_goes_alone() {
-        let mut queue = WriteQueue::new(100);
-        let fence = || Write::Fence { lease: "sender".to_owned(), token: 1 };
-        for writes in [vec![note()], vec![note()], vec![fence(), note()], vec![note()]] {
-            drop(push(&mut queue, writes));
-        }
-        let mut sizes = Vec::new();
-        while let Some(batch) = queue.next_batch(Instant::now()) {
-            sizes.push(batch.groups.len());
-        }
-        assert_eq!(sizes, [2, 1, 1]);
+        assert_eq!(revisions(&queue.next_batch().expect("waiting")), [("a".to_owned(), 99)]);
     }
 
     #[test]
@@ -431,24 +349,7 @@ mod tests {
         drop(push(&mut queue, vec![note()]));
         assert!(matches!(queue.next_ask(), Some(Query::Lease(..))));
         assert!(queue.next_ask().is_none(), "first the write");
-        drop(queue.next_batch(Instant::now()).expect("waiting"));
+        drop(queue.next_batch().expect("waiting"));
         assert!(matches!(queue.next_ask(), Some(Query::Tend(..))));
-    }
-
-    #[test]
-    fn samples_wait_for_company_and_overflow_is_counted() {
-        let mut queue = WriteQueue::new(100);
-        let sample = || {
-            let text = String::new;
-            SampleRow { kind: text(), service: text(), member: text(), at: 0, body: text() }
-        };
-        let now = Instant::now();
-        queue.offer(sample(), now);
-        assert!(queue.next_batch(now).is_none());
-        assert_eq!(queue.next_batch(now + SAMPLE_WAIT).map(|batch| batch.samples.len()), Some(1));
-        for _ in 0..SAMPLES + 5 {
-            queue.offer(sample(), now);
-        }
-        assert_eq!(queue.dropped_samples, 5);
     }
 }

@@ -4,8 +4,7 @@ use super::audit;
 use super::db::{DbError, Pool, Row, args};
 use super::error::StoreError;
 use super::rows::{
-    AuditRow, Checkpoint, Delivery, EntryRow, IncidentRow, IncidentVersion, Millis, NewEntry,
-    NotificationRow, SampleRow, SilenceRow,
+    AuditRow, Delivery, EntryRow, IncidentRow, IncidentVersion, Millis, NewEntry, NotificationRow, SilenceRow,
 };
 
 /// The most rows of one page.
@@ -211,13 +210,6 @@ impl Reader {
         self.all(sql, args![since, until, i64::from(MOST)], audit::row_of).await
     }
 
-    /// Until when each start of each sidecar was surely running.
-    pub async fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
-        let sql = "SELECT member, boot, at FROM checkpoints ORDER BY member, at";
-        let read = |mut row: Row| Ok(Checkpoint { member: row.text()?, boot: row.text()?, at: row.int()? });
-        self.all(sql, &[], read).await
-    }
-
     /// Silences that end at or after `at`.
     pub async fn silences(&self, at: Millis) -> Result<Vec<SilenceRow>, StoreError> {
         let sql =
@@ -241,23 +233,6 @@ impl Reader {
     ) -> Result<Vec<NotificationRow>, StoreError> {
         let args = args![state.as_str(), next_at, id, i64::from(limit.clamp(1, MOST))];
         self.all(NOTIFICATIONS_AFTER, args, notification).await
-    }
-
-    /// Samples of a kind and service from `since` to before `until`.
-    pub async fn samples(
-        &self,
-        kind: &str,
-        service: &str,
-        since: Millis,
-        until: Millis,
-    ) -> Result<Vec<SampleRow>, StoreError> {
-        let sql = "SELECT kind, service, member, at, body FROM samples \
-                   WHERE kind = $1 AND service = $2 AND at >= $3 AND at < $4 ORDER BY at, member";
-        let read = |mut row: Row| {
-            let (kind, service, member) = (row.text()?, row.text()?, row.text()?);
-            Ok(SampleRow { kind, service, member, at: row.int()?, body: row.text()? })
-        };
-        self.all(sql, args![kind, service, since, until], read).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is too old goes, once a day, samples once an hour. Open incidents never do; the audit chain keeps its anchor.
+//! What is too old goes, once a day. Open incidents never do; the audit chain keeps its anchor.
 //!
 //! Invariants, for a clock that is wrong must not empty the store: a pass takes at most a tenth of a class, rounded up and the
 //! oldest first; while the clock stands alone (see [`jumped`]) nothing goes until the process has seen that for a day.
@@ -13,7 +13,7 @@ use crate::config::Retention;
 use crate::runtime::clock;
 use crate::telemetry::event::StoreEvent;
 
-/// Notes about writers and sidecars of the past are kept so long.
+/// Notes about writers of the past are kept so long.
 const PAST: Duration = DAY.saturating_mul(400);
 /// A sidecar that was not seen for so long is gone. Rows younger than that may be this clock's own and prove nothing.
 const DAY: Duration = Duration::from_secs(86_400);
@@ -21,18 +21,10 @@ const DAY: Duration = Duration::from_secs(86_400);
 const GAP: Duration = DAY.saturating_mul(7);
 /// From the start to the first pass, and after one that failed; then between two.
 const PASSES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3_600));
-/// One pass in so many looks at everything: once a day.
+/// One pass in so many deletes: once a day. Each tells the head of the audit chain.
 const WHOLE: u32 = 24;
 /// Of a class one pass takes one row in so many.
 const SHARE: i64 = 10;
-
-/// What a pass looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
-    All,
-    /// What is kept for hours goes by the hour.
-    Samples,
-}
 
 fn before(now: Millis, age: Duration) -> Millis {
     now.saturating_sub(Millis::try_from(age.as_millis()).unwrap_or(Millis::MAX))
@@ -50,7 +42,7 @@ pub(super) struct Cleaner {
     keep: Retention,
     /// The next pass.
     pub(super) at: Instant,
-    /// Passes until one looks at everything.
+    /// Passes of an hour until one deletes.
     whole_in: u32,
     /// Since when the clock stands alone.
     doubted: Option<Instant>,
@@ -61,13 +53,14 @@ impl Cleaner {
         Self { keep, at: clock::instant() + PASSES.0, whole_in: 0, doubted: None }
     }
 
-    /// What the next pass looks at.
-    pub(super) fn due(&self) -> What {
-        if self.whole_in == 0 { What::All } else { What::Samples }
+    /// Is this hour's pass the one that deletes?
+    pub(super) fn due(&self) -> bool {
+        self.whole_in == 0
     }
 
-    /// A pass went by. What a doubted clock left is looked at again with the next one.
+    /// An hour's pass went by. What a doubted clock left is looked at again with the next one.
     pub(super) fn done(&mut self) {
+        self.passed();
         self.whole_in = match self.whole_in {
             0 if self.doubted.is_some() => 0,
             0 => WHOLE - 1,
@@ -81,16 +74,11 @@ impl Cleaner {
     }
 
     /// One pass; how many rows it deleted.
-    pub(super) async fn clean(
-        &mut self,
-        conn: &mut Conn,
-        what: What,
-        key: Option<&ChainKey>,
-    ) -> Result<u64, DbError> {
+    pub(super) async fn clean(&mut self, conn: &mut Conn, key: Option<&ChainKey>) -> Result<u64, DbError> {
         let now = millis(clock::now().wall);
         self.at = clock::instant() + PASSES.0;
         let newest = doubt(conn, now).await?;
-        let deleted = if self.doubts(newest) { 0 } else { clean(conn, what, (&self.keep, key), now).await? };
+        let deleted = if self.doubts(newest) { 0 } else { clean(conn, (&self.keep, key), now).await? };
         self.at = clock::instant() + PASSES.1;
         Ok(deleted)
     }
@@ -121,10 +109,8 @@ fn believed(doubted: Duration) -> bool {
 async fn doubt(conn: &mut Conn, now: Millis) -> Result<Option<Millis>, DbError> {
     let sql = "SELECT MAX(at) FROM (SELECT MAX(minute) AS at FROM ledger WHERE minute <= $1 \
                UNION ALL SELECT MAX(day) AS at FROM ledger_days WHERE day <= $1 \
-               UNION ALL SELECT MAX(at) AS at FROM samples WHERE at <= $1 \
                UNION ALL SELECT MAX(updated_at) AS at FROM incidents WHERE updated_at <= $1 \
                UNION ALL SELECT MAX(at) AS at FROM audit WHERE at <= $1 \
-               UNION ALL SELECT MAX(at) AS at FROM checkpoints WHERE at <= $1 \
                UNION ALL SELECT MAX(at) AS at FROM commits WHERE at <= $1) AS newest";
     let row = conn.row(sql, args![before(now, DAY)]).await?;
     let newest = row.map(|mut row| row.maybe_int()).transpose()?.flatten();
@@ -134,16 +120,11 @@ async fn doubt(conn: &mut Conn, now: Millis) -> Result<Option<Millis>, DbError> 
 /// Deletes what is older than its class is kept, in one transaction of its own; how many rows.
 async fn clean(
     conn: &mut Conn,
-    what: What,
     (keep, key): (&Retention, Option<&ChainKey>),
     now: Millis,
 ) -> Result<u64, DbError> {
     conn.begin().await?;
-    let deleted = match what {
-        What::All => delete(conn, (keep, key), now).await,
-        What::Samples => class(conn, &SAMPLES, before(now, keep.samples)).await,
-    };
-    match deleted {
+    match delete(conn, (keep, key), now).await {
         Ok(rows) => conn.commit().await.map(|()| rows),
         Err(error) => {
             conn.rollback().await?;
@@ -165,11 +146,6 @@ macro_rules! resolved {
     };
 }
 
-const SAMPLES: Class = Class {
-    count: "SELECT COUNT(*) FROM samples",
-    delete: &["DELETE FROM samples WHERE (kind, service, at, member) IN (SELECT kind, service, at, member \
-               FROM samples WHERE at < $1 ORDER BY at LIMIT $2)"],
-};
 const INCIDENTS: Class = Class {
     count: "SELECT COUNT(*) FROM incidents",
     delete: &[
@@ -206,18 +182,11 @@ const LEDGER_DAYS: Class = Class {
     delete: &["DELETE FROM ledger_days WHERE (service, day, member) IN (SELECT service, day, member \
                FROM ledger_days WHERE day <= $1 - 86400000 ORDER BY day LIMIT $2)"],
 };
-const NOTES: [Class; 2] = [
-    Class {
-        count: "SELECT COUNT(*) FROM checkpoints",
-        delete: &["DELETE FROM checkpoints WHERE (member, boot) IN (SELECT member, boot FROM checkpoints \
-                   WHERE at < $1 ORDER BY at LIMIT $2)"],
-    },
-    Class {
-        count: "SELECT COUNT(*) FROM commits",
-        delete: &["DELETE FROM commits WHERE writer IN (SELECT writer FROM commits WHERE at < $1 \
-                   ORDER BY at LIMIT $2)"],
-    },
-];
+const NOTES: Class = Class {
+    count: "SELECT COUNT(*) FROM commits",
+    delete: &["DELETE FROM commits WHERE writer IN (SELECT writer FROM commits WHERE at < $1 \
+               ORDER BY at LIMIT $2)"],
+};
 
 /// How many of so many rows may go at once.
 fn share(rows: i64) -> i64 {
@@ -252,12 +221,9 @@ async fn delete(
     for one in &BESIDE {
         rows += class(conn, one, incidents).await?;
     }
-    rows += class(conn, &SAMPLES, before(now, keep.samples)).await?;
     rows += class(conn, &LEDGER, before(now, keep.ledger)).await?;
     rows += class(conn, &LEDGER_DAYS, before(now, keep.ledger)).await?;
-    for one in &NOTES {
-        rows += class(conn, one, before(now, PAST)).await?;
-    }
+    rows += class(conn, &NOTES, before(now, PAST)).await?;
     // Who runs at the moment is no history.
     rows += conn.run("DELETE FROM members WHERE seen_at < $1", args![before(now, DAY)]).await?;
     rows += shorten(conn, before(now, keep.audit), key).await?;

@@ -179,17 +179,6 @@ pub struct Minutes {
     pub unreadable: Vec<String>,
 }
 
-/// "I was running at …": what comes after is unknown until the next start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checkpoint {
-    /// Which sidecar.
-    pub member: String,
-    /// Which start of it.
-    pub boot: String,
-    /// Until when it was surely running.
-    pub at: Millis,
-}
-
 /// One start of a sidecar of a fleet: that it runs, and what it sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presence {
@@ -323,21 +312,6 @@ pub struct SilenceRow {
     pub ends_at: Millis,
 }
 
-/// Something measured; the only row that may be let go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SampleRow {
-    /// What was measured.
-    pub kind: String,
-    /// Of what.
-    pub service: String,
-    /// By which sidecar.
-    pub member: String,
-    /// When.
-    pub at: Millis,
-    /// JSON.
-    pub body: String,
-}
-
 /// The right to do something alone, for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -345,7 +319,7 @@ pub struct Lease {
     pub name: String,
     /// Who has it.
     pub holder: String,
-    /// Grows with each holder: see [`Write::Fence`].
+    /// Grows with each holder: a former one neither renews nor releases it.
     pub token: i64,
     /// When it ends by the database's clock.
     pub expires_at: Millis,
@@ -354,14 +328,6 @@ pub struct Lease {
 /// One durable write. The writes of one call are on disk together or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// The whole call counts only while this lease is still the one with this token: what a former holder still has to say
-    /// comes too late.
-    Fence {
-        /// The lease.
-        lease: String,
-        /// As it was acquired.
-        token: i64,
-    },
     /// New, or newer than what is there.
     PutIncident(IncidentRow),
     /// Added to the end of their timelines.
@@ -374,8 +340,6 @@ pub enum Write {
     PutSilence(SilenceRow),
     /// Gone.
     DropSilence(String),
-    /// Instead of the earlier one of the same start.
-    Checkpoint(Checkpoint),
     /// New, or the same minute with more in it.
     LedgerMinute(LedgerMinute),
 }

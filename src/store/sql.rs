@@ -7,8 +7,8 @@ use super::audit::{self, ChainEnd, ChainKey};
 use super::db::{Conn, DbError, args};
 use super::queue::LeaseAsk;
 use super::rows::{
-    AuditEntry, Checkpoint, IncidentRow, Lease, LedgerMinute, Millis, NewEntry, NotificationRow, SampleRow,
-    SilenceRow, Write, millis,
+    AuditEntry, IncidentRow, Lease, LedgerMinute, Millis, NewEntry, NotificationRow, SilenceRow, Write,
+    millis,
 };
 use super::{Join, read, seal};
 use crate::runtime::clock;
@@ -40,12 +40,6 @@ pub(super) async fn lock(conn: &mut Conn, key: Option<&ChainKey>) -> Result<Chai
         add_audit(conn, &turn, &mut head, Some(key)).await?;
     }
     Ok(head)
-}
-
-/// Does this lease still have this token? Keeps it so until the transaction ends.
-pub(super) async fn fenced(conn: &mut Conn, lease: &str, token: i64) -> Result<bool, DbError> {
-    let sql = "UPDATE leases SET token = token WHERE name = $1 AND token = $2";
-    Ok(conn.run(sql, args![lease, token]).await? == 1)
 }
 
 /// What a transaction changes that others want to know.
@@ -91,10 +85,8 @@ async fn next(conn: &mut Conn, name: &str) -> Result<i64, DbError> {
 /// Writes a row that is this start's alone.
 pub(super) async fn own(conn: &mut Conn, write: &Write) -> Result<(), DbError> {
     match write {
-        Write::Checkpoint(row) => checkpoint(conn, row).await,
         Write::LedgerMinute(row) => ledger_minute(conn, row).await,
-        Write::Fence { .. }
-        | Write::PutIncident(_)
+        Write::PutIncident(_)
         | Write::AddEntries(_)
         | Write::Audit(_)
         | Write::PutNotification(_)
@@ -112,7 +104,6 @@ pub(super) async fn write(
     rules: &Rules,
 ) -> Result<(), DbError> {
     match write {
-        Write::Fence { .. } => Ok(()),
         Write::PutIncident(row) => put_incident(conn, row, changed, rules.join).await,
         Write::AddEntries(entries) => {
             for entry in entries {
@@ -130,7 +121,7 @@ pub(super) async fn write(
             changed.silence(conn).await?;
             conn.run("DELETE FROM silences WHERE id = $1", args![id]).await.map(drop)
         }
-        Write::Checkpoint(_) | Write::LedgerMinute(_) => own(conn, write).await,
+        Write::LedgerMinute(_) => own(conn, write).await,
     }
 }
 
@@ -281,25 +272,12 @@ async fn put_silence(conn: &mut Conn, row: &SilenceRow) -> Result<(), DbError> {
     conn.run(sql, args![&row.id, &row.body, row.starts_at, row.ends_at]).await.map(drop)
 }
 
-async fn checkpoint(conn: &mut Conn, row: &Checkpoint) -> Result<(), DbError> {
-    let sql = "INSERT INTO checkpoints (member, boot, at) VALUES ($1, $2, $3) \
-               ON CONFLICT (member, boot) DO UPDATE SET at = excluded.at WHERE excluded.at > checkpoints.at";
-    conn.run(sql, args![&row.member, &row.boot, row.at]).await.map(drop)
-}
-
 async fn ledger_minute(conn: &mut Conn, row: &LedgerMinute) -> Result<(), DbError> {
     let sql = "INSERT INTO ledger (member, service, minute, boot, slices, good, total) \
                VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (service, minute, member, boot) DO UPDATE SET \
                slices = excluded.slices, good = excluded.good, total = excluded.total";
     let args = args![&row.member, &row.service, row.minute, &row.boot, &row.slices, row.good, row.total];
     conn.run(sql, args).await.map(drop)
-}
-
-/// Writes one sample.
-pub(super) async fn sample(conn: &mut Conn, row: &SampleRow) -> Result<(), DbError> {
-    let sql = "INSERT INTO samples (kind, service, member, at, body) VALUES ($1, $2, $3, $4, $5) \
-               ON CONFLICT (kind, service, at, member) DO UPDATE SET body = excluded.body";
-    conn.run(sql, args![&row.kind, &row.service, &row.member, row.at, &row.body]).await.map(drop)
 }
 
 /// The last batch of this writer that is on disk; 0: none.

@@ -202,7 +202,7 @@ impl Writer {
             return WriterStep::Answer(ask);
         }
         if self.todo.is_empty() {
-            self.todo.extend(queue.next_batch(now));
+            self.todo.extend(queue.next_batch());
         }
         match () {
             () if !self.todo.is_empty() => WriterStep::Write,
@@ -211,8 +211,7 @@ impl Writer {
             () if self.packer.at <= now => WriterStep::Pack,
             () => {
                 let tend_at = self.cleaner.at.min(self.packer.at);
-                let until = if self.file.is_some() { tend_at.min(now + LOOKS) } else { tend_at };
-                WriterStep::Wait(queue.next_sample().map_or(until, |due| due.min(until)))
+                WriterStep::Wait(if self.file.is_some() { tend_at.min(now + LOOKS) } else { tend_at })
             }
         }
     }
@@ -224,12 +223,12 @@ impl Writer {
         let writing = commit(conn, batch, (&self.name, self.number), &self.rules);
         let written = patiently(&self.shared, writing).await;
         match written {
-            Ok(how) => {
+            Ok(head) => {
                 let batch = self.todo.remove(0);
                 self.number += 1;
                 self.failures = 0;
-                let how = how.map(|head| head.into_iter().for_each(|head| self.shared.headed(head)));
-                self.shared.settled(batch, how, clock::instant().saturating_duration_since(start));
+                head.into_iter().for_each(|head| self.shared.headed(head));
+                self.shared.settled(batch, Ok(()), clock::instant().saturating_duration_since(start));
                 Ok(())
             }
             Err(error) if error.fault == DbFault::Refused => {
@@ -247,16 +246,10 @@ impl Writer {
     /// One write of the batch can never work: each group is tried alone, and the one that fails is told.
     fn single_out(&mut self, error: &DbError) {
         let batch = self.todo.remove(0);
-        if batch.groups.len() + usize::from(!batch.samples.is_empty()) > 1 {
-            let samples = Batch { samples: batch.samples, ..Batch::default() };
-            let alone =
-                batch.groups.into_iter().map(|group| Batch { groups: vec![group], ..Batch::default() });
-            self.todo = alone
-                .chain((!samples.samples.is_empty()).then_some(samples))
-                .chain(self.todo.drain(..))
-                .collect();
+        if batch.groups.len() > 1 {
+            let alone = batch.groups.into_iter().map(|group| Batch { groups: vec![group] });
+            self.todo = alone.chain(self.todo.drain(..)).collect();
         } else {
-            self.shared.queue().dropped_samples += batch.samples.len() as u64;
             self.shared.settled(batch, Err(error.clone().into()), Duration::ZERO);
         }
     }
@@ -283,8 +276,9 @@ impl Writer {
 
     async fn clean_by_the_clock(&mut self) -> Result<(), DbError> {
         if self.holds || matches!(self.db, Db::Sqlite(_)) {
-            let what = self.cleaner.due();
-            self.tend(Tend::Clean(what)).await?;
+            if self.cleaner.due() {
+                self.tend(Tend::Clean).await?;
+            }
             self.cleaner.done();
         } else {
             self.cleaner.passed();
@@ -301,7 +295,7 @@ impl Writer {
     async fn tend(&mut self, what: Tend) -> Result<u64, DbError> {
         let (Some(conn), key) = (&mut self.conn, self.rules.key.as_ref()) else { return Ok(0) };
         let tended = match what {
-            Tend::Clean(what) => self.cleaner.clean(conn, what, key).await,
+            Tend::Clean => self.cleaner.clean(conn, key).await,
             Tend::Pack => patiently(&self.shared, self.packer.piece(conn, key)).await,
         };
         if tended.is_err() {

@@ -1,5 +1,6 @@
 //! What tells numbers apart: closed sets and configured names, never what a request says.
 
+pub use crate::message::head::Method;
 use crate::names::{RouteName, UpstreamName};
 
 /// What names a series.
@@ -24,24 +25,8 @@ impl Direction {
     }
 }
 
-/// `http.request.method` of OpenTelemetry: unknown ones are `_OTHER`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
-pub enum Method {
-    Get,
-    Head,
-    Post,
-    Put,
-    Patch,
-    Delete,
-    Options,
-    Connect,
-    Trace,
-    Other,
-}
-
 impl Method {
-    /// The metric label.
+    /// `http.request.method` of OpenTelemetry: unknown ones are `_OTHER`.
     pub fn label(self) -> &'static str {
         match self {
             Self::Get => "GET",

@@ -21,8 +21,6 @@ pub struct StoreSnapshot {
     pub folded: u64,
     /// Durable writes refused because the backlog was full.
     pub refused: u64,
-    /// Samples let go.
-    pub dropped_samples: u64,
     /// How long transactions took.
     pub commits: Seconds,
     /// The last row of the audit chain and the first 48 bits of its hash; `None`: not known yet.
@@ -85,7 +83,6 @@ impl Store {
                 "Durable writes refused: the backlog was full.",
                 now.refused,
             ),
-            counter("store_samples_dropped_total", "Samples let go.", now.dropped_samples),
             gauge("store_backlog", "Durable writes that wait in memory.", Some(now.backlog as f64)),
             gauge("store_backlog_limit", "Durable writes that may wait in memory.", Some(now.limit as f64)),
             gauge(

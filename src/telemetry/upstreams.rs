@@ -9,6 +9,7 @@ use super::breakers::BreakerSeries;
 use super::seconds::Seconds;
 use crate::names::UpstreamName;
 use crate::reliability::retry::{RetryBudget, RetryPolicy};
+use crate::reliability::rise_fall::Check;
 use crate::reliability::verdict::{Against, BadReason, Inconclusive, Verdict};
 
 /// What a tunnel tells at its end.
@@ -286,14 +287,17 @@ impl UpstreamSeries {
     }
 
     /// An active check was made.
-    pub fn checked(&self, passed: bool) {
+    pub fn checked(&self, check: Check) {
         let [good, bad, row] = &self.checks;
-        if passed {
-            good.fetch_add(1, Ordering::Relaxed);
-            row.store(0, Ordering::Relaxed);
-        } else {
-            bad.fetch_add(1, Ordering::Relaxed);
-            row.fetch_add(1, Ordering::Relaxed);
+        match check {
+            Check::Passed => {
+                good.fetch_add(1, Ordering::Relaxed);
+                row.store(0, Ordering::Relaxed);
+            }
+            Check::Failed => {
+                bad.fetch_add(1, Ordering::Relaxed);
+                row.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 

@@ -3,53 +3,27 @@
 //! A bad attempt makes the next check come at once. Checks win over what attempts say, both ways: one that fails its checks
 //! is out, one that passes is back from an ejection whose cause the check can see. They probe an open breaker too, so that
 //! no user pays for that. What this side lacks (a descriptor, a route) is no failed check, and an address of the family that
-//! its name is not called by is not checked. The decision ([`Health`]) is pure; [`watch`] makes the checks.
+//! its name is not called by is not checked. [`RiseFall`] decides; [`watch`] makes the checks.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use tokio::net::TcpStream;
 
 use super::endpoint::EndpointState;
 use super::{Upstream, connect, local};
 use crate::config;
-use crate::reliability::breaker::Check;
+use crate::net::http::{self as http_client, AGENT, AskError, Bound, Version};
 use crate::reliability::outlier::Sees;
+use crate::reliability::rise_fall::Check;
+use crate::reliability::rise_fall::RiseFall;
 use crate::runtime::drain::Drain;
 use crate::runtime::timer::within;
 use crate::runtime::{clock, pauses};
 use crate::telemetry::event::{Event, UpstreamEvent};
-
-/// What the checks of one endpoint add up to.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Health {
-    good: u32,
-    bad: u32,
-}
-
-impl Health {
-    /// After one more check; `Some` when that decides: so many bad ones in a row, so many good ones.
-    pub fn checked(&mut self, passed: bool, fall: u32, rise: u32) -> Option<bool> {
-        if passed {
-            self.good += 1;
-            self.bad = 0;
-            (self.good >= rise).then_some(true)
-        } else {
-            self.bad += 1;
-            self.good = 0;
-            (self.bad >= fall).then_some(false)
-        }
-    }
-
-    /// Is the last check bad, but not enough of them?
-    pub fn is_suspect(&self) -> bool {
-        self.bad > 0
-    }
-}
 
 /// Why a check did not pass.
 #[derive(Debug)]
@@ -106,8 +80,6 @@ async fn attempt(upstream: &Upstream, endpoint: &EndpointState, asked: Asked<'_>
     done.map_err(Missed::by_peer)
 }
 
-type Empty = http_body_util::Empty<bytes::Bytes>;
-
 async fn ask<S>(
     stream: S,
     endpoint: &EndpointState,
@@ -121,23 +93,20 @@ where
     let authority = endpoint.authority();
     let uri = if h2 { format!("http://{authority}{path}") } else { path.to_owned() };
     let mut request = http::Request::get(uri)
-        .header("user-agent", concat!("strop/", env!("CARGO_PKG_VERSION")))
-        .body(Empty::new())
+        .header("user-agent", AGENT)
+        .body(Full::default())
         .map_err(|error| error.to_string())?;
-    let status = if h2 {
-        let exec = crate::runtime::tasks::SendExec;
-        let (sender, connection) = hyper::client::conn::http2::handshake(exec, TokioIo::new(stream))
-            .await
-            .map_err(|error| error.to_string())?;
-        exchange(sender, connection, async |mut sender| sender.send_request(request).await).await?
-    } else {
+    if !h2 {
         let value = http::HeaderValue::from_str(&authority).map_err(|error| error.to_string())?;
         request.headers_mut().insert("host", value);
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| error.to_string())?;
-        exchange(sender, connection, async |mut sender| sender.send_request(request).await).await?
-    };
+    }
+    let version = if h2 { Version::Http2 } else { Version::Http1 };
+    let answer = http_client::ask(stream, version, request, Bound::NOTHING).await;
+    let status = answer.map_err(|error| match error {
+        AskError::NoSession(error) => error.to_string(),
+        AskError::NoAnswer(error) => format!("no answer: {error}"),
+    })?;
+    let status = status.head.status.as_u16();
     let (low, high) = expect;
     if (low..=high).contains(&status) {
         Ok(())
@@ -146,24 +115,9 @@ where
     }
 }
 
-/// Sends by `send` while the connection is driven; the status of the answer.
-async fn exchange<T, B>(
-    sender: T,
-    connection: impl Future<Output = hyper::Result<()>>,
-    send: impl AsyncFnOnce(T) -> hyper::Result<http::Response<B>>,
-) -> Result<u16, String> {
-    let mut answer = pin!(send(sender));
-    let answered = tokio::select! {
-        answered = &mut answer => answered,
-        // An answer and the end of its connection may come in one read: then the answer is there by now.
-        _ = connection => answer.await,
-    };
-    Ok(answered.map_err(|error| format!("no answer: {error}"))?.status().as_u16())
-}
-
 /// Checks all endpoints of an upstream until it is gone or the process leaves.
 pub async fn watch(upstream: Weak<Upstream>, drain: Drain) {
-    let mut known: Vec<(u64, Health)> = Vec::new();
+    let mut known: Vec<(u64, RiseFall)> = Vec::new();
     loop {
         let Some(held) = upstream.upgrade().filter(|held| !held.is_retired()) else { return };
         let Some(health) = held.config.health.clone() else { return };
@@ -184,7 +138,7 @@ pub async fn watch(upstream: Weak<Upstream>, drain: Drain) {
                 Err(_) => round = round.or(Some(Check::Failed)),
             }
             if !known.iter().any(|(id, _)| *id == endpoint.id) {
-                known.push((endpoint.id, Health::default()));
+                known.push((endpoint.id, RiseFall::default()));
             }
             let Some((_, state)) = known.iter_mut().find(|(id, _)| *id == endpoint.id) else { continue };
             learn(&held, endpoint, state, checked, &health);
@@ -253,18 +207,20 @@ fn sees(health: &config::Health) -> Sees {
 fn learn(
     upstream: &Upstream,
     endpoint: &EndpointState,
-    state: &mut Health,
+    state: &mut RiseFall,
     checked: Result<(), Missed>,
     health: &config::Health,
 ) {
-    upstream.series.checked(checked.is_ok());
+    let check = Check::from(&checked);
+    upstream.series.checked(check);
     let name = upstream.config.name.as_str();
-    if checked.is_ok() && endpoint.passed(sees(health), clock::instant()) {
+    if check == Check::Passed && endpoint.passed(sees(health), clock::instant()) {
         UpstreamEvent::EndpointReturned { upstream: name, endpoint: &endpoint.addr.to_string() }.tell();
     }
-    if let Some(healthy) = state.checked(checked.is_ok(), health.fall, health.rise)
-        && endpoint.set_healthy(healthy)
+    if let Some(decided) = state.checked(check, health.fall, health.rise)
+        && endpoint.set_healthy(decided == Check::Passed)
     {
+        let healthy = endpoint.is_healthy();
         let why = checked.err().map_or_else(|| "checks pass".to_owned(), |missed| missed.told);
         let endpoint = &endpoint.addr.to_string();
         Event::EndpointHealth { upstream: name, endpoint, healthy, why: &why }.tell();
@@ -308,21 +264,5 @@ async fn pause(endpoints: &[Arc<EndpointState>], wait: Duration, least: Duration
         () = drain.requested() => true,
         () = tokio::time::sleep(wait) => false,
         () = suspected => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_bad_check_is_a_suspicion_and_three_are_a_verdict() {
-        let mut health = Health::default();
-        assert_eq!(health.checked(false, 3, 2), None);
-        assert!(health.is_suspect());
-        assert_eq!(health.checked(false, 3, 2), None);
-        assert_eq!(health.checked(false, 3, 2), Some(false));
-        assert_eq!(health.checked(true, 3, 2), None);
-        assert_eq!(health.checked(true, 3, 2), Some(true));
     }
 }

@@ -50,8 +50,7 @@ struct Named {
 
 fn named(text: &str) -> Named {
     let (mut named, mut rest) = (Named::default(), String::new());
-    let mut parts = text.split(';').peekable();
-    while let Some(part) = parts.next() {
+    for part in text.split(';') {
         let start =
             part.trim_start().lines().filter(|line| !line.starts_with("#[")).collect::<Vec<_>>().join(" ");
         let shown = start.starts_with("pub");

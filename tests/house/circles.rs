@@ -47,10 +47,8 @@ const KNOWN: &[&[&str]] = &[
         "src/cli/store.rs",
     ],
     &[
-        "src/control/audit.rs",
         "src/control/changes.rs",
         "src/control/fleet/mod.rs",
-        "src/control/fleet/sync.rs",
         "src/control/fleet/view.rs",
         "src/control/handle.rs",
         "src/control/heads.rs",
@@ -107,7 +105,6 @@ const KNOWN: &[&[&str]] = &[
         "src/store/commit.rs",
         "src/store/ledger/pack.rs",
         "src/store/mod.rs",
-        "src/store/queue.rs",
         "src/store/retention.rs",
         "src/store/sql.rs",
         "src/store/writer.rs",

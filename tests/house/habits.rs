@@ -47,7 +47,6 @@ const BOOLS: &[(&str, &str)] = &[
     ("src/reliability/overload.rs", "look"),
     ("src/telemetry/access.rs", "wants"),
     ("src/telemetry/logging.rs", "start"),
-    ("src/telemetry/upstreams.rs", "checked"),
     ("src/telemetry/upstreams.rs", "endpoint"),
     ("src/upstream/endpoint.rs", "set_fallback"),
     ("src/upstream/endpoint.rs", "set_healthy"),

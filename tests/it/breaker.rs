@@ -189,3 +189,32 @@ fn one_bad_route_closes_none_of_the_others() {
     }
     assert_eq!(proxy.breaker("backend"), "closed");
 }
+
+#[test]
+fn what_is_ordered_of_a_breaker_is_a_line_of_its_upstreams_incident() {
+    let backend = Upstream::start(status(500));
+    let proxy = ingress_to(backend.address, QUICK);
+    let mut id = String::new();
+    eventually("its failures are an incident", || {
+        proxy.get("/");
+        let all = proxy.sre("incidents")["incidents"].as_array().cloned().unwrap_or_default();
+        let found = all.iter().find(|one| one["service"] == "backend").and_then(|one| one["id"].as_str());
+        found.inspect(|found| (*found).clone_into(&mut id)).is_some()
+    });
+    let order = r#"{"actor": "ann", "reason": "no use", "ttl": "10m"}"#;
+    let held = proxy.post("circuit-breakers/backend/open", order).json();
+    assert_eq!(held["note"], "held open for 10m", "{held:#}");
+    let lines = || {
+        let one = proxy.sre(&format!("incidents/{id}"));
+        let lines = one["timeline"].as_array().cloned().unwrap_or_default();
+        let ours = lines.into_iter().filter(|line| line["actor"] == "ann");
+        ours.filter_map(|line| line["text"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    eventually("the order is a line of it", || !lines().is_empty());
+    assert_eq!(lines(), ["the breaker of backend is held open for 10m: no use"]);
+    // What changes nothing is no line.
+    proxy.post("circuit-breakers/backend/release", r#"{"actor": "ann", "reason": "again"}"#);
+    proxy.post("circuit-breakers/backend/release", r#"{"actor": "ann", "reason": "once more"}"#);
+    eventually("the release is a line, too", || lines().len() > 1);
+    assert_eq!(lines()[1..], ["the hold of the breaker of backend is over: again"]);
+}

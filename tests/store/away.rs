@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use strop::store::rows::{SampleRow, Write};
+use strop::store::rows::Write;
 use strop::store::{DatabaseState, Store, StoreError, verify_audit};
 
 use super::postgres::Cluster;
@@ -23,13 +23,6 @@ fn writes_wait_for_a_server_that_is_away_and_catch_up_in_order() {
                 Write::AddEntries(vec![entry("i1", &format!("{n}"))]),
                 Write::Audit(audit(n, "i1")),
             ]));
-            open.store.offer(SampleRow {
-                kind: "k".to_owned(),
-                service: "s".to_owned(),
-                member: "m".to_owned(),
-                at: n,
-                body: "1".to_owned(),
-            });
         }
         let status =
             open.eventually("it is noticed", |status| status.state == DatabaseState::Unreachable).await;

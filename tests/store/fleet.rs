@@ -5,7 +5,7 @@ use std::time::Duration;
 use strop::config::StoreAt;
 use strop::runtime::tasks::Tasks;
 use strop::store::rows::{
-    Checkpoint, IncidentRow, IncidentVersion, KnownChanges, Presence, SilenceRow, SyncReply, SyncRequest,
+    IncidentRow, IncidentVersion, KnownChanges, LedgerMinute, Presence, SilenceRow, SyncReply, SyncRequest,
     Write,
 };
 use strop::store::{Store, StoreConfig};
@@ -97,8 +97,7 @@ fn a_beat_brings_what_has_changed_once_and_in_order() {
         }
         assert_eq!(brought, (0..100).map(|n| format!("i{n:03}")).collect::<Vec<_>>());
         // A minute of the ledger is no news, nor is a version that is there.
-        one.put(vec![Write::Checkpoint(Checkpoint { member: "m1".to_owned(), boot: "b".to_owned(), at: 1 })])
-            .await;
+        one.put(vec![minute()]).await;
         one.put(vec![Write::PutIncident(incident("i001", 1, 0))]).await;
         let rest = two.store.beat(SyncRequest { known, ..beat("m2", "[]", 0) }).await.expect("beats");
         assert_eq!((rest.incidents.len(), rest.known, rest.silences), (0, Some(known), None));
@@ -220,11 +219,23 @@ fn on_a_server() -> (std::sync::Arc<Cluster>, StoreConfig) {
     (server, base)
 }
 
+/// A minute of the ledger: the one row that concerns no other member.
+fn minute() -> Write {
+    Write::LedgerMinute(LedgerMinute {
+        member: "m1".to_owned(),
+        service: "backend".to_owned(),
+        minute: 60_000,
+        boot: "b".to_owned(),
+        slices: "u".repeat(60),
+        good: 1,
+        total: 1,
+    })
+}
+
 /// A server is connected to by the task; whoever asks earlier is told that it is not there yet.
 async fn ready(config: &StoreConfig) -> Open {
     let open = open(config).await;
-    let row = Checkpoint { member: "m".to_owned(), boot: "b".to_owned(), at: 1 };
-    let there = tokio::time::timeout(super::support::PATIENCE, open.put(vec![Write::Checkpoint(row)])).await;
+    let there = tokio::time::timeout(super::support::PATIENCE, open.put(vec![minute()])).await;
     there.expect("it is there in time");
     open
 }

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use strop::store::rows::{
-    AuditEntry, Checkpoint, Delivery, LedgerMinute, Minutes, NotificationRow, SampleRow, SilenceRow, Write,
-};
+use strop::store::rows::{AuditEntry, Delivery, LedgerMinute, Minutes, NotificationRow, SilenceRow, Write};
 use strop::store::{
     DatabaseState, IncidentFilter, Reader, StoreConfig, StoreError, backup, verify_audit,
     verify_audit_against,
@@ -46,7 +44,7 @@ on_both!(
     incidents_are_found_by_filter_and_page_by_page,
     an_older_revision_never_overwrites_a_newer_one,
     writers_of_a_fleet_follow_each_other,
-    a_lease_has_one_holder_and_a_former_one_is_fenced_off,
+    a_lease_has_one_holder_and_a_former_one_cannot_renew_it,
     what_is_too_old_goes_and_the_chain_stays_whole,
     a_clock_that_stands_alone_deletes_nothing,
     a_pass_takes_a_tenth_of_a_class_the_oldest_first,
@@ -171,7 +169,6 @@ async fn every_kind_of_row_reads_back_as_written(on: Fixture) {
     sent.last_error = Some("410 Gone".to_owned());
     let test = notification("n2", None, 70);
     let silence = SilenceRow { id: "s1".to_owned(), body: "{}".to_owned(), starts_at: 10, ends_at: 20 };
-    let point = Checkpoint { member: "m1".to_owned(), boot: "b1".to_owned(), at: 99 };
     let minute = LedgerMinute {
         member: "m1".to_owned(),
         service: "backend".to_owned(),
@@ -188,8 +185,6 @@ async fn every_kind_of_row_reads_back_as_written(on: Fixture) {
         Write::PutNotification(sent.clone()),
         Write::PutNotification(test.clone()),
         Write::PutSilence(silence.clone()),
-        Write::Checkpoint(Checkpoint { at: 98, ..point.clone() }),
-        Write::Checkpoint(point.clone()),
         Write::LedgerMinute(LedgerMinute { good: 1, ..minute.clone() }),
         Write::LedgerMinute(minute.clone()),
     ])
@@ -209,22 +204,10 @@ async fn every_kind_of_row_reads_back_as_written(on: Fixture) {
     assert_eq!(reader.notifications(Some(Delivery::Waiting), None, Some(69), 10).await, Ok(vec![]));
     assert_eq!(reader.silences(20).await, Ok(vec![silence]));
     assert_eq!(reader.silences(21).await, Ok(vec![]));
-    assert_eq!(reader.checkpoints().await, Ok(vec![point]));
     assert_eq!(reader.ledger(Some("backend"), 0, 60_001).await.expect("reads").rows, [minute]);
     assert_eq!(reader.ledger(None, 0, 60_000).await, Ok(Minutes::default()));
     open.put(vec![Write::DropSilence("s1".to_owned())]).await;
     assert_eq!(reader.silences(0).await, Ok(vec![]));
-    let sample = SampleRow {
-        kind: "p95".to_owned(),
-        service: "backend".to_owned(),
-        member: "m1".to_owned(),
-        at: 7,
-        body: "1.5".to_owned(),
-    };
-    open.store.offer(sample.clone());
-    // A sample goes with the next durable write, or after a second.
-    open.put(vec![Write::Audit(audit(6, "i1"))]).await;
-    assert_eq!(reader.samples("p95", "backend", 7, 8).await, Ok(vec![sample]));
     assert_eq!(open.store.status().state, DatabaseState::Ok);
     open.close().await;
     let later = Reader::open(&on.config).expect("a reader");
@@ -310,7 +293,7 @@ async fn writers_of_a_fleet_follow_each_other(on: Fixture) {
     }
 }
 
-async fn a_lease_has_one_holder_and_a_former_one_is_fenced_off(on: Fixture) {
+async fn a_lease_has_one_holder_and_a_former_one_cannot_renew_it(on: Fixture) {
     let term = Duration::from_secs(3_600);
     let (one, two) = (open(&on.config).await, open(&on.config).await);
     let first = one.store.acquire("sender", "m1", term).await.expect("asked").expect("free");
@@ -319,19 +302,10 @@ async fn a_lease_has_one_holder_and_a_former_one_is_fenced_off(on: Fixture) {
         one.store.renew(&first, term).await.expect("asked").map(|lease| lease.token),
         Some(first.token)
     );
-    let fenced = |id: &str| {
-        let fence = Write::Fence { lease: "sender".to_owned(), token: first.token };
-        vec![fence, Write::PutNotification(notification(id, None, 0))]
-    };
-    one.put(fenced("in time")).await;
     one.store.release(first.clone()).await.expect("asked");
     let second = two.store.acquire("sender", "m2", term).await.expect("asked").expect("free");
     assert!(second.token > first.token);
     assert_eq!(one.store.renew(&first, term).await, Ok(None));
-    let late = one.store.write(fenced("too late"));
-    assert_eq!(late.await, Err(StoreError::Fenced("sender".to_owned())));
-    let kept = two.store.reader().notifications(None, None, None, 10).await.expect("reads");
-    assert_eq!(kept.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["in time"]);
     // One that has run out belongs to whoever comes first.
     let short = two.store.acquire("other", "m2", Duration::ZERO).await.expect("asked").expect("free");
     let taken = one.store.acquire("other", "m1", term).await.expect("asked").expect("has run out");
@@ -358,16 +332,6 @@ async fn what_is_too_old_goes_and_the_chain_stays_whole(on: Fixture) {
         good: 1,
         total: 1,
     };
-    let sample = |days: i64| SampleRow {
-        kind: "k".to_owned(),
-        service: "s".to_owned(),
-        member: "m".to_owned(),
-        at: now - days * day,
-        body: "1".to_owned(),
-    };
-    for days in [6, 8] {
-        open.store.offer(sample(days));
-    }
     open.put(vec![
         resolved("old", 401),
         resolved("young", 399),
@@ -377,13 +341,15 @@ async fn what_is_too_old_goes_and_the_chain_stays_whole(on: Fixture) {
         Write::PutNotification(notification("n2", Some("young"), 0)),
         Write::LedgerMinute(minute(401)),
         Write::LedgerMinute(minute(399)),
+        // The clock has company.
+        Write::LedgerMinute(minute(2)),
         Write::Audit(audit(now - 402 * day, "a")),
         Write::Audit(audit(now - 401 * day, "b")),
         Write::Audit(audit(now - 399 * day, "c")),
     ])
     .await;
-    // An incident, its entry and its notification; a sample; a minute; an audit row, and the next one the next time.
-    assert_eq!(open.store.clean().await, Ok(6));
+    // An incident, its entry and its notification; a minute; an audit row, and the next one the next time.
+    assert_eq!(open.store.clean().await, Ok(5));
     assert_eq!(open.store.clean().await, Ok(1));
     assert_eq!(open.store.clean().await, Ok(0));
     let reader = open.store.reader();
@@ -392,8 +358,7 @@ async fn what_is_too_old_goes_and_the_chain_stays_whole(on: Fixture) {
     assert_eq!(left, ["open since ever".to_owned(), "young".to_owned()].into());
     assert_eq!(reader.timeline("old", 0, 10).await, Ok(vec![]));
     assert_eq!(reader.notifications(None, None, None, 10).await.expect("reads").len(), 1);
-    assert_eq!(reader.samples("k", "s", 0, now).await.expect("reads").len(), 1);
-    assert_eq!(reader.ledger(None, 0, now).await.expect("reads").rows.len(), 1);
+    assert_eq!(reader.ledger(None, 0, now).await.expect("reads").rows.len(), 2);
     let walk = verify_audit(&on.config).await.expect("reads");
     // One is left, two cover incidents, one says what retention took.
     assert_eq!((walk.rows, walk.head.seq, walk.broken), (4, 6, None));
@@ -447,11 +412,7 @@ async fn a_pass_takes_a_tenth_of_a_class_the_oldest_first(on: Fixture) {
         }));
     }
     // The clock has company.
-    writes.push(Write::Checkpoint(Checkpoint {
-        member: "m".to_owned(),
-        boot: "b".to_owned(),
-        at: now - 2 * day,
-    }));
+    writes.push(Write::Audit(audit(now - 2 * day, "young")));
     open.put(writes).await;
     let mut before = 40;
     for (pass, left) in [(1, 36), (2, 32), (3, 28)] {

@@ -15,7 +15,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const DAY: Duration = Duration::from_secs(86_400);
 
 pub fn config(at: StoreAt) -> StoreConfig {
-    let retention = Retention { incidents: 400 * DAY, audit: 400 * DAY, samples: 7 * DAY, ledger: 400 * DAY };
+    let retention = Retention { incidents: 400 * DAY, audit: 400 * DAY, ledger: 400 * DAY };
     StoreConfig { at, audit_key: None, backlog: 10_000, retention, backup: None }
 }
 

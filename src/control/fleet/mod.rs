@@ -177,14 +177,12 @@ impl FleetMember {
         }
         let of = |write: &Write| match write {
             Write::LedgerMinute(row) => Some((row.minute, row.service.clone())),
-            Write::Fence { .. }
-            | Write::PutIncident(_)
+            Write::PutIncident(_)
             | Write::AddEntries(_)
             | Write::Audit(_)
             | Write::PutNotification(_)
             | Write::PutSilence(_)
-            | Write::DropSilence(_)
-            | Write::Checkpoint(_) => None,
+            | Write::DropSilence(_) => None,
         };
         let minute = of(&write);
         let same = |held: &Write| minute.is_some() && of(held) == minute;

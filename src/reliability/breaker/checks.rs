@@ -5,15 +5,7 @@ use std::time::Instant;
 use super::phase::BreakerPhase;
 use super::{Breaker, BreakerTransition, SOON, TransitionCause};
 use crate::reliability::outlier::Sees;
-
-/// What a round of active checks found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Check {
-    /// An endpoint passed.
-    Passed,
-    /// None did.
-    Failed,
-}
+use crate::reliability::rise_fall::Check;
 
 impl Breaker {
     /// A round of active checks has ended: well, when one endpoint passed. Enough good ones that see what opened it end

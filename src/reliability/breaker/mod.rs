@@ -41,9 +41,9 @@ use std::time::{Duration, Instant};
 
 use super::backoff;
 use super::outlier::Sees;
+pub use super::rise_fall::Check;
 use super::verdict::{RETRY_AFTER_CAP, Verdict};
 use super::window::{Tally, Window};
-pub use checks::Check;
 pub use evidence::ExchangeEvidence;
 use evidence::FailureRow;
 use phase::{BreakerPhase, Probe};

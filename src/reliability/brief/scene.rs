@@ -126,7 +126,7 @@ pub struct FailureScene {
     pub endpoint: Option<String>,
     /// The route of its exchange.
     pub route: Option<String>,
-    /// What was wrong, as [`verdict::Why::label`](crate::reliability::verdict::Why::label) has it, or `rate_limited`.
+    /// What was wrong, as [`BadReason::label`](crate::reliability::verdict::BadReason::label) has it, or `rate_limited`.
     pub why: &'static str,
 }
 

@@ -15,6 +15,17 @@ use crate::units::At;
 /// A slow burn lasts this long before it is confirmed.
 const SLOWLY: Duration = Duration::from_secs(3_600);
 
+/// The percentiles of a budget, and the share of replies that may be slower than each.
+const PERCENTILES: [(&str, f64); 3] = [("p50", 0.5), ("p95", 0.05), ("p99", 0.01)];
+
+/// What was counted of one percentile.
+struct Slowness {
+    counts: SlowCounts,
+    limits: PercentileLimits,
+    /// The last minute by upstream.
+    by: Vec<(Arc<str>, Over)>,
+}
+
 /// How a percentile stands to its budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BudgetState {
@@ -61,9 +72,17 @@ impl Detector {
         found.push(self.error_rate(policy, route, now));
         found.push(self.slow_burn(policy, route, now));
         if let Some(budget) = policy.latency.of(&route.class) {
-            found.push(self.slow(policy, route, "p50", 0.5, &route.p50, budget.p50));
-            found.push(self.slow(policy, route, "p95", 0.05, &route.p95, budget.p95));
-            found.push(self.slow(policy, route, "p99", 0.01, &route.p99, budget.p99));
+            let counts = [route.p50, route.p95, route.p99];
+            for (at, (percentile, counts)) in PERCENTILES.into_iter().zip(counts).enumerate() {
+                let limits = [budget.p50, budget.p95, budget.p99][at];
+                let by = route.slow_by.iter().map(|(name, over)| (Arc::clone(name), over[at]));
+                found.push(self.slow(
+                    policy,
+                    route,
+                    percentile,
+                    &Slowness { counts, limits, by: by.collect() },
+                ));
+            }
         }
     }
 
@@ -149,10 +168,8 @@ impl Detector {
         &self,
         policy: &DetectPolicy,
         route: &RouteReading,
-        name: &str,
-        share: f64,
-        counts: &SlowCounts,
-        limits: PercentileLimits,
+        (name, share): (&str, f64),
+        Slowness { counts, limits, by }: &Slowness,
     ) -> Finding {
         let latency = &policy.latency;
         let worst = name == "p99";
@@ -177,7 +194,9 @@ impl Detector {
             false => Severity::Medium,
         };
         let bad = sign == Sign::Bad;
-        let all: u64 = route.slow_by.iter().map(|(_, count)| count).sum();
+        // Whose the slow ones are: at least half of them are one upstream's.
+        let by: Vec<_> = by.iter().map(|(upstream, over)| (Arc::clone(upstream), slow(*over))).collect();
+        let all = by.iter().map(|(_, count)| count).sum();
         let own = || Arc::clone(&route.class);
         let ripe = proves(counts.m1, latency.page) && proves(counts.m5, latency.page);
         let limit = if worst { limits.warn } else { limits.alert };
@@ -190,7 +209,7 @@ impl Detector {
                 clear_after: policy.clear_after,
                 ..AlertPolicy::default()
             },
-            cause: bad.then(|| self.culprit(&route.slow_by, all).unwrap_or_else(own)),
+            cause: bad.then(|| self.culprit(&by, all).unwrap_or_else(own)),
             says: bad.then(|| {
                 says_slow(route, name, limit, [counts.m1, counts.m5].map(|over| (slow(over), over.total)))
             }),

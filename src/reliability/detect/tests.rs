@@ -363,6 +363,35 @@ fn a_p99_over_five_seconds_is_high_and_over_eight_critical_and_few_requests_prov
 }
 
 #[test]
+fn slow_replies_are_their_upstreams_when_at_least_half_of_them_are_and_else_the_routes() {
+    let cause = |of_stripe: u64, of_api: u64| {
+        let over = |slow| Over { total: 500, warn: slow, alert: slow };
+        let all = Over { total: 1_000, warn: of_stripe + of_api, alert: of_stripe + of_api };
+        let mut readings = route(Windows::default());
+        let route = &mut readings.routes[0];
+        // Only the p99 is over: what is within the median's budget blames nobody.
+        route.p99 = SlowCounts { m1: all, m5: all };
+        let fine = Over { total: 500, warn: 0, alert: 0 };
+        let by = |name: &str, slow| (Arc::from(name), [fine, fine, over(slow)]);
+        route.slow_by = vec![by("api", of_api), by("stripe", of_stripe)];
+        let found = look(&mut Detector::new(at(0)), &readings, at(100));
+        let p99 = found.into_iter().find(|finding| &*finding.key.scope == "p99").expect("found");
+        p99.cause.map(|cause| cause.to_string())
+    };
+    assert_eq!(cause(60, 3).as_deref(), Some("stripe"));
+    assert_eq!(cause(3, 60).as_deref(), Some("api"));
+    assert_eq!(cause(1, 0), None, "nothing is slow beyond chance");
+    let mut readings = route(Windows::default());
+    let all = Over { total: 1_000, warn: 60, alert: 60 };
+    readings.routes[0].p99 = SlowCounts { m1: all, m5: all };
+    let thirds = ["a", "b", "c"].map(|name| (Arc::from(name), [Over { total: 300, warn: 20, alert: 20 }; 3]));
+    readings.routes[0].slow_by = thirds.to_vec();
+    let found = look(&mut Detector::new(at(0)), &readings, at(100));
+    let p99 = found.into_iter().find(|finding| &*finding.key.scope == "p99").expect("found");
+    assert_eq!(p99.cause, Some(Arc::clone(&readings.routes[0].class)), "no upstream has half of them");
+}
+
+#[test]
 fn a_budget_is_met_warned_or_broken() {
     let over = |warn, alert| Over { total: 1_000, warn, alert };
     assert_eq!(budget_state(over(10, 0), 0.01, 1e-3), Some(BudgetState::Met));

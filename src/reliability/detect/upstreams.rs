@@ -84,7 +84,7 @@ impl Detector {
         Arc::clone(if self.members.contains(service) { &self.network } else { service })
     }
 
-    /// The upstream that more than half of the last minute's trouble came from.
+    /// The upstream that at least half of the last minute's trouble came from.
     pub(super) fn culprit(&self, by: &[(Arc<str>, u64)], of: u64) -> Option<Arc<str>> {
         by.iter().find(|(_, count)| *count > 0 && count * 2 >= of).map(|(name, _)| self.blamed(name))
     }

@@ -41,6 +41,13 @@ impl Engine {
                 }
                 Ok(moved)
             }),
+            Command::Acted { service, actor, what } => {
+                let id = self.concerned(&service).ok_or(Refused::NoSuchIncident)?;
+                self.change(&id, |one| {
+                    one.tell(now, Actor::Named(actor), EntryKind::Action, what, Vec::new());
+                    Ok(None)
+                })
+            }
             Command::Evidence { id, what, evidence } => self.change(&id, |one| {
                 one.tell(now, Actor::Engine, EntryKind::Evidence, what, evidence);
                 Ok(None)
@@ -115,10 +122,10 @@ impl Engine {
             Beginning { id: id.clone(), key, title: title.clone(), severity, began: now, earlier: None };
         self.incidents.insert(id.clone(), Incident::suspected(beginning, now));
         let who = Actor::Named(actor.to_owned());
-        self.with(&id, |incident| {
+        self.transit(&id, |incident| {
             let begun = incident.begun(now);
-            let opened = incident.open(who, title, now).ok();
-            opened.map(|opened| Transition { from: begun.from, ..opened })
+            let opened = incident.open(who, title, now)?;
+            Ok(Some(Transition { from: begun.from, ..opened }))
         });
         if self.role == Role::Acts {
             self.escalate(&id);

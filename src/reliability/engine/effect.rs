@@ -164,6 +164,15 @@ pub enum Command {
         /// Names and values.
         evidence: Vec<(String, String)>,
     },
+    /// Note what was done about a service on its live incident. No state changes: what came of it is for the evidence to say.
+    Acted {
+        /// About which service.
+        service: String,
+        /// Who.
+        actor: String,
+        /// What.
+        what: String,
+    },
     /// Add what was found out later (60 s after, an HDR snapshot's name). Also to closed ones.
     Evidence {
         /// Which.
@@ -216,7 +225,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// The incident that it is about; `None`: it is about a silence, or makes a new one.
+    /// The incident that it is about; `None`: it names none.
     pub fn incident(&self) -> Option<&IncidentId> {
         match self {
             Self::Ack { id, .. }
@@ -228,7 +237,7 @@ impl Command {
             | Self::Resolve { id, .. }
             | Self::Review { id, .. }
             | Self::Delivered { id, .. } => Some(id),
-            Self::Open { .. } | Self::Silence(_) | Self::EndSilence { .. } => None,
+            Self::Open { .. } | Self::Acted { .. } | Self::Silence(_) | Self::EndSilence { .. } => None,
         }
     }
 }

@@ -36,6 +36,21 @@ impl Engine {
             .map(|one| one.id.clone())
     }
 
+    /// The live incident that a deed about `service` belongs to: its own, one that has a signal of it, or one of an alert that
+    /// it is the cause of.
+    pub(super) fn concerned(&self, service: &str) -> Option<IncidentId> {
+        let live = || self.incidents.values().filter(|one| one.state.is_live());
+        let own = live().filter(|one| *one.key.service == *service).min_by_key(|one| &one.key);
+        let has = |one: &&Incident| {
+            one.signals.iter().any(|signal| *signal.key.service == *service && signal.over.is_none())
+        };
+        let caused = || {
+            let of = self.alerts.values().find(|one| one.cause.as_deref() == Some(service));
+            of.and_then(|alert| self.incidents.get(&alert.incident)).filter(|one| one.state.is_live())
+        };
+        own.or_else(|| live().find(has)).or_else(caused).map(|one| one.id.clone())
+    }
+
     /// A new suspicion: joins the incident that explains it, or founds one.
     pub(super) fn place(&mut self, finding: &Finding, alert: Alert, now: At) {
         let first_bad = alert.first_bad.unwrap_or(now);
@@ -138,17 +153,18 @@ impl Engine {
         let empty = !self.alerts.values().any(|other| other.incident == from);
         self.join(into, signal);
         let text = format!("{} of {} is part of this ({from})", key.rule.label(), key.service);
-        self.with(into, |incident| {
+        self.transit(into, |incident| {
             incident.tell(now, Actor::Engine, EntryKind::Signal, text.clone(), Vec::new());
-            if firing { incident.open_as(claimed, text, now).ok() } else { None }
+            let opens = firing && incident.state == State::Suspected;
+            opens.then(|| incident.open_as(claimed, text, now)).transpose()
         });
-        self.with(&from, |old| {
+        self.transit(&from, |old| {
             if let Some(signal) = old.signal_mut(key) {
                 signal.over = Some(now);
             }
             let text = format!("{} of {} is part of {into}", key.rule.label(), key.service);
             old.tell(now, Actor::Engine, EntryKind::Signal, text.clone(), Vec::new());
-            empty.then(|| old.close(Ending::PartOf(into.clone()), Actor::Engine, text, now).ok()).flatten()
+            empty.then(|| old.close(Ending::PartOf(into.clone()), Actor::Engine, text, now)).transpose()
         });
     }
 

@@ -54,13 +54,19 @@ impl Engine {
             | Command::Assign { .. }
             | Command::Rate { .. }
             | Command::Act { .. }
+            | Command::Acted { .. }
             | Command::Evidence { .. }
             | Command::Resolve { .. }
             | Command::Review { .. }
             | Command::EndSilence { .. }
             | Command::Delivered { .. } => {}
         }
-        let incident = command.incident().and_then(|id| self.incidents.get(id));
+        let concerned = if let Command::Acted { service, .. } = command {
+            self.concerned(service)
+        } else {
+            command.incident().cloned()
+        };
+        let incident = concerned.and_then(|id| self.incidents.get(&id));
         let line = match adds(command, incident) {
             Adds::Nothing => return Ok(()),
             Adds::Line(line) if incident.is_some_and(|one| !one.takes(line)) => return Err(Refused::Full),
@@ -89,7 +95,7 @@ fn adds(command: &Command, incident: Option<&Incident>) -> Adds {
         Command::Ack { actor, .. } if incident.is_some_and(|one| one.clocks.acknowledged.is_some()) => {
             line(&[actor, actor])
         }
-        Command::Note { actor, text, .. } => line(&[actor, text]),
+        Command::Note { actor, text: what, .. } | Command::Acted { actor, what, .. } => line(&[actor, what]),
         Command::Assign { actor, to, .. } => line(&[actor, actor, to]),
         Command::Rate { actor, reason, severity, .. }
             if incident.is_some_and(|one| one.severity != *severity) =>

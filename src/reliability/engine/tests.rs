@@ -6,7 +6,9 @@ use crate::reliability::counts::{Counts, Windows};
 use crate::reliability::escalation::Arrived;
 use crate::reliability::incident::{EntryKind, Force, Refused, Review};
 use crate::reliability::ledger::Report;
-use crate::reliability::readings::{BreakerReading, Readings, RouteReading, Stage, UpstreamReading};
+use crate::reliability::readings::{
+    BreakerReading, Over, Readings, RouteReading, SlowCounts, Stage, UpstreamReading,
+};
 use crate::reliability::silence::{Comparison, Label, Matcher};
 
 fn at(second: i64) -> At {
@@ -193,6 +195,68 @@ fn an_error_spike_whose_cause_is_an_open_breaker_is_part_of_its_incident() {
     assert!(one.signals.iter().any(|signal| signal.key.rule == Rule::ErrorRate));
     assert_eq!(one.severity, Severity::High, "raised by the burn, once that was confirmed");
     assert!(shift.engine.incidents().all(|one| one.key.rule == Rule::Breaker));
+}
+
+#[test]
+fn a_deed_about_a_service_is_a_line_of_its_incident_and_changes_no_state() {
+    let mut shift = shift(&["api", "twilio"]);
+    let acted = |service: &str| Command::Acted {
+        service: service.to_owned(),
+        actor: ada(),
+        what: "the breaker of twilio is held open for 10m: no use".to_owned(),
+    };
+    assert_eq!(shift.order(acted("twilio")), Err(Refused::NoSuchIncident), "nothing is the matter");
+    shift.bad("twilio");
+    shift.breaker("twilio", BreakerState::Open);
+    shift.pass(5);
+    let before = shift.only().clone();
+    shift.order(acted("twilio")).expect("taken");
+    assert_eq!(shift.order(acted("api")), Err(Refused::NoSuchIncident), "another one's incident");
+    let after = shift.only();
+    let line = after.timeline.last().expect("a line");
+    assert_eq!((line.kind, &line.actor), (EntryKind::Action, &Actor::Named(ada())));
+    assert_eq!((after.state, after.timeline.len()), (before.state, before.timeline.len() + 1));
+}
+
+/// A route of which one reply in five is over the limits of all percentiles, all of them of one upstream.
+fn slow(class: &str, upstream: &str) -> RouteReading {
+    let over = Over { total: 1_000, warn: 200, alert: 200 };
+    let counts = SlowCounts { m1: over, m5: over };
+    let slow_by = vec![(Arc::from(upstream), [over; 3])];
+    let class = Arc::from(class);
+    RouteReading { class, slow_by, p50: counts, p95: counts, p99: counts, ..RouteReading::default() }
+}
+
+#[test]
+fn slowness_is_part_of_its_upstreams_incident_whichever_is_seen_first() {
+    for slow_first in [true, false] {
+        let mut shift = shift(&["api", "twilio"]);
+        for step in 0..2 {
+            if (step == 0) == slow_first {
+                shift.readings.routes = vec![slow("web", "twilio")];
+            } else {
+                shift.bad("twilio");
+                shift.breaker("twilio", BreakerState::Open);
+            }
+            shift.pass(5);
+        }
+        let one = shift.only();
+        let rules: BTreeSet<_> = one.signals.iter().map(|signal| signal.key.rule).collect();
+        assert_eq!(&*one.key.service, "twilio", "slow first: {slow_first}");
+        assert!(rules.is_superset(&[Rule::Breaker, Rule::Latency].into()), "{rules:?}");
+    }
+}
+
+#[test]
+fn slowness_of_one_upstream_is_no_part_of_anothers_incident() {
+    let mut shift = shift(&["api", "twilio", "stripe"]);
+    shift.bad("stripe");
+    shift.breaker("stripe", BreakerState::Open);
+    shift.readings.routes = vec![slow("web", "twilio")];
+    shift.pass(5);
+    let live = shift.engine.incidents().filter(|one| one.state.is_live());
+    let services: BTreeSet<_> = live.map(|one| one.key.service.to_string()).collect();
+    assert_eq!(services, ["stripe".to_owned(), "web".to_owned()].into());
 }
 
 #[test]

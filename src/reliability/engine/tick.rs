@@ -120,7 +120,7 @@ impl Engine {
         let (id, severity) = (tracked.incident.clone(), tracked.claimed);
         let says = finding.says.clone().unwrap_or_default();
         let context = readings.context.clone();
-        self.with(&id, |incident| {
+        self.transit(&id, |incident| {
             if let Some(signal) = incident.signal_mut(&finding.key) {
                 (signal.confirmed, signal.worst) = (Some(now), Some(severity));
             }
@@ -132,7 +132,7 @@ impl Engine {
             }
             incident.raise(severity, &says.title, now);
             if incident.state != State::Suspected {
-                return None;
+                return Ok(None);
             }
             if !context.is_empty() {
                 incident.tell(
@@ -143,7 +143,7 @@ impl Engine {
                     context,
                 );
             }
-            incident.open_as(severity, says.title, now).ok()
+            incident.open_as(severity, says.title, now).map(Some)
         });
     }
 
@@ -209,10 +209,10 @@ impl Engine {
             _ if over => self.finish(id, now),
             State::Open | State::Acknowledged | State::Mitigating if !unwell && !elsewhere => {
                 let recovered = self.recovered(id, now);
-                self.with(id, |incident| incident.monitor(recovered, now).ok());
+                self.transit(id, |incident| incident.monitor(recovered, now).map(Some));
             }
             State::Monitoring if unwell || elsewhere => {
-                self.with(id, |incident| incident.relapse("it is bad again".to_owned(), now).ok());
+                self.transit(id, |incident| incident.relapse("it is bad again".to_owned(), now).map(Some));
             }
             State::Suspected
             | State::Open
@@ -249,14 +249,14 @@ impl Engine {
 
     fn finish(&mut self, id: &IncidentId, now: At) {
         let recovered = self.recovered(id, now);
-        self.with(id, |incident| {
+        self.transit(id, |incident| {
             let (ending, why) = if incident.state == State::Suspected {
                 (Ending::NeverConfirmed, "it was never confirmed")
             } else {
                 (Ending::Recovered, "good for long enough")
             };
             incident.clocks.recovered.get_or_insert(recovered);
-            incident.close(ending, Actor::Engine, why.to_owned(), now).ok()
+            incident.close(ending, Actor::Engine, why.to_owned(), now).map(Some)
         });
     }
 }

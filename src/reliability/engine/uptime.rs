@@ -6,12 +6,10 @@ use std::time::Duration;
 use super::{Effect, Engine};
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::counts::Counts;
-use crate::reliability::ledger::{Ledger, Slice};
+use crate::reliability::ledger::{Ledger, SERVICE, Slice};
 use crate::reliability::readings::{Readings, Stage, UpstreamReading};
 use crate::units::At;
 
-/// The subject of the service as a whole.
-const SERVICE: &str = "service";
 /// The last success speaks for this long when nothing was tried since.
 const SPEAKS: Duration = Duration::from_secs(60);
 /// More bad ones than this share make a second degraded: one in twenty.

@@ -17,6 +17,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::counts::Counts;
 use crate::units::At;
 
+/// The subject that stands for the service as a whole.
+pub const SERVICE: &str = "service";
 /// Seconds of a minute.
 const SECONDS: usize = 60;
 /// A checkpoint of an open minute is due this many seconds after the last.

@@ -39,8 +39,7 @@ pub use figures::{BudgetFigures, Figures, Objectives, SubjectFigures, Trend, Way
 pub use incidents::{CauseGroup, IncidentFigures, MonthIncidents};
 pub use tally::{MonthTally, SubjectSums};
 
-/// The subject that stands for the service as a whole.
-pub const SERVICE: &str = "service";
+pub use crate::reliability::ledger::SERVICE;
 
 /// Which report.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// For the database server that the tests of the store start.
 pub fn config(at: strop::config::StoreAt) -> strop::store::StoreConfig {
     let year = Duration::from_secs(400 * 86_400);
-    let retention = strop::config::Retention { incidents: year, audit: year, samples: year, ledger: year };
+    let retention = strop::config::Retention { incidents: year, audit: year, ledger: year };
     strop::store::StoreConfig { at, audit_key: None, backlog: 10_000, retention, backup: None }
 }
 

@@ -163,7 +163,7 @@ impl Engine {
         }
         if opens && incident.state == State::Suspected {
             let title = incident.title.clone();
-            self.with(id, |incident| incident.open(Actor::Engine, title, now).ok());
+            self.transit(id, |incident| incident.open(Actor::Engine, title, now).map(Some));
         }
     }
 
@@ -198,9 +198,10 @@ impl Engine {
             return;
         }
         let text = format!("{} of {} is part of this", key.rule.label(), key.service);
-        self.with(&id, |incident| {
+        self.transit(&id, |incident| {
             incident.tell(now, Actor::Engine, EntryKind::Signal, text.clone(), Vec::new());
-            if firing { incident.open(Actor::Engine, text, now).ok() } else { None }
+            let opens = firing && incident.state == State::Suspected;
+            opens.then(|| incident.open(Actor::Engine, text, now)).transpose()
         });
     }
 
@@ -287,13 +288,14 @@ impl Engine {
         let said = format!("the same as {goes}, which another member opened");
         let opened = gone.clocks.opened.is_some();
         let taken = gone.acknowledged_by.clone().zip(gone.clocks.acknowledged);
-        self.with(stays, |incident| {
+        self.transit(stays, |incident| {
             incident.tell(now, Actor::Engine, EntryKind::Signal, said.clone(), Vec::new());
-            if opened { incident.open(Actor::Engine, said, now).ok() } else { None }
+            let opens = opened && incident.state == State::Suspected;
+            opens.then(|| incident.open(Actor::Engine, said, now)).transpose()
         });
-        self.with(stays, |incident| {
-            let (who, at) = taken.filter(|_| incident.clocks.acknowledged.is_none())?;
-            incident.acknowledge(&who, at).ok().flatten()
+        self.transit(stays, |incident| {
+            let untaken = incident.clocks.acknowledged.is_none() && incident.state.is_live();
+            taken.filter(|_| untaken).map_or(Ok(None), |(who, at)| incident.acknowledge(&who, at))
         });
         self.with(goes, |incident| {
             let why = format!("the same as {stays}");

@@ -1,0 +1,151 @@
+//! Orders about breakers: a hold, a close, a release.
+//!
+//! The one door for them, whoever orders: the gate obeys at once, also while the store is away or the engine is late; then the
+//! order is one row of the audit trail and, where something is the matter with the upstream, one line of its incident.
+
+use std::time::Duration;
+
+use super::handle::{Order, PendingOrder};
+use super::{AuditRecord, Handle};
+use crate::reliability::breaker::{BreakerState, Hold};
+use crate::reliability::engine::Command;
+use crate::runtime::clock::Moment;
+use crate::units::Written as _;
+use crate::upstream::gate::Gate;
+
+/// What a breaker is ordered to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerChange {
+    /// Stay open for so long: nothing is sent.
+    HoldOpen(Duration),
+    /// Stay closed for so long, whatever the evidence says.
+    HoldClosed(Duration),
+    /// Go to half-open, and close by passing probes.
+    Close,
+    /// Close at once.
+    CloseNow,
+    /// End a hold: the evidence decides again.
+    Release,
+}
+
+/// What became of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerOutcome {
+    /// It is held open for so long.
+    HeldOpen(Duration),
+    /// It is held closed for so long.
+    HeldClosed(Duration),
+    /// It sends probes, and closes when they pass.
+    HalfOpen,
+    /// It is closed.
+    Closed,
+    /// Its hold has ended, and it is closed as it was before.
+    ClosedAsBefore,
+    /// Its hold has ended.
+    Released,
+    /// It was closed, and not held: nothing to close.
+    AlreadyClosed,
+    /// It was not held: nothing to release.
+    NotHeld,
+}
+
+impl BreakerOutcome {
+    /// As a line of a timeline says it; `None`: nothing was done.
+    fn line(self, breaker: &str) -> Option<String> {
+        Some(match self {
+            Self::HeldOpen(ttl) => format!("the breaker of {breaker} is held open for {}", ttl.write()),
+            Self::HeldClosed(ttl) => format!("the breaker of {breaker} is held closed for {}", ttl.write()),
+            Self::HalfOpen => format!("the breaker of {breaker} is half-open by order"),
+            Self::Closed => format!("the breaker of {breaker} is closed by order"),
+            Self::ClosedAsBefore | Self::Released => format!("the hold of the breaker of {breaker} is over"),
+            Self::AlreadyClosed | Self::NotHeld => return None,
+        })
+    }
+}
+
+/// An order about one breaker.
+pub struct BreakerOrder<'a> {
+    /// The breaker.
+    pub gate: &'a Gate,
+    /// The upstream that it belongs to.
+    pub upstream: &'a str,
+    /// Its own name: the upstream's, or `<upstream>.<operation>`.
+    pub name: &'a str,
+    /// What it is to do.
+    pub change: BreakerChange,
+    /// Who orders it.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The reply to a [`BreakerOrder`].
+#[derive(Clone, Debug)]
+pub struct BreakerReply {
+    /// What became of it.
+    pub outcome: BreakerOutcome,
+    /// What the audit trail says of it.
+    pub record: AuditRecord,
+    /// The name of that row.
+    pub audit_id: String,
+    /// The row is on disk. False: the store is off or away.
+    pub stored: bool,
+}
+
+impl BreakerChange {
+    /// The action of the audit trail.
+    fn action(self) -> &'static str {
+        match self {
+            Self::HoldOpen(_) => "breaker.open",
+            Self::HoldClosed(_) | Self::Close | Self::CloseNow => "breaker.close",
+            Self::Release => "breaker.release",
+        }
+    }
+}
+
+impl BreakerOrder<'_> {
+    fn obey(&self, moment: Moment) -> BreakerOutcome {
+        let now = moment.instant;
+        let held = |state, ttl| {
+            let (actor, reason) = (self.actor.clone(), self.reason.clone());
+            self.gate.hold(Hold { state, reason, actor, until: now + ttl }, now);
+        };
+        match self.change {
+            BreakerChange::HoldOpen(ttl) => {
+                held(BreakerState::Open, ttl);
+                BreakerOutcome::HeldOpen(ttl)
+            }
+            BreakerChange::HoldClosed(ttl) => {
+                held(BreakerState::Closed, ttl);
+                BreakerOutcome::HeldClosed(ttl)
+            }
+            BreakerChange::Close if !self.gate.close(false, now) => BreakerOutcome::AlreadyClosed,
+            BreakerChange::Close if self.gate.view(now).state == BreakerState::Closed => {
+                BreakerOutcome::ClosedAsBefore
+            }
+            BreakerChange::Close => BreakerOutcome::HalfOpen,
+            BreakerChange::CloseNow if self.gate.close(true, now) => BreakerOutcome::Closed,
+            BreakerChange::CloseNow => BreakerOutcome::AlreadyClosed,
+            BreakerChange::Release if self.gate.release(now) => BreakerOutcome::Released,
+            BreakerChange::Release => BreakerOutcome::NotHeld,
+        }
+    }
+}
+
+impl Handle {
+    /// Gives an order about a breaker. It holds when this returns, whatever the store says.
+    pub async fn breaker(&self, order: BreakerOrder<'_>, moment: Moment) -> BreakerReply {
+        let outcome = order.obey(moment);
+        if let Some(line) = outcome.line(order.name) {
+            let (service, actor) = (order.upstream.to_owned(), order.actor.clone());
+            let command = Command::Acted { service, actor, what: format!("{line}: {}", order.reason) };
+            let order = Order { command, audit: None };
+            // A process that leaves writes no timeline any more; the audit trail has the order all the same.
+            let _ = self.asks.send(PendingOrder { order, found: None, rows: Vec::new(), answer: None }).await;
+        }
+        let BreakerOrder { name, change, actor, reason, .. } = order;
+        let record = AuditRecord { actor, action: change.action(), target: name.to_owned(), reason };
+        let (audit_id, stored) = self.records.audit(&record).await;
+        BreakerReply { outcome, record, audit_id, stored }
+    }
+}

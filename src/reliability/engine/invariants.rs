@@ -1,0 +1,41 @@
+//! What always holds of the engine, checked in tests and in the simulation after every step.
+
+use std::collections::BTreeSet;
+
+use super::{Engine, Role};
+use crate::reliability::rule::Rule;
+
+impl Engine {
+    /// What always holds.
+    pub fn check_invariants(&self) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
+        let mut identities = BTreeSet::new();
+        for incident in self.incidents.values() {
+            incident.check_invariants();
+            if !incident.state.is_live() {
+                continue;
+            }
+            // A mirror shows what is stored, two of a kind too, until the acting member has made them one.
+            debug_assert!(
+                identities.insert(&incident.dedup) || self.role == Role::Mirrors,
+                "two live incidents of one identity: {incident:?}"
+            );
+            let caused = self.alerts.values().any(|tracked| tracked.incident == incident.id);
+            let needless = self.role == Role::Mirrors || incident.key.rule == Rule::Manual;
+            debug_assert!(caused || needless, "no cause: {incident:?}");
+        }
+        for (key, tracked) in &self.alerts {
+            tracked.alert.check_invariants();
+            let home = self.incidents.get(&tracked.incident);
+            debug_assert!(tracked.alert.is_live(), "a quiet alert is kept: {key:?}");
+            debug_assert!(
+                home.is_some_and(
+                    |home| home.state.is_live() && home.active().any(|signal| signal.key == *key)
+                ),
+                "a live alert without a live incident: {key:?} {home:?}"
+            );
+        }
+    }
+}
