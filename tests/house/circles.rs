@@ -81,7 +81,6 @@ const KNOWN: &[&[&str]] = &[
         "src/message/store.rs",
     ],
     &["src/notify/heartbeat.rs", "src/notify/mod.rs"],
-    &["src/reliability/breaker/checks.rs", "src/reliability/breaker/mod.rs"],
     &["src/reliability/detect/machine.rs", "src/reliability/detect/mod.rs"],
     &[
         "src/reliability/engine/fleet/mod.rs",

@@ -51,7 +51,6 @@ const BOOLS: &[(&str, &str)] = &[
     ("src/upstream/endpoint.rs", "set_fallback"),
     ("src/upstream/endpoint.rs", "set_healthy"),
     ("src/upstream/gate.rs", "close"),
-    ("src/upstream/health.rs", "checked"),
     ("src/upstream/pool.rs", "checkout"),
     ("src/upstream/resolve.rs", "admitted"),
     ("src/upstream/resolve.rs", "at_once"),
