@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use strop::message::buf::Buf;
-use strop::message::h1::conn::Conn;
+use strop::message::h1::conn::H1Conn;
 use strop::message::h1::pump::Pump;
 use strop::message::head::Framing;
 use strop::message::io::Io;
@@ -83,7 +83,7 @@ fn pass(bytes: &Rc<Vec<u8>>, framing: Framing) -> (u64, u64) {
     let writes = Rc::new(Cell::new((0, 0)));
     let conn = |bytes: &Rc<Vec<u8>>| {
         let memory = Memory { bytes: Rc::clone(bytes), at: 0, writes: Rc::clone(&writes) };
-        Conn::new(Io::Boxed(Box::new(memory)), Buf::default(), None)
+        H1Conn::new(Io::Boxed(Box::new(memory)), Buf::default(), None)
     };
     let (from, to) = (conn(bytes), conn(&Rc::default()));
     let mut body = from.body(framing);

@@ -14,7 +14,7 @@ use super::contract::ConfigView;
 use super::error::{self, ApiError};
 use super::observed::{Observed, Provenance};
 use crate::config::diff::Change;
-use crate::config::reload::{Cause, Outcome};
+use crate::config::reload::{Outcome, ReloadCause};
 use crate::control::AuditRecord;
 use crate::runtime::clock;
 
@@ -83,7 +83,7 @@ pub(super) async fn reload(State(admin): State<Arc<Admin>>, body: Bytes) -> Resu
     let asked = AuditRecord { actor: actor.clone(), action, target, reason: reason.clone() };
     let reloader = Arc::clone(&admin.reloader);
     let outcome =
-        crate::runtime::tasks::apart(move || reloader.reload_for(Cause::Api, &actor, &reason)).await;
+        crate::runtime::tasks::apart(move || reloader.reload_for(ReloadCause::Api, &actor, &reason)).await;
     let outcome = outcome.transpose().map_err(ApiError::Reloading)?;
     // Its row, with what came of it, is written by whoever hears of every reload.
     admin.told(None, &asked);

@@ -15,7 +15,7 @@ use super::observed::{Observed, Provenance, since_start};
 use crate::reliability::detect::{BudgetState, PercentileLimits, budget_state};
 use crate::reliability::readings::Over;
 use crate::runtime::clock;
-use crate::telemetry::latency::Span;
+use crate::telemetry::latency::LatencyWindow;
 use crate::telemetry::series::{Outcome, Series};
 
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
@@ -55,7 +55,7 @@ fn view(series: &Series, chance: f64, now: Instant) -> SeriesView {
     // A client that left says nothing about the service.
     let counted = sum(|outcome| outcome != Outcome::ClientGone);
     let failed = sum(Outcome::is_failure);
-    let window = |span: Span| {
+    let window = |span: LatencyWindow| {
         let (total, first_byte) = series.window(span, now);
         Window { window: span.label(), total, first_byte }
     };
@@ -67,7 +67,7 @@ fn view(series: &Series, chance: f64, now: Instant) -> SeriesView {
         in_flight: series.in_flight(),
         outcomes_5m: Outcome::ALL.iter().map(|outcome| outcome.label()).zip(outcomes).collect(),
         error_rate_5m: (counted > 0).then(|| failed as f64 / counted as f64),
-        windows: Span::ALL.map(window).into(),
+        windows: LatencyWindow::ALL.map(window).into(),
         budgets: budgets(series, chance, now),
     }
 }

@@ -24,7 +24,7 @@ use tower::ServiceExt as _;
 
 use super::error::{self, later, problem, uniform};
 use super::{Admin, guard};
-use crate::net::acceptor::{Acceptor, Came, Uses};
+use crate::net::acceptor::{Accepted, Acceptor, Uses};
 use crate::runtime::drain::Drain;
 use crate::runtime::fds;
 use crate::runtime::timer::within;
@@ -231,7 +231,7 @@ pub(super) async fn accept(
         }
     };
     loop {
-        let Came { connection, news } = tokio::select! {
+        let Accepted { connection, news } = tokio::select! {
             came = acceptor.next() => came,
             () = drain.requested() => return,
         };

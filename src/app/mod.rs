@@ -25,7 +25,7 @@ use crate::control::{self, Own, Records};
 use crate::net::listener::{self, ConnectionCount};
 use crate::net::tls;
 use crate::notify::{Channels, Sender};
-use crate::proxy::accept::Door;
+use crate::proxy::accept::ListenerDoor;
 use crate::proxy::route::Entrance;
 use crate::runtime::drain::{self, Drain, Stop};
 use crate::runtime::readiness::Readiness;
@@ -76,7 +76,7 @@ pub struct App {
 /// One listener: its name, how it is served, its sockets (one per worker).
 struct Bound {
     name: String,
-    door: Door,
+    door: ListenerDoor,
     sockets: Vec<TcpListener>,
 }
 
@@ -89,7 +89,8 @@ fn bind_all(config: &Config, telemetry: &Telemetry) -> anyhow::Result<Vec<Bound>
         let sockets = listener::bind(address, workers, socket).with_context(|| format!("listener {name}"))?;
         let shares = Shares::new(workers, clock::instant());
         let count = ConnectionCount::default();
-        let door = Door { entrance: Arc::new(entrance), tls: server, count, shares, streak: Arc::default() };
+        let door =
+            ListenerDoor { entrance: Arc::new(entrance), tls: server, count, shares, streak: Arc::default() };
         all.push(Bound { name, door, sockets });
         anyhow::Ok(())
     };

@@ -24,7 +24,7 @@ fn wrong(config: &Config) -> Vec<(String, String)> {
     }
     for upstream in &config.upstreams {
         if let Some(client) = &upstream.tls
-            && let Err(error) = tls::Client::new(client, upstream.protocol)
+            && let Err(error) = tls::TlsClient::new(client, upstream.protocol)
         {
             found.push((format!("upstreams.{}.tls", upstream.name), error.to_string()));
         }

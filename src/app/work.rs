@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::Bound;
-use crate::proxy::accept::{self, Door};
+use crate::proxy::accept::{self, ListenerDoor};
 use crate::proxy::overload;
 use crate::proxy::pulse::BEAT;
 use crate::proxy::worker::Worker;
@@ -28,7 +28,7 @@ pub(super) fn spawn(
     drain: &Drain,
 ) -> anyhow::Result<Workers> {
     let count = bound.first().map_or(0, |bound| bound.sockets.len());
-    let mut shares: Vec<Vec<(Door, TcpListener)>> = (0..count).map(|_| Vec::new()).collect();
+    let mut shares: Vec<Vec<(ListenerDoor, TcpListener)>> = (0..count).map(|_| Vec::new()).collect();
     for bound in bound {
         for (share, socket) in shares.iter_mut().zip(bound.sockets) {
             share.push((bound.door.clone(), socket));
@@ -49,7 +49,7 @@ pub(super) fn spawn(
 /// One worker, until it has been asked to leave and its last connection is gone.
 async fn work(
     number: usize,
-    share: Vec<(Door, TcpListener)>,
+    share: Vec<(ListenerDoor, TcpListener)>,
     registry: Arc<Registry>,
     telemetry: Arc<Telemetry>,
     drain: Drain,

@@ -33,7 +33,7 @@ impl Default for AccessLogFile {
 
 /// `[access_log]` as it runs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AccessLog {
+pub struct AccessLogConfig {
     /// `None`: off.
     pub to: Option<AccessSink>,
     /// Share of plain successes that get a line, 0.0 to 1.0; errors and slow requests always get one.
@@ -89,8 +89,8 @@ impl AccessLogFile {
         }
     }
 
-    pub(super) fn log(&self) -> AccessLog {
-        AccessLog {
+    pub(super) fn log(&self) -> AccessLogConfig {
+        AccessLogConfig {
             to: self.to.0.0.clone(),
             sample: self.sample.0.ratio(),
             keep_query: self.keep_query.clone(),

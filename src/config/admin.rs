@@ -39,7 +39,7 @@ impl Default for AdminFile {
 
 /// `[admin]` as it runs.
 #[derive(Clone, Debug)]
-pub struct Admin {
+pub struct AdminConfig {
     /// Where the operator's API listens.
     pub listen: SocketAddr,
     /// Where probes and scrapers are answered too, without a token.
@@ -55,7 +55,7 @@ pub struct Admin {
 }
 
 impl AdminFile {
-    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Admin {
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> AdminConfig {
         let listen = self.listen.0;
         if !listen.ip().is_loopback() && self.token_file.is_none() {
             let told = "is reachable from outside: write admin.token_file, or listen on 127.0.0.1";
@@ -66,7 +66,7 @@ impl AdminFile {
         let hosts: Vec<_> = self.hosts.iter().enumerate().map(read).collect();
         let token = self.token_file.as_deref().map(|file| secret::read(file, "a token", 16));
         let public_url = at.take("public_url", self.public_url.as_deref().map(public).transpose());
-        Admin {
+        AdminConfig {
             listen,
             probes: self.probes.map(|probes| probes.0),
             token: token.and_then(|token| at.take("token_file", token)),

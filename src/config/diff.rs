@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::file::ConfigFile;
 use super::problem::{Collector, Problems};
-use super::running::{Config, Origin, json};
+use super::running::{Config, ConfigOrigin, json};
 use super::secret;
 
 /// One key whose value changes.
@@ -99,7 +99,7 @@ struct Side {
 impl Side {
     /// Routes stand under their names, so that one more of them moves no other; each secret beside what it held.
     fn of(config: &Config) -> Self {
-        let Origin { written, file, contents, exposed: _ } = &*config.origin;
+        let ConfigOrigin { written, file, contents, exposed: _ } = &*config.origin;
         Self::new(written.clone(), json(file), contents)
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::limits::{Limits, LimitsFile};
+use super::limits::{ClientLimits, LimitsFile};
 use super::problem::Part;
 use super::word::{OneOf, Word};
 use crate::units::Text;
@@ -52,7 +52,7 @@ pub struct Egress {
     /// Ports to which connections that pass the egress by are counted; none: they are not looked for.
     pub bypass_ports: Vec<u16>,
     /// As for ingress. Also applies to the `local` listeners.
-    pub limits: Arc<Limits>,
+    pub limits: Arc<ClientLimits>,
 }
 
 /// What happens to hosts that no upstream lists.

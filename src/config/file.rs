@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::access_log::AccessLogFile;
 use super::admin::AdminFile;
-use super::channels::{Kind, NotifyFile};
+use super::channels::{ChannelType, NotifyFile};
 use super::egress::EgressFile;
 use super::engine::escalation::EscalationFile;
 use super::engine::incidents::IncidentsFile;
@@ -70,7 +70,7 @@ pub(super) fn fill(written: &Table) -> Table {
     if let Some(notify) = table.get("notify").and_then(Value::as_table) {
         base.escalation = EscalationFile::base(notify.iter().map(|(name, written)| {
             let kind = written.get("kind").and_then(Value::as_str);
-            (name, kind.and_then(Kind::named))
+            (name, kind.and_then(ChannelType::named))
         }));
     }
     // What is missing in a table of the base is missing in the file as well.

@@ -34,7 +34,7 @@ impl Default for HeartbeatFile {
 
 /// Who is called while all is watched.
 #[derive(Clone, Debug)]
-pub struct Heartbeat {
+pub struct HeartbeatConfig {
     /// Where to.
     pub url: WebUrl,
     /// Between two calls.
@@ -44,7 +44,7 @@ pub struct Heartbeat {
 }
 
 impl HeartbeatFile {
-    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Option<Heartbeat> {
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Option<HeartbeatConfig> {
         let every = at.lasts("every", self.every, 1, 3_600);
         let ca_file = self.ca_file.as_ref().map(|file| at.readable("ca_file", file));
         let url = match (&self.url, &self.url_file) {
@@ -59,7 +59,7 @@ impl HeartbeatFile {
                 None
             }
         };
-        Some(Heartbeat { url: url?, every, ca_file })
+        Some(HeartbeatConfig { url: url?, every, ca_file })
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::limits::{Limits, LimitsFile};
+use super::limits::{ClientLimits, LimitsFile};
 use super::problem::Part;
 use super::word::{OneOf, Word};
 use crate::names::UpstreamName;
@@ -118,7 +118,7 @@ pub struct Ingress {
     /// Answer `/api/v2/sre/` on this port too.
     pub claim_sre_api: bool,
     /// What one client may ask of this listener; new connections are held to it.
-    pub limits: Arc<Limits>,
+    pub limits: Arc<ClientLimits>,
 }
 
 /// Certificate and key files, read again when they change.

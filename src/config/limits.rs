@@ -57,7 +57,7 @@ impl Default for LimitsFile {
 
 /// What one client may ask of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ClientLimits {
     /// Connections of this listener over all workers; `None`: as many as fit into memory.
     pub connections: Option<usize>,
     /// Bytes of request line and header fields together.
@@ -83,7 +83,7 @@ pub struct Limits {
 }
 
 impl LimitsFile {
-    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Limits {
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> ClientLimits {
         at.within("connections", self.connections, 0, 10_000_000);
         at.within("header_bytes", self.header_bytes.0.0, 1_024, 1 << 20);
         at.within("header_count", self.header_count as usize, 1, MOST_FIELDS);
@@ -94,8 +94,8 @@ impl LimitsFile {
         self.limits()
     }
 
-    pub(super) fn limits(&self) -> Limits {
-        Limits {
+    pub(super) fn limits(&self) -> ClientLimits {
+        ClientLimits {
             connections: (self.connections > 0).then_some(self.connections as usize),
             header_bytes: usize::try_from(self.header_bytes.0.0).unwrap_or(usize::MAX),
             header_count: self.header_count as usize,

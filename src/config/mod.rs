@@ -33,22 +33,23 @@ pub mod warnings;
 pub mod watch;
 pub mod word;
 
-pub use access_log::{AccessLog, AccessSink};
-pub use admin::Admin;
+pub use access_log::{AccessLogConfig, AccessSink};
+pub use admin::AdminConfig;
 pub use egress::{Egress, Unlisted};
 pub use file::ConfigFile;
-pub use heartbeat::Heartbeat;
+pub use heartbeat::HeartbeatConfig;
 pub use inbound::Inbound;
 pub use ingress::{Ambiguous, Ingress, ServerTls, Traces};
 pub use latency::{Latency, Measured, Until};
-pub use limits::Limits;
-pub use process::Process;
+pub use limits::ClientLimits;
+pub use process::ProcessConfig;
 pub use routes::{DEFAULT_ROUTE, Route, RoutePath, other_route, sre_api};
 pub use running::Config;
-pub use store::{Retention, Store, StoreAt, StoreBackup};
+pub use store::{Retention, StoreAt, StoreBackup, StoreConfig};
 pub use timeouts::Timeouts;
 pub use upstream::{
-    ClientTls, Endpoint, Health, Host, HostName, Operation, Pool, Protocol, Upstream, presets,
+    ClientTls, Endpoint, HealthCheck, Host, HostName, Operation, PoolConfig, Protocol, UpstreamConfig,
+    presets,
 };
 
 /// Reads, fills, checks and builds: the one way from text to a [`Config`]. `env` holds the process' `STROP__…` variables, and

@@ -106,9 +106,9 @@ impl std::error::Error for Problems {}
 
 /// Members of lists that were taken out: those behind them have moved up.
 #[derive(Default)]
-struct Gone(Vec<(String, usize)>);
+struct RemovedMembers(Vec<(String, usize)>);
 
-impl Gone {
+impl RemovedMembers {
     fn add(&mut self, path: &str) {
         let (list, last) = path.rsplit_once('.').unwrap_or(("", path));
         if let Ok(at) = last.parse() {
@@ -138,7 +138,7 @@ pub struct Collector<'a> {
     all: Vec<Problem>,
     /// Paths of what was written and not understood.
     misread: Vec<String>,
-    gone: Gone,
+    gone: RemovedMembers,
     /// What was not written in the file: path, name, value.
     variables: Vec<(String, String, String)>,
 }
@@ -146,7 +146,13 @@ pub struct Collector<'a> {
 impl<'a> Collector<'a> {
     /// For a file's text.
     pub fn new(text: &'a str) -> Self {
-        Self { text, all: Vec::new(), misread: Vec::new(), gone: Gone::default(), variables: Vec::new() }
+        Self {
+            text,
+            all: Vec::new(),
+            misread: Vec::new(),
+            gone: RemovedMembers::default(),
+            variables: Vec::new(),
+        }
     }
 
     /// What stands at `path` was written in a variable.

@@ -57,7 +57,7 @@ impl Default for ProcessFile {
 
 /// `[process]` as it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process {
+pub struct ProcessConfig {
     /// Of this sidecar, as incidents, messages and the ledger name it.
     pub name: String,
     /// Data-path threads.
@@ -84,7 +84,7 @@ impl ProcessFile {
         Self { name: Some(machine()), workers: cores(), ..Self::default() }
     }
 
-    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Process {
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> ProcessConfig {
         if let Err(error) = tracing_directives(&self.log) {
             let told = "is not a log filter";
             at.add("log", format!("{:?} {told} ({error}); write \"info\" or \"strop=debug\"", self.log));
@@ -102,7 +102,7 @@ impl ProcessFile {
         if let Some(size) = self.socket_buffer {
             at.within("socket_buffer", size.0.0, 4 << 10, 64 << 20);
         }
-        Process {
+        ProcessConfig {
             name: self.name.clone().unwrap_or_else(machine),
             workers: if self.workers == 0 { cores() } else { self.workers } as usize,
             drain_for: self.drain_for.0,

@@ -17,7 +17,7 @@ use crate::runtime::{clock, files};
 
 /// Why the file is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum ReloadCause {
     /// SIGHUP.
     Signal,
     /// The file changed.
@@ -26,7 +26,7 @@ pub enum Cause {
     Api,
 }
 
-impl Cause {
+impl ReloadCause {
     /// For logs and the API.
     pub fn label(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ pub type Apply = Box<dyn Fn(Arc<Config>, &Diff) + Send + Sync>;
 /// Hears of every outcome.
 pub type Hear = Box<dyn Fn(&Outcome, Option<&Problems>) + Send + Sync>;
 
-struct State {
+struct ReloadState {
     current: Arc<Config>,
     generation: u64,
     loaded_at: SystemTime,
@@ -92,22 +92,22 @@ pub struct Busy(pub Duration);
 /// Whose turn it is.
 #[derive(Default)]
 struct Turns {
-    held: Mutex<Held>,
+    held: Mutex<ReloadTurn>,
     freed: Condvar,
 }
 
 #[derive(Default)]
-struct Held {
+struct ReloadTurn {
     since: Option<Instant>,
     waiting: usize,
 }
 
 /// Until it is dropped nobody else reloads.
-struct Turn<'a>(&'a Turns);
+struct ReloadGuard<'a>(&'a Turns);
 
 impl Turns {
-    fn take(&self) -> Result<Turn<'_>, Busy> {
-        let busy = |held: &Held| {
+    fn take(&self) -> Result<ReloadGuard<'_>, Busy> {
+        let busy = |held: &ReloadTurn| {
             let now = clock::instant();
             Busy(held.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)))
         };
@@ -123,11 +123,11 @@ impl Turns {
             return Err(busy(&held));
         }
         held.since = Some(clock::instant());
-        Ok(Turn(self))
+        Ok(ReloadGuard(self))
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for ReloadGuard<'_> {
     fn drop(&mut self) {
         locked(&self.0.held).since = None;
         self.0.freed.notify_one();
@@ -145,7 +145,7 @@ pub struct Reloader {
     load: Load,
     apply: Apply,
     hear: Hear,
-    state: Mutex<State>,
+    state: Mutex<ReloadState>,
     turns: Turns,
     /// Has somebody the file open who writes?
     written: (Mutex<bool>, Condvar),
@@ -153,7 +153,7 @@ pub struct Reloader {
 
 /// How the config in force came about.
 #[derive(Clone, Debug)]
-pub struct Status {
+pub struct ReloadStatus {
     /// The file; `None`: built in.
     pub path: Option<PathBuf>,
     /// In force.
@@ -181,23 +181,23 @@ impl Reloader {
         let seen = found.map_or(0, |(_, bytes)| hash(&bytes));
         let loaded_at = clock::now().wall;
         let secrets = secrets(&current);
-        let state = State { current, generation: 1, loaded_at, changed_at, last: None, seen, secrets };
+        let state = ReloadState { current, generation: 1, loaded_at, changed_at, last: None, seen, secrets };
         let (state, turns, written) = (Mutex::new(state), Turns::default(), Default::default());
         Arc::new(Self { path, env, load, apply, hear, state, turns, written })
     }
 
     /// Reads the file again and puts it in force if it can run.
-    pub fn reload(&self, cause: Cause) -> Result<Outcome, Busy> {
+    pub fn reload(&self, cause: ReloadCause) -> Result<Outcome, Busy> {
         let reason = match cause {
-            Cause::Signal => "SIGHUP",
-            Cause::Watch => "the file changed",
-            Cause::Api => "asked by the API",
+            ReloadCause::Signal => "SIGHUP",
+            ReloadCause::Watch => "the file changed",
+            ReloadCause::Api => "asked by the API",
         };
         self.reload_for(cause, cause.label(), reason)
     }
 
     /// The same for somebody who gives a reason.
-    pub fn reload_for(&self, cause: Cause, actor: &str, reason: &str) -> Result<Outcome, Busy> {
+    pub fn reload_for(&self, cause: ReloadCause, actor: &str, reason: &str) -> Result<Outcome, Busy> {
         let _turn = self.turns.take()?;
         let (before, generation) = {
             let state = locked(&self.state);
@@ -260,9 +260,9 @@ impl Reloader {
     }
 
     /// How the config in force came about. Looks at no file.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> ReloadStatus {
         let state = locked(&self.state);
-        Status {
+        ReloadStatus {
             path: self.path.clone(),
             config: Arc::clone(&state.current),
             generation: state.generation,

@@ -94,7 +94,7 @@ impl Default for BackupFile {
 
 /// `[store]` as it runs.
 #[derive(Clone, Debug)]
-pub struct Store {
+pub struct StoreConfig {
     /// Which database.
     pub at: StoreAt,
     /// With which the audit chain is signed; `None`: it is hashed alone.
@@ -145,7 +145,7 @@ pub struct StoreBackup {
 
 impl StoreFile {
     /// `Some(None)`: off. `None` when problems were noted.
-    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Option<Option<Store>> {
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Option<Option<StoreConfig>> {
         let database = match self.url.as_str() {
             "off" => Some(None),
             url => at.take("url", url_of(url)).map(Some),
@@ -164,7 +164,13 @@ impl StoreFile {
             StoreAt::Postgres { url, .. } => StoreAt::Postgres { url, password },
             StoreAt::Sqlite(path) => StoreAt::Sqlite(path),
         });
-        Some(database.map(|at| Store { at, audit_key, backlog: self.backlog as usize, retention, backup }))
+        Some(database.map(|at| StoreConfig {
+            at,
+            audit_key,
+            backlog: self.backlog as usize,
+            retention,
+            backup,
+        }))
     }
 }
 
@@ -312,7 +318,7 @@ mod tests {
         super::super::load(&text, "a test", &[]).expect_err("refused").to_string()
     }
 
-    fn store_of(text: &str) -> Option<Store> {
+    fn store_of(text: &str) -> Option<StoreConfig> {
         let text = format!("[egress]\n[store]\n{text}\n");
         super::super::load(&text, "a test", &[]).map_err(|told| told.to_string()).expect("runs").store
     }

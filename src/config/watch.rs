@@ -15,7 +15,7 @@ use ::notify::event::{AccessKind, AccessMode, ModifyKind};
 use ::notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::Config;
-use super::reload::{Cause, Reloader};
+use super::reload::{ReloadCause, Reloader};
 
 /// One save is several events: this much silence ends it.
 const QUIET: Duration = Duration::from_millis(250);
@@ -24,7 +24,7 @@ const LEFT: Duration = Duration::from_secs(30);
 
 /// What an event says of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seen {
+enum FileEvent {
     /// Somebody writes, and has it open.
     Written,
     /// It is whole, as far as can be seen: closed, renamed, removed, linked.
@@ -32,17 +32,17 @@ enum Seen {
 }
 
 /// `None`: it was only looked at.
-fn seen(event: &Event) -> Option<Seen> {
+fn seen(event: &Event) -> Option<FileEvent> {
     match event.kind {
-        EventKind::Modify(ModifyKind::Data(_)) => Some(Seen::Written),
+        EventKind::Modify(ModifyKind::Data(_)) => Some(FileEvent::Written),
         // A new file is empty until somebody has written into it; a link is what it leads to.
-        EventKind::Create(_) if event.paths.iter().any(|path| is_new(path)) => Some(Seen::Written),
+        EventKind::Create(_) if event.paths.iter().any(|path| is_new(path)) => Some(FileEvent::Written),
         EventKind::Access(AccessKind::Close(AccessMode::Write))
         | EventKind::Create(_)
         | EventKind::Modify(_)
         | EventKind::Remove(_)
         | EventKind::Any
-        | EventKind::Other => Some(Seen::Whole),
+        | EventKind::Other => Some(FileEvent::Whole),
         EventKind::Access(_) => None,
     }
 }
@@ -92,12 +92,12 @@ impl Files {
 }
 
 /// Waits until nobody writes any more.
-fn settle(first: Seen, changes: &Receiver<Seen>) {
+fn settle(first: FileEvent, changes: &Receiver<FileEvent>) {
     let mut last = first;
     loop {
         let quiet = match last {
-            Seen::Written => LEFT,
-            Seen::Whole => QUIET,
+            FileEvent::Written => LEFT,
+            FileEvent::Whole => QUIET,
         };
         match changes.recv_timeout(quiet) {
             Ok(next) => last = next,
@@ -114,7 +114,7 @@ pub fn watch(reloader: &Arc<Reloader>, poll: Duration) -> Result<(), String> {
     let (ours, own, telling) = (Arc::clone(&names), file.clone(), Arc::downgrade(reloader));
     let hear = move |event: ::notify::Result<Event>| {
         let Ok(event) = event else {
-            let _ = events.send(Seen::Whole);
+            let _ = events.send(FileEvent::Whole);
             return;
         };
         let names = ours.lock().unwrap_or_else(PoisonError::into_inner);
@@ -126,7 +126,7 @@ pub fn watch(reloader: &Arc<Reloader>, poll: Duration) -> Result<(), String> {
         if event.paths.iter().any(|path| path.file_name() == own.file_name())
             && let Some(reloader) = telling.upgrade()
         {
-            reloader.being_written(seen == Seen::Written);
+            reloader.being_written(seen == FileEvent::Written);
         }
         // The thread that listens lives as long as the process.
         let _ = events.send(seen);
@@ -145,7 +145,13 @@ pub fn watch(reloader: &Arc<Reloader>, poll: Duration) -> Result<(), String> {
     made.and(following)
 }
 
-fn look(reloader: &Weak<Reloader>, file: &Path, mut files: Files, changes: &Receiver<Seen>, poll: Duration) {
+fn look(
+    reloader: &Weak<Reloader>,
+    file: &Path,
+    mut files: Files,
+    changes: &Receiver<FileEvent>,
+    poll: Duration,
+) {
     loop {
         match changes.recv_timeout(poll) {
             Ok(first) => settle(first, changes),
@@ -156,7 +162,7 @@ fn look(reloader: &Weak<Reloader>, file: &Path, mut files: Files, changes: &Rece
         reloader.being_written(false);
         if reloader.has_changed(file) {
             // Busy: it is looked at again.
-            let _ = reloader.reload(Cause::Watch);
+            let _ = reloader.reload(ReloadCause::Watch);
         }
         // What cannot be watched is looked at.
         let _ = files.follow(file, &reloader.status().config);
@@ -169,7 +175,7 @@ mod tests {
 
     use super::*;
 
-    fn event(kind: EventKind, path: &Path) -> Option<Seen> {
+    fn event(kind: EventKind, path: &Path) -> Option<FileEvent> {
         seen(&Event::new(kind).add_path(path.to_owned()))
     }
 
@@ -185,8 +191,8 @@ mod tests {
             assert_eq!(event(EventKind::Access(kind), path), None, "{kind:?}");
         }
         let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
-        assert_eq!(event(closed, path), Some(Seen::Whole));
-        assert_eq!(event(EventKind::Modify(ModifyKind::Name(RenameMode::To)), path), Some(Seen::Whole));
+        assert_eq!(event(closed, path), Some(FileEvent::Whole));
+        assert_eq!(event(EventKind::Modify(ModifyKind::Name(RenameMode::To)), path), Some(FileEvent::Whole));
     }
 
     #[test]
@@ -196,8 +202,11 @@ mod tests {
         std::fs::write(&new, "half").expect("writes");
         std::os::unix::fs::symlink(&new, &link).expect("links");
         let created = EventKind::Create(CreateKind::File);
-        assert_eq!(event(created, &new), Some(Seen::Written));
-        assert_eq!(event(created, &link), Some(Seen::Whole));
-        assert_eq!(event(EventKind::Modify(ModifyKind::Data(DataChange::Any)), &new), Some(Seen::Written));
+        assert_eq!(event(created, &new), Some(FileEvent::Written));
+        assert_eq!(event(created, &link), Some(FileEvent::Whole));
+        assert_eq!(
+            event(EventKind::Modify(ModifyKind::Data(DataChange::Any)), &new),
+            Some(FileEvent::Written)
+        );
     }
 }

@@ -16,7 +16,7 @@ use crate::reliability::readings::{Over, RouteReading, SlowCounts};
 use crate::runtime::clock::Moment;
 use crate::telemetry::Telemetry;
 use crate::telemetry::clients::Clients;
-use crate::telemetry::latency::Span;
+use crate::telemetry::latency::LatencyWindow;
 use crate::telemetry::series::{Direction, Outcome, Series};
 use crate::telemetry::slow::Yardstick;
 use crate::units::At;
@@ -228,8 +228,9 @@ const LIMITS_AT: [usize; 3] = [1, 3, 5];
 type SlowBy = Vec<(Arc<str>, [Over; 3])>;
 
 fn quantiles(all: &[&HeardOf], moment: Moment) -> Option<[Duration; 3]> {
-    let busiest = all.iter().max_by_key(|one| one.series.ended_within(Span::Minute, moment.instant))?;
-    let summary = busiest.series.window(Span::Minute, moment.instant).0;
+    let busiest =
+        all.iter().max_by_key(|one| one.series.ended_within(LatencyWindow::Minute, moment.instant))?;
+    let summary = busiest.series.window(LatencyWindow::Minute, moment.instant).0;
     let span = |ms: Option<f64>| ms.map(|ms| Duration::from_secs_f64(ms / 1_000.0));
     Some([span(summary.p50_ms)?, span(summary.p95_ms)?, span(summary.p99_ms)?])
 }

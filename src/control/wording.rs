@@ -22,7 +22,7 @@ use crate::reliability::readings::Readings;
 use crate::runtime::clock::{self, Moment};
 use crate::telemetry::Telemetry;
 use crate::telemetry::labels::SeriesKey;
-use crate::telemetry::latency::{Span, Summary};
+use crate::telemetry::latency::{LatencyWindow, Summary};
 use crate::telemetry::series::{Outcome, Series};
 use crate::units::At;
 use crate::upstream::Upstream;
@@ -116,7 +116,7 @@ impl Wording {
         let faults: Vec<(ClientFault, u64)> = faults.into_iter().filter(|(_, count)| *count > 0).collect();
         let failed: u64 = faults.iter().map(|(_, count)| count).sum();
         let measured = series.slow_within(WINDOW, now).map(|(yardstick, _)| yardstick);
-        let (total, first) = series.window(Span::Minute, now);
+        let (total, first) = series.window(LatencyWindow::Minute, now);
         let heads = measured.is_some_and(|yardstick| yardstick.until == Until::FirstByte);
         RouteScene {
             name: series.key.0.as_str().to_owned(),
@@ -205,7 +205,7 @@ fn percentiles(summary: &Summary) -> Option<[Duration; 3]> {
 }
 
 /// Where orders are taken: the address for people, else the listener, seen from beside the sidecar.
-fn door(admin: &config::Admin) -> Door {
+fn door(admin: &config::AdminConfig) -> Door {
     let token_file = admin.token_file.clone();
     if let Some(base) = &admin.public_url {
         return Door { base: base.clone(), public: true, token_file };

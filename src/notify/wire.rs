@@ -29,11 +29,11 @@ const READ: Bound = Bound { bytes: 64 * 1024, within: Duration::from_secs(2) };
 const BELIEVED: Duration = Duration::from_secs(3_600);
 
 /// TLS of a channel; the error is for people.
-pub(super) type Tls = Result<tls::Client, String>;
+pub(super) type Tls = Result<tls::TlsClient, String>;
 
 /// Reads the roots.
 pub(super) fn web_tls(config: &crate::config::ClientTls) -> Tls {
-    tls::Client::new(config, Protocol::Http1).map_err(|error| error.to_string())
+    tls::TlsClient::new(config, Protocol::Http1).map_err(|error| error.to_string())
 }
 
 /// Within the deadline, or late.

@@ -13,11 +13,11 @@ use super::client::Client;
 use super::route::Entrance;
 use super::serve;
 use super::worker::Worker;
-use crate::config::{Limits, Traces};
+use crate::config::{ClientLimits, Traces};
 use crate::message::account::Charged;
 use crate::message::io::Io;
-use crate::net::acceptor::{Acceptor, Came, Streak, Uses};
-use crate::net::listener::{ConnectionCount, Counted};
+use crate::net::acceptor::{Accepted, Acceptor, FailureStreak, Uses};
+use crate::net::listener::{ConnectionCount, CountedConnection};
 use crate::net::tls;
 use crate::reliability::party::Party;
 use crate::runtime::drain::Drain;
@@ -25,11 +25,11 @@ use crate::runtime::fds;
 use crate::runtime::timer::within;
 use crate::runtime::{clock, tasks};
 use crate::telemetry::event::ProcessEvent;
-use crate::upstream::shares::{Held, Shares};
+use crate::upstream::shares::{InFlight, Shares};
 
 /// A listener as all workers share it.
 #[derive(Clone)]
-pub struct Door {
+pub struct ListenerDoor {
     /// The way in.
     pub entrance: Arc<Entrance>,
     /// Ends TLS here.
@@ -39,15 +39,15 @@ pub struct Door {
     /// The same by client, where clients come directly.
     pub shares: Arc<Shares>,
     /// When it cannot take any.
-    pub streak: Arc<Streak>,
+    pub streak: Arc<FailureStreak>,
 }
 
 /// A connection's place at its door.
-type Place = (Counted, Option<Held>);
+type DoorPlace = (CountedConnection, Option<InFlight>);
 
-impl Door {
+impl ListenerDoor {
     /// A place for a connection of `client`; `None`: there is none, or what is left is for others.
-    fn place(&self, worker: &Worker, allowed: &Allowed, client: u32) -> Option<Place> {
+    fn place(&self, worker: &Worker, allowed: &Allowed, client: u32) -> Option<DoorPlace> {
         let most = allowed
             .limits
             .connections
@@ -78,16 +78,16 @@ const FEWEST: usize = 128;
 /// Connections of this worker.
 pub type Open = Rc<Cell<usize>>;
 
-struct Opened(Open);
+struct OpenedConnection(Open);
 
-impl Drop for Opened {
+impl Drop for OpenedConnection {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
 }
 
 /// Accepts until asked to leave.
-pub async fn accept(listener: TcpListener, door: Door, worker: Rc<Worker>, drain: Drain, open: Open) {
+pub async fn accept(listener: TcpListener, door: ListenerDoor, worker: Rc<Worker>, drain: Drain, open: Open) {
     let name = door.entrance.label();
     let mut acceptor = match Acceptor::new(listener, Arc::clone(&door.streak), Uses::Most) {
         Ok(acceptor) => acceptor,
@@ -96,7 +96,7 @@ pub async fn accept(listener: TcpListener, door: Door, worker: Rc<Worker>, drain
         }
     };
     loop {
-        let Came { connection, news } = tokio::select! {
+        let Accepted { connection, news } = tokio::select! {
             biased;
             came = acceptor.next() => came,
             () = drain.requested() => return,
@@ -122,16 +122,16 @@ pub async fn accept(listener: TcpListener, door: Door, worker: Rc<Worker>, drain
             introduced: RefCell::default(),
         };
         open.set(open.get() + 1);
-        let slot: Slot = Box::new((place, Opened(Rc::clone(&open))));
+        let slot: Releaser = Box::new((place, OpenedConnection(Rc::clone(&open))));
         serve(client, tcp, door.tls.clone(), slot, party);
     }
 }
 
 /// Whatever is given back when a connection ends.
-type Slot = Box<dyn std::any::Any>;
+type Releaser = Box<dyn std::any::Any>;
 
 /// Starts the task of a connection. One without TLS has no room for a handshake.
-fn serve(client: Client, tcp: TcpStream, server: Option<tls::Server>, slot: Slot, party: u32) {
+fn serve(client: Client, tcp: TcpStream, server: Option<tls::Server>, slot: Releaser, party: u32) {
     let worker = Rc::clone(&client.worker);
     let telemetry = Arc::clone(&worker.telemetry);
     let account = worker.accounts.open(&telemetry.memory, party);
@@ -150,7 +150,7 @@ fn serve(client: Client, tcp: TcpStream, server: Option<tls::Server>, slot: Slot
 
 /// What holds for a new connection, as the config in force says.
 struct Allowed {
-    limits: Arc<Limits>,
+    limits: Arc<ClientLimits>,
     trusted_hops: u8,
     begin_traces: bool,
 }

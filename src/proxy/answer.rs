@@ -14,7 +14,7 @@ use super::forward::Answer;
 use super::tunnel;
 use crate::message::account;
 use crate::message::body::{Body, BodyError};
-use crate::message::h1::conn::Conn;
+use crate::message::h1::conn::H1Conn;
 use crate::message::h1::pump::{Pump, PumpError, Waits};
 use crate::message::h1::write::{self, Edits, Towards};
 use crate::message::head::{Framing, Known, RequestHead, ResponseHead, Version};
@@ -23,9 +23,9 @@ use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 
 /// One request of a connection and what is needed to answer it.
-pub(super) struct Turn<'a> {
+pub(super) struct RequestTurn<'a> {
     pub(super) client: &'a Client,
-    pub(super) conn: &'a Rc<Conn>,
+    pub(super) conn: &'a Rc<H1Conn>,
     pub(super) timer: &'a mut Deadline,
     pub(super) head: &'a RequestHead,
     /// The connection takes no other request after it.
@@ -63,8 +63,8 @@ pub(super) fn answer_fields(head: &ResponseHead, exchange: &Exchange) -> Scratch
 }
 
 /// Sends an answer and closes its exchange.
-pub(super) async fn send(turn: Turn<'_>, exchange: &mut Exchange, answer: &mut Answer) -> After {
-    let Turn { client, conn, timer, head, last } = turn;
+pub(super) async fn send(turn: RequestTurn<'_>, exchange: &mut Exchange, answer: &mut Answer) -> After {
+    let RequestTurn { client, conn, timer, head, last } = turn;
     let framing = framing_for(head.version, answer.head.framing);
     // An answer that overtakes its request ends the connection: where the next request begins is not known yet.
     let keep = head.keeps_alive
@@ -84,7 +84,7 @@ pub(super) async fn send(turn: Turn<'_>, exchange: &mut Exchange, answer: &mut A
     let total_at = timeouts.total.map(|total| exchange.started + total);
     let sent = pump_all(&mut pump, conn, &mut answer.body, timer, timeouts.idle, total_at).await;
     if answer.head.status == 101 && sent.is_ok() {
-        let upstream = answer.lease.take().map(crate::upstream::pool::Lease::into_conn);
+        let upstream = answer.lease.take().map(crate::upstream::pool::PooledConnection::into_conn);
         return Box::pin(upgraded(conn, upstream, timer, exchange, timeouts.idle)).await;
     }
     let after = sent.as_ref().map_or_else(|error| after_break(error, framing), |()| After::Linger);
@@ -129,7 +129,7 @@ fn close(exchange: &mut Exchange, answer: &mut Answer, sent: Result<(), PumpErro
 /// Sends head and body; a silence of `idle` within the body, or the end of the exchange's time, breaks it off.
 async fn pump_all(
     pump: &mut Pump,
-    conn: &Rc<Conn>,
+    conn: &Rc<H1Conn>,
     body: &mut Body,
     timer: &mut Deadline,
     idle: Option<Duration>,
@@ -161,8 +161,8 @@ async fn pump_all(
 }
 
 async fn upgraded(
-    conn: &Rc<Conn>,
-    upstream: Option<Rc<Conn>>,
+    conn: &Rc<H1Conn>,
+    upstream: Option<Rc<H1Conn>>,
     timer: &mut Deadline,
     exchange: &mut Exchange,
     idle: Option<Duration>,

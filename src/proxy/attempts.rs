@@ -8,10 +8,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::call::Call;
+use super::call::PreparedCall;
 use super::error::ProxyError;
 use super::exchange::Exchange;
-use super::forward::{Answer, Asker, Attempt, Met};
+use super::forward::{Answer, Asker, Attempt, AttemptMet};
 use super::worker::Worker;
 use crate::message::head::{Framing, Known, Method};
 use crate::reliability::breaker::{ExchangeEvidence, Fitness, PermitRequest};
@@ -29,7 +29,7 @@ use crate::upstream::operations::Operation;
 use crate::upstream::permit::{Begun, Permit, Permits};
 
 /// The attempts of one exchange.
-pub(super) struct Attempts<'a> {
+pub(super) struct AttemptLoop<'a> {
     pub(super) worker: &'a Rc<Worker>,
     pub(super) route: &'a Arc<RouteEntry>,
     pub(super) operation: Option<&'a Operation>,
@@ -40,7 +40,7 @@ pub(super) struct Attempts<'a> {
 }
 
 /// One attempt that has ended.
-pub(super) struct Ended {
+pub(super) struct EndedAttempt {
     pub(super) endpoint: Arc<EndpointState>,
     pub(super) verdict: Verdict,
     began: Instant,
@@ -50,7 +50,7 @@ pub(super) struct Ended {
     blame: Blame,
 }
 
-impl<'a> Attempts<'a> {
+impl<'a> AttemptLoop<'a> {
     pub(super) fn new(
         worker: &'a Rc<Worker>,
         route: &'a Arc<RouteEntry>,
@@ -66,7 +66,7 @@ impl<'a> Attempts<'a> {
     /// Makes them, until there is an answer or nothing more to try.
     pub(super) async fn run(
         &self,
-        call: &mut Call<'_>,
+        call: &mut PreparedCall<'_>,
         exchange: &mut Exchange,
         timer: &mut Deadline,
     ) -> Result<Answer, ProxyError> {
@@ -80,7 +80,7 @@ impl<'a> Attempts<'a> {
             so_far.made += 1;
             exchange.attempts = so_far.made;
             let begun = self.begin();
-            let mut met = Met::default();
+            let mut met = AttemptMet::default();
             let answer = self.once(&endpoint, call, exchange, timer, now, &mut met).await;
             let endpoint = met.endpoint.take().unwrap_or(endpoint);
             let at = clock::instant();
@@ -161,11 +161,11 @@ impl<'a> Attempts<'a> {
     async fn once(
         &self,
         endpoint: &Arc<EndpointState>,
-        call: &mut Call<'_>,
+        call: &mut PreparedCall<'_>,
         exchange: &Exchange,
         timer: &mut Deadline,
         now: Instant,
-        met: &mut Met,
+        met: &mut AttemptMet,
     ) -> Result<Answer, ProxyError> {
         let _in_flight = endpoint.begin();
         let attempt = Attempt {
@@ -182,7 +182,7 @@ impl<'a> Attempts<'a> {
     fn verdict(
         &self,
         answer: &Result<Answer, ProxyError>,
-        met: &Met,
+        met: &AttemptMet,
         began: Instant,
         at: Instant,
     ) -> Verdict {
@@ -216,7 +216,7 @@ impl<'a> Attempts<'a> {
         reused: bool,
         began: Instant,
         at: Instant,
-    ) -> Ended {
+    ) -> EndedAttempt {
         let upstream = &self.route.upstream;
         let blame = self.blame(&endpoint, verdict, at);
         let took = at.saturating_duration_since(began);
@@ -232,7 +232,7 @@ impl<'a> Attempts<'a> {
             }
             .tell();
         }
-        Ended { endpoint, began, at, reused, unconnected: false, verdict, blame }
+        EndedAttempt { endpoint, began, at, reused, unconnected: false, verdict, blame }
     }
 
     /// To whom an attempt is put down. What only matters of a bad one is only looked up for a bad one.
@@ -254,7 +254,7 @@ impl<'a> Attempts<'a> {
         &self,
         begun: Begun<'_>,
         permits: Permits<'_>,
-        mut ended: Ended,
+        mut ended: EndedAttempt,
         tried: &[Arc<EndpointState>],
     ) {
         // What failed elsewhere too speaks against the upstream, whichever endpoints are still in rotation.
@@ -301,7 +301,7 @@ impl<'a> Attempts<'a> {
         error: &ProxyError,
         request: Repeatable,
         exchange: &Exchange,
-        ended: &Ended,
+        ended: &EndedAttempt,
         permits: &Permits<'_>,
     ) -> Option<Instant> {
         // `None`: the client's doing.
@@ -338,7 +338,7 @@ impl<'a> Attempts<'a> {
 }
 
 /// What a breaker that is not plainly closed wants to know of a request.
-fn ask(call: &Call<'_>, route: &RouteEntry) -> PermitRequest {
+fn ask(call: &PreparedCall<'_>, route: &RouteEntry) -> PermitRequest {
     let fitness = if is_safe(call) {
         Fitness::Safe
     } else if call.body.is_whole() {
@@ -350,13 +350,13 @@ fn ask(call: &Call<'_>, route: &RouteEntry) -> PermitRequest {
 }
 
 /// GET, HEAD or OPTIONS without a body.
-fn is_safe(call: &Call<'_>) -> bool {
+fn is_safe(call: &PreparedCall<'_>) -> bool {
     matches!(call.head.method, Method::Get | Method::Head | Method::Options)
         && matches!(call.head.framing, Framing::None | Framing::Length(0))
 }
 
 /// What may be repeated of a request.
-fn repeatable(call: &Call<'_>) -> Repeatable {
+fn repeatable(call: &PreparedCall<'_>) -> Repeatable {
     Repeatable {
         safe: is_safe(call),
         idempotent: call.head.method.is_idempotent(),

@@ -12,7 +12,7 @@ use crate::message::head::{Framing, Known, KnownSet, RequestHead};
 use crate::message::scratch::Scratch;
 
 /// One request, ready to be attempted.
-pub struct Call<'a> {
+pub struct PreparedCall<'a> {
     /// As the client sent it.
     pub head: &'a RequestHead,
     /// Given to the attempt; comes back when that fails, perhaps without its start ([`Body::is_whole_again`]).
@@ -79,7 +79,7 @@ pub struct Origin<'a> {
     pub introduced: &'a RefCell<Option<Introduced>>,
 }
 
-impl<'a> Call<'a> {
+impl<'a> PreparedCall<'a> {
     /// Prepares the head's edits.
     pub fn prepare(
         head: &'a RequestHead,

@@ -10,7 +10,7 @@ use super::call::{Introduced, Origin};
 use super::exchange::Exchange;
 use super::route::Entrance;
 use super::worker::Worker;
-use crate::config::Limits;
+use crate::config::ClientLimits;
 use crate::message::fields;
 use crate::message::h1::parse::HeadLimits;
 use crate::message::head::{Known, RequestHead};
@@ -27,7 +27,7 @@ pub struct Client {
     /// By TLS?
     pub secure: bool,
     /// What it may ask.
-    pub limits: Arc<Limits>,
+    pub limits: Arc<ClientLimits>,
     /// Proxies in front that are believed.
     pub trusted_hops: u8,
     /// Does a trace begin here?

@@ -99,7 +99,7 @@ pub enum ProxyError {
         /// Whose.
         upstream: UpstreamName,
         /// Of what.
-        room: Room,
+        room: Exhausted,
     },
     /// The bytes that may be buffered are all in use, or this client holds its share of them.
     #[error("there is no memory for one more exchange")]
@@ -166,7 +166,7 @@ pub enum ProxyError {
 
 /// What there is no more of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
+pub enum Exhausted {
     /// Connections.
     Connections,
     /// What a client that holds much of them may have, while others are there.
@@ -175,7 +175,7 @@ pub enum Room {
     Tunnels,
 }
 
-impl fmt::Display for Room {
+impl fmt::Display for Exhausted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connections => "no connection left",
@@ -189,8 +189,8 @@ impl ProxyError {
     /// There is no connection to `upstream`.
     pub fn connecting(upstream: UpstreamName, error: ConnectError) -> Self {
         match error {
-            ConnectError::Full => Self::Full { upstream, room: Room::Connections },
-            ConnectError::NoTunnel => Self::Full { upstream, room: Room::Tunnels },
+            ConnectError::Full => Self::Full { upstream, room: Exhausted::Connections },
+            ConnectError::NoTunnel => Self::Full { upstream, room: Exhausted::Tunnels },
             ConnectError::Failed(why, cause) => Self::Connect { upstream, why, cause },
         }
     }

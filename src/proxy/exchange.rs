@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use crate::message::account;
 use crate::message::fields::{self, Trace};
 use crate::message::head::{Known, Method, RequestHead};
-use crate::message::memory::Cut;
+use crate::message::memory::CutReason;
 use crate::message::scratch::Scratch;
 use crate::reliability::party::Party;
 use crate::runtime::clock;
-use crate::telemetry::access::Line;
+use crate::telemetry::access::AccessLine;
 use crate::telemetry::series::{Finished, Outcome};
 use crate::upstream::endpoint::EndpointState;
-use crate::upstream::shares::Held;
-use crate::upstream::{RouteEntry, Slot};
+use crate::upstream::shares::InFlight;
+use crate::upstream::{ConnectionSlot, RouteEntry};
 
 use super::worker::Worker;
 
@@ -49,20 +49,20 @@ pub struct Exchange {
     /// Those that an attempt failed at, each once.
     pub tried: Vec<Arc<EndpointState>>,
     /// Its place among those of the same upstream.
-    pub held: Option<Held>,
+    pub held: Option<InFlight>,
     /// What it may become.
-    pub tunnel: Option<Slot>,
+    pub tunnel: Option<ConnectionSlot>,
     /// Bytes of the request's body.
     pub bytes_in: Cell<u64>,
     outcome: Outcome,
-    line: Option<Asked>,
+    line: Option<LoggedRequest>,
     method: Method,
     counted: bool,
     closed: bool,
 }
 
 /// What the access log wants to know of the request; copied only when a line may be written.
-struct Asked {
+struct LoggedRequest {
     text: Scratch,
     /// Where the method ends and the host begins.
     host_at: usize,
@@ -71,7 +71,7 @@ struct Asked {
     version: &'static str,
 }
 
-impl Asked {
+impl LoggedRequest {
     fn copy(head: &RequestHead) -> Self {
         let mut text = Scratch::from(head.method_bytes());
         let host_at = text.len();
@@ -93,7 +93,7 @@ impl Exchange {
     pub fn open(worker: &Rc<Worker>, head: &RequestHead, client: IpAddr, now: Instant) -> Self {
         let sent_id = head.store.known(Known::RequestId).filter(|id| fields::is_request_id(id));
         let request_id = sent_id.map_or_else(|| worker.new_request_id(now), Scratch::from);
-        let line = worker.telemetry.access_log().is_on().then(|| Asked::copy(head));
+        let line = worker.telemetry.access_log().is_on().then(|| LoggedRequest::copy(head));
         Self {
             worker: Rc::clone(worker),
             started: now,
@@ -189,8 +189,8 @@ impl Exchange {
         if let Some(cut) = account::with_current(|account| account.cut()).flatten() {
             self.reason = Some(cut.label());
             self.outcome = match cut {
-                Cut::Memory => Outcome::Refused,
-                Cut::Slow => Outcome::ClientError,
+                CutReason::Memory => Outcome::Refused,
+                CutReason::Slow => Outcome::ClientError,
             };
         }
         let total = now.saturating_duration_since(self.started);
@@ -224,7 +224,7 @@ impl Exchange {
         }
         let (method, host, path) = asked.parts();
         let tried: Vec<_> = self.tried.iter().map(|endpoint| endpoint.addr).collect();
-        self.worker.access.write(&Line {
+        self.worker.access.write(&AccessLine {
             wall: clock::wall_at(now),
             request_id: &self.request_id,
             trace_id: self.trace.map(|(trace, _)| trace.trace_id),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::error::{ProxyError, Room};
+use super::error::{Exhausted, ProxyError};
 use crate::reliability::breaker::Refusal;
 use crate::reliability::verdict::BadReason;
 use crate::telemetry::labels::Outcome;
@@ -246,9 +246,9 @@ impl ProxyError {
                 };
                 Facts { label, retry_after: Some(refusal.retry_after()), ..REFUSED }
             }
-            Self::Full { room: Room::Connections, .. } => FULL,
-            Self::Full { room: Room::Share, .. } => SHARE,
-            Self::Full { room: Room::Tunnels, .. } => TUNNELS,
+            Self::Full { room: Exhausted::Connections, .. } => FULL,
+            Self::Full { room: Exhausted::Share, .. } => SHARE,
+            Self::Full { room: Exhausted::Tunnels, .. } => TUNNELS,
             Self::NoMemory => NO_MEMORY,
             Self::NoAddress { .. } => NO_ADDRESS,
             Self::Connect { why: BadReason::Tls, .. } => TLS,

@@ -11,9 +11,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::attempts::Attempts;
-use super::call::{Call, Origin};
-use super::error::{ProxyError, Room};
+use super::attempts::AttemptLoop;
+use super::call::{Origin, PreparedCall};
+use super::error::{Exhausted, ProxyError};
 use super::exchange::Exchange;
 use super::forward::{Answer, Asker};
 use super::reply;
@@ -74,7 +74,7 @@ impl Gateway<'_> {
         limit(body, head, &route)?;
         self.room(&route, head, exchange)?;
         let span = self.0.draw().max(1).to_be_bytes();
-        let mut call = Call::prepare(head, body, origin, exchange, span, || self.0.new_trace_id());
+        let mut call = PreparedCall::prepare(head, body, origin, exchange, span, || self.0.new_trace_id());
         if route.upstream.config.via {
             call.put_via();
         }
@@ -89,7 +89,7 @@ impl Gateway<'_> {
         let pays = head.method == Method::Post
             && operations.takes_payment(head.path_bytes())
             && !fields::has_test_key(&head.store);
-        let attempts = Attempts { pays, ..Attempts::new(self.0, &route, operation, asker, exchange) };
+        let attempts = AttemptLoop { pays, ..AttemptLoop::new(self.0, &route, operation, asker, exchange) };
         attempts.run(&mut call, exchange, timer).await
     }
 
@@ -101,13 +101,13 @@ impl Gateway<'_> {
         self.buffers(upstream, client, exchange.started)?;
         let full = |room| ProxyError::Full { upstream: upstream.config.name.clone(), room };
         if head.wants_upgrade {
-            exchange.tunnel = Some(upstream.tunnel().ok_or_else(|| full(Room::Tunnels))?);
+            exchange.tunnel = Some(upstream.tunnel().ok_or_else(|| full(Exhausted::Tunnels))?);
             return Ok(());
         }
         if let Some(shares) = &upstream.shares {
             let places = upstream.config.pool.connections;
             let held = shares.take(self.0.number, client, places, exchange.started);
-            exchange.held = Some(held.ok_or_else(|| full(Room::Share))?);
+            exchange.held = Some(held.ok_or_else(|| full(Exhausted::Share))?);
         }
         Ok(())
     }

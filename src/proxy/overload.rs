@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::worker::Worker;
 use crate::message::buf;
-use crate::message::memory::Cut;
+use crate::message::memory::CutReason;
 use crate::reliability::overload::{Holding, slowest, to_end};
 use crate::reliability::share::Occupancy;
 use crate::runtime::pauses;
@@ -39,7 +39,7 @@ pub fn look(worker: &Worker, now: Instant, second: bool) -> Option<Duration> {
         let workers = worker.registry.snapshot().config.process.workers.max(1);
         for at in to_end(&holdings, excess.div_ceil(workers)) {
             if let Some(account) = all.get(at) {
-                account.end(Cut::Memory);
+                account.end(CutReason::Memory);
             }
         }
     });
@@ -65,7 +65,7 @@ fn slow(worker: &Worker) {
                 all.iter().map(|one| one.rate().filter(|_| one.pool() == pool && one.is_awaited())).collect();
             for at in slowest(&rates, least, places) {
                 if let Some(account) = all.get(at) {
-                    account.end(Cut::Slow);
+                    account.end(CutReason::Slow);
                 }
             }
         }

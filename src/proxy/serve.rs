@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::answer::{self, Turn};
+use super::answer::{self, RequestTurn};
 use super::client::{After, Client};
 use super::error::ProxyError;
 use super::forward::Asker;
@@ -14,10 +14,10 @@ use super::gateway::Gateway;
 use super::reply;
 use super::serve_h2;
 use super::tunnel;
-use crate::config::Limits;
+use crate::config::ClientLimits;
 use crate::message::account;
 use crate::message::buf::Buf;
-use crate::message::h1::conn::{Conn, HeadError};
+use crate::message::h1::conn::{H1Conn, HeadError};
 use crate::message::h1::pump::Pump;
 use crate::message::h1::write::{self, Edits, Towards};
 use crate::message::head::{Method, RequestHead, Version};
@@ -33,7 +33,7 @@ pub async fn connection(client: Client, io: Io, h2: bool, slot: Box<dyn std::any
     if h2 {
         return Box::pin(serve_h2::connection(client, io)).await;
     }
-    let conn = Conn::new(io, Buf::default(), Some(slot));
+    let conn = H1Conn::new(io, Buf::default(), Some(slot));
     account::with_current(|account| account.watch(&conn));
     let mut timer = Deadline::default();
     match speaks_h2(&client, &conn, &mut timer).await {
@@ -52,7 +52,7 @@ pub async fn connection(client: Client, io: Io, h2: bool, slot: Box<dyn std::any
 }
 
 /// Does the connection begin with the HTTP/2 preface? `None`: it ended before it began.
-async fn speaks_h2(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Option<bool> {
+async fn speaks_h2(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> Option<bool> {
     let at = clock::instant() + client.limits.header_read;
     poll_fn(|cx| {
         loop {
@@ -77,7 +77,7 @@ async fn speaks_h2(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Op
     .await
 }
 
-async fn exchanges(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> After {
+async fn exchanges(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> After {
     let mut leaving = pin!(client.drain.requested());
     // Registered once: from here on the flag tells, and the wake-up comes by itself.
     poll_fn(|cx| Poll::Ready(leaving.as_mut().poll(cx).is_ready())).await;
@@ -106,7 +106,7 @@ async fn exchanges(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Af
 /// Waits for the first byte of a request; false when there will be none. `ended`: the last one's end.
 async fn wait_for_request(
     client: &Client,
-    conn: &Conn,
+    conn: &H1Conn,
     timer: &mut Deadline,
     ended: Option<Instant>,
 ) -> bool {
@@ -129,7 +129,7 @@ async fn wait_for_request(
     .await
 }
 
-async fn read_head(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Result<RequestHead, After> {
+async fn read_head(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> Result<RequestHead, After> {
     let limits = client.head_limits();
     let mut at = None;
     let read = poll_fn(|cx| {
@@ -169,7 +169,7 @@ async fn read_head(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Re
 /// and what is large is in it once.
 async fn exchange(
     client: &Client,
-    conn: &Rc<Conn>,
+    conn: &Rc<H1Conn>,
     timer: &mut Deadline,
     head: &RequestHead,
     last: bool,
@@ -193,7 +193,7 @@ async fn exchange(
     if !answer.is_foreign() && !answer.head.keeps_alive {
         conn.spoil();
     }
-    answer::send(Turn { client, conn, timer, head, last }, &mut exchange, &mut answer).await
+    answer::send(RequestTurn { client, conn, timer, head, last }, &mut exchange, &mut answer).await
 }
 
 /// A client that sends nothing for so long while the connection lingers has nothing more to say.
@@ -202,7 +202,7 @@ const LINGER_IDLE: Duration = Duration::from_secs(5);
 /// Ends the connection. Lingering: what the client is still sending is read over for as long as the limits say, so that
 /// closing does not reset the connection under an answer that the client has not read yet (RFC 9112 section 9.6): many read
 /// it only when their whole body is sent.
-async fn leave(conn: &Rc<Conn>, timer: &mut Deadline, after: After, limits: &Limits) {
+async fn leave(conn: &Rc<H1Conn>, timer: &mut Deadline, after: After, limits: &ClientLimits) {
     if after == After::Abort {
         return;
     }

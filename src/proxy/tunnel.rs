@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::attempts::Attempts;
+use super::attempts::AttemptLoop;
 use super::client::Client;
 use super::error::ProxyError;
 use super::exchange::Exchange;
@@ -19,7 +19,7 @@ use super::route;
 use crate::message::account;
 use crate::message::body::Body;
 use crate::message::buf::SIZE;
-use crate::message::h1::conn::Conn;
+use crate::message::h1::conn::H1Conn;
 use crate::message::h1::pump::Pump;
 use crate::message::head::{Framing, RequestHead};
 use crate::reliability::breaker::{Fitness, PermitRequest};
@@ -70,7 +70,7 @@ impl Joined {
 /// Serves a CONNECT request of the egress listener to its end; the bytes that came back.
 pub async fn connect(
     client: &Client,
-    conn: &Rc<Conn>,
+    conn: &Rc<H1Conn>,
     timer: &mut Deadline,
     head: &RequestHead,
     exchange: &mut Exchange,
@@ -81,12 +81,15 @@ pub async fn connect(
         return Err(ProxyError::WrongMethod { method: head.method_text().to_owned() });
     }
     let world = worker.registry.snapshot();
-    let asked =
-        route::Asked { host: head.host(), port: head.port().unwrap_or(443), form: route::Form::Tunnel };
+    let asked = route::ForwardTarget {
+        host: head.host(),
+        port: head.port().unwrap_or(443),
+        form: route::ForwardForm::Tunnel,
+    };
     let route = route::by_host(&worker.registry, &world, &asked).await?;
     drop(world);
     exchange.routed(Arc::clone(&route));
-    let attempts = Attempts::new(worker, &route, None, None, exchange);
+    let attempts = AttemptLoop::new(worker, &route, None, None, exchange);
     let (far, opened) = dial(&attempts, exchange).await?;
     let _in_flight = opened.endpoint.begin();
     let (began, connected) = (opened.began, clock::instant());
@@ -115,9 +118,9 @@ struct Opened<'a> {
 
 /// Connects, elsewhere when that fails: nothing of what the client will say has left.
 async fn dial<'a>(
-    attempts: &Attempts<'a>,
+    attempts: &AttemptLoop<'a>,
     exchange: &mut Exchange,
-) -> Result<(Rc<Conn>, Opened<'a>), ProxyError> {
+) -> Result<(Rc<H1Conn>, Opened<'a>), ProxyError> {
     let (worker, route) = (attempts.worker, attempts.route);
     let upstream = &route.upstream;
     let mut began = clock::instant();
@@ -155,7 +158,7 @@ async fn dial<'a>(
     }
 }
 
-async fn established(conn: &Rc<Conn>) -> Result<(), ()> {
+async fn established(conn: &Rc<H1Conn>) -> Result<(), ()> {
     let mut pump =
         Pump::new(Framing::None, |out| out.extend_from_slice(b"HTTP/1.1 200 Connection established\r\n\r\n"));
     let mut none = Body::empty();
@@ -164,7 +167,7 @@ async fn established(conn: &Rc<Conn>) -> Result<(), ()> {
 
 /// Settles the attempt of a tunnel as soon as it is clear how it began.
 struct Judge<'a> {
-    opened: Option<(&'a Attempts<'a>, Opened<'a>)>,
+    opened: Option<(&'a AttemptLoop<'a>, Opened<'a>)>,
     first_limit: Option<Duration>,
     connected: Instant,
 }
@@ -190,21 +193,21 @@ impl Judge<'_> {
 }
 
 /// Joins two connections until both sides have ended, one broke, or nothing passed for `idle`.
-pub async fn join(a: &Rc<Conn>, b: &Rc<Conn>, timer: &mut Deadline, idle: Option<Duration>) -> Joined {
+pub async fn join(a: &Rc<H1Conn>, b: &Rc<H1Conn>, timer: &mut Deadline, idle: Option<Duration>) -> Joined {
     let mut judge = Judge { opened: None, first_limit: None, connected: clock::instant() };
     join_judged(a, b, timer, idle, &mut judge).await
 }
 
 async fn join_judged(
-    near: &Rc<Conn>,
-    far: &Rc<Conn>,
+    near: &Rc<H1Conn>,
+    far: &Rc<H1Conn>,
     timer: &mut Deadline,
     idle: Option<Duration>,
     judge: &mut Judge<'_>,
 ) -> Joined {
     let mut joined = Joined::default();
-    let mut up = Way::default();
-    let mut down = Way::default();
+    let mut up = Direction::default();
+    let mut down = Direction::default();
     let mut active_at = clock::instant();
     poll_fn(|cx| {
         let before = joined.up + joined.down;
@@ -244,7 +247,7 @@ async fn join_judged(
     joined
 }
 
-fn note_first(joined: &mut Joined, before: u64, now: Instant, up: &Way) {
+fn note_first(joined: &mut Joined, before: u64, now: Instant, up: &Direction) {
     if joined.first_down.is_none() && joined.down > 0 {
         joined.first_down = Some(now);
     } else if joined.first_down.is_some()
@@ -258,21 +261,21 @@ fn note_first(joined: &mut Joined, before: u64, now: Instant, up: &Way) {
 
 /// One direction of a tunnel.
 #[derive(Default)]
-struct Way {
+struct Direction {
     ended: bool,
     shut: bool,
     passed: u64,
     moved: bool,
 }
 
-impl Way {
+impl Direction {
     fn take_passed(&mut self) -> u64 {
         self.moved = self.passed > 0;
         std::mem::take(&mut self.passed)
     }
 
     /// Moves what there is; ready when `from` has ended and `to` has been told.
-    fn poll(&mut self, cx: &mut Context<'_>, from: &Conn, to: &Conn) -> Poll<io::Result<()>> {
+    fn poll(&mut self, cx: &mut Context<'_>, from: &H1Conn, to: &H1Conn) -> Poll<io::Result<()>> {
         loop {
             if from.has_ahead() {
                 match from.poll_pass(cx, to) {
@@ -360,10 +363,10 @@ mod tests {
         let (mut client, near) = tokio::io::duplex(64);
         let far = Holding::default();
         let sent = Rc::clone(&far.sent);
-        let near = Conn::new(Io::Boxed(Box::new(near)), Buf::default(), None);
-        let far = Conn::new(Io::Boxed(Box::new(far)), Buf::default(), None);
+        let near = H1Conn::new(Io::Boxed(Box::new(near)), Buf::default(), None);
+        let far = H1Conn::new(Io::Boxed(Box::new(far)), Buf::default(), None);
         client.write_all(b"hello").await.expect("writes");
-        let mut way = Way::default();
+        let mut way = Direction::default();
         let moved = poll_fn(|cx| {
             assert!(way.poll(cx, &near, &far).is_pending(), "the client stays");
             if sent.borrow().is_empty() { Poll::Pending } else { Poll::Ready(()) }

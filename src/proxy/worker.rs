@@ -14,7 +14,7 @@ use crate::message::fields;
 use crate::message::scratch::Scratch;
 use crate::runtime::clock;
 use crate::telemetry::Telemetry;
-use crate::telemetry::access::{Line, Writer};
+use crate::telemetry::access::{AccessLine, AccessWriter};
 use crate::telemetry::series::Outcome;
 use crate::upstream::pool::Pools;
 use crate::upstream::registry::Registry;
@@ -30,7 +30,7 @@ pub struct Worker {
     /// This worker's connections.
     pub pools: Rc<Pools>,
     /// This worker's access lines.
-    pub access: Rc<Writer>,
+    pub access: Rc<AccessWriter>,
     /// Has this worker run all the time?
     pub pulse: Pulse,
     /// Who stands in front?
@@ -109,7 +109,7 @@ impl Worker {
             return;
         }
         self.unread.set((second, written + 1));
-        self.access.write(&Line {
+        self.access.write(&AccessLine {
             wall,
             request_id,
             trace_id: None,

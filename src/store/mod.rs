@@ -40,7 +40,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot, watch};
 
-pub use crate::config::Store as StoreConfig;
+pub use crate::config::StoreConfig;
 use crate::runtime::clock;
 use crate::runtime::tasks::Tasks;
 use crate::telemetry::event::StoreEvent;

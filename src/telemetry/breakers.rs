@@ -37,7 +37,7 @@ pub struct BreakerNumbers {
 /// One worker's count, on cache lines of its own.
 #[derive(Default)]
 #[repr(align(128))]
-struct Shard(AtomicU64);
+struct BreakerShard(AtomicU64);
 
 /// The numbers of one breaker.
 pub struct BreakerSeries {
@@ -46,7 +46,7 @@ pub struct BreakerSeries {
     numbers: Mutex<BreakerNumbers>,
     refused: [AtomicU64; Refusal::LABELS.len()],
     /// Exchanges that a breaker that is on would have refused.
-    against_shadow: Box<[Shard]>,
+    against_shadow: Box<[BreakerShard]>,
     failures: AtomicU64,
 }
 
@@ -56,7 +56,7 @@ impl BreakerSeries {
             label,
             numbers: Mutex::default(),
             refused: Default::default(),
-            against_shadow: (0..workers.max(1)).map(|_| Shard::default()).collect(),
+            against_shadow: (0..workers.max(1)).map(|_| BreakerShard::default()).collect(),
             failures: AtomicU64::new(0),
         }
     }

@@ -24,7 +24,7 @@ pub enum Event<'a> {
     EndpointHealth { upstream: &'a str, endpoint: &'a str, healthy: bool, why: &'a str },
     AddressForbidden { upstream: &'a str, address: &'a str, range: &'a str },
     UnlistedHost { host: &'a str, policy: &'a str },
-    Told(&'a Told<'a>),
+    Told(&'a DeliveryAttempt<'a>),
     AdminMutation { actor: &'a str, action: &'a str, target: &'a str, reason: &'a str },
     CertReloaded { listener: &'a str },
     CertRefused { listener: &'a str, error: &'a str },
@@ -341,7 +341,7 @@ fn breaker_moved(upstream: &str, from: &str, to: &str, why: &str) {
 /// One attempt to tell somebody of an incident.
 #[derive(Debug)]
 #[allow(missing_docs)]
-pub struct Told<'a> {
+pub struct DeliveryAttempt<'a> {
     pub channel: &'a str,
     pub incident: &'a str,
     /// trigger, acknowledge, update, resolve or test.
@@ -360,7 +360,7 @@ pub enum Untold<'a> {
     Ever { why: &'a str, error: &'a str },
 }
 
-impl Told<'_> {
+impl DeliveryAttempt<'_> {
     fn tell(&self) {
         let Self { channel, incident, kind, came } = *self;
         match came {

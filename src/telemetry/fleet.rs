@@ -6,9 +6,9 @@ use super::family::Family;
 
 /// Both numbers.
 #[derive(Debug, Default)]
-pub struct Fleet(Mutex<(u64, Option<u64>)>);
+pub struct FleetMetrics(Mutex<(u64, Option<u64>)>);
 
-impl Fleet {
+impl FleetMetrics {
     /// `duty` is 1 for a member that calls people; `members`: those seen lately, itself among them, `None` for a single one.
     pub fn set(&self, duty: u64, members: Option<u64>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (duty, members);

@@ -21,7 +21,7 @@ use super::totals::MS_BOUNDS;
 pub fn exposition(telemetry: &Arc<Telemetry>, accept: Option<&str>) -> Exposition {
     let registry = || {
         let registry = Registry::new();
-        let source = Source { telemetry: Arc::downgrade(telemetry), descs: descs() };
+        let source = MetricSource { telemetry: Arc::downgrade(telemetry), descs: descs() };
         // Cannot fail: a fresh registry, and names that a test reads.
         let _ = registry.register(Box::new(source));
         let process = prometheus::process_collector::ProcessCollector::for_self();
@@ -31,12 +31,12 @@ pub fn exposition(telemetry: &Arc<Telemetry>, accept: Option<&str>) -> Expositio
     telemetry.exposer.expose(registry, || telemetry.all_series(), accept)
 }
 
-struct Source {
+struct MetricSource {
     telemetry: Weak<Telemetry>,
     descs: Vec<Desc>,
 }
 
-impl Collector for Source {
+impl Collector for MetricSource {
     fn desc(&self) -> Vec<&Desc> {
         self.descs.iter().collect()
     }

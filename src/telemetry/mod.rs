@@ -38,7 +38,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
-use crate::message::memory::Budget;
+use crate::message::memory::MemoryBudget;
 use crate::names::{RouteName, UpstreamName};
 use crate::runtime::clock::Moment;
 use access::AccessLog;
@@ -48,7 +48,7 @@ use upstreams::UpstreamSeries;
 
 /// Numbers that belong to no upstream.
 #[derive(Debug, Default)]
-pub struct Process {
+pub struct ProcessMetrics {
     /// Connections that panicked.
     pub panics: AtomicU64,
     /// Rises with every applied config.
@@ -70,22 +70,22 @@ pub struct Telemetry {
     malformed: Mutex<BTreeMap<&'static str, u64>>,
     listeners: RwLock<BTreeMap<String, crate::net::listener::ConnectionCount>>,
     access: AccessLog,
-    /// See [`Process`].
-    pub process: Process,
+    /// See [`ProcessMetrics`].
+    pub process: ProcessMetrics,
     /// What may be buffered of traffic, and what is.
-    pub memory: Arc<Budget>,
+    pub memory: Arc<MemoryBudget>,
     /// Uptime, incidents, times to detect and to recover.
     pub sre: sre::Sre,
     /// The store and its copies.
-    pub store: store::Store,
+    pub store: store::StoreMetrics,
     /// Attempts to tell people.
-    pub people: told::People,
+    pub people: told::PeopleMetrics,
     /// The place among other sidecars.
-    pub fleet: fleet::Fleet,
+    pub fleet: fleet::FleetMetrics,
     /// What passes the egress by.
-    pub bypass: bypass::Bypass,
+    pub bypass: bypass::BypassMetrics,
     exposer: exposer::Exposer,
-    scratch: Mutex<series::Scratch>,
+    scratch: Mutex<series::SumScratch>,
     rotated: Mutex<Option<Instant>>,
 }
 
@@ -100,13 +100,13 @@ impl Telemetry {
             malformed: Mutex::default(),
             listeners: RwLock::default(),
             access,
-            process: Process::default(),
+            process: ProcessMetrics::default(),
             memory: Arc::default(),
             sre: sre::Sre::default(),
-            store: store::Store::default(),
-            people: told::People::default(),
-            fleet: fleet::Fleet::default(),
-            bypass: bypass::Bypass::default(),
+            store: store::StoreMetrics::default(),
+            people: told::PeopleMetrics::default(),
+            fleet: fleet::FleetMetrics::default(),
+            bypass: bypass::BypassMetrics::default(),
             exposer: exposer::Exposer::default(),
             scratch: Mutex::default(),
             rotated: Mutex::default(),

@@ -14,7 +14,7 @@ use super::totals::Exemplar;
 /// The text of `families`; the buckets of the OpenTelemetry durations carry the last trace of their series.
 pub fn encode(families: &[MetricFamily], series: &[Arc<Series>]) -> String {
     let mut out = String::new();
-    let traces = Traces::of(series);
+    let traces = Exemplars::of(series);
     for family in families {
         let counter = family.get_field_type() == MetricType::COUNTER;
         let name = if counter { family.name().trim_end_matches("_total") } else { family.name() };
@@ -100,12 +100,12 @@ fn histogram(out: &mut String, name: &str, metric: &Metric, traces: Option<&[Opt
 }
 
 /// The last traces of the OpenTelemetry durations, by the labels of their series.
-struct Traces(HashMap<[String; 4], Box<[Option<Exemplar>; 15]>>);
+struct Exemplars(HashMap<[String; 4], Box<[Option<Exemplar>; 15]>>);
 
 /// The labels of such a series that tell it from the others.
 const TOLD_APART: [&str; 4] = ["http_route", "upstream", "http_request_method", "http_response_status_code"];
 
-impl Traces {
+impl Exemplars {
     fn of(series: &[Arc<Series>]) -> Self {
         let mut all = HashMap::new();
         for series in series {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::cells::CellSum;
 use super::clients::Clients;
 use super::labels::SeriesKey;
-use super::latency::{Interval, Over, Recorder, Rolling, Span, Summary};
+use super::latency::{Interval, LatencyWindow, OverCounts, Recorder, Rolling, Summary};
 use super::recent::Recent;
 use super::slow::{Slow, Yardstick};
 
@@ -19,7 +19,7 @@ pub use super::totals::{Exemplar, Finished, Totals};
 pub use super::upstreams::{TunnelEnd, UpstreamSeries};
 
 #[derive(Default)]
-struct Inner {
+struct RouteInner {
     total: Recorder,
     first_byte: Recorder,
     sums: Totals,
@@ -29,10 +29,10 @@ struct Inner {
 /// One worker's share, on cache lines of its own.
 #[derive(Default)]
 #[repr(align(128))]
-struct Shard {
+struct SeriesShard {
     started: AtomicU64,
     finished: AtomicU64,
-    inner: Mutex<Inner>,
+    inner: Mutex<RouteInner>,
 }
 
 /// The numbers of one route and its upstream.
@@ -43,12 +43,12 @@ pub struct Series {
     usual: AtomicU64,
     /// Label `http_route` of OpenTelemetry's metrics: the route's template, else its name.
     http_route: Mutex<Arc<str>>,
-    shards: Box<[Shard]>,
-    rolling: Mutex<Windows>,
+    shards: Box<[SeriesShard]>,
+    rolling: Mutex<RollingWindows>,
 }
 
 /// What is summed up once a second.
-struct Windows {
+struct RollingWindows {
     total: Rolling,
     first_byte: Rolling,
     outcomes: Outcomes,
@@ -75,7 +75,7 @@ impl Outcomes {
 
 /// Where one series after the other is summed up.
 #[derive(Default)]
-pub(super) struct Scratch {
+pub(super) struct SumScratch {
     total: CellSum,
     first_byte: CellSum,
     room: Vec<u8>,
@@ -85,8 +85,8 @@ impl Series {
     /// `nth`: of all series; neighbours close their minutes at different seconds.
     pub(super) fn new(key: SeriesKey, nth: usize, workers: usize, now: Instant) -> Self {
         let apart = Duration::from_secs(nth as u64 % 60);
-        let shards: Box<[Shard]> = (0..workers.max(1)).map(|_| Shard::default()).collect();
-        let rolling = Mutex::new(Windows {
+        let shards: Box<[SeriesShard]> = (0..workers.max(1)).map(|_| SeriesShard::default()).collect();
+        let rolling = Mutex::new(RollingWindows {
             total: Rolling::new(now, apart),
             first_byte: Rolling::new(now, apart),
             outcomes: Outcomes::default(),
@@ -105,7 +105,7 @@ impl Series {
     pub fn learn_usual(&self, now: Instant) {
         let median = {
             let rolling = self.rolling.lock().unwrap_or_else(PoisonError::into_inner);
-            rolling.first_byte.median(Span::FiveMinutes, 20, now)
+            rolling.first_byte.median(LatencyWindow::FiveMinutes, 20, now)
         };
         if let Some(median) = median {
             // At most 120 s.
@@ -122,7 +122,7 @@ impl Series {
         *self.http_route.lock().unwrap_or_else(PoisonError::into_inner) = label;
     }
 
-    fn shard(&self, worker: usize) -> &Shard {
+    fn shard(&self, worker: usize) -> &SeriesShard {
         // There is at least one shard.
         &self.shards[worker % self.shards.len()]
     }
@@ -180,9 +180,9 @@ impl Series {
         })
     }
 
-    pub(super) fn rotate(&self, scratch: &mut Scratch, now: Instant) {
+    pub(super) fn rotate(&self, scratch: &mut SumScratch, now: Instant) {
         let mut rolling = self.rolling.lock().unwrap_or_else(PoisonError::into_inner);
-        let Windows { total, first_byte, outcomes, slow } = &mut *rolling;
+        let RollingWindows { total, first_byte, outcomes, slow } = &mut *rolling;
         let mut sums = [0; 7];
         for shard in &self.shards {
             let mut inner = shard.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -197,13 +197,13 @@ impl Series {
     }
 
     /// What a window says of totals and of first bytes.
-    pub fn window(&self, span: Span, now: Instant) -> (Summary, Summary) {
+    pub fn window(&self, span: LatencyWindow, now: Instant) -> (Summary, Summary) {
         let rolling = self.rolling.lock().unwrap_or_else(PoisonError::into_inner);
         (rolling.total.merged(span, now), rolling.first_byte.merged(span, now))
     }
 
     /// How many exchanges ended within `span`.
-    pub fn ended_within(&self, span: Span, now: Instant) -> u64 {
+    pub fn ended_within(&self, span: LatencyWindow, now: Instant) -> u64 {
         self.rolling.lock().unwrap_or_else(PoisonError::into_inner).total.count(span, now)
     }
 
@@ -215,12 +215,12 @@ impl Series {
     /// Measures against these limits from now on; `None`: not at all.
     pub fn measure(&self, yardstick: Option<Yardstick>, now: Instant) {
         let mut rolling = self.rolling.lock().unwrap_or_else(PoisonError::into_inner);
-        let Windows { total, first_byte, slow, .. } = &mut *rolling;
+        let RollingWindows { total, first_byte, slow, .. } = &mut *rolling;
         slow.measure(yardstick, total, first_byte, now);
     }
 
     /// Exchanges within `span`, at most five minutes, and how many were over which limit; `None`: they are not measured.
-    pub fn slow_within(&self, span: Duration, now: Instant) -> Option<(Yardstick, Over)> {
+    pub fn slow_within(&self, span: Duration, now: Instant) -> Option<(Yardstick, OverCounts)> {
         self.rolling.lock().unwrap_or_else(PoisonError::into_inner).slow.within(span, now)
     }
 

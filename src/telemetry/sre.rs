@@ -56,7 +56,7 @@ impl Spans {
 }
 
 #[derive(Debug, Default)]
-struct Sums {
+struct SreSums {
     suspected: Spans,
     confirmed: Spans,
     acknowledged: Spans,
@@ -67,10 +67,10 @@ struct Sums {
 
 /// All of them.
 #[derive(Debug, Default)]
-pub struct Sre(Mutex<Sums>);
+pub struct Sre(Mutex<SreSums>);
 
 impl Sre {
-    fn sums(&self) -> std::sync::MutexGuard<'_, Sums> {
+    fn sums(&self) -> std::sync::MutexGuard<'_, SreSums> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -151,7 +151,7 @@ impl Sre {
     }
 }
 
-impl Sums {
+impl SreSums {
     fn families(&self) -> [Family; 8] {
         let mut detection = Family::histogram(
             "sre_detection_seconds",

@@ -54,7 +54,7 @@ const MOST_PAIRS: usize = 64;
 
 /// Exchanges of one method that ended with one status.
 #[derive(Clone, Debug)]
-pub struct Pair {
+pub struct MethodStatus {
     /// As asked.
     pub method: Method,
     /// 0: there was no answer, or it is one of too many.
@@ -65,7 +65,7 @@ pub struct Pair {
     pub exemplars: Option<Box<[Option<Exemplar>; 15]>>,
 }
 
-impl Pair {
+impl MethodStatus {
     fn new(method: Method, status: u16) -> Self {
         Self { method, status, took: Seconds::default(), exemplars: None }
     }
@@ -75,7 +75,7 @@ impl Pair {
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
     /// By method and status.
-    pub pairs: Vec<Pair>,
+    pub pairs: Vec<MethodStatus>,
     /// By outcome, in the order of [`Outcome::ALL`].
     pub outcomes: [u64; 7],
     /// Not cumulative; the last one is beyond all bounds.
@@ -108,8 +108,8 @@ impl Totals {
     }
 
     /// The pair's own counts, or those of status 0 once there are too many pairs.
-    fn pair(&mut self, method: Method, status: u16) -> &mut Pair {
-        let known = |pairs: &[Pair], status| {
+    fn pair(&mut self, method: Method, status: u16) -> &mut MethodStatus {
+        let known = |pairs: &[MethodStatus], status| {
             pairs.iter().position(|pair| pair.method == method && pair.status == status)
         };
         let at = known(&self.pairs, status).or_else(|| {
@@ -120,7 +120,7 @@ impl Totals {
             let status = if self.pairs.len() < MOST_PAIRS { status } else { 0 };
             // A pair is 150 bytes, and most series have one or two.
             self.pairs.reserve_exact(1);
-            self.pairs.push(Pair::new(method, status));
+            self.pairs.push(MethodStatus::new(method, status));
             self.pairs.len() - 1
         });
         // It is there: either it was found or it was just made.

@@ -94,7 +94,7 @@ fn place(verdict: Verdict) -> usize {
 /// One worker's counts.
 #[derive(Default)]
 #[repr(align(128))]
-struct Shard {
+struct UpstreamShard {
     verdicts: [AtomicU64; KINDS],
     /// Bad and rate-limited attempts that spoke against the endpoint alone.
     against_endpoint: AtomicU64,
@@ -110,7 +110,7 @@ pub struct UpstreamSeries {
     pub breaker: Arc<BreakerSeries>,
     /// Open connections, over all workers.
     pub connections: Arc<AtomicUsize>,
-    attempts: Box<[Shard]>,
+    attempts: Box<[UpstreamShard]>,
     retries: AtomicU64,
     retries_denied: AtomicU64,
     budget: Mutex<Option<RetryBudget>>,
@@ -144,7 +144,7 @@ impl UpstreamSeries {
             breaker: Arc::new(BreakerSeries::new(name.text(), workers)),
             name,
             connections: Arc::default(),
-            attempts: (0..workers.max(1)).map(|_| Shard::default()).collect(),
+            attempts: (0..workers.max(1)).map(|_| UpstreamShard::default()).collect(),
             retries: AtomicU64::new(0),
             retries_denied: AtomicU64::new(0),
             budget: Mutex::default(),
@@ -172,7 +172,7 @@ impl UpstreamSeries {
         }
     }
 
-    fn shard(&self, worker: usize) -> &Shard {
+    fn shard(&self, worker: usize) -> &UpstreamShard {
         // There is at least one shard.
         &self.attempts[worker % self.attempts.len()]
     }
@@ -186,7 +186,7 @@ impl UpstreamSeries {
         sum
     }
 
-    fn summed(&self, of: impl Fn(&Shard) -> &AtomicU64) -> u64 {
+    fn summed(&self, of: impl Fn(&UpstreamShard) -> &AtomicU64) -> u64 {
         self.attempts.iter().map(|shard| of(shard).load(Ordering::Relaxed)).sum()
     }
 

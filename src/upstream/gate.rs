@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use super::permit::Permit;
-use super::plain::{Guarded, Machine};
+use super::plain::{Guarded, GuardedMachine};
 use super::witness::Witness;
 use crate::reliability::breaker::{
     Breaker, BreakerPolicy, BreakerState, BreakerTransition, BreakerView, Check, ExchangeEvidence, Hold,
@@ -48,7 +48,7 @@ pub struct Gate {
     on_move: OnMove,
 }
 
-impl Machine for Breaker {
+impl GuardedMachine for Breaker {
     fn generation(&self) -> u64 {
         Self::generation(self)
     }

@@ -44,7 +44,7 @@ impl Missed {
 pub async fn check(
     upstream: &Upstream,
     endpoint: &EndpointState,
-    health: &config::Health,
+    health: &config::HealthCheck,
 ) -> Result<(), Missed> {
     let asked = health.path.as_deref().map(|path| (path, health.expect));
     let began = clock::instant();
@@ -56,9 +56,9 @@ pub async fn check(
 }
 
 /// What is asked for, and the statuses that are healthy.
-type Asked<'a> = Option<(&'a str, (u16, u16))>;
+type HttpCheck<'a> = Option<(&'a str, (u16, u16))>;
 
-async fn attempt(upstream: &Upstream, endpoint: &EndpointState, asked: Asked<'_>) -> Result<(), Missed> {
+async fn attempt(upstream: &Upstream, endpoint: &EndpointState, asked: HttpCheck<'_>) -> Result<(), Missed> {
     let tcp = TcpStream::connect(endpoint.addr).await.map_err(|error| Missed {
         told: format!("connect: {error}"),
         ours: local::cause(&error).is_some(),
@@ -167,7 +167,7 @@ const AT_ONCE: usize = 16;
 async fn all<'a>(
     upstream: &Upstream,
     endpoints: &'a [Arc<EndpointState>],
-    health: &config::Health,
+    health: &config::HealthCheck,
 ) -> Vec<(&'a Arc<EndpointState>, Result<(), Missed>)> {
     let called: Vec<_> =
         endpoints.iter().filter(|endpoint| !connect::is_passed_over(endpoints, endpoint)).collect();
@@ -199,7 +199,7 @@ async fn all<'a>(
 }
 
 /// A check that connects sees no answers.
-fn sees(health: &config::Health) -> Sees {
+fn sees(health: &config::HealthCheck) -> Sees {
     if health.path.is_some() { Sees::Answering } else { Sees::Connecting }
 }
 
@@ -209,7 +209,7 @@ fn learn(
     endpoint: &EndpointState,
     state: &mut RiseFall,
     checked: Result<(), Missed>,
-    health: &config::Health,
+    health: &config::HealthCheck,
 ) {
     let check = Check::from(&checked);
     upstream.series.checked(check);

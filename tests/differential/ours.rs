@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use strop::message::body::{Body, BodyError};
 use strop::message::buf::Buf;
-use strop::message::h1::conn::{Conn, HeadError};
+use strop::message::h1::conn::{H1Conn, HeadError};
 use strop::message::h1::parse::HeadLimits;
-use strop::message::head::{Framing, Method, RequestHead, ResponseHead, Store, Version};
+use strop::message::head::{Framing, HeadStore, Method, RequestHead, ResponseHead, Version};
 use strop::message::io::Io;
 use tokio::io::AsyncReadExt;
 
@@ -18,7 +18,7 @@ const LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 100 };
 
 struct Reader {
     wire: Wire,
-    conn: Rc<Conn>,
+    conn: Rc<H1Conn>,
     len: usize,
     reading: Reading,
 }
@@ -26,7 +26,7 @@ struct Reader {
 impl Reader {
     fn new(bytes: &[u8], piece: usize) -> Self {
         let wire = Wire::from_client(bytes, piece);
-        let conn = Conn::new(Io::Boxed(Box::new(wire.clone())), Buf::default(), None);
+        let conn = H1Conn::new(Io::Boxed(Box::new(wire.clone())), Buf::default(), None);
         let reading = Reading { messages: Vec::new(), starts: Vec::new(), end: End::Over, rest: Vec::new() };
         Self { wire, conn, len: bytes.len(), reading }
     }
@@ -86,7 +86,7 @@ async fn collect(mut body: Body) -> Result<(Vec<u8>, Fields), BodyError> {
     Ok((all, trailers))
 }
 
-fn of(store: &Store) -> Fields {
+fn of(store: &HeadStore) -> Fields {
     fields(store.fields.iter().map(|field| (field.name.of(&store.bytes), field.value.of(&store.bytes))))
 }
 

@@ -129,7 +129,7 @@ impl Word for MailTls {
 
 /// What a channel is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ChannelType {
     /// A signed POST.
     Webhook,
     /// Events API v2.
@@ -142,7 +142,7 @@ pub enum Kind {
     Alertmanager,
 }
 
-impl Kind {
+impl ChannelType {
     /// Does whatever is told there wake somebody?
     pub fn is_pager(self) -> bool {
         match self {
@@ -152,7 +152,7 @@ impl Kind {
     }
 }
 
-impl Word for Kind {
+impl Word for ChannelType {
     const KIND: &'static str = "kind of channel";
     const WORDS: &'static [(Self, &'static str, &'static str)] = &[
         (Self::Webhook, "webhook", "a signed POST to an address of yours"),

@@ -6,7 +6,7 @@
 mod channel;
 mod written;
 
-pub use channel::{Channel, ChannelKind, Hidden, Kind, Mail, MailTls, SlackTo, WebUrl};
+pub use channel::{Channel, ChannelKind, ChannelType, Hidden, Mail, MailTls, SlackTo, WebUrl};
 pub use written::NotifyFile;
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::hours;
-use crate::config::channels::Kind;
+use crate::config::channels::ChannelType;
 use crate::config::problem::{DAY, Part, did_you_mean};
 use crate::config::word::{OneOf, Word};
 use crate::names::ContactName;
@@ -164,8 +164,10 @@ impl People {
 
 impl EscalationFile {
     /// What is there by default where there are these channels.
-    pub(in crate::config) fn base<'a>(channels: impl Iterator<Item = (&'a String, Option<Kind>)>) -> Self {
-        let wakes = |kind: Option<Kind>| kind.is_some_and(Kind::is_pager);
+    pub(in crate::config) fn base<'a>(
+        channels: impl Iterator<Item = (&'a String, Option<ChannelType>)>,
+    ) -> Self {
+        let wakes = |kind: Option<ChannelType>| kind.is_some_and(ChannelType::is_pager);
         let mut all: Vec<(bool, bool, &String)> =
             channels.map(|(name, kind)| (!wakes(kind), name != "default", name)).collect();
         all.sort_unstable();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::resources::{Machine, ResourcesFile};
+use super::resources::{MachineConfig, ResourcesFile};
 use super::slo::Slo;
 use crate::config::problem::{DAY, HOUR, Part, did_you_mean};
 use crate::config::upstream::is_known;
@@ -170,7 +170,7 @@ impl Default for PaymentsFile {
 }
 
 /// What is decided elsewhere and belongs to it.
-pub(super) struct Beside<'a> {
+pub(super) struct IncidentContext<'a> {
     pub(super) slo: Slo,
     pub(super) budget: LatencyBudget,
     /// Routes with a budget of their own, or none.
@@ -181,7 +181,11 @@ pub(super) struct Beside<'a> {
 }
 
 impl IncidentsFile {
-    pub(super) fn check(&self, mut at: Part<'_, '_>, beside: Beside<'_>) -> (EnginePolicy, Machine) {
+    pub(super) fn check(
+        &self,
+        mut at: Part<'_, '_>,
+        beside: IncidentContext<'_>,
+    ) -> (EnginePolicy, MachineConfig) {
         self.important(&mut at, beside.upstreams);
         let (resources, machine) = self.resources.check(&mut at.part("resources"));
         let detect = DetectPolicy {

@@ -74,7 +74,7 @@ impl Default for ShareFile {
 
 /// What of the machine is looked at, beside this sidecar's control group and the volumes it writes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Machine {
+pub struct MachineConfig {
     /// Directories; the volume that each lies on is measured.
     pub volumes: Vec<PathBuf>,
     /// What the network carries each way, bytes a second; `None`: nobody said.
@@ -82,7 +82,7 @@ pub struct Machine {
 }
 
 impl ResourcesFile {
-    pub(super) fn check(&self, at: &mut Part<'_, '_>) -> (ResourcePolicy, Machine) {
+    pub(super) fn check(&self, at: &mut Part<'_, '_>) -> (ResourcePolicy, MachineConfig) {
         let margin = self.margin.0.ratio();
         let shares = [
             (Resource::Cpu, self.cpu),
@@ -103,7 +103,7 @@ impl ResourcesFile {
         (policy, self.machine(at))
     }
 
-    fn machine(&self, at: &mut Part<'_, '_>) -> Machine {
+    fn machine(&self, at: &mut Part<'_, '_>) -> MachineConfig {
         for (nth, volume) in self.volumes.iter().enumerate().filter(|(_, volume)| !volume.starts_with('/')) {
             at.add(&format!("volumes.{nth}"), format!("{volume:?} is no absolute path"));
         }
@@ -111,7 +111,7 @@ impl ResourcesFile {
         if network == Some(0) {
             at.add("network_capacity", "carries nothing; write \"125MiB\" for a gigabit a second");
         }
-        Machine { volumes: self.volumes.iter().map(Into::into).collect(), network }
+        MachineConfig { volumes: self.volumes.iter().map(Into::into).collect(), network }
     }
 }
 

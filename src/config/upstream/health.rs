@@ -45,7 +45,7 @@ impl Default for HealthFile {
 
 /// Active checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Health {
+pub struct HealthCheck {
     /// `Some(path)`: GET it and expect `expect`; `None`: a TCP (and TLS) connect.
     pub path: Option<String>,
     /// Statuses that are healthy, inclusive.
@@ -63,7 +63,7 @@ pub struct Health {
 }
 
 impl HealthFile {
-    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Health {
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> HealthCheck {
         if self.path.as_ref().is_some_and(|path| !path.starts_with('/')) {
             at.add("path", "must begin with a slash");
         }
@@ -78,7 +78,7 @@ impl HealthFile {
                 at.add(key, "must be at least 1");
             }
         }
-        Health {
+        HealthCheck {
             path: self.path.clone(),
             expect: (self.expect.0.0, self.expect.0.1),
             interval: self.interval.0,

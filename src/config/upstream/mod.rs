@@ -33,10 +33,10 @@ pub use breaker::Operation;
 pub(super) use breaker::is_known;
 use dns::DnsFile;
 pub use endpoint::{Endpoint, Host, HostName};
-pub use health::Health;
+pub use health::HealthCheck;
 use health::HealthFile;
 use judge::JudgeFile;
-pub use pool::Pool;
+pub use pool::PoolConfig;
 use pool::PoolFile;
 use retry::RetryFile;
 pub use tls::ClientTls;
@@ -127,7 +127,7 @@ impl Word for Protocol {
 
 /// One dependency as it is called.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Upstream {
+pub struct UpstreamConfig {
     /// Its name.
     pub name: UpstreamName,
     /// Addresses; several endpoints, or one name with several addresses, are balanced.
@@ -150,9 +150,9 @@ pub struct Upstream {
     /// How long things may take.
     pub timeouts: Timeouts,
     /// Connections kept.
-    pub pool: Pool,
+    pub pool: PoolConfig,
     /// Active checks; `None`: off.
-    pub health: Option<Health>,
+    pub health: Option<HealthCheck>,
     /// When to stop calling it.
     pub breaker: BreakerPolicy,
     /// What has a breaker of its own under it.
@@ -197,7 +197,7 @@ impl UpstreamFile {
         self.hosts.iter().map(one).collect()
     }
 
-    pub(super) fn check(&self, mut at: Part<'_, '_>, name: &str, behind: bool) -> Option<Upstream> {
+    pub(super) fn check(&self, mut at: Part<'_, '_>, name: &str, behind: bool) -> Option<UpstreamConfig> {
         let preset = self.preset.map(|OneOf(preset)| preset).or_else(|| Preset::named(name));
         let name = at.take("", UpstreamName::new(name));
         if self.endpoints.is_empty() {
@@ -210,7 +210,7 @@ impl UpstreamFile {
         if self.upgrade_tls && tls.is_none() {
             at.add("upgrade_tls", "needs tls = true: there is nothing to upgrade to");
         }
-        Some(Upstream {
+        Some(UpstreamConfig {
             endpoints: self.endpoints.iter().map(|endpoint| endpoint.0.clone()).collect(),
             hosts: self.hosts(),
             protocol: self.protocol.0,
@@ -234,7 +234,7 @@ impl UpstreamFile {
     }
 }
 
-impl Upstream {
+impl UpstreamConfig {
     /// Is a name of its endpoints complete, so that no search domain of resolv.conf is appended? So are all names of an
     /// upstream that is found by host: it is somebody outside, and no neighbour.
     pub fn is_complete(&self, name: &HostName) -> bool {
@@ -284,7 +284,7 @@ mod tests {
     use super::*;
     use crate::units::Written as _;
 
-    fn upstream(text: &str) -> std::sync::Arc<Upstream> {
+    fn upstream(text: &str) -> std::sync::Arc<UpstreamConfig> {
         let config = crate::config::load(text, "a test", &[]).expect("it can run");
         std::sync::Arc::clone(config.upstreams.last().expect("one"))
     }

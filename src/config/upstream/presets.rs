@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::breaker::BreakerFile;
 use super::endpoint::{Endpoint, Host};
-use super::pool::Pool;
-use super::{Protocol, Upstream, UpstreamFile};
+use super::pool::PoolConfig;
+use super::{Protocol, UpstreamConfig, UpstreamFile};
 use crate::config::timeouts::{Timeouts, TimeoutsFile};
 use crate::names::UpstreamName;
 use crate::reliability::breaker::{BreakerPolicy, Mode};
@@ -31,7 +31,7 @@ pub struct Sdk {
 /// The client library by which an upstream is usually called, if it repeats by itself. Stripe's waits 80 s (`DEFAULT_TIMEOUT`
 /// in stripe-node, `timeout` in stripe-python) and repeats up to twice (stripe-dotnet and stripe-go; stripe-node once from
 /// version 13 on). Those of SendGrid, Twilio and Google repeat only where they are told to.
-pub fn sdk(upstream: &Upstream) -> Option<Sdk> {
+pub fn sdk(upstream: &UpstreamConfig) -> Option<Sdk> {
     let stripe = upstream.hosts.iter().any(|host| host == Preset::Stripe.host());
     stripe.then_some(Sdk { who: "Stripe's SDK", timeout: Duration::from_secs(80), retries: 2 })
 }
@@ -41,9 +41,9 @@ pub fn breaker(name: &str) -> BreakerPolicy {
     BreakerFile::base(name, false, None).policy()
 }
 
-fn built_in(name: &str, timeouts: Timeouts) -> Upstream {
+fn built_in(name: &str, timeouts: Timeouts) -> UpstreamConfig {
     let file = UpstreamFile::default();
-    Upstream {
+    UpstreamConfig {
         name: UpstreamName::new(name).unwrap_or_else(|_| unreachable!("a valid name")),
         endpoints: Vec::new(),
         hosts: Vec::new(),
@@ -54,7 +54,7 @@ fn built_in(name: &str, timeouts: Timeouts) -> Upstream {
         local: None,
         allow_addresses: Vec::new(),
         timeouts,
-        pool: Pool {
+        pool: PoolConfig {
             idle_per_worker: 8,
             idle_for: IdlePolicy::preset(false),
             connections: 1_024,
@@ -73,15 +73,15 @@ fn built_in(name: &str, timeouts: Timeouts) -> Upstream {
 
 /// The built-in upstream of hosts that no upstream lists, where the policy lets them pass. It has no breaker: the
 /// hosts behind it have nothing in common.
-pub fn unlisted() -> Upstream {
+pub fn unlisted() -> UpstreamConfig {
     built_in("unlisted", TimeoutsFile::base(false).timeouts())
 }
 
 /// The SRE API as an upstream of the traffic port: the admin listener at `admin`.
-pub fn sre_api(admin: SocketAddr) -> Upstream {
+pub fn sre_api(admin: SocketAddr) -> UpstreamConfig {
     let common = built_in(SRE_API, TimeoutsFile::base(true).timeouts());
     let endpoint = Endpoint { host: Host::Address(admin.ip()), port: admin.port() };
     // A few: whoever floods the traffic port keeps nobody from the admin port.
-    let pool = Pool { idle_for: IdlePolicy::preset(true), connections: 16, ..common.pool };
-    Upstream { endpoints: vec![endpoint], pool, ..common }
+    let pool = PoolConfig { idle_for: IdlePolicy::preset(true), connections: 16, ..common.pool };
+    UpstreamConfig { endpoints: vec![endpoint], pool, ..common }
 }

@@ -2,7 +2,7 @@
 //!
 //! Several parts of that task hold it (the body being read, the body being sent), so its insides are cells; they are
 //! borrowed for the length of one poll. Invariant: while no message is being read, bytes read ahead are in `ahead`;
-//! while a body is being read, its [`super::reader::Reader`] has them.
+//! while a body is being read, its [`super::reader::BodyReader`] has them.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -15,19 +15,19 @@ use tokio::io::AsyncWrite;
 
 pub use super::HeadError;
 use super::parse::{self, HeadLimits, Parsed};
-use super::reader::Reader;
+use super::reader::BodyReader;
 use crate::message::account;
 use crate::message::body::Body;
 use crate::message::buf::{self, Buf, SIZE};
 use crate::message::fields;
 use crate::message::head::{Framing, Method, RequestHead, ResponseHead};
-use crate::message::io::{Ask, Io};
+use crate::message::io::{Io, Readiness};
 
 /// Empty lines that may stand before a request.
 const MOST_EMPTY_LINES: u8 = 2;
 
 /// One connection.
-pub struct Conn {
+pub struct H1Conn {
     io: RefCell<Io>,
     ahead: RefCell<Buf>,
     /// Interim responses that are yet to be written.
@@ -48,7 +48,7 @@ pub struct Conn {
     slot: RefCell<Option<Box<dyn Any>>>,
 }
 
-impl Conn {
+impl H1Conn {
     /// Over `io`, of which `ahead` was already read. `slot` is dropped with the connection.
     pub fn new(io: Io, ahead: Buf, slot: Option<Box<dyn Any>>) -> Rc<Self> {
         Rc::new(Self {
@@ -91,7 +91,7 @@ impl Conn {
 
     /// Is an idle connection still open and silent, as far as whoever is asked knows? What stands on it that nobody asked
     /// for (a 408, an alert) is not read as a message: such a connection is done with.
-    pub fn is_quiet(&self, ask: Ask) -> bool {
+    pub fn is_quiet(&self, ask: Readiness) -> bool {
         let mut ahead = self.ahead.borrow_mut();
         let mut io = self.io.borrow_mut();
         let stirs = io.stirs(ask);
@@ -293,7 +293,7 @@ impl Conn {
             Framing::None | Framing::Stream => Body::empty(),
             Framing::Length(0) => Body::empty(),
             Framing::Length(_) | Framing::Chunked | Framing::UntilClose => {
-                Body::h1(Reader::new(Rc::clone(self), framing))
+                Body::h1(BodyReader::new(Rc::clone(self), framing))
             }
         }
     }
@@ -399,7 +399,7 @@ mod tests {
             let request = format!("{lines}GET / HTTP/1.0\r\n\r\n");
             for piece in 1..=request.len() {
                 let (mut client, io) = tokio::io::duplex(piece);
-                let conn = Conn::new(Io::Boxed(Box::new(io)), Buf::default(), None);
+                let conn = H1Conn::new(Io::Boxed(Box::new(io)), Buf::default(), None);
                 let sent = async {
                     client.write_all(request.as_bytes()).await.unwrap();
                     std::future::pending::<()>().await;
@@ -418,7 +418,7 @@ mod tests {
     #[tokio::test]
     async fn a_long_head_that_comes_byte_by_byte_is_parsed_a_few_times() {
         let limits = HeadLimits { bytes: 64 * 1024, fields: 100 };
-        let conn = Conn::new(Io::Boxed(Box::new(tokio::io::empty())), Buf::default(), None);
+        let conn = H1Conn::new(Io::Boxed(Box::new(tokio::io::empty())), Buf::default(), None);
         let head = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(40_000));
         let parsed =
             (1..=head.len()).filter(|there| conn.is_worth_parsing(&head.as_bytes()[..*there], limits));
@@ -430,15 +430,15 @@ mod tests {
         assert!(conn.is_worth_parsing(&full, limits), "its bound is found out");
     }
 
-    async fn pair() -> (std::net::TcpStream, Rc<Conn>) {
+    async fn pair() -> (std::net::TcpStream, Rc<H1Conn>) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let near = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (far, _) = listener.accept().unwrap();
-        (far, Conn::new(Io::Tcp(near), Buf::default(), None))
+        (far, H1Conn::new(Io::Tcp(near), Buf::default(), None))
     }
 
     /// Lets the reactor hear what has happened.
-    async fn told(conn: &Conn) {
+    async fn told(conn: &H1Conn) {
         poll_fn(|cx| match &*conn.io.borrow() {
             Io::Tcp(tcp) => tcp.poll_read_ready(cx),
             Io::Boxed(_) | Io::Layered(_) | Io::Rewound(..) => unreachable!("it is TCP"),
@@ -450,12 +450,12 @@ mod tests {
     #[tokio::test]
     async fn an_end_that_came_this_very_moment_is_known_to_the_kernel_alone() {
         let (far, conn) = pair().await;
-        assert!(conn.is_quiet(Ask::Reactor) && conn.is_quiet(Ask::Kernel));
+        assert!(conn.is_quiet(Readiness::Reactor) && conn.is_quiet(Readiness::Kernel));
         drop(far);
-        assert!(conn.is_quiet(Ask::Reactor), "it cannot know yet, or the test proves nothing");
-        assert!(!conn.is_quiet(Ask::Kernel));
+        assert!(conn.is_quiet(Readiness::Reactor), "it cannot know yet, or the test proves nothing");
+        assert!(!conn.is_quiet(Readiness::Kernel));
         told(&conn).await;
-        assert!(!conn.is_quiet(Ask::Reactor));
+        assert!(!conn.is_quiet(Readiness::Reactor));
     }
 
     #[tokio::test]
@@ -463,9 +463,9 @@ mod tests {
         use std::io::Write as _;
         let (mut far, conn) = pair().await;
         far.write_all(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n").unwrap();
-        assert!(!conn.is_quiet(Ask::Kernel));
+        assert!(!conn.is_quiet(Readiness::Kernel));
         told(&conn).await;
-        assert!(!conn.is_quiet(Ask::Reactor));
+        assert!(!conn.is_quiet(Readiness::Reactor));
         assert!(!conn.has_ahead());
     }
 
@@ -474,23 +474,26 @@ mod tests {
         let (far, conn) = pair().await;
         socket2::SockRef::from(&far).set_linger(Some(Duration::ZERO)).unwrap();
         drop(far);
-        assert!(!conn.is_quiet(Ask::Kernel));
+        assert!(!conn.is_quiet(Readiness::Kernel));
     }
 
     #[tokio::test]
     async fn a_stream_without_a_socket_is_looked_at_by_reading() {
         let (mut far, io) = tokio::io::duplex(64);
-        let conn = Conn::new(Io::Boxed(Box::new(io)), Buf::default(), None);
-        assert!(conn.is_quiet(Ask::Kernel));
+        let conn = H1Conn::new(Io::Boxed(Box::new(io)), Buf::default(), None);
+        assert!(conn.is_quiet(Readiness::Kernel));
         far.write_all(b"x").await.unwrap();
-        assert!(!conn.is_quiet(Ask::Kernel));
-        assert!(!conn.is_quiet(Ask::Kernel), "what was read does not come again, and is still not quiet");
+        assert!(!conn.is_quiet(Readiness::Kernel));
+        assert!(
+            !conn.is_quiet(Readiness::Kernel),
+            "what was read does not come again, and is still not quiet"
+        );
     }
 
     #[test]
     fn what_a_peer_says_of_its_patience_holds_until_it_says_otherwise() {
         let (_, io) = tokio::io::duplex(64);
-        let conn = Conn::new(Io::Boxed(Box::new(io)), Buf::default(), None);
+        let conn = H1Conn::new(Io::Boxed(Box::new(io)), Buf::default(), None);
         for (value, said) in
             [(None, None), (Some("timeout=5"), Some(5)), (None, Some(5)), (Some("timeout=2"), Some(2))]
         {

@@ -7,9 +7,9 @@ use std::io;
 use std::io::Write as _;
 use std::task::{Context, Poll, ready};
 
-use super::conn::Conn;
+use super::conn::H1Conn;
 use crate::message::body::{Body, BodyError};
-use crate::message::head::{Framing, Store};
+use crate::message::head::{Framing, HeadStore};
 use crate::message::scratch::Scratch;
 
 /// Which side failed.
@@ -97,7 +97,7 @@ impl Pump {
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        conn: &Conn,
+        conn: &H1Conn,
         body: &mut Body,
     ) -> Poll<Result<(), PumpError>> {
         self.waits = Waits::Sink;
@@ -122,7 +122,7 @@ impl Pump {
         self.poll_out(cx, conn)
     }
 
-    fn poll_out(&mut self, cx: &mut Context<'_>, conn: &Conn) -> Poll<Result<(), PumpError>> {
+    fn poll_out(&mut self, cx: &mut Context<'_>, conn: &H1Conn) -> Poll<Result<(), PumpError>> {
         while self.out_at < self.out.len() {
             let rest = self.out.get(self.out_at..).unwrap_or_default();
             self.out_at += ready!(conn.poll_write(cx, rest, &[])).map_err(PumpError::Sink)?;
@@ -136,7 +136,7 @@ impl Pump {
     fn send(
         &mut self,
         cx: &mut Context<'_>,
-        conn: &Conn,
+        conn: &H1Conn,
         body: &mut Body,
         there: usize,
     ) -> Poll<Result<(), PumpError>> {
@@ -216,7 +216,7 @@ impl Pump {
         }
     }
 
-    fn put_trailers(&mut self, trailers: &Store) {
+    fn put_trailers(&mut self, trailers: &HeadStore) {
         for field in &trailers.fields {
             self.out.extend_from_slice(field.name.of(&trailers.bytes));
             self.out.extend_from_slice(b": ");

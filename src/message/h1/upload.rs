@@ -6,21 +6,21 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::conn::Conn;
+use super::conn::H1Conn;
 use super::pump::{Pump, PumpError, Waits};
 use crate::message::body::Body;
 
 /// A message that is being sent.
 pub struct Upload {
     pump: Pump,
-    conn: Rc<Conn>,
+    conn: Rc<H1Conn>,
     body: Body,
     done: bool,
 }
 
 impl Upload {
     /// Sends what `pump` has, then `body`, on `conn`.
-    pub fn new(pump: Pump, conn: Rc<Conn>, body: Body) -> Self {
+    pub fn new(pump: Pump, conn: Rc<H1Conn>, body: Body) -> Self {
         Self { pump, conn, body, done: false }
     }
 

@@ -35,16 +35,16 @@ pub type OnEnd = Box<dyn FnOnce(Ended, &Body)>;
 
 /// One of our bodies, for hyper to send. `on_end` is told once.
 pub struct Outgoing {
-    /// Empty, when its [`Progress`] has it.
+    /// Empty, when its [`SendProgress`] has it.
     body: Body,
     over: bool,
     on_end: Option<OnEnd>,
-    progress: Option<Rc<Progress>>,
+    progress: Option<Rc<SendProgress>>,
 }
 
 /// How far a body that is sent by HTTP/2 has got, and the body itself: hyper may not have let go of it when another attempt
 /// needs it, and when it is given up.
-pub struct Progress {
+pub struct SendProgress {
     body: RefCell<Option<Body>>,
     /// Nobody sends it any more.
     dropped: Cell<bool>,
@@ -66,7 +66,7 @@ pub struct Progress {
     seen: Cell<(u64, Option<Instant>)>,
 }
 
-impl std::fmt::Debug for Progress {
+impl std::fmt::Debug for SendProgress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Progress")
             .field("passed", &self.passed)
@@ -75,7 +75,7 @@ impl std::fmt::Debug for Progress {
     }
 }
 
-impl Default for Progress {
+impl Default for SendProgress {
     fn default() -> Self {
         Self {
             body: RefCell::new(None),
@@ -92,7 +92,7 @@ impl Default for Progress {
     }
 }
 
-impl Progress {
+impl SendProgress {
     /// The upstream has said something: what was kept of the body is let go.
     pub fn confirm(&self) {
         self.confirmed.set(true);
@@ -147,7 +147,7 @@ impl Outgoing {
 
     /// Shows how far it has got while it is sent.
     #[must_use]
-    pub fn watched(mut self, progress: Rc<Progress>) -> Self {
+    pub fn watched(mut self, progress: Rc<SendProgress>) -> Self {
         progress.over.set(self.over || self.body.framing() == Framing::None);
         progress.body.replace(Some(std::mem::replace(&mut self.body, Body::empty())));
         progress.on_end.replace(self.on_end.take());
