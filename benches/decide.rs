@@ -22,7 +22,7 @@ use strop::runtime::clock;
 use strop::telemetry::Telemetry;
 use strop::telemetry::access::AccessLog;
 use strop::telemetry::latency::{LatencyWindow, Recorder};
-use strop::telemetry::series::{Direction, Finished, Method, Outcome as Ended, Series};
+use strop::telemetry::series::{Direction, ExchangeOutcome as Ended, Finished, Method, Series};
 use strop::upstream::gate::Gate;
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 65_536, fields: 100 };

@@ -13,8 +13,8 @@ use super::Admin;
 use super::contract::ConfigView;
 use super::error::{self, ApiError};
 use super::observed::{Observed, Provenance};
-use crate::config::diff::Change;
-use crate::config::reload::{Outcome, ReloadCause};
+use crate::config::diff::ConfigChange;
+use crate::config::reload::{ReloadCause, ReloadOutcome};
 use crate::control::AuditRecord;
 use crate::runtime::clock;
 
@@ -60,14 +60,15 @@ pub(super) struct Reloaded {
     /// Of the text of the config in force.
     hash: String,
     /// In force from now on.
-    applied: Vec<Change>,
+    applied: Vec<ConfigChange>,
     /// Kept as it was until the next start.
-    needs_restart: Vec<Change>,
+    needs_restart: Vec<ConfigChange>,
 }
 
 impl Reloaded {
-    fn of(outcome: Outcome) -> Self {
-        let Outcome { cause, actor, reason, at, generation, hash, applied, needs_restart, .. } = outcome;
+    fn of(outcome: ReloadOutcome) -> Self {
+        let ReloadOutcome { cause, actor, reason, at, generation, hash, applied, needs_restart, .. } =
+            outcome;
         Self { cause, actor, why: reason, at, generation, hash, applied, needs_restart }
     }
 }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::config::reload::{Busy, Outcome};
+use crate::config::reload::{Busy, ReloadOutcome};
 use crate::reliability::incident::Refused;
 use crate::store::StoreError;
 
@@ -197,11 +197,11 @@ pub(super) struct ConfigRefused {
     #[serde(flatten)]
     error: Error,
     #[serde(flatten)]
-    outcome: Outcome,
+    outcome: ReloadOutcome,
 }
 
 /// The config cannot run: 422.
-pub(super) fn config_refused(outcome: Outcome) -> Response {
+pub(super) fn config_refused(outcome: ReloadOutcome) -> Response {
     let status = StatusCode::UNPROCESSABLE_ENTITY;
     let first = outcome.refused.first().map(|one| format!("{} {}", one.path, one.message));
     let error = Error {

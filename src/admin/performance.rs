@@ -16,7 +16,7 @@ use crate::reliability::detect::{BudgetState, PercentileLimits, budget_state};
 use crate::reliability::readings::Over;
 use crate::runtime::clock;
 use crate::telemetry::latency::LatencyWindow;
-use crate::telemetry::series::{Outcome, Series};
+use crate::telemetry::series::{ExchangeOutcome, Series};
 
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -44,8 +44,8 @@ fn budgets(series: &Series, chance: f64, now: Instant) -> Option<BTreeMap<&'stat
 
 fn view(series: &Series, chance: f64, now: Instant) -> SeriesView {
     let outcomes = series.outcomes_within(FIVE_MINUTES, now);
-    let sum = |wanted: fn(Outcome) -> bool| -> u64 {
-        Outcome::ALL
+    let sum = |wanted: fn(ExchangeOutcome) -> bool| -> u64 {
+        ExchangeOutcome::ALL
             .iter()
             .zip(outcomes)
             .filter(|(outcome, _)| wanted(**outcome))
@@ -53,8 +53,8 @@ fn view(series: &Series, chance: f64, now: Instant) -> SeriesView {
             .sum()
     };
     // A client that left says nothing about the service.
-    let counted = sum(|outcome| outcome != Outcome::ClientGone);
-    let failed = sum(Outcome::is_failure);
+    let counted = sum(|outcome| outcome != ExchangeOutcome::ClientGone);
+    let failed = sum(ExchangeOutcome::is_failure);
     let window = |span: LatencyWindow| {
         let (total, first_byte) = series.window(span, now);
         Window { window: span.label(), total, first_byte }
@@ -65,7 +65,7 @@ fn view(series: &Series, chance: f64, now: Instant) -> SeriesView {
         upstream: series.key.1.as_str().to_owned(),
         direction: series.key.2.label(),
         in_flight: series.in_flight(),
-        outcomes_5m: Outcome::ALL.iter().map(|outcome| outcome.label()).zip(outcomes).collect(),
+        outcomes_5m: ExchangeOutcome::ALL.iter().map(|outcome| outcome.label()).zip(outcomes).collect(),
         error_rate_5m: (counted > 0).then(|| failed as f64 / counted as f64),
         windows: LatencyWindow::ALL.map(window).into(),
         budgets: budgets(series, chance, now),

@@ -20,7 +20,7 @@ use anyhow::Context as _;
 
 use crate::admin::Admin;
 use crate::config::Config;
-use crate::config::reload::{Outcome, Reloader};
+use crate::config::reload::{ReloadOutcome, Reloader};
 use crate::control::{self, Own, Records};
 use crate::net::listener::{self, ConnectionCount};
 use crate::net::tls;
@@ -313,7 +313,7 @@ fn reloader(
     };
     let hearing = Arc::clone(telemetry);
     set_config_metrics(&hearing, 1, true);
-    let hear = move |outcome: &Outcome, problems: Option<&crate::config::problem::Problems>| {
+    let hear = move |outcome: &ReloadOutcome, problems: Option<&crate::config::problem::Problems>| {
         set_config_metrics(&hearing, outcome.generation, problems.is_none());
         audit::reloaded(&records, read_from.as_deref(), outcome, problems);
         own.reloaded(outcome);
@@ -323,8 +323,8 @@ fn reloader(
 }
 
 /// Tells what came of a reload.
-fn tell(outcome: &Outcome, problems: Option<&crate::config::problem::Problems>) {
-    let paths = |changes: &[crate::config::diff::Change]| {
+fn tell(outcome: &ReloadOutcome, problems: Option<&crate::config::problem::Problems>) {
+    let paths = |changes: &[crate::config::diff::ConfigChange]| {
         changes.iter().map(|change| change.path.as_str()).collect::<Vec<_>>().join(" ")
     };
     match problems {

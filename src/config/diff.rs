@@ -13,7 +13,7 @@ use super::secret;
 
 /// One key whose value changes.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
-pub struct Change {
+pub struct ConfigChange {
     /// Such as `upstreams.stripe.breaker.failures`.
     pub path: String,
     /// Before; null: the key (or its table) is new.
@@ -28,9 +28,9 @@ pub struct Change {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Diff {
     /// In force from now on.
-    pub applied: Vec<Change>,
+    pub applied: Vec<ConfigChange>,
     /// Kept as it was until the next start.
-    pub needs_restart: Vec<Change>,
+    pub needs_restart: Vec<ConfigChange>,
 }
 
 /// Which keys wait for a restart, as the schema marks them (`x-restart`).
@@ -159,7 +159,7 @@ fn change(path: &[String], [from, to]: [&Value; 2], diff: &mut Diff) {
         let key = path.rsplit('.').next().unwrap_or_default();
         secret::mask(key, &mut from);
         secret::mask(key, &mut to);
-        if waits { &mut diff.needs_restart } else { &mut diff.applied }.push(Change { path, from, to });
+        if waits { &mut diff.needs_restart } else { &mut diff.applied }.push(ConfigChange { path, from, to });
     };
     let (at, waits) = (path.join("."), RESTART.waits(&path));
     let mut to = to.clone();
@@ -193,13 +193,13 @@ fn put(table: &mut Value, path: &str, value: Option<Value>) {
 }
 
 /// `new`, with `old`'s values where a restart is needed. `Err`: the two do not go together.
-pub fn runnable(old: &Config, new: Config, waits: &[Change]) -> Result<Config, Problems> {
+pub fn runnable(old: &Config, new: Config, waits: &[ConfigChange]) -> Result<Config, Problems> {
     if waits.is_empty() {
         return Ok(new);
     }
     let (mut written, mut file) = (new.origin.written.clone(), json(&new.origin.file));
     let before = json(&old.origin.file);
-    for Change { path, .. } in waits.iter().filter(|change| !change.path.ends_with(')')) {
+    for ConfigChange { path, .. } in waits.iter().filter(|change| !change.path.ends_with(')')) {
         let pointer = format!("/{}", path.replace('.', "/"));
         put(&mut written, path, old.origin.written.pointer(&pointer).cloned());
         put(&mut file, path, before.pointer(&pointer).cloned());
@@ -216,7 +216,7 @@ mod tests {
     use super::super::{file, load, problem::Collector, read};
     use super::*;
 
-    fn paths(changes: &[Change]) -> Vec<&str> {
+    fn paths(changes: &[ConfigChange]) -> Vec<&str> {
         changes.iter().map(|change| change.path.as_str()).collect()
     }
 
@@ -344,7 +344,8 @@ mod tests {
         let same = runs("[egress]\nunlisted = \"deny\"\n[latency]\nslow = \"1s\"\n");
         assert_eq!(diff(&old, &same), Diff::default());
         let new = runs("[egress]\n[latency.p50]\nwarn = \"400ms\"\n");
-        let change = Change { path: "latency.p50.warn".into(), from: "500ms".into(), to: "400ms".into() };
+        let change =
+            ConfigChange { path: "latency.p50.warn".into(), from: "500ms".into(), to: "400ms".into() };
         assert_eq!(diff(&old, &new).applied, [change]);
     }
 

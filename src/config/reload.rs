@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 
 use super::Config;
-use super::diff::{self, Change, Diff};
+use super::diff::{self, ConfigChange, Diff};
 use super::problem::{Problem, Problems};
 use crate::runtime::{clock, files};
 
@@ -39,7 +39,7 @@ impl ReloadCause {
 
 /// What came of a reload.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct Outcome {
+pub struct ReloadOutcome {
     /// What asked for it.
     pub cause: String,
     /// Who, as far as is known; else the cause again.
@@ -53,9 +53,9 @@ pub struct Outcome {
     /// Of the text of the config in force.
     pub hash: String,
     /// In force from now on.
-    pub applied: Vec<Change>,
+    pub applied: Vec<ConfigChange>,
     /// Kept as it was until the next start.
-    pub needs_restart: Vec<Change>,
+    pub needs_restart: Vec<ConfigChange>,
     /// Why nothing was applied.
     pub refused: Vec<Problem>,
 }
@@ -65,14 +65,14 @@ pub type Load = fn(&str, &str, &[(String, String)]) -> Result<Config, Problems>;
 /// Puts a good config in force.
 pub type Apply = Box<dyn Fn(Arc<Config>, &Diff) + Send + Sync>;
 /// Hears of every outcome.
-pub type Hear = Box<dyn Fn(&Outcome, Option<&Problems>) + Send + Sync>;
+pub type Hear = Box<dyn Fn(&ReloadOutcome, Option<&Problems>) + Send + Sync>;
 
 struct ReloadState {
     current: Arc<Config>,
     generation: u64,
     loaded_at: SystemTime,
     changed_at: Option<SystemTime>,
-    last: Option<Outcome>,
+    last: Option<ReloadOutcome>,
     /// Of the bytes that were read last, whether they could run or not.
     seen: u64,
     /// The same of the secrets.
@@ -165,7 +165,7 @@ pub struct ReloadStatus {
     /// The file's own time of change at the last look; `None`: not observable.
     pub file_changed_at: Option<SystemTime>,
     /// The last reload.
-    pub last: Option<Outcome>,
+    pub last: Option<ReloadOutcome>,
 }
 
 impl Reloader {
@@ -187,7 +187,7 @@ impl Reloader {
     }
 
     /// Reads the file again and puts it in force if it can run.
-    pub fn reload(&self, cause: ReloadCause) -> Result<Outcome, Busy> {
+    pub fn reload(&self, cause: ReloadCause) -> Result<ReloadOutcome, Busy> {
         let reason = match cause {
             ReloadCause::Signal => "SIGHUP",
             ReloadCause::Watch => "the file changed",
@@ -197,13 +197,13 @@ impl Reloader {
     }
 
     /// The same for somebody who gives a reason.
-    pub fn reload_for(&self, cause: ReloadCause, actor: &str, reason: &str) -> Result<Outcome, Busy> {
+    pub fn reload_for(&self, cause: ReloadCause, actor: &str, reason: &str) -> Result<ReloadOutcome, Busy> {
         let _turn = self.turns.take()?;
         let (before, generation) = {
             let state = locked(&self.state);
             (Arc::clone(&state.current), state.generation)
         };
-        let mut outcome = Outcome {
+        let mut outcome = ReloadOutcome {
             cause: cause.label().to_owned(),
             actor: actor.to_owned(),
             reason: reason.to_owned(),

@@ -17,7 +17,7 @@ use crate::runtime::clock::Moment;
 use crate::telemetry::Telemetry;
 use crate::telemetry::clients::Clients;
 use crate::telemetry::latency::LatencyWindow;
-use crate::telemetry::series::{Direction, Outcome, Series};
+use crate::telemetry::series::{Direction, ExchangeOutcome, Series};
 use crate::telemetry::slow::Yardstick;
 use crate::units::At;
 use crate::upstream::Upstream;
@@ -163,7 +163,7 @@ impl By {
         since.iter_mut().zip(self.outcomes).for_each(|(now, before)| *now = now.saturating_sub(before));
         // What was refused just before a hold ended is its doing, too, and so is that of one between two looks.
         let by_order = held.open || self.held.open || held.times != self.held.times;
-        if let Some(refused) = since.get_mut(Outcome::Refused as usize).filter(|_| by_order) {
+        if let Some(refused) = since.get_mut(ExchangeOutcome::Refused as usize).filter(|_| by_order) {
             *refused = 0;
         }
         (self.outcomes, self.held) = (outcomes, held);
@@ -242,12 +242,12 @@ trait OfOutcomes {
 impl OfOutcomes for Counts {
     /// What the client got: its own mistakes and departures are neither good nor bad.
     fn of_outcomes(outcomes: &[u64; 7]) -> Self {
-        let of = |outcome: Outcome| outcomes.get(outcome as usize).copied().unwrap_or(0);
-        let bad = of(Outcome::ServerError)
-            + of(Outcome::Refused)
-            + of(Outcome::Timeout)
-            + of(Outcome::UpstreamFailed);
-        Self { good: of(Outcome::Ok), bad }
+        let of = |outcome: ExchangeOutcome| outcomes.get(outcome as usize).copied().unwrap_or(0);
+        let bad = of(ExchangeOutcome::ServerError)
+            + of(ExchangeOutcome::Refused)
+            + of(ExchangeOutcome::Timeout)
+            + of(ExchangeOutcome::UpstreamFailed);
+        Self { good: of(ExchangeOutcome::Ok), bad }
     }
 }
 
@@ -257,9 +257,9 @@ mod tests {
 
     fn outcomes(ok: u64, failed: u64, refused: u64) -> [u64; 7] {
         let mut outcomes = [0; 7];
-        outcomes[Outcome::Ok as usize] = ok;
-        outcomes[Outcome::ServerError as usize] = failed;
-        outcomes[Outcome::Refused as usize] = refused;
+        outcomes[ExchangeOutcome::Ok as usize] = ok;
+        outcomes[ExchangeOutcome::ServerError as usize] = failed;
+        outcomes[ExchangeOutcome::Refused as usize] = refused;
         outcomes
     }
 

@@ -23,7 +23,7 @@ use crate::runtime::clock::{self, Moment};
 use crate::telemetry::Telemetry;
 use crate::telemetry::labels::SeriesKey;
 use crate::telemetry::latency::{LatencyWindow, Summary};
-use crate::telemetry::series::{Outcome, Series};
+use crate::telemetry::series::{ExchangeOutcome, Series};
 use crate::units::At;
 use crate::upstream::Upstream;
 use crate::upstream::registry::Registry;
@@ -70,7 +70,8 @@ impl Wording {
             return;
         }
         let all = self.telemetry.all_series();
-        let failing = all.iter().filter(|one| one.outcomes().iter().zip(Outcome::ALL).any(is_failure));
+        let failing =
+            all.iter().filter(|one| one.outcomes().iter().zip(ExchangeOutcome::ALL).any(is_failure));
         self.statuses.push_back((now, failing.map(|one| (one.key.clone(), statuses(one))).collect()));
         while self.statuses.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > WINDOW) {
             self.statuses.pop_front();
@@ -106,12 +107,12 @@ impl Wording {
 
     fn route(&self, series: &Series, now: Instant) -> RouteScene {
         let outcomes = series.outcomes_within(WINDOW, now);
-        let of = |outcome: Outcome| outcomes.get(outcome as usize).copied().unwrap_or(0);
+        let of = |outcome: ExchangeOutcome| outcomes.get(outcome as usize).copied().unwrap_or(0);
         let faults = [
-            (ClientFault::Status, of(Outcome::ServerError)),
-            (ClientFault::Late, of(Outcome::Timeout)),
-            (ClientFault::Broken, of(Outcome::UpstreamFailed)),
-            (ClientFault::Refused, of(Outcome::Refused)),
+            (ClientFault::Status, of(ExchangeOutcome::ServerError)),
+            (ClientFault::Late, of(ExchangeOutcome::Timeout)),
+            (ClientFault::Broken, of(ExchangeOutcome::UpstreamFailed)),
+            (ClientFault::Refused, of(ExchangeOutcome::Refused)),
         ];
         let faults: Vec<(ClientFault, u64)> = faults.into_iter().filter(|(_, count)| *count > 0).collect();
         let failed: u64 = faults.iter().map(|(_, count)| count).sum();
@@ -121,7 +122,7 @@ impl Wording {
         RouteScene {
             name: series.key.0.as_str().to_owned(),
             upstream: series.key.1.as_str().to_owned(),
-            total: of(Outcome::Ok) + failed,
+            total: of(ExchangeOutcome::Ok) + failed,
             statuses: if failed > 0 { self.statuses_of(series) } else { Vec::new() },
             faults,
             percentiles: percentiles(if heads { &first } else { &total }),
@@ -187,7 +188,7 @@ fn breaker(view: &BreakerView, now: Instant, at: impl Fn(Instant) -> At) -> Brea
     }
 }
 
-fn is_failure((count, outcome): (&u64, Outcome)) -> bool {
+fn is_failure((count, outcome): (&u64, ExchangeOutcome)) -> bool {
     *count > 0 && outcome.is_failure()
 }
 

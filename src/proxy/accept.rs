@@ -25,7 +25,7 @@ use crate::runtime::fds;
 use crate::runtime::timer::within;
 use crate::runtime::{clock, tasks};
 use crate::telemetry::event::ProcessEvent;
-use crate::upstream::shares::{InFlight, Shares};
+use crate::upstream::shares::{ShareHeld, Shares};
 
 /// A listener as all workers share it.
 #[derive(Clone)]
@@ -43,7 +43,7 @@ pub struct ListenerDoor {
 }
 
 /// A connection's place at its door.
-type DoorPlace = (CountedConnection, Option<InFlight>);
+type DoorPlace = (CountedConnection, Option<ShareHeld>);
 
 impl ListenerDoor {
     /// A place for a connection of `client`; `None`: there is none, or what is left is for others.

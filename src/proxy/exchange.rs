@@ -14,9 +14,9 @@ use crate::message::scratch::Scratch;
 use crate::reliability::party::Party;
 use crate::runtime::clock;
 use crate::telemetry::access::AccessLine;
-use crate::telemetry::series::{Finished, Outcome};
+use crate::telemetry::series::{ExchangeOutcome, Finished};
 use crate::upstream::endpoint::EndpointState;
-use crate::upstream::shares::InFlight;
+use crate::upstream::shares::ShareHeld;
 use crate::upstream::{ConnectionSlot, RouteEntry};
 
 use super::worker::Worker;
@@ -49,12 +49,12 @@ pub struct Exchange {
     /// Those that an attempt failed at, each once.
     pub tried: Vec<Arc<EndpointState>>,
     /// Its place among those of the same upstream.
-    pub held: Option<InFlight>,
+    pub held: Option<ShareHeld>,
     /// What it may become.
     pub tunnel: Option<ConnectionSlot>,
     /// Bytes of the request's body.
     pub bytes_in: Cell<u64>,
-    outcome: Outcome,
+    outcome: ExchangeOutcome,
     line: Option<LoggedRequest>,
     method: Method,
     counted: bool,
@@ -111,7 +111,7 @@ impl Exchange {
             held: None,
             tunnel: None,
             bytes_in: Cell::new(0),
-            outcome: Outcome::ClientGone,
+            outcome: ExchangeOutcome::ClientGone,
             line,
             method: head.method,
             counted: false,
@@ -144,9 +144,9 @@ impl Exchange {
         self.status = Some(status);
         self.headed = Some(now.saturating_duration_since(self.started));
         self.outcome = match status {
-            0..400 => Outcome::Ok,
-            400..500 => Outcome::ClientError,
-            500.. => Outcome::ServerError,
+            0..400 => ExchangeOutcome::Ok,
+            400..500 => ExchangeOutcome::ClientError,
+            500.. => ExchangeOutcome::ServerError,
         };
     }
 
@@ -161,7 +161,8 @@ impl Exchange {
     /// The body broke off after the head: on the upstream's side, or because the client left. Why an answer is ours is
     /// still so when the client does not wait for the end of it.
     pub fn broke(&mut self, by_upstream: bool) {
-        self.outcome = if by_upstream { Outcome::UpstreamFailed } else { Outcome::ClientGone };
+        self.outcome =
+            if by_upstream { ExchangeOutcome::UpstreamFailed } else { ExchangeOutcome::ClientGone };
         self.reason.get_or_insert(if by_upstream { "body_broken" } else { "client_gone" });
     }
 
@@ -189,8 +190,8 @@ impl Exchange {
         if let Some(cut) = account::with_current(|account| account.cut()).flatten() {
             self.reason = Some(cut.label());
             self.outcome = match cut {
-                CutReason::Memory => Outcome::Refused,
-                CutReason::Slow => Outcome::ClientError,
+                CutReason::Memory => ExchangeOutcome::Refused,
+                CutReason::Slow => ExchangeOutcome::ClientError,
             };
         }
         let total = now.saturating_duration_since(self.started);
@@ -218,7 +219,7 @@ impl Exchange {
     fn log(&mut self, total: Duration, bytes_out: u64, slow: bool, now: Instant) {
         let Some(asked) = self.line.take() else { return };
         let access = self.worker.telemetry.access_log();
-        let plain = self.outcome == Outcome::Ok && !slow;
+        let plain = self.outcome == ExchangeOutcome::Ok && !slow;
         if !access.wants(plain, self.worker.draw()) {
             return;
         }

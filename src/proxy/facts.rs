@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::error::{Exhausted, ProxyError};
 use crate::reliability::breaker::Refusal;
 use crate::reliability::verdict::BadReason;
-use crate::telemetry::labels::Outcome;
+use crate::telemetry::labels::ExchangeOutcome;
 
 /// What is the same for all failures of one kind.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts {
+pub struct ErrorFacts {
     /// The status the client reads.
     pub status: u16,
     /// The metric label, the `code` of the answer and its `X-Strop-Reason`. Never the message.
@@ -17,7 +17,7 @@ pub struct Facts {
     /// The `error` token of RFC 9209 section 2.3 for `Proxy-Status`.
     pub token: &'static str,
     /// Whose fault it is, as the exchange is counted.
-    pub outcome: Outcome,
+    pub outcome: ExchangeOutcome,
     /// One sentence for the client: no address, no cause.
     pub advice: &'static str,
     /// When the client may ask again.
@@ -30,13 +30,13 @@ const fn row(
     status: u16,
     label: &'static str,
     token: &'static str,
-    outcome: Outcome,
+    outcome: ExchangeOutcome,
     advice: &'static str,
-) -> Facts {
-    Facts { status, label, token, outcome, advice, retry_after: None, keeps_alive: true }
+) -> ErrorFacts {
+    ErrorFacts { status, label, token, outcome, advice, retry_after: None, keeps_alive: true }
 }
 
-impl Facts {
+impl ErrorFacts {
     /// What is lacking now may be there in a second.
     const fn soon(self) -> Self {
         Self { retry_after: Some(Duration::from_secs(1)), ..self }
@@ -47,182 +47,197 @@ impl Facts {
     }
 }
 
-const BODY_TOO_LONG: Facts = row(
+const BODY_TOO_LONG: ErrorFacts = row(
     413,
     "body_too_long",
     "http_request_error",
-    Outcome::ClientError,
+    ExchangeOutcome::ClientError,
     "The request body is larger than this route accepts.",
 )
 .closes();
-const SLOW_HEAD: Facts = row(
+const SLOW_HEAD: ErrorFacts = row(
     408,
     "head_timeout",
     "http_request_error",
-    Outcome::ClientError,
+    ExchangeOutcome::ClientError,
     "The request head did not arrive in time.",
 )
 .closes();
-const SLOW_BODY: Facts = row(
+const SLOW_BODY: ErrorFacts = row(
     408,
     "body_timeout",
     "http_request_error",
-    Outcome::ClientError,
+    ExchangeOutcome::ClientError,
     "The request body did not arrive in time.",
 )
 .closes();
-const NO_ROUTE: Facts =
-    row(404, "no_route", "destination_not_found", Outcome::ClientError, "Nothing is served at this address.");
-const UNLISTED: Facts = row(
+const NO_ROUTE: ErrorFacts = row(
+    404,
+    "no_route",
+    "destination_not_found",
+    ExchangeOutcome::ClientError,
+    "Nothing is served at this address.",
+);
+const UNLISTED: ErrorFacts = row(
     403,
     "unlisted_host",
     "http_request_denied",
-    Outcome::ClientError,
+    ExchangeOutcome::ClientError,
     "This host is not listed in the sidecar's configuration.",
 );
-const PORT: Facts = row(
+const PORT: ErrorFacts = row(
     403,
     "unlisted_port",
     "http_request_denied",
-    Outcome::ClientError,
+    ExchangeOutcome::ClientError,
     "This port is neither an endpoint of the host's upstream nor one of egress.ports.",
 );
-const PLAIN: Facts = row(
+const PLAIN: ErrorFacts = row(
     403,
     "plain_http_refused",
     "http_request_denied",
-    Outcome::ClientError,
+    ExchangeOutcome::ClientError,
     "This host is reached by TLS only: ask for https, or set upgrade_tls for its upstream.",
 );
-const NO_TLS: Facts = row(
+const NO_TLS: ErrorFacts = row(
     403,
     "tls_not_configured",
     "http_request_denied",
-    Outcome::ClientError,
+    ExchangeOutcome::ClientError,
     "TLS is not configured towards this host: use CONNECT, or set tls for its upstream.",
 );
-const FORBIDDEN: Facts = row(
+const FORBIDDEN: ErrorFacts = row(
     403,
     "forbidden_address",
     "destination_ip_prohibited",
-    Outcome::ClientError,
+    ExchangeOutcome::ClientError,
     "This host resolves to an address range that may not be reached.",
 );
-const METHOD: Facts = row(
+const METHOD: ErrorFacts = row(
     405,
     "method_not_served",
     "destination_not_found",
-    Outcome::ClientError,
+    ExchangeOutcome::ClientError,
     "This method is not served here.",
 );
-const UNRESOLVED: Facts =
-    row(502, "no_address", "dns_error", Outcome::UpstreamFailed, "The host's name has no usable address.");
-const REFUSED: Facts = row(
-    503,
-    "breaker_held",
-    "destination_unavailable",
-    Outcome::Refused,
-    "The upstream is failing and is not being called now; try again later.",
-);
-const FULL: Facts = row(
-    503,
-    "upstream_full",
-    "connection_limit_reached",
-    Outcome::Refused,
-    "All connections to the upstream are in use; try again later.",
-)
-.soon();
-const SHARE: Facts = row(
-    503,
-    "client_share",
-    "connection_limit_reached",
-    Outcome::Refused,
-    "This client has many requests under way, and what is left is for others; try again later.",
-)
-.soon();
-const TUNNELS: Facts = row(
-    503,
-    "tunnels_full",
-    "connection_limit_reached",
-    Outcome::Refused,
-    "All connections to the upstream are in use; try again later.",
-)
-.soon();
-const NO_MEMORY: Facts = row(
-    503,
-    "memory_short",
-    "proxy_internal_error",
-    Outcome::Refused,
-    "The sidecar has no memory left for this request; try again later.",
-)
-.soon();
-const NO_ADDRESS: Facts = row(
+const UNRESOLVED: ErrorFacts = row(
     502,
     "no_address",
     "dns_error",
-    Outcome::UpstreamFailed,
+    ExchangeOutcome::UpstreamFailed,
+    "The host's name has no usable address.",
+);
+const REFUSED: ErrorFacts = row(
+    503,
+    "breaker_held",
+    "destination_unavailable",
+    ExchangeOutcome::Refused,
+    "The upstream is failing and is not being called now; try again later.",
+);
+const FULL: ErrorFacts = row(
+    503,
+    "upstream_full",
+    "connection_limit_reached",
+    ExchangeOutcome::Refused,
+    "All connections to the upstream are in use; try again later.",
+)
+.soon();
+const SHARE: ErrorFacts = row(
+    503,
+    "client_share",
+    "connection_limit_reached",
+    ExchangeOutcome::Refused,
+    "This client has many requests under way, and what is left is for others; try again later.",
+)
+.soon();
+const TUNNELS: ErrorFacts = row(
+    503,
+    "tunnels_full",
+    "connection_limit_reached",
+    ExchangeOutcome::Refused,
+    "All connections to the upstream are in use; try again later.",
+)
+.soon();
+const NO_MEMORY: ErrorFacts = row(
+    503,
+    "memory_short",
+    "proxy_internal_error",
+    ExchangeOutcome::Refused,
+    "The sidecar has no memory left for this request; try again later.",
+)
+.soon();
+const NO_ADDRESS: ErrorFacts = row(
+    502,
+    "no_address",
+    "dns_error",
+    ExchangeOutcome::UpstreamFailed,
     "The upstream's name has no usable address.",
 );
-const TLS: Facts = row(
+const TLS: ErrorFacts = row(
     502,
     "tls_failed",
     "tls_protocol_error",
-    Outcome::UpstreamFailed,
+    ExchangeOutcome::UpstreamFailed,
     "The upstream could not be reached.",
 );
-const CONNECT_TIMEOUT: Facts = row(
+const CONNECT_TIMEOUT: ErrorFacts = row(
     502,
     "connect_timeout",
     "connection_timeout",
-    Outcome::UpstreamFailed,
+    ExchangeOutcome::UpstreamFailed,
     "The upstream could not be reached.",
 );
-const CONNECT: Facts = row(
+const CONNECT: ErrorFacts = row(
     502,
     "connect_failed",
     "connection_refused",
-    Outcome::UpstreamFailed,
+    ExchangeOutcome::UpstreamFailed,
     "The upstream could not be reached.",
 );
-const DEADLINE: Facts = row(
+const DEADLINE: ErrorFacts = row(
     504,
     "upstream_timeout",
     "http_response_timeout",
-    Outcome::Timeout,
+    ExchangeOutcome::Timeout,
     "The upstream did not answer in time.",
 );
-const BROKEN: Facts = row(
+const BROKEN: ErrorFacts = row(
     502,
     "connection_broken",
     "connection_terminated",
-    Outcome::UpstreamFailed,
+    ExchangeOutcome::UpstreamFailed,
     "The upstream closed the connection before it answered.",
 );
-const HEAD_TOO_LONG: Facts = row(
+const HEAD_TOO_LONG: ErrorFacts = row(
     502,
     "answer_head_too_long",
     "http_response_header_section_size",
-    Outcome::UpstreamFailed,
+    ExchangeOutcome::UpstreamFailed,
     "The head of the upstream's answer is too long.",
 );
-const NONSENSE: Facts = row(
+const NONSENSE: ErrorFacts = row(
     502,
     "bad_upstream_answer",
     "http_protocol_error",
-    Outcome::UpstreamFailed,
+    ExchangeOutcome::UpstreamFailed,
     "The upstream's answer is not valid HTTP.",
 );
-const CLIENT_GONE: Facts =
-    row(499, "client_gone", "http_request_error", Outcome::ClientGone, "The request was not completed.");
+const CLIENT_GONE: ErrorFacts = row(
+    499,
+    "client_gone",
+    "http_request_error",
+    ExchangeOutcome::ClientGone,
+    "The request was not completed.",
+);
 
 impl ProxyError {
     /// Its row.
-    pub fn facts(&self) -> Facts {
+    pub fn facts(&self) -> ErrorFacts {
         match self {
             Self::Malformed(malformed) => {
                 // What is valid and not done here (501, 505) is a refusal of ours.
                 let ours = malformed.status() >= 500;
-                let outcome = if ours { Outcome::Refused } else { Outcome::ClientError };
+                let outcome = if ours { ExchangeOutcome::Refused } else { ExchangeOutcome::ClientError };
                 let told = "The request is not valid HTTP or its framing is ambiguous; it was not forwarded.";
                 row(malformed.status(), malformed.label(), "http_request_error", outcome, told).closes()
             }
@@ -244,7 +259,7 @@ impl ProxyError {
                     Refusal::Ramping => "breaker_ramping",
                     Refusal::Held { .. } => REFUSED.label,
                 };
-                Facts { label, retry_after: Some(refusal.retry_after()), ..REFUSED }
+                ErrorFacts { label, retry_after: Some(refusal.retry_after()), ..REFUSED }
             }
             Self::Full { room: Exhausted::Connections, .. } => FULL,
             Self::Full { room: Exhausted::Share, .. } => SHARE,
@@ -287,7 +302,7 @@ mod tests {
             assert_eq!(refusal.place(), place, "each is counted for itself");
             assert_eq!(facts.label, format!("breaker_{}", refusal.label()));
             assert_eq!(facts.retry_after, Some(refusal.retry_after()));
-            assert_eq!((facts.status, facts.outcome), (503, Outcome::Refused));
+            assert_eq!((facts.status, facts.outcome), (503, ExchangeOutcome::Refused));
         }
     }
 
@@ -335,11 +350,11 @@ mod tests {
         ];
         for facts in rows {
             let wanted = match facts.status {
-                499 => Outcome::ClientGone,
-                502 => Outcome::UpstreamFailed,
-                504 => Outcome::Timeout,
-                503 => Outcome::Refused,
-                _ => Outcome::ClientError,
+                499 => ExchangeOutcome::ClientGone,
+                502 => ExchangeOutcome::UpstreamFailed,
+                504 => ExchangeOutcome::Timeout,
+                503 => ExchangeOutcome::Refused,
+                _ => ExchangeOutcome::ClientError,
             };
             assert_eq!(facts.outcome, wanted, "{}", facts.label);
         }

@@ -206,8 +206,8 @@ async fn join_judged(
     judge: &mut Judge<'_>,
 ) -> Joined {
     let mut joined = Joined::default();
-    let mut up = Direction::default();
-    let mut down = Direction::default();
+    let mut up = TunnelDirection::default();
+    let mut down = TunnelDirection::default();
     let mut active_at = clock::instant();
     poll_fn(|cx| {
         let before = joined.up + joined.down;
@@ -247,7 +247,7 @@ async fn join_judged(
     joined
 }
 
-fn note_first(joined: &mut Joined, before: u64, now: Instant, up: &Direction) {
+fn note_first(joined: &mut Joined, before: u64, now: Instant, up: &TunnelDirection) {
     if joined.first_down.is_none() && joined.down > 0 {
         joined.first_down = Some(now);
     } else if joined.first_down.is_some()
@@ -261,14 +261,14 @@ fn note_first(joined: &mut Joined, before: u64, now: Instant, up: &Direction) {
 
 /// One direction of a tunnel.
 #[derive(Default)]
-struct Direction {
+struct TunnelDirection {
     ended: bool,
     shut: bool,
     passed: u64,
     moved: bool,
 }
 
-impl Direction {
+impl TunnelDirection {
     fn take_passed(&mut self) -> u64 {
         self.moved = self.passed > 0;
         std::mem::take(&mut self.passed)
@@ -366,7 +366,7 @@ mod tests {
         let near = H1Conn::new(Io::Boxed(Box::new(near)), Buf::default(), None);
         let far = H1Conn::new(Io::Boxed(Box::new(far)), Buf::default(), None);
         client.write_all(b"hello").await.expect("writes");
-        let mut way = Direction::default();
+        let mut way = TunnelDirection::default();
         let moved = poll_fn(|cx| {
             assert!(way.poll(cx, &near, &far).is_pending(), "the client stays");
             if sent.borrow().is_empty() { Poll::Pending } else { Poll::Ready(()) }

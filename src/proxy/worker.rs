@@ -15,7 +15,7 @@ use crate::message::scratch::Scratch;
 use crate::runtime::clock;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::{AccessLine, AccessWriter};
-use crate::telemetry::series::Outcome;
+use crate::telemetry::series::ExchangeOutcome;
 use crate::upstream::pool::Pools;
 use crate::upstream::registry::Registry;
 
@@ -118,7 +118,7 @@ impl Worker {
             host: b"",
             path: b"",
             status: Some(facts.status),
-            outcome: Outcome::ClientError.label(),
+            outcome: ExchangeOutcome::ClientError.label(),
             reason: Some(facts.label),
             slow: false,
             way: b"",

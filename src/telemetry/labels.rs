@@ -45,7 +45,7 @@ impl Method {
 
 /// How an exchange ended, seen by the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ExchangeOutcome {
     /// 1xx–3xx.
     Ok,
     /// 4xx.
@@ -62,7 +62,7 @@ pub enum Outcome {
     ClientGone,
 }
 
-impl Outcome {
+impl ExchangeOutcome {
     /// All of them.
     pub const ALL: [Self; 7] = [
         Self::Ok,

@@ -13,7 +13,7 @@ use prometheus::proto::{MetricFamily, MetricType};
 use super::Telemetry;
 use super::exposer::Exposition;
 use super::family::Family;
-use super::labels::{Direction, Outcome, status_label};
+use super::labels::{Direction, ExchangeOutcome, status_label};
 use super::series::Series;
 use super::totals::MS_BOUNDS;
 
@@ -87,7 +87,7 @@ fn exchanges(all: &[Arc<Series>]) -> Vec<MetricFamily> {
             let labels = [base[0], base[1], ("method", pair.method.label()), ("status", &status)];
             requests.count(&labels, pair.took.count());
         }
-        for (outcome, count) in Outcome::ALL.iter().zip(totals.outcomes) {
+        for (outcome, count) in ExchangeOutcome::ALL.iter().zip(totals.outcomes) {
             outcomes.count(&[base[0], base[1], ("outcome", outcome.label())], count);
         }
         slow.count(&base, totals.slow);

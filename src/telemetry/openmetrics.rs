@@ -140,7 +140,7 @@ mod tests {
     use crate::runtime::clock;
     use crate::telemetry::Telemetry;
     use crate::telemetry::access::AccessLog;
-    use crate::telemetry::series::{Direction, Finished, Method, Outcome};
+    use crate::telemetry::series::{Direction, ExchangeOutcome, Finished, Method};
 
     fn counted() -> std::sync::Arc<Telemetry> {
         let telemetry = Telemetry::new(2, AccessLog::off(), clock::now());
@@ -154,7 +154,7 @@ mod tests {
                 client: 1,
                 method: Method::Get,
                 status: Some(200),
-                outcome: Outcome::Ok,
+                outcome: ExchangeOutcome::Ok,
                 first_byte: Some(Duration::from_millis(3)),
                 total: Duration::from_millis(30),
                 bytes_in: 0,

@@ -14,7 +14,7 @@ use super::latency::{Interval, LatencyWindow, OverCounts, Recorder, Rolling, Sum
 use super::recent::Recent;
 use super::slow::{Slow, Yardstick};
 
-pub use super::labels::{Direction, Method, Outcome};
+pub use super::labels::{Direction, ExchangeOutcome, Method};
 pub use super::totals::{Exemplar, Finished, Totals};
 pub use super::upstreams::{TunnelEnd, UpstreamSeries};
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::labels::{Method, Outcome};
+use super::labels::{ExchangeOutcome, Method};
 use super::seconds::Seconds;
 
 /// What an exchange tells at its end.
@@ -17,7 +17,7 @@ pub struct Finished {
     /// `None`: there was no answer.
     pub status: Option<u16>,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: ExchangeOutcome,
     /// To the final head.
     pub first_byte: Option<Duration>,
     /// To the last byte.
@@ -76,7 +76,7 @@ impl MethodStatus {
 pub struct Totals {
     /// By method and status.
     pub pairs: Vec<MethodStatus>,
-    /// By outcome, in the order of [`Outcome::ALL`].
+    /// By outcome, in the order of [`ExchangeOutcome::ALL`].
     pub outcomes: [u64; 7],
     /// Not cumulative; the last one is beyond all bounds.
     pub ms: [u64; 18],

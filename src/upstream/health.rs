@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use super::endpoint::EndpointState;
 use super::{Upstream, connect, local};
 use crate::config;
-use crate::net::http::{self as http_client, AGENT, AskError, Bound, Version};
+use crate::net::http::{self as http_client, AGENT, AskError, Bound, HttpVersion};
 use crate::reliability::outlier::Sees;
 use crate::reliability::rise_fall::Check;
 use crate::reliability::rise_fall::RiseFall;
@@ -100,7 +100,7 @@ where
         let value = http::HeaderValue::from_str(&authority).map_err(|error| error.to_string())?;
         request.headers_mut().insert("host", value);
     }
-    let version = if h2 { Version::Http2 } else { Version::Http1 };
+    let version = if h2 { HttpVersion::Http2 } else { HttpVersion::Http1 };
     let answer = http_client::ask(stream, version, request, Bound::NOTHING).await;
     let status = answer.map_err(|error| match error {
         AskError::NoSession(error) => error.to_string(),

@@ -23,7 +23,7 @@ use crate::config::Protocol;
 use crate::message::buf::Buf;
 use crate::message::h1::conn::H1Conn;
 use crate::message::h2::{self, Outgoing};
-use crate::message::io::{Io, Layered, Readiness};
+use crate::message::io::{Io, IoReadiness, Layered};
 use crate::message::kept::KeptRoom;
 use crate::net::tls;
 use crate::reliability::verdict::BadReason;
@@ -160,7 +160,7 @@ impl Pools {
             if idle > upstream.config.pool.idle_for.h1_for(conn.said()) {
                 continue; // others may have been promised more
             }
-            if conn.is_quiet(if idle < BUSY { Readiness::Reactor } else { Readiness::Kernel }) {
+            if conn.is_quiet(if idle < BUSY { IoReadiness::Reactor } else { IoReadiness::Kernel }) {
                 return Some((conn, idle));
             }
             upstream.found_closed(key.endpoint, idle, now);
@@ -192,7 +192,7 @@ impl Pools {
             kept.retain(|Idle { conn, since }| {
                 let idle = now.saturating_duration_since(*since);
                 let young = idle <= upstream.config.pool.idle_for.h1_for(conn.said());
-                let closed = young && !conn.is_quiet(Readiness::Reactor);
+                let closed = young && !conn.is_quiet(IoReadiness::Reactor);
                 if closed {
                     upstream.found_closed(key.endpoint, idle, now);
                 }

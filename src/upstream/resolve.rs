@@ -110,14 +110,14 @@ impl LookupMemory {
     }
 
     /// Until when the `kept` addresses of a name that was not found are used; `None`: they are to go.
-    fn lost(&mut self, host: &str, why: &Unresolved, kept: usize, most: Duration) -> Option<Retention> {
+    fn lost(&mut self, host: &str, why: &Unresolved, kept: usize, most: Duration) -> Option<NameRetention> {
         let now = clock::now();
         let known = self.of(host, kept, now.instant);
         let until = known.seen.map_or(now.instant, |seen| seen + most);
         let (trouble, came) = match why {
-            Unresolved::Untold(_) => (Trouble::Untold, Some(Retention::ForGood)),
+            Unresolved::Untold(_) => (Trouble::Untold, Some(NameRetention::ForGood)),
             Unresolved::Absent(_) if kept > 0 && now.instant < until => {
-                (Trouble::Absent, Some(Retention::Until(until)))
+                (Trouble::Absent, Some(NameRetention::Until(until)))
             }
             Unresolved::Absent(_) => (Trouble::Gone, None),
         };
@@ -162,7 +162,7 @@ impl LookupMemory {
 
 /// How long addresses of a name that was not found stay in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Retention {
+enum NameRetention {
     ForGood,
     Until(Instant),
 }
@@ -255,8 +255,10 @@ fn named(
             (all, resolved.ttl.clamp(least, most))
         }
         Err(why) => match memory.lost(host, &why, before.len(), most) {
-            Some(Retention::ForGood) => (before, AGAIN),
-            Some(Retention::Until(at)) => (before, AGAIN.min(at.saturating_duration_since(clock::instant()))),
+            Some(NameRetention::ForGood) => (before, AGAIN),
+            Some(NameRetention::Until(at)) => {
+                (before, AGAIN.min(at.saturating_duration_since(clock::instant())))
+            }
             None => (Vec::new(), AGAIN),
         },
     }

@@ -20,12 +20,12 @@ pub struct Shares {
 }
 
 /// One exchange in flight.
-pub struct InFlight {
+pub struct ShareHeld {
     of: Arc<Shares>,
     bucket: usize,
 }
 
-impl Drop for InFlight {
+impl Drop for ShareHeld {
     fn drop(&mut self) {
         self.of.taken.fetch_sub(1, Ordering::Relaxed);
         self.of.bucket(self.bucket).fetch_sub(1, Ordering::Relaxed);
@@ -66,13 +66,13 @@ impl Shares {
         client: u32,
         places: usize,
         now: Instant,
-    ) -> Option<InFlight> {
+    ) -> Option<ShareHeld> {
         let party = Party { client, route: 0 };
         self.asked.note(worker, party, now);
         let at = Party::bucket(client);
         let taken = self.taken.fetch_add(1, Ordering::Relaxed);
         let own = self.bucket(at).fetch_add(1, Ordering::Relaxed);
-        let held = InFlight { of: Arc::clone(self), bucket: at };
+        let held = ShareHeld { of: Arc::clone(self), bucket: at };
         let alone = || self.is_alone(client, now);
         (Occupancy { places, taken, own: own as usize }).fits(alone).then_some(held)
     }
@@ -98,7 +98,7 @@ mod tests {
     fn one_client_leaves_a_quarter_to_others_unless_it_is_alone() {
         let now = crate::runtime::clock::instant();
         let shares = Shares::new(2, now);
-        let mut held: Vec<InFlight> = (0..100).filter_map(|_| shares.take(0, 7, 100, now)).collect();
+        let mut held: Vec<ShareHeld> = (0..100).filter_map(|_| shares.take(0, 7, 100, now)).collect();
         assert_eq!(held.len(), 100, "it is alone");
         let other = shares.take(1, 9, 100, now).expect("it holds nothing");
         held.truncate(80);

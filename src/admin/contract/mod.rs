@@ -375,7 +375,7 @@ pub struct ConfigView {
     /// When the file last changed; null: not observable.
     pub file_changed_at: Option<String>,
     /// The last reload; null: there was none.
-    pub last_reload: Option<crate::config::reload::Outcome>,
+    pub last_reload: Option<crate::config::reload::ReloadOutcome>,
     /// Every value, secrets left out.
     #[schema(value_type = Object)]
     pub effective: serde_json::Value,

@@ -21,7 +21,7 @@ use crate::message::body::Body;
 use crate::message::buf::{self, Buf, SIZE};
 use crate::message::fields;
 use crate::message::head::{Framing, Method, RequestHead, ResponseHead};
-use crate::message::io::{Io, Readiness};
+use crate::message::io::{Io, IoReadiness};
 
 /// Empty lines that may stand before a request.
 const MOST_EMPTY_LINES: u8 = 2;
@@ -91,7 +91,7 @@ impl H1Conn {
 
     /// Is an idle connection still open and silent, as far as whoever is asked knows? What stands on it that nobody asked
     /// for (a 408, an alert) is not read as a message: such a connection is done with.
-    pub fn is_quiet(&self, ask: Readiness) -> bool {
+    pub fn is_quiet(&self, ask: IoReadiness) -> bool {
         let mut ahead = self.ahead.borrow_mut();
         let mut io = self.io.borrow_mut();
         let stirs = io.stirs(ask);
@@ -450,12 +450,12 @@ mod tests {
     #[tokio::test]
     async fn an_end_that_came_this_very_moment_is_known_to_the_kernel_alone() {
         let (far, conn) = pair().await;
-        assert!(conn.is_quiet(Readiness::Reactor) && conn.is_quiet(Readiness::Kernel));
+        assert!(conn.is_quiet(IoReadiness::Reactor) && conn.is_quiet(IoReadiness::Kernel));
         drop(far);
-        assert!(conn.is_quiet(Readiness::Reactor), "it cannot know yet, or the test proves nothing");
-        assert!(!conn.is_quiet(Readiness::Kernel));
+        assert!(conn.is_quiet(IoReadiness::Reactor), "it cannot know yet, or the test proves nothing");
+        assert!(!conn.is_quiet(IoReadiness::Kernel));
         told(&conn).await;
-        assert!(!conn.is_quiet(Readiness::Reactor));
+        assert!(!conn.is_quiet(IoReadiness::Reactor));
     }
 
     #[tokio::test]
@@ -463,9 +463,9 @@ mod tests {
         use std::io::Write as _;
         let (mut far, conn) = pair().await;
         far.write_all(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n").unwrap();
-        assert!(!conn.is_quiet(Readiness::Kernel));
+        assert!(!conn.is_quiet(IoReadiness::Kernel));
         told(&conn).await;
-        assert!(!conn.is_quiet(Readiness::Reactor));
+        assert!(!conn.is_quiet(IoReadiness::Reactor));
         assert!(!conn.has_ahead());
     }
 
@@ -474,18 +474,18 @@ mod tests {
         let (far, conn) = pair().await;
         socket2::SockRef::from(&far).set_linger(Some(Duration::ZERO)).unwrap();
         drop(far);
-        assert!(!conn.is_quiet(Readiness::Kernel));
+        assert!(!conn.is_quiet(IoReadiness::Kernel));
     }
 
     #[tokio::test]
     async fn a_stream_without_a_socket_is_looked_at_by_reading() {
         let (mut far, io) = tokio::io::duplex(64);
         let conn = H1Conn::new(Io::Boxed(Box::new(io)), Buf::default(), None);
-        assert!(conn.is_quiet(Readiness::Kernel));
+        assert!(conn.is_quiet(IoReadiness::Kernel));
         far.write_all(b"x").await.unwrap();
-        assert!(!conn.is_quiet(Readiness::Kernel));
+        assert!(!conn.is_quiet(IoReadiness::Kernel));
         assert!(
-            !conn.is_quiet(Readiness::Kernel),
+            !conn.is_quiet(IoReadiness::Kernel),
             "what was read does not come again, and is still not quiet"
         );
     }
