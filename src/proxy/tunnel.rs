@@ -22,6 +22,7 @@ use crate::message::buf::SIZE;
 use crate::message::h1::conn::H1Conn;
 use crate::message::h1::pump::Pump;
 use crate::message::head::{Framing, RequestHead};
+use crate::message::stream::ByteStream;
 use crate::reliability::breaker::{Fitness, PermitRequest};
 use crate::reliability::retry::{self, Repeatable};
 use crate::reliability::verdict::{BadReason, Last, Verdict};
@@ -98,7 +99,7 @@ pub async fn connect(
     conn.spoil();
     let first_limit = route.timeouts.first_byte;
     let mut judge = Judge { opened: Some((&attempts, opened)), first_limit, connected };
-    let joined = join_judged(conn, &far, timer, route.timeouts.idle, &mut judge).await;
+    let joined = join_judged(conn.stream(), far.stream(), timer, route.timeouts.idle, &mut judge).await;
     exchange.bytes_in.set(joined.up);
     exchange.first_byte = joined.first_down.map(|at| at.saturating_duration_since(exchange.started));
     if joined.mute || (joined.reset && joined.first_down.is_none()) {
@@ -193,14 +194,14 @@ impl Judge<'_> {
 }
 
 /// Joins two connections until both sides have ended, one broke, or nothing passed for `idle`.
-pub async fn join(a: &Rc<H1Conn>, b: &Rc<H1Conn>, timer: &mut Deadline, idle: Option<Duration>) -> Joined {
+pub async fn join(a: &ByteStream, b: &ByteStream, timer: &mut Deadline, idle: Option<Duration>) -> Joined {
     let mut judge = Judge { opened: None, first_limit: None, connected: clock::instant() };
     join_judged(a, b, timer, idle, &mut judge).await
 }
 
 async fn join_judged(
-    near: &Rc<H1Conn>,
-    far: &Rc<H1Conn>,
+    near: &ByteStream,
+    far: &ByteStream,
     timer: &mut Deadline,
     idle: Option<Duration>,
     judge: &mut Judge<'_>,
@@ -275,7 +276,7 @@ impl TunnelDirection {
     }
 
     /// Moves what there is; ready when `from` has ended and `to` has been told.
-    fn poll(&mut self, cx: &mut Context<'_>, from: &H1Conn, to: &H1Conn) -> Poll<io::Result<()>> {
+    fn poll(&mut self, cx: &mut Context<'_>, from: &ByteStream, to: &ByteStream) -> Poll<io::Result<()>> {
         loop {
             if from.has_ahead() {
                 match from.poll_pass(cx, to) {
@@ -363,8 +364,8 @@ mod tests {
         let (mut client, near) = tokio::io::duplex(64);
         let far = Holding::default();
         let sent = Rc::clone(&far.sent);
-        let near = H1Conn::new(Io::Boxed(Box::new(near)), Buf::default(), None);
-        let far = H1Conn::new(Io::Boxed(Box::new(far)), Buf::default(), None);
+        let near = ByteStream::new(Io::Boxed(Box::new(near)), Buf::default(), None);
+        let far = ByteStream::new(Io::Boxed(Box::new(far)), Buf::default(), None);
         client.write_all(b"hello").await.expect("writes");
         let mut way = TunnelDirection::default();
         let moved = poll_fn(|cx| {

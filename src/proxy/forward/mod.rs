@@ -14,6 +14,7 @@ use super::call::PreparedCall;
 use super::error::ProxyError;
 use crate::message::body::{Body, BodyError};
 use crate::message::h1::conn::H1Conn;
+use crate::message::h1::upload::Remainder;
 use crate::message::h2::SendProgress;
 use crate::message::head::ResponseHead;
 use crate::names::UpstreamName;
@@ -29,6 +30,8 @@ pub struct Answer {
     pub head: ResponseHead,
     /// What follows.
     pub body: Body,
+    /// What is left to send of the request.
+    pub remainder: Remainder,
     /// Gives the upstream's connection back, once both messages are over.
     pub lease: Option<PooledConnection>,
     /// The request's body on its way by HTTP/2.
@@ -38,7 +41,7 @@ pub struct Answer {
 impl Answer {
     /// An answer of our own.
     pub fn own(head: ResponseHead, body: Body) -> Self {
-        Self { head, body, lease: None, sent: None }
+        Self { head, body, remainder: Remainder::default(), lease: None, sent: None }
     }
 
     /// Did an upstream give it?
@@ -48,13 +51,13 @@ impl Answer {
 
     /// Bytes of the request's body that have left so far.
     pub fn uploaded(&self) -> u64 {
-        uploaded(self.sent.as_deref(), &self.body)
+        uploaded(self.sent.as_deref(), self.remainder.passed())
     }
 }
 
-/// Bytes of a request's body that have left: as `sent` has it, else as the body of the answer has.
-pub fn uploaded(sent: Option<&SendProgress>, answer: &Body) -> u64 {
-    sent.map_or_else(|| answer.uploaded(), |sent| sent.passed.get())
+/// Bytes of a request's body that have left: as `sent` has it by HTTP/2, else as many as by HTTP/1.1.
+pub fn uploaded(sent: Option<&SendProgress>, by_h1: u64) -> u64 {
+    sent.map_or(by_h1, |sent| sent.passed.get())
 }
 
 /// What every attempt of an exchange needs.
