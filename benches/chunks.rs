@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use strop::message::body::Body;
 use strop::message::buf::Buf;
 use strop::message::h1::conn::H1Conn;
 use strop::message::h1::pump::Pump;

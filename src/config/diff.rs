@@ -13,6 +13,7 @@ use super::secret;
 
 /// One key whose value changes.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(as = Change)]
 pub struct ConfigChange {
     /// Such as `upstreams.stripe.breaker.failures`.
     pub path: String,

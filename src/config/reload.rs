@@ -39,6 +39,7 @@ impl ReloadCause {
 
 /// What came of a reload.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Outcome)]
 pub struct ReloadOutcome {
     /// What asked for it.
     pub cause: String,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use super::permit::Permit;
 use super::plain::{Guarded, GuardedMachine};
 use super::witness::Witness;
 use crate::reliability::breaker::{
@@ -91,22 +90,21 @@ impl Gate {
     }
 
     /// May one more exchange start? `ask` is only called when that is not plain.
-    pub fn admit(
-        self: &Arc<Self>,
-        worker: usize,
+    pub(super) fn ticket(
+        &self,
         now: Instant,
         draw: u64,
         ask: impl FnOnce() -> PermitRequest,
-    ) -> Result<Permit, Refusal> {
+    ) -> Result<Ticket, Refusal> {
         if let Some(generation) = self.breaker.plain() {
-            return Ok(Permit::new(Arc::clone(self), Ticket::plain(generation), worker));
+            return Ok(Ticket::plain(generation));
         }
         if let Some(generation) = self.breaker.passing() {
-            return Ok(Permit::new(Arc::clone(self), Ticket::uncounted(generation), worker));
+            return Ok(Ticket::uncounted(generation));
         }
         let (answer, moved) = self.with(now, |breaker| breaker.admit(ask(), now, draw));
         self.tell(moved);
-        answer.map(|ticket| Permit::new(Arc::clone(self), ticket, worker))
+        answer
     }
 
     /// Is it plainly closed: is there nothing to decide?
