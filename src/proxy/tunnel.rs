@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::attempts::AttemptLoop;
+use super::attempts::{AttemptLoop, OpenAttempt};
 use super::client::Client;
 use super::error::ProxyError;
 use super::exchange::Exchange;
@@ -24,13 +24,11 @@ use crate::message::h1::pump::Pump;
 use crate::message::head::{Framing, RequestHead};
 use crate::message::stream::ByteStream;
 use crate::reliability::breaker::{Fitness, PermitRequest};
-use crate::reliability::retry::{self, Repeatable};
-use crate::reliability::verdict::{BadReason, Last, Verdict};
+use crate::reliability::retry::Repeatable;
+use crate::reliability::verdict::{BadReason, Verdict};
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::telemetry::series::TunnelEnd;
-use crate::upstream::endpoint::EndpointState;
-use crate::upstream::permit::{Begun, Permits};
 
 /// What passed through a tunnel.
 #[derive(Clone, Copy, Debug, Default)]
@@ -109,53 +107,31 @@ pub async fn connect(
     Ok(joined.down)
 }
 
-/// A tunnel's attempt that has a connection.
-struct Opened<'a> {
-    permits: Permits<'a>,
-    begun: Begun<'a>,
-    endpoint: Arc<EndpointState>,
-    began: Instant,
-}
-
 /// Connects, elsewhere when that fails: nothing of what the client will say has left.
 async fn dial<'a>(
     attempts: &AttemptLoop<'a>,
     exchange: &mut Exchange,
-) -> Result<(Rc<H1Conn>, Opened<'a>), ProxyError> {
+) -> Result<(Rc<H1Conn>, OpenAttempt<'a>), ProxyError> {
     let (worker, route) = (attempts.worker, attempts.route);
     let upstream = &route.upstream;
-    let mut began = clock::instant();
     let ask = || PermitRequest { fitness: Fitness::Whole, usual: route.series.usual() };
-    let permits = attempts.admit(began, ask)?;
     let limit = route.timeouts.connect.unwrap_or(Duration::from_secs(3));
-    let mut so_far = retry::Attempts::default();
+    let mut open = attempts.open(exchange, clock::instant(), ask)?;
     loop {
-        let Some(endpoint) = attempts.pick(exchange, began) else {
-            return Err(attempts.nowhere(permits, began));
-        };
-        so_far.made += 1;
-        exchange.attempts = so_far.made;
-        exchange.endpoint = Some(Arc::clone(&endpoint));
-        let begun = attempts.begin();
-        let error = match worker.pools.dial(upstream, &endpoint, limit).await {
+        let error = match worker.pools.dial(upstream, &open.endpoint, limit).await {
             Ok((far, endpoint)) => {
                 exchange.endpoint = Some(Arc::clone(&endpoint));
-                return Ok((far, Opened { permits, begun, endpoint, began }));
+                open.endpoint = endpoint;
+                return Ok((far, open));
             }
             Err(error) => ProxyError::connecting(upstream.config.name.clone(), error),
         };
         let at = clock::instant();
-        let verdict = attempts.unconnected(&error, began, at);
-        let mut ended = attempts.ended(endpoint, verdict, false, began, at);
+        let verdict = attempts.unconnected(&error, open.began, at);
+        let mut ended = attempts.ended(Arc::clone(&open.endpoint), verdict, false, open.began, at);
         ended.unconnected = matches!(error, ProxyError::Connect { .. });
-        exchange.tried(&ended.endpoint);
         let all = Repeatable { safe: false, idempotent: false, whole: true };
-        let Some(at) = attempts.again(&mut so_far, &error, all, exchange, &ended, &permits).await else {
-            attempts.settle(begun, permits, ended, &exchange.tried);
-            return Err(error);
-        };
-        begun.settle(verdict, verdict.against(Last::No));
-        began = at;
+        open = attempts.again(open, ended, error, all, exchange).await?;
     }
 }
 
@@ -168,7 +144,7 @@ async fn established(conn: &Rc<H1Conn>) -> Result<(), ()> {
 
 /// Settles the attempt of a tunnel as soon as it is clear how it began.
 struct Judge<'a> {
-    opened: Option<(&'a AttemptLoop<'a>, Opened<'a>)>,
+    opened: Option<(&'a AttemptLoop<'a>, OpenAttempt<'a>)>,
     first_limit: Option<Duration>,
     connected: Instant,
 }
@@ -185,10 +161,11 @@ impl Judge<'_> {
     }
 
     fn settle(&mut self, joined: &Joined) {
-        if let Some((attempts, opened)) = self.opened.take() {
-            let Opened { permits, begun, endpoint, began } = opened;
-            let ended = attempts.ended(endpoint, self.verdict(joined), false, began, clock::instant());
-            attempts.settle(begun, permits, ended, &[]);
+        if let Some((attempts, open)) = self.opened.take() {
+            let verdict = self.verdict(joined);
+            let ended =
+                attempts.ended(Arc::clone(&open.endpoint), verdict, false, open.began, clock::instant());
+            attempts.settle(open, ended, &[]);
         }
     }
 }

@@ -16,8 +16,9 @@ use crate::message::body::{Body, BodyError};
 use crate::message::h1::conn::H1Conn;
 use crate::message::h1::upload::Remainder;
 use crate::message::h2::SendProgress;
-use crate::message::head::ResponseHead;
+use crate::message::head::{Known, ResponseHead};
 use crate::names::UpstreamName;
+use crate::reliability::verdict::{self, RETRY_AFTER_CAP};
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::upstream::RouteEntry;
@@ -47,6 +48,20 @@ impl Answer {
     /// Did an upstream give it?
     pub fn is_foreign(&self) -> bool {
         self.lease.is_some() || self.sent.is_some()
+    }
+
+    /// Its `Retry-After`, as a wait from now.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let value = self.head.store.known(Known::RetryAfter)?;
+        let text = std::str::from_utf8(value).ok()?;
+        let wall = clock::unix_seconds(clock::now().wall);
+        verdict::parse_retry_after(text, wall, RETRY_AFTER_CAP)
+    }
+
+    /// Its `grpc-status`, where it has no body to wait for.
+    pub fn grpc_status(&self) -> Option<u16> {
+        let value = self.head.store.known(Known::GrpcStatus)?;
+        std::str::from_utf8(value).ok()?.trim().parse().ok()
     }
 
     /// Bytes of the request's body that have left so far.
