@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Control;
+use super::Uptime;
 use super::notifier::Notification;
 use crate::config::{self, Config, Host, Protocol, Until};
 use crate::notify::{Message, MessageKind};
@@ -268,6 +269,7 @@ pub(super) struct MessageWriter<'a> {
     pub(super) scene: Scene,
     pub(super) policy: &'a EscalationPolicy,
     pub(super) clock: Clock,
+    pub(super) uptime: &'a Uptime,
 }
 
 impl MessageWriter<'_> {
@@ -280,12 +282,23 @@ impl MessageWriter<'_> {
         call: Option<CallCause>,
     ) -> Message {
         let next = incident.escalation.ahead(self.policy, incident.assignee.as_deref(), self.clock);
-        let brief = Brief::of(incident, &self.scene, &Occasion { audience, call, next });
+        let brief = Brief::of(
+            incident,
+            &self.scene,
+            &Occasion { audience, call, next, in_all: self.in_all(incident) },
+        );
         let door = &self.scene.door;
         let link = format!("{}/api/v2/sre/incidents/{}", door.base, incident.id);
         // What is behind it is for those who act.
         let link = (door.public && audience == Audience::Called).then_some(link);
         Message { link, ..Message::about(incident, brief, kind, self.scene.at) }
+    }
+
+    /// Failed requests and all, of the minutes in which it lasted.
+    fn in_all(&self, incident: &Incident) -> Option<(u64, u64)> {
+        let until = incident.clocks.recovered.or(incident.clocks.closed)?;
+        let counts = self.uptime.requests(&incident.key.service, incident.clocks.began, until)?;
+        Some((counts.bad, counts.total()))
     }
 }
 
@@ -300,6 +313,7 @@ impl Control {
             scene: self.wording.scene(moment, self.observer.at(moment), self.records.member()),
             policy: &self.engine.policy().escalation,
             clock: self.clock(moment),
+            uptime: &self.uptime,
         };
         let mut notifications = Vec::new();
         for effect in told {

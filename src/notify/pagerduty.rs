@@ -71,8 +71,10 @@ pub(super) fn event(message: &Message, routing_key: &str) -> Value {
 fn details(message: &Message) -> Map<String, Value> {
     let mut told: Vec<(String, String)> = Vec::new();
     for section in message.brief.in_order().take(SECTIONS) {
-        let lines = section.lines.iter().take(LINES).map(|line| plain(&fit(line, FACT)));
-        let lines = click(message, section).map(str::to_owned).into_iter().chain(lines).collect::<Vec<_>>();
+        let click = click(message, section).map(str::to_owned);
+        // The first line of how to take it says what the click says.
+        let lines = section.lines.iter().skip(usize::from(click.is_some())).take(LINES);
+        let lines: Vec<String> = click.into_iter().chain(lines.map(|line| plain(&fit(line, FACT)))).collect();
         told.push((section.part.title(message.brief.audience).to_owned(), lines.join("\n")));
         let command = section.command.as_ref();
         told.extend(command.map(|command| ("Command".to_owned(), fit(command, FACT))));
@@ -91,7 +93,7 @@ fn click(message: &Message, section: &Section) -> Option<&'static str> {
     let told = if message.brief.ways.pagerduty {
         "Press Acknowledge here: Strop then calls nobody else."
     } else {
-        "To acknowledge it here does not end Strop's calls."
+        "To acknowledge it here does not end Strop's calls; the command below does."
     };
     (section.part == Part::Acknowledge).then_some(told)
 }

@@ -26,7 +26,7 @@ pub(super) fn done(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>)
             told.push(format!("Strop sends no requests to {} for a while.", list(&out)));
         }
     }
-    if told.is_empty() && incident.state.is_live() && about.carries {
+    if told.is_empty() && incident.state.is_live() && incident.state != State::Monitoring && about.carries {
         told.push("Strop has changed nothing: requests go on as before.".to_owned());
     }
     told.extend(calls(incident.escalation.calls()));
@@ -60,11 +60,13 @@ fn of_breaker(name: &str, breaker: &BreakerScene, scene: &Scene) -> Option<Strin
             )
         }
         (BreakerState::Open, false, false) => {
-            format!("{strop} refuses requests to {name} at once (breaker open), so that they do not wait.")
+            format!(
+                "{strop} has refused requests to {name} at once (breaker open), so that they do not wait."
+            )
         }
         (BreakerState::HalfOpen, _, false) => {
             format!(
-                "{strop} lets single requests through to {name} (breaker half-open) and refuses the rest."
+                "{strop} has let single requests through to {name} and refused the others (breaker half-open)."
             )
         }
         (BreakerState::Open | BreakerState::HalfOpen, _, true) => {
@@ -185,8 +187,11 @@ pub(super) fn look(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>)
         .filter_map(|name| evidence::latest(incident, name))
         .map(|text| percent(&line(text)))
         .collect();
-    if incident.state.is_live() {
+    if incident.state.is_live() && incident.state != State::Monitoring {
         told.extend(hint(incident, scene, about));
+        if incident.key.rule == Rule::Latency {
+            told.push(answer("All routes, to compare with a time before", "performance", scene));
+        }
         for upstream in about.upstreams.iter().take(MEMBERS) {
             let page = STATUS_PAGES.iter().find(|(name, _)| *name == upstream.name);
             told.extend(page.map(|(_, page)| format!("Does {} know of it? {page}", upstream.name)));
@@ -270,8 +275,7 @@ fn hint(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Option<
             "Several failed at the same moment: look at the node's network, its name server and its way out first."
                 .to_owned()
         }
-        Rule::Latency => "What is slow: the application, its database, or a vendor behind it? Compare the routes at \
-             /performance with a time before."
+        Rule::Latency => "What is slow: the application, its database, or a vendor behind it?"
             .to_owned(),
         Rule::Resource => {
             let member = line(&scene.member);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::scene::{
     BreakerScene, ClientFault, EndpointIs, ResourceScene, RouteScene, Scene, SceneSubject, UpstreamScene,
 };
-use super::words::{capital, line, list, moment, part, percent, share, span, took};
+use super::words::{after_colon, capital, in_percent, line, list, minute, moment, part, percent, span, took};
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::incident::{Entry, EntryKind, Incident, State};
 use crate::reliability::rule::Rule;
@@ -34,7 +34,12 @@ pub(super) fn latest<'a>(incident: &'a Incident, name: &str) -> Option<&'a str> 
 }
 
 /// Most telling first: traffic, latency, addresses, then what the rule itself measured.
-pub(super) fn sentences(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<String> {
+pub(super) fn sentences(
+    incident: &Incident,
+    scene: &Scene,
+    about: &SceneSubject<'_>,
+    in_all: Option<(u64, u64)>,
+) -> Vec<String> {
     let mut told: Vec<String> = Vec::new();
     if incident.key.rule == Rule::Resource {
         let now =
@@ -42,18 +47,19 @@ pub(super) fn sentences(incident: &Incident, scene: &Scene, about: &SceneSubject
         told.push(now.unwrap_or_else(|| "What it is now is not known.".to_owned()));
     }
     for route in about.routes.iter().filter(|route| route.failed() > 0).take(ROUTES) {
-        told.push(failing(route));
+        told.push(failing(route, before(incident, scene.at)));
     }
-    let slow =
-        |route: &&&RouteScene| incident.key.rule == Rule::Latency || route.failed() > 0 || over(route) > 0;
-    if about.carries {
+    if about.carries && incident.state != State::Monitoring {
+        let slow = |route: &&&RouteScene| is_telling(incident, route);
         told.extend(about.routes.iter().filter(slow).take(ROUTES).filter_map(|route| latency(route)));
     }
     for upstream in about.upstreams.iter().take(MEMBERS) {
         told.extend(addresses(upstream));
         told.extend(last_failure(upstream, scene.at));
         told.push(match upstream.last_success {
-            Some(at) if scene.at.since(at) < FRESH && about.counts().0 > 0 => {
+            Some(at)
+                if scene.at.since(at) < FRESH && about.counts().0 > 0 && !super::is_well(incident.state) =>
+            {
                 format!("{} still gives good answers among the bad ones.", upstream.name)
             }
             Some(at) if scene.at.since(at) < FRESH => {
@@ -69,10 +75,41 @@ pub(super) fn sentences(incident: &Incident, scene: &Scene, about: &SceneSubject
         });
     }
     told.extend(of_the_rules(incident, scene, about));
+    if let (Some((failed, all)), false) = (in_all, incident.state.is_live()) {
+        told.push(total(incident, scene, failed, all));
+    }
     if matches!(incident.state, State::Resolved) && incident.key.rule != Rule::Manual {
         told.push("What caused it is not known to Strop.".to_owned());
     }
     told
+}
+
+/// Of the minutes in which it lasted.
+fn total(incident: &Incident, scene: &Scene, failed: u64, all: u64) -> String {
+    let (now, clocks) = (scene.at, &incident.clocks);
+    let until = clocks.recovered.or(clocks.closed).unwrap_or(now);
+    let by =
+        if scene.member.is_empty() { String::new() } else { format!(", as {} counted", line(&scene.member)) };
+    format!(
+        "In all, {} requests to {} failed{} from {} to {}{by}.",
+        part(failed, all),
+        line(&incident.key.service),
+        in_percent(failed, all),
+        minute(clocks.began, now),
+        minute(until, now)
+    )
+}
+
+/// Since when it is good again, if the last minute reaches back behind that.
+fn before(incident: &Incident, now: At) -> Option<String> {
+    let good = incident.clocks.recovered.filter(|_| incident.state == State::Monitoring)?;
+    (now.since(good) < LATELY).then(|| moment(good, now))
+}
+
+/// Response times say something: the matter is slowness, or they are over a target, or what fails was asked at all.
+fn is_telling(incident: &Incident, route: &RouteScene) -> bool {
+    let refused = route.faults.iter().any(|(fault, _)| *fault == ClientFault::Refused);
+    incident.key.rule == Rule::Latency || over(route) > 0 || (route.failed() > 0 && !refused)
 }
 
 /// What is used of the machine, and when that was so.
@@ -99,7 +136,10 @@ fn of_the_rules(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) ->
         return machine;
     }
     let told = entry.evidence.iter().filter_map(|(name, value)| of_the_rule(name, value, has));
-    told.take(VALUES).map(|sentence| format!("{then}{sentence}")).collect()
+    let said = |sentence: String| {
+        if then.is_empty() { sentence } else { format!("{then}{}", after_colon(&sentence)) }
+    };
+    told.take(VALUES).map(said).collect()
 }
 
 /// What the rule about the machine measured when it was found.
@@ -174,7 +214,7 @@ fn quantiles(value: &str) -> String {
 fn faults(route: &RouteScene) -> Vec<String> {
     let told = |(fault, count): &(ClientFault, u64)| {
         let what = match fault {
-            ClientFault::Status => "answered with an error",
+            ClientFault::Status => "were answered with an error",
             ClientFault::Late => "got no answer in time",
             ClientFault::Broken => "got no usable answer (no connection, reset or broken off)",
             ClientFault::Refused => "were refused by Strop (breaker or limit)",
@@ -207,18 +247,19 @@ fn meant(status: u16) -> &'static str {
     }
 }
 
-fn failing(route: &RouteScene) -> String {
+fn failing(route: &RouteScene, before: Option<String>) -> String {
     let (failed, total) = (route.failed(), route.total);
     let through =
         if route.name == route.upstream { String::new() } else { format!(" to {}", route.upstream) };
     let statuses = statuses(&[route]);
     let statuses =
         if statuses.is_empty() { String::new() } else { format!("; clients got {}", list(&statuses)) };
+    let before = before.map_or_else(String::new, |good| format!(", those before {good} among them"));
     format!(
-        "Route {}{through}: {} requests failed in the last minute ({}): {}{statuses}.",
+        "Route {}{through}: {} requests failed in the last minute{}{before}: {}{statuses}.",
         route.name,
         part(failed, total),
-        share(failed, total),
+        in_percent(failed, total),
         list(&faults(route)),
     )
 }
@@ -335,7 +376,9 @@ pub(super) fn facts(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>
     }
     add("State", super::status(incident, now));
     add("Not seen since", super::unseen(incident).map_or_else(String::new, |since| moment(since, now)));
-    add("Routes that fail", list(&about.failing()));
+    if !super::is_well(incident.state) {
+        add("Routes that fail", list(&about.failing()));
+    }
     for upstream in &about.upstreams {
         let is = upstream.breaker.as_ref().map_or_else(String::new, breaker);
         add(&format!("Breaker of {}", upstream.name), is);

@@ -1,8 +1,8 @@
 //! The first line of what is told to who is called, and the subject of a mail.
 
 use super::scene::{RouteScene, Scene, SceneSubject};
-use super::words::{capital, line, minute, moment, part, share, span};
-use super::{Occasion, evidence, lasted, title, unseen};
+use super::words::{capital, in_percent, line, minute, moment, part, span};
+use super::{Occasion, evidence, lasted, unseen};
 use crate::reliability::incident::{Incident, State};
 use crate::reliability::rule::{Rule, Severity};
 
@@ -19,7 +19,7 @@ fn was(incident: &Incident, scene: &Scene) -> String {
         (" takes ", " took "),
         (" take ", " took "),
     ];
-    let now = title(incident, scene);
+    let now = super::title(incident, scene);
     if matches!(incident.key.rule, Rule::Manual | Rule::Reported | Rule::Unknown) {
         return format!("\"{now}\"");
     }
@@ -30,35 +30,52 @@ fn was(incident: &Incident, scene: &Scene) -> String {
     verb.map_or_else(|| now.clone(), |(verb, past)| now.replacen(verb, past, 1))
 }
 
+/// What is or was the matter.
+pub(super) fn title(incident: &Incident, scene: &Scene) -> String {
+    match incident.state {
+        State::Monitoring | State::Resolved | State::Reviewed => was(incident, scene),
+        State::Suspected | State::Open | State::Acknowledged | State::Mitigating | State::Cleared => {
+            super::title(incident, scene)
+        }
+    }
+}
+
+/// How bad; a drill is one before all else.
+fn rated(incident: &Incident) -> String {
+    let drill = if incident.is_drill() { "drill, " } else { "" };
+    let wait = if incident.severity == Severity::Low { ", can wait until the morning" } else { "" };
+    format!("{drill}{}{wait}", incident.severity.label())
+}
+
 /// `[critical] stripe is down (since 02:14 UTC)`: what a lock screen has room for comes first.
 pub(super) fn headline(incident: &Incident, scene: &Scene, again: bool) -> String {
     let service = line(&incident.key.service);
-    let (now, past) = (title(incident, scene), was(incident, scene));
-    let named = incident.key.rule == Rule::Resource || now.contains(&service);
+    let (now, past) = (super::title(incident, scene), was(incident, scene));
+    let named = incident.key.rule == Rule::Resource || incident.is_drill() || now.contains(&service);
     let named = if named { String::new() } else { format!("{service}: ") };
     let by = incident.acknowledged_by.as_deref().map_or_else(|| "somebody".to_owned(), line);
     let severity = incident.severity.label();
-    let wait = if incident.severity == Severity::Low { ", can wait until the morning" } else { "" };
+    let rated = rated(incident);
     let since = minute(incident.clocks.began, scene.at);
     match incident.state {
         State::Suspected => format!("[possible, {severity}] {named}{now} (since {since})"),
         State::Open if again => {
-            format!("[{severity}{wait}] Nobody has taken it: {named}{now} (since {since})")
+            format!("[{rated}] Nobody has taken it: {named}{now} (since {since})")
         }
-        State::Open => format!("[{severity}{wait}] {named}{now} (since {since})"),
+        State::Open => format!("[{rated}] {named}{now} (since {since})"),
         State::Acknowledged => format!("[{severity}] Taken by {by}: {named}{now}"),
         State::Mitigating => format!("[{severity}] Being worked on: {named}{now}"),
         State::Monitoring => format!("[{severity}] Good again, still watched: {named}{past}"),
         State::Resolved | State::Reviewed => {
             format!("[resolved, {severity}] {named}{past} ({})", span(lasted(incident, scene.at)))
         }
-        State::Cleared => format!("[cleared, {severity}] {}: {named}{now}", cleared(incident)),
+        State::Cleared => format!("[cleared, {severity}] {} {named}{now}", cleared(incident)),
     }
 }
 
 fn cleared(incident: &Incident) -> String {
-    let other = incident.part_of().map(|other| format!("Part of incident {other}"));
-    other.unwrap_or_else(|| "Never confirmed".to_owned())
+    let other = incident.part_of().map(|other| format!("Part of incident {other}:"));
+    other.unwrap_or_else(|| "Not confirmed that".to_owned())
 }
 
 /// What fails, since when, how bad, for whom.
@@ -68,11 +85,10 @@ pub(super) fn lead(
     about: &SceneSubject<'_>,
     occasion: &Occasion,
 ) -> String {
-    let (what, now) = (title(incident, scene), scene.at);
+    let (what, now) = (super::title(incident, scene), scene.at);
     let began = incident.clocks.began;
     let since = format!("(since {}, for {})", moment(began, now), span(now.since(began)));
-    let wait = if incident.severity == Severity::Low { ", can wait until the morning" } else { "" };
-    let severity = format!("{}{wait}", capital(incident.severity.label()));
+    let severity = capital(&rated(incident));
     let whom = whom(incident, scene, about);
     let by = incident.acknowledged_by.as_deref().map_or_else(|| "somebody".to_owned(), line);
     match incident.state {
@@ -100,7 +116,7 @@ pub(super) fn lead(
             )
         }
         State::Resolved | State::Reviewed => resolved(incident, scene),
-        State::Cleared => format!("{}: {what}, suspected {since}.", cleared(incident)),
+        State::Cleared => format!("{} {what}, as it seemed {since}.", cleared(incident)),
     }
 }
 
@@ -138,7 +154,7 @@ fn whom(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> String 
         return format!("not seen since {}, so whether it still holds is not known", moment(since, now));
     }
     if incident.is_drill() {
-        return "a drill: nobody is affected".to_owned();
+        return "nobody is affected".to_owned();
     }
     let slow =
         (incident.key.rule == Rule::Latency).then(|| evidence::latest(incident, "slow_of_last_minute"));
@@ -170,8 +186,8 @@ fn by_route(about: &SceneSubject<'_>) -> String {
         .map(|(at, route)| {
             let (failed, total) = (route.failed(), route.total);
             let minute = if at == 0 { " in the last minute" } else { "" };
-            let (part, share) = (part(failed, total), share(failed, total));
-            format!("{part} requests of route {} failed{minute} ({share})", line(&route.name))
+            let (part, share) = (part(failed, total), in_percent(failed, total));
+            format!("{part} requests of route {} failed{minute}{share}", line(&route.name))
         })
         .collect();
     match bad.len().saturating_sub(LEAD_ROUTES) {

@@ -53,6 +53,9 @@ pub struct Occasion {
     pub call: Option<CallCause>,
     /// Who is called next; `None`: nobody, by itself.
     pub next: Option<Ahead>,
+    /// Of what is over: the requests that failed, and all, of the minutes in which it lasted, as this sidecar counted; `None`: not
+    /// counted.
+    pub in_all: Option<(u64, u64)>,
 }
 
 impl Occasion {
@@ -184,7 +187,7 @@ impl Brief {
 
 fn called(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>, occasion: &Occasion) -> Brief {
     let sections = [
-        (Part::Evidence, evidence::sentences(incident, scene, about), None),
+        (Part::Evidence, evidence::sentences(incident, scene, about, occasion.in_all), None),
         (Part::Done, acts::done(incident, scene, about), None),
         (Part::Next, acts::next(incident, scene, about, occasion.next.as_ref()), None),
         (Part::Look, acts::look(incident, scene, about), None),
@@ -202,7 +205,7 @@ fn called(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>, occasion
     Brief {
         audience: Audience::Called,
         status: if again { "still open".to_owned() } else { status },
-        title: title(incident, scene),
+        title: lead::title(incident, scene),
         headline: lead::headline(incident, scene, again),
         lead: lead::lead(incident, scene, about, occasion),
         facts: evidence::facts(incident, scene, about),

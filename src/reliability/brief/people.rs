@@ -2,7 +2,7 @@
 //! commands, no names of rules, no mechanics.
 
 use super::scene::{Scene, SceneSubject};
-use super::words::{capital, line, list, minute, moment, part, percent, person, share, span};
+use super::words::{capital, in_percent, line, list, minute, moment, part, percent, person, share, span};
 use super::{Audience, Brief, Part, Ways, filled, lasted, meaning};
 use crate::reliability::detect::NETWORK;
 use crate::reliability::escalation::Call;
@@ -24,6 +24,8 @@ const THINGS: [(&str, &str, bool); 6] = [
 enum Tense {
     Now,
     Perhaps,
+    /// It was nothing.
+    Seemed,
     Past,
 }
 
@@ -50,7 +52,8 @@ fn tense(state: State) -> Tense {
     match state {
         State::Suspected => Tense::Perhaps,
         State::Open | State::Acknowledged | State::Mitigating => Tense::Now,
-        State::Monitoring | State::Resolved | State::Reviewed | State::Cleared => Tense::Past,
+        State::Cleared => Tense::Seemed,
+        State::Monitoring | State::Resolved | State::Reviewed => Tense::Past,
     }
 }
 
@@ -93,6 +96,7 @@ fn effect(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>, tense: T
         (Tense::Now, true) => "are",
         (Tense::Now, false) => "is",
         (Tense::Perhaps, _) => "may be",
+        (Tense::Seemed, _) => "seemed to be",
         (Tense::Past, true) => "were",
         (Tense::Past, false) => "was",
     };
@@ -100,6 +104,7 @@ fn effect(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>, tense: T
         (Tense::Now, true) => "fail",
         (Tense::Now, false) => "fails",
         (Tense::Perhaps, _) => "may fail",
+        (Tense::Seemed, _) => "seemed to fail",
         (Tense::Past, _) => "failed",
     };
     let service = line(&incident.key.service);
@@ -135,7 +140,7 @@ fn out(about: &SceneSubject<'_>, tense: Tense) -> &'static str {
         (Tense::Now, (failed, total)) if failed > 0 && failed < total => {
             if failed.saturating_mul(2) >= total { "mostly unavailable" } else { "partly unavailable" }
         }
-        (Tense::Now | Tense::Perhaps, _) => "unavailable",
+        (Tense::Now | Tense::Perhaps | Tense::Seemed, _) => "unavailable",
     }
 }
 
@@ -187,8 +192,7 @@ fn lead(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> String 
             format!("Part of another disruption ({severity}): {what}. You will hear of that one instead.")
         }
         State::Cleared => {
-            let possible = effect(incident, scene, about, Tense::Perhaps);
-            format!("Nothing after all ({severity}): that {possible} {since} was not confirmed.")
+            format!("Nothing after all ({severity}): {what} {since}; that was not confirmed.")
         }
     }
 }
@@ -198,8 +202,10 @@ fn whom(incident: &Incident, about: &SceneSubject<'_>) -> Option<String> {
         return Some("whether it still lasts is not known".to_owned());
     }
     let (failed, total) = about.counts();
-    (failed > 0 && about.carries)
-        .then(|| format!("{} of the last minute's requests failed", share(failed, total)))
+    (failed > 0 && about.carries).then(|| match share(failed, total) {
+        _ if failed >= total => "all of the last minute's requests failed".to_owned(),
+        share => format!("{share} of the last minute's requests failed"),
+    })
 }
 
 fn means(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<String> {
@@ -223,6 +229,9 @@ fn means(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<St
             rated,
         ];
     }
+    if let (State::Monitoring, Some(good)) = (incident.state, incident.clocks.recovered) {
+        return vec![format!("It has worked again since {}.", moment(good, scene.at)), rated];
+    }
     let (failed, total) = about.counts();
     let seen = match (failed, total) {
         _ if incident.is_drill() => "This is a drill; nobody is affected.".to_owned(),
@@ -231,9 +240,9 @@ fn means(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<St
         (0, total) => format!("None of the last minute's {total} requests failed."),
         (failed, total) => {
             format!(
-                "{} requests of the last minute failed ({}).",
+                "{} requests of the last minute failed{}.",
                 capital(&part(failed, total)),
-                share(failed, total)
+                in_percent(failed, total)
             )
         }
     };

@@ -92,7 +92,7 @@ fn route(name: &str, total: u64, faults: Faults, percentiles: [u64; 3]) -> Route
 /// What was seen of stripe, which is gone from 0 s to 653 s: the breaker is open from 5 s, lets a request through each 30 s then,
 /// and closes at 653 s.
 fn stripe(seconds: u64) -> Scene {
-    use ClientFault::{Broken, Late, Refused};
+    use ClientFault::{Late, Refused};
     let (checkout, refunds): (Faults, Faults) = match seconds {
         2 => (vec![(Late, 2)], Vec::new()),
         36 => (vec![(Refused, 22), (Late, 4)], vec![(Refused, 6), (Late, 1)]),
@@ -168,7 +168,8 @@ fn told(
 ) -> StoryMoment {
     let clock = Clock { now: scene.at, local: None, holiday: false };
     let next = one.escalation.ahead(&EscalationPolicy::default(), None, clock);
-    let brief = Brief::of(one, &scene, &Occasion { audience: to, call, next });
+    let in_all = (&*one.key.service == "stripe").then_some((601, 617));
+    let brief = Brief::of(one, &scene, &Occasion { audience: to, call, next, in_all });
     StoryMoment { name, incident: one.clone(), at: scene.at, brief, calls: call.is_some() }
 }
 
@@ -295,7 +296,8 @@ pub(crate) fn low() -> Vec<StoryMoment> {
 pub(crate) fn drill() -> Vec<StoryMoment> {
     let mut one = begun(Rule::Manual, "test", "", "a drill", Severity::Critical);
     confirmed(&mut one, after(1), Vec::new(), after(1));
-    vec![told("drill, called", &one, stripe(900), Audience::Called, Some(CallCause::Step))]
+    let scene = Scene { at: after(3), ..stripe(900) };
+    vec![told("drill, called", &one, scene, Audience::Called, Some(CallCause::Step))]
 }
 
 /// All of them.

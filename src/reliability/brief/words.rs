@@ -102,6 +102,11 @@ pub(super) fn share(part: u64, whole: u64) -> String {
     }
 }
 
+/// ` (95 %)`; nothing where all of them are meant, which [`part`] says.
+pub(super) fn in_percent(part: u64, whole: u64) -> String {
+    if part >= whole { String::new() } else { format!(" ({})", share(part, whole)) }
+}
+
 /// `a`, `a and b`, `a, b and c`, `a, b, c, d, e and 4 more`.
 pub(super) fn list<T: AsRef<str>>(all: &[T]) -> String {
     let names: Vec<&str> = all.iter().map(AsRef::as_ref).collect();
@@ -142,11 +147,24 @@ pub fn bound(text: &str) -> String {
     out
 }
 
+/// A sentence that goes on after a colon: without its capital, unless it begins with a name.
+pub(super) fn after_colon(sentence: &str) -> String {
+    const BEGINNINGS: [&str; 6] = ["The ", "In ", "Most ", "It ", "Over ", "Usual "];
+    if BEGINNINGS.iter().any(|beginning| sentence.starts_with(beginning)) {
+        let mut letters = sentence.chars();
+        let first = letters.next().map_or_else(String::new, |first| first.to_lowercase().collect());
+        return first + letters.as_str();
+    }
+    sentence.to_owned()
+}
+
 /// A contact as people speak of it. The guide's roles are no names: `cto` is the CTO, `engineering_lead` the engineering lead.
 pub(super) fn person(contact: &str) -> String {
     match contact {
         "cto" => "the CTO".to_owned(),
         "engineering_lead" => "the engineering lead".to_owned(),
+        "engineering_manager" => "the engineering manager".to_owned(),
+        "team_lead" => "the team lead".to_owned(),
         "assigned_engineer" => "the assigned engineer".to_owned(),
         other => line(other),
     }
