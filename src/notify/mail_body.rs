@@ -42,6 +42,25 @@ fn title(message: &Message, section: &Section) -> &'static str {
     section.part.title(message.brief.audience)
 }
 
+/// What a reader with a phone may have beside the mail, where it is heard.
+fn elsewhere(message: &Message, section: &Section) -> Option<&'static str> {
+    let ways = message.brief.ways;
+    let told = match (ways.pagerduty, ways.slack) {
+        (true, true) => {
+            "Acknowledge it in PagerDuty, or press \"I take it\" in Slack, if it reached you there as well."
+        }
+        (true, false) => "Acknowledge it in PagerDuty, if it reached you there as well.",
+        (false, true) => "Press \"I take it\" in Slack, if it reached you there as well.",
+        (false, false) => return None,
+    };
+    (section.part == Part::Acknowledge).then_some(told)
+}
+
+/// Sentences of a section.
+fn lines<'a>(message: &Message, section: &'a Section) -> impl Iterator<Item = &'a str> {
+    elsewhere(message, section).into_iter().chain(section.lines.iter().take(LINES).map(String::as_str))
+}
+
 fn first_line(message: &Message) -> String {
     bound(&message.lead())
 }
@@ -53,7 +72,7 @@ pub(super) fn text(message: &Message) -> String {
     }
     for section in message.brief.in_order().take(SECTIONS) {
         text.push_str(&format!("\n{}\n", title(message, section)));
-        for sentence in section.lines.iter().take(LINES) {
+        for sentence in lines(message, section) {
             text.push_str(&format!("- {}\n", plain(&fit(&line(sentence), FACT))));
         }
         if let Some(command) = &section.command {
@@ -171,10 +190,7 @@ fn table(message: &Message) -> String {
 }
 
 fn part(message: &Message, section: &Section) -> String {
-    let lines: String = section
-        .lines
-        .iter()
-        .take(LINES)
+    let lines: String = lines(message, section)
         .map(|sentence| {
             format!("<li style=\"margin:0 0 4px\">{}</li>\n", linked(&fit(&line(sentence), FACT)))
         })
@@ -290,6 +306,17 @@ mod tests {
         assert!(told.contains("<meta name=\"color-scheme\" content=\"light dark\">"));
         for colour in PAINTS.iter().flat_map(|paint| paint.night) {
             assert!(told.contains(&format!("#{colour}!important")), "{colour} is not told to the client");
+        }
+    }
+
+    #[test]
+    fn a_mail_names_the_other_places_where_it_can_be_taken_only_if_a_click_there_is_heard() {
+        let told = |name: &str| text(&outage(name));
+        assert!(
+            told("critical, called").contains("Acknowledge it in PagerDuty, or press \"I take it\" in Slack")
+        );
+        for name in ["high, called", "low, called", "critical, acknowledged", "critical, resolved"] {
+            assert!(!told(name).contains("PagerDuty"), "{name}");
         }
     }
 

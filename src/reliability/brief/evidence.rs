@@ -123,7 +123,9 @@ pub(super) fn used(one: &ResourceScene, now: At) -> String {
 
 /// What a rule measured was so while it lasted, and what it measured some time ago is not said to be so now.
 fn of_the_rules(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<String> {
-    let Some(entry) = measured(incident).filter(|_| incident.state.is_live()) else { return Vec::new() };
+    let Some(entry) = measured(incident).filter(|_| !super::is_well(incident.state)) else {
+        return Vec::new();
+    };
     let then = scene.at.since(entry.at) > LATELY;
     let then = if then { format!("At {}: ", moment(entry.at, scene.at)) } else { String::new() };
     let has = |what: &str| match what {
