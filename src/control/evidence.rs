@@ -44,7 +44,7 @@ struct Due {
     what: &'static str,
 }
 
-/// Collects them.
+/// Collects the evidence of incidents when it is due.
 pub(super) struct EvidenceCollector {
     registry: Arc<Registry>,
     telemetry: Arc<Telemetry>,
