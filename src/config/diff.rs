@@ -13,6 +13,7 @@ use super::secret;
 
 /// One key whose value changes.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(as = Change)]
 pub struct ConfigChange {
     /// The key with its tables, such as `upstreams.stripe.breaker.failures`.
     pub path: String,

@@ -38,6 +38,7 @@ impl ReloadCause {
 
 /// What came of a reload.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Outcome)]
 pub struct ReloadOutcome {
     /// What caused it: `signal`, `watch` or `api`.
     pub cause: String,
