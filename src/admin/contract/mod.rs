@@ -158,7 +158,7 @@ impl Breaker {
             shadow_state: view.shadow_state.map(breaker::BreakerState::label),
             ramping: view.ramping,
             since: clock::rfc3339(since),
-            why: view.why.map(crate::reliability::breaker::TransitionCause::told),
+            why: view.why.map(crate::reliability::breaker::TransitionCause::describe),
             generation: view.generation,
             consecutive_failures: view.consecutive,
             failure_threshold: policy.failures.map(std::num::NonZeroU32::get),

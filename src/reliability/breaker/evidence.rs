@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::told::FailedAttempt;
+use super::view::FailedAttempt;
 use crate::names::RouteName;
 use crate::reliability::outlier::Sees;
 use crate::reliability::party::{Blame, Contributions, Lately, Party};

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::phase::{BreakerPhase, HeldPhase};
-use super::told::{BreakerState, BreakerTransition, BreakerView, Hold, TransitionCause};
+use super::view::{BreakerState, BreakerTransition, BreakerView, Hold, TransitionCause};
 use super::{Breaker, Mode};
 use crate::reliability::verdict::Verdict;
 

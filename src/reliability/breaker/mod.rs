@@ -35,7 +35,7 @@ mod phase;
 mod policy;
 mod ramp;
 mod ticket;
-mod told;
+mod view;
 
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ use phase::{BreakerPhase, Probe};
 pub use policy::{BreakerPolicy, Mode};
 use ticket::TicketKind;
 pub use ticket::{Fitness, PermitRequest, Ticket};
-pub use told::{BreakerState, BreakerTransition, BreakerView, FailedAttempt, Hold, Refusal, TransitionCause};
+pub use view::{BreakerState, BreakerTransition, BreakerView, FailedAttempt, Hold, Refusal, TransitionCause};
 
 /// The shortest time after which a probe is late, however fast its route usually answers.
 const SOON: Duration = Duration::from_secs(1);

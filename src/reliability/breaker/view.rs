@@ -1,4 +1,4 @@
-//! What a breaker tells: its state, why it moved, why it refused.
+//! What a breaker shows: its state, why it moved, why it refused.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -80,7 +80,7 @@ impl TransitionCause {
     }
 
     /// A clause for people, such as "a probe failed".
-    pub fn told(self) -> String {
+    pub fn describe(self) -> String {
         match self {
             Self::Failures(n) => format!("{n} consecutive exchanges were bad"),
             Self::FailureRate(t) => format!("{} of {} exchanges in the window were bad", t.bad, t.total),
