@@ -52,7 +52,7 @@ impl ClockStep {
     }
 
     /// One line for people.
-    pub fn told(self) -> String {
+    pub fn describe(self) -> String {
         let length = self.span();
         match self.cause {
             StepCause::Slept => format!("the machine slept for {length}: nobody looked meanwhile"),
@@ -123,7 +123,7 @@ mod tests {
             StepCause::Set,
             "it slept, and was set back by two hours"
         );
-        let told = ClockStep::of(-2 * HOUR, Duration::ZERO).told();
+        let told = ClockStep::of(-2 * HOUR, Duration::ZERO).describe();
         assert!(told.starts_with("the clock was set back by 2h:"), "{told}");
     }
 
