@@ -40,7 +40,7 @@ pub(super) async fn show(State(admin): State<Arc<Admin>>) -> Json<Observed<Confi
 pub(super) struct ReloadOrder {
     /// Who; "admin-api" without it.
     actor: Option<String>,
-    /// Why.
+    /// Why; shown in the audit log.
     reason: Option<String>,
 }
 
@@ -49,11 +49,11 @@ pub(super) struct ReloadOrder {
 pub(super) struct Reloaded {
     /// What asked for it.
     cause: String,
-    /// Who.
+    /// Who asked; "admin-api" where nobody is named.
     actor: String,
-    /// Why.
+    /// The reason that was given.
     why: String,
-    /// When, RFC 3339.
+    /// When it was read, RFC 3339.
     at: String,
     /// Of the config in force.
     generation: u64,

@@ -52,15 +52,13 @@ use crate::upstream::registry::Registry;
 
 /// What the handlers read.
 pub struct Admin {
-    /// Upstreams and routes.
     pub registry: Arc<Registry>,
-    /// All counters.
     pub telemetry: Arc<Telemetry>,
-    /// The config file.
+    /// The config file and the config in force.
     pub reloader: Arc<Reloader>,
     /// Incidents, and who orders.
     pub control: Handle,
-    /// May traffic come?
+    /// Whether traffic may come, and what holds it back.
     pub readiness: Readiness,
     /// Where this API listens.
     pub listen: std::net::SocketAddr,

@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The most that an order may say, in bytes.
 pub(super) const LONGEST: usize = 512 * 1024;
 
-/// One connection.
+/// One connection of the port: whether it is at work, and since when it is not.
 struct AdminConnection {
     /// Has it a request that came in whole, or an answer on its way?
     whole: AtomicBool,

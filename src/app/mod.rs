@@ -1,7 +1,7 @@
 //! The composition root: the only file that knows everybody.
 //!
-//! Order of a start: bind, workers, admin, ready. Order of a stop: unready, lame duck, stop accepting, finish, flush,
-//! leave.
+//! Order of a start: bind, workers, admin, ready. Order of a stop: unready, lame duck, stop
+//! accepting, finish, flush, leave.
 
 mod audit;
 mod bound;
@@ -47,11 +47,11 @@ const POLL: Duration = Duration::from_secs(30);
 
 /// What a start needs.
 pub struct Start {
-    /// Checked.
+    /// The config, checked; the listeners are not bound yet.
     pub config: Config,
     /// Where it came from; `None`: built in, nothing to reload.
     pub path: Option<PathBuf>,
-    /// `STROP__…`.
+    /// The variables `STROP__…` of the environment, which override keys of the file.
     pub env: Vec<(String, String)>,
     /// Changes the log filter on reload.
     pub filter: Option<Filter>,
@@ -59,7 +59,7 @@ pub struct Start {
     pub hangups: std::io::Result<signals::Signal>,
 }
 
-/// A running Strop.
+/// A running Strop, from bound listeners to the end of the drain.
 pub struct App {
     /// Listener names and the addresses they got.
     pub addresses: Vec<(String, SocketAddr)>,

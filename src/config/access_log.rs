@@ -9,7 +9,7 @@ use super::problem::Part;
 use crate::runtime::files;
 use crate::units::{Percent, Text, Written};
 
-/// `[access_log]` as written.
+/// The table `[access_log]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccessLogFile {
@@ -34,7 +34,7 @@ impl Default for AccessLogFile {
 /// `[access_log]` as it runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccessLogConfig {
-    /// `None`: off.
+    /// Where lines are written; `None`: no access log is kept.
     pub to: Option<AccessSink>,
     /// Share of plain successes that get a line, 0.0 to 1.0; errors and slow requests always get one.
     pub sample: f64,
@@ -45,7 +45,6 @@ pub struct AccessLogConfig {
 /// Where access lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessSink {
-    /// Standard output.
     Stdout,
     /// Appended; opened again on reload and SIGHUP.
     File(PathBuf),

@@ -12,11 +12,11 @@ use super::problem::Part;
 use super::secret;
 use crate::units::Text;
 
-/// `[admin]` as written.
+/// The table `[admin]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminFile {
-    /// Address and port.
+    /// Address and port of the admin listener, such as `127.0.0.1:9901`.
     #[schemars(extend("x-restart" = true))]
     pub listen: Text<SocketAddr>,
     /// A second listener, for probes and /metrics alone, without a token.
@@ -26,7 +26,8 @@ pub struct AdminFile {
     pub token_file: Option<String>,
     /// Host names that may stand in Host and Origin, beside loopback and listen.
     pub hosts: Vec<String>,
-    /// Where people reach this port, for links and commands in messages; absent: messages say how it is reached beside the sidecar.
+    /// Where people reach this port, for links and commands in messages; absent: messages say how it is
+    /// reached beside the sidecar.
     pub public_url: Option<String>,
 }
 

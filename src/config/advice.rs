@@ -1,10 +1,10 @@
 //! Advice on a config that can run: numbers that do not add up, with the arithmetic and what to write instead.
 //!
-//! Only `strop check` tells it. Nothing here is an error: each sentence names the numbers that it is made of, so an
-//! operator can disagree.
+//! Only `strop check` prints it. Nothing here is an error: each sentence names the numbers that it is made of,
+//! so an operator can disagree.
 //!
-//! The idea is Shopify's: a slightly misconfigured breaker protects no better than none
-//! (<https://shopify.engineering/circuit-breaker-misconfigured>).
+//! The idea is Shopify's (<https://shopify.engineering/circuit-breaker-misconfigured>): a slightly misconfigured
+//! breaker protects no better than none.
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use super::secret;
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 #[schema(as = Change)]
 pub struct ConfigChange {
-    /// Such as `upstreams.stripe.breaker.failures`.
+    /// The key with its tables, such as `upstreams.stripe.breaker.failures`.
     pub path: String,
     /// Before; null: the key (or its table) is new.
     #[schema(value_type = Object)]
@@ -93,7 +93,7 @@ fn matches(pattern: &[String], path: &[&str]) -> bool {
 struct Side {
     /// What the operator wrote.
     written: Value,
-    /// With all defaults.
+    /// The same file with the default of every key that was not written.
     full: Value,
 }
 

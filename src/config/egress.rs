@@ -11,11 +11,11 @@ use super::problem::Part;
 use super::word::{OneOf, Word};
 use crate::units::Text;
 
-/// `[egress]` as written.
+/// The table `[egress]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EgressFile {
-    /// Address and port.
+    /// Address and port of the forward proxy, such as `127.0.0.1:3128`.
     #[schemars(extend("x-restart" = true))]
     pub listen: Text<SocketAddr>,
     /// What happens to hosts that no upstream lists.
@@ -58,7 +58,7 @@ pub struct Egress {
 /// What happens to hosts that no upstream lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unlisted {
-    /// 403.
+    /// The request is answered with 403 and goes nowhere.
     Deny,
     /// Forwarded through the built-in upstream `unlisted`; the SSRF guard stays on.
     Allow,

@@ -12,7 +12,7 @@ use super::problem::Part;
 use super::secret;
 use crate::units::Text;
 
-/// `[heartbeat]` as written.
+/// The table `[heartbeat]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HeartbeatFile {
@@ -20,7 +20,7 @@ pub struct HeartbeatFile {
     pub url: Option<String>,
     /// File with the address, where it is itself a secret.
     pub url_file: Option<String>,
-    /// Between two calls.
+    /// Time from one call to the next.
     pub every: Text<Duration>,
     /// Extra roots, PEM, beside the system's.
     pub ca_file: Option<String>,
@@ -35,9 +35,8 @@ impl Default for HeartbeatFile {
 /// Who is called while all is watched.
 #[derive(Clone, Debug)]
 pub struct HeartbeatConfig {
-    /// Where to.
     pub url: WebUrl,
-    /// Between two calls.
+    /// Time from one call to the next.
     pub every: Duration,
     /// Extra roots, PEM, beside the system's.
     pub ca_file: Option<PathBuf>,

@@ -1,5 +1,5 @@
-//! Where this process listens: no two listeners on one address, none open to strangers unawares, none that an upstream leads
-//! back to.
+//! Where this process listens: no two listeners on one address, none open to strangers unawares, none that
+//! an upstream leads back to.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -67,8 +67,8 @@ pub(super) fn check(file: &ConfigFile, problems: &mut Collector<'_>) {
     }
 }
 
-/// Endpoints that lead back here, by their keys, with what is told of each. `own`: is it an address of this machine? Asked only
-/// of addresses whose port is one of a listener of this process.
+/// Endpoints that lead back here, by their keys, with what is told of each. `own`: is it an address of this machine?
+/// Asked only of addresses whose port is one of a listener of this process.
 pub(super) fn leading_back(file: &ConfigFile, own: impl Fn(IpAddr) -> bool) -> Vec<(String, String)> {
     circles(file, own)
 }
@@ -130,8 +130,8 @@ fn reaches(endpoint: &Endpoint, listen: SocketAddr, own: &impl Fn(IpAddr) -> boo
     }
 }
 
-/// Does a connection to `to` come to the listener at `listen`? `own`: is it an address of this machine? Asked only where the
-/// port is the listener's and it listens on all addresses.
+/// Does a connection to `to` come to the listener at `listen`? `own`: is it an address of this machine? Asked only
+/// where the port is the listener's and it listens on all addresses.
 pub fn is_at(to: SocketAddr, listen: SocketAddr, own: impl Fn(IpAddr) -> bool) -> bool {
     if to.port() != listen.port() || to.port() == 0 {
         return false;

@@ -1,8 +1,9 @@
 //! The configuration that runs: valid by construction.
 //!
-//! One file a concept: what is written of it (`*File`), what stands there by default, its check, and what it becomes. [`read`]
-//! takes the text, [`mod@file`] fills it, `running` checks the whole, [`diff`] says what a reload changes, [`reload`] puts it in force, [`watch`] sees that it has changed.
-//! Whoever holds a [`Config`] need not check anything: what cannot run cannot be built.
+//! One file a concept: what is written of it (`*File`), what stands there by default, its check, and what it becomes.
+//! [`read`] takes the text, [`mod@file`] fills it, `running` checks the whole, [`diff`] says what a reload changes,
+//! [`reload`] puts it in force, [`watch`] sees that it has changed. Whoever holds a [`Config`] need not check anything:
+//! what cannot run cannot be built.
 
 mod access_log;
 mod admin;
@@ -52,8 +53,8 @@ pub use upstream::{
     presets,
 };
 
-/// Reads, fills, checks and builds: the one way from text to a [`Config`]. `env` holds the process' `STROP__…` variables, and
-/// what the command line says instead of them.
+/// Reads, fills, checks and builds: the one way from text to a [`Config`]. `env` holds the process' `STROP__…`
+/// variables, and what the command line says instead of them.
 pub fn load(text: &str, source: &str, env: &[(String, String)]) -> Result<Config, problem::Problems> {
     let mut problems = problem::Collector::new(text);
     let mut bytes = text.as_bytes().to_vec();

@@ -53,8 +53,8 @@ fn overridden(table: &mut Table, name: &str, text: &str, problems: &mut Collecto
     problems.comes_from(&path, name, text);
 }
 
-/// Reads the shape. What is wrong in it is noted and left out, so that it hides no other problem; `None` when there is no
-/// shape at all.
+/// Reads the shape. What is wrong in it is noted and left out, so that it hides no other problem; `None` when there
+/// is no shape at all.
 pub(super) fn shaped<T: DeserializeOwned>(
     filled: impl Fn() -> Table,
     problems: &mut Collector<'_>,

@@ -1,7 +1,7 @@
 //! Reads the file again when it changes, when a signal says so, or when somebody asks. The last good config stays.
 //!
-//! A file may hang, so no lock is held over reading and applying: there is one reload at a time, whoever comes meanwhile waits
-//! for a moment and is refused then, and what is in force can be asked for at any time.
+//! A file may hang, so no lock is held over reading and applying: there is one reload at a time, whoever comes
+//! meanwhile waits for a moment and is refused then, and what is in force can be asked for at any time.
 
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -18,11 +18,10 @@ use crate::runtime::{clock, files};
 /// Why the file is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReloadCause {
-    /// SIGHUP.
+    /// The process got SIGHUP.
     Signal,
-    /// The file changed.
     Watch,
-    /// `POST /api/v2/sre/config/reload`.
+    /// A call of `POST /api/v2/sre/config/reload`.
     Api,
 }
 
@@ -41,23 +40,23 @@ impl ReloadCause {
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Outcome)]
 pub struct ReloadOutcome {
-    /// What asked for it.
+    /// What caused it: `signal`, `watch` or `api`.
     pub cause: String,
-    /// Who, as far as is known; else the cause again.
+    /// Who asked for it; the cause again where nobody is known.
     pub actor: String,
-    /// Why.
+    /// The reason given in the request; without one, what caused the reload, such as "SIGHUP".
     pub reason: String,
-    /// When, RFC 3339.
+    /// When it began, as RFC 3339.
     pub at: String,
-    /// Of the config in force.
+    /// Number of the config in force; it rises by one with each applied config.
     pub generation: u64,
-    /// Of the text of the config in force.
+    /// Content hash of the config in force.
     pub hash: String,
-    /// In force from now on.
+    /// Changes that are in force now.
     pub applied: Vec<ConfigChange>,
-    /// Kept as it was until the next start.
+    /// Changes that take a restart; the old values stay in force until then.
     pub needs_restart: Vec<ConfigChange>,
-    /// Why nothing was applied.
+    /// Why the file was refused; empty when it was applied.
     pub refused: Vec<Problem>,
 }
 
@@ -157,7 +156,7 @@ pub struct Reloader {
 pub struct ReloadStatus {
     /// The file; `None`: built in.
     pub path: Option<PathBuf>,
-    /// In force.
+    /// The config in force.
     pub config: Arc<Config>,
     /// Rises with every applied config.
     pub generation: u64,
@@ -165,7 +164,7 @@ pub struct ReloadStatus {
     pub loaded_at: SystemTime,
     /// The file's own time of change at the last look; `None`: not observable.
     pub file_changed_at: Option<SystemTime>,
-    /// The last reload.
+    /// The last reload, applied or refused; `None`: none since the start.
     pub last: Option<ReloadOutcome>,
 }
 
@@ -316,8 +315,8 @@ fn not_text(path: &Path, bytes: &[u8], error: std::str::Utf8Error) -> String {
     format!("{} is not text in UTF-8 from line {line} on; save it as UTF-8", path.display())
 }
 
-/// When a file was changed and what it holds, if it is one that may be looked at again and again: what comes out of a FIFO is
-/// gone.
+/// When a file was changed and what it holds, if it is one that may be looked at again and again: what comes
+/// out of a FIFO is gone.
 fn regular(path: &Path) -> Option<(Option<SystemTime>, Vec<u8>)> {
     let file = files::look(path).ok().filter(std::fs::Metadata::is_file)?;
     Some((file.modified().ok(), files::read(path).ok()?))

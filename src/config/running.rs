@@ -34,7 +34,8 @@ pub struct Config {
     pub egress: Option<Egress>,
     /// Sorted by name; names are unique.
     pub upstreams: Vec<Arc<UpstreamConfig>>,
-    /// Of those that match a request the first one takes it (see [`RoutePath`](super::routes::RoutePath)); the last one is always the implicit
+    /// Of those that match a request the first one takes it (see [`RoutePath`](super::routes::RoutePath)); the last one
+    /// is always the implicit
     /// `default` route to the ingress upstream when there is an ingress.
     pub routes: Vec<Arc<Route>>,
     /// Sorted by name; names are unique.
@@ -43,7 +44,7 @@ pub struct Config {
     pub heartbeat: Option<HeartbeatConfig>,
     /// Where a pager or a chat says back that somebody has taken an incident; `None`: nowhere.
     pub inbound: Option<Inbound>,
-    /// The operator's port.
+    /// The admin port: API, probes and metrics.
     pub admin: AdminConfig,
     /// Which requests count as slow.
     pub latency: Latency,
@@ -53,7 +54,7 @@ pub struct Config {
     pub access_log: AccessLogConfig,
     /// Incidents, audit and ledger on disk; `None`: off.
     pub store: Option<StoreConfig>,
-    /// Workers, drain, descriptors.
+    /// This process: its name, workers, memory, shutdown and log.
     pub process: ProcessConfig,
     /// SHA-256-free content hash of the text this came from, in hex; `"defaults"` without a file.
     pub hash: String,
@@ -86,8 +87,8 @@ impl Config {
             || self.routes.iter().any(|route| route.upstream == *upstream)
     }
 
-    /// All that is in force, in the shape of the file. Beside the path of a secret stands a hash of what was read there, keyed
-    /// anew in each process; what follows the question mark of an address is left out.
+    /// All that is in force, in the shape of the file. Beside the path of a secret stands a hash of what was read
+    /// there, keyed anew in each process; what follows the question mark of an address is left out.
     pub fn effective(&self) -> Value {
         let mut all = json(&self.origin.file);
         secret::mark(&mut all, &self.origin.contents);
@@ -105,8 +106,8 @@ impl Config {
         path.iter().try_fold(&self.origin.written, |table, key| table.get(key))
     }
 
-    /// Endpoints that lead back to this process, by their keys, with what is told of each. `own`: is it an address of this
-    /// machine? Asked only of addresses whose port is one of a listener of this process.
+    /// Endpoints that lead back to this process, by their keys, with what is told of each. `own`: is it an address of
+    /// this machine? Asked only of addresses whose port is one of a listener of this process.
     pub fn leading_back(&self, own: impl Fn(std::net::IpAddr) -> bool) -> Vec<(String, String)> {
         listeners::leading_back(&self.origin.file, own)
     }

@@ -1,5 +1,6 @@
-//! What runs and yet is probably not meant: channels that would fall silent together with what they are to tell about, ladders
-//! that reach nobody, names that nobody can look up, ways out that are open to others, secrets that others can read.
+//! What runs and yet is probably not meant: channels that would fall silent together with what they are to tell
+//! about, ladders that reach nobody, names that nobody can look up, ways out that are open to others, secrets
+//! that others can read.
 
 use std::net::SocketAddr;
 
@@ -7,7 +8,7 @@ use super::engine::reach;
 use super::upstream::Host;
 use super::{Config, Unlisted};
 
-/// All of them.
+/// All warnings about a config that can run.
 pub fn all(config: &Config) -> Vec<String> {
     let mut found = channels(config);
     found.extend(open_listeners(config));

@@ -1,8 +1,8 @@
-//! Sees that the config file has changed, or a secret that it names: by the directories they lie in, and by looking every so
-//! often in any case.
+//! Sees that the config file has changed, or a secret that it names: by the directories they lie in, and by looking
+//! every so often in any case.
 //!
-//! Decides when to look, not what has changed ([`Reloader`] compares contents). Reading a file is no change of it. A file that
-//! somebody has open for writing is looked at when it is closed, or has been left alone for half a minute.
+//! Decides when to look, not what has changed ([`Reloader`] compares contents). Reading a file is no change of it. A
+//! file that somebody has open for writing is looked at when it is closed, or has been left alone for half a minute.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -106,7 +106,8 @@ fn settle(first: FileEvent, changes: &Receiver<FileEvent>) {
     }
 }
 
-/// Watches on a thread of its own, for as long as the process lives, and looks every `poll` in any case. `Err`: looking only.
+/// Watches on a thread of its own, for as long as the process lives, and looks every `poll` in any
+/// case. `Err`: looking only.
 pub fn watch(reloader: &Arc<Reloader>, poll: Duration) -> Result<(), String> {
     let Some(file) = reloader.file().map(Path::to_owned) else { return Ok(()) };
     let (events, changes) = channel();

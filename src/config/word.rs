@@ -1,4 +1,5 @@
-//! Closed sets: the few words that a key may have, each with what it means, so that an editor completes and explains them.
+//! Closed sets: the few words that a key may have, each with what it means, so that an editor
+//! completes and explains them.
 
 use std::borrow::Cow;
 use std::fmt;

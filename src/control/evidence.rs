@@ -44,7 +44,7 @@ struct Due {
     what: &'static str,
 }
 
-/// Collects them.
+/// Collects the evidence of incidents when it is due.
 pub(super) struct EvidenceCollector {
     registry: Arc<Registry>,
     telemetry: Arc<Telemetry>,
@@ -161,7 +161,7 @@ fn about_upstream(upstream: &UpstreamSeries, lines: &mut EvidenceLines) {
     }
     for (breaker, _) in upstream.breakers() {
         for (wall, moved) in &breaker.numbers().history {
-            let (from, to, why) = (moved.from.label(), moved.to.label(), moved.why.told());
+            let (from, to, why) = (moved.from.label(), moved.to.label(), moved.why.describe());
             let at = clock::rfc3339(*wall);
             lines.push((format!("{}: breaker at {at}", breaker.label), format!("{from} → {to}: {why}")));
         }

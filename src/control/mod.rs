@@ -80,7 +80,7 @@ use wording::Wording;
 /// How long the first look waits for what an earlier start left.
 const RESTORE: Duration = Duration::from_secs(2);
 
-/// The task's state.
+/// The state of the control task, with the engine that decides.
 pub struct Control {
     engine: Engine,
     observer: Observer,

@@ -135,12 +135,12 @@ impl Records {
         }
     }
 
-    /// This start's name.
+    /// The name of this start; another one with each start of the process.
     pub fn boot(&self) -> &str {
         &self.boot
     }
 
-    /// This sidecar's name.
+    /// The name of this sidecar, as `process.name` says.
     pub fn member(&self) -> &str {
         &self.member
     }
@@ -255,8 +255,8 @@ impl Records {
             && !minute.by.contains_key(&self.boot)
     }
 
-    /// Messages that an earlier start did not deliver, so many at most, and whether there are more. `None`: the store does not
-    /// answer.
+    /// Messages that an earlier start did not deliver, so many at most, and whether there are more. `None`: the
+    /// store does not answer.
     pub(super) async fn undelivered(&self, most: usize) -> Option<(Vec<Queued>, bool)> {
         let Some(store) = &self.store else { return Some(Default::default()) };
         if let Some(shared) = self.shared() {

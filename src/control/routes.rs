@@ -1,7 +1,7 @@
 //! What came of the replies of each route since the last look, and whose bad ones they are.
 //!
-//! Decides nothing. What an operator's hold refuses is nobody's failure and is counted nowhere; what one client alone gets is
-//! told apart.
+//! Decides nothing. What an operator's hold refuses is nobody's failure and is counted nowhere; what one client alone
+//! gets is told apart.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ const FIVE_MINUTES: Duration = Duration::from_secs(300);
 /// All series in the order of their upstreams, and who was served or failed since the last look.
 pub(super) struct SeriesReadings(Vec<HeardOf>);
 
-/// One of them.
+/// A series and what its clients had of it.
 pub(super) struct HeardOf {
     pub(super) series: Arc<Series>,
     pub(super) clients: Clients,
@@ -71,7 +71,7 @@ struct By {
 }
 
 impl Routes {
-    /// One look.
+    /// Reads all series of a direction, and gives what came since the last look by route.
     pub(super) fn look(
         &mut self,
         world: &World,

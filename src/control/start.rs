@@ -14,7 +14,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::store::{BackupSnapshot, StoreSnapshot};
 use crate::upstream::registry::Registry;
 
-/// What runs.
+/// The parts of control that run, for whoever started them.
 #[derive(Clone)]
 pub struct Running {
     /// For those who look and order.

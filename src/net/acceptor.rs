@@ -25,10 +25,7 @@ const LONGEST: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenerNews {
     /// Connections cannot be taken.
-    Failing {
-        /// Why.
-        error: String,
-    },
+    Failing { error: String },
     /// They are taken again.
     Over {
         /// How often it was tried in vain.
@@ -92,9 +89,9 @@ pub enum Uses {
 /// A connection, something to tell, or both.
 #[derive(Debug)]
 pub struct Accepted {
-    /// From whom.
+    /// The connection and the address it comes from.
     pub connection: Option<(TcpStream, SocketAddr)>,
-    /// To be told.
+    /// What is to be told about the listener.
     pub news: Option<ListenerNews>,
 }
 

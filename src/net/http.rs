@@ -22,7 +22,6 @@ pub const AGENT: &str = concat!("strop/", env!("CARGO_PKG_VERSION"));
 /// The version of HTTP that is spoken, from the first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpVersion {
-    /// HTTP/1.1.
     Http1,
     /// HTTP/2, by prior knowledge or as TLS has agreed on.
     Http2,
@@ -31,7 +30,7 @@ pub enum HttpVersion {
 /// How much of a body is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
-    /// Bytes, at most.
+    /// Bytes that are kept at most.
     pub bytes: usize,
     /// From the head of the answer on. What has not come by then is left out.
     pub within: Duration,
@@ -42,10 +41,9 @@ impl Bound {
     pub const NOTHING: Self = Self { bytes: 0, within: Duration::ZERO };
 }
 
-/// What was answered.
+/// An answer, read as far as [`Bound`] allows.
 #[derive(Debug)]
 pub struct HttpAnswer {
-    /// Status and fields.
     pub head: http::response::Parts,
     /// The beginning of the body; see [`Bound`].
     pub body: Vec<u8>,

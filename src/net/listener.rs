@@ -79,7 +79,7 @@ fn note_ours(addr: SocketAddr) {
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionCount(Arc<AtomicUsize>);
 
-/// One counted connection.
+/// A connection that is counted until it is dropped.
 #[derive(Debug)]
 pub struct CountedConnection(ConnectionCount);
 

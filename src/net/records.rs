@@ -49,7 +49,6 @@ impl<S> SmallRecords<S> {
         Self { stream, warm: None }
     }
 
-    /// The stream within.
     pub fn get_ref(&self) -> &S {
         &self.stream
     }

@@ -41,21 +41,13 @@ pub enum TlsError {
     /// A file cannot be read or holds nothing usable.
     #[error("{file}: {problem}")]
     File {
-        /// Which.
         file: PathBuf,
         /// What is wrong, and what belongs there.
         problem: String,
     },
     /// Certificate and key do not belong together, or the provider refuses them.
     #[error("{cert} and {key} cannot be used together: {problem}")]
-    Pair {
-        /// The certificate file.
-        cert: PathBuf,
-        /// The key file.
-        key: PathBuf,
-        /// What rustls says.
-        problem: String,
-    },
+    Pair { cert: PathBuf, key: PathBuf, problem: String },
     /// A host that is neither a name nor an address.
     #[error("{0:?} is not a name that TLS can verify")]
     Name(String),
@@ -74,7 +66,7 @@ pub enum RootsFrom {
     System,
     /// The roots built into the binary: the system has none.
     BuiltIn,
-    /// `ca_file` alone.
+    /// The roots in `ca_file` alone, as `only_ca_file` asks.
     OwnFile,
 }
 

@@ -1,7 +1,7 @@
 //! Rise and fall: how many checks in a row decide whether an endpoint is there.
 //!
-//! A single check decides nothing unless the policy says one; a check of the other kind begins the row anew. The names are
-//! HAProxy's (`rise`, `fall`).
+//! A single check decides nothing unless the policy says one; a check of the other kind begins the row anew. The names
+//! are HAProxy's (`rise`, `fall`).
 
 /// What a check of an endpoint, or a round of them over all endpoints of an upstream, found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -62,7 +62,7 @@ impl Db {
         }
     }
 
-    /// "sqlite" or "postgresql".
+    /// As it is told to operators: "sqlite" or "postgresql".
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Sqlite(_) => "sqlite",

@@ -30,12 +30,12 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 enum LogOrder {
     Lines(Vec<u8>),
-    /// Look at [`AccessInner::wanted`].
+    /// Take up the file named in [`AccessInner::wanted`].
     Look,
     Flush(SyncSender<()>),
 }
 
-/// The access log.
+/// Writes access lines in a thread of its own; clones share it.
 #[derive(Clone)]
 pub struct AccessLog(Arc<AccessInner>);
 
@@ -53,7 +53,7 @@ struct AccessInner {
 }
 
 impl AccessLog {
-    /// Writes nothing.
+    /// A log that drops every line.
     pub fn off() -> Self {
         Self(Arc::new(AccessInner {
             on: AtomicBool::new(false),
@@ -160,7 +160,7 @@ pub struct AccessWriter {
 }
 
 impl AccessWriter {
-    /// Adds one line.
+    /// Adds one line to the block of this worker.
     pub fn write(&self, line: &AccessLine<'_>) {
         let mut block = self.block.borrow_mut();
         if block.lines == 0 {

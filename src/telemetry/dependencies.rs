@@ -9,7 +9,7 @@ use super::upstreams::{UpstreamSeries, VERDICTS};
 use crate::reliability::breaker::Refusal;
 use crate::reliability::verdict::{Against, BadReason};
 
-/// All of them.
+/// Metric families of upstreams, endpoints, breakers and tunnels.
 pub(super) fn families(all: &[Arc<UpstreamSeries>]) -> Vec<Family> {
     let mut families: Vec<Family> = attempts(all).into();
     families.extend(endpoints(all));

@@ -9,9 +9,8 @@ use super::series::Series;
 
 /// The metrics as text.
 pub struct Exposition {
-    /// For `Content-Type`.
+    /// The value of `Content-Type` for the format that was asked for.
     pub content_type: &'static str,
-    /// The text.
     pub body: String,
 }
 

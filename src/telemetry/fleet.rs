@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::family::Family;
 
-/// Both numbers.
+/// Whether this member calls people (1 or 0), and how many members were seen.
 #[derive(Debug, Default)]
 pub struct FleetMetrics(Mutex<(u64, Option<u64>)>);
 

@@ -16,7 +16,6 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The metric label.
     pub fn label(self) -> &'static str {
         match self {
             Self::Ingress => "ingress",
@@ -46,9 +45,9 @@ impl Method {
 /// How an exchange ended, seen by the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExchangeOutcome {
-    /// 1xx–3xx.
+    /// The answer's status was 1xx to 3xx.
     Ok,
-    /// 4xx.
+    /// The answer's status was 4xx.
     ClientError,
     /// 5xx of the upstream.
     ServerError,
@@ -63,7 +62,7 @@ pub enum ExchangeOutcome {
 }
 
 impl ExchangeOutcome {
-    /// All of them.
+    /// In the order in which outcomes are counted.
     pub const ALL: [Self; 7] = [
         Self::Ok,
         Self::ClientError,
@@ -74,7 +73,6 @@ impl ExchangeOutcome {
         Self::ClientGone,
     ];
 
-    /// The metric label.
     pub fn label(self) -> &'static str {
         match self {
             Self::Ok => "ok",

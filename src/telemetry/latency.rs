@@ -34,7 +34,7 @@ fn add(histogram: &mut Histogram<u64>, packed: &Packed) {
 /// are: what lies in the same step as the limit is not over it.
 pub type OverCounts = [u64; 7];
 
-/// Limits of durations.
+/// The cell that each limit of a budget falls into: warn and alert of p50, p95, p99.
 #[derive(Clone, Copy)]
 struct DurationLimits([u16; 6]);
 
@@ -61,13 +61,9 @@ pub(super) fn over(recorded: &CellSum, limits: &[Duration; 6]) -> OverCounts {
 /// The windows that are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LatencyWindow {
-    /// 10 s.
     TenSeconds,
-    /// 1 min.
     Minute,
-    /// 5 min.
     FiveMinutes,
-    /// 1 h.
     Hour,
 }
 
@@ -104,12 +100,10 @@ impl LatencyWindow {
     }
 }
 
-/// One interval, compact.
+/// What was counted in one interval, packed.
 #[derive(Clone, Debug)]
 pub struct Interval {
-    /// When it began.
     pub from: Instant,
-    /// When it ended.
     pub to: Instant,
     parts: Vec<Packed>,
 }
@@ -192,21 +186,21 @@ impl Rolling {
 /// What a window says, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, utoipa::ToSchema)]
 pub struct Summary {
-    /// Exchanges.
+    /// Exchanges that ended within the window.
     pub count: u64,
     /// Median; absent without exchanges.
     pub p50_ms: Option<f64>,
-    /// 90th percentile.
+    /// 90th percentile; absent without exchanges.
     pub p90_ms: Option<f64>,
-    /// 95th percentile.
+    /// 95th percentile; absent without exchanges.
     pub p95_ms: Option<f64>,
-    /// 99th percentile.
+    /// 99th percentile; absent without exchanges.
     pub p99_ms: Option<f64>,
-    /// 99.9th percentile.
+    /// 99.9th percentile; absent without exchanges.
     pub p999_ms: Option<f64>,
-    /// The longest.
+    /// The longest exchange; absent without exchanges.
     pub max_ms: Option<f64>,
-    /// The mean.
+    /// The mean of all; absent without exchanges.
     pub mean_ms: Option<f64>,
     /// Below 100 exchanges a 99th percentile is just the maximum.
     pub p99_is_only_max: bool,

@@ -86,8 +86,8 @@ pub fn endpoint(addr: SocketAddr) -> Box<[u8]> {
     format!(",\"endpoint\":\"{addr}\"").into_bytes().into()
 }
 
-/// Appends a part of a path with the escapes of RFC 8259 section 7. A head's path is visible ASCII, so only two letters
-/// need one.
+/// Appends a part of a path with the escapes of RFC 8259 section 7. A head's path is visible ASCII, so
+/// only two letters need one.
 fn escaped(out: &mut Vec<u8>, value: &[u8]) {
     let mut rest = value;
     while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {

@@ -63,7 +63,7 @@ fn descs() -> Vec<Desc> {
         .collect()
 }
 
-/// The guide's names.
+/// The families that the guide names, and their neighbours.
 fn exchanges(all: &[Arc<Series>]) -> Vec<MetricFamily> {
     let mut ms = Family::histogram(
         "http_request_duration_ms",

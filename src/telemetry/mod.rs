@@ -49,7 +49,7 @@ use upstreams::UpstreamSeries;
 /// Numbers that belong to no upstream.
 #[derive(Debug, Default)]
 pub struct ProcessMetrics {
-    /// Connections that panicked.
+    /// Connections that ended because their task panicked.
     pub panics: AtomicU64,
     /// Rises with every applied config.
     pub config_generation: AtomicU64,
@@ -70,7 +70,6 @@ pub struct Telemetry {
     malformed: Mutex<BTreeMap<&'static str, u64>>,
     listeners: RwLock<BTreeMap<String, crate::net::listener::ConnectionCount>>,
     access: AccessLog,
-    /// See [`ProcessMetrics`].
     pub process: ProcessMetrics,
     /// What may be buffered of traffic, and what is.
     pub memory: Arc<MemoryBudget>,
@@ -185,7 +184,7 @@ impl Telemetry {
         self.listeners.write().unwrap_or_else(PoisonError::into_inner).insert(name, count);
     }
 
-    /// Connections by listener.
+    /// Open connections now, by listener.
     pub fn listener_counts(&self) -> Vec<(String, usize)> {
         let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
         listeners.iter().map(|(name, count)| (name.clone(), count.now())).collect()
@@ -214,7 +213,7 @@ impl Telemetry {
         &self.access
     }
 
-    /// When counting began.
+    /// The start of the process; counters begin at 0 there.
     pub fn started(&self) -> Moment {
         self.started
     }

@@ -1,5 +1,5 @@
-//! OpenMetrics 1.0 text (<https://prometheus.io/docs/specs/om/open_metrics_spec/>) with exemplars, over gathered
-//! families.
+//! OpenMetrics 1.0 text (<https://prometheus.io/docs/specs/om/open_metrics_spec/>)
+//! with exemplars, over gathered families.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

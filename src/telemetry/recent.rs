@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The longest window.
+/// The longest window that can be asked for.
 pub(super) const LONGEST: Duration = Duration::from_secs(300);
 
 /// Entries that are made room for at once.

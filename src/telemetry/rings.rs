@@ -31,14 +31,12 @@ const CUTS: [RingCut; 3] = [
     RingCut { every: 60 * SECOND, keep: 3_600 * SECOND, room: 34 << 10, longest: 300 * SECOND },
 ];
 
-/// Which ring.
+/// The length of a ring's intervals.
 #[derive(Clone, Copy)]
 pub(super) enum Every {
-    /// A second.
     Second,
-    /// Ten of them.
+    /// An interval of ten seconds.
     Ten,
-    /// A minute.
     Minute,
 }
 
@@ -100,8 +98,8 @@ impl IntervalRing {
         packed + self.closed.len() * size_of::<Closed>()
     }
 
-    /// Joins the oldest intervals until they have room; only those that the next ring has already, which are all that
-    /// began before `taken`.
+    /// Joins the oldest intervals until they have room; only those that the next ring has already, which are
+    /// all that began before `taken`.
     fn join(&mut self, cut: &RingCut, taken: u64, sum: &mut CellSum, room: &mut Vec<u8>) {
         let mut bytes = self.bytes();
         let mut at = 0;
@@ -143,8 +141,8 @@ pub(super) struct Rings {
 }
 
 impl Rings {
-    /// Empty. Their intervals end `apart` sooner than those of others that begin now: thousands of intervals do not end
-    /// at once.
+    /// A set of empty rings. Their intervals end `apart` sooner than those of others that begin now: thousands of
+    /// intervals do not end at once.
     pub(super) fn new(now: Instant, apart: Duration) -> Self {
         // Where the clock cannot go back so far, they end together.
         let mut rings = Self { began: now.checked_sub(apart).unwrap_or(now), rings: Default::default() };

@@ -11,7 +11,7 @@ pub const SECOND_BOUNDS: [f64; 14] =
 pub struct Seconds {
     /// Not cumulative; the last one is beyond all bounds.
     pub buckets: [u64; 15],
-    /// Of all values.
+    /// The sum of all values.
     pub sum: Duration,
 }
 
@@ -31,7 +31,7 @@ impl Seconds {
         self.sum += other.sum;
     }
 
-    /// All values.
+    /// How many values were recorded.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }

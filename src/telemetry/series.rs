@@ -37,7 +37,7 @@ struct SeriesShard {
 
 /// The numbers of one route and its upstream.
 pub struct Series {
-    /// Route, upstream, direction.
+    /// The route, upstream and direction that it counts.
     pub key: SeriesKey,
     /// Nanoseconds; zero: not known.
     usual: AtomicU64,

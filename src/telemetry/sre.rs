@@ -65,7 +65,7 @@ struct SreSums {
     now: SreSnapshot,
 }
 
-/// All of them.
+/// Uptime, incidents and the times to detect and to recover, behind one lock.
 #[derive(Debug, Default)]
 pub struct Sre(Mutex<SreSums>);
 

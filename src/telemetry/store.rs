@@ -9,7 +9,7 @@ use super::seconds::Seconds;
 /// How the store is.
 #[derive(Clone, Debug)]
 pub struct StoreSnapshot {
-    /// One of [`STATES`].
+    /// A word of the closed set [`STATES`].
     pub state: &'static str,
     /// Durable writes on disk since the start.
     pub committed: u64,
@@ -36,7 +36,7 @@ pub struct BackupSnapshot {
     pub last: Option<SystemTime>,
     /// How long it took; `None`: an earlier start made it.
     pub took: Option<Duration>,
-    /// Its length.
+    /// Bytes of that copy; `None`: there is none.
     pub bytes: Option<u64>,
     /// Good copies of this start.
     pub good: u64,

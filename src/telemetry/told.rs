@@ -46,7 +46,7 @@ struct PeopleSums {
 
 type WaitingSource = Box<dyn Fn() -> BTreeMap<String, Waiting> + Send + Sync>;
 
-/// All of them.
+/// Attempts to tell people, heartbeats and posts of pagers, behind one lock.
 #[derive(Default)]
 pub struct PeopleMetrics {
     sums: Mutex<PeopleSums>,

@@ -8,15 +8,13 @@ use super::seconds::Seconds;
 /// What an exchange tells at its end.
 #[derive(Debug)]
 pub struct Finished {
-    /// Whose shard.
+    /// The worker whose shard counts it.
     pub worker: usize,
     /// Who asked: a fingerprint, see [`Party`](crate::reliability::party::Party).
     pub client: u32,
-    /// What was asked.
     pub method: Method,
     /// `None`: there was no answer.
     pub status: Option<u16>,
-    /// How it ended.
     pub outcome: ExchangeOutcome,
     /// To the final head.
     pub first_byte: Option<Duration>,
@@ -26,11 +24,10 @@ pub struct Finished {
     pub bytes_in: u64,
     /// Of the answer's body.
     pub bytes_out: u64,
-    /// For exemplars.
+    /// W3C trace id, for exemplars; `None`: the request had no trace.
     pub trace_id: Option<[u8; 16]>,
     /// Longer than the slow limit.
     pub slow: bool,
-    /// When it ended.
     pub now: Instant,
 }
 
@@ -43,9 +40,8 @@ pub const MS_BOUNDS: [f64; 17] = [
 /// The trace of one request that fell into a bucket.
 #[derive(Clone, Copy, Debug)]
 pub struct Exemplar {
-    /// W3C trace id.
     pub trace_id: [u8; 16],
-    /// Seconds.
+    /// What was measured, in seconds.
     pub value: f64,
 }
 
@@ -55,7 +51,7 @@ const MOST_PAIRS: usize = 64;
 /// Exchanges of one method that ended with one status.
 #[derive(Clone, Debug)]
 pub struct MethodStatus {
-    /// As asked.
+    /// The method of the request; unknown ones are one.
     pub method: Method,
     /// 0: there was no answer, or it is one of too many.
     pub status: u16,
@@ -80,7 +76,7 @@ pub struct Totals {
     pub outcomes: [u64; 7],
     /// Not cumulative; the last one is beyond all bounds.
     pub ms: [u64; 18],
-    /// Of all durations.
+    /// The sum of all durations.
     pub sum: Duration,
     /// Longer than the slow limit.
     pub slow: u64,

@@ -15,7 +15,7 @@ use crate::reliability::verdict::{Against, BadReason, Inconclusive, Verdict};
 /// What a tunnel tells at its end.
 #[derive(Clone, Copy, Debug)]
 pub struct TunnelEnd {
-    /// TCP.
+    /// Time until the TCP connection stood.
     pub connect: Duration,
     /// From the connection to the client's second flight, when it looked like TLS: inferred, not measured.
     pub handshake: Option<Duration>,
@@ -23,7 +23,7 @@ pub struct TunnelEnd {
     pub first_byte: Option<Duration>,
     /// Bytes towards the upstream.
     pub up: u64,
-    /// Bytes back.
+    /// Bytes back to the client.
     pub down: u64,
     /// Ended by a reset of the upstream.
     pub reset: bool,
@@ -32,7 +32,7 @@ pub struct TunnelEnd {
 /// Sums over all tunnels.
 #[derive(Clone, Debug, Default)]
 pub struct Tunnels {
-    /// TCP.
+    /// Time until the TCP connection stood.
     pub connect: Seconds,
     /// TLS, inferred from the record headers.
     pub handshake: Seconds,
@@ -40,7 +40,7 @@ pub struct Tunnels {
     pub first_byte: Seconds,
     /// Bytes towards the upstream.
     pub up: u64,
-    /// Bytes back.
+    /// Bytes back to the clients.
     pub down: u64,
     /// Ended by a reset.
     pub resets: u64,
@@ -91,7 +91,7 @@ fn place(verdict: Verdict) -> usize {
     }
 }
 
-/// One worker's counts.
+/// The counts of one worker, on cache lines of its own.
 #[derive(Default)]
 #[repr(align(128))]
 struct UpstreamShard {
@@ -104,7 +104,6 @@ struct UpstreamShard {
 
 /// The numbers of one upstream.
 pub struct UpstreamSeries {
-    /// Whose.
     pub name: UpstreamName,
     /// Of its own breaker.
     pub breaker: Arc<BreakerSeries>,
@@ -121,7 +120,7 @@ pub struct UpstreamSeries {
     ejections: [AtomicU64; BadReason::ALL.len()],
     /// Passed, failed, failed in a row.
     checks: [AtomicU64; 3],
-    /// See [`Paid`].
+    /// The four counts of [`Paid`], in its order.
     payments: [AtomicU64; 4],
 }
 
@@ -132,7 +131,7 @@ pub struct Paid {
     pub answered: u64,
     /// It failed: no answer, a bad one, or too many requests.
     pub failed: u64,
-    /// Answered with 2xx.
+    /// Payments that were answered with 2xx.
     pub accepted: u64,
     /// Answered with 402: the card was declined.
     pub declined: u64,

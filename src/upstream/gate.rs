@@ -26,7 +26,7 @@ pub type OnMove = Box<dyn Fn(&BreakerTransition) + Send + Sync>;
 fn telling(series: Arc<BreakerSeries>) -> OnMove {
     Box::new(move |moved| {
         series.moved(moved);
-        let why = moved.why.told();
+        let why = moved.why.describe();
         let (upstream, from, to) = (&*series.label, moved.from.label(), moved.to.label());
         if moved.shadow {
             UpstreamEvent::BreakerWouldMove { upstream, from, to, why: &why }.tell();

@@ -1,7 +1,7 @@
 //! Ways to tell people: `[notify.<name>]`.
 //!
-//! Secrets come from files and are never part of what is shown. An address that is itself a secret (Slack's) comes from a
-//! file too.
+//! Secrets come from files and are never part of what is shown. An address that is itself a secret (Slack's)
+//! comes from a file too.
 
 mod channel;
 mod written;

@@ -22,16 +22,16 @@ use crate::reliability::engine::EnginePolicy;
 
 pub use hours::week;
 
-/// All of it.
+/// Everything that the incident engine is configured with.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
     /// What makes an incident, who is called.
     pub policy: Arc<EnginePolicy>,
     /// The clock and the calendar of those who are called in working hours.
     pub people: People,
-    /// What is promised.
+    /// The service level objectives: uptime and success.
     pub slo: Slo,
-    /// What is sampled.
+    /// What of the machine is measured, beside the control group.
     pub machine: MachineConfig,
 }
 

@@ -1,4 +1,4 @@
-//! `[upstreams.<name>]`: one dependency.
+//! One dependency: the table `[upstreams.<name>]`.
 
 mod breaker;
 mod dns;
@@ -43,7 +43,7 @@ pub use tls::ClientTls;
 use tls::ClientTlsFile;
 use vendor::Preset;
 
-/// `[upstreams.<name>]` as written.
+/// The table `[upstreams.<name>]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamFile {
@@ -55,7 +55,7 @@ pub struct UpstreamFile {
     pub hosts: Vec<String>,
     /// What is spoken with it.
     pub protocol: OneOf<Protocol>,
-    /// TLS towards it.
+    /// How TLS is spoken with it; absent or false: plain.
     pub tls: ClientTlsFile,
     /// http:// requests of the forward proxy leave as https.
     pub upgrade_tls: bool,
@@ -68,15 +68,15 @@ pub struct UpstreamFile {
     pub allow_addresses: Vec<Text<IpNet>>,
     /// How long things may take.
     pub timeouts: TimeoutsFile,
-    /// Connections kept.
+    /// Connections that are kept and how many there may be.
     pub pool: PoolFile,
-    /// Active checks.
+    /// Active checks of its endpoints; absent: none.
     pub health: Option<HealthFile>,
     /// When to stop calling it.
     pub breaker: BreakerFile,
     /// What counts as bad.
     pub judge: JudgeFile,
-    /// Once more?
+    /// When a failed request is sent once more.
     pub retry: RetryFile,
     /// How often names are looked up again.
     pub dns: DnsFile,
@@ -108,7 +108,7 @@ impl Default for UpstreamFile {
 /// What is spoken with an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// HTTP/1.1 only.
+    /// HTTP/1.1 only, also over TLS.
     Http1,
     /// HTTP/2 only (h2c with prior knowledge, or TLS with ALPN h2).
     H2,
@@ -128,7 +128,6 @@ impl Word for Protocol {
 /// One dependency as it is called.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpstreamConfig {
-    /// Its name.
     pub name: UpstreamName,
     /// Addresses; several endpoints, or one name with several addresses, are balanced.
     pub endpoints: Vec<Endpoint>,
@@ -136,7 +135,7 @@ pub struct UpstreamConfig {
     pub hosts: Vec<String>,
     /// HTTP/1.1, h2 with prior knowledge, or by ALPN.
     pub protocol: Protocol,
-    /// TLS towards it.
+    /// How TLS is spoken with it; `None`: plain.
     pub tls: Option<ClientTls>,
     /// `http://` requests of the forward proxy leave as https (needs `tls`).
     pub upgrade_tls: bool,
@@ -144,12 +143,12 @@ pub struct UpstreamConfig {
     pub via: bool,
     /// A local base-URL listener.
     pub local: Option<SocketAddr>,
-    /// Addresses that the SSRF guard would refuse, allowed here. The ingress upstream's own addresses are
-    /// always allowed.
+    /// Networks that the address guard (against SSRF) would refuse, allowed here. The ingress upstream's
+    /// own addresses are always allowed.
     pub allow_addresses: Vec<IpNet>,
     /// How long things may take.
     pub timeouts: Timeouts,
-    /// Connections kept.
+    /// Connections that are kept and how many there may be.
     pub pool: PoolConfig,
     /// Active checks; `None`: off.
     pub health: Option<HealthCheck>,
@@ -161,7 +160,7 @@ pub struct UpstreamConfig {
     pub payments: &'static [&'static str],
     /// What counts as bad.
     pub judge: JudgePolicy,
-    /// Once more?
+    /// When a failed request is sent once more.
     pub retry: RetryPolicy,
     /// Request bodies up to so many bytes are kept while they are sent, so that they can be sent once more.
     pub keep_body: usize,
@@ -170,8 +169,8 @@ pub struct UpstreamConfig {
 }
 
 impl UpstreamFile {
-    /// What an upstream of this name has by default. `behind`: requests of the ingress go there, so it is a neighbour and
-    /// not a vendor.
+    /// What an upstream of this name has by default. `behind`: requests of the ingress go there, so it is a
+    /// neighbour and not a vendor.
     pub(super) fn base(name: &str, behind: bool, written: &Table) -> Self {
         let preset = written.get("preset").and_then(Value::as_str).and_then(Preset::named);
         let breaker = written.get("breaker").and_then(Value::as_table);

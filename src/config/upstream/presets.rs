@@ -20,7 +20,7 @@ pub const SRE_API: &str = "strop-admin";
 /// What a vendor's own client library does by default.
 #[derive(Clone, Copy, Debug)]
 pub struct Sdk {
-    /// Whose.
+    /// Whose library it is, as a warning names it: "Stripe's SDK".
     pub who: &'static str,
     /// It gives up a request after this.
     pub timeout: Duration,
@@ -28,9 +28,9 @@ pub struct Sdk {
     pub retries: u32,
 }
 
-/// The client library by which an upstream is usually called, if it repeats by itself. Stripe's waits 80 s (`DEFAULT_TIMEOUT`
-/// in stripe-node, `timeout` in stripe-python) and repeats up to twice (stripe-dotnet and stripe-go; stripe-node once from
-/// version 13 on). Those of SendGrid, Twilio and Google repeat only where they are told to.
+/// The client library by which an upstream is usually called, if it repeats by itself. Stripe's waits 80 s
+/// (`DEFAULT_TIMEOUT` in stripe-node, `timeout` in stripe-python) and repeats up to twice (stripe-dotnet and stripe-go;
+/// stripe-node once from version 13 on). Those of SendGrid, Twilio and Google repeat only where they are told to.
 pub fn sdk(upstream: &UpstreamConfig) -> Option<Sdk> {
     let stripe = upstream.hosts.iter().any(|host| host == Preset::Stripe.host());
     stripe.then_some(Sdk { who: "Stripe's SDK", timeout: Duration::from_secs(80), retries: 2 })

@@ -6,13 +6,9 @@ use crate::config::word::Word;
 /// A vendor of the guide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preset {
-    /// Payments.
     Stripe,
-    /// Mail.
     SendGrid,
-    /// Text messages.
     Twilio,
-    /// Calendars.
     GoogleCalendar,
 }
 
@@ -27,7 +23,6 @@ impl Word for Preset {
 }
 
 impl Preset {
-    /// Its host name.
     pub fn host(self) -> &'static str {
         match self {
             Self::Stripe => "api.stripe.com",
@@ -37,9 +32,9 @@ impl Preset {
         }
     }
 
-    /// What takes payments there, as [`Templates`](crate::message::templates::Templates) reads it: POSTs to these paths charge
-    /// somebody, or try to (docs.stripe.com/api: charges, payment intents, invoices, subscriptions). All else reads, prepares or
-    /// gives back.
+    /// What takes payments there, as [`Templates`](crate::message::templates::Templates) reads it: POSTs to these paths
+    /// charge somebody, or try to (docs.stripe.com/api: charges, payment intents, invoices, subscriptions). All else
+    /// reads, prepares or gives back.
     pub fn payments(self) -> &'static [&'static str] {
         match self {
             Self::Stripe => &[

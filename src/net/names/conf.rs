@@ -29,7 +29,7 @@ pub(super) struct ResolverEnv {
     pub(super) machine: String,
 }
 
-/// `/etc/resolv.conf`.
+/// What `/etc/resolv.conf` says, as the C library reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Conf {
     /// Asked in this order.
@@ -42,7 +42,7 @@ pub(super) struct Conf {
     pub(super) attempts: usize,
     /// Another server is the first one each time.
     pub(super) rotate: bool,
-    /// Over TCP alone.
+    /// Queries go over TCP alone.
     pub(super) tcp: bool,
     pub(super) edns0: bool,
     /// A and AAAA one after the other.

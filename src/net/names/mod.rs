@@ -45,12 +45,11 @@ pub struct Resolved {
     pub untold: Option<AddressFamily>,
 }
 
-/// IPv4 or IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressFamily {
-    /// A records.
+    /// Addresses of A records.
     V4,
-    /// AAAA records.
+    /// Addresses of AAAA records.
     V6,
 }
 
@@ -72,7 +71,7 @@ pub enum Unresolved {
     Untold(String),
 }
 
-/// Looks names up.
+/// Looks names up as the C library does: hosts file, search domains, servers of resolv.conf.
 pub struct Resolver {
     resolv_conf: PathBuf,
     hosts: PathBuf,
@@ -85,7 +84,7 @@ pub struct Resolver {
 }
 
 struct ResolverState {
-    /// What resolv.conf said.
+    /// What resolv.conf held when it was last read.
     text: Vec<u8>,
     conf: Conf,
     /// One for each server.

@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 /// Where packets to an address would leave from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SourceAddress {
-    /// This address.
+    /// Packets would leave from this address.
     At(IpAddr),
     /// No route leads there, or no address of its family is there.
     Nowhere,

@@ -23,8 +23,8 @@ impl Breaker {
         moved
     }
 
-    /// A harmless connect that was made because it [wanted](Self::wants_connect) one: as good as a check that connects; but
-    /// one that fails is a probe that failed, since a request would have fared no better.
+    /// A harmless connect that was made because it [wanted](Self::wants_connect) one: as good as a check that connects;
+    /// but one that fails is a probe that failed, since a request would have fared no better.
     pub fn connected(&mut self, well: Check, now: Instant) -> Option<BreakerTransition> {
         let failed = well == Check::Failed && matches!(self.phase, BreakerPhase::HalfOpen { .. });
         if failed {
@@ -34,8 +34,8 @@ impl Breaker {
         }
     }
 
-    /// Would a harmless connect be of use? When it is half-open for having failed to connect, and no request came for a
-    /// second.
+    /// Would a harmless connect be of use? When it is half-open for having failed to connect, and no request
+    /// came for a second.
     pub fn wants_connect(&self, now: Instant) -> bool {
         let silent = matches!(&self.phase, BreakerPhase::HalfOpen { probes, .. } if probes.is_empty());
         let waited = now.saturating_duration_since(self.since) >= SOON;

@@ -31,7 +31,7 @@ impl Engine {
                 if step.cause == StepCause::Set {
                     incident.shift(step.by);
                 }
-                incident.tell(now, Actor::Engine, EntryKind::Evidence, step.told(), Vec::new());
+                incident.tell(now, Actor::Engine, EntryKind::Evidence, step.describe(), Vec::new());
                 None
             });
         }

@@ -54,7 +54,6 @@ impl<'a> ProcessEvent<'a> {
 }
 
 impl ProcessEvent<'_> {
-    /// Tells it.
     pub fn tell(&self) {
         match *self {
             Self::AcceptFailed { listener, error } => {
