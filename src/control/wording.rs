@@ -200,7 +200,7 @@ fn resource(reading: &ResourceReading) -> ResourceScene {
 }
 
 /// Where a person asks it by hand: its first endpoint by the name that TLS verifies, at the path of its checks.
-fn by_hand(config: &config::Upstream) -> Option<String> {
+fn by_hand(config: &config::UpstreamConfig) -> Option<String> {
     let first = config.endpoints.first()?;
     let server_name = config.tls.as_ref().map(|tls| tls.server_name.as_deref());
     if server_name.is_none() && config.protocol == Protocol::H2 {
