@@ -8,8 +8,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::contract::DependencyView;
-use super::contract::incidents::when;
-use super::{Admin, health, upstreams};
+use super::contract::moment::when;
+use super::{Admin, dependencies};
 use crate::control::{BackupStatus, Bypass, FleetView, MemberView, Snapshot};
 use crate::reliability::readings::ResourceReading;
 use crate::runtime::{clock, fds};
@@ -212,7 +212,10 @@ impl HealthView {
         let fleet = snapshot.fleet.as_deref();
         Self {
             incidents_open: snapshot.open(),
-            dependencies: upstreams::sorted(admin).iter().map(|one| health::dependency(one).1).collect(),
+            dependencies: dependencies::sorted(admin)
+                .iter()
+                .map(|one| dependencies::dependency(one).1)
+                .collect(),
             sidecar: Sidecar::of(admin),
             config: ConfigHealth {
                 generation: config.generation,
@@ -235,7 +238,7 @@ impl Sidecar {
     fn of(admin: &Admin) -> Self {
         let reasons = admin.readiness.reasons();
         let memory = &admin.telemetry.memory;
-        let upstreams = upstreams::sorted(admin);
+        let upstreams = dependencies::sorted(admin);
         let mut roots = upstreams.iter().filter_map(|one| one.tls.as_ref().map(|tls| tls.roots.label()));
         Self {
             alive: true,

@@ -22,7 +22,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::error::ApiError;
 use super::request::bad;
-use super::serve::LONGEST as BODY;
+use super::texts::BODY;
 use crate::runtime::clock;
 
 /// How long a key is remembered.

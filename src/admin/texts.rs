@@ -9,6 +9,8 @@ use utoipa::openapi::{OpenApi, PathItem, Ref, RefOr};
 
 use super::error::ApiError;
 
+/// The most that an order may say as a whole, in bytes.
+pub(super) const BODY: usize = 512 * 1024;
 /// A name: of a person, of a service; and whatever the table below does not list.
 const NAME: usize = 200;
 /// By the name of the field, wherever it stands.

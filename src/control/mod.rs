@@ -182,7 +182,7 @@ impl Control {
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // What a fleet has stored, the synchronisation brings.
         let mut restored = !self.fleet.is_single();
-        let mut left = Box::pin(past::left_behind(self.records.clone()));
+        let mut left = Box::pin(self.records.clone().left_behind_at_last());
         if !restored && let Ok(found) = tokio::time::timeout(RESTORE, &mut left).await {
             // Before the first look, where the store answers: what goes on is not opened a second time.
             restored = true;

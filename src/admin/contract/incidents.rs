@@ -6,11 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::moment::when;
 use crate::admin::review::ReviewView;
 use crate::control::{Change, Snapshot};
 use crate::reliability::incident::{Entry, Incident, Signal};
-use crate::runtime::clock;
-use crate::units::At;
 
 /// Somebody takes an incident.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -191,12 +190,6 @@ pub(in crate::admin) struct IncidentView {
     reviewed_at: Option<String>,
     /// Rises with every change.
     version: u64,
-}
-
-/// RFC 3339.
-pub(in crate::admin) fn when(at: At) -> String {
-    let millis = u64::try_from(at.0).unwrap_or(0);
-    clock::rfc3339(std::time::UNIX_EPOCH + Duration::from_millis(millis))
 }
 
 /// Lines of a timeline in lists.

@@ -1,13 +1,15 @@
 //! The contract: what the API's answers look like. A field is added, never changed.
 
 pub(in crate::admin) mod incidents;
+pub(in crate::admin) mod moment;
+pub(in crate::admin) mod source;
 
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::admin::observed::Source;
+use self::source::Source;
 use crate::reliability::breaker::{self, BreakerPolicy, BreakerView};
 use crate::runtime::clock::{self, Moment};
 use crate::telemetry::breakers::BreakerSeries;
