@@ -1,7 +1,6 @@
 //! How the health of the sidecar looks in the API. A field is added, never changed.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -46,7 +45,7 @@ struct Sidecar {
     connections: BTreeMap<String, usize>,
     file_descriptors: Descriptors,
     buffers: Buffers,
-    /// Connections that ended by a panic.
+    /// Connections and other tasks that ended by a panic.
     panics: u64,
     /// Where the certificates are from that servers are held to; null: nothing is reached by TLS.
     tls_roots: Option<&'static str>,
@@ -254,7 +253,7 @@ impl Sidecar {
                 kernel: memory.kernel(),
                 short: memory.is_tight(),
             },
-            panics: admin.telemetry.process.panics.load(Ordering::Relaxed),
+            panics: admin.telemetry.panics(),
             tls_roots: roots.next(),
         }
     }

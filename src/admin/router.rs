@@ -76,7 +76,7 @@ fn finished(document: utoipa::openapi::OpenApi) -> serde_json::Value {
 }
 
 /// What the handlers declare.
-fn openapi() -> utoipa::openapi::OpenApi {
+pub(super) fn openapi() -> utoipa::openapi::OpenApi {
     let (_, mut document) =
         OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v2/sre", sre()).split_for_parts();
     document.openapi = utoipa::openapi::OpenApiVersion::Version31;

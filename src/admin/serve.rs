@@ -210,7 +210,7 @@ impl PortService {
         let name = if self.only_quick { "probes" } else { "admin" };
         accept(name, listener, drain, |tcp| {
             if let Some(place) = self.places.take() {
-                crate::runtime::tasks::detach(Arc::clone(&self).connection(tcp, place));
+                crate::runtime::tasks::detach(name, "connection", Arc::clone(&self).connection(tcp, place));
             }
         })
         .await;
@@ -262,7 +262,7 @@ pub async fn serve(
         })
     };
     if let Some(probes) = probes {
-        crate::runtime::tasks::detach(port(true).accept(probes, drain.clone()));
+        crate::runtime::tasks::detach("probes", "accepting", port(true).accept(probes, drain.clone()));
     }
     port(false).accept(listener, drain).await;
 }

@@ -67,7 +67,7 @@ pub(super) fn open(admin: &Admin, place: Option<String>) -> Result<Response, Api
     let after = place.and_then(|id| number(&id, boot));
     let (send, events) = mpsc::channel(AHEAD);
     let teller = Teller { boot: boot.to_owned(), changes: admin.control.changes(), send, _held: held };
-    crate::runtime::tasks::detach(teller.tell(after, admin.drain.clone()));
+    crate::runtime::tasks::detach("admin", "stream of incidents", teller.tell(after, admin.drain.clone()));
     let stream = Sse::new(ReceiverStream::new(events)).keep_alive(KeepAlive::new().interval(ALIVE));
     // A proxy on the way must neither hold it back nor keep it.
     let unbuffered = [(header::CACHE_CONTROL, "no-store"), (UNBUFFERED, "no")];

@@ -2,7 +2,9 @@
 
 mod check;
 mod demo;
+mod file;
 mod notify;
+mod output;
 mod report;
 mod run;
 mod store;
@@ -98,7 +100,7 @@ pub fn main() -> ExitCode {
         }
         CliCommand::Healthcheck { admin } => run::healthcheck(&admin),
         CliCommand::Schema => {
-            say(&crate::config::schema());
+            output::say(&crate::config::schema());
             ExitCode::SUCCESS
         }
         CliCommand::Audit { what } => store::audit(what),
@@ -108,16 +110,4 @@ pub fn main() -> ExitCode {
         CliCommand::Demo { weather: None } => demo::run(),
         CliCommand::Demo { weather: Some(weather) } => demo::change(weather),
     }
-}
-
-/// Prints a line of an answer. A reader that has gone away (`| head`) is no error.
-fn say(text: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stdout(), "{text}");
-}
-
-/// Prints why a command failed.
-fn complain(text: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
 
+use super::file;
+use super::output::{complain, say};
 use super::store::wait;
-use super::{complain, run, say};
 use crate::config::Config;
 use crate::report::calendar::{Month, ReportZone};
 use crate::report::gather;
@@ -104,12 +105,9 @@ pub(super) fn report(what: ReportCommand) -> ExitCode {
             (config.clone(), out.clone())
         }
     };
-    let config = match run::configured(config) {
+    let config = match file::configured(config) {
         Ok(config) => config,
-        Err(problem) => {
-            complain(&problem);
-            return ExitCode::from(2);
-        }
+        Err(code) => return code,
     };
     let work = async {
         let store = config.store.as_ref().ok_or_else(|| {

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{complain, run, say};
+use super::file;
+use super::output::{complain, say};
 use crate::config::{StoreAt, StoreConfig};
 use crate::store;
 use crate::store::audit::{ChainEnd, Walk};
@@ -42,11 +43,9 @@ pub(super) fn wait<T>(work: impl Future<Output = T>) -> Result<T, String> {
     runtime.map(|runtime| runtime.block_on(work)).map_err(|error| format!("cannot start: {error}"))
 }
 
-fn configured(named: Option<PathBuf>) -> Result<StoreConfig, ExitCode> {
-    let config = run::configured(named).map_err(|problem| {
-        complain(&problem);
-        ExitCode::from(2)
-    })?;
+/// The configured store, which is there.
+fn store_of(named: Option<PathBuf>) -> Result<StoreConfig, ExitCode> {
+    let config = file::configured(named)?;
     let store = config.store.ok_or_else(|| {
         complain("store.url is \"off\": there is nothing to look into");
         ExitCode::from(2)
@@ -88,7 +87,7 @@ fn head(told: &str) -> Result<ChainEnd, String> {
 
 /// Walks the chain. 0: whole; 1: broken or unreadable; 2: the config or what is asked cannot run.
 pub(super) fn audit(Audit::Verify { config, against }: Audit) -> ExitCode {
-    let config = match configured(config) {
+    let config = match store_of(config) {
         Ok(config) => config,
         Err(code) => return code,
     };
@@ -134,7 +133,7 @@ pub(super) fn backup(what: Option<Backup>, config: Option<PathBuf>, to: Option<P
     if let Some(Backup::Verify { file }) = what {
         return told(wait(backup::verify(&file)).map(|checked| checked.map(|manifest| (file, manifest))));
     }
-    let config = match configured(config) {
+    let config = match store_of(config) {
         Ok(config) => config,
         Err(code) => return code,
     };

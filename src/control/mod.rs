@@ -319,7 +319,7 @@ impl Control {
         self.show(snapshot);
         let Some(answer) = answer else { return };
         // Whoever asked may have left; the order is done all the same.
-        crate::runtime::tasks::detach(async move {
+        crate::runtime::tasks::detach("control", "answering an order", async move {
             let stored = audit::stored(written).await;
             let _ = answer.send(reply.map(|reply| OrderReceipt { reply, stored, audit_id }));
         });
