@@ -140,11 +140,20 @@ const DOORS: &[(&str, &[&str])] = &[
             "src/upstream/resolve.rs",
         ],
     ),
-    ("sqlx::", &["src/store/db.rs", "src/store/connect.rs", "src/store/owner.rs", "src/store/session.rs"]),
+    (
+        "sqlx::",
+        &[
+            "src/store/db.rs",
+            "src/store/connect.rs",
+            "src/store/owner.rs",
+            "src/store/session.rs",
+            "src/store/statement.rs",
+        ],
+    ),
     ("flate2::", &["src/store/ledger/day.rs"]),
     ("hickory_resolver::", &["src/net/names/mod.rs"]),
     ("lettre::", &["src/notify/email.rs", "src/notify/smtp.rs"]),
-    ("aws_lc_rs::", &["src/net/tls.rs", "src/notify/sign.rs", "src/store/audit.rs"]),
+    ("aws_lc_rs::", &["src/net/tls.rs", "src/notify/sign.rs", "src/store/audit.rs", "src/store/digest.rs"]),
     (
         "hyper::client::",
         &["src/net/http.rs", "src/proxy/forward/h1.rs", "src/proxy/forward/h2.rs", "src/upstream/pool.rs"],

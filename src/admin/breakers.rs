@@ -10,7 +10,7 @@ use axum::extract::{Path, State};
 use super::contract::{Breaker, Breakers, Moved, Order};
 use super::error::ApiError;
 use super::observed::{Observed, Provenance};
-use super::{Admin, health, upstreams};
+use super::{Admin, dependencies};
 use crate::control::{BreakerChange, BreakerOrder, BreakerOutcome, BreakerReply};
 use crate::runtime::clock::{self, Moment};
 use crate::units::Written as _;
@@ -31,7 +31,7 @@ struct NamedBreaker {
 impl NamedBreaker {
     /// The breaker of that name, or the names there are.
     fn find(admin: &Admin, name: &str) -> Result<Self, ApiError> {
-        let all = upstreams::sorted(admin);
+        let all = dependencies::sorted(admin);
         let of = name.split_once('.').map_or(name, |(upstream, _)| upstream);
         let upstream = all.iter().find(|upstream| upstream.config.name.as_str() == of);
         let known = |upstream: &&Arc<Upstream>| of == name || upstream.operations.named(name).is_some();
@@ -48,7 +48,7 @@ impl NamedBreaker {
 
     /// The status of the answer is that of the dependency.
     fn about(&self) -> Provenance {
-        Provenance::now().of(health::dependency(&self.upstream).0)
+        Provenance::now().of(dependencies::dependency(&self.upstream).0)
     }
 
     fn view(&self, moment: Moment) -> Breaker {
@@ -70,7 +70,7 @@ fn labels(upstream: &Upstream) -> impl Iterator<Item = String> {
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Breakers>> {
     let moment = clock::now();
     let mut circuit_breakers = Vec::new();
-    for upstream in upstreams::sorted(&admin) {
+    for upstream in dependencies::sorted(&admin) {
         circuit_breakers.push(Breaker::of(&upstream, moment));
         let of = |operation| Breaker::of_operation(&upstream, operation, moment);
         circuit_breakers.extend(upstream.operations.iter().map(of));

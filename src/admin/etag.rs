@@ -16,7 +16,7 @@ impl Tag {
     /// For all incidents and the status as they are now. Taken before they are looked at, so that it is never newer than they.
     pub(super) fn of_all(admin: &Admin) -> Self {
         let (boot, newest) = (admin.control.records().boot(), admin.control.changes().newest());
-        Self(format!("W/\"{boot}.{newest}.{}\"", super::health::of_the_whole(admin).status.label()))
+        Self(format!("W/\"{boot}.{newest}.{}\"", super::dependencies::of_the_whole(admin).status.label()))
     }
 
     /// For one incident as it is in the snapshot.

@@ -1,15 +1,14 @@
 //! How the health of the sidecar looks in the API. A field is added, never changed.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::contract::DependencyView;
-use super::contract::incidents::when;
-use super::{Admin, health, upstreams};
+use super::contract::moment::when;
+use super::{Admin, dependencies};
 use crate::control::{BackupStatus, Bypass, FleetView, MemberView, Snapshot};
 use crate::reliability::readings::ResourceReading;
 use crate::runtime::{clock, fds};
@@ -46,7 +45,7 @@ struct Sidecar {
     connections: BTreeMap<String, usize>,
     file_descriptors: Descriptors,
     buffers: Buffers,
-    /// Connections that ended by a panic.
+    /// Connections and other tasks that ended by a panic.
     panics: u64,
     /// Where the certificates are from that servers are held to; null: nothing is reached by TLS.
     tls_roots: Option<&'static str>,
@@ -212,7 +211,10 @@ impl HealthView {
         let fleet = snapshot.fleet.as_deref();
         Self {
             incidents_open: snapshot.open(),
-            dependencies: upstreams::sorted(admin).iter().map(|one| health::dependency(one).1).collect(),
+            dependencies: dependencies::sorted(admin)
+                .iter()
+                .map(|one| dependencies::dependency(one).1)
+                .collect(),
             sidecar: Sidecar::of(admin),
             config: ConfigHealth {
                 generation: config.generation,
@@ -235,7 +237,7 @@ impl Sidecar {
     fn of(admin: &Admin) -> Self {
         let reasons = admin.readiness.reasons();
         let memory = &admin.telemetry.memory;
-        let upstreams = upstreams::sorted(admin);
+        let upstreams = dependencies::sorted(admin);
         let mut roots = upstreams.iter().filter_map(|one| one.tls.as_ref().map(|tls| tls.roots.label()));
         Self {
             alive: true,
@@ -251,7 +253,7 @@ impl Sidecar {
                 kernel: memory.kernel(),
                 short: memory.is_tight(),
             },
-            panics: admin.telemetry.process.panics.load(Ordering::Relaxed),
+            panics: admin.telemetry.panics(),
             tls_roots: roots.next(),
         }
     }

@@ -22,7 +22,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::error::ApiError;
 use super::request::bad;
-use super::serve::LONGEST as BODY;
+use super::texts::BODY;
 use crate::runtime::clock;
 
 /// How long a key is remembered.
@@ -173,7 +173,7 @@ pub(super) async fn once(State(keys): State<Arc<Keys>>, request: Request, next: 
             let request = Request::from_parts(head, Body::from(body));
             let (answer, told) = tokio::sync::oneshot::channel();
             // A sender that leaves must not leave its order half done, or done and unknown.
-            crate::runtime::tasks::detach(async move {
+            crate::runtime::tasks::detach("admin", "order with a key", async move {
                 let response = carry_out(taken, next.run(request).await).await;
                 let _ = answer.send(response);
             });

@@ -50,7 +50,7 @@ pub async fn serve(
     accept(NAME, listener, drain, |tcp| {
         if let Ok(place) = Arc::clone(&port.places).try_acquire_owned() {
             let port = Arc::clone(&port);
-            crate::runtime::tasks::detach(async move {
+            crate::runtime::tasks::detach("inbound", "connection", async move {
                 let _ = within(PATIENCE, port.connection(tcp)).await;
                 drop(place);
             });

@@ -4,6 +4,7 @@ mod audit;
 mod breakers;
 mod config;
 pub mod contract;
+mod dependencies;
 mod document;
 mod error;
 mod etag;
@@ -13,14 +14,18 @@ mod health_view;
 mod idempotency;
 mod inbound;
 mod incidents;
+mod mutations;
 mod observed;
+mod open_streams;
 mod performance;
 mod reports;
 mod request;
 mod review;
+mod router;
 mod serve;
 mod services;
 mod silences;
+mod state;
 mod stream;
 mod strict;
 mod texts;
@@ -28,200 +33,7 @@ mod upstreams;
 mod uptime;
 mod words;
 
-use std::sync::Arc;
-
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, header};
-use axum::response::IntoResponse;
-use axum::routing::get;
 pub use inbound::serve as inbound;
+pub use router::document;
 pub use serve::serve;
-use utoipa::OpenApi as _;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
-
-use crate::config::reload::Reloader;
-use crate::control::Handle;
-use crate::runtime::clock::Moment;
-use crate::runtime::drain::Drain;
-use crate::runtime::readiness::Readiness;
-use crate::telemetry::Telemetry;
-use crate::upstream::registry::Registry;
-
-/// What the handlers read.
-pub struct Admin {
-    pub registry: Arc<Registry>,
-    pub telemetry: Arc<Telemetry>,
-    /// The config file and the config in force.
-    pub reloader: Arc<Reloader>,
-    /// Incidents, and who orders.
-    pub control: Handle,
-    /// Whether traffic may come, and what holds it back.
-    pub readiness: Readiness,
-    /// Where this API listens.
-    pub listen: std::net::SocketAddr,
-    /// When the process started.
-    pub started: Moment,
-    drain: Drain,
-    streams: stream::OpenStreams,
-    remembered: audit::Remembered,
-    /// Whose turn it is to make a report.
-    reports: Arc<tokio::sync::Semaphore>,
-}
-
-impl Admin {
-    /// For the running parts.
-    pub fn new(
-        registry: Arc<Registry>,
-        telemetry: Arc<Telemetry>,
-        reloader: Arc<Reloader>,
-        control: Handle,
-        readiness: Readiness,
-        listen: std::net::SocketAddr,
-        drain: Drain,
-    ) -> Arc<Self> {
-        let started = telemetry.started();
-        Arc::new(Self {
-            registry,
-            telemetry,
-            reloader,
-            control,
-            readiness,
-            listen,
-            started,
-            drain,
-            streams: stream::OpenStreams::default(),
-            remembered: audit::Remembered::default(),
-            reports: Arc::new(tokio::sync::Semaphore::new(reports::AT_ONCE)),
-        })
-    }
-}
-
-#[derive(utoipa::OpenApi)]
-#[openapi(
-    info(
-        title = "Strop SRE API",
-        description = "State, breakers, latency and configuration of one sidecar.",
-        license(name = "Apache-2.0", identifier = "Apache-2.0")
-    ),
-    components(schemas(error::Error, error::ConfigRefused))
-)]
-struct Document;
-
-fn sre() -> OpenApiRouter<Arc<Admin>> {
-    OpenApiRouter::new()
-        .routes(routes!(health::comprehensive))
-        .routes(routes!(breakers::list))
-        .routes(routes!(breakers::show))
-        .routes(routes!(breakers::open))
-        .routes(routes!(breakers::close))
-        .routes(routes!(breakers::release))
-        .routes(routes!(performance::performance))
-        .routes(routes!(performance::metrics))
-        .routes(routes!(performance::hlog))
-        .routes(routes!(upstreams::list))
-        .routes(routes!(upstreams::show))
-        .routes(routes!(incidents::list))
-        .routes(routes!(incidents::show))
-        .routes(routes!(incidents::ack))
-        .routes(routes!(incidents::resolve))
-        .routes(routes!(incidents::note))
-        .routes(routes!(incidents::assign))
-        .routes(routes!(incidents::rate))
-        .routes(routes!(incidents::review))
-        .routes(routes!(incidents::test))
-        .routes(routes!(reports::review))
-        .routes(routes!(reports::sla))
-        .routes(routes!(stream::stream))
-        .routes(routes!(silences::list, silences::create))
-        .routes(routes!(silences::remove))
-        .routes(routes!(silences::end))
-        .routes(routes!(uptime::uptime))
-        .routes(routes!(uptime::slo))
-        .routes(routes!(uptime::alerts))
-        .routes(routes!(config::show))
-        .routes(routes!(config::reload))
-        .routes(routes!(audit::audit))
-}
-
-/// The OpenAPI 3.1 document, as it is served.
-pub fn document() -> serde_json::Value {
-    finished(openapi())
-}
-
-fn finished(document: utoipa::openapi::OpenApi) -> serde_json::Value {
-    // Made of values with text keys alone: this cannot fail.
-    document::finish(serde_json::to_value(document).unwrap_or_default())
-}
-
-/// What the handlers declare.
-fn openapi() -> utoipa::openapi::OpenApi {
-    let (_, mut document) =
-        OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v2/sre", sre()).split_for_parts();
-    document.openapi = utoipa::openapi::OpenApiVersion::Version31;
-    name_operations(&mut document);
-    texts::describe(&mut document);
-    document
-}
-
-/// Names of operations are unique, for whoever makes a client from them.
-fn name_operations(document: &mut utoipa::openapi::OpenApi) {
-    for (path, item) in &mut document.paths.paths {
-        let path =
-            path.trim_start_matches("/api/v2/sre/").replace(['/', '-', '.'], "_").replace(['{', '}'], "");
-        let methods = [("get", &mut item.get), ("post", &mut item.post), ("delete", &mut item.delete)];
-        for (method, operation) in methods {
-            operation
-                .iter_mut()
-                .for_each(|operation| operation.operation_id = Some(format!("{method}_{path}")));
-        }
-    }
-}
-
-/// All routes: the guide's, under both prefixes, and what probes and scrapers look for.
-///
-/// Made on a thread that ends. The document takes megabytes while it is made; the allocator gives back what an ended
-/// thread has freed and keeps it for one that lives (resident and idle, measured: 11.4 against 6.9 MiB).
-pub fn router(admin: &Arc<Admin>) -> Router {
-    std::thread::scope(|threads| {
-        let made = threads.spawn(|| make_router(admin)).join();
-        made.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
-fn make_router(admin: &Arc<Admin>) -> Router {
-    let (sre, _) = sre().split_for_parts();
-    let keys = Arc::new(idempotency::Keys::default());
-    let sre = sre.layer(axum::middleware::from_fn_with_state(keys, idempotency::once));
-    let document = openapi();
-    let parameters = Arc::new(strict::KnownParameters::of(&document));
-    let sre = sre.layer(axum::middleware::from_fn_with_state(parameters, strict::only_known));
-    let index = Bytes::from(index(&document).to_string());
-    let document = Bytes::from(serde_json::to_string_pretty(&finished(document)).unwrap_or_default());
-    let json = |body: Bytes| ([(header::CONTENT_TYPE, "application/json")], body);
-    Router::new()
-        .nest("/api/v2/sre", sre.clone())
-        .nest("/sre", sre)
-        .route("/api/v2/sre/openapi.json", get(async move || json(document)))
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(health::healthz))
-        .route("/livez", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/", get(async move || json(index)))
-        .fallback(error::not_found)
-        .method_not_allowed_fallback(error::wrong_method)
-        .with_state(Arc::clone(admin))
-}
-
-fn index(document: &utoipa::openapi::OpenApi) -> serde_json::Value {
-    let paths: Vec<&String> = document.paths.paths.keys().collect();
-    serde_json::json!({ "product": "strop", "version": env!("CARGO_PKG_VERSION"), "paths": paths })
-}
-
-async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> impl IntoResponse {
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let exposition = crate::telemetry::metrics::exposition(&admin.telemetry, accept);
-    ([(header::CONTENT_TYPE, exposition.content_type)], exposition.body)
-}
+pub use state::Admin;

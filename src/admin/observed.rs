@@ -6,32 +6,19 @@ use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Admin, health};
+use super::Admin;
+use super::contract::source::Source;
+use super::dependencies;
 use crate::control::Snapshot;
 use crate::reliability::health::Health;
 use crate::runtime::clock::{self, Moment};
-
-/// How a fact came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Source {
-    /// Seen in traffic, or in this process.
-    Observed,
-    /// Asked for by active checks.
-    Probed,
-    /// Concluded from something else, such as the record headers of a tunnel.
-    #[allow(dead_code, reason = "of the closed set that clients are made for; no answer rests on it alone")]
-    Inferred,
-    /// Said by somebody else: an operator, the store, a config file.
-    Reported,
-}
 
 /// An answer with its status, age and source.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Observed<T: Serialize> {
     /// healthy, recovering, degraded, unhealthy or unknown: of what was asked for, else of the whole.
     pub status: &'static str,
-    /// What the status was decided by.
+    /// Why, as the order says.
     pub reason: String,
     /// When the newest fact in it was observed, RFC 3339.
     pub observed_at: String,
@@ -93,7 +80,7 @@ impl Provenance {
 
     /// The answer with the status, age and coverage of these facts.
     pub(super) fn answer<T: Serialize>(self, admin: &Admin, data: T) -> Json<Observed<T>> {
-        let Health { status, reason } = self.health.unwrap_or_else(|| health::of_the_whole(admin));
+        let Health { status, reason } = self.health.unwrap_or_else(|| dependencies::of_the_whole(admin));
         let age = clock::instant().saturating_duration_since(self.seen.instant);
         Json(Observed {
             status: status.label(),

@@ -24,9 +24,6 @@ use crate::store::Reader;
 use crate::store::rows::millis;
 use crate::units::At;
 
-/// Reports that are made at the same time.
-pub(super) const AT_ONCE: usize = 2;
-
 /// Which month, and how it is to be told.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

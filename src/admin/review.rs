@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::contract::incidents::when;
+use super::contract::moment::when;
 use super::error::ApiError;
 use super::request;
 use crate::reliability::incident::{ActionItem, Review};

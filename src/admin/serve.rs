@@ -22,8 +22,10 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 use tower::ServiceExt as _;
 
+use super::Admin;
 use super::error::{self, later, problem, uniform};
-use super::{Admin, guard};
+use super::router::router;
+use super::{guard, texts};
 use crate::net::acceptor::{Accepted, Acceptor, Uses};
 use crate::runtime::drain::Drain;
 use crate::runtime::fds;
@@ -36,8 +38,6 @@ const MOST: usize = 64;
 const QUICK: usize = 8;
 /// For a head, and for a body, to come in whole.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The most that an order may say, in bytes.
-pub(super) const LONGEST: usize = 512 * 1024;
 
 /// One connection of the port: whether it is at work, and since when it is not.
 struct AdminConnection {
@@ -149,10 +149,10 @@ impl PortService {
         {
             return why.into_response();
         }
-        let bytes = match within(PATIENCE, Limited::new(body, LONGEST).collect()).await {
+        let bytes = match within(PATIENCE, Limited::new(body, texts::BODY).collect()).await {
             Some(Ok(collected)) => collected.to_bytes(),
             Some(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-                let message = format!("the body is longer than {LONGEST} bytes");
+                let message = format!("the body is longer than {} bytes", texts::BODY);
                 return refused(
                     StatusCode::PAYLOAD_TOO_LARGE,
                     "body_too_long",
@@ -210,7 +210,7 @@ impl PortService {
         let name = if self.only_quick { "probes" } else { "admin" };
         accept(name, listener, drain, |tcp| {
             if let Some(place) = self.places.take() {
-                crate::runtime::tasks::detach(Arc::clone(&self).connection(tcp, place));
+                crate::runtime::tasks::detach(name, "connection", Arc::clone(&self).connection(tcp, place));
             }
         })
         .await;
@@ -249,7 +249,7 @@ pub async fn serve(
     probes: Option<std::net::TcpListener>,
     drain: Drain,
 ) {
-    let router = super::router(&admin);
+    let router = router(&admin);
     let port = |only_quick| {
         let (slots, quick, places) = (Semaphore::new(MOST), Semaphore::new(QUICK), Places::default());
         Arc::new(PortService {
@@ -262,7 +262,7 @@ pub async fn serve(
         })
     };
     if let Some(probes) = probes {
-        crate::runtime::tasks::detach(port(true).accept(probes, drain.clone()));
+        crate::runtime::tasks::detach("probes", "accepting", port(true).accept(probes, drain.clone()));
     }
     port(false).accept(listener, drain).await;
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Admin, upstreams};
+use super::{Admin, dependencies};
 use crate::reliability::detect::NETWORK;
 use crate::reliability::incident::DRILL;
 use crate::reliability::readings::Resource;
@@ -13,7 +13,7 @@ const OWN: [&str; 5] = ["store", "config", "clock", "ingress", "egress"];
 /// Upstreams, routes, resources, the sidecar's own parts, and whatever an incident or alert at hand is about.
 pub(super) fn known(admin: &Admin) -> BTreeSet<String> {
     let snapshot = admin.control.snapshot();
-    let upstreams = upstreams::sorted(admin).into_iter().map(|one| one.config.name.as_str().to_owned());
+    let upstreams = dependencies::sorted(admin).into_iter().map(|one| one.config.name.as_str().to_owned());
     let series = admin.telemetry.all_series();
     let measured = series.iter().map(|one| one.key.0.as_str().to_owned());
     let config = admin.reloader.status().config;

@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::contract::incidents::when;
+use super::contract::moment::when;
 use super::error::ApiError;
 use super::observed::{Observed, Provenance};
 use super::request::{self, Parameters, bad};

@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -20,40 +19,17 @@ use utoipa::IntoParams;
 use super::Admin;
 use super::contract::incidents::{IncidentView, Incidents};
 use super::error::ApiError;
+use super::open_streams::StreamPlace;
 use super::request::Parameters;
 use crate::control::{Change, Changes, NextChanges, Snapshot};
 use crate::runtime::drain::Drain;
 
-/// Streams at once: each holds one connection of the admin port.
-const MOST: usize = 32;
 /// Events on their way to one reader.
 const AHEAD: usize = 8;
 /// When a client should come back.
 const RETRY: Duration = Duration::from_secs(2);
 /// A comment this often shows both sides that the other one is there.
 const ALIVE: Duration = Duration::from_secs(15);
-
-/// How many streams are open, in all.
-#[derive(Debug, Default)]
-pub(super) struct OpenStreams(Arc<AtomicUsize>);
-
-/// One of them; gives its place back.
-struct StreamPlace(Arc<AtomicUsize>);
-
-impl Drop for StreamPlace {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl OpenStreams {
-    fn hold(&self) -> Result<StreamPlace, ApiError> {
-        let open = self
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < MOST).then_some(open + 1));
-        open.map(|_| StreamPlace(Arc::clone(&self.0))).map_err(|_| ApiError::TooManyStreams { most: MOST })
-    }
-}
 
 /// The event after which a stream begins.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -91,7 +67,7 @@ pub(super) fn open(admin: &Admin, place: Option<String>) -> Result<Response, Api
     let after = place.and_then(|id| number(&id, boot));
     let (send, events) = mpsc::channel(AHEAD);
     let teller = Teller { boot: boot.to_owned(), changes: admin.control.changes(), send, _held: held };
-    crate::runtime::tasks::detach(teller.tell(after, admin.drain.clone()));
+    crate::runtime::tasks::detach("admin", "stream of incidents", teller.tell(after, admin.drain.clone()));
     let stream = Sse::new(ReceiverStream::new(events)).keep_alive(KeepAlive::new().interval(ALIVE));
     // A proxy on the way must neither hold it back nor keep it.
     let unbuffered = [(header::CACHE_CONTROL, "no-store"), (UNBUFFERED, "no")];
@@ -174,14 +150,5 @@ mod tests {
         for id in ["boot-b.17", "boot-a", "boot-a.", "boot-a.x", "17", ""] {
             assert_eq!(number(id, "boot-a"), None, "{id:?}");
         }
-    }
-
-    #[test]
-    fn a_stream_gives_its_place_back() {
-        let streams = OpenStreams::default();
-        let held: Vec<_> = (0..MOST).map(|_| streams.hold().expect("room")).collect();
-        assert!(streams.hold().is_err());
-        drop(held);
-        assert!(streams.hold().is_ok());
     }
 }

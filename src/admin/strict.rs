@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     fn told(method: &Method, path: &str, name: &str) -> Option<String> {
-        let parameters = KnownParameters::of(&super::super::openapi());
+        let parameters = KnownParameters::of(&crate::admin::router::openapi());
         match parameters.check(method, path, &[(name.to_owned(), "1".to_owned())]) {
             Err(ApiError::BadQuery { problem }) => Some(problem),
             Ok(()) | Err(_) => None,
@@ -91,7 +91,7 @@ mod tests {
         let wrong = told(&Method::GET, "/api/v2/sre/incidents", "sevrity").expect("refused");
         assert!(wrong.contains("did you mean \"severity\"") && wrong.contains("cursor"), "{wrong}");
         assert_eq!(told(&Method::GET, "/sre/incidents", "severity"), None);
-        let document = super::super::openapi();
+        let document = crate::admin::router::openapi();
         let mut routes = 0;
         for (method, path) in KnownParameters::of(&document).0.keys() {
             assert!(told(method, &format!("/sre{path}"), "pretty").is_some(), "{method} {path}");

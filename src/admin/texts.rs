@@ -9,6 +9,8 @@ use utoipa::openapi::{OpenApi, PathItem, Ref, RefOr};
 
 use super::error::ApiError;
 
+/// The most that an order may say as a whole, in bytes.
+pub(super) const BODY: usize = 512 * 1024;
 /// A name: of a person, of a service; and whatever the table below does not list.
 const NAME: usize = 200;
 /// By the name of the field, wherever it stands.
@@ -159,7 +161,7 @@ mod tests {
 
     #[test]
     fn every_text_of_every_order_has_its_bound_in_the_contract() {
-        let document = serde_json::to_value(super::super::openapi()).expect("JSON");
+        let document = serde_json::to_value(crate::admin::router::openapi()).expect("JSON");
         let mut texts = 0;
         for (path, item) in document["paths"].as_object().expect("paths") {
             for method in ["post", "delete"] {

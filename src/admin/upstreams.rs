@@ -8,33 +8,13 @@ use axum::extract::{Path, State};
 
 use super::Admin;
 use super::contract::{Breaker, EndpointView, UpstreamView, Upstreams};
+use super::dependencies;
 use super::error::ApiError;
-use super::health;
 use super::observed::{Observed, Provenance};
-use crate::config::presets::SRE_API;
 use crate::reliability::verdict::Against;
 use crate::runtime::clock::{self, Moment};
 use crate::telemetry::upstreams::VERDICTS;
 use crate::upstream::Upstream;
-
-/// All upstreams, by name. The admin API on the traffic port is nobody's dependency.
-pub(super) fn sorted(admin: &Admin) -> Vec<Arc<Upstream>> {
-    let world = admin.registry.snapshot();
-    let depended_on = |one: &&Arc<Upstream>| one.config.name.as_str() != SRE_API;
-    let mut all: Vec<_> = world.upstreams.values().filter(depended_on).map(Arc::clone).collect();
-    all.sort_by(|a, b| a.config.name.cmp(&b.config.name));
-    all
-}
-
-/// The upstream of that name, or the names there are.
-pub(super) fn find(admin: &Admin, name: &str) -> Result<Arc<Upstream>, ApiError> {
-    let all = sorted(admin);
-    let found = all.iter().find(|upstream| upstream.config.name.as_str() == name).map(Arc::clone);
-    found.ok_or_else(|| ApiError::UnknownUpstream {
-        name: name.to_owned(),
-        known: all.iter().map(|upstream| upstream.config.name.as_str().to_owned()).collect(),
-    })
-}
 
 pub(super) fn view(upstream: &Upstream, moment: Moment) -> UpstreamView {
     let checked = upstream.config.health.is_some();
@@ -51,7 +31,7 @@ pub(super) fn view(upstream: &Upstream, moment: Moment) -> UpstreamView {
     let (retries, retries_denied) = upstream.series.retries();
     UpstreamView {
         name: upstream.config.name.as_str().to_owned(),
-        health: health::dependency(upstream).1,
+        health: dependencies::dependency(upstream).1,
         endpoints: upstream.endpoints.load().iter().map(endpoint).collect(),
         hosts: upstream.config.hosts.clone(),
         tls_roots: upstream.tls.as_ref().map(|tls| tls.roots.label()),
@@ -70,7 +50,7 @@ pub(super) fn view(upstream: &Upstream, moment: Moment) -> UpstreamView {
 #[utoipa::path(get, path = "/upstreams", responses((status = 200, body = Observed<Upstreams>)))]
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Upstreams>> {
     let moment = clock::now();
-    let upstreams = sorted(&admin).iter().map(|upstream| view(upstream, moment)).collect();
+    let upstreams = dependencies::sorted(&admin).iter().map(|upstream| view(upstream, moment)).collect();
     Provenance::now().answer(&admin, Upstreams { upstreams })
 }
 
@@ -81,7 +61,7 @@ pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
 ) -> Result<Json<Observed<UpstreamView>>, ApiError> {
-    let upstream = find(&admin, &name)?;
-    let about = Provenance::now().of(health::dependency(&upstream).0);
+    let upstream = dependencies::find(&admin, &name)?;
+    let about = Provenance::now().of(dependencies::dependency(&upstream).0);
     Ok(about.answer(&admin, view(&upstream, clock::now())))
 }

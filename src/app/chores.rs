@@ -37,7 +37,11 @@ pub(super) async fn seconds(
             upstream.gate.tick(now);
             upstream.operations.iter().for_each(|operation| operation.gate.tick(now));
             if upstream.gate.wants_connect(now) {
-                crate::runtime::tasks::detach(health::connect(upstream));
+                crate::runtime::tasks::detach(
+                    "upstream",
+                    "connecting for a probe",
+                    health::connect(upstream),
+                );
             }
         }
         learn(&world, &telemetry, tick, now);
@@ -82,7 +86,7 @@ impl CertificateLooks {
             }
             told
         };
-        crate::runtime::tasks::detach(async move {
+        crate::runtime::tasks::detach("app", "reading certificates", async move {
             let told = crate::runtime::tasks::apart(look).await.unwrap_or_default();
             *back.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
         });

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::bind_one;
+use super::bound::bind_one;
 use crate::config::Config;
 use crate::config::reload::Reloader;
 use crate::control::Handle;

@@ -10,7 +10,7 @@ mod inbound;
 pub mod trial;
 mod work;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,11 +22,7 @@ use crate::admin::Admin;
 use crate::config::Config;
 use crate::config::reload::{ReloadOutcome, Reloader};
 use crate::control::{self, Own, Records};
-use crate::net::listener::{self, ConnectionCount};
-use crate::net::tls;
 use crate::notify::{Channels, Sender};
-use crate::proxy::accept::ListenerDoor;
-use crate::proxy::route::Entrance;
 use crate::runtime::drain::{self, Drain, Stop};
 use crate::runtime::readiness::Readiness;
 use crate::runtime::tasks::Tasks;
@@ -39,7 +35,6 @@ use crate::telemetry::event::Event;
 use crate::telemetry::logging::Filter;
 use crate::telemetry::telling;
 use crate::upstream::registry::{Fresh, Registry};
-use crate::upstream::shares::Shares;
 use crate::upstream::{health, resolve};
 
 /// How often the config file is looked at, beside being watched.
@@ -73,52 +68,9 @@ pub struct App {
     stop: Stop,
 }
 
-/// One listener: its name, how it is served, its sockets (one per worker).
-struct Bound {
-    name: String,
-    door: ListenerDoor,
-    sockets: Vec<TcpListener>,
-}
-
-fn bind_all(config: &Config, telemetry: &Telemetry) -> anyhow::Result<Vec<Bound>> {
-    let workers = config.process.workers;
-    let socket = telemetry.memory.socket();
-    let mut all = Vec::new();
-    let mut bind = |entrance: Entrance, address: SocketAddr, server: Option<tls::Server>| {
-        let name = entrance.label();
-        let sockets = listener::bind(address, workers, socket).with_context(|| format!("listener {name}"))?;
-        let shares = Shares::new(workers, clock::instant());
-        let count = ConnectionCount::default();
-        let door =
-            ListenerDoor { entrance: Arc::new(entrance), tls: server, count, shares, streak: Arc::default() };
-        all.push(Bound { name, door, sockets });
-        anyhow::Ok(())
-    };
-    if let Some(ingress) = &config.ingress {
-        let server = ingress.tls.as_ref().map(tls::Server::load).transpose().context("ingress.tls")?;
-        bind(Entrance::Ingress, ingress.listen, server)?;
-    }
-    if let Some(egress) = &config.egress {
-        bind(Entrance::Egress, egress.listen, None)?;
-    }
-    for upstream in &config.upstreams {
-        if let Some(local) = upstream.local {
-            bind(Entrance::Local(upstream.name.clone()), local, None)?;
-        }
-    }
-    Ok(all)
-}
-
-/// A listener of the admin port, and its address.
-fn bind_one(at: SocketAddr, key: &'static str) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let bound = listener::bind(at, 1, None).context(key)?.pop().context(key)?;
-    let address = bound.local_addr()?;
-    Ok((bound, address))
-}
-
 /// Listener names and the addresses they got; from now on their connections are shown.
 fn addresses(
-    bound: &[Bound],
+    bound: &[bound::BoundListener],
     admin: SocketAddr,
     telemetry: &Telemetry,
 ) -> anyhow::Result<Vec<(String, SocketAddr)>> {
@@ -140,12 +92,12 @@ impl App {
         let access = AccessLog::start(&config.access_log).context("access log")?;
         let telemetry = Telemetry::new(workers, access, clock::now());
         let memory = control::MemoryWatch::begin(&config, &telemetry);
-        let (admin_listener, admin_address) = bind_one(config.admin.listen, "admin.listen")?;
-        let probes = config.admin.probes.map(|probes| bind_one(probes, "admin.probes")).transpose()?;
+        let (admin_listener, admin_address) = bound::bind_one(config.admin.listen, "admin.listen")?;
+        let probes = config.admin.probes.map(|probes| bound::bind_one(probes, "admin.probes")).transpose()?;
         let (probes, probes_address) = probes.unzip();
         let running = claimed(&config, admin_address);
         let (registry, fresh) = Registry::new(Arc::new(running), Arc::clone(&telemetry), workers);
-        let bound = bind_all(&config, &telemetry)?;
+        let bound = bound::bind_all(&config, &telemetry)?;
         let (stop, drain) = drain::channel();
         let readiness = Readiness::default();
         let tasks = Tasks::default();
@@ -277,9 +229,13 @@ impl Watcher {
             let resolver = self.registry.resolver();
             let (weak, listeners) = (Arc::downgrade(upstream), self.registry.listeners());
             let fresh = resolve::keep_fresh(resolver, weak, trusted, listeners, self.drain.clone());
-            crate::runtime::tasks::detach(fresh);
+            crate::runtime::tasks::detach("upstream", "resolving names", fresh);
             if upstream.config.health.is_some() {
-                crate::runtime::tasks::detach(health::watch(Arc::downgrade(upstream), self.drain.clone()));
+                crate::runtime::tasks::detach(
+                    "upstream",
+                    "checking endpoints",
+                    health::watch(Arc::downgrade(upstream), self.drain.clone()),
+                );
             }
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::Bound;
+use super::bound::BoundListener;
 use crate::proxy::accept::{self, ListenerDoor};
 use crate::proxy::overload;
 use crate::proxy::pulse::BEAT;
@@ -22,7 +22,7 @@ use crate::upstream::registry::Registry;
 
 /// Starts a worker for each socket of a listener.
 pub(super) fn spawn(
-    bound: Vec<Bound>,
+    bound: Vec<BoundListener>,
     registry: &Arc<Registry>,
     telemetry: &Arc<Telemetry>,
     drain: &Drain,
@@ -57,10 +57,14 @@ async fn work(
     let seed = uuid::Uuid::now_v7().as_u64_pair().1 ^ number as u64;
     let worker = Worker::new(number, registry, telemetry, seed);
     let open: accept::Open = Rc::new(Cell::new(0));
-    crate::runtime::tasks::spawn_local(Rc::clone(&worker.access).keep_flushing());
+    crate::runtime::tasks::spawn_on_worker(
+        "worker",
+        "flushing the access log",
+        Rc::clone(&worker.access).keep_flushing(),
+    );
     for (door, socket) in share {
         let accepting = accept::accept(socket, door, Rc::clone(&worker), drain.clone(), Rc::clone(&open));
-        crate::runtime::tasks::spawn_local(accepting);
+        crate::runtime::tasks::spawn_on_worker("worker", "accepting", accepting);
     }
     let look = || {
         worker.pools.kept.allow(worker.registry.snapshot().config.process.kept_bodies);

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::{complain, run, say};
+use super::file;
+use super::output::{complain, say};
 use crate::app::trial;
 use crate::config::problem::Problems;
 use crate::config::{self, Config};
@@ -22,7 +23,7 @@ pub(super) struct CheckArgs {
 
 /// Checks them all. 0: all can run; 1: all can, and `strict` found a warning or advice; 2: one cannot.
 pub(super) fn check(asked: CheckArgs) -> ExitCode {
-    let files = match (asked.files.is_empty(), run::found(None)) {
+    let files = match (asked.files.is_empty(), file::found(None)) {
         (false, _) => asked.files.into_iter().map(Some).collect(),
         (true, found) => vec![found],
     };
@@ -71,8 +72,8 @@ impl CheckReport {
 }
 
 fn read(file: Option<&Path>) -> Result<CheckReport, Problems> {
-    let (text, source) = run::text_of(file).map_err(|error| Problems::single(&error))?;
-    trial::load(&text, &source, &run::overrides(None)).map(|config| CheckReport::of(&config))
+    let (text, source) = file::text_of(file).map_err(|error| Problems::single(&error))?;
+    trial::load(&text, &source, &file::overrides(None)).map(|config| CheckReport::of(&config))
 }
 
 fn in_words(name: &str, read: &Result<CheckReport, Problems>) {

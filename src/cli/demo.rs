@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-use super::{complain, run, say};
+use super::output::{complain, say};
+use super::run;
 use crate::config::word::Word as _;
 use crate::config::{self, presets::Preset};
 

@@ -2,7 +2,9 @@
 
 mod check;
 mod demo;
+mod file;
 mod notify;
+mod output;
 mod report;
 mod run;
 mod store;
@@ -64,7 +66,8 @@ enum CliCommand {
     Backup {
         #[command(subcommand)]
         what: Option<store::Backup>,
-        /// The config file; found as `run` finds it.
+        /// The config file. Default: $STROP_CONFIG, else ./strop.toml, else /etc/strop/strop.toml, else a built-in one that
+        /// serves a backend on 127.0.0.1:8001 at 127.0.0.1:8000.
         #[arg(short, long)]
         config: Option<PathBuf>,
         /// A directory. Default: `to` of [store.backup].
@@ -98,7 +101,7 @@ pub fn main() -> ExitCode {
         }
         CliCommand::Healthcheck { admin } => run::healthcheck(&admin),
         CliCommand::Schema => {
-            say(&crate::config::schema());
+            output::say(&crate::config::schema());
             ExitCode::SUCCESS
         }
         CliCommand::Audit { what } => store::audit(what),
@@ -108,16 +111,4 @@ pub fn main() -> ExitCode {
         CliCommand::Demo { weather: None } => demo::run(),
         CliCommand::Demo { weather: Some(weather) } => demo::change(weather),
     }
-}
-
-/// Prints a line of an answer. A reader that has gone away (`| head`) is no error.
-fn say(text: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stdout(), "{text}");
-}
-
-/// Prints why a command failed.
-fn complain(text: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "{text}");
 }

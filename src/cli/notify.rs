@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 
-use super::{complain, run, say};
+use super::file;
+use super::output::{complain, say};
 use crate::names::ChannelName;
 use crate::notify::{Channels, PATIENCE, Sender};
 
@@ -27,12 +28,9 @@ pub(super) enum Notify {
 /// Does it. A running sidecar is not needed and not asked.
 pub(super) fn notify(order: Notify) -> ExitCode {
     let Notify::Test { channel, config } = order;
-    let config = match run::configured(config) {
+    let config = match file::configured(config) {
         Ok(config) => config,
-        Err(problem) => {
-            complain(&problem);
-            return ExitCode::from(2);
-        }
+        Err(code) => return code,
     };
     let channels = Channels::new(&config);
     let known = ChannelName::new(&channel).ok().filter(|name| channels.kind(name).is_some());

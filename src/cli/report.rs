@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
 
+use super::file;
+use super::output::{complain, say};
 use super::store::wait;
-use super::{complain, run, say};
 use crate::config::Config;
 use crate::report::calendar::{Month, ReportZone};
 use crate::report::gather;
@@ -41,7 +42,8 @@ pub(super) enum ReportCommand {
         /// Where it is written to. Default: standard output.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
-        /// The config file; found as `run` finds it.
+        /// The config file. Default: $STROP_CONFIG, else ./strop.toml, else /etc/strop/strop.toml, else a built-in one that
+        /// serves a backend on 127.0.0.1:8001 at 127.0.0.1:8000.
         #[arg(short, long)]
         config: Option<PathBuf>,
     },
@@ -58,7 +60,8 @@ pub(super) enum ReportCommand {
         /// Where it is written to. Default: standard output.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
-        /// The config file; found as `run` finds it.
+        /// The config file. Default: $STROP_CONFIG, else ./strop.toml, else /etc/strop/strop.toml, else a built-in one that
+        /// serves a backend on 127.0.0.1:8001 at 127.0.0.1:8000.
         #[arg(short, long)]
         config: Option<PathBuf>,
     },
@@ -104,12 +107,9 @@ pub(super) fn report(what: ReportCommand) -> ExitCode {
             (config.clone(), out.clone())
         }
     };
-    let config = match run::configured(config) {
+    let config = match file::configured(config) {
         Ok(config) => config,
-        Err(problem) => {
-            complain(&problem);
-            return ExitCode::from(2);
-        }
+        Err(code) => return code,
     };
     let work = async {
         let store = config.store.as_ref().ok_or_else(|| {

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{complain, run, say};
+use super::file;
+use super::output::{complain, say};
 use crate::config::{StoreAt, StoreConfig};
 use crate::store;
 use crate::store::audit::{ChainEnd, Walk};
@@ -17,7 +18,8 @@ use crate::store::backup::{self, BackupError, Manifest};
 pub(super) enum Audit {
     /// Walk the hash chain from its first row to its last. Exit code 0: whole; 1: broken, or it cannot be read.
     Verify {
-        /// The config file; found as `run` finds it.
+        /// The config file. Default: $STROP_CONFIG, else ./strop.toml, else /etc/strop/strop.toml, else a built-in one that
+        /// serves a backend on 127.0.0.1:8001 at 127.0.0.1:8000.
         #[arg(short, long)]
         config: Option<PathBuf>,
         /// A head that was seen before, `ROW:HASH` as the log tells it, or the manifest of a copy: it must still be on the chain.
@@ -42,11 +44,9 @@ pub(super) fn wait<T>(work: impl Future<Output = T>) -> Result<T, String> {
     runtime.map(|runtime| runtime.block_on(work)).map_err(|error| format!("cannot start: {error}"))
 }
 
-fn configured(named: Option<PathBuf>) -> Result<StoreConfig, ExitCode> {
-    let config = run::configured(named).map_err(|problem| {
-        complain(&problem);
-        ExitCode::from(2)
-    })?;
+/// The configured store, which is there.
+fn store_of(named: Option<PathBuf>) -> Result<StoreConfig, ExitCode> {
+    let config = file::configured(named)?;
     let store = config.store.ok_or_else(|| {
         complain("store.url is \"off\": there is nothing to look into");
         ExitCode::from(2)
@@ -88,7 +88,7 @@ fn head(told: &str) -> Result<ChainEnd, String> {
 
 /// Walks the chain. 0: whole; 1: broken or unreadable; 2: the config or what is asked cannot run.
 pub(super) fn audit(Audit::Verify { config, against }: Audit) -> ExitCode {
-    let config = match configured(config) {
+    let config = match store_of(config) {
         Ok(config) => config,
         Err(code) => return code,
     };
@@ -134,7 +134,7 @@ pub(super) fn backup(what: Option<Backup>, config: Option<PathBuf>, to: Option<P
     if let Some(Backup::Verify { file }) = what {
         return told(wait(backup::verify(&file)).map(|checked| checked.map(|manifest| (file, manifest))));
     }
-    let config = match configured(config) {
+    let config = match store_of(config) {
         Ok(config) => config,
         Err(code) => return code,
     };

@@ -158,7 +158,7 @@ pub struct ReloadStatus {
     pub path: Option<PathBuf>,
     /// The config in force.
     pub config: Arc<Config>,
-    /// Rises with every applied config.
+    /// Rises with every transition.
     pub generation: u64,
     /// When it came in force.
     pub loaded_at: SystemTime,

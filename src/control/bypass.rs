@@ -102,7 +102,7 @@ impl BypassWatch {
         if self.asked.is_none_or(|asked| asked > now || now.since(asked) >= EVERY) {
             self.asked = Some(now);
             let (shared, ports) = (Arc::clone(&self.shared), egress.bypass_ports.clone());
-            crate::runtime::tasks::detach(async move {
+            crate::runtime::tasks::detach("control", "looking for bypasses", async move {
                 let looked = move || (ConnectionSampler::default().look(&ports), ports);
                 if let Some((seen, ports)) = crate::runtime::tasks::blocking(looked).await {
                     *locked(&shared) = Some((now, ports, seen));

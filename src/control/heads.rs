@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::records::json;
 use crate::reliability::incident::{Head, Incident};
 use crate::store::rows::{self, NewEntry};
 use crate::store::values::{self, value};
@@ -67,6 +66,12 @@ pub(super) fn row(incident: &Incident, head: Head, member: &str) -> rows::Incide
         member: member.to_owned(),
         body: json(&head),
     }
+}
+
+/// A value of the core as the body of a row.
+pub(super) fn json<T: serde::Serialize>(value: &T) -> String {
+    // Values of the core have text keys only, so this cannot fail.
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// What the store keeps of two versions of an incident: both of them, see [`Head::join`]. A row that cannot be read here gives

@@ -44,7 +44,7 @@ impl MachineSampler {
         {
             self.asked = Some(now);
             let (shared, watched) = (Arc::clone(&self.shared), watched(config));
-            crate::runtime::tasks::detach(async move {
+            crate::runtime::tasks::detach("control", "sampling resources", async move {
                 let sample = move || {
                     let last = sampler.sample(&watched, now);
                     (sampler, last)

@@ -182,7 +182,7 @@ impl Control {
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // What a fleet has stored, the synchronisation brings.
         let mut restored = !self.fleet.is_single();
-        let mut left = Box::pin(past::left_behind(self.records.clone()));
+        let mut left = Box::pin(self.records.clone().left_behind_at_last());
         if !restored && let Ok(found) = tokio::time::timeout(RESTORE, &mut left).await {
             // Before the first look, where the store answers: what goes on is not opened a second time.
             restored = true;
@@ -321,7 +321,7 @@ impl Control {
         self.show(snapshot);
         let Some(answer) = answer else { return };
         // Whoever asked may have left; the order is done all the same.
-        crate::runtime::tasks::detach(async move {
+        crate::runtime::tasks::detach("control", "answering an order", async move {
             let stored = audit::stored(written).await;
             let _ = answer.send(reply.map(|reply| OrderReceipt { reply, stored, audit_id }));
         });

@@ -230,7 +230,11 @@ impl Notifier {
         folded.iter().for_each(|entry| self.store(entry));
         for entry in due {
             let notifier = self.clone();
-            crate::runtime::tasks::detach(async move { notifier.deliver(entry).await });
+            crate::runtime::tasks::detach(
+                "notifier",
+                "delivering",
+                async move { notifier.deliver(entry).await },
+            );
         }
         for entry in &closed {
             let why = entry.last.as_deref().unwrap_or("away: nothing is sent there until it is back");

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use super::records::{LeftBehind, Records};
 use crate::names::IncidentId;
 use crate::reliability::incident::Incident;
-use crate::runtime::clock;
 use crate::units::At;
 
 /// How far back they reach.
@@ -35,16 +33,5 @@ impl Figure {
             closed: clocks.closed,
             took: clocks.to_recover(),
         })
-    }
-}
-
-/// What an earlier start left, once the store says it. Whoever looks does not wait for it.
-pub(super) async fn left_behind(records: Records) -> LeftBehind {
-    loop {
-        let now = At(crate::store::rows::millis(clock::now().wall));
-        if let Some(left) = records.left_behind(now).await {
-            return left;
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use super::backups::Backups;
 use super::damaged::Damaged;
-use super::heads::{HandedOver, PAGE, live, row};
+use super::heads::{HandedOver, PAGE, json, live, row};
 use super::past::{self, Figure};
-use super::uptime::{REPLIES, Uptime};
+use super::uptime::{KEPT, REPLIES, Uptime};
 use crate::names::IncidentId;
 use crate::notify::queue::{DeliveryState as Delivered, Queued};
 use crate::reliability::alert::Sign;
@@ -28,8 +28,6 @@ use crate::store::{IncidentFilter, RowPage, Store, StoreError};
 use crate::telemetry::event::StoreEvent;
 use crate::units::At;
 
-/// How far back the ledger is read at a start: the longest report that is kept at hand, 30 days.
-pub(super) const KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// How long it is told that the file was removed, in milliseconds.
 const REMOVED: i64 = 600_000;
 /// Incidents of one look at what others have changed.
@@ -208,6 +206,16 @@ impl Records {
         })
     }
 
+    /// What an earlier start left, once the store says it: asked for once a second. Whoever looks does not wait for it.
+    pub(super) async fn left_behind_at_last(self) -> LeftBehind {
+        loop {
+            if let Some(left) = self.left_behind(At(millis(clock::now().wall))).await {
+                return left;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
     /// `None`: the store does not answer.
     pub(super) async fn left_behind(&self, now: At) -> Option<LeftBehind> {
         let Some(store) = &self.store else { return Some((Vec::new(), Vec::new(), Uptime::new(now))) };
@@ -347,11 +355,6 @@ impl Records {
 /// The silence of a row, if it can be read.
 pub(super) fn silence_of(row: &rows::SilenceRow) -> Option<Silence> {
     value(&row.id, &row.body)
-}
-
-pub(super) fn json<T: serde::Serialize>(value: &T) -> String {
-    // Values of the core have text keys only, so this cannot fail.
-    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// What is one word in JSON.

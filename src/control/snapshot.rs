@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::past::Figure;
-use super::records::KEPT;
-use super::uptime::Uptime;
+use super::uptime::{KEPT, Uptime};
 use crate::names::IncidentId;
 use crate::reliability::alert::Alert;
 use crate::reliability::counts::{Counts, Windows};

@@ -13,11 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::past::Figure;
-use super::records::KEPT;
 use crate::reliability::counts::Counts;
 use crate::reliability::ledger::{Minute, Report, Slice};
 use crate::units::At;
 
+/// How far back the ledger is read at a start: the longest report that is kept at hand, 30 days.
+pub(super) const KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// Minutes that are kept as such.
 const MINUTES: i64 = 120;
 /// Seconds of an hour.

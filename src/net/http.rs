@@ -14,10 +14,13 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::runtime::clock;
-use crate::runtime::tasks::SendExec;
+use crate::runtime::tasks::{SendExec, TaskName};
 
 /// `User-Agent` of every request and mail.
 pub const AGENT: &str = concat!("strop/", env!("CARGO_PKG_VERSION"));
+
+/// Tasks of an HTTP/2 connection.
+const HTTP2: TaskName = TaskName { owner: "net", task: "HTTP/2 connection" };
 
 /// The version of HTTP that is spoken, from the first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +97,7 @@ where
             .await
         }
         HttpVersion::Http2 => {
-            let shaken = http2::handshake(SendExec, stream).await;
+            let shaken = http2::handshake(SendExec(HTTP2), stream).await;
             let (mut sender, connection) = shaken.map_err(AskError::NoSession)?;
             driven(connection, async {
                 let answer = sender.send_request(request).await.map_err(AskError::NoAnswer)?;

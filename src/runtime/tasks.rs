@@ -3,7 +3,8 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::sync::{mpsc, oneshot};
@@ -65,10 +66,47 @@ impl<F: Future<Output = ()>> Future for PanicGuard<F> {
     }
 }
 
-/// Starts a task of the control runtime that ends with its connection.
+/// Which part of the process started a task, and what the task does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskName {
+    /// The module that started it and is worse off without it.
+    pub owner: &'static str,
+    /// What it does.
+    pub task: &'static str,
+}
+
+/// What hears of tasks that panicked; set once.
+static ON_PANIC: OnceLock<fn(TaskName)> = OnceLock::new();
+/// Detached tasks that panicked since the start.
+static PANICKED: AtomicU64 = AtomicU64::new(0);
+
+/// From now on `tell` hears of each detached task that panics. The first caller wins.
+pub fn tell_panics(tell: fn(TaskName)) {
+    let _ = ON_PANIC.set(tell);
+}
+
+/// Detached tasks that panicked since the start.
+pub fn panicked() -> u64 {
+    PANICKED.load(Ordering::Relaxed)
+}
+
+fn note_panic(name: TaskName) {
+    PANICKED.fetch_add(1, Ordering::Relaxed);
+    if let Some(tell) = ON_PANIC.get() {
+        tell(name);
+    }
+}
+
+/// Starts a task of the control runtime that ends with what it is for: a connection, an order, an upstream. A panic ends it
+/// alone, is counted by [`panicked`] and is told.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
-pub fn detach(task: impl Future<Output = ()> + Send + 'static) {
-    drop(tokio::spawn(task));
+pub fn detach(owner: &'static str, task: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+    let guarded = PanicGuard(Box::pin(work));
+    tokio::spawn(async move {
+        if guarded.await {
+            note_panic(TaskName { owner, task });
+        }
+    });
 }
 
 /// Runs what reads files on a thread that may wait; `None`: it panicked.
@@ -91,6 +129,11 @@ pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
 pub async fn aside<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || runtime.block_on(work)).await.ok()
+}
+
+/// Starts a task that a worker needs for as long as it lives; a panic is counted and told as that of a detached one.
+pub fn spawn_on_worker(owner: &'static str, task: &'static str, work: impl Future<Output = ()> + 'static) {
+    spawn_connection(work, move || note_panic(TaskName { owner, task }));
 }
 
 /// Starts a task on this worker.
@@ -128,9 +171,9 @@ where
     }
 }
 
-/// Lets hyper start its tasks on the control runtime.
+/// Lets hyper start its tasks on the control runtime, under this name.
 #[derive(Clone, Copy, Debug)]
-pub struct SendExec;
+pub struct SendExec(pub TaskName);
 
 impl<F> hyper::rt::Executor<F> for SendExec
 where
@@ -138,7 +181,8 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, task: F) {
-        detach(async move {
+        let TaskName { owner, task: name } = self.0;
+        detach(owner, name, async move {
             task.await;
         });
     }
@@ -154,5 +198,38 @@ mod tests {
         tasks.spawn("dies", async { panic!("on purpose") });
         assert_eq!(tasks.first_to_end().await, "dies");
         assert!(tasks.names().is_empty());
+    }
+
+    static TOLD: Mutex<Vec<TaskName>> = Mutex::new(Vec::new());
+
+    /// Waits for what is told of `owner`; other tests of this process panic on purpose, too.
+    async fn told_of(owner: &str) -> TaskName {
+        loop {
+            let told = TOLD.lock().expect("not poisoned").iter().copied().find(|one| one.owner == owner);
+            match told {
+                Some(told) => return told,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_a_detached_task_is_counted_and_told_by_its_name() {
+        tell_panics(|name| TOLD.lock().expect("not poisoned").push(name));
+        let before = panicked();
+        detach("tests", "ends", async {});
+        detach("tests", "dies", async { panic!("on purpose") });
+        assert_eq!(told_of("tests").await, TaskName { owner: "tests", task: "dies" });
+        assert!(panicked() > before);
+        let name = TaskName { owner: "hyper", task: "connection" };
+        hyper::rt::Executor::execute(&SendExec(name), async { panic!("on purpose") });
+        assert_eq!(told_of("hyper").await, name);
+        let worker = tokio::task::LocalSet::new();
+        worker
+            .run_until(async {
+                spawn_on_worker("worker", "accepts", async { panic!("on purpose") });
+                assert_eq!(told_of("worker").await.task, "accepts");
+            })
+            .await;
     }
 }

@@ -18,55 +18,20 @@
 //! is never gone on from in silence: a row `audit.cut` stands where it was found. Against an old copy of the whole file put in
 //! its place only a head that has left it helps: see [`ChainEnd`]'s text.
 
-use std::fmt;
-
 use aws_lc_rs::hmac;
 use secrecy::ExposeSecret as _;
 
 use super::StoreConfig;
+use super::chain::KEYED;
+pub use super::chain::{Broken, ChainEnd, Walk};
 use super::db::{Conn, DbError, Row, args};
+use super::digest::{hex, sha256};
 use super::rows::{AuditEntry, AuditRow, millis};
 use super::seal::ChainSeals;
 use crate::runtime::clock;
 
 /// Rows read at a time.
 const PAGE: i64 = 1_000;
-
-/// One end of the chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChainEnd {
-    /// Which row; 0: none yet.
-    pub seq: i64,
-    /// Hash of that row: hex, or `hmac:` and hex with a key.
-    pub hash: String,
-}
-
-/// `12:<hash>`: row 12 and its hash, as logs, manifests and `strop audit verify --against` know it.
-impl fmt::Display for ChainEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.seq, self.hash)
-    }
-}
-
-impl ChainEnd {
-    /// Reads what [`fmt::Display`] writes.
-    pub fn read(text: &str) -> Option<Self> {
-        let (seq, hash) = text.trim().split_once(':')?;
-        let digits = hash.strip_prefix(KEYED).unwrap_or(hash);
-        let whole = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let seq = seq.parse().ok().filter(|seq| *seq >= 0)?;
-        whole.then(|| Self { seq, hash: hash.to_owned() })
-    }
-
-    /// The first 48 bits of the hash, for a gauge, which can hold no more.
-    pub fn prefix(&self) -> u64 {
-        let digits = self.hash.strip_prefix(KEYED).unwrap_or(&self.hash);
-        u64::from_str_radix(digits.get(..12).unwrap_or_default(), 16).unwrap_or_default()
-    }
-}
-
-/// What a hash begins with that a key made.
-const KEYED: &str = "hmac:";
 
 /// The key of a chain; it shows itself to nobody.
 #[derive(Clone, Debug)]
@@ -113,54 +78,6 @@ pub(super) fn turn(key: &ChainKey, head: &ChainEnd, mac: Option<&str>) -> Option
 
 /// The action of the row behind a head that the key does not know.
 const CUT: &str = "audit.cut";
-
-/// Why a chain is not whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
-    /// The first bad row.
-    pub seq: i64,
-    /// What is wrong with it.
-    pub why: String,
-}
-
-/// What a walk along the chain found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Walk {
-    /// Rows that are good.
-    pub rows: u64,
-    /// The last good one.
-    pub head: ChainEnd,
-    /// Of the good ones, how many bear a key; without it only their order is checked.
-    pub keyed: u64,
-    /// The first bad one, if there is one.
-    pub broken: Option<Broken>,
-}
-
-/// SHA-256 in lower-case hex.
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref())
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// SHA-256 of what comes in pieces.
-pub(super) struct Sha256(aws_lc_rs::digest::Context);
-
-impl Sha256 {
-    pub(super) fn new() -> Self {
-        Self(aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256))
-    }
-
-    pub(super) fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    pub(super) fn finish(self) -> String {
-        hex(self.0.finish().as_ref())
-    }
-}
 
 /// The hash of a row that follows `prev_hash`, without a key.
 pub fn hash_of(seq: i64, entry: &AuditEntry, prev_hash: &str) -> String {

@@ -14,9 +14,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::StoreConfig;
-use super::audit::{self, Sha256};
+use super::audit;
 use super::connect::{Db, connect_sqlite, migrate, schema_version};
 use super::db::{Conn, DbError, args};
+use super::digest::Sha256;
 use super::error::StoreError;
 use super::export::{self, Stopped};
 use super::file;

@@ -76,7 +76,7 @@ pub struct StoreStatus {
     /// How long the transactions took that came to disk.
     pub commits: Seconds,
     /// The last row of the audit chain that this sidecar saw; `None`: it has not written yet.
-    pub audit_head: Option<super::audit::ChainEnd>,
+    pub audit_head: Option<super::chain::ChainEnd>,
 }
 
 /// Why the store did not do what it was asked.

@@ -8,8 +8,8 @@ use std::io::{self, BufRead, Write};
 
 use serde_json::{Map, Value, json};
 
-use super::audit::hex;
 use super::db::{Arg, Conn, DbError, SqlValue};
+use super::digest::hex;
 
 /// Number of the format, in an export's first line.
 const FORMAT: i64 = 1;

@@ -11,9 +11,11 @@
 pub mod audit;
 pub mod backup;
 mod beat;
+mod chain;
 mod commit;
 mod connect;
 mod db;
+mod digest;
 pub mod error;
 mod export;
 mod file;
@@ -29,6 +31,7 @@ pub mod rows;
 mod seal;
 mod session;
 mod sql;
+mod statement;
 pub mod values;
 mod writer;
 

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::audit::{Broken, Sha256};
+use super::chain::Broken;
 use super::db::{Conn, DbError, SqlValue, args};
+use super::digest::Sha256;
 use super::rows::{AuditEntry, AuditRow, Millis, millis};
 use crate::runtime::clock;
 

@@ -16,7 +16,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions};
 use sqlx::{Acquire as _, ConnectOptions as _, Connection as _, SqlStr};
 
-use super::db::{Arg, DbError, Row, query, row};
+use super::statement::{Arg, DbError, Row, query, row};
 
 /// What members tell each other of what they have written.
 const CHANNEL: &str = "strop_news";

@@ -8,7 +8,9 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry, fmt};
 
+use super::event::Event;
 use super::telling::{self, Folding, LineWriter};
+use crate::runtime::tasks::{self, TaskName};
 
 /// Changes the filter of a running process.
 #[derive(Clone, Debug)]
@@ -50,5 +52,6 @@ pub fn start(directives: &str, json: bool) -> Option<Filter> {
     let lines = lines.with_filter(Folding::default());
     tracing_subscriber::registry().with(filter).with(lines).try_init().ok()?;
     tell_panics();
+    tasks::tell_panics(|TaskName { owner, task }| Event::TaskPanicked { owner, task }.tell());
     Some(Filter(handle))
 }

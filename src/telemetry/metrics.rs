@@ -195,7 +195,7 @@ fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
         listeners.set(&[("listener", &name)], count as f64);
     }
     let mut families = vec![
-        counter("panics_total", "Connections that ended by a panic.", of(&numbers.panics)),
+        counter("panics_total", "Connections and other tasks that ended by a panic.", telemetry.panics()),
         counter(
             "listener_refused_total",
             "Connections refused by a listener's cap.",

@@ -41,6 +41,7 @@ use std::time::Instant;
 use crate::message::memory::MemoryBudget;
 use crate::names::{RouteName, UpstreamName};
 use crate::runtime::clock::Moment;
+use crate::runtime::tasks;
 use access::AccessLog;
 use labels::{Direction, SeriesKey};
 use series::Series;
@@ -188,6 +189,11 @@ impl Telemetry {
     pub fn listener_counts(&self) -> Vec<(String, usize)> {
         let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
         listeners.iter().map(|(name, count)| (name.clone(), count.now())).collect()
+    }
+
+    /// Connections and other tasks that ended by a panic.
+    pub fn panics(&self) -> u64 {
+        self.process.panics.load(Ordering::Relaxed) + tasks::panicked()
     }
 
     /// A connection's task panicked.

@@ -6,11 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::moment::when;
 use crate::admin::review::ReviewView;
 use crate::control::{Change, Snapshot};
 use crate::reliability::incident::{Entry, Incident, Signal};
-use crate::runtime::clock;
-use crate::units::At;
 
 /// Somebody takes an incident.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -18,7 +17,7 @@ use crate::units::At;
 pub(in crate::admin) struct AckOrder {
     /// Who; "admin-api" without it.
     pub(in crate::admin) actor: Option<String>,
-    /// Why; it stands in the timeline and the audit log.
+    /// Why.
     pub(in crate::admin) reason: Option<String>,
 }
 
@@ -28,7 +27,7 @@ pub(in crate::admin) struct AckOrder {
 pub(in crate::admin) struct ResolveOrder {
     /// Who; "admin-api" without it.
     pub(in crate::admin) actor: Option<String>,
-    /// Why; it stands in the timeline and the audit log.
+    /// Why.
     pub(in crate::admin) reason: Option<String>,
     /// Even while the condition holds.
     pub(in crate::admin) force: bool,
@@ -62,7 +61,7 @@ pub(in crate::admin) struct RateOrder {
     pub(in crate::admin) actor: Option<String>,
     /// critical, high, medium or low; required.
     pub(in crate::admin) severity: Option<String>,
-    /// Why it is that bad; required.
+    /// Why; it stands in the timeline and the audit log.
     pub(in crate::admin) reason: Option<String>,
 }
 
@@ -72,7 +71,7 @@ pub(in crate::admin) struct RateOrder {
 pub(in crate::admin) struct TestOrder {
     /// One line for people; it heads the messages.
     pub(in crate::admin) title: Option<String>,
-    /// critical, high, medium or low; low without it.
+    /// critical, high, medium or low; required.
     pub(in crate::admin) severity: Option<String>,
     /// About what; "test" without it.
     pub(in crate::admin) service: Option<String>,
@@ -193,12 +192,6 @@ pub(in crate::admin) struct IncidentView {
     version: u64,
 }
 
-/// The moment as RFC 3339, in UTC.
-pub(in crate::admin) fn when(at: At) -> String {
-    let millis = u64::try_from(at.0).unwrap_or(0);
-    clock::rfc3339(std::time::UNIX_EPOCH + Duration::from_millis(millis))
-}
-
 /// Lines of a timeline in lists.
 const LAST: usize = 5;
 
@@ -209,6 +202,7 @@ impl IncidentView {
         Self::with(incident, now, last(&incident.timeline))
     }
 
+    /// Its name.
     pub(in crate::admin) fn id(&self) -> String {
         self.id.clone()
     }
@@ -307,7 +301,7 @@ pub(in crate::admin) struct AlertView {
     rule: &'static str,
     service: String,
     scope: String,
-    /// One of pending and firing.
+    /// suspected, open, acknowledged, mitigating, monitoring, resolved, reviewed or cleared.
     state: &'static str,
     first_bad_at: Option<String>,
     flaps: u32,

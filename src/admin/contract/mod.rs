@@ -1,13 +1,15 @@
 //! The contract: what the API's answers look like. A field is added, never changed.
 
 pub(in crate::admin) mod incidents;
+pub(in crate::admin) mod moment;
+pub(in crate::admin) mod source;
 
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::admin::observed::Source;
+use self::source::Source;
 use crate::reliability::breaker::{self, BreakerPolicy, BreakerView};
 use crate::runtime::clock::{self, Moment};
 use crate::telemetry::breakers::BreakerSeries;
@@ -76,7 +78,7 @@ impl FailedAttempt {
 pub struct Breaker {
     /// The upstream's name; of an operation `<upstream>.<operation>`.
     pub name: String,
-    /// closed, open or half_open: what requests meet.
+    /// The state that is held: open or closed.
     pub state: &'static str,
     /// Why; null: it has never moved.
     pub why: Option<String>,
@@ -262,13 +264,13 @@ pub(in crate::admin) struct DependencyView {
     pub name: String,
     /// healthy, recovering, degraded, unhealthy, or unknown: nobody has called or checked it.
     pub status: &'static str,
-    /// What the status was decided by.
+    /// Why, as the order says.
     pub reason: String,
     /// probed: there are active checks. observed: what exchanges say is all that is known.
     pub(in crate::admin) source: Source,
     /// closed, open or half_open: what requests meet.
     pub circuit_breaker: &'static str,
-    /// Why the breaker is there; null: it has never moved.
+    /// Why; null: it has never moved.
     pub why: Option<String>,
     /// Addresses that its names have now.
     pub endpoints: usize,
@@ -366,7 +368,7 @@ pub struct MetricsView {
 pub struct ConfigView {
     /// The config file; null: the built-in config.
     pub path: Option<String>,
-    /// Rises with every applied config.
+    /// Rises with every transition.
     pub generation: u64,
     /// Of the text in force.
     pub hash: String,

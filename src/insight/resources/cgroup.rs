@@ -10,6 +10,19 @@ use std::sync::Arc;
 use super::{Resource, ResourceReading};
 use crate::units::At;
 
+/// How much memory there is for this process, and how much is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryRoom {
+    /// Bytes: the control group's limit, or the machine's memory where it has none.
+    pub limit: usize,
+    /// Bytes in use: the working set of the same.
+    pub used: usize,
+    /// Is it the control group's limit, at which the kernel ends the process?
+    pub is_group: bool,
+    /// Bytes that the kernel holds for sockets; `None`: not observable.
+    pub sockets: Option<usize>,
+}
+
 /// Where things are, and the CPU times of the last sample.
 #[derive(Debug)]
 pub(super) struct Groups {
@@ -122,10 +135,10 @@ impl Groups {
     }
 
     /// Memory of the level that is nearest to its limit, and what the kernel holds for sockets.
-    pub(super) fn room(&self) -> Option<super::MemoryRoom> {
+    pub(super) fn room(&self) -> Option<MemoryRoom> {
         let share = self.memory()?;
         let whole = |bytes: f64| usize::try_from(bytes as u64).unwrap_or(usize::MAX);
-        Some(super::MemoryRoom {
+        Some(MemoryRoom {
             limit: whole(share.of),
             used: whole(share.used),
             is_group: share.limited == Limited::Group,

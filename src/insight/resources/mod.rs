@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub use crate::reliability::readings::{Resource, ResourceReading};
 use crate::units::At;
 use cgroup::Groups;
+pub use cgroup::MemoryRoom;
 
 /// What of the machine is looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,19 +71,6 @@ impl Sampler {
         let source = format!("/proc/net/dev, of {capacity} bytes/s each way");
         ResourceReading { what: Resource::Network, which: Arc::from("pod"), used, sampled: now, source }
     }
-}
-
-/// How much memory there is for this process, and how much is in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemoryRoom {
-    /// Bytes: the control group's limit, or the machine's memory where it has none.
-    pub limit: usize,
-    /// Bytes in use: the working set of the same.
-    pub used: usize,
-    /// Is it the control group's limit, at which the kernel ends the process?
-    pub is_group: bool,
-    /// Bytes that the kernel holds for sockets; `None`: not observable.
-    pub sockets: Option<usize>,
 }
 
 /// Reads [`MemoryRoom`] again and again.

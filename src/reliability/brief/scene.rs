@@ -34,7 +34,7 @@ pub struct Scene {
 pub struct RouteScene {
     /// The route.
     pub name: String,
-    /// The upstream.
+    /// The upstream that the route leads to.
     pub upstream: String,
     /// Exchanges that count: good and failed ones; not: the client's own errors.
     pub total: u64,
@@ -103,7 +103,7 @@ pub struct BreakerScene {
 /// An address of a dependency.
 #[derive(Clone, Debug)]
 pub struct EndpointScene {
-    /// IP and port.
+    /// IP address and port.
     pub address: String,
     /// How it is.
     pub state: EndpointIs,

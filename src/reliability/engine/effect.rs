@@ -108,7 +108,7 @@ impl NoticeKind {
 pub enum Command {
     /// Open one by hand: a test, or what no rule sees.
     Open {
-        /// Who.
+        /// The person or part of Strop that did it.
         actor: String,
         /// One line.
         title: String,
@@ -121,14 +121,14 @@ pub enum Command {
     Ack {
         /// Which.
         id: IncidentId,
-        /// Who.
+        /// The person or part of Strop that did it.
         actor: String,
     },
     /// Write something down.
     Note {
         /// Which.
         id: IncidentId,
-        /// Who.
+        /// The person or part of Strop that did it.
         actor: String,
         /// What.
         text: String,
@@ -146,11 +146,11 @@ pub enum Command {
     Rate {
         /// Which.
         id: IncidentId,
-        /// Who.
+        /// The person or part of Strop that did it.
         actor: String,
         /// How bad.
         severity: Severity,
-        /// Why.
+        /// Why, in the words of whoever did it.
         reason: String,
     },
     /// Something is being done about it; what came of it is another one.
@@ -168,7 +168,7 @@ pub enum Command {
     Acted {
         /// About which service.
         service: String,
-        /// Who.
+        /// The person or part of Strop that did it.
         actor: String,
         /// What.
         what: String,
@@ -186,9 +186,9 @@ pub enum Command {
     Resolve {
         /// Which.
         id: IncidentId,
-        /// Who.
+        /// The person or part of Strop that did it.
         actor: String,
-        /// Why.
+        /// Why, in the words of whoever did it.
         reason: String,
         /// Even while the condition holds?
         force: Force,
@@ -197,7 +197,7 @@ pub enum Command {
     Review {
         /// Which.
         id: IncidentId,
-        /// Who.
+        /// The person or part of Strop that did it.
         actor: String,
         /// What was learnt.
         review: Review,
@@ -208,7 +208,7 @@ pub enum Command {
     EndSilence {
         /// Which.
         number: u64,
-        /// Who.
+        /// The person or part of Strop that did it.
         actor: String,
     },
     /// What became of a call.

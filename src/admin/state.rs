@@ -1,0 +1,79 @@
+//! What the handlers share.
+
+use std::sync::Arc;
+
+use super::mutations::Remembered;
+use super::open_streams::OpenStreams;
+use crate::config::reload::Reloader;
+use crate::control::{AuditRecord, Handle};
+use crate::runtime::clock::Moment;
+use crate::runtime::drain::Drain;
+use crate::runtime::readiness::Readiness;
+use crate::telemetry::Telemetry;
+use crate::telemetry::event::Event;
+use crate::upstream::registry::Registry;
+
+/// Reports that are made at the same time.
+const REPORTS: usize = 2;
+
+/// What the handlers read.
+pub struct Admin {
+    /// Upstreams and routes.
+    pub registry: Arc<Registry>,
+    /// All counters.
+    pub telemetry: Arc<Telemetry>,
+    /// The config file and the config in force.
+    pub reloader: Arc<Reloader>,
+    /// Incidents, and who orders.
+    pub control: Handle,
+    /// Whether traffic may come, and what holds it back.
+    pub readiness: Readiness,
+    /// Where this API listens.
+    pub listen: std::net::SocketAddr,
+    /// When the process started.
+    pub started: Moment,
+    pub(super) drain: Drain,
+    pub(super) streams: OpenStreams,
+    pub(super) remembered: Remembered,
+    /// Whose turn it is to make a report.
+    pub(super) reports: Arc<tokio::sync::Semaphore>,
+}
+
+impl Admin {
+    /// For the running parts.
+    pub fn new(
+        registry: Arc<Registry>,
+        telemetry: Arc<Telemetry>,
+        reloader: Arc<Reloader>,
+        control: Handle,
+        readiness: Readiness,
+        listen: std::net::SocketAddr,
+        drain: Drain,
+    ) -> Arc<Self> {
+        let started = telemetry.started();
+        Arc::new(Self {
+            registry,
+            telemetry,
+            reloader,
+            control,
+            readiness,
+            listen,
+            started,
+            drain,
+            streams: OpenStreams::default(),
+            remembered: Remembered::default(),
+            reports: Arc::new(tokio::sync::Semaphore::new(REPORTS)),
+        })
+    }
+}
+
+impl Admin {
+    /// Tells of what was done, in the log and in memory, under the name that its row has on disk, or else a new one.
+    pub(super) fn told(&self, id: Option<String>, done: &AuditRecord) -> String {
+        let AuditRecord { actor, action, target, reason } = done;
+        Event::AdminMutation { actor, action, target, reason }.tell();
+        let id = id.unwrap_or_else(crate::control::audit_id);
+        self.remembered.note(&id, done);
+        id
+    }
+}
