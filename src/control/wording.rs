@@ -183,6 +183,7 @@ impl Wording {
         });
         UpstreamScene {
             name: name.to_owned(),
+            impact: upstream.config.impact.clone(),
             url: by_hand(&upstream.config),
             endpoints: endpoints.collect(),
             failures: failures.collect(),

@@ -103,6 +103,7 @@ fn built_in(name: &str, timeouts: Timeouts) -> Upstream {
     let file = UpstreamFile::default();
     Upstream {
         name: UpstreamName::new(name).unwrap_or_else(|_| unreachable!("a valid name")),
+        impact: None,
         endpoints: Vec::new(),
         hosts: Vec::new(),
         protocol: Protocol::Http1,

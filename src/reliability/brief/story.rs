@@ -125,6 +125,7 @@ fn stripe(seconds: u64) -> Scene {
     let endpoint = |address: &str| EndpointScene { address: address.to_owned(), state: is };
     let upstream = UpstreamScene {
         name: "stripe".to_owned(),
+        impact: Some("Customers cannot pay by card at checkout".to_owned()),
         url: Some("https://api.stripe.com/".to_owned()),
         breaker: Some(breaker),
         endpoints: vec![endpoint("10.0.0.7:443"), endpoint("10.0.0.8:443")],
@@ -207,10 +208,15 @@ pub(crate) fn critical() -> Vec<StoryMoment> {
     all
 }
 
-/// Something fails twice and never again: nobody is called, and who heard of it hears that it was nothing.
+/// Something fails twice and never again: nobody is called, and who heard of it hears that it was nothing, or part of something else.
 pub(crate) fn nothing() -> Vec<StoryMoment> {
     let mut one = begun(Rule::ServiceDown, "stripe", "", "stripe is down", Severity::Critical);
     let mut all = vec![told("nothing, suspected", &one, stripe(2), Audience::Stakeholders, None)];
+    let (mut part, other) = (one.clone(), IncidentId::of(BEGAN.0, 8));
+    let why = "it is the network".to_owned();
+    part.close(Ending::PartOf(other), Actor::Engine, why, after(36)).expect("clears");
+    all.push(told("nothing, part of another", &part, stripe(36), Audience::Called, None));
+    all.push(told("nothing, part of another disruption", &part, stripe(36), Audience::Stakeholders, None));
     let why = "good for long enough".to_owned();
     one.close(Ending::NeverConfirmed, Actor::Engine, why, after(900)).expect("clears");
     all.push(told("nothing, cleared", &one, stripe(900), Audience::Stakeholders, None));
@@ -233,6 +239,7 @@ pub(crate) fn high() -> Vec<StoryMoment> {
         };
         let application = UpstreamScene {
             name: "backend".to_owned(),
+            impact: None,
             url: Some("http://127.0.0.1:8000/".to_owned()),
             breaker: Some(closed),
             endpoints: vec![EndpointScene { address: "127.0.0.1:8000".to_owned(), state: EndpointIs::Well }],
