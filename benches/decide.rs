@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use strop::config::presets;
-use strop::message::h1::chunked::{Chunked, Step};
+use strop::message::h1::chunked::{ChunkStep, Chunked};
 use strop::message::h1::parse::{self, HeadLimits, Parsed};
 use strop::message::h1::write::{self, Edits};
 use strop::names::{RouteName, UpstreamName};
@@ -21,8 +21,8 @@ use strop::reliability::verdict::{BadReason, JudgePolicy, Outcome, Verdict};
 use strop::runtime::clock;
 use strop::telemetry::Telemetry;
 use strop::telemetry::access::AccessLog;
-use strop::telemetry::latency::{Recorder, Span};
-use strop::telemetry::series::{Direction, Finished, Method, Outcome as Ended, Series};
+use strop::telemetry::latency::{LatencyWindow, Recorder};
+use strop::telemetry::series::{Direction, ExchangeOutcome as Ended, Finished, Method, Series};
 use strop::upstream::gate::Gate;
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 65_536, fields: 100 };
@@ -96,11 +96,11 @@ fn messages(c: &mut Criterion) {
             let mut at = 0;
             while let Ok(step) = chunked.step(&body[at..]) {
                 match step {
-                    Step::Data { skip, len } => {
+                    ChunkStep::Data { skip, len } => {
                         chunked.took(len);
                         at += skip + len;
                     }
-                    Step::More { consumed } | Step::End { consumed } => return at + consumed,
+                    ChunkStep::More { consumed } | ChunkStep::End { consumed } => return at + consumed,
                 }
             }
             at
@@ -190,7 +190,7 @@ fn windows(c: &mut Criterion) {
         b.iter(|| seconds.series.iter().take(10).for_each(|series| series.learn_usual(seconds.now)));
     });
     group.bench_function("a window of five minutes of one", |b| {
-        b.iter(|| seconds.series[0].window(Span::FiveMinutes, seconds.now));
+        b.iter(|| seconds.series[0].window(LatencyWindow::FiveMinutes, seconds.now));
     });
     group.finish();
 }

@@ -117,14 +117,13 @@ impl IncidentId {
         Self(Arc::from(ordered("inc_", millis, draw)))
     }
 
-    /// Reads it back.
+    /// Reads an id back from text; `None`: it is none.
     pub fn read(text: &str) -> Option<Self> {
         let letters = text.strip_prefix("inc_")?;
         let fits = letters.len() == 20 && letters.bytes().all(|letter| BASE_32.contains(&letter));
         fits.then(|| Self(Arc::from(text)))
     }
 
-    /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

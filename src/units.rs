@@ -1,7 +1,6 @@
 //! Numbers with a unit, as an operator writes and reads them: `"50%"`, `"250ms"`, `"64KiB"`.
 //!
-//! A bare number is an error that shows how to write it, so the question "seconds or milliseconds?"
-//! cannot arise.
+//! A bare number is an error that shows how to write it, so the question "seconds or milliseconds?" cannot arise.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,7 +13,7 @@ use serde::ser::{Serialize, Serializer};
 
 /// A value that is written as text with its unit.
 pub trait Written: Sized {
-    /// Completes "expected …".
+    /// The form in words; completes "expected …".
     const LIKE: &'static str;
     /// A regular expression for the JSON Schema.
     const PATTERN: &'static str;
@@ -29,7 +28,7 @@ pub trait Written: Sized {
 pub struct Percent(u16);
 
 impl Percent {
-    /// The whole.
+    /// The share of everything: 100 %.
     pub const WHOLE: Self = Self(10_000);
 
     /// `percent` as a share; more than 100 is the whole.
@@ -202,9 +201,9 @@ impl Written for SocketAddr {
     }
 }
 
-/// A moment: milliseconds since the Unix epoch. The shell derives it from the monotonic clock and an offset that follows the
-/// wall clock; a step of a second or more is told to the core ([`crate::reliability::steps`]), so spans never jump. JSON: an
-/// integer.
+/// A moment: milliseconds since the Unix epoch. The shell derives it from the monotonic clock and an offset that
+/// follows the wall clock; a step of a second or more is told to the core ([`crate::reliability::steps`]), so spans
+/// never jump. JSON: an integer.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]

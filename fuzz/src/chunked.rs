@@ -1,6 +1,6 @@
 //! Chunked bodies: whatever the reads were, the same comes out, and it is what the plain reading says.
 
-use strop::message::h1::chunked::{Chunked, MOST_TRAILER, Step};
+use strop::message::h1::chunked::{Chunked, MOST_TRAILER, ChunkStep};
 use strop::message::h1::parse;
 
 use crate::naive::{self, Chunks};
@@ -68,7 +68,7 @@ fn decode(input: &[u8], mut size: impl FnMut(usize) -> usize) -> Chunks {
         let there = &input[at..end];
         match decoder.step(there) {
             Err(_) => return Chunks::Bad,
-            Ok(Step::More { consumed }) => {
+            Ok(ChunkStep::More { consumed }) => {
                 assert_eq!(consumed, there.len(), "what asks for more has used what was there");
                 at += consumed;
                 if end == input.len() {
@@ -76,18 +76,18 @@ fn decode(input: &[u8], mut size: impl FnMut(usize) -> usize) -> Chunks {
                 }
                 end = end.saturating_add(size(input.len() - end)).min(input.len());
             }
-            Ok(Step::Data { skip, len }) => {
+            Ok(ChunkStep::Data { skip, len }) => {
                 assert!(len > 0 && skip + len <= there.len(), "data lies within the input");
                 let taken = size(len).min(len);
                 data.extend_from_slice(&there[skip..skip + taken]);
                 decoder.took(taken);
                 at += skip + taken;
             }
-            Ok(Step::End { consumed }) => {
+            Ok(ChunkStep::End { consumed }) => {
                 assert!(consumed <= there.len());
                 let trailer = decoder.trailer().to_vec();
                 let used = at + consumed;
-                assert_eq!(decoder.step(&input[used..]), Ok(Step::End { consumed: 0 }), "it stays over");
+                assert_eq!(decoder.step(&input[used..]), Ok(ChunkStep::End { consumed: 0 }), "it stays over");
                 let good = parse::trailers(&trailer).is_ok();
                 return if good { Chunks::Whole { data, trailer, used } } else { Chunks::Bad };
             }

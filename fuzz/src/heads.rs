@@ -3,7 +3,7 @@
 use strop::message::fields;
 use strop::message::h1::Malformed;
 use strop::message::h1::parse::{self, HeadLimits, Parsed};
-use strop::message::head::{Field, Framing, Known, Method, RequestHead, ResponseHead, Span, Store, Version};
+use strop::message::head::{Field, Framing, Known, Method, RequestHead, ResponseHead, ByteSpan, HeadStore, Version};
 
 use crate::naive::{self, Line};
 
@@ -93,16 +93,16 @@ fn same_in_pieces<T>(
     }
 }
 
-fn pairs(store: &Store) -> Vec<(&[u8], &[u8])> {
+fn pairs(store: &HeadStore) -> Vec<(&[u8], &[u8])> {
     store.fields.iter().map(|field| (field.name.of(&store.bytes), field.value.of(&store.bytes))).collect()
 }
 
-fn within(span: Span, store: &Store) {
+fn within(span: ByteSpan, store: &HeadStore) {
     assert!(span.at as usize + span.len as usize <= store.bytes.len(), "{span:?}");
 }
 
 /// What holds of both kinds of heads.
-fn common<'a>(bytes: &'a [u8], len: usize, limits: HeadLimits, store: &Store) -> Vec<Line<'a>> {
+fn common<'a>(bytes: &'a [u8], len: usize, limits: HeadLimits, store: &HeadStore) -> Vec<Line<'a>> {
     assert!(len <= bytes.len() && len <= limits.bytes);
     assert_eq!(store.bytes, &bytes[..len]);
     let (_, lines) = naive::head(&bytes[..len]);
@@ -130,7 +130,7 @@ fn start_of_request(head: &RequestHead, start: &[u8]) {
     for span in [head.method_text, head.scheme, head.authority, head.path] {
         within(span, &head.store);
     }
-    let text = |span: Span| span.of(&head.store.bytes);
+    let text = |span: ByteSpan| span.of(&head.store.bytes);
     let form = if head.method == Method::Connect { "authority" } else { "" };
     match (target[0], form) {
         (_, "authority") => assert_eq!((text(head.authority), text(head.path)), (target, &b""[..])),

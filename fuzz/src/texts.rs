@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use strop::message::fields::{self, Trace};
-use strop::message::head::Store;
+use strop::message::head::HeadStore;
 use strop::reliability::verdict::{RETRY_AFTER_CAP, parse_retry_after};
 
 pub fn fields(data: &[u8]) {
@@ -32,7 +32,7 @@ fn trace(bytes: &[u8]) {
 /// One field line per line of the input; an address for each item, as a list written out would have it.
 fn client_ip(bytes: &[u8], trusted: u8) {
     let peer = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
-    let mut store = Store::default();
+    let mut store = HeadStore::default();
     let lines: Vec<&[u8]> = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty()).collect();
     lines.iter().for_each(|line| store.push(b"X-Forwarded-For", line));
     let listed = lines.join(&b","[..]);

@@ -20,7 +20,7 @@ use crate::store::rows::AuditRow;
 use crate::telemetry::event::Event;
 use crate::units::At;
 
-/// Mutations remembered.
+/// How many mutations are remembered for answers without a store.
 const REMEMBERED: usize = 256;
 /// Rows of one answer unless told otherwise.
 const USUAL: u32 = 50;
@@ -30,15 +30,15 @@ const USUAL: u32 = 50;
 pub(super) struct Mutation {
     /// What the answer to the order called `audit_id`: it is part of the row's hashed body.
     id: String,
-    /// RFC 3339.
+    /// When it was done, RFC 3339.
     at: String,
-    /// Who.
+    /// The person or part of Strop that did it.
     actor: String,
-    /// What.
+    /// What was done, as in "incident.ack" or "config.applied".
     action: String,
-    /// To what.
+    /// What it was done to: an upstream, an incident, the config.
     target: String,
-    /// Why.
+    /// Why, in the words of whoever did it.
     reason: String,
     /// The row's number in the hash chain; null: it is in memory only.
     seq: Option<i64>,

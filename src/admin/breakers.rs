@@ -78,7 +78,7 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Break
     Provenance::now().answer(&admin, Breakers { circuit_breakers })
 }
 
-/// One breaker.
+/// One breaker by its name.
 #[utoipa::path(get, path = "/circuit-breakers/{name}", params(("name" = String, Path,)),
     responses((status = 200, body = Observed<Breaker>), (status = 404)))]
 pub(super) async fn show(

@@ -13,8 +13,8 @@ use super::Admin;
 use super::contract::ConfigView;
 use super::error::{self, ApiError};
 use super::observed::{Observed, Provenance};
-use crate::config::diff::Change;
-use crate::config::reload::{Cause, Outcome};
+use crate::config::diff::ConfigChange;
+use crate::config::reload::{ReloadCause, ReloadOutcome};
 use crate::control::AuditRecord;
 use crate::runtime::clock;
 
@@ -40,7 +40,7 @@ pub(super) async fn show(State(admin): State<Arc<Admin>>) -> Json<Observed<Confi
 pub(super) struct ReloadOrder {
     /// Who; "admin-api" without it.
     actor: Option<String>,
-    /// Why.
+    /// Why; shown in the audit log.
     reason: Option<String>,
 }
 
@@ -49,25 +49,26 @@ pub(super) struct ReloadOrder {
 pub(super) struct Reloaded {
     /// What asked for it.
     cause: String,
-    /// Who.
+    /// Who asked; "admin-api" where nobody is named.
     actor: String,
-    /// Why.
+    /// The reason that was given.
     why: String,
-    /// When, RFC 3339.
+    /// When it was read, RFC 3339.
     at: String,
     /// Of the config in force.
     generation: u64,
     /// Of the text of the config in force.
     hash: String,
     /// In force from now on.
-    applied: Vec<Change>,
+    applied: Vec<ConfigChange>,
     /// Kept as it was until the next start.
-    needs_restart: Vec<Change>,
+    needs_restart: Vec<ConfigChange>,
 }
 
 impl Reloaded {
-    fn of(outcome: Outcome) -> Self {
-        let Outcome { cause, actor, reason, at, generation, hash, applied, needs_restart, .. } = outcome;
+    fn of(outcome: ReloadOutcome) -> Self {
+        let ReloadOutcome { cause, actor, reason, at, generation, hash, applied, needs_restart, .. } =
+            outcome;
         Self { cause, actor, why: reason, at, generation, hash, applied, needs_restart }
     }
 }
@@ -83,7 +84,7 @@ pub(super) async fn reload(State(admin): State<Arc<Admin>>, body: Bytes) -> Resu
     let asked = AuditRecord { actor: actor.clone(), action, target, reason: reason.clone() };
     let reloader = Arc::clone(&admin.reloader);
     let outcome =
-        crate::runtime::tasks::apart(move || reloader.reload_for(Cause::Api, &actor, &reason)).await;
+        crate::runtime::tasks::apart(move || reloader.reload_for(ReloadCause::Api, &actor, &reason)).await;
     let outcome = outcome.transpose().map_err(ApiError::Reloading)?;
     // Its row, with what came of it, is written by whoever hears of every reload.
     admin.told(None, &asked);

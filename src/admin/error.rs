@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::config::reload::{Busy, Outcome};
+use crate::config::reload::{Busy, ReloadOutcome};
 use crate::reliability::incident::Refused;
 use crate::store::StoreError;
 
@@ -17,17 +17,12 @@ pub(super) enum ApiError {
     UnknownUpstream {
         /// What was asked for.
         name: String,
-        /// What there is.
         known: Vec<String>,
     },
     /// The body is not what the route takes.
-    BadBody {
-        /// What is wrong.
-        problem: String,
-    },
+    BadBody { problem: String },
     /// A text or a list of the body is longer than its bound.
     TooLong {
-        /// Where it stands.
         field: String,
         /// How long it is.
         long: usize,
@@ -49,7 +44,6 @@ pub(super) enum ApiError {
     UnknownService {
         /// What was asked for.
         name: String,
-        /// What there is.
         known: Vec<String>,
     },
     /// No incident of that name, here or on disk.
@@ -77,12 +71,7 @@ pub(super) enum ApiError {
     /// The token is missing or wrong.
     Unauthorized,
     /// `Host` or `Origin` is not this API.
-    Foreign {
-        /// Which field.
-        field: &'static str,
-        /// What it said.
-        value: String,
-    },
+    Foreign { field: &'static str, value: String },
 }
 
 /// What is wrong (RFC 9457). On the traffic port the same with `request_id`.
@@ -197,11 +186,11 @@ pub(super) struct ConfigRefused {
     #[serde(flatten)]
     error: Error,
     #[serde(flatten)]
-    outcome: Outcome,
+    outcome: ReloadOutcome,
 }
 
 /// The config cannot run: 422.
-pub(super) fn config_refused(outcome: Outcome) -> Response {
+pub(super) fn config_refused(outcome: ReloadOutcome) -> Response {
     let status = StatusCode::UNPROCESSABLE_ENTITY;
     let first = outcome.refused.first().map(|one| format!("{} {}", one.path, one.message));
     let error = Error {

@@ -34,7 +34,7 @@ pub(super) struct HealthView {
     bypass: BypassView,
 }
 
-/// The process itself.
+/// This process: its state, version and resources.
 #[derive(Debug, Serialize, ToSchema)]
 struct Sidecar {
     alive: bool,
@@ -52,7 +52,7 @@ struct Sidecar {
     tls_roots: Option<&'static str>,
 }
 
-/// null: not observable.
+/// File descriptors of this process; null: not observable.
 #[derive(Debug, Serialize, ToSchema)]
 struct Descriptors {
     in_use: Option<u64>,
@@ -78,7 +78,7 @@ struct ConfigHealth {
     last_reload_ok: bool,
 }
 
-/// The store.
+/// The store, as this sidecar finds it.
 #[derive(Debug, Serialize, ToSchema)]
 struct StoreHealth {
     /// ok, unreachable, full, damaged, gone or replaced.
@@ -137,7 +137,7 @@ struct Fleet {
     members: Vec<Member>,
 }
 
-/// One of them.
+/// One member of the fleet.
 #[derive(Debug, Serialize, ToSchema)]
 struct Member {
     name: String,

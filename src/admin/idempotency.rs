@@ -31,7 +31,7 @@ const KEPT: Duration = Duration::from_secs(86_400);
 const KEYS: usize = 10_000;
 /// Bytes of their answers.
 const BYTES: usize = 16 << 20;
-/// The longest key.
+/// Longest `Idempotency-Key`, in bytes.
 const LONGEST: usize = 255;
 /// The largest answer that is looked for: no answer of a POST is longer.
 const ANSWER: usize = 64 << 20;
@@ -146,7 +146,7 @@ impl Drop for TakenKey {
     }
 }
 
-/// The layer.
+/// The layer in front of every route: carries an order out once.
 pub(super) async fn once(State(keys): State<Arc<Keys>>, request: Request, next: Next) -> Response {
     let key = match key(request.headers()) {
         Ok(Some(key)) if request.method() == Method::POST => key,

@@ -273,8 +273,8 @@ pub(super) async fn assign(
     order(&admin, command, "incident.assign", actor, to).await
 }
 
-/// Say how bad an incident is, up or down. What a person has lowered rises again only when the evidence says worse than
-/// before.
+/// Say how bad an incident is, up or down. What a person has lowered rises again only when the
+/// evidence says worse than before.
 #[utoipa::path(post, path = "/incidents/{id}/rate", params(("id" = String, Path,)), request_body = RateOrder,
     responses((status = 200, body = Observed<Changed>), (status = 400), (status = 404), (status = 409), (status = 413), (status = 429)))]
 pub(super) async fn rate(

@@ -52,15 +52,13 @@ use crate::upstream::registry::Registry;
 
 /// What the handlers read.
 pub struct Admin {
-    /// Upstreams and routes.
     pub registry: Arc<Registry>,
-    /// All counters.
     pub telemetry: Arc<Telemetry>,
-    /// The config file.
+    /// The config file and the config in force.
     pub reloader: Arc<Reloader>,
     /// Incidents, and who orders.
     pub control: Handle,
-    /// May traffic come?
+    /// Whether traffic may come, and what holds it back.
     pub readiness: Readiness,
     /// Where this API listens.
     pub listen: std::net::SocketAddr,
@@ -224,6 +222,6 @@ fn index(document: &utoipa::openapi::OpenApi) -> serde_json::Value {
 
 async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> impl IntoResponse {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let exposition = admin.telemetry.exposition(accept);
+    let exposition = crate::telemetry::metrics::exposition(&admin.telemetry, accept);
     ([(header::CONTENT_TYPE, exposition.content_type)], exposition.body)
 }

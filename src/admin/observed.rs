@@ -26,7 +26,7 @@ pub(super) enum Source {
     Reported,
 }
 
-/// An answer.
+/// An answer with its status, age and source.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Observed<T: Serialize> {
     /// healthy, recovering, degraded, unhealthy or unknown: of what was asked for, else of the whole.
@@ -45,7 +45,7 @@ pub(super) struct Observed<T: Serialize> {
     pub window: Option<&'static str>,
     /// The share of that window that is known, 0 to 1; null: it is of the moment.
     pub coverage: Option<f64>,
-    /// What was observed.
+    /// What was observed, beside the fields above.
     #[serde(flatten)]
     pub data: T,
 }
@@ -91,7 +91,7 @@ impl Provenance {
         Self { health: Some(health), ..self }
     }
 
-    /// The answer.
+    /// The answer with the status, age and coverage of these facts.
     pub(super) fn answer<T: Serialize>(self, admin: &Admin, data: T) -> Json<Observed<T>> {
         let Health { status, reason } = self.health.unwrap_or_else(|| health::of_the_whole(admin));
         let age = clock::instant().saturating_duration_since(self.seen.instant);

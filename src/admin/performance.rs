@@ -15,8 +15,8 @@ use super::observed::{Observed, Provenance, since_start};
 use crate::reliability::detect::{BudgetState, PercentileLimits, budget_state};
 use crate::reliability::readings::Over;
 use crate::runtime::clock;
-use crate::telemetry::latency::Span;
-use crate::telemetry::series::{Outcome, Series};
+use crate::telemetry::latency::LatencyWindow;
+use crate::telemetry::series::{ExchangeOutcome, Series};
 
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -44,8 +44,8 @@ fn budgets(series: &Series, chance: f64, now: Instant) -> Option<BTreeMap<&'stat
 
 fn view(series: &Series, chance: f64, now: Instant) -> SeriesView {
     let outcomes = series.outcomes_within(FIVE_MINUTES, now);
-    let sum = |wanted: fn(Outcome) -> bool| -> u64 {
-        Outcome::ALL
+    let sum = |wanted: fn(ExchangeOutcome) -> bool| -> u64 {
+        ExchangeOutcome::ALL
             .iter()
             .zip(outcomes)
             .filter(|(outcome, _)| wanted(**outcome))
@@ -53,9 +53,9 @@ fn view(series: &Series, chance: f64, now: Instant) -> SeriesView {
             .sum()
     };
     // A client that left says nothing about the service.
-    let counted = sum(|outcome| outcome != Outcome::ClientGone);
-    let failed = sum(Outcome::is_failure);
-    let window = |span: Span| {
+    let counted = sum(|outcome| outcome != ExchangeOutcome::ClientGone);
+    let failed = sum(ExchangeOutcome::is_failure);
+    let window = |span: LatencyWindow| {
         let (total, first_byte) = series.window(span, now);
         Window { window: span.label(), total, first_byte }
     };
@@ -65,9 +65,9 @@ fn view(series: &Series, chance: f64, now: Instant) -> SeriesView {
         upstream: series.key.1.as_str().to_owned(),
         direction: series.key.2.label(),
         in_flight: series.in_flight(),
-        outcomes_5m: Outcome::ALL.iter().map(|outcome| outcome.label()).zip(outcomes).collect(),
+        outcomes_5m: ExchangeOutcome::ALL.iter().map(|outcome| outcome.label()).zip(outcomes).collect(),
         error_rate_5m: (counted > 0).then(|| failed as f64 / counted as f64),
-        windows: Span::ALL.map(window).into(),
+        windows: LatencyWindow::ALL.map(window).into(),
         budgets: budgets(series, chance, now),
     }
 }
@@ -91,7 +91,7 @@ pub(super) async fn performance(State(admin): State<Arc<Admin>>) -> Json<Observe
 /// The metrics as JSON; Prometheus reads them at /metrics.
 #[utoipa::path(get, path = "/metrics", responses((status = 200, body = Observed<MetricsView>)))]
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Json<Observed<MetricsView>> {
-    let text = admin.telemetry.exposition(None).body;
+    let text = crate::telemetry::metrics::exposition(&admin.telemetry, None).body;
     let samples: Vec<Sample> = text
         .lines()
         .filter(|line| !line.starts_with('#'))

@@ -32,7 +32,7 @@ pub(super) const AT_ONCE: usize = 2;
 #[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct SlaWanted {
-    /// As 2026-10.
+    /// The month, as 2026-10; required.
     month: String,
     /// An IANA name; UTC without it.
     time_zone: Option<String>,

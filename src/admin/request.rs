@@ -89,7 +89,7 @@ pub(super) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error>
     }
 }
 
-/// Who it was.
+/// The name of whoever gives an order; without one, "admin-api".
 pub(super) fn who(actor: Option<String>) -> String {
     actor.filter(|actor| !actor.trim().is_empty()).unwrap_or_else(|| "admin-api".to_owned())
 }

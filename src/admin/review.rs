@@ -12,7 +12,7 @@ use crate::reliability::incident::{ActionItem, Review};
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ActionOrder {
-    /// What; required.
+    /// What is to be done; required.
     what: Option<String>,
     /// Who does it; required.
     owner: Option<String>,
@@ -61,10 +61,10 @@ pub(super) struct ActionView {
     due: String,
 }
 
-/// What was learnt.
+/// What was learnt from an incident.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ReviewView {
-    /// What failed.
+    /// What failed, technically.
     technical: String,
     /// Which process let it.
     process: String,

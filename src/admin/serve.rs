@@ -24,7 +24,7 @@ use tower::ServiceExt as _;
 
 use super::error::{self, later, problem, uniform};
 use super::{Admin, guard};
-use crate::net::acceptor::{Acceptor, Came, Uses};
+use crate::net::acceptor::{Accepted, Acceptor, Uses};
 use crate::runtime::drain::Drain;
 use crate::runtime::fds;
 use crate::runtime::timer::within;
@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The most that an order may say, in bytes.
 pub(super) const LONGEST: usize = 512 * 1024;
 
-/// One connection.
+/// One connection of the port: whether it is at work, and since when it is not.
 struct AdminConnection {
     /// Has it a request that came in whole, or an answer on its way?
     whole: AtomicBool,
@@ -231,7 +231,7 @@ pub(super) async fn accept(
         }
     };
     loop {
-        let Came { connection, news } = tokio::select! {
+        let Accepted { connection, news } = tokio::select! {
             came = acceptor.next() => came,
             () = drain.requested() => return,
         };

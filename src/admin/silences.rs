@@ -27,7 +27,7 @@ const LONGEST: Duration = Duration::from_secs(31 * 86_400);
 /// Ended ones of one answer.
 const ENDED: u32 = 1_000;
 
-/// One condition.
+/// One condition on an incident.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MatcherView {
@@ -50,7 +50,7 @@ fn is() -> String {
 pub(super) struct SilenceOrder {
     /// Who; "admin-api" without it.
     actor: Option<String>,
-    /// Why; required.
+    /// Why calls are held back; required.
     reason: Option<String>,
     /// silence: calls are held back. maintenance: also marked in the ledger, not counted as downtime. silence without it.
     purpose: Option<String>,
@@ -67,7 +67,7 @@ pub(super) struct SilenceOrder {
     /// How long, such as "2h"; at most 31 days. Either this or `until`.
     #[serde(rename = "for")]
     lasts: Option<String>,
-    /// RFC 3339.
+    /// When it ends, RFC 3339. Either this or `for`.
     until: Option<String>,
     /// Also of a service that nothing here is named after: one that is to come.
     force: bool,
@@ -77,7 +77,7 @@ pub(super) struct SilenceOrder {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SilenceView {
     id: String,
-    /// silence or maintenance.
+    /// One of silence and maintenance.
     purpose: &'static str,
     /// to_come, lasting or ended.
     state: &'static str,
@@ -89,7 +89,7 @@ pub(super) struct SilenceView {
     reason: String,
 }
 
-/// Some of them.
+/// Silences and maintenances, with how many there are.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Silences {
     /// Those that last or are to come, then those that have ended.
@@ -108,17 +108,17 @@ pub(super) struct SilenceChanged {
     stored: bool,
 }
 
-/// Who ends it.
+/// Who ends a silence, and why.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct SilenceEnd {
     /// Who; "admin-api" without it.
     actor: Option<String>,
-    /// Why.
+    /// Why it ends; kept in the audit log.
     reason: Option<String>,
 }
 
-/// Which ones.
+/// Which silences the list holds.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]

@@ -33,7 +33,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// A comment this often shows both sides that the other one is there.
 const ALIVE: Duration = Duration::from_secs(15);
 
-/// Open streams.
+/// How many streams are open, in all.
 #[derive(Debug, Default)]
 pub(super) struct OpenStreams(Arc<AtomicUsize>);
 
@@ -55,7 +55,7 @@ impl OpenStreams {
     }
 }
 
-/// Where to begin.
+/// The event after which a stream begins.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]

@@ -59,7 +59,7 @@ fn below(path: &str) -> &str {
     path.strip_prefix("/api/v2/sre").or_else(|| path.strip_prefix("/sre")).unwrap_or(path)
 }
 
-/// The layer.
+/// The layer that refuses parameters which the operation does not have.
 pub(super) async fn only_known(
     State(parameters): State<Arc<KnownParameters>>,
     path: MatchedPath,

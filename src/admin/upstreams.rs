@@ -1,4 +1,4 @@
-//! Look at upstreams.
+//! Upstreams, as operators read them: their health, breaker, endpoints and counts.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -66,7 +66,7 @@ pub(super) fn view(upstream: &Upstream, moment: Moment) -> UpstreamView {
     }
 }
 
-/// All upstreams.
+/// All upstreams by name.
 #[utoipa::path(get, path = "/upstreams", responses((status = 200, body = Observed<Upstreams>)))]
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Upstreams>> {
     let moment = clock::now();
@@ -74,7 +74,7 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Observed<Upstr
     Provenance::now().answer(&admin, Upstreams { upstreams })
 }
 
-/// One upstream.
+/// One upstream by its name.
 #[utoipa::path(get, path = "/upstreams/{name}", params(("name" = String, Path,)),
     responses((status = 200, body = Observed<UpstreamView>), (status = 404)))]
 pub(super) async fn show(

@@ -46,7 +46,7 @@ pub(super) struct Subject {
     windows: Vec<Span>,
 }
 
-/// The ledger.
+/// Uptime by the ledger, of the service and each upstream.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct UptimeView {
     /// What is promised of the service, 0 to 1.

@@ -12,7 +12,7 @@ use crate::store;
 pub(super) const CURSOR: &str = "^([0-9]{1,15}\\.)?inc_[0-9a-hjkmnp-tv-z]{20}$";
 /// `next` of a page of the audit trail.
 pub(super) const ROW: &str = "^[0-9]{1,18}$";
-/// Such as 2026-10.
+/// A month of a year, such as 2026-10.
 pub(super) const MONTH_OF_A_YEAR: &str = "^(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])$";
 
 /// A duration of up to a week, such as 10m.
@@ -21,7 +21,7 @@ const WEEK: &str = "^([1-9][0-9]{0,4}s|[1-9][0-9]{0,3}m|([1-9][0-9]?|1[0-5][0-9]
 const MONTH: &str = "^([1-9][0-9]{0,4}s|[1-9][0-9]{0,3}m|[1-9][0-9]{0,2}h|([1-9]|[12][0-9]|3[01])d)$";
 /// A moment as RFC 3339 writes it.
 const MOMENT: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,3})?Z$";
-/// A day.
+/// A day that every month has, so that a client's generator makes no 30 February.
 const DAY: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$";
 
 /// A regular expression that a text of an order fits, and that all texts fit which the route takes in this form.

@@ -5,9 +5,9 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::config::Config;
-use crate::config::diff::Change;
+use crate::config::diff::ConfigChange;
 use crate::config::problem::Problems;
-use crate::config::reload::Outcome;
+use crate::config::reload::ReloadOutcome;
 use crate::control::{AuditRecord, Records};
 
 fn named(path: Option<&Path>) -> String {
@@ -29,10 +29,11 @@ pub(super) fn started(records: &Records, config: &Config, path: Option<&Path>) {
 pub(super) fn reloaded(
     records: &Records,
     path: Option<&Path>,
-    outcome: &Outcome,
+    outcome: &ReloadOutcome,
     problems: Option<&Problems>,
 ) {
-    let paths = |changes: &[Change]| changes.iter().map(|change| change.path.clone()).collect::<Vec<_>>();
+    let paths =
+        |changes: &[ConfigChange]| changes.iter().map(|change| change.path.clone()).collect::<Vec<_>>();
     let problem = |problem: &crate::config::problem::Problem| json!({ "path": problem.path, "line": problem.line, "message": problem.message });
     let done = AuditRecord {
         actor: outcome.actor.clone(),

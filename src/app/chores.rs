@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::config::reload::{Cause, Reloader};
+use crate::config::reload::{ReloadCause, Reloader};
 use crate::control::Own;
 use crate::net::tls;
 use crate::runtime::drain::Drain;
@@ -148,7 +148,7 @@ pub(super) async fn hangups(
             () = drain.requested() => return,
             _ = hangups.recv() => {
                 let reloader = Arc::clone(&reloader);
-                let reload = crate::runtime::tasks::apart(move || reloader.reload(Cause::Signal));
+                let reload = crate::runtime::tasks::apart(move || reloader.reload(ReloadCause::Signal));
                 tokio::select! {
                     () = drain.requested() => return,
                     // The outcome is told by the reloader itself.

@@ -1,7 +1,7 @@
 //! The composition root: the only file that knows everybody.
 //!
-//! Order of a start: bind, workers, admin, ready. Order of a stop: unready, lame duck, stop accepting, finish, flush,
-//! leave.
+//! Order of a start: bind, workers, admin, ready. Order of a stop: unready, lame duck, stop
+//! accepting, finish, flush, leave.
 
 mod audit;
 mod bound;
@@ -20,12 +20,12 @@ use anyhow::Context as _;
 
 use crate::admin::Admin;
 use crate::config::Config;
-use crate::config::reload::{Outcome, Reloader};
+use crate::config::reload::{ReloadOutcome, Reloader};
 use crate::control::{self, Own, Records};
 use crate::net::listener::{self, ConnectionCount};
 use crate::net::tls;
 use crate::notify::{Channels, Sender};
-use crate::proxy::accept::Door;
+use crate::proxy::accept::ListenerDoor;
 use crate::proxy::route::Entrance;
 use crate::runtime::drain::{self, Drain, Stop};
 use crate::runtime::readiness::Readiness;
@@ -47,11 +47,11 @@ const POLL: Duration = Duration::from_secs(30);
 
 /// What a start needs.
 pub struct Start {
-    /// Checked.
+    /// The config, checked; the listeners are not bound yet.
     pub config: Config,
     /// Where it came from; `None`: built in, nothing to reload.
     pub path: Option<PathBuf>,
-    /// `STROP__…`.
+    /// The variables `STROP__…` of the environment, which override keys of the file.
     pub env: Vec<(String, String)>,
     /// Changes the log filter on reload.
     pub filter: Option<Filter>,
@@ -59,7 +59,7 @@ pub struct Start {
     pub hangups: std::io::Result<signals::Signal>,
 }
 
-/// A running Strop.
+/// A running Strop, from bound listeners to the end of the drain.
 pub struct App {
     /// Listener names and the addresses they got.
     pub addresses: Vec<(String, SocketAddr)>,
@@ -76,7 +76,7 @@ pub struct App {
 /// One listener: its name, how it is served, its sockets (one per worker).
 struct Bound {
     name: String,
-    door: Door,
+    door: ListenerDoor,
     sockets: Vec<TcpListener>,
 }
 
@@ -89,7 +89,8 @@ fn bind_all(config: &Config, telemetry: &Telemetry) -> anyhow::Result<Vec<Bound>
         let sockets = listener::bind(address, workers, socket).with_context(|| format!("listener {name}"))?;
         let shares = Shares::new(workers, clock::instant());
         let count = ConnectionCount::default();
-        let door = Door { entrance: Arc::new(entrance), tls: server, count, shares, streak: Arc::default() };
+        let door =
+            ListenerDoor { entrance: Arc::new(entrance), tls: server, count, shares, streak: Arc::default() };
         all.push(Bound { name, door, sockets });
         anyhow::Ok(())
     };
@@ -312,7 +313,7 @@ fn reloader(
     };
     let hearing = Arc::clone(telemetry);
     set_config_metrics(&hearing, 1, true);
-    let hear = move |outcome: &Outcome, problems: Option<&crate::config::problem::Problems>| {
+    let hear = move |outcome: &ReloadOutcome, problems: Option<&crate::config::problem::Problems>| {
         set_config_metrics(&hearing, outcome.generation, problems.is_none());
         audit::reloaded(&records, read_from.as_deref(), outcome, problems);
         own.reloaded(outcome);
@@ -322,8 +323,8 @@ fn reloader(
 }
 
 /// Tells what came of a reload.
-fn tell(outcome: &Outcome, problems: Option<&crate::config::problem::Problems>) {
-    let paths = |changes: &[crate::config::diff::Change]| {
+fn tell(outcome: &ReloadOutcome, problems: Option<&crate::config::problem::Problems>) {
+    let paths = |changes: &[crate::config::diff::ConfigChange]| {
         changes.iter().map(|change| change.path.as_str()).collect::<Vec<_>>().join(" ")
     };
     match problems {

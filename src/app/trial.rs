@@ -1,7 +1,7 @@
 //! A config that was checked can run: what it names is tried before anything depends on it.
 
 use crate::config::problem::Problems;
-use crate::config::{self, Config, listeners};
+use crate::config::{self, Config};
 use crate::net::tls;
 use crate::store;
 use crate::upstream::guard;
@@ -16,7 +16,7 @@ pub fn load(text: &str, source: &str, env: &[(String, String)]) -> Result<Config
 
 fn wrong(config: &Config) -> Vec<(String, String)> {
     tls::install_provider();
-    let mut found = listeners::leading_back(config, guard::is_own);
+    let mut found = config.leading_back(guard::is_own);
     if let Some(files) = config.ingress.as_ref().and_then(|ingress| ingress.tls.as_ref())
         && let Err(error) = tls::Server::load(files)
     {
@@ -24,7 +24,7 @@ fn wrong(config: &Config) -> Vec<(String, String)> {
     }
     for upstream in &config.upstreams {
         if let Some(client) = &upstream.tls
-            && let Err(error) = tls::Client::new(client, upstream.protocol)
+            && let Err(error) = tls::TlsClient::new(client, upstream.protocol)
         {
             found.push((format!("upstreams.{}.tls", upstream.name), error.to_string()));
         }

@@ -1,4 +1,4 @@
-//! The workers: one thread each, its own listeners, its own gateway.
+//! The workers: one thread each, its own listeners, its own worker.
 
 use std::cell::Cell;
 use std::net::TcpListener;
@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::Bound;
-use crate::proxy::accept::{self, Door};
-use crate::proxy::gateway::Gateway;
+use crate::proxy::accept::{self, ListenerDoor};
 use crate::proxy::overload;
 use crate::proxy::pulse::BEAT;
+use crate::proxy::worker::Worker;
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
 use crate::runtime::workers::Workers;
@@ -28,7 +28,7 @@ pub(super) fn spawn(
     drain: &Drain,
 ) -> anyhow::Result<Workers> {
     let count = bound.first().map_or(0, |bound| bound.sockets.len());
-    let mut shares: Vec<Vec<(Door, TcpListener)>> = (0..count).map(|_| Vec::new()).collect();
+    let mut shares: Vec<Vec<(ListenerDoor, TcpListener)>> = (0..count).map(|_| Vec::new()).collect();
     for bound in bound {
         for (share, socket) in shares.iter_mut().zip(bound.sockets) {
             share.push((bound.door.clone(), socket));
@@ -37,9 +37,9 @@ pub(super) fn spawn(
     let makers: Vec<_> = shares
         .into_iter()
         .enumerate()
-        .map(|(worker, share)| {
+        .map(|(number, share)| {
             let (registry, telemetry, drain) = (Arc::clone(registry), Arc::clone(telemetry), drain.clone());
-            move || work(worker, share, registry, telemetry, drain)
+            move || work(number, share, registry, telemetry, drain)
         })
         .collect();
     Workers::start(makers, |error| Event::WorkerFailed { error: &error.to_string() }.tell())
@@ -48,23 +48,23 @@ pub(super) fn spawn(
 
 /// One worker, until it has been asked to leave and its last connection is gone.
 async fn work(
-    worker: usize,
-    share: Vec<(Door, TcpListener)>,
+    number: usize,
+    share: Vec<(ListenerDoor, TcpListener)>,
     registry: Arc<Registry>,
     telemetry: Arc<Telemetry>,
     drain: Drain,
 ) {
-    let seed = uuid::Uuid::now_v7().as_u64_pair().1 ^ worker as u64;
-    let gateway = Gateway::new(worker, registry, telemetry, seed);
+    let seed = uuid::Uuid::now_v7().as_u64_pair().1 ^ number as u64;
+    let worker = Worker::new(number, registry, telemetry, seed);
     let open: accept::Open = Rc::new(Cell::new(0));
-    crate::runtime::tasks::spawn_local(Rc::clone(&gateway.access).keep_flushing());
+    crate::runtime::tasks::spawn_local(Rc::clone(&worker.access).keep_flushing());
     for (door, socket) in share {
-        let accepting = accept::accept(socket, door, Rc::clone(&gateway), drain.clone(), Rc::clone(&open));
+        let accepting = accept::accept(socket, door, Rc::clone(&worker), drain.clone(), Rc::clone(&open));
         crate::runtime::tasks::spawn_local(accepting);
     }
     let look = || {
-        gateway.pools.kept.allow(gateway.registry.snapshot().config.process.kept_bodies);
-        gateway.pools.expire(|endpoint| gateway.registry.upstream_of(endpoint));
+        worker.pools.kept.allow(worker.registry.snapshot().config.process.kept_bodies);
+        worker.pools.expire(|endpoint| worker.registry.upstream_of(endpoint));
     };
     look();
     let mut beat_at = clock::instant();
@@ -73,16 +73,16 @@ async fn work(
         let second = now >= beat_at;
         if second {
             beat_at = now + BEAT;
-            gateway.pulse.beat(now);
+            worker.pulse.beat(now);
             look();
         }
-        let soon = overload::look(&gateway, now, second).unwrap_or(BEAT);
+        let soon = overload::look(&worker, now, second).unwrap_or(BEAT);
         let wait = if drain.is_requested() { Duration::from_millis(10) } else { soon };
         tokio::select! {
             () = tokio::time::sleep(wait.min(beat_at.saturating_duration_since(now))) => {}
-            () = gateway.telemetry.memory.becomes_tight() => {}
+            () = worker.telemetry.memory.becomes_tight() => {}
             () = drain.requested(), if !drain.is_requested() => {}
         }
     }
-    gateway.access.flush();
+    worker.access.flush();
 }

@@ -48,7 +48,7 @@ enum CliCommand {
     },
     /// Ask a running sidecar whether it is ready. Exit code 0: it is.
     Healthcheck {
-        /// Its admin port.
+        /// The admin port of that sidecar.
         #[arg(long, default_value = "127.0.0.1:9901", value_name = "HOST:PORT")]
         admin: String,
     },

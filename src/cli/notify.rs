@@ -13,8 +13,8 @@ use crate::notify::{Channels, PATIENCE, Sender};
 /// Tries the ways to tell people.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Notify {
-    /// Send a test message and print what the receiver said. Exit code 0: it was taken; 1: it was not; 2: the config
-    /// cannot run.
+    /// Send a test message and print what the receiver said. Exit code 0: it was taken; 1: it was not; 2:
+    /// the config cannot run.
     Test {
         /// The name of a [notify.<name>] table.
         channel: String,

@@ -18,7 +18,7 @@ use crate::store::Reader;
 use crate::store::rows::millis;
 use crate::units::At;
 
-/// Which report.
+/// Which report is to be written.
 #[derive(Debug, Subcommand)]
 pub(super) enum ReportCommand {
     /// The service level of a calendar month: uptime with its bounds, requests, error budgets, incidents, recommendations.
@@ -69,7 +69,7 @@ pub(super) enum ReportCommand {
 pub(super) enum SlaForm {
     /// One page for people, with plots; no scripts, nothing from elsewhere.
     Html,
-    /// All figures.
+    /// All figures, as one JSON document.
     Json,
     /// One row for each subject and day, and one for its month.
     Csv,
@@ -80,7 +80,7 @@ pub(super) enum SlaForm {
 pub(super) enum ReviewForm {
     /// For people, and for an issue tracker.
     Markdown,
-    /// All facts.
+    /// All facts, as one JSON document.
     Json,
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{complain, run, say};
-use crate::config::{Store as StoreConfig, StoreAt};
+use crate::config::{StoreAt, StoreConfig};
 use crate::store;
 use crate::store::audit::{ChainEnd, Walk};
 use crate::store::backup::{self, BackupError, Manifest};

@@ -9,7 +9,7 @@ use super::problem::Part;
 use crate::runtime::files;
 use crate::units::{Percent, Text, Written};
 
-/// `[access_log]` as written.
+/// The table `[access_log]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccessLogFile {
@@ -33,8 +33,8 @@ impl Default for AccessLogFile {
 
 /// `[access_log]` as it runs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AccessLog {
-    /// `None`: off.
+pub struct AccessLogConfig {
+    /// Where lines are written; `None`: no access log is kept.
     pub to: Option<AccessSink>,
     /// Share of plain successes that get a line, 0.0 to 1.0; errors and slow requests always get one.
     pub sample: f64,
@@ -45,7 +45,6 @@ pub struct AccessLog {
 /// Where access lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessSink {
-    /// Standard output.
     Stdout,
     /// Appended; opened again on reload and SIGHUP.
     File(PathBuf),
@@ -89,8 +88,8 @@ impl AccessLogFile {
         }
     }
 
-    pub(super) fn log(&self) -> AccessLog {
-        AccessLog {
+    pub(super) fn log(&self) -> AccessLogConfig {
+        AccessLogConfig {
             to: self.to.0.0.clone(),
             sample: self.sample.0.ratio(),
             keep_query: self.keep_query.clone(),

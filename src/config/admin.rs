@@ -12,11 +12,11 @@ use super::problem::Part;
 use super::secret;
 use crate::units::Text;
 
-/// `[admin]` as written.
+/// The table `[admin]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminFile {
-    /// Address and port.
+    /// Address and port of the admin listener, such as `127.0.0.1:9901`.
     #[schemars(extend("x-restart" = true))]
     pub listen: Text<SocketAddr>,
     /// A second listener, for probes and /metrics alone, without a token.
@@ -26,7 +26,8 @@ pub struct AdminFile {
     pub token_file: Option<String>,
     /// Host names that may stand in Host and Origin, beside loopback and listen.
     pub hosts: Vec<String>,
-    /// Where people reach this port, for links and commands in messages; absent: messages say how it is reached beside the sidecar.
+    /// Where people reach this port, for links and commands in messages; absent: messages say how it is
+    /// reached beside the sidecar.
     pub public_url: Option<String>,
 }
 
@@ -39,7 +40,7 @@ impl Default for AdminFile {
 
 /// `[admin]` as it runs.
 #[derive(Clone, Debug)]
-pub struct Admin {
+pub struct AdminConfig {
     /// Where the operator's API listens.
     pub listen: SocketAddr,
     /// Where probes and scrapers are answered too, without a token.
@@ -55,7 +56,7 @@ pub struct Admin {
 }
 
 impl AdminFile {
-    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Admin {
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> AdminConfig {
         let listen = self.listen.0;
         if !listen.ip().is_loopback() && self.token_file.is_none() {
             let told = "is reachable from outside: write admin.token_file, or listen on 127.0.0.1";
@@ -66,7 +67,7 @@ impl AdminFile {
         let hosts: Vec<_> = self.hosts.iter().enumerate().map(read).collect();
         let token = self.token_file.as_deref().map(|file| secret::read(file, "a token", 16));
         let public_url = at.take("public_url", self.public_url.as_deref().map(public).transpose());
-        Admin {
+        AdminConfig {
             listen,
             probes: self.probes.map(|probes| probes.0),
             token: token.and_then(|token| at.take("token_file", token)),

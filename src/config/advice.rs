@@ -1,14 +1,14 @@
 //! Advice on a config that can run: numbers that do not add up, with the arithmetic and what to write instead.
 //!
-//! Only `strop check` tells it. Nothing here is an error: each sentence names the numbers that it is made of, so an
-//! operator can disagree.
+//! Only `strop check` prints it. Nothing here is an error: each sentence names the numbers that it is made of,
+//! so an operator can disagree.
 //!
-//! The idea is Shopify's: a slightly misconfigured breaker protects no better than none
-//! (<https://shopify.engineering/circuit-breaker-misconfigured>).
+//! The idea is Shopify's (<https://shopify.engineering/circuit-breaker-misconfigured>): a slightly misconfigured
+//! breaker protects no better than none.
 
 use std::time::Duration;
 
-use super::{Config, Timeouts, Upstream, presets};
+use super::{Config, Timeouts, UpstreamConfig, presets};
 use crate::reliability::breaker::Mode;
 use crate::reliability::retry::RetryPolicy;
 use crate::units::Written as _;
@@ -63,12 +63,12 @@ pub fn of(config: &Config) -> Vec<Advice> {
 }
 
 /// Does its breaker refuse anything?
-fn trips(upstream: &Upstream) -> bool {
+fn trips(upstream: &UpstreamConfig) -> bool {
     upstream.breaker.mode == Mode::On
 }
 
 /// Numbers of a breaker that was written without a mode behind the ingress, where it is in shadow by default.
-fn shadow(config: &Config, upstream: &Upstream) -> Option<Advice> {
+fn shadow(config: &Config, upstream: &UpstreamConfig) -> Option<Advice> {
     let written = config.written(&["upstreams", upstream.name.as_str(), "breaker"])?.as_object()?;
     let unasked = !written.is_empty() && ["mode", "enabled"].iter().all(|key| !written.contains_key(*key));
     (unasked && upstream.breaker.mode == Mode::Shadow).then(|| Advice {
@@ -80,12 +80,12 @@ fn shadow(config: &Config, upstream: &Upstream) -> Option<Advice> {
     })
 }
 
-fn is_behind_the_ingress(config: &Config, upstream: &Upstream) -> bool {
+fn is_behind_the_ingress(config: &Config, upstream: &UpstreamConfig) -> bool {
     config.ingress.as_ref().is_some_and(|ingress| ingress.upstream == upstream.name)
         || config.routes.iter().any(|route| route.upstream == upstream.name)
 }
 
-fn key(upstream: &Upstream, key: &str) -> String {
+fn key(upstream: &UpstreamConfig, key: &str) -> String {
     format!("upstreams.{}.{key}", upstream.name)
 }
 
@@ -99,7 +99,7 @@ fn patience(timeouts: Timeouts) -> Option<(&'static str, Duration)> {
 
 /// An upstream that hangs: `failures` × the limit of an attempt, as one caller sees it. Where the caller gives up
 /// first, nothing is counted at all: a client that leaves is no evidence.
-fn hang(upstream: &Upstream) -> Option<Advice> {
+fn hang(upstream: &UpstreamConfig) -> Option<Advice> {
     let failures = upstream.breaker.failures?.get();
     let name = &upstream.name;
     let sdk = presets::sdk(upstream);
@@ -132,7 +132,7 @@ fn hang(upstream: &Upstream) -> Option<Advice> {
 
 /// Callers held by probes of an upstream that stays down, on average: each cycle is a wait of `open_for` and then
 /// `probes` requests of up to `probe_timeout`, so `probes` × p / (`open_for` + p). It falls as the wait grows.
-fn held_by_probes(upstream: &Upstream) -> Option<Advice> {
+fn held_by_probes(upstream: &UpstreamConfig) -> Option<Advice> {
     let breaker = &upstream.breaker;
     let (wait, probe) = (breaker.open_for, breaker.probe_timeout);
     let held = f64::from(breaker.probes.get()) * probe.as_secs_f64() / (wait + probe).as_secs_f64();
@@ -156,7 +156,7 @@ fn held_by_probes(upstream: &Upstream) -> Option<Advice> {
 }
 
 /// A share of slow answers that nothing is slow enough for.
-fn never_slow(upstream: &Upstream) -> Option<Advice> {
+fn never_slow(upstream: &UpstreamConfig) -> Option<Advice> {
     let share = upstream.breaker.slow_rate?;
     let (limit_key, limit) = patience(upstream.timeouts).unwrap_or(("first_byte", Duration::MAX));
     let says = match upstream.judge.slow_after {
@@ -175,7 +175,7 @@ fn never_slow(upstream: &Upstream) -> Option<Advice> {
 
 /// Layers that repeat multiply: tries behind the ingress × those of the SDK × those of this upstream. Only repeats of
 /// what may have been processed are counted; what provably never left does no harm.
-fn layers(config: &Config, upstream: &Upstream) -> Option<Advice> {
+fn layers(config: &Config, upstream: &UpstreamConfig) -> Option<Advice> {
     if is_behind_the_ingress(config, upstream) {
         return None;
     }
@@ -249,7 +249,7 @@ fn part(of: Duration, parts: u32) -> Duration {
 
 /// How long checks alone take to see that an endpoint is down: up to `interval` to the first bad check, then `fall` − 1
 /// more, `suspect_interval` apart; each may take `timeout`. Traffic that fails brings the first one forward.
-fn checks(upstream: &Upstream) -> Option<Advice> {
+fn checks(upstream: &UpstreamConfig) -> Option<Advice> {
     let health = upstream.health.as_ref()?;
     let after = health.interval + health.suspect_interval * (health.fall - 1) + health.timeout * health.fall;
     (after > SEEN_WITHIN).then(|| Advice {

@@ -8,13 +8,14 @@ use serde_json::{Map, Value};
 
 use super::file::ConfigFile;
 use super::problem::{Collector, Problems};
-use super::running::{Config, Origin, json};
+use super::running::{Config, ConfigOrigin, json};
 use super::secret;
 
 /// One key whose value changes.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
-pub struct Change {
-    /// Such as `upstreams.stripe.breaker.failures`.
+#[schema(as = Change)]
+pub struct ConfigChange {
+    /// The key with its tables, such as `upstreams.stripe.breaker.failures`.
     pub path: String,
     /// Before; null: the key (or its table) is new.
     #[schema(value_type = Object)]
@@ -28,9 +29,9 @@ pub struct Change {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Diff {
     /// In force from now on.
-    pub applied: Vec<Change>,
+    pub applied: Vec<ConfigChange>,
     /// Kept as it was until the next start.
-    pub needs_restart: Vec<Change>,
+    pub needs_restart: Vec<ConfigChange>,
 }
 
 /// Which keys wait for a restart, as the schema marks them (`x-restart`).
@@ -92,14 +93,14 @@ fn matches(pattern: &[String], path: &[&str]) -> bool {
 struct Side {
     /// What the operator wrote.
     written: Value,
-    /// With all defaults.
+    /// The same file with the default of every key that was not written.
     full: Value,
 }
 
 impl Side {
     /// Routes stand under their names, so that one more of them moves no other; each secret beside what it held.
     fn of(config: &Config) -> Self {
-        let Origin { written, file, contents, exposed: _ } = &*config.origin;
+        let ConfigOrigin { written, file, contents, exposed: _ } = &*config.origin;
         Self::new(written.clone(), json(file), contents)
     }
 
@@ -159,7 +160,7 @@ fn change(path: &[String], [from, to]: [&Value; 2], diff: &mut Diff) {
         let key = path.rsplit('.').next().unwrap_or_default();
         secret::mask(key, &mut from);
         secret::mask(key, &mut to);
-        if waits { &mut diff.needs_restart } else { &mut diff.applied }.push(Change { path, from, to });
+        if waits { &mut diff.needs_restart } else { &mut diff.applied }.push(ConfigChange { path, from, to });
     };
     let (at, waits) = (path.join("."), RESTART.waits(&path));
     let mut to = to.clone();
@@ -193,13 +194,13 @@ fn put(table: &mut Value, path: &str, value: Option<Value>) {
 }
 
 /// `new`, with `old`'s values where a restart is needed. `Err`: the two do not go together.
-pub fn runnable(old: &Config, new: Config, waits: &[Change]) -> Result<Config, Problems> {
+pub fn runnable(old: &Config, new: Config, waits: &[ConfigChange]) -> Result<Config, Problems> {
     if waits.is_empty() {
         return Ok(new);
     }
     let (mut written, mut file) = (new.origin.written.clone(), json(&new.origin.file));
     let before = json(&old.origin.file);
-    for Change { path, .. } in waits.iter().filter(|change| !change.path.ends_with(')')) {
+    for ConfigChange { path, .. } in waits.iter().filter(|change| !change.path.ends_with(')')) {
         let pointer = format!("/{}", path.replace('.', "/"));
         put(&mut written, path, old.origin.written.pointer(&pointer).cloned());
         put(&mut file, path, before.pointer(&pointer).cloned());
@@ -216,7 +217,7 @@ mod tests {
     use super::super::{file, load, problem::Collector, read};
     use super::*;
 
-    fn paths(changes: &[Change]) -> Vec<&str> {
+    fn paths(changes: &[ConfigChange]) -> Vec<&str> {
         changes.iter().map(|change| change.path.as_str()).collect()
     }
 
@@ -344,7 +345,8 @@ mod tests {
         let same = runs("[egress]\nunlisted = \"deny\"\n[latency]\nslow = \"1s\"\n");
         assert_eq!(diff(&old, &same), Diff::default());
         let new = runs("[egress]\n[latency.p50]\nwarn = \"400ms\"\n");
-        let change = Change { path: "latency.p50.warn".into(), from: "500ms".into(), to: "400ms".into() };
+        let change =
+            ConfigChange { path: "latency.p50.warn".into(), from: "500ms".into(), to: "400ms".into() };
         assert_eq!(diff(&old, &new).applied, [change]);
     }
 

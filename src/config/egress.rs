@@ -6,16 +6,16 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::limits::{Limits, LimitsFile};
+use super::limits::{ClientLimits, LimitsFile};
 use super::problem::Part;
 use super::word::{OneOf, Word};
 use crate::units::Text;
 
-/// `[egress]` as written.
+/// The table `[egress]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EgressFile {
-    /// Address and port.
+    /// Address and port of the forward proxy, such as `127.0.0.1:3128`.
     #[schemars(extend("x-restart" = true))]
     pub listen: Text<SocketAddr>,
     /// What happens to hosts that no upstream lists.
@@ -52,13 +52,13 @@ pub struct Egress {
     /// Ports to which connections that pass the egress by are counted; none: they are not looked for.
     pub bypass_ports: Vec<u16>,
     /// As for ingress. Also applies to the `local` listeners.
-    pub limits: Arc<Limits>,
+    pub limits: Arc<ClientLimits>,
 }
 
 /// What happens to hosts that no upstream lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unlisted {
-    /// 403.
+    /// The request is answered with 403 and goes nowhere.
     Deny,
     /// Forwarded through the built-in upstream `unlisted`; the SSRF guard stays on.
     Allow,

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::access_log::AccessLogFile;
 use super::admin::AdminFile;
-use super::channels::{Kind, NotifyFile};
+use super::channels::{ChannelType, NotifyFile};
 use super::egress::EgressFile;
 use super::engine::escalation::EscalationFile;
 use super::engine::incidents::IncidentsFile;
@@ -27,50 +27,50 @@ use super::word::Word as _;
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConfigFile {
-    /// In front of the backend.
+    /// The listener in front of the backend.
     #[schemars(extend("x-restart" = "presence"))]
     pub ingress: Option<IngressFile>,
-    /// On the way out.
+    /// The forward proxy for requests that go out.
     #[schemars(extend("x-restart" = "presence"))]
     pub egress: Option<EgressFile>,
     /// How ingress requests find another upstream than `ingress.upstream`.
     pub routes: Vec<RouteFile>,
-    /// Dependencies, by name.
+    /// Dependencies by name: how each is called and when it is not.
     pub upstreams: BTreeMap<String, UpstreamFile>,
-    /// Ways to tell people, by name.
+    /// Notification channels by name.
     pub notify: BTreeMap<String, NotifyFile>,
-    /// The operator's port.
+    /// The admin port: API, probes and metrics.
     pub admin: AdminFile,
     /// What counts as slow.
     pub latency: LatencyFile,
-    /// What is promised.
+    /// The service level objectives: uptime and success.
     pub slo: SloFile,
     /// What makes an incident.
     pub incidents: IncidentsFile,
-    /// Who is called.
+    /// Who is called for an incident, and in which order.
     pub escalation: EscalationFile,
-    /// Who is called while all is watched.
+    /// An address that is called regularly while incidents are detected and people can be told.
     pub heartbeat: HeartbeatFile,
     /// Where a pager or a chat says back that somebody has taken an incident.
     pub inbound: InboundFile,
-    /// One line per exchange.
+    /// The access log: one line per exchange.
     pub access_log: AccessLogFile,
     /// Incidents, audit and ledger on disk.
     #[schemars(extend("x-restart" = true))]
     pub store: StoreFile,
-    /// Workers and leaving.
+    /// This process: its name, workers, memory, shutdown and log.
     pub process: ProcessFile,
 }
 
-/// Puts what there is by default under what is written: first that of every file, then that of each upstream, channel and
-/// route, which depends on its name, its preset and where it stands.
+/// Puts what there is by default under what is written: first that of every file, then that of each upstream, channel
+/// and route, which depends on its name, its preset and where it stands.
 pub(super) fn fill(written: &Table) -> Table {
     let mut table = written.clone();
     let mut base = ConfigFile { process: ProcessFile::base(), ..ConfigFile::default() };
     if let Some(notify) = table.get("notify").and_then(Value::as_table) {
         base.escalation = EscalationFile::base(notify.iter().map(|(name, written)| {
             let kind = written.get("kind").and_then(Value::as_str);
-            (name, kind.and_then(Kind::named))
+            (name, kind.and_then(ChannelType::named))
         }));
     }
     // What is missing in a table of the base is missing in the file as well.

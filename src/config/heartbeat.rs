@@ -12,7 +12,7 @@ use super::problem::Part;
 use super::secret;
 use crate::units::Text;
 
-/// `[heartbeat]` as written.
+/// The table `[heartbeat]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HeartbeatFile {
@@ -20,7 +20,7 @@ pub struct HeartbeatFile {
     pub url: Option<String>,
     /// File with the address, where it is itself a secret.
     pub url_file: Option<String>,
-    /// Between two calls.
+    /// Time from one call to the next.
     pub every: Text<Duration>,
     /// Extra roots, PEM, beside the system's.
     pub ca_file: Option<String>,
@@ -34,17 +34,16 @@ impl Default for HeartbeatFile {
 
 /// Who is called while all is watched.
 #[derive(Clone, Debug)]
-pub struct Heartbeat {
-    /// Where to.
+pub struct HeartbeatConfig {
     pub url: WebUrl,
-    /// Between two calls.
+    /// Time from one call to the next.
     pub every: Duration,
     /// Extra roots, PEM, beside the system's.
     pub ca_file: Option<PathBuf>,
 }
 
 impl HeartbeatFile {
-    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Option<Heartbeat> {
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Option<HeartbeatConfig> {
         let every = at.lasts("every", self.every, 1, 3_600);
         let ca_file = self.ca_file.as_ref().map(|file| at.readable("ca_file", file));
         let url = match (&self.url, &self.url_file) {
@@ -59,7 +58,7 @@ impl HeartbeatFile {
                 None
             }
         };
-        Some(Heartbeat { url: url?, every, ca_file })
+        Some(HeartbeatConfig { url: url?, every, ca_file })
     }
 }
 

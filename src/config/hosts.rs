@@ -1,5 +1,5 @@
-//! Hosts as an operator writes them, in the one spelling in which requests are compared with them; what no request can carry is
-//! an error that says what to write.
+//! Hosts as an operator writes them, in the one spelling in which requests are compared with them; what no request can
+//! carry is an error that says what to write.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -90,7 +90,8 @@ fn bare(written: &str) -> String {
     }
 }
 
-/// Letters, digits, hyphens, underscores and tildes in labels of 1 to 63, 253 in all (RFC 1035 section 2.3.4). An IPv4 address is one.
+/// Letters, digits, hyphens, underscores and tildes in labels of 1 to 63, 253 in all (RFC 1035 section 2.3.4). An
+/// IPv4 address is one.
 fn is_name(name: &str) -> bool {
     let letter = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~');
     let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(letter);

@@ -10,7 +10,7 @@ use super::problem::Part;
 use super::secret;
 use crate::units::Text;
 
-/// `[inbound]` as written.
+/// The table `[inbound]` as the operator writes it.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct InboundFile {
@@ -26,7 +26,6 @@ pub struct InboundFile {
 /// `[inbound]` as it runs.
 #[derive(Clone, Debug)]
 pub struct Inbound {
-    /// Where it listens.
     pub listen: SocketAddr,
     /// Signs what PagerDuty posts; `None`: it posts nothing.
     pub pagerduty: Option<SecretString>,

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::limits::{Limits, LimitsFile};
+use super::limits::{ClientLimits, LimitsFile};
 use super::problem::Part;
 use super::word::{OneOf, Word};
 use crate::names::UpstreamName;
 use crate::units::Text;
 
-/// `[ingress]` as written.
+/// The table `[ingress]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct IngressFile {
-    /// Address and port.
+    /// Address and port that clients connect to, such as `127.0.0.1:8000`.
     #[schemars(extend("x-restart" = true))]
     pub listen: Text<SocketAddr>,
     /// The upstream that answers where no route says otherwise.
@@ -30,7 +30,7 @@ pub struct IngressFile {
     pub ambiguous: OneOf<Ambiguous>,
     /// Answer /api/v2/sre/ on this port too.
     pub claim_sre_api: bool,
-    /// TLS termination.
+    /// TLS termination; absent: plain HTTP/1.1 and h2c.
     #[schemars(extend("x-restart" = true))]
     pub tls: Option<ServerTlsFile>,
     /// What one client may ask.
@@ -55,9 +55,9 @@ impl Default for IngressFile {
 /// What becomes of requests without a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Traces {
-    /// They have none.
+    /// They go on without a trace; the application decides whether to begin one.
     Continue,
-    /// One begins here.
+    /// They get a `traceparent` of a new trace, marked as sampled.
     Begin,
 }
 
@@ -78,7 +78,7 @@ impl Word for Traces {
 pub enum Ambiguous {
     /// They go on as they came.
     Pass,
-    /// 400.
+    /// They are answered with 400.
     Refuse,
 }
 
@@ -90,20 +90,19 @@ impl Word for Ambiguous {
     ];
 }
 
-/// `[ingress.tls]`.
+/// The table `[ingress.tls]`: certificate and key of the ingress listener.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerTlsFile {
-    /// PEM, leaf first.
+    /// PEM file with the certificate chain, the leaf first.
     pub cert_file: String,
-    /// PEM.
+    /// PEM file with the private key: PKCS#8, SEC1 or PKCS#1.
     pub key_file: String,
 }
 
 /// `[ingress]` as it runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ingress {
-    /// Where clients connect.
     pub listen: SocketAddr,
     /// The upstream that answers when no route says otherwise.
     pub upstream: UpstreamName,
@@ -118,13 +117,13 @@ pub struct Ingress {
     /// Answer `/api/v2/sre/` on this port too.
     pub claim_sre_api: bool,
     /// What one client may ask of this listener; new connections are held to it.
-    pub limits: Arc<Limits>,
+    pub limits: Arc<ClientLimits>,
 }
 
 /// Certificate and key files, read again when they change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerTls {
-    /// PEM, leaf first.
+    /// PEM file with the certificate chain, the leaf first.
     pub cert_file: PathBuf,
     /// PEM: PKCS#8, SEC1 or PKCS#1.
     pub key_file: PathBuf,

@@ -10,7 +10,7 @@ use super::word::{OneOf, Word};
 use crate::reliability::detect::{LatencyBudget, PercentileLimits};
 use crate::units::{Text, Written as _, secs};
 
-/// `[latency]` as written.
+/// The table `[latency]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LatencyFile {
@@ -24,6 +24,7 @@ pub struct LatencyFile {
     pub p99: BudgetFile,
 }
 
+/// Budgets are the guide's; `slow` is its alert threshold of the median.
 impl Default for LatencyFile {
     fn default() -> Self {
         let LatencyBudget { p50, p95, p99 } = LatencyBudget::default();
@@ -35,9 +36,9 @@ impl Default for LatencyFile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BudgetFile {
-    /// The target.
+    /// The target. Over it, beyond chance: nothing for p50 and p95, a high incident for p99.
     pub warn: Text<Duration>,
-    /// The alert threshold.
+    /// The alert threshold. Over it, beyond chance: a medium incident for p50 and p95, a critical one for p99.
     pub alert: Text<Duration>,
 }
 
@@ -74,7 +75,7 @@ impl Default for RouteLatencyFile {
     }
 }
 
-/// `[latency]`.
+/// The table `[latency]` as it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Latency {
     /// `slow_requests_total` counts what takes longer. Default 1 s.
@@ -88,7 +89,6 @@ pub struct Latency {
 pub struct Measured {
     /// Up to which byte.
     pub until: Until,
-    /// Its budget.
     pub budget: LatencyBudget,
 }
 
@@ -97,7 +97,7 @@ pub struct Measured {
 pub enum Until {
     /// The final response head: for uploads, and for answers that go on for long.
     FirstByte,
-    /// The end.
+    /// The last byte of the answer.
     LastByte,
 }
 
@@ -114,11 +114,11 @@ impl Until {
 /// What is written for [`Until`], and for none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UntilWord {
-    /// The end.
+    /// The last byte of the answer.
     LastByte,
     /// The final response head.
     FirstByte,
-    /// No budget.
+    /// The route has no budget and makes no latency incident.
     Off,
 }
 

@@ -9,7 +9,7 @@ use super::problem::Part;
 use crate::message::h1::parse::MOST_FIELDS;
 use crate::units::{Size, Text, secs};
 
-/// `[*.limits]` as written.
+/// The tables `[ingress.limits]` and `[egress.limits]` as the operator writes them.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsFile {
@@ -19,24 +19,26 @@ pub struct LimitsFile {
     pub header_bytes: Text<Size>,
     /// Fields of a request's head, at most 256.
     pub header_count: u32,
-    /// For a request's head to come in whole.
+    /// Time for a request's head to come in whole, from its first byte.
     pub header_read: Text<Duration>,
-    /// Between two requests of a connection.
+    /// Longest time between two requests of a connection.
     pub keep_alive: Text<Duration>,
-    /// For an answer, after the client has ended its side.
+    /// How long an answer is waited for after the client has ended its side.
     pub half_close: Text<Duration>,
-    /// After an answer that came before the end of its request, the rest of the request is read over for so long.
+    /// Time for which the rest of a request is read over after an answer that came before its end.
     pub linger: Text<Duration>,
-    /// And so many bytes.
+    /// Bytes of a request that are read over at most after its answer.
     pub linger_bytes: Text<Size>,
-    /// 0: no limit.
+    /// Requests after which a connection is closed; 0: no limit.
     pub requests_per_connection: u64,
     /// Concurrent streams of an HTTP/2 connection.
     pub h2_streams: u32,
-    /// Bytes a second of a client that is waited for, over 30 s; slower ones are ended while what clients share is short. 0: none.
+    /// Bytes a second of a client that is waited for, over 30 s; slower ones are ended while what clients share
+    /// is short. 0: none.
     pub min_rate: u32,
 }
 
+/// `header_count` is Envoy's, `keep_alive` and `h2_streams` are nginx's, `min_rate` is Kestrel's (`MinRequestBodyDataRate`).
 impl Default for LimitsFile {
     fn default() -> Self {
         Self {
@@ -57,22 +59,23 @@ impl Default for LimitsFile {
 
 /// What one client may ask of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ClientLimits {
     /// Connections of this listener over all workers; `None`: as many as fit into memory.
     pub connections: Option<usize>,
     /// Bytes of request line and header fields together.
     pub header_bytes: usize,
-    /// Header fields.
+    /// Header fields of one head, at most 256.
     pub header_count: usize,
     /// From the first byte of a head (or from accept) to its end.
     pub header_read: Duration,
-    /// Between two requests of a connection.
+    /// Longest time between two requests of a connection.
     pub keep_alive: Duration,
-    /// How long an answer is waited for after the client has ended its side of an HTTP/1.1 connection; zero: not at all.
+    /// How long an answer is waited for after the client has ended its side of an HTTP/1.1 connection;
+    /// zero: not at all.
     pub half_close: Duration,
-    /// After an answer that came before the end of its request, the rest of the request is read over for so long.
+    /// Time for which the rest of a request is read over after an answer that came before its end.
     pub linger: Duration,
-    /// And so many bytes.
+    /// Bytes of a request that are read over at most after its answer.
     pub linger_bytes: u64,
     /// After so many the connection is closed; `None`: no limit.
     pub requests_per_connection: Option<u64>,
@@ -83,7 +86,7 @@ pub struct Limits {
 }
 
 impl LimitsFile {
-    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Limits {
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> ClientLimits {
         at.within("connections", self.connections, 0, 10_000_000);
         at.within("header_bytes", self.header_bytes.0.0, 1_024, 1 << 20);
         at.within("header_count", self.header_count as usize, 1, MOST_FIELDS);
@@ -94,8 +97,8 @@ impl LimitsFile {
         self.limits()
     }
 
-    pub(super) fn limits(&self) -> Limits {
-        Limits {
+    pub(super) fn limits(&self) -> ClientLimits {
+        ClientLimits {
             connections: (self.connections > 0).then_some(self.connections as usize),
             header_bytes: usize::try_from(self.header_bytes.0.0).unwrap_or(usize::MAX),
             header_count: self.header_count as usize,

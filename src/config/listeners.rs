@@ -1,5 +1,5 @@
-//! Where this process listens: no two listeners on one address, none open to strangers unawares, none that an upstream leads
-//! back to.
+//! Where this process listens: no two listeners on one address, none open to strangers unawares, none that
+//! an upstream leads back to.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,7 +7,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::file::ConfigFile;
 use super::problem::Collector;
 use super::upstream::{Endpoint, Host};
-use super::{Config, Unlisted};
 use crate::units::Text;
 
 /// What is behind an address of this process.
@@ -68,10 +67,10 @@ pub(super) fn check(file: &ConfigFile, problems: &mut Collector<'_>) {
     }
 }
 
-/// Endpoints that lead back here, by their keys, with what is told of each. `own`: is it an address of this machine? Asked only
-/// of addresses whose port is one of a listener of this process.
-pub fn leading_back(config: &Config, own: impl Fn(IpAddr) -> bool) -> Vec<(String, String)> {
-    circles(&config.origin.file, own)
+/// Endpoints that lead back here, by their keys, with what is told of each. `own`: is it an address of this machine?
+/// Asked only of addresses whose port is one of a listener of this process.
+pub(super) fn leading_back(file: &ConfigFile, own: impl Fn(IpAddr) -> bool) -> Vec<(String, String)> {
+    circles(file, own)
 }
 
 fn circles(file: &ConfigFile, own: impl Fn(IpAddr) -> bool) -> Vec<(String, String)> {
@@ -131,8 +130,8 @@ fn reaches(endpoint: &Endpoint, listen: SocketAddr, own: &impl Fn(IpAddr) -> boo
     }
 }
 
-/// Does a connection to `to` come to the listener at `listen`? `own`: is it an address of this machine? Asked only where the
-/// port is the listener's and it listens on all addresses.
+/// Does a connection to `to` come to the listener at `listen`? `own`: is it an address of this machine? Asked only
+/// where the port is the listener's and it listens on all addresses.
 pub fn is_at(to: SocketAddr, listen: SocketAddr, own: impl Fn(IpAddr) -> bool) -> bool {
     if to.port() != listen.port() || to.port() == 0 {
         return false;
@@ -151,38 +150,10 @@ pub fn is_at(to: SocketAddr, listen: SocketAddr, own: impl Fn(IpAddr) -> bool) -
     }
 }
 
-/// Listeners that let whoever reaches them out.
-pub(super) fn warnings(config: &Config) -> Vec<String> {
-    let mut found = Vec::new();
-    let open = |listen: SocketAddr| !listen.ip().to_canonical().is_loopback();
-    if let Some(egress) = config.egress.as_ref().filter(|egress| open(egress.listen)) {
-        let to = match egress.unlisted {
-            Unlisted::Deny => "to all hosts that upstreams list, with this address as the sender",
-            Unlisted::Allow | Unlisted::Report => "to any public host: an open proxy",
-        };
-        found.push(format!(
-            "egress.listen: {} is reachable from outside, and whoever reaches it gets out through it {to}; write \
-             listen = \"127.0.0.1:{}\", or let a network policy or a firewall say who may connect",
-            egress.listen,
-            egress.listen.port()
-        ));
-    }
-    for upstream in &config.upstreams {
-        if let Some(local) = upstream.local.filter(|local| open(*local)) {
-            found.push(format!(
-                "upstreams.{0}.local: {local} is reachable from outside, and whoever reaches it calls {0} as this process \
-                 does; write local = \"127.0.0.1:{1}\", or let a network policy or a firewall say who may connect",
-                upstream.name,
-                local.port()
-            ));
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::load;
+    use super::super::warnings::open_listeners as warnings;
+    use super::super::{Config, load};
     use super::*;
 
     const ALL: &str = "[ingress]\nlisten = \"0.0.0.0:8000\"\n[egress]\nlisten = \"127.0.0.1:3128\"\n[admin]\n\
@@ -237,7 +208,7 @@ mod tests {
     fn an_endpoint_beside_this_process_is_none_of_its_listeners() {
         for endpoint in ["127.0.0.1:8002", "127.0.0.2:3128", "[::1]:8000", "192.0.2.1:8000", "db:8000"] {
             let config = with(endpoint).unwrap_or_else(|problems| panic!("{endpoint}: {problems}"));
-            assert_eq!(leading_back(&config, |_| false), []);
+            assert_eq!(leading_back(&config.origin.file, |_| false), []);
         }
     }
 
@@ -245,13 +216,13 @@ mod tests {
     fn an_address_of_this_machine_counts_where_a_listener_has_all_of_them() {
         let here: IpAddr = [192, 0, 2, 1].into();
         let config = with("192.0.2.1:8000").expect("nobody has looked at the machine yet");
-        let found = leading_back(&config, |ip| ip == here);
+        let found = leading_back(&config.origin.file, |ip| ip == here);
         assert_eq!(
             found.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(),
             ["upstreams.x.endpoints.0"]
         );
         let config = with("192.0.2.1:3128").expect("the egress is on the loopback alone");
-        assert_eq!(leading_back(&config, |ip| ip == here), []);
+        assert_eq!(leading_back(&config.origin.file, |ip| ip == here), []);
     }
 
     #[test]

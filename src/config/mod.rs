@@ -1,8 +1,9 @@
 //! The configuration that runs: valid by construction.
 //!
-//! One file a concept: what is written of it (`*File`), what stands there by default, its check, and what it becomes. [`read`]
-//! takes the text, [`mod@file`] fills it, `running` checks the whole, [`diff`] says what a reload changes, [`reload`] puts it in force, [`watch`] sees that it has changed.
-//! Whoever holds a [`Config`] need not check anything: what cannot run cannot be built.
+//! One file a concept: what is written of it (`*File`), what stands there by default, its check, and what it becomes.
+//! [`read`] takes the text, [`mod@file`] fills it, `running` checks the whole, [`diff`] says what a reload changes,
+//! [`reload`] puts it in force, [`watch`] sees that it has changed. Whoever holds a [`Config`] need not check anything:
+//! what cannot run cannot be built.
 
 mod access_log;
 mod admin;
@@ -33,26 +34,27 @@ pub mod warnings;
 pub mod watch;
 pub mod word;
 
-pub use access_log::{AccessLog, AccessSink};
-pub use admin::Admin;
+pub use access_log::{AccessLogConfig, AccessSink};
+pub use admin::AdminConfig;
 pub use egress::{Egress, Unlisted};
 pub use file::ConfigFile;
-pub use heartbeat::Heartbeat;
+pub use heartbeat::HeartbeatConfig;
 pub use inbound::Inbound;
 pub use ingress::{Ambiguous, Ingress, ServerTls, Traces};
 pub use latency::{Latency, Measured, Until};
-pub use limits::Limits;
-pub use process::Process;
+pub use limits::ClientLimits;
+pub use process::ProcessConfig;
 pub use routes::{DEFAULT_ROUTE, Route, RoutePath, other_route, sre_api};
 pub use running::Config;
-pub use store::{Retention, Store, StoreAt, StoreBackup};
+pub use store::{Retention, StoreAt, StoreBackup, StoreConfig};
 pub use timeouts::Timeouts;
 pub use upstream::{
-    ClientTls, Endpoint, Health, Host, HostName, Operation, Pool, Protocol, Upstream, presets,
+    ClientTls, Endpoint, HealthCheck, Host, HostName, Operation, PoolConfig, Protocol, UpstreamConfig,
+    presets,
 };
 
-/// Reads, fills, checks and builds: the one way from text to a [`Config`]. `env` holds the process' `STROP__…` variables, and
-/// what the command line says instead of them.
+/// Reads, fills, checks and builds: the one way from text to a [`Config`]. `env` holds the process' `STROP__…`
+/// variables, and what the command line says instead of them.
 pub fn load(text: &str, source: &str, env: &[(String, String)]) -> Result<Config, problem::Problems> {
     let mut problems = problem::Collector::new(text);
     let mut bytes = text.as_bytes().to_vec();

@@ -44,7 +44,7 @@ enum Shown {
 /// Why a config cannot run.
 #[derive(Clone, Debug)]
 pub struct Problems {
-    /// At least one.
+    /// In the order of the file; never empty.
     pub all: Vec<Problem>,
     text: String,
     source: String,
@@ -106,9 +106,9 @@ impl std::error::Error for Problems {}
 
 /// Members of lists that were taken out: those behind them have moved up.
 #[derive(Default)]
-struct Gone(Vec<(String, usize)>);
+struct RemovedMembers(Vec<(String, usize)>);
 
-impl Gone {
+impl RemovedMembers {
     fn add(&mut self, path: &str) {
         let (list, last) = path.rsplit_once('.').unwrap_or(("", path));
         if let Ok(at) = last.parse() {
@@ -138,7 +138,7 @@ pub struct Collector<'a> {
     all: Vec<Problem>,
     /// Paths of what was written and not understood.
     misread: Vec<String>,
-    gone: Gone,
+    gone: RemovedMembers,
     /// What was not written in the file: path, name, value.
     variables: Vec<(String, String, String)>,
 }
@@ -146,7 +146,13 @@ pub struct Collector<'a> {
 impl<'a> Collector<'a> {
     /// For a file's text.
     pub fn new(text: &'a str) -> Self {
-        Self { text, all: Vec::new(), misread: Vec::new(), gone: Gone::default(), variables: Vec::new() }
+        Self {
+            text,
+            all: Vec::new(),
+            misread: Vec::new(),
+            gone: RemovedMembers::default(),
+            variables: Vec::new(),
+        }
     }
 
     /// What stands at `path` was written in a variable.
@@ -172,8 +178,8 @@ impl<'a> Collector<'a> {
         Part { path: path.into(), problems: self }
     }
 
-    /// What is written at `path` was noted as a problem and is left out: what is missed there from now on is no problem of
-    /// its own.
+    /// Marks `path` as left out because of a problem already noted: what is missed there from now on is
+    /// no problem of its own.
     pub(super) fn left_out(&mut self, path: &str) {
         self.misread(path);
         self.gone.add(path);
@@ -244,9 +250,8 @@ fn is_within(path: &str, table: &str) -> bool {
     path.strip_prefix(table).is_some_and(|rest| table.is_empty() || rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Seconds, for [`Part::lasts`].
+/// An hour in seconds, the unit of the bounds of [`Part::lasts`].
 pub(super) const HOUR: u64 = 3_600;
-/// Seconds.
 pub(super) const DAY: u64 = 24 * HOUR;
 
 /// One table of the file, for what is wrong in it. Keys are counted from there; "" is the table itself.
@@ -269,7 +274,7 @@ impl<'t> Part<'_, 't> {
         Part { path: self.path(key), problems: self.problems }
     }
 
-    /// Notes a problem.
+    /// Notes a problem of the key `key`.
     pub fn add(&mut self, key: &str, message: impl fmt::Display) {
         self.problems.add(&self.path(key), message);
     }
@@ -316,8 +321,8 @@ impl<'t> Part<'_, 't> {
     }
 }
 
-/// Without what may be a secret in an address: a password before the host, all behind a question mark. As long as before, so
-/// that places stay.
+/// Without what may be a secret in an address: a password before the host, all behind a question mark. The text keeps
+/// its length, so that lines and columns stay.
 fn masked(text: &str) -> String {
     let mut out = text.as_bytes().to_vec();
     let mut from = 0;

@@ -8,37 +8,38 @@ use serde::{Deserialize, Serialize};
 use super::problem::Part;
 use crate::units::{Percent, Size, Text, secs};
 
-/// `[process]` as written.
+/// The table `[process]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProcessFile {
-    /// Of this sidecar; its pod's or machine's when absent.
+    /// Name of this sidecar in incidents, messages and ledger; absent: its pod's or its machine's.
     #[schemars(extend("x-restart" = true))]
     pub name: Option<String>,
-    /// 0: one per core.
+    /// Threads that carry traffic; 0: one per core.
     #[schemars(extend("x-restart" = true))]
     pub workers: u32,
-    /// How long leaving may take.
+    /// How long SIGTERM waits for exchanges in flight.
     pub drain_for: Text<Duration>,
-    /// Unready but still accepting, before the drain begins.
+    /// Time after SIGTERM in which it is unready but still accepting, before the drain begins.
     #[schemars(extend("x-restart" = true))]
     pub lame_duck: Text<Duration>,
     /// Request bodies that each worker may keep while they are sent.
     pub kept_bodies: Text<Size>,
-    /// What may be buffered of traffic, the kernel's socket buffers included: a share of the control group's memory limit, of
-    /// the machine's memory where there is none.
+    /// What may be buffered of traffic, the kernel's socket buffers included: a share of the control group's memory
+    /// limit, of the machine's memory where there is none.
     pub buffers: Text<Percent>,
-    /// What the kernel buffers of one connection each way: of clients, and of upstreams behind the ingress. Absent: 128 KiB
-    /// where the control group has a limit below 2 GiB, else the kernel's own measure.
+    /// What the kernel buffers of one connection each way: of clients, and of upstreams behind the ingress. Absent: 128
+    /// KiB where the control group has a limit below 2 GiB, else the kernel's own measure.
     #[schemars(extend("x-restart" = true))]
     pub socket_buffer: Option<Text<Size>>,
-    /// Log filter.
+    /// Log filter: a level, or tracing's directives such as "strop=debug".
     pub log: String,
     /// Log lines as JSON.
     #[schemars(extend("x-restart" = true))]
     pub log_json: bool,
 }
 
+/// `drain_for` is what Kubernetes gives a pod to end (`terminationGracePeriodSeconds`).
 impl Default for ProcessFile {
     fn default() -> Self {
         Self {
@@ -57,10 +58,10 @@ impl Default for ProcessFile {
 
 /// `[process]` as it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process {
-    /// Of this sidecar, as incidents, messages and the ledger name it.
+pub struct ProcessConfig {
+    /// Name of this sidecar in incidents, messages and ledger.
     pub name: String,
-    /// Data-path threads.
+    /// Threads that carry traffic; at least 1.
     pub workers: usize,
     /// How long SIGTERM waits for exchanges in flight.
     pub drain_for: Duration,
@@ -84,7 +85,7 @@ impl ProcessFile {
         Self { name: Some(machine()), workers: cores(), ..Self::default() }
     }
 
-    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Process {
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> ProcessConfig {
         if let Err(error) = tracing_directives(&self.log) {
             let told = "is not a log filter";
             at.add("log", format!("{:?} {told} ({error}); write \"info\" or \"strop=debug\"", self.log));
@@ -102,7 +103,7 @@ impl ProcessFile {
         if let Some(size) = self.socket_buffer {
             at.within("socket_buffer", size.0.0, 4 << 10, 64 << 20);
         }
-        Process {
+        ProcessConfig {
             name: self.name.clone().unwrap_or_else(machine),
             workers: if self.workers == 0 { cores() } else { self.workers } as usize,
             drain_for: self.drain_for.0,

@@ -53,8 +53,8 @@ fn overridden(table: &mut Table, name: &str, text: &str, problems: &mut Collecto
     problems.comes_from(&path, name, text);
 }
 
-/// Reads the shape. What is wrong in it is noted and left out, so that it hides no other problem; `None` when there is no
-/// shape at all.
+/// Reads the shape. What is wrong in it is noted and left out, so that it hides no other problem; `None` when there
+/// is no shape at all.
 pub(super) fn shaped<T: DeserializeOwned>(
     filled: impl Fn() -> Table,
     problems: &mut Collector<'_>,
@@ -71,7 +71,7 @@ pub(super) fn shaped<T: DeserializeOwned>(
             Err(error) => {
                 let path = error.path().to_string();
                 let message = error.inner().message().to_owned();
-                let Named { path, message, meant } = named(&path, &message);
+                let KeyLocation { path, message, meant } = named(&path, &message);
                 problems.part("").add(&path, message);
                 if let Some(meant) = meant {
                     problems.misread(&meant);
@@ -113,7 +113,7 @@ fn plainly(message: &str) -> String {
     format!("{found} does not belong here; write {wanted}")
 }
 
-struct Named {
+struct KeyLocation {
     /// Of the wrong key itself.
     path: String,
     message: String,
@@ -122,11 +122,11 @@ struct Named {
 }
 
 /// What is wrong, with a guess at what was meant.
-fn named(path: &str, message: &str) -> Named {
+fn named(path: &str, message: &str) -> KeyLocation {
     let path = path.replace('[', ".").replace(']', "");
     let path = if path == "." { String::new() } else { path };
     let Some(rest) = message.strip_prefix("unknown field `") else {
-        return Named { path, message: plainly(message), meant: None };
+        return KeyLocation { path, message: plainly(message), meant: None };
     };
     let mut names = rest.split('`').step_by(2).map(str::to_owned);
     let wrong = names.next().unwrap_or_default();
@@ -145,7 +145,7 @@ fn named(path: &str, message: &str) -> Named {
         None => meant.clone(),
     });
     let message = format!("there is no key {wrong:?} here{guess} (known: {})", known.join(", "));
-    Named { path: full, message, meant }
+    KeyLocation { path: full, message, meant }
 }
 
 fn taken_out(value: &mut Value, path: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Reads the file again when it changes, when a signal says so, or when somebody asks. The last good config stays.
 //!
-//! A file may hang, so no lock is held over reading and applying: there is one reload at a time, whoever comes meanwhile waits
-//! for a moment and is refused then, and what is in force can be asked for at any time.
+//! A file may hang, so no lock is held over reading and applying: there is one reload at a time, whoever comes
+//! meanwhile waits for a moment and is refused then, and what is in force can be asked for at any time.
 
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -11,22 +11,21 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 
 use super::Config;
-use super::diff::{self, Change, Diff};
+use super::diff::{self, ConfigChange, Diff};
 use super::problem::{Problem, Problems};
 use crate::runtime::{clock, files};
 
 /// Why the file is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// SIGHUP.
+pub enum ReloadCause {
+    /// The process got SIGHUP.
     Signal,
-    /// The file changed.
     Watch,
-    /// `POST /api/v2/sre/config/reload`.
+    /// A call of `POST /api/v2/sre/config/reload`.
     Api,
 }
 
-impl Cause {
+impl ReloadCause {
     /// For logs and the API.
     pub fn label(self) -> &'static str {
         match self {
@@ -39,24 +38,25 @@ impl Cause {
 
 /// What came of a reload.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct Outcome {
-    /// What asked for it.
+#[schema(as = Outcome)]
+pub struct ReloadOutcome {
+    /// What caused it: `signal`, `watch` or `api`.
     pub cause: String,
-    /// Who, as far as is known; else the cause again.
+    /// Who asked for it; the cause again where nobody is known.
     pub actor: String,
-    /// Why.
+    /// The reason given in the request; without one, what caused the reload, such as "SIGHUP".
     pub reason: String,
-    /// When, RFC 3339.
+    /// When it began, as RFC 3339.
     pub at: String,
-    /// Of the config in force.
+    /// Number of the config in force; it rises by one with each applied config.
     pub generation: u64,
-    /// Of the text of the config in force.
+    /// Content hash of the config in force.
     pub hash: String,
-    /// In force from now on.
-    pub applied: Vec<Change>,
-    /// Kept as it was until the next start.
-    pub needs_restart: Vec<Change>,
-    /// Why nothing was applied.
+    /// Changes that are in force now.
+    pub applied: Vec<ConfigChange>,
+    /// Changes that take a restart; the old values stay in force until then.
+    pub needs_restart: Vec<ConfigChange>,
+    /// Why the file was refused; empty when it was applied.
     pub refused: Vec<Problem>,
 }
 
@@ -65,14 +65,14 @@ pub type Load = fn(&str, &str, &[(String, String)]) -> Result<Config, Problems>;
 /// Puts a good config in force.
 pub type Apply = Box<dyn Fn(Arc<Config>, &Diff) + Send + Sync>;
 /// Hears of every outcome.
-pub type Hear = Box<dyn Fn(&Outcome, Option<&Problems>) + Send + Sync>;
+pub type Hear = Box<dyn Fn(&ReloadOutcome, Option<&Problems>) + Send + Sync>;
 
-struct State {
+struct ReloadState {
     current: Arc<Config>,
     generation: u64,
     loaded_at: SystemTime,
     changed_at: Option<SystemTime>,
-    last: Option<Outcome>,
+    last: Option<ReloadOutcome>,
     /// Of the bytes that were read last, whether they could run or not.
     seen: u64,
     /// The same of the secrets.
@@ -92,22 +92,22 @@ pub struct Busy(pub Duration);
 /// Whose turn it is.
 #[derive(Default)]
 struct Turns {
-    held: Mutex<Held>,
+    held: Mutex<ReloadTurn>,
     freed: Condvar,
 }
 
 #[derive(Default)]
-struct Held {
+struct ReloadTurn {
     since: Option<Instant>,
     waiting: usize,
 }
 
 /// Until it is dropped nobody else reloads.
-struct Turn<'a>(&'a Turns);
+struct ReloadGuard<'a>(&'a Turns);
 
 impl Turns {
-    fn take(&self) -> Result<Turn<'_>, Busy> {
-        let busy = |held: &Held| {
+    fn take(&self) -> Result<ReloadGuard<'_>, Busy> {
+        let busy = |held: &ReloadTurn| {
             let now = clock::instant();
             Busy(held.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)))
         };
@@ -123,11 +123,11 @@ impl Turns {
             return Err(busy(&held));
         }
         held.since = Some(clock::instant());
-        Ok(Turn(self))
+        Ok(ReloadGuard(self))
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for ReloadGuard<'_> {
     fn drop(&mut self) {
         locked(&self.0.held).since = None;
         self.0.freed.notify_one();
@@ -145,7 +145,7 @@ pub struct Reloader {
     load: Load,
     apply: Apply,
     hear: Hear,
-    state: Mutex<State>,
+    state: Mutex<ReloadState>,
     turns: Turns,
     /// Has somebody the file open who writes?
     written: (Mutex<bool>, Condvar),
@@ -153,10 +153,10 @@ pub struct Reloader {
 
 /// How the config in force came about.
 #[derive(Clone, Debug)]
-pub struct Status {
+pub struct ReloadStatus {
     /// The file; `None`: built in.
     pub path: Option<PathBuf>,
-    /// In force.
+    /// The config in force.
     pub config: Arc<Config>,
     /// Rises with every applied config.
     pub generation: u64,
@@ -164,8 +164,8 @@ pub struct Status {
     pub loaded_at: SystemTime,
     /// The file's own time of change at the last look; `None`: not observable.
     pub file_changed_at: Option<SystemTime>,
-    /// The last reload.
-    pub last: Option<Outcome>,
+    /// The last reload, applied or refused; `None`: none since the start.
+    pub last: Option<ReloadOutcome>,
 }
 
 impl Reloader {
@@ -181,29 +181,29 @@ impl Reloader {
         let seen = found.map_or(0, |(_, bytes)| hash(&bytes));
         let loaded_at = clock::now().wall;
         let secrets = secrets(&current);
-        let state = State { current, generation: 1, loaded_at, changed_at, last: None, seen, secrets };
+        let state = ReloadState { current, generation: 1, loaded_at, changed_at, last: None, seen, secrets };
         let (state, turns, written) = (Mutex::new(state), Turns::default(), Default::default());
         Arc::new(Self { path, env, load, apply, hear, state, turns, written })
     }
 
     /// Reads the file again and puts it in force if it can run.
-    pub fn reload(&self, cause: Cause) -> Result<Outcome, Busy> {
+    pub fn reload(&self, cause: ReloadCause) -> Result<ReloadOutcome, Busy> {
         let reason = match cause {
-            Cause::Signal => "SIGHUP",
-            Cause::Watch => "the file changed",
-            Cause::Api => "asked by the API",
+            ReloadCause::Signal => "SIGHUP",
+            ReloadCause::Watch => "the file changed",
+            ReloadCause::Api => "asked by the API",
         };
         self.reload_for(cause, cause.label(), reason)
     }
 
     /// The same for somebody who gives a reason.
-    pub fn reload_for(&self, cause: Cause, actor: &str, reason: &str) -> Result<Outcome, Busy> {
+    pub fn reload_for(&self, cause: ReloadCause, actor: &str, reason: &str) -> Result<ReloadOutcome, Busy> {
         let _turn = self.turns.take()?;
         let (before, generation) = {
             let state = locked(&self.state);
             (Arc::clone(&state.current), state.generation)
         };
-        let mut outcome = Outcome {
+        let mut outcome = ReloadOutcome {
             cause: cause.label().to_owned(),
             actor: actor.to_owned(),
             reason: reason.to_owned(),
@@ -260,9 +260,9 @@ impl Reloader {
     }
 
     /// How the config in force came about. Looks at no file.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> ReloadStatus {
         let state = locked(&self.state);
-        Status {
+        ReloadStatus {
             path: self.path.clone(),
             config: Arc::clone(&state.current),
             generation: state.generation,
@@ -315,8 +315,8 @@ fn not_text(path: &Path, bytes: &[u8], error: std::str::Utf8Error) -> String {
     format!("{} is not text in UTF-8 from line {line} on; save it as UTF-8", path.display())
 }
 
-/// When a file was changed and what it holds, if it is one that may be looked at again and again: what comes out of a FIFO is
-/// gone.
+/// When a file was changed and what it holds, if it is one that may be looked at again and again: what comes
+/// out of a FIFO is gone.
 fn regular(path: &Path) -> Option<(Option<SystemTime>, Vec<u8>)> {
     let file = files::look(path).ok().filter(std::fs::Metadata::is_file)?;
     Some((file.modified().ok(), files::read(path).ok()?))

@@ -19,13 +19,13 @@ use crate::units::{Size, Text};
 /// The route of requests that no other route takes.
 pub const DEFAULT_ROUTE: &str = "default";
 
-/// `[[routes]]` as written.
+/// An entry of `[[routes]]` as the operator writes it.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteFile {
     /// The metric label; made from the path or the prefix when absent.
     pub name: String,
-    /// Only for this host.
+    /// The route takes only requests for this host; absent: for any.
     pub host: Option<String>,
     /// A template such as "/bookings/{id}" or "/files/{*rest}"; either this or a prefix.
     pub path: Option<String>,
@@ -33,28 +33,27 @@ pub struct RouteFile {
     pub prefix: Option<String>,
     /// Who answers; the ingress' upstream when absent.
     pub upstream: String,
-    /// The most a request's body may have.
+    /// The longest request body; above: 413. Absent: no limit.
     pub body_limit: Option<Text<Size>>,
-    /// Instead of the upstream's.
+    /// Each that is set replaces the upstream's own.
     pub timeouts: TimeoutsFile,
-    /// Instead of `[latency]`.
+    /// The latency budget of this route, instead of that of `[latency]`.
     pub latency: RouteLatencyFile,
 }
 
 /// How a request finds its upstream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
-    /// The metric label.
+    /// As metrics and incidents name this route.
     pub name: RouteName,
     /// Only for this authority (lower case, without port), when given.
     pub host: Option<String>,
     /// Which paths it takes.
     pub path: RoutePath,
-    /// Who answers.
     pub upstream: UpstreamName,
     /// The most a request body may have; `None`: no limit. Above: 413.
     pub body_limit: Option<u64>,
-    /// Overrides the upstream's.
+    /// Each that is set replaces the upstream's own.
     pub timeouts: Timeouts,
     /// Its budget; `None`: it lasts long by nature and has none.
     pub latency: Option<Measured>,
@@ -189,8 +188,8 @@ pub(super) fn spelled(path: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// All routes, in the order in which they are asked; `backend`: who answers where none says otherwise, `named`: upstreams that
-/// there are.
+/// All routes, in the order in which they are asked. `backend`: who answers where none says otherwise; `named`:
+/// the names of all upstreams.
 pub(super) fn check(
     written: &[RouteFile],
     backend: Option<&UpstreamName>,
@@ -271,7 +270,8 @@ fn add(
     inserted
 }
 
-/// The name of a route, written or made of its path: `/api/v1/bookings` → `api_v1_bookings`, `/bookings/{id}` → `bookings_id`.
+/// The name of a route, written or made of its path: `/api/v1/bookings` →
+/// `api_v1_bookings`, `/bookings/{id}` → `bookings_id`.
 pub(super) fn name(written: &Table) -> String {
     let text = |key: &str| written.get(key).and_then(Value::as_str);
     let name = text("name").filter(|name| !name.is_empty());

@@ -7,21 +7,21 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::access_log::AccessLog;
-use super::admin::Admin;
+use super::access_log::AccessLogConfig;
+use super::admin::AdminConfig;
 use super::channels::{Channel, NotifyFile};
 use super::egress::Egress;
 use super::file::ConfigFile;
-use super::heartbeat::Heartbeat;
+use super::heartbeat::HeartbeatConfig;
 use super::inbound::Inbound;
 use super::ingress::Ingress;
 use super::latency::Latency;
-use super::limits::{Limits, LimitsFile};
+use super::limits::{ClientLimits, LimitsFile};
 use super::problem::Collector;
-use super::process::Process;
+use super::process::ProcessConfig;
 use super::routes::{self, Route};
-use super::store::Store;
-use super::upstream::{Upstream, UpstreamFile};
+use super::store::StoreConfig;
+use super::upstream::{UpstreamConfig, UpstreamFile};
 use super::{engine, listeners, secret};
 use crate::names::UpstreamName;
 
@@ -33,35 +33,36 @@ pub struct Config {
     /// The way out, when this sidecar stands there.
     pub egress: Option<Egress>,
     /// Sorted by name; names are unique.
-    pub upstreams: Vec<Arc<Upstream>>,
-    /// Of those that match a request the first one takes it (see [`RoutePath`](super::routes::RoutePath)); the last one is always the implicit
+    pub upstreams: Vec<Arc<UpstreamConfig>>,
+    /// Of those that match a request the first one takes it (see [`RoutePath`](super::routes::RoutePath)); the last one
+    /// is always the implicit
     /// `default` route to the ingress upstream when there is an ingress.
     pub routes: Vec<Arc<Route>>,
     /// Sorted by name; names are unique.
     pub notify: Vec<Arc<Channel>>,
     /// Who is called while all is watched; `None`: nobody.
-    pub heartbeat: Option<Heartbeat>,
+    pub heartbeat: Option<HeartbeatConfig>,
     /// Where a pager or a chat says back that somebody has taken an incident; `None`: nowhere.
     pub inbound: Option<Inbound>,
-    /// The operator's port.
-    pub admin: Admin,
+    /// The admin port: API, probes and metrics.
+    pub admin: AdminConfig,
     /// Which requests count as slow.
     pub latency: Latency,
     /// What makes an incident, who is called, what is promised.
-    pub watch: engine::Watch,
+    pub watch: engine::EngineConfig,
     /// One line per request.
-    pub access_log: AccessLog,
+    pub access_log: AccessLogConfig,
     /// Incidents, audit and ledger on disk; `None`: off.
-    pub store: Option<Store>,
-    /// Workers, drain, descriptors.
-    pub process: Process,
+    pub store: Option<StoreConfig>,
+    /// This process: its name, workers, memory, shutdown and log.
+    pub process: ProcessConfig,
     /// SHA-256-free content hash of the text this came from, in hex; `"defaults"` without a file.
     pub hash: String,
-    pub(super) origin: Arc<Origin>,
+    pub(super) origin: Arc<ConfigOrigin>,
 }
 
 /// What a config was made of.
-pub(super) struct Origin {
+pub(super) struct ConfigOrigin {
     /// What the operator wrote, and nothing else.
     pub(super) written: Value,
     /// The same with all defaults.
@@ -73,7 +74,7 @@ pub(super) struct Origin {
 }
 
 /// An address that was written may hold a secret.
-impl fmt::Debug for Origin {
+impl fmt::Debug for ConfigOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Origin").finish_non_exhaustive()
     }
@@ -86,8 +87,8 @@ impl Config {
             || self.routes.iter().any(|route| route.upstream == *upstream)
     }
 
-    /// All that is in force, in the shape of the file. Beside the path of a secret stands a hash of what was read there, keyed
-    /// anew in each process; what follows the question mark of an address is left out.
+    /// All that is in force, in the shape of the file. Beside the path of a secret stands a hash of what was read
+    /// there, keyed anew in each process; what follows the question mark of an address is left out.
     pub fn effective(&self) -> Value {
         let mut all = json(&self.origin.file);
         secret::mark(&mut all, &self.origin.contents);
@@ -105,8 +106,14 @@ impl Config {
         path.iter().try_fold(&self.origin.written, |table, key| table.get(key))
     }
 
+    /// Endpoints that lead back to this process, by their keys, with what is told of each. `own`: is it an address of
+    /// this machine? Asked only of addresses whose port is one of a listener of this process.
+    pub fn leading_back(&self, own: impl Fn(std::net::IpAddr) -> bool) -> Vec<(String, String)> {
+        listeners::leading_back(&self.origin.file, own)
+    }
+
     /// What one client may ask of the local listeners: what the egress allows, else the ingress, else the defaults.
-    pub fn local_limits(&self) -> Arc<Limits> {
+    pub fn local_limits(&self) -> Arc<ClientLimits> {
         let egress = self.egress.as_ref().map(|egress| &egress.limits);
         let limits = egress.or(self.ingress.as_ref().map(|ingress| &ingress.limits));
         limits.map_or_else(|| Arc::new(LimitsFile::default().limits()), Arc::clone)
@@ -136,7 +143,7 @@ impl ConfigFile {
         let admin = self.admin.check(problems.part("admin"));
         let store = self.store.check(problems.part("store"));
         let process = self.process.check(problems.part("process"));
-        let watch = engine::Written {
+        let watch = engine::EngineTables {
             slo: &self.slo,
             incidents: &self.incidents,
             escalation: &self.escalation,
@@ -165,7 +172,7 @@ impl ConfigFile {
             store: store?,
             process,
             hash,
-            origin: Arc::new(Origin { written, file: self, contents, exposed }),
+            origin: Arc::new(ConfigOrigin { written, file: self, contents, exposed }),
         })
     }
 
@@ -180,7 +187,7 @@ impl ConfigFile {
         &self,
         backend: Option<&UpstreamName>,
         problems: &mut Collector<'_>,
-    ) -> Vec<Option<Upstream>> {
+    ) -> Vec<Option<UpstreamConfig>> {
         let behind = |name: &str| {
             backend.is_some_and(|backend| backend.as_str() == name)
                 || self.routes.iter().any(|route| route.upstream == name)

@@ -29,11 +29,11 @@ pub(super) fn read(file: &str, what: &str, least: usize) -> Result<SecretString,
 /// Files that hold no secret, or whose content is looked at while it runs.
 const OPEN: [&str; 3] = ["ca_file", "cert_file", "key_file"];
 
-/// What the secrets of a config were when it was read: a hash of each file's content by the path of its key. It is keyed anew
-/// in each process: a rotation is seen, and the hash tells nobody anything.
+/// What the secrets of a config were when it was read: a hash of each file's content by the path of its key. It is
+/// keyed anew in each process: a rotation is seen, and the hash tells nobody anything.
 pub(super) type Contents = BTreeMap<String, String>;
 
-/// Reads them.
+/// Reads the secret files that a config names and hashes their content.
 pub(super) fn contents(file: &Value) -> Contents {
     let mut found = Contents::new();
     each(file, "", &mut |path, key, text| {
@@ -57,8 +57,9 @@ pub(super) fn files(file: &Value) -> Vec<PathBuf> {
     found
 }
 
-/// Which secrets others can read (or write), and what to write instead: those of any user, or of a group that this process is
-/// not in. What lies on a volume that is mounted to be read only is for this process alone: so are the secrets of a pod.
+/// Which secrets others can read (or write), and what to write instead: those of any user, or of a group that this
+/// process is not in. What lies on a volume that is mounted to be read only is for this process alone: so are the
+/// secrets of a pod.
 pub(super) fn exposed(file: &Value) -> Vec<String> {
     let mut keys: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     each(file, "", &mut |path, key, text| {

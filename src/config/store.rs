@@ -21,7 +21,7 @@ fn days(days: u64) -> Text<Duration> {
     Text(Duration::from_secs(days * 86_400))
 }
 
-/// `[store]` as written.
+/// The table `[store]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreFile {
@@ -52,7 +52,7 @@ impl Default for StoreFile {
     }
 }
 
-/// `[store.retention]`.
+/// The table `[store.retention]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetentionFile {
@@ -64,25 +64,26 @@ pub struct RetentionFile {
     #[serde(skip_serializing)]
     #[schemars(skip)]
     pub samples: Option<Text<Duration>>,
-    /// The uptime ledger.
+    /// Days of the uptime ledger; days that are over are stored packed.
     pub ledger: Text<Duration>,
 }
 
+/// A year and a month: PCI DSS 10.5.1 asks for twelve months of audit logs, and a yearly report reads what it reports.
 impl Default for RetentionFile {
     fn default() -> Self {
         Self { incidents: days(400), audit: days(400), samples: None, ledger: days(400) }
     }
 }
 
-/// `[store.backup]`.
+/// The table `[store.backup]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BackupFile {
-    /// Between two copies.
+    /// Time from one copy to the next.
     pub every: Text<Duration>,
-    /// A directory.
+    /// The directory that the copies are written to.
     pub to: String,
-    /// Copies kept.
+    /// How many copies are kept; the oldest are deleted first.
     pub keep: u32,
 }
 
@@ -94,8 +95,8 @@ impl Default for BackupFile {
 
 /// `[store]` as it runs.
 #[derive(Clone, Debug)]
-pub struct Store {
-    /// Which database.
+pub struct StoreConfig {
+    /// Which database it is, and where.
     pub at: StoreAt,
     /// With which the audit chain is signed; `None`: it is hashed alone.
     pub audit_key: Option<SecretString>,
@@ -107,7 +108,6 @@ pub struct Store {
     pub backup: Option<StoreBackup>,
 }
 
-/// Which database.
 #[derive(Clone, Debug)]
 pub enum StoreAt {
     /// A file of this sidecar alone.
@@ -116,7 +116,7 @@ pub enum StoreAt {
     Postgres {
         /// `postgres://user@host/database`, without a password.
         url: String,
-        /// Its password.
+        /// `None`: no password is sent.
         password: Option<SecretString>,
     },
 }
@@ -128,16 +128,16 @@ pub struct Retention {
     pub incidents: Duration,
     /// Audit rows, at least 365 days.
     pub audit: Duration,
-    /// The uptime ledger.
+    /// Days of the uptime ledger; days that are over are stored packed.
     pub ledger: Duration,
 }
 
-/// `[store.backup]`.
+/// The table `[store.backup]` as it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreBackup {
-    /// Between two copies.
+    /// Time from one copy to the next.
     pub every: Duration,
-    /// A directory.
+    /// The directory that the copies are written to.
     pub to: PathBuf,
     /// Copies kept; older ones go.
     pub keep: usize,
@@ -145,7 +145,7 @@ pub struct StoreBackup {
 
 impl StoreFile {
     /// `Some(None)`: off. `None` when problems were noted.
-    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Option<Option<Store>> {
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Option<Option<StoreConfig>> {
         let database = match self.url.as_str() {
             "off" => Some(None),
             url => at.take("url", url_of(url)).map(Some),
@@ -164,7 +164,13 @@ impl StoreFile {
             StoreAt::Postgres { url, .. } => StoreAt::Postgres { url, password },
             StoreAt::Sqlite(path) => StoreAt::Sqlite(path),
         });
-        Some(database.map(|at| Store { at, audit_key, backlog: self.backlog as usize, retention, backup }))
+        Some(database.map(|at| StoreConfig {
+            at,
+            audit_key,
+            backlog: self.backlog as usize,
+            retention,
+            backup,
+        }))
     }
 }
 
@@ -256,7 +262,8 @@ fn parameter(name: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A relative path is below the directory that systemd (`StateDirectory=`) or the image gives for state, where there is one.
+/// A relative path is below the directory that systemd (`StateDirectory=`) or the image gives for state,
+/// where there is one.
 fn below_state(path: &Path) -> PathBuf {
     let dirs = std::env::var("STATE_DIRECTORY").unwrap_or_default();
     let dir = dirs.split(':').next().unwrap_or_default();
@@ -312,7 +319,7 @@ mod tests {
         super::super::load(&text, "a test", &[]).expect_err("refused").to_string()
     }
 
-    fn store_of(text: &str) -> Option<Store> {
+    fn store_of(text: &str) -> Option<StoreConfig> {
         let text = format!("[egress]\n[store]\n{text}\n");
         super::super::load(&text, "a test", &[]).map_err(|told| told.to_string()).expect("runs").store
     }

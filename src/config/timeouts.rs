@@ -53,7 +53,8 @@ impl Timeouts {
 }
 
 impl TimeoutsFile {
-    /// Of an upstream. Behind the ingress: a neighbour in the pod; else a vendor far away.
+    /// Of an upstream. Behind the ingress: a neighbour in the pod; else a vendor far away, to whom 3 s survive a lost
+    /// SYN (sent again after 1 s, RFC 6298). 60 s to the first byte and of silence are nginx's.
     pub(super) fn base(behind: bool) -> Self {
         let connect = Some(secs(if behind { 1 } else { 3 }));
         Self { connect, first_byte: Some(secs(60)), idle: Some(secs(60)), per_try: None, total: None }

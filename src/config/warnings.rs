@@ -1,17 +1,49 @@
-//! What runs and yet is probably not meant: channels that would fall silent together with what they are to tell about, ladders
-//! that reach nobody, names that nobody can look up, ways out that are open to others, secrets that others can read.
+//! What runs and yet is probably not meant: channels that would fall silent together with what they are to tell
+//! about, ladders that reach nobody, names that nobody can look up, ways out that are open to others, secrets
+//! that others can read.
+
+use std::net::SocketAddr;
 
 use super::engine::reach;
 use super::upstream::Host;
-use super::{Config, listeners};
+use super::{Config, Unlisted};
 
-/// All of them.
+/// All warnings about a config that can run.
 pub fn all(config: &Config) -> Vec<String> {
     let mut found = channels(config);
-    found.extend(listeners::warnings(config));
+    found.extend(open_listeners(config));
     found.extend(config.origin.exposed.iter().cloned());
     found.extend(reach::warnings(config));
     found.extend(config.upstreams.iter().flat_map(|upstream| upstream.warnings()));
+    found
+}
+
+/// Listeners that let whoever reaches them out.
+pub(super) fn open_listeners(config: &Config) -> Vec<String> {
+    let mut found = Vec::new();
+    let open = |listen: SocketAddr| !listen.ip().to_canonical().is_loopback();
+    if let Some(egress) = config.egress.as_ref().filter(|egress| open(egress.listen)) {
+        let to = match egress.unlisted {
+            Unlisted::Deny => "to all hosts that upstreams list, with this address as the sender",
+            Unlisted::Allow | Unlisted::Report => "to any public host: an open proxy",
+        };
+        found.push(format!(
+            "egress.listen: {} is reachable from outside, and whoever reaches it gets out through it {to}; write \
+             listen = \"127.0.0.1:{}\", or let a network policy or a firewall say who may connect",
+            egress.listen,
+            egress.listen.port()
+        ));
+    }
+    for upstream in &config.upstreams {
+        if let Some(local) = upstream.local.filter(|local| open(*local)) {
+            found.push(format!(
+                "upstreams.{0}.local: {local} is reachable from outside, and whoever reaches it calls {0} as this process \
+                 does; write local = \"127.0.0.1:{1}\", or let a network policy or a firewall say who may connect",
+                upstream.name,
+                local.port()
+            ));
+        }
+    }
     found
 }
 

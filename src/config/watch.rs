@@ -1,8 +1,8 @@
-//! Sees that the config file has changed, or a secret that it names: by the directories they lie in, and by looking every so
-//! often in any case.
+//! Sees that the config file has changed, or a secret that it names: by the directories they lie in, and by looking
+//! every so often in any case.
 //!
-//! Decides when to look, not what has changed ([`Reloader`] compares contents). Reading a file is no change of it. A file that
-//! somebody has open for writing is looked at when it is closed, or has been left alone for half a minute.
+//! Decides when to look, not what has changed ([`Reloader`] compares contents). Reading a file is no change of it. A
+//! file that somebody has open for writing is looked at when it is closed, or has been left alone for half a minute.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ use ::notify::event::{AccessKind, AccessMode, ModifyKind};
 use ::notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::Config;
-use super::reload::{Cause, Reloader};
+use super::reload::{ReloadCause, Reloader};
 
 /// One save is several events: this much silence ends it.
 const QUIET: Duration = Duration::from_millis(250);
@@ -24,7 +24,7 @@ const LEFT: Duration = Duration::from_secs(30);
 
 /// What an event says of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seen {
+enum FileEvent {
     /// Somebody writes, and has it open.
     Written,
     /// It is whole, as far as can be seen: closed, renamed, removed, linked.
@@ -32,17 +32,17 @@ enum Seen {
 }
 
 /// `None`: it was only looked at.
-fn seen(event: &Event) -> Option<Seen> {
+fn seen(event: &Event) -> Option<FileEvent> {
     match event.kind {
-        EventKind::Modify(ModifyKind::Data(_)) => Some(Seen::Written),
+        EventKind::Modify(ModifyKind::Data(_)) => Some(FileEvent::Written),
         // A new file is empty until somebody has written into it; a link is what it leads to.
-        EventKind::Create(_) if event.paths.iter().any(|path| is_new(path)) => Some(Seen::Written),
+        EventKind::Create(_) if event.paths.iter().any(|path| is_new(path)) => Some(FileEvent::Written),
         EventKind::Access(AccessKind::Close(AccessMode::Write))
         | EventKind::Create(_)
         | EventKind::Modify(_)
         | EventKind::Remove(_)
         | EventKind::Any
-        | EventKind::Other => Some(Seen::Whole),
+        | EventKind::Other => Some(FileEvent::Whole),
         EventKind::Access(_) => None,
     }
 }
@@ -92,12 +92,12 @@ impl Files {
 }
 
 /// Waits until nobody writes any more.
-fn settle(first: Seen, changes: &Receiver<Seen>) {
+fn settle(first: FileEvent, changes: &Receiver<FileEvent>) {
     let mut last = first;
     loop {
         let quiet = match last {
-            Seen::Written => LEFT,
-            Seen::Whole => QUIET,
+            FileEvent::Written => LEFT,
+            FileEvent::Whole => QUIET,
         };
         match changes.recv_timeout(quiet) {
             Ok(next) => last = next,
@@ -106,7 +106,8 @@ fn settle(first: Seen, changes: &Receiver<Seen>) {
     }
 }
 
-/// Watches on a thread of its own, for as long as the process lives, and looks every `poll` in any case. `Err`: looking only.
+/// Watches on a thread of its own, for as long as the process lives, and looks every `poll` in any
+/// case. `Err`: looking only.
 pub fn watch(reloader: &Arc<Reloader>, poll: Duration) -> Result<(), String> {
     let Some(file) = reloader.file().map(Path::to_owned) else { return Ok(()) };
     let (events, changes) = channel();
@@ -114,7 +115,7 @@ pub fn watch(reloader: &Arc<Reloader>, poll: Duration) -> Result<(), String> {
     let (ours, own, telling) = (Arc::clone(&names), file.clone(), Arc::downgrade(reloader));
     let hear = move |event: ::notify::Result<Event>| {
         let Ok(event) = event else {
-            let _ = events.send(Seen::Whole);
+            let _ = events.send(FileEvent::Whole);
             return;
         };
         let names = ours.lock().unwrap_or_else(PoisonError::into_inner);
@@ -126,7 +127,7 @@ pub fn watch(reloader: &Arc<Reloader>, poll: Duration) -> Result<(), String> {
         if event.paths.iter().any(|path| path.file_name() == own.file_name())
             && let Some(reloader) = telling.upgrade()
         {
-            reloader.being_written(seen == Seen::Written);
+            reloader.being_written(seen == FileEvent::Written);
         }
         // The thread that listens lives as long as the process.
         let _ = events.send(seen);
@@ -145,7 +146,13 @@ pub fn watch(reloader: &Arc<Reloader>, poll: Duration) -> Result<(), String> {
     made.and(following)
 }
 
-fn look(reloader: &Weak<Reloader>, file: &Path, mut files: Files, changes: &Receiver<Seen>, poll: Duration) {
+fn look(
+    reloader: &Weak<Reloader>,
+    file: &Path,
+    mut files: Files,
+    changes: &Receiver<FileEvent>,
+    poll: Duration,
+) {
     loop {
         match changes.recv_timeout(poll) {
             Ok(first) => settle(first, changes),
@@ -156,7 +163,7 @@ fn look(reloader: &Weak<Reloader>, file: &Path, mut files: Files, changes: &Rece
         reloader.being_written(false);
         if reloader.has_changed(file) {
             // Busy: it is looked at again.
-            let _ = reloader.reload(Cause::Watch);
+            let _ = reloader.reload(ReloadCause::Watch);
         }
         // What cannot be watched is looked at.
         let _ = files.follow(file, &reloader.status().config);
@@ -169,7 +176,7 @@ mod tests {
 
     use super::*;
 
-    fn event(kind: EventKind, path: &Path) -> Option<Seen> {
+    fn event(kind: EventKind, path: &Path) -> Option<FileEvent> {
         seen(&Event::new(kind).add_path(path.to_owned()))
     }
 
@@ -185,8 +192,8 @@ mod tests {
             assert_eq!(event(EventKind::Access(kind), path), None, "{kind:?}");
         }
         let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
-        assert_eq!(event(closed, path), Some(Seen::Whole));
-        assert_eq!(event(EventKind::Modify(ModifyKind::Name(RenameMode::To)), path), Some(Seen::Whole));
+        assert_eq!(event(closed, path), Some(FileEvent::Whole));
+        assert_eq!(event(EventKind::Modify(ModifyKind::Name(RenameMode::To)), path), Some(FileEvent::Whole));
     }
 
     #[test]
@@ -196,8 +203,11 @@ mod tests {
         std::fs::write(&new, "half").expect("writes");
         std::os::unix::fs::symlink(&new, &link).expect("links");
         let created = EventKind::Create(CreateKind::File);
-        assert_eq!(event(created, &new), Some(Seen::Written));
-        assert_eq!(event(created, &link), Some(Seen::Whole));
-        assert_eq!(event(EventKind::Modify(ModifyKind::Data(DataChange::Any)), &new), Some(Seen::Written));
+        assert_eq!(event(created, &new), Some(FileEvent::Written));
+        assert_eq!(event(created, &link), Some(FileEvent::Whole));
+        assert_eq!(
+            event(EventKind::Modify(ModifyKind::Data(DataChange::Any)), &new),
+            Some(FileEvent::Written)
+        );
     }
 }

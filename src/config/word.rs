@@ -1,4 +1,5 @@
-//! Closed sets: the few words that a key may have, each with what it means, so that an editor completes and explains them.
+//! Closed sets: the few words that a key may have, each with what it means, so that an editor
+//! completes and explains them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -31,9 +32,9 @@ pub trait Word: Copy + PartialEq + 'static {
 }
 
 /// `"on", "shadow" or "off"`.
-struct Told<T>(PhantomData<T>);
+struct WordText<T>(PhantomData<T>);
 
-impl<T: Word> fmt::Display for Told<T> {
+impl<T: Word> fmt::Display for WordText<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let n = T::WORDS.len();
         for (at, (_, word, _)) in T::WORDS.iter().enumerate() {
@@ -54,25 +55,25 @@ pub struct OneOf<T>(pub T);
 
 impl<'de, T: Word> Deserialize<'de> for OneOf<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Reader<T>(PhantomData<T>);
+        struct WordVisitor<T>(PhantomData<T>);
 
-        impl<T: Word> Visitor<'_> for Reader<T> {
+        impl<T: Word> Visitor<'_> for WordVisitor<T> {
             type Value = OneOf<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}", Told::<T>(PhantomData))
+                write!(f, "{}", WordText::<T>(PhantomData))
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOf<T>, E> {
                 T::named(text).map(OneOf).ok_or_else(|| {
                     let guess = did_you_mean(text, T::WORDS.iter().map(|(_, word, _)| *word));
-                    let told = Told::<T>(PhantomData);
+                    let told = WordText::<T>(PhantomData);
                     E::custom(format!("{text:?} is no {}{guess}; write {told}", T::KIND))
                 })
             }
         }
 
-        from.deserialize_str(Reader(PhantomData))
+        from.deserialize_str(WordVisitor(PhantomData))
     }
 }
 
@@ -144,13 +145,13 @@ impl Word for Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::channels::{Kind, MailTls};
+    use crate::config::channels::{ChannelType, MailTls};
     use crate::config::egress::Unlisted;
     use crate::config::engine::escalation::Staffed;
     use crate::config::ingress::{Ambiguous, Traces};
     use crate::config::latency::UntilWord;
     use crate::config::upstream::Protocol;
-    use crate::config::upstream::presets::Preset;
+    use crate::config::upstream::vendor::Preset;
 
     fn read_back<T: Word + fmt::Debug>() {
         for (value, word, meaning) in T::WORDS {
@@ -167,7 +168,7 @@ mod tests {
         read_back::<Rule>();
         read_back::<Protocol>();
         read_back::<Unlisted>();
-        read_back::<Kind>();
+        read_back::<ChannelType>();
         read_back::<MailTls>();
         read_back::<Staffed>();
         read_back::<UntilWord>();

@@ -16,13 +16,13 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// What an order writes on the audit log.
 #[derive(Clone, Debug)]
 pub struct AuditRecord {
-    /// Who.
+    /// The person or part of Strop that orders it.
     pub actor: String,
-    /// What.
+    /// A word of a closed set, such as "incident.ack".
     pub action: &'static str,
-    /// To what.
+    /// The id or name of what it is done to.
     pub target: String,
-    /// Why.
+    /// Why, in the words of whoever orders it.
     pub reason: String,
 }
 

@@ -30,11 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(3_600);
 /// A copy that was restored and compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GoodCopy {
-    /// Where it is.
     pub path: PathBuf,
     /// When it was begun.
     pub at: SystemTime,
-    /// Its length.
+    /// Length of the copy in bytes.
     pub bytes: u64,
     /// From its beginning to the end of its check; `None`: an earlier start made it.
     pub took: Option<Duration>,

@@ -22,7 +22,7 @@ pub enum BreakerChange {
     HoldClosed(Duration),
     /// Go to half-open, and close by passing probes.
     Close,
-    /// Close at once.
+    /// Close at once, without probes.
     CloseNow,
     /// End a hold: the evidence decides again.
     Release,
@@ -37,7 +37,7 @@ pub enum BreakerOutcome {
     HeldClosed(Duration),
     /// It sends probes, and closes when they pass.
     HalfOpen,
-    /// It is closed.
+    /// It is closed, without probes.
     Closed,
     /// Its hold has ended, and it is closed as it was before.
     ClosedAsBefore,
@@ -65,7 +65,7 @@ impl BreakerOutcome {
 
 /// An order about one breaker.
 pub struct BreakerOrder<'a> {
-    /// The breaker.
+    /// The breaker, behind its lock.
     pub gate: &'a Gate,
     /// The upstream that it belongs to.
     pub upstream: &'a str,
@@ -73,9 +73,8 @@ pub struct BreakerOrder<'a> {
     pub name: &'a str,
     /// What it is to do.
     pub change: BreakerChange,
-    /// Who orders it.
     pub actor: String,
-    /// Why.
+    /// Why, in the words of whoever orders it.
     pub reason: String,
 }
 

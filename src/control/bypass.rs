@@ -18,7 +18,7 @@ use crate::units::At;
 use crate::upstream::guard;
 use crate::upstream::registry::{Registry, World};
 
-/// Between two looks.
+/// Time between two looks at the kernel's tables.
 const EVERY: Duration = Duration::from_secs(5);
 /// Addresses that are shown.
 const EXAMPLES: usize = 10;
@@ -28,9 +28,9 @@ const UNKNOWN: &str = "(unknown)";
 /// What is known of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bypass {
-    /// Why nothing is.
+    /// Nothing is known, for this reason.
     NotObservable(String),
-    /// The last look.
+    /// What the last look has found.
     Observed(Arc<BypassReading>),
 }
 
@@ -50,10 +50,9 @@ impl Default for Bypass {
     }
 }
 
-/// One look.
+/// What one look at the kernel's tables has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BypassReading {
-    /// When.
     pub at: At,
     /// The ports that were looked for.
     pub ports: Vec<u16>,

@@ -32,7 +32,7 @@ pub struct Change {
     pub number: u64,
     /// As it was then, with the last lines of its timeline.
     pub incident: Arc<Incident>,
-    /// Its condition held.
+    /// Whether its condition held then.
     pub holds: bool,
     /// Nobody was called about it.
     pub silenced: bool,
@@ -45,7 +45,7 @@ pub enum NextChanges {
     Changes(Vec<Arc<Change>>),
     /// Its place is unknown: it begins anew.
     Anew {
-        /// What is known.
+        /// All that is known now, to begin anew with.
         snapshot: Arc<Snapshot>,
         /// Its place from now on.
         number: u64,
@@ -116,7 +116,7 @@ fn brief(incident: &Arc<Incident>) -> Arc<Incident> {
     Arc::new(brief)
 }
 
-/// Who fills it.
+/// The end that writes changes; there is one.
 #[derive(Debug)]
 pub(super) struct ChangeWriter {
     ring: Arc<Mutex<ChangeRing>>,
@@ -130,7 +130,7 @@ pub struct Changes {
     newest: watch::Receiver<u64>,
 }
 
-/// Both ends.
+/// A ring without changes: the end that writes and the end that reads.
 pub(super) fn changes() -> (ChangeWriter, Changes) {
     let ring: Arc<Mutex<ChangeRing>> = Arc::default();
     let (send, newest) = watch::channel(0);

@@ -15,7 +15,7 @@ use crate::runtime::tasks;
 use crate::store::MovedAside;
 use crate::units::At;
 
-/// Between two looks.
+/// Time between two looks for damaged files.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// What lies there, for those who look; `None`: nobody has looked yet. Clones are cheap.

@@ -15,7 +15,7 @@ use crate::reliability::engine::Command;
 use crate::reliability::incident::Incident;
 use crate::runtime::clock::{self, Moment};
 use crate::telemetry::Telemetry;
-use crate::telemetry::latency::{Span, Summary};
+use crate::telemetry::latency::{LatencyWindow, Summary};
 use crate::telemetry::series::Series;
 use crate::telemetry::upstreams::{UpstreamSeries, VERDICTS};
 use crate::units::At;
@@ -44,7 +44,7 @@ struct Due {
     what: &'static str,
 }
 
-/// Collects them.
+/// Collects the evidence of incidents when it is due.
 pub(super) struct EvidenceCollector {
     registry: Arc<Registry>,
     telemetry: Arc<Telemetry>,
@@ -161,7 +161,7 @@ fn about_upstream(upstream: &UpstreamSeries, lines: &mut EvidenceLines) {
     }
     for (breaker, _) in upstream.breakers() {
         for (wall, moved) in &breaker.numbers().history {
-            let (from, to, why) = (moved.from.label(), moved.to.label(), moved.why.told());
+            let (from, to, why) = (moved.from.label(), moved.to.label(), moved.why.describe());
             let at = clock::rfc3339(*wall);
             lines.push((format!("{}: breaker at {at}", breaker.label), format!("{from} → {to}: {why}")));
         }
@@ -182,7 +182,7 @@ fn about_bad_answers(all: &[Arc<Series>], now: Instant, lines: &mut EvidenceLine
 fn about_route(series: &Series, now: Instant, lines: &mut EvidenceLines) {
     let name = named(series);
     lines.push((format!("{name}: in flight"), series.in_flight().to_string()));
-    for span in [Span::TenSeconds, Span::Minute] {
+    for span in [LatencyWindow::TenSeconds, LatencyWindow::Minute] {
         lines.push((format!("{name}: last {}", span.label()), percentiles(&series.window(span, now).0)));
     }
 }

@@ -27,7 +27,7 @@ pub struct Order {
 /// What became of an order.
 #[derive(Clone, Debug)]
 pub struct OrderReceipt {
-    /// What it brought.
+    /// What the engine said to it.
     pub reply: Reply,
     /// It is on disk. False: the store is off or away, and memory holds it.
     pub stored: bool,

@@ -20,7 +20,7 @@ pub enum Posted<'p> {
     Slack {
         /// When, in seconds since 1970, as it was signed.
         timestamp: &'p str,
-        /// Its signature.
+        /// The signature as it was sent: `v0=` and hex.
         signature: &'p str,
         /// Now, in seconds since 1970.
         now: u64,
@@ -28,7 +28,7 @@ pub enum Posted<'p> {
 }
 
 impl Posted<'_> {
-    /// Who, for labels.
+    /// The sender, as the label of metrics and logs.
     pub fn label(&self) -> &'static str {
         match self {
             Self::PagerDuty { .. } => "pagerduty",
@@ -50,14 +50,14 @@ pub enum InboundResult {
     Nobody,
     /// Somebody has it already; so it is with what Strop said itself and hears back.
     Known,
-    /// It is taken.
+    /// The incident is acknowledged with this post.
     Taken,
     /// The process is leaving.
     Leaving,
 }
 
 impl InboundResult {
-    /// For labels.
+    /// The result, as the label of metrics and logs.
     pub fn label(self) -> &'static str {
         match self {
             Self::Forged => "forged",

@@ -8,7 +8,7 @@ use crate::config::{AccessSink, Config, StoreAt};
 use crate::insight::resources::{ResourceReading, Sampler, Watched};
 use crate::units::At;
 
-/// Between two samples.
+/// Time between two samples of the machine.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// The last sample, and whoever takes the next one.

@@ -98,7 +98,7 @@ struct NotifierState {
 pub struct Notifier(Arc<NotifierState>);
 
 impl Notifier {
-    /// An empty one.
+    /// A notifier with an empty queue; what is on disk is read when it runs.
     pub fn new(sender: Arc<Sender>, records: Records, replies: Replies, telemetry: Arc<Telemetry>) -> Self {
         let (queue, began) = (Mutex::default(), clock::now());
         let (wake, left) = (Notify::new(), AtomicBool::new(false));
@@ -192,8 +192,8 @@ impl Notifier {
         }
     }
 
-    /// Takes what is on disk and not delivered, as much as there is room for. False: there is more, or the store does not
-    /// answer.
+    /// Takes what is on disk and not delivered, as much as there is room for. False: there is more, or the
+    /// store does not answer.
     async fn find(&self) -> bool {
         let asked = tokio::time::timeout(PATIENCE, self.0.records.undelivered(MOST)).await;
         let Ok(Some((mut left, mut more))) = asked else { return false };

@@ -70,7 +70,7 @@ struct UpstreamMemory {
 }
 
 impl Observer {
-    /// Nothing seen yet.
+    /// An observer that has made no look yet.
     pub fn new(registry: Arc<Registry>, telemetry: Arc<Telemetry>) -> Self {
         let time = Time::new(telemetry.started());
         Self {
@@ -122,7 +122,7 @@ impl Observer {
         seen
     }
 
-    /// One look.
+    /// One look at everything: what the engine decides by.
     pub fn look(&mut self, moment: Moment, stage: Stage) -> Readings {
         let now = self.at(moment);
         let world = self.registry.snapshot();

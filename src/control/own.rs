@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{Control, Records};
 use crate::config::problem::Problem;
-use crate::config::reload::Outcome;
+use crate::config::reload::ReloadOutcome;
 use crate::reliability::conditions;
 use crate::reliability::readings::Reported;
 use crate::runtime::clock;
@@ -40,7 +40,7 @@ impl Own {
     }
 
     /// What came of a reload.
-    pub fn reloaded(&self, outcome: &Outcome) {
+    pub fn reloaded(&self, outcome: &ReloadOutcome) {
         let told = |one: &Problem| {
             if one.path.is_empty() { one.message.clone() } else { format!("{}: {}", one.path, one.message) }
         };

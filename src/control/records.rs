@@ -135,12 +135,12 @@ impl Records {
         }
     }
 
-    /// This start's name.
+    /// The name of this start; another one with each start of the process.
     pub fn boot(&self) -> &str {
         &self.boot
     }
 
-    /// This sidecar's name.
+    /// The name of this sidecar, as `process.name` says.
     pub fn member(&self) -> &str {
         &self.member
     }
@@ -255,8 +255,8 @@ impl Records {
             && !minute.by.contains_key(&self.boot)
     }
 
-    /// Messages that an earlier start did not deliver, so many at most, and whether there are more. `None`: the store does not
-    /// answer.
+    /// Messages that an earlier start did not deliver, so many at most, and whether there are more. `None`: the
+    /// store does not answer.
     pub(super) async fn undelivered(&self, most: usize) -> Option<(Vec<Queued>, bool)> {
         let Some(store) = &self.store else { return Some(Default::default()) };
         if let Some(shared) = self.shared() {
@@ -373,7 +373,8 @@ mod tests {
         let keep = Duration::from_secs(400 * 86_400);
         let retention = Retention { incidents: keep, audit: keep, ledger: keep };
         let at = StoreAt::Sqlite(dir.join("strop.db"));
-        let config = crate::config::Store { at, audit_key: None, backlog: 100_000, retention, backup: None };
+        let config =
+            crate::config::StoreConfig { at, audit_key: None, backlog: 100_000, retention, backup: None };
         let tasks = Tasks::default();
         (Store::open(&config, &tasks).await.expect("opens"), tasks)
     }
@@ -450,7 +451,8 @@ mod tests {
         let year = Duration::from_secs(400 * 86_400);
         let retention = Retention { incidents: year, audit: year, ledger: year };
         let at = StoreAt::Sqlite(dir.path().join("strop.db"));
-        let config = crate::config::Store { at, audit_key: None, backlog: 10_000, retention, backup: None };
+        let config =
+            crate::config::StoreConfig { at, audit_key: None, backlog: 10_000, retention, backup: None };
         let store = Store::open(&config, &Tasks::default()).await.expect("opens");
         let records = Records::new(Some(store.clone()), "a", "a#1");
         let queued = |n: u32| Queued::new(format!("{n:05}"), "pager".to_owned(), message(), u64::from(n / 7));

@@ -1,7 +1,7 @@
 //! What came of the replies of each route since the last look, and whose bad ones they are.
 //!
-//! Decides nothing. What an operator's hold refuses is nobody's failure and is counted nowhere; what one client alone gets is
-//! told apart.
+//! Decides nothing. What an operator's hold refuses is nobody's failure and is counted nowhere; what one client alone
+//! gets is told apart.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::reliability::readings::{Over, RouteReading, SlowCounts};
 use crate::runtime::clock::Moment;
 use crate::telemetry::Telemetry;
 use crate::telemetry::clients::Clients;
-use crate::telemetry::latency::Span;
-use crate::telemetry::series::{Direction, Outcome, Series};
+use crate::telemetry::latency::LatencyWindow;
+use crate::telemetry::series::{Direction, ExchangeOutcome, Series};
 use crate::telemetry::slow::Yardstick;
 use crate::units::At;
 use crate::upstream::Upstream;
@@ -30,7 +30,7 @@ const FIVE_MINUTES: Duration = Duration::from_secs(300);
 /// All series in the order of their upstreams, and who was served or failed since the last look.
 pub(super) struct SeriesReadings(Vec<HeardOf>);
 
-/// One of them.
+/// A series and what its clients had of it.
 pub(super) struct HeardOf {
     pub(super) series: Arc<Series>,
     pub(super) clients: Clients,
@@ -71,7 +71,7 @@ struct By {
 }
 
 impl Routes {
-    /// One look.
+    /// Reads all series of a direction, and gives what came since the last look by route.
     pub(super) fn look(
         &mut self,
         world: &World,
@@ -163,7 +163,7 @@ impl By {
         since.iter_mut().zip(self.outcomes).for_each(|(now, before)| *now = now.saturating_sub(before));
         // What was refused just before a hold ended is its doing, too, and so is that of one between two looks.
         let by_order = held.open || self.held.open || held.times != self.held.times;
-        if let Some(refused) = since.get_mut(Outcome::Refused as usize).filter(|_| by_order) {
+        if let Some(refused) = since.get_mut(ExchangeOutcome::Refused as usize).filter(|_| by_order) {
             *refused = 0;
         }
         (self.outcomes, self.held) = (outcomes, held);
@@ -228,8 +228,9 @@ const LIMITS_AT: [usize; 3] = [1, 3, 5];
 type SlowBy = Vec<(Arc<str>, [Over; 3])>;
 
 fn quantiles(all: &[&HeardOf], moment: Moment) -> Option<[Duration; 3]> {
-    let busiest = all.iter().max_by_key(|one| one.series.ended_within(Span::Minute, moment.instant))?;
-    let summary = busiest.series.window(Span::Minute, moment.instant).0;
+    let busiest =
+        all.iter().max_by_key(|one| one.series.ended_within(LatencyWindow::Minute, moment.instant))?;
+    let summary = busiest.series.window(LatencyWindow::Minute, moment.instant).0;
     let span = |ms: Option<f64>| ms.map(|ms| Duration::from_secs_f64(ms / 1_000.0));
     Some([span(summary.p50_ms)?, span(summary.p95_ms)?, span(summary.p99_ms)?])
 }
@@ -241,12 +242,12 @@ trait OfOutcomes {
 impl OfOutcomes for Counts {
     /// What the client got: its own mistakes and departures are neither good nor bad.
     fn of_outcomes(outcomes: &[u64; 7]) -> Self {
-        let of = |outcome: Outcome| outcomes.get(outcome as usize).copied().unwrap_or(0);
-        let bad = of(Outcome::ServerError)
-            + of(Outcome::Refused)
-            + of(Outcome::Timeout)
-            + of(Outcome::UpstreamFailed);
-        Self { good: of(Outcome::Ok), bad }
+        let of = |outcome: ExchangeOutcome| outcomes.get(outcome as usize).copied().unwrap_or(0);
+        let bad = of(ExchangeOutcome::ServerError)
+            + of(ExchangeOutcome::Refused)
+            + of(ExchangeOutcome::Timeout)
+            + of(ExchangeOutcome::UpstreamFailed);
+        Self { good: of(ExchangeOutcome::Ok), bad }
     }
 }
 
@@ -256,9 +257,9 @@ mod tests {
 
     fn outcomes(ok: u64, failed: u64, refused: u64) -> [u64; 7] {
         let mut outcomes = [0; 7];
-        outcomes[Outcome::Ok as usize] = ok;
-        outcomes[Outcome::ServerError as usize] = failed;
-        outcomes[Outcome::Refused as usize] = refused;
+        outcomes[ExchangeOutcome::Ok as usize] = ok;
+        outcomes[ExchangeOutcome::ServerError as usize] = failed;
+        outcomes[ExchangeOutcome::Refused as usize] = refused;
         outcomes
     }
 

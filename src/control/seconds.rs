@@ -1,8 +1,8 @@
 //! Seconds of the ledger as counters: good ones and measured ones since the start, by subject.
 //!
-//! A death is known at its third failure and began at its first, so the ledger marks seconds again for as long as their
-//! minute is open. A counter must not fall: it waits until the seconds that follow have caught up. In the end both say the
-//! same.
+//! A death is known at its third failure and began at its first, so the ledger marks seconds again for as long as
+//! their minute is open. A counter must not fall: it waits until the seconds that follow have caught up. In the end
+//! both say the same.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::reliability::ledger::{Minute, Report};
 use crate::units::At;
 
-/// Good and measured.
+/// Good seconds and measured seconds.
 type SecondsPair = (u64, u64);
 
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ struct SubjectSeconds {
     shown: SecondsPair,
 }
 
-/// All subjects.
+/// The counters of all subjects, by name.
 #[derive(Debug, Default)]
 pub(super) struct GoodSeconds(BTreeMap<Arc<str>, SubjectSeconds>);
 

@@ -33,12 +33,12 @@ pub struct Replied {
     pub coverage: f64,
 }
 
-/// A live alert.
+/// A condition that a rule finds now.
 #[derive(Clone, Debug)]
 pub struct ActiveAlert {
-    /// Its identity.
+    /// Its rule, service and scope.
     pub key: AlertKey,
-    /// Its state.
+    /// How long it has held, and in which state it is.
     pub alert: Alert,
     /// Whose part it is.
     pub incident: IncidentId,
@@ -55,7 +55,7 @@ pub struct Snapshot {
     pub holding: BTreeSet<IncidentId>,
     /// Incidents nobody is called about.
     pub silenced: BTreeSet<IncidentId>,
-    /// Live alerts.
+    /// Conditions that rules find now.
     pub alerts: Vec<ActiveAlert>,
     /// Lasting and to come.
     pub silences: Vec<Silence>,
@@ -136,7 +136,7 @@ impl Snapshot {
         self.incidents.iter().find(|incident| incident.id == *id)
     }
 
-    /// For the metrics.
+    /// The figures that `/metrics` shows of it.
     pub(super) fn metrics(&self, now: At) -> SreSnapshot {
         let earlier = self.earlier.iter().filter(|one| self.incident(&one.id).is_none()).cloned();
         let figures: Vec<Figure> =

@@ -11,10 +11,10 @@ use crate::runtime::drain::Drain;
 use crate::runtime::tasks::Tasks;
 use crate::store::{Store, StoreError, StoreStatus};
 use crate::telemetry::Telemetry;
-use crate::telemetry::store::{Backup, StoreSnapshot};
+use crate::telemetry::store::{BackupSnapshot, StoreSnapshot};
 use crate::upstream::registry::Registry;
 
-/// What runs.
+/// The parts of control that run, for whoever started them.
 #[derive(Clone)]
 pub struct Running {
     /// For those who look and order.
@@ -98,7 +98,7 @@ fn numbers(status: StoreStatus, backups: Option<BackupStatus>) -> StoreSnapshot 
         refused: status.refused,
         commits: status.commits,
         audit_head: status.audit_head.map(|head| (head.seq, head.prefix())),
-        backup: backups.map(|copies| Backup {
+        backup: backups.map(|copies| BackupSnapshot {
             last: copies.last.as_ref().map(|copy| copy.at),
             took: copies.last.as_ref().and_then(|copy| copy.took),
             bytes: copies.last.as_ref().map(|copy| copy.bytes),

@@ -51,7 +51,7 @@ impl Time {
     }
 }
 
-/// Follows the clock.
+/// Follows the wall clock and tells its steps.
 #[derive(Debug)]
 pub(super) struct Follower {
     steps: Steps,

@@ -21,10 +21,10 @@ use crate::reliability::escalation::{CallCause, Clock, EscalationPolicy};
 use crate::reliability::incident::Incident;
 use crate::reliability::readings::{Readings, ResourceReading};
 use crate::runtime::clock::{self, Moment};
-use crate::telemetry::SeriesKey;
 use crate::telemetry::Telemetry;
-use crate::telemetry::latency::{Span, Summary};
-use crate::telemetry::series::{Outcome, Series};
+use crate::telemetry::labels::SeriesKey;
+use crate::telemetry::latency::{LatencyWindow, Summary};
+use crate::telemetry::series::{ExchangeOutcome, Series};
 use crate::units::At;
 use crate::upstream::Upstream;
 use crate::upstream::registry::Registry;
@@ -86,7 +86,8 @@ impl Wording {
             return;
         }
         let all = self.telemetry.all_series();
-        let failing = all.iter().filter(|one| one.outcomes().iter().zip(Outcome::ALL).any(is_failure));
+        let failing =
+            all.iter().filter(|one| one.outcomes().iter().zip(ExchangeOutcome::ALL).any(is_failure));
         self.statuses.push_back((now, failing.map(|one| (one.key.clone(), statuses(one))).collect()));
         while self.statuses.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > WINDOW) {
             self.statuses.pop_front();
@@ -123,22 +124,22 @@ impl Wording {
 
     fn route(&self, series: &Series, now: Instant) -> RouteScene {
         let outcomes = series.outcomes_within(WINDOW, now);
-        let of = |outcome: Outcome| outcomes.get(outcome as usize).copied().unwrap_or(0);
+        let of = |outcome: ExchangeOutcome| outcomes.get(outcome as usize).copied().unwrap_or(0);
         let faults = [
-            (ClientFault::Status, of(Outcome::ServerError)),
-            (ClientFault::Late, of(Outcome::Timeout)),
-            (ClientFault::Broken, of(Outcome::UpstreamFailed)),
-            (ClientFault::Refused, of(Outcome::Refused)),
+            (ClientFault::Status, of(ExchangeOutcome::ServerError)),
+            (ClientFault::Late, of(ExchangeOutcome::Timeout)),
+            (ClientFault::Broken, of(ExchangeOutcome::UpstreamFailed)),
+            (ClientFault::Refused, of(ExchangeOutcome::Refused)),
         ];
         let faults: Vec<(ClientFault, u64)> = faults.into_iter().filter(|(_, count)| *count > 0).collect();
         let failed: u64 = faults.iter().map(|(_, count)| count).sum();
         let measured = series.slow_within(WINDOW, now).map(|(yardstick, _)| yardstick);
-        let (total, first) = series.window(Span::Minute, now);
+        let (total, first) = series.window(LatencyWindow::Minute, now);
         let heads = measured.is_some_and(|yardstick| yardstick.until == Until::FirstByte);
         RouteScene {
             name: series.key.0.as_str().to_owned(),
             upstream: series.key.1.as_str().to_owned(),
-            total: of(Outcome::Ok) + failed,
+            total: of(ExchangeOutcome::Ok) + failed,
             statuses: if failed > 0 { self.statuses_of(series) } else { Vec::new() },
             faults,
             percentiles: percentiles(if heads { &first } else { &total }),
@@ -200,7 +201,7 @@ fn resource(reading: &ResourceReading) -> ResourceScene {
 }
 
 /// Where a person asks it by hand: its first endpoint by the name that TLS verifies, at the path of its checks.
-fn by_hand(config: &config::Upstream) -> Option<String> {
+fn by_hand(config: &config::UpstreamConfig) -> Option<String> {
     let first = config.endpoints.first()?;
     let server_name = config.tls.as_ref().map(|tls| tls.server_name.as_deref());
     if server_name.is_none() && config.protocol == Protocol::H2 {
@@ -233,7 +234,7 @@ fn breaker(view: &BreakerView, now: Instant, at: impl Fn(Instant) -> At) -> Brea
     }
 }
 
-fn is_failure((count, outcome): (&u64, Outcome)) -> bool {
+fn is_failure((count, outcome): (&u64, ExchangeOutcome)) -> bool {
     *count > 0 && outcome.is_failure()
 }
 
@@ -251,7 +252,7 @@ fn percentiles(summary: &Summary) -> Option<[Duration; 3]> {
 }
 
 /// Where orders are taken: the address for people, else the listener, seen from beside the sidecar.
-fn door(admin: &config::Admin) -> Door {
+fn door(admin: &config::AdminConfig) -> Door {
     let token_file = admin.token_file.clone();
     if let Some(base) = &admin.public_url {
         return Door { base: base.clone(), public: true, token_file, ..Door::default() };

@@ -21,7 +21,7 @@ const MOST: u64 = 3_000_000;
 pub struct Direct {
     /// To whom; an IPv4 address in IPv6 form is one of IPv4.
     pub remote: SocketAddr,
-    /// From where.
+    /// The address and port of its own end.
     pub local: SocketAddr,
     /// Of its socket: never used again while it is open.
     pub inode: u64,
@@ -30,7 +30,7 @@ pub struct Direct {
 /// What one look has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Connections {
-    /// Connections of others.
+    /// Connections of other processes to the watched ports.
     pub direct: BTreeSet<Direct>,
     /// A list was longer than what is read of it.
     pub cut: bool,

@@ -2,7 +2,7 @@
 //!
 //! Every client connection has an [`Account`]. What is buffered while its task runs is charged to it ([`Charge`]) and
 //! credited when it is given back, wherever that happens. At the end of each poll the account adds what has changed to the
-//! [`Budget`] that all workers share, in steps of a standard buffer, so a request that holds nothing while it waits costs no atomic
+//! [`MemoryBudget`] that all workers share, in steps of a standard buffer, so a request that holds nothing while it waits costs no atomic
 //! operation.
 //!
 //! Invariant: what an account has published is taken off the budget when it is dropped.
@@ -15,8 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use super::h1::conn::Conn;
-use super::memory::{Budget, Cut};
+use super::memory::{CutReason, MemoryBudget};
 use crate::reliability::overload::Pace;
 
 /// What an account holds is published when it differs by so many bytes: one standard buffer.
@@ -24,10 +23,16 @@ const STEP: usize = 16 * 1024;
 /// What the kernel may hold for a stalled connection where nobody has said it, in bytes: about what Linux begins with.
 const SOCKET: usize = 128 * 1024;
 
+/// What can be ended with a reset, so that the peer can tell that what it was sent is not whole.
+pub trait Abort: std::fmt::Debug {
+    /// Closes with a reset.
+    fn abort(&self);
+}
+
 /// What one client connection holds, and whether it goes on.
 #[derive(Debug)]
 pub struct Account {
-    budget: Arc<Budget>,
+    budget: Arc<MemoryBudget>,
     client: Cell<u32>,
     /// Its place in [`Accounts`].
     at: Cell<usize>,
@@ -39,9 +44,9 @@ pub struct Account {
     awaited: Cell<bool>,
     /// Whose connections it uses, as an address.
     pool: Cell<usize>,
-    cut: Cell<Option<Cut>>,
+    cut: Cell<Option<CutReason>>,
     waker: RefCell<Option<Waker>>,
-    conn: RefCell<Weak<Conn>>,
+    conn: RefCell<Option<Weak<dyn Abort>>>,
     /// What a look at it saw last: bytes that had moved, and since when they have not moved on by what it holds.
     seen: Cell<(u64, Option<Instant>)>,
 }
@@ -77,7 +82,7 @@ pub fn may_grow() -> bool {
 }
 
 impl Account {
-    fn new(budget: &Arc<Budget>, client: u32) -> Rc<Self> {
+    fn new(budget: &Arc<MemoryBudget>, client: u32) -> Rc<Self> {
         Rc::new(Self {
             budget: Arc::clone(budget),
             client: Cell::new(client),
@@ -118,8 +123,9 @@ impl Account {
     }
 
     /// Its connection, to be reset when it is ended.
-    pub fn watch(&self, conn: &Rc<Conn>) {
-        self.conn.replace(Rc::downgrade(conn));
+    pub fn watch<C: Abort + 'static>(&self, conn: &Rc<C>) {
+        let conn: Weak<dyn Abort> = Rc::<C>::downgrade(conn);
+        self.conn.replace(Some(conn));
     }
 
     /// What keeps its exchange: `awaited`: the client, to read or to send; `stalled`: a side that does not read, while the
@@ -176,7 +182,7 @@ impl Account {
     }
 
     /// Ends its connection, at the next poll of its task, which is at once.
-    pub fn end(&self, cut: Cut) {
+    pub fn end(&self, cut: CutReason) {
         if self.cut.get().is_none() {
             self.cut.set(Some(cut));
             self.budget.ends(cut);
@@ -187,7 +193,7 @@ impl Account {
     }
 
     /// Why it is being ended.
-    pub fn cut(&self) -> Option<Cut> {
+    pub fn cut(&self) -> Option<CutReason> {
         self.cut.get()
     }
 }
@@ -243,7 +249,7 @@ pub struct Accounts {
 
 impl Accounts {
     /// One more, for a connection of `client`.
-    pub fn open(&self, budget: &Arc<Budget>, client: u32) -> Rc<Account> {
+    pub fn open(&self, budget: &Arc<MemoryBudget>, client: u32) -> Rc<Account> {
         let account = Account::new(budget, client);
         let mut all = self.all.borrow_mut();
         account.at.set(all.len());
@@ -292,9 +298,9 @@ impl<F> Charged<F> {
 }
 
 /// Puts back whose task was being polled, after a panic as well.
-struct Before(Option<Rc<Account>>);
+struct PreviousAccount(Option<Rc<Account>>);
 
-impl Drop for Before {
+impl Drop for PreviousAccount {
     fn drop(&mut self) {
         let before = self.0.take();
         let _ = CURRENT.try_with(|current| current.replace(before));
@@ -306,10 +312,10 @@ impl<F: Future<Output = ()>> Future for Charged<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let account = Rc::clone(&self.account);
-        let _before = Before(CURRENT.with(|current| current.replace(Some(Rc::clone(&account)))));
+        let _before = PreviousAccount(CURRENT.with(|current| current.replace(Some(Rc::clone(&account)))));
         if account.cut.get().is_some() {
             // A reset frees what the kernel holds for it; an orderly close would wait for a client that does not read.
-            if let Some(conn) = account.conn.borrow().upgrade() {
+            if let Some(conn) = account.conn.borrow().as_ref().and_then(Weak::upgrade) {
                 conn.abort();
             }
             self.task = None;
@@ -345,8 +351,8 @@ mod tests {
         Pin::new(task).poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    fn tight() -> Arc<Budget> {
-        let budget = Arc::new(Budget::default());
+    fn tight() -> Arc<MemoryBudget> {
+        let budget = Arc::new(MemoryBudget::default());
         budget.allow(8 * SIZE);
         budget.bound_sockets(Some(SIZE));
         budget
@@ -454,10 +460,10 @@ mod tests {
         let account = home.open(&budget, 7);
         let mut task = Charged::connection(Rc::clone(&account), &home, holder(2));
         assert!(poll(&mut task).is_pending());
-        account.end(Cut::Memory);
-        account.end(Cut::Slow);
+        account.end(CutReason::Memory);
+        account.end(CutReason::Slow);
         assert!(poll(&mut task).is_ready());
-        assert_eq!((budget.held(), account.cut()), (0, Some(Cut::Memory)));
+        assert_eq!((budget.held(), account.cut()), (0, Some(CutReason::Memory)));
         assert_eq!(budget.ended().collect::<Vec<_>>(), [("memory_short", 1), ("client_too_slow", 0)]);
     }
 

@@ -12,47 +12,26 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::h1::Malformed;
-use super::h1::pump::PumpError;
-use super::h1::reader::Reader;
-use super::h1::upload::Upload;
+use super::h1::conn::H1Conn;
+use super::h1::reader::BodyReader;
 use super::h2::Streamed;
-use super::head::{Framing, Store};
-use super::kept::{Kept, KeptRoom, LONGEST};
+use super::head::{Framing, HeadStore};
+use super::kept::{KeptBody, KeptRoom, LONGEST};
 
-/// Why a body ended before its end.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    /// Its framing is wrong.
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    /// Its connection ended or broke.
-    #[error("the connection ended within the body")]
-    Broken(#[source] std::io::Error),
-    /// Its HTTP/2 stream was reset.
-    #[error("the stream was reset")]
-    Reset,
-    /// It is longer than its route allows.
-    #[error("the body is longer than the limit")]
-    TooLong,
-    /// Nothing came for too long.
-    #[error("nothing came for too long")]
-    Idle,
-    /// The request that it answers broke off while it was still being sent.
-    #[error("the request broke off")]
-    Request,
-}
+mod error;
 
-enum Kind {
+pub use error::BodyError;
+
+enum BodyKind {
     Empty,
     /// It stands for one whose start is gone.
     Gone,
     Full(Bytes),
-    H1(Reader),
+    H1(BodyReader),
     H2(Box<Streamed>),
 }
 
-impl Kind {
+impl BodyKind {
     fn framing(&self) -> Framing {
         match self {
             Self::Empty | Self::Gone => Framing::None,
@@ -95,7 +74,7 @@ impl Kind {
 
 /// What was used up of a body, from its start.
 struct Copy {
-    kept: Kept,
+    kept: KeptBody,
     /// Bytes of it that are used up (again); see [`super::kept::LONGEST`].
     at: u32,
     /// Nobody will ask for its start any more.
@@ -117,15 +96,11 @@ impl Copy {
 
 /// The body of a request or of a response.
 pub struct Body {
-    kind: Kind,
+    kind: BodyKind,
     /// Bytes that may still come before [`BodyError::TooLong`].
     allowed: u64,
     /// Bytes that passed.
     passed: u64,
-    /// The request that this body answers, while it is still being sent.
-    upload: Option<Box<Upload>>,
-    /// Bytes of that request's body that have left, once it is no longer being sent.
-    uploaded: u64,
     /// While it may have to be sent again.
     copy: Option<Copy>,
 }
@@ -139,51 +114,36 @@ impl std::fmt::Debug for Body {
 impl Body {
     /// None.
     pub fn empty() -> Self {
-        Self::of(Kind::Empty)
+        Self::of(BodyKind::Empty)
     }
 
     /// Bytes that are all there.
     pub fn full(bytes: Bytes) -> Self {
-        Self::of(if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) })
+        Self::of(if bytes.is_empty() { BodyKind::Empty } else { BodyKind::Full(bytes) })
     }
 
-    /// Read from an HTTP/1.1 connection.
-    pub fn h1(reader: Reader) -> Self {
-        Self::of(Kind::H1(reader))
+    /// The body that follows a head just read from `conn`, framed as the head said.
+    pub fn h1(conn: &Rc<H1Conn>, framing: Framing) -> Self {
+        match framing {
+            Framing::None | Framing::Stream | Framing::Length(0) => Self::empty(),
+            Framing::Length(_) | Framing::Chunked | Framing::UntilClose => {
+                Self::of(BodyKind::H1(BodyReader::new(Rc::clone(conn), framing)))
+            }
+        }
     }
 
     /// Read from an HTTP/2 stream.
     pub fn h2(streamed: Streamed) -> Self {
-        Self::of(Kind::H2(Box::new(streamed)))
+        Self::of(BodyKind::H2(Box::new(streamed)))
     }
 
-    fn of(kind: Kind) -> Self {
-        Self { kind, allowed: u64::MAX, passed: 0, upload: None, uploaded: 0, copy: None }
+    fn of(kind: BodyKind) -> Self {
+        Self { kind, allowed: u64::MAX, passed: 0, copy: None }
     }
 
     /// No more than `bytes` may come.
     pub fn limit(&mut self, bytes: u64) {
         self.allowed = bytes;
-    }
-
-    /// The request that this body answers. One that is not sent in whole yet is moved on whenever this body is polled:
-    /// the answer began before its request had ended.
-    pub fn answers(&mut self, upload: Upload) {
-        if upload.is_done() {
-            self.uploaded = upload.passed();
-        } else {
-            self.upload = Some(Box::new(upload));
-        }
-    }
-
-    /// Bytes that have left of the body of the request that this body answers.
-    pub fn uploaded(&self) -> u64 {
-        self.upload.as_ref().map_or(self.uploaded, |upload| upload.passed())
-    }
-
-    /// Is the request that this body answers still being sent?
-    pub fn carries(&self) -> bool {
-        self.upload.is_some()
     }
 
     /// From now on what is used up is kept, up to `limit` bytes of `room`, until [`Self::let_go`]. Not of a body that has
@@ -196,7 +156,7 @@ impl Body {
             Framing::Chunked | Framing::UntilClose | Framing::Stream => None,
         };
         if self.passed == 0 && self.copy.is_none() && limit > 0 {
-            self.copy = Some(Copy { kept: Kept::new(room, limit), at: 0, closed: false, length });
+            self.copy = Some(Copy { kept: KeptBody::new(room, limit), at: 0, closed: false, length });
         }
     }
 
@@ -221,23 +181,23 @@ impl Body {
                 self.passed = 0;
                 self
             }
-            Some(_) | None => Self::of(Kind::Gone),
+            Some(_) | None => Self::of(BodyKind::Gone),
         }
     }
 
     /// Would it be sent from its start? Asked after an attempt that failed: false, when bytes of it are gone.
     pub fn is_whole_again(&self) -> bool {
-        !matches!(self.kind, Kind::Gone) && self.passed == 0
+        !matches!(self.kind, BodyKind::Gone) && self.passed == 0
     }
 
     /// Is all of it here, so that nobody need be waited for to send it? False for a chunked one whose end was not reached.
     pub fn is_whole(&self) -> bool {
         match &self.kind {
-            Kind::Empty => true,
-            Kind::Gone => false,
-            Kind::Full(_) => true,
-            Kind::H1(reader) => reader.is_whole(),
-            Kind::H2(streamed) => streamed.is_whole(),
+            BodyKind::Empty => true,
+            BodyKind::Gone => false,
+            BodyKind::Full(_) => true,
+            BodyKind::H1(reader) => reader.is_whole(),
+            BodyKind::H2(streamed) => streamed.is_whole(),
         }
     }
 
@@ -260,37 +220,25 @@ impl Body {
         }
     }
 
-    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
-        let Some(upload) = &mut self.upload else { return Ok(()) };
-        match upload.poll(cx) {
-            Poll::Pending => Ok(()),
-            Poll::Ready(Err(PumpError::Source(_))) => Err(BodyError::Request),
-            // A sink that breaks: the upstream does not want the rest; its answer is still worth having.
-            Poll::Ready(Ok(()) | Err(PumpError::Sink(_))) => {
-                self.uploaded = upload.passed();
-                self.upload = None;
-                Ok(())
-            }
-        }
-    }
-
     /// How it is framed, as far as that is known before it is read.
     pub fn framing(&self) -> Framing {
         match (&self.copy, &self.kind) {
             (None, kind) => kind.framing(),
             (Some(Copy { length: Some(bytes), .. }), _) => Framing::Length(u64::from(*bytes)),
-            (Some(_), Kind::H1(reader)) => reader.framing(),
-            (Some(_), Kind::Empty | Kind::Gone | Kind::Full(_) | Kind::H2(_)) => Framing::Stream,
+            (Some(_), BodyKind::H1(reader)) => reader.framing(),
+            (Some(_), BodyKind::Empty | BodyKind::Gone | BodyKind::Full(_) | BodyKind::H2(_)) => {
+                Framing::Stream
+            }
         }
     }
 
     /// Is it known to be over without another poll?
     pub fn is_over(&self) -> bool {
         let source = match &self.kind {
-            Kind::Empty | Kind::Gone => true,
-            Kind::Full(bytes) => bytes.is_empty(),
-            Kind::H1(reader) => reader.is_over(),
-            Kind::H2(streamed) => streamed.is_over(),
+            BodyKind::Empty | BodyKind::Gone => true,
+            BodyKind::Full(bytes) => bytes.is_empty(),
+            BodyKind::H1(reader) => reader.is_over(),
+            BodyKind::H2(streamed) => streamed.is_over(),
         };
         source && self.copy.as_ref().is_none_or(|copy| copy.rest().is_empty())
     }
@@ -302,7 +250,6 @@ impl Body {
 
     /// Waits until [`Self::data`] has bytes; the number of them, or 0 at the end.
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, BodyError>> {
-        self.poll_upload(cx)?;
         let there = match self.copy.as_ref().map_or(0, |copy| copy.rest().len()) {
             0 => ready!(self.kind.poll_data(cx))?,
             again => again,
@@ -343,11 +290,11 @@ impl Body {
 
     /// The trailer fields, after the end, when there are any. Fields that frame or route are left out. A body that had some
     /// is not kept any longer.
-    pub fn trailers(&mut self) -> Option<Store> {
+    pub fn trailers(&mut self) -> Option<HeadStore> {
         let trailers = match &mut self.kind {
-            Kind::Empty | Kind::Gone | Kind::Full(_) => None,
-            Kind::H1(reader) => reader.trailers(),
-            Kind::H2(streamed) => streamed.trailers(),
+            BodyKind::Empty | BodyKind::Gone | BodyKind::Full(_) => None,
+            BodyKind::H1(reader) => reader.trailers(),
+            BodyKind::H2(streamed) => streamed.trailers(),
         };
         if trailers.is_some() {
             self.copy = None;

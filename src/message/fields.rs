@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::head::{self, HOP_BY_HOP, Known, KnownSet, Store};
+use super::head::{self, HOP_BY_HOP, HeadStore, Known, KnownSet};
 
 /// What never stands in a trailer section (RFC 9110 section 6.5.1), beside what belongs to the hop: it frames, routes or
 /// authenticates, modifies the request, controls the answer or says what the content is.
@@ -57,8 +57,8 @@ const KNOWN_NO_TRAILERS: KnownSet = HOP_BY_HOP.and(KnownSet::of(&[
 ]));
 
 /// Leaves only fields that may stand in a trailer section.
-pub fn only_trailers(mut trailers: Store) -> Store {
-    let Store { bytes, fields, .. } = &mut trailers;
+pub fn only_trailers(mut trailers: HeadStore) -> HeadStore {
+    let HeadStore { bytes, fields, .. } = &mut trailers;
     fields.retain(|field| {
         let name = field.name.of(bytes);
         let named = || NO_TRAILERS.iter().any(|known| name.eq_ignore_ascii_case(known));
@@ -70,7 +70,7 @@ pub fn only_trailers(mut trailers: Store) -> Store {
 
 /// The address of the client, looking past `trusted` proxies in front: the `trusted`-th entry of `X-Forwarded-For`
 /// from the right, else the peer. Never the leftmost, which the client writes itself.
-pub fn client_ip(store: &Store, peer: IpAddr, trusted: u8) -> IpAddr {
+pub fn client_ip(store: &HeadStore, peer: IpAddr, trusted: u8) -> IpAddr {
     let mut wanted = usize::from(trusted);
     if wanted == 0 {
         return peer;
@@ -94,7 +94,7 @@ pub fn client_ip(store: &Store, peer: IpAddr, trusted: u8) -> IpAddr {
 
 /// How long the peer keeps an idle connection (`Keep-Alive: timeout=5, max=100`), in whole seconds up to a day. `None`:
 /// not said, or not one plain number.
-pub fn keep_alive_timeout(store: &Store) -> Option<Duration> {
+pub fn keep_alive_timeout(store: &HeadStore) -> Option<Duration> {
     const MOST: u64 = 86_400;
     let mut said =
         store.all(Known::KeepAlive).flat_map(|value| value.split(|b| *b == b',')).filter_map(|item| {
@@ -126,7 +126,7 @@ pub struct Trace {
 
 impl Trace {
     /// The one `traceparent` of a head; `None` when there is none, when it is not valid, and when there are several.
-    pub fn of(store: &Store) -> Option<Self> {
+    pub fn of(store: &HeadStore) -> Option<Self> {
         let mut all = store.all(Known::Traceparent);
         all.next().filter(|_| all.next().is_none()).and_then(Self::read)
     }
@@ -268,7 +268,7 @@ pub fn put_forwarded_for(out: &mut Vec<u8>, ip: IpAddr) {
 }
 
 /// Is the credential a key of Stripe's test mode (`sk_test_…`, `rk_test_…`), as a bearer or as the name of a Basic one?
-pub fn has_test_key(store: &Store) -> bool {
+pub fn has_test_key(store: &HeadStore) -> bool {
     // The last letter of Basic holds the first bits of what follows, so the comparison ends before it.
     const KEYS: [&[u8]; 2] = [b"sk_test_", b"rk_test_"];
     const BASIC: [&[u8]; 2] = [b"c2tfdGVzdF", b"cmtfdGVzdF"];
@@ -290,7 +290,7 @@ mod tests {
     use super::*;
 
     fn said(lines: &[&[u8]]) -> Option<u64> {
-        let mut store = Store::default();
+        let mut store = HeadStore::default();
         lines.iter().for_each(|value| store.push(b"Keep-Alive", value));
         keep_alive_timeout(&store).map(|said| said.as_secs())
     }
@@ -330,8 +330,8 @@ mod tests {
         }
     }
 
-    fn forwarded(lines: &[&str]) -> Store {
-        let mut store = Store::default();
+    fn forwarded(lines: &[&str]) -> HeadStore {
+        let mut store = HeadStore::default();
         lines.iter().for_each(|line| store.push(b"X-Forwarded-For", line.as_bytes()));
         store
     }

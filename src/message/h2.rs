@@ -14,7 +14,7 @@ use super::h1::Malformed;
 use super::h1::parse;
 use super::h1::write::Edits;
 use super::head::{
-    Framing, Known, Method, RequestHead, ResponseHead, Span, Store, Version, is_ours, is_twin,
+    ByteSpan, Framing, HeadStore, Known, Method, RequestHead, ResponseHead, Version, is_ours, is_twin,
 };
 
 /// Bytes of an answer that an upstream may send on one stream ahead of its reader; sixteen times as many on a connection.
@@ -26,7 +26,7 @@ pub const HEAD: u32 = 128 * 1024;
 
 mod outgoing;
 
-pub use outgoing::{BrokeOff, Ended, OnEnd, Outgoing, Progress};
+pub use outgoing::{BrokeOff, Ended, OnEnd, Outgoing, SendProgress};
 
 /// A body that comes by an HTTP/2 stream.
 pub struct Streamed {
@@ -85,9 +85,9 @@ impl Streamed {
         Poll::Ready(Ok(self.current.len()))
     }
 
-    pub(super) fn trailers(&mut self) -> Option<Store> {
+    pub(super) fn trailers(&mut self) -> Option<HeadStore> {
         let trailers = self.trailers.take()?;
-        let mut store = Store::take();
+        let mut store = HeadStore::take();
         trailers.iter().for_each(|(name, value)| store.push(name.as_str().as_bytes(), value.as_bytes()));
         Some(fields::only_trailers(store))
     }
@@ -103,7 +103,7 @@ pub fn was_refused(error: &hyper::Error) -> bool {
     })
 }
 
-fn map_of(store: &Store, keep: impl Fn(Known, &[u8]) -> bool) -> HeaderMap {
+fn map_of(store: &HeadStore, keep: impl Fn(Known, &[u8]) -> bool) -> HeaderMap {
     let mut map = HeaderMap::with_capacity(store.fields.len());
     for field in store.fields.iter().filter(|field| !field.hop) {
         let name = field.name.of(&store.bytes);
@@ -130,7 +130,7 @@ fn put_lines(map: &mut HeaderMap, lines: &[u8]) {
     }
 }
 
-fn store_of(map: &HeaderMap, store: &mut Store) {
+fn store_of(map: &HeaderMap, store: &mut HeadStore) {
     let mut cookie: Vec<u8> = Vec::new();
     for (name, value) in map {
         // HTTP/2 may split the cookie; HTTP/1.1 has one line (RFC 9113 section 8.2.3).
@@ -158,11 +158,11 @@ pub fn request_head(
     if parts.headers.len() > most {
         return Err(Malformed::TooManyFields);
     }
-    let mut store = Store::take();
+    let mut store = HeadStore::take();
     let mut note = |bytes: &[u8]| {
         let at = store.bytes.len();
         store.bytes.extend_from_slice(bytes);
-        Span::new(at, store.bytes.len())
+        ByteSpan::new(at, store.bytes.len())
     };
     let method = note(parts.method.as_str().as_bytes());
     let scheme = note(parts.uri.scheme_str().unwrap_or_default().as_bytes());
@@ -230,9 +230,10 @@ pub fn response_head(
     body: &Incoming,
     asked: Method,
 ) -> Result<ResponseHead, Malformed> {
-    let mut store = Store::take();
+    let mut store = HeadStore::take();
     store_of(&parts.headers, &mut store);
-    let mut head = parse::response_head(store, parts.status.as_u16(), Span::default(), Version::H2, asked)?;
+    let mut head =
+        parse::response_head(store, parts.status.as_u16(), ByteSpan::default(), Version::H2, asked)?;
     if body.is_end_stream() && matches!(head.framing, Framing::Stream) {
         head.framing = Framing::Length(0);
     }

@@ -2,13 +2,13 @@
 //!
 //! Field order and case are kept as they came; what is known about a head (method, authority, framing, which fields
 //! concern only this hop) is found once, when it is read. [`super::h1::parse`] makes heads from HTTP/1.1 bytes,
-//! [`super::h2`] from hyper's HTTP/2. Invariant: every [`Span`] of a head lies within its bytes.
+//! [`super::h2`] from hyper's HTTP/2. Invariant: every [`ByteSpan`] of a head lies within its bytes.
 
 use std::borrow::Cow;
 
 pub use super::known::{HOP_BY_HOP, Known, KnownSet, is_ours, is_twin};
 use super::store::give;
-pub use super::store::{Field, Span, Store};
+pub use super::store::{ByteSpan, Field, HeadStore};
 
 /// The request methods of RFC 9110 and RFC 5789; everything else is [`Method::Other`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,17 +91,17 @@ pub enum Framing {
 #[derive(Debug)]
 pub struct RequestHead {
     /// Bytes and fields.
-    pub store: Store,
+    pub store: HeadStore,
     /// What is asked.
     pub method: Method,
     /// The method as it came.
-    pub method_text: Span,
+    pub method_text: ByteSpan,
     /// `http` or `https` of an absolute-form target or of HTTP/2; empty for the other forms.
-    pub scheme: Span,
+    pub scheme: ByteSpan,
     /// Host and port: of the target when it has one, else of `Host`. Empty only in HTTP/1.0.
-    pub authority: Span,
+    pub authority: ByteSpan,
     /// Path and query; `*` for the asterisk form; empty for CONNECT and for an absolute form without a path.
-    pub path: Span,
+    pub path: ByteSpan,
     /// The version it came in.
     pub version: Version,
     /// Where its body ends.
@@ -207,11 +207,11 @@ pub fn split_authority(authority: &str) -> (&str, Option<u16>) {
 #[derive(Debug)]
 pub struct ResponseHead {
     /// Bytes and fields.
-    pub store: Store,
+    pub store: HeadStore,
     /// 200–999 (101 for an upgrade).
     pub status: u16,
     /// The reason phrase as it came; empty in HTTP/2.
-    pub reason: Span,
+    pub reason: ByteSpan,
     /// The version it came in.
     pub version: Version,
     /// Where its body ends.
@@ -221,12 +221,12 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
-    /// A head of our own; fields are added with [`Store::push`].
+    /// A head of our own; fields are added with [`HeadStore::push`].
     pub fn own(status: u16, framing: Framing) -> Self {
-        let mut store = Store::take();
+        let mut store = HeadStore::take();
         store.bytes.clear();
         store.fields.clear();
-        Self { store, status, reason: Span::default(), version: Version::H11, framing, keeps_alive: true }
+        Self { store, status, reason: ByteSpan::default(), version: Version::H11, framing, keeps_alive: true }
     }
 }
 
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn what_connection_names_stays_on_this_hop() {
-        let mut store = Store::default();
+        let mut store = HeadStore::default();
         store.push(b"Connection", b"close, X-Secret");
         store.push(b"X-Secret", b"1");
         store.push(b"X-Open", b"2");

@@ -23,7 +23,7 @@ pub trait Layered: Stream {
 
 /// Who is asked whether anything has happened on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum IoReadiness {
     /// The reactor: no system call while it was told of nothing. What arrived this very moment it does not know yet.
     Reactor,
     /// The kernel: one system call.
@@ -68,7 +68,7 @@ impl Io {
 
     /// Is there anything to be read from the TCP connection beneath, be it its end or an error? `None`: there is none to
     /// look at. Nothing is read.
-    pub fn stirs(&self, ask: Ask) -> Option<bool> {
+    pub fn stirs(&self, ask: IoReadiness) -> Option<bool> {
         let tcp = match self {
             Self::Tcp(tcp) => tcp,
             Self::Layered(stream) => stream.tcp(),
@@ -77,8 +77,8 @@ impl Io {
         let mut byte = [MaybeUninit::uninit()];
         let mut peek = || SockRef::from(tcp).peek(&mut byte);
         let seen = match ask {
-            Ask::Reactor => tcp.try_io(Interest::READABLE, peek),
-            Ask::Kernel => peek(),
+            IoReadiness::Reactor => tcp.try_io(Interest::READABLE, peek),
+            IoReadiness::Kernel => peek(),
         };
         Some(seen.map_or_else(|error| error.kind() != io::ErrorKind::WouldBlock, |_| true))
     }

@@ -83,13 +83,13 @@ impl KeptRoom {
 
 /// The bytes of one body, from its start. Dropped, its room is free again.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct KeptBody {
     block: Vec<u8>,
     limit: usize,
     room: Rc<KeptRoom>,
 }
 
-impl Kept {
+impl KeptBody {
     /// Nothing yet; up to `limit` bytes.
     pub(super) fn new(room: &Rc<KeptRoom>, limit: usize) -> Self {
         Self { block: Vec::new(), limit: limit.min(LONGEST), room: Rc::clone(room) }
@@ -124,7 +124,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for KeptBody {
     fn drop(&mut self) {
         self.give(Vec::new());
     }
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_body_grows_from_block_to_block_and_gives_them_back() {
         let room = KeptRoom::new(128 << 10);
-        let mut kept = Kept::new(&room, 64 << 10);
+        let mut kept = KeptBody::new(&room, 64 << 10);
         let bytes: Vec<u8> = (0..64 << 10).map(|n: u32| n as u8).collect();
         for piece in bytes.chunks(700) {
             assert!(kept.put(piece, 0));
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(kept.bytes(), bytes, "what was kept stays");
         drop(kept);
         let held = room.held();
-        let mut again = Kept::new(&room, 64 << 10);
+        let mut again = KeptBody::new(&room, 64 << 10);
         assert!(again.put(b"x", 64 << 10));
         assert_eq!(room.held(), held, "the block was there already");
         assert_eq!(again.bytes(), b"x");
@@ -158,9 +158,9 @@ mod tests {
     #[test]
     fn where_there_is_no_room_nothing_is_kept_until_some_comes_back() {
         let room = KeptRoom::new(2 << 10);
-        let mut first = Kept::new(&room, 4 << 10);
-        let mut second = Kept::new(&room, 4 << 10);
-        let mut third = Kept::new(&room, 4 << 10);
+        let mut first = KeptBody::new(&room, 4 << 10);
+        let mut second = KeptBody::new(&room, 4 << 10);
+        let mut third = KeptBody::new(&room, 4 << 10);
         assert!(first.put(&[1; 10], 0) && second.put(&[2; 10], 0));
         assert!(!third.put(&[3; 10], 0));
         assert!(!first.put(&[1; 1 << 10], 0), "nor to grow");
@@ -172,13 +172,13 @@ mod tests {
     #[test]
     fn less_room_takes_effect_as_blocks_come_back() {
         let room = KeptRoom::new(64 << 10);
-        let mut kept = Kept::new(&room, 4 << 10);
+        let mut kept = KeptBody::new(&room, 4 << 10);
         assert!(kept.put(&[1; 4 << 10], 0));
         room.allow(0);
         assert_eq!(room.held(), 4 << 10);
         drop(kept);
         assert_eq!(room.held(), 0);
-        assert!(!Kept::new(&room, 4 << 10).put(b"x", 0));
+        assert!(!KeptBody::new(&room, 4 << 10).put(b"x", 0));
     }
 
     proptest! {
@@ -188,14 +188,14 @@ mod tests {
             steps in prop::collection::vec((0_usize..8, 0_usize..40_000, any::<bool>()), 1..200),
         ) {
             let room = KeptRoom::new(most);
-            let mut bodies: [Option<Kept>; 8] = Default::default();
+            let mut bodies: [Option<KeptBody>; 8] = Default::default();
             for (which, bytes, drop_it) in steps {
                 let body = &mut bodies[which];
                 if drop_it {
                     *body = None;
                 } else {
                     let before = body.as_ref().map_or(0, |kept| kept.bytes().len());
-                    let kept = body.get_or_insert_with(|| Kept::new(&room, 64 << 10));
+                    let kept = body.get_or_insert_with(|| KeptBody::new(&room, 64 << 10));
                     let put = kept.put(&vec![7; bytes], 0);
                     prop_assert_eq!(kept.bytes().len(), before + if put { bytes } else { 0 });
                 }

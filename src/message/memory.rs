@@ -1,7 +1,7 @@
 //! How many bytes of traffic are in buffers, in all and by client, and how many there may be.
 //!
 //! [Accounts](super::account) publish what they hold. What the kernel buffers is measured from outside
-//! ([`Budget::measured`]); between two measurements a connection that has just stalled counts as if its socket buffers were full.
+//! ([`MemoryBudget::measured`]); between two measurements a connection that has just stalled counts as if its socket buffers were full.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
@@ -15,7 +15,7 @@ const UNKNOWN: usize = usize::MAX;
 
 /// The bytes in buffers of all connections of the process, and their marks.
 #[derive(Debug)]
-pub struct Budget {
+pub struct MemoryBudget {
     limit: AtomicUsize,
     buffers: AtomicUsize,
     /// What the kernel may hold for connections that are stalled.
@@ -30,19 +30,19 @@ pub struct Budget {
     tightens: Notify,
     is_full: AtomicBool,
     clients: Box<[AtomicUsize]>,
-    ended: [AtomicU64; Cut::ALL.len()],
+    ended: [AtomicU64; CutReason::ALL.len()],
 }
 
 /// Why a connection was ended by this side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
+pub enum CutReason {
     /// Memory was short, and it held much of it without moving.
     Memory,
     /// It was the slowest of those that held what others waited for.
     Slow,
 }
 
-impl Cut {
+impl CutReason {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Memory, Self::Slow];
 
@@ -55,7 +55,7 @@ impl Cut {
     }
 }
 
-impl Default for Budget {
+impl Default for MemoryBudget {
     fn default() -> Self {
         let number = || AtomicUsize::new(0);
         let boundless = || AtomicUsize::new(UNKNOWN);
@@ -76,7 +76,7 @@ impl Default for Budget {
     }
 }
 
-impl Budget {
+impl MemoryBudget {
     /// `limit` bytes in all.
     pub fn allow(&self, limit: usize) {
         self.limit.store(limit, Relaxed);
@@ -136,8 +136,8 @@ impl Budget {
     }
 
     /// One more connection is ended.
-    pub(super) fn ends(&self, cut: Cut) {
-        let count = Cut::ALL.iter().position(|one| *one == cut).and_then(|at| self.ended.get(at));
+    pub(super) fn ends(&self, cut: CutReason) {
+        let count = CutReason::ALL.iter().position(|one| *one == cut).and_then(|at| self.ended.get(at));
         if let Some(count) = count {
             count.fetch_add(1, Relaxed);
         }
@@ -200,7 +200,7 @@ impl Budget {
 
     /// Connections that were ended, by reason.
     pub fn ended(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        Cut::ALL.iter().zip(&self.ended).map(|(cut, count)| (cut.label(), count.load(Relaxed)))
+        CutReason::ALL.iter().zip(&self.ended).map(|(cut, count)| (cut.label(), count.load(Relaxed)))
     }
 }
 
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_burst_of_stalls_is_refused_and_a_client_that_holds_nothing_is_not() {
-        let budget = Budget::default();
+        let budget = MemoryBudget::default();
         budget.allow(1_000);
         budget.bound_sockets(Some(100));
         for _ in 0..20 {

@@ -1,6 +1,6 @@
 //! The bytes of a head, and where its fields are.
 //!
-//! Blocks come from, and go back to, their thread's shelf. Invariant: every [`Span`] of a store lies within its bytes.
+//! Blocks come from, and go back to, their thread's shelf. Invariant: every [`ByteSpan`] of a store lies within its bytes.
 
 use std::cell::RefCell;
 
@@ -9,14 +9,14 @@ use super::known::{HOP_BY_HOP, Known};
 
 /// A piece of a head's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
+pub struct ByteSpan {
     /// Offset of the first byte.
     pub at: u32,
     /// Number of bytes.
     pub len: u32,
 }
 
-impl Span {
+impl ByteSpan {
     /// The piece `at..end`.
     pub fn new(at: usize, end: usize) -> Self {
         debug_assert!(at <= end && u32::try_from(end).is_ok());
@@ -33,9 +33,9 @@ impl Span {
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
     /// The name as it came.
-    pub name: Span,
+    pub name: ByteSpan,
     /// The value without surrounding blanks.
-    pub value: Span,
+    pub value: ByteSpan,
     /// Which one it is.
     pub known: Known,
     /// Not to be forwarded: hop-by-hop by name, or nominated by `Connection`.
@@ -44,7 +44,7 @@ pub struct Field {
 
 /// The bytes of a head and where its fields are. Blocks come from, and go back to, their thread's shelf.
 #[derive(Debug, Default)]
-pub struct Store {
+pub struct HeadStore {
     /// The head as it came, with its last empty line.
     pub bytes: Vec<u8>,
     /// In the order of the bytes.
@@ -58,10 +58,10 @@ const SHELF: usize = 256;
 const KEEP: usize = 8 * 1024;
 
 thread_local! {
-    static SHELVES: RefCell<Vec<Store>> = const { RefCell::new(Vec::new()) };
+    static SHELVES: RefCell<Vec<HeadStore>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Store {
+impl HeadStore {
     /// An empty one, from the shelf when there is one.
     pub fn take() -> Self {
         SHELVES.try_with(|shelf| shelf.borrow_mut().pop()).ok().flatten().unwrap_or_default()
@@ -74,7 +74,7 @@ impl Store {
     }
 
     /// The piece as text; empty when it is not UTF-8.
-    pub fn text(&self, span: Span) -> &str {
+    pub fn text(&self, span: ByteSpan) -> &str {
         std::str::from_utf8(span.of(&self.bytes)).unwrap_or_default()
     }
 
@@ -114,8 +114,8 @@ impl Store {
         self.bytes.extend_from_slice(b"\r\n");
         let known = Known::of(name);
         self.fields.push(Field {
-            name: Span::new(at, at + name.len()),
-            value: Span::new(value_at, end),
+            name: ByteSpan::new(at, at + name.len()),
+            value: ByteSpan::new(value_at, end),
             known,
             hop: HOP_BY_HOP.has(known),
         });
@@ -167,7 +167,7 @@ impl Store {
 }
 
 /// Gives a head's memory back to its thread's shelf.
-pub(super) fn give(store: &mut Store) {
+pub(super) fn give(store: &mut HeadStore) {
     if store.bytes.capacity() == 0 || store.bytes.capacity() > KEEP {
         return;
     }

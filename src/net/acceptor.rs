@@ -23,12 +23,9 @@ const LONGEST: Duration = Duration::from_millis(500);
 
 /// Something worth telling of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum ListenerNews {
     /// Connections cannot be taken.
-    Failing {
-        /// Why.
-        error: String,
-    },
+    Failing { error: String },
     /// They are taken again.
     Over {
         /// How often it was tried in vain.
@@ -40,43 +37,43 @@ pub enum News {
 
 /// Failures in a row of one listener, over all workers.
 #[derive(Debug, Default)]
-pub struct Streak {
+pub struct FailureStreak {
     lasts: AtomicBool,
-    held: Mutex<Option<Failed>>,
+    held: Mutex<Option<AcceptFailures>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Failed {
+struct AcceptFailures {
     since: Instant,
     last: Instant,
     failures: u64,
 }
 
-impl Streak {
-    fn failed(&self, error: &str, now: Instant) -> Option<News> {
+impl FailureStreak {
+    fn failed(&self, error: &str, now: Instant) -> Option<ListenerNews> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(failed) = &mut *held {
             (failed.last, failed.failures) = (now, failed.failures + 1);
             return None;
         }
-        *held = Some(Failed { since: now, last: now, failures: 1 });
+        *held = Some(AcceptFailures { since: now, last: now, failures: 1 });
         self.lasts.store(true, Ordering::Relaxed);
-        Some(News::Failing { error: error.to_owned() })
+        Some(ListenerNews::Failing { error: error.to_owned() })
     }
 
     /// It goes well, or nobody came. Of several workers one may be well while another one is not.
-    fn well(&self, now: Instant) -> Option<News> {
+    fn well(&self, now: Instant) -> Option<ListenerNews> {
         if !self.lasts.load(Ordering::Relaxed) {
             return None;
         }
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let Failed { since, last, failures } = (*held)?;
+        let AcceptFailures { since, last, failures } = (*held)?;
         if now.saturating_duration_since(last) < QUIET {
             return None;
         }
         *held = None;
         self.lasts.store(false, Ordering::Relaxed);
-        Some(News::Over { failures, lasted: last.saturating_duration_since(since) })
+        Some(ListenerNews::Over { failures, lasted: last.saturating_duration_since(since) })
     }
 }
 
@@ -91,18 +88,18 @@ pub enum Uses {
 
 /// A connection, something to tell, or both.
 #[derive(Debug)]
-pub struct Came {
-    /// From whom.
+pub struct Accepted {
+    /// The connection and the address it comes from.
     pub connection: Option<(TcpStream, SocketAddr)>,
-    /// To be told.
-    pub news: Option<News>,
+    /// What is to be told about the listener.
+    pub news: Option<ListenerNews>,
 }
 
 /// One worker's side of a listener.
 #[derive(Debug)]
 pub struct Acceptor {
     listener: TcpListener,
-    streak: Arc<Streak>,
+    streak: Arc<FailureStreak>,
     uses: Uses,
     /// Only descriptors that are kept for others are left.
     full: bool,
@@ -113,13 +110,13 @@ pub struct Acceptor {
 
 impl Acceptor {
     /// Of a bound socket; all workers share the `streak`.
-    pub fn new(listener: std::net::TcpListener, streak: Arc<Streak>, uses: Uses) -> io::Result<Self> {
+    pub fn new(listener: std::net::TcpListener, streak: Arc<FailureStreak>, uses: Uses) -> io::Result<Self> {
         let listener = TcpListener::from_std(listener)?;
         Ok(Self { listener, streak, uses, full: false, wait: Duration::ZERO, tries: 0 })
     }
 
     /// The next connection, or something to tell. May be dropped and called again.
-    pub async fn next(&mut self) -> Came {
+    pub async fn next(&mut self) -> Accepted {
         loop {
             if !self.wait.is_zero() {
                 tokio::time::sleep(self.wait).await;
@@ -128,7 +125,7 @@ impl Acceptor {
             if self.full {
                 if let Some(told) = fds::only_reserved(self.listener.as_fd()) {
                     if let Some(news) = self.put_off(&told, true) {
-                        return Came { connection: None, news: Some(news) };
+                        return Accepted { connection: None, news: Some(news) };
                     }
                     continue;
                 }
@@ -140,13 +137,13 @@ impl Acceptor {
         }
     }
 
-    async fn try_next(&mut self) -> Option<Came> {
+    async fn try_next(&mut self) -> Option<Accepted> {
         let accepted = if self.streak.lasts.load(Ordering::Relaxed) {
             match tokio::time::timeout(QUIET, self.listener.accept()).await {
                 Ok(accepted) => accepted,
                 Err(_) => {
                     let news = self.streak.well(clock::instant())?;
-                    return Some(Came { connection: None, news: Some(news) });
+                    return Some(Accepted { connection: None, news: Some(news) });
                 }
             }
         } else {
@@ -158,18 +155,18 @@ impl Acceptor {
                 self.full = self.uses == Uses::Most && fds::is_reserved(tcp.as_fd());
                 let lasts = !self.full && self.streak.lasts.load(Ordering::Relaxed);
                 let news = if lasts { self.streak.well(clock::instant()) } else { None };
-                Some(Came { connection: Some((tcp, peer)), news })
+                Some(Accepted { connection: Some((tcp, peer)), news })
             }
             Err(error) => {
                 let lacks = !pause_after(&error).is_zero();
                 let news = self.put_off(&error.to_string(), lacks)?;
-                Some(Came { connection: None, news: Some(news) })
+                Some(Accepted { connection: None, news: Some(news) })
             }
         }
     }
 
     /// It did not work; `lacks`: for want of something that others must give back first.
-    fn put_off(&mut self, error: &str, lacks: bool) -> Option<News> {
+    fn put_off(&mut self, error: &str, lacks: bool) -> Option<ListenerNews> {
         if lacks {
             self.wait = (Duration::from_millis(50) * 2_u32.pow(self.tries.min(5))).min(LONGEST);
             self.tries += 1;
@@ -184,17 +181,20 @@ mod tests {
 
     #[test]
     fn a_streak_is_told_when_it_begins_and_when_it_is_over() {
-        let (streak, t0) = (Streak::default(), clock::instant());
+        let (streak, t0) = (FailureStreak::default(), clock::instant());
         let at = |millis: u64| t0 + Duration::from_millis(millis);
         assert_eq!(streak.well(at(0)), None);
-        assert_eq!(streak.failed("EMFILE", at(0)), Some(News::Failing { error: "EMFILE".to_owned() }));
+        assert_eq!(
+            streak.failed("EMFILE", at(0)),
+            Some(ListenerNews::Failing { error: "EMFILE".to_owned() })
+        );
         for n in 1..90 {
             assert_eq!(streak.failed("EMFILE", at(n * 11)), None);
             assert_eq!(streak.well(at(n * 11 + 5)), None, "another worker is well");
         }
         assert_eq!(streak.well(at(1_900)), None, "not yet for a second");
         let lasted = Duration::from_millis(979);
-        assert_eq!(streak.well(at(1_980)), Some(News::Over { failures: 90, lasted }));
+        assert_eq!(streak.well(at(1_980)), Some(ListenerNews::Over { failures: 90, lasted }));
         assert_eq!(streak.well(at(3_000)), None);
         assert!(streak.failed("EMFILE", at(4_000)).is_some(), "the next one is another one");
     }

@@ -21,8 +21,7 @@ pub const AGENT: &str = concat!("strop/", env!("CARGO_PKG_VERSION"));
 
 /// The version of HTTP that is spoken, from the first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// HTTP/1.1.
+pub enum HttpVersion {
     Http1,
     /// HTTP/2, by prior knowledge or as TLS has agreed on.
     Http2,
@@ -31,7 +30,7 @@ pub enum Version {
 /// How much of a body is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
-    /// Bytes, at most.
+    /// Bytes that are kept at most.
     pub bytes: usize,
     /// From the head of the answer on. What has not come by then is left out.
     pub within: Duration,
@@ -42,10 +41,9 @@ impl Bound {
     pub const NOTHING: Self = Self { bytes: 0, within: Duration::ZERO };
 }
 
-/// What was answered.
+/// An answer, read as far as [`Bound`] allows.
 #[derive(Debug)]
-pub struct Answer {
-    /// Status and fields.
+pub struct HttpAnswer {
     pub head: http::response::Parts,
     /// The beginning of the body; see [`Bound`].
     pub body: Vec<u8>,
@@ -65,10 +63,10 @@ pub enum AskError {
 /// Sends `request` over `stream`, and reads the answer as far as `read` says. The caller bounds the time.
 pub async fn ask<S>(
     stream: S,
-    version: Version,
+    version: HttpVersion,
     request: http::Request<Full<Bytes>>,
     read: Bound,
-) -> Result<Answer, AskError>
+) -> Result<HttpAnswer, AskError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -78,16 +76,16 @@ where
 
 async fn once<S>(
     stream: S,
-    version: Version,
+    version: HttpVersion,
     request: http::Request<Full<Bytes>>,
     read: Bound,
-) -> Result<Answer, AskError>
+) -> Result<HttpAnswer, AskError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let stream = TokioIo::new(stream);
     match version {
-        Version::Http1 => {
+        HttpVersion::Http1 => {
             let (mut sender, connection) = http1::handshake(stream).await.map_err(AskError::NoSession)?;
             driven(connection, async {
                 let answer = sender.send_request(request).await.map_err(AskError::NoAnswer)?;
@@ -95,7 +93,7 @@ where
             })
             .await
         }
-        Version::Http2 => {
+        HttpVersion::Http2 => {
             let shaken = http2::handshake(SendExec, stream).await;
             let (mut sender, connection) = shaken.map_err(AskError::NoSession)?;
             driven(connection, async {
@@ -119,7 +117,7 @@ async fn driven<T>(connection: impl Future, work: impl Future<Output = T>) -> T 
 }
 
 /// A body that breaks off, or does not end, is as long as it is.
-async fn start_of(answer: http::Response<hyper::body::Incoming>, read: Bound) -> Answer {
+async fn start_of(answer: http::Response<hyper::body::Incoming>, read: Bound) -> HttpAnswer {
     let (head, mut incoming) = answer.into_parts();
     let (mut body, until) = (Vec::new(), clock::instant() + read.within);
     while body.len() < read.bytes
@@ -130,7 +128,7 @@ async fn start_of(answer: http::Response<hyper::body::Incoming>, read: Bound) ->
         }
     }
     body.truncate(read.bytes);
-    Answer { head, body }
+    HttpAnswer { head, body }
 }
 
 #[cfg(test)]
@@ -140,7 +138,7 @@ mod tests {
     use super::*;
 
     /// What is answered by a peer that sends `bytes` once it has the whole request, and then closes or stays.
-    async fn answered(bytes: &'static [u8], stays: bool, read: Bound) -> Result<Answer, AskError> {
+    async fn answered(bytes: &'static [u8], stays: bool, read: Bound) -> Result<HttpAnswer, AskError> {
         let (ours, mut theirs) = tokio::io::duplex(64 * 1024);
         let peer = async {
             let mut asked = Vec::new();
@@ -154,7 +152,7 @@ mod tests {
         };
         let request =
             http::Request::get("/up").header("host", "peer").body(Full::default()).expect("a request");
-        tokio::join!(ask(ours, Version::Http1, request, read), peer).0
+        tokio::join!(ask(ours, HttpVersion::Http1, request, read), peer).0
     }
 
     const ALL: Bound = Bound { bytes: 1_000, within: Duration::from_secs(60) };

@@ -79,15 +79,15 @@ fn note_ours(addr: SocketAddr) {
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionCount(Arc<AtomicUsize>);
 
-/// One counted connection.
+/// A connection that is counted until it is dropped.
 #[derive(Debug)]
-pub struct Counted(ConnectionCount);
+pub struct CountedConnection(ConnectionCount);
 
 impl ConnectionCount {
     /// Leave for one more while there are fewer than `most`.
-    pub fn admit(&self, most: usize) -> Option<Counted> {
+    pub fn admit(&self, most: usize) -> Option<CountedConnection> {
         let before = self.0.fetch_add(1, Ordering::Relaxed);
-        let counted = Counted(self.clone());
+        let counted = CountedConnection(self.clone());
         (before < most).then_some(counted)
     }
 
@@ -97,7 +97,7 @@ impl ConnectionCount {
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Relaxed);
     }

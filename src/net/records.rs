@@ -37,25 +37,24 @@ pub trait Seals {
 
 /// A stream that begins with small records.
 #[derive(Debug)]
-pub struct Records<S> {
+pub struct SmallRecords<S> {
     stream: S,
     /// When a long write last went out.
     warm: Option<Instant>,
 }
 
-impl<S> Records<S> {
+impl<S> SmallRecords<S> {
     /// Around a stream on which no answer was sent yet.
     pub fn new(stream: S) -> Self {
         Self { stream, warm: None }
     }
 
-    /// The stream within.
     pub fn get_ref(&self) -> &S {
         &self.stream
     }
 }
 
-impl<S: Seals> Records<S> {
+impl<S: Seals> SmallRecords<S> {
     /// Seals the first flight where the path is cold; returns what it took.
     fn first_flight(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let all: usize = parts.iter().map(|part| part.len()).sum();
@@ -96,7 +95,7 @@ fn copy(parts: &[IoSlice<'_>], mut skip: usize, room: &mut [u8]) -> usize {
     len
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Records<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for SmallRecords<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -106,7 +105,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Records<S> {
     }
 }
 
-impl<S: AsyncWrite + Seals + Unpin> AsyncWrite for Records<S> {
+impl<S: AsyncWrite + Seals + Unpin> AsyncWrite for SmallRecords<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
@@ -201,7 +200,7 @@ mod tests {
         }
     }
 
-    async fn send(stream: &mut Records<Noting>, head: &[u8], body: &[u8]) -> Vec<usize> {
+    async fn send(stream: &mut SmallRecords<Noting>, head: &[u8], body: &[u8]) -> Vec<usize> {
         stream.stream.records.borrow_mut().clear();
         let all = [head, body].concat();
         let mut sent = 0;
@@ -218,7 +217,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_the_first_flight_on_a_cold_path_is_cut_small() {
         let body: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
-        let mut stream = Records::new(Noting::default());
+        let mut stream = SmallRecords::new(Noting::default());
         assert!(!send(&mut stream, b"head", &body[..100]).await.contains(&SEGMENT), "fits one segment");
         let cold = send(&mut stream, b"head", &body).await;
         assert_eq!(cold[..10], [SEGMENT; 10]);
@@ -229,7 +228,7 @@ mod tests {
     }
     #[tokio::test]
     async fn nothing_is_sealed_while_something_sealed_waits() {
-        let mut stream = Records::new(Noting { behind: true, ..Noting::default() });
+        let mut stream = SmallRecords::new(Noting { behind: true, ..Noting::default() });
         let mut write = |bytes: &'static [u8]| {
             Pin::new(&mut stream).poll_write(&mut Context::from_waker(std::task::Waker::noop()), bytes)
         };

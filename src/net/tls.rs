@@ -12,7 +12,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::net::TcpStream;
 
-use super::records::{Records, Seals};
+use super::records::{Seals, SmallRecords};
 use super::validity;
 use crate::config::{ClientTls, Protocol, ServerTls};
 use crate::runtime::files;
@@ -23,7 +23,7 @@ const UNSENT: usize = 32 * 1024;
 /// A TLS connection towards an upstream.
 pub type ClientStream = tokio_rustls::client::TlsStream<TcpStream>;
 /// A TLS connection of a client.
-pub type ServerStream = Records<tokio_rustls::server::TlsStream<TcpStream>>;
+pub type ServerStream = SmallRecords<tokio_rustls::server::TlsStream<TcpStream>>;
 
 impl Seals for tokio_rustls::server::TlsStream<TcpStream> {
     fn seal(&mut self, plain: &[u8]) -> io::Result<usize> {
@@ -41,21 +41,13 @@ pub enum TlsError {
     /// A file cannot be read or holds nothing usable.
     #[error("{file}: {problem}")]
     File {
-        /// Which.
         file: PathBuf,
         /// What is wrong, and what belongs there.
         problem: String,
     },
     /// Certificate and key do not belong together, or the provider refuses them.
     #[error("{cert} and {key} cannot be used together: {problem}")]
-    Pair {
-        /// The certificate file.
-        cert: PathBuf,
-        /// The key file.
-        key: PathBuf,
-        /// What rustls says.
-        problem: String,
-    },
+    Pair { cert: PathBuf, key: PathBuf, problem: String },
     /// A host that is neither a name nor an address.
     #[error("{0:?} is not a name that TLS can verify")]
     Name(String),
@@ -74,7 +66,7 @@ pub enum RootsFrom {
     System,
     /// The roots built into the binary: the system has none.
     BuiltIn,
-    /// `ca_file` alone.
+    /// The roots in `ca_file` alone, as `only_ca_file` asks.
     OwnFile,
 }
 
@@ -149,7 +141,7 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 
 /// TLS towards one upstream, with roots that can be replaced while it is in use.
 #[derive(Clone)]
-pub struct Client {
+pub struct TlsClient {
     config: ClientTls,
     alpn: Vec<Vec<u8>>,
     held: Arc<ArcSwap<Held>>,
@@ -166,7 +158,7 @@ struct Held {
     generation: u32,
 }
 
-impl Client {
+impl TlsClient {
     /// Reads the roots and prepares a session cache.
     pub fn new(config: &ClientTls, protocol: Protocol) -> Result<Self, TlsError> {
         Self::speaking(
@@ -250,9 +242,9 @@ pub fn accepted_h2(stream: &ServerStream) -> bool {
 }
 
 #[derive(Debug)]
-struct Current(ArcSwap<CertifiedKey>);
+struct CurrentKey(ArcSwap<CertifiedKey>);
 
-impl ResolvesServerCert for Current {
+impl ResolvesServerCert for CurrentKey {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.0.load_full())
     }
@@ -262,15 +254,15 @@ impl ResolvesServerCert for Current {
 #[derive(Clone)]
 pub struct Server {
     files: Arc<ServerTls>,
-    current: Arc<Current>,
+    current: Arc<CurrentKey>,
     acceptor: tokio_rustls::TlsAcceptor,
 }
 
 impl Server {
     /// Reads certificate and key.
     pub fn load(files: &ServerTls) -> Result<Self, TlsError> {
-        let current = Arc::new(Current(ArcSwap::from(pair(files)?)));
-        let resolver: Arc<dyn ResolvesServerCert> = Arc::<Current>::clone(&current);
+        let current = Arc::new(CurrentKey(ArcSwap::from(pair(files)?)));
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::<CurrentKey>::clone(&current);
         let mut server = rustls::ServerConfig::builder().with_no_client_auth().with_cert_resolver(resolver);
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         if let Ok(ticketer) = rustls::crypto::aws_lc_rs::Ticketer::new() {
@@ -294,7 +286,7 @@ impl Server {
 
     /// Shakes hands with a client.
     pub async fn accept(&self, tcp: TcpStream) -> io::Result<ServerStream> {
-        self.acceptor.accept(tcp).await.map(Records::new)
+        self.acceptor.accept(tcp).await.map(SmallRecords::new)
     }
 }
 
@@ -331,7 +323,7 @@ mod tests {
         (made.cert.pem(), files)
     }
 
-    async fn shake(server: &Server, client: &Client) -> io::Result<bool> {
+    async fn shake(server: &Server, client: &TlsClient) -> io::Result<bool> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let near = TcpStream::connect(listener.local_addr()?).await?;
         let (far, _) = listener.accept().await?;
@@ -348,14 +340,14 @@ mod tests {
         let (_, files) = write_pair(dir.path(), "one");
         let server = Server::load(&files).expect("loads");
         let trusting = ClientTls { ca_file: Some(files.cert_file.clone()), ..ClientTls::default() };
-        let both = Client::new(&trusting, Protocol::Auto).expect("builds");
+        let both = TlsClient::new(&trusting, Protocol::Auto).expect("builds");
         assert!(shake(&server, &both).await.expect("trusted"));
-        let h1 = Client::new(&trusting, Protocol::Http1).expect("builds");
+        let h1 = TlsClient::new(&trusting, Protocol::Http1).expect("builds");
         assert!(!shake(&server, &h1).await.expect("trusted"));
-        let stranger = Client::new(&ClientTls::default(), Protocol::Auto).expect("builds");
+        let stranger = TlsClient::new(&ClientTls::default(), Protocol::Auto).expect("builds");
         assert!(shake(&server, &stranger).await.is_err());
         let misnamed = ClientTls { server_name: Some("b.example".to_owned()), ..trusting };
-        let misnamed = Client::new(&misnamed, Protocol::Auto).expect("builds");
+        let misnamed = TlsClient::new(&misnamed, Protocol::Auto).expect("builds");
         assert!(shake(&server, &misnamed).await.is_err());
     }
 

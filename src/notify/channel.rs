@@ -100,7 +100,7 @@ fn channel_tls(channel: &config::Channel) -> Tls {
     let config = ClientTls { ca_file: channel.ca_file.clone(), ..ClientTls::default() };
     match &channel.kind {
         // A mail server that is told of HTTP may hang up (RFC 7301 section 3.2).
-        ChannelKind::Email(_) => tls::Client::without_alpn(&config).map_err(|error| error.to_string()),
+        ChannelKind::Email(_) => tls::TlsClient::without_alpn(&config).map_err(|error| error.to_string()),
         ChannelKind::Webhook { .. }
         | ChannelKind::PagerDuty { .. }
         | ChannelKind::Slack(_)

@@ -7,19 +7,19 @@ use crate::config::{self, ClientTls};
 
 /// Who is called, with its TLS.
 pub struct Heartbeat {
-    config: config::Heartbeat,
+    config: config::HeartbeatConfig,
     tls: Tls,
 }
 
 impl Heartbeat {
     /// Reads the roots that it needs. One that cannot be used is there all the same and says so when it is.
-    pub fn new(config: &config::Heartbeat) -> Self {
+    pub fn new(config: &config::HeartbeatConfig) -> Self {
         let tls = web_tls(&ClientTls { ca_file: config.ca_file.clone(), ..ClientTls::default() });
         Self { config: config.clone(), tls }
     }
 
     /// As it is configured.
-    pub fn config(&self) -> &config::Heartbeat {
+    pub fn config(&self) -> &config::HeartbeatConfig {
         &self.config
     }
 }

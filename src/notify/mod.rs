@@ -46,7 +46,7 @@ pub use message::{Message, MessageKind, Severity, millis};
 
 use crate::names::ChannelName;
 use crate::runtime::clock;
-use crate::telemetry::event::{Event, Told, Untold};
+use crate::telemetry::event::{DeliveryAttempt, Event, Untold};
 
 /// A whole attempt: look-up, connection, TLS, message, answer.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -127,7 +127,7 @@ fn tell(channel: &ChannelName, message: &Message, came: &Result<Receipt, Deliver
         Err(error) => Err(Untold::Yet { why: error.why.label(), error: &error.cause }),
     };
     let (channel, incident, kind) = (channel.as_str(), message.incident_id.as_str(), message.kind.label());
-    Event::Told(&Told { channel, incident, kind, came }).tell();
+    Event::Told(&DeliveryAttempt { channel, incident, kind, came }).tell();
 }
 
 #[cfg(test)]

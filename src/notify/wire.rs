@@ -16,7 +16,7 @@ use super::delivery::{DeliveryError, DeliveryFailure, excerpt};
 use crate::config::channels::WebUrl;
 use crate::config::{Host, Protocol};
 pub(super) use crate::net::http::AGENT;
-use crate::net::http::{self as http_client, Answer as Answered, Bound, Version};
+use crate::net::http::{self as http_client, Bound, HttpAnswer as Answered, HttpVersion};
 use crate::net::tls;
 use crate::reliability::retry_after::parse_retry_after;
 use crate::runtime::clock;
@@ -29,11 +29,11 @@ const READ: Bound = Bound { bytes: 64 * 1024, within: Duration::from_secs(2) };
 const BELIEVED: Duration = Duration::from_secs(3_600);
 
 /// TLS of a channel; the error is for people.
-pub(super) type Tls = Result<tls::Client, String>;
+pub(super) type Tls = Result<tls::TlsClient, String>;
 
 /// Reads the roots.
 pub(super) fn web_tls(config: &crate::config::ClientTls) -> Tls {
-    tls::Client::new(config, Protocol::Http1).map_err(|error| error.to_string())
+    tls::TlsClient::new(config, Protocol::Http1).map_err(|error| error.to_string())
 }
 
 /// Within the deadline, or late.
@@ -181,7 +181,7 @@ async fn exchange<S>(
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let asked = http_client::ask(stream, Version::Http1, request, READ).await;
+    let asked = http_client::ask(stream, HttpVersion::Http1, request, READ).await;
     let Answered { head, body } =
         asked.map_err(|error| DeliveryError::passing(DeliveryFailure::Broken, format!("{url}: {error}")))?;
     let status = head.status.as_u16();

@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use super::gateway::Gateway;
+use super::client::Client;
 use super::route::Entrance;
-use super::serve::{self, Client};
-use crate::config::{Limits, Traces};
+use super::serve;
+use super::worker::Worker;
+use crate::config::{ClientLimits, Traces};
 use crate::message::account::Charged;
 use crate::message::io::Io;
-use crate::net::acceptor::{Acceptor, Came, Streak, Uses};
-use crate::net::listener::{ConnectionCount, Counted};
+use crate::net::acceptor::{Accepted, Acceptor, FailureStreak, Uses};
+use crate::net::listener::{ConnectionCount, CountedConnection};
 use crate::net::tls;
 use crate::reliability::party::Party;
 use crate::runtime::drain::Drain;
@@ -24,11 +25,11 @@ use crate::runtime::fds;
 use crate::runtime::timer::within;
 use crate::runtime::{clock, tasks};
 use crate::telemetry::event::ProcessEvent;
-use crate::upstream::shares::{Held, Shares};
+use crate::upstream::shares::{ShareHeld, Shares};
 
 /// A listener as all workers share it.
 #[derive(Clone)]
-pub struct Door {
+pub struct ListenerDoor {
     /// The way in.
     pub entrance: Arc<Entrance>,
     /// Ends TLS here.
@@ -38,25 +39,25 @@ pub struct Door {
     /// The same by client, where clients come directly.
     pub shares: Arc<Shares>,
     /// When it cannot take any.
-    pub streak: Arc<Streak>,
+    pub streak: Arc<FailureStreak>,
 }
 
 /// A connection's place at its door.
-type Place = (Counted, Option<Held>);
+type DoorPlace = (CountedConnection, Option<ShareHeld>);
 
-impl Door {
+impl ListenerDoor {
     /// A place for a connection of `client`; `None`: there is none, or what is left is for others.
-    fn place(&self, gateway: &Gateway, allowed: &Allowed, client: u32) -> Option<Place> {
+    fn place(&self, worker: &Worker, allowed: &Allowed, client: u32) -> Option<DoorPlace> {
         let most = allowed
             .limits
             .connections
-            .unwrap_or_else(|| fitting(gateway.telemetry.memory.limit(), fds::for_traffic()));
+            .unwrap_or_else(|| fitting(worker.telemetry.memory.limit(), fds::for_traffic()));
         let counted = self.count.admit(most)?;
         // Behind a balancer there are only balancers; on the way out everybody is the application.
         if *self.entrance != Entrance::Ingress || allowed.trusted_hops > 0 {
             return Some((counted, None));
         }
-        let held = self.shares.take(gateway.worker, client, most, clock::instant())?;
+        let held = self.shares.take(worker.number, client, most, clock::instant())?;
         Some((counted, Some(held)))
     }
 }
@@ -77,16 +78,16 @@ const FEWEST: usize = 128;
 /// Connections of this worker.
 pub type Open = Rc<Cell<usize>>;
 
-struct Opened(Open);
+struct OpenedConnection(Open);
 
-impl Drop for Opened {
+impl Drop for OpenedConnection {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
 }
 
 /// Accepts until asked to leave.
-pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, drain: Drain, open: Open) {
+pub async fn accept(listener: TcpListener, door: ListenerDoor, worker: Rc<Worker>, drain: Drain, open: Open) {
     let name = door.entrance.label();
     let mut acceptor = match Acceptor::new(listener, Arc::clone(&door.streak), Uses::Most) {
         Ok(acceptor) => acceptor,
@@ -95,22 +96,22 @@ pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, dra
         }
     };
     loop {
-        let Came { connection, news } = tokio::select! {
+        let Accepted { connection, news } = tokio::select! {
             biased;
             came = acceptor.next() => came,
             () = drain.requested() => return,
         };
         news.iter().for_each(|news| ProcessEvent::accepting(&name, news).tell());
         let Some((tcp, peer)) = connection else { continue };
-        let allowed = Allowed::to(&gateway, &door.entrance);
+        let allowed = Allowed::to(&worker, &door.entrance);
         let party = Party::client(peer.ip());
-        let Some(place) = door.place(&gateway, &allowed, party) else {
-            gateway.telemetry.process.connections_refused.fetch_add(1, Ordering::Relaxed);
+        let Some(place) = door.place(&worker, &allowed, party) else {
+            worker.telemetry.process.connections_refused.fetch_add(1, Ordering::Relaxed);
             continue;
         };
         let _ = tcp.set_nodelay(true); // only a matter of speed
         let client = Client {
-            gateway: Rc::clone(&gateway),
+            worker: Rc::clone(&worker),
             entrance: Arc::clone(&door.entrance),
             peer,
             secure: door.tls.is_some(),
@@ -121,42 +122,42 @@ pub async fn accept(listener: TcpListener, door: Door, gateway: Rc<Gateway>, dra
             introduced: RefCell::default(),
         };
         open.set(open.get() + 1);
-        let slot: Slot = Box::new((place, Opened(Rc::clone(&open))));
+        let slot: Releaser = Box::new((place, OpenedConnection(Rc::clone(&open))));
         serve(client, tcp, door.tls.clone(), slot, party);
     }
 }
 
 /// Whatever is given back when a connection ends.
-type Slot = Box<dyn std::any::Any>;
+type Releaser = Box<dyn std::any::Any>;
 
 /// Starts the task of a connection. One without TLS has no room for a handshake.
-fn serve(client: Client, tcp: TcpStream, server: Option<tls::Server>, slot: Slot, party: u32) {
-    let gateway = Rc::clone(&client.gateway);
-    let telemetry = Arc::clone(&gateway.telemetry);
-    let account = gateway.accounts.open(&telemetry.memory, party);
+fn serve(client: Client, tcp: TcpStream, server: Option<tls::Server>, slot: Releaser, party: u32) {
+    let worker = Rc::clone(&client.worker);
+    let telemetry = Arc::clone(&worker.telemetry);
+    let account = worker.accounts.open(&telemetry.memory, party);
     let on_panic = move || telemetry.panicked();
     match server {
         None => {
             let task = serve::connection(client, Io::Tcp(tcp), false, slot);
-            tasks::spawn_connection(Charged::connection(account, &gateway.accounts, task), on_panic);
+            tasks::spawn_connection(Charged::connection(account, &worker.accounts, task), on_panic);
         }
         Some(server) => {
             let task = after_handshake(client, tcp, server, slot);
-            tasks::spawn_connection(Charged::connection(account, &gateway.accounts, task), on_panic);
+            tasks::spawn_connection(Charged::connection(account, &worker.accounts, task), on_panic);
         }
     }
 }
 
 /// What holds for a new connection, as the config in force says.
 struct Allowed {
-    limits: Arc<Limits>,
+    limits: Arc<ClientLimits>,
     trusted_hops: u8,
     begin_traces: bool,
 }
 
 impl Allowed {
-    fn to(gateway: &Gateway, entrance: &Entrance) -> Self {
-        let world = gateway.registry.snapshot();
+    fn to(worker: &Worker, entrance: &Entrance) -> Self {
+        let world = worker.registry.snapshot();
         let config = &world.config;
         let limits = match (entrance, &config.ingress, &config.egress) {
             (Entrance::Ingress, Some(ingress), _) => {

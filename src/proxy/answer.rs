@@ -8,15 +8,14 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::error::ProxyError;
+use super::client::{After, Client};
 use super::exchange::Exchange;
 use super::forward::Answer;
-use super::reply;
-use super::serve::{After, Client};
 use super::tunnel;
 use crate::message::account;
-use crate::message::body::{Body, BodyError};
-use crate::message::h1::conn::Conn;
+use crate::message::account::Abort as _;
+use crate::message::body::BodyError;
+use crate::message::h1::conn::H1Conn;
 use crate::message::h1::pump::{Pump, PumpError, Waits};
 use crate::message::h1::write::{self, Edits, Towards};
 use crate::message::head::{Framing, Known, RequestHead, ResponseHead, Version};
@@ -25,32 +24,13 @@ use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 
 /// One request of a connection and what is needed to answer it.
-pub(super) struct Turn<'a> {
+pub(super) struct RequestTurn<'a> {
     pub(super) client: &'a Client,
-    pub(super) conn: &'a Rc<Conn>,
+    pub(super) conn: &'a Rc<H1Conn>,
     pub(super) timer: &'a mut Deadline,
     pub(super) head: &'a RequestHead,
     /// The connection takes no other request after it.
     pub(super) last: bool,
-}
-
-/// An answer of our own, instead of the upstream's.
-pub(super) fn refusal(
-    client: &Client,
-    conn: &Conn,
-    head: &RequestHead,
-    exchange: &mut Exchange,
-    error: &ProxyError,
-) -> Answer {
-    exchange.refused(error, clock::instant());
-    if let ProxyError::Malformed(malformed) = error {
-        client.gateway.telemetry.malformed(malformed.label());
-    }
-    let (own, body) = reply::of(error, head.method, exchange.request_id().text());
-    if !own.keeps_alive {
-        conn.spoil();
-    }
-    Answer::own(own, body)
 }
 
 /// How the body is framed towards this client.
@@ -84,15 +64,15 @@ pub(super) fn answer_fields(head: &ResponseHead, exchange: &Exchange) -> Scratch
 }
 
 /// Sends an answer and closes its exchange.
-pub(super) async fn send(turn: Turn<'_>, exchange: &mut Exchange, answer: &mut Answer) -> After {
-    let Turn { client, conn, timer, head, last } = turn;
+pub(super) async fn send(turn: RequestTurn<'_>, exchange: &mut Exchange, answer: &mut Answer) -> After {
+    let RequestTurn { client, conn, timer, head, last } = turn;
     let framing = framing_for(head.version, answer.head.framing);
     // An answer that overtakes its request ends the connection: where the next request begins is not known yet.
     let keep = head.keeps_alive
         && !last
         && framing != Framing::UntilClose
         && conn.is_reusable()
-        && !answer.body.carries()
+        && !answer.remainder.is_some()
         && !client.drain.is_requested();
     let mut pump = {
         let add = answer_fields(&answer.head, exchange);
@@ -103,9 +83,9 @@ pub(super) async fn send(turn: Turn<'_>, exchange: &mut Exchange, answer: &mut A
     };
     let timeouts = exchange.route.as_ref().map(|route| route.timeouts).unwrap_or_default();
     let total_at = timeouts.total.map(|total| exchange.started + total);
-    let sent = pump_all(&mut pump, conn, &mut answer.body, timer, timeouts.idle, total_at).await;
+    let sent = pump_all(&mut pump, conn, answer, timer, timeouts.idle, total_at).await;
     if answer.head.status == 101 && sent.is_ok() {
-        let upstream = answer.lease.take().map(crate::upstream::pool::Lease::into_conn);
+        let upstream = answer.lease.take().map(crate::upstream::pool::PooledConnection::into_conn);
         return Box::pin(upgraded(conn, upstream, timer, exchange, timeouts.idle)).await;
     }
     let after = sent.as_ref().map_or_else(|error| after_break(error, framing), |()| After::Linger);
@@ -134,7 +114,7 @@ fn after_break(error: &PumpError, framing: Framing) -> After {
 fn close(exchange: &mut Exchange, answer: &mut Answer, sent: Result<(), PumpError>) -> Instant {
     let passed = answer.body.passed();
     let over = answer.body.is_over() || answer.head.framing == Framing::None;
-    let unfinished = answer.body.carries();
+    let unfinished = answer.remainder.is_some();
     let whole = sent.is_ok();
     if let Err(error) = sent {
         exchange.broke(matches!(&error, PumpError::Source(source) if !matches!(source, BodyError::Request)));
@@ -150,8 +130,8 @@ fn close(exchange: &mut Exchange, answer: &mut Answer, sent: Result<(), PumpErro
 /// Sends head and body; a silence of `idle` within the body, or the end of the exchange's time, breaks it off.
 async fn pump_all(
     pump: &mut Pump,
-    conn: &Rc<Conn>,
-    body: &mut Body,
+    conn: &Rc<H1Conn>,
+    answer: &mut Answer,
     timer: &mut Deadline,
     idle: Option<Duration>,
     total_at: Option<Instant>,
@@ -159,12 +139,17 @@ async fn pump_all(
     let mut idle_at = None;
     let mut passed = 0;
     poll_fn(|cx| {
-        if let Poll::Ready(sent) = pump.poll(cx, conn, body) {
+        if !pump.has_ended()
+            && let Err(error) = answer.remainder.poll(cx)
+        {
+            return Poll::Ready(Err(pump.break_off(cx, conn, error)));
+        }
+        if let Poll::Ready(sent) = pump.poll(cx, conn, &mut answer.body) {
             return Poll::Ready(sent);
         }
         let to_client = pump.waits_for() == Waits::Sink;
         account::waits(to_client, to_client);
-        let moved = body.passed() + body.uploaded();
+        let moved = answer.body.passed() + answer.remainder.passed();
         if idle_at.is_none() || moved != passed {
             passed = moved;
             idle_at = idle.map(|idle| clock::instant() + idle);
@@ -182,18 +167,18 @@ async fn pump_all(
 }
 
 async fn upgraded(
-    conn: &Rc<Conn>,
-    upstream: Option<Rc<Conn>>,
+    conn: &Rc<H1Conn>,
+    upstream: Option<Rc<H1Conn>>,
     timer: &mut Deadline,
     exchange: &mut Exchange,
     idle: Option<Duration>,
 ) -> After {
     let Some(upstream) = upstream else { return After::Close };
     if let Some(tunnel) = exchange.tunnel.take() {
-        upstream.counts_for(Box::new(tunnel));
+        upstream.stream().counts_for(Box::new(tunnel));
     }
     conn.spoil();
-    let joined = tunnel::join(conn, &upstream, timer, idle).await;
+    let joined = tunnel::join(conn.stream(), upstream.stream(), timer, idle).await;
     exchange.bytes_in.set(joined.up);
     exchange.close(joined.down);
     After::Close

@@ -8,27 +8,28 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::call::Call;
+use super::call::PreparedCall;
 use super::error::ProxyError;
 use super::exchange::Exchange;
-use super::forward::{Answer, Asker, Attempt, Met};
-use super::gateway::Gateway;
-use crate::message::head::{Framing, Known, Method};
-use crate::reliability::breaker::{ExchangeEvidence, Fitness, PermitRequest};
+use super::forward::{Answer, Asker, Attempt, AttemptMet};
+use super::worker::Worker;
+use crate::reliability::breaker::{ExchangeEvidence, PermitRequest};
 use crate::reliability::party::{Blame, Party};
 use crate::reliability::retry::{self, NextAttempt, Repeatable};
-use crate::reliability::verdict::{self, BadReason, Last, Outcome, RETRY_AFTER_CAP, Verdict};
+use crate::reliability::verdict::{BadReason, Last, Outcome, Verdict};
 use crate::runtime::timer::Deadline;
 use crate::runtime::{clock, pauses};
+use crate::telemetry::breakers::BreakerSeries;
 use crate::telemetry::event::UpstreamEvent;
 use crate::upstream::RouteEntry;
 use crate::upstream::endpoint::EndpointState;
+use crate::upstream::gate::Gate;
 use crate::upstream::operations::Operation;
-use crate::upstream::permit::{Begun, Permits};
+use crate::upstream::permit::{Begun, Permit, Permits};
 
 /// The attempts of one exchange.
-pub(super) struct Attempts<'a> {
-    pub(super) gateway: &'a Rc<Gateway>,
+pub(super) struct AttemptLoop<'a> {
+    pub(super) worker: &'a Rc<Worker>,
     pub(super) route: &'a Arc<RouteEntry>,
     pub(super) operation: Option<&'a Operation>,
     pub(super) asker: Option<Asker<'a>>,
@@ -38,7 +39,7 @@ pub(super) struct Attempts<'a> {
 }
 
 /// One attempt that has ended.
-pub(super) struct Ended {
+pub(super) struct EndedAttempt {
     pub(super) endpoint: Arc<EndpointState>,
     pub(super) verdict: Verdict,
     began: Instant,
@@ -48,9 +49,19 @@ pub(super) struct Ended {
     blame: Blame,
 }
 
-impl<'a> Attempts<'a> {
+/// An attempt that was begun, with the leave of its exchange. Dropped, it counts as abandoned.
+#[must_use = "an attempt that is dropped counts as abandoned"]
+pub(super) struct OpenAttempt<'a> {
+    permits: Permits<'a>,
+    begun: Begun<'a>,
+    so_far: retry::Attempts,
+    pub(super) endpoint: Arc<EndpointState>,
+    pub(super) began: Instant,
+}
+
+impl<'a> AttemptLoop<'a> {
     pub(super) fn new(
-        gateway: &'a Rc<Gateway>,
+        worker: &'a Rc<Worker>,
         route: &'a Arc<RouteEntry>,
         operation: Option<&'a Operation>,
         asker: Option<Asker<'a>>,
@@ -58,97 +69,156 @@ impl<'a> Attempts<'a> {
     ) -> Self {
         let part = operation.map_or(route.fingerprint, |operation| operation.fingerprint);
         let party = Party { client: Party::client(exchange.client), route: part };
-        Self { gateway, route, operation, asker, party, pays: false }
+        Self { worker, route, operation, asker, party, pays: false }
     }
 
     /// Makes them, until there is an answer or nothing more to try.
     pub(super) async fn run(
         &self,
-        call: &mut Call<'_>,
+        call: &mut PreparedCall<'_>,
         exchange: &mut Exchange,
         timer: &mut Deadline,
     ) -> Result<Answer, ProxyError> {
-        let mut now = exchange.started;
-        let permits = self.gateway.admit(self.route, self.operation, now, || ask(call, self.route))?;
-        let mut so_far = retry::Attempts::default();
+        let mut open =
+            self.open(exchange, exchange.started, || call.permit_request(self.route.series.usual()))?;
         loop {
-            let Some(endpoint) = self.pick(exchange, now) else {
-                return Err(self.nowhere(permits, now));
-            };
-            so_far.made += 1;
-            exchange.attempts = so_far.made;
-            let begun = self.begin();
-            let mut met = Met::default();
-            let answer = self.once(&endpoint, call, exchange, timer, now, &mut met).await;
-            let endpoint = met.endpoint.take().unwrap_or(endpoint);
+            let mut met = AttemptMet::default();
+            let answer = self.once(&open, call, exchange, timer, &mut met).await;
             let at = clock::instant();
-            let verdict = self.verdict(&answer, &met, now, at);
-            let mut ended = self.ended(endpoint, verdict, met.reused, now, at);
+            let endpoint = met.endpoint.take().unwrap_or_else(|| Arc::clone(&open.endpoint));
+            let verdict = self.verdict(&answer, &met, open.began, at);
+            let mut ended = self.ended(endpoint, verdict, met.reused, open.began, at);
             ended.unconnected = matches!(answer, Err(ProxyError::Connect { .. }));
-            let error = match answer {
+            open = match answer {
                 Ok(answer) => {
                     exchange.endpoint = Some(Arc::clone(&ended.endpoint));
                     exchange.answered(answer.head.status, ended.at);
                     self.paid(ended.verdict, Some(answer.head.status));
-                    self.settle(begun, permits, ended, &exchange.tried);
+                    self.settle(open, ended, &exchange.tried);
                     return Ok(answer);
                 }
-                Err(error) => error,
+                Err(error) => self.again(open, ended, error, call.repeatable(), exchange).await?,
             };
-            exchange.tried(&ended.endpoint);
-            let again = self.again(&mut so_far, &error, repeatable(call), exchange, &ended, &permits).await;
-            let Some(at) = again else {
-                exchange.endpoint = Some(Arc::clone(&ended.endpoint));
-                self.paid(ended.verdict, None);
-                self.settle(begun, permits, ended, &exchange.tried);
-                return Err(error);
-            };
-            begun.settle(ended.verdict, ended.verdict.against(Last::No));
-            now = at;
         }
     }
 
-    pub(super) fn pick(&self, exchange: &Exchange, now: Instant) -> Option<Arc<EndpointState>> {
-        self.route.upstream.pick(&exchange.tried, self.gateway.draw(), now)
+    /// Begins the first attempt of an exchange, whatever it speaks; an error: it may not be made, or there is nowhere to make it.
+    /// `ask` is only called when a breaker is not plainly closed.
+    pub(super) fn open(
+        &self,
+        exchange: &mut Exchange,
+        now: Instant,
+        ask: impl Fn() -> PermitRequest,
+    ) -> Result<OpenAttempt<'a>, ProxyError> {
+        let permits = self.admit(now, ask)?;
+        self.begin(exchange, permits, retry::Attempts::default(), now)
     }
 
-    pub(super) fn begin(&self) -> Begun<'a> {
-        Begun::new(&self.route.upstream.series, self.gateway.worker)
+    fn begin(
+        &self,
+        exchange: &mut Exchange,
+        permits: Permits<'a>,
+        mut so_far: retry::Attempts,
+        began: Instant,
+    ) -> Result<OpenAttempt<'a>, ProxyError> {
+        let Some(endpoint) = self.route.upstream.pick(&exchange.tried, self.worker.draw(), began) else {
+            return Err(self.nowhere(permits, began));
+        };
+        so_far.made += 1;
+        exchange.attempts = so_far.made;
+        let begun = Begun::new(&self.route.upstream.series, self.worker.number);
+        Ok(OpenAttempt { permits, begun, so_far, endpoint, began })
+    }
+
+    /// An attempt has failed: the next one, as soon as it may begin; else all is settled, and the error is the exchange's.
+    pub(super) async fn again(
+        &self,
+        mut open: OpenAttempt<'a>,
+        ended: EndedAttempt,
+        error: ProxyError,
+        request: Repeatable,
+        exchange: &mut Exchange,
+    ) -> Result<OpenAttempt<'a>, ProxyError> {
+        exchange.tried(&ended.endpoint);
+        let Some(at) = self.next_at(&mut open.so_far, &error, request, exchange, &ended, &open.permits).await
+        else {
+            exchange.endpoint = Some(Arc::clone(&ended.endpoint));
+            self.paid(ended.verdict, None);
+            self.settle(open, ended, &exchange.tried);
+            return Err(error);
+        };
+        open.begun.settle(ended.verdict, ended.verdict.against(Last::No));
+        self.begin(exchange, open.permits, open.so_far, at)
+    }
+
+    /// May the upstream be called, and its `operation`?
+    fn admit(&self, now: Instant, ask: impl Fn() -> PermitRequest) -> Result<Permits<'a>, ProxyError> {
+        let upstream = &self.route.upstream;
+        let permit = self.leave(&upstream.gate, &upstream.series.breaker, now, &ask)?;
+        let operation = match self.operation {
+            // What is usual for the route says nothing of one operation.
+            Some(operation) => {
+                let ask = || PermitRequest { usual: None, ..ask() };
+                Some((self.leave(&operation.gate, &operation.series, now, ask)?, operation))
+            }
+            None => None,
+        };
+        Ok(Permits { upstream: permit, operation })
+    }
+
+    fn leave(
+        &self,
+        gate: &Arc<Gate>,
+        series: &BreakerSeries,
+        now: Instant,
+        ask: impl Fn() -> PermitRequest,
+    ) -> Result<Permit, ProxyError> {
+        match gate.admit(self.worker.number, now, self.worker.draw(), ask) {
+            Ok(permit) => {
+                if permit.is_against_shadow() {
+                    series.would_refuse(self.worker.number);
+                }
+                Ok(permit)
+            }
+            Err(refusal) => {
+                series.refused(refusal);
+                Err(ProxyError::Refused { breaker: Arc::clone(&series.label), refusal })
+            }
+        }
     }
 
     async fn once(
         &self,
-        endpoint: &Arc<EndpointState>,
-        call: &mut Call<'_>,
+        open: &OpenAttempt<'_>,
+        call: &mut PreparedCall<'_>,
         exchange: &Exchange,
         timer: &mut Deadline,
-        now: Instant,
-        met: &mut Met,
+        met: &mut AttemptMet,
     ) -> Result<Answer, ProxyError> {
-        let _in_flight = endpoint.begin();
+        let _in_flight = open.endpoint.begin();
         let attempt = Attempt {
-            pools: &self.gateway.pools,
+            pools: &self.worker.pools,
             route: self.route,
-            endpoint,
+            endpoint: &open.endpoint,
             fresh: exchange.attempts > 1,
-            over_at: over_at(self.route, exchange.started, now),
+            over_at: over_at(self.route, exchange.started, open.began),
             asker: self.asker,
         };
-        attempt.run(call, timer, now, met).await
+        attempt.run(call, timer, open.began, met).await
     }
 
     fn verdict(
         &self,
         answer: &Result<Answer, ProxyError>,
-        met: &Met,
+        met: &AttemptMet,
         began: Instant,
         at: Instant,
     ) -> Verdict {
         let outcome = match answer {
             Ok(answer) => Outcome::Answered {
                 status: answer.head.status,
-                retry_after: wish(answer),
-                grpc: grpc(answer),
+                retry_after: answer.retry_after(),
+                grpc: answer.grpc_status(),
                 took: pauses::ran(began, at),
             },
             Err(error) => self.failure(error, met.reused, began, at),
@@ -157,7 +227,7 @@ impl<'a> Attempts<'a> {
     }
 
     fn failure(&self, error: &ProxyError, reused: bool, began: Instant, at: Instant) -> Outcome {
-        let stalled = self.gateway.pulse.stood_still(began, at) || !pauses::between(began, at).is_zero();
+        let stalled = self.worker.pulse.stood_still(began, at) || !pauses::between(began, at).is_zero();
         error.failure(reused, stalled).map_or(Outcome::ClientGone, Outcome::Failed)
     }
 
@@ -174,11 +244,11 @@ impl<'a> Attempts<'a> {
         reused: bool,
         began: Instant,
         at: Instant,
-    ) -> Ended {
+    ) -> EndedAttempt {
         let upstream = &self.route.upstream;
         let blame = self.blame(&endpoint, verdict, at);
         let took = at.saturating_duration_since(began);
-        let ejection = upstream.observe(&endpoint, verdict, &blame, took, at, self.gateway.draw());
+        let ejection = upstream.observe(&endpoint, verdict, &blame, took, at, self.worker.draw());
         if let Some(ejection) = ejection {
             upstream.series.ejected(ejection.why);
             UpstreamEvent::EndpointEjected {
@@ -190,7 +260,7 @@ impl<'a> Attempts<'a> {
             }
             .tell();
         }
-        Ended { endpoint, began, at, reused, unconnected: false, verdict, blame }
+        EndedAttempt { endpoint, began, at, reused, unconnected: false, verdict, blame }
     }
 
     /// To whom an attempt is put down. What only matters of a bad one is only looked up for a bad one.
@@ -210,16 +280,15 @@ impl<'a> Attempts<'a> {
     /// The exchange ends with this attempt: metrics and breaker learn of it.
     pub(super) fn settle(
         &self,
-        begun: Begun<'_>,
-        permits: Permits<'_>,
-        mut ended: Ended,
+        open: OpenAttempt<'_>,
+        mut ended: EndedAttempt,
         tried: &[Arc<EndpointState>],
     ) {
         // What failed elsewhere too speaks against the upstream, whichever endpoints are still in rotation.
         if tried.iter().any(|other| other.id != ended.endpoint.id) {
             ended.blame.alternatives = 0;
         }
-        begun.settle(ended.verdict, ended.verdict.against(Last::Yes));
+        open.begun.settle(ended.verdict, ended.verdict.against(Last::Yes));
         let evidence = ExchangeEvidence {
             verdict: ended.verdict,
             began: ended.began,
@@ -229,7 +298,7 @@ impl<'a> Attempts<'a> {
             route: Some(&self.route.config.name),
             unconnected: ended.unconnected,
         };
-        permits.settle(&evidence, self.route.fingerprint, ended.at);
+        open.permits.settle(&evidence, self.route.fingerprint, ended.at);
     }
 
     fn paid(&self, verdict: Verdict, status: Option<u16>) {
@@ -239,7 +308,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// There is no address to try.
-    pub(super) fn nowhere(&self, permits: Permits<'_>, now: Instant) -> ProxyError {
+    fn nowhere(&self, permits: Permits<'_>, now: Instant) -> ProxyError {
         let upstream = &self.route.upstream;
         self.paid(Verdict::Bad(BadReason::Connect), None);
         let lately = upstream.gate.lately(self.party, now);
@@ -253,13 +322,13 @@ impl<'a> Attempts<'a> {
     }
 
     /// When the next attempt begins; `None`: there is none. Waits until then.
-    pub(super) async fn again(
+    async fn next_at(
         &self,
         so_far: &mut retry::Attempts,
         error: &ProxyError,
         request: Repeatable,
         exchange: &Exchange,
-        ended: &Ended,
+        ended: &EndedAttempt,
         permits: &Permits<'_>,
     ) -> Option<Instant> {
         // `None`: the client's doing.
@@ -273,7 +342,7 @@ impl<'a> Attempts<'a> {
             return None;
         }
         let failed = error.failed(ended.reused, upstream.has_another(&exchange.tried));
-        let wait = match so_far.next(policy, failed, request, ended.at, self.gateway.draw()) {
+        let wait = match so_far.next(policy, failed, request, ended.at, self.worker.draw()) {
             NextAttempt::Stop => return None,
             NextAttempt::Paid(wait) => upstream.series.may_retry(policy, ended.at).then_some(wait)?,
             NextAttempt::Wait(wait) => {
@@ -295,50 +364,9 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// What a breaker that is not plainly closed wants to know of a request.
-fn ask(call: &Call<'_>, route: &RouteEntry) -> PermitRequest {
-    let fitness = if is_safe(call) {
-        Fitness::Safe
-    } else if call.body.is_whole() {
-        Fitness::Whole
-    } else {
-        Fitness::Streamed
-    };
-    PermitRequest { fitness, usual: route.series.usual() }
-}
-
-/// GET, HEAD or OPTIONS without a body.
-fn is_safe(call: &Call<'_>) -> bool {
-    matches!(call.head.method, Method::Get | Method::Head | Method::Options)
-        && matches!(call.head.framing, Framing::None | Framing::Length(0))
-}
-
-/// What may be repeated of a request.
-fn repeatable(call: &Call<'_>) -> Repeatable {
-    Repeatable {
-        safe: is_safe(call),
-        idempotent: call.head.method.is_idempotent(),
-        whole: call.body.is_whole_again(),
-    }
-}
-
 /// When an attempt must be over in any case: the exchange's own end, the limit of one try.
 fn over_at(route: &RouteEntry, started: Instant, now: Instant) -> Option<Instant> {
     let total = route.timeouts.total.map(|total| started + total);
     let per_try = route.timeouts.per_try.map(|limit| now + limit);
     [total, per_try].into_iter().flatten().min()
-}
-
-/// `Retry-After` of an answer.
-fn wish(answer: &Answer) -> Option<Duration> {
-    let value = answer.head.store.known(Known::RetryAfter)?;
-    let text = std::str::from_utf8(value).ok()?;
-    let wall = clock::unix_seconds(clock::now().wall);
-    verdict::parse_retry_after(text, wall, RETRY_AFTER_CAP)
-}
-
-/// `grpc-status` of an answer that has no body to wait for.
-fn grpc(answer: &Answer) -> Option<u16> {
-    let value = answer.head.store.known(Known::GrpcStatus)?;
-    std::str::from_utf8(value).ok()?.trim().parse().ok()
 }

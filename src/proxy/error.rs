@@ -1,7 +1,7 @@
 //! Every way an exchange can fail.
 //!
-//! Closed on purpose: a new way to fail is a new variant, and the compiler then asks for its fault, its status and
-//! its label. `Display` is the log's text; what the client reads is made in [`super::reply`].
+//! Closed on purpose: a new way to fail is a new variant, and the compiler then asks for its row in [`super::facts`] (status,
+//! label, whose fault). `Display` is the log's text; what the client reads is made in [`super::reply`].
 
 use std::fmt;
 use std::io;
@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use crate::message::h1::Malformed;
 use crate::names::UpstreamName;
+use crate::reliability::breaker::Refusal;
 use crate::reliability::retry::{self, Sent};
 use crate::reliability::verdict::{BadReason, Failure, Inconclusive};
 use crate::upstream::local;
 use crate::upstream::pool::ConnectError;
 
-/// Why the client does not get the upstream's answer.
+/// BadReason the client does not get the upstream's answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
     /// The request's framing or syntax is not beyond doubt.
@@ -85,14 +86,12 @@ pub enum ProxyError {
         method: String,
     },
     /// The breaker says no.
-    #[error("{breaker} is not being called: {reason}")]
+    #[error("{breaker} is not being called: {}", refusal.label())]
     Refused {
         /// The breaker's label: such as `stripe`, or `stripe.charges` for an operation.
         breaker: Arc<str>,
-        /// `open`, `probing`, `ramping` or `held`.
-        reason: &'static str,
-        /// When it makes sense to ask again.
-        retry_after: Duration,
+        /// What it said, and when it makes sense to ask again.
+        refusal: Refusal,
     },
     /// All that the upstream may have of something is in use.
     #[error("{upstream} has {room}")]
@@ -100,7 +99,7 @@ pub enum ProxyError {
         /// Whose.
         upstream: UpstreamName,
         /// Of what.
-        room: Room,
+        room: Exhausted,
     },
     /// The bytes that may be buffered are all in use, or this client holds its share of them.
     #[error("there is no memory for one more exchange")]
@@ -167,7 +166,7 @@ pub enum ProxyError {
 
 /// What there is no more of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
+pub enum Exhausted {
     /// Connections.
     Connections,
     /// What a client that holds much of them may have, while others are there.
@@ -176,7 +175,7 @@ pub enum Room {
     Tunnels,
 }
 
-impl fmt::Display for Room {
+impl fmt::Display for Exhausted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connections => "no connection left",
@@ -190,8 +189,8 @@ impl ProxyError {
     /// There is no connection to `upstream`.
     pub fn connecting(upstream: UpstreamName, error: ConnectError) -> Self {
         match error {
-            ConnectError::Full => Self::Full { upstream, room: Room::Connections },
-            ConnectError::NoTunnel => Self::Full { upstream, room: Room::Tunnels },
+            ConnectError::Full => Self::Full { upstream, room: Exhausted::Connections },
+            ConnectError::NoTunnel => Self::Full { upstream, room: Exhausted::Tunnels },
             ConnectError::Failed(why, cause) => Self::Connect { upstream, why, cause },
         }
     }
@@ -258,139 +257,5 @@ impl ProxyError {
             | Self::Nonsense { .. }
             | Self::ClientGone => Sent::Maybe,
         }
-    }
-
-    /// The status the client reads.
-    pub fn status(&self) -> u16 {
-        match self {
-            Self::Malformed(malformed) => malformed.status(),
-            Self::BodyTooLong => 413,
-            Self::SlowHead | Self::SlowBody => 408,
-            Self::NoRoute { .. } => 404,
-            Self::Unlisted { .. }
-            | Self::PortNotListed { .. }
-            | Self::PlainRefused { .. }
-            | Self::NoTls { .. }
-            | Self::Forbidden { .. } => 403,
-            Self::WrongMethod { .. } => 405,
-            Self::Refused { .. } | Self::Full { .. } | Self::NoMemory => 503,
-            Self::NoAddress { .. }
-            | Self::Unresolved { .. }
-            | Self::Connect { .. }
-            | Self::Broken { .. }
-            | Self::HeadTooLong { .. }
-            | Self::Nonsense { .. } => 502,
-            Self::Deadline { .. } => 504,
-            Self::ClientGone => 499,
-        }
-    }
-
-    /// The metric label and the `X-Strop-Reason`. Never the message.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Malformed(malformed) => malformed.label(),
-            Self::BodyTooLong => "body_too_long",
-            Self::SlowHead => "head_timeout",
-            Self::SlowBody => "body_timeout",
-            Self::NoRoute { .. } => "no_route",
-            Self::Unlisted { .. } => "unlisted_host",
-            Self::PortNotListed { .. } => "unlisted_port",
-            Self::PlainRefused { .. } => "plain_http_refused",
-            Self::NoTls { .. } => "tls_not_configured",
-            Self::Forbidden { .. } => "forbidden_address",
-            Self::WrongMethod { .. } => "method_not_served",
-            Self::Refused { reason, .. } => match *reason {
-                "open" => "breaker_open",
-                "probing" => "breaker_probing",
-                "ramping" => "breaker_ramping",
-                _ => "breaker_held",
-            },
-            Self::Full { room: Room::Connections, .. } => "upstream_full",
-            Self::Full { room: Room::Share, .. } => "client_share",
-            Self::Full { room: Room::Tunnels, .. } => "tunnels_full",
-            Self::NoMemory => "memory_short",
-            Self::NoAddress { .. } | Self::Unresolved { .. } => "no_address",
-            Self::Connect { why: BadReason::Tls, .. } => "tls_failed",
-            Self::Connect { why: BadReason::Timeout, .. } => "connect_timeout",
-            Self::Connect { .. } => "connect_failed",
-            Self::Deadline { .. } => "upstream_timeout",
-            Self::Broken { .. } => "connection_broken",
-            Self::HeadTooLong { .. } => "answer_head_too_long",
-            Self::Nonsense { .. } => "bad_upstream_answer",
-            Self::ClientGone => "client_gone",
-        }
-    }
-
-    /// The `error` token of RFC 9209 section 2.3 for `Proxy-Status`.
-    pub fn proxy_status(&self) -> &'static str {
-        match self {
-            Self::Malformed(_) | Self::BodyTooLong | Self::SlowHead | Self::SlowBody | Self::ClientGone => {
-                "http_request_error"
-            }
-            Self::NoRoute { .. } | Self::WrongMethod { .. } => "destination_not_found",
-            Self::Unlisted { .. }
-            | Self::PortNotListed { .. }
-            | Self::PlainRefused { .. }
-            | Self::NoTls { .. } => "http_request_denied",
-            Self::Forbidden { .. } => "destination_ip_prohibited",
-            Self::Refused { .. } => "destination_unavailable",
-            Self::Full { .. } => "connection_limit_reached",
-            Self::NoMemory => "proxy_internal_error",
-            Self::NoAddress { .. } | Self::Unresolved { .. } => "dns_error",
-            Self::Connect { why: BadReason::Tls, .. } => "tls_protocol_error",
-            Self::Connect { why: BadReason::Timeout, .. } => "connection_timeout",
-            Self::Connect { .. } => "connection_refused",
-            Self::Deadline { .. } => "http_response_timeout",
-            Self::Broken { .. } => "connection_terminated",
-            Self::HeadTooLong { .. } => "http_response_header_section_size",
-            Self::Nonsense { .. } => "http_protocol_error",
-        }
-    }
-
-    /// One sentence for the client: no address, no cause.
-    pub fn advice(&self) -> &'static str {
-        match self {
-            Self::Malformed(_) => {
-                "The request is not valid HTTP or its framing is ambiguous; it was not forwarded."
-            }
-            Self::BodyTooLong => "The request body is larger than this route accepts.",
-            Self::SlowHead => "The request head did not arrive in time.",
-            Self::SlowBody => "The request body did not arrive in time.",
-            Self::NoRoute { .. } => "Nothing is served at this address.",
-            Self::Unlisted { .. } => "This host is not listed in the sidecar's configuration.",
-            Self::PortNotListed { .. } => {
-                "This port is neither an endpoint of the host's upstream nor one of egress.ports."
-            }
-            Self::PlainRefused { .. } => {
-                "This host is reached by TLS only: ask for https, or set upgrade_tls for its upstream."
-            }
-            Self::NoTls { .. } => {
-                "TLS is not configured towards this host: use CONNECT, or set tls for its upstream."
-            }
-            Self::Unresolved { .. } => "The host's name has no usable address.",
-            Self::Forbidden { .. } => "This host resolves to an address range that may not be reached.",
-            Self::WrongMethod { .. } => "This method is not served here.",
-            Self::Refused { .. } => "The upstream is failing and is not being called now; try again later.",
-            Self::Full { room: Room::Share, .. } => {
-                "This client has many requests under way, and what is left is for others; try again later."
-            }
-            Self::NoMemory => "The sidecar has no memory left for this request; try again later.",
-            Self::Full { .. } => "All connections to the upstream are in use; try again later.",
-            Self::NoAddress { .. } => "The upstream's name has no usable address.",
-            Self::Connect { .. } => "The upstream could not be reached.",
-            Self::Deadline { .. } => "The upstream did not answer in time.",
-            Self::Broken { .. } => "The upstream closed the connection before it answered.",
-            Self::HeadTooLong { .. } => "The head of the upstream's answer is too long.",
-            Self::Nonsense { .. } => "The upstream's answer is not valid HTTP.",
-            Self::ClientGone => "The request was not completed.",
-        }
-    }
-
-    /// When the client may ask again.
-    pub fn retry_after(&self) -> Option<Duration> {
-        if let Self::Refused { retry_after, .. } = self {
-            return Some(*retry_after);
-        }
-        matches!(self, Self::Full { .. } | Self::NoMemory).then_some(Duration::from_secs(1))
     }
 }

@@ -9,21 +9,21 @@ use std::time::{Duration, Instant};
 use crate::message::account;
 use crate::message::fields::{self, Trace};
 use crate::message::head::{Known, Method, RequestHead};
-use crate::message::memory::Cut;
+use crate::message::memory::CutReason;
 use crate::message::scratch::Scratch;
 use crate::reliability::party::Party;
 use crate::runtime::clock;
-use crate::telemetry::access::Line;
-use crate::telemetry::series::{Finished, Outcome};
+use crate::telemetry::access::AccessLine;
+use crate::telemetry::series::{ExchangeOutcome, Finished};
 use crate::upstream::endpoint::EndpointState;
-use crate::upstream::shares::Held;
-use crate::upstream::{RouteEntry, Slot};
+use crate::upstream::shares::ShareHeld;
+use crate::upstream::{ConnectionSlot, RouteEntry};
 
-use super::gateway::Gateway;
+use super::worker::Worker;
 
 /// What an exchange has to tell at its end.
 pub struct Exchange {
-    gateway: Rc<Gateway>,
+    worker: Rc<Worker>,
     /// When its head was there.
     pub started: Instant,
     /// Who asked, as far as that can be believed.
@@ -49,20 +49,20 @@ pub struct Exchange {
     /// Those that an attempt failed at, each once.
     pub tried: Vec<Arc<EndpointState>>,
     /// Its place among those of the same upstream.
-    pub held: Option<Held>,
+    pub held: Option<ShareHeld>,
     /// What it may become.
-    pub tunnel: Option<Slot>,
+    pub tunnel: Option<ConnectionSlot>,
     /// Bytes of the request's body.
     pub bytes_in: Cell<u64>,
-    outcome: Outcome,
-    line: Option<Asked>,
+    outcome: ExchangeOutcome,
+    line: Option<LoggedRequest>,
     method: Method,
     counted: bool,
     closed: bool,
 }
 
 /// What the access log wants to know of the request; copied only when a line may be written.
-struct Asked {
+struct LoggedRequest {
     text: Scratch,
     /// Where the method ends and the host begins.
     host_at: usize,
@@ -71,7 +71,7 @@ struct Asked {
     version: &'static str,
 }
 
-impl Asked {
+impl LoggedRequest {
     fn copy(head: &RequestHead) -> Self {
         let mut text = Scratch::from(head.method_bytes());
         let host_at = text.len();
@@ -90,12 +90,12 @@ impl Asked {
 
 impl Exchange {
     /// Opens one for a head that was just read.
-    pub fn open(gateway: &Rc<Gateway>, head: &RequestHead, client: IpAddr, now: Instant) -> Self {
+    pub fn open(worker: &Rc<Worker>, head: &RequestHead, client: IpAddr, now: Instant) -> Self {
         let sent_id = head.store.known(Known::RequestId).filter(|id| fields::is_request_id(id));
-        let request_id = sent_id.map_or_else(|| gateway.new_request_id(now), Scratch::from);
-        let line = gateway.telemetry.access_log().is_on().then(|| Asked::copy(head));
+        let request_id = sent_id.map_or_else(|| worker.new_request_id(now), Scratch::from);
+        let line = worker.telemetry.access_log().is_on().then(|| LoggedRequest::copy(head));
         Self {
-            gateway: Rc::clone(gateway),
+            worker: Rc::clone(worker),
             started: now,
             client,
             request_id,
@@ -111,7 +111,7 @@ impl Exchange {
             held: None,
             tunnel: None,
             bytes_in: Cell::new(0),
-            outcome: Outcome::ClientGone,
+            outcome: ExchangeOutcome::ClientGone,
             line,
             method: head.method,
             counted: false,
@@ -121,7 +121,7 @@ impl Exchange {
 
     /// The route is known: from here it is in flight.
     pub fn routed(&mut self, route: Arc<RouteEntry>) {
-        route.series.started(self.gateway.worker);
+        route.series.started(self.worker.number);
         self.route = Some(route);
         self.counted = true;
     }
@@ -144,29 +144,25 @@ impl Exchange {
         self.status = Some(status);
         self.headed = Some(now.saturating_duration_since(self.started));
         self.outcome = match status {
-            0..400 => Outcome::Ok,
-            400..500 => Outcome::ClientError,
-            500.. => Outcome::ServerError,
+            0..400 => ExchangeOutcome::Ok,
+            400..500 => ExchangeOutcome::ClientError,
+            500.. => ExchangeOutcome::ServerError,
         };
     }
 
     /// The answer is ours.
     pub fn refused(&mut self, error: &super::error::ProxyError, now: Instant) {
-        self.headed(error.status(), now);
-        self.reason = Some(error.label());
-        self.outcome = match error.status() {
-            499 => Outcome::ClientGone,
-            504 => Outcome::Timeout,
-            502 => Outcome::UpstreamFailed,
-            status if status >= 500 => Outcome::Refused,
-            _ => Outcome::ClientError,
-        };
+        let facts = error.facts();
+        self.headed(facts.status, now);
+        self.reason = Some(facts.label);
+        self.outcome = facts.outcome;
     }
 
     /// The body broke off after the head: on the upstream's side, or because the client left. Why an answer is ours is
     /// still so when the client does not wait for the end of it.
     pub fn broke(&mut self, by_upstream: bool) {
-        self.outcome = if by_upstream { Outcome::UpstreamFailed } else { Outcome::ClientGone };
+        self.outcome =
+            if by_upstream { ExchangeOutcome::UpstreamFailed } else { ExchangeOutcome::ClientGone };
         self.reason.get_or_insert(if by_upstream { "body_broken" } else { "client_gone" });
     }
 
@@ -194,16 +190,16 @@ impl Exchange {
         if let Some(cut) = account::with_current(|account| account.cut()).flatten() {
             self.reason = Some(cut.label());
             self.outcome = match cut {
-                Cut::Memory => Outcome::Refused,
-                Cut::Slow => Outcome::ClientError,
+                CutReason::Memory => ExchangeOutcome::Refused,
+                CutReason::Slow => ExchangeOutcome::ClientError,
             };
         }
         let total = now.saturating_duration_since(self.started);
-        let slow = total > self.gateway.slow_after();
+        let slow = total > self.worker.slow_after();
         let trace_id = self.trace.map(|(trace, _)| trace.trace_id);
         if let (Some(route), true) = (&self.route, self.counted) {
             route.series.finished(&Finished {
-                worker: self.gateway.worker,
+                worker: self.worker.number,
                 client: Party::client(self.client),
                 method: self.method,
                 status: self.status,
@@ -222,14 +218,14 @@ impl Exchange {
 
     fn log(&mut self, total: Duration, bytes_out: u64, slow: bool, now: Instant) {
         let Some(asked) = self.line.take() else { return };
-        let access = self.gateway.telemetry.access_log();
-        let plain = self.outcome == Outcome::Ok && !slow;
-        if !access.wants(plain, self.gateway.draw()) {
+        let access = self.worker.telemetry.access_log();
+        let plain = self.outcome == ExchangeOutcome::Ok && !slow;
+        if !access.wants(plain, self.worker.draw()) {
             return;
         }
         let (method, host, path) = asked.parts();
         let tried: Vec<_> = self.tried.iter().map(|endpoint| endpoint.addr).collect();
-        self.gateway.access.write(&Line {
+        self.worker.access.write(&AccessLine {
             wall: clock::wall_at(now),
             request_id: &self.request_id,
             trace_id: self.trace.map(|(trace, _)| trace.trace_id),

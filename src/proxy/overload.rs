@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::gateway::Gateway;
+use super::worker::Worker;
 use crate::message::buf;
-use crate::message::memory::Cut;
+use crate::message::memory::CutReason;
 use crate::reliability::overload::{Holding, slowest, to_end};
 use crate::reliability::share::Occupancy;
 use crate::runtime::pauses;
@@ -16,17 +16,17 @@ use crate::upstream::Upstream;
 const SOON: Duration = Duration::from_millis(100);
 
 /// One look, once a second, and more often while memory is short: then when the next one is due.
-pub fn look(gateway: &Gateway, now: Instant, second: bool) -> Option<Duration> {
+pub fn look(worker: &Worker, now: Instant, second: bool) -> Option<Duration> {
     if second {
-        slow(gateway);
+        slow(worker);
     }
-    let memory = &gateway.telemetry.memory;
+    let memory = &worker.telemetry.memory;
     let short = memory.is_tight();
     if short {
         buf::clear_shelves();
     }
     let excess = memory.excess();
-    gateway.accounts.look(|all| {
+    worker.accounts.look(|all| {
         // Looked at even when nothing is to end, so that it is known how long each has stood still.
         let holdings = all.iter().map(|one| {
             let still = pauses::ran(one.still_since(now), now);
@@ -36,10 +36,10 @@ pub fn look(gateway: &Gateway, now: Instant, second: bool) -> Option<Duration> {
             return holdings.for_each(drop);
         }
         let holdings: Vec<_> = holdings.collect();
-        let workers = gateway.registry.snapshot().config.process.workers.max(1);
+        let workers = worker.registry.snapshot().config.process.workers.max(1);
         for at in to_end(&holdings, excess.div_ceil(workers)) {
             if let Some(account) = all.get(at) {
-                account.end(Cut::Memory);
+                account.end(CutReason::Memory);
             }
         }
     });
@@ -47,10 +47,10 @@ pub fn look(gateway: &Gateway, now: Instant, second: bool) -> Option<Duration> {
 }
 
 /// Ends the slowest clients of upstreams whose last quarter of connections is in use.
-fn slow(gateway: &Gateway) {
-    let world = gateway.registry.snapshot();
+fn slow(worker: &Worker) {
+    let world = worker.registry.snapshot();
     let least = world.config.ingress.as_ref().map_or(0, |ingress| ingress.limits.min_rate);
-    gateway.accounts.look(|all| {
+    worker.accounts.look(|all| {
         for account in all {
             account.look_at_pace();
         }
@@ -65,7 +65,7 @@ fn slow(gateway: &Gateway) {
                 all.iter().map(|one| one.rate().filter(|_| one.pool() == pool && one.is_awaited())).collect();
             for at in slowest(&rates, least, places) {
                 if let Some(account) = all.get(at) {
-                    account.end(Cut::Slow);
+                    account.end(CutReason::Slow);
                 }
             }
         }

@@ -13,29 +13,30 @@ use crate::message::head::{Framing, Method, ResponseHead};
 
 /// The answer to an exchange that failed. `request_id` goes into the body, so that a user can quote it.
 pub fn of(error: &ProxyError, asked: Method, request_id: &str) -> (ResponseHead, Body) {
-    let status = error.status();
+    let facts = error.facts();
+    let status = facts.status;
     let title =
         http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("Closed");
     let body = serde_json::json!({
         "type": "about:blank",
         "title": title,
         "status": status,
-        "detail": error.advice(),
-        "code": error.label(),
+        "detail": facts.advice,
+        "code": facts.label,
         // Its name until the version after this one.
-        "reason": error.label(),
+        "reason": facts.label,
         "request_id": request_id,
     })
     .to_string();
     let mut head = ResponseHead::own(status, Framing::Length(body.len() as u64));
     head.store.push(b"content-type", b"application/problem+json");
     head.store.push(b"cache-control", b"no-store");
-    head.store.push(b"x-strop-reason", error.label().as_bytes());
+    head.store.push(b"x-strop-reason", facts.label.as_bytes());
     let mut line = Vec::with_capacity(64);
     // Writing to a Vec cannot fail.
-    let _ = write!(line, "strop; error={}; details=\"{}\"", error.proxy_status(), error.label());
+    let _ = write!(line, "strop; error={}; details=\"{}\"", facts.token, facts.label);
     head.store.push(b"proxy-status", &line);
-    if let Some(wait) = error.retry_after() {
+    if let Some(wait) = facts.retry_after {
         line.clear();
         // Rounded up: coming back too early only costs another refusal.
         let _ = write!(line, "{}", wait.as_millis().div_ceil(1_000).max(1));
@@ -48,10 +49,7 @@ pub fn of(error: &ProxyError, asked: Method, request_id: &str) -> (ResponseHead,
     let _ = write!(line, "{}", body.len());
     head.store.push(b"content-length", &line);
     head.store.bytes.extend_from_slice(b"\r\n");
-    head.keeps_alive = !matches!(
-        error,
-        ProxyError::Malformed(_) | ProxyError::SlowHead | ProxyError::SlowBody | ProxyError::BodyTooLong
-    );
+    head.keeps_alive = facts.keeps_alive;
     if asked == Method::Head {
         head.framing = Framing::None;
         return (head, Body::empty());

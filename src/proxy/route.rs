@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::error::ProxyError;
-use crate::config::{Ambiguous, Unlisted, Upstream};
+use crate::config::{Ambiguous, Unlisted, UpstreamConfig};
 use crate::message::h1::Malformed;
 use crate::message::head::RequestHead;
 use crate::message::path::is_ambiguous;
 use crate::names::UpstreamName;
 use crate::telemetry::event::Event;
 use crate::upstream::RouteEntry;
-use crate::upstream::registry::{Found, Registry, World};
+use crate::upstream::registry::{HostLookup, Registry, World};
 
 /// The way a request came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +52,8 @@ pub async fn pick(
         Entrance::Local(name) => world.local(name).ok_or_else(|| no_route(head)),
         Entrance::Egress => {
             let secure = head.store.text(head.scheme).eq_ignore_ascii_case("https");
-            let (form, port) = if secure { (Form::Https, 443) } else { (Form::Http, 80) };
-            let asked = Asked { host: head.host(), port: head.port().unwrap_or(port), form };
+            let (form, port) = if secure { (ForwardForm::Https, 443) } else { (ForwardForm::Http, 80) };
+            let asked = ForwardTarget { host: head.host(), port: head.port().unwrap_or(port), form };
             by_host(registry, world, &asked).await
         }
     }
@@ -68,7 +68,7 @@ fn no_route(head: &RequestHead) -> ProxyError {
 
 /// How the forward proxy was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum ForwardForm {
     /// `GET http://…`
     Http,
     /// `GET https://…`
@@ -79,20 +79,20 @@ pub enum Form {
 
 /// What the forward proxy was asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct ForwardTarget<'a> {
     /// Without brackets and port.
     pub host: &'a str,
     /// The one that was written, else the scheme's.
     pub port: u16,
     /// How.
-    pub form: Form,
+    pub form: ForwardForm,
 }
 
 /// The upstream that lists the host, or what the policy for unlisted hosts says.
 pub async fn by_host(
     registry: &Registry,
     world: &World,
-    asked: &Asked<'_>,
+    asked: &ForwardTarget<'_>,
 ) -> Result<Arc<RouteEntry>, ProxyError> {
     if let Some(entry) = world.by_host(asked.host) {
         return fits(&entry.upstream.config, asked).map(|()| entry);
@@ -102,11 +102,11 @@ pub async fn by_host(
     if policy == Unlisted::Deny {
         return Err(ProxyError::Unlisted { host: host() });
     }
-    if asked.form == Form::Https {
+    if asked.form == ForwardForm::Https {
         return Err(ProxyError::NoTls { host: host() });
     }
     let ports = world.config.egress.as_ref().map_or(&[][..], |egress| &egress.ports);
-    if asked.form == Form::Tunnel && !ports.contains(&asked.port) {
+    if asked.form == ForwardForm::Tunnel && !ports.contains(&asked.port) {
         if policy == Unlisted::Allow {
             return Err(ProxyError::PortNotListed { host: host(), port: asked.port });
         }
@@ -115,27 +115,27 @@ pub async fn by_host(
     }
     // Boxed: it is large, and rare.
     match Box::pin(registry.unlisted(asked.host, asked.port, policy)).await {
-        Found::Entry(entry) => Ok(entry),
-        Found::Forbidden(range) => Err(ProxyError::Forbidden { host: host(), range }),
-        Found::NoAddress => Err(ProxyError::Unresolved { host: host() }),
+        HostLookup::Entry(entry) => Ok(entry),
+        HostLookup::Forbidden(range) => Err(ProxyError::Forbidden { host: host(), range }),
+        HostLookup::NoAddress => Err(ProxyError::Unresolved { host: host() }),
     }
 }
 
 /// A listed host leads to its upstream's endpoints, whatever port was written: so only a port that means the same is
 /// taken, and nothing that was asked for in the clear goes where TLS is spoken (or the other way round) unawares.
-fn fits(upstream: &Upstream, asked: &Asked<'_>) -> Result<(), ProxyError> {
+fn fits(upstream: &UpstreamConfig, asked: &ForwardTarget<'_>) -> Result<(), ProxyError> {
     let host = || asked.host.to_owned();
     let usual = match asked.form {
-        Form::Http => asked.port == 80,
-        Form::Https => asked.port == 443,
-        Form::Tunnel => matches!(asked.port, 80 | 443),
+        ForwardForm::Http => asked.port == 80,
+        ForwardForm::Https => asked.port == 443,
+        ForwardForm::Tunnel => matches!(asked.port, 80 | 443),
     };
     if !usual && !upstream.endpoints.iter().any(|endpoint| endpoint.port == asked.port) {
         return Err(ProxyError::PortNotListed { host: host(), port: asked.port });
     }
     match (asked.form, upstream.tls.is_some()) {
-        (Form::Http, true) if !upstream.upgrade_tls => Err(ProxyError::PlainRefused { host: host() }),
-        (Form::Https, false) => Err(ProxyError::NoTls { host: host() }),
-        (Form::Http | Form::Https | Form::Tunnel, _) => Ok(()),
+        (ForwardForm::Http, true) if !upstream.upgrade_tls => Err(ProxyError::PlainRefused { host: host() }),
+        (ForwardForm::Https, false) => Err(ProxyError::NoTls { host: host() }),
+        (ForwardForm::Http | ForwardForm::Https | ForwardForm::Tunnel, _) => Ok(()),
     }
 }

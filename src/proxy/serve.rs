@@ -1,107 +1,40 @@
 //! Serves one client connection: reads heads, asks the gateway, sends answers, in order, until one side is done.
 
-use std::cell::RefCell;
 use std::future::{Future as _, poll_fn};
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::answer::{self, Turn};
-use super::call::{Introduced, Origin};
+use super::answer::{self, RequestTurn};
+use super::client::{After, Client};
 use super::error::ProxyError;
-use super::exchange::Exchange;
 use super::forward::Asker;
 use super::gateway::Gateway;
 use super::reply;
-use super::route::Entrance;
 use super::serve_h2;
 use super::tunnel;
-use crate::config::Limits;
+use crate::config::ClientLimits;
 use crate::message::account;
+use crate::message::body::Body;
 use crate::message::buf::Buf;
-use crate::message::fields;
-use crate::message::h1::conn::{Conn, HeadError};
-use crate::message::h1::parse::HeadLimits;
+use crate::message::h1::conn::{H1Conn, HeadError};
 use crate::message::h1::pump::Pump;
 use crate::message::h1::write::{self, Edits, Towards};
-use crate::message::head::{Known, Method, RequestHead, Version};
+use crate::message::head::{Method, RequestHead, Version};
 use crate::message::io::Io;
 use crate::runtime::clock;
-use crate::runtime::drain::Drain;
 use crate::runtime::timer::Deadline;
-
-/// How a connection came in; the same for all of its exchanges.
-pub struct Client {
-    /// The worker's gateway.
-    pub gateway: Rc<Gateway>,
-    /// The way in.
-    pub entrance: Arc<Entrance>,
-    /// The other end.
-    pub peer: SocketAddr,
-    /// By TLS?
-    pub secure: bool,
-    /// What it may ask.
-    pub limits: Arc<Limits>,
-    /// Proxies in front that are believed.
-    pub trusted_hops: u8,
-    /// Does a trace begin here?
-    pub begin_traces: bool,
-    /// Is the process leaving?
-    pub drain: Drain,
-    /// How it was introduced to the backend last.
-    pub introduced: RefCell<Option<Introduced>>,
-}
-
-impl Client {
-    /// Where a request comes from.
-    pub fn origin(&self) -> Origin<'_> {
-        Origin {
-            entrance: &self.entrance,
-            peer: self.peer.ip(),
-            secure: self.secure,
-            trusted_hops: self.trusted_hops,
-            begin_traces: self.begin_traces,
-            introduced: &self.introduced,
-        }
-    }
-
-    /// Opens the exchange of a head.
-    pub fn exchange(&self, head: &RequestHead, now: Instant) -> Exchange {
-        let client = fields::client_ip(&head.store, self.peer.ip(), self.trusted_hops);
-        if self.trusted_hops == 0 && *self.entrance == Entrance::Ingress {
-            self.gateway.front.note(self.peer.ip(), head.store.known(Known::XForwardedFor).is_some());
-        }
-        Exchange::open(&self.gateway, head, client, now)
-    }
-
-    fn head_limits(&self) -> HeadLimits {
-        HeadLimits { bytes: self.limits.header_bytes, fields: self.limits.header_count }
-    }
-}
 
 /// The preface of an HTTP/2 connection (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// What comes after an exchange.
-#[derive(PartialEq, Eq)]
-pub(super) enum After {
-    /// Another request may come; this one has ended then.
-    Next(Instant),
-    Close,
-    Linger,
-    /// As it stands: the close itself is to say that something is missing.
-    Abort,
-}
 
 /// Serves a connection from its first byte to its end. `h2`: agreed on by ALPN.
 pub async fn connection(client: Client, io: Io, h2: bool, slot: Box<dyn std::any::Any>) {
     if h2 {
         return Box::pin(serve_h2::connection(client, io)).await;
     }
-    let conn = Conn::new(io, Buf::default(), Some(slot));
+    let conn = H1Conn::new(io, Buf::default(), Some(slot));
     account::with_current(|account| account.watch(&conn));
     let mut timer = Deadline::default();
     match speaks_h2(&client, &conn, &mut timer).await {
@@ -120,11 +53,11 @@ pub async fn connection(client: Client, io: Io, h2: bool, slot: Box<dyn std::any
 }
 
 /// Does the connection begin with the HTTP/2 preface? `None`: it ended before it began.
-async fn speaks_h2(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Option<bool> {
+async fn speaks_h2(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> Option<bool> {
     let at = clock::instant() + client.limits.header_read;
     poll_fn(|cx| {
         loop {
-            let verdict = conn.peek(|bytes| match bytes {
+            let verdict = conn.stream().peek(|bytes| match bytes {
                 [] => None,
                 _ if bytes.starts_with(PREFACE) => Some(true),
                 _ if PREFACE.starts_with(bytes) => None,
@@ -133,10 +66,10 @@ async fn speaks_h2(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Op
             if verdict.is_some() {
                 return Poll::Ready(verdict);
             }
-            match conn.poll_more(cx, crate::message::buf::SIZE) {
+            match conn.stream().poll_more(cx, crate::message::buf::SIZE) {
                 Poll::Ready(Ok(1..)) => {}
                 // A fragment of a preface is for the parser to refuse.
-                Poll::Ready(Ok(0)) if conn.has_ahead() => return Poll::Ready(Some(false)),
+                Poll::Ready(Ok(0)) if conn.stream().has_ahead() => return Poll::Ready(Some(false)),
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(None),
                 Poll::Pending => return timer.poll_passed(cx, Some(at)).map(|()| None),
             }
@@ -145,7 +78,7 @@ async fn speaks_h2(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Op
     .await
 }
 
-async fn exchanges(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> After {
+async fn exchanges(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> After {
     let mut leaving = pin!(client.drain.requested());
     // Registered once: from here on the flag tells, and the wake-up comes by itself.
     poll_fn(|cx| Poll::Ready(leaving.as_mut().poll(cx).is_ready())).await;
@@ -174,11 +107,11 @@ async fn exchanges(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Af
 /// Waits for the first byte of a request; false when there will be none. `ended`: the last one's end.
 async fn wait_for_request(
     client: &Client,
-    conn: &Conn,
+    conn: &H1Conn,
     timer: &mut Deadline,
     ended: Option<Instant>,
 ) -> bool {
-    if conn.has_ahead() {
+    if conn.stream().has_ahead() {
         return true;
     }
     let at = match ended {
@@ -197,7 +130,7 @@ async fn wait_for_request(
     .await
 }
 
-async fn read_head(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Result<RequestHead, After> {
+async fn read_head(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> Result<RequestHead, After> {
     let limits = client.head_limits();
     let mut at = None;
     let read = poll_fn(|cx| {
@@ -216,8 +149,8 @@ async fn read_head(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Re
         Some(Err(HeadError::NoMemory)) => ProxyError::NoMemory,
         None => ProxyError::SlowHead,
     };
-    let id = client.gateway.new_request_id(clock::instant());
-    client.gateway.unread(client.peer.ip(), &error, &id, Version::H11.label());
+    let id = client.worker.new_request_id(clock::instant());
+    client.worker.unread(client.peer.ip(), &error, &id, Version::H11.label());
     let (head, mut body) = reply::of(&error, Method::Other, id.text());
     conn.spoil();
     let add = format!("x-request-id: {}\r\n", id.text());
@@ -237,29 +170,31 @@ async fn read_head(client: &Client, conn: &Rc<Conn>, timer: &mut Deadline) -> Re
 /// and what is large is in it once.
 async fn exchange(
     client: &Client,
-    conn: &Rc<Conn>,
+    conn: &Rc<H1Conn>,
     timer: &mut Deadline,
     head: &RequestHead,
     last: bool,
 ) -> After {
     let mut exchange = client.exchange(head, clock::instant());
-    let answered = if head.method == Method::Connect {
+    let gateway = Gateway(&client.worker);
+    let mut answer = if head.method == Method::Connect {
         match Box::pin(tunnel::connect(client, conn, timer, head, &mut exchange)).await {
             Ok(bytes) => {
                 exchange.close(bytes);
                 return After::Close;
             }
-            Err(error) => Err(error),
+            Err(error) => gateway.refusal(head, &mut exchange, &error),
         }
     } else {
         let asker = Asker { conn, patience: client.limits.half_close };
         // Gone before the answer is sent: a connection whose body was not read to its end does not go on.
-        let mut body = conn.body(head.framing);
-        client.gateway.handle(head, &mut body, &client.origin(), &mut exchange, timer, Some(asker)).await
+        let mut body = Body::h1(conn, head.framing);
+        gateway.answer(head, &mut body, &client.origin(), &mut exchange, timer, Some(asker)).await
     };
-    let mut answer =
-        answered.unwrap_or_else(|error| answer::refusal(client, conn, head, &mut exchange, &error));
-    answer::send(Turn { client, conn, timer, head, last }, &mut exchange, &mut answer).await
+    if !answer.is_foreign() && !answer.head.keeps_alive {
+        conn.spoil();
+    }
+    answer::send(RequestTurn { client, conn, timer, head, last }, &mut exchange, &mut answer).await
 }
 
 /// A client that sends nothing for so long while the connection lingers has nothing more to say.
@@ -268,7 +203,7 @@ const LINGER_IDLE: Duration = Duration::from_secs(5);
 /// Ends the connection. Lingering: what the client is still sending is read over for as long as the limits say, so that
 /// closing does not reset the connection under an answer that the client has not read yet (RFC 9112 section 9.6): many read
 /// it only when their whole body is sent.
-async fn leave(conn: &Rc<Conn>, timer: &mut Deadline, after: After, limits: &Limits) {
+async fn leave(conn: &Rc<H1Conn>, timer: &mut Deadline, after: After, limits: &ClientLimits) {
     if after == After::Abort {
         return;
     }
@@ -278,7 +213,7 @@ async fn leave(conn: &Rc<Conn>, timer: &mut Deadline, after: After, limits: &Lim
     poll_fn(|cx| {
         let at = (begin + limits.linger).min(heard + LINGER_IDLE);
         if !shut {
-            match conn.poll_shutdown(cx) {
+            match conn.stream().poll_shutdown(cx) {
                 Poll::Ready(Ok(())) => shut = true,
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => return timer.poll_passed(cx, Some(at)),
@@ -288,7 +223,7 @@ async fn leave(conn: &Rc<Conn>, timer: &mut Deadline, after: After, limits: &Lim
             return Poll::Ready(());
         }
         loop {
-            match conn.poll_discard(cx) {
+            match conn.stream().poll_discard(cx) {
                 Poll::Ready(Ok(n @ 1..))
                     if read < limits.linger_bytes && clock::instant() < begin + limits.linger =>
                 {

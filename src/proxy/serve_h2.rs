@@ -12,16 +12,16 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::answer::answer_fields;
+use super::client::Client;
 use super::error::ProxyError;
-use super::exchange::Exchange;
 use super::forward::{self, Answer};
+use super::gateway::Gateway;
 use super::reply;
-use super::serve::Client;
-use crate::config::{Limits, Timeouts};
+use crate::config::{ClientLimits, Timeouts};
 use crate::message::account::Charged;
 use crate::message::body::Body;
 use crate::message::h1::write::Edits;
-use crate::message::h2::{self, Ended, OnEnd, Outgoing, Progress, Streamed};
+use crate::message::h2::{self, Ended, OnEnd, Outgoing, SendProgress, Streamed};
 use crate::message::head::{Framing, Method, RequestHead, Version};
 use crate::message::io::Io;
 use crate::runtime::clock;
@@ -31,9 +31,9 @@ use crate::telemetry::Telemetry;
 
 /// Charges what hyper's tasks of a connection hold to the connection.
 #[derive(Clone)]
-struct Beside<P>(tasks::LocalExec<P>);
+struct ChargedExec<P>(tasks::LocalExec<P>);
 
-impl<F, P> hyper::rt::Executor<F> for Beside<P>
+impl<F, P> hyper::rt::Executor<F> for ChargedExec<P>
 where
     F: Future<Output = ()> + 'static,
     P: Fn() + Clone + 'static,
@@ -56,7 +56,7 @@ pub async fn connection(client: Client, io: Io) {
         async move { Ok::<_, std::convert::Infallible>(serve(&client, &streams, request).await) }
     });
     let limits = &client.limits;
-    let telemetry = Arc::clone(&client.gateway.telemetry);
+    let telemetry = Arc::clone(&client.worker.telemetry);
     let mut serving = pin!(builder(limits, telemetry).serve_connection(TokioIo::new(io), service));
     let mut leaving = pin!(client.drain.requested());
     let mut timer = Deadline::default();
@@ -77,12 +77,12 @@ pub async fn connection(client: Client, io: Io) {
             // A pause prolongs what it is in, and no look after it.
             timer.begin();
             match streams.look(now, &client.limits, asked) {
-                Look::Goes => {}
-                Look::Leaves => {
+                StreamsLook::Goes => {}
+                StreamsLook::Leaves => {
                     asked = Some(now);
                     serving.as_mut().graceful_shutdown();
                 }
-                Look::Ends => return Poll::Ready(()),
+                StreamsLook::Ends => return Poll::Ready(()),
             }
         }
     })
@@ -90,11 +90,11 @@ pub async fn connection(client: Client, io: Io) {
 }
 
 fn builder(
-    limits: &Limits,
+    limits: &ClientLimits,
     telemetry: Arc<Telemetry>,
-) -> hyper::server::conn::http2::Builder<Beside<impl Fn() + Clone + use<>>> {
+) -> hyper::server::conn::http2::Builder<ChargedExec<impl Fn() + Clone + use<>>> {
     let mut builder =
-        hyper::server::conn::http2::Builder::new(Beside(tasks::LocalExec(move || telemetry.panicked())));
+        hyper::server::conn::http2::Builder::new(ChargedExec(tasks::LocalExec(move || telemetry.panicked())));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.h2_streams)
@@ -127,14 +127,14 @@ struct Streams {
 
 /// An answer on its way.
 struct Answering {
-    progress: Rc<Progress>,
+    progress: Rc<SendProgress>,
     started: Instant,
     timeouts: Timeouts,
 }
 
 /// What a look at them showed.
 #[derive(PartialEq, Eq)]
-enum Look {
+enum StreamsLook {
     Goes,
     /// There has been none for too long: the client is asked to leave.
     Leaves,
@@ -143,9 +143,9 @@ enum Look {
 }
 
 /// One open stream.
-struct Open(Rc<Streams>);
+struct OpenStream(Rc<Streams>);
 
-impl Drop for Open {
+impl Drop for OpenStream {
     fn drop(&mut self) {
         self.0.open.set(self.0.open.get() - 1);
         self.0.since.set(clock::instant());
@@ -158,14 +158,14 @@ impl Streams {
         Rc::new(Self { open: Cell::new(0), since, any: Cell::new(false), answers: RefCell::default() })
     }
 
-    fn open(self: &Rc<Self>) -> Open {
+    fn open(self: &Rc<Self>) -> OpenStream {
         self.open.set(self.open.get() + 1);
         self.any.set(true);
-        Open(Rc::clone(self))
+        OpenStream(Rc::clone(self))
     }
 
     /// `asked`: when the client was asked to leave.
-    fn look(&self, now: Instant, limits: &Limits, asked: Option<Instant>) -> Look {
+    fn look(&self, now: Instant, limits: &ClientLimits, asked: Option<Instant>) -> StreamsLook {
         self.answers.borrow_mut().retain(|answer| !answer.progress.is_done());
         // What is given up tells its exchange, which comes back here to no list that is borrowed.
         let late = |answer: &Answering| {
@@ -187,11 +187,11 @@ impl Streams {
         let patience = if self.any.get() { limits.keep_alive } else { limits.header_read };
         let idle = self.open.get() == 0 && pauses::ran(self.since.get(), now) >= patience;
         match asked {
-            _ if !idle => Look::Goes,
-            None => Look::Leaves,
+            _ if !idle => StreamsLook::Goes,
+            None => StreamsLook::Leaves,
             // One that never asked anything has nothing to read, either.
-            Some(at) if !self.any.get() || pauses::ran(at, now) >= TAIL => Look::Ends,
-            Some(_) => Look::Goes,
+            Some(at) if !self.any.get() || pauses::ran(at, now) >= TAIL => StreamsLook::Ends,
+            Some(_) => StreamsLook::Goes,
         }
     }
 }
@@ -206,8 +206,8 @@ async fn serve(
         Ok(head) => head,
         Err(malformed) => {
             let (id, error) =
-                (client.gateway.new_request_id(clock::instant()), ProxyError::Malformed(malformed));
-            client.gateway.unread(client.peer.ip(), &error, &id, Version::H2.label());
+                (client.worker.new_request_id(clock::instant()), ProxyError::Malformed(malformed));
+            client.worker.unread(client.peer.ip(), &error, &id, Version::H2.label());
             let (head, body) = reply::of(&error, Method::Other, id.text());
             return response(&Answer::own(head, Body::empty()), &Edits::default(), body, None);
         }
@@ -224,22 +224,24 @@ async fn exchange(
     let open = streams.open();
     let mut exchange = client.exchange(head, clock::instant());
     let mut timer = Deadline::default();
-    let handled = if head.method == Method::Connect {
-        Err(ProxyError::WrongMethod { method: "CONNECT over HTTP/2".to_owned() })
+    let gateway = Gateway(&client.worker);
+    let mut answer = if head.method == Method::Connect {
+        let error = ProxyError::WrongMethod { method: "CONNECT over HTTP/2".to_owned() };
+        gateway.refusal(head, &mut exchange, &error)
     } else {
-        client.gateway.handle(head, &mut body, &client.origin(), &mut exchange, &mut timer, None).await
+        gateway.answer(head, &mut body, &client.origin(), &mut exchange, &mut timer, None).await
     };
     drop(body);
-    let mut answer = handled.unwrap_or_else(|error| refusal(head, &mut exchange, &error));
     let add = answer_fields(&answer.head, &exchange);
     let foreign = answer.is_foreign();
     let body = std::mem::replace(&mut answer.body, Body::empty());
     let lease = answer.lease.take();
-    let unfinished = body.carries();
+    let remainder = std::mem::take(&mut answer.remainder);
+    let unfinished = remainder.is_some();
     let sent = answer.sent.take();
     let timeouts = exchange.route.as_ref().map(|route| route.timeouts).unwrap_or_default();
     let started = exchange.started;
-    let on_end: OnEnd = Box::new(move |ended, body| {
+    let on_end: OnEnd = Box::new(move |ended, passed| {
         match ended {
             Ended::Whole => {
                 if let (false, Some(lease)) = (unfinished, lease) {
@@ -249,25 +251,18 @@ async fn exchange(
             Ended::Broken => exchange.broke(true),
             Ended::Left => exchange.broke(false),
         }
-        exchange.bytes_in.set(forward::uploaded(sent.as_deref(), body));
-        exchange.close(body.passed());
+        exchange.bytes_in.set(forward::uploaded(sent.as_deref(), passed.request));
+        exchange.close(passed.body);
         drop(open);
     });
-    let progress = Rc::<Progress>::default();
+    let progress = Rc::<SendProgress>::default();
     // An answer is sent once: whoever drops it drops its body.
     progress.confirm();
     let edits = Edits { add: &add, foreign, ..Edits::default() };
-    let answered =
-        response(&answer, &edits, body, Some(on_end)).map(|body| body.watched(Rc::clone(&progress)));
+    let answered = response(&answer, &edits, body, Some(on_end))
+        .map(|body| body.answering(remainder).watched(Rc::clone(&progress)));
     streams.answers.borrow_mut().push(Answering { progress, started, timeouts });
     answered
-}
-
-/// An answer of our own, instead of the upstream's.
-fn refusal(head: &RequestHead, exchange: &mut Exchange, error: &ProxyError) -> Answer {
-    exchange.refused(error, clock::instant());
-    let (head, body) = reply::of(error, head.method, exchange.request_id().text());
-    Answer::own(head, body)
 }
 
 fn response(

@@ -11,25 +11,24 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::attempts::Attempts;
+use super::attempts::{AttemptLoop, OpenAttempt};
+use super::client::Client;
 use super::error::ProxyError;
 use super::exchange::Exchange;
 use super::route;
-use super::serve::Client;
 use crate::message::account;
 use crate::message::body::Body;
 use crate::message::buf::SIZE;
-use crate::message::h1::conn::Conn;
+use crate::message::h1::conn::H1Conn;
 use crate::message::h1::pump::Pump;
 use crate::message::head::{Framing, RequestHead};
+use crate::message::stream::ByteStream;
 use crate::reliability::breaker::{Fitness, PermitRequest};
-use crate::reliability::retry::{self, Repeatable};
-use crate::reliability::verdict::{BadReason, Last, Verdict};
+use crate::reliability::retry::Repeatable;
+use crate::reliability::verdict::{BadReason, Verdict};
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::telemetry::series::TunnelEnd;
-use crate::upstream::endpoint::EndpointState;
-use crate::upstream::permit::{Begun, Permits};
 
 /// What passed through a tunnel.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,23 +69,26 @@ impl Joined {
 /// Serves a CONNECT request of the egress listener to its end; the bytes that came back.
 pub async fn connect(
     client: &Client,
-    conn: &Rc<Conn>,
+    conn: &Rc<H1Conn>,
     timer: &mut Deadline,
     head: &RequestHead,
     exchange: &mut Exchange,
 ) -> Result<u64, ProxyError> {
-    let gateway = &client.gateway;
+    let worker = &client.worker;
     if *client.entrance != route::Entrance::Egress {
         conn.spoil();
         return Err(ProxyError::WrongMethod { method: head.method_text().to_owned() });
     }
-    let world = gateway.registry.snapshot();
-    let asked =
-        route::Asked { host: head.host(), port: head.port().unwrap_or(443), form: route::Form::Tunnel };
-    let route = route::by_host(&gateway.registry, &world, &asked).await?;
+    let world = worker.registry.snapshot();
+    let asked = route::ForwardTarget {
+        host: head.host(),
+        port: head.port().unwrap_or(443),
+        form: route::ForwardForm::Tunnel,
+    };
+    let route = route::by_host(&worker.registry, &world, &asked).await?;
     drop(world);
     exchange.routed(Arc::clone(&route));
-    let attempts = Attempts::new(gateway, &route, None, None, exchange);
+    let attempts = AttemptLoop::new(worker, &route, None, None, exchange);
     let (far, opened) = dial(&attempts, exchange).await?;
     let _in_flight = opened.endpoint.begin();
     let (began, connected) = (opened.began, clock::instant());
@@ -95,7 +97,7 @@ pub async fn connect(
     conn.spoil();
     let first_limit = route.timeouts.first_byte;
     let mut judge = Judge { opened: Some((&attempts, opened)), first_limit, connected };
-    let joined = join_judged(conn, &far, timer, route.timeouts.idle, &mut judge).await;
+    let joined = join_judged(conn.stream(), far.stream(), timer, route.timeouts.idle, &mut judge).await;
     exchange.bytes_in.set(joined.up);
     exchange.first_byte = joined.first_down.map(|at| at.saturating_duration_since(exchange.started));
     if joined.mute || (joined.reset && joined.first_down.is_none()) {
@@ -105,57 +107,35 @@ pub async fn connect(
     Ok(joined.down)
 }
 
-/// A tunnel's attempt that has a connection.
-struct Opened<'a> {
-    permits: Permits<'a>,
-    begun: Begun<'a>,
-    endpoint: Arc<EndpointState>,
-    began: Instant,
-}
-
 /// Connects, elsewhere when that fails: nothing of what the client will say has left.
 async fn dial<'a>(
-    attempts: &Attempts<'a>,
+    attempts: &AttemptLoop<'a>,
     exchange: &mut Exchange,
-) -> Result<(Rc<Conn>, Opened<'a>), ProxyError> {
-    let (gateway, route) = (attempts.gateway, attempts.route);
+) -> Result<(Rc<H1Conn>, OpenAttempt<'a>), ProxyError> {
+    let (worker, route) = (attempts.worker, attempts.route);
     let upstream = &route.upstream;
-    let mut began = clock::instant();
     let ask = || PermitRequest { fitness: Fitness::Whole, usual: route.series.usual() };
-    let permits = gateway.admit(route, None, began, ask)?;
     let limit = route.timeouts.connect.unwrap_or(Duration::from_secs(3));
-    let mut so_far = retry::Attempts::default();
+    let mut open = attempts.open(exchange, clock::instant(), ask)?;
     loop {
-        let Some(endpoint) = attempts.pick(exchange, began) else {
-            return Err(attempts.nowhere(permits, began));
-        };
-        so_far.made += 1;
-        exchange.attempts = so_far.made;
-        exchange.endpoint = Some(Arc::clone(&endpoint));
-        let begun = attempts.begin();
-        let error = match gateway.pools.dial(upstream, &endpoint, limit).await {
+        let error = match worker.pools.dial(upstream, &open.endpoint, limit).await {
             Ok((far, endpoint)) => {
                 exchange.endpoint = Some(Arc::clone(&endpoint));
-                return Ok((far, Opened { permits, begun, endpoint, began }));
+                open.endpoint = endpoint;
+                return Ok((far, open));
             }
             Err(error) => ProxyError::connecting(upstream.config.name.clone(), error),
         };
         let at = clock::instant();
-        let verdict = attempts.unconnected(&error, began, at);
-        let mut ended = attempts.ended(endpoint, verdict, false, began, at);
+        let verdict = attempts.unconnected(&error, open.began, at);
+        let mut ended = attempts.ended(Arc::clone(&open.endpoint), verdict, false, open.began, at);
         ended.unconnected = matches!(error, ProxyError::Connect { .. });
-        exchange.tried(&ended.endpoint);
         let all = Repeatable { safe: false, idempotent: false, whole: true };
-        let Some(at) = attempts.again(&mut so_far, &error, all, exchange, &ended, &permits).await else {
-            attempts.settle(begun, permits, ended, &exchange.tried);
-            return Err(error);
-        };
-        begun.settle(verdict, verdict.against(Last::No));
-        began = at;
+        open = attempts.again(open, ended, error, all, exchange).await?;
     }
 }
 
-async fn established(conn: &Rc<Conn>) -> Result<(), ()> {
+async fn established(conn: &Rc<H1Conn>) -> Result<(), ()> {
     let mut pump =
         Pump::new(Framing::None, |out| out.extend_from_slice(b"HTTP/1.1 200 Connection established\r\n\r\n"));
     let mut none = Body::empty();
@@ -164,7 +144,7 @@ async fn established(conn: &Rc<Conn>) -> Result<(), ()> {
 
 /// Settles the attempt of a tunnel as soon as it is clear how it began.
 struct Judge<'a> {
-    opened: Option<(&'a Attempts<'a>, Opened<'a>)>,
+    opened: Option<(&'a AttemptLoop<'a>, OpenAttempt<'a>)>,
     first_limit: Option<Duration>,
     connected: Instant,
 }
@@ -181,30 +161,31 @@ impl Judge<'_> {
     }
 
     fn settle(&mut self, joined: &Joined) {
-        if let Some((attempts, opened)) = self.opened.take() {
-            let Opened { permits, begun, endpoint, began } = opened;
-            let ended = attempts.ended(endpoint, self.verdict(joined), false, began, clock::instant());
-            attempts.settle(begun, permits, ended, &[]);
+        if let Some((attempts, open)) = self.opened.take() {
+            let verdict = self.verdict(joined);
+            let ended =
+                attempts.ended(Arc::clone(&open.endpoint), verdict, false, open.began, clock::instant());
+            attempts.settle(open, ended, &[]);
         }
     }
 }
 
 /// Joins two connections until both sides have ended, one broke, or nothing passed for `idle`.
-pub async fn join(a: &Rc<Conn>, b: &Rc<Conn>, timer: &mut Deadline, idle: Option<Duration>) -> Joined {
+pub async fn join(a: &ByteStream, b: &ByteStream, timer: &mut Deadline, idle: Option<Duration>) -> Joined {
     let mut judge = Judge { opened: None, first_limit: None, connected: clock::instant() };
     join_judged(a, b, timer, idle, &mut judge).await
 }
 
 async fn join_judged(
-    near: &Rc<Conn>,
-    far: &Rc<Conn>,
+    near: &ByteStream,
+    far: &ByteStream,
     timer: &mut Deadline,
     idle: Option<Duration>,
     judge: &mut Judge<'_>,
 ) -> Joined {
     let mut joined = Joined::default();
-    let mut up = Way::default();
-    let mut down = Way::default();
+    let mut up = TunnelDirection::default();
+    let mut down = TunnelDirection::default();
     let mut active_at = clock::instant();
     poll_fn(|cx| {
         let before = joined.up + joined.down;
@@ -244,7 +225,7 @@ async fn join_judged(
     joined
 }
 
-fn note_first(joined: &mut Joined, before: u64, now: Instant, up: &Way) {
+fn note_first(joined: &mut Joined, before: u64, now: Instant, up: &TunnelDirection) {
     if joined.first_down.is_none() && joined.down > 0 {
         joined.first_down = Some(now);
     } else if joined.first_down.is_some()
@@ -258,21 +239,21 @@ fn note_first(joined: &mut Joined, before: u64, now: Instant, up: &Way) {
 
 /// One direction of a tunnel.
 #[derive(Default)]
-struct Way {
+struct TunnelDirection {
     ended: bool,
     shut: bool,
     passed: u64,
     moved: bool,
 }
 
-impl Way {
+impl TunnelDirection {
     fn take_passed(&mut self) -> u64 {
         self.moved = self.passed > 0;
         std::mem::take(&mut self.passed)
     }
 
     /// Moves what there is; ready when `from` has ended and `to` has been told.
-    fn poll(&mut self, cx: &mut Context<'_>, from: &Conn, to: &Conn) -> Poll<io::Result<()>> {
+    fn poll(&mut self, cx: &mut Context<'_>, from: &ByteStream, to: &ByteStream) -> Poll<io::Result<()>> {
         loop {
             if from.has_ahead() {
                 match from.poll_pass(cx, to) {
@@ -360,10 +341,10 @@ mod tests {
         let (mut client, near) = tokio::io::duplex(64);
         let far = Holding::default();
         let sent = Rc::clone(&far.sent);
-        let near = Conn::new(Io::Boxed(Box::new(near)), Buf::default(), None);
-        let far = Conn::new(Io::Boxed(Box::new(far)), Buf::default(), None);
+        let near = ByteStream::new(Io::Boxed(Box::new(near)), Buf::default(), None);
+        let far = ByteStream::new(Io::Boxed(Box::new(far)), Buf::default(), None);
         client.write_all(b"hello").await.expect("writes");
-        let mut way = Way::default();
+        let mut way = TunnelDirection::default();
         let moved = poll_fn(|cx| {
             assert!(way.poll(cx, &near, &far).is_pending(), "the client stays");
             if sent.borrow().is_empty() { Poll::Pending } else { Poll::Ready(()) }

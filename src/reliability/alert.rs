@@ -21,11 +21,11 @@ use crate::units::At;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sign {
-    /// Over the threshold.
     Bad,
-    /// Neither over the threshold nor below half of it.
+    /// Not bad, and not as far from the threshold as good is (for shares of replies, half
+    /// of it; for resources, `margin`).
     Between,
-    /// Below half of the threshold.
+    /// Far enough below the threshold to count as over.
     Good,
     /// Not observable, or nothing to judge by.
     Blind,
@@ -63,34 +63,32 @@ pub struct AlertLook {
     pub first_bad: Option<At>,
 }
 
-/// Where it is.
+/// The state of one alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Nothing is the matter.
     Quiet,
-    /// Suspected.
+    /// Suspected: bad, and nobody has been called.
     Pending {
-        /// Since when.
+        /// When it was suspected.
         since: At,
-        /// Good since then.
+        /// Since when it has been good; `None`: it was bad at the last sight.
         good_since: Option<At>,
     },
-    /// Confirmed.
+    /// Confirmed: somebody may be called.
     Firing {
-        /// Since when.
+        /// When it was confirmed.
         since: At,
-        /// Good since then.
+        /// Since when it has been good; `None`: it was bad at the last sight.
         good_since: Option<At>,
     },
 }
 
-/// What changed.
+/// A change of the phase, or of its way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlertMove {
-    /// Quiet → pending.
     Suspected,
-    /// Pending → firing.
     Confirmed,
     /// Pending → quiet: never mind.
     Cleared,
@@ -98,7 +96,7 @@ pub enum AlertMove {
     Calming,
     /// Firing, and bad again.
     Relapsed,
-    /// Firing → quiet.
+    /// Firing → quiet: the condition has ended.
     Over,
 }
 
@@ -106,13 +104,12 @@ pub enum AlertMove {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Alert {
-    /// Where it is.
     pub phase: Phase,
     /// When it went bad, this time.
     pub first_bad: Option<At>,
     /// When it was good again, this time.
     pub recovered: Option<At>,
-    /// Relapses, this time.
+    /// Relapses since it was suspected.
     pub flaps: u32,
     /// Since when nothing has been seen of it; `None`: the last look saw something.
     pub unseen: Option<At>,
@@ -146,12 +143,12 @@ impl Alert {
         Self { phase, first_bad: Some(first_bad), ..Self::default() }
     }
 
-    /// Not quiet.
+    /// Suspected or confirmed: not quiet.
     pub fn is_live(&self) -> bool {
         self.phase != Phase::Quiet
     }
 
-    /// Firing.
+    /// Confirmed, and not yet over.
     pub fn is_firing(&self) -> bool {
         matches!(self.phase, Phase::Firing { .. })
     }
@@ -253,7 +250,7 @@ impl Alert {
         self.quiet(now, AlertMove::Over);
     }
 
-    /// What always holds.
+    /// Asserts, in debug builds, what holds of every alert.
     pub fn check_invariants(&self) {
         debug_assert!(
             !self.is_live() || self.first_bad.is_some(),

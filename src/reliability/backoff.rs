@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Growth per step.
+/// Each wait is that much longer than the one before.
 const GROWTH: f64 = 1.5;
 /// Share of the wait by which it may be shorter or longer.
 const JITTER: f64 = 0.2;

@@ -67,7 +67,7 @@ impl PeakEwma {
 /// How well an endpoint suits the next attempt; the best there is comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
-    /// In rotation.
+    /// In rotation, and not tried.
     Good,
     /// In rotation, of the address family that is used when the preferred one is of no use.
     Fallback,

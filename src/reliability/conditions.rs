@@ -12,8 +12,8 @@ use crate::units::{At, Written as _};
 
 /// A certificate with less time left than this …
 const NEAR: Duration = Duration::from_secs(14 * 86_400);
-/// … and less than this part of its life is renewed too late: who renews by itself does so when a third is left (RFC 8555's
-/// clients, cert-manager).
+/// … and less than this part of its life is renewed too late: who renews by itself does so when a third is left
+/// (RFC 8555's clients, cert-manager).
 const PART: u32 = 3;
 /// A channel that has failed for this long is not away for a moment.
 const DAY: Duration = Duration::from_secs(86_400);

@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::At;
 
-/// What was counted.
+/// Replies or attempts that were counted, by how they went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
-    /// What went well.
+    /// Those that went well.
     pub good: u64,
     /// What did not. Client cancellations and business outcomes are neither.
     pub bad: u64,
 }
 
 impl Counts {
-    /// Both.
+    /// Good and bad ones together.
     pub fn total(self) -> u64 {
         self.good.saturating_add(self.bad)
     }
@@ -29,7 +29,7 @@ impl Counts {
         (self.total() > 0).then(|| self.bad as f64 / self.total() as f64)
     }
 
-    /// The sum.
+    /// The counts of both together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self { good: self.good.saturating_add(other.good), bad: self.bad.saturating_add(other.bad) }
@@ -46,25 +46,24 @@ impl Counts {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Windows {
-    /// The last second.
     pub s1: Counts,
-    /// Five seconds.
+    /// The last five seconds.
     pub s5: Counts,
-    /// Ten seconds.
+    /// The last ten seconds.
     pub s10: Counts,
-    /// Twenty seconds.
+    /// The last twenty seconds.
     pub s20: Counts,
-    /// One minute.
+    /// The last minute, by seconds.
     pub m1: Counts,
-    /// Five minutes.
+    /// The last five minutes, by seconds.
     pub m5: Counts,
-    /// Half an hour.
+    /// The last half hour, by minutes.
     pub m30: Counts,
-    /// One hour.
+    /// The last hour, by minutes.
     pub h1: Counts,
-    /// Six hours.
+    /// The last six hours, by minutes.
     pub h6: Counts,
-    /// Three days.
+    /// The last three days, by hours.
     pub d3: Counts,
 }
 
@@ -154,7 +153,7 @@ pub struct RollingCounts {
 }
 
 impl RollingCounts {
-    /// Empty at `now`.
+    /// Counts that begin at `now`.
     pub fn new(now: At) -> Self {
         Self {
             seconds: SliceRing::new([1, 5, 10, 20, 60, 300], now.second()),

@@ -54,11 +54,11 @@ pub fn turn(members: u64, draw: u64) -> Duration {
 /// Does this member call people?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Duty {
-    /// It alone does.
+    /// It does, and no other member: it has the lease.
     Holds,
     /// It does, and perhaps others too: nobody can say who should.
     Alone,
-    /// Another one does.
+    /// It does not: another member has the lease.
     Follows,
 }
 
@@ -72,7 +72,7 @@ impl Duty {
         }
     }
 
-    /// Does it call?
+    /// True when it calls people.
     pub fn acts(self) -> bool {
         match self {
             Self::Holds | Self::Alone => true,
@@ -160,7 +160,7 @@ impl Leadership {
 /// What a member sees: one of its live alerts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sighting {
-    /// Which.
+    /// The condition: rule, service and scope.
     pub key: AlertKey,
     /// What its own evidence says now.
     pub sign: Sign,
@@ -168,7 +168,6 @@ pub struct Sighting {
     pub first_bad: At,
     /// It has evidence enough to call somebody.
     pub confirmed: Confirmed,
-    /// How bad.
     pub severity: Severity,
     /// The service to blame, as far as known.
     #[serde(default)]
@@ -176,7 +175,7 @@ pub struct Sighting {
     /// One line for people.
     #[serde(default)]
     pub title: String,
-    /// Names and values.
+    /// Facts by name, for the incident.
     #[serde(default)]
     pub evidence: Vec<(String, String)>,
 }
@@ -185,24 +184,24 @@ pub struct Sighting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Confirmed {
-    /// Not yet.
+    /// The evidence only makes it suspected.
     NotYet,
-    /// Yes.
+    /// It is enough to call somebody.
     Yes,
 }
 
 /// A member, as the store has shown it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Neighbour {
-    /// Its name.
+    /// The member's name, as `process.name` says.
     pub member: Arc<str>,
-    /// Its start.
+    /// Which start of the member it is.
     pub boot: Arc<str>,
     /// How old its word was when it was read.
     pub age: Duration,
     /// When it was read.
     pub read: At,
-    /// What it sees.
+    /// Its live alerts when it wrote them.
     pub sees: Vec<Sighting>,
 }
 

@@ -27,12 +27,12 @@ pub enum Status {
     Degraded,
     /// It does not serve.
     Unhealthy,
-    /// Not observed.
+    /// Nothing is known: it was not observed.
     Unknown,
 }
 
 impl Status {
-    /// All of them.
+    /// In the order of the type.
     pub const ALL: [Self; 5] =
         [Self::Healthy, Self::Recovering, Self::Degraded, Self::Unhealthy, Self::Unknown];
 
@@ -51,9 +51,8 @@ impl Status {
 /// A status, and what it was decided by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// How it is.
     pub status: Status,
-    /// One sentence.
+    /// What it was decided by, in one sentence.
     pub reason: String,
 }
 
@@ -78,7 +77,7 @@ pub struct Dependency {
     pub ramping: bool,
     /// Bad exchanges in a row, the newest included.
     pub bad_in_a_row: u32,
-    /// Known addresses.
+    /// Addresses that its names have now.
     pub endpoints: usize,
     /// Those of them that pass their checks; `None`: they are not checked, or have not been yet.
     pub passing: Option<usize>,
@@ -87,7 +86,7 @@ pub struct Dependency {
 }
 
 impl Dependency {
-    /// How it is.
+    /// The status, by the worst that is known.
     pub fn health(&self) -> Health {
         let why = self.why.as_deref().unwrap_or("it was found open");
         let by_hand = |what: &str, reason: &str| format!("held {what} by an operator: {reason}");

@@ -68,7 +68,7 @@ struct LastUse {
 #[derive(Clone, Debug, Default)]
 pub struct Closings {
     last: Vec<LastUse>,
-    told: Option<Duration>,
+    closed_after: Option<Duration>,
 }
 
 impl Closings {
@@ -91,12 +91,12 @@ impl Closings {
         let before = std::mem::replace(last, LastUse { endpoint, at: now, idle }).idle;
         let (shorter, longer) = (before.min(idle), before.max(idle));
         let agree = between <= WITHIN && longer - shorter <= LATE + shorter / 4;
-        let news = self.told.is_none_or(|told| shorter < told - told / 4);
+        let news = self.closed_after.is_none_or(|told| shorter < told - told / 4);
         if !(agree && news) {
             return None;
         }
-        self.told = Some(shorter);
-        self.told
+        self.closed_after = Some(shorter);
+        self.closed_after
     }
 
     fn remember(&mut self, last: LastUse) {
@@ -108,9 +108,9 @@ impl Closings {
         self.last.push(last);
     }
 
-    /// What was told: the peer closes what has been idle for so long.
-    pub fn told(&self) -> Option<Duration> {
-        self.told
+    /// How long a connection was idle before the peer closed it; `None`: it was not seen doing so.
+    pub fn closed_after(&self) -> Option<Duration> {
+        self.closed_after
     }
 }
 
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(closings.seen(1, secs(5), t0), None);
         assert_eq!(closings.seen(1, Duration::from_millis(5_900), t0 + secs(7)), Some(secs(5)));
         assert_eq!(closings.seen(1, secs(5), t0 + secs(14)), None, "told already");
-        assert_eq!(closings.told(), Some(secs(5)));
+        assert_eq!(closings.closed_after(), Some(secs(5)));
     }
 
     #[test]
@@ -182,6 +182,6 @@ mod tests {
         // The next deploy, and one whose connections are all busy.
         assert_eq!(closings.seen(39, secs(2), t0 + secs(3_600)), None);
         assert_eq!(closings.seen(39, Duration::from_millis(40), t0 + secs(3_605)), None);
-        assert_eq!(closings.told(), None);
+        assert_eq!(closings.closed_after(), None);
     }
 }

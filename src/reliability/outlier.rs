@@ -17,9 +17,9 @@ use super::verdict::BadReason;
 
 /// Failures in a row, other than failures to connect, after which an endpoint is ejected.
 pub const ROW: u32 = 3;
-/// The first ejection.
+/// How long the first ejection of a row lasts.
 const FIRST: Duration = Duration::from_secs(1);
-/// The longest ejection.
+/// How long an ejection lasts at most.
 const LONGEST: Duration = Duration::from_secs(300);
 /// Share by which an ejection may be shorter or longer.
 const JITTER: f64 = 0.2;
@@ -27,7 +27,7 @@ const JITTER: f64 = 0.2;
 /// How many endpoints an upstream can do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// All endpoints.
+    /// All endpoints of the upstream.
     pub of: usize,
     /// Those in rotation besides this one.
     pub others: usize,

@@ -1,8 +1,8 @@
 //! Which connections end so that the others can go on: when memory is short, or when slow clients hold what is shared.
 //!
-//! Decides over plain numbers of one worker; refuses to know connections, buffers and clocks. The order is that of Envoy's
-//! overload manager (`reset_high_memory_stream`: those that hold most first) and of Apache's `mod_reqtimeout` (a rate, not a
-//! time).
+//! Decides over plain numbers of one worker; refuses to know connections, buffers and clocks. The order is that of
+//! Envoy's overload manager (`reset_high_memory_stream`: those that hold most first) and of Apache's `mod_reqtimeout`
+//! (a rate, not a time).
 //!
 //! Invariants: what holds no bytes is never ended for memory; what moves is never ended for it, nor for its rate; no more is
 //! ended than brings the sum back below the mark.
@@ -17,7 +17,7 @@ pub const RATE_OVER: u32 = 30;
 /// Marks of a budget of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marks {
-    /// All of it.
+    /// Bytes that may be buffered in all.
     pub limit: usize,
     /// From here on buffers stay small, and clients that hold more than [`Self::share`] get nothing more.
     pub tight: usize,
@@ -38,7 +38,7 @@ impl Marks {
 /// One connection, as far as memory is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holding {
-    /// The client's fingerprint.
+    /// The client's fingerprint, see [`Party`](crate::reliability::party::Party).
     pub client: u32,
     /// What it holds in buffers, the kernel's included.
     pub bytes: usize,

@@ -19,8 +19,8 @@ pub struct Party {
 }
 
 impl Party {
-    /// The fingerprint of a client: an IPv4 address, or the /64 network of an IPv6 one, since whoever has one address of it
-    /// has all.
+    /// The fingerprint of a client: an IPv4 address, or the /64 network of an IPv6 one, since whoever has one address
+    /// of it has all.
     pub fn client(address: IpAddr) -> u32 {
         match address {
             IpAddr::V4(v4) => v4.to_bits(),
@@ -37,8 +37,8 @@ impl Party {
     /// Buckets in which clients are counted; a power of two.
     pub const BUCKETS: usize = 1_024;
 
-    /// In which one a client's fingerprint is counted. Neighbours lie apart: the golden ratio of 2^32 (Knuth's multiplicative
-    /// hashing).
+    /// In which one a client's fingerprint is counted. Neighbours lie apart: the golden ratio of
+    /// 2^32 (Knuth's multiplicative hashing).
     pub fn bucket(client: u32) -> usize {
         (client.wrapping_mul(0x9E37_79B9) >> 22) as usize % Self::BUCKETS
     }
@@ -52,9 +52,9 @@ impl Party {
 /// Which good answers an upstream gave within [`LATELY`], as seen from one [`Party`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lately {
-    /// To another client.
+    /// To a client with another fingerprint.
     pub another_client: bool,
-    /// On another route.
+    /// On a route with another fingerprint.
     pub another_route: bool,
     /// When this client was last answered well; `None`: not lately.
     pub this_client: Option<Instant>,
@@ -65,7 +65,7 @@ pub struct Lately {
 /// Whom a failure is put down to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Blame {
-    /// Who asked.
+    /// The client and the route of the failed attempt.
     pub party: Party,
     /// Fingerprint of the endpoint.
     pub endpoint: u32,
@@ -142,7 +142,7 @@ impl PartyCounts {
 pub struct Contributions([PartyCounts; SHARES.len()]);
 
 impl Contributions {
-    /// Counts one failure.
+    /// Counts one failure for each share of its blame.
     pub fn add(&mut self, blame: &Blame) {
         for (counts, share) in self.0.iter_mut().zip(SHARES) {
             counts.add(blame.fingerprint(share), 1);

@@ -28,8 +28,8 @@ pub enum Reach {
 const LATELY: Duration = Duration::from_secs(60);
 /// Parties that are told apart.
 const KEPT: usize = 16;
-/// One client fails alone when at least so many others are served. One other may be a probe, and the one a gateway that
-/// everybody comes through.
+/// One client fails alone when at least so many others are served. One other may be a probe, and the one a gateway
+/// that everybody comes through.
 const OTHERS: usize = 2;
 
 /// Who was served, and when last.
@@ -110,7 +110,7 @@ pub struct Noise {
 const MINORITY: f64 = 4.0;
 
 impl Noise {
-    /// Nothing heard yet.
+    /// Of an upstream that nothing has been heard of.
     pub fn new(now: At) -> Self {
         Self { failing: Vec::new(), decayed: now, served: Served::default(), aside: RollingCounts::new(now) }
     }

@@ -26,7 +26,7 @@ pub struct Readings {
     pub holiday: bool,
     /// The name of the upstream behind the ingress listener.
     pub backend: Option<Arc<str>>,
-    /// All upstreams.
+    /// One reading for each upstream of the config.
     pub upstreams: Vec<UpstreamReading>,
     /// All measured route classes. Streams, long polls and WebSockets are left out by the shell.
     pub routes: Vec<RouteReading>,
@@ -49,17 +49,16 @@ pub struct Readings {
 /// Where the process is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stage {
-    /// It serves.
+    /// It takes traffic: failures are failures.
     #[default]
     Serving,
     /// It is about to end: what fails now is no incident.
     Draining,
 }
 
-/// One upstream.
+/// What is known of one upstream.
 #[derive(Clone, Debug)]
 pub struct UpstreamReading {
-    /// Its name.
     pub name: Arc<str>,
     /// Its breaker; `None`: it has none.
     pub breaker: Option<BreakerReading>,
@@ -81,9 +80,9 @@ pub struct UpstreamReading {
     pub reach: Reach,
     /// It starts beside Strop: requests of the ingress go there.
     pub beside: bool,
-    /// Verdicts.
+    /// Verdicts of attempts, by window.
     pub counts: Windows,
-    /// Attempts in flight.
+    /// Attempts that are in flight now.
     pub in_flight: u64,
 }
 
@@ -139,9 +138,8 @@ impl UpstreamReading {
 /// The breaker of an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerReading {
-    /// Its state.
     pub state: BreakerState,
-    /// Since when.
+    /// When it came to that state.
     pub since: At,
     /// The configured first wait.
     pub open_for: Duration,
@@ -152,10 +150,10 @@ pub struct BreakerReading {
 /// One class of routes.
 #[derive(Clone, Debug, Default)]
 pub struct RouteReading {
-    /// Its name.
+    /// The route's name, as metrics label it.
     pub class: Arc<str>,
-    /// Replies as the client got them: what a retry has saved is good; clients that left, 4xx, and what an operator's hold
-    /// refused are neither.
+    /// Replies as the client got them: what a retry has saved is good; clients that left, 4xx, and what an operator's
+    /// hold refused are neither.
     pub counts: Windows,
     /// Bad replies among these that one client alone got while others were served: they are that client's.
     pub of_one: Windows,
@@ -185,7 +183,7 @@ pub struct SlowCounts {
 /// How many took longer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Over {
-    /// All.
+    /// Replies, slow and fast ones.
     pub total: u64,
     /// Longer than the budget's target.
     pub warn: u64,
@@ -207,7 +205,7 @@ pub enum Resource {
 }
 
 impl Resource {
-    /// All of them.
+    /// In the order of the guide's table.
     pub const ALL: [Self; 4] = [Self::Cpu, Self::Memory, Self::Disk, Self::Network];
 
     /// As in the API.
@@ -224,7 +222,6 @@ impl Resource {
 /// One sample of a resource; a new one about every 5 s.
 #[derive(Clone, Debug)]
 pub struct ResourceReading {
-    /// What.
     pub what: Resource,
     /// Which one: a volume, an interface; often empty.
     pub which: Arc<str>,
@@ -239,7 +236,7 @@ pub struct ResourceReading {
 /// One payment processor: its requests that take payments. Test-mode keys are left out by the shell.
 #[derive(Clone, Debug)]
 pub struct PaymentReading {
-    /// The upstream.
+    /// The upstream that is the processor.
     pub vendor: Arc<str>,
     /// Bad: the processor failed (5xx, timeouts, 429, `api_error`). Good: it decided, either way.
     pub processor: Windows,
@@ -250,13 +247,12 @@ pub struct PaymentReading {
 /// A condition that another part of the process knows.
 #[derive(Clone, Debug)]
 pub struct Reported {
-    /// About what.
+    /// What the condition is about, such as "store".
     pub service: Arc<str>,
     /// The name of the condition: with the service, its identity.
     pub scope: Arc<str>,
-    /// What it says.
+    /// Whether the condition holds, as its reporter knows.
     pub sign: Sign,
-    /// How bad.
     pub severity: Severity,
     /// When it went bad, if known.
     pub first_bad: Option<At>,
@@ -264,6 +260,6 @@ pub struct Reported {
     pub confirm: Duration,
     /// One line for people.
     pub title: String,
-    /// Names and values.
+    /// Facts by name, for the incident.
     pub evidence: Vec<(String, String)>,
 }

@@ -18,13 +18,14 @@ pub struct RetryPolicy {
     pub budget_percent: u8,
     /// Retries per second that are always allowed.
     pub min_per_second: u32,
-    /// The first wait is drawn from 0 to this, each further one from twice the range, at most ten times it (Envoy's
-    /// fully jittered back-off).
+    /// The first wait is drawn from 0 to this, each further one from twice the range, at most ten times it
+    /// (Envoy's fully jittered back-off).
     pub backoff: Duration,
     /// How long an exchange waits for a connection while the upstream refuses it. Zero: not at all.
     pub wait: Duration,
 }
 
+/// Share and rate of the budget are Finagle's, the first back-off is Envoy's; one attempt more is made at most.
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
@@ -41,11 +42,11 @@ impl Default for RetryPolicy {
 /// What had left the process when an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// Provably nothing.
+    /// Provably not one byte of the request.
     Nothing,
     /// The upstream says that it took nothing of it.
     Refused,
-    /// Perhaps something.
+    /// Perhaps some of the request: the upstream may have acted on it.
     Maybe,
 }
 
@@ -63,7 +64,7 @@ pub struct Repeatable {
 /// How an attempt failed, as far as another one depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FailedTry {
-    /// What had left.
+    /// How much of the request had left.
     pub sent: Sent,
     /// Was there no connection at all?
     pub unconnected: bool,
@@ -78,7 +79,7 @@ pub struct FailedTry {
 /// The attempts of one exchange so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attempts {
-    /// Attempts made.
+    /// Attempts that were made so far.
     pub made: u32,
     /// The free repetition after a reset is spent.
     repeated: bool,
@@ -90,7 +91,7 @@ pub struct Attempts {
     waiting_since: Option<Instant>,
 }
 
-/// What comes next.
+/// What the exchange does after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextAttempt {
     /// The exchange ends with what it has.
@@ -153,8 +154,8 @@ impl Attempts {
     }
 }
 
-/// Retries that are still allowed: a share of the requests of the last ten seconds, and a few per second in any case
-/// (Finagle's retry budget).
+/// Retries that are still allowed: a share of the requests of the last ten seconds, and a few per second in any
+/// case (Finagle's retry budget).
 #[derive(Clone, Debug)]
 pub struct RetryBudget {
     tokens: f64,

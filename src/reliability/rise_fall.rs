@@ -1,7 +1,22 @@
 //! Rise and fall: how many checks in a row decide whether an endpoint is there.
 //!
-//! A single check decides nothing unless the policy says one; a check of the other kind begins the row anew. The names are
-//! HAProxy's (`rise`, `fall`).
+//! A single check decides nothing unless the policy says one; a check of the other kind begins the row anew. The names
+//! are HAProxy's (`rise`, `fall`).
+
+/// What a check of an endpoint, or a round of them over all endpoints of an upstream, found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// The endpoint is well; of a round: at least one is.
+    Passed,
+    /// It is not; of a round: none is.
+    Failed,
+}
+
+impl<T, E> From<&Result<T, E>> for Check {
+    fn from(checked: &Result<T, E>) -> Self {
+        if checked.is_ok() { Self::Passed } else { Self::Failed }
+    }
+}
 
 /// The checks in a row of one endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,14 +27,18 @@ pub struct RiseFall {
 
 impl RiseFall {
     /// After one more check; `Some` when that decides: `fall` bad ones in a row, or `rise` good ones.
-    pub fn checked(&mut self, passed: bool, fall: u32, rise: u32) -> Option<bool> {
-        if passed {
-            (self.good, self.bad) = (self.good.saturating_add(1), 0);
-            (self.good >= rise).then_some(true)
-        } else {
-            (self.good, self.bad) = (0, self.bad.saturating_add(1));
-            (self.bad >= fall).then_some(false)
-        }
+    pub fn checked(&mut self, check: Check, fall: u32, rise: u32) -> Option<Check> {
+        let (row, needed) = match check {
+            Check::Passed => {
+                (self.good, self.bad) = (self.good.saturating_add(1), 0);
+                (self.good, rise)
+            }
+            Check::Failed => {
+                (self.good, self.bad) = (0, self.bad.saturating_add(1));
+                (self.bad, fall)
+            }
+        };
+        (row >= needed).then_some(check)
     }
 
     /// Is the last check bad? The next one is made sooner, whether they are enough or not.
@@ -37,28 +56,28 @@ mod tests {
     #[test]
     fn one_bad_check_is_a_suspicion_and_three_are_a_verdict() {
         let mut row = RiseFall::default();
-        assert_eq!(row.checked(false, 3, 2), None);
+        assert_eq!(row.checked(Check::Failed, 3, 2), None);
         assert!(row.is_suspect());
-        assert_eq!(row.checked(false, 3, 2), None);
-        assert_eq!(row.checked(false, 3, 2), Some(false));
-        assert_eq!(row.checked(true, 3, 2), None);
-        assert_eq!(row.checked(true, 3, 2), Some(true));
+        assert_eq!(row.checked(Check::Failed, 3, 2), None);
+        assert_eq!(row.checked(Check::Failed, 3, 2), Some(Check::Failed));
+        assert_eq!(row.checked(Check::Passed, 3, 2), None);
+        assert_eq!(row.checked(Check::Passed, 3, 2), Some(Check::Passed));
     }
 
     proptest! {
         #[test]
         fn a_decision_is_what_the_last_checks_all_say(
-            checks in proptest::collection::vec(any::<bool>(), 1..40),
+            checks in proptest::collection::vec(prop_oneof![Just(Check::Passed), Just(Check::Failed)], 1..40),
             fall in 1_u32..5,
             rise in 1_u32..5,
         ) {
             let mut row = RiseFall::default();
-            for (at, passed) in checks.iter().enumerate() {
-                let decided = row.checked(*passed, fall, rise);
-                let same = checks[..=at].iter().rev().take_while(|one| *one == passed).count();
-                let needed = if *passed { rise } else { fall } as usize;
-                prop_assert_eq!(decided, (same >= needed).then_some(*passed));
-                prop_assert_eq!(row.is_suspect(), !passed);
+            for (at, check) in checks.iter().enumerate() {
+                let decided = row.checked(*check, fall, rise);
+                let same = checks[..=at].iter().rev().take_while(|one| *one == check).count();
+                let needed = if *check == Check::Passed { rise } else { fall } as usize;
+                prop_assert_eq!(decided, (same >= needed).then_some(*check));
+                prop_assert_eq!(row.is_suspect(), *check == Check::Failed);
             }
         }
     }

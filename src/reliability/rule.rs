@@ -89,7 +89,7 @@ impl Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Cosmetic, a warning.
+    /// Cosmetic issues and non-critical warnings, in the guide's words.
     Low,
     /// Minor trouble, more errors than usual.
     Medium,
@@ -113,7 +113,7 @@ impl Severity {
         }
     }
 
-    /// Reads a label.
+    /// Reads the label back; `None`: it is no severity.
     pub fn read(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|severity| severity.label() == text)
     }
@@ -132,7 +132,6 @@ impl Severity {
 /// What an alert is about: its identity. Never a measured value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AlertKey {
-    /// Which rule.
     pub rule: Rule,
     /// An upstream, a route class, a resource.
     pub service: Arc<str>,

@@ -14,11 +14,11 @@ pub const LATELY: Duration = Duration::from_secs(10);
 /// What is shared, as one client finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Occupancy {
-    /// Places in all.
+    /// Places that there are in all.
     pub places: usize,
-    /// In use.
+    /// Places in use, by any client.
     pub taken: usize,
-    /// By this client.
+    /// Places in use by this client.
     pub own: usize,
 }
 

@@ -15,23 +15,23 @@ use crate::units::At;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Label {
-    /// The rule's label.
+    /// The label of the alert's rule.
     Rule,
     /// An upstream, a route class, a resource.
     Service,
     /// Which part of it.
     Scope,
-    /// The severity's label.
+    /// The label of the incident's severity.
     Severity,
 }
 
-/// How it compares.
+/// Whether the text must be the same or another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Comparison {
-    /// The same text.
+    /// The texts are the same.
     #[serde(rename = "=")]
     Is,
-    /// Another text.
+    /// The texts are not the same.
     #[serde(rename = "!=")]
     IsNot,
 }
@@ -41,9 +41,8 @@ pub enum Comparison {
 pub struct Matcher {
     /// What it looks at.
     pub label: Label,
-    /// How it compares.
     pub is: Comparison,
-    /// With what.
+    /// The text to compare with.
     pub value: String,
 }
 
@@ -83,13 +82,12 @@ pub struct Silence {
     /// All of them must fit. A silence has at least one; maintenance without any is of everything.
     #[serde(default)]
     pub matchers: Vec<Matcher>,
-    /// From then on.
+    /// When it begins to hold calls back.
     pub from: At,
-    /// Until then.
+    /// When it ends (exclusive).
     pub until: At,
-    /// Who.
     pub actor: String,
-    /// Why.
+    /// Why, in the words of whoever set it.
     pub reason: String,
 }
 

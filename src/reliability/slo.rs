@@ -12,7 +12,7 @@ use super::significance;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// What is promised.
+/// What is promised, and over which period.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Objective {
     /// Share of good ones, above 0 and below 1: 0.999 by the guide ("error rate < 0.1 %").
@@ -85,7 +85,7 @@ pub struct ErrorBudget {
 /// How urgent a pair is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
-    /// Somebody is called.
+    /// Somebody is called at once.
     Page,
     /// Somebody looks at it in working hours.
     Ticket,
@@ -100,7 +100,7 @@ pub struct WindowPair {
     pub short: Duration,
     /// The burn rate that both must reach.
     pub rate: f64,
-    /// What it means.
+    /// What follows when both windows burn.
     pub urgency: Urgency,
 }
 
@@ -143,7 +143,7 @@ fn at_least(windows: &Windows, span: Duration) -> Counts {
 /// A pair that burns.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BurningPair {
-    /// Which.
+    /// The pair of windows that burns.
     pub pair: WindowPair,
     /// Over the long window.
     pub long_rate: f64,

@@ -28,9 +28,8 @@ pub enum StepCause {
 /// One step of the wall clock against the monotonic one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockStep {
-    /// Milliseconds; negative: back.
+    /// Milliseconds; negative: the wall clock went back.
     pub by: i64,
-    /// What moved it.
     pub cause: StepCause,
 }
 
@@ -53,7 +52,7 @@ impl ClockStep {
     }
 
     /// One line for people.
-    pub fn told(self) -> String {
+    pub fn describe(self) -> String {
         let length = self.span();
         match self.cause {
             StepCause::Slept => format!("the machine slept for {length}: nobody looked meanwhile"),
@@ -80,8 +79,8 @@ impl Steps {
         self.ahead
     }
 
-    /// One look: `wall` is what the wall clock says, `steady` the wall clock of the start plus what has passed since. Gives a
-    /// step in milliseconds.
+    /// One look: `wall` is what the wall clock says, `steady` the wall clock of the start plus what has passed since.
+    /// Gives a step in milliseconds.
     pub fn look(&mut self, wall: At, steady: At) -> Option<i64> {
         let ahead = wall.0.saturating_sub(steady.0);
         let by = ahead.saturating_sub(self.ahead);
@@ -124,7 +123,7 @@ mod tests {
             StepCause::Set,
             "it slept, and was set back by two hours"
         );
-        let told = ClockStep::of(-2 * HOUR, Duration::ZERO).told();
+        let told = ClockStep::of(-2 * HOUR, Duration::ZERO).describe();
         assert!(told.starts_with("the clock was set back by 2h:"), "{told}");
     }
 

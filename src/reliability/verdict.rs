@@ -1,7 +1,7 @@
 //! How one attempt counts, and against whom.
 //!
-//! The one judge. It gets what is known of an attempt (what was sent, over which kind of connection, what the peer said,
-//! what is local) and says whether that is evidence at all. Refuses to know what carried the attempt.
+//! The one judge. It gets what is known of an attempt (what was sent, over which kind of connection, what the peer
+//! said, what is local) and says whether that is evidence at all. Refuses to know what carried the attempt.
 //!
 //! Invariant: a failure that says nothing of the peer is [`Verdict::Inconclusive`], never [`Verdict::Bad`]. Envoy
 //! separates locally originated errors in the same way (`split_external_local_origin_errors`); nginx and HAProxy
@@ -16,7 +16,7 @@ pub use super::retry_after::{RETRY_AFTER_CAP, parse_retry_after};
 /// How one attempt counts for its upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Answered, in time.
+    /// Answered in time, with no bad status.
     Good,
     /// Answered, but slower than the slow-call limit. Good for everything but the slow-call rate.
     Slow,
@@ -60,7 +60,7 @@ impl Verdict {
 pub enum Last {
     /// The client gets what came of it.
     Yes,
-    /// Another attempt followed.
+    /// Another attempt followed, and the client never saw this one.
     No,
 }
 
@@ -79,7 +79,6 @@ impl Against {
     /// All of them, for metrics.
     pub const ALL: [Self; 3] = [Self::Nobody, Self::Endpoint, Self::Upstream];
 
-    /// The metric label.
     pub fn label(self) -> &'static str {
         match self {
             Self::Nobody => "nobody",
@@ -92,9 +91,9 @@ impl Against {
 /// Why an attempt was bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BadReason {
-    /// No connection.
+    /// No TCP connection came about.
     Connect,
-    /// No TLS session.
+    /// The TLS handshake failed.
     Tls,
     /// Nothing came in time.
     Timeout,
@@ -111,7 +110,6 @@ impl BadReason {
     pub const ALL: [Self; 6] =
         [Self::Connect, Self::Tls, Self::Timeout, Self::Reset, Self::Status, Self::Protocol];
 
-    /// The metric label.
     pub fn label(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -165,7 +163,6 @@ impl Inconclusive {
         Self::Stalled,
     ];
 
-    /// The metric label.
     pub fn label(self) -> &'static str {
         match self {
             Self::ClientGone => "abandoned",
@@ -184,7 +181,7 @@ impl Inconclusive {
 pub enum Outcome {
     /// A final response head.
     Answered {
-        /// 200–999.
+        /// Status of the head, 200 to 999.
         status: u16,
         /// `Retry-After`, when there was one.
         retry_after: Option<Duration>,
@@ -193,7 +190,7 @@ pub enum Outcome {
         /// From the admission to the head.
         took: Duration,
     },
-    /// No head.
+    /// No head of an answer came.
     Failed(Failure),
     /// The client left first.
     ClientGone,
@@ -202,7 +199,6 @@ pub enum Outcome {
 /// An attempt without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What went wrong.
     pub why: BadReason,
     /// What had left the process.
     pub sent: Sent,
@@ -242,6 +238,8 @@ pub struct JudgePolicy {
     pub slow_after: Option<Duration>,
 }
 
+/// All 5xx but 501 and 505, which say that the request asks for too much (HAProxy's `observe layer7`
+/// leaves them out, too).
 impl Default for JudgePolicy {
     fn default() -> Self {
         Self { bad_statuses: vec![(500, 500), (502, 504), (506, 599)], slow_after: None }

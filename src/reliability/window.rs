@@ -9,14 +9,14 @@ use super::party::{Blame, Contributions};
 
 const BUCKETS: u64 = 10;
 
-/// What was counted.
+/// Verdicts that were counted, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// All verdicts that count.
     pub total: u64,
     /// Bad and rate-limited ones.
     pub bad: u64,
-    /// Slow ones.
+    /// Verdicts that were slow.
     pub slow: u64,
     /// Bad ones that say something new: what was in flight together, or failed within one lump, is one.
     pub events: u64,
@@ -57,7 +57,7 @@ impl Window {
         Self { span, origin: now, newest: 0, buckets: [Bucket::default(); BUCKETS as usize] }
     }
 
-    /// Counts at `now`.
+    /// Counts verdicts in the bucket of `now`.
     pub fn count(&mut self, what: Tally, now: Instant) {
         self.turn(now);
         if let Some(bucket) = self.buckets.get_mut((self.newest % BUCKETS) as usize) {

@@ -12,7 +12,7 @@ use jiff::{Timestamp, ToSpan as _};
 use super::hours::{DAY_MINUTES, ServiceHours};
 use crate::units::At;
 
-/// A time zone.
+/// A time zone with its IANA name.
 #[derive(Clone, Debug)]
 pub struct ReportZone {
     name: String,
@@ -28,7 +28,7 @@ pub struct Month {
 /// A calendar day of a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CalendarDay {
-    /// As `2026-10-25`.
+    /// Written as `2026-10-25`.
     pub date: String,
     /// The day of the month, from 1.
     pub number: i8,
@@ -37,7 +37,7 @@ pub struct CalendarDay {
 }
 
 impl Month {
-    /// Reads `2026-10`.
+    /// Reads a month that is written as `2026-10`; `Err` says what to write.
     pub fn read(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is no month; write it as \"2026-10\"");
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -50,12 +50,12 @@ impl Month {
         if (1970..9_999).contains(&year) { Ok(Self { first }) } else { Err(wrong()) }
     }
 
-    /// As `2026-10`.
+    /// Written as `2026-10`.
     pub fn code(self) -> String {
         format!("{:04}-{:02}", self.first.year(), self.first.month())
     }
 
-    /// As `October 2026`.
+    /// Written as `October 2026`.
     pub fn title(self) -> String {
         self.first.strftime("%B %Y").to_string()
     }
@@ -74,7 +74,6 @@ impl ReportZone {
         Ok(Self { name: zone.iana_name().unwrap_or("UTC").to_owned(), zone })
     }
 
-    /// Its IANA name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -136,7 +135,7 @@ impl ReportZone {
             .to_zoned_datetime(self.zone.clone())
     }
 
-    /// As `2026-10-25T02:30:00+02:00`.
+    /// Written as `2026-10-25T02:30:00+02:00`.
     pub fn rfc3339(&self, at: At) -> String {
         self.local(at).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
     }
@@ -146,7 +145,7 @@ impl ReportZone {
         self.local(at).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
     }
 
-    /// As `2026-10-25`.
+    /// Written as `2026-10-25`.
     pub fn date(&self, at: At) -> String {
         self.local(at).date().to_string()
     }

@@ -69,8 +69,8 @@ pub(super) fn as_share<T: Copy + Into<Option<f64>>, S: serde::Serializer>(
     serde::Serialize::serialize(&share.map(|percent| percent / 100.0), to)
 }
 
-/// A good share as a percentage with `digits` (0 to 9) after the point, cut off and never rounded up: 99.9999 is not 100.
-/// "–" of nothing.
+/// A good share as a percentage with `digits` (0 to 9) after the point, cut off and never rounded up: 99.9999 is
+/// not 100. "–" of nothing.
 pub(super) fn share(part: u64, whole: u64, digits: u32) -> String {
     let scaled = u128::from(part) * 100 * 10_u128.pow(digits);
     percent(scaled.checked_div(u128::from(whole)), digits)

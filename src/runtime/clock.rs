@@ -9,13 +9,13 @@ use std::time::{Duration, Instant, SystemTime};
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// For arithmetic.
+    /// For arithmetic: it never jumps.
     pub instant: Instant,
     /// For people; may jump.
     pub wall: SystemTime,
 }
 
-/// Both clocks.
+/// Reads both clocks, one after the other.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
 pub fn now() -> Moment {
     Moment { instant: instant(), wall: SystemTime::now() }
@@ -27,8 +27,8 @@ pub fn instant() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// How long the machine has been up, its sleep included: what the monotonic clock counts, and what it does not. `None`: not
-/// observable.
+/// How long the machine has been up, its sleep included: what the monotonic clock counts, and what it does
+/// not. `None`: not observable.
 pub fn uptime() -> Option<Duration> {
     let text = std::fs::read_to_string("/proc/uptime").ok()?;
     let seconds: f64 = text.split_ascii_whitespace().next()?.parse().ok()?;
@@ -98,7 +98,7 @@ pub fn rfc3339(wall: SystemTime) -> String {
     text
 }
 
-/// Appends [`rfc3339`].
+/// Appends the moment as [`rfc3339`] writes it.
 pub fn put_rfc3339(out: &mut String, wall: SystemTime) {
     let stamp = jiff::Timestamp::try_from(wall).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let _ = write!(out, "{stamp:.3}"); // a String takes all

@@ -24,7 +24,7 @@ pub fn channel() -> (Stop, Drain) {
 }
 
 impl Stop {
-    /// Asks everybody.
+    /// Asks all holders of a [`Stop`] to end.
     pub fn request(&self) {
         // Nobody left to ask is as good as everybody gone.
         let _ = self.ask.send(true);
@@ -37,7 +37,7 @@ impl Stop {
 }
 
 impl Drain {
-    /// Until [`Stop::request`].
+    /// Waits until [`Stop::request`] was called.
     pub async fn requested(&self) {
         let mut asked = self.asked.clone();
         // An error means that the asker is gone: time to go as well.
@@ -49,7 +49,7 @@ impl Drain {
         Self { asked: self.asked.clone(), _held: None }
     }
 
-    /// Was it asked?
+    /// Whether [`Stop::request`] was called.
     pub fn is_requested(&self) -> bool {
         *self.asked.borrow()
     }

@@ -63,8 +63,8 @@ fn number(fd: BorrowedFd<'_>) -> u64 {
     u64::from(fd.as_raw_fd().unsigned_abs())
 }
 
-/// Is it one of those that are kept? The kernel gives the lowest that is free (POSIX, open): so all others are in use. Costs no
-/// system call.
+/// Is it one of those that are kept? The kernel gives the lowest that is free (POSIX, open): so all others are in use.
+/// Costs no system call.
 pub fn is_reserved(fd: BorrowedFd<'_>) -> bool {
     number(fd) >= FIRST_KEPT.load(Ordering::Relaxed)
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::clock;
 
-/// Between two looks.
+/// Time between two looks at the clock.
 const TICK: Duration = Duration::from_millis(250);
 /// Looks that are this far apart had a pause between them. A busy machine wakes a thread within milliseconds, and a control
 /// group out of its CPU quota within a few periods of 100 ms; deadlines are seconds.
@@ -26,7 +26,7 @@ const KEPT: usize = 64;
 /// The process stood still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pause {
-    /// From 1.
+    /// Counted from 1 since the start.
     pub number: u64,
     /// The last look before it.
     pub from: Instant,

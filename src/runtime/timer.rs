@@ -4,8 +4,8 @@
 //! timer wheel, so it is moved only when the wanted deadline is earlier than the armed one; when it goes off too
 //! early it is armed again. A connection with 30 s deadlines touches the wheel twice a minute.
 //!
-//! While the process stands still nobody can keep a deadline: those of an exchange, and [`within`], are later by as long as
-//! that took ([`pauses`]).
+//! While the process stands still nobody can keep a deadline: those of an exchange, and [`within`], are later by as
+//! long as that took ([`pauses`]).
 
 use std::future::Future;
 use std::pin::{Pin, pin};

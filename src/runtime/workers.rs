@@ -30,7 +30,7 @@ impl Workers {
         Ok(Self { threads })
     }
 
-    /// Have all ended?
+    /// True when all threads have ended.
     pub fn are_done(&self) -> bool {
         self.threads.iter().all(JoinHandle::is_finished)
     }

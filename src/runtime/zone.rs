@@ -17,12 +17,11 @@ impl Zone {
         Some(Self { zone, name })
     }
 
-    /// All names.
+    /// IANA names of all time zones.
     pub fn names() -> Vec<String> {
         jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect()
     }
 
-    /// Its name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -53,7 +52,7 @@ impl Zone {
 /// A day of the calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holiday {
-    /// `2026-12-25`.
+    /// One day, written as `2026-12-25`.
     Once(jiff::civil::Date),
     /// `12-25`; the year says nothing.
     EachYear(jiff::civil::Date),

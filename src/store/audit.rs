@@ -37,7 +37,7 @@ const PAGE: i64 = 1_000;
 pub struct ChainEnd {
     /// Which row; 0: none yet.
     pub seq: i64,
-    /// Its hash.
+    /// Hash of that row: hex, or `hmac:` and hex with a key.
     pub hash: String,
 }
 

@@ -46,15 +46,15 @@ pub struct Manifest {
     pub database: String,
     /// The copy's name, in the same directory.
     pub file: String,
-    /// Its length.
+    /// Length of the copy in bytes.
     pub bytes: u64,
     /// SHA-256 of the copy, hex.
     pub sha256: String,
-    /// Rows by table.
+    /// Number of rows in each table.
     pub rows: BTreeMap<String, i64>,
     /// The last row of the audit chain; 0: none.
     pub audit_seq: i64,
-    /// Its hash.
+    /// Hash of that row of the audit chain.
     pub audit_hash: String,
 }
 
@@ -73,12 +73,7 @@ pub enum BackupError {
     Store(#[from] StoreError),
     /// The copy cannot be written or read.
     #[error("{path}: {error}")]
-    Io {
-        /// Which file.
-        path: String,
-        /// Why.
-        error: io::Error,
-    },
+    Io { path: String, error: io::Error },
     /// The copy is not what it should be.
     #[error("the copy is bad: {0}")]
     Bad(String),

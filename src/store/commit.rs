@@ -7,8 +7,8 @@ use super::rows::millis;
 use super::sql;
 use crate::runtime::clock;
 
-/// One transaction, told apart by its writer and number; the end of the audit chain where it was touched. Rows of this start alone wait for no other writer: a fleet's ledgers go side by
-/// side.
+/// Writes one transaction, told apart by its writer and number, and gives the end of the audit chain where it was
+/// touched. Rows of this start alone wait for no other writer: a fleet's ledgers go side by side.
 pub(super) async fn commit(
     conn: &mut Conn,
     batch: &Batch,

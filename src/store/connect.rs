@@ -12,7 +12,7 @@ use sqlx::{ConnectOptions as _, SqlSafeStr as _};
 use super::db::{Conn, DbError, DbFault, Pool};
 use super::error::StoreError;
 use super::session::{PATIENCE, ServerRoute};
-use crate::config::{Store as StoreConfig, StoreAt};
+use crate::config::{StoreAt, StoreConfig};
 use crate::telemetry::event::StoreEvent;
 
 /// All migrations, oldest first.
@@ -62,7 +62,7 @@ impl Db {
         }
     }
 
-    /// "sqlite" or "postgresql".
+    /// As it is told to operators: "sqlite" or "postgresql".
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Sqlite(_) => "sqlite",

@@ -10,7 +10,7 @@ use super::session::Session;
 /// What a failure means for what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DbFault {
-    /// The database's.
+    /// The database cannot do it now; it may later.
     Down(DatabaseState),
     /// The asker's: it would fail again.
     Refused,
@@ -249,7 +249,7 @@ macro_rules! query {
 }
 pub(super) use query;
 
-/// One connection.
+/// One connection to either kind of database.
 #[derive(Debug)]
 pub(super) enum Conn {
     Sqlite(SqliteConnection),

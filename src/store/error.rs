@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use super::rows::Millis;
-use crate::telemetry::upstreams::Seconds;
+use crate::telemetry::seconds::Seconds;
 
 /// How the database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatabaseState {
-    /// It takes writes.
     Ok,
     /// Nobody answers, the file cannot be opened, or another process holds it too long.
     Unreachable,
@@ -23,7 +22,6 @@ pub enum DatabaseState {
 }
 
 impl DatabaseState {
-    /// All of them.
     pub const ALL: [Self; 6] =
         [Self::Ok, Self::Unreachable, Self::Full, Self::Damaged, Self::Gone, Self::Replaced];
 
@@ -45,9 +43,8 @@ impl DatabaseState {
 pub struct MovedAside {
     /// Where it is now.
     pub to: PathBuf,
-    /// When.
     pub at: Millis,
-    /// What was found.
+    /// What the database said of the damage.
     pub why: String,
 }
 
@@ -58,7 +55,7 @@ pub struct StoreStatus {
     pub state: DatabaseState,
     /// Since when it is so.
     pub since: Millis,
-    /// "sqlite" or "postgresql".
+    /// The kind of database: "sqlite" or "postgresql".
     pub database: &'static str,
     /// Durable writes that wait in memory, in number.
     pub backlog: usize,
@@ -91,9 +88,8 @@ pub enum StoreError {
     /// The database's: it may work later.
     #[error("the store is {}: {why}", state.as_str())]
     Unavailable {
-        /// How it is.
         state: DatabaseState,
-        /// What it said.
+        /// What the database or the system said.
         why: String,
     },
     /// The database's: as many writes wait as may.
@@ -119,7 +115,7 @@ impl StoreError {
         }
     }
 
-    /// The label.
+    /// A word for it, without its texts.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Config(_) => "config",

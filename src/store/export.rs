@@ -1,7 +1,7 @@
 //! The tables as a whole: counted, written out as JSON lines, and read back into an empty SQLite file.
 //!
-//! An export's first line is `{"strop":"export","format":1}`, each further one `{"table":"…","row":{"column":value,…}}`. Bytes are
-//! `{"hex":"…"}`.
+//! An export's first line is `{"strop":"export","format":1}`, each further one
+//! `{"table":"…","row":{"column":value,…}}`. A value of bytes is `{"hex":"…"}`.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::audit::hex;
 use super::db::{Arg, Conn, DbError, SqlValue};
 
-/// The first line.
+/// Number of the format, in an export's first line.
 const FORMAT: i64 = 1;
 /// Rows fetched or inserted at a time.
 const LOT: usize = 1_000;

@@ -81,8 +81,8 @@ pub(super) async fn rewrite(conn: &mut Conn, path: &Path) -> Result<(), DbError>
     put(&draft, path).map_err(|error| gone(path, error))
 }
 
-/// Gives the draft its name, unless somebody was faster. Logs of the file that is gone would be read as the new one's: they
-/// go aside.
+/// Gives the draft its name, unless somebody was faster. Logs of the file that is gone would be read as the
+/// new one's: they go aside.
 fn put(draft: &Path, path: &Path) -> io::Result<()> {
     fs::File::open(draft)?.sync_all()?;
     let stamp = clock::rfc3339(clock::now().wall);

@@ -1,5 +1,5 @@
-//! What members of a fleet ask of the store that they share: over the one connection that is open anyway, answered at once or not
-//! at all.
+//! What members of a fleet ask of the store that they share: over the one connection that is open anyway, answered at
+//! once or not at all.
 
 use tokio::sync::watch;
 

@@ -40,11 +40,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot, watch};
 
-pub use crate::config::Store as StoreConfig;
+pub use crate::config::StoreConfig;
 use crate::runtime::clock;
 use crate::runtime::tasks::Tasks;
 use crate::telemetry::event::StoreEvent;
-use crate::telemetry::upstreams::Seconds;
+use crate::telemetry::seconds::Seconds;
 pub use connect::check;
 use db::{DbError, DbFault, Pool};
 pub use error::{DatabaseState, MovedAside, StoreError, StoreStatus};

@@ -15,7 +15,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 use super::db::{Conn, DbError, DbFault, args};
 
-/// `Strp`.
+/// `Strp` in ASCII: the `application_id` of our files.
 pub(super) const OURS: i64 = 0x5374_7270;
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// Where it stands in the header.

@@ -13,26 +13,24 @@ const MOST: u32 = 1_000;
 /// Which incidents. `None`: whatever.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IncidentFilter {
-    /// In this state.
+    /// The word of a state of the lifecycle, such as "open".
     pub state: Option<String>,
-    /// Of this severity.
+    /// The word of a severity, such as "high".
     pub severity: Option<String>,
-    /// Of this service.
     pub service: Option<String>,
-    /// Of this trouble.
+    /// What makes two signals the same trouble.
     pub dedup_key: Option<String>,
     /// Only those without an end.
     pub unresolved: bool,
     /// Begun at or after.
     pub since: Option<Millis>,
-    /// Begun before.
+    /// Begun before this moment (exclusive).
     pub until: Option<Millis>,
 }
 
 /// Some rows, and where the next ones begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowPage<T> {
-    /// The rows.
     pub rows: Vec<T>,
     /// Hand it in for the next page; `None`: this was the last one.
     pub next: Option<String>,
@@ -95,7 +93,7 @@ impl Reader {
         self.all(sql, &[], |mut row| Ok((row.text()?, row.int()?))).await
     }
 
-    /// One incident.
+    /// The incident with this id; `None`: the store has none.
     pub async fn incident(&self, id: &str) -> Result<Option<IncidentRow>, StoreError> {
         Ok(self.all(INCIDENT, args![id], incident).await?.pop())
     }

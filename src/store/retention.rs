@@ -40,7 +40,7 @@ fn jumped(now: Millis, newest: Option<Millis>) -> bool {
 #[derive(Debug)]
 pub(super) struct Cleaner {
     keep: Retention,
-    /// The next pass.
+    /// When the next pass is due.
     pub(super) at: Instant,
     /// Passes of an hour until one deletes.
     whole_in: u32,

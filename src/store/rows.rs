@@ -14,13 +14,13 @@ pub fn millis(wall: SystemTime) -> Millis {
 /// One incident as it is now; its story is the timeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IncidentRow {
-    /// Its own.
+    /// The incident's id, given by the engine.
     pub id: String,
     /// What makes two signals the same trouble.
     pub dedup_key: String,
-    /// The lifecycle's word.
+    /// The word of its state in the lifecycle.
     pub state: String,
-    /// How bad.
+    /// The word of its severity.
     pub severity: String,
     /// Which rule opened it.
     pub rule: String,
@@ -28,7 +28,7 @@ pub struct IncidentRow {
     pub service: String,
     /// When the trouble began.
     pub started_at: Millis,
-    /// When it ended.
+    /// `None`: it has not ended.
     pub resolved_at: Option<Millis>,
     /// When this row changed.
     pub updated_at: Millis,
@@ -36,22 +36,20 @@ pub struct IncidentRow {
     pub revision: i64,
     /// Which sidecar wrote it.
     pub member: String,
-    /// Everything else, JSON.
+    /// All other facts of the incident as JSON; the columns beside it are for queries.
     pub body: String,
 }
 
 /// One line of an incident's timeline. Its number is given by the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewEntry {
-    /// Whose.
     pub incident_id: String,
-    /// When.
     pub at: Millis,
     /// A signal, an action, a note, a notification …
     pub kind: String,
-    /// Who.
+    /// The person or part of Strop that did it.
     pub actor: String,
-    /// JSON.
+    /// The entry itself as JSON, as the core writes it.
     pub body: String,
 }
 
@@ -60,22 +58,20 @@ pub struct NewEntry {
 pub struct EntryRow {
     /// 1, 2, 3 … within the incident.
     pub seq: i64,
-    /// What was added.
     pub entry: NewEntry,
 }
 
 /// Who did what. Its number and its hashes are given by the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// When.
     pub at: Millis,
-    /// Who.
+    /// The person, member or part of Strop that did it.
     pub actor: String,
-    /// What.
+    /// A word of a closed set, such as "audit.keyed".
     pub action: String,
-    /// To what.
+    /// The id or name of what it was done to.
     pub target: String,
-    /// JSON.
+    /// Facts of the action, such as its reason, as JSON.
     pub body: String,
 }
 
@@ -84,7 +80,6 @@ pub struct AuditEntry {
 pub struct AuditRow {
     /// 1, 2, 3 … without a gap.
     pub seq: i64,
-    /// What was told.
     pub entry: AuditEntry,
     /// The hash of the row before, hex; zeros for the first one.
     pub prev_hash: String,
@@ -116,7 +111,7 @@ impl Delivery {
         }
     }
 
-    /// Reads the word.
+    /// `None`: no word of this version.
     pub fn read(text: &str) -> Option<Self> {
         [Self::Waiting, Self::Sent, Self::Failed, Self::Dead].into_iter().find(|one| one.as_str() == text)
     }
@@ -125,21 +120,21 @@ impl Delivery {
 /// One message to one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotificationRow {
-    /// Its own.
+    /// The id that the receiver gets too; it stays over all attempts.
     pub id: String,
     /// About which incident; a test has none.
     pub incident_id: Option<String>,
     /// What makes two messages the same for the receiver.
     pub dedup_key: String,
-    /// Where to.
+    /// Name of the channel, as in `[notify.<name>]`.
     pub channel: String,
     /// Trigger, update, resolve …
     pub kind: String,
-    /// JSON.
+    /// The message with its facts, as JSON.
     pub body: String,
     /// How far it is.
     pub state: Delivery,
-    /// Attempts so far.
+    /// Attempts that were made so far.
     pub attempts: i64,
     /// When to try (again).
     pub next_at: Millis,
@@ -154,9 +149,9 @@ pub struct NotificationRow {
 /// One minute of one service as one sidecar saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerMinute {
-    /// Which sidecar.
+    /// The member that saw it.
     pub member: String,
-    /// Of what.
+    /// The service that the ledger counts: the whole, or one upstream.
     pub service: String,
     /// When the minute began.
     pub minute: Millis,
@@ -164,9 +159,9 @@ pub struct LedgerMinute {
     pub boot: String,
     /// One letter a second, 60 in all; what they mean is the ledger's.
     pub slices: String,
-    /// Good exchanges.
+    /// Exchanges of this minute that were good.
     pub good: i64,
-    /// All exchanges.
+    /// Exchanges of this minute in all.
     pub total: i64,
 }
 
@@ -182,11 +177,11 @@ pub struct Minutes {
 /// One start of a sidecar of a fleet: that it runs, and what it sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presence {
-    /// Which sidecar.
+    /// The member's name, as `process.name` says.
     pub member: String,
     /// Which start of it.
     pub boot: String,
-    /// JSON.
+    /// The alerts that it sees, as JSON.
     pub sees: String,
 }
 
@@ -202,13 +197,13 @@ pub struct SeenMember {
 /// What a sidecar of a fleet says each time that it tells that it runs, and what it wants to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncRequest {
-    /// That it runs.
+    /// That it runs, and what it sees now.
     pub presence: Presence,
     /// Alerts among what it sees; those of 0 are read by nobody.
     pub loud: i64,
     /// The lease that it wants, or has.
     pub lease: String,
-    /// In whose name.
+    /// The member and start in whose name it asks for the lease.
     pub holder: String,
     /// Under which token it has the lease.
     pub token: Option<i64>,
@@ -231,9 +226,9 @@ pub struct SyncRequest {
 /// Up to which change a sidecar knows what others have written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownChanges {
-    /// Of incidents.
+    /// The number of the last known change of an incident.
     pub incidents: i64,
-    /// Of silences.
+    /// The number of the last known change of a silence.
     pub silences: i64,
 }
 
@@ -265,7 +260,7 @@ pub type StoredIncident = (IncidentRow, Vec<NewEntry>);
 /// A lease in somebody's hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseHolder {
-    /// Whose.
+    /// The member and start that have the lease.
     pub holder: String,
     /// Milliseconds that it lasts yet; less than 0: it has run out.
     pub left: Millis,
@@ -278,7 +273,7 @@ pub struct LeaseHolder {
 /// One of those who run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberRow {
-    /// Which sidecar.
+    /// The member's name, as `process.name` says.
     pub member: String,
     /// Which start of it.
     pub boot: String,
@@ -291,9 +286,8 @@ pub struct MemberRow {
 /// Which version of an incident the store has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IncidentVersion {
-    /// Of which incident.
     pub id: String,
-    /// Its revision.
+    /// Grows with each change of the incident.
     pub revision: i64,
     /// Which sidecar wrote it.
     pub member: String,
@@ -302,22 +296,21 @@ pub struct IncidentVersion {
 /// Who wants to hear nothing of what, and how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SilenceRow {
-    /// Its own.
     pub id: String,
-    /// JSON.
+    /// The whole silence as JSON.
     pub body: String,
-    /// From.
+    /// When it begins to hold calls back.
     pub starts_at: Millis,
-    /// To.
+    /// When it ends (exclusive).
     pub ends_at: Millis,
 }
 
 /// The right to do something alone, for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// To do what.
+    /// What the lease grants, such as the calls of a fleet.
     pub name: String,
-    /// Who has it.
+    /// The member and start that have it.
     pub holder: String,
     /// Grows with each holder: a former one neither renews nor releases it.
     pub token: i64,
@@ -334,11 +327,9 @@ pub enum Write {
     AddEntries(Vec<NewEntry>),
     /// Added to the end of the chain.
     Audit(AuditEntry),
-    /// New or changed.
     PutNotification(NotificationRow),
-    /// New or changed.
     PutSilence(SilenceRow),
-    /// Gone.
+    /// Deletes the silence with this id.
     DropSilence(String),
     /// New, or the same minute with more in it.
     LedgerMinute(LedgerMinute),

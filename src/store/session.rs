@@ -113,7 +113,7 @@ fn late() -> DbError {
     DbError::unreachable(format!("no answer within {PATIENCE:?}"))
 }
 
-/// The connection.
+/// A connection to a server, opened when it is needed.
 #[derive(Debug)]
 pub(super) struct Session {
     link: SessionLink,
@@ -196,8 +196,8 @@ impl Session {
         done
     }
 
-    /// Begins a transaction that will write. Writers follow each other: one that was stopped in the middle must not stop the
-    /// fleet.
+    /// Begins a transaction that will write. Writers follow each other: one that was stopped in the middle
+    /// must not stop the fleet.
     pub(super) async fn begin(&mut self) -> Result<(), DbError> {
         let mut said = raw(self.conn().await?, BEGIN).await?;
         self.open = true;

@@ -29,8 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const SAID: Duration = Duration::from_secs(4);
 /// The first wait for a file that cannot be used, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// The same for a server. A fleet loses it in one moment and must not come back in one: each member takes a moment of its own
-/// within the wait.
+/// The same for a server. A fleet loses it in one moment and must not come back in one: each member takes a moment of
+/// its own within the wait.
 const RETURNS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 /// Between two looks at the file while there is nothing to do.
 const LOOKS: Duration = Duration::from_secs(2);

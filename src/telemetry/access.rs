@@ -15,8 +15,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-pub use super::line::Line;
-use super::line::Seconds;
+pub use super::line::AccessLine;
+use super::line::SecondText;
 use crate::config::{self, AccessSink};
 
 /// Orders that may wait for the thread.
@@ -28,23 +28,23 @@ const ROOM: usize = 2 * 1024;
 /// How long a line may wait in its block.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-enum Order {
+enum LogOrder {
     Lines(Vec<u8>),
-    /// Look at [`Inner::wanted`].
+    /// Take up the file named in [`AccessInner::wanted`].
     Look,
     Flush(SyncSender<()>),
 }
 
-/// The access log.
+/// Writes access lines in a thread of its own; clones share it.
 #[derive(Clone)]
-pub struct AccessLog(Arc<Inner>);
+pub struct AccessLog(Arc<AccessInner>);
 
-struct Inner {
+struct AccessInner {
     on: AtomicBool,
     /// Share of plain successes that get a line, out of 2^32.
     sample: AtomicU64,
     keep_query: ArcSwap<Vec<String>>,
-    orders: Mutex<Option<SyncSender<Order>>>,
+    orders: Mutex<Option<SyncSender<LogOrder>>>,
     /// Where lines are to go from now on.
     wanted: Mutex<Option<AccessSink>>,
     /// Blocks that were written, for the next lines.
@@ -53,9 +53,9 @@ struct Inner {
 }
 
 impl AccessLog {
-    /// Writes nothing.
+    /// A log that drops every line.
     pub fn off() -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(AccessInner {
             on: AtomicBool::new(false),
             sample: AtomicU64::new(0),
             keep_query: ArcSwap::default(),
@@ -67,7 +67,7 @@ impl AccessLog {
     }
 
     /// Starts the thread that writes.
-    pub fn start(config: &config::AccessLog) -> std::io::Result<Self> {
+    pub fn start(config: &config::AccessLogConfig) -> std::io::Result<Self> {
         let log = Self::off();
         let (orders, inbox) = sync_channel(WAITING);
         let inner = Arc::clone(&log.0);
@@ -80,13 +80,13 @@ impl AccessLog {
     }
 
     /// Takes a new config; a file is opened again, so a rotated one is let go.
-    pub fn reconfigure(&self, config: &config::AccessLog) {
+    pub fn reconfigure(&self, config: &config::AccessLogConfig) {
         self.0.sample.store((config.sample.clamp(0.0, 1.0) * f64::from(u32::MAX)) as u64, Ordering::Relaxed);
         self.0.keep_query.store(Arc::new(config.keep_query.clone()));
         if let Some(sink) = &config.to {
             *self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink.clone());
             // No place: the thread is behind, and looks with its next order.
-            let _ = self.orders().map(|orders| orders.try_send(Order::Look));
+            let _ = self.orders().map(|orders| orders.try_send(LogOrder::Look));
         }
         self.0.on.store(config.to.is_some(), Ordering::Relaxed);
     }
@@ -107,8 +107,8 @@ impl AccessLog {
     }
 
     /// The writer of one worker.
-    pub fn writer(&self) -> Rc<Writer> {
-        Rc::new(Writer {
+    pub fn writer(&self) -> Rc<AccessWriter> {
+        Rc::new(AccessWriter {
             log: self.clone(),
             orders: self.orders(),
             block: RefCell::default(),
@@ -117,7 +117,7 @@ impl AccessLog {
         })
     }
 
-    fn orders(&self) -> Option<SyncSender<Order>> {
+    fn orders(&self) -> Option<SyncSender<LogOrder>> {
         self.0.orders.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -125,7 +125,7 @@ impl AccessLog {
     pub fn flush(&self, patience: Duration) {
         let (done, wait) = sync_channel(1);
         let Some(orders) = self.orders() else { return };
-        let mut order = Order::Flush(done);
+        let mut order = LogOrder::Flush(done);
         let step = Duration::from_millis(10);
         for _ in 0..patience.as_millis() / step.as_millis() {
             match orders.try_send(order) {
@@ -150,18 +150,18 @@ struct Block {
 }
 
 /// Makes the lines of one worker.
-pub struct Writer {
+pub struct AccessWriter {
     log: AccessLog,
-    orders: Option<SyncSender<Order>>,
+    orders: Option<SyncSender<LogOrder>>,
     block: RefCell<Block>,
-    seconds: RefCell<Seconds>,
+    seconds: RefCell<SecondText>,
     /// The first line has come into an empty block.
     first: Notify,
 }
 
-impl Writer {
-    /// Adds one line.
-    pub fn write(&self, line: &Line<'_>) {
+impl AccessWriter {
+    /// Adds one line to the block of this worker.
+    pub fn write(&self, line: &AccessLine<'_>) {
         let mut block = self.block.borrow_mut();
         if block.lines == 0 {
             self.first.notify_one();
@@ -188,7 +188,7 @@ impl Writer {
             return;
         }
         let Block { text, lines } = std::mem::take(block);
-        let order = Order::Lines(text);
+        let order = LogOrder::Lines(text);
         if self.orders.as_ref().is_none_or(|orders| orders.try_send(order).is_err()) {
             self.log.0.dropped.fetch_add(lines, Ordering::Relaxed);
         }
@@ -253,7 +253,7 @@ fn put(sink: &mut dyn std::io::Write, lines: &[u8], torn: &mut bool) -> u64 {
     lost
 }
 
-fn write_all(inbox: &Receiver<Order>, log: &Inner) {
+fn write_all(inbox: &Receiver<LogOrder>, log: &AccessInner) {
     let mut sink: Box<dyn std::io::Write> = Box::new(std::io::sink());
     let mut torn = false;
     while let Ok(order) = inbox.recv() {
@@ -262,7 +262,7 @@ fn write_all(inbox: &Receiver<Order>, log: &Inner) {
             torn = false;
         }
         match order {
-            Order::Lines(mut lines) => {
+            LogOrder::Lines(mut lines) => {
                 // A full disk or a closed pipe must not reach a request; the lines are lost, and counted.
                 let lost = put(&mut *sink, &lines, &mut torn);
                 log.dropped.fetch_add(lost, Ordering::Relaxed);
@@ -272,8 +272,8 @@ fn write_all(inbox: &Receiver<Order>, log: &Inner) {
                     spare.push(lines);
                 }
             }
-            Order::Look => {}
-            Order::Flush(done) => {
+            LogOrder::Look => {}
+            LogOrder::Flush(done) => {
                 // Whoever asked may have left.
                 let _ = done.send(());
             }
@@ -292,8 +292,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("access.log");
         let to = Some(AccessSink::File(path.clone()));
-        let log =
-            AccessLog::start(&config::AccessLog { to, sample: 1.0, keep_query: Vec::new() }).expect("starts");
+        let log = AccessLog::start(&config::AccessLogConfig { to, sample: 1.0, keep_query: Vec::new() })
+            .expect("starts");
         let writer = log.writer();
         for path in ["/1", "/2", "/3"] {
             writer.write(&line(path));
@@ -313,8 +313,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("access.log");
         let to = Some(AccessSink::File(path.clone()));
-        let log =
-            AccessLog::start(&config::AccessLog { to, sample: 1.0, keep_query: Vec::new() }).expect("starts");
+        let log = AccessLog::start(&config::AccessLogConfig { to, sample: 1.0, keep_query: Vec::new() })
+            .expect("starts");
         let writer = log.writer();
         writer.write(&line("/alone"));
         let kept = Rc::clone(&writer).keep_flushing();

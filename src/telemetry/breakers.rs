@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::sre::Spans;
-use crate::reliability::breaker::BreakerTransition;
+use crate::reliability::breaker::{BreakerTransition, Refusal};
 use crate::runtime::clock;
 
 /// Why an exchange was not begun.
-pub const REFUSALS: [&str; 4] = ["open", "probing", "ramping", "held"];
 /// Moves of a breaker that are remembered.
 pub const MOVES: usize = 12;
 
@@ -38,16 +37,16 @@ pub struct BreakerNumbers {
 /// One worker's count, on cache lines of its own.
 #[derive(Default)]
 #[repr(align(128))]
-struct Shard(AtomicU64);
+struct BreakerShard(AtomicU64);
 
 /// The numbers of one breaker.
 pub struct BreakerSeries {
     /// Whose: such as `stripe`, or `stripe.charges` for an operation.
     pub label: Arc<str>,
     numbers: Mutex<BreakerNumbers>,
-    refused: [AtomicU64; REFUSALS.len()],
+    refused: [AtomicU64; Refusal::LABELS.len()],
     /// Exchanges that a breaker that is on would have refused.
-    against_shadow: Box<[Shard]>,
+    against_shadow: Box<[BreakerShard]>,
     failures: AtomicU64,
 }
 
@@ -57,7 +56,7 @@ impl BreakerSeries {
             label,
             numbers: Mutex::default(),
             refused: Default::default(),
-            against_shadow: (0..workers.max(1)).map(|_| Shard::default()).collect(),
+            against_shadow: (0..workers.max(1)).map(|_| BreakerShard::default()).collect(),
             failures: AtomicU64::new(0),
         }
     }
@@ -84,14 +83,12 @@ impl BreakerSeries {
     }
 
     /// An exchange was not begun.
-    pub fn refused(&self, reason: &'static str) {
-        if let Some(at) = REFUSALS.iter().position(|known| *known == reason) {
-            self.refused[at].fetch_add(1, Ordering::Relaxed);
-        }
+    pub fn refused(&self, refusal: Refusal) {
+        self.refused[refusal.place()].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Exchanges not begun, in the order of [`REFUSALS`].
-    pub fn refusals(&self) -> [u64; REFUSALS.len()] {
+    /// Exchanges not begun, in the order of [`Refusal::LABELS`].
+    pub fn refusals(&self) -> [u64; Refusal::LABELS.len()] {
         self.refused.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 

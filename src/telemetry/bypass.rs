@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::metrics::Family;
+use super::family::Family;
 
 /// Connections to one upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,9 +16,9 @@ pub struct Passing {
 
 /// By upstream; nothing where they cannot be observed.
 #[derive(Debug, Default)]
-pub struct Bypass(Mutex<BTreeMap<String, Passing>>);
+pub struct BypassMetrics(Mutex<BTreeMap<String, Passing>>);
 
-impl Bypass {
+impl BypassMetrics {
     /// What the last look has found; an upstream that is not in it is not shown any more.
     pub fn set(&self, now: BTreeMap<String, Passing>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now;

@@ -104,7 +104,7 @@ impl CellSum {
         })
     }
 
-    /// Empties it.
+    /// Sets all counts to zero.
     pub(super) fn clear(&mut self) {
         for (at, word) in self.used.iter_mut().enumerate().filter(|(_, word)| **word != 0) {
             let end = ((at + 1) * WORD).min(CELLS);

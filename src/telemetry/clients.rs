@@ -3,7 +3,7 @@
 //! A few words, whatever comes in: of those served four are remembered, of those that got failures the eight with the most of
 //! them (Space-Saving, Metwally et al. 2005: a count is never too low).
 
-use super::series::Outcome;
+use super::labels::ExchangeOutcome;
 
 /// Of those served, so many are remembered.
 const SERVED: usize = 4;
@@ -21,11 +21,13 @@ pub struct Clients {
 impl Clients {
     /// An exchange of `client` has ended. What this process refused is nobody's failure, and what was the client's own
     /// mistake neither that nor a success.
-    pub(super) fn count(&mut self, client: u32, outcome: Outcome) {
+    pub(super) fn count(&mut self, client: u32, outcome: ExchangeOutcome) {
         match outcome {
-            Outcome::Ok => self.serve(client),
-            Outcome::ServerError | Outcome::Timeout | Outcome::UpstreamFailed => self.fail(client, 1),
-            Outcome::ClientError | Outcome::Refused | Outcome::ClientGone => {}
+            ExchangeOutcome::Ok => self.serve(client),
+            ExchangeOutcome::ServerError | ExchangeOutcome::Timeout | ExchangeOutcome::UpstreamFailed => {
+                self.fail(client, 1)
+            }
+            ExchangeOutcome::ClientError | ExchangeOutcome::Refused | ExchangeOutcome::ClientGone => {}
         }
     }
 
@@ -70,10 +72,10 @@ mod tests {
     fn who_fails_most_is_remembered_among_many_and_refusals_are_nobodys() {
         let mut clients = Clients::default();
         for n in 0..100 {
-            clients.count(7, Outcome::ServerError);
-            clients.count(1_000 + n, Outcome::Timeout);
-            clients.count(n, Outcome::Ok);
-            clients.count(5_000, Outcome::Refused);
+            clients.count(7, ExchangeOutcome::ServerError);
+            clients.count(1_000 + n, ExchangeOutcome::Timeout);
+            clients.count(n, ExchangeOutcome::Ok);
+            clients.count(5_000, ExchangeOutcome::Refused);
         }
         let failed: Vec<(u32, u64)> = clients.failed().collect();
         assert!(failed.contains(&(7, 100)) && failed.len() == FAILED, "{failed:?}");
@@ -84,9 +86,9 @@ mod tests {
     #[test]
     fn workers_together_say_what_one_would() {
         let (mut one, mut two) = (Clients::default(), Clients::default());
-        one.count(1, Outcome::UpstreamFailed);
-        two.count(1, Outcome::UpstreamFailed);
-        two.count(2, Outcome::Ok);
+        one.count(1, ExchangeOutcome::UpstreamFailed);
+        two.count(1, ExchangeOutcome::UpstreamFailed);
+        two.count(2, ExchangeOutcome::Ok);
         one.add(&two);
         assert_eq!(
             (one.failed().collect::<Vec<_>>(), one.served().collect::<Vec<_>>()),

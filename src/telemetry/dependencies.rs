@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::breakers::{BreakerSeries, REFUSALS};
-use super::metrics::Family;
+use super::breakers::BreakerSeries;
+use super::family::Family;
 use super::upstreams::{UpstreamSeries, VERDICTS};
+use crate::reliability::breaker::Refusal;
 use crate::reliability::verdict::{Against, BadReason};
 
-/// All of them.
+/// Metric families of upstreams, endpoints, breakers and tunnels.
 pub(super) fn families(all: &[Arc<UpstreamSeries>]) -> Vec<Family> {
     let mut families: Vec<Family> = attempts(all).into();
     families.extend(endpoints(all));
@@ -85,7 +86,7 @@ fn breakers(all: &[(Arc<BreakerSeries>, u64)]) -> [Family; 6] {
         for ((to, why), count) in &breaker.transitions {
             transitions.count(&[("upstream", &series.label), ("to", to), ("why", why)], *count);
         }
-        for (reason, count) in REFUSALS.iter().zip(series.refusals()) {
+        for (reason, count) in Refusal::LABELS.iter().zip(series.refusals()) {
             refused.count(&[("upstream", &series.label), ("reason", reason)], count);
         }
     }

@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 
 pub use process::{MemoryEvent, ProcessEvent};
 
-/// Something worth telling.
+/// Something worth telling the operator: one log line each.
 #[derive(Debug)]
 #[allow(missing_docs)]
 pub enum Event<'a> {
@@ -24,7 +24,7 @@ pub enum Event<'a> {
     EndpointHealth { upstream: &'a str, endpoint: &'a str, healthy: bool, why: &'a str },
     AddressForbidden { upstream: &'a str, address: &'a str, range: &'a str },
     UnlistedHost { host: &'a str, policy: &'a str },
-    Told(&'a Told<'a>),
+    Told(&'a DeliveryAttempt<'a>),
     AdminMutation { actor: &'a str, action: &'a str, target: &'a str, reason: &'a str },
     CertReloaded { listener: &'a str },
     CertRefused { listener: &'a str, error: &'a str },
@@ -42,7 +42,6 @@ pub enum Event<'a> {
 }
 
 impl Event<'_> {
-    /// Tells it.
     pub fn tell(&self) {
         match *self {
             Self::Starting { version, workers, config } => info!(version, workers, config, "starting"),
@@ -108,7 +107,6 @@ pub enum UpstreamEvent<'a> {
 }
 
 impl UpstreamEvent<'_> {
-    /// Tells it.
     pub fn tell(&self) {
         match *self {
             Self::BreakerWouldMove { upstream, from, to, why } => {
@@ -159,7 +157,6 @@ pub enum NamesEvent<'a> {
 }
 
 impl NamesEvent<'_> {
-    /// Tells it.
     pub fn tell(&self) {
         match *self {
             Self::Failed { host, error } => warn!(host, error, "name look-up failed"),
@@ -206,7 +203,6 @@ pub enum StoreEvent<'a> {
 }
 
 impl StoreEvent<'_> {
-    /// Tells it.
     pub fn tell(&self) {
         match *self {
             Self::Kept { at } => {
@@ -257,7 +253,6 @@ pub enum AuditEvent<'a> {
 }
 
 impl AuditEvent<'_> {
-    /// Tells it.
     pub fn tell(&self) {
         match *self {
             Self::Head { head } => {
@@ -284,7 +279,6 @@ pub enum FleetEvent<'a> {
 }
 
 impl FleetEvent<'_> {
-    /// Tells it.
     pub fn tell(&self) {
         match *self {
             Self::DutyMoved { from, to: "alone", .. } => {
@@ -308,7 +302,6 @@ pub struct IncidentEvent<'a> {
 }
 
 impl IncidentEvent<'_> {
-    /// Tells it.
     pub fn tell(&self) {
         let Self { id, rule, severity, from, to, title } = *self;
         let component = if matches!(to, "monitoring" | "resolved") { RECOVERY } else { SRE };
@@ -324,7 +317,7 @@ impl IncidentEvent<'_> {
 
 /// Words of the guide by which a log is searched (`grep "SRE\|Circuit\|Recovery"`): incidents and who is called about them.
 const SRE: &str = "SRE";
-/// Breakers.
+/// The guide's word for breakers that move.
 const CIRCUIT: &str = "Circuit";
 /// What is well again.
 const RECOVERY: &str = "Recovery";
@@ -341,7 +334,7 @@ fn breaker_moved(upstream: &str, from: &str, to: &str, why: &str) {
 /// One attempt to tell somebody of an incident.
 #[derive(Debug)]
 #[allow(missing_docs)]
-pub struct Told<'a> {
+pub struct DeliveryAttempt<'a> {
     pub channel: &'a str,
     pub incident: &'a str,
     /// trigger, acknowledge, update, resolve or test.
@@ -360,7 +353,7 @@ pub enum Untold<'a> {
     Ever { why: &'a str, error: &'a str },
 }
 
-impl Told<'_> {
+impl DeliveryAttempt<'_> {
     fn tell(&self) {
         let Self { channel, incident, kind, came } = *self;
         match came {

@@ -2,13 +2,13 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::metrics::Family;
+use super::family::Family;
 
-/// Both numbers.
+/// Whether this member calls people (1 or 0), and how many members were seen.
 #[derive(Debug, Default)]
-pub struct Fleet(Mutex<(u64, Option<u64>)>);
+pub struct FleetMetrics(Mutex<(u64, Option<u64>)>);
 
-impl Fleet {
+impl FleetMetrics {
     /// `duty` is 1 for a member that calls people; `members`: those seen lately, itself among them, `None` for a single one.
     pub fn set(&self, duty: u64, members: Option<u64>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (duty, members);

@@ -32,18 +32,18 @@ fn add(histogram: &mut Histogram<u64>, packed: &Packed) {
 
 /// All durations, and how many of them were over each limit. A limit is held to three significant digits, as all values
 /// are: what lies in the same step as the limit is not over it.
-pub type Over = [u64; 7];
+pub type OverCounts = [u64; 7];
 
-/// Limits of durations.
+/// The cell that each limit of a budget falls into: warn and alert of p50, p95, p99.
 #[derive(Clone, Copy)]
-struct Limits([u16; 6]);
+struct DurationLimits([u16; 6]);
 
-impl Limits {
+impl DurationLimits {
     fn of(limits: &[Duration; 6]) -> Self {
         Self(limits.map(cells::of))
     }
 
-    fn count(self, over: &mut Over, cell: u16, count: u64) {
+    fn count(self, over: &mut OverCounts, cell: u16, count: u64) {
         over[0] += count;
         for (over, limit) in over.iter_mut().skip(1).zip(self.0) {
             *over += if cell > limit { count } else { 0 };
@@ -52,26 +52,22 @@ impl Limits {
 }
 
 /// What was recorded, over each limit.
-pub(super) fn over(recorded: &CellSum, limits: &[Duration; 6]) -> Over {
-    let (mut over, limits) = ([0; 7], Limits::of(limits));
+pub(super) fn over(recorded: &CellSum, limits: &[Duration; 6]) -> OverCounts {
+    let (mut over, limits) = ([0; 7], DurationLimits::of(limits));
     recorded.iter().for_each(|(cell, count)| limits.count(&mut over, cell, count));
     over
 }
 
 /// The windows that are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Span {
-    /// 10 s.
+pub enum LatencyWindow {
     TenSeconds,
-    /// 1 min.
     Minute,
-    /// 5 min.
     FiveMinutes,
-    /// 1 h.
     Hour,
 }
 
-impl Span {
+impl LatencyWindow {
     /// All of them, shortest first.
     pub const ALL: [Self; 4] = [Self::TenSeconds, Self::Minute, Self::FiveMinutes, Self::Hour];
 
@@ -104,12 +100,10 @@ impl Span {
     }
 }
 
-/// One interval, compact.
+/// What was counted in one interval, packed.
 #[derive(Clone, Debug)]
 pub struct Interval {
-    /// When it began.
     pub from: Instant,
-    /// When it ended.
     pub to: Instant,
     parts: Vec<Packed>,
 }
@@ -129,23 +123,23 @@ impl Rolling {
         self.0.turn(recorded, room, now);
     }
 
-    fn within(&self, span: Span, now: Instant) -> impl Iterator<Item = &Packed> {
+    fn within(&self, span: LatencyWindow, now: Instant) -> impl Iterator<Item = &Packed> {
         self.0.within(span.every(), Duration::from_secs(span.seconds()), now)
     }
 
-    fn histogram(&self, span: Span, now: Instant) -> Histogram<u64> {
+    fn histogram(&self, span: LatencyWindow, now: Instant) -> Histogram<u64> {
         let mut sum = fresh();
         self.within(span, now).for_each(|packed| add(&mut sum, packed));
         sum
     }
 
     /// How much was recorded within `span` before `now`.
-    pub fn count(&self, span: Span, now: Instant) -> u64 {
+    pub fn count(&self, span: LatencyWindow, now: Instant) -> u64 {
         self.within(span, now).map(Packed::all).sum()
     }
 
     /// All that was recorded within `span` before `now`.
-    pub fn merged(&self, span: Span, now: Instant) -> Summary {
+    pub fn merged(&self, span: LatencyWindow, now: Instant) -> Summary {
         if self.count(span, now) == 0 {
             return Summary { p99_is_only_max: true, ..Summary::default() };
         }
@@ -153,16 +147,16 @@ impl Rolling {
     }
 
     /// The median of what was recorded within `span` before `now`; `None`: it was less than `least`.
-    pub fn median(&self, span: Span, least: u64, now: Instant) -> Option<Duration> {
+    pub fn median(&self, span: LatencyWindow, least: u64, now: Instant) -> Option<Duration> {
         let enough = self.count(span, now) >= least.max(1);
         enough.then(|| Duration::from_micros(self.histogram(span, now).value_at_quantile(0.5)))
     }
 
     /// The last five minutes in steps of ten seconds, of up to a minute where they were joined, oldest first: when each
     /// ended, and what was over each limit.
-    pub fn over(&self, limits: &[Duration; 6], now: Instant) -> Vec<(Instant, Over)> {
-        let limits = Limits::of(limits);
-        let count = |over: &mut Over, packed: &Packed| {
+    pub fn over(&self, limits: &[Duration; 6], now: Instant) -> Vec<(Instant, OverCounts)> {
+        let limits = DurationLimits::of(limits);
+        let count = |over: &mut OverCounts, packed: &Packed| {
             packed.each(|cell, count| limits.count(over, cell, count));
         };
         let closed = self.0.closed(Every::Ten).map(|(_, to, packed)| {
@@ -192,21 +186,21 @@ impl Rolling {
 /// What a window says, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, utoipa::ToSchema)]
 pub struct Summary {
-    /// Exchanges.
+    /// Exchanges that ended within the window.
     pub count: u64,
     /// Median; absent without exchanges.
     pub p50_ms: Option<f64>,
-    /// 90th percentile.
+    /// 90th percentile; absent without exchanges.
     pub p90_ms: Option<f64>,
-    /// 95th percentile.
+    /// 95th percentile; absent without exchanges.
     pub p95_ms: Option<f64>,
-    /// 99th percentile.
+    /// 99th percentile; absent without exchanges.
     pub p99_ms: Option<f64>,
-    /// 99.9th percentile.
+    /// 99.9th percentile; absent without exchanges.
     pub p999_ms: Option<f64>,
-    /// The longest.
+    /// The longest exchange; absent without exchanges.
     pub max_ms: Option<f64>,
-    /// The mean.
+    /// The mean of all; absent without exchanges.
     pub mean_ms: Option<f64>,
     /// Below 100 exchanges a 99th percentile is just the maximum.
     pub p99_is_only_max: bool,
@@ -305,7 +299,7 @@ mod tests {
             }
         }
         assert_eq!(dumped, offline);
-        let summary = rolling.merged(Span::Minute, end.instant);
+        let summary = rolling.merged(LatencyWindow::Minute, end.instant);
         assert_eq!(summary.count, 10_000);
         assert_eq!(summary.p99_ms, Some(offline.value_at_quantile(0.99) as f64 / 1_000.0));
     }
@@ -320,9 +314,9 @@ mod tests {
             rolling.turn(&mut sum, &mut Vec::new(), t0 + Duration::from_secs(second));
         }
         let now = t0 + Duration::from_secs(30);
-        assert_eq!(rolling.merged(Span::TenSeconds, now).count, 0);
-        assert_eq!(rolling.merged(Span::Minute, now).count, 1);
-        assert_eq!(rolling.merged(Span::Hour, now).count, 1);
+        assert_eq!(rolling.merged(LatencyWindow::TenSeconds, now).count, 0);
+        assert_eq!(rolling.merged(LatencyWindow::Minute, now).count, 1);
+        assert_eq!(rolling.merged(LatencyWindow::Hour, now).count, 1);
     }
 
     proptest! {
@@ -345,7 +339,7 @@ mod tests {
                 rolling.turn(&mut sum, &mut room, t0 + Duration::from_secs(at as u64 + 1));
             }
             let last = seconds.len() as u64;
-            for span in Span::ALL {
+            for span in LatencyWindow::ALL {
                 // An interval that ended within the window is in it as a whole.
                 let every = [1, 10, 60][span.every() as usize];
                 let mut offline = fresh();

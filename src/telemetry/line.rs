@@ -12,7 +12,7 @@ use crate::runtime::clock;
 /// ASCII: the parsers refuse everything else.
 #[derive(Debug)]
 #[allow(missing_docs)]
-pub struct Line<'a> {
+pub struct AccessLine<'a> {
     pub wall: SystemTime,
     pub request_id: &'a [u8],
     pub trace_id: Option<[u8; 16]>,
@@ -41,12 +41,12 @@ pub struct Line<'a> {
 
 /// The last second that was written, as text.
 #[derive(Debug, Default)]
-pub(super) struct Seconds {
+pub(super) struct SecondText {
     second: u64,
     text: String,
 }
 
-impl Seconds {
+impl SecondText {
     /// Appends `wall` as RFC 3339 with milliseconds.
     fn put(&mut self, out: &mut Vec<u8>, wall: SystemTime) {
         let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -86,8 +86,8 @@ pub fn endpoint(addr: SocketAddr) -> Box<[u8]> {
     format!(",\"endpoint\":\"{addr}\"").into_bytes().into()
 }
 
-/// Appends a part of a path with the escapes of RFC 8259 section 7. A head's path is visible ASCII, so only two letters
-/// need one.
+/// Appends a part of a path with the escapes of RFC 8259 section 7. A head's path is visible ASCII, so
+/// only two letters need one.
 fn escaped(out: &mut Vec<u8>, value: &[u8]) {
     let mut rest = value;
     while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
@@ -128,9 +128,9 @@ fn redacted(out: &mut Vec<u8>, path: &[u8], keep: &[String]) {
     }
 }
 
-impl Line<'_> {
+impl AccessLine<'_> {
     /// Appends it with its line end; values of the query parameters `keep` are shown.
-    pub(super) fn put(&self, out: &mut Vec<u8>, seconds: &mut Seconds, keep: &[String]) {
+    pub(super) fn put(&self, out: &mut Vec<u8>, seconds: &mut SecondText, keep: &[String]) {
         out.extend_from_slice(b"{\"timestamp\":\"");
         seconds.put(out, self.wall);
         // The old name, for one version.
@@ -201,8 +201,8 @@ pub(super) mod tests {
     use super::*;
 
     /// A line about `path`.
-    pub(in crate::telemetry) fn line(path: &str) -> Line<'_> {
-        Line {
+    pub(in crate::telemetry) fn line(path: &str) -> AccessLine<'_> {
+        AccessLine {
             wall: SystemTime::UNIX_EPOCH + Duration::from_millis(1_768_000_000_042),
             request_id: b"r-1",
             trace_id: Some([0xab; 16]),
@@ -233,9 +233,9 @@ pub(super) mod tests {
         assert_eq!(*endpoint(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 80))), *line.endpoint);
     }
 
-    fn written(line: &Line<'_>, keep: &[String]) -> String {
+    fn written(line: &AccessLine<'_>, keep: &[String]) -> String {
         let mut out = Vec::new();
-        line.put(&mut out, &mut Seconds::default(), keep);
+        line.put(&mut out, &mut SecondText::default(), keep);
         String::from_utf8(out).expect("text")
     }
 
@@ -255,7 +255,7 @@ pub(super) mod tests {
         assert_eq!(read["endpoint"], "[::1]:80");
         assert!(read["failed_at"].is_null());
         let tried = [80, 81].map(|port| SocketAddr::from(([10, 0, 0, 7], port)));
-        let out = written(&Line { tried: &tried, ..line("/") }, &[]);
+        let out = written(&AccessLine { tried: &tried, ..line("/") }, &[]);
         let read: serde_json::Value = serde_json::from_str(&out).expect("JSON");
         assert_eq!(read["failed_at"], serde_json::json!(["10.0.0.7:80", "10.0.0.7:81"]));
         assert!(!out.contains("s3cret"));
@@ -267,7 +267,7 @@ pub(super) mod tests {
             let wall = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
             let total = Duration::from_micros(micros);
             let asked = path.replace(['?', '&'], "/");
-            let out = written(&Line { wall, total, method: method.as_bytes(), ..line(&asked) }, &[]);
+            let out = written(&AccessLine { wall, total, method: method.as_bytes(), ..line(&asked) }, &[]);
             let read: serde_json::Value = serde_json::from_str(&out).expect("JSON");
             prop_assert_eq!(read["path"].as_str(), Some(asked.as_str()));
             prop_assert_eq!(read["method"].as_str(), Some(method.as_str()));

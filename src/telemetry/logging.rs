@@ -8,7 +8,7 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry, fmt};
 
-use super::telling::{self, Folding, Told};
+use super::telling::{self, Folding, LineWriter};
 
 /// Changes the filter of a running process.
 #[derive(Clone, Debug)]
@@ -42,10 +42,10 @@ pub fn start(directives: &str, json: bool) -> Option<Filter> {
     let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
     let (filter, handle) = reload::Layer::new(filter);
     let lines = if json {
-        fmt::layer().json().flatten_event(true).with_target(false).with_writer(Told).boxed()
+        fmt::layer().json().flatten_event(true).with_target(false).with_writer(LineWriter).boxed()
     } else {
         let colours = std::io::stderr().is_terminal();
-        fmt::layer().with_target(false).with_ansi(colours).with_writer(Told).boxed()
+        fmt::layer().with_target(false).with_ansi(colours).with_writer(LineWriter).boxed()
     };
     let lines = lines.with_filter(Folding::default());
     tracing_subscriber::registry().with(filter).with(lines).try_init().ok()?;

@@ -1,67 +1,42 @@
-//! The metric families: names, help, labels. The only file that names prometheus.
+//! The metric families: names, help, labels. [`super::family`] fills one of them.
 //!
 //! The guide's names and OpenTelemetry's stand side by side. Nothing is counted here; families are made from the
 //! shards when somebody asks.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
+use prometheus::Registry;
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
-use prometheus::{Encoder as _, Registry, TextEncoder};
+use prometheus::proto::{MetricFamily, MetricType};
 
-use super::series::{Direction, MS_BOUNDS, Outcome, SECOND_BOUNDS, Series};
-use super::upstreams::Seconds;
-use super::{Telemetry, openmetrics};
+use super::Telemetry;
+use super::exposer::Exposition;
+use super::family::Family;
+use super::labels::{Direction, ExchangeOutcome, status_label};
+use super::series::Series;
+use super::totals::MS_BOUNDS;
 
-/// The metrics as text.
-pub struct Exposition {
-    /// For `Content-Type`.
-    pub content_type: &'static str,
-    /// The text.
-    pub body: String,
+/// The metrics in the format that `accept` asks for: OpenMetrics 1.0 or Prometheus text 0.0.4.
+pub fn exposition(telemetry: &Arc<Telemetry>, accept: Option<&str>) -> Exposition {
+    let registry = || {
+        let registry = Registry::new();
+        let source = MetricSource { telemetry: Arc::downgrade(telemetry), descs: descs() };
+        // Cannot fail: a fresh registry, and names that a test reads.
+        let _ = registry.register(Box::new(source));
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        let _ = registry.register(Box::new(process));
+        registry
+    };
+    telemetry.exposer.expose(registry, || telemetry.all_series(), accept)
 }
 
-/// Makes expositions.
-#[derive(Default)]
-pub struct Exposer(OnceLock<Registry>);
-
-impl Exposer {
-    pub(super) fn watch(&self, telemetry: &Arc<Telemetry>) {
-        self.0.get_or_init(|| {
-            let registry = Registry::new();
-            let source = Source { telemetry: Arc::downgrade(telemetry), descs: descs() };
-            // Cannot fail: a fresh registry, and names that a test reads.
-            let _ = registry.register(Box::new(source));
-            let process = prometheus::process_collector::ProcessCollector::for_self();
-            let _ = registry.register(Box::new(process));
-            registry
-        });
-    }
-
-    pub(super) fn expose(&self, telemetry: &Telemetry, accept: Option<&str>) -> Exposition {
-        let families = self.0.get().map(Registry::gather).unwrap_or_default();
-        if accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
-            let body = openmetrics::encode(&families, &telemetry.all_series());
-            return Exposition {
-                content_type: "application/openmetrics-text; version=1.0.0; charset=utf-8",
-                body,
-            };
-        }
-        let mut text = Vec::new();
-        // Writing to a Vec cannot fail.
-        let _ = TextEncoder::new().encode(&families, &mut text);
-        let body = String::from_utf8(text).unwrap_or_default();
-        Exposition { content_type: "text/plain; version=0.0.4; charset=utf-8", body }
-    }
-}
-
-struct Source {
+struct MetricSource {
     telemetry: Weak<Telemetry>,
     descs: Vec<Desc>,
 }
 
-impl Collector for Source {
+impl Collector for MetricSource {
     fn desc(&self) -> Vec<&Desc> {
         self.descs.iter().collect()
     }
@@ -88,93 +63,7 @@ fn descs() -> Vec<Desc> {
         .collect()
 }
 
-type Labels<'a> = &'a [(&'a str, &'a str)];
-
-fn pairs(labels: Labels<'_>) -> Vec<LabelPair> {
-    let pair = |(name, value): &(&str, &str)| {
-        let mut pair = LabelPair::default();
-        pair.set_name((*name).to_owned());
-        pair.set_value((*value).to_owned());
-        pair
-    };
-    labels.iter().map(pair).collect()
-}
-
-pub(super) struct Family(MetricFamily, Vec<Metric>);
-
-impl Family {
-    fn new(name: &str, kind: MetricType, help: &str) -> Self {
-        let mut family = MetricFamily::default();
-        family.set_name(name.to_owned());
-        family.set_help(help.to_owned());
-        family.set_field_type(kind);
-        Self(family, Vec::new())
-    }
-
-    pub(super) fn counter(name: &str, help: &str) -> Self {
-        Self::new(name, MetricType::COUNTER, help)
-    }
-
-    pub(super) fn gauge(name: &str, help: &str) -> Self {
-        Self::new(name, MetricType::GAUGE, help)
-    }
-
-    pub(super) fn histogram(name: &str, help: &str) -> Self {
-        Self::new(name, MetricType::HISTOGRAM, help)
-    }
-
-    pub(super) fn count(&mut self, labels: Labels<'_>, value: u64) {
-        self.sum(labels, value as f64);
-    }
-
-    /// A counter of what is no number of things.
-    pub(super) fn sum(&mut self, labels: Labels<'_>, value: f64) {
-        let mut counter = Counter::default();
-        counter.set_value(value);
-        let mut metric = Metric::from_label(pairs(labels));
-        metric.set_counter(counter);
-        self.1.push(metric);
-    }
-
-    pub(super) fn set(&mut self, labels: Labels<'_>, value: f64) {
-        let mut gauge = Gauge::default();
-        gauge.set_value(value);
-        let mut metric = Metric::from_label(pairs(labels));
-        metric.set_gauge(gauge);
-        self.1.push(metric);
-    }
-
-    /// `counts` are not cumulative and have one more entry than `bounds`.
-    pub(super) fn buckets(&mut self, labels: Labels<'_>, bounds: &[f64], counts: &[u64], sum: f64) {
-        let mut histogram = Histogram::default();
-        let mut cumulative = 0;
-        let mut buckets = Vec::with_capacity(bounds.len());
-        for (bound, count) in bounds.iter().zip(counts) {
-            cumulative += count;
-            let mut bucket = Bucket::default();
-            bucket.set_upper_bound(*bound);
-            bucket.set_cumulative_count(cumulative);
-            buckets.push(bucket);
-        }
-        histogram.set_bucket(buckets);
-        histogram.set_sample_count(counts.iter().sum());
-        histogram.set_sample_sum(sum);
-        let mut metric = Metric::from_label(pairs(labels));
-        metric.set_histogram(histogram);
-        self.1.push(metric);
-    }
-
-    pub(super) fn seconds(&mut self, labels: Labels<'_>, seconds: &Seconds) {
-        self.buckets(labels, &SECOND_BOUNDS, &seconds.buckets, seconds.sum.as_secs_f64());
-    }
-
-    fn done(mut self) -> MetricFamily {
-        self.0.set_metric(self.1);
-        self.0
-    }
-}
-
-/// The guide's names.
+/// The families that the guide names, and their neighbours.
 fn exchanges(all: &[Arc<Series>]) -> Vec<MetricFamily> {
     let mut ms = Family::histogram(
         "http_request_duration_ms",
@@ -198,7 +87,7 @@ fn exchanges(all: &[Arc<Series>]) -> Vec<MetricFamily> {
             let labels = [base[0], base[1], ("method", pair.method.label()), ("status", &status)];
             requests.count(&labels, pair.took.count());
         }
-        for (outcome, count) in Outcome::ALL.iter().zip(totals.outcomes) {
+        for (outcome, count) in ExchangeOutcome::ALL.iter().zip(totals.outcomes) {
             outcomes.count(&[base[0], base[1], ("outcome", outcome.label())], count);
         }
         slow.count(&base, totals.slow);
@@ -231,11 +120,6 @@ fn otel_exchanges(all: &[Arc<Series>]) -> Vec<MetricFamily> {
         }
     }
     took.into_iter().chain(active).map(Family::done).collect()
-}
-
-/// `none`: there was no answer, or the status is one of too many.
-pub(super) fn status_label(status: u16) -> String {
-    if status == 0 { "none".to_owned() } else { status.to_string() }
 }
 
 /// A family of one number.

@@ -9,7 +9,10 @@ mod cells;
 pub mod clients;
 mod dependencies;
 pub mod event;
+mod exposer;
+mod family;
 pub mod fleet;
+pub mod labels;
 pub mod latency;
 pub mod line;
 pub mod logging;
@@ -20,6 +23,7 @@ mod prefix;
 mod recent;
 mod recorder;
 mod rings;
+pub mod seconds;
 pub mod series;
 pub mod slow;
 pub mod sre;
@@ -34,20 +38,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
-use crate::message::memory::Budget;
+use crate::message::memory::MemoryBudget;
 use crate::names::{RouteName, UpstreamName};
 use crate::runtime::clock::Moment;
 use access::AccessLog;
-use series::{Direction, Series};
+use labels::{Direction, SeriesKey};
+use series::Series;
 use upstreams::UpstreamSeries;
-
-/// What names a series.
-pub type SeriesKey = (RouteName, UpstreamName, Direction);
 
 /// Numbers that belong to no upstream.
 #[derive(Debug, Default)]
-pub struct Process {
-    /// Connections that panicked.
+pub struct ProcessMetrics {
+    /// Connections that ended because their task panicked.
     pub panics: AtomicU64,
     /// Rises with every applied config.
     pub config_generation: AtomicU64,
@@ -68,29 +70,28 @@ pub struct Telemetry {
     malformed: Mutex<BTreeMap<&'static str, u64>>,
     listeners: RwLock<BTreeMap<String, crate::net::listener::ConnectionCount>>,
     access: AccessLog,
-    /// See [`Process`].
-    pub process: Process,
+    pub process: ProcessMetrics,
     /// What may be buffered of traffic, and what is.
-    pub memory: Arc<Budget>,
+    pub memory: Arc<MemoryBudget>,
     /// Uptime, incidents, times to detect and to recover.
     pub sre: sre::Sre,
     /// The store and its copies.
-    pub store: store::Store,
+    pub store: store::StoreMetrics,
     /// Attempts to tell people.
-    pub people: told::People,
+    pub people: told::PeopleMetrics,
     /// The place among other sidecars.
-    pub fleet: fleet::Fleet,
+    pub fleet: fleet::FleetMetrics,
     /// What passes the egress by.
-    pub bypass: bypass::Bypass,
-    exposition: metrics::Exposer,
-    scratch: Mutex<series::Scratch>,
+    pub bypass: bypass::BypassMetrics,
+    exposer: exposer::Exposer,
+    scratch: Mutex<series::SumScratch>,
     rotated: Mutex<Option<Instant>>,
 }
 
 impl Telemetry {
     /// Counts for `workers` shards from `now` on.
     pub fn new(workers: usize, access: AccessLog, now: Moment) -> Arc<Self> {
-        let telemetry = Arc::new(Self {
+        Arc::new(Self {
             workers,
             started: now,
             series: RwLock::default(),
@@ -98,19 +99,17 @@ impl Telemetry {
             malformed: Mutex::default(),
             listeners: RwLock::default(),
             access,
-            process: Process::default(),
+            process: ProcessMetrics::default(),
             memory: Arc::default(),
             sre: sre::Sre::default(),
-            store: store::Store::default(),
-            people: told::People::default(),
-            fleet: fleet::Fleet::default(),
-            bypass: bypass::Bypass::default(),
-            exposition: metrics::Exposer::default(),
+            store: store::StoreMetrics::default(),
+            people: told::PeopleMetrics::default(),
+            fleet: fleet::FleetMetrics::default(),
+            bypass: bypass::BypassMetrics::default(),
+            exposer: exposer::Exposer::default(),
             scratch: Mutex::default(),
             rotated: Mutex::default(),
-        });
-        telemetry.exposition.watch(&telemetry);
-        telemetry
+        })
     }
 
     /// The series of a route and its upstream; the same one for as long as nobody forgets it.
@@ -185,7 +184,7 @@ impl Telemetry {
         self.listeners.write().unwrap_or_else(PoisonError::into_inner).insert(name, count);
     }
 
-    /// Connections by listener.
+    /// Open connections now, by listener.
     pub fn listener_counts(&self) -> Vec<(String, usize)> {
         let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
         listeners.iter().map(|(name, count)| (name.clone(), count.now())).collect()
@@ -214,14 +213,9 @@ impl Telemetry {
         &self.access
     }
 
-    /// When counting began.
+    /// The start of the process; counters begin at 0 there.
     pub fn started(&self) -> Moment {
         self.started
-    }
-
-    /// The metrics in the format that `accept` asks for: OpenMetrics 1.0 or Prometheus text 0.0.4.
-    pub fn exposition(&self, accept: Option<&str>) -> metrics::Exposition {
-        self.exposition.expose(self, accept)
     }
 
     /// The retained intervals of all series as an HdrHistogram interval log (V2, deflated).

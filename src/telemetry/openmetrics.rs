@@ -1,5 +1,5 @@
-//! OpenMetrics 1.0 text (<https://prometheus.io/docs/specs/om/open_metrics_spec/>) with exemplars, over gathered
-//! families.
+//! OpenMetrics 1.0 text (<https://prometheus.io/docs/specs/om/open_metrics_spec/>)
+//! with exemplars, over gathered families.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
-use super::metrics::status_label;
-use super::series::{Exemplar, Series};
+use super::labels::status_label;
+use super::series::Series;
+use super::totals::Exemplar;
 
 /// The text of `families`; the buckets of the OpenTelemetry durations carry the last trace of their series.
 pub fn encode(families: &[MetricFamily], series: &[Arc<Series>]) -> String {
     let mut out = String::new();
-    let traces = Traces::of(series);
+    let traces = Exemplars::of(series);
     for family in families {
         let counter = family.get_field_type() == MetricType::COUNTER;
         let name = if counter { family.name().trim_end_matches("_total") } else { family.name() };
@@ -99,12 +100,12 @@ fn histogram(out: &mut String, name: &str, metric: &Metric, traces: Option<&[Opt
 }
 
 /// The last traces of the OpenTelemetry durations, by the labels of their series.
-struct Traces(HashMap<[String; 4], Box<[Option<Exemplar>; 15]>>);
+struct Exemplars(HashMap<[String; 4], Box<[Option<Exemplar>; 15]>>);
 
 /// The labels of such a series that tell it from the others.
 const TOLD_APART: [&str; 4] = ["http_route", "upstream", "http_request_method", "http_response_status_code"];
 
-impl Traces {
+impl Exemplars {
     fn of(series: &[Arc<Series>]) -> Self {
         let mut all = HashMap::new();
         for series in series {
@@ -139,7 +140,7 @@ mod tests {
     use crate::runtime::clock;
     use crate::telemetry::Telemetry;
     use crate::telemetry::access::AccessLog;
-    use crate::telemetry::series::{Direction, Finished, Method, Outcome};
+    use crate::telemetry::series::{Direction, ExchangeOutcome, Finished, Method};
 
     fn counted() -> std::sync::Arc<Telemetry> {
         let telemetry = Telemetry::new(2, AccessLog::off(), clock::now());
@@ -153,7 +154,7 @@ mod tests {
                 client: 1,
                 method: Method::Get,
                 status: Some(200),
-                outcome: Outcome::Ok,
+                outcome: ExchangeOutcome::Ok,
                 first_byte: Some(Duration::from_millis(3)),
                 total: Duration::from_millis(30),
                 bytes_in: 0,
@@ -169,7 +170,7 @@ mod tests {
     #[test]
     fn both_formats_show_the_same_counts() {
         let telemetry = counted();
-        let text = telemetry.exposition(None).body;
+        let text = crate::telemetry::metrics::exposition(&telemetry, None).body;
         assert!(
             text.contains(
                 "http_requests_total{route=\"bookings\",upstream=\"backend\",method=\"GET\",status=\"200\"} 2"
@@ -183,7 +184,11 @@ mod tests {
             "http_request_duration_ms_bucket{route=\"bookings\",upstream=\"backend\",le=\"25\"} 0"
         ));
         assert!(text.contains("process_open_fds"));
-        let open = telemetry.exposition(Some("application/openmetrics-text; version=1.0.0")).body;
+        let open = crate::telemetry::metrics::exposition(
+            &telemetry,
+            Some("application/openmetrics-text; version=1.0.0"),
+        )
+        .body;
         assert!(open.ends_with("# EOF\n"));
         assert!(
             open.contains(
@@ -199,6 +204,6 @@ mod tests {
     fn a_forgotten_upstream_leaves_no_series() {
         let telemetry = counted();
         telemetry.forget_upstream(&UpstreamName::new("backend").expect("a name"));
-        assert!(!telemetry.exposition(None).body.contains("backend"));
+        assert!(!crate::telemetry::metrics::exposition(&telemetry, None).body.contains("backend"));
     }
 }

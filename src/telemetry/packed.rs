@@ -20,7 +20,7 @@ impl Packed {
     /// Packs `sum`; `room` is only there to be used again.
     pub(super) fn of(sum: &CellSum, room: &mut Vec<u8>) -> Self {
         room.clear();
-        let mut bits = Writer { bytes: room, open: 0, filled: 0 };
+        let mut bits = PackedWriter { bytes: room, open: 0, filled: 0 };
         let occupied = u64::from(sum.occupied());
         bits.wide(sum.all());
         bits.wide(occupied);
@@ -39,12 +39,12 @@ impl Packed {
 
     /// All that was counted.
     pub(super) fn all(&self) -> u64 {
-        Reader { bytes: &self.0, open: 0, filled: 0 }.wide()
+        PackedReader { bytes: &self.0, open: 0, filled: 0 }.wide()
     }
 
     /// Calls `each` with every occupied cell and its count, in ascending order.
     pub(super) fn each(&self, mut each: impl FnMut(u16, u64)) {
-        let mut bits = Reader { bytes: &self.0, open: 0, filled: 0 };
+        let mut bits = PackedReader { bytes: &self.0, open: 0, filled: 0 };
         let (all, occupied, first, last) = (bits.wide(), bits.wide(), bits.wide(), bits.wide());
         let (mut skip, mut more) = models(all, occupied, last.saturating_sub(first));
         let mut next = first as u16;
@@ -85,13 +85,13 @@ impl Model {
     }
 }
 
-struct Writer<'a> {
+struct PackedWriter<'a> {
     bytes: &'a mut Vec<u8>,
     open: u64,
     filled: u32,
 }
 
-impl Writer<'_> {
+impl PackedWriter<'_> {
     /// At most 32 bits; those above `len` are 0.
     fn bits(&mut self, bits: u64, len: u32) {
         self.open |= bits << self.filled;
@@ -141,13 +141,13 @@ impl Writer<'_> {
     }
 }
 
-struct Reader<'a> {
+struct PackedReader<'a> {
     bytes: &'a [u8],
     open: u64,
     filled: u32,
 }
 
-impl Reader<'_> {
+impl PackedReader<'_> {
     /// At least 32 bits are open, zeros beyond the end.
     fn fill(&mut self) {
         while self.filled < 32 {

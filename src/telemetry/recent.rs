@@ -6,13 +6,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The longest window.
+/// The longest window that can be asked for.
 pub(super) const LONGEST: Duration = Duration::from_secs(300);
 
 /// Entries that are made room for at once.
 const ROOM: usize = 32;
 
-struct Entry {
+struct RecentEntry {
     /// Microseconds since the entry before it; at most those of [`LONGEST`].
     after: u32,
     counts: [u16; 7],
@@ -21,7 +21,7 @@ struct Entry {
 /// The counts of the last five minutes.
 #[derive(Default)]
 pub(super) struct Recent {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<RecentEntry>,
     /// Of the oldest and the newest entry; `None`: there are none.
     ends: Option<(Instant, Instant)>,
 }
@@ -40,7 +40,7 @@ impl Recent {
             if self.entries.len() == self.entries.capacity() {
                 self.entries.reserve_exact(ROOM);
             }
-            self.entries.push_back(Entry { after, counts: some });
+            self.entries.push_back(RecentEntry { after, counts: some });
         }
     }
 
@@ -108,7 +108,11 @@ mod tests {
         let (t0, mut recent) = (clock::instant(), Recent::default());
         let second = |n: u64| t0 + Duration::from_secs(n);
         (0..1_000).for_each(|n| recent.push(second(n), [30, 1, 0, 0, 0, 0, 0]));
-        assert!(recent.entries.capacity() * size_of::<Entry>() <= 7 << 10, "{}", recent.entries.capacity());
+        assert!(
+            recent.entries.capacity() * size_of::<RecentEntry>() <= 7 << 10,
+            "{}",
+            recent.entries.capacity()
+        );
         assert_eq!(recent.within(LONGEST, second(999)), [9_000, 300, 0, 0, 0, 0, 0]);
         recent.push(second(1_298), [0; 7]);
         assert_eq!(recent.within(LONGEST, second(1_298)), [30, 1, 0, 0, 0, 0, 0]);

@@ -42,7 +42,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Records one duration.
+    /// Records one duration in the cell that holds it.
     pub fn record(&mut self, took: Duration) {
         if self.list.len() == self.list.capacity() {
             self.make_room();
@@ -118,7 +118,7 @@ impl Pages {
         }
     }
 
-    /// Was there anything?
+    /// Moves all counts into `sum`; false: there were none.
     fn drain(&mut self, sum: &mut CellSum) -> bool {
         let before = sum.all();
         for (page, place) in self.places.iter().enumerate().filter(|(_, place)| **place > 0) {

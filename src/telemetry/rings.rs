@@ -12,7 +12,7 @@ use super::cells::CellSum;
 use super::packed::Packed;
 
 /// How a ring is cut, in microseconds.
-struct Cut {
+struct RingCut {
     /// The length of an interval: one ends at every multiple of it, the first thing after it.
     every: u64,
     /// How long one is kept after its end.
@@ -25,20 +25,18 @@ struct Cut {
 
 const SECOND: u64 = 1_000_000;
 
-const CUTS: [Cut; 3] = [
-    Cut { every: SECOND, keep: 10 * SECOND, room: usize::MAX, longest: SECOND },
-    Cut { every: 10 * SECOND, keep: 300 * SECOND, room: 11 << 10, longest: 60 * SECOND },
-    Cut { every: 60 * SECOND, keep: 3_600 * SECOND, room: 34 << 10, longest: 300 * SECOND },
+const CUTS: [RingCut; 3] = [
+    RingCut { every: SECOND, keep: 10 * SECOND, room: usize::MAX, longest: SECOND },
+    RingCut { every: 10 * SECOND, keep: 300 * SECOND, room: 11 << 10, longest: 60 * SECOND },
+    RingCut { every: 60 * SECOND, keep: 3_600 * SECOND, room: 34 << 10, longest: 300 * SECOND },
 ];
 
-/// Which ring.
+/// The length of a ring's intervals.
 #[derive(Clone, Copy)]
 pub(super) enum Every {
-    /// A second.
     Second,
-    /// Ten of them.
+    /// An interval of ten seconds.
     Ten,
-    /// A minute.
     Minute,
 }
 
@@ -57,13 +55,13 @@ impl Closed {
 }
 
 #[derive(Default)]
-struct Ring {
+struct IntervalRing {
     closed: VecDeque<Closed>,
     /// Where the open interval began.
     since: u64,
 }
 
-impl Ring {
+impl IntervalRing {
     fn close(&mut self, sum: &mut CellSum, room: &mut Vec<u8>, now: u64) {
         if sum.all() > 0 {
             // A pause of the process may last longer than a length can say.
@@ -80,7 +78,7 @@ impl Ring {
 
     /// Closes an interval of what a finer ring has since the last one, if it is over and the finer ring closes one as well:
     /// none of those is cut.
-    fn take(&mut self, fine: &Self, cut: &Cut, sum: &mut CellSum, room: &mut Vec<u8>, now: u64) {
+    fn take(&mut self, fine: &Self, cut: &RingCut, sum: &mut CellSum, room: &mut Vec<u8>, now: u64) {
         if now / cut.every > self.since / cut.every && fine.since == now {
             for closed in fine.beginning(self.since) {
                 closed.packed.each(|cell, count| sum.add(cell, count));
@@ -100,9 +98,9 @@ impl Ring {
         packed + self.closed.len() * size_of::<Closed>()
     }
 
-    /// Joins the oldest intervals until they have room; only those that the next ring has already, which are all that
-    /// began before `taken`.
-    fn join(&mut self, cut: &Cut, taken: u64, sum: &mut CellSum, room: &mut Vec<u8>) {
+    /// Joins the oldest intervals until they have room; only those that the next ring has already, which are
+    /// all that began before `taken`.
+    fn join(&mut self, cut: &RingCut, taken: u64, sum: &mut CellSum, room: &mut Vec<u8>) {
         let mut bytes = self.bytes();
         let mut at = 0;
         while bytes > cut.room && at + 1 < self.closed.len() {
@@ -124,7 +122,7 @@ impl Ring {
     }
 
     /// Forgets what is too old, unless it began at `taken` or later: then the next ring does not have it yet.
-    fn forget(&mut self, cut: &Cut, taken: u64, now: u64) {
+    fn forget(&mut self, cut: &RingCut, taken: u64, now: u64) {
         let old = |closed: &Closed| closed.from < taken && now.saturating_sub(closed.to()) > cut.keep;
         while self.closed.front().is_some_and(old) {
             self.closed.pop_front();
@@ -139,12 +137,12 @@ impl Ring {
 pub(super) struct Rings {
     /// Times are counted from here: earlier than it was made, by what the series are apart.
     began: Instant,
-    rings: [Ring; 3],
+    rings: [IntervalRing; 3],
 }
 
 impl Rings {
-    /// Empty. Their intervals end `apart` sooner than those of others that begin now: thousands of intervals do not end
-    /// at once.
+    /// A set of empty rings. Their intervals end `apart` sooner than those of others that begin now: thousands of
+    /// intervals do not end at once.
     pub(super) fn new(now: Instant, apart: Duration) -> Self {
         // Where the clock cannot go back so far, they end together.
         let mut rings = Self { began: now.checked_sub(apart).unwrap_or(now), rings: Default::default() };
@@ -252,7 +250,7 @@ mod tests {
 
     /// Bytes on the heap.
     fn heap(rings: &Rings) -> usize {
-        let of = |ring: &Ring| {
+        let of = |ring: &IntervalRing| {
             let packed: usize = ring.closed.iter().map(|closed| closed.packed.bytes()).sum();
             packed + ring.closed.capacity() * size_of::<Closed>()
         };

@@ -7,110 +7,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::SeriesKey;
 use super::cells::CellSum;
 use super::clients::Clients;
-use super::latency::{Interval, Over, Recorder, Rolling, Span, Summary};
+use super::labels::SeriesKey;
+use super::latency::{Interval, LatencyWindow, OverCounts, Recorder, Rolling, Summary};
 use super::recent::Recent;
 use super::slow::{Slow, Yardstick};
 
-pub use crate::message::head::Method;
-
-pub use super::totals::{Exemplar, Finished, MS_BOUNDS, SECOND_BOUNDS, Totals};
+pub use super::labels::{Direction, ExchangeOutcome, Method};
+pub use super::totals::{Exemplar, Finished, Totals};
 pub use super::upstreams::{TunnelEnd, UpstreamSeries};
 
-/// Which way an exchange goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Direction {
-    /// From clients to the backend.
-    Ingress,
-    /// From the application to its dependencies.
-    Egress,
-}
-
-impl Direction {
-    /// The metric label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Ingress => "ingress",
-            Self::Egress => "egress",
-        }
-    }
-}
-
-impl Method {
-    /// `http.request.method` of OpenTelemetry: unknown ones are `_OTHER`.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
-            Self::Options => "OPTIONS",
-            Self::Connect => "CONNECT",
-            Self::Trace => "TRACE",
-            Self::Other => "_OTHER",
-        }
-    }
-}
-
-/// How an exchange ended, seen by the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// 1xx–3xx.
-    Ok,
-    /// 4xx.
-    ClientError,
-    /// 5xx of the upstream.
-    ServerError,
-    /// Our own refusal: breaker, cap.
-    Refused,
-    /// Nothing came in time.
-    Timeout,
-    /// No connection, a reset, nonsense, a body that broke off.
-    UpstreamFailed,
-    /// The client left; no error of anybody's service.
-    ClientGone,
-}
-
-impl Outcome {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Ok,
-        Self::ClientError,
-        Self::ServerError,
-        Self::Refused,
-        Self::Timeout,
-        Self::UpstreamFailed,
-        Self::ClientGone,
-    ];
-
-    /// The metric label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::ClientError => "client_error",
-            Self::ServerError => "server_error",
-            Self::Refused => "refused",
-            Self::Timeout => "timeout",
-            Self::UpstreamFailed => "upstream_failed",
-            Self::ClientGone => "client_gone",
-        }
-    }
-
-    /// Does it count against the service (semantics of `sre_error_rate`)?
-    pub fn is_failure(self) -> bool {
-        match self {
-            Self::ServerError | Self::Refused | Self::Timeout | Self::UpstreamFailed => true,
-            Self::Ok | Self::ClientError | Self::ClientGone => false,
-        }
-    }
-}
-
 #[derive(Default)]
-struct Inner {
+struct RouteInner {
     total: Recorder,
     first_byte: Recorder,
     sums: Totals,
@@ -120,26 +29,26 @@ struct Inner {
 /// One worker's share, on cache lines of its own.
 #[derive(Default)]
 #[repr(align(128))]
-struct Shard {
+struct SeriesShard {
     started: AtomicU64,
     finished: AtomicU64,
-    inner: Mutex<Inner>,
+    inner: Mutex<RouteInner>,
 }
 
 /// The numbers of one route and its upstream.
 pub struct Series {
-    /// Route, upstream, direction.
+    /// The route, upstream and direction that it counts.
     pub key: SeriesKey,
     /// Nanoseconds; zero: not known.
     usual: AtomicU64,
     /// Label `http_route` of OpenTelemetry's metrics: the route's template, else its name.
     http_route: Mutex<Arc<str>>,
-    shards: Box<[Shard]>,
-    rolling: Mutex<Windows>,
+    shards: Box<[SeriesShard]>,
+    rolling: Mutex<RollingWindows>,
 }
 
 /// What is summed up once a second.
-struct Windows {
+struct RollingWindows {
     total: Rolling,
     first_byte: Rolling,
     outcomes: Outcomes,
@@ -166,7 +75,7 @@ impl Outcomes {
 
 /// Where one series after the other is summed up.
 #[derive(Default)]
-pub(super) struct Scratch {
+pub(super) struct SumScratch {
     total: CellSum,
     first_byte: CellSum,
     room: Vec<u8>,
@@ -176,8 +85,8 @@ impl Series {
     /// `nth`: of all series; neighbours close their minutes at different seconds.
     pub(super) fn new(key: SeriesKey, nth: usize, workers: usize, now: Instant) -> Self {
         let apart = Duration::from_secs(nth as u64 % 60);
-        let shards: Box<[Shard]> = (0..workers.max(1)).map(|_| Shard::default()).collect();
-        let rolling = Mutex::new(Windows {
+        let shards: Box<[SeriesShard]> = (0..workers.max(1)).map(|_| SeriesShard::default()).collect();
+        let rolling = Mutex::new(RollingWindows {
             total: Rolling::new(now, apart),
             first_byte: Rolling::new(now, apart),
             outcomes: Outcomes::default(),
@@ -196,7 +105,7 @@ impl Series {
     pub fn learn_usual(&self, now: Instant) {
         let median = {
             let rolling = self.rolling.lock().unwrap_or_else(PoisonError::into_inner);
-            rolling.first_byte.median(Span::FiveMinutes, 20, now)
+            rolling.first_byte.median(LatencyWindow::FiveMinutes, 20, now)
         };
         if let Some(median) = median {
             // At most 120 s.
@@ -213,7 +122,7 @@ impl Series {
         *self.http_route.lock().unwrap_or_else(PoisonError::into_inner) = label;
     }
 
-    fn shard(&self, worker: usize) -> &Shard {
+    fn shard(&self, worker: usize) -> &SeriesShard {
         // There is at least one shard.
         &self.shards[worker % self.shards.len()]
     }
@@ -271,9 +180,9 @@ impl Series {
         })
     }
 
-    pub(super) fn rotate(&self, scratch: &mut Scratch, now: Instant) {
+    pub(super) fn rotate(&self, scratch: &mut SumScratch, now: Instant) {
         let mut rolling = self.rolling.lock().unwrap_or_else(PoisonError::into_inner);
-        let Windows { total, first_byte, outcomes, slow } = &mut *rolling;
+        let RollingWindows { total, first_byte, outcomes, slow } = &mut *rolling;
         let mut sums = [0; 7];
         for shard in &self.shards {
             let mut inner = shard.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -288,13 +197,13 @@ impl Series {
     }
 
     /// What a window says of totals and of first bytes.
-    pub fn window(&self, span: Span, now: Instant) -> (Summary, Summary) {
+    pub fn window(&self, span: LatencyWindow, now: Instant) -> (Summary, Summary) {
         let rolling = self.rolling.lock().unwrap_or_else(PoisonError::into_inner);
         (rolling.total.merged(span, now), rolling.first_byte.merged(span, now))
     }
 
     /// How many exchanges ended within `span`.
-    pub fn ended_within(&self, span: Span, now: Instant) -> u64 {
+    pub fn ended_within(&self, span: LatencyWindow, now: Instant) -> u64 {
         self.rolling.lock().unwrap_or_else(PoisonError::into_inner).total.count(span, now)
     }
 
@@ -306,12 +215,12 @@ impl Series {
     /// Measures against these limits from now on; `None`: not at all.
     pub fn measure(&self, yardstick: Option<Yardstick>, now: Instant) {
         let mut rolling = self.rolling.lock().unwrap_or_else(PoisonError::into_inner);
-        let Windows { total, first_byte, slow, .. } = &mut *rolling;
+        let RollingWindows { total, first_byte, slow, .. } = &mut *rolling;
         slow.measure(yardstick, total, first_byte, now);
     }
 
     /// Exchanges within `span`, at most five minutes, and how many were over which limit; `None`: they are not measured.
-    pub fn slow_within(&self, span: Duration, now: Instant) -> Option<(Yardstick, Over)> {
+    pub fn slow_within(&self, span: Duration, now: Instant) -> Option<(Yardstick, OverCounts)> {
         self.rolling.lock().unwrap_or_else(PoisonError::into_inner).slow.within(span, now)
     }
 

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::cells::CellSum;
-use super::latency::{Over, Rolling, over};
+use super::latency::{OverCounts, Rolling, over};
 use super::recent::Recent;
 use crate::config::Until;
 
@@ -56,7 +56,7 @@ impl Slow {
     }
 
     /// All exchanges of the last `span`, and how many were over each limit; `None`: they are not measured.
-    pub(super) fn within(&self, span: Duration, now: Instant) -> Option<(Yardstick, Over)> {
+    pub(super) fn within(&self, span: Duration, now: Instant) -> Option<(Yardstick, OverCounts)> {
         let yardstick = self.yardstick?;
         Some((yardstick, self.seconds.within(span, now)))
     }
@@ -73,7 +73,7 @@ mod tests {
         Some(Yardstick { until, limits: millis.map(Duration::from_millis) })
     }
 
-    fn within(slow: &Slow, now: Instant) -> Option<Over> {
+    fn within(slow: &Slow, now: Instant) -> Option<OverCounts> {
         slow.within(LONGEST, now).map(|(_, over)| over)
     }
 

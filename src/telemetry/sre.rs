@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::metrics::Family;
+use super::family::Family;
 use crate::reliability::incident::{Incident, State, Transition};
 
 /// What is known now; `None`: not observed, so not shown.
@@ -56,7 +56,7 @@ impl Spans {
 }
 
 #[derive(Debug, Default)]
-struct Sums {
+struct SreSums {
     suspected: Spans,
     confirmed: Spans,
     acknowledged: Spans,
@@ -65,12 +65,12 @@ struct Sums {
     now: SreSnapshot,
 }
 
-/// All of them.
+/// Uptime, incidents and the times to detect and to recover, behind one lock.
 #[derive(Debug, Default)]
-pub struct Sre(Mutex<Sums>);
+pub struct Sre(Mutex<SreSums>);
 
 impl Sre {
-    fn sums(&self) -> std::sync::MutexGuard<'_, Sums> {
+    fn sums(&self) -> std::sync::MutexGuard<'_, SreSums> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -151,7 +151,7 @@ impl Sre {
     }
 }
 
-impl Sums {
+impl SreSums {
     fn families(&self) -> [Family; 8] {
         let mut detection = Family::histogram(
             "sre_detection_seconds",

@@ -3,13 +3,13 @@
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use super::metrics::Family;
-use super::upstreams::Seconds;
+use super::family::Family;
+use super::seconds::Seconds;
 
 /// How the store is.
 #[derive(Clone, Debug)]
 pub struct StoreSnapshot {
-    /// One of [`STATES`].
+    /// A word of the closed set [`STATES`].
     pub state: &'static str,
     /// Durable writes on disk since the start.
     pub committed: u64,
@@ -26,17 +26,17 @@ pub struct StoreSnapshot {
     /// The last row of the audit chain and the first 48 bits of its hash; `None`: not known yet.
     pub audit_head: Option<(i64, u64)>,
     /// The copies; `None`: none are asked for.
-    pub backup: Option<Backup>,
+    pub backup: Option<BackupSnapshot>,
 }
 
 /// How the copies are.
 #[derive(Clone, Debug)]
-pub struct Backup {
+pub struct BackupSnapshot {
     /// When the newest good one was begun; `None`: there is none.
     pub last: Option<SystemTime>,
     /// How long it took; `None`: an earlier start made it.
     pub took: Option<Duration>,
-    /// Its length.
+    /// Bytes of that copy; `None`: there is none.
     pub bytes: Option<u64>,
     /// Good copies of this start.
     pub good: u64,
@@ -47,13 +47,13 @@ pub struct Backup {
 /// What a store can be.
 pub const STATES: [&str; 6] = ["ok", "unreachable", "full", "damaged", "gone", "replaced"];
 
-type Ask = Box<dyn Fn() -> StoreSnapshot + Send + Sync>;
+type StoreSource = Box<dyn Fn() -> StoreSnapshot + Send + Sync>;
 
 /// Where the numbers come from; nowhere while the store is off.
 #[derive(Default)]
-pub struct Store(OnceLock<Ask>);
+pub struct StoreMetrics(OnceLock<StoreSource>);
 
-impl Store {
+impl StoreMetrics {
     /// From now on they are shown. Only the first one is asked.
     pub fn ask(&self, ask: impl Fn() -> StoreSnapshot + Send + Sync + 'static) {
         self.0.get_or_init(|| Box::new(ask));
@@ -96,7 +96,7 @@ impl Store {
                 now.audit_head.map(|it| it.1 as f64),
             ),
         ];
-        families.extend(now.backup.iter().flat_map(Backup::families));
+        families.extend(now.backup.iter().flat_map(BackupSnapshot::families));
         families
     }
 }
@@ -113,7 +113,7 @@ fn gauge(name: &str, help: &str, value: Option<f64>) -> Family {
     family
 }
 
-impl Backup {
+impl BackupSnapshot {
     fn families(&self) -> [Family; 4] {
         let at = self.last.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
         let mut made = Family::counter("store_backups_total", "Copies of the store, by what became of them.");

@@ -26,9 +26,9 @@ const WINDOW: Duration = Duration::from_secs(10);
 
 static LOST: AtomicU64 = AtomicU64::new(0);
 static FOLDED: AtomicU64 = AtomicU64::new(0);
-static QUEUE: OnceLock<SyncSender<Order>> = OnceLock::new();
+static QUEUE: OnceLock<SyncSender<LineOrder>> = OnceLock::new();
 
-enum Order {
+enum LineOrder {
     Line(Vec<u8>),
     Flush(SyncSender<()>),
 }
@@ -47,7 +47,7 @@ pub fn folded() -> u64 {
 pub fn flush(limit: Duration) {
     let Some(queue) = QUEUE.get() else { return };
     let (done, is_done) = sync_channel(1);
-    if queue.try_send(Order::Flush(done)).is_ok() {
+    if queue.try_send(LineOrder::Flush(done)).is_ok() {
         // Whoever reads nothing is not waited for any longer.
         let _ = is_done.recv_timeout(limit);
     }
@@ -55,12 +55,12 @@ pub fn flush(limit: Duration) {
 
 /// Gives each line to the thread.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Told;
+pub(super) struct LineWriter;
 
 /// One line in the making.
-pub(super) struct Line(Vec<u8>);
+pub(super) struct LineBuffer(Vec<u8>);
 
-impl Write for Line {
+impl Write for LineBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -73,10 +73,10 @@ impl Write for Line {
 
 /// Tells a line that is no event.
 pub(super) fn say(line: &str) {
-    drop(Line(format!("{line}\n").into_bytes()));
+    drop(LineBuffer(format!("{line}\n").into_bytes()));
 }
 
-impl Drop for Line {
+impl Drop for LineBuffer {
     fn drop(&mut self) {
         let queue = QUEUE.get_or_init(|| {
             let (queue, inbox) = sync_channel(WAITING);
@@ -84,30 +84,30 @@ impl Drop for Line {
             let _ = std::thread::Builder::new().name("strop-log".to_owned()).spawn(move || write_all(&inbox));
             queue
         });
-        if queue.try_send(Order::Line(std::mem::take(&mut self.0))).is_err() {
+        if queue.try_send(LineOrder::Line(std::mem::take(&mut self.0))).is_err() {
             LOST.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-impl MakeWriter<'_> for Told {
-    type Writer = Line;
+impl MakeWriter<'_> for LineWriter {
+    type Writer = LineBuffer;
 
-    fn make_writer(&self) -> Line {
-        Line(Vec::new())
+    fn make_writer(&self) -> LineBuffer {
+        LineBuffer(Vec::new())
     }
 }
 
-fn write_all(inbox: &Receiver<Order>) {
+fn write_all(inbox: &Receiver<LineOrder>) {
     while let Ok(order) = inbox.recv() {
         match order {
-            Order::Line(line) => {
+            LineOrder::Line(line) => {
                 if io::stderr().write_all(&line).is_err() {
                     LOST.fetch_add(1, Ordering::Relaxed);
                 }
             }
             // Whoever asked may have left.
-            Order::Flush(done) => drop(done.try_send(())),
+            LineOrder::Flush(done) => drop(done.try_send(())),
         }
     }
 }

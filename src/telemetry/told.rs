@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::metrics::Family;
-use super::upstreams::Seconds;
+use super::family::Family;
+use super::seconds::Seconds;
 use crate::runtime::clock;
 
 /// What waits for one channel.
@@ -30,7 +30,7 @@ pub struct Beaten {
 const DELIVERED: &str = "delivered";
 
 #[derive(Debug, Default)]
-struct Sums {
+struct PeopleSums {
     /// Turns of the heartbeat by what they came to.
     beats: BTreeMap<&'static str, u64>,
     /// `None`: there is none.
@@ -44,16 +44,16 @@ struct Sums {
     failing: BTreeMap<String, (Instant, &'static str)>,
 }
 
-type Ask = Box<dyn Fn() -> BTreeMap<String, Waiting> + Send + Sync>;
+type WaitingSource = Box<dyn Fn() -> BTreeMap<String, Waiting> + Send + Sync>;
 
-/// All of them.
+/// Attempts to tell people, heartbeats and posts of pagers, behind one lock.
 #[derive(Default)]
-pub struct People {
-    sums: Mutex<Sums>,
-    queue: OnceLock<Ask>,
+pub struct PeopleMetrics {
+    sums: Mutex<PeopleSums>,
+    queue: OnceLock<WaitingSource>,
 }
 
-impl People {
+impl PeopleMetrics {
     /// One attempt ended: `outcome` is "delivered", or what it failed at.
     pub fn attempt(&self, channel: &str, outcome: &'static str, took: Duration) {
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,22 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use super::series::{Method, Outcome};
-use super::upstreams::Seconds;
+use super::labels::{ExchangeOutcome, Method};
+use super::seconds::Seconds;
 
 /// What an exchange tells at its end.
 #[derive(Debug)]
 pub struct Finished {
-    /// Whose shard.
+    /// The worker whose shard counts it.
     pub worker: usize,
     /// Who asked: a fingerprint, see [`Party`](crate::reliability::party::Party).
     pub client: u32,
-    /// What was asked.
     pub method: Method,
     /// `None`: there was no answer.
     pub status: Option<u16>,
-    /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: ExchangeOutcome,
     /// To the final head.
     pub first_byte: Option<Duration>,
     /// To the last byte.
@@ -26,11 +24,10 @@ pub struct Finished {
     pub bytes_in: u64,
     /// Of the answer's body.
     pub bytes_out: u64,
-    /// For exemplars.
+    /// W3C trace id, for exemplars; `None`: the request had no trace.
     pub trace_id: Option<[u8; 16]>,
     /// Longer than the slow limit.
     pub slow: bool,
-    /// When it ended.
     pub now: Instant,
 }
 
@@ -39,16 +36,12 @@ pub const MS_BOUNDS: [f64; 17] = [
     1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_000.0, 2_500.0, 3_000.0, 5_000.0,
     8_000.0, 10_000.0, 30_000.0,
 ];
-/// Upper bounds of OpenTelemetry's `http.server.request.duration`, seconds.
-pub const SECOND_BOUNDS: [f64; 14] =
-    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 /// The trace of one request that fell into a bucket.
 #[derive(Clone, Copy, Debug)]
 pub struct Exemplar {
-    /// W3C trace id.
     pub trace_id: [u8; 16],
-    /// Seconds.
+    /// What was measured, in seconds.
     pub value: f64,
 }
 
@@ -57,8 +50,8 @@ const MOST_PAIRS: usize = 64;
 
 /// Exchanges of one method that ended with one status.
 #[derive(Clone, Debug)]
-pub struct Pair {
-    /// As asked.
+pub struct MethodStatus {
+    /// The method of the request; unknown ones are one.
     pub method: Method,
     /// 0: there was no answer, or it is one of too many.
     pub status: u16,
@@ -68,7 +61,7 @@ pub struct Pair {
     pub exemplars: Option<Box<[Option<Exemplar>; 15]>>,
 }
 
-impl Pair {
+impl MethodStatus {
     fn new(method: Method, status: u16) -> Self {
         Self { method, status, took: Seconds::default(), exemplars: None }
     }
@@ -78,12 +71,12 @@ impl Pair {
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
     /// By method and status.
-    pub pairs: Vec<Pair>,
-    /// By outcome, in the order of [`Outcome::ALL`].
+    pub pairs: Vec<MethodStatus>,
+    /// By outcome, in the order of [`ExchangeOutcome::ALL`].
     pub outcomes: [u64; 7],
     /// Not cumulative; the last one is beyond all bounds.
     pub ms: [u64; 18],
-    /// Of all durations.
+    /// The sum of all durations.
     pub sum: Duration,
     /// Longer than the slow limit.
     pub slow: u64,
@@ -111,8 +104,8 @@ impl Totals {
     }
 
     /// The pair's own counts, or those of status 0 once there are too many pairs.
-    fn pair(&mut self, method: Method, status: u16) -> &mut Pair {
-        let known = |pairs: &[Pair], status| {
+    fn pair(&mut self, method: Method, status: u16) -> &mut MethodStatus {
+        let known = |pairs: &[MethodStatus], status| {
             pairs.iter().position(|pair| pair.method == method && pair.status == status)
         };
         let at = known(&self.pairs, status).or_else(|| {
@@ -123,7 +116,7 @@ impl Totals {
             let status = if self.pairs.len() < MOST_PAIRS { status } else { 0 };
             // A pair is 150 bytes, and most series have one or two.
             self.pairs.reserve_exact(1);
-            self.pairs.push(Pair::new(method, status));
+            self.pairs.push(MethodStatus::new(method, status));
             self.pairs.len() - 1
         });
         // It is there: either it was found or it was just made.

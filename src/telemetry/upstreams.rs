@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::breakers::BreakerSeries;
-use super::series::SECOND_BOUNDS;
+use super::seconds::Seconds;
 use crate::names::UpstreamName;
 use crate::reliability::retry::{RetryBudget, RetryPolicy};
+use crate::reliability::rise_fall::Check;
 use crate::reliability::verdict::{Against, BadReason, Inconclusive, Verdict};
 
 /// What a tunnel tells at its end.
 #[derive(Clone, Copy, Debug)]
 pub struct TunnelEnd {
-    /// TCP.
+    /// Time until the TCP connection stood.
     pub connect: Duration,
     /// From the connection to the client's second flight, when it looked like TLS: inferred, not measured.
     pub handshake: Option<Duration>,
@@ -22,47 +23,16 @@ pub struct TunnelEnd {
     pub first_byte: Option<Duration>,
     /// Bytes towards the upstream.
     pub up: u64,
-    /// Bytes back.
+    /// Bytes back to the client.
     pub down: u64,
     /// Ended by a reset of the upstream.
     pub reset: bool,
 }
 
-/// A histogram of seconds with fixed buckets.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seconds {
-    /// Not cumulative; the last one is beyond all bounds.
-    pub buckets: [u64; 15],
-    /// Of all values.
-    pub sum: Duration,
-}
-
-impl Seconds {
-    /// Counts one value; the bucket it fell into.
-    pub fn record(&mut self, took: Duration) -> usize {
-        let seconds = took.as_secs_f64();
-        let bucket = SECOND_BOUNDS.partition_point(|bound| *bound < seconds);
-        self.buckets[bucket] += 1;
-        self.sum += took;
-        bucket
-    }
-
-    /// Adds what another has counted.
-    pub fn add(&mut self, other: &Self) {
-        self.buckets.iter_mut().zip(other.buckets).for_each(|(sum, more)| *sum += more);
-        self.sum += other.sum;
-    }
-
-    /// All values.
-    pub fn count(&self) -> u64 {
-        self.buckets.iter().sum()
-    }
-}
-
 /// Sums over all tunnels.
 #[derive(Clone, Debug, Default)]
 pub struct Tunnels {
-    /// TCP.
+    /// Time until the TCP connection stood.
     pub connect: Seconds,
     /// TLS, inferred from the record headers.
     pub handshake: Seconds,
@@ -70,7 +40,7 @@ pub struct Tunnels {
     pub first_byte: Seconds,
     /// Bytes towards the upstream.
     pub up: u64,
-    /// Bytes back.
+    /// Bytes back to the clients.
     pub down: u64,
     /// Ended by a reset.
     pub resets: u64,
@@ -121,10 +91,10 @@ fn place(verdict: Verdict) -> usize {
     }
 }
 
-/// One worker's counts.
+/// The counts of one worker, on cache lines of its own.
 #[derive(Default)]
 #[repr(align(128))]
-struct Shard {
+struct UpstreamShard {
     verdicts: [AtomicU64; KINDS],
     /// Bad and rate-limited attempts that spoke against the endpoint alone.
     against_endpoint: AtomicU64,
@@ -134,13 +104,12 @@ struct Shard {
 
 /// The numbers of one upstream.
 pub struct UpstreamSeries {
-    /// Whose.
     pub name: UpstreamName,
     /// Of its own breaker.
     pub breaker: Arc<BreakerSeries>,
     /// Open connections, over all workers.
     pub connections: Arc<AtomicUsize>,
-    attempts: Box<[Shard]>,
+    attempts: Box<[UpstreamShard]>,
     retries: AtomicU64,
     retries_denied: AtomicU64,
     budget: Mutex<Option<RetryBudget>>,
@@ -151,7 +120,7 @@ pub struct UpstreamSeries {
     ejections: [AtomicU64; BadReason::ALL.len()],
     /// Passed, failed, failed in a row.
     checks: [AtomicU64; 3],
-    /// See [`Paid`].
+    /// The four counts of [`Paid`], in its order.
     payments: [AtomicU64; 4],
 }
 
@@ -162,7 +131,7 @@ pub struct Paid {
     pub answered: u64,
     /// It failed: no answer, a bad one, or too many requests.
     pub failed: u64,
-    /// Answered with 2xx.
+    /// Payments that were answered with 2xx.
     pub accepted: u64,
     /// Answered with 402: the card was declined.
     pub declined: u64,
@@ -174,7 +143,7 @@ impl UpstreamSeries {
             breaker: Arc::new(BreakerSeries::new(name.text(), workers)),
             name,
             connections: Arc::default(),
-            attempts: (0..workers.max(1)).map(|_| Shard::default()).collect(),
+            attempts: (0..workers.max(1)).map(|_| UpstreamShard::default()).collect(),
             retries: AtomicU64::new(0),
             retries_denied: AtomicU64::new(0),
             budget: Mutex::default(),
@@ -202,7 +171,7 @@ impl UpstreamSeries {
         }
     }
 
-    fn shard(&self, worker: usize) -> &Shard {
+    fn shard(&self, worker: usize) -> &UpstreamShard {
         // There is at least one shard.
         &self.attempts[worker % self.attempts.len()]
     }
@@ -216,7 +185,7 @@ impl UpstreamSeries {
         sum
     }
 
-    fn summed(&self, of: impl Fn(&Shard) -> &AtomicU64) -> u64 {
+    fn summed(&self, of: impl Fn(&UpstreamShard) -> &AtomicU64) -> u64 {
         self.attempts.iter().map(|shard| of(shard).load(Ordering::Relaxed)).sum()
     }
 
@@ -317,14 +286,17 @@ impl UpstreamSeries {
     }
 
     /// An active check was made.
-    pub fn checked(&self, passed: bool) {
+    pub fn checked(&self, check: Check) {
         let [good, bad, row] = &self.checks;
-        if passed {
-            good.fetch_add(1, Ordering::Relaxed);
-            row.store(0, Ordering::Relaxed);
-        } else {
-            bad.fetch_add(1, Ordering::Relaxed);
-            row.fetch_add(1, Ordering::Relaxed);
+        match check {
+            Check::Passed => {
+                good.fetch_add(1, Ordering::Relaxed);
+                row.store(0, Ordering::Relaxed);
+            }
+            Check::Failed => {
+                bad.fetch_add(1, Ordering::Relaxed);
+                row.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 

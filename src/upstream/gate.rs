@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use super::permit::Permit;
-use super::plain::{Guarded, Machine};
+use super::plain::{Guarded, GuardedMachine};
 use super::witness::Witness;
 use crate::reliability::breaker::{
     Breaker, BreakerPolicy, BreakerState, BreakerTransition, BreakerView, Check, ExchangeEvidence, Hold,
@@ -27,7 +26,7 @@ pub type OnMove = Box<dyn Fn(&BreakerTransition) + Send + Sync>;
 fn telling(series: Arc<BreakerSeries>) -> OnMove {
     Box::new(move |moved| {
         series.moved(moved);
-        let why = moved.why.told();
+        let why = moved.why.describe();
         let (upstream, from, to) = (&*series.label, moved.from.label(), moved.to.label());
         if moved.shadow {
             UpstreamEvent::BreakerWouldMove { upstream, from, to, why: &why }.tell();
@@ -48,7 +47,7 @@ pub struct Gate {
     on_move: OnMove,
 }
 
-impl Machine for Breaker {
+impl GuardedMachine for Breaker {
     fn generation(&self) -> u64 {
         Self::generation(self)
     }
@@ -91,22 +90,21 @@ impl Gate {
     }
 
     /// May one more exchange start? `ask` is only called when that is not plain.
-    pub fn admit(
-        self: &Arc<Self>,
-        worker: usize,
+    pub(super) fn ticket(
+        &self,
         now: Instant,
         draw: u64,
         ask: impl FnOnce() -> PermitRequest,
-    ) -> Result<Permit, Refusal> {
+    ) -> Result<Ticket, Refusal> {
         if let Some(generation) = self.breaker.plain() {
-            return Ok(Permit::new(Arc::clone(self), Ticket::plain(generation), worker));
+            return Ok(Ticket::plain(generation));
         }
         if let Some(generation) = self.breaker.passing() {
-            return Ok(Permit::new(Arc::clone(self), Ticket::uncounted(generation), worker));
+            return Ok(Ticket::uncounted(generation));
         }
         let (answer, moved) = self.with(now, |breaker| breaker.admit(ask(), now, draw));
         self.tell(moved);
-        answer.map(|ticket| Permit::new(Arc::clone(self), ticket, worker))
+        answer
     }
 
     /// Is it plainly closed: is there nothing to decide?

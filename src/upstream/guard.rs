@@ -51,7 +51,7 @@ impl Listeners {
 
     /// Would requests of `upstream` that are sent to `to` come back to this process? A `local` listener of another upstream is
     /// a detour and no circle. The SRE API on the traffic port is meant.
-    pub fn lead_back(&self, upstream: &config::Upstream, to: SocketAddr) -> bool {
+    pub fn lead_back(&self, upstream: &config::UpstreamConfig, to: SocketAddr) -> bool {
         let comes_back = |of: &Option<UpstreamName>| of.as_ref().is_none_or(|name| *name == upstream.name);
         let all = self.0.get().map_or(&[][..], Vec::as_slice);
         upstream.name.as_str() != presets::SRE_API

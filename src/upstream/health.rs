@@ -16,9 +16,9 @@ use tokio::net::TcpStream;
 use super::endpoint::EndpointState;
 use super::{Upstream, connect, local};
 use crate::config;
-use crate::net::http::{self as http_client, AGENT, AskError, Bound, Version};
-use crate::reliability::breaker::Check;
+use crate::net::http::{self as http_client, AGENT, AskError, Bound, HttpVersion};
 use crate::reliability::outlier::Sees;
+use crate::reliability::rise_fall::Check;
 use crate::reliability::rise_fall::RiseFall;
 use crate::runtime::drain::Drain;
 use crate::runtime::timer::within;
@@ -44,7 +44,7 @@ impl Missed {
 pub async fn check(
     upstream: &Upstream,
     endpoint: &EndpointState,
-    health: &config::Health,
+    health: &config::HealthCheck,
 ) -> Result<(), Missed> {
     let asked = health.path.as_deref().map(|path| (path, health.expect));
     let began = clock::instant();
@@ -56,9 +56,9 @@ pub async fn check(
 }
 
 /// What is asked for, and the statuses that are healthy.
-type Asked<'a> = Option<(&'a str, (u16, u16))>;
+type HttpCheck<'a> = Option<(&'a str, (u16, u16))>;
 
-async fn attempt(upstream: &Upstream, endpoint: &EndpointState, asked: Asked<'_>) -> Result<(), Missed> {
+async fn attempt(upstream: &Upstream, endpoint: &EndpointState, asked: HttpCheck<'_>) -> Result<(), Missed> {
     let tcp = TcpStream::connect(endpoint.addr).await.map_err(|error| Missed {
         told: format!("connect: {error}"),
         ours: local::cause(&error).is_some(),
@@ -100,7 +100,7 @@ where
         let value = http::HeaderValue::from_str(&authority).map_err(|error| error.to_string())?;
         request.headers_mut().insert("host", value);
     }
-    let version = if h2 { Version::Http2 } else { Version::Http1 };
+    let version = if h2 { HttpVersion::Http2 } else { HttpVersion::Http1 };
     let answer = http_client::ask(stream, version, request, Bound::NOTHING).await;
     let status = answer.map_err(|error| match error {
         AskError::NoSession(error) => error.to_string(),
@@ -167,7 +167,7 @@ const AT_ONCE: usize = 16;
 async fn all<'a>(
     upstream: &Upstream,
     endpoints: &'a [Arc<EndpointState>],
-    health: &config::Health,
+    health: &config::HealthCheck,
 ) -> Vec<(&'a Arc<EndpointState>, Result<(), Missed>)> {
     let called: Vec<_> =
         endpoints.iter().filter(|endpoint| !connect::is_passed_over(endpoints, endpoint)).collect();
@@ -199,7 +199,7 @@ async fn all<'a>(
 }
 
 /// A check that connects sees no answers.
-fn sees(health: &config::Health) -> Sees {
+fn sees(health: &config::HealthCheck) -> Sees {
     if health.path.is_some() { Sees::Answering } else { Sees::Connecting }
 }
 
@@ -209,16 +209,18 @@ fn learn(
     endpoint: &EndpointState,
     state: &mut RiseFall,
     checked: Result<(), Missed>,
-    health: &config::Health,
+    health: &config::HealthCheck,
 ) {
-    upstream.series.checked(checked.is_ok());
+    let check = Check::from(&checked);
+    upstream.series.checked(check);
     let name = upstream.config.name.as_str();
-    if checked.is_ok() && endpoint.passed(sees(health), clock::instant()) {
+    if check == Check::Passed && endpoint.passed(sees(health), clock::instant()) {
         UpstreamEvent::EndpointReturned { upstream: name, endpoint: &endpoint.addr.to_string() }.tell();
     }
-    if let Some(healthy) = state.checked(checked.is_ok(), health.fall, health.rise)
-        && endpoint.set_healthy(healthy)
+    if let Some(decided) = state.checked(check, health.fall, health.rise)
+        && endpoint.set_healthy(decided == Check::Passed)
     {
+        let healthy = endpoint.is_healthy();
         let why = checked.err().map_or_else(|| "checks pass".to_owned(), |missed| missed.told);
         let endpoint = &endpoint.addr.to_string();
         Event::EndpointHealth { upstream: name, endpoint, healthy, why: &why }.tell();

@@ -37,6 +37,6 @@ impl Upstream {
 
     /// The time after which it was seen closing idle connections sooner than `pool.idle_for`, if it was.
     pub fn idle_closed_after(&self) -> Option<Duration> {
-        self.closings.0.lock().unwrap_or_else(PoisonError::into_inner).told()
+        self.closings.0.lock().unwrap_or_else(PoisonError::into_inner).closed_after()
     }
 }

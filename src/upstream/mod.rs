@@ -42,7 +42,7 @@ use operations::Operations;
 /// A named dependency as it runs. A reload makes a new one around the same gate, endpoints and counters.
 pub struct Upstream {
     /// What the operator wrote.
-    pub config: Arc<config::Upstream>,
+    pub config: Arc<config::UpstreamConfig>,
     /// Its breaker.
     pub gate: Arc<Gate>,
     /// Its operations that have a breaker of their own.
@@ -52,7 +52,7 @@ pub struct Upstream {
     /// Its addresses; replaced as a whole when DNS says so. All have passed the address guard.
     pub endpoints: Arc<ArcSwap<Vec<Arc<EndpointState>>>>,
     /// TLS towards it.
-    pub tls: Option<tls::Client>,
+    pub tls: Option<tls::TlsClient>,
     /// Rises when a reload changes how connections are made.
     pub remade: u32,
     /// Connections over all workers.
@@ -86,9 +86,9 @@ pub struct RouteEntry {
 }
 
 /// Counts one connection of an upstream until it is dropped.
-pub struct Slot(Arc<AtomicUsize>);
+pub struct ConnectionSlot(Arc<AtomicUsize>);
 
-impl Drop for Slot {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -106,12 +106,12 @@ impl Upstream {
 
     /// How its connections are made: another number after a reload that changes TLS or protocol, and after other roots.
     pub fn way(&self) -> u64 {
-        u64::from(self.remade) << 32 | u64::from(self.tls.as_ref().map_or(0, tls::Client::generation))
+        u64::from(self.remade) << 32 | u64::from(self.tls.as_ref().map_or(0, tls::TlsClient::generation))
     }
 
     /// Under which its connections to an endpoint are kept.
-    pub fn key(&self, endpoint: u64) -> pool::Key {
-        pool::Key { endpoint, way: self.way() }
+    pub fn key(&self, endpoint: u64) -> pool::PoolKey {
+        pool::PoolKey { endpoint, way: self.way() }
     }
 
     fn retire(&self) {
@@ -119,16 +119,16 @@ impl Upstream {
     }
 
     /// Leave to open one more connection; `None` when the cap is reached.
-    pub fn slot(&self) -> Option<Slot> {
+    pub fn slot(&self) -> Option<ConnectionSlot> {
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
-        let slot = Slot(Arc::clone(&self.connections));
+        let slot = ConnectionSlot(Arc::clone(&self.connections));
         (before < self.config.pool.connections).then_some(slot)
     }
 
     /// Leave for one more tunnel or upgraded connection; `None` when their cap is reached.
-    pub fn tunnel(&self) -> Option<Slot> {
+    pub fn tunnel(&self) -> Option<ConnectionSlot> {
         let before = self.tunnels.fetch_add(1, Ordering::Relaxed);
-        let slot = Slot(Arc::clone(&self.tunnels));
+        let slot = ConnectionSlot(Arc::clone(&self.tunnels));
         (before < self.config.pool.tunnels).then_some(slot)
     }
 

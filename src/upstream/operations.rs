@@ -38,7 +38,7 @@ pub struct Operations {
 impl Operations {
     /// Those that are `wanted`; one that was there `before` under its name keeps its state.
     pub fn of(
-        wanted: &config::Upstream,
+        wanted: &config::UpstreamConfig,
         before: Option<&Self>,
         series: &UpstreamSeries,
         workers: usize,

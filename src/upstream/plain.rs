@@ -19,7 +19,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What the lock guards.
-pub trait Machine {
+pub trait GuardedMachine {
     /// Rises whenever the machine moves.
     fn generation(&self) -> u64;
     /// Is there nothing to decide?
@@ -49,7 +49,7 @@ pub struct Guarded<M> {
     machine: Mutex<M>,
 }
 
-impl<M: Machine> Guarded<M> {
+impl<M: GuardedMachine> Guarded<M> {
     /// For `workers` workers.
     pub fn new(machine: M, workers: usize) -> Self {
         let cells = (0..workers.max(1)).map(|_| Cell::default()).collect();
@@ -94,7 +94,7 @@ impl<M: Machine> Guarded<M> {
     }
 }
 
-fn word_of(machine: &impl Machine) -> u64 {
+fn word_of(machine: &impl GuardedMachine) -> u64 {
     let plain = if machine.is_plain() { PLAIN } else { 0 };
     let passing = if machine.is_passing() { PASSING } else { 0 };
     machine.generation() << SHIFT | plain | passing

@@ -18,12 +18,12 @@ use tokio::net::TcpStream;
 
 use super::connect;
 use super::endpoint::EndpointState;
-use super::{Slot, Upstream};
+use super::{ConnectionSlot, Upstream};
 use crate::config::Protocol;
 use crate::message::buf::Buf;
-use crate::message::h1::conn::Conn;
+use crate::message::h1::conn::H1Conn;
 use crate::message::h2::{self, Outgoing};
-use crate::message::io::{Ask, Io, Layered};
+use crate::message::io::{Io, IoReadiness, Layered};
 use crate::message::kept::KeptRoom;
 use crate::net::tls;
 use crate::reliability::verdict::BadReason;
@@ -53,16 +53,16 @@ pub enum ConnectError {
 }
 
 /// A way to send one request.
-pub enum Link {
+pub enum RequestLink {
     /// HTTP/1.1, for this exchange alone.
     H1 {
         /// The connection.
-        conn: Rc<Conn>,
+        conn: Rc<H1Conn>,
         /// It has carried a request before and then was idle for so long: it may turn out to be closed. `None`: a new
         /// one.
         idle: Option<Duration>,
         /// Under which it is kept.
-        key: Key,
+        key: PoolKey,
     },
     /// HTTP/2, shared.
     H2 {
@@ -75,7 +75,7 @@ pub enum Link {
 
 /// To whom a connection was made, and how: what was made otherwise carries no request of today.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
+pub struct PoolKey {
     /// The endpoint.
     pub endpoint: u64,
     /// See [`Upstream::way`].
@@ -83,24 +83,24 @@ pub struct Key {
 }
 
 struct Idle {
-    conn: Rc<Conn>,
+    conn: Rc<H1Conn>,
     since: Instant,
 }
 
-struct Shared {
+struct SharedSender {
     sender: SendRequest<Outgoing>,
     number: u64,
     /// When it was handed out last.
     used: Instant,
     /// Held for as long as the connection may be used.
-    _slot: Rc<Slot>,
+    _slot: Rc<ConnectionSlot>,
 }
 
 /// The connections of one worker.
 #[derive(Default)]
 pub struct Pools {
-    idle: RefCell<HashMap<Key, Vec<Idle>, FixedState>>,
-    shared: RefCell<HashMap<Key, Shared, FixedState>>,
+    idle: RefCell<HashMap<PoolKey, Vec<Idle>, FixedState>>,
+    shared: RefCell<HashMap<PoolKey, SharedSender, FixedState>>,
     /// Connections of `shared` so far.
     numbered: Cell<u64>,
     /// Request bodies that may have to be sent again, over another connection.
@@ -118,13 +118,13 @@ impl Pools {
         fresh: bool,
         limit: Duration,
         now: Instant,
-    ) -> Result<(Link, Arc<EndpointState>), ConnectError> {
+    ) -> Result<(RequestLink, Arc<EndpointState>), ConnectError> {
         let key = upstream.key(endpoint.id);
         if let Some(link) = self.take_shared(key, now) {
             return Ok((link, Arc::clone(endpoint)));
         }
         if !fresh && let Some((conn, idle)) = self.take_idle(upstream, key, now) {
-            return Ok((Link::H1 { conn, idle: Some(idle), key }, Arc::clone(endpoint)));
+            return Ok((RequestLink::H1 { conn, idle: Some(idle), key }, Arc::clone(endpoint)));
         }
         let slot = upstream.slot().ok_or(ConnectError::Full)?;
         // Boxed: it is large, and rare.
@@ -134,7 +134,7 @@ impl Pools {
         }
     }
 
-    fn take_shared(&self, key: Key, now: Instant) -> Option<Link> {
+    fn take_shared(&self, key: PoolKey, now: Instant) -> Option<RequestLink> {
         let mut shared = self.shared.borrow_mut();
         let kept = shared.get_mut(&key)?;
         if kept.sender.is_closed() {
@@ -142,25 +142,25 @@ impl Pools {
             return None;
         }
         kept.used = now;
-        Some(Link::H2 { sender: kept.sender.clone(), number: kept.number })
+        Some(RequestLink::H2 { sender: kept.sender.clone(), number: kept.number })
     }
 
     /// A shared connection did not take a request, so it gets no other one; what it carries already goes on.
-    pub fn spent(&self, key: Key, number: u64) {
+    pub fn spent(&self, key: PoolKey, number: u64) {
         let mut shared = self.shared.borrow_mut();
         if shared.get(&key).is_some_and(|kept| kept.number == number) {
             shared.remove(&key);
         }
     }
 
-    fn take_idle(&self, upstream: &Upstream, key: Key, now: Instant) -> Option<(Rc<Conn>, Duration)> {
+    fn take_idle(&self, upstream: &Upstream, key: PoolKey, now: Instant) -> Option<(Rc<H1Conn>, Duration)> {
         loop {
             let Idle { conn, since } = self.idle.borrow_mut().get_mut(&key)?.pop()?;
             let idle = now.saturating_duration_since(since);
             if idle > upstream.config.pool.idle_for.h1_for(conn.said()) {
                 continue; // others may have been promised more
             }
-            if conn.is_quiet(if idle < BUSY { Ask::Reactor } else { Ask::Kernel }) {
+            if conn.stream().is_quiet(if idle < BUSY { IoReadiness::Reactor } else { IoReadiness::Kernel }) {
                 return Some((conn, idle));
             }
             upstream.found_closed(key.endpoint, idle, now);
@@ -168,8 +168,8 @@ impl Pools {
     }
 
     /// Gives back a connection whose message is over on both sides.
-    pub fn give_back(&self, upstream: &Upstream, key: Key, conn: Rc<Conn>, now: Instant) {
-        if !conn.is_reusable() || conn.has_ahead() {
+    pub fn give_back(&self, upstream: &Upstream, key: PoolKey, conn: Rc<H1Conn>, now: Instant) {
+        if !conn.is_reusable() || conn.stream().has_ahead() {
             return; // bytes nobody asked for: whatever they are, they are no answer to the next request
         }
         if upstream.config.pool.idle_for.h1_for(conn.said()).is_zero() {
@@ -185,13 +185,14 @@ impl Pools {
     /// Closes what has been idle for too long, and what the peer has closed; called every second or so.
     pub fn expire(&self, upstream_of: impl Fn(u64) -> Option<Arc<Upstream>>) {
         let now = clock::instant();
-        let upstream_of = |key: &Key| upstream_of(key.endpoint).filter(|upstream| upstream.way() == key.way);
+        let upstream_of =
+            |key: &PoolKey| upstream_of(key.endpoint).filter(|upstream| upstream.way() == key.way);
         self.idle.borrow_mut().retain(|key, kept| {
             let Some(upstream) = upstream_of(key) else { return false };
             kept.retain(|Idle { conn, since }| {
                 let idle = now.saturating_duration_since(*since);
                 let young = idle <= upstream.config.pool.idle_for.h1_for(conn.said());
-                let closed = young && !conn.is_quiet(Ask::Reactor);
+                let closed = young && !conn.stream().is_quiet(IoReadiness::Reactor);
                 if closed {
                     upstream.found_closed(key.endpoint, idle, now);
                 }
@@ -219,12 +220,12 @@ impl Pools {
         upstream: &Upstream,
         endpoint: &Arc<EndpointState>,
         limit: Duration,
-    ) -> Result<(Rc<Conn>, Arc<EndpointState>), ConnectError> {
+    ) -> Result<(Rc<H1Conn>, Arc<EndpointState>), ConnectError> {
         let slot: Box<dyn std::any::Any> = Box::new(upstream.tunnel().ok_or(ConnectError::NoTunnel)?);
         match within(limit, connect::tcp(upstream, endpoint)).await {
             Some(Ok((tcp, endpoint))) => {
                 let _ = tcp.set_nodelay(true); // only a matter of speed
-                Ok((Conn::new(Io::Tcp(tcp), Buf::default(), Some(slot)), endpoint))
+                Ok((H1Conn::new(Io::Tcp(tcp), Buf::default(), Some(slot)), endpoint))
             }
             Some(Err(error)) => Err(ConnectError::Failed(BadReason::Connect, error)),
             None => Err(ConnectError::Failed(BadReason::Timeout, io::ErrorKind::TimedOut.into())),
@@ -235,8 +236,8 @@ impl Pools {
         &self,
         upstream: &Upstream,
         endpoint: &Arc<EndpointState>,
-        slot: Slot,
-    ) -> Result<(Link, Arc<EndpointState>), ConnectError> {
+        slot: ConnectionSlot,
+    ) -> Result<(RequestLink, Arc<EndpointState>), ConnectError> {
         let (tcp, endpoint) = connect::tcp(upstream, endpoint)
             .await
             .map_err(|error| ConnectError::Failed(BadReason::Connect, error))?;
@@ -265,10 +266,10 @@ impl Pools {
             return Ok((self.share(key, io, slot).await?, endpoint));
         }
         let slot: Box<dyn std::any::Any> = Box::new(slot);
-        Ok((Link::H1 { conn: Conn::new(io, Buf::default(), Some(slot)), idle: None, key }, endpoint))
+        Ok((RequestLink::H1 { conn: H1Conn::new(io, Buf::default(), Some(slot)), idle: None, key }, endpoint))
     }
 
-    async fn share(&self, key: Key, io: Io, slot: Slot) -> Result<Link, ConnectError> {
+    async fn share(&self, key: PoolKey, io: Io, slot: ConnectionSlot) -> Result<RequestLink, ConnectError> {
         let (sender, connection) =
             hyper::client::conn::http2::Builder::new(tasks::LocalExec(|| Event::ConnectionPanicked.tell()))
                 .timer(TokioTimer::new())
@@ -291,22 +292,24 @@ impl Pools {
         let used = clock::instant();
         let number = self.numbered.get() + 1;
         self.numbered.set(number);
-        self.shared.borrow_mut().insert(key, Shared { sender: sender.clone(), number, used, _slot: slot });
-        Ok(Link::H2 { sender, number })
+        self.shared
+            .borrow_mut()
+            .insert(key, SharedSender { sender: sender.clone(), number, used, _slot: slot });
+        Ok(RequestLink::H2 { sender, number })
     }
 }
 
 /// A connection lent to an exchange, with what it needs to be given back.
-pub struct Lease {
+pub struct PooledConnection {
     pools: Rc<Pools>,
     upstream: Arc<Upstream>,
-    key: Key,
-    conn: Rc<Conn>,
+    key: PoolKey,
+    conn: Rc<H1Conn>,
 }
 
-impl Lease {
+impl PooledConnection {
     /// Lends `conn`.
-    pub fn new(pools: &Rc<Pools>, upstream: &Arc<Upstream>, key: Key, conn: Rc<Conn>) -> Self {
+    pub fn new(pools: &Rc<Pools>, upstream: &Arc<Upstream>, key: PoolKey, conn: Rc<H1Conn>) -> Self {
         Self { pools: Rc::clone(pools), upstream: Arc::clone(upstream), key, conn }
     }
 
@@ -316,7 +319,7 @@ impl Lease {
     }
 
     /// The connection itself, for an upgrade.
-    pub fn into_conn(self) -> Rc<Conn> {
+    pub fn into_conn(self) -> Rc<H1Conn> {
         self.conn
     }
 }

@@ -76,7 +76,7 @@ impl World {
 }
 
 /// What became of a host that no upstream lists.
-pub enum Found {
+pub enum HostLookup {
     /// It may be called.
     Entry(Arc<RouteEntry>),
     /// All its addresses lie in a forbidden range.
@@ -182,7 +182,7 @@ impl Registry {
         fresh
     }
 
-    fn made(&self, wanted: &Arc<config::Upstream>, trusted: bool, now: Instant) -> Arc<Upstream> {
+    fn made(&self, wanted: &Arc<config::UpstreamConfig>, trusted: bool, now: Instant) -> Arc<Upstream> {
         let series = self.telemetry.upstream(&wanted.name);
         let gate = Gate::told(wanted.breaker.clone(), &series.breaker, self.workers, now);
         let operations = Operations::of(wanted, None, &series, self.workers, now);
@@ -207,7 +207,7 @@ impl Registry {
     fn replaced(
         &self,
         old: &Arc<Upstream>,
-        wanted: &Arc<config::Upstream>,
+        wanted: &Arc<config::UpstreamConfig>,
         trusted: bool,
         now: Instant,
     ) -> Arc<Upstream> {
@@ -286,13 +286,13 @@ impl Registry {
     }
 
     /// A host that no upstream lists, where the policy lets it pass: looked up, and again by its TTL.
-    pub async fn unlisted(&self, host: &str, port: u16, policy: Unlisted) -> Found {
+    pub async fn unlisted(&self, host: &str, port: u16, policy: Unlisted) -> HostLookup {
         if policy == Unlisted::Report && self.unlisted.is_new(host) {
             Event::UnlistedHost { host, policy: "report" }.tell();
         }
         let now = clock::instant();
         if let Some(kept) = self.unlisted.get(host, port, now) {
-            return Found::Entry(kept);
+            return HostLookup::Entry(kept);
         }
         let resolved = match host.parse::<std::net::IpAddr>() {
             Ok(ip) => Resolved { addresses: vec![ip], ttl: Duration::from_secs(3_600), untold: None },
@@ -301,7 +301,7 @@ impl Registry {
                 Ok(resolved) => resolved,
                 Err(error) => {
                     NamesEvent::Failed { host, error: &error.to_string() }.tell();
-                    return Found::NoAddress;
+                    return HostLookup::NoAddress;
                 }
             },
         };
@@ -311,13 +311,15 @@ impl Registry {
             range = range.or(Some(forbidden));
         });
         match (passed.is_empty(), range) {
-            (true, Some(range)) => Found::Forbidden(range),
-            (true, None) => Found::NoAddress,
+            (true, Some(range)) => HostLookup::Forbidden(range),
+            (true, None) => HostLookup::NoAddress,
             (false, _) => {
                 let found = resolve::found(&passed, host.trim_end_matches('.'), port);
                 let (least, most) = template.dns_ttl;
                 let until = now + resolved.ttl.clamp(least, most);
-                Found::Entry(self.unlisted.keep(host, port, &found, now, until, || self.unlisted_entry(now)))
+                HostLookup::Entry(
+                    self.unlisted.keep(host, port, &found, now, until, || self.unlisted_entry(now)),
+                )
             }
         }
     }
@@ -352,9 +354,9 @@ impl Registry {
     }
 }
 
-fn client_tls(wanted: &config::Upstream) -> Option<tls::Client> {
+fn client_tls(wanted: &config::UpstreamConfig) -> Option<tls::TlsClient> {
     let config = wanted.tls.as_ref()?;
-    match tls::Client::new(config, wanted.protocol) {
+    match tls::TlsClient::new(config, wanted.protocol) {
         Ok(client) => Some(client),
         Err(error) => {
             Event::TlsUnusable { upstream: wanted.name.as_str(), error: &error.to_string() }.tell();

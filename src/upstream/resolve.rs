@@ -16,7 +16,7 @@ use super::Upstream;
 use super::endpoint::EndpointState;
 use super::guard::{self, Listeners};
 use crate::config::{self, Host};
-use crate::net::names::{self, Family, Resolved, Resolver, Search, Unresolved};
+use crate::net::names::{self, AddressFamily, Resolved, Resolver, Search, Unresolved};
 use crate::runtime::clock;
 use crate::runtime::drain::Drain;
 use crate::telemetry::event::{Event, NamesEvent, UpstreamEvent};
@@ -26,7 +26,7 @@ const AGAIN: Duration = Duration::from_secs(2);
 
 /// An address of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct ResolvedEndpoint {
     /// Has passed the guard.
     pub addr: SocketAddr,
     /// As the operator wrote it, without a dot at its end.
@@ -36,19 +36,19 @@ pub struct Found {
 }
 
 /// The addresses of one name, the best first: the family of the first one is the one that is called.
-pub fn found(addresses: &[IpAddr], host: &str, port: u16) -> Vec<Found> {
-    let first = addresses.first().map(|ip| Family::of(*ip));
-    let one = |ip: &IpAddr| Found {
+pub fn found(addresses: &[IpAddr], host: &str, port: u16) -> Vec<ResolvedEndpoint> {
+    let first = addresses.first().map(|ip| AddressFamily::of(*ip));
+    let one = |ip: &IpAddr| ResolvedEndpoint {
         addr: SocketAddr::new(*ip, port),
         host: host.to_owned(),
-        fallback: Some(Family::of(*ip)) != first,
+        fallback: Some(AddressFamily::of(*ip)) != first,
     };
     addresses.iter().map(one).collect()
 }
 
 /// What of `addresses` may be reached by this upstream; each refusal goes to `refused`.
 pub fn admitted(
-    upstream: &config::Upstream,
+    upstream: &config::UpstreamConfig,
     addresses: &[IpAddr],
     trusted: bool,
     mut refused: impl FnMut(IpAddr, &'static str),
@@ -78,7 +78,7 @@ enum Trouble {
 
 /// What is known of one name.
 #[derive(Clone, Copy, Debug)]
-struct Known {
+struct NameState {
     /// When it was last found; `None`: never.
     seen: Option<Instant>,
     trouble: Option<Trouble>,
@@ -86,19 +86,19 @@ struct Known {
 
 /// What the look-ups of one upstream remember.
 #[derive(Debug, Default)]
-struct Memory {
-    names: BTreeMap<String, Known>,
+struct LookupMemory {
+    names: BTreeMap<String, NameState>,
     refused: BTreeSet<IpAddr>,
     back: BTreeSet<SocketAddr>,
     listeners: Arc<Listeners>,
 }
 
-impl Memory {
+impl LookupMemory {
     /// Of a name that has `kept` addresses from before.
-    fn of(&mut self, host: &str, kept: usize, now: Instant) -> &mut Known {
+    fn of(&mut self, host: &str, kept: usize, now: Instant) -> &mut NameState {
         // Addresses that another config of this upstream has left behind count as seen when they were taken over.
         let seen = (kept > 0).then_some(now);
-        self.names.entry(host.to_owned()).or_insert(Known { seen, trouble: None })
+        self.names.entry(host.to_owned()).or_insert(NameState { seen, trouble: None })
     }
 
     fn found(&mut self, host: &str, now: Instant) {
@@ -110,14 +110,14 @@ impl Memory {
     }
 
     /// Until when the `kept` addresses of a name that was not found are used; `None`: they are to go.
-    fn lost(&mut self, host: &str, why: &Unresolved, kept: usize, most: Duration) -> Option<Kept> {
+    fn lost(&mut self, host: &str, why: &Unresolved, kept: usize, most: Duration) -> Option<NameRetention> {
         let now = clock::now();
         let known = self.of(host, kept, now.instant);
         let until = known.seen.map_or(now.instant, |seen| seen + most);
         let (trouble, came) = match why {
-            Unresolved::Untold(_) => (Trouble::Untold, Some(Kept::ForGood)),
+            Unresolved::Untold(_) => (Trouble::Untold, Some(NameRetention::ForGood)),
             Unresolved::Absent(_) if kept > 0 && now.instant < until => {
-                (Trouble::Absent, Some(Kept::Until(until)))
+                (Trouble::Absent, Some(NameRetention::Until(until)))
             }
             Unresolved::Absent(_) => (Trouble::Gone, None),
         };
@@ -136,7 +136,11 @@ impl Memory {
     }
 
     /// What of `found` does not lead back to this process; what does is told once.
-    fn without_circles(&mut self, upstream: &config::Upstream, mut found: Vec<Found>) -> Vec<Found> {
+    fn without_circles(
+        &mut self,
+        upstream: &config::UpstreamConfig,
+        mut found: Vec<ResolvedEndpoint>,
+    ) -> Vec<ResolvedEndpoint> {
         found.retain(|one| {
             let back = self.listeners.lead_back(upstream, one.addr);
             if back && self.back.insert(one.addr) {
@@ -148,7 +152,7 @@ impl Memory {
         found
     }
 
-    fn refused(&mut self, upstream: &config::Upstream, ip: IpAddr, range: &'static str) {
+    fn refused(&mut self, upstream: &config::UpstreamConfig, ip: IpAddr, range: &'static str) {
         if self.refused.insert(ip) {
             let address = ip.to_string();
             Event::AddressForbidden { upstream: upstream.name.as_str(), address: &address, range }.tell();
@@ -158,17 +162,17 @@ impl Memory {
 
 /// How long addresses of a name that was not found stay in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kept {
+enum NameRetention {
     ForGood,
     Until(Instant),
 }
 
 /// What looking up each endpoint of an upstream came to, in their order; `None`: it is an address.
-type Came = Vec<Option<Result<Resolved, Unresolved>>>;
+type LookupResults = Vec<Option<Result<Resolved, Unresolved>>>;
 
 /// Looks all names of an upstream up.
-async fn look_up(resolver: &Resolver, config: &config::Upstream) -> Came {
-    let mut came = Came::with_capacity(config.endpoints.len());
+async fn look_up(resolver: &Resolver, config: &config::UpstreamConfig) -> LookupResults {
+    let mut came = LookupResults::with_capacity(config.endpoints.len());
     for endpoint in &config.endpoints {
         came.push(match &endpoint.host {
             Host::Address(_) => None,
@@ -182,7 +186,12 @@ async fn look_up(resolver: &Resolver, config: &config::Upstream) -> Came {
 }
 
 /// All addresses of an upstream after its look-ups, and when to ask again.
-fn all(upstream: &Upstream, trusted: bool, memory: &mut Memory, came: Came) -> (Vec<Found>, Duration) {
+fn all(
+    upstream: &Upstream,
+    trusted: bool,
+    memory: &mut LookupMemory,
+    came: LookupResults,
+) -> (Vec<ResolvedEndpoint>, Duration) {
     let config = &upstream.config;
     let (mut all, mut wait) = (Vec::new(), config.dns_ttl.1);
     for (endpoint, came) in config.endpoints.iter().zip(came) {
@@ -213,10 +222,10 @@ fn all(upstream: &Upstream, trusted: bool, memory: &mut Memory, came: Came) -> (
 }
 
 /// What a name led to until now.
-fn before(upstream: &Upstream, host: &str, port: u16) -> Vec<Found> {
+fn before(upstream: &Upstream, host: &str, port: u16) -> Vec<ResolvedEndpoint> {
     let known = upstream.endpoints.load();
     let of_it = known.iter().filter(|endpoint| endpoint.host == host && endpoint.addr.port() == port);
-    let as_found = |endpoint: &Arc<EndpointState>| Found {
+    let as_found = |endpoint: &Arc<EndpointState>| ResolvedEndpoint {
         addr: endpoint.addr,
         host: host.to_owned(),
         fallback: endpoint.is_fallback(),
@@ -229,16 +238,16 @@ fn named(
     (least, most): (Duration, Duration),
     (host, port): (&str, u16),
     came: Result<Resolved, Unresolved>,
-    before: Vec<Found>,
-    memory: &mut Memory,
-) -> (Vec<Found>, Duration) {
+    before: Vec<ResolvedEndpoint>,
+    memory: &mut LookupMemory,
+) -> (Vec<ResolvedEndpoint>, Duration) {
     match came {
         Ok(resolved) => {
             memory.found(host, clock::instant());
             let mut all = found(&resolved.addresses, host, port);
             // Nobody could say of one family: what it had stays, first or second as it was.
-            let of_it = |kept: &Found| Some(Family::of(kept.addr.ip())) == resolved.untold;
-            let kept: Vec<Found> = before.into_iter().filter(of_it).collect();
+            let of_it = |kept: &ResolvedEndpoint| Some(AddressFamily::of(kept.addr.ip())) == resolved.untold;
+            let kept: Vec<ResolvedEndpoint> = before.into_iter().filter(of_it).collect();
             if kept.iter().any(|kept| !kept.fallback) {
                 all.iter_mut().for_each(|found| found.fallback = true);
             }
@@ -246,8 +255,10 @@ fn named(
             (all, resolved.ttl.clamp(least, most))
         }
         Err(why) => match memory.lost(host, &why, before.len(), most) {
-            Some(Kept::ForGood) => (before, AGAIN),
-            Some(Kept::Until(at)) => (before, AGAIN.min(at.saturating_duration_since(clock::instant()))),
+            Some(NameRetention::ForGood) => (before, AGAIN),
+            Some(NameRetention::Until(at)) => {
+                (before, AGAIN.min(at.saturating_duration_since(clock::instant())))
+            }
             None => (Vec::new(), AGAIN),
         },
     }
@@ -273,9 +284,11 @@ pub fn at_once(upstream: &Upstream, trusted: bool, listeners: &Listeners, now: I
 }
 
 /// Puts addresses in place; what was there before keeps its state.
-pub fn publish(endpoints: &ArcSwap<Vec<Arc<EndpointState>>>, found: &[Found], now: Instant) {
+pub fn publish(endpoints: &ArcSwap<Vec<Arc<EndpointState>>>, found: &[ResolvedEndpoint], now: Instant) {
     let old = endpoints.load_full();
-    let same = |one: &Found| old.iter().find(|e| e.addr == one.addr && e.host == one.host).map(Arc::clone);
+    let same = |one: &ResolvedEndpoint| {
+        old.iter().find(|e| e.addr == one.addr && e.host == one.host).map(Arc::clone)
+    };
     let mut new: Vec<(Arc<EndpointState>, bool)> = Vec::with_capacity(found.len());
     for one in found {
         let made = || EndpointState::new(one.addr, one.host.clone(), now);
@@ -310,7 +323,7 @@ pub async fn keep_fresh(
     listeners: Arc<Listeners>,
     drain: Drain,
 ) {
-    let mut memory = Memory { listeners, ..Memory::default() };
+    let mut memory = LookupMemory { listeners, ..LookupMemory::default() };
     loop {
         let Some(held) = upstream.upgrade() else { return };
         let came = look_up(&resolver, &held.config).await;

@@ -20,12 +20,12 @@ pub struct Shares {
 }
 
 /// One exchange in flight.
-pub struct Held {
+pub struct ShareHeld {
     of: Arc<Shares>,
     bucket: usize,
 }
 
-impl Drop for Held {
+impl Drop for ShareHeld {
     fn drop(&mut self) {
         self.of.taken.fetch_sub(1, Ordering::Relaxed);
         self.of.bucket(self.bucket).fetch_sub(1, Ordering::Relaxed);
@@ -35,7 +35,12 @@ impl Drop for Held {
 impl Shares {
     /// Those of an upstream. Only by HTTP/1.1 does each exchange hold a connection that another client could use, and only
     /// behind the ingress are there other clients.
-    pub fn of(config: &config::Upstream, ingress: bool, workers: usize, now: Instant) -> Option<Arc<Self>> {
+    pub fn of(
+        config: &config::UpstreamConfig,
+        ingress: bool,
+        workers: usize,
+        now: Instant,
+    ) -> Option<Arc<Self>> {
         let plain = match config.protocol {
             Protocol::Http1 => true,
             Protocol::Auto => config.tls.is_none(),
@@ -55,13 +60,19 @@ impl Shares {
     }
 
     /// One more exchange of `client`; `None`: others are to have the places that are left of `places`.
-    pub fn take(self: &Arc<Self>, worker: usize, client: u32, places: usize, now: Instant) -> Option<Held> {
+    pub fn take(
+        self: &Arc<Self>,
+        worker: usize,
+        client: u32,
+        places: usize,
+        now: Instant,
+    ) -> Option<ShareHeld> {
         let party = Party { client, route: 0 };
         self.asked.note(worker, party, now);
         let at = Party::bucket(client);
         let taken = self.taken.fetch_add(1, Ordering::Relaxed);
         let own = self.bucket(at).fetch_add(1, Ordering::Relaxed);
-        let held = Held { of: Arc::clone(self), bucket: at };
+        let held = ShareHeld { of: Arc::clone(self), bucket: at };
         let alone = || self.is_alone(client, now);
         (Occupancy { places, taken, own: own as usize }).fits(alone).then_some(held)
     }
@@ -87,7 +98,7 @@ mod tests {
     fn one_client_leaves_a_quarter_to_others_unless_it_is_alone() {
         let now = crate::runtime::clock::instant();
         let shares = Shares::new(2, now);
-        let mut held: Vec<Held> = (0..100).filter_map(|_| shares.take(0, 7, 100, now)).collect();
+        let mut held: Vec<ShareHeld> = (0..100).filter_map(|_| shares.take(0, 7, 100, now)).collect();
         assert_eq!(held.len(), 100, "it is alone");
         let other = shares.take(1, 9, 100, now).expect("it holds nothing");
         held.truncate(80);

@@ -16,7 +16,7 @@ const MOST: usize = 1_024;
 /// A host is reported again after this long.
 const REPORT_AGAIN: Duration = Duration::from_secs(3_600);
 
-struct Kept {
+struct UnlistedEntry {
     entry: Arc<RouteEntry>,
     /// When its name is to be looked up again.
     until: Instant,
@@ -24,11 +24,11 @@ struct Kept {
 
 /// All of them.
 pub(super) struct UnlistedHosts {
-    kept: DashMap<(String, u16), Kept>,
+    kept: DashMap<(String, u16), UnlistedEntry>,
     /// How often a host was reported, in fixed memory.
     reported: Rate,
     /// How they are called.
-    pub(super) template: Arc<config::Upstream>,
+    pub(super) template: Arc<config::UpstreamConfig>,
     /// Idle connections that any of them has closed: they have one name, so one of them speaks for all.
     pub(super) closings: Arc<IdleClosings>,
     /// Tunnels to any of them.
@@ -64,7 +64,7 @@ impl UnlistedHosts {
         &self,
         host: &str,
         port: u16,
-        found: &[resolve::Found],
+        found: &[resolve::ResolvedEndpoint],
         now: Instant,
         until: Instant,
         made: impl FnOnce() -> Arc<RouteEntry>,
@@ -77,7 +77,7 @@ impl UnlistedHosts {
             self.kept.retain(|_, kept| kept.until > now);
         }
         if self.kept.len() < MOST {
-            self.kept.insert(key, Kept { entry: Arc::clone(&entry), until });
+            self.kept.insert(key, UnlistedEntry { entry: Arc::clone(&entry), until });
         }
         entry
     }

@@ -14,7 +14,7 @@ use strop::names::{RouteName, UpstreamName};
 use strop::runtime::clock;
 use strop::telemetry::Telemetry;
 use strop::telemetry::access::AccessLog;
-use strop::telemetry::series::{Direction, Finished, Method, Outcome, Series};
+use strop::telemetry::series::{Direction, Finished, Method, ExchangeOutcome, Series};
 use strop::telemetry::slow::Yardstick;
 use strop_alloc::{Counting, counted, held};
 
@@ -183,9 +183,9 @@ fn done(n: usize, state: &mut u64, now: Instant) -> Finished {
     let normal = (0..12).map(|_| chance(state)).sum::<f64>() - 6.0;
     let first_byte = Duration::from_secs_f64(0.020 * (normal * 0.5).exp());
     let (status, outcome) = match n % 10 {
-        0 => (404, Outcome::ClientError),
-        1 => (503, Outcome::ServerError),
-        _ => (200, Outcome::Ok),
+        0 => (404, ExchangeOutcome::ClientError),
+        1 => (503, ExchangeOutcome::ServerError),
+        _ => (200, ExchangeOutcome::Ok),
     };
     Finished {
         worker: n % WORKERS,

@@ -91,13 +91,19 @@ impl Source {
         lengths
     }
 
-    /// What its docs say, line by line.
+    /// What its docs say, line by line, but for drawings and code.
     pub(crate) fn docs(&self) -> impl Iterator<Item = &str> {
+        let mut drawn = false;
         let text = |line: &'_ String| -> Option<usize> {
             let start = line.len() - line.trim_start().len();
             ["///", "//!"].iter().any(|mark| line[start..].starts_with(mark)).then_some(start + 3)
         };
-        self.code.iter().filter_map(move |line| text(line).map(|from| line[from..].trim()))
+        let lines = self.code.iter().filter_map(move |line| text(line).map(|from| line[from..].trim()));
+        lines.filter(move |line| {
+            let fence = line.starts_with("```");
+            drawn ^= fence;
+            !fence && !drawn
+        })
     }
 
     /// Its code in one text, without comments and texts in quotes.

@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use strop::message::body::{Body, BodyError};
 use strop::message::buf::Buf;
-use strop::message::h1::conn::{Conn, HeadError};
+use strop::message::h1::conn::{H1Conn, HeadError};
 use strop::message::h1::parse::HeadLimits;
-use strop::message::head::{Framing, Method, RequestHead, ResponseHead, Store, Version};
+use strop::message::head::{Framing, HeadStore, Method, RequestHead, ResponseHead, Version};
 use strop::message::io::Io;
 use tokio::io::AsyncReadExt;
 
@@ -18,7 +18,7 @@ const LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 100 };
 
 struct Reader {
     wire: Wire,
-    conn: Rc<Conn>,
+    conn: Rc<H1Conn>,
     len: usize,
     reading: Reading,
 }
@@ -26,13 +26,13 @@ struct Reader {
 impl Reader {
     fn new(bytes: &[u8], piece: usize) -> Self {
         let wire = Wire::from_client(bytes, piece);
-        let conn = Conn::new(Io::Boxed(Box::new(wire.clone())), Buf::default(), None);
+        let conn = H1Conn::new(Io::Boxed(Box::new(wire.clone())), Buf::default(), None);
         let reading = Reading { messages: Vec::new(), starts: Vec::new(), end: End::Over, rest: Vec::new() };
         Self { wire, conn, len: bytes.len(), reading }
     }
 
     fn begin(&mut self) {
-        let ahead = self.conn.peek(<[u8]>::len);
+        let ahead = self.conn.stream().peek(<[u8]>::len);
         self.reading.starts.push(self.len - self.wire.rest().len() - ahead);
     }
 
@@ -46,7 +46,7 @@ impl Reader {
 
     /// Notes the message with its body; is there to be another one?
     async fn message(&mut self, mut message: Message, framing: Framing, last: bool) -> bool {
-        let read = collect(self.conn.body(framing)).await;
+        let read = collect(Body::h1(&self.conn, framing)).await;
         match read {
             Ok((body, trailers)) => (message.body, message.trailers) = (body, trailers),
             Err(error) => {
@@ -86,7 +86,7 @@ async fn collect(mut body: Body) -> Result<(Vec<u8>, Fields), BodyError> {
     Ok((all, trailers))
 }
 
-fn of(store: &Store) -> Fields {
+fn of(store: &HeadStore) -> Fields {
     fields(store.fields.iter().map(|field| (field.name.of(&store.bytes), field.value.of(&store.bytes))))
 }
 

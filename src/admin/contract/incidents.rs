@@ -18,7 +18,7 @@ use crate::units::At;
 pub(in crate::admin) struct AckOrder {
     /// Who; "admin-api" without it.
     pub(in crate::admin) actor: Option<String>,
-    /// Why.
+    /// Why; it stands in the timeline and the audit log.
     pub(in crate::admin) reason: Option<String>,
 }
 
@@ -28,7 +28,7 @@ pub(in crate::admin) struct AckOrder {
 pub(in crate::admin) struct ResolveOrder {
     /// Who; "admin-api" without it.
     pub(in crate::admin) actor: Option<String>,
-    /// Why.
+    /// Why; it stands in the timeline and the audit log.
     pub(in crate::admin) reason: Option<String>,
     /// Even while the condition holds.
     pub(in crate::admin) force: bool,
@@ -40,7 +40,7 @@ pub(in crate::admin) struct ResolveOrder {
 pub(in crate::admin) struct NoteOrder {
     /// Who; "admin-api" without it.
     pub(in crate::admin) actor: Option<String>,
-    /// What; required.
+    /// What to write down; required.
     pub(in crate::admin) text: Option<String>,
 }
 
@@ -62,32 +62,32 @@ pub(in crate::admin) struct RateOrder {
     pub(in crate::admin) actor: Option<String>,
     /// critical, high, medium or low; required.
     pub(in crate::admin) severity: Option<String>,
-    /// Why; required.
+    /// Why it is that bad; required.
     pub(in crate::admin) reason: Option<String>,
 }
 
-/// A test incident.
+/// A test incident: an incident with service "test" unless another one is named.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::admin) struct TestOrder {
-    /// One line.
+    /// One line for people; it heads the messages.
     pub(in crate::admin) title: Option<String>,
     /// critical, high, medium or low; low without it.
     pub(in crate::admin) severity: Option<String>,
     /// About what; "test" without it.
     pub(in crate::admin) service: Option<String>,
-    /// Who.
+    /// Who; "admin-api" without it.
     pub(in crate::admin) actor: Option<String>,
 }
 
-/// Some incidents.
+/// One page of incidents.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::admin) struct Incidents {
     /// Confirmed ones that are not over.
     pub(in crate::admin) open: usize,
     /// Incidents in this answer.
     pub(in crate::admin) count: usize,
-    /// The youngest first.
+    /// In the order of their beginning, the youngest first.
     pub(in crate::admin) incidents: Vec<IncidentView>,
     /// Send it as `cursor` for those that follow; null: there are none.
     pub(in crate::admin) next: Option<String>,
@@ -116,7 +116,7 @@ pub(in crate::admin) struct EntryView {
     evidence: Vec<Fact>,
 }
 
-/// One measured value.
+/// One measured value, with its name.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::admin) struct Fact {
     name: String,
@@ -135,7 +135,7 @@ pub(in crate::admin) struct SignalView {
     over_at: Option<String>,
 }
 
-/// One incident.
+/// One incident as it is now.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::admin) struct IncidentView {
     id: String,
@@ -169,7 +169,7 @@ pub(in crate::admin) struct IncidentView {
     seconds_to_suspect: f64,
     /// First bad event to confirmed.
     seconds_to_confirm: Option<f64>,
-    /// Opened to acknowledged.
+    /// From opened to acknowledged; null: nobody has taken it.
     seconds_to_acknowledge: Option<f64>,
     /// First bad event to the end of the condition.
     seconds_to_recover: Option<f64>,
@@ -193,7 +193,7 @@ pub(in crate::admin) struct IncidentView {
     version: u64,
 }
 
-/// RFC 3339.
+/// The moment as RFC 3339, in UTC.
 pub(in crate::admin) fn when(at: At) -> String {
     let millis = u64::try_from(at.0).unwrap_or(0);
     clock::rfc3339(std::time::UNIX_EPOCH + Duration::from_millis(millis))
@@ -203,13 +203,12 @@ pub(in crate::admin) fn when(at: At) -> String {
 const LAST: usize = 5;
 
 impl IncidentView {
-    /// For a list.
+    /// The view in a list: of the timeline, its end alone.
     pub(in crate::admin) fn of(incident: &Incident, snapshot: &Snapshot) -> Self {
         let now = (snapshot.holding.contains(&incident.id), snapshot.silenced.contains(&incident.id));
         Self::with(incident, now, last(&incident.timeline))
     }
 
-    /// Its name.
     pub(in crate::admin) fn id(&self) -> String {
         self.id.clone()
     }
@@ -302,20 +301,20 @@ impl EntryView {
     }
 }
 
-/// A live alert.
+/// A condition that a rule finds at this moment.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::admin) struct AlertView {
     rule: &'static str,
     service: String,
     scope: String,
-    /// pending or firing.
+    /// One of pending and firing.
     state: &'static str,
     first_bad_at: Option<String>,
     flaps: u32,
     incident: String,
 }
 
-/// The live alerts.
+/// The conditions that rules find at this moment.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::admin) struct Alerts {
     pub(in crate::admin) alerts: Vec<AlertView>,

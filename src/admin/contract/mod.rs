@@ -16,13 +16,13 @@ use crate::upstream::Upstream;
 use crate::upstream::gate::Gate;
 use crate::upstream::operations::Operation;
 
-/// An operator's order.
+/// An order to a breaker: hold it, close it or release it.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Order {
     /// Why; shown to everybody.
     pub reason: Option<String>,
-    /// Who.
+    /// Who; "admin-api" without it.
     pub actor: Option<String>,
     /// How long a hold lasts, such as "10m"; one hour by default.
     pub ttl: Option<String>,
@@ -30,14 +30,14 @@ pub struct Order {
     pub force: bool,
 }
 
-/// An operator's override.
+/// An operator's override of a breaker.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HoldView {
-    /// open or closed.
+    /// The state that is held: open or closed.
     pub state: &'static str,
-    /// Why.
+    /// Why, as the order says.
     pub reason: String,
-    /// Who.
+    /// Who gave the order.
     pub actor: String,
     /// Seconds until it ends by itself.
     pub expires_in_seconds: f64,
@@ -71,7 +71,7 @@ impl FailedAttempt {
     }
 }
 
-/// One breaker.
+/// One breaker: what requests meet there, and what it has seen.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Breaker {
     /// The upstream's name; of an operation `<upstream>.<operation>`.
@@ -96,7 +96,7 @@ pub struct Breaker {
     pub failure_threshold: Option<u32>,
     /// Good probes that close it.
     pub success_threshold: u32,
-    /// The first wait.
+    /// The first wait from open to half-open.
     pub recovery_timeout_seconds: f64,
     /// Exchanges in the window.
     pub window_requests: u64,
@@ -108,7 +108,7 @@ pub struct Breaker {
     pub trips: u32,
     /// Seconds until probes may start; null: not open.
     pub probe_in_seconds: Option<f64>,
-    /// Probes in flight.
+    /// Probes that are in flight now.
     pub probes_in_flight: u32,
     /// Good probes in a row.
     pub good_probes: u32,
@@ -124,12 +124,12 @@ pub struct Breaker {
     pub refused_total: u64,
     /// Exchanges that were let through in shadow since the start.
     pub shadow_refused_total: u64,
-    /// The operator's override.
+    /// The operator's override; null: there is none.
     pub hold: Option<HoldView>,
 }
 
 impl Breaker {
-    /// An upstream's own.
+    /// The view of an upstream's own breaker.
     pub fn of(upstream: &Upstream, moment: Moment) -> Self {
         let (series, policy) = (&upstream.series, &upstream.config.breaker);
         Self::seen(&upstream.gate, policy, &series.breaker, series.failures(), moment)
@@ -158,7 +158,7 @@ impl Breaker {
             shadow_state: view.shadow_state.map(breaker::BreakerState::label),
             ramping: view.ramping,
             since: clock::rfc3339(since),
-            why: view.why.map(crate::reliability::breaker::TransitionCause::told),
+            why: view.why.map(crate::reliability::breaker::TransitionCause::describe),
             generation: view.generation,
             consecutive_failures: view.consecutive,
             failure_threshold: policy.failures.map(std::num::NonZeroU32::get),
@@ -187,10 +187,10 @@ impl Breaker {
     }
 }
 
-/// All breakers.
+/// The breakers of upstreams and their operations.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Breakers {
-    /// By name.
+    /// In the order of their names.
     pub circuit_breakers: Vec<Breaker>,
 }
 
@@ -210,7 +210,7 @@ pub struct Moved {
 /// One endpoint of an upstream.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EndpointView {
-    /// IP and port.
+    /// IP address and port.
     pub address: String,
     /// As it was written.
     pub host: String,
@@ -220,14 +220,14 @@ pub struct EndpointView {
     pub ejected_for_seconds: Option<f64>,
     /// How often it was taken out since it is known.
     pub ejections: u64,
-    /// Attempts in flight.
+    /// Attempts that are in flight now.
     pub in_flight: usize,
 }
 
-/// One upstream.
+/// One upstream: its health, endpoints, counts and breaker.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UpstreamView {
-    /// Its name.
+    /// The name in `[upstreams.<name>]`.
     pub name: String,
     /// How it is, and how that is known.
     pub(in crate::admin) health: DependencyView,
@@ -237,7 +237,7 @@ pub struct UpstreamView {
     pub hosts: Vec<String>,
     /// TLS towards it; null: plain.
     pub tls_roots: Option<&'static str>,
-    /// Open connections.
+    /// Open connections over all workers.
     pub connections: usize,
     /// The most there may be.
     pub connections_max: usize,
@@ -251,14 +251,14 @@ pub struct UpstreamView {
     pub retries: u64,
     /// Retries the budget denied.
     pub retries_denied: u64,
-    /// Its breaker.
+    /// The breaker of the upstream itself; those of its operations stand in circuit-breakers.
     pub breaker: Breaker,
 }
 
 /// How a dependency is.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::admin) struct DependencyView {
-    /// The upstream's name.
+    /// The name in `[upstreams.<name>]`.
     pub name: String,
     /// healthy, recovering, degraded, unhealthy, or unknown: nobody has called or checked it.
     pub status: &'static str,
@@ -270,16 +270,16 @@ pub(in crate::admin) struct DependencyView {
     pub circuit_breaker: &'static str,
     /// Why the breaker is there; null: it has never moved.
     pub why: Option<String>,
-    /// Known addresses.
+    /// Addresses that its names have now.
     pub endpoints: usize,
     /// Those that pass their checks; null: not observable, nobody checks them.
     pub endpoints_healthy: Option<usize>,
 }
 
-/// All upstreams.
+/// All upstreams, each as a whole.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Upstreams {
-    /// By name.
+    /// In the order of their names.
     pub upstreams: Vec<UpstreamView>,
 }
 
@@ -297,21 +297,21 @@ pub struct Window {
 /// One route and its upstream.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SeriesView {
-    /// The route.
+    /// The route's name, as metrics label it.
     pub route: String,
     /// Its template where it has one (with its host in front, if it has one of its own), else its name; never a path.
     pub http_route: String,
-    /// The upstream.
+    /// The upstream that the route leads to.
     pub upstream: String,
-    /// ingress or egress.
+    /// One of ingress and egress.
     pub direction: &'static str,
-    /// Exchanges now.
+    /// Exchanges that are in flight now.
     pub in_flight: u64,
     /// Ended exchanges of the last five minutes by outcome.
     pub outcomes_5m: std::collections::BTreeMap<&'static str, u64>,
     /// Failures (not client errors, not clients that left) of the last five minutes, 0–1; null without exchanges.
     pub error_rate_5m: Option<f64>,
-    /// Shortest first.
+    /// What was measured in the last 10 s, minute, five minutes and hour.
     pub windows: Vec<Window>,
     /// p50, p95, p99 against their budgets, last minute; null: it is held to none.
     pub budgets: Option<std::collections::BTreeMap<&'static str, BudgetView>>,
@@ -322,13 +322,13 @@ pub struct SeriesView {
 pub struct BudgetView {
     /// Up to which byte: first_byte or last_byte.
     pub until: &'static str,
-    /// The target, milliseconds.
+    /// The budget's target in milliseconds.
     pub warn_ms: f64,
     /// The alert threshold, milliseconds.
     pub alert_ms: f64,
-    /// Exchanges.
+    /// Exchanges of the last minute.
     pub count: u64,
-    /// Over the target.
+    /// Exchanges that took longer than the target.
     pub over_warn: u64,
     /// Over the alert threshold.
     pub over_alert: u64,
@@ -336,10 +336,10 @@ pub struct BudgetView {
     pub state: Option<&'static str>,
 }
 
-/// All latencies.
+/// Latencies of all routes and upstreams.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Performance {
-    /// By route.
+    /// In the order of routes.
     pub series: Vec<SeriesView>,
     /// The targets of routes without a budget of their own, milliseconds.
     pub targets_ms: std::collections::BTreeMap<&'static str, f64>,
@@ -354,7 +354,7 @@ pub struct Sample {
     pub value: Option<f64>,
 }
 
-/// The metrics.
+/// All metrics, as JSON.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MetricsView {
     /// In the order of /metrics.
@@ -364,7 +364,7 @@ pub struct MetricsView {
 /// The config in force.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ConfigView {
-    /// null: built in.
+    /// The config file; null: the built-in config.
     pub path: Option<String>,
     /// Rises with every applied config.
     pub generation: u64,
@@ -375,7 +375,7 @@ pub struct ConfigView {
     /// When the file last changed; null: not observable.
     pub file_changed_at: Option<String>,
     /// The last reload; null: there was none.
-    pub last_reload: Option<crate::config::reload::Outcome>,
+    pub last_reload: Option<crate::config::reload::ReloadOutcome>,
     /// Every value, secrets left out.
     #[schema(value_type = Object)]
     pub effective: serde_json::Value,

@@ -15,7 +15,6 @@ use crate::units::Written as _;
 /// `[notify.<name>]`: one way to tell people.
 #[derive(Clone, Debug)]
 pub struct Channel {
-    /// Its name.
     pub name: ChannelName,
     /// Extra roots, PEM, beside the system's.
     pub ca_file: Option<PathBuf>,
@@ -26,29 +25,28 @@ pub struct Channel {
 /// What is spoken, and where to.
 #[derive(Clone, Debug)]
 pub enum ChannelKind {
-    /// Signed JSON.
+    /// JSON with an HMAC signature, sent by POST.
     Webhook {
-        /// Where to.
         url: WebUrl,
-        /// Signs.
+        /// The key of the signature, at least 16 characters.
         secret: SecretString,
     },
-    /// Events API v2.
+    /// The Events API v2 of PagerDuty.
     PagerDuty {
-        /// Where to.
+        /// Where events are posted; another address for the EU.
         url: WebUrl,
-        /// Of the integration.
+        /// The routing key of the integration; it decides who is paged.
         routing_key: SecretString,
     },
     /// Slack, or what is compatible with its webhooks.
     Slack(SlackTo),
-    /// SMTP.
+    /// Mail, sent by SMTP.
     Email(Mail),
-    /// `POST /api/v2/alerts`.
+    /// Alertmanager's API v2: `POST /api/v2/alerts` to each member.
     Alertmanager {
         /// All members of the cluster.
         urls: Vec<WebUrl>,
-        /// Bearer token.
+        /// Sent as a bearer token; `None`: no `Authorization` header.
         token: Option<SecretString>,
         /// Between two sendings of an alert that still fires.
         interval: Duration,
@@ -95,13 +93,13 @@ impl SlackTo {
 /// A mail server and who writes to whom.
 #[derive(Clone, Debug)]
 pub struct Mail {
-    /// Where it listens.
+    /// Host and port of the mail server.
     pub server: Endpoint,
     /// How its connection is secured.
     pub tls: MailTls,
-    /// User and password.
+    /// User name and password; `None`: no log-in.
     pub login: Option<(String, SecretString)>,
-    /// Sender.
+    /// The sender's address, such as `strop@example.com`.
     pub from: String,
     /// Recipients; at least one.
     pub to: Vec<String>,
@@ -129,20 +127,15 @@ impl Word for MailTls {
 
 /// What a channel is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A signed POST.
+pub enum ChannelType {
     Webhook,
-    /// Events API v2.
     PagerDuty,
-    /// An incoming webhook, or the Web API.
     Slack,
-    /// SMTP.
     Email,
-    /// Alerts, sent again while they fire.
     Alertmanager,
 }
 
-impl Kind {
+impl ChannelType {
     /// Does whatever is told there wake somebody?
     pub fn is_pager(self) -> bool {
         match self {
@@ -152,7 +145,7 @@ impl Kind {
     }
 }
 
-impl Word for Kind {
+impl Word for ChannelType {
     const KIND: &'static str = "kind of channel";
     const WORDS: &'static [(Self, &'static str, &'static str)] = &[
         (Self::Webhook, "webhook", "a signed POST to an address of yours"),
@@ -166,11 +159,9 @@ impl Word for Kind {
 /// An `http` or `https` address.
 #[derive(Clone, Debug)]
 pub struct WebUrl {
-    /// TLS?
+    /// `https`: spoken over TLS.
     pub secure: bool,
-    /// Name or address.
     pub host: Host,
-    /// TCP port.
     pub port: u16,
     /// Path and query as sent; may be a secret.
     pub path: SecretString,
@@ -231,9 +222,9 @@ impl fmt::Display for WebUrl {
 /// Which part of an address is not shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hidden {
-    /// The query alone.
+    /// Path is shown, query is hidden.
     No,
-    /// Path and query.
+    /// Path and query are both hidden: the path is the secret.
     Path,
 }
 

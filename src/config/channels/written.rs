@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use super::channel::{Channel, ChannelKind, Hidden, Kind, Mail, MailTls, SlackTo, WebUrl};
+use super::channel::{Channel, ChannelKind, ChannelType, Hidden, Mail, MailTls, SlackTo, WebUrl};
 use crate::config::problem::Part;
 use crate::config::secret;
 use crate::config::upstream::Endpoint;
@@ -25,7 +25,7 @@ const SLACK: &str = "https://slack.com/api";
 #[serde(default, deny_unknown_fields)]
 pub struct NotifyFile {
     /// What it is; needed.
-    pub kind: Option<OneOf<Kind>>,
+    pub kind: Option<OneOf<ChannelType>>,
     /// Where to send (webhook; pagerduty, slack with token_file: instead of its public API).
     pub url: Option<String>,
     /// File with the address, where it is itself a secret (slack, webhook).
@@ -83,16 +83,16 @@ impl NotifyFile {
     /// What a channel of this kind has by default.
     pub(in crate::config) fn base(written: &Table) -> Self {
         let kind = written.get("kind").and_then(Value::as_str).unwrap_or_default();
-        let of = |wanted: Kind| kind == wanted.word();
+        let of = |wanted: ChannelType| kind == wanted.word();
         Self {
             url: match written.contains_key("token_file") {
-                _ if of(Kind::PagerDuty) => Some(PAGERDUTY.to_owned()),
-                true if of(Kind::Slack) => Some(SLACK.to_owned()),
+                _ if of(ChannelType::PagerDuty) => Some(PAGERDUTY.to_owned()),
+                true if of(ChannelType::Slack) => Some(SLACK.to_owned()),
                 true | false => None,
             },
             // As Prometheus does (`--rules.alert.resend-delay`).
-            interval: of(Kind::Alertmanager).then(|| secs(60)),
-            tls: of(Kind::Email).then_some(OneOf(MailTls::StartTls)),
+            interval: of(ChannelType::Alertmanager).then(|| secs(60)),
+            tls: of(ChannelType::Email).then_some(OneOf(MailTls::StartTls)),
             ..Self::default()
         }
     }
@@ -106,13 +106,13 @@ impl NotifyFile {
         let name = at.take("", ChannelName::new(name));
         let mut table = Channelled { written: self, at };
         let kind = match self.kind.map(|OneOf(kind)| kind) {
-            Some(Kind::Webhook) => table.webhook(),
-            Some(Kind::PagerDuty) => table.pagerduty(),
-            Some(Kind::Slack) => table.slack(),
-            Some(Kind::Email) => table.email(),
-            Some(Kind::Alertmanager) => table.alertmanager(),
+            Some(ChannelType::Webhook) => table.webhook(),
+            Some(ChannelType::PagerDuty) => table.pagerduty(),
+            Some(ChannelType::Slack) => table.slack(),
+            Some(ChannelType::Email) => table.email(),
+            Some(ChannelType::Alertmanager) => table.alertmanager(),
             None => {
-                let words: Vec<_> = Kind::WORDS.iter().map(|(_, word, _)| *word).collect();
+                let words: Vec<_> = ChannelType::WORDS.iter().map(|(_, word, _)| *word).collect();
                 table.at.add("kind", format!("is missing; write one of {}", words.join(", ")));
                 None
             }

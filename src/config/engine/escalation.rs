@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::hours;
-use crate::config::channels::Kind;
+use crate::config::channels::ChannelType;
 use crate::config::problem::{DAY, Part, did_you_mean};
 use crate::config::word::{OneOf, Word};
 use crate::names::ContactName;
@@ -16,26 +16,26 @@ use crate::reliability::rule::Severity;
 use crate::runtime::zone::{Holiday, Zone};
 use crate::units::Text;
 
-/// `[escalation]` as written.
+/// The table `[escalation]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EscalationFile {
-    /// Channels for when all of a contact's fail, tried in this order, and all at once for contacts that have none; every channel
-    /// when absent, pagers first.
+    /// Channels for when all of a contact's fail, tried in this order, and all at once for contacts that have none;
+    /// every channel when absent, pagers first.
     pub fallback: Vec<String>,
     /// Contacts that hear of every change of state.
     pub stakeholders: Vec<String>,
     /// People and teams, by name.
     pub contacts: BTreeMap<String, ContactFile>,
-    /// Working hours.
+    /// Working hours, for ladders that call only within them.
     pub hours: HoursFile,
     /// Who is called for critical incidents.
     pub critical: LadderFile,
-    /// For high ones.
+    /// Who is called for high incidents.
     pub high: LadderFile,
-    /// For medium ones.
+    /// Who is called for medium incidents.
     pub medium: LadderFile,
-    /// For low ones.
+    /// Who is called for low incidents.
     pub low: LadderFile,
 }
 
@@ -49,19 +49,20 @@ impl Default for EscalationFile {
     }
 }
 
-/// `[escalation.contacts.<name>]`.
+/// The table `[escalation.contacts.<name>]`: one person or team.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ContactFile {
-    /// Names of `[notify.<name>]`, the preferred one first, the next one where that fails; none: the whole fallback at once.
+    /// Names of `[notify.<name>]`, the preferred one first, the next one where that fails; none: the
+    /// whole fallback at once.
     pub channels: Vec<String>,
 }
 
-/// `[escalation.hours]`.
+/// The table `[escalation.hours]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HoursFile {
-    /// Of the IANA database.
+    /// Time zone of the IANA database, such as "Europe/Berlin"; summer time is heeded.
     pub time_zone: String,
     /// Days and hours in which somebody works.
     pub open: Vec<String>,
@@ -83,13 +84,13 @@ impl Default for HoursFile {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LadderFile {
-    /// In the order of `after`.
+    /// The steps in the order of `after`.
     pub steps: Vec<StepFile>,
-    /// All are called again so often while nobody takes it; 0s: never.
+    /// Time after which all steps call again while nobody takes the incident; 0s: never.
     pub again_every: Text<Duration>,
-    /// At most so many times.
+    /// How many times they are called again at most.
     pub again_at_most: u32,
-    /// When it calls.
+    /// Whether calls wait for working hours: "always" calls at once.
     pub hours: OneOf<Staffed>,
 }
 
@@ -113,13 +114,13 @@ impl From<Ladder> for LadderFile {
     }
 }
 
-/// One of `steps`.
+/// One step of a ladder: who is called when.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StepFile {
-    /// Since the incident was opened or became that bad.
+    /// Time since the incident was opened or got its severity.
     pub after: Text<Duration>,
-    /// Names of contacts.
+    /// Names of `[escalation.contacts.<name>]`; all of a step are called at once.
     pub contacts: Vec<String>,
 }
 
@@ -132,7 +133,7 @@ impl Default for StepFile {
 /// When a ladder calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Staffed {
-    /// At any time.
+    /// By day and by night.
     Always,
     /// In the hours of `[escalation.hours]`.
     Working,
@@ -149,7 +150,7 @@ impl Word for Staffed {
 /// The clock and the calendar of those who are called in working hours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct People {
-    /// Where they work.
+    /// The time zone in which working hours and holidays are read.
     pub zone: Zone,
     /// When they do not.
     pub holidays: Vec<Holiday>,
@@ -164,8 +165,10 @@ impl People {
 
 impl EscalationFile {
     /// What is there by default where there are these channels.
-    pub(in crate::config) fn base<'a>(channels: impl Iterator<Item = (&'a String, Option<Kind>)>) -> Self {
-        let wakes = |kind: Option<Kind>| kind.is_some_and(Kind::is_pager);
+    pub(in crate::config) fn base<'a>(
+        channels: impl Iterator<Item = (&'a String, Option<ChannelType>)>,
+    ) -> Self {
+        let wakes = |kind: Option<ChannelType>| kind.is_some_and(ChannelType::is_pager);
         let mut all: Vec<(bool, bool, &String)> =
             channels.map(|(name, kind)| (!wakes(kind), name != "default", name)).collect();
         all.sort_unstable();

@@ -54,7 +54,7 @@ fn day(text: &str) -> Option<u16> {
     DAYS.iter().position(|day| *day == text).and_then(|at| u16::try_from(at).ok())
 }
 
-/// `00:00` to `24:00`.
+/// Minutes since midnight of `00:00` to `24:00`; `None` for anything else.
 fn minute(text: &str) -> Option<u16> {
     let (hours, minutes) = text.split_once(':')?;
     let two = |text: &str| {

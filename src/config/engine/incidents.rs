@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::resources::{Machine, ResourcesFile};
+use super::resources::{MachineConfig, ResourcesFile};
 use super::slo::Slo;
 use crate::config::problem::{DAY, HOUR, Part, did_you_mean};
 use crate::config::upstream::is_known;
@@ -20,40 +20,41 @@ use crate::reliability::rule::{Rule, Severity};
 use crate::reliability::slo::Objective;
 use crate::units::{Percent, Text, secs};
 
-/// `[incidents]`.
+/// The table `[incidents]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct IncidentsFile {
-    /// Rules that are off.
+    /// Rules that find nothing.
     pub off: Vec<OneOf<Rule>>,
     /// An upstream behind the ingress that nobody could connect to since the start is not down yet.
     pub grace: Text<Duration>,
-    /// Good for so long ends an incident.
+    /// An incident ends when its subject has been good for so long.
     pub clear_after: Text<Duration>,
     /// Upstreams whose failure is critical, beside the backend.
     pub important: Vec<String>,
     /// Stakeholders hear of suspicions from this severity on.
     pub suspicions_from: OneOf<Severity>,
-    /// The next of the same identity is linked to one that ended this recently.
+    /// An incident of the same identity as one that ended this recently is linked to it.
     pub reopen_within: Text<Duration>,
-    /// Closed ones stay in memory.
+    /// How long closed incidents stay in memory; after that the store alone has them.
     pub keep: Text<Duration>,
-    /// What is no longer observed at all is over.
+    /// An incident whose subject has not been observed for so long is over.
     pub gone_after: Text<Duration>,
-    /// No success.
+    /// Rule `service_down`: an upstream answers nobody.
     pub down: DownFile,
-    /// Too many errors.
+    /// Rule `error_rate`: more bad replies than `slo.success` allows.
     pub errors: ErrorsFile,
-    /// Too slow.
+    /// Rule `latency`: slower than the route's budget.
     pub latency: LatencyRuleFile,
-    /// Many at once.
+    /// Rule `network_down`: several upstreams fail at once.
     pub network: NetworkFile,
-    /// Payments.
+    /// Rules `payment_failure` and `decline_rate`.
     pub payments: PaymentsFile,
-    /// Running out.
+    /// Rule `resource`: processor, memory, disk or network is short.
     pub resources: ResourcesFile,
 }
 
+/// Where the numbers of rules are from stands at their policies ([`detect`](crate::reliability::detect::DetectPolicy)).
 impl Default for IncidentsFile {
     fn default() -> Self {
         Self {
@@ -75,15 +76,15 @@ impl Default for IncidentsFile {
     }
 }
 
-/// `[incidents.down]`.
+/// The table `[incidents.down]`: the rule `service_down`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DownFile {
-    /// Failures in a row.
+    /// Failures in a row that make it suspected.
     pub failures: u32,
-    /// Failed checks in a row.
+    /// Failed checks in a row that make it suspected.
     pub probes: u32,
-    /// No success for so long.
+    /// Failures, and no success, over so long confirm it, and somebody is called.
     pub confirm: Text<Duration>,
 }
 
@@ -103,7 +104,7 @@ pub struct ErrorsFile {
     pub suspect_odds: u64,
     /// Chance alone calls somebody once in so many looks.
     pub page_odds: u64,
-    /// Suspected for so long.
+    /// A suspicion that lasts so long is confirmed, and somebody is called.
     pub confirm: Text<Duration>,
 }
 
@@ -121,7 +122,7 @@ pub struct LatencyRuleFile {
     pub suspect_odds: u64,
     /// Chance alone calls somebody once in so many looks.
     pub page_odds: u64,
-    /// Suspected for so long.
+    /// A suspicion that lasts so long is confirmed, and somebody is called.
     pub confirm: Text<Duration>,
 }
 
@@ -131,15 +132,15 @@ impl Default for LatencyRuleFile {
     }
 }
 
-/// `[incidents.network]`.
+/// The table `[incidents.network]`: the rule `network_down`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkFile {
-    /// So many breakers …
+    /// So many breakers that open, or upstreams that fail their checks, this close together are one incident.
     pub upstreams: u32,
-    /// … that open within this long of each other.
+    /// The longest time between the first and the last of those upstreams.
     pub within: Text<Duration>,
-    /// One waits so long for others that are well.
+    /// How long a breaker's incident waits for a second upstream to fail, while all others are well.
     pub alone: Text<Duration>,
 }
 
@@ -149,13 +150,13 @@ impl Default for NetworkFile {
     }
 }
 
-/// `[incidents.payments]`.
+/// The table `[incidents.payments]`: the rules `payment_failure` and `decline_rate`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PaymentsFile {
-    /// Share of processor failures.
+    /// Share of processor failures (5xx, timeouts, 429) that is an incident.
     pub failures: Text<Percent>,
-    /// Failing for so long.
+    /// Failures for so long confirm the incident, and somebody is called.
     pub confirm: Text<Duration>,
     /// Declines are unusual over the usual share times this.
     pub declines_factor: f64,
@@ -170,7 +171,7 @@ impl Default for PaymentsFile {
 }
 
 /// What is decided elsewhere and belongs to it.
-pub(super) struct Beside<'a> {
+pub(super) struct IncidentContext<'a> {
     pub(super) slo: Slo,
     pub(super) budget: LatencyBudget,
     /// Routes with a budget of their own, or none.
@@ -181,7 +182,11 @@ pub(super) struct Beside<'a> {
 }
 
 impl IncidentsFile {
-    pub(super) fn check(&self, mut at: Part<'_, '_>, beside: Beside<'_>) -> (EnginePolicy, Machine) {
+    pub(super) fn check(
+        &self,
+        mut at: Part<'_, '_>,
+        beside: IncidentContext<'_>,
+    ) -> (EnginePolicy, MachineConfig) {
         self.important(&mut at, beside.upstreams);
         let (resources, machine) = self.resources.check(&mut at.part("resources"));
         let detect = DetectPolicy {

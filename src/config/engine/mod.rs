@@ -12,8 +12,8 @@ pub mod slo;
 use std::sync::Arc;
 
 use self::escalation::{EscalationFile, People};
-use self::incidents::{Beside, IncidentsFile};
-use self::resources::Machine;
+use self::incidents::{IncidentContext, IncidentsFile};
+use self::resources::MachineConfig;
 use self::slo::{Slo, SloFile};
 use super::latency::Latency;
 use super::problem::Collector;
@@ -22,21 +22,21 @@ use crate::reliability::engine::EnginePolicy;
 
 pub use hours::week;
 
-/// All of it.
+/// Everything that the incident engine is configured with.
 #[derive(Clone, Debug)]
-pub struct Watch {
+pub struct EngineConfig {
     /// What makes an incident, who is called.
     pub policy: Arc<EnginePolicy>,
     /// The clock and the calendar of those who are called in working hours.
     pub people: People,
-    /// What is promised.
+    /// The service level objectives: uptime and success.
     pub slo: Slo,
-    /// What is sampled.
-    pub machine: Machine,
+    /// What of the machine is measured, beside the control group.
+    pub machine: MachineConfig,
 }
 
 /// The tables it is made of, and what there is of what they name.
-pub(super) struct Written<'a> {
+pub(super) struct EngineTables<'a> {
     pub(super) slo: &'a SloFile,
     pub(super) incidents: &'a IncidentsFile,
     pub(super) escalation: &'a EscalationFile,
@@ -48,11 +48,11 @@ pub(super) struct Written<'a> {
 
 /// Checks all of it. `None` when problems were noted.
 pub(super) fn check(
-    written: &Written<'_>,
+    written: &EngineTables<'_>,
     latency: Latency,
     routes: &[Arc<Route>],
     problems: &mut Collector<'_>,
-) -> Option<Watch> {
+) -> Option<EngineConfig> {
     let slo = written.slo.check(problems.part("slo"));
     let budget = latency.budget;
     let own = |route: &&Arc<Route>| route.latency.is_none_or(|measured| measured.budget != budget);
@@ -61,9 +61,9 @@ pub(super) fn check(
     let classes = routes.iter().filter(own).map(class).collect();
     let escalation = written.escalation.check(problems.part("escalation"), written.channels, written.pagers);
     let people = written.escalation.hours.people(problems.part("escalation.hours"));
-    let beside = Beside { slo, budget, classes, escalation, upstreams: written.upstreams };
+    let beside = IncidentContext { slo, budget, classes, escalation, upstreams: written.upstreams };
     let (policy, machine) = written.incidents.check(problems.part("incidents"), beside);
-    Some(Watch { policy: Arc::new(policy), people: people?, slo, machine })
+    Some(EngineConfig { policy: Arc::new(policy), people: people?, slo, machine })
 }
 
 #[cfg(test)]

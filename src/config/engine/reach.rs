@@ -1,4 +1,5 @@
-//! Who is reached through what: ladders that reach nobody, channels that nobody is told through, contacts without a channel.
+//! Who is reached through what: ladders that reach nobody, channels that nobody is told through,
+//! contacts without a channel.
 
 use std::collections::BTreeSet;
 

@@ -11,30 +11,31 @@ use crate::reliability::detect::ResourcePolicy;
 use crate::reliability::readings::Resource;
 use crate::units::{Percent, Size, Text, secs};
 
-/// `[incidents.resources]`.
+/// The table `[incidents.resources]`: the rule `resource`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ResourcesFile {
-    /// Processor time of the limit.
+    /// Processor time as a share of the control group's limit.
     pub cpu: ShareFile,
-    /// Working set of the limit.
+    /// Working set as a share of the control group's limit.
     pub memory: ShareFile,
-    /// Space of a volume.
+    /// Used space as a share of a volume.
     pub disk: ShareFile,
-    /// Of `network_capacity`.
+    /// Traffic as a share of `network_capacity`, in the busier direction.
     pub network: ShareFile,
     /// Directories whose volumes are measured too.
     pub volumes: Vec<String>,
-    /// What the network carries each way in a second.
+    /// Bytes a second that the network carries each way; absent: traffic is not measured.
     pub network_capacity: Option<Text<Size>>,
-    /// So many in a row.
+    /// Consecutive samples (one each 5 s) over a limit that make an incident.
     pub samples: u32,
-    /// Good is so much below the limit.
+    /// How far below a limit a sample must be to count as good, in percentage points.
     pub margin: Text<Percent>,
-    /// An older sample says nothing.
+    /// A sample older than this is not observable.
     pub stale: Text<Duration>,
 }
 
+/// Warning and critical shares are the guide's table of resource usage thresholds.
 impl Default for ResourcesFile {
     fn default() -> Self {
         let share = |warn, critical| ShareFile {
@@ -59,9 +60,9 @@ impl Default for ResourcesFile {
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShareFile {
-    /// A warning.
+    /// Over it for `samples` samples: an incident of low severity.
     pub warn: Text<Percent>,
-    /// An incident that calls.
+    /// Over it for `samples` samples: an incident of high severity.
     pub critical: Text<Percent>,
 }
 
@@ -74,7 +75,7 @@ impl Default for ShareFile {
 
 /// What of the machine is looked at, beside this sidecar's control group and the volumes it writes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Machine {
+pub struct MachineConfig {
     /// Directories; the volume that each lies on is measured.
     pub volumes: Vec<PathBuf>,
     /// What the network carries each way, bytes a second; `None`: nobody said.
@@ -82,7 +83,7 @@ pub struct Machine {
 }
 
 impl ResourcesFile {
-    pub(super) fn check(&self, at: &mut Part<'_, '_>) -> (ResourcePolicy, Machine) {
+    pub(super) fn check(&self, at: &mut Part<'_, '_>) -> (ResourcePolicy, MachineConfig) {
         let margin = self.margin.0.ratio();
         let shares = [
             (Resource::Cpu, self.cpu),
@@ -103,7 +104,7 @@ impl ResourcesFile {
         (policy, self.machine(at))
     }
 
-    fn machine(&self, at: &mut Part<'_, '_>) -> Machine {
+    fn machine(&self, at: &mut Part<'_, '_>) -> MachineConfig {
         for (nth, volume) in self.volumes.iter().enumerate().filter(|(_, volume)| !volume.starts_with('/')) {
             at.add(&format!("volumes.{nth}"), format!("{volume:?} is no absolute path"));
         }
@@ -111,7 +112,7 @@ impl ResourcesFile {
         if network == Some(0) {
             at.add("network_capacity", "carries nothing; write \"125MiB\" for a gigabit a second");
         }
-        Machine { volumes: self.volumes.iter().map(Into::into).collect(), network }
+        MachineConfig { volumes: self.volumes.iter().map(Into::into).collect(), network }
     }
 }
 

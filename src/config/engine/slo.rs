@@ -6,23 +6,24 @@ use serde::{Deserialize, Serialize};
 use crate::config::problem::Part;
 use crate::units::{Promise, Text};
 
-/// `[slo]` as written.
+/// The table `[slo]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SloFile {
-    /// Seconds in which it is up.
+    /// Seconds in which the service is up, of those in which it was measured.
     pub uptime: Text<Promise>,
-    /// Good replies.
+    /// Good replies of good and bad ones.
     pub success: Text<Promise>,
 }
 
+/// The guide's targets: 99.99 % uptime, less than 0.1 % errors.
 impl Default for SloFile {
     fn default() -> Self {
         Self { uptime: Text(Promise::millionths(999_900)), success: Text(Promise::millionths(999_000)) }
     }
 }
 
-/// What is promised.
+/// The service level objectives, as the guide states them unless written otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slo {
     /// Seconds in which it is up, of those in which it was measured: 99.99 %.

@@ -20,7 +20,7 @@ fn refused(more: &str) -> Vec<String> {
     problems.all.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect()
 }
 
-fn paths(changes: &[crate::config::diff::Change]) -> Vec<&str> {
+fn paths(changes: &[crate::config::diff::ConfigChange]) -> Vec<&str> {
     changes.iter().map(|change| change.path.as_str()).collect()
 }
 

@@ -20,7 +20,7 @@ use crate::units::{Percent, Text, Written, secs};
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerFile {
-    /// What it does; behind the ingress shadow when absent.
+    /// Whether it refuses, only counts, or is off; absent: "shadow" behind the ingress, else "on".
     pub mode: OneOf<Mode>,
     /// false: the same as mode = "off".
     pub enabled: bool,
@@ -30,29 +30,29 @@ pub struct BreakerFile {
     pub failure_rate: Text<Rate>,
     /// Share of slow exchanges, or "off".
     pub slow_rate: Text<Rate>,
-    /// Of both rates.
+    /// The time over which both rates are taken, 1s to 1h.
     pub window: Text<Duration>,
-    /// Fewer decide no rate.
+    /// Exchanges in the window below which neither rate is judged.
     pub min_requests: u64,
     /// Refused and broken connections and timeouts of one endpoint this close together are one event.
     pub lump: Text<Duration>,
-    /// The first wait.
+    /// The first wait; each consecutive re-opening waits 1.5 times as long, ±20 %.
     pub open_for: Text<Duration>,
-    /// The longest wait.
+    /// The longest wait, however often it re-opens.
     pub open_for_max: Text<Duration>,
-    /// Good probes that close it.
+    /// Good probes (or checks) in a row that close it.
     pub successes: u32,
-    /// Probes in flight.
+    /// Probes that may be in flight at once.
     pub probes: u32,
-    /// One probe.
+    /// A probe without an answer for so long has failed.
     pub probe_timeout: Text<Duration>,
-    /// Growing back after closing.
+    /// After closing, the share of requests that pass grows back to all over this time.
     pub ramp: Text<Duration>,
     /// Operations with a breaker of their own, by name: each a template of paths, such as "/v1/charges/{id}".
     pub operations: BTreeMap<String, String>,
 }
 
-/// The guide's table: failures, seconds open, successes.
+/// The guide's table of circuit breakers: failures, seconds open, successes.
 const GUIDE: [(&str, u32, u64, u32); 6] = [
     ("stripe", 3, 30, 2),
     ("sendgrid", 5, 60, 3),
@@ -67,6 +67,9 @@ pub(in crate::config) fn is_known(name: &str) -> bool {
     GUIDE.iter().any(|(known, ..)| *known == name)
 }
 
+/// Rates are Hystrix's (half of at least 20 within 10 s), the row of failures and the waits are those of
+/// Envoy's outlier detection (5 in a row, 30 s, at most 5 min), the lump is Semian's idea. Services of the
+/// guide have its numbers instead.
 impl Default for BreakerFile {
     fn default() -> Self {
         Self {
@@ -122,8 +125,8 @@ pub struct Operation {
 const OPERATIONS: usize = 64;
 
 impl BreakerFile {
-    /// Of an upstream of this name (or preset). Behind the ingress nothing is refused unless that is asked for: refusing is
-    /// all that a breaker could do there.
+    /// Of an upstream of this name (or preset). Behind the ingress nothing is refused unless that is asked for:
+    /// refusing is all that a breaker could do there.
     pub(super) fn base(name: &str, behind: bool, written: Option<&Table>) -> Self {
         let mut base = Self::default();
         if let Some((_, failures, open_for, successes)) = GUIDE.into_iter().find(|(known, ..)| *known == name)

@@ -18,6 +18,7 @@ pub struct DnsFile {
     pub max_ttl: Text<Duration>,
 }
 
+/// A TTL of 0 must not ask a server with each request; a TTL of days must not keep an address that has moved.
 impl Default for DnsFile {
     fn default() -> Self {
         Self { min_ttl: secs(5), max_ttl: secs(300) }

@@ -10,13 +10,12 @@ use crate::units::Written;
 /// One address of an upstream as written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
-    /// Name or address.
+    /// A name that is looked up, or an address.
     pub host: Host,
-    /// TCP port.
     pub port: u16,
 }
 
-/// Name or address.
+/// A name that is looked up, or an address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
     /// Looked up, and again by TTL.

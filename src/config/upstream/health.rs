@@ -17,11 +17,11 @@ pub struct HealthFile {
     pub path: Option<String>,
     /// Healthy statuses, such as "200-399".
     pub expect: Text<Statuses>,
-    /// Between two checks.
+    /// Between two checks of a healthy endpoint.
     pub interval: Text<Duration>,
     /// While something is wrong.
     pub suspect_interval: Text<Duration>,
-    /// One check.
+    /// A check without an answer for so long is bad.
     pub timeout: Text<Duration>,
     /// Bad checks in a row that make it unhealthy.
     pub fall: u32,
@@ -29,6 +29,8 @@ pub struct HealthFile {
     pub rise: u32,
 }
 
+/// Rise and fall are HAProxy's, interval is that of a Kubernetes probe. While something is wrong one check a second
+/// finds a failure within 3 s: the guide asks for less than 30 s to detection.
 impl Default for HealthFile {
     fn default() -> Self {
         Self {
@@ -43,9 +45,9 @@ impl Default for HealthFile {
     }
 }
 
-/// Active checks.
+/// Active checks of each endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Health {
+pub struct HealthCheck {
     /// `Some(path)`: GET it and expect `expect`; `None`: a TCP (and TLS) connect.
     pub path: Option<String>,
     /// Statuses that are healthy, inclusive.
@@ -54,7 +56,7 @@ pub struct Health {
     pub interval: Duration,
     /// Between two checks of a suspected or unhealthy endpoint.
     pub suspect_interval: Duration,
-    /// One check.
+    /// A check without an answer for so long is bad.
     pub timeout: Duration,
     /// So many bad checks in a row: unhealthy.
     pub fall: u32,
@@ -63,7 +65,7 @@ pub struct Health {
 }
 
 impl HealthFile {
-    pub(super) fn check(&self, mut at: Part<'_, '_>) -> Health {
+    pub(super) fn check(&self, mut at: Part<'_, '_>) -> HealthCheck {
         if self.path.as_ref().is_some_and(|path| !path.starts_with('/')) {
             at.add("path", "must begin with a slash");
         }
@@ -78,7 +80,7 @@ impl HealthFile {
                 at.add(key, "must be at least 1");
             }
         }
-        Health {
+        HealthCheck {
             path: self.path.clone(),
             expect: (self.expect.0.0, self.expect.0.1),
             interval: self.interval.0,

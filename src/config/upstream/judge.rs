@@ -12,7 +12,7 @@ use crate::units::{Text, Written};
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct JudgeFile {
-    /// Statuses and ranges.
+    /// Statuses that count as bad: "500", or a range such as "502-504".
     pub bad_statuses: Vec<Text<Statuses>>,
     /// Slower answers are slow calls; absent: never.
     pub slow_after: Option<Text<Duration>>,

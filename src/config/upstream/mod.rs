@@ -1,4 +1,4 @@
-//! `[upstreams.<name>]`: one dependency.
+//! One dependency: the table `[upstreams.<name>]`.
 
 mod breaker;
 mod dns;
@@ -9,6 +9,7 @@ mod pool;
 pub mod presets;
 mod retry;
 mod tls;
+pub(super) mod vendor;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -32,20 +33,20 @@ pub use breaker::Operation;
 pub(super) use breaker::is_known;
 use dns::DnsFile;
 pub use endpoint::{Endpoint, Host, HostName};
-pub use health::Health;
+pub use health::HealthCheck;
 use health::HealthFile;
 use judge::JudgeFile;
-pub use pool::Pool;
+pub use pool::PoolConfig;
 use pool::PoolFile;
-use presets::Preset;
 use retry::RetryFile;
 pub use tls::ClientTls;
 use tls::ClientTlsFile;
+use vendor::Preset;
 
 /// Characters of what customers notice: what a message tells of a text that it did not write itself, and no more.
 const IMPACT: usize = 200;
 
-/// `[upstreams.<name>]` as written.
+/// The table `[upstreams.<name>]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamFile {
@@ -59,7 +60,7 @@ pub struct UpstreamFile {
     pub hosts: Vec<String>,
     /// What is spoken with it.
     pub protocol: OneOf<Protocol>,
-    /// TLS towards it.
+    /// How TLS is spoken with it; absent or false: plain.
     pub tls: ClientTlsFile,
     /// http:// requests of the forward proxy leave as https.
     pub upgrade_tls: bool,
@@ -72,15 +73,15 @@ pub struct UpstreamFile {
     pub allow_addresses: Vec<Text<IpNet>>,
     /// How long things may take.
     pub timeouts: TimeoutsFile,
-    /// Connections kept.
+    /// Connections that are kept and how many there may be.
     pub pool: PoolFile,
-    /// Active checks.
+    /// Active checks of its endpoints; absent: none.
     pub health: Option<HealthFile>,
     /// When to stop calling it.
     pub breaker: BreakerFile,
     /// What counts as bad.
     pub judge: JudgeFile,
-    /// Once more?
+    /// When a failed request is sent once more.
     pub retry: RetryFile,
     /// How often names are looked up again.
     pub dns: DnsFile,
@@ -113,7 +114,7 @@ impl Default for UpstreamFile {
 /// What is spoken with an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// HTTP/1.1 only.
+    /// HTTP/1.1 only, also over TLS.
     Http1,
     /// HTTP/2 only (h2c with prior knowledge, or TLS with ALPN h2).
     H2,
@@ -132,8 +133,7 @@ impl Word for Protocol {
 
 /// One dependency as it is called.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Upstream {
-    /// Its name.
+pub struct UpstreamConfig {
     pub name: UpstreamName,
     /// What customers notice when it fails, one sentence.
     pub impact: Option<String>,
@@ -143,7 +143,7 @@ pub struct Upstream {
     pub hosts: Vec<String>,
     /// HTTP/1.1, h2 with prior knowledge, or by ALPN.
     pub protocol: Protocol,
-    /// TLS towards it.
+    /// How TLS is spoken with it; `None`: plain.
     pub tls: Option<ClientTls>,
     /// `http://` requests of the forward proxy leave as https (needs `tls`).
     pub upgrade_tls: bool,
@@ -151,15 +151,15 @@ pub struct Upstream {
     pub via: bool,
     /// A local base-URL listener.
     pub local: Option<SocketAddr>,
-    /// Addresses that the SSRF guard would refuse, allowed here. The ingress upstream's own addresses are
-    /// always allowed.
+    /// Networks that the address guard (against SSRF) would refuse, allowed here. The ingress upstream's
+    /// own addresses are always allowed.
     pub allow_addresses: Vec<IpNet>,
     /// How long things may take.
     pub timeouts: Timeouts,
-    /// Connections kept.
-    pub pool: Pool,
+    /// Connections that are kept and how many there may be.
+    pub pool: PoolConfig,
     /// Active checks; `None`: off.
-    pub health: Option<Health>,
+    pub health: Option<HealthCheck>,
     /// When to stop calling it.
     pub breaker: BreakerPolicy,
     /// What has a breaker of its own under it.
@@ -168,7 +168,7 @@ pub struct Upstream {
     pub payments: &'static [&'static str],
     /// What counts as bad.
     pub judge: JudgePolicy,
-    /// Once more?
+    /// When a failed request is sent once more.
     pub retry: RetryPolicy,
     /// Request bodies up to so many bytes are kept while they are sent, so that they can be sent once more.
     pub keep_body: usize,
@@ -177,8 +177,8 @@ pub struct Upstream {
 }
 
 impl UpstreamFile {
-    /// What an upstream of this name has by default. `behind`: requests of the ingress go there, so it is a neighbour and
-    /// not a vendor.
+    /// What an upstream of this name has by default. `behind`: requests of the ingress go there, so it is a
+    /// neighbour and not a vendor.
     pub(super) fn base(name: &str, behind: bool, written: &Table) -> Self {
         let preset = written.get("preset").and_then(Value::as_str).and_then(Preset::named);
         let breaker = written.get("breaker").and_then(Value::as_table);
@@ -204,7 +204,7 @@ impl UpstreamFile {
         self.hosts.iter().map(one).collect()
     }
 
-    pub(super) fn check(&self, mut at: Part<'_, '_>, name: &str, behind: bool) -> Option<Upstream> {
+    pub(super) fn check(&self, mut at: Part<'_, '_>, name: &str, behind: bool) -> Option<UpstreamConfig> {
         let preset = self.preset.map(|OneOf(preset)| preset).or_else(|| Preset::named(name));
         let name = at.take("", UpstreamName::new(name));
         if self.endpoints.is_empty() {
@@ -225,7 +225,7 @@ impl UpstreamFile {
         if self.upgrade_tls && tls.is_none() {
             at.add("upgrade_tls", "needs tls = true: there is nothing to upgrade to");
         }
-        Some(Upstream {
+        Some(UpstreamConfig {
             impact: self.impact.clone(),
             endpoints: self.endpoints.iter().map(|endpoint| endpoint.0.clone()).collect(),
             hosts: self.hosts(),
@@ -250,7 +250,7 @@ impl UpstreamFile {
     }
 }
 
-impl Upstream {
+impl UpstreamConfig {
     /// Is a name of its endpoints complete, so that no search domain of resolv.conf is appended? So are all names of an
     /// upstream that is found by host: it is somebody outside, and no neighbour.
     pub fn is_complete(&self, name: &HostName) -> bool {
@@ -300,7 +300,7 @@ mod tests {
     use super::*;
     use crate::units::Written as _;
 
-    fn upstream(text: &str) -> std::sync::Arc<Upstream> {
+    fn upstream(text: &str) -> std::sync::Arc<UpstreamConfig> {
         let config = crate::config::load(text, "a test", &[]).expect("it can run");
         std::sync::Arc::clone(config.upstreams.last().expect("one"))
     }

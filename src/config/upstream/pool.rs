@@ -57,7 +57,7 @@ impl Written for IdleFor {
 
 /// Connections kept to one upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pool {
+pub struct PoolConfig {
     /// Idle connections kept per worker and endpoint.
     pub idle_per_worker: usize,
     /// How long an idle connection is kept. Default, HTTP/1.1: 4 s behind the ingress, 50 s elsewhere; HTTP/2: 50 s.
@@ -70,7 +70,7 @@ pub struct Pool {
 
 impl PoolFile {
     /// `behind`: the ingress; requests of clients go there.
-    pub(super) fn check(&self, mut at: Part<'_, '_>, behind: bool) -> Pool {
+    pub(super) fn check(&self, mut at: Part<'_, '_>, behind: bool) -> PoolConfig {
         if self.connections == 0 {
             at.add("connections", "must be at least 1, or nothing could ever be sent");
         }
@@ -79,7 +79,7 @@ impl PoolFile {
             IdleFor::Most(limit) => IdlePolicy::written(limit),
         };
         let (idle_per_worker, connections) = (self.idle_per_worker as usize, self.connections as usize);
-        Pool { idle_per_worker, idle_for, connections, tunnels: self.tunnels as usize }
+        PoolConfig { idle_per_worker, idle_for, connections, tunnels: self.tunnels as usize }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::units::{Percent, Size, Text, Written as _};
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetryFile {
-    /// Attempts per exchange.
+    /// Attempts of one exchange, the first one included; 1 to 10.
     pub attempts: u32,
     /// Repeat idempotent requests that may have been sent.
     pub idempotent: bool,
@@ -73,7 +73,7 @@ impl RetryFile {
         }
     }
 
-    /// Bytes.
+    /// Bytes of a request body that are kept while it is sent.
     pub(super) fn keep_body(&self) -> usize {
         usize::try_from(self.keep_body.0.0).unwrap_or(usize::MAX)
     }

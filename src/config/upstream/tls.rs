@@ -13,7 +13,7 @@ use crate::config::problem::Part;
 pub enum ClientTlsFile {
     /// On with the defaults, or off.
     Switch(bool),
-    /// On.
+    /// On, with the keys of the table.
     Table(ClientTlsTable),
 }
 
@@ -23,7 +23,7 @@ pub enum ClientTlsFile {
 pub struct ClientTlsTable {
     /// The name to verify; the endpoint's host when absent.
     pub server_name: Option<String>,
-    /// Extra roots, PEM.
+    /// PEM file with roots that are trusted beside the system's.
     pub ca_file: Option<String>,
     /// No other roots than those of ca_file.
     pub only_ca_file: bool,
@@ -36,7 +36,7 @@ pub struct ClientTls {
     pub server_name: Option<String>,
     /// Extra roots, PEM, beside the system's; read again when they change.
     pub ca_file: Option<PathBuf>,
-    /// No other roots.
+    /// Trust the roots of `ca_file` alone, not the system's.
     pub only_ca_file: bool,
 }
 

@@ -52,7 +52,7 @@ const NOTHING: KnownChanges = KnownChanges { incidents: i64::MAX, silences: i64:
 pub(super) struct MemberStatus {
     /// Its duty, as [`Duty::label`].
     pub(super) duty: String,
-    /// Its live alerts.
+    /// The alerts that it sees now.
     pub(super) sees: Vec<Sighting>,
     /// Published while it has the duty, in a column of its own.
     #[serde(skip)]
@@ -98,13 +98,13 @@ pub(super) struct Update {
     pub(super) whole: Option<(FleetSummary, Duration)>,
     /// New, or newer than last time.
     pub(super) incidents: Vec<Incident>,
-    /// All of them.
+    /// All silences of the fleet, as the store has them.
     pub(super) silences: Vec<Silence>,
     /// What this member's earlier starts left, the first time.
     pub(super) left: Option<LeftBehind>,
 }
 
-/// The task.
+/// The task that exchanges a member's status with the store.
 pub struct FleetSync {
     store: Store,
     records: Records,

@@ -12,9 +12,9 @@ use crate::units::At;
 /// Who is shown of the fleet.
 #[derive(Clone, Debug)]
 pub struct FleetView {
-    /// This member's duty.
+    /// Whether this member calls people.
     pub duty: Duty,
-    /// Since when.
+    /// When it came to that duty.
     pub since: At,
     /// Who has the duty, as far as this member knows.
     pub holder: Option<Arc<str>>,
@@ -24,12 +24,11 @@ pub struct FleetView {
     pub members: Vec<MemberView>,
 }
 
-/// One member.
+/// One member as another one sees it.
 #[derive(Clone, Debug)]
 pub struct MemberView {
-    /// Its name.
     pub name: Arc<str>,
-    /// Its start.
+    /// Which start of the member it is.
     pub boot: Arc<str>,
     /// How long ago it was last seen.
     pub age: Duration,

@@ -5,8 +5,8 @@ use tokio::io::{AsyncWriteExt as _, DuplexStream};
 
 use super::*;
 use crate::message::buf::Buf;
-use crate::message::h1::conn::Conn;
-use crate::message::h2::{Outgoing, Progress};
+use crate::message::h1::conn::H1Conn;
+use crate::message::h2::{Outgoing, SendProgress};
 use crate::message::io::Io;
 
 const LIMIT: usize = 64 << 10;
@@ -14,8 +14,8 @@ const LIMIT: usize = 64 << 10;
 /// A body in `framing`, and where its bytes come from.
 fn body(framing: Framing) -> (DuplexStream, Body) {
     let (far, io) = tokio::io::duplex(256 << 10);
-    let conn = Conn::new(Io::Boxed(Box::new(io)), Buf::default(), None);
-    (far, conn.body(framing))
+    let conn = H1Conn::new(Io::Boxed(Box::new(io)), Buf::default(), None);
+    (far, Body::h1(&conn, framing))
 }
 
 /// Uses up `n` bytes.
@@ -236,7 +236,7 @@ async fn a_body_sent_by_http2_is_taken_back_and_never_ended_as_whole() {
     let (mut far, mut body) = body(Framing::Length(10));
     far.write_all(b"hello").await.unwrap();
     body.keep(&room, LIMIT);
-    let progress = Rc::<Progress>::default();
+    let progress = Rc::<SendProgress>::default();
     let mut outgoing = Outgoing::new(body, None).watched(Rc::clone(&progress));
     assert_eq!(outgoing.size_hint().exact(), Some(10));
     assert_eq!(frame(&mut outgoing).await, Some(Ok(Bytes::from_static(b"hello"))));
@@ -255,7 +255,7 @@ async fn once_the_upstream_has_answered_nothing_is_taken_back() {
         let (mut far, mut body) = body(Framing::Length(5));
         far.write_all(b"hello").await.unwrap();
         body.keep(&room, LIMIT);
-        let progress = Rc::<Progress>::default();
+        let progress = Rc::<SendProgress>::default();
         let mut outgoing = Outgoing::new(body, None).watched(Rc::clone(&progress));
         frame(&mut outgoing).await;
         let outgoing = if end_first { None } else { Some(outgoing) };

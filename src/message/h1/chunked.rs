@@ -14,7 +14,7 @@ const MOVED: usize = 16 * 1024;
 
 /// Where the decoder stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
+enum ChunkState {
     /// In the digits of a size; how many were read.
     Size(u8),
     /// In an extension, up to CR.
@@ -36,7 +36,7 @@ enum At {
 /// The decoder of one body.
 #[derive(Clone, Debug)]
 pub struct Chunked {
-    at: At,
+    at: ChunkState,
     /// Bytes of the current chunk yet to come (or the size being read).
     left: u64,
     extension: u32,
@@ -61,7 +61,7 @@ pub struct Run {
 
 /// What the front of the input is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum ChunkStep {
     /// So many bytes of framing; then more input is needed.
     More {
         /// Bytes done with.
@@ -83,7 +83,7 @@ pub enum Step {
 
 impl Default for Chunked {
     fn default() -> Self {
-        Self { at: At::Size(0), left: 0, extension: 0, trailer: Vec::new(), failed: None }
+        Self { at: ChunkState::Size(0), left: 0, extension: 0, trailer: Vec::new(), failed: None }
     }
 }
 
@@ -117,11 +117,11 @@ impl Chunked {
     fn more(&mut self, input: &mut [u8], run: &mut Run) -> Result<bool, Malformed> {
         // The line end of data that came in parts: behind it chunks may be there as a whole again.
         if let Some(end) = self.data_ends(input.get(run.used..).unwrap_or_default()) {
-            self.at = At::Size(0);
+            self.at = ChunkState::Size(0);
             run.used += end;
         }
         let rest = input.get(run.used..).unwrap_or_default();
-        if self.at == At::Size(0)
+        if self.at == ChunkState::Size(0)
             && let Some((line, len)) = whole_chunk(rest)
         {
             if len > MOVED && run.data > 0 {
@@ -135,14 +135,14 @@ impl Chunked {
             return Ok(true);
         }
         match self.step(rest)? {
-            Step::Data { skip, len } if len <= MOVED || run.data == 0 => {
+            ChunkStep::Data { skip, len } if len <= MOVED || run.data == 0 => {
                 run.take(input, skip, len);
                 self.took(len);
                 return Ok(true);
             }
-            Step::Data { skip, .. } => run.used += skip,
-            Step::More { consumed } => run.used += consumed,
-            Step::End { consumed } => {
+            ChunkStep::Data { skip, .. } => run.used += skip,
+            ChunkStep::More { consumed } => run.used += consumed,
+            ChunkStep::End { consumed } => {
                 run.used += consumed;
                 run.over = true;
             }
@@ -150,35 +150,43 @@ impl Chunked {
         Ok(false)
     }
 
-    /// The next step. After [`Step::Data`] call [`Self::took`] as data is used up.
-    pub fn step(&mut self, input: &[u8]) -> Result<Step, Malformed> {
+    /// The next step. After [`ChunkStep::Data`] call [`Self::took`] as data is used up.
+    pub fn step(&mut self, input: &[u8]) -> Result<ChunkStep, Malformed> {
         let mut consumed = 0;
         while let Some(&byte) = input.get(consumed) {
             match self.at {
-                At::Data => {
+                ChunkState::Data => {
                     let there = (input.len() - consumed) as u64;
-                    return Ok(Step::Data { skip: consumed, len: there.min(self.left) as usize });
+                    return Ok(ChunkStep::Data { skip: consumed, len: there.min(self.left) as usize });
                 }
-                At::Over => break,
-                At::Trailer => {
+                ChunkState::Over => break,
+                ChunkState::Trailer => {
                     consumed += 1;
                     self.trailer_byte(byte)?;
                 }
-                At::Size(_) | At::Extension | At::SizeLf | At::DataCr | At::DataLf => {
+                ChunkState::Size(_)
+                | ChunkState::Extension
+                | ChunkState::SizeLf
+                | ChunkState::DataCr
+                | ChunkState::DataLf => {
                     consumed += 1;
                     self.framing_byte(byte)?;
                 }
             }
         }
-        Ok(if self.at == At::Over { Step::End { consumed } } else { Step::More { consumed } })
+        Ok(if self.at == ChunkState::Over {
+            ChunkStep::End { consumed }
+        } else {
+            ChunkStep::More { consumed }
+        })
     }
 
     /// `n` bytes of the current chunk's data were used up.
     pub fn took(&mut self, n: usize) {
-        debug_assert!(self.at == At::Data && n as u64 <= self.left);
+        debug_assert!(self.at == ChunkState::Data && n as u64 <= self.left);
         self.left -= (n as u64).min(self.left);
         if self.left == 0 {
-            self.at = At::DataCr;
+            self.at = ChunkState::DataCr;
         }
     }
 
@@ -190,32 +198,32 @@ impl Chunked {
     /// The bytes of the line end behind data, when it is next and whole.
     fn data_ends(&self, input: &[u8]) -> Option<usize> {
         match (self.at, input) {
-            (At::DataCr, [b'\r', b'\n', ..]) => Some(2),
-            (At::DataLf, [b'\n', ..]) => Some(1),
+            (ChunkState::DataCr, [b'\r', b'\n', ..]) => Some(2),
+            (ChunkState::DataLf, [b'\n', ..]) => Some(1),
             _ => None,
         }
     }
 
     fn framing_byte(&mut self, byte: u8) -> Result<(), Malformed> {
         self.at = match (self.at, byte) {
-            (At::Size(digits), _) if byte.is_ascii_hexdigit() && digits < 16 => {
+            (ChunkState::Size(digits), _) if byte.is_ascii_hexdigit() && digits < 16 => {
                 let digit = (byte as char).to_digit(16).ok_or(Malformed::Chunk)?;
                 self.left = self.left << 4 | u64::from(digit);
-                At::Size(digits + 1)
+                ChunkState::Size(digits + 1)
             }
-            (At::Size(1..), b';') => At::Extension,
-            (At::Size(1..) | At::Extension, b'\r') => At::SizeLf,
-            (At::Extension, b'\t' | b' '..=b'~' | 0x80..) => {
+            (ChunkState::Size(1..), b';') => ChunkState::Extension,
+            (ChunkState::Size(1..) | ChunkState::Extension, b'\r') => ChunkState::SizeLf,
+            (ChunkState::Extension, b'\t' | b' '..=b'~' | 0x80..) => {
                 self.extension += 1;
                 if self.extension > MOST_EXTENSION {
                     return Err(Malformed::Chunk);
                 }
-                At::Extension
+                ChunkState::Extension
             }
-            (At::SizeLf, b'\n') if self.left == 0 => At::Trailer,
-            (At::SizeLf, b'\n') if self.left <= i64::MAX as u64 => At::Data,
-            (At::DataCr, b'\r') => At::DataLf,
-            (At::DataLf, b'\n') => At::Size(0),
+            (ChunkState::SizeLf, b'\n') if self.left == 0 => ChunkState::Trailer,
+            (ChunkState::SizeLf, b'\n') if self.left <= i64::MAX as u64 => ChunkState::Data,
+            (ChunkState::DataCr, b'\r') => ChunkState::DataLf,
+            (ChunkState::DataLf, b'\n') => ChunkState::Size(0),
             _ => return Err(Malformed::Chunk),
         };
         Ok(())
@@ -227,7 +235,7 @@ impl Chunked {
             return Err(Malformed::Trailer);
         }
         if self.trailer == b"\r\n" || self.trailer.ends_with(b"\r\n\r\n") {
-            self.at = At::Over;
+            self.at = ChunkState::Over;
         }
         if self.trailer.len() > MOST_TRAILER { Err(Malformed::Trailer) } else { Ok(()) }
     }
@@ -316,16 +324,16 @@ mod tests {
             let end = end.min(input.len());
             loop {
                 match decoder.step(&input[at..end])? {
-                    Step::More { consumed } => {
+                    ChunkStep::More { consumed } => {
                         at += consumed;
                         break;
                     }
-                    Step::Data { skip, len } => {
+                    ChunkStep::Data { skip, len } => {
                         data.extend_from_slice(&input[at + skip..at + skip + len]);
                         decoder.took(len);
                         at += skip + len;
                     }
-                    Step::End { consumed } => return Ok(Some((data, at + consumed))),
+                    ChunkStep::End { consumed } => return Ok(Some((data, at + consumed))),
                 }
             }
         }

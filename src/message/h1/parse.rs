@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 
 use super::Malformed;
 use crate::message::head::{
-    Field, Framing, HOP_BY_HOP, Known, Method, RequestHead, ResponseHead, Span, Store, Version,
+    ByteSpan, Field, Framing, HOP_BY_HOP, HeadStore, Known, Method, RequestHead, ResponseHead, Version,
 };
 
 /// How large a head may be.
@@ -43,16 +43,16 @@ fn refused(error: httparse::Error) -> Malformed {
 }
 
 /// The place of `part` in `whole`, of which it is a slice.
-fn place(whole: &[u8], part: &[u8]) -> Span {
+fn place(whole: &[u8], part: &[u8]) -> ByteSpan {
     let at = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
     debug_assert!(at + part.len() <= whole.len());
-    Span::new(at, at + part.len())
+    ByteSpan::new(at, at + part.len())
 }
 
 /// Notes the fields and proves that each line, the first included, ends with CRLF right before the next name. A trailer
 /// section begins with a name.
-fn take_fields(whole: &[u8], len: usize, headers: &[httparse::Header<'_>]) -> Result<Store, Malformed> {
-    let mut store = Store::take();
+fn take_fields(whole: &[u8], len: usize, headers: &[httparse::Header<'_>]) -> Result<HeadStore, Malformed> {
+    let mut store = HeadStore::take();
     let head = whole.get(..len).ok_or(Malformed::Syntax)?;
     if !head.ends_with(b"\r\n\r\n") {
         return Err(Malformed::Syntax);
@@ -65,7 +65,7 @@ fn take_fields(whole: &[u8], len: usize, headers: &[httparse::Header<'_>]) -> Re
         }
         // An empty value has no place in the bytes of its own.
         let value = if header.value.is_empty() {
-            Span { at: name.at + name.len + 1, len: 0 }
+            ByteSpan { at: name.at + name.len + 1, len: 0 }
         } else {
             place(whole, header.value)
         };
@@ -106,7 +106,7 @@ pub fn request(bytes: &[u8], limits: HeadLimits) -> Result<Parsed<RequestHead>, 
 }
 
 /// What the start line must look like between its parts: `METHOD SP target SP HTTP/1.x CRLF`.
-fn one_space_apart(bytes: &[u8], method: Span, target: Span) -> bool {
+fn one_space_apart(bytes: &[u8], method: ByteSpan, target: ByteSpan) -> bool {
     let after = (target.at + target.len) as usize;
     method.at + method.len + 1 == target.at
         && bytes.get(after..after + 8).is_some_and(|rest| rest.starts_with(b" HTTP/1."))
@@ -123,9 +123,9 @@ fn partial<T>(bytes: &[u8], limits: HeadLimits) -> Result<Parsed<T>, Malformed> 
 
 /// Finds out what a request's fields say about it. Shared by both codecs.
 pub fn request_head(
-    mut store: Store,
-    method_text: Span,
-    target: Span,
+    mut store: HeadStore,
+    method_text: ByteSpan,
+    target: ByteSpan,
     version: Version,
 ) -> Result<RequestHead, Malformed> {
     store.mark_nominated();
@@ -164,7 +164,7 @@ pub fn request_head(
 }
 
 /// RFC 9112 section 9.3: whoever says `close` means it, whatever else is said.
-fn keeps_alive(store: &Store, version: Version) -> bool {
+fn keeps_alive(store: &HeadStore, version: Version) -> bool {
     let lists = |option| store.lists(Known::Connection, option);
     match version {
         Version::H10 => lists("keep-alive") && !lists("close"),
@@ -174,7 +174,7 @@ fn keeps_alive(store: &Store, version: Version) -> bool {
 }
 
 /// RFC 9112 section 6.3, without its lenient branches.
-fn request_framing(store: &Store, version: Version) -> Result<Framing, Malformed> {
+fn request_framing(store: &HeadStore, version: Version) -> Result<Framing, Malformed> {
     let length = one_length(store)?;
     let mut codings = store.all(Known::TransferEncoding);
     let Some(coding) = codings.next() else {
@@ -203,7 +203,7 @@ fn chunked_only(coding: &[u8]) -> Result<(), Malformed> {
 }
 
 /// The `Content-Length`: one field with one decimal number, or none.
-fn one_length(store: &Store) -> Result<Option<u64>, Malformed> {
+fn one_length(store: &HeadStore) -> Result<Option<u64>, Malformed> {
     let mut lengths = store.all(Known::ContentLength);
     let Some(length) = lengths.next() else { return Ok(None) };
     let plain = !length.is_empty() && length.len() <= 18 && length.iter().all(u8::is_ascii_digit);
@@ -215,12 +215,12 @@ fn one_length(store: &Store) -> Result<Option<u64>, Malformed> {
 
 /// `Host`: exactly one; empty where the target has no authority (RFC 9112 section 3.2). None is allowed in HTTP/1.0 and in
 /// HTTP/2, which has `:authority`.
-fn one_host(store: &Store, version: Version) -> Result<Span, Malformed> {
+fn one_host(store: &HeadStore, version: Version) -> Result<ByteSpan, Malformed> {
     let mut hosts = store.fields.iter().filter(|field| field.known == Known::Host);
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) if host.value.len == 0 && version != Version::H2 => Ok(Span::default()),
+        (Some(host), None) if host.value.len == 0 && version != Version::H2 => Ok(ByteSpan::default()),
         (Some(host), None) if is_authority(host.value.of(&store.bytes)) => Ok(host.value),
-        (None, None) if version != Version::H11 => Ok(Span::default()),
+        (None, None) if version != Version::H11 => Ok(ByteSpan::default()),
         _ => Err(Malformed::Host),
     }
 }
@@ -269,17 +269,17 @@ fn is_port(text: &[u8]) -> bool {
     (1..=5).contains(&text.len()) && text.iter().all(u8::is_ascii_digit) && number <= u32::from(u16::MAX)
 }
 
-struct Form {
-    scheme: Span,
-    authority: Span,
-    path: Span,
+struct TargetParts {
+    scheme: ByteSpan,
+    authority: ByteSpan,
+    path: ByteSpan,
 }
 
 /// Which of the four forms of RFC 9112 section 3.2 the target has.
-fn target_form(store: &Store, method: Method, target: Span) -> Result<Form, Malformed> {
+fn target_form(store: &HeadStore, method: Method, target: ByteSpan) -> Result<TargetParts, Malformed> {
     let text = target.of(&store.bytes);
     let clean = text.iter().all(|b| b.is_ascii_graphic() && *b != b'#');
-    let none = Span::default();
+    let none = ByteSpan::default();
     match text {
         _ if !clean => Err(Malformed::Target),
         _ if method == Method::Connect => {
@@ -287,18 +287,18 @@ fn target_form(store: &Store, method: Method, target: Span) -> Result<Form, Malf
                 text.rsplit(|b| *b == b':').next().is_some_and(|port| port.iter().all(u8::is_ascii_digit));
             let fits = is_authority(text) && has_port && text.contains(&b':');
             if fits {
-                Ok(Form { scheme: none, authority: target, path: none })
+                Ok(TargetParts { scheme: none, authority: target, path: none })
             } else {
                 Err(Malformed::Target)
             }
         }
-        [b'/', ..] => Ok(Form { scheme: none, authority: none, path: target }),
-        b"*" if method == Method::Options => Ok(Form { scheme: none, authority: none, path: target }),
+        [b'/', ..] => Ok(TargetParts { scheme: none, authority: none, path: target }),
+        b"*" if method == Method::Options => Ok(TargetParts { scheme: none, authority: none, path: target }),
         _ => absolute_form(text, target),
     }
 }
 
-fn absolute_form(text: &[u8], target: Span) -> Result<Form, Malformed> {
+fn absolute_form(text: &[u8], target: ByteSpan) -> Result<TargetParts, Malformed> {
     let scheme_len = [&b"http://"[..], b"https://"]
         .iter()
         .find(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
@@ -308,13 +308,13 @@ fn absolute_form(text: &[u8], target: Span) -> Result<Form, Malformed> {
     let authority_len = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
     let at = target.at as usize;
     let path_at = at + scheme_len + authority_len;
-    let path = Span::new(path_at, at + text.len());
+    let path = ByteSpan::new(path_at, at + text.len());
     if !is_authority(rest.get(..authority_len).unwrap_or_default()) {
         return Err(Malformed::Target);
     }
-    Ok(Form {
-        scheme: Span::new(at, at + scheme_len - 3),
-        authority: Span::new(at + scheme_len, path_at),
+    Ok(TargetParts {
+        scheme: ByteSpan::new(at, at + scheme_len - 3),
+        authority: ByteSpan::new(at + scheme_len, path_at),
         path,
     })
 }
@@ -340,7 +340,7 @@ pub fn response(bytes: &[u8], limits: HeadLimits, asked: Method) -> Result<Parse
     if !bytes.starts_with(b"HTTP/1.") || status < 100 {
         return Err(Malformed::Syntax);
     }
-    let reason = if reason.is_empty() { Span::default() } else { place(bytes, reason.as_bytes()) };
+    let reason = if reason.is_empty() { ByteSpan::default() } else { place(bytes, reason.as_bytes()) };
     let version = if minor == 1 { Version::H11 } else { Version::H10 };
     let store = take_fields(bytes, len, response.headers)?;
     Ok(Parsed::Whole(response_head(store, status, reason, version, asked)?, len))
@@ -348,9 +348,9 @@ pub fn response(bytes: &[u8], limits: HeadLimits, asked: Method) -> Result<Parse
 
 /// Finds out what a response's fields say about it. Shared by both codecs.
 pub fn response_head(
-    mut store: Store,
+    mut store: HeadStore,
     status: u16,
-    reason: Span,
+    reason: ByteSpan,
     version: Version,
     asked: Method,
 ) -> Result<ResponseHead, Malformed> {
@@ -374,7 +374,7 @@ pub fn response_head(
 }
 
 /// Reads a trailer section (field lines and the empty line); `None` when it is empty.
-pub fn trailers(bytes: &[u8]) -> Result<Option<Store>, Malformed> {
+pub fn trailers(bytes: &[u8]) -> Result<Option<HeadStore>, Malformed> {
     if bytes == b"\r\n" {
         return Ok(None);
     }

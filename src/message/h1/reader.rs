@@ -8,26 +8,26 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::chunked::Chunked;
-use super::conn::Conn;
+use super::conn::H1Conn;
 use super::{Malformed, parse};
 use crate::message::body::BodyError;
 use crate::message::buf::{self, Buf, SIZE};
 use crate::message::fields;
-use crate::message::head::{Framing, Store};
+use crate::message::head::{Framing, HeadStore};
 
-enum Left {
+enum BodyLeft {
     Bytes(u64),
     Chunks(Chunked),
     /// Nothing: the last chunk was followed by these.
-    Trailers(Option<Store>),
+    Trailers(Option<HeadStore>),
     UntilClose,
 }
 
 /// The reader of one body.
-pub struct Reader {
-    conn: Rc<Conn>,
+pub struct BodyReader {
+    conn: Rc<H1Conn>,
     buf: Buf,
-    left: Left,
+    left: BodyLeft,
     /// Bytes of data at the front of `buf`.
     ready: usize,
     over: bool,
@@ -36,16 +36,16 @@ pub struct Reader {
     passed: u64,
 }
 
-impl Reader {
+impl BodyReader {
     /// Reads the body that follows on `conn`; `framing` is one that has a body.
-    pub(super) fn new(conn: Rc<Conn>, framing: Framing) -> Self {
+    pub(crate) fn new(conn: Rc<H1Conn>, framing: Framing) -> Self {
         let left = match framing {
-            Framing::Length(bytes) => Left::Bytes(bytes),
-            Framing::Chunked => Left::Chunks(Chunked::default()),
-            Framing::UntilClose => Left::UntilClose,
-            Framing::None | Framing::Stream => Left::Bytes(0),
+            Framing::Length(bytes) => BodyLeft::Bytes(bytes),
+            Framing::Chunked => BodyLeft::Chunks(Chunked::default()),
+            Framing::UntilClose => BodyLeft::UntilClose,
+            Framing::None | Framing::Stream => BodyLeft::Bytes(0),
         };
-        let buf = conn.take_ahead();
+        let buf = conn.stream().take_ahead();
         Self { conn, buf, left, ready: 0, over: false, framing, passed: 0 }
     }
 
@@ -59,7 +59,7 @@ impl Reader {
 
     /// Is the rest of it read already?
     pub(crate) fn is_whole(&self) -> bool {
-        self.over || matches!(self.left, Left::Bytes(left) if left <= self.buf.len() as u64)
+        self.over || matches!(self.left, BodyLeft::Bytes(left) if left <= self.buf.len() as u64)
     }
 
     pub(crate) fn data(&self) -> &[u8] {
@@ -72,10 +72,12 @@ impl Reader {
                 break;
             }
             let limit = match &self.left {
-                Left::Bytes(left) if *left <= SIZE as u64 => SIZE,
-                Left::Bytes(_) | Left::Chunks(_) | Left::Trailers(_) | Left::UntilClose => buf::room(),
+                BodyLeft::Bytes(left) if *left <= SIZE as u64 => SIZE,
+                BodyLeft::Bytes(_) | BodyLeft::Chunks(_) | BodyLeft::Trailers(_) | BodyLeft::UntilClose => {
+                    buf::room()
+                }
             };
-            let read = match self.conn.poll_fill(cx, &mut self.buf, limit) {
+            let read = match self.conn.stream().poll_fill(cx, &mut self.buf, limit) {
                 Poll::Ready(read) => read.map_err(BodyError::Broken)?,
                 Poll::Pending => {
                     self.buf.rest();
@@ -93,17 +95,17 @@ impl Reader {
     fn decode(&mut self) -> Result<bool, Malformed> {
         let there = self.buf.len();
         match &mut self.left {
-            Left::Bytes(left) => self.ready = there.min(usize::try_from(*left).unwrap_or(usize::MAX)),
-            Left::UntilClose => self.ready = there,
-            Left::Trailers(_) => {}
-            Left::Chunks(chunks) => {
+            BodyLeft::Bytes(left) => self.ready = there.min(usize::try_from(*left).unwrap_or(usize::MAX)),
+            BodyLeft::UntilClose => self.ready = there,
+            BodyLeft::Trailers(_) => {}
+            BodyLeft::Chunks(chunks) => {
                 let run = chunks.run(self.buf.filled_mut())?;
                 self.buf.consume(run.skip);
                 self.buf.close(run.data, run.used - run.skip - run.data);
                 self.ready = run.data;
                 // With data before it, the end is seen once that is used up.
                 if run.over && run.data == 0 {
-                    self.left = Left::Trailers(parse::trailers(chunks.trailer())?);
+                    self.left = BodyLeft::Trailers(parse::trailers(chunks.trailer())?);
                     self.finish();
                 }
             }
@@ -114,11 +116,11 @@ impl Reader {
     fn ended_by_peer(&mut self) -> Result<(), BodyError> {
         self.conn.spoil();
         match self.left {
-            Left::UntilClose => {
+            BodyLeft::UntilClose => {
                 self.finish();
                 Ok(())
             }
-            Left::Bytes(_) | Left::Chunks(_) | Left::Trailers(_) => {
+            BodyLeft::Bytes(_) | BodyLeft::Chunks(_) | BodyLeft::Trailers(_) => {
                 Err(BodyError::Broken(io::ErrorKind::UnexpectedEof.into()))
             }
         }
@@ -130,13 +132,13 @@ impl Reader {
         self.ready -= n;
         self.passed += n as u64;
         match &mut self.left {
-            Left::Bytes(left) => {
+            BodyLeft::Bytes(left) => {
                 *left -= n as u64;
                 if *left == 0 {
                     self.finish();
                 }
             }
-            Left::Chunks(_) | Left::Trailers(_) | Left::UntilClose => {}
+            BodyLeft::Chunks(_) | BodyLeft::Trailers(_) | BodyLeft::UntilClose => {}
         }
     }
 
@@ -144,18 +146,18 @@ impl Reader {
     fn finish(&mut self) {
         self.over = true;
         self.conn.saw_body(self.passed);
-        self.conn.put_ahead(std::mem::take(&mut self.buf));
+        self.conn.stream().put_ahead(std::mem::take(&mut self.buf));
     }
 
-    pub(crate) fn trailers(&mut self) -> Option<Store> {
+    pub(crate) fn trailers(&mut self) -> Option<HeadStore> {
         match &mut self.left {
-            Left::Trailers(trailers) => trailers.take().map(fields::only_trailers),
-            Left::Chunks(_) | Left::Bytes(_) | Left::UntilClose => None,
+            BodyLeft::Trailers(trailers) => trailers.take().map(fields::only_trailers),
+            BodyLeft::Chunks(_) | BodyLeft::Bytes(_) | BodyLeft::UntilClose => None,
         }
     }
 }
 
-impl Drop for Reader {
+impl Drop for BodyReader {
     fn drop(&mut self) {
         if !self.over {
             self.conn.spoil();

@@ -1,7 +1,7 @@
 //! From a head to bytes: verbatim runs between the few fields that change.
 
 use crate::message::head::{
-    Framing, Known, KnownSet, Method, RequestHead, ResponseHead, Store, Version, is_ours, is_twin,
+    Framing, HeadStore, Known, KnownSet, Method, RequestHead, ResponseHead, Version, is_ours, is_twin,
 };
 
 /// What changes in a head on its way through.
@@ -50,7 +50,7 @@ fn framing_field(out: &mut Vec<u8>, framing: Framing) {
 }
 
 /// Do the fields of `store` already say how the body is framed?
-fn says(store: &Store, came: Framing, leaves: Framing) -> bool {
+fn says(store: &HeadStore, came: Framing, leaves: Framing) -> bool {
     came == leaves
         && match leaves {
             Framing::Length(_) => store.known(Known::ContentLength).is_some(),

@@ -20,7 +20,7 @@ pub enum Search {
 
 /// What stands beside the file: variables of the environment, and the machine's own name.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Beside {
+pub(super) struct ResolverEnv {
     /// `LOCALDOMAIN`: search domains instead of the file's.
     pub(super) domains: Option<String>,
     /// `RES_OPTIONS`: options after the file's.
@@ -29,7 +29,7 @@ pub(super) struct Beside {
     pub(super) machine: String,
 }
 
-/// `/etc/resolv.conf`.
+/// What `/etc/resolv.conf` says, as the C library reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Conf {
     /// Asked in this order.
@@ -42,7 +42,7 @@ pub(super) struct Conf {
     pub(super) attempts: usize,
     /// Another server is the first one each time.
     pub(super) rotate: bool,
-    /// Over TCP alone.
+    /// Queries go over TCP alone.
     pub(super) tcp: bool,
     pub(super) edns0: bool,
     /// A and AAAA one after the other.
@@ -55,7 +55,7 @@ pub(super) struct Conf {
 
 impl Conf {
     /// Reads it; what cannot be read is passed over. An empty text is what a missing file means.
-    pub(super) fn read(text: &str, beside: &Beside) -> Self {
+    pub(super) fn read(text: &str, beside: &ResolverEnv) -> Self {
         let mut conf = Self {
             servers: Vec::new(),
             search: beside.machine.split_once('.').map(|(_, domain)| domains(domain)).unwrap_or_default(),
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     fn asked(text: &str, name: &str) -> Vec<String> {
-        let conf = Conf::read(text, &Beside::default());
+        let conf = Conf::read(text, &ResolverEnv::default());
         conf.candidates(name, Search::Domains).into_iter().map(|candidate| candidate.name).collect()
     }
 
@@ -209,7 +209,7 @@ mod tests {
     fn a_name_that_is_complete_is_never_searched() {
         assert_eq!(asked(POD, "db."), ["db"]);
         assert_eq!(asked(POD, "api.example.com."), ["api.example.com"]);
-        let conf = Conf::read(POD, &Beside::default());
+        let conf = Conf::read(POD, &ResolverEnv::default());
         assert_eq!(conf.candidates("db", Search::Never), [Candidate { name: "db".into(), searched: false }]);
     }
 
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn without_a_file_this_machine_is_asked_and_its_domain_is_searched() {
-        let beside = Beside { machine: "web1.example.com".into(), ..Beside::default() };
+        let beside = ResolverEnv { machine: "web1.example.com".into(), ..ResolverEnv::default() };
         let conf = Conf::read("", &beside);
         assert_eq!(conf.servers, [IpAddr::from([127, 0, 0, 1])]);
         let names: Vec<_> = conf.candidates("db", Search::Domains).into_iter().map(|c| c.name).collect();
@@ -235,17 +235,17 @@ mod tests {
         let text = "# one\n; two\nnameserver 192.0.2.1\nnameserver 2001:db8::1\nnameserver nonsense\n\
                     nameserver 192.0.2.3\nnameserver 192.0.2.4\n\
                     options timeout:2 attempts:9 rotate ndots:99 use-vc edns0 single-request no-aaaa trust-ad\n";
-        let conf = Conf::read(text, &Beside::default());
+        let conf = Conf::read(text, &ResolverEnv::default());
         assert_eq!(conf.servers.len(), 3);
         assert_eq!((conf.timeout, conf.attempts, conf.ndots), (Duration::from_secs(2), 5, 15));
         assert!(conf.rotate && conf.tcp && conf.edns0 && conf.one_at_a_time && conf.no_aaaa);
-        let plain = Conf::read("nameserver 192.0.2.1\n", &Beside::default());
+        let plain = Conf::read("nameserver 192.0.2.1\n", &ResolverEnv::default());
         assert!(!(plain.rotate || plain.tcp || plain.edns0 || plain.one_at_a_time || plain.no_aaaa));
     }
 
     #[test]
     fn the_environment_overrides_the_file() {
-        let beside = Beside {
+        let beside = ResolverEnv {
             domains: Some("over.example".into()),
             options: Some("ndots:3 timeout:1".into()),
             machine: String::new(),

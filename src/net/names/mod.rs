@@ -25,7 +25,7 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 
 use crate::runtime::{clock, files, tasks};
 pub use conf::Search;
-use conf::{Beside, Candidate, Conf};
+use conf::{Candidate, Conf, ResolverEnv};
 
 /// What files say is believed for so long; callers have bounds of their own.
 const FILES: Duration = Duration::from_secs(10);
@@ -42,19 +42,18 @@ pub struct Resolved {
     /// How long they may be believed.
     pub ttl: Duration,
     /// Nobody could say whether it has addresses of this family.
-    pub untold: Option<Family>,
+    pub untold: Option<AddressFamily>,
 }
 
-/// IPv4 or IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// A records.
+pub enum AddressFamily {
+    /// Addresses of A records.
     V4,
-    /// AAAA records.
+    /// Addresses of AAAA records.
     V6,
 }
 
-impl Family {
+impl AddressFamily {
     /// Whose address it is.
     pub fn of(ip: IpAddr) -> Self {
         if ip.is_ipv4() { Self::V4 } else { Self::V6 }
@@ -72,20 +71,20 @@ pub enum Unresolved {
     Untold(String),
 }
 
-/// Looks names up.
+/// Looks names up as the C library does: hosts file, search domains, servers of resolv.conf.
 pub struct Resolver {
     resolv_conf: PathBuf,
     hosts: PathBuf,
-    beside: Beside,
+    beside: ResolverEnv,
     port: u16,
     /// Longest wait for one server, whatever resolv.conf says.
     most: Option<Duration>,
-    current: Mutex<Option<Arc<Current>>>,
+    current: Mutex<Option<Arc<ResolverState>>>,
     turn: AtomicUsize,
 }
 
-struct Current {
-    /// What resolv.conf said.
+struct ResolverState {
+    /// What resolv.conf held when it was last read.
     text: Vec<u8>,
     conf: Conf,
     /// One for each server.
@@ -93,10 +92,10 @@ struct Current {
 }
 
 /// What came of asking for one type of one name.
-type Asked = Result<(Vec<IpAddr>, Duration), Failure>;
+type LookupResult = Result<(Vec<IpAddr>, Duration), LookupFailure>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Failure {
+enum LookupFailure {
     Absent(String),
     /// SERVFAIL: the next search domain may do better.
     Server(String),
@@ -111,7 +110,7 @@ impl Resolver {
         Self {
             resolv_conf: "/etc/resolv.conf".into(),
             hosts: "/etc/hosts".into(),
-            beside: Beside {
+            beside: ResolverEnv {
                 domains: std::env::var("LOCALDOMAIN").ok(),
                 options: std::env::var("RES_OPTIONS").ok(),
                 machine: machine.nodename().to_string_lossy().into_owned(),
@@ -146,7 +145,12 @@ impl Resolver {
     }
 
     /// Goes through the candidates.
-    async fn searched(&self, current: &Current, name: &str, search: Search) -> Result<Resolved, Unresolved> {
+    async fn searched(
+        &self,
+        current: &ResolverState,
+        name: &str,
+        search: Search,
+    ) -> Result<Resolved, Unresolved> {
         let (mut absent, mut untold) = (Vec::new(), Vec::new());
         let mut search_is_over = false;
         for candidate in current.conf.candidates(name, search) {
@@ -155,9 +159,9 @@ impl Resolver {
             }
             match self.both(current, &candidate).await {
                 Ok(resolved) => return Ok(resolved),
-                Err(Failure::Absent(why)) => absent.push(format!("{}: {why}", candidate.name)),
-                Err(Failure::Server(why)) => untold.push(format!("{}: {why}", candidate.name)),
-                Err(Failure::Broken(why)) => {
+                Err(LookupFailure::Absent(why)) => absent.push(format!("{}: {why}", candidate.name)),
+                Err(LookupFailure::Server(why)) => untold.push(format!("{}: {why}", candidate.name)),
+                Err(LookupFailure::Broken(why)) => {
                     untold.push(format!("{}: {why}", candidate.name));
                     search_is_over = true;
                 }
@@ -172,9 +176,9 @@ impl Resolver {
     }
 
     /// Asks for both families.
-    async fn both(&self, current: &Current, candidate: &Candidate) -> Result<Resolved, Failure> {
+    async fn both(&self, current: &ResolverState, candidate: &Candidate) -> Result<Resolved, LookupFailure> {
         let Ok(name) = Name::from_ascii(format!("{}.", candidate.name)) else {
-            return Err(Failure::Absent("is no name".to_owned()));
+            return Err(LookupFailure::Absent("is no name".to_owned()));
         };
         let start = if current.conf.rotate { self.turn.fetch_add(1, Ordering::Relaxed) } else { 0 };
         let v4 = Box::pin(self.ask(current, &name, RecordType::A, start));
@@ -190,20 +194,20 @@ impl Resolver {
                 Ok(Resolved { addresses: found, ttl: ttl.min(other), untold: None })
             }
             (Ok((addresses, ttl)), Err(failure)) => {
-                Ok(Resolved { addresses, ttl, untold: untold(&failure, Family::V6) })
+                Ok(Resolved { addresses, ttl, untold: untold(&failure, AddressFamily::V6) })
             }
             (Err(failure), Ok((addresses, ttl))) => {
-                Ok(Resolved { addresses, ttl, untold: untold(&failure, Family::V4) })
+                Ok(Resolved { addresses, ttl, untold: untold(&failure, AddressFamily::V4) })
             }
-            (Err(Failure::Absent(_)), Err(failure)) | (Err(failure), Err(_)) => Err(failure),
+            (Err(LookupFailure::Absent(_)), Err(failure)) | (Err(failure), Err(_)) => Err(failure),
         }
     }
 
     /// Asks the servers one after the other, as often as resolv.conf says, until one knows.
-    async fn ask(&self, current: &Current, name: &Name, of: RecordType, start: usize) -> Asked {
+    async fn ask(&self, current: &ResolverState, name: &Name, of: RecordType, start: usize) -> LookupResult {
         let servers = current.clients.len();
         let wait = self.wait(&current.conf);
-        let mut last = Failure::Broken("there is no server to ask".to_owned());
+        let mut last = LookupFailure::Broken("there is no server to ask".to_owned());
         for turn in 0..servers * current.conf.attempts {
             let at = (start + turn) % servers;
             let (Some(client), Some(server)) = (current.clients.get(at), current.conf.servers.get(at)) else {
@@ -217,9 +221,9 @@ impl Resolver {
                     if found.is_empty() { no_address() } else { return Ok((found, ttl)) }
                 }
                 Ok(Err(error)) => failure(&error, *server),
-                Err(_) => Failure::Broken(format!("no answer from {server} within {wait:?}")),
+                Err(_) => LookupFailure::Broken(format!("no answer from {server} within {wait:?}")),
             };
-            if matches!(failure, Failure::Absent(_)) {
+            if matches!(failure, LookupFailure::Absent(_)) {
                 return Err(failure);
             }
             last = failure;
@@ -234,7 +238,7 @@ impl Resolver {
     }
 
     /// What resolv.conf says now.
-    async fn current(&self) -> Arc<Current> {
+    async fn current(&self) -> Arc<ResolverState> {
         let text = text(&self.resolv_conf).await;
         let known = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(known) = known.filter(|known| text.as_ref().is_none_or(|text| *text == known.text)) {
@@ -243,7 +247,7 @@ impl Resolver {
         let text = text.unwrap_or_default();
         let conf = Conf::read(&String::from_utf8_lossy(&text), &self.beside);
         let clients = conf.servers.iter().filter_map(|server| client(&conf, *server, self.port)).collect();
-        let made = Arc::new(Current { text, conf, clients });
+        let made = Arc::new(ResolverState { text, conf, clients });
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&made));
         made
     }
@@ -282,38 +286,42 @@ fn client(conf: &Conf, server: IpAddr, port: u16) -> Option<TokioResolver> {
     builder.build().ok()
 }
 
-fn failure(error: &NetError, server: IpAddr) -> Failure {
+fn failure(error: &NetError, server: IpAddr) -> LookupFailure {
     if let NetError::Dns(DnsError::NoRecordsFound(none)) = error {
         let code = none.response_code;
         return if code == ResponseCode::NXDomain {
-            Failure::Absent(format!("{server} says NXDOMAIN"))
+            LookupFailure::Absent(format!("{server} says NXDOMAIN"))
         } else if code == ResponseCode::NoError {
             no_address()
         } else {
-            Failure::Server(format!("{server} says {code}"))
+            LookupFailure::Server(format!("{server} says {code}"))
         };
     }
     if let NetError::Dns(DnsError::ResponseCode(code)) = error {
         let said = format!("{server} says {code}");
-        return if *code == ResponseCode::ServFail { Failure::Server(said) } else { Failure::Broken(said) };
+        return if *code == ResponseCode::ServFail {
+            LookupFailure::Server(said)
+        } else {
+            LookupFailure::Broken(said)
+        };
     }
-    Failure::Broken(format!("{server}: {error}"))
+    LookupFailure::Broken(format!("{server}: {error}"))
 }
 
-fn no_address() -> Failure {
-    Failure::Absent("has no address".to_owned())
+fn no_address() -> LookupFailure {
+    LookupFailure::Absent("has no address".to_owned())
 }
 
-fn untold(failure: &Failure, family: Family) -> Option<Family> {
-    (!matches!(failure, Failure::Absent(_))).then_some(family)
+fn untold(failure: &LookupFailure, family: AddressFamily) -> Option<AddressFamily> {
+    (!matches!(failure, LookupFailure::Absent(_))).then_some(family)
 }
 
 /// Both, but once one has found something no longer than [`GRACE`] for the other.
 async fn in_grace(
-    mut v4: impl Future<Output = Asked> + Unpin,
-    mut v6: impl Future<Output = Asked> + Unpin,
-) -> (Asked, Asked) {
-    let late = || Err(Failure::Broken(format!("no answer {GRACE:?} after that of the other family")));
+    mut v4: impl Future<Output = LookupResult> + Unpin,
+    mut v6: impl Future<Output = LookupResult> + Unpin,
+) -> (LookupResult, LookupResult) {
+    let late = || Err(LookupFailure::Broken(format!("no answer {GRACE:?} after that of the other family")));
     tokio::select! {
         first = &mut v4 => {
             let second = if first.is_ok() { tokio::time::timeout(GRACE, v6).await } else { Ok(v6.await) };

@@ -13,8 +13,8 @@ use socket2::{Domain, Socket, Type};
 
 /// Where packets to an address would leave from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    /// This address.
+pub(super) enum SourceAddress {
+    /// Packets would leave from this address.
     At(IpAddr),
     /// No route leads there, or no address of its family is there.
     Nowhere,
@@ -23,7 +23,7 @@ pub(super) enum Source {
 }
 
 /// Asks the kernel by connecting a socket of datagrams, for which nothing is sent.
-pub(super) fn source(to: IpAddr) -> Source {
+pub(super) fn source(to: IpAddr) -> SourceAddress {
     // The port means nothing here; 0 would be refused by some.
     let to = SocketAddr::new(to, 9);
     let asked = || -> io::Result<Option<SocketAddr>> {
@@ -32,10 +32,10 @@ pub(super) fn source(to: IpAddr) -> Source {
         Ok(socket.local_addr()?.as_socket())
     };
     match asked() {
-        Ok(Some(at)) => Source::At(at.ip()),
-        Ok(None) => Source::Untold,
-        Err(error) if is_shortage(&error) => Source::Untold,
-        Err(_) => Source::Nowhere,
+        Ok(Some(at)) => SourceAddress::At(at.ip()),
+        Ok(None) => SourceAddress::Untold,
+        Err(error) if is_shortage(&error) => SourceAddress::Untold,
+        Err(_) => SourceAddress::Nowhere,
     }
 }
 
@@ -46,19 +46,19 @@ fn is_shortage(error: &io::Error) -> bool {
 
 /// The addresses that can be used, best first. Those without a route are left out while another has one; with none at
 /// all the list stays whole, and connecting says why it fails.
-pub(super) fn usable(addresses: &[IpAddr], source: impl Fn(IpAddr) -> Source) -> Vec<IpAddr> {
-    let mut known: Vec<(IpAddr, Source)> = addresses.iter().map(|ip| (*ip, source(*ip))).collect();
-    if known.iter().any(|(_, source)| *source != Source::Nowhere) {
-        known.retain(|(_, source)| *source != Source::Nowhere);
+pub(super) fn usable(addresses: &[IpAddr], source: impl Fn(IpAddr) -> SourceAddress) -> Vec<IpAddr> {
+    let mut known: Vec<(IpAddr, SourceAddress)> = addresses.iter().map(|ip| (*ip, source(*ip))).collect();
+    if known.iter().any(|(_, source)| *source != SourceAddress::Nowhere) {
+        known.retain(|(_, source)| *source != SourceAddress::Nowhere);
     }
     known.sort_by(|a, b| compare(*a, *b));
     known.into_iter().map(|(ip, _)| ip).collect()
 }
 
 /// RFC 6724 section 6; `Less`: `a` is used first.
-fn compare(a: (IpAddr, Source), b: (IpAddr, Source)) -> Ordering {
+fn compare(a: (IpAddr, SourceAddress), b: (IpAddr, SourceAddress)) -> Ordering {
     // Rule 1: avoid unusable destinations.
-    let nowhere = |(_, source): (IpAddr, Source)| source == Source::Nowhere;
+    let nowhere = |(_, source): (IpAddr, SourceAddress)| source == SourceAddress::Nowhere;
     nowhere(a)
         .cmp(&nowhere(b))
         // Rule 2: prefer matching scope.
@@ -73,8 +73,8 @@ fn compare(a: (IpAddr, Source), b: (IpAddr, Source)) -> Ordering {
         .then_with(|| common(b).cmp(&common(a)))
 }
 
-fn matching<T: PartialEq>((to, source): (IpAddr, Source), of: impl Fn(IpAddr) -> T) -> bool {
-    matches!(source, Source::At(from) if of(from) == of(to))
+fn matching<T: PartialEq>((to, source): (IpAddr, SourceAddress), of: impl Fn(IpAddr) -> T) -> bool {
+    matches!(source, SourceAddress::At(from) if of(from) == of(to))
 }
 
 /// RFC 6724 sections 3.1 and 3.2; 2: link-local, 5: site-local, 14: global.
@@ -124,9 +124,9 @@ fn shared(a: Ipv6Addr, b: Ipv6Addr) -> u32 {
 
 /// CommonPrefixLen of section 2.2: no longer than the source's prefix, which is 64 bits on practically every link. None
 /// for IPv4 in either notation.
-fn common((to, source): (IpAddr, Source)) -> u32 {
+fn common((to, source): (IpAddr, SourceAddress)) -> u32 {
     match (to, source) {
-        (IpAddr::V6(to), Source::At(IpAddr::V6(from))) if to.to_ipv4_mapped().is_none() => {
+        (IpAddr::V6(to), SourceAddress::At(IpAddr::V6(from))) if to.to_ipv4_mapped().is_none() => {
             shared(to, from).min(64)
         }
         (IpAddr::V4(_) | IpAddr::V6(_), _) => 0,
@@ -145,7 +145,7 @@ mod tests {
     fn sorts(wanted: &[(&str, &str)]) {
         let source = |to: IpAddr| {
             let (_, from) = wanted.iter().find(|(known, _)| ip(known) == to).expect("listed");
-            if from.is_empty() { Source::Nowhere } else { Source::At(ip(from)) }
+            if from.is_empty() { SourceAddress::Nowhere } else { SourceAddress::At(ip(from)) }
         };
         let best: Vec<IpAddr> = wanted.iter().map(|(to, _)| ip(to)).collect();
         let mut turned = best.clone();
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn ipv4_keeps_the_order_that_the_server_gave() {
         let given = [ip("198.51.100.9"), ip("10.0.0.1"), ip("10.0.0.2")];
-        assert_eq!(usable(&given, |_| Source::At(ip("10.0.0.7"))), given);
+        assert_eq!(usable(&given, |_| SourceAddress::At(ip("10.0.0.7"))), given);
     }
 
     #[test]
@@ -189,7 +189,9 @@ mod tests {
 
     #[test]
     fn a_family_without_a_route_is_left_out_while_the_other_has_one() {
-        let v4 = |to: IpAddr| if to.is_ipv4() { Source::At(ip("192.0.2.1")) } else { Source::Nowhere };
+        let v4 = |to: IpAddr| {
+            if to.is_ipv4() { SourceAddress::At(ip("192.0.2.1")) } else { SourceAddress::Nowhere }
+        };
         let given = [ip("2001:db8::1"), ip("2001:db8::2"), ip("198.51.100.1")];
         assert_eq!(usable(&given, v4), [ip("198.51.100.1")]);
         assert_eq!(usable(&given[..2], v4), given[..2], "with no route at all the list stays whole");
@@ -198,13 +200,13 @@ mod tests {
     #[test]
     fn a_shortage_of_sockets_says_nothing_about_routes() {
         let given = [ip("2001:db8::1"), ip("198.51.100.1")];
-        assert_eq!(usable(&given, |_| Source::Untold).len(), 2);
+        assert_eq!(usable(&given, |_| SourceAddress::Untold).len(), 2);
         assert!(is_shortage(&io::Error::from_raw_os_error(Errno::MFILE.raw_os_error())));
         assert!(!is_shortage(&io::Error::from_raw_os_error(Errno::NETUNREACH.raw_os_error())));
     }
 
     #[test]
     fn the_kernel_says_where_packets_would_leave() {
-        assert_eq!(source(ip("127.0.0.1")), Source::At(ip("127.0.0.1")));
+        assert_eq!(source(ip("127.0.0.1")), SourceAddress::At(ip("127.0.0.1")));
     }
 }

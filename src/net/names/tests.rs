@@ -99,7 +99,7 @@ fn resolver(dir: &tempfile::TempDir, port: u16, resolv_conf: &str, hosts: &str) 
     let (conf, listed) = (dir.path().join("resolv.conf"), dir.path().join("hosts"));
     std::fs::write(&conf, resolv_conf).expect("writes");
     std::fs::write(&listed, hosts).expect("writes");
-    Resolver { resolv_conf: conf, hosts: listed, beside: Beside::default(), port, ..Resolver::system() }
+    Resolver { resolv_conf: conf, hosts: listed, beside: ResolverEnv::default(), port, ..Resolver::system() }
 }
 
 fn one(says: impl IntoIterator<Item = (&'static str, Says)>) -> Server {
@@ -238,15 +238,15 @@ async fn somebody_with_little_patience_still_hears_the_second_server() {
 
 #[tokio::test(start_paused = true)]
 async fn a_family_whose_answer_never_comes_is_waited_for_a_moment_only() {
-    let found: Asked = Ok((vec![local(7)], Duration::ZERO));
+    let found: LookupResult = Ok((vec![local(7)], Duration::ZERO));
     let t0 = clock::instant();
     let ready = Box::pin(async { found.clone() });
     let (v4, v6) = in_grace(ready, std::future::pending()).await;
-    assert!(v4.is_ok() && matches!(v6, Err(Failure::Broken(_))));
+    assert!(v4.is_ok() && matches!(v6, Err(LookupFailure::Broken(_))));
     assert_eq!(clock::instant() - t0, GRACE);
     let ready = Box::pin(async { found.clone() });
     let (v4, v6) = in_grace(std::future::pending(), ready).await;
-    assert!(matches!(v4, Err(Failure::Broken(_))) && v6.is_ok());
+    assert!(matches!(v4, Err(LookupFailure::Broken(_))) && v6.is_ok());
 }
 
 #[tokio::test]

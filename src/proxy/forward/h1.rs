@@ -5,23 +5,23 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::watch::{Got, Watch};
+use super::watch::{AttemptWatch, Got};
 use super::{Answer, Asker, Attempt, broke_off};
 use crate::message::body::{Body, BodyError};
 use crate::message::h1::Malformed;
-use crate::message::h1::conn::{Conn, HeadError};
+use crate::message::h1::conn::{H1Conn, HeadError};
 use crate::message::h1::parse::HeadLimits;
 use crate::message::h1::pump::{Pump, PumpError};
-use crate::message::h1::upload::Upload;
+use crate::message::h1::upload::{Remainder, Upload};
 use crate::message::h1::write;
 use crate::message::head::{Method, ResponseHead, Version};
-use crate::proxy::call::Call;
+use crate::proxy::call::PreparedCall;
 use crate::proxy::error::ProxyError;
 use crate::reliability::retry::Sent;
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::upstream::local;
-use crate::upstream::pool::{Key, Lease};
+use crate::upstream::pool::{PoolKey, PooledConnection};
 
 /// Bytes of interim responses that one exchange may have, and how many within a second.
 const MOST_INTERIM: (usize, u32) = (256 * 1024, 100);
@@ -31,8 +31,8 @@ const ANSWER: HeadLimits = HeadLimits { bytes: 128 * 1024, fields: 256 };
 impl Attempt<'_> {
     pub(super) async fn over_h1(
         &self,
-        call: &mut Call<'_>,
-        (conn, idle, key): (Rc<Conn>, Option<Duration>, Key),
+        call: &mut PreparedCall<'_>,
+        (conn, idle, key): (Rc<H1Conn>, Option<Duration>, PoolKey),
         timer: &mut Deadline,
         now: Instant,
     ) -> Result<Answer, ProxyError> {
@@ -40,7 +40,7 @@ impl Attempt<'_> {
         let pump = Pump::new(framing, |out| write::request(out, call.head, &call.edits(), framing));
         let body = std::mem::replace(call.body, Body::empty());
         let mut sending = Sending::new(Upload::new(pump, Rc::clone(&conn), body), call.head.expects_continue);
-        let mut watch = Watch::new(self, now);
+        let mut watch = AttemptWatch::new(self, now);
         let answered = poll_fn(|cx| {
             if let Poll::Ready(done) = self.poll_answer(cx, &mut sending, &conn, call) {
                 return Poll::Ready(done);
@@ -66,7 +66,7 @@ impl Attempt<'_> {
     fn answer_h1(
         &self,
         head: ResponseHead,
-        (conn, key): (Rc<Conn>, Key),
+        (conn, key): (Rc<H1Conn>, PoolKey),
         mut sending: Sending,
         asked: Method,
     ) -> Answer {
@@ -76,18 +76,18 @@ impl Attempt<'_> {
         if !head.keeps_alive && !connected {
             conn.spoil();
         }
-        let mut body = if connected { Body::empty() } else { conn.body(head.framing) };
-        body.answers(sending.upload);
-        let lease = Lease::new(self.pools, &self.route.upstream, key, conn);
-        Answer { head, body, lease: Some(lease), sent: None }
+        let body = if connected { Body::empty() } else { Body::h1(&conn, head.framing) };
+        let remainder = Remainder::of(sending.upload);
+        let lease = PooledConnection::new(self.pools, &self.route.upstream, key, conn);
+        Answer { head, body, remainder, lease: Some(lease), sent: None }
     }
 
     fn poll_answer(
         &self,
         cx: &mut Context<'_>,
         sending: &mut Sending,
-        conn: &Rc<Conn>,
-        call: &Call<'_>,
+        conn: &Rc<H1Conn>,
+        call: &PreparedCall<'_>,
     ) -> Poll<Result<ResponseHead, ProxyError>> {
         if let Err(error) = sending.poll(cx) {
             return Poll::Ready(Err(broke_off(error)));
@@ -117,7 +117,7 @@ impl Attempt<'_> {
     }
 
     /// Interim responses go on to clients that can read them; 100 only to those that asked for it.
-    fn pass_interim(&self, cx: &mut Context<'_>, head: &ResponseHead, call: &Call<'_>) {
+    fn pass_interim(&self, cx: &mut Context<'_>, head: &ResponseHead, call: &PreparedCall<'_>) {
         let Some(Asker { conn: client, .. }) = self.asker else { return };
         let reads = call.head.version == Version::H11 && (head.status != 100 || call.head.expects_continue);
         if reads {

@@ -7,12 +7,13 @@ use std::task::Poll;
 
 use hyper::client::conn::http2::SendRequest;
 
-use super::watch::{Got, Watch};
+use super::watch::{AttemptWatch, Got};
 use super::{Answer, Attempt, broke_off};
 use crate::message::body::Body;
-use crate::message::h2::{self, Outgoing, Progress, Streamed};
+use crate::message::h1::upload::Remainder;
+use crate::message::h2::{self, Outgoing, SendProgress, Streamed};
 use crate::message::head::Method;
-use crate::proxy::call::Call;
+use crate::proxy::call::PreparedCall;
 use crate::proxy::error::ProxyError;
 use crate::reliability::retry::Sent;
 use crate::runtime::clock;
@@ -30,12 +31,12 @@ enum Unsent {
 impl Attempt<'_> {
     pub(super) async fn over_h2(
         &self,
-        call: &mut Call<'_>,
+        call: &mut PreparedCall<'_>,
         mut sender: SendRequest<Outgoing>,
         number: u64,
         timer: &mut Deadline,
     ) -> Result<Answer, ProxyError> {
-        let progress = Rc::<Progress>::default();
+        let progress = Rc::<SendProgress>::default();
         let request = self.h2_request(call, &progress)?;
         let mut response = pin!(async {
             match sender.ready().await {
@@ -46,7 +47,7 @@ impl Attempt<'_> {
                 Err(error) => Err((Unsent::Whole, error)),
             }
         });
-        let mut watch = Watch::new(self, clock::instant());
+        let mut watch = AttemptWatch::new(self, clock::instant());
         let answered = poll_fn(|cx| {
             if let Some(asker) = self.asker {
                 // That the client is gone is noticed by the watch.
@@ -81,7 +82,7 @@ impl Attempt<'_> {
         &self,
         unsent: Unsent,
         error: &hyper::Error,
-        progress: &Progress,
+        progress: &SendProgress,
         number: u64,
     ) -> ProxyError {
         let sent = match unsent {
@@ -107,8 +108,8 @@ impl Attempt<'_> {
 
     fn h2_request(
         &self,
-        call: &mut Call<'_>,
-        progress: &Rc<Progress>,
+        call: &mut PreparedCall<'_>,
+        progress: &Rc<SendProgress>,
     ) -> Result<http::Request<Outgoing>, ProxyError> {
         let secure = self.route.upstream.tls.is_some();
         let head = h2::request(call.head, &call.edits(), secure)
@@ -125,13 +126,19 @@ impl Attempt<'_> {
         &self,
         response: http::Response<hyper::body::Incoming>,
         asked: Method,
-        progress: Rc<Progress>,
+        progress: Rc<SendProgress>,
     ) -> Result<Answer, ProxyError> {
         let (parts, incoming) = response.into_parts();
         let head = h2::response_head(&parts, &incoming, asked).map_err(|malformed| ProxyError::Nonsense {
             upstream: self.name(),
             cause: malformed.to_string(),
         })?;
-        Ok(Answer { head, body: Body::h2(Streamed::new(incoming)), lease: None, sent: Some(progress) })
+        Ok(Answer {
+            head,
+            body: Body::h2(Streamed::new(incoming)),
+            remainder: Remainder::default(),
+            lease: None,
+            sent: Some(progress),
+        })
     }
 }

@@ -10,18 +10,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::call::Call;
+use super::call::PreparedCall;
 use super::error::ProxyError;
 use crate::message::body::{Body, BodyError};
-use crate::message::h1::conn::Conn;
-use crate::message::h2::Progress;
-use crate::message::head::ResponseHead;
+use crate::message::h1::conn::H1Conn;
+use crate::message::h1::upload::Remainder;
+use crate::message::h2::SendProgress;
+use crate::message::head::{Known, ResponseHead};
 use crate::names::UpstreamName;
+use crate::reliability::verdict::{self, RETRY_AFTER_CAP};
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::upstream::RouteEntry;
 use crate::upstream::endpoint::EndpointState;
-use crate::upstream::pool::{Lease, Link, Pools};
+use crate::upstream::pool::{PooledConnection, Pools, RequestLink};
 
 /// The head of an answer and the body that follows it.
 pub struct Answer {
@@ -29,16 +31,18 @@ pub struct Answer {
     pub head: ResponseHead,
     /// What follows.
     pub body: Body,
+    /// What is left to send of the request.
+    pub remainder: Remainder,
     /// Gives the upstream's connection back, once both messages are over.
-    pub lease: Option<Lease>,
+    pub lease: Option<PooledConnection>,
     /// The request's body on its way by HTTP/2.
-    pub sent: Option<Rc<Progress>>,
+    pub sent: Option<Rc<SendProgress>>,
 }
 
 impl Answer {
     /// An answer of our own.
     pub fn own(head: ResponseHead, body: Body) -> Self {
-        Self { head, body, lease: None, sent: None }
+        Self { head, body, remainder: Remainder::default(), lease: None, sent: None }
     }
 
     /// Did an upstream give it?
@@ -46,15 +50,29 @@ impl Answer {
         self.lease.is_some() || self.sent.is_some()
     }
 
+    /// Its `Retry-After`, as a wait from now.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let value = self.head.store.known(Known::RetryAfter)?;
+        let text = std::str::from_utf8(value).ok()?;
+        let wall = clock::unix_seconds(clock::now().wall);
+        verdict::parse_retry_after(text, wall, RETRY_AFTER_CAP)
+    }
+
+    /// Its `grpc-status`, where it has no body to wait for.
+    pub fn grpc_status(&self) -> Option<u16> {
+        let value = self.head.store.known(Known::GrpcStatus)?;
+        std::str::from_utf8(value).ok()?.trim().parse().ok()
+    }
+
     /// Bytes of the request's body that have left so far.
     pub fn uploaded(&self) -> u64 {
-        uploaded(self.sent.as_deref(), &self.body)
+        uploaded(self.sent.as_deref(), self.remainder.passed())
     }
 }
 
-/// Bytes of a request's body that have left: as `sent` has it, else as the body of the answer has.
-pub fn uploaded(sent: Option<&Progress>, answer: &Body) -> u64 {
-    sent.map_or_else(|| answer.uploaded(), |sent| sent.passed.get())
+/// Bytes of a request's body that have left: as `sent` has it by HTTP/2, else as many as by HTTP/1.1.
+pub fn uploaded(sent: Option<&SendProgress>, by_h1: u64) -> u64 {
+    sent.map_or(by_h1, |sent| sent.passed.get())
 }
 
 /// What every attempt of an exchange needs.
@@ -77,14 +95,14 @@ pub struct Attempt<'a> {
 #[derive(Clone, Copy)]
 pub struct Asker<'a> {
     /// Interim responses go there.
-    pub conn: &'a Rc<Conn>,
+    pub conn: &'a Rc<H1Conn>,
     /// How long an answer is waited for once it has ended its side: most that do have given up.
     pub patience: Duration,
 }
 
 /// What an attempt met on its way.
 #[derive(Default)]
-pub struct Met {
+pub struct AttemptMet {
     /// It went to another endpoint than was asked for, whose address of the other family answered sooner.
     pub endpoint: Option<Arc<EndpointState>>,
     /// It went over a connection that had carried an exchange before.
@@ -100,10 +118,10 @@ impl Attempt<'_> {
     /// kept ([`Body::is_whole_again`]).
     pub async fn run(
         &self,
-        call: &mut Call<'_>,
+        call: &mut PreparedCall<'_>,
         timer: &mut Deadline,
         now: Instant,
-        met: &mut Met,
+        met: &mut AttemptMet,
     ) -> Result<Answer, ProxyError> {
         let upstream = &self.route.upstream;
         let connect = self.route.timeouts.connect.unwrap_or(Duration::from_secs(3));
@@ -119,12 +137,12 @@ impl Attempt<'_> {
             met.endpoint = Some(Arc::clone(&endpoint));
         }
         match link {
-            Link::H1 { conn, idle, key } => {
+            RequestLink::H1 { conn, idle, key } => {
                 met.reused = idle.is_some();
                 let began = if idle.is_some() { now } else { clock::instant() };
                 here.over_h1(call, (conn, idle, key), timer, began).await
             }
-            Link::H2 { sender, number } => Box::pin(here.over_h2(call, sender, number, timer)).await,
+            RequestLink::H2 { sender, number } => Box::pin(here.over_h2(call, sender, number, timer)).await,
         }
     }
 }

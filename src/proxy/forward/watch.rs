@@ -34,7 +34,7 @@ pub(super) struct Got {
 const MOST_PROLONGED: u32 = 10;
 
 /// Watches one attempt.
-pub(super) struct Watch<'a> {
+pub(super) struct AttemptWatch<'a> {
     attempt: &'a Attempt<'a>,
     began: Instant,
     /// Since when nothing has moved.
@@ -46,7 +46,7 @@ pub(super) struct Watch<'a> {
     left: Option<Instant>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> AttemptWatch<'a> {
     pub(super) fn new(attempt: &'a Attempt<'a>, now: Instant) -> Self {
         let seen = Got { passed: 0, over: false, waits: Waits::Sink, uninvited: false, interim: 0 };
         Self { attempt, began: now, since: now, seen, asked: now, left: None }
@@ -96,7 +96,7 @@ impl<'a> Watch<'a> {
     /// Is whoever asked still there? Looked at once its request is out, so that nobody else reads from it.
     fn poll_client(&mut self, cx: &mut Context<'_>, out: bool) -> Poll<ProxyError> {
         if let (Some(asker), true, None) = (self.attempt.asker, out, self.left) {
-            match asker.conn.poll_left(cx) {
+            match asker.conn.stream().poll_left(cx) {
                 Poll::Ready(Ok(())) => self.left = Some(clock::instant() + asker.patience),
                 Poll::Ready(Err(_)) => return Poll::Ready(ProxyError::ClientGone),
                 Poll::Pending => {}

@@ -5,15 +5,7 @@ use std::time::Instant;
 use super::phase::BreakerPhase;
 use super::{Breaker, BreakerTransition, SOON, TransitionCause};
 use crate::reliability::outlier::Sees;
-
-/// What a round of active checks found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Check {
-    /// An endpoint passed.
-    Passed,
-    /// None did.
-    Failed,
-}
+use crate::reliability::rise_fall::Check;
 
 impl Breaker {
     /// A round of active checks has ended: well, when one endpoint passed. Enough good ones that see what opened it end
@@ -31,8 +23,8 @@ impl Breaker {
         moved
     }
 
-    /// A harmless connect that was made because it [wanted](Self::wants_connect) one: as good as a check that connects; but
-    /// one that fails is a probe that failed, since a request would have fared no better.
+    /// A harmless connect that was made because it [wanted](Self::wants_connect) one: as good as a check that connects;
+    /// but one that fails is a probe that failed, since a request would have fared no better.
     pub fn connected(&mut self, well: Check, now: Instant) -> Option<BreakerTransition> {
         let failed = well == Check::Failed && matches!(self.phase, BreakerPhase::HalfOpen { .. });
         if failed {
@@ -42,8 +34,8 @@ impl Breaker {
         }
     }
 
-    /// Would a harmless connect be of use? When it is half-open for having failed to connect, and no request came for a
-    /// second.
+    /// Would a harmless connect be of use? When it is half-open for having failed to connect, and no request
+    /// came for a second.
     pub fn wants_connect(&self, now: Instant) -> bool {
         let silent = matches!(&self.phase, BreakerPhase::HalfOpen { probes, .. } if probes.is_empty());
         let waited = now.saturating_duration_since(self.since) >= SOON;

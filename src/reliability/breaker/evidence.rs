@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::told::FailedAttempt;
+use super::view::FailedAttempt;
 use crate::names::RouteName;
 use crate::reliability::outlier::Sees;
 use crate::reliability::party::{Blame, Contributions, Lately, Party};
@@ -19,11 +19,11 @@ pub struct ExchangeEvidence<'a> {
     pub began: Instant,
     /// To whom a failure is put down.
     pub blame: Blame,
-    /// Where it went.
+    /// The address that it was sent to; `None`: to none.
     pub endpoint: Option<SocketAddr>,
     /// Had its connection carried an exchange before?
     pub reused: bool,
-    /// Its route.
+    /// The route that it came by; `None`: by none.
     pub route: Option<&'a RouteName>,
     /// Was there no session to send a request on? An active check that only connects sees as much.
     pub unconnected: bool,
@@ -66,7 +66,7 @@ const LUMPS: usize = 8;
 /// Failures in a row, and what is needed to tell a new one from an echo.
 #[derive(Debug, Default)]
 pub(super) struct FailureRow {
-    /// Exchanges that count.
+    /// Exchanges in a row that count towards a trip.
     count: u32,
     /// All bad exchanges in a row, whether they say something new or not.
     all: u32,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::phase::{BreakerPhase, HeldPhase};
-use super::told::{BreakerState, BreakerTransition, BreakerView, Hold, TransitionCause};
+use super::view::{BreakerState, BreakerTransition, BreakerView, Hold, TransitionCause};
 use super::{Breaker, Mode};
 use crate::reliability::verdict::Verdict;
 
@@ -15,7 +15,8 @@ impl Breaker {
         self.enter(phase, TransitionCause::Operator, now)
     }
 
-    /// An operator closes it. What evidence opened is not believed: it goes to half-open and must pass its probes, unless
+    /// An operator closes it. What evidence opened is not believed: it goes to half-open and must
+    /// pass its probes, unless
     /// `force`. A closed one stays as it is, and one that was closed before it was held is closed again.
     pub fn close(&mut self, force: bool, now: Instant) -> Option<BreakerTransition> {
         match (&self.phase, force) {
@@ -34,8 +35,8 @@ impl Breaker {
         self.phase.is_held().then(|| self.after_hold(TransitionCause::Operator, now))
     }
 
-    /// What follows a hold: what was closed before it is closed, unless fresh evidence says otherwise; what was open must
-    /// pass its probes, unless it was held closed and has served meanwhile.
+    /// What follows a hold: what was closed before it is closed, unless fresh evidence says otherwise; what was open
+    /// must pass its probes, unless it was held closed and has served meanwhile.
     pub(super) fn after_hold(&mut self, why: TransitionCause, now: Instant) -> BreakerTransition {
         let next = match &self.phase {
             BreakerPhase::Held { tripped: Some(tripped), .. } if self.policy.mode != Mode::Off => {

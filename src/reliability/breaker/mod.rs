@@ -11,10 +11,10 @@
 //! An operator's hold is one more phase, entered from and left to any of these. Pure: time and chance come in, a
 //! decision comes out; the lock, the log line and the metric are `upstream::gate`'s.
 //!
-//! It counts exchanges, not attempts, and only what says something new ([`ExchangeEvidence`]): of bad answers that were in
-//! flight together one counts, of connections that failed one an endpoint within `lump`; what one client, one route or one
-//! endpoint brings counts for at most half of what opens it while others are served. In *shadow* it does all this and
-//! refuses nothing.
+//! It counts exchanges, not attempts, and only what says something new ([`ExchangeEvidence`]): of bad answers that were
+//! in flight together one counts, of connections that failed one an endpoint within `lump`; what one client, one route
+//! or one endpoint brings counts for at most half of what opens it while others are served. In *shadow* it does all
+//! this and refuses nothing.
 //!
 //! # Invariants
 //! * A verdict counts only in the phase that admitted its exchange (tickets carry a generation), so a slow success from
@@ -24,8 +24,8 @@
 //! * While open or held open nothing is admitted, but in shadow, where what is admitted against the phase counts nowhere.
 //! * It remembers when it left the closed phase exactly as long as evidence keeps it from being closed: an operator's
 //!   hold is no evidence, and what was closed before it is closed after it.
-//! * Failures in a row are counted only while closed or held; good probes and checks never reach `successes` without
-//!   closing it.
+//! * Failures in a row are counted only while closed or held.
+//! * Good probes and checks never reach `successes` without closing it.
 
 mod checks;
 mod counting;
@@ -35,27 +35,27 @@ mod phase;
 mod policy;
 mod ramp;
 mod ticket;
-mod told;
+mod view;
 
 use std::time::{Duration, Instant};
 
 use super::backoff;
 use super::outlier::Sees;
+pub use super::rise_fall::Check;
 use super::verdict::{RETRY_AFTER_CAP, Verdict};
 use super::window::{Tally, Window};
-pub use checks::Check;
 pub use evidence::ExchangeEvidence;
 use evidence::FailureRow;
 use phase::{BreakerPhase, Probe};
 pub use policy::{BreakerPolicy, Mode};
 use ticket::TicketKind;
 pub use ticket::{Fitness, PermitRequest, Ticket};
-pub use told::{BreakerState, BreakerTransition, BreakerView, FailedAttempt, Hold, Refusal, TransitionCause};
+pub use view::{BreakerState, BreakerTransition, BreakerView, FailedAttempt, Hold, Refusal, TransitionCause};
 
-/// The shortest time after which a probe is late.
+/// The shortest time after which a probe is late, however fast its route usually answers.
 const SOON: Duration = Duration::from_secs(1);
 
-/// One breaker.
+/// One breaker: its policy, its phase and what it has counted.
 #[derive(Debug)]
 pub struct Breaker {
     policy: BreakerPolicy,
@@ -82,7 +82,7 @@ pub struct Breaker {
     seed: u64,
     /// The upstream asked for peace until then.
     not_before: Option<Instant>,
-    /// What tripped it.
+    /// The attempts that tripped it, oldest first.
     tripped_by: Vec<FailedAttempt>,
 }
 
@@ -340,8 +340,8 @@ impl Breaker {
         BreakerTransition { from, to, shadow, why, generation: self.generation, recovered }
     }
 
-    /// Another policy. State and counts stay, and a threshold that is already exceeded trips at the next bad exchange; but
-    /// with another mode counting begins anew, from closed.
+    /// Another policy. State and counts stay, and a threshold that is already exceeded trips at the next bad exchange;
+    /// but with another mode counting begins anew, from closed.
     pub fn reconfigure(&mut self, policy: BreakerPolicy, now: Instant) -> Option<BreakerTransition> {
         self.window.respan(policy.window, now);
         let another = self.policy.mode != policy.mode;

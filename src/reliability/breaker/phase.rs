@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use super::ramp::Ramp;
-use super::told::{BreakerState, Hold, TransitionCause};
+use super::view::{BreakerState, Hold, TransitionCause};
 
 /// An attempt of a half-open breaker.
 #[derive(Clone, Copy, Debug)]

@@ -17,7 +17,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// All of them.
+    /// In the order in which they are told.
     pub const ALL: [Self; 3] = [Self::On, Self::Shadow, Self::Off];
 
     /// As in TOML and in the API.
@@ -33,7 +33,7 @@ impl Mode {
 /// When a breaker trips and how it recovers. Every field carries its own range; [`crate::config`] keeps them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BreakerPolicy {
-    /// Does it refuse?
+    /// Whether it refuses, only counts, or is off.
     pub mode: Mode,
     /// Consecutive bad verdicts that trip it; `None`: off. No cold-start guard.
     pub failures: Option<NonZeroU32>,

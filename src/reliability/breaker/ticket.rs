@@ -45,8 +45,9 @@ impl Ticket {
     }
 }
 
-/// How fit a request is to be a probe. The best are preferred: any whose body is whole comes after one second without a
-/// better one, and after five seconds whatever comes, so that an upstream that is only ever sent streams is tried again.
+/// How fit a request is to be a probe. The best are preferred: any whose body is whole comes after one second
+/// without a better one, and after five seconds whatever comes, so that an upstream that is only ever sent
+/// streams is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fitness {
     /// GET, HEAD or OPTIONS without a body.
@@ -70,7 +71,7 @@ impl Fitness {
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct PermitRequest {
-    /// As a probe.
+    /// How well the request would do as a probe.
     pub fitness: Fitness,
     /// How long its route usually takes to answer; `None`: not known.
     pub usual: Option<Duration>,

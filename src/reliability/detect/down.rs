@@ -1,8 +1,9 @@
 //! Is a dependency down, or does one route, or one client, fail alone?
 //!
-//! Down is what checks say, or failures in a row that meet everybody. Where a check has passed since they began, that takes a
-//! whole row of exchanges of more than one route or client without any success; where none has, three, unless others are
-//! served meanwhile, or nobody else asks and a check is about to say. Errors of one route are that route's incident.
+//! Down is what checks say, or failures in a row that meet everybody. Where a check has passed since they began,
+//! that takes a whole row of exchanges of more than one route or client without any success; where none has,
+//! three, unless others are served meanwhile, or nobody else asks and a check is about to say. Errors of one
+//! route are that route's incident.
 
 use std::time::Duration;
 
@@ -13,13 +14,16 @@ use crate::reliability::readings::{FailureScope, Reach, UpstreamReading};
 use crate::reliability::rule::{Rule, Severity};
 use crate::units::At;
 
-/// A streak of failures without a new one for this long says nothing any more.
+/// A streak of failures without a new one for this long says nothing any more. A choice: the length of the window that
+/// the rules call "lately".
 pub(super) const STALE: Duration = Duration::from_secs(60);
 
-/// Failures in a row, of more than one route or client, that make it suspected although its checks pass.
+/// Failures in a row, of more than one route or client, that make it suspected although its checks pass. A choice: as
+/// many as the breaker wants to see before it judges a rate (`min_requests`).
 const AGAINST_CHECKS: u32 = 20;
 
-/// How long errors wait for the check that they have brought forward.
+/// How long errors wait for the check that they have brought forward: it begins within 1 s and may take 2 s
+/// (`suspect_interval` and `timeout` by default).
 const A_CHECK: Duration = Duration::from_secs(3);
 
 impl UpstreamReading {

@@ -34,9 +34,9 @@ pub const NETWORK: &str = "network";
 /// What one rule says about one thing.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// About what.
+    /// The rule, and what it speaks about.
     pub key: AlertKey,
-    /// What it says.
+    /// What the evidence says now.
     pub look: AlertLook,
     /// How bad it is, if it is.
     pub severity: Severity,
@@ -51,9 +51,9 @@ pub struct Finding {
 /// What people are told.
 #[derive(Clone, Debug, Default)]
 pub struct Says {
-    /// One line.
+    /// One line, the title of the incident.
     pub title: String,
-    /// Names and values.
+    /// Measured values by name, as they were.
     pub evidence: Vec<(String, String)>,
 }
 
@@ -83,7 +83,7 @@ pub struct Detector {
 }
 
 impl Detector {
-    /// Knows nothing yet.
+    /// A detector that begins at `now` and has seen nothing.
     pub fn new(now: At) -> Self {
         Self {
             born: now,
@@ -158,8 +158,8 @@ impl Detector {
         AlertKey { rule, service: Arc::clone(service), scope: Arc::clone(&self.nothing) }
     }
 
-    /// When the errors of `key` began: remembered until there was a clean minute, but not older than the window that
-    /// proves them.
+    /// When the errors of `key` began: remembered until there was a clean minute, but not older than the
+    /// window that proves them.
     fn spell(&mut self, key: &AlertKey, windows: &Windows, proof: Option<Duration>, now: At) -> Option<At> {
         if windows.m1.bad == 0 && windows.s1.bad == 0 {
             self.spells.remove(key);
@@ -202,14 +202,15 @@ impl Test {
         Some(Duration::from_secs(seconds))
     }
 
-    /// Is it so at this moment? The last seconds with traffic hint at it. What was bad a while ago and is not any more calls
-    /// nobody, and nor does silence.
+    /// Is it so at this moment? The last seconds with traffic hint at it. What was bad a while ago and is not any more
+    /// calls nobody, and nor does silence.
     fn is_so_now(self, windows: &Windows) -> bool {
         let recent = if windows.s10.total() > 0 { windows.s10 } else { windows.s20 };
         hints(recent.bad, recent.total(), self.limit)
     }
 
-    /// Bad when proven; good when the last minute does not even hint at half of the limit; blind when nothing came in it.
+    /// Bad when proven; good when the last minute does not even hint at half of the limit; blind when
+    /// nothing came in it.
     fn sign(self, windows: &Windows, proof: Option<Duration>) -> Sign {
         let recent = windows.m1;
         if proof.is_some() {

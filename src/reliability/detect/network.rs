@@ -1,7 +1,7 @@
 //! Are many upstreams gone at once? Then it is not each of them.
 //!
-//! A breaker that opened says so, and so do checks. A breaker opens in a moment that is known; what checks find was gone
-//! some time between the last that passed and the first that failed.
+//! A breaker that opened says so, and so do checks. A breaker opens in a moment that is known; what checks find was
+//! gone some time between the last that passed and the first that failed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use crate::reliability::readings::{Readings, UpstreamReading};
 use crate::reliability::rule::{Rule, Severity};
 use crate::units::At;
 
-/// What checks say of the time before the first that failed: no more than this.
+/// What checks say of the time before the first that failed: no more than this. A choice for upstreams that are checked
+/// less often: by default there are 10 s between two checks.
 const BETWEEN_CHECKS: Duration = Duration::from_secs(60);
 
 /// An upstream that is gone, or fails its checks.

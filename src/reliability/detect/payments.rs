@@ -32,6 +32,7 @@ impl Detector {
         let key = self.key(Rule::PaymentFailure, &payment.vendor);
         let first_bad = self.spell(&key, windows, proof, now);
         let bad = sign == Sign::Bad;
+        // Between an error rate's 10⁻³ and 10⁻⁶: payments that fail are critical, so less proof calls somebody.
         let ripe = bad && test.is_so_now(windows) && Test { alpha: 1e-4, ..test }.proves(windows.m5);
         Finding {
             key,
@@ -61,6 +62,7 @@ impl Detector {
         let (hour, days) = (payment.decisions.h1, payment.decisions.d3);
         let before = days.minus(hour);
         let usual = before.bad_ratio().filter(|_| before.total() >= rules.usual_from);
+        // Where nobody is ever declined one in a hundred is not unusual, and a limit of 1 could never be passed.
         let limit = usual.map(|usual| (usual * rules.declines).clamp(0.01, 0.95));
         let sign = match limit {
             None => Sign::Blind,

@@ -12,7 +12,8 @@ use crate::reliability::significance::above;
 use crate::reliability::slo::{self, Urgency};
 use crate::units::At;
 
-/// A slow burn lasts this long before it is confirmed.
+/// A slow burn lasts this long before it is confirmed: it is a ticket for working hours, not a call
+/// (SRE Workbook, chapter 5).
 const SLOWLY: Duration = Duration::from_secs(3_600);
 
 /// The percentiles of a budget, and the share of replies that may be slower than each.
@@ -29,9 +30,9 @@ struct Slowness {
 /// How a percentile stands to its budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BudgetState {
-    /// Within the target.
+    /// No more replies than allowed are over the target.
     Met,
-    /// Over the target.
+    /// Too many are over the target, not over the threshold.
     Warned,
     /// Over the alert threshold.
     Broken,
@@ -48,7 +49,8 @@ impl BudgetState {
     }
 }
 
-/// How a percentile stands to its budget, beyond chance. `share` may be slower: 0.5, 0.05, 0.01. `None`: nothing to judge.
+/// How a percentile stands to its budget, beyond chance. `share` may be slower: 0.5, 0.05, 0.01.
+/// `None`: nothing to judge.
 pub fn budget_state(over: Over, share: f64, alpha: f64) -> Option<BudgetState> {
     if over.total == 0 {
         None
@@ -162,8 +164,8 @@ impl Detector {
         }
     }
 
-    /// More slow ones than a percentile allows, in the last minute; to call somebody, in the last five as well. p99 counts
-    /// from its target on (high, and critical over the threshold), the others from their threshold on.
+    /// More slow ones than a percentile allows, in the last minute; to call somebody, in the last five as well. p99
+    /// counts from its target on (high, and critical over the threshold), the others from their threshold on.
     fn slow(
         &self,
         policy: &DetectPolicy,

@@ -94,8 +94,8 @@ impl Detector {
     }
 }
 
-/// What a breaker's state says of its upstream. An operator's order is no evidence, in either direction; nor is a half-open
-/// breaker that nobody has asked for anything: it does not know.
+/// What a breaker's state says of its upstream. An operator's order is no evidence, in either direction; nor is a
+/// half-open breaker that nobody has asked for anything: it does not know.
 fn sign_of(upstream: &UpstreamReading, breaker: BreakerReading, now: At) -> Sign {
     let failed_last = upstream.last_failure > upstream.last_success;
     match breaker.state {

@@ -10,7 +10,7 @@ use crate::units::At;
 pub struct Ahead {
     /// When; not later than working hours begin.
     pub at: At,
-    /// Whom, each once.
+    /// The contacts to call, each once.
     pub contacts: Vec<String>,
     /// All of them were called before.
     pub again: bool,

@@ -3,9 +3,9 @@
 //! The ladder of an incident's severity, step by step, until somebody takes it. It refuses to know what a channel is:
 //! it names one, hears whether that delivered, and names another.
 //!
-//! A call is one message through one channel, addressed to every contact that is reached there. A contact with channels of
-//! its own is called through the first of them, and through the next one where that fails; one without is called through
-//! all channels of the fallback at once.
+//! A call is one message through one channel, addressed to every contact that is reached there. A contact with channels
+//! of its own is called through the first of them, and through the next one where that fails; one without is called
+//! through all channels of the fallback at once.
 //!
 //! # Invariants
 //! * Steps come in order, each once per round.
@@ -49,18 +49,19 @@ pub struct Call {
     /// The other contacts that are reached through the same channel. Apart, so that a version of before reads a call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<String>,
-    /// Through what.
+    /// The name of the channel that the message goes through.
     pub channel: String,
     /// The step, from 0.
     pub step: u32,
     /// 0, then once more each time that all are called again.
     pub round: u32,
-    /// Why.
+    /// What made this call be made.
     pub cause: CallCause,
     /// Channels tried before for the same call.
     #[serde(default)]
     pub tried: u32,
-    /// The number of the first call of the same moment, also of those that went another way; 0: a version of before made it.
+    /// The number of the first call of the same moment, also of those that went another way; 0: a version
+    /// of before made it.
     #[serde(default)]
     pub batch: u32,
     /// Did it arrive? `None`: not known yet.
@@ -98,7 +99,6 @@ pub struct LastNotice {
 /// The time, for machines and for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
-    /// Now.
     pub now: At,
     /// Now, in the local week; `None`: unknown, and every hour is a working hour.
     pub local: Option<LocalMinute>,
@@ -110,21 +110,21 @@ pub struct Clock {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Escalation {
-    /// Whose ladder.
+    /// The severity whose ladder it is; `None`: none was begun.
     severity: Option<Severity>,
-    /// When it started.
+    /// When it started; `None`: it has not.
     started: Option<At>,
-    /// When it stopped.
+    /// When it stopped; `None`: it goes on.
     stopped: Option<At>,
-    /// The next step.
+    /// The next step, from 0.
     step: u32,
     /// How many times all were called again.
     round: u32,
-    /// The last call.
+    /// When somebody was last called.
     last: Option<At>,
-    /// Calls so far.
+    /// Calls that were made so far.
     made: u32,
-    /// The latest calls.
+    /// The latest calls, oldest first, for their deliveries.
     calls: Vec<Call>,
     /// What those who were called were last told; `None`: nobody was called, or a version of before did not note it.
     known: Option<LastNotice>,
@@ -261,8 +261,8 @@ impl Escalation {
         call
     }
 
-    /// What became of call `number`; the call, when it is known now that it did not arrive. What did not arrive at first may
-    /// do so later.
+    /// What became of call `number`; the call, when it is known now that it did not arrive. What did not arrive at
+    /// first may do so later.
     pub fn record(&mut self, number: u32, arrived: Arrived) -> Option<Call> {
         let call = self.calls.iter_mut().find(|call| call.number == number)?;
         let failed = arrived == Arrived::No && call.delivered.is_none();
@@ -273,8 +273,9 @@ impl Escalation {
         failed.then(|| call.clone())
     }
 
-    /// The same call through the next channel of each contact that it was addressed to. Nothing where the ladder has stopped
-    /// or no channel is left; where a call of the same moment has the channel already, the contact is added to that one.
+    /// The same call through the next channel of each contact that it was addressed to. Nothing where the ladder
+    /// has stopped or no channel is left; where a call of the same moment has the channel already, the contact is
+    /// added to that one.
     pub fn another_way(&mut self, policy: &EscalationPolicy, failed: &Call) -> Vec<Call> {
         let mut calls = Vec::new();
         if !self.runs() {
@@ -349,7 +350,7 @@ fn add(calls: &mut Vec<Call>, contact: &str, channel: &str, step: u32, cause: Ca
     }
 }
 
-/// Did it arrive?
+/// Whether a call has arrived at its channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arrived {

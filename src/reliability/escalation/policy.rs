@@ -55,7 +55,8 @@ impl Calendar {
 pub struct Contact {
     /// The name that steps use.
     pub name: String,
-    /// Channels by name, the preferred one first; the others are tried when it fails. Empty: all of the fallback at once.
+    /// Channels by name, the preferred one first; the others are tried when it fails. Empty: all of
+    /// the fallback at once.
     pub channels: Vec<String>,
 }
 
@@ -64,7 +65,7 @@ pub struct Contact {
 pub struct LadderStep {
     /// This long after it was opened (or became that bad).
     pub after: Duration,
-    /// Contacts by name.
+    /// Names of the contacts that it calls.
     pub contacts: Vec<String>,
 }
 
@@ -81,14 +82,15 @@ pub struct Ladder {
     pub hours: Option<Calendar>,
 }
 
-/// All of it.
+/// Who is called for what, and through which channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EscalationPolicy {
     /// For low, medium, high, critical.
     pub ladders: [Ladder; 4],
-    /// Everybody.
+    /// Everybody who can be called or told, with their channels.
     pub contacts: Vec<Contact>,
-    /// Channels for when all of a contact's fail, tried in this order; who has none is called through all of them at once.
+    /// Channels for when all of a contact's fail, tried in this order; who has none is called through all
+    /// of them at once.
     pub fallback: Vec<String>,
     /// Contacts that hear of every change of state.
     pub stakeholders: Vec<String>,
@@ -122,7 +124,8 @@ impl EscalationPolicy {
         own.iter().chain(rest).map(String::as_str)
     }
 
-    /// The channels that a call to a contact goes through at first: the preferred one of its own, or all of the fallback.
+    /// The channels that a call to a contact goes through at first: the preferred one of its own, or
+    /// all of the fallback.
     pub fn first_ways(&self, contact: &str) -> impl Iterator<Item = &str> {
         let own = self.own(contact);
         let first = if own.is_empty() { &self.fallback[..] } else { &own[..1] };

@@ -1,9 +1,9 @@
 //! Was it up? One mark per second, and honest about what nobody saw.
 //!
 //! A minute holds sixty marks and two counters for each source that watched. Minutes merge like sets (associative,
-//! commutative, idempotent), so a checkpoint that is written twice, late or by two members harms nothing. A second without
-//! a mark is unknown: that is what becomes of the time in which Strop did not run. Unknown time is neither up nor down; it
-//! widens the bounds of the uptime and lowers its coverage.
+//! commutative, idempotent), so a checkpoint that is written twice, late or by two members harms nothing. A second
+//! without a mark is unknown: that is what becomes of the time in which Strop did not run. Unknown time is neither up
+//! nor down; it widens the bounds of the uptime and lowers its coverage.
 //!
 //! # Invariants
 //! * A report's five numbers of seconds add up to its range.
@@ -26,20 +26,20 @@ const CHECKPOINT: i64 = 10;
 /// Looks may be this many seconds apart before the time between is unknown.
 const BRIDGED: i64 = 3;
 
-/// What a second was. The order is that of merging within one source: what is known beats what is not, the worse beats the
-/// better, and what was announced beats what was seen.
+/// What a second was. The order is that of merging within one source: what is known beats what is not, the worse beats
+/// the better, and what was announced beats what was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slice {
-    /// Nobody saw it.
+    /// Nobody saw the second.
     #[default]
     Unknown,
-    /// It served.
+    /// The service answered as it should.
     Up,
     /// It served, not well.
     Degraded,
     /// It did not serve.
     Down,
-    /// Announced work.
+    /// Work that was announced: neither up nor down.
     Maintenance,
 }
 
@@ -115,7 +115,7 @@ impl<'de> Deserialize<'de> for Slices {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MinuteShare {
-    /// Its marks.
+    /// Its marks, one a second.
     pub slices: Slices,
     /// Its requests; they only grow within the minute.
     pub counts: Counts,
@@ -153,8 +153,8 @@ impl Minute {
         self.by.values().fold(Counts::default(), |sum, share| sum.plus(share.counts))
     }
 
-    /// What the second was for all who saw it: up when most of them served, degraded when some did. Whoever did not look
-    /// has no voice.
+    /// What the second was for all who saw it: up when most of them served, degraded when some did. Whoever did not
+    /// look has no voice.
     pub fn slice(&self, second: usize) -> Slice {
         let mut votes = [0_usize; 5];
         for share in self.by.values() {
@@ -198,8 +198,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// The range from `from` to before `to`, whole seconds, out of records of one subject in any order, double ones
-    /// included.
+    /// The range from `from` to before `to`, whole seconds, out of records of one subject in any
+    /// order, double ones included.
     pub fn of<'a>(records: impl IntoIterator<Item = &'a Minute>, from: At, to: At) -> Self {
         let (first, end) = (from.second(), to.second());
         let mut minutes: BTreeMap<i64, Minute> = BTreeMap::new();
@@ -236,7 +236,7 @@ impl Report {
         self.unknown = self.unknown.saturating_sub(1);
     }
 
-    /// Two ranges together.
+    /// The sums of two ranges that do not overlap.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
@@ -301,8 +301,8 @@ impl Ledger {
         }
     }
 
-    /// Marks the second of `now`, with what was counted in it so far. A look that comes a little late marks what it missed. Gives
-    /// back what is to be stored: a closed minute, and a checkpoint of the open one every ten seconds.
+    /// Marks the second of `now`, with what was counted in it so far. A look that comes a little late marks what it
+    /// missed. Gives back what is to be stored: a closed minute, and a checkpoint of the open one every ten seconds.
     pub fn mark(&mut self, slice: Slice, counts: Counts, now: At) -> Vec<Minute> {
         let second = now.second();
         let from = match self.last {
@@ -331,8 +331,8 @@ impl Ledger {
         out
     }
 
-    /// The clock has made a step, and it is `now` by the new one: what lies ahead of it is handed out to be stored and left, and
-    /// the next mark bridges nothing.
+    /// The clock has made a step, and it is `now` by the new one: what lies ahead of it is handed out to be stored and
+    /// left, and the next mark bridges nothing.
     pub fn step(&mut self, now: At) -> Vec<Minute> {
         let ahead = self.open.extract_if(.., |minute, _| *minute > now.minute()).collect::<Vec<_>>();
         (self.last, self.counted, self.written) = (None, Counts::default(), i64::MIN);
@@ -344,8 +344,8 @@ impl Ledger {
         self.last = self.last.map(|last| last.max(second - 1));
     }
 
-    /// Marks seconds again, now that more is known: `from` to before `to` (seconds since the epoch), as far as their
-    /// minutes are open.
+    /// Marks seconds again, now that more is known: `from` to before `to` (seconds since the epoch), as far as
+    /// their minutes are open.
     pub fn amend(&mut self, from: i64, to: i64, slice: Slice) {
         let oldest = self.open.keys().next().map_or(from, |minute| minute * 60);
         for second in from.max(oldest)..to {

@@ -16,7 +16,7 @@ use crate::report::sla::{Objectives, SERVICE};
 use crate::report::text;
 use crate::units::At;
 
-/// The impact.
+/// What an incident cost the users of the service.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Impact {
     /// From the first bad event to the end of the condition, seconds.

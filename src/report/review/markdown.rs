@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Impact, PostIncident, Touched};
 use crate::report::text::{self, count, markdown as plain};
 
-/// For people.
+/// The review as Markdown, for people and issue trackers.
 pub(super) fn write(review: &PostIncident) -> String {
     let mut out = String::new();
     head(&mut out, review);

@@ -42,7 +42,7 @@ pub struct Asked {
     pub zone: ReportZone,
     /// Up to where the impact of an incident that is not over is told.
     pub until: At,
-    /// What is promised.
+    /// The objectives that its budgets are counted by.
     pub objectives: Objectives,
 }
 
@@ -70,30 +70,28 @@ pub struct Around {
 /// A change of the config.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// When.
     pub at: At,
-    /// Who.
+    /// The person or part of Strop that made it.
     pub actor: String,
-    /// What.
+    /// The word of the audit log, such as "config.applied".
     pub action: String,
-    /// To what.
+    /// The id or name of what was changed.
     pub target: String,
     /// As the audit trail holds it.
     pub detail: String,
 }
 
-/// The review.
+/// The review of one incident as a document.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PostIncident {
     /// The form of this document.
     pub schema: &'static str,
-    /// The incident's name.
     pub id: String,
     /// One line for people.
     pub title: String,
     /// critical, high, medium or low.
     pub severity: &'static str,
-    /// Where it is.
+    /// Its state when the review was made.
     pub state: &'static str,
     /// The rule that found it.
     pub rule: &'static str,
@@ -105,7 +103,7 @@ pub struct PostIncident {
     pub began: String,
     /// The end of the condition; null: it is not over.
     pub ended: Option<String>,
-    /// Who took it.
+    /// Who took it; null: nobody has.
     pub acknowledged_by: Option<String>,
     /// Who was in charge.
     pub assignee: Option<String>,
@@ -121,25 +119,25 @@ pub struct PostIncident {
     pub clocks: Vec<Took>,
     /// When somebody had to have taken it.
     pub respond_by: Option<String>,
-    /// Nobody had.
+    /// True when nobody had taken it by then.
     pub response_breached: bool,
-    /// What it cost.
+    /// What it cost the users of the service.
     pub impact: Impact,
     /// The one that spoke first comes first.
     pub signals: Vec<Lead>,
     /// The latest calls, oldest first.
     pub calls: Vec<Called>,
-    /// What was done.
+    /// Actions in the timeline, and whether they helped.
     pub actions: Vec<ActionRow>,
     /// From a day before the first bad event to the end.
     pub config_changes: Vec<ConfigChange>,
-    /// Everything, oldest first.
+    /// Every line of the timeline, oldest first.
     pub timeline: Vec<TimelineRow>,
-    /// The causes.
+    /// The causes, as people found them; empty: not filled in yet.
     pub factors: Factors,
     /// What is to be done.
     pub action_items: Vec<Item>,
-    /// What nothing observes.
+    /// Facts that no part of Strop observes yet.
     pub not_observed: Vec<&'static str>,
 }
 
@@ -187,7 +185,7 @@ impl PostIncident {
         }
     }
 
-    /// For machines.
+    /// The document as JSON, for machines.
     pub fn json(&self) -> String {
         // Text keys and finite numbers only, so this cannot fail.
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();

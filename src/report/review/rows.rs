@@ -25,7 +25,7 @@ pub struct Took {
 pub struct Lead {
     /// The rule that spoke.
     pub rule: &'static str,
-    /// Of what.
+    /// The service that the signal is about.
     pub service: String,
     /// Which part of it; often empty.
     pub scope: String,
@@ -37,27 +37,25 @@ pub struct Lead {
     pub lead_seconds: Option<f64>,
 }
 
-/// Somebody was called.
+/// A call to somebody, and whether it arrived.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Called {
     /// The number of the call.
     pub number: u32,
     /// Whom; several with commas between them.
     pub contact: String,
-    /// Through what.
     pub channel: String,
-    /// Null: not known.
+    /// Whether a channel has delivered it; null: not known.
     pub arrived: Option<bool>,
 }
 
 /// Something that was done.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ActionRow {
-    /// When.
+    /// When, in the report's zone.
     pub at: String,
-    /// By whom.
     pub actor: String,
-    /// What.
+    /// What was done, in a sentence.
     pub what: String,
     /// It was looked whether it helped, and it did, or did not; null: nobody looked.
     pub verified: Option<bool>,
@@ -66,15 +64,14 @@ pub struct ActionRow {
 /// A change of the config, as it is told.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ConfigChange {
-    /// When.
+    /// When, in the report's zone.
     pub at: String,
     /// How long before the first bad event; below 0: after it.
     pub before_seconds: f64,
-    /// Who.
     pub actor: String,
-    /// What.
+    /// The word of the audit log, such as "config.applied".
     pub action: String,
-    /// To what.
+    /// The id or name of what was changed.
     pub target: String,
     /// As the audit trail holds it.
     pub detail: String,
@@ -83,15 +80,14 @@ pub struct ConfigChange {
 /// A line of the timeline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TimelineRow {
-    /// When.
+    /// When, in the report's zone.
     pub at: String,
     /// Since the first bad event.
     pub seconds: f64,
-    /// Who.
     pub actor: String,
     /// What kind of thing.
     pub kind: EntryKind,
-    /// What.
+    /// The line as people read it.
     pub text: String,
     /// Names and values as they were.
     pub evidence: Vec<(String, String)>,
@@ -100,18 +96,17 @@ pub struct TimelineRow {
 /// What is to be done so that it does not come again.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Item {
-    /// What.
     pub what: String,
-    /// Who.
+    /// Who is to do it.
     pub owner: String,
-    /// By which day.
+    /// By which day, as `2026-10-25`.
     pub due: String,
 }
 
 /// The causes, as people found them; empty: not filled in yet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Factors {
-    /// What failed.
+    /// What failed, technically.
     pub technical: String,
     /// Which process let it.
     pub process: String,

@@ -33,7 +33,7 @@ pub enum AdviceUrgency {
     Look,
 }
 
-/// One recommendation.
+/// One recommendation, with the facts it follows from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Recommendation {
     /// How pressing it is.
@@ -42,7 +42,7 @@ pub struct Recommendation {
     pub rule: &'static str,
     /// The facts, with their figures.
     pub finding: String,
-    /// What to do.
+    /// What to do, in a sentence.
     pub advice: String,
 }
 

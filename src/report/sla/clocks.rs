@@ -10,7 +10,7 @@ use crate::reliability::rule::Rule;
 /// Spans of time, summed up. Of nothing all is null.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Spread {
-    /// How many.
+    /// How many spans there are.
     pub n: usize,
     /// Half took no longer: the middle one, or the mean of the two in the middle.
     pub median_seconds: Option<f64>,
@@ -21,7 +21,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of these spans.
+    /// Sums up these spans.
     pub fn of(spans: impl IntoIterator<Item = Duration>) -> Self {
         let mut millis: Vec<u64> =
             spans.into_iter().map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)).collect();
@@ -52,7 +52,7 @@ pub struct IncidentClocks {
 }
 
 impl IncidentClocks {
-    /// Of confirmed incidents.
+    /// The clocks of confirmed incidents.
     pub fn of(confirmed: &[&Incident]) -> Self {
         let found = || confirmed.iter().filter(|one| one.key.rule != Rule::Manual);
         Self {

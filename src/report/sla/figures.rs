@@ -59,7 +59,7 @@ pub struct Figures {
     pub unknown_seconds: u64,
     /// Requests that were counted.
     pub requests: u64,
-    /// Those that failed.
+    /// Requests that failed of these.
     pub failed: u64,
     /// Good requests over all, percent; null: there were none.
     #[serde(rename = "success", serialize_with = "text::as_share")]
@@ -103,7 +103,7 @@ impl Figures {
 pub struct BudgetFigures {
     /// Seconds or requests that may be bad.
     pub allowed: f64,
-    /// Those that were.
+    /// Seconds or requests that were bad.
     pub spent: u64,
     /// Of the budget, percent; above 100 it is overdrawn. Null: there is no budget to spend from.
     #[serde(rename = "spent_share", serialize_with = "text::as_share")]
@@ -120,9 +120,8 @@ impl BudgetFigures {
 /// One day of one subject.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DayFigures {
-    /// As `2026-10-25`.
+    /// Written as `2026-10-25`.
     pub date: String,
-    /// What it was.
     #[serde(flatten)]
     pub figures: Figures,
 }
@@ -132,7 +131,7 @@ pub struct DayFigures {
 pub struct SubjectFigures {
     /// "service" is the service as a whole; else an upstream.
     pub name: String,
-    /// The month.
+    /// The month as a whole.
     pub month: Figures,
     /// Only the service hours; null: none were asked for.
     pub service_hours: Option<Figures>,
@@ -183,13 +182,13 @@ fn subject(asked: &Asked, name: &str, sums: &SubjectSums, days: &[CalendarDay]) 
     }
 }
 
-/// Where it goes.
+/// Which way the share of failures goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Way {
     /// A larger share fails in the second half of the month, beyond chance.
     Rising,
-    /// A smaller share.
+    /// A smaller share fails in the second half, beyond chance.
     Falling,
     /// No difference that chance does not explain.
     Steady,
@@ -198,11 +197,9 @@ pub enum Way {
 /// The failures of a subject.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Trend {
-    /// Whose.
     pub subject: String,
-    /// Requests that failed.
     pub failed: u64,
-    /// Of all, percent.
+    /// Requests that failed of all, in percent.
     #[serde(rename = "failed_share", serialize_with = "text::as_share")]
     pub failed_percentage: f64,
     /// The same in the first half of the days; null: no requests.
@@ -211,11 +208,10 @@ pub struct Trend {
     /// The same in the second half.
     #[serde(rename = "second_half", serialize_with = "text::as_share")]
     pub second_half_percentage: Option<f64>,
-    /// Where it goes.
     pub trend: Way,
     /// The day with the most failures.
     pub worst_day: String,
-    /// Its failures.
+    /// Requests that failed on that day.
     pub worst_day_failed: u64,
 }
 

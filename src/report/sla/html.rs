@@ -62,7 +62,7 @@ fn promise(share: f64) -> String {
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// The whole page.
+/// The report as one page without scripts.
 pub(super) fn write(sla: &Sla) -> String {
     let name = sla.subjects.first().map(|subject| subject.name.as_str()).unwrap_or_default();
     let title = format!("Service level report: {name}, {}", sla.title);

@@ -28,7 +28,7 @@ pub struct MonthIncidents {
     pub response_breached: usize,
     /// Over, and their review is not complete.
     pub not_reviewed: usize,
-    /// Most incidents first.
+    /// The causes, that of most incidents first.
     pub by_cause: Vec<CauseGroup>,
     /// The longest, at most 50; in the order in which they began.
     pub longest: Vec<IncidentFigures>,
@@ -47,7 +47,7 @@ pub struct CauseGroup {
     pub rule: &'static str,
     /// What they were about.
     pub service: String,
-    /// How many.
+    /// How many incidents have this cause.
     pub incidents: usize,
     /// Relapses that are folded into them.
     pub flaps: u64,
@@ -55,10 +55,9 @@ pub struct CauseGroup {
     pub seconds: f64,
 }
 
-/// One incident.
+/// One incident in the list of the longest.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct IncidentFigures {
-    /// Its name.
     pub id: String,
     /// One line for people.
     pub title: String,

@@ -41,10 +41,9 @@ pub use tally::{MonthTally, SubjectSums};
 
 pub use crate::reliability::ledger::SERVICE;
 
-/// Which report.
+/// Which month is reported, and how.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// Of which month.
     pub month: Month,
     /// In which zone's calendar.
     pub zone: ReportZone,
@@ -54,7 +53,7 @@ pub struct Asked {
     pub service: Option<String>,
     /// What is not before this moment is not told of.
     pub until: At,
-    /// What is promised.
+    /// The objectives that uptime and budgets are held to.
     pub objectives: Objectives,
 }
 
@@ -88,16 +87,16 @@ impl Asked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct NotObserved;
 
-/// The report.
+/// The report of one month.
 #[derive(Clone, Debug, Serialize)]
 pub struct Sla {
     /// The form of this document.
     pub schema: &'static str,
-    /// As `2026-10`.
+    /// Written as `2026-10`.
     pub month: String,
-    /// As `October 2026`.
+    /// Written as `October 2026`.
     pub title: String,
-    /// An IANA name.
+    /// The IANA name of the zone in which times are told.
     pub time_zone: String,
     /// The month's first second.
     pub from: String,
@@ -109,7 +108,7 @@ pub struct Sla {
     pub until: Option<String>,
     /// As they were asked for.
     pub service_hours: Option<String>,
-    /// What is promised.
+    /// The objectives that uptime and budgets are held to.
     pub objectives: Objectives,
     /// The service as a whole first, then by name.
     pub subjects: Vec<SubjectFigures>,

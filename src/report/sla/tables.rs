@@ -1,4 +1,4 @@
-//! The report's tables.
+//! The tables of a month's report.
 
 use std::time::Duration;
 
@@ -10,7 +10,6 @@ use crate::report::text;
 /// How a column stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Column {
-    /// Words.
     Words,
     /// Numbers, right under each other.
     Numbers,
@@ -133,7 +132,7 @@ pub(super) fn causes(sla: &Sla) -> String {
     table(&columns, sla.incidents.by_cause.iter().map(row))
 }
 
-/// The incidents themselves.
+/// The longest incidents of the month.
 pub(super) fn incidents(sla: &Sla) -> String {
     let columns = [
         ("Began", Words),
@@ -159,7 +158,7 @@ pub(super) fn incidents(sla: &Sla) -> String {
     table(&columns, sla.incidents.longest.iter().map(row))
 }
 
-/// Where failures went.
+/// The trends of failures by subject.
 pub(super) fn trends(sla: &Sla) -> String {
     let columns = [
         ("", Words),

@@ -1,8 +1,8 @@
 //! Minutes of the ledger, summed by subject and day as they come.
 //!
 //! Takes the minutes of all members in the order of time; copies of one minute follow each other and are merged as
-//! [`Minute::merge`] says before they count. What no minute tells of is unknown. Requests belong to the day in which their
-//! minute begins.
+//! [`Minute::merge`] says before they count. What no minute tells of is unknown. Requests belong to the day
+//! in which their minute begins.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -23,7 +23,7 @@ use flate2::Compression;
 use flate2::bufread::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 
-/// The first byte.
+/// The version of the format: the first byte of a packed day.
 const FORMAT: u8 = 1;
 /// Letters of a minute, and minutes of a day.
 const LETTERS: usize = 60;
@@ -36,9 +36,9 @@ const MOST: u64 = 16 << 20;
 pub(super) struct MinuteRecord {
     /// One letter a second.
     pub(super) slices: String,
-    /// Good exchanges.
+    /// Exchanges of this minute that were good.
     pub(super) good: i64,
-    /// All exchanges.
+    /// Exchanges of this minute in all.
     pub(super) total: i64,
 }
 
@@ -80,7 +80,7 @@ impl PackedDay {
         })
     }
 
-    /// As bytes.
+    /// The day as bytes, in the format above.
     pub(super) fn pack(&self) -> Result<Vec<u8>, Garbled> {
         let mut body = Vec::with_capacity(4_096);
         put(&mut body, self.0.len() as u64);

@@ -62,7 +62,7 @@ impl DayGroup {
 /// When what is packed.
 #[derive(Debug)]
 pub(in crate::store) struct Packer {
-    /// The next piece.
+    /// When the next piece is due.
     pub(in crate::store) at: Instant,
     /// The pass goes on after this minute, subject and member.
     after: (Millis, String, String),
@@ -185,7 +185,7 @@ async fn pack(
     }
 }
 
-/// Within a transaction.
+/// Moves one piece of a day's minutes into the packed day, within a transaction of the caller's.
 async fn moved(
     conn: &mut Conn,
     group: &DayGroup,

@@ -135,8 +135,8 @@ impl Reader {
         Ok(minutes)
     }
 
-    /// Good and all exchanges of a service from `since` to before `until`; `None`: no minute tells of them, or a day of them
-    /// cannot be read.
+    /// Good and all exchanges of a service from `since` to before `until`; `None`: no minute tells of them, or a
+    /// day of them cannot be read.
     pub async fn ledger_counts(
         &self,
         service: &str,

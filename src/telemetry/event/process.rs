@@ -2,7 +2,7 @@
 
 use tracing::{info, warn};
 
-use crate::net::acceptor::News;
+use crate::net::acceptor::ListenerNews;
 
 /// Something worth telling of what is buffered.
 #[derive(Clone, Copy, Debug)]
@@ -43,10 +43,10 @@ pub enum ProcessEvent<'a> {
 
 impl<'a> ProcessEvent<'a> {
     /// What a listener has to tell.
-    pub fn accepting(listener: &'a str, news: &'a News) -> Self {
+    pub fn accepting(listener: &'a str, news: &'a ListenerNews) -> Self {
         match news {
-            News::Failing { error } => Self::AcceptFailed { listener, error },
-            News::Over { failures, lasted } => {
+            ListenerNews::Failing { error } => Self::AcceptFailed { listener, error },
+            ListenerNews::Over { failures, lasted } => {
                 Self::AcceptsAgain { listener, failures: *failures, seconds: lasted.as_secs_f64() }
             }
         }
@@ -54,7 +54,6 @@ impl<'a> ProcessEvent<'a> {
 }
 
 impl ProcessEvent<'_> {
-    /// Tells it.
     pub fn tell(&self) {
         match *self {
             Self::AcceptFailed { listener, error } => {

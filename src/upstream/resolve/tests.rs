@@ -34,7 +34,7 @@ fn untold() -> Result<Resolved, Unresolved> {
 /// One round of look-ups; the addresses in use after it, and the wait.
 fn round(
     upstream: &Upstream,
-    memory: &mut Memory,
+    memory: &mut LookupMemory,
     came: Result<Resolved, Unresolved>,
 ) -> (Vec<String>, Duration) {
     let (found, wait) = all(upstream, true, memory, vec![Some(came)]);
@@ -51,13 +51,13 @@ fn in_use(upstream: &Upstream) -> Vec<String> {
     upstream.endpoints.load().iter().map(told).collect()
 }
 
-fn trouble(memory: &Memory) -> Option<Trouble> {
+fn trouble(memory: &LookupMemory) -> Option<Trouble> {
     memory.names.get("db.example").and_then(|known| known.trouble)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_name_that_nobody_can_answer_for_keeps_its_addresses_for_good() {
-    let (upstream, mut memory) = (upstream(), Memory::default());
+    let (upstream, mut memory) = (upstream(), LookupMemory::default());
     assert_eq!(round(&upstream, &mut memory, leads_to(&["192.0.2.1"])).0, ["192.0.2.1"]);
     for _ in 0..3 {
         tokio::time::advance(Duration::from_secs(86_400)).await;
@@ -70,7 +70,7 @@ async fn a_name_that_nobody_can_answer_for_keeps_its_addresses_for_good() {
 
 #[tokio::test(start_paused = true)]
 async fn a_name_that_is_said_not_to_exist_keeps_its_addresses_for_max_ttl_since_it_was_seen() {
-    let (upstream, mut memory) = (upstream(), Memory::default());
+    let (upstream, mut memory) = (upstream(), LookupMemory::default());
     round(&upstream, &mut memory, leads_to(&["192.0.2.1"]));
     tokio::time::advance(Duration::from_secs(60)).await;
     assert_eq!(round(&upstream, &mut memory, absent()), (vec!["192.0.2.1".to_owned()], AGAIN));
@@ -87,7 +87,7 @@ async fn a_name_that_is_said_not_to_exist_keeps_its_addresses_for_max_ttl_since_
 
 #[tokio::test(start_paused = true)]
 async fn servers_that_come_back_only_to_deny_the_name_end_a_long_wait() {
-    let (upstream, mut memory) = (upstream(), Memory::default());
+    let (upstream, mut memory) = (upstream(), LookupMemory::default());
     round(&upstream, &mut memory, leads_to(&["192.0.2.1"]));
     tokio::time::advance(MOST * 2).await;
     assert_eq!(round(&upstream, &mut memory, untold()).0.len(), 1);
@@ -97,9 +97,9 @@ async fn servers_that_come_back_only_to_deny_the_name_end_a_long_wait() {
 #[tokio::test(start_paused = true)]
 async fn what_another_config_left_behind_counts_as_seen_when_it_was_taken_over() {
     let upstream = upstream();
-    round(&upstream, &mut Memory::default(), leads_to(&["192.0.2.1"]));
+    round(&upstream, &mut LookupMemory::default(), leads_to(&["192.0.2.1"]));
     tokio::time::advance(MOST * 2).await;
-    let mut memory = Memory::default();
+    let mut memory = LookupMemory::default();
     assert_eq!(round(&upstream, &mut memory, absent()).0.len(), 1);
     tokio::time::advance(MOST).await;
     assert_eq!(round(&upstream, &mut memory, absent()).0.len(), 0);
@@ -107,7 +107,7 @@ async fn what_another_config_left_behind_counts_as_seen_when_it_was_taken_over()
 
 #[tokio::test(start_paused = true)]
 async fn a_name_that_never_was_there_has_nothing_to_keep() {
-    let (upstream, mut memory) = (upstream(), Memory::default());
+    let (upstream, mut memory) = (upstream(), LookupMemory::default());
     assert_eq!(round(&upstream, &mut memory, absent()), (Vec::new(), AGAIN));
     assert_eq!(trouble(&memory), Some(Trouble::Gone));
     assert_eq!(round(&upstream, &mut memory, untold()), (Vec::new(), AGAIN));
@@ -116,12 +116,12 @@ async fn a_name_that_never_was_there_has_nothing_to_keep() {
 
 #[tokio::test(start_paused = true)]
 async fn a_family_that_nobody_can_answer_for_stays_and_keeps_its_place() {
-    let (upstream, mut memory) = (upstream(), Memory::default());
+    let (upstream, mut memory) = (upstream(), LookupMemory::default());
     round(&upstream, &mut memory, leads_to(&["2001:db8::1", "192.0.2.1"]));
     let half = |addresses: &[&str], untold| Ok(Resolved { untold: Some(untold), ..leads_to(addresses)? });
-    let (now, _) = round(&upstream, &mut memory, half(&["192.0.2.1"], Family::V6));
+    let (now, _) = round(&upstream, &mut memory, half(&["192.0.2.1"], AddressFamily::V6));
     assert_eq!(now, ["192.0.2.1 fallback", "2001:db8::1"]);
-    let (now, _) = round(&upstream, &mut memory, half(&["2001:db8::1"], Family::V4));
+    let (now, _) = round(&upstream, &mut memory, half(&["2001:db8::1"], AddressFamily::V4));
     assert_eq!(now, ["2001:db8::1", "192.0.2.1 fallback"]);
     let (now, _) = round(&upstream, &mut memory, leads_to(&["192.0.2.1"]));
     assert_eq!(now, ["192.0.2.1"], "a family that is said to be gone is gone");
@@ -129,7 +129,7 @@ async fn a_family_that_nobody_can_answer_for_stays_and_keeps_its_place() {
 
 #[tokio::test(start_paused = true)]
 async fn an_address_that_stays_keeps_its_state_through_any_change_of_the_others() {
-    let (upstream, mut memory) = (upstream(), Memory::default());
+    let (upstream, mut memory) = (upstream(), LookupMemory::default());
     round(&upstream, &mut memory, leads_to(&["192.0.2.1", "192.0.2.2", "2001:db8::1"]));
     let of = |text: &str| {
         let all = upstream.endpoints.load();
@@ -162,7 +162,7 @@ async fn an_address_that_stays_keeps_its_state_through_any_change_of_the_others(
 
 #[tokio::test(start_paused = true)]
 async fn the_family_that_was_reached_is_called_until_the_other_one_was_too() {
-    let (upstream, mut memory) = (upstream(), Memory::default());
+    let (upstream, mut memory) = (upstream(), LookupMemory::default());
     let both = || leads_to(&["2001:db8::1", "192.0.2.1"]);
     assert_eq!(round(&upstream, &mut memory, both()).0, ["2001:db8::1", "192.0.2.1 fallback"]);
     upstream.endpoints.load()[1].set_reached();

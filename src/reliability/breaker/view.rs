@@ -1,4 +1,4 @@
-//! What a breaker tells: its state, why it moved, why it refused.
+//! What a breaker shows: its state, why it moved, why it refused.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -8,14 +8,13 @@ use crate::names::RouteName;
 use crate::reliability::verdict::{self, RETRY_AFTER_CAP};
 use crate::reliability::window::Tally;
 
-/// What everybody sees.
+/// The state as everybody sees it, by [`Self::label`] in API and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BreakerState {
-    /// Traffic flows.
     Closed,
-    /// Nothing is sent.
+    /// Nothing is sent until the wait is over.
     Open,
-    /// A few probes.
+    /// A few exchanges are let through as probes.
     HalfOpen,
 }
 
@@ -42,7 +41,7 @@ impl BreakerState {
 /// Why the state changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransitionCause {
-    /// Consecutive bad verdicts.
+    /// So many consecutive exchanges were bad.
     Failures(u32),
     /// The share of bad verdicts.
     FailureRate(Tally),
@@ -54,7 +53,7 @@ pub enum TransitionCause {
     ProbeFailed,
     /// Enough good probes in a row.
     ProbesPassed,
-    /// An operator's order.
+    /// An operator opened, closed or released it.
     Operator,
     /// An operator's hold has expired.
     HoldExpired,
@@ -65,7 +64,6 @@ pub enum TransitionCause {
 }
 
 impl TransitionCause {
-    /// The metric label.
     pub fn label(self) -> &'static str {
         match self {
             Self::Failures(_) => "failures",
@@ -81,8 +79,8 @@ impl TransitionCause {
         }
     }
 
-    /// For people.
-    pub fn told(self) -> String {
+    /// A clause for people, such as "a probe failed".
+    pub fn describe(self) -> String {
         match self {
             Self::Failures(n) => format!("{n} consecutive exchanges were bad"),
             Self::FailureRate(t) => format!("{} of {} exchanges in the window were bad", t.bad, t.total),
@@ -101,13 +99,12 @@ impl TransitionCause {
 /// A change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerTransition {
-    /// Before.
+    /// The state before the change.
     pub from: BreakerState,
-    /// After.
+    /// The state after the change.
     pub to: BreakerState,
     /// The move of a breaker in shadow: what would have happened; nothing was refused before it or is after it.
     pub shadow: bool,
-    /// The cause.
     pub why: TransitionCause,
     /// Rises with every transition; orders those that cross on their way.
     pub generation: u64,
@@ -150,14 +147,21 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The metric label.
-    pub fn label(self) -> &'static str {
+    /// The metric labels, each at the [`place`](Self::place) of its refusal.
+    pub const LABELS: [&'static str; 4] = ["open", "probing", "ramping", "held"];
+
+    /// Where it is counted.
+    pub fn place(self) -> usize {
         match self {
-            Self::Open { .. } => "open",
-            Self::Probing => "probing",
-            Self::Ramping => "ramping",
-            Self::Held { .. } => "held",
+            Self::Open { .. } => 0,
+            Self::Probing => 1,
+            Self::Ramping => 2,
+            Self::Held { .. } => 3,
         }
+    }
+
+    pub fn label(self) -> &'static str {
+        Self::LABELS[self.place()]
     }
 
     /// When it makes sense to ask again.
@@ -170,14 +174,13 @@ impl Refusal {
     }
 }
 
-/// An operator's override.
+/// An operator's override: the breaker stays in a state, whatever the evidence says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
     /// Held open (true: nothing is sent) or closed.
     pub state: BreakerState,
-    /// Why.
+    /// Why, in the words of whoever ordered it.
     pub reason: String,
-    /// Who.
     pub actor: String,
     /// When it ends by itself.
     pub until: Instant,
@@ -188,7 +191,7 @@ pub struct Hold {
 pub struct BreakerView {
     /// The state that requests meet.
     pub state: BreakerState,
-    /// The mode.
+    /// Whether it refuses, only counts, or is off.
     pub mode: Mode,
     /// The state it would be in if it were on; `None`: it is not in shadow.
     pub shadow_state: Option<BreakerState>,
@@ -206,19 +209,19 @@ pub struct BreakerView {
     pub bad_in_a_row: u32,
     /// The last attempts that counted against it, oldest first; while it is not closed, those that tripped it.
     pub evidence: Vec<FailedAttempt>,
-    /// The window.
+    /// Verdicts within the window of the rates.
     pub tally: Tally,
     /// Openings since it was last closed for good.
     pub trips: u32,
     /// When probes may start.
     pub open_until: Option<Instant>,
-    /// Probes in flight.
+    /// Probes that are in flight now.
     pub probes_in_flight: u32,
     /// Good probes in a row.
     pub good_probes: u32,
     /// Active checks that passed in a row while it was not closed.
     pub good_checks: u32,
-    /// The operator's override.
+    /// The operator's override; `None`: there is none.
     pub hold: Option<Hold>,
 }
 

@@ -1,0 +1,77 @@
+//! One client connection, as all that serve it know it: how it came in and what it may ask.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::call::{Introduced, Origin};
+use super::exchange::Exchange;
+use super::route::Entrance;
+use super::worker::Worker;
+use crate::config::ClientLimits;
+use crate::message::fields;
+use crate::message::h1::parse::HeadLimits;
+use crate::message::head::{Known, RequestHead};
+use crate::runtime::drain::Drain;
+
+/// How a connection came in; the same for all of its exchanges.
+pub struct Client {
+    /// The worker that serves it.
+    pub worker: Rc<Worker>,
+    /// The way in.
+    pub entrance: Arc<Entrance>,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// By TLS?
+    pub secure: bool,
+    /// What it may ask.
+    pub limits: Arc<ClientLimits>,
+    /// Proxies in front that are believed.
+    pub trusted_hops: u8,
+    /// Does a trace begin here?
+    pub begin_traces: bool,
+    /// Is the process leaving?
+    pub drain: Drain,
+    /// How it was introduced to the backend last.
+    pub introduced: RefCell<Option<Introduced>>,
+}
+
+impl Client {
+    /// Where a request comes from.
+    pub fn origin(&self) -> Origin<'_> {
+        Origin {
+            entrance: &self.entrance,
+            peer: self.peer.ip(),
+            secure: self.secure,
+            trusted_hops: self.trusted_hops,
+            begin_traces: self.begin_traces,
+            introduced: &self.introduced,
+        }
+    }
+
+    /// Opens the exchange of a head.
+    pub fn exchange(&self, head: &RequestHead, now: Instant) -> Exchange {
+        let client = fields::client_ip(&head.store, self.peer.ip(), self.trusted_hops);
+        if self.trusted_hops == 0 && *self.entrance == Entrance::Ingress {
+            self.worker.front.note(self.peer.ip(), head.store.known(Known::XForwardedFor).is_some());
+        }
+        Exchange::open(&self.worker, head, client, now)
+    }
+
+    pub(super) fn head_limits(&self) -> HeadLimits {
+        HeadLimits { bytes: self.limits.header_bytes, fields: self.limits.header_count }
+    }
+}
+
+/// What comes after an exchange.
+#[derive(PartialEq, Eq)]
+pub(super) enum After {
+    /// Another request may come; this one has ended then.
+    Next(Instant),
+    Close,
+    Linger,
+    /// As it stands: the close itself is to say that something is missing.
+    Abort,
+}

@@ -1,0 +1,362 @@
+//! What is to be said of each way to fail: one row each, and nothing of it anywhere else.
+
+use std::time::Duration;
+
+use super::error::{Exhausted, ProxyError};
+use crate::reliability::breaker::Refusal;
+use crate::reliability::verdict::BadReason;
+use crate::telemetry::labels::ExchangeOutcome;
+
+/// What is the same for all failures of one kind.
+#[derive(Clone, Copy, Debug)]
+pub struct ErrorFacts {
+    /// The status the client reads.
+    pub status: u16,
+    /// The metric label, the `code` of the answer and its `X-Strop-Reason`. Never the message.
+    pub label: &'static str,
+    /// The `error` token of RFC 9209 section 2.3 for `Proxy-Status`.
+    pub token: &'static str,
+    /// Whose fault it is, as the exchange is counted.
+    pub outcome: ExchangeOutcome,
+    /// One sentence for the client: no address, no cause.
+    pub advice: &'static str,
+    /// When the client may ask again.
+    pub retry_after: Option<Duration>,
+    /// May the client's connection carry another request? Not when it is unknown where that begins.
+    pub keeps_alive: bool,
+}
+
+const fn row(
+    status: u16,
+    label: &'static str,
+    token: &'static str,
+    outcome: ExchangeOutcome,
+    advice: &'static str,
+) -> ErrorFacts {
+    ErrorFacts { status, label, token, outcome, advice, retry_after: None, keeps_alive: true }
+}
+
+impl ErrorFacts {
+    /// What is lacking now may be there in a second.
+    const fn soon(self) -> Self {
+        Self { retry_after: Some(Duration::from_secs(1)), ..self }
+    }
+
+    const fn closes(self) -> Self {
+        Self { keeps_alive: false, ..self }
+    }
+}
+
+const BODY_TOO_LONG: ErrorFacts = row(
+    413,
+    "body_too_long",
+    "http_request_error",
+    ExchangeOutcome::ClientError,
+    "The request body is larger than this route accepts.",
+)
+.closes();
+const SLOW_HEAD: ErrorFacts = row(
+    408,
+    "head_timeout",
+    "http_request_error",
+    ExchangeOutcome::ClientError,
+    "The request head did not arrive in time.",
+)
+.closes();
+const SLOW_BODY: ErrorFacts = row(
+    408,
+    "body_timeout",
+    "http_request_error",
+    ExchangeOutcome::ClientError,
+    "The request body did not arrive in time.",
+)
+.closes();
+const NO_ROUTE: ErrorFacts = row(
+    404,
+    "no_route",
+    "destination_not_found",
+    ExchangeOutcome::ClientError,
+    "Nothing is served at this address.",
+);
+const UNLISTED: ErrorFacts = row(
+    403,
+    "unlisted_host",
+    "http_request_denied",
+    ExchangeOutcome::ClientError,
+    "This host is not listed in the sidecar's configuration.",
+);
+const PORT: ErrorFacts = row(
+    403,
+    "unlisted_port",
+    "http_request_denied",
+    ExchangeOutcome::ClientError,
+    "This port is neither an endpoint of the host's upstream nor one of egress.ports.",
+);
+const PLAIN: ErrorFacts = row(
+    403,
+    "plain_http_refused",
+    "http_request_denied",
+    ExchangeOutcome::ClientError,
+    "This host is reached by TLS only: ask for https, or set upgrade_tls for its upstream.",
+);
+const NO_TLS: ErrorFacts = row(
+    403,
+    "tls_not_configured",
+    "http_request_denied",
+    ExchangeOutcome::ClientError,
+    "TLS is not configured towards this host: use CONNECT, or set tls for its upstream.",
+);
+const FORBIDDEN: ErrorFacts = row(
+    403,
+    "forbidden_address",
+    "destination_ip_prohibited",
+    ExchangeOutcome::ClientError,
+    "This host resolves to an address range that may not be reached.",
+);
+const METHOD: ErrorFacts = row(
+    405,
+    "method_not_served",
+    "destination_not_found",
+    ExchangeOutcome::ClientError,
+    "This method is not served here.",
+);
+const UNRESOLVED: ErrorFacts = row(
+    502,
+    "no_address",
+    "dns_error",
+    ExchangeOutcome::UpstreamFailed,
+    "The host's name has no usable address.",
+);
+const REFUSED: ErrorFacts = row(
+    503,
+    "breaker_held",
+    "destination_unavailable",
+    ExchangeOutcome::Refused,
+    "The upstream is failing and is not being called now; try again later.",
+);
+const FULL: ErrorFacts = row(
+    503,
+    "upstream_full",
+    "connection_limit_reached",
+    ExchangeOutcome::Refused,
+    "All connections to the upstream are in use; try again later.",
+)
+.soon();
+const SHARE: ErrorFacts = row(
+    503,
+    "client_share",
+    "connection_limit_reached",
+    ExchangeOutcome::Refused,
+    "This client has many requests under way, and what is left is for others; try again later.",
+)
+.soon();
+const TUNNELS: ErrorFacts = row(
+    503,
+    "tunnels_full",
+    "connection_limit_reached",
+    ExchangeOutcome::Refused,
+    "All connections to the upstream are in use; try again later.",
+)
+.soon();
+const NO_MEMORY: ErrorFacts = row(
+    503,
+    "memory_short",
+    "proxy_internal_error",
+    ExchangeOutcome::Refused,
+    "The sidecar has no memory left for this request; try again later.",
+)
+.soon();
+const NO_ADDRESS: ErrorFacts = row(
+    502,
+    "no_address",
+    "dns_error",
+    ExchangeOutcome::UpstreamFailed,
+    "The upstream's name has no usable address.",
+);
+const TLS: ErrorFacts = row(
+    502,
+    "tls_failed",
+    "tls_protocol_error",
+    ExchangeOutcome::UpstreamFailed,
+    "The upstream could not be reached.",
+);
+const CONNECT_TIMEOUT: ErrorFacts = row(
+    502,
+    "connect_timeout",
+    "connection_timeout",
+    ExchangeOutcome::UpstreamFailed,
+    "The upstream could not be reached.",
+);
+const CONNECT: ErrorFacts = row(
+    502,
+    "connect_failed",
+    "connection_refused",
+    ExchangeOutcome::UpstreamFailed,
+    "The upstream could not be reached.",
+);
+const DEADLINE: ErrorFacts = row(
+    504,
+    "upstream_timeout",
+    "http_response_timeout",
+    ExchangeOutcome::Timeout,
+    "The upstream did not answer in time.",
+);
+const BROKEN: ErrorFacts = row(
+    502,
+    "connection_broken",
+    "connection_terminated",
+    ExchangeOutcome::UpstreamFailed,
+    "The upstream closed the connection before it answered.",
+);
+const HEAD_TOO_LONG: ErrorFacts = row(
+    502,
+    "answer_head_too_long",
+    "http_response_header_section_size",
+    ExchangeOutcome::UpstreamFailed,
+    "The head of the upstream's answer is too long.",
+);
+const NONSENSE: ErrorFacts = row(
+    502,
+    "bad_upstream_answer",
+    "http_protocol_error",
+    ExchangeOutcome::UpstreamFailed,
+    "The upstream's answer is not valid HTTP.",
+);
+const CLIENT_GONE: ErrorFacts = row(
+    499,
+    "client_gone",
+    "http_request_error",
+    ExchangeOutcome::ClientGone,
+    "The request was not completed.",
+);
+
+impl ProxyError {
+    /// Its row.
+    pub fn facts(&self) -> ErrorFacts {
+        match self {
+            Self::Malformed(malformed) => {
+                // What is valid and not done here (501, 505) is a refusal of ours.
+                let ours = malformed.status() >= 500;
+                let outcome = if ours { ExchangeOutcome::Refused } else { ExchangeOutcome::ClientError };
+                let told = "The request is not valid HTTP or its framing is ambiguous; it was not forwarded.";
+                row(malformed.status(), malformed.label(), "http_request_error", outcome, told).closes()
+            }
+            Self::BodyTooLong => BODY_TOO_LONG,
+            Self::SlowHead => SLOW_HEAD,
+            Self::SlowBody => SLOW_BODY,
+            Self::NoRoute { .. } => NO_ROUTE,
+            Self::Unlisted { .. } => UNLISTED,
+            Self::PortNotListed { .. } => PORT,
+            Self::PlainRefused { .. } => PLAIN,
+            Self::NoTls { .. } => NO_TLS,
+            Self::Unresolved { .. } => UNRESOLVED,
+            Self::Forbidden { .. } => FORBIDDEN,
+            Self::WrongMethod { .. } => METHOD,
+            Self::Refused { refusal, .. } => {
+                let label = match refusal {
+                    Refusal::Open { .. } => "breaker_open",
+                    Refusal::Probing => "breaker_probing",
+                    Refusal::Ramping => "breaker_ramping",
+                    Refusal::Held { .. } => REFUSED.label,
+                };
+                ErrorFacts { label, retry_after: Some(refusal.retry_after()), ..REFUSED }
+            }
+            Self::Full { room: Exhausted::Connections, .. } => FULL,
+            Self::Full { room: Exhausted::Share, .. } => SHARE,
+            Self::Full { room: Exhausted::Tunnels, .. } => TUNNELS,
+            Self::NoMemory => NO_MEMORY,
+            Self::NoAddress { .. } => NO_ADDRESS,
+            Self::Connect { why: BadReason::Tls, .. } => TLS,
+            Self::Connect { why: BadReason::Timeout, .. } => CONNECT_TIMEOUT,
+            Self::Connect { .. } => CONNECT,
+            Self::Deadline { .. } => DEADLINE,
+            Self::Broken { .. } => BROKEN,
+            Self::HeadTooLong { .. } => HEAD_TOO_LONG,
+            Self::Nonsense { .. } => NONSENSE,
+            Self::ClientGone => CLIENT_GONE,
+        }
+    }
+
+    /// The label of its row.
+    pub fn label(&self) -> &'static str {
+        self.facts().label
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::h1::Malformed;
+
+    #[test]
+    fn a_refusal_of_a_breaker_says_which_and_when_to_ask_again() {
+        let wait = Duration::from_secs(7);
+        let all = [
+            Refusal::Open { probe_in: wait },
+            Refusal::Probing,
+            Refusal::Ramping,
+            Refusal::Held { expires_in: wait },
+        ];
+        for (place, refusal) in all.into_iter().enumerate() {
+            let facts = ProxyError::Refused { breaker: "stripe".into(), refusal }.facts();
+            assert_eq!(refusal.place(), place, "each is counted for itself");
+            assert_eq!(facts.label, format!("breaker_{}", refusal.label()));
+            assert_eq!(facts.retry_after, Some(refusal.retry_after()));
+            assert_eq!((facts.status, facts.outcome), (503, ExchangeOutcome::Refused));
+        }
+    }
+
+    #[test]
+    fn only_what_leaves_the_next_request_unclear_ends_the_clients_connection() {
+        let closing = [
+            ProxyError::Malformed(Malformed::Syntax),
+            ProxyError::SlowHead,
+            ProxyError::SlowBody,
+            ProxyError::BodyTooLong,
+        ];
+        assert!(closing.iter().all(|error| !error.facts().keeps_alive));
+        let going_on = [ProxyError::NoMemory, ProxyError::ClientGone];
+        assert!(going_on.iter().all(|error| error.facts().keeps_alive));
+    }
+
+    #[test]
+    fn a_fault_agrees_with_its_status() {
+        let rows = [
+            BODY_TOO_LONG,
+            SLOW_HEAD,
+            SLOW_BODY,
+            NO_ROUTE,
+            UNLISTED,
+            PORT,
+            PLAIN,
+            NO_TLS,
+            FORBIDDEN,
+            METHOD,
+            UNRESOLVED,
+            REFUSED,
+            FULL,
+            SHARE,
+            TUNNELS,
+            NO_MEMORY,
+            NO_ADDRESS,
+            TLS,
+            CONNECT_TIMEOUT,
+            CONNECT,
+            DEADLINE,
+            BROKEN,
+            HEAD_TOO_LONG,
+            NONSENSE,
+            CLIENT_GONE,
+        ];
+        for facts in rows {
+            let wanted = match facts.status {
+                499 => ExchangeOutcome::ClientGone,
+                502 => ExchangeOutcome::UpstreamFailed,
+                504 => ExchangeOutcome::Timeout,
+                503 => ExchangeOutcome::Refused,
+                _ => ExchangeOutcome::ClientError,
+            };
+            assert_eq!(facts.outcome, wanted, "{}", facts.label);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What one worker carries exchanges with: its connections, its share of the counters, its chance. No other worker touches it.
+
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::error::ProxyError;
+use super::front::Front;
+use super::pulse::Pulse;
+use crate::message::account::Accounts;
+use crate::message::fields;
+use crate::message::scratch::Scratch;
+use crate::runtime::clock;
+use crate::telemetry::Telemetry;
+use crate::telemetry::access::{AccessLine, AccessWriter};
+use crate::telemetry::series::ExchangeOutcome;
+use crate::upstream::pool::Pools;
+use crate::upstream::registry::Registry;
+
+/// What one worker needs to carry exchanges.
+pub struct Worker {
+    /// Which one it is, from 0 on.
+    pub number: usize,
+    /// All upstreams and routes.
+    pub registry: Arc<Registry>,
+    /// All counters.
+    pub telemetry: Arc<Telemetry>,
+    /// This worker's connections.
+    pub pools: Rc<Pools>,
+    /// This worker's access lines.
+    pub access: Rc<AccessWriter>,
+    /// Has this worker run all the time?
+    pub pulse: Pulse,
+    /// Who stands in front?
+    pub front: Front,
+    /// What its client connections hold.
+    pub accounts: Rc<Accounts>,
+    chance: Cell<u64>,
+    /// The second in which lines of [`Self::unread`] were written last, and how many.
+    unread: Cell<(u64, u32)>,
+}
+
+/// Access lines a second and worker about requests that could not be read: a flood of them is counted, not written.
+const UNREAD: u32 = 20;
+
+impl Worker {
+    /// A worker with nothing under way; `seed` differs between workers and starts.
+    pub fn new(number: usize, registry: Arc<Registry>, telemetry: Arc<Telemetry>, seed: u64) -> Rc<Self> {
+        let pools = Rc::new(Pools::default());
+        let access = telemetry.access_log().writer();
+        let pulse = Pulse::new(clock::instant());
+        let (chance, unread) = (Cell::new(seed | 1), Cell::default());
+        Rc::new(Self {
+            number,
+            registry,
+            telemetry,
+            pools,
+            access,
+            pulse,
+            front: Front::default(),
+            accounts: Rc::default(),
+            chance,
+            unread,
+        })
+    }
+
+    /// A number that nobody needs to be unable to guess: balancing, sampling, span ids (xorshift64*, Marsaglia and
+    /// Vigna).
+    pub fn draw(&self) -> u64 {
+        let mut x = self.chance.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.chance.set(x);
+        x.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// A UUIDv7.
+    pub fn new_request_id(&self, now: Instant) -> Scratch {
+        let wall = clock::wall_at(now).duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let mut noise = [0; 10];
+        noise[..8].copy_from_slice(&self.draw().to_be_bytes());
+        noise[8..].copy_from_slice(&self.draw().to_be_bytes()[..2]);
+        let millis = u64::try_from(wall.as_millis()).unwrap_or_default();
+        Scratch::from(&fields::uuid_v7(millis, noise)[..])
+    }
+
+    pub(super) fn new_trace_id(&self) -> [u8; 16] {
+        let id = u128::from(self.draw()) << 64 | u128::from(self.draw());
+        id.max(1).to_be_bytes()
+    }
+
+    /// From when on a request counts as slow.
+    pub fn slow_after(&self) -> Duration {
+        self.registry.snapshot().config.latency.slow
+    }
+
+    /// A request of `client` was refused that could not be read: it is counted, and leaves a line.
+    pub fn unread(&self, client: IpAddr, error: &ProxyError, request_id: &[u8], protocol: &'static str) {
+        let facts = error.facts();
+        self.telemetry.malformed(facts.label);
+        let wall = clock::wall_at(clock::instant());
+        let second = clock::unix_seconds(wall);
+        let (last, before) = self.unread.get();
+        let written = if last == second { before } else { 0 };
+        if !self.telemetry.access_log().is_on() || written >= UNREAD {
+            return;
+        }
+        self.unread.set((second, written + 1));
+        self.access.write(&AccessLine {
+            wall,
+            request_id,
+            trace_id: None,
+            client,
+            method: b"",
+            host: b"",
+            path: b"",
+            status: Some(facts.status),
+            outcome: ExchangeOutcome::ClientError.label(),
+            reason: Some(facts.label),
+            slow: false,
+            way: b"",
+            endpoint: b"",
+            attempts: 0,
+            tried: &[],
+            first_byte: None,
+            total: Duration::ZERO,
+            bytes_in: 0,
+            bytes_out: 0,
+            protocol,
+        });
+    }
+}
