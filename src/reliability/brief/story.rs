@@ -89,6 +89,17 @@ fn route(name: &str, total: u64, faults: Faults, percentiles: [u64; 3]) -> Route
     }
 }
 
+/// Open since `tried`, or closed.
+fn breaker(seconds: u64, tried: Option<u64>) -> BreakerScene {
+    BreakerScene {
+        state: if tried.is_some() { BreakerState::Open } else { BreakerState::Closed },
+        since: tried.or((seconds >= 653).then_some(653)).map(after),
+        shadow: false,
+        held: false,
+        probes_in: tried.map(|tried| Duration::from_secs(tried + 30 - seconds)),
+    }
+}
+
 /// What was seen of stripe, which is gone from 0 s to 653 s: the breaker is open from 5 s, lets a request through each 30 s then,
 /// and closes at 653 s.
 fn stripe(seconds: u64) -> Scene {
@@ -104,17 +115,6 @@ fn stripe(seconds: u64) -> Scene {
     let quick = if open { [1, 2, 1_000] } else { [90, 310, 820] };
     // From 35 s on each 30 s.
     let tried = if seconds < 35 { 0 } else { seconds - (seconds - 5) % 30 };
-    let breaker = BreakerScene {
-        state: if open { BreakerState::Open } else { BreakerState::Closed },
-        since: match seconds {
-            36..=652 => Some(after(tried)),
-            653.. => Some(after(653)),
-            _ => None,
-        },
-        shadow: false,
-        held: false,
-        probes_in: open.then(|| Duration::from_secs(tried + 30 - seconds)),
-    };
     let failure = FailureScene {
         at: after(tried.max(1)),
         endpoint: Some("10.0.0.7:443".to_owned()),
@@ -127,7 +127,7 @@ fn stripe(seconds: u64) -> Scene {
         name: "stripe".to_owned(),
         impact: Some("Customers cannot pay by card at checkout".to_owned()),
         url: Some("https://api.stripe.com/".to_owned()),
-        breaker: Some(breaker),
+        breaker: Some(breaker(seconds, open.then_some(tried))),
         endpoints: vec![endpoint("10.0.0.7:443"), endpoint("10.0.0.8:443")],
         failures: if down { vec![failure] } else { Vec::new() },
         last_success: Some(if down { BEGAN - Duration::from_secs(1) } else { after(seconds) }),
