@@ -258,6 +258,22 @@ mod tests {
     }
 
     #[test]
+    fn requests_of_an_incident_are_those_of_its_minutes_and_unknown_where_only_hours_are_left() {
+        let end = 30_000_000;
+        let at = |number: i64| At(number * 60_000 + 7_000);
+        let mut uptime = Uptime::new(at(end));
+        assert_eq!(uptime.requests(SERVICE, at(end - 9), at(end)), None, "nothing is known of it");
+        for number in end - 600..=end {
+            uptime.add(minute(number, Slice::Up));
+        }
+        uptime.turn(Vec::new(), at(end));
+        assert_eq!(uptime.requests(SERVICE, at(end - 9), at(end - 5)), Some(Counts { good: 5, bad: 0 }));
+        assert_eq!(uptime.requests(SERVICE, at(end - 5), at(end - 5)), Some(Counts { good: 1, bad: 0 }));
+        assert_eq!(uptime.requests(SERVICE, at(end - 500), at(end)), None, "its first hours are packed");
+        assert_eq!(uptime.requests("another", at(end - 9), at(end)), None);
+    }
+
+    #[test]
     fn a_day_is_exactly_24_hours_at_every_second_of_the_hour() {
         let end = 30_000_000;
         let mut uptime = Uptime::new(At(end * 60_000));

@@ -67,12 +67,7 @@ impl Wording {
 
     /// Another config is in force.
     pub(super) fn reconfigure(&mut self, config: &Config) {
-        let heard = config.inbound.as_ref();
-        self.door = Door {
-            hears_pagerduty: heard.is_some_and(|inbound| inbound.pagerduty.is_some()),
-            hears_slack: heard.is_some_and(|inbound| inbound.slack.is_some()),
-            ..door(&config.admin)
-        };
+        self.door = door(config);
         self.clear_after = config.watch.policy.detect.clear_after;
     }
 
@@ -184,6 +179,7 @@ impl Wording {
         });
         UpstreamScene {
             name: name.to_owned(),
+            impact: upstream.config.impact.clone(),
             url: by_hand(&upstream.config),
             endpoints: endpoints.collect(),
             failures: failures.collect(),
@@ -250,11 +246,17 @@ fn percentiles(summary: &Summary) -> Option<[Duration; 3]> {
     Some([span(summary.p50_ms)?, span(summary.p95_ms)?, span(summary.p99_ms)?])
 }
 
-/// Where orders are taken: the address for people, else the listener, seen from beside the sidecar.
-fn door(admin: &config::AdminConfig) -> Door {
-    let token_file = admin.token_file.clone();
+/// Where orders are taken: the address for people, else the listener, seen from beside the sidecar; and whose clicks are heard.
+fn door(config: &Config) -> Door {
+    let (admin, heard) = (&config.admin, config.inbound.as_ref());
+    let door = Door {
+        token_file: admin.token_file.clone(),
+        hears_pagerduty: heard.is_some_and(|inbound| inbound.pagerduty.is_some()),
+        hears_slack: heard.is_some_and(|inbound| inbound.slack.is_some()),
+        ..Door::default()
+    };
     if let Some(base) = &admin.public_url {
-        return Door { base: base.clone(), public: true, token_file, ..Door::default() };
+        return Door { base: base.clone(), public: true, ..door };
     }
     let ip = match admin.listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -262,7 +264,7 @@ fn door(admin: &config::AdminConfig) -> Door {
         ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };
     let base = format!("http://{}", SocketAddr::new(ip, admin.listen.port()));
-    Door { base, token_file, ..Door::default() }
+    Door { base, ..door }
 }
 
 /// The messages of one moment.
@@ -340,5 +342,60 @@ impl Control {
             }
         }
         notifications
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        config::load(text, "a test", &[]).expect("it can run")
+    }
+
+    #[test]
+    fn what_fails_can_be_asked_by_hand_as_it_is_asked_here() {
+        let url = |rest: &str| {
+            let config = config(&format!("[egress]\n[upstreams.x]\nhosts = [\"x.example\"]\n{rest}"));
+            by_hand(config.upstreams.last().expect("one"))
+        };
+        let wanted = [
+            ("endpoints = [\"10.0.0.7:80\"]\n", Some("http://10.0.0.7/")),
+            ("endpoints = [\"10.0.0.7:8001\"]\n", Some("http://10.0.0.7:8001/")),
+            ("endpoints = [\"[2001:db8::1]:8001\"]\n", Some("http://[2001:db8::1]:8001/")),
+            ("endpoints = [\"X.example.:443\"]\ntls = true\n", Some("https://x.example/")),
+            (
+                "endpoints = [\"10.0.0.7:443\"]\ntls = { server_name = \"api.example\" }\n",
+                Some("https://api.example/"),
+            ),
+            ("endpoints = [\"10.0.0.7:443\"]\nhealth = { path = \"/up\" }\n", Some("http://10.0.0.7:443/up")),
+            (
+                "endpoints = [\"10.0.0.7:80\"]\nhealth = { path = \"/up?a=1&b=$(x)\" }\n",
+                Some("http://10.0.0.7/"),
+            ),
+            ("endpoints = [\"10.0.0.7:80\"]\nprotocol = \"h2\"\n", None),
+        ];
+        for (rest, wanted) in wanted {
+            assert_eq!(url(rest).as_deref(), wanted, "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_click_is_offered_only_where_it_is_heard() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let key = dir.path().join("key");
+        std::fs::write(&key, "0123456789abcdef").expect("writes");
+        let heard = |secrets: &[&str]| {
+            let secrets: String =
+                secrets.iter().map(|name| format!("{name}_secret_file = {key:?}\n")).collect();
+            let inbound = if secrets.is_empty() { "" } else { "[inbound]\nlisten = \"127.0.0.1:0\"\n" };
+            let upstream = "[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:1\"]\n";
+            let door = door(&config(&format!("{upstream}{inbound}{secrets}")));
+            (door.hears_pagerduty, door.hears_slack, door.public)
+        };
+        assert_eq!(heard(&[]), (false, false, false));
+        assert_eq!(heard(&["pagerduty"]), (true, false, false));
+        assert_eq!(heard(&["slack"]), (false, true, false));
+        assert_eq!(heard(&["pagerduty", "slack"]), (true, true, false));
     }
 }

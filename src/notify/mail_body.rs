@@ -20,7 +20,6 @@ fn rows(message: &Message) -> Vec<(String, String)> {
     if message.brief.lead.is_empty() {
         rows.push(("Service".to_owned(), message.service.clone()));
         rows.push(("Severity".to_owned(), message.severity.label().to_owned()));
-        rows.push(("Found by".to_owned(), message.rule.clone()));
         rows.push(("Since".to_owned(), stamp(message.started_at)));
         rows.extend(message.ends_at.map(|ends_at| ("Until".to_owned(), stamp(ends_at))));
     }

@@ -148,12 +148,13 @@ impl Message {
 
     /// Its colours.
     pub(super) fn tone(&self) -> Tone {
-        match (self.kind, self.severity) {
-            (MessageKind::Resolve, _) => Tone::Well,
+        match (self.kind, self.brief.well) {
             (MessageKind::Test, _) => Tone::Test,
             (MessageKind::Acknowledge, _) => Tone::Taken,
-            _ if self.brief.well => Tone::Well,
-            (_, severity) => Tone::Rated(severity),
+            (_, Some(true)) | (MessageKind::Resolve, None) => Tone::Well,
+            (MessageKind::Resolve | MessageKind::Trigger | MessageKind::Update, _) => {
+                Tone::Rated(self.severity)
+            }
         }
     }
 
@@ -358,7 +359,7 @@ pub(super) mod tests {
             facts: facts.clone(),
             sections: vec![section],
             ways: Ways { pagerduty: true, slack: true, browser: true },
-            well: false,
+            well: Some(false),
         };
         Message {
             incident_id: text(),
@@ -385,12 +386,24 @@ pub(super) mod tests {
     fn a_subject_says_how_bad_and_how_far_it_is_and_never_that_what_is_over_goes_on() {
         let headlines: Vec<String> =
             outages().iter().map(|(name, one)| format!("{name}: {}", one.headline())).collect();
-        for (_, one) in outages().iter().filter(|(_, one)| one.brief.well && one.kind == MessageKind::Resolve)
+        for (_, one) in outages()
+            .iter()
+            .filter(|(_, one)| one.brief.well == Some(true) && one.kind == MessageKind::Resolve)
         {
             let told = one.headline();
             assert!(told.contains(" was ") || told.contains(" were ") || told.contains(" seemed "), "{told}");
         }
         insta::assert_snapshot!("headlines", headlines.join("\n"));
+    }
+
+    #[test]
+    fn only_what_is_well_is_green() {
+        for (name, one) in outages() {
+            let good = ["monitoring", "works again", "resolved", "over", "cleared"];
+            let wanted = good.iter().any(|good| name.ends_with(good));
+            assert_eq!(one.tone() == Tone::Well, wanted, "{name}: {:?}", one.tone());
+        }
+        assert_eq!(incident(MessageKind::Resolve).tone(), Tone::Well, "an older version says no more");
     }
 
     #[test]

@@ -102,6 +102,49 @@ fn what_is_taken_in_a_pager_or_a_chat_is_taken_here_and_nobody_else_is_called() 
 }
 
 #[test]
+fn the_button_that_a_message_has_takes_what_it_is_about_and_a_pager_says_that_its_own_does() {
+    let (pager, chat) = (Upstream::start(status(202)), Upstream::start(status(200)));
+    let backend = Upstream::start(status(200));
+    let dir = tempfile::tempdir().expect("a directory");
+    let (key, url) = (dir.path().join("key"), dir.path().join("url"));
+    std::fs::write(&key, KEY).expect("writes");
+    std::fs::write(&url, format!("http://{}/services/x", chat.address)).expect("writes");
+    let proxy = proxy(&format!(
+        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
+         [notify.pager]\nkind = \"pagerduty\"\nurl = \"http://{}/v2/enqueue\"\nrouting_key_file = {key:?}\n\
+         [notify.chat]\nkind = \"slack\"\nurl_file = {url:?}\n\
+         [inbound]\nlisten = \"127.0.0.1:0\"\npagerduty_secret_file = {key:?}\nslack_secret_file = {key:?}\n",
+        backend.address, pager.address
+    ));
+    let (id, _) = opened(&proxy, "Checkout fails");
+    eventually("both are told", || pager.hits() >= 1 && chat.hits() >= 1);
+    let told = |of: &Upstream, nth: usize| -> serde_json::Value {
+        serde_json::from_slice(&of.seen()[nth].body).expect("JSON")
+    };
+    let details = told(&pager, 0)["payload"]["custom_details"].clone();
+    assert!(
+        details["01 How to take it"].as_str().is_some_and(|it| it.starts_with("Press Acknowledge here")),
+        "{details:#}"
+    );
+    let button = told(&chat, 0)["blocks"][1]["elements"][0].clone();
+    // As Slack posts it: the element that was pressed, in a form.
+    let pressed = serde_json::json!({
+        "type": "block_actions", "user": { "username": "ann" },
+        "actions": [{ "action_id": button["action_id"], "value": button["value"], "type": "button" }],
+    });
+    let hex = |byte: u8| format!("%{byte:02X}");
+    let form: String = pressed.to_string().bytes().map(hex).collect();
+    assert_eq!(by_slack(proxy.at("inbound"), &format!("payload={form}")).text(), "Taken.");
+    assert_eq!(state(&proxy, &id), ("acknowledged".to_owned(), "ann (Slack)".to_owned()));
+    eventually("the chat hears that it is taken", || chat.hits() >= 2);
+    let after = told(&chat, 1);
+    assert!(
+        !after.to_string().contains("strop_ack") && after["text"].to_string().contains("Taken by ann"),
+        "{after:#}"
+    );
+}
+
+#[test]
 fn that_listener_answers_nothing_else() {
     let backend = Upstream::start(status(200));
     let dir = tempfile::tempdir().expect("a directory");

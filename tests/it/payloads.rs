@@ -83,7 +83,7 @@ fn brief(text: &str) -> Brief {
         facts: vec![(text(), text()); 4],
         sections: vec![section; 10],
         ways: Ways { pagerduty: true, slack: true, browser: true },
-        well: false,
+        well: Some(false),
     }
 }
 

@@ -43,12 +43,17 @@ pub use tls::ClientTls;
 use tls::ClientTlsFile;
 use vendor::Preset;
 
+/// Characters of what customers notice: what a message tells of a text that it did not write itself, and no more.
+const IMPACT: usize = 200;
+
 /// The table `[upstreams.<name>]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamFile {
     /// Fills hosts, endpoints, tls and breaker.
     pub preset: Option<OneOf<Preset>>,
+    /// What customers notice when it fails: a sentence that stakeholders are told; absent: its name is all there is to say.
+    pub impact: Option<String>,
     /// `host:port`, `[v6]:port` or `name:port`.
     pub endpoints: Vec<Text<Endpoint>>,
     /// Host names by which egress requests find it.
@@ -86,6 +91,7 @@ impl Default for UpstreamFile {
     fn default() -> Self {
         Self {
             preset: None,
+            impact: None,
             endpoints: Vec::new(),
             hosts: Vec::new(),
             protocol: OneOf(Protocol::Auto),
@@ -129,6 +135,8 @@ impl Word for Protocol {
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpstreamConfig {
     pub name: UpstreamName,
+    /// What customers notice when it fails, one sentence.
+    pub impact: Option<String>,
     /// Addresses; several endpoints, or one name with several addresses, are balanced.
     pub endpoints: Vec<Endpoint>,
     /// Hosts (lower case; `*.example.com` allowed; IPv6 addresses without brackets) by which egress requests find it.
@@ -205,11 +213,20 @@ impl UpstreamFile {
         for (nth, host) in self.hosts.iter().enumerate() {
             at.take(&format!("hosts.{nth}"), hosts::read(host, Wild::Allowed));
         }
+        let fits =
+            |text: &String| (1..=IMPACT).contains(&text.chars().count()) && !text.contains(char::is_control);
+        if self.impact.as_ref().is_some_and(|text| !fits(text)) {
+            at.add(
+                "impact",
+                "is to be one sentence of at most 200 characters, such as \"Customers cannot pay by card.\"",
+            );
+        }
         let tls = self.tls.check(at.part("tls"));
         if self.upgrade_tls && tls.is_none() {
             at.add("upgrade_tls", "needs tls = true: there is nothing to upgrade to");
         }
         Some(UpstreamConfig {
+            impact: self.impact.clone(),
             endpoints: self.endpoints.iter().map(|endpoint| endpoint.0.clone()).collect(),
             hosts: self.hosts(),
             protocol: self.protocol.0,
@@ -296,6 +313,24 @@ mod tests {
                 upstream.is_complete(name)
             }
             Host::Address(ip) => panic!("{ip} is no name"),
+        }
+    }
+
+    #[test]
+    fn what_customers_notice_is_one_sentence() {
+        let text = |impact: &str| {
+            format!("[egress]\n[upstreams.stripe]\npreset = \"stripe\"\nimpact = {impact:?}\n")
+        };
+        let told = "Customers cannot pay by card.";
+        assert_eq!(upstream(&text(told)).impact.as_deref(), Some(told));
+        assert_eq!(upstream("[egress]\n[upstreams.stripe]\npreset = \"stripe\"\n").impact, None);
+        for wrong in ["", "two\nlines", &"x".repeat(201)] {
+            let problems =
+                crate::config::load(&text(wrong), "a test", &[]).expect_err("is refused").to_string();
+            assert!(
+                problems.contains("upstreams.stripe.impact") && problems.contains("such as"),
+                "{problems}"
+            );
         }
     }
 

@@ -45,6 +45,7 @@ fn built_in(name: &str, timeouts: Timeouts) -> UpstreamConfig {
     let file = UpstreamFile::default();
     UpstreamConfig {
         name: UpstreamName::new(name).unwrap_or_else(|_| unreachable!("a valid name")),
+        impact: None,
         endpoints: Vec::new(),
         hosts: Vec::new(),
         protocol: Protocol::Http1,

@@ -57,9 +57,7 @@ pub(super) fn sentences(
         told.extend(addresses(upstream));
         told.extend(last_failure(upstream, scene.at));
         told.push(match upstream.last_success {
-            Some(at)
-                if scene.at.since(at) < FRESH && about.counts().0 > 0 && !super::is_well(incident.state) =>
-            {
+            Some(at) if scene.at.since(at) < FRESH && about.counts().0 > 0 && !super::is_well(incident) => {
                 format!("{} still gives good answers among the bad ones.", upstream.name)
             }
             Some(at) if scene.at.since(at) < FRESH => {
@@ -75,7 +73,7 @@ pub(super) fn sentences(
         });
     }
     told.extend(of_the_rules(incident, scene, about));
-    if let (Some((failed, all)), false) = (in_all, incident.state.is_live()) {
+    if let (Some((failed, all)), State::Resolved | State::Reviewed) = (in_all, incident.state) {
         told.push(total(incident, scene, failed, all));
     }
     if matches!(incident.state, State::Resolved) && incident.key.rule != Rule::Manual {
@@ -123,7 +121,7 @@ pub(super) fn used(one: &ResourceScene, now: At) -> String {
 
 /// What a rule measured was so while it lasted, and what it measured some time ago is not said to be so now.
 fn of_the_rules(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<String> {
-    let Some(entry) = measured(incident).filter(|_| !super::is_well(incident.state)) else {
+    let Some(entry) = measured(incident).filter(|_| !super::is_well(incident)) else {
         return Vec::new();
     };
     let then = scene.at.since(entry.at) > LATELY;
@@ -378,7 +376,7 @@ pub(super) fn facts(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>
     }
     add("State", super::status(incident, now));
     add("Not seen since", super::unseen(incident).map_or_else(String::new, |since| moment(since, now)));
-    if !super::is_well(incident.state) {
+    if !super::is_well(incident) {
         add("Routes that fail", list(&about.failing()));
     }
     for upstream in &about.upstreams {

@@ -116,7 +116,10 @@ pub(super) fn lead(
             )
         }
         State::Resolved | State::Reviewed => resolved(incident, scene),
-        State::Cleared => format!("{} {what}, as it seemed {since}.", cleared(incident)),
+        State::Cleared => match incident.part_of() {
+            Some(other) => format!("Part of incident {other}, which tells the rest: {what} {since}."),
+            None => format!("Not confirmed that {what}, as it seemed {since}."),
+        },
     }
 }
 

@@ -155,8 +155,8 @@ pub struct Brief {
     pub sections: Vec<Section>,
     /// What a click does.
     pub ways: Ways,
-    /// What it is about is well, as far as it is seen: over, or good again and still watched.
-    pub well: bool,
+    /// Is what it is about well, as far as it is seen: over, or good again and still watched? `None`: an older version has written it.
+    pub well: Option<bool>,
 }
 
 impl Brief {
@@ -211,7 +211,7 @@ fn called(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>, occasion
         facts: evidence::facts(incident, scene, about),
         sections: filled(sections.into_iter().chain(take)),
         ways,
-        well: is_well(incident.state),
+        well: Some(is_well(incident)),
     }
 }
 
@@ -268,8 +268,13 @@ fn slow(title: &str) -> Option<String> {
     Some(format!("{which} of {route} {verb} longer than {limit}"))
 }
 
-fn is_well(state: State) -> bool {
-    matches!(state, State::Monitoring | State::Resolved | State::Reviewed | State::Cleared)
+/// What has become part of another incident goes on there.
+fn is_well(incident: &Incident) -> bool {
+    match incident.state {
+        State::Monitoring | State::Resolved | State::Reviewed => true,
+        State::Cleared => incident.part_of().is_none(),
+        State::Suspected | State::Open | State::Acknowledged | State::Mitigating => false,
+    }
 }
 
 /// How far it is.

@@ -38,20 +38,21 @@ pub(super) fn brief(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>
     Brief {
         audience: Audience::Stakeholders,
         status: status(incident).to_owned(),
-        title: effect(incident, scene, about, tense(incident.state)),
+        title: effect(incident, scene, about, tense(incident)),
         headline: headline(incident, scene, about),
         lead: lead(incident, scene, about),
         facts: facts(incident, scene, about),
         sections: filled(sections.into_iter()),
         ways: Ways::default(),
-        well: super::is_well(incident.state),
+        well: Some(super::is_well(incident)),
     }
 }
 
-fn tense(state: State) -> Tense {
-    match state {
+fn tense(incident: &Incident) -> Tense {
+    match incident.state {
         State::Suspected => Tense::Perhaps,
         State::Open | State::Acknowledged | State::Mitigating => Tense::Now,
+        State::Cleared if incident.part_of().is_some() => Tense::Now,
         State::Cleared => Tense::Seemed,
         State::Monitoring | State::Resolved | State::Reviewed => Tense::Past,
     }
@@ -146,7 +147,7 @@ fn out(about: &SceneSubject<'_>, tense: Tense) -> &'static str {
 
 /// `[critical] Payments (Stripe) are unavailable (since 02:14 UTC)`.
 fn headline(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> String {
-    let what = effect(incident, scene, about, tense(incident.state));
+    let what = effect(incident, scene, about, tense(incident));
     let first = capital(&what);
     let severity = incident.severity.label();
     let since = minute(incident.clocks.began, scene.at);
@@ -167,7 +168,7 @@ fn headline(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Str
 
 fn lead(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> String {
     let (now, began) = (scene.at, incident.clocks.began);
-    let what = capital(&effect(incident, scene, about, tense(incident.state)));
+    let what = capital(&effect(incident, scene, about, tense(incident)));
     let since = format!("(since {})", moment(began, now));
     let share = whom(incident, about).map_or_else(String::new, |whom| format!("; {whom}"));
     let severity = incident.severity.label();
@@ -246,7 +247,24 @@ fn means(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<St
             )
         }
     };
-    vec![seen, rated]
+    let impact = about.upstreams.iter().find_map(|upstream| upstream.impact.as_deref());
+    let impact = impact.filter(|_| !incident.is_drill()).map(|impact| match incident.state {
+        State::Suspected => format!("If it is confirmed: {}", sentence(impact)),
+        State::Open
+        | State::Acknowledged
+        | State::Mitigating
+        | State::Monitoring
+        | State::Resolved
+        | State::Reviewed
+        | State::Cleared => sentence(impact),
+    });
+    impact.into_iter().chain([seen, rated]).collect()
+}
+
+/// With a full stop.
+fn sentence(text: &str) -> String {
+    let text = line(text);
+    if text.ends_with(['.', '!', '?', '…']) { text } else { format!("{text}.") }
 }
 
 fn done(incident: &Incident, scene: &Scene) -> Vec<String> {

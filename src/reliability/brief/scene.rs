@@ -73,6 +73,8 @@ pub enum ClientFault {
 pub struct UpstreamScene {
     /// Its name.
     pub name: String,
+    /// What customers notice when it fails, a sentence; `None`: nobody has written it.
+    pub impact: Option<String>,
     /// Where a person asks it by hand, `https://api.stripe.com/`; `None`: not known, or not asked by HTTP/1.1.
     pub url: Option<String>,
     /// Its breaker; `None`: it has none.

@@ -89,6 +89,17 @@ fn route(name: &str, total: u64, faults: Faults, percentiles: [u64; 3]) -> Route
     }
 }
 
+/// Open since `tried`, or closed.
+fn breaker(seconds: u64, tried: Option<u64>) -> BreakerScene {
+    BreakerScene {
+        state: if tried.is_some() { BreakerState::Open } else { BreakerState::Closed },
+        since: tried.or((seconds >= 653).then_some(653)).map(after),
+        shadow: false,
+        held: false,
+        probes_in: tried.map(|tried| Duration::from_secs(tried + 30 - seconds)),
+    }
+}
+
 /// What was seen of stripe, which is gone from 0 s to 653 s: the breaker is open from 5 s, lets a request through each 30 s then,
 /// and closes at 653 s.
 fn stripe(seconds: u64) -> Scene {
@@ -104,17 +115,6 @@ fn stripe(seconds: u64) -> Scene {
     let quick = if open { [1, 2, 1_000] } else { [90, 310, 820] };
     // From 35 s on each 30 s.
     let tried = if seconds < 35 { 0 } else { seconds - (seconds - 5) % 30 };
-    let breaker = BreakerScene {
-        state: if open { BreakerState::Open } else { BreakerState::Closed },
-        since: match seconds {
-            36..=652 => Some(after(tried)),
-            653.. => Some(after(653)),
-            _ => None,
-        },
-        shadow: false,
-        held: false,
-        probes_in: open.then(|| Duration::from_secs(tried + 30 - seconds)),
-    };
     let failure = FailureScene {
         at: after(tried.max(1)),
         endpoint: Some("10.0.0.7:443".to_owned()),
@@ -125,8 +125,9 @@ fn stripe(seconds: u64) -> Scene {
     let endpoint = |address: &str| EndpointScene { address: address.to_owned(), state: is };
     let upstream = UpstreamScene {
         name: "stripe".to_owned(),
+        impact: Some("Customers cannot pay by card at checkout".to_owned()),
         url: Some("https://api.stripe.com/".to_owned()),
-        breaker: Some(breaker),
+        breaker: Some(breaker(seconds, open.then_some(tried))),
         endpoints: vec![endpoint("10.0.0.7:443"), endpoint("10.0.0.8:443")],
         failures: if down { vec![failure] } else { Vec::new() },
         last_success: Some(if down { BEGAN - Duration::from_secs(1) } else { after(seconds) }),
@@ -207,10 +208,15 @@ pub(crate) fn critical() -> Vec<StoryMoment> {
     all
 }
 
-/// Something fails twice and never again: nobody is called, and who heard of it hears that it was nothing.
+/// Something fails twice and never again: nobody is called, and who heard of it hears that it was nothing, or part of something else.
 pub(crate) fn nothing() -> Vec<StoryMoment> {
     let mut one = begun(Rule::ServiceDown, "stripe", "", "stripe is down", Severity::Critical);
     let mut all = vec![told("nothing, suspected", &one, stripe(2), Audience::Stakeholders, None)];
+    let (mut part, other) = (one.clone(), IncidentId::of(BEGAN.0, 8));
+    let why = "it is the network".to_owned();
+    part.close(Ending::PartOf(other), Actor::Engine, why, after(36)).expect("clears");
+    all.push(told("nothing, part of another", &part, stripe(36), Audience::Called, None));
+    all.push(told("nothing, part of another disruption", &part, stripe(36), Audience::Stakeholders, None));
     let why = "good for long enough".to_owned();
     one.close(Ending::NeverConfirmed, Actor::Engine, why, after(900)).expect("clears");
     all.push(told("nothing, cleared", &one, stripe(900), Audience::Stakeholders, None));
@@ -233,6 +239,7 @@ pub(crate) fn high() -> Vec<StoryMoment> {
         };
         let application = UpstreamScene {
             name: "backend".to_owned(),
+            impact: None,
             url: Some("http://127.0.0.1:8000/".to_owned()),
             breaker: Some(closed),
             endpoints: vec![EndpointScene { address: "127.0.0.1:8000".to_owned(), state: EndpointIs::Well }],

@@ -80,7 +80,7 @@ fn a_story_never_says_that_something_is_well_and_ill_at_once() {
         assert_eq!(
             open,
             text.contains("were refused by Strop")
-                && !told.brief.well
+                && told.brief.well == Some(false)
                 && told.brief.audience == Audience::Called,
             "{text}"
         );
@@ -163,6 +163,16 @@ fn whoever_is_called_again_reads_that_nobody_has_taken_it() {
     assert_eq!(brief.status, "still open");
     let next = brief.sections.iter().find(|section| section.part == Part::Next).expect("there");
     assert!(next.lines.contains(&"Nobody else is called by itself.".to_owned()), "{next:?}");
+}
+
+#[test]
+fn stakeholders_read_first_what_customers_notice_and_while_it_is_not_confirmed_only_that_it_may_be_so() {
+    let first = |name: &str| section(&story::moment(name).brief, Part::Evidence).lines.swap_remove(0);
+    assert_eq!(first("critical, confirmed"), "Customers cannot pay by card at checkout.");
+    assert_eq!(first("critical, suspected"), "If it is confirmed: Customers cannot pay by card at checkout.");
+    for name in ["critical, works again", "critical, over"] {
+        assert!(!first(name).contains("cannot pay"), "{name}");
+    }
 }
 
 #[test]
