@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use strop::names::IncidentId;
 use strop::reliability::delivery::{AttemptResult, Matter, Remaining, Whose};
 
 use super::letters::Letter;
@@ -12,7 +13,7 @@ pub const NAMES: [&str; 3] = ["pager", "chat", "manager"];
 /// Channels on which whatever is told wakes somebody; they know incidents by their key.
 pub const PAGERS: [&str; 1] = ["pager"];
 /// Forgets what it is not told again (as Alertmanager does).
-const FORGETS: &str = "manager";
+pub const FORGETS: &str = "manager";
 const AGAIN: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +37,18 @@ pub struct Channels {
     moods: [Mood; 3],
     /// What has arrived somewhere.
     pub ids: BTreeSet<String>,
+    /// Channels and incidents, by their line there: whoever was called …
+    pub called: Told,
+    /// … and who heard that it is over.
+    pub ended: Told,
 }
+
+/// Channel, line, incident.
+pub type Told = BTreeSet<(String, String, IncidentId)>;
 
 impl Channels {
     pub fn new() -> Self {
-        Self { moods: [Mood::Well; 3], ids: BTreeSet::new() }
+        Self { moods: [Mood::Well; 3], ids: BTreeSet::new(), called: Told::new(), ended: Told::new() }
     }
 
     pub fn weather(&mut self, dice: &mut Dice) {
@@ -91,6 +99,12 @@ impl Channels {
 
     fn take(&mut self, letter: &Letter) -> AttemptResult {
         self.ids.insert(letter.id.clone());
+        let told = || (letter.channel.clone(), letter.line().to_owned(), letter.incident.clone());
+        match letter.matter {
+            Matter::Call => drop(self.called.insert(told())),
+            Matter::Over => drop(self.ended.insert(told())),
+            Matter::Taken | Matter::Update => {}
+        }
         let again_in = (letter.channel == FORGETS && letter.matter == Matter::Call).then_some(AGAIN);
         AttemptResult::Delivered { again_in, left: Remaining::Nobody }
     }
