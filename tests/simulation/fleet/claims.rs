@@ -9,7 +9,7 @@ use strop::reliability::escalation::CallCause;
 use strop::reliability::fleet::Duty;
 use strop::reliability::incident::{Clocks, Entry, EntryKind, Incident, State};
 
-use super::channels::{Channels, FORGETS};
+use super::channels::{Channels, FORGETS, PAGERS};
 use super::letters::Letter;
 use super::member::{Called, Member};
 use super::store::Store;
@@ -142,27 +142,29 @@ impl Claims {
 }
 
 impl Claims {
-    /// Whoever was called hears that it is over: by this incident's end, or, at a pager, by that of a later one of the same
-    /// matter. Not of a call that nobody has stored, nor where the end was refused, nor of the one of two that was the same as
-    /// another, nor a receiver that forgets by itself.
+    /// Whoever was called hears that it is over: by this incident's end, or, at a pager, by a later one of the same matter. Not
+    /// of a call that nobody has stored, nor where the end was refused, nor a receiver that forgets by itself; and of one of two
+    /// that were the same the others hear by the other's end.
     pub fn ends_are_told(&self, store: &Store, channels: &Channels) {
-        for (channel, line, id) in channels.called.iter().filter(|(channel, ..)| channel != FORGETS) {
+        for ((channel, line, id), first) in channels.called.iter().filter(|((one, ..), _)| one != FORGETS) {
             let letters = || store.letters().filter(|one| one.channel == *channel && one.incident == *id);
             let stored = letters().any(|one| one.matter == Matter::Call);
-            let incident = store.read(id).filter(|one| !one.state.is_live() && one.part_of().is_none());
-            let Some(incident) = incident.filter(|_| stored) else { continue };
+            let pager = PAGERS.contains(&channel.as_str());
+            let ends = |one: &Incident| !one.state.is_live() && (pager || one.part_of().is_none());
+            let Some(incident) = store.read(id).filter(|one| stored && ends(one)) else { continue };
             let refused = |one: &Letter| {
                 one.matter == Matter::Over
                     && matches!(one.progress.state, Delivered::Failed | Delivered::Dead)
             };
-            let hears = |(there, about, of): &(String, String, IncidentId)| {
-                (there, about) == (channel, line) && of >= id
+            let hears = |((there, about, of), last): (&(String, String, IncidentId), &u64)| {
+                (there, about) == (channel, line) && (of == id || last > first)
             };
-            let told = letters().any(refused) || channels.ended.iter().any(hears);
+            let beside = || store.letters().filter(|one| one.channel == *channel && one.line() == line);
+            let told = beside().any(refused) || channels.ended.iter().any(hears);
             assert!(
                 told,
                 "{channel} never hears of the end: {:#?} {incident:#?}",
-                letters().collect::<Vec<_>>()
+                beside().collect::<Vec<_>>()
             );
         }
     }
