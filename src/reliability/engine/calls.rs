@@ -100,7 +100,7 @@ impl Engine {
         };
         let mut to = if self.is_silenced(incident) { Vec::new() } else { self.stakeholders(incident) };
         if news != NoticeKind::State {
-            to.extend(self.called(incident));
+            to.extend(called(incident));
         }
         self.notify(&transition.id, to, news, transition.to, transition.at);
         if news == NoticeKind::Over {
@@ -114,44 +114,25 @@ impl Engine {
 
     /// Those who were called know that it is over.
     fn end_calls(&mut self, id: &IncidentId) {
-        let Some(incident) = self.incidents.get(id) else { return };
-        let all: Vec<IncidentId> = self.and_its_parts(incident).map(|one| one.id.clone()).collect();
-        for id in all {
-            self.with(&id, |incident| {
-                incident.version += u64::from(incident.escalation.end());
-                None
-            });
-        }
+        self.with(id, |incident| {
+            incident.version += u64::from(incident.escalation.end());
+            None
+        });
     }
 
     /// That it is over is told also where two members did not know of each other: one had called, the other one, or a person
-    /// there, had closed it. Of one that is the same as another that lasts, that one's end is told.
+    /// there, had closed it. Of one that is the same as another that lasts it is told when that one is over, in its own name: to
+    /// a receiver that knows both by one key a call of the later one is newer than the end of the earlier one.
     pub(super) fn tell_ends(&mut self) {
         let lasts = |id: &IncidentId| self.incidents.get(id).is_some_and(|one| one.state.is_live());
         let owes = |one: &&Incident| {
             !one.state.is_live() && one.escalation.owes_an_end() && !one.part_of().is_some_and(lasts)
         };
-        let owing = self.incidents.values().filter(owes).map(|one| (one.id.clone(), one.state));
-        for (id, state) in owing.collect::<Vec<_>>() {
-            let to = self.incidents.get(&id).map(|one| self.called(one)).unwrap_or_default();
+        let owing = self.incidents.values().filter(owes).map(|one| (one.id.clone(), one.state, called(one)));
+        for (id, state, to) in owing.collect::<Vec<_>>() {
             self.notify(&id, to, NoticeKind::Over, state, self.clock.now);
             self.end_calls(&id);
         }
-    }
-
-    /// It, and those that have turned out to be the same: their receivers know all of them by one key.
-    fn and_its_parts<'e>(&'e self, incident: &'e Incident) -> impl Iterator<Item = &'e Incident> {
-        let same = |one: &&Incident| one.part_of() == Some(&incident.id) && one.dedup == incident.dedup;
-        self.incidents.values().filter(same).chain([incident])
-    }
-
-    /// Everybody who was called, and through what.
-    fn called(&self, incident: &Incident) -> Vec<(String, String)> {
-        let of = |call: &Call| {
-            let channel = call.channel.clone();
-            call.contacts().map(|contact| (contact.to_owned(), channel.clone())).collect::<Vec<_>>()
-        };
-        self.and_its_parts(incident).flat_map(|one| one.escalation.calls()).flat_map(of).collect()
     }
 
     /// Those who were called know how things are.
@@ -180,7 +161,7 @@ impl Engine {
         for (id, news) in news.collect::<Vec<_>>() {
             self.learn(&id);
             let Some(incident) = self.incidents.get(&id) else { continue };
-            let (to, state) = (self.called(incident), incident.state);
+            let (to, state) = (called(incident), incident.state);
             self.notify(&id, to, news, state, self.clock.now);
         }
     }
@@ -244,6 +225,15 @@ impl Incident {
 /// What those who are called now are told.
 fn known(incident: &Incident) -> LastNotice {
     LastNotice { severity: incident.severity, taken: incident.clocks.acknowledged.is_some() }
+}
+
+/// Everybody who was called, and through what.
+fn called(incident: &Incident) -> Vec<(String, String)> {
+    let of = |call: &Call| {
+        let channel = call.channel.clone();
+        call.contacts().map(|contact| (contact.to_owned(), channel.clone())).collect::<Vec<_>>()
+    };
+    incident.escalation.calls().iter().flat_map(of).collect()
 }
 
 #[cfg(test)]

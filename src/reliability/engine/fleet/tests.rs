@@ -221,7 +221,12 @@ fn two_that_were_found_apart_become_one_and_nobody_is_told_of_the_others_end() {
     assert_eq!(gone.ending, Some(Ending::PartOf(live[0].id.clone())));
     assert!(fleet.ends.is_empty());
     fleet.pass(300, |_, _| true);
-    assert_eq!(fleet.ends.len(), 1, "both are one to those who were called");
+    assert_eq!(
+        fleet.ends.len(),
+        2,
+        "whoever was called about either hears of its end, once the one that stays is over"
+    );
+    assert!(fleet.stored.values().all(|one| !one.escalation.owes_an_end()));
 }
 
 #[test]
