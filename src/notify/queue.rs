@@ -102,8 +102,8 @@ fn matter(kind: MessageKind) -> Matter {
     }
 }
 
-fn seen<'q>(entries: &'q [Queued], pagers: &BTreeSet<String>) -> Vec<QueueEntry<'q>> {
-    let entry = |queued: &'q Queued| QueueEntry {
+fn seen_one<'q>(queued: &'q Queued, pagers: &BTreeSet<String>) -> QueueEntry<'q> {
+    QueueEntry {
         channel: &queued.channel,
         // A pager knows incidents by their key: the next one of the same matter is the same to it.
         line: if pagers.contains(&queued.channel) {
@@ -111,12 +111,17 @@ fn seen<'q>(entries: &'q [Queued], pagers: &BTreeSet<String>) -> Vec<QueueEntry<
         } else {
             &queued.message.incident_id
         },
+        incident: &queued.message.incident_id,
+        at: queued.message.at,
         matter: matter(queued.message.kind),
         severity: queued.message.severity,
         flies: queued.flies,
         progress: &queued.progress,
-    };
-    entries.iter().map(entry).collect()
+    }
+}
+
+fn seen<'q>(entries: &'q [Queued], pagers: &BTreeSet<String>) -> Vec<QueueEntry<'q>> {
+    entries.iter().map(|queued| seen_one(queued, pagers)).collect()
 }
 
 impl NotificationQueue {
@@ -167,9 +172,19 @@ impl NotificationQueue {
         }
     }
 
-    /// Before all that is there: what was left by others is older.
-    pub fn put_before(&mut self, left: Vec<Queued>) {
-        self.entries.splice(0..0, left);
+    /// What was left by others goes where it was told, whatever is due first: an end before its call would be folded into it.
+    /// Before all that is there where nothing of its line is.
+    pub fn put_before(&mut self, mut left: Vec<Queued>) {
+        left.sort_by(|a, b| seen_one(a, &self.pagers).place().cmp(&seen_one(b, &self.pagers).place()));
+        let line = |one: &QueueEntry<'_>| (one.channel.to_owned(), one.line.to_owned());
+        let lines: BTreeSet<_> = seen(&self.entries, &self.pagers).iter().map(line).collect();
+        let (among, before): (Vec<Queued>, Vec<Queued>) =
+            left.into_iter().partition(|one| lines.contains(&line(&seen_one(one, &self.pagers))));
+        self.entries.splice(0..0, before);
+        for one in among {
+            let at = delivery::slot(&seen(&self.entries, &self.pagers), &seen_one(&one, &self.pagers));
+            self.entries.insert(at, one);
+        }
     }
 
     /// Lets go of what is settled where there are more than `most`, then of the oldest: how many of those.
@@ -302,6 +317,35 @@ mod tests {
         queue.landed(sent[0].clone(), &receipt(&[]), 0, MIDDLE);
         queue.push(entry("monitoring", "chat", "1", MessageKind::Update));
         assert_eq!(ids(&queue.depart(0)), ["over"]);
+    }
+
+    #[test]
+    fn what_others_have_left_is_sent_in_the_order_in_which_it_was_told_whatever_is_due_first() {
+        let left = |id: &str, incident: &str, kind, at: u64, next_at: u64| {
+            let mut one = entry(id, "pager", incident, kind);
+            (one.message.at, one.progress.next_at) = (at, next_at);
+            one
+        };
+        use MessageKind::{Resolve, Trigger};
+        for pagers in [BTreeSet::new(), BTreeSet::from(["pager".to_owned()])] {
+            let mut queue = NotificationQueue::default();
+            queue.set_pagers(pagers);
+            // The call failed, and waits for longer than its end; the clock of whoever told the end was behind.
+            queue.put_before(vec![left("over", "1", Resolve, 90, 0), left("call", "1", Trigger, 100, 5_000)]);
+            assert_eq!(ids(&queue.fold()), ["call"]);
+            assert_eq!(ids(&queue.depart(0)), ["over"]);
+            // The same where the call is at hand: this member has called, another one has told the end.
+            let mut queue = NotificationQueue::default();
+            queue.push(left("call", "1", Trigger, 100, 0));
+            queue.push(left("another", "3", Trigger, 100, 0));
+            queue.put_before(vec![left("over", "1", Resolve, 90, 0)]);
+            assert_eq!(ids(&queue.fold()), ["call"], "{:?}", ids(queue.entries()));
+        }
+        let mut queue = NotificationQueue::default();
+        queue.set_pagers(BTreeSet::from(["pager".to_owned()]));
+        queue.put_before(vec![left("again", "2", Trigger, 300, 0), left("over", "1", Resolve, 200, 7)]);
+        assert_eq!(ids(&queue.fold()), ["over"], "it has come back");
+        assert_eq!(ids(&queue.depart(0)), ["again"]);
     }
 
     /// One incident ends while the channel is away, and the same is the matter again.

@@ -281,11 +281,15 @@ impl Control {
                 let stored: Vec<Incident> = self.fleet.mirror.incidents().cloned().collect();
                 let effects = self.engine.act(stored, now);
                 self.carry_out(effects, Vec::new());
+                let effects = self.fleet.mirror.pass_on(&mut self.engine, now);
+                self.carry_out(effects, Vec::new());
             }
             (Role::Acts, false) => {
                 let known: Vec<Incident> = self.engine.incidents().cloned().collect();
                 self.engine.watch();
                 self.fleet.mirror.adopt(known, now);
+                let effects = self.engine.pass_on(&mut self.fleet.mirror, now);
+                self.carry_out(effects, Vec::new());
             }
             (Role::Watches | Role::Acts | Role::Mirrors, _) => {}
         }

@@ -192,6 +192,10 @@ pub struct QueueEntry<'a> {
     pub channel: &'a str,
     /// Its line within the channel.
     pub line: &'a str,
+    /// About which incident; empty: about none. Names of incidents are in the order in which they began.
+    pub incident: &'a str,
+    /// When it was told, in milliseconds.
+    pub at: u64,
     /// What it is.
     pub matter: Matter,
     /// How bad that is.
@@ -203,6 +207,12 @@ pub struct QueueEntry<'a> {
 }
 
 impl QueueEntry<'_> {
+    /// Orders what several processes have told: they come as they are due, and once one has failed that is another order. Of one
+    /// incident the end is the last, whatever the clocks of two members say.
+    pub fn place(&self) -> (&str, bool, u64) {
+        (self.incident, self.matter == Matter::Over, self.at)
+    }
+
     fn is_active(&self) -> bool {
         self.progress.state.is_active()
     }
@@ -227,6 +237,15 @@ impl QueueEntry<'_> {
             ) => false,
         }
     }
+}
+
+/// Where a message that another process has left goes among `entries`: behind those of its line that were told before it, else
+/// before all. Of what is left, what was told first is put first, see [`QueueEntry::place`].
+pub fn slot(entries: &[QueueEntry<'_>], left: &QueueEntry<'_>) -> usize {
+    let before = |one: &QueueEntry<'_>| {
+        (one.channel, one.line) == (left.channel, left.line) && one.place() <= left.place()
+    };
+    entries.iter().rposition(before).map_or(0, |at| at + 1)
 }
 
 type QueueLines<'e> = BTreeMap<(&'e str, &'e str), Vec<usize>>;

@@ -23,7 +23,17 @@ fn one(channel: &'static str, line: &'static str, matter: Matter) -> One {
 impl One {
     fn seen(&self) -> QueueEntry<'_> {
         let Self { channel, line, matter, severity, flies, progress } = self;
-        QueueEntry { channel, line, matter: *matter, severity: *severity, flies: *flies, progress }
+        let (incident, at) = (*line, progress.since);
+        QueueEntry {
+            channel,
+            line,
+            incident,
+            at,
+            matter: *matter,
+            severity: *severity,
+            flies: *flies,
+            progress,
+        }
     }
 }
 

@@ -105,9 +105,33 @@ impl Engine {
         self.notify(&transition.id, to, news, transition.to, transition.at);
         if news == NoticeKind::Over {
             self.hushed.remove(&transition.id);
+            self.end_calls(&transition.id);
         }
         if news == NoticeKind::Taken {
             self.learn(&transition.id);
+        }
+    }
+
+    /// Those who were called know that it is over.
+    fn end_calls(&mut self, id: &IncidentId) {
+        self.with(id, |incident| {
+            incident.version += u64::from(incident.escalation.end());
+            None
+        });
+    }
+
+    /// That it is over is told also where two members did not know of each other: one had called, the other one, or a person
+    /// there, had closed it. Of one that is the same as another that lasts it is told when that one is over, in its own name: to
+    /// a receiver that knows both by one key a call of the later one is newer than the end of the earlier one.
+    pub(super) fn tell_ends(&mut self) {
+        let lasts = |id: &IncidentId| self.incidents.get(id).is_some_and(|one| one.state.is_live());
+        let owes = |one: &&Incident| {
+            !one.state.is_live() && one.escalation.owes_an_end() && !one.part_of().is_some_and(lasts)
+        };
+        let owing = self.incidents.values().filter(owes).map(|one| (one.id.clone(), one.state, called(one)));
+        for (id, state, to) in owing.collect::<Vec<_>>() {
+            self.notify(&id, to, NoticeKind::Over, state, self.clock.now);
+            self.end_calls(&id);
         }
     }
 

@@ -12,6 +12,19 @@ use crate::units::At;
 
 type CommandResult = Result<Reply, Refused>;
 
+/// What became of a call, where its incident is not known yet: a member that is new on duty delivers what others have left
+/// before it has read of what.
+#[derive(Debug)]
+pub(super) struct Early {
+    id: IncidentId,
+    number: u32,
+    arrived: Arrived,
+    detail: String,
+}
+
+/// So many of them are kept, the latest ones.
+const EARLY: usize = 256;
+
 impl Engine {
     /// One order, at once. What it changed is in the effects, also when it was refused (then they are empty).
     pub fn command(&mut self, command: Command, now: At) -> (CommandResult, Vec<Effect>) {
@@ -228,6 +241,10 @@ impl Engine {
         detail: &str,
         now: At,
     ) -> CommandResult {
+        if !self.incidents.contains_key(id) {
+            self.early.drain(..(self.early.len() + 1).saturating_sub(EARLY));
+            self.early.push(Early { id: id.clone(), number, arrived, detail: detail.to_owned() });
+        }
         let silenced = self.incidents.get(id).is_some_and(|incident| self.is_silenced(incident));
         let policy = &self.policy.escalation;
         let incident = self.incidents.get_mut(id).ok_or(Refused::NoSuchIncident)?;
@@ -245,6 +262,24 @@ impl Engine {
         });
         self.page(id, next.unwrap_or_default());
         self.shown(id)
+    }
+
+    /// What was heard of calls before their incidents were known.
+    pub(super) fn hear_early(&mut self, now: At) {
+        let known = |one: &mut Early| self.incidents.contains_key(&one.id);
+        let heard: Vec<Early> = self.early.extract_if(.., known).collect();
+        for Early { id, number, arrived, detail } in heard {
+            // It is known, and nothing else refuses it.
+            let _ = self.delivered(&id, number, arrived, &detail, now);
+        }
+    }
+
+    /// What was heard here of calls whose incidents are not known yet goes on to the engine that orders go to from now on.
+    pub fn pass_on(&mut self, to: &mut Self, now: At) -> Vec<Effect> {
+        to.clock.now = now.max(to.clock.now);
+        to.early.append(&mut self.early);
+        to.hear_early(now);
+        to.effects()
     }
 }
 

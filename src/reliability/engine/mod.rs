@@ -122,6 +122,8 @@ pub struct Engine {
     sizes: room::Sizes,
     /// The end of the last pause of the process.
     resumed: At,
+    /// What became of calls of incidents that are not known here yet.
+    early: Vec<command::Early>,
 }
 
 /// What a step has changed so far.
@@ -154,6 +156,7 @@ impl Engine {
             held: BTreeSet::new(),
             sizes: room::Sizes::default(),
             resumed: At::default(),
+            early: Vec::new(),
         }
     }
 
@@ -183,6 +186,7 @@ impl Engine {
             self.silences.retain(|held| held.number != silence.number);
             self.silences.push(silence);
         }
+        self.hear_early(now);
         self.effects()
     }
 
@@ -328,6 +332,7 @@ impl Engine {
                 self.announce(transition);
             }
             self.keep_informed(&moves);
+            self.tell_ends();
         }
         let ChangeSet { mut incidents, before, mut after, .. } = std::mem::take(&mut self.changed);
         let moves = if self.role == Role::Acts { moves } else { Vec::new() };

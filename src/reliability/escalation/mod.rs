@@ -67,6 +67,9 @@ pub struct Call {
     /// Did it arrive? `None`: not known yet.
     #[serde(default)]
     pub delivered: Option<bool>,
+    /// Was its receiver told that it is over? `None`: a version of before made it, and told or did not tell without a note of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<bool>,
 }
 
 impl Call {
@@ -172,20 +175,40 @@ impl Escalation {
         &self.calls
     }
 
-    /// One of two copies: the one that has come further, stopped if either was, with what is known of either's calls.
+    /// One of two copies: the one that has come further, stopped if either was, with the calls of both and what is known of them.
     pub fn merged(&self, other: &Self) -> Self {
-        let far = |one: &Self| (one.made, one.round, one.step, one.last, one.started, one.severity);
+        let far = |one: &Self| (one.round, one.step, one.made, one.last, one.started, one.severity);
         let (ahead, behind) = if far(self) >= far(other) { (self, other) } else { (other, self) };
         let mut merged = ahead.clone();
         merged.known = ahead.known.or(behind.known);
+        merged.made = ahead.made.max(behind.made);
         merged.stopped = ahead.stopped.into_iter().chain(behind.stopped).min();
-        for call in &mut merged.calls {
-            let same = |one: &&Call| (one.number, &one.channel) == (call.number, &call.channel);
-            if let Some(known) = behind.calls.iter().find(same) {
-                call.delivered = call.delivered.max(known.delivered);
+        let place = |one: &Call| (one.number, one.channel.clone());
+        // Both have called: whoever was called by either hears that it is over.
+        for call in &behind.calls {
+            match merged.calls.iter_mut().find(|one| place(one) == place(call)) {
+                Some(known) => {
+                    known.delivered = known.delivered.max(call.delivered);
+                    known.ended = known.ended.max(call.ended);
+                }
+                None => merged.calls.push(call.clone()),
             }
         }
+        merged.calls.sort_by_cached_key(place);
+        merged.calls.drain(..merged.calls.len().saturating_sub(REMEMBERED));
         merged
+    }
+
+    /// Those who were called are told that it is over. Tells whether any of them was not before.
+    pub fn end(&mut self) -> bool {
+        let owed = self.owes_an_end();
+        self.calls.iter_mut().filter(|call| call.ended.is_some()).for_each(|call| call.ended = Some(true));
+        owed
+    }
+
+    /// Was somebody called who was not told of an end?
+    pub fn owes_an_end(&self) -> bool {
+        self.calls.iter().any(|call| call.ended == Some(false))
     }
 
     /// When the next step, or the next round, is due, apart from working hours.
@@ -346,6 +369,7 @@ fn add(calls: &mut Vec<Call>, contact: &str, channel: &str, step: u32, cause: Ca
             tried: 0,
             batch: 0,
             delivered: None,
+            ended: Some(false),
         }),
     }
 }
@@ -413,6 +437,35 @@ mod tests {
         ladder.rate(Severity::Critical, clock(501).now);
         assert_eq!(ladder.due(&policy, None, clock(502)), []);
         assert_eq!(ladder.next_deadline(&policy, clock(502)), None);
+    }
+
+    #[test]
+    fn of_two_copies_whoever_was_called_by_either_is_owed_the_end_and_no_number_comes_twice() {
+        let policy = EscalationPolicy { fallback: words(&["mail", "pager"]), ..Default::default() };
+        let (mut one, mut other) = (ladder(Severity::Critical), ladder(Severity::Critical));
+        let calls = one.due(&policy, None, clock(0));
+        let policy = EscalationPolicy { fallback: words(&["chat"]), ..policy };
+        other.due(&policy, None, clock(0));
+        let mut both = one.merged(&other);
+        assert_eq!(both, other.merged(&one));
+        let ways = |one: &Escalation| one.calls().iter().map(|call| call.channel.clone()).collect::<Vec<_>>();
+        assert_eq!(ways(&both), ["chat", "mail", "pager"]);
+        assert!(both.owes_an_end() && both.end() && !both.end());
+        let later = both.merged(&one);
+        assert_eq!(
+            (&later, later.owes_an_end()),
+            (&both, false),
+            "who does not know it yet makes no second end"
+        );
+        let due = both.due(&EscalationPolicy::default(), None, clock(5));
+        assert!(due.iter().all(|call| call.number > calls.len() as u32), "{due:?}");
+        // What a version of before has called: it told the end, or did not, without a note of it.
+        let old: Call = serde_json::from_str(
+            r#"{"number":1,"contact":"cto","channel":"mail","step":0,"round":0,"cause":"step"}"#,
+        )
+        .expect("reads");
+        let mut old = Escalation { calls: vec![old], made: 1, ..Escalation::default() };
+        assert!(!old.owes_an_end() && !old.end());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Ways to tell people, and what is the matter with them: away, slow, too busy, broken, or telling nobody that it went well.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use strop::names::IncidentId;
 use strop::reliability::delivery::{AttemptResult, Matter, Remaining, Whose};
 
 use super::letters::Letter;
@@ -12,7 +13,7 @@ pub const NAMES: [&str; 3] = ["pager", "chat", "manager"];
 /// Channels on which whatever is told wakes somebody; they know incidents by their key.
 pub const PAGERS: [&str; 1] = ["pager"];
 /// Forgets what it is not told again (as Alertmanager does).
-const FORGETS: &str = "manager";
+pub const FORGETS: &str = "manager";
 const AGAIN: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +37,25 @@ pub struct Channels {
     moods: [Mood; 3],
     /// What has arrived somewhere.
     pub ids: BTreeSet<String>,
+    /// Channels and incidents, by their line there: whoever was called, first …
+    pub called: Told,
+    /// … and who heard that it is over, last.
+    pub ended: Told,
+    took: u64,
 }
+
+/// By channel, line and incident: the how manieth message of all it was.
+pub type Told = BTreeMap<(String, String, IncidentId), u64>;
 
 impl Channels {
     pub fn new() -> Self {
-        Self { moods: [Mood::Well; 3], ids: BTreeSet::new() }
+        Self {
+            moods: [Mood::Well; 3],
+            ids: BTreeSet::new(),
+            called: Told::new(),
+            ended: Told::new(),
+            took: 0,
+        }
     }
 
     pub fn weather(&mut self, dice: &mut Dice) {
@@ -91,6 +106,13 @@ impl Channels {
 
     fn take(&mut self, letter: &Letter) -> AttemptResult {
         self.ids.insert(letter.id.clone());
+        self.took += 1;
+        let told = || (letter.channel.clone(), letter.line().to_owned(), letter.incident.clone());
+        match letter.matter {
+            Matter::Call => drop(self.called.entry(told()).or_insert(self.took)),
+            Matter::Over => drop(self.ended.insert(told(), self.took)),
+            Matter::Taken | Matter::Update => {}
+        }
         let again_in = (letter.channel == FORGETS && letter.matter == Matter::Call).then_some(AGAIN);
         AttemptResult::Delivered { again_in, left: Remaining::Nobody }
     }

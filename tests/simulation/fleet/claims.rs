@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use strop::names::IncidentId;
-use strop::reliability::delivery::DeliveryState as Delivered;
+use strop::reliability::delivery::{DeliveryState as Delivered, Matter};
 use strop::reliability::escalation::CallCause;
 use strop::reliability::fleet::Duty;
 use strop::reliability::incident::{Clocks, Entry, EntryKind, Incident, State};
 
-use super::channels::Channels;
+use super::channels::{Channels, FORGETS, PAGERS};
+use super::letters::Letter;
 use super::member::{Called, Member};
 use super::store::Store;
 
@@ -19,7 +20,7 @@ const NOBODY: u64 = 25_000;
 #[derive(Default)]
 pub struct Claims {
     pub boots: u64,
-    /// Messages whose end was told to a member that did not know the incident yet.
+    /// Calls that were settled by a process that did not know the incident yet, and is gone.
     pub unheard: BTreeSet<String>,
     /// Since when nobody acts.
     nobody_since: Option<u64>,
@@ -130,12 +131,41 @@ impl Claims {
             let line = one.timeline.iter().find(|line| {
                 line.kind == EntryKind::Delivery && line.text.starts_with(&format!("call {number} "))
             });
-            // Who delivers what others have left may not know the incident yet.
+            // Who delivers what others have left may not know the incident yet, and ends before it does.
             let heard = state != Delivered::Folded && !self.unheard.contains(&letter.id);
             assert!(!heard || line.is_some(), "no line tells of {letter:?}: {one:#?}");
         }
         for one in incidents.values() {
             assert!(!one.state.is_live() || one.signals.is_empty(), "all is well, and yet: {one:#?}");
+        }
+    }
+}
+
+impl Claims {
+    /// Whoever was called hears that it is over: by this incident's end, or, at a pager, by a later one of the same matter. Not
+    /// of a call that nobody has stored, nor where the end was refused, nor a receiver that forgets by itself; and of one of two
+    /// that were the same the others hear by the other's end.
+    pub fn ends_are_told(&self, store: &Store, channels: &Channels) {
+        for ((channel, line, id), first) in channels.called.iter().filter(|((one, ..), _)| one != FORGETS) {
+            let letters = || store.letters().filter(|one| one.channel == *channel && one.incident == *id);
+            let stored = letters().any(|one| one.matter == Matter::Call);
+            let pager = PAGERS.contains(&channel.as_str());
+            let ends = |one: &Incident| !one.state.is_live() && (pager || one.part_of().is_none());
+            let Some(incident) = store.read(id).filter(|one| stored && ends(one)) else { continue };
+            let refused = |one: &Letter| {
+                one.matter == Matter::Over
+                    && matches!(one.progress.state, Delivered::Failed | Delivered::Dead)
+            };
+            let hears = |((there, about, of), last): (&(String, String, IncidentId), &u64)| {
+                (there, about) == (channel, line) && (of == id || last > first)
+            };
+            let beside = || store.letters().filter(|one| one.channel == *channel && one.line() == line);
+            let told = beside().any(refused) || channels.ended.iter().any(hears);
+            assert!(
+                told,
+                "{channel} never hears of the end: {:#?} {incident:#?}",
+                beside().collect::<Vec<_>>()
+            );
         }
     }
 }

@@ -22,13 +22,15 @@ pub struct Letter {
     pub severity: Severity,
     /// The number of the call that it is.
     pub call: Option<u32>,
+    /// When it was told, in milliseconds.
+    pub at: u64,
     pub progress: Progress,
     pub flies: bool,
 }
 
 impl Letter {
     /// Messages that follow each other at their receiver.
-    fn line(&self) -> &str {
+    pub fn line(&self) -> &str {
         if PAGERS.contains(&self.channel.as_str()) { &self.dedup } else { self.incident.as_str() }
     }
 
@@ -36,6 +38,8 @@ impl Letter {
         QueueEntry {
             channel: &self.channel,
             line: self.line(),
+            incident: self.incident.as_str(),
+            at: self.at,
             matter: self.matter,
             severity: self.severity,
             flies: self.flies,
@@ -84,11 +88,15 @@ impl Letters {
         }
     }
 
-    /// What others have left is older than all that is here.
+    /// What others have left goes where it was told.
     pub fn put_before(&mut self, mut left: Vec<Letter>, now: u64) {
         left.retain(|one| !self.entries.iter().any(|known| known.is(one)));
-        let ours = left.into_iter().map(|one| Letter { progress: one.progress.taken_over(now), ..one });
-        self.entries.splice(0..0, ours.collect::<Vec<_>>());
+        left.sort_by(|a, b| a.seen().place().cmp(&b.seen().place()));
+        for one in left {
+            let ours = Letter { progress: one.progress.taken_over(now), ..one };
+            let at = delivery::slot(&seen(&self.entries), &ours.seen());
+            self.entries.insert(at, ours);
+        }
     }
 
     pub fn clear(&mut self) {

@@ -75,8 +75,8 @@ pub struct Member {
     /// How long the one with the duty may keep it.
     left: Duration,
     pub calls: Vec<Called>,
-    /// Messages of incidents that are not at hand.
-    pub unheard: Vec<String>,
+    /// Calls of incidents that were not at hand when they were settled.
+    pub unheard: BTreeSet<String>,
 }
 
 impl Member {
@@ -103,7 +103,7 @@ impl Member {
             heard: 0,
             left: TERM,
             calls: Vec::new(),
-            unheard: Vec::new(),
+            unheard: BTreeSet::new(),
             boot,
         }
     }
@@ -263,11 +263,15 @@ impl Member {
                 let stored: Vec<Incident> = self.mirror.incidents().cloned().collect();
                 let effects = self.engine.act(stored, now);
                 self.carry_out(effects, t);
+                let effects = self.mirror.pass_on(&mut self.engine, now);
+                self.carry_out(effects, t);
             }
             (Role::Acts, false) => {
                 let known: Vec<Incident> = self.engine.incidents().cloned().collect();
                 self.engine.watch();
                 self.mirror.adopt(known, now);
+                let effects = self.engine.pass_on(&mut self.mirror, now);
+                self.carry_out(effects, t);
                 self.letters.clear();
             }
             (Role::Watches | Role::Acts | Role::Mirrors, _) => {}
@@ -301,6 +305,10 @@ impl Member {
 
     fn carry_out_with(&mut self, effects: Vec<Effect>, mut group: Vec<Write>, t: u64) {
         let now = self.at(t);
+        let decides =
+            |effect: &Effect| !matches!(effect, Effect::Save(_) | Effect::SaveSilence(_) | Effect::Ledger(_));
+        let decided = effects.iter().find(|effect| decides(effect));
+        assert!(self.acts() || decided.is_none(), "{} has no duty, and decides: {decided:?}", self.boot);
         for effect in effects {
             match effect {
                 Effect::Save(one) => {

@@ -5,6 +5,8 @@
 
 mod channels;
 mod claims;
+mod deeds;
+mod drill;
 mod letters;
 mod member;
 mod net;
@@ -115,14 +117,23 @@ impl Fleet {
         }
     }
 
-    /// Weather for a while, then none; then all must have come together.
-    fn run(&mut self) {
+    /// Weather for a while, then none; then all must have come together, and go on as it should.
+    fn run(&mut self, then: Then) {
         let weather = 60_000 + self.dice.below(240_000);
         while self.t < weather {
             self.weather();
             self.step();
         }
         self.heal();
+        self.settle();
+        if then == Then::Drill {
+            self.drill();
+            self.settle();
+        }
+    }
+
+    /// Fair weather until nothing is under way any more.
+    fn settle(&mut self) {
         let calm = self.t;
         while !(self.t > calm + 30_000 && self.is_settled()) {
             assert!(
@@ -186,7 +197,6 @@ impl Fleet {
     /// What the member has just decided is looked at.
     fn heed(&mut self, n: usize) {
         let Some(member) = self.slots[n].member.as_mut() else { return };
-        self.claims.unheard.extend(member.unheard.drain(..));
         for called in std::mem::take(&mut member.calls) {
             self.claims.called(&called, member, &self.store, self.t);
         }
@@ -206,6 +216,7 @@ impl Fleet {
     fn stop(&mut self, n: usize) {
         let leaves = self.dice.chance(0.3) && self.slots[n].cut_until <= self.t && self.is_here(n);
         let Some(mut member) = self.slots[n].member.take() else { return };
+        self.claims.unheard.append(&mut member.unheard);
         if leaves && let Some(batch) = self.slots[n].net.in_hand() {
             self.store.write(n, &member.boot, batch.0, batch.1, self.t);
         }
@@ -268,7 +279,7 @@ impl Fleet {
         let t = self.t;
         let Some(member) = self.slots[n].member.as_mut() else { return };
         let all: Vec<_> = member.shown().incidents().map(|one| one.id.clone()).collect();
-        let actor = "ada".to_owned();
+        let actor = ["ada", "cy", "eve"][n].to_owned();
         let pick = self.dice.below(all.len().max(1) as u64) as usize;
         let command = match (all.get(pick).cloned(), self.dice.below(10)) {
             (Some(id), 0..=2) => Command::Ack { id, actor },
@@ -284,7 +295,7 @@ impl Fleet {
                 let force = self.dice.one_of(&[Force::Asked, Force::Forced]);
                 Command::Resolve { id, actor, reason: "enough".to_owned(), force }
             }
-            (Some(id), 8) => Command::Assign { id, actor, to: "bo".to_owned() },
+            (Some(id), 8) => Command::Assign { id, actor, to: ["bo", "di", "fay"][n].to_owned() },
             (_, 9) => {
                 let service = self.dice.one_of(&SERVICES).to_owned();
                 let from = member.at(t);
@@ -338,10 +349,20 @@ impl Fleet {
         let leads = self.members().filter(|one| one.duty(self.t).acts()).count();
         assert_eq!(leads, 1, "one leads once all hear each other");
         self.claims.all_were_told(&self.store, &self.channels);
+        self.claims.ends_are_told(&self.store, &self.channels);
+        deeds::count(&self.store, self.slots.iter().map(|slot| slot.offset));
     }
+}
+
+/// What comes after the weather.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Rest,
+    /// One member sees what no other one sees.
+    Drill,
 }
 
 /// One seed.
 pub fn run(seed: u64) {
-    Fleet::new(seed).run();
+    Fleet::new(seed).run(if seed.is_multiple_of(3) { Then::Drill } else { Then::Rest });
 }

@@ -23,6 +23,7 @@ impl Member {
             matter: Matter::Call,
             severity: page.severity,
             call: Some(page.number),
+            at: page.at.0 as u64,
             progress: Progress::new(self.millis(t)),
             flies: false,
         };
@@ -48,6 +49,7 @@ impl Member {
                 },
                 severity: notice.severity,
                 call: None,
+                at: notice.at.0 as u64,
                 progress: Progress::new(self.millis(t)),
                 flies: false,
             };
@@ -99,7 +101,7 @@ impl Member {
         let (id, detail) = (letter.incident.clone(), letter.channel.clone());
         let told = self.order_with(Command::Delivered { id, number, arrived, detail }, vec![row], t);
         if told.is_err() {
-            self.unheard.push(letter.id.clone());
+            self.unheard.insert(letter.id.clone());
         }
     }
 

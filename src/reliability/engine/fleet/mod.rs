@@ -140,6 +140,7 @@ impl Engine {
         for (key, tracked) in loose {
             self.settle_down(key, tracked, &shadows, now);
         }
+        self.hear_early(now);
         self.effects()
     }
 
@@ -222,6 +223,7 @@ impl Engine {
                 None => self.take_in(theirs, now),
             }
         }
+        self.hear_early(now);
         self.effects()
     }
 

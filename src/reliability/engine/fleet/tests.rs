@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::reliability::engine::{Command, EnginePolicy};
+use crate::reliability::escalation::Arrived;
 use crate::reliability::fleet::{Neighbour, seen_by_others};
 use crate::reliability::incident::{Force, Signal};
 use crate::reliability::readings::UpstreamReading;
@@ -219,6 +220,13 @@ fn two_that_were_found_apart_become_one_and_nobody_is_told_of_the_others_end() {
     let gone = fleet.stored.values().find(|one| !one.state.is_live()).expect("closed");
     assert_eq!(gone.ending, Some(Ending::PartOf(live[0].id.clone())));
     assert!(fleet.ends.is_empty());
+    fleet.pass(300, |_, _| true);
+    assert_eq!(
+        fleet.ends.len(),
+        2,
+        "whoever was called about either hears of its end, once the one that stays is over"
+    );
+    assert!(fleet.stored.values().all(|one| !one.escalation.owes_an_end()));
 }
 
 #[test]
@@ -242,6 +250,58 @@ fn who_takes_the_duty_over_gives_what_it_sees_to_the_one_of_two_that_stays() {
     assert_eq!(homes.len(), 2, "{homes:?}");
     assert!(homes.contains(&(seen.key.rule, true, &older)), "{homes:?}");
     assert!(homes.iter().all(|(_, _, home)| **home == older), "what is over has no alerts: {homes:?}");
+}
+
+#[test]
+fn who_was_called_while_another_member_ended_it_hears_of_the_end_once() {
+    let mut fleet = Fleet::new();
+    fleet.pass(3, |_, _| false);
+    // A person ends it at a member that does not hear of the calls.
+    let (id, mut ended) = (fleet.only().id.clone(), fleet.only().clone());
+    assert!(ended.escalation.calls().is_empty());
+    let (ann, now) = (Actor::Named("ann".to_owned()), at(fleet.second));
+    ended.close(Ending::ByHand, ann, "enough".to_owned(), now).expect("closes");
+    fleet.pass(57, |_, _| false);
+    assert!(!fleet.pages.is_empty() && fleet.ends.is_empty());
+    let both = ended.merge(fleet.only());
+    assert_eq!((both.state.is_live(), both.escalation.calls().is_empty()), (false, false));
+    fleet.stored.insert(id, both);
+    fleet.hand_over(1);
+    assert_eq!(fleet.ends.len(), 1, "its page would stay open for ever");
+    fleet.hand_over(2);
+    assert_eq!(fleet.ends.len(), 1);
+}
+
+#[test]
+fn what_became_of_a_call_is_told_once_its_incident_is_known_whoever_has_the_duty_by_then() {
+    let mut fleet = Fleet::new();
+    fleet.pass(60, |_, _| false);
+    let (one, now) = (fleet.only().clone(), at(fleet.second));
+    let arrived = || Command::Delivered {
+        id: one.id.clone(),
+        number: 1,
+        arrived: Arrived::Yes,
+        detail: "mail".to_owned(),
+    };
+    let told = |engine: &Engine| {
+        let one = engine.incident(&one.id).expect("known");
+        one.timeline.iter().filter(|line| line.text == "call 1 arrived: mail").count()
+    };
+    // It has the duty, has delivered what the one before left, and has read nothing yet.
+    let engine = &mut fleet.members[1].engine;
+    engine.act(Vec::new(), now);
+    assert!(engine.command(arrived(), now).0.is_err());
+    engine.adopt(vec![one.clone()], now);
+    assert_eq!(told(engine), 1);
+    engine.adopt(vec![one.clone()], now);
+    assert_eq!(told(engine), 1);
+    let member = &mut fleet.members[2];
+    member.engine.act(Vec::new(), now);
+    assert!(member.engine.command(arrived(), now).0.is_err());
+    member.engine.watch();
+    member.engine.pass_on(&mut member.mirror, now);
+    member.mirror.adopt(vec![one.clone()], now);
+    assert_eq!(told(&member.mirror), 1, "the duty was lost meanwhile");
 }
 
 #[test]
