@@ -1,4 +1,4 @@
-//! What is done once a second, and at a hangup.
+//! Periodic work: what is done once a second, and at a hangup.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
