@@ -12,9 +12,9 @@
 //! decision comes out; the lock, the log line and the metric are `upstream::gate`'s.
 //!
 //! It counts exchanges, not attempts, and only what says something new ([`ExchangeEvidence`]): of bad answers that were
-//! in flight together one counts, of connections that failed one an endpoint within `lump`; what one client, one route
-//! or one endpoint brings counts for at most half of what opens it while others are served. In *shadow* it does all
-//! this and refuses nothing.
+//! in flight together one counts, of connections that failed one an endpoint within `dedup_window`; what one client,
+//! one route or one endpoint brings counts for at most half of what opens it while others are served. In *shadow* it
+//! does all this and refuses nothing.
 //!
 //! # Invariants
 //! * A verdict counts only in the phase that admitted its exchange (tickets carry a generation), so a slow success from
