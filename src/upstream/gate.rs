@@ -1,14 +1,14 @@
 //! The breaker's shell: lock, decide, unlock, tell.
 //!
-//! While the breaker is plainly closed (or would be open, in shadow) nobody takes the lock ([`super::plain`]); what was
+//! While the breaker is steadily closed (or would be open, in shadow) nobody takes the lock ([`super::fast_path`]); what was
 //! counted meanwhile is folded in once a second at the latest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
+use super::fast_path::{Guarded, GuardedMachine};
 use super::permit::Permit;
-use super::plain::{Guarded, GuardedMachine};
 use super::witness::Witness;
 use crate::reliability::breaker::{
     Breaker, BreakerPolicy, BreakerState, BreakerTransition, BreakerView, Check, ExchangeEvidence, Hold,
@@ -53,8 +53,8 @@ impl GuardedMachine for Breaker {
         Self::generation(self)
     }
 
-    fn is_plain(&self) -> bool {
-        Self::is_plain(self)
+    fn is_steady(&self) -> bool {
+        Self::is_steady(self)
     }
 
     fn is_passing(&self) -> bool {
@@ -90,7 +90,7 @@ impl Gate {
         Self::new(policy, seed, workers, now, telling(Arc::clone(series)))
     }
 
-    /// May one more exchange start? `ask` is only called when that is not plain.
+    /// May one more exchange start? `ask` is only called when it is not steady.
     pub fn admit(
         self: &Arc<Self>,
         worker: usize,
@@ -98,8 +98,8 @@ impl Gate {
         draw: u64,
         ask: impl FnOnce() -> PermitRequest,
     ) -> Result<Permit, Refusal> {
-        if let Some(generation) = self.breaker.plain() {
-            return Ok(Permit::new(Arc::clone(self), Ticket::plain(generation), worker));
+        if let Some(generation) = self.breaker.steady() {
+            return Ok(Permit::new(Arc::clone(self), Ticket::steady(generation), worker));
         }
         if let Some(generation) = self.breaker.passing() {
             return Ok(Permit::new(Arc::clone(self), Ticket::uncounted(generation), worker));
@@ -109,9 +109,9 @@ impl Gate {
         answer.map(|ticket| Permit::new(Arc::clone(self), ticket, worker))
     }
 
-    /// Is it plainly closed: is there nothing to decide?
-    pub fn is_plain(&self) -> bool {
-        self.breaker.plain().is_some()
+    /// Is it steadily closed: is there nothing to decide?
+    pub fn is_steady(&self) -> bool {
+        self.breaker.steady().is_some()
     }
 
     /// May an exchange that was admitted in `generation` make another attempt? Once that phase is over only while the breaker
@@ -142,7 +142,7 @@ impl Gate {
         let done = match evidence.verdict {
             _ if ticket.is_uncounted() => true,
             Verdict::Good => self.breaker.count_good(worker, generation),
-            Verdict::Inconclusive(_) => self.breaker.plain() == Some(generation),
+            Verdict::Inconclusive(_) => self.breaker.steady() == Some(generation),
             Verdict::Slow | Verdict::Bad(_) | Verdict::RateLimited { .. } => false,
         };
         if !done {
@@ -170,7 +170,7 @@ impl Gate {
 
     /// A round of active checks has ended.
     pub fn checked(&self, sees: Sees, check: Check, now: Instant) {
-        if self.breaker.plain().is_none() {
+        if self.breaker.steady().is_none() {
             let moved = self.with(now, |breaker| breaker.checked(sees, check, now));
             self.tell(moved);
         }
@@ -178,7 +178,7 @@ impl Gate {
 
     /// Would a harmless connect be of use?
     pub fn wants_connect(&self, now: Instant) -> bool {
-        self.breaker.plain().is_none() && self.with(now, |breaker| breaker.wants_connect(now))
+        self.breaker.steady().is_none() && self.with(now, |breaker| breaker.wants_connect(now))
     }
 
     /// What came of a harmless connect.

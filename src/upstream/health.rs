@@ -147,7 +147,7 @@ pub async fn watch(upstream: Weak<Upstream>, drain: Drain) {
         if let Some(round) = round {
             held.gate.checked(sees(&health), round, clock::instant());
         }
-        suspect |= !held.gate.is_plain();
+        suspect |= !held.gate.is_steady();
         let looked_at = endpoints.iter().filter(|endpoint| !connect::is_passed_over(&endpoints, endpoint));
         let addresses: Vec<String> = looked_at.map(|endpoint| endpoint.addr.to_string()).collect();
         held.series.keep_endpoints(&addresses);

@@ -5,6 +5,7 @@
 
 mod connect;
 pub mod endpoint;
+pub mod fast_path;
 pub mod gate;
 pub mod guard;
 pub mod health;
@@ -12,7 +13,6 @@ pub mod idle;
 pub mod local;
 pub mod operations;
 pub mod permit;
-pub mod plain;
 pub mod pool;
 pub mod registry;
 mod removed;

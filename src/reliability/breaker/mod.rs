@@ -113,7 +113,7 @@ impl Breaker {
     }
 
     /// Closed, not ramping, no failure in a row, not held: whoever asks is admitted, and a good verdict only counts.
-    pub fn is_plain(&self) -> bool {
+    pub fn is_steady(&self) -> bool {
         let even = self.row.count() == 0 || self.policy.mode == Mode::Off;
         matches!(self.phase, BreakerPhase::Closed { ramp: None }) && even && !self.checks_were_wrong
     }
@@ -161,7 +161,7 @@ impl Breaker {
 
     /// What a breaker that is on would answer.
     fn asked(&mut self, ask: PermitRequest, now: Instant, draw: u64) -> Result<Ticket, Refusal> {
-        let ticket = Ticket::plain(self.generation);
+        let ticket = Ticket::steady(self.generation);
         let late_at = now + self.patience(ask.usual);
         let waited = now.saturating_duration_since(self.since);
         match &mut self.phase {

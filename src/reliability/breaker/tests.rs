@@ -85,7 +85,7 @@ fn it_closes_after_enough_good_probes_and_tells_how_long_it_took() {
     assert_eq!(breaker.state(), BreakerState::HalfOpen);
     let moved = one(&mut breaker, Verdict::Good, later).expect("closes");
     assert_eq!((moved.to, moved.recovered), (BreakerState::Closed, Some(WAITED)));
-    assert!(breaker.is_plain());
+    assert!(breaker.is_steady());
 }
 
 #[test]
@@ -438,7 +438,7 @@ fn after_closing_the_admitted_share_grows() {
     assert!(breaker.admit(PermitRequest::SAFE, half, u64::MAX / 10 * 4).0.is_ok());
     assert_eq!(breaker.admit(PermitRequest::SAFE, half, u64::MAX / 10 * 6).0.err(), Some(Refusal::Ramping));
     assert!(breaker.admit(PermitRequest::SAFE, later + Duration::from_secs(10), u64::MAX).0.is_ok());
-    assert!(breaker.is_plain());
+    assert!(breaker.is_steady());
 }
 
 fn held(state: BreakerState, until: Instant) -> Hold {
@@ -459,7 +459,7 @@ fn what_was_closed_before_a_hold_is_closed_after_it() {
             end(&mut breaker, until).map(|moved| (moved.to, moved.recovered)),
             Some((BreakerState::Closed, None))
         );
-        assert!(breaker.is_plain());
+        assert!(breaker.is_steady());
     }
 }
 
@@ -651,6 +651,6 @@ proptest! {
             }
         }
         prop_assert_eq!(breaker.state(), BreakerState::Closed);
-        prop_assert!(breaker.is_plain());
+        prop_assert!(breaker.is_steady());
     }
 }
