@@ -119,7 +119,7 @@ pub async fn accept(listener: TcpListener, door: ListenerDoor, worker: Rc<Worker
             trusted_hops: allowed.trusted_hops,
             begin_traces: allowed.begin_traces,
             drain: drain.clone(),
-            introduced: RefCell::default(),
+            forwarded: RefCell::default(),
         };
         open.set(open.get() + 1);
         let slot: Releaser = Box::new((place, OpenedConnection(Rc::clone(&open))));

@@ -26,14 +26,14 @@ pub struct PreparedCall<'a> {
     no_twins: bool,
 }
 
-/// The field lines that introduce a client to the backend. They are the same for all requests of a connection that name the
+/// The field lines that tell the backend who its client is. They are the same for all requests of a connection that name the
 /// same authority, so they are kept with it.
-pub struct Introduced {
+pub struct ForwardedFields {
     authority: Box<[u8]>,
     lines: Box<[u8]>,
 }
 
-impl Introduced {
+impl ForwardedFields {
     fn new(authority: &[u8], origin: &Origin<'_>) -> Self {
         let mut lines = Scratch::from(&b"x-forwarded-for: "[..]);
         fields::put_ip(&mut lines, origin.peer);
@@ -75,8 +75,8 @@ pub struct Origin<'a> {
     pub trusted_hops: u8,
     /// Does a trace begin here?
     pub begin_traces: bool,
-    /// How its connection was introduced last.
-    pub introduced: &'a RefCell<Option<Introduced>>,
+    /// What the last request of its connection told the backend of its client; `None`: there was none.
+    pub forwarded: &'a RefCell<Option<ForwardedFields>>,
 }
 
 impl<'a> PreparedCall<'a> {
@@ -141,11 +141,11 @@ impl<'a> PreparedCall<'a> {
         }
         self.drop = self.drop.and(OURS);
         let authority = self.head.authority_bytes();
-        let mut introduced = origin.introduced.borrow_mut();
-        if introduced.as_ref().is_none_or(|known| *known.authority != *authority) {
-            *introduced = Some(Introduced::new(authority, origin));
+        let mut forwarded = origin.forwarded.borrow_mut();
+        if forwarded.as_ref().is_none_or(|known| *known.authority != *authority) {
+            *forwarded = Some(ForwardedFields::new(authority, origin));
         }
-        if let Some(known) = introduced.as_ref() {
+        if let Some(known) = forwarded.as_ref() {
             self.add.extend_from_slice(&known.lines);
         }
     }
