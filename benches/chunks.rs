@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use strop::message::body::Body;
 use strop::message::buf::Buf;
 use strop::message::h1::conn::H1Conn;
 use strop::message::h1::pump::Pump;
@@ -86,7 +87,7 @@ fn pass(bytes: &Rc<Vec<u8>>, framing: Framing) -> (u64, u64) {
         H1Conn::new(Io::Boxed(Box::new(memory)), Buf::default(), None)
     };
     let (from, to) = (conn(bytes), conn(&Rc::default()));
-    let mut body = from.body(framing);
+    let mut body = Body::h1(&from, framing);
     let mut pump = Pump::new(framing, |out| out.extend_from_slice(b"HTTP/1.1 200 OK\r\n\r\n")).gathering();
     let mut sent = Box::pin(poll_fn(|cx| pump.poll(cx, &to, &mut body)));
     let polled = sent.as_mut().poll(&mut Context::from_waker(Waker::noop()));

@@ -301,6 +301,8 @@ impl Control {
         let clock = self.clock(clock::now());
         let now = clock.now;
         self.engine.tell_hour(clock);
+        // The lease may have run out since the last look: who has no duty any more decides about no call.
+        self.shift(now);
         let PendingOrder { order: Order { command, audit }, found, mut rows, answer } = ask;
         if let Some(found) = found.filter(|found| !self.knows(&found.id)) {
             self.told.insert(found.id.clone(), HandedOver::all(&found));

@@ -16,7 +16,7 @@ use super::records::Records;
 use crate::names::{ChannelName, IncidentId};
 use crate::notify::queue::{DeliveryState, Landed, NotificationQueue, Queued};
 use crate::notify::{DeliveryError, Message, MessageKind, Receipt, Sender};
-use crate::reliability::brief::Audience;
+use crate::reliability::brief::{self, Audience};
 use crate::reliability::engine::{Command, Notice, NoticeKind, Page};
 use crate::reliability::escalation::Arrived;
 use crate::reliability::fleet::Duty;
@@ -48,7 +48,7 @@ pub(super) struct Notification {
 impl Notification {
     /// `message` calls whom `page` names: its first fact.
     pub(super) fn call(page: &Page, incident: &Incident, mut message: Message) -> Self {
-        message.facts.insert(0, ("For".to_owned(), page.contacts.join(", ")));
+        message.facts.insert(0, ("For".to_owned(), brief::contacts(&page.contacts)));
         Self { id: format!("{}-call-{}", incident.id, page.number), channel: page.channel.clone(), message }
     }
 

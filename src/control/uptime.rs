@@ -173,6 +173,18 @@ impl Uptime {
         })
     }
 
+    /// Requests of the minutes that `from` and `until` lie in and of those between them; `None`: none were counted, or they lie so far
+    /// back that only whole hours are at hand.
+    pub(super) fn requests(&self, subject: &str, from: At, until: At) -> Option<Counts> {
+        let held = self.subjects.get(subject)?;
+        if held.hours.range(from.minute() / 60..).next().is_some() {
+            return None;
+        }
+        let minutes = held.minutes.range(from.minute()..=until.minute().max(from.minute()));
+        let all = minutes.map(|(_, minute)| minute.counts()).fold(Counts::default(), Counts::plus);
+        (all.total() > 0).then_some(all)
+    }
+
     /// The share of the time between `from` and `now` in which a sidecar was running, 0 to 1: to the minute, at the edges of a
     /// window and at the beginning of this start to the second.
     pub(super) fn watched(&self, subject: &str, from: At, now: At) -> f64 {

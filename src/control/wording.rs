@@ -7,18 +7,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Control;
+use super::Uptime;
 use super::notifier::Notification;
-use crate::config::{self, Config, Until};
+use crate::config::{self, Config, Host, Protocol, Until};
 use crate::notify::{Message, MessageKind};
 use crate::reliability::breaker::{BreakerState, BreakerView, Mode};
 use crate::reliability::brief::{
     Audience, BreakerScene, Brief, ClientFault, Door, EndpointIs, EndpointScene, FailureScene, Occasion,
-    RouteScene, Scene, UpstreamScene,
+    ResourceScene, RouteScene, Scene, UpstreamScene,
 };
 use crate::reliability::engine::Effect;
 use crate::reliability::escalation::{CallCause, Clock, EscalationPolicy};
 use crate::reliability::incident::Incident;
-use crate::reliability::readings::Readings;
+use crate::reliability::readings::{Readings, ResourceReading};
 use crate::runtime::clock::{self, Moment};
 use crate::telemetry::Telemetry;
 use crate::telemetry::labels::SeriesKey;
@@ -47,23 +48,38 @@ pub(super) struct Wording {
     statuses: VecDeque<(Instant, BTreeMap<SeriesKey, StatusCounts>)>,
     /// The last success of each upstream, as of the last look.
     well: BTreeMap<Arc<str>, Option<At>>,
+    /// The machine, as of the last look.
+    machine: Vec<ResourceReading>,
 }
 
 impl Wording {
     pub(super) fn new(registry: Arc<Registry>, telemetry: Arc<Telemetry>) -> Self {
-        let (statuses, well) = (VecDeque::new(), BTreeMap::new());
-        Self { registry, telemetry, door: Door::default(), clear_after: Duration::ZERO, statuses, well }
+        Self {
+            registry,
+            telemetry,
+            door: Door::default(),
+            clear_after: Duration::ZERO,
+            statuses: VecDeque::new(),
+            well: BTreeMap::new(),
+            machine: Vec::new(),
+        }
     }
 
     /// Another config is in force.
     pub(super) fn reconfigure(&mut self, config: &Config) {
-        self.door = door(&config.admin);
+        let heard = config.inbound.as_ref();
+        self.door = Door {
+            hears_pagerduty: heard.is_some_and(|inbound| inbound.pagerduty.is_some()),
+            hears_slack: heard.is_some_and(|inbound| inbound.slack.is_some()),
+            ..door(&config.admin)
+        };
         self.clear_after = config.watch.policy.detect.clear_after;
     }
 
     /// Once a second.
     pub(super) fn look(&mut self, readings: &Readings, moment: Moment) {
         self.well = readings.upstreams.iter().map(|one| (Arc::clone(&one.name), one.last_success)).collect();
+        self.machine.clone_from(&readings.resources);
         let now = moment.instant;
         let due = self.statuses.back().is_none_or(|(at, _)| now.saturating_duration_since(*at) >= EVERY);
         if !due {
@@ -100,6 +116,7 @@ impl Wording {
             backend: world.config.ingress.as_ref().map(|ingress| ingress.upstream.as_str().to_owned()),
             routes,
             upstreams: upstreams.into_iter().map(|one| self.upstream(one, moment, now)).collect(),
+            machine: self.machine.iter().map(resource).collect(),
             clear_after: (!self.clear_after.is_zero()).then_some(self.clear_after),
             door: self.door.clone(),
         }
@@ -167,12 +184,40 @@ impl Wording {
         });
         UpstreamScene {
             name: name.to_owned(),
+            url: by_hand(&upstream.config),
             endpoints: endpoints.collect(),
             failures: failures.collect(),
             last_success: self.well.get(name).copied().flatten(),
             breaker: (upstream.config.breaker.mode != Mode::Off).then(|| breaker(&view, moment.instant, at)),
         }
     }
+}
+
+fn resource(reading: &ResourceReading) -> ResourceScene {
+    let which = if reading.which.is_empty() { String::new() } else { format!(":{}", reading.which) };
+    let service = format!("{}{which}", reading.what.label());
+    ResourceScene { service, used: reading.used, at: reading.sampled }
+}
+
+/// Where a person asks it by hand: its first endpoint by the name that TLS verifies, at the path of its checks.
+fn by_hand(config: &config::UpstreamConfig) -> Option<String> {
+    let first = config.endpoints.first()?;
+    let server_name = config.tls.as_ref().map(|tls| tls.server_name.as_deref());
+    if server_name.is_none() && config.protocol == Protocol::H2 {
+        return None;
+    }
+    let host = match (server_name.flatten(), &first.host) {
+        (Some(name), _) => name.to_owned(),
+        (None, Host::Name(name)) => name.text.clone(),
+        (None, Host::Address(IpAddr::V6(ip))) => format!("[{ip}]"),
+        (None, Host::Address(IpAddr::V4(ip))) => ip.to_string(),
+    };
+    let (scheme, usual) = if server_name.is_some() { ("https", 443) } else { ("http", 80) };
+    let port = if first.port == usual { String::new() } else { format!(":{}", first.port) };
+    // In a shell, other letters would have to be quoted.
+    let plain = |path: &&str| path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-~%".contains(c));
+    let path = config.health.as_ref().and_then(|health| health.path.as_deref()).filter(plain).unwrap_or("/");
+    Some(format!("{scheme}://{host}{port}{path}"))
 }
 
 fn breaker(view: &BreakerView, now: Instant, at: impl Fn(Instant) -> At) -> BreakerScene {
@@ -209,14 +254,15 @@ fn percentiles(summary: &Summary) -> Option<[Duration; 3]> {
 fn door(admin: &config::AdminConfig) -> Door {
     let token_file = admin.token_file.clone();
     if let Some(base) = &admin.public_url {
-        return Door { base: base.clone(), public: true, token_file };
+        return Door { base: base.clone(), public: true, token_file, ..Door::default() };
     }
     let ip = match admin.listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };
-    Door { base: format!("http://{}", SocketAddr::new(ip, admin.listen.port())), public: false, token_file }
+    let base = format!("http://{}", SocketAddr::new(ip, admin.listen.port()));
+    Door { base, token_file, ..Door::default() }
 }
 
 /// The messages of one moment.
@@ -224,6 +270,7 @@ pub(super) struct MessageWriter<'a> {
     pub(super) scene: Scene,
     pub(super) policy: &'a EscalationPolicy,
     pub(super) clock: Clock,
+    pub(super) uptime: &'a Uptime,
 }
 
 impl MessageWriter<'_> {
@@ -236,12 +283,23 @@ impl MessageWriter<'_> {
         call: Option<CallCause>,
     ) -> Message {
         let next = incident.escalation.ahead(self.policy, incident.assignee.as_deref(), self.clock);
-        let brief = Brief::of(incident, &self.scene, &Occasion { audience, call, next });
+        let brief = Brief::of(
+            incident,
+            &self.scene,
+            &Occasion { audience, call, next, in_all: self.in_all(incident) },
+        );
         let door = &self.scene.door;
         let link = format!("{}/api/v2/sre/incidents/{}", door.base, incident.id);
         // What is behind it is for those who act.
         let link = (door.public && audience == Audience::Called).then_some(link);
         Message { link, ..Message::about(incident, brief, kind, self.scene.at) }
+    }
+
+    /// Failed requests and all, of the minutes in which it lasted.
+    fn in_all(&self, incident: &Incident) -> Option<(u64, u64)> {
+        let until = incident.clocks.recovered.or(incident.clocks.closed)?;
+        let counts = self.uptime.requests(&incident.key.service, incident.clocks.began, until)?;
+        Some((counts.bad, counts.total()))
     }
 }
 
@@ -256,6 +314,7 @@ impl Control {
             scene: self.wording.scene(moment, self.observer.at(moment), self.records.member()),
             policy: &self.engine.policy().escalation,
             clock: self.clock(moment),
+            uptime: &self.uptime,
         };
         let mut notifications = Vec::new();
         for effect in told {

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use super::h1::conn::H1Conn;
 use super::memory::{CutReason, MemoryBudget};
 use crate::reliability::overload::Pace;
 
@@ -23,6 +22,12 @@ use crate::reliability::overload::Pace;
 const STEP: usize = 16 * 1024;
 /// What the kernel may hold for a stalled connection where nobody has said it, in bytes: about what Linux begins with.
 const SOCKET: usize = 128 * 1024;
+
+/// What can be ended with a reset, so that the peer can tell that what it was sent is not whole.
+pub trait Abort: std::fmt::Debug {
+    /// Closes with a reset.
+    fn abort(&self);
+}
 
 /// What one client connection holds, and whether it goes on.
 #[derive(Debug)]
@@ -41,7 +46,7 @@ pub struct Account {
     pool: Cell<usize>,
     cut: Cell<Option<CutReason>>,
     waker: RefCell<Option<Waker>>,
-    conn: RefCell<Weak<H1Conn>>,
+    conn: RefCell<Option<Weak<dyn Abort>>>,
     /// What a look at it saw last: bytes that had moved, and since when they have not moved on by what it holds.
     seen: Cell<(u64, Option<Instant>)>,
 }
@@ -118,8 +123,9 @@ impl Account {
     }
 
     /// Its connection, to be reset when it is ended.
-    pub fn watch(&self, conn: &Rc<H1Conn>) {
-        self.conn.replace(Rc::downgrade(conn));
+    pub fn watch<C: Abort + 'static>(&self, conn: &Rc<C>) {
+        let conn: Weak<dyn Abort> = Rc::<C>::downgrade(conn);
+        self.conn.replace(Some(conn));
     }
 
     /// What keeps its exchange: `awaited`: the client, to read or to send; `stalled`: a side that does not read, while the
@@ -309,7 +315,7 @@ impl<F: Future<Output = ()>> Future for Charged<F> {
         let _before = PreviousAccount(CURRENT.with(|current| current.replace(Some(Rc::clone(&account)))));
         if account.cut.get().is_some() {
             // A reset frees what the kernel holds for it; an orderly close would wait for a client that does not read.
-            if let Some(conn) = account.conn.borrow().upgrade() {
+            if let Some(conn) = account.conn.borrow().as_ref().and_then(Weak::upgrade) {
                 conn.abort();
             }
             self.task = None;

@@ -12,36 +12,15 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::h1::Malformed;
-use super::h1::pump::PumpError;
+use super::h1::conn::H1Conn;
 use super::h1::reader::BodyReader;
-use super::h1::upload::Upload;
 use super::h2::Streamed;
 use super::head::{Framing, HeadStore};
 use super::kept::{KeptBody, KeptRoom, LONGEST};
 
-/// Why a body ended before its end.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    /// Its framing is wrong.
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    /// Its connection ended or broke.
-    #[error("the connection ended within the body")]
-    Broken(#[source] std::io::Error),
-    /// Its HTTP/2 stream was reset.
-    #[error("the stream was reset")]
-    Reset,
-    /// It is longer than its route allows.
-    #[error("the body is longer than the limit")]
-    TooLong,
-    /// Nothing came for too long.
-    #[error("nothing came for too long")]
-    Idle,
-    /// The request that it answers broke off while it was still being sent.
-    #[error("the request broke off")]
-    Request,
-}
+mod error;
+
+pub use error::BodyError;
 
 enum BodyKind {
     Empty,
@@ -122,10 +101,6 @@ pub struct Body {
     allowed: u64,
     /// Bytes that passed.
     passed: u64,
-    /// The request that this body answers, while it is still being sent.
-    upload: Option<Box<Upload>>,
-    /// Bytes of that request's body that have left, once it is no longer being sent.
-    uploaded: u64,
     /// While it may have to be sent again.
     copy: Option<Copy>,
 }
@@ -147,9 +122,14 @@ impl Body {
         Self::of(if bytes.is_empty() { BodyKind::Empty } else { BodyKind::Full(bytes) })
     }
 
-    /// Read from an HTTP/1.1 connection.
-    pub fn h1(reader: BodyReader) -> Self {
-        Self::of(BodyKind::H1(reader))
+    /// The body that follows a head just read from `conn`, framed as the head said.
+    pub fn h1(conn: &Rc<H1Conn>, framing: Framing) -> Self {
+        match framing {
+            Framing::None | Framing::Stream | Framing::Length(0) => Self::empty(),
+            Framing::Length(_) | Framing::Chunked | Framing::UntilClose => {
+                Self::of(BodyKind::H1(BodyReader::new(Rc::clone(conn), framing)))
+            }
+        }
     }
 
     /// Read from an HTTP/2 stream.
@@ -158,32 +138,12 @@ impl Body {
     }
 
     fn of(kind: BodyKind) -> Self {
-        Self { kind, allowed: u64::MAX, passed: 0, upload: None, uploaded: 0, copy: None }
+        Self { kind, allowed: u64::MAX, passed: 0, copy: None }
     }
 
     /// No more than `bytes` may come.
     pub fn limit(&mut self, bytes: u64) {
         self.allowed = bytes;
-    }
-
-    /// The request that this body answers. One that is not sent in whole yet is moved on whenever this body is polled:
-    /// the answer began before its request had ended.
-    pub fn answers(&mut self, upload: Upload) {
-        if upload.is_done() {
-            self.uploaded = upload.passed();
-        } else {
-            self.upload = Some(Box::new(upload));
-        }
-    }
-
-    /// Bytes that have left of the body of the request that this body answers.
-    pub fn uploaded(&self) -> u64 {
-        self.upload.as_ref().map_or(self.uploaded, |upload| upload.passed())
-    }
-
-    /// Is the request that this body answers still being sent?
-    pub fn carries(&self) -> bool {
-        self.upload.is_some()
     }
 
     /// From now on what is used up is kept, up to `limit` bytes of `room`, until [`Self::let_go`]. Not of a body that has
@@ -260,20 +220,6 @@ impl Body {
         }
     }
 
-    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
-        let Some(upload) = &mut self.upload else { return Ok(()) };
-        match upload.poll(cx) {
-            Poll::Pending => Ok(()),
-            Poll::Ready(Err(PumpError::Source(_))) => Err(BodyError::Request),
-            // A sink that breaks: the upstream does not want the rest; its answer is still worth having.
-            Poll::Ready(Ok(()) | Err(PumpError::Sink(_))) => {
-                self.uploaded = upload.passed();
-                self.upload = None;
-                Ok(())
-            }
-        }
-    }
-
     /// How it is framed, as far as that is known before it is read.
     pub fn framing(&self) -> Framing {
         match (&self.copy, &self.kind) {
@@ -304,7 +250,6 @@ impl Body {
 
     /// Waits until [`Self::data`] has bytes; the number of them, or 0 at the end.
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, BodyError>> {
-        self.poll_upload(cx)?;
         let there = match self.copy.as_ref().map_or(0, |copy| copy.rest().len()) {
             0 => ready!(self.kind.poll_data(cx))?,
             again => again,

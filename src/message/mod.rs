@@ -1,8 +1,8 @@
 //! An HTTP message as bytes: a [`head`] that can be looked at and edited, a [`body`] with an end.
 //!
 //! Everything above this module (the gateway, the fallbacks, the access log) sees these two and nothing of the
-//! codec beneath: [`h1`] is our own HTTP/1.1, HTTP/2 is hyper's, joined in [`h2`]. [`templates`] compares paths. Knows
-//! no upstream, no route and no configuration.
+//! codec beneath: [`h1`] is our own HTTP/1.1 over a [`stream`] of bytes, HTTP/2 is hyper's, joined in [`h2`]. [`templates`]
+//! compares paths. Knows no upstream, no route and no configuration.
 
 pub mod account;
 pub mod body;
@@ -19,4 +19,5 @@ pub mod memory;
 pub mod path;
 pub mod scratch;
 pub mod store;
+pub mod stream;
 pub mod templates;

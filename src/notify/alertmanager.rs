@@ -95,7 +95,7 @@ pub(super) fn alerts(message: &Message, now: u64, interval: Duration) -> Value {
         "startsAt": stamp(message.started_at),
         "endsAt": stamp(ends_at(message, now, interval)),
     });
-    if let Some(link) = message.safe_link() {
+    if let Some(link) = message.open_link() {
         alert["generatorURL"] = json!(link);
     }
     json!([alert])
@@ -108,7 +108,8 @@ fn sections(message: &Message) -> impl Iterator<Item = (&'static str, String, Op
             Part::Evidence => "description",
             Part::Done | Part::Next | Part::Look | Part::Acknowledge | Part::Other => section.part.label(),
         };
-        (name, section.lines.join("\n"), section.command.as_deref())
+        let lines: Vec<&str> = section.lines.iter().chain(&section.command).map(String::as_str).collect();
+        (name, lines.join("\n"), section.command.as_deref())
     })
 }
 
@@ -159,25 +160,35 @@ pub(super) fn summed(
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::tests::{incident, outage};
+    use super::super::message::tests::{calls, incident, outage};
     use super::*;
-    use crate::reliability::brief::story;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
     fn an_outage_is_told_in_annotations_and_its_labels_stay() {
-        for (name, told) in [("critical", story::critical()), ("low", story::low())] {
-            let all = outage(told);
-            let all: Vec<Value> = all
-                .iter()
-                .map(|(name, one)| json!({ "is": name, "alerts": alerts(one, one.at, MINUTE) }))
-                .collect();
-            let text = serde_json::to_string_pretty(&all).expect("JSON");
-            insta::assert_snapshot!(format!("alertmanager_{name}"), text);
-            let labels: Vec<&Value> = all.iter().map(|one| &one["alerts"][0]["labels"]).collect();
-            assert!(labels.iter().all(|one| *one == labels[0]), "one alert from beginning to end");
+        let all: Vec<Value> = calls()
+            .iter()
+            .map(|(name, one)| json!({ "is": name, "alerts": alerts(one, one.at, MINUTE) }))
+            .collect();
+        insta::assert_snapshot!("alertmanager", serde_json::to_string_pretty(&all).expect("JSON"));
+        for story in ["critical", "low"] {
+            let own = |one: &&Value| one["is"].as_str().is_some_and(|name| name.starts_with(story));
+            let labels: Vec<&Value> = all.iter().filter(own).map(|one| &one["alerts"][0]["labels"]).collect();
+            assert!(
+                labels.len() > 3 && labels.iter().all(|one| *one == labels[0]),
+                "one alert from beginning to end"
+            );
         }
+    }
+
+    #[test]
+    fn how_to_take_it_stands_with_its_command() {
+        let told = alerts(&outage("high, called"), 0, MINUTE);
+        let annotations = &told[0]["annotations"];
+        let take = annotations["acknowledge"].as_str().expect("text");
+        assert!(take.ends_with(annotations["command"].as_str().expect("text")), "{take}");
+        assert!(told[0]["generatorURL"].is_null(), "it would ask for a token");
     }
 
     #[test]

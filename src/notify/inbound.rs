@@ -18,7 +18,7 @@ const WINDOW: u64 = 300;
 /// Characters of a name that are kept.
 const NAME: usize = 100;
 /// The `action_id` of a button whose `value` is the name of an incident.
-const BUTTON: &str = "strop_ack";
+pub(super) const BUTTON: &str = "strop_ack";
 
 /// Which incident is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]

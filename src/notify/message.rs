@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::reliability::brief::Brief;
+use crate::reliability::brief::{Brief, bound};
 use crate::reliability::incident::Incident;
 pub use crate::reliability::rule::Severity;
 use crate::runtime::clock;
@@ -124,24 +124,21 @@ impl Message {
         }
     }
 
-    /// For subjects: `[critical] stripe: taken by ann: is down`. Severity and service first, whatever happened.
+    /// For subjects: `[critical] stripe is down (since 02:14 UTC)`. How bad and how far first, whatever happened.
     pub fn headline(&self) -> String {
+        if !self.brief.headline.is_empty() {
+            return line(&self.brief.headline);
+        }
         let known = match self.kind {
             MessageKind::Trigger => "",
-            MessageKind::Acknowledge => "acknowledged",
-            MessageKind::Update => "update",
-            MessageKind::Resolve => "resolved",
-            MessageKind::Test => "test",
+            MessageKind::Acknowledge => "acknowledged: ",
+            MessageKind::Update => "update: ",
+            MessageKind::Resolve => "resolved: ",
+            MessageKind::Test => "test: ",
         };
-        let state = match self.brief.status.as_str() {
-            "" => known,
-            "open" => "",
-            status => status,
-        };
-        let state = if state.is_empty() { String::new() } else { format!("{state}: ") };
         let (severity, service) = (self.severity.label(), &self.service);
         let named = self.title.strip_prefix(service.as_str()).and_then(|rest| rest.strip_prefix(' '));
-        line(&format!("[{severity}] {service}: {state}{}", named.unwrap_or(&self.title)))
+        line(&format!("[{severity}] {service}: {known}{}", named.unwrap_or(&self.title)))
     }
 
     /// The first line; of a message without one, the headline.
@@ -149,16 +146,20 @@ impl Message {
         if self.brief.lead.is_empty() { self.headline() } else { line(&self.brief.lead) }
     }
 
-    /// Six hex digits of red, green and blue.
-    pub(super) fn colour(&self) -> &'static str {
+    /// Its colours.
+    pub(super) fn tone(&self) -> Tone {
         match (self.kind, self.severity) {
-            (MessageKind::Resolve, _) => "2e7d32",
-            (MessageKind::Test, _) => "757575",
-            (_, Severity::Critical) => "c62828",
-            (_, Severity::High) => "e65100",
-            (_, Severity::Medium) => "f9a825",
-            (_, Severity::Low) => "1565c0",
+            (MessageKind::Resolve, _) => Tone::Well,
+            (MessageKind::Test, _) => Tone::Test,
+            (MessageKind::Acknowledge, _) => Tone::Taken,
+            _ if self.brief.well => Tone::Well,
+            (_, severity) => Tone::Rated(severity),
         }
+    }
+
+    /// The link, if whoever reads it can open it in a browser.
+    pub(super) fn open_link(&self) -> Option<&str> {
+        self.safe_link().filter(|_| self.brief.ways.browser)
     }
 
     /// The link, if it is one that may be clicked.
@@ -169,6 +170,84 @@ impl Message {
         };
         self.link.as_deref().filter(plain)
     }
+}
+
+/// What the colours of a message say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    /// Something is the matter, so bad.
+    Rated(Severity),
+    /// Somebody has it.
+    Taken,
+    /// All is well again.
+    Well,
+    /// Nothing is the matter.
+    Test,
+}
+
+impl Tone {
+    /// All of them.
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 7] = [
+        Self::Rated(Severity::Critical),
+        Self::Rated(Severity::High),
+        Self::Rated(Severity::Medium),
+        Self::Rated(Severity::Low),
+        Self::Taken,
+        Self::Well,
+        Self::Test,
+    ];
+
+    /// Six hex digits of red, green and blue, for white letters on it and for it on white.
+    pub(super) fn colour(self) -> &'static str {
+        match self {
+            Self::Rated(Severity::Critical) => "c62828",
+            Self::Rated(Severity::High) => "b23c00",
+            Self::Rated(Severity::Medium) => "8a5a00",
+            Self::Rated(Severity::Low) => "1565c0",
+            Self::Taken => "6a1b9a",
+            Self::Well => "2e7d32",
+            Self::Test => "616161",
+        }
+    }
+}
+
+/// A part of a sentence.
+pub(super) enum Span<'a> {
+    /// Words.
+    Said(&'a str),
+    /// What is to be typed.
+    Typed(&'a str),
+}
+
+/// What stands between backticks is to be typed; one that has no other is a letter.
+pub(super) fn spans(sentence: &str) -> Vec<Span<'_>> {
+    if !sentence.matches('`').count().is_multiple_of(2) {
+        return vec![Span::Said(sentence)];
+    }
+    let span = |(at, text)| if at % 2 == 0 { Span::Said(text) } else { Span::Typed(text) };
+    let parts = sentence.split('`').enumerate().filter(|(_, text)| !text.is_empty());
+    parts.map(span).collect()
+}
+
+/// The sentence where nothing shows what is to be typed; numbers keep their units.
+pub(super) fn plain(sentence: &str) -> String {
+    let text = |span| match span {
+        Span::Said(text) => bound(text),
+        Span::Typed(text) => text.to_owned(),
+    };
+    spans(sentence).into_iter().map(text).collect()
+}
+
+/// A moment of a [`Message`] for people: `27 Nov 2026, 02:14 UTC`.
+pub(super) fn minute(millis: u64) -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let stamp = stamp(millis);
+    let of = |range: std::ops::Range<usize>| stamp.get(range).unwrap_or_default();
+    let month = of(5..7).parse::<usize>().ok().and_then(|month| MONTHS.get(month.wrapping_sub(1)));
+    let day = of(8..10).trim_start_matches('0');
+    format!("{day} {} {}, {} UTC", month.unwrap_or(&""), of(0..4), of(11..16))
 }
 
 /// A moment of a [`Message`] as RFC 3339 in UTC.
@@ -206,7 +285,7 @@ pub(super) fn fit(text: &str, most: usize) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::reliability::brief::story;
+    use crate::reliability::brief::{Audience, story};
 
     /// An incident as the engine would tell it, with characters that somebody must escape.
     pub(in crate::notify) fn incident(kind: MessageKind) -> Message {
@@ -233,29 +312,40 @@ pub(super) mod tests {
         }
     }
 
-    /// The messages of an outage, each with its name in the story.
-    pub(in crate::notify) fn outage(told: Vec<story::StoryMoment>) -> Vec<(&'static str, Message)> {
-        use crate::reliability::brief::Audience;
+    /// The messages of all stories, each with its name.
+    pub(in crate::notify) fn outages() -> Vec<(&'static str, Message)> {
         use crate::reliability::incident::State;
         let message = |told: story::StoryMoment| {
-            let kind = match (told.brief.audience, told.incident.state) {
-                (_, State::Acknowledged) => MessageKind::Acknowledge,
-                (_, State::Resolved) => MessageKind::Resolve,
-                (Audience::Called, _) => MessageKind::Trigger,
-                (Audience::Stakeholders, _) => MessageKind::Update,
+            let kind = match told.incident.state {
+                _ if told.calls => MessageKind::Trigger,
+                State::Acknowledged => MessageKind::Acknowledge,
+                State::Resolved | State::Cleared => MessageKind::Resolve,
+                State::Suspected | State::Open | State::Mitigating | State::Monitoring | State::Reviewed => {
+                    MessageKind::Update
+                }
             };
             let message = Message::about(&told.incident, told.brief, kind, told.at);
             let link = format!("https://strop.shop.example/api/v2/sre/incidents/{}", message.incident_id);
-            let acts = message.brief.audience == Audience::Called;
-            let link = (acts && message.severity == Severity::Critical).then_some(link);
+            let link = (message.brief.audience == Audience::Called && message.severity > Severity::Medium)
+                .then_some(link);
             (told.name, Message { link, instance: "pod-7".to_owned(), ..message })
         };
-        told.into_iter().map(message).collect()
+        story::all().into_iter().map(message).collect()
+    }
+
+    /// Those of them that reach who is called: pagers get no others.
+    pub(in crate::notify) fn calls() -> Vec<(&'static str, Message)> {
+        outages().into_iter().filter(|(_, one)| one.brief.audience == Audience::Called).collect()
+    }
+
+    /// The one of that name.
+    pub(in crate::notify) fn outage(name: &str) -> Message {
+        outages().into_iter().find(|(known, _)| *known == name).expect("it is told").1
     }
 
     /// What people write who want to break out of where it stands: a message all of whose texts are that.
     pub(in crate::notify) fn hostile(text: &str) -> Message {
-        use crate::reliability::brief::{Audience, Part, Section};
+        use crate::reliability::brief::{Part, Section, Ways};
         let text = || text.to_owned();
         let section = Section { part: Part::Evidence, lines: vec![text()], command: Some(text()) };
         let facts = vec![(text(), text())];
@@ -263,9 +353,12 @@ pub(super) mod tests {
             audience: Audience::Called,
             status: text(),
             title: text(),
+            headline: text(),
             lead: text(),
             facts: facts.clone(),
             sections: vec![section],
+            ways: Ways { pagerduty: true, slack: true, browser: true },
+            well: false,
         };
         Message {
             incident_id: text(),
@@ -289,10 +382,34 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_subject_begins_with_severity_and_service_and_says_how_far_it_is() {
-        let all = outage(story::critical()).into_iter().chain(outage(story::low()));
-        let headlines: Vec<String> = all.map(|(name, one)| format!("{name}: {}", one.headline())).collect();
+    fn a_subject_says_how_bad_and_how_far_it_is_and_never_that_what_is_over_goes_on() {
+        let headlines: Vec<String> =
+            outages().iter().map(|(name, one)| format!("{name}: {}", one.headline())).collect();
+        for (_, one) in outages().iter().filter(|(_, one)| one.brief.well && one.kind == MessageKind::Resolve)
+        {
+            let told = one.headline();
+            assert!(told.contains(" was ") || told.contains(" were ") || told.contains(" seemed "), "{told}");
+        }
         insta::assert_snapshot!("headlines", headlines.join("\n"));
+    }
+
+    #[test]
+    fn what_is_to_be_typed_is_known_by_its_backticks_and_a_lone_one_is_a_letter() {
+        let told = |sentence: &str| {
+            let tell = |span| match span {
+                Span::Said(text) => format!("said {text}"),
+                Span::Typed(text) => format!("typed {text}"),
+            };
+            spans(sentence).into_iter().map(tell).collect::<Vec<_>>()
+        };
+        assert_eq!(told("run `ls -l` or `df`"), ["said run ", "typed ls -l", "said  or ", "typed df"]);
+        assert_eq!(told("a ` b"), ["said a ` b"]);
+        assert_eq!(plain("for 5 s: `sleep 5 s`"), "for 5\u{a0}s: sleep 5 s");
+    }
+
+    #[test]
+    fn a_moment_is_short_for_people() {
+        assert_eq!([0, 1_795_745_683_000].map(minute), ["1 Jan 1970, 00:00 UTC", "27 Nov 2026, 02:14 UTC"]);
     }
 
     #[test]

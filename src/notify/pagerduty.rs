@@ -5,10 +5,11 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 
-use super::message::{Message, MessageKind, Severity, fit, line, stamp};
+use super::message::{Message, MessageKind, Severity, fit, line, plain, stamp};
 use super::sign::short;
 use super::wire::Post;
 use crate::config::channels::WebUrl;
+use crate::reliability::brief::{Part, Section};
 
 /// Characters of `dedup_key`.
 const KEY: usize = 255;
@@ -57,28 +58,44 @@ pub(super) fn event(message: &Message, routing_key: &str) -> Value {
     if action == "trigger" {
         event["payload"] = payload(message);
         event["client"] = json!("Strop");
-        if let Some(link) = message.safe_link().filter(|link| link.len() <= LINK) {
+        if let Some(link) = message.open_link().filter(|link| link.len() <= LINK) {
             event["client_url"] = json!(link);
-            event["links"] = json!([{ "href": link, "text": "Incident, timeline and evidence" }]);
+            event["links"] = json!([{ "href": link, "text": "Incident, timeline and evidence (JSON)" }]);
         }
     }
     event
 }
 
-/// Sections first, each a list of sentences, then names and values.
+/// Shown in the order of their names, whatever the order in JSON: they are numbered. Each is one text with line breaks, for a list would
+/// be shown as JSON, and a command in it with backslashes.
 fn details(message: &Message) -> Map<String, Value> {
-    let mut details = Map::new();
-    for section in message.brief.sections.iter().take(SECTIONS) {
-        let lines = section.lines.iter().take(LINES).chain(&section.command);
-        let lines: Vec<String> = lines.map(|line| fit(line, FACT)).collect();
-        details.insert(section.part.title(message.brief.audience).to_owned(), json!(lines));
+    let mut told: Vec<(String, String)> = Vec::new();
+    for section in message.brief.in_order().take(SECTIONS) {
+        let click = click(message, section).map(str::to_owned);
+        // The first line of how to take it says what the click says.
+        let lines = section.lines.iter().skip(usize::from(click.is_some())).take(LINES);
+        let lines: Vec<String> = click.into_iter().chain(lines.map(|line| plain(&fit(line, FACT)))).collect();
+        told.push((section.part.title(message.brief.audience).to_owned(), lines.join("\n")));
+        let command = section.command.as_ref();
+        told.extend(command.map(|command| ("Command".to_owned(), fit(command, FACT))));
     }
-    details.insert("Incident".to_owned(), json!(fit(&message.incident_id, FACT)));
-    details.insert("Told by".to_owned(), json!(fit(&message.instance, FACT)));
-    for (name, value) in message.facts.iter().take(FACTS) {
-        details.insert(fit(name, 64), json!(fit(value, FACT)));
-    }
-    details
+    let fact = |(name, value): &(String, String)| format!("{}: {}", fit(name, 64), plain(&fit(value, FACT)));
+    let mut facts: Vec<String> = message.facts.iter().take(FACTS).map(fact).collect();
+    facts.push(format!("Incident: {}", fit(&message.incident_id, FACT)));
+    facts.push(format!("Written by: {}", fit(&message.instance, FACT)));
+    told.push(("In short".to_owned(), facts.join("\n")));
+    let numbered = told.into_iter().enumerate();
+    numbered.map(|(at, (name, text))| (format!("{:02} {name}", at + 1), json!(text))).collect()
+}
+
+/// What a click in PagerDuty does to Strop: whoever is woken finds that button first.
+fn click(message: &Message, section: &Section) -> Option<&'static str> {
+    let told = if message.brief.ways.pagerduty {
+        "Press Acknowledge here: Strop then calls nobody else."
+    } else {
+        "To acknowledge it here does not end Strop's calls; the command below does."
+    };
+    (section.part == Part::Acknowledge).then_some(told)
 }
 
 fn payload(message: &Message) -> Value {
@@ -114,30 +131,48 @@ pub(super) fn post<'a>(url: &'a WebUrl, routing_key: &'a SecretString, message: 
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::tests::{hostile, incident, outage};
+    use super::super::message::tests::{calls, hostile, incident, outage};
     use super::*;
-    use crate::reliability::brief::story;
 
     #[test]
     fn an_outage_is_told_as_the_api_documents() {
-        for (name, told) in [("critical", story::critical()), ("low", story::low())] {
-            let all: Vec<Value> = outage(told)
-                .iter()
-                .map(|(name, one)| json!({ "is": name, "event": event(one, "R0") }))
-                .collect();
-            let text = serde_json::to_string_pretty(&all).expect("JSON");
-            insta::assert_snapshot!(format!("pagerduty_{name}"), text);
-        }
+        let all: Vec<Value> =
+            calls().iter().map(|(name, one)| json!({ "is": name, "event": event(one, "R0") })).collect();
+        insta::assert_snapshot!("pagerduty", serde_json::to_string_pretty(&all).expect("JSON"));
     }
 
     #[test]
     fn what_a_phone_reads_out_says_what_fails_since_when_how_bad_and_for_whom() {
-        let called =
-            outage(story::critical()).into_iter().find(|(name, _)| *name == "called").expect("told").1;
-        let summary = event(&called, "R0")["payload"]["summary"].as_str().expect("text").to_owned();
-        for part in ["Critical", "stripe is down", "02:14:07 UTC", "41 of 55 requests"] {
+        let told = event(&outage("critical, called"), "R0");
+        let summary = told["payload"]["summary"].as_str().expect("text");
+        for part in ["Critical", "stripe is down", "02:14:07 UTC", "26 of 43 requests of route checkout"] {
             assert!(summary.contains(part), "{part} is missing: {summary}");
         }
+        assert!(summary.is_ascii(), "a text message of other letters has room for half of it: {summary}");
+    }
+
+    #[test]
+    fn details_are_read_in_their_order_and_a_command_can_be_copied() {
+        for (name, click) in
+            [("critical, called", "Press Acknowledge here"), ("high, called", "does not end")]
+        {
+            let told = event(&outage(name), "R0");
+            let details = told["payload"]["custom_details"].as_object().expect("an object");
+            let mut keys: Vec<&String> = details.keys().collect();
+            keys.sort();
+            assert_eq!(keys[..3], ["01 How to take it", "02 Command", "03 What was seen"], "{name}");
+            assert!(details.values().all(Value::is_string), "{details:#?}");
+            let take = details["01 How to take it"].as_str().expect("text");
+            assert!(take.lines().next().expect("a line").contains(click), "{name}: {take}");
+            assert!(details["02 Command"].as_str().expect("text").starts_with("curl -X POST https://"));
+        }
+    }
+
+    #[test]
+    fn nothing_leads_a_browser_to_what_asks_for_a_token() {
+        let told = event(&outage("high, called"), "R0");
+        assert!(told["links"].is_null() && told["client_url"].is_null(), "{told:#}");
+        assert!(event(&outage("critical, called"), "R0")["client_url"].is_string());
     }
 
     #[test]

@@ -12,16 +12,19 @@
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-use super::message::{Message, MessageKind, Severity, fit, stamp};
+use super::inbound::BUTTON;
+use super::message::{Message, Severity, Span, Tone, fit, minute, spans};
 use super::wire::Post;
 use crate::config::channels::WebUrl;
-use crate::reliability::brief::{Audience, Section};
+use crate::reliability::brief::{Audience, Part, Section, bound};
 
 const TEXT: usize = 3_000;
 const FIELDS: usize = 10;
 const FIELD: usize = 2_000;
 /// Of `text`, which Slack cuts at 40,000.
 const PLAIN: usize = 12_000;
+/// Of the value of a button.
+const VALUE: usize = 2_000;
 /// Sections of one message; a message takes 50 blocks.
 const SECTIONS: usize = 8;
 
@@ -56,15 +59,23 @@ fn escaped(text: &str, most: usize) -> String {
     out
 }
 
-/// A sentence whose addresses can be clicked.
+/// A sentence whose addresses can be clicked and whose commands can be copied.
 fn sentence(text: &str, most: usize) -> String {
-    let words = text.split(' ').map(|word| match web(word) {
+    let word = |word: &str| match web(word) {
         Some(address) => format!("<{}>", address.replace('&', "&amp;")),
         None => escaped(word, most),
-    });
-    let told = words.collect::<Vec<_>>().join(" ");
+    };
+    let span = |span| match span {
+        Span::Said(text) => bound(text).split(' ').map(word).collect::<Vec<_>>().join(" "),
+        Span::Typed(text) => format!("`{}`", typed(text)),
+    };
+    let told: String = spans(text).into_iter().map(span).collect();
     // Cut only what is too long: a link is not to be cut in two.
     if told.chars().count() > most { escaped(text, most) } else { told }
+}
+
+fn typed(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn web(word: &str) -> Option<&str> {
@@ -75,18 +86,18 @@ fn web(word: &str) -> Option<&str> {
 
 /// A command as it is typed.
 fn code(command: &str) -> String {
-    let plain = command.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    format!("```{}```", fit(&plain, TEXT / 2).replace('`', "ˋ"))
+    format!("```{}```", fit(&typed(command), TEXT / 2).replace('`', "ˋ"))
 }
 
 fn mark(message: &Message) -> &'static str {
-    match (message.kind, message.severity) {
-        (MessageKind::Resolve, _) => ":large_green_circle:",
-        (MessageKind::Test, _) => ":white_circle:",
-        (_, Severity::Critical) => ":red_circle:",
-        (_, Severity::High) => ":large_orange_circle:",
-        (_, Severity::Medium) => ":large_yellow_circle:",
-        (_, Severity::Low) => ":large_blue_circle:",
+    match message.tone() {
+        Tone::Well => ":large_green_circle:",
+        Tone::Test => ":white_circle:",
+        Tone::Taken => ":eyes:",
+        Tone::Rated(Severity::Critical) => ":red_circle:",
+        Tone::Rated(Severity::High) => ":large_orange_circle:",
+        Tone::Rated(Severity::Medium) => ":large_yellow_circle:",
+        Tone::Rated(Severity::Low) => ":large_blue_circle:",
     }
 }
 
@@ -111,28 +122,48 @@ fn section(message: &Message, section: &Section) -> Value {
     json!({ "type": "section", "text": marked(text) })
 }
 
+/// Slack shows a moment to each reader by the reader's own clock.
 fn foot(message: &Message) -> Value {
     let by = match message.brief.audience {
-        Audience::Called => format!(" · told by {}", escaped(&message.instance, 200)),
+        Audience::Called => {
+            let [id, by] = [&message.incident_id, &message.instance].map(|text| escaped(text, 200));
+            format!("{id} · written by {by} · ")
+        }
         Audience::Stakeholders => String::new(),
     };
-    let id = escaped(&message.incident_id, 200);
-    let mut parts = vec![marked(format!("{id}{by} · {}", stamp(message.at)))];
-    if let Some(link) = message.safe_link().filter(|link| link.len() < TEXT / 2) {
-        parts.push(marked(format!("<{}|Incident>", link.replace('&', "&amp;"))));
+    let utc = minute(message.at);
+    let own = format!("<!date^{}^{{date_short}}, {{time}}|{utc}>", message.at / 1_000);
+    let mut parts = vec![marked(format!("{by}{utc} (by your clock {own})"))];
+    if let Some(link) = message.open_link().filter(|link| link.len() < TEXT / 2) {
+        parts.push(marked(format!("<{}|Incident (JSON)>", link.replace('&', "&amp;"))));
     }
     json!({ "type": "context", "elements": parts })
 }
 
+/// What takes it with a click, where the answer to that is heard.
+fn button(message: &Message) -> Option<Value> {
+    let fits = (1..=VALUE).contains(&message.incident_id.chars().count());
+    (message.brief.ways.slack && fits).then(|| {
+        let text = json!({ "type": "plain_text", "text": "I take it" });
+        let button = json!({
+            "type": "button", "text": text, "style": "primary", "action_id": BUTTON, "value": message.incident_id,
+        });
+        json!({ "type": "actions", "elements": [button] })
+    })
+}
+
 /// `text` is what notifications, screen readers and plain clients have, so it says all that is needed to act; `blocks` and
-/// `attachments` are what Slack shows.
+/// `attachments` are what Slack shows. How to take it stands right below the first line.
 pub(super) fn content(message: &Message) -> Value {
     let lead = message.lead();
-    let told = format!("{} *{}*", mark(message), escaped(&lead, TEXT / 2));
+    let told = format!("{} *{}*", mark(message), escaped(&bound(&lead), TEXT / 2));
     let field = |(name, value): &(String, String)| {
-        marked(format!("*{}*\n{}", escaped(name, FIELD / 4), escaped(value, FIELD / 2)))
+        marked(format!("*{}*\n{}", escaped(name, FIELD / 4), escaped(&bound(value), FIELD / 2)))
     };
     let fields: Vec<Value> = message.facts.iter().take(FIELDS).map(field).collect();
+    let mut first = vec![json!({ "type": "section", "text": marked(told) })];
+    first.extend(button(message));
+    first.extend(message.brief.take().map(|one| section(message, one)));
     let mut blocks = Vec::new();
     if message.brief.sections.is_empty() && !message.summary.is_empty() {
         blocks.push(json!({ "type": "section", "text": marked(escaped(&message.summary, TEXT)) }));
@@ -140,18 +171,19 @@ pub(super) fn content(message: &Message) -> Value {
     if !fields.is_empty() {
         blocks.push(json!({ "type": "section", "fields": fields }));
     }
-    blocks.extend(message.brief.sections.iter().take(SECTIONS).map(|one| section(message, one)));
+    let rest = message.brief.in_order().filter(|one| one.part != Part::Acknowledge);
+    blocks.extend(rest.take(SECTIONS).map(|one| section(message, one)));
     blocks.push(foot(message));
     json!({
         "text": text(message, &lead),
-        "blocks": [{ "type": "section", "text": marked(told) }],
-        "attachments": [{ "color": format!("#{}", message.colour()), "blocks": blocks }],
+        "blocks": first,
+        "attachments": [{ "color": format!("#{}", message.tone().colour()), "blocks": blocks }],
     })
 }
 
 fn text(message: &Message, lead: &str) -> String {
     let mut text = format!("{} {}", mark(message), escaped(lead, TEXT / 2));
-    for section in message.brief.sections.iter().take(SECTIONS) {
+    for section in message.brief.in_order().take(SECTIONS) {
         let title = format!("{}:", section.part.title(message.brief.audience));
         let lines = section.lines.iter().take(FIELDS).map(|line| format!("• {}", sentence(line, 400)));
         let command = section.command.as_deref().map(code);
@@ -176,19 +208,46 @@ pub(super) fn post<'a>(url: &'a WebUrl, message: &Message) -> Post<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::tests::{hostile, incident, outage};
+    use super::super::message::MessageKind;
+    use super::super::message::tests::{hostile, incident, outage, outages};
     use super::*;
-    use crate::reliability::brief::story;
 
     #[test]
     fn an_outage_is_told_as_slack_documents() {
-        for (name, told) in [("critical", story::critical()), ("low", story::low())] {
-            let all: Vec<Value> = outage(told)
-                .iter()
-                .map(|(name, one)| json!({ "is": name, "message": content(one) }))
-                .collect();
-            let text = serde_json::to_string_pretty(&all).expect("JSON");
-            insta::assert_snapshot!(format!("slack_{name}"), text);
+        let all: Vec<Value> =
+            outages().iter().map(|(name, one)| json!({ "is": name, "message": content(one) })).collect();
+        insta::assert_snapshot!("slack", serde_json::to_string_pretty(&all).expect("JSON"));
+    }
+
+    #[test]
+    fn it_can_be_taken_right_below_the_first_line_and_by_a_button_where_that_is_heard() {
+        let kinds = |name: &str| {
+            let told = content(&outage(name));
+            let kinds = told["blocks"].as_array().expect("a list").iter().map(|one| one["type"].clone());
+            (kinds.collect::<Vec<_>>(), told)
+        };
+        let (with, told) = kinds("critical, called");
+        assert_eq!(with, ["section", "actions", "section"]);
+        let button = &told["blocks"][1]["elements"][0];
+        let id = outage("critical, called").incident_id;
+        assert_eq!((&button["action_id"], &button["value"]), (&json!("strop_ack"), &json!(id)));
+        let (without, told) = kinds("high, called");
+        assert_eq!(without, ["section", "section"], "nobody would hear a button");
+        assert!(told["blocks"][1]["text"]["text"].as_str().expect("text").contains("curl -X POST"));
+        for name in
+            ["critical, acknowledged", "critical, monitoring", "critical, resolved", "critical, taken"]
+        {
+            assert_eq!(kinds(name).0, ["section"], "{name}: there is nothing to take");
+        }
+    }
+
+    #[test]
+    fn what_only_a_shell_reaches_is_no_link() {
+        for name in ["high, called", "medium, called", "low, called", "low, resolved"] {
+            let told = content(&outage(name)).to_string();
+            assert!(!told.contains("/api/v2/sre/incidents/inc_01m8dcg2cr0000000007>"), "{name}: {told}");
+            assert!(!told.contains("|Incident"), "{name}: {told}");
+            assert!(told.contains("`curl"), "{name}: {told}");
         }
     }
 

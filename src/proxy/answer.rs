@@ -13,7 +13,8 @@ use super::exchange::Exchange;
 use super::forward::Answer;
 use super::tunnel;
 use crate::message::account;
-use crate::message::body::{Body, BodyError};
+use crate::message::account::Abort as _;
+use crate::message::body::BodyError;
 use crate::message::h1::conn::H1Conn;
 use crate::message::h1::pump::{Pump, PumpError, Waits};
 use crate::message::h1::write::{self, Edits, Towards};
@@ -71,7 +72,7 @@ pub(super) async fn send(turn: RequestTurn<'_>, exchange: &mut Exchange, answer:
         && !last
         && framing != Framing::UntilClose
         && conn.is_reusable()
-        && !answer.body.carries()
+        && !answer.remainder.is_some()
         && !client.drain.is_requested();
     let mut pump = {
         let add = answer_fields(&answer.head, exchange);
@@ -82,7 +83,7 @@ pub(super) async fn send(turn: RequestTurn<'_>, exchange: &mut Exchange, answer:
     };
     let timeouts = exchange.route.as_ref().map(|route| route.timeouts).unwrap_or_default();
     let total_at = timeouts.total.map(|total| exchange.started + total);
-    let sent = pump_all(&mut pump, conn, &mut answer.body, timer, timeouts.idle, total_at).await;
+    let sent = pump_all(&mut pump, conn, answer, timer, timeouts.idle, total_at).await;
     if answer.head.status == 101 && sent.is_ok() {
         let upstream = answer.lease.take().map(crate::upstream::pool::PooledConnection::into_conn);
         return Box::pin(upgraded(conn, upstream, timer, exchange, timeouts.idle)).await;
@@ -113,7 +114,7 @@ fn after_break(error: &PumpError, framing: Framing) -> After {
 fn close(exchange: &mut Exchange, answer: &mut Answer, sent: Result<(), PumpError>) -> Instant {
     let passed = answer.body.passed();
     let over = answer.body.is_over() || answer.head.framing == Framing::None;
-    let unfinished = answer.body.carries();
+    let unfinished = answer.remainder.is_some();
     let whole = sent.is_ok();
     if let Err(error) = sent {
         exchange.broke(matches!(&error, PumpError::Source(source) if !matches!(source, BodyError::Request)));
@@ -130,7 +131,7 @@ fn close(exchange: &mut Exchange, answer: &mut Answer, sent: Result<(), PumpErro
 async fn pump_all(
     pump: &mut Pump,
     conn: &Rc<H1Conn>,
-    body: &mut Body,
+    answer: &mut Answer,
     timer: &mut Deadline,
     idle: Option<Duration>,
     total_at: Option<Instant>,
@@ -138,12 +139,17 @@ async fn pump_all(
     let mut idle_at = None;
     let mut passed = 0;
     poll_fn(|cx| {
-        if let Poll::Ready(sent) = pump.poll(cx, conn, body) {
+        if !pump.has_ended()
+            && let Err(error) = answer.remainder.poll(cx)
+        {
+            return Poll::Ready(Err(pump.break_off(cx, conn, error)));
+        }
+        if let Poll::Ready(sent) = pump.poll(cx, conn, &mut answer.body) {
             return Poll::Ready(sent);
         }
         let to_client = pump.waits_for() == Waits::Sink;
         account::waits(to_client, to_client);
-        let moved = body.passed() + body.uploaded();
+        let moved = answer.body.passed() + answer.remainder.passed();
         if idle_at.is_none() || moved != passed {
             passed = moved;
             idle_at = idle.map(|idle| clock::instant() + idle);
@@ -169,10 +175,10 @@ async fn upgraded(
 ) -> After {
     let Some(upstream) = upstream else { return After::Close };
     if let Some(tunnel) = exchange.tunnel.take() {
-        upstream.counts_for(Box::new(tunnel));
+        upstream.stream().counts_for(Box::new(tunnel));
     }
     conn.spoil();
-    let joined = tunnel::join(conn, &upstream, timer, idle).await;
+    let joined = tunnel::join(conn.stream(), upstream.stream(), timer, idle).await;
     exchange.bytes_in.set(joined.up);
     exchange.close(joined.down);
     After::Close

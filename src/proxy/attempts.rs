@@ -13,11 +13,10 @@ use super::error::ProxyError;
 use super::exchange::Exchange;
 use super::forward::{Answer, Asker, Attempt, AttemptMet};
 use super::worker::Worker;
-use crate::message::head::{Framing, Known, Method};
-use crate::reliability::breaker::{ExchangeEvidence, Fitness, PermitRequest};
+use crate::reliability::breaker::{ExchangeEvidence, PermitRequest};
 use crate::reliability::party::{Blame, Party};
 use crate::reliability::retry::{self, NextAttempt, Repeatable};
-use crate::reliability::verdict::{self, BadReason, Last, Outcome, RETRY_AFTER_CAP, Verdict};
+use crate::reliability::verdict::{BadReason, Last, Outcome, Verdict};
 use crate::runtime::timer::Deadline;
 use crate::runtime::{clock, pauses};
 use crate::telemetry::breakers::BreakerSeries;
@@ -50,6 +49,16 @@ pub(super) struct EndedAttempt {
     blame: Blame,
 }
 
+/// An attempt that was begun, with the leave of its exchange. Dropped, it counts as abandoned.
+#[must_use = "an attempt that is dropped counts as abandoned"]
+pub(super) struct OpenAttempt<'a> {
+    permits: Permits<'a>,
+    begun: Begun<'a>,
+    so_far: retry::Attempts,
+    pub(super) endpoint: Arc<EndpointState>,
+    pub(super) began: Instant,
+}
+
 impl<'a> AttemptLoop<'a> {
     pub(super) fn new(
         worker: &'a Rc<Worker>,
@@ -70,52 +79,80 @@ impl<'a> AttemptLoop<'a> {
         exchange: &mut Exchange,
         timer: &mut Deadline,
     ) -> Result<Answer, ProxyError> {
-        let mut now = exchange.started;
-        let permits = self.admit(now, || ask(call, self.route))?;
-        let mut so_far = retry::Attempts::default();
+        let mut open =
+            self.open(exchange, exchange.started, || call.permit_request(self.route.series.usual()))?;
         loop {
-            let Some(endpoint) = self.pick(exchange, now) else {
-                return Err(self.nowhere(permits, now));
-            };
-            so_far.made += 1;
-            exchange.attempts = so_far.made;
-            let begun = self.begin();
             let mut met = AttemptMet::default();
-            let answer = self.once(&endpoint, call, exchange, timer, now, &mut met).await;
-            let endpoint = met.endpoint.take().unwrap_or(endpoint);
+            let answer = self.once(&open, call, exchange, timer, &mut met).await;
             let at = clock::instant();
-            let verdict = self.verdict(&answer, &met, now, at);
-            let mut ended = self.ended(endpoint, verdict, met.reused, now, at);
+            let endpoint = met.endpoint.take().unwrap_or_else(|| Arc::clone(&open.endpoint));
+            let verdict = self.verdict(&answer, &met, open.began, at);
+            let mut ended = self.ended(endpoint, verdict, met.reused, open.began, at);
             ended.unconnected = matches!(answer, Err(ProxyError::Connect { .. }));
-            let error = match answer {
+            open = match answer {
                 Ok(answer) => {
                     exchange.endpoint = Some(Arc::clone(&ended.endpoint));
                     exchange.answered(answer.head.status, ended.at);
                     self.paid(ended.verdict, Some(answer.head.status));
-                    self.settle(begun, permits, ended, &exchange.tried);
+                    self.settle(open, ended, &exchange.tried);
                     return Ok(answer);
                 }
-                Err(error) => error,
+                Err(error) => self.again(open, ended, error, call.repeatable(), exchange).await?,
             };
-            exchange.tried(&ended.endpoint);
-            let again = self.again(&mut so_far, &error, repeatable(call), exchange, &ended, &permits).await;
-            let Some(at) = again else {
-                exchange.endpoint = Some(Arc::clone(&ended.endpoint));
-                self.paid(ended.verdict, None);
-                self.settle(begun, permits, ended, &exchange.tried);
-                return Err(error);
-            };
-            begun.settle(ended.verdict, ended.verdict.against(Last::No));
-            now = at;
         }
     }
 
-    /// May the upstream be called, and its `operation`? `ask` is only called when a breaker is not plainly closed.
-    pub(super) fn admit(
+    /// Begins the first attempt of an exchange, whatever it speaks; an error: it may not be made, or there is nowhere to make it.
+    /// `ask` is only called when a breaker is not plainly closed.
+    pub(super) fn open(
         &self,
+        exchange: &mut Exchange,
         now: Instant,
         ask: impl Fn() -> PermitRequest,
-    ) -> Result<Permits<'a>, ProxyError> {
+    ) -> Result<OpenAttempt<'a>, ProxyError> {
+        let permits = self.admit(now, ask)?;
+        self.begin(exchange, permits, retry::Attempts::default(), now)
+    }
+
+    fn begin(
+        &self,
+        exchange: &mut Exchange,
+        permits: Permits<'a>,
+        mut so_far: retry::Attempts,
+        began: Instant,
+    ) -> Result<OpenAttempt<'a>, ProxyError> {
+        let Some(endpoint) = self.route.upstream.pick(&exchange.tried, self.worker.draw(), began) else {
+            return Err(self.nowhere(permits, began));
+        };
+        so_far.made += 1;
+        exchange.attempts = so_far.made;
+        let begun = Begun::new(&self.route.upstream.series, self.worker.number);
+        Ok(OpenAttempt { permits, begun, so_far, endpoint, began })
+    }
+
+    /// An attempt has failed: the next one, as soon as it may begin; else all is settled, and the error is the exchange's.
+    pub(super) async fn again(
+        &self,
+        mut open: OpenAttempt<'a>,
+        ended: EndedAttempt,
+        error: ProxyError,
+        request: Repeatable,
+        exchange: &mut Exchange,
+    ) -> Result<OpenAttempt<'a>, ProxyError> {
+        exchange.tried(&ended.endpoint);
+        let Some(at) = self.next_at(&mut open.so_far, &error, request, exchange, &ended, &open.permits).await
+        else {
+            exchange.endpoint = Some(Arc::clone(&ended.endpoint));
+            self.paid(ended.verdict, None);
+            self.settle(open, ended, &exchange.tried);
+            return Err(error);
+        };
+        open.begun.settle(ended.verdict, ended.verdict.against(Last::No));
+        self.begin(exchange, open.permits, open.so_far, at)
+    }
+
+    /// May the upstream be called, and its `operation`?
+    fn admit(&self, now: Instant, ask: impl Fn() -> PermitRequest) -> Result<Permits<'a>, ProxyError> {
         let upstream = &self.route.upstream;
         let permit = self.leave(&upstream.gate, &upstream.series.breaker, now, &ask)?;
         let operation = match self.operation {
@@ -150,33 +187,24 @@ impl<'a> AttemptLoop<'a> {
         }
     }
 
-    pub(super) fn pick(&self, exchange: &Exchange, now: Instant) -> Option<Arc<EndpointState>> {
-        self.route.upstream.pick(&exchange.tried, self.worker.draw(), now)
-    }
-
-    pub(super) fn begin(&self) -> Begun<'a> {
-        Begun::new(&self.route.upstream.series, self.worker.number)
-    }
-
     async fn once(
         &self,
-        endpoint: &Arc<EndpointState>,
+        open: &OpenAttempt<'_>,
         call: &mut PreparedCall<'_>,
         exchange: &Exchange,
         timer: &mut Deadline,
-        now: Instant,
         met: &mut AttemptMet,
     ) -> Result<Answer, ProxyError> {
-        let _in_flight = endpoint.begin();
+        let _in_flight = open.endpoint.begin();
         let attempt = Attempt {
             pools: &self.worker.pools,
             route: self.route,
-            endpoint,
+            endpoint: &open.endpoint,
             fresh: exchange.attempts > 1,
-            over_at: over_at(self.route, exchange.started, now),
+            over_at: over_at(self.route, exchange.started, open.began),
             asker: self.asker,
         };
-        attempt.run(call, timer, now, met).await
+        attempt.run(call, timer, open.began, met).await
     }
 
     fn verdict(
@@ -189,8 +217,8 @@ impl<'a> AttemptLoop<'a> {
         let outcome = match answer {
             Ok(answer) => Outcome::Answered {
                 status: answer.head.status,
-                retry_after: wish(answer),
-                grpc: grpc(answer),
+                retry_after: answer.retry_after(),
+                grpc: answer.grpc_status(),
                 took: pauses::ran(began, at),
             },
             Err(error) => self.failure(error, met.reused, began, at),
@@ -252,8 +280,7 @@ impl<'a> AttemptLoop<'a> {
     /// The exchange ends with this attempt: metrics and breaker learn of it.
     pub(super) fn settle(
         &self,
-        begun: Begun<'_>,
-        permits: Permits<'_>,
+        open: OpenAttempt<'_>,
         mut ended: EndedAttempt,
         tried: &[Arc<EndpointState>],
     ) {
@@ -261,7 +288,7 @@ impl<'a> AttemptLoop<'a> {
         if tried.iter().any(|other| other.id != ended.endpoint.id) {
             ended.blame.alternatives = 0;
         }
-        begun.settle(ended.verdict, ended.verdict.against(Last::Yes));
+        open.begun.settle(ended.verdict, ended.verdict.against(Last::Yes));
         let evidence = ExchangeEvidence {
             verdict: ended.verdict,
             began: ended.began,
@@ -271,7 +298,7 @@ impl<'a> AttemptLoop<'a> {
             route: Some(&self.route.config.name),
             unconnected: ended.unconnected,
         };
-        permits.settle(&evidence, self.route.fingerprint, ended.at);
+        open.permits.settle(&evidence, self.route.fingerprint, ended.at);
     }
 
     fn paid(&self, verdict: Verdict, status: Option<u16>) {
@@ -281,7 +308,7 @@ impl<'a> AttemptLoop<'a> {
     }
 
     /// There is no address to try.
-    pub(super) fn nowhere(&self, permits: Permits<'_>, now: Instant) -> ProxyError {
+    fn nowhere(&self, permits: Permits<'_>, now: Instant) -> ProxyError {
         let upstream = &self.route.upstream;
         self.paid(Verdict::Bad(BadReason::Connect), None);
         let lately = upstream.gate.lately(self.party, now);
@@ -295,7 +322,7 @@ impl<'a> AttemptLoop<'a> {
     }
 
     /// When the next attempt begins; `None`: there is none. Waits until then.
-    pub(super) async fn again(
+    async fn next_at(
         &self,
         so_far: &mut retry::Attempts,
         error: &ProxyError,
@@ -337,50 +364,9 @@ impl<'a> AttemptLoop<'a> {
     }
 }
 
-/// What a breaker that is not plainly closed wants to know of a request.
-fn ask(call: &PreparedCall<'_>, route: &RouteEntry) -> PermitRequest {
-    let fitness = if is_safe(call) {
-        Fitness::Safe
-    } else if call.body.is_whole() {
-        Fitness::Whole
-    } else {
-        Fitness::Streamed
-    };
-    PermitRequest { fitness, usual: route.series.usual() }
-}
-
-/// GET, HEAD or OPTIONS without a body.
-fn is_safe(call: &PreparedCall<'_>) -> bool {
-    matches!(call.head.method, Method::Get | Method::Head | Method::Options)
-        && matches!(call.head.framing, Framing::None | Framing::Length(0))
-}
-
-/// What may be repeated of a request.
-fn repeatable(call: &PreparedCall<'_>) -> Repeatable {
-    Repeatable {
-        safe: is_safe(call),
-        idempotent: call.head.method.is_idempotent(),
-        whole: call.body.is_whole_again(),
-    }
-}
-
 /// When an attempt must be over in any case: the exchange's own end, the limit of one try.
 fn over_at(route: &RouteEntry, started: Instant, now: Instant) -> Option<Instant> {
     let total = route.timeouts.total.map(|total| started + total);
     let per_try = route.timeouts.per_try.map(|limit| now + limit);
     [total, per_try].into_iter().flatten().min()
-}
-
-/// `Retry-After` of an answer.
-fn wish(answer: &Answer) -> Option<Duration> {
-    let value = answer.head.store.known(Known::RetryAfter)?;
-    let text = std::str::from_utf8(value).ok()?;
-    let wall = clock::unix_seconds(clock::now().wall);
-    verdict::parse_retry_after(text, wall, RETRY_AFTER_CAP)
-}
-
-/// `grpc-status` of an answer that has no body to wait for.
-fn grpc(answer: &Answer) -> Option<u16> {
-    let value = answer.head.store.known(Known::GrpcStatus)?;
-    std::str::from_utf8(value).ok()?.trim().parse().ok()
 }

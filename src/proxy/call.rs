@@ -1,6 +1,7 @@
 //! What is sent to the upstream for one exchange: the client's head, our edits, the body.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use super::exchange::Exchange;
 use super::route::Entrance;
@@ -8,8 +9,10 @@ use crate::config;
 use crate::message::body::Body;
 use crate::message::fields::{self, Trace};
 use crate::message::h1::write::Edits;
-use crate::message::head::{Framing, Known, KnownSet, RequestHead};
+use crate::message::head::{Framing, Known, KnownSet, Method, RequestHead};
 use crate::message::scratch::Scratch;
+use crate::reliability::breaker::{Fitness, PermitRequest};
+use crate::reliability::retry::Repeatable;
 
 /// One request, ready to be attempted.
 pub struct PreparedCall<'a> {
@@ -232,6 +235,33 @@ impl<'a> PreparedCall<'a> {
         match self.head.framing {
             Framing::Stream | Framing::UntilClose => Framing::Chunked,
             framing @ (Framing::None | Framing::Length(_) | Framing::Chunked) => framing,
+        }
+    }
+
+    /// GET, HEAD or OPTIONS without a body?
+    fn is_safe(&self) -> bool {
+        matches!(self.head.method, Method::Get | Method::Head | Method::Options)
+            && matches!(self.head.framing, Framing::None | Framing::Length(0))
+    }
+
+    /// What a breaker that is not plainly closed wants to know of it; `usual`: how long its route takes to answer.
+    pub fn permit_request(&self, usual: Option<Duration>) -> PermitRequest {
+        let fitness = if self.is_safe() {
+            Fitness::Safe
+        } else if self.body.is_whole() {
+            Fitness::Whole
+        } else {
+            Fitness::Streamed
+        };
+        PermitRequest { fitness, usual }
+    }
+
+    /// What may be repeated of it.
+    pub fn repeatable(&self) -> Repeatable {
+        Repeatable {
+            safe: self.is_safe(),
+            idempotent: self.head.method.is_idempotent(),
+            whole: self.body.is_whole_again(),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::serve_h2;
 use super::tunnel;
 use crate::config::ClientLimits;
 use crate::message::account;
+use crate::message::body::Body;
 use crate::message::buf::Buf;
 use crate::message::h1::conn::{H1Conn, HeadError};
 use crate::message::h1::pump::Pump;
@@ -56,7 +57,7 @@ async fn speaks_h2(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> 
     let at = clock::instant() + client.limits.header_read;
     poll_fn(|cx| {
         loop {
-            let verdict = conn.peek(|bytes| match bytes {
+            let verdict = conn.stream().peek(|bytes| match bytes {
                 [] => None,
                 _ if bytes.starts_with(PREFACE) => Some(true),
                 _ if PREFACE.starts_with(bytes) => None,
@@ -65,10 +66,10 @@ async fn speaks_h2(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> 
             if verdict.is_some() {
                 return Poll::Ready(verdict);
             }
-            match conn.poll_more(cx, crate::message::buf::SIZE) {
+            match conn.stream().poll_more(cx, crate::message::buf::SIZE) {
                 Poll::Ready(Ok(1..)) => {}
                 // A fragment of a preface is for the parser to refuse.
-                Poll::Ready(Ok(0)) if conn.has_ahead() => return Poll::Ready(Some(false)),
+                Poll::Ready(Ok(0)) if conn.stream().has_ahead() => return Poll::Ready(Some(false)),
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(None),
                 Poll::Pending => return timer.poll_passed(cx, Some(at)).map(|()| None),
             }
@@ -110,7 +111,7 @@ async fn wait_for_request(
     timer: &mut Deadline,
     ended: Option<Instant>,
 ) -> bool {
-    if conn.has_ahead() {
+    if conn.stream().has_ahead() {
         return true;
     }
     let at = match ended {
@@ -187,7 +188,7 @@ async fn exchange(
     } else {
         let asker = Asker { conn, patience: client.limits.half_close };
         // Gone before the answer is sent: a connection whose body was not read to its end does not go on.
-        let mut body = conn.body(head.framing);
+        let mut body = Body::h1(conn, head.framing);
         gateway.answer(head, &mut body, &client.origin(), &mut exchange, timer, Some(asker)).await
     };
     if !answer.is_foreign() && !answer.head.keeps_alive {
@@ -212,7 +213,7 @@ async fn leave(conn: &Rc<H1Conn>, timer: &mut Deadline, after: After, limits: &C
     poll_fn(|cx| {
         let at = (begin + limits.linger).min(heard + LINGER_IDLE);
         if !shut {
-            match conn.poll_shutdown(cx) {
+            match conn.stream().poll_shutdown(cx) {
                 Poll::Ready(Ok(())) => shut = true,
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => return timer.poll_passed(cx, Some(at)),
@@ -222,7 +223,7 @@ async fn leave(conn: &Rc<H1Conn>, timer: &mut Deadline, after: After, limits: &C
             return Poll::Ready(());
         }
         loop {
-            match conn.poll_discard(cx) {
+            match conn.stream().poll_discard(cx) {
                 Poll::Ready(Ok(n @ 1..))
                     if read < limits.linger_bytes && clock::instant() < begin + limits.linger =>
                 {

@@ -236,11 +236,12 @@ async fn exchange(
     let foreign = answer.is_foreign();
     let body = std::mem::replace(&mut answer.body, Body::empty());
     let lease = answer.lease.take();
-    let unfinished = body.carries();
+    let remainder = std::mem::take(&mut answer.remainder);
+    let unfinished = remainder.is_some();
     let sent = answer.sent.take();
     let timeouts = exchange.route.as_ref().map(|route| route.timeouts).unwrap_or_default();
     let started = exchange.started;
-    let on_end: OnEnd = Box::new(move |ended, body| {
+    let on_end: OnEnd = Box::new(move |ended, passed| {
         match ended {
             Ended::Whole => {
                 if let (false, Some(lease)) = (unfinished, lease) {
@@ -250,16 +251,16 @@ async fn exchange(
             Ended::Broken => exchange.broke(true),
             Ended::Left => exchange.broke(false),
         }
-        exchange.bytes_in.set(forward::uploaded(sent.as_deref(), body));
-        exchange.close(body.passed());
+        exchange.bytes_in.set(forward::uploaded(sent.as_deref(), passed.request));
+        exchange.close(passed.body);
         drop(open);
     });
     let progress = Rc::<SendProgress>::default();
     // An answer is sent once: whoever drops it drops its body.
     progress.confirm();
     let edits = Edits { add: &add, foreign, ..Edits::default() };
-    let answered =
-        response(&answer, &edits, body, Some(on_end)).map(|body| body.watched(Rc::clone(&progress)));
+    let answered = response(&answer, &edits, body, Some(on_end))
+        .map(|body| body.answering(remainder).watched(Rc::clone(&progress)));
     streams.answers.borrow_mut().push(Answering { progress, started, timeouts });
     answered
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::attempts::AttemptLoop;
+use super::attempts::{AttemptLoop, OpenAttempt};
 use super::client::Client;
 use super::error::ProxyError;
 use super::exchange::Exchange;
@@ -22,14 +22,13 @@ use crate::message::buf::SIZE;
 use crate::message::h1::conn::H1Conn;
 use crate::message::h1::pump::Pump;
 use crate::message::head::{Framing, RequestHead};
+use crate::message::stream::ByteStream;
 use crate::reliability::breaker::{Fitness, PermitRequest};
-use crate::reliability::retry::{self, Repeatable};
-use crate::reliability::verdict::{BadReason, Last, Verdict};
+use crate::reliability::retry::Repeatable;
+use crate::reliability::verdict::{BadReason, Verdict};
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::telemetry::series::TunnelEnd;
-use crate::upstream::endpoint::EndpointState;
-use crate::upstream::permit::{Begun, Permits};
 
 /// What passed through a tunnel.
 #[derive(Clone, Copy, Debug, Default)]
@@ -98,7 +97,7 @@ pub async fn connect(
     conn.spoil();
     let first_limit = route.timeouts.first_byte;
     let mut judge = Judge { opened: Some((&attempts, opened)), first_limit, connected };
-    let joined = join_judged(conn, &far, timer, route.timeouts.idle, &mut judge).await;
+    let joined = join_judged(conn.stream(), far.stream(), timer, route.timeouts.idle, &mut judge).await;
     exchange.bytes_in.set(joined.up);
     exchange.first_byte = joined.first_down.map(|at| at.saturating_duration_since(exchange.started));
     if joined.mute || (joined.reset && joined.first_down.is_none()) {
@@ -108,53 +107,31 @@ pub async fn connect(
     Ok(joined.down)
 }
 
-/// A tunnel's attempt that has a connection.
-struct Opened<'a> {
-    permits: Permits<'a>,
-    begun: Begun<'a>,
-    endpoint: Arc<EndpointState>,
-    began: Instant,
-}
-
 /// Connects, elsewhere when that fails: nothing of what the client will say has left.
 async fn dial<'a>(
     attempts: &AttemptLoop<'a>,
     exchange: &mut Exchange,
-) -> Result<(Rc<H1Conn>, Opened<'a>), ProxyError> {
+) -> Result<(Rc<H1Conn>, OpenAttempt<'a>), ProxyError> {
     let (worker, route) = (attempts.worker, attempts.route);
     let upstream = &route.upstream;
-    let mut began = clock::instant();
     let ask = || PermitRequest { fitness: Fitness::Whole, usual: route.series.usual() };
-    let permits = attempts.admit(began, ask)?;
     let limit = route.timeouts.connect.unwrap_or(Duration::from_secs(3));
-    let mut so_far = retry::Attempts::default();
+    let mut open = attempts.open(exchange, clock::instant(), ask)?;
     loop {
-        let Some(endpoint) = attempts.pick(exchange, began) else {
-            return Err(attempts.nowhere(permits, began));
-        };
-        so_far.made += 1;
-        exchange.attempts = so_far.made;
-        exchange.endpoint = Some(Arc::clone(&endpoint));
-        let begun = attempts.begin();
-        let error = match worker.pools.dial(upstream, &endpoint, limit).await {
+        let error = match worker.pools.dial(upstream, &open.endpoint, limit).await {
             Ok((far, endpoint)) => {
                 exchange.endpoint = Some(Arc::clone(&endpoint));
-                return Ok((far, Opened { permits, begun, endpoint, began }));
+                open.endpoint = endpoint;
+                return Ok((far, open));
             }
             Err(error) => ProxyError::connecting(upstream.config.name.clone(), error),
         };
         let at = clock::instant();
-        let verdict = attempts.unconnected(&error, began, at);
-        let mut ended = attempts.ended(endpoint, verdict, false, began, at);
+        let verdict = attempts.unconnected(&error, open.began, at);
+        let mut ended = attempts.ended(Arc::clone(&open.endpoint), verdict, false, open.began, at);
         ended.unconnected = matches!(error, ProxyError::Connect { .. });
-        exchange.tried(&ended.endpoint);
         let all = Repeatable { safe: false, idempotent: false, whole: true };
-        let Some(at) = attempts.again(&mut so_far, &error, all, exchange, &ended, &permits).await else {
-            attempts.settle(begun, permits, ended, &exchange.tried);
-            return Err(error);
-        };
-        begun.settle(verdict, verdict.against(Last::No));
-        began = at;
+        open = attempts.again(open, ended, error, all, exchange).await?;
     }
 }
 
@@ -167,7 +144,7 @@ async fn established(conn: &Rc<H1Conn>) -> Result<(), ()> {
 
 /// Settles the attempt of a tunnel as soon as it is clear how it began.
 struct Judge<'a> {
-    opened: Option<(&'a AttemptLoop<'a>, Opened<'a>)>,
+    opened: Option<(&'a AttemptLoop<'a>, OpenAttempt<'a>)>,
     first_limit: Option<Duration>,
     connected: Instant,
 }
@@ -184,23 +161,24 @@ impl Judge<'_> {
     }
 
     fn settle(&mut self, joined: &Joined) {
-        if let Some((attempts, opened)) = self.opened.take() {
-            let Opened { permits, begun, endpoint, began } = opened;
-            let ended = attempts.ended(endpoint, self.verdict(joined), false, began, clock::instant());
-            attempts.settle(begun, permits, ended, &[]);
+        if let Some((attempts, open)) = self.opened.take() {
+            let verdict = self.verdict(joined);
+            let ended =
+                attempts.ended(Arc::clone(&open.endpoint), verdict, false, open.began, clock::instant());
+            attempts.settle(open, ended, &[]);
         }
     }
 }
 
 /// Joins two connections until both sides have ended, one broke, or nothing passed for `idle`.
-pub async fn join(a: &Rc<H1Conn>, b: &Rc<H1Conn>, timer: &mut Deadline, idle: Option<Duration>) -> Joined {
+pub async fn join(a: &ByteStream, b: &ByteStream, timer: &mut Deadline, idle: Option<Duration>) -> Joined {
     let mut judge = Judge { opened: None, first_limit: None, connected: clock::instant() };
     join_judged(a, b, timer, idle, &mut judge).await
 }
 
 async fn join_judged(
-    near: &Rc<H1Conn>,
-    far: &Rc<H1Conn>,
+    near: &ByteStream,
+    far: &ByteStream,
     timer: &mut Deadline,
     idle: Option<Duration>,
     judge: &mut Judge<'_>,
@@ -275,7 +253,7 @@ impl TunnelDirection {
     }
 
     /// Moves what there is; ready when `from` has ended and `to` has been told.
-    fn poll(&mut self, cx: &mut Context<'_>, from: &H1Conn, to: &H1Conn) -> Poll<io::Result<()>> {
+    fn poll(&mut self, cx: &mut Context<'_>, from: &ByteStream, to: &ByteStream) -> Poll<io::Result<()>> {
         loop {
             if from.has_ahead() {
                 match from.poll_pass(cx, to) {
@@ -363,8 +341,8 @@ mod tests {
         let (mut client, near) = tokio::io::duplex(64);
         let far = Holding::default();
         let sent = Rc::clone(&far.sent);
-        let near = H1Conn::new(Io::Boxed(Box::new(near)), Buf::default(), None);
-        let far = H1Conn::new(Io::Boxed(Box::new(far)), Buf::default(), None);
+        let near = ByteStream::new(Io::Boxed(Box::new(near)), Buf::default(), None);
+        let far = ByteStream::new(Io::Boxed(Box::new(far)), Buf::default(), None);
         client.write_all(b"hello").await.expect("writes");
         let mut way = TunnelDirection::default();
         let moved = poll_fn(|cx| {

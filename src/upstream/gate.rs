@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use super::fast_path::{Guarded, GuardedMachine};
-use super::permit::Permit;
 use super::witness::Witness;
 use crate::reliability::breaker::{
     Breaker, BreakerPolicy, BreakerState, BreakerTransition, BreakerView, Check, ExchangeEvidence, Hold,
@@ -91,22 +90,21 @@ impl Gate {
     }
 
     /// May one more exchange start? `ask` is only called when it is not steady.
-    pub fn admit(
-        self: &Arc<Self>,
-        worker: usize,
+    pub(super) fn ticket(
+        &self,
         now: Instant,
         draw: u64,
         ask: impl FnOnce() -> PermitRequest,
-    ) -> Result<Permit, Refusal> {
+    ) -> Result<Ticket, Refusal> {
         if let Some(generation) = self.breaker.steady() {
-            return Ok(Permit::new(Arc::clone(self), Ticket::steady(generation), worker));
+            return Ok(Ticket::steady(generation));
         }
         if let Some(generation) = self.breaker.passing() {
-            return Ok(Permit::new(Arc::clone(self), Ticket::uncounted(generation), worker));
+            return Ok(Ticket::uncounted(generation));
         }
         let (answer, moved) = self.with(now, |breaker| breaker.admit(ask(), now, draw));
         self.tell(moved);
-        answer.map(|ticket| Permit::new(Arc::clone(self), ticket, worker))
+        answer
     }
 
     /// Is it steadily closed: is there nothing to decide?

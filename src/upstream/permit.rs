@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::gate::Gate;
 use super::operations::Operation;
-use crate::reliability::breaker::{ExchangeEvidence, Ticket};
+use crate::reliability::breaker::{ExchangeEvidence, PermitRequest, Refusal, Ticket};
 use crate::reliability::party::{Lately, Party};
 use crate::reliability::verdict::{Against, Verdict};
 use crate::runtime::clock;
@@ -54,6 +54,19 @@ impl Drop for Permit {
             let now = clock::instant();
             self.gate.settle(self.worker, ticket, &ExchangeEvidence::of(Verdict::ABANDONED, now), now);
         }
+    }
+}
+
+impl Gate {
+    /// May one more exchange start? `ask` is only called when that is not plain.
+    pub fn admit(
+        self: &Arc<Self>,
+        worker: usize,
+        now: Instant,
+        draw: u64,
+        ask: impl FnOnce() -> PermitRequest,
+    ) -> Result<Permit, Refusal> {
+        Ok(Permit::new(Arc::clone(self), self.ticket(now, draw, ask)?, worker))
     }
 }
 

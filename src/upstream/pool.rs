@@ -160,7 +160,7 @@ impl Pools {
             if idle > upstream.config.pool.idle_for.h1_for(conn.said()) {
                 continue; // others may have been promised more
             }
-            if conn.is_quiet(if idle < BUSY { IoReadiness::Reactor } else { IoReadiness::Kernel }) {
+            if conn.stream().is_quiet(if idle < BUSY { IoReadiness::Reactor } else { IoReadiness::Kernel }) {
                 return Some((conn, idle));
             }
             upstream.found_closed(key.endpoint, idle, now);
@@ -169,7 +169,7 @@ impl Pools {
 
     /// Gives back a connection whose message is over on both sides.
     pub fn give_back(&self, upstream: &Upstream, key: PoolKey, conn: Rc<H1Conn>, now: Instant) {
-        if !conn.is_reusable() || conn.has_ahead() {
+        if !conn.is_reusable() || conn.stream().has_ahead() {
             return; // bytes nobody asked for: whatever they are, they are no answer to the next request
         }
         if upstream.config.pool.idle_for.h1_for(conn.said()).is_zero() {
@@ -192,7 +192,7 @@ impl Pools {
             kept.retain(|Idle { conn, since }| {
                 let idle = now.saturating_duration_since(*since);
                 let young = idle <= upstream.config.pool.idle_for.h1_for(conn.said());
-                let closed = young && !conn.is_quiet(IoReadiness::Reactor);
+                let closed = young && !conn.stream().is_quiet(IoReadiness::Reactor);
                 if closed {
                     upstream.found_closed(key.endpoint, idle, now);
                 }

@@ -32,7 +32,7 @@ impl Reader {
     }
 
     fn begin(&mut self) {
-        let ahead = self.conn.peek(<[u8]>::len);
+        let ahead = self.conn.stream().peek(<[u8]>::len);
         self.reading.starts.push(self.len - self.wire.rest().len() - ahead);
     }
 
@@ -46,7 +46,7 @@ impl Reader {
 
     /// Notes the message with its body; is there to be another one?
     async fn message(&mut self, mut message: Message, framing: Framing, last: bool) -> bool {
-        let read = collect(self.conn.body(framing)).await;
+        let read = collect(Body::h1(&self.conn, framing)).await;
         match read {
             Ok((body, trailers)) => (message.body, message.trailers) = (body, trailers),
             Err(error) => {

@@ -64,22 +64,6 @@ const KNOWN: &[&[&str]] = &[
         "src/control/wording.rs",
     ],
     &["src/insight/resources/cgroup.rs", "src/insight/resources/mod.rs"],
-    &[
-        "src/message/account.rs",
-        "src/message/body.rs",
-        "src/message/buf.rs",
-        "src/message/fields.rs",
-        "src/message/h1/conn.rs",
-        "src/message/h1/parse.rs",
-        "src/message/h1/pump.rs",
-        "src/message/h1/reader.rs",
-        "src/message/h1/upload.rs",
-        "src/message/h1/write.rs",
-        "src/message/h2.rs",
-        "src/message/head.rs",
-        "src/message/io.rs",
-        "src/message/store.rs",
-    ],
     &["src/notify/heartbeat.rs", "src/notify/mod.rs"],
     &["src/reliability/detect/machine.rs", "src/reliability/detect/mod.rs"],
     &[
@@ -109,7 +93,6 @@ const KNOWN: &[&[&str]] = &[
         "src/store/writer.rs",
     ],
     &["src/upstream/connect.rs", "src/upstream/idle.rs", "src/upstream/mod.rs", "src/upstream/pool.rs"],
-    &["src/upstream/gate.rs", "src/upstream/operations.rs", "src/upstream/permit.rs"],
 ];
 
 type Path = Vec<String>;

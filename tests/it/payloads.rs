@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use strop::names::ChannelName;
 use strop::notify::{Channels, Message, MessageKind, Sender, Severity, millis};
-use strop::reliability::brief::{Audience, Brief, Part, Section};
+use strop::reliability::brief::{Audience, Brief, Part, Section, Ways};
 
 use crate::support::eventually;
 use crate::support::proxy::ingress_to;
@@ -78,9 +78,12 @@ fn brief(text: &str) -> Brief {
         audience: Audience::Called,
         status: text(),
         title: text(),
+        headline: text(),
         lead: text(),
         facts: vec![(text(), text()); 4],
         sections: vec![section; 10],
+        ways: Ways { pagerduty: true, slack: true, browser: true },
+        well: false,
     }
 }
 
@@ -199,6 +202,7 @@ fn a_schema_refuses_what_the_vendors_refuse() {
     }
     let block = |block: serde_json::Value| serde_json::json!({ "text": "x", "blocks": [block] });
     let text = |text: String| serde_json::json!({ "type": "mrkdwn", "text": text });
+    let button = |text: String, value: &str| serde_json::json!({ "type": "button", "text": { "type": "plain_text", "text": text }, "action_id": "a", "value": value });
     for wrong in [
         block(
             serde_json::json!({ "type": "header", "text": { "type": "plain_text", "text": "x".repeat(151) } }),
@@ -208,6 +212,9 @@ fn a_schema_refuses_what_the_vendors_refuse() {
         block(serde_json::json!({ "type": "section", "fields": vec![text("x".to_owned()); 11] })),
         block(serde_json::json!({ "type": "section", "fields": [text("x".repeat(2_001))] })),
         block(serde_json::json!({ "type": "section" })),
+        block(serde_json::json!({ "type": "section", "text": text("<!date^1^{time}>".to_owned()) })),
+        block(serde_json::json!({ "type": "actions", "elements": [button("x".repeat(76), "1")] })),
+        block(serde_json::json!({ "type": "actions", "elements": [button("x".to_owned(), "")] })),
         serde_json::json!({ "text": "x", "blocks": vec![serde_json::json!({ "type": "section", "text": text("x".to_owned()) }); 51] }),
     ] {
         refuses("slack-message.json", wrong);

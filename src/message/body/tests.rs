@@ -15,7 +15,7 @@ const LIMIT: usize = 64 << 10;
 fn body(framing: Framing) -> (DuplexStream, Body) {
     let (far, io) = tokio::io::duplex(256 << 10);
     let conn = H1Conn::new(Io::Boxed(Box::new(io)), Buf::default(), None);
-    (far, conn.body(framing))
+    (far, Body::h1(&conn, framing))
 }
 
 /// Uses up `n` bytes.

@@ -1,41 +1,35 @@
-//! One HTTP/1.1 connection, in either role, owned by one task.
+//! One HTTP/1.1 connection, in either role, owned by one task: heads, over a [`ByteStream`].
 //!
 //! Several parts of that task hold it (the body being read, the body being sent), so its insides are cells; they are
-//! borrowed for the length of one poll. Invariant: while no message is being read, bytes read ahead are in `ahead`;
+//! borrowed for the length of one poll. Invariant: while no message is being read, bytes read ahead are in the stream;
 //! while a body is being read, its [`super::reader::BodyReader`] has them.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-
-use tokio::io::AsyncWrite;
 
 pub use super::HeadError;
 use super::parse::{self, HeadLimits, Parsed};
-use super::reader::BodyReader;
-use crate::message::account;
-use crate::message::body::Body;
+use crate::message::account::{self, Abort};
 use crate::message::buf::{self, Buf, SIZE};
 use crate::message::fields;
-use crate::message::head::{Framing, Method, RequestHead, ResponseHead};
-use crate::message::io::{Io, IoReadiness};
+use crate::message::head::{Method, RequestHead, ResponseHead};
+use crate::message::io::Io;
+use crate::message::stream::ByteStream;
 
 /// Empty lines that may stand before a request.
 const MOST_EMPTY_LINES: u8 = 2;
 
 /// One connection.
 pub struct H1Conn {
-    io: RefCell<Io>,
-    ahead: RefCell<Buf>,
+    stream: ByteStream,
     /// Interim responses that are yet to be written.
     queue: RefCell<Buf>,
     /// Not to be used for another message.
     spoilt: Cell<bool>,
-    /// The peer has ended its side.
-    left: Cell<bool>,
     /// The last body that came was long: the next read makes room for another.
     long: Cell<bool>,
     /// Of the head that is being read: bytes that were there when it was parsed last, and when its end was looked for.
@@ -44,24 +38,33 @@ pub struct H1Conn {
     empty_lines: Cell<u8>,
     /// How long the peer keeps it when it is idle, as it said last.
     said: Cell<Option<Duration>>,
-    /// Counts the connection where it is limited, until it is gone.
-    slot: RefCell<Option<Box<dyn Any>>>,
+}
+
+impl std::fmt::Debug for H1Conn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("H1Conn").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+impl Abort for H1Conn {
+    /// Closes with a reset, so that the peer can tell that the message was not whole.
+    fn abort(&self) {
+        self.spoil();
+        self.stream.abort();
+    }
 }
 
 impl H1Conn {
     /// Over `io`, of which `ahead` was already read. `slot` is dropped with the connection.
     pub fn new(io: Io, ahead: Buf, slot: Option<Box<dyn Any>>) -> Rc<Self> {
         Rc::new(Self {
-            io: RefCell::new(io),
-            ahead: RefCell::new(ahead),
+            stream: ByteStream::new(io, ahead, slot),
             queue: RefCell::default(),
             spoilt: Cell::new(false),
-            left: Cell::new(false),
             long: Cell::new(false),
             partial: Cell::new((0, 0)),
             empty_lines: Cell::new(0),
             said: Cell::new(None),
-            slot: RefCell::new(slot),
         })
     }
 
@@ -75,6 +78,22 @@ impl H1Conn {
         self.spoilt.set(true);
     }
 
+    /// The bytes below.
+    pub fn stream(&self) -> &ByteStream {
+        &self.stream
+    }
+
+    /// Waits for the first byte of a message (or the end of the stream, which gives `false`).
+    pub fn poll_first_byte(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        self.stream.poll_first_byte(cx, self.first_read())
+    }
+
+    /// Takes the stream and what was read ahead, for another protocol, and the slot: the connection counts for as long
+    /// as that is spoken. `None` while a part of the task still holds the connection.
+    pub fn into_io(self: Rc<Self>) -> Option<(Io, Option<Box<dyn Any>>)> {
+        Some(Rc::into_inner(self)?.stream.into_io())
+    }
+
     /// Bytes of the first read of a message: its head, and with luck all of it.
     fn first_read(&self) -> usize {
         if self.long.get() { buf::room() } else { SIZE }
@@ -82,30 +101,6 @@ impl H1Conn {
 
     pub(super) fn saw_body(&self, bytes: u64) {
         self.long.set(bytes > (SIZE / 2) as u64);
-    }
-
-    /// Bytes read ahead of the message at hand?
-    pub fn has_ahead(&self) -> bool {
-        !self.ahead.borrow().is_empty()
-    }
-
-    /// Is an idle connection still open and silent, as far as whoever is asked knows? What stands on it that nobody asked
-    /// for (a 408, an alert) is not read as a message: such a connection is done with.
-    pub fn is_quiet(&self, ask: IoReadiness) -> bool {
-        let mut ahead = self.ahead.borrow_mut();
-        let mut io = self.io.borrow_mut();
-        let stirs = io.stirs(ask);
-        if !ahead.is_empty() || (stirs == Some(true) && matches!(*io, Io::Tcp(_))) {
-            return false;
-        }
-        if matches!(*io, Io::Tcp(_)) {
-            return true;
-        }
-        // TLS speaks of itself, too: tickets and new keys are no reason to give a connection up.
-        let read = io.poll_fill(&mut Context::from_waker(Waker::noop()), &mut ahead, SIZE);
-        let quiet = read.is_pending() && !(stirs == Some(true) && io.stirs(ask) == Some(true));
-        ahead.rest();
-        quiet
     }
 
     /// How long the peer keeps an idle connection, as it said last.
@@ -118,95 +113,13 @@ impl H1Conn {
         self.said.set(fields::keep_alive_timeout(&head.store).or(self.said.get()));
     }
 
-    /// Waits for the first byte of a message (or the end of the stream, which gives `false`).
-    pub fn poll_first_byte(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let mut ahead = self.ahead.borrow_mut();
-        if !ahead.is_empty() {
-            return Poll::Ready(Ok(true));
-        }
-        match self.io.borrow_mut().poll_fill(cx, &mut ahead, self.first_read()) {
-            Poll::Ready(read) => Poll::Ready(read.map(|n| n > 0)),
-            Poll::Pending => {
-                ahead.rest();
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Has the peer ended its side, though nothing more was asked of it? An error: it is gone. Bytes of a next message
-    /// that are there already hide the end until they are read.
-    pub fn poll_left(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.left.get() {
-            return Poll::Ready(Ok(()));
-        }
-        let mut ahead = self.ahead.borrow_mut();
-        if !ahead.is_empty() {
-            return Poll::Pending;
-        }
-        let read = self.io.borrow_mut().poll_fill(cx, &mut ahead, SIZE);
-        if ahead.is_empty() {
-            ahead.rest();
-        }
-        match ready!(read)? {
-            0 => {
-                self.left.set(true);
-                Poll::Ready(Ok(()))
-            }
-            _ => Poll::Pending,
-        }
-    }
-
-    /// Looks at the bytes read ahead.
-    pub fn peek<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
-        look(self.ahead.borrow().filled())
-    }
-
-    /// Reads more bytes ahead, up to `limit` in all; 0 at the end of the stream.
-    pub fn poll_more(&self, cx: &mut Context<'_>, limit: usize) -> Poll<io::Result<usize>> {
-        let mut ahead = self.ahead.borrow_mut();
-        let read = self.io.borrow_mut().poll_fill(cx, &mut ahead, limit);
-        ahead.rest();
-        read
-    }
-
-    /// Reads into a buffer that a body reader holds.
-    pub(super) fn poll_fill(
-        &self,
-        cx: &mut Context<'_>,
-        buf: &mut Buf,
-        limit: usize,
-    ) -> Poll<io::Result<usize>> {
-        self.io.borrow_mut().poll_fill(cx, buf, limit)
-    }
-
-    pub(super) fn take_ahead(&self) -> Buf {
-        self.ahead.take()
-    }
-
-    pub(super) fn put_ahead(&self, mut buf: Buf) {
-        buf.rest();
-        self.ahead.replace(buf);
-    }
-
-    /// It counts for something else from now on.
-    pub fn counts_for(&self, slot: Box<dyn Any>) {
-        self.slot.replace(Some(slot));
-    }
-
-    /// Takes the stream and what was read ahead, for another protocol, and the slot: the connection counts for as long
-    /// as that is spoken. `None` while a part of the task still holds the connection.
-    pub fn into_io(self: Rc<Self>) -> Option<(Io, Option<Box<dyn Any>>)> {
-        let conn = Rc::into_inner(self)?;
-        Some((Io::Rewound(conn.ahead.into_inner(), Box::new(conn.io.into_inner())), conn.slot.into_inner()))
-    }
-
     /// Reads a request head. A few empty lines before it are read over (RFC 9112 section 2.2), however they come.
     pub fn poll_request(
         &self,
         cx: &mut Context<'_>,
         limits: HeadLimits,
     ) -> Poll<Result<RequestHead, HeadError>> {
-        let mut ahead = self.ahead.borrow_mut();
+        let mut ahead = self.stream.ahead();
         loop {
             while self.empty_lines.get() < MOST_EMPTY_LINES && ahead.filled().starts_with(b"\r\n") {
                 ahead.consume(2);
@@ -239,7 +152,7 @@ impl H1Conn {
         limits: HeadLimits,
         asked: Method,
     ) -> Poll<Result<ResponseHead, HeadError>> {
-        let mut ahead = self.ahead.borrow_mut();
+        let mut ahead = self.stream.ahead();
         loop {
             if self.is_worth_parsing(ahead.filled(), limits) {
                 match parse::response(ahead.filled(), limits, asked)? {
@@ -275,7 +188,7 @@ impl H1Conn {
     ) -> Poll<Result<(), HeadError>> {
         let had = ahead.len();
         let room = if had == 0 { self.first_read() } else { limits.bytes.max(self.first_read()) };
-        match self.io.borrow_mut().poll_fill(cx, ahead, room) {
+        match self.stream.poll_fill(cx, ahead, room) {
             Poll::Ready(Ok(0)) if had == 0 => Poll::Ready(Err(HeadError::Closed)),
             Poll::Ready(Ok(0)) => Poll::Ready(Err(HeadError::Truncated)),
             Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
@@ -285,78 +198,6 @@ impl H1Conn {
                 Poll::Pending
             }
         }
-    }
-
-    /// The body that follows a head just read, framed as the head said.
-    pub fn body(self: &Rc<Self>, framing: Framing) -> Body {
-        match framing {
-            Framing::None | Framing::Stream => Body::empty(),
-            Framing::Length(0) => Body::empty(),
-            Framing::Length(_) | Framing::Chunked | Framing::UntilClose => {
-                Body::h1(BodyReader::new(Rc::clone(self), framing))
-            }
-        }
-    }
-
-    /// Writes; vectored, so that a head and the start of its body are one system call.
-    pub fn poll_write(&self, cx: &mut Context<'_>, first: &[u8], then: &[u8]) -> Poll<io::Result<usize>> {
-        let mut io = self.io.borrow_mut();
-        let io = std::pin::Pin::new(&mut *io);
-        let written = match (first.is_empty(), then.is_empty()) {
-            (_, true) => ready!(io.poll_write(cx, first))?,
-            (true, false) => ready!(io.poll_write(cx, then))?,
-            (false, false) => {
-                ready!(io.poll_write_vectored(cx, &[io::IoSlice::new(first), io::IoSlice::new(then)]))?
-            }
-        };
-        if written == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
-        Poll::Ready(Ok(written))
-    }
-
-    /// Sends on what a TLS session still holds.
-    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        std::pin::Pin::new(&mut *self.io.borrow_mut()).poll_flush(cx)
-    }
-
-    /// Ends our side of the stream.
-    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        std::pin::Pin::new(&mut *self.io.borrow_mut()).poll_shutdown(cx)
-    }
-
-    /// Reads and forgets; the number of bytes.
-    pub fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut ahead = self.ahead.borrow_mut();
-        let there = ahead.len();
-        ahead.consume(there);
-        let read = self.io.borrow_mut().poll_fill(cx, &mut ahead, SIZE);
-        let there = ahead.len();
-        ahead.consume(there);
-        ahead.rest();
-        read
-    }
-
-    /// Writes what was read ahead to another connection; the number of bytes it took.
-    pub fn poll_pass(&self, cx: &mut Context<'_>, to: &Self) -> Poll<io::Result<usize>> {
-        let mut ahead = self.ahead.borrow_mut();
-        let mut passed = 0;
-        while !ahead.is_empty() {
-            let n = match to.poll_write(cx, ahead.filled(), &[]) {
-                Poll::Ready(written) => written?,
-                Poll::Pending => return if passed > 0 { Poll::Ready(Ok(passed)) } else { Poll::Pending },
-            };
-            ahead.consume(n);
-            passed += n;
-        }
-        ahead.rest();
-        Poll::Ready(Ok(passed))
-    }
-
-    /// Closes with a reset, so that the peer can tell that the message was not whole.
-    pub fn abort(&self) {
-        self.spoil();
-        self.io.borrow().abort();
     }
 
     /// Puts an interim response before whatever is written next.
@@ -371,11 +212,11 @@ impl H1Conn {
             return Poll::Ready(Ok(()));
         }
         while !queue.is_empty() {
-            let n = ready!(self.poll_write(cx, queue.filled(), &[]))?;
+            let n = ready!(self.stream.poll_write(cx, queue.filled(), &[]))?;
             queue.consume(n);
         }
         queue.rest();
-        self.poll_flush(cx)
+        self.stream.poll_flush(cx)
     }
 }
 
@@ -430,66 +271,6 @@ mod tests {
         assert!(conn.is_worth_parsing(&full, limits), "its bound is found out");
     }
 
-    async fn pair() -> (std::net::TcpStream, Rc<H1Conn>) {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let near = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (far, _) = listener.accept().unwrap();
-        (far, H1Conn::new(Io::Tcp(near), Buf::default(), None))
-    }
-
-    /// Lets the reactor hear what has happened.
-    async fn told(conn: &H1Conn) {
-        poll_fn(|cx| match &*conn.io.borrow() {
-            Io::Tcp(tcp) => tcp.poll_read_ready(cx),
-            Io::Boxed(_) | Io::Layered(_) | Io::Rewound(..) => unreachable!("it is TCP"),
-        })
-        .await
-        .unwrap();
-    }
-
-    #[tokio::test]
-    async fn an_end_that_came_this_very_moment_is_known_to_the_kernel_alone() {
-        let (far, conn) = pair().await;
-        assert!(conn.is_quiet(IoReadiness::Reactor) && conn.is_quiet(IoReadiness::Kernel));
-        drop(far);
-        assert!(conn.is_quiet(IoReadiness::Reactor), "it cannot know yet, or the test proves nothing");
-        assert!(!conn.is_quiet(IoReadiness::Kernel));
-        told(&conn).await;
-        assert!(!conn.is_quiet(IoReadiness::Reactor));
-    }
-
-    #[tokio::test]
-    async fn what_nobody_asked_for_is_seen_and_stays_unread() {
-        use std::io::Write as _;
-        let (mut far, conn) = pair().await;
-        far.write_all(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n").unwrap();
-        assert!(!conn.is_quiet(IoReadiness::Kernel));
-        told(&conn).await;
-        assert!(!conn.is_quiet(IoReadiness::Reactor));
-        assert!(!conn.has_ahead());
-    }
-
-    #[tokio::test]
-    async fn a_reset_is_seen() {
-        let (far, conn) = pair().await;
-        socket2::SockRef::from(&far).set_linger(Some(Duration::ZERO)).unwrap();
-        drop(far);
-        assert!(!conn.is_quiet(IoReadiness::Kernel));
-    }
-
-    #[tokio::test]
-    async fn a_stream_without_a_socket_is_looked_at_by_reading() {
-        let (mut far, io) = tokio::io::duplex(64);
-        let conn = H1Conn::new(Io::Boxed(Box::new(io)), Buf::default(), None);
-        assert!(conn.is_quiet(IoReadiness::Kernel));
-        far.write_all(b"x").await.unwrap();
-        assert!(!conn.is_quiet(IoReadiness::Kernel));
-        assert!(
-            !conn.is_quiet(IoReadiness::Kernel),
-            "what was read does not come again, and is still not quiet"
-        );
-    }
-
     #[test]
     fn what_a_peer_says_of_its_patience_holds_until_it_says_otherwise() {
         let (_, io) = tokio::io::duplex(64);
@@ -497,7 +278,7 @@ mod tests {
         for (value, said) in
             [(None, None), (Some("timeout=5"), Some(5)), (None, Some(5)), (Some("timeout=2"), Some(2))]
         {
-            let mut head = ResponseHead::own(200, Framing::None);
+            let mut head = ResponseHead::own(200, crate::message::head::Framing::None);
             value.into_iter().for_each(|value: &str| head.store.push(b"keep-alive", value.as_bytes()));
             conn.hear(&head);
             assert_eq!(conn.said().map(|said| said.as_secs()), said);

@@ -106,12 +106,7 @@ impl Pump {
             match body.poll_data(cx) {
                 Poll::Ready(Ok(0)) => self.end(body)?,
                 Poll::Ready(Ok(there)) => ready!(self.send(cx, conn, body, there))?,
-                Poll::Ready(Err(error)) => {
-                    conn.spoil();
-                    // What came before the break still belongs to the peer.
-                    let _ = self.poll_out(cx, conn);
-                    return Poll::Ready(Err(PumpError::Source(error)));
-                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.break_off(cx, conn, error))),
                 Poll::Pending => {
                     ready!(self.poll_out(cx, conn))?;
                     self.waits = Waits::Source;
@@ -122,15 +117,27 @@ impl Pump {
         self.poll_out(cx, conn)
     }
 
+    /// The message has no end. What came before the break still belongs to the peer.
+    pub fn break_off(&mut self, cx: &mut Context<'_>, conn: &H1Conn, error: BodyError) -> PumpError {
+        conn.spoil();
+        let _ = self.poll_out(cx, conn);
+        PumpError::Source(error)
+    }
+
+    /// Is there nothing more to be had of the body?
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     fn poll_out(&mut self, cx: &mut Context<'_>, conn: &H1Conn) -> Poll<Result<(), PumpError>> {
         while self.out_at < self.out.len() {
             let rest = self.out.get(self.out_at..).unwrap_or_default();
-            self.out_at += ready!(conn.poll_write(cx, rest, &[])).map_err(PumpError::Sink)?;
+            self.out_at += ready!(conn.stream().poll_write(cx, rest, &[])).map_err(PumpError::Sink)?;
             self.started = true;
         }
         self.out.clear();
         self.out_at = 0;
-        conn.poll_flush(cx).map_err(PumpError::Sink)
+        conn.stream().poll_flush(cx).map_err(PumpError::Sink)
     }
 
     fn send(
@@ -163,11 +170,11 @@ impl Pump {
         let polled = if framed > 0 && data.len() <= SHORT {
             let end = self.out.len();
             self.out.extend_from_slice(data);
-            let polled = conn.poll_write(cx, self.out.get(self.out_at..).unwrap_or_default(), &[]);
+            let polled = conn.stream().poll_write(cx, self.out.get(self.out_at..).unwrap_or_default(), &[]);
             self.out.truncate(end);
             polled
         } else {
-            conn.poll_write(cx, self.out.get(self.out_at..).unwrap_or_default(), data)
+            conn.stream().poll_write(cx, self.out.get(self.out_at..).unwrap_or_default(), data)
         };
         let written = ready!(polled).map_err(PumpError::Sink)?;
         self.started = true;

@@ -38,14 +38,14 @@ pub struct BodyReader {
 
 impl BodyReader {
     /// Reads the body that follows on `conn`; `framing` is one that has a body.
-    pub(super) fn new(conn: Rc<H1Conn>, framing: Framing) -> Self {
+    pub(crate) fn new(conn: Rc<H1Conn>, framing: Framing) -> Self {
         let left = match framing {
             Framing::Length(bytes) => BodyLeft::Bytes(bytes),
             Framing::Chunked => BodyLeft::Chunks(Chunked::default()),
             Framing::UntilClose => BodyLeft::UntilClose,
             Framing::None | Framing::Stream => BodyLeft::Bytes(0),
         };
-        let buf = conn.take_ahead();
+        let buf = conn.stream().take_ahead();
         Self { conn, buf, left, ready: 0, over: false, framing, passed: 0 }
     }
 
@@ -77,7 +77,7 @@ impl BodyReader {
                     buf::room()
                 }
             };
-            let read = match self.conn.poll_fill(cx, &mut self.buf, limit) {
+            let read = match self.conn.stream().poll_fill(cx, &mut self.buf, limit) {
                 Poll::Ready(read) => read.map_err(BodyError::Broken)?,
                 Poll::Pending => {
                     self.buf.rest();
@@ -146,7 +146,7 @@ impl BodyReader {
     fn finish(&mut self) {
         self.over = true;
         self.conn.saw_body(self.passed);
-        self.conn.put_ahead(std::mem::take(&mut self.buf));
+        self.conn.stream().put_ahead(std::mem::take(&mut self.buf));
     }
 
     pub(crate) fn trailers(&mut self) -> Option<HeadStore> {

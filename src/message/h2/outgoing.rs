@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::map_of;
 use crate::message::body::{Body, BodyError};
 use crate::message::h1::pump::Waits;
+use crate::message::h1::upload::Remainder;
 use crate::message::head::Framing;
 
 /// Bytes that hyper is given at once, a DATA frame (RFC 9113 section 4.2): all of it waits in memory for the window of the other
@@ -30,13 +31,24 @@ pub enum Ended {
     Left,
 }
 
-/// Is told how it ended, and is shown the body: how much of it passed, how much of the request that it answers.
-pub type OnEnd = Box<dyn FnOnce(Ended, &Body)>;
+/// Bytes that passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Of the body.
+    pub body: u64,
+    /// Of the body of the request that it answers, as far as that was still being sent by HTTP/1.1.
+    pub request: u64,
+}
+
+/// Is told how it ended, and how much passed.
+pub type OnEnd = Box<dyn FnOnce(Ended, Passed)>;
 
 /// One of our bodies, for hyper to send. `on_end` is told once.
 pub struct Outgoing {
     /// Empty, when its [`SendProgress`] has it.
     body: Body,
+    /// What is left to send of the request that it answers.
+    remainder: Remainder,
     over: bool,
     on_end: Option<OnEnd>,
     progress: Option<Rc<SendProgress>>,
@@ -52,6 +64,8 @@ pub struct SendProgress {
     confirmed: Cell<bool>,
     /// Bytes that have passed.
     pub passed: Cell<u64>,
+    /// Bytes that have passed of the request that it answers.
+    uploaded: Cell<u64>,
     /// Has its end passed?
     pub over: Cell<bool>,
     /// Which side kept it from going on.
@@ -82,6 +96,7 @@ impl Default for SendProgress {
             dropped: Cell::new(false),
             confirmed: Cell::new(false),
             passed: Cell::new(0),
+            uploaded: Cell::new(0),
             over: Cell::new(false),
             waits: Cell::new(Waits::Sink),
             broke: RefCell::new(None),
@@ -126,7 +141,7 @@ impl SendProgress {
         let Some(body) = self.body.take() else { return };
         let how = if self.waits.get() == Waits::Source { Ended::Broken } else { Ended::Left };
         if let Some(told) = self.on_end.take() {
-            told(how, &body);
+            told(how, Passed { body: body.passed(), request: self.uploaded.get() });
         }
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -142,7 +157,14 @@ impl SendProgress {
 impl Outgoing {
     /// Sends `body`.
     pub fn new(body: Body, on_end: Option<OnEnd>) -> Self {
-        Self { body, over: false, on_end, progress: None }
+        Self { body, remainder: Remainder::default(), over: false, on_end, progress: None }
+    }
+
+    /// Moves on what is left of the request as well.
+    #[must_use]
+    pub fn answering(mut self, remainder: Remainder) -> Self {
+        self.remainder = remainder;
+        self
     }
 
     /// Shows how far it has got while it is sent.
@@ -173,6 +195,7 @@ impl Outgoing {
     fn note(&self, waits: Waits) {
         if let Some(progress) = &self.progress {
             progress.passed.set(self.of_body(Body::passed).unwrap_or(progress.passed.get()));
+            progress.uploaded.set(self.remainder.passed());
             progress.over.set(self.over);
             progress.waits.set(waits);
         }
@@ -189,17 +212,28 @@ impl Outgoing {
         self.tell(how);
     }
 
+    fn broke_off(
+        &mut self,
+        how: Ended,
+        error: BodyError,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BrokeOff>>> {
+        self.end(how);
+        if let Some(progress) = &self.progress {
+            progress.broke.replace(Some(error));
+        }
+        Poll::Ready(Some(Err(BrokeOff)))
+    }
+
     fn tell(&mut self, how: Ended) {
+        let body = self.of_body(Body::passed).unwrap_or_default();
+        let passed = Passed { body, request: self.remainder.passed() };
         if let Some(told) = self.on_end.take() {
-            told(how, &self.body);
+            told(how, passed);
         }
         if let Some(progress) = &self.progress
             && let Some(told) = progress.on_end.take()
         {
-            match progress.body.borrow().as_ref() {
-                Some(body) => told(how, body),
-                None => told(how, &self.body),
-            }
+            told(how, passed);
         }
     }
 }
@@ -232,6 +266,10 @@ impl http_body::Body for Outgoing {
         if self.over {
             return Poll::Ready(None);
         }
+        if let Err(error) = self.remainder.poll(cx) {
+            // The request that it answers broke off: that was the other side.
+            return self.broke_off(Ended::Left, error);
+        }
         let Some(polled) = self.with_body(|body| body.poll_data(cx)) else {
             self.over = true;
             return Poll::Ready(Some(Err(BrokeOff)));
@@ -258,14 +296,7 @@ impl http_body::Body for Outgoing {
                 self.note(Waits::Sink);
                 Poll::Ready(Some(Ok(http_body::Frame::data(data))))
             }
-            Err(error) => {
-                // The request that it answers broke off: that was the other side.
-                self.end(if matches!(error, BodyError::Request) { Ended::Left } else { Ended::Broken });
-                if let Some(progress) = &self.progress {
-                    progress.broke.replace(Some(error));
-                }
-                Poll::Ready(Some(Err(BrokeOff)))
-            }
+            Err(error) => self.broke_off(Ended::Broken, error),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::message::h1::Malformed;
 use crate::message::h1::conn::{H1Conn, HeadError};
 use crate::message::h1::parse::HeadLimits;
 use crate::message::h1::pump::{Pump, PumpError};
-use crate::message::h1::upload::Upload;
+use crate::message::h1::upload::{Remainder, Upload};
 use crate::message::h1::write;
 use crate::message::head::{Method, ResponseHead, Version};
 use crate::proxy::call::PreparedCall;
@@ -76,10 +76,10 @@ impl Attempt<'_> {
         if !head.keeps_alive && !connected {
             conn.spoil();
         }
-        let mut body = if connected { Body::empty() } else { conn.body(head.framing) };
-        body.answers(sending.upload);
+        let body = if connected { Body::empty() } else { Body::h1(&conn, head.framing) };
+        let remainder = Remainder::of(sending.upload);
         let lease = PooledConnection::new(self.pools, &self.route.upstream, key, conn);
-        Answer { head, body, lease: Some(lease), sent: None }
+        Answer { head, body, remainder, lease: Some(lease), sent: None }
     }
 
     fn poll_answer(

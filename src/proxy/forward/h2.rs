@@ -10,6 +10,7 @@ use hyper::client::conn::http2::SendRequest;
 use super::watch::{AttemptWatch, Got};
 use super::{Answer, Attempt, broke_off};
 use crate::message::body::Body;
+use crate::message::h1::upload::Remainder;
 use crate::message::h2::{self, Outgoing, SendProgress, Streamed};
 use crate::message::head::Method;
 use crate::proxy::call::PreparedCall;
@@ -132,6 +133,12 @@ impl Attempt<'_> {
             upstream: self.name(),
             cause: malformed.to_string(),
         })?;
-        Ok(Answer { head, body: Body::h2(Streamed::new(incoming)), lease: None, sent: Some(progress) })
+        Ok(Answer {
+            head,
+            body: Body::h2(Streamed::new(incoming)),
+            remainder: Remainder::default(),
+            lease: None,
+            sent: Some(progress),
+        })
     }
 }

@@ -14,9 +14,11 @@ use super::call::PreparedCall;
 use super::error::ProxyError;
 use crate::message::body::{Body, BodyError};
 use crate::message::h1::conn::H1Conn;
+use crate::message::h1::upload::Remainder;
 use crate::message::h2::SendProgress;
-use crate::message::head::ResponseHead;
+use crate::message::head::{Known, ResponseHead};
 use crate::names::UpstreamName;
+use crate::reliability::verdict::{self, RETRY_AFTER_CAP};
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::upstream::RouteEntry;
@@ -29,6 +31,8 @@ pub struct Answer {
     pub head: ResponseHead,
     /// What follows.
     pub body: Body,
+    /// What is left to send of the request.
+    pub remainder: Remainder,
     /// Gives the upstream's connection back, once both messages are over.
     pub lease: Option<PooledConnection>,
     /// The request's body on its way by HTTP/2.
@@ -38,7 +42,7 @@ pub struct Answer {
 impl Answer {
     /// An answer of our own.
     pub fn own(head: ResponseHead, body: Body) -> Self {
-        Self { head, body, lease: None, sent: None }
+        Self { head, body, remainder: Remainder::default(), lease: None, sent: None }
     }
 
     /// Did an upstream give it?
@@ -46,15 +50,29 @@ impl Answer {
         self.lease.is_some() || self.sent.is_some()
     }
 
+    /// Its `Retry-After`, as a wait from now.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let value = self.head.store.known(Known::RetryAfter)?;
+        let text = std::str::from_utf8(value).ok()?;
+        let wall = clock::unix_seconds(clock::now().wall);
+        verdict::parse_retry_after(text, wall, RETRY_AFTER_CAP)
+    }
+
+    /// Its `grpc-status`, where it has no body to wait for.
+    pub fn grpc_status(&self) -> Option<u16> {
+        let value = self.head.store.known(Known::GrpcStatus)?;
+        std::str::from_utf8(value).ok()?.trim().parse().ok()
+    }
+
     /// Bytes of the request's body that have left so far.
     pub fn uploaded(&self) -> u64 {
-        uploaded(self.sent.as_deref(), &self.body)
+        uploaded(self.sent.as_deref(), self.remainder.passed())
     }
 }
 
-/// Bytes of a request's body that have left: as `sent` has it, else as the body of the answer has.
-pub fn uploaded(sent: Option<&SendProgress>, answer: &Body) -> u64 {
-    sent.map_or_else(|| answer.uploaded(), |sent| sent.passed.get())
+/// Bytes of a request's body that have left: as `sent` has it by HTTP/2, else as many as by HTTP/1.1.
+pub fn uploaded(sent: Option<&SendProgress>, by_h1: u64) -> u64 {
+    sent.map_or(by_h1, |sent| sent.passed.get())
 }
 
 /// What every attempt of an exchange needs.

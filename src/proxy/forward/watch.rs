@@ -96,7 +96,7 @@ impl<'a> AttemptWatch<'a> {
     /// Is whoever asked still there? Looked at once its request is out, so that nobody else reads from it.
     fn poll_client(&mut self, cx: &mut Context<'_>, out: bool) -> Poll<ProxyError> {
         if let (Some(asker), true, None) = (self.attempt.asker, out, self.left) {
-            match asker.conn.poll_left(cx) {
+            match asker.conn.stream().poll_left(cx) {
                 Poll::Ready(Ok(())) => self.left = Some(clock::instant() + asker.patience),
                 Poll::Ready(Err(_)) => return Poll::Ready(ProxyError::ClientGone),
                 Poll::Pending => {}

@@ -1,8 +1,8 @@
 //! What was done, what comes by itself, where to look, how to take an incident.
 
 use super::evidence;
-use super::scene::{BreakerScene, EndpointIs, Scene, SceneSubject};
-use super::words::{line, list, moment, span};
+use super::scene::{BreakerScene, Door, EndpointIs, EndpointScene, Scene, SceneSubject, UpstreamScene};
+use super::words::{line, list, moment, percent, person, span};
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::escalation::{Ahead, Call};
 use crate::reliability::incident::{EntryKind, Incident, State};
@@ -23,13 +23,20 @@ pub(super) fn done(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>)
         let out = upstream.endpoints.iter().filter(|one| one.state == EndpointIs::Ejected);
         let out: Vec<&str> = out.map(|one| one.address.as_str()).collect();
         if !out.is_empty() {
-            told.push(format!("It sends no requests to {} for a while.", list(&out)));
+            told.push(format!("Strop sends no requests to {} for a while.", list(&out)));
         }
     }
-    if told.is_empty() && incident.state.is_live() && about.carries {
-        told.push("It has changed nothing: requests go on as before.".to_owned());
+    if told.is_empty() && incident.state.is_live() && incident.state != State::Monitoring && about.carries {
+        told.push("Strop has changed nothing: requests go on as before.".to_owned());
     }
     told.extend(calls(incident.escalation.calls()));
+    if incident.state == State::Open
+        && incident.escalation.calls().iter().any(|call| call.delivered == Some(true))
+    {
+        told.push("Whether anybody has read it is not known until it is taken.".to_owned());
+    }
+    let taken = incident.acknowledged_by.as_deref().zip(incident.clocks.acknowledged);
+    told.extend(taken.map(|(by, at)| format!("{} took it at {}.", line(by), moment(at, scene.at))));
     let actions =
         incident.timeline.iter().rev().filter(|entry| entry.kind == EntryKind::Action).take(ACTIONS);
     let actions = actions.map(|entry| {
@@ -40,26 +47,30 @@ pub(super) fn done(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>)
 }
 
 fn of_breaker(name: &str, breaker: &BreakerScene, scene: &Scene) -> Option<String> {
-    let since = breaker.since.map_or_else(String::new, |since| format!(" since {}", moment(since, scene.at)));
+    let since = breaker.since.map(|since| moment(since, scene.at));
+    let held = since.as_ref().map_or_else(String::new, |since| format!(", since {since}"));
+    let strop = since.map_or_else(|| "Strop".to_owned(), |since| format!("Since {since} Strop"));
     Some(match (breaker.state, breaker.held, breaker.shadow) {
         (BreakerState::Open, true, _) => {
-            format!("An operator holds the breaker of {name} open{since}: all requests to it are refused.")
+            format!("An operator holds the breaker of {name} open{held}: all requests to it are refused.")
         }
         (BreakerState::Closed, true, _) => {
             format!(
-                "An operator holds the breaker of {name} closed{since}: it refuses nothing, whatever fails."
+                "An operator holds the breaker of {name} closed{held}: it refuses nothing, whatever fails."
             )
         }
         (BreakerState::Open, false, false) => {
-            format!("It refuses requests to {name} at once{since} (breaker open), so that they do not wait.")
+            format!(
+                "{strop} has refused requests to {name} at once (breaker open), so that they do not wait."
+            )
         }
         (BreakerState::HalfOpen, _, false) => {
             format!(
-                "It lets single requests through to {name}{since} (breaker half-open) and refuses the rest."
+                "{strop} has let single requests through to {name} and refused the others (breaker half-open)."
             )
         }
         (BreakerState::Open | BreakerState::HalfOpen, _, true) => {
-            format!("It refuses nothing: the breaker of {name} only counts (shadow); it would be open.")
+            format!("Strop refuses nothing: the breaker of {name} only counts (shadow); it would be open.")
         }
         (BreakerState::Closed, false, _) => return None,
     })
@@ -74,7 +85,7 @@ fn calls(calls: &[Call]) -> Option<String> {
             Some(false) => "not delivered",
             None => "on its way",
         };
-        let whom: Vec<String> = call.contacts().map(line).collect();
+        let whom: Vec<String> = call.contacts().map(person).collect();
         let (whom, way) = (list(&whom), line(&call.channel));
         match told.iter_mut().find(|(known, _)| *known == whom) {
             Some((_, ways)) => {
@@ -91,7 +102,7 @@ fn calls(calls: &[Call]) -> Option<String> {
         .collect();
     let times = calls.iter().map(|call| call.round + 1).max().unwrap_or(0);
     let times = if times > 1 { format!(", {times} times so far") } else { String::new() };
-    (!told.is_empty()).then(|| format!("It has called {}{times}.", told.join("; ")))
+    (!told.is_empty()).then(|| format!("Strop has called {}{times}.", told.join("; ")))
 }
 
 /// What happens if nobody does anything.
@@ -115,11 +126,12 @@ pub(super) fn next(
         | Rule::Reported
         | Rule::Unknown => format!("The incident ends by itself once all has been well for {good}."),
     };
-    let probes =
-        about.upstreams.iter().filter(|_| incident.state.is_live()).take(MEMBERS).filter_map(|one| {
-            let wait = one.breaker.filter(|breaker| !breaker.held && !breaker.shadow)?.probes_in?;
-            Some(format!("A request is let through to {} as a probe in {}.", one.name, span(wait)))
-        });
+    let probes = about.upstreams.iter().filter(|_| incident.state.is_live()).take(MEMBERS);
+    let probes = probes.filter_map(|one| {
+        let wait = one.breaker.filter(|breaker| !breaker.held && !breaker.shadow)?.probes_in?;
+        let at = moment(scene.at + wait, scene.at);
+        Some(format!("From {at} on Strop lets single requests through to {}, as a test.", one.name))
+    });
     let mut told: Vec<String> = probes.collect();
     match incident.state {
         State::Suspected => told.push("Nobody is called unless it is confirmed.".to_owned()),
@@ -133,7 +145,7 @@ pub(super) fn next(
             told.push("If it becomes bad again it goes on, and so do the calls.".to_owned());
         }
         State::Resolved => {
-            told.push("Nobody is called about it any more. A review can be written.".to_owned())
+            told.push("Nothing more is asked of you: nobody is called about it any more.".to_owned());
         }
         State::Reviewed | State::Cleared => told.push("Nobody is called about it.".to_owned()),
     }
@@ -144,18 +156,19 @@ pub(super) fn next(
 }
 
 fn next_call(next: Option<&Ahead>, scene: &Scene) -> String {
-    let Some(Ahead { at, contacts, again }) = next else {
+    let Some(Ahead { at, contacts, again, repeats }) = next else {
         return "Nobody else is called by itself.".to_owned();
     };
-    let when = if *at > scene.at {
-        format!("at {} (in {})", moment(*at, scene.at), span(at.since(scene.at)))
-    } else {
-        "now".to_owned()
+    let when = if *at > scene.at { format!("at {}", moment(*at, scene.at)) } else { "now".to_owned() };
+    let (who, verb) = (super::contacts(contacts), if contacts.len() == 1 { "is" } else { "are" });
+    if !again {
+        return format!("If nobody takes it, {who} {verb} called {when}.");
+    }
+    let often = match repeats {
+        Some((every, most @ 2..)) => format!(", then every {}, {most} times more at most", span(*every)),
+        Some(_) | None => ", for the last time".to_owned(),
     };
-    let who: Vec<String> = contacts.iter().map(|contact| line(contact)).collect();
-    let again = if *again { " again" } else { "" };
-    let (who, verb) = (list(&who), if who.len() == 1 { "is" } else { "are" });
-    format!("If nobody takes it, {who} {verb} called{again} {when}.")
+    format!("If nobody takes it, {who} {verb} called again {when}{often}; nobody else is called.")
 }
 
 /// Pages of vendors that say how they are.
@@ -168,29 +181,80 @@ const STATUS_PAGES: [(&str, &str); 4] = [
 
 /// Where the next fact is.
 pub(super) fn look(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<String> {
-    let api = format!("{}/api/v2/sre", scene.door.base);
     let service = line(&incident.key.service);
     let mut told: Vec<String> = ["what_to_do", "to_do", "do"]
         .iter()
         .filter_map(|name| evidence::latest(incident, name))
-        .map(line)
+        .map(|text| percent(&line(text)))
         .collect();
-    if incident.state.is_live() {
+    if incident.state.is_live() && incident.state != State::Monitoring {
         told.extend(hint(incident, scene, about));
+        if incident.key.rule == Rule::Latency {
+            told.push(answer("All routes, to compare with a time before", "performance", scene));
+        }
         for upstream in about.upstreams.iter().take(MEMBERS) {
             let page = STATUS_PAGES.iter().find(|(name, _)| *name == upstream.name);
             told.extend(page.map(|(_, page)| format!("Does {} know of it? {page}", upstream.name)));
-            told.push(format!("{} as Strop sees it: {api}/upstreams/{}", upstream.name, upstream.name));
+            told.extend(reach(upstream, scene));
+            let path = format!("upstreams/{}", upstream.name);
+            told.push(answer(&format!("{} as Strop sees it", upstream.name), &path, scene));
         }
     }
-    told.push(format!("Timeline and evidence: {api}/incidents/{}", incident.id));
+    told.push(answer("Timeline and evidence", &format!("incidents/{}", incident.id), scene));
     if matches!(incident.state, State::Resolved) {
-        told.push(format!("Review: {api}/incidents/{}/review", incident.id));
+        told.push(answer(
+            "If you want to write a review",
+            &format!("incidents/{}/review", incident.id),
+            scene,
+        ));
     }
     if incident.is_drill() {
         told.insert(0, format!("This is a drill about {service}: take it, to see that it works."));
     }
     told
+}
+
+/// An answer of the API: an address where a browser can open it, else what fetches it and where.
+fn answer(what: &str, path: &str, scene: &Scene) -> String {
+    let door = &scene.door;
+    let url = format!("{}/api/v2/sre/{path}", door.base);
+    let place = if door.public { String::new() } else { format!(", from a shell {}", beside(scene)) };
+    if door.public && door.token_file.is_none() {
+        format!("{what} (JSON): {url}")
+    } else {
+        format!("{what} (JSON{place}): `curl{} {url}`", bearer(door))
+    }
+}
+
+/// How to ask the address that fails, or the first one, by hand.
+fn reach(upstream: &UpstreamScene, scene: &Scene) -> Option<String> {
+    let (url, is_bad) = (upstream.url.as_ref()?, |one: &&EndpointScene| {
+        matches!(one.state, EndpointIs::Unhealthy | EndpointIs::Ejected)
+    });
+    let (bad, good): (Vec<_>, Vec<_>) = upstream.endpoints.iter().partition(is_bad);
+    let to = bad.first().or(good.first())?;
+    let some = match (bad.as_slice(), good.as_slice()) {
+        ([one], [_, ..]) => format!("{} fails and the other addresses do not. ", one.address),
+        _ => String::new(),
+    };
+    // A URL of that very address needs no other one.
+    let through =
+        if url.contains(&to.address) { String::new() } else { format!(" --connect-to ::{}", to.address) };
+    Some(format!("{some}Does it answer? From a shell {}: `curl -v{through} {url}`", beside(scene)))
+}
+
+/// Where an address of the pod can be reached.
+fn beside(scene: &Scene) -> String {
+    format!("in the pod or on the machine of {}", line(&scene.member))
+}
+
+/// The header that a guarded API asks for, as a shell needs it.
+fn bearer(door: &Door) -> String {
+    match &door.token_file {
+        None => String::new(),
+        Some(_) if door.public => " -H \"Authorization: Bearer $STROP_TOKEN\"".to_owned(),
+        Some(file) => format!(" -H \"Authorization: Bearer $(cat {})\"", quoted(file)),
+    }
 }
 
 /// What is usually behind it.
@@ -204,48 +268,51 @@ fn hint(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Option<
         Rule::ServiceDown | Rule::Breaker | Rule::PaymentFailure | Rule::ErrorRate => {
             let names: Vec<&str> = about.upstreams.iter().map(|one| one.name.as_str()).collect();
             let names = if names.is_empty() { line(&incident.key.service) } else { list(&names) };
-            format!("Is {names} reachable from this pod (name, route, certificate, credentials)?")
+            let from = if scene.member.is_empty() { "this pod".to_owned() } else { line(&scene.member) };
+            format!("Is {names} reachable from {from} (name, route, certificate, credentials)?")
         }
         Rule::NetworkDown => {
             "Several failed at the same moment: look at the node's network, its name server and its way out first."
                 .to_owned()
         }
-        Rule::Latency => "What is slow: the application, its database, or a vendor behind it? Compare the routes at \
-             /performance with a time before."
+        Rule::Latency => "What is slow: the application, its database, or a vendor behind it?"
             .to_owned(),
-        Rule::Resource => format!("What uses it? Limits and requests of the pod {}.", line(&scene.member)),
+        Rule::Resource => {
+            let member = line(&scene.member);
+            format!(
+                "What uses it? In Kubernetes: `kubectl top pod {member} --containers`, and `kubectl describe pod \
+                 {member}` for its limits."
+            )
+        },
         Rule::DeclineRate => "Was anything about the checkout changed? A wave of fraud looks the same.".to_owned(),
         Rule::Reported | Rule::Manual | Rule::Unknown => return None,
     })
 }
 
-/// A sentence and the line for a shell; `None`: there is nothing to take.
-pub(super) fn acknowledge(incident: &Incident, scene: &Scene) -> Option<(String, String)> {
+/// Sentences and the line for a shell; `None`: there is nothing to take.
+pub(super) fn acknowledge(incident: &Incident, scene: &Scene) -> Option<(Vec<String>, String)> {
     if !matches!(incident.state, State::Open | State::Mitigating | State::Suspected) {
         return None;
     }
     let door = &scene.door;
-    let bearer = match &door.token_file {
-        Some(file) if !door.public => format!("$(cat {})", quoted(file)),
-        Some(_) | None => "$STROP_TOKEN".to_owned(),
-    };
-    let token = door.token_file.as_ref();
-    let token = token.map_or_else(String::new, |_| format!(" -H \"Authorization: Bearer {bearer}\""));
-    let place = match (door.public, &door.token_file) {
-        (true, None) => "with your name in it".to_owned(),
-        (true, Some(_)) => {
-            "with your name in it, and in STROP_TOKEN the token that admin.token_file holds".to_owned()
+    let place = if door.public { String::new() } else { format!(" {}", beside(scene)) };
+    let token = match &door.token_file {
+        Some(file) if door.public => {
+            format!(", and in STROP_TOKEN the token that {} of {} holds", line(file), line(&scene.member))
         }
-        (false, _) => {
-            format!("in the pod or on the machine of {}, with your name in it", line(&scene.member))
-        }
+        Some(_) | None => String::new(),
     };
-    let line = format!("Nobody else is called once you have taken it. Run this {place}:");
+    let lines = vec![
+        "Nobody else is called once you have taken it.".to_owned(),
+        format!("From a shell{place}, with your name in it{token}:"),
+    ];
     let command = format!(
-        "curl -X POST {}/api/v2/sre/incidents/{}/ack{token} -d '{{\"actor\": \"YOUR NAME\"}}'",
-        door.base, incident.id
+        "curl -X POST {}/api/v2/sre/incidents/{}/ack{} -d '{{\"actor\": \"YOUR NAME\"}}'",
+        door.base,
+        incident.id,
+        bearer(door)
     );
-    Some((line, command))
+    Some((lines, command))
 }
 
 /// For a shell, within double quotes and `$(…)`.

@@ -10,6 +10,7 @@
 
 mod acts;
 mod evidence;
+mod lead;
 mod people;
 mod scene;
 #[cfg(test)]
@@ -19,16 +20,18 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 pub use scene::{
-    BreakerScene, ClientFault, Door, EndpointIs, EndpointScene, FailureScene, RouteScene, Scene,
-    UpstreamScene,
+    BreakerScene, ClientFault, Door, EndpointIs, EndpointScene, FailureScene, ResourceScene, RouteScene,
+    Scene, UpstreamScene,
 };
+
+pub use words::bound;
 
 use super::escalation::{Ahead, CallCause};
 use super::incident::{Incident, State};
 use super::rule::{Rule, Severity};
 use crate::units::At;
 use scene::SceneSubject;
-use words::{capital, line, list, moment, part, share, span};
+use words::{line, percent, span};
 
 /// Whom a message is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -50,6 +53,9 @@ pub struct Occasion {
     pub call: Option<CallCause>,
     /// Who is called next; `None`: nobody, by itself.
     pub next: Option<Ahead>,
+    /// Of what is over: the requests that failed, and all, of the minutes in which it lasted, as this sidecar counted; `None`: not
+    /// counted.
+    pub in_all: Option<(u64, u64)>,
 }
 
 impl Occasion {
@@ -110,11 +116,23 @@ impl Part {
 pub struct Section {
     /// What they are about.
     pub part: Part,
-    /// Sentences.
+    /// Sentences. What is to be typed stands between backticks.
     pub lines: Vec<String>,
     /// A line for a shell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
+}
+
+/// What a reader can do with a click, wherever the message is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ways {
+    /// Who acknowledges it in PagerDuty has taken it.
+    pub pagerduty: bool,
+    /// Who presses the button in Slack has taken it.
+    pub slack: bool,
+    /// The link opens in a browser: it leads out of the pod, and no token is asked for.
+    pub browser: bool,
 }
 
 /// What a message says.
@@ -125,17 +143,34 @@ pub struct Brief {
     pub audience: Audience,
     /// How far the incident is, in a word or two: `open`, `taken by ann`. Empty: there is no incident (a test).
     pub status: String,
-    /// What is the matter, without numbers that change: for subjects.
+    /// What is the matter, without numbers that change.
     pub title: String,
+    /// For subjects: how bad and how far, what, since when or for how long. Empty: an older version has written it.
+    pub headline: String,
     /// The first line.
     pub lead: String,
     /// Names and values, the most important first.
     pub facts: Vec<(String, String)>,
     /// The rest, in the order in which it is read.
     pub sections: Vec<Section>,
+    /// What a click does.
+    pub ways: Ways,
+    /// What it is about is well, as far as it is seen: over, or good again and still watched.
+    pub well: bool,
 }
 
 impl Brief {
+    /// How to take it, while there is something to take.
+    pub fn take(&self) -> Option<&Section> {
+        self.sections.iter().find(|section| section.part == Part::Acknowledge)
+    }
+
+    /// The sections as one reads them who has to act: how to take it comes before what only explains.
+    pub fn in_order(&self) -> impl Iterator<Item = &Section> {
+        let rest = self.sections.iter().filter(|section| section.part != Part::Acknowledge);
+        self.take().into_iter().chain(rest)
+    }
+
     /// What a message about `incident` says on that occasion.
     pub fn of(incident: &Incident, scene: &Scene, occasion: &Occasion) -> Self {
         let about = SceneSubject::of(incident, scene);
@@ -152,22 +187,31 @@ impl Brief {
 
 fn called(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>, occasion: &Occasion) -> Brief {
     let sections = [
-        (Part::Evidence, evidence::sentences(incident, scene, about), None),
+        (Part::Evidence, evidence::sentences(incident, scene, about, occasion.in_all), None),
         (Part::Done, acts::done(incident, scene, about), None),
         (Part::Next, acts::next(incident, scene, about, occasion.next.as_ref()), None),
         (Part::Look, acts::look(incident, scene, about), None),
     ];
     let take = acts::acknowledge(incident, scene);
-    let take = take.map(|(line, command)| (Part::Acknowledge, vec![line], Some(command)));
+    let door = &scene.door;
+    let ways = Ways {
+        pagerduty: door.hears_pagerduty && take.is_some(),
+        slack: door.hears_slack && take.is_some(),
+        browser: door.public && door.token_file.is_none(),
+    };
+    let take = take.map(|(lines, command)| (Part::Acknowledge, lines, Some(command)));
     let status = status(incident, scene.at);
     let again = occasion.calls_again(incident);
     Brief {
         audience: Audience::Called,
         status: if again { "still open".to_owned() } else { status },
-        title: title(incident, scene),
-        lead: lead(incident, scene, about, occasion),
+        title: lead::title(incident, scene),
+        headline: lead::headline(incident, scene, again),
+        lead: lead::lead(incident, scene, about, occasion),
         facts: evidence::facts(incident, scene, about),
         sections: filled(sections.into_iter().chain(take)),
+        ways,
+        well: is_well(incident.state),
     }
 }
 
@@ -177,17 +221,55 @@ fn filled(all: impl Iterator<Item = (Part, Vec<String>, Option<String>)>) -> Vec
         .collect()
 }
 
-/// A machine has no name of its own: it is the one of the sidecar that measured it.
+/// What is the matter, as people say it: machines have the name of the sidecar that measured them, percentiles are numbers of requests,
+/// and a share that was so when it was found is no title.
 fn title(incident: &Incident, scene: &Scene) -> String {
-    let title = line(&incident.title);
-    if incident.key.rule == Rule::Resource && !title.is_empty() && !scene.member.is_empty() {
-        return format!("{title} on {}", line(&scene.member));
-    }
+    let title = percent(&line(&incident.title));
     if title.is_empty() {
-        format!("{} of {}", incident.key.rule.label(), incident.key.service)
-    } else {
-        title
+        return format!("{} of {}", incident.key.rule.label(), incident.key.service);
     }
+    let said = match incident.key.rule {
+        Rule::Resource if !scene.member.is_empty() => Some(format!("{title} on {}", line(&scene.member))),
+        Rule::ErrorRate => failing(&title),
+        Rule::Latency => slow(&title),
+        Rule::NetworkDown
+        | Rule::ServiceDown
+        | Rule::Breaker
+        | Rule::PaymentFailure
+        | Rule::Resource
+        | Rule::DeclineRate
+        | Rule::Reported
+        | Rule::Manual
+        | Rule::Unknown => None,
+    };
+    said.unwrap_or(title)
+}
+
+/// Of `15.00 % of search replies fail`.
+fn failing(title: &str) -> Option<String> {
+    let (share, route) = title.strip_suffix(" replies fail")?.split_once(" % of ")?;
+    share.parse::<f64>().is_ok().then(|| format!("some requests of {route} fail"))
+}
+
+/// Of `p95 of checkout is over 3000 ms`.
+fn slow(title: &str) -> Option<String> {
+    let (which, rest) = title.split_once(" of ")?;
+    let which = match which {
+        "p50" => "half of the requests",
+        "p95" => "1 in 20 requests",
+        "p99" => "1 in 100 requests",
+        _ => return None,
+    };
+    let (route, limit) = rest.split_once(" is over ")?;
+    let millis = limit.strip_suffix(" ms").and_then(|limit| limit.parse().ok());
+    let limit =
+        millis.map_or_else(|| limit.to_owned(), |ms| words::took(std::time::Duration::from_millis(ms)));
+    let verb = if which.starts_with("half") { "take" } else { "takes" };
+    Some(format!("{which} of {route} {verb} longer than {limit}"))
+}
+
+fn is_well(state: State) -> bool {
+    matches!(state, State::Monitoring | State::Resolved | State::Reviewed | State::Cleared)
 }
 
 /// How far it is.
@@ -210,82 +292,23 @@ fn lasted(incident: &Incident, now: At) -> std::time::Duration {
     incident.clocks.to_recover().unwrap_or_else(|| now.since(incident.clocks.began))
 }
 
-/// What fails, since when, how bad, for whom.
-fn lead(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>, occasion: &Occasion) -> String {
-    let (what, now) = (title(incident, scene), scene.at);
-    let began = incident.clocks.began;
-    let since = format!("since {} ({})", moment(began, now), span(now.since(began)));
-    let severity = capital(incident.severity.label());
-    let whom = whom(incident, about, now);
-    let by = incident.acknowledged_by.as_deref().map_or_else(|| "somebody".to_owned(), line);
-    match incident.state {
-        State::Suspected => {
-            format!("Suspected ({}): {what} {since}; {whom}.", incident.severity.label())
-        }
-        State::Open if occasion.calls_again(incident) => {
-            format!("{severity}, and nobody has taken it: {what} {since}; {whom}.")
-        }
-        State::Open => format!("{severity}: {what} {since}; {whom}."),
-        State::Acknowledged => format!("Taken by {by}. {severity}: {what} {since}; {whom}."),
-        State::Mitigating => format!("Being worked on. {severity}: {what} {since}; {whom}."),
-        State::Monitoring => {
-            let good = incident.clocks.recovered.unwrap_or(now);
-            format!("Good again since {}, still watched. {severity}: {what} {since}.", moment(good, now))
-        }
-        State::Resolved | State::Reviewed => {
-            let end = incident.clocks.recovered.or(incident.clocks.closed).unwrap_or(now);
-            let (from, to) = (moment(began, now), moment(end, now));
-            let after = span(lasted(incident, now));
-            format!("Resolved after {after} ({}): \"{what}\", {from} to {to}.", incident.severity.label())
-        }
-        State::Cleared => {
-            let other = incident.part_of().map(|other| format!("Part of incident {other}"));
-            let why = other.unwrap_or_else(|| "Never confirmed".to_owned());
-            format!("{why}: {what}, suspected {since}.")
-        }
-    }
-}
-
 /// Since when nothing has been seen of what a live one is about.
 fn unseen(incident: &Incident) -> Option<At> {
     incident.unseen_since.filter(|_| incident.state.is_live())
 }
 
-/// Whom it hits, as far as the traffic of the last minute shows.
-fn whom(incident: &Incident, about: &SceneSubject<'_>, now: At) -> String {
-    if let Some(since) = unseen(incident) {
-        return format!("not seen since {}, so whether it still holds is not known", moment(since, now));
-    }
-    let (failed, total) = about.counts();
-    let on = about.failing();
-    let on = if on.is_empty() { String::new() } else { format!(", on {}", list(&on)) };
-    let slow =
-        (incident.key.rule == Rule::Latency).then(|| evidence::latest(incident, "slow_of_last_minute"));
-    match (slow.flatten(), failed, total) {
-        (Some(slow), ..) => format!("{} requests of the last minute were slower", line(slow)),
-        _ if incident.is_drill() => "a drill: nobody is affected".to_owned(),
-        (None, _, 0) if about.carries => {
-            "no request was answered in the last minute, so who is affected is not known".to_owned()
-        }
-        (None, _, 0) => "who is affected is not measured".to_owned(),
-        (None, 0, total) => format!("none of the last minute's {total} requests failed"),
-        (None, failed, total) => {
-            format!(
-                "{} requests of the last minute failed ({}){on}",
-                part(failed, total),
-                share(failed, total)
-            )
-        }
-    }
+/// Contacts as people speak of them.
+pub fn contacts(names: &[String]) -> String {
+    words::list(&names.iter().map(|name| words::person(name)).collect::<Vec<_>>())
 }
 
 /// What a severity means.
 fn meaning(severity: Severity) -> &'static str {
     match severity {
-        Severity::Critical => "critical: something that everybody needs is out",
-        Severity::High => "high: badly degraded, or partly out",
-        Severity::Medium => "medium: some are disturbed",
-        Severity::Low => "low: a warning; hardly anybody notices",
+        Severity::Critical => "critical, the most serious of four levels",
+        Severity::High => "high, the second of four levels",
+        Severity::Medium => "medium, the third of four levels",
+        Severity::Low => "low, the least serious of four levels: it can wait",
     }
 }
 

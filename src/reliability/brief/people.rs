@@ -2,8 +2,8 @@
 //! commands, no names of rules, no mechanics.
 
 use super::scene::{Scene, SceneSubject};
-use super::words::{capital, line, moment, part, share, span};
-use super::{Audience, Brief, Part, filled, lasted, meaning};
+use super::words::{capital, in_percent, line, list, minute, moment, part, percent, person, share, span};
+use super::{Audience, Brief, Part, Ways, filled, lasted, meaning};
 use crate::reliability::detect::NETWORK;
 use crate::reliability::escalation::Call;
 use crate::reliability::incident::{Incident, State};
@@ -24,6 +24,8 @@ const THINGS: [(&str, &str, bool); 6] = [
 enum Tense {
     Now,
     Perhaps,
+    /// It was nothing.
+    Seemed,
     Past,
 }
 
@@ -37,9 +39,12 @@ pub(super) fn brief(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>
         audience: Audience::Stakeholders,
         status: status(incident).to_owned(),
         title: effect(incident, scene, about, tense(incident.state)),
+        headline: headline(incident, scene, about),
         lead: lead(incident, scene, about),
         facts: facts(incident, scene, about),
         sections: filled(sections.into_iter()),
+        ways: Ways::default(),
+        well: super::is_well(incident.state),
     }
 }
 
@@ -47,7 +52,8 @@ fn tense(state: State) -> Tense {
     match state {
         State::Suspected => Tense::Perhaps,
         State::Open | State::Acknowledged | State::Mitigating => Tense::Now,
-        State::Monitoring | State::Resolved | State::Reviewed | State::Cleared => Tense::Past,
+        State::Cleared => Tense::Seemed,
+        State::Monitoring | State::Resolved | State::Reviewed => Tense::Past,
     }
 }
 
@@ -89,23 +95,28 @@ fn effect(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>, tense: T
     let be = |many: bool| match (tense, many) {
         (Tense::Now, true) => "are",
         (Tense::Now, false) => "is",
-        (Tense::Perhaps, true) => "are perhaps",
-        (Tense::Perhaps, false) => "is perhaps",
+        (Tense::Perhaps, _) => "may be",
+        (Tense::Seemed, _) => "seemed to be",
         (Tense::Past, true) => "were",
         (Tense::Past, false) => "was",
     };
-    let did = match tense {
-        Tense::Now => "fail",
-        Tense::Perhaps => "perhaps fail",
-        Tense::Past => "failed",
+    let did = match (tense, many) {
+        (Tense::Now, true) => "fail",
+        (Tense::Now, false) => "fails",
+        (Tense::Perhaps, _) => "may fail",
+        (Tense::Seemed, _) => "seemed to fail",
+        (Tense::Past, _) => "failed",
     };
     let service = line(&incident.key.service);
     match incident.key.rule {
         Rule::ServiceDown | Rule::Breaker | Rule::NetworkDown => {
-            format!("{thing} {} not available", be(many))
+            format!("{thing} {} {}", be(many), out(about, tense))
         }
         Rule::PaymentFailure => format!("{thing} {did}"),
-        Rule::ErrorRate => format!("some requests to {} {did}", thing.trim_end_matches(',')),
+        Rule::ErrorRate => {
+            let did = if did == "fails" { "fail" } else { did };
+            format!("some requests to {} {did}", thing.trim_end_matches(','))
+        }
         Rule::Latency => format!("{thing} {} slow", be(many)),
         Rule::DeclineRate => format!("more card payments than usual {} declined", be(true)),
         Rule::Resource => {
@@ -118,14 +129,46 @@ fn effect(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>, tense: T
             };
             format!("{what} {} short on a machine of the application", be(false))
         }
-        Rule::Reported | Rule::Manual | Rule::Unknown => line(&incident.title),
+        Rule::Reported | Rule::Manual | Rule::Unknown => percent(&line(&incident.title)),
+    }
+}
+
+/// How much of it is gone, as far as the last minute shows. Afterwards nobody knows how much it was.
+fn out(about: &SceneSubject<'_>, tense: Tense) -> &'static str {
+    match (tense, about.counts()) {
+        (Tense::Past, _) => "disrupted",
+        (Tense::Now, (failed, total)) if failed > 0 && failed < total => {
+            if failed.saturating_mul(2) >= total { "mostly unavailable" } else { "partly unavailable" }
+        }
+        (Tense::Now | Tense::Perhaps | Tense::Seemed, _) => "unavailable",
+    }
+}
+
+/// `[critical] Payments (Stripe) are unavailable (since 02:14 UTC)`.
+fn headline(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> String {
+    let what = effect(incident, scene, about, tense(incident.state));
+    let first = capital(&what);
+    let severity = incident.severity.label();
+    let since = minute(incident.clocks.began, scene.at);
+    match incident.state {
+        State::Suspected => format!("[possible, {severity}] {first} (since {since})"),
+        State::Open => format!("[{severity}] {first} (since {since})"),
+        State::Acknowledged | State::Mitigating => format!("[{severity}] Being worked on: {what}"),
+        State::Monitoring => format!("[{severity}] Works again, still watched: {what}"),
+        State::Resolved | State::Reviewed => {
+            format!("[over, {severity}] {first} ({})", span(lasted(incident, scene.at)))
+        }
+        State::Cleared if incident.part_of().is_some() => {
+            format!("[cleared, {severity}] Part of another disruption: {what}")
+        }
+        State::Cleared => format!("[cleared, {severity}] Nothing after all: {what}"),
     }
 }
 
 fn lead(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> String {
     let (now, began) = (scene.at, incident.clocks.began);
     let what = capital(&effect(incident, scene, about, tense(incident.state)));
-    let since = format!("since {}", moment(began, now));
+    let since = format!("(since {})", moment(began, now));
     let share = whom(incident, about).map_or_else(String::new, |whom| format!("; {whom}"));
     let severity = incident.severity.label();
     match incident.state {
@@ -133,23 +176,23 @@ fn lead(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> String 
         State::Open => format!("Disruption ({severity}): {what} {since}{share}."),
         State::Acknowledged | State::Mitigating => {
             let by = incident.acknowledged_by.as_deref().map_or_else(|| "Somebody".to_owned(), line);
-            format!("{by} works on the disruption ({severity}): {what} {since}{share}.")
+            format!("{by} is working on the disruption ({severity}): {what} {since}{share}.")
         }
         State::Monitoring => {
             let good = moment(incident.clocks.recovered.unwrap_or(now), now);
-            format!("It works again since {good}, and is watched ({severity}): {what} {since}.")
+            let from = moment(began, now);
+            format!("Works again since {good}, still watched ({severity}): {what}, from {from}.")
         }
         State::Resolved | State::Reviewed => {
             let end = moment(incident.clocks.recovered.or(incident.clocks.closed).unwrap_or(now), now);
             let long = span(lasted(incident, now));
-            format!("Over ({severity}): {what} from {} to {end}, {long}.", moment(began, now))
+            format!("Over ({severity}): {what} for {long}, from {} to {end}.", moment(began, now))
         }
         State::Cleared if incident.part_of().is_some() => {
-            format!("Part of another disruption ({severity}): {what}. You hear of that one instead.")
+            format!("Part of another disruption ({severity}): {what}. You will hear of that one instead.")
         }
         State::Cleared => {
-            let possible = effect(incident, scene, about, Tense::Perhaps);
-            format!("Nothing after all ({severity}): that {possible} {since} was not confirmed.")
+            format!("Nothing after all ({severity}): {what} {since}; that was not confirmed.")
         }
     }
 }
@@ -159,8 +202,10 @@ fn whom(incident: &Incident, about: &SceneSubject<'_>) -> Option<String> {
         return Some("whether it still lasts is not known".to_owned());
     }
     let (failed, total) = about.counts();
-    (failed > 0 && about.carries)
-        .then(|| format!("{} of the last minute's requests failed", share(failed, total)))
+    (failed > 0 && about.carries).then(|| match share(failed, total) {
+        _ if failed >= total => "all of the last minute's requests failed".to_owned(),
+        share => format!("{share} of the last minute's requests failed"),
+    })
 }
 
 fn means(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<String> {
@@ -184,6 +229,9 @@ fn means(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<St
             rated,
         ];
     }
+    if let (State::Monitoring, Some(good)) = (incident.state, incident.clocks.recovered) {
+        return vec![format!("It has worked again since {}.", moment(good, scene.at)), rated];
+    }
     let (failed, total) = about.counts();
     let seen = match (failed, total) {
         _ if incident.is_drill() => "This is a drill; nobody is affected.".to_owned(),
@@ -192,28 +240,26 @@ fn means(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<St
         (0, total) => format!("None of the last minute's {total} requests failed."),
         (failed, total) => {
             format!(
-                "{} requests of the last minute failed ({}).",
+                "{} requests of the last minute failed{}.",
                 capital(&part(failed, total)),
-                share(failed, total)
+                in_percent(failed, total)
             )
         }
     };
-    let lasts = format!("It has lasted {} so far.", span(lasted(incident, scene.at)));
-    vec![seen, lasts, rated]
+    vec![seen, rated]
 }
 
 fn done(incident: &Incident, scene: &Scene) -> Vec<String> {
     let now = scene.at;
     let taken = incident.acknowledged_by.as_deref().zip(incident.clocks.acknowledged);
     let taken = taken.map(|(by, at)| format!("{} took it at {}.", line(by), moment(at, now)));
-    let called = incident.escalation.calls().iter().flat_map(Call::contacts).map(line);
+    let called = incident.escalation.calls().iter().flat_map(Call::contacts).map(person);
     let mut names: Vec<String> = called.collect();
     names.sort();
     names.dedup();
-    let names: Vec<String> = names.iter().map(|name| name.replace('_', " ")).collect();
-    let called = (!names.is_empty()).then(|| format!("Those on duty were called: {}.", super::list(&names)));
+    let called = (!names.is_empty()).then(|| format!("Those on duty were called: {}.", list(&names)));
     let waiting = match incident.state {
-        State::Suspected => Some("It is being checked; nobody was called yet.".to_owned()),
+        State::Suspected => Some("It is being checked; nobody has been called yet.".to_owned()),
         State::Open if called.is_none() => Some("Those on duty are being called.".to_owned()),
         State::Open
         | State::Acknowledged
@@ -228,10 +274,10 @@ fn done(incident: &Incident, scene: &Scene) -> Vec<String> {
 
 fn next(incident: &Incident) -> Vec<String> {
     let told = match incident.state {
-        State::Suspected => "You hear when it is confirmed, or when it was nothing.",
-        State::Open => "You hear when somebody has taken it, and when it is over.",
-        State::Acknowledged | State::Mitigating => "You hear when it works again.",
-        State::Monitoring => "You hear when it is over, or if it comes back.",
+        State::Suspected => "You will hear when it is confirmed, or when it was nothing.",
+        State::Open => "You will hear when somebody has taken it, and when it is over.",
+        State::Acknowledged | State::Mitigating => "You will hear when it works again.",
+        State::Monitoring => "You will hear when it is over, or if it comes back.",
         State::Resolved | State::Reviewed | State::Cleared => "Nothing is expected of you.",
     };
     vec![told.to_owned()]

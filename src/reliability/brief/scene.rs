@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::detect::NETWORK;
 use crate::reliability::incident::Incident;
+use crate::reliability::rule::Rule;
 use crate::units::At;
 
 /// Traffic, dependencies and what the ladder does next. What cannot be observed is absent or `None`.
@@ -20,6 +21,8 @@ pub struct Scene {
     pub routes: Vec<RouteScene>,
     /// All dependencies.
     pub upstreams: Vec<UpstreamScene>,
+    /// The machine, as it was measured last.
+    pub machine: Vec<ResourceScene>,
     /// How long the condition must be good before the incident ends by itself.
     pub clear_after: Option<Duration>,
     /// Where orders are taken.
@@ -70,6 +73,8 @@ pub enum ClientFault {
 pub struct UpstreamScene {
     /// Its name.
     pub name: String,
+    /// Where a person asks it by hand, `https://api.stripe.com/`; `None`: not known, or not asked by HTTP/1.1.
+    pub url: Option<String>,
     /// Its breaker; `None`: it has none.
     pub breaker: Option<BreakerScene>,
     /// Its addresses; none: its name has no address.
@@ -117,6 +122,17 @@ pub enum EndpointIs {
     Unchecked,
 }
 
+/// What is used of a machine's means.
+#[derive(Clone, Debug)]
+pub struct ResourceScene {
+    /// Its subject, as incidents have it: `memory`, `disk:/data`.
+    pub service: String,
+    /// The share in use, 0 to 1; `None`: not observable.
+    pub used: Option<f64>,
+    /// When it was sampled.
+    pub at: At,
+}
+
 /// An attempt that counted against a dependency.
 #[derive(Clone, Debug)]
 pub struct FailureScene {
@@ -139,6 +155,10 @@ pub struct Door {
     pub public: bool,
     /// The file with the bearer token, as it is written in the config; `None`: no token is asked for.
     pub token_file: Option<String>,
+    /// PagerDuty posts what is acknowledged there.
+    pub hears_pagerduty: bool,
+    /// Slack posts which button was pressed.
+    pub hears_slack: bool,
 }
 
 /// The part of a scene that an incident is about.
@@ -180,6 +200,12 @@ impl<'a> SceneSubject<'a> {
     pub(super) fn counts(&self) -> (u64, u64) {
         let sum = |of: fn(&RouteScene) -> u64| self.routes.iter().map(|route| of(route)).sum();
         (sum(RouteScene::failed), sum(|route| route.total))
+    }
+
+    /// The subject's part of the machine, if it is one and was measured at all.
+    pub(super) fn resource(incident: &Incident, scene: &'a Scene) -> Option<&'a ResourceScene> {
+        let own = |one: &&ResourceScene| *one.service == *incident.key.service;
+        scene.machine.iter().filter(|_| incident.key.rule == Rule::Resource).find(own)
     }
 
     /// Names of the routes that fail, each once, the worst first.

@@ -1,10 +1,11 @@
-//! Two outages as they are told, for the tests of what carries messages: a critical one and a low one.
+//! Outages as they are told, for the tests of what carries messages. What is seen moves with the time: one minute of 43 requests of
+//! checkout and 12 of refunds slides over the outage.
 
 use std::time::Duration;
 
 use super::{
     Audience, BreakerScene, Brief, ClientFault, Door, EndpointIs, EndpointScene, FailureScene, Occasion,
-    RouteScene, Scene, UpstreamScene,
+    ResourceScene, RouteScene, Scene, UpstreamScene,
 };
 use crate::names::IncidentId;
 use crate::reliability::breaker::BreakerState;
@@ -22,6 +23,8 @@ pub(crate) struct StoryMoment {
     pub(crate) incident: Incident,
     pub(crate) at: At,
     pub(crate) brief: Brief,
+    /// It calls somebody.
+    pub(crate) calls: bool,
 }
 
 fn after(seconds: u64) -> At {
@@ -32,12 +35,21 @@ fn pairs<const N: usize>(all: [(&str, &str); N]) -> Vec<(String, String)> {
     all.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
-fn begun(key: AlertKey, title: &str, severity: Severity) -> Incident {
-    let (id, title) = (IncidentId::of(BEGAN.0, 7), title.to_owned());
+fn begun(rule: Rule, service: &str, scope: &str, title: &str, severity: Severity) -> Incident {
+    let (id, key) = (IncidentId::of(BEGAN.0, 7), AlertKey::of(rule, service, scope));
+    let title = title.to_owned();
     let beginning = Beginning { id, key: key.clone(), title, severity, began: BEGAN, earlier: None };
     let mut one = Incident::suspected(beginning, after(1));
     one.signals.push(Signal { key, first_bad: BEGAN, confirmed: None, over: None, worst: None });
     one
+}
+
+/// It is confirmed by `evidence`, and those on duty are called at `called`.
+fn confirmed(one: &mut Incident, at: At, evidence: Vec<(String, String)>, called: At) {
+    let title = one.title.clone();
+    one.tell(at, Actor::Engine, EntryKind::Signal, format!("confirmed: {title}"), evidence);
+    one.open(Actor::Engine, title, at).expect("opens");
+    call(one, called);
 }
 
 fn call(one: &mut Incident, at: At) {
@@ -51,55 +63,100 @@ fn call(one: &mut Incident, at: At) {
     }
 }
 
-fn stripe(at: At, failing: bool) -> Scene {
-    let ms = Duration::from_millis;
-    let faults = if failing { vec![(ClientFault::Status, 30), (ClientFault::Late, 11)] } else { Vec::new() };
-    let route = |name: &str, faults: Vec<(ClientFault, u64)>, total| RouteScene {
+/// What fails of a route within a minute.
+type Faults = Vec<(ClientFault, u64)>;
+
+fn route(name: &str, total: u64, faults: Faults, percentiles: [u64; 3]) -> RouteScene {
+    let status = |(fault, count): &(ClientFault, u64)| {
+        let status = match fault {
+            ClientFault::Status => 500,
+            ClientFault::Broken => 502,
+            ClientFault::Refused => 503,
+            ClientFault::Late => 504,
+        };
+        (status, *count)
+    };
+    let mut statuses: Vec<(u16, u64)> = faults.iter().map(status).collect();
+    statuses.sort_by_key(|(status, count)| (std::cmp::Reverse(*count), *status));
+    RouteScene {
         name: name.to_owned(),
         upstream: "stripe".to_owned(),
         total,
-        statuses: if faults.is_empty() { Vec::new() } else { vec![(502, 30), (504, 11)] },
         faults,
-        percentiles: Some(if name == "checkout" && failing {
-            [ms(120), ms(3_240), ms(9_020)]
-        } else {
-            [ms(90), ms(310), ms(820)]
-        }),
-        limits: Some([500, 1_000, 2_000, 3_000, 5_000, 8_000].map(ms)),
+        statuses,
+        percentiles: Some(percentiles.map(Duration::from_millis)),
+        limits: Some([500, 1_000, 2_000, 3_000, 5_000, 8_000].map(Duration::from_millis)),
+    }
+}
+
+/// What was seen of stripe, which is gone from 0 s to 653 s: the breaker is open from 5 s, lets a request through each 30 s then,
+/// and closes at 653 s.
+fn stripe(seconds: u64) -> Scene {
+    use ClientFault::{Late, Refused};
+    let (checkout, refunds): (Faults, Faults) = match seconds {
+        2 => (vec![(Late, 2)], Vec::new()),
+        36 => (vec![(Refused, 22), (Late, 4)], vec![(Refused, 6), (Late, 1)]),
+        336 | 395 => (vec![(Refused, 41), (Late, 2)], vec![(Refused, 12)]),
+        655 => (vec![(Refused, 40), (Late, 1)], vec![(Refused, 11)]),
+        _ => (Vec::new(), Vec::new()),
     };
+    let (down, open) = ((2..653).contains(&seconds), (5..653).contains(&seconds));
+    let quick = if open { [1, 2, 1_000] } else { [90, 310, 820] };
+    // From 35 s on each 30 s.
+    let tried = if seconds < 35 { 0 } else { seconds - (seconds - 5) % 30 };
     let breaker = BreakerScene {
-        state: if failing { BreakerState::Open } else { BreakerState::Closed },
-        since: Some(after(5)),
+        state: if open { BreakerState::Open } else { BreakerState::Closed },
+        since: match seconds {
+            36..=652 => Some(after(tried)),
+            653.. => Some(after(653)),
+            _ => None,
+        },
         shadow: false,
         held: false,
-        probes_in: failing.then_some(Duration::from_secs(12)),
+        probes_in: open.then(|| Duration::from_secs(tried + 30 - seconds)),
     };
     let failure = FailureScene {
-        at: after(28),
+        at: after(tried.max(1)),
         endpoint: Some("10.0.0.7:443".to_owned()),
         route: Some("checkout".to_owned()),
         why: "timeout",
     };
-    let endpoint = |address: &str, ill| EndpointScene {
-        address: address.to_owned(),
-        state: if ill { EndpointIs::Unhealthy } else { EndpointIs::Well },
-    };
+    let is = if down && seconds > 10 { EndpointIs::Unhealthy } else { EndpointIs::Well };
+    let endpoint = |address: &str| EndpointScene { address: address.to_owned(), state: is };
     let upstream = UpstreamScene {
         name: "stripe".to_owned(),
+        url: Some("https://api.stripe.com/".to_owned()),
         breaker: Some(breaker),
-        endpoints: vec![endpoint("10.0.0.7:443", failing), endpoint("10.0.0.8:443", false)],
-        failures: if failing { vec![failure] } else { Vec::new() },
-        last_success: Some(if failing { BEGAN - Duration::from_secs(1) } else { at }),
+        endpoints: vec![endpoint("10.0.0.7:443"), endpoint("10.0.0.8:443")],
+        failures: if down { vec![failure] } else { Vec::new() },
+        last_success: Some(if down { BEGAN - Duration::from_secs(1) } else { after(seconds) }),
     };
     Scene {
-        at,
+        at: after(seconds),
         member: "pod-7".to_owned(),
         backend: Some("backend".to_owned()),
-        routes: vec![route("checkout", faults, 43), route("refunds", Vec::new(), 12)],
+        routes: vec![route("checkout", 43, checkout, quick), route("refunds", 12, refunds, quick)],
         upstreams: vec![upstream],
+        machine: Vec::new(),
         clear_after: Some(Duration::from_secs(120)),
-        door: Door { base: "https://strop.shop.example".to_owned(), public: true, token_file: None },
+        door: door(None, [true; 2]),
     }
+}
+
+fn door(token_file: Option<&str>, [hears_pagerduty, hears_slack]: [bool; 2]) -> Door {
+    let token_file = token_file.map(str::to_owned);
+    Door {
+        base: "https://strop.shop.example".to_owned(),
+        public: true,
+        token_file,
+        hears_pagerduty,
+        hears_slack,
+    }
+}
+
+fn inside(token_file: Option<&str>) -> Door {
+    let token_file = token_file.map(str::to_owned);
+    Door { base: "http://127.0.0.1:9901".to_owned(), token_file, ..Door::default() }
 }
 
 fn told(
@@ -111,68 +168,144 @@ fn told(
 ) -> StoryMoment {
     let clock = Clock { now: scene.at, local: None, holiday: false };
     let next = one.escalation.ahead(&EscalationPolicy::default(), None, clock);
-    let brief = Brief::of(one, &scene, &Occasion { audience: to, call, next });
-    StoryMoment { name, incident: one.clone(), at: scene.at, brief }
+    let in_all = (&*one.key.service == "stripe").then_some((601, 617));
+    let brief = Brief::of(one, &scene, &Occasion { audience: to, call, next, in_all });
+    StoryMoment { name, incident: one.clone(), at: scene.at, brief, calls: call.is_some() }
 }
 
-/// Payments are down for six minutes: suspected, called, called again, taken, resolved; and what the stakeholders hear.
+fn ended(one: &mut Incident, at: At) {
+    one.close(Ending::Recovered, Actor::Engine, "good for long enough".to_owned(), at).expect("closes");
+}
+
+/// Payments are down for eleven minutes: what those who are called read, and what the stakeholders hear. Both a click in PagerDuty and
+/// one in Slack are heard.
 pub(crate) fn critical() -> Vec<StoryMoment> {
     use Audience::{Called, Stakeholders};
-    let key = AlertKey::of(Rule::ServiceDown, "stripe", "");
-    let mut one = begun(key, "stripe is down", Severity::Critical);
+    let mut one = begun(Rule::ServiceDown, "stripe", "", "stripe is down", Severity::Critical);
+    let mut all = vec![told("critical, suspected", &one, stripe(2), Stakeholders, None)];
     let evidence = pairs([
-        ("consecutive_failures", "12"),
+        ("consecutive_failures", "5"),
         ("failed_probes", "3"),
         ("last_success", "36 s ago"),
-        ("bad_of_last_minute", "41 of 43"),
+        ("bad_of_last_minute", "33 of 55"),
         ("in_flight", "2"),
     ]);
-    let mut all = vec![told("suspected", &one, stripe(after(2), true), Stakeholders, None)];
-    let text = "confirmed: stripe is down".to_owned();
-    one.tell(after(36), Actor::Engine, EntryKind::Signal, text, evidence);
-    one.open(Actor::Engine, "stripe is down".to_owned(), after(36)).expect("opens");
-    call(&mut one, after(36));
-    all.push(told("called", &one, stripe(after(36), true), Called, Some(CallCause::Step)));
-    all.push(told("confirmed", &one, stripe(after(36), true), Stakeholders, None));
-    one.acknowledge("ann", after(95)).expect("takes");
-    all.push(told("acknowledged", &one, stripe(after(95), true), Called, None));
-    all.push(told("taken", &one, stripe(after(95), true), Stakeholders, None));
-    one.monitor(after(353), after(355)).expect("calms");
-    let well = "good for long enough".to_owned();
-    one.close(Ending::Recovered, Actor::Engine, well, after(475)).expect("closes");
-    all.push(told("resolved", &one, stripe(after(475), false), Called, None));
-    all.push(told("over", &one, stripe(after(475), false), Stakeholders, None));
+    confirmed(&mut one, after(36), evidence, after(36));
+    all.push(told("critical, called", &one, stripe(36), Called, Some(CallCause::Step)));
+    all.push(told("critical, confirmed", &one, stripe(36), Stakeholders, None));
+    call(&mut one, after(336));
+    all.push(told("critical, called again", &one, stripe(336), Called, Some(CallCause::Again)));
+    one.acknowledge("ann", after(395)).expect("takes");
+    all.push(told("critical, acknowledged", &one, stripe(395), Called, None));
+    all.push(told("critical, taken", &one, stripe(395), Stakeholders, None));
+    one.monitor(after(653), after(655)).expect("calms");
+    all.push(told("critical, monitoring", &one, stripe(655), Called, None));
+    all.push(told("critical, works again", &one, stripe(655), Stakeholders, None));
+    ended(&mut one, after(775));
+    all.push(told("critical, resolved", &one, stripe(775), Called, None));
+    all.push(told("critical, over", &one, stripe(775), Stakeholders, None));
     all
 }
 
-/// Memory runs short on one machine: nobody is told of the suspicion; called after two hours, taken, resolved.
-pub(crate) fn low() -> Vec<StoryMoment> {
-    let key = AlertKey::of(Rule::Resource, "memory", "warning");
-    let mut one = begun(key, "memory is over 85%", Severity::Low);
-    let door = Door {
-        base: "http://127.0.0.1:9901".to_owned(),
-        public: false,
-        token_file: Some("/etc/strop/admin.token".to_owned()),
-    };
-    let scene = |seconds| Scene { at: after(seconds), door: door.clone(), ..stripe(after(seconds), false) };
-    let mut all = vec![told("suspected", &one, scene(2), Audience::Stakeholders, None)];
-    let evidence = pairs([("used", "87.4%"), ("samples", "3"), ("source", "cgroup v2, memory.max")]);
-    one.tell(
-        after(10),
-        Actor::Engine,
-        EntryKind::Signal,
-        "confirmed: memory is over 85%".to_owned(),
-        evidence,
-    );
-    one.open(Actor::Engine, "memory is over 85%".to_owned(), after(10)).expect("opens");
-    call(&mut one, after(7_210));
-    all.push(told("called", &one, scene(7_210), Audience::Called, Some(CallCause::Step)));
-    one.acknowledge("bo", after(7_500)).expect("takes");
-    all.push(told("acknowledged", &one, scene(7_500), Audience::Called, None));
-    one.monitor(after(9_000), after(9_000)).expect("calms");
-    let well = "good for long enough".to_owned();
-    one.close(Ending::Recovered, Actor::Engine, well, after(9_120)).expect("closes");
-    all.push(told("resolved", &one, scene(9_120), Audience::Called, None));
-    all.push(told("over", &one, scene(9_120), Audience::Stakeholders, None));
+/// Something fails twice and never again: nobody is called, and who heard of it hears that it was nothing.
+pub(crate) fn nothing() -> Vec<StoryMoment> {
+    let mut one = begun(Rule::ServiceDown, "stripe", "", "stripe is down", Severity::Critical);
+    let mut all = vec![told("nothing, suspected", &one, stripe(2), Audience::Stakeholders, None)];
+    let why = "good for long enough".to_owned();
+    one.close(Ending::NeverConfirmed, Actor::Engine, why, after(900)).expect("clears");
+    all.push(told("nothing, cleared", &one, stripe(900), Audience::Stakeholders, None));
     all
+}
+
+/// One route of the application answers 500; the API asks for a token, and nothing is heard from elsewhere.
+pub(crate) fn high() -> Vec<StoryMoment> {
+    let mut one = begun(Rule::ErrorRate, "search", "", "15.00% of search replies fail", Severity::High);
+    let scene = || {
+        let faults = vec![(ClientFault::Status, 9)];
+        let search =
+            RouteScene { upstream: "backend".to_owned(), ..route("search", 60, faults, [40, 210, 600]) };
+        let closed = BreakerScene {
+            state: BreakerState::Closed,
+            since: None,
+            shadow: false,
+            held: false,
+            probes_in: None,
+        };
+        let application = UpstreamScene {
+            name: "backend".to_owned(),
+            url: Some("http://127.0.0.1:8000/".to_owned()),
+            breaker: Some(closed),
+            endpoints: vec![EndpointScene { address: "127.0.0.1:8000".to_owned(), state: EndpointIs::Well }],
+            failures: Vec::new(),
+            last_success: Some(after(420)),
+        };
+        let (routes, door) = (vec![search], door(Some("/etc/strop/admin.token"), [false; 2]));
+        Scene { routes, upstreams: vec![application], door, ..stripe(420) }
+    };
+    let evidence = pairs([
+        ("last_minute", "9 of 60"),
+        ("last_5_minutes", "31 of 300"),
+        ("allowed", "1.000%"),
+        ("burn_rate", "10.3"),
+        ("top_contributor", "backend: 9"),
+        ("of_one_client_not_counted", "0"),
+    ]);
+    confirmed(&mut one, after(120), evidence, after(420));
+    vec![told("high, called", &one, scene(), Audience::Called, Some(CallCause::Step))]
+}
+
+/// Checkout is slow; the API is reached in the pod only, without a token.
+pub(crate) fn medium() -> Vec<StoryMoment> {
+    let mut one =
+        begun(Rule::Latency, "checkout", "p95", "p95 of checkout is over 3000 ms", Severity::Medium);
+    let scene = || {
+        let slow = route("checkout", 43, Vec::new(), [120, 3_240, 9_020]);
+        Scene { routes: vec![slow], door: inside(None), ..stripe(2_100) }
+    };
+    let evidence = pairs([
+        ("p50_p95_p99", "120 ms, 3240 ms, 9020 ms"),
+        ("slow_of_last_minute", "8 of 43"),
+        ("slow_of_last_5_minutes", "37 of 215"),
+    ]);
+    confirmed(&mut one, after(300), evidence, after(2_100));
+    vec![told("medium, called", &one, scene(), Audience::Called, Some(CallCause::Step))]
+}
+
+/// Memory runs short on one machine: nobody is told of the suspicion; called after two hours, taken, resolved. The API is reached in
+/// the pod only, with a token.
+pub(crate) fn low() -> Vec<StoryMoment> {
+    let mut one = begun(Rule::Resource, "memory", "warning", "memory is over 85%", Severity::Low);
+    let scene = |seconds, used| {
+        let machine = vec![ResourceScene { service: "memory".to_owned(), used, at: after(seconds - 3) }];
+        Scene { machine, door: inside(Some("/etc/strop/admin.token")), ..stripe(seconds) }
+    };
+    let evidence = pairs([("used", "87.4%"), ("samples", "3"), ("source", "cgroup v2, memory.max")]);
+    confirmed(&mut one, after(10), evidence, after(7_210));
+    let called = Some(CallCause::Step);
+    let mut all = vec![told("low, called", &one, scene(7_210, Some(0.881)), Audience::Called, called)];
+    all.push(told("low, called blind", &one, scene(7_210, None), Audience::Called, called));
+    one.acknowledge("bo", after(7_500)).expect("takes");
+    all.push(told("low, acknowledged", &one, scene(7_500, Some(0.884)), Audience::Called, None));
+    one.monitor(after(9_000), after(9_000)).expect("calms");
+    ended(&mut one, after(9_120));
+    all.push(told("low, resolved", &one, scene(9_120, Some(0.61)), Audience::Called, None));
+    all
+}
+
+/// Somebody tries whether people are reached.
+pub(crate) fn drill() -> Vec<StoryMoment> {
+    let mut one = begun(Rule::Manual, "test", "", "a drill", Severity::Critical);
+    confirmed(&mut one, after(1), Vec::new(), after(1));
+    let scene = Scene { at: after(3), ..stripe(900) };
+    vec![told("drill, called", &one, scene, Audience::Called, Some(CallCause::Step))]
+}
+
+/// All of them.
+pub(crate) fn all() -> Vec<StoryMoment> {
+    [critical(), nothing(), high(), medium(), low(), drill()].into_iter().flatten().collect()
+}
+
+/// The moment of that name.
+pub(crate) fn moment(name: &str) -> StoryMoment {
+    all().into_iter().find(|told| told.name == name).expect("it is told")
 }

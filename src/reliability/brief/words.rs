@@ -60,6 +60,13 @@ pub(super) fn moment(at: At, now: At) -> String {
     format!("{year:04}-{month:02}-{day:02} {time}")
 }
 
+/// `02:14 UTC`, with the date in front when it is another day than that of `now`: for subjects.
+pub(super) fn minute(at: At, now: At) -> String {
+    let exact = moment(at, now);
+    let cut = exact.len().saturating_sub(":00 UTC".len());
+    format!("{} UTC", exact.get(..cut).unwrap_or_default())
+}
+
 /// Days since 1970 as a date of the Gregorian calendar. A 400-year era has 146,097 days; counted from 1 March of year 0, so that
 /// the day that leap years add is the last of its year.
 fn date(days: i64) -> (i64, i64, i64) {
@@ -95,6 +102,11 @@ pub(super) fn share(part: u64, whole: u64) -> String {
     }
 }
 
+/// ` (95 %)`; nothing where all of them are meant, which [`part`] says.
+pub(super) fn in_percent(part: u64, whole: u64) -> String {
+    if part >= whole { String::new() } else { format!(" ({})", share(part, whole)) }
+}
+
 /// `a`, `a and b`, `a, b and c`, `a, b, c, d, e and 4 more`.
 pub(super) fn list<T: AsRef<str>>(all: &[T]) -> String {
     let names: Vec<&str> = all.iter().map(AsRef::as_ref).collect();
@@ -103,6 +115,58 @@ pub(super) fn list<T: AsRef<str>>(all: &[T]) -> String {
         [one] => (*one).to_owned(),
         [rest @ .., last] if names.len() <= NAMED => format!("{} and {last}", rest.join(", ")),
         _ => format!("{} and {} more", names[..NAMED].join(", "), names.len() - NAMED),
+    }
+}
+
+/// Values are written with a space before the percent sign, wherever they come from: `85%` is `85 %`.
+pub(super) fn percent(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 1);
+    for letter in text.chars() {
+        if letter == '%' && out.ends_with(|before: char| before.is_ascii_digit()) {
+            out.push(' ');
+        }
+        out.push(letter);
+    }
+    out
+}
+
+/// Units that stand behind a number.
+const UNITS: [&str; 9] = ["%", "ms", "s", "min", "h", "d", "MiB", "GiB", "UTC"];
+
+/// For what is shown on a screen: a number keeps its unit on its line (U+00A0). Not for what programs compare, nor for what
+/// may become a text message, whose alphabet has no such letter.
+pub fn bound(text: &str) -> String {
+    let mut words = text.split(' ');
+    let mut out = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let unit = word.trim_end_matches([',', '.', ';', ':', ')']);
+        let joined = UNITS.contains(&unit) && out.ends_with(|before: char| before.is_ascii_digit());
+        out.push(if joined { '\u{a0}' } else { ' ' });
+        out.push_str(word);
+    }
+    out
+}
+
+/// A sentence that goes on after a colon: without its capital, unless it begins with a name.
+pub(super) fn after_colon(sentence: &str) -> String {
+    const BEGINNINGS: [&str; 6] = ["The ", "In ", "Most ", "It ", "Over ", "Usual "];
+    if BEGINNINGS.iter().any(|beginning| sentence.starts_with(beginning)) {
+        let mut letters = sentence.chars();
+        let first = letters.next().map_or_else(String::new, |first| first.to_lowercase().collect());
+        return first + letters.as_str();
+    }
+    sentence.to_owned()
+}
+
+/// A contact as people speak of it. The guide's roles are no names: `cto` is the CTO, `engineering_lead` the engineering lead.
+pub(super) fn person(contact: &str) -> String {
+    match contact {
+        "cto" => "the CTO".to_owned(),
+        "engineering_lead" => "the engineering lead".to_owned(),
+        "engineering_manager" => "the engineering manager".to_owned(),
+        "team_lead" => "the team lead".to_owned(),
+        "assigned_engineer" => "the assigned engineer".to_owned(),
+        other => line(other),
     }
 }
 
@@ -128,6 +192,28 @@ mod tests {
         assert_eq!(moment(At(951_782_400_000), now), "2000-02-29 00:00:00 UTC");
         assert_eq!(moment(At(4_107_542_399_000), now), "2100-02-28 23:59:59 UTC");
         assert_eq!([Duration::from_micros(1_500), Duration::from_millis(3_210)].map(took), ["2 ms", "3.2 s"]);
+    }
+
+    #[test]
+    fn a_subject_says_the_minute() {
+        let now = At(1_795_744_800_000);
+        assert_eq!(minute(At(now.0 - 1_000), now), "01:59 UTC");
+        assert_eq!(minute(At(0), now), "1970-01-01 00:00 UTC");
+    }
+
+    #[test]
+    fn a_number_keeps_its_unit_on_its_line() {
+        let told = bound("41 of 43 (95 %), for 5 min 53 s; since 02:14:07 UTC: a 7 st, pod-7 s3");
+        let wanted =
+            "41 of 43 (95\u{a0}%), for 5\u{a0}min 53\u{a0}s; since 02:14:07\u{a0}UTC: a 7 st, pod-7 s3";
+        assert_eq!(told, wanted);
+        assert_eq!(bound(""), "");
+    }
+
+    #[test]
+    fn percent_is_written_in_one_way() {
+        let told = ["memory is over 85%", "87.4 %", "50%: 100%", "%d"].map(percent);
+        assert_eq!(told, ["memory is over 85 %", "87.4 %", "50 %: 100 %", "%d"]);
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! * Within a line a message is sent only when those before it are settled, so an end never overtakes its call.
 //! * What a later message of its line makes stale is not sent: a later call, or that somebody has taken it, replaces a call;
 //!   an end replaces all. Never a message that is being sent.
-//! * Nothing is sent while its channel is held; after a hold one message shows whether the channel is back.
+//! * Nothing is sent while its channel is held; after a hold one message shows whether the channel is back, whenever its own
+//!   turn would be.
 //! * What its receiver wants to hear again is sent again until a later message of its line was delivered.
 
 mod channel;
@@ -133,13 +134,12 @@ impl Progress {
     /// A failed attempt more: when the next one is.
     fn tried(&mut self, least: Duration, most: Option<Duration>, now: u64, chance: u64) {
         self.attempts = self.attempts.saturating_add(1);
-        let wait = match (retry_in(self.attempts, chance), most) {
-            (Some(wait), Some(most)) => Some(wait.min(most)),
-            (wait, most) => wait.or(most),
-        };
-        match wait.map(|wait| later(now, wait.max(least))) {
-            Some(at) if at <= later(self.since, GIVE_UP) => self.next_at = at,
-            Some(_) | None => self.state = DeliveryState::Dead,
+        let wait = retry_in(self.attempts, chance).min(most.unwrap_or(Duration::MAX));
+        let at = later(now, wait.max(least));
+        if at <= later(self.since, GIVE_UP) {
+            self.next_at = at;
+        } else {
+            self.state = DeliveryState::Dead;
         }
     }
 }
@@ -284,14 +284,25 @@ pub fn due(entries: &[QueueEntry<'_>], channels: &BTreeMap<String, ChannelHealth
             continue;
         }
         let flying = entries.iter().filter(|entry| entry.channel == name && entry.flies).count();
-        let room = if known.is_some_and(ChannelHealth::is_probed) { 1 } else { AT_ONCE };
-        places.retain(|at| entries.get(*at).is_some_and(|entry| entry.progress.next_at <= now));
+        let probed = known.is_some_and(ChannelHealth::is_probed);
+        let room = if probed { 1 } else { AT_ONCE };
         places.sort_by_key(|at| urgency(entries, *at));
+        let probe = places.iter().copied().find(|at| probed && waits_for_its_channel(entries, *at));
+        places.retain(|at| entries.get(*at).is_some_and(|entry| entry.progress.next_at <= now));
+        if places.is_empty() {
+            places.extend(probe);
+        }
         places.truncate(room.saturating_sub(flying));
         all.extend(places);
     }
     all.sort_by_key(|at| urgency(entries, *at));
     all
+}
+
+/// It was tried, and nobody has it yet: it may show whether its channel is back before its own turn, which may be an hour away.
+fn waits_for_its_channel(entries: &[QueueEntry<'_>], at: usize) -> bool {
+    let progress = entries.get(at).map(|entry| entry.progress);
+    progress.is_some_and(|one| one.state == DeliveryState::Waiting && one.attempts > 0 && one.delivered == 0)
 }
 
 /// Calls before all else, the worst first; then those that were tried least.
@@ -311,9 +322,14 @@ pub fn wakes_at(
     now: u64,
 ) -> Option<u64> {
     let at = |name: &str, places: Vec<usize>| {
-        let first =
-            places.iter().filter_map(|at| entries.get(*at)).map(|entry| entry.progress.next_at).min()?;
-        let held = channels.get(name).and_then(|channel| channel.held_until(now));
+        let known = channels.get(name);
+        let probed = known.is_some_and(ChannelHealth::is_probed);
+        let turn = |at: &usize| {
+            let own = entries.get(*at).map(|entry| entry.progress.next_at);
+            own.map(|own| if probed && waits_for_its_channel(entries, *at) { own.min(now) } else { own })
+        };
+        let first = places.iter().filter_map(turn).min()?;
+        let held = known.and_then(|channel| channel.held_until(now));
         Some(first.max(held.unwrap_or(0)))
     };
     heads(entries).into_iter().filter_map(|(name, places)| at(name, places)).min()

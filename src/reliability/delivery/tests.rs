@@ -308,6 +308,36 @@ fn after_a_day_of_attempts_it_is_dead() {
     assert!(one.attempts >= 29, "{}", one.attempts);
 }
 
+/// One message alone on a channel that is away until then, then well: the moments of its attempts.
+fn alone(until: u64) -> (Queue, Vec<u64>) {
+    let mut queue = Queue::of(vec![one("am", "1", Matter::Over)]);
+    let mut tried = Vec::new();
+    while let Some(now) = queue.wakes_at() {
+        queue.now = queue.now.max(now);
+        for at in queue.due() {
+            tried.push(queue.now);
+            let came = if queue.now < until { away(None) } else { WELL };
+            queue.send(at, came);
+        }
+    }
+    (queue, tried)
+}
+
+#[test]
+fn however_often_it_was_tried_one_message_shows_after_each_hold_whether_the_channel_is_back() {
+    for back in [10_000, 600_000, 3_000_000, 40_000_000] {
+        let (queue, tried) = alone(back);
+        assert_eq!(queue.all[0].progress.state, DeliveryState::Sent, "back after {back} ms");
+        let last = *tried.last().expect("it was tried");
+        assert!(last <= back + 300_000, "delivered at {last}, and the channel was back at {back}");
+        assert!(tried.windows(2).all(|two| two[1] - two[0] <= 300_000), "{tried:?}");
+    }
+    let (queue, tried) = alone(u64::MAX);
+    assert_eq!(queue.all[0].progress.state, DeliveryState::Dead);
+    let day = 24 * 3_600_000;
+    assert!((day - 3_600_000..=day).contains(tried.last().expect("tried")), "not before a day has passed");
+}
+
 #[test]
 fn what_another_clock_left_is_neither_in_the_future_nor_a_day_old() {
     for (now, since) in [(10_000_000, 99_000_000), (10_000_000_000, 5)] {

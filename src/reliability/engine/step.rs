@@ -25,9 +25,7 @@ impl Engine {
         for ledger in self.ledgers.values_mut() {
             self.changed.before.extend(ledger.step(now).into_iter().map(Effect::Ledger));
         }
-        let live: Vec<IncidentId> =
-            self.incidents.values().filter(|one| one.state.is_live()).map(|one| one.id.clone()).collect();
-        for id in &live {
+        for id in &self.live() {
             self.with(id, |incident| {
                 // What was slept through was a span that passed.
                 if step.cause == StepCause::Set {
@@ -50,22 +48,20 @@ impl Engine {
         self.clock.now = now;
     }
 
-    /// What is found was written by a clock that was ahead of this one: its spans stay, its newest moment is now. Gives the
-    /// incident, and a line for it where that is a step or more.
+    /// What is found was written by a clock that was ahead of this one by a step or more: its spans stay, its newest moment is
+    /// now. Gives the incident, and the line for it that makes this another version. Less than a step is how clocks of several
+    /// machines differ on any day: moments that move with every change of duty would be other ones in each member's copy.
     pub(super) fn not_of_the_future(mut incident: Incident, now: At) -> (Incident, Option<String>) {
-        let ahead = incident.newest().0.saturating_sub(now.0);
-        if ahead <= 0 || !incident.state.is_live() {
+        let step = ClockStep { by: now.0.saturating_sub(incident.newest().0), cause: StepCause::Set };
+        if step.by >= 0 || step.length() < STEP || !incident.state.is_live() {
             return (incident, None);
         }
-        incident.shift(-ahead);
-        let step = ClockStep { by: -ahead, cause: StepCause::Set };
-        let told = (step.length() >= STEP).then(|| {
-            format!(
-                "stored by a clock that is {} ahead of this one: its lines are by that clock",
-                step.span()
-            )
-        });
-        (incident, told)
+        incident.shift(step.by);
+        let told = format!(
+            "stored by a clock that is {} ahead of this one: its lines are by that clock",
+            step.span()
+        );
+        (incident, Some(told))
     }
 
     pub(super) fn note_step(&mut self, id: &IncidentId, told: Option<String>, now: At) {

@@ -40,8 +40,7 @@ impl Engine {
         if readings.stage == Stage::Serving {
             self.forget_the_gone(readings, now);
         }
-        let live: Vec<IncidentId> =
-            self.incidents.values().filter(|one| one.state.is_live()).map(|one| one.id.clone()).collect();
+        let live = self.live();
         for id in &live {
             self.settle(id, readings, now);
         }
@@ -53,6 +52,11 @@ impl Engine {
         self.uptime(readings, now);
         self.prune(now);
         self.effects()
+    }
+
+    /// Those that are not over, oldest first.
+    pub(super) fn live(&self) -> Vec<IncidentId> {
+        self.incidents.values().filter(|one| one.state.is_live()).map(|one| one.id.clone()).collect()
     }
 
     /// Does another member of the fleet still see what this alert is about? Then what is good here ends nothing.

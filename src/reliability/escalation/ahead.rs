@@ -1,5 +1,7 @@
 //! Who is called next, as far as it is known now.
 
+use std::time::Duration;
+
 use super::{ASSIGNED, Clock, Escalation, EscalationPolicy};
 use crate::units::At;
 
@@ -12,6 +14,8 @@ pub struct Ahead {
     pub contacts: Vec<String>,
     /// All of them were called before.
     pub again: bool,
+    /// Of one that repeats all: how often, and how many times are left, this one included.
+    pub repeats: Option<(Duration, u32)>,
 }
 
 impl Escalation {
@@ -28,7 +32,9 @@ impl Escalation {
                 contacts.push(contact.to_owned());
             }
         }
-        Some(Ahead { at, contacts, again: step.is_none() })
+        let left = ladder.again_at_most.saturating_sub(self.round);
+        let repeats = step.is_none().then_some((ladder.again_every, left));
+        Some(Ahead { at, contacts, again: step.is_none(), repeats })
     }
 }
 
@@ -37,7 +43,6 @@ mod tests {
     use super::*;
     use crate::reliability::escalation::LadderStep;
     use crate::reliability::rule::Severity;
-    use std::time::Duration;
 
     #[test]
     fn the_next_step_is_named_before_it_comes_and_then_all_again_until_somebody_takes_it() {
@@ -49,11 +54,12 @@ mod tests {
         assert_eq!(ladder.ahead(&policy, None, clock(0)), None);
         ladder.start(Severity::Critical, At(0));
         assert_eq!(ladder.due(&policy, Some("bo"), clock(0)).len(), 1, "one message to both");
-        let next = Ahead { at: At(600_000), contacts: vec!["bo".to_owned()], again: false };
+        let next = Ahead { at: At(600_000), contacts: vec!["bo".to_owned()], again: false, repeats: None };
         assert_eq!(ladder.ahead(&policy, Some("bo"), clock(1)), Some(next));
         assert_eq!(ladder.due(&policy, Some("bo"), clock(10)).len(), 1);
         let all = ["cto", "engineering_lead", "bo"].map(str::to_owned).to_vec();
-        let next = Ahead { at: At(900_000), contacts: all, again: true };
+        let repeats = Some((Duration::from_secs(300), 12));
+        let next = Ahead { at: At(900_000), contacts: all, again: true, repeats };
         assert_eq!(ladder.ahead(&policy, Some("bo"), clock(10)), Some(next));
         ladder.stop(At(660_000));
         assert_eq!(ladder.ahead(&policy, Some("bo"), clock(12)), None);

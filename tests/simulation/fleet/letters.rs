@@ -121,12 +121,14 @@ impl Letters {
     /// The invariants of `reliability/delivery`, as far as one departure can break them.
     fn may_leave(&self, at: usize, now: u64) {
         let one = &self.entries[at];
-        assert!(one.progress.state.is_active() && !one.flies && one.progress.next_at <= now, "{one:?}");
+        let failed = self.failed.contains(&one.channel);
+        // Before its turn it only shows whether its channel is back.
+        let turn = one.progress.next_at <= now || (failed && one.progress.attempts > 0);
+        assert!(one.progress.state.is_active() && !one.flies && turn, "{one:?}");
         let channel = self.channels.get(&one.channel);
         assert!(channel.is_none_or(|channel| channel.held_until(now).is_none()), "sent while held: {one:?}");
         let flying = self.entries.iter().filter(|other| other.flies && other.channel == one.channel).count();
         assert!(flying < 4, "{flying} at once to {}", one.channel);
-        let failed = self.failed.contains(&one.channel);
         assert!(!failed || flying == 0, "one alone shows whether {} is back", one.channel);
         let mut before = self.entries[..at].iter().filter(|other| other.shares_line(one));
         let unsettled = before.find(|other| other.flies || other.progress.state == DeliveryState::Waiting);

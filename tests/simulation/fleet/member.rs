@@ -287,6 +287,7 @@ impl Member {
         t: u64,
     ) -> Result<Reply, Refused> {
         let now = self.at(t);
+        self.shift(t);
         let engine = if self.acts() { &mut self.engine } else { &mut self.mirror };
         let (done, effects) = engine.command(command, now);
         assert!(done.is_ok() || effects.is_empty(), "refused, and yet: {effects:?}");

@@ -127,13 +127,15 @@ impl Engine {
         let known: Vec<_> = fleet.into_iter().map(|one| Self::not_of_the_future(one, now)).collect();
         self.incidents = known.iter().map(|(one, _)| (one.id.clone(), one.clone())).collect();
         known.into_iter().for_each(|(one, told)| self.note_step(&one.id, told, now));
+        // Before anything is attached: what goes takes no alert with it.
         for id in &live {
-            self.attach(id, &mut loose, now);
-            let twin = self.incidents.get(id).and_then(|one| self.twin_of(one));
-            match twin {
-                Some(twin) => self.unite(id, &twin, now),
-                None => self.revive(id, None, now),
+            if let Some(twin) = self.incidents.get(id).and_then(|one| self.twin_of(one)) {
+                self.unite(id, &twin, now);
             }
+        }
+        for id in self.live() {
+            self.attach(&id, &mut loose, now);
+            self.revive(&id, None, now);
         }
         for (key, tracked) in loose {
             self.settle_down(key, tracked, &shadows, now);
@@ -259,7 +261,10 @@ impl Engine {
         }
         self.incidents.insert(id.clone(), theirs);
         match twin {
-            Some(twin) if self.role == Role::Acts => self.unite(&id, &twin, now),
+            Some(twin) if self.role == Role::Acts => {
+                let stays = self.unite(&id, &twin, now);
+                self.revive(&stays, None, now);
+            }
             None if live && self.role == Role::Acts => self.revive(&id, None, now),
             Some(_) | None => {}
         }
@@ -270,11 +275,11 @@ impl Engine {
         self.incidents.values().find(live).filter(|_| one.state.is_live()).map(|held| held.id.clone())
     }
 
-    /// Two live ones of one matter, found while members could not hear each other: the older one stays. Nobody is told of
-    /// the other's end, for receivers know both as one.
-    fn unite(&mut self, one: &IncidentId, other: &IncidentId, now: At) {
+    /// Two live ones of one matter, found while members could not hear each other: the older one stays, with the signals of
+    /// both. Nobody is told of the other's end, for receivers know both as one. Gives the one that stays.
+    fn unite(&mut self, one: &IncidentId, other: &IncidentId, now: At) -> IncidentId {
         let (stays, goes) = if one < other { (one, other) } else { (other, one) };
-        let Some(gone) = self.incidents.get(goes).cloned() else { return };
+        let Some(gone) = self.incidents.get(goes).cloned() else { return stays.clone() };
         for tracked in self.alerts.values_mut().filter(|tracked| tracked.incident == *goes) {
             tracked.incident = stays.clone();
         }
@@ -303,7 +308,7 @@ impl Engine {
             let _ = incident.close(Ending::PartOf(stays.clone()), Actor::Engine, why, now);
             None
         });
-        self.revive(stays, None, now);
+        stays.clone()
     }
 
     /// The fleet's silences, all of them. Maintenance marks the ledger of an engine that watches, too.

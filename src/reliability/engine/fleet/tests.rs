@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::reliability::engine::{Command, EnginePolicy};
 use crate::reliability::fleet::{Neighbour, seen_by_others};
-use crate::reliability::incident::Force;
+use crate::reliability::incident::{Force, Signal};
 use crate::reliability::readings::UpstreamReading;
 
 fn at(second: i64) -> At {
@@ -219,6 +219,29 @@ fn two_that_were_found_apart_become_one_and_nobody_is_told_of_the_others_end() {
     let gone = fleet.stored.values().find(|one| !one.state.is_live()).expect("closed");
     assert_eq!(gone.ending, Some(Ending::PartOf(live[0].id.clone())));
     assert!(fleet.ends.is_empty());
+}
+
+#[test]
+fn who_takes_the_duty_over_gives_what_it_sees_to_the_one_of_two_that_stays() {
+    let mut fleet = Fleet::new();
+    fleet.pass(60, |_, _| false);
+    let now = at(fleet.second);
+    let effects = fleet.members[1].engine.act(Vec::new(), now);
+    fleet.carry_out(effects);
+    fleet.members[1].engine.watch();
+    let older = fleet.stored.keys().next().expect("two").clone();
+    // The older one lasts by what only another member sees; what is seen here is part of the younger one alone.
+    let one = fleet.stored.get_mut(&older).expect("there");
+    let seen = one.signals[0].clone();
+    one.signals[0].over = Some(now);
+    one.signals.push(Signal { key: AlertKey::of(Rule::ErrorRate, "api", ""), ..seen.clone() });
+    fleet.hand_over(2);
+    let engine = &fleet.members[2].engine;
+    let homes: Vec<_> =
+        engine.alerts().map(|(key, alert, home)| (key.rule, alert.is_firing(), home)).collect();
+    assert_eq!(homes.len(), 2, "{homes:?}");
+    assert!(homes.contains(&(seen.key.rule, true, &older)), "{homes:?}");
+    assert!(homes.iter().all(|(_, _, home)| **home == older), "what is over has no alerts: {homes:?}");
 }
 
 #[test]

@@ -140,6 +140,26 @@ fn what_another_clock_has_stored_is_called_out_after_a_restart_and_a_change_of_d
 }
 
 #[test]
+fn clocks_that_differ_by_less_than_a_step_move_nothing_and_what_is_moved_is_another_version() {
+    for ahead in [1, 250, 999, 1_000, 1_001, 20_000] {
+        let (shift, _) = twilio_fails();
+        let stored = shift.only().clone();
+        let mut engine = Engine::new(EnginePolicy::default(), Arc::from("b#1"), 9, at(0));
+        engine.watch();
+        let effects = engine.act(vec![stored.clone()], stored.newest().moved(-ahead));
+        let own = engine.incident(&stored.id).expect("taken over");
+        if ahead < 1_000 {
+            assert_eq!(own, &stored, "{ahead} ms: the same in all copies");
+            continue;
+        }
+        assert_eq!(own.clocks.began, stored.clocks.began.moved(-ahead));
+        assert!(own.version > stored.version && own.timeline.len() > stored.timeline.len());
+        let saved = |effect: &Effect| matches!(effect, Effect::Save(one) if **one == *own);
+        assert!(effects.iter().any(saved), "{ahead} ms: others hear of it");
+    }
+}
+
+#[test]
 fn a_silence_lasts_as_long_as_it_was_to_last_whichever_clock_made_it() {
     let order = |from: i64, until: i64| Silence {
         number: 0,
