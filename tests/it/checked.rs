@@ -123,15 +123,17 @@ fn an_address_of_this_machine_that_leads_back_is_refused_by_check_start_and_relo
     assert_eq!((answer.status, refused[0]["path"].as_str()), (422, Some("upstreams.backend.endpoints.0")));
 }
 
-/// Where the port is the kernel's, no check can know it; nor where a name leads.
+/// Where the port is the kernel's, no check can know it; nor where a name leads. Without breakers, which would refuse before that
+/// is seen.
 #[test]
 fn what_leads_back_all_the_same_is_not_called() {
     let backend = Upstream::start(status(200));
     let text = |endpoints: &str| {
         format!(
             "[ingress]\nlisten = \"127.0.0.1:0\"\n[egress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\n\
-             endpoints = [{endpoints}]\nvia = false\n[upstreams.vendor]\nhosts = [\"vendor.example\"]\n\
-             endpoints = [{endpoints}]\nlocal = \"127.0.0.1:0\"\nallow_addresses = [\"127.0.0.0/8\", \"::1\"]\n"
+             endpoints = [{endpoints}]\nvia = false\nbreaker.mode = \"off\"\n[upstreams.vendor]\n\
+             hosts = [\"vendor.example\"]\nendpoints = [{endpoints}]\nbreaker.mode = \"off\"\n\
+             local = \"127.0.0.1:0\"\nallow_addresses = [\"127.0.0.0/8\", \"::1\"]\n"
         )
     };
     let good = format!("\"{}\"", backend.address);
