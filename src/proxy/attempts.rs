@@ -1,8 +1,8 @@
 //! The attempts of one exchange: where, how they count, whether once more.
 //!
-//! One permit an exchange (and one of its operation): the breaker learns how the exchange went, and each endpoint how its attempts did. Invariants:
-//! no endpoint is tried twice while another is left; an exchange whose breaker opens meanwhile makes no further attempt;
-//! a probe is never cut short, though it may come too late to count.
+//! One permit an exchange (and one of its operation): the breaker learns how the exchange went, and each endpoint how
+//! its attempts did. Invariants: no endpoint is tried twice while another is left; an exchange whose breaker opens
+//! meanwhile makes no further attempt; a probe is never cut short, though it may come too late to count.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -102,7 +102,8 @@ impl<'a> AttemptLoop<'a> {
         }
     }
 
-    /// Begins the first attempt of an exchange, whatever it speaks; an error: it may not be made, or there is nowhere to make it.
+    /// Begins the first attempt of an exchange, whatever it speaks; an error: it may not be made, or there is
+    /// nowhere to make it.
     /// `ask` is only called when a breaker is not plainly closed.
     pub(super) fn open(
         &self,
@@ -130,7 +131,8 @@ impl<'a> AttemptLoop<'a> {
         Ok(OpenAttempt { permits, begun, so_far, endpoint, began })
     }
 
-    /// An attempt has failed: the next one, as soon as it may begin; else all is settled, and the error is the exchange's.
+    /// An attempt has failed: the next one, as soon as it may begin; else all is settled, and the
+    /// error is the exchange's.
     pub(super) async fn again(
         &self,
         mut open: OpenAttempt<'a>,

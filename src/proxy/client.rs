@@ -20,11 +20,11 @@ use crate::runtime::drain::Drain;
 pub struct Client {
     /// The worker that serves it.
     pub worker: Rc<Worker>,
-    /// The way in.
+    /// The way in that it took.
     pub entrance: Arc<Entrance>,
-    /// The other end.
+    /// Address and port of the other end of the connection.
     pub peer: SocketAddr,
-    /// By TLS?
+    /// True when it speaks TLS.
     pub secure: bool,
     /// What it may ask.
     pub limits: Arc<ClientLimits>,

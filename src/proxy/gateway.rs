@@ -1,11 +1,9 @@
 //! The story of an exchange. Read this first.
 //!
-//! It calls the others and they return: [`super::route`] says for whom a request is, the
-//! upstream's gate (and its operation's) whether it may be called, `attempts` tries, [`super::forward`] makes one attempt,
-//! [`reliability::verdict`] says how it went, [`reliability::retry`] whether once more. Who asked ([`super::serve`], [`super::serve_h2`]) sends the answer.
-//!
-//! [`reliability::verdict`]: crate::reliability::verdict
-//! [`reliability::retry`]: crate::reliability::retry
+//! It calls the others and they return: [`super::route`] says for whom a request is, the upstream's gate (and its
+//! operation's) whether it may be called, `attempts` tries, [`super::forward`] makes one attempt,
+//! [`verdict`](crate::reliability::verdict) says how it went, [`retry`](crate::reliability::retry) whether once more.
+//! Who asked ([`super::serve`], [`super::serve_h2`]) sends the answer.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -112,8 +110,8 @@ impl Gateway<'_> {
         Ok(())
     }
 
-    /// Is there memory for one more exchange of `client`? Where nobody shares the upstream, or nobody else is there, it may have
-    /// what there is.
+    /// Is there memory for one more exchange of `client`? Where nobody shares the upstream, or nobody else is there, it
+    /// may have what there is.
     fn buffers(self, upstream: &Upstream, client: u32, now: Instant) -> Result<(), ProxyError> {
         let memory = &self.0.telemetry.memory;
         if !memory.is_tight() {

@@ -201,8 +201,8 @@ async fn exchange(
 const LINGER_IDLE: Duration = Duration::from_secs(5);
 
 /// Ends the connection. Lingering: what the client is still sending is read over for as long as the limits say, so that
-/// closing does not reset the connection under an answer that the client has not read yet (RFC 9112 section 9.6): many read
-/// it only when their whole body is sent.
+/// closing does not reset the connection under an answer that the client has not read yet (RFC 9112 section 9.6): many
+/// read it only when their whole body is sent.
 async fn leave(conn: &Rc<H1Conn>, timer: &mut Deadline, after: After, limits: &ClientLimits) {
     if after == After::Abort {
         return;

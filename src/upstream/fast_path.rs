@@ -1,11 +1,11 @@
 //! A machine behind a lock that nobody takes while there is nothing to decide.
 //!
 //! One word says whether the machine is *steady* (whoever asks is admitted, a good verdict only counts) or *passing*
-//! (whoever asks is admitted, and nothing counts) and in which generation. While it is, good verdicts go into the worker's own cell, to be folded into the machine whenever somebody
-//! does take the lock. Why a stale word is harmless: it carries the generation, so what was admitted under it settles as
-//! a straggler; and a good verdict that is added to a cell just after the machine has moved counts a moment late, once,
-//! towards a total and never towards closing anything. `tests/loom` checks all interleavings of this file, which is why
-//! it names nothing of this crate.
+//! (whoever asks is admitted, and nothing counts) and in which generation. While it is, good verdicts go into the
+//! worker's own cell, to be folded into the machine whenever somebody does take the lock. Why a stale word is harmless:
+//! it carries the generation, so what was admitted under it settles as a straggler; and a good verdict that is added to
+//! a cell just after the machine has moved counts a moment late, once, towards a total and never towards closing
+//! anything. `tests/loom` checks all interleavings of this file, which is why it names nothing of this crate.
 
 use std::time::Instant;
 
@@ -50,7 +50,7 @@ pub struct Guarded<M> {
 }
 
 impl<M: GuardedMachine> Guarded<M> {
-    /// For `workers` workers.
+    /// The machine with a cell for each of `workers` workers.
     pub fn new(machine: M, workers: usize) -> Self {
         let cells = (0..workers.max(1)).map(|_| Cell::default()).collect();
         Self { word: AtomicU64::new(word_of(&machine)), cells, machine: Mutex::new(machine) }

@@ -1,7 +1,7 @@
 //! The breaker's shell: lock, decide, unlock, tell.
 //!
-//! While the breaker is steadily closed (or would be open, in shadow) nobody takes the lock ([`super::fast_path`]); what was
-//! counted meanwhile is folded in once a second at the latest.
+//! While the breaker is steadily closed (or would be open, in shadow) nobody takes the lock ([`super::fast_path`]);
+//! what was counted meanwhile is folded in once a second at the latest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -112,8 +112,8 @@ impl Gate {
         self.breaker.steady().is_some()
     }
 
-    /// May an exchange that was admitted in `generation` make another attempt? Once that phase is over only while the breaker
-    /// is closed: half-open is for its own probes.
+    /// May an exchange that was admitted in `generation` make another attempt? Once that phase is over only while the
+    /// breaker is closed: half-open is for its own probes.
     pub(super) fn goes_on(&self, generation: u64, now: Instant) -> bool {
         self.breaker.generation() == generation
             || self.with(now, |breaker| breaker.state() == BreakerState::Closed)
@@ -191,7 +191,7 @@ impl Gate {
         self.tell(moved);
     }
 
-    /// An operator's hold.
+    /// Holds the breaker open or closed, by an operator's order.
     pub fn hold(&self, hold: Hold, now: Instant) {
         self.holds.fetch_add(1, Ordering::Relaxed);
         let moved = self.with(now, |breaker| breaker.hold(hold, now));

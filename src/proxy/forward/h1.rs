@@ -189,7 +189,8 @@ impl Sending {
         self.interim_bytes <= bytes && self.interim - self.second.1 <= a_second
     }
 
-    /// Sends on. That the upstream stops reading is no failure yet: its answer may be on the way (RFC 9112 section 9.5).
+    /// Sends on. That the upstream stops reading is no failure yet: its answer may be on the way
+    /// (RFC 9112 section 9.5).
     fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
         if self.over {
             return Ok(());
