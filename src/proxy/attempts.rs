@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::call::PreparedCall;
 use super::error::ProxyError;
 use super::exchange::Exchange;
-use super::forward::{Answer, Asker, Attempt, AttemptMet};
+use super::forward::{Answer, Attempt, AttemptMet, WaitingClient};
 use super::worker::Worker;
 use crate::reliability::breaker::{ExchangeEvidence, PermitRequest};
 use crate::reliability::party::{Blame, Party};
@@ -32,7 +32,7 @@ pub(super) struct AttemptLoop<'a> {
     pub(super) worker: &'a Rc<Worker>,
     pub(super) route: &'a Arc<RouteEntry>,
     pub(super) operation: Option<&'a Operation>,
-    pub(super) asker: Option<Asker<'a>>,
+    pub(super) waiting: Option<WaitingClient<'a>>,
     pub(super) party: Party,
     /// It takes a payment, and with no test key.
     pub(super) pays: bool,
@@ -64,12 +64,12 @@ impl<'a> AttemptLoop<'a> {
         worker: &'a Rc<Worker>,
         route: &'a Arc<RouteEntry>,
         operation: Option<&'a Operation>,
-        asker: Option<Asker<'a>>,
+        waiting: Option<WaitingClient<'a>>,
         exchange: &Exchange,
     ) -> Self {
         let part = operation.map_or(route.fingerprint, |operation| operation.fingerprint);
         let party = Party { client: Party::client(exchange.client), route: part };
-        Self { worker, route, operation, asker, party, pays: false }
+        Self { worker, route, operation, waiting, party, pays: false }
     }
 
     /// Makes them, until there is an answer or nothing more to try.
@@ -204,7 +204,7 @@ impl<'a> AttemptLoop<'a> {
             endpoint: &open.endpoint,
             fresh: exchange.attempts > 1,
             over_at: over_at(self.route, exchange.started, open.began),
-            asker: self.asker,
+            waiting: self.waiting,
         };
         attempt.run(call, timer, open.began, met).await
     }

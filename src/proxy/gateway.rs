@@ -13,7 +13,7 @@ use super::attempts::AttemptLoop;
 use super::call::{Origin, PreparedCall};
 use super::error::{Exhausted, ProxyError};
 use super::exchange::Exchange;
-use super::forward::{Answer, Asker};
+use super::forward::{Answer, WaitingClient};
 use super::reply;
 use super::route;
 use super::worker::Worker;
@@ -39,9 +39,9 @@ impl Gateway<'_> {
         origin: &Origin<'_>,
         exchange: &mut Exchange,
         timer: &mut Deadline,
-        asker: Option<Asker<'_>>,
+        waiting: Option<WaitingClient<'_>>,
     ) -> Answer {
-        match self.handle(head, body, origin, exchange, timer, asker).await {
+        match self.handle(head, body, origin, exchange, timer, waiting).await {
             Ok(answer) => answer,
             Err(error) => self.refusal(head, exchange, &error),
         }
@@ -64,7 +64,7 @@ impl Gateway<'_> {
         origin: &Origin<'_>,
         exchange: &mut Exchange,
         timer: &mut Deadline,
-        asker: Option<Asker<'_>>,
+        waiting: Option<WaitingClient<'_>>,
     ) -> Result<Answer, ProxyError> {
         let world = self.0.registry.snapshot(); // taken once: a reload cannot change the rules half-way
         let route = route::pick(&self.0.registry, &world, origin.entrance, head).await?;
@@ -87,7 +87,7 @@ impl Gateway<'_> {
         let pays = head.method == Method::Post
             && operations.takes_payment(head.path_bytes())
             && !fields::has_test_key(&head.store);
-        let attempts = AttemptLoop { pays, ..AttemptLoop::new(self.0, &route, operation, asker, exchange) };
+        let attempts = AttemptLoop { pays, ..AttemptLoop::new(self.0, &route, operation, waiting, exchange) };
         attempts.run(&mut call, exchange, timer).await
     }
 

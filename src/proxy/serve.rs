@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::answer::{self, RequestTurn};
 use super::client::{After, Client};
 use super::error::ProxyError;
-use super::forward::Asker;
+use super::forward::WaitingClient;
 use super::gateway::Gateway;
 use super::reply;
 use super::serve_h2;
@@ -186,10 +186,10 @@ async fn exchange(
             Err(error) => gateway.refusal(head, &mut exchange, &error),
         }
     } else {
-        let asker = Asker { conn, patience: client.limits.half_close };
+        let waiting = WaitingClient { conn, patience: client.limits.half_close };
         // Gone before the answer is sent: a connection whose body was not read to its end does not go on.
         let mut body = Body::h1(conn, head.framing);
-        gateway.answer(head, &mut body, &client.origin(), &mut exchange, timer, Some(asker)).await
+        gateway.answer(head, &mut body, &client.origin(), &mut exchange, timer, Some(waiting)).await
     };
     if !answer.is_foreign() && !answer.head.keeps_alive {
         conn.spoil();

@@ -87,13 +87,13 @@ pub struct Attempt<'a> {
     pub fresh: bool,
     /// When the exchange as a whole, this try or its probe must be over.
     pub over_at: Option<Instant>,
-    /// Who asked, when by HTTP/1.1.
-    pub asker: Option<Asker<'a>>,
+    /// The client, where it waits on an HTTP/1.1 connection.
+    pub waiting: Option<WaitingClient<'a>>,
 }
 
 /// An HTTP/1.1 client that waits for its answer.
 #[derive(Clone, Copy)]
-pub struct Asker<'a> {
+pub struct WaitingClient<'a> {
     /// Interim responses go there.
     pub conn: &'a Rc<H1Conn>,
     /// How long an answer is waited for once it has ended its side: most that do have given up.

@@ -96,9 +96,9 @@ impl<'a> AttemptWatch<'a> {
 
     /// Is whoever asked still there? Looked at once its request is out, so that nobody else reads from it.
     fn poll_client(&mut self, cx: &mut Context<'_>, out: bool) -> Poll<ProxyError> {
-        if let (Some(asker), true, None) = (self.attempt.asker, out, self.left) {
-            match asker.conn.stream().poll_left(cx) {
-                Poll::Ready(Ok(())) => self.left = Some(clock::instant() + asker.patience),
+        if let (Some(waiting), true, None) = (self.attempt.waiting, out, self.left) {
+            match waiting.conn.stream().poll_left(cx) {
+                Poll::Ready(Ok(())) => self.left = Some(clock::instant() + waiting.patience),
                 Poll::Ready(Err(_)) => return Poll::Ready(ProxyError::ClientGone),
                 Poll::Pending => {}
             }
