@@ -58,7 +58,7 @@ impl Drop for Permit {
 }
 
 impl Gate {
-    /// May one more exchange start? `ask` is only called when that is not plain.
+    /// May one more exchange start? `ask` is only called when the breaker is not steady.
     pub fn admit(
         self: &Arc<Self>,
         worker: usize,

@@ -73,7 +73,7 @@ pub struct ConfigChange {
     pub action: String,
     /// The id or name of what was changed.
     pub target: String,
-    /// As the audit trail holds it.
+    /// As the audit log holds it.
     pub detail: String,
 }
 
