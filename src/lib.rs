@@ -35,9 +35,27 @@
 //!
 //! # Who may know whom
 //!
-//! `cli → app → everybody`; `admin → upstream, telemetry, config`; `proxy → upstream, telemetry, net, message`;
-//! `upstream → telemetry, net, message`; `store → telemetry`; `notify → telemetry, net, config`; `control → store, notify, upstream, telemetry`; `report → store`; `admin → control, report, store`; all of them → `runtime, config, reliability`; `reliability → names, units`.
-//! `admin` never touches `proxy`. `tests/house.rs` holds the table and guards it.
+//! Beside what stands here most modules may name `config`, `reliability`, `runtime`, `names` and `units`.
+//!
+//! | module | may name |
+//! |---|---|
+//! | [`reliability`] | `names`, `units`, and nothing else |
+//! | [`message`] | `reliability`, and nothing else |
+//! | [`config`] | `message` |
+//! | [`net`] | nothing else |
+//! | [`telemetry`] | `net`, `message` |
+//! | [`upstream`] | `telemetry`, `net`, `message` |
+//! | [`proxy`] | `upstream`, `telemetry`, `net`, `message` |
+//! | [`notify`] | `telemetry`, `net` |
+//! | [`store`] | `telemetry` |
+//! | [`report`] | `store` |
+//! | [`insight`] | nothing else |
+//! | [`control`] | `insight`, `notify`, `store`, `telemetry`, `upstream` |
+//! | [`admin`] | `control`, `report`, `store`, `telemetry`, `upstream`, `net`, `message`; never `proxy` |
+//! | [`app`] | all that runs: it puts them together |
+//! | [`cli`] | `app`, `report`, `store`, `notify`, `telemetry` |
+//!
+//! `tests/house.rs` holds the whole table and guards it.
 //!
 //! # The stories
 //!

@@ -1,4 +1,4 @@
-//! Who changed what: read from the audit trail on disk; from memory where there is none, or it does not answer.
+//! Who changed what: read from the audit log on disk; from memory where there is none, or it does not answer.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ const USUAL: u32 = 50;
 /// Mutations, the youngest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AuditView {
-    /// "store": the trail on disk, of every start, and of all sidecars that share the database. "memory": what this start did,
+    /// "store": the log on disk, of every start, and of all sidecars that share the database. "memory": what this start did,
     /// 256 at most, because the store is off or does not answer.
     kept_in: &'static str,
     mutations: Vec<Mutation>,

@@ -73,7 +73,7 @@ impl Reloaded {
     }
 }
 
-/// Read the config file again. 409: another reload has not ended, for a file hangs. 422: it cannot run, the last good one stays. Either way the audit trail has it.
+/// Read the config file again. 409: another reload has not ended, for a file hangs. 422: it cannot run, the last good one stays. Either way the audit log has it.
 #[utoipa::path(post, path = "/config/reload", request_body = ReloadOrder,
     responses((status = 200, body = Observed<Reloaded>), (status = 400), (status = 409), (status = 422), (status = 413)))]
 pub(super) async fn reload(State(admin): State<Arc<Admin>>, body: Bytes) -> Result<Response, ApiError> {

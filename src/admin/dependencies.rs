@@ -42,7 +42,7 @@ pub(super) fn dependency(upstream: &Upstream) -> (Health, DependencyView) {
     let facts = Dependency {
         breaker: view.shadow_state.unwrap_or(view.state),
         shadow: view.shadow_state.is_some(),
-        why: view.why.map(TransitionCause::told),
+        why: view.why.map(TransitionCause::describe),
         held: view.hold.as_ref().map(|hold| hold.reason.clone()),
         ramping: view.ramping,
         bad_in_a_row: view.bad_in_a_row,

@@ -1,7 +1,7 @@
 //! What a pager or a chat posts back, on a listener of its own: signed acknowledgements and nothing else.
 //!
 //! It knows two paths and no token; whatever is not signed by its sender is told nothing, and whoever says nothing has ten
-//! seconds. What was verified becomes an order like any other, on the audit trail by the name that the sender gave.
+//! seconds. What was verified becomes an order like any other, on the audit log by the name that the sender gave.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -18,7 +18,7 @@ use crate::report::calendar::{Month, ReportZone};
 use crate::report::gather;
 use crate::report::hours::ServiceHours;
 use crate::report::review;
-use crate::report::sla::{Asked, Objectives};
+use crate::report::sla::{Objectives, SlaRequest};
 use crate::runtime::{clock, tasks};
 use crate::store::Reader;
 use crate::store::rows::millis;
@@ -135,7 +135,7 @@ pub(super) async fn sla(
     texts::query([("service", wanted.service.as_deref()), ("hours", wanted.hours.as_deref())])?;
     let forms = [("html", ReportFormat::Html), ("json", ReportFormat::Json), ("csv", ReportFormat::Csv)];
     let form = ReportFormat::read(wanted.format.as_deref(), &forms)?;
-    let asked = Asked {
+    let asked = SlaRequest {
         month: Month::read(&wanted.month).map_err(bad)?,
         zone: zone(wanted.time_zone.as_deref())?,
         hours: wanted.hours.as_deref().map(ServiceHours::read).transpose().map_err(bad)?,
@@ -177,7 +177,7 @@ pub(super) async fn review(
         Some(incident) => incident,
         None => admin.control.records().find(&id).await?.ok_or_else(unknown)?,
     };
-    let asked = review::Asked { zone, until: now(), objectives: promised(&admin) };
+    let asked = review::ReviewRequest { zone, until: now(), objectives: promised(&admin) };
     let reader = reader(&admin)?;
     let work = async move {
         let review = gather::review(&reader, &incident, &asked).await?;

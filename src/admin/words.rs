@@ -10,7 +10,7 @@ use crate::store;
 
 /// `next` of a page of what is at hand, or of what is on disk.
 pub(super) const CURSOR: &str = "^([0-9]{1,15}\\.)?inc_[0-9a-hjkmnp-tv-z]{20}$";
-/// `next` of a page of the audit trail.
+/// `next` of a page of the audit log.
 pub(super) const ROW: &str = "^[0-9]{1,18}$";
 /// A month of a year, such as 2026-10.
 pub(super) const MONTH_OF_A_YEAR: &str = "^(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])$";

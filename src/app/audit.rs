@@ -1,4 +1,4 @@
-//! Changes of the config on the audit trail: by whom, from where, which paths; never a value, for it may be a secret.
+//! Changes of the config on the audit log: by whom, from where, which paths; never a value, for it may be a secret.
 
 use std::path::Path;
 

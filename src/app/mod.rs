@@ -5,8 +5,8 @@
 
 mod audit;
 mod bound;
-mod chores;
 mod inbound;
+mod periodic;
 pub mod trial;
 mod work;
 
@@ -86,7 +86,7 @@ fn addresses(
 impl App {
     /// Binds, starts, and returns when traffic may come. Called on the control runtime.
     pub async fn start(start: Start) -> anyhow::Result<Self> {
-        chores::prepare().context("threads")?;
+        periodic::prepare().context("threads")?;
         let config = Arc::new(start.config);
         let workers = config.process.workers;
         let access = AccessLog::start(&config.access_log).context("access log")?;
@@ -125,8 +125,8 @@ impl App {
         );
         tasks.spawn("memory", memory.run(Arc::clone(&registry)));
         tasks.spawn("admin", crate::admin::serve(admin, admin_listener, probes, drain.clone()));
-        tasks.spawn("seconds", chores::seconds(registry, Arc::clone(&telemetry), shown, drain.clone()));
-        tasks.spawn("hangups", chores::hangups(Arc::clone(&reloader), start.hangups, drain));
+        tasks.spawn("seconds", periodic::seconds(registry, Arc::clone(&telemetry), shown, drain.clone()));
+        tasks.spawn("hangups", periodic::hangups(Arc::clone(&reloader), start.hangups, drain));
         for (name, address) in &addresses {
             Event::Listening { listener: name, address: &address.to_string() }.tell();
         }

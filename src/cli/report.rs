@@ -13,7 +13,7 @@ use crate::report::calendar::{Month, ReportZone};
 use crate::report::gather;
 use crate::report::hours::ServiceHours;
 use crate::report::review;
-use crate::report::sla::{Asked, Objectives};
+use crate::report::sla::{Objectives, SlaRequest};
 use crate::runtime::clock;
 use crate::store::Reader;
 use crate::store::rows::millis;
@@ -144,7 +144,7 @@ async fn made(reader: &Reader, what: ReportCommand, config: &Config) -> Result<S
     let objectives = Objectives { uptime: slo.uptime.ratio(), requests: slo.success.ratio() };
     match what {
         ReportCommand::Sla { month, time_zone, format, hours, service, .. } => {
-            let asked = Asked {
+            let asked = SlaRequest {
                 month: Month::read(&month).map_err(ReportError::asked)?,
                 zone: ReportZone::read(&time_zone).map_err(ReportError::asked)?,
                 hours: hours.as_deref().map(ServiceHours::read).transpose().map_err(ReportError::asked)?,
@@ -164,7 +164,7 @@ async fn made(reader: &Reader, what: ReportCommand, config: &Config) -> Result<S
             let zone = ReportZone::read(&time_zone).map_err(ReportError::asked)?;
             let found = gather::incident(reader, &id).await.map_err(ReportError::found)?;
             let incident = found.ok_or_else(|| ReportError::found(format!("no incident is named {id:?}")))?;
-            let asked = review::Asked { zone, until, objectives };
+            let asked = review::ReviewRequest { zone, until, objectives };
             let review = gather::review(reader, &incident, &asked).await.map_err(ReportError::found)?;
             Ok(match format {
                 ReviewForm::Markdown => review.markdown(),

@@ -26,6 +26,7 @@ pub struct HeartbeatFile {
     pub ca_file: Option<String>,
 }
 
+/// A minute is the shortest period that healthchecks.io can wait for.
 impl Default for HeartbeatFile {
     fn default() -> Self {
         Self { url: None, url_file: None, every: Text(Duration::from_secs(60)), ca_file: None }

@@ -56,7 +56,8 @@ pub struct Config {
     pub store: Option<StoreConfig>,
     /// This process: its name, workers, memory, shutdown and log.
     pub process: ProcessConfig,
-    /// SHA-256-free content hash of the text this came from, in hex; `"defaults"` without a file.
+    /// Hash of the file's text and of the variables that override its keys, 16 hex digits. It tells configs apart and
+    /// protects nothing.
     pub hash: String,
     pub(super) origin: Arc<ConfigOrigin>,
 }

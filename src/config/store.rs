@@ -12,7 +12,7 @@ use super::secret;
 use crate::runtime::files;
 use crate::units::Text;
 
-/// The audit trail is worth little when last year's is gone.
+/// The audit log is worth little when last year's is gone.
 const LEAST_AUDIT: Duration = Duration::from_secs(365 * 86_400);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);

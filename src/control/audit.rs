@@ -1,4 +1,4 @@
-//! The audit trail: what its rows say, and who waits for them.
+//! The audit log: what its rows say, and who waits for them.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Orders about breakers: a hold, a close, a release.
 //!
 //! The one door for them, whoever orders: the gate obeys at once, also while the store is away or the engine is late; then the
-//! order is one row of the audit trail and, where something is the matter with the upstream, one line of its incident.
+//! order is one row of the audit log and, where something is the matter with the upstream, one line of its incident.
 
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ pub struct BreakerOrder<'a> {
 pub struct BreakerReply {
     /// What became of it.
     pub outcome: BreakerOutcome,
-    /// What the audit trail says of it.
+    /// What the audit log says of it.
     pub record: AuditRecord,
     /// The name of that row.
     pub audit_id: String,
@@ -92,7 +92,7 @@ pub struct BreakerReply {
 }
 
 impl BreakerChange {
-    /// The action of the audit trail.
+    /// The action of the audit log.
     fn action(self) -> &'static str {
         match self {
             Self::HoldOpen(_) => "breaker.open",
@@ -139,7 +139,7 @@ impl Handle {
             let (service, actor) = (order.upstream.to_owned(), order.actor.clone());
             let command = Command::Acted { service, actor, what: format!("{line}: {}", order.reason) };
             let order = Order { command, audit: None };
-            // A process that leaves writes no timeline any more; the audit trail has the order all the same.
+            // A process that leaves writes no timeline any more; the audit log has the order all the same.
             let _ = self.asks.send(PendingOrder { order, found: None, rows: Vec::new(), answer: None }).await;
         }
         let BreakerOrder { name, change, actor, reason, .. } = order;

@@ -15,12 +15,12 @@ use crate::units::At;
 /// Orders that may wait.
 pub(super) const WAITING: usize = 256;
 
-/// Who orders what, for the audit trail.
+/// Who orders what, for the audit log.
 #[derive(Clone, Debug)]
 pub struct Order {
     /// What the engine is to do.
     pub command: Command,
-    /// Who, as the audit trail shows it; `None`: the machine itself, whose deeds are on the timeline alone.
+    /// Who, as the audit log shows it; `None`: the machine itself, whose deeds are on the timeline alone.
     pub audit: Option<AuditRecord>,
 }
 
@@ -31,7 +31,7 @@ pub struct OrderReceipt {
     pub reply: Reply,
     /// It is on disk. False: the store is off or away, and memory holds it.
     pub stored: bool,
-    /// The name of its row on the audit trail; `None`: it has none.
+    /// The name of its row on the audit log; `None`: it has none.
     pub audit_id: Option<String>,
 }
 

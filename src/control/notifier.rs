@@ -25,7 +25,7 @@ use crate::runtime::clock::{self, Moment};
 use crate::runtime::drain::Drain;
 use crate::store::rows::Write;
 use crate::telemetry::Telemetry;
-use crate::telemetry::told::Waiting;
+use crate::telemetry::people::Waiting;
 
 /// Notifications at hand, at most; beyond it the oldest finished ones are forgotten, then the oldest of all, which wait on
 /// disk until there is room.

@@ -71,7 +71,7 @@ impl Wording {
         self.clear_after = config.watch.policy.detect.clear_after;
     }
 
-    /// Once a second.
+    /// Remembers what messages will need; called once a second.
     pub(super) fn look(&mut self, readings: &Readings, moment: Moment) {
         self.well = readings.upstreams.iter().map(|one| (Arc::clone(&one.name), one.last_success)).collect();
         self.machine.clone_from(&readings.resources);

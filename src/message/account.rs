@@ -1,9 +1,9 @@
 //! Whose the bytes in buffers are.
 //!
 //! Every client connection has an [`Account`]. What is buffered while its task runs is charged to it ([`Charge`]) and
-//! credited when it is given back, wherever that happens. At the end of each poll the account adds what has changed to the
-//! [`MemoryBudget`] that all workers share, in steps of a standard buffer, so a request that holds nothing while it waits costs no atomic
-//! operation.
+//! credited when it is given back, wherever that happens. At the end of each poll the account adds what has changed to
+//! the [`MemoryBudget`] that all workers share, in steps of a standard buffer, so a request that holds nothing while it
+//! waits costs no atomic operation.
 //!
 //! Invariant: what an account has published is taken off the budget when it is dropped.
 
@@ -71,8 +71,8 @@ pub fn is_tight() -> bool {
     with_current(|account| account.budget.is_tight()).unwrap_or(false)
 }
 
-/// May the head that is being read grow beyond a standard buffer? Not when nothing is left, nor for a client that holds much
-/// while it is short.
+/// May the head that is being read grow beyond a standard buffer? Not when nothing is left, nor for a client that holds
+/// much while it is short.
 pub fn may_grow() -> bool {
     with_current(|account| {
         let (budget, client) = (&account.budget, account.client.get());
@@ -101,7 +101,7 @@ impl Account {
         })
     }
 
-    /// The client's fingerprint.
+    /// The client's fingerprint, see [`Party`](crate::reliability::party::Party).
     pub fn client(&self) -> u32 {
         self.client.get()
     }
@@ -128,8 +128,8 @@ impl Account {
         self.conn.replace(Some(conn));
     }
 
-    /// What keeps its exchange: `awaited`: the client, to read or to send; `stalled`: a side that does not read, while the
-    /// other one sends.
+    /// What keeps its exchange: `awaited`: the client, to read or to send; `stalled`: a side that does not read, while
+    /// the other one sends.
     pub fn waits(&self, awaited: bool, stalled: bool) {
         self.awaited.set(awaited);
         self.stalled.set(stalled);

@@ -4,8 +4,8 @@
 //! uses [`Body::data`], tells it with [`Body::consume`], until nothing comes; then [`Body::trailers`] may be there.
 //!
 //! A short one can be kept while it is used up ([`Body::keep`]), so that it can be had once more from its start
-//! ([`Body::rewound`]). Invariants: a body that is used up again gives the very bytes it gave before and then the rest; one
-//! whose start is gone gives nothing and says so ([`Body::is_whole_again`]).
+//! ([`Body::rewound`]). Invariants: a body that is used up again gives the very bytes it gave before and then the rest;
+//! one whose start is gone gives nothing and says so ([`Body::is_whole_again`]).
 
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -99,7 +99,7 @@ pub struct Body {
     kind: BodyKind,
     /// Bytes that may still come before [`BodyError::TooLong`].
     allowed: u64,
-    /// Bytes that passed.
+    /// Bytes of data that were given out and sent.
     passed: u64,
     /// While it may have to be sent again.
     copy: Option<Copy>,
@@ -112,7 +112,7 @@ impl std::fmt::Debug for Body {
 }
 
 impl Body {
-    /// None.
+    /// A body without any bytes.
     pub fn empty() -> Self {
         Self::of(BodyKind::Empty)
     }
@@ -146,8 +146,8 @@ impl Body {
         self.allowed = bytes;
     }
 
-    /// From now on what is used up is kept, up to `limit` bytes of `room`, until [`Self::let_go`]. Not of a body that has
-    /// begun already, nor of one that is known to be longer.
+    /// From now on what is used up is kept, up to `limit` bytes of `room`, until [`Self::let_go`]. Not of a body that
+    /// has begun already, nor of one that is known to be longer.
     pub fn keep(&mut self, room: &Rc<KeptRoom>, limit: usize) {
         let length = match self.framing() {
             Framing::None => return,
@@ -190,7 +190,8 @@ impl Body {
         !matches!(self.kind, BodyKind::Gone) && self.passed == 0
     }
 
-    /// Is all of it here, so that nobody need be waited for to send it? False for a chunked one whose end was not reached.
+    /// Is all of it here, so that nobody need be waited for to send it? False for a chunked one whose
+    /// end was not reached.
     pub fn is_whole(&self) -> bool {
         match &self.kind {
             BodyKind::Empty => true,
@@ -201,9 +202,9 @@ impl Body {
         }
     }
 
-    /// Reads all of it into what is kept, before anything is sent; true when it is here then. False: it is too long to be
-    /// kept, or was not to be kept; it can still be sent as it comes. A client that waits for `100 Continue` must have been told to
-    /// go on.
+    /// Reads all of it into what is kept, before anything is sent; true when it is here then. False: it is too long to
+    /// be kept, or was not to be kept; it can still be sent as it comes. A client that waits for `100 Continue` must
+    /// have been told to go on.
     pub fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, BodyError>> {
         loop {
             let whole = self.is_whole();
@@ -288,8 +289,8 @@ impl Body {
         self.kind.consume(n);
     }
 
-    /// The trailer fields, after the end, when there are any. Fields that frame or route are left out. A body that had some
-    /// is not kept any longer.
+    /// The trailer fields, after the end, when there are any. Fields that frame or route are left out. A body that had
+    /// some is not kept any longer.
     pub fn trailers(&mut self) -> Option<HeadStore> {
         let trailers = match &mut self.kind {
             BodyKind::Empty | BodyKind::Gone | BodyKind::Full(_) => None,

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::head::{self, HOP_BY_HOP, HeadStore, Known, KnownSet};
 
-/// What never stands in a trailer section (RFC 9110 section 6.5.1), beside what belongs to the hop: it frames, routes or
-/// authenticates, modifies the request, controls the answer or says what the content is.
+/// What never stands in a trailer section (RFC 9110 section 6.5.1), beside what belongs to the hop: it frames, routes
+/// or authenticates, modifies the request, controls the answer or says what the content is.
 const NO_TRAILERS: [&[u8]; 27] = [
     b"authorization",
     b"www-authenticate",
@@ -41,7 +41,8 @@ const NO_TRAILERS: [&[u8]; 27] = [
     b"accept-encoding",
 ];
 
-/// The fields among those that the proxy knows which do not: what a trailer says of the client is not to be taken for ours.
+/// The fields among those that the proxy knows which do not: what a trailer says of the client is not to
+/// be taken for ours.
 const KNOWN_NO_TRAILERS: KnownSet = HOP_BY_HOP.and(KnownSet::of(&[
     Known::Host,
     Known::ContentLength,
@@ -116,11 +117,11 @@ pub fn keep_alive_timeout(store: &HeadStore) -> Option<Duration> {
 /// A W3C trace context (<https://www.w3.org/TR/trace-context/>, version 00).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trace {
-    /// Names the trace.
+    /// The id that all spans of the trace share.
     pub trace_id: [u8; 16],
     /// Names the span above this one; zero when the trace begins here.
     pub parent: [u8; 8],
-    /// Bit 0: sampled.
+    /// Bit 0 says that the trace is sampled.
     pub flags: u8,
 }
 

@@ -17,7 +17,8 @@ use super::head::{
     ByteSpan, Framing, HeadStore, Known, Method, RequestHead, ResponseHead, Version, is_ours, is_twin,
 };
 
-/// Bytes of an answer that an upstream may send on one stream ahead of its reader; sixteen times as many on a connection.
+/// Bytes of an answer that an upstream may send on one stream ahead of its reader; sixteen times as
+/// many on a connection.
 pub const WINDOW: u32 = 1 << 20;
 /// Bytes that one stream may have ready to be sent.
 pub const SEND: usize = 32 * 1024;
@@ -37,7 +38,7 @@ pub struct Streamed {
 }
 
 impl Streamed {
-    /// Reads `incoming`.
+    /// A body that reads `incoming`, hyper's.
     pub fn new(incoming: Incoming) -> Self {
         let over = incoming.is_end_stream();
         Self { incoming, current: Bytes::new(), trailers: None, over }
@@ -93,8 +94,8 @@ impl Streamed {
     }
 }
 
-/// Did the peer say that it has not taken the request (RFC 9113 section 8.7)? That GOAWAY names no error is told to streams
-/// beyond the last one that it takes.
+/// Did the peer say that it has not taken the request (RFC 9113 section 8.7)? That GOAWAY names no error is told to
+/// streams beyond the last one that it takes.
 pub fn was_refused(error: &hyper::Error) -> bool {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
     cause.filter(|cause| cause.is_remote()).is_some_and(|cause| match cause.reason() {

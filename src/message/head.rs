@@ -75,7 +75,7 @@ impl Version {
 /// Where a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// There is none.
+    /// The message has no body.
     None,
     /// After so many bytes.
     Length(u64),
@@ -90,9 +90,8 @@ pub enum Framing {
 /// The head of a request.
 #[derive(Debug)]
 pub struct RequestHead {
-    /// Bytes and fields.
+    /// The bytes of the head and its fields.
     pub store: HeadStore,
-    /// What is asked.
     pub method: Method,
     /// The method as it came.
     pub method_text: ByteSpan,
@@ -106,13 +105,13 @@ pub struct RequestHead {
     pub version: Version,
     /// Where its body ends.
     pub framing: Framing,
-    /// `Expect: 100-continue`.
+    /// `Expect: 100-continue`: the client waits before it sends its body.
     pub expects_continue: bool,
     /// `Connection: upgrade` with an `Upgrade` that is not h2c.
     pub wants_upgrade: bool,
     /// The client is ready for another exchange on this connection.
     pub keeps_alive: bool,
-    /// `TE: trailers`.
+    /// `TE: trailers`: trailers of the answer reach the client.
     pub takes_trailers: bool,
 }
 
@@ -158,7 +157,7 @@ impl RequestHead {
         split_authority(self.authority()).0
     }
 
-    /// The authority's port.
+    /// The port that the authority names; `None`: none, and the scheme's is meant.
     pub fn port(&self) -> Option<u16> {
         split_authority(self.authority()).1
     }
@@ -206,7 +205,7 @@ pub fn split_authority(authority: &str) -> (&str, Option<u16>) {
 /// The head of a final response.
 #[derive(Debug)]
 pub struct ResponseHead {
-    /// Bytes and fields.
+    /// The bytes of the head and its fields.
     pub store: HeadStore,
     /// 200–999 (101 for an upgrade).
     pub status: u16,

@@ -66,8 +66,8 @@ impl Io {
         }
     }
 
-    /// Is there anything to be read from the TCP connection beneath, be it its end or an error? `None`: there is none to
-    /// look at. Nothing is read.
+    /// Is there anything to be read from the TCP connection beneath, be it its end or an error? `None`: there is none
+    /// to look at. Nothing is read.
     pub fn stirs(&self, ask: IoReadiness) -> Option<bool> {
         let tcp = match self {
             Self::Tcp(tcp) => tcp,

@@ -95,7 +95,7 @@ impl KeptBody {
         Self { block: Vec::new(), limit: limit.min(LONGEST), room: Rc::clone(room) }
     }
 
-    /// The bytes.
+    /// All bytes that were kept so far.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.block
     }

@@ -50,8 +50,8 @@ known! {
     GrpcStatus = "grpc-status",
 }
 
-/// Is `name` another spelling of a field that the proxy sets for the server behind it? Servers that hand fields on as CGI
-/// variables (WSGI, PHP, Rack) make the same of `X_Forwarded_For` and `X-Forwarded-For`.
+/// Is `name` another spelling of a field that the proxy sets for the server behind it? Servers that hand fields on as
+/// CGI variables (WSGI, PHP, Rack) make the same of `X_Forwarded_For` and `X-Forwarded-For`.
 pub fn is_twin(name: &[u8]) -> bool {
     const SET: [Known; 4] =
         [Known::XForwardedFor, Known::XForwardedProto, Known::XForwardedHost, Known::RequestId];

@@ -1,7 +1,8 @@
 //! How many bytes of traffic are in buffers, in all and by client, and how many there may be.
 //!
 //! [Accounts](super::account) publish what they hold. What the kernel buffers is measured from outside
-//! ([`MemoryBudget::measured`]); between two measurements a connection that has just stalled counts as if its socket buffers were full.
+//! ([`MemoryBudget::measured`]); between two measurements a connection that has just stalled counts as if its
+//! socket buffers were full.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
@@ -43,7 +44,7 @@ pub enum CutReason {
 }
 
 impl CutReason {
-    /// All of them.
+    /// In the order in which they are counted.
     pub const ALL: [Self; 2] = [Self::Memory, Self::Slow];
 
     /// The label in metrics and in the access log.
@@ -92,8 +93,8 @@ impl MemoryBudget {
         self.held().saturating_sub(self.marks().ending)
     }
 
-    /// The kernel holds so many bytes for this process' sockets (`None`: not observable); `strained`: its control group is
-    /// near its end, whoever holds the bytes.
+    /// The kernel holds so many bytes for this process' sockets (`None`: not observable); `strained`: its control group
+    /// is near its end, whoever holds the bytes.
     pub fn measured(&self, kernel: Option<usize>, strained: bool) {
         self.kernel.store(kernel.unwrap_or(UNKNOWN), Relaxed);
         self.fresh.store(0, Relaxed);
@@ -101,7 +102,8 @@ impl MemoryBudget {
         self.judge();
     }
 
-    /// The kernel is to hold so many bytes of one connection each way; `None`: its own measure. Said once, at the start.
+    /// The kernel is to hold so many bytes of one connection each way; `None`: its own measure. Said
+    /// once, at the start.
     pub fn bound_sockets(&self, bytes: Option<usize>) {
         self.socket.store(bytes.unwrap_or(UNKNOWN), Relaxed);
     }
@@ -143,7 +145,7 @@ impl MemoryBudget {
         }
     }
 
-    /// Bytes of `client`.
+    /// Bytes that connections of the client with this fingerprint hold.
     pub fn of_client(&self, client: u32) -> usize {
         self.bucket(client).load(Relaxed)
     }
@@ -186,9 +188,10 @@ impl MemoryBudget {
         self.is_tight() && self.of_client(client) >= self.marks().share
     }
 
-    /// Is there nothing left for `client`? Where all is in use, a client that holds next to nothing still gets what an ordinary
-    /// exchange needs: others have taken it, and are being ended for that. Unless the control group is near its end, or a
-    /// quarter more than all is in use, of which only what was measured counts: a burst of stalls is no reason to refuse it.
+    /// Is there nothing left for `client`? Where all is in use, a client that holds next to nothing still gets what an
+    /// ordinary exchange needs: others have taken it, and are being ended for that. Unless the control group is near
+    /// its end, or a quarter more than all is in use, of which only what was measured counts: a burst of stalls is no
+    /// reason to refuse it.
     pub fn is_used_up_for(&self, client: u32) -> bool {
         let Marks { limit, share, .. } = self.marks();
         let measured = || self.buffers().saturating_add(self.kernel().unwrap_or(0));

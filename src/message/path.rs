@@ -71,8 +71,8 @@ fn encoded(text: &[u8]) -> Option<u8> {
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
-/// Does it hold what one server takes for the end of a segment and another for a part of it: an encoded slash or backslash,
-/// a backslash, a semicolon?
+/// Does it hold what one server takes for the end of a segment and another for a part of it: an encoded slash or
+/// backslash, a backslash, a semicolon?
 pub fn is_ambiguous(path: &[u8]) -> bool {
     let at = |nth: usize| path.get(nth..).and_then(encoded).is_some_and(|byte| matches!(byte, b'/' | b'\\'));
     path.iter().enumerate().any(|(nth, byte)| match byte {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
-/// Kept per thread.
+/// Pieces of memory that each thread keeps for reuse.
 const SHELF: usize = 1_024;
 /// What grew beyond this is not kept.
 const KEEP: usize = 16 * 1024;

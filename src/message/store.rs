@@ -1,6 +1,7 @@
 //! The bytes of a head, and where its fields are.
 //!
-//! Blocks come from, and go back to, their thread's shelf. Invariant: every [`ByteSpan`] of a store lies within its bytes.
+//! Blocks come from, and go back to, their thread's shelf. Invariant: every [`ByteSpan`] of a store
+//! lies within its bytes.
 
 use std::cell::RefCell;
 
@@ -12,12 +13,11 @@ use super::known::{HOP_BY_HOP, Known};
 pub struct ByteSpan {
     /// Offset of the first byte.
     pub at: u32,
-    /// Number of bytes.
     pub len: u32,
 }
 
 impl ByteSpan {
-    /// The piece `at..end`.
+    /// The piece from `at` to before `end`.
     pub fn new(at: usize, end: usize) -> Self {
         debug_assert!(at <= end && u32::try_from(end).is_ok());
         Self { at: at as u32, len: (end - at) as u32 }
@@ -29,7 +29,7 @@ impl ByteSpan {
     }
 }
 
-/// One field line.
+/// One field line of a head, by where its parts lie.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
     /// The name as it came.

@@ -1,7 +1,7 @@
 //! A stream of bytes below the codecs: what it runs over, what was read ahead of it, whom it counts for.
 //!
-//! HTTP/1.1 is [`super::h1::conn::H1Conn`] over it; a tunnel, and whatever speaks another protocol, uses it as it is. Several parts of
-//! one task hold it, so its insides are cells; they are borrowed for the length of one poll.
+//! HTTP/1.1 is [`super::h1::conn::H1Conn`] over it; a tunnel, and whatever speaks another protocol, uses it as it is.
+//! Several parts of one task hold it, so its insides are cells; they are borrowed for the length of one poll.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell, RefMut};

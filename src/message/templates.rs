@@ -92,7 +92,7 @@ impl std::error::Error for TemplateError {}
 /// A segment of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Segment<'a> {
-    /// These bytes.
+    /// A segment of exactly these bytes.
     Literal(&'a str),
     /// Any one segment that is not empty.
     Parameter(&'a str),

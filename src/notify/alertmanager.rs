@@ -1,11 +1,11 @@
 //! Alertmanager, API v2 (`POST /api/v2/alerts`).
 //!
-//! Labels identify, annotations do not: a label holds what is the same for the whole incident, whoever tells it. Severity is a
-//! label because receivers route by it: when it changes, the alert of the old one ends by itself after three intervals. An
-//! Alertmanager forgets: `endsAt` is always set, a firing alert is sent again each interval with `endsAt` three intervals
-//! ahead, a resolved one for five minutes (semantics c.7; prometheus.io/docs/alerting/latest/alerts_api). Members of a
-//! cluster do not pass alerts on to each other, so each is sent to; one that has it is enough, for the others get it with
-//! the next interval.
+//! Labels identify, annotations do not: a label holds what is the same for the whole incident, whoever tells it.
+//! Severity is a label because receivers route by it: when it changes, the alert of the old one ends by itself after
+//! three intervals. An Alertmanager forgets: `endsAt` is always set, a firing alert is sent again each interval with
+//! `endsAt` three intervals ahead, a resolved one for five minutes (semantics c.7;
+//! prometheus.io/docs/alerting/latest/alerts_api). Members of a cluster do not pass alerts on to each other, so each is
+//! sent to; one that has it is enough, for the others get it with the next interval.
 
 use std::time::Duration;
 

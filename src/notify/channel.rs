@@ -33,14 +33,14 @@ pub(super) struct DeliveryResult {
     pub(super) thread: Option<String>,
 }
 
-/// One delivery.
+/// One attempt to deliver a message through a channel.
 pub(super) struct Task<'a> {
     pub(super) addresses: &'a Addresses,
     pub(super) message: &'a Message,
     pub(super) id: &'a str,
     /// Recipients that do not have it yet; none are named: nobody has it.
     pub(super) left: &'a [String],
-    /// Milliseconds since 1970.
+    /// The moment of the attempt, in milliseconds since 1970.
     pub(super) now: u64,
     pub(super) patience: Duration,
 }
@@ -56,7 +56,7 @@ impl Channels {
         Self(config.notify.iter().map(prepare).collect())
     }
 
-    /// Their names, sorted.
+    /// Names of the channels, in the order of the alphabet.
     pub fn names(&self) -> impl Iterator<Item = &ChannelName> {
         self.0.keys()
     }

@@ -10,13 +10,13 @@ use crate::units::Written as _;
 /// The receiver has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// The channel's name.
+    /// Name of the channel, as in `[notify.<name>]`.
     pub channel: String,
     /// Where it went, for people.
     pub to: String,
     /// What the receiver said, for people; secrets are redacted.
     pub said: String,
-    /// Milliseconds since 1970.
+    /// When it was delivered, in milliseconds since 1970.
     pub at: u64,
     /// From the first look-up to the last byte.
     pub took: Duration,
@@ -44,7 +44,7 @@ pub enum DeliveryFailure {
     Unusable,
     /// The name leads nowhere.
     Names,
-    /// Nobody answers there.
+    /// No TCP connection came about: refused, or nobody answers.
     Connect,
     /// TLS failed: not trusted, not the right name, not TLS.
     Tls,
@@ -94,7 +94,7 @@ pub struct DeliveryError {
 }
 
 impl DeliveryError {
-    /// Worth another attempt.
+    /// A failure that may pass: worth another attempt.
     pub fn passing(why: DeliveryFailure, cause: impl fmt::Display) -> Self {
         let cause = fit(&line(&cause.to_string()), 500);
         Self { why, cause, retry_after: None, retry_within: None, permanent: false, whose: Whose::Channel }

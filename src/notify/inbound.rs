@@ -39,14 +39,14 @@ impl Which {
     }
 }
 
-/// What was said.
+/// What a post says, once its signature was found genuine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
     /// Somebody has taken an incident.
     Taken {
-        /// Which.
+        /// The incident that was taken, as the sender names it.
         which: Which,
-        /// Who, for people.
+        /// The person who took it, for people.
         by: String,
     },
     /// Something genuine that is nobody's acknowledgement.

@@ -14,13 +14,13 @@ use crate::units::At;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageKind {
-    /// It begins.
+    /// The incident begins: somebody is called, or told.
     Trigger,
-    /// Somebody has it.
+    /// Somebody has taken the incident.
     Acknowledge,
     /// It goes on, and something about it is new.
     Update,
-    /// It is over.
+    /// The incident is over.
     Resolve,
     /// There is none: an operator tries the channel.
     Test,
@@ -46,7 +46,6 @@ pub struct Message {
     pub incident_id: String,
     /// The same for the same trouble, whichever sidecar tells it: receivers merge by it.
     pub dedup_key: String,
-    /// What happened.
     pub kind: MessageKind,
     /// How bad it is.
     pub severity: Severity,
@@ -54,9 +53,9 @@ pub struct Message {
     pub title: String,
     /// The first line: what fails, since when, how bad, for whom.
     pub summary: String,
-    /// What is affected.
+    /// The service that is affected; an upstream, a route or a resource.
     pub service: String,
-    /// What found it.
+    /// Label of the rule that found it.
     pub rule: String,
     /// When the incident began.
     pub started_at: u64,
@@ -146,7 +145,7 @@ impl Message {
         if self.brief.lead.is_empty() { self.headline() } else { line(&self.brief.lead) }
     }
 
-    /// Its colours.
+    /// What its colours say.
     pub(super) fn tone(&self) -> Tone {
         match (self.kind, self.brief.well) {
             (MessageKind::Test, _) => Tone::Test,
@@ -178,7 +177,7 @@ impl Message {
 pub(super) enum Tone {
     /// Something is the matter, so bad.
     Rated(Severity),
-    /// Somebody has it.
+    /// Somebody has taken the incident.
     Taken,
     /// All is well again.
     Well,
@@ -187,7 +186,7 @@ pub(super) enum Tone {
 }
 
 impl Tone {
-    /// All of them.
+    /// Every tone that a message can have.
     #[cfg(test)]
     pub(super) const ALL: [Self; 7] = [
         Self::Rated(Severity::Critical),
@@ -215,7 +214,7 @@ impl Tone {
 
 /// A part of a sentence.
 pub(super) enum Span<'a> {
-    /// Words.
+    /// Words that are read.
     Said(&'a str),
     /// What is to be typed.
     Typed(&'a str),

@@ -69,7 +69,7 @@ impl Sender {
         *self.channels.lock().unwrap_or_else(PoisonError::into_inner) = channels;
     }
 
-    /// Those in force.
+    /// The channels that are in force.
     pub fn channels(&self) -> Arc<Channels> {
         Arc::clone(&self.channels.lock().unwrap_or_else(PoisonError::into_inner))
     }

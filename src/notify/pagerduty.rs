@@ -11,9 +11,9 @@ use super::wire::Post;
 use crate::config::channels::WebUrl;
 use crate::reliability::brief::{Part, Section};
 
-/// Characters of `dedup_key`.
+/// Longest `dedup_key`, in characters (Events API v2).
 const KEY: usize = 255;
-/// Characters of `payload.summary`.
+/// Longest `payload.summary`, in characters (Events API v2).
 const SUMMARY: usize = 1_024;
 /// An event has at most 512 KB: 24 facts and 6 sections of 12 lines and a command, of at most 512 characters each (6 bytes a
 /// character, where it must be escaped), stay below that with all else that is told.
@@ -43,7 +43,7 @@ pub(super) fn dedup_key(key: &str) -> String {
     format!("{start}-{}", short(key))
 }
 
-/// The event.
+/// The event that a message becomes, as JSON.
 pub(super) fn event(message: &Message, routing_key: &str) -> Value {
     let action = match message.kind {
         MessageKind::Trigger | MessageKind::Update | MessageKind::Test => "trigger",
@@ -117,7 +117,7 @@ fn summary(message: &Message) -> String {
     if lead.contains(&service) { lead } else { format!("{service}: {lead}") }
 }
 
-/// The request.
+/// The request that sends a message.
 pub(super) fn post<'a>(url: &'a WebUrl, routing_key: &'a SecretString, message: &Message) -> Post<'a> {
     let key = routing_key.expose_secret();
     Post {

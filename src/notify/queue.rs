@@ -20,9 +20,8 @@ pub use crate::reliability::delivery::DeliveryState;
 pub struct Queued {
     /// Of this entry; the receiver's key against doing things twice.
     pub id: String,
-    /// The channel's name.
+    /// Name of the channel, as in `[notify.<name>]`.
     pub channel: String,
-    /// What is told.
     pub message: Message,
     /// How far it has come.
     #[serde(flatten)]
@@ -41,7 +40,7 @@ pub struct Queued {
 }
 
 impl Queued {
-    /// Due at once.
+    /// A message that is due at once.
     pub fn new(id: String, channel: String, message: Message, now: u64) -> Self {
         let progress = Progress::new(now);
         Self { id, channel, message, progress, last: None, left: Vec::new(), flies: false, waited: 0 }
@@ -85,7 +84,7 @@ pub struct Landed {
     pub new: bool,
 }
 
-/// The queue.
+/// Messages that wait, or were delivered lately, with the health of their channels.
 #[derive(Debug, Default)]
 pub struct NotificationQueue {
     entries: Vec<Queued>,
@@ -145,8 +144,8 @@ impl NotificationQueue {
         Duration::from_millis(entry.waited.saturating_add(now.saturating_sub(entry.progress.since)))
     }
 
-    /// The wall clock runs `millis` ahead of what it was (negative: behind): moments that are told follow it. The queue's own
-    /// clock does not.
+    /// The wall clock runs `millis` ahead of what it was (negative: behind): moments that are told follow it. The
+    /// queue's own clock does not.
     pub fn shift(&mut self, millis: i64) {
         self.entries.iter_mut().for_each(|entry| entry.shift(millis));
     }

@@ -17,11 +17,11 @@ use super::slack::content;
 use super::wire::{self, Post, Tls};
 use crate::config::channels::WebUrl;
 
-/// Where messages go.
+/// Where messages go: a channel of Slack, and the bot that writes there.
 pub(super) struct Api<'a> {
     /// Of the Web API.
     pub(super) url: &'a WebUrl,
-    /// Of a bot.
+    /// The token of a bot with the scope `chat:write`.
     pub(super) token: &'a SecretString,
     /// Its id, or `#name`.
     pub(super) channel: &'a str,
@@ -121,7 +121,7 @@ fn changed(message: &Message, channel: &str, ts: &str) -> Value {
     body(message, json!({ "channel": channel, "ts": ts }))
 }
 
-/// One request.
+/// What the requests of one message share.
 struct ApiCall<'a> {
     addresses: &'a Addresses,
     tls: &'a Tls,

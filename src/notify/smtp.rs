@@ -105,7 +105,7 @@ pub(super) async fn deliver(
 struct RecipientReply {
     /// It takes the mail for them.
     taken: Vec<String>,
-    /// Not now.
+    /// It asks to try these again later.
     left: Vec<String>,
     /// What it said of those that it does not take it for.
     without: Vec<String>,

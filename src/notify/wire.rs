@@ -31,7 +31,7 @@ const BELIEVED: Duration = Duration::from_secs(3_600);
 /// TLS of a channel; the error is for people.
 pub(super) type Tls = Result<tls::TlsClient, String>;
 
-/// Reads the roots.
+/// A TLS client with the roots of the config; `Err`: they cannot be read.
 pub(super) fn web_tls(config: &crate::config::ClientTls) -> Tls {
     tls::TlsClient::new(config, Protocol::Http1).map_err(|error| error.to_string())
 }

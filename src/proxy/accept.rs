@@ -30,9 +30,9 @@ use crate::upstream::shares::{ShareHeld, Shares};
 /// A listener as all workers share it.
 #[derive(Clone)]
 pub struct ListenerDoor {
-    /// The way in.
+    /// The way in that its connections take.
     pub entrance: Arc<Entrance>,
-    /// Ends TLS here.
+    /// The TLS that ends here; `None`: plain HTTP.
     pub tls: Option<tls::Server>,
     /// Connections over all workers.
     pub count: ConnectionCount,
@@ -62,8 +62,8 @@ impl ListenerDoor {
     }
 }
 
-/// Connections that fit into `budget` bytes of buffers (each needs a buffer of its own, one of its upstream's, and as much in
-/// the kernel) and into `descriptors` (each needs one of its own and one of its upstream's).
+/// Connections that fit into `budget` bytes of buffers (each needs a buffer of its own, one of its upstream's, and as
+/// much in the kernel) and into `descriptors` (each needs one of its own and one of its upstream's).
 fn fitting(budget: Option<usize>, descriptors: usize) -> usize {
     budget.map_or(MOST, |bytes| (bytes / EACH).clamp(FEWEST, MOST)).min((descriptors / 2).max(1))
 }
@@ -72,7 +72,7 @@ fn fitting(budget: Option<usize>, descriptors: usize) -> usize {
 const EACH: usize = 64 * 1024;
 /// Connections of a listener for which no number is written.
 const MOST: usize = 10_000;
-/// And at least.
+/// Connections that a listener takes at least, however little memory there is.
 const FEWEST: usize = 128;
 
 /// Connections of this worker.
@@ -119,7 +119,7 @@ pub async fn accept(listener: TcpListener, door: ListenerDoor, worker: Rc<Worker
             trusted_hops: allowed.trusted_hops,
             begin_traces: allowed.begin_traces,
             drain: drain.clone(),
-            introduced: RefCell::default(),
+            forwarded: RefCell::default(),
         };
         open.set(open.get() + 1);
         let slot: Releaser = Box::new((place, OpenedConnection(Rc::clone(&open))));

@@ -1,7 +1,7 @@
 //! Sends an answer to an HTTP/1.1 client, from its head to its last byte, and says what becomes of the connection.
 //!
-//! Whose fault is a silence? The pump tells which side it waits for: an upstream that stopped sending, or a client that
-//! stopped reading.
+//! Whose fault is a silence? The pump tells which side it waits for: an upstream that stopped sending, or a
+//! client that stopped reading.
 
 use std::future::poll_fn;
 use std::rc::Rc;

@@ -1,8 +1,8 @@
 //! The attempts of one exchange: where, how they count, whether once more.
 //!
-//! One permit an exchange (and one of its operation): the breaker learns how the exchange went, and each endpoint how its attempts did. Invariants:
-//! no endpoint is tried twice while another is left; an exchange whose breaker opens meanwhile makes no further attempt;
-//! a probe is never cut short, though it may come too late to count.
+//! One permit an exchange (and one of its operation): the breaker learns how the exchange went, and each endpoint how
+//! its attempts did. Invariants: no endpoint is tried twice while another is left; an exchange whose breaker opens
+//! meanwhile makes no further attempt; a probe is never cut short, though it may come too late to count.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::call::PreparedCall;
 use super::error::ProxyError;
 use super::exchange::Exchange;
-use super::forward::{Answer, Asker, Attempt, AttemptMet};
+use super::forward::{Answer, Attempt, AttemptMet, WaitingClient};
 use super::worker::Worker;
 use crate::reliability::breaker::{ExchangeEvidence, PermitRequest};
 use crate::reliability::party::{Blame, Party};
@@ -32,7 +32,7 @@ pub(super) struct AttemptLoop<'a> {
     pub(super) worker: &'a Rc<Worker>,
     pub(super) route: &'a Arc<RouteEntry>,
     pub(super) operation: Option<&'a Operation>,
-    pub(super) asker: Option<Asker<'a>>,
+    pub(super) waiting: Option<WaitingClient<'a>>,
     pub(super) party: Party,
     /// It takes a payment, and with no test key.
     pub(super) pays: bool,
@@ -64,12 +64,12 @@ impl<'a> AttemptLoop<'a> {
         worker: &'a Rc<Worker>,
         route: &'a Arc<RouteEntry>,
         operation: Option<&'a Operation>,
-        asker: Option<Asker<'a>>,
+        waiting: Option<WaitingClient<'a>>,
         exchange: &Exchange,
     ) -> Self {
         let part = operation.map_or(route.fingerprint, |operation| operation.fingerprint);
         let party = Party { client: Party::client(exchange.client), route: part };
-        Self { worker, route, operation, asker, party, pays: false }
+        Self { worker, route, operation, waiting, party, pays: false }
     }
 
     /// Makes them, until there is an answer or nothing more to try.
@@ -102,7 +102,8 @@ impl<'a> AttemptLoop<'a> {
         }
     }
 
-    /// Begins the first attempt of an exchange, whatever it speaks; an error: it may not be made, or there is nowhere to make it.
+    /// Begins the first attempt of an exchange, whatever it speaks; an error: it may not be made, or there is
+    /// nowhere to make it.
     /// `ask` is only called when a breaker is not plainly closed.
     pub(super) fn open(
         &self,
@@ -130,7 +131,8 @@ impl<'a> AttemptLoop<'a> {
         Ok(OpenAttempt { permits, begun, so_far, endpoint, began })
     }
 
-    /// An attempt has failed: the next one, as soon as it may begin; else all is settled, and the error is the exchange's.
+    /// An attempt has failed: the next one, as soon as it may begin; else all is settled, and the
+    /// error is the exchange's.
     pub(super) async fn again(
         &self,
         mut open: OpenAttempt<'a>,
@@ -202,7 +204,7 @@ impl<'a> AttemptLoop<'a> {
             endpoint: &open.endpoint,
             fresh: exchange.attempts > 1,
             over_at: over_at(self.route, exchange.started, open.began),
-            asker: self.asker,
+            waiting: self.waiting,
         };
         attempt.run(call, timer, open.began, met).await
     }

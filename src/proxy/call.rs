@@ -23,20 +23,20 @@ pub struct PreparedCall<'a> {
     /// Field lines to add.
     add: Scratch,
     drop: KnownSet,
-    /// Replaces `Host`.
+    /// Sent as `Host` in the place of the client's; `None`: the client's.
     host: Option<String>,
     /// The backend reads fields that we set under other spellings too.
     no_twins: bool,
 }
 
-/// The field lines that introduce a client to the backend. They are the same for all requests of a connection that name the
-/// same authority, so they are kept with it.
-pub struct Introduced {
+/// The field lines that tell the backend who its client is. They are the same for all requests of a connection that
+/// name the same authority, so they are kept with it.
+pub struct ForwardedFields {
     authority: Box<[u8]>,
     lines: Box<[u8]>,
 }
 
-impl Introduced {
+impl ForwardedFields {
     fn new(authority: &[u8], origin: &Origin<'_>) -> Self {
         let mut lines = Scratch::from(&b"x-forwarded-for: "[..]);
         fields::put_ip(&mut lines, origin.peer);
@@ -68,7 +68,7 @@ impl Origin<'_> {
 
 /// Who asked, and how.
 pub struct Origin<'a> {
-    /// The way in.
+    /// The way in that the request took.
     pub entrance: &'a Entrance,
     /// The address of the connection.
     pub peer: std::net::IpAddr,
@@ -78,8 +78,8 @@ pub struct Origin<'a> {
     pub trusted_hops: u8,
     /// Does a trace begin here?
     pub begin_traces: bool,
-    /// How its connection was introduced last.
-    pub introduced: &'a RefCell<Option<Introduced>>,
+    /// What the last request of its connection told the backend of its client; `None`: there was none.
+    pub forwarded: &'a RefCell<Option<ForwardedFields>>,
 }
 
 impl<'a> PreparedCall<'a> {
@@ -103,7 +103,8 @@ impl<'a> PreparedCall<'a> {
         call
     }
 
-    /// Says in `Via` that the request came through here. Not to vendors by default: nginx does not compress for proxies.
+    /// Says in `Via` that the request came through here. Not to vendors by default: nginx does
+    /// not compress for proxies.
     pub fn put_via(&mut self) {
         self.add.extend_from_slice(b"via: ");
         self.add.extend_from_slice(self.head.version.label().as_bytes());
@@ -144,11 +145,11 @@ impl<'a> PreparedCall<'a> {
         }
         self.drop = self.drop.and(OURS);
         let authority = self.head.authority_bytes();
-        let mut introduced = origin.introduced.borrow_mut();
-        if introduced.as_ref().is_none_or(|known| *known.authority != *authority) {
-            *introduced = Some(Introduced::new(authority, origin));
+        let mut forwarded = origin.forwarded.borrow_mut();
+        if forwarded.as_ref().is_none_or(|known| *known.authority != *authority) {
+            *forwarded = Some(ForwardedFields::new(authority, origin));
         }
-        if let Some(known) = introduced.as_ref() {
+        if let Some(known) = forwarded.as_ref() {
             self.add.extend_from_slice(&known.lines);
         }
     }
@@ -180,9 +181,9 @@ impl<'a> PreparedCall<'a> {
         self.line(Known::Forwarded, &value);
     }
 
-    /// Continues the trace. What does not sample decides for nobody: one is begun, as sampled, only where that is asked for,
-    /// for requests that come in. A `traceparent` that is not valid goes, and its `tracestate` with it (W3C Trace Context,
-    /// section 3.2.2.4).
+    /// Continues the trace. What does not sample decides for nobody: one is begun, as sampled, only where that is
+    /// asked for, for requests that come in. A `traceparent` that is not valid goes, and its `tracestate` with it
+    /// (W3C Trace Context, section 3.2.2.4).
     fn trace(
         &mut self,
         begin: bool,

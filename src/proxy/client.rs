@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::call::{Introduced, Origin};
+use super::call::{ForwardedFields, Origin};
 use super::exchange::Exchange;
 use super::route::Entrance;
 use super::worker::Worker;
@@ -20,11 +20,11 @@ use crate::runtime::drain::Drain;
 pub struct Client {
     /// The worker that serves it.
     pub worker: Rc<Worker>,
-    /// The way in.
+    /// The way in that it took.
     pub entrance: Arc<Entrance>,
-    /// The other end.
+    /// Address and port of the other end of the connection.
     pub peer: SocketAddr,
-    /// By TLS?
+    /// True when it speaks TLS.
     pub secure: bool,
     /// What it may ask.
     pub limits: Arc<ClientLimits>,
@@ -34,8 +34,8 @@ pub struct Client {
     pub begin_traces: bool,
     /// Is the process leaving?
     pub drain: Drain,
-    /// How it was introduced to the backend last.
-    pub introduced: RefCell<Option<Introduced>>,
+    /// What its last request told the backend of its client; `None`: there was none.
+    pub forwarded: RefCell<Option<ForwardedFields>>,
 }
 
 impl Client {
@@ -47,7 +47,7 @@ impl Client {
             secure: self.secure,
             trusted_hops: self.trusted_hops,
             begin_traces: self.begin_traces,
-            introduced: &self.introduced,
+            forwarded: &self.forwarded,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Every way an exchange can fail.
 //!
-//! Closed on purpose: a new way to fail is a new variant, and the compiler then asks for its row in [`super::facts`] (status,
-//! label, whose fault). `Display` is the log's text; what the client reads is made in [`super::reply`].
+//! Closed on purpose: a new way to fail is a new variant, and the compiler then asks for its row in [`super::facts`]
+//! (status, label, whose fault). `Display` is the log's text; what the client reads is made in [`super::reply`].
 
 use std::fmt;
 use std::io;
@@ -76,15 +76,12 @@ pub enum ProxyError {
     Forbidden {
         /// The host asked for.
         host: String,
-        /// The range's name.
+        /// Name of the range, such as "loopback".
         range: &'static str,
     },
     /// The method is not for this entrance (CONNECT to the ingress).
     #[error("{method} is not served here")]
-    WrongMethod {
-        /// What was asked.
-        method: String,
-    },
+    WrongMethod { method: String },
     /// The breaker says no.
     #[error("{breaker} is not being called: {}", refusal.label())]
     Refused {
@@ -95,27 +92,18 @@ pub enum ProxyError {
     },
     /// All that the upstream may have of something is in use.
     #[error("{upstream} has {room}")]
-    Full {
-        /// Whose.
-        upstream: UpstreamName,
-        /// Of what.
-        room: Exhausted,
-    },
+    Full { upstream: UpstreamName, room: Exhausted },
     /// The bytes that may be buffered are all in use, or this client holds its share of them.
     #[error("there is no memory for one more exchange")]
     NoMemory,
     /// Its name has no (allowed) address.
     #[error("{upstream} has no address")]
-    NoAddress {
-        /// Whose.
-        upstream: UpstreamName,
-    },
-    /// No connection.
+    NoAddress { upstream: UpstreamName },
+    /// No TCP connection or no TLS session came about.
     #[error("could not connect to {upstream}: {cause}")]
     Connect {
-        /// To whom.
         upstream: UpstreamName,
-        /// TCP or TLS.
+        /// What failed: TCP or TLS.
         why: BadReason,
         /// What the system said.
         #[source]
@@ -124,7 +112,6 @@ pub enum ProxyError {
     /// A time limit passed.
     #[error("{upstream} did not answer within {limit:?}")]
     Deadline {
-        /// Who.
         upstream: UpstreamName,
         /// The limit that passed.
         limit: Duration,
@@ -132,7 +119,6 @@ pub enum ProxyError {
     /// The connection broke before the head of the answer.
     #[error("the connection to {upstream} broke: {cause}")]
     Broken {
-        /// Whose.
         upstream: UpstreamName,
         /// What had left by then.
         sent: Sent,
@@ -146,15 +132,13 @@ pub enum ProxyError {
     /// The head of the answer is longer than a limit of ours.
     #[error("{upstream} answered with a head that is longer than is taken: {cause}")]
     HeadTooLong {
-        /// Who.
         upstream: UpstreamName,
-        /// Which limit.
+        /// The limit that it is longer than.
         cause: String,
     },
     /// What came back is not HTTP.
     #[error("{upstream} answered with something that is not HTTP: {cause}")]
     Nonsense {
-        /// Who.
         upstream: UpstreamName,
         /// What is wrong with it.
         cause: String,
@@ -167,7 +151,7 @@ pub enum ProxyError {
 /// What there is no more of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exhausted {
-    /// Connections.
+    /// All connections that the upstream may have.
     Connections,
     /// What a client that holds much of them may have, while others are there.
     Share,

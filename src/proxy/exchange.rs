@@ -34,13 +34,13 @@ pub struct Exchange {
     pub trace: Option<(Trace, [u8; 8])>,
     /// Set when the route is known.
     pub route: Option<Arc<RouteEntry>>,
-    /// Attempts made.
+    /// Attempts that were begun so far.
     pub attempts: u32,
     /// When the upstream's final response head was there; an answer of our own is none.
     pub first_byte: Option<Duration>,
     /// When the final head was there, whoever made it.
     headed: Option<Duration>,
-    /// The final status.
+    /// Status of the final answer; `None`: none was sent.
     pub status: Option<u16>,
     /// Why the answer is ours, when it is.
     pub reason: Option<&'static str>,

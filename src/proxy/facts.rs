@@ -231,7 +231,7 @@ const CLIENT_GONE: ErrorFacts = row(
 );
 
 impl ProxyError {
-    /// Its row.
+    /// All that depends on which error it is, in one row.
     pub fn facts(&self) -> ErrorFacts {
         match self {
             Self::Malformed(malformed) => {

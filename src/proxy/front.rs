@@ -1,5 +1,5 @@
-//! Is there a balancer in front that nobody told of? Then all clients look like one, and what protects one from another
-//! cannot.
+//! Is there a balancer in front that nobody told of? Then all clients look like one, and what protects
+//! one from another cannot.
 
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -22,8 +22,8 @@ pub struct Front {
 }
 
 impl Front {
-    /// One more request from `peer` to an ingress that believes nobody; `forwarded`: with `X-Forwarded-For`. True: this look
-    /// says that it is a balancer's address.
+    /// One more request from `peer` to an ingress that believes nobody; `forwarded`: with `X-Forwarded-For`. True: this
+    /// look says that it is a balancer's address.
     fn look(&self, peer: IpAddr, forwarded: bool) -> bool {
         let first = self.peer.get().is_none();
         if first {
@@ -41,7 +41,7 @@ impl Front {
         self.same.replace(0) >= ALIKE && self.forwarded.replace(0) >= ALIKE
     }
 
-    /// Tells it once.
+    /// Notes a request; warns once when a balancer must be in front.
     pub fn note(&self, peer: IpAddr, forwarded: bool) {
         if !self.told.get() && self.look(peer, forwarded) {
             self.told.set(true);

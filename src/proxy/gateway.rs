@@ -1,11 +1,9 @@
 //! The story of an exchange. Read this first.
 //!
-//! It calls the others and they return: [`super::route`] says for whom a request is, the
-//! upstream's gate (and its operation's) whether it may be called, `attempts` tries, [`super::forward`] makes one attempt,
-//! [`reliability::verdict`] says how it went, [`reliability::retry`] whether once more. Who asked ([`super::serve`], [`super::serve_h2`]) sends the answer.
-//!
-//! [`reliability::verdict`]: crate::reliability::verdict
-//! [`reliability::retry`]: crate::reliability::retry
+//! It calls the others and they return: [`super::route`] says for whom a request is, the upstream's gate (and its
+//! operation's) whether it may be called, `attempts` tries, [`super::forward`] makes one attempt,
+//! [`verdict`](crate::reliability::verdict) says how it went, [`retry`](crate::reliability::retry) whether once more.
+//! Who asked ([`super::serve`], [`super::serve_h2`]) sends the answer.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +13,7 @@ use super::attempts::AttemptLoop;
 use super::call::{Origin, PreparedCall};
 use super::error::{Exhausted, ProxyError};
 use super::exchange::Exchange;
-use super::forward::{Answer, Asker};
+use super::forward::{Answer, WaitingClient};
 use super::reply;
 use super::route;
 use super::worker::Worker;
@@ -41,9 +39,9 @@ impl Gateway<'_> {
         origin: &Origin<'_>,
         exchange: &mut Exchange,
         timer: &mut Deadline,
-        asker: Option<Asker<'_>>,
+        waiting: Option<WaitingClient<'_>>,
     ) -> Answer {
-        match self.handle(head, body, origin, exchange, timer, asker).await {
+        match self.handle(head, body, origin, exchange, timer, waiting).await {
             Ok(answer) => answer,
             Err(error) => self.refusal(head, exchange, &error),
         }
@@ -66,7 +64,7 @@ impl Gateway<'_> {
         origin: &Origin<'_>,
         exchange: &mut Exchange,
         timer: &mut Deadline,
-        asker: Option<Asker<'_>>,
+        waiting: Option<WaitingClient<'_>>,
     ) -> Result<Answer, ProxyError> {
         let world = self.0.registry.snapshot(); // taken once: a reload cannot change the rules half-way
         let route = route::pick(&self.0.registry, &world, origin.entrance, head).await?;
@@ -89,7 +87,7 @@ impl Gateway<'_> {
         let pays = head.method == Method::Post
             && operations.takes_payment(head.path_bytes())
             && !fields::has_test_key(&head.store);
-        let attempts = AttemptLoop { pays, ..AttemptLoop::new(self.0, &route, operation, asker, exchange) };
+        let attempts = AttemptLoop { pays, ..AttemptLoop::new(self.0, &route, operation, waiting, exchange) };
         attempts.run(&mut call, exchange, timer).await
     }
 
@@ -112,8 +110,8 @@ impl Gateway<'_> {
         Ok(())
     }
 
-    /// Is there memory for one more exchange of `client`? Where nobody shares the upstream, or nobody else is there, it may have
-    /// what there is.
+    /// Is there memory for one more exchange of `client`? Where nobody shares the upstream, or nobody else is there, it
+    /// may have what there is.
     fn buffers(self, upstream: &Upstream, client: u32, now: Instant) -> Result<(), ProxyError> {
         let memory = &self.0.telemetry.memory;
         if !memory.is_tight() {

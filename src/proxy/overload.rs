@@ -1,5 +1,5 @@
-//! Ends connections of this worker so that the others can go on: where memory is short, or where slow clients hold what all
-//! share. [`crate::reliability::overload`] decides which.
+//! Ends connections of this worker so that the others can go on: where memory is short, or where slow clients hold what
+//! all share. [`crate::reliability::overload`] decides which.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

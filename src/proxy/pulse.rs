@@ -1,7 +1,8 @@
 //! Has this worker run all the time?
 //!
-//! A process that was stopped, or that got no processor, finds its deadlines passed and its connections given up by their
-//! peers; neither says anything of the peers. The worker beats once a second; a beat that comes late shows a stall.
+//! A process that was stopped, or that got no processor, finds its deadlines passed and its connections given
+//! up by their peers; neither says anything of the peers. The worker beats once a second; a beat that comes
+//! late shows a stall.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ impl Pulse {
         Self { last: Cell::new(now), stalled: Cell::new(None) }
     }
 
-    /// The worker runs.
+    /// Notes that the worker runs at `now`.
     pub fn beat(&self, now: Instant) {
         if self.is_late(now) {
             self.stalled.set(Some(now));

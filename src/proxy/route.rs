@@ -17,7 +17,7 @@ use crate::upstream::registry::{HostLookup, Registry, World};
 pub enum Entrance {
     /// In front of the backend.
     Ingress,
-    /// The forward proxy.
+    /// The forward proxy, for requests that go out.
     Egress,
     /// The local base-URL listener of an upstream.
     Local(UpstreamName),
@@ -69,9 +69,9 @@ fn no_route(head: &RequestHead) -> ProxyError {
 /// How the forward proxy was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForwardForm {
-    /// `GET http://…`
+    /// `GET http://…`: the request is forwarded as plain HTTP.
     Http,
-    /// `GET https://…`
+    /// `GET https://…`: the request is sent on over TLS.
     Https,
     /// `CONNECT …`: what is spoken inside is not seen.
     Tunnel,
@@ -84,7 +84,6 @@ pub struct ForwardTarget<'a> {
     pub host: &'a str,
     /// The one that was written, else the scheme's.
     pub port: u16,
-    /// How.
     pub form: ForwardForm,
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::answer::{self, RequestTurn};
 use super::client::{After, Client};
 use super::error::ProxyError;
-use super::forward::Asker;
+use super::forward::WaitingClient;
 use super::gateway::Gateway;
 use super::reply;
 use super::serve_h2;
@@ -186,10 +186,10 @@ async fn exchange(
             Err(error) => gateway.refusal(head, &mut exchange, &error),
         }
     } else {
-        let asker = Asker { conn, patience: client.limits.half_close };
+        let waiting = WaitingClient { conn, patience: client.limits.half_close };
         // Gone before the answer is sent: a connection whose body was not read to its end does not go on.
         let mut body = Body::h1(conn, head.framing);
-        gateway.answer(head, &mut body, &client.origin(), &mut exchange, timer, Some(asker)).await
+        gateway.answer(head, &mut body, &client.origin(), &mut exchange, timer, Some(waiting)).await
     };
     if !answer.is_foreign() && !answer.head.keeps_alive {
         conn.spoil();
@@ -201,8 +201,8 @@ async fn exchange(
 const LINGER_IDLE: Duration = Duration::from_secs(5);
 
 /// Ends the connection. Lingering: what the client is still sending is read over for as long as the limits say, so that
-/// closing does not reset the connection under an answer that the client has not read yet (RFC 9112 section 9.6): many read
-/// it only when their whole body is sent.
+/// closing does not reset the connection under an answer that the client has not read yet (RFC 9112 section 9.6): many
+/// read it only when their whole body is sent.
 async fn leave(conn: &Rc<H1Conn>, timer: &mut Deadline, after: After, limits: &ClientLimits) {
     if after == After::Abort {
         return;

@@ -111,7 +111,8 @@ fn builder(
 const LOOK: Duration = Duration::from_secs(1);
 /// Answers that have passed may still lie in hyper's buffers, 48 KiB of them: so long they take at 240 B/s.
 const TAIL: Duration = Duration::from_secs(200);
-/// Bytes of a request body that a client may send on one stream ahead of its upstream; four times as many on a connection.
+/// Bytes of a request body that a client may send on one stream ahead of its upstream; four times as
+/// many on a connection.
 const UPLOAD: u32 = 256 * 1024;
 
 /// The streams of one connection.
@@ -120,7 +121,7 @@ struct Streams {
     open: Cell<usize>,
     /// When the last one ended; when the connection began, while there was none.
     since: Cell<Instant>,
-    /// Was there one?
+    /// Whether any stream was opened so far.
     any: Cell<bool>,
     answers: RefCell<Vec<Answering>>,
 }
@@ -142,7 +143,7 @@ enum StreamsLook {
     Ends,
 }
 
-/// One open stream.
+/// Counts one open stream until it is dropped.
 struct OpenStream(Rc<Streams>);
 
 impl Drop for OpenStream {

@@ -1,4 +1,5 @@
-//! What one worker carries exchanges with: its connections, its share of the counters, its chance. No other worker touches it.
+//! What one worker carries exchanges with: its connections, its share of the counters, its chance. No
+//! other worker touches it.
 
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -25,9 +26,8 @@ pub struct Worker {
     pub number: usize,
     /// All upstreams and routes.
     pub registry: Arc<Registry>,
-    /// All counters.
     pub telemetry: Arc<Telemetry>,
-    /// This worker's connections.
+    /// The upstream connections of this worker.
     pub pools: Rc<Pools>,
     /// This worker's access lines.
     pub access: Rc<AccessWriter>,
@@ -66,8 +66,8 @@ impl Worker {
         })
     }
 
-    /// A number that nobody needs to be unable to guess: balancing, sampling, span ids (xorshift64*, Marsaglia and
-    /// Vigna).
+    /// A number that nobody needs to be unable to guess: balancing, sampling, span ids
+    /// (xorshift64*, Marsaglia and Vigna).
     pub fn draw(&self) -> u64 {
         let mut x = self.chance.get();
         x ^= x >> 12;
@@ -77,7 +77,7 @@ impl Worker {
         x.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
-    /// A UUIDv7.
+    /// A UUIDv7: the time in milliseconds, then chance.
     pub fn new_request_id(&self, now: Instant) -> Scratch {
         let wall = clock::wall_at(now).duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let mut noise = [0; 10];

@@ -18,7 +18,7 @@ pub struct Tally {
     pub bad: u64,
     /// Verdicts that were slow.
     pub slow: u64,
-    /// Bad ones that say something new: what was in flight together, or failed within one lump, is one.
+    /// Bad ones that say something new: what was in flight together, or failed within one dedup window, is one.
     pub events: u64,
     /// Bad ones that got no session to send a request on.
     pub unconnected: u64,

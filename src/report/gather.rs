@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::review::{self, Around, Change, PostIncident};
-use super::sla::{Asked, SERVICE, Sla};
+use super::review::{self, Around, AuditedChange, PostIncident};
+use super::sla::{SERVICE, Sla, SlaRequest};
 use crate::reliability::counts::Counts;
 use crate::reliability::incident::{Head, Incident};
 use crate::reliability::ledger::Minute;
@@ -72,7 +72,7 @@ async fn incidents(
 }
 
 /// The service level of a month.
-pub async fn sla(reader: &Reader, asked: &Asked) -> Result<Sla, StoreError> {
+pub async fn sla(reader: &Reader, asked: &SlaRequest) -> Result<Sla, StoreError> {
     let span = asked.span();
     let told = span.start..span.end.min(asked.until);
     let mut tally = asked.tally();
@@ -102,7 +102,7 @@ pub async fn incident(reader: &Reader, id: &str) -> Result<Option<Incident>, Sto
 pub async fn review(
     reader: &Reader,
     incident: &Incident,
-    asked: &review::Asked,
+    asked: &review::ReviewRequest,
 ) -> Result<PostIncident, StoreError> {
     let span = review::window(incident, asked.until);
     let mut around = Around::default();
@@ -124,7 +124,7 @@ pub async fn review(
     let changes = reader.config_changes((span.start - review::LOOK_BACK).0, span.end.0).await?;
     around.changes = changes
         .into_iter()
-        .map(|row| Change {
+        .map(|row| AuditedChange {
             at: At(row.entry.at),
             actor: row.entry.actor,
             action: row.entry.action,

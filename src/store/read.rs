@@ -181,7 +181,7 @@ impl Reader {
         self.all(sql, &[], entry).await
     }
 
-    /// The audit trail before row `before` (`None`: from the last one), the youngest first.
+    /// The audit log before row `before` (`None`: from the last one), the youngest first.
     pub async fn audit(&self, before: Option<i64>, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         let sql = "SELECT seq, at, actor, action, target, body, prev_hash, hash FROM audit WHERE seq < $1 \
                    ORDER BY seq DESC LIMIT $2";

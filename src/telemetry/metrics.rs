@@ -1,4 +1,4 @@
-//! The metric families: names, help, labels. [`super::family`] fills one of them.
+//! The metric families: names, help, labels. `family` fills one of them.
 //!
 //! The guide's names and OpenTelemetry's stand side by side. Nothing is counted here; families are made from the
 //! shards when somebody asks.

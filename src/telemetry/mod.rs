@@ -19,6 +19,7 @@ pub mod logging;
 pub mod metrics;
 pub mod openmetrics;
 mod packed;
+pub mod people;
 mod prefix;
 mod recent;
 mod recorder;
@@ -29,7 +30,6 @@ pub mod slow;
 pub mod sre;
 pub mod store;
 pub mod telling;
-pub mod told;
 pub mod totals;
 pub mod upstreams;
 
@@ -79,7 +79,7 @@ pub struct Telemetry {
     /// The store and its copies.
     pub store: store::StoreMetrics,
     /// Attempts to tell people.
-    pub people: told::PeopleMetrics,
+    pub people: people::PeopleMetrics,
     /// The place among other sidecars.
     pub fleet: fleet::FleetMetrics,
     /// What passes the egress by.
@@ -104,7 +104,7 @@ impl Telemetry {
             memory: Arc::default(),
             sre: sre::Sre::default(),
             store: store::StoreMetrics::default(),
-            people: told::PeopleMetrics::default(),
+            people: people::PeopleMetrics::default(),
             fleet: fleet::FleetMetrics::default(),
             bypass: bypass::BypassMetrics::default(),
             exposer: exposer::Exposer::default(),

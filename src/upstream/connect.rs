@@ -70,8 +70,8 @@ async fn dial(addr: SocketAddr, buffer: Option<usize>) -> io::Result<TcpStream> 
     Ok(stream)
 }
 
-/// An address of the same name in the other family: the one at the same place among its own, so that four and four
-/// make four pairs.
+/// An address of the same name in the other family: the one at the same place among its own, so that four and
+/// four make four pairs.
 fn twin(all: &[Arc<EndpointState>], endpoint: &EndpointState) -> Option<Arc<EndpointState>> {
     let before = all.iter().take_while(|other| other.id != endpoint.id);
     let place = before
@@ -95,8 +95,8 @@ pub(super) fn reached(all: &[Arc<EndpointState>], endpoint: &EndpointState) {
     }
 }
 
-/// After `reached` was: where no address of the preferred family ever was, its own family is the preferred one from now on
-/// (RFC 8305 section 4: what was used before comes first).
+/// After `reached` was: where no address of the preferred family ever was, its own family is the preferred one from now
+/// on (RFC 8305 section 4: what was used before comes first).
 fn settle(all: &[Arc<EndpointState>], reached: &EndpointState) {
     if !all.iter().any(|other| other.is_reached() && other.is_twin_of(reached)) {
         for other in all.iter().filter(|other| other.is_beside(reached)) {
@@ -111,7 +111,8 @@ enum Won {
     Second,
 }
 
-/// The first that is there; `second` begins after [`DELAY`], or as soon as `first` has failed. The other one is dropped.
+/// The first that is there; `second` begins after [`DELAY`], or as soon as `first` has failed. The
+/// other one is dropped.
 async fn race<T>(
     first: impl Future<Output = io::Result<T>>,
     second: impl Future<Output = io::Result<T>>,

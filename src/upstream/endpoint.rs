@@ -15,7 +15,7 @@ use crate::telemetry::line;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
-/// One address.
+/// One address of an upstream, and what its attempts have shown.
 pub struct EndpointState {
     /// Never used again: connections are kept by it.
     pub id: u64,
@@ -39,8 +39,8 @@ pub struct EndpointState {
     ejections: AtomicU64,
 }
 
-/// A peak-EWMA in one word, so that no worker waits for another: two that record at once may lose one answer, which
-/// moves no average.
+/// A peak-EWMA in one word, so that no worker waits for another: two that record at once may lose one answer,
+/// which moves no average.
 struct Average {
     born: Instant,
     /// Seconds as the bits of a `f32`, then milliseconds since `born`.
@@ -108,7 +108,7 @@ impl EndpointState {
         }
     }
 
-    /// An attempt begins.
+    /// Counts an attempt until the value is dropped.
     pub fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(Arc::clone(self))
@@ -234,7 +234,7 @@ impl EndpointState {
         self.addr.port() == other.addr.port() && self.host == other.host
     }
 
-    /// Attempts in flight.
+    /// Attempts that are in flight now, over all workers.
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
     }

@@ -1,13 +1,13 @@
 //! The breaker's shell: lock, decide, unlock, tell.
 //!
-//! While the breaker is plainly closed (or would be open, in shadow) nobody takes the lock ([`super::plain`]); what was
-//! counted meanwhile is folded in once a second at the latest.
+//! While the breaker is steadily closed (or would be open, in shadow) nobody takes the lock ([`super::fast_path`]);
+//! what was counted meanwhile is folded in once a second at the latest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use super::plain::{Guarded, GuardedMachine};
+use super::fast_path::{Guarded, GuardedMachine};
 use super::witness::Witness;
 use crate::reliability::breaker::{
     Breaker, BreakerPolicy, BreakerState, BreakerTransition, BreakerView, Check, ExchangeEvidence, Hold,
@@ -52,8 +52,8 @@ impl GuardedMachine for Breaker {
         Self::generation(self)
     }
 
-    fn is_plain(&self) -> bool {
-        Self::is_plain(self)
+    fn is_steady(&self) -> bool {
+        Self::is_steady(self)
     }
 
     fn is_passing(&self) -> bool {
@@ -89,15 +89,15 @@ impl Gate {
         Self::new(policy, seed, workers, now, telling(Arc::clone(series)))
     }
 
-    /// May one more exchange start? `ask` is only called when that is not plain.
+    /// May one more exchange start? `ask` is only called when it is not steady.
     pub(super) fn ticket(
         &self,
         now: Instant,
         draw: u64,
         ask: impl FnOnce() -> PermitRequest,
     ) -> Result<Ticket, Refusal> {
-        if let Some(generation) = self.breaker.plain() {
-            return Ok(Ticket::plain(generation));
+        if let Some(generation) = self.breaker.steady() {
+            return Ok(Ticket::steady(generation));
         }
         if let Some(generation) = self.breaker.passing() {
             return Ok(Ticket::uncounted(generation));
@@ -107,13 +107,13 @@ impl Gate {
         answer
     }
 
-    /// Is it plainly closed: is there nothing to decide?
-    pub fn is_plain(&self) -> bool {
-        self.breaker.plain().is_some()
+    /// Is it steadily closed: is there nothing to decide?
+    pub fn is_steady(&self) -> bool {
+        self.breaker.steady().is_some()
     }
 
-    /// May an exchange that was admitted in `generation` make another attempt? Once that phase is over only while the breaker
-    /// is closed: half-open is for its own probes.
+    /// May an exchange that was admitted in `generation` make another attempt? Once that phase is over only while the
+    /// breaker is closed: half-open is for its own probes.
     pub(super) fn goes_on(&self, generation: u64, now: Instant) -> bool {
         self.breaker.generation() == generation
             || self.with(now, |breaker| breaker.state() == BreakerState::Closed)
@@ -140,7 +140,7 @@ impl Gate {
         let done = match evidence.verdict {
             _ if ticket.is_uncounted() => true,
             Verdict::Good => self.breaker.count_good(worker, generation),
-            Verdict::Inconclusive(_) => self.breaker.plain() == Some(generation),
+            Verdict::Inconclusive(_) => self.breaker.steady() == Some(generation),
             Verdict::Slow | Verdict::Bad(_) | Verdict::RateLimited { .. } => false,
         };
         if !done {
@@ -168,7 +168,7 @@ impl Gate {
 
     /// A round of active checks has ended.
     pub fn checked(&self, sees: Sees, check: Check, now: Instant) {
-        if self.breaker.plain().is_none() {
+        if self.breaker.steady().is_none() {
             let moved = self.with(now, |breaker| breaker.checked(sees, check, now));
             self.tell(moved);
         }
@@ -176,7 +176,7 @@ impl Gate {
 
     /// Would a harmless connect be of use?
     pub fn wants_connect(&self, now: Instant) -> bool {
-        self.breaker.plain().is_none() && self.with(now, |breaker| breaker.wants_connect(now))
+        self.breaker.steady().is_none() && self.with(now, |breaker| breaker.wants_connect(now))
     }
 
     /// What came of a harmless connect.
@@ -191,7 +191,7 @@ impl Gate {
         self.tell(moved);
     }
 
-    /// An operator's hold.
+    /// Holds the breaker open or closed, by an operator's order.
     pub fn hold(&self, hold: Hold, now: Instant) {
         self.holds.fetch_add(1, Ordering::Relaxed);
         let moved = self.with(now, |breaker| breaker.hold(hold, now));

@@ -49,8 +49,8 @@ impl Listeners {
         let _ = self.0.set(all);
     }
 
-    /// Would requests of `upstream` that are sent to `to` come back to this process? A `local` listener of another upstream is
-    /// a detour and no circle. The SRE API on the traffic port is meant.
+    /// Would requests of `upstream` that are sent to `to` come back to this process? A `local` listener of another
+    /// upstream is a detour and no circle. The SRE API on the traffic port is meant.
     pub fn lead_back(&self, upstream: &config::UpstreamConfig, to: SocketAddr) -> bool {
         let comes_back = |of: &Option<UpstreamName>| of.as_ref().is_none_or(|name| *name == upstream.name);
         let all = self.0.get().map_or(&[][..], Vec::as_slice);
@@ -59,9 +59,9 @@ impl Listeners {
     }
 }
 
-/// 64:ff9b:1::/48 is for translators of the site (RFC 8215), which may use a prefix of 48, 64 or 96 bits in it (RFC 6052
-/// section 2.2). Nobody says which: none of the addresses that it may stand for must be forbidden. In the shorter forms one
-/// that begins with zero is a longer form's padding.
+/// 64:ff9b:1::/48 is for translators of the site (RFC 8215), which may use a prefix of 48, 64 or 96 bits in it (RFC
+/// 6052 section 2.2). Nobody says which: none of the addresses that it may stand for must be forbidden. In the shorter
+/// forms one that begins with zero is a longer form's padding.
 fn translated(ip: Ipv6Addr, allowed: &[IpNet]) -> Option<&'static str> {
     let [_, _, _, d, e, f, g, h] = ip.segments();
     let of = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));

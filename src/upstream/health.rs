@@ -1,9 +1,9 @@
 //! Active checks: is an endpoint there when nobody calls it?
 //!
-//! A bad attempt makes the next check come at once. Checks win over what attempts say, both ways: one that fails its checks
-//! is out, one that passes is back from an ejection whose cause the check can see. They probe an open breaker too, so that
-//! no user pays for that. What this side lacks (a descriptor, a route) is no failed check, and an address of the family that
-//! its name is not called by is not checked. [`RiseFall`] decides; [`watch`] makes the checks.
+//! A bad attempt makes the next check come at once. Checks win over what attempts say, both ways: one that fails its
+//! checks is out, one that passes is back from an ejection whose cause the check can see. They probe an open breaker
+//! too, so that no user pays for that. What this side lacks (a descriptor, a route) is no failed check, and an address
+//! of the family that its name is not called by is not checked. [`RiseFall`] decides; [`watch`] makes the checks.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
@@ -28,7 +28,7 @@ use crate::telemetry::event::{Event, UpstreamEvent};
 /// Why a check did not pass.
 #[derive(Debug)]
 pub struct Missed {
-    /// For the log.
+    /// What was missed, for the log.
     told: String,
     /// It was this side that lacked something (a descriptor, a route for the address): no word about the endpoint.
     ours: bool,
@@ -40,7 +40,7 @@ impl Missed {
     }
 }
 
-/// Makes one check.
+/// Makes one active check of an endpoint; `Err` says what was missed.
 pub async fn check(
     upstream: &Upstream,
     endpoint: &EndpointState,
@@ -147,7 +147,7 @@ pub async fn watch(upstream: Weak<Upstream>, drain: Drain) {
         if let Some(round) = round {
             held.gate.checked(sees(&health), round, clock::instant());
         }
-        suspect |= !held.gate.is_plain();
+        suspect |= !held.gate.is_steady();
         let looked_at = endpoints.iter().filter(|endpoint| !connect::is_passed_over(&endpoints, endpoint));
         let addresses: Vec<String> = looked_at.map(|endpoint| endpoint.addr.to_string()).collect();
         held.series.keep_endpoints(&addresses);
@@ -162,8 +162,8 @@ pub async fn watch(upstream: Weak<Upstream>, drain: Drain) {
 /// Checks made at the same time.
 const AT_ONCE: usize = 16;
 
-/// Checks all endpoints that are called, side by side, so that one that hangs delays no other's; they begin spread over
-/// the shortest interval.
+/// Checks all endpoints that are called, side by side, so that one that hangs delays no other's; they begin spread
+/// over the shortest interval.
 async fn all<'a>(
     upstream: &Upstream,
     endpoints: &'a [Arc<EndpointState>],

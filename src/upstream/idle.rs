@@ -1,7 +1,5 @@
 //! What idle connections that were found closed say of their upstream: noticed here, decided in
-//! [`reliability::idle`].
-//!
-//! [`reliability::idle`]: crate::reliability::idle
+//! [`idle`](crate::reliability::idle), the module of the core.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,8 +9,8 @@ use crate::reliability::idle::Closings;
 use crate::telemetry::event::UpstreamEvent;
 use crate::units::Written as _;
 
-/// What was seen so far, over all workers. The lock is taken when a connection was found closed, and never on the way of
-/// a request that goes well.
+/// What was seen so far, over all workers. The lock is taken when a connection was found closed, and never on the way
+/// of a request that goes well.
 #[derive(Debug, Default)]
 pub struct IdleClosings(Mutex<Closings>);
 

@@ -8,8 +8,9 @@ use crate::reliability::verdict::Inconclusive;
 
 /// What `error`, of connecting or sending, says of this process or its machine; `None`: it may be the peer's doing.
 ///
-/// Out of descriptors (EMFILE, ENFILE), memory (ENOMEM, ENOBUFS) or ports (EADDRINUSE, EAGAIN); no route or no address of the
-/// family (ENETUNREACH, EADDRNOTAVAIL, EAFNOSUPPORT); forbidden by a rule of this machine (EPERM, EACCES). See connect(2).
+/// Out of descriptors (EMFILE, ENFILE), memory (ENOMEM, ENOBUFS) or ports (EADDRINUSE, EAGAIN); no route or no
+/// address of the family (ENETUNREACH, EADDRNOTAVAIL, EAFNOSUPPORT); forbidden by a rule of this machine
+/// (EPERM, EACCES). See connect(2).
 pub fn cause(error: &io::Error) -> Option<Inconclusive> {
     match Errno::from_io_error(error)? {
         Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS | Errno::ADDRINUSE | Errno::AGAIN => {

@@ -5,6 +5,7 @@
 
 mod connect;
 pub mod endpoint;
+pub mod fast_path;
 pub mod gate;
 pub mod guard;
 pub mod health;
@@ -12,7 +13,6 @@ pub mod idle;
 pub mod local;
 pub mod operations;
 pub mod permit;
-pub mod plain;
 pub mod pool;
 pub mod registry;
 mod removed;
@@ -43,7 +43,7 @@ use operations::Operations;
 pub struct Upstream {
     /// What the operator wrote.
     pub config: Arc<config::UpstreamConfig>,
-    /// Its breaker.
+    /// Its own breaker, behind its lock.
     pub gate: Arc<Gate>,
     /// Its operations that have a breaker of their own.
     pub operations: Operations,
@@ -51,7 +51,7 @@ pub struct Upstream {
     pub series: Arc<UpstreamSeries>,
     /// Its addresses; replaced as a whole when DNS says so. All have passed the address guard.
     pub endpoints: Arc<ArcSwap<Vec<Arc<EndpointState>>>>,
-    /// TLS towards it.
+    /// How TLS is spoken with it; `None`: plain.
     pub tls: Option<tls::TlsClient>,
     /// Rises when a reload changes how connections are made.
     pub remade: u32,
@@ -73,7 +73,7 @@ pub struct Upstream {
 pub struct RouteEntry {
     /// What the operator wrote.
     pub config: Arc<config::Route>,
-    /// Who answers.
+    /// The upstream that the route leads to.
     pub upstream: Arc<Upstream>,
     /// What is told about it.
     pub series: Arc<Series>,
@@ -132,8 +132,8 @@ impl Upstream {
         (before < self.config.pool.tunnels).then_some(slot)
     }
 
-    /// An attempt at `endpoint` has ended: its average and its health learn of it, and a bad one makes its next check come
-    /// at once. The ejection, when that takes it out of rotation.
+    /// An attempt at `endpoint` has ended: its average and its health learn of it, and a bad one makes its next check
+    /// come at once. The ejection, when that takes it out of rotation.
     pub fn observe(
         &self,
         endpoint: &EndpointState,
@@ -175,8 +175,8 @@ impl Upstream {
         self.endpoints.load().iter().any(|endpoint| !is_among(tried, endpoint))
     }
 
-    /// The endpoint for the next attempt, by power of two choices over peak-EWMA; none of those `tried` while another is
-    /// left.
+    /// The endpoint for the next attempt, by power of two choices over peak-EWMA; none of those `tried`
+    /// while another is left.
     pub fn pick(&self, tried: &[Arc<EndpointState>], draw: u64, now: Instant) -> Option<Arc<EndpointState>> {
         let endpoints = self.endpoints.load();
         match endpoints.as_slice() {

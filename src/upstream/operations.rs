@@ -1,7 +1,7 @@
 //! Operations of an upstream that have a breaker of their own, found by the path of a request.
 //!
-//! The upstream's breaker is asked first, then the operation's; an exchange counts for both. What one operation brings is
-//! bounded in the upstream's breaker like what one route brings, so an operation that fails alone opens its own.
+//! The upstream's breaker is asked first, then the operation's; an exchange counts for both. What one operation brings
+//! is bounded in the upstream's breaker like what one route brings, so an operation that fails alone opens its own.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,13 +15,13 @@ use crate::telemetry::breakers::BreakerSeries;
 use crate::telemetry::event::Event;
 use crate::telemetry::upstreams::UpstreamSeries;
 
-/// One of them.
+/// A part of an upstream's work, with a breaker of its own.
 pub struct Operation {
-    /// Its breaker.
+    /// The operation's breaker, behind its lock.
     pub gate: Arc<Gate>,
     /// What is told about it; its label is such as `stripe.charges`.
     pub series: Arc<BreakerSeries>,
-    /// See [`Party`].
+    /// Fingerprint of the operation, as a route has one; see [`Party`].
     pub fingerprint: u32,
 }
 
@@ -29,7 +29,7 @@ pub struct Operation {
 #[derive(Default)]
 pub struct Operations {
     all: Vec<Operation>,
-    /// Positions in `all`.
+    /// Positions in `all`, by the path of the operation.
     paths: Templates<usize>,
     /// Where payments are taken.
     payments: Option<Templates<()>>,
@@ -76,8 +76,8 @@ impl Operations {
         self.payments.as_ref().is_some_and(|paths| paths.find(&normal(path)).is_some())
     }
 
-    /// The operation of a path (as it was sent, without the query), by its one spelling. Allocates only where it was sent in
-    /// another.
+    /// The operation of a path (as it was sent, without the query), by its one spelling. Allocates only where it
+    /// was sent in another.
     pub fn find(&self, path: &[u8]) -> Option<&Operation> {
         if self.all.is_empty() {
             return None;

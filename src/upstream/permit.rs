@@ -1,5 +1,5 @@
-//! Leave to make the attempts of one exchange, and an attempt that was begun with it: settled once, or abandoned when
-//! it is dropped.
+//! Leave to make the attempts of one exchange, and an attempt that was begun with it: settled once, or abandoned
+//! when it is dropped.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -58,7 +58,7 @@ impl Drop for Permit {
 }
 
 impl Gate {
-    /// May one more exchange start? `ask` is only called when that is not plain.
+    /// May one more exchange start? `ask` is only called when the breaker is not steady.
     pub fn admit(
         self: &Arc<Self>,
         worker: usize,
@@ -73,9 +73,9 @@ impl Gate {
 /// Leave from an upstream's breaker, and from the one of the exchange's operation where it has one.
 #[must_use = "permits that are dropped count as abandoned"]
 pub struct Permits<'a> {
-    /// The upstream's.
+    /// Leave from the upstream's own breaker.
     pub upstream: Permit,
-    /// The operation's.
+    /// Leave from the operation's breaker; `None`: the request is none of an operation.
     pub operation: Option<(Permit, &'a Operation)>,
 }
 

@@ -56,17 +56,15 @@ pub enum ConnectError {
 pub enum RequestLink {
     /// HTTP/1.1, for this exchange alone.
     H1 {
-        /// The connection.
         conn: Rc<H1Conn>,
-        /// It has carried a request before and then was idle for so long: it may turn out to be closed. `None`: a new
-        /// one.
+        /// It has carried a request before and then was idle for so long: it may turn out to be closed.
+        /// `None`: a new one.
         idle: Option<Duration>,
         /// Under which it is kept.
         key: PoolKey,
     },
-    /// HTTP/2, shared.
+    /// One stream of a shared HTTP/2 connection.
     H2 {
-        /// Sends on it.
         sender: SendRequest<Outgoing>,
         /// Which one it is.
         number: u64,
@@ -76,9 +74,9 @@ pub enum RequestLink {
 /// To whom a connection was made, and how: what was made otherwise carries no request of today.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PoolKey {
-    /// The endpoint.
+    /// Number of the endpoint, see [`EndpointState::id`](super::endpoint::EndpointState::id).
     pub endpoint: u64,
-    /// See [`Upstream::way`].
+    /// Number of the way, see [`Upstream::way`].
     pub way: u64,
 }
 
@@ -308,7 +306,7 @@ pub struct PooledConnection {
 }
 
 impl PooledConnection {
-    /// Lends `conn`.
+    /// Lends `conn` to an exchange; it goes back to the pool of `key`.
     pub fn new(pools: &Rc<Pools>, upstream: &Arc<Upstream>, key: PoolKey, conn: Rc<H1Conn>) -> Self {
         Self { pools: Rc::clone(pools), upstream: Arc::clone(upstream), key, conn }
     }

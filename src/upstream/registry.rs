@@ -36,13 +36,13 @@ use crate::telemetry::series::Direction;
 pub struct World {
     /// The config it was made from.
     pub config: Arc<Config>,
-    /// By name.
+    /// Upstreams of the config by their names.
     pub upstreams: HashMap<UpstreamName, Arc<Upstream>>,
     /// Ingress routes, in the order of [`Config::routes`].
     pub routes: Vec<Arc<RouteEntry>>,
     templates: RouteTemplates,
     hosts: HashMap<String, Arc<RouteEntry>>,
-    /// `*.example.com` as `.example.com`.
+    /// Wildcard hosts: `*.example.com` stands here as `.example.com`.
     wildcards: Vec<(String, Arc<RouteEntry>)>,
     locals: HashMap<UpstreamName, Arc<RouteEntry>>,
 }
@@ -81,11 +81,11 @@ pub enum HostLookup {
     Entry(Arc<RouteEntry>),
     /// All its addresses lie in a forbidden range.
     Forbidden(&'static str),
-    /// It has none.
+    /// The name has no address.
     NoAddress,
 }
 
-/// Holds the snapshot.
+/// Holds the snapshot that requests read, and puts new ones in its place.
 pub struct Registry {
     world: ArcSwap<World>,
     telemetry: Arc<Telemetry>,
@@ -129,7 +129,7 @@ impl Registry {
         self.world.load()
     }
 
-    /// The shared resolver.
+    /// The resolver that all upstreams share.
     pub fn resolver(&self) -> Arc<Resolver> {
         Arc::clone(&self.resolver)
     }
@@ -144,8 +144,9 @@ impl Registry {
         self.snapshot().config.is_behind(name)
     }
 
-    /// Puts another config in force: what is unchanged stays the very same, what is changed keeps its state, and so does what
-    /// is gone, for a while: a file may have been read half, or a table be moved. Returns what nobody looks after yet.
+    /// Puts another config in force: what is unchanged stays the very same, what is changed keeps its state, and
+    /// so does what is gone, for a while: a file may have been read half, or a table be moved. Returns what
+    /// nobody looks after yet.
     pub fn reconcile(&self, config: Arc<Config>, now: Instant) -> Fresh {
         let old = self.world.load_full();
         let mut fresh = Vec::new();

@@ -1,7 +1,7 @@
 //! What upstreams held that were taken out of the config: an operator's hold, an open breaker, counters.
 //!
-//! A file that was read half, a table that was commented out for a moment: what comes back within [`KEPT`] goes on where it was.
-//! Nothing of it is shown meanwhile, and no task looks after it.
+//! A file that was read half, a table that was commented out for a moment: what comes back within [`KEPT`] goes on
+//! where it was. Nothing of it is shown meanwhile, and no task looks after it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,7 +29,7 @@ impl Removed {
         }
     }
 
-    /// It is back.
+    /// Gives an upstream of this name back, unless it was removed too long ago.
     pub(super) fn take(&self, name: &UpstreamName, now: Instant) -> Option<Arc<Upstream>> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (back, since) = held.remove(name)?;

@@ -1,9 +1,9 @@
 //! From names to addresses, off the request path.
 //!
-//! Every name is looked up again by its TTL, and what it leads to is put in place as a whole: an address that stays
-//! keeps its state. A name that no server can answer for keeps its last addresses for good; one that is said not to
-//! exist keeps them for `dns.max_ttl` since it was last found. The guard sees every address before anybody connects to
-//! it.
+//! Every name is looked up again by its TTL, and what it leads to is put in place as a whole: an address that
+//! stays keeps its state. A name that no server can answer for keeps its last addresses for good; one that is
+//! said not to exist keeps them for `dns.max_ttl` since it was last found. The guard sees every address before
+//! anybody connects to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -264,8 +264,8 @@ fn named(
     }
 }
 
-/// Addresses that need no look-up are in place before the first request; all or nothing, for the look-up task publishes
-/// them together.
+/// Addresses that need no look-up are in place before the first request; all or nothing, for the look-up
+/// task publishes them together.
 pub fn at_once(upstream: &Upstream, trusted: bool, listeners: &Listeners, now: Instant) {
     let mut all = Vec::new();
     for endpoint in &upstream.config.endpoints {
@@ -307,8 +307,8 @@ pub fn publish(endpoints: &ArcSwap<Vec<Arc<EndpointState>>>, found: &[ResolvedEn
     }
 }
 
-/// The order of addresses says `fallback`; it is turned round where no address of the preferred family was ever reached,
-/// and one of the other was (RFC 8305 section 4: what was used before comes first).
+/// The order of addresses says `fallback`; it is turned round where no address of the preferred family was ever
+/// reached, and one of the other was (RFC 8305 section 4: what was used before comes first).
 fn is_fallback(all: &[(Arc<EndpointState>, bool)], state: &EndpointState, fallback: bool) -> bool {
     let beside = || all.iter().filter(|(other, _)| other.is_beside(state));
     let reached = |wanted: bool| beside().any(|(other, is)| *is == wanted && other.is_reached());

@@ -13,7 +13,7 @@ use crate::telemetry::event::Event;
 #[derive(Default)]
 pub struct RouteTemplates {
     any_host: Templates<usize>,
-    /// In lower case.
+    /// Templates by host; host names are in lower case.
     hosts: Vec<(String, Templates<usize>)>,
 }
 

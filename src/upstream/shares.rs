@@ -33,8 +33,8 @@ impl Drop for ShareHeld {
 }
 
 impl Shares {
-    /// Those of an upstream. Only by HTTP/1.1 does each exchange hold a connection that another client could use, and only
-    /// behind the ingress are there other clients.
+    /// Those of an upstream. Only by HTTP/1.1 does each exchange hold a connection that another client could use, and
+    /// only behind the ingress are there other clients.
     pub fn of(
         config: &config::UpstreamConfig,
         ingress: bool,
@@ -49,7 +49,7 @@ impl Shares {
         (plain && ingress).then(|| Self::new(workers, now))
     }
 
-    /// For `workers` workers.
+    /// Counts of no client yet, with memory for `workers` workers.
     pub fn new(workers: usize, now: Instant) -> Arc<Self> {
         let clients = (0..Party::BUCKETS).map(|_| AtomicU32::new(0)).collect();
         Arc::new(Self { taken: AtomicUsize::new(0), clients, asked: Witness::new(workers, now) })
@@ -82,7 +82,7 @@ impl Shares {
         !self.asked.another_client(client, LATELY, now)
     }
 
-    /// In flight.
+    /// Exchanges that are in flight now, of all clients.
     pub fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }

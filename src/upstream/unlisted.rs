@@ -22,7 +22,7 @@ struct UnlistedEntry {
     until: Instant,
 }
 
-/// All of them.
+/// The hosts that no upstream lists, as far as they were called lately.
 pub(super) struct UnlistedHosts {
     kept: DashMap<(String, u16), UnlistedEntry>,
     /// How often a host was reported, in fixed memory.

@@ -1,8 +1,8 @@
 //! Who was answered well last, and who before: a few words a worker, written without a lock and without a map.
 //!
-//! It answers one question: does the upstream serve somebody else just now? Two clients and two routes a worker are enough
-//! for that, since whoever is served keeps coming. Invariant: a word is written by its own worker only; a reader sees
-//! it late or not at all, never torn.
+//! It answers one question: does the upstream serve somebody else just now? Two clients and two routes a worker are
+//! enough for that, since whoever is served keeps coming. Invariant: a word is written by its own worker only; a reader
+//! sees it late or not at all, never torn.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// For `workers` workers.
+    /// Has witnessed nothing yet, for `workers` workers.
     pub fn new(workers: usize, now: Instant) -> Self {
         Self { born: now, workers: (0..workers.max(1)).map(|_| Words::default()).collect() }
     }

@@ -57,7 +57,11 @@ fn is_function(line: &str) -> bool {
 
 impl Source {
     pub(crate) fn of(path: &str, text: &str) -> Self {
-        let code = text.lines().take_while(|line| *line != "#[cfg(test)]").map(str::to_owned).collect();
+        // A module of tests that has a file of its own is declared at the top: what follows is no test.
+        let lines: Vec<&str> = text.lines().collect();
+        let is_declared = |at: usize| lines.get(at + 1).is_some_and(|next| next.ends_with(';'));
+        let end = (0..lines.len()).find(|at| lines[*at] == "#[cfg(test)]" && !is_declared(*at));
+        let code = lines[..end.unwrap_or(lines.len())].iter().map(|line| (*line).to_owned()).collect();
         Self { path: path.to_owned(), code }
     }
 
@@ -117,6 +121,13 @@ impl Source {
         }
         text
     }
+}
+
+#[test]
+fn tests_are_cut_off_where_they_begin_and_not_where_their_file_is_named() {
+    let text =
+        "mod a;\n#[cfg(test)]\nmod tests;\nfn one() {}\n#[cfg(test)]\nmod more {\n    fn two() {}\n}\n";
+    assert_eq!(Source::of("src/x.rs", text).functions(), [1]);
 }
 
 #[test]

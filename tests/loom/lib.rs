@@ -1,9 +1,9 @@
-//! All interleavings of `src/upstream/plain.rs`, the one file of the product that works without a lock.
+//! All interleavings of `src/upstream/fast_path.rs`, the one file of the product that works without a lock.
 //!
 //! Run with `RUSTFLAGS="--cfg loom" cargo test --manifest-path tests/loom/Cargo.toml --release`.
 
-#[path = "../../src/upstream/plain.rs"]
-pub mod plain;
+#[path = "../../src/upstream/fast_path.rs"]
+pub mod fast_path;
 
 #[cfg(all(test, loom))]
 mod tests {
@@ -12,7 +12,7 @@ mod tests {
     use loom::sync::Arc;
     use loom::thread;
 
-    use crate::plain::{Guarded, Machine};
+    use crate::fast_path::{Guarded, GuardedMachine};
 
     /// Counts goods; trips at its first bad, as a breaker with one allowed failure does.
     #[derive(Default)]
@@ -23,12 +23,12 @@ mod tests {
         stragglers: u64,
     }
 
-    impl Machine for Counter {
+    impl GuardedMachine for Counter {
         fn generation(&self) -> u64 {
             self.generation
         }
 
-        fn is_plain(&self) -> bool {
+        fn is_steady(&self) -> bool {
             !self.open
         }
 
@@ -63,7 +63,7 @@ mod tests {
                 .map(|worker| {
                     let gate = Arc::clone(&gate);
                     thread::spawn(move || {
-                        if let Some(generation) = gate.plain() {
+                        if let Some(generation) = gate.steady() {
                             settle_good(&gate, worker, generation, now);
                             return 1;
                         }
@@ -85,10 +85,10 @@ mod tests {
             let gate = Arc::new(Guarded::new(Counter::default(), 1));
             let tripping = Arc::clone(&gate);
             let tripper = thread::spawn(move || trip(&tripping, now));
-            let before = gate.plain();
+            let before = gate.steady();
             tripper.join().unwrap();
             assert!(before.is_none_or(|generation| generation == 0));
-            assert_eq!(gate.plain(), None);
+            assert_eq!(gate.steady(), None);
         });
     }
 

@@ -78,7 +78,7 @@ fn upstream(name: &str, mode: Mode, origin: Instant) -> Upstream {
     let policy = BreakerPolicy {
         mode,
         min_requests: 20,
-        lump: Duration::from_secs(1),
+        dedup_window: Duration::from_secs(1),
         ..breaker_policy(Duration::from_secs(30))
     };
     Upstream {

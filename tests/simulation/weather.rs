@@ -155,7 +155,11 @@ impl Weather {
             slow_rate: None,
             window: seconds(10),
             min_requests: 20,
-            lump: if self == Self::Hiccup(BadReason::Reset) { seconds(1) } else { seconds(dice.below(2)) },
+            dedup_window: if self == Self::Hiccup(BadReason::Reset) {
+                seconds(1)
+            } else {
+                seconds(dice.below(2))
+            },
             open_for: seconds(5),
             open_for_max: seconds(300),
             successes: few(1 + u64::from(self == Self::Flapping) + dice.below(2)),

@@ -72,7 +72,7 @@ pub fn breaker_policy(open_for: Duration) -> BreakerPolicy {
         slow_rate: None,
         window: Duration::from_secs(10),
         min_requests: 10,
-        lump: Duration::ZERO,
+        dedup_window: Duration::ZERO,
         open_for,
         open_for_max: Duration::from_secs(300),
         successes: few(2),

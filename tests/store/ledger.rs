@@ -101,7 +101,7 @@ async fn answers(reader: &Reader, windows: &[(i64, i64)]) -> Vec<String> {
         ("Asia/Kathmandu", None, Some("stripe")),
         ("Pacific/Auckland", Some("daily 00:00-24:00"), None),
     ] {
-        let asked = sla::Asked {
+        let asked = sla::SlaRequest {
             month,
             zone: ReportZone::read(zone).expect("a zone"),
             hours: hours.map(|hours| ServiceHours::read(hours).expect("hours")),
@@ -122,7 +122,7 @@ async fn answers(reader: &Reader, windows: &[(i64, i64)]) -> Vec<String> {
         earlier: None,
     };
     let incident = Incident::suspected(beginning, At(START + 7 * 60 * MINUTE));
-    let asked = review::Asked {
+    let asked = review::ReviewRequest {
         zone: ReportZone::read("Europe/Berlin").expect("a zone"),
         until: At(START + 9 * 60 * MINUTE + 1),
         objectives: sla::Objectives::default(),
@@ -287,7 +287,7 @@ pub async fn a_packed_day_that_is_damaged_is_told_and_spoils_no_other(config: &S
     assert_eq!(found.rows, rows[1..]);
     assert_eq!(found.unreadable, ["ledger_days/service/2026-10-24/m1"]);
     assert_eq!(reader.ledger_counts("service", 0, START + DAY).await, Ok(None), "a part is not the whole");
-    let asked = sla::Asked {
+    let asked = sla::SlaRequest {
         month: Month::read("2026-10").expect("a month"),
         zone: ReportZone::read("UTC").expect("a zone"),
         hours: None,

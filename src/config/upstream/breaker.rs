@@ -67,9 +67,9 @@ pub(in crate::config) fn is_known(name: &str) -> bool {
     GUIDE.iter().any(|(known, ..)| *known == name)
 }
 
-/// Rates are Hystrix's (half of at least 20 within 10 s), the row of failures and the waits are those of
-/// Envoy's outlier detection (5 in a row, 30 s, at most 5 min), the lump is Semian's idea. Services of the
-/// guide have its numbers instead.
+/// Rates are Hystrix's (half of at least 20 within 10 s), the row of failures and the waits are those of Envoy's
+/// outlier detection (5 in a row, 30 s, at most 5 min), `lump` is an idea of Semian's (`lumping_interval`). Services of
+/// the guide have its numbers instead.
 impl Default for BreakerFile {
     fn default() -> Self {
         Self {
@@ -181,7 +181,7 @@ impl BreakerFile {
             slow_rate: self.slow_rate.0.0,
             window: self.window.0,
             min_requests: self.min_requests.max(1),
-            lump: self.lump.0,
+            dedup_window: self.lump.0,
             open_for: self.open_for.0,
             open_for_max: self.open_for_max.0,
             successes: at_least_one(self.successes),

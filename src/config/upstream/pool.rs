@@ -24,6 +24,7 @@ pub struct PoolFile {
     pub tunnels: u32,
 }
 
+/// `connections` is Envoy's (`max_connections` of a cluster), and as many tunnels.
 impl Default for PoolFile {
     fn default() -> Self {
         Self { idle_per_worker: 64, idle_for: Text(IdleFor::Auto), connections: 1_024, tunnels: 1_024 }

@@ -21,11 +21,11 @@ enum ChunkState {
     Extension,
     /// LF after the size line.
     SizeLf,
-    /// In data.
+    /// In the data of a chunk.
     Data,
-    /// CR after data.
+    /// At the CR after the data of a chunk.
     DataCr,
-    /// LF after data.
+    /// At the LF after that CR.
     DataLf,
     /// After the last chunk: trailer lines, up to an empty one.
     Trailer,
@@ -64,19 +64,19 @@ pub struct Run {
 pub enum ChunkStep {
     /// So many bytes of framing; then more input is needed.
     More {
-        /// Bytes done with.
+        /// Bytes of input that are done with.
         consumed: usize,
     },
     /// After `skip` bytes of framing come `len` bytes of data.
     Data {
-        /// Bytes of framing.
+        /// Bytes of framing before the data.
         skip: usize,
-        /// Bytes of data.
+        /// Bytes of data, in this input.
         len: usize,
     },
     /// After so many bytes the body is over.
     End {
-        /// Bytes done with.
+        /// Bytes of input that are done with.
         consumed: usize,
     },
 }
@@ -88,8 +88,8 @@ impl Default for Chunked {
 }
 
 impl Chunked {
-    /// Takes as many chunks as are there and puts their data side by side: one of them after the other costs far more than
-    /// their bytes. Waits for nothing; what is wrong behind data is told at the next call.
+    /// Takes as many chunks as are there and puts their data side by side: one of them after the other costs far more
+    /// than their bytes. Waits for nothing; what is wrong behind data is told at the next call.
     pub fn run(&mut self, input: &mut [u8]) -> Result<Run, Malformed> {
         if let Some(malformed) = self.failed {
             return Err(malformed);
@@ -293,8 +293,8 @@ const DIGITS: [u8; 256] = {
     table
 };
 
-/// A chunk that is here as a whole, up to its last line end, without an extension and of at most four digits: the bytes of its
-/// size line and those of its data.
+/// A chunk that is here as a whole, up to its last line end, without an extension and of at most four digits: the bytes
+/// of its size line and those of its data.
 fn whole_chunk(input: &[u8]) -> Option<(usize, usize)> {
     let (mut len, mut digits) = (0, 0);
     while digits < 4

@@ -23,7 +23,7 @@ use crate::message::stream::ByteStream;
 /// Empty lines that may stand before a request.
 const MOST_EMPTY_LINES: u8 = 2;
 
-/// One connection.
+/// A connection that speaks HTTP/1.1, one message after the other.
 pub struct H1Conn {
     stream: ByteStream,
     /// Interim responses that are yet to be written.
@@ -78,7 +78,7 @@ impl H1Conn {
         self.spoilt.set(true);
     }
 
-    /// The bytes below.
+    /// The stream of bytes that it reads and writes.
     pub fn stream(&self) -> &ByteStream {
         &self.stream
     }
@@ -169,8 +169,8 @@ impl H1Conn {
         }
     }
 
-    /// Is there a new reason to parse what is there of a head? The first bytes, its end, its bound, or twice as many bytes as last
-    /// time: a head that comes byte by byte costs no more than a few times its length.
+    /// Is there a new reason to parse what is there of a head? The first bytes, its end, its bound, or twice as many
+    /// bytes as last time: a head that comes byte by byte costs no more than a few times its length.
     fn is_worth_parsing(&self, there: &[u8], limits: HeadLimits) -> bool {
         let (parsed, searched) = self.partial.get();
         let fresh = there.get(searched.saturating_sub(2)..).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! HTTP/1.1 (RFC 9112), our own codec: strict in what it accepts, verbatim in what it passes on.
 //!
-//! [`parse`] and [`chunked`] are functions over bytes; [`mod@write`] makes the outgoing head; [`conn`] and [`reader`] put
-//! them on a stream; [`pump`] sends a body. One task owns a connection, so nothing here locks.
+//! [`parse`] and [`chunked`] are functions over bytes; [`mod@write`] makes the outgoing head; [`conn`] and [`reader`]
+//! put them on a stream; [`pump`] sends a body. One task owns a connection, so nothing here locks.
 
 pub mod chunked;
 pub mod conn;
@@ -35,7 +35,7 @@ pub enum Malformed {
     /// A target that is none of the four forms.
     #[error("the request target is not valid")]
     Target,
-    /// `Content-Length` beside `Transfer-Encoding`.
+    /// Both `Content-Length` and `Transfer-Encoding`: two ends of one body.
     #[error("both Content-Length and Transfer-Encoding are present")]
     LengthAndCoding,
     /// Not one plain decimal number.
@@ -47,7 +47,7 @@ pub enum Malformed {
     /// A coding we do not know.
     #[error("the transfer coding is not supported")]
     UnknownCoding,
-    /// Bad chunk syntax.
+    /// A size, an extension or a line end of a chunk that is not valid.
     #[error("the chunked body is not valid")]
     Chunk,
     /// Bad or too many trailer fields.
@@ -117,7 +117,7 @@ pub enum HeadError {
     /// The bytes are not a head.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// The connection broke.
+    /// The connection broke before or within the head.
     #[error("the connection broke")]
     Io(#[source] std::io::Error),
     /// The peer closed before the first byte of a head.

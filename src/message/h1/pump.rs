@@ -12,7 +12,7 @@ use crate::message::body::{Body, BodyError};
 use crate::message::head::{Framing, HeadStore};
 use crate::message::scratch::Scratch;
 
-/// Which side failed.
+/// Why a message could not be sent whole, by the side that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PumpError {
     /// The body that was to be sent broke off.
@@ -32,7 +32,7 @@ pub enum Waits {
     Sink,
 }
 
-/// Sends one message.
+/// Sends one message: its head, its body in its framing, its trailers.
 pub struct Pump {
     /// Head, chunk framing and trailers on their way out.
     out: Scratch,

@@ -1,7 +1,7 @@
 //! A message on its way out: its sending state, its connection and its body in one value.
 //!
-//! A request may still be on its way when its answer has begun; then whoever sends the answer moves its [`Remainder`] on as well.
-//! Invariant: given up before its end, the connection is spoilt.
+//! A request may still be on its way when its answer has begun; then whoever sends the answer moves its [`Remainder`]
+//! on as well. Invariant: given up before its end, the connection is spoilt.
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -24,7 +24,7 @@ impl Upload {
         Self { pump, conn, body, done: false }
     }
 
-    /// Sends on.
+    /// Sends as much as the connection takes now.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PumpError>> {
         let polled = self.pump.poll(cx, &self.conn, &mut self.body);
         self.done |= matches!(polled, Poll::Ready(Ok(())));
@@ -85,7 +85,8 @@ impl Remainder {
         Self { upload: (!upload.is_done()).then(|| Box::new(upload)), passed }
     }
 
-    /// Sends on. An error ([`BodyError::Request`]): the request's own body broke off, and its answer is not to be had in whole.
+    /// Sends on. An error ([`BodyError::Request`]): the request's own body broke off, and its answer is not to
+    /// be had in whole.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
         let Some(upload) = &mut self.upload else { return Ok(()) };
         match upload.poll(cx) {

@@ -11,7 +11,7 @@ pub struct Edits<'a> {
     pub drop: KnownSet,
     /// Field lines to add, each ended by CRLF.
     pub add: &'a [u8],
-    /// Replaces `Host`.
+    /// Written in the place of `Host`; `None`: it stays.
     pub host: Option<&'a str>,
     /// Leaves out what [`is_twin`] finds.
     pub no_twins: bool,

@@ -16,8 +16,8 @@ use crate::message::h1::pump::Waits;
 use crate::message::h1::upload::Remainder;
 use crate::message::head::Framing;
 
-/// Bytes that hyper is given at once, a DATA frame (RFC 9113 section 4.2): all of it waits in memory for the window of the other
-/// side, and counts as passed only in whole.
+/// Bytes that hyper is given at once, a DATA frame (RFC 9113 section 4.2): all of it waits in memory for the window of
+/// the other side, and counts as passed only in whole.
 const FRAME: usize = 16 * 1024;
 
 /// How a body that was sent by HTTP/2 ended.
@@ -31,10 +31,10 @@ pub enum Ended {
     Left,
 }
 
-/// Bytes that passed.
+/// Bytes that were taken by the connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Passed {
-    /// Of the body.
+    /// Bytes of the body that was to be sent.
     pub body: u64,
     /// Of the body of the request that it answers, as far as that was still being sent by HTTP/1.1.
     pub request: u64,
@@ -54,8 +54,8 @@ pub struct Outgoing {
     progress: Option<Rc<SendProgress>>,
 }
 
-/// How far a body that is sent by HTTP/2 has got, and the body itself: hyper may not have let go of it when another attempt
-/// needs it, and when it is given up.
+/// How far a body that is sent by HTTP/2 has got, and the body itself: hyper may not have let go of it when another
+/// attempt needs it, and when it is given up.
 pub struct SendProgress {
     body: RefCell<Option<Body>>,
     /// Nobody sends it any more.
@@ -118,8 +118,8 @@ impl SendProgress {
         }
     }
 
-    /// Has all of it passed, or does nobody send it any more? What hyper still holds then keeps no upstream waiting, as little as
-    /// what the kernel holds of an answer by HTTP/1.1.
+    /// Has all of it passed, or does nobody send it any more? What hyper still holds then keeps no upstream waiting, as
+    /// little as what the kernel holds of an answer by HTTP/1.1.
     pub fn is_done(&self) -> bool {
         self.over.get() || self.dropped.get() || self.body.borrow().as_ref().is_none_or(Body::is_over)
     }
@@ -135,8 +135,8 @@ impl SendProgress {
         }
     }
 
-    /// It is not sent any further: its time is over. The stream is reset as soon as hyper asks for more of it; what it holds is
-    /// free at once.
+    /// It is not sent any further: its time is over. The stream is reset as soon as hyper asks for more of it; what it
+    /// holds is free at once.
     pub fn give_up(&self) {
         let Some(body) = self.body.take() else { return };
         let how = if self.waits.get() == Waits::Source { Ended::Broken } else { Ended::Left };
@@ -155,7 +155,7 @@ impl SendProgress {
 }
 
 impl Outgoing {
-    /// Sends `body`.
+    /// For hyper to send; `on_end` is told how that ended.
     pub fn new(body: Body, on_end: Option<OnEnd>) -> Self {
         Self { body, remainder: Remainder::default(), over: false, on_end, progress: None }
     }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::watch::{AttemptWatch, Got};
-use super::{Answer, Asker, Attempt, broke_off};
+use super::{Answer, Attempt, WaitingClient, broke_off};
 use crate::message::body::{Body, BodyError};
 use crate::message::h1::Malformed;
 use crate::message::h1::conn::{H1Conn, HeadError};
@@ -118,7 +118,7 @@ impl Attempt<'_> {
 
     /// Interim responses go on to clients that can read them; 100 only to those that asked for it.
     fn pass_interim(&self, cx: &mut Context<'_>, head: &ResponseHead, call: &PreparedCall<'_>) {
-        let Some(Asker { conn: client, .. }) = self.asker else { return };
+        let Some(WaitingClient { conn: client, .. }) = self.waiting else { return };
         let reads = call.head.version == Version::H11 && (head.status != 100 || call.head.expects_continue);
         if reads {
             let mut bytes = Vec::with_capacity(256);
@@ -189,7 +189,8 @@ impl Sending {
         self.interim_bytes <= bytes && self.interim - self.second.1 <= a_second
     }
 
-    /// Sends on. That the upstream stops reading is no failure yet: its answer may be on the way (RFC 9112 section 9.5).
+    /// Sends on. That the upstream stops reading is no failure yet: its answer may be on the way
+    /// (RFC 9112 section 9.5).
     fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
         if self.over {
             return Ok(());

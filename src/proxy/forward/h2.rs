@@ -49,9 +49,9 @@ impl Attempt<'_> {
         });
         let mut watch = AttemptWatch::new(self, clock::instant());
         let answered = poll_fn(|cx| {
-            if let Some(asker) = self.asker {
+            if let Some(waiting) = self.waiting {
                 // That the client is gone is noticed by the watch.
-                let _ = asker.conn.poll_queue(cx);
+                let _ = waiting.conn.poll_queue(cx);
             }
             if let Poll::Ready(done) = response.as_mut().poll(cx) {
                 return Poll::Ready(Ok(done));
@@ -115,8 +115,8 @@ impl Attempt<'_> {
         let head = h2::request(call.head, &call.edits(), secure)
             .map_err(|_| ProxyError::Malformed(crate::message::h1::Malformed::Target))?;
         // A client that waits for 100 is told to go on: towards the upstream there is flow control for that.
-        if let (true, Some(asker)) = (call.head.expects_continue, self.asker) {
-            asker.conn.queue(b"HTTP/1.1 100 Continue\r\n\r\n");
+        if let (true, Some(waiting)) = (call.head.expects_continue, self.waiting) {
+            waiting.conn.queue(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         let body = std::mem::replace(call.body, Body::empty());
         Ok(head.map(|()| Outgoing::new(body, None).watched(Rc::clone(progress))))

@@ -27,9 +27,9 @@ use crate::upstream::pool::{PooledConnection, Pools, RequestLink};
 
 /// The head of an answer and the body that follows it.
 pub struct Answer {
-    /// Final (or 101).
+    /// The final head, or 101 for an upgrade.
     pub head: ResponseHead,
-    /// What follows.
+    /// The body that follows the head.
     pub body: Body,
     /// What is left to send of the request.
     pub remainder: Remainder,
@@ -77,23 +77,23 @@ pub fn uploaded(sent: Option<&SendProgress>, by_h1: u64) -> u64 {
 
 /// What every attempt of an exchange needs.
 pub struct Attempt<'a> {
-    /// Whose connections.
+    /// The connections that it may use.
     pub pools: &'a Rc<Pools>,
-    /// To whom.
+    /// The route of the exchange, with its upstream and limits.
     pub route: &'a RouteEntry,
-    /// Where.
+    /// The endpoint that is tried.
     pub endpoint: &'a Arc<EndpointState>,
     /// No connection that was used before.
     pub fresh: bool,
     /// When the exchange as a whole, this try or its probe must be over.
     pub over_at: Option<Instant>,
-    /// Who asked, when by HTTP/1.1.
-    pub asker: Option<Asker<'a>>,
+    /// The client, where it waits on an HTTP/1.1 connection.
+    pub waiting: Option<WaitingClient<'a>>,
 }
 
 /// An HTTP/1.1 client that waits for its answer.
 #[derive(Clone, Copy)]
-pub struct Asker<'a> {
+pub struct WaitingClient<'a> {
     /// Interim responses go there.
     pub conn: &'a Rc<H1Conn>,
     /// How long an answer is waited for once it has ended its side: most that do have given up.
@@ -114,8 +114,8 @@ impl Attempt<'_> {
         self.route.upstream.config.name.clone()
     }
 
-    /// Makes the attempt. On failure `call` has its body again, from the start when nothing of it has left or what has left was
-    /// kept ([`Body::is_whole_again`]).
+    /// Makes the attempt. On failure `call` has its body again, from the start when nothing of it has left or what has
+    /// left was kept ([`Body::is_whole_again`]).
     pub async fn run(
         &self,
         call: &mut PreparedCall<'_>,

@@ -2,8 +2,8 @@
 //!
 //! While the request is still on its way to the upstream, what counts is who keeps it waiting: a client that sends its
 //! body slowly is told so (408) and no upstream is blamed. Only when the request is out in whole does the upstream's
-//! time to its first byte begin. From then on the client is watched too: one that is gone, or that has ended its side and
-//! gets no answer within a moment, ends the attempt.
+//! time to its first byte begin. From then on the client is watched too: one that is gone, or that has ended its side
+//! and gets no answer within a moment, ends the attempt.
 
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -24,7 +24,8 @@ pub(super) struct Got {
     pub(super) over: bool,
     /// Which side it waits for.
     pub(super) waits: Waits,
-    /// The client holds its body back until the upstream says that it wants it (`Expect: 100-continue`): it waits by right.
+    /// The client holds its body back until the upstream says that it wants it (`Expect: 100-continue`):
+    /// it waits by right.
     pub(super) uninvited: bool,
     /// Interim responses so far.
     pub(super) interim: u32,
@@ -33,7 +34,7 @@ pub(super) struct Got {
 /// Interim responses prolong the wait for the final one, to so many times `first_byte` in all.
 const MOST_PROLONGED: u32 = 10;
 
-/// Watches one attempt.
+/// Watches one attempt: its deadlines, its bytes, whether its client leaves.
 pub(super) struct AttemptWatch<'a> {
     attempt: &'a Attempt<'a>,
     began: Instant,
@@ -71,8 +72,8 @@ impl<'a> AttemptWatch<'a> {
         })
     }
 
-    /// When the attempt has been quiet for too long: `idle` while the request is on its way, `first_byte` once it is out or the
-    /// upstream is to ask for it.
+    /// When the attempt has been quiet for too long: `idle` while the request is on its way, `first_byte` once it is
+    /// out or the upstream is to ask for it.
     fn quiet_until(&mut self, got: Got) -> Option<Instant> {
         let seen = self.seen;
         let heard = got.interim != seen.interim;
@@ -95,9 +96,9 @@ impl<'a> AttemptWatch<'a> {
 
     /// Is whoever asked still there? Looked at once its request is out, so that nobody else reads from it.
     fn poll_client(&mut self, cx: &mut Context<'_>, out: bool) -> Poll<ProxyError> {
-        if let (Some(asker), true, None) = (self.attempt.asker, out, self.left) {
-            match asker.conn.stream().poll_left(cx) {
-                Poll::Ready(Ok(())) => self.left = Some(clock::instant() + asker.patience),
+        if let (Some(waiting), true, None) = (self.attempt.waiting, out, self.left) {
+            match waiting.conn.stream().poll_left(cx) {
+                Poll::Ready(Ok(())) => self.left = Some(clock::instant() + waiting.patience),
                 Poll::Ready(Err(_)) => return Poll::Ready(ProxyError::ClientGone),
                 Poll::Pending => {}
             }

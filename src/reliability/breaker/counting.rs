@@ -21,7 +21,7 @@ impl Breaker {
         let verdict = evidence.verdict;
         let bad = verdict.is_evidence_against();
         let slow = verdict == Verdict::Slow;
-        let event = self.row.is_event(evidence, self.policy.lump, now);
+        let event = self.row.is_event(evidence, self.policy.dedup_window, now);
         let tally = Tally {
             total: 1,
             bad: u64::from(bad),

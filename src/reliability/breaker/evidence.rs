@@ -60,8 +60,8 @@ impl ExchangeEvidence<'_> {
 
 /// Attempts that are kept for telling.
 const KEPT: usize = 8;
-/// Endpoints whose lumps are told apart.
-const LUMPS: usize = 8;
+/// Endpoints whose last counted failures are remembered.
+const RECENT: usize = 8;
 
 /// Failures in a row, and what is needed to tell a new one from an echo.
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ pub(super) struct FailureRow {
     /// When the last counted failure was known: an attempt that began before says nothing new.
     known: Option<Instant>,
     /// Until when failures of an endpoint belong to one that has counted.
-    lumps: VecDeque<(u32, Instant)>,
+    recent: VecDeque<(u32, Instant)>,
     /// The last failures, counted or not.
     seen: VecDeque<FailedAttempt>,
 }
@@ -106,18 +106,23 @@ impl FailureRow {
     }
 
     /// Does a bad verdict say something new? Of bad answers that were in flight together one does; of connections that
-    /// were refused or broke, and of timeouts, one of an endpoint within `lump`.
-    pub(super) fn is_event(&mut self, evidence: &ExchangeEvidence<'_>, lump: Duration, now: Instant) -> bool {
+    /// were refused or broke, and of timeouts, one of an endpoint within `dedup_window`.
+    pub(super) fn is_event(
+        &mut self,
+        evidence: &ExchangeEvidence<'_>,
+        window: Duration,
+        now: Instant,
+    ) -> bool {
         let new = match evidence.verdict {
             Verdict::Bad(why) if !why.is_answer() => {
-                self.lumps.retain(|(_, until)| *until > now);
+                self.recent.retain(|(_, until)| *until > now);
                 let endpoint = evidence.blame.endpoint;
-                let new = !self.lumps.iter().any(|(known, _)| *known == endpoint);
-                if new && !lump.is_zero() {
-                    if self.lumps.len() >= LUMPS {
-                        self.lumps.pop_front();
+                let new = !self.recent.iter().any(|(known, _)| *known == endpoint);
+                if new && !window.is_zero() {
+                    if self.recent.len() >= RECENT {
+                        self.recent.pop_front();
                     }
-                    self.lumps.push_back((endpoint, now + lump));
+                    self.recent.push_back((endpoint, now + window));
                 }
                 new
             }
@@ -168,6 +173,6 @@ impl FailureRow {
     pub(super) fn begin(&mut self) {
         self.end();
         self.known = None;
-        self.lumps.clear();
+        self.recent.clear();
     }
 }

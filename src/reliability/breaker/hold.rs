@@ -134,7 +134,7 @@ impl Breaker {
                 debug_assert_ne!(hold.state, BreakerState::HalfOpen, "held open or closed");
             }
         }
-        debug_assert!(!self.is_plain() || self.state() == BreakerState::Closed);
-        debug_assert!(!self.is_plain() || !self.is_passing());
+        debug_assert!(!self.is_steady() || self.state() == BreakerState::Closed);
+        debug_assert!(!self.is_steady() || !self.is_passing());
     }
 }

@@ -12,9 +12,9 @@
 //! decision comes out; the lock, the log line and the metric are `upstream::gate`'s.
 //!
 //! It counts exchanges, not attempts, and only what says something new ([`ExchangeEvidence`]): of bad answers that were
-//! in flight together one counts, of connections that failed one an endpoint within `lump`; what one client, one route
-//! or one endpoint brings counts for at most half of what opens it while others are served. In *shadow* it does all
-//! this and refuses nothing.
+//! in flight together one counts, of connections that failed one an endpoint within `dedup_window`; what one client,
+//! one route or one endpoint brings counts for at most half of what opens it while others are served. In *shadow* it
+//! does all this and refuses nothing.
 //!
 //! # Invariants
 //! * A verdict counts only in the phase that admitted its exchange (tickets carry a generation), so a slow success from
@@ -113,7 +113,7 @@ impl Breaker {
     }
 
     /// Closed, not ramping, no failure in a row, not held: whoever asks is admitted, and a good verdict only counts.
-    pub fn is_plain(&self) -> bool {
+    pub fn is_steady(&self) -> bool {
         let even = self.row.count() == 0 || self.policy.mode == Mode::Off;
         matches!(self.phase, BreakerPhase::Closed { ramp: None }) && even && !self.checks_were_wrong
     }
@@ -161,7 +161,7 @@ impl Breaker {
 
     /// What a breaker that is on would answer.
     fn asked(&mut self, ask: PermitRequest, now: Instant, draw: u64) -> Result<Ticket, Refusal> {
-        let ticket = Ticket::plain(self.generation);
+        let ticket = Ticket::steady(self.generation);
         let late_at = now + self.patience(ask.usual);
         let waited = now.saturating_duration_since(self.since);
         match &mut self.phase {

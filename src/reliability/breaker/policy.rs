@@ -46,8 +46,8 @@ pub struct BreakerPolicy {
     /// Fewer verdicts than this decide no rate.
     pub min_requests: u64,
     /// Refused and broken connections and timeouts of one endpoint within this time are one event (Semian's
-    /// `lumping_interval`). Zero: each counts.
-    pub lump: Duration,
+    /// `lumping_interval`; `lump` in TOML). Zero: each counts.
+    pub dedup_window: Duration,
     /// The first wait, open to half-open; ×1.5 with each consecutive re-opening, ±20 % jitter.
     pub open_for: Duration,
     /// The longest wait, 5 min by default.

@@ -20,7 +20,7 @@ fn policy() -> BreakerPolicy {
         slow_rate: None,
         window: Duration::from_secs(10),
         min_requests: 10,
-        lump: Duration::ZERO,
+        dedup_window: Duration::ZERO,
         open_for: Duration::from_secs(30),
         open_for_max: Duration::from_secs(300),
         successes: few(2),
@@ -85,7 +85,7 @@ fn it_closes_after_enough_good_probes_and_tells_how_long_it_took() {
     assert_eq!(breaker.state(), BreakerState::HalfOpen);
     let moved = one(&mut breaker, Verdict::Good, later).expect("closes");
     assert_eq!((moved.to, moved.recovered), (BreakerState::Closed, Some(WAITED)));
-    assert!(breaker.is_plain());
+    assert!(breaker.is_steady());
 }
 
 #[test]
@@ -283,14 +283,15 @@ fn the_failure_rate_needs_enough_requests() {
 #[test]
 fn a_hiccup_is_no_rate_however_many_it_hits() {
     let t0 = Instant::now();
-    let lump = Duration::from_secs(1);
-    let by_rate = BreakerPolicy { failures: None, failure_rate: Some(Percent::of(50)), lump, ..policy() };
+    let dedup_window = Duration::from_secs(1);
+    let by_rate =
+        BreakerPolicy { failures: None, failure_rate: Some(Percent::of(50)), dedup_window, ..policy() };
     let mut breaker = Breaker::new(by_rate, 7, t0);
     for _ in 0..500 {
         assert_eq!(one(&mut breaker, REFUSED, t0), None);
     }
-    assert_eq!(one(&mut breaker, REFUSED, t0 + lump), None);
-    assert!(one(&mut breaker, REFUSED, t0 + lump * 2).is_some(), "the third second is no hiccup");
+    assert_eq!(one(&mut breaker, REFUSED, t0 + dedup_window), None);
+    assert!(one(&mut breaker, REFUSED, t0 + dedup_window * 2).is_some(), "the third second is no hiccup");
 }
 
 fn blame(client: u32, route: u32) -> Blame {
@@ -359,7 +360,7 @@ fn of_bad_answers_that_were_in_flight_together_one_counts() {
 #[test]
 fn a_vendor_that_hangs_opens_it_seconds_after_its_first_timeout() {
     let t0 = Instant::now();
-    let mut breaker = Breaker::new(BreakerPolicy { lump: Duration::from_secs(1), ..policy() }, 7, t0);
+    let mut breaker = Breaker::new(BreakerPolicy { dedup_window: Duration::from_secs(1), ..policy() }, 7, t0);
     let late = |seconds: u64| t0 + Duration::from_secs(60 + seconds);
     let tickets: Vec<_> = (0..3).map(|_| admitted(&mut breaker, t0)).collect();
     let timeout = ExchangeEvidence::of(Verdict::Bad(verdict::BadReason::Timeout), t0);
@@ -414,7 +415,7 @@ fn slow_answers_trip_it_by_their_own_rate() {
 #[test]
 fn one_hiccup_over_many_connections_counts_once_an_endpoint() {
     let t0 = Instant::now();
-    let mut breaker = Breaker::new(BreakerPolicy { lump: Duration::from_secs(1), ..policy() }, 7, t0);
+    let mut breaker = Breaker::new(BreakerPolicy { dedup_window: Duration::from_secs(1), ..policy() }, 7, t0);
     for _ in 0..50 {
         assert_eq!(one(&mut breaker, REFUSED, t0), None);
     }
@@ -437,7 +438,7 @@ fn after_closing_the_admitted_share_grows() {
     assert!(breaker.admit(PermitRequest::SAFE, half, u64::MAX / 10 * 4).0.is_ok());
     assert_eq!(breaker.admit(PermitRequest::SAFE, half, u64::MAX / 10 * 6).0.err(), Some(Refusal::Ramping));
     assert!(breaker.admit(PermitRequest::SAFE, later + Duration::from_secs(10), u64::MAX).0.is_ok());
-    assert!(breaker.is_plain());
+    assert!(breaker.is_steady());
 }
 
 fn held(state: BreakerState, until: Instant) -> Hold {
@@ -458,7 +459,7 @@ fn what_was_closed_before_a_hold_is_closed_after_it() {
             end(&mut breaker, until).map(|moved| (moved.to, moved.recovered)),
             Some((BreakerState::Closed, None))
         );
-        assert!(breaker.is_plain());
+        assert!(breaker.is_steady());
     }
 }
 
@@ -650,6 +651,6 @@ proptest! {
             }
         }
         prop_assert_eq!(breaker.state(), BreakerState::Closed);
-        prop_assert!(breaker.is_plain());
+        prop_assert!(breaker.is_steady());
     }
 }

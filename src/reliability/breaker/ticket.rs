@@ -19,8 +19,8 @@ pub(super) enum TicketKind {
 }
 
 impl Ticket {
-    /// A ticket of the plainly closed phase `generation`: made where no lock is taken.
-    pub fn plain(generation: u64) -> Self {
+    /// A ticket of the steadily closed phase `generation`: made where no lock is taken.
+    pub fn steady(generation: u64) -> Self {
         Self { generation, kind: TicketKind::Counted }
     }
 

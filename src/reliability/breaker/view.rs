@@ -227,7 +227,7 @@ pub struct BreakerView {
 
 impl BreakerView {
     /// Closed (in shadow: would be), and not because an operator says so.
-    pub fn is_at_ease(&self) -> bool {
+    pub fn is_closed_by_evidence(&self) -> bool {
         self.shadow_state.unwrap_or(self.state) == BreakerState::Closed && self.hold.is_none()
     }
 }

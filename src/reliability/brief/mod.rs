@@ -53,8 +53,8 @@ pub struct Occasion {
     pub call: Option<CallCause>,
     /// Who is called next; `None`: nobody, by itself.
     pub next: Option<Ahead>,
-    /// Of what is over: the requests that failed, and all, of the minutes in which it lasted, as this sidecar counted; `None`: not
-    /// counted.
+    /// Of what is over: the requests that failed, and all, of the minutes in which it lasted, as this sidecar
+    /// counted; `None`: not counted.
     pub in_all: Option<(u64, u64)>,
 }
 
@@ -74,7 +74,7 @@ pub enum Part {
     Done,
     /// What happens by itself.
     Next,
-    /// Where to look.
+    /// Where a person looks next.
     Look,
     /// How to take it.
     Acknowledge,
@@ -84,7 +84,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// Its heading.
+    /// The heading that people read.
     pub fn title(self, audience: Audience) -> &'static str {
         match (self, audience) {
             (Self::Evidence, Audience::Called) => "What was seen",
@@ -98,7 +98,7 @@ impl Part {
         }
     }
 
-    /// As in JSON.
+    /// The word that stands for it in JSON.
     pub fn label(self) -> &'static str {
         match self {
             Self::Evidence => "evidence",
@@ -139,7 +139,6 @@ pub struct Ways {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Brief {
-    /// For whom.
     pub audience: Audience,
     /// How far the incident is, in a word or two: `open`, `taken by ann`. Empty: there is no incident (a test).
     pub status: String,
@@ -147,7 +146,7 @@ pub struct Brief {
     pub title: String,
     /// For subjects: how bad and how far, what, since when or for how long. Empty: an older version has written it.
     pub headline: String,
-    /// The first line.
+    /// The first line: what fails, since when, how bad, for whom.
     pub lead: String,
     /// Names and values, the most important first.
     pub facts: Vec<(String, String)>,

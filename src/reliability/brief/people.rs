@@ -24,7 +24,7 @@ const THINGS: [(&str, &str, bool); 6] = [
 enum Tense {
     Now,
     Perhaps,
-    /// It was nothing.
+    /// It was only suspected, and turned out to be nothing.
     Seemed,
     Past,
 }

@@ -19,7 +19,6 @@ pub struct Scene {
     pub backend: Option<String>,
     /// Traffic of the last minute, one entry per route and upstream.
     pub routes: Vec<RouteScene>,
-    /// All dependencies.
     pub upstreams: Vec<UpstreamScene>,
     /// The machine, as it was measured last.
     pub machine: Vec<ResourceScene>,
@@ -32,9 +31,9 @@ pub struct Scene {
 /// One route and one upstream that answers it, over the last minute.
 #[derive(Clone, Debug, Default)]
 pub struct RouteScene {
-    /// The route.
+    /// Name of the route, as metrics label it.
     pub name: String,
-    /// The upstream that the route leads to.
+    /// Name of the upstream that answers it.
     pub upstream: String,
     /// Exchanges that count: good and failed ones; not: the client's own errors.
     pub total: u64,
@@ -49,7 +48,7 @@ pub struct RouteScene {
 }
 
 impl RouteScene {
-    /// All that failed.
+    /// Exchanges that failed, whatever the client met.
     pub fn failed(&self) -> u64 {
         self.faults.iter().map(|(_, count)| count).sum()
     }
@@ -68,10 +67,9 @@ pub enum ClientFault {
     Refused,
 }
 
-/// One dependency.
+/// One dependency, as it was seen last.
 #[derive(Clone, Debug, Default)]
 pub struct UpstreamScene {
-    /// Its name.
     pub name: String,
     /// What customers notice when it fails, a sentence; `None`: nobody has written it.
     pub impact: Option<String>,
@@ -87,7 +85,7 @@ pub struct UpstreamScene {
     pub last_success: Option<At>,
 }
 
-/// A breaker.
+/// A breaker, as far as messages tell of it.
 #[derive(Clone, Copy, Debug)]
 pub struct BreakerScene {
     /// Its state; in shadow, what it would be.
@@ -105,9 +103,7 @@ pub struct BreakerScene {
 /// An address of a dependency.
 #[derive(Clone, Debug)]
 pub struct EndpointScene {
-    /// IP address and port.
     pub address: String,
-    /// How it is.
     pub state: EndpointIs,
 }
 

@@ -14,7 +14,7 @@ use crate::reliability::incident::{Actor, Beginning, Ending, EntryKind, Incident
 use crate::reliability::rule::{AlertKey, Rule, Severity};
 use crate::units::At;
 
-/// 2026-11-27 02:14:07 UTC.
+/// When the stories begin: 2026-11-27 02:14:07 UTC.
 pub(crate) const BEGAN: At = At(1_795_745_647_000);
 
 /// A moment of a story: what is told, and the incident as it is then.
@@ -23,7 +23,7 @@ pub(crate) struct StoryMoment {
     pub(crate) incident: Incident,
     pub(crate) at: At,
     pub(crate) brief: Brief,
-    /// It calls somebody.
+    /// Whether the message calls somebody.
     pub(crate) calls: bool,
 }
 
@@ -307,7 +307,7 @@ pub(crate) fn drill() -> Vec<StoryMoment> {
     vec![told("drill, called", &one, scene, Audience::Called, Some(CallCause::Step))]
 }
 
-/// All of them.
+/// The moments of all stories.
 pub(crate) fn all() -> Vec<StoryMoment> {
     [critical(), nothing(), high(), medium(), low(), drill()].into_iter().flatten().collect()
 }

@@ -10,8 +10,8 @@ const FOREIGN: usize = 300;
 const NAMED: usize = 5;
 const DAY_MS: i64 = 86_400_000;
 
-/// A text from elsewhere: on one line, at most 300 characters, without letters that steer a terminal or turn the direction of
-/// writing.
+/// A text from elsewhere: on one line, at most 300 characters, without letters that steer a terminal or turn
+/// the direction of writing.
 pub(super) fn line(text: &str) -> String {
     let plain = |letter: char| match letter {
         '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => ' ',

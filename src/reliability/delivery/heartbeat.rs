@@ -31,7 +31,6 @@ pub enum Withheld {
 }
 
 impl Withheld {
-    /// For labels.
     pub fn label(self) -> &'static str {
         match self {
             Self::OffDuty => "off_duty",

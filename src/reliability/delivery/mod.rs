@@ -36,7 +36,7 @@ pub enum Matter {
     Call,
     /// Somebody has taken it.
     Taken,
-    /// It is over.
+    /// The incident is over.
     Over,
     /// Something about it is new.
     Update,
@@ -50,9 +50,9 @@ pub enum DeliveryState {
     Waiting,
     /// Delivered, and to be sent again: its receiver forgets.
     Repeating,
-    /// Delivered.
+    /// Delivered to everybody, and settled.
     Sent,
-    /// Cannot be delivered.
+    /// Cannot be delivered: the receiver says no for good.
     Failed,
     /// Could not be delivered for a day.
     Dead,
@@ -76,9 +76,8 @@ pub struct Progress {
     pub attempts: u32,
     /// How often its receiver took it.
     pub delivered: u32,
-    /// Not before.
+    /// No attempt before this moment.
     pub next_at: u64,
-    /// Where it stands.
     pub state: DeliveryState,
     /// It was said that this way is closed, so that another one is tried.
     #[serde(default)]
@@ -86,7 +85,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Due at once.
+    /// A message that is due at once.
     pub fn new(now: u64) -> Self {
         Self {
             since: now,
@@ -98,8 +97,8 @@ impl Progress {
         }
     }
 
-    /// As this process goes on with what another one left: its clock may have been any. Nothing lies in the future, and a day
-    /// begins anew.
+    /// As this process goes on with what another one left: its clock may have been any. Nothing lies in the future, and
+    /// a day begins anew.
     pub fn taken_over(self, now: u64) -> Self {
         Self { since: now, next_at: self.next_at.min(now), ..self }
     }
@@ -156,7 +155,7 @@ pub enum AttemptResult {
     },
     /// The receiver says no, for good.
     Refused,
-    /// Not this time.
+    /// It did not arrive this time.
     Failed {
         /// What stood in the way.
         whose: Whose,
@@ -170,7 +169,7 @@ pub enum AttemptResult {
 /// Is a message that was delivered still to reach somebody?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remaining {
-    /// Everybody has it.
+    /// No recipient is to be asked again.
     Nobody,
     /// Some recipients are to be asked again.
     Some,

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Waits after so many failed attempts. Svix begins with 0 and 5 s and is slower after that (semantics c.11); somebody who
 /// is to be woken cannot wait for 5 minutes.
 const WAITS: [u64; 7] = [0, 5, 30, 120, 300, 900, 1_800];
-/// From then on.
+/// The wait after all of these, in seconds.
 const HOURLY: u64 = 3_600;
 /// After this a delivery that never succeeded is dead.
 pub const GIVE_UP: Duration = Duration::from_secs(24 * 3_600);

@@ -9,8 +9,8 @@ use crate::reliability::incident::{Actor, EntryKind, Incident, State, Transition
 use crate::units::At;
 
 impl Engine {
-    /// The response clock and the ladder of one incident. Both wait while it is silenced; the ladder also while the
-    /// condition is gone.
+    /// The response clock and the ladder of one incident. Both wait while it is silenced; the ladder also while
+    /// the condition is gone.
     pub(super) fn escalate(&mut self, id: &IncidentId) {
         let now = self.clock.now;
         let Some(incident) = self.incidents.get(id).filter(|one| one.state.is_live()) else { return };

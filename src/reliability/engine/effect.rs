@@ -29,26 +29,24 @@ pub enum Effect {
     ResolveNotice(Notice),
 }
 
-/// A call.
+/// Somebody is to be called: the effect that asks the notifier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
-    /// Of which incident.
     pub incident: IncidentId,
     /// Its number within the incident, for [`Command::Delivered`].
     pub number: u32,
     /// Everybody whom it is addressed to; at least one.
     pub contacts: Vec<String>,
-    /// Through what.
+    /// The name of the channel that the call goes through.
     pub channel: String,
-    /// Why.
+    /// What made this call be made.
     pub cause: CallCause,
     /// Which step of the ladder, from 0.
     pub step: u32,
     /// Which round, from 0.
     pub round: u32,
-    /// For other systems.
+    /// The incident's [`AlertKey::dedup`](crate::reliability::rule::AlertKey::dedup), for other systems.
     pub dedup: String,
-    /// How bad.
     pub severity: Severity,
     /// One line for people.
     pub title: String,
@@ -59,21 +57,17 @@ pub struct Page {
 /// A message that needs no answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
-    /// Of which incident.
     pub incident: IncidentId,
     /// Contact and channel, each pair once.
     pub to: Vec<(String, String)>,
-    /// For other systems.
+    /// The incident's [`AlertKey::dedup`](crate::reliability::rule::AlertKey::dedup), for other systems.
     pub dedup: String,
-    /// How bad.
     pub severity: Severity,
-    /// Where it is.
     pub state: State,
     /// What is new about it.
     pub news: NoticeKind,
     /// One line for people.
     pub title: String,
-    /// When.
     pub at: At,
 }
 
@@ -87,7 +81,7 @@ pub enum NoticeKind {
     Taken,
     /// It is better or worse than those who were called were told.
     Severity,
-    /// It is over.
+    /// The incident is over.
     Over,
 }
 
@@ -108,116 +102,91 @@ impl NoticeKind {
 pub enum Command {
     /// Open one by hand: a test, or what no rule sees.
     Open {
-        /// The person or part of Strop that did it.
         actor: String,
-        /// One line.
+        /// The title, one line for people.
         title: String,
-        /// How bad.
         severity: Severity,
         /// About what; may be empty.
         service: String,
     },
     /// Take it: the ladder stops.
-    Ack {
-        /// Which.
-        id: IncidentId,
-        /// The person or part of Strop that did it.
-        actor: String,
-    },
-    /// Write something down.
+    Ack { id: IncidentId, actor: String },
+    /// Write a line onto the timeline.
     Note {
-        /// Which.
         id: IncidentId,
-        /// The person or part of Strop that did it.
         actor: String,
-        /// What.
+        /// The line as people will read it.
         text: String,
     },
     /// Put somebody in charge.
     Assign {
-        /// Which.
         id: IncidentId,
-        /// Who says so.
+        /// The person who puts somebody in charge.
         actor: String,
-        /// Who it is.
+        /// The person who is put in charge.
         to: String,
     },
     /// Say how bad it is, up or down.
     Rate {
-        /// Which.
         id: IncidentId,
-        /// The person or part of Strop that did it.
         actor: String,
-        /// How bad.
         severity: Severity,
-        /// Why, in the words of whoever did it.
+        /// Why it is that bad.
         reason: String,
     },
     /// Something is being done about it; what came of it is another one.
     Act {
-        /// Which.
         id: IncidentId,
         /// Who; `None`: the machine.
         actor: Option<String>,
-        /// What.
+        /// What is being done, in a sentence.
         what: String,
-        /// Names and values.
+        /// Facts by name, as they were.
         evidence: Vec<(String, String)>,
     },
-    /// Note what was done about a service on its live incident. No state changes: what came of it is for the evidence to say.
+    /// Note what was done about a service on its live incident. No state changes: what came of it is for
+    /// the evidence to say.
     Acted {
-        /// About which service.
+        /// The service whose live incident gets the line.
         service: String,
-        /// The person or part of Strop that did it.
         actor: String,
-        /// What.
+        /// What was done, in a sentence.
         what: String,
     },
     /// Add what was found out later (60 s after, an HDR snapshot's name). Also to closed ones.
     Evidence {
-        /// Which.
         id: IncidentId,
-        /// What it is.
+        /// What was found out, in a sentence.
         what: String,
-        /// Names and values.
+        /// Facts by name, as they were measured.
         evidence: Vec<(String, String)>,
     },
-    /// End it.
+    /// End an incident by a person's word.
     Resolve {
-        /// Which.
         id: IncidentId,
-        /// The person or part of Strop that did it.
         actor: String,
-        /// Why, in the words of whoever did it.
+        /// Why it is over.
         reason: String,
         /// Even while the condition holds?
         force: Force,
     },
     /// Fill in the review.
-    Review {
-        /// Which.
-        id: IncidentId,
-        /// The person or part of Strop that did it.
-        actor: String,
-        /// What was learnt.
-        review: Review,
-    },
+    Review { id: IncidentId, actor: String, review: Review },
     /// Hold calls back for a while.
     Silence(Silence),
-    /// No longer.
+    /// End a silence or maintenance before its time.
     EndSilence {
-        /// Which.
+        /// The number that the engine gave the silence.
         number: u64,
-        /// The person or part of Strop that did it.
         actor: String,
     },
     /// What became of a call.
     Delivered {
-        /// Which incident's.
+        /// The incident that the call is about.
         id: IncidentId,
-        /// Which call.
+        /// The number of the call within the incident.
         number: u32,
-        /// Did it arrive?
+        /// Whether the channel has taken it.
         arrived: Arrived,
         /// What the channel said.
         detail: String,

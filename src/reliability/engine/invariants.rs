@@ -6,7 +6,7 @@ use super::{Engine, Role};
 use crate::reliability::rule::Rule;
 
 impl Engine {
-    /// What always holds.
+    /// Asserts, in debug builds, what holds of every engine.
     pub fn check_invariants(&self) {
         if !cfg!(debug_assertions) {
             return;

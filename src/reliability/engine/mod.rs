@@ -43,7 +43,7 @@ pub use room::{MOST_LIVE, MOST_SILENCES, MOST_WRITTEN};
 pub struct EnginePolicy {
     /// What makes an incident.
     pub detect: DetectPolicy,
-    /// Who is called.
+    /// Who is called, in which order, through which channels.
     pub escalation: EscalationPolicy,
     /// Suspicions of this severity and worse are told to the stakeholders; others only once they are confirmed.
     pub suspicions_from: Severity,
@@ -100,7 +100,7 @@ impl Tracked {
     }
 }
 
-/// The machine.
+/// The machine that turns readings and orders into incidents and effects.
 #[derive(Debug)]
 pub struct Engine {
     policy: EnginePolicy,
@@ -229,7 +229,6 @@ impl Engine {
         self.policy = policy;
     }
 
-    /// The policy.
     pub fn policy(&self) -> &EnginePolicy {
         &self.policy
     }
@@ -352,8 +351,8 @@ impl Engine {
         IncidentId::of(now.0, self.draw())
     }
 
-    /// Milliseconds and ten bits of noise: members of a fleet and later starts of this one give other numbers, and JSON holds
-    /// them exactly.
+    /// Milliseconds and ten bits of noise: members of a fleet and later starts of this one give other numbers, and
+    /// JSON holds them exactly.
     fn next_silence(&mut self, now: At) -> u64 {
         let number = (u64::try_from(now.0).unwrap_or(0) << 10) | (self.draw() & 0x3ff);
         self.last_silence = number.max(self.last_silence + 1);

@@ -151,8 +151,8 @@ impl Engine {
         });
     }
 
-    /// A confirmed alert that says worse than ever before raises its incident. What a person has lowered stays lowered
-    /// until then.
+    /// A confirmed alert that says worse than ever before raises its incident. What a person has lowered
+    /// stays lowered until then.
     fn claim(&mut self, finding: &Finding, now: At) {
         let Some(tracked) = self.alerts.get_mut(&finding.key) else { return };
         if finding.look.sign != Sign::Bad || !tracked.alert.is_firing() || finding.severity <= tracked.claimed

@@ -1,8 +1,8 @@
 //! How much people may write on an incident.
 //!
-//! What Strop finds is always recorded; what a person writes is refused above these bounds, and the refusal says so. The first
-//! acknowledgement, the end and the review are taken in any case: each comes once, and an incident that is full must still
-//! end.
+//! What Strop finds is always recorded; what a person writes is refused above these bounds, and the refusal says so.
+//! The first acknowledgement, the end and the review are taken in any case: each comes once, and an incident that is
+//! full must still end.
 
 use super::{Actor, Entry, Incident};
 
@@ -16,9 +16,9 @@ const LINE: usize = 96;
 /// Lines of people, and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HumanText {
-    /// How many.
+    /// How many lines people have written.
     pub lines: usize,
-    /// In memory.
+    /// Bytes that these lines take in memory.
     pub bytes: usize,
 }
 
@@ -28,7 +28,7 @@ impl HumanText {
         Self { lines: 1, bytes: text + LINE }
     }
 
-    /// Both.
+    /// The lines and bytes of both together.
     pub fn plus(self, other: Self) -> Self {
         Self { lines: self.lines + other.lines, bytes: self.bytes + other.bytes }
     }

@@ -1,8 +1,8 @@
-//! An incident without its timeline, as it is stored: lines are rows of their own, so a note costs a line and not the whole
-//! incident again.
+//! An incident without its timeline, as it is stored: lines are rows of their own, so a note costs a line and not
+//! the whole incident again.
 //!
-//! A head keeps the last line of each kind by which [`Incident::merge`] decides, so that two heads become one without the
-//! timelines; of these all lines are kept, whoever wrote them.
+//! A head keeps the last line of each kind by which [`Incident::merge`] decides, so that two heads become one without
+//! the timelines; of these all lines are kept, whoever wrote them.
 //!
 //! # Invariants
 //! * Two heads become what the heads of the two merged incidents would be, but for the version.
@@ -84,7 +84,8 @@ impl Head {
         Self { incident: both, follows: None, joined: true }
     }
 
-    /// With all its lines: those of the rows, and what only the head has. By time; of one moment in the order of the rows.
+    /// With all its lines: those of the rows, and what only the head has. By time; of one moment in the
+    /// order of the rows.
     pub fn whole(self, rows: Vec<Entry>) -> Incident {
         let untold = |entry: &Entry| Entry { number: 0, ..entry.clone() };
         let mut known: HashMap<Entry, usize> = HashMap::new();

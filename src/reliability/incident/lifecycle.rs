@@ -17,17 +17,15 @@ const AT_ONCE: Duration = Duration::from_secs(60);
 /// A change of state, for events and metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
-    /// Of which incident.
     pub id: IncidentId,
     /// Found by which rule.
     pub rule: Rule,
-    /// How bad.
+    /// Its severity after the change.
     pub severity: Severity,
     /// Before; `None`: it has just begun.
     pub from: Option<State>,
-    /// After.
+    /// The state after the change.
     pub to: State,
-    /// When.
     pub at: At,
 }
 
@@ -44,7 +42,7 @@ impl Transition {
 pub enum Force {
     /// No: a condition that holds refuses.
     Asked,
-    /// Yes.
+    /// Yes: it is resolved although a condition holds.
     Forced,
 }
 
@@ -55,12 +53,12 @@ pub enum Refused {
     NoSuchIncident,
     /// It is not in a state for that.
     Not {
-        /// Where it is.
+        /// The state that it is in.
         state: State,
     },
     /// Its condition holds; resolving it needs force.
     StillHolds {
-        /// What holds.
+        /// The conditions that hold, as people read them.
         holding: Vec<String>,
     },
     /// A review without these is none.
@@ -75,9 +73,9 @@ pub enum Refused {
     Full,
     /// There are as many as there may be.
     TooMany {
-        /// How many.
+        /// How many there may be.
         most: usize,
-        /// Of what.
+        /// What there are too many of, in words.
         what: &'static str,
     },
 }
@@ -159,8 +157,8 @@ impl Incident {
         Ok(self.go(self.resting(), actor, why, at))
     }
 
-    /// The same, by evidence that is worth `severity`: what was only suspected beside it opens nothing. What a person has said
-    /// stays.
+    /// The same, by evidence that is worth `severity`: what was only suspected beside it opens nothing. What a
+    /// person has said stays.
     pub fn open_as(&mut self, severity: Severity, why: String, at: At) -> Result<Transition, Refused> {
         self.in_one_of(&[State::Suspected])?;
         let rated =

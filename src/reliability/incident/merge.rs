@@ -74,8 +74,8 @@ impl Incident {
         merged
     }
 
-    /// Which of two copies says how things are: the one whose state moved last; of one moment the further one, for a version
-    /// differs between a copy and its head.
+    /// Which of two copies says how things are: the one whose state moved last; of one moment the further one, for a
+    /// version differs between a copy and its head.
     fn rank(&self) -> (At, State, u64, usize, String) {
         let moved = self.timeline.iter().rev().find(|entry| entry.kind == EntryKind::State);
         let at = moved.map_or(self.clocks.suspected, |entry| entry.at);

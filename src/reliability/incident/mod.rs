@@ -6,8 +6,8 @@
 //!       └──▶ Cleared (never confirmed, or part of another one)
 //! ```
 //!
-//! A value that the engine changes and the store keeps as JSON; unknown fields of a newer version are passed over. It refuses
-//! to know what a condition is: the engine says when it holds and when it is over.
+//! A value that the engine changes and the store keeps as JSON; unknown fields of a newer version are passed over. It
+//! refuses to know what a condition is: the engine says when it holds and when it is over.
 //!
 //! # Invariants
 //! * Severity is raised by evidence and lowered only by a person; what it is while only suspected is a guess, and an open one
@@ -40,7 +40,7 @@ pub use timeline::{Actor, Entry, EntryKind};
 /// What a drill is about: a test incident names no other service unless it is told one.
 pub const DRILL: &str = "test";
 
-/// Where it is.
+/// The state of an incident in its lifecycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -54,7 +54,7 @@ pub enum State {
     Mitigating,
     /// The condition is gone, not yet for long enough.
     Monitoring,
-    /// Over.
+    /// Over: its condition has ended, or a person has said so.
     Resolved,
     /// Over, and learnt from.
     Reviewed,
@@ -63,7 +63,7 @@ pub enum State {
 }
 
 impl State {
-    /// All of them.
+    /// In the order of the lifecycle.
     pub const ALL: [Self; 8] = [
         Self::Suspected,
         Self::Open,
@@ -89,7 +89,7 @@ impl State {
         }
     }
 
-    /// Not over.
+    /// Anything but resolved, reviewed or cleared.
     pub fn is_live(self) -> bool {
         match self {
             Self::Suspected | Self::Open | Self::Acknowledged | Self::Mitigating | Self::Monitoring => true,
@@ -98,7 +98,7 @@ impl State {
     }
 }
 
-/// How it ended.
+/// How an incident ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
@@ -125,17 +125,17 @@ pub enum Ending {
 pub struct Clocks {
     /// The first bad event.
     pub began: At,
-    /// It was suspected.
+    /// When it was first suspected.
     pub suspected: At,
     /// It was confirmed (or opened by a person).
     pub opened: Option<At>,
-    /// Somebody took it.
+    /// When somebody first took it; `None`: nobody has.
     pub acknowledged: Option<At>,
     /// Something was done about it.
     pub mitigating: Option<At>,
     /// The condition was last seen to end. Cleared by a relapse.
     pub recovered: Option<At>,
-    /// It was closed.
+    /// When it was resolved or cleared; `None`: it is live.
     pub closed: Option<At>,
     /// Its review was complete.
     pub reviewed: Option<At>,
@@ -166,7 +166,7 @@ impl Clocks {
 /// An alert that is part of an incident.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signal {
-    /// Which.
+    /// The condition: rule, service and scope.
     pub key: AlertKey,
     /// When it went bad.
     pub first_bad: At,
@@ -181,10 +181,9 @@ pub struct Signal {
     pub worst: Option<Severity>,
 }
 
-/// One incident.
+/// One incident, from its first suspicion to its review.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
-    /// Its name.
     pub id: IncidentId,
     /// What it is about: rule, service, scope of the alert that founded it.
     pub key: AlertKey,
@@ -192,9 +191,8 @@ pub struct Incident {
     pub dedup: Arc<str>,
     /// One line for people.
     pub title: String,
-    /// How bad.
+    /// How bad it is: raised by evidence, lowered only by a person.
     pub severity: Severity,
-    /// Where it is.
     pub state: State,
     /// When it got where.
     pub clocks: Clocks,
@@ -223,10 +221,10 @@ pub struct Incident {
     /// The one of the same identity that was over shortly before.
     #[serde(default)]
     pub earlier: Option<IncidentId>,
-    /// How it ended.
+    /// How it ended; `None`: it is live.
     #[serde(default)]
     pub ending: Option<Ending>,
-    /// Its review.
+    /// What people wrote down afterwards; `None`: nothing yet.
     #[serde(default)]
     pub review: Option<Review>,
     /// How far the ladder has come.
@@ -249,13 +247,11 @@ const SIGNALS_TOLD: usize = 1_000;
 /// What an incident begins with.
 #[derive(Clone, Debug)]
 pub struct Beginning {
-    /// Its name.
     pub id: IncidentId,
     /// What it is about.
     pub key: AlertKey,
     /// One line for people.
     pub title: String,
-    /// How bad.
     pub severity: Severity,
     /// The first bad event.
     pub began: At,
@@ -293,7 +289,8 @@ impl Incident {
         }
     }
 
-    /// Its moments by a clock that runs `millis` ahead of the one that they were told by (negative: behind). Lines stay.
+    /// Its moments by a clock that runs `millis` ahead of the one that they were told by
+    /// (negative: behind). Lines stay.
     pub fn shift(&mut self, millis: i64) {
         let Clocks { began, suspected, opened, acknowledged, mitigating, recovered, closed, reviewed } =
             &mut self.clocks;
@@ -336,8 +333,8 @@ impl Incident {
         all.max().unwrap_or_default()
     }
 
-    /// Appends to the timeline. What flaps for days is not told for ever: after the thousandth line of its signals the next ones
-    /// are counted, and the end of the incident tells how many there were.
+    /// Appends to the timeline. What flaps for days is not told for ever: after the thousandth line of its signals the
+    /// next ones are counted, and the end of the incident tells how many there were.
     pub fn tell(
         &mut self,
         at: At,
@@ -372,7 +369,7 @@ impl Incident {
         self.signals.iter().filter(|signal| signal.over.is_none())
     }
 
-    /// What always holds.
+    /// Asserts, in debug builds, what holds of every incident.
     pub fn check_invariants(&self) {
         debug_assert!(self.timeline.iter().enumerate().all(|(at, entry)| entry.number == at as u64 + 1));
         debug_assert_eq!(self.state.is_live(), self.clocks.closed.is_none(), "{}", self.id);

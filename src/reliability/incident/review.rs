@@ -7,11 +7,11 @@ use crate::units::At;
 /// What is to be done so that it does not come again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionItem {
-    /// What.
+    /// What is to be done, in a sentence.
     pub what: String,
-    /// Who.
+    /// The person or team that is to do it.
     pub owner: String,
-    /// By when.
+    /// The moment by which it is to be done.
     pub due: At,
 }
 
@@ -19,7 +19,7 @@ pub struct ActionItem {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Review {
-    /// What failed.
+    /// What failed, technically; empty: not written yet.
     pub technical: String,
     /// Which process let it.
     pub process: String,

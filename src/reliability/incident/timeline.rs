@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::At;
 
-/// Who did it.
+/// The person or part of Strop that did something.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {
@@ -16,7 +16,7 @@ pub enum Actor {
 }
 
 impl Actor {
-    /// As text.
+    /// The name as people read it: "strop" for the engine.
     pub fn label(&self) -> &str {
         match self {
             Self::Engine => "strop",
@@ -29,19 +29,19 @@ impl Actor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EntryKind {
-    /// The state changed.
+    /// The incident's state has changed.
     State,
     /// An alert joined, was confirmed, relapsed, calmed down or was over.
     Signal,
-    /// The severity changed.
+    /// The incident's severity has changed.
     Severity,
-    /// Somebody was called.
+    /// Somebody was called, through one channel.
     Page,
     /// What became of a call or a message.
     Delivery,
     /// Calls are held back, or no longer.
     Silence,
-    /// A person's note.
+    /// A person wrote something down.
     Note,
     /// Somebody was put in charge.
     Assigned,
@@ -59,15 +59,13 @@ pub enum EntryKind {
 /// One line of the timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Entry {
-    /// From 1.
+    /// Counted from 1 within the incident.
     pub number: u64,
-    /// When.
     pub at: At,
-    /// Who.
     pub actor: Actor,
     /// What kind of thing.
     pub kind: EntryKind,
-    /// For people.
+    /// The line as people read it.
     pub text: String,
     /// Names and values, as they were.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -22,7 +22,7 @@ use crate::reliability::incident::{Incident, State};
 use crate::reliability::ledger::Minute;
 use crate::units::At;
 pub use impact::{Impact, Touched};
-pub use rows::{ActionRow, Called, ConfigChange, Factors, Item, Lead, TimelineRow, Took};
+pub use rows::{ActionRow, Called, ChangeRow, Factors, Item, Lead, TimelineRow, Took};
 
 /// Changes of the config this long before the first bad event are told.
 pub const LOOK_BACK: Duration = Duration::from_secs(86_400);
@@ -37,7 +37,7 @@ const NOT_OBSERVED: [&str; 3] = [
 
 /// How the review is to be made.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct ReviewRequest {
     /// In which zone times are told.
     pub zone: ReportZone,
     /// Up to where the impact of an incident that is not over is told.
@@ -64,12 +64,12 @@ pub struct Around {
     /// Requests of the 30 days up to the window's end; `None`: none were counted.
     pub period: Option<Counts>,
     /// Changes of the config from [`LOOK_BACK`] before it to its end, oldest first.
-    pub changes: Vec<Change>,
+    pub changes: Vec<AuditedChange>,
 }
 
 /// A change of the config.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct AuditedChange {
     pub at: At,
     /// The person or part of Strop that made it.
     pub actor: String,
@@ -77,7 +77,7 @@ pub struct Change {
     pub action: String,
     /// The id or name of what was changed.
     pub target: String,
-    /// As the audit trail holds it.
+    /// As the audit log holds it.
     pub detail: String,
 }
 
@@ -130,7 +130,7 @@ pub struct PostIncident {
     /// Actions in the timeline, and whether they helped.
     pub actions: Vec<ActionRow>,
     /// From a day before the first bad event to the end.
-    pub config_changes: Vec<ConfigChange>,
+    pub config_changes: Vec<ChangeRow>,
     /// Every line of the timeline, oldest first.
     pub timeline: Vec<TimelineRow>,
     /// The causes, as people found them; empty: not filled in yet.
@@ -143,7 +143,7 @@ pub struct PostIncident {
 
 impl PostIncident {
     /// Of an incident and what is around it.
-    pub fn of(one: &Incident, around: Around, asked: &Asked) -> Self {
+    pub fn of(one: &Incident, around: Around, asked: &ReviewRequest) -> Self {
         let zone = &asked.zone;
         let when = |at: At| zone.rfc3339(at);
         let review = one.review.clone().unwrap_or_default();

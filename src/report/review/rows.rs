@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Change;
+use super::AuditedChange;
 use crate::reliability::incident::{Entry, EntryKind, Incident, Signal};
 use crate::report::calendar::ReportZone;
 use crate::units::At;
@@ -63,7 +63,7 @@ pub struct ActionRow {
 
 /// A change of the config, as it is told.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ConfigChange {
+pub struct ChangeRow {
     /// When, in the report's zone.
     pub at: String,
     /// How long before the first bad event; below 0: after it.
@@ -73,7 +73,7 @@ pub struct ConfigChange {
     pub action: String,
     /// The id or name of what was changed.
     pub target: String,
-    /// As the audit trail holds it.
+    /// As the audit log holds it.
     pub detail: String,
 }
 
@@ -186,8 +186,8 @@ pub(super) fn actions(one: &Incident, zone: &ReportZone) -> Vec<ActionRow> {
     one.timeline.iter().filter(acted).map(done).collect()
 }
 
-pub(super) fn changes(changes: &[Change], one: &Incident, zone: &ReportZone) -> Vec<ConfigChange> {
-    let changed = |change: &Change| ConfigChange {
+pub(super) fn changes(changes: &[AuditedChange], one: &Incident, zone: &ReportZone) -> Vec<ChangeRow> {
+    let changed = |change: &AuditedChange| ChangeRow {
         at: zone.rfc3339(change.at),
         before_seconds: seconds(change.at, one.clocks.began),
         actor: change.actor.clone(),

@@ -13,8 +13,8 @@ fn at(seconds: u64) -> At {
     BEGAN + Duration::from_secs(seconds)
 }
 
-fn asked() -> Asked {
-    Asked {
+fn asked() -> ReviewRequest {
+    ReviewRequest {
         zone: ReportZone::read("Europe/Berlin").expect("a zone"),
         until: at(86_400),
         objectives: Objectives::default(),
@@ -89,7 +89,7 @@ fn around() -> Around {
             minute("stripe", first + 1, &"d".repeat(60), 0, 20),
         ],
         period: Some(Counts { good: 599_970, bad: 30 }),
-        changes: vec![Change {
+        changes: vec![AuditedChange {
             at: BEGAN - Duration::from_secs(600),
             actor: "bob".to_owned(),
             action: "config.applied".to_owned(),
@@ -175,7 +175,7 @@ fn what_nobody_saw_is_not_zero() {
 fn one_that_is_not_over_reaches_to_the_asking() {
     let mut one = incident();
     (one.clocks.closed, one.ending, one.state) = (None, None, State::Mitigating);
-    let review = PostIncident::of(&one, around(), &Asked { until: at(60), ..asked() });
+    let review = PostIncident::of(&one, around(), &ReviewRequest { until: at(60), ..asked() });
     assert_eq!((review.impact.seconds, &review.ended), (60.0, &None));
     assert_eq!(window(&one, BEGAN - Duration::from_secs(9)), BEGAN..at(1));
 }

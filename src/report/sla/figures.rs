@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::tally::SubjectSums;
-use super::{Asked, SERVICE};
+use super::{SERVICE, SlaRequest};
 use crate::reliability::counts::Counts;
 use crate::reliability::ledger::Report;
 use crate::reliability::significance;
@@ -145,7 +145,7 @@ pub struct SubjectFigures {
 
 /// The service as a whole first, then what it depends on by name. Something that was asked for by name is there, seen or not.
 pub(super) fn subjects(
-    asked: &Asked,
+    asked: &SlaRequest,
     mut sums: BTreeMap<Arc<str>, SubjectSums>,
     days: &[CalendarDay],
 ) -> Vec<SubjectFigures> {
@@ -157,7 +157,7 @@ pub(super) fn subjects(
     all
 }
 
-fn subject(asked: &Asked, name: &str, sums: &SubjectSums, days: &[CalendarDay]) -> SubjectFigures {
+fn subject(asked: &SlaRequest, name: &str, sums: &SubjectSums, days: &[CalendarDay]) -> SubjectFigures {
     let whole = sums.days.iter().copied().fold(Report::default(), Report::plus);
     let span = asked.span();
     let promised = span.end.since(span.start).as_secs().saturating_sub(whole.maintenance);

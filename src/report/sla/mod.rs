@@ -43,7 +43,7 @@ pub use crate::reliability::ledger::SERVICE;
 
 /// Which month is reported, and how.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct SlaRequest {
     pub month: Month,
     /// In which zone's calendar.
     pub zone: ReportZone,
@@ -57,7 +57,7 @@ pub struct Asked {
     pub objectives: Objectives,
 }
 
-impl Asked {
+impl SlaRequest {
     /// The days of the month.
     pub fn days(&self) -> Vec<CalendarDay> {
         self.zone.days(self.month)
@@ -131,7 +131,7 @@ pub struct Sla {
 impl Sla {
     /// Of the ledger's sums and of the incidents that touch the month, in any order.
     pub fn of(
-        asked: &Asked,
+        asked: &SlaRequest,
         sums: BTreeMap<Arc<str>, SubjectSums>,
         stored: &[Incident],
         unreadable_rows: usize,

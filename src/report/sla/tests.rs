@@ -10,8 +10,8 @@ use crate::reliability::rule::{AlertKey, Rule, Severity};
 
 const FOREVER: At = At(i64::MAX);
 
-fn asked(month: &str, until: At) -> Asked {
-    Asked {
+fn asked(month: &str, until: At) -> SlaRequest {
+    SlaRequest {
         month: Month::read(month).expect("a month"),
         zone: ReportZone::read("Europe/Berlin").expect("a zone"),
         hours: Some(ServiceHours::read("mon-fri 08:00-20:00").expect("hours")),
@@ -38,7 +38,7 @@ fn minute(subject: &str, number: i64, slice: Slice, good: u64, bad: u64) -> Minu
 
 /// October in Berlin, by the minute: 100 requests each. Five minutes down on the 10th, an hour of maintenance on the 12th, six
 /// hours unseen on the 20th, the first of the two hours from 2 to 3 on the 25th degraded, with one failure a minute.
-fn october(asked: &Asked) -> BTreeMap<Arc<str>, SubjectSums> {
+fn october(asked: &SlaRequest) -> BTreeMap<Arc<str>, SubjectSums> {
     let mut tally = asked.tally();
     let span = asked.span();
     let within = |number: i64, from: &str, to: &str| (utc(from).minute()..utc(to).minute()).contains(&number);
@@ -256,13 +256,13 @@ fn a_month_that_is_not_over_is_told_as_far_as_it_goes() {
         (2, 36 * 3_600, 0)
     );
     assert_eq!(sla.until.as_deref(), Some("2026-10-02T12:00:00+02:00"));
-    let early = Asked { until: asked.span().start, ..asked };
+    let early = SlaRequest { until: asked.span().start, ..asked };
     assert_eq!(early.has_begun(), Err("October 2026 has not begun in Europe/Berlin".to_owned()));
 }
 
 #[test]
 fn one_service_is_told_of_alone() {
-    let asked = Asked { service: Some("stripe".to_owned()), ..asked("2026-10", FOREVER) };
+    let asked = SlaRequest { service: Some("stripe".to_owned()), ..asked("2026-10", FOREVER) };
     let mut other = incidents();
     other.push(incident(
         utc("09 10:00"),

@@ -1,4 +1,4 @@
-//! What is done once a second, and at a hangup.
+//! Periodic work: what is done once a second, and at a hangup.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -118,7 +118,7 @@ fn learn(world: &World, telemetry: &Telemetry, tick: u64, now: Instant) {
     for (series, _) in all.iter().zip(tick..).filter(|(series, turn)| due(series, *turn)) {
         // While its upstream is called as usual: how fast it fails says nothing of that.
         let upstream = world.upstreams.get(&series.key.1);
-        if upstream.is_some_and(|upstream| upstream.gate.view(now).is_at_ease()) {
+        if upstream.is_some_and(|upstream| upstream.gate.view(now).is_closed_by_evidence()) {
             series.learn_usual(now);
         }
     }
