@@ -38,7 +38,14 @@ fn engine(toml: &str, patience: Duration) -> Engine {
 fn config(toml: &str, dir: &Path) -> String {
     let dir = dir.display().to_string();
     let toml = toml.replace("SECRET_FILE", &format!("\"{dir}/secret\"")).replace("DIR", &dir);
-    format!("[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:1\"]\n{toml}")
+    format!(
+        r#"
+        [ingress]
+        [upstreams.backend]
+        endpoints = ["127.0.0.1:1"]
+        {toml}
+    "#
+    )
 }
 
 fn channels(toml: &str, dir: &Path) -> Channels {
@@ -91,7 +98,14 @@ fn incident(kind: MessageKind) -> Message {
 }
 
 fn webhook(url: &str) -> String {
-    format!("[notify.hook]\nkind = \"webhook\"\nurl = \"{url}\"\nsecret_file = SECRET_FILE\n")
+    format!(
+        r#"
+        [notify.hook]
+        kind = "webhook"
+        url = "{url}"
+        secret_file = SECRET_FILE
+    "#
+    )
 }
 
 fn hook(receiver: &Upstream) -> Engine {
@@ -269,7 +283,12 @@ fn pagerduty_is_sent_what_its_api_documents() {
     let head = format!("HTTP/1.1 202 Accepted\r\nContent-Length: {}\r\n\r\n", accepted.len());
     let receiver = Upstream::start(bytes(head + accepted, false));
     let toml = format!(
-        "[notify.pager]\nkind = \"pagerduty\"\nurl = \"http://{}/v2/enqueue\"\nrouting_key_file = SECRET_FILE\n",
+        r#"
+            [notify.pager]
+            kind = "pagerduty"
+            url = "http://{}/v2/enqueue"
+            routing_key_file = SECRET_FILE
+        "#,
         receiver.address
     );
     let engine = engine(&toml, PATIENCE);
@@ -340,7 +359,16 @@ fn slack_is_sent_text_and_blocks_and_its_address_stays_secret() {
     let dir = tempfile::tempdir().expect("a directory");
     let url = dir.path().join("url");
     std::fs::write(&url, format!("http://{}/services/T0/B0/secret", receiver.address)).expect("writes");
-    let engine = engine(&format!("[notify.team]\nkind = \"slack\"\nurl_file = {url:?}\n"), PATIENCE);
+    let engine = engine(
+        &format!(
+            r#"
+        [notify.team]
+        kind = "slack"
+        url_file = {url:?}
+    "#
+        ),
+        PATIENCE,
+    );
     let receipt = engine.tell("team", &incident(MessageKind::Trigger)).expect("delivered");
     assert!(receipt.said == "200 ok" && !receipt.to_string().contains("B0"), "{receipt}");
     let seen = receiver.seen().remove(0);
@@ -388,7 +416,13 @@ fn slack_api() -> Upstream {
 
 fn chat(api: &Upstream) -> String {
     format!(
-        "[notify.default]\nkind = \"slack\"\ntoken_file = SECRET_FILE\nchannel = \"#incidents\"\nurl = \"http://{}/api\"\n",
+        r##"
+            [notify.default]
+            kind = "slack"
+            token_file = SECRET_FILE
+            channel = "#incidents"
+            url = "http://{}/api"
+        "##,
         api.address
     )
 }
@@ -493,8 +527,11 @@ fn a_call_about_a_dead_backend_says_for_whom_and_where_and_its_command_takes_it(
     let secret = format!("{:?}", secrets.path().join("secret").display().to_string());
     let hook = webhook(&format!("http://{}/page", pager.address)).replace("SECRET_FILE", &secret);
     let hook = hook.replace("notify.hook", "notify.default");
-    let soon = "health = { path = \"/up\", interval = \"200ms\", suspect_interval = \"200ms\" }\n\
-                [incidents.down]\nconfirm = \"2s\"\n";
+    let soon = r#"
+        health = { path = "/up", interval = "200ms", suspect_interval = "200ms" }
+        [incidents.down]
+        confirm = "2s"
+    "#;
     let address = backend.address;
     let proxy = crate::support::proxy::ingress_to(address, &format!("{soon}{hook}"));
     let here = format!("public_url = \"http://{}\"\n", proxy.admin());
@@ -568,7 +605,12 @@ fn a_real_alertmanager_has_the_alert_and_then_no_more() {
     let down = Upstream::start(status(200));
     down.kill();
     let toml = format!(
-        "[notify.am]\nkind = \"alertmanager\"\nurls = [\"http://{}\", \"http://{}\", \"http://{}\"]\ninterval = \"20s\"\n",
+        r#"
+            [notify.am]
+            kind = "alertmanager"
+            urls = ["http://{}", "http://{}", "http://{}"]
+            interval = "20s"
+        "#,
         hangs.address, down.address, manager.address
     );
     let engine = engine(&toml, Duration::from_secs(5));
@@ -620,7 +662,14 @@ impl Mailbox {
 
     fn channel(&self, tls: &str, more: &str) -> String {
         format!(
-            "[notify.mail]\nkind = \"email\"\nserver = \"localhost:{}\"\ntls = \"{tls}\"\nfrom = \"strop@example.com\"\n{more}",
+            r#"
+                [notify.mail]
+                kind = "email"
+                server = "localhost:{}"
+                tls = "{tls}"
+                from = "strop@example.com"
+                {more}
+            "#,
             self.server.address.port()
         )
     }
@@ -753,7 +802,13 @@ fn nothing_said_before_tls_is_believed_after_it() {
         }
     });
     let toml = format!(
-        "[notify.mail]\nkind = \"email\"\nserver = \"localhost:{port}\"\nfrom = \"strop@example.com\"\n{TO_ONCALL}"
+        r#"
+            [notify.mail]
+            kind = "email"
+            server = "localhost:{port}"
+            from = "strop@example.com"
+            {TO_ONCALL}
+        "#
     );
     assert_eq!(engine(&toml, PATIENCE).fails("mail").why, DeliveryFailure::Tls);
     middle.join().expect("ends");
@@ -807,8 +862,16 @@ fn the_sidecar_shows_its_channels_without_their_secrets() {
     std::fs::write(&secret, SECRET).expect("writes");
     let toml = |to: &str| {
         format!(
-            "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-             [notify.hook]\nkind = \"webhook\"\nurl = \"https://{to}/hook?token=a\"\nsecret_file = {secret:?}\n",
+            r#"
+                [ingress]
+                listen = "127.0.0.1:0"
+                [upstreams.backend]
+                endpoints = ["{}"]
+                [notify.hook]
+                kind = "webhook"
+                url = "https://{to}/hook?token=a"
+                secret_file = {secret:?}
+            "#,
             backend.address
         )
     };

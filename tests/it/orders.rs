@@ -156,9 +156,15 @@ fn fifteen_hundred_open_incidents_come_back_and_nobody_opens_one_more_by_hand() 
     let dir = tempfile::tempdir().expect("a directory");
     leave_open(dir.path(), 1_500);
     let toml = format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         health = {{ path = \"/up\", interval = \"200ms\", suspect_interval = \"200ms\" }}\n\
-         [incidents.down]\nconfirm = \"1s\"\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            health = {{ path = "/up", interval = "200ms", suspect_interval = "200ms" }}
+            [incidents.down]
+            confirm = "1s"
+        "#,
         backend.address
     );
     let proxy = proxy_in(dir, &toml);
