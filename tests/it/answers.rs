@@ -190,10 +190,10 @@ fn a_refused_config_is_no_health_until_it_is_mended() {
     let good = std::fs::read_to_string(proxy.path()).expect("reads");
     let refused = proxy.reload(&format!(
         r#"
-        {good}
-        [upstreams.backend.breaker]
-        open_for = "never"
-    "#
+            {good}
+            [upstreams.backend.breaker]
+            open_for = "never"
+        "#
     ));
     assert_eq!(refused.status, 422, "{}", refused.text());
     assert_eq!(refused.json()["code"], "config_refused");
@@ -245,9 +245,9 @@ fn a_silence_of_what_is_not_there_is_refused_unless_somebody_insists() {
     let proxy = ingress_to(
         backend.address,
         r#"
-        [upstreams.stripe]
-        endpoints = ["127.0.0.1:1"]
-    "#,
+            [upstreams.stripe]
+            endpoints = ["127.0.0.1:1"]
+        "#,
     );
     let order = |more: &str| {
         proxy.post("silences", &format!(r#"{{"service": "strype", "for": "2h", "reason": "x"{more}}}"#))

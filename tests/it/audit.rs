@@ -103,9 +103,9 @@ fn without_a_store_memory_has_what_this_start_did_and_says_so() {
     let proxy = ingress_to(
         backend.address,
         r#"
-        [store]
-        url = "off"
-    "#,
+            [store]
+            url = "off"
+        "#,
     );
     let held = proxy.post("circuit-breakers/backend/open", r#"{"actor": "ann"}"#).json();
     assert_eq!(held["stored"], false);

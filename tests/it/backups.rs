@@ -51,11 +51,11 @@ fn copies_are_made_by_the_clock_proved_by_a_restore_and_the_oldest_go() {
         &config(
             &backend,
             r#"
-            [store.backup]
-            every = "1d"
-            to = "backup"
-            keep = 2
-        "#,
+                [store.backup]
+                every = "1d"
+                to = "backup"
+                keep = 2
+            "#,
         ),
     );
     proxy.post("test/incident", "");
@@ -91,10 +91,10 @@ fn a_copy_that_cannot_be_made_is_an_incident_until_one_can() {
         &config(
             &backend,
             r#"
-        [store.backup]
-        every = "1d"
-        to = "backup"
-    "#,
+                [store.backup]
+                every = "1d"
+                to = "backup"
+            "#,
         ),
     );
     eventually("it is an incident", || {

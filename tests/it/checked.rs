@@ -228,17 +228,17 @@ fn what_a_run_could_not_use_is_refused_by_the_check() {
     let store = |url: &str| {
         format!(
             r#"
-        [store]
-        url = {url:?}
-    "#
+                [store]
+                url = {url:?}
+            "#
         )
     };
     let log = |to: &str| {
         format!(
             r#"
-        [access_log]
-        to = {to:?}
-    "#
+                [access_log]
+                to = {to:?}
+            "#
         )
     };
     for (part, told) in [
@@ -255,10 +255,10 @@ fn what_a_run_could_not_use_is_refused_by_the_check() {
             &file,
             format!(
                 r#"
-            [egress]
-            listen = "127.0.0.1:0"
-            {part}
-        "#
+                    [egress]
+                    listen = "127.0.0.1:0"
+                    {part}
+                "#
             ),
         )
         .expect("writes");
@@ -274,10 +274,10 @@ fn what_a_run_could_not_use_is_refused_by_the_check() {
             &file,
             format!(
                 r#"
-            [egress]
-            listen = "127.0.0.1:0"
-            {part}
-        "#
+                    [egress]
+                    listen = "127.0.0.1:0"
+                    {part}
+                "#
             ),
         )
         .expect("writes");

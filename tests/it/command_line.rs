@@ -30,18 +30,18 @@ fn check_reads_several_files_and_finds_the_one_that_run_would_take() {
     let good = write(
         "strop.toml",
         r#"
-        [egress]
-        [upstreams.stripe]
-        preset = "stripe"
-    "#,
+            [egress]
+            [upstreams.stripe]
+            preset = "stripe"
+        "#,
     );
     let bad = write(
         "bad.toml",
         r#"
-        [egress]
-        listen = "here"
-        late = 1
-    "#,
+            [egress]
+            listen = "here"
+            late = 1
+        "#,
     );
     let check = |args: &[&std::ffi::OsStr]| {
         let ran = std::process::Command::new(env!("CARGO_BIN_EXE_strop"))
@@ -129,10 +129,10 @@ fn the_environment_overrides_the_file() {
         &path,
         format!(
             r#"
-        [ingress]
-        [upstreams.backend]
-        endpoints = ["{}"]
-    "#,
+                [ingress]
+                [upstreams.backend]
+                endpoints = ["{}"]
+            "#,
             backend.address
         ),
     )
@@ -210,10 +210,10 @@ fn a_store_that_is_not_there_is_named() {
         &path,
         format!(
             r#"
-        [egress]
-        [store]
-        url = "sqlite:{}"
-    "#,
+                [egress]
+                [store]
+                url = "sqlite:{}"
+            "#,
             db.display()
         ),
     )

@@ -104,10 +104,10 @@ fn the_metric_families_are_what_dashboards_were_built_on() {
         &upstream,
         &format!(
             r#"
-        [store.backup]
-        to = "backup"
-        {channel}
-    "#
+                [store.backup]
+                to = "backup"
+                {channel}
+            "#
         ),
     );
     proxy.post("test/incident", r#"{"severity": "critical"}"#);

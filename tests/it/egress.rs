@@ -245,11 +245,11 @@ fn a_tunnel_to_an_unlisted_host_leads_to_the_ports_that_are_listed() {
     let toml = |policy: &str, more: &str| {
         format!(
             r#"
-            [egress]
-            listen = "127.0.0.1:0"
-            unlisted = "{policy}"
-            {more}
-        "#
+                [egress]
+                listen = "127.0.0.1:0"
+                unlisted = "{policy}"
+                {more}
+            "#
         )
     };
     let connect = "CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: 127.0.0.1:22\r\n\r\n";

@@ -78,10 +78,10 @@ fn a_config_file_that_hangs_holds_up_nothing_and_readings_of_it_do_not_pile_up()
         &new,
         format!(
             r#"
-        {toml}
-        [latency]
-        slow = "7s"
-    "#
+                {toml}
+                [latency]
+                slow = "7s"
+            "#
         ),
     )
     .expect("writes");
@@ -106,10 +106,10 @@ fn a_fifo_that_somebody_writes_to_is_read() {
             path,
             format!(
                 r#"
-            {toml}
-            [latency]
-            slow = "7s"
-        "#
+                    {toml}
+                    [latency]
+                    slow = "7s"
+                "#
             ),
         )
     });
@@ -213,10 +213,10 @@ fn a_check_reads_what_a_program_writes_and_does_not_wait_for_ever() {
     std::fs::write(
         &file,
         r#"
-        [ingress]
-        [upstreams.backend]
-        endpoints = ["127.0.0.1:8001"]
-    "#,
+            [ingress]
+            [upstreams.backend]
+            endpoints = ["127.0.0.1:8001"]
+        "#,
     )
     .expect("writes");
     let strop = env!("CARGO_BIN_EXE_strop");

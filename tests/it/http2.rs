@@ -120,9 +120,9 @@ fn a_refusal_that_nobody_reads_to_its_end_is_still_told_as_one() {
         backend.address,
         &format!(
             r#"
-        [access_log]
-        to = "file:{}"
-    "#,
+                [access_log]
+                to = "file:{}"
+            "#,
             log.display()
         ),
     );

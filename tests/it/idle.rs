@@ -116,9 +116,9 @@ fn what_is_safe_is_sent_once_more_when_a_reused_connection_breaks_and_a_write_is
         let proxy = ingress_to(
             server.address,
             r#"
-            [process]
-            workers = 1
-        "#,
+                [process]
+                workers = 1
+            "#,
         );
         let request = format!("{fields}\r\nHost: a\r\nConnection: close\r\n\r\n");
         let all = [200, second, 200].map(|wanted| (ask(proxy.ingress(), &request).status, wanted));

@@ -294,12 +294,12 @@ fn a_rule_that_is_off_says_nothing_and_promises_are_shown() {
     let toml = |off: &str| {
         let tables = format!(
             r#"
-            [slo]
-            uptime = "99.5%"
-            success = "99.95%"
-            [incidents]
-            off = [{off}]
-        "#
+                [slo]
+                uptime = "99.5%"
+                success = "99.95%"
+                [incidents]
+                off = [{off}]
+            "#
         );
         config(&backend, "breaker = { enabled = false }\n", &tables)
     };

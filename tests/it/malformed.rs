@@ -244,9 +244,9 @@ fn what_could_not_be_read_leaves_a_line_with_its_reason_and_a_flood_of_it_does_n
     let log = dir.path().join("access.log");
     let to = format!(
         r#"
-        [access_log]
-        to = "file:{}"
-    "#,
+            [access_log]
+            to = "file:{}"
+        "#,
         log.display()
     );
     let proxy = ingress_to(backend.address, &to);

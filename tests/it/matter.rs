@@ -147,17 +147,17 @@ fn what_starts_beside_strop_has_its_grace_for_connections_and_not_for_answers() 
     let starting = ingress_to(
         refuses,
         r#"
-        [incidents]
-        grace = "20s"
-    "#,
+            [incidents]
+            grace = "20s"
+        "#,
     );
     let failing = Upstream::start(status(500));
     let failing = ingress_to(
         failing.address,
         r#"
-        [incidents]
-        grace = "20s"
-    "#,
+            [incidents]
+            grace = "20s"
+        "#,
     );
     let ask = |proxy: &Proxy| proxy.get("/").status;
     eventually("what answers badly is known", || {

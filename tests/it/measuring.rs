@@ -17,9 +17,9 @@ fn a_window_shows_what_was_measured() {
     let proxy = ingress_to(
         backend.address,
         r#"
-        [latency]
-        slow = "100ms"
-    "#,
+            [latency]
+            slow = "100ms"
+        "#,
     );
     for n in 0..20 {
         proxy.get(if n % 4 == 0 { "/slow" } else { "/fast" });

@@ -41,9 +41,9 @@ fn unfinished_heads_of_one_client_stop_before_the_memory_does() {
     let proxy = shop(
         backend.address,
         r#"
-        [ingress.limits]
-        connections = 10000
-    "#,
+            [ingress.limits]
+            connections = 10000
+        "#,
     );
     let mut other = Client::from(2, proxy.ingress());
     assert_eq!(other.get(), 200);
@@ -83,10 +83,10 @@ fn readers_that_do_not_read_are_ended_when_memory_is_short() {
     let proxy = shop(
         backend.address,
         r#"
-        [ingress.limits]
-        connections = 10000
-        min_rate = 0
-    "#,
+            [ingress.limits]
+            connections = 10000
+            min_rate = 0
+        "#,
     );
     // A slow one that moves is not the matter, however long its answer is.
     let mut slow = Client::from(2, proxy.ingress());
@@ -131,9 +131,9 @@ fn silent_connections_of_one_client_leave_a_quarter_to_the_others() {
     let proxy = shop(
         backend.address,
         r#"
-        [ingress.limits]
-        connections = 100
-    "#,
+            [ingress.limits]
+            connections = 100
+        "#,
     );
     assert_eq!(Client::from(2, proxy.ingress()).get(), 200, "somebody else is there");
     let silent: Vec<Client> = (0..150).map(|_| Client::from(3, proxy.ingress())).collect();

@@ -204,9 +204,9 @@ fn search_domains_lead_to_the_names_that_the_operator_wrote_and_to_no_vendors() 
         )
         + &format!(
             r#"
-            [upstreams.whole]
-            endpoints = ["db.shop.:{port}"]
-        "#
+                [upstreams.whole]
+                endpoints = ["db.shop.:{port}"]
+            "#
         );
     let proxy = namespace.proxy(&toml, &conf, "");
     resolved(&proxy);

@@ -32,9 +32,9 @@ fn whatever_is_asked_by_the_contract_is_answered_by_it() {
     let proxy = ingress_to(
         backend.address,
         r#"
-        [upstreams.stripe]
-        endpoints = ["127.0.0.1:1"]
-    "#,
+            [upstreams.stripe]
+            endpoints = ["127.0.0.1:1"]
+        "#,
     );
     let dir = tempfile::tempdir().expect("a directory");
     let mut command = venv("schemathesis");

@@ -21,9 +21,9 @@ fn a_config_that_was_refused_is_an_incident_until_it_is_mended() {
     let proxy = ingress_to(
         backend.address,
         r#"
-        [incidents]
-        clear_after = "1s"
-    "#,
+            [incidents]
+            clear_after = "1s"
+        "#,
     );
     let good = std::fs::read_to_string(proxy.path()).expect("reads");
     std::fs::write(proxy.path(), format!("{good}\nbogus = 1\n")).expect("writes");

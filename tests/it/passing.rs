@@ -233,10 +233,10 @@ fn the_scheme_of_a_token_is_written_in_any_case() {
         backend.address,
         &format!(
             r#"
-            [admin]
-            listen = "127.0.0.1:0"
-            token_file = {token:?}
-        "#
+                [admin]
+                listen = "127.0.0.1:0"
+                token_file = {token:?}
+            "#
         ),
     );
     for (scheme, status) in [("bearer", 200), ("BEARER", 200), ("Bearer", 200), ("Basic", 401)] {

@@ -37,10 +37,10 @@ fn channel(kind: &str, to: &Upstream, secrets: &Path) -> String {
         ),
         _ => format!(
             r#"
-            [notify.default]
-            kind = "slack"
-            url_file = {url:?}
-        "#
+                [notify.default]
+                kind = "slack"
+                url_file = {url:?}
+            "#
         ),
     }
 }

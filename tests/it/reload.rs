@@ -136,9 +136,9 @@ fn limits_of_a_listener_hold_for_its_next_connection() {
             "[ingress]\n",
             &format!(
                 r#"
-                [ingress]
-                limits = {{ header_count = {count} }}
-            "#
+                    [ingress]
+                    limits = {{ header_count = {count} }}
+                "#
             ),
         )
     };
@@ -222,10 +222,10 @@ fn thirty_reloads_under_load_fail_nothing_and_forget_nothing() {
 fn with_admin(toml: &str) -> String {
     format!(
         r#"
-        {toml}
-        [admin]
-        listen = "127.0.0.1:0"
-    "#
+            {toml}
+            [admin]
+            listen = "127.0.0.1:0"
+        "#
     )
 }
 

@@ -55,9 +55,9 @@ fn a_resolved_incident_is_in_both_reports_over_the_api_and_on_the_command_line()
     let proxy = ingress_to(
         backend.address,
         r#"
-        [slo]
-        uptime = "99.5%"
-    "#,
+            [slo]
+            uptime = "99.5%"
+        "#,
     );
     let (id, month) = lived_through(&proxy);
     let query = format!("reports/sla?month={month}");
@@ -138,9 +138,9 @@ fn what_cannot_be_reported_is_refused_with_what_to_write() {
     let off = ingress_to(
         backend.address,
         r#"
-        [store]
-        url = "off"
-    "#,
+            [store]
+            url = "off"
+        "#,
     );
     let answer = off.admin_get("/api/v2/sre/reports/sla?month=2020-01");
     assert_eq!((answer.status, answer.json()["code"].as_str()), (503, Some("no_store")));

@@ -151,10 +151,10 @@ fn templates_change_with_a_reload_and_keep_their_numbers() {
     let route = |path: &str, name: &str| {
         format!(
             r#"
-        [[routes]]
-        name = "{name}"
-        path = "{path}"
-    "#
+                [[routes]]
+                name = "{name}"
+                path = "{path}"
+            "#
         )
     };
     let proxy = shop(&app, &other, &route("/a/{id}", "one"));

@@ -154,9 +154,9 @@ fn cramped(disk: Disk, backend: &Upstream) -> Option<Cramped> {
         .env("STATE_DIRECTORY", &small);
     let log = format!(
         r#"
-        [access_log]
-        to = "file:{}"
-    "#,
+            [access_log]
+            to = "file:{}"
+        "#,
         small.join("access.log").display()
     );
     let proxy = proxy_by(&mut command, dir, &toml(backend, &log));
@@ -297,10 +297,10 @@ fn a_server_that_stops_costs_no_request_and_memory_is_bounded() {
         &backend,
         &format!(
             r#"
-        [store]
-        url = "{url}"
-        backlog = 100
-    "#
+                [store]
+                url = "{url}"
+                backlog = 100
+            "#
         ),
     ));
     eventually("the store is there", || store(&proxy)["state"] == "ok");

@@ -160,9 +160,9 @@ fn streams_end_at_once_when_the_process_leaves() {
     let mut proxy = ingress_to(
         backend.address,
         r#"
-        [process]
-        lame_duck = "0s"
-    "#,
+            [process]
+            lame_duck = "0s"
+        "#,
     );
     let mut streams: Vec<_> = (0..3).map(|_| Stream::open(&proxy, "incidents/stream", "")).collect();
     streams.iter_mut().for_each(|stream| assert_eq!(stream.next().expect("an event").name, "reset"));

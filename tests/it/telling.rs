@@ -80,10 +80,10 @@ fn a_log_that_nobody_reads_stops_neither_requests_nor_leaving() {
 fn a_warning_that_comes_two_hundred_times_is_written_twenty_times_and_counted() {
     let proxy = proxy(
         r#"
-        [egress]
-        listen = "127.0.0.1:0"
-        unlisted = "report"
-    "#,
+            [egress]
+            listen = "127.0.0.1:0"
+            unlisted = "report"
+        "#,
     );
     let mut client = Client::to(proxy.egress());
     for nth in 0..200 {

@@ -212,11 +212,11 @@ fn what_cannot_be_used_for_tls_is_told_before_it_is_needed() {
     let upstream = |tls: &str| {
         format!(
             r#"
-            [ingress]
-            [upstreams.backend]
-            endpoints = ["127.0.0.1:1"]
-            tls = {{ {tls} }}
-        "#
+                [ingress]
+                [upstreams.backend]
+                endpoints = ["127.0.0.1:1"]
+                tls = {{ {tls} }}
+            "#
         )
     };
     let check = |text: &str, env: &[(&str, &str)]| {

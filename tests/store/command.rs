@@ -80,10 +80,10 @@ fn a_store_that_is_off_has_nothing_to_check() {
     std::fs::write(
         dir.path().join("strop.toml"),
         r#"
-        [egress]
-        [store]
-        url = "off"
-    "#,
+            [egress]
+            [store]
+            url = "off"
+        "#,
     )
     .expect("writes");
     for args in [&["audit", "verify"][..], &["backup", "--to", "copies"]] {

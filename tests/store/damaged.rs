@@ -77,9 +77,9 @@ fn a_config_that_is_named_as_the_store_is_left_alone() {
     std::fs::write(
         &path,
         r#"
-        [ingress]
-        listen = "127.0.0.1:8000"
-    "#,
+            [ingress]
+            listen = "127.0.0.1:8000"
+        "#,
     )
     .expect("writes");
     is_refused_and_left_alone(&path);

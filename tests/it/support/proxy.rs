@@ -83,10 +83,10 @@ fn with_admin(toml: &str) -> String {
     } else {
         format!(
             r#"
-            {toml}
-            [admin]
-            listen = "127.0.0.1:0"
-        "#
+                {toml}
+                [admin]
+                listen = "127.0.0.1:0"
+            "#
         )
     }
 }
