@@ -75,7 +75,8 @@ fn now() -> SystemTime {
 }
 
 fn moment(text: &serde_json::Value) -> SystemTime {
-    strop::runtime::clock::read_moment(text.as_str().expect("text")).unwrap_or_else(|| panic!("{text}"))
+    let at: jiff::Timestamp = text.as_str().expect("text").parse().unwrap_or_else(|_| panic!("{text}"));
+    at.into()
 }
 
 fn secret(dir: &Path) -> String {

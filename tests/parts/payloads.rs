@@ -17,7 +17,7 @@ const SCHEMAS: [(&str, &str); 2] =
     [("pagerduty", "pagerduty-events-v2.json"), ("slack", "slack-message.json")];
 
 fn schema(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/schemas").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parts/schemas").join(name)
 }
 
 /// A channel of that kind, and the files with its secrets.

@@ -11,10 +11,11 @@ use strop::config::StoreAt;
 use strop::store::Reader;
 
 use crate::postgres::Cluster;
+use crate::store_config as config;
+use crate::support::eventually;
 use crate::support::proxy::{Proxy, proxy, proxy_by};
 use crate::support::raw::Client;
 use crate::support::upstream::{Upstream, status};
-use crate::support::{config, eventually};
 
 /// A steady load: what was answered, and what was not as it should be.
 struct Load {
