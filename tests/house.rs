@@ -370,12 +370,24 @@ fn is_function(text: &str) -> bool {
     text.starts_with("fn ") && !text.ends_with(';') && !text.ends_with('}')
 }
 
+/// A black-box test knows what an operator knows; what needs a part of the library stands in `tests/parts`.
+#[test]
+fn tests_from_outside_do_not_link_the_library() {
+    let mut found = Vec::new();
+    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it"), &mut found);
+    let links = |path: &PathBuf| std::fs::read_to_string(path).expect("reads").contains("strop::");
+    let wrong: Vec<_> = found.iter().filter(|path| links(path)).collect();
+    assert!(wrong.is_empty(), "house rule \"tests/it is outside\": move to tests/parts: {wrong:?}");
+}
+
 /// Black-box tests wait for what is to happen, not for a while.
 #[test]
 fn tests_do_not_sleep() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    files(&root.join("tests/it"), &mut found);
+    for ring in ["tests/it", "tests/parts"] {
+        files(&root.join(ring), &mut found);
+    }
     let mut wrong = Vec::new();
     for path in found.iter().filter(|path| !path.components().any(|part| part.as_os_str() == "support")) {
         let text = std::fs::read_to_string(path).expect("reads");

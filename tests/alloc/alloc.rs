@@ -34,10 +34,27 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let text = format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[process]\nworkers = 1\n\
-         [access_log]\nto = \"file:{}\"\n[store]\nurl = \"off\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         [upstreams.backend.breaker]\nmode = \"on\"\noperations = {{ small = \"/{{size}}\", deep = \"/small/{{a}}/{{b}}\" }}\n\
-         [[routes]]\npath = \"/{{size}}\"\n[[routes]]\npath = \"/small/{{a}}/{{b}}/{{c}}/{{d}}\"\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [admin]
+            listen = "127.0.0.1:0"
+            [process]
+            workers = 1
+            [access_log]
+            to = "file:{}"
+            [store]
+            url = "off"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [upstreams.backend.breaker]
+            mode = "on"
+            operations = {{ small = "/{{size}}", deep = "/small/{{a}}/{{b}}" }}
+            [[routes]]
+            path = "/{{size}}"
+            [[routes]]
+            path = "/small/{{a}}/{{b}}/{{c}}/{{d}}"
+        "#,
         dir.path().join("access.log").display(),
         origin()?
     );

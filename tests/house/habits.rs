@@ -6,7 +6,6 @@ use crate::{LINES, files, sources};
 
 /// Longer files of tests, and how long each may be. This list only gets shorter, and so do they.
 const LONG_TESTS: &[(&str, usize)] = &[
-    ("tests/it/notify.rs", 824),
     ("tests/simulation/traffic.rs", 570),
     ("tests/simulation/world.rs", 454),
     ("tests/store/ledger.rs", 588),

@@ -64,8 +64,15 @@ fn with_a_token_only_its_holder_is_heard() {
     let token = dir.path().join("token");
     std::fs::write(&token, "0123456789abcdef0123\n").expect("writes");
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         [admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"{}\"\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [admin]
+            listen = "127.0.0.1:0"
+            token_file = "{}"
+        "#,
         backend.address,
         token.display()
     ));
@@ -86,7 +93,13 @@ fn with_a_token_only_its_holder_is_heard() {
 fn the_traffic_port_may_claim_the_api() {
     let backend = Upstream::start(status(200));
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\nclaim_sre_api = true\n[upstreams.backend]\nendpoints = [\"{}\"]\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            claim_sre_api = true
+            [upstreams.backend]
+            endpoints = ["{}"]
+        "#,
         backend.address
     ));
     let ask = |request: String| ask(proxy.ingress(), &request);

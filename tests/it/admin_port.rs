@@ -12,8 +12,16 @@ fn with_token(backend: &Upstream, dir: &tempfile::TempDir, ingress: &str) -> Pro
     let token = dir.path().join("token");
     std::fs::write(&token, "0123456789abcdef").expect("writes");
     proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n{ingress}\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         [admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = {token:?}\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            {ingress}
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [admin]
+            listen = "127.0.0.1:0"
+            token_file = {token:?}
+        "#,
         backend.address
     ))
 }
@@ -94,8 +102,15 @@ fn a_flood_of_the_claimed_traffic_port_keeps_nobody_from_the_admin_port() {
 fn probes_have_a_port_of_their_own_where_that_is_asked_for() {
     let backend = Upstream::start(status(200));
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         [admin]\nprobes = \"127.0.0.1:0\"\nlisten = \"127.0.0.1:0\"\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [admin]
+            probes = "127.0.0.1:0"
+            listen = "127.0.0.1:0"
+        "#,
         backend.address
     ));
     let at = proxy.at("probes");

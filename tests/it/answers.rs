@@ -24,7 +24,12 @@ fn gauge(proxy: &Proxy, name: &str) -> Option<f64> {
 fn the_figures_of_a_day_and_the_replies_of_three_survive_a_restart_with_how_much_is_known() {
     let backend = Upstream::start(status(200));
     let toml = format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+        "#,
         backend.address
     );
     let mut first = proxy_in(tempfile::tempdir().expect("a directory"), &toml);
@@ -127,9 +132,20 @@ fn an_age_is_measured_from_when_it_was_observed() {
 fn a_status_is_the_worst_that_is_known_and_says_what() {
     let backend = Upstream::start(status(200));
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\nclaim_sre_api = true\n[egress]\nlisten = \"127.0.0.1:0\"\n\
-         [upstreams.backend]\nendpoints = [\"{}\"]\nhealth = {{ interval = \"100ms\" }}\n\
-         [upstreams.stripe]\nhosts = [\"api.stripe.com\"]\nendpoints = [\"127.0.0.1:1\"]\nallow_addresses = [\"127.0.0.1\"]\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            claim_sre_api = true
+            [egress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            health = {{ interval = "100ms" }}
+            [upstreams.stripe]
+            hosts = ["api.stripe.com"]
+            endpoints = ["127.0.0.1:1"]
+            allow_addresses = ["127.0.0.1"]
+        "#,
         backend.address
     ));
     let health = || proxy.sre("health/comprehensive");
@@ -172,7 +188,13 @@ fn a_refused_config_is_no_health_until_it_is_mended() {
     let health = || proxy.sre("health/comprehensive");
     eventually("it is well", || health()["status"] == "healthy");
     let good = std::fs::read_to_string(proxy.path()).expect("reads");
-    let refused = proxy.reload(&format!("{good}\n[upstreams.backend.breaker]\nopen_for = \"never\"\n"));
+    let refused = proxy.reload(&format!(
+        r#"
+            {good}
+            [upstreams.backend.breaker]
+            open_for = "never"
+        "#
+    ));
     assert_eq!(refused.status, 422, "{}", refused.text());
     assert_eq!(refused.json()["code"], "config_refused");
     assert_eq!(health()["status"], "degraded");
@@ -220,7 +242,13 @@ fn a_question_that_cannot_be_answered_is_told_what_to_ask() {
 #[test]
 fn a_silence_of_what_is_not_there_is_refused_unless_somebody_insists() {
     let backend = Upstream::start(status(200));
-    let proxy = ingress_to(backend.address, "[upstreams.stripe]\nendpoints = [\"127.0.0.1:1\"]\n");
+    let proxy = ingress_to(
+        backend.address,
+        r#"
+            [upstreams.stripe]
+            endpoints = ["127.0.0.1:1"]
+        "#,
+    );
     let order = |more: &str| {
         proxy.post("silences", &format!(r#"{{"service": "strype", "for": "2h", "reason": "x"{more}}}"#))
     };
@@ -248,7 +276,13 @@ fn a_silence_of_what_is_not_there_is_refused_unless_somebody_insists() {
 fn there_is_one_error_body_on_both_ports() {
     let backend = Upstream::start(status(200));
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\nclaim_sre_api = true\n[upstreams.backend]\nendpoints = [\"{}\"]\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            claim_sre_api = true
+            [upstreams.backend]
+            endpoints = ["{}"]
+        "#,
         backend.address
     ));
     let ask = |at: std::net::SocketAddr, what: &str| {
@@ -257,7 +291,10 @@ fn there_is_one_error_body_on_both_ports() {
             &format!("{what} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
         )
     };
-    let refused = "[upstreams.backend.breaker]\nfailures = 0\n";
+    let refused = r#"
+        [upstreams.backend.breaker]
+        failures = 0
+    "#;
     let asked = [
         (ask(proxy.admin(), "GET /nothing"), 404),
         (ask(proxy.admin(), "GET /api/v2/sre/circuit-breakers/none"), 404),

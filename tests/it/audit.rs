@@ -29,8 +29,13 @@ fn a_config_that_is_applied_or_refused_is_on_the_trail_with_who_and_what() {
     let proxy = ingress_to(backend.address, "");
     let text = std::fs::read_to_string(proxy.path()).expect("reads");
     eventually("the start is there", || rows(&proxy, "config.applied", "start").len() == 1);
-    let slower =
-        text.replace("[upstreams.backend]\n", "[upstreams.backend]\nbreaker = { open_for = \"7s\" }\n");
+    let slower = text.replace(
+        "[upstreams.backend]\n",
+        r#"
+            [upstreams.backend]
+            breaker = { open_for = "7s" }
+        "#,
+    );
     std::fs::write(proxy.path(), &slower).expect("writes");
     eventually("the file is", || rows(&proxy, "config.applied", "watch").len() == 1);
     let applied = rows(&proxy, "config.applied", "watch").remove(0);
@@ -95,7 +100,13 @@ fn what_operators_do_is_on_the_trail_under_the_name_they_were_told_and_outlives_
 #[test]
 fn without_a_store_memory_has_what_this_start_did_and_says_so() {
     let backend = Upstream::start(status(200));
-    let proxy = ingress_to(backend.address, "[store]\nurl = \"off\"\n");
+    let proxy = ingress_to(
+        backend.address,
+        r#"
+            [store]
+            url = "off"
+        "#,
+    );
     let held = proxy.post("circuit-breakers/backend/open", r#"{"actor": "ann"}"#).json();
     assert_eq!(held["stored"], false);
     let trail = proxy.sre("audit");

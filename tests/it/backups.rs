@@ -7,7 +7,14 @@ use crate::support::upstream::{Upstream, status};
 
 fn config(backend: &Upstream, more: &str) -> String {
     format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n\n[upstreams.backend]\nendpoints = [\"{}\"]\n{more}",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+
+            [upstreams.backend]
+            endpoints = ["{}"]
+            {more}
+        "#,
         backend.address
     )
 }
@@ -39,8 +46,18 @@ fn copies_are_made_by_the_clock_proved_by_a_restore_and_the_oldest_go() {
         std::fs::write(to.join(old), "a copy").expect("writes");
         std::fs::write(to.join(format!("{old}.json")), "{}").expect("writes");
     }
-    let proxy =
-        proxy_in(dir, &config(&backend, "[store.backup]\nevery = \"1d\"\nto = \"backup\"\nkeep = 2\n"));
+    let proxy = proxy_in(
+        dir,
+        &config(
+            &backend,
+            r#"
+                [store.backup]
+                every = "1d"
+                to = "backup"
+                keep = 2
+            "#,
+        ),
+    );
     proxy.post("test/incident", "");
     let backup = || proxy.sre("health/comprehensive")["store"]["backup"].clone();
     eventually("a copy is made", || backup()["good"] == 1);
@@ -69,7 +86,17 @@ fn a_copy_that_cannot_be_made_is_an_incident_until_one_can() {
     let dir = tempfile::tempdir().expect("a directory");
     let to = dir.path().join("backup");
     std::fs::write(&to, "no directory").expect("writes");
-    let proxy = proxy_in(dir, &config(&backend, "[store.backup]\nevery = \"1d\"\nto = \"backup\"\n"));
+    let proxy = proxy_in(
+        dir,
+        &config(
+            &backend,
+            r#"
+                [store.backup]
+                every = "1d"
+                to = "backup"
+            "#,
+        ),
+    );
     eventually("it is an incident", || {
         condition(&proxy, "not backed up").is_some_and(|one| one["holds"] == true)
     });

@@ -5,7 +5,13 @@ use crate::support::upstream::{Upstream, bytes, status};
 
 fn two(a: &Upstream, b: &Upstream, more: &str) -> Proxy {
     proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\", \"{}\"]\n{more}",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}", "{}"]
+            {more}
+        "#,
         a.address, b.address
     ))
 }
@@ -98,12 +104,23 @@ fn an_upstream_that_speaks_only_http2_is_checked_in_http2() {
     let origin = Upstream::start(status(200));
     // The first proxy makes an h2c server of it, the second one checks that.
     let server = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+        "#,
         origin.address
     ));
     let front = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\nprotocol = \"h2\"\n\
-         health = {{ path = \"/up\", interval = \"50ms\" }}\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            protocol = "h2"
+            health = {{ path = "/up", interval = "50ms" }}
+        "#,
         server.ingress()
     ));
     let checked = || origin.seen().iter().filter(|seen| seen.path() == "/up").count();

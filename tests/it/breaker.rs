@@ -178,8 +178,16 @@ fn one_bad_route_closes_none_of_the_others() {
     let backend = Upstream::start(std::sync::Arc::new(|seen, stream| {
         status(if seen.path().starts_with("/bad") { 500 } else { 200 })(seen, stream)
     }));
-    let routes = "[[routes]]\nname = \"bad\"\nprefix = \"/bad\"\nupstream = \"backend\"\n\
-                  [[routes]]\nname = \"rest\"\nprefix = \"/\"\nupstream = \"backend\"\n";
+    let routes = r#"
+        [[routes]]
+        name = "bad"
+        prefix = "/bad"
+        upstream = "backend"
+        [[routes]]
+        name = "rest"
+        prefix = "/"
+        upstream = "backend"
+    "#;
     let proxy = ingress_to(backend.address, &format!("{QUICK}{routes}"));
     for n in 0..60 {
         assert_eq!(proxy.get("/good").status, 200);

@@ -27,8 +27,15 @@ pub fn looked_at(proxy: &Proxy) {
 
 fn watching(vendor: SocketAddr) -> String {
     format!(
-        "[egress]\nlisten = \"127.0.0.1:0\"\nbypass_ports = [{}]\n[upstreams.vendor]\nhosts = [\"vendor.example\"]\n\
-         endpoints = [\"{vendor}\"]\nallow_addresses = [\"127.0.0.0/8\"]\n",
+        r#"
+            [egress]
+            listen = "127.0.0.1:0"
+            bypass_ports = [{}]
+            [upstreams.vendor]
+            hosts = ["vendor.example"]
+            endpoints = ["{vendor}"]
+            allow_addresses = ["127.0.0.0/8"]
+        "#,
         vendor.port()
     )
 }

@@ -30,10 +30,24 @@ fn house(more: &str) -> House {
     };
     let (key, url) = (file("key", KEY), file("url", &format!("http://{}/services/T0", chat.address)));
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         [notify.chat]\nkind = \"slack\"\nurl_file = {url:?}\n\
-         [notify.hook]\nkind = \"webhook\"\nurl = \"http://{}/\"\nsecret_file = {key:?}\n\
-         [notify.pager]\nkind = \"pagerduty\"\nurl = \"http://{}/v2/enqueue\"\nrouting_key_file = {key:?}\n{more}",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [notify.chat]
+            kind = "slack"
+            url_file = {url:?}
+            [notify.hook]
+            kind = "webhook"
+            url = "http://{}/"
+            secret_file = {key:?}
+            [notify.pager]
+            kind = "pagerduty"
+            url = "http://{}/v2/enqueue"
+            routing_key_file = {key:?}
+            {more}
+        "#,
         backend.address, hook.address, pager.address
     ));
     House { _dir: dir, _backend: backend, pager, chat, hook, proxy }
@@ -144,9 +158,16 @@ fn a_channel_that_was_away_is_told_how_things_are_and_not_how_they_were() {
 
 #[test]
 fn a_channel_that_asks_for_time_is_left_alone_and_those_it_would_wake_are_called_another_way() {
-    let contacts = "[escalation]\nfallback = [\"pager\"]\n[escalation.contacts.cto]\nchannels = [\"hook\"]\n\
-                    [escalation.contacts.engineering_lead]\nchannels = [\"hook\"]\n\
-                    [escalation.contacts.stakeholders]\nchannels = [\"chat\"]\n";
+    let contacts = r#"
+        [escalation]
+        fallback = ["pager"]
+        [escalation.contacts.cto]
+        channels = ["hook"]
+        [escalation.contacts.engineering_lead]
+        channels = ["hook"]
+        [escalation.contacts.stakeholders]
+        channels = ["chat"]
+    "#;
     let house = house(contacts);
     let (pager, hook) = (&house.pager, &house.hook);
     hook.answer(bytes("HTTP/1.1 429 Slow\r\nRetry-After: 600\r\nContent-Length: 0\r\n\r\n", false));

@@ -33,9 +33,20 @@ fn a_secret_that_others_can_read_is_told_alike_by_check_start_and_reload() {
     mode(&token, 0o644);
     let text = |slow: &str| {
         format!(
-            "[egress]\nlisten = \"127.0.0.1:0\"\n[latency]\nslow = \"{slow}\"\n[upstreams.x]\n\
-             endpoints = [\"127.0.0.1:1\"]\n[notify.hook]\nkind = \"webhook\"\nurl = \"https://hook.invalid/\"\n\
-             secret_file = {token:?}\n[escalation]\nfallback = [\"hook\"]\n"
+            r#"
+                [egress]
+                listen = "127.0.0.1:0"
+                [latency]
+                slow = "{slow}"
+                [upstreams.x]
+                endpoints = ["127.0.0.1:1"]
+                [notify.hook]
+                kind = "webhook"
+                url = "https://hook.invalid/"
+                secret_file = {token:?}
+                [escalation]
+                fallback = ["hook"]
+            "#
         )
     };
     let file = dir.path().join("checked.toml");
@@ -63,8 +74,15 @@ fn a_secret_on_a_volume_that_is_read_only_is_told_to_nobody() {
     std::fs::write(&token, "0123456789abcdef").expect("writes");
     mode(&token, 0o444);
     let file = dir.path().join("strop.toml");
-    let text =
-        format!("[egress]\n[upstreams.stripe]\npreset = \"stripe\"\n[admin]\ntoken_file = {token:?}\n");
+    let text = format!(
+        r#"
+            [egress]
+            [upstreams.stripe]
+            preset = "stripe"
+            [admin]
+            token_file = {token:?}
+        "#
+    );
     std::fs::write(&file, text).expect("writes");
     let (_, said) = check(&file);
     assert!(said.contains("admin.token_file"), "it is told where the volume can be written to: {said}");
@@ -80,8 +98,14 @@ fn a_secret_on_a_volume_that_is_read_only_is_told_to_nobody() {
 
 #[test]
 fn a_way_out_that_is_open_to_others_is_told_alike_by_check_start_and_reload() {
-    let text = "[egress]\nlisten = \"0.0.0.0:0\"\nunlisted = \"report\"\n[upstreams.x]\nendpoints = [\"127.0.0.1:1\"]\n\
-                local = \"0.0.0.0:0\"\n";
+    let text = r#"
+        [egress]
+        listen = "0.0.0.0:0"
+        unlisted = "report"
+        [upstreams.x]
+        endpoints = ["127.0.0.1:1"]
+        local = "0.0.0.0:0"
+    "#;
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("checked.toml");
     std::fs::write(&file, text).expect("writes");
@@ -102,8 +126,14 @@ fn an_address_of_this_machine_that_leads_back_is_refused_by_check_start_and_relo
     let _namespace = Namespace::enter("ip addr add 10.9.8.7/32 dev lo");
     let text = |endpoint: &str| {
         format!(
-            "[ingress]\nlisten = \"0.0.0.0:8000\"\n[admin]\nlisten = \"127.0.0.1:9901\"\n[upstreams.backend]\n\
-             endpoints = [\"{endpoint}\"]\n"
+            r#"
+                [ingress]
+                listen = "0.0.0.0:8000"
+                [admin]
+                listen = "127.0.0.1:9901"
+                [upstreams.backend]
+                endpoints = ["{endpoint}"]
+            "#
         )
     };
     let dir = tempfile::tempdir().expect("a directory");
@@ -130,10 +160,22 @@ fn what_leads_back_all_the_same_is_not_called() {
     let backend = Upstream::start(status(200));
     let text = |endpoints: &str| {
         format!(
-            "[ingress]\nlisten = \"127.0.0.1:0\"\n[egress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\n\
-             endpoints = [{endpoints}]\nvia = false\nbreaker.mode = \"off\"\n[upstreams.vendor]\n\
-             hosts = [\"vendor.example\"]\nendpoints = [{endpoints}]\nbreaker.mode = \"off\"\n\
-             local = \"127.0.0.1:0\"\nallow_addresses = [\"127.0.0.0/8\", \"::1\"]\n"
+            r#"
+                [ingress]
+                listen = "127.0.0.1:0"
+                [egress]
+                listen = "127.0.0.1:0"
+                [upstreams.backend]
+                endpoints = [{endpoints}]
+                via = false
+                breaker.mode = "off"
+                [upstreams.vendor]
+                hosts = ["vendor.example"]
+                endpoints = [{endpoints}]
+                breaker.mode = "off"
+                local = "127.0.0.1:0"
+                allow_addresses = ["127.0.0.0/8", "::1"]
+            "#
         )
     };
     let good = format!("\"{}\"", backend.address);
@@ -173,11 +215,32 @@ fn what_a_run_could_not_use_is_refused_by_the_check() {
     std::fs::write(&password, "0123456789abcdef").expect("writes");
     let mail = |to: &str| {
         format!(
-            "[notify.mail]\nkind = \"email\"\nserver = \"127.0.0.1:25\"\ntls = \"none\"\nfrom = \"strop@example.com\"\nto = [{to:?}]\n"
+            r#"
+                [notify.mail]
+                kind = "email"
+                server = "127.0.0.1:25"
+                tls = "none"
+                from = "strop@example.com"
+                to = [{to:?}]
+            "#
         )
     };
-    let store = |url: &str| format!("[store]\nurl = {url:?}\n");
-    let log = |to: &str| format!("[access_log]\nto = {to:?}\n");
+    let store = |url: &str| {
+        format!(
+            r#"
+                [store]
+                url = {url:?}
+            "#
+        )
+    };
+    let log = |to: &str| {
+        format!(
+            r#"
+                [access_log]
+                to = {to:?}
+            "#
+        )
+    };
     for (part, told) in [
         (mail("a..b@example.com"), "is not a mail address"),
         (mail("oncall@example.com."), "is not a mail address"),
@@ -188,7 +251,17 @@ fn what_a_run_could_not_use_is_refused_by_the_check() {
         (log(&format!("file:{}", dir.path().display())), "is a directory"),
         (log("file:/nowhere/at/all.log"), "there is no directory"),
     ] {
-        std::fs::write(&file, format!("[egress]\nlisten = \"127.0.0.1:0\"\n{part}")).expect("writes");
+        std::fs::write(
+            &file,
+            format!(
+                r#"
+                    [egress]
+                    listen = "127.0.0.1:0"
+                    {part}
+                "#
+            ),
+        )
+        .expect("writes");
         let (code, said) = check(&file);
         assert!(code == Some(2) && said.contains(told), "{part}: {said}");
     }
@@ -197,7 +270,17 @@ fn what_a_run_could_not_use_is_refused_by_the_check() {
         store(&format!("sqlite:{}/new/strop.db", dir.path().display())),
         log(&format!("file:{}/a.log", dir.path().display())),
     ] {
-        std::fs::write(&file, format!("[egress]\nlisten = \"127.0.0.1:0\"\n{part}")).expect("writes");
+        std::fs::write(
+            &file,
+            format!(
+                r#"
+                    [egress]
+                    listen = "127.0.0.1:0"
+                    {part}
+                "#
+            ),
+        )
+        .expect("writes");
         let (code, said) = check(&file);
         assert_eq!(code, Some(0), "{part}: {said}");
     }

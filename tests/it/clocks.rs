@@ -75,7 +75,8 @@ fn now() -> SystemTime {
 }
 
 fn moment(text: &serde_json::Value) -> SystemTime {
-    strop::runtime::clock::read_moment(text.as_str().expect("text")).unwrap_or_else(|| panic!("{text}"))
+    let at: jiff::Timestamp = text.as_str().expect("text").parse().unwrap_or_else(|_| panic!("{text}"));
+    at.into()
 }
 
 fn secret(dir: &Path) -> String {
@@ -97,8 +98,16 @@ fn a_start_that_was_two_hours_ahead_is_set_right_and_nothing_lies_in_the_future(
     let clock = Clock::new(7_200);
     let (backend, alertmanager) = (Upstream::start(status(200)), Upstream::start(status(200)));
     let proxy = clock.proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         [notify.am]\nkind = \"alertmanager\"\nurls = [\"http://{}\"]\ninterval = \"1s\"\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [notify.am]
+            kind = "alertmanager"
+            urls = ["http://{}"]
+            interval = "1s"
+        "#,
         backend.address, alertmanager.address
     ));
     let id = opened(&proxy, "critical");
@@ -138,8 +147,16 @@ fn a_call_that_waits_is_not_held_back_by_a_clock_that_is_set_back() {
     let (backend, hook) = (Upstream::start(status(200)), Upstream::start(status(500)));
     let secrets = tempfile::tempdir().expect("a directory");
     let proxy = clock.proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         [notify.hook]\nkind = \"webhook\"\nurl = \"http://{}/\"\nsecret_file = \"{}\"\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [notify.hook]
+            kind = "webhook"
+            url = "http://{}/"
+            secret_file = "{}"
+        "#,
         backend.address,
         hook.address,
         secret(secrets.path())

@@ -27,8 +27,22 @@ fn check_reads_several_files_and_finds_the_one_that_run_would_take() {
         std::fs::write(&path, text).expect("writes");
         path
     };
-    let good = write("strop.toml", "[egress]\n[upstreams.stripe]\npreset = \"stripe\"\n");
-    let bad = write("bad.toml", "[egress]\nlisten = \"here\"\nlate = 1\n");
+    let good = write(
+        "strop.toml",
+        r#"
+            [egress]
+            [upstreams.stripe]
+            preset = "stripe"
+        "#,
+    );
+    let bad = write(
+        "bad.toml",
+        r#"
+            [egress]
+            listen = "here"
+            late = 1
+        "#,
+    );
     let check = |args: &[&std::ffi::OsStr]| {
         let ran = std::process::Command::new(env!("CARGO_BIN_EXE_strop"))
             .arg("check")
@@ -87,9 +101,15 @@ fn a_port_that_is_taken_is_named_and_nothing_starts() {
     let path = dir.path().join("strop.toml");
     for listener in ["[ingress]\nlisten", "[admin]\nlisten"] {
         let rest = if listener.starts_with("[admin]") {
-            "[ingress]\nlisten = \"127.0.0.1:0\"\n"
+            r#"
+                [ingress]
+                listen = "127.0.0.1:0"
+            "#
         } else {
-            "[admin]\nlisten = \"127.0.0.1:0\"\n"
+            r#"
+                [admin]
+                listen = "127.0.0.1:0"
+            "#
         };
         let text =
             format!("{listener} = \"{address}\"\n{rest}[upstreams.backend]\nendpoints = [\"127.0.0.1:1\"]\n");
@@ -105,8 +125,18 @@ fn the_environment_overrides_the_file() {
     let backend = Upstream::start(status(200));
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("strop.toml");
-    std::fs::write(&path, format!("[ingress]\n[upstreams.backend]\nendpoints = [\"{}\"]\n", backend.address))
-        .expect("writes");
+    std::fs::write(
+        &path,
+        format!(
+            r#"
+                [ingress]
+                [upstreams.backend]
+                endpoints = ["{}"]
+            "#,
+            backend.address
+        ),
+    )
+    .expect("writes");
     let ran = Command::new(env!("CARGO_BIN_EXE_strop"))
         .args(["check"])
         .arg(&path)
@@ -124,9 +154,18 @@ fn numbers_that_do_not_add_up_are_told_by_the_check() {
     let file = path.display().to_string();
     let text = |first_byte: &str| {
         format!(
-            "[egress]\n[upstreams.stripe]\npreset = \"stripe\"\ntimeouts = {{ first_byte = \"{first_byte}\" }}\n\
-             [notify.pager]\nkind = \"alertmanager\"\nurls = [\"http://am-0.example:9093\"]\n\
-             [notify.default]\nkind = \"alertmanager\"\nurls = [\"http://am-1.example:9093\"]\n"
+            r#"
+                [egress]
+                [upstreams.stripe]
+                preset = "stripe"
+                timeouts = {{ first_byte = "{first_byte}" }}
+                [notify.pager]
+                kind = "alertmanager"
+                urls = ["http://am-0.example:9093"]
+                [notify.default]
+                kind = "alertmanager"
+                urls = ["http://am-1.example:9093"]
+            "#
         )
     };
     std::fs::write(&path, text("80s")).expect("writes");
@@ -167,7 +206,18 @@ fn a_store_that_is_not_there_is_named() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("strop.toml");
     let db = dir.path().join("nowhere/strop.db");
-    std::fs::write(&path, format!("[egress]\n[store]\nurl = \"sqlite:{}\"\n", db.display())).expect("writes");
+    std::fs::write(
+        &path,
+        format!(
+            r#"
+                [egress]
+                [store]
+                url = "sqlite:{}"
+            "#,
+            db.display()
+        ),
+    )
+    .expect("writes");
     let config = path.display().to_string();
     let to = dir.path().join("copies").display().to_string();
     for args in [

@@ -13,9 +13,21 @@ fn busy(upstream: &Upstream) -> Proxy {
 
 fn busy_with(upstream: &Upstream, more: &str) -> Proxy {
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[egress]\nlisten = \"127.0.0.1:0\"\nbypass_ports = [1]\n\
-         [upstreams.backend]\nendpoints = [\"{0}\"]\nhealth = {{ interval = \"50ms\" }}\n\
-         [upstreams.stripe]\nhosts = [\"api.stripe.com\"]\nendpoints = [\"{0}\"]\nallow_addresses = [\"127.0.0.1\"]\n{more}",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [egress]
+            listen = "127.0.0.1:0"
+            bypass_ports = [1]
+            [upstreams.backend]
+            endpoints = ["{0}"]
+            health = {{ interval = "50ms" }}
+            [upstreams.stripe]
+            hosts = ["api.stripe.com"]
+            endpoints = ["{0}"]
+            allow_addresses = ["127.0.0.1"]
+            {more}
+        "#,
         upstream.address
     ));
     proxy.get("/");
@@ -80,10 +92,24 @@ fn the_metric_families_are_what_dashboards_were_built_on() {
     let secret = secrets.path().join("secret");
     std::fs::write(&secret, "0123456789abcdef").expect("writes");
     let channel = format!(
-        "[notify.hook]\nkind = \"webhook\"\nurl = \"http://{}/\"\nsecret_file = {secret:?}\n",
+        r#"
+            [notify.hook]
+            kind = "webhook"
+            url = "http://{}/"
+            secret_file = {secret:?}
+        "#,
         upstream.address
     );
-    let proxy = busy_with(&upstream, &format!("[store.backup]\nto = \"backup\"\n{channel}"));
+    let proxy = busy_with(
+        &upstream,
+        &format!(
+            r#"
+                [store.backup]
+                to = "backup"
+                {channel}
+            "#
+        ),
+    );
     proxy.post("test/incident", r#"{"severity": "critical"}"#);
     // One about the service `test` would be a drill, which counts in no figure.
     let made = proxy.post("test/incident", r#"{"service": "web"}"#).json()["incident"]["id"]

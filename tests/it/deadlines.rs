@@ -81,10 +81,22 @@ fn the_whole_exchange_has_its_limit_and_a_route_may_have_its_own() {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_ok()
     }));
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[[routes]]\nprefix = \"/slow/quick\"\ntimeouts = {{ first_byte = \"150ms\" }}\n\
-         [[routes]]\nprefix = \"/slow/whole\"\ntimeouts = {{ total = \"150ms\" }}\n\
-         [[routes]]\nprefix = \"/slow/try\"\ntimeouts = {{ per_try = \"150ms\" }}\n\
-         [upstreams.backend]\nendpoints = [\"{}\"]\nbreaker = {{ enabled = false }}\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [[routes]]
+            prefix = "/slow/quick"
+            timeouts = {{ first_byte = "150ms" }}
+            [[routes]]
+            prefix = "/slow/whole"
+            timeouts = {{ total = "150ms" }}
+            [[routes]]
+            prefix = "/slow/try"
+            timeouts = {{ per_try = "150ms" }}
+            [upstreams.backend]
+            endpoints = ["{}"]
+            breaker = {{ enabled = false }}
+        "#,
         backend.address
     ));
     for path in ["/slow/quick", "/slow/whole", "/slow/try"] {
@@ -115,7 +127,14 @@ fn bytes_of_bodies_are_counted_both_ways() {
 fn a_client_that_leaves_before_its_answer_ends_the_upstreams_work() {
     let backend = Upstream::start(Arc::new(|_, _| true)); // never answers
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\nlimits = {{ half_close = \"200ms\" }}\n[upstreams.backend]\nendpoints = [\"{}\"]\n{STRICT}",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            limits = {{ half_close = "200ms" }}
+            [upstreams.backend]
+            endpoints = ["{}"]
+            {STRICT}
+        "#,
         backend.address
     ));
     for reset in [false, true] {

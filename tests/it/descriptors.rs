@@ -28,7 +28,15 @@ fn when_descriptors_run_out_the_admin_port_and_the_store_go_on_and_it_is_told_on
     let proxy = limited(
         160,
         &format!(
-            "[ingress]\nlisten = \"127.0.0.1:0\"\nlimits = {{ connections = 10000 }}\n[process]\nworkers = 2\n[upstreams.backend]\nendpoints = [\"{}\"]\n",
+            r#"
+                [ingress]
+                listen = "127.0.0.1:0"
+                limits = {{ connections = 10000 }}
+                [process]
+                workers = 2
+                [upstreams.backend]
+                endpoints = ["{}"]
+            "#,
             backend.address
         ),
     );

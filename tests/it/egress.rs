@@ -4,9 +4,19 @@ use crate::support::upstream::{Upstream, status};
 
 fn egress(vendor: &Upstream, more: &str) -> Proxy {
     proxy(&format!(
-        "[egress]\nlisten = \"127.0.0.1:0\"\n{more}\n[upstreams.stripe]\nhosts = [\"api.stripe.com\", \"*.stripe.example\"]\n\
-         endpoints = [\"{0}\"]\nlocal = \"127.0.0.1:0\"\nallow_addresses = [\"127.0.0.0/8\"]\n\
-         [upstreams.inside]\nhosts = [\"inside.example\"]\nendpoints = [\"{0}\"]\n",
+        r#"
+            [egress]
+            listen = "127.0.0.1:0"
+            {more}
+            [upstreams.stripe]
+            hosts = ["api.stripe.com", "*.stripe.example"]
+            endpoints = ["{0}"]
+            local = "127.0.0.1:0"
+            allow_addresses = ["127.0.0.0/8"]
+            [upstreams.inside]
+            hosts = ["inside.example"]
+            endpoints = ["{0}"]
+        "#,
         vendor.address
     ))
 }
@@ -29,8 +39,14 @@ fn an_ipv6_address_in_hosts_is_found_in_any_spelling() {
     let vendor = Upstream::start(status(200));
     for listed in ["[2001:db8::7]", "2001:DB8:0:0::7", "[2001:db8:0::0007]"] {
         let text = format!(
-            "[egress]\nlisten = \"127.0.0.1:0\"\n[upstreams.v6]\nhosts = [\"{listed}\"]\nendpoints = [\"{}\"]\n\
-             allow_addresses = [\"127.0.0.0/8\"]\n",
+            r#"
+                [egress]
+                listen = "127.0.0.1:0"
+                [upstreams.v6]
+                hosts = ["{listed}"]
+                endpoints = ["{}"]
+                allow_addresses = ["127.0.0.0/8"]
+            "#,
             vendor.address
         );
         let proxy = proxy(&text);
@@ -176,16 +192,27 @@ fn nothing_leaves_in_the_clear_where_tls_is_spoken_unless_it_is_upgraded() {
     std::fs::write(&key, made.signing_key.serialize_pem()).expect("writes");
     let origin = Upstream::start(status(200));
     let vendor = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\ntls = {{ cert_file = \"{}\", key_file = \"{}\" }}\n\
-         [upstreams.backend]\nendpoints = [\"{}\"]\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            tls = {{ cert_file = "{}", key_file = "{}" }}
+            [upstreams.backend]
+            endpoints = ["{}"]
+        "#,
         cert.display(),
         key.display(),
         origin.address
     ));
     let upstream = |name: &str, more: &str| {
         format!(
-            "[upstreams.{name}]\nhosts = [\"{name}.example\"]\nendpoints = [\"localhost:{}\"]\n\
-             allow_addresses = [\"127.0.0.1\"]\ntls = {{ ca_file = \"{}\" }}\n{more}",
+            r#"
+                [upstreams.{name}]
+                hosts = ["{name}.example"]
+                endpoints = ["localhost:{}"]
+                allow_addresses = ["127.0.0.1"]
+                tls = {{ ca_file = "{}" }}
+                {more}
+            "#,
             vendor.ingress().port(),
             cert.display()
         )
@@ -216,7 +243,14 @@ fn an_https_target_is_not_sent_in_the_clear() {
 #[test]
 fn a_tunnel_to_an_unlisted_host_leads_to_the_ports_that_are_listed() {
     let toml = |policy: &str, more: &str| {
-        format!("[egress]\nlisten = \"127.0.0.1:0\"\nunlisted = \"{policy}\"\n{more}")
+        format!(
+            r#"
+                [egress]
+                listen = "127.0.0.1:0"
+                unlisted = "{policy}"
+                {more}
+            "#
+        )
     };
     let connect = "CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: 127.0.0.1:22\r\n\r\n";
     let reason = |proxy: &crate::support::proxy::Proxy| {

@@ -10,8 +10,15 @@ use crate::support::upstream::{Upstream, bytes, status};
 
 fn shop(backend: SocketAddr, pool: &str) -> Proxy {
     proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{backend}\"]\n\
-         pool = {{ {pool} }}\n[process]\nworkers = 2\n"
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{backend}"]
+            pool = {{ {pool} }}
+            [process]
+            workers = 2
+        "#
     ))
 }
 
@@ -145,7 +152,14 @@ fn stalled_readers_of_one_client_leave_a_quarter_to_the_others() {
 fn a_balancer_in_front_that_nobody_told_of_is_warned_of() {
     let backend = Upstream::start(status(200));
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n[process]\nworkers = 1\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [process]
+            workers = 1
+        "#,
         backend.address
     ));
     let mut client = Client::from(3, proxy.ingress());

@@ -49,9 +49,27 @@ impl Fleet {
 
     fn config(&self, upstream: &Upstream) -> String {
         format!(
-            "[ingress]\nlisten = \"127.0.0.1:0\"\n\n[upstreams.backend]\nendpoints = [\"{}\"]\n{FAST}\n\
-             [store]\nurl = \"{}\"\n\n\
-             [incidents]\nclear_after = \"5s\"\n\n[incidents.down]\nconfirm = \"5s\"\n\n[notify.default]\nkind = \"webhook\"\nurl = \"http://{}/page\"\nsecret_file = {:?}\n",
+            r#"
+                [ingress]
+                listen = "127.0.0.1:0"
+
+                [upstreams.backend]
+                endpoints = ["{}"]
+                {FAST}
+                [store]
+                url = "{}"
+
+                [incidents]
+                clear_after = "5s"
+
+                [incidents.down]
+                confirm = "5s"
+
+                [notify.default]
+                kind = "webhook"
+                url = "http://{}/page"
+                secret_file = {:?}
+            "#,
             upstream.address,
             self.database,
             self.pager.address,

@@ -54,9 +54,20 @@ fn pod(more: &str) -> Pod {
     let dir = tempfile::tempdir().expect("a directory");
     let access = dir.path().join("access.log");
     let toml = format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\nclaim_sre_api = true\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         [upstreams.stripe]\nendpoints = [\"{}\"]\nallow_addresses = [\"127.0.0.0/8\"]\nlocal = \"127.0.0.1:0\"\n\
-         [access_log]\nto = \"file:{}\"\n{more}",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            claim_sre_api = true
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [upstreams.stripe]
+            endpoints = ["{}"]
+            allow_addresses = ["127.0.0.0/8"]
+            local = "127.0.0.1:0"
+            [access_log]
+            to = "file:{}"
+            {more}
+        "#,
         backend.address,
         stripe.address,
         access.display()
@@ -143,7 +154,10 @@ fn the_guides_curls_create_and_resolve_an_incident_at_both_ports() {
 
 #[test]
 fn the_guides_greps_find_breakers_incidents_and_recovery() {
-    let pod = pod("[incidents]\ngrace = \"0s\"\n");
+    let pod = pod(r#"
+        [incidents]
+        grace = "0s"
+    "#);
     assert_eq!(pod.logs(SRE_LOGS).lines().filter(|line| line.contains("incident moved")).count(), 0);
     pod.stripe.answer(status(500));
     let local = pod.proxy.at("local:stripe");
@@ -167,8 +181,14 @@ fn the_guides_greps_find_breakers_incidents_and_recovery() {
 
 #[test]
 fn the_guides_greps_find_slow_requests_and_slow_routes() {
-    let pod = pod("[latency]\nslow = \"50ms\"\n\
-         [[routes]]\nname = \"search\"\nprefix = \"/search\"\nlatency = { p50 = { warn = \"10ms\", alert = \"20ms\" } }\n");
+    let pod = pod(r#"
+        [latency]
+        slow = "50ms"
+        [[routes]]
+        name = "search"
+        prefix = "/search"
+        latency = { p50 = { warn = "10ms", alert = "20ms" } }
+    "#);
     for _ in 0..5 {
         assert_eq!(pod.proxy.get("/").status, 200);
     }

@@ -74,7 +74,17 @@ fn a_config_file_that_hangs_holds_up_nothing_and_readings_of_it_do_not_pile_up()
     assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
     // A file that takes its place is read at once.
     let new = proxy.path().with_extension("new");
-    std::fs::write(&new, format!("{toml}\n[latency]\nslow = \"7s\"\n")).expect("writes");
+    std::fs::write(
+        &new,
+        format!(
+            r#"
+                {toml}
+                [latency]
+                slow = "7s"
+            "#
+        ),
+    )
+    .expect("writes");
     std::fs::rename(&new, proxy.path()).expect("renames");
     eventually("it is in force", || {
         // The watch may have been faster.
@@ -91,8 +101,18 @@ fn a_fifo_that_somebody_writes_to_is_read() {
     let toml = std::fs::read_to_string(proxy.path()).expect("reads");
     fifo_at(&proxy.path());
     let path = proxy.path();
-    let writing =
-        std::thread::spawn(move || std::fs::write(path, format!("{toml}\n[latency]\nslow = \"7s\"\n")));
+    let writing = std::thread::spawn(move || {
+        std::fs::write(
+            path,
+            format!(
+                r#"
+                    {toml}
+                    [latency]
+                    slow = "7s"
+                "#
+            ),
+        )
+    });
     let answer = reload(proxy.admin());
     writing.join().expect("writes").expect("is read");
     assert_eq!(answer.json()["applied"][0]["path"], "latency.slow", "{}", answer.text());
@@ -100,8 +120,15 @@ fn a_fifo_that_somebody_writes_to_is_read() {
 
 fn with_token(backend: SocketAddr, token: &Path) -> String {
     format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{backend}\"]\n\
-         [admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = {token:?}\n"
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{backend}"]
+            [admin]
+            listen = "127.0.0.1:0"
+            token_file = {token:?}
+        "#
     )
 }
 
@@ -147,8 +174,13 @@ fn a_secret_that_hangs_is_named_and_the_last_good_config_stays() {
 fn a_certificate_that_hangs_is_told_once_and_the_old_one_stays() {
     let (backend, pair) = (Upstream::start(status(200)), issue(&["localhost"]));
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\ntls = {{ cert_file = {:?}, key_file = {:?} }}\n\
-         [upstreams.backend]\nendpoints = [\"{}\"]\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            tls = {{ cert_file = {:?}, key_file = {:?} }}
+            [upstreams.backend]
+            endpoints = ["{}"]
+        "#,
         pair.cert, pair.key, backend.address
     ));
     fifo_at(&pair.cert);
@@ -178,8 +210,15 @@ fn a_certificate_that_hangs_is_told_once_and_the_old_one_stays() {
 fn a_check_reads_what_a_program_writes_and_does_not_wait_for_ever() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("strop.toml");
-    std::fs::write(&file, "[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\n")
-        .expect("writes");
+    std::fs::write(
+        &file,
+        r#"
+            [ingress]
+            [upstreams.backend]
+            endpoints = ["127.0.0.1:8001"]
+        "#,
+    )
+    .expect("writes");
     let strop = env!("CARGO_BIN_EXE_strop");
     let shell = format!("exec {strop} check <(cat {})", file.display());
     let ran = Command::new("bash").args(["-c", &shell]).output().expect("runs");
@@ -213,7 +252,14 @@ fn a_hangup_while_the_config_is_read_ends_nothing() {
     assert!(sent.expect("kill runs").success());
     let admin = std::net::TcpListener::bind("127.0.0.1:0").and_then(|one| one.local_addr()).expect("a port");
     let text = format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n[admin]\nlisten = \"{admin}\"\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [admin]
+            listen = "{admin}"
+        "#,
         backend.address
     );
     std::io::Write::write_all(&mut file, text.as_bytes()).expect("it reads");

@@ -32,7 +32,13 @@ fn the_backend_learns_who_asked_and_nothing_of_the_hop() {
 fn ids_and_traces_are_continued_behind_trusted_proxies() {
     let backend = Upstream::start(status(200));
     let config = format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\ntrusted_hops = 1\n[upstreams.backend]\nendpoints = [\"{}\"]\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            trusted_hops = 1
+            [upstreams.backend]
+            endpoints = ["{}"]
+        "#,
         backend.address
     );
     let proxy = proxy(&config);
@@ -83,7 +89,13 @@ fn nobody_nominates_away_what_the_backend_is_to_learn() {
     let backend = Upstream::start(status(200));
     for hops in [0, 1] {
         let proxy = proxy(&format!(
-            "[ingress]\nlisten = \"127.0.0.1:0\"\ntrusted_hops = {hops}\n[upstreams.backend]\nendpoints = [\"{}\"]\n",
+            r#"
+                [ingress]
+                listen = "127.0.0.1:0"
+                trusted_hops = {hops}
+                [upstreams.backend]
+                endpoints = ["{}"]
+            "#,
             backend.address
         ));
         ask(
@@ -110,8 +122,15 @@ fn a_client_behind_a_trusted_proxy_cannot_choose_its_address_by_writing_many() {
     let dir = tempfile::tempdir().expect("a directory");
     let log = dir.path().join("access.log");
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\ntrusted_hops = 1\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         [access_log]\nto = \"file:{}\"\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            trusted_hops = 1
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [access_log]
+            to = "file:{}"
+        "#,
         backend.address,
         log.display()
     ));

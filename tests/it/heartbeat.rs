@@ -15,8 +15,16 @@ fn a_heartbeat_comes_while_people_can_be_told_and_ceases_when_nobody_can() {
     std::fs::write(&key, KEY).expect("writes");
     std::fs::write(&url, format!("http://{}/ping/the-secret", waits.address)).expect("writes");
     let common = format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         [notify.hook]\nkind = \"webhook\"\nurl = \"http://{}/\"\nsecret_file = {key:?}\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [notify.hook]
+            kind = "webhook"
+            url = "http://{}/"
+            secret_file = {key:?}
+        "#,
         backend.address, hook.address
     );
     let proxy = proxy(&common);
@@ -51,8 +59,15 @@ fn a_heartbeat_comes_while_people_can_be_told_and_ceases_when_nobody_can() {
 fn a_heartbeat_that_nobody_hears_is_told_and_costs_nothing_else() {
     let (waits, backend) = (Upstream::start(status(404)), Upstream::start(status(200)));
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         [heartbeat]\nurl = \"http://{}/gone\"\nevery = \"1s\"\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [heartbeat]
+            url = "http://{}/gone"
+            every = "1s"
+        "#,
         backend.address, waits.address
     ));
     eventually("it is refused", || proxy.metric("strop_heartbeats_total", "outcome=\"refused\"") >= 2.0);

@@ -9,8 +9,13 @@ use crate::support::upstream::{Upstream, bytes, status};
 fn a_slow_head_costs_only_its_own_connection() {
     let backend = Upstream::start(status(200));
     let config = format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\nlimits = {{ header_read = \"300ms\" }}\n\
-         [upstreams.backend]\nendpoints = [\"{}\"]\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            limits = {{ header_read = "300ms" }}
+            [upstreams.backend]
+            endpoints = ["{}"]
+        "#,
         backend.address
     );
     let proxy = proxy(&config);
@@ -49,7 +54,12 @@ fn a_flood_of_connections_is_capped_and_told() {
 #[test]
 fn a_body_over_the_limit_is_refused_however_it_is_framed() {
     let backend = Upstream::start(status(200));
-    let more = "[[routes]]\nname = \"small\"\nprefix = \"/small\"\nbody_limit = \"1KiB\"\n";
+    let more = r#"
+        [[routes]]
+        name = "small"
+        prefix = "/small"
+        body_limit = "1KiB"
+    "#;
     let proxy = ingress_to(backend.address, more);
     let big = "x".repeat(4_096);
     let mut client = Client::to(proxy.ingress());

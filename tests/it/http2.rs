@@ -9,8 +9,14 @@ use crate::support::upstream::{Answer, Upstream, status};
 
 fn limited(backend: &Upstream, limits: &str, more: &str) -> Proxy {
     proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\nlimits = {{ {limits} }}\n\
-         [upstreams.backend]\nendpoints = [\"{}\"]\n{more}",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            limits = {{ {limits} }}
+            [upstreams.backend]
+            endpoints = ["{}"]
+            {more}
+        "#,
         backend.address
     ))
 }
@@ -110,7 +116,16 @@ fn a_refusal_that_nobody_reads_to_its_end_is_still_told_as_one() {
     let backend = Upstream::start(status(200));
     let dir = tempfile::tempdir().expect("a directory");
     let log = dir.path().join("access.log");
-    let proxy = ingress_to(backend.address, &format!("[access_log]\nto = \"file:{}\"\n", log.display()));
+    let proxy = ingress_to(
+        backend.address,
+        &format!(
+            r#"
+                [access_log]
+                to = "file:{}"
+            "#,
+            log.display()
+        ),
+    );
     assert_eq!(proxy.post("circuit-breakers/backend/open", "{\"reason\": \"a test\"}").status, 200);
     let mut client = H2Client::with_window(proxy.ingress(), 0);
     let asked = client.ask(http::Request::get("http://a/").body(()).expect("a request"), None);

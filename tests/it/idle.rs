@@ -113,7 +113,13 @@ fn what_is_safe_is_sent_once_more_when_a_reused_connection_breaks_and_a_write_is
     let once = |fields: &str, second: u16| {
         let server = serves_once();
         // One worker: the second request finds the connection of the first.
-        let proxy = ingress_to(server.address, "[process]\nworkers = 1\n");
+        let proxy = ingress_to(
+            server.address,
+            r#"
+                [process]
+                workers = 1
+            "#,
+        );
         let request = format!("{fields}\r\nHost: a\r\nConnection: close\r\n\r\n");
         let all = [200, second, 200].map(|wanted| (ask(proxy.ingress(), &request).status, wanted));
         assert!(all.iter().all(|(status, wanted)| status == wanted), "{request}{all:?}");

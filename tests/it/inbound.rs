@@ -58,10 +58,22 @@ fn what_is_taken_in_a_pager_or_a_chat_is_taken_here_and_nobody_else_is_called() 
     let key = dir.path().join("key");
     std::fs::write(&key, KEY).expect("writes");
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         [notify.pager]\nkind = \"pagerduty\"\nurl = \"http://{}/v2/enqueue\"\nrouting_key_file = {key:?}\n\
-         [escalation.critical]\nagain_every = \"1s\"\n\
-         [inbound]\nlisten = \"127.0.0.1:0\"\npagerduty_secret_file = {key:?}\nslack_secret_file = {key:?}\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [notify.pager]
+            kind = "pagerduty"
+            url = "http://{}/v2/enqueue"
+            routing_key_file = {key:?}
+            [escalation.critical]
+            again_every = "1s"
+            [inbound]
+            listen = "127.0.0.1:0"
+            pagerduty_secret_file = {key:?}
+            slack_secret_file = {key:?}
+        "#,
         backend.address, pager.address
     ));
     let at = proxy.at("inbound");
@@ -151,8 +163,15 @@ fn that_listener_answers_nothing_else() {
     let key = dir.path().join("key");
     std::fs::write(&key, KEY).expect("writes");
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         [inbound]\nlisten = \"127.0.0.1:0\"\npagerduty_secret_file = {key:?}\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [inbound]
+            listen = "127.0.0.1:0"
+            pagerduty_secret_file = {key:?}
+        "#,
         backend.address
     ));
     let at = proxy.at("inbound");

@@ -38,7 +38,12 @@ impl People {
         let (pager, team) = (Upstream::start(status(200)), Upstream::start(status(200)));
         let table = |name: &str, to: &Upstream| {
             format!(
-                "[notify.{name}]\nkind = \"webhook\"\nurl = \"http://{}/\"\nsecret_file = \"{}\"\n",
+                r#"
+                    [notify.{name}]
+                    kind = "webhook"
+                    url = "http://{}/"
+                    secret_file = "{}"
+                "#,
                 to.address,
                 secret.display()
             )
@@ -84,7 +89,15 @@ fn a_threshold_is_in_force_at_once_and_a_live_incident_stays() {
             &backend,
             "breaker = { enabled = false }\n",
             &format!(
-                "[incidents]\noff = [\"error_rate\"]\ngrace = \"0s\"\nclear_after = \"1s\"\n[incidents.down]\nfailures = {failures}\nconfirm = \"1s\"\n"
+                r#"
+                    [incidents]
+                    off = ["error_rate"]
+                    grace = "0s"
+                    clear_after = "1s"
+                    [incidents.down]
+                    failures = {failures}
+                    confirm = "1s"
+                "#
             ),
         )
     };
@@ -119,8 +132,16 @@ fn a_routes_own_budget_is_held_against_the_minutes_before_it_too() {
     }));
     let toml = |search: &str| {
         let routes = format!(
-            "[[routes]]\nname = \"search\"\nprefix = \"/search\"\nlatency = {{ {search} }}\n\
-             [[routes]]\nname = \"events\"\nprefix = \"/events\"\nlatency = {{ until = \"off\" }}\n"
+            r#"
+                [[routes]]
+                name = "search"
+                prefix = "/search"
+                latency = {{ {search} }}
+                [[routes]]
+                name = "events"
+                prefix = "/events"
+                latency = {{ until = "off" }}
+            "#
         );
         config(&backend, "", &routes)
     };
@@ -162,10 +183,21 @@ fn a_ladder_calls_its_contacts_through_their_channels() {
     let people = People::new();
     let toml = |lead: &str| {
         let ladders = format!(
-            "[escalation]\nfallback = []\nstakeholders = []\n\
-             [escalation.contacts.ann]\nchannels = [\"pager\"]\n[escalation.contacts.lead]\nchannels = [\"{lead}\"]\n\
-             [escalation.critical]\nsteps = [{{ contacts = [\"ann\"] }}]\n\
-             [escalation.low]\nsteps = [{{ contacts = [\"lead\"] }}]\n[process]\nname = \"shop-1\"\n"
+            r#"
+                [escalation]
+                fallback = []
+                stakeholders = []
+                [escalation.contacts.ann]
+                channels = ["pager"]
+                [escalation.contacts.lead]
+                channels = ["{lead}"]
+                [escalation.critical]
+                steps = [{{ contacts = ["ann"] }}]
+                [escalation.low]
+                steps = [{{ contacts = ["lead"] }}]
+                [process]
+                name = "shop-1"
+            "#
         );
         config(&backend, "", &(people.tables.clone() + &ladders))
     };
@@ -194,7 +226,12 @@ fn a_ladder_that_cannot_work_is_refused_and_the_last_good_one_calls() {
     let people = People::new();
     let toml = |step: &str| {
         let ladder = format!(
-            "[escalation.contacts.ann]\nchannels = [\"pager\"]\n[escalation.low]\nsteps = [{step}]\n"
+            r#"
+                [escalation.contacts.ann]
+                channels = ["pager"]
+                [escalation.low]
+                steps = [{step}]
+            "#
         );
         config(&backend, "", &(people.tables.clone() + &ladder))
     };
@@ -228,8 +265,15 @@ fn calls_wait_for_working_hours_and_a_reload_opens_them() {
     let people = People::new();
     let toml = |open: &str| {
         let ladder = format!(
-            "[escalation]\nstakeholders = []\n[escalation.hours]\nopen = [\"{open}\"]\n\
-             [escalation.low]\nsteps = [{{ contacts = [\"team_lead\"] }}]\nhours = \"working\"\n"
+            r#"
+                [escalation]
+                stakeholders = []
+                [escalation.hours]
+                open = ["{open}"]
+                [escalation.low]
+                steps = [{{ contacts = ["team_lead"] }}]
+                hours = "working"
+            "#
         );
         config(&backend, "", &(people.tables.clone() + &ladder))
     };
@@ -248,7 +292,15 @@ fn calls_wait_for_working_hours_and_a_reload_opens_them() {
 fn a_rule_that_is_off_says_nothing_and_promises_are_shown() {
     let backend = Upstream::start(bytes("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", true));
     let toml = |off: &str| {
-        let tables = format!("[slo]\nuptime = \"99.5%\"\nsuccess = \"99.95%\"\n[incidents]\noff = [{off}]\n");
+        let tables = format!(
+            r#"
+                [slo]
+                uptime = "99.5%"
+                success = "99.95%"
+                [incidents]
+                off = [{off}]
+            "#
+        );
         config(&backend, "breaker = { enabled = false }\n", &tables)
     };
     let proxy = proxy(&toml("\"service_down\", \"error_rate\""));

@@ -99,7 +99,12 @@ fn people_are_called_and_told_when_it_is_over() {
     let proxy = ingress_to(
         backend.address,
         &format!(
-            "[notify.default]\nkind = \"webhook\"\nurl = \"http://{}/page\"\nsecret_file = \"{}\"\n",
+            r#"
+                [notify.default]
+                kind = "webhook"
+                url = "http://{}/page"
+                secret_file = "{}"
+            "#,
             pager.address,
             secret.display()
         ),

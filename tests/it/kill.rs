@@ -115,8 +115,16 @@ fn what_was_acknowledged_is_there_after_kill_9_at_random_moments() {
     let secret = dir.path().join("secret");
     std::fs::write(&secret, "0123456789abcdef0123456789abcdef").expect("writes");
     let toml = format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         [notify.default]\nkind = \"webhook\"\nurl = \"http://{}/page\"\nsecret_file = {secret:?}\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [notify.default]
+            kind = "webhook"
+            url = "http://{}/page"
+            secret_file = {secret:?}
+        "#,
         backend.address, pager.address
     );
     let (start, mut all, mut last) = (Instant::now(), Vec::new(), Vec::new());
@@ -176,7 +184,13 @@ fn observed(proxy: &Proxy) -> Option<(u64, u64)> {
 fn the_time_it_was_not_running_is_unknown_and_neither_up_nor_down() {
     let backend = Upstream::start(status(200));
     let toml = format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\nhealth = {{ interval = \"200ms\" }}\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            health = {{ interval = "200ms" }}
+        "#,
         backend.address
     );
     let first = Instant::now();

@@ -1,4 +1,4 @@
-//! The product from outside: a real binary, real sockets, real clients.
+//! The product from outside: a real binary, real sockets, real clients. Nothing here links the library.
 
 #![expect(unreachable_pub, reason = "one binary: nothing here is reached from outside")]
 #![allow(clippy::disallowed_methods, reason = "a test is its own clock")]
@@ -43,8 +43,6 @@ mod descriptors;
 mod egress;
 /// What was measured stands on an incident's timeline.
 mod evidence;
-/// The files that are shipped.
-mod examples;
 /// Several sidecars on one PostgreSQL: one incident, one sender, whoever dies.
 mod fairness;
 mod fleet;
@@ -81,21 +79,16 @@ mod measuring;
 mod memory;
 /// Names lead where the C library would go: families, search domains, changes, `localhost`.
 mod names;
-/// People are told, whatever is down.
-mod notify;
-/// Parts of an upstream's work open alone.
 /// The contract is valid, and holds for whoever is made of it.
 mod openapi;
+/// Parts of an upstream's work open alone.
 mod operations;
-mod orders;
 /// A backend that dies under load is told soon, once, and for as long as it was dead.
 mod outage;
 /// What somebody should know of the process itself.
 mod own;
 mod passing;
-/// What is sent to PagerDuty and Slack is what they document.
 mod pauses;
-mod payloads;
 /// A saved file is in force at once and loses nothing.
 mod reload;
 /// What is written down of a month and of an incident.
@@ -108,13 +101,10 @@ mod review;
 mod routes;
 /// Nobody is called about what is known.
 mod silences;
-/// A store whose disk is full, whose server is gone, or that somebody holds, costs no request.
-#[allow(clippy::print_stdout, reason = "figures are told")]
-mod store_away;
 /// Incidents as they change: no gap, no double, no end but the process's.
 mod stream;
 /// Bytes pass unchanged, both ways, as they come.
 mod streaming;
-/// TLS in both roles, HTTP/2 on both sides.
 mod telling;
+/// TLS in both roles, HTTP/2 on both sides.
 mod tls;

@@ -242,7 +242,13 @@ fn what_could_not_be_read_leaves_a_line_with_its_reason_and_a_flood_of_it_does_n
     let backend = Upstream::start(status(200));
     let dir = tempfile::tempdir().expect("a directory");
     let log = dir.path().join("access.log");
-    let to = format!("[access_log]\nto = \"file:{}\"\n", log.display());
+    let to = format!(
+        r#"
+            [access_log]
+            to = "file:{}"
+        "#,
+        log.display()
+    );
     let proxy = ingress_to(backend.address, &to);
     let bad = "GET / HTTP/1.1\r\nHost: a b\r\n\r\n";
     assert_eq!(ask_http1(proxy.ingress(), bad).status, 400);

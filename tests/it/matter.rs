@@ -71,8 +71,16 @@ fn one_bad_route() -> Arc<Answer> {
 fn a_route_that_always_fails_is_its_own_incident_by_its_name_and_not_the_backends() {
     for health in ["health = { path = \"/up\", interval = \"200ms\" }\n", ""] {
         let backend = Upstream::start(one_bad_route());
-        let brief = "[[routes]]\npath = \"/bad\"\nname = \"bookings\"\nupstream = \"backend\"\n\
-                     [incidents.down]\nconfirm = \"1s\"\n[incidents.errors]\nconfirm = \"1s\"\n";
+        let brief = r#"
+            [[routes]]
+            path = "/bad"
+            name = "bookings"
+            upstream = "backend"
+            [incidents.down]
+            confirm = "1s"
+            [incidents.errors]
+            confirm = "1s"
+        "#;
         let proxy = ingress_to(backend.address, &format!("{health}{brief}"));
         assert_eq!(proxy.get("/").status, 200);
         let mut asked = 0;
@@ -96,8 +104,16 @@ fn a_route_that_always_fails_is_its_own_incident_by_its_name_and_not_the_backend
 /// Stripe by a local listener; tells its address.
 fn stripe(vendor: SocketAddr, more: &str) -> (Proxy, SocketAddr) {
     let proxy = proxy(&format!(
-        "[egress]\nlisten = \"127.0.0.1:0\"\n[upstreams.stripe]\nhosts = [\"api.stripe.com\"]\nendpoints = [\"{vendor}\"]\n\
-         local = \"127.0.0.1:0\"\nallow_addresses = [\"127.0.0.0/8\"]\n{more}"
+        r#"
+            [egress]
+            listen = "127.0.0.1:0"
+            [upstreams.stripe]
+            hosts = ["api.stripe.com"]
+            endpoints = ["{vendor}"]
+            local = "127.0.0.1:0"
+            allow_addresses = ["127.0.0.0/8"]
+            {more}
+        "#
     ));
     let local = proxy.at("local:stripe");
     (proxy, local)
@@ -128,9 +144,21 @@ fn what_starts_beside_strop_has_its_grace_for_connections_and_not_for_answers() 
         let gone = Upstream::start(status(200));
         gone.address
     };
-    let starting = ingress_to(refuses, "[incidents]\ngrace = \"20s\"\n");
+    let starting = ingress_to(
+        refuses,
+        r#"
+            [incidents]
+            grace = "20s"
+        "#,
+    );
     let failing = Upstream::start(status(500));
-    let failing = ingress_to(failing.address, "[incidents]\ngrace = \"20s\"\n");
+    let failing = ingress_to(
+        failing.address,
+        r#"
+            [incidents]
+            grace = "20s"
+        "#,
+    );
     let ask = |proxy: &Proxy| proxy.get("/").status;
     eventually("what answers badly is known", || {
         ask(&starting);
@@ -179,14 +207,25 @@ fn many_checked_upstreams_gone_at_once_are_one_incident_without_any_traffic() {
     let all: Vec<Upstream> = (0..6).map(|_| Upstream::start(status(200))).collect();
     let one = |(n, upstream): (usize, &Upstream)| {
         format!(
-            "[upstreams.u{n}]\nhosts = [\"u{n}.example\"]\nendpoints = [\"{}\"]\nallow_addresses = [\"127.0.0.0/8\"]\n\
-             health = {{ interval = \"1s\", suspect_interval = \"500ms\" }}\n",
+            r#"
+                [upstreams.u{n}]
+                hosts = ["u{n}.example"]
+                endpoints = ["{}"]
+                allow_addresses = ["127.0.0.0/8"]
+                health = {{ interval = "1s", suspect_interval = "500ms" }}
+            "#,
             upstream.address
         )
     };
     let upstreams: String = all.iter().enumerate().map(one).collect();
     let proxy = proxy(&format!(
-        "[egress]\nlisten = \"127.0.0.1:0\"\n[incidents.down]\nconfirm = \"3s\"\n{upstreams}"
+        r#"
+            [egress]
+            listen = "127.0.0.1:0"
+            [incidents.down]
+            confirm = "3s"
+            {upstreams}
+        "#
     ));
     eventually("all are seen to be well", || {
         (0..6).all(|n| proxy.metric("sre_good_seconds_total", &format!("subject=\"u{n}\"")) > 0.0)
@@ -236,8 +275,15 @@ fn one_noisy_client_among_many_is_nobodys_incident() {
     };
     let backend = Upstream::start(answer);
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\ntrusted_hops = 1\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         [incidents.errors]\nconfirm = \"1s\"\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            trusted_hops = 1
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [incidents.errors]
+            confirm = "1s"
+        "#,
         backend.address
     ));
     let ask = |client: &str| {

@@ -14,7 +14,13 @@ fn a_window_shows_what_was_measured() {
         }
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_ok()
     }));
-    let proxy = ingress_to(backend.address, "[latency]\nslow = \"100ms\"\n");
+    let proxy = ingress_to(
+        backend.address,
+        r#"
+            [latency]
+            slow = "100ms"
+        "#,
+    );
     for n in 0..20 {
         proxy.get(if n % 4 == 0 { "/slow" } else { "/fast" });
     }
@@ -63,7 +69,14 @@ fn an_access_line_tells_the_story_and_no_secret() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("access.log");
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n[access_log]\nto = \"file:{}\"\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [access_log]
+            to = "file:{}"
+        "#,
         backend.address,
         path.display()
     ));
@@ -94,7 +107,14 @@ fn a_dump_equals_an_offline_histogram_of_the_same_requests() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("access.log");
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n[access_log]\nto = \"file:{}\"\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [access_log]
+            to = "file:{}"
+        "#,
         backend.address,
         path.display()
     ));

@@ -12,8 +12,17 @@ use crate::support::upstream::{Upstream, bytes, status};
 /// A share of the machine's memory that is small enough to be filled.
 fn shop(backend: SocketAddr, more: &str) -> Proxy {
     proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{backend}\"]\n\
-         [process]\nworkers = 2\nbuffers = \"0.05%\"\nsocket_buffer = \"64KiB\"\n{more}"
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{backend}"]
+            [process]
+            workers = 2
+            buffers = "0.05%"
+            socket_buffer = "64KiB"
+            {more}
+        "#
     ))
 }
 
@@ -29,7 +38,13 @@ fn held(proxy: &Proxy) -> f64 {
 #[test]
 fn unfinished_heads_of_one_client_stop_before_the_memory_does() {
     let backend = Upstream::start(status(200));
-    let proxy = shop(backend.address, "[ingress.limits]\nconnections = 10000\n");
+    let proxy = shop(
+        backend.address,
+        r#"
+            [ingress.limits]
+            connections = 10000
+        "#,
+    );
     let mut other = Client::from(2, proxy.ingress());
     assert_eq!(other.get(), 200);
     let head = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {}", "x".repeat(60_000));
@@ -65,7 +80,14 @@ fn unfinished_heads_of_one_client_stop_before_the_memory_does() {
 fn readers_that_do_not_read_are_ended_when_memory_is_short() {
     let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", 4 << 20, "x".repeat(4 << 20));
     let backend = Upstream::start(bytes(large, true));
-    let proxy = shop(backend.address, "[ingress.limits]\nconnections = 10000\nmin_rate = 0\n");
+    let proxy = shop(
+        backend.address,
+        r#"
+            [ingress.limits]
+            connections = 10000
+            min_rate = 0
+        "#,
+    );
     // A slow one that moves is not the matter, however long its answer is.
     let mut slow = Client::from(2, proxy.ingress());
     slow.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -106,7 +128,13 @@ fn readers_that_do_not_read_are_ended_when_memory_is_short() {
 #[test]
 fn silent_connections_of_one_client_leave_a_quarter_to_the_others() {
     let backend = Upstream::start(status(200));
-    let proxy = shop(backend.address, "[ingress.limits]\nconnections = 100\n");
+    let proxy = shop(
+        backend.address,
+        r#"
+            [ingress.limits]
+            connections = 100
+        "#,
+    );
     assert_eq!(Client::from(2, proxy.ingress()).get(), 200, "somebody else is there");
     let silent: Vec<Client> = (0..150).map(|_| Client::from(3, proxy.ingress())).collect();
     eventually("some are refused", || proxy.metric("listener_refused_total", "") >= 50.0);

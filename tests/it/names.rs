@@ -34,8 +34,13 @@ fn at(addresses: &[&str]) -> (Vec<Upstream>, u16) {
 
 fn ingress_to(name: &str, port: u16) -> String {
     format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{name}:{port}\"]\n\
-         dns = {{ min_ttl = \"1s\", max_ttl = \"2s\" }}\n"
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{name}:{port}"]
+            dns = {{ min_ttl = "1s", max_ttl = "2s" }}
+        "#
     )
 }
 
@@ -191,9 +196,18 @@ fn search_domains_lead_to_the_names_that_the_operator_wrote_and_to_no_vendors() 
     let conf = format!("{RESOLV_CONF}search other.cluster.local shop.svc.cluster.local\noptions ndots:5\n");
     let toml = ingress_to("db", port)
         + &format!(
-            "[upstreams.vendor]\nhosts = [\"api.vendor.example\"]\nendpoints = [\"api.vendor.example:{port}\"]\n"
+            r#"
+                [upstreams.vendor]
+                hosts = ["api.vendor.example"]
+                endpoints = ["api.vendor.example:{port}"]
+            "#
         )
-        + &format!("[upstreams.whole]\nendpoints = [\"db.shop.:{port}\"]\n");
+        + &format!(
+            r#"
+                [upstreams.whole]
+                endpoints = ["db.shop.:{port}"]
+            "#
+        );
     let proxy = namespace.proxy(&toml, &conf, "");
     resolved(&proxy);
     all_are_served(&proxy, 20);

@@ -29,7 +29,13 @@ fn the_contract_is_a_valid_openapi_document() {
 #[test]
 fn whatever_is_asked_by_the_contract_is_answered_by_it() {
     let backend = Upstream::start(status(200));
-    let proxy = ingress_to(backend.address, "[upstreams.stripe]\nendpoints = [\"127.0.0.1:1\"]\n");
+    let proxy = ingress_to(
+        backend.address,
+        r#"
+            [upstreams.stripe]
+            endpoints = ["127.0.0.1:1"]
+        "#,
+    );
     let dir = tempfile::tempdir().expect("a directory");
     let mut command = venv("schemathesis");
     command.current_dir(dir.path()).arg("--config-file").arg(clients("schemathesis.toml"));

@@ -89,7 +89,12 @@ fn outage(times: &str) -> Outage {
     let secret = secrets.path().join("secret");
     std::fs::write(&secret, "0123456789abcdef0123456789abcdef").expect("writes");
     let hook = format!(
-        "[notify.default]\nkind = \"webhook\"\nurl = \"http://{}/page\"\nsecret_file = {secret:?}\n",
+        r#"
+            [notify.default]
+            kind = "webhook"
+            url = "http://{}/page"
+            secret_file = {secret:?}
+        "#,
         pager.address
     );
     let proxy = ingress_to(address, &format!("{times}{hook}"));

@@ -18,7 +18,13 @@ fn says_what_to_do(proxy: &Proxy, incident: &serde_json::Value) -> bool {
 #[test]
 fn a_config_that_was_refused_is_an_incident_until_it_is_mended() {
     let backend = Upstream::start(status(200));
-    let proxy = ingress_to(backend.address, "[incidents]\nclear_after = \"1s\"\n");
+    let proxy = ingress_to(
+        backend.address,
+        r#"
+            [incidents]
+            clear_after = "1s"
+        "#,
+    );
     let good = std::fs::read_to_string(proxy.path()).expect("reads");
     std::fs::write(proxy.path(), format!("{good}\nbogus = 1\n")).expect("writes");
     let mut found = None;
@@ -51,8 +57,13 @@ fn a_certificate_near_its_end_is_an_incident_and_a_fresh_one_is_none() {
         let proxy = proxy_in(
             dir,
             &format!(
-                "[ingress]\nlisten = \"127.0.0.1:0\"\ntls = {{ cert_file = {cert_file:?}, key_file = {key_file:?} }}\n\
-                 [upstreams.backend]\nendpoints = [\"{}\"]\n",
+                r#"
+                    [ingress]
+                    listen = "127.0.0.1:0"
+                    tls = {{ cert_file = {cert_file:?}, key_file = {key_file:?} }}
+                    [upstreams.backend]
+                    endpoints = ["{}"]
+                "#,
                 backend.address
             ),
         );
@@ -81,7 +92,14 @@ fn two_sidecars_on_one_file_are_an_incident() {
     let dir = Arc::new(tempfile::tempdir().expect("a directory"));
     let shared = dir.path().join("shared.db");
     let toml = format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n[store]\nurl = \"sqlite:{}\"\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [store]
+            url = "sqlite:{}"
+        "#,
         backend.address,
         shared.display()
     );

@@ -11,7 +11,14 @@ use crate::support::within;
 
 fn ingress_with(backend: &Upstream, ingress: &str, upstream: &str) -> Proxy {
     proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n{ingress}\n[upstreams.backend]\nendpoints = [\"{}\"]\n{upstream}\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            {ingress}
+            [upstreams.backend]
+            endpoints = ["{}"]
+            {upstream}
+        "#,
         backend.address
     ))
 }
@@ -53,8 +60,13 @@ fn an_invalid_trace_takes_its_state_with_it() {
 fn a_client_that_waits_to_be_asked_for_its_body_is_not_blamed_for_a_backend_that_hangs() {
     let backend = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
     let toml = format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         timeouts = {{ first_byte = \"300ms\", idle = \"20s\" }}\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            timeouts = {{ first_byte = "300ms", idle = "20s" }}
+        "#,
         backend.local_addr().expect("bound")
     );
     let proxy = proxy(&toml);
@@ -168,8 +180,15 @@ fn vendors_are_not_told_of_the_proxy_and_the_backend_is() {
     let vendor = Upstream::start(status(200));
     let toml = |via: &str| {
         format!(
-            "[egress]\nlisten = \"127.0.0.1:0\"\n[upstreams.vendor]\nhosts = [\"v.example\"]\nendpoints = [\"{}\"]\n\
-             allow_addresses = [\"127.0.0.0/8\"]\n{via}",
+            r#"
+                [egress]
+                listen = "127.0.0.1:0"
+                [upstreams.vendor]
+                hosts = ["v.example"]
+                endpoints = ["{}"]
+                allow_addresses = ["127.0.0.0/8"]
+                {via}
+            "#,
             vendor.address
         )
     };
@@ -190,8 +209,13 @@ fn endpoints_are_checked_side_by_side() {
         hang.iter().map(|one| format!("\"{}\"", one.local_addr().expect("bound"))).collect();
     all.push(format!("\"{}\"", well.address));
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [{}]\n\
-         health = {{ path = \"/\", interval = \"500ms\", suspect_interval = \"100ms\", timeout = \"5s\", fall = 2, rise = 1 }}\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = [{}]
+            health = {{ path = "/", interval = "500ms", suspect_interval = "100ms", timeout = "5s", fall = 2, rise = 1 }}
+        "#,
         all.join(", ")
     ));
     let _ = &proxy;
@@ -205,8 +229,16 @@ fn the_scheme_of_a_token_is_written_in_any_case() {
     let token = dir.path().join("token");
     std::fs::write(&token, "0123456789abcdef").expect("writes");
     let backend = Upstream::start(status(200));
-    let proxy =
-        ingress_to(backend.address, &format!("[admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = {token:?}\n"));
+    let proxy = ingress_to(
+        backend.address,
+        &format!(
+            r#"
+                [admin]
+                listen = "127.0.0.1:0"
+                token_file = {token:?}
+            "#
+        ),
+    );
     for (scheme, status) in [("bearer", 200), ("BEARER", 200), ("Bearer", 200), ("Basic", 401)] {
         let fields = format!("Authorization: {scheme} 0123456789abcdef\r\n");
         assert_eq!(proxy.ask("GET", "config", &fields, "").status, status, "{scheme}");
@@ -217,8 +249,17 @@ fn the_scheme_of_a_token_is_written_in_any_case() {
 #[test]
 fn no_spelling_of_a_path_passes_by_its_route() {
     let backend = Upstream::start(status(200));
-    let routes = "[[routes]]\nname = \"up\"\nhost = \"shop.example\"\npath = \"/up\"\nbody_limit = \"1B\"\n\
-                  [[routes]]\nname = \"below\"\nprefix = \"/admin\"\nbody_limit = \"1B\"\n";
+    let routes = r#"
+        [[routes]]
+        name = "up"
+        host = "shop.example"
+        path = "/up"
+        body_limit = "1B"
+        [[routes]]
+        name = "below"
+        prefix = "/admin"
+        body_limit = "1B"
+    "#;
     let toml = |more: &str| {
         format!(
             "[ingress]\nlisten = \"127.0.0.1:0\"\n{more}[upstreams.backend]\nendpoints = [\"{}\"]\n{routes}",
@@ -267,8 +308,16 @@ fn nobody_else_speaks_in_the_proxys_name_and_a_proxy_status_stays() {
 fn an_answer_that_comes_early_reaches_a_client_that_sends_all_of_its_body_first() {
     let backend = Upstream::start(status(200));
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n[[routes]]\nprefix = \"/\"\n\
-         name = \"all\"\nbody_limit = \"1KiB\"\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [[routes]]
+            prefix = "/"
+            name = "all"
+            body_limit = "1KiB"
+        "#,
         backend.address
     ));
     let mut stream = std::net::TcpStream::connect(proxy.ingress()).expect("connects");

@@ -87,10 +87,16 @@ fn stand_still(proxy: &Proxy, span: Duration) {
 fn a_process_that_stood_still_ends_no_exchange_blames_nobody_and_says_what_it_did_not_see() {
     let slow = Slow::start();
     let mut proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         timeouts = {{ first_byte = \"3s\", total = \"4s\" }}\n\
-         breaker = {{ mode = \"on\", failures = 1, open_for = \"1m\" }}\nretry = {{ attempts = 1 }}\n\
-         health = {{ path = \"/up\", interval = \"200ms\", suspect_interval = \"200ms\", timeout = \"500ms\", fall = 1 }}\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            timeouts = {{ first_byte = "3s", total = "4s" }}
+            breaker = {{ mode = "on", failures = 1, open_for = "1m" }}
+            retry = {{ attempts = 1 }}
+            health = {{ path = "/up", interval = "200ms", suspect_interval = "200ms", timeout = "500ms", fall = 1 }}
+        "#,
         slow.address
     ));
     // Some seconds that are seen.
@@ -143,8 +149,14 @@ fn an_answer_by_http2_is_not_given_up_for_a_pause() {
     }));
     for limit in ["idle", "total"] {
         let proxy = proxy(&format!(
-            "[ingress]\nlisten = \"127.0.0.1:0\"\nlimits = {{ keep_alive = \"4s\" }}\n[upstreams.backend]\n\
-             endpoints = [\"{}\"]\ntimeouts = {{ {limit} = \"5s\" }}\n",
+            r#"
+                [ingress]
+                listen = "127.0.0.1:0"
+                limits = {{ keep_alive = "4s" }}
+                [upstreams.backend]
+                endpoints = ["{}"]
+                timeouts = {{ {limit} = "5s" }}
+            "#,
             backend.address
         ));
         let mut client = H2Client::to(proxy.ingress());
@@ -162,8 +174,13 @@ fn an_answer_by_http2_is_not_given_up_for_a_pause() {
 fn a_short_pause_is_unknown_too() {
     let slow = Slow::start();
     let mut proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         health = {{ path = \"/up\", interval = \"200ms\", suspect_interval = \"200ms\" }}\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            health = {{ path = "/up", interval = "200ms", suspect_interval = "200ms" }}
+        "#,
         slow.address
     ));
     pace(Duration::from_secs(2));

@@ -8,8 +8,15 @@ use crate::support::{eventually, pace};
 
 fn config(backend: std::net::SocketAddr, failures: u32, slow: &str) -> String {
     format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{backend}\"]\n\
-         breaker = {{ mode = \"on\", failures = {failures}, open_for = \"1m\" }}\n[latency]\nslow = \"{slow}\"\n"
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{backend}"]
+            breaker = {{ mode = "on", failures = {failures}, open_for = "1m" }}
+            [latency]
+            slow = "{slow}"
+        "#
     )
 }
 
@@ -70,8 +77,14 @@ fn the_file_is_watched_and_a_hangup_is_heard() {
     let backend = Upstream::start(status(200));
     let proxy = proxy(&config(backend.address, 3, "1s"));
     let write = |failures| {
-        let text =
-            format!("{}\n[admin]\nlisten = \"127.0.0.1:0\"\n", config(backend.address, failures, "1s"));
+        let text = format!(
+            r#"
+                {}
+                [admin]
+                listen = "127.0.0.1:0"
+            "#,
+            config(backend.address, failures, "1s")
+        );
         std::fs::write(proxy.path(), text).expect("writes");
     };
     write(4);
@@ -119,8 +132,15 @@ fn reloads_under_load_fail_no_request() {
 fn limits_of_a_listener_hold_for_its_next_connection() {
     let backend = Upstream::start(status(200));
     let limited = |count: u32| {
-        config(backend.address, 3, "1s")
-            .replace("[ingress]\n", &format!("[ingress]\nlimits = {{ header_count = {count} }}\n"))
+        config(backend.address, 3, "1s").replace(
+            "[ingress]\n",
+            &format!(
+                r#"
+                    [ingress]
+                    limits = {{ header_count = {count} }}
+                "#
+            ),
+        )
     };
     let proxy = proxy(&limited(100));
     let many = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{}\r\n", "X: 1\r\n".repeat(20));
@@ -142,9 +162,22 @@ fn thirty_reloads_under_load_fail_nothing_and_forget_nothing() {
     let ill = Upstream::start(status(500));
     let text = |round: u32| {
         format!(
-            "[ingress]\nlisten = \"127.0.0.1:0\"\n[[routes]]\nprefix = \"/ill\"\nupstream = \"ill\"\n[latency]\nslow = \"{}ms\"\n\
-             [upstreams.backend]\nendpoints = [\"{}\"]\nbreaker = {{ failures = {}, window = \"{}s\" }}\ntimeouts = {{ idle = \"{}s\" }}\n\
-             [upstreams.ill]\nendpoints = [\"{}\"]\nbreaker = {{ mode = \"on\", failures = {}, open_for = \"{}s\", open_for_max = \"1h\" }}\n",
+            r#"
+                [ingress]
+                listen = "127.0.0.1:0"
+                [[routes]]
+                prefix = "/ill"
+                upstream = "ill"
+                [latency]
+                slow = "{}ms"
+                [upstreams.backend]
+                endpoints = ["{}"]
+                breaker = {{ failures = {}, window = "{}s" }}
+                timeouts = {{ idle = "{}s" }}
+                [upstreams.ill]
+                endpoints = ["{}"]
+                breaker = {{ mode = "on", failures = {}, open_for = "{}s", open_for_max = "1h" }}
+            "#,
             500 + round,
             backend.address,
             3 + round % 7,
@@ -187,7 +220,13 @@ fn thirty_reloads_under_load_fail_nothing_and_forget_nothing() {
 }
 
 fn with_admin(toml: &str) -> String {
-    format!("{toml}\n[admin]\nlisten = \"127.0.0.1:0\"\n")
+    format!(
+        r#"
+            {toml}
+            [admin]
+            listen = "127.0.0.1:0"
+        "#
+    )
 }
 
 /// How often a config was refused, as the audit trail tells it.

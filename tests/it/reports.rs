@@ -52,7 +52,13 @@ fn lived_through(proxy: &Proxy) -> (String, String) {
 #[test]
 fn a_resolved_incident_is_in_both_reports_over_the_api_and_on_the_command_line() {
     let backend = Upstream::start(status(200));
-    let proxy = ingress_to(backend.address, "[slo]\nuptime = \"99.5%\"\n");
+    let proxy = ingress_to(
+        backend.address,
+        r#"
+            [slo]
+            uptime = "99.5%"
+        "#,
+    );
     let (id, month) = lived_through(&proxy);
     let query = format!("reports/sla?month={month}");
     eventually("the ledger has the requests", || {
@@ -129,7 +135,13 @@ fn what_cannot_be_reported_is_refused_with_what_to_write() {
     refused(&proxy, &["sla", "--month", "2026-1"], 2, "2026-10");
     refused(&proxy, &["sla", "--month", "9998-12"], 2, "has not begun");
     refused(&proxy, &["review", "inc_00000000000000000000"], 1, "no incident");
-    let off = ingress_to(backend.address, "[store]\nurl = \"off\"\n");
+    let off = ingress_to(
+        backend.address,
+        r#"
+            [store]
+            url = "off"
+        "#,
+    );
     let answer = off.admin_get("/api/v2/sre/reports/sla?month=2020-01");
     assert_eq!((answer.status, answer.json()["code"].as_str()), (503, Some("no_store")));
     refused(&off, &["sla", "--month", "2020-01"], 2, "off");

@@ -5,8 +5,15 @@ use crate::support::upstream::{Upstream, status};
 /// Everything goes to one application; what `routes` name `other` to another.
 fn shop(app: &Upstream, other: &Upstream, routes: &str) -> Proxy {
     proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n{routes}\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         [upstreams.other]\nendpoints = [\"{}\"]\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            {routes}
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [upstreams.other]
+            endpoints = ["{}"]
+        "#,
         app.address, other.address
     ))
 }
@@ -26,8 +33,15 @@ fn one_bad_endpoint_is_a_route_of_its_own() {
     let proxy = shop(
         &app,
         &bad,
-        "[[routes]]\nprefix = \"/bookings\"\n[[routes]]\npath = \"/bookings/{id}\"\nupstream = \"other\"\n\
-         [[routes]]\npath = \"/bookings/new\"\n",
+        r#"
+            [[routes]]
+            prefix = "/bookings"
+            [[routes]]
+            path = "/bookings/{id}"
+            upstream = "other"
+            [[routes]]
+            path = "/bookings/new"
+        "#,
     );
     for (target, wanted) in [
         ("/bookings", 200),
@@ -67,10 +81,24 @@ fn a_route_with_the_host_of_the_request_comes_first() {
     let proxy = shop(
         &app,
         &other,
-        "[[routes]]\nname = \"all\"\npath = \"/files/{name}\"\n\
-         [[routes]]\nname = \"own\"\nhost = \"Shop.example\"\npath = \"/files/{*rest}\"\nupstream = \"other\"\n\
-         [[routes]]\nname = \"mine\"\nhost = \"shop.example\"\npath = \"/files/{file}\"\nupstream = \"other\"\n\
-         [[routes]]\nname = \"deep\"\nprefix = \"/files/a/b\"\n",
+        r#"
+            [[routes]]
+            name = "all"
+            path = "/files/{name}"
+            [[routes]]
+            name = "own"
+            host = "Shop.example"
+            path = "/files/{*rest}"
+            upstream = "other"
+            [[routes]]
+            name = "mine"
+            host = "shop.example"
+            path = "/files/{file}"
+            upstream = "other"
+            [[routes]]
+            name = "deep"
+            prefix = "/files/a/b"
+        "#,
     );
     for (host, target, wanted) in [
         ("other.example", "/files/x", 200),
@@ -94,7 +122,11 @@ fn a_route_with_the_host_of_the_request_comes_first() {
 #[test]
 fn a_path_is_compared_in_one_spelling_and_forwarded_as_it_was_sent() {
     let (app, other) = (Upstream::start(status(200)), Upstream::start(status(404)));
-    let routes = "[[routes]]\npath = \"/admin/{page}\"\nupstream = \"other\"\n";
+    let routes = r#"
+        [[routes]]
+        path = "/admin/{page}"
+        upstream = "other"
+    "#;
     let proxy = shop(&app, &other, routes);
     for (target, wanted) in [
         ("/admin/a", 404),
@@ -116,7 +148,15 @@ fn a_path_is_compared_in_one_spelling_and_forwarded_as_it_was_sent() {
 #[test]
 fn templates_change_with_a_reload_and_keep_their_numbers() {
     let (app, other) = (Upstream::start(status(200)), Upstream::start(status(404)));
-    let route = |path: &str, name: &str| format!("[[routes]]\nname = \"{name}\"\npath = \"{path}\"\n");
+    let route = |path: &str, name: &str| {
+        format!(
+            r#"
+                [[routes]]
+                name = "{name}"
+                path = "{path}"
+            "#
+        )
+    };
     let proxy = shop(&app, &other, &route("/a/{id}", "one"));
     get(&proxy, "a", "/a/1");
     let text = std::fs::read_to_string(proxy.path()).expect("reads");
@@ -144,7 +184,12 @@ fn templates_change_with_a_reload_and_keep_their_numbers() {
 #[test]
 fn a_route_for_an_ipv6_address_takes_it_in_any_spelling() {
     let (app, other) = (Upstream::start(status(200)), Upstream::start(status(404)));
-    let route = "[[routes]]\nname = \"v6\"\nhost = \"[2001:DB8::7]\"\nupstream = \"other\"\n";
+    let route = r#"
+        [[routes]]
+        name = "v6"
+        host = "[2001:DB8::7]"
+        upstream = "other"
+    "#;
     let proxy = shop(&app, &other, route);
     for host in ["[2001:db8::7]", "[2001:DB8:0:0::7]:8000"] {
         assert_eq!(get(&proxy, host, "/").status, 404, "{host}");

@@ -21,7 +21,12 @@ fn nobody_is_called_about_what_is_silenced_until_it_is_not() {
     let secret = secrets.path().join("secret");
     std::fs::write(&secret, "0123456789abcdef0123456789abcdef").expect("writes");
     let channel = format!(
-        "[notify.default]\nkind = \"webhook\"\nurl = \"http://{}/page\"\nsecret_file = \"{}\"\n",
+        r#"
+            [notify.default]
+            kind = "webhook"
+            url = "http://{}/page"
+            secret_file = "{}"
+        "#,
         pager.address,
         secret.display()
     );

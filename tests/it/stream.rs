@@ -157,7 +157,13 @@ fn whoever_comes_from_another_start_begins_anew() {
 #[test]
 fn streams_end_at_once_when_the_process_leaves() {
     let backend = Upstream::start(status(200));
-    let mut proxy = ingress_to(backend.address, "[process]\nlame_duck = \"0s\"\n");
+    let mut proxy = ingress_to(
+        backend.address,
+        r#"
+            [process]
+            lame_duck = "0s"
+        "#,
+    );
     let mut streams: Vec<_> = (0..3).map(|_| Stream::open(&proxy, "incidents/stream", "")).collect();
     streams.iter_mut().for_each(|stream| assert_eq!(stream.next().expect("an event").name, "reset"));
     let asked = std::time::Instant::now();
@@ -224,7 +230,13 @@ fn a_list_that_did_not_change_is_not_sent_again() {
 fn a_stream_passes_through_the_traffic_port_as_well() {
     let backend = Upstream::start(status(200));
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\nclaim_sre_api = true\n[upstreams.backend]\nendpoints = [\"{}\"]\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            claim_sre_api = true
+            [upstreams.backend]
+            endpoints = ["{}"]
+        "#,
         backend.address
     ));
     let (code, mut stream) = Stream::of(proxy.ingress(), "incidents/stream", "");

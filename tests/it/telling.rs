@@ -18,8 +18,16 @@ fn a_log_that_nobody_reads_stops_neither_requests_nor_leaving() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("strop.toml");
     let toml = format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[access_log]\nto = \"off\"\n\
-         [upstreams.backend]\nendpoints = [\"{}\"]\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [admin]
+            listen = "127.0.0.1:0"
+            [access_log]
+            to = "off"
+            [upstreams.backend]
+            endpoints = ["{}"]
+        "#,
         backend.address
     );
     std::fs::write(&file, toml).expect("writes");
@@ -70,7 +78,13 @@ fn a_log_that_nobody_reads_stops_neither_requests_nor_leaving() {
 
 #[test]
 fn a_warning_that_comes_two_hundred_times_is_written_twenty_times_and_counted() {
-    let proxy = proxy("[egress]\nlisten = \"127.0.0.1:0\"\nunlisted = \"report\"\n");
+    let proxy = proxy(
+        r#"
+            [egress]
+            listen = "127.0.0.1:0"
+            unlisted = "report"
+        "#,
+    );
     let mut client = Client::to(proxy.egress());
     for nth in 0..200 {
         // Nobody has such a name, and nobody is asked for it.
@@ -88,7 +102,14 @@ fn a_warning_that_comes_two_hundred_times_is_written_twenty_times_and_counted() 
 fn a_second_signal_ends_at_once_and_says_what_it_cut() {
     let backend = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
     let mut proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n[process]\ndrain_for = \"10m\"\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            [process]
+            drain_for = "10m"
+        "#,
         backend.local_addr().expect("bound")
     ));
     let mut client = Client::to(proxy.ingress());

@@ -36,8 +36,13 @@ fn tls_ends_at_the_ingress_in_both_versions_and_its_certificate_is_replaced_in_u
     let pair = write_pair(dir.path(), "one");
     let backend = Upstream::start(status(200));
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\ntls = {{ cert_file = \"{}\", key_file = \"{}\" }}\n\
-         [upstreams.backend]\nendpoints = [\"{}\"]\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            tls = {{ cert_file = "{}", key_file = "{}" }}
+            [upstreams.backend]
+            endpoints = ["{}"]
+        "#,
         pair.cert.display(),
         pair.key.display(),
         backend.address
@@ -78,8 +83,13 @@ fn the_local_listener_verifies_its_vendor() {
     let origin = Upstream::start(status(200));
     // A second proxy ends TLS for the vendor.
     let vendor = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\ntls = {{ cert_file = \"{}\", key_file = \"{}\" }}\n\
-         [upstreams.backend]\nendpoints = [\"{}\"]\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            tls = {{ cert_file = "{}", key_file = "{}" }}
+            [upstreams.backend]
+            endpoints = ["{}"]
+        "#,
         pair.cert.display(),
         pair.key.display(),
         origin.address
@@ -87,7 +97,13 @@ fn the_local_listener_verifies_its_vendor() {
     let port = vendor.ingress().port();
     let upstream = |name: &str, tls: &str| {
         format!(
-            "[upstreams.{name}]\nendpoints = [\"localhost:{port}\"]\nlocal = \"127.0.0.1:0\"\nallow_addresses = [\"127.0.0.1\"]\n{tls}\n"
+            r#"
+                [upstreams.{name}]
+                endpoints = ["localhost:{port}"]
+                local = "127.0.0.1:0"
+                allow_addresses = ["127.0.0.1"]
+                {tls}
+            "#
         )
     };
     let ca = pair.cert.display();
@@ -126,8 +142,14 @@ fn a_client_that_waits_for_100_is_told_to_go_on_where_the_upstream_speaks_http2(
 
 fn vendor(front: std::net::SocketAddr, tls: &str) -> String {
     format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"localhost:{}\"]\n\
-         protocol = \"http1\"\n{tls}\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["localhost:{}"]
+            protocol = "http1"
+            {tls}
+        "#,
         front.port()
     )
 }
@@ -179,11 +201,23 @@ fn what_cannot_be_used_for_tls_is_told_before_it_is_needed() {
     std::fs::write(&nonsense, "no certificate").expect("writes");
     let ingress = |cert: &std::path::Path, key: &std::path::Path| {
         format!(
-            "[ingress]\ntls = {{ cert_file = {cert:?}, key_file = {key:?} }}\n[upstreams.backend]\nendpoints = [\"127.0.0.1:1\"]\n"
+            r#"
+                [ingress]
+                tls = {{ cert_file = {cert:?}, key_file = {key:?} }}
+                [upstreams.backend]
+                endpoints = ["127.0.0.1:1"]
+            "#
         )
     };
     let upstream = |tls: &str| {
-        format!("[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:1\"]\ntls = {{ {tls} }}\n")
+        format!(
+            r#"
+                [ingress]
+                [upstreams.backend]
+                endpoints = ["127.0.0.1:1"]
+                tls = {{ {tls} }}
+            "#
+        )
     };
     let check = |text: &str, env: &[(&str, &str)]| {
         let file = dir.path().join("strop.toml");

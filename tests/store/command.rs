@@ -19,7 +19,12 @@ fn told(ran: &Output) -> String {
 fn an_operator_checks_the_chain_and_makes_copies_while_it_is_in_use() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("strop.db");
-    let text = "[egress]\n[store]\nurl = \"sqlite:strop.db\"\nbackup = { to = \"copies\", keep = 2 }\n";
+    let text = r#"
+        [egress]
+        [store]
+        url = "sqlite:strop.db"
+        backup = { to = "copies", keep = 2 }
+    "#;
     std::fs::write(dir.path().join("strop.toml"), text).expect("writes");
     let missing = strop(dir.path(), &["audit", "verify"]);
     assert_eq!(missing.status.code(), Some(1), "{}", told(&missing));
@@ -72,7 +77,15 @@ fn an_operator_checks_the_chain_and_makes_copies_while_it_is_in_use() {
 #[test]
 fn a_store_that_is_off_has_nothing_to_check() {
     let dir = tempfile::tempdir().expect("a directory");
-    std::fs::write(dir.path().join("strop.toml"), "[egress]\n[store]\nurl = \"off\"\n").expect("writes");
+    std::fs::write(
+        dir.path().join("strop.toml"),
+        r#"
+            [egress]
+            [store]
+            url = "off"
+        "#,
+    )
+    .expect("writes");
     for args in [&["audit", "verify"][..], &["backup", "--to", "copies"]] {
         let ran = strop(dir.path(), args);
         assert_eq!(ran.status.code(), Some(2), "{}", told(&ran));

@@ -34,9 +34,18 @@ struct Member {
 impl Member {
     async fn start(name: &str, url: &str) -> Self {
         let text = format!(
-            "[process]\nname = \"{name}\"\n[ingress]\nlisten = \"127.0.0.1:0\"\n\
-             [upstreams.backend]\nendpoints = [\"127.0.0.1:9\"]\n[store]\nurl = \"{url}\"\n\
-             [incidents.resources]\nsamples = 100\n"
+            r#"
+                [process]
+                name = "{name}"
+                [ingress]
+                listen = "127.0.0.1:0"
+                [upstreams.backend]
+                endpoints = ["127.0.0.1:9"]
+                [store]
+                url = "{url}"
+                [incidents.resources]
+                samples = 100
+            "#
         );
         let config = strop::config::load(&text, "a test", &[]).map_err(|told| told.to_string());
         let config = config.expect("runs");

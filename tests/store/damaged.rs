@@ -74,7 +74,14 @@ fn is_refused_and_left_alone(path: &Path) {
 fn a_config_that_is_named_as_the_store_is_left_alone() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("strop.toml");
-    std::fs::write(&path, "[ingress]\nlisten = \"127.0.0.1:8000\"\n").expect("writes");
+    std::fs::write(
+        &path,
+        r#"
+            [ingress]
+            listen = "127.0.0.1:8000"
+        "#,
+    )
+    .expect("writes");
     is_refused_and_left_alone(&path);
 }
 

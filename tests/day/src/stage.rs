@@ -51,8 +51,17 @@ fn dead() -> std::io::Result<(OwnedFd, SocketAddr)> {
 fn upstream(name: &str, address: SocketAddr, more: &str) -> String {
     let idle = IDLE.as_secs();
     format!(
-        "\n[upstreams.{name}]\nendpoints = [\"{address}\"]\npool = {{ idle_for = \"{idle}s\" }}\n{more}\n\
-         [[routes]]\nname = \"{name}\"\nprefix = \"/{name}\"\nupstream = \"{name}\"\n"
+        r#"
+
+            [upstreams.{name}]
+            endpoints = ["{address}"]
+            pool = {{ idle_for = "{idle}s" }}
+            {more}
+            [[routes]]
+            name = "{name}"
+            prefix = "/{name}"
+            upstream = "{name}"
+        "#
     )
 }
 
@@ -67,10 +76,22 @@ fn config(origin: &Origin, dead: SocketAddr) -> String {
         format!("hosts = [\"{}\"]\nallow_addresses = [\"127.0.0.0/8\"]", crate::request::host(route))
     };
     let mut text = format!(
-        "[process]\nworkers = 2\ndrain_for = \"{}s\"\n[access_log]\nto = \"stdout\"\n\
-         [admin]\nlisten = \"127.0.0.1:0\"\n\
-         [ingress]\nlisten = \"127.0.0.1:0\"\nupstream = \"plain\"\nlimits = {{ half_close = \"30s\" }}\n\
-         [egress]\nlisten = \"127.0.0.1:0\"\nlimits = {{ half_close = \"30s\" }}\n",
+        r#"
+            [process]
+            workers = 2
+            drain_for = "{}s"
+            [access_log]
+            to = "stdout"
+            [admin]
+            listen = "127.0.0.1:0"
+            [ingress]
+            listen = "127.0.0.1:0"
+            upstream = "plain"
+            limits = {{ half_close = "30s" }}
+            [egress]
+            listen = "127.0.0.1:0"
+            limits = {{ half_close = "30s" }}
+        "#,
         DRAIN.as_secs()
     );
     text += &upstream("plain", at(Route::Plain), NEVER);

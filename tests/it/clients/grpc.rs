@@ -39,8 +39,14 @@ fn a_grpc_client_is_served_over_tls() {
     let server = server();
     let issued = issue(&["localhost"]);
     let proxy = proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\ntls = {{ cert_file = \"{}\", key_file = \"{}\" }}\n\
-         [upstreams.backend]\nendpoints = [\"{}\"]\nprotocol = \"h2\"\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            tls = {{ cert_file = "{}", key_file = "{}" }}
+            [upstreams.backend]
+            endpoints = ["{}"]
+            protocol = "h2"
+        "#,
         issued.cert.display(),
         issued.key.display(),
         server.address,

@@ -28,16 +28,28 @@ use crate::support::upstream::{Seen, Upstream};
 /// A forward proxy that knows `origin` as localhost.
 fn forward_proxy_to(origin: SocketAddr) -> Proxy {
     proxy(&format!(
-        "[egress]\nlisten = \"127.0.0.1:0\"\n\n[upstreams.origin]\nhosts = [\"localhost\"]\n\
-         endpoints = [\"{origin}\"]\nallow_addresses = [\"127.0.0.0/8\"]\n"
+        r#"
+            [egress]
+            listen = "127.0.0.1:0"
+
+            [upstreams.origin]
+            hosts = ["localhost"]
+            endpoints = ["{origin}"]
+            allow_addresses = ["127.0.0.0/8"]
+        "#
     ))
 }
 
 /// An ingress with this certificate in front of `backend`.
 fn tls_ingress_to(backend: SocketAddr, issued: &Issued) -> Proxy {
     proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\ntls = {{ cert_file = \"{}\", key_file = \"{}\" }}\n\
-         [upstreams.backend]\nendpoints = [\"{backend}\"]\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            tls = {{ cert_file = "{}", key_file = "{}" }}
+            [upstreams.backend]
+            endpoints = ["{backend}"]
+        "#,
         issued.cert.display(),
         issued.key.display(),
     ))

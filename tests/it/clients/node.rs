@@ -45,7 +45,12 @@ fn fetch_is_served_at_the_ingress() {
 fn fetch_reaches_its_vendor_by_the_local_listener() {
     let origin = Origin::start();
     let proxy = proxy(&format!(
-        "[upstreams.vendor]\nendpoints = [\"{}\"]\nlocal = \"127.0.0.1:0\"\nallow_addresses = [\"127.0.0.1\"]\n",
+        r#"
+            [upstreams.vendor]
+            endpoints = ["{}"]
+            local = "127.0.0.1:0"
+            allow_addresses = ["127.0.0.1"]
+        "#,
         origin.upstream.address
     ));
     assert_same(&origin, &proxy, proxy.at("local:vendor"), Some(origin.upstream.address));

@@ -153,8 +153,15 @@ fn clients_that_ignore_the_variables_pass_by_and_are_seen() {
     let front = TlsFront::start(&issued, origin.upstream.address);
     let port = front.address.port();
     let proxy = proxy(&format!(
-        "[egress]\nlisten = \"127.0.0.1:0\"\nbypass_ports = [{port}]\n[upstreams.origin]\nhosts = [\"localhost\"]\n\
-         endpoints = [\"{}\"]\nallow_addresses = [\"127.0.0.0/8\"]\n",
+        r#"
+            [egress]
+            listen = "127.0.0.1:0"
+            bypass_ports = [{port}]
+            [upstreams.origin]
+            hosts = ["localhost"]
+            endpoints = ["{}"]
+            allow_addresses = ["127.0.0.0/8"]
+        "#,
         front.address
     ));
     let base = format!("https://localhost:{port}");

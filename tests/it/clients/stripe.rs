@@ -57,9 +57,17 @@ impl Shop {
 
 fn sidecar(issued: &Issued, port: u16) -> Proxy {
     proxy(&format!(
-        "[egress]\nlisten = \"127.0.0.1:0\"\n\n[upstreams.stripe]\nhosts = [\"api.stripe.com\"]\n\
-         endpoints = [\"127.0.0.1:{port}\"]\ntls = {{ server_name = \"api.stripe.com\", ca_file = \"{}\" }}\n\
-         local = \"127.0.0.1:0\"\nallow_addresses = [\"127.0.0.1\"]\n",
+        r#"
+            [egress]
+            listen = "127.0.0.1:0"
+
+            [upstreams.stripe]
+            hosts = ["api.stripe.com"]
+            endpoints = ["127.0.0.1:{port}"]
+            tls = {{ server_name = "api.stripe.com", ca_file = "{}" }}
+            local = "127.0.0.1:0"
+            allow_addresses = ["127.0.0.1"]
+        "#,
         issued.ca.display()
     ))
 }

@@ -14,13 +14,6 @@ use std::time::{Duration, Instant};
 /// Longest wait for anything that is to happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// For the database server that the tests of the store start.
-pub fn config(at: strop::config::StoreAt) -> strop::store::StoreConfig {
-    let year = Duration::from_secs(400 * 86_400);
-    let retention = strop::config::Retention { incidents: year, audit: year, ledger: year };
-    strop::store::StoreConfig { at, audit_key: None, backlog: 10_000, retention, backup: None }
-}
-
 /// Runs a command beside a proxy: whether it was content, and what it said.
 pub fn strop(args: &[&str], state: &std::path::Path) -> (bool, String) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_strop"));
@@ -29,12 +22,12 @@ pub fn strop(args: &[&str], state: &std::path::Path) -> (bool, String) {
     (ran.status.success(), said)
 }
 
-/// Waits until `holds`, or fails with `what`.
 /// A client that takes its time.
 pub fn pace(step: Duration) {
     std::thread::sleep(step);
 }
 
+/// Waits until `holds`, or fails with `what`.
 pub fn eventually(what: &str, holds: impl FnMut() -> bool) {
     within(PATIENCE, what, holds);
 }

@@ -81,7 +81,13 @@ fn with_admin(toml: &str) -> String {
     if toml.contains("[admin]") {
         toml.to_owned()
     } else {
-        format!("{toml}\n[admin]\nlisten = \"127.0.0.1:0\"\n")
+        format!(
+            r#"
+                {toml}
+                [admin]
+                listen = "127.0.0.1:0"
+            "#
+        )
     }
 }
 
@@ -220,6 +226,13 @@ impl Drop for Proxy {
 /// An ingress in front of one backend.
 pub fn ingress_to(backend: SocketAddr, more: &str) -> Proxy {
     proxy(&format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n\n[upstreams.backend]\nendpoints = [\"{backend}\"]\n{more}"
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+
+            [upstreams.backend]
+            endpoints = ["{backend}"]
+            {more}
+        "#
     ))
 }

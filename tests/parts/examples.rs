@@ -92,8 +92,17 @@ fn check_tells_all_problems_at_once_and_where() {
     let path = dir.path().join("bad.toml");
     std::fs::write(
         &path,
-        "[ingress]\nlisten = \"here\"\nupstream = \"bakend\"\n\n[upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\n\
-         breaker = { open_for = \"10m\", open_for_max = \"1m\", probes = 0 }\ntimeouts = { idle = 5 }\nendpoint = \"x\"\n",
+        r#"
+            [ingress]
+            listen = "here"
+            upstream = "bakend"
+
+            [upstreams.backend]
+            endpoints = ["127.0.0.1:8001"]
+            breaker = { open_for = "10m", open_for_max = "1m", probes = 0 }
+            timeouts = { idle = 5 }
+            endpoint = "x"
+        "#,
     )
     .expect("writes");
     let ran = std::process::Command::new(env!("CARGO_BIN_EXE_strop"))

@@ -11,10 +11,11 @@ use strop::config::StoreAt;
 use strop::store::Reader;
 
 use crate::postgres::Cluster;
+use crate::store_config as config;
+use crate::support::eventually;
 use crate::support::proxy::{Proxy, proxy, proxy_by};
 use crate::support::raw::Client;
 use crate::support::upstream::{Upstream, status};
-use crate::support::{config, eventually};
 
 /// A steady load: what was answered, and what was not as it should be.
 struct Load {
@@ -57,7 +58,14 @@ impl Load {
 
 fn toml(backend: &Upstream, more: &str) -> String {
     format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\nhealth = {{ interval = \"200ms\" }}\n{more}",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            health = {{ interval = "200ms" }}
+            {more}
+        "#,
         backend.address
     )
 }
@@ -145,7 +153,13 @@ fn cramped(disk: Disk, backend: &Upstream) -> Option<Cramped> {
         .arg(env!("CARGO_BIN_EXE_strop"))
         .arg(dir.path().join("strop.toml"))
         .env("STATE_DIRECTORY", &small);
-    let log = format!("[access_log]\nto = \"file:{}\"\n", small.join("access.log").display());
+    let log = format!(
+        r#"
+            [access_log]
+            to = "file:{}"
+        "#,
+        small.join("access.log").display()
+    );
     let proxy = proxy_by(&mut command, dir, &toml(backend, &log));
     let dir = match disk {
         Disk::Mounted => Path::new("/proc")
@@ -280,7 +294,16 @@ fn a_server_that_stops_costs_no_request_and_memory_is_bounded() {
     let server = Cluster::start();
     let backend = Upstream::start(status(200));
     let url = server.url("postgres");
-    let proxy = proxy(&toml(&backend, &format!("[store]\nurl = \"{url}\"\nbacklog = 100\n")));
+    let proxy = proxy(&toml(
+        &backend,
+        &format!(
+            r#"
+                [store]
+                url = "{url}"
+                backlog = 100
+            "#
+        ),
+    ));
     eventually("the store is there", || store(&proxy)["state"] == "ok");
     let load = Load::on(proxy.ingress());
     let (first, stored) = opened(&proxy);
@@ -320,7 +343,14 @@ fn a_server_that_never_answers_costs_no_request_and_blinds_nobody() {
     let url = format!("postgres://strop@{}/strop", hole.local_addr().expect("bound"));
     let (backend, other) = (Upstream::start(status(200)), Upstream::start(status(200)));
     let watched = format!(
-        "[upstreams.other]\nendpoints = [\"{}\"]\nallow_addresses = [\"127.0.0.1\"]\nhealth = {{ interval = \"200ms\", suspect_interval = \"200ms\" }}\n[store]\nurl = \"{url}\"\n",
+        r#"
+            [upstreams.other]
+            endpoints = ["{}"]
+            allow_addresses = ["127.0.0.1"]
+            health = {{ interval = "200ms", suspect_interval = "200ms" }}
+            [store]
+            url = "{url}"
+        "#,
         other.address
     );
     let proxy = proxy(&toml(&backend, &watched));

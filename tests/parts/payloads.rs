@@ -17,7 +17,7 @@ const SCHEMAS: [(&str, &str); 2] =
     [("pagerduty", "pagerduty-events-v2.json"), ("slack", "slack-message.json")];
 
 fn schema(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/schemas").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parts/schemas").join(name)
 }
 
 /// A channel of that kind, and the files with its secrets.
@@ -27,10 +27,21 @@ fn channel(kind: &str, to: &Upstream, secrets: &Path) -> String {
     std::fs::write(&url, format!("http://{}/services/T0/B0/secret", to.address)).expect("writes");
     match kind {
         "pagerduty" => format!(
-            "[notify.default]\nkind = \"pagerduty\"\nurl = \"http://{}/v2/enqueue\"\nrouting_key_file = {key:?}\n",
+            r#"
+                [notify.default]
+                kind = "pagerduty"
+                url = "http://{}/v2/enqueue"
+                routing_key_file = {key:?}
+            "#,
             to.address
         ),
-        _ => format!("[notify.default]\nkind = \"slack\"\nurl_file = {url:?}\n"),
+        _ => format!(
+            r#"
+                [notify.default]
+                kind = "slack"
+                url_file = {url:?}
+            "#
+        ),
     }
 }
 
@@ -128,7 +139,12 @@ fn whatever_is_told_is_what_the_vendors_document() {
     for (kind, against) in SCHEMAS {
         let (receiver, dir) = (receiver(kind), tempfile::tempdir().expect("a directory"));
         let config = format!(
-            "[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:1\"]\n{}",
+            r#"
+                [ingress]
+                [upstreams.backend]
+                endpoints = ["127.0.0.1:1"]
+                {}
+            "#,
             channel(kind, &receiver, dir.path())
         );
         let config = strop::config::load(&config, "a test", &[]).unwrap_or_else(|told| panic!("{told}"));

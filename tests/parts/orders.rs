@@ -112,7 +112,7 @@ fn leave_open(dir: &Path, many: u64) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let tasks = strop::runtime::tasks::Tasks::default();
-        let config = crate::support::config(strop::config::StoreAt::Sqlite(dir.join("strop.db")));
+        let config = crate::store_config(strop::config::StoreAt::Sqlite(dir.join("strop.db")));
         let store = strop::store::Store::open(&config, &tasks).await.expect("opens");
         for draw in 0..many {
             let began = At(1_790_000_000_000 + i64::try_from(draw).expect("fits"));
@@ -156,9 +156,15 @@ fn fifteen_hundred_open_incidents_come_back_and_nobody_opens_one_more_by_hand() 
     let dir = tempfile::tempdir().expect("a directory");
     leave_open(dir.path(), 1_500);
     let toml = format!(
-        "[ingress]\nlisten = \"127.0.0.1:0\"\n[upstreams.backend]\nendpoints = [\"{}\"]\n\
-         health = {{ path = \"/up\", interval = \"200ms\", suspect_interval = \"200ms\" }}\n\
-         [incidents.down]\nconfirm = \"1s\"\n",
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [upstreams.backend]
+            endpoints = ["{}"]
+            health = {{ path = "/up", interval = "200ms", suspect_interval = "200ms" }}
+            [incidents.down]
+            confirm = "1s"
+        "#,
         backend.address
     );
     let proxy = proxy_in(dir, &toml);
