@@ -76,7 +76,7 @@ fn now() -> SystemTime {
 
 fn moment(text: &serde_json::Value) -> SystemTime {
     let at: jiff::Timestamp = text.as_str().expect("text").parse().unwrap_or_else(|_| panic!("{text}"));
-    at.into()
+    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(at.as_millisecond()).expect("after 1970"))
 }
 
 fn secret(dir: &Path) -> String {
