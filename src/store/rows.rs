@@ -55,15 +55,6 @@ pub struct NewEntry {
     pub body: String,
 }
 
-/// A timeline entry with its number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EntryRow {
-    /// 1, 2, 3 … within the incident.
-    pub seq: i64,
-    /// What was added.
-    pub entry: NewEntry,
-}
-
 /// Who did what. Its number and its hashes are given by the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
@@ -338,8 +329,6 @@ pub enum Write {
     PutNotification(NotificationRow),
     /// New or changed.
     PutSilence(SilenceRow),
-    /// Gone.
-    DropSilence(String),
     /// New, or the same minute with more in it.
     LedgerMinute(LedgerMinute),
 }
