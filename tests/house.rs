@@ -6,8 +6,14 @@
 mod circles;
 #[path = "house/habits.rs"]
 mod habits;
+#[path = "house/source.rs"]
+mod source;
+#[path = "house/unused.rs"]
+mod unused;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use source::{Source, files, sources};
 
 /// Who may name whom, besides itself. Changing this table is an architecture decision; say why in the commit.
 const MAY_NAME: &[(&str, &[&str])] = &[
@@ -203,49 +209,6 @@ const LONG_FILES: &[(&str, &str)] = &[];
 
 /// Longer functions, each with its reason.
 const LONG_FUNCTIONS: &[(&str, &str)] = &[];
-
-struct Source {
-    path: String,
-    /// Without comments and without tests.
-    code: Vec<(usize, String)>,
-    lines: usize,
-}
-
-fn files(dir: &Path, out: &mut Vec<PathBuf>) {
-    let mut entries: Vec<_> =
-        std::fs::read_dir(dir).expect("reads").flatten().map(|entry| entry.path()).collect();
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            files(&path, out);
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
-            out.push(path);
-        }
-    }
-}
-
-fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut found = Vec::new();
-    files(&root.join("src"), &mut found);
-    assert!(found.len() > 50, "the source is somewhere else: {}", found.len());
-    found
-        .iter()
-        .filter(|path| !path.ends_with("tests.rs"))
-        .map(|path| {
-            let text = std::fs::read_to_string(path).expect("reads");
-            let lines: Vec<&str> = text.lines().take_while(|line| *line != "#[cfg(test)]").collect();
-            let code = lines
-                .iter()
-                .enumerate()
-                .filter(|(_, line)| !line.trim_start().starts_with("//"))
-                .map(|(at, line)| (at + 1, (*line).to_owned()))
-                .collect();
-            let path = path.strip_prefix(root).expect("below").display().to_string();
-            Source { path, code, lines: lines.len() }
-        })
-        .collect()
-}
 
 fn module_of(path: &str) -> &str {
     path.trim_start_matches("src/").split(['/', '.']).next().unwrap_or_default()

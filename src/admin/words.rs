@@ -66,9 +66,7 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         ("SilenceOrder", "rule") => Rule::ALL.map(Rule::label).into(),
         (_, "rule") => rules(),
         (_, "circuit_breaker" | "shadow_state") => breaker(),
-        ("Breaker" | "Observed_Breaker", "mode") => {
-            [Mode::On, Mode::Shadow, Mode::Off].map(Mode::label).into()
-        }
+        ("Breaker" | "Observed_Breaker", "mode") => Mode::ALL.map(Mode::label).into(),
         ("FailedAttempt", "why") => {
             BadReason::ALL.map(BadReason::label).into_iter().chain(["rate_limited"]).collect()
         }

@@ -79,13 +79,6 @@ pub enum Rank {
     TriedOut,
 }
 
-impl Rank {
-    /// Has this exchange not tried it?
-    pub fn is_untried(self) -> bool {
-        self < Self::Tried
-    }
-}
-
 /// Of `n` endpoints, the cheaper of two drawn ones among those of the best rank: an endpoint that the exchange has tried is
 /// never picked while another is left, and when all are out, health is not believed.
 pub fn pick(rank: impl Fn(usize) -> Rank, cost: impl Fn(usize) -> f64, n: usize, draw: u64) -> Option<usize> {

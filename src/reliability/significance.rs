@@ -7,22 +7,6 @@
 
 use std::f64::consts::TAU;
 
-/// P(X ≥ `least`) for a Poisson count with that `mean`.
-pub fn poisson_tail(least: u64, mean: f64) -> f64 {
-    if least == 0 {
-        return 1.0;
-    }
-    if mean <= 0.0 {
-        return 0.0;
-    }
-    if least as f64 > mean {
-        sum_of_ratios(poisson_point(least, mean), |step| mean / (least as f64 + step))
-    } else {
-        let below = least - 1;
-        1.0 - sum_of_ratios(poisson_point(below, mean), |step| (below as f64 + 1.0 - step) / mean)
-    }
-}
-
 /// P(X ≥ `least`) among `total` independent ones of which each is bad with probability `share` (0 to 1).
 pub fn binomial_tail(least: u64, total: u64, share: f64) -> f64 {
     if least == 0 {
@@ -58,19 +42,6 @@ pub fn above(bad: u64, total: u64, limit: f64, alpha: f64) -> bool {
     sure < alpha || binomial_tail(bad, total, limit) < alpha
 }
 
-/// The least number of bad ones among `total` that shows a true share above `limit`; `None`: not even all of them do.
-pub fn least_bad(total: u64, limit: f64, alpha: f64) -> Option<u64> {
-    if !above(total, total, limit, alpha) {
-        return None;
-    }
-    let (mut low, mut high) = (0, total);
-    while high - low > 1 {
-        let middle = low + (high - low) / 2;
-        if above(middle, total, limit, alpha) { high = middle } else { low = middle }
-    }
-    Some(high)
-}
-
 /// `first` · (1 + r₁ + r₁r₂ + …) with rₙ = `ratio(n)`, all below 1 and shrinking.
 fn sum_of_ratios(first: f64, ratio: impl Fn(f64) -> f64) -> f64 {
     let (mut term, mut sum, mut step) = (1.0, 1.0, 1.0);
@@ -82,14 +53,6 @@ fn sum_of_ratios(first: f64, ratio: impl Fn(f64) -> f64) -> f64 {
         sum += term;
         step += 1.0;
     }
-}
-
-fn poisson_point(count: u64, mean: f64) -> f64 {
-    if count == 0 {
-        return (-mean).exp();
-    }
-    let x = count as f64;
-    (-stirling_error(x) - deviance(x, mean)).exp() / (TAU * x).sqrt()
 }
 
 fn binomial_point(count: u64, total: u64, share: f64) -> f64 {
@@ -159,9 +122,17 @@ mod tests {
 
     use super::*;
 
-    /// The least count with a Poisson tail below `alpha`.
-    fn least_by_poisson(mean: f64, alpha: f64) -> u64 {
-        (0..).find(|count| poisson_tail(*count, mean) < alpha).expect("some")
+    /// The least number of bad ones among `total` that shows a true share above `limit`; `None`: not even all of them do.
+    fn least_bad(total: u64, limit: f64, alpha: f64) -> Option<u64> {
+        if !above(total, total, limit, alpha) {
+            return None;
+        }
+        let (mut low, mut high) = (0, total);
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if above(middle, total, limit, alpha) { high = middle } else { low = middle }
+        }
+        Some(high)
     }
 
     #[test]
@@ -169,8 +140,6 @@ mod tests {
         for (n, at_3, at_4) in
             [(100, 3, 4), (300, 4, 5), (1_000, 6, 7), (3_000, 11, 12), (10_000, 22, 25), (100_000, 133, 140)]
         {
-            let mean = n as f64 * 0.001;
-            assert_eq!((least_by_poisson(mean, 1e-3), least_by_poisson(mean, 1e-4)), (at_3, at_4), "{n}");
             let exact = (least_bad(n, 0.001, 1e-3), least_bad(n, 0.001, 1e-4));
             assert_eq!(exact, (Some(at_3), Some(at_4)), "{n}");
         }
@@ -195,7 +164,6 @@ mod tests {
         let about = 1e6 + 3.0902 * (1e6_f64 * 0.999).sqrt();
         assert!((least as f64 - about).abs() < 5.0, "{least} is not about {about}");
         assert!((binomial_tail(500_000_000, 1_000_000_000, 0.5) - 0.5).abs() < 1e-4);
-        assert!((poisson_tail(1_000_000_000, 1e9) - 0.5).abs() < 1e-4);
     }
 
     /// The other form: all terms in logarithms of plain factorials, largest first.
@@ -210,39 +178,12 @@ mod tests {
             .sum()
     }
 
-    /// Regularised incomplete gamma function by the continued fraction of DLMF 8.9.2 (modified Lentz): P(X < k).
-    fn by_continued_fraction(least: u64, mean: f64) -> f64 {
-        let a = least as f64;
-        let log_gamma: f64 = (1..least).map(|n| (n as f64).ln()).sum();
-        let (mut b, mut c) = (mean + 1.0 - a, 1e300);
-        let mut d = 1.0 / b;
-        let mut h = d;
-        for n in 1..100_000 {
-            let an = -f64::from(n) * (f64::from(n) - a);
-            b += 2.0;
-            d = 1.0 / (an * d + b);
-            c = b + an / c;
-            h *= d * c;
-            if (d * c - 1.0).abs() < 1e-15 {
-                break;
-            }
-        }
-        (a * mean.ln() - mean - log_gamma).exp() * h
-    }
-
     proptest! {
         #[test]
         fn the_tail_is_the_sum_of_its_terms(total in 1_u64..300, part in 0.0_f64..1.0, share in 0.0005_f64..0.9995) {
             let least = (part * total as f64) as u64;
             let (ours, theirs) = (binomial_tail(least, total, share), by_summing(least, total, share));
             prop_assert!((ours - theirs).abs() <= 1e-9 * theirs.max(1e-6), "{} {}", ours, theirs);
-        }
-
-        #[test]
-        fn a_poisson_tail_is_an_incomplete_gamma(least in 1_u64..60, over in 1.0_f64..80.0) {
-            let mean = least as f64 + over; // the fraction converges where mean > least
-            let (ours, theirs) = (poisson_tail(least, mean), 1.0 - by_continued_fraction(least, mean));
-            prop_assert!((ours - theirs).abs() < 1e-9, "{} {}", ours, theirs);
         }
 
         #[test]

@@ -17,13 +17,11 @@ const HOUR: Duration = Duration::from_secs(3_600);
 pub struct Objective {
     /// Share of good ones, above 0 and below 1: 0.999 by the guide ("error rate < 0.1 %").
     pub target: f64,
-    /// The period of the budget: 30 days.
-    pub period: Duration,
 }
 
 impl Default for Objective {
     fn default() -> Self {
-        Self { target: 0.999, period: 720 * HOUR }
+        Self { target: 0.999 }
     }
 }
 
@@ -38,22 +36,6 @@ impl Objective {
         counts.bad_ratio().map(|ratio| ratio / self.allowed())
     }
 
-    /// The budget, given the counts of the period so far and what was counted lately.
-    pub fn budget(self, so_far: Counts, lately: Counts) -> ErrorBudget {
-        let allowed = so_far.total() as f64 * self.allowed();
-        let spent = if allowed > 0.0 { so_far.bad as f64 / allowed } else { 0.0 };
-        let left = 1.0 - spent;
-        let burn = self.burn(lately).unwrap_or(0.0);
-        let empty_in = if left <= 0.0 {
-            Some(Duration::ZERO)
-        } else {
-            (burn > 0.0)
-                .then(|| Duration::try_from_secs_f64(self.period.as_secs_f64() * left / burn).ok())
-                .flatten()
-        };
-        ErrorBudget { allowed, spent: so_far.bad, left, burn, empty_in }
-    }
-
     /// Does this pair of windows burn, beyond chance (`alpha`)?
     pub fn burns(self, pair: WindowPair, windows: &Windows, alpha: f64) -> Option<BurningPair> {
         let (long, short) = pair.of(windows);
@@ -65,21 +47,6 @@ impl Objective {
             short_rate,
         })
     }
-}
-
-/// What is left of what may fail.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ErrorBudget {
-    /// Bad ones that the requests so far allow.
-    pub allowed: f64,
-    /// Bad ones that there were.
-    pub spent: u64,
-    /// Share that is left: 1 untouched, 0 used up, below 0 overdrawn.
-    pub left: f64,
-    /// The burn rate lately.
-    pub burn: f64,
-    /// When it will be used up at that rate; `None`: never.
-    pub empty_in: Option<Duration>,
 }
 
 /// How urgent a pair is.
@@ -166,8 +133,8 @@ mod tests {
 
     #[test]
     fn four_nines_allow_four_minutes_a_month_and_a_full_outage_burns_ten_thousandfold() {
-        let four = Objective { target: 0.9999, ..Objective::default() };
-        let minutes = four.allowed() * four.period.as_secs_f64() / 60.0;
+        let four = Objective { target: 0.9999 };
+        let minutes = four.allowed() * (720.0 * 60.0);
         assert!((minutes - 4.32).abs() < 0.001);
         assert!((four.burn(counts(100, 100)).expect("some") - 10_000.0).abs() < 0.01);
     }
@@ -182,7 +149,7 @@ mod tests {
             (0.999, 1.0, 51.8),
             (0.999, 0.1, 518.0),
         ] {
-            let objective = Objective { target, ..Objective::default() };
+            let objective = Objective { target };
             let per_second = 10_000.0;
             let fires = (1..3_600).find(|second| {
                 let bad = (f64::from(*second) * per_second * share) as u64;
@@ -202,16 +169,5 @@ mod tests {
         let windows = Windows { h1: counts(60, 1), m5: counts(5, 1), ..Windows::default() };
         assert!(Objective::default().burn(windows.h1).expect("some") > 14.4);
         assert_eq!(burning(Objective::default(), &windows, 1e-6), None);
-    }
-
-    #[test]
-    fn what_is_left_of_the_budget_lasts_as_long_as_the_rate_says() {
-        let objective = Objective::default();
-        let half = objective.budget(counts(1_000_000, 500), counts(1_000, 1));
-        assert!((half.left - 0.5).abs() < 1e-9);
-        let days = half.empty_in.expect("some").as_secs_f64() / 86_400.0;
-        assert!((days - 15.0).abs() < 0.01, "{days}");
-        assert_eq!(objective.budget(counts(10, 0), counts(0, 0)).empty_in, None);
-        assert_eq!(objective.budget(counts(10, 5), counts(0, 0)).empty_in, Some(Duration::ZERO));
     }
 }

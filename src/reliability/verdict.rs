@@ -162,18 +162,6 @@ impl Inconclusive {
         Self::Limit,
         Self::Stalled,
     ];
-
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::ClientGone => "abandoned",
-            Self::Stale => "stale",
-            Self::NotProcessed => "not_processed",
-            Self::Shortage => "shortage",
-            Self::NoRoute => "no_route",
-            Self::Limit => "limit",
-            Self::Stalled => "stalled",
-        }
-    }
 }
 
 /// What came of an attempt, as far as judging needs it.

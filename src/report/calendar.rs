@@ -140,12 +140,7 @@ impl ReportZone {
         self.local(at).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
     }
 
-    /// For people: as `2026-10-25 02:30:00 +02:00`.
-    pub fn told(&self, at: At) -> String {
-        self.local(at).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
-    }
-
-    /// Written as `2026-10-25`.
+    /// The date, written as `2026-10-25`.
     pub fn date(&self, at: At) -> String {
         self.local(at).date().to_string()
     }
@@ -214,9 +209,9 @@ mod tests {
         let office = ServiceHours::read("mon-fri 08:00-20:00").expect("hours");
         let open = berlin.open(&office, month("2026-10"));
         assert_eq!(open.iter().map(hours).sum::<i64>(), 22 * 12);
-        assert_eq!(berlin.told(open[0].start), "2026-10-01 08:00:00 +02:00");
+        assert_eq!(berlin.rfc3339(open[0].start), "2026-10-01T08:00:00+02:00");
         let last = open.last().expect("some");
-        assert_eq!(berlin.told(last.end), "2026-10-30 20:00:00 +01:00");
+        assert_eq!(berlin.rfc3339(last.end), "2026-10-30T20:00:00+01:00");
         let night = ServiceHours::read("sun 00:00-04:00").expect("hours");
         let open = berlin.open(&night, month("2026-10"));
         assert_eq!(
@@ -233,7 +228,7 @@ mod tests {
         let berlin = zone("Europe/Berlin");
         // The hour from 2 to 3 comes twice: 00:30Z and 01:30Z.
         let first = At(1_792_888_200_000);
-        assert_eq!(berlin.told(first), "2026-10-25 02:30:00 +02:00");
+        assert_eq!(berlin.rfc3339(first), "2026-10-25T02:30:00+02:00");
         assert_eq!(berlin.rfc3339(At(first.0 + 3_600_000)), "2026-10-25T02:30:00+01:00");
         assert_eq!((berlin.hour(first), berlin.date(first)), (2, "2026-10-25".to_owned()));
     }

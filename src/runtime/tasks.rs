@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::sync::{mpsc, oneshot};
@@ -12,7 +12,6 @@ use tokio::sync::{mpsc, oneshot};
 /// Named tasks of the control runtime.
 #[derive(Debug)]
 pub struct Tasks {
-    running: Arc<Mutex<Vec<&'static str>>>,
     ended: mpsc::UnboundedSender<&'static str>,
     ends: mpsc::UnboundedReceiver<&'static str>,
 }
@@ -20,7 +19,7 @@ pub struct Tasks {
 impl Default for Tasks {
     fn default() -> Self {
         let (ended, ends) = mpsc::unbounded_channel();
-        Self { running: Arc::default(), ended, ends }
+        Self { ended, ends }
     }
 }
 
@@ -28,12 +27,9 @@ impl Tasks {
     /// Starts `task`; that it ended (or panicked) is told by [`Self::first_to_end`].
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let running = Arc::clone(&self.running);
         let ended = self.ended.clone();
-        running.lock().unwrap_or_else(PoisonError::into_inner).push(name);
         tokio::spawn(async move {
             PanicGuard(Box::pin(task)).await;
-            running.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| *other != name);
             // The owner may have left already.
             let _ = ended.send(name);
         });
@@ -43,11 +39,6 @@ impl Tasks {
     pub async fn first_to_end(&mut self) -> &'static str {
         // `self.ended` lives as long as `self`, so the channel cannot be closed.
         self.ends.recv().await.unwrap_or("tasks")
-    }
-
-    /// Who is still running.
-    pub fn names(&self) -> Vec<&'static str> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -190,6 +181,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     #[tokio::test]
@@ -197,7 +190,6 @@ mod tests {
         let mut tasks = Tasks::default();
         tasks.spawn("dies", async { panic!("on purpose") });
         assert_eq!(tasks.first_to_end().await, "dies");
-        assert!(tasks.names().is_empty());
     }
 
     static TOLD: Mutex<Vec<TaskName>> = Mutex::new(Vec::new());

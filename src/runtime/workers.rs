@@ -30,11 +30,6 @@ impl Workers {
         Ok(Self { threads })
     }
 
-    /// True when all threads have ended.
-    pub fn are_done(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
-    }
-
     /// How many there are.
     pub fn count(&self) -> usize {
         self.threads.len()

@@ -114,16 +114,4 @@ impl StoreError {
             Self::Config(_) | Self::Refused(_) | Self::OtherTables(_) | Self::Closed => false,
         }
     }
-
-    /// A word for it, without its texts.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Config(_) => "config",
-            Self::Unavailable { state, .. } => state.as_str(),
-            Self::BacklogFull(_) => "backlog_full",
-            Self::Refused(_) => "refused",
-            Self::OtherTables(_) => "other_tables",
-            Self::Closed => "closed",
-        }
-    }
 }

@@ -51,9 +51,9 @@ use crate::telemetry::seconds::Seconds;
 pub use connect::check;
 use db::{DbError, DbFault, Pool};
 pub use error::{DatabaseState, MovedAside, StoreError, StoreStatus};
-use queue::{Batch, LeaseAsk, Query, Tend, WriteGroup, WriteQueue};
+use queue::{Batch, Query, Tend, WriteGroup, WriteQueue};
 pub use read::{IncidentFilter, Reader, RowPage};
-use rows::{Lease, Write, millis};
+use rows::{Write, millis};
 
 /// Sidecars that were not seen for so long are no longer shown.
 const MEMBERS: Duration = Duration::from_secs(3_600);
@@ -302,26 +302,6 @@ impl Store {
         Reader::new(locked(&self.shared.pool).clone())
     }
 
-    /// Takes a lease for `term` if nobody else has it; `None`: somebody has. A holder that asks again gets a new token.
-    pub async fn acquire(
-        &self,
-        name: &str,
-        holder: &str,
-        term: Duration,
-    ) -> Result<Option<Lease>, StoreError> {
-        self.ask(LeaseAsk::Acquire { name: name.to_owned(), holder: holder.to_owned(), term }).await
-    }
-
-    /// Keeps a lease for `term` from now; `None`: somebody else has it by now.
-    pub async fn renew(&self, lease: &Lease, term: Duration) -> Result<Option<Lease>, StoreError> {
-        self.ask(LeaseAsk::Renew { lease: lease.clone(), term }).await
-    }
-
-    /// Gives a lease back.
-    pub async fn release(&self, lease: Lease) -> Result<(), StoreError> {
-        self.ask(LeaseAsk::Release { lease }).await.map(drop)
-    }
-
     /// Deletes what is older than `[store.retention]` now, as happens once a day; how many rows.
     pub async fn clean(&self) -> Result<u64, StoreError> {
         self.answered(|done| Query::Tend(Tend::Clean, done)).await
@@ -336,10 +316,6 @@ impl Store {
                 more => minutes += more,
             }
         }
-    }
-
-    async fn ask(&self, what: LeaseAsk) -> Result<Option<Lease>, StoreError> {
-        self.answered(|done| Query::Lease(what, done)).await
     }
 
     /// The writer's answer to a question.

@@ -39,7 +39,6 @@ impl Write {
                 row.incident_id.iter_mut().chain(&mut row.last_error).for_each(|text| texts([text]));
             }
             Self::PutSilence(SilenceRow { id, body, .. }) => texts([id, body]),
-            Self::DropSilence(id) => texts([id]),
             Self::LedgerMinute(LedgerMinute { member, service, boot, slices, .. }) => {
                 texts([member, service, boot, slices]);
             }

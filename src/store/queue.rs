@@ -5,7 +5,6 @@
 
 use std::collections::hash_map::{Entry as Slot, HashMap};
 use std::collections::{HashSet, VecDeque};
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -50,14 +49,6 @@ impl Batch {
     }
 }
 
-/// What is asked of a lease.
-#[derive(Debug)]
-pub(super) enum LeaseAsk {
-    Acquire { name: String, holder: String, term: Duration },
-    Renew { lease: Lease, term: Duration },
-    Release { lease: Lease },
-}
-
 /// What is done now instead of by the clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Tend {
@@ -70,7 +61,6 @@ pub(super) enum Tend {
 /// A question that is answered at once or not at all.
 #[derive(Debug)]
 pub(super) enum Query {
-    Lease(LeaseAsk, oneshot::Sender<Result<Option<Lease>, StoreError>>),
     Tend(Tend, oneshot::Sender<Result<u64, StoreError>>),
     Sync(Box<SyncRequest>, oneshot::Sender<Result<SyncReply, StoreError>>),
     Depart(Presence, Option<Lease>, oneshot::Sender<Result<(), StoreError>>),
@@ -84,7 +74,6 @@ impl Query {
     /// Tells the asker, who may have left, that it cannot be done.
     pub(super) fn fail(self, why: StoreError) {
         match self {
-            Self::Lease(_, done) => drop(done.send(Err(why))),
             Self::Tend(_, done) => drop(done.send(Err(why))),
             Self::Sync(_, done) => drop(done.send(Err(why))),
             Self::Depart(.., done) => drop(done.send(Err(why))),
@@ -110,7 +99,7 @@ fn key(write: &Write) -> Option<RowKey> {
         Write::LedgerMinute(row) => {
             Some(RowKey::Minute(row.member.clone(), row.boot.clone(), row.service.clone(), row.minute))
         }
-        Write::AddEntries(_) | Write::Audit(_) | Write::PutSilence(_) | Write::DropSilence(_) => None,
+        Write::AddEntries(_) | Write::Audit(_) | Write::PutSilence(_) => None,
     }
 }
 
@@ -339,15 +328,12 @@ mod tests {
     }
 
     #[test]
-    fn what_tends_the_store_waits_for_what_is_to_be_written_and_a_lease_for_nothing() {
+    fn what_tends_the_store_waits_for_what_is_to_be_written_and_a_reader_for_nothing() {
         let mut queue = WriteQueue::new(100);
-        let lease = LeaseAsk::Release {
-            lease: Lease { name: "a".to_owned(), holder: "b".to_owned(), token: 1, expires_at: 0 },
-        };
         queue.ask(Query::Tend(Tend::Pack, oneshot::channel().0));
-        queue.ask(Query::Lease(lease, oneshot::channel().0));
+        queue.ask(Query::Versions(0, 1, oneshot::channel().0));
         drop(push(&mut queue, vec![note()]));
-        assert!(matches!(queue.next_ask(), Some(Query::Lease(..))));
+        assert!(matches!(queue.next_ask(), Some(Query::Versions(..))));
         assert!(queue.next_ask().is_none(), "first the write");
         drop(queue.next_batch().expect("waiting"));
         assert!(matches!(queue.next_ask(), Some(Query::Tend(..))));

@@ -4,7 +4,7 @@ use super::audit;
 use super::db::{DbError, Pool, Row, args};
 use super::error::StoreError;
 use super::rows::{
-    AuditRow, Delivery, EntryRow, IncidentRow, IncidentVersion, Millis, NewEntry, NotificationRow, SilenceRow,
+    AuditRow, Delivery, IncidentRow, IncidentVersion, Millis, NewEntry, NotificationRow, SilenceRow,
 };
 
 /// The most rows of one page.
@@ -134,30 +134,6 @@ impl Reader {
     ) -> Result<Vec<(String, String)>, StoreError> {
         let sql = "SELECT id, body FROM incidents WHERE updated_at >= $1 ORDER BY updated_at DESC LIMIT $2";
         self.all(sql, args![since, i64::from(limit)], |mut row| Ok((row.text()?, row.text()?))).await
-    }
-
-    /// Which versions there are of incidents that are not over, or have changed since `since` by their writers' clocks.
-    pub async fn versions(&self, since: Millis, limit: u32) -> Result<Vec<IncidentVersion>, StoreError> {
-        self.all(VERSIONS, args![since, i64::from(limit.max(1))], version).await
-    }
-
-    /// An incident's timeline after entry `after` (0: from the first one).
-    pub async fn timeline(
-        &self,
-        incident: &str,
-        after: i64,
-        limit: u32,
-    ) -> Result<Vec<EntryRow>, StoreError> {
-        let sql = "SELECT seq, incident_id, at, kind, actor, body FROM timeline \
-                   WHERE incident_id = $1 AND seq > $2 ORDER BY seq LIMIT $3";
-        let read = |mut row: Row| {
-            let seq = row.int()?;
-            let (incident_id, at) = (row.text()?, row.int()?);
-            let entry =
-                NewEntry { incident_id, at, kind: row.text()?, actor: row.text()?, body: row.text()? };
-            Ok(EntryRow { seq, entry })
-        };
-        self.all(sql, args![incident, after, i64::from(limit.clamp(1, MOST))], read).await
     }
 
     /// An incident's whole timeline.

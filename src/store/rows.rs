@@ -53,14 +53,6 @@ pub struct NewEntry {
     pub body: String,
 }
 
-/// A timeline entry with its number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EntryRow {
-    /// 1, 2, 3 … within the incident.
-    pub seq: i64,
-    pub entry: NewEntry,
-}
-
 /// Who did what. Its number and its hashes are given by the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
@@ -329,8 +321,6 @@ pub enum Write {
     Audit(AuditEntry),
     PutNotification(NotificationRow),
     PutSilence(SilenceRow),
-    /// Deletes the silence with this id.
-    DropSilence(String),
     /// New, or the same minute with more in it.
     LedgerMinute(LedgerMinute),
 }

@@ -1,17 +1,13 @@
 //! Writes as SQL. Everything runs inside the writer's transaction.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::audit::{self, ChainEnd, ChainKey};
 use super::db::{Conn, DbError, args};
-use super::queue::LeaseAsk;
 use super::rows::{
     AuditEntry, IncidentRow, Lease, LedgerMinute, Millis, NewEntry, NotificationRow, SilenceRow, Write,
-    millis,
 };
 use super::{Join, read, seal};
-use crate::runtime::clock;
 use crate::telemetry::event::AuditEvent;
 
 /// How is written what is not said by the row itself.
@@ -90,8 +86,7 @@ pub(super) async fn own(conn: &mut Conn, write: &Write) -> Result<(), DbError> {
         | Write::AddEntries(_)
         | Write::Audit(_)
         | Write::PutNotification(_)
-        | Write::PutSilence(_)
-        | Write::DropSilence(_) => Err(DbError::unreachable("others write it too, so it needs the lock")),
+        | Write::PutSilence(_) => Err(DbError::unreachable("others write it too, so it needs the lock")),
     }
 }
 
@@ -116,10 +111,6 @@ pub(super) async fn write(
         Write::PutSilence(row) => {
             changed.silence(conn).await?;
             put_silence(conn, row).await
-        }
-        Write::DropSilence(id) => {
-            changed.silence(conn).await?;
-            conn.run("DELETE FROM silences WHERE id = $1", args![id]).await.map(drop)
         }
         Write::LedgerMinute(_) => own(conn, write).await,
     }
@@ -293,44 +284,8 @@ pub(super) async fn note_batch(conn: &mut Conn, writer: &str, batch: i64, at: Mi
     conn.run(sql, args![writer, batch, at]).await.map(drop)
 }
 
-/// The database's clock, the one by which leases end: the clocks of a fleet differ.
-async fn now(conn: &mut Conn) -> Result<Millis, DbError> {
-    match conn {
-        Conn::Sqlite(_) => Ok(millis(clock::now().wall)),
-        Conn::Postgres(_) => {
-            let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
-            let row = conn.row(sql, &[]).await?;
-            row.ok_or_else(|| DbError::unreachable("the database has no clock"))?.int()
-        }
-    }
-}
-
-/// Acquires, renews or releases; `None`: somebody else has it.
-pub(super) async fn lease(conn: &mut Conn, ask: &LeaseAsk) -> Result<Option<Lease>, DbError> {
-    let now = now(conn).await?;
-    let ends = |term: Duration| now.saturating_add(Millis::try_from(term.as_millis()).unwrap_or(Millis::MAX));
-    match ask {
-        LeaseAsk::Acquire { name, holder, term } => {
-            let expires_at = ends(*term);
-            let sql = "INSERT INTO leases (name, holder, token, expires_at) VALUES ($1, $2, 1, $3) \
-                       ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, token = leases.token + 1, \
-                       expires_at = excluded.expires_at \
-                       WHERE leases.expires_at <= $4 OR leases.holder = excluded.holder RETURNING token";
-            let row = conn.row(sql, args![name, holder, expires_at, now]).await?;
-            let token = row.map(|mut row| row.int()).transpose()?;
-            Ok(token.map(|token| Lease { name: name.clone(), holder: holder.clone(), token, expires_at }))
-        }
-        LeaseAsk::Renew { lease, term } => {
-            let expires_at = ends(*term);
-            let sql = "UPDATE leases SET expires_at = $1 WHERE name = $2 AND holder = $3 AND token = $4";
-            let changed = conn.run(sql, args![expires_at, &lease.name, &lease.holder, lease.token]).await?;
-            Ok((changed == 1).then(|| Lease { expires_at, ..lease.clone() }))
-        }
-        LeaseAsk::Release { lease } => {
-            // The row stays: its token must never be given twice.
-            let sql = "UPDATE leases SET expires_at = 0 WHERE name = $1 AND holder = $2 AND token = $3";
-            conn.run(sql, args![&lease.name, &lease.holder, lease.token]).await?;
-            Ok(None)
-        }
-    }
+/// Gives a lease back. The row stays: its token must never be given twice.
+pub(super) async fn release(conn: &mut Conn, lease: &Lease) -> Result<(), DbError> {
+    let sql = "UPDATE leases SET expires_at = 0 WHERE name = $1 AND holder = $2 AND token = $3";
+    conn.run(sql, args![&lease.name, &lease.holder, lease.token]).await.map(drop)
 }

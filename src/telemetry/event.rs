@@ -15,7 +15,6 @@ pub use process::{MemoryEvent, ProcessEvent};
 pub enum Event<'a> {
     Starting { version: &'a str, workers: usize, config: &'a str },
     Listening { listener: &'a str, address: &'a str },
-    Roots { from: &'a str },
     ConfigApplied { cause: &'a str, generation: u64, applied: &'a str, needs_restart: &'a str },
     ConfigRefused { cause: &'a str, problems: &'a str },
     ConfigWarning { problem: &'a str },
@@ -47,7 +46,6 @@ impl Event<'_> {
         match *self {
             Self::Starting { version, workers, config } => info!(version, workers, config, "starting"),
             Self::Listening { listener, address } => info!(listener, address, "listening"),
-            Self::Roots { from } => info!(from, "trusted roots"),
             Self::ConfigApplied { cause, generation, applied, needs_restart } => {
                 info!(cause, generation, applied, needs_restart, "config applied");
             }

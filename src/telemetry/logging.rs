@@ -24,11 +24,6 @@ impl Filter {
     }
 }
 
-/// Is `directives` a filter?
-pub fn check(directives: &str) -> Result<(), String> {
-    EnvFilter::try_new(directives).map(drop).map_err(|error| error.to_string())
-}
-
 /// A panic is told as everything else is: no thread waits for whoever reads standard error.
 fn tell_panics() {
     std::panic::set_hook(Box::new(|info| {

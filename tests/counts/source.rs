@@ -57,11 +57,12 @@ fn is_function(line: &str) -> bool {
 
 impl Source {
     pub(crate) fn of(path: &str, text: &str) -> Self {
-        // A module of tests that has a file of its own is declared at the top: what follows is no test.
+        // A module of tests in a file of its own ends nothing, wherever it is named.
         let lines: Vec<&str> = text.lines().collect();
-        let is_declared = |at: usize| lines.get(at + 1).is_some_and(|next| next.ends_with(';'));
-        let end = (0..lines.len()).find(|at| lines[*at] == "#[cfg(test)]" && !is_declared(*at));
-        let code = lines[..end.unwrap_or(lines.len())].iter().map(|line| (*line).to_owned()).collect();
+        let elsewhere = |at: usize| lines.get(at + 1).is_some_and(|next| next.ends_with(';'));
+        let is_end = |at: &usize| lines[*at] == "#[cfg(test)]" && !elsewhere(*at);
+        let end = (0..lines.len()).find(is_end).unwrap_or(lines.len());
+        let code = lines[..end].iter().map(|line| (*line).to_owned()).collect();
         Self { path: path.to_owned(), code }
     }
 

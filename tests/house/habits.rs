@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::{LINES, files, sources};
+use crate::LINES;
+use crate::source::{files, sources};
 
 /// Longer files of tests, and how long each may be. This list only gets shorter, and so do they.
 const LONG_TESTS: &[(&str, usize)] = &[

@@ -106,8 +106,8 @@ fn on_disk(at: StoreAt, id: &str) -> Vec<String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let reader = Reader::open(&config(at)).expect("a config");
-        let rows = reader.timeline(id, 0, 1_000).await.expect("reads");
-        rows.into_iter().map(|row| row.entry.body).collect()
+        let rows = reader.lines(id).await.expect("reads");
+        rows.into_iter().map(|row| row.body).collect()
     })
 }
 

@@ -246,7 +246,7 @@ impl ErrorsFile {
     fn check(&self, mut at: Part<'_, '_>, slo: Slo) -> ErrorPolicy {
         let (suspect, page) = chances(&mut at, self.suspect_odds, self.page_odds);
         ErrorPolicy {
-            objective: Objective { target: slo.success.ratio(), ..Objective::default() },
+            objective: Objective { target: slo.success.ratio() },
             suspect,
             page,
             least_bad: at.within("least_bad", self.least_bad, 1, 1_000_000),

@@ -181,8 +181,7 @@ impl FleetMember {
             | Write::AddEntries(_)
             | Write::Audit(_)
             | Write::PutNotification(_)
-            | Write::PutSilence(_)
-            | Write::DropSilence(_) => None,
+            | Write::PutSilence(_) => None,
         };
         let minute = of(&write);
         let same = |held: &Write| minute.is_some() && of(held) == minute;

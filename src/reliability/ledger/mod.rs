@@ -44,17 +44,6 @@ pub enum Slice {
 }
 
 impl Slice {
-    /// As in the API.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Up => "up",
-            Self::Degraded => "degraded",
-            Self::Down => "down",
-            Self::Maintenance => "maintenance",
-        }
-    }
-
     fn letter(self) -> char {
         match self {
             Self::Unknown => '.',

@@ -70,7 +70,7 @@ impl Impact {
             one.signals.iter().filter(|one| matches!(one.key.rule, Rule::ErrorRate | Rule::Latency));
         let routes: BTreeSet<String> = of_routes.map(|signal| signal.key.service.to_string()).collect();
         let spent = |bad: u64, whole: f64, target: f64| {
-            let allowed = Objective { target, ..Objective::default() }.allowed() * whole;
+            let allowed = Objective { target }.allowed() * whole;
             (allowed > 0.0).then(|| bad as f64 / allowed * 100.0)
         };
         let period = around.period.map_or(0, Counts::total) as f64;

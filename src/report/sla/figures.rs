@@ -161,7 +161,7 @@ fn subject(asked: &SlaRequest, name: &str, sums: &SubjectSums, days: &[CalendarD
     let whole = sums.days.iter().copied().fold(Report::default(), Report::plus);
     let span = asked.span();
     let promised = span.end.since(span.start).as_secs().saturating_sub(whole.maintenance);
-    let allowed = |target: f64, of: u64| Objective { target, ..Objective::default() }.allowed() * of as f64;
+    let allowed = |target: f64, of: u64| Objective { target }.allowed() * of as f64;
     let Counts { bad, .. } = whole.counts;
     let day = |(day, report): (&CalendarDay, &Report)| DayFigures {
         date: day.date.clone(),

@@ -4,8 +4,8 @@ use tokio::sync::oneshot;
 
 use super::{Writer, patiently};
 use crate::store::db::{Conn, DbError, DbFault, args};
-use crate::store::error::{DatabaseState, StoreError};
-use crate::store::queue::{LeaseAsk, Query};
+use crate::store::error::StoreError;
+use crate::store::queue::Query;
 use crate::store::rows::{Delivery, Lease, Presence, StoredIncident};
 use crate::store::{beat, read, sql};
 
@@ -17,21 +17,6 @@ impl Writer {
                 let tended = self.tend(what).await;
                 let failed = tended.as_ref().err().cloned();
                 let _ = done.send(tended.map_err(StoreError::from));
-                failed
-            }
-            Query::Lease(what, done) => {
-                let mut answered = self.lease(&what).await;
-                if matches!(&answered, Err(error) if error.fault == DbFault::Down(DatabaseState::Unreachable))
-                {
-                    // A connection that lay idle may be dead without anybody having noticed.
-                    self.give_up().await;
-                    answered = match self.connect().await {
-                        Ok(()) => self.lease(&what).await,
-                        Err(error) => Err(error),
-                    };
-                }
-                let failed = answered.as_ref().err().cloned();
-                let _ = done.send(answered.map_err(StoreError::from));
                 failed
             }
             Query::Sync(..)
@@ -68,13 +53,8 @@ impl Writer {
                 told(rows.and_then(|rows| rows.into_iter().map(read::notification).collect()), done)
             }
             Query::Incident(id, done) => told(patiently(shared, whole(conn, &id)).await, done),
-            Query::Lease(..) | Query::Tend(..) => None,
+            Query::Tend(..) => None,
         }
-    }
-
-    async fn lease(&mut self, ask: &LeaseAsk) -> Result<Option<Lease>, DbError> {
-        let Some(conn) = &mut self.conn else { return Err(DbError::unreachable("it is away")) };
-        patiently(&self.shared, sql::lease(conn, ask)).await
     }
 }
 
@@ -97,7 +77,7 @@ async fn whole(conn: &mut Conn, id: &str) -> Result<Option<StoredIncident>, DbEr
 /// A sidecar leaves in order: its row goes, and its lease is free.
 async fn depart(conn: &mut Conn, row: &Presence, lease: Option<Lease>) -> Result<(), DbError> {
     if let Some(lease) = lease {
-        sql::lease(conn, &LeaseAsk::Release { lease }).await?;
+        sql::release(conn, &lease).await?;
     }
     let sql = "DELETE FROM members WHERE member = $1 AND boot = $2";
     conn.run(sql, args![&row.member, &row.boot]).await.map(drop)
