@@ -13,7 +13,7 @@ mod unused;
 
 use std::path::Path;
 
-use source::{Source, files, sources};
+use source::{files, sources};
 
 /// Who may name whom, besides itself. Changing this table is an architecture decision; say why in the commit.
 const MAY_NAME: &[(&str, &[&str])] = &[
@@ -338,7 +338,7 @@ fn is_function(text: &str) -> bool {
 fn tests_from_outside_do_not_link_the_library() {
     let mut found = Vec::new();
     files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it"), &mut found);
-    let links = |path: &PathBuf| std::fs::read_to_string(path).expect("reads").contains("strop::");
+    let links = |path: &std::path::PathBuf| std::fs::read_to_string(path).expect("reads").contains("strop::");
     let wrong: Vec<_> = found.iter().filter(|path| links(path)).collect();
     assert!(wrong.is_empty(), "house rule \"tests/it is outside\": move to tests/parts: {wrong:?}");
 }
