@@ -135,7 +135,7 @@ pub(super) fn next(
     let mut told: Vec<String> = probes.collect();
     match incident.state {
         State::Suspected => told.push("Nobody is called unless it is confirmed.".to_owned()),
-        State::Open if super::unseen(incident).is_some() => {
+        State::Open if super::state::unseen(incident).is_some() => {
             told.push("Calls are not repeated until it is seen again, well or not.".to_owned());
             told.extend(ahead.filter(|ahead| !ahead.again).map(|ahead| next_call(Some(ahead), scene)));
         }
@@ -160,7 +160,7 @@ fn next_call(next: Option<&Ahead>, scene: &Scene) -> String {
         return "Nobody else is called by itself.".to_owned();
     };
     let when = if *at > scene.at { format!("at {}", moment(*at, scene.at)) } else { "now".to_owned() };
-    let (who, verb) = (super::contacts(contacts), if contacts.len() == 1 { "is" } else { "are" });
+    let (who, verb) = (super::state::contacts(contacts), if contacts.len() == 1 { "is" } else { "are" });
     if !again {
         return format!("If nobody takes it, {who} {verb} called {when}.");
     }

@@ -57,7 +57,9 @@ pub(super) fn sentences(
         told.extend(addresses(upstream));
         told.extend(last_failure(upstream, scene.at));
         told.push(match upstream.last_success {
-            Some(at) if scene.at.since(at) < FRESH && about.counts().0 > 0 && !super::is_well(incident) => {
+            Some(at)
+                if scene.at.since(at) < FRESH && about.counts().0 > 0 && !super::state::is_well(incident) =>
+            {
                 format!("{} still gives good answers among the bad ones.", upstream.name)
             }
             Some(at) if scene.at.since(at) < FRESH => {
@@ -121,7 +123,7 @@ pub(super) fn used(one: &ResourceScene, now: At) -> String {
 
 /// What a rule measured was so while it lasted, and what it measured some time ago is not said to be so now.
 fn of_the_rules(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<String> {
-    let Some(entry) = measured(incident).filter(|_| !super::is_well(incident)) else {
+    let Some(entry) = measured(incident).filter(|_| !super::state::is_well(incident)) else {
         return Vec::new();
     };
     let then = scene.at.since(entry.at) > LATELY;
@@ -304,7 +306,7 @@ fn addresses(upstream: &UpstreamScene) -> Option<String> {
     if upstream.endpoints.is_empty() {
         return Some(format!("{} has no address: its name leads nowhere.", upstream.name));
     }
-    let told = |one: &super::EndpointScene| format!("{} {}", one.address, state(one.state));
+    let told = |one: &super::scene::EndpointScene| format!("{} {}", one.address, state(one.state));
     let all: Vec<String> = upstream.endpoints.iter().take(MEMBERS).map(told).collect();
     let more = upstream.endpoints.len().saturating_sub(MEMBERS);
     let more = if more == 0 { String::new() } else { format!(", and {more} more") };
@@ -367,16 +369,19 @@ pub(super) fn facts(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>
     }
     let began = incident.clocks.began;
     let lasting = if incident.state.is_live() { "so far" } else { "in all" };
-    let long = span(super::lasted(incident, now));
+    let long = span(super::state::lasted(incident, now));
     add("Since", format!("{} ({long} {lasting})", moment(began, now)));
     if let (Some(end), false) = (incident.clocks.recovered, incident.state.is_live()) {
         let closed =
             incident.clocks.closed.map_or_else(String::new, |at| format!("; closed at {}", moment(at, now)));
         add("Until", format!("{}{closed}", moment(end, now)));
     }
-    add("State", super::status(incident, now));
-    add("Not seen since", super::unseen(incident).map_or_else(String::new, |since| moment(since, now)));
-    if !super::is_well(incident) {
+    add("State", super::state::status(incident, now));
+    add(
+        "Not seen since",
+        super::state::unseen(incident).map_or_else(String::new, |since| moment(since, now)),
+    );
+    if !super::state::is_well(incident) {
         add("Routes that fail", list(&about.failing()));
     }
     for upstream in &about.upstreams {

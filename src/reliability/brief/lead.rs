@@ -1,8 +1,10 @@
 //! The first line of what is told to who is called, and the subject of a mail.
 
+use super::evidence;
+use super::parts::Occasion;
 use super::scene::{RouteScene, Scene, SceneSubject};
+use super::state::{lasted, unseen};
 use super::words::{capital, in_percent, line, minute, moment, part, span};
-use super::{Occasion, evidence, lasted, unseen};
 use crate::reliability::incident::{Incident, State};
 use crate::reliability::rule::{Rule, Severity};
 
@@ -19,7 +21,7 @@ fn was(incident: &Incident, scene: &Scene) -> String {
         (" takes ", " took "),
         (" take ", " took "),
     ];
-    let now = super::title(incident, scene);
+    let now = super::state::title(incident, scene);
     if matches!(incident.key.rule, Rule::Manual | Rule::Reported | Rule::Unknown) {
         return format!("\"{now}\"");
     }
@@ -35,7 +37,7 @@ pub(super) fn title(incident: &Incident, scene: &Scene) -> String {
     match incident.state {
         State::Monitoring | State::Resolved | State::Reviewed => was(incident, scene),
         State::Suspected | State::Open | State::Acknowledged | State::Mitigating | State::Cleared => {
-            super::title(incident, scene)
+            super::state::title(incident, scene)
         }
     }
 }
@@ -50,7 +52,7 @@ fn rated(incident: &Incident) -> String {
 /// `[critical] stripe is down (since 02:14 UTC)`: what a lock screen has room for comes first.
 pub(super) fn headline(incident: &Incident, scene: &Scene, again: bool) -> String {
     let service = line(&incident.key.service);
-    let (now, past) = (super::title(incident, scene), was(incident, scene));
+    let (now, past) = (super::state::title(incident, scene), was(incident, scene));
     let named = incident.key.rule == Rule::Resource || incident.is_drill() || now.contains(&service);
     let named = if named { String::new() } else { format!("{service}: ") };
     let by = incident.acknowledged_by.as_deref().map_or_else(|| "somebody".to_owned(), line);
@@ -85,7 +87,7 @@ pub(super) fn lead(
     about: &SceneSubject<'_>,
     occasion: &Occasion,
 ) -> String {
-    let (what, now) = (super::title(incident, scene), scene.at);
+    let (what, now) = (super::state::title(incident, scene), scene.at);
     let began = incident.clocks.began;
     let since = format!("(since {}, for {})", moment(began, now), span(now.since(began)));
     let severity = capital(&rated(incident));

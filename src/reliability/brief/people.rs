@@ -1,9 +1,10 @@
 //! The same for those who are to know and not to act: what it means, that somebody has it, what they will hear next. No
 //! commands, no names of rules, no mechanics.
 
+use super::parts::{Audience, Brief, Part, Ways, filled};
 use super::scene::{Scene, SceneSubject};
+use super::state::{lasted, meaning};
 use super::words::{capital, in_percent, line, list, minute, moment, part, percent, person, share, span};
-use super::{Audience, Brief, Part, Ways, filled, lasted, meaning};
 use crate::reliability::detect::NETWORK;
 use crate::reliability::escalation::Call;
 use crate::reliability::incident::{Incident, State};
@@ -44,7 +45,7 @@ pub(super) fn brief(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>
         facts: facts(incident, scene, about),
         sections: filled(sections.into_iter()),
         ways: Ways::default(),
-        well: Some(super::is_well(incident)),
+        well: Some(super::state::is_well(incident)),
     }
 }
 
@@ -199,7 +200,7 @@ fn lead(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> String 
 }
 
 fn whom(incident: &Incident, about: &SceneSubject<'_>) -> Option<String> {
-    if super::unseen(incident).is_some() {
+    if super::state::unseen(incident).is_some() {
         return Some("whether it still lasts is not known".to_owned());
     }
     let (failed, total) = about.counts();
@@ -223,7 +224,7 @@ fn means(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<St
         return Some(again.to_owned()).filter(|text| !text.is_empty()).into_iter().collect();
     }
     let rated = format!("It is rated {}.", meaning(incident.severity));
-    if let Some(since) = super::unseen(incident) {
+    if let Some(since) = super::state::unseen(incident) {
         let since = moment(since, scene.at);
         return vec![
             format!("Nothing has been seen of it since {since}, so whether it still lasts is not known."),

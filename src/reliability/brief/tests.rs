@@ -1,3 +1,5 @@
+use crate::reliability::escalation::CallCause;
+use crate::reliability::rule::Rule;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -123,7 +125,7 @@ fn a_moment_ahead_is_told_by_the_clock_for_a_mail_is_read_later() {
 
 #[test]
 fn a_title_says_percentiles_and_shares_in_words() {
-    let title = |rule, title: &str| super::title(&one(rule, "checkout", title), &scene());
+    let title = |rule, title: &str| super::state::title(&one(rule, "checkout", title), &scene());
     assert_eq!(
         title(Rule::Latency, "p95 of checkout is over 3000 ms"),
         "1 in 20 requests of checkout takes longer than 3.0 s"

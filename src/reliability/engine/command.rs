@@ -1,5 +1,6 @@
 //! Orders: from a person, the shell, a recovery plan.
 
+use super::effect::Early;
 use super::{Command, Effect, Engine, Reply, Role};
 use crate::names::IncidentId;
 use crate::reliability::escalation::Arrived;
@@ -11,16 +12,6 @@ use crate::reliability::silence::Silence;
 use crate::units::At;
 
 type CommandResult = Result<Reply, Refused>;
-
-/// What became of a call, where its incident is not known yet: a member that is new on duty delivers what others have left
-/// before it has read of what.
-#[derive(Debug)]
-pub(super) struct Early {
-    id: IncidentId,
-    number: u32,
-    arrived: Arrived,
-    detail: String,
-}
 
 /// So many of them are kept, the latest ones.
 const EARLY: usize = 256;

@@ -219,3 +219,13 @@ pub enum Reply {
     /// The silence as it is now.
     Silence(Silence),
 }
+
+/// What became of a call, where its incident is not known yet: a member that is new on duty delivers what others have left
+/// before it has read of what.
+#[derive(Debug)]
+pub(super) struct Early {
+    pub(super) id: IncidentId,
+    pub(super) number: u32,
+    pub(super) arrived: Arrived,
+    pub(super) detail: String,
+}

@@ -123,7 +123,7 @@ pub struct Engine {
     /// The end of the last pause of the process.
     resumed: At,
     /// What became of calls of incidents that are not known here yet.
-    early: Vec<command::Early>,
+    early: Vec<effect::Early>,
 }
 
 /// What a step has changed so far.
