@@ -30,7 +30,7 @@ fn writes_wait_for_a_server_that_is_away_and_catch_up_in_order() {
         assert!(status.last_error.is_some());
         let read = open.store.reader().incident("i1").await;
         assert!(matches!(read, Err(StoreError::Unavailable { .. })), "{read:?}");
-        let asked = open.store.acquire("sender", "m1", Duration::from_secs(1)).await;
+        let asked = open.store.versions(0, 1).await;
         assert!(asked.as_ref().is_err_and(StoreError::repeatable), "{asked:?}");
         server.restart();
         for written in waiting {
@@ -40,8 +40,8 @@ fn writes_wait_for_a_server_that_is_away_and_catch_up_in_order() {
         assert_eq!((status.backlog, status.refused), (0, 0));
         let reader = open.store.reader();
         assert_eq!(reader.incident("i1").await.expect("reads").expect("there").revision, 40);
-        let timeline = reader.timeline("i1", 0, 100).await.expect("reads");
-        let told: Vec<i64> = timeline.iter().map(|row| row.entry.body.parse().expect("a number")).collect();
+        let timeline = reader.lines("i1").await.expect("reads");
+        let told: Vec<i64> = timeline.iter().map(|row| row.body.parse().expect("a number")).collect();
         assert_eq!(told, (2..=40).collect::<Vec<_>>(), "in order, and each once");
         let walk = verify_audit(&config).await.expect("reads");
         assert_eq!((walk.rows, walk.broken), (39, None));
@@ -77,8 +77,8 @@ fn a_server_that_dies_again_and_again_gets_each_write_once() {
         for written in waiting {
             assert_eq!(written.await, Ok(()));
         }
-        let timeline = open.store.reader().timeline("i1", 0, 1_000).await.expect("reads");
-        let told: Vec<i64> = timeline.iter().map(|row| row.entry.body.parse().expect("a number")).collect();
+        let timeline = open.store.reader().lines("i1").await.expect("reads");
+        let told: Vec<i64> = timeline.iter().map(|row| row.body.parse().expect("a number")).collect();
         assert_eq!(told, (0..200).collect::<Vec<_>>(), "in order, and each once");
         let walk = verify_audit(&config).await.expect("reads");
         assert_eq!((walk.rows, walk.broken), (200, None));

@@ -250,7 +250,7 @@ fn a_member_at_rest_costs_one_connection_and_no_more_than_two_transactions_a_sec
         let reader = crowd.members[0].running.handle.records().reader().expect("on");
         let many = (0..8).map(|n| {
             let reader = reader.clone();
-            tokio::spawn(async move { reader.timeline(&format!("i{n}"), 0, 10).await.map(|rows| rows.len()) })
+            tokio::spawn(async move { reader.lines(&format!("i{n}")).await.map(|rows| rows.len()) })
         });
         for read in many.collect::<Vec<_>>() {
             assert_eq!(read.await.expect("ended"), Ok(0));

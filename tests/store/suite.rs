@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use strop::store::rows::{AuditEntry, Delivery, LedgerMinute, Minutes, NotificationRow, SilenceRow, Write};
 use strop::store::{
@@ -627,7 +626,7 @@ async fn nothing_is_taken_after_the_end(on: Fixture) {
         assert_eq!(written.await, Ok(()), "what was taken before is on disk");
     }
     assert_eq!(store.write(vec![Write::Audit(audit(1, "x"))]).await, Err(StoreError::Closed));
-    assert_eq!(store.acquire("a", "b", DAY).await, Err(StoreError::Closed));
+    assert_eq!(store.versions(0, 1).await, Err(StoreError::Closed));
 }
 
 async fn a_report_finds_its_sums_and_the_changes_of_the_config(on: Fixture) {
