@@ -60,7 +60,6 @@ const KNOWN: &[&[&str]] = &[
         "src/store/writer.rs",
     ],
     &["src/upstream/connect.rs", "src/upstream/idle.rs", "src/upstream/mod.rs", "src/upstream/pool.rs"],
-    &["src/upstream/gate.rs", "src/upstream/operations.rs", "src/upstream/permit.rs"],
 ];
 
 type Path = Vec<String>;

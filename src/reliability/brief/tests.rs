@@ -1,5 +1,4 @@
-use crate::reliability::escalation::CallCause;
-use crate::reliability::rule::Rule;
+use crate::reliability::escalation::{Ahead, CallCause};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -7,7 +6,7 @@ use super::story::{self, BEGAN, StoryMoment};
 use super::*;
 use crate::names::IncidentId;
 use crate::reliability::incident::{Actor, Beginning, EntryKind};
-use crate::reliability::rule::AlertKey;
+use crate::reliability::rule::{AlertKey, Rule, Severity};
 
 fn written(told: &StoryMoment) -> String {
     let brief = &told.brief;

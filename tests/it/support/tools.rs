@@ -144,6 +144,7 @@ impl Server {
     }
 
     /// Starts it; `port` finds the port of its listener in a line of its log, on standard error.
+    #[allow(dead_code, reason = "of tests/parts")]
     pub fn start_logging(command: &mut Command, port: impl Fn(&str) -> Option<u16> + Send + 'static) -> Self {
         let mut child = start(command);
         let (out, err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
