@@ -10,7 +10,7 @@ use axum::extract::{Path, State};
 use super::contract::{Breaker, Breakers, Moved, Order};
 use super::error::ApiError;
 use super::observed::{Observed, Provenance};
-use super::{Admin, dependencies};
+use super::{Admin, dependencies, request};
 use crate::control::{BreakerChange, BreakerOrder, BreakerOutcome, BreakerReply};
 use crate::runtime::clock::{self, Moment};
 use crate::units::Written as _;
@@ -120,7 +120,7 @@ async fn obey(
         upstream: breaker.upstream.config.name.as_str(),
         name,
         change,
-        actor: order.actor.unwrap_or_else(|| "admin-api".to_owned()),
+        actor: request::who(order.actor),
         reason: order.reason.unwrap_or_else(|| "no reason given".to_owned()),
     };
     let BreakerReply { outcome, record, audit_id, stored } = admin.control.breaker(ordered, moment).await;

@@ -84,7 +84,8 @@ pub(super) async fn reload(State(admin): State<Arc<Admin>>, body: Bytes) -> Resu
     let asked = AuditRecord { actor: actor.clone(), action, target, reason: reason.clone() };
     let reloader = Arc::clone(&admin.reloader);
     let outcome =
-        crate::runtime::tasks::apart(move || reloader.reload_for(ReloadCause::Api, &actor, &reason)).await;
+        crate::runtime::tasks::apart(move || reloader.reload_for(ReloadCause::Api, actor.label(), &reason))
+            .await;
     let outcome = outcome.transpose().map_err(ApiError::Reloading)?;
     // Its row, with what came of it, is written by whoever hears of every reload.
     admin.told(None, &asked);

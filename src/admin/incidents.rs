@@ -19,7 +19,7 @@ use super::observed::{Observed, Provenance};
 use super::request::{self, MOST, Parameters, named, who};
 use super::review::ReviewOrder;
 use super::{Admin, stream};
-use crate::control::{AuditRecord, Snapshot};
+use crate::control::{AuditRecord, OrderedBy, Snapshot};
 use crate::names::IncidentId;
 use crate::reliability::engine::{Command, Reply};
 use crate::reliability::health::{self, Health, Status};
@@ -193,7 +193,7 @@ async fn order(
     admin: &Admin,
     command: Command,
     action: &'static str,
-    actor: String,
+    actor: OrderedBy,
     reason: String,
 ) -> Result<Json<Observed<Changed>>, ApiError> {
     let target = match (&command, command.incident()) {
@@ -223,7 +223,7 @@ pub(super) async fn ack(
 ) -> Result<Json<Observed<Changed>>, ApiError> {
     let (id, said) = (named(&id)?, request::body::<AckOrder>(&body)?);
     let actor = who(said.actor);
-    let command = Command::Ack { id, actor: actor.clone() };
+    let command = Command::Ack { id, actor: actor.to_string() };
     order(&admin, command, "incident.ack", actor, said.reason.unwrap_or_default()).await
 }
 
@@ -239,7 +239,7 @@ pub(super) async fn resolve(
     let actor = who(said.actor);
     let reason = said.reason.unwrap_or_else(|| "no reason given".to_owned());
     let force = if said.force { Force::Forced } else { Force::Asked };
-    let command = Command::Resolve { id, actor: actor.clone(), reason: reason.clone(), force };
+    let command = Command::Resolve { id, actor: actor.to_string(), reason: reason.clone(), force };
     order(&admin, command, "incident.resolve", actor, reason).await
 }
 
@@ -254,7 +254,7 @@ pub(super) async fn note(
     let (id, said) = (named(&id)?, request::body::<NoteOrder>(&body)?);
     let actor = who(said.actor);
     let text = said.text.unwrap_or_default();
-    let command = Command::Note { id, actor: actor.clone(), text: text.clone() };
+    let command = Command::Note { id, actor: actor.to_string(), text: text.clone() };
     order(&admin, command, "incident.note", actor, text).await
 }
 
@@ -269,7 +269,7 @@ pub(super) async fn assign(
     let (id, said) = (named(&id)?, request::body::<AssignOrder>(&body)?);
     let actor = who(said.actor);
     let to = said.to.unwrap_or_default();
-    let command = Command::Assign { id, actor: actor.clone(), to: to.clone() };
+    let command = Command::Assign { id, actor: actor.to_string(), to: to.clone() };
     order(&admin, command, "incident.assign", actor, to).await
 }
 
@@ -285,7 +285,7 @@ pub(super) async fn rate(
     let (id, said) = (named(&id)?, request::body::<RateOrder>(&body)?);
     let severity = request::severity(&said.severity.unwrap_or_default())?;
     let (actor, reason) = (who(said.actor), said.reason.unwrap_or_default());
-    let command = Command::Rate { id, actor: actor.clone(), severity, reason: reason.clone() };
+    let command = Command::Rate { id, actor: actor.to_string(), severity, reason: reason.clone() };
     order(&admin, command, "incident.rate", actor, reason).await
 }
 
@@ -300,7 +300,7 @@ pub(super) async fn review(
 ) -> Result<Json<Observed<Changed>>, ApiError> {
     let (id, said) = (named(&id)?, request::body::<ReviewOrder>(&body)?);
     let (actor, review) = said.read()?;
-    let command = Command::Review { id, actor: actor.clone(), review };
+    let command = Command::Review { id, actor: actor.to_string(), review };
     order(&admin, command, "incident.review", actor, String::new()).await
 }
 
@@ -319,6 +319,6 @@ pub(super) async fn test(
     let actor = who(said.actor);
     let title = said.title.unwrap_or_else(|| "Test incident".to_owned());
     let service = said.service.unwrap_or_else(|| incident::DRILL.to_owned());
-    let command = Command::Open { actor: actor.clone(), title: title.clone(), severity, service };
+    let command = Command::Open { actor: actor.to_string(), title: title.clone(), severity, service };
     order(&admin, command, "incident.test", actor, title).await
 }

@@ -46,7 +46,7 @@ impl Mutation {
         Self {
             id,
             at: clock::rfc3339(clock::now().wall),
-            actor: done.actor.clone(),
+            actor: done.actor.to_string(),
             action: done.action.to_owned(),
             target: done.target.clone(),
             reason: done.reason.clone(),

@@ -8,7 +8,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
 use super::error::ApiError;
 use super::{Admin, texts};
 use crate::config::problem::did_you_mean;
-use crate::control::{AuditRecord, Order, OrderReceipt};
+use crate::control::{AuditRecord, Order, OrderReceipt, OrderedBy};
 use crate::names::IncidentId;
 use crate::reliability::engine::Command;
 use crate::reliability::rule::Severity;
@@ -90,8 +90,8 @@ pub(super) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error>
 }
 
 /// The name of whoever gives an order; without one, "admin-api".
-pub(super) fn who(actor: Option<String>) -> String {
-    actor.filter(|actor| !actor.trim().is_empty()).unwrap_or_else(|| "admin-api".to_owned())
+pub(super) fn who(actor: Option<String>) -> OrderedBy {
+    OrderedBy::said(actor)
 }
 
 /// An incident by its name.

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::contract::moment::when;
 use super::error::ApiError;
 use super::request;
+use crate::control::OrderedBy;
 use crate::reliability::incident::{ActionItem, Review};
 
 /// Something to be done.
@@ -38,7 +39,7 @@ pub(super) struct ReviewOrder {
 
 impl ReviewOrder {
     /// Who, and what was learnt. Whether it is complete is the incident's to say, but for a due date: it has no empty form.
-    pub(super) fn read(self) -> Result<(String, Review), ApiError> {
+    pub(super) fn read(self) -> Result<(OrderedBy, Review), ApiError> {
         let actions = self.actions.into_iter().enumerate().map(|(at, item)| {
             let due = request::day(&format!("actions[{at}].due"), &item.due.unwrap_or_default())?;
             Ok(ActionItem { what: item.what.unwrap_or_default(), owner: item.owner.unwrap_or_default(), due })

@@ -195,7 +195,7 @@ pub(super) async fn create(
     if !force && silence.check(admin.control.now()).is_ok() {
         known(&admin, &silence)?;
     }
-    let (action, actor) = (action(silence.purpose), silence.actor.clone());
+    let (action, actor) = (action(silence.purpose), request::who(Some(silence.actor.clone())));
     let target = silence.matchers.iter().map(written).collect::<Vec<_>>().join(" ");
     let target = if target.is_empty() { "everything".to_owned() } else { target };
     let audit = AuditRecord { actor, action, target, reason: silence.reason.clone() };
@@ -226,7 +226,7 @@ pub(super) async fn end(
     let actor = request::who(said.actor);
     let reason = said.reason.unwrap_or_default();
     let audit = AuditRecord { actor: actor.clone(), action: "silence.end", target: id, reason };
-    changed(&admin, Command::EndSilence { number, actor }, audit).await
+    changed(&admin, Command::EndSilence { number, actor: actor.to_string() }, audit).await
 }
 
 /// Is there something of each name that it is about? One that is spelt wrong would hold nothing back.
@@ -297,7 +297,7 @@ fn read(said: SilenceOrder, now: At) -> Result<Silence, ApiError> {
     if until.since(from) > LONGEST {
         return Err(bad("it would last longer than 31 days; write an earlier end".to_owned()));
     }
-    let (actor, reason) = (request::who(said.actor), said.reason.unwrap_or_default());
+    let (actor, reason) = (request::who(said.actor).to_string(), said.reason.unwrap_or_default());
     Ok(Silence { number: 0, purpose, matchers, from, until, actor, reason })
 }
 

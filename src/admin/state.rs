@@ -71,7 +71,7 @@ impl Admin {
     /// Tells of what was done, in the log and in memory, under the name that its row has on disk, or else a new one.
     pub(super) fn told(&self, id: Option<String>, done: &AuditRecord) -> String {
         let AuditRecord { actor, action, target, reason } = done;
-        Event::AdminMutation { actor, action, target, reason }.tell();
+        Event::AdminMutation { actor: actor.label(), action, target, reason }.tell();
         let id = id.unwrap_or_else(crate::control::audit_id);
         self.remembered.note(&id, done);
         id

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::config::diff::ConfigChange;
 use crate::config::problem::Problems;
 use crate::config::reload::ReloadOutcome;
-use crate::control::{AuditRecord, Records};
+use crate::control::{AuditRecord, OrderedBy, Records};
 
 fn named(path: Option<&Path>) -> String {
     path.map_or("built-in".to_owned(), |path| path.display().to_string())
@@ -17,7 +17,7 @@ fn named(path: Option<&Path>) -> String {
 /// The process starts with this config: a change that came by a restart is one too.
 pub(super) fn started(records: &Records, config: &Config, path: Option<&Path>) {
     let done = AuditRecord {
-        actor: "start".to_owned(),
+        actor: OrderedBy::Start,
         action: "config.applied",
         target: named(path),
         reason: "the process starts".to_owned(),
@@ -36,7 +36,7 @@ pub(super) fn reloaded(
         |changes: &[ConfigChange]| changes.iter().map(|change| change.path.clone()).collect::<Vec<_>>();
     let problem = |problem: &crate::config::problem::Problem| json!({ "path": problem.path, "line": problem.line, "message": problem.message });
     let done = AuditRecord {
-        actor: outcome.actor.clone(),
+        actor: OrderedBy::Named(outcome.actor.clone()),
         action: if problems.is_some() { "config.refused" } else { "config.applied" },
         target: named(path),
         reason: outcome.reason.clone(),

@@ -13,11 +13,44 @@ use crate::units::At;
 /// How long the giver of an order waits for the disk.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Who gave an order. Logs, the audit log and the API show its label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderedBy {
+    /// A person or a system by the name that it gave: through the API, a pager or a chat.
+    Named(String),
+    /// A caller of the API that gave no name.
+    Api,
+    /// The process, by starting.
+    Start,
+}
+
+impl OrderedBy {
+    /// The caller of the API that gave this name; a blank one is none.
+    pub fn said(name: Option<String>) -> Self {
+        name.filter(|name| !name.trim().is_empty()).map_or(Self::Api, Self::Named)
+    }
+
+    /// The name, `admin-api` or `start`.
+    pub fn label(&self) -> &str {
+        match self {
+            Self::Named(name) => name,
+            Self::Api => "admin-api",
+            Self::Start => "start",
+        }
+    }
+}
+
+impl std::fmt::Display for OrderedBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
 /// What an order writes on the audit log.
 #[derive(Clone, Debug)]
 pub struct AuditRecord {
     /// The person or part of Strop that orders it.
-    pub actor: String,
+    pub actor: OrderedBy,
     /// A word of a closed set, such as "incident.ack".
     pub action: &'static str,
     /// The id or name of what it is done to.
@@ -36,7 +69,7 @@ impl AuditRecord {
         }
         let row = Write::Audit(AuditEntry {
             at: at.0,
-            actor: self.actor.clone(),
+            actor: self.actor.to_string(),
             action: self.action.to_owned(),
             target: self.target.clone(),
             body: body.to_string(),
@@ -88,5 +121,17 @@ impl Records {
     ) -> Result<Option<Vec<AuditRow>>, StoreError> {
         let Some(store) = self.store() else { return Ok(None) };
         store.reader().audit(before, limit).await.map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gives_no_name_or_a_blank_one_is_the_api() {
+        for (said, label) in [(None, "admin-api"), (Some(" "), "admin-api"), (Some("ann"), "ann")] {
+            assert_eq!(OrderedBy::said(said.map(str::to_owned)).to_string(), label);
+        }
     }
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::handle::{Order, PendingOrder};
-use super::{AuditRecord, Handle};
+use super::{AuditRecord, Handle, OrderedBy};
 use crate::reliability::breaker::{BreakerState, Hold};
 use crate::reliability::engine::Command;
 use crate::runtime::clock::Moment;
@@ -73,7 +73,7 @@ pub struct BreakerOrder<'a> {
     pub name: &'a str,
     /// What it is to do.
     pub change: BreakerChange,
-    pub actor: String,
+    pub actor: OrderedBy,
     /// Why, in the words of whoever orders it.
     pub reason: String,
 }
@@ -106,7 +106,7 @@ impl BreakerOrder<'_> {
     fn obey(&self, moment: Moment) -> BreakerOutcome {
         let now = moment.instant;
         let held = |state, ttl| {
-            let (actor, reason) = (self.actor.clone(), self.reason.clone());
+            let (actor, reason) = (self.actor.to_string(), self.reason.clone());
             self.gate.hold(Hold { state, reason, actor, until: now + ttl }, now);
         };
         match self.change {
@@ -136,7 +136,7 @@ impl Handle {
     pub async fn breaker(&self, order: BreakerOrder<'_>, moment: Moment) -> BreakerReply {
         let outcome = order.obey(moment);
         if let Some(line) = outcome.line(order.name) {
-            let (service, actor) = (order.upstream.to_owned(), order.actor.clone());
+            let (service, actor) = (order.upstream.to_owned(), order.actor.to_string());
             let command = Command::Acted { service, actor, what: format!("{line}: {}", order.reason) };
             let order = Order { command, audit: None };
             // A process that leaves writes no timeline any more; the audit log has the order all the same.

@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use super::{AuditRecord, Handle, Order};
+use super::{AuditRecord, Handle, Order, OrderedBy};
 use crate::notify::inbound::{self, Said, Unheard, Which};
 use crate::reliability::engine::Command;
 use crate::reliability::incident::Incident;
@@ -102,7 +102,7 @@ impl Handle {
         }
         let (action, target, reason) = ("incident.ack", incident.id.to_string(), format!("taken in {from}"));
         Event::AdminMutation { actor: &by, action, target: &target, reason: &reason }.tell();
-        let audit = AuditRecord { actor: by.clone(), action, target, reason };
+        let audit = AuditRecord { actor: OrderedBy::Named(by.clone()), action, target, reason };
         let command = Command::Ack { id: incident.id.clone(), actor: by };
         match self.order(Order { command, audit: Some(audit) }).await {
             Some(Ok(_)) => InboundResult::Taken,

@@ -37,7 +37,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 pub use crate::reliability::ledger::SERVICE;
-pub use audit::{AuditRecord, audit_id};
+pub use audit::{AuditRecord, OrderedBy, audit_id};
 pub use backups::{BackupStatus, Backups, GoodCopy};
 pub use breaker::{BreakerChange, BreakerOrder, BreakerOutcome, BreakerReply};
 pub use bypass::{Bypass, BypassReading};

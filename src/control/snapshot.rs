@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::past::Figure;
+use super::past::{DAY, Figure};
 use super::uptime::{KEPT, Uptime};
 use crate::names::IncidentId;
 use crate::reliability::alert::Alert;
@@ -18,8 +18,6 @@ use crate::reliability::silence::Silence;
 use crate::runtime::clock::Moment;
 use crate::telemetry::sre::SreSnapshot;
 use crate::units::At;
-
-const DAY: Duration = Duration::from_secs(86_400);
 
 /// Replies that clients got within one window that ends now.
 #[derive(Clone, Copy, Debug, PartialEq)]
