@@ -17,21 +17,23 @@
 //!
 //! | change … | go to |
 //! |---|---|
-//! | when a breaker opens | [`reliability::breaker`] |
+//! | when a breaker opens | [`reliability::breaker`]: numbers in `policy`, what they are counted from in `counting`, what is told in `view` |
 //! | what counts as a bad answer | [`reliability::verdict`] |
-//! | what makes an incident | [`reliability::detect`] (rules), [`reliability::alert`] (how long) |
+//! | what makes an incident | [`reliability::detect`] (rules), [`reliability::rule`] (their words), [`reliability::alert`] (how long) |
 //! | which alerts are one incident, who is called | [`reliability::engine`], [`reliability::escalation`] |
 //! | what counts as uptime | [`reliability::ledger`] |
 //! | which requests are refused as ambiguous | [`message::h1::parse`] |
 //! | a config key | its concept's file under [`config`], then `config/reference.toml` |
-//! | a metric | [`telemetry::metrics`] |
+//! | a metric | the number where it comes about, in [`telemetry`]; its family in [`telemetry::metrics`] |
 //! | an admin endpoint | [`admin`] |
 //! | what the client sees on failure | [`proxy::reply`] |
 //! | a table, or what is kept how long | [`mod@store`] |
 //! | what a pager, a chat or a mail says | [`notify`] |
-//! | what becomes an incident | [`reliability::detect`] |
 //! | what a report says | [`report::sla`], [`report::review`] |
-//! | who is called, and when again | [`reliability::escalation`] |
+//! | a way to tell people | `config::channels` first, then [`notify`] |
+//! | a vendor (preset) | `config::upstream::vendor` |
+//! | a listener | `app::bound`, then its protocol over [`message::stream`] |
+//! | what is known of the process itself | `control::own` |
 //!
 //! # Who may know whom
 //!

@@ -5,12 +5,13 @@
 
 /// The server that the store's own tests start.
 #[path = "../store/postgres.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "shared with the store's tests")]
 mod postgres;
 mod support;
 
 /// What the operator's port answers, and to whom.
 mod admin_api;
+/// The operator's port under a flood: it answers whoever has a token.
 mod admin_port;
 /// What is answered is true, and what cannot be answered is told how to ask.
 mod answers;
@@ -38,18 +39,21 @@ mod command_line;
 mod contract;
 /// Who is late is told so, and nobody else.
 mod deadlines;
+/// When descriptors run out, what an operator needs has its own.
 mod descriptors;
 /// The way out: forward proxy, tunnels, local listeners, the address guard.
 mod egress;
 /// What was measured stands on an incident's timeline.
 mod evidence;
-/// Several sidecars on one PostgreSQL: one incident, one sender, whoever dies.
+/// One client does not take the service from the others.
 mod fairness;
+/// Several sidecars on one PostgreSQL: one incident, one sender, whoever dies.
 mod fleet;
 /// The guide's own lines, as they stand in it.
 mod guide;
-/// Fields that a proxy must, may and must not touch.
+/// Files that hang hold up nothing but what needs them.
 mod hanging;
+/// Fields that a proxy must, may and must not touch.
 mod headers;
 /// Somebody outside notices when nobody watches any more.
 mod heartbeat;
@@ -76,6 +80,7 @@ mod malformed;
 mod matter;
 /// What is measured is what happened.
 mod measuring;
+/// What is buffered has a bound, and whoever holds the most of it goes first.
 mod memory;
 /// Names lead where the C library would go: families, search domains, changes, `localhost`.
 mod names;
@@ -87,7 +92,9 @@ mod operations;
 mod outage;
 /// What somebody should know of the process itself.
 mod own;
+/// What passes is what was sent, in spellings, fields and times that are rare.
 mod passing;
+/// A process that stood still blames nobody for it.
 mod pauses;
 /// A saved file is in force at once and loses nothing.
 mod reload;
@@ -105,6 +112,7 @@ mod silences;
 mod stream;
 /// Bytes pass unchanged, both ways, as they come.
 mod streaming;
+/// A log that nobody reads stops nothing.
 mod telling;
 /// TLS in both roles, HTTP/2 on both sides.
 mod tls;
