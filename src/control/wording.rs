@@ -14,7 +14,7 @@ use crate::notify::{Message, MessageKind};
 use crate::reliability::breaker::{BreakerState, BreakerView, Mode};
 use crate::reliability::brief::{
     Audience, BreakerScene, Brief, ClientFault, Door, EndpointIs, EndpointScene, FailureScene, Occasion,
-    ResourceScene, RouteScene, Scene, UpstreamScene,
+    ResourceScene, RouteScene, Scene, UpstreamScene, VendorScene,
 };
 use crate::reliability::engine::Effect;
 use crate::reliability::escalation::{CallCause, Clock, EscalationPolicy};
@@ -179,6 +179,10 @@ impl Wording {
         });
         UpstreamScene {
             name: name.to_owned(),
+            vendor: upstream.config.vendor.map(|vendor| VendorScene {
+                thing: vendor.thing().to_owned(),
+                status_page: vendor.status_page().to_owned(),
+            }),
             impact: upstream.config.impact.clone(),
             url: by_hand(&upstream.config),
             endpoints: endpoints.collect(),

@@ -103,7 +103,7 @@ fn without_a_word_a_call_reaches_pager_chat_and_webhook_once_each_and_so_does_wh
     assert_eq!(actions(pager), [called("trigger")]);
     assert_eq!(kinds(hook), ["trigger"]);
     let whom = body(&hook.seen()[0])["facts"].to_string();
-    assert!(whom.contains("cto, engineering_lead"), "addressed to both: {whom}");
+    assert!(whom.contains("the CTO and the engineering lead"), "addressed to both: {whom}");
     let calls: Vec<String> =
         house.timeline(&id).into_iter().filter(|line| line.starts_with("calling ")).collect();
     assert_eq!(calls.len(), 3, "{calls:?}");

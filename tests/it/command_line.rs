@@ -62,7 +62,7 @@ fn check_reads_several_files_and_finds_the_one_that_run_would_take() {
     );
     let problems = told[0]["problems"].as_array().expect("a list");
     let places: Vec<_> = problems.iter().map(|one| (one["path"].as_str(), one["line"].as_u64())).collect();
-    assert_eq!(places, [(Some("egress.listen"), Some(2)), (Some("egress.late"), Some(3))]);
+    assert_eq!(places, [(Some("egress.listen"), Some(3)), (Some("egress.late"), Some(4))]);
 }
 
 /// What editors read by the first line of the shipped files.

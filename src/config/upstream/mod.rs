@@ -164,6 +164,8 @@ pub struct UpstreamConfig {
     pub breaker: BreakerPolicy,
     /// What has a breaker of its own under it.
     pub operations: Vec<Operation>,
+    /// The vendor that it is: of its preset, or the one of its name; `None`: none that is known.
+    pub vendor: Option<Preset>,
     /// Paths to which a POST takes a payment; those of its preset, or of the one of its name.
     pub payments: &'static [&'static str],
     /// What counts as bad.
@@ -240,6 +242,7 @@ impl UpstreamFile {
             health: self.health.as_ref().map(|health| health.check(at.part("health"))),
             breaker: self.breaker.check(at.part("breaker")),
             operations: self.breaker.operations(at.part("breaker.operations")),
+            vendor: preset,
             payments: preset.map_or(&[], Preset::payments),
             judge: self.judge.policy(),
             retry: self.retry.check(at.part("retry")),
@@ -324,6 +327,8 @@ mod tests {
         let told = "Customers cannot pay by card.";
         assert_eq!(upstream(&text(told)).impact.as_deref(), Some(told));
         assert_eq!(upstream("[egress]\n[upstreams.stripe]\npreset = \"stripe\"\n").impact, None);
+        let vendor = |text: &str| upstream(text).vendor;
+        assert_eq!(vendor("[egress]\n[upstreams.stripe]\npreset = \"stripe\"\n"), Some(Preset::Stripe));
         for wrong in ["", "two\nlines", &"x".repeat(201)] {
             let problems =
                 crate::config::load(&text(wrong), "a test", &[]).expect_err("is refused").to_string();

@@ -64,6 +64,7 @@ fn built_in(name: &str, timeouts: Timeouts) -> UpstreamConfig {
         health: None,
         breaker: BreakerPolicy { mode: Mode::Off, ..breaker("") },
         operations: Vec::new(),
+        vendor: None,
         payments: &[],
         judge: file.judge.policy(),
         retry: file.retry.policy(),

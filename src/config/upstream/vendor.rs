@@ -1,4 +1,4 @@
-//! The vendors of the guide: where they are and what takes payments there.
+//! The vendors of the guide: where they are, what takes payments there, what people are told of them.
 
 use super::endpoint::{Endpoint, Host, HostName};
 use crate::config::word::Word;
@@ -29,6 +29,26 @@ impl Preset {
             Self::SendGrid => "api.sendgrid.com",
             Self::Twilio => "api.twilio.com",
             Self::GoogleCalendar => "www.googleapis.com",
+        }
+    }
+
+    /// What it does for those who use the application, in plural and with its name.
+    pub fn thing(self) -> &'static str {
+        match self {
+            Self::Stripe => "payments (Stripe)",
+            Self::SendGrid => "outgoing e-mails (SendGrid)",
+            Self::Twilio => "text messages (Twilio)",
+            Self::GoogleCalendar => "calendar entries (Google Calendar)",
+        }
+    }
+
+    /// The page on which the vendor says how it is.
+    pub fn status_page(self) -> &'static str {
+        match self {
+            Self::Stripe => "https://status.stripe.com",
+            Self::SendGrid => "https://status.sendgrid.com",
+            Self::Twilio => "https://status.twilio.com",
+            Self::GoogleCalendar => "https://www.google.com/appsstatus",
         }
     }
 

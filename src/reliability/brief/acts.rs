@@ -171,14 +171,6 @@ fn next_call(next: Option<&Ahead>, scene: &Scene) -> String {
     format!("If nobody takes it, {who} {verb} called again {when}{often}; nobody else is called.")
 }
 
-/// Pages of vendors that say how they are.
-const STATUS_PAGES: [(&str, &str); 4] = [
-    ("stripe", "https://status.stripe.com"),
-    ("sendgrid", "https://status.sendgrid.com"),
-    ("twilio", "https://status.twilio.com"),
-    ("google_calendar", "https://www.google.com/appsstatus"),
-];
-
 /// Where the next fact is.
 pub(super) fn look(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<String> {
     let service = line(&incident.key.service);
@@ -193,8 +185,8 @@ pub(super) fn look(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>)
             told.push(answer("All routes, to compare with a time before", "performance", scene));
         }
         for upstream in about.upstreams.iter().take(MEMBERS) {
-            let page = STATUS_PAGES.iter().find(|(name, _)| *name == upstream.name);
-            told.extend(page.map(|(_, page)| format!("Does {} know of it? {page}", upstream.name)));
+            let page = upstream.vendor.as_ref().map(|vendor| &vendor.status_page);
+            told.extend(page.map(|page| format!("Does {} know of it? {page}", upstream.name)));
             told.extend(reach(upstream, scene));
             let path = format!("upstreams/{}", upstream.name);
             told.push(answer(&format!("{} as Strop sees it", upstream.name), &path, scene));

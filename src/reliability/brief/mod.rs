@@ -22,7 +22,7 @@ mod words;
 pub use parts::{Audience, Brief, Occasion, Part, Section, Ways};
 pub use scene::{
     BreakerScene, ClientFault, Door, EndpointIs, EndpointScene, FailureScene, ResourceScene, RouteScene,
-    Scene, UpstreamScene,
+    Scene, UpstreamScene, VendorScene,
 };
 
 pub use state::contacts;

@@ -10,15 +10,9 @@ use crate::reliability::escalation::Call;
 use crate::reliability::incident::{Incident, State};
 use crate::reliability::rule::Rule;
 
-/// What a known name stands for, and whether that is more than one thing.
-const THINGS: [(&str, &str, bool); 6] = [
-    ("stripe", "payments (Stripe)", true),
-    ("sendgrid", "outgoing e-mails (SendGrid)", true),
-    ("twilio", "text messages (Twilio)", true),
-    ("google_calendar", "calendar entries (Google Calendar)", true),
-    ("database", "the application's database", false),
-    ("redis", "the application's cache", false),
-];
+/// What a known name stands for that is no vendor's.
+const THINGS: [(&str, &str); 2] =
+    [("database", "the application's database"), ("redis", "the application's cache")];
 
 /// When it is said.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,8 +73,12 @@ fn subject(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> (Str
     if incident.key.rule == Rule::Resource {
         return ("a machine of the application".to_owned(), false);
     }
-    if let Some((_, thing, many)) = THINGS.iter().find(|(name, ..)| *name == service) {
-        return ((*thing).to_owned(), *many);
+    let dependency = scene.upstreams.iter().find(|upstream| upstream.name == service);
+    if let Some(vendor) = dependency.and_then(|upstream| upstream.vendor.as_ref()) {
+        return (vendor.thing.clone(), true);
+    }
+    if let Some((_, thing)) = THINGS.iter().find(|(name, _)| *name == service) {
+        return ((*thing).to_owned(), false);
     }
     if scene.backend.as_deref() == Some(&service) || service == "default" {
         return ("the application".to_owned(), false);

@@ -67,10 +67,21 @@ pub enum ClientFault {
     Refused,
 }
 
+/// What people are told of a vendor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VendorScene {
+    /// What it does for those who use the application, in plural: `payments (Stripe)`.
+    pub thing: String,
+    /// The page on which it says how it is.
+    pub status_page: String,
+}
+
 /// One dependency, as it was seen last.
 #[derive(Clone, Debug, Default)]
 pub struct UpstreamScene {
     pub name: String,
+    /// Of a known vendor; `None`: it is none.
+    pub vendor: Option<VendorScene>,
     /// What customers notice when it fails, a sentence; `None`: nobody has written it.
     pub impact: Option<String>,
     /// Where a person asks it by hand, `https://api.stripe.com/`; `None`: not known, or not asked by HTTP/1.1.

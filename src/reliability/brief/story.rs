@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     Audience, BreakerScene, Brief, ClientFault, Door, EndpointIs, EndpointScene, FailureScene, Occasion,
-    ResourceScene, RouteScene, Scene, UpstreamScene,
+    ResourceScene, RouteScene, Scene, UpstreamScene, VendorScene,
 };
 use crate::names::IncidentId;
 use crate::reliability::breaker::BreakerState;
@@ -125,6 +125,10 @@ fn stripe(seconds: u64) -> Scene {
     let endpoint = |address: &str| EndpointScene { address: address.to_owned(), state: is };
     let upstream = UpstreamScene {
         name: "stripe".to_owned(),
+        vendor: Some(VendorScene {
+            thing: "payments (Stripe)".to_owned(),
+            status_page: "https://status.stripe.com".to_owned(),
+        }),
         impact: Some("Customers cannot pay by card at checkout".to_owned()),
         url: Some("https://api.stripe.com/".to_owned()),
         breaker: Some(breaker(seconds, open.then_some(tried))),
@@ -239,6 +243,7 @@ pub(crate) fn high() -> Vec<StoryMoment> {
         };
         let application = UpstreamScene {
             name: "backend".to_owned(),
+            vendor: None,
             impact: None,
             url: Some("http://127.0.0.1:8000/".to_owned()),
             breaker: Some(closed),

@@ -226,6 +226,20 @@ fn what_is_not_observed_is_said_to_be_unknown_and_never_none() {
     assert!(format!("{brief:?}").contains("has not been seen well since this sidecar started"));
 }
 
+/// An operator may call it what they like.
+#[test]
+fn a_vendor_is_told_of_as_what_it_is_under_any_name() {
+    let stripe =
+        VendorScene { thing: "payments (Stripe)".into(), status_page: "https://status.example".into() };
+    let upstream = UpstreamScene { name: "pay".to_owned(), vendor: Some(stripe), ..UpstreamScene::default() };
+    let scene = Scene { upstreams: vec![upstream], ..scene() };
+    let incident = one(Rule::ServiceDown, "pay", "pay is down");
+    let told = Brief::of(&incident, &scene, &to(Audience::Stakeholders));
+    assert!(told.lead.contains("ayments (Stripe)"), "{}", told.lead);
+    let called = format!("{:?}", Brief::of(&incident, &scene, &to(Audience::Called)).sections);
+    assert!(called.contains("Does pay know of it? https://status.example"), "{called}");
+}
+
 #[test]
 fn what_is_not_seen_any_more_is_not_said_to_go_on() {
     let mut incident = one(Rule::Breaker, "twilio", "twilio is down");

@@ -61,10 +61,9 @@ pub fn proxy_by(command: &mut Command, dir: tempfile::TempDir, toml: &str) -> Pr
             lines.lock().expect("not poisoned").push(line);
         }
     });
-    let wanted: usize = ["[ingress]", "[egress]", "[admin]", "[inbound]", "\nlocal = ", "\nprobes = "]
-        .map(|part| toml.matches(part).count())
-        .iter()
-        .sum();
+    let listens = ["[ingress]", "[egress]", "[admin]", "[inbound]", "local = ", "probes = "];
+    let listens = |line: &&str| listens.iter().any(|part| line.trim_start().starts_with(part));
+    let wanted = toml.lines().filter(listens).count();
     let mut addresses = BTreeMap::new();
     eventually("all listeners are bound", || {
         let log = log.lock().expect("not poisoned");
