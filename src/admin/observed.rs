@@ -18,7 +18,7 @@ use crate::runtime::clock::{self, Moment};
 pub(super) struct Observed<T: Serialize> {
     /// healthy, recovering, degraded, unhealthy or unknown: of what was asked for, else of the whole.
     pub status: &'static str,
-    /// Why, as the order says.
+    /// What the status was decided by.
     pub reason: String,
     /// When the newest fact in it was observed, RFC 3339.
     pub observed_at: String,

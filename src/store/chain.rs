@@ -41,7 +41,7 @@ pub(super) const KEYED: &str = "hmac:";
 /// Why a chain is not whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// Which row; 0: none yet.
+    /// The first bad row.
     pub seq: i64,
     /// What is wrong with it.
     pub why: String,

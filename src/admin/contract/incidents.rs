@@ -17,7 +17,7 @@ use crate::reliability::incident::{Entry, Incident, Signal};
 pub(in crate::admin) struct AckOrder {
     /// Who; "admin-api" without it.
     pub(in crate::admin) actor: Option<String>,
-    /// Why.
+    /// Why; it stands in the timeline and the audit log.
     pub(in crate::admin) reason: Option<String>,
 }
 
@@ -27,7 +27,7 @@ pub(in crate::admin) struct AckOrder {
 pub(in crate::admin) struct ResolveOrder {
     /// Who; "admin-api" without it.
     pub(in crate::admin) actor: Option<String>,
-    /// Why.
+    /// Why; it stands in the timeline and the audit log.
     pub(in crate::admin) reason: Option<String>,
     /// Even while the condition holds.
     pub(in crate::admin) force: bool,
@@ -61,7 +61,7 @@ pub(in crate::admin) struct RateOrder {
     pub(in crate::admin) actor: Option<String>,
     /// critical, high, medium or low; required.
     pub(in crate::admin) severity: Option<String>,
-    /// Why; it stands in the timeline and the audit log.
+    /// Why it is that bad; required.
     pub(in crate::admin) reason: Option<String>,
 }
 
@@ -71,7 +71,7 @@ pub(in crate::admin) struct RateOrder {
 pub(in crate::admin) struct TestOrder {
     /// One line for people; it heads the messages.
     pub(in crate::admin) title: Option<String>,
-    /// critical, high, medium or low; required.
+    /// critical, high, medium or low; low without it.
     pub(in crate::admin) severity: Option<String>,
     /// About what; "test" without it.
     pub(in crate::admin) service: Option<String>,
@@ -301,7 +301,7 @@ pub(in crate::admin) struct AlertView {
     rule: &'static str,
     service: String,
     scope: String,
-    /// suspected, open, acknowledged, mitigating, monitoring, resolved, reviewed or cleared.
+    /// One of pending and firing.
     state: &'static str,
     first_bad_at: Option<String>,
     flaps: u32,

@@ -78,7 +78,7 @@ impl FailedAttempt {
 pub struct Breaker {
     /// The upstream's name; of an operation `<upstream>.<operation>`.
     pub name: String,
-    /// The state that is held: open or closed.
+    /// closed, open or half_open: what requests meet.
     pub state: &'static str,
     /// Why; null: it has never moved.
     pub why: Option<String>,
@@ -264,13 +264,13 @@ pub(in crate::admin) struct DependencyView {
     pub name: String,
     /// healthy, recovering, degraded, unhealthy, or unknown: nobody has called or checked it.
     pub status: &'static str,
-    /// Why, as the order says.
+    /// What the status was decided by.
     pub reason: String,
     /// probed: there are active checks. observed: what exchanges say is all that is known.
     pub(in crate::admin) source: Source,
     /// closed, open or half_open: what requests meet.
     pub circuit_breaker: &'static str,
-    /// Why; null: it has never moved.
+    /// Why the breaker is there; null: it has never moved.
     pub why: Option<String>,
     /// Addresses that its names have now.
     pub endpoints: usize,
@@ -368,7 +368,7 @@ pub struct MetricsView {
 pub struct ConfigView {
     /// The config file; null: the built-in config.
     pub path: Option<String>,
-    /// Rises with every transition.
+    /// Rises with every applied config.
     pub generation: u64,
     /// Of the text in force.
     pub hash: String,
