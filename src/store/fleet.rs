@@ -26,7 +26,8 @@ impl Store {
         self.answered(|done| Query::Depart(presence, lease, done)).await
     }
 
-    /// As [`super::Reader::versions`], over the connection that is open anyway.
+    /// Which versions there are of incidents that are not over, or have changed since `since` by their writers' clocks; over the
+    /// connection that is open anyway.
     pub async fn versions(&self, since: Millis, limit: u32) -> Result<Vec<IncidentVersion>, StoreError> {
         self.answered(|done| Query::Versions(since, limit, done)).await
     }
