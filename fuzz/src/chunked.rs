@@ -1,6 +1,6 @@
 //! Chunked bodies: whatever the reads were, the same comes out, and it is what the plain reading says.
 
-use strop::message::h1::chunked::{Chunked, MOST_TRAILER, ChunkStep};
+use strop::message::h1::chunked::{ChunkStep, Chunked, MOST_TRAILER};
 use strop::message::h1::parse;
 
 use crate::naive::{self, Chunks};

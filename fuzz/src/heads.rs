@@ -3,7 +3,9 @@
 use strop::message::fields;
 use strop::message::h1::Malformed;
 use strop::message::h1::parse::{self, HeadLimits, Parsed};
-use strop::message::head::{Field, Framing, Known, Method, RequestHead, ResponseHead, ByteSpan, HeadStore, Version};
+use strop::message::head::{
+    ByteSpan, Field, Framing, HeadStore, Known, Method, RequestHead, ResponseHead, Version,
+};
 
 use crate::naive::{self, Line};
 
