@@ -129,7 +129,7 @@ pub fn spawn_on_worker(owner: &'static str, task: &'static str, work: impl Futur
 
 /// Starts a task on this worker.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
-pub fn spawn_local(task: impl Future<Output = ()> + 'static) {
+fn spawn_local(task: impl Future<Output = ()> + 'static) {
     drop(tokio::task::spawn_local(task));
 }
 

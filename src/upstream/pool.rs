@@ -282,7 +282,7 @@ impl Pools {
                 .map_err(|error| ConnectError::Failed(BadReason::Protocol, io::Error::other(error)))?;
         let slot = Rc::new(slot);
         let held = Rc::clone(&slot);
-        tasks::spawn_local(async move {
+        tasks::spawn_on_worker("upstream", "an HTTP/2 connection", async move {
             // How it ended is learnt by the exchanges on it.
             let _ = connection.await;
             drop(held);
