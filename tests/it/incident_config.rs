@@ -285,7 +285,7 @@ fn calls_wait_for_working_hours_and_a_reload_opens_them() {
     looked_at(&proxy);
     assert!(calls(&people.pager, &id).is_empty(), "nobody works");
     applied(&proxy, &toml("daily 00:00-24:00"));
-    eventually("somebody works", || calls(&people.pager, &id) == ["team_lead"]);
+    eventually("somebody works", || calls(&people.pager, &id) == ["the team lead"]);
 }
 
 #[test]
