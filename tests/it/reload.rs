@@ -25,7 +25,7 @@ fn a_saved_file_is_in_force_and_says_what_it_changed() {
     let backend = Upstream::start(status(200));
     let proxy = proxy(&config(backend.address, 3, "1s"));
     let answer =
-        proxy.reload(&config(backend.address, 7, "2s").replace("127.0.0.1:0\"\n[up", "127.0.0.1:1\"\n[up"));
+        proxy.reload(&config(backend.address, 7, "2s").replacen("127.0.0.1:0\"", "127.0.0.1:1\"", 1));
     let told = answer.json();
     let paths = |key: &str| -> Vec<String> {
         let changes = told[key].as_array().expect("a list");
