@@ -60,8 +60,12 @@ fn of_breaker(name: &str, breaker: &BreakerScene, scene: &Scene) -> Option<Strin
             )
         }
         (BreakerState::Open, false, false) => {
+            // Each test that fails opens it anew.
+            let as_of = breaker.since.map_or_else(String::new, |since| {
+                format!("; it opened, or a test of it failed, at {}", moment(since, scene.at))
+            });
             format!(
-                "{strop} has refused requests to {name} at once (breaker open), so that they do not wait."
+                "Strop refuses requests to {name} at once, so that they do not wait (breaker open{as_of})."
             )
         }
         (BreakerState::HalfOpen, _, false) => {
@@ -140,12 +144,17 @@ pub(super) fn next(
             told.extend(ahead.filter(|ahead| !ahead.again).map(|ahead| next_call(Some(ahead), scene)));
         }
         State::Open => told.push(next_call(ahead, scene)),
-        State::Acknowledged | State::Mitigating => told.push("Nobody else is called.".to_owned()),
+        State::Acknowledged | State::Mitigating => told.push("No more calls are made.".to_owned()),
         State::Monitoring => {
-            told.push("If it becomes bad again it goes on, and so do the calls.".to_owned());
+            told.push("If it becomes bad again it goes on, and whoever is due is called.".to_owned());
         }
         State::Resolved => {
             told.push("Nothing more is asked of you: nobody is called about it any more.".to_owned());
+        }
+        State::Cleared if incident.part_of().is_some() => {
+            told.push(
+                "Calls are made about the incident that goes on, and it says who has taken it.".to_owned(),
+            );
         }
         State::Reviewed | State::Cleared => told.push("Nobody is called about it.".to_owned()),
     }
@@ -168,7 +177,7 @@ fn next_call(next: Option<&Ahead>, scene: &Scene) -> String {
         Some((every, most @ 2..)) => format!(", then every {}, {most} times more at most", span(*every)),
         Some(_) | None => ", for the last time".to_owned(),
     };
-    format!("If nobody takes it, {who} {verb} called again {when}{often}; nobody else is called.")
+    format!("If nobody takes it, {who} {verb} called again {when}{often}; only they are called.")
 }
 
 /// Where the next fact is.
@@ -191,6 +200,9 @@ pub(super) fn look(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>)
             let path = format!("upstreams/{}", upstream.name);
             told.push(answer(&format!("{} as Strop sees it", upstream.name), &path, scene));
         }
+    }
+    if let Some(other) = incident.part_of() {
+        told.push(answer("The incident that goes on", &format!("incidents/{other}"), scene));
     }
     told.push(answer("Timeline and evidence", &format!("incidents/{}", incident.id), scene));
     if matches!(incident.state, State::Resolved) {
@@ -295,7 +307,7 @@ pub(super) fn acknowledge(incident: &Incident, scene: &Scene) -> Option<(Vec<Str
         Some(_) | None => String::new(),
     };
     let lines = vec![
-        "Nobody else is called once you have taken it.".to_owned(),
+        "Taking it stops all further calls, to you and to everybody.".to_owned(),
         format!("From a shell{place}, with your name in it{token}:"),
     ];
     let command = format!(

@@ -52,7 +52,7 @@ fn rated(incident: &Incident) -> String {
 /// `[critical] stripe is down (since 02:14 UTC)`: what a lock screen has room for comes first.
 pub(super) fn headline(incident: &Incident, scene: &Scene, again: bool) -> String {
     let service = line(&incident.key.service);
-    let (now, past) = (super::state::title(incident, scene), was(incident, scene));
+    let (now, past) = (current(incident, scene), was(incident, scene));
     let named = incident.key.rule == Rule::Resource || incident.is_drill() || now.contains(&service);
     let named = if named { String::new() } else { format!("{service}: ") };
     let by = incident.acknowledged_by.as_deref().map_or_else(|| "somebody".to_owned(), line);
@@ -71,13 +71,22 @@ pub(super) fn headline(incident: &Incident, scene: &Scene, again: bool) -> Strin
         State::Resolved | State::Reviewed => {
             format!("[resolved, {severity}] {named}{past} ({})", span(lasted(incident, scene.at)))
         }
-        State::Cleared => format!("[cleared, {severity}] {} {named}{now}", cleared(incident)),
+        State::Cleared => match incident.part_of() {
+            Some(other) => format!("[merged, {severity}] Goes on as incident {other}: {named}{now}"),
+            None => format!("[cleared, {severity}] Not confirmed that {named}{now}"),
+        },
     }
 }
 
-fn cleared(incident: &Incident) -> String {
-    let other = incident.part_of().map(|other| format!("Part of incident {other}:"));
-    other.unwrap_or_else(|| "Not confirmed that".to_owned())
+/// What is the matter at this moment; of what cannot be measured any more, what was when it could be.
+fn current(incident: &Incident, scene: &Scene) -> String {
+    let blind = incident.key.rule == Rule::Resource
+        && (unseen(incident).is_some()
+            || SceneSubject::resource(incident, scene).is_some_and(|one| one.used.is_none()));
+    if blind && incident.state.is_live() {
+        return format!("{} when it was last measured", was(incident, scene));
+    }
+    super::state::title(incident, scene)
 }
 
 /// What fails, since when, how bad, for whom.
@@ -87,7 +96,7 @@ pub(super) fn lead(
     about: &SceneSubject<'_>,
     occasion: &Occasion,
 ) -> String {
-    let (what, now) = (super::state::title(incident, scene), scene.at);
+    let (what, now) = (current(incident, scene), scene.at);
     let began = incident.clocks.began;
     let since = format!("(since {}, for {})", moment(began, now), span(now.since(began)));
     let severity = capital(&rated(incident));
@@ -106,7 +115,7 @@ pub(super) fn lead(
                 .clocks
                 .acknowledged
                 .map_or_else(String::new, |at| format!(" at {}", moment(at, now)));
-            format!("Taken by {by}{at}; nobody else is called. {severity}: {what} {since}; {whom}.")
+            format!("Taken by {by}{at}; no more calls are made. {severity}: {what} {since}; {whom}.")
         }
         State::Mitigating => format!("Being worked on by {by}. {severity}: {what} {since}; {whom}."),
         State::Monitoring => {
@@ -119,7 +128,9 @@ pub(super) fn lead(
         }
         State::Resolved | State::Reviewed => resolved(incident, scene),
         State::Cleared => match incident.part_of() {
-            Some(other) => format!("Part of incident {other}, which tells the rest: {what} {since}."),
+            Some(other) => {
+                format!("Merged into incident {other}, which goes on and tells the rest: {what} {since}.")
+            }
             None => format!("Not confirmed that {what}, as it seemed {since}."),
         },
     }
@@ -164,7 +175,7 @@ fn whom(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> String 
     let slow =
         (incident.key.rule == Rule::Latency).then(|| evidence::latest(incident, "slow_of_last_minute"));
     if let Some(slow) = slow.flatten() {
-        return format!("{} requests were over the limit in the minute before it was found", line(slow));
+        return format!("{} requests took longer than that in the minute before it was found", line(slow));
     }
     let traffic = match about.counts() {
         (_, 0) if about.carries => {

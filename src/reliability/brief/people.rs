@@ -159,7 +159,7 @@ fn headline(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Str
             format!("[over, {severity}] {first} ({})", span(lasted(incident, scene.at)))
         }
         State::Cleared if incident.part_of().is_some() => {
-            format!("[cleared, {severity}] Part of another disruption: {what}")
+            format!("[merged, {severity}] Goes on as part of another disruption: {what}")
         }
         State::Cleared => format!("[cleared, {severity}] Nothing after all: {what}"),
     }
@@ -176,7 +176,7 @@ fn lead(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> String 
         State::Open => format!("Disruption ({severity}): {what} {since}{share}."),
         State::Acknowledged | State::Mitigating => {
             let by = incident.acknowledged_by.as_deref().map_or_else(|| "Somebody".to_owned(), line);
-            format!("{by} is working on the disruption ({severity}): {what} {since}{share}.")
+            format!("{by} has taken the disruption ({severity}): {what} {since}{share}.")
         }
         State::Monitoring => {
             let good = moment(incident.clocks.recovered.unwrap_or(now), now);
@@ -189,7 +189,9 @@ fn lead(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> String 
             format!("Over ({severity}): {what} for {long}, from {} to {end}.", moment(began, now))
         }
         State::Cleared if incident.part_of().is_some() => {
-            format!("Part of another disruption ({severity}): {what}. You will hear of that one instead.")
+            format!(
+                "Goes on as part of another disruption, which is told from now on ({severity}): {what} {since}."
+            )
         }
         State::Cleared => {
             format!("Nothing after all ({severity}): {what} {since}; that was not confirmed.")
@@ -311,7 +313,7 @@ fn facts(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<(S
         ("Since", moment(incident.clocks.began, now)),
         ("State", status(incident).to_owned()),
     ];
-    if !live {
+    if !live && incident.part_of().is_none() {
         let end = incident.clocks.recovered.or(incident.clocks.closed).unwrap_or(now);
         facts.push(("Until", format!("{} ({})", moment(end, now), span(lasted(incident, now)))));
     }

@@ -72,7 +72,9 @@ pub(super) fn status(incident: &Incident, now: At) -> String {
         State::Monitoring => "good again, watched".to_owned(),
         State::Resolved => format!("resolved after {}", span(lasted(incident, now))),
         State::Reviewed => "reviewed".to_owned(),
-        State::Cleared => "cleared".to_owned(),
+        State::Cleared => incident
+            .part_of()
+            .map_or_else(|| "cleared".to_owned(), |other| format!("merged into {other}, which goes on")),
     }
 }
 

@@ -77,7 +77,7 @@ fn a_story_never_says_that_something_is_well_and_ill_at_once() {
         let text = written(&told);
         let (ill, well) = (text.contains("fails its checks"), text.contains("answering normally"));
         assert!(!(ill && well), "{text}");
-        let open = text.contains("(breaker open)");
+        let open = text.contains("(breaker open");
         assert_eq!(
             open,
             text.contains("were refused by Strop")
@@ -118,7 +118,7 @@ fn a_moment_ahead_is_told_by_the_clock_for_a_mail_is_read_later() {
         assert!(next.lines.iter().all(|line| !line.contains(" in 1") && !line.contains("(in ")), "{next:?}");
     }
     let next = section(&story::moment("critical, called").brief, Part::Next).lines.join(" ");
-    let again = "again at 02:19:43 UTC, then every 5 min, 12 times more at most; nobody else is called.";
+    let again = "again at 02:19:43 UTC, then every 5 min, 12 times more at most; only they are called.";
     assert!(next.contains(again) && next.contains("From 02:15:12 UTC on"), "{next}");
 }
 
