@@ -80,13 +80,8 @@ fn with_admin(toml: &str) -> String {
     if toml.contains("[admin]") {
         toml.to_owned()
     } else {
-        format!(
-            r#"
-                {toml}
-                [admin]
-                listen = "127.0.0.1:0"
-            "#
-        )
+        // What was written stays at its lines: problems are told by them.
+        format!("{toml}\n[admin]\nlisten = \"127.0.0.1:0\"\n")
     }
 }
 
