@@ -116,20 +116,6 @@ pub(super) fn next(
     about: &SceneSubject<'_>,
     ahead: Option<&Ahead>,
 ) -> Vec<String> {
-    let good = scene.clear_after.map_or_else(|| "long enough".to_owned(), span);
-    let ends = match incident.key.rule {
-        Rule::Manual => "It was opened by hand and ends by hand.".to_owned(),
-        Rule::NetworkDown
-        | Rule::ServiceDown
-        | Rule::Breaker
-        | Rule::PaymentFailure
-        | Rule::ErrorRate
-        | Rule::Latency
-        | Rule::Resource
-        | Rule::DeclineRate
-        | Rule::Reported
-        | Rule::Unknown => format!("The incident ends by itself once all has been well for {good}."),
-    };
     let probes = about.upstreams.iter().filter(|_| incident.state.is_live()).take(MEMBERS);
     let probes = probes.filter_map(|one| {
         let wait = one.breaker.filter(|breaker| !breaker.held && !breaker.shadow)?.probes_in?;
@@ -158,10 +144,26 @@ pub(super) fn next(
         }
         State::Reviewed | State::Cleared => told.push("Nobody is called about it.".to_owned()),
     }
-    if incident.state.is_live() {
-        told.push(ends);
-    }
+    told.extend(incident.state.is_live().then(|| ends(incident, scene)));
     told
+}
+
+/// What ends it.
+fn ends(incident: &Incident, scene: &Scene) -> String {
+    let good = scene.clear_after.map_or_else(|| "long enough".to_owned(), span);
+    match incident.key.rule {
+        Rule::Manual => "It was opened by hand and ends by hand.".to_owned(),
+        Rule::NetworkDown
+        | Rule::ServiceDown
+        | Rule::Breaker
+        | Rule::PaymentFailure
+        | Rule::ErrorRate
+        | Rule::Latency
+        | Rule::Resource
+        | Rule::DeclineRate
+        | Rule::Reported
+        | Rule::Unknown => format!("The incident ends by itself once all has been well for {good}."),
+    }
 }
 
 fn next_call(next: Option<&Ahead>, scene: &Scene) -> String {
