@@ -49,6 +49,10 @@ pub(super) fn done(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>)
 fn of_breaker(name: &str, breaker: &BreakerScene, scene: &Scene) -> Option<String> {
     let since = breaker.since.map(|since| moment(since, scene.at));
     let held = since.as_ref().map_or_else(String::new, |since| format!(", since {since}"));
+    // Each test that fails opens it anew.
+    let as_of = since
+        .as_ref()
+        .map_or_else(String::new, |since| format!("; it opened, or a test of it failed, at {since}"));
     let strop = since.map_or_else(|| "Strop".to_owned(), |since| format!("Since {since} Strop"));
     Some(match (breaker.state, breaker.held, breaker.shadow) {
         (BreakerState::Open, true, _) => {
@@ -60,10 +64,6 @@ fn of_breaker(name: &str, breaker: &BreakerScene, scene: &Scene) -> Option<Strin
             )
         }
         (BreakerState::Open, false, false) => {
-            // Each test that fails opens it anew.
-            let as_of = breaker.since.map_or_else(String::new, |since| {
-                format!("; it opened, or a test of it failed, at {}", moment(since, scene.at))
-            });
             format!(
                 "Strop refuses requests to {name} at once, so that they do not wait (breaker open{as_of})."
             )

@@ -212,16 +212,8 @@ fn whom(incident: &Incident, about: &SceneSubject<'_>) -> Option<String> {
 
 fn means(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<String> {
     if !incident.state.is_live() {
-        let again = match incident.state {
-            State::Resolved | State::Reviewed => "It works as before.",
-            State::Cleared
-            | State::Suspected
-            | State::Open
-            | State::Acknowledged
-            | State::Mitigating
-            | State::Monitoring => "",
-        };
-        return Some(again.to_owned()).filter(|text| !text.is_empty()).into_iter().collect();
+        let again = matches!(incident.state, State::Resolved | State::Reviewed);
+        return again.then(|| "It works as before.".to_owned()).into_iter().collect();
     }
     let rated = format!("It is rated {}.", meaning(incident.severity));
     if let Some(since) = super::state::unseen(incident) {
@@ -249,16 +241,9 @@ fn means(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Vec<St
         }
     };
     let impact = about.upstreams.iter().find_map(|upstream| upstream.impact.as_deref());
-    let impact = impact.filter(|_| !incident.is_drill()).map(|impact| match incident.state {
-        State::Suspected => format!("If it is confirmed: {}", sentence(impact)),
-        State::Open
-        | State::Acknowledged
-        | State::Mitigating
-        | State::Monitoring
-        | State::Resolved
-        | State::Reviewed
-        | State::Cleared => sentence(impact),
-    });
+    let perhaps = if incident.state == State::Suspected { "If it is confirmed: " } else { "" };
+    let impact =
+        impact.filter(|_| !incident.is_drill()).map(|impact| format!("{perhaps}{}", sentence(impact)));
     impact.into_iter().chain([seen, rated]).collect()
 }
 
@@ -277,16 +262,11 @@ fn done(incident: &Incident, scene: &Scene) -> Vec<String> {
     names.sort();
     names.dedup();
     let called = (!names.is_empty()).then(|| format!("Those on duty were called: {}.", list(&names)));
-    let waiting = match incident.state {
-        State::Suspected => Some("It is being checked; nobody has been called yet.".to_owned()),
-        State::Open if called.is_none() => Some("Those on duty are being called.".to_owned()),
-        State::Open
-        | State::Acknowledged
-        | State::Mitigating
-        | State::Monitoring
-        | State::Resolved
-        | State::Reviewed
-        | State::Cleared => None,
+    let waiting = if incident.state == State::Suspected {
+        Some("It is being checked; nobody has been called yet.".to_owned())
+    } else {
+        (incident.state == State::Open && called.is_none())
+            .then(|| "Those on duty are being called.".to_owned())
     };
     [called, taken, waiting].into_iter().flatten().collect()
 }
