@@ -216,6 +216,24 @@ fn a_message_that_alone_fails_keeps_nobody_else_waiting_for_ever() {
     assert!(queue.now < 24 * 3_600_000, "within the day");
 }
 
+/// The ordinary day: others get through, so a message that failed shows nothing about the channel and waits for its turn.
+#[test]
+fn on_a_channel_that_is_well_a_message_that_failed_is_not_tried_before_its_own_turn() {
+    let mut queue = Queue::of(vec![one("hook", "poison", Matter::Call)]);
+    queue.all[0].progress.attempts = 5;
+    queue.send(0, away(None));
+    queue.all.push(one("hook", "2", Matter::Call));
+    queue.send(1, WELL);
+    let turn = queue.now + 1_800_000;
+    queue.all[0].progress.next_at = turn;
+    for now in (queue.now..turn).step_by(60_000) {
+        queue.now = now;
+        assert_eq!((queue.due(), queue.wakes_at()), (Vec::new(), Some(turn)), "{now}");
+    }
+    queue.now = turn;
+    assert_eq!(queue.due(), [0]);
+}
+
 #[test]
 fn calls_go_first_and_the_worst_before_all() {
     let mut queue = Queue::of(vec![
