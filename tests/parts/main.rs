@@ -15,6 +15,10 @@ mod payloads;
 #[path = "../store/postgres.rs"]
 #[allow(dead_code, reason = "shared with the store's tests")]
 mod postgres;
+/// What the store's own tests open one by.
+#[path = "../store/support.rs"]
+#[allow(dead_code, reason = "shared with the store's tests")]
+mod store;
 /// A store whose disk is full, whose server is gone, or that somebody holds, costs no request.
 #[allow(clippy::print_stdout, reason = "figures are told")]
 mod store_away;
@@ -22,10 +26,3 @@ mod store_away;
 #[path = "../it/support/mod.rs"]
 #[allow(dead_code, reason = "shared with the tests from outside")]
 mod support;
-
-/// For the stores that these tests open.
-fn store_config(at: strop::config::StoreAt) -> strop::store::StoreConfig {
-    let year = std::time::Duration::from_secs(400 * 86_400);
-    let retention = strop::config::Retention { incidents: year, audit: year, ledger: year };
-    strop::store::StoreConfig { at, audit_key: None, backlog: 10_000, retention, backup: None }
-}

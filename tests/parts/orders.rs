@@ -112,7 +112,7 @@ fn leave_open(dir: &Path, many: u64) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let tasks = strop::runtime::tasks::Tasks::default();
-        let config = crate::store_config(strop::config::StoreAt::Sqlite(dir.join("strop.db")));
+        let config = crate::store::config(strop::config::StoreAt::Sqlite(dir.join("strop.db")));
         let store = strop::store::Store::open(&config, &tasks).await.expect("opens");
         for draw in 0..many {
             let began = At(1_790_000_000_000 + i64::try_from(draw).expect("fits"));

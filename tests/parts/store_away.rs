@@ -11,7 +11,7 @@ use strop::config::StoreAt;
 use strop::store::Reader;
 
 use crate::postgres::Cluster;
-use crate::store_config as config;
+use crate::store::config;
 use crate::support::eventually;
 use crate::support::proxy::{Proxy, proxy, proxy_by};
 use crate::support::raw::Client;
