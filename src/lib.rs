@@ -27,7 +27,7 @@
 //! | a metric | the number where it comes about, in [`telemetry`]; its family in [`telemetry::metrics`] |
 //! | an admin endpoint | [`admin`] |
 //! | what the client sees on failure | [`proxy::reply`] |
-//! | a table, or what is kept how long | [`mod@store`] |
+//! | a table, or what is kept how long | `store::tables`, a file each |
 //! | what a pager, a chat or a mail says | [`notify`] |
 //! | what a report says | [`report::sla`], [`report::review`] |
 //! | a way to tell people | `config::channels` first, then [`notify`] |

@@ -24,10 +24,11 @@ use secrecy::ExposeSecret as _;
 use super::StoreConfig;
 use super::chain::KEYED;
 pub use super::chain::{Broken, ChainEnd, Walk};
-use super::db::{Conn, DbError, Row, args};
+use super::db::{Conn, DbError, args};
 use super::digest::{hex, sha256};
 use super::rows::{AuditEntry, AuditRow, millis};
 use super::seal::ChainSeals;
+use super::tables::row_of;
 use crate::runtime::clock;
 
 /// Rows read at a time.
@@ -100,22 +101,6 @@ fn encoded(seq: i64, entry: &AuditEntry, prev_hash: &str) -> Vec<u8> {
         bytes.extend_from_slice(text.as_bytes());
     }
     bytes
-}
-
-/// Reads `seq, at, actor, action, target, body, prev_hash, hash`.
-pub(super) fn row_of(mut row: Row) -> Result<AuditRow, DbError> {
-    Ok(AuditRow {
-        seq: row.int()?,
-        entry: AuditEntry {
-            at: row.int()?,
-            actor: row.text()?,
-            action: row.text()?,
-            target: row.text()?,
-            body: row.text()?,
-        },
-        prev_hash: row.text()?,
-        hash: row.text()?,
-    })
 }
 
 /// One of `heads`: "audit" or "anchor".

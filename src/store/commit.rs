@@ -1,10 +1,12 @@
 //! One transaction of the writer.
 
-use super::audit::ChainEnd;
+use super::audit::{ChainEnd, ChainKey};
 use super::db::{Conn, DbError};
+use super::effects::CommitEffects;
 use super::queue::Batch;
 use super::rows::millis;
-use super::sql;
+use super::seal;
+use super::tables::{Rules, heads, last_batch, note_batch};
 use crate::runtime::clock;
 
 /// Writes one transaction, told apart by its writer and number, and gives the end of the audit chain where it was
@@ -13,35 +15,50 @@ pub(super) async fn commit(
     conn: &mut Conn,
     batch: &Batch,
     (writer, number): (&str, i64),
-    rules: &sql::Rules,
+    rules: &Rules,
 ) -> Result<Option<ChainEnd>, DbError> {
     conn.begin().await?;
     let mut head = match batch.is_shared() {
-        true => Some(sql::lock(conn, rules.key.as_ref()).await?),
+        true => Some(heads::lock(conn, rules.key.as_ref()).await?),
         false => None,
     };
-    if sql::last_batch(conn, writer).await? >= number {
+    if last_batch(conn, writer).await? >= number {
         conn.commit().await?;
         return Ok(head);
     }
-    let mut changed = sql::CommitEffects::new();
+    let mut changed = CommitEffects::new();
     for group in &batch.groups {
         for write in &group.writes {
             match &mut head {
-                Some(head) => sql::write(conn, write, head, &mut changed, rules).await?,
-                None => sql::own(conn, write).await?,
+                Some(head) => write.put(conn, head, &mut changed, rules).await?,
+                None => write.put_own(conn).await?,
             }
         }
     }
     if let Some(head) = &mut head {
-        sql::seal(conn, &changed, head, rules.key.as_ref()).await?;
+        sealed(conn, &changed, head, rules.key.as_ref()).await?;
     }
-    sql::note_batch(conn, writer, number, millis(clock::now().wall)).await?;
+    note_batch(conn, writer, number, millis(clock::now().wall)).await?;
     if let (true, Conn::Postgres(session)) = (changed.is_news(), &mut *conn) {
         session.tell(writer).await?;
     }
     conn.commit().await?;
     Ok(head)
+}
+
+/// Puts incidents that have ended on the chain, as they are after everything else of the transaction.
+async fn sealed(
+    conn: &mut Conn,
+    changed: &CommitEffects,
+    head: &mut ChainEnd,
+    key: Option<&ChainKey>,
+) -> Result<(), DbError> {
+    for (id, ended) in changed.incidents() {
+        if let Some(entry) = seal::row(conn, id, ended).await? {
+            heads::add_audit(conn, &entry, head, key).await?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -66,7 +83,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let (mut conn, _) = open::open(&Db::Sqlite(dir.path().join("strop.db"))).await.expect("opens");
         for (writer, number) in [("me", 1), ("me", 1), ("you", 1), ("me", 2), ("me", 2)] {
-            let rules = sql::Rules { join: crate::store::newer, key: None };
+            let rules = Rules { join: crate::store::newer, key: None };
             commit(&mut conn, &batch(), (writer, number), &rules).await.expect("commits");
         }
         let head = audit::head(&mut conn, "audit").await.expect("reads");

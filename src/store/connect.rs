@@ -11,18 +11,12 @@ use sqlx::{ConnectOptions as _, SqlSafeStr as _};
 
 use super::db::{Conn, DbError, DbFault, Pool};
 use super::error::StoreError;
+use super::read::Reader;
 use super::session::{PATIENCE, ServerRoute};
+use super::tables::MIGRATIONS;
 use crate::config::{StoreAt, StoreConfig};
 use crate::telemetry::event::StoreEvent;
 
-/// All migrations, oldest first.
-const MIGRATIONS: [(i64, &str, &str); 5] = [
-    (1, "first", include_str!("migrations/0001_first.sql")),
-    (2, "fleet", include_str!("migrations/0002_fleet.sql")),
-    (3, "audit key", include_str!("migrations/0003_audit_key.sql")),
-    (4, "ledger days", include_str!("migrations/0004_ledger_days.sql")),
-    (5, "news", include_str!("migrations/0005_news.sql")),
-];
 /// Older SQLite can damage a file when its write-ahead log starts over.
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 /// Connections that only read a file.
@@ -88,6 +82,13 @@ impl Db {
             }
             Self::Postgres(way) => Pool::Postgres(way.readers()),
         }
+    }
+}
+
+impl Reader {
+    /// Opens what is there for reading alone, for a command beside a running sidecar.
+    pub fn open(config: &StoreConfig) -> Result<Self, StoreError> {
+        Ok(Self { pool: Db::of(config)?.pool() })
     }
 }
 

@@ -16,12 +16,13 @@ mod commit;
 mod connect;
 mod db;
 mod digest;
+mod effects;
 pub mod error;
+mod exchange;
 mod export;
 mod file;
 mod fleet;
 mod ledger;
-mod nul;
 mod open;
 mod owner;
 mod queue;
@@ -30,8 +31,8 @@ mod retention;
 pub mod rows;
 mod seal;
 mod session;
-mod sql;
 mod statement;
+mod tables;
 pub mod values;
 mod writer;
 
@@ -52,23 +53,15 @@ pub use connect::check;
 use db::{DbError, DbFault, Pool};
 pub use error::{DatabaseState, MovedAside, StoreError, StoreStatus};
 use queue::{Batch, Query, Tend, WriteGroup, WriteQueue};
-pub use read::{IncidentFilter, Reader, RowPage};
+pub use read::{Reader, RowPage};
 use rows::{Write, millis};
+pub use tables::{IncidentFilter, Join, newer};
 
 /// Sidecars that were not seen for so long are no longer shown.
 const MEMBERS: Duration = Duration::from_secs(3_600);
 
 /// Changed incidents that one beat brings, at most.
 pub const CHANGES: usize = 64;
-
-/// What becomes of an incident that is there already when another version of it is written: the version to keep, from the
-/// one that is there and the new one. Writers follow each other, so nothing comes between.
-pub type Join = fn(&rows::IncidentRow, &rows::IncidentRow) -> rows::IncidentRow;
-
-/// The newer revision; of two with the same one, the new one.
-pub fn newer(there: &rows::IncidentRow, new: &rows::IncidentRow) -> rows::IncidentRow {
-    if new.revision >= there.revision { new.clone() } else { there.clone() }
-}
 
 /// What the handles and the writer share.
 #[derive(Debug)]
@@ -246,7 +239,7 @@ impl Store {
             database: db.name(),
             left: watch::Sender::new(false),
         });
-        let rules = sql::Rules { join, key: audit::ChainKey::of(config) };
+        let rules = tables::Rules { join, key: audit::ChainKey::of(config) };
         let mut writer = writer::Writer::new(Arc::clone(&shared), db, config.retention, rules);
         if is_file && let Err(error) = writer.connect().await {
             match error.fault {

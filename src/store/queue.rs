@@ -12,6 +12,7 @@ use super::error::StoreError;
 use super::rows::{
     IncidentVersion, Lease, Millis, NotificationRow, Presence, StoredIncident, SyncReply, SyncRequest, Write,
 };
+use super::tables::RowKey;
 
 /// Writes of one transaction.
 const BATCH: usize = 512;
@@ -39,8 +40,7 @@ pub(super) struct Batch {
 impl Batch {
     /// Does it touch the audit chain, or what others write too? What it has else are rows of this start alone.
     pub(super) fn is_shared(&self) -> bool {
-        let own = |write: &Write| matches!(write, Write::LedgerMinute(_));
-        !self.groups.iter().flat_map(|group| &group.writes).all(own)
+        !self.groups.iter().flat_map(|group| &group.writes).all(Write::is_own)
     }
 
     /// Durable writes in it.
@@ -81,25 +81,6 @@ impl Query {
             Self::Undelivered(_, done) => drop(done.send(Err(why))),
             Self::Incident(_, done) => drop(done.send(Err(why))),
         }
-    }
-}
-
-/// Which row a write replaces as a whole.
-#[derive(Debug, PartialEq, Eq, Hash)]
-enum RowKey {
-    Incident(String),
-    Notification(String),
-    Minute(String, String, String, i64),
-}
-
-fn key(write: &Write) -> Option<RowKey> {
-    match write {
-        Write::PutIncident(row) => Some(RowKey::Incident(row.id.clone())),
-        Write::PutNotification(row) => Some(RowKey::Notification(row.id.clone())),
-        Write::LedgerMinute(row) => {
-            Some(RowKey::Minute(row.member.clone(), row.boot.clone(), row.service.clone(), row.minute))
-        }
-        Write::AddEntries(_) | Write::Audit(_) | Write::PutSilence(_) => None,
     }
 }
 
@@ -152,7 +133,7 @@ impl WriteQueue {
             return Ok(());
         }
         let rows = self.fold();
-        let replaced = group.writes.iter().filter_map(key).filter(|key| rows.contains(key)).count();
+        let replaced = group.writes.iter().filter_map(Write::key).filter(|key| rows.contains(key)).count();
         if self.waiting + size - replaced > self.limit {
             self.refused += size as u64;
             return Err((group, StoreError::BacklogFull(self.waiting)));
@@ -170,7 +151,7 @@ impl WriteQueue {
         for at in 0..self.groups.len() {
             let mut kept = Vec::with_capacity(self.groups[at].writes.len());
             for write in std::mem::take(&mut self.groups[at].writes) {
-                match key(&write).map(|key| places.entry(key)) {
+                match write.key().map(|key| places.entry(key)) {
                     None => kept.push(write),
                     Some(Slot::Vacant(free)) => {
                         free.insert((at, kept.len()));
@@ -183,7 +164,7 @@ impl WriteQueue {
                         } else {
                             &mut self.groups[group].writes[place]
                         };
-                        if supersedes(&write, older) {
+                        if write.supersedes(older) {
                             *older = write;
                         }
                         self.folded += 1;
@@ -237,12 +218,6 @@ impl WriteQueue {
         self.closed = true;
         (std::mem::take(&mut self.groups), std::mem::take(&mut self.asks))
     }
-}
-
-/// Is `newer`, which came later, to be kept? An incident's revision decides, not the order of calls.
-fn supersedes(newer: &Write, older: &Write) -> bool {
-    let (Write::PutIncident(newer), Write::PutIncident(older)) = (newer, older) else { return true };
-    newer.revision >= older.revision
 }
 
 #[cfg(test)]

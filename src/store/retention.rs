@@ -5,17 +5,16 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::audit::ChainKey;
+use super::audit::{self, ChainKey};
 use super::db::{Conn, DbError, args};
 use super::rows::{Millis, millis};
-use super::{audit, seal, sql};
+use super::seal;
+use super::tables::{Class, Kept, TABLES, heads};
 use crate::config::Retention;
 use crate::runtime::clock;
 use crate::telemetry::event::StoreEvent;
 
-/// Notes about writers of the past are kept so long.
-const PAST: Duration = DAY.saturating_mul(400);
-/// A sidecar that was not seen for so long is gone. Rows younger than that may be this clock's own and prove nothing.
+/// Rows younger than that may be this clock's own and prove nothing.
 const DAY: Duration = Duration::from_secs(86_400);
 /// A clock so far past the newest row before its own ones is doubted.
 const GAP: Duration = DAY.saturating_mul(7);
@@ -133,61 +132,6 @@ async fn clean(
     }
 }
 
-/// A class of rows: how many there are, and what takes the oldest `$2` of those before `$1` away.
-struct Class {
-    count: &'static str,
-    delete: &'static [&'static str],
-}
-
-/// The ids of the incidents that go; all rows of an incident go with it.
-macro_rules! resolved {
-    () => {
-        "(SELECT id FROM incidents WHERE resolved_at < $1 ORDER BY resolved_at, id LIMIT $2)"
-    };
-}
-
-const INCIDENTS: Class = Class {
-    count: "SELECT COUNT(*) FROM incidents",
-    delete: &[
-        concat!("DELETE FROM timeline WHERE incident_id IN ", resolved!()),
-        concat!("DELETE FROM notifications WHERE incident_id IN ", resolved!()),
-        concat!("DELETE FROM incidents WHERE id IN ", resolved!()),
-    ],
-};
-/// What is kept as long as incidents are.
-const BESIDE: [Class; 2] = [
-    Class {
-        count: "SELECT COUNT(*) FROM notifications WHERE incident_id IS NULL",
-        delete: &[
-            "DELETE FROM notifications WHERE id IN (SELECT id FROM notifications WHERE incident_id IS NULL \
-                   AND state <> 'waiting' AND created_at < $1 ORDER BY created_at, id LIMIT $2)",
-        ],
-    },
-    Class {
-        count: "SELECT COUNT(*) FROM silences",
-        delete: &["DELETE FROM silences WHERE id IN (SELECT id FROM silences WHERE ends_at < $1 \
-                   ORDER BY ends_at, id LIMIT $2)"],
-    },
-];
-const LEDGER: Class = Class {
-    count: "SELECT COUNT(*) FROM ledger",
-    delete: &[
-        "DELETE FROM ledger WHERE (service, minute, member, boot) IN (SELECT service, minute, member, boot \
-               FROM ledger WHERE minute < $1 ORDER BY minute LIMIT $2)",
-    ],
-};
-/// A packed day goes when all of its minutes may.
-const LEDGER_DAYS: Class = Class {
-    count: "SELECT COUNT(*) FROM ledger_days",
-    delete: &["DELETE FROM ledger_days WHERE (service, day, member) IN (SELECT service, day, member \
-               FROM ledger_days WHERE day <= $1 - 86400000 ORDER BY day LIMIT $2)"],
-};
-const NOTES: Class = Class {
-    count: "SELECT COUNT(*) FROM commits",
-    delete: &["DELETE FROM commits WHERE writer IN (SELECT writer FROM commits WHERE at < $1 \
-               ORDER BY at LIMIT $2)"],
-};
-
 /// How many of so many rows may go at once.
 fn share(rows: i64) -> i64 {
     rows.saturating_add(SHARE - 1) / SHARE
@@ -198,11 +142,18 @@ async fn count(conn: &mut Conn, sql: &'static str) -> Result<i64, DbError> {
     row.map_or(Ok(0), |mut row| row.int())
 }
 
-async fn class(conn: &mut Conn, class: &Class, until: Millis) -> Result<u64, DbError> {
-    let most = share(count(conn, class.count).await?);
+/// Takes the oldest rows of a class away.
+async fn take(conn: &mut Conn, class: &Class, until: Millis) -> Result<u64, DbError> {
+    let most = match class.count {
+        Some(sql) => Some(share(count(conn, sql).await?)),
+        None => None,
+    };
     let mut rows = 0;
     for sql in class.delete {
-        rows += conn.run(sql, args![until, most]).await?;
+        rows += match most {
+            Some(most) => conn.run(sql, args![until, most]).await?,
+            None => conn.run(sql, args![until]).await?,
+        };
     }
     Ok(rows)
 }
@@ -212,20 +163,17 @@ async fn delete(
     (keep, key): (&Retention, Option<&ChainKey>),
     now: Millis,
 ) -> Result<u64, DbError> {
-    let mut head = sql::lock(conn, key).await?;
-    let incidents = before(now, keep.incidents);
-    let mut rows = class(conn, &INCIDENTS, incidents).await?;
-    if rows > 0 {
-        sql::add_audit(conn, &seal::taken(incidents), &mut head, key).await?;
+    let mut head = heads::lock(conn, key).await?;
+    let mut rows = 0;
+    for table in &TABLES {
+        let Kept::Class(class) = &table.kept else { continue };
+        let until = before(now, (class.age)(keep));
+        let gone = take(conn, class, until).await?;
+        if class.is_sealed && gone > 0 {
+            heads::add_audit(conn, &seal::taken(until), &mut head, key).await?;
+        }
+        rows += gone;
     }
-    for one in &BESIDE {
-        rows += class(conn, one, incidents).await?;
-    }
-    rows += class(conn, &LEDGER, before(now, keep.ledger)).await?;
-    rows += class(conn, &LEDGER_DAYS, before(now, keep.ledger)).await?;
-    rows += class(conn, &NOTES, before(now, PAST)).await?;
-    // Who runs at the moment is no history.
-    rows += conn.run("DELETE FROM members WHERE seen_at < $1", args![before(now, DAY)]).await?;
     rows += shorten(conn, before(now, keep.audit), key).await?;
     Ok(rows)
 }
@@ -246,7 +194,7 @@ async fn shorten(conn: &mut Conn, until: Millis, key: Option<&ChainKey>) -> Resu
         }
     }
     let anchor = audit::ChainEnd { seq: row.int()?, hash: row.text()? };
-    sql::put_head(conn, "anchor", &anchor, key).await?;
+    heads::put_head(conn, "anchor", &anchor, key).await?;
     conn.run("DELETE FROM audit WHERE seq <= $1", args![anchor.seq]).await
 }
 

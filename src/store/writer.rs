@@ -17,7 +17,8 @@ use super::error::{DatabaseState, StoreError};
 use super::ledger::pack::Packer;
 use super::queue::{Batch, Query, Tend};
 use super::retention::Cleaner;
-use super::{StoreState, file, open, sql};
+use super::tables::Rules;
+use super::{StoreState, file, open};
 use crate::config::Retention;
 use crate::reliability::backoff;
 use crate::runtime::clock;
@@ -52,7 +53,7 @@ pub(super) struct Writer {
     packer: Packer,
     /// It has the fleet's lease, so it cleans for all.
     holds: bool,
-    rules: sql::Rules,
+    rules: Rules,
 }
 
 /// What the writer does next.
@@ -77,7 +78,7 @@ impl Drop for QueueGuard {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<StoreState>, db: Db, keep: Retention, rules: sql::Rules) -> Self {
+    pub(super) fn new(shared: Arc<StoreState>, db: Db, keep: Retention, rules: Rules) -> Self {
         let name = uuid::Uuid::now_v7().to_string();
         Self {
             shared,

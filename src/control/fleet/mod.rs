@@ -175,16 +175,8 @@ impl FleetMember {
         if self.lateness.is_zero() {
             return Some(write);
         }
-        let of = |write: &Write| match write {
-            Write::LedgerMinute(row) => Some((row.minute, row.service.clone())),
-            Write::PutIncident(_)
-            | Write::AddEntries(_)
-            | Write::Audit(_)
-            | Write::PutNotification(_)
-            | Write::PutSilence(_) => None,
-        };
-        let minute = of(&write);
-        let same = |held: &Write| minute.is_some() && of(held) == minute;
+        let minute = write.minute();
+        let same = |held: &Write| minute.is_some() && held.minute() == minute;
         // One write of a minute is enough, with all that is known by then.
         match self.late.iter_mut().find(|(_, held)| same(held)) {
             Some((_, held)) => *held = write,

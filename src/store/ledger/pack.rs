@@ -14,7 +14,7 @@ use crate::runtime::clock;
 use crate::store::audit::ChainKey;
 use crate::store::db::{Conn, DbError, args};
 use crate::store::rows::{Millis, millis};
-use crate::store::sql;
+use crate::store::tables::heads;
 use crate::telemetry::event::StoreEvent;
 
 /// Minutes of one piece; a day of one start has 1,440.
@@ -191,7 +191,7 @@ async fn moved(
     group: &DayGroup,
     key: Option<&ChainKey>,
 ) -> Result<Result<u64, Garbled>, DbError> {
-    sql::lock(conn, key).await?;
+    heads::lock(conn, key).await?;
     let DayGroup { service, member, day: start } = group;
     let take = match conn {
         Conn::Sqlite(_) => TAKE_SQLITE,

@@ -3,11 +3,12 @@
 use tokio::sync::oneshot;
 
 use super::{Writer, patiently};
+use crate::store::beat;
 use crate::store::db::{Conn, DbError, DbFault, args};
 use crate::store::error::StoreError;
 use crate::store::queue::Query;
 use crate::store::rows::{Delivery, Lease, Presence, StoredIncident};
-use crate::store::{beat, read, sql};
+use crate::store::tables::{incidents, notifications, release, timeline};
 
 impl Writer {
     pub(super) async fn answer(&mut self, ask: Query) -> Result<(), DbError> {
@@ -43,14 +44,14 @@ impl Writer {
             Query::Depart(row, lease, done) => told(patiently(shared, depart(conn, &row, lease)).await, done),
             Query::Versions(since, limit, done) => {
                 let args = args![since, i64::from(limit.max(1))];
-                let rows = patiently(shared, conn.rows(read::VERSIONS, args)).await;
-                told(rows.and_then(|rows| rows.into_iter().map(read::version).collect()), done)
+                let rows = patiently(shared, conn.rows(incidents::VERSIONS, args)).await;
+                told(rows.and_then(|rows| rows.into_iter().map(incidents::version).collect()), done)
             }
             Query::Undelivered(limit, done) => {
                 let (none, state) = (None::<&str>, Delivery::Waiting.as_str());
                 let args = args![state, none, None::<i64>, i64::from(limit.max(1))];
-                let rows = patiently(shared, conn.rows(read::NOTIFICATIONS, args)).await;
-                told(rows.and_then(|rows| rows.into_iter().map(read::notification).collect()), done)
+                let rows = patiently(shared, conn.rows(notifications::NOTIFICATIONS, args)).await;
+                told(rows.and_then(|rows| rows.into_iter().map(notifications::notification).collect()), done)
             }
             Query::Incident(id, done) => told(patiently(shared, whole(conn, &id)).await, done),
             Query::Tend(..) => None,
@@ -68,16 +69,16 @@ fn told<T>(answered: Result<T, DbError>, done: oneshot::Sender<Result<T, StoreEr
 
 /// An incident and its lines.
 async fn whole(conn: &mut Conn, id: &str) -> Result<Option<StoredIncident>, DbError> {
-    let rows = conn.rows(read::INCIDENT, args![id]).await?;
-    let Some(head) = rows.into_iter().map(read::incident).next().transpose()? else { return Ok(None) };
-    let lines = conn.rows(read::LINES, args![id]).await?;
-    Ok(Some((head, lines.into_iter().map(read::entry).collect::<Result<_, _>>()?)))
+    let rows = conn.rows(incidents::INCIDENT, args![id]).await?;
+    let Some(head) = rows.into_iter().map(incidents::incident).next().transpose()? else { return Ok(None) };
+    let lines = conn.rows(timeline::LINES, args![id]).await?;
+    Ok(Some((head, lines.into_iter().map(timeline::entry).collect::<Result<_, _>>()?)))
 }
 
 /// A sidecar leaves in order: its row goes, and its lease is free.
 async fn depart(conn: &mut Conn, row: &Presence, lease: Option<Lease>) -> Result<(), DbError> {
     if let Some(lease) = lease {
-        sql::release(conn, &lease).await?;
+        release(conn, &lease).await?;
     }
     let sql = "DELETE FROM members WHERE member = $1 AND boot = $2";
     conn.run(sql, args![&row.member, &row.boot]).await.map(drop)
