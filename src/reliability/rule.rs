@@ -35,53 +35,204 @@ pub enum Rule {
     Unknown,
 }
 
-impl Rule {
-    /// All that this version knows.
-    pub const ALL: [Self; 10] = [
-        Self::NetworkDown,
-        Self::ServiceDown,
-        Self::Breaker,
-        Self::PaymentFailure,
-        Self::ErrorRate,
-        Self::Latency,
-        Self::Resource,
-        Self::DeclineRate,
-        Self::Reported,
-        Self::Manual,
-    ];
-
-    /// As in the API, logs and labels.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::NetworkDown => "network_down",
-            Self::ServiceDown => "service_down",
-            Self::Breaker => "breaker",
-            Self::PaymentFailure => "payment_failure",
-            Self::ErrorRate => "error_rate",
-            Self::Latency => "latency",
-            Self::Resource => "resource",
-            Self::DeclineRate => "decline_rate",
-            Self::Reported => "reported",
-            Self::Manual => "manual",
-            Self::Unknown => "unknown",
-        }
-    }
-
+/// What is known of a rule beside what it measures: its row.
+#[derive(Debug)]
+pub struct RuleFacts {
+    rule: Rule,
+    label: &'static str,
     /// Rules that see the same fault from two sides share a family, so that two sidecars of which one noticed the open
     /// breaker first and the other the missing answers still speak of one incident.
-    fn family(self) -> &'static str {
-        match self {
-            Self::ServiceDown | Self::Breaker => "availability",
-            Self::NetworkDown
-            | Self::PaymentFailure
-            | Self::ErrorRate
-            | Self::Latency
-            | Self::Resource
-            | Self::DeclineRate
-            | Self::Reported
-            | Self::Manual
-            | Self::Unknown => self.label(),
+    family: &'static str,
+    /// What it means in `incidents.off`.
+    pub meaning: &'static str,
+    pub title: RuleTitle,
+    pub effect: RuleEffect,
+    pub hint: RuleHint,
+}
+
+/// How people say the title of an incident of the rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleTitle {
+    AsItIs,
+    /// `memory is over 85 %`: with the name of the machine.
+    OfMachine,
+    /// `15.00 % of search replies fail`: the share was so when it was found.
+    OfShare,
+    /// `p95 of checkout is over 3000 ms`: as a number of requests.
+    OfPercentile,
+}
+
+/// What it is to those who use the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleEffect {
+    /// The service is out, or partly.
+    Out,
+    /// The service fails.
+    Fails,
+    /// Some requests to the service fail.
+    SomeFail,
+    /// The service is so.
+    Is(&'static str),
+    /// So many things, whatever the service, are so.
+    Are(&'static str, &'static str),
+    /// The resource is short.
+    Short,
+    /// What the title says.
+    Title,
+}
+
+/// What is usually behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleHint {
+    /// The application where the service is its own, else the way to the service.
+    ApplicationOrWay,
+    /// The way to the service.
+    Way,
+    /// What uses the machine.
+    Machine,
+    Says(&'static str),
+    Nothing,
+}
+
+/// A row a rule, in the order of [`Rule`].
+const ROWS: &[RuleFacts; 11] = &[
+    RuleFacts {
+        rule: Rule::NetworkDown,
+        label: "network_down",
+        family: "network_down",
+        meaning: "several upstreams fail at once",
+        title: RuleTitle::AsItIs,
+        effect: RuleEffect::Out,
+        hint: RuleHint::Says(
+            "Several failed at the same moment: look at the node's network, its name server and its way out first.",
+        ),
+    },
+    RuleFacts {
+        rule: Rule::ServiceDown,
+        label: "service_down",
+        family: "availability",
+        meaning: "an upstream answers nobody",
+        title: RuleTitle::AsItIs,
+        effect: RuleEffect::Out,
+        hint: RuleHint::ApplicationOrWay,
+    },
+    RuleFacts {
+        rule: Rule::Breaker,
+        label: "breaker",
+        family: "availability",
+        meaning: "a breaker is open",
+        title: RuleTitle::AsItIs,
+        effect: RuleEffect::Out,
+        hint: RuleHint::ApplicationOrWay,
+    },
+    RuleFacts {
+        rule: Rule::PaymentFailure,
+        label: "payment_failure",
+        family: "payment_failure",
+        meaning: "payments fail",
+        title: RuleTitle::AsItIs,
+        effect: RuleEffect::Fails,
+        hint: RuleHint::Way,
+    },
+    RuleFacts {
+        rule: Rule::ErrorRate,
+        label: "error_rate",
+        family: "error_rate",
+        meaning: "the error budget burns too fast",
+        title: RuleTitle::OfShare,
+        effect: RuleEffect::SomeFail,
+        hint: RuleHint::ApplicationOrWay,
+    },
+    RuleFacts {
+        rule: Rule::Latency,
+        label: "latency",
+        family: "latency",
+        meaning: "answers are slower than the budget",
+        title: RuleTitle::OfPercentile,
+        effect: RuleEffect::Is("slow"),
+        hint: RuleHint::Says("What is slow: the application, its database, or a vendor behind it?"),
+    },
+    RuleFacts {
+        rule: Rule::Resource,
+        label: "resource",
+        family: "resource",
+        meaning: "processor, memory, disk or network is short",
+        title: RuleTitle::OfMachine,
+        effect: RuleEffect::Short,
+        hint: RuleHint::Machine,
+    },
+    RuleFacts {
+        rule: Rule::DeclineRate,
+        label: "decline_rate",
+        family: "decline_rate",
+        meaning: "more cards are declined than usual",
+        title: RuleTitle::AsItIs,
+        effect: RuleEffect::Are("more card payments than usual", "declined"),
+        hint: RuleHint::Says("Was anything about the checkout changed? A wave of fraud looks the same."),
+    },
+    RuleFacts {
+        rule: Rule::Reported,
+        label: "reported",
+        family: "reported",
+        meaning: "an alert from outside",
+        title: RuleTitle::AsItIs,
+        effect: RuleEffect::Title,
+        hint: RuleHint::Nothing,
+    },
+    RuleFacts {
+        rule: Rule::Manual,
+        label: "manual",
+        family: "manual",
+        meaning: "a person opened it",
+        title: RuleTitle::AsItIs,
+        effect: RuleEffect::Title,
+        hint: RuleHint::Nothing,
+    },
+    RuleFacts {
+        rule: Rule::Unknown,
+        label: "unknown",
+        family: "unknown",
+        meaning: "a rule of a newer version",
+        title: RuleTitle::AsItIs,
+        effect: RuleEffect::Title,
+        hint: RuleHint::Nothing,
+    },
+];
+
+/// Each row stands where its rule does.
+const _: () = {
+    let mut at = 0;
+    while at < ROWS.len() {
+        assert!(ROWS[at].rule as usize == at);
+        at += 1;
+    }
+    assert!(Rule::Unknown as usize == ROWS.len() - 1);
+};
+
+impl Rule {
+    /// All that this version knows; the last one is [`Self::Manual`].
+    pub const ALL: [Self; ROWS.len() - 1] = {
+        let mut all = [Self::Unknown; ROWS.len() - 1];
+        let mut at = 0;
+        while at < all.len() {
+            all[at] = ROWS[at].rule;
+            at += 1;
         }
+        all
+    };
+
+    /// Its row.
+    pub const fn facts(self) -> &'static RuleFacts {
+        &ROWS[self as usize]
+    }
+
+    /// As in the API, logs and labels.
+    pub const fn label(self) -> &'static str {
+        self.facts().label
+    }
+
+    fn family(self) -> &'static str {
+        self.facts().family
     }
 }
 

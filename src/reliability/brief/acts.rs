@@ -6,7 +6,7 @@ use super::words::{line, list, moment, percent, person, span};
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::escalation::{Ahead, Call};
 use crate::reliability::incident::{EntryKind, Incident, State};
-use crate::reliability::rule::Rule;
+use crate::reliability::rule::{Rule, RuleHint};
 
 /// Actions that are told.
 const ACTIONS: usize = 3;
@@ -150,20 +150,11 @@ pub(super) fn next(
 
 /// What ends it.
 fn ends(incident: &Incident, scene: &Scene) -> String {
-    let good = scene.clear_after.map_or_else(|| "long enough".to_owned(), span);
-    match incident.key.rule {
-        Rule::Manual => "It was opened by hand and ends by hand.".to_owned(),
-        Rule::NetworkDown
-        | Rule::ServiceDown
-        | Rule::Breaker
-        | Rule::PaymentFailure
-        | Rule::ErrorRate
-        | Rule::Latency
-        | Rule::Resource
-        | Rule::DeclineRate
-        | Rule::Reported
-        | Rule::Unknown => format!("The incident ends by itself once all has been well for {good}."),
+    if incident.key.rule == Rule::Manual {
+        return "It was opened by hand and ends by hand.".to_owned();
     }
+    let good = scene.clear_after.map_or_else(|| "long enough".to_owned(), span);
+    format!("The incident ends by itself once all has been well for {good}.")
 }
 
 fn next_call(next: Option<&Ahead>, scene: &Scene) -> String {
@@ -267,31 +258,25 @@ fn bearer(door: &Door) -> String {
 fn hint(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>) -> Option<String> {
     let own = |name: &str| scene.backend.as_deref() == Some(name);
     let application = about.upstreams.iter().any(|upstream| own(&upstream.name));
-    Some(match incident.key.rule {
-        Rule::ServiceDown | Rule::Breaker | Rule::ErrorRate if application => {
+    Some(match incident.key.rule.facts().hint {
+        RuleHint::ApplicationOrWay if application => {
             "Does the application run? Look at its log, its restarts and the last deploy.".to_owned()
         }
-        Rule::ServiceDown | Rule::Breaker | Rule::PaymentFailure | Rule::ErrorRate => {
+        RuleHint::ApplicationOrWay | RuleHint::Way => {
             let names: Vec<&str> = about.upstreams.iter().map(|one| one.name.as_str()).collect();
             let names = if names.is_empty() { line(&incident.key.service) } else { list(&names) };
             let from = if scene.member.is_empty() { "this pod".to_owned() } else { line(&scene.member) };
             format!("Is {names} reachable from {from} (name, route, certificate, credentials)?")
         }
-        Rule::NetworkDown => {
-            "Several failed at the same moment: look at the node's network, its name server and its way out first."
-                .to_owned()
-        }
-        Rule::Latency => "What is slow: the application, its database, or a vendor behind it?"
-            .to_owned(),
-        Rule::Resource => {
+        RuleHint::Machine => {
             let member = line(&scene.member);
             format!(
                 "What uses it? In Kubernetes: `kubectl top pod {member} --containers`, and `kubectl describe pod \
                  {member}` for its limits."
             )
-        },
-        Rule::DeclineRate => "Was anything about the checkout changed? A wave of fraud looks the same.".to_owned(),
-        Rule::Reported | Rule::Manual | Rule::Unknown => return None,
+        }
+        RuleHint::Says(text) => text.to_owned(),
+        RuleHint::Nothing => return None,
     })
 }
 

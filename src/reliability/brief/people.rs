@@ -8,7 +8,7 @@ use super::words::{capital, in_percent, line, list, minute, moment, part, percen
 use crate::reliability::detect::NETWORK;
 use crate::reliability::escalation::Call;
 use crate::reliability::incident::{Incident, State};
-use crate::reliability::rule::Rule;
+use crate::reliability::rule::{Rule, RuleEffect};
 
 /// What a known name stands for that is no vendor's.
 const THINGS: [(&str, &str); 2] =
@@ -108,18 +108,16 @@ fn effect(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>, tense: T
         (Tense::Past, _) => "failed",
     };
     let service = line(&incident.key.service);
-    match incident.key.rule {
-        Rule::ServiceDown | Rule::Breaker | Rule::NetworkDown => {
-            format!("{thing} {} {}", be(many), out(about, tense))
-        }
-        Rule::PaymentFailure => format!("{thing} {did}"),
-        Rule::ErrorRate => {
+    match incident.key.rule.facts().effect {
+        RuleEffect::Out => format!("{thing} {} {}", be(many), out(about, tense)),
+        RuleEffect::Fails => format!("{thing} {did}"),
+        RuleEffect::SomeFail => {
             let did = if did == "fails" { "fail" } else { did };
             format!("some requests to {} {did}", thing.trim_end_matches(','))
         }
-        Rule::Latency => format!("{thing} {} slow", be(many)),
-        Rule::DeclineRate => format!("more card payments than usual {} declined", be(true)),
-        Rule::Resource => {
+        RuleEffect::Is(so) => format!("{thing} {} {so}", be(many)),
+        RuleEffect::Are(things, so) => format!("{things} {} {so}", be(true)),
+        RuleEffect::Short => {
             let what = match service.split(':').next().unwrap_or_default() {
                 "cpu" => "processor time",
                 "memory" => "memory",
@@ -129,7 +127,7 @@ fn effect(incident: &Incident, scene: &Scene, about: &SceneSubject<'_>, tense: T
             };
             format!("{what} {} short on a machine of the application", be(false))
         }
-        Rule::Reported | Rule::Manual | Rule::Unknown => percent(&line(&incident.title)),
+        RuleEffect::Title => percent(&line(&incident.title)),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::scene::Scene;
 use super::words::{line, list, percent, person, span, took};
 use crate::reliability::incident::{Incident, State};
-use crate::reliability::rule::{Rule, Severity};
+use crate::reliability::rule::{RuleTitle, Severity};
 use crate::units::At;
 
 /// What is the matter, as people say it: machines have the name of the sidecar that measured them, percentiles are numbers of requests,
@@ -13,19 +13,13 @@ pub(super) fn title(incident: &Incident, scene: &Scene) -> String {
     if title.is_empty() {
         return format!("{} of {}", incident.key.rule.label(), incident.key.service);
     }
-    let said = match incident.key.rule {
-        Rule::Resource if !scene.member.is_empty() => Some(format!("{title} on {}", line(&scene.member))),
-        Rule::ErrorRate => failing(&title),
-        Rule::Latency => slow(&title),
-        Rule::NetworkDown
-        | Rule::ServiceDown
-        | Rule::Breaker
-        | Rule::PaymentFailure
-        | Rule::Resource
-        | Rule::DeclineRate
-        | Rule::Reported
-        | Rule::Manual
-        | Rule::Unknown => None,
+    let said = match incident.key.rule.facts().title {
+        RuleTitle::OfMachine if !scene.member.is_empty() => {
+            Some(format!("{title} on {}", line(&scene.member)))
+        }
+        RuleTitle::OfShare => failing(&title),
+        RuleTitle::OfPercentile => slow(&title),
+        RuleTitle::AsItIs | RuleTitle::OfMachine => None,
     };
     said.unwrap_or(title)
 }
