@@ -257,7 +257,7 @@ mod tests {
             mode,
             failures: NonZeroU32::new(failures),
             ramp: Duration::ZERO,
-            ..crate::config::presets::breaker("")
+            ..BreakerPolicy::default()
         };
         let moves = Arc::new(AtomicUsize::new(0));
         let heard = Arc::clone(&moves);

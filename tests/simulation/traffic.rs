@@ -205,7 +205,7 @@ impl Traffic {
         let Some(moved) = moved else { return };
         let out = self.weather.is_out(self.second());
         match moved.why {
-            Cause::Failures(_) | Cause::FailureRate(_) | Cause::SlowRate(_) => {
+            Cause::Tripped(_) => {
                 let fails = self.weather.is_outage() && self.second() < self.weather.end() + 3;
                 assert!(fails, "{:?} opened it in {:?}", moved.why, self.weather);
                 self.opened.get_or_insert(self.now);

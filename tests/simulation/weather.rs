@@ -152,20 +152,16 @@ impl Weather {
             mode,
             failures: (!by_rate_alone).then_some(failures),
             failure_rate,
-            slow_rate: None,
-            window: seconds(10),
-            min_requests: 20,
             dedup_window: if self == Self::Hiccup(BadReason::Reset) {
                 seconds(1)
             } else {
                 seconds(dice.below(2))
             },
             open_for: seconds(5),
-            open_for_max: seconds(300),
             successes: few(1 + u64::from(self == Self::Flapping) + dice.below(2)),
             probes: few(1 + dice.below(2)),
-            probe_timeout: seconds(10),
             ramp: if matches!(self, Self::Liar(_)) { seconds(10) } else { seconds(3 * dice.below(2)) },
+            ..BreakerPolicy::default()
         }
     }
 

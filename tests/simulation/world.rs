@@ -66,19 +66,13 @@ fn few(n: u32) -> NonZeroU32 {
 /// What every breaker of the simulation has, but for what is told otherwise.
 pub fn breaker_policy(open_for: Duration) -> BreakerPolicy {
     BreakerPolicy {
-        mode: Mode::On,
-        failures: Some(few(3)),
+        failures: NonZeroU32::new(3),
         failure_rate: None,
-        slow_rate: None,
-        window: Duration::from_secs(10),
         min_requests: 10,
         dedup_window: Duration::ZERO,
         open_for,
-        open_for_max: Duration::from_secs(300),
-        successes: few(2),
-        probes: few(1),
-        probe_timeout: Duration::from_secs(10),
         ramp: Duration::ZERO,
+        ..BreakerPolicy::default()
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::evidence::ExchangeEvidence;
 use super::phase::BreakerPhase;
+use super::trip::Trip;
 use super::{Breaker, TransitionCause};
 use crate::reliability::verdict::Verdict;
 use crate::reliability::window::Tally;
@@ -42,14 +43,14 @@ impl Breaker {
             let needed = self.policy.failures.map_or(u32::MAX, std::num::NonZeroU32::get);
             self.row.failed(evidence, needed);
             if self.row.count() >= needed {
-                return Some(TransitionCause::Failures(self.row.count()));
+                return Some(TransitionCause::Tripped(Trip::Failures(self.row.count())));
             }
         }
-        self.rate(evidence, now)
+        self.rate(evidence, now).map(TransitionCause::Tripped)
     }
 
-    /// The cause when a rate trips it.
-    fn rate(&mut self, evidence: &ExchangeEvidence<'_>, now: Instant) -> Option<TransitionCause> {
+    /// The rate that trips it.
+    fn rate(&mut self, evidence: &ExchangeEvidence<'_>, now: Instant) -> Option<Trip> {
         let bad = evidence.verdict.is_evidence_against();
         let share = if bad { self.policy.failure_rate } else { self.policy.slow_rate };
         let share = share.filter(|_| bad || evidence.verdict == Verdict::Slow)?;
@@ -66,9 +67,9 @@ impl Breaker {
         let needed = (share.ratio() * tally.total as f64).ceil() as u64;
         let left = part.saturating_sub(by.excess(&evidence.blame, needed));
         share.reached_by(left, tally.total).then_some(if bad {
-            TransitionCause::FailureRate(tally)
+            Trip::FailureRate(tally)
         } else {
-            TransitionCause::SlowRate(tally)
+            Trip::SlowRate(tally)
         })
     }
 

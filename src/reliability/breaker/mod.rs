@@ -35,6 +35,7 @@ mod phase;
 mod policy;
 mod ramp;
 mod ticket;
+mod trip;
 mod view;
 
 use std::time::{Duration, Instant};
@@ -50,6 +51,7 @@ use phase::{BreakerPhase, Probe};
 pub use policy::{BreakerPolicy, Mode};
 use ticket::TicketKind;
 pub use ticket::{Fitness, PermitRequest, Ticket};
+pub use trip::Trip;
 pub use view::{BreakerState, BreakerTransition, BreakerView, FailedAttempt, Hold, Refusal, TransitionCause};
 
 /// The shortest time after which a probe is late, however fast its route usually answers.
@@ -280,14 +282,10 @@ impl Breaker {
     /// The whole transition table of evidence: the cause picks the next phase.
     fn go(&mut self, why: TransitionCause, now: Instant) -> BreakerTransition {
         let next = match why {
-            TransitionCause::Failures(_) | TransitionCause::FailureRate(_) | TransitionCause::SlowRate(_) => {
-                let connecting = if let TransitionCause::FailureRate(tally) = why {
-                    tally.unconnected == tally.bad
-                } else {
-                    matches!(why, TransitionCause::Failures(_)) && self.row.is_connecting()
-                };
+            TransitionCause::Tripped(trip) => {
+                let connecting = trip.is_connecting().unwrap_or_else(|| self.row.is_connecting());
                 self.opened_by = if connecting { Sees::Connecting } else { Sees::Answering };
-                self.opened_slow = matches!(why, TransitionCause::SlowRate(_));
+                self.opened_slow = trip.is_slow();
                 let ramping = matches!(self.phase, BreakerPhase::Closed { ramp: Some(_) });
                 self.checks_were_wrong |= self.closed_by_checks && ramping;
                 self.tripped_by = self.row.seen().cloned().collect();

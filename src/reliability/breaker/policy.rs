@@ -61,3 +61,27 @@ pub struct BreakerPolicy {
     /// After closing, admitted share grows linearly to all over this long; zero: at once.
     pub ramp: Duration,
 }
+
+/// Rates are Hystrix's (half of at least 20 within 10 s), the row of failures and the waits are those of Envoy's
+/// outlier detection (5 in a row, 30 s, at most 5 min), the window of one event is an idea of Semian's
+/// (`lumping_interval`). These are the defaults of the config file.
+impl Default for BreakerPolicy {
+    fn default() -> Self {
+        let secs = Duration::from_secs;
+        Self {
+            mode: Mode::On,
+            failures: NonZeroU32::new(5),
+            failure_rate: Some(Percent::of(50)),
+            slow_rate: None,
+            window: secs(10),
+            min_requests: 20,
+            dedup_window: secs(1),
+            open_for: secs(30),
+            open_for_max: secs(300),
+            successes: NonZeroU32::MIN.saturating_add(1),
+            probes: NonZeroU32::MIN,
+            probe_timeout: secs(10),
+            ramp: secs(10),
+        }
+    }
+}

@@ -12,21 +12,13 @@ const BAD: Verdict = Verdict::Bad(verdict::BadReason::Status);
 const REFUSED: Verdict = Verdict::Bad(verdict::BadReason::Connect);
 
 fn policy() -> BreakerPolicy {
-    let few = |n| NonZeroU32::new(n).expect("not zero");
     BreakerPolicy {
-        mode: Mode::On,
-        failures: Some(few(3)),
+        failures: NonZeroU32::new(3),
         failure_rate: None,
-        slow_rate: None,
-        window: Duration::from_secs(10),
         min_requests: 10,
         dedup_window: Duration::ZERO,
-        open_for: Duration::from_secs(30),
-        open_for_max: Duration::from_secs(300),
-        successes: few(2),
-        probes: few(1),
-        probe_timeout: Duration::from_secs(10),
         ramp: Duration::ZERO,
+        ..BreakerPolicy::default()
     }
 }
 
@@ -72,7 +64,7 @@ fn three_failures_in_a_row_trip_it_and_a_success_between_does_not() {
         assert_eq!(one(&mut breaker, verdict, t0), None);
     }
     let moved = one(&mut breaker, BAD, t0).expect("trips");
-    assert_eq!((moved.to, moved.why), (BreakerState::Open, TransitionCause::Failures(3)));
+    assert_eq!((moved.to, moved.why), (BreakerState::Open, TransitionCause::Tripped(Trip::Failures(3))));
     assert!(matches!(breaker.admit(PermitRequest::SAFE, t0, 0).0, Err(Refusal::Open { .. })));
 }
 
@@ -276,7 +268,7 @@ fn the_failure_rate_needs_enough_requests() {
     }
     assert!(matches!(
         one(&mut breaker, BAD, t0).map(|moved| moved.why),
-        Some(TransitionCause::FailureRate(_))
+        Some(TransitionCause::Tripped(Trip::FailureRate(_)))
     ));
 }
 
@@ -366,7 +358,10 @@ fn a_vendor_that_hangs_opens_it_seconds_after_its_first_timeout() {
     let timeout = ExchangeEvidence::of(Verdict::Bad(verdict::BadReason::Timeout), t0);
     let moves =
         tickets.into_iter().zip(0..).filter_map(|(ticket, n)| breaker.settle(ticket, &timeout, late(n)));
-    assert_eq!(moves.map(|moved| moved.why).collect::<Vec<_>>(), [TransitionCause::Failures(3)]);
+    assert_eq!(
+        moves.map(|moved| moved.why).collect::<Vec<_>>(),
+        [TransitionCause::Tripped(Trip::Failures(3))]
+    );
 }
 
 #[test]
@@ -408,7 +403,7 @@ fn slow_answers_trip_it_by_their_own_rate() {
     }
     assert!(matches!(
         one(&mut breaker, Verdict::Slow, t0).map(|moved| moved.why),
-        Some(TransitionCause::SlowRate(_))
+        Some(TransitionCause::Tripped(Trip::SlowRate(_)))
     ));
 }
 

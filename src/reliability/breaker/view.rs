@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::Mode;
+use super::policy::Mode;
+use super::trip::Trip;
 use crate::names::RouteName;
 use crate::reliability::verdict::{self, RETRY_AFTER_CAP};
 use crate::reliability::window::Tally;
@@ -41,12 +42,8 @@ impl BreakerState {
 /// Why the state changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransitionCause {
-    /// So many consecutive exchanges were bad.
-    Failures(u32),
-    /// The share of bad verdicts.
-    FailureRate(Tally),
-    /// The share of slow verdicts.
-    SlowRate(Tally),
+    /// The evidence against the upstream.
+    Tripped(Trip),
     /// The open time has passed.
     WaitOver,
     /// A probe was bad, rate-limited or overdue.
@@ -66,9 +63,7 @@ pub enum TransitionCause {
 impl TransitionCause {
     pub fn label(self) -> &'static str {
         match self {
-            Self::Failures(_) => "failures",
-            Self::FailureRate(_) => "failure_rate",
-            Self::SlowRate(_) => "slow_rate",
+            Self::Tripped(trip) => trip.label(),
             Self::WaitOver => "wait_over",
             Self::ProbeFailed => "probe_failed",
             Self::ProbesPassed => "probes_passed",
@@ -82,9 +77,7 @@ impl TransitionCause {
     /// A clause for people, such as "a probe failed".
     pub fn describe(self) -> String {
         match self {
-            Self::Failures(n) => format!("{n} consecutive exchanges were bad"),
-            Self::FailureRate(t) => format!("{} of {} exchanges in the window were bad", t.bad, t.total),
-            Self::SlowRate(t) => format!("{} of {} exchanges in the window were slow", t.slow, t.total),
+            Self::Tripped(trip) => trip.describe(),
             Self::WaitOver => "the open time has passed".to_owned(),
             Self::ProbeFailed => "a probe failed".to_owned(),
             Self::ProbesPassed => "enough probes passed".to_owned(),
