@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use super::vendor::{GuideBreaker, Preset};
 use crate::config::problem::Part;
 use crate::config::routes::spelled;
 use crate::config::word::{OneOf, Word as _};
@@ -52,41 +53,56 @@ pub struct BreakerFile {
     pub operations: BTreeMap<String, String>,
 }
 
-/// The guide's table of circuit breakers: failures, seconds open, successes.
-const GUIDE: [(&str, u32, u64, u32); 6] = [
-    ("stripe", 3, 30, 2),
-    ("sendgrid", 5, 60, 3),
-    ("twilio", 3, 45, 2),
-    ("google_calendar", 3, 120, 2),
-    ("database", 2, 15, 3),
-    ("redis", 3, 30, 2),
+/// The guide's services that are no vendors; vendors have their numbers in their rows.
+const NEIGHBOURS: [(&str, GuideBreaker); 2] = [
+    ("database", GuideBreaker { failures: 2, open_for: 15, successes: 3 }),
+    ("redis", GuideBreaker { failures: 3, open_for: 30, successes: 2 }),
 ];
+
+/// The guide's table of circuit breakers; `None`: it does not name this one.
+fn guide(name: &str) -> Option<GuideBreaker> {
+    let neighbour = || NEIGHBOURS.into_iter().find(|(known, _)| *known == name).map(|(_, breaker)| breaker);
+    Preset::named(name).map(Preset::breaker).or_else(neighbour)
+}
 
 /// Is it one of the guide's services?
 pub(in crate::config) fn is_known(name: &str) -> bool {
-    GUIDE.iter().any(|(known, ..)| *known == name)
+    guide(name).is_some()
 }
 
-/// Rates are Hystrix's (half of at least 20 within 10 s), the row of failures and the waits are those of Envoy's
-/// outlier detection (5 in a row, 30 s, at most 5 min), `lump` is an idea of Semian's (`lumping_interval`). Services of
-/// the guide have its numbers instead.
+/// The policy's defaults, as they are written. Services of the guide have its numbers instead.
 impl Default for BreakerFile {
     fn default() -> Self {
+        let BreakerPolicy {
+            mode,
+            failures,
+            failure_rate,
+            slow_rate,
+            window,
+            min_requests,
+            dedup_window,
+            open_for,
+            open_for_max,
+            successes,
+            probes,
+            probe_timeout,
+            ramp,
+        } = BreakerPolicy::default();
         Self {
-            mode: OneOf(Mode::On),
-            enabled: true,
-            failures: 5,
-            failure_rate: Text(Rate(Some(Percent::of(50)))),
-            slow_rate: Text(Rate(None)),
-            window: secs(10),
-            min_requests: 20,
-            lump: secs(1),
-            open_for: secs(30),
-            open_for_max: secs(300),
-            successes: 2,
-            probes: 1,
-            probe_timeout: secs(10),
-            ramp: secs(10),
+            mode: OneOf(mode),
+            enabled: mode != Mode::Off,
+            failures: failures.map_or(0, NonZeroU32::get),
+            failure_rate: Text(Rate(failure_rate)),
+            slow_rate: Text(Rate(slow_rate)),
+            window: Text(window),
+            min_requests,
+            lump: Text(dedup_window),
+            open_for: Text(open_for),
+            open_for_max: Text(open_for_max),
+            successes: successes.get(),
+            probes: probes.get(),
+            probe_timeout: Text(probe_timeout),
+            ramp: Text(ramp),
             operations: BTreeMap::new(),
         }
     }
@@ -129,8 +145,7 @@ impl BreakerFile {
     /// refusing is all that a breaker could do there.
     pub(super) fn base(name: &str, behind: bool, written: Option<&Table>) -> Self {
         let mut base = Self::default();
-        if let Some((_, failures, open_for, successes)) = GUIDE.into_iter().find(|(known, ..)| *known == name)
-        {
+        if let Some(GuideBreaker { failures, open_for, successes }) = guide(name) {
             base = Self { failures, open_for: secs(open_for), successes, ..base };
         }
         let said = |key: &str| written.and_then(|table| table.get(key));

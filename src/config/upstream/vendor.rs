@@ -1,4 +1,6 @@
-//! The vendors of the guide: where they are, what takes payments there, what people are told of them.
+//! The vendors of the guide: a row each, with all that is known of it.
+
+use std::time::Duration;
 
 use super::endpoint::{Endpoint, Host, HostName};
 use crate::config::word::Word;
@@ -12,62 +14,147 @@ pub enum Preset {
     GoogleCalendar,
 }
 
+/// What is known of a vendor: its row.
+struct VendorFacts {
+    preset: Preset,
+    word: &'static str,
+    /// What is told beside the word.
+    meaning: &'static str,
+    host: &'static str,
+    thing: &'static str,
+    status_page: &'static str,
+    payments: &'static [&'static str],
+    breaker: GuideBreaker,
+    sdk: Option<Sdk>,
+}
+
+/// The guide's numbers of a circuit breaker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GuideBreaker {
+    pub(super) failures: u32,
+    /// Seconds.
+    pub(super) open_for: u64,
+    pub(super) successes: u32,
+}
+
+/// What a vendor's own client library does by default.
+#[derive(Clone, Copy, Debug)]
+pub struct Sdk {
+    /// Whose library it is, as a warning names it: "Stripe's SDK".
+    pub who: &'static str,
+    /// It gives up a request after this.
+    pub timeout: Duration,
+    /// It repeats a failed one so many times by itself.
+    pub retries: u32,
+}
+
+/// A row a vendor, in the order of [`Preset`].
+const ROWS: &[VendorFacts; 4] = &[
+    VendorFacts {
+        preset: Preset::Stripe,
+        word: "stripe",
+        meaning: "api.stripe.com; payments",
+        host: "api.stripe.com",
+        thing: "payments (Stripe)",
+        status_page: "https://status.stripe.com",
+        // docs.stripe.com/api: charges, payment intents, invoices, subscriptions. All else reads, prepares or gives back.
+        payments: &[
+            "/v1/charges",
+            "/v1/charges/{charge}/capture",
+            "/v1/payment_intents",
+            "/v1/payment_intents/{intent}/confirm",
+            "/v1/payment_intents/{intent}/capture",
+            "/v1/invoices/{invoice}/pay",
+            "/v1/subscriptions",
+        ],
+        breaker: GuideBreaker { failures: 3, open_for: 30, successes: 2 },
+        // It waits 80 s (`DEFAULT_TIMEOUT` in stripe-node, `timeout` in stripe-python) and repeats up to twice (stripe-dotnet
+        // and stripe-go; stripe-node once from version 13 on).
+        sdk: Some(Sdk { who: "Stripe's SDK", timeout: Duration::from_secs(80), retries: 2 }),
+    },
+    VendorFacts {
+        preset: Preset::SendGrid,
+        word: "sendgrid",
+        meaning: "api.sendgrid.com; mail",
+        host: "api.sendgrid.com",
+        thing: "outgoing e-mails (SendGrid)",
+        status_page: "https://status.sendgrid.com",
+        payments: &[],
+        breaker: GuideBreaker { failures: 5, open_for: 60, successes: 3 },
+        sdk: None,
+    },
+    VendorFacts {
+        preset: Preset::Twilio,
+        word: "twilio",
+        meaning: "api.twilio.com; text messages",
+        host: "api.twilio.com",
+        thing: "text messages (Twilio)",
+        status_page: "https://status.twilio.com",
+        payments: &[],
+        breaker: GuideBreaker { failures: 3, open_for: 45, successes: 2 },
+        sdk: None,
+    },
+    VendorFacts {
+        preset: Preset::GoogleCalendar,
+        word: "google_calendar",
+        meaning: "www.googleapis.com; calendars",
+        host: "www.googleapis.com",
+        thing: "calendar entries (Google Calendar)",
+        status_page: "https://www.google.com/appsstatus",
+        payments: &[],
+        breaker: GuideBreaker { failures: 3, open_for: 120, successes: 2 },
+        sdk: None,
+    },
+];
+
 impl Word for Preset {
     const KIND: &'static str = "preset";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::Stripe, "stripe", "api.stripe.com; payments"),
-        (Self::SendGrid, "sendgrid", "api.sendgrid.com; mail"),
-        (Self::Twilio, "twilio", "api.twilio.com; text messages"),
-        (Self::GoogleCalendar, "google_calendar", "www.googleapis.com; calendars"),
-    ];
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &{
+        let mut words = [(Self::Stripe, "", ""); ROWS.len()];
+        let mut at = 0;
+        while at < words.len() {
+            // Each row stands where its vendor does.
+            assert!(ROWS[at].preset as usize == at);
+            words[at] = (ROWS[at].preset, ROWS[at].word, ROWS[at].meaning);
+            at += 1;
+        }
+        words
+    };
 }
 
 impl Preset {
+    fn facts(self) -> &'static VendorFacts {
+        &ROWS[self as usize]
+    }
+
     pub fn host(self) -> &'static str {
-        match self {
-            Self::Stripe => "api.stripe.com",
-            Self::SendGrid => "api.sendgrid.com",
-            Self::Twilio => "api.twilio.com",
-            Self::GoogleCalendar => "www.googleapis.com",
-        }
+        self.facts().host
     }
 
     /// What it does for those who use the application, in plural and with its name.
     pub fn thing(self) -> &'static str {
-        match self {
-            Self::Stripe => "payments (Stripe)",
-            Self::SendGrid => "outgoing e-mails (SendGrid)",
-            Self::Twilio => "text messages (Twilio)",
-            Self::GoogleCalendar => "calendar entries (Google Calendar)",
-        }
+        self.facts().thing
     }
 
     /// The page on which the vendor says how it is.
     pub fn status_page(self) -> &'static str {
-        match self {
-            Self::Stripe => "https://status.stripe.com",
-            Self::SendGrid => "https://status.sendgrid.com",
-            Self::Twilio => "https://status.twilio.com",
-            Self::GoogleCalendar => "https://www.google.com/appsstatus",
-        }
+        self.facts().status_page
     }
 
     /// What takes payments there, as [`Templates`](crate::message::templates::Templates) reads it: POSTs to these paths
-    /// charge somebody, or try to (docs.stripe.com/api: charges, payment intents, invoices, subscriptions). All else
-    /// reads, prepares or gives back.
+    /// charge somebody, or try to.
     pub fn payments(self) -> &'static [&'static str] {
-        match self {
-            Self::Stripe => &[
-                "/v1/charges",
-                "/v1/charges/{charge}/capture",
-                "/v1/payment_intents",
-                "/v1/payment_intents/{intent}/confirm",
-                "/v1/payment_intents/{intent}/capture",
-                "/v1/invoices/{invoice}/pay",
-                "/v1/subscriptions",
-            ],
-            Self::SendGrid | Self::Twilio | Self::GoogleCalendar => &[],
-        }
+        self.facts().payments
+    }
+
+    pub(super) fn breaker(self) -> GuideBreaker {
+        self.facts().breaker
+    }
+
+    /// The client library by which it is usually called, if that repeats by itself; the others repeat only where they are
+    /// told to.
+    pub(super) fn sdk(self) -> Option<Sdk> {
+        self.facts().sdk
     }
 
     /// Where it listens: its name is complete, whatever hosts are written instead of its own.
