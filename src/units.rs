@@ -36,6 +36,11 @@ impl Percent {
         if percent >= 100 { Self::WHOLE } else { Self(percent as u16 * 100) }
     }
 
+    /// A ratio from 0.0 to 1.0, to a hundredth of a percent.
+    pub fn of_ratio(ratio: f64) -> Self {
+        Self((ratio.clamp(0.0, 1.0) * 10_000.0).round() as u16)
+    }
+
     /// Is `part` at least this share of `whole`? Never, when `whole` is zero.
     pub fn reached_by(self, part: u64, whole: u64) -> bool {
         whole > 0 && u128::from(part) * 10_000 >= u128::from(whole) * u128::from(self.0)

@@ -18,7 +18,7 @@ use crate::reliability::engine::EnginePolicy;
 use crate::reliability::escalation::EscalationPolicy;
 use crate::reliability::rule::{Rule, Severity};
 use crate::reliability::slo::Objective;
-use crate::units::{Percent, Text, secs};
+use crate::units::{Percent, Text};
 
 /// The table `[incidents]` as the operator writes it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -57,15 +57,17 @@ pub struct IncidentsFile {
 /// Where the numbers of rules are from stands at their policies ([`detect`](crate::reliability::detect::DetectPolicy)).
 impl Default for IncidentsFile {
     fn default() -> Self {
+        let policy = EnginePolicy::default();
+        let detect = policy.detect;
         Self {
-            off: Vec::new(),
-            grace: secs(30),
-            clear_after: secs(120),
-            important: vec!["stripe".to_owned(), "database".to_owned()],
-            suspicions_from: OneOf(Severity::High),
-            reopen_within: secs(3_600),
-            keep: secs(86_400),
-            gone_after: secs(300),
+            off: detect.off.into_iter().map(OneOf).collect(),
+            grace: Text(detect.grace),
+            clear_after: Text(detect.clear_after),
+            important: detect.important,
+            suspicions_from: OneOf(policy.suspicions_from),
+            reopen_within: Text(policy.reopen_within),
+            keep: Text(policy.keep),
+            gone_after: Text(policy.gone_after),
             down: DownFile::default(),
             errors: ErrorsFile::default(),
             latency: LatencyRuleFile::default(),
@@ -90,7 +92,8 @@ pub struct DownFile {
 
 impl Default for DownFile {
     fn default() -> Self {
-        Self { failures: 3, probes: 3, confirm: secs(30) }
+        let DownPolicy { failures, probes, confirm } = DetectPolicy::default().down;
+        Self { failures, probes, confirm: Text(confirm) }
     }
 }
 
@@ -110,7 +113,9 @@ pub struct ErrorsFile {
 
 impl Default for ErrorsFile {
     fn default() -> Self {
-        Self { least_bad: 3, suspect_odds: 1_000, page_odds: 1_000_000, confirm: secs(120) }
+        // What is promised is written in `[slo]`.
+        let ErrorPolicy { objective: _, suspect, page, least_bad, confirm } = DetectPolicy::default().errors;
+        Self { least_bad, suspect_odds: odds(suspect), page_odds: odds(page), confirm: Text(confirm) }
     }
 }
 
@@ -128,7 +133,9 @@ pub struct LatencyRuleFile {
 
 impl Default for LatencyRuleFile {
     fn default() -> Self {
-        Self { suspect_odds: 1_000, page_odds: 10_000, confirm: secs(60) }
+        // Budgets are written in `[latency]` and at routes.
+        let LatencyPolicy { budget: _, classes: _, suspect, page, confirm } = DetectPolicy::default().latency;
+        Self { suspect_odds: odds(suspect), page_odds: odds(page), confirm: Text(confirm) }
     }
 }
 
@@ -146,7 +153,8 @@ pub struct NetworkFile {
 
 impl Default for NetworkFile {
     fn default() -> Self {
-        Self { upstreams: 3, within: secs(5), alone: secs(2) }
+        let NetworkPolicy { upstreams, within, alone } = DetectPolicy::default().network;
+        Self { upstreams: upstreams as u32, within: Text(within), alone: Text(alone) }
     }
 }
 
@@ -166,7 +174,9 @@ pub struct PaymentsFile {
 
 impl Default for PaymentsFile {
     fn default() -> Self {
-        Self { failures: Text(Percent::of(1)), confirm: secs(30), declines_factor: 1.5, usual_from: 200 }
+        let PaymentPolicy { failures, confirm, declines, usual_from } = DetectPolicy::default().payments;
+        let failures = Text(Percent::of_ratio(failures));
+        Self { failures, confirm: Text(confirm), declines_factor: declines, usual_from }
     }
 }
 
@@ -230,6 +240,11 @@ impl DownFile {
             confirm: at.lasts("confirm", self.confirm, 0, HOUR),
         }
     }
+}
+
+/// Once in so many looks, from how probable it is per look.
+fn odds(chance: f64) -> u64 {
+    (1.0 / chance).round() as u64
 }
 
 /// How probably chance alone does it, from "once in so many looks": calling somebody takes more than a suspicion.

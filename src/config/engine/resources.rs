@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::problem::{HOUR, Part};
-use crate::reliability::detect::ResourcePolicy;
+use crate::reliability::detect::{DetectPolicy, ResourcePolicy};
 use crate::reliability::readings::Resource;
-use crate::units::{Percent, Size, Text, secs};
+use crate::units::{Percent, Size, Text};
 
 /// The table `[incidents.resources]`: the rule `resource`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -35,23 +35,27 @@ pub struct ResourcesFile {
     pub stale: Text<Duration>,
 }
 
-/// Warning and critical shares are the guide's table of resource usage thresholds.
+/// The policy's defaults, as they are written.
 impl Default for ResourcesFile {
     fn default() -> Self {
-        let share = |warn, critical| ShareFile {
-            warn: Text(Percent::of(warn)),
-            critical: Text(Percent::of(critical)),
+        let ResourcePolicy { limits, samples, margin, stale } = DetectPolicy::default().resources;
+        let share = |what: Resource| {
+            let limits = limits.iter().find(|(known, ..)| *known == what);
+            limits.map_or_else(ShareFile::default, |(_, warn, critical)| ShareFile {
+                warn: Text(Percent::of_ratio(*warn)),
+                critical: Text(Percent::of_ratio(*critical)),
+            })
         };
         Self {
-            cpu: share(80, 95),
-            memory: share(85, 95),
-            disk: share(85, 95),
-            network: share(80, 95),
+            cpu: share(Resource::Cpu),
+            memory: share(Resource::Memory),
+            disk: share(Resource::Disk),
+            network: share(Resource::Network),
             volumes: Vec::new(),
             network_capacity: None,
-            samples: 3,
-            margin: Text(Percent::of(5)),
-            stale: secs(60),
+            samples,
+            margin: Text(Percent::of_ratio(margin)),
+            stale: Text(stale),
         }
     }
 }

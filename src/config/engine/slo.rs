@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::problem::Part;
+use crate::reliability::slo::Objective;
 use crate::units::{Promise, Text};
 
 /// The table `[slo]` as the operator writes it.
@@ -19,7 +20,8 @@ pub struct SloFile {
 /// The guide's targets: 99.99 % uptime, less than 0.1 % errors.
 impl Default for SloFile {
     fn default() -> Self {
-        Self { uptime: Text(Promise::millionths(999_900)), success: Text(Promise::millionths(999_000)) }
+        let success = Promise::millionths((Objective::default().target * 1_000_000.0).round() as u32);
+        Self { uptime: Text(Promise::millionths(999_900)), success: Text(success) }
     }
 }
 
