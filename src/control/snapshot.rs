@@ -110,22 +110,8 @@ impl Snapshot {
             alert: alert.clone(),
             incident: incident.clone(),
         });
-        Self {
-            at: before.at,
-            incidents,
-            holding,
-            silenced,
-            alerts: alerts.collect(),
-            silences: engine.silences().to_vec(),
-            uptime: before.uptime.clone(),
-            replies: before.replies.clone(),
-            watched_day: before.watched_day,
-            earlier: Arc::clone(&before.earlier),
-            looked: before.looked,
-            fleet: before.fleet.clone(),
-            resources: before.resources.clone(),
-            bypass: before.bypass.clone(),
-        }
+        let (alerts, silences) = (alerts.collect(), engine.silences().to_vec());
+        Self { incidents, holding, silenced, alerts, silences, ..before.clone() }
     }
 
     /// The incident of that name, if it is at hand.
