@@ -3,7 +3,7 @@
 //! The guide's names and OpenTelemetry's stand side by side. Nothing is counted here; families are made from the
 //! shards when somebody asks.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use prometheus::Registry;
@@ -180,52 +180,60 @@ fn pauses() -> [MetricFamily; 2] {
     [times, seconds.done()]
 }
 
-fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
-    let of = |atomic: &std::sync::atomic::AtomicU64| atomic.load(Ordering::Relaxed);
-    let numbers = &telemetry.process;
-    let mut build = Family::gauge("strop_build_info", "What is running.");
-    build.set(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+/// Client connections, and what came over them that is no request.
+fn listeners(telemetry: &Telemetry) -> [MetricFamily; 3] {
+    let mut open = Family::gauge("listener_connections", "Open client connections.");
+    for (name, count) in telemetry.listener_counts() {
+        open.set(&[("listener", &name)], count as f64);
+    }
+    let refused = counter(
+        "listener_refused_total",
+        "Connections refused by a listener's cap.",
+        telemetry.process.connections_refused.load(Ordering::Relaxed),
+    );
     let mut malformed =
         Family::counter("malformed_requests_total", "Malformed requests that were refused, by reason.");
     for (reason, count) in telemetry.malformed_counts() {
         malformed.count(&[("reason", reason)], count);
     }
-    let mut listeners = Family::gauge("listener_connections", "Open client connections.");
-    for (name, count) in telemetry.listener_counts() {
-        listeners.set(&[("listener", &name)], count as f64);
-    }
-    let mut families = vec![
-        counter("panics_total", "Connections and other tasks that ended by a panic.", telemetry.panics()),
-        counter(
-            "listener_refused_total",
-            "Connections refused by a listener's cap.",
-            of(&numbers.connections_refused),
+    [open.done(), refused, malformed.done()]
+}
+
+/// Which config is in force, and what came of the last reload.
+fn config(telemetry: &Telemetry) -> [MetricFamily; 3] {
+    let gauge = |name: &str, help: &str, value: &AtomicU64| {
+        let mut family = Family::gauge(name, help);
+        family.set(&[], value.load(Ordering::Relaxed) as f64);
+        family.done()
+    };
+    let numbers = &telemetry.process;
+    [
+        gauge("config_generation", "Rises with every applied config.", &numbers.config_generation),
+        gauge("config_last_reload_successful", "1: the last reload was applied.", &numbers.config_ok),
+        gauge(
+            "config_last_reload_success_timestamp_seconds",
+            "When a config was last applied.",
+            &numbers.config_at,
         ),
+    ]
+}
+
+fn process(telemetry: &Telemetry) -> Vec<MetricFamily> {
+    let mut build = Family::gauge("strop_build_info", "What is running.");
+    build.set(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+    let mut families = vec![
+        build.done(),
+        counter("panics_total", "Connections and other tasks that ended by a panic.", telemetry.panics()),
         counter(
             "access_log_dropped_total",
             "Access lines lost: the writer was behind, or could not write.",
             telemetry.access_log().dropped(),
         ),
     ];
+    families.extend(listeners(telemetry));
     families.extend(logged());
     families.extend(memory(telemetry));
     families.extend(pauses());
-    let gauge = |name: &str, help: &str, value: u64| {
-        let mut family = Family::gauge(name, help);
-        family.set(&[], value as f64);
-        family.done()
-    };
-    families.extend([
-        gauge("config_generation", "Rises with every applied config.", of(&numbers.config_generation)),
-        gauge("config_last_reload_successful", "1: the last reload was applied.", of(&numbers.config_ok)),
-        gauge(
-            "config_last_reload_success_timestamp_seconds",
-            "When a config was last applied.",
-            of(&numbers.config_at),
-        ),
-        build.done(),
-        malformed.done(),
-        listeners.done(),
-    ]);
+    families.extend(config(telemetry));
     families
 }
