@@ -129,9 +129,6 @@ impl ConfigFile {
     /// Checks what was filled, of what was `written`. Every check runs; `None` when problems were noted.
     pub(super) fn check(self, written: Value, hash: String, problems: &mut Collector<'_>) -> Option<Config> {
         let named: Vec<&str> = self.upstreams.keys().map(String::as_str).collect();
-        let channels: Vec<&str> = self.notify.keys().map(String::as_str).collect();
-        let pagers = self.notify.iter().filter(|(_, written)| written.is_pager());
-        let pagers: Vec<&str> = pagers.map(|(name, _)| name.as_str()).collect();
         let ingress = self.ingress.as_ref().map(|ingress| ingress.check(problems.part("ingress"), &named));
         let egress = self.egress.as_ref().map(|egress| egress.check(problems.part("egress")));
         let latency = self.latency.check(problems.part("latency"));
@@ -144,15 +141,7 @@ impl ConfigFile {
         let admin = self.admin.check(problems.part("admin"));
         let store = self.store.check(problems.part("store"));
         let process = self.process.check(problems.part("process"));
-        let watch = engine::EngineTables {
-            slo: &self.slo,
-            incidents: &self.incidents,
-            escalation: &self.escalation,
-            upstreams: &named,
-            channels: &channels,
-            pagers: &pagers,
-        };
-        let watch = engine::check(&watch, latency, &routes, problems);
+        let watch = self.watch(&named, latency, &routes, problems);
         self.access_log.check(problems.part("access_log"));
         listeners::check(&self, problems);
         self.hosts(problems);
@@ -175,6 +164,27 @@ impl ConfigFile {
             hash,
             origin: Arc::new(ConfigOrigin { written, file: self, contents, exposed }),
         })
+    }
+
+    fn watch(
+        &self,
+        upstreams: &[&str],
+        latency: Latency,
+        routes: &[Arc<Route>],
+        problems: &mut Collector<'_>,
+    ) -> Option<engine::EngineConfig> {
+        let channels: Vec<&str> = self.notify.keys().map(String::as_str).collect();
+        let pagers = self.notify.iter().filter(|(_, written)| written.is_pager());
+        let pagers: Vec<&str> = pagers.map(|(name, _)| name.as_str()).collect();
+        let tables = engine::EngineTables {
+            slo: &self.slo,
+            incidents: &self.incidents,
+            escalation: &self.escalation,
+            upstreams,
+            channels: &channels,
+            pagers: &pagers,
+        };
+        engine::check(&tables, latency, routes, problems)
     }
 
     fn channels(&self, problems: &mut Collector<'_>) -> Vec<Option<Channel>> {

@@ -107,6 +107,22 @@ pub struct Control {
     pauses: u64,
 }
 
+/// The inner side of the door: orders come in, snapshots and changes go out.
+struct Door {
+    asks: mpsc::Receiver<PendingOrder>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    changes: ChangeWriter,
+}
+
+/// The door for those who look and order, from both sides.
+fn door(records: &Records, time: Arc<time::Time>) -> (Door, Handle) {
+    let (send, asks) = mpsc::channel(WAITING);
+    let (snapshot, watching) = watch::channel(Arc::default());
+    let (changes, reader) = changes::changes();
+    let handle = Handle { asks: send, snapshot: watching, changes: reader, records: records.clone(), time };
+    (Door { asks, snapshot, changes }, handle)
+}
+
 impl Control {
     /// Ready to run. `member` names this sidecar, `boot` this start of it.
     pub fn new(
@@ -116,8 +132,6 @@ impl Control {
         notifier: impl FnOnce(Replies) -> Notifier,
     ) -> (Self, Handle, Option<FleetSync>) {
         let now = observer.at(clock::now());
-        let (send, asks) = mpsc::channel(WAITING);
-        let (snapshot, watching) = watch::channel(Arc::default());
         let source = Arc::from(records.boot());
         let seed = uuid::Uuid::now_v7().as_u64_pair().1;
         let mut engine = Engine::new(EnginePolicy::default(), source, seed, now);
@@ -125,37 +139,28 @@ impl Control {
         if sync.is_some() {
             engine.watch();
         }
-        let (changes, reader) = changes::changes();
-        let time = observer.time();
-        let follower = time::Follower::new(telemetry.started());
-        let (orders, kept, clock) = (send.clone(), records.clone(), Arc::clone(&time));
-        let handle = Handle { asks: orders, snapshot: watching, changes: reader, records: kept, time: clock };
-        let notifier = notifier(Replies(send));
-        let store = records.store().cloned();
-        let uptime = Uptime::new(now);
-        let (evidence, seconds, told) = (observer.evidence(), GoodSeconds::default(), BTreeMap::new());
-        let wording = observer.wording();
+        let (Door { asks, snapshot, changes }, handle) = door(&records, observer.time());
         let control = Self {
             engine,
-            observer,
-            telemetry,
-            store,
-            records,
-            notifier,
+            notifier: notifier(Replies(handle.asks.clone())),
             asks,
             snapshot,
             changes,
-            uptime,
-            seconds,
-            evidence,
-            wording,
+            store: records.store().cloned(),
+            uptime: Uptime::new(now),
+            seconds: GoodSeconds::default(),
+            evidence: observer.evidence(),
+            wording: observer.wording(),
             people: None,
-            told,
+            told: BTreeMap::new(),
             fleet,
-            time,
-            follower,
+            time: observer.time(),
+            follower: time::Follower::new(telemetry.started()),
             own: Own::default(),
             pauses: 0,
+            observer,
+            telemetry,
+            records,
         };
         (control, handle, sync)
     }
