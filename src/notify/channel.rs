@@ -10,6 +10,7 @@ use super::message::Message;
 use super::wire::{HttpReply, Post, Tls, post, together, web_tls, within};
 use super::{alertmanager, email, pagerduty, slack, slack_api, smtp, webhook, wire};
 use crate::config::channels::{self as config, ChannelKind, Mail, SlackTo, WebUrl};
+use crate::config::word::Word as _;
 use crate::config::{ClientTls, Config};
 use crate::names::ChannelName;
 use crate::net::tls;
@@ -63,16 +64,13 @@ impl Channels {
 
     /// Those on which whatever is told wakes somebody.
     pub fn pagers(&self) -> impl Iterator<Item = &ChannelName> {
-        let is_pager = |channel: &DeliveryChannel| match channel.config.kind {
-            ChannelKind::PagerDuty { .. } | ChannelKind::Alertmanager { .. } => true,
-            ChannelKind::Webhook { .. } | ChannelKind::Slack(_) | ChannelKind::Email(_) => false,
-        };
-        self.0.iter().filter(move |(_, channel)| is_pager(channel)).map(|(name, _)| name)
+        let pagers = self.0.iter().filter(|(_, channel)| channel.config.kind.is().is_pager());
+        pagers.map(|(name, _)| name)
     }
 
     /// What [`names`](Self::names) has and the word for its kind.
     pub fn kind(&self, name: &ChannelName) -> Option<&'static str> {
-        self.0.get(name).map(|channel| channel.config.kind.label())
+        self.0.get(name).map(|channel| channel.config.kind.is().word())
     }
 
     /// Does it write on beneath the first message of an incident? Then it must be told where that is.

@@ -54,14 +54,14 @@ pub enum ChannelKind {
 }
 
 impl ChannelKind {
-    /// As it is written.
-    pub fn label(&self) -> &'static str {
+    /// What it is.
+    pub fn is(&self) -> ChannelType {
         match self {
-            Self::Webhook { .. } => "webhook",
-            Self::PagerDuty { .. } => "pagerduty",
-            Self::Slack(_) => "slack",
-            Self::Email(_) => "email",
-            Self::Alertmanager { .. } => "alertmanager",
+            Self::Webhook { .. } => ChannelType::Webhook,
+            Self::PagerDuty { .. } => ChannelType::PagerDuty,
+            Self::Slack(_) => ChannelType::Slack,
+            Self::Email(_) => ChannelType::Email,
+            Self::Alertmanager { .. } => ChannelType::Alertmanager,
         }
     }
 }
