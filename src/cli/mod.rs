@@ -56,7 +56,7 @@ enum CliCommand {
     },
     /// Print the JSON Schema of the config file.
     Schema,
-    /// Look into the audit trail.
+    /// Look into the audit log.
     Audit {
         #[command(subcommand)]
         what: store::Audit,

@@ -13,7 +13,7 @@ use crate::store;
 use crate::store::audit::{ChainEnd, Walk};
 use crate::store::backup::{self, BackupError, Manifest};
 
-/// What is asked of the audit trail.
+/// What is asked of the audit log.
 #[derive(Debug, Subcommand)]
 pub(super) enum Audit {
     /// Walk the hash chain from its first row to its last. Exit code 0: whole; 1: broken, or it cannot be read.

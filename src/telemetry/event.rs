@@ -206,7 +206,7 @@ impl StoreEvent<'_> {
     pub fn tell(&self) {
         match *self {
             Self::Kept { at } => {
-                info!(component = SRE, store = at, "incidents, audit trail and uptime are kept here");
+                info!(component = SRE, store = at, "incidents, audit log and uptime are kept here");
             }
             Self::Moved { from, to: "ok", backlog, .. } => info!(from, to = "ok", backlog, "store moved"),
             Self::Moved { from, to, why, backlog } => {

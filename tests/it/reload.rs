@@ -237,7 +237,7 @@ fn with_admin(toml: &str) -> String {
     )
 }
 
-/// How often a config was refused, as the audit trail tells it.
+/// How often a config was refused, as the audit log tells it.
 fn refused(proxy: &Proxy) -> usize {
     let all = proxy.sre("audit")["mutations"].as_array().expect("a list").clone();
     all.iter().filter(|row| row["action"] == "config.refused").count()

@@ -192,7 +192,7 @@ fn response(out: &mut String, review: &PostIncident) {
 fn changes(out: &mut String, review: &PostIncident) {
     out.push_str("## Changes of the config, from a day before to its end\n\n");
     if review.config_changes.is_empty() {
-        out.push_str("The audit trail has none.\n\n");
+        out.push_str("The audit log has none.\n\n");
         return;
     }
     let rows = review.config_changes.iter().map(|change| {
