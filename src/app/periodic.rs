@@ -166,3 +166,61 @@ pub(super) async fn hangups(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::RouteName;
+    use crate::reliability::breaker::{ExchangeEvidence, PermitRequest};
+    use crate::reliability::verdict::{BadReason, Verdict};
+    use crate::telemetry::access::AccessLog;
+    use crate::telemetry::series::{Direction, ExchangeOutcome, Finished, Method};
+
+    /// Twenty answers, each after so many milliseconds.
+    fn answered(series: &Series, millis: u64, now: Instant) {
+        let took = Duration::from_millis(millis);
+        let one = Finished {
+            worker: 0,
+            client: 1,
+            method: Method::Get,
+            status: Some(500),
+            outcome: ExchangeOutcome::ServerError,
+            first_byte: Some(took),
+            total: took,
+            bytes_in: 0,
+            bytes_out: 0,
+            trace_id: None,
+            slow: false,
+            now,
+        };
+        (0..20).for_each(|_| series.finished(&one));
+    }
+
+    #[tokio::test]
+    async fn how_fast_a_failing_upstream_answers_is_not_what_is_usual() {
+        let text = r#"
+            [egress]
+            [upstreams.stripe]
+            preset = "stripe"
+        "#;
+        let config = Arc::new(crate::config::load(text, "a test", &[]).expect("it can run"));
+        let now = clock::instant();
+        let telemetry = Telemetry::new(1, AccessLog::off(), clock::now());
+        let (registry, fresh) = Registry::new(config, Arc::clone(&telemetry), 1);
+        let gate = &fresh.first().expect("one").gate;
+        let route = RouteName::new("default").expect("a name");
+        let series = telemetry.series(&route, &fresh[0].config.name, Direction::Egress);
+        answered(&series, 1, now);
+        telemetry.rotate(now);
+        for _ in 0..3 {
+            let permit = gate.admit(0, now, 0, || PermitRequest::SAFE).expect("admitted");
+            permit.settle(&ExchangeEvidence::of(Verdict::Bad(BadReason::Status), now), now);
+        }
+        let look = || learn(&registry.snapshot(), &telemetry, 10, now);
+        look();
+        assert_eq!(series.usual(), None, "its breaker is open");
+        gate.close(true, now);
+        look();
+        assert!(series.usual().is_some(), "it is called as usual");
+    }
+}
