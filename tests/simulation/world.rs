@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use strop::names::IncidentId;
-use strop::reliability::breaker::{
-    Breaker, BreakerPolicy, BreakerState, ExchangeEvidence, Mode, PermitRequest,
-};
+use strop::reliability::breaker::{Breaker, BreakerPolicy, BreakerState, ExchangeEvidence, PermitRequest};
 use strop::reliability::counts::{Counts, RollingCounts};
 use strop::reliability::engine::{Command, Effect, Engine, EnginePolicy};
 use strop::reliability::escalation::{Arrived, Calendar, LadderStep, LocalMinute};
@@ -57,10 +55,6 @@ pub struct World {
     watch: Watch,
     pages: Vec<(IncidentId, u32)>,
     generation: u64,
-}
-
-fn few(n: u32) -> NonZeroU32 {
-    NonZeroU32::new(n).expect("not zero")
 }
 
 /// What every breaker of the simulation has, but for what is told otherwise.
