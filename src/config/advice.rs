@@ -272,29 +272,46 @@ fn checks(upstream: &UpstreamConfig) -> Option<Advice> {
 mod tests {
     use super::super::load;
     use super::*;
+    use crate::config::tests::config_text;
 
     fn of_text(text: &str) -> Vec<(String, String)> {
         let config = load(text, "a test", &[]).unwrap_or_else(|problems| panic!("{problems}"));
         of(&config).into_iter().map(|advice| (advice.at, advice.says)).collect()
     }
 
-    const VENDOR: &str = "[egress]\n[upstreams.vendor]\nhosts = [\"v.example\"]\nendpoints = [\"v.example:80\"]\n\
-                          timeouts = { first_byte = \"10s\" }\n";
+    const VENDOR: &str = r#"[egress]
+[upstreams.vendor]
+hosts = ["v.example"]
+endpoints = ["v.example:80"]
+timeouts = { first_byte = "10s" }
+"#;
     const BACKEND: &str = "[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\n";
 
     #[test]
     fn numbers_that_do_not_add_up_are_told_with_what_to_write() {
         for (text, at, says) in [
             (
-                "[egress]\n[upstreams.stripe]\npreset = \"stripe\"\ntimeouts = { first_byte = \"80s\" }\n"
-                    .to_owned(),
+                config_text(
+                    r#"
+                        [egress]
+                        [upstreams.stripe]
+                        preset = "stripe"
+                        timeouts = { first_byte = "80s" }
+                    "#,
+                ),
                 "upstreams.stripe.timeouts.first_byte",
                 "at the earliest 240 s after stripe begins to hang",
             ),
             (
-                "[egress]\n[upstreams.stripe]\npreset = \"stripe\"\ntimeouts = { first_byte = \"90s\" }\n\
-                 breaker = { failures = 1 }\n"
-                    .to_owned(),
+                config_text(
+                    r#"
+                        [egress]
+                        [upstreams.stripe]
+                        preset = "stripe"
+                        timeouts = { first_byte = "90s" }
+                        breaker = { failures = 1 }
+                    "#,
+                ),
                 "upstreams.stripe.timeouts.first_byte",
                 "Stripe's SDK gives up after 80 s",
             ),
@@ -324,8 +341,14 @@ mod tests {
                 "first_byte ends an attempt after 10s",
             ),
             (
-                "[egress]\n[upstreams.stripe]\npreset = \"stripe\"\nretry = { idempotent = true }\n"
-                    .to_owned(),
+                config_text(
+                    r#"
+                        [egress]
+                        [upstreams.stripe]
+                        preset = "stripe"
+                        retry = { idempotent = true }
+                    "#,
+                ),
                 "upstreams.stripe.retry.attempts",
                 "one request may become 6 at stripe (1 + 2 retries of Stripe's SDK × retry.attempts = 2)",
             ),
@@ -350,10 +373,14 @@ mod tests {
                 "3 attempts × per_try = \"10s\" take 30s, and total = \"20s\" cuts the last ones off; write per_try = \"6s\"",
             ),
             (
-                format!(
-                    "{BACKEND}timeouts = {{ per_try = \"10s\" }}\n\
-                     [[routes]]\npath = \"/a/{{id}}\"\ntimeouts = {{ total = \"8s\" }}\n"
-                ),
+                config_text(&format!(
+                    r#"
+                        {BACKEND}timeouts = {{ per_try = "10s" }}
+                        [[routes]]
+                        path = "/a/{{id}}"
+                        timeouts = {{ total = "8s" }}
+                    "#
+                )),
                 "routes.a_id.timeouts.per_try",
                 "never ends an attempt",
             ),

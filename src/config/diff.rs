@@ -216,6 +216,7 @@ pub fn runnable(old: &Config, new: Config, waits: &[ConfigChange]) -> Result<Con
 mod tests {
     use super::super::{file, load, problem::Collector, read};
     use super::*;
+    use crate::config::tests::config_text;
 
     fn paths(changes: &[ConfigChange]) -> Vec<&str> {
         changes.iter().map(|change| change.path.as_str()).collect()
@@ -327,7 +328,15 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let token = dir.path().join("token");
         let text = |open: &str| {
-            format!("[egress]\n[admin]\ntoken_file = {token:?}\n[escalation.hours]\nopen = [\"{open}\"]\n")
+            config_text(&format!(
+                r#"
+                    [egress]
+                    [admin]
+                    token_file = {token:?}
+                    [escalation.hours]
+                    open = ["{open}"]
+                "#
+            ))
         };
         std::fs::write(&token, "one token of sixteen letters").expect("writes");
         let old = runs(&text("mon-fri 09:00-17:00"));
@@ -342,7 +351,14 @@ mod tests {
     #[test]
     fn a_default_that_is_written_out_is_no_change_and_a_first_word_is_told_with_the_default() {
         let old = runs("[egress]\n");
-        let same = runs("[egress]\nunlisted = \"deny\"\n[latency]\nslow = \"1s\"\n");
+        let same = runs(&config_text(
+            r#"
+                [egress]
+                unlisted = "deny"
+                [latency]
+                slow = "1s"
+            "#,
+        ));
         assert_eq!(diff(&old, &same), Diff::default());
         let new = runs("[egress]\n[latency.p50]\nwarn = \"400ms\"\n");
         let change =
@@ -362,8 +378,18 @@ mod tests {
         let old = runs("[egress]\n");
         let (_, running) = after(&old, "[egress]\n[process]\nname = \"shop-1\"\n");
         let running = running.expect("runs");
-        let (told, running) =
-            after(&running, "[egress]\n[process]\nname = \"shop-1\"\n[latency]\nslow = \"2s\"\n");
+        let (told, running) = after(
+            &running,
+            &config_text(
+                r#"
+                    [egress]
+                    [process]
+                    name = "shop-1"
+                    [latency]
+                    slow = "2s"
+                "#,
+            ),
+        );
         assert_eq!(
             (paths(&told.applied), paths(&told.needs_restart)),
             (vec!["latency.slow"], vec!["process.name"])
@@ -377,7 +403,14 @@ mod tests {
         let old = runs("[egress]\n");
         let (told, running) = after(
             &old,
-            "[egress]\n[upstreams.x]\nendpoints = [\"10.0.0.7:80\"]\nlocal = \"127.0.0.1:9101\"\n",
+            &config_text(
+                r#"
+                    [egress]
+                    [upstreams.x]
+                    endpoints = ["10.0.0.7:80"]
+                    local = "127.0.0.1:9101"
+                "#,
+            ),
         );
         assert_eq!(
             (paths(&told.applied), paths(&told.needs_restart)),
@@ -393,7 +426,14 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let token = dir.path().join("token");
         std::fs::write(&token, "one token of sixteen letters").expect("writes");
-        let old = runs(&format!("[egress]\n[admin]\nlisten = \"0.0.0.0:9901\"\ntoken_file = {token:?}\n"));
+        let old = runs(&config_text(&format!(
+            r#"
+                [egress]
+                [admin]
+                listen = "0.0.0.0:9901"
+                token_file = {token:?}
+            "#
+        )));
         let (told, running) = after(&old, "[egress]\n[admin]\nlisten = \"127.0.0.1:9901\"\n");
         assert_eq!(paths(&told.needs_restart), ["admin.listen"]);
         let refused = running.expect_err("the port would be open to everybody").to_string();

@@ -155,11 +155,21 @@ mod tests {
     use super::super::warnings::open_listeners as warnings;
     use super::super::{Config, load};
     use super::*;
+    use crate::config::tests::config_text;
 
-    const ALL: &str = "[ingress]\nlisten = \"0.0.0.0:8000\"\n[egress]\nlisten = \"127.0.0.1:3128\"\n[admin]\n\
-                       listen = \"127.0.0.1:9901\"\nprobes = \"127.0.0.1:9902\"\n\
-                       [upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\n[upstreams.stripe]\npreset = \"stripe\"\n\
-                       local = \"127.0.0.1:9101\"\n";
+    const ALL: &str = r#"[ingress]
+listen = "0.0.0.0:8000"
+[egress]
+listen = "127.0.0.1:3128"
+[admin]
+listen = "127.0.0.1:9901"
+probes = "127.0.0.1:9902"
+[upstreams.backend]
+endpoints = ["127.0.0.1:8001"]
+[upstreams.stripe]
+preset = "stripe"
+local = "127.0.0.1:9101"
+"#;
 
     fn with(endpoint: &str) -> Result<Config, super::super::problem::Problems> {
         load(&format!("{ALL}[upstreams.x]\nendpoints = [\"{endpoint}\"]\n"), "a test", &[])
@@ -228,11 +238,24 @@ mod tests {
     #[test]
     fn local_listeners_are_called_in_a_row_and_not_in_a_circle() {
         with("127.0.0.1:9101").expect("x, then stripe: odd, and it ends");
-        let circle = "[upstreams.a]\nlocal = \"127.0.0.1:9201\"\nendpoints = [\"127.0.0.1:9202\"]\n\
-                      [upstreams.b]\nlocal = \"127.0.0.1:9202\"\nendpoints = [\"localhost:9203\"]\n\
-                      [upstreams.c]\nlocal = \"127.0.0.1:9203\"\nendpoints = [\"127.0.0.1:9201\"]\n\
-                      [upstreams.d]\nendpoints = [\"127.0.0.1:9201\"]\n\
-                      [upstreams.e]\nlocal = \"127.0.0.1:9205\"\nendpoints = [\"127.0.0.1:9205\"]\n";
+        let circle = &config_text(
+            r#"
+                [upstreams.a]
+                local = "127.0.0.1:9201"
+                endpoints = ["127.0.0.1:9202"]
+                [upstreams.b]
+                local = "127.0.0.1:9202"
+                endpoints = ["localhost:9203"]
+                [upstreams.c]
+                local = "127.0.0.1:9203"
+                endpoints = ["127.0.0.1:9201"]
+                [upstreams.d]
+                endpoints = ["127.0.0.1:9201"]
+                [upstreams.e]
+                local = "127.0.0.1:9205"
+                endpoints = ["127.0.0.1:9205"]
+            "#,
+        );
         let problems = load(circle, "a test", &[]).expect_err("it goes round").all;
         let places: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
         let of = |name| format!("upstreams.{name}.endpoints.0");
@@ -252,9 +275,15 @@ mod tests {
             "{local:?}"
         );
         for fine in ["127.0.0.1", "127.0.0.9", "[::1]", "[::ffff:127.0.0.1]"] {
-            let text = format!(
-                "[egress]\nlisten = \"{fine}:3128\"\n[upstreams.stripe]\npreset = \"stripe\"\nlocal = \"{fine}:9101\"\n"
-            );
+            let text = config_text(&format!(
+                r#"
+                    [egress]
+                    listen = "{fine}:3128"
+                    [upstreams.stripe]
+                    preset = "stripe"
+                    local = "{fine}:9101"
+                "#
+            ));
             assert_eq!(told(&text), Vec::<String>::new(), "{fine}");
         }
     }

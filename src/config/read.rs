@@ -169,6 +169,7 @@ fn taken_out(value: &mut Value, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::config::load;
+    use crate::config::tests::config_text;
 
     fn told(text: &str, env: &[(&str, &str)]) -> Vec<(String, usize, String)> {
         let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -178,9 +179,20 @@ mod tests {
 
     #[test]
     fn what_is_wrong_in_shape_hides_no_wrong_value_and_nothing_is_told_twice() {
-        let text = "[ingress]\nlisten = \"nowhere\"\n[upstreams.backend]\nenpoints = [\"127.0.0.1:8001\"]\n\
-                    [upstreams.backend.breaker]\nfailures = \"three\"\nopen_for = \"0s\"\n\
-                    [[routes]]\nprefix = \"a\"\nlate = true\n";
+        let text = &config_text(
+            r#"
+                [ingress]
+                listen = "nowhere"
+                [upstreams.backend]
+                enpoints = ["127.0.0.1:8001"]
+                [upstreams.backend.breaker]
+                failures = "three"
+                open_for = "0s"
+                [[routes]]
+                prefix = "a"
+                late = true
+            "#,
+        );
         let all = told(text, &[]);
         let places: Vec<_> = all.iter().map(|(path, line, _)| (path.as_str(), *line)).collect();
         let wanted = [
@@ -200,8 +212,19 @@ mod tests {
 
     #[test]
     fn a_member_of_a_list_that_is_wrong_moves_no_other_one() {
-        let text = "[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\nhosts = [\"a\", 1, \"b\", 2]\n\
-                    [[routes]]\n[[routes]]\nprefix = 5\n[[routes]]\nprefix = \"c\"\n";
+        let text = &config_text(
+            r#"
+                [ingress]
+                [upstreams.backend]
+                endpoints = ["127.0.0.1:8001"]
+                hosts = ["a", 1, "b", 2]
+                [[routes]]
+                [[routes]]
+                prefix = 5
+                [[routes]]
+                prefix = "c"
+            "#,
+        );
         let all = told(text, &[]);
         let places: Vec<_> = all.iter().map(|(path, _, _)| path.as_str()).collect();
         for wanted in

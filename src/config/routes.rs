@@ -292,6 +292,7 @@ fn name_of(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::load;
+    use crate::config::tests::config_text;
 
     fn with(routes: &str) -> Result<super::super::Config, super::super::problem::Problems> {
         let text = format!("[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\n{routes}");
@@ -300,12 +301,28 @@ mod tests {
 
     #[test]
     fn routes_are_asked_from_the_most_certain_to_the_least() {
-        let config = with(
-            "[[routes]]\nprefix = \"/a\"\n[[routes]]\npath = \"/a/{*rest}\"\n[[routes]]\npath = \"/{id}\"\n\
-             [[routes]]\nname = \"h\"\nhost = \"H.example\"\npath = \"/{id}\"\n\
-             [[routes]]\nname = \"below\"\nhost = \"h.example\"\nprefix = \"/a/\"\n\
-             [[routes]]\nprefix = \"/a/b\"\n[[routes]]\npath = \"/{*rest}\"\n",
-        )
+        let config = with(&config_text(
+            r#"
+                [[routes]]
+                prefix = "/a"
+                [[routes]]
+                path = "/a/{*rest}"
+                [[routes]]
+                path = "/{id}"
+                [[routes]]
+                name = "h"
+                host = "H.example"
+                path = "/{id}"
+                [[routes]]
+                name = "below"
+                host = "h.example"
+                prefix = "/a/"
+                [[routes]]
+                prefix = "/a/b"
+                [[routes]]
+                path = "/{*rest}"
+            "#,
+        ))
         .expect("it can run");
         let order: Vec<&str> = config.routes.iter().map(|route| route.name.as_str()).collect();
         assert_eq!(order, ["h", "id", "a_b", "below", "a_rest", "a", "rest", "default"]);
@@ -349,11 +366,30 @@ mod tests {
 
     #[test]
     fn the_same_template_may_stand_for_each_host() {
-        let routes = "[[routes]]\nname = \"a\"\nhost = \"a.example\"\npath = \"/{id}\"\n\
-                      [[routes]]\nname = \"b\"\nhost = \"b.example\"\npath = \"/{id}\"\n\
-                      [[routes]]\nname = \"c\"\npath = \"/{id}\"\n";
+        let routes = &config_text(
+            r#"
+                [[routes]]
+                name = "a"
+                host = "a.example"
+                path = "/{id}"
+                [[routes]]
+                name = "b"
+                host = "b.example"
+                path = "/{id}"
+                [[routes]]
+                name = "c"
+                path = "/{id}"
+            "#,
+        );
         assert_eq!(with(routes).expect("it can run").routes.len(), 4);
-        let twice = format!("{routes}[[routes]]\nname = \"d\"\nhost = \"A.example\"\npath = \"/{{name}}\"\n");
+        let twice = config_text(&format!(
+            r#"
+                {routes}[[routes]]
+                name = "d"
+                host = "A.example"
+                path = "/{{name}}"
+            "#
+        ));
         assert_eq!(with(&twice).expect_err("taken").all[0].path, "routes.3.path");
     }
 }

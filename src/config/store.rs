@@ -313,6 +313,7 @@ impl BackupFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::tests::config_text;
 
     fn problems_of(text: &str) -> String {
         let text = format!("[egress]\n[store]\n{text}\n");
@@ -405,7 +406,14 @@ mod tests {
             super::super::load(text, "a test", &[]).map_err(|told| told.to_string()).expect("runs")
         };
         let old = load("[egress]\n");
-        let new = load("[egress]\n[store]\nbacklog = 500\nretention = { ledger = \"1d\" }\n");
+        let new = load(&config_text(
+            r#"
+                [egress]
+                [store]
+                backlog = 500
+                retention = { ledger = "1d" }
+            "#,
+        ));
         let diff = super::super::diff::diff(&old, &new);
         assert_eq!(diff.applied, [], "{diff:?}");
         assert_eq!(diff.needs_restart.len(), 2, "{diff:?}");

@@ -2,6 +2,37 @@ use serde_json::Value;
 
 use super::*;
 
+/// The text of a config as a test writes it: it begins in the line behind the quote, and has the indentation of its source. Lines
+/// and columns are told without them.
+pub(super) fn config_text(written: &str) -> String {
+    let written = written.strip_prefix('\n').unwrap_or(written);
+    let indent = written.len() - written.trim_start_matches(' ').len();
+    let bare = |line: &str| {
+        let spaces = line.len() - line.trim_start_matches(' ').len();
+        line[spaces.min(indent)..].to_owned()
+    };
+    let mut lines: Vec<String> = written.split('\n').map(bare).collect();
+    if let Some(last) = lines.last_mut().filter(|last| last.trim().is_empty()) {
+        last.clear();
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn a_text_is_read_without_the_indentation_of_its_source() {
+    let text = config_text(
+        r#"
+            [ingress]
+            hosts = [
+                "a",
+            ]
+
+            [egress]
+        "#,
+    );
+    assert_eq!(text, "[ingress]\nhosts = [\n    \"a\",\n]\n\n[egress]\n");
+}
+
 /// Paths of all keys; `*` stands for a name, `0` for a member of a list.
 fn keys(schema: &Value, root: &Value, path: &str, found: &mut Vec<String>) {
     let name = schema["$ref"].as_str().and_then(|name| name.strip_prefix("#/$defs/"));
@@ -33,24 +64,67 @@ fn everything(dir: &std::path::Path) -> String {
     std::fs::write(&file, "sixteen letters and more").expect("writes");
     let hook = dir.join("hook");
     std::fs::write(&hook, "https://hooks.example/T/B").expect("writes");
-    format!(
-        "[ingress]\ntls = {{ cert_file = {file:?}, key_file = {file:?} }}\n[egress]\n\
-         [[routes]]\npath = \"/a/{{id}}\"\nbody_limit = \"1MiB\"\nlatency = {{ p95 = {{ warn = \"1s\" }} }}\n\
-         [[routes]]\nname = \"long\"\nhost = \"Shop.example\"\nlatency = {{ until = \"off\" }}\n\
-         [upstreams.backend]\nendpoints = [\"127.0.0.1:8001\", \"db.:80\"]\nhealth = {{ path = \"/healthz\" }}\n\
-         allow_addresses = [\"10.0.0.0/8\", \"10.1.2.3\"]\ntls = {{ server_name = \"b.example\", ca_file = {file:?} }}\n\
-         breaker = {{ open_for = \"10m\", operations = {{ charges = \"/v1/charges/{{id}}\" }} }}\n\
-         judge = {{ slow_after = \"2s\" }}\npool = {{ idle_for = \"7s\" }}\ntimeouts = {{ total = \"30s\" }}\n\
-         [upstreams.stripe]\npreset = \"stripe\"\nlocal = \"127.0.0.1:9101\"\nbreaker = {{ enabled = false }}\n\
-         [notify.a]\nkind = \"webhook\"\nurl = \"https://a.example/x\"\nsecret_file = {file:?}\n\
-         [notify.b]\nkind = \"pagerduty\"\nrouting_key_file = {file:?}\n\
-         [notify.c]\nkind = \"slack\"\nurl_file = {hook:?}\n\
-         [notify.d]\nkind = \"email\"\nserver = \"smtp.example:587\"\nfrom = \"a@b.c\"\nto = [\"d@e.f\"]\n\
-         [notify.default]\nkind = \"alertmanager\"\nurls = [\"http://am:9093\"]\ntoken_file = {file:?}\n\
-         [admin]\ntoken_file = {file:?}\n[access_log]\nto = \"file:access.log\"\n[latency.p99]\nalert = \"9s\"\n\
-         [escalation.contacts.ann]\nchannels = [\"b\"]\n[escalation.low]\nhours = \"working\"\n\
-         [store]\nbackup = {{ to = \"copies\" }}\n[incidents.resources]\nnetwork_capacity = \"125MiB\"\n"
-    )
+    config_text(&format!(
+        r#"
+            [ingress]
+            tls = {{ cert_file = {file:?}, key_file = {file:?} }}
+            [egress]
+            [[routes]]
+            path = "/a/{{id}}"
+            body_limit = "1MiB"
+            latency = {{ p95 = {{ warn = "1s" }} }}
+            [[routes]]
+            name = "long"
+            host = "Shop.example"
+            latency = {{ until = "off" }}
+            [upstreams.backend]
+            endpoints = ["127.0.0.1:8001", "db.:80"]
+            health = {{ path = "/healthz" }}
+            allow_addresses = ["10.0.0.0/8", "10.1.2.3"]
+            tls = {{ server_name = "b.example", ca_file = {file:?} }}
+            breaker = {{ open_for = "10m", operations = {{ charges = "/v1/charges/{{id}}" }} }}
+            judge = {{ slow_after = "2s" }}
+            pool = {{ idle_for = "7s" }}
+            timeouts = {{ total = "30s" }}
+            [upstreams.stripe]
+            preset = "stripe"
+            local = "127.0.0.1:9101"
+            breaker = {{ enabled = false }}
+            [notify.a]
+            kind = "webhook"
+            url = "https://a.example/x"
+            secret_file = {file:?}
+            [notify.b]
+            kind = "pagerduty"
+            routing_key_file = {file:?}
+            [notify.c]
+            kind = "slack"
+            url_file = {hook:?}
+            [notify.d]
+            kind = "email"
+            server = "smtp.example:587"
+            from = "a@b.c"
+            to = ["d@e.f"]
+            [notify.default]
+            kind = "alertmanager"
+            urls = ["http://am:9093"]
+            token_file = {file:?}
+            [admin]
+            token_file = {file:?}
+            [access_log]
+            to = "file:access.log"
+            [latency.p99]
+            alert = "9s"
+            [escalation.contacts.ann]
+            channels = ["b"]
+            [escalation.low]
+            hours = "working"
+            [store]
+            backup = {{ to = "copies" }}
+            [incidents.resources]
+            network_capacity = "125MiB"
+        "#
+    ))
 }
 
 fn runs(text: &str) -> Config {
@@ -169,16 +243,36 @@ fn the_reference_and_the_schema_have_the_same_keys() {
 /// What is written there is what stands there without being written.
 #[test]
 fn the_reference_shows_the_defaults() {
-    let smallest = "[ingress]\n[egress]\n[[routes]]\nname = \"bookings\"\nprefix = \"/bookings\"\nbody_limit = \"1MiB\"\n\
-                    [upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\nhealth = { path = \"/healthz\" }\n\
-                    [process]\nworkers = 0\n";
+    let smallest = &config_text(
+        r#"
+            [ingress]
+            [egress]
+            [[routes]]
+            name = "bookings"
+            prefix = "/bookings"
+            body_limit = "1MiB"
+            [upstreams.backend]
+            endpoints = ["127.0.0.1:8001"]
+            health = { path = "/healthz" }
+            [process]
+            workers = 0
+        "#,
+    );
     let reference = runs(include_str!("../../config/reference.toml")).effective();
     assert_eq!(reference, runs(smallest).effective());
 }
 
 #[test]
 fn what_a_variable_or_the_command_line_says_is_shown_there() {
-    let text = "[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\n[latency]\nslow = \"2s\"\n";
+    let text = &config_text(
+        r#"
+            [ingress]
+            [upstreams.backend]
+            endpoints = ["127.0.0.1:8001"]
+            [latency]
+            slow = "2s"
+        "#,
+    );
     let env = |name: &str, value: &str| [(name.to_owned(), value.to_owned())];
     for (name, value, path) in [
         ("--backend", "[\"nowhere\"]", "upstreams.backend.endpoints.0"),
@@ -204,8 +298,22 @@ fn a_secret_in_an_address_is_not_told_with_its_problem() {
     for text in [
         format!("[egress]\n[store]\nurl = \"postgres://strop:{secret}@db/strop\"\n"),
         format!("[egress]\nstore = {{ url = \"mysql://strop:{secret}@db/x\", backlog = 1 }}\n"),
-        format!("[egress]\n[notify.a]\nkind = \"webhook\"\nurl = \"ftp://me:{secret}@a.example/\"\n"),
-        format!("[egress]\n[notify.a]\nkind = \"webhook\"\nurl = \"ftp://a.example/?{secret}\"\n"),
+        config_text(&format!(
+            r#"
+                [egress]
+                [notify.a]
+                kind = "webhook"
+                url = "ftp://me:{secret}@a.example/"
+            "#
+        )),
+        config_text(&format!(
+            r#"
+                [egress]
+                [notify.a]
+                kind = "webhook"
+                url = "ftp://a.example/?{secret}"
+            "#
+        )),
     ] {
         let problems = load(&text, "a test", &[]).expect_err("it cannot run");
         let told = format!("{problems} {}", serde_json::to_string(&problems.all).expect("JSON"));

@@ -1,4 +1,5 @@
 use crate::config::Config;
+use crate::config::tests::config_text;
 use crate::config::warnings::all as warnings;
 
 const SMALLEST: &str = "[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\n";
@@ -19,16 +20,36 @@ fn every_kind_can_be_written_and_no_secret_is_shown() {
     let dir = tempfile::tempdir().expect("a directory");
     let key = file(&dir, "key", "0123456789abcdef-the-secret\n");
     let url = file(&dir, "url", "https://hooks.slack.com/services/T0/B0/the-secret\n");
-    let config = load(&format!(
-            "[notify.a]\nkind = \"webhook\"\nurl = \"https://a.example/hook?token=the-secret\"\nsecret_file = {key:?}\n\
-             [notify.b]\nkind = \"pagerduty\"\nrouting_key_file = {key:?}\n\
-             [notify.c]\nkind = \"slack\"\nurl_file = {url:?}\n\
-             [notify.c2]\nkind = \"slack\"\ntoken_file = {key:?}\nchannel = \"#incidents\"\n\
-             [notify.d]\nkind = \"email\"\nserver = \"smtp.example.com:587\"\nusername = \"strop\"\npassword_file = {key:?}\n\
-             from = \"strop@example.com\"\nto = [\"oncall@example.com\"]\n\
-             [notify.e]\nkind = \"alertmanager\"\nurls = [\"http://am-0:9093\", \"http://am-1:9093\"]\ntoken_file = {key:?}\n"
-        ))
-        .expect("runs");
+    let config = load(&config_text(&format!(
+        r##"
+            [notify.a]
+            kind = "webhook"
+            url = "https://a.example/hook?token=the-secret"
+            secret_file = {key:?}
+            [notify.b]
+            kind = "pagerduty"
+            routing_key_file = {key:?}
+            [notify.c]
+            kind = "slack"
+            url_file = {url:?}
+            [notify.c2]
+            kind = "slack"
+            token_file = {key:?}
+            channel = "#incidents"
+            [notify.d]
+            kind = "email"
+            server = "smtp.example.com:587"
+            username = "strop"
+            password_file = {key:?}
+            from = "strop@example.com"
+            to = ["oncall@example.com"]
+            [notify.e]
+            kind = "alertmanager"
+            urls = ["http://am-0:9093", "http://am-1:9093"]
+            token_file = {key:?}
+        "##
+    )))
+    .expect("runs");
     let names: Vec<&str> = config.notify.iter().map(|channel| channel.name.as_str()).collect();
     assert_eq!(names, ["a", "b", "c", "c2", "d", "e"]);
     let mut shown = config.effective();
@@ -81,14 +102,32 @@ fn a_channel_that_would_fall_with_what_it_tells_about_is_named() {
     let key = file(&dir, "key", "0123456789abcdef");
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o400))
         .expect("for its owner alone");
-    let config = load(&format!(
-        "[upstreams.sendgrid]\npreset = \"sendgrid\"\nlocal = \"127.0.0.1:9102\"\n\
-             [upstreams.any]\nhosts = [\"*.vendor.example\"]\nendpoints = [\"10.0.0.7:443\"]\n\
-             [notify.a]\nkind = \"webhook\"\nurl = \"https://api.sendgrid.com/hook\"\nsecret_file = {key:?}\n\
-             [notify.b]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:9102/hook\"\nsecret_file = {key:?}\n\
-             [notify.c]\nkind = \"webhook\"\nurl = \"https://hook.vendor.example/\"\nsecret_file = {key:?}\n\
-             [notify.d]\nkind = \"webhook\"\nurl = \"https://elsewhere.example/\"\nsecret_file = {key:?}\n"
-    ))
+    let config = load(&config_text(&format!(
+        r#"
+            [upstreams.sendgrid]
+            preset = "sendgrid"
+            local = "127.0.0.1:9102"
+            [upstreams.any]
+            hosts = ["*.vendor.example"]
+            endpoints = ["10.0.0.7:443"]
+            [notify.a]
+            kind = "webhook"
+            url = "https://api.sendgrid.com/hook"
+            secret_file = {key:?}
+            [notify.b]
+            kind = "webhook"
+            url = "http://127.0.0.1:9102/hook"
+            secret_file = {key:?}
+            [notify.c]
+            kind = "webhook"
+            url = "https://hook.vendor.example/"
+            secret_file = {key:?}
+            [notify.d]
+            kind = "webhook"
+            url = "https://elsewhere.example/"
+            secret_file = {key:?}
+        "#
+    )))
     .expect("runs: a warning is no problem");
     let told = warnings(&config);
     assert_eq!(told.len(), 3, "{told:#?}");

@@ -1,3 +1,4 @@
+use crate::config::tests::config_text;
 use crate::config::warnings::all as warnings;
 use crate::config::{Config, Until};
 use crate::reliability::detect::{DetectPolicy, PercentileLimits};
@@ -6,8 +7,13 @@ use crate::reliability::escalation::{Calendar, EscalationPolicy};
 use crate::reliability::rule::{Rule, Severity};
 
 const SMALLEST: &str = "[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\n";
-const CHANNELS: &str = "[notify.pager]\nkind = \"alertmanager\"\nurls = [\"http://am:9093\"]\n\
-                        [notify.default]\nkind = \"alertmanager\"\nurls = [\"http://am:9094\"]\n";
+const CHANNELS: &str = r#"[notify.pager]
+kind = "alertmanager"
+urls = ["http://am:9093"]
+[notify.default]
+kind = "alertmanager"
+urls = ["http://am:9094"]
+"#;
 
 fn load(more: &str) -> Config {
     crate::config::load(&format!("{SMALLEST}{more}"), "a test", &[])
@@ -44,11 +50,20 @@ fn without_a_word_everything_is_the_guides() {
 
 #[test]
 fn what_is_not_written_of_a_ladder_stays_the_guides() {
-    let config = load(&format!(
-        "{CHANNELS}[escalation]\nstakeholders = []\n[escalation.contacts.ann]\nchannels = [\"pager\"]\n\
-         [escalation.high]\nsteps = [{{ after = \"1m\", contacts = [\"ann\", \"cto\"] }}]\nhours = \"working\"\n\
-         [escalation.hours]\ntime_zone = \"Europe/Berlin\"\nopen = [\"mon-fri 08:00-18:00\"]\n"
-    ));
+    let config = load(&config_text(&format!(
+        r#"
+            {CHANNELS}[escalation]
+            stakeholders = []
+            [escalation.contacts.ann]
+            channels = ["pager"]
+            [escalation.high]
+            steps = [{{ after = "1m", contacts = ["ann", "cto"] }}]
+            hours = "working"
+            [escalation.hours]
+            time_zone = "Europe/Berlin"
+            open = ["mon-fri 08:00-18:00"]
+        "#
+    )));
     let policy = &config.watch.policy.escalation;
     let high = policy.ladder(Severity::High);
     assert_eq!((high.again_every.as_secs(), high.again_at_most), (15 * 60, 12));
@@ -68,12 +83,24 @@ fn what_is_not_written_of_a_ladder_stays_the_guides() {
 
 #[test]
 fn a_route_has_its_own_budget_or_none() {
-    let config = load(
-        "[latency]\np99 = { alert = \"9s\" }\n\
-         [[routes]]\nname = \"search\"\nprefix = \"/search\"\nlatency = { p50 = { warn = \"90ms\", alert = \"170ms\" } }\n\
-         [[routes]]\nname = \"events\"\nprefix = \"/events\"\nlatency = { until = \"off\" }\n\
-         [[routes]]\nname = \"uploads\"\nprefix = \"/uploads\"\nlatency = { until = \"first_byte\" }\n",
-    );
+    let config = load(&config_text(
+        r#"
+            [latency]
+            p99 = { alert = "9s" }
+            [[routes]]
+            name = "search"
+            prefix = "/search"
+            latency = { p50 = { warn = "90ms", alert = "170ms" } }
+            [[routes]]
+            name = "events"
+            prefix = "/events"
+            latency = { until = "off" }
+            [[routes]]
+            name = "uploads"
+            prefix = "/uploads"
+            latency = { until = "first_byte" }
+        "#,
+    ));
     let latency = &config.watch.policy.detect.latency;
     let millis = |limits: PercentileLimits| (limits.warn.as_millis(), limits.alert.as_millis());
     let search = latency.of("search").expect("measured");
@@ -92,45 +119,108 @@ fn a_route_has_its_own_budget_or_none() {
 fn what_is_wrong_is_told_with_what_to_write() {
     insta::assert_snapshot!(
         "incidents_refused",
-        refused(
-            "[latency]\np50 = { warn = \"2s\" }\np95 = { alert = \"1h\" }\n\
-             [slo]\nsuccess = \"0%\"\n\
-             [incidents]\noff = [\"latncy\", \"manual\"]\nimportant = [\"bakend\", \"stripe\"]\nsuspicions_from = \"grave\"\n\
-             grace = \"2h\"\nclear_after = \"0s\"\ngone_after = \"1s\"\nkeep = \"1s\"\nreopen_within = \"90d\"\n\
-             [incidents.down]\nfailures = 0\nprobes = 0\nconfirm = \"2h\"\n\
-             [incidents.errors]\nleast_bad = 0\nsuspect_odds = 5\npage_odds = 4\n\
-             [incidents.network]\nupstreams = 1\nwithin = \"0s\"\n\
-             [incidents.payments]\nfailures = \"0%\"\ndeclines_factor = 0.5\nusual_from = 0\n\
-             [incidents.resources]\ncpu = { warn = \"96%\", critical = \"95%\" }\ndisk = { warn = \"5%\", critical = \"95%\" }\nnetwork_capacity = \"0B\"\nsamples = 0\nstale = \"1s\"\n\
-             [[routes]]\nname = \"a\"\nprefix = \"/a\"\nlatency = { until = \"of\" }\n\
-             [[routes]]\nname = \"b\"\nprefix = \"/b\"\nlatency = { until = \"off\", p50 = { warn = \"1s\" } }\n\
-             [process]\nname = \"two words\"\n"
-        )
+        refused(&config_text(
+            r#"
+                [latency]
+                p50 = { warn = "2s" }
+                p95 = { alert = "1h" }
+                [slo]
+                success = "0%"
+                [incidents]
+                off = ["latncy", "manual"]
+                important = ["bakend", "stripe"]
+                suspicions_from = "grave"
+                grace = "2h"
+                clear_after = "0s"
+                gone_after = "1s"
+                keep = "1s"
+                reopen_within = "90d"
+                [incidents.down]
+                failures = 0
+                probes = 0
+                confirm = "2h"
+                [incidents.errors]
+                least_bad = 0
+                suspect_odds = 5
+                page_odds = 4
+                [incidents.network]
+                upstreams = 1
+                within = "0s"
+                [incidents.payments]
+                failures = "0%"
+                declines_factor = 0.5
+                usual_from = 0
+                [incidents.resources]
+                cpu = { warn = "96%", critical = "95%" }
+                disk = { warn = "5%", critical = "95%" }
+                network_capacity = "0B"
+                samples = 0
+                stale = "1s"
+                [[routes]]
+                name = "a"
+                prefix = "/a"
+                latency = { until = "of" }
+                [[routes]]
+                name = "b"
+                prefix = "/b"
+                latency = { until = "off", p50 = { warn = "1s" } }
+                [process]
+                name = "two words"
+            "#
+        ))
         .join("\n")
     );
     assert!(refused("[slo]\nuptime = \"99.99999%\"\n")[0].contains("below 100"), "cannot be kept exactly");
     assert!(refused("[escalation.hours]\nopen = []\n")[0].contains("nobody ever works"));
     insta::assert_snapshot!(
         "escalation_refused",
-        refused(&format!(
-            "{CHANNELS}[escalation]\nfallback = [\"pagr\"]\nstakeholders = [\"everybody\"]\n\
-             [escalation.contacts.ann]\nchannels = [\"pager\", \"mail\"]\n[escalation.contacts.Bob]\nchannels = []\n\
-             [escalation.hours]\ntime_zone = \"Europe/Brelin\"\nopen = [\"weekdays 9-17\"]\nholidays = [\"25.12.\"]\n\
-             [escalation.critical]\nsteps = [{{ contacts = [\"anne\"] }}, {{ after = \"5m\" }}, {{ after = \"1m\", contacts = [\"cto\"] }}]\nhours = \"office\"\n\
-             [escalation.low]\nhours = \"working\"\nagain_at_most = 5000\nagain_every = \"30d\"\n"
-        ))
+        refused(&config_text(&format!(
+            r#"
+                {CHANNELS}[escalation]
+                fallback = ["pagr"]
+                stakeholders = ["everybody"]
+                [escalation.contacts.ann]
+                channels = ["pager", "mail"]
+                [escalation.contacts.Bob]
+                channels = []
+                [escalation.hours]
+                time_zone = "Europe/Brelin"
+                open = ["weekdays 9-17"]
+                holidays = ["25.12."]
+                [escalation.critical]
+                steps = [{{ contacts = ["anne"] }}, {{ after = "5m" }}, {{ after = "1m", contacts = ["cto"] }}]
+                hours = "office"
+                [escalation.low]
+                hours = "working"
+                again_at_most = 5000
+                again_every = "30d"
+            "#
+        )))
         .join("\n")
     );
 }
 
 #[test]
 fn what_the_engine_decides_by_is_shown_as_it_is_written() {
-    let config = load(&format!(
-        "{CHANNELS}[incidents]\noff = [\"decline_rate\"]\n[slo]\nuptime = \"99.995%\"\n\
-         [escalation.contacts.ann]\nchannels = [\"pager\"]\n[escalation.low]\nhours = \"working\"\n\
-         [escalation.hours]\nopen = [\"sun-mon 22:00-06:00\"]\nholidays = [\"12-25\", \"2026-04-03\"]\n\
-         [[routes]]\nname = \"events\"\nprefix = \"/events\"\nlatency = {{ until = \"off\" }}\n"
-    ));
+    let config = load(&config_text(&format!(
+        r#"
+            {CHANNELS}[incidents]
+            off = ["decline_rate"]
+            [slo]
+            uptime = "99.995%"
+            [escalation.contacts.ann]
+            channels = ["pager"]
+            [escalation.low]
+            hours = "working"
+            [escalation.hours]
+            open = ["sun-mon 22:00-06:00"]
+            holidays = ["12-25", "2026-04-03"]
+            [[routes]]
+            name = "events"
+            prefix = "/events"
+            latency = {{ until = "off" }}
+        "#
+    )));
     let shown = config.effective();
     let of = |table: &str| (table.to_owned(), shown[table].clone());
     let routes = shown["routes"][0]["latency"].clone();
@@ -145,10 +235,22 @@ fn what_the_engine_decides_by_is_shown_as_it_is_written() {
 fn all_of_it_is_in_force_at_once_but_for_the_name() {
     let (old, new) = (
         load(CHANNELS),
-        load(&format!(
-            "{CHANNELS}[incidents.down]\nfailures = 5\n[slo]\nsuccess = \"99.5%\"\n[process]\nname = \"shop-1\"\n\
-             [escalation.critical]\nagain_every = \"1m\"\n[escalation.hours]\ntime_zone = \"Asia/Tokyo\"\n[latency.p50]\nwarn = \"1s\"\n"
-        )),
+        load(&config_text(&format!(
+            r#"
+                {CHANNELS}[incidents.down]
+                failures = 5
+                [slo]
+                success = "99.5%"
+                [process]
+                name = "shop-1"
+                [escalation.critical]
+                again_every = "1m"
+                [escalation.hours]
+                time_zone = "Asia/Tokyo"
+                [latency.p50]
+                warn = "1s"
+            "#
+        ))),
     );
     let diff = crate::config::diff::diff(&old, &new);
     assert_eq!(
@@ -172,10 +274,18 @@ fn all_of_it_is_in_force_at_once_but_for_the_name() {
 fn a_ladder_that_reaches_nobody_is_told() {
     assert!(warnings(&load(""))[0].contains("nobody is called"), "{:?}", warnings(&load("")));
     assert_eq!(warnings(&load(CHANNELS)), Vec::<String>::new());
-    let told = warnings(&load(&format!(
-        "{CHANNELS}[escalation]\nfallback = []\n[escalation.contacts.cto]\nchannels = [\"pager\"]\n\
-         [escalation.medium]\nsteps = []\n[escalation.critical]\nhours = \"working\"\n"
-    )));
+    let told = warnings(&load(&config_text(&format!(
+        r#"
+            {CHANNELS}[escalation]
+            fallback = []
+            [escalation.contacts.cto]
+            channels = ["pager"]
+            [escalation.medium]
+            steps = []
+            [escalation.critical]
+            hours = "working"
+        "#
+    ))));
     let wanted = [
         "low reaches",
         "medium reaches",
@@ -193,9 +303,22 @@ fn a_ladder_that_reaches_nobody_is_told() {
     }
 }
 
-const THREE: &str = "[notify.chat]\nkind = \"email\"\nserver = \"localhost:25\"\ntls = \"none\"\nfrom = \"a@b.c\"\nto = [\"d@e.f\"]\n\
-                     [notify.default]\nkind = \"email\"\nserver = \"localhost:25\"\ntls = \"none\"\nfrom = \"a@b.c\"\nto = [\"d@e.f\"]\n\
-                     [notify.zzz]\nkind = \"alertmanager\"\nurls = [\"http://am:9093\"]\n";
+const THREE: &str = r#"[notify.chat]
+kind = "email"
+server = "localhost:25"
+tls = "none"
+from = "a@b.c"
+to = ["d@e.f"]
+[notify.default]
+kind = "email"
+server = "localhost:25"
+tls = "none"
+from = "a@b.c"
+to = ["d@e.f"]
+[notify.zzz]
+kind = "alertmanager"
+urls = ["http://am:9093"]
+"#;
 
 #[test]
 fn without_a_word_a_call_goes_through_all_channels_and_the_fallback_begins_with_pagers() {
@@ -208,9 +331,18 @@ fn without_a_word_a_call_goes_through_all_channels_and_the_fallback_begins_with_
 
 #[test]
 fn channels_that_nobody_is_told_through_and_contacts_without_one_are_named() {
-    let all = "[escalation.contacts.cto]\nchannels = [\"chat\"]\n[escalation.contacts.engineering_lead]\nchannels = [\"chat\"]\n\
-               [escalation.contacts.engineering_manager]\nchannels = [\"chat\"]\n\
-               [escalation.contacts.assigned_engineer]\nchannels = [\"chat\"]\n";
+    let all = &config_text(
+        r#"
+            [escalation.contacts.cto]
+            channels = ["chat"]
+            [escalation.contacts.engineering_lead]
+            channels = ["chat"]
+            [escalation.contacts.engineering_manager]
+            channels = ["chat"]
+            [escalation.contacts.assigned_engineer]
+            channels = ["chat"]
+        "#,
+    );
     let team = "[escalation.contacts.team_lead]\nchannels = [\"chat\"]\n";
     let told = |more: &str| warnings(&load(&format!("{THREE}{more}")));
     let spare = told(&format!("[escalation]\nfallback = [\"zzz\"]\n{all}"));

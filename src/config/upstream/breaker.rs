@@ -229,10 +229,20 @@ impl BreakerFile {
 
 #[cfg(test)]
 mod tests {
+    use crate::config::tests::config_text;
     #[test]
     fn an_operation_that_cannot_be_says_what_to_write() {
-        let text = "[upstreams.stripe]\npreset = \"stripe\"\n[upstreams.stripe.breaker.operations]\ncharges = \"/v1/charges/{id}\"\nRefunds = \"/v1/refunds\"\n\
-                    other = \"v1/other\"\nsame = \"/v1/charges/{charge}\"\n";
+        let text = &config_text(
+            r#"
+                [upstreams.stripe]
+                preset = "stripe"
+                [upstreams.stripe.breaker.operations]
+                charges = "/v1/charges/{id}"
+                Refunds = "/v1/refunds"
+                other = "v1/other"
+                same = "/v1/charges/{charge}"
+            "#,
+        );
         let problems = crate::config::load(text, "a test", &[]).expect_err("it cannot run");
         let told: Vec<_> =
             problems.all.iter().map(|problem| (problem.line, problem.message.as_str())).collect();

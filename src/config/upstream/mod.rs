@@ -301,6 +301,7 @@ impl UpstreamConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::tests::config_text;
     use crate::units::Written as _;
 
     fn upstream(text: &str) -> std::sync::Arc<UpstreamConfig> {
@@ -322,7 +323,14 @@ mod tests {
     #[test]
     fn what_customers_notice_is_one_sentence() {
         let text = |impact: &str| {
-            format!("[egress]\n[upstreams.stripe]\npreset = \"stripe\"\nimpact = {impact:?}\n")
+            config_text(&format!(
+                r#"
+                    [egress]
+                    [upstreams.stripe]
+                    preset = "stripe"
+                    impact = {impact:?}
+                "#
+            ))
         };
         let told = "Customers cannot pay by card.";
         assert_eq!(upstream(&text(told)).impact.as_deref(), Some(told));
@@ -346,18 +354,36 @@ mod tests {
         assert!(!is_complete(&behind("db.shop:80")));
         assert!(is_complete(&behind("DB.shop.:80")));
         assert!(is_complete("[egress]\n[upstreams.stripe]\npreset = \"stripe\"\n"));
-        assert!(is_complete("[egress]\n[upstreams.stripe]\npreset = \"stripe\"\nhosts = []\n"));
-        assert!(is_complete(
-            "[egress]\n[upstreams.x]\nhosts = [\"x.example\"]\nendpoints = [\"x.example:443\"]\n"
-        ));
+        assert!(is_complete(&config_text(
+            r#"
+                [egress]
+                [upstreams.stripe]
+                preset = "stripe"
+                hosts = []
+            "#
+        )));
+        assert!(is_complete(&config_text(
+            r#"
+                [egress]
+                [upstreams.x]
+                hosts = ["x.example"]
+                endpoints = ["x.example:443"]
+            "#
+        )));
         assert!(Endpoint::read(".:80").is_none() && Endpoint::read("..:80").is_none());
     }
 
     #[test]
     fn a_short_name_of_an_upstream_with_hosts_is_warned_of() {
         let told = |endpoint: &str| {
-            let text =
-                format!("[egress]\n[upstreams.x]\nhosts = [\"x.example\"]\nendpoints = [\"{endpoint}\"]\n");
+            let text = config_text(&format!(
+                r#"
+                    [egress]
+                    [upstreams.x]
+                    hosts = ["x.example"]
+                    endpoints = ["{endpoint}"]
+                "#
+            ));
             let config = crate::config::load(&text, "a test", &[]).expect("it can run");
             config.upstreams[0].warnings().collect::<Vec<_>>()
         };

@@ -87,14 +87,28 @@ impl PoolFile {
 #[cfg(test)]
 mod tests {
     use crate::config::load;
+    use crate::config::tests::config_text;
 
     #[test]
     fn idle_connections_are_kept_shortly_behind_the_ingress_and_long_elsewhere() {
-        let text = "[ingress]\n[[routes]]\nprefix = \"/media\"\nupstream = \"media\"\n\
-                    [upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\n\
-                    [upstreams.media]\nendpoints = [\"127.0.0.1:8002\"]\nprotocol = \"h2\"\n\
-                    [upstreams.stripe]\npreset = \"stripe\"\n\
-                    [upstreams.written]\nendpoints = [\"127.0.0.1:8003\"]\npool = { idle_for = \"7s\" }\n";
+        let text = &config_text(
+            r#"
+                [ingress]
+                [[routes]]
+                prefix = "/media"
+                upstream = "media"
+                [upstreams.backend]
+                endpoints = ["127.0.0.1:8001"]
+                [upstreams.media]
+                endpoints = ["127.0.0.1:8002"]
+                protocol = "h2"
+                [upstreams.stripe]
+                preset = "stripe"
+                [upstreams.written]
+                endpoints = ["127.0.0.1:8003"]
+                pool = { idle_for = "7s" }
+            "#,
+        );
         let config = load(text, "a test", &[]).expect("it can run");
         for (name, h1, h2) in [("backend", 4, 50), ("media", 4, 50), ("stripe", 50, 50), ("written", 7, 7)] {
             let upstream = config.upstreams.iter().find(|upstream| upstream.name.as_str() == name);
