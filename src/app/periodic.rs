@@ -204,8 +204,9 @@ mod tests {
             preset = "stripe"
         "#;
         let config = Arc::new(crate::config::load(text, "a test", &[]).expect("it can run"));
-        let now = clock::instant();
-        let telemetry = Telemetry::new(1, AccessLog::off(), clock::now());
+        let start = clock::now();
+        let now = start.instant + Duration::from_secs(1);
+        let telemetry = Telemetry::new(1, AccessLog::off(), start);
         let (registry, fresh) = Registry::new(config, Arc::clone(&telemetry), 1);
         let gate = &fresh.first().expect("one").gate;
         let route = RouteName::new("default").expect("a name");
