@@ -81,6 +81,13 @@ pub fn may_grow() -> bool {
     .unwrap_or(true)
 }
 
+/// Charges what `act` takes to `account`, where there is one, else to the task that is being polled.
+pub fn charging<T>(account: Option<Rc<Account>>, act: impl FnOnce() -> T) -> T {
+    let Some(account) = account else { return act() };
+    let _before = PreviousAccount(CURRENT.with(|current| current.replace(Some(account))));
+    act()
+}
+
 impl Account {
     fn new(budget: &Arc<MemoryBudget>, client: u32) -> Rc<Self> {
         Rc::new(Self {
@@ -345,7 +352,7 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
-    use crate::message::buf::{Buf, SIZE};
+    use crate::message::buf::{Buf, LARGE, SIZE};
 
     fn poll<F: Future<Output = ()>>(task: &mut Charged<F>) -> Poll<()> {
         Pin::new(task).poll(&mut Context::from_waker(Waker::noop()))
@@ -401,7 +408,7 @@ mod tests {
         let account = home.open(&budget, 7);
         let mut task = Charged::connection(Rc::clone(&account), &home, task);
         assert!(poll(&mut task).is_pending());
-        assert_eq!(account.held(), 2 * SIZE, "it has grown");
+        assert_eq!(account.held(), LARGE, "it has grown");
         drop(slot.take());
         assert_eq!(account.held(), 0, "wherever it is dropped");
         assert!(poll(&mut task).is_pending());
@@ -423,7 +430,7 @@ mod tests {
             poll_fn(|_| Poll::Pending).await
         });
         assert!(poll(&mut task).is_pending());
-        assert_eq!(account.held(), 2 * SIZE, "from now on it is the task's, as it is");
+        assert_eq!(account.held(), LARGE, "from now on it is the task's, as it is");
         drop(slot.take());
         assert_eq!(account.held(), 0);
     }

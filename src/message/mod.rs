@@ -1,8 +1,7 @@
 //! An HTTP message as bytes: a [`head`] that can be looked at and edited, a [`body`] with an end.
 //!
 //! Everything above this module (the gateway, the fallbacks, the access log) sees these two and nothing of the codec
-//! beneath: [`h1`] is our own HTTP/1.1 over a [`stream`] of bytes, HTTP/2 is hyper's, joined in [`h2`]. [`templates`]
-//! compares paths. Knows no upstream, no route and no configuration.
+//! beneath: [`h1`] and [`h2`] are our own, over a [`stream`] of bytes. [`templates`] compares paths. Knows no upstream, no route and no configuration.
 
 pub mod account;
 pub mod body;
@@ -21,3 +20,4 @@ pub mod scratch;
 pub mod store;
 pub mod stream;
 pub mod templates;
+pub mod upload;

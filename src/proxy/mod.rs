@@ -27,5 +27,6 @@ pub mod reply;
 pub mod route;
 pub mod serve;
 pub mod serve_h2;
+mod stream;
 pub mod tunnel;
 pub mod worker;

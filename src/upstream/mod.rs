@@ -18,6 +18,7 @@ pub mod registry;
 mod removed;
 pub mod resolve;
 pub mod routes;
+mod shared;
 pub mod shares;
 pub mod unlisted;
 pub mod witness;

@@ -1,0 +1,218 @@
+//! Connections of one worker that speak HTTP/2: shared by exchanges, as many as their streams need.
+//!
+//! A connection is used until the server's own limit of streams, then another one is made, within the upstream's cap of
+//! connections; beyond that a request waits for a stream to end. Requests that come while the first connection is being
+//! made wait for it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use foldhash::fast::FixedState;
+use tokio::sync::Notify;
+
+use super::pool::{ANSWER, BUSY, PoolKey};
+use super::{ConnectionSlot, Upstream};
+use crate::message::buf::Buf;
+use crate::message::h2::{H2Conn, H2Stream};
+use crate::message::head::Method;
+use crate::message::io::Io;
+use crate::message::stream::ByteStream;
+use crate::runtime::timer::Deadline;
+use crate::runtime::{clock, tasks};
+
+/// Requests that wait for one connection to be made; what a server surely takes (RFC 9113 section 6.5.2).
+const TOGETHER: usize = 100;
+/// A connection with open streams that has been silent for so long is asked whether it is there.
+const SILENT: Duration = Duration::from_secs(20);
+/// One that has answered and stays silent is asked again after so long: gRPC servers end the connection of a client that
+/// asks more often than every five minutes (gRPC A8, `MIN_RECV_PING_INTERVAL_WITHOUT_DATA`).
+const STILL_SILENT: Duration = Duration::from_secs(301);
+/// How long the answer may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Shared {
+    conn: Rc<H2Conn>,
+    /// When a stream was opened on it last.
+    used: Cell<Instant>,
+}
+
+impl Drop for Shared {
+    /// It takes nothing more; what it carries goes on.
+    fn drop(&mut self) {
+        self.conn.retire();
+    }
+}
+
+/// A connection that is being made.
+#[derive(Default)]
+struct Making {
+    waiting: Cell<usize>,
+    done: Notify,
+}
+
+/// The shared connections of one worker.
+#[derive(Default)]
+pub(super) struct SharedPool {
+    conns: RefCell<HashMap<PoolKey, Vec<Shared>, FixedState>>,
+    /// Those to come, where it is known that they will speak HTTP/2.
+    making: RefCell<HashMap<PoolKey, Vec<Rc<Making>>, FixedState>>,
+    /// Endpoints that have agreed on HTTP/2 before.
+    speaks: RefCell<HashSet<PoolKey, FixedState>>,
+}
+
+/// A connection is being made; those that wait for it learn when this is dropped.
+pub(super) struct Opening<'a> {
+    pool: &'a SharedPool,
+    key: PoolKey,
+    making: Option<Rc<Making>>,
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        let Some(making) = self.making.take() else { return };
+        if let Some(all) = self.pool.making.borrow_mut().get_mut(&self.key) {
+            all.retain(|other| !Rc::ptr_eq(other, &making));
+        }
+        making.done.notify_waiters();
+    }
+}
+
+impl SharedPool {
+    /// A stream of a connection that has room.
+    pub(super) fn take(&self, key: PoolKey, asked: Method, now: Instant) -> Option<Rc<H2Stream>> {
+        let mut conns = self.conns.borrow_mut();
+        let all = conns.get_mut(&key)?;
+        let mut stale = false;
+        let found = all.iter().find_map(|shared| {
+            let idle = now.saturating_duration_since(shared.used.get());
+            if shared.conn.active() == 0 && idle >= BUSY {
+                shared.conn.refresh(now);
+            }
+            stale |= shared.conn.is_leaving();
+            let stream = shared.conn.open(asked)?;
+            shared.used.set(now);
+            Some(stream)
+        });
+        if stale {
+            all.retain(|shared| !shared.conn.is_leaving());
+        }
+        found
+    }
+
+    /// Waits for a connection that is being made and has room for one more; a stream of it.
+    pub(super) async fn join(&self, key: PoolKey, asked: Method) -> Option<Rc<H2Stream>> {
+        let making = {
+            let making = self.making.borrow();
+            Rc::clone(making.get(&key)?.iter().find(|making| making.waiting.get() + 1 < TOGETHER)?)
+        };
+        making.waiting.set(making.waiting.get() + 1);
+        making.done.notified().await;
+        self.take(key, asked, clock::instant())
+    }
+
+    /// A connection is about to be made. `sure`: it will speak HTTP/2.
+    pub(super) fn opening(&self, key: PoolKey, sure: bool) -> Opening<'_> {
+        let shared = sure || self.speaks.borrow().contains(&key);
+        let making = shared.then(Rc::<Making>::default);
+        if let Some(making) = &making {
+            self.making.borrow_mut().entry(key).or_default().push(Rc::clone(making));
+        }
+        Opening { pool: self, key, making }
+    }
+
+    /// Are there connections, and all of their streams in use?
+    pub(super) fn is_full(&self, key: PoolKey) -> bool {
+        self.conns.borrow().get(&key).is_some_and(|all| !all.is_empty())
+    }
+
+    /// Waits until a stream ends; false: there is no connection to wait for.
+    pub(super) async fn waits_for_room(&self, key: PoolKey) -> bool {
+        poll_fn(|cx| {
+            let conns = self.conns.borrow();
+            let Some(all) = conns.get(&key).filter(|all| !all.is_empty()) else { return Poll::Ready(false) };
+            let room = all.iter().any(|shared| shared.conn.poll_room(cx).is_ready());
+            if room { Poll::Ready(true) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// Lets go of what has been idle for too long, of what leaves and of what nobody is to use any more.
+    pub(super) fn expire(&self, now: Instant, upstream_of: impl Fn(&PoolKey) -> Option<Arc<Upstream>>) {
+        self.conns.borrow_mut().retain(|key, all| {
+            let Some(upstream) = upstream_of(key) else { return false };
+            all.retain(|shared| {
+                let idle = now.saturating_duration_since(shared.used.get());
+                let young = shared.conn.active() > 0 || idle <= upstream.config.pool.idle_for.h2;
+                young && !shared.conn.is_leaving()
+            });
+            true
+        });
+        self.speaks.borrow_mut().retain(|key| upstream_of(key).is_some());
+    }
+}
+
+impl Opening<'_> {
+    /// The connection is made, over `io`: a stream of it, and others for those that wait.
+    pub(super) fn share(
+        self,
+        key: PoolKey,
+        io: Io,
+        slot: ConnectionSlot,
+        asked: Method,
+    ) -> Option<Rc<H2Stream>> {
+        let now = clock::instant();
+        let conn = H2Conn::client(ByteStream::new(io, Buf::default(), Some(Box::new(slot))), ANSWER, now);
+        let stream = conn.open(asked);
+        tasks::spawn_on_worker("upstream", "an HTTP/2 connection", drive(Rc::clone(&conn)));
+        let shared = Shared { conn, used: Cell::new(now) };
+        self.pool.conns.borrow_mut().entry(key).or_default().push(shared);
+        self.pool.speaks.borrow_mut().insert(key);
+        stream
+    }
+}
+
+/// Reads and writes for as long as the connection lives. How it ended is learnt by its streams.
+async fn drive(conn: Rc<H2Conn>) {
+    let mut timer = Deadline::default();
+    // When the peer was asked whether it is there, and whether nothing but an answer to that has come since.
+    let mut asked: Option<Instant> = None;
+    poll_fn(|cx| {
+        loop {
+            let now = clock::instant();
+            if conn.poll(cx, now).is_ready() {
+                return Poll::Ready(());
+            }
+            if conn.rest(cx) {
+                continue;
+            }
+            if conn.active() == 0 {
+                asked = None;
+                return Poll::Pending;
+            }
+            let at = match asked {
+                _ if conn.is_pinged() => asked.unwrap_or(now) + PATIENCE,
+                Some(before) if conn.spoken() <= before => before + STILL_SILENT,
+                Some(_) | None => conn.heard() + SILENT,
+            };
+            std::task::ready!(timer.poll_passed(cx, Some(at)));
+            if conn.is_pinged() {
+                return Poll::Ready(());
+            }
+            asked = Some(now);
+            conn.ping();
+        }
+    })
+    .await;
+    conn.break_off();
+    let limit = clock::instant() + Duration::from_secs(1);
+    poll_fn(|cx| match conn.stream().poll_shutdown(cx) {
+        Poll::Ready(_) => Poll::Ready(()),
+        Poll::Pending => timer.poll_passed(cx, Some(limit)),
+    })
+    .await;
+}
