@@ -14,6 +14,7 @@ use crate::message::body::BodyError;
 use crate::message::buf::Buf;
 use crate::message::h1::Malformed;
 use crate::message::head::{Framing, HeadStore, ResponseHead};
+use crate::message::scratch::Scratch;
 
 /// Why nothing more comes, or goes, on a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,16 +79,17 @@ impl H2Stream {
     /// Sends a head that `write` makes. `ends`: nothing follows it.
     pub fn send_head(&self, ends: bool, write: impl FnOnce(&mut super::hpack::Encoder, &mut Vec<u8>)) {
         self.with(|state, key| {
-            let mut block = crate::message::scratch::Scratch::default();
-            state.encoder.begin_block(&mut block);
-            write(&mut state.encoder, &mut block);
             let at = state.written + state.output.len() as u64;
             let Some(stream) = state.streams.get_mut(key) else { return };
+            // What is written is sent: the peer's table follows it.
             if stream.finished || stream.reset.is_some() || state.over.is_some() {
                 return;
             }
             (stream.head_at, stream.finished) = (at, ends);
             let id = stream.id;
+            let mut block = Scratch::default();
+            state.encoder.begin_block(&mut block);
+            write(&mut state.encoder, &mut block);
             state.put_block(id, &block, ends);
             state.wake();
         });
