@@ -21,6 +21,7 @@ pub mod facts;
 pub mod forward;
 pub mod front;
 pub mod gateway;
+mod leave;
 pub mod overload;
 pub mod pulse;
 pub mod reply;

@@ -4,17 +4,17 @@ use std::future::{Future as _, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::answer::{self, RequestTurn};
 use super::client::{After, Client};
 use super::error::ProxyError;
 use super::forward::WaitingClient;
 use super::gateway::Gateway;
+use super::leave::leave;
 use super::reply;
 use super::serve_h2;
 use super::tunnel;
-use crate::config::ClientLimits;
 use crate::message::account;
 use crate::message::body::Body;
 use crate::message::buf::Buf;
@@ -24,7 +24,6 @@ use crate::message::h1::write::{self, Edits, Towards};
 use crate::message::h2::frame::PREFACE;
 use crate::message::head::{Method, RequestHead, Version};
 use crate::message::io::Io;
-use crate::message::stream::ByteStream;
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 
@@ -194,44 +193,4 @@ async fn exchange(
         conn.spoil();
     }
     answer::send(RequestTurn { client, conn, timer, head, last }, &mut exchange, &mut answer).await
-}
-
-/// A client that sends nothing for so long while the connection lingers has nothing more to say.
-const LINGER_IDLE: Duration = Duration::from_secs(5);
-
-/// Ends the connection. Lingering: what the client is still sending is read over for as long as the limits say, so that
-/// closing does not reset the connection under an answer that the client has not read yet (RFC 9112 section 9.6): many
-/// read it only when their whole body is sent.
-pub(super) async fn leave(stream: &ByteStream, timer: &mut Deadline, after: After, limits: &ClientLimits) {
-    if after == After::Abort {
-        return;
-    }
-    let (begin, mut heard) = (clock::instant(), clock::instant());
-    let mut read = 0_u64;
-    let mut shut = false;
-    poll_fn(|cx| {
-        let at = (begin + limits.linger).min(heard + LINGER_IDLE);
-        if !shut {
-            match stream.poll_shutdown(cx) {
-                Poll::Ready(Ok(())) => shut = true,
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => return timer.poll_passed(cx, Some(at)),
-            }
-        }
-        if after != After::Linger {
-            return Poll::Ready(());
-        }
-        loop {
-            match stream.poll_discard(cx) {
-                Poll::Ready(Ok(n @ 1..))
-                    if read < limits.linger_bytes && clock::instant() < begin + limits.linger =>
-                {
-                    (read, heard) = (read + n as u64, clock::instant());
-                }
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return timer.poll_passed(cx, Some(at)),
-            }
-        }
-    })
-    .await;
 }

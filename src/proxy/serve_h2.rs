@@ -14,7 +14,7 @@ use futures_util::stream::{FuturesUnordered, Stream as _};
 
 use super::client::{After, Client};
 use super::error::ProxyError;
-use super::serve::leave;
+use super::leave::leave;
 use super::stream;
 use crate::config::ClientLimits;
 use crate::message::account;
@@ -160,7 +160,7 @@ impl<'a> Service<'a> {
             let error = ProxyError::Malformed(Malformed::Syntax);
             self.client.worker.unread(self.client.peer.ip(), &error, id.as_slice(), Version::H2.label());
         }
-        while let Some(accepted) = self.conn.accept() {
+        while let Some(accepted) = AcceptedStream::next(self.conn) {
             self.served += 1;
             self.hall.came.borrow_mut().push_back(accepted);
             let idle = self.hall.idle.borrow_mut().pop();

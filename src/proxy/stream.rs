@@ -19,7 +19,7 @@ use crate::message::h1::pump::{PumpError, Waits};
 use crate::message::h1::write::Edits;
 use crate::message::h2::frame::ErrorCode;
 use crate::message::h2::send::Sender;
-use crate::message::h2::{AcceptedStream, H2Stream, Streamed, write};
+use crate::message::h2::{AcceptedStream, H2Stream, Streamed, Then, write};
 use crate::message::head::{Framing, Method, RequestHead, ResponseHead, Version};
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
@@ -37,7 +37,7 @@ pub(super) async fn serve(client: &Client, accepted: AcceptedStream, timer: &mut
         let add = answer_fields(&answer.head, &exchange);
         let edits = Edits { add: &add, foreign: answer.foreign, ..Edits::default() };
         // The head ends the stream of an answer without a body: what gRPC calls Trailers-Only is told by that alone.
-        let ends = answer.head.framing == Framing::None || answer.body.ends_after(0);
+        let ends = Then::end_if(|| answer.head.framing == Framing::None || answer.body.ends_after(0));
         stream.send_head(ends, |encoder, out| write::answer(encoder, out, &answer.head, &edits));
     }
     let sent = send(&stream, &exchange, &mut answer, timer).await;
@@ -128,7 +128,9 @@ async fn refuse(client: &Client, stream: &Rc<H2Stream>, malformed: Malformed, ti
     let (head, mut body) = reply::of(&error, Method::Other, id.text());
     let add = format!("x-request-id: {}\r\n", id.text());
     let edits = Edits { add: add.as_bytes(), ..Edits::default() };
-    stream.send_head(body.ends_after(0), |encoder, out| write::answer(encoder, out, &head, &edits));
+    stream.send_head(Then::end_if(|| body.ends_after(0)), |encoder, out| {
+        write::answer(encoder, out, &head, &edits)
+    });
     let mut sender = Sender::new(Rc::clone(stream));
     let at = clock::instant() + client.limits.header_read;
     poll_fn(|cx| {

@@ -16,12 +16,12 @@ use tokio::net::TcpStream;
 
 use super::connect;
 use super::endpoint::EndpointState;
-use super::shared::{Opening, SharedPool};
+pub use super::shared::{ANSWER, PoolKey};
+use super::shared::{BUSY, Opening, SharedPool};
 use super::{ConnectionSlot, Upstream};
 use crate::config::Protocol;
 use crate::message::buf::Buf;
 use crate::message::h1::conn::H1Conn;
-use crate::message::h1::parse::HeadLimits;
 use crate::message::h2::H2Stream;
 use crate::message::head::Method;
 use crate::message::io::{Io, IoReadiness, Layered};
@@ -30,12 +30,6 @@ use crate::net::tls;
 use crate::reliability::verdict::BadReason;
 use crate::runtime::clock;
 use crate::runtime::timer::within;
-
-/// What has been idle for less than this is in use: no server counts so short a time, and what the reactor was not told
-/// within it would be the news of a single turn of the event loop. So a busy connection costs no system call more.
-pub(super) const BUSY: Duration = Duration::from_millis(100);
-/// What the head of an upstream's answer may be.
-pub const ANSWER: HeadLimits = HeadLimits { bytes: 128 * 1024, fields: 256 };
 
 impl Layered for tls::ClientStream {
     fn tcp(&self) -> &TcpStream {
@@ -67,15 +61,6 @@ pub enum RequestLink {
     },
     /// One stream of a shared HTTP/2 connection.
     H2(Rc<H2Stream>),
-}
-
-/// To whom a connection was made, and how: what was made otherwise carries no request of today.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PoolKey {
-    /// Number of the endpoint, see [`EndpointState::id`](super::endpoint::EndpointState::id).
-    pub endpoint: u64,
-    /// Number of the way, see [`Upstream::way`].
-    pub way: u64,
 }
 
 struct Idle {
@@ -191,7 +176,7 @@ impl Pools {
             });
             true // its room stays for the next
         });
-        self.shared.expire(now, upstream_of);
+        self.shared.expire(now, |key| upstream_of(key).map(|upstream| upstream.config.pool.idle_for.h2));
     }
 
     /// Idle connections, for the metric.
@@ -249,7 +234,7 @@ impl Pools {
             }
         };
         if h2 {
-            let stream = opening.share(key, io, slot, asked).ok_or_else(|| {
+            let stream = opening.share(key, io, Box::new(slot), asked).ok_or_else(|| {
                 ConnectError::Failed(BadReason::Protocol, io::ErrorKind::ConnectionRefused.into())
             })?;
             return Ok((RequestLink::H2(stream), endpoint));

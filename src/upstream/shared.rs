@@ -4,20 +4,19 @@
 //! connections; beyond that a request waits for a stream to end. Requests that come while the first connection is being
 //! made wait for it.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
 use tokio::sync::Notify;
 
-use super::pool::{ANSWER, BUSY, PoolKey};
-use super::{ConnectionSlot, Upstream};
 use crate::message::buf::Buf;
+use crate::message::h1::parse::HeadLimits;
 use crate::message::h2::{H2Conn, H2Stream};
 use crate::message::head::Method;
 use crate::message::io::Io;
@@ -25,6 +24,11 @@ use crate::message::stream::ByteStream;
 use crate::runtime::timer::Deadline;
 use crate::runtime::{clock, tasks};
 
+/// What has been idle for less than this is in use: no server counts so short a time, and what the reactor was not told
+/// within it would be the news of a single turn of the event loop. So a busy connection costs no system call more.
+pub(super) const BUSY: Duration = Duration::from_millis(100);
+/// What the head of an upstream's answer may be.
+pub const ANSWER: HeadLimits = HeadLimits { bytes: 128 * 1024, fields: 256 };
 /// Requests that wait for one connection to be made; what a server surely takes (RFC 9113 section 6.5.2).
 const TOGETHER: usize = 100;
 /// A connection with open streams that has been silent for so long is asked whether it is there.
@@ -34,6 +38,15 @@ const SILENT: Duration = Duration::from_secs(20);
 const STILL_SILENT: Duration = Duration::from_secs(301);
 /// How long the answer may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// To whom a connection was made, and how: what was made otherwise carries no request of today.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PoolKey {
+    /// Number of the endpoint, see [`EndpointState::id`](super::endpoint::EndpointState::id).
+    pub endpoint: u64,
+    /// Number of the way, see [`Upstream::way`](super::Upstream::way).
+    pub way: u64,
+}
 
 struct Shared {
     conn: Rc<H2Conn>,
@@ -94,7 +107,7 @@ impl SharedPool {
                 shared.conn.refresh(now);
             }
             stale |= shared.conn.is_leaving();
-            let stream = shared.conn.open(asked)?;
+            let stream = H2Stream::open(&shared.conn, asked)?;
             shared.used.set(now);
             Some(stream)
         });
@@ -141,18 +154,18 @@ impl SharedPool {
         .await
     }
 
-    /// Lets go of what has been idle for too long, of what leaves and of what nobody is to use any more.
-    pub(super) fn expire(&self, now: Instant, upstream_of: impl Fn(&PoolKey) -> Option<Arc<Upstream>>) {
+    /// Lets go of what has been idle for longer than `idle_of` says, of what leaves, and of what nobody is to use any more.
+    pub(super) fn expire(&self, now: Instant, idle_of: impl Fn(&PoolKey) -> Option<Duration>) {
         self.conns.borrow_mut().retain(|key, all| {
-            let Some(upstream) = upstream_of(key) else { return false };
+            let Some(most) = idle_of(key) else { return false };
             all.retain(|shared| {
                 let idle = now.saturating_duration_since(shared.used.get());
-                let young = shared.conn.active() > 0 || idle <= upstream.config.pool.idle_for.h2;
+                let young = shared.conn.active() > 0 || idle <= most;
                 young && !shared.conn.is_leaving()
             });
             true
         });
-        self.speaks.borrow_mut().retain(|key| upstream_of(key).is_some());
+        self.speaks.borrow_mut().retain(|key| idle_of(key).is_some());
     }
 }
 
@@ -162,12 +175,12 @@ impl Opening<'_> {
         self,
         key: PoolKey,
         io: Io,
-        slot: ConnectionSlot,
+        slot: Box<dyn Any>,
         asked: Method,
     ) -> Option<Rc<H2Stream>> {
         let now = clock::instant();
-        let conn = H2Conn::client(ByteStream::new(io, Buf::default(), Some(Box::new(slot))), ANSWER, now);
-        let stream = conn.open(asked);
+        let conn = H2Conn::client(ByteStream::new(io, Buf::default(), Some(slot)), ANSWER, now);
+        let stream = H2Stream::open(&conn, asked);
         tasks::spawn_on_worker("upstream", "an HTTP/2 connection", drive(Rc::clone(&conn)));
         let shared = Shared { conn, used: Cell::new(now) };
         self.pool.conns.borrow_mut().entry(key).or_default().push(shared);

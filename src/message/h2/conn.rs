@@ -10,12 +10,9 @@ use std::time::Instant;
 
 use super::frame::{ErrorCode, FIRST_WINDOW, FrameKind, MOST_WINDOW, PREFACE, Settings};
 use super::state::{CONNECTION, Over, Role, State, WINDOW};
-use super::stream::H2Stream;
 use crate::message::account::{Abort, is_tight};
 use crate::message::buf::{self, LARGE, SIZE};
-use crate::message::h1::Malformed;
 use crate::message::h1::parse::HeadLimits;
-use crate::message::head::{Method, RequestHead};
 use crate::message::stream::ByteStream;
 
 /// With so many bytes to be written, streams wait for room.
@@ -54,13 +51,6 @@ pub struct H2Limits {
     pub head: HeadLimits,
     /// Streams that the peer may have open at once.
     pub streams: u32,
-}
-
-/// A request that came, and its stream.
-pub struct AcceptedStream {
-    /// An error: it is refused for that.
-    pub head: Result<RequestHead, Malformed>,
-    pub stream: Rc<H2Stream>,
 }
 
 impl H2Conn {
@@ -181,29 +171,6 @@ impl H2Conn {
             return Err(error);
         }
         Ok(())
-    }
-
-    /// The next request that came; `None`: there is none yet.
-    pub fn accept(self: &Rc<Self>) -> Option<AcceptedStream> {
-        let (key, head) = self.state.borrow_mut().accepted.pop_front()?;
-        Some(AcceptedStream { head, stream: Rc::new(H2Stream::new(Rc::clone(self), key)) })
-    }
-
-    /// Opens a stream for a request whose method is `asked`; `None`: not now, see [`Self::room`].
-    pub fn open(self: &Rc<Self>, asked: Method) -> Option<Rc<H2Stream>> {
-        if self.room() == 0 {
-            return None;
-        }
-        let mut state = self.state.borrow_mut();
-        let id = state.next;
-        state.next += 2;
-        let key = state.open(id);
-        if let Some(stream) = state.streams.get_mut(key) {
-            stream.asked = Some(asked);
-            stream.account = crate::message::account::with_current(Rc::clone);
-        }
-        drop(state);
-        Some(Rc::new(H2Stream::new(Rc::clone(self), key)))
     }
 
     /// Streams that may still be opened at once.

@@ -20,6 +20,6 @@ mod tests;
 pub mod upload;
 pub mod write;
 
-pub use conn::{AcceptedStream, H2Conn, H2Limits};
+pub use conn::{H2Conn, H2Limits};
 pub use state::Over;
-pub use stream::{H2Stream, StreamError, Streamed};
+pub use stream::{AcceptedStream, H2Stream, StreamError, Streamed, Then};

@@ -8,7 +8,6 @@ use super::flow::SendWindow;
 use super::frame::{ErrorCode, FIRST_WINDOW, FrameHead, FrameKind, HEAD, MOST, PREFACE, Settings, flag};
 use super::state::{Reading, State};
 use crate::message::account;
-use crate::message::buf::{Buf, SIZE};
 
 /// Frames of an application that takes its time: what a frame of data or an answer earns.
 const EARNED: u32 = 4;
@@ -202,7 +201,7 @@ impl State {
             return Ok(true);
         };
         let bytes = input.filled().get(..n).unwrap_or_default();
-        account::charging(stream.account.clone(), || put(&mut stream.received, bytes));
+        account::charging(stream.account.clone(), || stream.receive(bytes));
         let whole = n == left;
         if n > 0 {
             stream.wake_reader();
@@ -380,22 +379,5 @@ impl State {
         }
         self.waiting.drain(..).for_each(std::task::Waker::wake);
         self.idle_frame()
-    }
-}
-
-/// Appends bytes, in standard buffers.
-fn put(received: &mut std::collections::VecDeque<Buf>, mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        let fits = received.back_mut().is_some_and(|last| !last.space(SIZE).is_empty());
-        if !fits {
-            received.push_back(Buf::default());
-        }
-        let Some(last) = received.back_mut() else { return };
-        let space = last.space(SIZE);
-        let n = space.len().min(bytes.len());
-        let (now, later) = bytes.split_at(n);
-        space.get_mut(..n).unwrap_or_default().copy_from_slice(now);
-        last.commit(n);
-        bytes = later;
     }
 }

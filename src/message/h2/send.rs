@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::frame::ErrorCode;
-use super::stream::{H2Stream, StreamError};
+use super::stream::{H2Stream, StreamError, Then};
 use crate::message::body::Body;
 use crate::message::h1::pump::{PumpError, Waits};
 
@@ -55,11 +55,11 @@ impl Sender {
             match ready!(body.poll_data(cx)) {
                 Ok(0) => match body.trailers() {
                     Some(trailers) => self.stream.send_trailers(&trailers),
-                    None => self.stream.send(&[], true),
+                    None => self.stream.send(&[], Then::End),
                 },
                 Ok(there) => {
                     let n = there.min(room);
-                    let ends = body.ends_after(n);
+                    let ends = Then::end_if(|| body.ends_after(n));
                     self.stream.send(body.data().get(..n).unwrap_or_default(), ends);
                     body.consume(n);
                 }

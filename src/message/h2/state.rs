@@ -15,7 +15,7 @@ use super::frame::{ErrorCode, FIRST_WINDOW, FrameHead, FrameKind, Settings};
 use super::hpack;
 use super::storm::Storm;
 use crate::message::account::Account;
-use crate::message::buf::Buf;
+use crate::message::buf::{Buf, SIZE};
 use crate::message::h1::Malformed;
 use crate::message::h1::parse::HeadLimits;
 use crate::message::head::{HeadStore, Method, RequestHead, ResponseHead};
@@ -102,6 +102,22 @@ impl StreamState {
         self.received.clear();
         let received = std::mem::take(&mut self.received);
         *self = Self { received, ..Self::default() };
+    }
+
+    /// Keeps bytes of its body, in standard buffers.
+    pub(super) fn receive(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let fits = self.received.back_mut().is_some_and(|last| !last.space(SIZE).is_empty());
+            if !fits {
+                self.received.push_back(Buf::default());
+            }
+            let Some(last) = self.received.back_mut() else { return };
+            let space = last.space(SIZE);
+            let (now, later) = bytes.split_at(space.len().min(bytes.len()));
+            space.get_mut(..now.len()).unwrap_or_default().copy_from_slice(now);
+            last.commit(now.len());
+            bytes = later;
+        }
     }
 
     /// Wakes whoever waits for something to come.

@@ -10,10 +10,11 @@ use std::task::{Context, Poll};
 use super::conn::H2Conn;
 use super::frame::{ErrorCode, FrameHead, FrameKind, MOST, flag};
 use super::state::{GROWTH, Over, State, StreamState, WIDEST};
+use crate::message::account;
 use crate::message::body::BodyError;
 use crate::message::buf::Buf;
 use crate::message::h1::Malformed;
-use crate::message::head::{Framing, HeadStore, ResponseHead};
+use crate::message::head::{Framing, HeadStore, Method, RequestHead, ResponseHead};
 use crate::message::scratch::Scratch;
 
 /// Why nothing more comes, or goes, on a stream.
@@ -57,9 +58,59 @@ impl Drop for H2Stream {
     }
 }
 
+/// A request that came, and its stream.
+pub struct AcceptedStream {
+    /// An error: it is refused for that.
+    pub head: Result<RequestHead, Malformed>,
+    pub stream: Rc<H2Stream>,
+}
+
+impl AcceptedStream {
+    /// The next one that came on `conn`; `None`: there is none yet.
+    pub fn next(conn: &Rc<H2Conn>) -> Option<Self> {
+        let (key, head) = conn.state.borrow_mut().accepted.pop_front()?;
+        Some(Self { head, stream: Rc::new(H2Stream::new(conn, key)) })
+    }
+}
+
+/// Does something follow on the stream?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// More is sent.
+    More,
+    /// It was all.
+    End,
+}
+
+impl Then {
+    /// [`Self::End`] where `over`.
+    pub fn end_if(over: impl FnOnce() -> bool) -> Self {
+        if over() { Self::End } else { Self::More }
+    }
+}
+
 impl H2Stream {
-    pub(super) fn new(conn: Rc<H2Conn>, key: usize) -> Self {
-        Self { conn, key, code: Cell::new(ErrorCode::Cancel) }
+    fn new(conn: &Rc<H2Conn>, key: usize) -> Self {
+        Self { conn: Rc::clone(conn), key, code: Cell::new(ErrorCode::Cancel) }
+    }
+
+    /// Opens a stream of `conn` for a request whose method is `asked`; `None`: not now, see [`H2Conn::room`].
+    pub fn open(conn: &Rc<H2Conn>, asked: Method) -> Option<Rc<Self>> {
+        if conn.room() == 0 {
+            return None;
+        }
+        let key = {
+            let mut state = conn.state.borrow_mut();
+            let id = state.next;
+            state.next += 2;
+            let key = state.open(id);
+            if let Some(stream) = state.streams.get_mut(key) {
+                stream.asked = Some(asked);
+                stream.account = account::with_current(Rc::clone);
+            }
+            key
+        };
+        Some(Rc::new(Self::new(conn, key)))
     }
 
     /// The connection that it is of.
@@ -76,8 +127,8 @@ impl H2Stream {
         self.code.set(code);
     }
 
-    /// Sends a head that `write` makes. `ends`: nothing follows it.
-    pub fn send_head(&self, ends: bool, write: impl FnOnce(&mut super::hpack::Encoder, &mut Vec<u8>)) {
+    /// Sends a head that `write` makes.
+    pub fn send_head(&self, then: Then, write: impl FnOnce(&mut super::hpack::Encoder, &mut Vec<u8>)) {
         self.with(|state, key| {
             let at = state.written + state.output.len() as u64;
             let Some(stream) = state.streams.get_mut(key) else { return };
@@ -85,6 +136,7 @@ impl H2Stream {
             if stream.finished || stream.reset.is_some() || state.over.is_some() {
                 return;
             }
+            let ends = then == Then::End;
             (stream.head_at, stream.finished) = (at, ends);
             let id = stream.id;
             let mut block = Scratch::default();
@@ -131,20 +183,20 @@ impl H2Stream {
         })
     }
 
-    /// Sends data, no more than [`Self::poll_room`] has just allowed. `ends`: nothing follows.
-    pub fn send(&self, data: &[u8], ends: bool) {
+    /// Sends data, no more than [`Self::poll_room`] has just allowed.
+    pub fn send(&self, data: &[u8], then: Then) {
         self.with(|state, key| {
             let over = state.over.is_some();
             let Some(stream) = state.streams.get_mut(key) else { return };
             if stream.finished || stream.reset.is_some() || over {
                 return;
             }
-            stream.finished = ends;
+            stream.finished = then == Then::End;
             stream.turn = false;
             if let Some(window) = &mut stream.send_window {
                 window.used(data.len());
             }
-            let flags = if ends { flag::END_STREAM } else { 0 };
+            let flags = if then == Then::End { flag::END_STREAM } else { 0 };
             let head = FrameHead { len: data.len(), kind: FrameKind::Data, flags, stream: stream.id };
             state.send_window.used(data.len());
             state.output.put(&head.bytes());
@@ -156,7 +208,7 @@ impl H2Stream {
 
     /// Sends what follows the body; nothing follows that.
     pub fn send_trailers(&self, trailers: &HeadStore) {
-        self.send_head(true, |encoder, out| super::write::trailers(encoder, out, trailers));
+        self.send_head(Then::End, |encoder, out| super::write::trailers(encoder, out, trailers));
     }
 
     /// Has this side sent all?
@@ -213,7 +265,7 @@ impl H2Stream {
             let Some(window) = &mut stream.window else { return };
             let mut more = window.used(bytes).unwrap_or(0);
             let step = window.size().min(WIDEST - window.size().min(WIDEST)).min(GROWTH - grown);
-            if keeps_up && step > 0 && window.is_used_up() && !crate::message::account::is_tight() {
+            if keeps_up && step > 0 && window.is_used_up() && !account::is_tight() {
                 more += window.widen(step);
                 stream.grown += step;
                 state.grown += step;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::frame::ErrorCode;
 use super::send::Sender;
 use super::upload::H2Upload;
-use super::{AcceptedStream, H2Conn, H2Limits, H2Stream, StreamError, Streamed};
+use super::{AcceptedStream, H2Conn, H2Limits, H2Stream, StreamError, Streamed, Then};
 use crate::message::body::{Body, BodyError};
 use crate::message::buf::Buf;
 use crate::message::h1::parse::HeadLimits;
@@ -56,8 +56,8 @@ impl Pair {
         .await
     }
 
-    fn ask(&self, method: Method, ends: bool) -> Rc<H2Stream> {
-        let stream = self.client.open(method).unwrap();
+    fn ask(&self, method: Method, ends: Then) -> Rc<H2Stream> {
+        let stream = H2Stream::open(&self.client, method).unwrap();
         let name: &[u8] = if method == Method::Post { b"POST" } else { b"GET" };
         stream.send_head(ends, |encoder, out| {
             for (name, value) in
@@ -73,7 +73,7 @@ impl Pair {
     async fn accept(&self) -> AcceptedStream {
         let mut accepted = None;
         poll_fn(|cx| {
-            accepted = self.server.accept();
+            accepted = AcceptedStream::next(&self.server);
             stirs(cx, || accepted.is_some())
         })
         .await;
@@ -81,7 +81,7 @@ impl Pair {
     }
 }
 
-fn answer(stream: &H2Stream, ends: bool) {
+fn answer(stream: &H2Stream, ends: Then) {
     stream.send_head(ends, |encoder, out| encoder.field(b":status", b"200", out));
 }
 
@@ -102,7 +102,7 @@ async fn a_request_and_its_answer_pass_whole_in_pieces_of_any_size() {
     for piece in [1, 7, 64, 1 << 20] {
         let pair = Pair::new(piece, 100);
         let up: Vec<u8> = (0..150_000_u32).map(|n| (n % 251) as u8).collect();
-        let stream = pair.ask(Method::Post, false);
+        let stream = pair.ask(Method::Post, Then::More);
         let mut upload = H2Upload::new(Rc::clone(&stream), Body::full(Bytes::from(up.clone())));
         let told = up.clone();
         let serves = async {
@@ -114,7 +114,7 @@ async fn a_request_and_its_answer_pass_whole_in_pieces_of_any_size() {
             );
             let mut body = Body::h2(Streamed::new(Rc::clone(&stream), head.framing));
             assert!(rest(&mut body).await.unwrap() == told);
-            answer(&stream, false);
+            answer(&stream, Then::More);
             let mut sender = Sender::new(stream);
             let mut back = Body::full(Bytes::from(told));
             poll_fn(|cx| sender.poll(cx, &mut back)).await.unwrap();
@@ -136,7 +136,7 @@ async fn a_request_and_its_answer_pass_whole_in_pieces_of_any_size() {
 async fn a_body_that_is_taken_back_is_never_ended_as_if_it_were_whole() {
     let pair = Pair::new(1 << 20, 100);
     let room = KeptRoom::new(4 << 20);
-    let stream = pair.ask(Method::Post, false);
+    let stream = pair.ask(Method::Post, Then::More);
     let mut body = Body::full(Bytes::from_static(b"hello"));
     body.keep(&room, 1 << 20);
     let mut upload = H2Upload::new(Rc::clone(&stream), body);
@@ -173,9 +173,9 @@ async fn poll_once<T>(mut poll: impl FnMut(&mut std::task::Context<'_>) -> Poll<
 #[tokio::test]
 async fn a_body_that_breaks_off_resets_its_stream() {
     let pair = Pair::new(1 << 20, 100);
-    let stream = pair.ask(Method::Get, true);
+    let stream = pair.ask(Method::Get, Then::End);
     let accepted = pair.run(pair.accept()).await;
-    answer(&accepted.stream, false);
+    answer(&accepted.stream, Then::More);
     let (far, near) = tokio::io::duplex(64);
     let conn = crate::message::h1::conn::H1Conn::new(Io::Boxed(Box::new(near)), Buf::default(), None);
     let mut short = Body::h1(&conn, Framing::Length(10));
@@ -193,11 +193,11 @@ async fn a_body_that_breaks_off_resets_its_stream() {
 #[tokio::test]
 async fn an_answer_that_is_not_read_holds_up_no_other() {
     let pair = Pair::new(1 << 20, 100);
-    let streams: Vec<_> = (0..20).map(|_| pair.ask(Method::Get, true)).collect();
+    let streams: Vec<_> = (0..20).map(|_| pair.ask(Method::Get, Then::End)).collect();
     let mut senders = Vec::new();
     for _ in 0..20 {
         let accepted = pair.run(pair.accept()).await;
-        answer(&accepted.stream, false);
+        answer(&accepted.stream, Then::More);
         let body = Body::full(Bytes::from(vec![7; 300_000]));
         senders.push((Sender::new(accepted.stream), body));
     }
@@ -221,28 +221,28 @@ async fn an_answer_that_is_not_read_holds_up_no_other() {
 #[tokio::test]
 async fn a_client_knows_what_was_never_taken() {
     let pair = Pair::new(1 << 20, 2);
-    let taken = pair.ask(Method::Get, true);
+    let taken = pair.ask(Method::Get, Then::End);
     let accepted = pair.run(pair.accept()).await;
     pair.server.leave_now();
-    let late = pair.ask(Method::Get, true);
+    let late = pair.ask(Method::Get, Then::End);
     let told = pair.run(poll_fn(|cx| late.poll_answer(cx))).await;
     assert!(matches!(told, Err(StreamError::Refused)), "{told:?}");
     assert_eq!(pair.client.room(), 0);
-    answer(&accepted.stream, true);
+    answer(&accepted.stream, Then::End);
     assert!(pair.run(poll_fn(|cx| taken.poll_answer(cx))).await.unwrap().is_ok(), "what was taken goes on");
 }
 
 #[tokio::test]
 async fn streams_are_opened_as_far_as_the_server_takes_them() {
     let pair = Pair::new(1 << 20, 2);
-    let first = pair.ask(Method::Get, true);
+    let first = pair.ask(Method::Get, Then::End);
     let accepted = pair.run(pair.accept()).await;
     pair.run(poll_fn(|cx| stirs(cx, || pair.client.room() == 1))).await;
-    let _second = pair.ask(Method::Get, true);
-    assert!(pair.client.open(Method::Get).is_none());
-    answer(&accepted.stream, true);
+    let _second = pair.ask(Method::Get, Then::End);
+    assert!(H2Stream::open(&pair.client, Method::Get).is_none());
+    answer(&accepted.stream, Then::End);
     drop(accepted);
     pair.run(poll_fn(|cx| first.poll_answer(cx))).await.unwrap().unwrap();
     drop(first);
-    assert!(pair.client.open(Method::Get).is_some());
+    assert!(H2Stream::open(&pair.client, Method::Get).is_some());
 }

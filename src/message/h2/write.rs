@@ -26,16 +26,16 @@ fn lines(encoder: &mut Encoder, out: &mut Vec<u8>, lines: &[u8]) {
     }
 }
 
-/// Writes the head of a request. `secure`: its scheme is https.
+/// Writes the head of a request.
 pub fn request(
     encoder: &mut Encoder,
     out: &mut Vec<u8>,
     head: &RequestHead,
     edits: &Edits<'_>,
-    secure: bool,
+    scheme: &[u8],
 ) {
     encoder.field(b":method", head.method_bytes(), out);
-    encoder.field(b":scheme", if secure { b"https" } else { b"http" }, out);
+    encoder.field(b":scheme", scheme, out);
     let own = head.authority_bytes();
     encoder.field(b":authority", edits.host.map_or(own, str::as_bytes), out);
     encoder.field(b":path", head.origin_form().as_bytes(), out);

@@ -9,7 +9,7 @@ use super::{Answer, Attempt, broke_off};
 use crate::message::body::Body;
 use crate::message::h1::pump::PumpError;
 use crate::message::h2::upload::H2Upload;
-use crate::message::h2::{H2Stream, StreamError, Streamed, write};
+use crate::message::h2::{H2Stream, StreamError, Streamed, Then, write};
 use crate::message::head::ResponseHead;
 use crate::message::upload::Remainder;
 use crate::proxy::call::PreparedCall;
@@ -35,9 +35,10 @@ impl Attempt<'_> {
         timer: &mut Deadline,
     ) -> Result<Answer, ProxyError> {
         let body = std::mem::replace(call.body, Body::empty());
-        let (secure, edits) = (self.route.upstream.tls.is_some(), call.edits());
-        stream.send_head(body.is_over(), |encoder, out| {
-            write::request(encoder, out, call.head, &edits, secure)
+        let edits = call.edits();
+        let scheme: &[u8] = if self.route.upstream.tls.is_some() { b"https" } else { b"http" };
+        stream.send_head(Then::end_if(|| body.is_over()), |encoder, out| {
+            write::request(encoder, out, call.head, &edits, scheme)
         });
         let upload = H2Upload::new(Rc::clone(&stream), body);
         let mut sending = Sending { upload, over: false, interim: 0, uninvited: false };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::message::h1;
 use crate::message::h1::conn::H1Conn;
-use crate::message::h2::{H2Stream, write};
+use crate::message::h2::{H2Stream, Then, write};
 use crate::message::head::ResponseHead;
 
 /// A client that waits for its answer.
@@ -33,7 +33,9 @@ impl WaitingClient<'_> {
                 // A client that is gone is noticed when the final answer is written.
                 let _ = conn.poll_queue(cx);
             }
-            Self::H2(stream) => stream.send_head(false, |encoder, out| write::interim(encoder, out, head)),
+            Self::H2(stream) => {
+                stream.send_head(Then::More, |encoder, out| write::interim(encoder, out, head))
+            }
         }
     }
 
