@@ -121,6 +121,13 @@ impl HeadStore {
         });
     }
 
+    /// Adds one field line to a head that is there in whole.
+    pub fn add(&mut self, name: &[u8], value: &[u8]) {
+        self.bytes.truncate(self.bytes.len().saturating_sub(2));
+        self.push(name, value);
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
     /// Marks the fields that `Connection` nominates as not to be forwarded (RFC 9110 section 7.6.1).
     pub fn mark_nominated(&mut self) {
         let Self { bytes, fields, .. } = self;

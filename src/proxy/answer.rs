@@ -209,7 +209,7 @@ async fn upgraded(
         upstream.stream().counts_for(Box::new(tunnel));
     }
     conn.spoil();
-    let joined = tunnel::join(conn.stream(), upstream.stream(), timer, idle).await;
+    let joined = tunnel::join(tunnel::Near::H1(conn), upstream.stream(), timer, idle).await;
     exchange.bytes_in.set(joined.up);
     exchange.close(joined.down);
     After::Close

@@ -176,7 +176,7 @@ async fn exchange(
     let mut exchange = client.exchange(head, clock::instant());
     let gateway = Gateway(&client.worker);
     let mut answer = if head.method == Method::Connect {
-        match Box::pin(tunnel::connect(client, conn, timer, head, &mut exchange)).await {
+        match Box::pin(tunnel::connect(client, tunnel::Near::H1(conn), timer, head, &mut exchange)).await {
             Ok(bytes) => {
                 exchange.close(bytes);
                 return After::Close;

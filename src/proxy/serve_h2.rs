@@ -33,9 +33,10 @@ use crate::runtime::timer::Deadline;
 const KEPT: usize = 4;
 /// A connection with open streams that has been silent for so long is asked whether it is there.
 const SILENT: Duration = Duration::from_secs(20);
-/// How long the answer may take.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// A client that was asked to leave may still send requests for so long.
+/// How long the answer may take: what was sent before lies before the question.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// A client that was asked to leave may still send requests for so long; one whose connection is over may take so long
+/// to read why.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Serves a connection that speaks HTTP/2.
@@ -109,6 +110,10 @@ struct Service<'a> {
     asked: Option<Instant>,
     /// When it was asked whether it is there.
     pinged: Option<Instant>,
+    /// Bytes that were written, and when it was seen that they were so many.
+    written: (u64, Instant),
+    /// When the connection was over.
+    over: Option<Instant>,
 }
 
 impl<'a> Service<'a> {
@@ -124,6 +129,8 @@ impl<'a> Service<'a> {
             began,
             asked: None,
             pinged: None,
+            written: (0, began),
+            over: None,
         }
     }
 
@@ -192,7 +199,13 @@ impl<'a> Service<'a> {
     }
 
     /// When something is to be done next, and what.
-    fn deadline(&self, now: Instant) -> (Instant, Act) {
+    fn deadline(&mut self, now: Instant) -> (Instant, Act) {
+        if self.conn.over().is_some() {
+            return (*self.over.get_or_insert(now) + FAREWELL, Act::Gone);
+        }
+        if self.conn.written() != self.written.0 {
+            self.written = (self.conn.written(), now);
+        }
         let ClientLimits { keep_alive, header_read, .. } = *self.client.limits;
         let partial = self.conn.partial().map(|since| (since + header_read, Act::Stall));
         let leaving = match self.asked {
@@ -205,7 +218,7 @@ impl<'a> Service<'a> {
             (0, None) => (self.began + header_read, Act::Idle),
             (_, _) => match self.pinged {
                 Some(at) if self.conn.is_pinged() => (at + PATIENCE, Act::Gone),
-                Some(_) | None => (self.conn.heard() + SILENT, Act::Ping),
+                Some(_) | None => (self.conn.heard().max(self.written.1) + SILENT, Act::Ping),
             },
         };
         [partial, leaving]

@@ -12,6 +12,7 @@ use super::exchange::Exchange;
 use super::forward::{Answer, WaitingClient};
 use super::gateway::Gateway;
 use super::reply;
+use super::tunnel::{self, Near};
 use crate::message::account;
 use crate::message::body::Body;
 use crate::message::h1::Malformed;
@@ -20,19 +21,31 @@ use crate::message::h1::write::Edits;
 use crate::message::h2::frame::ErrorCode;
 use crate::message::h2::send::Sender;
 use crate::message::h2::{AcceptedStream, H2Stream, Streamed, Then, write};
-use crate::message::head::{Framing, Method, RequestHead, ResponseHead, Version};
+use crate::message::head::{Framing, Known, KnownSet, Method, RequestHead, ResponseHead, Version};
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
+use crate::upstream::pool::PooledConnection;
 
 /// Serves a stream from its head to its end.
 pub(super) async fn serve(client: &Client, accepted: AcceptedStream, timer: &mut Deadline) {
     let AcceptedStream { head, stream } = accepted;
-    let head = match head {
+    let mut head = match head {
         Ok(head) => head,
         Err(malformed) => return refuse(client, &stream, malformed, timer).await,
     };
+    if head.wants_upgrade {
+        head.store.add(b"sec-websocket-key", &websocket_key([client.worker.draw(), client.worker.draw()]));
+    }
     let mut exchange = client.exchange(&head, clock::instant());
-    let Some(mut answer) = ask(client, &stream, &head, &mut exchange, timer).await else { return };
+    let asked = if head.method == Method::Connect {
+        tunnel(client, &stream, &head, &mut exchange, timer).await
+    } else {
+        ask(client, &stream, &head, &mut exchange, timer).await
+    };
+    let Some(mut answer) = asked else { return };
+    if answer.head.status == 101 {
+        return websocket(&stream, exchange, answer, timer).await;
+    }
     {
         let add = answer_fields(&answer.head, &exchange);
         let edits = Edits { add: &add, foreign: answer.foreign, ..Edits::default() };
@@ -45,6 +58,24 @@ pub(super) async fn serve(client: &Client, accepted: AcceptedStream, timer: &mut
     answer::close(&mut exchange, &mut answer, sent);
 }
 
+/// Carries a tunnel to its end; the refusal, where there is none.
+async fn tunnel(
+    client: &Client,
+    stream: &Rc<H2Stream>,
+    head: &RequestHead,
+    exchange: &mut Exchange,
+    timer: &mut Deadline,
+) -> Option<Answer> {
+    // That the client gives it up is seen by whoever reads.
+    match Box::pin(tunnel::connect(client, Near::H2(stream), timer, head, exchange)).await {
+        Ok(bytes) => {
+            exchange.close(bytes);
+            None
+        }
+        Err(error) => Some(Gateway(&client.worker).refusal(head, exchange, &error)),
+    }
+}
+
 /// What the gateway answers; `None`: the client has given the stream up.
 async fn ask(
     client: &Client,
@@ -54,10 +85,6 @@ async fn ask(
     timer: &mut Deadline,
 ) -> Option<Answer> {
     let gateway = Gateway(&client.worker);
-    if head.method == Method::Connect {
-        let error = ProxyError::WrongMethod { method: "CONNECT over HTTP/2".to_owned() };
-        return Some(gateway.refusal(head, exchange, &error));
-    }
     let mut body = if matches!(head.framing, Framing::None | Framing::Length(0)) {
         Body::empty()
     } else {
@@ -109,6 +136,36 @@ async fn send(
         })
     })
     .await
+}
+
+/// A nonce of 16 bytes in Base64 (RFC 6455 section 4.1): a server behind HTTP/1.1 asks for one, a client of HTTP/2 has none.
+fn websocket_key(chance: [u64; 2]) -> [u8; 24] {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bits = u128::from(chance[0]) << 64 | u128::from(chance[1]);
+    let mut key = [b'='; 24];
+    for (at, digit) in key.iter_mut().take(22).enumerate() {
+        // The last digit has two bits of the nonce.
+        let six = if at < 21 { bits >> (122 - 6 * at) } else { bits << 4 };
+        *digit = DIGITS[(six & 63) as usize];
+    }
+    key
+}
+
+/// The backend speaks WebSocket from here on: its bytes are those of the stream (RFC 8441 section 5).
+async fn websocket(stream: &Rc<H2Stream>, mut exchange: Exchange, mut answer: Answer, timer: &mut Deadline) {
+    const DROPPED: KnownSet = KnownSet::of(&[Known::Upgrade, Known::SecWebSocketAccept]);
+    let Some(upstream) = answer.lease.take().map(PooledConnection::into_conn) else { return };
+    if let Some(tunnel) = exchange.tunnel.take() {
+        upstream.stream().counts_for(Box::new(tunnel));
+    }
+    answer.head.status = 200;
+    let add = answer_fields(&answer.head, &exchange);
+    let edits = Edits { add: &add, foreign: true, drop: DROPPED, ..Edits::default() };
+    stream.send_head(Then::More, |encoder, out| write::answer(encoder, out, &answer.head, &edits));
+    let idle = exchange.route.as_ref().and_then(|route| route.timeouts.idle);
+    let joined = tunnel::join(Near::H2(stream), upstream.stream(), timer, idle).await;
+    exchange.bytes_in.set(joined.up);
+    exchange.close(joined.down);
 }
 
 /// Does the content type say that a sender speaks when it has something to say?

@@ -18,10 +18,13 @@ use super::exchange::Exchange;
 use super::route;
 use crate::message::account;
 use crate::message::body::Body;
-use crate::message::buf::SIZE;
+use crate::message::buf::{Buf, SIZE};
 use crate::message::h1::conn::H1Conn;
 use crate::message::h1::pump::Pump;
+use crate::message::h2::pipe::H2Pipe;
+use crate::message::h2::{H2Stream, Then};
 use crate::message::head::{Framing, RequestHead};
+use crate::message::io::Io;
 use crate::message::stream::ByteStream;
 use crate::reliability::breaker::{Fitness, PermitRequest};
 use crate::reliability::retry::Repeatable;
@@ -66,17 +69,68 @@ impl Joined {
     }
 }
 
+/// The client's side of a tunnel that was asked for.
+#[derive(Clone, Copy)]
+pub enum Near<'a> {
+    /// Its whole connection.
+    H1(&'a Rc<H1Conn>),
+    /// One stream of it.
+    H2(&'a Rc<H2Stream>),
+}
+
+impl Near<'_> {
+    /// Nothing else passes on the connection from now on.
+    fn spoil(self) {
+        if let Self::H1(conn) = self {
+            conn.spoil();
+        }
+    }
+
+    /// Says that the tunnel is there.
+    async fn established(self) -> Result<(), ()> {
+        let conn = match self {
+            Self::H1(conn) => conn,
+            Self::H2(stream) => {
+                stream.send_head(Then::More, |encoder, out| encoder.field(b":status", b"200", out));
+                return Ok(());
+            }
+        };
+        let line = b"HTTP/1.1 200 Connection established\r\n\r\n";
+        let mut pump = Pump::new(Framing::None, |out| out.extend_from_slice(line));
+        let mut none = Body::empty();
+        poll_fn(|cx| pump.poll(cx, conn, &mut none)).await.map_err(|_| ())
+    }
+
+    /// Joins it with `far`.
+    async fn join(
+        self,
+        far: &ByteStream,
+        timer: &mut Deadline,
+        idle: Option<Duration>,
+        judge: &mut Judge<'_>,
+    ) -> Joined {
+        match self {
+            Self::H1(conn) => join_judged(conn.stream(), far, timer, idle, judge).await,
+            Self::H2(stream) => {
+                let io = Io::Boxed(Box::new(H2Pipe::new(Rc::clone(stream))));
+                let near = ByteStream::new(io, Buf::default(), None);
+                join_judged(&near, far, timer, idle, judge).await
+            }
+        }
+    }
+}
+
 /// Serves a CONNECT request of the egress listener to its end; the bytes that came back.
 pub async fn connect(
     client: &Client,
-    conn: &Rc<H1Conn>,
+    near: Near<'_>,
     timer: &mut Deadline,
     head: &RequestHead,
     exchange: &mut Exchange,
 ) -> Result<u64, ProxyError> {
     let worker = &client.worker;
     if *client.entrance != route::Entrance::Egress {
-        conn.spoil();
+        near.spoil();
         return Err(ProxyError::WrongMethod { method: head.method_text().to_owned() });
     }
     let world = worker.registry.snapshot();
@@ -92,12 +146,12 @@ pub async fn connect(
     let (far, opened) = dial(&attempts, exchange).await?;
     let _in_flight = opened.endpoint.begin();
     let (began, connected) = (opened.began, clock::instant());
-    established(conn).await.map_err(|_| ProxyError::ClientGone)?;
+    near.established().await.map_err(|()| ProxyError::ClientGone)?;
     exchange.headed(200, connected);
-    conn.spoil();
+    near.spoil();
     let first_limit = route.timeouts.first_byte;
     let mut judge = Judge { opened: Some((&attempts, opened)), first_limit, connected };
-    let joined = join_judged(conn.stream(), far.stream(), timer, route.timeouts.idle, &mut judge).await;
+    let joined = near.join(far.stream(), timer, route.timeouts.idle, &mut judge).await;
     exchange.bytes_in.set(joined.up);
     exchange.first_byte = joined.first_down.map(|at| at.saturating_duration_since(exchange.started));
     if joined.mute || (joined.reset && joined.first_down.is_none()) {
@@ -135,13 +189,6 @@ async fn dial<'a>(
     }
 }
 
-async fn established(conn: &Rc<H1Conn>) -> Result<(), ()> {
-    let mut pump =
-        Pump::new(Framing::None, |out| out.extend_from_slice(b"HTTP/1.1 200 Connection established\r\n\r\n"));
-    let mut none = Body::empty();
-    poll_fn(|cx| pump.poll(cx, conn, &mut none)).await.map_err(|_| ())
-}
-
 /// Settles the attempt of a tunnel as soon as it is clear how it began.
 struct Judge<'a> {
     opened: Option<(&'a AttemptLoop<'a>, OpenAttempt<'a>)>,
@@ -170,10 +217,10 @@ impl Judge<'_> {
     }
 }
 
-/// Joins two connections until both sides have ended, one broke, or nothing passed for `idle`.
-pub async fn join(a: &ByteStream, b: &ByteStream, timer: &mut Deadline, idle: Option<Duration>) -> Joined {
+/// Joins two sides until both have ended, one broke, or nothing passed for `idle`.
+pub async fn join(near: Near<'_>, far: &ByteStream, timer: &mut Deadline, idle: Option<Duration>) -> Joined {
     let mut judge = Judge { opened: None, first_limit: None, connected: clock::instant() };
-    join_judged(a, b, timer, idle, &mut judge).await
+    near.join(far, timer, idle, &mut judge).await
 }
 
 async fn join_judged(
@@ -293,8 +340,6 @@ mod tests {
     use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
     use super::*;
-    use crate::message::buf::Buf;
-    use crate::message::io::Io;
 
     /// Takes everything, as a TLS session does, and has no room to send it on at the first try.
     #[derive(Default)]

@@ -48,6 +48,9 @@ pub struct PoolKey {
     pub way: u64,
 }
 
+/// How long the end of a connection may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 struct Shared {
     conn: Rc<H2Conn>,
     /// When a stream was opened on it last.
@@ -194,6 +197,7 @@ async fn drive(conn: Rc<H2Conn>) {
     let mut timer = Deadline::default();
     // When the peer was asked whether it is there, and whether nothing but an answer to that has come since.
     let mut asked: Option<Instant> = None;
+    let mut ended: Option<Instant> = None;
     poll_fn(|cx| {
         loop {
             let now = clock::instant();
@@ -203,17 +207,18 @@ async fn drive(conn: Rc<H2Conn>) {
             if conn.rest(cx) {
                 continue;
             }
-            if conn.active() == 0 {
+            if conn.active() == 0 && conn.over().is_none() {
                 asked = None;
                 return Poll::Pending;
             }
             let at = match asked {
+                _ if conn.over().is_some() => *ended.get_or_insert(now) + FAREWELL,
                 _ if conn.is_pinged() => asked.unwrap_or(now) + PATIENCE,
                 Some(before) if conn.spoken() <= before => before + STILL_SILENT,
                 Some(_) | None => conn.heard() + SILENT,
             };
             std::task::ready!(timer.poll_passed(cx, Some(at)));
-            if conn.is_pinged() {
+            if conn.is_pinged() || conn.over().is_some() {
                 return Poll::Ready(());
             }
             asked = Some(now);
@@ -222,7 +227,7 @@ async fn drive(conn: Rc<H2Conn>) {
     })
     .await;
     conn.break_off();
-    let limit = clock::instant() + Duration::from_secs(1);
+    let limit = clock::instant() + FAREWELL;
     poll_fn(|cx| match conn.stream().poll_shutdown(cx) {
         Poll::Ready(_) => Poll::Ready(()),
         Poll::Pending => timer.poll_passed(cx, Some(limit)),

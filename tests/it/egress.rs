@@ -125,6 +125,28 @@ fn a_tunnel_carries_bytes_and_is_measured() {
 }
 
 #[test]
+fn a_stream_of_an_http2_client_is_a_tunnel_as_well() {
+    let vendor = Upstream::start(status(200));
+    let proxy = egress(&vendor, "");
+    let mut client = crate::support::h2::H2Client::to(proxy.egress());
+    let connect = |to: &str| http::Request::connect(to).body(()).expect("a request");
+    let inside = "GET /inside HTTP/1.1\r\nHost: a\r\n\r\n";
+    let tunnels: Vec<_> = (0..3)
+        .map(|_| client.ask(connect("api.stripe.com:443"), Some(inside.into())).expect("sent"))
+        .collect();
+    for tunnel in tunnels {
+        let answer = client.answer(tunnel).expect("whole");
+        assert_eq!(answer.status, 200);
+        assert!(answer.text().ends_with("200 /inside\n"), "{}", answer.text());
+    }
+    crate::support::eventually("all three are counted", || {
+        proxy.metric("tunnel_connect_seconds_count", "upstream=\"stripe\"") == 3.0
+    });
+    let refused = client.ask(connect("evil.example:443"), None).expect("sent");
+    assert_eq!(client.answer(refused).expect("answered").status, 403);
+}
+
+#[test]
 fn tunnels_that_cannot_connect_trip_the_breaker() {
     let vendor = Upstream::start(status(200));
     let proxy = egress(&vendor, "");

@@ -60,6 +60,7 @@ impl H2Conn {
             streams: limits.streams,
             window: WINDOW,
             head: limits.head.bytes as u32,
+            connect_protocol: true,
             no_priorities: true,
             ..Settings::default()
         };
@@ -98,7 +99,7 @@ impl H2Conn {
             if state.retired && state.by_id.is_empty() {
                 state.finish();
             }
-            if state.over.is_some() && state.output.is_empty() {
+            if state.over.is_some() && (state.output.is_empty() || state.over == Some(Over::Broken)) {
                 return Poll::Ready(());
             }
             let reads = state.over.is_none() && state.output.len() < OWED;
@@ -200,6 +201,11 @@ impl H2Conn {
         self.state.borrow().over
     }
 
+    /// Bytes that were written since the beginning.
+    pub fn written(&self) -> u64 {
+        self.state.borrow().written
+    }
+
     /// When anything came last.
     pub fn heard(&self) -> Instant {
         self.state.borrow().heard
@@ -269,7 +275,10 @@ impl H2Conn {
 
     /// Ends it without another word.
     pub fn break_off(&self) {
-        self.state.borrow_mut().end(Over::Broken);
+        let mut state = self.state.borrow_mut();
+        state.end(Over::Broken);
+        // Why it was over before, nobody reads any more.
+        state.over = Some(Over::Broken);
     }
 
     /// Ends it as soon as no stream is open any more.

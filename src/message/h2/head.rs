@@ -12,6 +12,9 @@ use crate::message::head::{
 };
 use crate::message::scratch::Scratch;
 
+/// What a WebSocket's request is for whoever knows no `:protocol` (RFC 8441 section 5.1).
+const GET: &[u8] = b"GET";
+
 /// What a field block begins with, by what it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pseudo {
@@ -194,7 +197,9 @@ fn read(
     kind: BlockKind,
     limits: HeadLimits,
 ) -> Result<Read, BlockError> {
-    let store = HeadStore::take();
+    let mut store = HeadStore::take();
+    // The method of a WebSocket is none that comes; it stands before everything.
+    store.bytes.extend_from_slice(GET);
     let mut reader =
         BlockReader { kind, limits, store, pseudo: [None; 6], crumbs: None, bytes: 0, error: None };
     // As section 6.5.2 counts them; what is beyond is still read, and told as too long.
@@ -215,21 +220,24 @@ pub(super) fn request(
     limits: HeadLimits,
     ends: bool,
 ) -> Result<RequestHead, BlockError> {
-    let (store, pseudo) = read(decoder, block, BlockKind::Request, limits)?;
+    let (mut store, pseudo) = read(decoder, block, BlockKind::Request, limits)?;
     let of = |which: Pseudo| pseudo.get(which as usize).copied().flatten();
-    let method = of(Pseudo::Method).ok_or(BlockError::Stream)?;
+    let mut method = of(Pseudo::Method).ok_or(BlockError::Stream)?;
     let connect = method.of(&store.bytes) == b"CONNECT";
+    let protocol = of(Pseudo::Protocol).map(|protocol| protocol.of(&store.bytes) == b"websocket");
+    if protocol.is_some() {
+        if !connect || ends || protocol == Some(false) {
+            return Err(BlockError::Stream);
+        }
+        method = ByteSpan::new(0, GET.len());
+        store.add(b"upgrade", b"websocket");
+    }
     let authority = of(Pseudo::Authority).unwrap_or_default();
     let (scheme, target) = match (of(Pseudo::Scheme), of(Pseudo::Path)) {
         (None, None) if connect => (ByteSpan::default(), authority),
-        (Some(scheme), Some(path)) if path.len > 0 && (!connect || of(Pseudo::Protocol).is_some()) => {
-            (scheme, path)
-        }
+        (Some(scheme), Some(path)) if path.len > 0 && (!connect || protocol.is_some()) => (scheme, path),
         _ => return Err(BlockError::Stream),
     };
-    if of(Pseudo::Protocol).is_some() {
-        return Err(BlockError::Stream);
-    }
     if !is_target(target.of(&store.bytes), method.of(&store.bytes)) {
         return Err(BlockError::Refused(Malformed::Target));
     }
@@ -245,6 +253,10 @@ pub(super) fn request(
         head.authority = authority;
     }
     head.scheme = scheme;
+    if protocol.is_some() {
+        (head.wants_upgrade, head.framing) = (true, Framing::None);
+        return Ok(head);
+    }
     head.framing = match (ends, head.framing) {
         (true, Framing::Length(1..)) => return Err(BlockError::Stream),
         (true, Framing::Length(0)) => Framing::Length(0),

@@ -10,6 +10,7 @@ mod flow;
 pub mod frame;
 mod head;
 mod hpack;
+pub mod pipe;
 mod read;
 pub mod send;
 mod state;
