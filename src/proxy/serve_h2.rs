@@ -39,6 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// to read why.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// A connection without a stream keeps no lane longer than this.
+const RESTED: Duration = Duration::from_secs(1);
+
 /// Serves a connection that speaks HTTP/2.
 pub async fn connection(client: Client, io: Io, slot: Box<dyn std::any::Any>) {
     let client = Rc::new(client);
@@ -214,6 +217,7 @@ impl<'a> Service<'a> {
             Some(_) | None => None,
         };
         let quiet = match (self.conn.active(), self.idle_since) {
+            (0, Some(since)) if !self.lanes.is_empty() => (since + RESTED.min(keep_alive), Act::Rest),
             (0, Some(since)) => (since + keep_alive, Act::Idle),
             (0, None) => (self.began + header_read, Act::Idle),
             (_, _) => match self.pinged {
@@ -235,6 +239,10 @@ impl<'a> Service<'a> {
                 self.ask_to_leave(now);
                 self.conn.leave_now();
             }
+            Act::Rest => {
+                self.lanes.clear();
+                self.hall = Rc::default();
+            }
             Act::Ping => {
                 self.pinged = Some(now);
                 self.conn.ping();
@@ -252,6 +260,8 @@ impl<'a> Service<'a> {
 enum Act {
     /// It has been idle for too long: it is asked to leave.
     Idle,
+    /// It needs no lanes for now.
+    Rest,
     /// It is asked whether it is there.
     Ping,
     /// It has not answered.

@@ -126,7 +126,6 @@ impl State {
                 stream.urgency = head.store.field("priority").map_or(3, urgency);
             }
         }
-        self.earn();
         self.accepted.push_back((key, asked));
         Ok(())
     }

@@ -66,10 +66,15 @@ pub struct AcceptedStream {
 }
 
 impl AcceptedStream {
-    /// The next one that came on `conn`; `None`: there is none yet.
+    /// The next one that came on `conn`; `None`: there is none yet. One that the peer has given up already costs nothing.
     pub fn next(conn: &Rc<H2Conn>) -> Option<Self> {
-        let (key, head) = conn.state.borrow_mut().accepted.pop_front()?;
-        Some(Self { head, stream: Rc::new(H2Stream::new(conn, key)) })
+        loop {
+            let (key, head) = conn.state.borrow_mut().accepted.pop_front()?;
+            let stream = H2Stream::new(conn, key);
+            if !stream.is_given_up() {
+                return Some(Self { head, stream: Rc::new(stream) });
+            }
+        }
     }
 }
 
@@ -143,6 +148,7 @@ impl H2Stream {
             state.encoder.begin_block(&mut block);
             write(&mut state.encoder, &mut block);
             state.put_block(id, &block, ends);
+            state.earn();
             state.wake();
         });
     }
@@ -209,6 +215,10 @@ impl H2Stream {
     /// Sends what follows the body; nothing follows that.
     pub fn send_trailers(&self, trailers: &HeadStore) {
         self.send_head(Then::End, |encoder, out| super::write::trailers(encoder, out, trailers));
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.with(|state, key| state.why_gone(key).is_some())
     }
 
     /// Has this side sent all?
