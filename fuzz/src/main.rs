@@ -7,6 +7,7 @@
 
 mod chunked;
 mod heads;
+mod hpack;
 mod naive;
 mod round;
 mod texts;
@@ -24,6 +25,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("request_round", round::request),
     ("response_round", round::response),
     ("fields", texts::fields),
+    ("hpack", hpack::blocks),
     ("retry_after", texts::retry_after),
     ("config", texts::config),
 ];

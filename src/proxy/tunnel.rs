@@ -91,7 +91,7 @@ impl Near<'_> {
         let conn = match self {
             Self::H1(conn) => conn,
             Self::H2(stream) => {
-                stream.send_head(Then::More, |encoder, out| encoder.field(b":status", b"200", out));
+                stream.send_head(Then::More, |encoder, out| encoder.status(200, out));
                 return Ok(());
             }
         };

@@ -59,7 +59,7 @@ const KNOWN: &[&[&str]] = &[
         "src/store/sql.rs",
         "src/store/writer.rs",
     ],
-    &["src/upstream/connect.rs", "src/upstream/idle.rs", "src/upstream/mod.rs", "src/upstream/pool.rs"],
+    &["src/upstream/idle.rs", "src/upstream/mod.rs"],
 ];
 
 type Path = Vec<String>;

@@ -3,6 +3,8 @@
 //! Fields go from the decoder's bytes straight into a [`HeadStore`]: what is malformed by HTTP/2's own rules resets the
 //! stream, what would be refused over HTTP/1.1 as well is refused in the same words.
 
+use std::sync::LazyLock;
+
 use super::frame::ErrorCode;
 use super::hpack::{self, FieldSink};
 use crate::message::h1::Malformed;
@@ -103,7 +105,8 @@ struct BlockReader {
 }
 
 impl BlockReader {
-    fn take(&mut self, name: &[u8], value: &[u8]) -> Result<(), BlockError> {
+    fn take(&mut self, field: hpack::Field<'_>) -> Result<(), BlockError> {
+        let hpack::Field { name, value, .. } = field;
         if !is_value(value) {
             return Err(BlockError::Stream);
         }
@@ -117,7 +120,7 @@ impl BlockReader {
         if name.is_empty() || !name.iter().all(|b| NAMED[usize::from(*b)]) {
             return Err(BlockError::Stream);
         }
-        self.regular(name, value)
+        self.regular(field)
     }
 
     fn pseudo(&mut self, name: &[u8], value: &[u8]) -> Result<(), BlockError> {
@@ -138,7 +141,8 @@ impl BlockReader {
         Ok(())
     }
 
-    fn regular(&mut self, name: &[u8], value: &[u8]) -> Result<(), BlockError> {
+    fn regular(&mut self, field: hpack::Field<'_>) -> Result<(), BlockError> {
+        let hpack::Field { name, value, sensitive, .. } = field;
         // What a server adds is looked over; what asks is not.
         let value = match self.kind {
             BlockKind::Request if value.trim_ascii().len() != value.len() => return Err(BlockError::Stream),
@@ -158,8 +162,11 @@ impl BlockReader {
         if self.store.fields.len() + usize::from(self.crumbs.is_some()) >= self.limits.fields {
             return Err(BlockError::Refused(Malformed::TooManyFields));
         }
-        self.store.push(name, value);
-        let known = self.store.fields.last().map_or(Known::Other, |field| field.known);
+        let known = known(field);
+        self.store.push_as(name, value, known);
+        if let (true, Some(last)) = (sensitive, self.store.fields.last_mut()) {
+            last.sensitive = true;
+        }
         if OF_A_CONNECTION.has(known) || (known == Known::Te && value != b"trailers") {
             return Err(BlockError::Stream);
         }
@@ -182,10 +189,22 @@ impl BlockReader {
 }
 
 impl FieldSink for BlockReader {
-    fn field(&mut self, name: &[u8], value: &[u8]) {
+    fn field(&mut self, field: hpack::Field<'_>) {
         if self.error.is_none() {
-            self.error = self.take(name, value).err();
+            self.error = self.take(field).err();
         }
+    }
+}
+
+/// Which field a name of the static table is.
+static BY_INDEX: LazyLock<[Known; 62]> =
+    LazyLock::new(|| std::array::from_fn(|index| Known::of(hpack::static_name(index as u8))));
+
+/// Which field it is, by the table where it says so.
+fn known(field: hpack::Field<'_>) -> Known {
+    match field.known {
+        0 => Known::of(field.name),
+        index => BY_INDEX.get(usize::from(index)).copied().unwrap_or(Known::Other),
     }
 }
 
@@ -224,9 +243,9 @@ pub(super) fn request(
     let of = |which: Pseudo| pseudo.get(which as usize).copied().flatten();
     let mut method = of(Pseudo::Method).ok_or(BlockError::Stream)?;
     let connect = method.of(&store.bytes) == b"CONNECT";
-    let protocol = of(Pseudo::Protocol).map(|protocol| protocol.of(&store.bytes) == b"websocket");
-    if protocol.is_some() {
-        if !connect || ends || protocol == Some(false) {
+    let protocol = of(Pseudo::Protocol);
+    if let Some(protocol) = protocol {
+        if !connect || ends || protocol.of(&store.bytes) != b"websocket" {
             return Err(BlockError::Stream);
         }
         method = ByteSpan::new(0, GET.len());
@@ -257,7 +276,13 @@ pub(super) fn request(
         (head.wants_upgrade, head.framing) = (true, Framing::None);
         return Ok(head);
     }
-    head.framing = match (ends, head.framing) {
+    head.framing = framing(&head, ends)?;
+    Ok(head)
+}
+
+/// How the body of a request is framed; `ends`: it has none.
+fn framing(head: &RequestHead, ends: bool) -> Result<Framing, BlockError> {
+    Ok(match (ends, head.framing) {
         (true, Framing::Length(1..)) => return Err(BlockError::Stream),
         (true, Framing::Length(0)) => Framing::Length(0),
         // Servers that insist on a length get one (RFC 9110 section 8.6).
@@ -265,8 +290,7 @@ pub(super) fn request(
         (true, _) => Framing::None,
         (false, Framing::None) => Framing::Stream,
         (false, framing) => framing,
-    };
-    Ok(head)
+    })
 }
 
 /// The path of a request has no scheme before it; what it is otherwise is as strict as over HTTP/1.1.

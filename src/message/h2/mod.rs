@@ -9,7 +9,8 @@ pub mod conn;
 mod flow;
 pub mod frame;
 mod head;
-mod hpack;
+pub mod hpack;
+mod incoming;
 pub mod pipe;
 mod read;
 pub mod send;
@@ -22,5 +23,6 @@ pub mod upload;
 pub mod write;
 
 pub use conn::{H2Conn, H2Limits};
+pub use incoming::Streamed;
 pub use state::Over;
-pub use stream::{AcceptedStream, H2Stream, StreamError, Streamed, Then};
+pub use stream::{AcceptedStream, H2Stream, StreamError, Then};

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::stream::{H2Stream, StreamError, Streamed, Then};
+use super::incoming::Streamed;
+use super::stream::{H2Stream, StreamError, Then};
 use crate::message::body::BodyError;
 use crate::message::head::Framing;
 

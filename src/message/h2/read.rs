@@ -279,7 +279,7 @@ impl State {
         for entry in payload.chunks_exact(Settings::ENTRY) {
             self.peer.take(entry.try_into().map_err(|_| ErrorCode::FrameSize)?)?;
         }
-        self.encoder.set_limit(self.peer.header_table as usize);
+        self.encoder.set_peer_limit(self.peer.header_table);
         let change = i64::from(self.peer.window) - i64::from(before);
         self.shift_windows(change)?;
         self.put_frame(FrameKind::Settings, flag::ACK, 0, &[]);

@@ -257,7 +257,7 @@ impl State {
             block: Vec::new(),
             blocked: None,
             greeted: false,
-            decoder: hpack::Decoder::new(own.header_table as usize),
+            decoder: hpack::Decoder::new(own.header_table),
             encoder: hpack::Encoder::default(),
             output: Buf::default(),
             written: 0,

@@ -82,7 +82,7 @@ impl Pair {
 }
 
 fn answer(stream: &H2Stream, ends: Then) {
-    stream.send_head(ends, |encoder, out| encoder.field(b":status", b"200", out));
+    stream.send_head(ends, |encoder, out| encoder.status(200, out));
 }
 
 async fn rest(body: &mut Body) -> Result<Vec<u8>, BodyError> {

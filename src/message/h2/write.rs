@@ -10,8 +10,14 @@ use crate::message::head::{
 fn fields(encoder: &mut Encoder, out: &mut Vec<u8>, store: &HeadStore, keep: impl Fn(Known, &[u8]) -> bool) {
     for field in &store.fields {
         let name = field.name.of(&store.bytes);
-        if !field.hop && !stays(field.known) && keep(field.known, name) {
-            encoder.field(name, field.value.of(&store.bytes), out);
+        if field.hop || stays(field.known) || !keep(field.known, name) {
+            continue;
+        }
+        let value = field.value.of(&store.bytes);
+        if field.sensitive {
+            encoder.sensitive(name, value, out);
+        } else {
+            encoder.field(name, value, out);
         }
     }
 }
@@ -34,11 +40,11 @@ pub fn request(
     edits: &Edits<'_>,
     scheme: &[u8],
 ) {
-    encoder.field(b":method", head.method_bytes(), out);
-    encoder.field(b":scheme", scheme, out);
+    encoder.method(head.method_bytes(), out);
+    encoder.scheme(scheme, out);
     let own = head.authority_bytes();
-    encoder.field(b":authority", edits.host.map_or(own, str::as_bytes), out);
-    encoder.field(b":path", head.origin_form().as_bytes(), out);
+    encoder.authority(edits.host.map_or(own, str::as_bytes), out);
+    encoder.path(head.origin_form().as_bytes(), out);
     // An HTTP/1.1 client that waits for 100 has been told to go on.
     let invited = head.version != Version::H2;
     fields(encoder, out, &head.store, |known, name| {
@@ -54,8 +60,7 @@ pub fn request(
 
 /// Writes the head of an answer.
 pub fn answer(encoder: &mut Encoder, out: &mut Vec<u8>, head: &ResponseHead, edits: &Edits<'_>) {
-    let digits = [head.status / 100, head.status / 10 % 10, head.status % 10].map(|digit| b'0' + digit as u8);
-    encoder.field(b":status", &digits, out);
+    encoder.status(head.status, out);
     fields(encoder, out, &head.store, |known, name| {
         !(edits.drop.has(known) || edits.foreign && is_ours(name))
     });

@@ -1,8 +1,16 @@
-//! The tables of HPACK (RFC 7541 section 2.3): the one that all know, and the one that grows with what was said.
+//! HPACK's tables (RFC 7541 section 2.3): the static one, and the dynamic one that both ends keep in step.
+//!
+//! Pure. Invariants: the sizes of the entries (name, value and 32 bytes each) add up to at most the table's maximum;
+//! the memory for their bytes is at most twice that, and 256 bytes; in the steady state nothing is allocated.
 
 use std::collections::VecDeque;
 
-/// The static table (appendix A); the first entry has the index 1.
+/// The maximum in bytes that both ends begin with (RFC 9113 section 6.5.2).
+pub(super) const INITIAL: usize = 4096;
+/// What an entry counts beside its bytes (RFC 7541 section 4.1).
+pub(super) const OVERHEAD: usize = 32;
+
+/// The static table (RFC 7541 appendix A), from index 1.
 pub(super) const STATIC: [(&[u8], &[u8]); 61] = [
     (b":authority", b""),
     (b":method", b"GET"),
@@ -67,156 +75,218 @@ pub(super) const STATIC: [(&[u8], &[u8]); 61] = [
     (b"www-authenticate", b""),
 ];
 
-/// What an entry takes beside its bytes (section 4.1).
-pub(super) const OVERHEAD: usize = 32;
-
-/// FNV-1a, 32 bits (Fowler, Noll and Vo).
-pub(super) const fn hash(mut sum: u32, bytes: &[u8]) -> u32 {
-    let mut at = 0;
-    while at < bytes.len() {
-        sum = (sum ^ bytes[at] as u32).wrapping_mul(0x0100_0193);
-        at += 1;
+/// The name at `index` of the static table (1 to 61), for maps from [`super::Field::known`]; empty beyond.
+pub const fn static_name(index: u8) -> &'static [u8] {
+    if index == 0 || index as usize > STATIC.len() {
+        return b"";
     }
-    sum
+    STATIC[index as usize - 1].0
 }
 
-/// Where a hash begins.
-pub(super) const HASH: u32 = 0x811c_9dc5;
-
-const SLOTS: usize = 256;
-
-/// By the hash of a name: its first index in the static table.
-const NAMES: [u8; SLOTS] = {
-    let mut slots = [0; SLOTS];
-    let mut index = STATIC.len();
-    while index > 0 {
-        index -= 1;
-        // The first of several with one name overwrites the others.
-        let first = index == 0 || !same(STATIC[index - 1].0, STATIC[index].0);
-        if first {
-            let mut slot = hash(HASH, STATIC[index].0) as usize % SLOTS;
-            while slots[slot] != 0 {
-                slot = (slot + 1) % SLOTS;
-            }
-            slots[slot] = index as u8 + 1;
-        }
+/// The lowest index of the static table with the name that `index` has.
+pub(super) const fn lowest(index: u8) -> u8 {
+    match index {
+        3 => 2,
+        5 => 4,
+        7 => 6,
+        9..=14 => 8,
+        other => other,
     }
-    slots
+}
+
+/// By [`slot`]: the lowest index of a name of the static table.
+static NAMES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut at = 0;
+    while at < STATIC.len() {
+        let index = at as u8 + 1;
+        if lowest(index) == index {
+            let slot = slot(STATIC[at].0);
+            assert!(table[slot] == 0, "two names in one slot");
+            table[slot] = index;
+        }
+        at += 1;
+    }
+    table
 };
 
-const fn same(a: &[u8], b: &[u8]) -> bool {
-    if a.len() != b.len() {
-        return false;
-    }
-    let mut at = 0;
-    while at < a.len() {
-        if a[at] != b[at] {
-            return false;
-        }
-        at += 1;
-    }
-    true
+/// Where `name` stands in [`NAMES`], if it stands there: its first, middle and last byte and its length, times an odd
+/// number that was found to bring no two names together.
+const fn slot(name: &[u8]) -> usize {
+    let [first, .., last] = name else { return 0 };
+    let key = u32::from_le_bytes([*first, name[name.len() / 2], *last, name.len() as u8]);
+    (key.wrapping_mul(1_304_659_205) >> 24) as usize
 }
 
-/// The first index of `name`, whose hash is `hashed`, in the static table; 0: it is not there.
-pub(super) fn static_name(name: &[u8], hashed: u32) -> usize {
-    let mut slot = hashed as usize % SLOTS;
-    loop {
-        let index = usize::from(NAMES[slot]);
-        match index.checked_sub(1).and_then(|at| STATIC.get(at)) {
-            None => return 0,
-            Some((known, _)) if *known == name => return index,
-            Some(_) => slot = (slot + 1) % SLOTS,
-        }
+/// The lowest index of `name`, given in lower case, in the static table; 0: it is not there.
+pub(super) fn static_index(name: &[u8]) -> u8 {
+    let index = NAMES[slot(name)];
+    let found = STATIC.get(usize::from(index).wrapping_sub(1)).is_some_and(|(found, _)| *found == name);
+    if found { index } else { 0 }
+}
+
+/// An entry of either table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) value: &'a [u8],
+    /// The lowest index of its name in the static table; 0: unknown.
+    pub(super) known: u8,
+}
+
+/// The name of a new entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Name<'a> {
+    Spelled(&'a [u8]),
+    /// That of the entry at this index.
+    At(usize),
+}
+
+/// Where an entry's bytes are.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Of its name, its value behind it; counted like [`Table::base`].
+    at: u32,
+    name: u32,
+    value: u32,
+    known: u8,
+}
+
+impl Place {
+    fn size(&self) -> usize {
+        self.name as usize + self.value as usize + OVERHEAD
     }
 }
 
-/// The index of the pair in the static table, of whose name the first is `first`; 0: it is not there.
-pub(super) fn static_pair(name: &[u8], value: &[u8], first: usize) -> usize {
-    let Some(from) = first.checked_sub(1) else { return 0 };
-    let of_name = STATIC.iter().skip(from).take_while(|(known, _)| *known == name);
-    of_name.zip(first..).find(|((_, known), _)| *known == value).map_or(0, |(_, index)| index)
+/// A dynamic table.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// The bytes of all entries, oldest first, without gaps, behind those of entries that went.
+    pub(super) bytes: Vec<u8>,
+    /// How many of `bytes` are of entries that went.
+    gone: usize,
+    /// Where `bytes` begin, counted (and wrapping) from the first byte ever.
+    base: u32,
+    /// Oldest first.
+    places: VecDeque<Place>,
+    pub(super) size: usize,
+    max: usize,
+    /// Entries that were ever added, wrapping.
+    added: u32,
 }
 
-#[derive(Clone, Copy)]
-struct Entry {
-    at: usize,
-    name: usize,
-    value: usize,
-}
-
-/// The dynamic table: entries in the order in which they were said, no more bytes than its limit. Its bytes lie in one
-/// block, which is moved together when it is full, so an entry costs no allocation.
-pub(super) struct Dynamic {
-    limit: usize,
-    size: usize,
-    entries: VecDeque<Entry>,
-    block: Vec<u8>,
-    /// Entries that were said so far.
-    said: u32,
-}
-
-impl Dynamic {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { limit, size: 0, entries: VecDeque::new(), block: Vec::new(), said: 0 }
+impl Table {
+    pub(super) fn new(max: usize) -> Self {
+        let (bytes, places) = (Vec::new(), VecDeque::new());
+        Self { bytes, gone: 0, base: 0, places, size: 0, max, added: 0 }
     }
 
-    pub(super) fn limit(&self) -> usize {
-        self.limit
+    pub(super) fn max(&self) -> usize {
+        self.max
     }
 
-    pub(super) fn set_limit(&mut self, limit: usize) {
-        self.limit = limit;
+    /// Entries that were ever added, wrapping: the number of the newest one.
+    pub(super) fn added(&self) -> u32 {
+        self.added
+    }
+
+    /// Sets the maximum; what no longer fits goes.
+    pub(super) fn resize(&mut self, max: usize) {
+        self.max = max;
         self.evict(0);
-    }
-
-    /// Makes room for an entry of `size` bytes.
-    fn evict(&mut self, size: usize) {
-        while self.size + size > self.limit {
-            let Some(Entry { name, value, .. }) = self.entries.pop_front() else { return };
-            self.size -= name + value + OVERHEAD;
-        }
-        if self.entries.is_empty() {
-            self.block.clear();
+        if max == 0 {
+            *self = Self { added: self.added, ..Self::new(0) };
         }
     }
 
-    /// Adds an entry; one larger than the table empties it (section 4.4). Its number, where it was added.
-    pub(super) fn add(&mut self, name: &[u8], value: &[u8]) -> Option<u32> {
-        let size = name.len() + value.len() + OVERHEAD;
+    /// The entry at `index` of both tables: from 1 the static one, behind it the dynamic one from its newest (RFC 7541
+    /// section 2.3.3).
+    pub(super) fn entry(&self, index: usize) -> Option<Entry<'_>> {
+        match index.checked_sub(STATIC.len() + 1) {
+            Some(nth) => self.newest(nth),
+            None => {
+                let (name, value) = *STATIC.get(index.checked_sub(1)?)?;
+                Some(Entry { name, value, known: lowest(index as u8) })
+            }
+        }
+    }
+
+    /// The entry of the dynamic table that `nth` others were added after.
+    pub(super) fn newest(&self, nth: usize) -> Option<Entry<'_>> {
+        let place = self.places.get(self.places.len().checked_sub(nth)?.checked_sub(1)?)?;
+        let from = place.at.wrapping_sub(self.base) as usize;
+        let bytes = self.bytes.get(from..from + place.name as usize + place.value as usize)?;
+        let (name, value) = bytes.split_at_checked(place.name as usize)?;
+        Some(Entry { name, value, known: place.known })
+    }
+
+    /// Adds an entry; for its room older ones go, and one that is larger than the table empties it (RFC 7541 section
+    /// 4.4).
+    pub(super) fn add(&mut self, name: Name<'_>, value: &[u8]) {
+        let (length, known) = match name {
+            Name::Spelled(name) => (name.len(), 0),
+            Name::At(index) => self.entry(index).map_or((0, 0), |entry| (entry.name.len(), entry.known)),
+        };
+        let size = length + value.len() + OVERHEAD;
+        if size > self.max {
+            return self.clear();
+        }
+        // Before older ones go: the name may be theirs.
+        self.make_room(length + value.len());
+        let at = self.base.wrapping_add(self.bytes.len() as u32);
+        self.append(name);
+        self.bytes.extend_from_slice(value);
         self.evict(size);
-        if size > self.limit {
-            return None;
-        }
-        if self.block.len() + size > 2 * self.limit {
-            self.compact();
-        }
-        let at = self.block.len();
-        self.block.extend_from_slice(name);
-        self.block.extend_from_slice(value);
-        self.entries.push_back(Entry { at, name: name.len(), value: value.len() });
+        self.places.push_back(Place { at, name: length as u32, value: value.len() as u32, known });
         self.size += size;
-        self.said = self.said.wrapping_add(1);
-        Some(self.said)
+        self.added = self.added.wrapping_add(1);
     }
 
-    fn compact(&mut self) {
-        let from = self.entries.front().map_or(self.block.len(), |entry| entry.at);
-        self.block.drain(..from);
-        self.entries.iter_mut().for_each(|entry| entry.at -= from);
+    pub(super) fn clear(&mut self) {
+        self.places.clear();
+        self.size = 0;
+        self.gone = self.bytes.len();
     }
 
-    /// The entry that was said `back` entries before the last.
-    pub(super) fn get(&self, back: usize) -> Option<(&[u8], &[u8])> {
-        let at = self.entries.len().checked_sub(back + 1)?;
-        let Entry { at, name, value } = *self.entries.get(at)?;
-        let name_end = at + name;
-        Some((self.block.get(at..name_end)?, self.block.get(name_end..name_end + value)?))
+    fn append(&mut self, name: Name<'_>) {
+        let name = match name {
+            Name::Spelled(name) => name,
+            Name::At(index) => match index.checked_sub(STATIC.len() + 1) {
+                None => static_name(index as u8),
+                Some(nth) => {
+                    let place = self.places.len().checked_sub(nth + 1).and_then(|at| self.places.get(at));
+                    let Some(place) = place else { return };
+                    let from = place.at.wrapping_sub(self.base) as usize;
+                    return self.bytes.extend_from_within(from..from + place.name as usize);
+                }
+            },
+        };
+        self.bytes.extend_from_slice(name);
     }
 
-    /// How many entries before the last the one with this number was said; `None`: it is gone.
-    pub(super) fn back(&self, number: u32) -> Option<usize> {
-        let back = self.said.wrapping_sub(number) as usize;
-        (back < self.entries.len()).then_some(back)
+    /// The oldest go until there is room for `size`.
+    fn evict(&mut self, size: usize) {
+        while self.size + size > self.max
+            && let Some(place) = self.places.pop_front()
+        {
+            self.size -= place.size();
+            self.gone += place.name as usize + place.value as usize;
+        }
+    }
+
+    /// Room for `more` bytes behind the others. They are moved to the front once as many as they are have gone, so a byte
+    /// is moved about once.
+    fn make_room(&mut self, more: usize) {
+        if self.bytes.len() + more <= self.bytes.capacity() {
+            return;
+        }
+        self.bytes.copy_within(self.gone.., 0);
+        self.bytes.truncate(self.bytes.len() - self.gone);
+        self.base = self.base.wrapping_add(self.gone as u32);
+        self.gone = 0;
+        let wanted = (2 * (self.bytes.len() + more)).min(2 * self.max).max(256);
+        if wanted > self.bytes.capacity() {
+            self.bytes.reserve_exact(wanted - self.bytes.len());
+        }
     }
 }
