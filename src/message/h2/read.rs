@@ -129,6 +129,9 @@ impl State {
         if head.stream == 0 || self.is_idle(head.stream) {
             return Err(ErrorCode::Protocol);
         }
+        if head.has(flag::PADDED) && head.len == 0 {
+            return Err(ErrorCode::FrameSize);
+        }
         let framed = HEAD + usize::from(head.has(flag::PADDED));
         if self.input.len() < framed {
             return Ok(false);
