@@ -242,8 +242,11 @@ impl State {
         }
     }
 
-    /// Ends a stream for what the peer did on it.
+    /// Ends a stream for what the peer did on it; one that is idle cannot be reset (RFC 9113 section 6.4).
     pub(super) fn reset_stream(&mut self, id: u32, code: ErrorCode) -> Result<(), ErrorCode> {
+        if self.is_idle(id) {
+            return Err(code);
+        }
         self.put_frame(FrameKind::Reset, 0, id, &code.number().to_be_bytes());
         self.remember(id, true);
         if let Some((_, stream)) = self.find(id) {
