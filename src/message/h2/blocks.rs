@@ -71,7 +71,11 @@ impl State {
     /// A whole field block.
     fn block(&mut self, id: u32, block: &[u8], ends: bool, now: Instant) -> Result<(), ErrorCode> {
         self.spoken = now;
-        if self.by_id.contains_key(&id) {
+        if let Some((_, stream)) = self.find(id) {
+            if stream.reset.is_some() {
+                self.read_over(block)?;
+                return self.late(id);
+            }
             return match self.role {
                 Role::Server => self.trailers(id, block, ends),
                 Role::Client => self.answer(id, block, ends),

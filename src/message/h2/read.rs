@@ -171,6 +171,10 @@ impl State {
             self.late(head.stream)?;
             return Ok(false);
         };
+        if stream.reset.is_some() {
+            self.late(head.stream)?;
+            return Ok(false);
+        }
         let early = stream.asked.is_some() && !stream.headed;
         let code = if stream.ended {
             Some(ErrorCode::StreamClosed)
@@ -346,9 +350,12 @@ impl State {
         if head.stream == 0 || self.is_idle(head.stream) {
             return Err(ErrorCode::Protocol);
         }
-        if let Some((_, stream)) = self.find(head.stream) {
+        if let Some((_, stream)) = self.find(head.stream)
+            && stream.reset.is_none()
+        {
             stream.reset = Some(ErrorCode::of(u32::from_be_bytes(bytes)));
             stream.wake_all();
+            self.remember(head.stream, false);
         }
         self.idle_frame()
     }
