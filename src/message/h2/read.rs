@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::flow::SendWindow;
 use super::frame::{ErrorCode, FIRST_WINDOW, FrameHead, FrameKind, HEAD, MOST, PREFACE, Settings, flag};
-use super::state::{Reading, State};
+use super::state::{Reading, Role, State};
 use crate::message::account;
 
 /// Frames of an application that takes its time: what a frame of data or an answer earns.
@@ -287,6 +287,10 @@ impl State {
         self.greeted = true;
         let before = self.peer.window;
         for entry in payload.chunks_exact(Settings::ENTRY) {
+            // A server that takes promises is none (RFC 9113 section 6.5.2).
+            if self.role == Role::Client && entry == [0, 2, 0, 0, 0, 1] {
+                return Err(ErrorCode::Protocol);
+            }
             self.peer.take(entry.try_into().map_err(|_| ErrorCode::FrameSize)?)?;
         }
         self.encoder.set_limit(self.peer.header_table as usize);
