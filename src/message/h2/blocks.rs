@@ -71,7 +71,11 @@ impl State {
     /// A whole field block.
     fn block(&mut self, id: u32, block: &[u8], ends: bool, now: Instant) -> Result<(), ErrorCode> {
         self.spoken = now;
-        if self.by_id.contains_key(&id) {
+        if let Some((_, stream)) = self.find(id) {
+            if stream.reset.is_some() {
+                self.read_over(block)?;
+                return self.late(id);
+            }
             return match self.role {
                 Role::Server => self.trailers(id, block, ends),
                 Role::Client => self.answer(id, block, ends),
@@ -174,12 +178,14 @@ impl State {
     fn trailers(&mut self, id: u32, block: &[u8], ends: bool) -> Result<(), ErrorCode> {
         let limits = self.limits;
         let read = head::trailers(&mut self.decoder, block, limits);
+        if let Err(BlockError::Connection(code)) = read {
+            return Err(code);
+        }
         let Some((_, stream)) = self.find(id) else { return Ok(()) };
         if stream.ended {
             return self.reset_stream(id, ErrorCode::StreamClosed);
         }
         match read {
-            Err(BlockError::Connection(code)) => Err(code),
             Ok(trailers) if ends => {
                 stream.trailers = Some(trailers).filter(|trailers| !trailers.fields.is_empty());
                 self.ends(id)

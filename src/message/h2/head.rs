@@ -73,6 +73,12 @@ const OF_A_CONNECTION: KnownSet = KnownSet::of(&[
     Known::Upgrade,
 ]);
 
+/// Is it a token (RFC 9110 section 9.1)? What is not would be more than a method over HTTP/1.1.
+fn is_method(method: &[u8]) -> bool {
+    let fits = |b: &u8| NAMED[usize::from(*b)] || b.is_ascii_uppercase();
+    !method.is_empty() && method.iter().all(fits)
+}
+
 /// Bytes of a field's name: those of a token, none of them in upper case.
 const NAMED: [bool; 256] = {
     let mut table = [false; 256];
@@ -130,6 +136,9 @@ impl BlockReader {
             BlockKind::Trailers => false,
         };
         let pseudo = Pseudo::of(name).filter(fits).ok_or(BlockError::Stream)?;
+        if pseudo == Pseudo::Method && !is_method(value) {
+            return Err(BlockError::Refused(Malformed::Syntax));
+        }
         let begun = !self.store.fields.is_empty() || self.crumbs.is_some();
         let place = self.pseudo.get_mut(pseudo as usize).ok_or(BlockError::Stream)?;
         if begun || place.is_some() {

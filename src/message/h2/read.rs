@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::flow::SendWindow;
 use super::frame::{ErrorCode, FIRST_WINDOW, FrameHead, FrameKind, HEAD, MOST, PREFACE, Settings, flag};
-use super::state::{Reading, State};
+use super::state::{Reading, Role, State};
 use crate::message::account;
 
 /// Frames of an application that takes its time: what a frame of data or an answer earns.
@@ -129,6 +129,9 @@ impl State {
         if head.stream == 0 || self.is_idle(head.stream) {
             return Err(ErrorCode::Protocol);
         }
+        if head.has(flag::PADDED) && head.len == 0 {
+            return Err(ErrorCode::FrameSize);
+        }
         let framed = HEAD + usize::from(head.has(flag::PADDED));
         if self.input.len() < framed {
             return Ok(false);
@@ -168,6 +171,10 @@ impl State {
             self.late(head.stream)?;
             return Ok(false);
         };
+        if stream.reset.is_some() {
+            self.late(head.stream)?;
+            return Ok(false);
+        }
         let early = stream.asked.is_some() && !stream.headed;
         let code = if stream.ended {
             Some(ErrorCode::StreamClosed)
@@ -239,8 +246,11 @@ impl State {
         }
     }
 
-    /// Ends a stream for what the peer did on it.
+    /// Ends a stream for what the peer did on it; one that is idle cannot be reset (RFC 9113 section 6.4).
     pub(super) fn reset_stream(&mut self, id: u32, code: ErrorCode) -> Result<(), ErrorCode> {
+        if self.is_idle(id) {
+            return Err(code);
+        }
         self.put_frame(FrameKind::Reset, 0, id, &code.number().to_be_bytes());
         self.remember(id, true);
         if let Some((_, stream)) = self.find(id) {
@@ -277,6 +287,10 @@ impl State {
         self.greeted = true;
         let before = self.peer.window;
         for entry in payload.chunks_exact(Settings::ENTRY) {
+            // A server that takes promises is none (RFC 9113 section 6.5.2).
+            if self.role == Role::Client && entry == [0, 2, 0, 0, 0, 1] {
+                return Err(ErrorCode::Protocol);
+            }
             self.peer.take(entry.try_into().map_err(|_| ErrorCode::FrameSize)?)?;
         }
         self.encoder.set_peer_limit(self.peer.header_table);
@@ -340,9 +354,12 @@ impl State {
         if head.stream == 0 || self.is_idle(head.stream) {
             return Err(ErrorCode::Protocol);
         }
-        if let Some((_, stream)) = self.find(head.stream) {
+        if let Some((_, stream)) = self.find(head.stream)
+            && stream.reset.is_none()
+        {
             stream.reset = Some(ErrorCode::of(u32::from_be_bytes(bytes)));
             stream.wake_all();
+            self.remember(head.stream, false);
         }
         self.idle_frame()
     }

@@ -313,7 +313,8 @@ impl State {
     pub(super) fn close(&mut self, key: usize, code: ErrorCode) {
         let Some(stream) = self.streams.get_mut(key).filter(|stream| stream.id != 0) else { return };
         let (id, grown) = (stream.id, stream.grown);
-        let whole = (stream.ended && stream.finished) || stream.reset.is_some();
+        let reset = stream.reset.is_some();
+        let whole = stream.ended && stream.finished;
         let (queued, urgency) = (stream.queued, stream.urgency);
         stream.clear();
         self.grown -= grown;
@@ -325,10 +326,13 @@ impl State {
         if self.over.is_some() {
             return;
         }
-        if !whole {
+        if !whole && !reset {
             self.put_frame(FrameKind::Reset, 0, id, &code.number().to_be_bytes());
         }
-        self.remember(id, !whole);
+        // Who has reset it is in mind already.
+        if !reset {
+            self.remember(id, !whole);
+        }
         self.waiting.drain(..).for_each(Waker::wake);
         self.wake();
     }
