@@ -6,6 +6,7 @@
 #![no_main]
 
 mod chunked;
+mod frames;
 mod heads;
 mod hpack;
 mod naive;
@@ -26,6 +27,8 @@ const TARGETS: &[(&str, Target)] = &[
     ("response_round", round::response),
     ("fields", texts::fields),
     ("hpack", hpack::blocks),
+    ("h2_server", frames::server),
+    ("h2_client", frames::client),
     ("retry_after", texts::retry_after),
     ("config", texts::config),
 ];
