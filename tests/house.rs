@@ -162,7 +162,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("aws_lc_rs::", &["src/net/tls.rs", "src/notify/sign.rs", "src/store/audit.rs", "src/store/digest.rs"]),
     (
         "hyper::client::",
-        &["src/net/http.rs", "src/proxy/forward/h1.rs", "src/proxy/forward/h2.rs", "src/upstream/pool.rs"],
+        &["src/net/http.rs"],
     ),
     ("httparse::", &["src/message/h1/parse.rs"]),
     ("notify::", &["src/config/watch.rs"]),

@@ -1,5 +1,5 @@
 //! Connections of one worker to its upstreams: newest first, capped, expired by idleness. How long that is, and what
-//! closings of the peer say, is decided in [`crate::reliability::idle`]. Those that speak HTTP/2 are in [`super::shared`].
+//! closings of the peer say, is decided in [`crate::reliability::idle`]. Those that speak HTTP/2 are in `shared`.
 //!
 //! Invariants: a connection is lent to one exchange at a time (HTTP/2: shared); what comes out is alive as far as the
 //! kernel has told; connecting always goes to an address that the guard has checked.

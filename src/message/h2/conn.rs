@@ -1,6 +1,6 @@
 //! One HTTP/2 connection (RFC 9113), in either role: frames, over a [`ByteStream`].
 //!
-//! One task reads and writes ([`H2Conn::poll`]); the streams on it are [`H2Stream`]s, held by whoever sends and reads
+//! One task reads and writes ([`H2Conn::poll`]); the streams on it are [`H2Stream`](super::H2Stream)s, held by whoever sends and reads
 //! them. What they send is put at once where it is written from, so frames of several streams leave in one write.
 
 use std::cell::RefCell;

@@ -1,7 +1,7 @@
 //! HTTP/2 (RFC 9113), our own: frames, field blocks and flow control beneath the same heads and bodies as HTTP/1.1.
 //!
-//! [`frame`], [`flow`], [`storm`] and [`hpack`] are functions over bytes and numbers; [`state`] is what a connection
-//! knows, [`read`] and [`blocks`] what comes of a frame; [`conn`] and [`stream`] put it on a stream of bytes; [`send`]
+//! [`frame`], `flow`, `storm` and [`hpack`] are functions over bytes and numbers; `state` is what a connection
+//! knows, `read` and `blocks` what comes of a frame; [`conn`] and [`stream`] put it on a stream of bytes; [`send`]
 //! sends a body. One thread has a connection with all that hold its streams, so nothing here locks.
 
 mod blocks;
