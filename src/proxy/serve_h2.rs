@@ -210,7 +210,7 @@ async fn serve(
                 (client.worker.new_request_id(clock::instant()), ProxyError::Malformed(malformed));
             client.worker.unread(client.peer.ip(), &error, &id, Version::H2.label());
             let (head, body) = reply::of(&error, Method::Other, id.text());
-            return response(&Answer::own(head, Body::empty()), &Edits::default(), body, None);
+            return response(&Answer::own(head, Body::empty()), &Edits::default(), Outgoing::new(body, None));
         }
     };
     exchange(client, streams, &head, Body::h2(Streamed::new(incoming))).await
@@ -260,27 +260,20 @@ async fn exchange(
     // An answer is sent once: whoever drops it drops its body.
     progress.confirm();
     let edits = Edits { add: &add, foreign, ..Edits::default() };
-    let answered = response(&answer, &edits, body, Some(on_end))
-        .map(|body| body.answering(remainder).watched(Rc::clone(&progress)));
+    let outgoing = Outgoing::new(body, Some(on_end)).answering(remainder);
+    let answered = response(&answer, &edits, outgoing).map(|body| body.watched(Rc::clone(&progress)));
     streams.answers.borrow_mut().push(Answering { progress, started, timeouts });
     answered
 }
 
-fn response(
-    answer: &Answer,
-    edits: &Edits<'_>,
-    body: Body,
-    on_end: Option<OnEnd>,
-) -> http::Response<Outgoing> {
+fn response(answer: &Answer, edits: &Edits<'_>, mut outgoing: Outgoing) -> http::Response<Outgoing> {
     let head = h2::response(&answer.head, edits).unwrap_or_else(|_| {
         let mut empty = http::Response::new(());
         *empty.status_mut() = http::StatusCode::BAD_GATEWAY;
         empty
     });
     // The head ends the stream of an answer without a body: what gRPC calls Trailers-Only is told by that alone.
-    let none = answer.head.framing == Framing::None || body.is_over();
-    let mut outgoing = Outgoing::new(body, on_end);
-    if none {
+    if answer.head.framing == Framing::None || outgoing.is_empty() {
         outgoing.finish_empty();
     }
     head.map(|()| outgoing)

@@ -201,6 +201,11 @@ impl Outgoing {
         }
     }
 
+    /// Is there no body to send?
+    pub fn is_empty(&self) -> bool {
+        self.of_body(Body::is_over).unwrap_or(true)
+    }
+
     /// There is no body to send: what waits for its end is told now.
     pub fn finish_empty(&mut self) {
         self.end(Ended::Whole);
