@@ -118,3 +118,5 @@ mod streaming;
 mod telling;
 /// TLS in both roles, HTTP/2 on both sides.
 mod tls;
+/// A message is the same whichever version of HTTP carries it.
+mod translated;
