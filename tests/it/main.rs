@@ -51,6 +51,8 @@ mod fairness;
 mod fleet;
 /// The guide's own lines, as they stand in it.
 mod guide;
+/// HTTP/2 is held to what its standards say, point by point, on both sides.
+mod h2spec;
 /// Files that hang hold up nothing but what needs them.
 mod hanging;
 /// Fields that a proxy must, may and must not touch.
@@ -116,3 +118,5 @@ mod streaming;
 mod telling;
 /// TLS in both roles, HTTP/2 on both sides.
 mod tls;
+/// A message is the same whichever version of HTTP carries it.
+mod translated;

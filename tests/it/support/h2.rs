@@ -114,9 +114,11 @@ impl H2Client {
                     let _ = stream.flow_control().release_capacity(data.len());
                     body.extend_from_slice(&data);
                 }
-                let fields = parts.headers.iter();
-                let head = fields.fold("HTTP/2\r\n".to_owned(), |head, (name, value)| {
-                    head + &format!("{name}: {}\r\n", String::from_utf8_lossy(value.as_bytes()))
+                let trailers = stream.trailers().await.ok()?.unwrap_or_default();
+                let fields = parts.headers.iter().map(|field| ("", field));
+                let fields = fields.chain(trailers.iter().map(|field| ("trailer-", field)));
+                let head = fields.fold("HTTP/2\r\n".to_owned(), |head, (kind, (name, value))| {
+                    head + &format!("{kind}{name}: {}\r\n", String::from_utf8_lossy(value.as_bytes()))
                 });
                 Some(Response { status: parts.status.as_u16(), head, body })
             };

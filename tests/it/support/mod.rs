@@ -2,6 +2,7 @@
 
 pub mod dns;
 pub mod h2;
+pub mod h2raw;
 pub mod namespace;
 pub mod proxy;
 pub mod raw;
