@@ -290,3 +290,6 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -166,6 +166,7 @@ fn a_string_that_is_not_in_the_code_is_refused() {
     let wrong = [
         ("ff ff ff ff", "EOS"),
         ("1f ff ff ff fb", "EOS behind a symbol"),
+        ("ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff", "EOS with much behind it"),
         ("ff", "a byte of nothing"),
         ("1f ff", "more than seven bits behind the last symbol"),
         ("18", "the last bits are not ones"),
@@ -282,6 +283,17 @@ fn a_string_that_nobody_can_take_costs_no_memory() {
         Err(HpackError::Huffman),
         "it is read to its end"
     );
+}
+
+#[test]
+fn a_long_string_leaves_no_memory_behind() {
+    let mut decoder = Decoder::new(4096);
+    // "x" and 16,000 times "0", in 10,000 bytes.
+    let mut block = bytes("00 01 78 ff 91 4d");
+    block.resize(block.len() + 10_000, 0);
+    let fields = decode_all(&mut decoder, &block).unwrap();
+    assert_eq!(fields.0[0].1, [b'0'; 16_000]);
+    assert!(decoder.scratch.capacity() <= 8 * 1024, "{}", decoder.scratch.capacity());
 }
 
 #[test]

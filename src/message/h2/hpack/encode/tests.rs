@@ -36,6 +36,16 @@ fn many_that_repeat_do_not_drive_each_other_out() {
 }
 
 #[test]
+fn what_would_take_half_the_table_stays_out() {
+    let mut encoder = Encoder::default();
+    let values = ["x".repeat(2_048 - 32 - 5), "x".repeat(2_048 - 32 - 5 + 1)];
+    for (value, added) in values.iter().zip([1, 1]) {
+        (0..3).for_each(|_| drop(block(&mut encoder, &[("x-own", value)])));
+        assert_eq!(encoder.table.added(), added, "{} bytes", value.len());
+    }
+}
+
+#[test]
 fn secrets_and_what_never_repeats_stay_out_of_tables() {
     let mut encoder = Encoder::default();
     let secrets = [
