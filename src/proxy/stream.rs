@@ -92,9 +92,12 @@ async fn ask(
     };
     let (origin, waiting) = (client.origin(), WaitingClient::H2(stream));
     let mut answer = pin!(gateway.answer(head, &mut body, &origin, exchange, timer, Some(waiting)));
-    poll_fn(|cx| match answer.as_mut().poll(cx) {
-        Poll::Ready(answer) => Poll::Ready(Some(answer)),
-        Poll::Pending => stream.poll_gone(cx).map(|_| None),
+    poll_fn(|cx| {
+        // First: a deadline that passes at both ends is not put down to the upstream that keeps it.
+        if stream.poll_gone(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        answer.as_mut().poll(cx).map(Some)
     })
     .await
 }
