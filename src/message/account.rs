@@ -199,6 +199,11 @@ impl Account {
         }
     }
 
+    /// Its connection has ended by itself, for this.
+    pub fn ended(&self, cut: CutReason) {
+        self.budget.ends(cut);
+    }
+
     /// Why it is being ended.
     pub fn cut(&self) -> Option<CutReason> {
         self.cut.get()
@@ -471,7 +476,10 @@ mod tests {
         account.end(CutReason::Slow);
         assert!(poll(&mut task).is_ready());
         assert_eq!((budget.held(), account.cut()), (0, Some(CutReason::Memory)));
-        assert_eq!(budget.ended().collect::<Vec<_>>(), [("memory_short", 1), ("client_too_slow", 0)]);
+        assert_eq!(
+            budget.ended().collect::<Vec<_>>(),
+            [("memory_short", 1), ("client_too_slow", 0), ("h2_flood", 0)]
+        );
     }
 
     #[test]

@@ -24,10 +24,12 @@ use crate::message::h2::frame::ErrorCode;
 use crate::message::h2::{AcceptedStream, H2Conn, H2Limits, Over};
 use crate::message::head::Version;
 use crate::message::io::Io;
+use crate::message::memory::CutReason;
 use crate::message::stream::ByteStream;
 use crate::runtime::clock;
 use crate::runtime::tasks::Guarded;
 use crate::runtime::timer::Deadline;
+use crate::telemetry::event::Event;
 
 /// Lanes that are kept for the next requests of a connection.
 const KEPT: usize = 4;
@@ -55,6 +57,10 @@ pub async fn connection(client: Client, io: Io, slot: Box<dyn std::any::Any>) {
     let mut service = Service::new(&client, &conn);
     poll_fn(|cx| service.poll(cx, &mut timer)).await;
     drop(service);
+    if let Some(frames) = conn.flooded_by() {
+        Event::Flooded { client: client.peer.ip(), frames: frames.label() }.tell();
+        account::with_current(|account| account.ended(CutReason::Flood));
+    }
     let after = match conn.over() {
         Some(Over::Broken) | None => After::Close,
         Some(Over::Fault(_) | Over::Done) => After::Linger,

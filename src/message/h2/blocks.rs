@@ -101,7 +101,8 @@ impl State {
     fn request(&mut self, id: u32, block: &[u8], ends: bool) -> Result<(), ErrorCode> {
         self.last = id;
         if self.leaving.is_some_and(|last| id > last) {
-            return self.read_over(block);
+            self.read_over(block)?;
+            return self.idle_frame();
         }
         let read = head::request(&mut self.decoder, block, self.limits, ends);
         if self.active() >= self.own.streams as usize {

@@ -201,6 +201,11 @@ impl H2Conn {
         self.state.borrow().over
     }
 
+    /// What the peer sent too much of, where it is over for that.
+    pub fn flooded_by(&self) -> Option<FrameKind> {
+        self.state.borrow().flood
+    }
+
     /// Bytes that were written since the beginning.
     pub fn written(&self) -> u64 {
         self.state.borrow().written
@@ -297,6 +302,26 @@ impl H2Conn {
         }
     }
 
+    /// Has the peer said what it takes?
+    pub fn is_greeted(&self) -> bool {
+        self.state.borrow().greeted
+    }
+
+    /// Streams that the peer takes at once.
+    pub fn most(&self) -> usize {
+        self.state.borrow().peer.streams as usize
+    }
+
+    /// Waits until the peer has said what it takes, or says nothing any more.
+    pub fn poll_greeted(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.borrow_mut();
+        if state.greeted || state.over.is_some() {
+            return Poll::Ready(());
+        }
+        state.waiting.push(cx.waker().clone());
+        Poll::Pending
+    }
+
     /// Waits until a stream can be opened, or none will be any more.
     pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.room() > 0 || self.is_leaving() {
@@ -338,13 +363,13 @@ impl State {
         }
     }
 
-    /// The answer to a PING.
-    pub(super) fn ponged(&mut self, payload: &[u8]) {
+    /// The answer to a PING; false: there was none.
+    pub(super) fn ponged(&mut self, payload: &[u8]) -> bool {
         if payload == LEAVING && self.leaving == Some(MOST_WINDOW) {
             self.say_last();
-        } else if payload == PING {
-            self.pinged = false;
+            return true;
         }
+        payload == PING && std::mem::take(&mut self.pinged)
     }
 
     /// Bytes that may be on their way out at once.

@@ -188,6 +188,8 @@ pub(super) struct State {
     /// The last read filled its buffer.
     pub busy: bool,
     pub reading: Reading,
+    /// The kind of the last frame that has come.
+    pub frame: FrameKind,
     /// Bytes of the field block that is being read.
     pub block: Vec<u8>,
     pub blocked: Option<Block>,
@@ -222,6 +224,8 @@ pub(super) struct State {
     /// Requests that were none and have not been counted yet.
     pub malformed: u32,
     pub over: Option<Over>,
+    /// What the peer sent too much of.
+    pub flood: Option<FrameKind>,
     /// A PING of this side is on its way.
     pub pinged: bool,
     pub storm: Storm,
@@ -254,6 +258,7 @@ impl State {
             input: Buf::default(),
             busy: false,
             reading: if role == Role::Server { Reading::Preface } else { Reading::Head },
+            frame: FrameKind::Settings,
             block: Vec::new(),
             blocked: None,
             greeted: false,
@@ -277,6 +282,7 @@ impl State {
             told: ErrorCode::NoError,
             malformed: 0,
             over: None,
+            flood: None,
             pinged: false,
             storm: Storm::new(now),
             driver: None,
@@ -386,6 +392,7 @@ impl State {
             self.put_frame(FrameKind::GoAway, 0, 0, &payload);
         }
         self.over = Some(over);
+        self.flood = (over == Over::Fault(ErrorCode::EnhanceYourCalm)).then_some(self.frame);
         for stream in &mut self.streams {
             stream.wake_all();
         }

@@ -15,6 +15,9 @@ use crate::message::h1::Malformed;
 use crate::message::head::{HeadStore, Method, RequestHead, ResponseHead};
 use crate::message::scratch::Scratch;
 
+/// A peer that lets less than this be sent at a time asks for more frames than bytes: what it gets pays for nothing.
+const DRIBBLE: usize = 256;
+
 /// Why nothing more comes, or goes, on a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
@@ -197,6 +200,8 @@ impl H2Stream {
             }
             stream.finished = then == Then::End;
             stream.turn = false;
+            let dribbles =
+                data.len() < DRIBBLE && stream.send_window.is_some_and(|own| own.room() == data.len());
             if let Some(window) = &mut stream.send_window {
                 window.used(data.len());
             }
@@ -205,7 +210,9 @@ impl H2Stream {
             state.send_window.used(data.len());
             state.output.put(&head.bytes());
             state.output.put(data);
-            state.earn();
+            if !dribbles || then == Then::End {
+                state.earn();
+            }
             state.wake();
         });
     }

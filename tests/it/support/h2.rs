@@ -89,6 +89,14 @@ impl H2Client {
         Some(Asked { answer, _sending: sending })
     }
 
+    /// Sends a head and the beginning of a body.
+    pub fn ask_for_more(&mut self, request: Request<()>, begin: Bytes) -> Option<Asked> {
+        let mut sender = self.runtime.block_on(self.sender.clone().ready()).ok()?;
+        let (answer, mut sending) = sender.send_request(request, false).ok()?;
+        sending.send_data(begin, false).ok()?;
+        Some(Asked { answer, _sending: sending })
+    }
+
     /// The status, once the head is there; then it leaves.
     pub fn leave_at_head(&self, asked: Asked) -> Option<u16> {
         let head = async { tokio::time::timeout(PATIENCE, asked.answer).await.expect("something comes") };
