@@ -17,7 +17,10 @@ const PAUSE: Duration = Duration::from_millis(2_500);
 /// Half of the answer, a pause, the other half; of the content type that the path names.
 fn pausing() -> Upstream {
     Upstream::start(Arc::new(|seen, stream| {
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {}\r\nContent-Length: 10\r\n\r\n12345", &seen.path()[1..]);
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nContent-Length: 10\r\n\r\n12345",
+            &seen.path()[1..]
+        );
         let begun = stream.write_all(head.as_bytes()).is_ok();
         std::thread::sleep(PAUSE); // the upstream's own slowness
         begun && stream.write_all(b"67890").is_ok()
@@ -27,7 +30,10 @@ fn pausing() -> Upstream {
 /// The ingress before another one, which is its upstream by HTTP/2: `idle` is the first one's.
 fn chain(backend: &Upstream, more: &str) -> (Proxy, Proxy) {
     let second = ingress_to(backend.address, "");
-    let first = ingress_to(second.ingress(), &format!("protocol = \"h2\"\ntimeouts = {{ idle = \"500ms\" {more} }}\n"));
+    let first = ingress_to(
+        second.ingress(),
+        &format!("protocol = \"h2\"\ntimeouts = {{ idle = \"500ms\" {more} }}\n"),
+    );
     (first, second)
 }
 

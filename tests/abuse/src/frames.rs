@@ -159,7 +159,9 @@ impl Wire {
 
     /// Has an answer on `stream` come in whole?
     pub fn is_answered(&self, stream: u32) -> bool {
-        self.seen.iter().any(|(kind, flags, id)| *id == stream && *kind != RST_STREAM && flags & END_STREAM != 0)
+        self.seen
+            .iter()
+            .any(|(kind, flags, id)| *id == stream && *kind != RST_STREAM && flags & END_STREAM != 0)
     }
 
     fn frames(&mut self) {
@@ -171,16 +173,21 @@ impl Wire {
             let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
             let Some(payload) = self.came.get(at + 9..at + 9 + len) else { break };
             let number = |at: usize| {
-                payload.get(at..at + 4).map_or(0, |four| u32::from_be_bytes([four[0], four[1], four[2], four[3]]))
+                payload
+                    .get(at..at + 4)
+                    .map_or(0, |four| u32::from_be_bytes([four[0], four[1], four[2], four[3]]))
             };
             match kind {
                 SETTINGS if flags & END_STREAM == 0 => {
                     for entry in payload.chunks_exact(6).filter(|entry| entry[1] == 4) {
-                        self.initial = i64::from(u32::from_be_bytes([entry[2], entry[3], entry[4], entry[5]]));
+                        self.initial =
+                            i64::from(u32::from_be_bytes([entry[2], entry[3], entry[4], entry[5]]));
                     }
                     answers.extend(frame(SETTINGS, END_STREAM, 0, &[]));
                 }
-                PING if flags & END_STREAM == 0 && self.answers => answers.extend(frame(PING, END_STREAM, 0, payload)),
+                PING if flags & END_STREAM == 0 && self.answers => {
+                    answers.extend(frame(PING, END_STREAM, 0, payload))
+                }
                 GOAWAY => self.farewells.push((number(0), number(4))),
                 HEADERS | RST_STREAM => self.seen.push((kind, flags, stream)),
                 DATA if flags & END_STREAM != 0 => self.seen.push((kind, flags, stream)),
