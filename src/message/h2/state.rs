@@ -22,10 +22,6 @@ use crate::message::head::{HeadStore, Method, RequestHead, ResponseHead};
 
 /// Bytes that a peer may send on a stream ahead of its reader, to begin with.
 pub(super) const WINDOW: u32 = 32 * 1024;
-/// What a stream's window grows to while its reader keeps up, in bytes.
-pub(super) const WIDEST: u32 = 1 << 20;
-/// By how much all the windows of a connection may have grown at once, in bytes.
-pub(super) const GROWTH: u32 = 4 << 20;
 /// Bytes on their way on a connection at once. They are given back as they come, for the streams bound what is kept: one
 /// that is not read holds up no other.
 pub(super) const CONNECTION: u32 = 4 << 20;
