@@ -17,6 +17,7 @@ pub mod pool;
 pub mod registry;
 mod removed;
 pub mod resolve;
+pub mod retries;
 pub mod routes;
 pub mod shares;
 pub mod unlisted;
@@ -65,6 +66,8 @@ pub struct Upstream {
     pub socket: Option<usize>,
     /// Idle connections that it has closed.
     pub closings: Arc<idle::IdleClosings>,
+    /// What its retries may still spend.
+    pub retries: Arc<retries::Retries>,
     /// A reload has put another in its place; exchanges in flight still hold this one.
     retired: AtomicBool,
 }
