@@ -40,6 +40,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "config",
             "insight",
             "names",
+            // Actions speak HTTP over its one-shot client.
+            "net",
             "notify",
             "reliability",
             "runtime",
