@@ -82,6 +82,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "store",
             "telemetry",
             "upstream",
+            // A room to come; see below.
+            "wire",
         ],
     ),
     // Rooms to come. What is given instead of an upstream's answer: proxy → degrade → upstream.
