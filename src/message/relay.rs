@@ -69,12 +69,9 @@ impl Relay {
     ) -> Poll<()> {
         let relayed = &mut self.relayed;
         let before = relayed.up + relayed.down;
-        if relayed.up == 0 {
-            // A TLS handshake record (RFC 8446 section 5.1): type 22, version 3.x.
-            relayed.tls |= near.peek(|bytes| bytes.starts_with(&[22, 3]));
-        }
         let sent = self.up.poll(cx, near, far);
         relayed.up += self.up.take_passed();
+        relayed.tls = self.up.began_with_tls == Some(true);
         let received = self.down.poll(cx, far, near);
         relayed.down += self.down.take_passed();
         if relayed.up + relayed.down != before {
@@ -110,6 +107,8 @@ struct Direction {
     shut: bool,
     passed: u64,
     moved: bool,
+    /// As its first bytes looked, before they went on; `None`: there were none yet.
+    began_with_tls: Option<bool>,
 }
 
 impl Direction {
@@ -122,6 +121,8 @@ impl Direction {
     fn poll(&mut self, cx: &mut Context<'_>, from: &ByteStream, to: &ByteStream) -> Poll<io::Result<()>> {
         loop {
             if from.has_ahead() {
+                // A TLS handshake record (RFC 8446 section 5.1): type 22, version 3.x.
+                self.began_with_tls.get_or_insert_with(|| from.peek(|bytes| bytes.starts_with(&[22, 3])));
                 match from.poll_pass(cx, to) {
                     Poll::Ready(passed) => self.passed += passed? as u64,
                     Poll::Pending => return Poll::Pending,
@@ -248,7 +249,7 @@ mod tests {
         let ((), (rest, nothing)) = tokio::join!(joined, ends);
         assert_eq!((&*rest, nothing.len()), (&b"last"[..], 0));
         let relayed = relay.relayed();
-        assert_eq!((relayed.up, relayed.down), (8, 6));
+        assert_eq!((relayed.up, relayed.down, relayed.tls), (8, 6, true));
         assert!(relayed.first_down <= relayed.second_up && relayed.first_down.is_some());
         assert!(!relayed.mute && !relayed.reset);
     }
