@@ -333,7 +333,7 @@ impl Control {
                             Audience::Called,
                             Some(page.cause),
                         );
-                        Notification::call(&page, incident, message)
+                        Notification::call(&page, message)
                     }))
                 }
                 Effect::Update(notice) | Effect::ResolveNotice(notice) => {
