@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::calendar::ReportZone;
 use super::sla::Objectives;
 use crate::reliability::counts::Counts;
 use crate::reliability::incident::{Incident, State};
 use crate::reliability::ledger::Minute;
+use crate::runtime::zone::Zone;
 use crate::units::At;
 pub use impact::{Impact, Touched};
 pub use rows::{ActionRow, Called, ChangeRow, Factors, Item, Lead, TimelineRow, Took};
@@ -39,7 +39,7 @@ const NOT_OBSERVED: [&str; 3] = [
 #[derive(Clone, Debug)]
 pub struct ReviewRequest {
     /// In which zone times are told.
-    pub zone: ReportZone,
+    pub zone: Zone,
     /// Up to where the impact of an incident that is not over is told.
     pub until: At,
     /// The objectives that its budgets are counted by.

@@ -15,7 +15,7 @@ fn at(seconds: u64) -> At {
 
 fn asked() -> ReviewRequest {
     ReviewRequest {
-        zone: ReportZone::read("Europe/Berlin").expect("a zone"),
+        zone: Zone::read("Europe/Berlin").expect("a zone"),
         until: at(86_400),
         objectives: Objectives::default(),
     }

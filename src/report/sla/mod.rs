@@ -29,9 +29,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::calendar::{CalendarDay, Month, ReportZone};
+use super::calendar::{CalendarDay, Month};
 use super::hours::ServiceHours;
 use crate::reliability::incident::Incident;
+use crate::runtime::zone::Zone;
 use crate::units::At;
 use advice::Recommendation;
 pub use clocks::{IncidentClocks, Spread};
@@ -46,7 +47,7 @@ pub use crate::reliability::ledger::SERVICE;
 pub struct SlaRequest {
     pub month: Month,
     /// In which zone's calendar.
-    pub zone: ReportZone,
+    pub zone: Zone,
     /// When the service is promised, beside the whole month.
     pub hours: Option<ServiceHours>,
     /// Only of this subject and its incidents.

@@ -13,7 +13,7 @@ const FOREVER: At = At(i64::MAX);
 fn asked(month: &str, until: At) -> SlaRequest {
     SlaRequest {
         month: Month::read(month).expect("a month"),
-        zone: ReportZone::read("Europe/Berlin").expect("a zone"),
+        zone: Zone::read("Europe/Berlin").expect("a zone"),
         hours: Some(ServiceHours::read("mon-fri 08:00-20:00").expect("hours")),
         service: None,
         until,
