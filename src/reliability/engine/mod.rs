@@ -18,16 +18,18 @@ mod grouping;
 mod invariants;
 mod mode;
 mod room;
+mod sizes;
 mod step;
 mod tick;
+mod tracked;
 mod uptime;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::alert::{Alert, AlertPolicy, Sign};
-use super::detect::{DetectPolicy, Says};
+use super::alert::{Alert, AlertPolicy};
+use super::detect::DetectPolicy;
 use super::escalation::{Clock, EscalationPolicy};
 use super::incident::{Actor, Ending, EntryKind, Incident, Refused, State, Transition};
 use super::ledger::{Ledger, Minute};
@@ -39,6 +41,8 @@ pub use effect::{Command, Effect, Notice, NoticeKind, Page, Reply};
 pub use mode::Role;
 use mode::{Evidence, Mode};
 pub use room::{MOST_LIVE, MOST_SILENCES, MOST_WRITTEN};
+use sizes::Sizes;
+use tracked::Tracked;
 
 /// How the engine works.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,35 +77,6 @@ impl Default for EnginePolicy {
 /// Closed incidents at hand, at most.
 const KEPT: usize = 1_000;
 
-/// An alert and what the engine knows beside it.
-#[derive(Clone, Debug)]
-struct Tracked {
-    alert: Alert,
-    policy: AlertPolicy,
-    incident: IncidentId,
-    /// Who is to blame, as far as known.
-    cause: Option<Arc<str>>,
-    /// The worst it has claimed so far.
-    claimed: Severity,
-    /// Good since its last bad look.
-    calm: bool,
-    /// The last look at it.
-    seen: At,
-    /// What this member's own evidence said then.
-    own: Sign,
-    /// What was last said to people about it.
-    says: Option<Says>,
-    /// Its evidence is another member's.
-    elsewhere: bool,
-}
-
-impl Tracked {
-    fn new(alert: Alert, policy: AlertPolicy, incident: IncidentId, claimed: Severity, now: At) -> Self {
-        let (cause, calm, own, says, elsewhere) = (None, false, Sign::Blind, None, false);
-        Self { alert, policy, incident, cause, claimed, calm, seen: now, own, says, elsewhere }
-    }
-}
-
 /// The machine that turns readings and orders into incidents and effects.
 #[derive(Debug)]
 pub struct Engine {
@@ -115,7 +90,7 @@ pub struct Engine {
     /// Incidents that were silenced at the last look.
     hushed: BTreeSet<IncidentId>,
     changed: ChangeSet,
-    sizes: room::Sizes,
+    sizes: Sizes,
     /// What became of calls of incidents that are not known here yet.
     early: Vec<effect::Early>,
 }
@@ -147,7 +122,7 @@ impl Engine {
             clock: Clock { now, local: None, holiday: false },
             hushed: BTreeSet::new(),
             changed: ChangeSet::default(),
-            sizes: room::Sizes::default(),
+            sizes: Sizes::default(),
             early: Vec::new(),
         }
     }

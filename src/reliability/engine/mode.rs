@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::Tracked;
+use super::tracked::Tracked;
 use crate::names::IncidentId;
 use crate::reliability::detect::Detector;
 use crate::reliability::ledger::Ledger;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::AuditedChange;
+use super::around::AuditedChange;
 use crate::reliability::incident::{Entry, EntryKind, Incident, Signal};
 use crate::runtime::zone::Zone;
 use crate::units::At;

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::clocks::IncidentClocks;
-use super::figures::{BudgetFigures, Objectives, SubjectFigures, Trend, Way};
+use super::figures::{BudgetFigures, SubjectFigures, Trend, Way};
+use super::request::Objectives;
 use crate::reliability::incident::{Incident, State};
 use crate::reliability::rule::{Rule, Severity};
 use crate::report::text;

@@ -7,6 +7,10 @@ use crate::reliability::counts::Counts;
 use crate::reliability::incident::{Beginning, Ending, Signal, State};
 use crate::reliability::ledger::{Minute, MinuteShare, Slice, Slices};
 use crate::reliability::rule::{AlertKey, Rule, Severity};
+use crate::report::calendar::Month;
+use crate::report::hours::ServiceHours;
+use crate::runtime::zone::Zone;
+use crate::units::At;
 
 const FOREVER: At = At(i64::MAX);
 
