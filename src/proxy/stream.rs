@@ -167,8 +167,8 @@ async fn websocket(stream: &Rc<H2Stream>, mut exchange: Exchange, mut answer: An
     stream.send_head(Then::More, |encoder, out| write::answer(encoder, out, &answer.head, &edits));
     let idle = exchange.route.as_ref().and_then(|route| route.timeouts.idle);
     let joined = tunnel::join(Near::H2(stream), upstream.stream(), timer, idle).await;
-    exchange.bytes_in.set(joined.up);
-    exchange.close(joined.down);
+    exchange.bytes_in.set(joined.relayed.up);
+    exchange.close(joined.relayed.down);
 }
 
 /// Does the content type say that a sender speaks when it has something to say?

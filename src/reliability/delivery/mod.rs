@@ -13,6 +13,7 @@
 
 mod channel;
 pub mod heartbeat;
+mod id;
 mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rule::Severity;
 pub use channel::{Back, ChannelHealth};
+pub use id::NotificationId;
 pub use schedule::{GIVE_UP, retry_in};
 
 /// Attempts of one channel at the same time, at most.
