@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::support::eventually;
 use crate::support::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, End, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, UNKNOWN,
-    WINDOW_UPDATE, Wire, frame, get, head, post,
+    CONTINUATION, DATA, End, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, UNKNOWN, WINDOW_UPDATE, Wire,
+    frame, get, head, post,
 };
 use crate::support::h2::H2Client;
 use crate::support::proxy::{Proxy, ingress_to, proxy};
