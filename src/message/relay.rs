@@ -37,15 +37,15 @@ pub struct Relayed {
 #[derive(Debug)]
 pub struct Relay {
     relayed: Relayed,
-    up: Direction,
-    down: Direction,
+    up: RelayDirection,
+    down: RelayDirection,
     active_at: Instant,
 }
 
 impl Relay {
     /// Nothing has passed yet.
     pub fn new(now: Instant) -> Self {
-        let (up, down) = (Direction::default(), Direction::default());
+        let (up, down) = (RelayDirection::default(), RelayDirection::default());
         Self { relayed: Relayed::default(), up, down, active_at: now }
     }
 
@@ -91,7 +91,7 @@ impl Relay {
 
 impl Relayed {
     /// Something passed at `now`.
-    fn note_first(&mut self, now: Instant, up: &Direction) {
+    fn note_first(&mut self, now: Instant, up: &RelayDirection) {
         if self.first_down.is_none() && self.down > 0 {
             self.first_down = Some(now);
         } else if self.first_down.is_some() && self.second_up.is_none() && up.moved {
@@ -102,7 +102,7 @@ impl Relayed {
 
 /// One of the two ways.
 #[derive(Debug, Default)]
-struct Direction {
+struct RelayDirection {
     ended: bool,
     shut: bool,
     passed: u64,
@@ -111,7 +111,7 @@ struct Direction {
     began_with_tls: Option<bool>,
 }
 
-impl Direction {
+impl RelayDirection {
     fn take_passed(&mut self) -> u64 {
         self.moved = self.passed > 0;
         std::mem::take(&mut self.passed)
@@ -214,7 +214,7 @@ mod tests {
         let near = ByteStream::new(Io::Boxed(Box::new(near)), Buf::default(), None);
         let far = ByteStream::new(Io::Boxed(Box::new(far)), Buf::default(), None);
         client.write_all(b"hello").await.expect("writes");
-        let mut way = Direction::default();
+        let mut way = RelayDirection::default();
         let moved = poll_fn(|cx| {
             assert!(way.poll(cx, &near, &far).is_pending(), "the client stays");
             if sent.borrow().is_empty() { Poll::Pending } else { Poll::Ready(()) }

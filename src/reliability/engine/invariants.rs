@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Engine;
-use super::mode::Mode;
+use super::mode::EngineMode;
 use crate::reliability::rule::Rule;
 
 impl Engine {
@@ -12,7 +12,7 @@ impl Engine {
         if !cfg!(debug_assertions) {
             return;
         }
-        let mirrors = matches!(self.mode, Mode::Mirror { .. });
+        let mirrors = matches!(self.mode, EngineMode::Mirror { .. });
         let mut identities = BTreeSet::new();
         for incident in self.incidents.values() {
             incident.check_invariants();

@@ -39,7 +39,7 @@ use crate::names::IncidentId;
 use crate::units::At;
 pub use effect::{Command, Effect, Notice, NoticeKind, Page, Reply};
 pub use mode::Role;
-use mode::{Evidence, Mode};
+use mode::{EngineMode, Evidence};
 pub use room::{MOST_LIVE, MOST_SILENCES, MOST_WRITTEN};
 use sizes::Sizes;
 use tracked::Tracked;
@@ -81,7 +81,7 @@ const KEPT: usize = 1_000;
 #[derive(Debug)]
 pub struct Engine {
     policy: EnginePolicy,
-    mode: Mode,
+    mode: EngineMode,
     seed: u64,
     incidents: BTreeMap<IncidentId, Incident>,
     silences: Vec<Silence>,
@@ -108,10 +108,10 @@ impl Engine {
     /// An empty one. `source` names this process in the ledger and is new with every start; `seed` makes the names of its
     /// incidents differ from other members'.
     pub fn new(policy: EnginePolicy, source: Arc<str>, seed: u64, now: At) -> Self {
-        Self::of(policy, Mode::Acting(Evidence::new(source, now)), seed, now)
+        Self::of(policy, EngineMode::Acting(Evidence::new(source, now)), seed, now)
     }
 
-    fn of(policy: EnginePolicy, mode: Mode, seed: u64, now: At) -> Self {
+    fn of(policy: EnginePolicy, mode: EngineMode, seed: u64, now: At) -> Self {
         Self {
             policy,
             mode,
@@ -311,11 +311,11 @@ impl Engine {
         let changed = incidents.iter().filter_map(|id| self.incidents.get(id));
         let saves = changed.map(|incident| Effect::Save(Box::new(incident.clone())));
         match self.mode {
-            Mode::Acting(_) => {
+            EngineMode::Acting(_) => {
                 saves.chain(before).chain(moves.into_iter().map(Effect::Tell)).chain(after).collect()
             }
-            Mode::Watching(_) => before,
-            Mode::Mirror { .. } => saves.chain(before).collect(),
+            EngineMode::Watching(_) => before,
+            EngineMode::Mirror { .. } => saves.chain(before).collect(),
         }
     }
 

@@ -26,7 +26,7 @@ pub enum Role {
 
 /// What an engine is for, with what it has for that.
 #[derive(Debug)]
-pub(super) enum Mode {
+pub(super) enum EngineMode {
     /// Its incidents are the fleet's.
     Acting(Evidence),
     /// It is ready to act; another member does.
@@ -57,7 +57,7 @@ impl Evidence {
 /// The alerts of a mirror.
 static NO_ALERTS: BTreeMap<AlertKey, Tracked> = BTreeMap::new();
 
-impl Mode {
+impl EngineMode {
     pub(super) fn role(&self) -> Role {
         match self {
             Self::Acting(_) => Role::Acts,

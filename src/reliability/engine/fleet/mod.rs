@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::mode::{Mode, Role};
+use super::mode::{EngineMode, Role};
 use super::{Effect, Engine, EnginePolicy, Tracked};
 use crate::names::IncidentId;
 use crate::reliability::alert::{Alert, AlertLook, AlertPolicy, Sign};
@@ -22,7 +22,7 @@ use crate::units::At;
 impl Engine {
     /// An empty one that mirrors the fleet's incidents.
     pub fn mirror(seed: u64, now: At) -> Self {
-        Self::of(EnginePolicy::default(), Mode::Mirror { held: BTreeSet::new() }, seed, now)
+        Self::of(EnginePolicy::default(), EngineMode::Mirror { held: BTreeSet::new() }, seed, now)
     }
 
     /// What it is for.
@@ -32,7 +32,7 @@ impl Engine {
 
     /// From now on another member acts.
     pub fn watch(&mut self) {
-        self.mode.turn(Mode::Watching);
+        self.mode.turn(EngineMode::Watching);
     }
 
     /// What this member's own evidence says about its live alerts.
@@ -105,7 +105,7 @@ impl Engine {
     /// From now on this member acts, for the fleet's incidents as it knows them. What it has found by itself joins them, or
     /// becomes an incident now.
     pub fn act(&mut self, fleet: Vec<Incident>, now: At) -> Vec<Effect> {
-        self.mode.turn(Mode::Acting);
+        self.mode.turn(EngineMode::Acting);
         let Some(evidence) = self.mode.evidence_mut() else { return Vec::new() };
         let mut loose = std::mem::take(&mut evidence.alerts);
         self.clock.now = now.max(self.clock.now);
@@ -315,7 +315,7 @@ impl Engine {
     /// A second has passed for an engine that is given no readings; `held` are the alerts that hold in the fleet.
     pub fn tend(&mut self, held: impl IntoIterator<Item = AlertKey>, now: At) {
         self.clock.now = now.max(self.clock.now);
-        if let Mode::Mirror { held: known } = &mut self.mode {
+        if let EngineMode::Mirror { held: known } = &mut self.mode {
             *known = held.into_iter().collect();
         }
         self.prune(now);
@@ -323,7 +323,7 @@ impl Engine {
 
     /// What of this incident holds, as far as other members see it.
     pub(super) fn held_of(&self, id: &IncidentId) -> Vec<String> {
-        let Mode::Mirror { held } = &self.mode else { return Vec::new() };
+        let EngineMode::Mirror { held } = &self.mode else { return Vec::new() };
         let own = self.incidents.get(id).into_iter();
         own.flat_map(Incident::active)
             .filter(|signal| held.contains(&signal.key))
@@ -333,7 +333,7 @@ impl Engine {
 
     /// A mirror has no alerts that would end with the incident: its signals end here.
     pub(super) fn end_signals(&mut self, id: &IncidentId, now: At) {
-        let Mode::Mirror { .. } = self.mode else { return };
+        let EngineMode::Mirror { .. } = self.mode else { return };
         if let Some(incident) = self.incidents.get_mut(id) {
             for signal in incident.signals.iter_mut().filter(|signal| signal.over.is_none()) {
                 signal.over = Some(now);
