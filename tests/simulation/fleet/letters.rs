@@ -36,6 +36,7 @@ impl Letter {
 
     fn seen(&self) -> QueueEntry<'_> {
         QueueEntry {
+            id: &self.id,
             channel: &self.channel,
             line: self.line(),
             incident: self.incident.as_str(),
@@ -150,7 +151,14 @@ impl Letters {
             (_, Matter::Call | Matter::Taken, Matter::Update)
             | (_, Matter::Over, Matter::Taken | Matter::Update) => false,
         };
-        let newer = after.find(says_all);
+        // By an order that all members share: else each of two would be folded into the other one somewhere.
+        let rank = |it: &Letter| (it.incident.clone(), it.matter, it.id.len(), it.id.clone());
+        let told_before = |other: &Letter| match (one.progress.state, one.matter) {
+            (DeliveryState::Repeating, _) => true,
+            (_, Matter::Update) => one.seen().place() <= other.seen().place(),
+            (_, Matter::Call | Matter::Taken | Matter::Over) => rank(one) < rank(other),
+        };
+        let newer = after.find(|other| says_all(other) && told_before(other));
         assert!(newer.is_none(), "{one:?} is stale: {newer:?}");
     }
 
