@@ -103,6 +103,7 @@ fn matter(kind: MessageKind) -> Matter {
 
 fn seen_one<'q>(queued: &'q Queued, pagers: &BTreeSet<String>) -> QueueEntry<'q> {
     QueueEntry {
+        id: &queued.id,
         channel: &queued.channel,
         // A pager knows incidents by their key: the next one of the same matter is the same to it.
         line: if pagers.contains(&queued.channel) {

@@ -34,6 +34,16 @@ impl NotificationId {
     }
 }
 
+impl NotificationId {
+    /// Orders those of one incident and one matter as they were told: a later one has the greater number in it.
+    pub(super) fn rank(&self) -> (usize, &str) {
+        match self {
+            Self::Call { number, .. } => (*number as usize, ""),
+            Self::Other(text) => (text.len(), text),
+        }
+    }
+}
+
 impl From<String> for NotificationId {
     fn from(text: String) -> Self {
         let call = text.rsplit_once(CALL).and_then(|(incident, number)| {

@@ -6,7 +6,8 @@
 //! # Invariants
 //! * Within a line a message is sent only when those before it are settled, so an end never overtakes its call.
 //! * What a later message of its line makes stale is not sent: a later call, or that somebody has taken it, replaces a call;
-//!   an end replaces all. Never a message that is being sent.
+//!   an end replaces all. Never a message that is being sent. Later by an order that all processes share: of two messages none
+//!   is folded into the other here, and the other into it there.
 //! * Nothing is sent while its channel is held; after a hold one message shows whether the channel is back, whenever its own
 //!   turn would be.
 //! * What its receiver wants to hear again is sent again until a later message of its line was delivered.
@@ -14,6 +15,7 @@
 mod channel;
 pub mod heartbeat;
 mod id;
+mod line;
 mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +26,8 @@ use serde::{Deserialize, Serialize};
 use super::rule::Severity;
 pub use channel::{Back, ChannelHealth};
 pub use id::NotificationId;
+use line::lines;
+pub use line::{slot, stale};
 pub use schedule::{GIVE_UP, retry_in};
 
 /// Attempts of one channel at the same time, at most.
@@ -189,13 +193,15 @@ pub enum Whose {
 /// A message in the queue.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueEntry<'a> {
+    /// Of the message, the same in all processes; of one incident and matter what is told later has the greater number in it.
+    pub id: &'a NotificationId,
     /// Its channel.
     pub channel: &'a str,
     /// Its line within the channel.
     pub line: &'a str,
     /// About which incident; empty: about none. Names of incidents are in the order in which they began.
     pub incident: &'a str,
-    /// When it was told, in milliseconds.
+    /// When it was told, in milliseconds; two members may have told the same message at two moments.
     pub at: u64,
     /// What it is.
     pub matter: Matter,
@@ -205,73 +211,6 @@ pub struct QueueEntry<'a> {
     pub flies: bool,
     /// How far it has come.
     pub progress: &'a Progress,
-}
-
-impl QueueEntry<'_> {
-    /// Orders what several processes have told: they come as they are due, and once one has failed that is another order. Of one
-    /// incident the end is the last, whatever the clocks of two members say.
-    pub fn place(&self) -> (&str, bool, u64) {
-        (self.incident, self.matter == Matter::Over, self.at)
-    }
-
-    fn is_active(&self) -> bool {
-        self.progress.state.is_active()
-    }
-
-    /// Does a later message of its line say all that it says?
-    fn is_replaced_by(&self, later: &Self) -> bool {
-        match (self.progress.state, self.matter, later.matter) {
-            (DeliveryState::Repeating, ..) => later.progress.delivered > 0,
-            (DeliveryState::Waiting, Matter::Update, _) => true,
-            (
-                DeliveryState::Waiting,
-                Matter::Call | Matter::Taken,
-                Matter::Call | Matter::Taken | Matter::Over,
-            ) => true,
-            // In one line only where the receiver knows both by one key: it has come back.
-            (DeliveryState::Waiting, Matter::Over, Matter::Call | Matter::Over) => true,
-            (DeliveryState::Waiting, Matter::Call | Matter::Taken | Matter::Over, Matter::Update)
-            | (DeliveryState::Waiting, Matter::Over, Matter::Taken)
-            | (
-                DeliveryState::Sent | DeliveryState::Failed | DeliveryState::Dead | DeliveryState::Folded,
-                ..,
-            ) => false,
-        }
-    }
-}
-
-/// Where a message that another process has left goes among `entries`: behind those of its line that were told before it, else
-/// before all. Of what is left, what was told first is put first, see [`QueueEntry::place`].
-pub fn slot(entries: &[QueueEntry<'_>], left: &QueueEntry<'_>) -> usize {
-    let before = |one: &QueueEntry<'_>| {
-        (one.channel, one.line) == (left.channel, left.line) && one.place() <= left.place()
-    };
-    entries.iter().rposition(before).map_or(0, |at| at + 1)
-}
-
-type QueueLines<'e> = BTreeMap<(&'e str, &'e str), Vec<usize>>;
-
-fn lines<'e>(entries: &[QueueEntry<'e>]) -> QueueLines<'e> {
-    let mut lines: QueueLines<'e> = BTreeMap::new();
-    for (at, entry) in entries.iter().enumerate() {
-        lines.entry((entry.channel, entry.line)).or_default().push(at);
-    }
-    lines
-}
-
-/// The places of those that need not be sent any more. `entries` are in the order in which they were queued.
-pub fn stale(entries: &[QueueEntry<'_>]) -> Vec<usize> {
-    let mut stale = Vec::new();
-    for line in lines(entries).values() {
-        for (nth, at) in line.iter().enumerate() {
-            let Some(entry) = entries.get(*at) else { continue };
-            let mut later = line[nth + 1..].iter().filter_map(|at| entries.get(*at));
-            if !entry.flies && entry.is_active() && later.any(|later| entry.is_replaced_by(later)) {
-                stale.push(*at);
-            }
-        }
-    }
-    stale
 }
 
 /// The first of each line that may be sent, by channel.

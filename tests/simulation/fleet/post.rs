@@ -16,7 +16,7 @@ impl Member {
         let incident =
             self.engine.incident(&page.incident).expect("a call is about an incident at hand").clone();
         let letter = Letter {
-            id: NotificationId::of_call(&page).to_string(),
+            id: NotificationId::of_call(&page),
             channel: page.channel.clone(),
             incident: page.incident.clone(),
             dedup: page.dedup.clone(),
@@ -37,7 +37,7 @@ impl Member {
         let channels: BTreeSet<&String> = notice.to.iter().map(|(_, channel)| channel).collect();
         for channel in channels {
             let letter = Letter {
-                id: NotificationId::of_notice(notice, version, channel).to_string(),
+                id: NotificationId::of_notice(notice, version, channel),
                 channel: channel.clone(),
                 incident: notice.incident.clone(),
                 dedup: notice.dedup.clone(),

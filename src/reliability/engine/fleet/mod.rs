@@ -197,21 +197,28 @@ impl Engine {
         });
     }
 
-    /// Takes over what other members have stored. An acting engine goes on with it; a mirror shows it.
+    /// Takes over what other members have stored. An acting engine goes on with it; a mirror shows it. What is known here is joined
+    /// with what they brought before anything is told of any of it: lines of two copies are put in order by time, so a line that
+    /// was told before would get a number among the stored ones, and whoever stores what comes behind those would miss it.
     pub fn adopt(&mut self, incidents: Vec<Incident>, now: At) -> Vec<Effect> {
         self.clock.now = now.max(self.clock.now);
+        let mut brought: BTreeMap<IncidentId, Incident> = BTreeMap::new();
         for theirs in incidents {
-            let id = theirs.id.clone();
-            match self.incidents.get(&id) {
-                Some(ours) => {
-                    let (merged, from) = (ours.merge(&theirs), ours.state);
-                    if merged != *ours {
-                        self.replace(merged, from, now);
-                    }
-                }
-                None => self.take_in(theirs, now),
+            let both = brought.get(&theirs.id).map(|one| one.merge(&theirs));
+            brought.insert(theirs.id.clone(), both.unwrap_or(theirs));
+        }
+        let mut new = Vec::new();
+        for (id, theirs) in brought {
+            let Some(ours) = self.incidents.get(&id) else {
+                new.push(theirs);
+                continue;
+            };
+            let (merged, from) = (ours.merge(&theirs), ours.state);
+            if merged != *ours {
+                self.replace(merged, from, now);
             }
         }
+        new.into_iter().for_each(|theirs| self.take_in(theirs, now));
         self.hear_early(now);
         self.effects()
     }
