@@ -358,7 +358,12 @@ fn what_is_told_of_one_that_others_have_changed_comes_behind_the_lines_that_they
         let effects = engine.adopt(brought.clone(), at(fleet.second + 1));
         let saved = effects.iter().filter_map(|effect| match effect {
             Effect::Save(one) => Some(one),
-            _ => None,
+            Effect::SaveSilence(_)
+            | Effect::Ledger(_)
+            | Effect::Tell(_)
+            | Effect::Page(_)
+            | Effect::Update(_)
+            | Effect::ResolveNotice(_) => None,
         });
         let mut ends = 0;
         for one in saved {
