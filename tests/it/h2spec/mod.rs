@@ -149,7 +149,7 @@ fn outcome(peer: &mut H2Raw, wants: &[Want]) -> Result<Came, String> {
             kind::GOAWAY => {
                 return match peer.next() {
                     Next::End => Ok(Came::GoAway(number(4))),
-                    next => Err(format!("GOAWAY, then {next:?}")),
+                    next @ (Next::Frame(_) | Next::Nothing) => Err(format!("GOAWAY, then {next:?}")),
                 };
             }
             kind::RST_STREAM => return Ok(Came::Reset(number(0))),
