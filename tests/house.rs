@@ -177,24 +177,12 @@ const DOORS: &[(&str, &[&str])] = &[
     ("warn!(", &["src/telemetry/event.rs", "src/telemetry/event/process.rs"]),
     ("error!(", &["src/telemetry/event.rs"]),
     ("std::process::exit", &[]),
-    // Chance comes as a seed (`proxy/worker.rs`) or as a drawn number.
-    ("rand::", &[]),
+    // Chance comes as a seed (`proxy/worker.rs`) or as a drawn number; an identifier is none.
+    ("as_u64_pair", &[]),
+    ("rand::", &["src/runtime/chance.rs"]),
     (
         "uuid::",
-        &[
-            "src/app/work.rs",
-            "src/control/audit.rs",
-            "src/control/backups.rs",
-            "src/control/fleet/mod.rs",
-            "src/control/fleet/sync.rs",
-            "src/control/mod.rs",
-            "src/control/notifier.rs",
-            "src/control/start.rs",
-            "src/message/fields.rs",
-            "src/notify/mod.rs",
-            "src/store/writer.rs",
-            "src/upstream/gate.rs",
-        ],
+        &["src/control/start.rs", "src/message/fields.rs", "src/notify/mod.rs", "src/store/writer.rs"],
     ),
     ("jiff::", &["src/report/calendar.rs", "src/runtime/clock.rs", "src/runtime/zone.rs"]),
     ("axum::", &["src/admin/"]),

@@ -64,7 +64,7 @@ use crate::reliability::incident::{State, Transition};
 use crate::reliability::readings::Stage;
 use crate::runtime::clock::{self, Moment};
 use crate::runtime::drain::Drain;
-use crate::runtime::pauses;
+use crate::runtime::{chance, pauses};
 use crate::store::Store;
 use crate::store::rows::Write;
 use crate::telemetry::Telemetry;
@@ -121,7 +121,7 @@ impl Control {
         let (send, asks) = mpsc::channel(WAITING);
         let (snapshot, watching) = watch::channel(Arc::default());
         let source = Arc::from(records.boot());
-        let seed = uuid::Uuid::now_v7().as_u64_pair().1;
+        let seed = chance::draw();
         let mut engine = Engine::new(EnginePolicy::default(), source, seed, now);
         let (fleet, sync) = fleet::FleetMember::of(&records, seed, now);
         if sync.is_some() {

@@ -22,6 +22,7 @@ use crate::reliability::engine::{Command, Notice, NoticeKind, Page};
 use crate::reliability::escalation::Arrived;
 use crate::reliability::fleet::Duty;
 use crate::reliability::incident::Incident;
+use crate::runtime::chance;
 use crate::runtime::clock::{self, Moment};
 use crate::runtime::drain::Drain;
 use crate::store::rows::Write;
@@ -269,7 +270,7 @@ impl Notifier {
         let took = clock::instant().saturating_duration_since(start);
         let outcome = came.as_ref().map_or_else(|error| error.why.label(), |_| "delivered");
         self.0.telemetry.people.attempt(&entry.channel, outcome, took);
-        let chance = uuid::Uuid::now_v7().as_u64_pair().1;
+        let chance = chance::draw();
         let landed = self.queue().landed(entry, &came, self.now(), chance);
         self.0.wake.notify_one();
         self.tell(&landed, &came).await;

@@ -21,6 +21,7 @@ use crate::reliability::engine::Engine;
 use crate::reliability::fleet::{Duty, FRESH, FleetSummary, Leadership, Neighbour, Sighting, seen_by_others};
 use crate::reliability::rule::AlertKey;
 use crate::reliability::silence::Silence;
+use crate::runtime::chance;
 use crate::store::rows::{MemberRow, Write};
 use crate::units::At;
 
@@ -81,12 +82,10 @@ impl FleetMember {
         let (neighbours, fresh, held, whole, count, late) = Default::default();
         let roster = (now, Vec::new());
         let lateness = match &views {
-            Some(_) => {
-                LATENESS.mul_f64((uuid::Uuid::now_v7().as_u64_pair().1 >> 40) as f64 / (1_u32 << 24) as f64)
-            }
+            Some(_) => LATENESS.mul_f64((chance::draw() >> 40) as f64 / (1_u32 << 24) as f64),
             None => Duration::ZERO,
         };
-        let mirror = Engine::mirror(uuid::Uuid::now_v7().as_u64_pair().1, now);
+        let mirror = Engine::mirror(chance::draw(), now);
         let duty = watch::Sender::new(duty);
         Self {
             leadership,
