@@ -11,12 +11,14 @@ mod changes;
 mod damaged;
 mod evidence;
 mod fleet;
+mod follow;
 mod handle;
 mod heads;
 mod heartbeat;
 mod inbound;
 mod machine;
 mod memory;
+mod messages;
 mod notifier;
 mod observer;
 mod own;
@@ -62,7 +64,7 @@ use crate::reliability::incident::{State, Transition};
 use crate::reliability::readings::Stage;
 use crate::runtime::clock::{self, Moment};
 use crate::runtime::drain::Drain;
-use crate::runtime::pauses;
+use crate::runtime::{chance, pauses};
 use crate::store::Store;
 use crate::store::rows::Write;
 use crate::telemetry::Telemetry;
@@ -133,7 +135,7 @@ impl Control {
     ) -> (Self, Handle, Option<FleetSync>) {
         let now = observer.at(clock::now());
         let source = Arc::from(records.boot());
-        let seed = uuid::Uuid::now_v7().as_u64_pair().1;
+        let seed = chance::draw();
         let mut engine = Engine::new(EnginePolicy::default(), source, seed, now);
         let (fleet, sync) = fleet::FleetMember::of(&records, seed, now);
         if sync.is_some() {

@@ -17,11 +17,12 @@ use super::error::{DatabaseState, StoreError};
 use super::ledger::pack::Packer;
 use super::queue::{Batch, Query, Tend};
 use super::retention::Cleaner;
+use super::state::StoreState;
 use super::tables::Rules;
-use super::{StoreState, file, open};
+use super::{file, open};
 use crate::config::Retention;
 use crate::reliability::backoff;
-use crate::runtime::clock;
+use crate::runtime::{chance, clock};
 use crate::telemetry::event::AuditEvent;
 
 /// One transaction, at the most.
@@ -317,8 +318,7 @@ impl Writer {
         }
         self.holds = false;
         self.shared.down(state, error);
-        // The low half of a version 7 id is chance.
-        let draw = uuid::Uuid::now_v7().as_u64_pair().1;
+        let draw = chance::draw();
         let wait = match self.db {
             Db::Sqlite(_) => backoff::nth(WAITS.0, WAITS.1, self.failures, draw),
             Db::Postgres(_) => backoff::anywhere(RETURNS.0, RETURNS.1, self.failures, draw),
