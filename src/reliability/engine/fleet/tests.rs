@@ -356,10 +356,12 @@ fn what_is_told_of_one_that_others_have_changed_comes_behind_the_lines_that_they
             })
             .collect();
         let effects = engine.adopt(brought.clone(), at(fleet.second + 1));
-        let saved = effects.iter().filter_map(|effect| match effect {
-            Effect::Save(one) => Some(one),
-            _ => None,
-        });
+        let mut saved = Vec::new();
+        for effect in &effects {
+            if let Effect::Save(one) = effect {
+                saved.push(one);
+            }
+        }
         let mut ends = 0;
         for one in saved {
             let lines = &stored[&one.id].timeline;
