@@ -6,7 +6,9 @@
 #![no_main]
 
 mod chunked;
+mod frames;
 mod heads;
+mod hpack;
 mod naive;
 mod round;
 mod texts;
@@ -24,6 +26,9 @@ const TARGETS: &[(&str, Target)] = &[
     ("request_round", round::request),
     ("response_round", round::response),
     ("fields", texts::fields),
+    ("hpack", hpack::blocks),
+    ("h2_server", frames::server),
+    ("h2_client", frames::client),
     ("retry_after", texts::retry_after),
     ("config", texts::config),
 ];

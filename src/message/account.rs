@@ -81,6 +81,13 @@ pub fn may_grow() -> bool {
     .unwrap_or(true)
 }
 
+/// Charges what `act` takes to `account`, where there is one, else to the task that is being polled.
+pub fn charging<T>(account: Option<Rc<Account>>, act: impl FnOnce() -> T) -> T {
+    let Some(account) = account else { return act() };
+    let _before = PreviousAccount(CURRENT.with(|current| current.replace(Some(account))));
+    act()
+}
+
 impl Account {
     fn new(budget: &Arc<MemoryBudget>, client: u32) -> Rc<Self> {
         Rc::new(Self {
@@ -190,6 +197,11 @@ impl Account {
                 waker.wake();
             }
         }
+    }
+
+    /// Its connection has ended by itself, for this.
+    pub fn ended(&self, cut: CutReason) {
+        self.budget.ends(cut);
     }
 
     /// Why it is being ended.
@@ -345,7 +357,7 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
-    use crate::message::buf::{Buf, SIZE};
+    use crate::message::buf::{Buf, LARGE, SIZE};
 
     fn poll<F: Future<Output = ()>>(task: &mut Charged<F>) -> Poll<()> {
         Pin::new(task).poll(&mut Context::from_waker(Waker::noop()))
@@ -401,7 +413,7 @@ mod tests {
         let account = home.open(&budget, 7);
         let mut task = Charged::connection(Rc::clone(&account), &home, task);
         assert!(poll(&mut task).is_pending());
-        assert_eq!(account.held(), 2 * SIZE, "it has grown");
+        assert_eq!(account.held(), LARGE, "it has grown");
         drop(slot.take());
         assert_eq!(account.held(), 0, "wherever it is dropped");
         assert!(poll(&mut task).is_pending());
@@ -423,7 +435,7 @@ mod tests {
             poll_fn(|_| Poll::Pending).await
         });
         assert!(poll(&mut task).is_pending());
-        assert_eq!(account.held(), 2 * SIZE, "from now on it is the task's, as it is");
+        assert_eq!(account.held(), LARGE, "from now on it is the task's, as it is");
         drop(slot.take());
         assert_eq!(account.held(), 0);
     }
@@ -464,7 +476,10 @@ mod tests {
         account.end(CutReason::Slow);
         assert!(poll(&mut task).is_ready());
         assert_eq!((budget.held(), account.cut()), (0, Some(CutReason::Memory)));
-        assert_eq!(budget.ended().collect::<Vec<_>>(), [("memory_short", 1), ("client_too_slow", 0)]);
+        assert_eq!(
+            budget.ended().collect::<Vec<_>>(),
+            [("memory_short", 1), ("client_too_slow", 0), ("h2_flood", 0)]
+        );
     }
 
     #[test]

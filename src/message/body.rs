@@ -28,7 +28,7 @@ enum BodyKind {
     Gone,
     Full(Bytes),
     H1(BodyReader),
-    H2(Box<Streamed>),
+    H2(Streamed),
 }
 
 impl BodyKind {
@@ -134,7 +134,7 @@ impl Body {
 
     /// Read from an HTTP/2 stream.
     pub fn h2(streamed: Streamed) -> Self {
-        Self::of(BodyKind::H2(Box::new(streamed)))
+        Self::of(BodyKind::H2(streamed))
     }
 
     fn of(kind: BodyKind) -> Self {
@@ -242,6 +242,24 @@ impl Body {
             BodyKind::H2(streamed) => streamed.is_over(),
         };
         source && self.copy.as_ref().is_none_or(|copy| copy.rest().is_empty())
+    }
+
+    /// The HTTP/2 connection that it comes by, if it does.
+    pub fn comes_by_h2(&self) -> bool {
+        matches!(self.kind, BodyKind::H2(_))
+    }
+
+    /// Are the first `n` bytes of [`Self::data`] known to be the last, with nothing behind them?
+    pub fn ends_after(&self, n: usize) -> bool {
+        if self.copy.as_ref().is_some_and(|copy| !copy.rest().is_empty()) {
+            return false;
+        }
+        match &self.kind {
+            BodyKind::Empty | BodyKind::Gone => true,
+            BodyKind::Full(bytes) => bytes.len() == n,
+            BodyKind::H1(reader) => reader.ends_after(n),
+            BodyKind::H2(streamed) => streamed.ends_after(n),
+        }
     }
 
     /// Bytes that were used up so far.

@@ -119,19 +119,36 @@ impl Buf {
 
     /// Appends, growing as needed.
     pub fn put(&mut self, bytes: &[u8]) {
-        if self.block.is_empty() {
-            self.block = take(SIZE);
-            self.charge.set(self.block.len());
+        if self.end + bytes.len() > self.block.len() {
+            self.make_room(bytes.len());
         }
         let needed = self.end + bytes.len();
-        if needed > self.block.len() {
-            self.block.resize(needed.next_power_of_two(), 0);
-            self.charge.set(self.block.len());
-        }
         if let Some(room) = self.block.get_mut(self.end..needed) {
             room.copy_from_slice(bytes);
             self.end = needed;
         }
+    }
+
+    /// Room for `more` bytes behind what is there: at the front of the block, else in a large one, else in one that was
+    /// made for it.
+    fn make_room(&mut self, more: usize) {
+        let there = self.len();
+        let needed = there + more;
+        if needed <= self.block.len() {
+            self.block.copy_within(self.start..self.end, 0);
+        } else if needed <= LARGE {
+            let mut block = take(if needed <= SIZE { SIZE } else { LARGE });
+            if let Some(front) = block.get_mut(..there) {
+                front.copy_from_slice(self.filled());
+            }
+            give(std::mem::replace(&mut self.block, block));
+            self.charge.set(self.block.len());
+        } else {
+            self.block.copy_within(self.start..self.end, 0);
+            self.block.resize(needed.next_power_of_two(), 0);
+            self.charge.set(self.block.len());
+        }
+        (self.start, self.end) = (0, there);
     }
 
     /// Gives the block back when there is nothing in it.

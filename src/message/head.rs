@@ -2,7 +2,7 @@
 //!
 //! Field order and case are kept as they came; what is known about a head (method, authority, framing, which fields
 //! concern only this hop) is found once, when it is read. [`super::h1::parse`] makes heads from HTTP/1.1 bytes,
-//! [`super::h2`] from hyper's HTTP/2. Invariant: every [`ByteSpan`] of a head lies within its bytes.
+//! [`super::h2`] from field blocks. Invariant: every [`ByteSpan`] of a head lies within its bytes.
 
 use std::borrow::Cow;
 

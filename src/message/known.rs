@@ -48,6 +48,7 @@ known! {
     RetryAfter = "retry-after",
     Date = "date",
     GrpcStatus = "grpc-status",
+    SecWebSocketAccept = "sec-websocket-accept",
 }
 
 /// Is `name` another spelling of a field that the proxy sets for the server behind it? Servers that hand fields on as

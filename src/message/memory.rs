@@ -41,17 +41,20 @@ pub enum CutReason {
     Memory,
     /// It was the slowest of those that held what others waited for.
     Slow,
+    /// It sent too many HTTP/2 frames that bring nothing.
+    Flood,
 }
 
 impl CutReason {
     /// In the order in which they are counted.
-    pub const ALL: [Self; 2] = [Self::Memory, Self::Slow];
+    pub const ALL: [Self; 3] = [Self::Memory, Self::Slow, Self::Flood];
 
     /// The label in metrics and in the access log.
     pub fn label(self) -> &'static str {
         match self {
             Self::Memory => "memory_short",
             Self::Slow => "client_too_slow",
+            Self::Flood => "h2_flood",
         }
     }
 }
@@ -72,7 +75,7 @@ impl Default for MemoryBudget {
             tightens: Notify::new(),
             is_full: AtomicBool::new(false),
             clients: (0..Party::BUCKETS).map(|_| number()).collect(),
-            ended: [AtomicU64::new(0), AtomicU64::new(0)],
+            ended: Default::default(),
         }
     }
 }

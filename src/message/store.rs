@@ -40,6 +40,8 @@ pub struct Field {
     pub known: Known,
     /// Not to be forwarded: hop-by-hop by name, or nominated by `Connection`.
     pub hop: bool,
+    /// No hop may keep it in a table (RFC 7541 section 6.2.3).
+    pub sensitive: bool,
 }
 
 /// The bytes of a head and where its fields are. Blocks come from, and go back to, their thread's shelf.
@@ -105,6 +107,11 @@ impl HeadStore {
 
     /// Adds one field line and notes where it is.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        self.push_as(name, value, Known::of(name));
+    }
+
+    /// The same, of a field that is `known` by its name.
+    pub(super) fn push_as(&mut self, name: &[u8], value: &[u8], known: Known) {
         let at = self.bytes.len();
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(b": ");
@@ -112,13 +119,20 @@ impl HeadStore {
         self.bytes.extend_from_slice(value);
         let end = self.bytes.len();
         self.bytes.extend_from_slice(b"\r\n");
-        let known = Known::of(name);
         self.fields.push(Field {
             name: ByteSpan::new(at, at + name.len()),
             value: ByteSpan::new(value_at, end),
             known,
             hop: HOP_BY_HOP.has(known),
+            sensitive: false,
         });
+    }
+
+    /// Adds one field line to a head that is there in whole.
+    pub fn add(&mut self, name: &[u8], value: &[u8]) {
+        self.bytes.truncate(self.bytes.len().saturating_sub(2));
+        self.push(name, value);
+        self.bytes.extend_from_slice(b"\r\n");
     }
 
     /// Marks the fields that `Connection` nominates as not to be forwarded (RFC 9110 section 7.6.1).

@@ -5,7 +5,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::client::{After, Client};
@@ -76,17 +76,17 @@ pub(super) async fn send(turn: RequestTurn<'_>, exchange: &mut Exchange, answer:
         && !client.drain.is_requested();
     let mut pump = {
         let add = answer_fields(&answer.head, exchange);
-        let foreign = answer.is_foreign();
+        let foreign = answer.foreign;
         let edits = Edits { add: &add, foreign, ..Edits::default() };
         let towards = Towards { version: head.version, framing, keep };
         Pump::new(framing, |out| write::response(out, &answer.head, &edits, towards)).gathering()
     };
-    let timeouts = exchange.route.as_ref().map(|route| route.timeouts).unwrap_or_default();
-    let total_at = timeouts.total.map(|total| exchange.started + total);
-    let sent = pump_all(&mut pump, conn, answer, timer, timeouts.idle, total_at).await;
+    let silence = Silence::of(exchange);
+    let idle = silence.idle;
+    let sent = pump_all(&mut pump, conn, answer, timer, silence).await;
     if answer.head.status == 101 && sent.is_ok() {
         let upstream = answer.lease.take().map(crate::upstream::pool::PooledConnection::into_conn);
-        return Box::pin(upgraded(conn, upstream, timer, exchange, timeouts.idle)).await;
+        return Box::pin(upgraded(conn, upstream, timer, exchange, idle)).await;
     }
     let after = sent.as_ref().map_or_else(|error| after_break(error, framing), |()| After::Linger);
     if after == After::Abort {
@@ -111,7 +111,7 @@ fn after_break(error: &PumpError, framing: Framing) -> After {
 }
 
 /// Closes the exchange and gives the upstream's connection back when both messages are over; when that was.
-fn close(exchange: &mut Exchange, answer: &mut Answer, sent: Result<(), PumpError>) -> Instant {
+pub(super) fn close(exchange: &mut Exchange, answer: &mut Answer, sent: Result<(), PumpError>) -> Instant {
     let passed = answer.body.passed();
     let over = answer.body.is_over() || answer.head.framing == Framing::None;
     let unfinished = answer.remainder.is_some();
@@ -119,12 +119,56 @@ fn close(exchange: &mut Exchange, answer: &mut Answer, sent: Result<(), PumpErro
     if let Err(error) = sent {
         exchange.broke(matches!(&error, PumpError::Source(source) if !matches!(source, BodyError::Request)));
     }
-    exchange.bytes_in.set(answer.uploaded());
+    exchange.bytes_in.set(answer.remainder.passed());
     let now = exchange.close(passed);
     if let (true, true, false, Some(lease)) = (whole, over, unfinished, answer.lease.take()) {
         lease.give_back(now);
     }
     now
+}
+
+/// When a message on its way has been silent for too long, or its time is over.
+pub(super) struct Silence {
+    idle: Option<Duration>,
+    total_at: Option<Instant>,
+    idle_at: Option<Instant>,
+    moved: u64,
+}
+
+impl Silence {
+    /// By the limits of the exchange's route.
+    pub(super) fn of(exchange: &Exchange) -> Self {
+        let timeouts = exchange.route.as_ref().map(|route| route.timeouts).unwrap_or_default();
+        let total_at = timeouts.total.map(|total| exchange.started + total);
+        Self { idle: timeouts.idle, total_at, idle_at: None, moved: 0 }
+    }
+
+    /// It counts from now on.
+    pub(super) fn is_broken(&mut self) {
+        self.idle_at = None;
+    }
+
+    /// `moved`: bytes that have passed, both ways; `waits`: which side is waited for. Ready with the reason when there is
+    /// nothing more to wait for.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        timer: &mut Deadline,
+        moved: u64,
+        waits: Waits,
+    ) -> Poll<PumpError> {
+        let to_client = waits == Waits::Sink;
+        account::waits(to_client, to_client);
+        if self.idle_at.is_none() || moved != self.moved {
+            self.moved = moved;
+            self.idle_at = self.idle.map(|idle| clock::instant() + idle);
+        }
+        let at = [self.idle_at, self.total_at].into_iter().flatten().min();
+        timer.poll_passed(cx, at).map(|()| match waits {
+            Waits::Source => PumpError::Source(BodyError::Idle),
+            Waits::Sink => PumpError::Sink(std::io::ErrorKind::TimedOut.into()),
+        })
+    }
 }
 
 /// Sends head and body; a silence of `idle` within the body, or the end of the exchange's time, breaks it off.
@@ -133,11 +177,8 @@ async fn pump_all(
     conn: &Rc<H1Conn>,
     answer: &mut Answer,
     timer: &mut Deadline,
-    idle: Option<Duration>,
-    total_at: Option<Instant>,
+    mut silence: Silence,
 ) -> Result<(), PumpError> {
-    let mut idle_at = None;
-    let mut passed = 0;
     poll_fn(|cx| {
         if !pump.has_ended()
             && let Err(error) = answer.remainder.poll(cx)
@@ -147,20 +188,10 @@ async fn pump_all(
         if let Poll::Ready(sent) = pump.poll(cx, conn, &mut answer.body) {
             return Poll::Ready(sent);
         }
-        let to_client = pump.waits_for() == Waits::Sink;
-        account::waits(to_client, to_client);
         let moved = answer.body.passed() + answer.remainder.passed();
-        if idle_at.is_none() || moved != passed {
-            passed = moved;
-            idle_at = idle.map(|idle| clock::instant() + idle);
-        }
-        let at = [idle_at, total_at].into_iter().flatten().min();
-        timer.poll_passed(cx, at).map(|()| {
+        silence.poll(cx, timer, moved, pump.waits_for()).map(|error| {
             conn.spoil();
-            Err(match pump.waits_for() {
-                Waits::Source => PumpError::Source(BodyError::Idle),
-                Waits::Sink => PumpError::Sink(std::io::ErrorKind::TimedOut.into()),
-            })
+            Err(error)
         })
     })
     .await
@@ -178,8 +209,8 @@ async fn upgraded(
         upstream.stream().counts_for(Box::new(tunnel));
     }
     conn.spoil();
-    let joined = tunnel::join(conn.stream(), upstream.stream(), timer, idle).await;
-    exchange.bytes_in.set(joined.up);
-    exchange.close(joined.down);
+    let joined = tunnel::join(tunnel::Near::H1(conn), upstream.stream(), timer, idle).await;
+    exchange.bytes_in.set(joined.relayed.up);
+    exchange.close(joined.relayed.down);
     After::Close
 }

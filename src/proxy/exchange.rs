@@ -191,7 +191,7 @@ impl Exchange {
             self.reason = Some(cut.label());
             self.outcome = match cut {
                 CutReason::Memory => ExchangeOutcome::Refused,
-                CutReason::Slow => ExchangeOutcome::ClientError,
+                CutReason::Slow | CutReason::Flood => ExchangeOutcome::ClientError,
             };
         }
         let total = now.saturating_duration_since(self.started);

@@ -4,35 +4,33 @@ use std::future::{Future as _, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::answer::{self, RequestTurn};
 use super::client::{After, Client};
 use super::error::ProxyError;
 use super::forward::WaitingClient;
 use super::gateway::Gateway;
+use super::leave::leave;
 use super::reply;
 use super::serve_h2;
 use super::tunnel;
-use crate::config::ClientLimits;
 use crate::message::account;
 use crate::message::body::Body;
 use crate::message::buf::Buf;
 use crate::message::h1::conn::{H1Conn, HeadError};
 use crate::message::h1::pump::Pump;
 use crate::message::h1::write::{self, Edits, Towards};
+use crate::message::h2::frame::PREFACE;
 use crate::message::head::{Method, RequestHead, Version};
 use crate::message::io::Io;
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 
-/// The preface of an HTTP/2 connection (RFC 9113 section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
 /// Serves a connection from its first byte to its end. `h2`: agreed on by ALPN.
 pub async fn connection(client: Client, io: Io, h2: bool, slot: Box<dyn std::any::Any>) {
     if h2 {
-        return Box::pin(serve_h2::connection(client, io)).await;
+        return Box::pin(serve_h2::connection(client, io, slot)).await;
     }
     let conn = H1Conn::new(io, Buf::default(), Some(slot));
     account::with_current(|account| account.watch(&conn));
@@ -41,15 +39,15 @@ pub async fn connection(client: Client, io: Io, h2: bool, slot: Box<dyn std::any
         Some(false) => {}
         Some(true) => {
             if let Some((io, slot)) = conn.into_io() {
-                Box::pin(serve_h2::connection(client, io)).await;
-                drop(slot);
+                let slot = slot.unwrap_or_else(|| Box::new(()));
+                Box::pin(serve_h2::connection(client, io, slot)).await;
             }
             return;
         }
         None => return,
     }
     let after = exchanges(&client, &conn, &mut timer).await;
-    leave(&conn, &mut timer, after, &client.limits).await;
+    leave(conn.stream(), &mut timer, after, &client.limits).await;
 }
 
 /// Does the connection begin with the HTTP/2 preface? `None`: it ended before it began.
@@ -178,7 +176,7 @@ async fn exchange(
     let mut exchange = client.exchange(head, clock::instant());
     let gateway = Gateway(&client.worker);
     let mut answer = if head.method == Method::Connect {
-        match Box::pin(tunnel::connect(client, conn, timer, head, &mut exchange)).await {
+        match Box::pin(tunnel::connect(client, tunnel::Near::H1(conn), timer, head, &mut exchange)).await {
             Ok(bytes) => {
                 exchange.close(bytes);
                 return After::Close;
@@ -186,53 +184,13 @@ async fn exchange(
             Err(error) => gateway.refusal(head, &mut exchange, &error),
         }
     } else {
-        let waiting = WaitingClient { conn, patience: client.limits.half_close };
+        let waiting = WaitingClient::H1 { conn, patience: client.limits.half_close };
         // Gone before the answer is sent: a connection whose body was not read to its end does not go on.
         let mut body = Body::h1(conn, head.framing);
         gateway.answer(head, &mut body, &client.origin(), &mut exchange, timer, Some(waiting)).await
     };
-    if !answer.is_foreign() && !answer.head.keeps_alive {
+    if !answer.foreign && !answer.head.keeps_alive {
         conn.spoil();
     }
     answer::send(RequestTurn { client, conn, timer, head, last }, &mut exchange, &mut answer).await
-}
-
-/// A client that sends nothing for so long while the connection lingers has nothing more to say.
-const LINGER_IDLE: Duration = Duration::from_secs(5);
-
-/// Ends the connection. Lingering: what the client is still sending is read over for as long as the limits say, so that
-/// closing does not reset the connection under an answer that the client has not read yet (RFC 9112 section 9.6): many
-/// read it only when their whole body is sent.
-async fn leave(conn: &Rc<H1Conn>, timer: &mut Deadline, after: After, limits: &ClientLimits) {
-    if after == After::Abort {
-        return;
-    }
-    let (begin, mut heard) = (clock::instant(), clock::instant());
-    let mut read = 0_u64;
-    let mut shut = false;
-    poll_fn(|cx| {
-        let at = (begin + limits.linger).min(heard + LINGER_IDLE);
-        if !shut {
-            match conn.stream().poll_shutdown(cx) {
-                Poll::Ready(Ok(())) => shut = true,
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => return timer.poll_passed(cx, Some(at)),
-            }
-        }
-        if after != After::Linger {
-            return Poll::Ready(());
-        }
-        loop {
-            match conn.stream().poll_discard(cx) {
-                Poll::Ready(Ok(n @ 1..))
-                    if read < limits.linger_bytes && clock::instant() < begin + limits.linger =>
-                {
-                    (read, heard) = (read + n as u64, clock::instant());
-                }
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return timer.poll_passed(cx, Some(at)),
-            }
-        }
-    })
-    .await;
 }

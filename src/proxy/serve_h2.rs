@@ -1,287 +1,281 @@
-//! Serves one HTTP/2 connection: hyper speaks, the same gateway answers.
+//! Serves one HTTP/2 connection: its streams side by side in one task, each answered by the same gateway as HTTP/1.1.
+//!
+//! A stream is served by a lane, which takes the next one when it is done: what is large is made once for many requests.
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::collections::VecDeque;
+use std::future::{Future as _, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use futures_util::stream::{FuturesUnordered, Stream as _};
 
-use super::answer::answer_fields;
-use super::client::Client;
+use super::client::{After, Client};
 use super::error::ProxyError;
-use super::forward::{self, Answer};
-use super::gateway::Gateway;
-use super::reply;
-use crate::config::{ClientLimits, Timeouts};
-use crate::message::account::Charged;
-use crate::message::body::Body;
-use crate::message::h1::write::Edits;
-use crate::message::h2::{self, Ended, OnEnd, Outgoing, SendProgress, Streamed};
-use crate::message::head::{Framing, Method, RequestHead, Version};
+use super::leave::leave;
+use super::stream;
+use crate::config::ClientLimits;
+use crate::message::account;
+use crate::message::buf::Buf;
+use crate::message::h1::Malformed;
+use crate::message::h2::frame::ErrorCode;
+use crate::message::h2::{AcceptedStream, H2Conn, H2Limits, Over};
+use crate::message::head::Version;
 use crate::message::io::Io;
+use crate::message::memory::CutReason;
+use crate::message::stream::ByteStream;
 use crate::runtime::clock;
+use crate::runtime::tasks::Guarded;
 use crate::runtime::timer::Deadline;
-use crate::runtime::{pauses, tasks};
-use crate::telemetry::Telemetry;
+use crate::telemetry::event::ProcessEvent;
 
-/// Charges what hyper's tasks of a connection hold to the connection.
-#[derive(Clone)]
-struct ChargedExec<P>(tasks::LocalExec<P>);
+/// Lanes that are kept for the next requests of a connection.
+const KEPT: usize = 4;
+/// A connection with open streams that has been silent for so long is asked whether it is there.
+const SILENT: Duration = Duration::from_secs(20);
+/// How long the answer may take: what was sent before lies before the question.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// A client that was asked to leave may still send requests for so long; one whose connection is over may take so long
+/// to read why.
+const FAREWELL: Duration = Duration::from_secs(2);
 
-impl<F, P> hyper::rt::Executor<F> for ChargedExec<P>
-where
-    F: Future<Output = ()> + 'static,
-    P: Fn() + Clone + 'static,
-{
-    fn execute(&self, task: F) {
-        match Charged::beside(task) {
-            Ok(charged) => self.0.execute(charged),
-            Err(task) => self.0.execute(task),
-        }
-    }
-}
+/// A connection without a stream keeps no lane longer than this.
+const RESTED: Duration = Duration::from_secs(1);
 
 /// Serves a connection that speaks HTTP/2.
-pub async fn connection(client: Client, io: Io) {
+pub async fn connection(client: Client, io: Io, slot: Box<dyn std::any::Any>) {
     let client = Rc::new(client);
-    let streams = Streams::new();
-    let serving = (Rc::clone(&client), Rc::clone(&streams));
-    let service = hyper::service::service_fn(move |request| {
-        let (client, streams) = (Rc::clone(&serving.0), Rc::clone(&serving.1));
-        async move { Ok::<_, std::convert::Infallible>(serve(&client, &streams, request).await) }
-    });
-    let limits = &client.limits;
-    let telemetry = Arc::clone(&client.worker.telemetry);
-    let mut serving = pin!(builder(limits, telemetry).serve_connection(TokioIo::new(io), service));
-    let mut leaving = pin!(client.drain.requested());
+    let limits = H2Limits { head: client.head_limits(), streams: client.limits.h2_streams };
+    let conn = H2Conn::server(ByteStream::new(io, Buf::default(), Some(slot)), limits, clock::instant());
+    account::with_current(|account| account.watch(&conn));
     let mut timer = Deadline::default();
-    let (mut asked, mut look_at) = (None, clock::instant() + LOOK);
-    poll_fn(|cx| {
-        if asked.is_none() && leaving.as_mut().poll(cx).is_ready() {
-            asked = Some(clock::instant());
-            serving.as_mut().graceful_shutdown();
+    let mut leaving = pin!(client.drain.requested());
+    // Registered once: from here on the flag tells, and the wake-up comes by itself.
+    poll_fn(|cx| Poll::Ready(leaving.as_mut().poll(cx).is_ready())).await;
+    let mut service = Service::new(&client, &conn);
+    poll_fn(|cx| service.poll(cx, &mut timer)).await;
+    drop(service);
+    if let Some(frames) = conn.flooded_by() {
+        ProcessEvent::Flooded { client: client.peer.ip(), frames: frames.label() }.tell();
+        account::with_current(|account| account.ended(CutReason::Flood));
+    }
+    let after = match conn.over() {
+        Some(Over::Broken) | None => After::Close,
+        Some(Over::Fault(_) | Over::Done) => After::Linger,
+    };
+    leave(conn.stream(), &mut timer, after, &client.limits).await;
+}
+
+/// Streams that came and lanes that wait for them.
+#[derive(Default)]
+struct Hall {
+    came: RefCell<VecDeque<AcceptedStream>>,
+    idle: RefCell<Vec<Waker>>,
+    waiting: Cell<usize>,
+}
+
+impl Hall {
+    /// The next stream; `None`: enough others wait for one.
+    fn poll_next(&self, cx: &mut Context<'_>, waits: &mut bool) -> Poll<Option<AcceptedStream>> {
+        let next = self.came.borrow_mut().pop_front();
+        if std::mem::take(waits) {
+            self.waiting.set(self.waiting.get() - 1);
         }
+        if next.is_some() {
+            return Poll::Ready(next);
+        }
+        if self.waiting.get() >= KEPT {
+            return Poll::Ready(None);
+        }
+        self.waiting.set(self.waiting.get() + 1);
+        *waits = true;
+        self.idle.borrow_mut().push(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+async fn lane(client: Rc<Client>, hall: Rc<Hall>) {
+    let mut timer = Deadline::default();
+    let mut waits = false;
+    while let Some(accepted) = poll_fn(|cx| hall.poll_next(cx, &mut waits)).await {
+        timer.begin();
+        stream::serve(&client, accepted, &mut timer).await;
+    }
+}
+
+/// What serves one connection.
+struct Service<'a> {
+    client: &'a Rc<Client>,
+    conn: &'a Rc<H2Conn>,
+    hall: Rc<Hall>,
+    lanes: FuturesUnordered<Guarded>,
+    served: u64,
+    /// When the last stream ended; when the connection began, while there was none.
+    idle_since: Option<Instant>,
+    began: Instant,
+    /// When the client was asked to leave.
+    asked: Option<Instant>,
+    /// When it was asked whether it is there.
+    pinged: Option<Instant>,
+    /// Bytes that were written, and when it was seen that they were so many.
+    written: (u64, Instant),
+    /// When the connection was over.
+    over: Option<Instant>,
+}
+
+impl<'a> Service<'a> {
+    fn new(client: &'a Rc<Client>, conn: &'a Rc<H2Conn>) -> Self {
+        let began = clock::instant();
+        Self {
+            client,
+            conn,
+            hall: Rc::default(),
+            lanes: FuturesUnordered::new(),
+            served: 0,
+            idle_since: None,
+            began,
+            asked: None,
+            pinged: None,
+            written: (0, began),
+            over: None,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Deadline) -> Poll<()> {
         loop {
+            let now = clock::instant();
+            if self.asked.is_none() && self.client.drain.is_requested() {
+                self.ask_to_leave(now);
+            }
             // How a connection ends is told by its streams.
-            if serving.as_mut().poll(cx).is_ready() {
+            if self.conn.poll(cx, now).is_ready() {
                 return Poll::Ready(());
             }
-            std::task::ready!(timer.poll_passed(cx, Some(look_at)));
-            let now = clock::instant();
-            look_at = now + LOOK;
-            // A pause prolongs what it is in, and no look after it.
+            self.accept(now);
+            self.serve(cx);
+            if self.conn.rest(cx) {
+                continue;
+            }
+            let (at, act) = self.deadline(now);
+            std::task::ready!(timer.poll_passed(cx, Some(at)));
             timer.begin();
-            match streams.look(now, &client.limits, asked) {
-                StreamsLook::Goes => {}
-                StreamsLook::Leaves => {
-                    asked = Some(now);
-                    serving.as_mut().graceful_shutdown();
+            self.act(act, clock::instant());
+        }
+    }
+
+    fn ask_to_leave(&mut self, now: Instant) {
+        self.asked = Some(now);
+        self.conn.leave();
+    }
+
+    fn accept(&mut self, now: Instant) {
+        for _ in 0..self.conn.take_malformed() {
+            let id = self.client.worker.new_request_id(now);
+            let error = ProxyError::Malformed(Malformed::Syntax);
+            self.client.worker.unread(self.client.peer.ip(), &error, id.as_slice(), Version::H2.label());
+        }
+        while let Some(accepted) = AcceptedStream::next(self.conn) {
+            self.served += 1;
+            self.hall.came.borrow_mut().push_back(accepted);
+            let idle = self.hall.idle.borrow_mut().pop();
+            match idle {
+                Some(waker) => waker.wake(),
+                None => {
+                    let lane = lane(Rc::clone(self.client), Rc::clone(&self.hall));
+                    self.lanes.push(Guarded::new(lane));
                 }
-                StreamsLook::Ends => return Poll::Ready(()),
             }
         }
-    })
-    .await;
-}
-
-fn builder(
-    limits: &ClientLimits,
-    telemetry: Arc<Telemetry>,
-) -> hyper::server::conn::http2::Builder<ChargedExec<impl Fn() + Clone + use<>>> {
-    let mut builder =
-        hyper::server::conn::http2::Builder::new(ChargedExec(tasks::LocalExec(move || telemetry.panicked())));
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.h2_streams)
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-        .max_pending_accept_reset_streams(Some(20))
-        .max_send_buf_size(h2::SEND)
-        .initial_stream_window_size(UPLOAD)
-        .initial_connection_window_size(UPLOAD * 4)
-        .keep_alive_interval(Some(limits.keep_alive));
-    builder
-}
-
-/// Between two looks at the streams of a connection: how exact their deadlines are kept.
-const LOOK: Duration = Duration::from_secs(1);
-/// Answers that have passed may still lie in hyper's buffers, 48 KiB of them: so long they take at 240 B/s.
-const TAIL: Duration = Duration::from_secs(200);
-/// Bytes of a request body that a client may send on one stream ahead of its upstream; four times as
-/// many on a connection.
-const UPLOAD: u32 = 256 * 1024;
-
-/// The streams of one connection.
-struct Streams {
-    /// Requests that have no whole answer yet.
-    open: Cell<usize>,
-    /// When the last one ended; when the connection began, while there was none.
-    since: Cell<Instant>,
-    /// Whether any stream was opened so far.
-    any: Cell<bool>,
-    answers: RefCell<Vec<Answering>>,
-}
-
-/// An answer on its way.
-struct Answering {
-    progress: Rc<SendProgress>,
-    started: Instant,
-    timeouts: Timeouts,
-}
-
-/// What a look at them showed.
-#[derive(PartialEq, Eq)]
-enum StreamsLook {
-    Goes,
-    /// There has been none for too long: the client is asked to leave.
-    Leaves,
-    /// It was asked, and has nothing more to read.
-    Ends,
-}
-
-/// Counts one open stream until it is dropped.
-struct OpenStream(Rc<Streams>);
-
-impl Drop for OpenStream {
-    fn drop(&mut self) {
-        self.0.open.set(self.0.open.get() - 1);
-        self.0.since.set(clock::instant());
-    }
-}
-
-impl Streams {
-    fn new() -> Rc<Self> {
-        let since = Cell::new(clock::instant());
-        Rc::new(Self { open: Cell::new(0), since, any: Cell::new(false), answers: RefCell::default() })
+        let most = self.client.limits.requests_per_connection;
+        if self.asked.is_none() && most.is_some_and(|most| self.served >= most) {
+            self.ask_to_leave(now);
+        }
     }
 
-    fn open(self: &Rc<Self>) -> OpenStream {
-        self.open.set(self.open.get() + 1);
-        self.any.set(true);
-        OpenStream(Rc::clone(self))
+    fn serve(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready(Some(panicked)) = Pin::new(&mut self.lanes).poll_next(cx) {
+            if panicked {
+                self.client.worker.telemetry.panicked();
+            }
+        }
+        if self.conn.active() > 0 {
+            self.idle_since = None;
+        } else if self.served > 0 {
+            self.idle_since.get_or_insert_with(clock::instant);
+        }
     }
 
-    /// `asked`: when the client was asked to leave.
-    fn look(&self, now: Instant, limits: &ClientLimits, asked: Option<Instant>) -> StreamsLook {
-        self.answers.borrow_mut().retain(|answer| !answer.progress.is_done());
-        // What is given up tells its exchange, which comes back here to no list that is borrowed.
-        let late = |answer: &Answering| {
-            let passed = |since: Instant, limit: Option<Duration>| {
-                limit.is_some_and(|limit| pauses::ran(since, now) >= limit)
-            };
-            let Answering { progress, started, timeouts } = answer;
-            // Looked at in any case: the next look compares with this one.
-            passed(progress.still_since(now), timeouts.idle) || passed(*started, timeouts.total)
+    /// When something is to be done next, and what.
+    fn deadline(&mut self, now: Instant) -> (Instant, Act) {
+        if self.conn.over().is_some() {
+            return (*self.over.get_or_insert(now) + FAREWELL, Act::Gone);
+        }
+        if self.conn.written() != self.written.0 {
+            self.written = (self.conn.written(), now);
+        }
+        let ClientLimits { keep_alive, header_read, .. } = *self.client.limits;
+        let partial = self.conn.partial().map(|since| (since + header_read, Act::Stall));
+        let leaving = match self.asked {
+            Some(_) if self.conn.active() == 0 && self.conn.has_left() => Some((now, Act::End)),
+            Some(at) if !self.conn.has_left() => Some((at + FAREWELL, Act::Leave)),
+            Some(_) | None => None,
         };
-        let given_up: Vec<_> = self
-            .answers
-            .borrow()
-            .iter()
-            .filter(|answer| late(answer))
-            .map(|one| Rc::clone(&one.progress))
-            .collect();
-        given_up.iter().for_each(|progress| progress.give_up());
-        let patience = if self.any.get() { limits.keep_alive } else { limits.header_read };
-        let idle = self.open.get() == 0 && pauses::ran(self.since.get(), now) >= patience;
-        match asked {
-            _ if !idle => StreamsLook::Goes,
-            None => StreamsLook::Leaves,
+        let quiet = match (self.conn.active(), self.idle_since) {
+            (0, Some(since)) if !self.lanes.is_empty() => (since + RESTED.min(keep_alive), Act::Rest),
+            (0, Some(since)) => (since + keep_alive, Act::Idle),
+            (0, None) => (self.began + header_read, Act::Idle),
+            (_, _) => match self.pinged {
+                Some(at) if self.conn.is_pinged() => (at + PATIENCE, Act::Gone),
+                Some(_) | None => (self.conn.heard().max(self.written.1) + SILENT, Act::Ping),
+            },
+        };
+        [partial, leaving]
+            .into_iter()
+            .flatten()
+            .fold(quiet, |first, next| if next.0 < first.0 { next } else { first })
+    }
+
+    fn act(&mut self, act: Act, now: Instant) {
+        match act {
             // One that never asked anything has nothing to read, either.
-            Some(at) if !self.any.get() || pauses::ran(at, now) >= TAIL => StreamsLook::Ends,
-            Some(_) => StreamsLook::Goes,
-        }
-    }
-}
-
-async fn serve(
-    client: &Client,
-    streams: &Rc<Streams>,
-    request: http::Request<Incoming>,
-) -> http::Response<Outgoing> {
-    let (parts, incoming) = request.into_parts();
-    let head = match h2::request_head(&parts, &incoming, client.limits.header_count) {
-        Ok(head) => head,
-        Err(malformed) => {
-            let (id, error) =
-                (client.worker.new_request_id(clock::instant()), ProxyError::Malformed(malformed));
-            client.worker.unread(client.peer.ip(), &error, &id, Version::H2.label());
-            let (head, body) = reply::of(&error, Method::Other, id.text());
-            return response(&Answer::own(head, Body::empty()), &Edits::default(), body, None);
-        }
-    };
-    exchange(client, streams, &head, Body::h2(Streamed::new(incoming))).await
-}
-
-async fn exchange(
-    client: &Client,
-    streams: &Rc<Streams>,
-    head: &RequestHead,
-    mut body: Body,
-) -> http::Response<Outgoing> {
-    let open = streams.open();
-    let mut exchange = client.exchange(head, clock::instant());
-    let mut timer = Deadline::default();
-    let gateway = Gateway(&client.worker);
-    let mut answer = if head.method == Method::Connect {
-        let error = ProxyError::WrongMethod { method: "CONNECT over HTTP/2".to_owned() };
-        gateway.refusal(head, &mut exchange, &error)
-    } else {
-        gateway.answer(head, &mut body, &client.origin(), &mut exchange, &mut timer, None).await
-    };
-    drop(body);
-    let add = answer_fields(&answer.head, &exchange);
-    let foreign = answer.is_foreign();
-    let body = std::mem::replace(&mut answer.body, Body::empty());
-    let lease = answer.lease.take();
-    let remainder = std::mem::take(&mut answer.remainder);
-    let unfinished = remainder.is_some();
-    let sent = answer.sent.take();
-    let timeouts = exchange.route.as_ref().map(|route| route.timeouts).unwrap_or_default();
-    let started = exchange.started;
-    let on_end: OnEnd = Box::new(move |ended, passed| {
-        match ended {
-            Ended::Whole => {
-                if let (false, Some(lease)) = (unfinished, lease) {
-                    lease.give_back(clock::instant());
-                }
+            Act::Idle if self.served == 0 || self.asked.is_some() => self.conn.finish(),
+            Act::Idle => {
+                self.ask_to_leave(now);
+                self.conn.leave_now();
             }
-            Ended::Broken => exchange.broke(true),
-            Ended::Left => exchange.broke(false),
+            Act::Rest => {
+                self.lanes.clear();
+                self.hall = Rc::default();
+            }
+            Act::Ping => {
+                self.pinged = Some(now);
+                self.conn.ping();
+            }
+            Act::Gone => self.conn.break_off(),
+            Act::Leave => self.conn.leave_now(),
+            Act::End => self.conn.finish(),
+            Act::Stall => self.conn.fault(ErrorCode::Protocol),
         }
-        exchange.bytes_in.set(forward::uploaded(sent.as_deref(), passed.request));
-        exchange.close(passed.body);
-        drop(open);
-    });
-    let progress = Rc::<SendProgress>::default();
-    // An answer is sent once: whoever drops it drops its body.
-    progress.confirm();
-    let edits = Edits { add: &add, foreign, ..Edits::default() };
-    let answered = response(&answer, &edits, body, Some(on_end))
-        .map(|body| body.answering(remainder).watched(Rc::clone(&progress)));
-    streams.answers.borrow_mut().push(Answering { progress, started, timeouts });
-    answered
+    }
 }
 
-fn response(
-    answer: &Answer,
-    edits: &Edits<'_>,
-    body: Body,
-    on_end: Option<OnEnd>,
-) -> http::Response<Outgoing> {
-    let head = h2::response(&answer.head, edits).unwrap_or_else(|_| {
-        let mut empty = http::Response::new(());
-        *empty.status_mut() = http::StatusCode::BAD_GATEWAY;
-        empty
-    });
-    // The head ends the stream of an answer without a body: what gRPC calls Trailers-Only is told by that alone.
-    let none = answer.head.framing == Framing::None || body.is_over();
-    let mut outgoing = Outgoing::new(body, on_end);
-    if none {
-        outgoing.finish_empty();
-    }
-    head.map(|()| outgoing)
+/// What is done when time has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    /// It has been idle for too long: it is asked to leave.
+    Idle,
+    /// It needs no lanes for now.
+    Rest,
+    /// It is asked whether it is there.
+    Ping,
+    /// It has not answered.
+    Gone,
+    /// It was asked to leave, and has not said that it heard.
+    Leave,
+    /// It was asked to leave, and has nothing more to read.
+    End,
+    /// A head did not come in whole.
+    Stall,
 }

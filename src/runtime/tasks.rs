@@ -42,10 +42,28 @@ impl Tasks {
     }
 }
 
-/// Ends when the inner future ends or panics; true after a panic.
-struct PanicGuard<F>(Pin<Box<F>>);
+/// A part of a task: ends when it ends or panics, true after a panic, which costs that part alone.
+pub struct Guarded(PanicGuard<dyn Future<Output = ()>>);
 
-impl<F: Future<Output = ()>> Future for PanicGuard<F> {
+impl Guarded {
+    /// Guards `part`.
+    pub fn new(part: impl Future<Output = ()> + 'static) -> Self {
+        Self(PanicGuard(Box::pin(part)))
+    }
+}
+
+impl Future for Guarded {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+/// Ends when the inner future ends or panics; true after a panic.
+struct PanicGuard<F: ?Sized>(Pin<Box<F>>);
+
+impl<F: Future<Output = ()> + ?Sized> Future for PanicGuard<F> {
     type Output = bool;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
@@ -141,25 +159,6 @@ pub fn spawn_connection(task: impl Future<Output = ()> + 'static, on_panic: impl
             on_panic();
         }
     });
-}
-
-/// Lets hyper start its tasks on this worker; a panic costs that task and is told to `on_panic`.
-#[derive(Clone)]
-pub struct LocalExec<P>(pub P);
-
-impl<F, P> hyper::rt::Executor<F> for LocalExec<P>
-where
-    F: Future + 'static,
-    F::Output: 'static,
-    P: Fn() + Clone + 'static,
-{
-    fn execute(&self, task: F) {
-        let on_panic = self.0.clone();
-        let task = async move {
-            task.await;
-        };
-        spawn_connection(task, on_panic);
-    }
 }
 
 /// Lets hyper start its tasks on the control runtime, under this name.

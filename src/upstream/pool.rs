@@ -1,10 +1,10 @@
 //! Connections of one worker to its upstreams: newest first, capped, expired by idleness. How long that is, and what
-//! closings of the peer say, is decided in [`crate::reliability::idle`].
+//! closings of the peer say, is decided in [`crate::reliability::idle`]. Those that speak HTTP/2 are in `shared`.
 //!
 //! Invariants: a connection is lent to one exchange at a time (HTTP/2: shared); what comes out is alive as far as the
 //! kernel has told; connecting always goes to an address that the guard has checked.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
@@ -12,28 +12,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
-use hyper::client::conn::http2::SendRequest;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
 use super::connect;
 use super::endpoint::EndpointState;
+pub use super::shared::{ANSWER, PoolKey};
+use super::shared::{BUSY, Foreknown, Opening, SharedPool};
 use super::{ConnectionSlot, Upstream};
 use crate::config::Protocol;
 use crate::message::buf::Buf;
 use crate::message::h1::conn::H1Conn;
-use crate::message::h2::{self, Outgoing};
+use crate::message::h2::H2Stream;
+use crate::message::head::Method;
 use crate::message::io::{Io, IoReadiness, Layered};
 use crate::message::kept::KeptRoom;
+use crate::message::stream::ByteStream;
 use crate::net::tls;
 use crate::reliability::verdict::BadReason;
+use crate::runtime::clock;
 use crate::runtime::timer::within;
-use crate::runtime::{clock, tasks};
-use crate::telemetry::event::Event;
-
-/// What has been idle for less than this is in use: no server counts so short a time, and what the reactor was not told
-/// within it would be the news of a single turn of the event loop. So a busy connection costs no system call more.
-const BUSY: Duration = Duration::from_millis(100);
 
 impl Layered for tls::ClientStream {
     fn tcp(&self) -> &TcpStream {
@@ -64,20 +61,7 @@ pub enum RequestLink {
         key: PoolKey,
     },
     /// One stream of a shared HTTP/2 connection.
-    H2 {
-        sender: SendRequest<Outgoing>,
-        /// Which one it is.
-        number: u64,
-    },
-}
-
-/// To whom a connection was made, and how: what was made otherwise carries no request of today.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PoolKey {
-    /// Number of the endpoint, see [`EndpointState::id`](super::endpoint::EndpointState::id).
-    pub endpoint: u64,
-    /// Number of the way, see [`Upstream::way`].
-    pub way: u64,
+    H2(Rc<H2Stream>),
 }
 
 struct Idle {
@@ -85,69 +69,69 @@ struct Idle {
     since: Instant,
 }
 
-struct SharedSender {
-    sender: SendRequest<Outgoing>,
-    number: u64,
-    /// When it was handed out last.
-    used: Instant,
-    /// Held for as long as the connection may be used.
-    _slot: Rc<ConnectionSlot>,
-}
-
 /// The connections of one worker.
 #[derive(Default)]
 pub struct Pools {
     idle: RefCell<HashMap<PoolKey, Vec<Idle>, FixedState>>,
-    shared: RefCell<HashMap<PoolKey, SharedSender, FixedState>>,
-    /// Connections of `shared` so far.
-    numbered: Cell<u64>,
+    shared: SharedPool,
     /// Request bodies that may have to be sent again, over another connection.
     pub kept: Rc<KeptRoom>,
 }
 
 impl Pools {
-    /// A connection to `endpoint`: the one used last, else a new one, made within `limit`. `fresh`: a new one in any
-    /// case. With it comes the endpoint that it leads to: another one of the same name where `endpoint` was never
-    /// reached and the other family won.
+    /// A way to `endpoint` for a request: a stream of a shared connection, the connection used last, else a new one, made
+    /// within `limit`. `fresh`: one of HTTP/1.1 that was not used before. With it comes the endpoint that it leads to:
+    /// another one of the same name where `endpoint` was never reached and the other family won.
     pub async fn checkout(
         &self,
         upstream: &Upstream,
         endpoint: &Arc<EndpointState>,
-        fresh: bool,
+        (fresh, asked): (bool, Method),
         limit: Duration,
         now: Instant,
     ) -> Result<(RequestLink, Arc<EndpointState>), ConnectError> {
         let key = upstream.key(endpoint.id);
-        if let Some(link) = self.take_shared(key, now) {
-            return Ok((link, Arc::clone(endpoint)));
+        if let Some(stream) = self.shared.take(key, asked, now) {
+            return Ok((RequestLink::H2(stream), Arc::clone(endpoint)));
         }
         if !fresh && let Some((conn, idle)) = self.take_idle(upstream, key, now) {
             return Ok((RequestLink::H1 { conn, idle: Some(idle), key }, Arc::clone(endpoint)));
         }
-        let slot = upstream.slot().ok_or(ConnectError::Full)?;
         // Boxed: it is large, and rare.
-        match within(limit, Box::pin(self.connect(upstream, endpoint, slot))).await {
-            Some(connected) => connected,
+        match within(limit, Box::pin(self.make(upstream, endpoint, key, asked))).await {
+            Some(made) => made,
+            None if self.shared.is_full(key) => Err(ConnectError::Full),
             None => Err(ConnectError::Failed(BadReason::Timeout, io::ErrorKind::TimedOut.into())),
         }
     }
 
-    fn take_shared(&self, key: PoolKey, now: Instant) -> Option<RequestLink> {
-        let mut shared = self.shared.borrow_mut();
-        let kept = shared.get_mut(&key)?;
-        if kept.sender.is_closed() {
-            shared.remove(&key);
-            return None;
-        }
-        kept.used = now;
-        Some(RequestLink::H2 { sender: kept.sender.clone(), number: kept.number })
-    }
-
-    /// A shared connection did not take a request, so it gets no other one; what it carries already goes on.
-    pub fn spent(&self, key: PoolKey, number: u64) {
-        let mut shared = self.shared.borrow_mut();
-        if shared.get(&key).is_some_and(|kept| kept.number == number) {
-            shared.remove(&key);
+    /// A new connection, or a stream of one that others are making, or have used up.
+    async fn make(
+        &self,
+        upstream: &Upstream,
+        endpoint: &Arc<EndpointState>,
+        key: PoolKey,
+        asked: Method,
+    ) -> Result<(RequestLink, Arc<EndpointState>), ConnectError> {
+        loop {
+            if let Some(stream) = self.shared.join(key, asked).await {
+                return Ok((RequestLink::H2(stream), Arc::clone(endpoint)));
+            }
+            if let Some(slot) = upstream.slot() {
+                let h2 = match upstream.config.protocol {
+                    Protocol::H2 => Foreknown::Yes,
+                    Protocol::Auto if upstream.config.tls.is_some() => Foreknown::Perhaps,
+                    Protocol::Auto | Protocol::Http1 => Foreknown::No,
+                };
+                let opening = self.shared.opening(key, h2);
+                return self.connect(upstream, endpoint, (slot, opening), asked).await;
+            }
+            if !self.shared.waits_for_room(key).await {
+                return Err(ConnectError::Full);
+            }
+            if let Some(stream) = self.shared.take(key, asked, clock::instant()) {
+                return Ok((RequestLink::H2(stream), Arc::clone(endpoint)));
+            }
         }
     }
 
@@ -198,13 +182,7 @@ impl Pools {
             });
             true // its room stays for the next
         });
-        // One that still carries something is closed at the end of that.
-        self.shared.borrow_mut().retain(|key, kept| {
-            let young = |upstream: Arc<Upstream>| {
-                now.saturating_duration_since(kept.used) <= upstream.config.pool.idle_for.h2
-            };
-            !kept.sender.is_closed() && upstream_of(key).is_some_and(young)
-        });
+        self.shared.expire(now, |key| upstream_of(key).map(|upstream| upstream.config.pool.idle_for.h2));
     }
 
     /// Idle connections, for the metric.
@@ -212,18 +190,18 @@ impl Pools {
         self.idle.borrow().values().map(Vec::len).sum()
     }
 
-    /// A plain TCP connection for a tunnel: never kept, never shared. With the endpoint that it leads to.
+    /// A plain TCP connection for a tunnel, or for another protocol: never kept, never shared. With the endpoint that it leads to.
     pub async fn dial(
         &self,
         upstream: &Upstream,
         endpoint: &Arc<EndpointState>,
         limit: Duration,
-    ) -> Result<(Rc<H1Conn>, Arc<EndpointState>), ConnectError> {
+    ) -> Result<(ByteStream, Arc<EndpointState>), ConnectError> {
         let slot: Box<dyn std::any::Any> = Box::new(upstream.tunnel().ok_or(ConnectError::NoTunnel)?);
         match within(limit, connect::tcp(upstream, endpoint)).await {
             Some(Ok((tcp, endpoint))) => {
                 let _ = tcp.set_nodelay(true); // only a matter of speed
-                Ok((H1Conn::new(Io::Tcp(tcp), Buf::default(), Some(slot)), endpoint))
+                Ok((ByteStream::new(Io::Tcp(tcp), Buf::default(), Some(slot)), endpoint))
             }
             Some(Err(error)) => Err(ConnectError::Failed(BadReason::Connect, error)),
             None => Err(ConnectError::Failed(BadReason::Timeout, io::ErrorKind::TimedOut.into())),
@@ -234,7 +212,8 @@ impl Pools {
         &self,
         upstream: &Upstream,
         endpoint: &Arc<EndpointState>,
-        slot: ConnectionSlot,
+        (slot, opening): (ConnectionSlot, Opening<'_>),
+        asked: Method,
     ) -> Result<(RequestLink, Arc<EndpointState>), ConnectError> {
         let (tcp, endpoint) = connect::tcp(upstream, endpoint)
             .await
@@ -261,39 +240,14 @@ impl Pools {
             }
         };
         if h2 {
-            return Ok((self.share(key, io, slot).await?, endpoint));
+            let stream = opening.share(key, io, Box::new(slot), asked).ok_or_else(|| {
+                ConnectError::Failed(BadReason::Protocol, io::ErrorKind::ConnectionRefused.into())
+            })?;
+            return Ok((RequestLink::H2(stream), endpoint));
         }
+        opening.agreed_on_h1(key);
         let slot: Box<dyn std::any::Any> = Box::new(slot);
         Ok((RequestLink::H1 { conn: H1Conn::new(io, Buf::default(), Some(slot)), idle: None, key }, endpoint))
-    }
-
-    async fn share(&self, key: PoolKey, io: Io, slot: ConnectionSlot) -> Result<RequestLink, ConnectError> {
-        let (sender, connection) =
-            hyper::client::conn::http2::Builder::new(tasks::LocalExec(|| Event::ConnectionPanicked.tell()))
-                .timer(TokioTimer::new())
-                .initial_stream_window_size(h2::WINDOW)
-                .initial_connection_window_size(h2::WINDOW * 16)
-                .max_send_buf_size(h2::SEND)
-                .max_header_list_size(h2::HEAD)
-                .keep_alive_interval(Some(Duration::from_secs(20)))
-                .max_concurrent_reset_streams(200)
-                .handshake(TokioIo::new(io))
-                .await
-                .map_err(|error| ConnectError::Failed(BadReason::Protocol, io::Error::other(error)))?;
-        let slot = Rc::new(slot);
-        let held = Rc::clone(&slot);
-        tasks::spawn_on_worker("upstream", "an HTTP/2 connection", async move {
-            // How it ended is learnt by the exchanges on it.
-            let _ = connection.await;
-            drop(held);
-        });
-        let used = clock::instant();
-        let number = self.numbered.get() + 1;
-        self.numbered.set(number);
-        self.shared
-            .borrow_mut()
-            .insert(key, SharedSender { sender: sender.clone(), number, used, _slot: slot });
-        Ok(RequestLink::H2 { sender, number })
     }
 }
 

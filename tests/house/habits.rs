@@ -33,7 +33,6 @@ fn files_of_tests_stay_readable() {
 /// Public functions that still take a `bool`, by file and name. This list only gets shorter.
 const BOOLS: &[(&str, &str)] = &[
     ("src/message/account.rs", "waits"),
-    ("src/message/h2.rs", "request"),
     ("src/message/memory.rs", "measured"),
     ("src/proxy/error.rs", "failed"),
     ("src/proxy/error.rs", "failure"),
@@ -51,7 +50,6 @@ const BOOLS: &[(&str, &str)] = &[
     ("src/upstream/endpoint.rs", "set_fallback"),
     ("src/upstream/endpoint.rs", "set_healthy"),
     ("src/upstream/gate.rs", "close"),
-    ("src/upstream/pool.rs", "checkout"),
     ("src/upstream/resolve.rs", "admitted"),
     ("src/upstream/resolve.rs", "at_once"),
     ("src/upstream/resolve.rs", "keep_fresh"),

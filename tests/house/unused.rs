@@ -16,6 +16,8 @@ const UNUSED: &[(&str, &str)] = &[("src/upstream/pool.rs", "idle_count")];
 const FOR_TESTS: &[(&str, &str)] = &[
     // A body as its reader meets it, without the head before it.
     ("src/message/body.rs", "poll_gather"),
+    // Both ends as a fuzz target has them.
+    ("src/message/h2/hpack/decode.rs", "set_limit"),
     // Short for what decisions are asked with hundreds of times.
     ("src/reliability/breaker/ticket.rs", "SAFE"),
     ("src/reliability/escalation/policy.rs", "weekdays"),

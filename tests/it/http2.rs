@@ -5,7 +5,7 @@ use crate::support::eventually;
 use crate::support::h2::{H2Client, upstream_that_resets_once};
 use crate::support::proxy::{Proxy, ingress_to, proxy};
 use crate::support::raw::Client;
-use crate::support::upstream::{Answer, Upstream, status};
+use crate::support::upstream::{Answer, Upstream, bytes, status};
 
 fn limited(backend: &Upstream, limits: &str, more: &str) -> Proxy {
     proxy(&format!(
@@ -83,16 +83,19 @@ fn the_number_of_fields_is_limited() {
 }
 
 #[test]
-fn what_a_client_sends_is_counted() {
-    let backend = Upstream::start(status(200));
-    let proxy = ingress_to(backend.address, "");
-    let mut client = H2Client::to(proxy.ingress());
-    let request = http::Request::post("http://a/").body(()).expect("a request");
-    let asked = client.ask(request, Some("hello".into())).expect("sent");
-    assert_eq!(client.answer(asked).expect("whole").status, 200);
-    eventually("all five bytes are", || {
-        proxy.metric("http_body_bytes_total", "direction=\"received\"") == 5.0
-    });
+fn what_a_client_sends_is_counted_whatever_body_the_answer_has() {
+    let nothing = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    for answer in [status(200), bytes(nothing, true)] {
+        let backend = Upstream::start(answer);
+        let proxy = ingress_to(backend.address, "");
+        let mut client = H2Client::to(proxy.ingress());
+        let request = http::Request::post("http://a/").body(()).expect("a request");
+        let asked = client.ask(request, Some("hello".into())).expect("sent");
+        assert_eq!(client.answer(asked).expect("whole").status, 200);
+        eventually("all five bytes are", || {
+            proxy.metric("http_body_bytes_total", "direction=\"received\"") == 5.0
+        });
+    }
 }
 
 #[test]

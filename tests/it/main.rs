@@ -21,6 +21,8 @@ mod audit;
 mod backups;
 /// Several endpoints: which one, what when it fails, what its checks say.
 mod balance;
+/// What a key says is true of both versions of HTTP.
+mod both;
 /// Breakers trip, refuse, probe, recover; operators hold them.
 mod breaker;
 /// Connections that pass the egress by are seen.
@@ -51,6 +53,8 @@ mod fairness;
 mod fleet;
 /// The guide's own lines, as they stand in it.
 mod guide;
+/// HTTP/2 is held to what its standards say, point by point, on both sides.
+mod h2spec;
 /// Files that hang hold up nothing but what needs them.
 mod hanging;
 /// Fields that a proxy must, may and must not touch.
@@ -96,6 +100,8 @@ mod own;
 mod passing;
 /// A process that stood still blames nobody for it.
 mod pauses;
+/// Streams on which nobody has anything to say stay.
+mod quiet;
 /// A saved file is in force at once and loses nothing.
 mod reload;
 /// What is written down of a month and of an incident.
@@ -108,6 +114,8 @@ mod review;
 mod routes;
 /// Nobody is called about what is known.
 mod silences;
+/// Frames that bring nothing have an end; what is given up, or leaves, ends nobody else.
+mod storms;
 /// Incidents as they change: no gap, no double, no end but the process's.
 mod stream;
 /// Bytes pass unchanged, both ways, as they come.
@@ -116,3 +124,5 @@ mod streaming;
 mod telling;
 /// TLS in both roles, HTTP/2 on both sides.
 mod tls;
+/// A message is the same whichever version of HTTP carries it.
+mod translated;

@@ -213,6 +213,51 @@ fn an_old_client_gets_an_answer_it_can_read() {
     assert!(!answer.contains("chunked") && answer.ends_with("\r\n\r\nhello"), "{answer:?}");
 }
 
+/// A server that changes to an echo, and says first what key it was asked with.
+fn websocket_echo() -> std::net::SocketAddr {
+    use std::io::Read;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("accepts");
+        let (mut seen, mut block) = (Vec::new(), [0; 4096]);
+        while crate::support::raw::find(&seen, b"\r\n\r\n").is_none() {
+            let n = stream.read(&mut block).expect("reads");
+            seen.extend_from_slice(&block[..n]);
+        }
+        let head = String::from_utf8_lossy(&seen).into_owned();
+        assert!(head.starts_with("GET /chat?room=1 HTTP/1.1\r\n"), "{head}");
+        let key = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).unwrap_or_default();
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: x\r\nSec-WebSocket-Protocol: chat\r\n\r\n{key} "
+        );
+        stream.write_all(answer.as_bytes()).expect("writes");
+        while let Ok(n @ 1..) = stream.read(&mut block) {
+            stream.write_all(&block[..n]).expect("writes");
+        }
+    });
+    address
+}
+
+#[test]
+fn a_websocket_of_an_http2_client_reaches_a_backend_that_speaks_http1() {
+    let proxy = ingress_to(websocket_echo(), "");
+    let mut client = crate::support::h2::H2Client::to(proxy.ingress());
+    let request = http::Request::connect("http://a/chat?room=1")
+        .extension(h2::ext::Protocol::from_static("websocket"))
+        .header("sec-websocket-version", "13")
+        .body(())
+        .expect("a request");
+    let asked = client.ask(request, Some("hello".into())).expect("sent");
+    let answer = client.answer(asked).expect("whole");
+    assert_eq!((answer.status, answer.field("sec-websocket-protocol")), (200, Some("chat")));
+    assert_eq!((answer.field("sec-websocket-accept"), answer.field("upgrade")), (None, None));
+    let text = answer.text().to_owned();
+    let (key, echoed) = text.split_once(' ').expect("both");
+    assert!(key.len() == 24 && key.ends_with("==") && echoed == "hello", "{text}");
+}
+
 #[test]
 fn an_upgraded_connection_carries_bytes_both_ways() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");

@@ -1,12 +1,10 @@
 use std::future::poll_fn;
 
-use http_body::Body as _;
 use tokio::io::{AsyncWriteExt as _, DuplexStream};
 
 use super::*;
 use crate::message::buf::Buf;
 use crate::message::h1::conn::H1Conn;
-use crate::message::h2::{Outgoing, SendProgress};
 use crate::message::io::Io;
 
 const LIMIT: usize = 64 << 10;
@@ -223,49 +221,6 @@ async fn what_is_too_long_to_be_gathered_can_still_be_sent() {
     // Nobody wanted it kept: nothing is read.
     let (_far, mut body) = body(Framing::Length(5));
     assert!(!poll_fn(|cx| body.poll_gather(cx)).await.unwrap());
-}
-
-async fn frame(outgoing: &mut Outgoing) -> Option<Result<Bytes, ()>> {
-    let frame = poll_fn(|cx| std::pin::Pin::new(&mut *outgoing).poll_frame(cx)).await?;
-    Some(frame.map(|frame| frame.into_data().unwrap_or_default()).map_err(drop))
-}
-
-#[tokio::test]
-async fn a_body_sent_by_http2_is_taken_back_and_never_ended_as_whole() {
-    let room = KeptRoom::new(4 << 20);
-    let (mut far, mut body) = body(Framing::Length(10));
-    far.write_all(b"hello").await.unwrap();
-    body.keep(&room, LIMIT);
-    let progress = Rc::<SendProgress>::default();
-    let mut outgoing = Outgoing::new(body, None).watched(Rc::clone(&progress));
-    assert_eq!(outgoing.size_hint().exact(), Some(10));
-    assert_eq!(frame(&mut outgoing).await, Some(Ok(Bytes::from_static(b"hello"))));
-    assert_eq!(progress.passed.get(), 5);
-    let mut again = progress.take_back();
-    assert!(again.is_whole_again());
-    assert_eq!(frame(&mut outgoing).await, Some(Err(())), "whoever still sends it learns that it broke off");
-    far.write_all(b"world").await.unwrap();
-    assert_eq!(rest(&mut again).await, b"helloworld");
-}
-
-#[tokio::test]
-async fn once_the_upstream_has_answered_nothing_is_taken_back() {
-    let room = KeptRoom::new(4 << 20);
-    for end_first in [true, false] {
-        let (mut far, mut body) = body(Framing::Length(5));
-        far.write_all(b"hello").await.unwrap();
-        body.keep(&room, LIMIT);
-        let progress = Rc::<SendProgress>::default();
-        let mut outgoing = Outgoing::new(body, None).watched(Rc::clone(&progress));
-        frame(&mut outgoing).await;
-        let outgoing = if end_first { None } else { Some(outgoing) };
-        progress.confirm();
-        room.allow(0);
-        assert_eq!(room.held(), 0);
-        room.allow(4 << 20);
-        assert!(end_first || !progress.take_back().is_whole_again());
-        drop(outgoing);
-    }
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn take_fields(whole: &[u8], len: usize, headers: &[httparse::Header<'_>]) -> Re
             place(whole, header.value)
         };
         let known = Known::of(header.name.as_bytes());
-        store.fields.push(Field { name, value, known, hop: HOP_BY_HOP.has(known) });
+        store.fields.push(Field { name, value, known, hop: HOP_BY_HOP.has(known), sensitive: false });
     }
     store.bytes.extend_from_slice(head);
     Ok(store)

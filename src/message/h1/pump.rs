@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use super::conn::H1Conn;
 use crate::message::body::{Body, BodyError};
+use crate::message::fields;
 use crate::message::head::{Framing, HeadStore};
 use crate::message::scratch::Scratch;
 
@@ -213,7 +214,7 @@ impl Pump {
             }
             Framing::Chunked => {
                 self.out.extend_from_slice(b"0\r\n");
-                if let Some(trailers) = body.trailers() {
+                if let Some(trailers) = body.trailers().map(fields::only_trailers) {
                     self.put_trailers(&trailers);
                 }
                 self.out.extend_from_slice(b"\r\n");

@@ -62,6 +62,11 @@ impl BodyReader {
         self.over || matches!(self.left, BodyLeft::Bytes(left) if left <= self.buf.len() as u64)
     }
 
+    /// Are the next `n` bytes the last? Of a body with trailers it is not known.
+    pub(crate) fn ends_after(&self, n: usize) -> bool {
+        matches!(self.left, BodyLeft::Bytes(left) if left == n as u64)
+    }
+
     pub(crate) fn data(&self) -> &[u8] {
         self.buf.filled().get(..self.ready).unwrap_or_default()
     }

@@ -1,14 +1,13 @@
 //! A message on its way out: its sending state, its connection and its body in one value.
 //!
-//! A request may still be on its way when its answer has begun; then whoever sends the answer moves its [`Remainder`]
-//! on as well. Invariant: given up before its end, the connection is spoilt.
+//! Invariant: given up before its end, the connection is spoilt.
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::conn::H1Conn;
 use super::pump::{Pump, PumpError, Waits};
-use crate::message::body::{Body, BodyError};
+use crate::message::body::Body;
 
 /// A message that is being sent.
 pub struct Upload {
@@ -67,47 +66,5 @@ impl Drop for Upload {
         if !self.done {
             self.conn.spoil();
         }
-    }
-}
-
-/// What is left to send of a request whose answer has begun.
-#[derive(Default)]
-pub struct Remainder {
-    upload: Option<Box<Upload>>,
-    /// Bytes of the body that had left when there was nothing left to send.
-    passed: u64,
-}
-
-impl Remainder {
-    /// Nothing, where all of it is on its way.
-    pub fn of(upload: Upload) -> Self {
-        let passed = upload.passed();
-        Self { upload: (!upload.is_done()).then(|| Box::new(upload)), passed }
-    }
-
-    /// Sends on. An error ([`BodyError::Request`]): the request's own body broke off, and its answer is not to
-    /// be had in whole.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
-        let Some(upload) = &mut self.upload else { return Ok(()) };
-        match upload.poll(cx) {
-            Poll::Pending => Ok(()),
-            Poll::Ready(Err(PumpError::Source(_))) => Err(BodyError::Request),
-            // A sink that breaks: the upstream does not want the rest; its answer is still worth having.
-            Poll::Ready(Ok(()) | Err(PumpError::Sink(_))) => {
-                self.passed = upload.passed();
-                self.upload = None;
-                Ok(())
-            }
-        }
-    }
-
-    /// Bytes of the request's body that have left.
-    pub fn passed(&self) -> u64 {
-        self.upload.as_ref().map_or(self.passed, |upload| upload.passed())
-    }
-
-    /// Is there anything left to send?
-    pub fn is_some(&self) -> bool {
-        self.upload.is_some()
     }
 }

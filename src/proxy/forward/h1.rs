@@ -6,15 +6,14 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::watch::{AttemptWatch, Got};
-use super::{Answer, Attempt, WaitingClient, broke_off};
+use super::{ANSWER, Answer, Attempt, broke_off};
 use crate::message::body::{Body, BodyError};
-use crate::message::h1::Malformed;
 use crate::message::h1::conn::{H1Conn, HeadError};
-use crate::message::h1::parse::HeadLimits;
 use crate::message::h1::pump::{Pump, PumpError};
-use crate::message::h1::upload::{Remainder, Upload};
+use crate::message::h1::upload::Upload;
 use crate::message::h1::write;
-use crate::message::head::{Method, ResponseHead, Version};
+use crate::message::head::{Method, ResponseHead};
+use crate::message::upload::Remainder;
 use crate::proxy::call::PreparedCall;
 use crate::proxy::error::ProxyError;
 use crate::reliability::retry::Sent;
@@ -25,8 +24,6 @@ use crate::upstream::pool::{PoolKey, PooledConnection};
 
 /// Bytes of interim responses that one exchange may have, and how many within a second.
 const MOST_INTERIM: (usize, u32) = (256 * 1024, 100);
-/// What an upstream's response head may be.
-const ANSWER: HeadLimits = HeadLimits { bytes: 128 * 1024, fields: 256 };
 
 impl Attempt<'_> {
     pub(super) async fn over_h1(
@@ -77,9 +74,9 @@ impl Attempt<'_> {
             conn.spoil();
         }
         let body = if connected { Body::empty() } else { Body::h1(&conn, head.framing) };
-        let remainder = Remainder::of(sending.upload);
+        let remainder = Remainder::from(sending.upload);
         let lease = PooledConnection::new(self.pools, &self.route.upstream, key, conn);
-        Answer { head, body, remainder, lease: Some(lease), sent: None }
+        Answer { head, body, remainder, lease: Some(lease), foreign: true }
     }
 
     fn poll_answer(
@@ -116,36 +113,17 @@ impl Attempt<'_> {
         }
     }
 
-    /// Interim responses go on to clients that can read them; 100 only to those that asked for it.
-    fn pass_interim(&self, cx: &mut Context<'_>, head: &ResponseHead, call: &PreparedCall<'_>) {
-        let Some(WaitingClient { conn: client, .. }) = self.waiting else { return };
-        let reads = call.head.version == Version::H11 && (head.status != 100 || call.head.expects_continue);
-        if reads {
-            let mut bytes = Vec::with_capacity(256);
-            write::interim(&mut bytes, head);
-            client.queue(&bytes);
-            // A client that is gone is noticed when the final answer is written.
-            let _ = client.poll_queue(cx);
-        }
-    }
-
     fn no_head(&self, error: HeadError, sending: &Sending) -> ProxyError {
         let sent = if sending.upload.has_started() { Sent::Maybe } else { Sent::Nothing };
-        let upstream = self.name();
         let broken = |sent, begun, local, cause: String| ProxyError::Broken {
-            upstream: upstream.clone(),
+            upstream: self.name(),
             sent,
             begun,
             local,
             cause,
         };
         match error {
-            HeadError::Malformed(limit @ (Malformed::TooLong | Malformed::TooManyFields)) => {
-                ProxyError::HeadTooLong { upstream, cause: limit.to_string() }
-            }
-            HeadError::Malformed(malformed) => {
-                ProxyError::Nonsense { upstream, cause: malformed.to_string() }
-            }
+            HeadError::Malformed(malformed) => self.not_understood(malformed),
             HeadError::Io(cause) => broken(sent, sending.heard, local::cause(&cause), cause.to_string()),
             HeadError::Closed => broken(sent, sending.heard, None, "closed before the answer".to_owned()),
             // Only heads of requests are refused for that.

@@ -1,102 +1,111 @@
-//! An attempt by HTTP/2: hyper speaks.
+//! An attempt by HTTP/2: request out and answer's head in, both within the same poll.
 
-use std::future::{Future as _, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
-
-use hyper::client::conn::http2::SendRequest;
+use std::task::{Context, Poll};
 
 use super::watch::{AttemptWatch, Got};
 use super::{Answer, Attempt, broke_off};
 use crate::message::body::Body;
-use crate::message::h1::upload::Remainder;
-use crate::message::h2::{self, Outgoing, SendProgress, Streamed};
-use crate::message::head::Method;
+use crate::message::h1::pump::PumpError;
+use crate::message::h2::upload::H2Upload;
+use crate::message::h2::{H2Stream, StreamError, Streamed, Then, write};
+use crate::message::head::ResponseHead;
+use crate::message::upload::Remainder;
 use crate::proxy::call::PreparedCall;
 use crate::proxy::error::ProxyError;
 use crate::reliability::retry::Sent;
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 
-/// What hyper says of a request that got no answer.
-#[derive(Clone, Copy)]
-enum Unsent {
-    /// It gave the whole request back.
-    Whole,
-    /// Some of it may have left.
-    Unknown,
+/// A request on its way out, and what was seen meanwhile.
+struct Sending {
+    upload: H2Upload,
+    over: bool,
+    interim: u32,
+    /// The client waits until the upstream asks for its body.
+    uninvited: bool,
 }
 
 impl Attempt<'_> {
     pub(super) async fn over_h2(
         &self,
         call: &mut PreparedCall<'_>,
-        mut sender: SendRequest<Outgoing>,
-        number: u64,
+        stream: Rc<H2Stream>,
         timer: &mut Deadline,
     ) -> Result<Answer, ProxyError> {
-        let progress = Rc::<SendProgress>::default();
-        let request = self.h2_request(call, &progress)?;
-        let mut response = pin!(async {
-            match sender.ready().await {
-                Ok(()) => sender.try_send_request(request).await.map_err(|mut refused| {
-                    let unsent = refused.take_message().map_or(Unsent::Unknown, |_| Unsent::Whole);
-                    (unsent, refused.into_error())
-                }),
-                Err(error) => Err((Unsent::Whole, error)),
-            }
+        let body = std::mem::replace(call.body, Body::empty());
+        let edits = call.edits();
+        let scheme: &[u8] = if self.route.upstream.tls.is_some() { b"https" } else { b"http" };
+        stream.send_head(Then::end_if(|| body.is_over()), |encoder, out| {
+            write::request(encoder, out, call.head, &edits, scheme)
         });
+        let upload = H2Upload::new(Rc::clone(&stream), body);
+        let mut sending = Sending { upload, over: false, interim: 0, uninvited: false };
+        if let (true, Some(waiting)) = (call.head.expects_continue, self.waiting) {
+            sending.uninvited = waiting.invite();
+        }
         let mut watch = AttemptWatch::new(self, clock::instant());
         let answered = poll_fn(|cx| {
             if let Some(waiting) = self.waiting {
-                // That the client is gone is noticed by the watch.
-                let _ = waiting.conn.poll_queue(cx);
+                waiting.poll_told(cx);
             }
-            if let Poll::Ready(done) = response.as_mut().poll(cx) {
-                return Poll::Ready(Ok(done));
+            if let Poll::Ready(done) = self.poll_h2(cx, &stream, &mut sending, call) {
+                return Poll::Ready(done);
             }
-            let (passed, over) = (progress.passed.get(), progress.over.get());
-            let got = Got { passed, over, waits: progress.waits.get(), uninvited: false, interim: 0 };
-            watch.poll(cx, timer, got).map(Err)
+            watch.poll(cx, timer, sending.got()).map(Err)
         })
         .await;
         match answered {
+            Ok(head) => {
+                sending.upload.let_go();
+                let body = Body::h2(Streamed::new(stream, head.framing));
+                let remainder = Remainder::from(sending.upload);
+                Ok(Answer { head, body, remainder, lease: None, foreign: true })
+            }
             Err(error) => {
-                *call.body = progress.take_back();
+                *call.body = sending.upload.into_body();
                 Err(error)
-            }
-            Ok(Err((unsent, error))) => {
-                *call.body = progress.take_back();
-                Err(self.no_answer(unsent, &error, &progress, number))
-            }
-            Ok(Ok(response)) => {
-                progress.confirm();
-                self.answer_h2(response, call.head.method, progress)
             }
         }
     }
 
-    /// Why there is none.
-    fn no_answer(
+    fn poll_h2(
         &self,
-        unsent: Unsent,
-        error: &hyper::Error,
-        progress: &SendProgress,
-        number: u64,
-    ) -> ProxyError {
-        let sent = match unsent {
-            Unsent::Whole => Sent::Nothing,
-            Unsent::Unknown if h2::was_refused(error) => Sent::Refused,
-            Unsent::Unknown => Sent::Maybe,
+        cx: &mut Context<'_>,
+        stream: &H2Stream,
+        sending: &mut Sending,
+        call: &PreparedCall<'_>,
+    ) -> Poll<Result<ResponseHead, ProxyError>> {
+        if !sending.over {
+            match sending.upload.poll(cx) {
+                Poll::Pending => {}
+                // That the upstream does not take the rest is no failure yet: its answer may be on the way.
+                Poll::Ready(Ok(()) | Err(PumpError::Sink(_))) => sending.over = true,
+                Poll::Ready(Err(PumpError::Source(error))) => return Poll::Ready(Err(broke_off(error))),
+            }
+        }
+        while let Some(head) = stream.interim() {
+            sending.upload.let_go();
+            sending.interim += 1;
+            sending.uninvited &= head.status != 100;
+            self.pass_interim(cx, &head, call);
+        }
+        match stream.poll_answer(cx) {
+            Poll::Ready(Ok(Ok(head))) => Poll::Ready(Ok(head)),
+            Poll::Ready(Ok(Err(malformed))) => Poll::Ready(Err(self.not_understood(malformed))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(self.no_answer(error))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Why there is none.
+    fn no_answer(&self, error: StreamError) -> ProxyError {
+        let sent = match error {
+            StreamError::Unsent => Sent::Nothing,
+            StreamError::Refused => Sent::Refused,
+            StreamError::Reset(_) | StreamError::Broken => Sent::Maybe,
         };
-        // What the client did not say to its end is nothing that the upstream has done.
-        if let Some(why) = progress.broke.take() {
-            return broke_off(why);
-        }
-        if sent != Sent::Maybe {
-            self.pools.spent(self.route.upstream.key(self.endpoint.id), number);
-        }
         ProxyError::Broken {
             upstream: self.name(),
             sent,
@@ -105,40 +114,12 @@ impl Attempt<'_> {
             cause: error.to_string(),
         }
     }
+}
 
-    fn h2_request(
-        &self,
-        call: &mut PreparedCall<'_>,
-        progress: &Rc<SendProgress>,
-    ) -> Result<http::Request<Outgoing>, ProxyError> {
-        let secure = self.route.upstream.tls.is_some();
-        let head = h2::request(call.head, &call.edits(), secure)
-            .map_err(|_| ProxyError::Malformed(crate::message::h1::Malformed::Target))?;
-        // A client that waits for 100 is told to go on: towards the upstream there is flow control for that.
-        if let (true, Some(waiting)) = (call.head.expects_continue, self.waiting) {
-            waiting.conn.queue(b"HTTP/1.1 100 Continue\r\n\r\n");
-        }
-        let body = std::mem::replace(call.body, Body::empty());
-        Ok(head.map(|()| Outgoing::new(body, None).watched(Rc::clone(progress))))
-    }
-
-    fn answer_h2(
-        &self,
-        response: http::Response<hyper::body::Incoming>,
-        asked: Method,
-        progress: Rc<SendProgress>,
-    ) -> Result<Answer, ProxyError> {
-        let (parts, incoming) = response.into_parts();
-        let head = h2::response_head(&parts, &incoming, asked).map_err(|malformed| ProxyError::Nonsense {
-            upstream: self.name(),
-            cause: malformed.to_string(),
-        })?;
-        Ok(Answer {
-            head,
-            body: Body::h2(Streamed::new(incoming)),
-            remainder: Remainder::default(),
-            lease: None,
-            sent: Some(progress),
-        })
+impl Sending {
+    fn got(&self) -> Got {
+        let passed = self.upload.passed() + 1;
+        let uninvited = self.uninvited && !self.over && self.upload.passed() == 0;
+        Got { passed, over: self.over, waits: self.upload.waits_for(), uninvited, interim: self.interim }
     }
 }

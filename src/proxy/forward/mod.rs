@@ -4,19 +4,23 @@
 
 mod h1;
 mod h2;
+mod waiting;
 mod watch;
+
+pub use waiting::WaitingClient;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::{Duration, Instant};
 
 use super::call::PreparedCall;
 use super::error::ProxyError;
 use crate::message::body::{Body, BodyError};
-use crate::message::h1::conn::H1Conn;
-use crate::message::h1::upload::Remainder;
-use crate::message::h2::SendProgress;
-use crate::message::head::{Known, ResponseHead};
+use crate::message::h1::Malformed;
+use crate::message::h1::parse::HeadLimits;
+use crate::message::head::{Known, ResponseHead, Version};
+use crate::message::upload::Remainder;
 use crate::names::UpstreamName;
 use crate::reliability::verdict::{self, RETRY_AFTER_CAP};
 use crate::runtime::clock;
@@ -24,6 +28,9 @@ use crate::runtime::timer::Deadline;
 use crate::upstream::RouteEntry;
 use crate::upstream::endpoint::EndpointState;
 use crate::upstream::pool::{PooledConnection, Pools, RequestLink};
+
+/// What an upstream's response head may be.
+pub(crate) const ANSWER: HeadLimits = crate::upstream::pool::ANSWER;
 
 /// The head of an answer and the body that follows it.
 pub struct Answer {
@@ -35,19 +42,14 @@ pub struct Answer {
     pub remainder: Remainder,
     /// Gives the upstream's connection back, once both messages are over.
     pub lease: Option<PooledConnection>,
-    /// The request's body on its way by HTTP/2.
-    pub sent: Option<Rc<SendProgress>>,
+    /// An upstream gave it.
+    pub foreign: bool,
 }
 
 impl Answer {
     /// An answer of our own.
     pub fn own(head: ResponseHead, body: Body) -> Self {
-        Self { head, body, remainder: Remainder::default(), lease: None, sent: None }
-    }
-
-    /// Did an upstream give it?
-    pub fn is_foreign(&self) -> bool {
-        self.lease.is_some() || self.sent.is_some()
+        Self { head, body, remainder: Remainder::default(), lease: None, foreign: false }
     }
 
     /// Its `Retry-After`, as a wait from now.
@@ -63,16 +65,6 @@ impl Answer {
         let value = self.head.store.known(Known::GrpcStatus)?;
         std::str::from_utf8(value).ok()?.trim().parse().ok()
     }
-
-    /// Bytes of the request's body that have left so far.
-    pub fn uploaded(&self) -> u64 {
-        uploaded(self.sent.as_deref(), self.remainder.passed())
-    }
-}
-
-/// Bytes of a request's body that have left: as `sent` has it by HTTP/2, else as many as by HTTP/1.1.
-pub fn uploaded(sent: Option<&SendProgress>, by_h1: u64) -> u64 {
-    sent.map_or(by_h1, |sent| sent.passed.get())
 }
 
 /// What every attempt of an exchange needs.
@@ -87,17 +79,8 @@ pub struct Attempt<'a> {
     pub fresh: bool,
     /// When the exchange as a whole, this try or its probe must be over.
     pub over_at: Option<Instant>,
-    /// The client, where it waits on an HTTP/1.1 connection.
+    /// The client, where it waits for its answer.
     pub waiting: Option<WaitingClient<'a>>,
-}
-
-/// An HTTP/1.1 client that waits for its answer.
-#[derive(Clone, Copy)]
-pub struct WaitingClient<'a> {
-    /// Interim responses go there.
-    pub conn: &'a Rc<H1Conn>,
-    /// How long an answer is waited for once it has ended its side: most that do have given up.
-    pub patience: Duration,
 }
 
 /// What an attempt met on its way.
@@ -128,7 +111,7 @@ impl Attempt<'_> {
         let limit = self.over_at.map_or(connect, |at| connect.min(at.saturating_duration_since(now)));
         let (link, endpoint) = self
             .pools
-            .checkout(upstream, self.endpoint, self.fresh, limit, now)
+            .checkout(upstream, self.endpoint, (self.fresh, call.head.method), limit, now)
             .await
             .map_err(|error| ProxyError::connecting(self.name(), error))?;
         call.body.keep(&self.pools.kept, upstream.config.keep_body);
@@ -142,8 +125,25 @@ impl Attempt<'_> {
                 let began = if idle.is_some() { now } else { clock::instant() };
                 here.over_h1(call, (conn, idle, key), timer, began).await
             }
-            RequestLink::H2 { sender, number } => Box::pin(here.over_h2(call, sender, number, timer)).await,
+            RequestLink::H2(stream) => here.over_h2(call, stream, timer).await,
         }
+    }
+
+    /// Interim responses go on to clients that can read them; 100 only to those that asked for it.
+    fn pass_interim(&self, cx: &mut Context<'_>, head: &ResponseHead, call: &PreparedCall<'_>) {
+        let Some(waiting) = self.waiting else { return };
+        if call.head.version != Version::H10 && (head.status != 100 || call.head.expects_continue) {
+            waiting.pass_interim(cx, head);
+        }
+    }
+
+    /// What came instead of a head.
+    fn not_understood(&self, malformed: Malformed) -> ProxyError {
+        let (upstream, cause) = (self.name(), malformed.to_string());
+        if matches!(malformed, Malformed::TooLong | Malformed::TooManyFields) {
+            return ProxyError::HeadTooLong { upstream, cause };
+        }
+        ProxyError::Nonsense { upstream, cause }
     }
 }
 

@@ -97,9 +97,9 @@ impl<'a> AttemptWatch<'a> {
     /// Is whoever asked still there? Looked at once its request is out, so that nobody else reads from it.
     fn poll_client(&mut self, cx: &mut Context<'_>, out: bool) -> Poll<ProxyError> {
         if let (Some(waiting), true, None) = (self.attempt.waiting, out, self.left) {
-            match waiting.conn.stream().poll_left(cx) {
-                Poll::Ready(Ok(())) => self.left = Some(clock::instant() + waiting.patience),
-                Poll::Ready(Err(_)) => return Poll::Ready(ProxyError::ClientGone),
+            match waiting.poll_left(cx) {
+                Poll::Ready(Ok(patience)) => self.left = Some(clock::instant() + patience),
+                Poll::Ready(Err(())) => return Poll::Ready(ProxyError::ClientGone),
                 Poll::Pending => {}
             }
         }

@@ -17,8 +17,8 @@ impl QueueEntry<'_> {
 
     /// An order of all messages that every process has, whatever its clock and its queue: of one incident first the calls by their
     /// numbers, then that it is taken, then its end.
-    pub(super) fn rank(&self) -> (&str, Matter, usize, &str) {
-        (self.incident, self.matter, self.id.len(), self.id)
+    pub(super) fn rank(&self) -> (&str, Matter, (usize, &str)) {
+        (self.incident, self.matter, self.id.rank())
     }
 
     /// Was it told before `behind`, which is behind it in this queue? In the queue of another process the two may stand the other

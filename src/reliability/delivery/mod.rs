@@ -13,8 +13,9 @@
 //! * What its receiver wants to hear again is sent again until a later message of its line was delivered.
 
 mod channel;
-mod departure;
+mod due;
 pub mod heartbeat;
+mod id;
 mod line;
 mod schedule;
 
@@ -24,7 +25,8 @@ use serde::{Deserialize, Serialize};
 
 use super::rule::Severity;
 pub use channel::{Back, ChannelHealth};
-pub use departure::{closed, due, wakes_at};
+pub use due::{closed, due, wakes_at};
+pub use id::NotificationId;
 pub use line::{slot, stale};
 pub use schedule::{GIVE_UP, retry_in};
 
@@ -187,7 +189,7 @@ pub enum Whose {
 #[derive(Clone, Copy, Debug)]
 pub struct QueueEntry<'a> {
     /// Of the message, the same in all processes; of one incident and matter what is told later has the greater number in it.
-    pub id: &'a str,
+    pub id: &'a NotificationId,
     /// Its channel.
     pub channel: &'a str,
     /// Its line within the channel.

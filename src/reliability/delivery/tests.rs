@@ -3,6 +3,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::prelude::*;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::*;
 
 const MIDDLE: u64 = u64::MAX / 2;
@@ -10,7 +12,7 @@ const MIDDLE: u64 = u64::MAX / 2;
 /// One message, owned.
 #[derive(Clone, Debug)]
 struct One {
-    id: String,
+    id: NotificationId,
     channel: &'static str,
     line: &'static str,
     incident: &'static str,
@@ -24,7 +26,7 @@ struct One {
 fn one(channel: &'static str, line: &'static str, matter: Matter) -> One {
     static TOLD: AtomicU32 = AtomicU32::new(0);
     // As they are told: so are their names in order.
-    let id = format!("{:08}", TOLD.fetch_add(1, Ordering::Relaxed));
+    let id = NotificationId::from(format!("{:08}", TOLD.fetch_add(1, Ordering::Relaxed)));
     let (severity, progress) = (Severity::High, Progress::new(0));
     One { id, channel, line, incident: line, at: 0, matter, severity, flies: false, progress }
 }
@@ -399,7 +401,7 @@ fn what_another_clock_left_is_neither_in_the_future_nor_a_day_old() {
 #[test]
 fn of_two_ends_one_is_told_whoever_queued_them_in_which_order() {
     let end = |id: &str, incident: &'static str, at: u64| One {
-        id: id.to_owned(),
+        id: NotificationId::from(id.to_owned()),
         incident,
         at,
         ..one("pager", "api is down", Matter::Over)
@@ -422,7 +424,10 @@ fn of_two_ends_one_is_told_whoever_queued_them_in_which_order() {
 
 #[test]
 fn two_ends_of_one_incident_are_told_once_whichever_version_comes_first() {
-    let end = |version: u64| One { id: format!("1-over-{version}"), ..one("chat", "1", Matter::Over) };
+    let end = |version: u64| One {
+        id: NotificationId::from(format!("1-over-{version}")),
+        ..one("chat", "1", Matter::Over)
+    };
     let mut queue = Queue::of(vec![end(17), end(16)]);
     assert_eq!(queue.fold(), [1]);
     queue.send(0, WELL);
@@ -447,7 +452,7 @@ proptest! {
             One { incident: ["1", "2", "3"][*incident], ..one("pager", "1", matters[*matter]) }
         };
         let all: Vec<One> = told.iter().map(message).collect();
-        let mut folded: BTreeSet<String> = BTreeSet::new();
+        let mut folded: BTreeSet<NotificationId> = BTreeSet::new();
         for order in &orders {
             let mut places: Vec<usize> = (0..all.len()).collect();
             places.sort_by_key(|at| order[*at]);

@@ -1,5 +1,7 @@
 //! What is worth telling of the process itself.
 
+use std::net::IpAddr;
+
 use tracing::{info, warn};
 
 use crate::net::acceptor::ListenerNews;
@@ -39,6 +41,7 @@ pub enum ProcessEvent<'a> {
     PostRefused { from: &'a str, why: &'a str },
     Heartbeat { heard: Result<&'a str, (&'a str, &'a str)> },
     ClockStepped { seconds: f64, slept: bool },
+    Flooded { client: IpAddr, frames: &'a str },
 }
 
 impl<'a> ProcessEvent<'a> {
@@ -61,6 +64,9 @@ impl ProcessEvent<'_> {
             }
             Self::AcceptsAgain { listener, failures, seconds } => {
                 info!(listener, failures, seconds, "connections are accepted again");
+            }
+            Self::Flooded { client, frames } => {
+                warn!(%client, frames, "an HTTP/2 client sent too many frames that bring nothing: its connection is ended");
             }
             Self::FdLimit { was, limit, kept } => {
                 info!(was, limit, kept, "file descriptors; `kept` are for the admin port and the store");

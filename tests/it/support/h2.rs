@@ -84,8 +84,17 @@ impl H2Client {
         let mut sender = self.runtime.block_on(self.sender.clone().ready()).ok()?;
         let (answer, mut sending) = sender.send_request(request, body.is_none()).ok()?;
         if let Some(body) = body {
-            sending.send_data(body, true).ok()?;
+            // An answer that is whole before its request is ends the stream.
+            let _ = sending.send_data(body, true);
         }
+        Some(Asked { answer, _sending: sending })
+    }
+
+    /// Sends a head and the beginning of a body.
+    pub fn ask_for_more(&mut self, request: Request<()>, begin: Bytes) -> Option<Asked> {
+        let mut sender = self.runtime.block_on(self.sender.clone().ready()).ok()?;
+        let (answer, mut sending) = sender.send_request(request, false).ok()?;
+        sending.send_data(begin, false).ok()?;
         Some(Asked { answer, _sending: sending })
     }
 
@@ -114,9 +123,11 @@ impl H2Client {
                     let _ = stream.flow_control().release_capacity(data.len());
                     body.extend_from_slice(&data);
                 }
-                let fields = parts.headers.iter();
-                let head = fields.fold("HTTP/2\r\n".to_owned(), |head, (name, value)| {
-                    head + &format!("{name}: {}\r\n", String::from_utf8_lossy(value.as_bytes()))
+                let trailers = stream.trailers().await.ok()?.unwrap_or_default();
+                let fields = parts.headers.iter().map(|field| ("", field));
+                let fields = fields.chain(trailers.iter().map(|field| ("trailer-", field)));
+                let head = fields.fold("HTTP/2\r\n".to_owned(), |head, (kind, (name, value))| {
+                    head + &format!("{kind}{name}: {}\r\n", String::from_utf8_lossy(value.as_bytes()))
                 });
                 Some(Response { status: parts.status.as_u16(), head, body })
             };

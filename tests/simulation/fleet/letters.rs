@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use strop::names::IncidentId;
 use strop::reliability::delivery::{
-    self, AttemptResult, Back, ChannelHealth, DeliveryState, Matter, Progress, QueueEntry, Whose,
+    self, AttemptResult, Back, ChannelHealth, DeliveryState, Matter, NotificationId, Progress, QueueEntry,
+    Whose,
 };
 use strop::reliability::rule::Severity;
 
@@ -14,7 +15,7 @@ use super::channels::PAGERS;
 /// A message for one channel, as it is queued and stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Letter {
-    pub id: String,
+    pub id: NotificationId,
     pub channel: String,
     pub incident: IncidentId,
     pub dedup: String,
@@ -165,7 +166,10 @@ impl Letters {
             | (_, Matter::Over, Matter::Taken | Matter::Update) => false,
         };
         // By an order that all members share: else each of two would be folded into the other one somewhere.
-        let rank = |it: &Letter| (it.incident.clone(), it.matter, it.id.len(), it.id.clone());
+        let rank = |it: &Letter| {
+            let id = it.id.to_string();
+            (it.incident.clone(), it.matter, id.len(), id)
+        };
         let told_before = |other: &Letter| match (one.progress.state, one.matter) {
             (DeliveryState::Repeating, _) => true,
             (_, Matter::Update) => one.seen().place() <= other.seen().place(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use strop::names::IncidentId;
 use strop::reliability::alert::Sign;
+use strop::reliability::delivery::NotificationId;
 use strop::reliability::engine::{Command, Effect, Engine, EnginePolicy, Page, Reply, Role};
 use strop::reliability::fleet::{
     Duty, FRESH, FleetSummary, Leadership, LeaseReply, Neighbour, Sighting, TERM, next_beat, seen_by_others,
@@ -77,7 +78,7 @@ pub struct Member {
     left: Duration,
     pub calls: Vec<Called>,
     /// Calls of incidents that were not at hand when they were settled.
-    pub unheard: BTreeSet<String>,
+    pub unheard: BTreeSet<NotificationId>,
     /// What it saw or heard of as bad at its last look.
     held: BTreeSet<AlertKey>,
 }

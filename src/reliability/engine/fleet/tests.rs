@@ -356,12 +356,15 @@ fn what_is_told_of_one_that_others_have_changed_comes_behind_the_lines_that_they
             })
             .collect();
         let effects = engine.adopt(brought.clone(), at(fleet.second + 1));
-        let mut saved = Vec::new();
-        for effect in &effects {
-            if let Effect::Save(one) = effect {
-                saved.push(one);
-            }
-        }
+        let saved = effects.iter().filter_map(|effect| match effect {
+            Effect::Save(one) => Some(one),
+            Effect::SaveSilence(_)
+            | Effect::Ledger(_)
+            | Effect::Tell(_)
+            | Effect::Page(_)
+            | Effect::Update(_)
+            | Effect::ResolveNotice(_) => None,
+        });
         let mut ends = 0;
         for one in saved {
             let lines = &stored[&one.id].timeline;

@@ -1,10 +1,9 @@
-//! Which of the messages that wait is sent now, which call goes another way beside, and when to look again.
+//! What of the queue is sent now, and when there is more to send.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::channel::ChannelHealth;
 use super::line::{lines, stale};
-use super::{DeliveryState, Matter, QueueEntry};
+use super::{ChannelHealth, DeliveryState, Matter, QueueEntry};
 use crate::reliability::rule::Severity;
 
 /// Attempts of one channel at the same time, at most.

@@ -1,0 +1,203 @@
+//! One request of an HTTP/2 connection and its answer.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::answer::{self, Silence, answer_fields};
+use super::client::Client;
+use super::error::ProxyError;
+use super::exchange::Exchange;
+use super::forward::{Answer, WaitingClient};
+use super::gateway::Gateway;
+use super::reply;
+use super::tunnel::{self, Near};
+use crate::message::account;
+use crate::message::body::Body;
+use crate::message::h1::Malformed;
+use crate::message::h1::pump::{PumpError, Waits};
+use crate::message::h1::write::Edits;
+use crate::message::h2::frame::ErrorCode;
+use crate::message::h2::send::Sender;
+use crate::message::h2::{AcceptedStream, H2Stream, Streamed, Then, write};
+use crate::message::head::{Framing, Known, KnownSet, Method, RequestHead, ResponseHead, Version};
+use crate::runtime::clock;
+use crate::runtime::timer::Deadline;
+use crate::upstream::pool::PooledConnection;
+
+/// Serves a stream from its head to its end.
+pub(super) async fn serve(client: &Client, accepted: AcceptedStream, timer: &mut Deadline) {
+    let AcceptedStream { head, stream } = accepted;
+    let mut head = match head {
+        Ok(head) => head,
+        Err(malformed) => return refuse(client, &stream, malformed, timer).await,
+    };
+    if head.wants_upgrade {
+        head.store.add(b"sec-websocket-key", &websocket_key([client.worker.draw(), client.worker.draw()]));
+    }
+    let mut exchange = client.exchange(&head, clock::instant());
+    let asked = if head.method == Method::Connect {
+        tunnel(client, &stream, &head, &mut exchange, timer).await
+    } else {
+        ask(client, &stream, &head, &mut exchange, timer).await
+    };
+    let Some(mut answer) = asked else { return };
+    if answer.head.status == 101 {
+        return websocket(&stream, exchange, answer, timer).await;
+    }
+    {
+        let add = answer_fields(&answer.head, &exchange);
+        let edits = Edits { add: &add, foreign: answer.foreign, ..Edits::default() };
+        // The head ends the stream of an answer without a body: what gRPC calls Trailers-Only is told by that alone.
+        let ends = Then::end_if(|| answer.head.framing == Framing::None || answer.body.ends_after(0));
+        stream.send_head(ends, |encoder, out| write::answer(encoder, out, &answer.head, &edits));
+    }
+    let sent = send(&stream, &exchange, &mut answer, timer).await;
+    account::waits(false, false);
+    answer::close(&mut exchange, &mut answer, sent);
+}
+
+/// Carries a tunnel to its end; the refusal, where there is none.
+async fn tunnel(
+    client: &Client,
+    stream: &Rc<H2Stream>,
+    head: &RequestHead,
+    exchange: &mut Exchange,
+    timer: &mut Deadline,
+) -> Option<Answer> {
+    // That the client gives it up is seen by whoever reads.
+    match Box::pin(tunnel::connect(client, Near::H2(stream), timer, head, exchange)).await {
+        Ok(bytes) => {
+            exchange.close(bytes);
+            None
+        }
+        Err(error) => Some(Gateway(&client.worker).refusal(head, exchange, &error)),
+    }
+}
+
+/// What the gateway answers; `None`: the client has given the stream up.
+async fn ask(
+    client: &Client,
+    stream: &Rc<H2Stream>,
+    head: &RequestHead,
+    exchange: &mut Exchange,
+    timer: &mut Deadline,
+) -> Option<Answer> {
+    let gateway = Gateway(&client.worker);
+    let mut body = if matches!(head.framing, Framing::None | Framing::Length(0)) {
+        Body::empty()
+    } else {
+        Body::h2(Streamed::new(Rc::clone(stream), head.framing))
+    };
+    let (origin, waiting) = (client.origin(), WaitingClient::H2(stream));
+    let mut answer = pin!(gateway.answer(head, &mut body, &origin, exchange, timer, Some(waiting)));
+    poll_fn(|cx| {
+        // First: a deadline that passes at both ends is not put down to the upstream that keeps it.
+        if stream.poll_gone(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        answer.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+/// Sends the body; a silence of `idle` within it, or the end of the exchange's time, breaks it off.
+async fn send(
+    stream: &Rc<H2Stream>,
+    exchange: &Exchange,
+    answer: &mut Answer,
+    timer: &mut Deadline,
+) -> Result<(), PumpError> {
+    let mut sender = Sender::new(Rc::clone(stream));
+    let mut silence = Silence::of(exchange);
+    // Both connections are asked whether they are there, so that nobody speaks on the stream is no stall.
+    let speaks_at_will = answer.body.comes_by_h2() && may_be_silent(&answer.head);
+    poll_fn(|cx| {
+        if !sender.has_ended()
+            && let Err(error) = answer.remainder.poll(cx)
+        {
+            stream.gives_up_for(ErrorCode::Internal);
+            return Poll::Ready(Err(PumpError::Source(error)));
+        }
+        if let Poll::Ready(sent) = sender.poll(cx, &mut answer.body) {
+            return Poll::Ready(sent);
+        }
+        if let Poll::Ready(gone) = stream.poll_gone(cx) {
+            return Poll::Ready(Err(gone.into()));
+        }
+        let waits = sender.waits_for();
+        let moved = answer.body.passed() + answer.remainder.passed();
+        if speaks_at_will && waits == Waits::Source {
+            silence.is_broken();
+        }
+        silence.poll(cx, timer, moved, waits).map(|error| {
+            if waits == Waits::Source {
+                stream.gives_up_for(ErrorCode::Internal);
+            }
+            Err(error)
+        })
+    })
+    .await
+}
+
+/// A nonce of 16 bytes in Base64 (RFC 6455 section 4.1): a server behind HTTP/1.1 asks for one, a client of HTTP/2 has none.
+fn websocket_key(chance: [u64; 2]) -> [u8; 24] {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bits = u128::from(chance[0]) << 64 | u128::from(chance[1]);
+    let mut key = [b'='; 24];
+    for (at, digit) in key.iter_mut().take(22).enumerate() {
+        // The last digit has two bits of the nonce.
+        let six = if at < 21 { bits >> (122 - 6 * at) } else { bits << 4 };
+        *digit = DIGITS[(six & 63) as usize];
+    }
+    key
+}
+
+/// The backend speaks WebSocket from here on: its bytes are those of the stream (RFC 8441 section 5).
+async fn websocket(stream: &Rc<H2Stream>, mut exchange: Exchange, mut answer: Answer, timer: &mut Deadline) {
+    const DROPPED: KnownSet = KnownSet::of(&[Known::Upgrade, Known::SecWebSocketAccept]);
+    let Some(upstream) = answer.lease.take().map(PooledConnection::into_conn) else { return };
+    if let Some(tunnel) = exchange.tunnel.take() {
+        upstream.stream().counts_for(Box::new(tunnel));
+    }
+    answer.head.status = 200;
+    let add = answer_fields(&answer.head, &exchange);
+    let edits = Edits { add: &add, foreign: true, drop: DROPPED, ..Edits::default() };
+    stream.send_head(Then::More, |encoder, out| write::answer(encoder, out, &answer.head, &edits));
+    let idle = exchange.route.as_ref().and_then(|route| route.timeouts.idle);
+    let joined = tunnel::join(Near::H2(stream), upstream.stream(), timer, idle).await;
+    exchange.bytes_in.set(joined.relayed.up);
+    exchange.close(joined.relayed.down);
+}
+
+/// Does the content type say that a sender speaks when it has something to say?
+fn may_be_silent(head: &ResponseHead) -> bool {
+    let starts = |value: &[u8], with: &[u8]| {
+        value.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
+    };
+    head.store
+        .field("content-type")
+        .is_some_and(|value| starts(value, b"application/grpc") || starts(value, b"text/event-stream"))
+}
+
+/// A head that is refused for what it is.
+async fn refuse(client: &Client, stream: &Rc<H2Stream>, malformed: Malformed, timer: &mut Deadline) {
+    let (id, error) = (client.worker.new_request_id(clock::instant()), ProxyError::Malformed(malformed));
+    client.worker.unread(client.peer.ip(), &error, &id, Version::H2.label());
+    let (head, mut body) = reply::of(&error, Method::Other, id.text());
+    let add = format!("x-request-id: {}\r\n", id.text());
+    let edits = Edits { add: add.as_bytes(), ..Edits::default() };
+    stream.send_head(Then::end_if(|| body.ends_after(0)), |encoder, out| {
+        write::answer(encoder, out, &head, &edits)
+    });
+    let mut sender = Sender::new(Rc::clone(stream));
+    let at = clock::instant() + client.limits.header_read;
+    poll_fn(|cx| {
+        if sender.poll(cx, &mut body).is_ready() || stream.poll_gone(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        timer.poll_passed(cx, Some(at))
+    })
+    .await;
+}
