@@ -97,6 +97,12 @@ impl Letters {
         for one in left {
             let ours = Letter { progress: one.progress.taken_over(now), ..one };
             let at = delivery::slot(&seen(&self.entries), &ours.seen());
+            let mut behind = self.entries[at..].iter().filter(|other| other.channel == ours.channel);
+            let late = behind.find(|other| {
+                let calls = matches!(other.matter, Matter::Call | Matter::Taken);
+                calls && ours.incident == other.incident && other.progress.state == DeliveryState::Waiting
+            });
+            assert!(ours.matter != Matter::Over || late.is_none(), "{late:?} comes after {ours:?}");
             self.entries.insert(at, ours);
         }
     }
@@ -116,6 +122,13 @@ impl Letters {
             self.entries[at].progress.given_up = true;
             round.closed.push(self.entries[at].clone());
         }
+        let stuck = |one: &&Letter| {
+            let call = one.matter == Matter::Call && one.progress.delivered == 0 && !one.flies;
+            let waits = one.progress.state == DeliveryState::Waiting && !one.progress.given_up;
+            call && waits && one.progress.attempts >= 2
+        };
+        let stuck = self.entries.iter().find(stuck);
+        assert!(stuck.is_none(), "failed twice, and no other way is tried: {stuck:?}");
         for at in delivery::due(&seen(&self.entries), &self.channels, now) {
             self.may_leave(at, now);
             self.entries[at].flies = true;

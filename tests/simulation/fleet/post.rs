@@ -28,7 +28,9 @@ impl Member {
             flies: false,
         };
         self.queue(letter, group);
-        let silenced = self.engine.is_silenced(&incident);
+        let now = self.at(t);
+        let silenced =
+            self.engine.silences().iter().any(|one| one.covers(&incident.key, incident.severity, now));
         self.calls.push(Called { page, incident, duty: self.duty(t), silenced });
     }
 
