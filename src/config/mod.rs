@@ -49,8 +49,8 @@ pub use running::Config;
 pub use store::{Retention, StoreAt, StoreBackup, StoreConfig};
 pub use timeouts::Timeouts;
 pub use upstream::{
-    ClientTls, Endpoint, HealthCheck, Host, HostName, Operation, PoolConfig, Protocol, UpstreamConfig,
-    presets,
+    ClientTls, Endpoint, HealthCheck, Host, HostName, Operation, PoolConfig, Protocol, RefusalTemplate,
+    RefusalValues, UpstreamConfig, presets,
 };
 
 /// Reads, fills, checks and builds: the one way from text to a [`Config`]. `env` holds the process' `STROP__…`

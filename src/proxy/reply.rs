@@ -1,23 +1,55 @@
 //! The answers that are our own: any [`ProxyError`] becomes what the client reads. One place.
 //!
-//! `application/problem+json` (RFC 9457), `Proxy-Status` (RFC 9209), `X-Strop-Reason`, `Retry-After`. Addresses and
-//! causes stay in the log.
+//! `application/problem+json` (RFC 9457), or what the upstream's own client library understands; `Proxy-Status`
+//! (RFC 9209), `X-Strop-Reason`, `Retry-After`. Addresses and causes stay in the log.
 
 use std::io::Write as _;
 
 use bytes::Bytes;
 
 use super::error::ProxyError;
+use super::facts::ErrorFacts;
+use crate::config::{RefusalTemplate, RefusalValues};
 use crate::message::body::Body;
 use crate::message::head::{Framing, Method, ResponseHead};
 
-/// The answer to an exchange that failed. `request_id` goes into the body, so that a user can quote it.
-pub fn of(error: &ProxyError, asked: Method, request_id: &str) -> (ResponseHead, Body) {
+/// The answer to an exchange that failed, to a client of an upstream whose clients read `own`. `request_id` goes into the
+/// body, so that a user can quote it.
+pub fn of(
+    error: &ProxyError,
+    asked: Method,
+    request_id: &str,
+    own: Option<&RefusalTemplate>,
+) -> (ResponseHead, Body) {
     let facts = error.facts();
+    let status = facts.status;
+    let shaped = own.filter(|own| own.has_body());
+    let body = match shaped {
+        Some(own) => own.write(RefusalValues { status, code: facts.label, detail: facts.advice, request_id }),
+        None => problem(&facts, request_id),
+    };
+    let content_type = shaped.map_or("application/problem+json", |own| own.content_type.as_str());
+    let mut head = ResponseHead::own(status, Framing::Length(body.len() as u64));
+    head.store.push(b"content-type", content_type.as_bytes());
+    head.store.push(b"cache-control", b"no-store");
+    head.store.push(b"x-strop-reason", facts.label.as_bytes());
+    // A single failure may well be repeated; what is held back is better not asked again by itself.
+    if let (ProxyError::Refused { .. }, Some(own)) = (error, own) {
+        own.do_not_retry.iter().for_each(|(name, value)| head.store.push(name.as_bytes(), value.as_bytes()));
+    }
+    framed(&mut head, &facts, body.len());
+    if asked == Method::Head {
+        head.framing = Framing::None;
+        return (head, Body::empty());
+    }
+    (head, Body::full(Bytes::from(body)))
+}
+
+fn problem(facts: &ErrorFacts, request_id: &str) -> String {
     let status = facts.status;
     let title =
         http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("Closed");
-    let body = serde_json::json!({
+    serde_json::json!({
         "type": "about:blank",
         "title": title,
         "status": status,
@@ -27,11 +59,11 @@ pub fn of(error: &ProxyError, asked: Method, request_id: &str) -> (ResponseHead,
         "reason": facts.label,
         "request_id": request_id,
     })
-    .to_string();
-    let mut head = ResponseHead::own(status, Framing::Length(body.len() as u64));
-    head.store.push(b"content-type", b"application/problem+json");
-    head.store.push(b"cache-control", b"no-store");
-    head.store.push(b"x-strop-reason", facts.label.as_bytes());
+    .to_string()
+}
+
+/// What is said to proxies and to the connection, and the end of the fields.
+fn framed(head: &mut ResponseHead, facts: &ErrorFacts, length: usize) {
     let mut line = Vec::with_capacity(64);
     // Writing to a Vec cannot fail.
     let _ = write!(line, "strop; error={}; details=\"{}\"", facts.token, facts.label);
@@ -42,17 +74,12 @@ pub fn of(error: &ProxyError, asked: Method, request_id: &str) -> (ResponseHead,
         let _ = write!(line, "{}", wait.as_millis().div_ceil(1_000).max(1));
         head.store.push(b"retry-after", &line);
     }
-    if status == 405 {
+    if facts.status == 405 {
         head.store.push(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
     }
     line.clear();
-    let _ = write!(line, "{}", body.len());
+    let _ = write!(line, "{}", length);
     head.store.push(b"content-length", &line);
     head.store.bytes.extend_from_slice(b"\r\n");
     head.keeps_alive = facts.keeps_alive;
-    if asked == Method::Head {
-        head.framing = Framing::None;
-        return (head, Body::empty());
-    }
-    (head, Body::full(Bytes::from(body)))
 }

@@ -149,7 +149,7 @@ async fn read_head(client: &Client, conn: &Rc<H1Conn>, timer: &mut Deadline) -> 
     };
     let id = client.worker.new_request_id(clock::instant());
     client.worker.unread(client.peer.ip(), &error, &id, Version::H11.label());
-    let (head, mut body) = reply::of(&error, Method::Other, id.text());
+    let (head, mut body) = reply::of(&error, Method::Other, id.text(), None);
     conn.spoil();
     let add = format!("x-request-id: {}\r\n", id.text());
     let edits = Edits { add: add.as_bytes(), ..Edits::default() };

@@ -185,7 +185,7 @@ fn may_be_silent(head: &ResponseHead) -> bool {
 async fn refuse(client: &Client, stream: &Rc<H2Stream>, malformed: Malformed, timer: &mut Deadline) {
     let (id, error) = (client.worker.new_request_id(clock::instant()), ProxyError::Malformed(malformed));
     client.worker.unread(client.peer.ip(), &error, &id, Version::H2.label());
-    let (head, mut body) = reply::of(&error, Method::Other, id.text());
+    let (head, mut body) = reply::of(&error, Method::Other, id.text(), None);
     let add = format!("x-request-id: {}\r\n", id.text());
     let edits = Edits { add: add.as_bytes(), ..Edits::default() };
     stream.send_head(Then::end_if(|| body.ends_after(0)), |encoder, out| {

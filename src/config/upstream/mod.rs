@@ -7,6 +7,7 @@ mod health;
 mod judge;
 mod pool;
 pub mod presets;
+mod refusal;
 mod retry;
 mod tls;
 pub(super) mod vendor;
@@ -38,6 +39,8 @@ use health::HealthFile;
 use judge::JudgeFile;
 pub use pool::PoolConfig;
 use pool::PoolFile;
+use refusal::RefusalFile;
+pub use refusal::{RefusalTemplate, RefusalValues};
 use retry::RetryFile;
 pub use tls::ClientTls;
 use tls::ClientTlsFile;
@@ -83,6 +86,9 @@ pub struct UpstreamFile {
     pub judge: JudgeFile,
     /// When a failed request is sent once more.
     pub retry: RetryFile,
+    /// What its clients read when the proxy answers in its place; absent: as its preset's own library understands it, else
+    /// `application/problem+json`.
+    pub refusal: RefusalFile,
     /// How often names are looked up again.
     pub dns: DnsFile,
 }
@@ -106,6 +112,7 @@ impl Default for UpstreamFile {
             breaker: BreakerFile::default(),
             judge: JudgeFile::default(),
             retry: RetryFile::default(),
+            refusal: RefusalFile::default(),
             dns: DnsFile::default(),
         }
     }
@@ -174,6 +181,8 @@ pub struct UpstreamConfig {
     pub retry: RetryPolicy,
     /// Request bodies up to so many bytes are kept while they are sent, so that they can be sent once more.
     pub keep_body: usize,
+    /// What its clients read when the proxy answers in its place; `None`: `application/problem+json`.
+    pub refusal: Option<RefusalTemplate>,
     /// How often names are looked up again: answers' TTL clamped to this range.
     pub dns_ttl: (Duration, Duration),
 }
@@ -187,6 +196,7 @@ impl UpstreamFile {
         let mut base = Self {
             timeouts: TimeoutsFile::base(behind),
             via: behind,
+            refusal: RefusalFile::base(preset.or_else(|| Preset::named(name)).filter(|_| !behind)),
             breaker: BreakerFile::base(preset.map_or(name, |preset| preset.word()), behind, breaker),
             ..Self::default()
         };
@@ -247,6 +257,7 @@ impl UpstreamFile {
             judge: self.judge.policy(),
             retry: self.retry.check(at.part("retry")),
             keep_body: self.retry.keep_body(),
+            refusal: self.refusal.check(at.part("refusal")),
             dns_ttl: self.dns.check(at.part("dns")),
             name: name?,
         })
@@ -304,98 +315,4 @@ impl UpstreamConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::tests::config_text;
-    use crate::units::Written as _;
-
-    fn upstream(text: &str) -> std::sync::Arc<UpstreamConfig> {
-        let config = crate::config::load(text, "a test", &[]).expect("it can run");
-        std::sync::Arc::clone(config.upstreams.last().expect("one"))
-    }
-
-    fn is_complete(text: &str) -> bool {
-        let upstream = upstream(text);
-        match &upstream.endpoints[0].host {
-            Host::Name(name) => {
-                assert!(!name.text.ends_with('.'), "what TLS verifies has no dot");
-                upstream.is_complete(name)
-            }
-            Host::Address(ip) => panic!("{ip} is no name"),
-        }
-    }
-
-    #[test]
-    fn what_customers_notice_is_one_sentence() {
-        let text = |impact: &str| {
-            config_text(&format!(
-                r#"
-                    [egress]
-                    [upstreams.stripe]
-                    preset = "stripe"
-                    impact = {impact:?}
-                "#
-            ))
-        };
-        let told = "Customers cannot pay by card.";
-        assert_eq!(upstream(&text(told)).impact.as_deref(), Some(told));
-        assert_eq!(upstream("[egress]\n[upstreams.stripe]\npreset = \"stripe\"\n").impact, None);
-        let vendor = |text: &str| upstream(text).vendor;
-        assert_eq!(vendor("[egress]\n[upstreams.stripe]\npreset = \"stripe\"\n"), Some(Preset::Stripe));
-        for wrong in ["", "two\nlines", &"x".repeat(201)] {
-            let problems =
-                crate::config::load(&text(wrong), "a test", &[]).expect_err("is refused").to_string();
-            assert!(
-                problems.contains("upstreams.stripe.impact") && problems.contains("such as"),
-                "{problems}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_dot_a_preset_and_hosts_make_a_name_complete() {
-        let behind =
-            |endpoint: &str| format!("[ingress]\n[upstreams.backend]\nendpoints = [\"{endpoint}\"]\n");
-        assert!(!is_complete(&behind("db.shop:80")));
-        assert!(is_complete(&behind("DB.shop.:80")));
-        assert!(is_complete("[egress]\n[upstreams.stripe]\npreset = \"stripe\"\n"));
-        assert!(is_complete(&config_text(
-            r#"
-                [egress]
-                [upstreams.stripe]
-                preset = "stripe"
-                hosts = []
-            "#
-        )));
-        assert!(is_complete(&config_text(
-            r#"
-                [egress]
-                [upstreams.x]
-                hosts = ["x.example"]
-                endpoints = ["x.example:443"]
-            "#
-        )));
-        assert!(Endpoint::read(".:80").is_none() && Endpoint::read("..:80").is_none());
-    }
-
-    #[test]
-    fn a_short_name_of_an_upstream_with_hosts_is_warned_of() {
-        let told = |endpoint: &str| {
-            let text = config_text(&format!(
-                r#"
-                    [egress]
-                    [upstreams.x]
-                    hosts = ["x.example"]
-                    endpoints = ["{endpoint}"]
-                "#
-            ));
-            let config = crate::config::load(&text, "a test", &[]).expect("it can run");
-            config.upstreams[0].warnings().collect::<Vec<_>>()
-        };
-        let short = told("gateway:443");
-        assert!(short.len() == 1 && short[0].contains("upstreams.x.endpoints has \"gateway\""), "{short:?}");
-        for fine in ["gateway.ns.svc:443", "gateway.:443", "localhost:443", "192.0.2.1:443"] {
-            assert!(told(fine).is_empty(), "{fine}");
-        }
-    }
-}
+mod tests;

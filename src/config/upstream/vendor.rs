@@ -26,6 +26,16 @@ struct VendorFacts {
     payments: &'static [&'static str],
     breaker: GuideBreaker,
     sdk: Option<Sdk>,
+    refusal: VendorRefusal,
+}
+
+/// What a vendor's own client library understands when the proxy answers in the vendor's place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct VendorRefusal {
+    /// JSON, with variables as in `refusal.body`.
+    pub(super) body: &'static str,
+    /// Fields that keep the library from repeating by itself.
+    pub(super) do_not_retry: &'static [(&'static str, &'static str)],
 }
 
 /// The guide's numbers of a circuit breaker.
@@ -71,6 +81,11 @@ const ROWS: &[VendorFacts; 4] = &[
         // It waits 80 s (`DEFAULT_TIMEOUT` in stripe-node, `timeout` in stripe-python) and repeats up to twice (stripe-dotnet
         // and stripe-go; stripe-node once from version 13 on).
         sdk: Some(Sdk { who: "Stripe's SDK", timeout: Duration::from_secs(80), retries: 2 }),
+        // docs.stripe.com/api/errors; `_should_retry` in stripe-python reads the field before all else.
+        refusal: VendorRefusal {
+            body: r#"{"error": {"type": "api_error", "code": "${code}", "message": "${detail}", "request_id": "${request_id}"}}"#,
+            do_not_retry: &[("stripe-should-retry", "false")],
+        },
     },
     VendorFacts {
         preset: Preset::SendGrid,
@@ -82,6 +97,11 @@ const ROWS: &[VendorFacts; 4] = &[
         payments: &[],
         breaker: GuideBreaker { failures: 5, open_for: 60, successes: 3 },
         sdk: None,
+        // www.twilio.com/docs/sendgrid/api-reference: a list, each with message, field and help.
+        refusal: VendorRefusal {
+            body: r#"{"errors": [{"message": "${detail}", "field": null, "help": null, "code": "${code}"}], "id": "${request_id}"}"#,
+            do_not_retry: &[],
+        },
     },
     VendorFacts {
         preset: Preset::Twilio,
@@ -93,6 +113,11 @@ const ROWS: &[VendorFacts; 4] = &[
         payments: &[],
         breaker: GuideBreaker { failures: 3, open_for: 45, successes: 2 },
         sdk: None,
+        // www.twilio.com/docs/usage/twilios-response: without a number of its own its library takes the status for the code.
+        refusal: VendorRefusal {
+            body: r#"{"status": ${status}, "message": "${detail}", "more_info": null, "details": {"code": "${code}", "request_id": "${request_id}"}}"#,
+            do_not_retry: &[],
+        },
     },
     VendorFacts {
         preset: Preset::GoogleCalendar,
@@ -104,6 +129,11 @@ const ROWS: &[VendorFacts; 4] = &[
         payments: &[],
         breaker: GuideBreaker { failures: 3, open_for: 120, successes: 2 },
         sdk: None,
+        // developers.google.com/calendar/api/guides/errors: `backendError` is what it says of its own failures.
+        refusal: VendorRefusal {
+            body: r#"{"error": {"code": ${status}, "message": "${detail}", "errors": [{"domain": "global", "reason": "backendError", "message": "${detail}"}]}}"#,
+            do_not_retry: &[],
+        },
     },
 ];
 
@@ -145,6 +175,10 @@ impl Preset {
     /// charge somebody, or try to.
     pub fn payments(self) -> &'static [&'static str] {
         self.facts().payments
+    }
+
+    pub(super) fn refusal(self) -> VendorRefusal {
+        self.facts().refusal
     }
 
     pub(super) fn breaker(self) -> GuideBreaker {

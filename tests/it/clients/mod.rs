@@ -15,6 +15,8 @@ mod origin;
 mod python;
 /// The vendor's own SDK against a stand-in of the vendor.
 mod stripe;
+/// The SDKs of the vendors while the breaker is open.
+mod vendors;
 /// A WebSocket client and server.
 mod websocket;
 

@@ -82,7 +82,7 @@ def refused():
         stripe.Customer.create(name="nobody")
         sys.exit("there was an answer")
     except stripe.StripeError as error:
-        print(type(error).__name__, error.http_status, (error.json_body or {}).get("reason"))
+        print(type(error).__name__, error.http_status, (error.json_body or {}).get("error", {}).get("code"))
 
 
 {"works": works, "refused": refused}[sys.argv[1]]()
