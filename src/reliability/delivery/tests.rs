@@ -3,8 +3,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::prelude::*;
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::*;
 
 const MIDDLE: u64 = u64::MAX / 2;
