@@ -24,6 +24,7 @@ pub struct RefusalFile {
     /// Media type of `body`; empty: `application/json`.
     pub content_type: String,
     /// Fields that tell the vendor's client library not to repeat; sent while the breaker refuses, and only then.
+    /// An empty value: not this one.
     pub do_not_retry: BTreeMap<String, String>,
 }
 
@@ -126,7 +127,7 @@ impl RefusalFile {
                 at.add(&key, "is no field that can be set here; write one such as \"stripe-should-retry\"");
             } else if http::HeaderValue::from_str(value).is_err() {
                 at.add(&key, "is no value of a field; write a word such as \"false\"");
-            } else {
+            } else if !value.is_empty() {
                 fields.push((lower, value.clone()));
             }
         }
@@ -230,7 +231,7 @@ mod tests {
         let own = own.expect("runs").expect("its fields stay");
         assert!(!own.has_body() && own.do_not_retry.len() == 1);
         let none = upstream(
-            "[upstreams.stripe]\npreset = \"stripe\"\nrefusal = { body = \"\", do_not_retry = {} }\n",
+            "[upstreams.stripe]\npreset = \"stripe\"\nrefusal = { body = \"\", do_not_retry = { stripe-should-retry = \"\" } }\n",
         );
         assert_eq!(none, Ok(None));
     }

@@ -72,7 +72,7 @@ fn each_vendor_s_own_library_raises_its_http_library_s_error_through_a_tunnel() 
         ("stripe", "stripe._error.APIConnectionError"),
         ("sendgrid", "urllib.error.URLError"),
         ("twilio", "requests.exceptions.ProxyError"),
-        ("google_calendar", "socks.HTTPError"),
+        ("google_calendar", "socks.GeneralProxyError"),
     ] {
         let mut script = python("with_vendors.py");
         script.env("HTTPS_PROXY", format!("http://{}", sidecar.egress())).arg(name);
