@@ -13,9 +13,6 @@ use super::observed::{Observed, Provenance};
 use crate::control::Replied;
 use crate::reliability::ledger::Report;
 
-/// Of the ledger, in the order of [`crate::control::Snapshot::uptime`].
-const WINDOWS: [&str; 3] = ["24h", "7d", "30d"];
-
 /// What a range of time was.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Span {
@@ -77,14 +74,15 @@ pub(super) async fn uptime(State(admin): State<Arc<Admin>>) -> Json<Observed<Upt
     let mut subjects: Vec<Subject> = snapshot
         .uptime
         .iter()
-        .map(|(name, reports)| Subject {
+        .map(|(name, windows)| Subject {
             name: name.to_string(),
-            windows: WINDOWS.into_iter().zip(reports).map(span).collect(),
+            windows: windows.named().into_iter().map(span).collect(),
         })
         .collect();
     subjects.sort_by_key(|subject| subject.name != crate::control::SERVICE);
     let promised = admin.reloader.status().config.watch.slo.uptime;
-    let coverage = snapshot.uptime.get(crate::control::SERVICE).map_or(0.0, |spans| spans[2].coverage());
+    let coverage =
+        snapshot.uptime.get(crate::control::SERVICE).map_or(0.0, |windows| windows.month.coverage());
     let view = UptimeView { target: promised.ratio(), subjects };
     Provenance::looked(&admin, &snapshot).over("30d", Some(coverage)).answer(&admin, view)
 }
@@ -117,7 +115,7 @@ fn burn(replied: &Replied, allowed: f64) -> Burn {
     let Replied { window, counts, coverage } = *replied;
     let ratio = counts.bad_ratio();
     Burn {
-        window,
+        window: window.label(),
         coverage,
         good: counts.good,
         bad: counts.bad,

@@ -52,7 +52,7 @@ pub use notifier::Notifier;
 pub use observer::Observer;
 pub use own::Own;
 pub use records::Records;
-pub use snapshot::{ActiveAlert, Replied, Snapshot};
+pub use snapshot::{ActiveAlert, Replied, ReplyWindow, Snapshot, UptimeWindows};
 pub use start::{Running, start};
 pub use uptime::Uptime;
 

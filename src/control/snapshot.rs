@@ -19,11 +19,49 @@ use crate::runtime::clock::Moment;
 use crate::telemetry::sre::SreSnapshot;
 use crate::units::At;
 
+/// Uptime of one subject over windows that end now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UptimeWindows {
+    pub day: Report,
+    pub week: Report,
+    /// 30 days.
+    pub month: Report,
+}
+
+impl UptimeWindows {
+    /// Each with its name, the shortest first.
+    pub fn named(&self) -> [(&'static str, &Report); 3] {
+        [("24h", &self.day), ("7d", &self.week), ("30d", &self.month)]
+    }
+}
+
+/// A window of replies; burn rates are told over all of them (SRE workbook, chapter 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyWindow {
+    Minutes5,
+    Minutes30,
+    Hour,
+    Hours6,
+    Days3,
+}
+
+impl ReplyWindow {
+    /// As the API names it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Minutes5 => "5m",
+            Self::Minutes30 => "30m",
+            Self::Hour => "1h",
+            Self::Hours6 => "6h",
+            Self::Days3 => "3d",
+        }
+    }
+}
+
 /// Replies that clients got within one window that ends now.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Replied {
-    /// Name of the window, such as `5m`.
-    pub window: &'static str,
+    pub window: ReplyWindow,
     /// Good and bad ones: of this start, and of earlier ones as far as the store has them.
     pub counts: Counts,
     /// Share of the window in which this sidecar was running, 0 to 1.
@@ -56,8 +94,8 @@ pub struct Snapshot {
     pub alerts: Vec<ActiveAlert>,
     /// Lasting and to come.
     pub silences: Vec<Silence>,
-    /// By subject: the last day, week and month.
-    pub uptime: BTreeMap<Arc<str>, [Report; 3]>,
+    /// By subject.
+    pub uptime: BTreeMap<Arc<str>, UptimeWindows>,
     /// Replies of all routes by window, the shortest first.
     pub replies: Vec<Replied>,
     /// Share of the last 24 hours in which this sidecar was running, 0 to 1; `None`: no look has been made.
@@ -76,10 +114,11 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub(super) fn of(before: &Self, engine: &Engine, uptime: &Uptime, readings: &Readings, now: At) -> Self {
-        let spans = [DAY, DAY * 7, KEPT];
-        let reports = uptime
-            .subjects()
-            .map(|subject| (Arc::clone(subject), spans.map(|span| uptime.report(subject, now - span, now))));
+        let windows = |subject: &Arc<str>| {
+            let over = |span| uptime.report(subject, now - span, now);
+            UptimeWindows { day: over(DAY), week: over(DAY * 7), month: over(KEPT) }
+        };
+        let reports = uptime.subjects().map(|subject| (Arc::clone(subject), windows(subject)));
         Self {
             at: now,
             uptime: reports.collect(),
@@ -134,11 +173,11 @@ impl Snapshot {
         for one in self.incidents.iter().filter(|one| one.state.is_live()) {
             *live.entry((one.state.label(), one.severity.label())).or_default() += 1;
         }
-        let service = self.uptime.get(SERVICE).map(|spans| spans[2]);
+        let service = self.uptime.get(SERVICE).map(|windows| windows.month);
         SreSnapshot {
             uptime: service.and_then(|report| report.uptime()),
             coverage: service.map(|report| report.coverage()),
-            error_rate: self.replied("1h").and_then(|of| of.counts.bad_ratio()),
+            error_rate: self.replied(ReplyWindow::Hour).and_then(|of| of.counts.bad_ratio()),
             mttr: (!ended.is_empty()).then(|| mean(&ended)),
             incidents_24h: confirmed as u64,
             incidents_coverage: self.watched_day,
@@ -148,8 +187,8 @@ impl Snapshot {
         }
     }
 
-    /// The replies of the window of that name.
-    pub fn replied(&self, window: &str) -> Option<&Replied> {
+    /// The replies of that window; `None`: no look has been made.
+    fn replied(&self, window: ReplyWindow) -> Option<&Replied> {
         self.replies.iter().find(|one| one.window == window)
     }
 
@@ -169,14 +208,14 @@ fn replied(readings: &Readings, uptime: &Uptime, now: At) -> Vec<Replied> {
         readings.routes.iter().fold(Counts::default(), |sum, route| sum.plus(of(&route.counts)))
     };
     let minutes = |many: u64| Duration::from_secs(many * 60);
-    let windows: [(&'static str, Duration, Counts); 5] = [
-        ("5m", minutes(5), sum(|of| of.m5)),
-        ("30m", minutes(30), sum(|of| of.m30)),
-        ("1h", minutes(60), sum(|of| of.h1)),
-        ("6h", minutes(360), sum(|of| of.h6)),
-        ("3d", DAY * 3, sum(|of| of.d3)),
+    let windows = [
+        (ReplyWindow::Minutes5, minutes(5), sum(|of| of.m5)),
+        (ReplyWindow::Minutes30, minutes(30), sum(|of| of.m30)),
+        (ReplyWindow::Hour, minutes(60), sum(|of| of.h1)),
+        (ReplyWindow::Hours6, minutes(360), sum(|of| of.h6)),
+        (ReplyWindow::Days3, DAY * 3, sum(|of| of.d3)),
     ];
-    let one = |(window, length, since_start): (&'static str, Duration, Counts)| Replied {
+    let one = |(window, length, since_start): (ReplyWindow, Duration, Counts)| Replied {
         window,
         counts: since_start.plus(uptime.replies_before(now - length)),
         coverage: uptime.watched(SERVICE, now - length, now),

@@ -102,6 +102,15 @@ struct UpstreamShard {
     against_upstream: AtomicU64,
 }
 
+/// Active checks of an upstream since the start.
+#[derive(Debug, Default)]
+struct CheckCounts {
+    passed: AtomicU64,
+    failed: AtomicU64,
+    /// Failed ones since the last that passed.
+    in_a_row: AtomicU64,
+}
+
 /// The numbers of one upstream.
 pub struct UpstreamSeries {
     pub name: UpstreamName,
@@ -117,8 +126,7 @@ pub struct UpstreamSeries {
     endpoints: Mutex<BTreeMap<String, bool>>,
     /// Ejections, in the order of [`BadReason::ALL`].
     ejections: [AtomicU64; BadReason::ALL.len()],
-    /// Passed, failed, failed in a row.
-    checks: [AtomicU64; 3],
+    checks: CheckCounts,
     /// Requests that take payments, by [`PaymentOutcome`].
     payments: [AtomicU64; 4],
 }
@@ -260,27 +268,27 @@ impl UpstreamSeries {
 
     /// An active check was made.
     pub fn checked(&self, check: Check) {
-        let [good, bad, row] = &self.checks;
+        let CheckCounts { passed, failed, in_a_row } = &self.checks;
         match check {
             Check::Passed => {
-                good.fetch_add(1, Ordering::Relaxed);
-                row.store(0, Ordering::Relaxed);
+                passed.fetch_add(1, Ordering::Relaxed);
+                in_a_row.store(0, Ordering::Relaxed);
             }
             Check::Failed => {
-                bad.fetch_add(1, Ordering::Relaxed);
-                row.fetch_add(1, Ordering::Relaxed);
+                failed.fetch_add(1, Ordering::Relaxed);
+                in_a_row.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
 
     /// Active checks since the start: passed, failed.
     pub fn checks(&self) -> (u64, u64) {
-        (self.checks[0].load(Ordering::Relaxed), self.checks[1].load(Ordering::Relaxed))
+        (self.checks.passed.load(Ordering::Relaxed), self.checks.failed.load(Ordering::Relaxed))
     }
 
     /// Failed checks since the last one that passed, of whichever endpoint.
     pub fn failed_checks(&self) -> u32 {
-        u32::try_from(self.checks[2].load(Ordering::Relaxed)).unwrap_or(u32::MAX)
+        u32::try_from(self.checks.in_a_row.load(Ordering::Relaxed)).unwrap_or(u32::MAX)
     }
 
     /// An endpoint was taken out of rotation.
