@@ -88,7 +88,7 @@ class Generators:
         log.unlink(missing_ok=True)
         printed = self._run(
             [tools.program("h2load"), "-t1", "-c", str(scenario.connections), "-m", str(scenario.streams),
-             "-D", str(_whole(seconds)), f"--log-file={log}", f"http://127.0.0.1:{target.port}{scenario.body[0]}"],
+             "-D", str(_whole(seconds)), f"--log-file={log}", *self._h2_request(scenario, target)],
             seconds,
         )
         taken = sorted(int(line.rsplit("\t", 1)[1]) for line in log.read_text().splitlines())
@@ -102,9 +102,16 @@ class Generators:
     def h2_once(self, scenario: Scenario, target: Target, requests: int) -> dict[str, int]:
         """A few requests, to see that the answers are right."""
         return h2_counts(self._run(
-            [tools.program("h2load"), "-t1", "-c1", "-m4", "-n", str(requests),
-             f"http://127.0.0.1:{target.port}{scenario.body[0]}"], 1,
+            [tools.program("h2load"), "-t1", "-c1", "-m4", "-n", str(requests), *self._h2_request(scenario, target)], 1,
         ))
+
+    def _h2_request(self, scenario: Scenario, target: Target) -> list[str]:
+        url = f"http://127.0.0.1:{target.port}{scenario.body[0]}"
+        if scenario.mode != "grpc":
+            return [url]
+        message = self.scratch / "message"
+        message.write_bytes(bytes([0, 0, 0, 0, 64]) + b"x" * 64)
+        return ["-d", str(message), "-H", "content-type: application/grpc", "-H", "te: trailers", url]
 
 
 def h2_counts(printed: str) -> dict[str, int]:

@@ -57,6 +57,7 @@ class Place:
     crew: Crew
     scratch: Path
     backend_port: int
+    grpc_port: int
     proxy_cores: str
     cert: Path
     key: Path
@@ -64,12 +65,14 @@ class Place:
 
 
 DIRECT = "direct"
+# A Strop of another day, measured in the same run.
+BEFORE = "before"
 # Where a peer's numbers are on its admin port, if not at /metrics.
 METRICS = {"envoy": "/stats/prometheus"}
 
 
-def known(strop: str | None) -> dict[str, Peer]:
-    """All peers, in the order of the tables."""
+def known(strop: str | None, before: str | None = None) -> dict[str, Peer]:
+    """All peers, in the order of the tables. `before`: another Strop beside this one."""
     peers = [
         Peer("nginx", "nginx.conf", lambda: tools.program("nginx"), lambda c: ["-c", c], ["-v"]),
         Peer(
@@ -83,6 +86,8 @@ def known(strop: str | None) -> dict[str, Peer]:
         ),
         Peer("strop", "strop.toml", lambda: tools.strop(strop), lambda c: ["run", "--config", c], ["--version"]),
     ]
+    if before:
+        peers.append(Peer(BEFORE, "strop.toml", lambda: tools.strop(before), lambda c: ["run", "--config", c], ["--version"]))
     return {peer.name: peer for peer in peers}
 
 
@@ -142,7 +147,7 @@ def _start(peer: Peer, mode: str, place: Place) -> Started:
     for old in (log, errors):
         old.unlink(missing_ok=True)
     values = {
-        "PORT": str(port), "ADMIN": str(admin), "BACKEND": str(place.backend_port), "LOG": str(log),
+        "PORT": str(port), "ADMIN": str(admin), "BACKEND": str(place.backend_port), "GRPC": str(place.grpc_port), "LOG": str(log),
         "SCRATCH": str(place.scratch), "CERT": str(place.cert), "KEY": str(place.key), "PEM": str(place.pem),
         "COLLECTOR": str(collector), **routes.values(mode, place.backend_port),
     }

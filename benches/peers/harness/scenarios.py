@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from . import routes
 
 SMALL, MEDIUM, LARGE = ("/small", 128), ("/64k", 64 << 10), ("/1m", 1 << 20)
+# A gRPC message of 64 bytes with its prefix of 5.
+UNARY = ("/bench.Echo/Unary", 69)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,9 @@ ALL = [
              connections=8, closes=True),
     Scenario("h2", "GET 128 B over HTTP/2 (h2c), 16 connections of 8 streams", "h2load", "h2c", connections=16,
              streams=8),
+    Scenario("h2-64k", "GET 64 KiB over HTTP/2 (h2c), 16 connections of 8 streams", "h2load", "h2c", MEDIUM, 16, 8),
+    Scenario("grpc", "gRPC, unary calls of 64 bytes both ways, HTTP/2 on both sides, 16 connections of 8 streams", "h2load",
+             "grpc", UNARY, 16, 8),
     Scenario("fixed", "GET 128 B at a fixed rate, 64 connections; latency from the time a request was due", "paced"),
     Scenario("routes", f"GET 128 B, each request to the next of {routes.ROUTES} routes, {routes.UPSTREAMS} upstreams behind them",
              mode="routes", peers=("nginx", "envoy", "strop")),

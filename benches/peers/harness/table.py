@@ -8,7 +8,7 @@ import platform
 from pathlib import Path
 from typing import Callable
 
-from .peers import DIRECT
+from .peers import BEFORE, DIRECT
 from .rounds import Results, counted, median
 from .scenarios import Scenario
 from .window import Window
@@ -84,7 +84,7 @@ def summary(scenario: Scenario, results: Results) -> dict[str, Median]:
         rows[name] = median(kept[name])
         rows[name].update(windows=len(windows[name]), kept=len(kept[name]), disturbed=float(disturbed))
     for name, _ in ratios_of(scenario):
-        others = [row[name] for peer, row in rows.items() if peer not in (OURS, DIRECT) and row[name]]
+        others = [row[name] for peer, row in rows.items() if peer not in (OURS, BEFORE, DIRECT) and row[name]]
         best = (max if name in MORE_IS_BETTER else min)(others) if others else None
         for row in rows.values():
             row[f"{name}_ratio"] = row[name] / best if best and row[name] is not None else None

@@ -15,7 +15,7 @@ class Wrong(Exception):
 
 def answers(scenario: Scenario, target: Target, generators: Generators) -> str:
     """Checks status and body; tells what was agreed on, where there was something to agree on."""
-    if scenario.mode == "h2c":
+    if scenario.mode in ("h2c", "grpc"):
         return _h2(scenario, target, generators)
     if scenario.mode == "tls":
         return _tls(scenario, target, generators)
