@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use super::memory::{CutReason, MemoryBudget};
+use super::memory::{CutReason, MemoryBudget, Widened};
 use crate::reliability::overload::Pace;
 
 /// What an account holds is published when it differs by so many bytes: one standard buffer.
@@ -69,6 +69,11 @@ pub fn waits(awaited: bool, stalled: bool) {
 /// Are bytes short? Asked by whoever is about to read more than a standard buffer.
 pub fn is_tight() -> bool {
     with_current(|account| account.budget.is_tight()).unwrap_or(false)
+}
+
+/// May a peer send `bytes` more ahead of its reader? What is given stands for them.
+pub fn widen(bytes: usize) -> Option<Widened> {
+    with_current(|account| account.budget.widen(bytes)).unwrap_or_else(|| Some(Widened::default()))
 }
 
 /// May the head that is being read grow beyond a standard buffer? Not when nothing is left, nor for a client that holds
@@ -197,6 +202,11 @@ impl Account {
                 waker.wake();
             }
         }
+    }
+
+    /// Its connection has ended by itself, for this.
+    pub fn ended(&self, cut: CutReason) {
+        self.budget.ends(cut);
     }
 
     /// Why it is being ended.
@@ -471,7 +481,10 @@ mod tests {
         account.end(CutReason::Slow);
         assert!(poll(&mut task).is_ready());
         assert_eq!((budget.held(), account.cut()), (0, Some(CutReason::Memory)));
-        assert_eq!(budget.ended().collect::<Vec<_>>(), [("memory_short", 1), ("client_too_slow", 0)]);
+        assert_eq!(
+            budget.ended().collect::<Vec<_>>(),
+            [("memory_short", 1), ("client_too_slow", 0), ("h2_flood", 0)]
+        );
     }
 
     #[test]

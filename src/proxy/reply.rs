@@ -17,7 +17,7 @@ pub fn of(error: &ProxyError, asked: Method, request_id: &str) -> (ResponseHead,
     let status = facts.status;
     let title =
         http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("Closed");
-    let body = serde_json::json!({
+    let mut body = serde_json::json!({
         "type": "about:blank",
         "title": title,
         "status": status,
@@ -28,6 +28,8 @@ pub fn of(error: &ProxyError, asked: Method, request_id: &str) -> (ResponseHead,
         "request_id": request_id,
     })
     .to_string();
+    // Its client may take its time.
+    body.shrink_to_fit();
     let mut head = ResponseHead::own(status, Framing::Length(body.len() as u64));
     head.store.push(b"content-type", b"application/problem+json");
     head.store.push(b"cache-control", b"no-store");

@@ -101,10 +101,13 @@ impl State {
     fn request(&mut self, id: u32, block: &[u8], ends: bool) -> Result<(), ErrorCode> {
         self.last = id;
         if self.leaving.is_some_and(|last| id > last) {
-            return self.read_over(block);
+            self.read_over(block)?;
+            return self.idle_frame();
         }
         let read = head::request(&mut self.decoder, block, self.limits, ends);
-        if self.active() >= self.own.streams as usize {
+        // One that is over counts no more, but cannot be forgotten before its handle is gone.
+        let most = self.own.streams as usize;
+        if self.active() - self.gone >= most || self.active() >= most * 2 {
             if let Err(BlockError::Connection(code)) = read {
                 return Err(code);
             }

@@ -66,6 +66,24 @@ impl FrameKind {
         Self::ALL.iter().find(|(code, _)| *code == byte).map_or(Self::Unknown, |(_, kind)| *kind)
     }
 
+    /// Its name in RFC 9113 section 6.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Data => "DATA",
+            Self::Headers => "HEADERS",
+            Self::Priority => "PRIORITY",
+            Self::Reset => "RST_STREAM",
+            Self::Settings => "SETTINGS",
+            Self::PushPromise => "PUSH_PROMISE",
+            Self::Ping => "PING",
+            Self::GoAway => "GOAWAY",
+            Self::WindowUpdate => "WINDOW_UPDATE",
+            Self::Continuation => "CONTINUATION",
+            Self::PriorityUpdate => "PRIORITY_UPDATE",
+            Self::Unknown => "unknown",
+        }
+    }
+
     fn byte(self) -> u8 {
         Self::ALL.iter().find(|(_, kind)| *kind == self).map_or(u8::MAX, |(code, _)| *code)
     }

@@ -55,6 +55,7 @@ impl State {
     }
 
     fn frame(&mut self, head: FrameHead, now: Instant) -> Result<bool, ErrorCode> {
+        self.frame = head.kind;
         if head.len > MOST {
             return Err(ErrorCode::FrameSize);
         }
@@ -149,14 +150,14 @@ impl State {
         self.spoken = self.heard;
         let left = head.len - padding;
         let ends = head.has(flag::END_STREAM);
-        if left == 0 && !ends {
-            self.idle_frame()?;
-        } else {
-            self.earn();
-        }
         self.input.consume(framed);
         let padding = padding.saturating_sub(framed - HEAD);
         let taken = self.stream_data(head, left, padding)?;
+        if left == 0 && !ends {
+            self.idle_frame()?;
+        } else if taken {
+            self.earn();
+        }
         self.reading = if taken {
             Reading::Data { stream: head.stream, left, padding, ends }
         } else {
@@ -253,10 +254,7 @@ impl State {
         }
         self.put_frame(FrameKind::Reset, 0, id, &code.number().to_be_bytes());
         self.remember(id, true);
-        if let Some((_, stream)) = self.find(id) {
-            stream.reset = Some(code);
-            stream.wake_all();
-        }
+        self.mark_reset(id, code);
         self.idle_frame()
     }
 
@@ -275,8 +273,7 @@ impl State {
             if !payload.is_empty() {
                 return Err(ErrorCode::FrameSize);
             }
-            self.acknowledged();
-            return Ok(());
+            return self.acknowledged();
         }
         if !payload.len().is_multiple_of(Settings::ENTRY) {
             return Err(ErrorCode::FrameSize);
@@ -313,9 +310,9 @@ impl State {
     }
 
     /// What this side has said of itself holds from now on.
-    fn acknowledged(&mut self) {
+    fn acknowledged(&mut self) -> Result<(), ErrorCode> {
         if std::mem::replace(&mut self.known, true) {
-            return;
+            return self.idle_frame();
         }
         let less = FIRST_WINDOW.saturating_sub(self.own.window);
         for stream in self.streams.iter_mut().filter(|stream| stream.id != 0) {
@@ -323,6 +320,7 @@ impl State {
                 window.shrink(less);
             }
         }
+        Ok(())
     }
 
     fn window_update(&mut self, head: FrameHead, payload: &[u8]) -> Result<(), ErrorCode> {
@@ -354,11 +352,7 @@ impl State {
         if head.stream == 0 || self.is_idle(head.stream) {
             return Err(ErrorCode::Protocol);
         }
-        if let Some((_, stream)) = self.find(head.stream)
-            && stream.reset.is_none()
-        {
-            stream.reset = Some(ErrorCode::of(u32::from_be_bytes(bytes)));
-            stream.wake_all();
+        if self.mark_reset(head.stream, ErrorCode::of(u32::from_be_bytes(bytes))) {
             self.remember(head.stream, false);
         }
         self.idle_frame()
@@ -372,8 +366,7 @@ impl State {
             return Err(ErrorCode::FrameSize);
         }
         if head.has(flag::ACK) {
-            self.ponged(payload);
-            return Ok(());
+            return if self.ponged(payload) { Ok(()) } else { self.idle_frame() };
         }
         self.idle_frame()?;
         self.put_frame(FrameKind::Ping, flag::ACK, 0, payload);

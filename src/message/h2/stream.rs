@@ -9,11 +9,15 @@ use std::task::{Context, Poll};
 
 use super::conn::H2Conn;
 use super::frame::{ErrorCode, FrameHead, FrameKind, MOST, flag};
-use super::state::{GROWTH, Over, State, StreamState, WIDEST};
+use super::place::StreamState;
+use super::state::{Over, State, WIDEST};
 use crate::message::account;
 use crate::message::h1::Malformed;
 use crate::message::head::{HeadStore, Method, RequestHead, ResponseHead};
 use crate::message::scratch::Scratch;
+
+/// A peer that lets less than this be sent at a time asks for more frames than bytes: what it gets pays for nothing.
+const DRIBBLE: usize = 256;
 
 /// Why nothing more comes, or goes, on a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -197,6 +201,8 @@ impl H2Stream {
             }
             stream.finished = then == Then::End;
             stream.turn = false;
+            let dribbles =
+                data.len() < DRIBBLE && stream.send_window.is_some_and(|own| own.room() == data.len());
             if let Some(window) = &mut stream.send_window {
                 window.used(data.len());
             }
@@ -205,7 +211,9 @@ impl H2Stream {
             state.send_window.used(data.len());
             state.output.put(&head.bytes());
             state.output.put(data);
-            state.earn();
+            if !dribbles || then == Then::End {
+                state.earn();
+            }
             state.wake();
         });
     }
@@ -217,6 +225,14 @@ impl H2Stream {
 
     fn is_given_up(&self) -> bool {
         self.with(|state, key| state.why_gone(key).is_some())
+    }
+
+    /// Does the peer take anything now, on this stream and on its connection?
+    pub fn is_open(&self) -> bool {
+        self.with(|state, key| {
+            let own = state.streams.get(key).and_then(|stream| stream.send_window);
+            state.send_window.room() > 0 && own.is_some_and(|own| own.room() > 0)
+        })
     }
 
     /// Has this side sent all?
@@ -264,7 +280,7 @@ impl H2Stream {
     /// `bytes` of what came were used up by the reader, who has `left` in hand.
     pub(super) fn used(&self, bytes: usize, left: usize) {
         self.with(|state, key| {
-            let grown = state.grown;
+            let left_to_grow = state.role.growth() - state.grown;
             let Some(stream) = state.streams.get_mut(key) else { return };
             let (id, keeps_up) = (stream.id, left == 0 && stream.received.is_empty());
             if stream.ended || stream.reset.is_some() {
@@ -272,9 +288,14 @@ impl H2Stream {
             }
             let Some(window) = &mut stream.window else { return };
             let mut more = window.used(bytes).unwrap_or(0);
-            let step = window.size().min(WIDEST - window.size().min(WIDEST)).min(GROWTH - grown);
-            if keeps_up && step > 0 && window.is_used_up() && !account::is_tight() {
+            let step = window.size().min(WIDEST - window.size().min(WIDEST)).min(left_to_grow);
+            if keeps_up
+                && step > 0
+                && window.is_used_up()
+                && let Some(widened) = account::widen(step as usize)
+            {
                 more += window.widen(step);
+                stream.widened.push(widened);
                 stream.grown += step;
                 state.grown += step;
             }
