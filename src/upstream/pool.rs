@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use super::connect;
 use super::endpoint::EndpointState;
 pub use super::shared::{ANSWER, PoolKey};
-use super::shared::{BUSY, Opening, SharedPool};
+use super::shared::{BUSY, Foreknown, Opening, SharedPool};
 use super::{ConnectionSlot, Upstream};
 use crate::config::Protocol;
 use crate::message::buf::Buf;
@@ -112,12 +112,17 @@ impl Pools {
         key: PoolKey,
         asked: Method,
     ) -> Result<(RequestLink, Arc<EndpointState>), ConnectError> {
-        if let Some(stream) = self.shared.join(key, asked).await {
-            return Ok((RequestLink::H2(stream), Arc::clone(endpoint)));
-        }
         loop {
+            if let Some(stream) = self.shared.join(key, asked).await {
+                return Ok((RequestLink::H2(stream), Arc::clone(endpoint)));
+            }
             if let Some(slot) = upstream.slot() {
-                let opening = self.shared.opening(key, upstream.config.protocol == Protocol::H2);
+                let h2 = match upstream.config.protocol {
+                    Protocol::H2 => Foreknown::Yes,
+                    Protocol::Auto if upstream.config.tls.is_some() => Foreknown::Perhaps,
+                    Protocol::Auto | Protocol::Http1 => Foreknown::No,
+                };
+                let opening = self.shared.opening(key, h2);
                 return self.connect(upstream, endpoint, (slot, opening), asked).await;
             }
             if !self.shared.waits_for_room(key).await {
@@ -239,6 +244,7 @@ impl Pools {
             })?;
             return Ok((RequestLink::H2(stream), endpoint));
         }
+        opening.is_alone(key);
         let slot: Box<dyn std::any::Any> = Box::new(slot);
         Ok((RequestLink::H1 { conn: H1Conn::new(io, Buf::default(), Some(slot)), idle: None, key }, endpoint))
     }

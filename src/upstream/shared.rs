@@ -1,12 +1,12 @@
 //! Connections of one worker that speak HTTP/2: shared by exchanges, as many as their streams need.
 //!
 //! A connection is used until the server's own limit of streams, then another one is made, within the upstream's cap of
-//! connections; beyond that a request waits for a stream to end. Requests that come while the first connection is being
-//! made wait for it.
+//! connections; beyond that a request waits for a stream to end. Requests that come while a connection is being made wait
+//! for it, and for what its server says of streams: what is opened before that may be refused.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
@@ -29,7 +29,8 @@ use crate::runtime::{clock, tasks};
 pub(super) const BUSY: Duration = Duration::from_millis(100);
 /// What the head of an upstream's answer may be.
 pub const ANSWER: HeadLimits = HeadLimits { bytes: 128 * 1024, fields: 256 };
-/// Requests that wait for one connection to be made; what a server surely takes (RFC 9113 section 6.5.2).
+/// Requests that wait for one connection to be made, where nobody knows how many streams it takes; that many it should
+/// (RFC 9113 section 6.5.2).
 const TOGETHER: usize = 100;
 /// A connection with open streams that has been silent for so long is asked whether it is there.
 const SILENT: Duration = Duration::from_secs(20);
@@ -68,17 +69,37 @@ impl Drop for Shared {
 #[derive(Default)]
 struct Making {
     waiting: Cell<usize>,
+    /// It speaks HTTP/2, and is there.
+    made: Cell<bool>,
     done: Notify,
+}
+
+/// Will a connection that is about to be made speak HTTP/2?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Foreknown {
+    Yes,
+    /// The server chooses.
+    Perhaps,
+    No,
+}
+
+/// What a server has agreed on before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Agreed {
+    H1,
+    /// With so many streams at once.
+    H2 {
+        streams: usize,
+    },
 }
 
 /// The shared connections of one worker.
 #[derive(Default)]
 pub(super) struct SharedPool {
     conns: RefCell<HashMap<PoolKey, Vec<Shared>, FixedState>>,
-    /// Those to come, where it is known that they will speak HTTP/2.
+    /// Those to come, but where they will speak HTTP/1.1.
     making: RefCell<HashMap<PoolKey, Vec<Rc<Making>>, FixedState>>,
-    /// Endpoints that have agreed on HTTP/2 before.
-    speaks: RefCell<HashSet<PoolKey, FixedState>>,
+    agreed: RefCell<HashMap<PoolKey, Agreed, FixedState>>,
 }
 
 /// A connection is being made; those that wait for it learn when this is dropped.
@@ -110,6 +131,9 @@ impl SharedPool {
                 shared.conn.refresh(now);
             }
             stale |= shared.conn.is_leaving();
+            if !shared.conn.is_greeted() && shared.conn.active() > 0 {
+                return None;
+            }
             let stream = H2Stream::open(&shared.conn, asked)?;
             shared.used.set(now);
             Some(stream)
@@ -120,20 +144,51 @@ impl SharedPool {
         found
     }
 
-    /// Waits for a connection that is being made and has room for one more; a stream of it.
+    /// Waits for connections that are being made, as long as there are any with room for one more; a stream of one.
     pub(super) async fn join(&self, key: PoolKey, asked: Method) -> Option<Rc<H2Stream>> {
-        let making = {
-            let making = self.making.borrow();
-            Rc::clone(making.get(&key)?.iter().find(|making| making.waiting.get() + 1 < TOGETHER)?)
-        };
-        making.waiting.set(making.waiting.get() + 1);
-        making.done.notified().await;
-        self.take(key, asked, clock::instant())
+        loop {
+            if let Some(conn) = self.ungreeted(key) {
+                poll_fn(|cx| conn.poll_greeted(cx)).await;
+                self.agreed.borrow_mut().insert(key, Agreed::H2 { streams: conn.most() });
+            } else {
+                let making = self.made_with_room(key)?;
+                making.waiting.set(making.waiting.get() + 1);
+                making.done.notified().await;
+                if !making.made.get() {
+                    return None;
+                }
+            }
+            if let Some(stream) = self.take(key, asked, clock::instant()) {
+                return Some(stream);
+            }
+        }
     }
 
-    /// A connection is about to be made. `sure`: it will speak HTTP/2.
-    pub(super) fn opening(&self, key: PoolKey, sure: bool) -> Opening<'_> {
-        let shared = sure || self.speaks.borrow().contains(&key);
+    /// A connection whose server has not said anything yet.
+    fn ungreeted(&self, key: PoolKey) -> Option<Rc<H2Conn>> {
+        let conns = self.conns.borrow();
+        let found = conns.get(&key)?.iter().find(|shared| !shared.conn.is_greeted())?;
+        Some(Rc::clone(&found.conn))
+    }
+
+    fn made_with_room(&self, key: PoolKey) -> Option<Rc<Making>> {
+        let most = match self.agreed.borrow().get(&key) {
+            Some(Agreed::H2 { streams }) => *streams,
+            Some(Agreed::H1) | None => TOGETHER,
+        };
+        let making = self.making.borrow();
+        making.get(&key)?.iter().find(|making| making.waiting.get() + 1 < most).map(Rc::clone)
+    }
+
+    /// A connection is about to be made.
+    pub(super) fn opening(&self, key: PoolKey, h2: Foreknown) -> Opening<'_> {
+        let agreed = self.agreed.borrow().get(&key).copied();
+        let shared = match h2 {
+            Foreknown::Yes => true,
+            // Whether they can share it is worth a moment to those that come meanwhile.
+            Foreknown::Perhaps => agreed != Some(Agreed::H1),
+            Foreknown::No => false,
+        };
         let making = shared.then(Rc::<Making>::default);
         if let Some(making) = &making {
             self.making.borrow_mut().entry(key).or_default().push(Rc::clone(making));
@@ -168,7 +223,7 @@ impl SharedPool {
             });
             true
         });
-        self.speaks.borrow_mut().retain(|key| idle_of(key).is_some());
+        self.agreed.borrow_mut().retain(|key, _| idle_of(key).is_some());
     }
 }
 
@@ -187,8 +242,16 @@ impl Opening<'_> {
         tasks::spawn_on_worker("upstream", "an HTTP/2 connection", drive(Rc::clone(&conn)));
         let shared = Shared { conn, used: Cell::new(now) };
         self.pool.conns.borrow_mut().entry(key).or_default().push(shared);
-        self.pool.speaks.borrow_mut().insert(key);
+        self.pool.agreed.borrow_mut().entry(key).or_insert(Agreed::H2 { streams: TOGETHER });
+        if let Some(making) = &self.making {
+            making.made.set(true);
+        }
         stream
+    }
+
+    /// It is made, and speaks HTTP/1.1.
+    pub(super) fn is_alone(self, key: PoolKey) {
+        self.pool.agreed.borrow_mut().insert(key, Agreed::H1);
     }
 }
 
@@ -233,4 +296,57 @@ async fn drive(conn: Rc<H2Conn>) {
         Poll::Pending => timer.poll_passed(cx, Some(limit)),
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::h2::H2Limits;
+
+    fn over(io: tokio::io::DuplexStream) -> ByteStream {
+        ByteStream::new(Io::Boxed(Box::new(io)), Buf::default(), None)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_gone_without_a_word_is_noticed() {
+        let (near, _far) = tokio::io::duplex(1 << 16);
+        let began = clock::instant();
+        let conn = H2Conn::client(over(near), ANSWER, began);
+        let stream = H2Stream::open(&conn, Method::Get).unwrap();
+        drive(conn).await;
+        let took = clock::instant() - began;
+        assert!(took >= SILENT + PATIENCE && took < SILENT + PATIENCE + FAREWELL * 2, "{took:?}");
+        assert!(poll_fn(|cx| Poll::Ready(stream.poll_gone(cx).is_ready())).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_server_that_is_there_is_kept_and_seldom_asked() {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let now = clock::instant();
+        let conn = H2Conn::client(over(near), ANSWER, now);
+        let server = H2Conn::server(over(far), H2Limits { head: ANSWER, streams: 10 }, now);
+        let _stream = H2Stream::open(&conn, Method::Get).unwrap();
+        let mut heard = Vec::new();
+        let serves = poll_fn(|cx| {
+            loop {
+                if server.poll(cx, clock::instant()).is_ready() {
+                    return Poll::Ready(());
+                }
+                if heard.last() != Some(&server.heard()) {
+                    heard.push(server.heard());
+                }
+                if !server.rest(cx) {
+                    return Poll::Pending;
+                }
+            }
+        });
+        let half_an_hour = tokio::time::sleep(Duration::from_secs(1_800));
+        tokio::select! {
+            () = drive(Rc::clone(&conn)) => panic!("it was given up"),
+            () = serves => panic!("it was ended"),
+            () = half_an_hour => {}
+        }
+        // Once after the first silence, and then every five minutes.
+        assert!((6..=9).contains(&heard.len()), "{}", heard.len());
+    }
 }
