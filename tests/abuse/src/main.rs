@@ -4,12 +4,18 @@
 //! beside the abuser. No good request may fail, every `/livez` must be answered, the process must live, and when the abuser is gone
 //! everything must be as before. The p99 of both runs is printed, not judged: machines differ.
 //!
+//! A client of HTTP/2 ([`storm`]) comes with one connection and then with a hundred. What it may cost in memory is judged,
+//! and frames that bring nothing must have an end.
+//!
 //! `cargo run --manifest-path tests/abuse/Cargo.toml -- --strop PATH [--seconds N] [--size PERCENT] [KIND …]`
 
 mod abuser;
+mod frames;
 mod good;
 mod group;
 mod origin;
+mod storm;
+mod storms;
 mod strop;
 
 use std::path::PathBuf;
@@ -20,7 +26,8 @@ use abuser::{Abuser, Kind};
 use good::{Good, Seen};
 use group::Group;
 use origin::Origin;
-use strop::Strop;
+use storm::Storm;
+use strop::{State, Strop};
 
 /// How long everything may take to be as before.
 const AFTERWARDS: Duration = Duration::from_secs(60);
@@ -32,11 +39,17 @@ struct Args {
     /// Of the abuser's full size.
     percent: usize,
     kinds: Vec<Kind>,
+    storms: Vec<Storm>,
 }
 
 fn args() -> Result<Args, String> {
-    let mut args =
-        Args { strop: PathBuf::from("target/release/strop"), seconds: 10, percent: 100, kinds: Vec::new() };
+    let mut args = Args {
+        strop: PathBuf::from("target/release/strop"),
+        seconds: 10,
+        percent: 100,
+        kinds: Vec::new(),
+        storms: Vec::new(),
+    };
     let mut given = std::env::args().skip(1);
     while let Some(one) = given.next() {
         let mut value = || given.next().ok_or(format!("{one} needs a value"));
@@ -44,11 +57,14 @@ fn args() -> Result<Args, String> {
             "--strop" => args.strop = PathBuf::from(value()?),
             "--seconds" => args.seconds = value()?.parse().map_err(|_| "--seconds needs a number")?,
             "--size" => args.percent = value()?.parse().map_err(|_| "--size needs a number")?,
-            name => args.kinds.push(Kind::named(name)?),
+            name => match Storm::ALL.into_iter().find(|storm| storm.name() == name) {
+                Some(storm) => args.storms.push(storm),
+                None => args.kinds.push(Kind::named(name)?),
+            },
         }
     }
-    if args.kinds.is_empty() {
-        args.kinds = Kind::ALL.to_vec();
+    if args.kinds.is_empty() && args.storms.is_empty() {
+        (args.kinds, args.storms) = (Kind::ALL.to_vec(), Storm::ALL.to_vec());
     }
     Ok(args)
 }
@@ -63,22 +79,30 @@ fn main() -> ExitCode {
     };
     let mut findings = 0;
     for kind in &args.kinds {
-        match run(&args, *kind) {
-            Ok((line, found)) => {
-                println!("{line}");
-                for one in &found {
-                    println!("    {one}");
-                }
-                findings += found.len();
+        findings += tell(kind.name(), run(&args, *kind));
+    }
+    for storm in &args.storms {
+        findings += tell(storm.name(), storms::run(&args, *storm));
+    }
+    println!("abuse: {} kinds, {findings} findings", args.kinds.len() + args.storms.len());
+    if findings == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints what came of one kind; how many findings that are.
+fn tell(name: &str, came: Result<(String, Vec<String>), String>) -> usize {
+    match came {
+        Ok((line, found)) => {
+            println!("{line}");
+            for one in &found {
+                println!("    {one}");
             }
-            Err(text) => {
-                println!("{}: {text}", kind.name());
-                findings += 1;
-            }
+            found.len()
+        }
+        Err(text) => {
+            println!("{name}: {text}");
+            1
         }
     }
-    println!("abuse: {} kinds, {findings} findings", args.kinds.len());
-    if findings == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// One kind: its line, and what was wrong.
@@ -103,17 +127,22 @@ fn run(args: &Args, kind: Kind) -> Result<(String, Vec<String>), String> {
     if deeds.done == 0 {
         found.push("the abuser did nothing".to_owned());
     }
+    settle(&strop, &before, &mut found);
+    Ok((line(kind, &group, &alone, &beside, &deeds), found))
+}
+
+/// Waits until everything is as before.
+fn settle(strop: &Strop, before: &State, found: &mut Vec<String>) {
     let until = Instant::now() + AFTERWARDS;
-    while let Err(text) = strop.state().and_then(|now| now.is_as(&before)) {
+    while let Err(text) = strop.state().and_then(|now| now.is_as(before)) {
         if Instant::now() > until {
             found.push(format!("afterwards: {text}"));
             break;
         }
         std::thread::sleep(Duration::from_millis(200));
     }
-    let after = Good::start(&strop).during(Duration::from_secs(1));
-    judge("afterwards", &after, &mut found);
-    Ok((line(kind, &group, &alone, &beside, &deeds), found))
+    let after = Good::start(strop).during(Duration::from_secs(1));
+    judge("afterwards", &after, found);
 }
 
 fn judge(when: &str, seen: &Seen, found: &mut Vec<String>) {

@@ -13,6 +13,9 @@ const LARGE: usize = 2 << 20;
 /// Bytes of an answer that the kernel may hold.
 const SENDING: usize = 64 << 10;
 
+/// How long a body to `/stuck` is not read.
+const STUCK: std::time::Duration = std::time::Duration::from_secs(20);
+
 /// A running backend; dropped, it ends.
 pub struct Origin {
     pub address: SocketAddr,
@@ -83,6 +86,10 @@ async fn head(stream: &mut TcpStream, mut ahead: Vec<u8>) -> Option<(String, Vec
 
 /// Reads the body, answers; what was read beyond it.
 async fn answer(stream: &mut TcpStream, head: &str, mut ahead: Vec<u8>, large: &[u8]) -> Option<Vec<u8>> {
+    if head.split(' ').nth(1) == Some("/stuck") {
+        tokio::time::sleep(STUCK).await;
+        return None;
+    }
     let lower = head.to_ascii_lowercase();
     let length = lower.lines().find_map(|line| line.strip_prefix("content-length:"));
     let length: usize = length.and_then(|text| text.trim().parse().ok()).unwrap_or(0);

@@ -5,7 +5,10 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::group::Group;
@@ -40,6 +43,26 @@ impl State {
         // Idle connections to the backend may stay for a while.
         told("descriptors", self.descriptors as f64, before.descriptors as f64, 160.0)
     }
+}
+
+/// What is watched meanwhile.
+pub struct Peak {
+    over: Arc<AtomicBool>,
+    thread: JoinHandle<u64>,
+}
+
+impl Peak {
+    pub fn most(self) -> u64 {
+        self.over.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or_default()
+    }
+}
+
+/// 0: it is not there.
+fn resident(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kib| kib << 10)
 }
 
 fn listening(line: &str) -> Option<(String, SocketAddr)> {
@@ -136,6 +159,26 @@ impl Strop {
             active: sum("http_server_active_requests"),
             descriptors,
         })
+    }
+
+    /// Bytes of its own that are in memory now.
+    pub fn resident(&self) -> u64 {
+        resident(self.child.id())
+    }
+
+    /// The most of [`Self::resident`] from now on until it is asked for.
+    pub fn watch(&self) -> Peak {
+        let (over, pid) = (Arc::new(AtomicBool::new(false)), self.child.id());
+        let ended = Arc::clone(&over);
+        let thread = std::thread::spawn(move || {
+            let mut most = 0;
+            while !ended.load(Ordering::Relaxed) {
+                most = most.max(resident(pid));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            most
+        });
+        Peak { over, thread }
     }
 
     /// Is it still there?
