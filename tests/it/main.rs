@@ -21,6 +21,8 @@ mod audit;
 mod backups;
 /// Several endpoints: which one, what when it fails, what its checks say.
 mod balance;
+/// What a key says is true of both versions of HTTP.
+mod both;
 /// Breakers trip, refuse, probe, recover; operators hold them.
 mod breaker;
 /// Connections that pass the egress by are seen.
@@ -98,6 +100,8 @@ mod own;
 mod passing;
 /// A process that stood still blames nobody for it.
 mod pauses;
+/// Streams on which nobody has anything to say stay.
+mod quiet;
 /// A saved file is in force at once and loses nothing.
 mod reload;
 /// What is written down of a month and of an incident.
@@ -110,6 +114,8 @@ mod review;
 mod routes;
 /// Nobody is called about what is known.
 mod silences;
+/// Frames that bring nothing have an end; what is given up, or leaves, ends nobody else.
+mod storms;
 /// Incidents as they change: no gap, no double, no end but the process's.
 mod stream;
 /// Bytes pass unchanged, both ways, as they come.

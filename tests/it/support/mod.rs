@@ -1,6 +1,10 @@
 //! A proxy, an upstream, a client, a name server, a network, other people's programs, and patience.
 
 pub mod dns;
+/// HTTP/2 by hand, as the abusers speak it.
+#[allow(dead_code, reason = "the abusers need more of it")]
+#[path = "../../abuse/src/frames.rs"]
+pub mod frames;
 pub mod h2;
 pub mod h2raw;
 pub mod namespace;

@@ -1,0 +1,254 @@
+//! Frames of HTTP/2 that bring nothing have an end; streams that are given up, and connections that leave, do not.
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use crate::support::eventually;
+use crate::support::frames::{
+    CONTINUATION, DATA, End, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, UNKNOWN, WINDOW_UPDATE, Wire,
+    frame, get, head, post,
+};
+use crate::support::h2::H2Client;
+use crate::support::proxy::{Proxy, ingress_to, proxy};
+use crate::support::upstream::{Upstream, bytes, status};
+
+/// Frames within which a flood has its end.
+const FRAMES: u32 = 10_000;
+const CANCEL: [u8; 4] = [0, 0, 0, 8];
+/// `ENHANCE_YOUR_CALM`.
+const CALM: u32 = 11;
+/// The last stream of a GOAWAY that takes all that are on their way.
+const ALL: u32 = (1 << 31) - 1;
+
+fn wire(to: SocketAddr, window: u32) -> Wire {
+    Wire::open(TcpStream::connect(to).expect("connects"), window).expect("opens")
+}
+
+/// Waits until `holds` of what has come.
+fn reads_until(wire: &mut Wire, what: &str, holds: impl Fn(&Wire) -> bool) {
+    eventually(what, || {
+        wire.read();
+        holds(wire)
+    });
+}
+
+/// What one flood begins with, the frame that it repeats, and what the log calls it.
+struct Flood {
+    first: Vec<u8>,
+    next: fn(u32) -> Vec<u8>,
+    named: &'static str,
+}
+
+fn floods() -> Vec<Flood> {
+    let flood = |first: Vec<u8>, next, named| Flood { first, next, named };
+    let held = || (0..128).flat_map(|nth| get(nth * 2 + 1, "/large")).collect::<Vec<u8>>();
+    vec![
+        flood(vec![], |_| frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 1, 0]), "SETTINGS"),
+        flood(vec![], |_| frame(SETTINGS, 1, 0, &[]), "SETTINGS"),
+        flood(vec![], |_| frame(PING, 0, 0, &[7; 8]), "PING"),
+        flood(vec![], |_| frame(PING, 1, 0, &[7; 8]), "PING"),
+        flood(vec![], |nth| frame(PRIORITY, 0, nth * 2 + 1, &[0, 0, 0, 0, 7]), "PRIORITY"),
+        flood(
+            vec![],
+            |nth| [get(nth * 2 + 1, "/"), frame(RST_STREAM, 0, nth * 2 + 1, &CANCEL)].concat(),
+            "RST_STREAM",
+        ),
+        flood(held(), |nth| get(nth * 2 + 257, "/"), "HEADERS"),
+        flood(
+            frame(HEADERS, 0, 1, &head(false, "/")),
+            |_| frame(CONTINUATION, 0, 1, b"\x00\x01a\x01b"),
+            "CONTINUATION",
+        ),
+        flood(frame(HEADERS, 0, 1, &head(false, "/")), |_| frame(CONTINUATION, 0, 1, &[]), "CONTINUATION"),
+        flood(post(1, "/"), |_| frame(DATA, 0, 1, &[]), "DATA"),
+        flood([post(1, "/"), frame(RST_STREAM, 0, 1, &CANCEL)].concat(), |_| frame(DATA, 0, 1, b"x"), "DATA"),
+        flood(get(1, "/large"), |_| frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]), "WINDOW_UPDATE"),
+        flood(vec![], |_| frame(UNKNOWN, 0, 0, b"hello"), "unknown"),
+    ]
+}
+
+fn shop() -> (Upstream, Proxy) {
+    let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", 1 << 20, "x".repeat(1 << 20));
+    let backend = Upstream::start(std::sync::Arc::new(move |seen, stream| {
+        let answer = if seen.path() == "/large" { bytes(large.clone(), true) } else { status(200) };
+        answer(seen, stream)
+    }));
+    let proxy = ingress_to(backend.address, "");
+    (backend, proxy)
+}
+
+/// Each ends within ten thousand frames, is told in one line, and leaves everybody else alone.
+#[test]
+fn a_flood_of_frames_that_bring_nothing_ends_its_connection() {
+    let (_backend, proxy) = shop();
+    let mut other = H2Client::to(proxy.ingress());
+    for (at, flood) in floods().iter().enumerate() {
+        let mut wire = wire(proxy.ingress(), 0);
+        wire.put(&flood.first);
+        for nth in (0..FRAMES).step_by(100) {
+            wire.put(&(nth..nth + 100).flat_map(flood.next).collect::<Vec<u8>>());
+            wire.read();
+            if wire.is_stuck() {
+                break;
+            }
+        }
+        let end = wire.read_to_end(Duration::from_secs(20));
+        assert_eq!(end, Some(End::GoAway(CALM)), "flood {at}, of {}", flood.named);
+        let told = || {
+            let log = proxy.log.lock().expect("not poisoned");
+            let lines = log.iter().filter(|line| line.contains("too many frames that bring nothing"));
+            lines
+                .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
+                .collect::<Vec<_>>()
+        };
+        eventually("it is told", || told().len() > at);
+        let lines = told();
+        assert_eq!(lines.len(), at + 1, "once: {lines:#?}");
+        let line = &lines[at];
+        assert_eq!(
+            (line["level"].as_str(), line["client"].as_str(), line["frames"].as_str()),
+            (Some("WARN"), Some("127.0.0.1"), Some(flood.named))
+        );
+        let counted = proxy.metric("connections_ended_total", "reason=\"h2_flood\"");
+        assert_eq!(counted, (at + 1) as f64);
+        assert_eq!(other.get("http://a/").expect("answered").status, 200, "after {}", flood.named);
+    }
+}
+
+/// A proxy whose upstream is the ingress of another one, over HTTP/2.
+fn behind(second: &Proxy, more: &str) -> Proxy {
+    proxy(&format!(
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            [process]
+            workers = 1
+            [upstreams.backend]
+            endpoints = ["{}"]
+            protocol = "h2"
+            {more}
+        "#,
+        second.ingress()
+    ))
+}
+
+/// The backend answers when it is told to: `/held` waits for it.
+fn holding() -> (Upstream, std::sync::mpsc::Sender<()>) {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(Some(released));
+    let once = std::sync::OnceLock::new();
+    let backend = Upstream::start(std::sync::Arc::new(move |seen, stream| {
+        if seen.path().starts_with("/held") {
+            let waits = released.lock().expect("not poisoned").take();
+            match waits {
+                // Its sender is gone: go on.
+                Some(waits) => drop((waits.recv(), once.set(()))),
+                None => {
+                    once.wait();
+                }
+            }
+        }
+        status(200)(seen, stream)
+    }));
+    (backend, release)
+}
+
+/// Calls that are given up all at once, again and again, end neither the client's connection nor the one to the upstream.
+#[test]
+fn cancelled_calls_leave_everybody_elses_streams_alone() {
+    let (backend, release) = holding();
+    let second = ingress_to(backend.address, "pool = { connections = 4096 }\n");
+    let first = behind(&second, "pool = { connections = 1 }\n");
+    let mut other = H2Client::to(first.ingress());
+    let held = other.ask(http::Request::get("http://a/held").body(()).expect("a request"), None);
+    eventually("it is there", || backend.hits() == 1);
+    let mut wire = wire(first.ingress(), 65_535);
+    let mut id = 1;
+    for calls in [60, 60, 127] {
+        let before = first.metric("http_server_active_requests", "upstream=\"backend\"");
+        for nth in 0..calls {
+            wire.put(&get(id + nth * 2, "/held"));
+        }
+        // The upstream takes 128 at once, and one is everybody else's.
+        eventually("they are on their way", || {
+            first.metric("http_server_active_requests", "upstream=\"backend\"") >= before + f64::from(calls)
+        });
+        wire.put(
+            &(0..calls).flat_map(|nth| frame(RST_STREAM, 0, id + nth * 2, &CANCEL)).collect::<Vec<u8>>(),
+        );
+        id += calls * 2;
+        eventually("they are gone", || {
+            first.metric("http_server_active_requests", "upstream=\"backend\"") == before
+        });
+    }
+    wire.put(&get(id, "/"));
+    reads_until(&mut wire, "its connection goes on", |wire| wire.is_answered(id));
+    assert_eq!(wire.farewells, []);
+    drop(release);
+    assert_eq!(other.answer(held.expect("sent")).expect("whole").status, 200, "so does everybody else's");
+    assert_eq!(first.breaker("backend"), "closed");
+}
+
+/// GOAWAY in two steps: what was on its way when the first was said is still answered, and the second names the last of it.
+#[test]
+fn a_drain_loses_no_request_that_was_on_its_way() {
+    let (backend, release) = holding();
+    let mut proxy = ingress_to(backend.address, "");
+    let mut wire = wire(proxy.ingress(), 65_535);
+    wire.answers = false;
+    wire.put(&get(1, "/held"));
+    eventually("it is in flight", || backend.hits() == 1);
+    proxy.signal("TERM");
+    reads_until(&mut wire, "it is told", |wire| !wire.farewells.is_empty());
+    assert_eq!(wire.farewells, [(ALL, 0)]);
+    // It has not heard of that yet.
+    wire.put(&get(3, "/"));
+    reads_until(&mut wire, "it is answered", |wire| wire.is_answered(3));
+    reads_until(&mut wire, "the last one is named", |wire| wire.farewells.len() == 2);
+    assert_eq!(wire.farewells[1], (3, 0));
+    drop(release);
+    reads_until(&mut wire, "so is what was in flight", |wire| wire.is_answered(1));
+    assert_eq!(wire.read_to_end(Duration::from_secs(20)), Some(End::GoAway(0)));
+    drop((wire, proxy.leave_behind()));
+}
+
+/// Requests of as many clients at once; the statuses.
+fn at_once(proxy: &Proxy, many: usize, path: &'static str) -> Vec<std::thread::JoinHandle<u16>> {
+    let to = proxy.ingress();
+    (0..many).map(|_| std::thread::spawn(move || crate::support::raw::get(to, path).status)).collect()
+}
+
+#[test]
+fn streams_that_are_used_up_make_another_connection() {
+    let (backend, release) = holding();
+    let second = proxy(&format!(
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            limits = {{ h2_streams = 4 }}
+            [upstreams.backend]
+            endpoints = ["{}"]
+        "#,
+        backend.address
+    ));
+    let first = behind(&second, "breaker = { mode = \"on\", failures = 1 }\n");
+    let asked = at_once(&first, 18, "/held");
+    eventually("all of them are on their way", || backend.hits() == 18);
+    assert_eq!(first.metric("upstream_connections", "upstream=\"backend\""), 5.0);
+    drop(release);
+    let statuses: Vec<u16> = asked.into_iter().map(|one| one.join().expect("ran")).collect();
+    assert_eq!(statuses, [200; 18]);
+    assert_eq!(first.breaker("backend"), "closed");
+}
+
+#[test]
+fn a_cold_burst_makes_one_connection() {
+    let (backend, release) = holding();
+    let second = ingress_to(backend.address, "");
+    let first = behind(&second, "");
+    let asked = at_once(&first, 50, "/held");
+    eventually("all of them are on their way", || backend.hits() == 50);
+    assert_eq!(second.metric("listener_connections", "ingress"), 1.0);
+    drop(release);
+    assert!(asked.into_iter().all(|one| one.join().expect("ran") == 200));
+}
