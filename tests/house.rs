@@ -160,10 +160,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hickory_resolver::", &["src/net/names/mod.rs"]),
     ("lettre::", &["src/notify/email.rs", "src/notify/smtp.rs"]),
     ("aws_lc_rs::", &["src/net/tls.rs", "src/notify/sign.rs", "src/store/audit.rs", "src/store/digest.rs"]),
-    (
-        "hyper::client::",
-        &["src/net/http.rs"],
-    ),
+    ("hyper::client::", &["src/net/http.rs"]),
     ("httparse::", &["src/message/h1/parse.rs"]),
     ("notify::", &["src/config/watch.rs"]),
     ("annotate_snippets::", &["src/config/problem.rs"]),
