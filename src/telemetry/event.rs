@@ -5,11 +5,9 @@
 
 mod process;
 
-use std::net::IpAddr;
-
 use tracing::{error, info, warn};
 
-pub use process::{MemoryEvent, ProcessEvent};
+pub use process::{FloodEvent, MemoryEvent, ProcessEvent};
 
 /// Something worth telling the operator: one log line each.
 #[derive(Debug)]
@@ -34,7 +32,6 @@ pub enum Event<'a> {
     WatchFailed { error: &'a str },
     WorkerFailed { error: &'a str },
     Memory(MemoryEvent<'a>),
-    Flooded { client: IpAddr, frames: &'a str },
     ConnectionPanicked,
     TaskEndedEarly { task: &'a str },
     TaskPanicked { owner: &'a str, task: &'a str },
@@ -84,9 +81,6 @@ impl Event<'_> {
             Self::WatchFailed { error } => warn!(error, "config file is polled only"),
             Self::WorkerFailed { error } => error!(error, "worker could not start"),
             Self::Memory(event) => event.tell(),
-            Self::Flooded { client, frames } => {
-                warn!(%client, frames, "an HTTP/2 client sent too many frames that bring nothing: its connection is ended");
-            }
             Self::ConnectionPanicked => error!("a connection ended by a panic"),
             Self::TaskPanicked { owner, task } => error!(owner, task, "a task ended by a panic"),
             Self::TaskEndedEarly { task } => error!(task, "a task ended early"),

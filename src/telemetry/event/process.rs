@@ -1,5 +1,7 @@
 //! What is worth telling of the process itself.
 
+use std::net::IpAddr;
+
 use tracing::{info, warn};
 
 use crate::net::acceptor::ListenerNews;
@@ -93,5 +95,22 @@ impl ProcessEvent<'_> {
                 );
             }
         }
+    }
+}
+
+/// A client of HTTP/2 sent too many frames that bring nothing.
+#[derive(Debug)]
+pub struct FloodEvent<'a> {
+    /// The other end of its connection.
+    pub client: IpAddr,
+    /// The kind that was one too many.
+    pub frames: &'a str,
+}
+
+impl FloodEvent<'_> {
+    /// One line; more than a few at once are folded.
+    pub fn tell(&self) {
+        let Self { client, frames } = *self;
+        warn!(%client, frames, "an HTTP/2 client sent too many frames that bring nothing: its connection is ended");
     }
 }

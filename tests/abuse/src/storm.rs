@@ -101,7 +101,11 @@ impl Storm {
     pub fn must_end(self) -> bool {
         !matches!(
             self,
-            Self::ClosedWindows | Self::UnreadAnswers | Self::StuckUploads | Self::HpackBomb | Self::HalfFrame
+            Self::ClosedWindows
+                | Self::UnreadAnswers
+                | Self::StuckUploads
+                | Self::HpackBomb
+                | Self::HalfFrame
         )
     }
 
@@ -133,7 +137,9 @@ impl Storm {
                 [post(1, "/form"), frame(RST_STREAM, 0, 1, &8_u32.to_be_bytes())].concat()
             }
             Self::WindowByOne => get(1, "/large"),
-            Self::SmallContinuations | Self::EmptyContinuations => frame(HEADERS, 0, 1, &head(false, "/page")),
+            Self::SmallContinuations | Self::EmptyContinuations => {
+                frame(HEADERS, 0, 1, &head(false, "/page"))
+            }
             Self::HpackBomb => filling(),
             Self::HalfFrame => {
                 let mut whole = frame(HEADERS, END_HEADERS, 1, &[0; 16_000]);
@@ -254,7 +260,8 @@ fn connection(storm: Storm, to: SocketAddr, over: &AtomicBool, deeds: &Deeds) ->
         wire.reads_little()?;
     }
     wire.put(&storm.first());
-    let end = if storm.must_end() { flood(storm, &mut wire, over, deeds) } else { hold(storm, &mut wire, over) };
+    let end =
+        if storm.must_end() { flood(storm, &mut wire, over, deeds) } else { hold(storm, &mut wire, over) };
     match end {
         Some(End::GoAway(CALM)) => {
             deeds.ended.fetch_add(1, Ordering::Relaxed);
