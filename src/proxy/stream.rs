@@ -248,3 +248,14 @@ async fn refuse(client: &Client, stream: &Rc<H2Stream>, malformed: Malformed, ti
     })
     .await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Thousands of them may wait for clients that do not read.
+    #[test]
+    fn an_answer_that_waits_for_its_client_is_small() {
+        assert!(size_of::<Sending>() <= 900, "{}", size_of::<Sending>());
+    }
+}

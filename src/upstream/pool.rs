@@ -244,7 +244,7 @@ impl Pools {
             })?;
             return Ok((RequestLink::H2(stream), endpoint));
         }
-        opening.is_alone(key);
+        opening.made_alone(key);
         let slot: Box<dyn std::any::Any> = Box::new(slot);
         Ok((RequestLink::H1 { conn: H1Conn::new(io, Buf::default(), Some(slot)), idle: None, key }, endpoint))
     }

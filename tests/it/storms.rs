@@ -64,7 +64,18 @@ fn floods() -> Vec<Flood> {
         flood([post(1, "/"), frame(RST_STREAM, 0, 1, &CANCEL)].concat(), |_| frame(DATA, 0, 1, b"x"), "DATA"),
         flood(get(1, "/large"), |_| frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]), "WINDOW_UPDATE"),
         flood(vec![], |_| frame(UNKNOWN, 0, 0, b"hello"), "unknown"),
+        // A field of 3,900 bytes goes into the table, and is named 16,000 times by each head.
+        flood(
+            whole(1, &[b"\x40\x01x\x7f\xbd\x1d", &[b'v'; 3_900][..]].concat()),
+            |nth| whole(nth * 2 + 3, &[0x80 | 62; 16_000]),
+            "HEADERS",
+        ),
     ]
+}
+
+/// A request with more fields.
+fn whole(stream: u32, fields: &[u8]) -> Vec<u8> {
+    frame(HEADERS, 5, stream, &[&head(false, "/")[..], fields].concat())
 }
 
 fn shop() -> (Upstream, Proxy) {

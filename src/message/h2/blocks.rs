@@ -12,6 +12,8 @@ use crate::message::head::{Framing, Method};
 const MOST_INTERIM: usize = 32;
 /// What a field block may be longer than the head it stands for, in bytes: what is beyond cannot be kept in step.
 const BLOCK_ROOM: usize = 16 * 1024;
+/// Bytes of the field block of a head that is too long which cost as much as an idle frame.
+const BEYOND: usize = 64;
 /// Frames that a field block may come in.
 const MOST_FRAMES: u32 = 64;
 
@@ -120,7 +122,10 @@ impl State {
                 self.malformed += 1;
                 return self.reset_stream(id, ErrorCode::Protocol);
             }
-            Err(BlockError::Refused(malformed)) => Err(malformed),
+            Err(BlockError::Refused(malformed)) => {
+                self.beyond(malformed, block)?;
+                Err(malformed)
+            }
         };
         let key = self.open(id);
         if let Some(stream) = self.streams.get_mut(key) {
@@ -135,6 +140,14 @@ impl State {
         }
         self.accepted.push_back((key, asked));
         Ok(())
+    }
+
+    /// A head that is too long was read to its end all the same, and a byte of it may stand for a long field: a few may
+    /// come by mistake, many are a flood.
+    fn beyond(&mut self, malformed: Malformed, block: &[u8]) -> Result<(), ErrorCode> {
+        let beyond = matches!(malformed, Malformed::TooLong | Malformed::TooManyFields);
+        let costs = if beyond { (block.len() / BEYOND) as u32 } else { 0 };
+        if self.storm.spend(costs) { Ok(()) } else { Err(ErrorCode::EnhanceYourCalm) }
     }
 
     fn answer(&mut self, id: u32, block: &[u8], ends: bool) -> Result<(), ErrorCode> {

@@ -118,7 +118,7 @@ impl State {
 
     /// A frame that brings nothing.
     pub(super) fn idle_frame(&mut self) -> Result<(), ErrorCode> {
-        if self.storm.spend() { Ok(()) } else { Err(ErrorCode::EnhanceYourCalm) }
+        if self.storm.spend(1) { Ok(()) } else { Err(ErrorCode::EnhanceYourCalm) }
     }
 
     /// Something real was done.
