@@ -32,6 +32,7 @@
 //! | what a report says | [`report::sla`], [`report::review`] |
 //! | a way to tell people | `config::channels` first, then [`notify`] |
 //! | a vendor (preset) | `config::upstream::vendor` |
+//! | a request to somebody outside, beside the traffic | [`net::client`] |
 //! | a listener | `app::bound`, then its protocol over [`message::stream`] |
 //! | what is known of the process itself | `control::own` |
 //!
@@ -52,7 +53,7 @@
 //! | [`store`] | `telemetry` |
 //! | [`report`] | `store` |
 //! | [`insight`] | nothing else |
-//! | [`control`] | `insight`, `notify`, `store`, `telemetry`, `upstream` |
+//! | [`control`] | `insight`, `net`, `notify`, `store`, `telemetry`, `upstream` |
 //! | [`admin`] | `control`, `report`, `store`, `telemetry`, `upstream`, `net`, `message`; never `proxy` |
 //! | [`app`] | all that runs: it puts them together |
 //! | [`cli`] | `app`, `report`, `store`, `notify`, `telemetry` |

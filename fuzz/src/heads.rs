@@ -112,7 +112,7 @@ fn common<'a>(bytes: &'a [u8], len: usize, limits: HeadLimits, store: &HeadStore
     assert_eq!(pairs(store), lines.iter().map(|line| (line.name, line.value)).collect::<Vec<_>>());
     let nominated = naive::nominated(&lines);
     for (field, line) in store.fields.iter().zip(&lines) {
-        let Field { name, value, known, hop } = *field;
+        let Field { name, value, known, hop, sensitive: _ } = *field;
         within(name, store);
         within(value, store);
         assert_eq!(hop, naive::is_hop(line, &nominated), "{:?}", String::from_utf8_lossy(line.raw));

@@ -14,11 +14,12 @@ use super::error::ApiError;
 use super::request::{self, Parameters};
 use super::{Admin, texts};
 use crate::names::IncidentId;
-use crate::report::calendar::{Month, ReportZone};
+use crate::report::calendar::Month;
 use crate::report::gather;
 use crate::report::hours::ServiceHours;
 use crate::report::review;
 use crate::report::sla::{Objectives, SlaRequest};
+use crate::runtime::zone::Zone;
 use crate::runtime::{clock, tasks};
 use crate::store::Reader;
 use crate::store::rows::millis;
@@ -102,8 +103,8 @@ fn promised(admin: &Admin) -> Objectives {
     Objectives { uptime: slo.uptime.ratio(), requests: slo.success.ratio() }
 }
 
-fn zone(said: Option<&str>) -> Result<ReportZone, ApiError> {
-    ReportZone::read(said.unwrap_or("UTC")).map_err(bad)
+fn zone(said: Option<&str>) -> Result<Zone, ApiError> {
+    Zone::read(said.unwrap_or("UTC")).map_err(bad)
 }
 
 /// Makes a report beside everything else.

@@ -11,7 +11,6 @@ use crate::runtime::drain::Drain;
 use crate::runtime::{clock, fds, pauses, signals};
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::{Event, ProcessEvent};
-use crate::telemetry::series::Series;
 use crate::upstream::health;
 use crate::upstream::registry::{Registry, World};
 
@@ -113,10 +112,7 @@ fn tell(of: &str, reloaded: Result<bool, tls::TlsError>, told: &mut BTreeMap<Str
 /// What is usual is learnt of each series within ten seconds and then once a minute, of some of them at a time.
 fn learn(world: &World, telemetry: &Telemetry, tick: u64, now: Instant) {
     let all = telemetry.all_series();
-    let due =
-        |series: &Series, turn: u64| turn.is_multiple_of(if series.usual().is_none() { 10 } else { 60 });
-    for (series, _) in all.iter().zip(tick..).filter(|(series, turn)| due(series, *turn)) {
-        // While its upstream is called as usual: how fast it fails says nothing of that.
+    for (series, _) in all.iter().zip(tick..).filter(|(series, turn)| series.learns_at(*turn)) {
         let upstream = world.upstreams.get(&series.key.1);
         if upstream.is_some_and(|upstream| upstream.gate.view(now).is_closed_by_evidence()) {
             series.learn_usual(now);

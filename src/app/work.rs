@@ -13,9 +13,9 @@ use crate::proxy::accept::{self, ListenerDoor};
 use crate::proxy::overload;
 use crate::proxy::pulse::BEAT;
 use crate::proxy::worker::Worker;
-use crate::runtime::clock;
 use crate::runtime::drain::Drain;
 use crate::runtime::workers::Workers;
+use crate::runtime::{chance, clock};
 use crate::telemetry::Telemetry;
 use crate::telemetry::event::Event;
 use crate::upstream::registry::Registry;
@@ -54,7 +54,7 @@ async fn work(
     telemetry: Arc<Telemetry>,
     drain: Drain,
 ) {
-    let seed = uuid::Uuid::now_v7().as_u64_pair().1 ^ number as u64;
+    let seed = chance::draw() ^ number as u64;
     let worker = Worker::new(number, registry, telemetry, seed);
     let open: accept::Open = Rc::new(Cell::new(0));
     crate::runtime::tasks::spawn_on_worker(

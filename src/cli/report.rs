@@ -9,12 +9,13 @@ use super::file;
 use super::output::{complain, say};
 use super::store::wait;
 use crate::config::Config;
-use crate::report::calendar::{Month, ReportZone};
+use crate::report::calendar::Month;
 use crate::report::gather;
 use crate::report::hours::ServiceHours;
 use crate::report::review;
 use crate::report::sla::{Objectives, SlaRequest};
 use crate::runtime::clock;
+use crate::runtime::zone::Zone;
 use crate::store::Reader;
 use crate::store::rows::millis;
 use crate::units::At;
@@ -146,7 +147,7 @@ async fn made(reader: &Reader, what: ReportCommand, config: &Config) -> Result<S
         ReportCommand::Sla { month, time_zone, format, hours, service, .. } => {
             let asked = SlaRequest {
                 month: Month::read(&month).map_err(ReportError::asked)?,
-                zone: ReportZone::read(&time_zone).map_err(ReportError::asked)?,
+                zone: Zone::read(&time_zone).map_err(ReportError::asked)?,
                 hours: hours.as_deref().map(ServiceHours::read).transpose().map_err(ReportError::asked)?,
                 service,
                 until,
@@ -161,7 +162,7 @@ async fn made(reader: &Reader, what: ReportCommand, config: &Config) -> Result<S
             })
         }
         ReportCommand::Review { id, format, time_zone, .. } => {
-            let zone = ReportZone::read(&time_zone).map_err(ReportError::asked)?;
+            let zone = Zone::read(&time_zone).map_err(ReportError::asked)?;
             let found = gather::incident(reader, &id).await.map_err(ReportError::found)?;
             let incident = found.ok_or_else(|| ReportError::found(format!("no incident is named {id:?}")))?;
             let asked = review::ReviewRequest { zone, until, objectives };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Records;
-use crate::runtime::clock;
+use crate::runtime::{chance, clock};
 use crate::store::rows::{AuditEntry, AuditRow, Write, millis};
 use crate::store::{Store, StoreError, WriteReceipt};
 use crate::units::At;
@@ -80,7 +80,7 @@ impl AuditRecord {
 
 /// A new name for a row: `aud_` and 20 letters that order it by time.
 pub fn audit_id() -> String {
-    let draw = uuid::Uuid::now_v7().as_u64_pair().1;
+    let draw = chance::draw();
     crate::names::ordered("aud_", millis(clock::now().wall), draw)
 }
 

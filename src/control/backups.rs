@@ -13,7 +13,7 @@ use crate::reliability::backoff;
 use crate::reliability::readings::Reported;
 use crate::reliability::rule::Severity;
 use crate::runtime::drain::Drain;
-use crate::runtime::{clock, tasks};
+use crate::runtime::{chance, clock, tasks};
 use crate::store::StoreConfig;
 use crate::store::backup::{self, BackupError, Manifest};
 use crate::store::rows::millis;
@@ -118,7 +118,7 @@ pub(super) async fn run(backups: Backups, store: StoreConfig, plan: StoreBackup,
             failures = 0;
             plan.every
         } else {
-            let draw = uuid::Uuid::now_v7().as_u64_pair().1;
+            let draw = chance::draw();
             failures += 1;
             backoff::nth(AGAIN.0, AGAIN.1.min(plan.every), failures - 1, draw)
         };

@@ -13,14 +13,16 @@ use tokio::sync::{Notify, watch};
 
 use super::Replies;
 use super::records::Records;
-use crate::names::{ChannelName, IncidentId};
+use crate::names::ChannelName;
 use crate::notify::queue::{DeliveryState, Landed, NotificationQueue, Queued};
 use crate::notify::{DeliveryError, Message, MessageKind, Receipt, Sender};
 use crate::reliability::brief::{self, Audience};
+use crate::reliability::delivery::NotificationId;
 use crate::reliability::engine::{Command, Notice, NoticeKind, Page};
 use crate::reliability::escalation::Arrived;
 use crate::reliability::fleet::Duty;
 use crate::reliability::incident::Incident;
+use crate::runtime::chance;
 use crate::runtime::clock::{self, Moment};
 use crate::runtime::drain::Drain;
 use crate::store::rows::Write;
@@ -40,16 +42,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A message for one channel.
 #[derive(Clone, Debug)]
 pub(super) struct Notification {
-    id: String,
+    id: NotificationId,
     channel: String,
     message: Message,
 }
 
 impl Notification {
     /// `message` calls whom `page` names: its first fact.
-    pub(super) fn call(page: &Page, incident: &Incident, mut message: Message) -> Self {
+    pub(super) fn call(page: &Page, mut message: Message) -> Self {
         message.facts.insert(0, ("For".to_owned(), brief::contacts(&page.contacts)));
-        Self { id: format!("{}-call-{}", incident.id, page.number), channel: page.channel.clone(), message }
+        Self { id: NotificationId::of_call(page), channel: page.channel.clone(), message }
     }
 
     /// One for each channel. Who was called through it before reads what those who act need, and not what others are told.
@@ -66,13 +68,7 @@ impl Notification {
         let channels: BTreeSet<&String> = notice.to.iter().map(|(_, channel)| channel).collect();
         let called = |channel: &str| incident.escalation.calls().iter().any(|call| call.channel == channel);
         let notification = |channel: &String| Self {
-            id: format!(
-                "{}-{}-{}-{}-{channel}",
-                incident.id,
-                notice.news.label(),
-                notice.state.label(),
-                incident.version
-            ),
+            id: NotificationId::of_notice(notice, incident.version, channel),
             channel: channel.clone(),
             message: write(kind, if called(channel) { Audience::Called } else { Audience::Stakeholders }),
         };
@@ -199,8 +195,8 @@ impl Notifier {
         let Ok(Some((mut left, mut more))) = asked else { return false };
         let (now, wall) = (self.now(), crate::notify::millis(clock::now().wall));
         let mut queue = self.queue();
-        let known: BTreeSet<&str> = queue.entries().iter().map(|known| known.id.as_str()).collect();
-        left.retain(|one| !known.contains(one.id.as_str()));
+        let known: BTreeSet<&NotificationId> = queue.entries().iter().map(|known| &known.id).collect();
+        left.retain(|one| !known.contains(&one.id));
         let active = queue.entries().iter().filter(|entry| entry.progress.state.is_active()).count();
         let room = MOST.saturating_sub(active);
         more |= left.len() > room;
@@ -262,7 +258,10 @@ impl Notifier {
         entry.message.thread = self.thread(&entry).await;
         let start = clock::instant();
         let came = match ChannelName::new(&entry.channel) {
-            Ok(channel) => self.0.sender.deliver_to(&channel, &entry.message, &entry.id, &entry.left).await,
+            Ok(channel) => {
+                let id = entry.id.to_string();
+                self.0.sender.deliver_to(&channel, &entry.message, &id, &entry.left).await
+            }
             Err(_) => Err(DeliveryError::permanent(
                 crate::notify::DeliveryFailure::NoChannel,
                 format!("{:?} is not the name of a channel", entry.channel),
@@ -271,7 +270,7 @@ impl Notifier {
         let took = clock::instant().saturating_duration_since(start);
         let outcome = came.as_ref().map_or_else(|error| error.why.label(), |_| "delivered");
         self.0.telemetry.people.attempt(&entry.channel, outcome, took);
-        let chance = uuid::Uuid::now_v7().as_u64_pair().1;
+        let chance = chance::draw();
         let landed = self.queue().landed(entry, &came, self.now(), chance);
         self.0.wake.notify_one();
         self.tell(&landed, &came).await;
@@ -298,12 +297,8 @@ impl Notifier {
     }
 
     async fn report(&self, entry: &Queued, arrived: Arrived, detail: String) {
-        let call = entry
-            .id
-            .rsplit_once("-call-")
-            .and_then(|(id, number)| Some((IncidentId::read(id)?, number.parse().ok()?)));
-        let Some((id, number)) = call else { return self.store(entry) };
-        let command = Command::Delivered { id, number, arrived, detail };
+        let NotificationId::Call { incident, number } = &entry.id else { return self.store(entry) };
+        let command = Command::Delivered { id: incident.clone(), number: *number, arrived, detail };
         if self.0.replies.tell(command, Records::queued(entry)).await.is_some() {
             self.store(entry);
         }

@@ -17,13 +17,14 @@ use crate::names::UpstreamName;
 use crate::reliability::breaker::Mode;
 use crate::reliability::counts::{Counts, RollingCounts};
 use crate::reliability::party::Party;
+use crate::reliability::payment::Paid;
 use crate::reliability::reach::{Met, Reach};
 use crate::reliability::readings::{
     BreakerReading, FailureScope, PaymentReading, Readings, Stage, UpstreamReading,
 };
 use crate::runtime::clock::Moment;
 use crate::telemetry::Telemetry;
-use crate::telemetry::upstreams::{Paid, VERDICTS};
+use crate::telemetry::upstreams::VERDICTS;
 use crate::units::At;
 use crate::upstream::Upstream;
 use crate::upstream::registry::{Registry, World};
@@ -178,7 +179,7 @@ impl Observer {
                 held: view.hold.is_some(),
             });
             readings.upstreams.push(held.reading.moved(ahead));
-            if !upstream.config.payments.is_empty() {
+            if upstream.config.takes_payments() {
                 readings.payments.push(held.payments(now));
             }
         }
@@ -289,7 +290,7 @@ impl UpstreamMemory {
     }
 
     fn count_payments(&mut self, upstream: &Upstream, now: At) {
-        if upstream.config.payments.is_empty() {
+        if !upstream.config.takes_payments() {
             return;
         }
         let (paid, before) = (upstream.series.payments(), self.paid);

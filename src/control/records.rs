@@ -191,7 +191,7 @@ impl Records {
         };
         let millis = |at: u64| i64::try_from(at).unwrap_or(i64::MAX);
         Write::PutNotification(rows::NotificationRow {
-            id: entry.id.clone(),
+            id: entry.id.to_string(),
             incident_id: Some(entry.message.incident_id.clone()),
             dedup_key: entry.message.dedup_key.clone(),
             channel: entry.channel.clone(),
@@ -462,7 +462,7 @@ mod tests {
         let writes = (0..2_500).map(|n| Records::queued(&queued(n))).collect();
         store.write(writes).await.expect("is on disk");
         let (all, more) = records.undelivered(10_000).await.expect("answers");
-        let ids: Vec<&str> = all.iter().map(|one| one.id.as_str()).collect();
+        let ids: Vec<String> = all.iter().map(|one| one.id.to_string()).collect();
         assert!(ids.is_sorted() && ids.len() == 2_500 && !more, "{} {more}", ids.len());
         let (some, more) = records.undelivered(1_500).await.expect("answers");
         assert!(some.len() == 2_000 && more, "{} {more}", some.len());

@@ -1,19 +1,17 @@
 //! The time of incidents: the monotonic clock and an offset that follows the wall clock.
 //!
-//! One task follows it ([`Control::follow`]); those who only ask read the offset that was followed last, so that all agree.
+//! One task follows it ([`Control::follow`](super::Control)); those who only ask read the offset that was followed last, so that all agree.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::Control;
 use crate::reliability::alert::Sign;
 use crate::reliability::readings::Reported;
 use crate::reliability::rule::Severity;
 use crate::reliability::steps::{ClockStep, StepCause, Steps};
 use crate::runtime::clock::{self, Moment};
 use crate::store::rows::millis;
-use crate::telemetry::event::ProcessEvent;
 use crate::units::At;
 
 /// A clock that was set by less than this is a line on timelines and in the log; from then on it is an incident as well. Signed
@@ -66,7 +64,7 @@ impl Follower {
         Self { steps: Steps::default(), compared: (start.instant, clock::uptime()), grave: None }
     }
 
-    fn look(&mut self, time: &Time, moment: Moment) -> Option<ClockStep> {
+    pub(super) fn look(&mut self, time: &Time, moment: Moment) -> Option<ClockStep> {
         let by = self.steps.look(At(millis(moment.wall)), time.steady(moment));
         time.ahead.store(self.steps.ahead(), Ordering::Relaxed);
         let by = by?;
@@ -104,24 +102,6 @@ impl Follower {
             title: format!("the clock of this machine was set {way} by {span}"),
             evidence: facts.map(|(name, value)| (name.to_owned(), value)).into(),
         }
-    }
-}
-
-impl Control {
-    /// Follows the wall clock: where it has made a step, everything that remembers a moment makes it too.
-    pub(super) fn follow(&mut self, moment: Moment) {
-        let Some(step) = self.follower.look(&self.time, moment) else { return };
-        let (seconds, slept) = (step.by as f64 / 1_000.0, step.cause == StepCause::Slept);
-        ProcessEvent::ClockStepped { seconds, slept }.tell();
-        let now = self.time.at(moment);
-        self.fleet.step(step.by);
-        self.evidence.step(step.by);
-        if step.cause == StepCause::Set {
-            self.notifier.step(step.by);
-        }
-        let effects = self.engine.step(step, now);
-        self.carry_out(effects, Vec::new());
-        self.fleet.mirror.turn_to(now);
     }
 }
 

@@ -6,9 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Control;
 use super::Uptime;
-use super::notifier::Notification;
 use crate::config::{self, Config, Host, Protocol, Until};
 use crate::notify::{Message, MessageKind};
 use crate::reliability::breaker::{BreakerState, BreakerView, Mode};
@@ -16,11 +14,10 @@ use crate::reliability::brief::{
     Audience, BreakerScene, Brief, ClientFault, Door, EndpointIs, EndpointScene, FailureScene, Occasion,
     ResourceScene, RouteScene, Scene, UpstreamScene, VendorScene,
 };
-use crate::reliability::engine::Effect;
 use crate::reliability::escalation::{CallCause, Clock, EscalationPolicy};
 use crate::reliability::incident::Incident;
 use crate::reliability::readings::{Readings, ResourceReading};
-use crate::runtime::clock::{self, Moment};
+use crate::runtime::clock::Moment;
 use crate::telemetry::Telemetry;
 use crate::telemetry::labels::SeriesKey;
 use crate::telemetry::latency::{LatencyWindow, Summary};
@@ -306,46 +303,6 @@ impl MessageWriter<'_> {
         let until = incident.clocks.recovered.or(incident.clocks.closed)?;
         let counts = self.uptime.requests(&incident.key.service, incident.clocks.began, until)?;
         Some((counts.bad, counts.total()))
-    }
-}
-
-impl Control {
-    /// What is to be told becomes messages, all of them with what is known at this moment.
-    pub(super) fn notifications(&self, told: Vec<Effect>) -> Vec<Notification> {
-        if told.is_empty() {
-            return Vec::new();
-        }
-        let moment = clock::now();
-        let written = MessageWriter {
-            scene: self.wording.scene(moment, self.observer.at(moment), self.records.member()),
-            policy: &self.engine.policy().escalation,
-            clock: self.clock(moment),
-            uptime: &self.uptime,
-        };
-        let mut notifications = Vec::new();
-        for effect in told {
-            match effect {
-                Effect::Page(page) => {
-                    notifications.extend(self.engine.incident(&page.incident).map(|incident| {
-                        let message = written.message(
-                            incident,
-                            MessageKind::Trigger,
-                            Audience::Called,
-                            Some(page.cause),
-                        );
-                        Notification::call(&page, incident, message)
-                    }))
-                }
-                Effect::Update(notice) | Effect::ResolveNotice(notice) => {
-                    if let Some(incident) = self.engine.incident(&notice.incident) {
-                        let write = |kind, audience| written.message(incident, kind, audience, None);
-                        notifications.extend(Notification::notices(&notice, incident, write));
-                    }
-                }
-                Effect::Save(_) | Effect::SaveSilence(_) | Effect::Ledger(_) | Effect::Tell(_) => {}
-            }
-        }
-        notifications
     }
 }
 

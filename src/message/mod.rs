@@ -1,7 +1,8 @@
 //! An HTTP message as bytes: a [`head`] that can be looked at and edited, a [`body`] with an end.
 //!
 //! Everything above this module (the gateway, the fallbacks, the access log) sees these two and nothing of the codec
-//! beneath: [`h1`] and [`h2`] are our own, over a [`stream`] of bytes. [`templates`] compares paths. Knows no upstream, no route and no configuration.
+//! beneath: [`h1`] and [`h2`] are our own, over a [`stream`] of bytes. [`relay`] passes bytes both ways as they are.
+//! [`templates`] compares paths. Knows no upstream, no route and no configuration.
 
 pub mod account;
 pub mod body;
@@ -16,6 +17,7 @@ pub mod kept;
 pub mod known;
 pub mod memory;
 pub mod path;
+pub mod relay;
 pub mod scratch;
 pub mod store;
 pub mod stream;

@@ -1,6 +1,8 @@
 //! Sockets, names and TLS. The only files that name `rustls` and DNS and open listeners.
 
 pub mod acceptor;
+pub mod addresses;
+pub mod client;
 pub mod http;
 pub mod listener;
 pub mod names;

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::delivery::{DeliveryError, DeliveryFailure};
 use super::message::{Message, MessageKind, fit, stamp};
-use super::wire::Post;
+use super::web::Post;
 use crate::config::channels::WebUrl;
 use crate::reliability::brief::Part;
 

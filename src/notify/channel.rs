@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::addresses::Addresses;
 use super::delivery::{DeliveryError, DeliveryFailure};
 use super::message::Message;
-use super::wire::{HttpReply, Post, Tls, post, together, web_tls, within};
-use super::{alertmanager, email, pagerduty, slack, slack_api, smtp, webhook, wire};
+use super::web::{HttpReply, Post, post, together, within};
+use super::{alertmanager, email, pagerduty, slack, slack_api, smtp, webhook};
 use crate::config::channels::{self as config, ChannelKind, Mail, SlackTo, WebUrl};
 use crate::config::{ClientTls, Config};
 use crate::names::ChannelName;
+use crate::net::addresses::Addresses;
+use crate::net::client::{Tls, shown, web_tls};
 use crate::net::tls;
 
 /// One way to tell people.
@@ -169,7 +170,7 @@ impl DeliveryChannel {
         let written = email::written(mail, task.message, task.id)?;
         let asked = smtp::deliver(task.addresses, &self.tls, mail, task.left, &written);
         let mut done = within(task.patience, asked).await?;
-        let to = format!("{} by {}", done.told.join(", "), wire::shown(&mail.server.host));
+        let to = format!("{} by {}", done.told.join(", "), shown(&mail.server.host));
         let left = std::mem::take(&mut done.left);
         Ok(DeliveryResult { to, said: done.goodbye().await, again_in: None, left, thread: None })
     }

@@ -1,9 +1,10 @@
 //! Calls an address outside, to say that all is watched.
 
 use super::delivery::DeliveryError;
-use super::wire::{Tls, get, web_tls, within};
+use super::web::{get, within};
 use super::{PATIENCE, Sender};
 use crate::config::{self, ClientTls};
+use crate::net::client::{Tls, web_tls};
 
 /// Who is called, with its TLS.
 pub struct Heartbeat {

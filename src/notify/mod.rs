@@ -16,7 +16,6 @@
 //!
 //! Delivery is at least once: an attempt that broke off may have arrived. What is sent again has the same id.
 
-mod addresses;
 mod alertmanager;
 mod channel;
 mod delivery;
@@ -31,13 +30,12 @@ mod sign;
 mod slack;
 mod slack_api;
 mod smtp;
+mod web;
 mod webhook;
-mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use addresses::Addresses;
 pub use channel::Channels;
 use channel::Task;
 pub use delivery::{DeliveryError, DeliveryFailure, Receipt};
@@ -45,8 +43,9 @@ pub use heartbeat::Heartbeat;
 pub use message::{Message, MessageKind, Severity, millis};
 
 use crate::names::ChannelName;
+use crate::net::addresses::{AddressNews, Addresses};
 use crate::runtime::clock;
-use crate::telemetry::event::{DeliveryAttempt, Event, Untold};
+use crate::telemetry::event::{DeliveryAttempt, Event, NamesEvent, Untold};
 
 /// A whole attempt: look-up, connection, TLS, message, answer.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -61,7 +60,7 @@ pub struct Sender {
 impl Sender {
     /// With the channels of the config in force; `patience` is [`PATIENCE`] but in tests.
     pub fn new(channels: Arc<Channels>, patience: Duration) -> Self {
-        Self { channels: Mutex::new(channels), addresses: Addresses::system(), patience }
+        Self { channels: Mutex::new(channels), addresses: Addresses::system(tell_names), patience }
     }
 
     /// After a reload: the next attempt sees these. What is known of addresses stays.
@@ -117,6 +116,13 @@ impl Sender {
     pub async fn test(&self, channel: &ChannelName, instance: &str) -> Result<Receipt, DeliveryError> {
         let message = Message::test(instance, millis(clock::now().wall));
         self.deliver(channel, &message, &uuid::Uuid::now_v7().to_string()).await
+    }
+}
+
+fn tell_names(news: AddressNews<'_>) {
+    match news {
+        AddressNews::Kept { host, error, kept } => NamesEvent::ReceiverKept { host, error, kept }.tell(),
+        AddressNews::Found { host } => NamesEvent::Found { host }.tell(),
     }
 }
 

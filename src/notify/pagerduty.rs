@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::message::{Message, MessageKind, Severity, fit, line, plain, stamp};
 use super::sign::short;
-use super::wire::Post;
+use super::web::Post;
 use crate::config::channels::WebUrl;
 use crate::reliability::brief::{Part, Section};
 

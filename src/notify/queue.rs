@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::delivery::{DeliveryError, Receipt, came};
 use super::message::{Message, MessageKind};
-use crate::reliability::delivery::{self, Back, ChannelHealth, Matter, Progress, QueueEntry};
+use crate::reliability::delivery::{self, Back, ChannelHealth, Matter, NotificationId, Progress, QueueEntry};
 
 pub use crate::reliability::delivery::DeliveryState;
 
@@ -19,7 +19,7 @@ pub use crate::reliability::delivery::DeliveryState;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Queued {
     /// Of this entry; the receiver's key against doing things twice.
-    pub id: String,
+    pub id: NotificationId,
     /// Name of the channel, as in `[notify.<name>]`.
     pub channel: String,
     pub message: Message,
@@ -41,8 +41,8 @@ pub struct Queued {
 
 impl Queued {
     /// A message that is due at once.
-    pub fn new(id: String, channel: String, message: Message, now: u64) -> Self {
-        let progress = Progress::new(now);
+    pub fn new(id: impl Into<NotificationId>, channel: String, message: Message, now: u64) -> Self {
+        let (id, progress) = (id.into(), Progress::new(now));
         Self { id, channel, message, progress, last: None, left: Vec::new(), flies: false, waited: 0 }
     }
 
@@ -103,6 +103,7 @@ fn matter(kind: MessageKind) -> Matter {
 
 fn seen_one<'q>(queued: &'q Queued, pagers: &BTreeSet<String>) -> QueueEntry<'q> {
     QueueEntry {
+        id: &queued.id,
         channel: &queued.channel,
         // A pager knows incidents by their key: the next one of the same matter is the same to it.
         line: if pagers.contains(&queued.channel) {
@@ -300,8 +301,8 @@ mod tests {
         Ok(Receipt { channel: text(), to: text(), said: text(), at, took, again_in, left, thread: None })
     }
 
-    fn ids(entries: &[Queued]) -> Vec<&str> {
-        entries.iter().map(|entry| entry.id.as_str()).collect()
+    fn ids(entries: &[Queued]) -> Vec<String> {
+        entries.iter().map(|entry| entry.id.to_string()).collect()
     }
 
     #[test]
@@ -401,7 +402,7 @@ mod tests {
             queue.entries().iter().map(|one| queue.thread(one)).collect::<Vec<_>>()
         };
         assert_eq!(threads(&queue), [None, None, None], "nothing was delivered");
-        let sent = queue.depart(0).into_iter().find(|one| one.id == "t").expect("due");
+        let sent = queue.depart(0).into_iter().find(|one| one.id.to_string() == "t").expect("due");
         let receipt = receipt(&[]).map(|receipt| Receipt { thread: Some("C0/1.2".to_owned()), ..receipt });
         let landed = queue.landed(sent, &receipt, 0, MIDDLE);
         queue.push(entry("a", "chat", "1", MessageKind::Acknowledge));

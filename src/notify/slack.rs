@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::inbound::BUTTON;
 use super::message::{Message, Severity, Span, Tone, fit, minute, spans};
-use super::wire::Post;
+use super::web::Post;
 use crate::config::channels::WebUrl;
 use crate::reliability::brief::{Audience, Part, Section, bound};
 

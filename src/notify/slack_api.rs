@@ -10,12 +10,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::addresses::Addresses;
 use super::delivery::{DeliveryError, DeliveryFailure, excerpt};
 use super::message::{Message, MessageKind};
 use super::slack::content;
-use super::wire::{self, Post, Tls};
+use super::web::{self, Post};
 use crate::config::channels::WebUrl;
+use crate::net::addresses::Addresses;
+use crate::net::client::Tls;
 
 /// Where messages go: a channel of Slack, and the bot that writes there.
 pub(super) struct Api<'a> {
@@ -138,7 +139,7 @@ impl ApiCall<'_> {
             body: body.to_string().into_bytes(),
             secrets: vec![token],
         };
-        let answer = wire::post(self.addresses, self.tls, post).await.map_err(SlackRefusal::Failed)?;
+        let answer = web::post(self.addresses, self.tls, post).await.map_err(SlackRefusal::Failed)?;
         let read: Answered = serde_json::from_str(&answer.body).map_err(|_| {
             SlackRefusal::Failed(DeliveryError::passing(
                 DeliveryFailure::Broken,

@@ -17,11 +17,11 @@ use secrecy::ExposeSecret as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::addresses::Addresses;
 use super::delivery::DeliveryFailure::Unusable;
 use super::delivery::{DeliveryError, DeliveryFailure, excerpt};
-use super::wire::{Tls, connect, secure};
 use crate::config::channels::{Mail, MailTls};
+use crate::net::addresses::Addresses;
+use crate::net::client::{Tls, connect, secure};
 
 /// A reply before TLS that is longer is none.
 const REPLY: usize = 16 * 1024;

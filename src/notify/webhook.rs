@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::message::{Message, stamp};
 use super::sign::signature;
-use super::wire::Post;
+use super::web::Post;
 use crate::config::channels::WebUrl;
 use crate::reliability::brief::Section;
 

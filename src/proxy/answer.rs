@@ -210,7 +210,7 @@ async fn upgraded(
     }
     conn.spoil();
     let joined = tunnel::join(tunnel::Near::H1(conn), upstream.stream(), timer, idle).await;
-    exchange.bytes_in.set(joined.up);
-    exchange.close(joined.down);
+    exchange.bytes_in.set(joined.relayed.up);
+    exchange.close(joined.relayed.down);
     After::Close
 }

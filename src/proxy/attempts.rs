@@ -15,6 +15,7 @@ use super::forward::{Answer, Attempt, AttemptMet, WaitingClient};
 use super::worker::Worker;
 use crate::reliability::breaker::{ExchangeEvidence, PermitRequest};
 use crate::reliability::party::{Blame, Party};
+use crate::reliability::payment::PaymentOutcome;
 use crate::reliability::retry::{self, NextAttempt, Repeatable};
 use crate::reliability::verdict::{BadReason, Last, Outcome, Verdict};
 use crate::runtime::timer::Deadline;
@@ -304,8 +305,8 @@ impl<'a> AttemptLoop<'a> {
     }
 
     fn paid(&self, verdict: Verdict, status: Option<u16>) {
-        if self.pays {
-            self.route.upstream.series.paid(verdict, status);
+        if let (true, Some(outcome)) = (self.pays, PaymentOutcome::of(verdict, status)) {
+            self.route.upstream.series.paid(outcome);
         }
     }
 
@@ -346,7 +347,7 @@ impl<'a> AttemptLoop<'a> {
         let failed = error.failed(ended.reused, upstream.has_another(&exchange.tried));
         let wait = match so_far.next(policy, failed, request, ended.at, self.worker.draw()) {
             NextAttempt::Stop => return None,
-            NextAttempt::Paid(wait) => upstream.series.may_retry(policy, ended.at).then_some(wait)?,
+            NextAttempt::Paid(wait) => upstream.may_retry(ended.at).then_some(wait)?,
             NextAttempt::Wait(wait) => {
                 upstream.series.repeated();
                 wait

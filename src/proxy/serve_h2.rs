@@ -29,7 +29,7 @@ use crate::message::stream::ByteStream;
 use crate::runtime::clock;
 use crate::runtime::tasks::Guarded;
 use crate::runtime::timer::Deadline;
-use crate::telemetry::event::FloodEvent;
+use crate::telemetry::event::ProcessEvent;
 
 /// Lanes that are kept for the next requests of a connection.
 const KEPT: usize = 4;
@@ -60,7 +60,7 @@ pub async fn connection(client: Client, io: Io, slot: Box<dyn std::any::Any>) {
     poll_fn(|cx| service.poll(cx, &mut timer)).await;
     drop(service);
     if let Some(frames) = conn.flooded_by() {
-        FloodEvent { client: client.peer.ip(), frames: frames.label() }.tell();
+        ProcessEvent::Flooded { client: client.peer.ip(), frames: frames.label() }.tell();
         account::with_current(|account| account.ended(CutReason::Flood));
     }
     let after = match conn.over() {

@@ -109,9 +109,12 @@ async fn ask(
     };
     let (origin, waiting) = (client.origin(), WaitingClient::H2(stream));
     let mut answer = pin!(gateway.answer(head, &mut body, &origin, exchange, timer, Some(waiting)));
-    poll_fn(|cx| match answer.as_mut().poll(cx) {
-        Poll::Ready(answer) => Poll::Ready(Some(answer)),
-        Poll::Pending => stream.poll_gone(cx).map(|_| None),
+    poll_fn(|cx| {
+        // First: a deadline that passes at both ends is not put down to the upstream that keeps it.
+        if stream.poll_gone(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        answer.as_mut().poll(cx).map(Some)
     })
     .await
 }
@@ -214,8 +217,8 @@ async fn websocket(stream: &Rc<H2Stream>, mut exchange: Exchange, mut answer: An
     stream.send_head(Then::More, |encoder, out| write::answer(encoder, out, &answer.head, &edits));
     let idle = exchange.route.as_ref().and_then(|route| route.timeouts.idle);
     let joined = tunnel::join(Near::H2(stream), upstream.stream(), timer, idle).await;
-    exchange.bytes_in.set(joined.up);
-    exchange.close(joined.down);
+    exchange.bytes_in.set(joined.relayed.up);
+    exchange.close(joined.relayed.down);
 }
 
 /// Does the content type say that a sender speaks when it has something to say?

@@ -156,10 +156,12 @@ impl Attempts {
 
 /// Retries that are still allowed: a share of the requests of the last ten seconds, and a few per second in any
 /// case (Finagle's retry budget).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RetryBudget {
     tokens: f64,
-    at: Instant,
+    /// Of the last retry that was asked for; `None`: none was yet.
+    at: Option<Instant>,
+    /// Requests that were made until then.
     requests: u64,
 }
 
@@ -167,19 +169,18 @@ pub struct RetryBudget {
 const SPAN: Duration = Duration::from_secs(10);
 
 impl RetryBudget {
-    /// Full at the start.
-    pub fn new(policy: &RetryPolicy, now: Instant) -> Self {
-        Self { tokens: f64::from(policy.min_per_second), at: now, requests: 0 }
-    }
-
-    /// Takes leave for one retry, `requests` (a count since the start) having been made until `now`.
+    /// Takes leave for one retry, `requests` (a count since the start) having been made until `now`. The first one finds
+    /// the leave of one second, whatever was asked before.
     pub fn take(&mut self, policy: &RetryPolicy, requests: u64, now: Instant) -> bool {
-        let passed = now.saturating_duration_since(self.at).min(SPAN).as_secs_f64();
+        let passed = self
+            .at
+            .map_or(Duration::from_secs(1), |at| now.saturating_duration_since(at).min(SPAN))
+            .as_secs_f64();
         let fresh = requests.saturating_sub(self.requests) as f64 * f64::from(policy.budget_percent) / 100.0;
         let floor = f64::from(policy.min_per_second);
         let most = floor * SPAN.as_secs_f64() + fresh;
         self.tokens = (self.tokens + passed * floor + fresh).min(most);
-        self.at = now;
+        self.at = Some(now);
         self.requests = requests;
         let granted = self.tokens >= 1.0;
         if granted {
@@ -264,7 +265,7 @@ mod tests {
     fn an_empty_budget_refuses_and_fills_again() {
         let policy = RetryPolicy { min_per_second: 1, budget_percent: 0, ..RetryPolicy::default() };
         let t0 = Instant::now();
-        let mut budget = RetryBudget::new(&policy, t0);
+        let mut budget = RetryBudget::default();
         assert!(budget.take(&policy, 0, t0));
         assert!(!budget.take(&policy, 0, t0));
         assert!(budget.take(&policy, 0, t0 + Duration::from_secs(1)));

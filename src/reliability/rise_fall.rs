@@ -3,6 +3,8 @@
 //! A single check decides nothing unless the policy says one; a check of the other kind begins the row anew. The names
 //! are HAProxy's (`rise`, `fall`).
 
+use std::time::Duration;
+
 /// What a check of an endpoint, or a round of them over all endpoints of an upstream, found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
@@ -15,6 +17,48 @@ pub enum Check {
 impl<T, E> From<&Result<T, E>> for Check {
     fn from(checked: &Result<T, E>) -> Self {
         if checked.is_ok() { Self::Passed } else { Self::Failed }
+    }
+}
+
+/// What one check of a round found; a round is all endpoints of an upstream, checked once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// The endpoint passed or failed.
+    Endpoint(Check),
+    /// This side lacked something (a descriptor, a route): no word about the endpoint.
+    Unseen,
+}
+
+/// A round of checks, as far as it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Round {
+    found: Option<Check>,
+    suspect: bool,
+}
+
+impl Round {
+    /// One more endpoint was checked.
+    pub fn note(&mut self, checked: Checked) {
+        match checked {
+            Checked::Endpoint(Check::Passed) => self.found = Some(Check::Passed),
+            Checked::Endpoint(Check::Failed) => self.found = self.found.or(Some(Check::Failed)),
+            Checked::Unseen => self.suspect = true,
+        }
+    }
+
+    /// Something is not as it should be: the next round comes sooner.
+    pub fn suspect(&mut self) {
+        self.suspect = true;
+    }
+
+    /// What the breaker learns of it: passed when one endpoint did; `None` when nothing was seen of any.
+    pub fn found(self) -> Option<Check> {
+        self.found
+    }
+
+    /// How long until the next one: `interval`, or `suspect_interval` when something was not as it should be.
+    pub fn wait(self, interval: Duration, suspect_interval: Duration) -> Duration {
+        if self.suspect { suspect_interval } else { interval }
     }
 }
 
@@ -65,6 +109,30 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_round_is_passed_by_one_endpoint_and_what_was_not_seen_only_hurries(
+            checks in proptest::collection::vec(
+                prop_oneof![
+                    Just(Checked::Endpoint(Check::Passed)),
+                    Just(Checked::Endpoint(Check::Failed)),
+                    Just(Checked::Unseen),
+                ],
+                0..12,
+            ),
+        ) {
+            let mut round = Round::default();
+            checks.iter().for_each(|checked| round.note(*checked));
+            let found = if checks.contains(&Checked::Endpoint(Check::Passed)) {
+                Some(Check::Passed)
+            } else {
+                checks.contains(&Checked::Endpoint(Check::Failed)).then_some(Check::Failed)
+            };
+            prop_assert_eq!(round.found(), found);
+            let (slow, fast) = (Duration::from_secs(10), Duration::from_secs(1));
+            let wait = if checks.contains(&Checked::Unseen) { fast } else { slow };
+            prop_assert_eq!(round.wait(slow, fast), wait);
+        }
+
         #[test]
         fn a_decision_is_what_the_last_checks_all_say(
             checks in proptest::collection::vec(prop_oneof![Just(Check::Passed), Just(Check::Failed)], 1..40),

@@ -1,23 +1,15 @@
 //! Calendar months, days and service hours in a named time zone.
 //!
-//! The zones are those of the binary's own copy of the IANA database, never the machine's, so a report of a month is the same
-//! wherever it is made. A day is from midnight to midnight of the zone: 23, 24 or 25 hours.
+//! What a report asks of a [`Zone`]. A day is from midnight to midnight of the zone: 23, 24 or 25 hours.
 
 use std::ops::Range;
 
 use jiff::civil::{self, Weekday};
-use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, ToSpan as _};
 
 use super::hours::{DAY_MINUTES, ServiceHours};
+use crate::runtime::zone::Zone;
 use crate::units::At;
-
-/// A time zone with its IANA name.
-#[derive(Clone, Debug)]
-pub struct ReportZone {
-    name: String,
-    zone: TimeZone,
-}
 
 /// A calendar month, of the years 1970 to 9998.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,22 +57,10 @@ impl Month {
     }
 }
 
-impl ReportZone {
-    /// The zone with that IANA name, in any case of letters.
-    pub fn read(name: &str) -> Result<Self, String> {
-        let unknown =
-            |_| format!("no time zone is named {name:?}; write an IANA name such as \"Europe/Berlin\"");
-        let zone = TimeZoneDatabase::bundled().get(name).map_err(unknown)?;
-        Ok(Self { name: zone.iana_name().unwrap_or("UTC").to_owned(), zone })
-    }
-
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
+impl Zone {
     fn midnight(&self, date: civil::Date) -> At {
         // Only a date beyond the year 9999 has no midnight, and no month ends there.
-        date.to_zoned_datetime(self.zone.clone())
+        date.to_zoned_datetime(self.time_zone().clone())
             .map_or(At(0), |midnight| At(midnight.timestamp().as_millisecond()))
     }
 
@@ -125,29 +105,29 @@ impl ReportZone {
             return self.midnight(date.tomorrow().unwrap_or(date));
         }
         let (hour, minute) = (i8::try_from(minute / 60).unwrap_or(0), i8::try_from(minute % 60).unwrap_or(0));
-        let read = date.at(hour, minute, 0, 0).to_zoned_datetime(self.zone.clone());
+        let read = date.at(hour, minute, 0, 0).to_zoned_datetime(self.time_zone().clone());
         read.map_or_else(|_| self.midnight(date), |at| At(at.timestamp().as_millisecond()))
     }
 
-    fn local(&self, at: At) -> jiff::ZonedDateTime {
+    fn moment(&self, at: At) -> jiff::ZonedDateTime {
         Timestamp::from_millisecond(at.0)
             .unwrap_or(Timestamp::UNIX_EPOCH)
-            .to_zoned_datetime(self.zone.clone())
+            .to_zoned_datetime(self.time_zone().clone())
     }
 
     /// Written as `2026-10-25T02:30:00+02:00`.
     pub fn rfc3339(&self, at: At) -> String {
-        self.local(at).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+        self.moment(at).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
     }
 
     /// The date, written as `2026-10-25`.
     pub fn date(&self, at: At) -> String {
-        self.local(at).date().to_string()
+        self.moment(at).date().to_string()
     }
 
     /// The hour of the day, 0 to 23.
     pub fn hour(&self, at: At) -> usize {
-        usize::try_from(self.local(at).hour()).unwrap_or(0)
+        usize::try_from(self.moment(at).hour()).unwrap_or(0)
     }
 }
 
@@ -159,8 +139,8 @@ fn day_of_week(day: Weekday) -> u16 {
 mod tests {
     use super::*;
 
-    fn zone(name: &str) -> ReportZone {
-        ReportZone::read(name).expect("a zone")
+    fn zone(name: &str) -> Zone {
+        Zone::read(name).expect("a zone")
     }
 
     fn month(text: &str) -> Month {
@@ -195,7 +175,7 @@ mod tests {
         {
             assert!(Month::read(bad).expect_err(bad).contains("2026-10"), "{bad}");
         }
-        assert!(ReportZone::read("Mars/Olympus").expect_err("none").contains("Europe/Berlin"));
+        assert!(Zone::read("Mars/Olympus").expect_err("none").contains("Europe/Berlin"));
         assert_eq!(
             (month("2026-10").title(), month("2026-10").code()),
             ("October 2026".into(), "2026-10".into())

@@ -1,5 +1,6 @@
-//! What a process needs around its work: time, tasks, threads, signals, leaving.
+//! What a process needs around its work: time, chance, tasks, threads, signals, leaving.
 
+pub mod chance;
 pub mod clock;
 pub mod drain;
 pub mod fds;

@@ -1,29 +1,44 @@
-//! What clock and calendar on the wall say in a time zone. The zones are built in, so that an image without them has them too.
+//! What clock and calendar on the wall say in a time zone. The zones are the binary's own copy of the IANA database, never the
+//! machine's: an image without them has them too, and a report of a month is the same wherever it is made.
 
 use std::time::SystemTime;
+
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 /// A time zone of the IANA database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zone {
-    zone: jiff::tz::TimeZone,
+    zone: TimeZone,
     name: String,
 }
 
 impl Zone {
-    /// By its name, such as `Europe/Berlin`; `None`: there is none of that name.
+    /// By its name, such as `Europe/Berlin`, in any case of letters; `None`: there is none of that name.
     pub fn named(name: &str) -> Option<Self> {
-        let zone = jiff::tz::TimeZone::get(name).ok()?;
+        let zone = TimeZoneDatabase::bundled().get(name).ok()?;
         let name = zone.iana_name().unwrap_or(name).to_owned();
         Some(Self { zone, name })
     }
 
+    /// The same; `Err` says what to write.
+    pub fn read(name: &str) -> Result<Self, String> {
+        let unknown =
+            || format!("no time zone is named {name:?}; write an IANA name such as \"Europe/Berlin\"");
+        Self::named(name).ok_or_else(unknown)
+    }
+
     /// IANA names of all time zones.
     pub fn names() -> Vec<String> {
-        jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect()
+        TimeZoneDatabase::bundled().available().map(|name| name.as_str().to_owned()).collect()
     }
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its rules, for what reckons with days.
+    pub fn time_zone(&self) -> &TimeZone {
+        &self.zone
     }
 
     fn local(&self, wall: SystemTime) -> jiff::civil::DateTime {

@@ -31,171 +31,35 @@ pub mod rows;
 mod seal;
 mod session;
 mod sql;
+mod state;
 mod statement;
 pub mod values;
 mod writer;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::oneshot;
 
 pub use crate::config::StoreConfig;
-use crate::runtime::clock;
 use crate::runtime::tasks::Tasks;
-use crate::telemetry::event::StoreEvent;
-use crate::telemetry::seconds::Seconds;
 pub use connect::check;
-use db::{DbError, DbFault, Pool};
+use db::DbFault;
 pub use error::{DatabaseState, MovedAside, StoreError, StoreStatus};
-use queue::{Batch, Query, Tend, WriteGroup, WriteQueue};
+use queue::{Query, Tend, WriteGroup, WriteQueue};
 pub use read::{IncidentFilter, Reader, RowPage};
-use rows::{Write, millis};
+use rows::Write;
+pub use rows::{Join, newer};
+use state::{StoreState, locked};
 
 /// Sidecars that were not seen for so long are no longer shown.
 const MEMBERS: Duration = Duration::from_secs(3_600);
 
 /// Changed incidents that one beat brings, at most.
 pub const CHANGES: usize = 64;
-
-/// What becomes of an incident that is there already when another version of it is written: the version to keep, from the
-/// one that is there and the new one. Writers follow each other, so nothing comes between.
-pub type Join = fn(&rows::IncidentRow, &rows::IncidentRow) -> rows::IncidentRow;
-
-/// The newer revision; of two with the same one, the new one.
-pub fn newer(there: &rows::IncidentRow, new: &rows::IncidentRow) -> rows::IncidentRow {
-    if new.revision >= there.revision { new.clone() } else { there.clone() }
-}
-
-/// What the handles and the writer share.
-#[derive(Debug)]
-struct StoreState {
-    queue: Mutex<WriteQueue>,
-    wake: Notify,
-    condition: Mutex<Condition>,
-    pool: Mutex<Pool>,
-    /// How often others have told that there is something new.
-    news: watch::Sender<u64>,
-    database: &'static str,
-    left: watch::Sender<bool>,
-}
-
-/// How the database is.
-#[derive(Debug)]
-struct Condition {
-    state: DatabaseState,
-    /// Its state was told; false: nobody has reached it since the start.
-    told: bool,
-    since: i64,
-    last_error: Option<String>,
-    moved_aside: Option<MovedAside>,
-    rewritten: Option<i64>,
-    committed: u64,
-    commits: Seconds,
-    audit_head: Option<audit::ChainEnd>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl StoreState {
-    fn queue(&self) -> MutexGuard<'_, WriteQueue> {
-        locked(&self.queue)
-    }
-
-    /// Until there is something to do, or `until`.
-    async fn woken(&self, until: Instant) {
-        let _ = tokio::time::timeout_at(until.into(), self.wake.notified()).await;
-    }
-
-    /// The database is there: readers get new connections, for the file may be another one.
-    fn connected(&self, pool: Pool, moved: Option<MovedAside>, idle: bool) {
-        *locked(&self.pool) = pool;
-        if let Some(moved) = &moved {
-            let to = moved.to.display().to_string();
-            StoreEvent::MovedAside { to: &to, why: &moved.why }.tell();
-            locked(&self.condition).moved_aside = Some(moved.clone());
-        }
-        // With work at hand the first commit tells whether it is well: a full disk lets itself be opened.
-        if idle && self.queue().waiting() == 0 {
-            self.moved(DatabaseState::Ok, None);
-        }
-    }
-
-    /// Another file has the name: nobody may read it.
-    fn closed_to_readers(&self, why: &DbError) {
-        *locked(&self.pool) = Pool::Away(why.clone());
-    }
-
-    /// The file was removed and written anew.
-    fn rewritten(&self, path: &std::path::Path) {
-        StoreEvent::Rewritten { file: &path.display().to_string() }.tell();
-        locked(&self.condition).rewritten = Some(millis(clock::now().wall));
-    }
-
-    /// Nobody waits for a lease from a database that is away.
-    fn fail_asks(&self, error: &DbError) {
-        loop {
-            let ask = self.queue().take_ask();
-            match ask {
-                Some(ask) => ask.fail(error.clone().into()),
-                None => return,
-            }
-        }
-    }
-
-    fn down(&self, state: DatabaseState, error: &DbError) {
-        self.moved(state, Some(&error.text));
-    }
-
-    fn moved(&self, state: DatabaseState, why: Option<&str>) {
-        let now = millis(clock::now().wall);
-        let (from, told) = {
-            let mut condition = locked(&self.condition);
-            if let Some(why) = why {
-                condition.last_error = Some(why.to_owned());
-            }
-            let from = condition.state;
-            if from != state {
-                condition.state = state;
-                condition.since = now;
-            }
-            // The first connection is no news, a first failure is.
-            let told = std::mem::replace(&mut condition.told, true);
-            (from, told)
-        };
-        if (told && from != state) || (!told && state != DatabaseState::Ok) {
-            let backlog = self.queue().waiting();
-            let (from, to, why) = (from.as_str(), state.as_str(), why.unwrap_or_default());
-            StoreEvent::Moved { from, to, why, backlog }.tell();
-        }
-    }
-
-    /// The audit chain ends here.
-    fn headed(&self, head: audit::ChainEnd) {
-        locked(&self.condition).audit_head = Some(head);
-    }
-
-    /// A batch is on disk, or will never be.
-    fn settled(&self, batch: Batch, how: Result<(), StoreError>, took: Duration) {
-        let writes = batch.writes();
-        self.queue().settled(writes);
-        if how.is_ok() {
-            let mut condition = locked(&self.condition);
-            condition.committed += writes as u64;
-            condition.commits.record(took);
-            drop(condition);
-            self.moved(DatabaseState::Ok, None);
-        }
-        for group in batch.groups {
-            group.answer(how.clone());
-        }
-    }
-}
 
 /// A handle to the store; clones are cheap. Writes may come from any thread, reads from the control runtime.
 #[derive(Clone, Debug)]
@@ -227,25 +91,8 @@ impl Store {
     pub async fn open_joining(config: &StoreConfig, tasks: &Tasks, join: Join) -> Result<Self, StoreError> {
         let db = connect::told(config)?;
         let is_file = matches!(db, connect::Db::Sqlite(_));
-        let shared = Arc::new(StoreState {
-            queue: Mutex::new(WriteQueue::new(config.backlog)),
-            wake: Notify::new(),
-            condition: Mutex::new(Condition {
-                state: if is_file { DatabaseState::Ok } else { DatabaseState::Unreachable },
-                told: is_file,
-                since: millis(clock::now().wall),
-                last_error: None,
-                moved_aside: None,
-                rewritten: None,
-                committed: 0,
-                commits: Seconds::default(),
-                audit_head: None,
-            }),
-            pool: Mutex::new(db.pool()),
-            news: watch::Sender::new(0),
-            database: db.name(),
-            left: watch::Sender::new(false),
-        });
+        let first = is_file.then_some(DatabaseState::Ok);
+        let shared = Arc::new(StoreState::new(WriteQueue::new(config.backlog), db.name(), db.pool(), first));
         let rules = sql::Rules { join, key: audit::ChainKey::of(config) };
         let mut writer = writer::Writer::new(Arc::clone(&shared), db, config.retention, rules);
         if is_file && let Err(error) = writer.connect().await {

@@ -40,6 +40,15 @@ pub struct IncidentRow {
     pub body: String,
 }
 
+/// What becomes of an incident that is there already when another version of it is written: the version to keep, from the
+/// one that is there and the new one. Writers follow each other, so nothing comes between.
+pub type Join = fn(&IncidentRow, &IncidentRow) -> IncidentRow;
+
+/// The newer revision; of two with the same one, the new one.
+pub fn newer(there: &IncidentRow, new: &IncidentRow) -> IncidentRow {
+    if new.revision >= there.revision { new.clone() } else { there.clone() }
+}
+
 /// One line of an incident's timeline. Its number is given by the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewEntry {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::audit::{self, ChainEnd, ChainKey};
 use super::db::{Conn, DbError, args};
 use super::rows::{
-    AuditEntry, IncidentRow, Lease, LedgerMinute, Millis, NewEntry, NotificationRow, SilenceRow, Write,
+    AuditEntry, IncidentRow, Join, Lease, LedgerMinute, Millis, NewEntry, NotificationRow, SilenceRow, Write,
 };
-use super::{Join, read, seal};
+use super::{read, seal};
 use crate::telemetry::event::AuditEvent;
 
 /// How is written what is not said by the row itself.

@@ -17,10 +17,11 @@ use super::error::{DatabaseState, StoreError};
 use super::ledger::pack::Packer;
 use super::queue::{Batch, Query, Tend};
 use super::retention::Cleaner;
-use super::{StoreState, file, open, sql};
+use super::state::StoreState;
+use super::{file, open, sql};
 use crate::config::Retention;
 use crate::reliability::backoff;
-use crate::runtime::clock;
+use crate::runtime::{chance, clock};
 use crate::telemetry::event::AuditEvent;
 
 /// One transaction, at the most.
@@ -316,8 +317,7 @@ impl Writer {
         }
         self.holds = false;
         self.shared.down(state, error);
-        // The low half of a version 7 id is chance.
-        let draw = uuid::Uuid::now_v7().as_u64_pair().1;
+        let draw = chance::draw();
         let wait = match self.db {
             Db::Sqlite(_) => backoff::nth(WAITS.0, WAITS.1, self.failures, draw),
             Db::Postgres(_) => backoff::anywhere(RETURNS.0, RETURNS.1, self.failures, draw),

@@ -146,10 +146,9 @@ impl Rolling {
         Summary::of(&self.histogram(span, now))
     }
 
-    /// The median of what was recorded within `span` before `now`; `None`: it was less than `least`.
-    pub fn median(&self, span: LatencyWindow, least: u64, now: Instant) -> Option<Duration> {
-        let enough = self.count(span, now) >= least.max(1);
-        enough.then(|| Duration::from_micros(self.histogram(span, now).value_at_quantile(0.5)))
+    /// The median of what was recorded within `span` before `now`; zero when that was nothing.
+    pub fn median(&self, span: LatencyWindow, now: Instant) -> Duration {
+        Duration::from_micros(self.histogram(span, now).value_at_quantile(0.5))
     }
 
     /// The last five minutes in steps of ten seconds, of up to a minute where they were joined, oldest first: when each

@@ -13,6 +13,7 @@ use super::labels::SeriesKey;
 use super::latency::{Interval, LatencyWindow, OverCounts, Recorder, Rolling, Summary};
 use super::recent::Recent;
 use super::slow::{Slow, Yardstick};
+use crate::reliability::usual;
 
 pub use super::labels::{Direction, ExchangeOutcome, Method};
 pub use super::totals::{Exemplar, Finished, Totals};
@@ -101,13 +102,20 @@ impl Series {
         (nanos > 0).then(|| Duration::from_nanos(nanos))
     }
 
-    /// Learns the usual time from the last five minutes, once there were twenty answers in them.
+    /// Does it learn its usual time in this turn? See [`usual::is_due`].
+    pub fn learns_at(&self, turn: u64) -> bool {
+        usual::is_due(self.usual(), turn)
+    }
+
+    /// Learns the usual time from the last five minutes.
     pub fn learn_usual(&self, now: Instant) {
-        let median = {
+        let (known, span) = (self.usual(), LatencyWindow::FiveMinutes);
+        let learnt = {
             let rolling = self.rolling.lock().unwrap_or_else(PoisonError::into_inner);
-            rolling.first_byte.median(LatencyWindow::FiveMinutes, 20, now)
+            let first_byte = &rolling.first_byte;
+            usual::learn(known, first_byte.count(span, now), || first_byte.median(span, now))
         };
-        if let Some(median) = median {
+        if let Some(median) = learnt {
             // At most 120 s.
             self.usual.store(median.as_nanos() as u64, Ordering::Relaxed);
         }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::breakers::BreakerSeries;
 use super::seconds::Seconds;
 use crate::names::UpstreamName;
-use crate::reliability::retry::{RetryBudget, RetryPolicy};
+use crate::reliability::payment::{Paid, PaymentOutcome};
 use crate::reliability::rise_fall::Check;
 use crate::reliability::verdict::{Against, BadReason, Inconclusive, Verdict};
 
@@ -112,7 +112,6 @@ pub struct UpstreamSeries {
     attempts: Box<[UpstreamShard]>,
     retries: AtomicU64,
     retries_denied: AtomicU64,
-    budget: Mutex<Option<RetryBudget>>,
     tunnels: Mutex<Tunnels>,
     operations: Mutex<Vec<Arc<BreakerSeries>>>,
     endpoints: Mutex<BTreeMap<String, bool>>,
@@ -120,21 +119,8 @@ pub struct UpstreamSeries {
     ejections: [AtomicU64; BadReason::ALL.len()],
     /// Passed, failed, failed in a row.
     checks: [AtomicU64; 3],
-    /// The four counts of [`Paid`], in its order.
+    /// Requests that take payments, by [`PaymentOutcome`].
     payments: [AtomicU64; 4],
-}
-
-/// Requests that take payments, since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Paid {
-    /// The processor answered, either way.
-    pub answered: u64,
-    /// It failed: no answer, a bad one, or too many requests.
-    pub failed: u64,
-    /// Payments that were answered with 2xx.
-    pub accepted: u64,
-    /// Answered with 402: the card was declined.
-    pub declined: u64,
 }
 
 impl UpstreamSeries {
@@ -146,7 +132,6 @@ impl UpstreamSeries {
             attempts: (0..workers.max(1)).map(|_| UpstreamShard::default()).collect(),
             retries: AtomicU64::new(0),
             retries_denied: AtomicU64::new(0),
-            budget: Mutex::default(),
             tunnels: Mutex::default(),
             operations: Mutex::default(),
             endpoints: Mutex::default(),
@@ -193,8 +178,7 @@ impl UpstreamSeries {
     pub fn against(&self) -> [u64; 3] {
         let (endpoint, upstream) =
             (self.summed(|shard| &shard.against_endpoint), self.summed(|shard| &shard.against_upstream));
-        let all: u64 = self.verdicts().iter().sum();
-        [all.saturating_sub(endpoint + upstream), endpoint, upstream]
+        [self.judged().saturating_sub(endpoint + upstream), endpoint, upstream]
     }
 
     /// Bad attempts since the start.
@@ -202,18 +186,19 @@ impl UpstreamSeries {
         self.verdicts()[BAD].iter().sum()
     }
 
-    /// Takes leave for one retry from the budget.
-    pub fn may_retry(&self, policy: &RetryPolicy, now: Instant) -> bool {
-        let requests = self.verdicts().iter().sum();
-        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-        let granted = budget.get_or_insert_with(|| RetryBudget::new(policy, now)).take(policy, requests, now);
-        if granted { &self.retries } else { &self.retries_denied }.fetch_add(1, Ordering::Relaxed);
-        granted
+    /// Judged attempts since the start.
+    pub fn judged(&self) -> u64 {
+        self.verdicts().iter().sum()
     }
 
-    /// An attempt was repeated for nothing.
+    /// An attempt is repeated.
     pub fn repeated(&self) {
         self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The budget did not pay for another attempt.
+    pub fn not_repeated(&self) {
+        self.retries_denied.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Retries made, and retries the budget denied.
@@ -263,26 +248,14 @@ impl UpstreamSeries {
             .collect()
     }
 
-    /// A request that takes a payment has ended; `status`: that of the answer.
-    pub fn paid(&self, verdict: Verdict, status: Option<u16>) {
-        let [answered, failed, accepted, declined] = &self.payments;
-        let counted: [Option<&AtomicU64>; 2] = match (verdict, status) {
-            (Verdict::Inconclusive(_), _) => [None, None],
-            (Verdict::Bad(_) | Verdict::RateLimited { .. }, _) => [Some(failed), None],
-            (Verdict::Good | Verdict::Slow, Some(200..300)) => [Some(answered), Some(accepted)],
-            (Verdict::Good | Verdict::Slow, Some(402)) => [Some(answered), Some(declined)],
-            (Verdict::Good | Verdict::Slow, _) => [Some(answered), None],
-        };
-        counted.into_iter().flatten().for_each(|one| {
-            one.fetch_add(1, Ordering::Relaxed);
-        });
+    /// A request that takes a payment has ended.
+    pub fn paid(&self, outcome: PaymentOutcome) {
+        self.payments[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Requests that take payments, since the start.
     pub fn payments(&self) -> Paid {
-        let [answered, failed, accepted, declined] =
-            self.payments.each_ref().map(|one| one.load(Ordering::Relaxed));
-        Paid { answered, failed, accepted, declined }
+        Paid::of(|outcome| self.payments[outcome as usize].load(Ordering::Relaxed))
     }
 
     /// An active check was made.

@@ -16,6 +16,7 @@ use crate::reliability::breaker::{
 use crate::reliability::outlier::Sees;
 use crate::reliability::party::{Lately, Party};
 use crate::reliability::verdict::Verdict;
+use crate::runtime::chance;
 use crate::telemetry::breakers::BreakerSeries;
 use crate::telemetry::event::{Event, UpstreamEvent};
 
@@ -85,7 +86,7 @@ impl Gate {
         workers: usize,
         now: Instant,
     ) -> Arc<Self> {
-        let seed = uuid::Uuid::now_v7().as_u64_pair().1;
+        let seed = chance::draw();
         Self::new(policy, seed, workers, now, telling(Arc::clone(series)))
     }
 

@@ -3,7 +3,7 @@
 //! A bad attempt makes the next check come at once. Checks win over what attempts say, both ways: one that fails its
 //! checks is out, one that passes is back from an ejection whose cause the check can see. They probe an open breaker
 //! too, so that no user pays for that. What this side lacks (a descriptor, a route) is no failed check, and an address
-//! of the family that its name is not called by is not checked. [`RiseFall`] decides; [`watch`] makes the checks.
+//! of the family that its name is not called by is not checked. [`RiseFall`] and [`Round`] decide; [`watch`] makes the checks.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
@@ -18,8 +18,7 @@ use super::{Upstream, connect, local};
 use crate::config;
 use crate::net::http::{self as http_client, AGENT, AskError, Bound, HttpVersion};
 use crate::reliability::outlier::Sees;
-use crate::reliability::rise_fall::Check;
-use crate::reliability::rise_fall::RiseFall;
+use crate::reliability::rise_fall::{Check, Checked, RiseFall, Round};
 use crate::runtime::drain::Drain;
 use crate::runtime::timer::within;
 use crate::runtime::{clock, pauses};
@@ -123,39 +122,46 @@ pub async fn watch(upstream: Weak<Upstream>, drain: Drain) {
         let Some(health) = held.config.health.clone() else { return };
         let endpoints = held.endpoints.load_full();
         known.retain(|(id, _)| endpoints.iter().any(|endpoint| endpoint.id == *id));
-        let mut suspect = false;
-        let mut round = None;
+        let mut round = Round::default();
         for (endpoint, checked) in all(&held, &endpoints, &health).await {
-            match &checked {
-                Ok(()) => {
-                    connect::reached(&endpoints, endpoint);
-                    round = Some(Check::Passed);
-                }
-                Err(missed) if missed.ours => {
-                    suspect = true;
-                    continue;
-                }
-                Err(_) => round = round.or(Some(Check::Failed)),
+            let seen = seen(&checked);
+            round.note(seen);
+            match seen {
+                Checked::Endpoint(Check::Passed) => connect::reached(&endpoints, endpoint),
+                Checked::Endpoint(Check::Failed) => {}
+                Checked::Unseen => continue,
             }
             if !known.iter().any(|(id, _)| *id == endpoint.id) {
                 known.push((endpoint.id, RiseFall::default()));
             }
             let Some((_, state)) = known.iter_mut().find(|(id, _)| *id == endpoint.id) else { continue };
             learn(&held, endpoint, state, checked, &health);
-            suspect |= state.is_suspect() || !endpoint.is_healthy();
+            if state.is_suspect() || !endpoint.is_healthy() {
+                round.suspect();
+            }
         }
-        if let Some(round) = round {
-            held.gate.checked(sees(&health), round, clock::instant());
+        if let Some(found) = round.found() {
+            held.gate.checked(sees(&health), found, clock::instant());
         }
-        suspect |= !held.gate.is_steady();
+        if !held.gate.is_steady() {
+            round.suspect();
+        }
         let looked_at = endpoints.iter().filter(|endpoint| !connect::is_passed_over(&endpoints, endpoint));
         let addresses: Vec<String> = looked_at.map(|endpoint| endpoint.addr.to_string()).collect();
         held.series.keep_endpoints(&addresses);
         drop(held);
-        let wait = if suspect { health.suspect_interval } else { health.interval };
+        let wait = round.wait(health.interval, health.suspect_interval);
         if pause(&endpoints, wait, health.suspect_interval, &drain).await {
             return;
         }
+    }
+}
+
+/// What a check says of its endpoint.
+fn seen(checked: &Result<(), Missed>) -> Checked {
+    match checked {
+        Err(missed) if missed.ours => Checked::Unseen,
+        checked => Checked::Endpoint(Check::from(checked)),
     }
 }
 
@@ -231,18 +237,15 @@ fn learn(
 /// A harmless connect for a breaker that is half-open for having failed to connect, and that no request probes.
 pub async fn connect(upstream: Arc<Upstream>) {
     let limit = upstream.config.timeouts.connect.unwrap_or(Duration::from_secs(3));
-    let mut found = None;
+    let mut round = Round::default();
     for endpoint in upstream.endpoints.load_full().iter() {
-        match within(limit, Box::pin(attempt(&upstream, endpoint, None))).await {
-            Some(Ok(())) => {
-                found = Some(Check::Passed);
-                break;
-            }
-            Some(Err(missed)) if missed.ours => {}
-            Some(Err(_)) | None => found = Some(Check::Failed),
+        let checked = within(limit, Box::pin(attempt(&upstream, endpoint, None))).await;
+        round.note(checked.as_ref().map_or(Checked::Endpoint(Check::Failed), seen));
+        if round.found() == Some(Check::Passed) {
+            break;
         }
     }
-    if let Some(found) = found {
+    if let Some(found) = round.found() {
         upstream.gate.connected(found, clock::instant());
     }
 }

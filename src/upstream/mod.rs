@@ -17,6 +17,7 @@ pub mod pool;
 pub mod registry;
 mod removed;
 pub mod resolve;
+pub mod retries;
 pub mod routes;
 mod shared;
 pub mod shares;
@@ -35,7 +36,9 @@ use crate::reliability::balance::{self, Rank};
 use crate::reliability::outlier::{Ejection, Room};
 use crate::reliability::party::Blame;
 use crate::reliability::verdict::Verdict;
+use crate::telemetry::event::UpstreamEvent;
 use crate::telemetry::series::{Series, UpstreamSeries};
+use crate::units::Written as _;
 use endpoint::EndpointState;
 use gate::Gate;
 use operations::Operations;
@@ -66,6 +69,8 @@ pub struct Upstream {
     pub socket: Option<usize>,
     /// Idle connections that it has closed.
     pub closings: Arc<idle::IdleClosings>,
+    /// What its retries may still spend.
+    pub retries: Arc<retries::Retries>,
     /// A reload has put another in its place; exchanges in flight still hold this one.
     retired: AtomicBool,
 }
@@ -124,6 +129,37 @@ impl Upstream {
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
         let slot = ConnectionSlot(Arc::clone(&self.connections));
         (before < self.config.pool.connections).then_some(slot)
+    }
+
+    /// The peer has closed a connection to `endpoint` that had been idle for `idle`, at most: sooner than it would have
+    /// been closed here. Tells it when that says something about the upstream.
+    pub fn found_closed(&self, endpoint: u64, idle: Duration, now: Instant) {
+        if let Some(seen) = self.closings.seen(endpoint, idle, now) {
+            let idle_for = self.config.pool.idle_for.h1.write();
+            let after = Duration::from_millis(u64::try_from(seen.as_millis()).unwrap_or(u64::MAX)).write();
+            UpstreamEvent::IdleClosed {
+                upstream: self.config.name.as_str(),
+                after: &after,
+                idle_for: &idle_for,
+            }
+            .tell();
+        }
+    }
+
+    /// The time after which it was seen closing idle connections sooner than `pool.idle_for`, if it was.
+    pub fn idle_closed_after(&self) -> Option<Duration> {
+        self.closings.closed_after()
+    }
+
+    /// Takes leave for one retry from the budget, and counts whether it was given.
+    pub fn may_retry(&self, now: Instant) -> bool {
+        let granted = self.retries.take(&self.config.retry, self.series.judged(), now);
+        if granted {
+            self.series.repeated();
+        } else {
+            self.series.not_repeated();
+        }
+        granted
     }
 
     /// Leave for one more tunnel or upgraded connection; `None` when their cap is reached.

@@ -26,6 +26,7 @@ use crate::message::h2::H2Stream;
 use crate::message::head::Method;
 use crate::message::io::{Io, IoReadiness, Layered};
 use crate::message::kept::KeptRoom;
+use crate::message::stream::ByteStream;
 use crate::net::tls;
 use crate::reliability::verdict::BadReason;
 use crate::runtime::clock;
@@ -189,18 +190,18 @@ impl Pools {
         self.idle.borrow().values().map(Vec::len).sum()
     }
 
-    /// A plain TCP connection for a tunnel: never kept, never shared. With the endpoint that it leads to.
+    /// A plain TCP connection for a tunnel, or for another protocol: never kept, never shared. With the endpoint that it leads to.
     pub async fn dial(
         &self,
         upstream: &Upstream,
         endpoint: &Arc<EndpointState>,
         limit: Duration,
-    ) -> Result<(Rc<H1Conn>, Arc<EndpointState>), ConnectError> {
+    ) -> Result<(ByteStream, Arc<EndpointState>), ConnectError> {
         let slot: Box<dyn std::any::Any> = Box::new(upstream.tunnel().ok_or(ConnectError::NoTunnel)?);
         match within(limit, connect::tcp(upstream, endpoint)).await {
             Some(Ok((tcp, endpoint))) => {
                 let _ = tcp.set_nodelay(true); // only a matter of speed
-                Ok((H1Conn::new(Io::Tcp(tcp), Buf::default(), Some(slot)), endpoint))
+                Ok((ByteStream::new(Io::Tcp(tcp), Buf::default(), Some(slot)), endpoint))
             }
             Some(Err(error)) => Err(ConnectError::Failed(BadReason::Connect, error)),
             None => Err(ConnectError::Failed(BadReason::Timeout, io::ErrorKind::TimedOut.into())),
@@ -244,7 +245,7 @@ impl Pools {
             })?;
             return Ok((RequestLink::H2(stream), endpoint));
         }
-        opening.made_alone(key);
+        opening.agreed_on_h1(key);
         let slot: Box<dyn std::any::Any> = Box::new(slot);
         Ok((RequestLink::H1 { conn: H1Conn::new(io, Buf::default(), Some(slot)), idle: None, key }, endpoint))
     }

@@ -201,6 +201,7 @@ impl Registry {
             shares: Shares::of(wanted, trusted, self.workers, now),
             socket: self.telemetry.memory.socket().filter(|_| trusted),
             closings: Arc::default(),
+            retries: Arc::default(),
             retired: AtomicBool::new(false),
         })
     }
@@ -229,6 +230,7 @@ impl Registry {
             shares: Shares::of(wanted, trusted, self.workers, now)
                 .map(|new| old.shares.as_ref().map_or(new, Arc::clone)),
             socket: self.telemetry.memory.socket().filter(|_| trusted),
+            retries: Arc::clone(&old.retries),
             // What was seen is measured by what is in force.
             closings: if old.config.pool.idle_for == wanted.pool.idle_for {
                 Arc::clone(&old.closings)
@@ -342,6 +344,7 @@ impl Registry {
             endpoints: Arc::new(ArcSwap::from_pointee(Vec::new())),
             config: Arc::clone(template),
             closings: Arc::clone(&self.unlisted.closings),
+            retries: Arc::clone(&self.unlisted.retries),
             retired: AtomicBool::new(false),
         });
         self.entry(&egress_route(&template.name), &upstream, Direction::Egress)

@@ -250,7 +250,7 @@ impl Opening<'_> {
     }
 
     /// It is made, and speaks HTTP/1.1.
-    pub(super) fn made_alone(self, key: PoolKey) {
+    pub(super) fn agreed_on_h1(self, key: PoolKey) {
         self.pool.agreed.borrow_mut().insert(key, Agreed::H1);
     }
 }

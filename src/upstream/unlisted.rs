@@ -8,6 +8,7 @@ use dashmap::DashMap;
 use pingora_limits::rate::Rate;
 
 use super::idle::IdleClosings;
+use super::retries::Retries;
 use super::{RouteEntry, Upstream, resolve};
 use crate::config;
 
@@ -31,6 +32,7 @@ pub(super) struct UnlistedHosts {
     pub(super) template: Arc<config::UpstreamConfig>,
     /// Idle connections that any of them has closed: they have one name, so one of them speaks for all.
     pub(super) closings: Arc<IdleClosings>,
+    pub(super) retries: Arc<Retries>,
     /// Tunnels to any of them.
     pub(super) tunnels: Arc<AtomicUsize>,
 }
@@ -42,6 +44,7 @@ impl Default for UnlistedHosts {
             reported: Rate::new(REPORT_AGAIN),
             template: Arc::new(config::presets::unlisted()),
             closings: Arc::default(),
+            retries: Arc::default(),
             tunnels: Arc::default(),
         }
     }

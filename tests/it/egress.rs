@@ -1,8 +1,15 @@
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
+
 use crate::support::proxy::{Proxy, proxy};
 use crate::support::raw::{Client, ask};
 use crate::support::upstream::{Upstream, status};
 
 fn egress(vendor: &Upstream, more: &str) -> Proxy {
+    egress_to(vendor.address, more)
+}
+
+fn egress_to(vendor: SocketAddr, more: &str) -> Proxy {
     proxy(&format!(
         r#"
             [egress]
@@ -17,7 +24,7 @@ fn egress(vendor: &Upstream, more: &str) -> Proxy {
             hosts = ["inside.example"]
             endpoints = ["{0}"]
         "#,
-        vendor.address
+        vendor
     ))
 }
 
@@ -144,6 +151,32 @@ fn a_stream_of_an_http2_client_is_a_tunnel_as_well() {
     });
     let refused = client.ask(connect("evil.example:443"), None).expect("sent");
     assert_eq!(client.answer(refused).expect("answered").status, 403);
+}
+
+#[test]
+fn the_handshake_of_a_tunnel_is_measured_where_it_begins_like_one() {
+    let vendor = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let proxy = egress_to(vendor.local_addr().expect("bound"), "");
+    let tunnel = |first: &[u8]| {
+        let mut client = Client::to(proxy.egress());
+        client.send(b"CONNECT api.stripe.com:443 HTTP/1.1\r\nHost: api.stripe.com:443\r\n\r\n");
+        assert_eq!(client.head().expect("answered").0, 200);
+        let (mut far, _) = vendor.accept().expect("reached");
+        let mut heard = [0; 5];
+        client.send(first);
+        far.read_exact(&mut heard).expect("the first flight");
+        far.write_all(b"flight").expect("writes");
+        assert_eq!(client.exactly(6).as_deref(), Some(&b"flight"[..]));
+        client.send(b"last!");
+        far.read_exact(&mut heard).expect("the second flight");
+    };
+    let count = |name: &str| proxy.metric(&format!("tunnel_{name}_seconds_count"), "upstream=\"stripe\"");
+    tunnel(&[22, 3, 1, 0, 1]);
+    crate::support::eventually("the tunnel is counted", || count("connect") == 1.0);
+    assert_eq!(count("tls_handshake"), 1.0);
+    tunnel(b"plain");
+    crate::support::eventually("the other one is counted", || count("connect") == 2.0);
+    assert_eq!(count("tls_handshake"), 1.0);
 }
 
 #[test]

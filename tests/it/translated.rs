@@ -151,7 +151,8 @@ fn trailing_metadata_arrives_whole_from_http2() {
     let proxy = ingress_to(upstream.address, H2);
     let mut client = H2Client::to(proxy.ingress());
     let request = http::Request::post("http://a/s/m").header("te", "trailers").body(()).expect("a request");
-    let asked = client.ask(request, Some("\0\0\0\0\x01y".into())).expect("sent");
+    // Without a body: an answer that comes before the end of one ends the stream, and the client cannot send it.
+    let asked = client.ask(request, None).expect("sent");
     let answer = client.answer(asked).expect("whole");
     assert_eq!((answer.status, &answer.body[..]), (200, &b"\0\0\0\0\x01x"[..]));
     for (name, value) in METADATA {

@@ -104,7 +104,7 @@ impl Traffic {
             endpoints: (0..n).map(|_| Endpoint { up: true, ..Endpoint::default() }).collect(),
             breaker: Breaker::new(policy.clone(), seed, start),
             policy,
-            budget: RetryBudget::new(&retry, start),
+            budget: RetryBudget::default(),
             retry,
             requests: 0,
             asked_in_vain: 0,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use strop::names::IncidentId;
 use strop::reliability::engine::{Effect, Engine, Page};
 use strop::reliability::escalation::CallCause;
-use strop::reliability::incident::{Ending, Incident, State};
+use strop::reliability::incident::{Actor, Ending, Entry, EntryKind, Incident, State};
 use strop::reliability::rule::{Rule, Severity};
 use strop::units::At;
 
@@ -49,6 +49,11 @@ impl Watch {
             if forced && before.ending.is_none() {
                 assert_eq!(by_force, Some(&incident.id), "forced by nobody");
             }
+            let new = &incident.timeline[before.timeline.len()..];
+            let by_a_person =
+                |line: &Entry| line.kind == EntryKind::Severity && matches!(line.actor, Actor::Named(_));
+            let lowered = incident.severity < before.severity && before.clocks.opened.is_some();
+            assert!(!lowered || new.iter().any(by_a_person), "evidence has lowered it: {new:?}");
         }
         self.saved.insert(incident.id.clone(), incident.clone());
     }
@@ -81,6 +86,9 @@ impl Watch {
     }
 
     fn live(&self, engine: &Engine) {
+        for saved in self.saved.values().filter(|one| one.state.is_live()) {
+            assert!(engine.incident(&saved.id).is_some(), "forgotten before its end: {}", saved.id);
+        }
         let mut identities = BTreeSet::new();
         for incident in engine.incidents().filter(|one| one.state.is_live()) {
             assert!(identities.insert(&incident.dedup), "two live incidents of one identity");

@@ -82,9 +82,9 @@ pub fn breaker_policy(open_for: Duration) -> BreakerPolicy {
     }
 }
 
-/// Ladders of several steps, some in working hours only, and contacts with several channels.
+/// Ladders of several steps, some in working hours only, contacts with several channels, and ends that are soon let go of.
 pub fn policy() -> EnginePolicy {
-    let mut policy = EnginePolicy::default();
+    let mut policy = EnginePolicy { keep: Duration::from_secs(60), ..EnginePolicy::default() };
     for (ladder, first) in policy.escalation.ladders.iter_mut().zip([60, 30, 10, 0]) {
         let step = |after: u64, name: &str| LadderStep {
             after: Duration::from_secs(after),

@@ -11,9 +11,8 @@ use strop::config::StoreAt;
 use strop::names::IncidentId;
 use strop::reliability::incident::{Beginning, Incident};
 use strop::reliability::rule::{AlertKey, Rule, Severity};
-use strop::report::calendar::{Month, ReportZone};
-use strop::report::hours::ServiceHours;
-use strop::report::{gather, review, sla};
+use strop::report::{calendar::Month, gather, hours::ServiceHours, review, sla};
+use strop::runtime::zone::Zone;
 use strop::store::rows::{LedgerMinute, Minutes, Write, millis};
 use strop::store::{Reader, StoreConfig, backup};
 use strop::units::At;
@@ -103,7 +102,7 @@ async fn answers(reader: &Reader, windows: &[(i64, i64)]) -> Vec<String> {
     ] {
         let asked = sla::SlaRequest {
             month,
-            zone: ReportZone::read(zone).expect("a zone"),
+            zone: Zone::read(zone).expect("a zone"),
             hours: hours.map(|hours| ServiceHours::read(hours).expect("hours")),
             service: service.map(str::to_owned),
             // Cuts through a minute of a packed day.
@@ -123,7 +122,7 @@ async fn answers(reader: &Reader, windows: &[(i64, i64)]) -> Vec<String> {
     };
     let incident = Incident::suspected(beginning, At(START + 7 * 60 * MINUTE));
     let asked = review::ReviewRequest {
-        zone: ReportZone::read("Europe/Berlin").expect("a zone"),
+        zone: Zone::read("Europe/Berlin").expect("a zone"),
         until: At(START + 9 * 60 * MINUTE + 1),
         objectives: sla::Objectives::default(),
     };
@@ -289,7 +288,7 @@ pub async fn a_packed_day_that_is_damaged_is_told_and_spoils_no_other(config: &S
     assert_eq!(reader.ledger_counts("service", 0, START + DAY).await, Ok(None), "a part is not the whole");
     let asked = sla::SlaRequest {
         month: Month::read("2026-10").expect("a month"),
-        zone: ReportZone::read("UTC").expect("a zone"),
+        zone: Zone::read("UTC").expect("a zone"),
         hours: None,
         service: None,
         until: At(i64::MAX),

@@ -254,6 +254,11 @@ impl UpstreamFile {
 }
 
 impl UpstreamConfig {
+    /// Does it take payments? Then declines and failed payments are watched.
+    pub fn takes_payments(&self) -> bool {
+        !self.payments.is_empty()
+    }
+
     /// Is a name of its endpoints complete, so that no search domain of resolv.conf is appended? So are all names of an
     /// upstream that is found by host: it is somebody outside, and no neighbour.
     pub fn is_complete(&self, name: &HostName) -> bool {

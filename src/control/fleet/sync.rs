@@ -17,6 +17,7 @@ use crate::control::records::{self, LeftBehind, Records};
 use crate::reliability::fleet::{Duty, FRESH, FleetSummary, LeaseReply, Sighting, TERM, next_beat, turn};
 use crate::reliability::incident::Incident;
 use crate::reliability::silence::Silence;
+use crate::runtime::chance;
 use crate::runtime::clock::{self, Moment};
 use crate::runtime::drain::Drain;
 use crate::store::rows::{
@@ -182,7 +183,7 @@ impl FleetSync {
     /// Until the next beat: by the clock, or when there is something to tell or to hear, in turn.
     async fn rest(&mut self, news: &mut watch::Receiver<u64>) {
         let duty = if self.lease.is_some() { Duty::Holds } else { Duty::Follows };
-        let by_the_clock = tokio::time::sleep(next_beat(duty, self.left, draw()));
+        let by_the_clock = tokio::time::sleep(next_beat(duty, self.left, chance::draw()));
         tokio::pin!(by_the_clock);
         tokio::time::sleep(GAP).await;
         if self.more {
@@ -196,7 +197,7 @@ impl FleetSync {
         let members = self.status.borrow().whole.members.max(self.received.1.members);
         tokio::select! {
             () = &mut by_the_clock => {}
-            () = tokio::time::sleep(turn(members, draw())) => {}
+            () = tokio::time::sleep(turn(members, chance::draw())) => {}
         }
     }
 
@@ -231,7 +232,7 @@ impl FleetSync {
         let summary = serde_json::to_string(&self.status.borrow_and_update().whole).unwrap_or_default();
         if summary != self.published.0 {
             // A random number: the summaries of two holders never share one.
-            self.published = (summary, i64::from_ne_bytes(draw().to_ne_bytes()));
+            self.published = (summary, i64::from_ne_bytes(chance::draw().to_ne_bytes()));
         }
         SyncRequest {
             loud,
@@ -345,11 +346,6 @@ impl FleetSync {
         self.brought.retain(|id, _| versions.iter().any(|version| version.id == *id));
         Ok(incidents)
     }
-}
-
-fn draw() -> u64 {
-    // The low half of a version 7 id is chance.
-    uuid::Uuid::now_v7().as_u64_pair().1
 }
 
 fn member(seen: SeenMember) -> Peer {

@@ -24,8 +24,6 @@ use crate::message::head::RequestHead;
 pub(super) const WINDOW: u32 = 32 * 1024;
 /// The same of a client: many of them stall at once where a backend does not read.
 pub(super) const UPLOAD: u32 = 16 * 1024;
-/// What a stream's window grows to while its reader keeps up, in bytes.
-pub(super) const WIDEST: u32 = 1 << 20;
 /// Bytes on their way on a connection at once. They are given back as they come, for the streams bound what is kept: one
 /// that is not read holds up no other.
 pub(super) const CONNECTION: u32 = 4 << 20;

@@ -10,12 +10,14 @@ use std::task::{Context, Poll};
 use super::conn::H2Conn;
 use super::frame::{ErrorCode, FrameHead, FrameKind, MOST, flag};
 use super::place::StreamState;
-use super::state::{Over, State, WIDEST};
+use super::state::{Over, State};
 use crate::message::account;
 use crate::message::h1::Malformed;
 use crate::message::head::{HeadStore, Method, RequestHead, ResponseHead};
 use crate::message::scratch::Scratch;
 
+/// What a stream's window grows to while its reader keeps up, in bytes.
+const WIDEST: u32 = 1 << 20;
 /// A peer that lets less than this be sent at a time asks for more frames than bytes: what it gets pays for nothing.
 const DRIBBLE: usize = 256;
 

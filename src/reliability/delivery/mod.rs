@@ -6,28 +6,29 @@
 //! # Invariants
 //! * Within a line a message is sent only when those before it are settled, so an end never overtakes its call.
 //! * What a later message of its line makes stale is not sent: a later call, or that somebody has taken it, replaces a call;
-//!   an end replaces all. Never a message that is being sent.
+//!   an end replaces all. Never a message that is being sent. Later by an order that all processes share: of two messages none
+//!   is folded into the other here, and the other into it there.
 //! * Nothing is sent while its channel is held; after a hold one message shows whether the channel is back, whenever its own
 //!   turn would be.
 //! * What its receiver wants to hear again is sent again until a later message of its line was delivered.
 
 mod channel;
+mod due;
 pub mod heartbeat;
+mod id;
+mod line;
 mod schedule;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::rule::Severity;
 pub use channel::{Back, ChannelHealth};
+pub use due::{closed, due, wakes_at};
+pub use id::NotificationId;
+pub use line::{slot, stale};
 pub use schedule::{GIVE_UP, retry_in};
-
-/// Attempts of one channel at the same time, at most.
-const AT_ONCE: usize = 4;
-/// Failed attempts after which a call goes another way beside this one.
-const ATTEMPTS: u32 = 2;
 
 /// What a message is, as far as its place among others goes. Those that are sent first come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -187,13 +188,15 @@ pub enum Whose {
 /// A message in the queue.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueEntry<'a> {
+    /// Of the message, the same in all processes; of one incident and matter what is told later has the greater number in it.
+    pub id: &'a NotificationId,
     /// Its channel.
     pub channel: &'a str,
     /// Its line within the channel.
     pub line: &'a str,
     /// About which incident; empty: about none. Names of incidents are in the order in which they began.
     pub incident: &'a str,
-    /// When it was told, in milliseconds.
+    /// When it was told, in milliseconds; two members may have told the same message at two moments.
     pub at: u64,
     /// What it is.
     pub matter: Matter,
@@ -203,169 +206,6 @@ pub struct QueueEntry<'a> {
     pub flies: bool,
     /// How far it has come.
     pub progress: &'a Progress,
-}
-
-impl QueueEntry<'_> {
-    /// Orders what several processes have told: they come as they are due, and once one has failed that is another order. Of one
-    /// incident the end is the last, whatever the clocks of two members say.
-    pub fn place(&self) -> (&str, bool, u64) {
-        (self.incident, self.matter == Matter::Over, self.at)
-    }
-
-    fn is_active(&self) -> bool {
-        self.progress.state.is_active()
-    }
-
-    /// Does a later message of its line say all that it says?
-    fn is_replaced_by(&self, later: &Self) -> bool {
-        match (self.progress.state, self.matter, later.matter) {
-            (DeliveryState::Repeating, ..) => later.progress.delivered > 0,
-            (DeliveryState::Waiting, Matter::Update, _) => true,
-            (
-                DeliveryState::Waiting,
-                Matter::Call | Matter::Taken,
-                Matter::Call | Matter::Taken | Matter::Over,
-            ) => true,
-            // In one line only where the receiver knows both by one key: it has come back.
-            (DeliveryState::Waiting, Matter::Over, Matter::Call | Matter::Over) => true,
-            (DeliveryState::Waiting, Matter::Call | Matter::Taken | Matter::Over, Matter::Update)
-            | (DeliveryState::Waiting, Matter::Over, Matter::Taken)
-            | (
-                DeliveryState::Sent | DeliveryState::Failed | DeliveryState::Dead | DeliveryState::Folded,
-                ..,
-            ) => false,
-        }
-    }
-}
-
-/// Where a message that another process has left goes among `entries`: behind those of its line that were told before it, else
-/// before all. Of what is left, what was told first is put first, see [`QueueEntry::place`].
-pub fn slot(entries: &[QueueEntry<'_>], left: &QueueEntry<'_>) -> usize {
-    let before = |one: &QueueEntry<'_>| {
-        (one.channel, one.line) == (left.channel, left.line) && one.place() <= left.place()
-    };
-    entries.iter().rposition(before).map_or(0, |at| at + 1)
-}
-
-type QueueLines<'e> = BTreeMap<(&'e str, &'e str), Vec<usize>>;
-
-fn lines<'e>(entries: &[QueueEntry<'e>]) -> QueueLines<'e> {
-    let mut lines: QueueLines<'e> = BTreeMap::new();
-    for (at, entry) in entries.iter().enumerate() {
-        lines.entry((entry.channel, entry.line)).or_default().push(at);
-    }
-    lines
-}
-
-/// The places of those that need not be sent any more. `entries` are in the order in which they were queued.
-pub fn stale(entries: &[QueueEntry<'_>]) -> Vec<usize> {
-    let mut stale = Vec::new();
-    for line in lines(entries).values() {
-        for (nth, at) in line.iter().enumerate() {
-            let Some(entry) = entries.get(*at) else { continue };
-            let mut later = line[nth + 1..].iter().filter_map(|at| entries.get(*at));
-            if !entry.flies && entry.is_active() && later.any(|later| entry.is_replaced_by(later)) {
-                stale.push(*at);
-            }
-        }
-    }
-    stale
-}
-
-/// The first of each line that may be sent, by channel.
-fn heads<'e>(entries: &[QueueEntry<'e>]) -> BTreeMap<&'e str, Vec<usize>> {
-    let stale: BTreeSet<usize> = stale(entries).into_iter().collect();
-    let mut heads: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for ((channel, _), line) in lines(entries) {
-        let of = |at: &usize| entries.get(*at);
-        if line.iter().filter_map(of).any(|entry| entry.flies) {
-            continue;
-        }
-        let mut open =
-            line.iter().filter(|at| of(at).is_some_and(QueueEntry::is_active) && !stale.contains(*at));
-        let Some(first) = open.next() else { continue };
-        // What is only repeated waits for what is new.
-        let repeats = of(first).is_some_and(|entry| entry.progress.state == DeliveryState::Repeating);
-        let newer = if repeats { open.next() } else { None };
-        heads.entry(channel).or_default().push(*newer.unwrap_or(first));
-    }
-    heads
-}
-
-/// The places of what is to be sent now, the most urgent first: at most one of each line, one alone of a channel that was
-/// away, and no more at once than a receiver bears.
-pub fn due(entries: &[QueueEntry<'_>], channels: &BTreeMap<String, ChannelHealth>, now: u64) -> Vec<usize> {
-    let mut all = Vec::new();
-    for (name, mut places) in heads(entries) {
-        let known = channels.get(name);
-        if known.is_some_and(|channel| channel.held_until(now).is_some()) {
-            continue;
-        }
-        let flying = entries.iter().filter(|entry| entry.channel == name && entry.flies).count();
-        let probed = known.is_some_and(ChannelHealth::is_probed);
-        let room = if probed { 1 } else { AT_ONCE };
-        places.sort_by_key(|at| urgency(entries, *at));
-        let probe = places.iter().copied().find(|at| probed && waits_for_its_channel(entries, *at));
-        places.retain(|at| entries.get(*at).is_some_and(|entry| entry.progress.next_at <= now));
-        if places.is_empty() {
-            places.extend(probe);
-        }
-        places.truncate(room.saturating_sub(flying));
-        all.extend(places);
-    }
-    all.sort_by_key(|at| urgency(entries, *at));
-    all
-}
-
-/// It was tried, and nobody has it yet: it may show whether its channel is back before its own turn, which may be an hour away.
-fn waits_for_its_channel(entries: &[QueueEntry<'_>], at: usize) -> bool {
-    let progress = entries.get(at).map(|entry| entry.progress);
-    progress.is_some_and(|one| one.state == DeliveryState::Waiting && one.attempts > 0 && one.delivered == 0)
-}
-
-/// Calls before all else, the worst first; then those that were tried least.
-fn urgency(
-    entries: &[QueueEntry<'_>],
-    at: usize,
-) -> (Option<(Matter, std::cmp::Reverse<Severity>, u32)>, usize) {
-    let key =
-        |entry: &QueueEntry<'_>| (entry.matter, std::cmp::Reverse(entry.severity), entry.progress.attempts);
-    (entries.get(at).map(key), at)
-}
-
-/// When there is something to send; `None`: nothing waits for the time alone.
-pub fn wakes_at(
-    entries: &[QueueEntry<'_>],
-    channels: &BTreeMap<String, ChannelHealth>,
-    now: u64,
-) -> Option<u64> {
-    let at = |name: &str, places: Vec<usize>| {
-        let known = channels.get(name);
-        let probed = known.is_some_and(ChannelHealth::is_probed);
-        let turn = |at: &usize| {
-            let own = entries.get(*at).map(|entry| entry.progress.next_at);
-            own.map(|own| if probed && waits_for_its_channel(entries, *at) { own.min(now) } else { own })
-        };
-        let first = places.iter().filter_map(turn).min()?;
-        let held = known.and_then(|channel| channel.held_until(now));
-        Some(first.max(held.unwrap_or(0)))
-    };
-    heads(entries).into_iter().filter_map(|(name, places)| at(name, places)).min()
-}
-
-/// The places of calls for which another way is to be tried beside this one: it failed twice, or its channel is away.
-pub fn closed(
-    entries: &[QueueEntry<'_>],
-    channels: &BTreeMap<String, ChannelHealth>,
-    now: u64,
-) -> Vec<usize> {
-    let is_closed = |entry: &QueueEntry<'_>| {
-        let fresh = entry.matter == Matter::Call && !entry.progress.given_up && entry.progress.delivered == 0;
-        let away = channels.get(entry.channel).is_some_and(|channel| channel.is_away(now));
-        let waits = entry.progress.state == DeliveryState::Waiting && !entry.flies;
-        fresh && waits && (away || entry.progress.attempts >= ATTEMPTS)
-    };
-    (0..entries.len()).filter(|at| entries.get(*at).is_some_and(is_closed)).collect()
 }
 
 fn later(now: u64, wait: Duration) -> u64 {

@@ -1,3 +1,6 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use proptest::prelude::*;
 
 use super::*;
@@ -7,8 +10,11 @@ const MIDDLE: u64 = u64::MAX / 2;
 /// One message, owned.
 #[derive(Clone, Debug)]
 struct One {
+    id: NotificationId,
     channel: &'static str,
     line: &'static str,
+    incident: &'static str,
+    at: u64,
     matter: Matter,
     severity: Severity,
     flies: bool,
@@ -16,19 +22,22 @@ struct One {
 }
 
 fn one(channel: &'static str, line: &'static str, matter: Matter) -> One {
+    static TOLD: AtomicU32 = AtomicU32::new(0);
+    // As they are told: so are their names in order.
+    let id = NotificationId::from(format!("{:08}", TOLD.fetch_add(1, Ordering::Relaxed)));
     let (severity, progress) = (Severity::High, Progress::new(0));
-    One { channel, line, matter, severity, flies: false, progress }
+    One { id, channel, line, incident: line, at: 0, matter, severity, flies: false, progress }
 }
 
 impl One {
     fn seen(&self) -> QueueEntry<'_> {
-        let Self { channel, line, matter, severity, flies, progress } = self;
-        let (incident, at) = (*line, progress.since);
+        let Self { id, channel, line, incident, at, matter, severity, flies, progress } = self;
         QueueEntry {
+            id,
             channel,
             line,
             incident,
-            at,
+            at: *at,
             matter: *matter,
             severity: *severity,
             flies: *flies,
@@ -42,7 +51,7 @@ fn seen(all: &[One]) -> Vec<QueueEntry<'_>> {
 }
 
 /// A queue, its channels, and a clock.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Queue {
     all: Vec<One>,
     channels: BTreeMap<String, ChannelHealth>,
@@ -116,7 +125,13 @@ fn what_waits_is_folded_into_what_says_more() {
         // One key of the receiver, two incidents: it has come back.
         (vec![Call, Over, Call], vec![Call]),
     ] {
-        let mut queue = Queue::of(waits.iter().map(|matter| one("hook", "1", *matter)).collect());
+        let mut ended = false;
+        let told = |matter: &Matter| {
+            let incident = if ended { "2" } else { "1" };
+            ended |= *matter == Over;
+            One { incident, ..one("hook", "1", *matter) }
+        };
+        let mut queue = Queue::of(waits.iter().map(told).collect());
         queue.fold();
         let active = queue.all.iter().filter(|one| one.progress.state.is_active());
         assert_eq!(active.map(|one| one.matter).collect::<Vec<_>>(), left, "{waits:?}");
@@ -380,7 +395,78 @@ fn what_another_clock_left_is_neither_in_the_future_nor_a_day_old() {
     }
 }
 
+/// Of two processes each has both ends of one moment at a pager, and told or found them in another order.
+#[test]
+fn of_two_ends_one_is_told_whoever_queued_them_in_which_order() {
+    let end = |id: &str, incident: &'static str, at: u64| One {
+        id: NotificationId::from(id.to_owned()),
+        incident,
+        at,
+        ..one("pager", "api is down", Matter::Over)
+    };
+    for (first, second) in [
+        (end("2-over", "2", 9), end("1-over", "1", 9)),
+        (end("1-over-22", "1", 17), end("1-over-23", "1", 16)),
+        (end("1-over-9", "1", 16), end("1-over-10", "1", 16)),
+    ] {
+        let (mut here, mut there) =
+            (Queue::of(vec![first.clone(), second.clone()]), Queue::of(vec![second, first]));
+        here.fold();
+        there.fold();
+        let told = |one: &One, queue: &Queue| {
+            queue.all.iter().any(|held| held.id == one.id && held.progress.state.is_active())
+        };
+        assert!(here.all.iter().any(|one| told(one, &here) && told(one, &there)), "{here:?} {there:?}");
+    }
+}
+
+#[test]
+fn two_ends_of_one_incident_are_told_once_whichever_version_comes_first() {
+    let end = |version: u64| One {
+        id: NotificationId::from(format!("1-over-{version}")),
+        ..one("chat", "1", Matter::Over)
+    };
+    let mut queue = Queue::of(vec![end(17), end(16)]);
+    assert_eq!(queue.fold(), [1]);
+    queue.send(0, WELL);
+    queue.all.push(end(9));
+    assert_eq!(queue.fold(), [2], "it was told");
+    let mut queue = Queue::of(vec![end(17)]);
+    queue.send(0, AttemptResult::Refused);
+    queue.all.push(end(16));
+    assert_eq!(queue.fold(), [] as [usize; 0], "nobody has heard the first one");
+}
+
 proptest! {
+    /// The same messages, queued by several processes in any orders, each of which stores what it folds: what says at least as
+    /// much as one that was folded anywhere is folded nowhere.
+    #[test]
+    fn no_message_is_lost_between_processes_that_queue_the_same_in_other_orders(
+        told in prop::collection::vec((0_usize..3, 0_usize..3), 1..7),
+        orders in prop::collection::vec(prop::collection::vec(any::<u32>(), 7), 1..4),
+    ) {
+        let matters = [Matter::Call, Matter::Taken, Matter::Over];
+        let message = |(incident, matter): &(usize, usize)| {
+            One { incident: ["1", "2", "3"][*incident], ..one("pager", "1", matters[*matter]) }
+        };
+        let all: Vec<One> = told.iter().map(message).collect();
+        let mut folded: BTreeSet<NotificationId> = BTreeSet::new();
+        for order in &orders {
+            let mut places: Vec<usize> = (0..all.len()).collect();
+            places.sort_by_key(|at| order[*at]);
+            // Two members may have told the same at two moments.
+            let own = |at: &usize| One { at: u64::from(order[*at] % 4), ..all[*at].clone() };
+            let mut queue = Queue::of(places.iter().map(own).collect());
+            folded.extend(queue.fold().into_iter().map(|at| queue.all[at].id.clone()));
+        }
+        for lost in all.iter().filter(|one| folded.contains(&one.id)) {
+            // An end gives way to a call of the next incident, and that to who has taken it.
+            let says =
+                |other: &&One| other.seen().rank() > lost.seen().rank() && !folded.contains(&other.id);
+            prop_assert!(all.iter().any(|other| says(&other)), "{lost:?} of {all:?}");
+        }
+    }
+
     /// Under any weather: within a line nothing is sent out of order or while one of it is under way, nothing leaves while its
     /// channel is held, and in the end nothing waits.
     #[test]

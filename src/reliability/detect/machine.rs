@@ -8,23 +8,6 @@ use crate::reliability::readings::ResourceReading;
 use crate::reliability::rule::{AlertKey, Rule, Severity};
 use crate::units::At;
 
-/// Consecutive samples over each limit.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Streak {
-    last: Option<At>,
-    warn: u32,
-    alert: u32,
-    /// When the present streak over the warning began.
-    since: Option<At>,
-}
-
-impl Streak {
-    /// When the present one began. The last sample keeps the moment by which it is known.
-    pub(super) fn since_mut(&mut self) -> Option<&mut At> {
-        self.since.as_mut()
-    }
-}
-
 impl Detector {
     pub(super) fn resource(
         &mut self,
@@ -39,11 +22,8 @@ impl Detector {
         };
         let used = reading.used.filter(|_| now.since(reading.sampled) < rules.stale);
         let streak = self.streaks.entry((reading.what, Arc::clone(&reading.which))).or_default();
-        if let Some(used) = used.filter(|_| streak.last != Some(reading.sampled)) {
-            let count = |limit: f64, so_far: u32| if used > limit { so_far.saturating_add(1) } else { 0 };
-            (streak.warn, streak.alert) = (count(*warn, streak.warn), count(*alert, streak.alert));
-            streak.since = if streak.warn > 0 { streak.since.or(Some(reading.sampled)) } else { None };
-            streak.last = Some(reading.sampled);
+        if let Some(used) = used {
+            streak.sample(used, [*warn, *alert], reading.sampled);
         }
         let streak = *streak;
         let which = if reading.which.is_empty() { String::new() } else { format!(":{}", reading.which) };

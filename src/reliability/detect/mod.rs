@@ -9,6 +9,7 @@ mod network;
 mod payments;
 mod policy;
 mod routes;
+mod streak;
 mod upstreams;
 
 use std::collections::BTreeMap;
@@ -21,12 +22,12 @@ use super::readings::{Readings, Resource};
 use super::rule::{AlertKey, Rule, Severity};
 use super::significance::above;
 use crate::units::At;
-use machine::Streak;
 pub use policy::{
     DetectPolicy, DownPolicy, ErrorPolicy, LatencyBudget, LatencyPolicy, NetworkPolicy, PaymentPolicy,
     PercentileLimits, ResourcePolicy,
 };
 pub use routes::{BudgetState, budget_state};
+use streak::Streak;
 
 /// The service of an incident that is the network's.
 pub const NETWORK: &str = "network";

@@ -10,8 +10,11 @@ use crate::units::At;
 
 impl Engine {
     /// The response clock and the ladder of one incident. Both wait while it is silenced; the ladder also while
-    /// the condition is gone.
+    /// the condition is gone. Only the engine that acts calls.
     pub(super) fn escalate(&mut self, id: &IncidentId) {
+        if !self.mode.acts() {
+            return;
+        }
         let now = self.clock.now;
         let Some(incident) = self.incidents.get(id).filter(|one| one.state.is_live()) else { return };
         let silenced = self.is_silenced(incident);

@@ -1,7 +1,7 @@
 //! Orders: from a person, the shell, a recovery plan.
 
 use super::effect::Early;
-use super::{Command, Effect, Engine, Reply, Role};
+use super::{Command, Effect, Engine, Reply};
 use crate::names::IncidentId;
 use crate::reliability::escalation::Arrived;
 use crate::reliability::incident::{
@@ -78,10 +78,8 @@ impl Engine {
     ) -> CommandResult {
         named(actor)?;
         self.change(id, |one| one.rate(severity, actor, reason, now).map(|()| None))?;
-        if self.role == Role::Acts {
-            // Whoever is called now need not be told beside that that it has become worse.
-            self.escalate(id);
-        }
+        // Whoever is called now need not be told beside that that it has become worse.
+        self.escalate(id);
         self.shown(id)
     }
 
@@ -131,9 +129,7 @@ impl Engine {
             let opened = incident.open(who, title, now)?;
             Ok(Some(Transition { from: begun.from, ..opened }))
         });
-        if self.role == Role::Acts {
-            self.escalate(&id);
-        }
+        self.escalate(&id);
         self.shown(&id)
     }
 
@@ -178,7 +174,7 @@ impl Engine {
         if !state.is_live() {
             return Err(Refused::Not { state });
         }
-        let own = self.alerts.iter().filter(|(_, tracked)| tracked.incident == *id);
+        let own = self.mode.alerts().iter().filter(|(_, tracked)| tracked.incident == *id);
         let (mut keys, mut holding) = (Vec::new(), Vec::new());
         for (key, tracked) in own {
             keys.push(key.clone());
@@ -193,7 +189,7 @@ impl Engine {
         }
         let recovered = (!holds && !keys.is_empty()).then(|| self.recovered(id, now));
         for key in keys {
-            if let Some(tracked) = self.alerts.get_mut(&key) {
+            if let Some(tracked) = self.mode.alert_mut(&key) {
                 tracked.alert.dismiss(now);
             }
             self.let_go(&key, now);
@@ -239,8 +235,8 @@ impl Engine {
         let silenced = self.incidents.get(id).is_some_and(|incident| self.is_silenced(incident));
         let policy = &self.policy.escalation;
         let incident = self.incidents.get_mut(id).ok_or(Refused::NoSuchIncident)?;
-        let acts = self.role == Role::Acts;
-        let may_call = acts && matches!(incident.state, State::Open | State::Mitigating) && !silenced;
+        let may_call =
+            self.mode.acts() && matches!(incident.state, State::Open | State::Mitigating) && !silenced;
         let failed = incident.escalation.record(number, arrived).filter(|_| may_call);
         let next = failed.map(|failed| incident.escalation.another_way(policy, &failed));
         let text = match arrived {

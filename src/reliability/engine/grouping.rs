@@ -45,7 +45,7 @@ impl Engine {
             one.signals.iter().any(|signal| *signal.key.service == *service && signal.over.is_none())
         };
         let caused = || {
-            let of = self.alerts.values().find(|one| one.cause.as_deref() == Some(service));
+            let of = self.mode.alerts().values().find(|one| one.cause.as_deref() == Some(service));
             of.and_then(|alert| self.incidents.get(&alert.incident)).filter(|one| one.state.is_live())
         };
         own.or_else(|| live().find(has)).or_else(caused).map(|one| one.id.clone())
@@ -57,7 +57,7 @@ impl Engine {
         let home = self.home(&finding.key, finding.cause.as_ref(), None);
         let founded = home.is_none();
         let id = home.unwrap_or_else(|| self.found(finding, first_bad, now));
-        self.alerts.insert(
+        self.mode.track(
             finding.key.clone(),
             Tracked {
                 cause: finding.cause.clone(),
@@ -112,13 +112,14 @@ impl Engine {
         let Some(service) = self.incidents.get(into).map(|incident| Arc::clone(&incident.key.service)) else {
             return;
         };
-        let members = self.detector.members();
+        let Some(evidence) = self.mode.evidence() else { return };
+        let members = evidence.detector.members();
         let explained = |tracked: &Tracked, key: &AlertKey| {
             let blamed = tracked.cause.as_ref().unwrap_or(&key.service);
             *blamed == service
                 || (*service == *NETWORK && (members.contains(blamed) || members.contains(&key.service)))
         };
-        let moving: Vec<AlertKey> = self
+        let moving: Vec<AlertKey> = evidence
             .alerts
             .iter()
             .filter(|(key, tracked)| tracked.incident != *into && explained(tracked, key))
@@ -134,7 +135,7 @@ impl Engine {
 
     /// An alert that is about to be confirmed looks once more whether another incident explains it.
     pub(super) fn rehome(&mut self, key: &AlertKey, now: At) {
-        let Some(tracked) = self.alerts.get(key) else { return };
+        let Some(tracked) = self.mode.alerts().get(key) else { return };
         let own = self.incidents.get(&tracked.incident);
         if own.is_some_and(|own| own.state == State::Suspected && own.key == *key)
             && let Some(into) = self.home(key, tracked.cause.as_ref(), Some(&tracked.incident))
@@ -144,13 +145,13 @@ impl Engine {
     }
 
     fn move_alert(&mut self, key: &AlertKey, into: &IncidentId, now: At) {
-        let Some(tracked) = self.alerts.get_mut(key) else { return };
+        let Some(tracked) = self.mode.alert_mut(key) else { return };
         let from = std::mem::replace(&mut tracked.incident, into.clone());
         let Some(signal) = self.incidents.get_mut(&from).and_then(|old| old.signal_mut(key)).cloned() else {
             return;
         };
         let (firing, claimed) = (tracked.alert.is_firing(), tracked.claimed);
-        let empty = !self.alerts.values().any(|other| other.incident == from);
+        let empty = !self.mode.alerts().values().any(|other| other.incident == from);
         self.join(into, signal);
         let text = format!("{} of {} is part of this ({from})", key.rule.label(), key.service);
         self.transit(into, |incident| {
@@ -170,7 +171,7 @@ impl Engine {
 
     /// A quiet alert is let go.
     pub(super) fn let_go(&mut self, key: &AlertKey, now: At) {
-        let Some(tracked) = self.alerts.remove(key) else { return };
+        let Some(tracked) = self.mode.let_go(key) else { return };
         let over = tracked.alert.recovered.unwrap_or(now);
         self.with(&tracked.incident, |incident| {
             if let Some(signal) = incident.signal_mut(key) {

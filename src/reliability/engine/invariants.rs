@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Engine, Role};
+use super::Engine;
+use super::mode::EngineMode;
 use crate::reliability::rule::Rule;
 
 impl Engine {
@@ -11,6 +12,7 @@ impl Engine {
         if !cfg!(debug_assertions) {
             return;
         }
+        let mirrors = matches!(self.mode, EngineMode::Mirror { .. });
         let mut identities = BTreeSet::new();
         for incident in self.incidents.values() {
             incident.check_invariants();
@@ -19,14 +21,14 @@ impl Engine {
             }
             // A mirror shows what is stored, two of a kind too, until the acting member has made them one.
             debug_assert!(
-                identities.insert(&incident.dedup) || self.role == Role::Mirrors,
+                identities.insert(&incident.dedup) || mirrors,
                 "two live incidents of one identity: {incident:?}"
             );
-            let caused = self.alerts.values().any(|tracked| tracked.incident == incident.id);
-            let needless = self.role == Role::Mirrors || incident.key.rule == Rule::Manual;
+            let caused = self.mode.alerts().values().any(|tracked| tracked.incident == incident.id);
+            let needless = mirrors || incident.key.rule == Rule::Manual;
             debug_assert!(caused || needless, "no cause: {incident:?}");
         }
-        for (key, tracked) in &self.alerts {
+        for (key, tracked) in self.mode.alerts() {
             tracked.alert.check_invariants();
             let home = self.incidents.get(&tracked.incident);
             debug_assert!(tracked.alert.is_live(), "a quiet alert is kept: {key:?}");

@@ -16,17 +16,20 @@ mod effect;
 mod fleet;
 mod grouping;
 mod invariants;
+mod mode;
 mod room;
+mod sizes;
 mod step;
 mod tick;
+mod tracked;
 mod uptime;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::alert::{Alert, AlertPolicy, Sign};
-use super::detect::{DetectPolicy, Detector, Says};
+use super::alert::{Alert, AlertPolicy};
+use super::detect::DetectPolicy;
 use super::escalation::{Clock, EscalationPolicy};
 use super::incident::{Actor, Ending, EntryKind, Incident, Refused, State, Transition};
 use super::ledger::{Ledger, Minute};
@@ -35,8 +38,11 @@ use super::silence::{Purpose, Silence};
 use crate::names::IncidentId;
 use crate::units::At;
 pub use effect::{Command, Effect, Notice, NoticeKind, Page, Reply};
-pub use fleet::Role;
+pub use mode::Role;
+use mode::{EngineMode, Evidence};
 pub use room::{MOST_LIVE, MOST_SILENCES, MOST_WRITTEN};
+use sizes::Sizes;
+use tracked::Tracked;
 
 /// How the engine works.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,57 +77,20 @@ impl Default for EnginePolicy {
 /// Closed incidents at hand, at most.
 const KEPT: usize = 1_000;
 
-/// An alert and what the engine knows beside it.
-#[derive(Clone, Debug)]
-struct Tracked {
-    alert: Alert,
-    policy: AlertPolicy,
-    incident: IncidentId,
-    /// Who is to blame, as far as known.
-    cause: Option<Arc<str>>,
-    /// The worst it has claimed so far.
-    claimed: Severity,
-    /// Good since its last bad look.
-    calm: bool,
-    /// The last look at it.
-    seen: At,
-    /// What this member's own evidence said then.
-    own: Sign,
-    /// What was last said to people about it.
-    says: Option<Says>,
-    /// Its evidence is another member's.
-    elsewhere: bool,
-}
-
-impl Tracked {
-    fn new(alert: Alert, policy: AlertPolicy, incident: IncidentId, claimed: Severity, now: At) -> Self {
-        let (cause, calm, own, says, elsewhere) = (None, false, Sign::Blind, None, false);
-        Self { alert, policy, incident, cause, claimed, calm, seen: now, own, says, elsewhere }
-    }
-}
-
 /// The machine that turns readings and orders into incidents and effects.
 #[derive(Debug)]
 pub struct Engine {
     policy: EnginePolicy,
-    source: Arc<str>,
+    mode: EngineMode,
     seed: u64,
-    detector: Detector,
-    alerts: BTreeMap<AlertKey, Tracked>,
     incidents: BTreeMap<IncidentId, Incident>,
     silences: Vec<Silence>,
     last_silence: u64,
-    ledgers: BTreeMap<Arc<str>, Ledger>,
     clock: Clock,
     /// Incidents that were silenced at the last look.
     hushed: BTreeSet<IncidentId>,
     changed: ChangeSet,
-    role: Role,
-    /// What holds in the fleet, for an engine that has no alerts of its own.
-    held: BTreeSet<AlertKey>,
-    sizes: room::Sizes,
-    /// The end of the last pause of the process.
-    resumed: At,
+    sizes: Sizes,
     /// What became of calls of incidents that are not known here yet.
     early: Vec<effect::Early>,
 }
@@ -139,23 +108,21 @@ impl Engine {
     /// An empty one. `source` names this process in the ledger and is new with every start; `seed` makes the names of its
     /// incidents differ from other members'.
     pub fn new(policy: EnginePolicy, source: Arc<str>, seed: u64, now: At) -> Self {
+        Self::of(policy, EngineMode::Acting(Evidence::new(source, now)), seed, now)
+    }
+
+    fn of(policy: EnginePolicy, mode: EngineMode, seed: u64, now: At) -> Self {
         Self {
             policy,
-            source,
+            mode,
             seed,
-            detector: Detector::new(now),
-            alerts: BTreeMap::new(),
             incidents: BTreeMap::new(),
             silences: Vec::new(),
             last_silence: 0,
-            ledgers: BTreeMap::new(),
             clock: Clock { now, local: None, holiday: false },
             hushed: BTreeSet::new(),
             changed: ChangeSet::default(),
-            role: Role::Acts,
-            held: BTreeSet::new(),
-            sizes: room::Sizes::default(),
-            resumed: At::default(),
+            sizes: Sizes::default(),
             early: Vec::new(),
         }
     }
@@ -174,7 +141,7 @@ impl Engine {
                 live && held.state.is_live() && held.dedup == incident.dedup && held.id != incident.id
             });
             let twin = twin.map(|twin| twin.id.clone());
-            self.alerts.retain(|_, tracked| tracked.incident != id);
+            self.mode.let_go_all_of(&id);
             self.incidents.insert(id.clone(), incident);
             self.note_step(&id, told, now);
             if live {
@@ -194,7 +161,7 @@ impl Engine {
         let Some(incident) = self.incidents.get_mut(id) else { return };
         let mut other = twin;
         for signal in incident.signals.iter_mut().filter(|signal| signal.over.is_none()) {
-            if let Some(tracked) = self.alerts.get(&signal.key) {
+            if let Some(tracked) = self.mode.alerts().get(&signal.key) {
                 if tracked.incident == *id {
                     continue;
                 }
@@ -213,9 +180,9 @@ impl Engine {
                 calm: incident.state == State::Monitoring,
                 ..Tracked::new(alert, AlertPolicy::default(), id.clone(), claimed, now)
             };
-            self.alerts.insert(signal.key.clone(), tracked);
+            self.mode.track(signal.key.clone(), tracked);
         }
-        let orphan = !self.alerts.values().any(|tracked| tracked.incident == *id);
+        let orphan = !self.mode.alerts().values().any(|tracked| tracked.incident == *id);
         let ends = |one: &Incident| one.key.rule != Rule::Manual && one.state.is_live();
         if orphan && self.incidents.get(id).is_some_and(ends) {
             let ending = other.map_or(Ending::Unobserved, Ending::PartOf);
@@ -245,7 +212,7 @@ impl Engine {
 
     /// The live alerts and their incidents.
     pub fn alerts(&self) -> impl Iterator<Item = (&AlertKey, &Alert, &IncidentId)> {
-        self.alerts.iter().map(|(key, tracked)| (key, &tracked.alert, &tracked.incident))
+        self.mode.alerts().iter().map(|(key, tracked)| (key, &tracked.alert, &tracked.incident))
     }
 
     /// Silences and maintenance windows that last or are to come.
@@ -263,7 +230,8 @@ impl Engine {
         // What nobody sees is not known to hold.
         let seen = self.incidents.get(id).is_some_and(|incident| incident.unseen_since.is_none());
         seen && self
-            .alerts
+            .mode
+            .alerts()
             .values()
             .any(|tracked| tracked.incident == *id && tracked.alert.holds() && !tracked.calm)
     }
@@ -285,7 +253,11 @@ impl Engine {
 
     /// What is to be stored before the end: the open minutes of the ledger.
     pub fn flush(&self) -> Vec<Minute> {
-        self.ledgers.values().flat_map(Ledger::flush).collect()
+        self.mode
+            .evidence()
+            .into_iter()
+            .flat_map(|one| one.ledgers.values().flat_map(Ledger::flush))
+            .collect()
     }
 
     /// The one incident to tell of a change: changes it, marks it, and remembers the transition.
@@ -323,28 +295,28 @@ impl Engine {
         });
     }
 
-    /// Effects in their order: what is to be stored, what is to be counted, what is to be sent.
+    /// Effects in their order: what is to be stored, what is to be counted, what is to be sent. Of an engine that watches only
+    /// the ledger goes out, of a mirror what people have changed.
     fn effects(&mut self) -> Vec<Effect> {
         let moves = std::mem::take(&mut self.changed.moves);
-        if self.role == Role::Acts {
+        if self.mode.acts() {
             for transition in &moves {
                 self.announce(transition);
             }
             self.keep_informed(&moves);
             self.tell_ends();
         }
-        let ChangeSet { mut incidents, before, mut after, .. } = std::mem::take(&mut self.changed);
-        let moves = if self.role == Role::Acts { moves } else { Vec::new() };
-        if self.role != Role::Acts {
-            after.clear();
-        }
-        if self.role == Role::Watches {
-            incidents.clear();
-        }
-        let saves = incidents.iter().filter_map(|id| self.incidents.get(id));
-        let saves: Vec<_> = saves.map(|incident| Effect::Save(Box::new(incident.clone()))).collect();
+        let ChangeSet { incidents, before, after, .. } = std::mem::take(&mut self.changed);
         self.check_invariants();
-        saves.into_iter().chain(before).chain(moves.into_iter().map(Effect::Tell)).chain(after).collect()
+        let changed = incidents.iter().filter_map(|id| self.incidents.get(id));
+        let saves = changed.map(|incident| Effect::Save(Box::new(incident.clone())));
+        match self.mode {
+            EngineMode::Acting(_) => {
+                saves.chain(before).chain(moves.into_iter().map(Effect::Tell)).chain(after).collect()
+            }
+            EngineMode::Watching(_) => before,
+            EngineMode::Mirror { .. } => saves.chain(before).collect(),
+        }
     }
 
     fn next_id(&mut self, now: At) -> IncidentId {

@@ -1,9 +1,6 @@
 //! Is there room for what a person orders? What Strop finds by itself is never refused.
 
-use std::collections::BTreeMap;
-
 use super::{Command, Engine};
-use crate::names::IncidentId;
 use crate::reliability::incident::{HumanText, Incident, Refused};
 
 /// Live incidents above which nobody opens another one by hand.
@@ -12,23 +9,6 @@ pub const MOST_LIVE: usize = 1_000;
 pub const MOST_SILENCES: usize = 1_000;
 /// Bytes that people may have written on all incidents at hand.
 pub const MOST_WRITTEN: usize = 16 << 20;
-
-/// What people have written on each incident, as of a version of it.
-#[derive(Debug, Default)]
-pub(super) struct Sizes(BTreeMap<IncidentId, (u64, usize)>);
-
-impl Sizes {
-    /// Bytes of all of them.
-    fn total<'a>(&mut self, incidents: impl Iterator<Item = &'a Incident>) -> usize {
-        let before = std::mem::take(&mut self.0);
-        let size = |one: &Incident| match before.get(&one.id) {
-            Some((version, bytes)) if *version == one.version => *bytes,
-            Some(_) | None => one.written().bytes,
-        };
-        self.0 = incidents.map(|one| (one.id.clone(), (one.version, size(one)))).collect();
-        self.0.values().map(|(_, bytes)| bytes).sum()
-    }
-}
 
 /// What an order adds.
 enum Adds {

@@ -16,14 +16,16 @@ impl Engine {
     /// ledger has a gap; live incidents get a line.
     pub fn step(&mut self, step: ClockStep, now: At) -> Vec<Effect> {
         self.clock.now = now;
-        self.resumed = now;
-        for tracked in self.alerts.values_mut() {
-            tracked.alert.shift(step.by);
-            tracked.seen = tracked.seen.moved(step.by);
-        }
-        self.detector.shift(step.by);
-        for ledger in self.ledgers.values_mut() {
-            self.changed.before.extend(ledger.step(now).into_iter().map(Effect::Ledger));
+        if let Some(evidence) = self.mode.evidence_mut() {
+            evidence.resumed = now;
+            for tracked in evidence.alerts.values_mut() {
+                tracked.alert.shift(step.by);
+                tracked.seen = tracked.seen.moved(step.by);
+            }
+            evidence.detector.shift(step.by);
+            for ledger in evidence.ledgers.values_mut() {
+                self.changed.before.extend(ledger.step(now).into_iter().map(Effect::Ledger));
+            }
         }
         for id in &self.live() {
             self.with(id, |incident| {

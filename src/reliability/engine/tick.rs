@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Effect, Engine, Role, grouping};
+use super::{Effect, Engine, grouping};
 use crate::names::IncidentId;
 use crate::reliability::alert::{Alert, AlertLook, AlertMove, Sign};
 use crate::reliability::detect::Finding;
@@ -21,11 +21,12 @@ impl Engine {
         (self.clock.local, self.clock.holiday) = (clock.local, clock.holiday);
     }
 
-    /// One look. Call it once a second, and at [`Engine::next_deadline`].
+    /// One look. Call it once a second, and at [`Engine::next_deadline`]; a mirror has nothing to look with.
     pub fn tick(&mut self, readings: &Readings, now: At) -> Vec<Effect> {
         let now = now.max(self.clock.now);
         self.clock = Clock { now, local: readings.local, holiday: readings.holiday };
-        let mut findings = self.detector.look(&self.policy.detect, readings, now);
+        let Some(evidence) = self.mode.evidence_mut() else { return Vec::new() };
+        let mut findings = evidence.detector.look(&self.policy.detect, readings, now);
         let own = self.overlay(&mut findings, readings);
         for mut finding in findings {
             if readings.stage == Stage::Draining {
@@ -44,10 +45,8 @@ impl Engine {
         for id in &live {
             self.settle(id, readings, now);
         }
-        if self.role == Role::Acts {
-            for id in &live {
-                self.escalate(id);
-            }
+        for id in &live {
+            self.escalate(id);
         }
         self.uptime(readings, now);
         self.prune(now);
@@ -61,14 +60,14 @@ impl Engine {
 
     /// Does another member of the fleet still see what this alert is about? Then what is good here ends nothing.
     fn held_elsewhere(&self, key: &AlertKey, readings: &Readings) -> bool {
-        let home = self.alerts.get(key).and_then(|tracked| self.incidents.get(&tracked.incident));
+        let home = self.mode.alerts().get(key).and_then(|tracked| self.incidents.get(&tracked.incident));
         home.is_some_and(|home| readings.elsewhere.contains(&home.dedup))
     }
 
     /// One finding: its alert moves, and its incident with it.
     fn hear(&mut self, finding: &Finding, readings: &Readings, now: At) {
         let key = &finding.key;
-        let Some(tracked) = self.alerts.get_mut(key) else {
+        let Some(tracked) = self.mode.alert_mut(key) else {
             if finding.look.sign == Sign::Bad {
                 let mut alert = Alert::default();
                 alert.look(&finding.policy, finding.look, now);
@@ -91,7 +90,7 @@ impl Engine {
             // Errors are often seen a moment before it is known where they come from.
             self.rehome(key, now);
         }
-        let Some(tracked) = self.alerts.get_mut(key) else { return };
+        let Some(tracked) = self.mode.alert_mut(key) else { return };
         match moved {
             Some(AlertMove::Calming) => tracked.calm = true,
             Some(AlertMove::Relapsed | AlertMove::Suspected | AlertMove::Confirmed) => tracked.calm = false,
@@ -108,7 +107,7 @@ impl Engine {
     }
 
     fn write(&mut self, key: &AlertKey, what: &str, now: At) {
-        let Some(id) = self.alerts.get(key).map(|tracked| tracked.incident.clone()) else { return };
+        let Some(id) = self.mode.alerts().get(key).map(|tracked| tracked.incident.clone()) else { return };
         let text = format!("{what}: {} of {}", key.rule.label(), key.service);
         self.with(&id, |incident| {
             incident.tell(now, Actor::Engine, EntryKind::Signal, text, Vec::new());
@@ -119,7 +118,7 @@ impl Engine {
     /// The evidence is enough to call somebody.
     fn confirm(&mut self, finding: &Finding, readings: &Readings, now: At) {
         self.rehome(&finding.key, now);
-        let Some(tracked) = self.alerts.get_mut(&finding.key) else { return };
+        let Some(tracked) = self.mode.alert_mut(&finding.key) else { return };
         tracked.claimed = tracked.claimed.max(finding.severity);
         let (id, severity) = (tracked.incident.clone(), tracked.claimed);
         let says = finding.says.clone().unwrap_or_default();
@@ -154,7 +153,7 @@ impl Engine {
     /// A confirmed alert that says worse than ever before raises its incident. What a person has lowered
     /// stays lowered until then.
     fn claim(&mut self, finding: &Finding, now: At) {
-        let Some(tracked) = self.alerts.get_mut(&finding.key) else { return };
+        let Some(tracked) = self.mode.alert_mut(&finding.key) else { return };
         if finding.look.sign != Sign::Bad || !tracked.alert.is_firing() || finding.severity <= tracked.claimed
         {
             return;
@@ -175,13 +174,14 @@ impl Engine {
     fn forget_the_gone(&mut self, readings: &Readings, now: At) {
         let after = self.policy.gone_after;
         let gone: Vec<AlertKey> = self
-            .alerts
+            .mode
+            .alerts()
             .iter()
             .filter(|(key, tracked)| now.since(tracked.seen) > after && !self.held_elsewhere(key, readings))
             .map(|(key, _)| key.clone())
             .collect();
         for key in gone {
-            if let Some(tracked) = self.alerts.get_mut(&key) {
+            if let Some(tracked) = self.mode.alert_mut(&key) {
                 let policy = grouping::gone(&tracked.policy);
                 let look = AlertLook { sign: Sign::Good, ripe: false, first_bad: None };
                 tracked.alert.look(&policy, look, now);
@@ -201,7 +201,7 @@ impl Engine {
         let state = incident.state;
         let unseen = self.unseen_since(incident, readings, now);
         let elsewhere = readings.elsewhere.contains(&incident.dedup);
-        let own = || self.alerts.values().filter(|tracked| tracked.incident == *id);
+        let own = || self.mode.alerts().values().filter(|tracked| tracked.incident == *id);
         let over = own().next().is_none();
         let unwell = own()
             .any(|tracked| if tracked.alert.is_firing() { !tracked.calm } else { tracked.alert.holds() });
@@ -231,7 +231,7 @@ impl Engine {
 
     /// When anything was last seen of what an incident is about, once that is a while ago and none of its alerts sees more.
     fn unseen_since(&self, incident: &Incident, readings: &Readings, now: At) -> Option<At> {
-        let own = self.alerts.values().filter(|tracked| tracked.incident == incident.id);
+        let own = self.mode.alerts().values().filter(|tracked| tracked.incident == incident.id);
         let blind =
             own.map(|tracked| tracked.alert.unseen).collect::<Option<Vec<At>>>()?.into_iter().max()?;
         let subject = readings.upstreams.iter().find(|one| one.name == incident.key.service);
@@ -245,7 +245,7 @@ impl Engine {
         let strongest = incident.signals.iter().min_by_key(|signal| &signal.key);
         strongest
             .and_then(|signal| {
-                let live = self.alerts.get(&signal.key).filter(|tracked| tracked.incident == *id);
+                let live = self.mode.alerts().get(&signal.key).filter(|tracked| tracked.incident == *id);
                 live.map_or(signal.over, |tracked| tracked.alert.good_since())
             })
             .unwrap_or(now)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::mode::Evidence;
 use super::{Effect, Engine};
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::counts::Counts;
@@ -17,9 +18,9 @@ const DEGRADED: u64 = 20;
 
 impl Engine {
     pub(super) fn uptime(&mut self, readings: &Readings, now: At) {
-        if let Some(resumed) = readings.resumed {
-            self.resumed = resumed;
-            self.ledgers.values_mut().for_each(|ledger| ledger.resumes(resumed.second()));
+        if let (Some(resumed), Some(evidence)) = (readings.resumed, self.mode.evidence_mut()) {
+            evidence.resumed = resumed;
+            evidence.ledgers.values_mut().for_each(|ledger| ledger.resumes(resumed.second()));
         }
         let mut whole: Vec<(bool, Slice)> = Vec::new();
         let mut counts = Counts::default();
@@ -48,15 +49,14 @@ impl Engine {
     }
 
     fn mark(&mut self, subject: &Arc<str>, slice: Slice, counts: Counts, since: Option<At>, now: At) {
-        let (source, resumed) = (&self.source, self.resumed);
-        let ledger = self
-            .ledgers
+        let Some(Evidence { ledgers, source, resumed, .. }) = self.mode.evidence_mut() else { return };
+        let ledger = ledgers
             .entry(Arc::clone(subject))
             .or_insert_with(|| Ledger::new(Arc::clone(subject), Arc::clone(source)));
         let minutes = ledger.mark(slice, counts, now);
         if let Some(since) = since {
             // What came before a pause was marked by then, and nobody saw the pause itself.
-            ledger.amend(since.max(resumed).second(), now.second(), slice);
+            ledger.amend(since.max(*resumed).second(), now.second(), slice);
         }
         self.changed.before.extend(minutes.into_iter().map(Effect::Ledger));
     }

@@ -177,7 +177,7 @@ impl Escalation {
 
     /// One of two copies: the one that has come further, stopped if either was, with the calls of both and what is known of them.
     pub fn merged(&self, other: &Self) -> Self {
-        let far = |one: &Self| (one.round, one.step, one.made, one.last, one.started, one.severity);
+        let far = |one: &Self| (one.round, one.step, one.last, one.started, one.severity);
         let (ahead, behind) = if far(self) >= far(other) { (self, other) } else { (other, self) };
         let mut merged = ahead.clone();
         merged.known = ahead.known.or(behind.known);

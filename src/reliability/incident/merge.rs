@@ -50,7 +50,7 @@ impl Incident {
         merged.state = match ended {
             Some(_) if clocks.reviewed.is_some() => State::Reviewed,
             Some(one) => one.state,
-            None => standing(new.state, &clocks),
+            None => standing(new.watched().max(old.watched()).1, &clocks),
         };
         merged.ending = ended.and_then(|one| one.ending.clone());
         let rated = later(new, old, EntryKind::Severity);
@@ -62,12 +62,17 @@ impl Incident {
         let first = taken(new).into_iter().chain(taken(old)).min();
         merged.acknowledged_by = first.map_or_else(|| new.acknowledged_by.clone(), |(_, by)| by);
         merged.breached |= old.breached;
-        merged.unseen_since = merged.unseen_since.filter(|_| merged.state.is_live());
+        let unseen = [new, old].map(|one| (one.moved(), one.unseen_since)).into_iter().max();
+        merged.unseen_since = unseen.and_then(|(_, since)| since).filter(|_| merged.state.is_live());
+        let title = [new, old].map(|one| (one.moved(), &one.title)).into_iter().max();
+        merged.title = title.map_or_else(String::new, |(_, title)| title.clone());
         merged.flaps = merged.flaps.max(old.flaps);
         merged.untold = merged.untold.max(old.untold);
         merged.respond_by = merged.respond_by.or(new.respond_by).or(old.respond_by);
-        merged.earlier = new.earlier.clone().or_else(|| old.earlier.clone());
-        merged.review = new.review.clone().or_else(|| old.review.clone());
+        merged.earlier = new.earlier.clone().max(old.earlier.clone());
+        let reviews = [new, old].into_iter().filter(|one| one.review.is_some());
+        let first = reviews.min_by_key(|one| (one.clocks.reviewed, format!("{:?}", one.review)));
+        merged.review = first.and_then(|one| one.review.clone());
         merged.signals = signals(&new.signals, &old.signals);
         merged.escalation = new.escalation.merged(&old.escalation);
         merged.clocks = clocks;
@@ -77,14 +82,25 @@ impl Incident {
     /// Which of two copies says how things are: the one whose state moved last; of one moment the further one, for a
     /// version differs between a copy and its head.
     fn rank(&self) -> (At, State, u64, usize, String) {
-        let moved = self.timeline.iter().rev().find(|entry| entry.kind == EntryKind::State);
-        let at = moved.map_or(self.clocks.suspected, |entry| entry.at);
         let last = self.timeline.last().map_or_else(String::new, |entry| format!("{entry:?}"));
-        (at, self.state, self.version, self.timeline.len(), last)
+        (self.moved(), self.state, self.version, self.timeline.len(), last)
     }
 
-    fn ended_at(&self) -> (bool, Option<At>, Option<At>) {
-        (self.state == State::Cleared, self.clocks.closed, self.clocks.recovered)
+    /// When its state moved last.
+    fn moved(&self) -> At {
+        let moved = self.timeline.iter().rev().find(|entry| entry.kind == EntryKind::State);
+        moved.map_or(self.clocks.suspected, |entry| entry.at)
+    }
+
+    /// Since its state moved last: is the condition gone, and since when?
+    fn watched(&self) -> (At, Option<At>) {
+        let gone = (self.state == State::Monitoring).then(|| self.clocks.recovered.unwrap_or_default());
+        (self.moved(), gone)
+    }
+
+    fn ended_at(&self) -> (bool, Option<At>, Option<At>, String) {
+        let Clocks { closed, recovered, .. } = self.clocks;
+        (self.state == State::Cleared, closed, recovered, format!("{:?}", self.ending))
     }
 }
 
@@ -98,9 +114,10 @@ fn later<'a>(new: &'a Incident, old: &'a Incident, kind: EntryKind) -> &'a Incid
 }
 
 /// Where a live one stands, given what both copies know.
-fn standing(state: State, clocks: &Clocks) -> State {
-    match (state, clocks.opened) {
-        (State::Monitoring, _) | (State::Suspected, None) => state,
+fn standing(gone: Option<At>, clocks: &Clocks) -> State {
+    match (gone, clocks.opened) {
+        (Some(_), _) => State::Monitoring,
+        (None, None) => State::Suspected,
         _ if clocks.mitigating.is_some() => State::Mitigating,
         _ if clocks.acknowledged.is_some() => State::Acknowledged,
         _ => State::Open,
@@ -120,8 +137,8 @@ fn clocks(new: &Incident, old: &Incident, ended: Option<&Incident>) -> Clocks {
         acknowledged: first(a.acknowledged, b.acknowledged),
         mitigating: first(a.mitigating, b.mitigating),
         recovered: match ended {
-            Some(one) => one.clocks.recovered.or(a.recovered).or(b.recovered),
-            None => a.recovered,
+            Some(one) => one.clocks.recovered,
+            None => new.watched().max(old.watched()).1,
         },
         closed: ended.and_then(|one| one.clocks.closed),
         reviewed: first(a.reviewed, b.reviewed),
@@ -173,6 +190,7 @@ mod tests {
 
     use super::*;
     use crate::names::IncidentId;
+    use crate::reliability::escalation::{Clock, EscalationPolicy};
     use crate::reliability::incident::{Actor, Beginning, Ending, Head};
     use crate::reliability::rule::{AlertKey, Rule, Severity};
 
@@ -248,6 +266,37 @@ mod tests {
         }
     }
 
+    /// All that members do, the engine's part included.
+    fn any_step(one: &mut Incident, what: u8, at: At) {
+        let (who, text) = (format!("p{what}"), format!("{what} at {at:?}"));
+        let policy = EscalationPolicy::default();
+        match what % 14 {
+            7 | 8 if one.state == State::Open => {
+                let calls = one.escalation.due(&policy, None, Clock { now: at, local: None, holiday: false });
+                for call in calls {
+                    let text = format!("calling {}", call.whom());
+                    one.tell(at, Actor::Engine, EntryKind::Page, text, Vec::new());
+                }
+            }
+            9 => {
+                one.assignee = Some(who.clone());
+                one.tell(at, Actor::Named(who), EntryKind::Assigned, text, Vec::new());
+            }
+            10 => one.see(Some(at), at),
+            11 => one.see(None, at),
+            12 => one.version += u64::from(!one.state.is_live() && one.escalation.end()),
+            13 => {
+                let key = AlertKey::of(Rule::ErrorRate, if what < 128 { "a" } else { "b" }, "");
+                let over = one.state == State::Monitoring;
+                one.signals.retain(|signal| signal.key != key);
+                let over = over.then_some(at);
+                one.signals.push(Signal { key, first_bad: at, confirmed: None, over, worst: None });
+                one.tell(at, Actor::Engine, EntryKind::Signal, text, Vec::new());
+            }
+            other => step(one, other, at),
+        }
+    }
+
     /// What is stored without timelines comes to the same; the rows have the lines of both.
     fn heads_become_the_head_of_both(
         base: &Incident,
@@ -319,6 +368,39 @@ mod tests {
                 prop_assert!(merged.version >= copy.version);
                 prop_assert!(copy.state.is_live() || !merged.state.is_live());
                 prop_assert!(copy.clocks.acknowledged.is_none() || merged.clocks.acknowledged.is_some());
+            }
+        }
+
+        /// Whatever three members do, and whoever hears of whom first: the same incident, with the same lines.
+        #[test]
+        fn whoever_hears_of_whom_first_all_come_to_the_same_incident(
+            common in proptest::collection::vec(any::<u8>(), 0..4),
+            walks in proptest::collection::vec(proptest::collection::vec((any::<u8>(), 1_i64..400), 0..10), 3),
+        ) {
+            let mut base = open();
+            for (n, what) in (11..).zip(common) {
+                any_step(&mut base, what, at(n));
+            }
+            let all: Vec<Incident> = walks.iter().map(|walk| {
+                let (mut one, mut now) = (base.clone(), 20);
+                for (what, wait) in walk {
+                    now += wait;
+                    any_step(&mut one, *what, at(now));
+                }
+                one
+            }).collect();
+            let facts = |one: &Incident| {
+                let mut one = Incident { version: 0, ..one.clone() };
+                one.timeline.iter_mut().for_each(|entry| entry.number = 0);
+                one.timeline.sort_by_cached_key(order);
+                one.signals.sort_by(|a, b| a.key.cmp(&b.key));
+                one
+            };
+            let [a, b, c] = [&all[0], &all[1], &all[2]];
+            let first = facts(&a.merge(b).merge(c));
+            for (x, y, z) in [(a, c, b), (b, a, c), (b, c, a), (c, a, b), (c, b, a)] {
+                prop_assert_eq!(&facts(&x.merge(y).merge(z)), &first);
+                prop_assert_eq!(&facts(&x.merge(&y.merge(z))), &first);
             }
         }
     }

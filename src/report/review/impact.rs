@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Around, PERIOD};
+use super::around::{Around, PERIOD};
 use crate::reliability::counts::Counts;
 use crate::reliability::incident::Incident;
 use crate::reliability::ledger::{Minute, Report};

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{Impact, PostIncident, Touched};
+use super::document::PostIncident;
+use super::impact::{Impact, Touched};
+use super::rows::Item;
 use crate::report::text::{self, count, markdown as plain};
 
 /// The review as Markdown, for people and issue trackers.
@@ -229,7 +231,7 @@ fn factors(out: &mut String, review: &PostIncident) {
 fn items(out: &mut String, review: &PostIncident) {
     out.push_str("## Action items\n\n");
     let blank = vec!["_To be filled in._".to_owned(), String::new(), String::new()];
-    let row = |item: &super::Item| vec![plain(&item.what), plain(&item.owner), item.due.clone()];
+    let row = |item: &Item| vec![plain(&item.what), plain(&item.owner), item.due.clone()];
     let mut rows: Vec<_> = review.action_items.iter().map(row).collect();
     if rows.is_empty() {
         rows.push(blank);

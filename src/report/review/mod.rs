@@ -4,6 +4,8 @@
 //! as such. Times that only the reader's clock could give are not in it, but for an incident that is not over: its impact
 //! reaches to the moment of the asking.
 
+mod around;
+mod document;
 mod impact;
 mod markdown;
 mod rows;
@@ -13,21 +15,15 @@ mod tests;
 use std::ops::Range;
 use std::time::Duration;
 
-use serde::Serialize;
-
-use super::calendar::ReportZone;
 use super::sla::Objectives;
-use crate::reliability::counts::Counts;
 use crate::reliability::incident::{Incident, State};
-use crate::reliability::ledger::Minute;
+use crate::runtime::zone::Zone;
 use crate::units::At;
+pub use around::{Around, AuditedChange, LOOK_BACK, PERIOD};
+pub use document::PostIncident;
 pub use impact::{Impact, Touched};
 pub use rows::{ActionRow, Called, ChangeRow, Factors, Item, Lead, TimelineRow, Took};
 
-/// Changes of the config this long before the first bad event are told.
-pub const LOOK_BACK: Duration = Duration::from_secs(86_400);
-/// The budget that an incident spends from is that of the 30 days up to its end.
-pub const PERIOD: Duration = Duration::from_secs(30 * 86_400);
 /// Facts that no part of Strop observes yet.
 const NOT_OBSERVED: [&str; 3] = [
     "how many distinct clients were affected",
@@ -39,7 +35,7 @@ const NOT_OBSERVED: [&str; 3] = [
 #[derive(Clone, Debug)]
 pub struct ReviewRequest {
     /// In which zone times are told.
-    pub zone: ReportZone,
+    pub zone: Zone,
     /// Up to where the impact of an incident that is not over is told.
     pub until: At,
     /// The objectives that its budgets are counted by.
@@ -54,91 +50,6 @@ pub fn window(incident: &Incident, until: At) -> Range<At> {
         None => until,
     };
     clocks.began..end.max(clocks.began + Duration::from_secs(1))
-}
-
-/// What the store holds around an incident.
-#[derive(Clone, Debug, Default)]
-pub struct Around {
-    /// The ledger of [`window`], of the service and of all that the incident is about.
-    pub minutes: Vec<Minute>,
-    /// Requests of the 30 days up to the window's end; `None`: none were counted.
-    pub period: Option<Counts>,
-    /// Changes of the config from [`LOOK_BACK`] before it to its end, oldest first.
-    pub changes: Vec<AuditedChange>,
-}
-
-/// A change of the config.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditedChange {
-    pub at: At,
-    /// The person or part of Strop that made it.
-    pub actor: String,
-    /// The word of the audit log, such as "config.applied".
-    pub action: String,
-    /// The id or name of what was changed.
-    pub target: String,
-    /// As the audit log holds it.
-    pub detail: String,
-}
-
-/// The review of one incident as a document.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct PostIncident {
-    /// The form of this document.
-    pub schema: &'static str,
-    pub id: String,
-    /// One line for people.
-    pub title: String,
-    /// critical, high, medium or low.
-    pub severity: &'static str,
-    /// Its state when the review was made.
-    pub state: &'static str,
-    /// The rule that found it.
-    pub rule: &'static str,
-    /// What it is about.
-    pub service: String,
-    /// An IANA name: all times are told in it.
-    pub time_zone: String,
-    /// The first bad event.
-    pub began: String,
-    /// The end of the condition; null: it is not over.
-    pub ended: Option<String>,
-    /// Who took it; null: nobody has.
-    pub acknowledged_by: Option<String>,
-    /// Who was in charge.
-    pub assignee: Option<String>,
-    /// Relapses that are folded into it.
-    pub flaps: u32,
-    /// The one of the same identity that was over shortly before.
-    pub earlier: Option<String>,
-    /// Its review is complete.
-    pub reviewed: bool,
-    /// What the review still misses.
-    pub missing: Vec<&'static str>,
-    /// How long it took.
-    pub clocks: Vec<Took>,
-    /// When somebody had to have taken it.
-    pub respond_by: Option<String>,
-    /// True when nobody had taken it by then.
-    pub response_breached: bool,
-    /// What it cost the users of the service.
-    pub impact: Impact,
-    /// The one that spoke first comes first.
-    pub signals: Vec<Lead>,
-    /// The latest calls, oldest first.
-    pub calls: Vec<Called>,
-    /// Actions in the timeline, and whether they helped.
-    pub actions: Vec<ActionRow>,
-    /// From a day before the first bad event to the end.
-    pub config_changes: Vec<ChangeRow>,
-    /// Every line of the timeline, oldest first.
-    pub timeline: Vec<TimelineRow>,
-    /// The causes, as people found them; empty: not filled in yet.
-    pub factors: Factors,
-    /// What is to be done.
-    pub action_items: Vec<Item>,
-    /// Facts that no part of Strop observes yet.
-    pub not_observed: Vec<&'static str>,
 }
 
 impl PostIncident {

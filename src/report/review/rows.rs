@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::AuditedChange;
+use super::around::AuditedChange;
 use crate::reliability::incident::{Entry, EntryKind, Incident, Signal};
-use crate::report::calendar::ReportZone;
+use crate::runtime::zone::Zone;
 use crate::units::At;
 
 /// A clock of the incident.
@@ -136,7 +136,7 @@ pub(super) fn clocks(one: &Incident) -> Vec<Took> {
     ]
 }
 
-pub(super) fn leads(one: &Incident, zone: &ReportZone) -> Vec<Lead> {
+pub(super) fn leads(one: &Incident, zone: &Zone) -> Vec<Lead> {
     let mut signals: Vec<&Signal> = one.signals.iter().collect();
     signals.sort_by(|a, b| (a.first_bad, &a.key).cmp(&(b.first_bad, &b.key)));
     let lead = |signal: &&Signal| Lead {
@@ -161,7 +161,7 @@ pub(super) fn calls(one: &Incident) -> Vec<Called> {
 }
 
 /// What was done, the step that first moved it to mitigating included.
-pub(super) fn actions(one: &Incident, zone: &ReportZone) -> Vec<ActionRow> {
+pub(super) fn actions(one: &Incident, zone: &Zone) -> Vec<ActionRow> {
     let acted = |entry: &&Entry| {
         let first = entry.kind == EntryKind::State && Some(entry.at) == one.clocks.mitigating;
         // The same deed with its evidence follows as an entry of its own.
@@ -186,7 +186,7 @@ pub(super) fn actions(one: &Incident, zone: &ReportZone) -> Vec<ActionRow> {
     one.timeline.iter().filter(acted).map(done).collect()
 }
 
-pub(super) fn changes(changes: &[AuditedChange], one: &Incident, zone: &ReportZone) -> Vec<ChangeRow> {
+pub(super) fn changes(changes: &[AuditedChange], one: &Incident, zone: &Zone) -> Vec<ChangeRow> {
     let changed = |change: &AuditedChange| ChangeRow {
         at: zone.rfc3339(change.at),
         before_seconds: seconds(change.at, one.clocks.began),
@@ -198,7 +198,7 @@ pub(super) fn changes(changes: &[AuditedChange], one: &Incident, zone: &ReportZo
     changes.iter().map(changed).collect()
 }
 
-pub(super) fn line(entry: &Entry, one: &Incident, zone: &ReportZone) -> TimelineRow {
+pub(super) fn line(entry: &Entry, one: &Incident, zone: &Zone) -> TimelineRow {
     TimelineRow {
         at: zone.rfc3339(entry.at),
         seconds: seconds(one.clocks.began, entry.at),

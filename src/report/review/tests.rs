@@ -2,8 +2,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::names::IncidentId;
+use crate::reliability::counts::Counts;
 use crate::reliability::incident::{ActionItem, Actor, Beginning, Ending, EntryKind, Review, Signal};
-use crate::reliability::ledger::{MinuteShare, Slices};
+use crate::reliability::ledger::{Minute, MinuteShare, Slices};
 use crate::reliability::rule::{AlertKey, Rule, Severity};
 
 /// 2026-10-25T00:58:30Z: 02:58:30 in Berlin, ninety seconds before the clocks are set back.
@@ -15,7 +16,7 @@ fn at(seconds: u64) -> At {
 
 fn asked() -> ReviewRequest {
     ReviewRequest {
-        zone: ReportZone::read("Europe/Berlin").expect("a zone"),
+        zone: Zone::read("Europe/Berlin").expect("a zone"),
         until: at(86_400),
         objectives: Objectives::default(),
     }

@@ -3,11 +3,12 @@
 use serde::Serialize;
 
 use super::clocks::IncidentClocks;
-use super::figures::{BudgetFigures, Objectives, SubjectFigures, Trend, Way};
+use super::figures::{BudgetFigures, SubjectFigures, Trend, Way};
+use super::request::Objectives;
 use crate::reliability::incident::{Incident, State};
 use crate::reliability::rule::{Rule, Severity};
-use crate::report::calendar::ReportZone;
 use crate::report::text;
+use crate::runtime::zone::Zone;
 use crate::units::At;
 
 /// A breaker that opened at least so often, and half of it in one hour of the day, speaks of something regular.
@@ -60,7 +61,7 @@ pub(super) struct AdviceInput<'a> {
     pub(super) trends: &'a [Trend],
     /// Up to where the report goes.
     pub(super) end: At,
-    pub(super) zone: &'a ReportZone,
+    pub(super) zone: &'a Zone,
 }
 
 impl AdviceInput<'_> {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::SERVICE;
+use super::request::SlaRequest;
 use super::tally::SubjectSums;
-use super::{SERVICE, SlaRequest};
 use crate::reliability::counts::Counts;
 use crate::reliability::ledger::Report;
 use crate::reliability::significance;
@@ -16,22 +17,6 @@ use crate::report::text;
 
 /// A trend is told when chance would show as much less often than this.
 const CHANCE: f64 = 0.001;
-
-/// What is promised, as shares: above 0, below 1. Two promises that are never derived from each other.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Objectives {
-    /// Of the time in which the service is to serve.
-    pub uptime: f64,
-    /// Of the replies that are to be good.
-    pub requests: f64,
-}
-
-impl Default for Objectives {
-    /// The guide's: 99.99 % of the time, 99.9 % of the requests.
-    fn default() -> Self {
-        Self { uptime: 0.9999, requests: Objective::default().target }
-    }
-}
 
 /// What a range of time was.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::reliability::incident::{Incident, State};
 use crate::reliability::rule::{Rule, Severity};
-use crate::report::calendar::ReportZone;
+use crate::runtime::zone::Zone;
 use crate::units::At;
 
 /// Incidents that are listed one by one.
@@ -85,7 +85,7 @@ pub(super) fn confirmed<'a>(stored: &[&'a Incident], span: &Range<At>) -> Vec<&'
 
 impl MonthIncidents {
     /// `stored`: in the order in which they began.
-    pub(super) fn of(stored: &[&Incident], span: &Range<At>, zone: &ReportZone) -> Self {
+    pub(super) fn of(stored: &[&Incident], span: &Range<At>, zone: &Zone) -> Self {
         let confirmed = confirmed(stored, span);
         let began_in = |one: &&&Incident| span.contains(&one.clocks.began);
         let count = |wanted: &dyn Fn(&Incident) -> bool| confirmed.iter().filter(|one| wanted(one)).count();
@@ -137,7 +137,7 @@ fn causes(confirmed: &[&Incident]) -> Vec<CauseGroup> {
     all
 }
 
-fn longest(confirmed: &[&Incident], zone: &ReportZone) -> Vec<IncidentFigures> {
+fn longest(confirmed: &[&Incident], zone: &Zone) -> Vec<IncidentFigures> {
     let mut all: Vec<&Incident> = confirmed.to_vec();
     // What is not over is the longest of all.
     all.sort_by_key(|one| Reverse(one.clocks.to_recover().unwrap_or(Duration::MAX)));

@@ -14,9 +14,11 @@ pub mod advice;
 mod chart;
 mod clocks;
 mod csv;
+mod document;
 mod figures;
 mod html;
 mod incidents;
+mod request;
 mod style;
 mod tables;
 mod tally;
@@ -24,109 +26,17 @@ mod tally;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
-use serde::Serialize;
-
-use super::calendar::{CalendarDay, Month, ReportZone};
-use super::hours::ServiceHours;
 use crate::reliability::incident::Incident;
-use crate::units::At;
-use advice::Recommendation;
 pub use clocks::{IncidentClocks, Spread};
-pub use figures::{BudgetFigures, Figures, Objectives, SubjectFigures, Trend, Way};
+pub use document::{NotObserved, Sla};
+pub use figures::{BudgetFigures, Figures, SubjectFigures, Trend, Way};
 pub use incidents::{CauseGroup, IncidentFigures, MonthIncidents};
+pub use request::{Objectives, SlaRequest};
 pub use tally::{MonthTally, SubjectSums};
 
 pub use crate::reliability::ledger::SERVICE;
-
-/// Which month is reported, and how.
-#[derive(Clone, Debug)]
-pub struct SlaRequest {
-    pub month: Month,
-    /// In which zone's calendar.
-    pub zone: ReportZone,
-    /// When the service is promised, beside the whole month.
-    pub hours: Option<ServiceHours>,
-    /// Only of this subject and its incidents.
-    pub service: Option<String>,
-    /// What is not before this moment is not told of.
-    pub until: At,
-    /// The objectives that uptime and budgets are held to.
-    pub objectives: Objectives,
-}
-
-impl SlaRequest {
-    /// The days of the month.
-    pub fn days(&self) -> Vec<CalendarDay> {
-        self.zone.days(self.month)
-    }
-
-    /// From the month's first second to before the next month's.
-    pub fn span(&self) -> Range<At> {
-        self.zone.span(self.month)
-    }
-
-    /// Is there anything to tell of?
-    pub fn has_begun(&self) -> Result<(), String> {
-        if self.until > self.span().start {
-            return Ok(());
-        }
-        Err(format!("{} has not begun in {}", self.month.title(), self.zone.name()))
-    }
-
-    /// A tally of that month.
-    pub fn tally(&self) -> MonthTally {
-        let open = self.hours.as_ref().map_or_else(Vec::new, |hours| self.zone.open(hours, self.month));
-        MonthTally::new(self.days().into_iter().map(|day| day.span).collect(), open, self.until)
-    }
-}
-
-/// What nothing observes: null in JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct NotObserved;
-
-/// The report of one month.
-#[derive(Clone, Debug, Serialize)]
-pub struct Sla {
-    /// The form of this document.
-    pub schema: &'static str,
-    /// Written as `2026-10`.
-    pub month: String,
-    /// Written as `October 2026`.
-    pub title: String,
-    /// The IANA name of the zone in which times are told.
-    pub time_zone: String,
-    /// The month's first second.
-    pub from: String,
-    /// The next month's first second.
-    pub to: String,
-    /// Seconds of the month.
-    pub seconds: u64,
-    /// How far it goes, where the month was not over; null: all of it is told.
-    pub until: Option<String>,
-    /// As they were asked for.
-    pub service_hours: Option<String>,
-    /// The objectives that uptime and budgets are held to.
-    pub objectives: Objectives,
-    /// The service as a whole first, then by name.
-    pub subjects: Vec<SubjectFigures>,
-    /// What was the matter.
-    pub incidents: MonthIncidents,
-    /// How long it took.
-    pub clocks: IncidentClocks,
-    /// Where failures became more, or fewer; most failures first.
-    pub error_trends: Vec<Trend>,
-    /// No part of Strop measures it yet.
-    pub business_impact: NotObserved,
-    /// What to do about it, the most pressing first.
-    pub recommendations: Vec<Recommendation>,
-    /// Rows of the store that could not be read.
-    pub unreadable_rows: usize,
-    #[serde(skip)]
-    days: Vec<CalendarDay>,
-}
 
 impl Sla {
     /// Of the ledger's sums and of the incidents that touch the month, in any order.

@@ -7,13 +7,17 @@ use crate::reliability::counts::Counts;
 use crate::reliability::incident::{Beginning, Ending, Signal, State};
 use crate::reliability::ledger::{Minute, MinuteShare, Slice, Slices};
 use crate::reliability::rule::{AlertKey, Rule, Severity};
+use crate::report::calendar::Month;
+use crate::report::hours::ServiceHours;
+use crate::runtime::zone::Zone;
+use crate::units::At;
 
 const FOREVER: At = At(i64::MAX);
 
 fn asked(month: &str, until: At) -> SlaRequest {
     SlaRequest {
         month: Month::read(month).expect("a month"),
-        zone: ReportZone::read("Europe/Berlin").expect("a zone"),
+        zone: Zone::read("Europe/Berlin").expect("a zone"),
         hours: Some(ServiceHours::read("mon-fri 08:00-20:00").expect("hours")),
         service: None,
         until,

@@ -41,6 +41,7 @@ pub enum ProcessEvent<'a> {
     PostRefused { from: &'a str, why: &'a str },
     Heartbeat { heard: Result<&'a str, (&'a str, &'a str)> },
     ClockStepped { seconds: f64, slept: bool },
+    Flooded { client: IpAddr, frames: &'a str },
 }
 
 impl<'a> ProcessEvent<'a> {
@@ -63,6 +64,9 @@ impl ProcessEvent<'_> {
             }
             Self::AcceptsAgain { listener, failures, seconds } => {
                 info!(listener, failures, seconds, "connections are accepted again");
+            }
+            Self::Flooded { client, frames } => {
+                warn!(%client, frames, "an HTTP/2 client sent too many frames that bring nothing: its connection is ended");
             }
             Self::FdLimit { was, limit, kept } => {
                 info!(was, limit, kept, "file descriptors; `kept` are for the admin port and the store");
@@ -95,22 +99,5 @@ impl ProcessEvent<'_> {
                 );
             }
         }
-    }
-}
-
-/// A client of HTTP/2 sent too many frames that bring nothing.
-#[derive(Debug)]
-pub struct FloodEvent<'a> {
-    /// The other end of its connection.
-    pub client: IpAddr,
-    /// The kind that was one too many.
-    pub frames: &'a str,
-}
-
-impl FloodEvent<'_> {
-    /// One line; more than a few at once are folded.
-    pub fn tell(&self) {
-        let Self { client, frames } = *self;
-        warn!(%client, frames, "an HTTP/2 client sent too many frames that bring nothing: its connection is ended");
     }
 }

@@ -160,13 +160,11 @@ impl Wire {
     }
 
     /// Has the other side said what it takes?
-    #[allow(dead_code, reason = "the black-box tests ask")]
     pub fn is_greeted(&self) -> bool {
         self.greeted
     }
 
     /// Has an answer on `stream` come in whole?
-    #[allow(dead_code, reason = "the black-box tests ask")]
     pub fn is_answered(&self, stream: u32) -> bool {
         self.seen
             .iter()

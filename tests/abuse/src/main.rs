@@ -10,6 +10,7 @@
 //! `cargo run --manifest-path tests/abuse/Cargo.toml -- --strop PATH [--seconds N] [--size PERCENT] [KIND …]`
 
 mod abuser;
+#[allow(dead_code, reason = "the black-box tests ask more of it")]
 mod frames;
 mod good;
 mod group;

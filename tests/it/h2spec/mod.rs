@@ -84,7 +84,7 @@ fn with(start: &Start, fields: &[(&'static str, &'static str)]) -> Vec<(&'static
 fn echo() -> Arc<Answer> {
     Arc::new(|seen, stream| {
         if seen.path() == "/wait" {
-            std::thread::sleep(Duration::from_millis(300)); // the backend's own slowness
+            std::thread::sleep(Duration::from_millis(300)); // the upstream's own slowness
         }
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", seen.body.len());
         let body = if seen.head.starts_with("HEAD") { &[] } else { &seen.body[..] };
@@ -149,7 +149,7 @@ fn outcome(peer: &mut H2Raw, wants: &[Want]) -> Result<Came, String> {
             kind::GOAWAY => {
                 return match peer.next() {
                     Next::End => Ok(Came::GoAway(number(4))),
-                    next => Err(format!("GOAWAY, then {next:?}")),
+                    next @ (Next::Frame(_) | Next::Nothing) => Err(format!("GOAWAY, then {next:?}")),
                 };
             }
             kind::RST_STREAM => return Ok(Came::Reset(number(0))),

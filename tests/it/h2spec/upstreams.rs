@@ -331,13 +331,15 @@ fn an_upstream_that_sends_beyond_its_window_is_told_so() {
     let upstream = H2RawUpstream::start(|peer, stream| {
         peer.head(stream, 0, &[OK]);
         let mut sends = peer.another();
-        std::thread::spawn(move || {
+        let sending = std::thread::spawn(move || {
             for _ in 0..2_000 {
                 sends.data(stream, 0, &[b'x'; 16_384]);
             }
         });
         let told = peer.until(|frame| matches!(frame.kind, RST_STREAM | GOAWAY));
         TOLD.store(told.number(if told.kind == GOAWAY { 4 } else { 0 }), Ordering::SeqCst);
+        // One frame at a time: the answer to the next request does not come between two halves.
+        sending.join().expect("it ends");
     });
     let proxy = ingress_to(upstream.address, "protocol = \"h2\"\nbreaker = { enabled = false }\n");
     let mut client = Client::to(proxy.ingress());

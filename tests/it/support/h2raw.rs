@@ -210,7 +210,7 @@ impl H2Raw {
             match self.next() {
                 Next::Frame(frame) if wanted(&frame) => return frame,
                 Next::Frame(frame) => before.push((frame.kind, frame.stream)),
-                end => panic!("{end:?} after {before:?}"),
+                end @ (Next::End | Next::Nothing) => panic!("{end:?} after {before:?}"),
             }
         }
     }

@@ -184,6 +184,11 @@ impl Proxy {
         assert!(sent.expect("kill runs").success());
     }
 
+    /// Has it ended? Then how. Asked to leave once more it would hurry.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.child.try_wait().ok().flatten().and_then(|status| status.code())
+    }
+
     /// Asks it to stop and waits; its exit code.
     pub fn stop(&mut self) -> Option<i32> {
         if let Ok(Some(code)) = self.child.try_wait() {

@@ -94,7 +94,8 @@ fn a_recipient_who_is_put_off_is_asked_again_alone_and_only_who_has_it_is_named(
         clock = at;
         for entry in queue.depart(clock) {
             let name = named("mail");
-            let asked = engine.sender.deliver_to(&name, &entry.message, &entry.id, &entry.left);
+            let id = entry.id.to_string();
+            let asked = engine.sender.deliver_to(&name, &entry.message, &id, &entry.left);
             let came = engine.runtime.block_on(asked);
             told.push(came.as_ref().map_or_else(|error| error.cause.clone(), |receipt| receipt.to.clone()));
             queue.landed(entry, &came, clock, 0);

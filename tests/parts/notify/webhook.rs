@@ -130,14 +130,14 @@ fn a_queue_gets_its_messages_through_in_order_and_each_once() {
         queue.push(Queued::new(format!("m{nth}"), "hook".to_owned(), incident(kind), clock));
         queue.fold();
         for entry in queue.depart(clock) {
-            let came = engine.tell_as(&entry.channel, &entry.message, &entry.id);
+            let came = engine.tell_as(&entry.channel, &entry.message, &entry.id.to_string());
             queue.landed(entry, &came, clock, 0);
         }
         clock += 600_000;
     }
     receiver.answer(status(200));
     for entry in queue.depart(clock) {
-        let came = engine.tell_as(&entry.channel, &entry.message, &entry.id);
+        let came = engine.tell_as(&entry.channel, &entry.message, &entry.id.to_string());
         queue.landed(entry, &came, clock, 0);
     }
     let seen = receiver.seen();

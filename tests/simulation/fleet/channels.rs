@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use strop::names::IncidentId;
+use strop::reliability::delivery::NotificationId;
 use strop::reliability::delivery::{AttemptResult, Matter, Remaining, Whose};
 
 use super::letters::Letter;
@@ -36,7 +37,7 @@ pub enum Mood {
 pub struct Channels {
     moods: [Mood; 3],
     /// What has arrived somewhere.
-    pub ids: BTreeSet<String>,
+    pub ids: BTreeSet<NotificationId>,
     /// Channels and incidents, by their line there: whoever was called, first …
     pub called: Told,
     /// … and who heard that it is over, last.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use strop::names::IncidentId;
+use strop::reliability::delivery::NotificationId;
 use strop::reliability::delivery::{DeliveryState as Delivered, Matter};
 use strop::reliability::escalation::CallCause;
 use strop::reliability::fleet::Duty;
@@ -21,7 +22,7 @@ const NOBODY: u64 = 25_000;
 pub struct Claims {
     pub boots: u64,
     /// Calls that were settled by a process that did not know the incident yet, and is gone.
-    pub unheard: BTreeSet<String>,
+    pub unheard: BTreeSet<NotificationId>,
     /// Since when nobody acts.
     nobody_since: Option<u64>,
     /// Since when each lead has been held by whom: what was stored before is known to them.

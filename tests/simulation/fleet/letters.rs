@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use strop::names::IncidentId;
 use strop::reliability::delivery::{
-    self, AttemptResult, Back, ChannelHealth, DeliveryState, Matter, Progress, QueueEntry, Whose,
+    self, AttemptResult, Back, ChannelHealth, DeliveryState, Matter, NotificationId, Progress, QueueEntry,
+    Whose,
 };
 use strop::reliability::rule::Severity;
 
@@ -14,7 +15,7 @@ use super::channels::PAGERS;
 /// A message for one channel, as it is queued and stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Letter {
-    pub id: String,
+    pub id: NotificationId,
     pub channel: String,
     pub incident: IncidentId,
     pub dedup: String,
@@ -36,6 +37,7 @@ impl Letter {
 
     fn seen(&self) -> QueueEntry<'_> {
         QueueEntry {
+            id: &self.id,
             channel: &self.channel,
             line: self.line(),
             incident: self.incident.as_str(),
@@ -95,6 +97,12 @@ impl Letters {
         for one in left {
             let ours = Letter { progress: one.progress.taken_over(now), ..one };
             let at = delivery::slot(&seen(&self.entries), &ours.seen());
+            let mut behind = self.entries[at..].iter().filter(|other| other.channel == ours.channel);
+            let late = behind.find(|other| {
+                let calls = matches!(other.matter, Matter::Call | Matter::Taken);
+                calls && ours.incident == other.incident && other.progress.state == DeliveryState::Waiting
+            });
+            assert!(ours.matter != Matter::Over || late.is_none(), "{late:?} comes after {ours:?}");
             self.entries.insert(at, ours);
         }
     }
@@ -114,6 +122,13 @@ impl Letters {
             self.entries[at].progress.given_up = true;
             round.closed.push(self.entries[at].clone());
         }
+        let stuck = |one: &&Letter| {
+            let call = one.matter == Matter::Call && one.progress.delivered == 0 && !one.flies;
+            let waits = one.progress.state == DeliveryState::Waiting && !one.progress.given_up;
+            call && waits && one.progress.attempts >= 2
+        };
+        let stuck = self.entries.iter().find(stuck);
+        assert!(stuck.is_none(), "failed twice, and no other way is tried: {stuck:?}");
         for at in delivery::due(&seen(&self.entries), &self.channels, now) {
             self.may_leave(at, now);
             self.entries[at].flies = true;
@@ -150,7 +165,17 @@ impl Letters {
             (_, Matter::Call | Matter::Taken, Matter::Update)
             | (_, Matter::Over, Matter::Taken | Matter::Update) => false,
         };
-        let newer = after.find(says_all);
+        // By an order that all members share: else each of two would be folded into the other one somewhere.
+        let rank = |it: &Letter| {
+            let id = it.id.to_string();
+            (it.incident.clone(), it.matter, id.len(), id)
+        };
+        let told_before = |other: &Letter| match (one.progress.state, one.matter) {
+            (DeliveryState::Repeating, _) => true,
+            (_, Matter::Update) => one.seen().place() <= other.seen().place(),
+            (_, Matter::Call | Matter::Taken | Matter::Over) => rank(one) < rank(other),
+        };
+        let newer = after.find(|other| says_all(other) && told_before(other));
         assert!(newer.is_none(), "{one:?} is stale: {newer:?}");
     }
 

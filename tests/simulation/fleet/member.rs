@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use strop::names::IncidentId;
 use strop::reliability::alert::Sign;
+use strop::reliability::delivery::NotificationId;
 use strop::reliability::engine::{Command, Effect, Engine, EnginePolicy, Page, Reply, Role};
 use strop::reliability::fleet::{
     Duty, FRESH, FleetSummary, Leadership, LeaseReply, Neighbour, Sighting, TERM, next_beat, seen_by_others,
 };
 use strop::reliability::incident::{Head, Incident, Refused};
 use strop::reliability::readings::{Readings, UpstreamReading};
+use strop::reliability::rule::AlertKey;
 use strop::reliability::silence::Silence;
 use strop::units::At;
 
@@ -76,7 +78,9 @@ pub struct Member {
     left: Duration,
     pub calls: Vec<Called>,
     /// Calls of incidents that were not at hand when they were settled.
-    pub unheard: BTreeSet<String>,
+    pub unheard: BTreeSet<NotificationId>,
+    /// What it saw or heard of as bad at its last look.
+    held: BTreeSet<AlertKey>,
 }
 
 impl Member {
@@ -104,6 +108,7 @@ impl Member {
             left: TERM,
             calls: Vec::new(),
             unheard: BTreeSet::new(),
+            held: BTreeSet::new(),
             boot,
         }
     }
@@ -128,6 +133,12 @@ impl Member {
     /// The engine whose incidents are shown.
     pub fn shown(&self) -> &Engine {
         if self.acts() { &self.engine } else { &self.mirror }
+    }
+
+    /// Does what this incident is about hold, as far as it knows?
+    pub fn holds(&self, id: &IncidentId) -> bool {
+        let seen = |one: &Incident| one.active().any(|signal| self.held.contains(&signal.key));
+        if self.acts() { self.engine.holds(id) } else { self.mirror.incident(id).is_some_and(seen) }
     }
 
     /// One second of traffic: which of the services fail here.
@@ -161,9 +172,14 @@ impl Member {
         let others = readings.sightings.iter().flatten();
         let own = self.engine.sightings();
         let held = others.chain(&own).filter(|one| one.sign == Sign::Bad).map(|one| one.key.clone());
-        self.mirror.tend(held.collect::<Vec<_>>(), now);
+        self.held = held.collect();
+        self.mirror.tend(self.held.iter().cloned(), now);
         for engine in [&self.engine, &self.mirror] {
             engine.check_invariants();
+        }
+        let mut matters = BTreeSet::new();
+        for one in self.engine.incidents().filter(|one| self.acts() && one.state.is_live()) {
+            assert!(matters.insert(Arc::clone(&one.dedup)), "two live ones of one matter: {one:#?}");
         }
     }
 
@@ -256,7 +272,7 @@ impl Member {
     }
 
     /// The duty moves when it must.
-    fn shift(&mut self, t: u64) {
+    pub(super) fn shift(&mut self, t: u64) {
         let now = self.at(t);
         match (self.engine.role(), self.leadership.duty(now).acts()) {
             (Role::Watches, true) => {

@@ -71,6 +71,8 @@ pub struct Fleet {
 /// Ladders in seconds, two steps each; a pager, a chat, and one that forgets.
 fn policy() -> EnginePolicy {
     let mut policy = crate::world::policy();
+    // The store keeps what the members do not.
+    policy.keep = EnginePolicy::default().keep;
     for ladder in &mut policy.escalation.ladders {
         ladder.hours = None;
     }
@@ -310,8 +312,15 @@ impl Fleet {
             }
             (Some(_) | None, _) => return,
         };
+        // Whoever has the duty by now answers.
+        member.shift(t);
+        let asked = match &command {
+            Command::Resolve { id, force: Force::Asked, .. } if member.holds(id) => Some(id.clone()),
+            _ => None,
+        };
         // It may be refused: what is over is over.
-        let _ = member.order(command, t);
+        let done = member.order(command, t);
+        assert!(asked.is_none() || done.is_err(), "{asked:?} is resolved while it holds, unforced");
         self.heed(n);
     }
 

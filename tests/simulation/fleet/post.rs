@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use strop::reliability::delivery::{AttemptResult, Matter, Progress};
+use strop::reliability::delivery::{AttemptResult, Matter, NotificationId, Progress};
 use strop::reliability::engine::{Command, Notice, NoticeKind, Page};
 use strop::reliability::escalation::Arrived;
 
@@ -16,7 +16,7 @@ impl Member {
         let incident =
             self.engine.incident(&page.incident).expect("a call is about an incident at hand").clone();
         let letter = Letter {
-            id: format!("{}-call-{}", page.incident, page.number),
+            id: NotificationId::of_call(&page),
             channel: page.channel.clone(),
             incident: page.incident.clone(),
             dedup: page.dedup.clone(),
@@ -28,7 +28,9 @@ impl Member {
             flies: false,
         };
         self.queue(letter, group);
-        let silenced = self.engine.is_silenced(&incident);
+        let now = self.at(t);
+        let silenced =
+            self.engine.silences().iter().any(|one| one.covers(&incident.key, incident.severity, now));
         self.calls.push(Called { page, incident, duty: self.duty(t), silenced });
     }
 
@@ -36,9 +38,8 @@ impl Member {
         let version = self.engine.incident(&notice.incident).map_or(0, |one| one.version);
         let channels: BTreeSet<&String> = notice.to.iter().map(|(_, channel)| channel).collect();
         for channel in channels {
-            let (news, state) = (notice.news.label(), notice.state.label());
             let letter = Letter {
-                id: format!("{}-{news}-{state}-{version}-{channel}", notice.incident),
+                id: NotificationId::of_notice(notice, version, channel),
                 channel: channel.clone(),
                 incident: notice.incident.clone(),
                 dedup: notice.dedup.clone(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strop::names::IncidentId;
+use strop::reliability::delivery::NotificationId;
 use strop::reliability::fleet::{FRESH, FleetSummary, Sighting, TERM};
 use strop::reliability::incident::{Entry, EntryKind, Head, Incident};
 use strop::reliability::silence::Silence;
@@ -65,7 +66,7 @@ struct Row {
 pub struct Store {
     rows: BTreeMap<IncidentId, Row>,
     lines: BTreeMap<IncidentId, Vec<Entry>>,
-    letters: BTreeMap<String, Letter>,
+    letters: BTreeMap<NotificationId, Letter>,
     silences: BTreeMap<u64, Silence>,
     members: BTreeMap<Arc<str>, (u64, Vec<Sighting>)>,
     /// The last batch of each process.

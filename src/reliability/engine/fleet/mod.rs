@@ -4,10 +4,11 @@
 //! and keep what they find to themselves, ready to go on when they must. What they show is a mirror of the fleet's incidents,
 //! an engine without evidence that takes people's orders.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Effect, Engine, Tracked};
+use super::mode::{EngineMode, Role};
+use super::{Effect, Engine, EnginePolicy, Tracked};
 use crate::names::IncidentId;
 use crate::reliability::alert::{Alert, AlertLook, AlertPolicy, Sign};
 use crate::reliability::detect::{Finding, Says};
@@ -18,38 +19,25 @@ use crate::reliability::rule::{AlertKey, Rule};
 use crate::reliability::silence::Silence;
 use crate::units::At;
 
-/// What an engine is for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Role {
-    /// Its incidents are the fleet's: stored, told, called out.
-    #[default]
-    Acts,
-    /// It follows the evidence; of its effects only the ledger goes out.
-    Watches,
-    /// It shows what another one's engine has stored and takes orders; it is never given readings.
-    Mirrors,
-}
-
 impl Engine {
     /// An empty one that mirrors the fleet's incidents.
     pub fn mirror(seed: u64, now: At) -> Self {
-        let source = std::sync::Arc::from("");
-        Self { role: Role::Mirrors, ..Self::new(super::EnginePolicy::default(), source, seed, now) }
+        Self::of(EnginePolicy::default(), EngineMode::Mirror { held: BTreeSet::new() }, seed, now)
     }
 
     /// What it is for.
     pub fn role(&self) -> Role {
-        self.role
+        self.mode.role()
     }
 
     /// From now on another member acts.
     pub fn watch(&mut self) {
-        self.role = Role::Watches;
+        self.mode.turn(EngineMode::Watching);
     }
 
     /// What this member's own evidence says about its live alerts.
     pub fn sightings(&self) -> Vec<Sighting> {
-        let own = self.alerts.iter().filter(|(_, tracked)| tracked.own != Sign::Blind);
+        let own = self.mode.alerts().iter().filter(|(_, tracked)| tracked.own != Sign::Blind);
         own.map(|(key, tracked)| {
             let Says { title, evidence } = tracked.says.clone().unwrap_or_default();
             Sighting {
@@ -73,7 +61,7 @@ impl Engine {
         readings: &Readings,
     ) -> BTreeMap<AlertKey, Sign> {
         let own = findings.iter().map(|finding| (finding.key.clone(), finding.look.sign)).collect();
-        let Some(sightings) = readings.sightings.as_ref().filter(|_| self.role == Role::Acts) else {
+        let Some(sightings) = readings.sightings.as_ref().filter(|_| self.mode.acts()) else {
             return own;
         };
         let places: BTreeMap<AlertKey, usize> =
@@ -85,12 +73,12 @@ impl Engine {
                 None => findings.push(finding_of(sighting, clear_after)),
             }
         }
-        for tracked in self.alerts.iter_mut().filter(|(key, _)| places.contains_key(key)) {
+        for tracked in self.mode.alerts_mut().filter(|(key, _)| places.contains_key(key)) {
             tracked.1.elsewhere = false;
         }
         // What nobody sees any more, and was never to be seen here, is good.
         let sighted = |key: &AlertKey| sightings.iter().any(|sighting| sighting.key == *key);
-        for (key, tracked) in self.alerts.iter_mut().filter(|(key, _)| !places.contains_key(key)) {
+        for (key, tracked) in self.mode.alerts_mut().filter(|(key, _)| !places.contains_key(key)) {
             if sighted(key) {
                 tracked.elsewhere = true;
             } else if tracked.elsewhere {
@@ -109,7 +97,7 @@ impl Engine {
 
     /// Remembers what was seen here, for [`Self::sightings`].
     pub(super) fn note_own(&mut self, own: &BTreeMap<AlertKey, Sign>) {
-        for (key, tracked) in &mut self.alerts {
+        for (key, tracked) in self.mode.alerts_mut() {
             tracked.own = own.get(key).copied().unwrap_or(Sign::Blind);
         }
     }
@@ -117,11 +105,12 @@ impl Engine {
     /// From now on this member acts, for the fleet's incidents as it knows them. What it has found by itself joins them, or
     /// becomes an incident now.
     pub fn act(&mut self, fleet: Vec<Incident>, now: At) -> Vec<Effect> {
-        self.role = Role::Acts;
+        self.mode.turn(EngineMode::Acting);
+        let Some(evidence) = self.mode.evidence_mut() else { return Vec::new() };
+        let mut loose = std::mem::take(&mut evidence.alerts);
         self.clock.now = now.max(self.clock.now);
         self.changed = super::ChangeSet::default();
         let shadows = std::mem::take(&mut self.incidents);
-        let mut loose = std::mem::take(&mut self.alerts);
         let live = fleet.iter().filter(|one| one.state.is_live()).map(|one| one.id.clone());
         let live: Vec<IncidentId> = live.collect();
         let known: Vec<_> = fleet.into_iter().map(|one| Self::not_of_the_future(one, now)).collect();
@@ -162,7 +151,7 @@ impl Engine {
                 (Some(_), true) | (None, false) => {}
             }
             tracked.incident = id.clone();
-            self.alerts.insert(signal.key.clone(), tracked);
+            self.mode.track(signal.key.clone(), tracked);
         }
         if opens && incident.state == State::Suspected {
             let title = incident.title.clone();
@@ -195,7 +184,7 @@ impl Engine {
         }
         tracked.incident = id.clone();
         let firing = tracked.alert.is_firing();
-        self.alerts.insert(key.clone(), tracked);
+        self.mode.track(key.clone(), tracked);
         self.join(&id, signal);
         if id == shadow.id {
             return;
@@ -208,21 +197,28 @@ impl Engine {
         });
     }
 
-    /// Takes over what other members have stored. An acting engine goes on with it; a mirror shows it.
+    /// Takes over what other members have stored. An acting engine goes on with it; a mirror shows it. What is known here is joined
+    /// with what they brought before anything is told of any of it: lines of two copies are put in order by time, so a line that
+    /// was told before would get a number among the stored ones, and whoever stores what comes behind those would miss it.
     pub fn adopt(&mut self, incidents: Vec<Incident>, now: At) -> Vec<Effect> {
         self.clock.now = now.max(self.clock.now);
+        let mut brought: BTreeMap<IncidentId, Incident> = BTreeMap::new();
         for theirs in incidents {
-            let id = theirs.id.clone();
-            match self.incidents.get(&id) {
-                Some(ours) => {
-                    let (merged, from) = (ours.merge(&theirs), ours.state);
-                    if merged != *ours {
-                        self.replace(merged, from, now);
-                    }
-                }
-                None => self.take_in(theirs, now),
+            let both = brought.get(&theirs.id).map(|one| one.merge(&theirs));
+            brought.insert(theirs.id.clone(), both.unwrap_or(theirs));
+        }
+        let mut new = Vec::new();
+        for (id, theirs) in brought {
+            let Some(ours) = self.incidents.get(&id) else {
+                new.push(theirs);
+                continue;
+            };
+            let (merged, from) = (ours.merge(&theirs), ours.state);
+            if merged != *ours {
+                self.replace(merged, from, now);
             }
         }
+        new.into_iter().for_each(|theirs| self.take_in(theirs, now));
         self.hear_early(now);
         self.effects()
     }
@@ -236,15 +232,20 @@ impl Engine {
             self.changed.moves.push(Transition { from: Some(from), ..begun });
         }
         self.incidents.insert(id.clone(), merged);
-        if self.role != Role::Acts {
+        if !self.mode.acts() {
             return;
         }
         if !live {
-            self.alerts.retain(|_, tracked| tracked.incident != id);
+            self.mode.let_go_all_of(&id);
             return;
         }
-        let own: Vec<AlertKey> =
-            self.alerts.iter().filter(|(_, one)| one.incident == id).map(|(key, _)| key.clone()).collect();
+        let own: Vec<AlertKey> = self
+            .mode
+            .alerts()
+            .iter()
+            .filter(|(_, one)| one.incident == id)
+            .map(|(key, _)| key.clone())
+            .collect();
         if let Some(incident) = self.incidents.get_mut(&id) {
             for signal in incident.signals.iter_mut().filter(|signal| own.contains(&signal.key)) {
                 signal.over = None;
@@ -263,11 +264,11 @@ impl Engine {
         }
         self.incidents.insert(id.clone(), theirs);
         match twin {
-            Some(twin) if self.role == Role::Acts => {
+            Some(twin) if self.mode.acts() => {
                 let stays = self.unite(&id, &twin, now);
                 self.revive(&stays, None, now);
             }
-            None if live && self.role == Role::Acts => self.revive(&id, None, now),
+            None if live && self.mode.acts() => self.revive(&id, None, now),
             Some(_) | None => {}
         }
     }
@@ -282,7 +283,7 @@ impl Engine {
     fn unite(&mut self, one: &IncidentId, other: &IncidentId, now: At) -> IncidentId {
         let (stays, goes) = if one < other { (one, other) } else { (other, one) };
         let Some(gone) = self.incidents.get(goes).cloned() else { return stays.clone() };
-        for tracked in self.alerts.values_mut().filter(|tracked| tracked.incident == *goes) {
+        for tracked in self.mode.alerts_mut().map(|(_, one)| one).filter(|one| one.incident == *goes) {
             tracked.incident = stays.clone();
         }
         for signal in gone.active() {
@@ -321,25 +322,25 @@ impl Engine {
     /// A second has passed for an engine that is given no readings; `held` are the alerts that hold in the fleet.
     pub fn tend(&mut self, held: impl IntoIterator<Item = AlertKey>, now: At) {
         self.clock.now = now.max(self.clock.now);
-        self.held = held.into_iter().collect();
+        if let EngineMode::Mirror { held: known } = &mut self.mode {
+            *known = held.into_iter().collect();
+        }
         self.prune(now);
     }
 
     /// What of this incident holds, as far as other members see it.
     pub(super) fn held_of(&self, id: &IncidentId) -> Vec<String> {
-        let own = self.incidents.get(id).filter(|_| self.role == Role::Mirrors);
-        own.into_iter()
-            .flat_map(Incident::active)
-            .filter(|signal| self.held.contains(&signal.key))
+        let EngineMode::Mirror { held } = &self.mode else { return Vec::new() };
+        let own = self.incidents.get(id).into_iter();
+        own.flat_map(Incident::active)
+            .filter(|signal| held.contains(&signal.key))
             .map(|signal| format!("{} of {}", signal.key.rule.label(), signal.key.service))
             .collect()
     }
 
     /// A mirror has no alerts that would end with the incident: its signals end here.
     pub(super) fn end_signals(&mut self, id: &IncidentId, now: At) {
-        if self.role != Role::Mirrors {
-            return;
-        }
+        let EngineMode::Mirror { .. } = self.mode else { return };
         if let Some(incident) = self.incidents.get_mut(id) {
             for signal in incident.signals.iter_mut().filter(|signal| signal.over.is_none()) {
                 signal.over = Some(now);

@@ -332,3 +332,45 @@ fn an_order_given_to_any_member_takes_effect_in_the_fleet() {
     fleet.pass(1, |_, _| true);
     assert_eq!((fleet.stored[&id].state, fleet.ends.len()), (State::Resolved, 1));
 }
+
+/// What is told of incidents while what others have stored is taken over comes behind all lines that are stored: whoever stores
+/// has handed over as many lines as both copies have.
+#[test]
+fn what_is_told_of_one_that_others_have_changed_comes_behind_the_lines_that_they_have_stored() {
+    let mut fleet = Fleet::new();
+    fleet.pass(60, |_, _| false);
+    let ours = fleet.only().clone();
+    let effects = fleet.members[1].engine.act(Vec::new(), at(fleet.second));
+    fleet.carry_out(effects);
+    let twin = fleet.stored.values().find(|one| one.id != ours.id).expect("two").clone();
+    // Noted at a member whose clock is ahead.
+    let mut noted = ours.clone();
+    noted.tell(at(fleet.second + 9), Actor::Engine, EntryKind::Note, "seen".to_owned(), Vec::new());
+    for brought in [vec![twin.clone(), noted.clone()], vec![noted, twin]] {
+        let mut engine = Engine::new(EnginePolicy::default(), Arc::from("m4"), 4, at(fleet.second));
+        engine.act(vec![ours.clone()], at(fleet.second));
+        let stored: BTreeMap<&IncidentId, Incident> = brought
+            .iter()
+            .map(|theirs| {
+                (&theirs.id, engine.incident(&theirs.id).map_or(theirs.clone(), |one| one.merge(theirs)))
+            })
+            .collect();
+        let effects = engine.adopt(brought.clone(), at(fleet.second + 1));
+        let saved = effects.iter().filter_map(|effect| match effect {
+            Effect::Save(one) => Some(one),
+            Effect::SaveSilence(_)
+            | Effect::Ledger(_)
+            | Effect::Tell(_)
+            | Effect::Page(_)
+            | Effect::Update(_)
+            | Effect::ResolveNotice(_) => None,
+        });
+        let mut ends = 0;
+        for one in saved {
+            let lines = &stored[&one.id].timeline;
+            assert!(one.timeline.starts_with(lines), "{lines:#?} {one:#?}");
+            ends += usize::from(one.part_of().is_some());
+        }
+        assert_eq!(ends, 1, "one of the two is the same as the other");
+    }
+}

@@ -1,4 +1,4 @@
-//! Addresses of receivers, remembered: when names cannot be looked up, the last good addresses still are.
+//! Addresses of those that the control side calls, remembered: when names cannot be looked up, the last good addresses still are.
 //!
 //! They stay for good, even those of a name that is said not to exist: to ask in vain costs less than to tell nobody, and
 //! TLS says who answers. A cache of its own: what the data path looks up, or fails to, changes nothing here. Names come from the config, so
@@ -9,10 +9,9 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::names::{self, Resolver, Search};
 use crate::config::{Host, HostName};
-use crate::net::names::{self, Resolver, Search};
 use crate::runtime::clock;
-use crate::telemetry::event::NamesEvent;
 
 /// Answers are believed for their TTL, within these bounds.
 const LEAST: Duration = Duration::from_secs(30);
@@ -28,20 +27,30 @@ struct ResolvedHost {
     lost: bool,
 }
 
+/// What is worth telling of a name.
+#[derive(Clone, Copy, Debug)]
+pub enum AddressNews<'a> {
+    /// It is not found any more; so many addresses of it stay.
+    Kept { host: &'a str, error: &'a str, kept: usize },
+    /// It is found again.
+    Found { host: &'a str },
+}
+
 /// What names lead to.
-pub(super) struct Addresses {
+pub struct Addresses {
     resolver: Resolver,
+    tell: fn(AddressNews<'_>),
     known: Mutex<BTreeMap<String, ResolvedHost>>,
 }
 
 impl Addresses {
-    /// By the system's files.
-    pub(super) fn system() -> Self {
-        Self { resolver: Resolver::within(PATIENCE), known: Mutex::default() }
+    /// By the system's files. `tell`: what is worth a line of the log, once each time that it changes.
+    pub fn system(tell: fn(AddressNews<'_>)) -> Self {
+        Self { resolver: Resolver::within(PATIENCE), tell, known: Mutex::default() }
     }
 
     /// All addresses of a host, the best first. The error is for people.
-    pub(super) async fn of(&self, host: &Host) -> Result<Vec<IpAddr>, String> {
+    pub async fn of(&self, host: &Host) -> Result<Vec<IpAddr>, String> {
         match host {
             Host::Address(ip) => Ok(vec![*ip]),
             Host::Name(name) => match names::localhost(&name.text) {
@@ -71,14 +80,13 @@ impl Addresses {
                 let until = clock::instant() + ttl.clamp(LEAST, MOST);
                 let known = ResolvedHost { addresses: addresses.clone(), until, lost: false };
                 if self.lock().insert(name.to_owned(), known).is_some_and(|before| before.lost) {
-                    NamesEvent::Found { host: name }.tell();
+                    (self.tell)(AddressNews::Found { host: name });
                 }
                 Ok(addresses)
             }
             (Err(error), Some(known)) => {
                 if self.lock().get_mut(name).is_some_and(|known| !std::mem::replace(&mut known.lost, true)) {
-                    NamesEvent::ReceiverKept { host: name, error: &error, kept: known.addresses.len() }
-                        .tell();
+                    (self.tell)(AddressNews::Kept { host: name, error: &error, kept: known.addresses.len() });
                 }
                 Ok(known.addresses)
             }
@@ -93,7 +101,7 @@ impl Addresses {
     }
 
     /// Nobody answers at what is known: the next time it is looked up, and kept only if that fails.
-    pub(super) fn doubt(&self, host: &Host) {
+    pub fn doubt(&self, host: &Host) {
         if let Host::Name(name) = host
             && let Some(known) = self.lock().get_mut(&name.text)
         {
@@ -122,7 +130,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn when_names_fail_the_last_good_addresses_are_used() {
-        let addresses = Addresses::system();
+        let addresses = Addresses::system(|_| ());
         let down = || Err("servfail".to_owned());
         assert_eq!(named(&addresses, down()).await, Err("servfail".to_owned()));
         let one = vec![IpAddr::from([192, 0, 2, 1])];
@@ -138,7 +146,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_address_where_nobody_answers_is_looked_up_again() {
-        let addresses = Addresses::system();
+        let addresses = Addresses::system(|_| ());
         named(&addresses, found(1, 3_600)).await.expect("found");
         addresses.doubt(&Host::Name(HostName { text: "am.example".to_owned(), complete: false }));
         assert_eq!(named(&addresses, found(2, 60)).await, Ok(vec![IpAddr::from([192, 0, 2, 2])]));
@@ -146,7 +154,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_name_server_that_says_nothing_leaves_time_to_send() {
-        let addresses = Addresses::system();
+        let addresses = Addresses::system(|_| ());
         let silent = async || std::future::pending::<Answer>().await;
         let told = addresses.named("am.example", silent).await.expect_err("nobody answers");
         assert!(told.contains("no answer within 3s"), "{told}");
