@@ -29,7 +29,8 @@ fn pausing() -> Upstream {
 
 /// The ingress before another one, which is its upstream by HTTP/2: `idle` is the first one's.
 fn chain(backend: &Upstream, more: &str) -> (Proxy, Proxy) {
-    let second = ingress_to(backend.address, "");
+    // Its own upstream speaks HTTP/1.1, which has no pings: silence there is a stall after a minute, unless that is said.
+    let second = ingress_to(backend.address, "timeouts = { idle = \"10m\" }\n");
     let first = ingress_to(
         second.ingress(),
         &format!("protocol = \"h2\"\ntimeouts = {{ idle = \"500ms\" {more} }}\n"),
