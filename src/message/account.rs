@@ -37,6 +37,8 @@ pub struct Account {
     /// Its place in [`Accounts`].
     at: Cell<usize>,
     bytes: Cell<usize>,
+    /// Bytes of blocks that bodies of its requests are kept in; see [`super::kept`].
+    kept: Cell<usize>,
     stalled: Cell<bool>,
     published: Cell<(usize, usize)>,
     moved: Cell<u64>,
@@ -100,6 +102,7 @@ impl Account {
             client: Cell::new(client),
             at: Cell::new(0),
             bytes: Cell::new(0),
+            kept: Cell::new(0),
             stalled: Cell::new(false),
             published: Cell::new((0, 0)),
             moved: Cell::new(0),
@@ -138,6 +141,11 @@ impl Account {
     pub fn watch<C: Abort + 'static>(&self, conn: &Rc<C>) {
         let conn: Weak<dyn Abort> = Rc::<C>::downgrade(conn);
         self.conn.replace(Some(conn));
+    }
+
+    /// Bytes of blocks that bodies of its requests are kept in.
+    pub(super) fn kept(&self) -> &Cell<usize> {
+        &self.kept
     }
 
     /// What keeps its exchange: `awaited`: the client, to read or to send; `stalled`: a side that does not read, while

@@ -70,6 +70,8 @@ fn floods() -> Vec<Flood> {
             |nth| whole(nth * 2 + 3, &[0x80 | 62; 16_000]),
             "HEADERS",
         ),
+        // As many fields as are still read to their end, and answered with 431: `accept-encoding: gzip, deflate`.
+        flood(vec![], |nth| whole(nth * 2 + 1, &[0x80 | 16; 4_000]), "HEADERS"),
     ]
 }
 
