@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::error::ProxyError;
 use crate::message::body::Body;
-use crate::message::head::{Framing, Method, ResponseHead};
+use crate::message::head::{Framing, HeadStore, Method, ResponseHead};
 
 /// The answer to an exchange that failed. `request_id` goes into the body, so that a user can quote it.
 pub fn of(error: &ProxyError, asked: Method, request_id: &str) -> (ResponseHead, Body) {
@@ -57,4 +57,12 @@ pub fn of(error: &ProxyError, asked: Method, request_id: &str) -> (ResponseHead,
         return (head, Body::empty());
     }
     (head, Body::full(Bytes::from(body)))
+}
+
+/// An answer of our own without its body, for a client that does not take it: its head says why.
+pub fn head_alone(head: &mut ResponseHead) -> Body {
+    let HeadStore { bytes, fields, .. } = &mut head.store;
+    fields.retain(|field| !matches!(field.name.of(bytes), b"content-type" | b"content-length"));
+    head.framing = Framing::None;
+    Body::empty()
 }

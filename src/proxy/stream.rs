@@ -26,6 +26,10 @@ use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::upstream::pool::PooledConnection;
 
+/// With more streams than these open, no answer of our own waits for a window: a refusal costs its client nothing, and
+/// would cost us two kilobytes.
+const WAITING: usize = 16;
+
 /// Serves a stream from its head to its end, or to where all that is left is to wait for its client.
 pub(super) async fn serve(
     client: &Client,
@@ -49,10 +53,13 @@ pub(super) async fn serve(
     } else {
         ask(client, &stream, &head, &mut exchange, timer).await
     };
-    let answer = asked?;
+    let mut answer = asked?;
     if answer.head.status == 101 {
         websocket(&stream, exchange, answer, timer).await;
         return None;
+    }
+    if !answer.foreign && would_wait(&stream, &answer.head) {
+        answer.body = reply::head_alone(&mut answer.head);
     }
     {
         let add = answer_fields(&answer.head, &exchange);
@@ -73,6 +80,11 @@ pub(super) async fn serve(
         None => return Some(sending),
     }
     None
+}
+
+/// Would the body of an answer of our own wait for the window of its stream, as others already do?
+fn would_wait(stream: &H2Stream, head: &ResponseHead) -> bool {
+    matches!(head.framing, Framing::Length(bytes) if !stream.takes(bytes)) && stream.conn().active() > WAITING
 }
 
 /// Carries a tunnel to its end; the refusal, where there is none.

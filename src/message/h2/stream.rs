@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::conn::H2Conn;
+use super::flow::SendWindow;
 use super::frame::{ErrorCode, FrameHead, FrameKind, MOST, flag};
 use super::place::StreamState;
 use super::state::{Over, State};
@@ -171,7 +172,7 @@ impl H2Stream {
             let Some(stream) = state.streams.get_mut(key) else {
                 return Poll::Ready(Err(StreamError::Broken));
             };
-            let own = stream.send_window.map_or(0, super::flow::SendWindow::room);
+            let own = stream.send_window.map_or(0, SendWindow::room);
             if own > 0 && !full && (stream.turn || !others) {
                 if stream.turn && others {
                     state.wake();
@@ -234,6 +235,14 @@ impl H2Stream {
         self.with(|state, key| {
             let own = state.streams.get(key).and_then(|stream| stream.send_window);
             state.send_window.room() > 0 && own.is_some_and(|own| own.room() > 0)
+        })
+    }
+
+    /// Does the peer take `bytes` of data on this stream, whatever is on its way on others?
+    pub fn takes(&self, bytes: u64) -> bool {
+        self.with(|state, key| {
+            let own = state.streams.get(key).and_then(|stream| stream.send_window);
+            own.map_or(0, SendWindow::room) as u64 >= bytes
         })
     }
 
