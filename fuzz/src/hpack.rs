@@ -39,7 +39,10 @@ pub fn blocks(data: &[u8]) {
         assert!(fields.0.starts_with(&some.0), "what is handed out is the beginning");
         match (result, of_bounded) {
             (Ok(()), Ok(())) => assert_eq!(fields.0.len(), some.0.len()),
+            // Many times what is taken: the connection is over.
+            (Ok(()), Err(HpackError::Bomb)) => return,
             (Ok(()), Err(error)) => assert_eq!(error, HpackError::TooLarge),
+            (Err(_), Err(HpackError::Bomb)) => return,
             (Err(error), of_bounded) => {
                 return assert_eq!(of_bounded, Err(error), "the same error, however much is taken");
             }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use super::memory::{CutReason, MemoryBudget};
+use super::memory::{CutReason, MemoryBudget, Widened};
 use crate::reliability::overload::Pace;
 
 /// What an account holds is published when it differs by so many bytes: one standard buffer.
@@ -37,6 +37,8 @@ pub struct Account {
     /// Its place in [`Accounts`].
     at: Cell<usize>,
     bytes: Cell<usize>,
+    /// Bytes of blocks that bodies of its requests are kept in; see [`super::kept`].
+    kept: Cell<usize>,
     stalled: Cell<bool>,
     published: Cell<(usize, usize)>,
     moved: Cell<u64>,
@@ -71,6 +73,11 @@ pub fn is_tight() -> bool {
     with_current(|account| account.budget.is_tight()).unwrap_or(false)
 }
 
+/// May a peer send `bytes` more ahead of its reader? What is given stands for them.
+pub fn widen(bytes: usize) -> Option<Widened> {
+    with_current(|account| account.budget.widen(bytes)).unwrap_or_else(|| Some(Widened::default()))
+}
+
 /// May the head that is being read grow beyond a standard buffer? Not when nothing is left, nor for a client that holds
 /// much while it is short.
 pub fn may_grow() -> bool {
@@ -95,6 +102,7 @@ impl Account {
             client: Cell::new(client),
             at: Cell::new(0),
             bytes: Cell::new(0),
+            kept: Cell::new(0),
             stalled: Cell::new(false),
             published: Cell::new((0, 0)),
             moved: Cell::new(0),
@@ -133,6 +141,11 @@ impl Account {
     pub fn watch<C: Abort + 'static>(&self, conn: &Rc<C>) {
         let conn: Weak<dyn Abort> = Rc::<C>::downgrade(conn);
         self.conn.replace(Some(conn));
+    }
+
+    /// Bytes of blocks that bodies of its requests are kept in.
+    pub(super) fn kept(&self) -> &Cell<usize> {
+        &self.kept
     }
 
     /// What keeps its exchange: `awaited`: the client, to read or to send; `stalled`: a side that does not read, while

@@ -11,6 +11,8 @@ use super::account::{self, Charge};
 pub const SIZE: usize = 16 * 1024;
 /// Bytes of a large buffer, for bodies that are known to be long.
 pub const LARGE: usize = 128 * 1024;
+/// Bytes of the shortest block that something is moved to.
+const LEAST: usize = 1_024;
 /// Bytes of buffers of each size that are kept per thread; more are given back to the allocator.
 const SHELF: usize = 4 << 20;
 
@@ -151,6 +153,21 @@ impl Buf {
         (self.start, self.end) = (0, there);
     }
 
+    /// Moves what is left of a long block to a short one: whoever uses it may take his time.
+    pub fn fit(&mut self) {
+        let (there, needed) = (self.len(), self.len().next_power_of_two().max(LEAST));
+        if there == 0 || needed * 2 > self.block.len() {
+            return;
+        }
+        let mut block = vec![0; needed];
+        if let Some(front) = block.get_mut(..there) {
+            front.copy_from_slice(self.filled());
+        }
+        give(std::mem::replace(&mut self.block, block));
+        self.charge.set(needed);
+        (self.start, self.end) = (0, there);
+    }
+
     /// Gives the block back when there is nothing in it.
     pub fn rest(&mut self) {
         if self.is_empty() && !self.block.is_empty() {
@@ -240,6 +257,20 @@ mod tests {
             buf.put(b"d");
             assert_eq!(buf.filled(), [&wanted[..], b"d"].concat());
         }
+    }
+
+    #[test]
+    fn what_is_left_of_a_buffer_fits_into_a_short_one() {
+        let mut buf = Buf::default();
+        buf.put(&[7; SIZE]);
+        buf.consume(SIZE / 2 - 1);
+        buf.fit();
+        assert_eq!(buf.block.len(), SIZE, "more than half is left");
+        buf.consume(SIZE / 2 - 99);
+        buf.fit();
+        assert_eq!((buf.block.len(), buf.filled()), (LEAST, &[7; 100][..]));
+        buf.put(&[8; LEAST]);
+        assert_eq!(buf.filled(), [vec![7; 100], vec![8; LEAST]].concat());
     }
 
     #[test]

@@ -1,17 +1,23 @@
 //! Room for bodies that may have to be sent again: blocks of one worker, bounded in all.
 //!
 //! A block is lent when the first byte of a body is to be kept and comes back when the body is let go. Blocks that came
-//! back are kept for the next body, so that a warm request allocates nothing. Invariant: blocks lent and blocks in
-//! store together never hold more than the room allows.
+//! back are kept for the next body, so that a warm request allocates nothing. Invariants: blocks lent and blocks in
+//! store together never hold more than the room allows; several bodies of one connection never hold more than a quarter
+//! of it, so that one client with many streams leaves some to others.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+
+use super::account::{self, Account};
 
 /// Bytes of the blocks there are: a body moves to the next larger one when it grows.
 const SIZES: [usize; 6] = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
 
 /// The longest body that can be kept, in bytes.
 pub const LONGEST: usize = 1 << 20;
+
+/// The part of the room that several bodies of one connection may have is one in so many.
+const SHARES: usize = 4;
 
 /// The room of one worker.
 #[derive(Debug, Default)]
@@ -42,9 +48,12 @@ impl KeptRoom {
         self.held.get()
     }
 
-    /// An empty block for `bytes` bytes or more.
-    fn lend(&self, bytes: usize) -> Option<Vec<u8>> {
+    /// An empty block for `bytes` bytes or more, for a connection of which `others` hold so many bytes already.
+    fn lend(&self, bytes: usize, others: usize) -> Option<Vec<u8>> {
         let class = SIZES.iter().position(|size| *size >= bytes)?;
+        if others > 0 && others + SIZES[class] > self.most.get() / SHARES {
+            return None;
+        }
         if let Some(block) = self.store.borrow_mut().get_mut(class)?.pop() {
             return Some(block);
         }
@@ -87,12 +96,15 @@ pub(super) struct KeptBody {
     block: Vec<u8>,
     limit: usize,
     room: Rc<KeptRoom>,
+    /// Of the connection that it came by.
+    account: Option<Rc<Account>>,
 }
 
 impl KeptBody {
-    /// Nothing yet; up to `limit` bytes.
+    /// Nothing yet; up to `limit` bytes, of the connection whose task is being polled.
     pub(super) fn new(room: &Rc<KeptRoom>, limit: usize) -> Self {
-        Self { block: Vec::new(), limit: limit.min(LONGEST), room: Rc::clone(room) }
+        let account = account::with_current(Rc::clone);
+        Self { block: Vec::new(), limit: limit.min(LONGEST), room: Rc::clone(room), account }
     }
 
     /// All bytes that were kept so far.
@@ -107,7 +119,10 @@ impl KeptBody {
             return false;
         }
         if needed > self.block.capacity() {
-            let Some(mut larger) = self.room.lend(needed.max(expected.min(self.limit))) else { return false };
+            let all = self.account.as_ref().map_or(0, |account| account.kept().get());
+            let others = all.saturating_sub(self.block.capacity());
+            let wanted = needed.max(expected.min(self.limit));
+            let Some(mut larger) = self.room.lend(wanted, others) else { return false };
             larger.extend_from_slice(&self.block);
             self.give(larger);
         }
@@ -118,6 +133,10 @@ impl KeptBody {
     /// Puts `block` in the place of what was lent before.
     fn give(&mut self, block: Vec<u8>) {
         let before = std::mem::replace(&mut self.block, block);
+        if let Some(account) = &self.account {
+            let others = account.kept().get().saturating_sub(before.capacity());
+            account.kept().set(others + self.block.capacity());
+        }
         if before.capacity() > 0 {
             self.room.back(before);
         }
@@ -132,9 +151,12 @@ impl Drop for KeptBody {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::message::account::Accounts;
 
     #[test]
     fn a_body_grows_from_block_to_block_and_gives_them_back() {
@@ -167,6 +189,27 @@ mod tests {
         drop(second);
         assert!(third.put(&[3; 10], 0));
         assert_eq!(room.held(), 2 << 10);
+    }
+
+    #[test]
+    fn several_bodies_of_one_connection_leave_some_to_others() {
+        let room = KeptRoom::new(64 << 10);
+        let budget = Arc::default();
+        let accounts = Accounts::default();
+        let (one, other) = (accounts.open(&budget, 7), accounts.open(&budget, 8));
+        let body = |account: &Rc<Account>| {
+            account::charging(Some(Rc::clone(account)), || KeptBody::new(&room, 64 << 10))
+        };
+        let mut bodies: Vec<_> = (0..9).map(|_| body(&one)).collect();
+        let kept = |bodies: &mut [KeptBody], bytes: usize| {
+            bodies.iter_mut().map(|body| body.put(&vec![7; bytes], 0)).filter(|kept| *kept).count()
+        };
+        assert_eq!(kept(&mut bodies, 4 << 10), 4, "a quarter");
+        assert!(!bodies[0].put(b"x", 0), "nor may they grow");
+        assert_eq!(kept(&mut [body(&other)], 1), 1, "there is some for others");
+        bodies.clear();
+        assert_eq!(one.kept().get(), 0);
+        assert_eq!(kept(&mut [body(&one)], 60 << 10), 1, "one alone may have all");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! ([`MemoryBudget::measured`]); between two measurements a connection that has just stalled counts as if its
 //! socket buffers were full.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::Notify;
@@ -31,7 +32,27 @@ pub struct MemoryBudget {
     tightens: Notify,
     is_full: AtomicBool,
     clients: Box<[AtomicUsize]>,
+    /// What peers may send ahead of their readers, beyond what each stream begins with.
+    widened: AtomicUsize,
     ended: [AtomicU64; CutReason::ALL.len()],
+}
+
+/// Of the limit, what [`MemoryBudget::widen`] gives in all.
+const WIDENED: usize = 16;
+
+/// Bytes that a peer may send ahead of its reader, until this is dropped.
+#[derive(Debug, Default)]
+pub struct Widened {
+    budget: Option<Arc<MemoryBudget>>,
+    bytes: usize,
+}
+
+impl Drop for Widened {
+    fn drop(&mut self) {
+        if let Some(budget) = &self.budget {
+            budget.widened.fetch_sub(self.bytes, Relaxed);
+        }
+    }
 }
 
 /// Why a connection was ended by this side.
@@ -75,6 +96,7 @@ impl Default for MemoryBudget {
             tightens: Notify::new(),
             is_full: AtomicBool::new(false),
             clients: (0..Party::BUCKETS).map(|_| number()).collect(),
+            widened: number(),
             ended: Default::default(),
         }
     }
@@ -85,6 +107,14 @@ impl MemoryBudget {
     pub fn allow(&self, limit: usize) {
         self.limit.store(limit, Relaxed);
         self.judge();
+    }
+
+    /// `bytes` more that a peer may send ahead of its reader: those of all connections stay a part of the limit, for all of
+    /// them may come and stay.
+    pub fn widen(self: &Arc<Self>, bytes: usize) -> Option<Widened> {
+        let before = self.widened.fetch_add(bytes, Relaxed);
+        let widened = Widened { budget: Some(Arc::clone(self)), bytes };
+        (before + bytes <= self.limit.load(Relaxed) / WIDENED && !self.is_tight()).then_some(widened)
     }
 
     fn marks(&self) -> Marks {

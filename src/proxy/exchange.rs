@@ -183,6 +183,11 @@ impl Exchange {
         now
     }
 
+    /// It will last: it keeps no room that it does not use.
+    pub fn lasts(&mut self) {
+        self.request_id.shrink_to_fit();
+    }
+
     fn finish(&mut self, bytes_out: u64, now: Instant) {
         if std::mem::replace(&mut self.closed, true) {
             return;

@@ -11,7 +11,7 @@ use super::error::ProxyError;
 use super::facts::ErrorFacts;
 use crate::config::{RefusalTemplate, RefusalValues};
 use crate::message::body::Body;
-use crate::message::head::{Framing, Method, ResponseHead};
+use crate::message::head::{Framing, HeadStore, Method, ResponseHead};
 
 /// The answer to an exchange that failed, to a client of an upstream whose clients read `own`. `request_id` goes into the
 /// body, so that a user can quote it.
@@ -24,10 +24,12 @@ pub fn of(
     let facts = error.facts();
     let status = facts.status;
     let shaped = own.filter(|own| own.has_body());
-    let body = match shaped {
+    let mut body = match shaped {
         Some(own) => own.write(RefusalValues { status, code: facts.label, detail: facts.advice, request_id }),
         None => problem(&facts, request_id),
     };
+    // Its client may take its time.
+    body.shrink_to_fit();
     let content_type = shaped.map_or("application/problem+json", |own| own.content_type.as_str());
     let mut head = ResponseHead::own(status, Framing::Length(body.len() as u64));
     head.store.push(b"content-type", content_type.as_bytes());
@@ -78,8 +80,16 @@ fn framed(head: &mut ResponseHead, facts: &ErrorFacts, length: usize) {
         head.store.push(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
     }
     line.clear();
-    let _ = write!(line, "{}", length);
+    let _ = write!(line, "{length}");
     head.store.push(b"content-length", &line);
     head.store.bytes.extend_from_slice(b"\r\n");
     head.keeps_alive = facts.keeps_alive;
+}
+
+/// An answer of our own without its body, for a client that does not take it: its head says why.
+pub fn head_alone(head: &mut ResponseHead) -> Body {
+    let HeadStore { bytes, fields, .. } = &mut head.store;
+    fields.retain(|field| !matches!(field.name.of(bytes), b"content-type" | b"content-length"));
+    head.framing = Framing::None;
+    Body::empty()
 }

@@ -15,7 +15,7 @@ use futures_util::stream::{FuturesUnordered, Stream as _};
 use super::client::{After, Client};
 use super::error::ProxyError;
 use super::leave::leave;
-use super::stream;
+use super::stream::{self, Sending};
 use crate::config::ClientLimits;
 use crate::message::account;
 use crate::message::buf::Buf;
@@ -33,6 +33,8 @@ use crate::telemetry::event::ProcessEvent;
 
 /// Lanes that are kept for the next requests of a connection.
 const KEPT: usize = 4;
+/// Turns of one poll, each with what fits into the buffers of a connection; then others have theirs.
+const TURNS: u32 = 8;
 /// A connection with open streams that has been silent for so long is asked whether it is there.
 const SILENT: Duration = Duration::from_secs(20);
 /// How long the answer may take: what was sent before lies before the question.
@@ -74,6 +76,8 @@ struct Hall {
     came: RefCell<VecDeque<AcceptedStream>>,
     idle: RefCell<Vec<Waker>>,
     waiting: Cell<usize>,
+    /// Answers whose clients are waited for.
+    slow: RefCell<Vec<Sending>>,
 }
 
 impl Hall {
@@ -101,7 +105,8 @@ async fn lane(client: Rc<Client>, hall: Rc<Hall>) {
     let mut waits = false;
     while let Some(accepted) = poll_fn(|cx| hall.poll_next(cx, &mut waits)).await {
         timer.begin();
-        stream::serve(&client, accepted, &mut timer).await;
+        let slow = stream::serve(&client, accepted, &mut timer).await;
+        hall.slow.borrow_mut().extend(slow);
     }
 }
 
@@ -144,7 +149,7 @@ impl<'a> Service<'a> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Deadline) -> Poll<()> {
-        loop {
+        for _ in 0..TURNS {
             let now = clock::instant();
             if self.asked.is_none() && self.client.drain.is_requested() {
                 self.ask_to_leave(now);
@@ -163,6 +168,8 @@ impl<'a> Service<'a> {
             timer.begin();
             self.act(act, clock::instant());
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn ask_to_leave(&mut self, now: Instant) {
@@ -195,10 +202,17 @@ impl<'a> Service<'a> {
     }
 
     fn serve(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready(Some(panicked)) = Pin::new(&mut self.lanes).poll_next(cx) {
-            if panicked {
-                self.client.worker.telemetry.panicked();
+        loop {
+            while let Poll::Ready(Some(panicked)) = Pin::new(&mut self.lanes).poll_next(cx) {
+                if panicked {
+                    self.client.worker.telemetry.panicked();
+                }
             }
+            let slow = self.hall.slow.take();
+            if slow.is_empty() {
+                break;
+            }
+            self.lanes.extend(slow.into_iter().map(|sending| Guarded::new(sending.finish())));
         }
         if self.conn.active() > 0 {
             self.idle_since = None;
@@ -217,6 +231,7 @@ impl<'a> Service<'a> {
         }
         let ClientLimits { keep_alive, header_read, .. } = *self.client.limits;
         let partial = self.conn.partial().map(|since| (since + header_read, Act::Stall));
+        let unheard = (!self.conn.is_heard()).then_some((self.began + header_read, Act::Unheard));
         let leaving = match self.asked {
             Some(_) if self.conn.active() == 0 && self.conn.has_left() => Some((now, Act::End)),
             Some(at) if !self.conn.has_left() => Some((at + FAREWELL, Act::Leave)),
@@ -231,7 +246,7 @@ impl<'a> Service<'a> {
                 Some(_) | None => (self.conn.heard().max(self.written.1) + SILENT, Act::Ping),
             },
         };
-        [partial, leaving]
+        [partial, unheard, leaving]
             .into_iter()
             .flatten()
             .fold(quiet, |first, next| if next.0 < first.0 { next } else { first })
@@ -257,6 +272,7 @@ impl<'a> Service<'a> {
             Act::Leave => self.conn.leave_now(),
             Act::End => self.conn.finish(),
             Act::Stall => self.conn.fault(ErrorCode::Protocol),
+            Act::Unheard => self.conn.fault(ErrorCode::SettingsTimeout),
         }
     }
 }
@@ -278,4 +294,6 @@ enum Act {
     End,
     /// A head did not come in whole.
     Stall,
+    /// It has not said that it knows how much it may send.
+    Unheard,
 }

@@ -1,9 +1,9 @@
 //! One request of an HTTP/2 connection and its answer.
 
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use super::answer::{self, Silence, answer_fields};
 use super::client::Client;
@@ -21,17 +21,28 @@ use crate::message::h1::write::Edits;
 use crate::message::h2::frame::ErrorCode;
 use crate::message::h2::send::Sender;
 use crate::message::h2::{AcceptedStream, H2Stream, Streamed, Then, write};
-use crate::message::head::{Framing, Known, KnownSet, Method, RequestHead, ResponseHead, Version};
+use crate::message::head::{Framing, HeadStore, Known, KnownSet, Method, RequestHead, ResponseHead, Version};
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::upstream::pool::PooledConnection;
 
-/// Serves a stream from its head to its end.
-pub(super) async fn serve(client: &Client, accepted: AcceptedStream, timer: &mut Deadline) {
+/// With more streams than these open, no answer of our own waits for a window: a refusal costs its client nothing, and
+/// would cost us two kilobytes.
+const WAITING: usize = 16;
+
+/// Serves a stream from its head to its end, or to where all that is left is to wait for its client.
+pub(super) async fn serve(
+    client: &Client,
+    accepted: AcceptedStream,
+    timer: &mut Deadline,
+) -> Option<Sending> {
     let AcceptedStream { head, stream } = accepted;
     let mut head = match head {
         Ok(head) => head,
-        Err(malformed) => return refuse(client, &stream, malformed, timer).await,
+        Err(malformed) => {
+            refuse(client, &stream, malformed, timer).await;
+            return None;
+        }
     };
     if head.wants_upgrade {
         head.store.add(b"sec-websocket-key", &websocket_key([client.worker.draw(), client.worker.draw()]));
@@ -42,9 +53,13 @@ pub(super) async fn serve(client: &Client, accepted: AcceptedStream, timer: &mut
     } else {
         ask(client, &stream, &head, &mut exchange, timer).await
     };
-    let Some(mut answer) = asked else { return };
+    let mut answer = asked?;
     if answer.head.status == 101 {
-        return websocket(&stream, exchange, answer, timer).await;
+        websocket(&stream, exchange, answer, timer).await;
+        return None;
+    }
+    if !answer.foreign && would_wait(&stream, &answer.head) {
+        answer.body = reply::head_alone(&mut answer.head);
     }
     {
         let add = answer_fields(&answer.head, &exchange);
@@ -53,9 +68,23 @@ pub(super) async fn serve(client: &Client, accepted: AcceptedStream, timer: &mut
         let ends = Then::end_if(|| answer.head.framing == Framing::None || answer.body.ends_after(0));
         stream.send_head(ends, |encoder, out| write::answer(encoder, out, &answer.head, &edits));
     }
-    let sent = send(&stream, &exchange, &mut answer, timer).await;
-    account::waits(false, false);
-    answer::close(&mut exchange, &mut answer, sent);
+    let mut sending = Sending::new(stream, exchange, answer);
+    let sent = poll_fn(|cx| match sending.poll(cx, timer) {
+        Poll::Ready(sent) => Poll::Ready(Some(sent)),
+        Poll::Pending if sending.waits_for_the_client() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await;
+    match sent {
+        Some(sent) => sending.close(sent),
+        None => return Some(sending),
+    }
+    None
+}
+
+/// Would the body of an answer of our own wait for the window of its stream, as others already do?
+fn would_wait(stream: &H2Stream, head: &ResponseHead) -> bool {
+    matches!(head.framing, Framing::Length(bytes) if !stream.takes(bytes)) && stream.conn().active() > WAITING
 }
 
 /// Carries a tunnel to its end; the refusal, where there is none.
@@ -102,43 +131,76 @@ async fn ask(
     .await
 }
 
-/// Sends the body; a silence of `idle` within it, or the end of the exchange's time, breaks it off.
-async fn send(
-    stream: &Rc<H2Stream>,
-    exchange: &Exchange,
-    answer: &mut Answer,
-    timer: &mut Deadline,
-) -> Result<(), PumpError> {
-    let mut sender = Sender::new(Rc::clone(stream));
-    let mut silence = Silence::of(exchange);
-    // Both connections are asked whether they are there, so that nobody speaks on the stream is no stall.
-    let speaks_at_will = answer.body.comes_by_h2() && may_be_silent(&answer.head);
-    poll_fn(|cx| {
+/// An answer on its way to its client.
+pub(super) struct Sending {
+    sender: Sender,
+    silence: Silence,
+    exchange: Exchange,
+    answer: Answer,
+    /// Both connections are asked whether they are there, so that nobody speaks on the stream is no stall.
+    speaks_at_will: bool,
+}
+
+impl Sending {
+    /// Of an answer whose head has been sent on `stream`.
+    fn new(stream: Rc<H2Stream>, exchange: Exchange, mut answer: Answer) -> Self {
+        let speaks_at_will = answer.body.comes_by_h2() && may_be_silent(&answer.head);
+        answer.head.store = HeadStore::default();
+        Self {
+            sender: Sender::new(stream),
+            silence: Silence::of(&exchange),
+            exchange,
+            answer,
+            speaks_at_will,
+        }
+    }
+
+    /// Is there nothing to be done before its client takes more?
+    fn waits_for_the_client(&self) -> bool {
+        self.sender.waits_for() == Waits::Sink
+            && !self.answer.remainder.is_some()
+            && !self.sender.stream().is_open()
+    }
+
+    /// Sends the body; a silence of `idle` within it, or the end of the exchange's time, breaks it off.
+    fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Deadline) -> Poll<Result<(), PumpError>> {
+        let (sender, answer) = (&mut self.sender, &mut self.answer);
         if !sender.has_ended()
             && let Err(error) = answer.remainder.poll(cx)
         {
-            stream.gives_up_for(ErrorCode::Internal);
+            sender.stream().gives_up_for(ErrorCode::Internal);
             return Poll::Ready(Err(PumpError::Source(error)));
         }
         if let Poll::Ready(sent) = sender.poll(cx, &mut answer.body) {
             return Poll::Ready(sent);
         }
-        if let Poll::Ready(gone) = stream.poll_gone(cx) {
+        if let Poll::Ready(gone) = sender.stream().poll_gone(cx) {
             return Poll::Ready(Err(gone.into()));
         }
         let waits = sender.waits_for();
         let moved = answer.body.passed() + answer.remainder.passed();
-        if speaks_at_will && waits == Waits::Source {
-            silence.is_broken();
+        if self.speaks_at_will && waits == Waits::Source {
+            self.silence.is_broken();
         }
-        silence.poll(cx, timer, moved, waits).map(|error| {
+        self.silence.poll(cx, timer, moved, waits).map(|error| {
             if waits == Waits::Source {
-                stream.gives_up_for(ErrorCode::Internal);
+                sender.stream().gives_up_for(ErrorCode::Internal);
             }
             Err(error)
         })
-    })
-    .await
+    }
+
+    fn close(&mut self, sent: Result<(), PumpError>) {
+        account::waits(false, false);
+        answer::close(&mut self.exchange, &mut self.answer, sent);
+    }
+
+    /// Sends the rest, beside what its lane serves next: what waits for a client is small.
+    pub(super) fn finish(self) -> impl Future<Output = ()> {
+        let (mut sending, mut timer) = (self, Deadline::default());
+        sending.exchange.lasts();
+        poll_fn(move |cx| sending.poll(cx, &mut timer).map(|sent| sending.close(sent)))
+    }
 }
 
 /// A nonce of 16 bytes in Base64 (RFC 6455 section 4.1): a server behind HTTP/1.1 asks for one, a client of HTTP/2 has none.
@@ -200,4 +262,15 @@ async fn refuse(client: &Client, stream: &Rc<H2Stream>, malformed: Malformed, ti
         timer.poll_passed(cx, Some(at))
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Thousands of them may wait for clients that do not read.
+    #[test]
+    fn an_answer_that_waits_for_its_client_is_small() {
+        assert!(size_of::<Sending>() <= 900, "{}", size_of::<Sending>());
+    }
 }

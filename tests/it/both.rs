@@ -103,32 +103,26 @@ fn header_bytes_and_header_count_bound_a_head() {
 /// What comes before a head is whole: nothing, a part of it, or in HTTP/2 answers to pings only.
 #[test]
 fn header_read_ends_a_connection_whose_head_does_not_come() {
-    let backend = Upstream::start(status(200));
+    let backend = Upstream::start(slow());
     let proxy = limited(&backend, "header_read = \"400ms\", keep_alive = \"60s\"");
-    let half = {
-        let mut whole = frame(HEADERS, END_HEADERS, 1, &[0; 100]);
-        whole.truncate(50);
-        whole
-    };
+    let half = |stream| frame(HEADERS, END_HEADERS, stream, &[0; 100])[..50].to_vec();
     let begun = frame(HEADERS, 0, 1, &[0x82]);
     let preface = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, 0, &[])].concat();
     let then = |more: &[u8]| [&preface[..], more].concat();
     // With a first answer, a head that does not come is no longer the first.
     let second = |more: &[u8]| [&then(&get(1, "/"))[..], more].concat();
-    let late = {
-        let mut whole = frame(HEADERS, END_HEADERS, 3, &[0; 100]);
-        whole.truncate(50);
-        whole
-    };
-    let sent: [(&str, Vec<u8>); 8] = [
+    // It never says that it has read our settings.
+    let deaf = then(&get(1, "/silent"));
+    let sent: [(&str, Vec<u8>); 9] = [
+        ("a deaf client", deaf),
         ("nothing", vec![]),
         ("half a line", b"GET / HT".to_vec()),
         ("half a head", b"GET / HTTP/1.1\r\nHost: a\r\n".to_vec()),
         ("half a preface", preface[..10].to_vec()),
         ("a preface", preface.clone()),
-        ("half a frame", then(&half)),
+        ("half a frame", then(&half(1))),
         ("half a field block", then(&begun)),
-        ("half a second head", second(&late)),
+        ("half a second head", second(&half(3))),
     ];
     for (what, bytes) in sent {
         let mut client = Client::to(proxy.ingress());
@@ -327,13 +321,17 @@ fn timeouts_hold_whoever_speaks_what() {
     let over_h2 = timed(second.ingress(), "h2", mute);
     for (upstream, proxy) in [(Http::One, &plain), (Http::Two, &over_h2)] {
         for client in BOTH {
-            for path in ["/first_byte/silent", "/per_try/silent", "/total/silent", "/connect"] {
+            let refusals = [
+                ("/first_byte/silent", 504, "upstream_timeout"),
+                ("/per_try/silent", 504, "upstream_timeout"),
+                ("/total/silent", 504, "upstream_timeout"),
+                ("/connect", 502, "connect_timeout"),
+            ];
+            for (path, status, reason) in refusals {
                 let began = Instant::now();
                 let answer = client.get(proxy.ingress(), path, "");
                 let what = format!("{path}, client {client:?}, upstream {upstream:?}");
-                let told =
-                    if path == "/connect" { (502, "connect_timeout") } else { (504, "upstream_timeout") };
-                assert_eq!(refused(&answer), (told.0, Some(told.1)), "{what}");
+                assert_eq!(refused(&answer), (status, Some(reason)), "{what}");
                 assert!(began.elapsed() < Duration::from_secs(10), "{what}: {:?}", began.elapsed());
             }
             for path in ["/idle/stalls", "/total/stalls", "/total/drips"] {

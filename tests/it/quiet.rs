@@ -3,13 +3,13 @@
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::support::eventually;
 use crate::support::frames::{RST_STREAM, Wire, get};
 use crate::support::h2::H2Client;
 use crate::support::proxy::{Proxy, ingress_to};
 use crate::support::upstream::Upstream;
+use crate::support::{eventually, within};
 
 /// Much longer than `idle`.
 const PAUSE: Duration = Duration::from_millis(2_500);
@@ -29,7 +29,8 @@ fn pausing() -> Upstream {
 
 /// The ingress before another one, which is its upstream by HTTP/2: `idle` is the first one's.
 fn chain(backend: &Upstream, more: &str) -> (Proxy, Proxy) {
-    let second = ingress_to(backend.address, "");
+    // Its own upstream speaks HTTP/1.1, which has no pings: silence there is a stall after a minute, unless that is said.
+    let second = ingress_to(backend.address, "timeouts = { idle = \"10m\" }\n");
     let first = ingress_to(
         second.ingress(),
         &format!("protocol = \"h2\"\ntimeouts = {{ idle = \"500ms\" {more} }}\n"),
@@ -69,4 +70,49 @@ fn a_quiet_call_has_its_total_and_a_client_that_takes_nothing_has_idle() {
     for proxy in [first, second, second_too] {
         eventually("what it held is free", || proxy.metric("http_server_active_requests", "") == 0.0);
     }
+}
+
+/// A minute of silence: twenty seconds, then a question, then forty for its answer. Who answers stays.
+#[test]
+fn a_quiet_call_lasts_as_long_as_its_client_answers_pings() {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let backend = Upstream::start(Arc::new(move |_, stream| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nContent-Length: 10\r\n\r\n12345";
+        let begun = stream.write_all(head.as_bytes()).is_ok();
+        // The first of both holds the other one up; nothing is sent, its sender is dropped.
+        let _ = released.lock().expect("not poisoned").recv();
+        begun && stream.write_all(b"67890").is_ok()
+    }));
+    let (first, second) = chain(&backend, "");
+    let quiet = |answers: bool| {
+        let tcp = TcpStream::connect(first.ingress()).expect("connects");
+        let mut wire = Wire::open(tcp, 65_535).expect("opens");
+        // It has read our settings, whatever it answers later.
+        eventually("settings are there", || {
+            wire.read();
+            wire.is_greeted()
+        });
+        wire.answers = answers;
+        wire.put(&get(1, "/"));
+        wire
+    };
+    let (mut there, mut gone) = (quiet(true), quiet(false));
+    let open = || first.metric("http_server_active_requests", "");
+    eventually("both are in flight", || open() == 2.0);
+    let began = Instant::now();
+    within(Duration::from_secs(90), "one is gone", || {
+        there.read();
+        gone.read();
+        gone.end().is_some()
+    });
+    assert!(began.elapsed() > Duration::from_secs(55), "{:?}", began.elapsed());
+    eventually("and what it held is free", || {
+        open() == 1.0 && second.metric("http_server_active_requests", "") == 1.0
+    });
+    drop(release);
+    eventually("the other one is answered", || {
+        there.read();
+        there.is_answered(1)
+    });
 }

@@ -42,6 +42,9 @@ struct Flood {
 fn floods() -> Vec<Flood> {
     let flood = |first: Vec<u8>, next, named| Flood { first, next, named };
     let held = || (0..128).flat_map(|nth| get(nth * 2 + 1, "/large")).collect::<Vec<u8>>();
+    // It takes whatever it is sent.
+    let open =
+        || [frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 255, 255]), frame(WINDOW_UPDATE, 0, 0, &[1; 4])].concat();
     vec![
         flood(vec![], |_| frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 1, 0]), "SETTINGS"),
         flood(vec![], |_| frame(SETTINGS, 1, 0, &[]), "SETTINGS"),
@@ -64,7 +67,20 @@ fn floods() -> Vec<Flood> {
         flood([post(1, "/"), frame(RST_STREAM, 0, 1, &CANCEL)].concat(), |_| frame(DATA, 0, 1, b"x"), "DATA"),
         flood(get(1, "/large"), |_| frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]), "WINDOW_UPDATE"),
         flood(vec![], |_| frame(UNKNOWN, 0, 0, b"hello"), "unknown"),
+        // A field of 3,900 bytes goes into the table, and is named 16,000 times by each head.
+        flood(
+            whole(1, &[b"\x40\x01x\x7f\xbd\x1d", &[b'v'; 3_900][..]].concat()),
+            |nth| whole(nth * 2 + 3, &[0x80 | 62; 16_000]),
+            "HEADERS",
+        ),
+        // As many fields as are still read to their end, and answered with 431: `accept-encoding: gzip, deflate`.
+        flood(open(), |nth| whole(nth * 2 + 1, &[0x80 | 16; 4_000]), "HEADERS"),
     ]
+}
+
+/// A request with more fields.
+fn whole(stream: u32, fields: &[u8]) -> Vec<u8> {
+    frame(HEADERS, 5, stream, &[&head(false, "/")[..], fields].concat())
 }
 
 fn shop() -> (Upstream, Proxy) {
@@ -116,6 +132,21 @@ fn a_flood_of_frames_that_bring_nothing_ends_its_connection() {
         assert_eq!(counted, (at + 1) as f64);
         assert_eq!(other.get("http://a/").expect("answered").status, 200, "after {}", flood.named);
     }
+}
+
+/// Refusals that its streams do not take the bodies of are told by their heads, but for a few of them.
+#[test]
+fn a_client_that_takes_no_body_does_not_make_refusals_wait() {
+    let proxy = ingress_to(SocketAddr::from(([127, 0, 0, 1], 1)), "");
+    let mut wire = wire(proxy.ingress(), 0);
+    let streams = || (0..100).map(|nth| nth * 2 + 1);
+    wire.put(&streams().flat_map(|id| get(id, "/")).collect::<Vec<u8>>());
+    let refused = |wire: &Wire| wire.seen.iter().filter(|(kind, ..)| *kind == HEADERS).count();
+    let answered = |wire: &Wire| streams().filter(|id| wire.is_answered(*id)).count();
+    reads_until(&mut wire, "all are refused", |wire| refused(wire) == 100);
+    assert_eq!(answered(&wire), 100 - 16);
+    wire.put(&streams().flat_map(|id| frame(WINDOW_UPDATE, 0, id, &[0, 0, 255, 255])).collect::<Vec<u8>>());
+    reads_until(&mut wire, "the others have a body", |wire| answered(wire) == 100);
 }
 
 /// A proxy whose upstream is the ingress of another one, over HTTP/2.

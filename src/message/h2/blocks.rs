@@ -12,6 +12,8 @@ use crate::message::head::{Framing, Method};
 const MOST_INTERIM: usize = 32;
 /// What a field block may be longer than the head it stands for, in bytes: what is beyond cannot be kept in step.
 const BLOCK_ROOM: usize = 16 * 1024;
+/// Bytes of the field block of a head that is too long which cost as much as an idle frame.
+const BEYOND: usize = 64;
 /// Frames that a field block may come in.
 const MOST_FRAMES: u32 = 64;
 
@@ -105,7 +107,9 @@ impl State {
             return self.idle_frame();
         }
         let read = head::request(&mut self.decoder, block, self.limits, ends);
-        if self.active() >= self.own.streams as usize {
+        // One that is over counts no more, but cannot be forgotten before its handle is gone.
+        let most = self.own.streams as usize;
+        if self.active() - self.gone >= most || self.active() >= most * 2 {
             if let Err(BlockError::Connection(code)) = read {
                 return Err(code);
             }
@@ -118,7 +122,10 @@ impl State {
                 self.malformed += 1;
                 return self.reset_stream(id, ErrorCode::Protocol);
             }
-            Err(BlockError::Refused(malformed)) => Err(malformed),
+            Err(BlockError::Refused(malformed)) => {
+                self.beyond(malformed, block)?;
+                Err(malformed)
+            }
         };
         let key = self.open(id);
         if let Some(stream) = self.streams.get_mut(key) {
@@ -133,6 +140,14 @@ impl State {
         }
         self.accepted.push_back((key, asked));
         Ok(())
+    }
+
+    /// A head that is too long was read to its end all the same, and a byte of it may stand for a long field: a few may
+    /// come by mistake, many are a flood.
+    fn beyond(&mut self, malformed: Malformed, block: &[u8]) -> Result<(), ErrorCode> {
+        let beyond = matches!(malformed, Malformed::TooLong | Malformed::TooManyFields);
+        let costs = if beyond { (block.len() / BEYOND) as u32 } else { 0 };
+        if self.storm.spend(costs) { Ok(()) } else { Err(ErrorCode::EnhanceYourCalm) }
     }
 
     fn answer(&mut self, id: u32, block: &[u8], ends: bool) -> Result<(), ErrorCode> {

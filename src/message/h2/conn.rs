@@ -9,18 +9,16 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use super::frame::{ErrorCode, FIRST_WINDOW, FrameKind, MOST_WINDOW, PREFACE, Settings};
-use super::state::{CONNECTION, Over, Role, State, WINDOW};
-use crate::message::account::{Abort, is_tight};
+use super::state::{CONNECTION, Over, Role, State, UPLOAD, WINDOW};
+use crate::message::account::Abort;
 use crate::message::buf::{self, LARGE, SIZE};
 use crate::message::h1::parse::HeadLimits;
 use crate::message::stream::ByteStream;
 
-/// With so many bytes to be written, streams wait for room.
-pub(super) const FULL: usize = 64 * 1024;
-/// With so many, nothing is read: what is owed to a peer that does not read stays bounded.
+/// With so many bytes to be written, nothing is read: what is owed to a peer that does not read stays bounded.
 const OWED: usize = LARGE - 32 * 1024;
-/// Reads of one poll; then others have their turn.
-const READS: usize = 8;
+/// Bytes that are read in one poll; then others have their turn.
+const TURN: usize = 128 * 1024;
 /// What a PING of this side says: it asks whether the peer is there.
 const PING: [u8; 8] = *b"strop-hb";
 /// It asks whether the peer has heard that this side leaves.
@@ -58,7 +56,7 @@ impl H2Conn {
     pub fn server(stream: ByteStream, limits: H2Limits, now: Instant) -> Rc<Self> {
         let own = Settings {
             streams: limits.streams,
-            window: WINDOW,
+            window: UPLOAD,
             head: limits.head.bytes as u32,
             connect_protocol: true,
             no_priorities: true,
@@ -91,7 +89,8 @@ impl H2Conn {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         state.resting = false;
-        for _ in 0..READS {
+        let mut left = TURN;
+        while left > 0 {
             if self.write(cx, state).is_err() {
                 state.end(Over::Broken);
                 return Poll::Ready(());
@@ -103,9 +102,12 @@ impl H2Conn {
                 return Poll::Ready(());
             }
             let reads = state.over.is_none() && state.output.len() < OWED;
-            if !reads || self.read(cx, state, now).is_pending() {
-                state.grant();
-                return Poll::Pending;
+            match if reads { self.read(cx, state, now) } else { Poll::Pending } {
+                Poll::Ready(read) => left = left.saturating_sub(read),
+                Poll::Pending => {
+                    state.grant();
+                    return Poll::Pending;
+                }
             }
         }
         cx.waker().wake_by_ref();
@@ -125,7 +127,7 @@ impl H2Conn {
         false
     }
 
-    fn read(&self, cx: &mut Context<'_>, state: &mut State, now: Instant) -> Poll<()> {
+    fn read(&self, cx: &mut Context<'_>, state: &mut State, now: Instant) -> Poll<usize> {
         let room = if state.busy { buf::room() } else { SIZE };
         // The longest frame with its head is longer than a standard buffer.
         let room = if state.input.len() >= SIZE { LARGE } else { room };
@@ -138,11 +140,11 @@ impl H2Conn {
                     state.end(Over::Fault(code));
                 }
                 state.input.rest();
-                Poll::Ready(())
+                Poll::Ready(n)
             }
             Poll::Ready(Ok(_) | Err(_)) => {
                 state.end(Over::Broken);
-                Poll::Ready(())
+                Poll::Ready(0)
             }
             Poll::Pending => {
                 state.input.rest();
@@ -302,6 +304,11 @@ impl H2Conn {
         }
     }
 
+    /// Does the peer know what this side takes?
+    pub fn is_heard(&self) -> bool {
+        self.state.borrow().known
+    }
+
     /// Has the peer said what it takes?
     pub fn is_greeted(&self) -> bool {
         self.state.borrow().greeted
@@ -370,26 +377,5 @@ impl State {
             return true;
         }
         payload == PING && std::mem::take(&mut self.pinged)
-    }
-
-    /// Bytes that may be on their way out at once.
-    pub(super) fn most_output(&self) -> usize {
-        if is_tight() { SIZE } else { FULL }
-    }
-
-    /// Wakes those whose turn it is to send, as far as there is room.
-    pub(super) fn grant(&mut self) {
-        let mut room = self.most_output().saturating_sub(self.output.len()).min(self.send_window.room());
-        while room > 0 {
-            let Some(key) = self.queues.iter_mut().find_map(std::collections::VecDeque::pop_front) else {
-                return;
-            };
-            room = room.saturating_sub(super::frame::MOST);
-            if let Some(stream) = self.streams.get_mut(key) {
-                stream.queued = false;
-                stream.turn = true;
-                stream.wake_sender();
-            }
-        }
     }
 }

@@ -237,6 +237,7 @@ fn read(
         Err(hpack::HpackError::TooLarge) => {
             Err(reader.error.unwrap_or(BlockError::Refused(Malformed::TooLong)))
         }
+        Err(hpack::HpackError::Bomb) => Err(BlockError::Connection(ErrorCode::EnhanceYourCalm)),
         Err(_) => Err(BlockError::Connection(ErrorCode::Compression)),
     }
 }

@@ -65,6 +65,7 @@ impl Streamed {
         let n = n.min(self.current.len());
         self.current.consume(n);
         let left = self.current.len();
+        self.current.fit();
         self.current.rest();
         self.stream.used(n, left);
     }

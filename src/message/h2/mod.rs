@@ -12,6 +12,7 @@ mod head;
 pub mod hpack;
 mod incoming;
 pub mod pipe;
+mod place;
 mod read;
 pub mod send;
 mod state;

@@ -118,7 +118,7 @@ impl State {
 
     /// A frame that brings nothing.
     pub(super) fn idle_frame(&mut self) -> Result<(), ErrorCode> {
-        if self.storm.spend() { Ok(()) } else { Err(ErrorCode::EnhanceYourCalm) }
+        if self.storm.spend(1) { Ok(()) } else { Err(ErrorCode::EnhanceYourCalm) }
     }
 
     /// Something real was done.
@@ -254,10 +254,7 @@ impl State {
         }
         self.put_frame(FrameKind::Reset, 0, id, &code.number().to_be_bytes());
         self.remember(id, true);
-        if let Some((_, stream)) = self.find(id) {
-            stream.reset = Some(code);
-            stream.wake_all();
-        }
+        self.mark_reset(id, code);
         self.idle_frame()
     }
 
@@ -355,11 +352,7 @@ impl State {
         if head.stream == 0 || self.is_idle(head.stream) {
             return Err(ErrorCode::Protocol);
         }
-        if let Some((_, stream)) = self.find(head.stream)
-            && stream.reset.is_none()
-        {
-            stream.reset = Some(ErrorCode::of(u32::from_be_bytes(bytes)));
-            stream.wake_all();
+        if self.mark_reset(head.stream, ErrorCode::of(u32::from_be_bytes(bytes))) {
             self.remember(head.stream, false);
         }
         self.idle_frame()

@@ -4,27 +4,32 @@
 //! the windows it was given, the heads it may send and the frames that are owed to it.
 
 use std::collections::{HashMap, VecDeque};
-use std::rc::Rc;
 use std::task::Waker;
 use std::time::Instant;
 
 use foldhash::fast::FixedState;
 
 use super::flow::{ReceiveWindow, SendWindow};
-use super::frame::{ErrorCode, FIRST_WINDOW, FrameHead, FrameKind, Settings};
+use super::frame::{ErrorCode, FIRST_WINDOW, FrameHead, FrameKind, MOST, Settings};
 use super::hpack;
+use super::place::StreamState;
 use super::storm::Storm;
-use crate::message::account::Account;
+use crate::message::account::is_tight;
 use crate::message::buf::{Buf, SIZE};
 use crate::message::h1::Malformed;
 use crate::message::h1::parse::HeadLimits;
-use crate::message::head::{HeadStore, Method, RequestHead, ResponseHead};
+use crate::message::head::RequestHead;
 
-/// Bytes that a peer may send on a stream ahead of its reader, to begin with.
+/// Bytes that a server may send on a stream ahead of its reader, to begin with.
 pub(super) const WINDOW: u32 = 32 * 1024;
+/// The same of a client: many of them stall at once where a backend does not read.
+pub(super) const UPLOAD: u32 = 16 * 1024;
 /// Bytes on their way on a connection at once. They are given back as they come, for the streams bound what is kept: one
 /// that is not read holds up no other.
 pub(super) const CONNECTION: u32 = 4 << 20;
+
+/// With so many bytes to be written, streams wait for room.
+const FULL: usize = 64 * 1024;
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +38,17 @@ pub(super) enum Role {
     Server,
     /// It makes them.
     Client,
+}
+
+impl Role {
+    /// By how much all the windows of a connection may have grown at once, in bytes: a client's is its own, a server's is
+    /// shared by many.
+    pub(super) fn growth(self) -> u32 {
+        match self {
+            Self::Server => 512 << 10,
+            Self::Client => 4 << 20,
+        }
+    }
 }
 
 /// Why a connection is over.
@@ -48,97 +64,6 @@ pub enum Over {
 
 /// A request that came; an error: what came is a request, but none to be passed on.
 pub(super) type Asked = (usize, Result<RequestHead, Malformed>);
-
-/// One stream.
-#[derive(Default)]
-pub(super) struct StreamState {
-    /// 0: the place is free.
-    pub id: u32,
-    /// What came of its body.
-    pub received: VecDeque<Buf>,
-    /// The head of the answer; an error: it cannot be passed on.
-    pub head: Option<Result<ResponseHead, Malformed>>,
-    /// Answers before the final one.
-    pub interim: VecDeque<ResponseHead>,
-    pub trailers: Option<HeadStore>,
-    /// A final head has come: the next one is the trailers.
-    pub headed: bool,
-    /// Nothing more comes.
-    pub ended: bool,
-    /// Bytes of the body that are yet to come by its `content-length`.
-    pub announced: Option<u64>,
-    pub window: Option<ReceiveWindow>,
-    /// What its window has grown by.
-    pub grown: u32,
-    pub reader: Option<Waker>,
-    /// The method of the request that it carries.
-    pub asked: Option<Method>,
-    pub send_window: Option<SendWindow>,
-    /// Nothing more is sent.
-    pub finished: bool,
-    /// In the queue for room.
-    pub queued: bool,
-    /// It is its turn to send.
-    pub turn: bool,
-    pub sender: Option<Waker>,
-    /// Waits for it to be given up.
-    pub watcher: Option<Waker>,
-    /// 0 (first) to 7; RFC 9218 section 4.1.
-    pub urgency: u8,
-    /// The peer has reset it.
-    pub reset: Option<ErrorCode>,
-    /// Where in all that was ever to be written its head begins.
-    pub head_at: u64,
-    /// Whom its bytes are charged to.
-    pub account: Option<Rc<Account>>,
-}
-
-impl StreamState {
-    fn clear(&mut self) {
-        self.received.clear();
-        let received = std::mem::take(&mut self.received);
-        *self = Self { received, ..Self::default() };
-    }
-
-    /// Keeps bytes of its body, in standard buffers.
-    pub(super) fn receive(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let fits = self.received.back_mut().is_some_and(|last| !last.space(SIZE).is_empty());
-            if !fits {
-                self.received.push_back(Buf::default());
-            }
-            let Some(last) = self.received.back_mut() else { return };
-            let space = last.space(SIZE);
-            let (now, later) = bytes.split_at(space.len().min(bytes.len()));
-            space.get_mut(..now.len()).unwrap_or_default().copy_from_slice(now);
-            last.commit(now.len());
-            bytes = later;
-        }
-    }
-
-    /// Wakes whoever waits for something to come.
-    pub(super) fn wake_reader(&mut self) {
-        if let Some(waker) = self.reader.take() {
-            waker.wake();
-        }
-    }
-
-    /// Wakes whoever waits to send.
-    pub(super) fn wake_sender(&mut self) {
-        if let Some(waker) = self.sender.take() {
-            waker.wake();
-        }
-    }
-
-    /// Wakes whoever waits for anything: it is gone.
-    pub(super) fn wake_all(&mut self) {
-        self.wake_reader();
-        self.wake_sender();
-        if let Some(waker) = self.watcher.take() {
-            waker.wake();
-        }
-    }
-}
 
 /// A field block that has not come in whole.
 pub(super) struct Block {
@@ -202,6 +127,8 @@ pub(super) struct State {
     pub grown: u32,
     pub streams: Vec<StreamState>,
     pub by_id: HashMap<u32, usize, FixedState>,
+    /// Of the streams that are there, those that were reset and whose handles are about to go.
+    pub gone: usize,
     free: Vec<usize>,
     /// Streams that wait for room, by urgency.
     pub queues: [VecDeque<usize>; 8],
@@ -267,6 +194,7 @@ impl State {
             grown: 0,
             streams: Vec::new(),
             by_id: HashMap::default(),
+            gone: 0,
             free: Vec::new(),
             queues: Default::default(),
             accepted: VecDeque::new(),
@@ -320,6 +248,7 @@ impl State {
         let (queued, urgency) = (stream.queued, stream.urgency);
         stream.clear();
         self.grown -= grown;
+        self.gone -= usize::from(reset);
         self.by_id.remove(&id);
         self.free.push(key);
         if queued && let Some(queue) = self.queues.get_mut(usize::from(urgency)) {
@@ -358,6 +287,22 @@ impl State {
         self.by_id.len()
     }
 
+    /// The stream `id` is reset, by either side; false: it is not there, or was reset before.
+    pub(super) fn mark_reset(&mut self, id: u32, code: ErrorCode) -> bool {
+        let Some((key, stream)) = self.find(id).filter(|(_, stream)| stream.reset.is_none()) else {
+            return false;
+        };
+        stream.reset = Some(code);
+        stream.wake_all();
+        self.gone += 1;
+        // A request that nobody has looked at yet was none.
+        if let Some(at) = self.accepted.iter().position(|(waits, _)| *waits == key) {
+            self.accepted.remove(at);
+            self.close(key, code);
+        }
+        true
+    }
+
     /// Was the stream `id` never opened?
     pub(super) fn is_idle(&self, id: u32) -> bool {
         let own = (id % 2 == 1) == (self.role == Role::Client);
@@ -394,5 +339,26 @@ impl State {
         }
         self.waiting.drain(..).for_each(Waker::wake);
         self.wake();
+    }
+
+    /// Bytes that may be on their way out at once.
+    pub(super) fn most_output(&self) -> usize {
+        if is_tight() { SIZE } else { FULL }
+    }
+
+    /// Wakes those whose turn it is to send, as far as there is room.
+    pub(super) fn grant(&mut self) {
+        let mut room = self.most_output().saturating_sub(self.output.len()).min(self.send_window.room());
+        while room > 0 {
+            let Some(key) = self.queues.iter_mut().find_map(VecDeque::pop_front) else {
+                return;
+            };
+            room = room.saturating_sub(MOST);
+            if let Some(stream) = self.streams.get_mut(key) {
+                stream.queued = false;
+                stream.turn = true;
+                stream.wake_sender();
+            }
+        }
     }
 }

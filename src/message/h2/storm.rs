@@ -42,10 +42,10 @@ impl Storm {
         self.left = self.left.saturating_add(frames).min(MOST);
     }
 
-    /// One more idle frame; false: they are too many.
+    /// As many idle frames more; false: they are too many.
     #[must_use]
-    pub(super) fn spend(&mut self) -> bool {
-        match self.left.checked_sub(1) {
+    pub(super) fn spend(&mut self, frames: u32) -> bool {
+        match self.left.checked_sub(frames) {
             Some(left) => {
                 self.left = left;
                 true
@@ -63,13 +63,13 @@ mod tests {
     fn a_flood_ends_and_a_steady_trickle_does_not() {
         let begin = Instant::now();
         let mut storm = Storm::new(begin);
-        assert_eq!((0..10_000).filter(|_| storm.spend()).count(), MOST as usize);
+        assert_eq!((0..10_000).filter(|_| storm.spend(1)).count(), MOST as usize);
         storm.pass(begin + Duration::from_secs(1));
-        assert_eq!((0..10_000).filter(|_| storm.spend()).count(), A_SECOND as usize);
+        assert_eq!((0..10_000).filter(|_| storm.spend(1)).count(), A_SECOND as usize);
         let mut trickle = Storm::new(begin);
         for second in 1..10_000 {
             trickle.pass(begin + Duration::from_secs(second));
-            assert!((0..A_SECOND).all(|_| trickle.spend()));
+            assert!((0..A_SECOND).all(|_| trickle.spend(1)));
         }
     }
 
@@ -77,18 +77,18 @@ mod tests {
     fn time_that_is_looked_at_often_counts_in_whole() {
         let begin = Instant::now();
         let mut storm = Storm::new(begin);
-        while storm.spend() {}
+        while storm.spend(1) {}
         for millis in (7..=1_000).step_by(7).chain([1_000]) {
             storm.pass(begin + Duration::from_millis(millis));
         }
-        assert_eq!((0..10_000).filter(|_| storm.spend()).count(), A_SECOND as usize);
+        assert_eq!((0..10_000).filter(|_| storm.spend(1)).count(), A_SECOND as usize);
     }
 
     #[test]
     fn what_is_really_done_pays() {
         let mut storm = Storm::new(Instant::now());
         for _ in 0..100_000 {
-            assert!(storm.spend() && storm.spend());
+            assert!(storm.spend(1) && storm.spend(1));
             storm.earn(2);
         }
     }

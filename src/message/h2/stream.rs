@@ -8,8 +8,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::conn::H2Conn;
+use super::flow::SendWindow;
 use super::frame::{ErrorCode, FrameHead, FrameKind, MOST, flag};
-use super::state::{Over, State, StreamState};
+use super::place::StreamState;
+use super::state::{Over, State};
 use crate::message::account;
 use crate::message::h1::Malformed;
 use crate::message::head::{HeadStore, Method, RequestHead, ResponseHead};
@@ -17,8 +19,6 @@ use crate::message::scratch::Scratch;
 
 /// What a stream's window grows to while its reader keeps up, in bytes.
 const WIDEST: u32 = 1 << 20;
-/// By how much all the windows of a connection may have grown at once, in bytes.
-const GROWTH: u32 = 4 << 20;
 /// A peer that lets less than this be sent at a time asks for more frames than bytes: what it gets pays for nothing.
 const DRIBBLE: usize = 256;
 
@@ -172,7 +172,7 @@ impl H2Stream {
             let Some(stream) = state.streams.get_mut(key) else {
                 return Poll::Ready(Err(StreamError::Broken));
             };
-            let own = stream.send_window.map_or(0, super::flow::SendWindow::room);
+            let own = stream.send_window.map_or(0, SendWindow::room);
             if own > 0 && !full && (stream.turn || !others) {
                 if stream.turn && others {
                     state.wake();
@@ -230,6 +230,22 @@ impl H2Stream {
         self.with(|state, key| state.why_gone(key).is_some())
     }
 
+    /// Does the peer take anything now, on this stream and on its connection?
+    pub fn is_open(&self) -> bool {
+        self.with(|state, key| {
+            let own = state.streams.get(key).and_then(|stream| stream.send_window);
+            state.send_window.room() > 0 && own.is_some_and(|own| own.room() > 0)
+        })
+    }
+
+    /// Does the peer take `bytes` of data on this stream, whatever is on its way on others?
+    pub fn takes(&self, bytes: u64) -> bool {
+        self.with(|state, key| {
+            let own = state.streams.get(key).and_then(|stream| stream.send_window);
+            own.map_or(0, SendWindow::room) as u64 >= bytes
+        })
+    }
+
     /// Has this side sent all?
     pub fn is_finished(&self) -> bool {
         self.with(|state, key| state.streams.get(key).is_none_or(|stream| stream.finished))
@@ -275,7 +291,7 @@ impl H2Stream {
     /// `bytes` of what came were used up by the reader, who has `left` in hand.
     pub(super) fn used(&self, bytes: usize, left: usize) {
         self.with(|state, key| {
-            let grown = state.grown;
+            let left_to_grow = state.role.growth() - state.grown;
             let Some(stream) = state.streams.get_mut(key) else { return };
             let (id, keeps_up) = (stream.id, left == 0 && stream.received.is_empty());
             if stream.ended || stream.reset.is_some() {
@@ -283,9 +299,14 @@ impl H2Stream {
             }
             let Some(window) = &mut stream.window else { return };
             let mut more = window.used(bytes).unwrap_or(0);
-            let step = window.size().min(WIDEST - window.size().min(WIDEST)).min(GROWTH - grown);
-            if keeps_up && step > 0 && window.is_used_up() && !account::is_tight() {
+            let step = window.size().min(WIDEST - window.size().min(WIDEST)).min(left_to_grow);
+            if keeps_up
+                && step > 0
+                && window.is_used_up()
+                && let Some(widened) = account::widen(step as usize)
+            {
                 more += window.widen(step);
+                stream.widened.push(widened);
                 stream.grown += step;
                 state.grown += step;
             }

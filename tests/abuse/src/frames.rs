@@ -71,6 +71,7 @@ pub struct Wire {
     pub farewells: Vec<(u32, u32)>,
     /// Heads, resets and the ends of bodies that came: kind, flags, stream.
     pub seen: Vec<(u8, u8, u32)>,
+    greeted: bool,
     /// Does it answer PING?
     pub answers: bool,
     ended: bool,
@@ -92,6 +93,7 @@ impl Wire {
             came: Vec::new(),
             farewells: Vec::new(),
             seen: Vec::new(),
+            greeted: false,
             answers: true,
             ended,
             stuck,
@@ -157,6 +159,11 @@ impl Wire {
         self.end()
     }
 
+    /// Has the other side said what it takes?
+    pub fn is_greeted(&self) -> bool {
+        self.greeted
+    }
+
     /// Has an answer on `stream` come in whole?
     pub fn is_answered(&self, stream: u32) -> bool {
         self.seen
@@ -179,6 +186,7 @@ impl Wire {
             };
             match kind {
                 SETTINGS if flags & END_STREAM == 0 => {
+                    self.greeted = true;
                     for entry in payload.chunks_exact(6).filter(|entry| entry[1] == 4) {
                         self.initial =
                             i64::from(u32::from_be_bytes([entry[2], entry[3], entry[4], entry[5]]));

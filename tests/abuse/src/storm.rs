@@ -311,7 +311,7 @@ fn hold(storm: Storm, wire: &mut Wire, over: &AtomicBool) -> Option<End> {
         }
         match storm {
             Storm::StuckUploads => {
-                while (0..STREAMS).filter(|id| wire.send_body(id * 2 + 1)).count() > 0 {
+                while (0..STREAMS).filter(|nth| wire.send_body(nth * 2 + 1)).count() > 0 {
                     wire.read();
                 }
             }

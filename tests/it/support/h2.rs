@@ -48,6 +48,11 @@ pub fn upstream_that_resets_once(reason: h2::Reason) -> SocketAddr {
     address
 }
 
+/// The answer is whole, and the rest of the request is not wanted (RFC 9113 section 8.1).
+fn is_whole(error: &h2::Error) -> bool {
+    error.reason() == Some(h2::Reason::NO_ERROR)
+}
+
 pub struct H2Client {
     runtime: Runtime,
     sender: SendRequest<Bytes>,
@@ -114,16 +119,30 @@ impl H2Client {
         self.runtime.block_on(async {
             let read = async {
                 let (parts, mut stream) = asked.answer.await.ok()?.into_parts();
-                let mut body = Vec::new();
+                let (mut body, mut unwanted) = (Vec::new(), false);
                 while let Some(data) = stream.data().await {
-                    let data = data.ok()?;
+                    let data = match data {
+                        Err(error) if is_whole(&error) => {
+                            unwanted = true;
+                            break;
+                        }
+                        data => data.ok()?,
+                    };
                     if !pause.is_zero() {
                         tokio::time::sleep(pause).await;
                     }
                     let _ = stream.flow_control().release_capacity(data.len());
                     body.extend_from_slice(&data);
                 }
-                let trailers = stream.trailers().await.ok()?.unwrap_or_default();
+                let trailers = match stream.trailers().await {
+                    Err(error) if is_whole(&error) => None,
+                    trailers => trailers.ok()?,
+                };
+                let trailers = trailers.unwrap_or_default();
+                let length = parts.headers.get("content-length").and_then(|length| length.to_str().ok());
+                if unwanted && length.is_some_and(|length| length.parse() != Ok(body.len())) {
+                    return None;
+                }
                 let fields = parts.headers.iter().map(|field| ("", field));
                 let fields = fields.chain(trailers.iter().map(|field| ("trailer-", field)));
                 let head = fields.fold("HTTP/2\r\n".to_owned(), |head, (kind, (name, value))| {

@@ -1,14 +1,20 @@
 //! Header blocks to fields (RFC 7541 section 6).
 //!
 //! Pure: a whole block in, fields out, each lent for one call. Whatever is refused for its size is read to its end all
-//! the same, so the table stays in step; whatever breaks the format ends the connection. Invariants: no more than
-//! `max_decoded` bytes are handed out; memory is bounded by that, the table's limit and the block.
+//! the same, so the table stays in step; whatever breaks the format ends the connection, and so does a block that stands
+//! for many times what is taken. Invariants: no more than `max_decoded` bytes are handed out; memory is bounded by that,
+//! the table's limit and the block.
 
 use super::huffman::{self, NotInTheCode};
 use super::table::{INITIAL, Name, OVERHEAD, Table};
 
 /// What a decoder keeps of its room for decoded strings from block to block, in bytes.
 const KEPT: usize = 4 * 1024;
+/// A block that stands for more than so many times what is taken, and [`SLACK`], is not read to its end: strings that are
+/// spelled out never are (the Huffman code makes eight bits of five at least), only entries named again and again.
+const TIMES: usize = 4;
+/// In bytes, as RFC 9113 section 6.5.2 counts them.
+const SLACK: usize = 64 * 1024;
 
 /// A decoded field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +57,9 @@ pub enum HpackError {
     /// The fields are more than the caller takes. It alone leaves the decoder in step.
     #[error("the fields are too large")]
     TooLarge,
+    /// They are many times more: an HPACK bomb (CVE-2016-6581).
+    #[error("the header block stands for many times more than is taken")]
+    Bomb,
 }
 
 /// The decoder of one direction of a connection.
@@ -113,17 +122,21 @@ struct Outlet<'a, S> {
     sink: &'a mut S,
     left: usize,
     too_large: bool,
+    /// Bytes of fields until the block is a bomb.
+    patience: usize,
 }
 
 impl<S: FieldSink> Outlet<'_, S> {
     /// Hands a field out; after one that is too much none is.
-    fn give(&mut self, name: &[u8], value: &[u8], known: u8, sensitive: bool) {
+    fn give(&mut self, name: &[u8], value: &[u8], known: u8, sensitive: bool) -> Result<(), HpackError> {
         let size = name.len() + value.len() + OVERHEAD;
+        self.patience = self.patience.checked_sub(size).ok_or(HpackError::Bomb)?;
         self.too_large |= size > self.left;
         if !self.too_large {
             self.left -= size;
             self.sink.field(Field { name, value, known, sensitive });
         }
+        Ok(())
     }
 }
 
@@ -153,7 +166,8 @@ impl Decoder {
         sink: &mut impl FieldSink,
         max_decoded: usize,
     ) -> Result<(), HpackError> {
-        let mut outlet = Outlet { sink, left: max_decoded, too_large: false };
+        let patience = max_decoded.saturating_mul(TIMES).saturating_add(SLACK);
+        let mut outlet = Outlet { sink, left: max_decoded, too_large: false, patience };
         let mut rest = self.updates(block)?;
         while let Some((&byte, behind)) = rest.split_first() {
             rest = behind;
@@ -193,8 +207,7 @@ impl Decoder {
     /// A field of a table.
     fn indexed(&self, index: usize, outlet: &mut Outlet<'_, impl FieldSink>) -> Result<(), HpackError> {
         let entry = self.table.entry(index).ok_or(HpackError::Index)?;
-        outlet.give(entry.name, entry.value, entry.known, false);
-        Ok(())
+        outlet.give(entry.name, entry.value, entry.known, false)
     }
 
     /// A field whose value is spelled out, and its name too when `index` is 0.
@@ -224,7 +237,7 @@ impl Decoder {
             }
             return Ok(());
         };
-        outlet.give(name, value, known, literal == Literal::Never);
+        outlet.give(name, value, known, literal == Literal::Never)?;
         if literal == Literal::Indexed {
             let name = match spelled.and_then(|spelled| spelled.bytes(&self.scratch)) {
                 Some(name) => Name::Spelled(name),

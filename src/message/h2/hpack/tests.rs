@@ -267,6 +267,25 @@ fn too_large_a_head_leaves_the_table_in_step() {
 }
 
 #[test]
+fn a_block_that_names_one_entry_again_and_again_is_not_read_to_its_end() {
+    let mut decoder = Decoder::new(4096);
+    // x: 3,900 times "v", which is 3,933 bytes as they are counted.
+    decode_all(&mut decoder, &[&bytes("40 01 78 7f bd 1d")[..], &[b'v'; 3_900]].concat()).unwrap();
+    let named = |times: usize| vec![0x80 | 62; times];
+    let times = (4 * 10_000 + 64 * 1024) / 3_933;
+    for (block, why) in [
+        (named(times), HpackError::TooLarge),
+        (named(times + 1), HpackError::Bomb),
+        // What follows is not looked at, whatever it is.
+        ([&named(times + 1)[..], &bytes("ff ff ff ff ff ff")].concat(), HpackError::Bomb),
+    ] {
+        let mut fields = Fields::default();
+        assert_eq!(decoder.decode(&block, &mut fields, 10_000), Err(why));
+        assert_eq!(fields.0.len(), 2);
+    }
+}
+
+#[test]
 fn a_string_that_nobody_can_take_costs_no_memory() {
     let mut decoder = Decoder::new(4096);
     decode_all(&mut decoder, &bytes("40 01 61 01 62")).unwrap();
