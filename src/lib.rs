@@ -23,9 +23,10 @@
 //! | which alerts are one incident, who is called | [`reliability::engine`], [`reliability::escalation`] |
 //! | what counts as uptime | [`reliability::ledger`] |
 //! | which requests are refused as ambiguous | [`message::h1::parse`] |
-//! | a config key | its concept's file under [`config`], then `config/reference.toml` |
-//! | a metric | the number where it comes about, in [`telemetry`]; its family in [`telemetry::metrics`] |
-//! | an admin endpoint | [`admin`] |
+//! | a config key | its concept's file under [`config`], then `config/reference.toml` and `strop schema > config/schema.json` |
+//! | a metric | the number where it comes about, in [`telemetry`]; its family in `telemetry::metrics`, those of upstreams in `telemetry::dependencies` |
+//! | an admin endpoint | `admin::router`, its handler beside its neighbours in [`admin`], closed sets in `admin::words` |
+//! | an order that somebody gives | the same, and `admin::texts` for its longest texts; of an incident: `Command` in [`reliability::engine`] |
 //! | what the client sees on failure | [`proxy::reply`] |
 //! | a table, or what is kept how long | `store::tables`, a file each |
 //! | what a pager, a chat or a mail says | [`notify`] |
@@ -33,8 +34,8 @@
 //! | a way to tell people | `config::channels` first, then [`notify`] |
 //! | a vendor (preset) | `config::upstream::vendor` |
 //! | a request to somebody outside, beside the traffic | [`net::client`] |
-//! | a listener | `app::bound`, then its protocol over [`message::stream`] |
-//! | what is known of the process itself | `control::own` |
+//! | a listener | `config::listeners` (all addresses), `app::bound`, then its protocol beside [`proxy`], over [`message::stream`], out by `upstream::pool::Pools::dial` |
+//! | a condition that another part of Strop knows, and that somebody should hear of | [`reliability::conditions`], found in `control::own` |
 //!
 //! # Who may know whom
 //!

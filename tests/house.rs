@@ -290,7 +290,7 @@ fn functions_stay_readable() {
             let indent = text.len() - text.trim_start().len();
             match &open {
                 Some((from, name, depth)) if *depth == indent && text.trim_start().starts_with('}') => {
-                    if line - from > FUNCTION_LINES && !LONG_FUNCTIONS.iter().any(|(known, _)| known == name)
+                    if line - from >= FUNCTION_LINES && !LONG_FUNCTIONS.iter().any(|(known, _)| known == name)
                     {
                         long.push(format!("{}:{from} {name}: {} lines", source.path, line - from + 1));
                     }

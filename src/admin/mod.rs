@@ -1,4 +1,4 @@
-//! Answers the operator: reads, asks, answers. Never touches the data path; every mutation is a POST and is told.
+//! Answers the operator: reads, asks, answers. Never touches the data path; every mutation is a POST (or the DELETE of a silence) and is told.
 
 mod audit;
 mod breakers;

@@ -78,10 +78,15 @@ fn own_listener(config: &Config, host: &Host, port: u16) -> Option<&'static str>
     let ingress = config.ingress.as_ref().map(|ingress| ingress.listen);
     let egress = config.egress.as_ref().map(|egress| egress.listen);
     let locals = config.upstreams.iter().filter_map(|upstream| upstream.local);
-    let mut all =
-        [(ingress, "the ingress"), (egress, "the egress"), (Some(config.admin.listen), "the admin port")]
-            .into_iter()
-            .chain(locals.map(|local| (Some(local), "a local listener")));
+    let inbound = config.inbound.as_ref().map(|inbound| inbound.listen);
+    let own = [
+        (ingress, "the ingress"),
+        (egress, "the egress"),
+        (Some(config.admin.listen), "the admin port"),
+        (config.admin.probes, "the port for probes"),
+        (inbound, "the port for what comes in"),
+    ];
+    let mut all = own.into_iter().chain(locals.map(|local| (Some(local), "a local listener")));
     all.find(|(listen, _)| listen.is_some_and(|listen| listen.port() == port && port != 0))
         .map(|(_, label)| label)
 }

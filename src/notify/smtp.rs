@@ -63,10 +63,7 @@ pub(super) async fn deliver(
     }
     let tcp = connect(addresses, &mail.server.host, mail.server.port).await?;
     let local = tcp.local_addr().map_err(|error| DeliveryError::passing(DeliveryFailure::Broken, error))?;
-    let hello = match local {
-        SocketAddr::V4(v4) => ClientId::Ipv4(*v4.ip()),
-        SocketAddr::V6(v6) => ClientId::Ipv6(*v6.ip()),
-    };
+    let hello = named(local);
     let stream: Box<dyn AsyncTokioStream> = match mail.tls {
         MailTls::Plain => Box::new(tcp),
         MailTls::Implicit => {
@@ -99,6 +96,14 @@ pub(super) async fn deliver(
     let answer = smtp.message(written).await.map_err(of_it)?;
     let said = [vec![shown(&answer, &secrets)], without].concat().join("; ");
     Ok(Delivered { connection: smtp, said, told: taken, left })
+}
+
+/// How a client without a name of its own says who it is: by its address (RFC 5321 section 4.1.3).
+fn named(local: SocketAddr) -> ClientId {
+    match local {
+        SocketAddr::V4(v4) => ClientId::Ipv4(*v4.ip()),
+        SocketAddr::V6(v6) => ClientId::Ipv6(*v6.ip()),
+    }
 }
 
 /// What a server said of the recipients.

@@ -111,7 +111,7 @@ struct CheckCounts {
     in_a_row: AtomicU64,
 }
 
-/// The numbers of one upstream.
+/// The numbers of one upstream. What changes with each attempt is in a shard for each worker; what is rarer is one atomic.
 pub struct UpstreamSeries {
     pub name: UpstreamName,
     /// Of its own breaker.

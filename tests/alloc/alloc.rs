@@ -62,7 +62,14 @@ fn run() -> anyhow::Result<()> {
         strop::config::load(&text, "this test", &[]).map_err(|problems| anyhow::anyhow!("{problems}"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
-        let app = App::start(Start { config, path: None, env: Vec::new(), filter: None, hangups: strop::runtime::signals::hangups() }).await?;
+        let app = App::start(Start {
+            config,
+            path: None,
+            env: Vec::new(),
+            filter: None,
+            hangups: strop::runtime::signals::hangups(),
+        })
+        .await?;
         let (_, ingress) =
             app.addresses.iter().find(|(name, _)| name == "ingress").context("ingress")?.clone();
         let asked = tokio::task::spawn_blocking(move || ask(ingress)).await?;

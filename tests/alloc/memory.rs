@@ -14,7 +14,7 @@ use strop::names::{RouteName, UpstreamName};
 use strop::runtime::clock;
 use strop::telemetry::Telemetry;
 use strop::telemetry::access::AccessLog;
-use strop::telemetry::series::{Direction, Finished, Method, ExchangeOutcome, Series};
+use strop::telemetry::series::{Direction, ExchangeOutcome, Finished, Method, Series};
 use strop::telemetry::slow::Yardstick;
 use strop_alloc::{Counting, counted, held};
 

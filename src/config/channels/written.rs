@@ -61,21 +61,39 @@ pub struct NotifyFile {
 impl NotifyFile {
     /// The keys that are written, beside `kind` and `ca_file`.
     fn written(&self) -> Vec<&'static str> {
+        let Self {
+            kind: _,
+            ca_file: _,
+            url,
+            url_file,
+            urls,
+            secret_file,
+            routing_key_file,
+            token_file,
+            channel,
+            interval,
+            server,
+            tls,
+            username,
+            password_file,
+            from,
+            to,
+        } = self;
         let all = [
-            ("url", self.url.is_some()),
-            ("url_file", self.url_file.is_some()),
-            ("urls", self.urls.is_some()),
-            ("secret_file", self.secret_file.is_some()),
-            ("routing_key_file", self.routing_key_file.is_some()),
-            ("token_file", self.token_file.is_some()),
-            ("channel", self.channel.is_some()),
-            ("interval", self.interval.is_some()),
-            ("server", self.server.is_some()),
-            ("tls", self.tls.is_some()),
-            ("username", self.username.is_some()),
-            ("password_file", self.password_file.is_some()),
-            ("from", self.from.is_some()),
-            ("to", self.to.is_some()),
+            ("url", url.is_some()),
+            ("url_file", url_file.is_some()),
+            ("urls", urls.is_some()),
+            ("secret_file", secret_file.is_some()),
+            ("routing_key_file", routing_key_file.is_some()),
+            ("token_file", token_file.is_some()),
+            ("channel", channel.is_some()),
+            ("interval", interval.is_some()),
+            ("server", server.is_some()),
+            ("tls", tls.is_some()),
+            ("username", username.is_some()),
+            ("password_file", password_file.is_some()),
+            ("from", from.is_some()),
+            ("to", to.is_some()),
         ];
         all.iter().filter(|(_, is)| *is).map(|(key, _)| *key).collect()
     }

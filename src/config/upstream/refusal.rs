@@ -187,6 +187,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::tests::config_text;
+    use crate::config::word::Word as _;
 
     fn upstream(text: &str) -> Result<Option<RefusalTemplate>, String> {
         let text = config_text(&format!("[egress]\n{text}"));
@@ -205,19 +206,19 @@ mod tests {
 
     #[test]
     fn each_vendor_s_body_is_json_with_the_status_and_the_words() {
-        for (name, path) in [
-            ("stripe", "/error/message"),
-            ("sendgrid", "/errors/0/message"),
-            ("twilio", "/message"),
-            ("google_calendar", "/error/message"),
-        ] {
+        for (vendor, name, _) in Preset::WORDS {
+            let path = match vendor {
+                Preset::Stripe | Preset::GoogleCalendar => "/error/message",
+                Preset::SendGrid => "/errors/0/message",
+                Preset::Twilio => "/message",
+            };
             let refusal = upstream(&format!("[upstreams.{name}]\npreset = \"{name}\"\n"));
             let refusal = refusal.expect("runs").expect("has one");
             let body: serde_json::Value = serde_json::from_str(&refusal.write(VALUES)).expect("JSON");
             let told = body.pointer(path).and_then(serde_json::Value::as_str);
             assert!(told.is_some_and(|told| told.contains("It said \"no\".")), "{name}: {body}");
             let keeps_off = refusal.do_not_retry.iter().any(|(name, _)| name == "stripe-should-retry");
-            assert_eq!(keeps_off, name == "stripe");
+            assert_eq!(keeps_off, *vendor == Preset::Stripe);
         }
         assert_eq!(
             upstream("[upstreams.x]\nendpoints = [\"127.0.0.1:1\"]\nhosts = [\"x.example\"]\n"),

@@ -1,4 +1,5 @@
-//! Which exchanges trip a breaker, and which probes decide.
+//! Which exchanges trip a breaker, and which probes decide. While a breaker is steady and closed, good answers are only summed
+//! (`upstream::gate`): what is to be counted of each good one as well, such as its latency, is judged before, as slow.
 
 use std::time::Instant;
 

@@ -101,10 +101,12 @@ impl Detector {
 
     /// What it remembers by a clock that runs `millis` ahead of the one before.
     pub fn shift(&mut self, millis: i64) {
-        let streaks = self.streaks.values_mut().filter_map(Streak::since_mut);
-        let remembered =
-            self.opened.values_mut().chain(self.spells.values_mut()).chain(self.spikes.values_mut());
-        for at in remembered.chain(streaks).chain([&mut self.born]) {
+        // All fields by name: a new one that remembers a moment belongs here, too.
+        let Self { born, nothing: _, network: _, opened, members: _, undecided: _, spells, spikes, streaks } =
+            self;
+        let streaks = streaks.values_mut().filter_map(Streak::since_mut);
+        let remembered = opened.values_mut().chain(spells.values_mut()).chain(spikes.values_mut());
+        for at in remembered.chain(streaks).chain([born]) {
             *at = at.moved(millis);
         }
     }

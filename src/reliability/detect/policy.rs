@@ -1,4 +1,4 @@
-//! The six rules of the guide, as data, and where their numbers are from.
+//! The rules of the guide and those beside them, as data, and where their numbers are from.
 //!
 //! "The guide" is the SRE guide that Strop implements: its tables of performance budgets, resource thresholds and
 //! incident rules. What it leaves open is a choice, and is called one where it stands. The simulation

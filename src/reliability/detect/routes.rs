@@ -206,17 +206,19 @@ impl Detector {
             key: self.scoped(Rule::Latency, &route.class, name),
             look: AlertLook { sign, ripe, first_bad: None },
             severity,
-            policy: AlertPolicy {
-                confirm: latency.confirm,
-                clear_after: policy.clear_after,
-                ..AlertPolicy::default()
-            },
+            policy: lasting(policy),
             cause: bad.then(|| self.culprit(&by, all).unwrap_or_else(own)),
             says: bad.then(|| {
                 says_slow(route, name, limit, [counts.m1, counts.m5].map(|over| (slow(over), over.total)))
             }),
         }
     }
+}
+
+/// How long a route must be slow, and be well again.
+fn lasting(policy: &DetectPolicy) -> AlertPolicy {
+    let (confirm, clear_after) = (policy.latency.confirm, policy.clear_after);
+    AlertPolicy { confirm, clear_after, ..AlertPolicy::default() }
 }
 
 fn says_slow(route: &RouteReading, name: &str, limit: Duration, slow: [(u64, u64); 2]) -> Says {

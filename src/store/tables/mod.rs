@@ -1,7 +1,8 @@
 //! The tables: one file each with its rows, its SQL, what a backup holds of it and how long its rows stay.
 //!
 //! A new table is its migration, its file, its row in [`TABLES`] and, where others than the store write it, its [`Write`].
-//! The tests below hold [`TABLES`] against the schema and against what retention deletes.
+//! Its SQL is read by SQLite and PostgreSQL alike. What members of a fleet tell each other needs a row in `news` besides, and its
+//! place in `control::fleet`. The tests below hold [`TABLES`] against the schema and against what retention deletes.
 
 mod audit;
 mod commits;
@@ -107,8 +108,18 @@ impl Write {
 
     /// Is it, which came later, to be kept instead of `older`? An incident's revision decides, not the order of calls.
     pub(super) fn supersedes(&self, older: &Self) -> bool {
-        let (Self::PutIncident(newer), Self::PutIncident(older)) = (self, older) else { return true };
-        newer.revision >= older.revision
+        match (self, older) {
+            (Self::PutIncident(newer), Self::PutIncident(older)) => newer.revision >= older.revision,
+            (
+                Self::PutIncident(_)
+                | Self::PutNotification(_)
+                | Self::LedgerMinute(_)
+                | Self::AddEntries(_)
+                | Self::Audit(_)
+                | Self::PutSilence(_),
+                _,
+            ) => true,
+        }
     }
 
     /// Is it a row of this start alone? It needs no turn among the writers of a fleet.
