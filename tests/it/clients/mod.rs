@@ -7,7 +7,9 @@ mod curl;
 mod grpc;
 /// h2load: many streams at once.
 mod h2load;
-/// node's own fetch.
+/// Pages for clients of HTTP/2.
+mod http2;
+/// node's own fetch, and its client of HTTP/2.
 mod node;
 /// What answers.
 mod origin;
