@@ -3,6 +3,8 @@
 
 /// curl, by every way in.
 mod curl;
+/// Go's net/http.
+mod go;
 /// A gRPC client and server.
 mod grpc;
 /// h2load: many streams at once.
