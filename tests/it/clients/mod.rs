@@ -11,6 +11,8 @@ mod grpc;
 mod h2load;
 /// Pages for clients of HTTP/2.
 mod http2;
+/// Java's own HttpClient.
+mod java;
 /// node's own fetch, and its client of HTTP/2.
 mod node;
 /// What answers.
