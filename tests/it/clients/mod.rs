@@ -13,6 +13,8 @@ mod h2load;
 mod http2;
 /// Java's own HttpClient.
 mod java;
+/// nghttp, of those who wrote the most used library of HTTP/2.
+mod nghttp;
 /// node's own fetch, and its client of HTTP/2.
 mod node;
 /// What answers.
