@@ -9,6 +9,7 @@ import { gist, pattern } from "./told.mjs";
 
 const [, , version, cert, key] = process.argv;
 const LARGE = pattern(1 << 20);
+const PAGE = readFileSync(new URL("page.html", import.meta.url));
 const TEXT = { "content-type": "text/plain" };
 
 // What waits until something has happened so many times.
@@ -89,6 +90,8 @@ const pages = {
   "/echo": async (request, response) => whole(response, 200, TEXT, await read(request)),
   "/seen": seen,
   "/fields": (_, response) => whole(response, 200, FIELDS, "fields\n"),
+  "/page": (_, response) => whole(response, 200, { "content-type": "text/html" }, PAGE),
+  "/small": (_, response, nth) => whole(response, 200, TEXT, `small ${nth}\n`),
   // So many MiB; one if nobody says.
   "/large": (_, response, mebibytes) => whole(response, 200, TEXT, mebibytes ? pattern(mebibytes << 20) : LARGE),
   "/stream": (request, response) => {
@@ -113,6 +116,7 @@ const pages = {
     count("released");
     whole(response, 200, TEXT, "released\n");
   },
+  "/held": (_, response) => whenCounted("released", 1, () => whole(response, 200, TEXT, "held\n")),
   "/endless": (_, response) => {
     response.writeHead(200, TEXT);
     pipeline(Readable.from(endless()), response, () => count("left"));

@@ -1,6 +1,8 @@
 //! Each client runs twice: straight to the origin, then through the proxy. What it was told, and what the origin saw
 //! of it, must be the same but for what a proxy must add and remove.
 
+/// Chromium: a page and its WebSocket.
+mod chromium;
 /// curl, by every way in.
 mod curl;
 /// Go's net/http.
