@@ -56,9 +56,11 @@ impl std::fmt::Debug for H2Stream {
 impl Drop for H2Stream {
     fn drop(&mut self) {
         let mut state = self.conn.state.borrow_mut();
-        let finished = state.streams.get(self.key).is_some_and(|stream| stream.finished);
-        // The answer is whole: the rest of the request is not wanted (RFC 9113 section 8.1).
-        let code = if finished { ErrorCode::NoError } else { self.code.get() };
+        // The answer is whole: the rest of the request is not wanted (RFC 9113 section 8.1). A request that is whole
+        // says nothing of its answer; a server may take NO_ERROR for no end, and go on.
+        let answered =
+            state.streams.get(self.key).is_some_and(|stream| stream.finished && stream.asked.is_none());
+        let code = if answered { ErrorCode::NoError } else { self.code.get() };
         state.close(self.key, code);
     }
 }

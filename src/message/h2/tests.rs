@@ -191,6 +191,30 @@ async fn a_body_that_breaks_off_resets_its_stream() {
 }
 
 #[tokio::test]
+async fn who_leaves_an_answer_cancels_it_and_who_has_answered_needs_no_more() {
+    let pair = Pair::new(1 << 20, 100);
+    for begun in [false, true] {
+        let asked = pair.ask(Method::Get, Then::End);
+        let accepted = pair.run(pair.accept()).await;
+        if begun {
+            answer(&accepted.stream, Then::More);
+            pair.run(poll_fn(|cx| asked.poll_answer(cx))).await.unwrap().unwrap();
+        }
+        drop(asked);
+        let told = pair.run(poll_fn(|cx| accepted.stream.poll_gone(cx))).await;
+        assert_eq!(told, StreamError::Reset(ErrorCode::Cancel), "begun: {begun}");
+    }
+
+    let asked = pair.ask(Method::Post, Then::More);
+    let accepted = pair.run(pair.accept()).await;
+    answer(&accepted.stream, Then::End);
+    drop(accepted);
+    pair.run(poll_fn(|cx| asked.poll_answer(cx))).await.unwrap().unwrap();
+    let told = pair.run(poll_fn(|cx| asked.poll_gone(cx))).await;
+    assert_eq!(told, StreamError::Reset(ErrorCode::NoError));
+}
+
+#[tokio::test]
 async fn an_answer_that_is_not_read_holds_up_no_other() {
     let pair = Pair::new(1 << 20, 100);
     let streams: Vec<_> = (0..20).map(|_| pair.ask(Method::Get, Then::End)).collect();

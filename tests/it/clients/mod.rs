@@ -1,13 +1,23 @@
 //! Each client runs twice: straight to the origin, then through the proxy. What it was told, and what the origin saw
 //! of it, must be the same but for what a proxy must add and remove.
 
+/// Chromium: a page and its WebSocket.
+mod chromium;
 /// curl, by every way in.
 mod curl;
+/// Go's net/http.
+mod go;
 /// A gRPC client and server.
 mod grpc;
 /// h2load: many streams at once.
 mod h2load;
-/// node's own fetch.
+/// Pages for clients of HTTP/2.
+mod http2;
+/// Java's own HttpClient.
+mod java;
+/// nghttp, of those who wrote the most used library of HTTP/2.
+mod nghttp;
+/// node's own fetch, and its client of HTTP/2.
 mod node;
 /// What answers.
 mod origin;

@@ -1,9 +1,12 @@
 use std::net::SocketAddr;
+use std::process::Command;
 
+use super::http2::{ONE_CONNECTION, Pages};
 use super::origin::Origin;
 use super::{message, requests};
 use crate::support::eventually;
 use crate::support::proxy::{Proxy, ingress_to, proxy};
+use crate::support::secure::issue;
 use crate::support::tools::{node, run};
 
 /// What fetch was told, and what the origin saw; what came at once came in no order.
@@ -54,4 +57,26 @@ fn fetch_reaches_its_vendor_by_the_local_listener() {
         origin.upstream.address
     ));
     assert_same(&origin, &proxy, proxy.at("local:vendor"), Some(origin.upstream.address));
+}
+
+/// Its client of HTTP/2 at BASE.
+fn http2(base: &str) -> Command {
+    let mut client = node("with_http2.mjs");
+    client.arg(base);
+    client
+}
+
+#[test]
+fn node_is_served_by_http2_with_prior_knowledge() {
+    Pages::in_clear(ONE_CONNECTION, "").compare_with_leaving(http2);
+}
+
+#[test]
+fn node_is_served_by_http2_over_tls() {
+    let issued = issue(&["localhost"]);
+    Pages::over_tls(&issued, ONE_CONNECTION, "").compare_with_leaving(|base| {
+        let mut client = http2(base);
+        client.arg(&issued.ca);
+        client
+    });
 }

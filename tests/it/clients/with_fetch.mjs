@@ -1,15 +1,10 @@
 // node's own fetch against the origin at BASE. Usage: node with_fetch.mjs BASE
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
+
+import { gist, pattern } from "./told.mjs";
 
 const base = process.argv[2];
 const LARGE = 8 << 20;
-
-// The bytes of all tests; they repeat after 251 times 256.
-function pattern(n) {
-  const period = Uint8Array.from({ length: 251 * 256 }, (_, at) => (at * 31 + Math.floor(at / 251)) & 255);
-  return Buffer.concat(Array(Math.ceil(n / period.length)).fill(period)).subarray(0, n);
-}
 
 // Prints an answer as the client read it. The test compares it with what it reads without the proxy.
 async function seen(what, asking) {
@@ -17,7 +12,7 @@ async function seen(what, asking) {
   const body = Buffer.from(await answer.arrayBuffer());
   console.log(`== ${what}: ${answer.status} ${answer.statusText}`);
   for (const [name, value] of answer.headers) console.log(`${name}: ${value}`);
-  console.log(`${body.length} bytes, ${createHash("sha256").update(body).digest("hex")}`);
+  console.log(gist(body));
   return { answer, body };
 }
 
