@@ -9,6 +9,9 @@ fn told(url: &str) -> Vec<u8> {
     let mut chromium = tool("chromium");
     // No sandbox: it has none for root. The certificate's authority is nobody's but the test's.
     chromium.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--ignore-certificate-errors"]);
+    // It asks nobody else.
+    chromium.args(["--no-first-run", "--disable-background-networking", "--disable-component-update"]);
+    chromium.args(["--disable-extensions", "--disable-sync"]);
     chromium.arg(format!("--user-data-dir={}", home.path().display())).env("HOME", home.path());
     // It ends once the page is loaded, which the page itself decides.
     let dom = run_within(2 * PATIENCE, chromium.args(["--dump-dom", url]));
