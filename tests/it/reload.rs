@@ -285,6 +285,8 @@ fn half_a_file_is_not_applied_while_its_writer_has_it_open() {
     eventually("the whole of it is in force", || {
         proxy.sre("circuit-breakers/backend")["failure_threshold"] == 7
     });
+    // What is in force is told a moment after it is.
+    eventually("it is told", || proxy.sre("config")["generation"] != 1);
     assert_eq!(proxy.sre("config")["generation"], 2, "in one step");
     assert_eq!(proxy.breaker("stripe"), "open", "the operator's hold");
 }
