@@ -149,9 +149,11 @@ fn ask(kept: &mut Option<TcpStream>, last: u8, to: SocketAddr, with_body: bool) 
     }
 }
 
-/// Asks as a kubelet does: on a connection of its own, within a second.
+/// Asks as a kubelet does: on a connection of its own, within a second. It acts upon three failures in a row; two are counted
+/// here, for one may be the machine's.
 fn prober(to: SocketAddr, over: &AtomicBool) -> Seen {
     let mut seen = Seen::default();
+    let mut failed_in_a_row = 0_u32;
     let livez = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(1))?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;
@@ -162,7 +164,8 @@ fn prober(to: SocketAddr, over: &AtomicBool) -> Seen {
     };
     while !over.load(Ordering::Relaxed) {
         seen.livez += 1;
-        seen.livez_failed += usize::from(!livez().unwrap_or(false));
+        failed_in_a_row = if livez().unwrap_or(false) { 0 } else { failed_in_a_row + 1 };
+        seen.livez_failed += usize::from(failed_in_a_row > 1);
         std::thread::sleep(Duration::from_millis(200));
     }
     seen
