@@ -23,7 +23,7 @@ pub struct ProcessFile {
     /// Time after SIGTERM in which it is unready but still accepting, before the drain begins.
     #[schemars(extend("x-restart" = true))]
     pub lame_duck: Text<Duration>,
-    /// Request bodies that each worker may keep while they are sent; several of one connection have a quarter of it.
+    /// Request bodies that each worker may keep while they are sent; several of one connection have an eighth of it.
     pub kept_bodies: Text<Size>,
     /// What may be buffered of traffic, the kernel's socket buffers included: a share of the control group's memory
     /// limit, of the machine's memory where there is none.

@@ -11,6 +11,8 @@ use super::account::{self, Charge};
 pub const SIZE: usize = 16 * 1024;
 /// Bytes of a large buffer, for bodies that are known to be long.
 pub const LARGE: usize = 128 * 1024;
+/// Bytes of a short buffer, for what its receiver does not take: as good as any head fits.
+pub const SHORT: usize = 4 * 1024;
 /// Bytes of the shortest block that something is moved to.
 const LEAST: usize = 1_024;
 /// Bytes of buffers of each size that are kept per thread; more are given back to the allocator.
@@ -188,6 +190,9 @@ impl Drop for Buf {
 }
 
 fn take(limit: usize) -> Vec<u8> {
+    if limit < SIZE {
+        return vec![0; limit];
+    }
     let large = limit >= LARGE;
     let kept = SHELVES.try_with(|shelves| {
         let mut shelves = shelves.borrow_mut();

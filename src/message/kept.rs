@@ -2,8 +2,8 @@
 //!
 //! A block is lent when the first byte of a body is to be kept and comes back when the body is let go. Blocks that came
 //! back are kept for the next body, so that a warm request allocates nothing. Invariants: blocks lent and blocks in
-//! store together never hold more than the room allows; several bodies of one connection never hold more than a quarter
-//! of it, so that one client with many streams leaves some to others.
+//! store together never hold more than the room allows; several bodies of one connection never hold more than an eighth
+//! of it, so that one client with many streams leaves some to others; no more than a sixteenth is in store.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,7 +17,9 @@ const SIZES: [usize; 6] = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 <<
 pub const LONGEST: usize = 1 << 20;
 
 /// The part of the room that several bodies of one connection may have is one in so many.
-const SHARES: usize = 4;
+const SHARES: usize = 8;
+/// Blocks in store have one part of the room in so many: what was needed for a moment is not kept for good.
+const STORED: usize = 16;
 
 /// The room of one worker.
 #[derive(Debug, Default)]
@@ -26,6 +28,8 @@ pub struct KeptRoom {
     most: Cell<usize>,
     /// Bytes of blocks that are lent or in store.
     held: Cell<usize>,
+    /// Bytes of those in store.
+    stored: Cell<usize>,
     store: RefCell<[Vec<Vec<u8>>; SIZES.len()]>,
 }
 
@@ -55,6 +59,7 @@ impl KeptRoom {
             return None;
         }
         if let Some(block) = self.store.borrow_mut().get_mut(class)?.pop() {
+            self.stored.set(self.stored.get().saturating_sub(block.capacity()));
             return Some(block);
         }
         let size = SIZES[class];
@@ -71,8 +76,12 @@ impl KeptRoom {
         block.clear();
         let class = SIZES.iter().position(|size| *size == block.capacity());
         let mut store = self.store.borrow_mut();
+        let (most, stored) = (self.most.get(), self.stored.get() + block.capacity());
         match class.and_then(|class| store.get_mut(class)) {
-            Some(shelf) if self.held.get() <= self.most.get() => shelf.push(block),
+            Some(shelf) if self.held.get() <= most && stored <= most / STORED => {
+                self.stored.set(stored);
+                shelf.push(block);
+            }
             Some(_) | None => self.held.set(self.held.get().saturating_sub(block.capacity())),
         }
     }
@@ -85,6 +94,7 @@ impl KeptRoom {
                 && let Some(block) = shelf.pop()
             {
                 self.held.set(self.held.get().saturating_sub(block.capacity()));
+                self.stored.set(self.stored.get().saturating_sub(block.capacity()));
             }
         }
     }
@@ -160,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_body_grows_from_block_to_block_and_gives_them_back() {
-        let room = KeptRoom::new(128 << 10);
+        let room = KeptRoom::new(2 << 20);
         let mut kept = KeptBody::new(&room, 64 << 10);
         let bytes: Vec<u8> = (0..64 << 10).map(|n: u32| n as u8).collect();
         for piece in bytes.chunks(700) {
@@ -204,7 +214,7 @@ mod tests {
         let kept = |bodies: &mut [KeptBody], bytes: usize| {
             bodies.iter_mut().map(|body| body.put(&vec![7; bytes], 0)).filter(|kept| *kept).count()
         };
-        assert_eq!(kept(&mut bodies, 4 << 10), 4, "a quarter");
+        assert_eq!(kept(&mut bodies, 4 << 10), 2, "an eighth");
         assert!(!bodies[0].put(b"x", 0), "nor may they grow");
         assert_eq!(kept(&mut [body(&other)], 1), 1, "there is some for others");
         bodies.clear();

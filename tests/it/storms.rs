@@ -149,6 +149,22 @@ fn a_client_that_takes_no_body_does_not_make_refusals_wait() {
     reads_until(&mut wire, "the others have a body", |wire| answered(wire) == 100);
 }
 
+/// Of an answer that its stream takes nothing of, little more than the head is read; all of it comes when it does.
+#[test]
+fn an_answer_that_is_not_taken_stays_with_its_upstream() {
+    let (_backend, proxy) = shop();
+    let mut wire = wire(proxy.ingress(), 0);
+    let streams = || (0..100).map(|nth| nth * 2 + 1);
+    wire.put(&streams().flat_map(|id| get(id, "/large")).collect::<Vec<u8>>());
+    let heads = |wire: &Wire| wire.seen.iter().filter(|(kind, ..)| *kind == HEADERS).count();
+    reads_until(&mut wire, "all have their heads", |wire| heads(wire) == 100);
+    let buffered = proxy.metric("buffered_bytes", "where=\"process\"");
+    assert!((100.0 * 3_000.0..100.0 * 5_000.0).contains(&buffered), "{buffered}");
+    let open = |id| frame(WINDOW_UPDATE, 0, id, &(1_u32 << 20).to_be_bytes());
+    wire.put(&[open(0), open(1)].concat());
+    reads_until(&mut wire, "it is whole", |wire| wire.is_answered(1));
+}
+
 /// A proxy whose upstream is the ingress of another one, over HTTP/2.
 fn behind(second: &Proxy, more: &str) -> Proxy {
     proxy(&format!(

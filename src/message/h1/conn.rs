@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use super::HeadError;
 use super::parse::{self, HeadLimits, Parsed};
 use crate::message::account::{self, Abort};
-use crate::message::buf::{self, Buf, SIZE};
+use crate::message::buf::{self, Buf, SHORT, SIZE};
 use crate::message::fields;
 use crate::message::head::{Method, RequestHead, ResponseHead};
 use crate::message::io::Io;
@@ -32,6 +32,8 @@ pub struct H1Conn {
     spoilt: Cell<bool>,
     /// The last body that came was long: the next read makes room for another.
     long: Cell<bool>,
+    /// The body of the answer that comes next is not taken yet.
+    short: Cell<bool>,
     /// Of the head that is being read: bytes that were there when it was parsed last, and when its end was looked for.
     partial: Cell<(usize, usize)>,
     /// Empty lines that were read over before the head that is being read.
@@ -62,6 +64,7 @@ impl H1Conn {
             queue: RefCell::default(),
             spoilt: Cell::new(false),
             long: Cell::new(false),
+            short: Cell::new(false),
             partial: Cell::new((0, 0)),
             empty_lines: Cell::new(0),
             said: Cell::new(None),
@@ -96,7 +99,17 @@ impl H1Conn {
 
     /// Bytes of the first read of a message: its head, and with luck all of it.
     fn first_read(&self) -> usize {
-        if self.long.get() { buf::room() } else { SIZE }
+        match (self.short.get(), self.long.get()) {
+            (true, _) => SHORT,
+            (false, true) => buf::room(),
+            (false, false) => SIZE,
+        }
+    }
+
+    /// Whoever waits for the next answer takes next to nothing of its body: not much more than its head is read before
+    /// the body is asked for.
+    pub fn reads_short(&self) {
+        self.short.set(true);
     }
 
     pub(super) fn saw_body(&self, bytes: u64) {
@@ -157,6 +170,7 @@ impl H1Conn {
             if self.is_worth_parsing(ahead.filled(), limits) {
                 match parse::response(ahead.filled(), limits, asked)? {
                     Parsed::Whole(mut head, len) => {
+                        self.short.set(false);
                         head.store.count();
                         ahead.consume(len);
                         self.partial.set((0, 0));

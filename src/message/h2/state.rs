@@ -22,7 +22,7 @@ use crate::message::head::RequestHead;
 
 /// Bytes that a server may send on a stream ahead of its reader, to begin with.
 pub(super) const WINDOW: u32 = 32 * 1024;
-/// The same of a client: many of them stall at once where a backend does not read.
+/// The same of a client, one whole frame: many of them stall at once where a backend does not read.
 pub(super) const UPLOAD: u32 = 16 * 1024;
 /// Bytes on their way on a connection at once. They are given back as they come, for the streams bound what is kept: one
 /// that is not read holds up no other.

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::watch::{AttemptWatch, Got};
-use super::{ANSWER, Answer, Attempt, broke_off};
+use super::{ANSWER, Answer, Attempt, WaitingClient, broke_off};
 use crate::message::body::{Body, BodyError};
 use crate::message::h1::conn::{H1Conn, HeadError};
 use crate::message::h1::pump::{Pump, PumpError};
@@ -33,6 +33,9 @@ impl Attempt<'_> {
         timer: &mut Deadline,
         now: Instant,
     ) -> Result<Answer, ProxyError> {
+        if self.waiting.is_some_and(WaitingClient::takes_little) {
+            conn.reads_short();
+        }
         let framing = call.framing();
         let pump = Pump::new(framing, |out| write::request(out, call.head, &call.edits(), framing));
         let body = std::mem::replace(call.body, Body::empty());

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::message::buf::SHORT;
 use crate::message::h1;
 use crate::message::h1::conn::H1Conn;
 use crate::message::h2::{H2Stream, Then, write};
@@ -48,6 +49,14 @@ impl WaitingClient<'_> {
                 false
             }
             Self::H2(_) => true,
+        }
+    }
+
+    /// Does it take next to nothing of a body now?
+    pub(super) fn takes_little(self) -> bool {
+        match self {
+            Self::H1 { .. } => false,
+            Self::H2(stream) => !stream.takes(SHORT as u64),
         }
     }
 
