@@ -149,6 +149,34 @@ fn a_client_that_takes_no_body_does_not_make_refusals_wait() {
     reads_until(&mut wire, "the others have a body", |wire| answered(wire) == 100);
 }
 
+/// The ordinary day: a page's worth of refusals at once, to a client that takes bodies, has all of them.
+#[test]
+fn refusals_of_a_client_that_takes_bodies_have_them() {
+    let proxy = ingress_to(SocketAddr::from(([127, 0, 0, 1], 1)), "");
+    let mut wire = wire(proxy.ingress(), 65_535);
+    let streams = || (0..100).map(|nth| nth * 2 + 1);
+    wire.put(&streams().flat_map(|id| get(id, "/")).collect::<Vec<u8>>());
+    let bodies = |wire: &Wire| wire.seen.iter().filter(|(kind, ..)| *kind == DATA).count();
+    reads_until(&mut wire, "all have their bodies", |wire| {
+        streams().all(|id| wire.is_answered(id)) && bodies(wire) == 100
+    });
+}
+
+/// The ordinary day: a few heads that are too long, as a browser with too many cookies sends them, are refused one by one.
+#[test]
+fn a_few_heads_that_are_too_long_end_nothing() {
+    let (_backend, proxy) = shop();
+    let mut wire = wire(proxy.ingress(), 65_535);
+    let long = [&b"\x00\x01x\x7f\xa1\x1f"[..], &[b'v'; 4_128][..]].concat().repeat(2);
+    for nth in 0..4 {
+        wire.put(&whole(nth * 2 + 1, &[0x80 | 16; 4_000]));
+        reads_until(&mut wire, "it is refused", |wire| wire.is_answered(nth * 2 + 1));
+    }
+    wire.put(&whole(9, &long));
+    reads_until(&mut wire, "what is not too long is answered", |wire| wire.is_answered(9));
+    assert_eq!(proxy.metric("connections_ended_total", "reason=\"h2_flood\""), 0.0);
+}
+
 /// Of an answer that its stream takes nothing of, little more than the head is read; all of it comes when it does.
 #[test]
 fn an_answer_that_is_not_taken_stays_with_its_upstream() {

@@ -3,8 +3,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::proxy::{Proxy, proxy};
+use crate::support::raw;
 use crate::support::tools::{python, run};
-use crate::support::upstream::{Upstream, status};
+use crate::support::upstream::{Upstream, bytes, status};
 
 const VENDORS: [(&str, &str); 4] = [
     ("stripe", "api.stripe.com"),
@@ -62,6 +63,36 @@ fn each_vendor_s_own_library_raises_its_own_error_while_the_breaker_is_open() {
         assert_eq!(refused(&sidecar, name), 1.0, "{name}: one request for one call");
     }
     assert_eq!(origin.hits(), 0, "nobody was called");
+}
+
+/// The ordinary day: an answer passes as it is, and a failure that happened once is not held against a client that repeats.
+#[test]
+fn only_what_the_breaker_refuses_is_not_to_be_repeated() {
+    let origin = Upstream::start(status(500));
+    let port = origin.address.port();
+    let sidecar = proxy(&format!(
+        r#"
+            [egress]
+            listen = "127.0.0.1:0"
+            [upstreams.stripe]
+            preset = "stripe"
+            endpoints = ["127.0.0.1:{port}"]
+            local = "127.0.0.1:0"
+            allow_addresses = ["127.0.0.1"]
+        "#
+    ));
+    let asked = || raw::get(sidecar.at("local:stripe"), "/v1/customers");
+    let passed = asked();
+    assert_eq!((passed.status, passed.field("stripe-should-retry")), (500, None));
+    assert_eq!(passed.text(), "500 /v1/customers\n");
+    origin.answer(bytes("", false));
+    let failed = asked();
+    assert_eq!((failed.status, failed.field("stripe-should-retry")), (502, None));
+    assert!(failed.json()["error"]["message"].is_string(), "in the vendor's shape");
+    let order = r#"{"reason": "a drill", "ttl": "5m"}"#;
+    assert_eq!(sidecar.post("circuit-breakers/stripe/open", order).status, 200);
+    let held = asked();
+    assert_eq!((held.status, held.field("stripe-should-retry")), (503, Some("false")));
 }
 
 #[test]
