@@ -53,8 +53,7 @@ impl Gateway<'_> {
         if let ProxyError::Malformed(malformed) = error {
             self.0.telemetry.malformed(malformed.label());
         }
-        let route = exchange.route.clone();
-        let refusal = route.as_ref().and_then(|route| route.upstream.config.refusal.as_ref());
+        let refusal = exchange.route.as_ref().and_then(|route| route.upstream.config.refusal.as_ref());
         let (own, body) = reply::of(error, head.method, exchange.request_id().text(), refusal);
         Answer::own(own, body)
     }

@@ -7,20 +7,22 @@ const GROWTH: f64 = 1.5;
 /// Share of the wait by which it may be shorter or longer.
 const JITTER: f64 = 0.2;
 
+/// A share, from 0 to 1 (exclusive), by `draw` (any number): its first 53 bits, which are what a f64 holds exactly.
+pub fn share(draw: u64) -> f64 {
+    (draw >> 11) as f64 / (1_u64 << 53) as f64
+}
+
 /// The wait after `n` earlier ones in a row: `first` × 1.5ⁿ, at most `longest`, ±20 % by `draw` (any number).
 pub fn nth(first: Duration, longest: Duration, n: u32, draw: u64) -> Duration {
     let grown = first.as_secs_f64() * GROWTH.powi(i32::try_from(n.min(64)).unwrap_or(64));
     let capped = grown.min(longest.max(first).as_secs_f64());
-    // 53 bits are what a f64 holds exactly.
-    let share = (draw >> 11) as f64 / (1_u64 << 53) as f64;
-    let jittered = capped * (1.0 - JITTER + 2.0 * JITTER * share);
+    let jittered = capped * (1.0 - JITTER + 2.0 * JITTER * share(draw));
     Duration::from_secs_f64(jittered.min(longest.max(first).as_secs_f64()))
 }
 
 /// Any moment within the wait after `n` earlier ones in a row: many that begin to wait together do not end together.
 pub fn anywhere(first: Duration, longest: Duration, n: u32, draw: u64) -> Duration {
-    let share = (draw >> 11) as f64 / (1_u64 << 53) as f64;
-    nth(first, longest, n, u64::MAX / 2).mul_f64(share)
+    nth(first, longest, n, u64::MAX / 2).mul_f64(share(draw))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::alert::Sign;
+use super::backoff;
 use super::rule::{AlertKey, Severity};
 use crate::units::At;
 
@@ -35,7 +36,7 @@ const TURNS: Duration = Duration::from_secs(1);
 /// How long until a member's next beat. `left`: how long the one that has the duty may keep it. `draw` is any number: beats of
 /// members that began together drift apart, and not all who wait for the end of a duty ask in the same moment.
 pub fn next_beat(duty: Duty, left: Duration, draw: u64) -> Duration {
-    let share = (draw >> 11) as f64 / (1_u64 << 53) as f64;
+    let share = backoff::share(draw);
     // Later than by the clock would be too late: the duty is given for a fixed time.
     let period = |period: Duration| period.mul_f64(0.8 + 0.2 * share);
     match duty {
@@ -48,7 +49,7 @@ pub fn next_beat(duty: Duty, left: Duration, draw: u64) -> Duration {
 /// How long one of so many members waits before it asks for news that all have heard of.
 pub fn turn(members: u64, draw: u64) -> Duration {
     let turns = TURN.saturating_mul(u32::try_from(members).unwrap_or(u32::MAX)).min(TURNS);
-    turns.mul_f64((draw >> 11) as f64 / (1_u64 << 53) as f64)
+    turns.mul_f64(backoff::share(draw))
 }
 
 /// Does this member call people?

@@ -12,6 +12,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::backoff::share;
 use super::party::{Blame, Contributions};
 use super::verdict::BadReason;
 
@@ -132,8 +133,7 @@ impl Outlier {
 
     fn eject(&mut self, why: BadReason, now: Instant, draw: u64) -> Ejection {
         let doubled = FIRST.saturating_mul(1 << self.times.min(16)).min(LONGEST);
-        let share = (draw >> 11) as f64 / (1_u64 << 53) as f64;
-        self.length = doubled.mul_f64(1.0 - JITTER + 2.0 * JITTER * share).min(LONGEST);
+        self.length = doubled.mul_f64(1.0 - JITTER + 2.0 * JITTER * share(draw)).min(LONGEST);
         self.times = self.times.saturating_add(1);
         self.row = 0;
         self.began = None;

@@ -7,6 +7,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::backoff::share;
+
 /// When to try again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
@@ -149,8 +151,7 @@ impl Attempts {
         let range =
             policy.backoff.saturating_mul(1 << self.waited.min(4)).min(policy.backoff.saturating_mul(10));
         self.waited = self.waited.saturating_add(1);
-        let share = (draw >> 11) as f64 / (1_u64 << 53) as f64;
-        range.mul_f64(share)
+        range.mul_f64(share(draw))
     }
 }
 

@@ -95,8 +95,7 @@ impl RefusalFile {
         }
         let content_type =
             if self.content_type.is_empty() { "application/json" } else { self.content_type.as_str() };
-        let readable =
-            !content_type.is_empty() && content_type.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+        let readable = content_type.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
         if !readable || !content_type.contains('/') {
             at.add("content_type", "is no media type; write one such as \"application/json\"");
         }

@@ -17,6 +17,7 @@ use sync::{MemberStatus, SyncResult};
 pub use view::{FleetView, MemberView};
 
 use super::Records;
+use crate::reliability::backoff;
 use crate::reliability::engine::Engine;
 use crate::reliability::fleet::{Duty, FRESH, FleetSummary, Leadership, Neighbour, Sighting, seen_by_others};
 use crate::reliability::rule::AlertKey;
@@ -82,7 +83,7 @@ impl FleetMember {
         let (neighbours, fresh, held, whole, count, late) = Default::default();
         let roster = (now, Vec::new());
         let lateness = match &views {
-            Some(_) => LATENESS.mul_f64((chance::draw() >> 40) as f64 / (1_u32 << 24) as f64),
+            Some(_) => LATENESS.mul_f64(backoff::share(chance::draw())),
             None => Duration::ZERO,
         };
         let mirror = Engine::mirror(chance::draw(), now);

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::reliability::backoff;
+
 /// Growing back after closing.
 #[derive(Debug)]
 pub(super) struct Ramp {
@@ -29,7 +31,6 @@ impl Ramp {
         self.admitted = self.admitted.saturating_add(1);
         let left = self.until.saturating_duration_since(now).as_secs_f64();
         let share = (1.0 - left / length.as_secs_f64().max(0.001)).max(0.1);
-        let drawn = (draw >> 11) as f64 / (1_u64 << 53) as f64;
-        self.admitted <= NO_CROWD || drawn <= share
+        self.admitted <= NO_CROWD || backoff::share(draw) <= share
     }
 }

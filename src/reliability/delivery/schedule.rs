@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::reliability::backoff::share;
+
 /// Waits after so many failed attempts. Svix begins with 0 and 5 s and is slower after that (semantics c.11); somebody who
 /// is to be woken cannot wait for 5 minutes.
 const WAITS: [u64; 7] = [0, 5, 30, 120, 300, 900, 1_800];
@@ -18,9 +20,7 @@ const JITTER: f64 = 0.2;
 /// only show whether a channel is back come between.
 pub fn retry_in(attempt: u32, chance: u64) -> Duration {
     let wait = usize::try_from(attempt).ok().and_then(|at| WAITS.get(at)).copied().unwrap_or(HOURLY);
-    // 53 bits are what a f64 holds exactly.
-    let share = (chance >> 11) as f64 / (1_u64 << 53) as f64;
-    Duration::from_secs(wait).mul_f64(1.0 - JITTER + 2.0 * JITTER * share)
+    Duration::from_secs(wait).mul_f64(1.0 - JITTER + 2.0 * JITTER * share(chance))
 }
 
 /// How long a channel is held after so many failures in a row, where it does not say so itself.
