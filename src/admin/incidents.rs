@@ -19,9 +19,9 @@ use super::observed::{Observed, Provenance};
 use super::request::{self, MOST, Parameters, named, who};
 use super::review::ReviewOrder;
 use super::{Admin, stream};
-use crate::control::{AuditRecord, OrderedBy, Snapshot};
+use crate::control::{AuditRecord, Handle, OrderedBy, Snapshot};
 use crate::names::IncidentId;
-use crate::reliability::engine::{Command, Reply};
+use crate::reliability::engine::Command;
 use crate::reliability::health::{self, Health, Status};
 use crate::reliability::incident::{self, Force, Incident};
 use crate::reliability::rule::Severity;
@@ -202,15 +202,10 @@ async fn order(
         (_, None) => String::new(),
     };
     let audit = AuditRecord { actor, action, target, reason };
-    let (done, audit_id) = request::order(admin, command, audit).await?;
-    match done.reply {
-        Reply::Incident(incident) => {
-            let about = Provenance::now().of(health(&incident));
-            let incident = IncidentView::whole(&incident, &admin.control.snapshot());
-            Ok(about.answer(admin, Changed { incident, audit_id, stored: done.stored }))
-        }
-        Reply::Silence(_) => Err(ApiError::Leaving),
-    }
+    let (done, audit_id) = request::order(admin, command, audit, Handle::order).await?;
+    let about = Provenance::now().of(health(&done.reply));
+    let incident = IncidentView::whole(&done.reply, &admin.control.snapshot());
+    Ok(about.answer(admin, Changed { incident, audit_id, stored: done.stored }))
 }
 
 /// Take an incident: nobody else is called about it.

@@ -8,9 +8,9 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
 use super::error::ApiError;
 use super::{Admin, texts};
 use crate::config::problem::did_you_mean;
-use crate::control::{AuditRecord, Order, OrderReceipt, OrderedBy};
+use crate::control::{AuditRecord, Handle, Order, OrderReceipt, OrderedBy};
 use crate::names::IncidentId;
-use crate::reliability::engine::Command;
+use crate::reliability::incident::Refused;
 use crate::reliability::rule::Severity;
 use crate::runtime::clock;
 use crate::store::rows::millis;
@@ -130,13 +130,14 @@ pub(super) fn bad(problem: String) -> ApiError {
     ApiError::BadBody { problem }
 }
 
-/// Gives the order; what became of it, and its id in the audit list.
-pub(super) async fn order(
+/// Gives an order, as `give` does it; what became of it, and its id in the audit list.
+pub(super) async fn order<C, R>(
     admin: &Admin,
-    command: Command,
+    command: C,
     audit: AuditRecord,
-) -> Result<(OrderReceipt, String), ApiError> {
-    let done = admin.control.order(Order { command, audit: Some(audit.clone()) }).await;
+    give: impl AsyncFnOnce(&Handle, Order<C>) -> Option<Result<OrderReceipt<R>, Refused>>,
+) -> Result<(OrderReceipt<R>, String), ApiError> {
+    let done = give(&admin.control, Order { command, audit: Some(audit.clone()) }).await;
     let done = done.ok_or(ApiError::Leaving)??;
     let audit_id = admin.told(done.audit_id.clone(), &audit);
     Ok((done, audit_id))

@@ -14,9 +14,9 @@ use super::error::ApiError;
 use super::observed::{Observed, Provenance};
 use super::request::{self, Parameters, bad};
 use super::{Admin, services};
-use crate::control::AuditRecord;
+use crate::control::{AuditRecord, Handle};
 use crate::names;
-use crate::reliability::engine::{Command, Reply};
+use crate::reliability::engine::SilenceCommand;
 use crate::reliability::incident::Refused;
 use crate::reliability::rule::{Rule, Severity};
 use crate::reliability::silence::{Comparison, Label, Matcher, Purpose, Silence};
@@ -199,7 +199,7 @@ pub(super) async fn create(
     let target = silence.matchers.iter().map(written).collect::<Vec<_>>().join(" ");
     let target = if target.is_empty() { "everything".to_owned() } else { target };
     let audit = AuditRecord { actor, action, target, reason: silence.reason.clone() };
-    changed(&admin, Command::Silence(silence), audit).await
+    changed(&admin, SilenceCommand::Begin(silence), audit).await
 }
 
 /// End a silence or maintenance now.
@@ -226,7 +226,7 @@ pub(super) async fn end(
     let actor = request::who(said.actor);
     let reason = said.reason.unwrap_or_default();
     let audit = AuditRecord { actor: actor.clone(), action: "silence.end", target: id, reason };
-    changed(&admin, Command::EndSilence { number, actor: actor.to_string() }, audit).await
+    changed(&admin, SilenceCommand::End { number, actor: actor.to_string() }, audit).await
 }
 
 /// Is there something of each name that it is about? One that is spelt wrong would hold nothing back.
@@ -250,18 +250,12 @@ fn action(purpose: Purpose) -> &'static str {
 
 async fn changed(
     admin: &Admin,
-    command: Command,
+    command: SilenceCommand,
     audit: AuditRecord,
 ) -> Result<Json<Observed<SilenceChanged>>, ApiError> {
-    let (done, audit_id) = request::order(admin, command, audit).await?;
-    match done.reply {
-        Reply::Silence(silence) => {
-            let silence = SilenceView::of(&silence, admin.control.now());
-            let view = SilenceChanged { silence, audit_id, stored: done.stored };
-            Ok(Provenance::now().answer(admin, view))
-        }
-        Reply::Incident(_) => Err(ApiError::Leaving),
-    }
+    let (done, audit_id) = request::order(admin, command, audit, Handle::silence).await?;
+    let silence = SilenceView::of(&done.reply, admin.control.now());
+    Ok(Provenance::now().answer(admin, SilenceChanged { silence, audit_id, stored: done.stored }))
 }
 
 fn word(label: Label) -> &'static str {

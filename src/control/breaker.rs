@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::handle::{Order, PendingOrder};
+use super::handle::PendingOrder;
 use super::{AuditRecord, Handle, OrderedBy};
 use crate::reliability::breaker::{BreakerState, Hold};
 use crate::reliability::engine::Command;
@@ -138,9 +138,8 @@ impl Handle {
         if let Some(line) = outcome.line(order.name) {
             let (service, actor) = (order.upstream.to_owned(), order.actor.to_string());
             let command = Command::Acted { service, actor, what: format!("{line}: {}", order.reason) };
-            let order = Order { command, audit: None };
             // A process that leaves writes no timeline any more; the audit log has the order all the same.
-            let _ = self.asks.send(PendingOrder { order, found: None, rows: Vec::new(), answer: None }).await;
+            let _ = self.asks.send(PendingOrder::own(command, Vec::new())).await;
         }
         let BreakerOrder { name, change, actor, reason, .. } = order;
         let record = AuditRecord { actor, action: change.action(), target: name.to_owned(), reason };

@@ -6,8 +6,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::time::Time;
 use super::{AuditRecord, Changes, Records, Snapshot};
-use crate::reliability::engine::{Command, Reply};
+use crate::reliability::engine::{Command, SilenceCommand};
 use crate::reliability::incident::{Incident, Refused};
+use crate::reliability::silence::Silence;
 use crate::runtime::clock;
 use crate::store::rows::Write;
 use crate::units::At;
@@ -17,32 +18,57 @@ pub(super) const WAITING: usize = 256;
 
 /// Who orders what, for the audit log.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct Order<C> {
     /// What the engine is to do.
-    pub command: Command,
+    pub command: C,
     /// Who, as the audit log shows it; `None`: the machine itself, whose deeds are on the timeline alone.
     pub audit: Option<AuditRecord>,
 }
 
 /// What became of an order.
 #[derive(Clone, Debug)]
-pub struct OrderReceipt {
-    /// What the engine said to it.
-    pub reply: Reply,
+pub struct OrderReceipt<R> {
+    /// What the order was about, as it is now.
+    pub reply: R,
     /// It is on disk. False: the store is off or away, and memory holds it.
     pub stored: bool,
     /// The name of its row on the audit log; `None`: it has none.
     pub audit_id: Option<String>,
 }
 
-/// An order on its way.
-pub(super) struct PendingOrder {
-    pub(super) order: Order,
-    /// What it is about, when that is no longer at hand.
-    pub(super) found: Option<Box<Incident>>,
+/// An order on its way, and where its reply goes; `None`: nobody waits for it.
+pub(super) struct Pending<C, R> {
+    pub(super) order: Order<C>,
     /// What is to be stored with what it changes, or not at all.
     pub(super) rows: Vec<Write>,
-    pub(super) answer: Option<oneshot::Sender<Result<OrderReceipt, Refused>>>,
+    pub(super) answer: Option<oneshot::Sender<Result<OrderReceipt<R>, Refused>>>,
+}
+
+/// The orders that come in by the one door.
+pub(super) enum PendingOrder {
+    Incident {
+        pending: Pending<Command, Box<Incident>>,
+        /// What it is about, when that is no longer at hand.
+        found: Option<Box<Incident>>,
+    },
+    Silence(Pending<SilenceCommand, Silence>),
+}
+
+impl PendingOrder {
+    /// An order of the machine itself, whose reply nobody waits for.
+    pub(super) fn own(command: Command, rows: Vec<Write>) -> Self {
+        let pending = Pending { order: Order { command, audit: None }, rows, answer: None };
+        Self::Incident { pending, found: None }
+    }
+
+    /// What was to be stored with it.
+    fn into_row(self) -> Option<Write> {
+        let rows = match self {
+            Self::Incident { pending, .. } => pending.rows,
+            Self::Silence(pending) => pending.rows,
+        };
+        rows.into_iter().next()
+    }
 }
 
 /// For those who give orders and those who look.
@@ -56,22 +82,44 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Gives an order; `None`: the process is leaving. What is over and no longer at hand is fetched from the store first, so
+    /// Gives an order about an incident; `None`: the process is leaving. What is over and no longer at hand is fetched from the store first, so
     /// that it can be reviewed weeks later; a store that does not answer leaves it as unknown as it is.
-    pub async fn order(&self, order: Order) -> Option<Result<OrderReceipt, Refused>> {
+    pub async fn order(&self, order: Order<Command>) -> Option<Result<OrderReceipt<Box<Incident>>, Refused>> {
         let about = order.command.incident().cloned();
-        let done = self.ask(order.clone(), None).await?;
+        let done = self.ask_incident(order.clone(), None).await?;
         let (Err(Refused::NoSuchIncident), Some(id)) = (&done, about) else { return Some(done) };
         match self.records.find(&id).await {
             // One that is not over is another member's.
-            Ok(Some(found)) if !found.state.is_live() => self.ask(order, Some(Box::new(found))).await,
+            Ok(Some(found)) if !found.state.is_live() => {
+                self.ask_incident(order, Some(Box::new(found))).await
+            }
             Ok(_) | Err(_) => Some(done),
         }
     }
 
-    async fn ask(&self, order: Order, found: Option<Box<Incident>>) -> Option<Result<OrderReceipt, Refused>> {
+    /// Gives an order about a silence; `None`: the process is leaving.
+    pub async fn silence(
+        &self,
+        order: Order<SilenceCommand>,
+    ) -> Option<Result<OrderReceipt<Silence>, Refused>> {
+        self.ask(order, PendingOrder::Silence).await
+    }
+
+    async fn ask_incident(
+        &self,
+        order: Order<Command>,
+        found: Option<Box<Incident>>,
+    ) -> Option<Result<OrderReceipt<Box<Incident>>, Refused>> {
+        self.ask(order, |pending| PendingOrder::Incident { pending, found }).await
+    }
+
+    async fn ask<C, R>(
+        &self,
+        order: Order<C>,
+        pending: impl FnOnce(Pending<C, R>) -> PendingOrder,
+    ) -> Option<Result<OrderReceipt<R>, Refused>> {
         let (answer, told) = oneshot::channel();
-        self.asks.send(PendingOrder { order, found, rows: Vec::new(), answer: Some(answer) }).await.ok()?;
+        self.asks.send(pending(Pending { order, rows: Vec::new(), answer: Some(answer) })).await.ok()?;
         told.await.ok()
     }
 
@@ -109,8 +157,6 @@ impl Replies {
     /// `row`: what is to be stored in one write with the line that tells of it. It comes back where the process is leaving:
     /// nobody wants to know any more, and the store has it all the same.
     pub(super) async fn tell(&self, command: Command, row: Write) -> Option<Write> {
-        let order = Order { command, audit: None };
-        let ask = PendingOrder { order, found: None, rows: vec![row], answer: None };
-        self.0.send(ask).await.err().and_then(|left| left.0.rows.into_iter().next())
+        self.0.send(PendingOrder::own(command, vec![row])).await.err().and_then(|left| left.0.into_row())
     }
 }

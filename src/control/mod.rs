@@ -21,6 +21,7 @@ mod memory;
 mod messages;
 mod notifier;
 mod observer;
+mod orders;
 mod own;
 mod past;
 mod records;
@@ -244,7 +245,7 @@ impl Control {
         self.carry_out(effects, Vec::new());
         self.look_back(&readings, now);
         for command in self.evidence.take(moment, now) {
-            let (_, effects) = self.obey(command, now);
+            let (_, effects) = self.shown_engine().command(command, now);
             self.carry_out(effects, Vec::new());
         }
         let gone: Vec<IncidentId> = self.told.keys().filter(|id| !self.knows(id)).cloned().collect();
@@ -301,37 +302,6 @@ impl Control {
             self.people = Some(config.watch.people.clone());
             self.wording.reconfigure(&config);
         }
-    }
-
-    fn hear(&mut self, ask: PendingOrder) {
-        self.heed_config();
-        let clock = self.clock(clock::now());
-        let now = clock.now;
-        self.engine.tell_hour(clock);
-        // The lease may have run out since the last look: who has no duty any more decides about no call.
-        self.shift(now);
-        let PendingOrder { order: Order { command, audit }, found, mut rows, answer } = ask;
-        if let Some(found) = found.filter(|found| !self.knows(&found.id)) {
-            self.told.insert(found.id.clone(), HandedOver::all(&found));
-            self.changes.know(&found);
-            // It is over: nothing is done about it but what the order says.
-            self.fetch(*found, now);
-        }
-        let (reply, effects) = self.obey(command, now);
-        let audit = audit.filter(|_| reply.is_ok());
-        let more = serde_json::Value::Null;
-        let (audit_id, row) = audit.map(|audit| audit.row(self.records.member(), now, more)).unzip();
-        rows.extend(row);
-        let written = self.carry_out(effects, rows);
-        let snapshot = Snapshot { at: now, ..Snapshot::again(&self.snapshot.borrow(), &self.engine) };
-        let snapshot = self.fleet_snapshot(snapshot, now);
-        self.show(snapshot);
-        let Some(answer) = answer else { return };
-        // Whoever asked may have left; the order is done all the same.
-        crate::runtime::tasks::detach("control", "answering an order", async move {
-            let stored = audit::stored(written).await;
-            let _ = answer.send(reply.map(|reply| OrderReceipt { reply, stored, audit_id }));
-        });
     }
 
     /// What is to be stored goes out as one write, so that a timeline never speaks of a call that nobody queued.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use strop::names::IncidentId;
 use strop::reliability::breaker::{Breaker, BreakerPolicy, BreakerState, ExchangeEvidence, PermitRequest};
 use strop::reliability::counts::{Counts, RollingCounts};
-use strop::reliability::engine::{Command, Effect, Engine, EnginePolicy};
+use strop::reliability::engine::{Command, Effect, Engine, EnginePolicy, SilenceCommand};
 use strop::reliability::escalation::{Arrived, Calendar, LadderStep, LocalMinute};
 use strop::reliability::incident::{Ending, Force, Incident};
 use strop::reliability::readings::{
@@ -329,6 +329,12 @@ impl World {
         self.take(effects, forced.as_ref());
     }
 
+    fn order_silence(&mut self, command: SilenceCommand) {
+        let (done, effects) = self.engine.silence(command, self.now);
+        assert!(done.is_ok() || effects.is_empty(), "refused, and yet: {effects:?}");
+        self.take(effects, None);
+    }
+
     fn operator(&mut self) {
         let all: Vec<&Incident> = self.engine.incidents().collect();
         let pick = self.dice.below(all.len().max(1) as u64) as usize;
@@ -347,7 +353,10 @@ impl World {
                 let force = self.dice.one_of(&[Force::Asked, Force::Forced]);
                 Command::Resolve { id, actor, reason: "enough".to_owned(), force }
             }
-            8..=10 => Command::Silence(self.silence(actor)),
+            8..=10 => {
+                let silence = self.silence(actor);
+                return self.order_silence(SilenceCommand::Begin(silence));
+            }
             _ if self.dice.chance(0.3) => {
                 let severity = self.dice.one_of(&Severity::ALL);
                 Command::Open { actor, title: "Test incident".to_owned(), severity, service: String::new() }
@@ -355,7 +364,7 @@ impl World {
             _ => {
                 let numbers: Vec<u64> = self.engine.silences().iter().map(|one| one.number).collect();
                 let number = if numbers.is_empty() { 0 } else { self.dice.one_of(&numbers) };
-                Command::EndSilence { number, actor }
+                return self.order_silence(SilenceCommand::End { number, actor });
             }
         };
         self.order(command);

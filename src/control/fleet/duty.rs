@@ -9,9 +9,9 @@ use crate::control::heads::HandedOver;
 use crate::control::snapshot::{ActiveAlert, Snapshot};
 use crate::names::IncidentId;
 use crate::reliability::alert::Sign;
-use crate::reliability::engine::{Command, Effect, Reply, Role};
+use crate::reliability::engine::{Engine, Role};
 use crate::reliability::fleet::Neighbour;
-use crate::reliability::incident::{Incident, Refused};
+use crate::reliability::incident::Incident;
 use crate::reliability::readings::Readings;
 use crate::reliability::silence::Silence;
 use crate::runtime::clock::Moment;
@@ -145,15 +145,11 @@ impl Control {
         self.telemetry.fleet.set(duty.acts().into(), members);
     }
 
-    /// An order goes to whoever shows the incidents.
-    pub(in crate::control) fn obey(
-        &mut self,
-        command: Command,
-        now: At,
-    ) -> (Result<Reply, Refused>, Vec<Effect>) {
+    /// The engine that orders go to: the one that shows the incidents.
+    pub(in crate::control) fn shown_engine(&mut self) -> &mut Engine {
         match self.engine.role() {
-            Role::Acts => self.engine.command(command, now),
-            Role::Watches | Role::Mirrors => self.fleet.mirror.command(command, now),
+            Role::Acts => &mut self.engine,
+            Role::Watches | Role::Mirrors => &mut self.fleet.mirror,
         }
     }
 

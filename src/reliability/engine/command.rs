@@ -1,23 +1,128 @@
-//! Orders: from a person, the shell, a recovery plan.
+//! Orders about incidents: from a person, the shell, a recovery plan.
 
 use super::effect::Early;
-use super::{Command, Effect, Engine, Reply};
+use super::{Effect, Engine};
 use crate::names::IncidentId;
 use crate::reliability::escalation::Arrived;
 use crate::reliability::incident::{
-    Actor, Beginning, Ending, EntryKind, Force, Incident, Refused, State, Transition,
+    Actor, Beginning, Ending, EntryKind, Force, Incident, Refused, Review, State, Transition,
 };
 use crate::reliability::rule::{AlertKey, Rule, Severity};
-use crate::reliability::silence::Silence;
 use crate::units::At;
 
-type CommandResult = Result<Reply, Refused>;
+type CommandResult = Result<Box<Incident>, Refused>;
+
+/// An order about an incident, from a person, the shell or a recovery plan.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Open one by hand: a test, or what no rule sees.
+    Open {
+        actor: String,
+        /// The title, one line for people.
+        title: String,
+        severity: Severity,
+        /// About what; may be empty.
+        service: String,
+    },
+    /// Take it: the ladder stops.
+    Ack { id: IncidentId, actor: String },
+    /// Write a line onto the timeline.
+    Note {
+        id: IncidentId,
+        actor: String,
+        /// The line as people will read it.
+        text: String,
+    },
+    /// Put somebody in charge.
+    Assign {
+        id: IncidentId,
+        /// The person who puts somebody in charge.
+        actor: String,
+        /// The person who is put in charge.
+        to: String,
+    },
+    /// Say how bad it is, up or down.
+    Rate {
+        id: IncidentId,
+        actor: String,
+        severity: Severity,
+        /// Why it is that bad.
+        reason: String,
+    },
+    /// Something is being done about it; what came of it is another one.
+    Act {
+        id: IncidentId,
+        /// Who; `None`: the machine.
+        actor: Option<String>,
+        /// What is being done, in a sentence.
+        what: String,
+        /// Facts by name, as they were.
+        evidence: Vec<(String, String)>,
+    },
+    /// Note what was done about a service on its live incident. No state changes: what came of it is for
+    /// the evidence to say.
+    Acted {
+        /// The service whose live incident gets the line.
+        service: String,
+        actor: String,
+        /// What was done, in a sentence.
+        what: String,
+    },
+    /// Add what was found out later (60 s after, an HDR snapshot's name). Also to closed ones.
+    Evidence {
+        id: IncidentId,
+        /// What was found out, in a sentence.
+        what: String,
+        /// Facts by name, as they were measured.
+        evidence: Vec<(String, String)>,
+    },
+    /// End an incident by a person's word.
+    Resolve {
+        id: IncidentId,
+        actor: String,
+        /// Why it is over.
+        reason: String,
+        /// Even while the condition holds?
+        force: Force,
+    },
+    /// Fill in the review.
+    Review { id: IncidentId, actor: String, review: Review },
+    /// What became of a call.
+    Delivered {
+        /// The incident that the call is about.
+        id: IncidentId,
+        /// The number of the call within the incident.
+        number: u32,
+        /// Whether the channel has taken it.
+        arrived: Arrived,
+        /// What the channel said.
+        detail: String,
+    },
+}
+
+impl Command {
+    /// The incident that it is about; `None`: it names none.
+    pub fn incident(&self) -> Option<&IncidentId> {
+        match self {
+            Self::Ack { id, .. }
+            | Self::Note { id, .. }
+            | Self::Assign { id, .. }
+            | Self::Rate { id, .. }
+            | Self::Act { id, .. }
+            | Self::Evidence { id, .. }
+            | Self::Resolve { id, .. }
+            | Self::Review { id, .. }
+            | Self::Delivered { id, .. } => Some(id),
+            Self::Open { .. } | Self::Acted { .. } => None,
+        }
+    }
+}
 
 /// So many of them are kept, the latest ones.
 const EARLY: usize = 256;
 
 impl Engine {
-    /// One order, at once. What it changed is in the effects, also when it was refused (then they are empty).
+    /// One order, at once, and the incident as it is then. What it changed is in the effects, also when it was refused (then they are empty).
     pub fn command(&mut self, command: Command, now: At) -> (CommandResult, Vec<Effect>) {
         let now = now.max(self.clock.now);
         self.clock.now = now;
@@ -60,8 +165,6 @@ impl Engine {
             Command::Review { id, actor, review } => {
                 named(&actor).and_then(|()| self.change(&id, |one| one.review(&actor, review, now).map(Some)))
             }
-            Command::Silence(silence) => self.silence(silence, now),
-            Command::EndSilence { number, actor } => self.end_silence(number, &actor, now),
             Command::Delivered { id, number, arrived, detail } => {
                 self.delivered(&id, number, arrived, &detail, now)
             }
@@ -103,7 +206,7 @@ impl Engine {
 
     fn shown(&self, id: &IncidentId) -> CommandResult {
         let incident = self.incidents.get(id).ok_or(Refused::NoSuchIncident)?;
-        Ok(Reply::Incident(Box::new(incident.clone())))
+        Ok(Box::new(incident.clone()))
     }
 
     fn open_by_hand(
@@ -202,24 +305,6 @@ impl Engine {
         })
     }
 
-    fn silence(&mut self, mut silence: Silence, now: At) -> CommandResult {
-        named(&silence.actor)?;
-        silence.check(now)?;
-        silence.number = self.next_silence(now);
-        self.silences.push(silence.clone());
-        self.changed.before.push(Effect::SaveSilence(silence.clone()));
-        Ok(Reply::Silence(silence))
-    }
-
-    fn end_silence(&mut self, number: u64, actor: &str, now: At) -> CommandResult {
-        named(actor)?;
-        let place = self.silences.iter().position(|silence| silence.number == number);
-        let mut silence = self.silences.remove(place.ok_or(Refused::NoSuchSilence)?);
-        silence.until = now;
-        self.changed.before.push(Effect::SaveSilence(silence.clone()));
-        Ok(Reply::Silence(silence))
-    }
-
     fn delivered(
         &mut self,
         id: &IncidentId,
@@ -270,6 +355,6 @@ impl Engine {
     }
 }
 
-fn named(actor: &str) -> Result<(), Refused> {
+pub(super) fn named(actor: &str) -> Result<(), Refused> {
     if actor.trim().is_empty() { Err(Refused::Empty("actor")) } else { Ok(()) }
 }

@@ -28,7 +28,6 @@ impl Engine {
                 let live = self.incidents.values().filter(|one| one.state.is_live()).count();
                 refuse(live >= MOST_LIVE, MOST_LIVE, "incidents that are not over")?;
             }
-            Command::Silence(_) => refuse(self.silences.len() >= MOST_SILENCES, MOST_SILENCES, "silences")?,
             Command::Ack { .. }
             | Command::Note { .. }
             | Command::Assign { .. }
@@ -38,7 +37,6 @@ impl Engine {
             | Command::Evidence { .. }
             | Command::Resolve { .. }
             | Command::Review { .. }
-            | Command::EndSilence { .. }
             | Command::Delivered { .. } => {}
         }
         let concerned = if let Command::Acted { service, .. } = command {
@@ -61,7 +59,7 @@ impl Engine {
     }
 }
 
-fn refuse(over: bool, most: usize, what: &'static str) -> Result<(), Refused> {
+pub(super) fn refuse(over: bool, most: usize, what: &'static str) -> Result<(), Refused> {
     if over { Err(Refused::TooMany { most, what }) } else { Ok(()) }
 }
 
@@ -88,8 +86,6 @@ fn adds(command: &Command, incident: Option<&Incident>) -> Adds {
         | Command::Act { .. }
         | Command::Evidence { .. }
         | Command::Resolve { .. }
-        | Command::Silence(_)
-        | Command::EndSilence { .. }
         | Command::Delivered { .. } => Adds::Nothing,
     }
 }

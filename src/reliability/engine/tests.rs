@@ -97,8 +97,14 @@ impl Shift {
         }
     }
 
-    fn order(&mut self, command: Command) -> Result<Reply, Refused> {
+    fn order(&mut self, command: Command) -> Result<Box<Incident>, Refused> {
         let (done, effects) = self.engine.command(command, at(self.second));
+        self.effects.extend(effects.into_iter().map(|effect| (self.second, effect)));
+        done
+    }
+
+    fn silence(&mut self, command: SilenceCommand) -> Result<Silence, Refused> {
+        let (done, effects) = self.engine.silence(command, at(self.second));
         self.effects.extend(effects.into_iter().map(|effect| (self.second, effect)));
         done
     }
@@ -458,7 +464,7 @@ fn a_silence_holds_calls_back_and_ends_by_itself() {
     let (from, until) = (at(shift.second), at(shift.second + 300));
     let (purpose, reason) = (Purpose::Silence, "known".to_owned());
     let silence = Silence { number: 0, purpose, matchers, from, until, actor: ada(), reason };
-    shift.order(Command::Silence(silence)).expect("kept");
+    shift.silence(SilenceCommand::Begin(silence)).expect("kept");
     shift.bad("api");
     shift.pass(299);
     assert!(shift.pages().is_empty() && shift.only().state == State::Open);
@@ -581,7 +587,7 @@ fn a_test_incident_is_open_at_once_and_its_ladder_runs() {
     let mut shift = shift(&["api"]);
     let (title, severity) = ("Test incident".to_owned(), Severity::Critical);
     let open = Command::Open { actor: ada(), title, severity, service: String::new() };
-    let Ok(Reply::Incident(one)) = shift.order(open) else { panic!("opened") };
+    let one = shift.order(open).expect("opened");
     assert_eq!(one.state, State::Open);
     assert_eq!(shift.pages().len(), 2);
     let (id, reason) = (one.id.clone(), "done".to_owned());
@@ -598,7 +604,8 @@ fn orders_that_make_no_sense_are_refused_and_change_nothing() {
     let id = IncidentId::of(0, 0);
     shift.effects.clear();
     assert_eq!(shift.order(Command::Ack { id: id.clone(), actor: ada() }), Err(Refused::NoSuchIncident));
-    assert_eq!(shift.order(Command::EndSilence { number: 9, actor: ada() }), Err(Refused::NoSuchSilence));
+    let end = SilenceCommand::End { number: 9, actor: ada() };
+    assert_eq!(shift.silence(end), Err(Refused::NoSuchSilence));
     let note = Command::Note { id, actor: " ".to_owned(), text: "x".to_owned() };
     assert_eq!(shift.order(note), Err(Refused::Empty("actor")));
     assert!(shift.effects.is_empty());
@@ -616,7 +623,7 @@ fn the_ledger_counts_a_death_from_its_first_failure_and_maintenance_apart() {
     let (actor, reason, purpose) = (ada(), "planned".to_owned(), Purpose::Maintenance);
     let (start, until) = (at(shift.second), at(shift.second + 20));
     let silence = Silence { number: 0, purpose, matchers: Vec::new(), from: start, until, actor, reason };
-    shift.order(Command::Silence(silence)).expect("kept");
+    shift.silence(SilenceCommand::Begin(silence)).expect("kept");
     shift.pass(39);
     let mut minutes: Vec<Minute> = shift
         .effects
@@ -639,16 +646,13 @@ fn no_two_incidents_have_one_name() {
     assert_eq!(names.len(), 1_000);
 }
 
-fn by_hand(engine: &mut Engine, now: At) -> Result<Reply, Refused> {
+fn by_hand(engine: &mut Engine, now: At) -> Result<Box<Incident>, Refused> {
     let (actor, title, service) = ("ann".to_owned(), "a drill".to_owned(), "test".to_owned());
     engine.command(Command::Open { actor, title, severity: Severity::Low, service }, now).0
 }
 
-fn id_of(reply: Result<Reply, Refused>) -> IncidentId {
-    match reply {
-        Ok(Reply::Incident(incident)) => incident.id,
-        other => panic!("an incident: {other:?}"),
-    }
+fn id_of(reply: Result<Box<Incident>, Refused>) -> IncidentId {
+    reply.expect("an incident").id
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use strop::names::IncidentId;
 use strop::reliability::alert::Sign;
 use strop::reliability::delivery::NotificationId;
-use strop::reliability::engine::{Command, Effect, Engine, EnginePolicy, Page, Reply, Role};
+use strop::reliability::engine::{Command, Effect, Engine, EnginePolicy, Page, Role, SilenceCommand};
 use strop::reliability::fleet::{
     Duty, FRESH, FleetSummary, Leadership, LeaseReply, Neighbour, Sighting, TERM, next_beat, seen_by_others,
 };
@@ -295,7 +295,7 @@ impl Member {
     }
 
     /// An order of a person, or what became of a call.
-    pub fn order(&mut self, command: Command, t: u64) -> Result<Reply, Refused> {
+    pub fn order(&mut self, command: Command, t: u64) -> Result<Box<Incident>, Refused> {
         self.order_with(command, Vec::new(), t)
     }
 
@@ -305,11 +305,26 @@ impl Member {
         command: Command,
         rows: Vec<Write>,
         t: u64,
-    ) -> Result<Reply, Refused> {
+    ) -> Result<Box<Incident>, Refused> {
+        self.decide(Engine::command, command, rows, t)
+    }
+
+    /// An order of a person about a silence.
+    pub fn silence(&mut self, command: SilenceCommand, t: u64) -> Result<Silence, Refused> {
+        self.decide(Engine::silence, command, Vec::new(), t)
+    }
+
+    fn decide<C, R>(
+        &mut self,
+        decision: fn(&mut Engine, C, At) -> (Result<R, Refused>, Vec<Effect>),
+        command: C,
+        rows: Vec<Write>,
+        t: u64,
+    ) -> Result<R, Refused> {
         let now = self.at(t);
         self.shift(t);
         let engine = if self.acts() { &mut self.engine } else { &mut self.mirror };
-        let (done, effects) = engine.command(command, now);
+        let (done, effects) = decision(engine, command, now);
         assert!(done.is_ok() || effects.is_empty(), "refused, and yet: {effects:?}");
         self.carry_out_with(effects, rows, t);
         done

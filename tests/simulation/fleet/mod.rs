@@ -16,7 +16,7 @@ mod store;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use strop::reliability::engine::{Command, EnginePolicy};
+use strop::reliability::engine::{Command, EnginePolicy, SilenceCommand};
 use strop::reliability::incident::Force;
 use strop::reliability::rule::Severity;
 use strop::reliability::silence::{Comparison, Label, Matcher, Purpose, Silence};
@@ -304,7 +304,11 @@ impl Fleet {
                 let matchers = vec![Matcher { label: Label::Service, is: Comparison::Is, value: service }];
                 let until = from + Duration::from_secs(20 + self.dice.below(60));
                 let (purpose, reason) = (Purpose::Silence, "planned".to_owned());
-                Command::Silence(Silence { number: 0, purpose, matchers, from, until, actor, reason })
+                let silence = Silence { number: 0, purpose, matchers, from, until, actor, reason };
+                member.shift(t);
+                // It may be refused: there may be enough of them.
+                let _ = member.silence(SilenceCommand::Begin(silence), t);
+                return self.heed(n);
             }
             (_, 8) => {
                 let (title, severity) = ("a drill".to_owned(), self.dice.one_of(&Severity::ALL));

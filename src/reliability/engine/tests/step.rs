@@ -172,8 +172,8 @@ fn a_silence_lasts_as_long_as_it_was_to_last_whichever_clock_made_it() {
     };
     let mut shift = shift(&["api", "twilio"]);
     let start = shift.second;
-    shift.order(Command::Silence(order(start, start + 2 * HOUR))).expect("taken");
-    shift.order(Command::Silence(order(start + HOUR, start + 3 * HOUR))).expect("taken");
+    shift.silence(SilenceCommand::Begin(order(start, start + 2 * HOUR))).expect("taken");
+    shift.silence(SilenceCommand::Begin(order(start + HOUR, start + 3 * HOUR))).expect("taken");
     shift.pass(60);
     shift.set(-8 * HOUR, StepCause::Set);
     let told: Vec<(At, At)> = shift.engine.silences().iter().map(|one| (one.from, one.until)).collect();
