@@ -74,11 +74,6 @@ name!(
 /// Crockford's base 32: no letter that is taken for another one.
 const BASE_32: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// The name of an incident: `inc_` and 20 letters of base 32, the first ten of which order it by time.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct IncidentId(Arc<str>);
-
 /// Appends the low `letters * 5` bits of a number.
 fn push_base_32(text: &mut String, bits: u64, letters: u32) {
     for letter in (0..letters).rev() {
@@ -111,23 +106,68 @@ pub fn read_silence_id(text: &str) -> Option<u64> {
     (letters.len() == 13).then(|| letters.bytes().try_fold(0, add))?
 }
 
+/// A name that orders by time: a prefix and 20 letters of base 32.
+macro_rules! ordered_name {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $wrong:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The name of what began at `millis` since the epoch; `draw` tells apart what began together.
+            pub fn of(millis: i64, draw: u64) -> Self {
+                Self(Arc::from(ordered($prefix, millis, draw)))
+            }
+
+            /// Reads it back from text; `None`: it is none.
+            pub fn read(text: &str) -> Option<Self> {
+                let letters = text.strip_prefix($prefix)?;
+                let fits = letters.len() == 20 && letters.bytes().all(|letter| BASE_32.contains(&letter));
+                fits.then(|| Self(Arc::from(text)))
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0.as_ref().to_owned()
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = &'static str;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                Self::read(&text).ok_or($wrong)
+            }
+        }
+    };
+}
+
+ordered_name!(
+    /// The name of an incident: `inc_` and 20 letters of base 32, the first ten of which order it by time.
+    IncidentId,
+    "inc_",
+    "an incident is named inc_ and 20 letters"
+);
+ordered_name!(
+    /// The name of a run of a recovery plan: `run_` and 20 letters of base 32, the first ten of which order it by time.
+    RunId,
+    "run_",
+    "a run is named run_ and 20 letters"
+);
+
 impl IncidentId {
-    /// The name of what began at `millis` since the epoch; `draw` tells apart what began together.
-    pub fn of(millis: i64, draw: u64) -> Self {
-        Self(Arc::from(ordered("inc_", millis, draw)))
-    }
-
-    /// Reads an id back from text; `None`: it is none.
-    pub fn read(text: &str) -> Option<Self> {
-        let letters = text.strip_prefix("inc_")?;
-        let fits = letters.len() == 20 && letters.bytes().all(|letter| BASE_32.contains(&letter));
-        fits.then(|| Self(Arc::from(text)))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// When it began, milliseconds since the epoch, as its first ten letters say.
     pub fn millis(&self) -> u64 {
         let letters = self.0.bytes().skip(4).take(10);
@@ -135,29 +175,13 @@ impl IncidentId {
         letters.fold(0, |sum, letter| (sum << 5) | value(letter))
     }
 }
-
-impl fmt::Display for IncidentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl From<IncidentId> for String {
-    fn from(id: IncidentId) -> Self {
-        id.0.as_ref().to_owned()
-    }
-}
-
-impl TryFrom<String> for IncidentId {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::read(&text).ok_or("an incident is named inc_ and 20 letters")
-    }
-}
 name!(
     /// The name of a way to tell people: the key of its `[notify.<name>]` table.
     ChannelName
+);
+name!(
+    /// The name of a recovery plan: the key of its `[plans.<name>]` table.
+    PlanName
 );
 name!(
     /// The name of somebody to be called: the key of its `[escalation.contacts.<name>]` table.

@@ -15,6 +15,8 @@ mod dice;
 mod fleet;
 #[path = "simulation/month.rs"]
 mod month;
+#[path = "simulation/recovery.rs"]
+mod recovery;
 #[path = "simulation/soak.rs"]
 mod soak;
 #[path = "simulation/traffic.rs"]
@@ -33,6 +35,9 @@ const SEEDS: u64 = 150;
 
 /// Most seeds of a fleet: each takes about 20 ms at full speed.
 const FLEETS: u64 = 10_000;
+
+/// Most seeds of recovery: each takes about 20 ms at full speed.
+const RECOVERIES: u64 = 10_000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -81,4 +86,9 @@ fn whatever_the_weather_the_machines_agree() {
 #[test]
 fn whatever_fails_between_members_store_and_channels_they_keep_what_they_promise() {
     seeds(fleet::run, FLEETS, "whatever_fails");
+}
+
+#[test]
+fn whatever_falls_ill_no_step_is_done_twice_and_every_run_ends() {
+    seeds(recovery::run, RECOVERIES, "whatever_falls_ill");
 }

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::config::reload::{Busy, ReloadOutcome};
 use crate::reliability::incident::Refused;
+use crate::reliability::recovery::RecoveryRefused;
 use crate::store::StoreError;
 
 /// Why a request to the API was not done.
@@ -53,6 +54,8 @@ pub(super) enum ApiError {
     },
     /// The incident is not in a state for that.
     Refused(Refused),
+    /// The order about recovery makes no sense now.
+    Recovery(RecoveryRefused),
     /// What is asked for is on disk, and the disk does not answer.
     Store(StoreError),
     /// Every stream is taken.
@@ -157,6 +160,7 @@ impl IntoResponse for ApiError {
                 problem(S::NOT_FOUND, "unknown_incident", &told, hint)
             }
             Self::Refused(refused) => refusal(&refused),
+            Self::Recovery(refused) => recovery_refused(&refused),
             Self::Store(error) => {
                 let hint = "GET /api/v2/sre/health/comprehensive says how the store is";
                 problem(S::SERVICE_UNAVAILABLE, "store_unavailable", &error.to_string(), hint)
@@ -256,6 +260,40 @@ fn in_progress() -> Response {
     later("1", problem(StatusCode::CONFLICT, "in_progress", told, hint))
 }
 
+fn recovery_refused(refused: &RecoveryRefused) -> Response {
+    let (status, code, hint) = match refused {
+        RecoveryRefused::NoSuchPlan { .. } => {
+            (StatusCode::NOT_FOUND, "unknown_plan", "GET /api/v2/sre/recovery lists the plans")
+        }
+        RecoveryRefused::NoSuchIncident => {
+            (StatusCode::NOT_FOUND, "unknown_incident", "GET /api/v2/sre/incidents lists those at hand")
+        }
+        RecoveryRefused::NoSuchRun => {
+            (StatusCode::NOT_FOUND, "unknown_run", "GET /api/v2/sre/recovery lists the runs")
+        }
+        RecoveryRefused::Running { .. } => {
+            (StatusCode::CONFLICT, "already_running", "wait for its end, or POST …/recovery/{id}/cancel")
+        }
+        RecoveryRefused::Off => {
+            (StatusCode::CONFLICT, "recovery_off", "set recovery.mode to \"on\" or \"dry_run\"")
+        }
+        RecoveryRefused::NotOnDuty => (
+            StatusCode::CONFLICT,
+            "not_on_duty",
+            "GET /api/v2/sre/health/comprehensive says which member has the duty",
+        ),
+        RecoveryRefused::TooMany { .. } | RecoveryRefused::Cooling { .. } | RecoveryRefused::NotAsked => {
+            (StatusCode::CONFLICT, "not_now", "GET /api/v2/sre/recovery says what its runs are at")
+        }
+        RecoveryRefused::NoTarget | RecoveryRefused::Empty(_) => (
+            StatusCode::BAD_REQUEST,
+            "bad_body",
+            "send JSON such as {\"trigger_condition\": \"database_failure\", \"context\": {\"service\": \"database\"}}",
+        ),
+    };
+    problem(status, code, &refused.to_string(), hint)
+}
+
 /// How long to wait where there are too many of something: somebody must end one first.
 const LATER: &str = "60";
 
@@ -296,6 +334,12 @@ fn refusal(refused: &Refused) -> Response {
         ),
     };
     problem(status, code, &refused.to_string(), hint)
+}
+
+impl From<RecoveryRefused> for ApiError {
+    fn from(refused: RecoveryRefused) -> Self {
+        Self::Recovery(refused)
+    }
 }
 
 impl From<Refused> for ApiError {

@@ -18,6 +18,7 @@ mod mutations;
 mod observed;
 mod open_streams;
 mod performance;
+mod recovery;
 mod reports;
 mod request;
 mod review;

@@ -10,7 +10,6 @@ use super::{Admin, texts};
 use crate::config::problem::did_you_mean;
 use crate::control::{AuditRecord, Handle, Order, OrderReceipt, OrderedBy};
 use crate::names::IncidentId;
-use crate::reliability::incident::Refused;
 use crate::reliability::rule::Severity;
 use crate::runtime::clock;
 use crate::store::rows::millis;
@@ -131,14 +130,14 @@ pub(super) fn bad(problem: String) -> ApiError {
 }
 
 /// Gives an order, as `give` does it; what became of it, and its id in the audit list.
-pub(super) async fn order<C, R>(
+pub(super) async fn order<C, R, E: Into<ApiError>>(
     admin: &Admin,
     command: C,
     audit: AuditRecord,
-    give: impl AsyncFnOnce(&Handle, Order<C>) -> Option<Result<OrderReceipt<R>, Refused>>,
+    give: impl AsyncFnOnce(&Handle, Order<C>) -> Option<Result<OrderReceipt<R>, E>>,
 ) -> Result<(OrderReceipt<R>, String), ApiError> {
     let done = give(&admin.control, Order { command, audit: Some(audit.clone()) }).await;
-    let done = done.ok_or(ApiError::Leaving)??;
+    let done = done.ok_or(ApiError::Leaving)?.map_err(Into::into)?;
     let audit_id = admin.told(done.audit_id.clone(), &audit);
     Ok((done, audit_id))
 }

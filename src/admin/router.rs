@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::{
-    audit, breakers, config, error, health, idempotency, incidents, performance, reports, silences, stream,
-    strict, texts, upstreams, uptime,
+    audit, breakers, config, error, health, idempotency, incidents, performance, recovery, reports, silences,
+    stream, strict, texts, upstreams, uptime,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -57,6 +57,10 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(silences::list, silences::create))
         .routes(routes!(silences::remove))
         .routes(routes!(silences::end))
+        .routes(routes!(recovery::list))
+        .routes(routes!(recovery::trigger))
+        .routes(routes!(recovery::approve))
+        .routes(routes!(recovery::cancel))
         .routes(routes!(uptime::uptime))
         .routes(routes!(uptime::slo))
         .routes(routes!(uptime::alerts))

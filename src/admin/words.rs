@@ -4,6 +4,7 @@ use crate::reliability::breaker::{BreakerState, Mode};
 use crate::reliability::fleet::Duty;
 use crate::reliability::health::Status;
 use crate::reliability::incident::State;
+use crate::reliability::recovery::{Action, RecoveryMode, RunOutcome, StepMode, StepResult};
 use crate::reliability::rule::{Rule, Severity};
 use crate::reliability::verdict::BadReason;
 use crate::store;
@@ -70,6 +71,16 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         ("FailedAttempt", "why") => {
             BadReason::ALL.map(BadReason::label).into_iter().chain(["rate_limited"]).collect()
         }
+        ("PlanStepView" | "StepView", "mode") => StepMode::ALL.map(StepMode::label).into(),
+        ("RecoveryState" | "Observed_RecoveryState", "mode") => {
+            RecoveryMode::ALL.map(RecoveryMode::label).into()
+        }
+        (_, "action") if matches!(schema, "PlanStepView" | "StepView") => {
+            Action::ALL.map(Action::label).into()
+        }
+        ("StepView", "result") => StepResult::ALL.map(StepResult::label).into(),
+        ("RunView", "phase") => vec!["next", "acting", "verifying", "asking", "resting", "over"],
+        ("RunView", "outcome") => RunOutcome::ALL.map(RunOutcome::label).into(),
         (_, "duty") => [Duty::Holds, Duty::Follows, Duty::Alone].map(Duty::label).into(),
         ("SilenceView" | "SilenceOrder", "purpose") => vec!["silence", "maintenance"],
         ("MatcherView", "label") => vec!["rule", "service", "scope", "severity"],

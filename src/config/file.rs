@@ -18,6 +18,7 @@ use super::inbound::InboundFile;
 use super::ingress::IngressFile;
 use super::latency::LatencyFile;
 use super::process::ProcessFile;
+use super::recovery::{PlanFile, RecoveryFile};
 use super::routes::{self, RouteFile};
 use super::store::StoreFile;
 use super::upstream::UpstreamFile;
@@ -47,6 +48,10 @@ pub struct ConfigFile {
     pub slo: SloFile,
     /// What makes an incident.
     pub incidents: IncidentsFile,
+    /// What recovery plans may do, and how actions are done here.
+    pub recovery: RecoveryFile,
+    /// What is done about which incident, by name.
+    pub plans: BTreeMap<String, PlanFile>,
     /// Who is called for an incident, and in which order.
     pub escalation: EscalationFile,
     /// An address that is called regularly while incidents are detected and people can be told.
@@ -86,6 +91,7 @@ pub(super) fn fill(written: &Table) -> Table {
     each(&mut table, "upstreams", |name, written| {
         base_of(&UpstreamFile::base(name, neighbours.iter().any(|one| one == name), written))
     });
+    each(&mut table, "plans", |_, _| base_of(&PlanFile::default()));
     each(&mut table, "notify", |_, written| base_of(&NotifyFile::base(written)));
     let latency =
         table.get("latency").cloned().and_then(|latency| latency.try_into().ok()).unwrap_or_default();

@@ -19,6 +19,7 @@ use super::latency::Latency;
 use super::limits::{ClientLimits, LimitsFile};
 use super::problem::Collector;
 use super::process::ProcessConfig;
+use super::recovery::RecoveryConfig;
 use super::routes::{self, Route};
 use super::store::StoreConfig;
 use super::upstream::{UpstreamConfig, UpstreamFile};
@@ -50,6 +51,8 @@ pub struct Config {
     pub latency: Latency,
     /// What makes an incident, who is called, what is promised.
     pub watch: engine::EngineConfig,
+    /// What is done about incidents, and how.
+    pub recovery: RecoveryConfig,
     /// One line per request.
     pub access_log: AccessLogConfig,
     /// Incidents, audit and ledger on disk; `None`: off.
@@ -142,6 +145,7 @@ impl ConfigFile {
         let store = self.store.check(problems.part("store"));
         let process = self.process.check(problems.part("process"));
         let watch = self.watch(&named, latency, &routes, problems);
+        let recovery = self.recovery.check(&self.plans, &named, problems);
         self.access_log.check(problems.part("access_log"));
         listeners::check(&self, problems);
         self.hosts(problems);
@@ -158,6 +162,7 @@ impl ConfigFile {
             admin,
             latency,
             watch: watch?,
+            recovery,
             access_log: self.access_log.log(),
             store: store?,
             process,

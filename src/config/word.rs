@@ -149,8 +149,10 @@ mod tests {
     use crate::config::engine::escalation::Staffed;
     use crate::config::ingress::{Ambiguous, Traces};
     use crate::config::latency::UntilWord;
+    use crate::config::recovery::HookSignal;
     use crate::config::upstream::Protocol;
     use crate::config::upstream::vendor::Preset;
+    use crate::reliability::recovery::{Action, RecoveryMode, StepMode};
 
     fn read_back<T: Word + fmt::Debug>() {
         for (value, word, meaning) in T::WORDS {
@@ -173,6 +175,10 @@ mod tests {
         read_back::<UntilWord>();
         read_back::<Preset>();
         read_back::<Traces>();
+        read_back::<Action>();
+        read_back::<StepMode>();
+        read_back::<RecoveryMode>();
+        read_back::<HookSignal>();
         read_back::<Ambiguous>();
         assert!(Mode::ALL.iter().all(|mode| mode.word() == mode.label()));
         assert!(Severity::ALL.iter().all(|severity| severity.word() == severity.label()));

@@ -19,6 +19,7 @@ impl Control {
         }
         let effects = self.engine.step(step, now);
         self.carry_out(effects, Vec::new());
+        self.recovery.step(step.by);
         self.fleet.mirror.turn_to(now);
     }
 }

@@ -8,6 +8,7 @@ use super::time::Time;
 use super::{AuditRecord, Changes, Records, Snapshot};
 use crate::reliability::engine::{Command, SilenceCommand};
 use crate::reliability::incident::{Incident, Refused};
+use crate::reliability::recovery::{RecoveryCommand, RecoveryRefused, Run};
 use crate::reliability::silence::Silence;
 use crate::runtime::clock;
 use crate::store::rows::Write;
@@ -37,11 +38,11 @@ pub struct OrderReceipt<R> {
 }
 
 /// An order on its way, and where its reply goes; `None`: nobody waits for it.
-pub(super) struct Pending<C, R> {
+pub(super) struct Pending<C, R, E = Refused> {
     pub(super) order: Order<C>,
     /// What is to be stored with what it changes, or not at all.
     pub(super) rows: Vec<Write>,
-    pub(super) answer: Option<oneshot::Sender<Result<OrderReceipt<R>, Refused>>>,
+    pub(super) answer: Option<oneshot::Sender<Result<OrderReceipt<R>, E>>>,
 }
 
 /// The orders that come in by the one door.
@@ -52,6 +53,7 @@ pub(super) enum PendingOrder {
         found: Option<Box<Incident>>,
     },
     Silence(Pending<SilenceCommand, Silence>),
+    Recovery(Pending<RecoveryCommand, Box<Run>, RecoveryRefused>),
 }
 
 impl PendingOrder {
@@ -66,6 +68,7 @@ impl PendingOrder {
         let rows = match self {
             Self::Incident { pending, .. } => pending.rows,
             Self::Silence(pending) => pending.rows,
+            Self::Recovery(pending) => pending.rows,
         };
         rows.into_iter().next()
     }
@@ -105,6 +108,14 @@ impl Handle {
         self.ask(order, PendingOrder::Silence).await
     }
 
+    /// Gives an order about recovery; `None`: the process is leaving.
+    pub async fn recovery(
+        &self,
+        order: Order<RecoveryCommand>,
+    ) -> Option<Result<OrderReceipt<Box<Run>>, RecoveryRefused>> {
+        self.ask(order, PendingOrder::Recovery).await
+    }
+
     async fn ask_incident(
         &self,
         order: Order<Command>,
@@ -113,11 +124,11 @@ impl Handle {
         self.ask(order, |pending| PendingOrder::Incident { pending, found }).await
     }
 
-    async fn ask<C, R>(
+    async fn ask<C, R, E>(
         &self,
         order: Order<C>,
-        pending: impl FnOnce(Pending<C, R>) -> PendingOrder,
-    ) -> Option<Result<OrderReceipt<R>, Refused>> {
+        pending: impl FnOnce(Pending<C, R, E>) -> PendingOrder,
+    ) -> Option<Result<OrderReceipt<R>, E>> {
         let (answer, told) = oneshot::channel();
         self.asks.send(pending(Pending { order, rows: Vec::new(), answer: Some(answer) })).await.ok()?;
         told.await.ok()

@@ -3,6 +3,7 @@
 //! It waits for nobody: writes go to the store's durable lane, messages to the notifier, each of which has its own task. Orders
 //! come through [`Handle`]; whoever gave one hears back when it is stored, or that it is not stored yet.
 
+mod actions;
 mod audit;
 mod backups;
 mod breaker;
@@ -25,6 +26,7 @@ mod orders;
 mod own;
 mod past;
 mod records;
+mod recovery;
 mod routes;
 mod seconds;
 mod snapshot;
@@ -53,6 +55,7 @@ pub use notifier::Notifier;
 pub use observer::Observer;
 pub use own::Own;
 pub use records::Records;
+pub use recovery::RecoveryView;
 pub use snapshot::{ActiveAlert, Replied, ReplyWindow, Snapshot, UptimeWindows};
 pub use start::{Running, start};
 pub use uptime::Uptime;
@@ -63,6 +66,7 @@ use crate::reliability::engine::{Effect, Engine, EnginePolicy};
 use crate::reliability::escalation::{Clock, LocalMinute};
 use crate::reliability::incident::{State, Transition};
 use crate::reliability::readings::Stage;
+use crate::reliability::recovery::Recovery;
 use crate::runtime::clock::{self, Moment};
 use crate::runtime::drain::Drain;
 use crate::runtime::{chance, pauses};
@@ -103,6 +107,8 @@ pub struct Control {
     /// What of each incident was handed to the store.
     told: BTreeMap<IncidentId, HandedOver>,
     fleet: fleet::FleetMember,
+    recovery: Recovery,
+    actions: actions::Actions,
     time: Arc<time::Time>,
     follower: time::Follower,
     own: Own,
@@ -160,6 +166,8 @@ impl Control {
             time: observer.time(),
             follower: time::Follower::new(telemetry.started()),
             own: Own::default(),
+            recovery: Recovery::new(Arc::default(), seed),
+            actions: actions::Actions::new(observer.registry(), handle.clone()),
             pauses: 0,
             observer,
             telemetry,
@@ -219,12 +227,15 @@ impl Control {
     }
 
     /// Takes over what an earlier start left.
-    fn take_over(&mut self, (incidents, silences, uptime): LeftBehind) {
+    fn take_over(&mut self, left: LeftBehind) {
+        let LeftBehind { incidents, silences, uptime, runs } = left;
         let now = self.observer.at(clock::now());
         self.uptime.take_over(uptime);
         self.told.extend(incidents.iter().map(|one| (one.id.clone(), HandedOver::all(one))));
         let effects = self.engine.restore(incidents, silences, now);
         self.carry_out(effects, Vec::new());
+        let effects = self.recovery.restore(runs, now);
+        self.carry_out_recovery(effects, Vec::new(), now);
     }
 
     fn look(&mut self) {
@@ -244,6 +255,7 @@ impl Control {
         let effects = self.engine.tick(&readings, now);
         self.carry_out(effects, Vec::new());
         self.look_back(&readings, now);
+        self.recover(now);
         for command in self.evidence.take(moment, now) {
             let (_, effects) = self.shown_engine().command(command, now);
             self.carry_out(effects, Vec::new());
@@ -260,7 +272,8 @@ impl Control {
         self.uptime.turn(minutes, now);
         let before = Arc::clone(&self.snapshot.borrow());
         let snapshot = Snapshot::of(&before, &self.engine, &self.uptime, &readings, now);
-        let snapshot = Snapshot { bypass: self.observer.bypass(now), looked: Some(moment), ..snapshot };
+        let (bypass, recovery) = (self.observer.bypass(now), self.recovery_view());
+        let snapshot = Snapshot { bypass, recovery, looked: Some(moment), ..snapshot };
         let snapshot = self.fleet_snapshot(snapshot, now);
         let seconds = self.seconds.totals();
         self.telemetry.sre.set(SreSnapshot { seconds, ..snapshot.metrics(now) });
@@ -299,6 +312,7 @@ impl Control {
     fn heed_config(&mut self) {
         if let Some(config) = self.observer.new_config() {
             self.engine.reconfigure((*config.watch.policy).clone());
+            self.recovery.reconfigure(Arc::clone(&config.recovery.policy));
             self.people = Some(config.watch.people.clone());
             self.wording.reconfigure(&config);
         }

@@ -86,6 +86,10 @@ impl Observer {
         }
     }
 
+    pub(super) fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry)
+    }
+
     /// The time as the engine has it.
     pub fn at(&self, moment: Moment) -> At {
         self.time.at(moment)

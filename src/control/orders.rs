@@ -1,11 +1,16 @@
 //! Orders that come in by the door: the engine decides, what that brings is carried out, and the reply goes back.
 
+use tokio::sync::oneshot;
+
 use super::handle::{Order, OrderReceipt, Pending, PendingOrder};
 use super::heads::HandedOver;
-use super::{Control, Snapshot, audit};
+use super::{AuditRecord, Control, Snapshot, audit};
 use crate::reliability::engine::{Effect, Engine};
 use crate::reliability::incident::{Incident, Refused};
+use crate::reliability::recovery::{RecoveryCommand, RecoveryRefused, Run};
 use crate::runtime::clock;
+use crate::store::WriteReceipt;
+use crate::store::rows::Write;
 use crate::units::At;
 
 impl Control {
@@ -23,6 +28,7 @@ impl Control {
                 self.decide(pending, Engine::command, now);
             }
             PendingOrder::Silence(pending) => self.decide(pending, Engine::silence, now),
+            PendingOrder::Recovery(pending) => self.decide_recovery(pending, now),
         }
     }
 
@@ -45,19 +51,47 @@ impl Control {
     ) {
         let Pending { order: Order { command, audit }, mut rows, answer } = pending;
         let (reply, effects) = decision(self.shown_engine(), command, now);
-        let audit = audit.filter(|_| reply.is_ok());
-        let more = serde_json::Value::Null;
-        let (audit_id, row) = audit.map(|audit| audit.row(self.records.member(), now, more)).unzip();
-        rows.extend(row);
+        let audit_id = self.audited(audit.filter(|_| reply.is_ok()), &mut rows, now);
         let written = self.carry_out(effects, rows);
+        self.show_again(now);
+        reply_with(answer, reply, written, audit_id);
+    }
+
+    /// The same about recovery, whose decisions read the engine that decides about incidents here.
+    fn decide_recovery(&mut self, pending: Pending<RecoveryCommand, Box<Run>, RecoveryRefused>, now: At) {
+        let Pending { order: Order { command, audit }, mut rows, answer } = pending;
+        let (reply, effects) = self.recovery.command(command, &self.engine, now);
+        let audit_id = self.audited(audit.filter(|_| reply.is_ok()), &mut rows, now);
+        let written = self.carry_out_recovery(effects, rows, now);
+        self.show_again(now);
+        reply_with(answer, reply, written, audit_id);
+    }
+
+    /// The order's row of the audit log, and its name there.
+    fn audited(&self, audit: Option<AuditRecord>, rows: &mut Vec<Write>, now: At) -> Option<String> {
+        let (id, row) = audit?.row(self.records.member(), now, serde_json::Value::Null);
+        rows.push(row);
+        Some(id)
+    }
+
+    fn show_again(&mut self, now: At) {
         let snapshot = Snapshot { at: now, ..Snapshot::again(&self.snapshot.borrow(), &self.engine) };
+        let snapshot = Snapshot { recovery: self.recovery_view(), ..snapshot };
         let snapshot = self.fleet_snapshot(snapshot, now);
         self.show(snapshot);
-        let Some(answer) = answer else { return };
-        // Whoever asked may have left; the order is done all the same.
-        crate::runtime::tasks::detach("control", "answering an order", async move {
-            let stored = audit::stored(written).await;
-            let _ = answer.send(reply.map(|reply| OrderReceipt { reply, stored, audit_id }));
-        });
     }
+}
+
+/// Whoever asked may have left; the order is done all the same.
+fn reply_with<R: Send + 'static, E: Send + 'static>(
+    answer: Option<oneshot::Sender<Result<OrderReceipt<R>, E>>>,
+    reply: Result<R, E>,
+    written: Option<WriteReceipt>,
+    audit_id: Option<String>,
+) {
+    let Some(answer) = answer else { return };
+    crate::runtime::tasks::detach("control", "answering an order", async move {
+        let stored = audit::stored(written).await;
+        let _ = answer.send(reply.map(|reply| OrderReceipt { reply, stored, audit_id }));
+    });
 }

@@ -19,6 +19,7 @@ use crate::reliability::alert::Sign;
 use crate::reliability::incident::{Head, Incident};
 use crate::reliability::ledger::Minute;
 use crate::reliability::readings::Reported;
+use crate::reliability::recovery::Run;
 use crate::reliability::rule::Severity;
 use crate::reliability::silence::Silence;
 use crate::runtime::clock;
@@ -49,7 +50,14 @@ pub struct Records {
 const MINUTES: i64 = 6 * 3_600_000;
 
 /// What a start finds: live incidents, silences, what the ledger says of the last 30 days.
-pub(super) type LeftBehind = (Vec<Incident>, Vec<Silence>, Uptime);
+#[derive(Debug)]
+pub(super) struct LeftBehind {
+    pub(super) incidents: Vec<Incident>,
+    pub(super) silences: Vec<Silence>,
+    pub(super) uptime: Uptime,
+    /// Recovery runs of this member that go on.
+    pub(super) runs: Vec<Run>,
+}
 
 impl Records {
     /// `member` names this sidecar and stays the same; `boot` is new with every start.
@@ -218,17 +226,28 @@ impl Records {
 
     /// `None`: the store does not answer.
     pub(super) async fn left_behind(&self, now: At) -> Option<LeftBehind> {
-        let Some(store) = &self.store else { return Some((Vec::new(), Vec::new(), Uptime::new(now))) };
+        let Some(store) = &self.store else {
+            let uptime = Uptime::new(now);
+            return Some(LeftBehind {
+                incidents: Vec::new(),
+                silences: Vec::new(),
+                uptime,
+                runs: Vec::new(),
+            });
+        };
         let read = async {
             let reader = store.reader();
             // A file is one sidecar's, whatever its name was. In a database that others share the incidents are the fleet's.
             let incidents = if self.shared().is_some() { Vec::new() } else { live(&reader).await? };
             let silences = reader.silences(now.0).await?;
+            let runs = reader.recovery_going_on(&self.member).await?;
             let uptime = self.uptime(&reader, now).await?;
-            Ok::<_, StoreError>((incidents, silences, uptime))
+            Ok::<_, StoreError>((incidents, silences, uptime, runs))
         };
-        let (incidents, silences, uptime) = read.await.ok()?;
-        Some((incidents, silences.iter().filter_map(|row| value(&row.id, &row.body)).collect(), uptime))
+        let (incidents, silences, uptime, runs) = read.await.ok()?;
+        let silences = silences.iter().filter_map(|row| value(&row.id, &row.body)).collect();
+        let runs = runs.iter().filter_map(|row| value(&row.id, &row.body)).collect();
+        Some(LeftBehind { incidents, silences, uptime, runs })
     }
 
     /// The ledger of the last 30 days and the incidents of the last day, the ledger page by page: minutes take a hundred times the room of the hours that they become.

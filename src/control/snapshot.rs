@@ -108,6 +108,8 @@ pub struct Snapshot {
     pub fleet: Option<Arc<super::FleetView>>,
     /// What is known of the machine.
     pub resources: Vec<ResourceReading>,
+    /// What recovery is at.
+    pub recovery: super::RecoveryView,
     /// Who passes the egress by.
     pub bypass: super::Bypass,
 }

@@ -24,6 +24,7 @@ pub mod party;
 pub mod payment;
 pub mod reach;
 pub mod readings;
+pub mod recovery;
 pub mod retry;
 pub mod retry_after;
 pub mod rise_fall;

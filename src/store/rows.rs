@@ -7,7 +7,7 @@ pub use super::exchange::{
 };
 pub use super::tables::{
     AuditEntry, AuditRow, Delivery, IncidentRow, IncidentVersion, LedgerMinute, Minutes, NewEntry,
-    NotificationRow, SilenceRow, Write,
+    NotificationRow, RecoveryRow, SilenceRow, Write,
 };
 
 /// A moment of the wall clock: milliseconds since 1970-01-01T00:00:00Z.

@@ -7,6 +7,8 @@ mod process;
 
 use tracing::{error, info, warn};
 
+use crate::reliability::recovery::{RunEvent, RunEventKind};
+
 pub use process::{MemoryEvent, ProcessEvent};
 
 /// Something worth telling the operator: one log line each.
@@ -311,6 +313,33 @@ impl IncidentEvent<'_> {
             "open" => error!(component, sign, id, rule, severity, from, to, title, "incident moved"),
             "suspected" => warn!(component, sign, id, rule, severity, from, to, title, "incident moved"),
             _ => info!(component, sign, id, rule, severity, from, to, title, "incident moved"),
+        }
+    }
+}
+
+/// What has happened in a run of a recovery plan.
+pub struct RecoveryEvent<'a>(pub &'a RunEvent);
+
+impl RecoveryEvent<'_> {
+    pub fn tell(&self) {
+        let RunEvent { run, kind, .. } = self.0;
+        let (plan, target) = (&*self.0.plan, &*self.0.target);
+        let component = RECOVERY;
+        match kind {
+            RunEventKind::Began => info!(component, %run, plan, target, "recovery began"),
+            RunEventKind::Step { action, result, took } => {
+                let (action, result, seconds) = (action.label(), result.label(), took.as_secs_f64());
+                info!(component, %run, plan, target, action, result, seconds, "recovery step");
+            }
+            RunEventKind::Ended { outcome, took, .. } => {
+                let (needs_people, seconds) = (outcome.needs_people(), took.as_secs_f64());
+                let outcome = outcome.label();
+                if needs_people {
+                    error!(component, %run, plan, target, outcome, seconds, "recovery ended");
+                } else {
+                    info!(component, %run, plan, target, outcome, seconds, "recovery ended");
+                }
+            }
         }
     }
 }

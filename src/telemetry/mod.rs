@@ -23,6 +23,7 @@ pub mod people;
 mod prefix;
 mod recent;
 mod recorder;
+pub mod recovery;
 mod rings;
 pub mod seconds;
 pub mod series;
@@ -80,6 +81,8 @@ pub struct Telemetry {
     pub store: store::StoreMetrics,
     /// Attempts to tell people.
     pub people: people::PeopleMetrics,
+    /// Runs of recovery plans.
+    pub recovery: recovery::RecoveryMetrics,
     /// The place among other sidecars.
     pub fleet: fleet::FleetMetrics,
     /// What passes the egress by.
@@ -105,6 +108,7 @@ impl Telemetry {
             sre: sre::Sre::default(),
             store: store::StoreMetrics::default(),
             people: people::PeopleMetrics::default(),
+            recovery: recovery::RecoveryMetrics::default(),
             fleet: fleet::FleetMetrics::default(),
             bypass: bypass::BypassMetrics::default(),
             exposer: exposer::Exposer::default(),

@@ -16,6 +16,7 @@ pub mod permit;
 pub mod pool;
 pub mod registry;
 mod removed;
+pub mod renewal;
 pub mod resolve;
 pub mod retries;
 pub mod routes;
@@ -59,6 +60,8 @@ pub struct Upstream {
     pub tls: Option<tls::TlsClient>,
     /// Rises when a reload changes how connections are made.
     pub remade: u32,
+    /// Fresh starts by order.
+    pub renewal: Arc<renewal::Renewal>,
     /// Connections over all workers.
     pub connections: Arc<AtomicUsize>,
     /// Tunnels and upgraded connections over all workers.
@@ -110,9 +113,19 @@ impl Upstream {
         self.endpoints.load().iter().any(|endpoint| endpoint.id == id)
     }
 
-    /// How its connections are made: another number after a reload that changes TLS or protocol, and after other roots.
+    /// How its connections are made: another number after a reload that changes TLS or protocol, after a fresh start, and
+    /// after other roots.
     pub fn way(&self) -> u64 {
-        u64::from(self.remade) << 32 | u64::from(self.tls.as_ref().map_or(0, tls::TlsClient::generation))
+        let (remade, resets) = (u64::from(self.remade & 0xffff), u64::from(self.renewal.resets() & 0xffff));
+        let roots = u64::from(self.tls.as_ref().map_or(0, tls::TlsClient::generation));
+        remade << 48 | resets << 32 | roots
+    }
+
+    /// A fresh start: the connections that are there take no new exchange and end when they are idle; names are looked up
+    /// again. How many connections there were.
+    pub fn renew(&self) -> usize {
+        self.renewal.renew();
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Under which its connections to an endpoint are kept.

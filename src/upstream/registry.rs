@@ -194,6 +194,7 @@ impl Registry {
             operations,
             tls: client_tls(wanted),
             remade: 0,
+            renewal: Arc::default(),
             series,
             endpoints: Arc::new(ArcSwap::from_pointee(Vec::new())),
             connections,
@@ -225,6 +226,7 @@ impl Registry {
             endpoints: Arc::clone(&old.endpoints),
             tls: if same_tls { old.tls.clone() } else { client_tls(wanted) },
             remade: old.remade + u32::from(!same_tls),
+            renewal: Arc::clone(&old.renewal),
             connections: Arc::clone(&old.connections),
             tunnels: Arc::clone(&old.tunnels),
             shares: Shares::of(wanted, trusted, self.workers, now)
@@ -341,6 +343,7 @@ impl Registry {
             series,
             tls: None,
             remade: 0,
+            renewal: Arc::default(),
             endpoints: Arc::new(ArcSwap::from_pointee(Vec::new())),
             config: Arc::clone(template),
             closings: Arc::clone(&self.unlisted.closings),

@@ -333,12 +333,14 @@ pub async fn keep_fresh(
         }
         publish(&held.endpoints, &found, clock::instant());
         let names = held.config.endpoints.iter().any(|endpoint| matches!(endpoint.host, Host::Name(_)));
+        let wake = held.renewal.wake();
         drop(held);
         if !names {
             return;
         }
         tokio::select! {
             () = drain.requested() => return,
+            () = wake.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }
     }

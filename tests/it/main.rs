@@ -102,6 +102,8 @@ mod passing;
 mod pauses;
 /// Streams on which nobody has anything to say stay.
 mod quiet;
+/// Plans act on an incident step by step, and call people when nothing helps.
+mod recovery;
 /// A saved file is in force at once and loses nothing.
 mod reload;
 /// What is written down of a month and of an incident.

@@ -25,8 +25,10 @@ impl Control {
         self.fleet.leadership.hear(view.lease, self.observer.at(view.asked), now);
         let Some(update) = view.update else { return self.shift(now) };
         let Update { members, count, roster, holder, whole, incidents, silences, left } = update;
-        if let Some((_, _, uptime)) = left {
-            self.uptime.take_over(uptime);
+        if let Some(left) = left {
+            self.uptime.take_over(left.uptime);
+            let effects = self.recovery.restore(left.runs, now);
+            self.carry_out_recovery(effects, Vec::new(), now);
         }
         self.fleet.holder = holder;
         if let Some(roster) = roster {

@@ -76,6 +76,12 @@ pub enum Command {
         /// Facts by name, as they were measured.
         evidence: Vec<(String, String)>,
     },
+    /// Recovery has tried what it may: those whom the ladder would call next are called now.
+    Escalate {
+        id: IncidentId,
+        /// What was tried, in a sentence.
+        what: String,
+    },
     /// End an incident by a person's word.
     Resolve {
         id: IncidentId,
@@ -110,6 +116,7 @@ impl Command {
             | Self::Rate { id, .. }
             | Self::Act { id, .. }
             | Self::Evidence { id, .. }
+            | Self::Escalate { id, .. }
             | Self::Resolve { id, .. }
             | Self::Review { id, .. }
             | Self::Delivered { id, .. } => Some(id),
@@ -161,6 +168,15 @@ impl Engine {
                 one.tell(now, Actor::Engine, EntryKind::Evidence, what, evidence);
                 Ok(None)
             }),
+            Command::Escalate { id, what } => {
+                self.change(&id, |one| {
+                    one.tell(now, Actor::Engine, EntryKind::Action, what, Vec::new());
+                    one.escalation.hasten();
+                    Ok(None)
+                })?;
+                self.escalate(&id);
+                self.shown(&id)
+            }
             Command::Resolve { id, actor, reason, force } => self.resolve(&id, &actor, reason, force, now),
             Command::Review { id, actor, review } => {
                 named(&actor).and_then(|()| self.change(&id, |one| one.review(&actor, review, now).map(Some)))

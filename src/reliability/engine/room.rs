@@ -35,6 +35,7 @@ impl Engine {
             | Command::Act { .. }
             | Command::Acted { .. }
             | Command::Evidence { .. }
+            | Command::Escalate { .. }
             | Command::Resolve { .. }
             | Command::Review { .. }
             | Command::Delivered { .. } => {}
@@ -85,6 +86,7 @@ fn adds(command: &Command, incident: Option<&Incident>) -> Adds {
         | Command::Rate { .. }
         | Command::Act { .. }
         | Command::Evidence { .. }
+        | Command::Escalate { .. }
         | Command::Resolve { .. }
         | Command::Delivered { .. } => Adds::Nothing,
     }

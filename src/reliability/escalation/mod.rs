@@ -117,6 +117,8 @@ pub struct Escalation {
     severity: Option<Severity>,
     /// When it started; `None`: it has not.
     started: Option<At>,
+    /// The step up to which (exclusive, from 0) nobody waits any more.
+    hastened: u32,
     /// When it stopped; `None`: it goes on.
     stopped: Option<At>,
     /// The next step, from 0.
@@ -138,7 +140,12 @@ impl Escalation {
     pub fn start(&mut self, severity: Severity, at: At) {
         self.severity = Some(severity);
         self.started = Some(at);
-        (self.step, self.round, self.last) = (0, 0, None);
+        (self.step, self.round, self.last, self.hastened) = (0, 0, None, 0);
+    }
+
+    /// The next step is due at once.
+    pub fn hasten(&mut self) {
+        self.hastened = self.step.saturating_add(1);
     }
 
     /// It has become another severity: that ladder starts, unless somebody has taken it.
@@ -177,7 +184,7 @@ impl Escalation {
 
     /// One of two copies: the one that has come further, stopped if either was, with the calls of both and what is known of them.
     pub fn merged(&self, other: &Self) -> Self {
-        let far = |one: &Self| (one.round, one.step, one.last, one.started, one.severity);
+        let far = |one: &Self| (one.round, one.step, one.last, one.hastened, one.started, one.severity);
         let (ahead, behind) = if far(self) >= far(other) { (self, other) } else { (other, self) };
         let mut merged = ahead.clone();
         merged.known = ahead.known.or(behind.known);
@@ -216,7 +223,7 @@ impl Escalation {
         let (started, severity) = (self.started.filter(|_| self.runs())?, self.severity?);
         let ladder = policy.ladder(severity);
         if let Some(step) = ladder.steps.get(self.step as usize) {
-            return Some(started + step.after);
+            return Some(if self.step < self.hastened { started } else { started + step.after });
         }
         let goes_on =
             !ladder.again_every.is_zero() && self.round < ladder.again_at_most && !ladder.steps.is_empty();

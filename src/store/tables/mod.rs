@@ -12,6 +12,7 @@ mod leases;
 mod ledger;
 mod members;
 pub(super) mod notifications;
+mod recovery;
 mod silences;
 mod table;
 pub(super) mod timeline;
@@ -23,6 +24,7 @@ pub use incidents::{IncidentFilter, IncidentRow, IncidentVersion, Join, newer};
 pub(super) use leases::release;
 pub use ledger::{LedgerMinute, Minutes};
 pub use notifications::{Delivery, NotificationRow};
+pub use recovery::RecoveryRow;
 pub use silences::SilenceRow;
 pub(super) use table::{Class, Exported, Kept, Table};
 pub use timeline::NewEntry;
@@ -34,12 +36,13 @@ use super::effects::CommitEffects;
 use super::rows::Millis;
 
 /// All migrations, oldest first.
-pub(super) const MIGRATIONS: [(i64, &str, &str); 5] = [
+pub(super) const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (2, "fleet", include_str!("../migrations/0002_fleet.sql")),
     (3, "audit key", include_str!("../migrations/0003_audit_key.sql")),
     (4, "ledger days", include_str!("../migrations/0004_ledger_days.sql")),
     (5, "news", include_str!("../migrations/0005_news.sql")),
+    (6, "recovery", include_str!("../migrations/0006_recovery.sql")),
 ];
 
 /// Tables that nothing writes any more. They stay in the schema, empty, while members of the version before may share the
@@ -47,7 +50,7 @@ pub(super) const MIGRATIONS: [(i64, &str, &str); 5] = [
 pub(super) const RETIRED: [&str; 2] = ["checkpoints", "samples"];
 
 /// All tables, in the order of an export. Retention cleans them in this order.
-pub(super) const TABLES: [Table; 12] = [
+pub(super) const TABLES: [Table; 13] = [
     incidents::TABLE,
     timeline::TABLE,
     audit::TABLE,
@@ -55,6 +58,7 @@ pub(super) const TABLES: [Table; 12] = [
     ledger::TABLE,
     ledger::DAYS,
     silences::TABLE,
+    recovery::TABLE,
     leases::TABLE,
     heads::TABLE,
     commits::TABLE,
@@ -81,6 +85,7 @@ pub enum Write {
     Audit(AuditEntry),
     PutNotification(NotificationRow),
     PutSilence(SilenceRow),
+    PutRecovery(RecoveryRow),
     /// New, or the same minute with more in it.
     LedgerMinute(LedgerMinute),
 }
@@ -90,6 +95,7 @@ pub enum Write {
 pub(super) enum RowKey {
     Incident(String),
     Notification(String),
+    Recovery(String),
     Minute(String, String, String, Millis),
 }
 
@@ -99,6 +105,7 @@ impl Write {
         match self {
             Self::PutIncident(row) => Some(RowKey::Incident(row.id.clone())),
             Self::PutNotification(row) => Some(RowKey::Notification(row.id.clone())),
+            Self::PutRecovery(row) => Some(RowKey::Recovery(row.id.clone())),
             Self::LedgerMinute(row) => {
                 Some(RowKey::Minute(row.member.clone(), row.boot.clone(), row.service.clone(), row.minute))
             }
@@ -116,7 +123,8 @@ impl Write {
                 | Self::LedgerMinute(_)
                 | Self::AddEntries(_)
                 | Self::Audit(_)
-                | Self::PutSilence(_),
+                | Self::PutSilence(_)
+                | Self::PutRecovery(_),
                 _,
             ) => true,
         }
@@ -141,6 +149,7 @@ impl Write {
             Self::Audit(row) => row.texts(),
             Self::PutNotification(row) => row.texts(),
             Self::PutSilence(row) => row.texts(),
+            Self::PutRecovery(row) => row.texts(),
             Self::LedgerMinute(row) => row.texts(),
         }
     }
@@ -168,6 +177,7 @@ impl Write {
             Self::Audit(entry) => heads::add_audit(conn, entry, head, rules.key.as_ref()).await,
             Self::PutNotification(row) => row.put(conn).await,
             Self::PutSilence(row) => row.put(conn, changed).await,
+            Self::PutRecovery(row) => row.put(conn).await,
             Self::LedgerMinute(row) => row.put(conn).await,
         }
     }

@@ -1,0 +1,432 @@
+//! `[recovery]` and `[plans.<name>]`: what is done about which incident, and how each action is done here.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+
+use super::channels::{Hidden, WebUrl};
+use super::problem::{Collector, DAY, HOUR, Part, did_you_mean};
+use super::secret;
+use super::upstream::is_known;
+use super::word::{OneOf, Word};
+use crate::names::PlanName;
+use crate::reliability::recovery::{
+    Action, Plan, PlanTrigger, Reach, RecoveryMode, RecoveryPolicy, Step, StepMode,
+};
+use crate::reliability::rule::Rule;
+use crate::units::Text;
+
+/// The table `[recovery]` as the operator writes it.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecoveryFile {
+    /// What plans may do: the kill switch.
+    pub mode: OneOf<RecoveryMode>,
+    /// How an action is done here, by its name.
+    pub actions: BTreeMap<String, HookFile>,
+}
+
+/// `[recovery.actions.<action>]`: exactly one of `exec`, `url` (or `url_file`) and `pid_file`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HookFile {
+    /// Program and arguments, run without a shell; what is to be done is in its environment (`STROP_ACTION`,
+    /// `STROP_TARGET`, `STROP_INCIDENT`, `STROP_RUN`, `STROP_ATTEMPT`). It has worked when it ends with 0.
+    pub exec: Vec<String>,
+    /// Called by POST with the same as JSON; it has worked when the answer is 2xx.
+    pub url: Option<String>,
+    /// File with the address, where it is itself a secret.
+    pub url_file: Option<String>,
+    /// Extra roots for `url`, PEM, beside the system's.
+    pub ca_file: Option<String>,
+    /// File with the id of the process that is sent `signal`; needs the application's process to be seen
+    /// (`shareProcessNamespace`).
+    pub pid_file: Option<String>,
+    /// The signal for `pid_file`.
+    pub signal: OneOf<HookSignal>,
+    /// How long `exec` and `url` may take.
+    pub within: Text<Duration>,
+}
+
+impl Default for HookFile {
+    fn default() -> Self {
+        Self {
+            exec: Vec::new(),
+            url: None,
+            url_file: None,
+            ca_file: None,
+            pid_file: None,
+            signal: OneOf(HookSignal::Terminate),
+            within: Text(Duration::from_secs(30)),
+        }
+    }
+}
+
+/// What a process is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookSignal {
+    Terminate,
+    HangUp,
+    User1,
+    User2,
+}
+
+impl Word for HookSignal {
+    const KIND: &'static str = "signal";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Terminate, "TERM", "end in good order; whoever watches over it starts it again"),
+        (Self::HangUp, "HUP", "what many servers take for a reload"),
+        (Self::User1, "USR1", "whatever the application does at it"),
+        (Self::User2, "USR2", "whatever the application does at it"),
+    ];
+}
+
+impl Word for RecoveryMode {
+    const KIND: &'static str = "mode of recovery";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Off, Self::Off.label(), "no plan runs, and what runs ends"),
+        (Self::DryRun, Self::DryRun.label(), "plans run and say what they would do"),
+        (Self::On, Self::On.label(), "plans run as they are written"),
+    ];
+}
+
+impl Word for StepMode {
+    const KIND: &'static str = "mode of a step";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::Act, Self::Act.label(), "it is done"),
+        (Self::Ask, Self::Ask.label(), "it is done once a person has approved"),
+        (Self::DryRun, Self::DryRun.label(), "it is said, and not done"),
+    ];
+}
+
+impl Word for Action {
+    const KIND: &'static str = "action";
+    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
+        (Self::CircuitBreaker, Self::CircuitBreaker.label(), "hold the target's breaker open for a while"),
+        (
+            Self::ConnectionReset,
+            Self::ConnectionReset.label(),
+            "drop pooled connections and look names up again",
+        ),
+        (Self::CacheClear, Self::CacheClear.label(), "empty a cache, as its hook does"),
+        (Self::GracefulDegradation, Self::GracefulDegradation.label(), "do less, as its hook does"),
+        (Self::Failover, Self::Failover.label(), "use another instance, as its hook does"),
+        (Self::RestartService, Self::RestartService.label(), "start the application again, as its hook does"),
+        (Self::ScaleUp, Self::ScaleUp.label(), "more replicas, as its hook does"),
+        (Self::ScaleDown, Self::ScaleDown.label(), "fewer replicas, as its hook does"),
+        (Self::Rollback, Self::Rollback.label(), "the version before, as its hook does"),
+    ];
+}
+
+/// The table `[plans.<name>]` as the operator writes it.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlanFile {
+    /// Incidents that one of these rules has found begin it; empty: it runs by order alone.
+    pub rules: Vec<OneOf<Rule>>,
+    /// About one of these upstreams, routes or resources; empty: about any.
+    pub services: Vec<String>,
+    /// About one of these parts of it; empty: about any.
+    pub scopes: Vec<String>,
+    /// Begin as soon as it is suspected, not only when it is confirmed.
+    pub early: bool,
+    /// What is done, one after the other, until the condition is over.
+    pub steps: Vec<StepFile>,
+    /// Passes over the steps, at most; then people are called.
+    pub max_attempts: u32,
+    /// Between two passes.
+    pub retry_delay: Text<Duration>,
+    /// How long after a step the condition may take to be over, before the next step.
+    pub verify: Text<Duration>,
+    /// How long the condition must be over before the plan has worked.
+    pub verify_for: Text<Duration>,
+    /// From the end of a run to the next one about the same target.
+    pub cooldown: Text<Duration>,
+    /// How long an approval is waited for.
+    pub approve_within: Text<Duration>,
+}
+
+/// The numbers are ours, but for attempts and delays, which the guide's table gives each plan.
+impl Default for PlanFile {
+    fn default() -> Self {
+        Self {
+            rules: Vec::new(),
+            services: Vec::new(),
+            scopes: Vec::new(),
+            early: false,
+            steps: Vec::new(),
+            max_attempts: 3,
+            retry_delay: Text(Duration::from_secs(30)),
+            verify: Text(Duration::from_secs(20)),
+            verify_for: Text(Duration::from_secs(10)),
+            cooldown: Text(Duration::from_secs(600)),
+            approve_within: Text(Duration::from_secs(900)),
+        }
+    }
+}
+
+/// One step: `{ action = "connection_reset" }`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StepFile {
+    pub action: OneOf<Action>,
+    /// Absent: `act` for what stays within this process, `dry_run` for what changes the application.
+    #[serde(default)]
+    pub mode: Option<OneOf<StepMode>>,
+    /// Absent: as the plan says.
+    #[serde(default)]
+    pub verify: Option<Text<Duration>>,
+}
+
+/// How an action is done here.
+#[derive(Clone, Debug)]
+pub enum Hook {
+    /// A program with its arguments.
+    Exec(Vec<String>),
+    /// A POST.
+    Web { url: WebUrl, ca_file: Option<PathBuf> },
+    /// A signal to the process whose id is in the file.
+    Signal { pid_file: PathBuf, signal: HookSignal },
+}
+
+/// A hook, and how long it may take.
+#[derive(Clone, Debug)]
+pub struct BoundHook {
+    pub hook: Hook,
+    /// How long it may take.
+    pub within: Duration,
+}
+
+/// Everything that recovery is configured with.
+#[derive(Clone, Debug, Default)]
+pub struct RecoveryConfig {
+    pub policy: Arc<RecoveryPolicy>,
+    /// Actions that something outside this process does.
+    pub hooks: BTreeMap<Action, BoundHook>,
+}
+
+/// Actions that Strop itself does, whether there is a hook or not.
+fn is_built_in(action: Action) -> bool {
+    matches!(action, Action::CircuitBreaker | Action::ConnectionReset)
+}
+
+impl RecoveryFile {
+    /// Checks both tables.
+    pub(super) fn check(
+        &self,
+        plans: &BTreeMap<String, PlanFile>,
+        upstreams: &[&str],
+        problems: &mut Collector<'_>,
+    ) -> RecoveryConfig {
+        let mut hooks = BTreeMap::new();
+        for (name, written) in &self.actions {
+            let mut at = problems.part(format!("recovery.actions.{name}"));
+            let Some(action) = Action::named(name) else {
+                let words = || Action::WORDS.iter().map(|(_, word, _)| *word);
+                let (guess, all) = (did_you_mean(name, words()), words().collect::<Vec<_>>().join(", "));
+                at.add("", format!("{name:?} is no action{guess}; write one of {all}"));
+                continue;
+            };
+            if is_built_in(action) {
+                at.add("", format!("{name} is done by Strop itself: take the table out"));
+            } else if let Some(hook) = written.check(at) {
+                hooks.insert(action, hook);
+            }
+        }
+        let plans = plans.iter().filter_map(|(name, written)| {
+            written.check(problems.part(format!("plans.{name}")), name, &self.actions, upstreams)
+        });
+        let policy = RecoveryPolicy { mode: self.mode.0, plans: plans.collect() };
+        RecoveryConfig { policy: Arc::new(policy), hooks }
+    }
+}
+
+impl Default for OneOf<RecoveryMode> {
+    fn default() -> Self {
+        Self(RecoveryMode::default())
+    }
+}
+
+impl HookFile {
+    fn check(&self, mut at: Part<'_, '_>) -> Option<BoundHook> {
+        let within = at.lasts("within", self.within, 1, HOUR);
+        let ways =
+            [!self.exec.is_empty(), self.url.is_some(), self.url_file.is_some(), self.pid_file.is_some()];
+        if ways.iter().filter(|way| **way).count() != 1 {
+            at.add(
+                "",
+                "write exactly one of exec = [\"/path\", …], url = \"https://…\", url_file and pid_file",
+            );
+            return None;
+        }
+        let hook = if let Some(file) = &self.pid_file {
+            Hook::Signal { pid_file: PathBuf::from(file), signal: self.signal.0 }
+        } else if let Some(program) = self.exec.first() {
+            if !program.starts_with('/') {
+                at.add(
+                    "exec",
+                    format!("{program:?} is no absolute path; there is no shell that would search it"),
+                );
+            }
+            Hook::Exec(self.exec.clone())
+        } else {
+            let ca_file = self.ca_file.as_ref().map(|file| at.readable("ca_file", file));
+            let url = match (&self.url, &self.url_file) {
+                (Some(url), _) => at.take("url", WebUrl::read(url, Hidden::No)),
+                (None, Some(file)) => {
+                    let held = secret::read(file, "an address", 1);
+                    at.take("url_file", held.and_then(|url| WebUrl::read(url.expose_secret(), Hidden::Path)))
+                }
+                (None, None) => None,
+            };
+            Hook::Web { url: url?, ca_file }
+        };
+        Some(BoundHook { hook, within })
+    }
+}
+
+impl PlanFile {
+    fn check(
+        &self,
+        mut at: Part<'_, '_>,
+        name: &str,
+        hooks: &BTreeMap<String, HookFile>,
+        upstreams: &[&str],
+    ) -> Option<Plan> {
+        let named = at.take("", PlanName::new(name));
+        if self.steps.is_empty() {
+            at.add("steps", "does nothing; write steps = [{ action = \"connection_reset\" }]");
+        }
+        self.check_services(&mut at, upstreams);
+        let verify = at.lasts("verify", self.verify, 1, HOUR);
+        let steps: Vec<Step> = self
+            .steps
+            .iter()
+            .enumerate()
+            .map(|(nth, step)| step.check(at.part(&format!("steps.{nth}")), verify, hooks))
+            .collect();
+        let trigger = PlanTrigger {
+            rules: self.rules.iter().map(|rule| rule.0).collect(),
+            services: self.services.iter().map(|name| Arc::from(name.as_str())).collect(),
+            scopes: self.scopes.iter().map(|name| Arc::from(name.as_str())).collect(),
+            early: self.early,
+        };
+        Some(Plan {
+            name: named?.text(),
+            trigger,
+            steps,
+            max_attempts: at.within("max_attempts", self.max_attempts, 1, 10),
+            retry_delay: at.lasts("retry_delay", self.retry_delay, 1, HOUR),
+            verify_for: at.lasts("verify_for", self.verify_for, 1, HOUR),
+            cooldown: at.lasts("cooldown", self.cooldown, 0, 7 * DAY),
+            approve_within: at.lasts("approve_within", self.approve_within, 10, DAY),
+        })
+    }
+
+    /// A name that no rule will ever say would leave the plan asleep for ever.
+    fn check_services(&self, at: &mut Part<'_, '_>, upstreams: &[&str]) {
+        let of_upstreams = |rule: &OneOf<Rule>| {
+            matches!(rule.0, Rule::ServiceDown | Rule::Breaker | Rule::PaymentFailure | Rule::DeclineRate)
+        };
+        if self.rules.is_empty() || !self.rules.iter().all(of_upstreams) {
+            return;
+        }
+        for (nth, name) in self.services.iter().enumerate() {
+            if !is_known(name) {
+                at.known(&format!("services.{nth}"), name, ("upstream", "upstreams"), upstreams);
+            }
+        }
+    }
+}
+
+impl StepFile {
+    fn check(&self, mut at: Part<'_, '_>, verify: Duration, hooks: &BTreeMap<String, HookFile>) -> Step {
+        let action = self.action.0;
+        let mode = self.mode.map_or_else(|| default_mode(action), |mode| mode.0);
+        let name = action.label();
+        if mode != StepMode::DryRun && !is_built_in(action) && !hooks.contains_key(name) {
+            let told =
+                format!("nothing here does {name}: write [recovery.actions.{name}], or mode = \"dry_run\"");
+            at.add("action", told);
+        }
+        let verify = self.verify.map_or(verify, |written| at.lasts("verify", written, 1, HOUR));
+        Step { action, mode, verify }
+    }
+}
+
+/// What changes the application is only tried out until somebody says otherwise.
+fn default_mode(action: Action) -> StepMode {
+    match action.reach() {
+        Reach::Own if is_built_in(action) => StepMode::Act,
+        Reach::Own | Reach::Application => StepMode::DryRun,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load;
+    use super::*;
+
+    const SMALLEST: &str = "[ingress]\n[upstreams.backend]\nendpoints = [\"127.0.0.1:8001\"]\n";
+
+    fn of(more: &str) -> Result<RecoveryConfig, String> {
+        let read = load(&format!("{SMALLEST}{more}"), "a test", &[]);
+        read.map(|config| config.recovery).map_err(|problems| {
+            problems.all.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("\n")
+        })
+    }
+
+    #[test]
+    fn what_changes_the_application_is_only_said_until_somebody_says_otherwise() {
+        let config = of(r#"
+            [plans.api_failure]
+            rules = ["service_down"]
+            services = ["backend"]
+            steps = [{ action = "connection_reset" }, { action = "restart_service" }, { action = "scale_up", verify = "5m" }]
+        "#)
+        .expect("runs");
+        let plan = &config.policy.plans[0];
+        let modes: Vec<StepMode> = plan.steps.iter().map(|step| step.mode).collect();
+        assert_eq!(modes, [StepMode::Act, StepMode::DryRun, StepMode::DryRun]);
+        let verify: Vec<u64> = plan.steps.iter().map(|step| step.verify.as_secs()).collect();
+        assert_eq!((plan.max_attempts, verify), (3, vec![20, 20, 300]));
+        assert_eq!(config.policy.mode, RecoveryMode::On);
+        assert_eq!(of("").expect("runs").policy.plans, []);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_what_to_write() {
+        for (more, wanted) in [
+            ("[plans.a]\n", "write steps = ["),
+            (
+                "[plans.a]\nsteps = [{ action = \"restart_service\", mode = \"act\" }]\n",
+                "[recovery.actions.restart_service]",
+            ),
+            ("[plans.a]\nsteps = [{ action = \"restart\" }]\n", "is no action"),
+            (
+                "[plans.a]\nrules = [\"service_down\"]\nservices = [\"bakend\"]\nsteps = [{ action = \"connection_reset\" }]\n",
+                "did you mean \"backend\"?",
+            ),
+            (
+                "[plans.a]\nmax_attempts = 0\nsteps = [{ action = \"connection_reset\" }]\n",
+                "is not within 1 to 10",
+            ),
+            (
+                "[recovery.actions.restart_servce]\nexec = [\"/bin/true\"]\n",
+                "did you mean \"restart_service\"?",
+            ),
+            ("[recovery.actions.connection_reset]\nexec = [\"/bin/true\"]\n", "done by Strop itself"),
+            ("[recovery.actions.failover]\n", "write exactly one of"),
+            ("[recovery.actions.failover]\nexec = [\"true\"]\n", "no absolute path"),
+            ("[recovery]\nmode = \"no\"\n", "mode of recovery"),
+        ] {
+            let told = of(more).expect_err(more);
+            assert!(told.contains(wanted), "{more}: {told}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What recovery does: each act a task of its own, whose result comes back as an order with the act's generation.
+//!
+//! Refuses to know whether an act is right; that is decided in [`recovery`](crate::reliability::recovery). An act whose intent
+//! is not on disk is done only where it stays within this process.
+
+mod hook;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::handle::{Order, Pending, PendingOrder};
+use super::{BreakerChange, BreakerOrder, Handle, OrderedBy};
+use crate::config::BoundHook;
+use crate::names::UpstreamName;
+use crate::reliability::breaker::BreakerState;
+use crate::reliability::recovery::{ActRequest, Action, Reach, RecoveryCommand, StepResult};
+use crate::runtime::{clock, tasks};
+use crate::store::WriteReceipt;
+use crate::upstream::Upstream;
+use crate::upstream::registry::Registry;
+
+/// How long the store may take to say that the intent is on disk.
+const STORE: Duration = Duration::from_secs(5);
+/// A hold of a breaker lasts as long as its step is watched, within these bounds.
+const HOLD: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
+
+/// What came of an act, in a word and in words for people.
+pub(super) type Done = (StepResult, String);
+
+/// Whoever acts. Clones are cheap.
+#[derive(Clone)]
+pub(super) struct Actions {
+    registry: Arc<Registry>,
+    handle: Handle,
+    web: Arc<hook::Web>,
+}
+
+impl Actions {
+    /// `handle`: the door through which breakers are ordered and results come back.
+    pub(super) fn new(registry: Arc<Registry>, handle: Handle) -> Self {
+        Self { registry, handle, web: Arc::default() }
+    }
+
+    /// Does it, once `intent` is on disk.
+    pub(super) fn begin(&self, request: ActRequest, intent: Option<WriteReceipt>) {
+        let actions = self.clone();
+        tasks::detach("recovery", "acting", async move {
+            let (result, detail) = actions.act(&request, intent).await;
+            let ActRequest { run, generation, .. } = request;
+            let command = RecoveryCommand::Acted { run, generation, result, detail };
+            let pending = Pending { order: Order { command, audit: None }, rows: Vec::new(), answer: None };
+            // A process that leaves finds on disk that it was begun.
+            let _ = actions.handle.asks.send(PendingOrder::Recovery(pending)).await;
+        });
+    }
+
+    async fn act(&self, request: &ActRequest, intent: Option<WriteReceipt>) -> Done {
+        let stored = match intent {
+            Some(intent) => matches!(tokio::time::timeout(STORE, intent).await, Ok(Ok(()))),
+            None => false,
+        };
+        if !stored && request.action.reach() == Reach::Application {
+            let why = "that it is to be done could not be stored, so nobody would know of it after a restart";
+            return (StepResult::NotPossible, why.to_owned());
+        }
+        match request.action {
+            Action::CircuitBreaker => self.hold_breaker(request).await,
+            Action::ConnectionReset => self.reset_connections(request),
+            Action::CacheClear
+            | Action::GracefulDegradation
+            | Action::Failover
+            | Action::RestartService
+            | Action::ScaleUp
+            | Action::ScaleDown
+            | Action::Rollback => match self.hook(request.action) {
+                Some(hook) => self.web.run(&hook, request).await,
+                None => {
+                    let name = request.action.label();
+                    (
+                        StepResult::NotPossible,
+                        format!("nothing here does it: [recovery.actions.{name}] is not written"),
+                    )
+                }
+            },
+        }
+    }
+
+    fn hook(&self, action: Action) -> Option<BoundHook> {
+        self.registry.snapshot().config.recovery.hooks.get(&action).cloned()
+    }
+
+    fn upstream(&self, target: &str) -> Result<Arc<Upstream>, Done> {
+        let found = UpstreamName::new(target).ok();
+        let found = found.and_then(|name| self.registry.snapshot().upstreams.get(&name).map(Arc::clone));
+        found.ok_or_else(|| (StepResult::NotPossible, format!("{target:?} is no upstream of this sidecar")))
+    }
+
+    async fn hold_breaker(&self, request: &ActRequest) -> Done {
+        let upstream = match self.upstream(&request.target) {
+            Ok(upstream) => upstream,
+            Err(done) => return done,
+        };
+        let moment = clock::now();
+        if upstream.gate.view(moment.instant).state == BreakerState::Open {
+            return (StepResult::Unneeded, "it is open already".to_owned());
+        }
+        let ttl = request.lasts.clamp(HOLD.0, HOLD.1);
+        let order = BreakerOrder {
+            gate: &upstream.gate,
+            upstream: &request.target,
+            name: &request.target,
+            change: BreakerChange::HoldOpen(ttl),
+            actor: OrderedBy::Named(format!("recovery plan {}", request.plan)),
+            reason: format!("step of {}", request.run),
+        };
+        let _ = self.handle.breaker(order, moment).await;
+        (StepResult::Done, format!("it is held open for {} s", ttl.as_secs()))
+    }
+
+    fn reset_connections(&self, request: &ActRequest) -> Done {
+        match self.upstream(&request.target) {
+            Ok(upstream) => {
+                let open = upstream.renew();
+                let told =
+                    format!("{open} connections take no new exchange, and its names are looked up again");
+                (StepResult::Done, told)
+            }
+            Err(done) => done,
+        }
+    }
+}
