@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::words;
 
 /// Orders that mean nothing without a body, with the fields that they cannot do without.
-const REQUIRED: [(&str, &[&str]); 8] = [
+const REQUIRED: [(&str, &[&str]); 9] = [
     ("RateOrder", &["severity", "reason"]),
     ("NoteOrder", &["text"]),
     ("AssignOrder", &["to"]),
@@ -16,6 +16,7 @@ const REQUIRED: [(&str, &[&str]); 8] = [
     ("ActionOrder", &["what", "owner", "due"]),
     ("SilenceOrder", &["reason"]),
     ("MatcherView", &["label", "value"]),
+    ("TriggerOrder", &["trigger_condition"]),
     // Nothing is required; it stands here so that the list names all orders with a check of their own.
     ("TestOrder", &[]),
 ];

@@ -123,6 +123,10 @@ fn everything(dir: &std::path::Path) -> String {
             backup = {{ to = "copies" }}
             [incidents.resources]
             network_capacity = "125MiB"
+            [recovery.actions.failover]
+            exec = ["/bin/true"]
+            [plans.api_failure]
+            steps = [{{ action = "failover", mode = "act" }}]
         "#
     ))
 }
@@ -235,6 +239,7 @@ fn the_reference_and_the_schema_have_the_same_keys() {
                 || line.contains(&format!("[{key}]"))
                 || line.contains(&format!("[{key}."))
                 || line.contains(&format!(".{key}]"))
+                || line.contains(&format!(".{key}."))
         });
         assert!(written, "{key} is missing in the reference");
     }

@@ -55,8 +55,7 @@ pub use notifier::Notifier;
 pub use observer::Observer;
 pub use own::Own;
 pub use records::Records;
-pub use recovery::RecoveryView;
-pub use snapshot::{ActiveAlert, Replied, ReplyWindow, Snapshot, UptimeWindows};
+pub use snapshot::{ActiveAlert, RecoveryView, Replied, ReplyWindow, Snapshot, UptimeWindows};
 pub use start::{Running, start};
 pub use uptime::Uptime;
 

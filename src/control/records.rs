@@ -434,14 +434,14 @@ mod tests {
             }
         }
         store.write(writes).await.expect("written");
-        let (_, _, uptime) = records.left_behind(now).await.expect("reads");
+        let uptime = records.left_behind(now).await.expect("reads").uptime;
         let minutes = told(&uptime, now);
         assert!(minutes.iter().all(|report| report.up > 0 && report.down > 0 && report.counts.good > 0));
         assert!(minutes[4].counts.good > minutes[2].counts.good, "the far end is in it");
         assert!(store.pack().await.expect("packed") > 1_000);
         let packed = store.reader().ledger(None, now.0 - 31 * DAY, now.0).await.expect("reads");
         assert!(packed.unreadable.is_empty());
-        let (_, _, uptime) = records.left_behind(now).await.expect("reads");
+        let uptime = records.left_behind(now).await.expect("reads").uptime;
         assert_eq!(told(&uptime, now), minutes);
     }
 

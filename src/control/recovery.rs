@@ -3,20 +3,12 @@
 use std::sync::Arc;
 
 use super::Control;
+use super::snapshot::RecoveryView;
 use crate::reliability::engine::Role;
-use crate::reliability::recovery::{Begins, RecoveryEffect, RecoveryPolicy, Run, RunPhase};
+use crate::reliability::recovery::{Begins, RecoveryEffect, Run, RunPhase};
 use crate::store::WriteReceipt;
 use crate::store::rows::{RecoveryRow, Write};
 use crate::units::At;
-
-/// What recovery is at, for readers.
-#[derive(Clone, Debug, Default)]
-pub struct RecoveryView {
-    /// The plans, and what they may do.
-    pub policy: Arc<RecoveryPolicy>,
-    /// At hand: those that go on and the last ones, oldest first.
-    pub runs: Vec<Arc<Run>>,
-}
 
 impl Control {
     /// One look, after that of the engine.

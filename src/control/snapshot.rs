@@ -13,6 +13,7 @@ use crate::reliability::engine::Engine;
 use crate::reliability::incident::{Incident, State};
 use crate::reliability::ledger::{Report, SERVICE};
 use crate::reliability::readings::{Readings, ResourceReading};
+use crate::reliability::recovery::{RecoveryPolicy, Run};
 use crate::reliability::rule::AlertKey;
 use crate::reliability::silence::Silence;
 use crate::runtime::clock::Moment;
@@ -79,6 +80,15 @@ pub struct ActiveAlert {
     pub incident: IncidentId,
 }
 
+/// What recovery is at, for readers.
+#[derive(Clone, Debug, Default)]
+pub struct RecoveryView {
+    /// The plans, and what they may do.
+    pub policy: Arc<RecoveryPolicy>,
+    /// At hand: those that go on and the last ones, oldest first.
+    pub runs: Vec<Arc<Run>>,
+}
+
 /// What the control task publishes.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -109,7 +119,7 @@ pub struct Snapshot {
     /// What is known of the machine.
     pub resources: Vec<ResourceReading>,
     /// What recovery is at.
-    pub recovery: super::RecoveryView,
+    pub recovery: RecoveryView,
     /// Who passes the egress by.
     pub bypass: super::Bypass,
 }

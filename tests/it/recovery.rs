@@ -152,7 +152,7 @@ fn what_a_plan_cannot_mend_ends_after_its_attempts_and_calls_the_next_at_once() 
     eventually("who would be called in an hour is called now", || calls() == 1);
     eventually("some looks have passed", || {
         proxy.sre("recovery")["observed_at"].as_str().is_some()
-            && proxy.metric("recovery_steps_total", "done") >= 2.0
+            && proxy.metric("strop_recovery_steps_total", "done") >= 2.0
     });
     assert_eq!((runs(&proxy).len(), acted(dir.path()).len()), (1, 2), "and it is not begun again");
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use http::Method;
 use serde_json::json;
 
-use super::Done;
 use crate::config::word::Word as _;
 use crate::config::{BoundHook, ClientTls, Hook, HookSignal};
 use crate::net::addresses::{AddressNews, Addresses};
@@ -14,6 +13,9 @@ use crate::net::client::{self, WebRequest};
 use crate::net::http::Bound;
 use crate::reliability::recovery::{ActRequest, StepResult};
 use crate::telemetry::event::NamesEvent;
+
+/// What came of an act, in a word and in words for people.
+pub(super) type Done = (StepResult, String);
 
 /// Letters of what a program or a receiver says that are shown.
 const SHOWN: usize = 200;

@@ -8,6 +8,8 @@ mod hook;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hook::Done;
+
 use super::handle::{Order, Pending, PendingOrder};
 use super::{BreakerChange, BreakerOrder, Handle, OrderedBy};
 use crate::config::BoundHook;
@@ -23,9 +25,6 @@ use crate::upstream::registry::Registry;
 const STORE: Duration = Duration::from_secs(5);
 /// A hold of a breaker lasts as long as its step is watched, within these bounds.
 const HOLD: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
-
-/// What came of an act, in a word and in words for people.
-pub(super) type Done = (StepResult, String);
 
 /// Whoever acts. Clones are cheap.
 #[derive(Clone)]

@@ -15,6 +15,7 @@
 //! * A plan runs at most `max_attempts` passes a run, and as many runs an incident; then people are called.
 
 mod command;
+mod effect;
 mod plan;
 mod record;
 mod run;
@@ -24,10 +25,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::engine::{Command, Engine};
+use super::engine::Engine;
 use crate::names::{IncidentId, RunId};
 use crate::units::At;
 pub use command::{RecoveryCommand, RecoveryRefused};
+pub use effect::{ActRequest, RecoveryEffect, RunEvent, RunEventKind};
 pub use plan::{Action, Plan, PlanTrigger, Reach, RecoveryMode, RecoveryPolicy, Step, StepMode};
 pub use record::{Run, RunOrder, RunOutcome, RunPhase, StepRecord, StepResult};
 use run::Look;
@@ -35,80 +37,10 @@ use seen::Sight;
 
 /// Runs that go on at the same time: what recovers many things at once is a storm of its own.
 pub const MOST_LIVE: usize = 4;
+/// A run that nobody has looked after for longer is not taken up: what asked for it is long over, or asks again.
+const RESUME_WITHIN: Duration = Duration::from_secs(300);
 /// Runs at hand that are over; the store has more of them.
 pub const KEPT: usize = 100;
-
-/// What is to be done, in this order.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RecoveryEffect {
-    /// Store the run as it is now.
-    Save(Box<Run>),
-    /// Do it. What became of it comes back as [`RecoveryCommand::Acted`].
-    Act(ActRequest),
-    /// An order to the incident engine.
-    Order(Command),
-    /// Count and log it.
-    Tell(RunEvent),
-}
-
-/// One act.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ActRequest {
-    pub run: RunId,
-    pub generation: u64,
-    pub plan: Arc<str>,
-    pub action: Action,
-    /// The service that it is done to.
-    pub target: Arc<str>,
-    pub incident: Option<IncidentId>,
-    pub attempt: u32,
-    /// How long it is needed, where it ends by itself.
-    pub lasts: Duration,
-}
-
-/// What is worth counting of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunEvent {
-    pub run: RunId,
-    pub plan: Arc<str>,
-    pub target: Arc<str>,
-    pub kind: RunEventKind,
-}
-
-/// What has happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RunEventKind {
-    Began,
-    /// A step has its result, after so long.
-    Step {
-        action: Action,
-        result: StepResult,
-        took: Duration,
-    },
-    /// The run is over, after so long; `by`: the action after which the condition was over.
-    Ended {
-        outcome: RunOutcome,
-        by: Option<Action>,
-        took: Duration,
-    },
-}
-
-impl RunEvent {
-    fn of(run: &Run, kind: RunEventKind) -> Self {
-        let (plan, target) = (Arc::clone(&run.plan), Arc::clone(&run.target));
-        Self { run: run.id.clone(), plan, target, kind }
-    }
-
-    fn step(run: &Run, action: Action, result: StepResult, took: Duration) -> Self {
-        Self::of(run, RunEventKind::Step { action, result, took })
-    }
-
-    fn end(run: &Run, outcome: RunOutcome, took: Duration) -> Self {
-        let last = run.steps.iter().rfind(|step| step.result.acted()).map(|step| step.action);
-        let by = last.filter(|_| outcome == RunOutcome::Recovered);
-        Self::of(run, RunEventKind::Ended { outcome, by, took })
-    }
-}
 
 /// All runs, and what they may do.
 #[derive(Debug)]
@@ -143,7 +75,8 @@ impl Recovery {
     }
 
     /// Takes over the runs of an earlier start. What was being done then is not done again: what came of it is watched. Of
-    /// several about one target, whose ends a store that was away has never heard of, the last one goes on.
+    /// several about one target, whose ends a store that was away has never heard of, the last one goes on; none does after
+    /// [`RESUME_WITHIN`].
     pub fn restore(&mut self, mut runs: Vec<Run>, now: At) -> Vec<RecoveryEffect> {
         self.now = self.now.max(now);
         let mut out = Vec::new();
@@ -152,8 +85,14 @@ impl Recovery {
             let before = run.version;
             let step = run.interrupted(now);
             let full = self.live().count() >= MOST_LIVE;
-            if full || self.live().any(|held| held.target == run.target) {
-                run.withdraw(now);
+            let late = now.since(run.newest()) > RESUME_WITHIN;
+            if late || full || self.live().any(|held| held.target == run.target) {
+                let why = if late {
+                    "nobody ran it for too long"
+                } else {
+                    "a later run goes on about the same service"
+                };
+                run.withdraw(why, now);
                 let took = now.since(run.began);
                 out.push(RecoveryEffect::Tell(RunEvent::end(&run, RunOutcome::Withdrawn, took)));
             } else if let Some(step) = step {

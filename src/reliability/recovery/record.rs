@@ -246,11 +246,24 @@ impl Run {
         Some(step)
     }
 
-    /// Another one goes on about its target.
-    pub(super) fn withdraw(&mut self, now: At) {
+    /// The newest moment that it remembers, or until when it waits.
+    pub(super) fn newest(&self) -> At {
+        let waits = match self.phase {
+            RunPhase::Asking { until, .. } | RunPhase::Resting { until } => Some(until),
+            RunPhase::Next { .. }
+            | RunPhase::Acting { .. }
+            | RunPhase::Verifying { .. }
+            | RunPhase::Over { .. } => None,
+        };
+        let of_steps = self.steps.iter().flat_map(|step| [Some(step.began), step.ended]).flatten();
+        of_steps.chain(waits).max().map_or(self.began, |newest| newest.max(self.began))
+    }
+
+    /// It is not taken up.
+    pub(super) fn withdraw(&mut self, why: &str, now: At) {
         if let Some(record) = self.steps.last_mut().filter(|record| record.result == StepResult::Pending) {
             (record.result, record.ended) = (StepResult::Skipped, Some(now));
-            "a later run goes on about the same service".clone_into(&mut record.detail);
+            why.clone_into(&mut record.detail);
         }
         self.phase = RunPhase::Over { outcome: RunOutcome::Withdrawn, at: now };
         self.version += 1;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use super::effect::{ActRequest, RecoveryEffect, RunEvent};
 use super::plan::{Action, Plan, Reach, RecoveryMode, Step, StepMode};
 use super::record::{Run, RunOutcome, RunPhase, StepRecord, StepResult};
 use super::seen::{Condition, Sight};
-use super::{ActRequest, RecoveryEffect, RunEvent};
 use crate::reliability::engine::Command;
 use crate::reliability::incident::State;
 use crate::units::At;

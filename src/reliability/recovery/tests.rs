@@ -357,7 +357,7 @@ fn people_are_called_at_once_when_nothing_is_left_to_try() {
     let fast = Plan { max_attempts: 1, ..plan("fast", "database", &[(ConnectionReset, Act)]) };
     let mut ward = ward(vec![fast], &["api", "database"]);
     ward.fall_ill("database", None);
-    ward.pass(40);
+    ward.pass(70);
     let ended = ward.recovery.runs().next().and_then(Run::ended).expect("it has ended");
     assert_eq!(ended.0, RunOutcome::Exhausted);
     let incident = ward.engine.incidents().next().expect("there is one");
