@@ -316,7 +316,7 @@ impl Member {
 
     fn decide<C, R>(
         &mut self,
-        decision: fn(&mut Engine, C, At) -> (Result<R, Refused>, Vec<Effect>),
+        decision: impl FnOnce(&mut Engine, C, At) -> (Result<R, Refused>, Vec<Effect>),
         command: C,
         rows: Vec<Write>,
         t: u64,
