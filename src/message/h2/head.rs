@@ -326,6 +326,10 @@ pub(super) fn answer(
     };
     let mut head = parse::response_head(store, status, ByteSpan::default(), Version::H2, asked)
         .map_err(BlockError::Refused)?;
+    // What follows is no body, whatever its head says (RFC 9110 section 9.3.6).
+    if asked == Method::Connect && (200..300).contains(&status) {
+        head.framing = Framing::Stream;
+    }
     if ends && head.framing == Framing::Stream {
         head.framing = Framing::Length(0);
     }
