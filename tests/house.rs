@@ -164,7 +164,16 @@ const DOORS: &[(&str, &[&str])] = &[
     ("flate2::", &["src/store/ledger/day.rs"]),
     ("hickory_resolver::", &["src/net/names/mod.rs"]),
     ("lettre::", &["src/notify/email.rs", "src/notify/smtp.rs"]),
-    ("aws_lc_rs::", &["src/net/tls.rs", "src/notify/sign.rs", "src/store/audit.rs", "src/store/digest.rs"]),
+    (
+        "aws_lc_rs::",
+        &[
+            "src/message/websocket.rs",
+            "src/net/tls.rs",
+            "src/notify/sign.rs",
+            "src/store/audit.rs",
+            "src/store/digest.rs",
+        ],
+    ),
     ("hyper::client::", &["src/net/http.rs"]),
     ("httparse::", &["src/message/h1/parse.rs"]),
     ("notify::", &["src/config/watch.rs"]),

@@ -49,6 +49,7 @@ known! {
     Date = "date",
     GrpcStatus = "grpc-status",
     SecWebSocketAccept = "sec-websocket-accept",
+    SecWebSocketKey = "sec-websocket-key",
 }
 
 /// Is `name` another spelling of a field that the proxy sets for the server behind it? Servers that hand fields on as

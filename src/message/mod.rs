@@ -23,3 +23,4 @@ pub mod store;
 pub mod stream;
 pub mod templates;
 pub mod upload;
+pub mod websocket;

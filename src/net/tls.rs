@@ -178,7 +178,7 @@ impl TlsClient {
 
     fn speaking(config: &ClientTls, alpn: Vec<Vec<u8>>) -> Result<Self, TlsError> {
         let server_name = config.server_name.as_deref().map(name).transpose()?;
-        let (held, roots) = Held::read(config, &alpn, 0)?;
+        let (held, roots) = Held::read(config, 0)?;
         let held = Arc::new(ArcSwap::from_pointee(held));
         Ok(Self { config: config.clone(), alpn, held, server_name, roots })
     }
@@ -189,7 +189,7 @@ impl TlsClient {
         if own(&self.config) == before.own {
             return Ok(false);
         }
-        let (held, _) = Held::read(&self.config, &self.alpn, before.generation + 1)?;
+        let (held, _) = Held::read(&self.config, before.generation + 1)?;
         self.held.store(Arc::new(held));
         Ok(true)
     }
@@ -201,23 +201,31 @@ impl TlsClient {
 
     /// Shakes hands; `host` is verified unless the config names another.
     pub async fn connect(&self, tcp: TcpStream, host: &str) -> io::Result<ClientStream> {
+        self.shake(tcp, host, &self.alpn).await
+    }
+
+    /// The same, where nothing but HTTP/1.1 will do.
+    pub async fn connect_h1(&self, tcp: TcpStream, host: &str) -> io::Result<ClientStream> {
+        self.shake(tcp, host, &[b"http/1.1".to_vec()]).await
+    }
+
+    async fn shake(&self, tcp: TcpStream, host: &str, alpn: &[Vec<u8>]) -> io::Result<ClientStream> {
         let name = match &self.server_name {
             Some(name) => name.clone(),
             None => name(host).map_err(io::Error::other)?,
         };
         let connector = self.held.load().connector.clone();
-        let mut stream = connector.connect(name, tcp).await?;
+        let mut stream = connector.with_alpn(alpn.to_vec()).connect(name, tcp).await?;
         stream.get_mut().1.set_buffer_limit(Some(UNSENT));
         Ok(stream)
     }
 }
 
 impl Held {
-    fn read(config: &ClientTls, alpn: &[Vec<u8>], generation: u32) -> Result<(Self, RootsFrom), TlsError> {
+    fn read(config: &ClientTls, generation: u32) -> Result<(Self, RootsFrom), TlsError> {
         let own = own(config);
         let (store, from) = roots(config)?;
-        let mut client = rustls::ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
-        client.alpn_protocols = alpn.to_vec();
+        let client = rustls::ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
         Ok((Self { connector: Arc::new(client).into(), own, generation }, from))
     }
 }
@@ -234,6 +242,12 @@ fn name(host: &str) -> Result<ServerName<'static>, TlsError> {
 /// Did both sides agree on HTTP/2?
 pub fn negotiated_h2(stream: &ClientStream) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(b"h2")
+}
+
+/// Does the peer say that it speaks none of the protocols that it was offered (RFC 7301 section 3.2)?
+pub fn speaks_another(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol)))
 }
 
 /// Did the client agree on HTTP/2?

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::client::{After, Client};
 use super::exchange::Exchange;
-use super::forward::Answer;
+use super::forward::{Answer, Far};
 use super::tunnel;
 use crate::message::account;
 use crate::message::account::Abort as _;
@@ -85,8 +85,8 @@ pub(super) async fn send(turn: RequestTurn<'_>, exchange: &mut Exchange, answer:
     let idle = silence.idle;
     let sent = pump_all(&mut pump, conn, answer, timer, silence).await;
     if answer.head.status == 101 && sent.is_ok() {
-        let upstream = answer.lease.take().map(crate::upstream::pool::PooledConnection::into_conn);
-        return Box::pin(upgraded(conn, upstream, timer, exchange, idle)).await;
+        let far = answer.far();
+        return Box::pin(upgraded(conn, far, timer, exchange, idle)).await;
     }
     let after = sent.as_ref().map_or_else(|error| after_break(error, framing), |()| After::Linger);
     if after == After::Abort {
@@ -199,17 +199,17 @@ async fn pump_all(
 
 async fn upgraded(
     conn: &Rc<H1Conn>,
-    upstream: Option<Rc<H1Conn>>,
+    far: Option<Far>,
     timer: &mut Deadline,
     exchange: &mut Exchange,
     idle: Option<Duration>,
 ) -> After {
-    let Some(upstream) = upstream else { return After::Close };
+    let Some(far) = far else { return After::Close };
     if let Some(tunnel) = exchange.tunnel.take() {
-        upstream.stream().counts_for(Box::new(tunnel));
+        far.stream().counts_for(Box::new(tunnel));
     }
     conn.spoil();
-    let joined = tunnel::join(tunnel::Near::H1(conn), upstream.stream(), timer, idle).await;
+    let joined = tunnel::join(tunnel::Near::H1(conn), far.stream(), timer, idle).await;
     exchange.bytes_in.set(joined.relayed.up);
     exchange.close(joined.relayed.down);
     After::Close

@@ -11,8 +11,10 @@ use crate::message::fields::{self, Trace};
 use crate::message::h1::write::Edits;
 use crate::message::head::{Framing, Known, KnownSet, Method, RequestHead};
 use crate::message::scratch::Scratch;
+use crate::message::websocket;
 use crate::reliability::breaker::{Fitness, PermitRequest};
 use crate::reliability::retry::Repeatable;
+use crate::upstream::pool::Carried;
 
 /// One request, ready to be attempted.
 pub struct PreparedCall<'a> {
@@ -255,6 +257,15 @@ impl<'a> PreparedCall<'a> {
             Fitness::Streamed
         };
         PermitRequest { fitness, usual }
+    }
+
+    /// What a connection has to carry for it.
+    pub fn carried(&self) -> Carried {
+        match self.head.wants_upgrade {
+            true if websocket::is_asked_for(self.head) => Carried::WebSocket,
+            true => Carried::Upgrade,
+            false => Carried::Request(self.head.method),
+        }
     }
 
     /// What may be repeated of it.

@@ -93,6 +93,12 @@ pub enum ProxyError {
     /// All that the upstream may have of something is in use.
     #[error("{upstream} has {room}")]
     Full { upstream: UpstreamName, room: Exhausted },
+    /// It is spoken to by HTTP/2, and takes no such change of protocol there.
+    #[error(
+        "{upstream} speaks HTTP/2, and does not take such an upgrade by it: a WebSocket needs a server that says so \
+         (SETTINGS_ENABLE_CONNECT_PROTOCOL, RFC 8441), anything else HTTP/1.1 (protocol = \"http1\")"
+    )]
+    NoUpgrade { upstream: UpstreamName },
     /// The bytes that may be buffered are all in use, or this client holds its share of them.
     #[error("there is no memory for one more exchange")]
     NoMemory,
@@ -175,6 +181,7 @@ impl ProxyError {
         match error {
             ConnectError::Full => Self::Full { upstream, room: Exhausted::Connections },
             ConnectError::NoTunnel => Self::Full { upstream, room: Exhausted::Tunnels },
+            ConnectError::NoUpgrade => Self::NoUpgrade { upstream },
             ConnectError::Failed(why, cause) => Self::Connect { upstream, why, cause },
         }
     }
@@ -187,7 +194,9 @@ impl ProxyError {
             Self::Deadline { .. } => (BadReason::Timeout, None),
             Self::Broken { local, .. } => (BadReason::Reset, *local),
             Self::Nonsense { .. } => (BadReason::Protocol, None),
-            Self::Full { .. } | Self::HeadTooLong { .. } => (BadReason::Protocol, Some(Inconclusive::Limit)),
+            Self::Full { .. } | Self::HeadTooLong { .. } | Self::NoUpgrade { .. } => {
+                (BadReason::Protocol, Some(Inconclusive::Limit))
+            }
             Self::Malformed(_)
             | Self::BodyTooLong
             | Self::SlowHead
@@ -219,9 +228,11 @@ impl ProxyError {
     /// What was on the wire when it failed.
     pub fn sent(&self) -> Sent {
         match self {
-            Self::Connect { .. } | Self::NoAddress { .. } | Self::Full { .. } | Self::NoMemory => {
-                Sent::Nothing
-            }
+            Self::Connect { .. }
+            | Self::NoAddress { .. }
+            | Self::Full { .. }
+            | Self::NoUpgrade { .. }
+            | Self::NoMemory => Sent::Nothing,
             Self::Broken { sent, .. } => *sent,
             Self::Malformed(_)
             | Self::BodyTooLong

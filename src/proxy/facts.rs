@@ -120,6 +120,15 @@ const METHOD: ErrorFacts = row(
     ExchangeOutcome::ClientError,
     "This method is not served here.",
 );
+// As RFC 9220 section 3 has it for a protocol that is not supported. No fault of the upstream's, nor an outage of ours.
+const NO_UPGRADE: ErrorFacts = row(
+    501,
+    "upgrade_not_carried",
+    "http_upgrade_failed",
+    ExchangeOutcome::ClientError,
+    "The sidecar speaks HTTP/2 to this upstream, which takes no such upgrade by it; set protocol = \"http1\" for the \
+     upstream if it speaks HTTP/1.1 as well.",
+);
 const UNRESOLVED: ErrorFacts = row(
     502,
     "no_address",
@@ -264,6 +273,7 @@ impl ProxyError {
             Self::Full { room: Exhausted::Connections, .. } => FULL,
             Self::Full { room: Exhausted::Share, .. } => SHARE,
             Self::Full { room: Exhausted::Tunnels, .. } => TUNNELS,
+            Self::NoUpgrade { .. } => NO_UPGRADE,
             Self::NoMemory => NO_MEMORY,
             Self::NoAddress { .. } => NO_ADDRESS,
             Self::Connect { why: BadReason::Tls, .. } => TLS,
@@ -332,6 +342,7 @@ mod tests {
             NO_TLS,
             FORBIDDEN,
             METHOD,
+            NO_UPGRADE,
             UNRESOLVED,
             REFUSED,
             FULL,

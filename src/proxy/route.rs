@@ -51,7 +51,12 @@ pub async fn pick(
         }
         Entrance::Local(name) => world.local(name).ok_or_else(|| no_route(head)),
         Entrance::Egress => {
-            let secure = head.store.text(head.scheme).eq_ignore_ascii_case("https");
+            let scheme = head.store.text(head.scheme);
+            let secure = scheme.eq_ignore_ascii_case("https");
+            // Which HTTP/2 can say; in HTTP/1.1 it is no target, either.
+            if !(secure || scheme.is_empty() || scheme.eq_ignore_ascii_case("http")) {
+                return Err(ProxyError::Malformed(Malformed::Target));
+            }
             let (form, port) = if secure { (ForwardForm::Https, 443) } else { (ForwardForm::Http, 80) };
             let asked = ForwardTarget { host: head.host(), port: head.port().unwrap_or(port), form };
             by_host(registry, world, &asked).await

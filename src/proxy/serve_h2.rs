@@ -83,6 +83,8 @@ struct Hall {
 impl Hall {
     /// The next stream; `None`: enough others wait for one.
     fn poll_next(&self, cx: &mut Context<'_>, waits: &mut bool) -> Poll<Option<AcceptedStream>> {
+        // A timer of what it served last may have woken it: what is woken for a stream is a lane that waits, and once.
+        self.idle.borrow_mut().retain(|idle| !idle.will_wake(cx.waker()));
         let next = self.came.borrow_mut().pop_front();
         if std::mem::take(waits) {
             self.waiting.set(self.waiting.get() - 1);

@@ -22,9 +22,9 @@ use crate::message::h2::frame::ErrorCode;
 use crate::message::h2::send::Sender;
 use crate::message::h2::{AcceptedStream, H2Stream, Streamed, Then, write};
 use crate::message::head::{Framing, HeadStore, Known, KnownSet, Method, RequestHead, ResponseHead, Version};
+use crate::message::websocket;
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
-use crate::upstream::pool::PooledConnection;
 
 /// With more streams than these open, no answer of our own waits for a window: a refusal costs its client nothing, and
 /// would cost us two kilobytes.
@@ -45,7 +45,7 @@ pub(super) async fn serve(
         }
     };
     if head.wants_upgrade {
-        head.store.add(b"sec-websocket-key", &websocket_key([client.worker.draw(), client.worker.draw()]));
+        head.store.add(b"sec-websocket-key", &websocket::key([client.worker.draw(), client.worker.draw()]));
     }
     let mut exchange = client.exchange(&head, clock::instant());
     let asked = if head.method == Method::Connect {
@@ -55,7 +55,7 @@ pub(super) async fn serve(
     };
     let mut answer = asked?;
     if answer.head.status == 101 {
-        websocket(&stream, exchange, answer, timer).await;
+        speak(&stream, exchange, answer, timer).await;
         return None;
     }
     if !answer.foreign && would_wait(&stream, &answer.head) {
@@ -203,32 +203,21 @@ impl Sending {
     }
 }
 
-/// A nonce of 16 bytes in Base64 (RFC 6455 section 4.1): a server behind HTTP/1.1 asks for one, a client of HTTP/2 has none.
-fn websocket_key(chance: [u64; 2]) -> [u8; 24] {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bits = u128::from(chance[0]) << 64 | u128::from(chance[1]);
-    let mut key = [b'='; 24];
-    for (at, digit) in key.iter_mut().take(22).enumerate() {
-        // The last digit has two bits of the nonce.
-        let six = if at < 21 { bits >> (122 - 6 * at) } else { bits << 4 };
-        *digit = DIGITS[(six & 63) as usize];
-    }
-    key
-}
-
 /// The backend speaks WebSocket from here on: its bytes are those of the stream (RFC 8441 section 5).
-async fn websocket(stream: &Rc<H2Stream>, mut exchange: Exchange, mut answer: Answer, timer: &mut Deadline) {
-    const DROPPED: KnownSet = KnownSet::of(&[Known::Upgrade, Known::SecWebSocketAccept]);
-    let Some(upstream) = answer.lease.take().map(PooledConnection::into_conn) else { return };
+async fn speak(stream: &Rc<H2Stream>, mut exchange: Exchange, mut answer: Answer, timer: &mut Deadline) {
+    // A stream that CONNECT made has no length (RFC 9110 section 9.3.6), which some servers tell with their 101.
+    const DROPPED: KnownSet =
+        KnownSet::of(&[Known::Upgrade, Known::SecWebSocketAccept, Known::ContentLength]);
+    let Some(far) = answer.far() else { return };
     if let Some(tunnel) = exchange.tunnel.take() {
-        upstream.stream().counts_for(Box::new(tunnel));
+        far.stream().counts_for(Box::new(tunnel));
     }
     answer.head.status = 200;
     let add = answer_fields(&answer.head, &exchange);
     let edits = Edits { add: &add, foreign: true, drop: DROPPED, ..Edits::default() };
     stream.send_head(Then::More, |encoder, out| write::answer(encoder, out, &answer.head, &edits));
     let idle = exchange.route.as_ref().and_then(|route| route.timeouts.idle);
-    let joined = tunnel::join(Near::H2(stream), upstream.stream(), timer, idle).await;
+    let joined = tunnel::join(Near::H2(stream), far.stream(), timer, idle).await;
     exchange.bytes_in.set(joined.relayed.up);
     exchange.close(joined.relayed.down);
 }

@@ -47,7 +47,7 @@ impl Method {
 pub enum ExchangeOutcome {
     /// The answer's status was 1xx to 3xx.
     Ok,
-    /// The answer's status was 4xx.
+    /// The answer's status was 4xx, or what was asked for is not done here.
     ClientError,
     /// 5xx of the upstream.
     ServerError,

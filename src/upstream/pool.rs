@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,14 +17,13 @@ use tokio::net::TcpStream;
 
 use super::connect;
 use super::endpoint::EndpointState;
-pub use super::shared::{ANSWER, PoolKey};
+pub use super::shared::{ANSWER, Carried, PoolKey};
 use super::shared::{BUSY, Foreknown, Opening, SharedPool};
 use super::{ConnectionSlot, Upstream};
 use crate::config::Protocol;
 use crate::message::buf::Buf;
 use crate::message::h1::conn::H1Conn;
-use crate::message::h2::H2Stream;
-use crate::message::head::Method;
+use crate::message::h2::{H2Conn, H2Stream};
 use crate::message::io::{Io, IoReadiness, Layered};
 use crate::message::kept::KeptRoom;
 use crate::message::stream::ByteStream;
@@ -45,9 +45,14 @@ pub enum ConnectError {
     Full,
     /// Its cap of tunnels is.
     NoTunnel,
+    /// It speaks HTTP/2, and takes no such change of protocol on a stream.
+    NoUpgrade,
     /// TCP or TLS failed.
     Failed(BadReason, io::Error),
 }
+
+/// A way to send one request, and the endpoint that it leads to.
+type Found = (RequestLink, Arc<EndpointState>);
 
 /// A way to send one request.
 pub enum RequestLink {
@@ -86,21 +91,21 @@ impl Pools {
         &self,
         upstream: &Upstream,
         endpoint: &Arc<EndpointState>,
-        (fresh, asked): (bool, Method),
+        (fresh, what): (bool, Carried),
         limit: Duration,
         now: Instant,
-    ) -> Result<(RequestLink, Arc<EndpointState>), ConnectError> {
+    ) -> Result<Found, ConnectError> {
         let key = upstream.key(endpoint.id);
-        if let Some(stream) = self.shared.take(key, asked, now) {
+        if let Some(stream) = self.shared.take(key, what, now) {
             return Ok((RequestLink::H2(stream), Arc::clone(endpoint)));
         }
         if !fresh && let Some((conn, idle)) = self.take_idle(upstream, key, now) {
             return Ok((RequestLink::H1 { conn, idle: Some(idle), key }, Arc::clone(endpoint)));
         }
         // Boxed: it is large, and rare.
-        match within(limit, Box::pin(self.make(upstream, endpoint, key, asked))).await {
+        match within(limit, Box::pin(self.make(upstream, endpoint, key, what))).await {
             Some(made) => made,
-            None if self.shared.is_full(key) => Err(ConnectError::Full),
+            None if self.shared.is_full(key, what) => Err(ConnectError::Full),
             None => Err(ConnectError::Failed(BadReason::Timeout, io::ErrorKind::TimedOut.into())),
         }
     }
@@ -111,25 +116,24 @@ impl Pools {
         upstream: &Upstream,
         endpoint: &Arc<EndpointState>,
         key: PoolKey,
-        asked: Method,
-    ) -> Result<(RequestLink, Arc<EndpointState>), ConnectError> {
+        what: Carried,
+    ) -> Result<Found, ConnectError> {
+        let h2 = foreknown(upstream);
         loop {
-            if let Some(stream) = self.shared.join(key, asked).await {
+            if !matches!(what, Carried::Request(_)) && self.shared.carries(key, what).await == Some(false) {
+                return self.beside(upstream, endpoint).await;
+            }
+            if let Some(stream) = self.shared.join(key, what).await {
                 return Ok((RequestLink::H2(stream), Arc::clone(endpoint)));
             }
             if let Some(slot) = upstream.slot() {
-                let h2 = match upstream.config.protocol {
-                    Protocol::H2 => Foreknown::Yes,
-                    Protocol::Auto if upstream.config.tls.is_some() => Foreknown::Perhaps,
-                    Protocol::Auto | Protocol::Http1 => Foreknown::No,
-                };
                 let opening = self.shared.opening(key, h2);
-                return self.connect(upstream, endpoint, (slot, opening), asked).await;
+                return self.connect(upstream, endpoint, (slot, opening), what).await;
             }
-            if !self.shared.waits_for_room(key).await {
+            if !self.shared.waits_for_room(key, what).await {
                 return Err(ConnectError::Full);
             }
-            if let Some(stream) = self.shared.take(key, asked, clock::instant()) {
+            if let Some(stream) = self.shared.take(key, what, clock::instant()) {
                 return Ok((RequestLink::H2(stream), Arc::clone(endpoint)));
             }
         }
@@ -213,14 +217,11 @@ impl Pools {
         upstream: &Upstream,
         endpoint: &Arc<EndpointState>,
         (slot, opening): (ConnectionSlot, Opening<'_>),
-        asked: Method,
-    ) -> Result<(RequestLink, Arc<EndpointState>), ConnectError> {
-        let (tcp, endpoint) = connect::tcp(upstream, endpoint)
-            .await
-            .map_err(|error| ConnectError::Failed(BadReason::Connect, error))?;
+        what: Carried,
+    ) -> Result<Found, ConnectError> {
+        let (tcp, endpoint) = reach(upstream, endpoint).await?;
         // Before it is made: roots that come meanwhile were not asked.
         let key = upstream.key(endpoint.id);
-        let _ = tcp.set_nodelay(true); // only a matter of speed
         let (io, h2) = match &upstream.tls {
             // TLS that cannot be set up must never become plain text.
             None if upstream.config.tls.is_some() => {
@@ -240,15 +241,83 @@ impl Pools {
             }
         };
         if h2 {
-            let stream = opening.share(key, io, Box::new(slot), asked).ok_or_else(|| {
-                ConnectError::Failed(BadReason::Protocol, io::ErrorKind::ConnectionRefused.into())
-            })?;
-            return Ok((RequestLink::H2(stream), endpoint));
+            let conn = opening.share(key, io, Box::new(slot));
+            return match what {
+                Carried::Request(_) => {
+                    first_of(&conn, what).map(|stream| (RequestLink::H2(stream), endpoint))
+                }
+                Carried::WebSocket | Carried::Upgrade => self.upgrade(upstream, endpoint, &conn, what).await,
+            };
         }
         opening.agreed_on_h1(key);
         let slot: Box<dyn std::any::Any> = Box::new(slot);
         Ok((RequestLink::H1 { conn: H1Conn::new(io, Buf::default(), Some(slot)), idle: None, key }, endpoint))
     }
+
+    /// A change of protocol, where the new connection turned out to speak HTTP/2: on a stream of it, once its server has
+    /// said that it takes that, else beside it.
+    async fn upgrade(
+        &self,
+        upstream: &Upstream,
+        endpoint: Arc<EndpointState>,
+        conn: &Rc<H2Conn>,
+        what: Carried,
+    ) -> Result<Found, ConnectError> {
+        poll_fn(|cx| conn.poll_greeted(cx)).await;
+        if conn.is_greeted() && (what == Carried::Upgrade || !conn.takes_websockets()) {
+            return self.beside(upstream, &endpoint).await;
+        }
+        first_of(conn, what).map(|stream| (RequestLink::H2(stream), endpoint))
+    }
+
+    /// A connection of HTTP/1.1 beside those of HTTP/2, for what these do not carry. It serves once: what comes next is
+    /// for those, and gRPC can use no other.
+    async fn beside(
+        &self,
+        upstream: &Upstream,
+        endpoint: &Arc<EndpointState>,
+    ) -> Result<Found, ConnectError> {
+        let tls = upstream.tls.as_ref().filter(|_| foreknown(upstream) == Foreknown::Perhaps);
+        let client = tls.ok_or(ConnectError::NoUpgrade)?;
+        let slot: Box<dyn std::any::Any> = Box::new(upstream.slot().ok_or(ConnectError::Full)?);
+        let (tcp, endpoint) = reach(upstream, endpoint).await?;
+        let key = upstream.key(endpoint.id);
+        let stream = client.connect_h1(tcp, &endpoint.host).await.map_err(|error| {
+            if tls::speaks_another(&error) {
+                return ConnectError::NoUpgrade;
+            }
+            ConnectError::Failed(BadReason::Tls, error)
+        })?;
+        let conn = H1Conn::new(Io::Layered(Box::new(stream)), Buf::default(), Some(slot));
+        conn.spoil();
+        Ok((RequestLink::H1 { conn, idle: None, key }, endpoint))
+    }
+}
+
+/// What is known of connections to `upstream` before they are made.
+fn foreknown(upstream: &Upstream) -> Foreknown {
+    match upstream.config.protocol {
+        Protocol::H2 => Foreknown::Yes,
+        Protocol::Auto if upstream.config.tls.is_some() => Foreknown::Perhaps,
+        Protocol::Auto | Protocol::Http1 => Foreknown::No,
+    }
+}
+
+/// A TCP connection, and the endpoint that it leads to.
+async fn reach(
+    upstream: &Upstream,
+    endpoint: &Arc<EndpointState>,
+) -> Result<(TcpStream, Arc<EndpointState>), ConnectError> {
+    let reached = connect::tcp(upstream, endpoint).await;
+    let (tcp, endpoint) = reached.map_err(|error| ConnectError::Failed(BadReason::Connect, error))?;
+    let _ = tcp.set_nodelay(true); // only a matter of speed
+    Ok((tcp, endpoint))
+}
+
+/// The first stream of a new connection.
+fn first_of(conn: &Rc<H2Conn>, what: Carried) -> Result<Rc<H2Stream>, ConnectError> {
+    what.open_on(conn)
+        .ok_or_else(|| ConnectError::Failed(BadReason::Protocol, io::ErrorKind::ConnectionRefused.into()))
 }
 
 /// A connection lent to an exchange, with what it needs to be given back.

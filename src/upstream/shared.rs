@@ -74,6 +74,33 @@ struct Making {
     done: Notify,
 }
 
+/// What a way to an endpoint is to carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carried {
+    /// A request with this method, and its answer.
+    Request(Method),
+    /// A WebSocket: on a stream only where the server says that it takes it there (RFC 8441).
+    WebSocket,
+    /// A change to another protocol, which HTTP/2 has no words for.
+    Upgrade,
+}
+
+impl Carried {
+    /// The method with which a stream of `conn` carries it; `None`: none does.
+    fn method_on(self, conn: &H2Conn) -> Option<Method> {
+        match self {
+            Self::Request(method) => Some(method),
+            Self::WebSocket => conn.takes_websockets().then_some(Method::Connect),
+            Self::Upgrade => None,
+        }
+    }
+
+    /// Opens a stream of `conn` for it; `None`: there is none to be had, or none that carries it.
+    pub(super) fn open_on(self, conn: &Rc<H2Conn>) -> Option<Rc<H2Stream>> {
+        H2Stream::open(conn, self.method_on(conn)?)
+    }
+}
+
 /// Will a connection that is about to be made speak HTTP/2?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Foreknown {
@@ -121,7 +148,7 @@ impl Drop for Opening<'_> {
 
 impl SharedPool {
     /// A stream of a connection that has room.
-    pub(super) fn take(&self, key: PoolKey, asked: Method, now: Instant) -> Option<Rc<H2Stream>> {
+    pub(super) fn take(&self, key: PoolKey, what: Carried, now: Instant) -> Option<Rc<H2Stream>> {
         let mut conns = self.conns.borrow_mut();
         let all = conns.get_mut(&key)?;
         let mut stale = false;
@@ -134,7 +161,7 @@ impl SharedPool {
             if !shared.conn.is_greeted() && shared.conn.active() > 0 {
                 return None;
             }
-            let stream = H2Stream::open(&shared.conn, asked)?;
+            let stream = what.open_on(&shared.conn)?;
             shared.used.set(now);
             Some(stream)
         });
@@ -145,30 +172,50 @@ impl SharedPool {
     }
 
     /// Waits for connections that are being made, as long as there are any with room for one more; a stream of one.
-    pub(super) async fn join(&self, key: PoolKey, asked: Method) -> Option<Rc<H2Stream>> {
-        loop {
-            if let Some(conn) = self.ungreeted(key) {
-                poll_fn(|cx| conn.poll_greeted(cx)).await;
-                self.agreed.borrow_mut().insert(key, Agreed::H2 { streams: conn.most() });
-            } else {
-                let making = self.made_with_room(key)?;
-                making.waiting.set(making.waiting.get() + 1);
-                making.done.notified().await;
-                if !making.made.get() {
-                    return None;
-                }
-            }
-            if let Some(stream) = self.take(key, asked, clock::instant()) {
+    pub(super) async fn join(&self, key: PoolKey, what: Carried) -> Option<Rc<H2Stream>> {
+        while self.is_settled(key).await {
+            if let Some(stream) = self.take(key, what, clock::instant()) {
                 return Some(stream);
             }
         }
+        None
+    }
+
+    /// Can a connection carry it? Waits for what the servers of those that are there, or being made, say of themselves;
+    /// `None`: there is none.
+    pub(super) async fn carries(&self, key: PoolKey, what: Carried) -> Option<bool> {
+        loop {
+            let known = {
+                let conns = self.conns.borrow();
+                let all = conns.get(&key).into_iter().flatten();
+                let there = all.filter(|shared| shared.conn.is_greeted() && !shared.conn.is_leaving());
+                there.map(|shared| what.method_on(&shared.conn).is_some()).reduce(|one, other| one || other)
+            };
+            if known.is_some() || !self.is_settled(key).await {
+                return known;
+            }
+        }
+    }
+
+    /// Waits for one connection to be made, or for what its server says of itself; false: there is none to wait for, or
+    /// it does not speak HTTP/2.
+    async fn is_settled(&self, key: PoolKey) -> bool {
+        if let Some(conn) = self.ungreeted(key) {
+            poll_fn(|cx| conn.poll_greeted(cx)).await;
+            self.agreed.borrow_mut().insert(key, Agreed::H2 { streams: conn.most() });
+            return true;
+        }
+        let Some(making) = self.made_with_room(key) else { return false };
+        making.waiting.set(making.waiting.get() + 1);
+        making.done.notified().await;
+        making.made.get()
     }
 
     /// A connection whose server has not said anything yet.
     fn ungreeted(&self, key: PoolKey) -> Option<Rc<H2Conn>> {
         let conns = self.conns.borrow();
-        let found = conns.get(&key)?.iter().find(|shared| !shared.conn.is_greeted())?;
-        Some(Rc::clone(&found.conn))
+        let unknown = |shared: &&Shared| !shared.conn.is_greeted() && !shared.conn.is_leaving();
+        Some(Rc::clone(&conns.get(&key)?.iter().find(unknown)?.conn))
     }
 
     fn made_with_room(&self, key: PoolKey) -> Option<Rc<Making>> {
@@ -196,17 +243,22 @@ impl SharedPool {
         Opening { pool: self, key, making }
     }
 
-    /// Are there connections, and all of their streams in use?
-    pub(super) fn is_full(&self, key: PoolKey) -> bool {
-        self.conns.borrow().get(&key).is_some_and(|all| !all.is_empty())
+    /// Are there connections that carry it, and all of their streams in use?
+    pub(super) fn is_full(&self, key: PoolKey, what: Carried) -> bool {
+        let conns = self.conns.borrow();
+        conns.get(&key).is_some_and(|all| all.iter().any(|shared| what.method_on(&shared.conn).is_some()))
     }
 
-    /// Waits until a stream ends; false: there is no connection to wait for.
-    pub(super) async fn waits_for_room(&self, key: PoolKey) -> bool {
+    /// Waits until a stream ends that can carry it; false: there is no connection to wait for.
+    pub(super) async fn waits_for_room(&self, key: PoolKey, what: Carried) -> bool {
         poll_fn(|cx| {
+            if !self.is_full(key, what) {
+                return Poll::Ready(false);
+            }
             let conns = self.conns.borrow();
-            let Some(all) = conns.get(&key).filter(|all| !all.is_empty()) else { return Poll::Ready(false) };
-            let room = all.iter().any(|shared| shared.conn.poll_room(cx).is_ready());
+            let mut all = conns.get(&key).into_iter().flatten();
+            let room = all
+                .any(|shared| what.method_on(&shared.conn).is_some() && shared.conn.poll_room(cx).is_ready());
             if room { Poll::Ready(true) } else { Poll::Pending }
         })
         .await
@@ -228,25 +280,18 @@ impl SharedPool {
 }
 
 impl Opening<'_> {
-    /// The connection is made, over `io`: a stream of it, and others for those that wait.
-    pub(super) fn share(
-        self,
-        key: PoolKey,
-        io: Io,
-        slot: Box<dyn Any>,
-        asked: Method,
-    ) -> Option<Rc<H2Stream>> {
+    /// The connection is made, over `io`: whoever waits for it has its streams once whoever made it has taken one.
+    pub(super) fn share(self, key: PoolKey, io: Io, slot: Box<dyn Any>) -> Rc<H2Conn> {
         let now = clock::instant();
         let conn = H2Conn::client(ByteStream::new(io, Buf::default(), Some(slot)), ANSWER, now);
-        let stream = H2Stream::open(&conn, asked);
         tasks::spawn_on_worker("upstream", "an HTTP/2 connection", drive(Rc::clone(&conn)));
-        let shared = Shared { conn, used: Cell::new(now) };
+        let shared = Shared { conn: Rc::clone(&conn), used: Cell::new(now) };
         self.pool.conns.borrow_mut().entry(key).or_default().push(shared);
         self.pool.agreed.borrow_mut().entry(key).or_insert(Agreed::H2 { streams: TOGETHER });
         if let Some(making) = &self.making {
             making.made.set(true);
         }
-        stream
+        conn
     }
 
     /// It is made, and speaks HTTP/1.1.

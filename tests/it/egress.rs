@@ -153,6 +153,23 @@ fn a_stream_of_an_http2_client_is_a_tunnel_as_well() {
     assert_eq!(client.answer(refused).expect("answered").status, 403);
 }
 
+/// What the forward proxy is asked for is not taken for something else, whichever version asks.
+#[test]
+fn a_scheme_that_is_not_of_http_is_refused() {
+    let vendor = Upstream::start(status(200));
+    let proxy = egress(&vendor, "");
+    let by_http1 = ask(proxy.egress(), "GET ftp://api.stripe.com/ HTTP/1.1\r\nHost: api.stripe.com\r\n\r\n");
+    assert_eq!((by_http1.status, by_http1.field("x-strop-reason")), (400, Some("bad_target")));
+    let mut peer = crate::support::h2raw::H2Raw::to(proxy.egress());
+    for (stream, scheme, status) in [(1, "ftp", 400), (3, "HTTP", 200)] {
+        let start =
+            [(":method", "GET"), (":scheme", scheme), (":path", "/"), (":authority", "api.stripe.com")];
+        peer.head(stream, crate::support::h2raw::flag::END_STREAM, &start);
+        assert_eq!(peer.answer(stream).0, status, "{scheme}");
+    }
+    assert_eq!(vendor.hits(), 1);
+}
+
 #[test]
 fn the_handshake_of_a_tunnel_is_measured_where_it_begins_like_one() {
     let vendor = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");

@@ -234,6 +234,35 @@ fn a_connection_with_an_open_stream_is_not_idle() {
     assert_eq!(client.get("http://a/").expect("whole").text(), "1234567890");
 }
 
+/// A request leaves a timer behind, which goes off while nothing is served: that lane waits no more than once.
+#[test]
+fn a_request_is_served_beside_those_that_last_however_long_the_connection_is_there() {
+    let backend = Upstream::start(Arc::new(|seen, stream| {
+        if !seen.path().starts_with("/held") {
+            return status(200)(seen, stream);
+        }
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345");
+        // Half of an answer for as long as somebody waits for the other.
+        while matches!(stream.read(&mut [0; 64]), Err(error) if error.kind() == ErrorKind::WouldBlock) {}
+        false
+    }));
+    let proxy = limited(&backend, "keep_alive = \"30s\"", "timeouts = { first_byte = \"1s\" }\n");
+    let mut client = H2Client::to(proxy.ingress());
+    let hold = |client: &mut H2Client| {
+        let hits = backend.hits();
+        let asked = client.ask(http::Request::get("http://a/held").body(()).expect("a request"), None);
+        eventually("it is served", || backend.hits() == hits + 1);
+        asked
+    };
+    let _first = hold(&mut client);
+    for _ in 0..3 {
+        assert_eq!(client.get("http://a/").expect("answered").status, 200);
+    }
+    crate::support::pace(std::time::Duration::from_millis(1_500));
+    let _second = hold(&mut client);
+    assert_eq!(client.get("http://a/").expect("answered").status, 200);
+}
+
 #[test]
 fn a_client_that_does_not_read_lets_its_upstream_go_when_its_time_is_over() {
     let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", 4 << 20, "x".repeat(4 << 20));

@@ -128,3 +128,5 @@ mod telling;
 mod tls;
 /// A message is the same whichever version of HTTP carries it.
 mod translated;
+/// WebSockets and other upgrades towards servers that speak HTTP/2.
+mod websockets;

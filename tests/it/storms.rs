@@ -177,6 +177,32 @@ fn a_few_heads_that_are_too_long_end_nothing() {
     assert_eq!(proxy.metric("connections_ended_total", "reason=\"h2_flood\""), 0.0);
 }
 
+/// The ordinary day of cookies that have swollen: whatever a page asks for is refused, all at once and page by page.
+#[test]
+fn a_page_of_heads_with_too_many_cookies_ends_nothing() {
+    let (_backend, proxy) = shop();
+    let mut wire = wire(proxy.ingress(), 65_535);
+    // 20 cookies of 3,600 bytes, spelled out: `cookie` is entry 32 of the static table.
+    let cookies = [&b"\x0f\x11\x7f\x91\x1b"[..], &[b'v'; 3_600][..]].concat().repeat(20);
+    let block = [&head(false, "/")[..], &cookies].concat();
+    let (first, rest) = block.split_at(16_384);
+    wire.put(&frame(WINDOW_UPDATE, 0, 0, &(1_u32 << 20).to_be_bytes()));
+    for page in 0..10 {
+        let streams = || (0..30).map(|nth| (page * 30 + nth) * 2 + 1);
+        for id in streams() {
+            wire.put(&frame(HEADERS, 1, id, first));
+            rest.chunks(16_384).for_each(|part| wire.put(&frame(CONTINUATION, 0, id, part)));
+            wire.put(&frame(CONTINUATION, 4, id, b""));
+        }
+        reads_until(&mut wire, "all are refused", |wire| streams().all(|id| wire.is_answered(id)));
+    }
+    wire.put(&get(601, "/"));
+    reads_until(&mut wire, "what is not too long is answered", |wire| wire.is_answered(601));
+    assert_eq!(wire.farewells, []);
+    let refused = "reason=\"head_too_long\"";
+    assert_eq!(proxy.metric("malformed_requests_total", refused), 300.0);
+}
+
 /// Of an answer that its stream takes nothing of, little more than the head is read; all of it comes when it does.
 #[test]
 fn an_answer_that_is_not_taken_stays_with_its_upstream() {

@@ -12,8 +12,8 @@ use crate::message::head::{Framing, Method};
 const MOST_INTERIM: usize = 32;
 /// What a field block may be longer than the head it stands for, in bytes: what is beyond cannot be kept in step.
 const BLOCK_ROOM: usize = 16 * 1024;
-/// Bytes of the field block of a head that is too long which cost as much as an idle frame.
-const BEYOND: usize = 64;
+/// Bytes that the field block of a head that is too long stands for beyond its own, for which it costs an idle frame.
+const BEYOND: usize = 4 * 1024;
 /// Frames that a field block may come in.
 const MOST_FRAMES: u32 = 64;
 
@@ -142,11 +142,12 @@ impl State {
         Ok(())
     }
 
-    /// A head that is too long was read to its end all the same, and a byte of it may stand for a long field: a few may
-    /// come by mistake, many are a flood.
+    /// A head that is too long was read to its end all the same. What is spelled out in it has cost its sender as much,
+    /// as with cookies that have swollen; what names a table's fields again and again has not, and many such are a flood.
     fn beyond(&mut self, malformed: Malformed, block: &[u8]) -> Result<(), ErrorCode> {
         let beyond = matches!(malformed, Malformed::TooLong | Malformed::TooManyFields);
-        let costs = if beyond { (block.len() / BEYOND) as u32 } else { 0 };
+        let more = if beyond { self.decoder.stood_for().saturating_sub(block.len()) } else { 0 };
+        let costs = u32::try_from(more / BEYOND).unwrap_or(u32::MAX);
         if self.storm.spend(costs) { Ok(()) } else { Err(ErrorCode::EnhanceYourCalm) }
     }
 

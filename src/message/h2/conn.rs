@@ -314,6 +314,11 @@ impl H2Conn {
         self.state.borrow().greeted
     }
 
+    /// Does the peer take a WebSocket on a stream, as far as it has said (RFC 8441 section 3)?
+    pub fn takes_websockets(&self) -> bool {
+        self.state.borrow().peer.connect_protocol
+    }
+
     /// Streams that the peer takes at once.
     pub fn most(&self) -> usize {
         self.state.borrow().peer.streams as usize

@@ -73,10 +73,12 @@ impl ReceiveWindow {
         Some(std::mem::take(&mut self.owed))
     }
 
-    /// It is smaller than the peer took it for until now.
-    pub(super) fn shrink(&mut self, less: u32) {
+    /// It is smaller than the peer took it for until now. What is to be given back for that: of what was used up before, the
+    /// peer may have nothing left, and the reader nothing more to use up.
+    pub(super) fn shrink(&mut self, less: u32) -> Option<u32> {
         self.size = self.size.saturating_sub(less);
         self.left -= i64::from(less);
+        self.used(0)
     }
 
     /// May it be widened? When a whole window has passed since it was last.

@@ -79,6 +79,13 @@ fn is_method(method: &[u8]) -> bool {
     !method.is_empty() && method.iter().all(fits)
 }
 
+/// Is it a scheme (RFC 3986 section 3.1)? One that is not HTTP's is no error by itself (RFC 9113 section 8.3.1): as with nginx
+/// and Envoy it means nothing before a backend; where it is asked for by its scheme, that is looked at.
+fn is_scheme(scheme: &[u8]) -> bool {
+    let fits = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+    scheme.first().is_some_and(u8::is_ascii_alphabetic) && scheme.iter().all(fits)
+}
+
 /// Bytes of a field's name: those of a token, none of them in upper case.
 const NAMED: [bool; 256] = {
     let mut table = [false; 256];
@@ -138,6 +145,9 @@ impl BlockReader {
         let pseudo = Pseudo::of(name).filter(fits).ok_or(BlockError::Stream)?;
         if pseudo == Pseudo::Method && !is_method(value) {
             return Err(BlockError::Refused(Malformed::Syntax));
+        }
+        if pseudo == Pseudo::Scheme && !is_scheme(value) {
+            return Err(BlockError::Stream);
         }
         let begun = !self.store.fields.is_empty() || self.crumbs.is_some();
         let place = self.pseudo.get_mut(pseudo as usize).ok_or(BlockError::Stream)?;
@@ -326,6 +336,10 @@ pub(super) fn answer(
     };
     let mut head = parse::response_head(store, status, ByteSpan::default(), Version::H2, asked)
         .map_err(BlockError::Refused)?;
+    // What follows is no body, whatever its head says (RFC 9110 section 9.3.6).
+    if asked == Method::Connect && (200..300).contains(&status) {
+        head.framing = Framing::Stream;
+    }
     if ends && head.framing == Framing::Stream {
         head.framing = Framing::Length(0);
     }

@@ -315,10 +315,15 @@ impl State {
             return self.idle_frame();
         }
         let less = FIRST_WINDOW.saturating_sub(self.own.window);
+        let mut owed = Vec::new();
         for stream in self.streams.iter_mut().filter(|stream| stream.id != 0) {
-            if let Some(window) = &mut stream.window {
-                window.shrink(less);
+            let more = stream.window.as_mut().and_then(|window| window.shrink(less));
+            if let (Some(more), false, None) = (more, stream.ended, stream.reset) {
+                owed.push((stream.id, more));
             }
+        }
+        for (id, more) in owed {
+            self.put_frame(FrameKind::WindowUpdate, 0, id, &more.to_be_bytes());
         }
         Ok(())
     }

@@ -41,6 +41,26 @@ pub fn request(
     scheme: &[u8],
 ) {
     encoder.method(head.method_bytes(), out);
+    asked(encoder, out, head, edits, scheme);
+}
+
+/// Writes the head of a request for a WebSocket on the stream (RFC 8441 section 5): the key belongs to the handshake of
+/// HTTP/1.1, and no body has a length.
+pub fn websocket(
+    encoder: &mut Encoder,
+    out: &mut Vec<u8>,
+    head: &RequestHead,
+    edits: &Edits<'_>,
+    scheme: &[u8],
+) {
+    encoder.method(b"CONNECT", out);
+    encoder.field(b":protocol", b"websocket", out);
+    let drop = edits.drop.with(Known::SecWebSocketKey).with(Known::ContentLength);
+    asked(encoder, out, head, &Edits { drop, ..*edits }, scheme);
+}
+
+/// What follows the method.
+fn asked(encoder: &mut Encoder, out: &mut Vec<u8>, head: &RequestHead, edits: &Edits<'_>, scheme: &[u8]) {
     encoder.scheme(scheme, out);
     let own = head.authority_bytes();
     encoder.authority(edits.host.map_or(own, str::as_bytes), out);

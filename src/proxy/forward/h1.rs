@@ -79,7 +79,7 @@ impl Attempt<'_> {
         let body = if connected { Body::empty() } else { Body::h1(&conn, head.framing) };
         let remainder = Remainder::from(sending.upload);
         let lease = PooledConnection::new(self.pools, &self.route.upstream, key, conn);
-        Answer { head, body, remainder, lease: Some(lease), foreign: true }
+        Answer { head, body, remainder, lease: Some(lease), websocket: None, foreign: true }
     }
 
     fn poll_answer(

@@ -1,4 +1,7 @@
 //! An attempt by HTTP/2: request out and answer's head in, both within the same poll.
+//!
+//! A WebSocket leaves as an extended CONNECT (RFC 8441), and what takes it is told as HTTP/1.1 tells it: whoever sends the
+//! answer need not know by which version it came.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -10,8 +13,9 @@ use crate::message::body::Body;
 use crate::message::h1::pump::PumpError;
 use crate::message::h2::upload::H2Upload;
 use crate::message::h2::{H2Stream, StreamError, Streamed, Then, write};
-use crate::message::head::ResponseHead;
+use crate::message::head::{Framing, Known, RequestHead, ResponseHead};
 use crate::message::upload::Remainder;
+use crate::message::websocket;
 use crate::proxy::call::PreparedCall;
 use crate::proxy::error::ProxyError;
 use crate::reliability::retry::Sent;
@@ -37,11 +41,19 @@ impl Attempt<'_> {
         let body = std::mem::replace(call.body, Body::empty());
         let edits = call.edits();
         let scheme: &[u8] = if self.route.upstream.tls.is_some() { b"https" } else { b"http" };
-        stream.send_head(Then::end_if(|| body.is_over()), |encoder, out| {
-            write::request(encoder, out, call.head, &edits, scheme)
-        });
+        let upgrades = call.head.wants_upgrade;
+        if upgrades {
+            stream.send_head(Then::More, |encoder, out| {
+                write::websocket(encoder, out, call.head, &edits, scheme)
+            });
+        } else {
+            stream.send_head(Then::end_if(|| body.is_over()), |encoder, out| {
+                write::request(encoder, out, call.head, &edits, scheme)
+            });
+        }
         let upload = H2Upload::new(Rc::clone(&stream), body);
-        let mut sending = Sending { upload, over: false, interim: 0, uninvited: false };
+        // Of a WebSocket nothing is sent before there is one.
+        let mut sending = Sending { upload, over: upgrades, interim: 0, uninvited: false };
         if let (true, Some(waiting)) = (call.head.expects_continue, self.waiting) {
             sending.uninvited = waiting.invite();
         }
@@ -57,11 +69,12 @@ impl Attempt<'_> {
         })
         .await;
         match answered {
+            Ok(head) if upgrades => Ok(upgraded(head, call.head, stream)),
             Ok(head) => {
                 sending.upload.let_go();
                 let body = Body::h2(Streamed::new(stream, head.framing));
                 let remainder = Remainder::from(sending.upload);
-                Ok(Answer { head, body, remainder, lease: None, foreign: true })
+                Ok(Answer { head, body, remainder, lease: None, websocket: None, foreign: true })
             }
             Err(error) => {
                 *call.body = sending.upload.into_body();
@@ -114,6 +127,26 @@ impl Attempt<'_> {
             cause: error.to_string(),
         }
     }
+}
+
+/// The answer to a WebSocket's request `asked`: 101 with the proof that its client waits for where the upstream takes it,
+/// else what the upstream said.
+fn upgraded(mut head: ResponseHead, asked: &RequestHead, stream: Rc<H2Stream>) -> Answer {
+    let remainder = Remainder::default();
+    if !(200..300).contains(&head.status) {
+        // Nothing more is asked.
+        stream.send(&[], Then::End);
+        let body = Body::h2(Streamed::new(stream, head.framing));
+        return Answer { head, body, remainder, lease: None, websocket: None, foreign: true };
+    }
+    (head.status, head.framing) = (101, Framing::None);
+    for field in &mut head.store.fields {
+        field.hop |= field.known == Known::SecWebSocketAccept;
+    }
+    let key = asked.store.known(Known::SecWebSocketKey).unwrap_or_default();
+    head.store.add(b"upgrade", b"websocket");
+    head.store.add(b"sec-websocket-accept", &websocket::accept(key));
+    Answer { head, body: Body::empty(), remainder, lease: None, websocket: Some(stream), foreign: true }
 }
 
 impl Sending {

@@ -17,9 +17,15 @@ use std::time::{Duration, Instant};
 use super::call::PreparedCall;
 use super::error::ProxyError;
 use crate::message::body::{Body, BodyError};
+use crate::message::buf::Buf;
 use crate::message::h1::Malformed;
+use crate::message::h1::conn::H1Conn;
 use crate::message::h1::parse::HeadLimits;
+use crate::message::h2::H2Stream;
+use crate::message::h2::pipe::H2Pipe;
 use crate::message::head::{Known, ResponseHead, Version};
+use crate::message::io::Io;
+use crate::message::stream::ByteStream;
 use crate::message::upload::Remainder;
 use crate::names::UpstreamName;
 use crate::reliability::verdict::{self, RETRY_AFTER_CAP};
@@ -34,7 +40,7 @@ pub(crate) const ANSWER: HeadLimits = crate::upstream::pool::ANSWER;
 
 /// The head of an answer and the body that follows it.
 pub struct Answer {
-    /// The final head, or 101 for an upgrade.
+    /// The final head, or 101 for an upgrade, whichever version it came by.
     pub head: ResponseHead,
     /// The body that follows the head.
     pub body: Body,
@@ -42,6 +48,8 @@ pub struct Answer {
     pub remainder: Remainder,
     /// Gives the upstream's connection back, once both messages are over.
     pub lease: Option<PooledConnection>,
+    /// The upstream's stream, where a WebSocket is spoken on it from here on.
+    pub websocket: Option<Rc<H2Stream>>,
     /// An upstream gave it.
     pub foreign: bool,
 }
@@ -49,7 +57,16 @@ pub struct Answer {
 impl Answer {
     /// An answer of our own.
     pub fn own(head: ResponseHead, body: Body) -> Self {
-        Self { head, body, remainder: Remainder::default(), lease: None, foreign: false }
+        Self { head, body, remainder: Remainder::default(), lease: None, websocket: None, foreign: false }
+    }
+
+    /// The upstream's side of what follows a 101; `None`: it is no answer of that kind.
+    pub fn far(&mut self) -> Option<Far> {
+        if let Some(stream) = self.websocket.take() {
+            let io = Io::Boxed(Box::new(H2Pipe::new(stream)));
+            return Some(Far::H2(ByteStream::new(io, Buf::default(), None)));
+        }
+        self.lease.take().map(|lease| Far::H1(lease.into_conn()))
     }
 
     /// Its `Retry-After`, as a wait from now.
@@ -64,6 +81,24 @@ impl Answer {
     pub fn grpc_status(&self) -> Option<u16> {
         let value = self.head.store.known(Known::GrpcStatus)?;
         std::str::from_utf8(value).ok()?.trim().parse().ok()
+    }
+}
+
+/// The upstream's side of a connection that has changed its protocol.
+pub enum Far {
+    /// Its whole connection.
+    H1(Rc<H1Conn>),
+    /// One stream of it.
+    H2(ByteStream),
+}
+
+impl Far {
+    /// Its bytes both ways.
+    pub fn stream(&self) -> &ByteStream {
+        match self {
+            Self::H1(conn) => conn.stream(),
+            Self::H2(stream) => stream,
+        }
     }
 }
 
@@ -111,7 +146,7 @@ impl Attempt<'_> {
         let limit = self.over_at.map_or(connect, |at| connect.min(at.saturating_duration_since(now)));
         let (link, endpoint) = self
             .pools
-            .checkout(upstream, self.endpoint, (self.fresh, call.head.method), limit, now)
+            .checkout(upstream, self.endpoint, (self.fresh, call.carried()), limit, now)
             .await
             .map_err(|error| ProxyError::connecting(self.name(), error))?;
         call.body.keep(&self.pools.kept, upstream.config.keep_body);

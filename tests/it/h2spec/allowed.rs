@@ -25,6 +25,15 @@ pub const POINTS: &[Point] = &[
     ("GET", &[Says("")], |peer| peer.head(1, END_STREAM, &GET)),
     ("HEAD", &[Says("")], |peer| peer.head(1, END_STREAM, &HEAD)),
     ("OPTIONS of all", &[Says("")], |peer| peer.head(1, END_STREAM, &OPTIONS)),
+    ("a scheme in upper case", &[Says("")], |peer| {
+        let [method, _, path, authority] = GET;
+        peer.head(1, END_STREAM, &[method, (":scheme", "HTTPS"), path, authority]);
+    }),
+    // It is not restricted to the two of HTTP (RFC 9113 section 8.3.1).
+    ("a scheme that is not of HTTP", &[Says("")], |peer| {
+        let [method, _, path, authority] = GET;
+        peer.head(1, END_STREAM, &[method, (":scheme", "coap+tcp"), path, authority]);
+    }),
     ("POST with a body", &[Says("hello")], |peer| {
         peer.head(1, 0, &with(&POST, &[("content-length", "5")]));
         peer.data(1, END_STREAM, b"hello");

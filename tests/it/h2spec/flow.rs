@@ -1,10 +1,11 @@
+use std::io::Read as _;
 use std::time::Duration;
 
 use super::Want::{GoAway, GoesOn, Reset, Says};
 use super::{GET, POST, Point, WAIT, echo, look, patient};
 use crate::support::h2raw::code::{FLOW_CONTROL, PROTOCOL};
-use crate::support::h2raw::flag::END_STREAM;
-use crate::support::h2raw::kind::{DATA, GOAWAY, RST_STREAM};
+use crate::support::h2raw::flag::{ACK, END_STREAM};
+use crate::support::h2raw::kind::{DATA, GOAWAY, RST_STREAM, SETTINGS, WINDOW_UPDATE};
 use crate::support::h2raw::{Frame, H2Raw, Next};
 use crate::support::proxy::ingress_to;
 use crate::support::upstream::{Upstream, bytes};
@@ -153,4 +154,29 @@ fn a_client_that_sends_beyond_its_window_is_told_so() {
     assert_eq!(told.number(if told.kind == GOAWAY { 4 } else { 0 }), FLOW_CONTROL, "{told:?}");
     drop(peer);
     sending.join().expect("it ends");
+}
+
+/// A server's settings reach a client in the middle of its upload and leave it nothing to send with: it waits for what was
+/// read of it before, too.
+#[test]
+fn what_a_client_sent_before_it_knew_its_window_is_given_back() {
+    const BEFORE: usize = 20_000;
+    let backend = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let proxy = ingress_to(backend.local_addr().expect("bound"), "");
+    let mut peer = H2Raw::silent(proxy.ingress());
+    peer.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    peer.settings(&[]);
+    peer.head(1, 0, &POST);
+    [&[b'#'; 16_384][..], &[b'#'; BEFORE - 16_384]].iter().for_each(|data| peer.data(1, 0, data));
+    let (mut far, _) = backend.accept().expect("reached");
+    let (mut seen, mut block) = (0, [0; 4_096]);
+    while seen < BEFORE {
+        let n = far.read(&mut block).expect("reads");
+        assert!(n > 0, "it ended");
+        seen += block[..n].iter().filter(|byte| **byte == b'#').count();
+    }
+    peer.settle();
+    peer.frame(SETTINGS, ACK, 0, &[]);
+    let given = peer.until(|frame| frame.kind == WINDOW_UPDATE && frame.stream == 1);
+    assert_eq!(given.number(0), BEFORE as u32);
 }

@@ -98,6 +98,16 @@ pub const POINTS: &[Point] = &[
     ("a path with a fragment", MALFORMED, |peer| but(peer, ":path", "/a#b")),
     ("a method that is empty", MALFORMED, |peer| but(peer, ":method", "")),
     ("a method with a space", MALFORMED, |peer| but(peer, ":method", "GET /hidden")),
+    ("a scheme that is empty", MALFORMED, |peer| but(peer, ":scheme", "")),
+    ("a scheme with a space", MALFORMED, |peer| but(peer, ":scheme", "http ")),
+    ("a scheme with what follows one", MALFORMED, |peer| but(peer, ":scheme", "http://")),
+    ("a scheme that begins with a digit", MALFORMED, |peer| but(peer, ":scheme", "1http")),
+    ("a scheme with a byte that is no letter", MALFORMED, |peer| but(peer, ":scheme", "h\u{e4}ttp")),
+    ("a scheme of a WebSocket that is empty", MALFORMED, |peer| {
+        let [_, _, path, authority] = GET;
+        let start = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", ""), path, authority];
+        peer.head(1, 0, &start);
+    }),
     ("an authority with a user", MALFORMED, |peer| but(peer, ":authority", "u@a")),
     ("an authority with a space", MALFORMED, |peer| but(peer, ":authority", "a b")),
     ("CONNECT with a path", MALFORMED, |peer| but(peer, ":method", "CONNECT")),

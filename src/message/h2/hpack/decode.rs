@@ -72,6 +72,8 @@ pub struct Decoder {
     owed: Option<usize>,
     /// Strings of the current field that were in the Huffman code.
     pub(super) scratch: Vec<u8>,
+    /// See [`Self::stood_for`].
+    stood_for: usize,
 }
 
 /// How a literal field wants to be remembered.
@@ -145,7 +147,13 @@ impl Decoder {
     /// most, and its memory is taken as the peer adds entries.
     pub fn new(limit: u32) -> Self {
         let limit = limit as usize;
-        Self { table: Table::new(limit.min(INITIAL)), limit, owed: None, scratch: Vec::new() }
+        Self { table: Table::new(limit.min(INITIAL)), limit, owed: None, scratch: Vec::new(), stood_for: 0 }
+    }
+
+    /// Bytes of all the fields that the last block stood for, as RFC 9113 section 6.5.2 counts them, but for strings that
+    /// nobody could take.
+    pub fn stood_for(&self) -> usize {
+        self.stood_for
     }
 
     /// Our SETTINGS_HEADER_TABLE_SIZE is `limit` now, and the peer has acknowledged it. When that is less than the table
@@ -184,6 +192,7 @@ impl Decoder {
         if self.scratch.capacity() > 2 * KEPT {
             self.scratch = Vec::with_capacity(KEPT);
         }
+        self.stood_for = patience - outlet.patience;
         if outlet.too_large { Err(HpackError::TooLarge) } else { Ok(()) }
     }
 
