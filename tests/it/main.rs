@@ -108,6 +108,8 @@ mod reload;
 mod reports;
 /// What the process itself lives on is measured.
 mod resources;
+/// What is sent once more for its answer, and that nothing else is.
+mod retries;
 /// How bad it was, and what was learnt.
 mod review;
 /// Which requests are which route, by host and path.
@@ -126,3 +128,5 @@ mod telling;
 mod tls;
 /// A message is the same whichever version of HTTP carries it.
 mod translated;
+/// No write is done twice, wherever it breaks.
+mod writes;

@@ -27,6 +27,18 @@ struct VendorFacts {
     breaker: GuideBreaker,
     sdk: Option<Sdk>,
     refusal: VendorRefusal,
+    keys: Option<VendorKeys>,
+}
+
+/// By which key a vendor knows a write that it has seen, as it documents it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct VendorKeys {
+    pub(super) header: &'static str,
+    /// Hours that it remembers a key, at least.
+    pub(super) hours: u64,
+    pub(super) methods: &'static [&'static str],
+    /// Statuses by which it says that it has not begun.
+    pub(super) undone: &'static [u16],
 }
 
 /// What a vendor's own client library understands when the proxy answers in the vendor's place.
@@ -86,6 +98,9 @@ const ROWS: &[VendorFacts; 4] = &[
             body: r#"{"error": {"type": "api_error", "code": "${code}", "message": "${detail}", "request_id": "${request_id}"}}"#,
             do_not_retry: &[("stripe-should-retry", "false")],
         },
+        // docs.stripe.com/api/idempotent_requests: the first result is stored whatever it is, a 500 as well, and keys may go
+        // after 24 hours; nothing is stored when the request conflicted with another one (409).
+        keys: Some(VendorKeys { header: "Idempotency-Key", hours: 24, methods: &["POST"], undone: &[409] }),
     },
     VendorFacts {
         preset: Preset::SendGrid,
@@ -102,6 +117,7 @@ const ROWS: &[VendorFacts; 4] = &[
             body: r#"{"errors": [{"message": "${detail}", "field": null, "help": null, "code": "${code}"}], "id": "${request_id}"}"#,
             do_not_retry: &[],
         },
+        keys: None,
     },
     VendorFacts {
         preset: Preset::Twilio,
@@ -118,6 +134,7 @@ const ROWS: &[VendorFacts; 4] = &[
             body: r#"{"status": ${status}, "message": "${detail}", "more_info": null, "details": {"code": "${code}", "request_id": "${request_id}"}}"#,
             do_not_retry: &[],
         },
+        keys: None,
     },
     VendorFacts {
         preset: Preset::GoogleCalendar,
@@ -134,6 +151,7 @@ const ROWS: &[VendorFacts; 4] = &[
             body: r#"{"error": {"code": ${status}, "message": "${detail}", "errors": [{"domain": "global", "reason": "backendError", "message": "${detail}"}]}}"#,
             do_not_retry: &[],
         },
+        keys: None,
     },
 ];
 
@@ -179,6 +197,10 @@ impl Preset {
 
     pub(super) fn refusal(self) -> VendorRefusal {
         self.facts().refusal
+    }
+
+    pub(super) fn keys(self) -> Option<VendorKeys> {
+        self.facts().keys
     }
 
     pub(super) fn breaker(self) -> GuideBreaker {

@@ -58,9 +58,12 @@ impl Attempt<'_> {
         .await;
         match answered {
             Ok(head) => {
-                sending.upload.let_go();
+                if !self.route.upstream.config.repeats_after(head.status) {
+                    sending.upload.let_go();
+                }
                 let body = Body::h2(Streamed::new(stream, head.framing));
-                let remainder = Remainder::from(sending.upload);
+                let remainder;
+                (remainder, *call.body) = Remainder::of_h2(sending.upload);
                 Ok(Answer { head, body, remainder, lease: None, foreign: true })
             }
             Err(error) => {
