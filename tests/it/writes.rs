@@ -36,7 +36,10 @@ struct Call {
 /// A payment processor that knows keys as Stripe does: the first result of a key is its result, whatever it was.
 #[derive(Default)]
 struct Processor {
-    call: Call,
+    /// By their `X-Request-Id`: what came late belongs to the call that it was sent for.
+    calls: HashMap<String, Call>,
+    /// Whose turn it is.
+    now: String,
     faults: VecDeque<Fault>,
     results: HashMap<String, u16>,
 }
@@ -108,7 +111,9 @@ impl Stand {
             let room = block.len().min(until - request.len());
             let n = stream.read(&mut block[..room]).ok().filter(|n| *n > 0)?;
             if request.is_empty() {
-                self.lock().call.heard += 1;
+                let mut processor = self.lock();
+                let now = processor.now.clone();
+                processor.calls.entry(now).or_default().heard += 1;
             }
             request.extend_from_slice(&block[..n]);
         }
@@ -116,16 +121,16 @@ impl Stand {
     }
 
     fn carry_out(&self, request: Vec<u8>, fault: Option<Fault>) -> Vec<u8> {
-        let key = key_of(&request);
+        let (key, id) = (field(&request, KEY), field(&request, "x-request-id").expect("each has one"));
         let mut processor = self.lock();
-        processor.call.whole.push(request);
+        processor.calls.entry(id.clone()).or_default().whole.push(request);
         if matches!(fault, Some(Fault::Busy)) {
             return told(409);
         }
         let known = key.as_ref().and_then(|key| processor.results.get(key)).copied();
         let result = known.unwrap_or(if let Some(Fault::Failed(status)) = fault { status } else { 200 });
         if known.is_none() {
-            processor.call.payments += 1;
+            processor.calls.entry(id).or_default().payments += 1;
             key.map(|key| processor.results.insert(key, result));
         }
         if result == 200 { PAID.to_vec() } else { told(result) }
@@ -133,17 +138,18 @@ impl Stand {
 
     /// One payment, with these faults in its way; what its client was told, and what the processor knows.
     fn pay(&self, ingress: SocketAddr, request: &str, faults: &[Fault]) -> (Response, Call) {
+        let id = field(request.as_bytes(), "x-request-id").expect("each has one");
         {
             let mut processor = self.lock();
             processor.faults = faults.iter().copied().collect();
-            processor.call = Call::default();
+            processor.now.clone_from(&id);
         }
         let mut client = Client::to(ingress);
         client.send(request.as_bytes());
         let answer = client.response(false).unwrap_or_default();
         let mut processor = self.lock();
         processor.faults.clear();
-        (answer, processor.call.clone())
+        (answer, processor.calls.get(&id).cloned().unwrap_or_default())
     }
 }
 
@@ -159,9 +165,9 @@ fn is_whole(request: &[u8]) -> bool {
     find(request, b"\r\n\r\n").is_some_and(|end| request.len() == end + 4 + BODY.len())
 }
 
-fn key_of(request: &[u8]) -> Option<String> {
+fn field(request: &[u8], name: &str) -> Option<String> {
     let text = String::from_utf8_lossy(request).to_lowercase();
-    text.lines().find_map(|line| line.strip_prefix(KEY)?.strip_prefix(": ").map(str::to_owned))
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ").map(str::to_owned))
 }
 
 const BODY: &str = "amount=2000&currency=usd&source=tok_visa";
@@ -198,7 +204,7 @@ fn lanes(stands: &[Stand]) -> Proxy {
              [upstreams.pay{lane}]\nendpoints = [\"{}\"]\n\
              idempotency = {{ header = \"Idempotency-Key\", undone = [\"409\"] }}\n\
              retry = {{ idempotent = true, attempts = 3, budget = \"100%\", min_per_second = 1000, backoff = \"1ms\", statuses = [\"500-599\"] }}\n\
-             breaker = {{ mode = \"off\" }}\ntimeouts = {{ per_try = \"60ms\" }}\n",
+             breaker = {{ mode = \"off\" }}\ntimeouts = {{ per_try = \"300ms\" }}\n",
             stand.address
         ));
     }
@@ -209,7 +215,7 @@ fn lanes(stands: &[Stand]) -> Proxy {
 fn faults(length: usize) -> Vec<Vec<Fault>> {
     let mut all = Vec::new();
     all.extend((0..=length).map(|at| vec![Fault::Reset(at)]));
-    all.extend((0..=length).step_by(5).map(|at| vec![Fault::Silent(at)]));
+    all.extend((0..=length).step_by(17).map(|at| vec![Fault::Silent(at)]));
     all.push(vec![Fault::Silent(length)]);
     all.extend((0..PAID.len()).map(|at| vec![Fault::Cut(at)]));
     all.extend((0..=length).step_by(7).map(|at| vec![Fault::Reset(at), Fault::Cut(at % 19)]));
@@ -343,15 +349,16 @@ fn a_key_that_stays_on_this_hop_and_one_of_several_vouch_for_nothing() {
     let more = "idempotency = { header = \"Idempotency-Key\", inject = true }\n\
                 retry = { idempotent = true, attempts = 3 }\nbreaker = { mode = \"off\" }\n";
     let proxy = ingress_to(stand.address, more);
-    let plain = request(0, Keyed::No, 1);
-    let with = |fields: &str| plain.replacen("Connection: close\r\n", fields, 1);
-    for (fields, heard) in [
+    let with =
+        |nth: usize, fields: &str| request(0, Keyed::No, nth).replacen("Connection: close\r\n", fields, 1);
+    let all = [
         ("Connection: close\r\nIdempotency-Key: k\r\n", 2),
         ("Connection: close, Idempotency-Key\r\nIdempotency-Key: k2\r\n", 1),
         ("Connection: close\r\nIdempotency-Key: k3\r\nIdempotency-Key: k3\r\n", 1),
         ("Connection: close\r\nIdempotency-Key:\r\n", 1),
-    ] {
-        let (answer, call) = stand.pay(proxy.ingress(), &with(fields), &[Fault::Reset(40)]);
+    ];
+    for (nth, (fields, heard)) in all.into_iter().enumerate() {
+        let (answer, call) = stand.pay(proxy.ingress(), &with(nth, fields), &[Fault::Reset(40)]);
         assert_eq!(
             (call.heard, answer.status),
             (heard, if heard == 2 { 200 } else { 502 }),
