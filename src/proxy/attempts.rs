@@ -13,6 +13,7 @@ use super::error::ProxyError;
 use super::exchange::Exchange;
 use super::forward::{Answer, Attempt, AttemptMet, WaitingClient};
 use super::held::HeldAnswer;
+use super::look;
 use super::worker::Worker;
 use crate::reliability::breaker::{ExchangeEvidence, PermitRequest};
 use crate::reliability::party::{Blame, Party};
@@ -88,10 +89,11 @@ impl<'a> AttemptLoop<'a> {
         let mut held = HeldAnswer::none();
         loop {
             let mut met = AttemptMet::default();
-            let answer = self.once(&open, call, exchange, timer, &mut met).await;
+            let mut answer = self.once(&open, call, exchange, timer, &mut met).await;
             let at = clock::instant();
+            let counts_as = self.counts_as(&mut answer).await;
             let endpoint = met.endpoint.take().unwrap_or_else(|| Arc::clone(&open.endpoint));
-            let verdict = self.verdict(&answer, &met, open.began, at);
+            let verdict = self.verdict(&answer, counts_as, &met, (open.began, at));
             let mut ended = self.ended(endpoint, verdict, met.reused, open.began, at);
             ended.unconnected = matches!(answer, Err(ProxyError::Connect { .. }));
             open = match answer {
@@ -219,16 +221,27 @@ impl<'a> AttemptLoop<'a> {
         attempt.run(call, timer, open.began, met).await
     }
 
+    /// The status by which an answer counts.
+    async fn counts_as(&self, answer: &mut Result<Answer, ProxyError>) -> u16 {
+        let judge = &self.route.upstream.config.judge;
+        match answer {
+            // Boxed: it is rare.
+            Ok(answer) if judge.looks_into(answer.head.status) => Box::pin(look::status(judge, answer)).await,
+            Ok(answer) => answer.head.status,
+            Err(_) => 0,
+        }
+    }
+
     fn verdict(
         &self,
         answer: &Result<Answer, ProxyError>,
+        status: u16,
         met: &AttemptMet,
-        began: Instant,
-        at: Instant,
+        (began, at): (Instant, Instant),
     ) -> Verdict {
         let outcome = match answer {
             Ok(answer) => Outcome::Answered {
-                status: answer.head.status,
+                status,
                 retry_after: answer.retry_after(),
                 grpc: answer.grpc_status(),
                 took: pauses::ran(began, at),

@@ -24,6 +24,7 @@ pub mod front;
 pub mod gateway;
 mod held;
 mod leave;
+mod look;
 pub mod overload;
 pub mod pulse;
 pub mod reply;

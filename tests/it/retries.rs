@@ -233,3 +233,67 @@ fn an_upstream_that_is_down_gets_no_more_than_the_budget_on_top() {
     assert_eq!(by_status(&proxy) as usize, asked - 300);
     assert!(proxy.metric("strop_retry_budget_denied_total", "upstream=\"backend\"") > 200.0);
 }
+
+/// What Google says of a limit, in two spellings, and of somebody who lacks leave.
+fn google(reason: &'static str, head: &'static str, split: bool) -> Arc<Answer> {
+    Arc::new(move |_, stream| {
+        let body = format!("{{\"error\": {{\"errors\": [{{\"reason\": \"{reason}\"}}], \"code\": 403}}}}\n");
+        let body = if head.contains("gzip") { gzip(body.as_bytes()) } else { body.into_bytes() };
+        let head = format!("HTTP/1.1 403 Forbidden\r\n{head}Content-Length: {}\r\n\r\n", body.len());
+        if split {
+            return stream.write_all(head.as_bytes()).is_ok() && {
+                pace(Duration::from_millis(200));
+                stream.write_all(&body).is_ok()
+            };
+        }
+        stream.write_all(&[head.as_bytes(), &body].concat()).is_ok()
+    })
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut zipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    zipped.write_all(bytes).expect("writes to a Vec");
+    zipped.finish().expect("ends")
+}
+
+#[test]
+fn a_limit_that_google_tells_in_a_403_counts_as_one_and_passes_unchanged() {
+    const JSON: &str = "Content-Type: application/json; charset=UTF-8\r\n";
+    const ZIPPED: &str = "Content-Type: application/json\r\nContent-Encoding: gzip\r\n";
+    let backend = Upstream::start(google("rateLimitExceeded", JSON, false));
+    let limits = "[[upstreams.backend.judge.rate_limits]]\nstatus = \"403\"\nbody = \"rateLimitExceeded\"\n";
+    let proxy = ingress_to(backend.address, limits);
+    let counted = |proxy: &Proxy| {
+        let of = |verdict: &str| proxy.metric("upstream_requests_total", &format!("verdict=\"{verdict}\""));
+        (of("rate_limited"), of("good"))
+    };
+    for n in 1..=5 {
+        let told = proxy.get("/");
+        assert_eq!((told.status, told.json()["error"]["code"].as_u64()), (403, Some(403)));
+        assert_eq!(counted(&proxy), (f64::from(n), 0.0));
+    }
+    backend.answer(google("rateLimitExceeded", ZIPPED, false));
+    assert_eq!(
+        proxy.get("/").body,
+        gzip(b"{\"error\": {\"errors\": [{\"reason\": \"rateLimitExceeded\"}], \"code\": 403}}\n")
+    );
+    assert_eq!(counted(&proxy), (6.0, 0.0));
+    for (nth, other) in [
+        google("forbidden", JSON, false),
+        google("rateLimitExceeded", "Content-Type: text/plain\r\n", false),
+        google("rateLimitExceeded", JSON, true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        backend.answer(other);
+        assert_eq!(proxy.get("/").status, 403);
+        assert_eq!(counted(&proxy), (6.0, nth as f64 + 1.0), "nobody waits for what is not there");
+    }
+    let off = ingress_to(backend.address, "");
+    backend.answer(google("rateLimitExceeded", JSON, false));
+    assert_eq!((off.get("/").status, counted(&off)), (403, (0.0, 1.0)));
+    // The same by HTTP/2, of which the first proxy is the server.
+    let front = ingress_to(off.ingress(), &format!("protocol = \"h2\"\n{limits}"));
+    assert_eq!((front.get("/").status, counted(&front)), (403, (1.0, 0.0)));
+}

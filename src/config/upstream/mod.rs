@@ -206,8 +206,9 @@ impl UpstreamFile {
             timeouts: TimeoutsFile::base(behind),
             via: behind,
             refusal: RefusalFile::base(preset.filter(|_| !behind).or(by_name)),
-            // What a vendor does with keys is so from wherever it is called.
+            // What a vendor does and says is so from wherever it is called.
             idempotency: IdempotencyFile::base(preset.or(by_name)),
+            judge: JudgeFile::base(preset.or(by_name)),
             breaker: BreakerFile::base(preset.map_or(name, |preset| preset.word()), behind, breaker),
             ..Self::default()
         };
@@ -270,7 +271,7 @@ impl UpstreamFile {
             operations: self.breaker.operations(at.part("breaker.operations")),
             vendor: preset,
             payments: preset.map_or(&[], Preset::payments),
-            judge: self.judge.policy(),
+            judge: self.judge.check(at.part("judge")),
             retry: self.retry.check(at.part("retry")),
             keys: self.idempotency.check(at.part("idempotency")),
             keep_body: self.retry.keep_body(),

@@ -28,6 +28,8 @@ struct VendorFacts {
     sdk: Option<Sdk>,
     refusal: VendorRefusal,
     keys: Option<VendorKeys>,
+    /// A status and what the JSON of its body says, where together they are a rate limit.
+    rate_limits: &'static [(u16, &'static str)],
 }
 
 /// By which key a vendor knows a write that it has seen, as it documents it.
@@ -101,6 +103,7 @@ const ROWS: &[VendorFacts; 4] = &[
         // docs.stripe.com/api/idempotent_requests: the first result is stored whatever it is, a 500 as well, and keys may go
         // after 24 hours; nothing is stored when the request conflicted with another one (409).
         keys: Some(VendorKeys { header: "Idempotency-Key", hours: 24, methods: &["POST"], undone: &[409] }),
+        rate_limits: &[],
     },
     VendorFacts {
         preset: Preset::SendGrid,
@@ -118,6 +121,7 @@ const ROWS: &[VendorFacts; 4] = &[
             do_not_retry: &[],
         },
         keys: None,
+        rate_limits: &[],
     },
     VendorFacts {
         preset: Preset::Twilio,
@@ -135,6 +139,7 @@ const ROWS: &[VendorFacts; 4] = &[
             do_not_retry: &[],
         },
         keys: None,
+        rate_limits: &[],
     },
     VendorFacts {
         preset: Preset::GoogleCalendar,
@@ -152,6 +157,9 @@ const ROWS: &[VendorFacts; 4] = &[
             do_not_retry: &[],
         },
         keys: None,
+        // developers.google.com/calendar/api/guides/errors: limits come as 403 or 429, and the reason tells them from a lack of
+        // leave.
+        rate_limits: &[(403, "rateLimitExceeded"), (403, "userRateLimitExceeded"), (403, "quotaExceeded")],
     },
 ];
 
@@ -197,6 +205,10 @@ impl Preset {
 
     pub(super) fn refusal(self) -> VendorRefusal {
         self.facts().refusal
+    }
+
+    pub(super) fn rate_limits(self) -> &'static [(u16, &'static str)] {
+        self.facts().rate_limits
     }
 
     pub(super) fn keys(self) -> Option<VendorKeys> {
