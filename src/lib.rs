@@ -19,6 +19,7 @@
 //! |---|---|
 //! | when a breaker opens | [`reliability::breaker`]: numbers in `policy`, what they are counted from in `counting`, what is told in `view` |
 //! | what counts as a bad answer | [`reliability::verdict`] |
+//! | what is sent once more | [`reliability::retry`]; by which key a write may be: [`reliability::idempotency`], `config::upstream::vendor` |
 //! | what makes an incident | [`reliability::detect`] (rules), [`reliability::rule`] (their words), [`reliability::alert`] (how long) |
 //! | which alerts are one incident, who is called | [`reliability::engine`], [`reliability::escalation`] |
 //! | what counts as uptime | [`reliability::ledger`] |

@@ -161,7 +161,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "src/store/statement.rs",
         ],
     ),
-    ("flate2::", &["src/store/ledger/day.rs"]),
+    ("flate2::", &["src/proxy/look.rs", "src/store/ledger/day.rs"]),
     ("hickory_resolver::", &["src/net/names/mod.rs"]),
     ("lettre::", &["src/notify/email.rs", "src/notify/smtp.rs"]),
     (

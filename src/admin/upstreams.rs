@@ -11,6 +11,7 @@ use super::contract::{Breaker, EndpointView, UpstreamView, Upstreams};
 use super::dependencies;
 use super::error::ApiError;
 use super::observed::{Observed, Provenance};
+use crate::reliability::retry::RetryReason;
 use crate::reliability::verdict::Against;
 use crate::runtime::clock::{self, Moment};
 use crate::telemetry::upstreams::VERDICTS;
@@ -28,7 +29,7 @@ pub(super) fn view(upstream: &Upstream, moment: Moment) -> UpstreamView {
         ejections: endpoint.ejections(),
         in_flight: endpoint.in_flight(),
     };
-    let (retries, retries_denied) = upstream.series.retries();
+    let retries = upstream.series.retries();
     UpstreamView {
         name: upstream.config.name.as_str().to_owned(),
         health: dependencies::dependency(upstream).1,
@@ -40,8 +41,9 @@ pub(super) fn view(upstream: &Upstream, moment: Moment) -> UpstreamView {
         attempts: VERDICTS.into_iter().zip(upstream.series.verdicts()).collect(),
         evidence: Against::ALL.map(Against::label).into_iter().zip(upstream.series.against()).collect(),
         idle_closed_after_seconds: upstream.idle_closed_after().map(|after| after.as_secs_f64()),
-        retries,
-        retries_denied,
+        retries: retries.iter().sum(),
+        retries_by_reason: RetryReason::ALL.map(RetryReason::label).into_iter().zip(retries).collect(),
+        retries_denied: upstream.series.retries_denied(),
         breaker: Breaker::of(upstream, moment),
     }
 }

@@ -179,7 +179,8 @@ fn layers(config: &Config, upstream: &UpstreamConfig) -> Option<Advice> {
     if is_behind_the_ingress(config, upstream) {
         return None;
     }
-    let tries = |retry: &RetryPolicy| if retry.idempotent { retry.attempts } else { 1 };
+    let repeats = |retry: &RetryPolicy| retry.idempotent || !retry.statuses.is_empty();
+    let tries = |retry: &RetryPolicy| if repeats(retry) { retry.attempts } else { 1 };
     let front = config.ingress.as_ref().map(|ingress| &ingress.upstream);
     let front = config.upstreams.iter().find(|other| Some(&other.name) == front);
     let sdk = presets::sdk(upstream).filter(|sdk| sdk.retries > 0);
@@ -204,8 +205,8 @@ fn layers(config: &Config, upstream: &UpstreamConfig) -> Option<Advice> {
     Some(Advice {
         at: key(upstream, "retry.attempts"),
         says: format!(
-            "layers that repeat multiply: one request may become {product} at {} ({}); write retry.idempotent = false in \
-             all layers but one",
+            "layers that repeat multiply: one request may become {product} at {} ({}); write retry.idempotent = false \
+             and no retry.statuses in all layers but one",
             upstream.name,
             parts.join(" × ")
         ),
@@ -358,6 +359,13 @@ timeouts = { first_byte = "10s" }
                 ),
                 "upstreams.vendor.retry.attempts",
                 "may become 6 at vendor (upstreams.backend.retry.attempts = 3 × retry.attempts = 2)",
+            ),
+            (
+                format!(
+                    "{BACKEND}retry = {{ statuses = [\"503\"] }}\n{VENDOR}retry = {{ idempotent = true }}\n"
+                ),
+                "upstreams.vendor.retry.attempts",
+                "may become 4 at vendor",
             ),
             (
                 format!("{BACKEND}timeouts = {{ per_try = \"30s\", total = \"30s\" }}\n"),

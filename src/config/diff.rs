@@ -250,6 +250,7 @@ mod tests {
         let lists = lists.into_iter().chain([serde_json::json!([7])]);
         let tables = [
             serde_json::json!([{ "after": "9m", "contacts": ["else"] }]),
+            serde_json::json!([{ "status": "403", "body": "else" }]),
             serde_json::json!({ "else": "/else" }),
             serde_json::json!({ "else": {} }),
             serde_json::json!({}),

@@ -39,6 +39,8 @@ pub struct RouteFile {
     pub timeouts: TimeoutsFile,
     /// The latency budget of this route, instead of that of `[latency]`.
     pub latency: RouteLatencyFile,
+    /// Writes without an idempotency key get one; absent: as the upstream's `idempotency.inject`.
+    pub inject_key: Option<bool>,
 }
 
 /// How a request finds its upstream.
@@ -57,6 +59,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// Its budget; `None`: it lasts long by nature and has none.
     pub latency: Option<Measured>,
+    /// Do writes without an idempotency key get one? `None`: as the upstream says.
+    pub inject_key: Option<bool>,
 }
 
 impl Route {
@@ -143,6 +147,7 @@ impl RouteFile {
             body_limit: self.body_limit.map(|limit| limit.0.0),
             timeouts: self.timeouts.check(at.part("timeouts")),
             latency: self.latency.check(at.part("latency"), common),
+            inject_key: self.inject_key,
             name: name?,
             upstream: upstream?,
         })
@@ -242,6 +247,7 @@ fn built_in(name: &str, prefix: &str, upstream: &UpstreamName, latency: Option<M
         body_limit: None,
         timeouts: Timeouts::default(),
         latency,
+        inject_key: None,
     }
 }
 

@@ -149,6 +149,7 @@ impl ConfigFile {
         self.access_log.check(problems.part("access_log"));
         listeners::check(&self, problems);
         self.hosts(problems);
+        self.keys(problems);
         problems.is_clean().then_some(())?;
         let (contents, exposed) = (secret::contents(&written), secret::exposed(&written));
         Some(Config {
@@ -212,6 +213,21 @@ impl ConfigFile {
             written.check(problems.part(format!("upstreams.{name}")), name, behind(name))
         };
         self.upstreams.iter().map(one).collect()
+    }
+
+    /// Routes that would give keys to an upstream that knows none.
+    fn keys(&self, problems: &mut Collector<'_>) {
+        for (nth, route) in self.routes.iter().enumerate().filter(|(_, route)| route.inject_key == Some(true))
+        {
+            if self.upstreams.get(&route.upstream).is_some_and(|upstream| !upstream.knows_keys()) {
+                let told = format!(
+                    "{0} knows no idempotency keys; write upstreams.{0}.idempotency = {{ header = \"Idempotency-Key\" }} \
+                     if it does, or leave this out",
+                    route.upstream
+                );
+                problems.part(format!("routes.{nth}")).add("inject_key", told);
+            }
+        }
     }
 
     /// Hosts that two upstreams claim.

@@ -83,7 +83,7 @@ fn everything(dir: &std::path::Path) -> String {
             allow_addresses = ["10.0.0.0/8", "10.1.2.3"]
             tls = {{ server_name = "b.example", ca_file = {file:?} }}
             breaker = {{ open_for = "10m", operations = {{ charges = "/v1/charges/{{id}}" }} }}
-            judge = {{ slow_after = "2s" }}
+            judge = {{ slow_after = "2s", rate_limits = [{{ status = "403", body = "limit" }}] }}
             pool = {{ idle_for = "7s" }}
             timeouts = {{ total = "30s" }}
             [upstreams.stripe]

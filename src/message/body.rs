@@ -117,6 +117,11 @@ impl Body {
         Self::of(BodyKind::Empty)
     }
 
+    /// It stands for a body whose start is gone.
+    pub(super) fn gone() -> Self {
+        Self::of(BodyKind::Gone)
+    }
+
     /// Bytes that are all there.
     pub fn full(bytes: Bytes) -> Self {
         Self::of(if bytes.is_empty() { BodyKind::Empty } else { BodyKind::Full(bytes) })
@@ -181,7 +186,7 @@ impl Body {
                 self.passed = 0;
                 self
             }
-            Some(_) | None => Self::of(BodyKind::Gone),
+            Some(_) | None => Self::gone(),
         }
     }
 

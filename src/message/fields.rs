@@ -193,7 +193,17 @@ pub fn uuid_v7(millis: u64, noise: [u8; 10]) -> [u8; 36] {
     let mut bytes = [0; 16];
     bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
     bytes[6..].copy_from_slice(&noise);
-    bytes[6] = 0x70 | bytes[6] & 0x0f;
+    uuid(bytes, 7)
+}
+
+/// A UUID of version 4 (RFC 9562 section 5.4) as text, of 128 bits of chance.
+pub fn uuid_v4(chance: [u64; 2]) -> [u8; 36] {
+    uuid((u128::from(chance[0]) << 64 | u128::from(chance[1])).to_be_bytes(), 4)
+}
+
+/// A UUID as text: `bytes`, but for its version and its variant.
+fn uuid(mut bytes: [u8; 16], version: u8) -> [u8; 36] {
+    bytes[6] = version << 4 | bytes[6] & 0x0f;
     bytes[8] = 0x80 | bytes[8] & 0x3f;
     let mut text = *b"00000000-0000-0000-0000-000000000000";
     for (at, part) in [(0, 0..4), (9, 4..6), (14, 6..8), (19, 8..10), (24, 10..16)] {
@@ -328,6 +338,13 @@ mod tests {
             let id = uuid::Builder::from_unix_timestamp_millis(millis, &noise).into_uuid();
             let text = id.to_string();
             prop_assert_eq!(&uuid_v7(millis, noise)[..], text.as_bytes());
+        }
+
+        #[test]
+        fn a_key_is_a_uuid_of_version_4(chance: [u64; 2]) {
+            let bytes = (u128::from(chance[0]) << 64 | u128::from(chance[1])).to_be_bytes();
+            let text = uuid::Builder::from_random_bytes(bytes).into_uuid().to_string();
+            prop_assert_eq!(&uuid_v4(chance)[..], text.as_bytes());
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::task::{Context, Poll};
 
-use super::body::BodyError;
+use super::body::{Body, BodyError};
 use super::h1::pump::PumpError;
 use super::h1::upload::Upload;
 use super::h2::upload::H2Upload;
@@ -21,22 +21,6 @@ pub struct Remainder {
     sending: Option<Box<Sending>>,
     /// Bytes of the body that had left when there was nothing left to send.
     passed: u64,
-}
-
-impl From<Upload> for Remainder {
-    /// Nothing, where all of it is on its way.
-    fn from(upload: Upload) -> Self {
-        let (passed, done) = (upload.passed(), upload.is_done());
-        Self { sending: (!done).then(|| Box::new(Sending::H1(upload))), passed }
-    }
-}
-
-impl From<H2Upload> for Remainder {
-    /// Nothing, where all of it is on its way.
-    fn from(upload: H2Upload) -> Self {
-        let (passed, done) = (upload.passed(), upload.is_done());
-        Self { sending: (!done).then(|| Box::new(Sending::H2(upload))), passed }
-    }
 }
 
 impl Sending {
@@ -56,6 +40,25 @@ impl Sending {
 }
 
 impl Remainder {
+    /// Nothing, where all of it is on its way; and the body for another attempt, which is gone where it is still needed or was
+    /// not kept.
+    pub fn of_h1(upload: Upload) -> (Self, Body) {
+        let passed = upload.passed();
+        if upload.is_done() {
+            return (Self { sending: None, passed }, upload.into_body());
+        }
+        (Self { sending: Some(Box::new(Sending::H1(upload))), passed }, Body::gone())
+    }
+
+    /// The same, of a request that leaves by HTTP/2.
+    pub fn of_h2(upload: H2Upload) -> (Self, Body) {
+        let passed = upload.passed();
+        if upload.is_done() {
+            return (Self { sending: None, passed }, upload.into_body());
+        }
+        (Self { sending: Some(Box::new(Sending::H2(upload))), passed }, Body::gone())
+    }
+
     /// Sends on. An error ([`BodyError::Request`]): the request's own body broke off, and its answer is not to
     /// be had in whole.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {

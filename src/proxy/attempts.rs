@@ -1,4 +1,4 @@
-//! The attempts of one exchange: where, how they count, whether once more.
+//! The attempts of one exchange: where, and how they count. Whether once more: the file `again`.
 //!
 //! One permit an exchange (and one of its operation): the breaker learns how the exchange went, and each endpoint how
 //! its attempts did. Invariants: no endpoint is tried twice while another is left; an exchange whose breaker opens
@@ -6,17 +6,19 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::call::PreparedCall;
 use super::error::ProxyError;
 use super::exchange::Exchange;
 use super::forward::{Answer, Attempt, AttemptMet, WaitingClient};
+use super::held::HeldAnswer;
+use super::look;
 use super::worker::Worker;
 use crate::reliability::breaker::{ExchangeEvidence, PermitRequest};
 use crate::reliability::party::{Blame, Party};
 use crate::reliability::payment::PaymentOutcome;
-use crate::reliability::retry::{self, NextAttempt, Repeatable};
+use crate::reliability::retry::{self, NextAttempt};
 use crate::reliability::verdict::{BadReason, Last, Outcome, Verdict};
 use crate::runtime::timer::Deadline;
 use crate::runtime::{clock, pauses};
@@ -44,8 +46,8 @@ pub(super) struct EndedAttempt {
     pub(super) endpoint: Arc<EndpointState>,
     pub(super) verdict: Verdict,
     began: Instant,
-    at: Instant,
-    reused: bool,
+    pub(super) at: Instant,
+    pub(super) reused: bool,
     pub(super) unconnected: bool,
     blame: Blame,
 }
@@ -53,9 +55,11 @@ pub(super) struct EndedAttempt {
 /// An attempt that was begun, with the leave of its exchange. Dropped, it counts as abandoned.
 #[must_use = "an attempt that is dropped counts as abandoned"]
 pub(super) struct OpenAttempt<'a> {
-    permits: Permits<'a>,
-    begun: Begun<'a>,
-    so_far: retry::Attempts,
+    pub(super) permits: Permits<'a>,
+    pub(super) begun: Begun<'a>,
+    pub(super) so_far: retry::Attempts,
+    /// It takes no HTTP/1.1 connection that was used before: one may just have broken.
+    pub(super) fresh: bool,
     pub(super) endpoint: Arc<EndpointState>,
     pub(super) began: Instant,
 }
@@ -82,25 +86,53 @@ impl<'a> AttemptLoop<'a> {
     ) -> Result<Answer, ProxyError> {
         let mut open =
             self.open(exchange, exchange.started, || call.permit_request(self.route.series.usual()))?;
+        let mut held = HeldAnswer::none();
         loop {
             let mut met = AttemptMet::default();
-            let answer = self.once(&open, call, exchange, timer, &mut met).await;
+            let mut answer = self.once(&open, call, exchange, timer, &mut met).await;
             let at = clock::instant();
+            let counts_as = self.counts_as(&mut answer).await;
             let endpoint = met.endpoint.take().unwrap_or_else(|| Arc::clone(&open.endpoint));
-            let verdict = self.verdict(&answer, &met, open.began, at);
+            let verdict = self.verdict(&answer, counts_as, &met, (open.began, at));
             let mut ended = self.ended(endpoint, verdict, met.reused, open.began, at);
             ended.unconnected = matches!(answer, Err(ProxyError::Connect { .. }));
             open = match answer {
-                Ok(answer) => {
-                    exchange.endpoint = Some(Arc::clone(&ended.endpoint));
-                    exchange.answered(answer.head.status, ended.at);
-                    self.paid(ended.verdict, Some(answer.head.status));
-                    self.settle(open, ended, &exchange.tried);
-                    return Ok(answer);
-                }
-                Err(error) => self.again(open, ended, error, call.repeatable(), exchange).await?,
+                Ok(answer) => match self.after_answer(&mut open, &ended, &answer, call, exchange) {
+                    NextAttempt::Stop => {
+                        if held.is_some() {
+                            Box::pin(held.discard()).await;
+                        }
+                        self.ends(open, ended, answer.head.status, exchange);
+                        return Ok(answer);
+                    }
+                    // Boxed: it is large, and rare.
+                    next @ (NextAttempt::Now(_) | NextAttempt::Paid(..) | NextAttempt::Wait(_)) => {
+                        match Box::pin(self.set_aside(open, ended, answer, next, exchange, &mut held)).await {
+                            Ok(open) => open,
+                            Err(answer) => return Ok(*answer),
+                        }
+                    }
+                },
+                Err(error) => match self.again(open, ended, error, call.repeatable(), exchange).await {
+                    Ok(open) => open,
+                    Err(error) => return held.or(error, exchange),
+                },
             };
         }
+    }
+
+    /// The exchange ends with the answer of this attempt: all is settled.
+    pub(super) fn ends(
+        &self,
+        open: OpenAttempt<'_>,
+        ended: EndedAttempt,
+        status: u16,
+        exchange: &mut Exchange,
+    ) {
+        exchange.endpoint = Some(Arc::clone(&ended.endpoint));
+        exchange.answered(status, ended.at);
+        self.paid(ended.verdict, Some(status));
+        self.settle(open, ended, &exchange.tried);
     }
 
     /// Begins the first attempt of an exchange, whatever it speaks; an error: it may not be made, or there is
@@ -116,7 +148,7 @@ impl<'a> AttemptLoop<'a> {
         self.begin(exchange, permits, retry::Attempts::default(), now)
     }
 
-    fn begin(
+    pub(super) fn begin(
         &self,
         exchange: &mut Exchange,
         permits: Permits<'a>,
@@ -129,29 +161,8 @@ impl<'a> AttemptLoop<'a> {
         so_far.made += 1;
         exchange.attempts = so_far.made;
         let begun = Begun::new(&self.route.upstream.series, self.worker.number);
-        Ok(OpenAttempt { permits, begun, so_far, endpoint, began })
-    }
-
-    /// An attempt has failed: the next one, as soon as it may begin; else all is settled, and the
-    /// error is the exchange's.
-    pub(super) async fn again(
-        &self,
-        mut open: OpenAttempt<'a>,
-        ended: EndedAttempt,
-        error: ProxyError,
-        request: Repeatable,
-        exchange: &mut Exchange,
-    ) -> Result<OpenAttempt<'a>, ProxyError> {
-        exchange.tried(&ended.endpoint);
-        let Some(at) = self.next_at(&mut open.so_far, &error, request, exchange, &ended, &open.permits).await
-        else {
-            exchange.endpoint = Some(Arc::clone(&ended.endpoint));
-            self.paid(ended.verdict, None);
-            self.settle(open, ended, &exchange.tried);
-            return Err(error);
-        };
-        open.begun.settle(ended.verdict, ended.verdict.against(Last::No));
-        self.begin(exchange, open.permits, open.so_far, at)
+        let fresh = so_far.made > 1;
+        Ok(OpenAttempt { permits, begun, so_far, fresh, endpoint, began })
     }
 
     /// May the upstream be called, and its `operation`?
@@ -203,23 +214,34 @@ impl<'a> AttemptLoop<'a> {
             pools: &self.worker.pools,
             route: self.route,
             endpoint: &open.endpoint,
-            fresh: exchange.attempts > 1,
+            fresh: open.fresh,
             over_at: over_at(self.route, exchange.started, open.began),
             waiting: self.waiting,
         };
         attempt.run(call, timer, open.began, met).await
     }
 
+    /// The status by which an answer counts.
+    async fn counts_as(&self, answer: &mut Result<Answer, ProxyError>) -> u16 {
+        let judge = &self.route.upstream.config.judge;
+        match answer {
+            // Boxed: it is rare.
+            Ok(answer) if judge.looks_into(answer.head.status) => Box::pin(look::status(judge, answer)).await,
+            Ok(answer) => answer.head.status,
+            Err(_) => 0,
+        }
+    }
+
     fn verdict(
         &self,
         answer: &Result<Answer, ProxyError>,
+        status: u16,
         met: &AttemptMet,
-        began: Instant,
-        at: Instant,
+        (began, at): (Instant, Instant),
     ) -> Verdict {
         let outcome = match answer {
             Ok(answer) => Outcome::Answered {
-                status: answer.head.status,
+                status,
                 retry_after: answer.retry_after(),
                 grpc: answer.grpc_status(),
                 took: pauses::ran(began, at),
@@ -304,7 +326,7 @@ impl<'a> AttemptLoop<'a> {
         open.permits.settle(&evidence, self.route.fingerprint, ended.at);
     }
 
-    fn paid(&self, verdict: Verdict, status: Option<u16>) {
+    pub(super) fn paid(&self, verdict: Verdict, status: Option<u16>) {
         if let (true, Some(outcome)) = (self.pays, PaymentOutcome::of(verdict, status)) {
             self.route.upstream.series.paid(outcome);
         }
@@ -322,48 +344,6 @@ impl<'a> AttemptLoop<'a> {
         };
         permits.settle(&evidence, self.route.fingerprint, now);
         ProxyError::NoAddress { upstream: upstream.config.name.clone() }
-    }
-
-    /// When the next attempt begins; `None`: there is none. Waits until then.
-    async fn next_at(
-        &self,
-        so_far: &mut retry::Attempts,
-        error: &ProxyError,
-        request: Repeatable,
-        exchange: &Exchange,
-        ended: &EndedAttempt,
-        permits: &Permits<'_>,
-    ) -> Option<Instant> {
-        // `None`: the client's doing.
-        error.failure(ended.reused, false)?;
-        let upstream = &self.route.upstream;
-        let policy = &upstream.config.retry;
-        let paused = pauses::between(exchange.started, ended.at);
-        let over =
-            self.route.timeouts.total.is_some_and(|total| exchange.started + total + paused <= ended.at);
-        if over || !permits.goes_on(ended.at) {
-            return None;
-        }
-        let failed = error.failed(ended.reused, upstream.has_another(&exchange.tried));
-        let wait = match so_far.next(policy, failed, request, ended.at, self.worker.draw()) {
-            NextAttempt::Stop => return None,
-            NextAttempt::Paid(wait) => upstream.may_retry(ended.at).then_some(wait)?,
-            NextAttempt::Wait(wait) => {
-                upstream.series.repeated();
-                wait
-            }
-            NextAttempt::Now => {
-                upstream.series.repeated();
-                Duration::ZERO
-            }
-        };
-        if wait.is_zero() {
-            return Some(ended.at);
-        }
-        // Boxed: it is large, and rare.
-        Box::pin(tokio::time::sleep(wait)).await;
-        let now = clock::instant();
-        permits.goes_on(now).then_some(now)
     }
 }
 

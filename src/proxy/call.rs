@@ -1,7 +1,7 @@
 //! What is sent to the upstream for one exchange: the client's head, our edits, the body.
 
 use std::cell::RefCell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::exchange::Exchange;
 use super::route::Entrance;
@@ -9,11 +9,12 @@ use crate::config;
 use crate::message::body::Body;
 use crate::message::fields::{self, Trace};
 use crate::message::h1::write::Edits;
-use crate::message::head::{Framing, Known, KnownSet, Method, RequestHead};
+use crate::message::head::{Field, Framing, Known, KnownSet, Method, RequestHead};
 use crate::message::scratch::Scratch;
 use crate::message::websocket;
 use crate::reliability::breaker::{Fitness, PermitRequest};
-use crate::reliability::retry::Repeatable;
+use crate::reliability::idempotency::{KeyPolicy, VouchedKey};
+use crate::reliability::retry::{Repeatable, Twice};
 use crate::upstream::pool::Carried;
 
 /// One request, ready to be attempted.
@@ -29,6 +30,8 @@ pub struct PreparedCall<'a> {
     host: Option<String>,
     /// The backend reads fields that we set under other spellings too.
     no_twins: bool,
+    /// By which its upstream knows it again.
+    key: Option<VouchedKey>,
 }
 
 /// The field lines that tell the backend who its client is. They are the same for all requests of a connection that
@@ -96,7 +99,7 @@ impl<'a> PreparedCall<'a> {
     ) -> Self {
         let ingress = *origin.entrance == Entrance::Ingress;
         let (add, drop) = (Scratch::default(), KnownSet::default());
-        let mut call = Self { head, body, add, drop, host: None, no_twins: ingress };
+        let mut call = Self { head, body, add, drop, host: None, no_twins: ingress, key: None };
         if ingress {
             call.forwarded(origin);
             call.replace(Known::RequestId, head, exchange.request_id());
@@ -241,10 +244,41 @@ impl<'a> PreparedCall<'a> {
         }
     }
 
+    /// Finds the key by which its upstream knows it again; none of its attempts begins before `first`.
+    pub fn find_key(&mut self, keys: &KeyPolicy, first: Instant) {
+        let store = &self.head.store;
+        // What goes no further than here vouches for nothing.
+        let sent = self.key_fields(keys).filter(|field| !field.hop).map(|field| field.value.of(&store.bytes));
+        self.key = keys.vouches(self.head.method_bytes(), sent, first);
+    }
+
+    /// Gives a write that has no key the one that is made, where its upstream keeps keys of such. What the client sent as a
+    /// key stands, whatever it is.
+    pub fn give_key(&mut self, keys: &KeyPolicy, first: Instant, make: impl FnOnce() -> [u8; 36]) {
+        if self.key_fields(keys).next().is_some() || !keys.is_for(self.head.method_bytes()) {
+            return;
+        }
+        let key = make();
+        self.add.extend_from_slice(keys.header.as_bytes());
+        self.add.extend_from_slice(b": ");
+        self.add.extend_from_slice(&key);
+        self.add.extend_from_slice(b"\r\n");
+        self.key = keys.vouches(self.head.method_bytes(), std::iter::once(&key[..]), first);
+    }
+
+    fn key_fields(&self, keys: &KeyPolicy) -> impl Iterator<Item = &'a Field> {
+        let store = &self.head.store;
+        let name = keys.header.as_bytes();
+        store.fields.iter().filter(move |field| field.name.of(&store.bytes).eq_ignore_ascii_case(name))
+    }
+
+    fn has_safe_method(&self) -> bool {
+        matches!(self.head.method, Method::Get | Method::Head | Method::Options)
+    }
+
     /// GET, HEAD or OPTIONS without a body?
     fn is_safe(&self) -> bool {
-        matches!(self.head.method, Method::Get | Method::Head | Method::Options)
-            && matches!(self.head.framing, Framing::None | Framing::Length(0))
+        self.has_safe_method() && matches!(self.head.framing, Framing::None | Framing::Length(0))
     }
 
     /// What a breaker that is not plainly closed wants to know of it; `usual`: how long its route takes to answer.
@@ -270,10 +304,13 @@ impl<'a> PreparedCall<'a> {
 
     /// What may be repeated of it.
     pub fn repeatable(&self) -> Repeatable {
-        Repeatable {
-            safe: self.is_safe(),
-            idempotent: self.head.method.is_idempotent(),
-            whole: self.body.is_whole_again(),
-        }
+        let twice = match self.key {
+            _ if self.is_safe() => Twice::Bare,
+            _ if self.has_safe_method() => Twice::Safe,
+            _ if self.head.method.is_idempotent() => Twice::Idempotent,
+            Some(key) => Twice::Keyed(key),
+            None => Twice::Harm,
+        };
+        Repeatable { twice, whole: self.body.is_whole_again() }
     }
 }

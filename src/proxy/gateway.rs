@@ -22,8 +22,8 @@ use crate::message::body::Body;
 use crate::message::fields;
 use crate::message::head::{Method, RequestHead};
 use crate::reliability::party::Party;
-use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
+use crate::runtime::{chance, clock};
 use crate::upstream::{RouteEntry, Upstream};
 
 /// Carries the exchanges of one worker.
@@ -76,6 +76,12 @@ impl Gateway<'_> {
         let mut call = PreparedCall::prepare(head, body, origin, exchange, span, || self.0.new_trace_id());
         if route.upstream.config.via {
             call.put_via();
+        }
+        if let Some(keys) = &route.upstream.config.keys {
+            call.find_key(keys, exchange.started);
+            if route.injects_keys {
+                call.give_key(keys, exchange.started, || fields::uuid_v4([chance::draw(), chance::draw()]));
+            }
         }
         // Whom HTTP/1.0 does not name, and who was asked by another name, is called by its own.
         let unnamed = head.authority.len == 0 || matches!(origin.entrance, route::Entrance::Local(_));

@@ -11,6 +11,7 @@
 //! belong to one task on one thread. There is no spawn per request, no channel between the two sides, and no lock.
 
 pub mod accept;
+mod again;
 pub mod answer;
 mod attempts;
 pub mod call;
@@ -21,7 +22,9 @@ pub mod facts;
 pub mod forward;
 pub mod front;
 pub mod gateway;
+mod held;
 mod leave;
+mod look;
 pub mod overload;
 pub mod pulse;
 pub mod reply;

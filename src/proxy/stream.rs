@@ -144,7 +144,7 @@ pub(super) struct Sending {
 impl Sending {
     /// Of an answer whose head has been sent on `stream`.
     fn new(stream: Rc<H2Stream>, exchange: Exchange, mut answer: Answer) -> Self {
-        let speaks_at_will = answer.body.comes_by_h2() && may_be_silent(&answer.head);
+        let speaks_at_will = answer.body.comes_by_h2() && answer.speaks_at_will();
         answer.head.store = HeadStore::default();
         Self {
             sender: Sender::new(stream),
@@ -220,16 +220,6 @@ async fn speak(stream: &Rc<H2Stream>, mut exchange: Exchange, mut answer: Answer
     let joined = tunnel::join(Near::H2(stream), far.stream(), timer, idle).await;
     exchange.bytes_in.set(joined.relayed.up);
     exchange.close(joined.relayed.down);
-}
-
-/// Does the content type say that a sender speaks when it has something to say?
-fn may_be_silent(head: &ResponseHead) -> bool {
-    let starts = |value: &[u8], with: &[u8]| {
-        value.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
-    };
-    head.store
-        .field("content-type")
-        .is_some_and(|value| starts(value, b"application/grpc") || starts(value, b"text/event-stream"))
 }
 
 /// A head that is refused for what it is.

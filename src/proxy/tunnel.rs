@@ -27,7 +27,7 @@ use crate::message::io::Io;
 use crate::message::relay::{Relay, Relayed};
 use crate::message::stream::ByteStream;
 use crate::reliability::breaker::{Fitness, PermitRequest};
-use crate::reliability::retry::Repeatable;
+use crate::reliability::retry::{Repeatable, Twice};
 use crate::reliability::verdict::{BadReason, Verdict};
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
@@ -173,7 +173,7 @@ async fn dial<'a>(
         let verdict = attempts.unconnected(&error, open.began, at);
         let mut ended = attempts.ended(Arc::clone(&open.endpoint), verdict, false, open.began, at);
         ended.unconnected = matches!(error, ProxyError::Connect { .. });
-        let all = Repeatable { safe: false, idempotent: false, whole: true };
+        let all = Repeatable { twice: Twice::Harm, whole: true };
         open = attempts.again(open, ended, error, all, exchange).await?;
     }
 }

@@ -15,6 +15,7 @@ pub mod engine;
 pub mod escalation;
 pub mod fleet;
 pub mod health;
+pub mod idempotency;
 pub mod idle;
 pub mod incident;
 pub mod ledger;

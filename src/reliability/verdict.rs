@@ -224,17 +224,56 @@ pub struct JudgePolicy {
     pub bad_statuses: Vec<(u16, u16)>,
     /// Answers slower than this are [`Verdict::Slow`]; `None`: never.
     pub slow_after: Option<Duration>,
+    /// Rate limits that only a body tells.
+    pub rate_limits: Vec<ToldLimit>,
+}
+
+/// A rate limit that an answer tells in its body, under a status that says something else too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToldLimit {
+    /// Inclusive range of the statuses that it comes with.
+    pub statuses: (u16, u16),
+    /// What the body says then: a JSON string of its own.
+    pub says: String,
+}
+
+impl ToldLimit {
+    fn comes_with(&self, status: u16) -> bool {
+        (self.statuses.0..=self.statuses.1).contains(&status)
+    }
+
+    fn is_in(&self, body: &[u8]) -> bool {
+        let says = self.says.as_bytes();
+        body.windows(says.len() + 2).any(|part| match part {
+            [b'"', inner @ .., b'"'] => inner == says,
+            _ => false,
+        })
+    }
 }
 
 /// All 5xx but 501 and 505, which say that the request asks for too much (HAProxy's `observe layer7`
 /// leaves them out, too).
 impl Default for JudgePolicy {
     fn default() -> Self {
-        Self { bad_statuses: vec![(500, 500), (502, 504), (506, 599)], slow_after: None }
+        Self {
+            bad_statuses: vec![(500, 500), (502, 504), (506, 599)],
+            slow_after: None,
+            rate_limits: Vec::new(),
+        }
     }
 }
 
 impl JudgePolicy {
+    /// May the body of an answer with `status` say that it is a rate limit?
+    pub fn looks_into(&self, status: u16) -> bool {
+        self.rate_limits.iter().any(|limit| limit.comes_with(status))
+    }
+
+    /// Does `body`, as far as it is known, say so of an answer with `status`? Then it counts as 429.
+    pub fn is_limit(&self, status: u16, body: &[u8]) -> bool {
+        self.rate_limits.iter().any(|limit| limit.comes_with(status) && limit.is_in(body))
+    }
+
     /// The verdict on one outcome.
     pub fn judge(&self, outcome: Outcome) -> Verdict {
         match outcome {
@@ -298,6 +337,28 @@ mod tests {
             assert_eq!(told(code), Verdict::Bad(BadReason::Status), "{code}");
         }
         assert_eq!(told(8), Verdict::RateLimited { retry_after: None });
+    }
+
+    #[test]
+    fn a_limit_that_a_body_tells_is_a_json_string_of_its_own_under_its_status() {
+        let says = "rateLimitExceeded".to_owned();
+        let judge = JudgePolicy {
+            rate_limits: vec![ToldLimit { statuses: (403, 403), says }],
+            ..JudgePolicy::default()
+        };
+        assert!(judge.looks_into(403) && !judge.looks_into(429));
+        assert!(!JudgePolicy::default().looks_into(403));
+        let limit = br#"{"error": {"errors": [{"reason":"rateLimitExceeded"}], "code": 403}}"#;
+        assert!(judge.is_limit(403, limit) && !judge.is_limit(404, limit));
+        for other in [
+            &br#"{"reason": "userRateLimitExceeded"}"#[..],
+            br#"{"message": "what rateLimitExceeded means"}"#,
+            br#"{"reason": "rateLimitExce"#,
+            b"\"\"",
+            b"",
+        ] {
+            assert!(!judge.is_limit(403, other), "{}", String::from_utf8_lossy(other));
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::breakers::BreakerSeries;
 use super::family::Family;
 use super::upstreams::{UpstreamSeries, VERDICTS};
 use crate::reliability::breaker::Refusal;
+use crate::reliability::retry::RetryReason;
 use crate::reliability::verdict::{Against, BadReason};
 
 /// Metric families of upstreams, endpoints, breakers and tunnels.
@@ -26,7 +27,8 @@ fn attempts(all: &[Arc<UpstreamSeries>]) -> [Family; 4] {
         "upstream_evidence_total",
         "Attempts by whom they speak against: nobody, the endpoint alone, or the upstream.",
     );
-    let mut retries = Family::counter("retries_total", "Attempts beyond the first of an exchange.");
+    let mut retries =
+        Family::counter("retries_total", "Attempts beyond the first of an exchange, by reason.");
     let mut denied = Family::counter("retry_budget_denied_total", "Retries that the budget denied.");
     for series in all {
         let name = ("upstream", series.name.as_str());
@@ -36,9 +38,10 @@ fn attempts(all: &[Arc<UpstreamSeries>]) -> [Family; 4] {
         for (against, count) in Against::ALL.iter().zip(series.against()) {
             evidence.count(&[name, ("against", against.label())], count);
         }
-        let (made, not_made) = series.retries();
-        retries.count(&[name], made);
-        denied.count(&[name], not_made);
+        for (why, count) in RetryReason::ALL.iter().zip(series.retries()) {
+            retries.count(&[name, ("reason", why.label())], count);
+        }
+        denied.count(&[name], series.retries_denied());
     }
     [attempts, evidence, retries, denied]
 }

@@ -9,6 +9,7 @@ use super::breakers::BreakerSeries;
 use super::seconds::Seconds;
 use crate::names::UpstreamName;
 use crate::reliability::payment::{Paid, PaymentOutcome};
+use crate::reliability::retry::RetryReason;
 use crate::reliability::rise_fall::Check;
 use crate::reliability::verdict::{Against, BadReason, Inconclusive, Verdict};
 
@@ -119,7 +120,8 @@ pub struct UpstreamSeries {
     /// Open connections, over all workers.
     pub connections: Arc<AtomicUsize>,
     attempts: Box<[UpstreamShard]>,
-    retries: AtomicU64,
+    /// Attempts beyond the first of an exchange, in the order of [`RetryReason::ALL`].
+    retries: [AtomicU64; RetryReason::ALL.len()],
     retries_denied: AtomicU64,
     tunnels: Mutex<Tunnels>,
     operations: Mutex<Vec<Arc<BreakerSeries>>>,
@@ -138,7 +140,7 @@ impl UpstreamSeries {
             name,
             connections: Arc::default(),
             attempts: (0..workers.max(1)).map(|_| UpstreamShard::default()).collect(),
-            retries: AtomicU64::new(0),
+            retries: Default::default(),
             retries_denied: AtomicU64::new(0),
             tunnels: Mutex::default(),
             operations: Mutex::default(),
@@ -200,8 +202,8 @@ impl UpstreamSeries {
     }
 
     /// An attempt is repeated.
-    pub fn repeated(&self) {
-        self.retries.fetch_add(1, Ordering::Relaxed);
+    pub fn repeated(&self, why: RetryReason) {
+        self.retries[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// The budget did not pay for another attempt.
@@ -209,9 +211,14 @@ impl UpstreamSeries {
         self.retries_denied.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Retries made, and retries the budget denied.
-    pub fn retries(&self) -> (u64, u64) {
-        (self.retries.load(Ordering::Relaxed), self.retries_denied.load(Ordering::Relaxed))
+    /// Retries made, in the order of [`RetryReason::ALL`].
+    pub fn retries(&self) -> [u64; RetryReason::ALL.len()] {
+        self.retries.each_ref().map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Retries that the budget denied.
+    pub fn retries_denied(&self) -> u64 {
+        self.retries_denied.load(Ordering::Relaxed)
     }
 
     /// A tunnel has ended.

@@ -36,6 +36,7 @@ use crate::net::tls;
 use crate::reliability::balance::{self, Rank};
 use crate::reliability::outlier::{Ejection, Room};
 use crate::reliability::party::Blame;
+use crate::reliability::retry::RetryReason;
 use crate::reliability::verdict::Verdict;
 use crate::telemetry::event::UpstreamEvent;
 use crate::telemetry::series::{Series, UpstreamSeries};
@@ -90,6 +91,8 @@ pub struct RouteEntry {
     pub timeouts: config::Timeouts,
     /// Its part of an access line.
     pub logged: Box<[u8]>,
+    /// Writes without an idempotency key get one.
+    pub injects_keys: bool,
     /// Its fingerprint; see [`Party`](crate::reliability::party::Party).
     pub fingerprint: u32,
 }
@@ -165,10 +168,10 @@ impl Upstream {
     }
 
     /// Takes leave for one retry from the budget, and counts whether it was given.
-    pub fn may_retry(&self, now: Instant) -> bool {
+    pub fn may_retry(&self, why: RetryReason, now: Instant) -> bool {
         let granted = self.retries.take(&self.config.retry, self.series.judged(), now);
         if granted {
-            self.series.repeated();
+            self.series.repeated(why);
         } else {
             self.series.not_repeated();
         }

@@ -86,6 +86,11 @@ impl Permits<'_> {
         operation && self.upstream.goes_on(now)
     }
 
+    /// Is the exchange a probe of one of the breakers?
+    pub fn is_probe(&self) -> bool {
+        self.upstream.is_probe() || self.operation.as_ref().is_some_and(|(permit, _)| permit.is_probe())
+    }
+
     /// Both breakers learn how the exchange went; `route`: the fingerprint of its route.
     pub fn settle(self, evidence: &ExchangeEvidence<'_>, route: u32, now: Instant) {
         if let Some((permit, operation)) = self.operation {

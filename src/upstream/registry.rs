@@ -25,6 +25,7 @@ use crate::message::path::normal;
 use crate::names::{RouteName, UpstreamName};
 use crate::net::names::{Resolved, Resolver, Search};
 use crate::net::tls;
+use crate::reliability::idempotency::KeyPolicy;
 use crate::reliability::party::Party;
 use crate::runtime::clock;
 use crate::telemetry::Telemetry;
@@ -253,12 +254,14 @@ impl Registry {
         let series = self.telemetry.series(&route.name, &upstream.config.name, direction);
         self.telemetry.show_as(&series, route.http_route().as_deref());
         let logged = line::way(route.name.as_str(), upstream.config.name.as_str());
+        let injects = |keys: &KeyPolicy| route.inject_key.unwrap_or(keys.inject);
         Arc::new(RouteEntry {
             config: Arc::clone(route),
             upstream: Arc::clone(upstream),
             series,
             timeouts,
             logged,
+            injects_keys: upstream.config.keys.as_ref().is_some_and(injects),
             fingerprint: Party::named(route.name.as_str()),
         })
     }
@@ -383,6 +386,7 @@ fn egress_route(upstream: &UpstreamName) -> Arc<config::Route> {
         timeouts: Timeouts::default(),
         // Whoever measures holds what is no route of the config to the common budget.
         latency: None,
+        inject_key: None,
     })
 }
 

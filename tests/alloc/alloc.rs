@@ -50,6 +50,14 @@ fn run() -> anyhow::Result<()> {
             [upstreams.backend.breaker]
             mode = "on"
             operations = {{ small = "/{{size}}", deep = "/small/{{a}}/{{b}}" }}
+            [upstreams.backend.judge]
+            rate_limits = [{{ status = "403", body = "rateLimitExceeded" }}]
+            [upstreams.backend.retry]
+            statuses = ["502-504"]
+            idempotent = true
+            [upstreams.backend.idempotency]
+            header = "Idempotency-Key"
+            undone = ["409"]
             [[routes]]
             path = "/{{size}}"
             [[routes]]
@@ -111,7 +119,9 @@ fn series(clients: &mut [TcpStream], room: &mut [u8], count: usize) -> anyhow::R
 }
 
 fn one(client: &mut TcpStream, room: &mut [u8], method: &str, path: &str, body: usize) -> anyhow::Result<()> {
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: shop.example\r\nContent-Length: {body}\r\n\r\n");
+    let key = if method == "POST" { "Idempotency-Key: order-1\r\n" } else { "" };
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: shop.example\r\n{key}Content-Length: {body}\r\n\r\n");
     client.write_all(head.as_bytes())?;
     client.write_all(&vec![b'x'; body])?;
     let wanted = if path == "/long" { LONG } else { 2 };

@@ -110,6 +110,8 @@ mod reload;
 mod reports;
 /// What the process itself lives on is measured.
 mod resources;
+/// What is sent once more for its answer, and that nothing else is.
+mod retries;
 /// How bad it was, and what was learnt.
 mod review;
 /// Which requests are which route, by host and path.
@@ -130,3 +132,5 @@ mod tls;
 mod translated;
 /// WebSockets and other upgrades towards servers that speak HTTP/2.
 mod websockets;
+/// No write is done twice, wherever it breaks.
+mod writes;

@@ -387,32 +387,31 @@ impl Traffic {
             reused: failure.reused,
             another: (0..self.endpoints.len()).any(|other| !exchange.tried.contains(&other)),
         };
-        let request = Repeatable { safe: exchange.get, idempotent: exchange.get, whole: true };
-        let (draw, generation) = (self.dice.draw(), exchange.ticket.generation());
-        let goes_on = self.breaker.generation() == generation || self.breaker.state() == BreakerState::Closed;
+        let twice = if exchange.get { retry::Twice::Bare } else { retry::Twice::Harm };
+        let (all, draw) = (Repeatable { twice, whole: true }, self.dice.draw());
+        let goes_on = self.breaker.generation() == exchange.ticket.generation()
+            || self.breaker.state() == BreakerState::Closed;
         if !goes_on {
             return self.settle(exchange, verdict, blame);
         }
-        let next = exchange.attempts.next(&self.retry, failed, request, self.now, draw);
+        let next = exchange.attempts.next(&self.retry, failed, all, self.now, draw);
         let untaken = failed.sent != Sent::Maybe && exchange.attempts.made == 1;
-        assert!(!untaken || next == NextAttempt::Now, "what was not processed is sent once more at once");
-        assert!(
-            exchange.get || failed.sent != Sent::Maybe || next == NextAttempt::Stop,
-            "a write is never doubled"
-        );
+        assert!(!untaken || matches!(next, NextAttempt::Now(_)), "what was not processed is sent at once");
+        let doubled = !exchange.get && failed.sent == Sent::Maybe && next != NextAttempt::Stop;
+        assert!(!doubled, "a write is never doubled");
         match next {
             NextAttempt::Stop => self.settle(exchange, verdict, blame),
-            NextAttempt::Now => {
+            NextAttempt::Now(_) => {
                 exchange.free += 1;
                 assert!(exchange.free <= 2, "two free repetitions at most");
                 self.attempt(exchange);
             }
-            NextAttempt::Paid(_) if !self.budget.take(&self.retry, self.requests, self.now) => {
+            NextAttempt::Paid(..) if !self.budget.take(&self.retry, self.requests, self.now) => {
                 self.settle(exchange, verdict, blame);
             }
-            NextAttempt::Paid(wait) | NextAttempt::Wait(wait) => {
+            NextAttempt::Paid(wait, _) | NextAttempt::Wait(wait) => {
                 let out = self.weather.is_out(self.second());
-                self.paid += u64::from(out && matches!(next, NextAttempt::Paid(_)));
+                self.paid += u64::from(out && matches!(next, NextAttempt::Paid(..)));
                 exchange.waits = true;
                 self.number += 1;
                 self.events.insert((self.now + wait, self.number), exchange);

@@ -251,6 +251,8 @@ pub struct UpstreamView {
     pub idle_closed_after_seconds: Option<f64>,
     /// Retries since the start.
     pub retries: u64,
+    /// The same by what they were for: not_processed, reset, unconnected, idempotent, key, status.
+    pub retries_by_reason: std::collections::BTreeMap<&'static str, u64>,
     /// Retries the budget denied.
     pub retries_denied: u64,
     /// The breaker of the upstream itself; those of its operations stand in circuit-breakers.

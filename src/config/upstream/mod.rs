@@ -4,6 +4,7 @@ mod breaker;
 mod dns;
 mod endpoint;
 mod health;
+mod idempotency;
 mod judge;
 mod pool;
 pub mod presets;
@@ -26,6 +27,7 @@ use super::timeouts::{Timeouts, TimeoutsFile};
 use super::word::{OneOf, Word};
 use crate::names::UpstreamName;
 use crate::reliability::breaker::BreakerPolicy;
+use crate::reliability::idempotency::KeyPolicy;
 use crate::reliability::retry::RetryPolicy;
 use crate::reliability::verdict::JudgePolicy;
 use crate::units::Text;
@@ -36,6 +38,7 @@ use dns::DnsFile;
 pub use endpoint::{Endpoint, Host, HostName};
 pub use health::HealthCheck;
 use health::HealthFile;
+use idempotency::IdempotencyFile;
 use judge::JudgeFile;
 pub use pool::PoolConfig;
 use pool::PoolFile;
@@ -86,6 +89,8 @@ pub struct UpstreamFile {
     pub judge: JudgeFile,
     /// When a failed request is sent once more.
     pub retry: RetryFile,
+    /// By which key it knows a write that it has seen, so that it may be sent twice; absent: as its preset documents it.
+    pub idempotency: IdempotencyFile,
     /// What its clients read when the proxy answers in its place; absent: as its preset's own library understands it, else
     /// `application/problem+json`.
     pub refusal: RefusalFile,
@@ -112,6 +117,7 @@ impl Default for UpstreamFile {
             breaker: BreakerFile::default(),
             judge: JudgeFile::default(),
             retry: RetryFile::default(),
+            idempotency: IdempotencyFile::default(),
             refusal: RefusalFile::default(),
             dns: DnsFile::default(),
         }
@@ -179,6 +185,8 @@ pub struct UpstreamConfig {
     pub judge: JudgePolicy,
     /// When a failed request is sent once more.
     pub retry: RetryPolicy,
+    /// By which key it knows a write that it has seen; `None`: it knows none.
+    pub keys: Option<KeyPolicy>,
     /// Request bodies up to so many bytes are kept while they are sent, so that they can be sent once more.
     pub keep_body: usize,
     /// What its clients read when the proxy answers in its place; `None`: `application/problem+json`.
@@ -192,11 +200,15 @@ impl UpstreamFile {
     /// neighbour and not a vendor.
     pub(super) fn base(name: &str, behind: bool, written: &Table) -> Self {
         let preset = written.get("preset").and_then(Value::as_str).and_then(Preset::named);
+        let by_name = Preset::named(name).filter(|_| !behind);
         let breaker = written.get("breaker").and_then(Value::as_table);
         let mut base = Self {
             timeouts: TimeoutsFile::base(behind),
             via: behind,
-            refusal: RefusalFile::base(preset.or_else(|| Preset::named(name)).filter(|_| !behind)),
+            refusal: RefusalFile::base(preset.filter(|_| !behind).or(by_name)),
+            // What a vendor does and says is so from wherever it is called.
+            idempotency: IdempotencyFile::base(preset.or(by_name)),
+            judge: JudgeFile::base(preset.or(by_name)),
             breaker: BreakerFile::base(preset.map_or(name, |preset| preset.word()), behind, breaker),
             ..Self::default()
         };
@@ -208,6 +220,11 @@ impl UpstreamFile {
             }
         }
         base
+    }
+
+    /// Does it know writes by a key?
+    pub(super) fn knows_keys(&self) -> bool {
+        !self.idempotency.header.is_empty()
     }
 
     /// The hosts it lists, as they are compared; those that cannot be are as they were written.
@@ -254,8 +271,9 @@ impl UpstreamFile {
             operations: self.breaker.operations(at.part("breaker.operations")),
             vendor: preset,
             payments: preset.map_or(&[], Preset::payments),
-            judge: self.judge.policy(),
+            judge: self.judge.check(at.part("judge")),
             retry: self.retry.check(at.part("retry")),
+            keys: self.idempotency.check(at.part("idempotency")),
             keep_body: self.retry.keep_body(),
             refusal: self.refusal.check(at.part("refusal")),
             dns_ttl: self.dns.check(at.part("dns")),
@@ -268,6 +286,12 @@ impl UpstreamConfig {
     /// Does it take payments? Then declines and failed payments are watched.
     pub fn takes_payments(&self) -> bool {
         !self.payments.is_empty()
+    }
+
+    /// May an answer with `status` be followed by another attempt of the same exchange?
+    pub fn repeats_after(&self, status: u16) -> bool {
+        let undone = |keys: &KeyPolicy| self.retry.idempotent && keys.is_undone(status);
+        self.retry.repeats(status) || self.keys.as_ref().is_some_and(undone)
     }
 
     /// Is a name of its endpoints complete, so that no search domain of resolv.conf is appended? So are all names of an

@@ -5,6 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::judge::Statuses;
 use crate::config::problem::Part;
 use crate::message::kept::LONGEST;
 use crate::reliability::retry::RetryPolicy;
@@ -16,8 +17,12 @@ use crate::units::{Percent, Size, Text, Written as _};
 pub struct RetryFile {
     /// Attempts of one exchange, the first one included; 1 to 10.
     pub attempts: u32,
-    /// Repeat idempotent requests that may have been sent.
+    /// Repeat idempotent requests that may have been sent; a write is one when it has a key that `idempotency` is about.
     pub idempotent: bool,
+    /// Answers after which GET, HEAD and OPTIONS are sent once more: "503", or a range such as "502-504"; empty: none.
+    pub statuses: Vec<Text<Statuses>>,
+    /// The longest Retry-After of such an answer that is waited for; an answer with a longer one is passed on.
+    pub retry_after_max: Text<Duration>,
     /// Retries as a share of requests.
     pub budget: Text<Percent>,
     /// Retries per second that are always allowed.
@@ -36,6 +41,8 @@ impl Default for RetryFile {
         Self {
             attempts: policy.attempts,
             idempotent: policy.idempotent,
+            statuses: Vec::new(),
+            retry_after_max: Text(policy.retry_after_max),
             budget: Text(Percent::of(policy.budget_percent)),
             min_per_second: policy.min_per_second,
             backoff: Text(policy.backoff),
@@ -48,7 +55,16 @@ impl Default for RetryFile {
 impl RetryFile {
     pub(super) fn check(&self, mut at: Part<'_, '_>) -> RetryPolicy {
         at.within("attempts", self.attempts, 1, 10);
-        for (key, value) in [("backoff", self.backoff), ("wait", self.wait)] {
+        for (nth, Text(statuses)) in self.statuses.iter().enumerate() {
+            if statuses.0 < 400 || statuses.1 > 599 {
+                let is = statuses.write();
+                let told = "holds what is no failure; write statuses from 400 to 599, such as \"502-504\"";
+                at.add(&format!("statuses.{nth}"), format!("{is:?} {told}"));
+            }
+        }
+        let waits =
+            [("backoff", self.backoff), ("wait", self.wait), ("retry_after_max", self.retry_after_max)];
+        for (key, value) in waits {
             if value.0 > Duration::from_secs(60) {
                 let told = "must not be longer than 1m: a client is waiting";
                 at.add(key, format!("{:?} {told}", value.0.write()));
@@ -66,6 +82,8 @@ impl RetryFile {
         RetryPolicy {
             attempts: self.attempts,
             idempotent: self.idempotent,
+            statuses: self.statuses.iter().map(|Text(Statuses(low, high))| (*low, *high)).collect(),
+            retry_after_max: self.retry_after_max.0,
             budget_percent: (self.budget.0.ratio() * 100.0).round() as u8,
             min_per_second: self.min_per_second,
             backoff: self.backoff.0,

@@ -27,6 +27,20 @@ struct VendorFacts {
     breaker: GuideBreaker,
     sdk: Option<Sdk>,
     refusal: VendorRefusal,
+    keys: Option<VendorKeys>,
+    /// A status and what the JSON of its body says, where together they are a rate limit.
+    rate_limits: &'static [(u16, &'static str)],
+}
+
+/// By which key a vendor knows a write that it has seen, as it documents it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct VendorKeys {
+    pub(super) header: &'static str,
+    /// Hours that it remembers a key, at least.
+    pub(super) hours: u64,
+    pub(super) methods: &'static [&'static str],
+    /// Statuses by which it says that it has not begun.
+    pub(super) undone: &'static [u16],
 }
 
 /// What a vendor's own client library understands when the proxy answers in the vendor's place.
@@ -86,6 +100,10 @@ const ROWS: &[VendorFacts; 4] = &[
             body: r#"{"error": {"type": "api_error", "code": "${code}", "message": "${detail}", "request_id": "${request_id}"}}"#,
             do_not_retry: &[("stripe-should-retry", "false")],
         },
+        // docs.stripe.com/api/idempotent_requests: the first result is stored whatever it is, a 500 as well, and keys may go
+        // after 24 hours; nothing is stored when the request conflicted with another one (409).
+        keys: Some(VendorKeys { header: "Idempotency-Key", hours: 24, methods: &["POST"], undone: &[409] }),
+        rate_limits: &[],
     },
     VendorFacts {
         preset: Preset::SendGrid,
@@ -102,6 +120,8 @@ const ROWS: &[VendorFacts; 4] = &[
             body: r#"{"errors": [{"message": "${detail}", "field": null, "help": null, "code": "${code}"}], "id": "${request_id}"}"#,
             do_not_retry: &[],
         },
+        keys: None,
+        rate_limits: &[],
     },
     VendorFacts {
         preset: Preset::Twilio,
@@ -118,6 +138,8 @@ const ROWS: &[VendorFacts; 4] = &[
             body: r#"{"status": ${status}, "message": "${detail}", "more_info": null, "details": {"code": "${code}", "request_id": "${request_id}"}}"#,
             do_not_retry: &[],
         },
+        keys: None,
+        rate_limits: &[],
     },
     VendorFacts {
         preset: Preset::GoogleCalendar,
@@ -134,6 +156,10 @@ const ROWS: &[VendorFacts; 4] = &[
             body: r#"{"error": {"code": ${status}, "message": "${detail}", "errors": [{"domain": "global", "reason": "backendError", "message": "${detail}"}]}}"#,
             do_not_retry: &[],
         },
+        keys: None,
+        // developers.google.com/calendar/api/guides/errors: limits come as 403 or 429, and the reason tells them from a lack of
+        // leave.
+        rate_limits: &[(403, "rateLimitExceeded"), (403, "userRateLimitExceeded"), (403, "quotaExceeded")],
     },
 ];
 
@@ -179,6 +205,14 @@ impl Preset {
 
     pub(super) fn refusal(self) -> VendorRefusal {
         self.facts().refusal
+    }
+
+    pub(super) fn rate_limits(self) -> &'static [(u16, &'static str)] {
+        self.facts().rate_limits
+    }
+
+    pub(super) fn keys(self) -> Option<VendorKeys> {
+        self.facts().keys
     }
 
     pub(super) fn breaker(self) -> GuideBreaker {

@@ -52,7 +52,7 @@ impl Attempt<'_> {
         })
         .await;
         match answered {
-            Ok(head) => Ok(self.answer_h1(head, (conn, key), sending, call.head.method)),
+            Ok(head) => Ok(self.answer_h1(head, (conn, key), sending, call)),
             Err(error) => {
                 if let (Some(idle), ProxyError::Broken { .. }, false) = (idle, &error, sending.heard) {
                     self.route.upstream.found_closed(self.endpoint.id, idle, clock::instant());
@@ -68,16 +68,19 @@ impl Attempt<'_> {
         head: ResponseHead,
         (conn, key): (Rc<H1Conn>, PoolKey),
         mut sending: Sending,
-        asked: Method,
+        call: &mut PreparedCall<'_>,
     ) -> Answer {
-        sending.upload.let_go();
+        if !self.route.upstream.config.repeats_after(head.status) {
+            sending.upload.let_go();
+        }
         conn.hear(&head);
-        let connected = head.status == 101 || (asked == Method::Connect && head.status < 300);
+        let connected = head.status == 101 || (call.head.method == Method::Connect && head.status < 300);
         if !head.keeps_alive && !connected {
             conn.spoil();
         }
         let body = if connected { Body::empty() } else { Body::h1(&conn, head.framing) };
-        let remainder = Remainder::from(sending.upload);
+        let remainder;
+        (remainder, *call.body) = Remainder::of_h1(sending.upload);
         let lease = PooledConnection::new(self.pools, &self.route.upstream, key, conn);
         Answer { head, body, remainder, lease: Some(lease), websocket: None, foreign: true }
     }

@@ -71,9 +71,12 @@ impl Attempt<'_> {
         match answered {
             Ok(head) if upgrades => Ok(upgraded(head, call.head, stream)),
             Ok(head) => {
-                sending.upload.let_go();
+                if !self.route.upstream.config.repeats_after(head.status) {
+                    sending.upload.let_go();
+                }
                 let body = Body::h2(Streamed::new(stream, head.framing));
-                let remainder = Remainder::from(sending.upload);
+                let remainder;
+                (remainder, *call.body) = Remainder::of_h2(sending.upload);
                 Ok(Answer { head, body, remainder, lease: None, websocket: None, foreign: true })
             }
             Err(error) => {

@@ -77,6 +77,17 @@ impl Answer {
         verdict::parse_retry_after(text, wall, RETRY_AFTER_CAP)
     }
 
+    /// Does its content type say that its sender speaks when it has something to say?
+    pub fn speaks_at_will(&self) -> bool {
+        let starts = |value: &[u8], with: &[u8]| {
+            value.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
+        };
+        self.head
+            .store
+            .field("content-type")
+            .is_some_and(|value| starts(value, b"application/grpc") || starts(value, b"text/event-stream"))
+    }
+
     /// Its `grpc-status`, where it has no body to wait for.
     pub fn grpc_status(&self) -> Option<u16> {
         let value = self.head.store.known(Known::GrpcStatus)?;
