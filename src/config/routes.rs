@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use super::fallback::{Fallback, FallbackFile};
 use super::hosts::{self, Wild};
 use super::latency::{Latency, LatencyFile, Measured, RouteLatencyFile};
 use super::problem::{Collector, Part};
@@ -39,6 +40,8 @@ pub struct RouteFile {
     pub timeouts: TimeoutsFile,
     /// The latency budget of this route, instead of that of `[latency]`.
     pub latency: RouteLatencyFile,
+    /// What clients read when the upstream cannot be asked; absent: the refusal of the sidecar.
+    pub fallback: Option<FallbackFile>,
 }
 
 /// How a request finds its upstream.
@@ -57,6 +60,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// Its budget; `None`: it lasts long by nature and has none.
     pub latency: Option<Measured>,
+    /// What clients read when the upstream cannot be asked; `None`: the refusal of the sidecar.
+    pub fallback: Option<Fallback>,
 }
 
 impl Route {
@@ -143,6 +148,7 @@ impl RouteFile {
             body_limit: self.body_limit.map(|limit| limit.0.0),
             timeouts: self.timeouts.check(at.part("timeouts")),
             latency: self.latency.check(at.part("latency"), common),
+            fallback: self.fallback.as_ref().map(|fallback| fallback.check(at.part("fallback"))),
             name: name?,
             upstream: upstream?,
         })
@@ -242,6 +248,7 @@ fn built_in(name: &str, prefix: &str, upstream: &UpstreamName, latency: Option<M
         body_limit: None,
         timeouts: Timeouts::default(),
         latency,
+        fallback: None,
     }
 }
 

@@ -77,6 +77,7 @@ fn everything(dir: &std::path::Path) -> String {
             name = "long"
             host = "Shop.example"
             latency = {{ until = "off" }}
+            fallback = {{ status = 200, body = "{{}}" }}
             [upstreams.backend]
             endpoints = ["127.0.0.1:8001", "db.:80"]
             health = {{ path = "/healthz" }}

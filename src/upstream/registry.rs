@@ -380,6 +380,7 @@ fn egress_route(upstream: &UpstreamName) -> Arc<config::Route> {
         timeouts: Timeouts::default(),
         // Whoever measures holds what is no route of the config to the common budget.
         latency: None,
+        fallback: None,
     })
 }
 

@@ -41,6 +41,8 @@ mod command_line;
 mod contract;
 /// Who is late is told so, and nobody else.
 mod deadlines;
+/// What clients get when an upstream cannot answer, and what the application is told of it.
+mod degradation;
 /// When descriptors run out, what an operator needs has its own.
 mod descriptors;
 /// The way out: forward proxy, tunnels, local listeners, the address guard.

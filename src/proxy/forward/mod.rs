@@ -11,7 +11,7 @@ pub use waiting::WaitingClient;
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::call::PreparedCall;
@@ -19,7 +19,7 @@ use super::error::ProxyError;
 use crate::message::body::{Body, BodyError};
 use crate::message::h1::Malformed;
 use crate::message::h1::parse::HeadLimits;
-use crate::message::head::{Known, ResponseHead, Version};
+use crate::message::head::{Framing, Known, ResponseHead, Version};
 use crate::message::upload::Remainder;
 use crate::names::UpstreamName;
 use crate::reliability::verdict::{self, RETRY_AFTER_CAP};
@@ -31,6 +31,9 @@ use crate::upstream::pool::{PooledConnection, Pools, RequestLink};
 
 /// What an upstream's response head may be.
 pub(crate) const ANSWER: HeadLimits = crate::upstream::pool::ANSWER;
+
+/// Bytes of a body that nobody reads which are read over, so that its connection serves again.
+const GIVEN_UP: u64 = 64 * 1024;
 
 /// The head of an answer and the body that follows it.
 pub struct Answer {
@@ -50,6 +53,22 @@ impl Answer {
     /// An answer of our own.
     pub fn own(head: ResponseHead, body: Body) -> Self {
         Self { head, body, remainder: Remainder::default(), lease: None, foreign: false }
+    }
+
+    /// It is not sent on. Where all of it is here already its connection serves again; else that ends with it: nobody
+    /// waits for what nobody reads.
+    pub fn give_up(mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Ok(there @ 1..)) = self.body.poll_data(&mut cx) {
+            self.body.consume(there);
+            if self.body.passed() > GIVEN_UP {
+                return;
+            }
+        }
+        let over = self.head.framing == Framing::None || self.body.is_over();
+        if let (true, false, Some(lease)) = (over, self.remainder.is_some(), self.lease.take()) {
+            lease.give_back(clock::instant());
+        }
     }
 
     /// Its `Retry-After`, as a wait from now.

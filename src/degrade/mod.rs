@@ -1,0 +1,6 @@
+//! What clients get instead of an upstream's answer. Asked by the gateway, where a refusal becomes an answer.
+//!
+//! Whether anything stands in is decided by [`reliability::degradation`](crate::reliability::degradation); a stand-in says
+//! that it is one.
+
+pub mod canned;
