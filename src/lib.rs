@@ -29,6 +29,7 @@
 //! | an admin endpoint | `admin::router`, its handler beside its neighbours in [`admin`], closed sets in `admin::words` |
 //! | an order that somebody gives | the same, and `admin::texts` for its longest texts; of an incident: `Command` in [`reliability::engine`] |
 //! | what the client sees on failure | [`proxy::reply`]; where a route has a fallback, [`degrade::canned`] |
+//! | what a degradation level means | [`reliability::degradation`]; held in [`degrade::levels`], ordered through `control::degradation` |
 //! | a table, or what is kept how long | `store::tables`, a file each |
 //! | what a pager, a chat or a mail says | [`notify`] |
 //! | what a report says | [`report::sla`], [`report::review`] |
@@ -56,7 +57,7 @@
 //! | [`store`] | `telemetry` |
 //! | [`report`] | `store` |
 //! | [`insight`] | nothing else |
-//! | [`control`] | `insight`, `net`, `notify`, `store`, `telemetry`, `upstream` |
+//! | [`control`] | `degrade`, `insight`, `net`, `notify`, `store`, `telemetry`, `upstream` |
 //! | [`admin`] | `control`, `report`, `store`, `telemetry`, `upstream`, `net`, `message`; never `proxy` |
 //! | [`app`] | all that runs: it puts them together |
 //! | [`cli`] | `app`, `report`, `store`, `notify`, `telemetry` |

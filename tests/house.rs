@@ -48,6 +48,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "control",
         &[
             "config",
+            // Whose level an order raises.
+            "degrade",
             "insight",
             "names",
             // Actions speak HTTP over its one-shot client.

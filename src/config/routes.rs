@@ -12,9 +12,11 @@ use super::hosts::{self, Wild};
 use super::latency::{Latency, LatencyFile, Measured, RouteLatencyFile};
 use super::problem::{Collector, Part};
 use super::timeouts::{Timeouts, TimeoutsFile};
+use super::word::OneOf;
 use crate::message::path::normal;
 use crate::message::templates::{TemplateError, Templates};
 use crate::names::{RouteName, UpstreamName};
+use crate::reliability::degradation::RouteClass;
 use crate::units::{Size, Text};
 
 /// The route of requests that no other route takes.
@@ -42,6 +44,8 @@ pub struct RouteFile {
     pub latency: RouteLatencyFile,
     /// What clients read when the upstream cannot be asked; absent: the refusal of the sidecar.
     pub fallback: Option<FallbackFile>,
+    /// Which requests a degradation level gives up first.
+    pub class: OneOf<RouteClass>,
 }
 
 /// How a request finds its upstream.
@@ -62,6 +66,8 @@ pub struct Route {
     pub latency: Option<Measured>,
     /// What clients read when the upstream cannot be asked; `None`: the refusal of the sidecar.
     pub fallback: Option<Fallback>,
+    /// Which requests a degradation level gives up first.
+    pub class: RouteClass,
 }
 
 impl Route {
@@ -149,6 +155,7 @@ impl RouteFile {
             timeouts: self.timeouts.check(at.part("timeouts")),
             latency: self.latency.check(at.part("latency"), common),
             fallback: self.fallback.as_ref().map(|fallback| fallback.check(at.part("fallback"))),
+            class: self.class.0,
             name: name?,
             upstream: upstream?,
         })
@@ -249,6 +256,7 @@ fn built_in(name: &str, prefix: &str, upstream: &UpstreamName, latency: Option<M
         timeouts: Timeouts::default(),
         latency,
         fallback: None,
+        class: RouteClass::Normal,
     }
 }
 
@@ -259,7 +267,8 @@ pub fn other_route() -> RouteName {
 
 /// The SRE API on the traffic port, answered by `upstream`.
 pub fn sre_api(upstream: &UpstreamName) -> Route {
-    Route { body_limit: Some(64 * 1024), ..built_in("sre-api", "/api/v2/sre", upstream, None) }
+    let (body_limit, class) = (Some(64 * 1024), RouteClass::High);
+    Route { body_limit, class, ..built_in("sre-api", "/api/v2/sre", upstream, None) }
 }
 
 /// Templates of the same host must not match the same paths.

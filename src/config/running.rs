@@ -24,6 +24,7 @@ use super::store::StoreConfig;
 use super::upstream::{UpstreamConfig, UpstreamFile};
 use super::{engine, listeners, secret};
 use crate::names::UpstreamName;
+use crate::reliability::degradation::DegradationPolicy;
 
 /// Everything Strop needs to run.
 #[derive(Clone, Debug)]
@@ -50,6 +51,8 @@ pub struct Config {
     pub latency: Latency,
     /// What makes an incident, who is called, what is promised.
     pub watch: engine::EngineConfig,
+    /// What each degradation level gives up, and what raises it.
+    pub degradation: DegradationPolicy,
     /// One line per request.
     pub access_log: AccessLogConfig,
     /// Incidents, audit and ledger on disk; `None`: off.
@@ -135,6 +138,7 @@ impl ConfigFile {
         let backend = ingress.as_ref().and_then(Option::as_ref).map(|ingress| &ingress.upstream);
         let routes = routes::check(&self.routes, backend, &named, &latency, problems);
         let upstreams = self.upstreams(backend, problems);
+        let degradation = self.degradation.check(problems.part("degradation"), &routes, &upstreams);
         let notify = self.channels(problems);
         let heartbeat = self.heartbeat.check(problems.part("heartbeat"));
         let inbound = self.inbound.check(problems.part("inbound"));
@@ -158,6 +162,7 @@ impl ConfigFile {
             admin,
             latency,
             watch: watch?,
+            degradation,
             access_log: self.access_log.log(),
             store: store?,
             process,

@@ -122,6 +122,8 @@ fn everything(dir: &std::path::Path) -> String {
             hours = "working"
             [store]
             backup = {{ to = "copies" }}
+            [degradation]
+            when = [{{ breaker = "stripe" }}]
             [incidents.resources]
             network_capacity = "125MiB"
         "#

@@ -9,6 +9,7 @@ mod breaker;
 mod bypass;
 mod changes;
 mod damaged;
+mod degradation;
 mod evidence;
 mod fleet;
 mod follow;
@@ -39,12 +40,14 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+pub use crate::degrade::levels::LevelView;
 pub use crate::reliability::ledger::SERVICE;
 pub use audit::{AuditRecord, OrderedBy, audit_id};
 pub use backups::{BackupStatus, Backups, GoodCopy};
 pub use breaker::{BreakerChange, BreakerOrder, BreakerOutcome, BreakerReply};
 pub use bypass::{Bypass, BypassReading};
 pub use changes::{Change, Changes, NextChanges};
+pub use degradation::{DegradationOrder, DegradationReply};
 pub use fleet::{FleetSync, FleetView, MemberView};
 pub use handle::{Handle, Order, OrderReceipt, Replies};
 pub use inbound::{InboundResult, Posted};
@@ -58,6 +61,7 @@ pub use start::{Running, start};
 pub use uptime::Uptime;
 
 use crate::config::engine::escalation::People;
+use crate::degrade::levels::Levels;
 use crate::names::IncidentId;
 use crate::reliability::engine::{Effect, Engine, EnginePolicy};
 use crate::reliability::escalation::{Clock, LocalMinute};
@@ -103,6 +107,7 @@ pub struct Control {
     /// What of each incident was handed to the store.
     told: BTreeMap<IncidentId, HandedOver>,
     fleet: fleet::FleetMember,
+    levels: Arc<Levels>,
     time: Arc<time::Time>,
     follower: time::Follower,
     own: Own,
@@ -118,11 +123,12 @@ struct Door {
 }
 
 /// The door for those who look and order, from both sides.
-fn door(records: &Records, time: Arc<time::Time>) -> (Door, Handle) {
+fn door(records: &Records, levels: Arc<Levels>, time: Arc<time::Time>) -> (Door, Handle) {
     let (send, asks) = mpsc::channel(WAITING);
     let (snapshot, watching) = watch::channel(Arc::default());
     let (changes, reader) = changes::changes();
-    let handle = Handle { asks: send, snapshot: watching, changes: reader, records: records.clone(), time };
+    let records = records.clone();
+    let handle = Handle { asks: send, snapshot: watching, changes: reader, records, levels, time };
     (Door { asks, snapshot, changes }, handle)
 }
 
@@ -142,7 +148,8 @@ impl Control {
         if sync.is_some() {
             engine.watch();
         }
-        let (Door { asks, snapshot, changes }, handle) = door(&records, observer.time());
+        let levels = Arc::new(observer.levels());
+        let (Door { asks, snapshot, changes }, handle) = door(&records, Arc::clone(&levels), observer.time());
         let control = Self {
             engine,
             notifier: notifier(Replies(handle.asks.clone())),
@@ -157,6 +164,7 @@ impl Control {
             people: None,
             told: BTreeMap::new(),
             fleet,
+            levels,
             time: observer.time(),
             follower: time::Follower::new(telemetry.started()),
             own: Own::default(),
@@ -230,6 +238,7 @@ impl Control {
     fn look(&mut self) {
         let moment = clock::now();
         self.follow(moment);
+        self.levels.look(moment.instant);
         let now = self.observer.at(moment);
         self.heed_config();
         let mut readings = self.observer.look(moment, Stage::Serving);

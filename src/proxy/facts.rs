@@ -53,6 +53,11 @@ impl ErrorFacts {
         Self { retry_after: Some(Duration::from_secs(1)), ..self }
     }
 
+    /// A degradation level lasts for minutes.
+    const fn later(self) -> Self {
+        Self { retry_after: Some(Duration::from_secs(30)), ..self }
+    }
+
     const fn closes(self) -> Self {
         Self { keeps_alive: false, ..self }
     }
@@ -150,6 +155,16 @@ const REFUSED: ErrorFacts = row(
     "The upstream is failing and is not being called now; try again later.",
 )
 .unanswered();
+const DEGRADED: ErrorFacts = row(
+    503,
+    "degraded",
+    "http_request_denied",
+    ExchangeOutcome::Refused,
+    "This part of the service is not available now; try again later.",
+)
+.later()
+.unanswered();
+const SHED: ErrorFacts = ErrorFacts { label: "shed", ..DEGRADED };
 const FULL: ErrorFacts = row(
     503,
     "upstream_full",
@@ -286,6 +301,8 @@ impl ProxyError {
                 };
                 ErrorFacts { label, retry_after: Some(refusal.retry_after()), ..REFUSED }
             }
+            Self::Degraded { .. } => DEGRADED,
+            Self::Shed { .. } => SHED,
             Self::Full { room: Exhausted::Connections, .. } => FULL,
             Self::Full { room: Exhausted::Share, .. } => SHARE,
             Self::Full { room: Exhausted::Tunnels, .. } => TUNNELS,
@@ -378,6 +395,8 @@ mod tests {
             METHOD,
             UNRESOLVED,
             REFUSED,
+            DEGRADED,
+            SHED,
             FULL,
             SHARE,
             TUNNELS,

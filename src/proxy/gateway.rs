@@ -23,7 +23,7 @@ use crate::message::account;
 use crate::message::body::Body;
 use crate::message::fields;
 use crate::message::head::{Method, RequestHead};
-use crate::reliability::degradation::{Asked, Reply};
+use crate::reliability::degradation::{Asked, Directives, Reply, Treatment};
 use crate::reliability::party::Party;
 use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
@@ -111,11 +111,18 @@ impl Gateway<'_> {
         let route = route::pick(&self.0.registry, &world, origin.entrance, head).await?;
         exchange.routed(Arc::clone(&route));
         limit(body, head, &route)?;
+        let directives = world.directives.as_deref().filter(|_| *origin.entrance == route::Entrance::Ingress);
+        if let Some(directives) = directives {
+            heed(directives, &route, head)?;
+        }
         self.room(&route, head, exchange)?;
         let span = self.0.draw().max(1).to_be_bytes();
         let mut call = PreparedCall::prepare(head, body, origin, exchange, span, || self.0.new_trace_id());
         if route.upstream.config.via {
             call.put_via();
+        }
+        if let Some(directives) = directives {
+            call.put_degraded(&directives.field);
         }
         // Whom HTTP/1.0 does not name, and who was asked by another name, is called by its own.
         let unnamed = head.authority.len == 0 || matches!(origin.entrance, route::Entrance::Local(_));
@@ -162,6 +169,20 @@ impl Gateway<'_> {
         let greedy =
             memory.is_beyond_its_share(client) && shares.is_some_and(|all| !all.is_alone(client, now));
         if greedy || memory.is_used_up_for(client) { Err(ProxyError::NoMemory) } else { Ok(()) }
+    }
+}
+
+/// What the degradation level says of a request. What the fallback of its route does not answer goes on as ever.
+fn heed(directives: &Directives, route: &RouteEntry, head: &RequestHead) -> Result<(), ProxyError> {
+    let (name, level) = (&route.config.name, directives.level.number());
+    match directives.treat(name, route.config.class) {
+        Treatment::AsEver => Ok(()),
+        Treatment::Shed => Err(ProxyError::Shed { route: name.clone(), level }),
+        Treatment::Fallback => {
+            let fallback = route.config.fallback.as_ref().map(|fallback| fallback.policy);
+            let given = fallback.is_some_and(|policy| policy.stands_in(asked(head), Reply::Missing));
+            if given { Err(ProxyError::Degraded { route: name.clone(), level }) } else { Ok(()) }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ mod process;
 
 use tracing::{error, info, warn};
 
-pub use process::{MemoryEvent, ProcessEvent};
+pub use process::{LevelMoved, MemoryEvent, ProcessEvent};
 
 /// Something worth telling the operator: one log line each.
 #[derive(Debug)]

@@ -80,6 +80,8 @@ mod incidents;
 /// `kill -9` at random moments: what was acknowledged is there.
 #[allow(clippy::print_stdout, reason = "figures are told")]
 mod kill;
+/// How much of the service is given up: by order, by open breakers, and back by itself.
+mod levels;
 /// Requests that two readers could read differently never reach the backend in a changed meaning.
 mod malformed;
 /// Only what is the matter is an incident.
