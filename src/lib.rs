@@ -4,8 +4,9 @@
 //!
 //! * [`reliability`] decides. Pure.            * [`proxy`] carries one exchange; start at [`proxy::gateway`].
 //! * [`upstream`] holds one dependency.        * [`message`] is HTTP as bytes: a head, a body, our HTTP/1.1.
-//! * [`admin`] answers the operator.           * [`config`] turns text into a [`config::Config`].
-//! * [`telemetry`] counts and tells.           * [`net`] opens sockets and speaks TLS.
+//! * [`degrade`] answers in its place.         * [`config`] turns text into a [`config::Config`].
+//! * [`admin`] answers the operator.           * [`net`] opens sockets and speaks TLS.
+//! * [`telemetry`] counts and tells.
 //! * [`control`] turns readings into incidents and calls.
 //! * [`insight`] measures what is beside the traffic.
 //! * [`store`] keeps rows on disk.             * [`notify`] tells people.
@@ -28,7 +29,8 @@
 //! | a metric | the number where it comes about, in [`telemetry`]; its family in `telemetry::metrics`, those of upstreams in `telemetry::dependencies` |
 //! | an admin endpoint | `admin::router`, its handler beside its neighbours in [`admin`], closed sets in `admin::words` |
 //! | an order that somebody gives | the same, and `admin::texts` for its longest texts; of an incident: `Command` in [`reliability::engine`] |
-//! | what the client sees on failure | [`proxy::reply`] |
+//! | what the client sees on failure | [`proxy::reply`]; where a route has a fallback, [`degrade::canned`] |
+//! | what a degradation level means | [`reliability::degradation`]; held in [`degrade::levels`], ordered through `control::degradation` |
 //! | a table, or what is kept how long | `store::tables`, a file each |
 //! | what a pager, a chat or a mail says | [`notify`] |
 //! | what a report says | [`report::sla`], [`report::review`] |
@@ -50,12 +52,13 @@
 //! | [`net`] | nothing else |
 //! | [`telemetry`] | `net`, `message` |
 //! | [`upstream`] | `telemetry`, `net`, `message` |
-//! | [`proxy`] | `upstream`, `telemetry`, `net`, `message` |
+//! | [`degrade`] | `upstream`, `telemetry`, `message` |
+//! | [`proxy`] | `degrade`, `upstream`, `telemetry`, `net`, `message` |
 //! | [`notify`] | `telemetry`, `net` |
 //! | [`store`] | `telemetry` |
 //! | [`report`] | `store` |
 //! | [`insight`] | nothing else |
-//! | [`control`] | `insight`, `net`, `notify`, `store`, `telemetry`, `upstream` |
+//! | [`control`] | `degrade`, `insight`, `net`, `notify`, `store`, `telemetry`, `upstream` |
 //! | [`admin`] | `control`, `report`, `store`, `telemetry`, `upstream`, `net`, `message`; never `proxy` |
 //! | [`app`] | all that runs: it puts them together |
 //! | [`cli`] | `app`, `report`, `store`, `notify`, `telemetry` |
@@ -86,6 +89,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod degrade;
 pub mod insight;
 pub mod message;
 pub mod names;

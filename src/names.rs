@@ -67,6 +67,10 @@ name!(
     OperationName
 );
 name!(
+    /// The name of something that the application can do without: an entry of `features` in `[degradation]`.
+    FeatureName
+);
+name!(
     /// The name of a route: a metric label, so it comes from the config, never from a request.
     RouteName
 );

@@ -28,7 +28,16 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("telemetry", &["config", "message", "names", "net", "reliability", "runtime"]),
     ("notify", &["config", "names", "net", "reliability", "runtime", "telemetry", "units"]),
     ("upstream", &["config", "message", "names", "net", "reliability", "runtime", "telemetry", "units"]),
-    ("proxy", &["config", "message", "names", "net", "reliability", "runtime", "telemetry", "upstream"]),
+    // What is given instead of an upstream's answer: proxy → degrade → upstream.
+    (
+        "degrade",
+        &["config", "message", "names", "reliability", "runtime", "store", "telemetry", "units", "upstream"],
+    ),
+    // Where a refusal becomes an answer, something may stand in.
+    (
+        "proxy",
+        &["config", "degrade", "message", "names", "net", "reliability", "runtime", "telemetry", "upstream"],
+    ),
     // It measures and knows no upstream; what it measures are the core's readings.
     ("insight", &["reliability", "units"]),
     ("store", &["config", "names", "reliability", "runtime", "telemetry", "units"]),
@@ -39,6 +48,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "control",
         &[
             "config",
+            // Whose level an order raises.
+            "degrade",
             "insight",
             "names",
             // Actions speak HTTP over its one-shot client.
@@ -87,12 +98,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    // Rooms to come. What is given instead of an upstream's answer: proxy → degrade → upstream.
-    (
-        "degrade",
-        &["config", "message", "names", "reliability", "runtime", "store", "telemetry", "units", "upstream"],
-    ),
-    // Other protocols beside HTTP: a sibling of proxy.
+    // Rooms to come. Other protocols beside HTTP: a sibling of proxy.
     ("wire", &["config", "message", "names", "net", "reliability", "runtime", "telemetry", "upstream"]),
     // Rule groups over gathered families; it speaks through what the core calls readings.
     ("rules", &["config", "names", "reliability", "runtime", "telemetry", "units"]),

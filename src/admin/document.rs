@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::words;
 
 /// Orders that mean nothing without a body, with the fields that they cannot do without.
-const REQUIRED: [(&str, &[&str]); 9] = [
+const REQUIRED: [(&str, &[&str]); 10] = [
     ("RateOrder", &["severity", "reason"]),
     ("NoteOrder", &["text"]),
     ("AssignOrder", &["to"]),
@@ -17,6 +17,7 @@ const REQUIRED: [(&str, &[&str]); 9] = [
     ("SilenceOrder", &["reason"]),
     ("MatcherView", &["label", "value"]),
     ("TriggerOrder", &["trigger_condition"]),
+    ("LevelRequest", &["level"]),
     // Nothing is required; it stands here so that the list names all orders with a check of their own.
     ("TestOrder", &[]),
 ];
@@ -149,8 +150,9 @@ fn required(name: &str, schema: &mut Value) {
         if let Some(property) = property.as_object_mut() {
             property.remove("default");
         }
-        if property["type"].is_array() {
-            property["type"] = "string".into();
+        if let Some(kinds) = property["type"].as_array() {
+            let kind = kinds.iter().find(|kind| *kind != "null").cloned();
+            property["type"] = kind.unwrap_or_else(|| "string".into());
             if let Some(words) = property.get_mut("enum").and_then(Value::as_array_mut) {
                 words.retain(|word| !word.is_null());
             }

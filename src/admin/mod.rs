@@ -4,6 +4,7 @@ mod audit;
 mod breakers;
 mod config;
 pub mod contract;
+mod degradation;
 mod dependencies;
 mod document;
 mod error;

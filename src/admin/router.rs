@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 
 use super::Admin;
 use super::{
-    audit, breakers, config, error, health, idempotency, incidents, performance, recovery, reports, silences,
-    stream, strict, texts, upstreams, uptime,
+    audit, breakers, config, degradation, error, health, idempotency, incidents, performance, recovery,
+    reports, silences, stream, strict, texts, upstreams, uptime,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -37,6 +37,7 @@ fn sre() -> OpenApiRouter<Arc<Admin>> {
         .routes(routes!(breakers::open))
         .routes(routes!(breakers::close))
         .routes(routes!(breakers::release))
+        .routes(routes!(degradation::show, degradation::order))
         .routes(routes!(performance::performance))
         .routes(routes!(performance::metrics))
         .routes(routes!(performance::hlog))

@@ -28,7 +28,7 @@ const DAY: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$";
 /// A regular expression that a text of an order fits, and that all texts fit which the route takes in this form.
 pub(super) fn pattern(schema: &str, field: &str) -> Option<&'static str> {
     match (schema, field) {
-        ("Order", "ttl") => Some(WEEK),
+        ("Order" | "LevelRequest", "ttl") => Some(WEEK),
         ("SilenceOrder", "for") => Some(MONTH),
         ("SilenceOrder", "from" | "until") => Some(MOMENT),
         ("ActionOrder", "due") => Some(DAY),
@@ -85,6 +85,7 @@ pub(super) fn of(schema: &str, field: &str) -> Option<Vec<&'static str>> {
         ("SilenceView" | "SilenceOrder", "purpose") => vec!["silence", "maintenance"],
         ("MatcherView", "label") => vec!["rule", "service", "scope", "severity"],
         ("MatcherView", "is") => vec!["=", "!="],
+        (_, "raised_by") => vec!["order", "breaker"],
         (_, "kept_in") => vec!["store", "memory"],
         ("SeriesView", "direction") => vec!["ingress", "egress"],
         ("BudgetView", "until") => vec!["first_byte", "last_byte"],

@@ -245,12 +245,13 @@ mod tests {
         let text = "7s 13% 98.7% 17KiB email first_byte working shadow off h2 report low allow implicit auto stripe begin refuse 503 \
                     127.0.0.1:7 else";
         let text = text.split(' ').map(Value::from);
-        let lists =
-            ["latency", "else", "503", "127.0.0.1:7", "10.0.0.0/8"].map(|one| serde_json::json!([one]));
+        let lists = ["latency", "else", "503", "127.0.0.1:7", "10.0.0.0/8", "low"]
+            .map(|one| serde_json::json!([one]));
         let lists = lists.into_iter().chain([serde_json::json!([7])]);
         let tables = [
             serde_json::json!([{ "after": "9m", "contacts": ["else"] }]),
             serde_json::json!([{ "status": "403", "body": "else" }]),
+            serde_json::json!([{ "breaker": "else" }]),
             serde_json::json!({ "else": "/else" }),
             serde_json::json!({ "else": {} }),
             serde_json::json!({}),

@@ -9,6 +9,7 @@ use toml::{Table, Value};
 use super::access_log::AccessLogFile;
 use super::admin::AdminFile;
 use super::channels::{ChannelType, NotifyFile};
+use super::degradation::DegradationFile;
 use super::egress::EgressFile;
 use super::engine::escalation::EscalationFile;
 use super::engine::incidents::IncidentsFile;
@@ -54,6 +55,8 @@ pub struct ConfigFile {
     pub plans: BTreeMap<String, PlanFile>,
     /// Who is called for an incident, and in which order.
     pub escalation: EscalationFile,
+    /// What each degradation level gives up, and what raises it.
+    pub degradation: DegradationFile,
     /// An address that is called regularly while incidents are detected and people can be told.
     pub heartbeat: HeartbeatFile,
     /// Where a pager or a chat says back that somebody has taken an incident.

@@ -246,12 +246,6 @@ impl RecoveryFile {
     }
 }
 
-impl Default for OneOf<RecoveryMode> {
-    fn default() -> Self {
-        Self(RecoveryMode::default())
-    }
-}
-
 impl HookFile {
     fn check(&self, mut at: Part<'_, '_>) -> Option<BoundHook> {
         let within = at.lasts("within", self.within, 1, HOUR);

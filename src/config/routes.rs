@@ -7,13 +7,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use super::fallback::{Fallback, FallbackFile};
 use super::hosts::{self, Wild};
 use super::latency::{Latency, LatencyFile, Measured, RouteLatencyFile};
 use super::problem::{Collector, Part};
 use super::timeouts::{Timeouts, TimeoutsFile};
+use super::word::OneOf;
 use crate::message::path::normal;
 use crate::message::templates::{TemplateError, Templates};
 use crate::names::{RouteName, UpstreamName};
+use crate::reliability::degradation::RouteClass;
 use crate::units::{Size, Text};
 
 /// The route of requests that no other route takes.
@@ -41,6 +44,10 @@ pub struct RouteFile {
     pub latency: RouteLatencyFile,
     /// Writes without an idempotency key get one; absent: as the upstream's `idempotency.inject`.
     pub inject_key: Option<bool>,
+    /// What clients read when the upstream cannot be asked; absent: the refusal of the sidecar.
+    pub fallback: Option<FallbackFile>,
+    /// Which requests a degradation level gives up first.
+    pub class: OneOf<RouteClass>,
 }
 
 /// How a request finds its upstream.
@@ -61,6 +68,10 @@ pub struct Route {
     pub latency: Option<Measured>,
     /// Do writes without an idempotency key get one? `None`: as the upstream says.
     pub inject_key: Option<bool>,
+    /// What clients read when the upstream cannot be asked; `None`: the refusal of the sidecar.
+    pub fallback: Option<Fallback>,
+    /// Which requests a degradation level gives up first.
+    pub class: RouteClass,
 }
 
 impl Route {
@@ -148,6 +159,8 @@ impl RouteFile {
             timeouts: self.timeouts.check(at.part("timeouts")),
             latency: self.latency.check(at.part("latency"), common),
             inject_key: self.inject_key,
+            fallback: self.fallback.as_ref().map(|fallback| fallback.check(at.part("fallback"))),
+            class: self.class.0,
             name: name?,
             upstream: upstream?,
         })
@@ -248,6 +261,8 @@ fn built_in(name: &str, prefix: &str, upstream: &UpstreamName, latency: Option<M
         timeouts: Timeouts::default(),
         latency,
         inject_key: None,
+        fallback: None,
+        class: RouteClass::Normal,
     }
 }
 
@@ -258,7 +273,8 @@ pub fn other_route() -> RouteName {
 
 /// The SRE API on the traffic port, answered by `upstream`.
 pub fn sre_api(upstream: &UpstreamName) -> Route {
-    Route { body_limit: Some(64 * 1024), ..built_in("sre-api", "/api/v2/sre", upstream, None) }
+    let (body_limit, class) = (Some(64 * 1024), RouteClass::High);
+    Route { body_limit, class, ..built_in("sre-api", "/api/v2/sre", upstream, None) }
 }
 
 /// Templates of the same host must not match the same paths.

@@ -25,6 +25,7 @@ use super::store::StoreConfig;
 use super::upstream::{UpstreamConfig, UpstreamFile};
 use super::{engine, listeners, secret};
 use crate::names::UpstreamName;
+use crate::reliability::degradation::DegradationPolicy;
 
 /// Everything Strop needs to run.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub struct Config {
     pub watch: engine::EngineConfig,
     /// What is done about incidents, and how.
     pub recovery: RecoveryConfig,
+    /// What each degradation level gives up, and what raises it.
+    pub degradation: DegradationPolicy,
     /// One line per request.
     pub access_log: AccessLogConfig,
     /// Incidents, audit and ledger on disk; `None`: off.
@@ -138,6 +141,7 @@ impl ConfigFile {
         let backend = ingress.as_ref().and_then(Option::as_ref).map(|ingress| &ingress.upstream);
         let routes = routes::check(&self.routes, backend, &named, &latency, problems);
         let upstreams = self.upstreams(backend, problems);
+        let degradation = self.degradation.check(problems.part("degradation"), &routes, &upstreams);
         let notify = self.channels(problems);
         let heartbeat = self.heartbeat.check(problems.part("heartbeat"));
         let inbound = self.inbound.check(problems.part("inbound"));
@@ -164,6 +168,7 @@ impl ConfigFile {
             latency,
             watch: watch?,
             recovery,
+            degradation,
             access_log: self.access_log.log(),
             store: store?,
             process,

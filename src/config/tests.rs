@@ -77,6 +77,7 @@ fn everything(dir: &std::path::Path) -> String {
             name = "long"
             host = "Shop.example"
             latency = {{ until = "off" }}
+            fallback = {{ status = 200, body = "{{}}" }}
             [upstreams.backend]
             endpoints = ["127.0.0.1:8001", "db.:80"]
             health = {{ path = "/healthz" }}
@@ -121,6 +122,8 @@ fn everything(dir: &std::path::Path) -> String {
             hours = "working"
             [store]
             backup = {{ to = "copies" }}
+            [degradation]
+            when = [{{ breaker = "stripe" }}]
             [incidents.resources]
             network_capacity = "125MiB"
             [recovery.actions.failover]

@@ -50,7 +50,7 @@ impl<T: Word> fmt::Display for WordText<T> {
 }
 
 /// A [`Word`] as a field of the config file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OneOf<T>(pub T);
 
 impl<'de, T: Word> Deserialize<'de> for OneOf<T> {
@@ -152,6 +152,7 @@ mod tests {
     use crate::config::recovery::HookSignal;
     use crate::config::upstream::Protocol;
     use crate::config::upstream::vendor::Preset;
+    use crate::reliability::degradation::RouteClass;
     use crate::reliability::recovery::{Action, RecoveryMode, StepMode};
 
     fn read_back<T: Word + fmt::Debug>() {
@@ -180,6 +181,7 @@ mod tests {
         read_back::<RecoveryMode>();
         read_back::<HookSignal>();
         read_back::<Ambiguous>();
+        read_back::<RouteClass>();
         assert!(Mode::ALL.iter().all(|mode| mode.word() == mode.label()));
         assert!(Severity::ALL.iter().all(|severity| severity.word() == severity.label()));
         let rules: Vec<Rule> = Rule::WORDS.iter().map(|(rule, ..)| *rule).collect();

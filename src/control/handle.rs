@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::time::Time;
 use super::{AuditRecord, Changes, Records, Snapshot};
+use crate::degrade::levels::Levels;
 use crate::reliability::engine::{Command, SilenceCommand};
 use crate::reliability::incident::{Incident, Refused};
 use crate::reliability::recovery::{RecoveryCommand, RecoveryRefused, Run};
@@ -81,6 +82,7 @@ pub struct Handle {
     pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
     pub(super) changes: Changes,
     pub(super) records: Records,
+    pub(super) levels: Arc<Levels>,
     pub(super) time: Arc<Time>,
 }
 

@@ -10,6 +10,7 @@ mod breaker;
 mod bypass;
 mod changes;
 mod damaged;
+mod degradation;
 mod evidence;
 mod fleet;
 mod follow;
@@ -41,12 +42,14 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+pub use crate::degrade::levels::LevelView;
 pub use crate::reliability::ledger::SERVICE;
 pub use audit::{AuditRecord, OrderedBy, audit_id};
 pub use backups::{BackupStatus, Backups, GoodCopy};
 pub use breaker::{BreakerChange, BreakerOrder, BreakerOutcome, BreakerReply};
 pub use bypass::{Bypass, BypassReading};
 pub use changes::{Change, Changes, NextChanges};
+pub use degradation::{DegradationOrder, DegradationReply};
 pub use fleet::{FleetSync, FleetView, MemberView};
 pub use handle::{Handle, Order, OrderReceipt, Replies};
 pub use inbound::{InboundResult, Posted};
@@ -60,6 +63,7 @@ pub use start::{Running, start};
 pub use uptime::Uptime;
 
 use crate::config::engine::escalation::People;
+use crate::degrade::levels::Levels;
 use crate::names::IncidentId;
 use crate::reliability::engine::{Effect, Engine, EnginePolicy};
 use crate::reliability::escalation::{Clock, LocalMinute};
@@ -108,6 +112,7 @@ pub struct Control {
     fleet: fleet::FleetMember,
     recovery: Recovery,
     actions: actions::Actions,
+    levels: Arc<Levels>,
     time: Arc<time::Time>,
     follower: time::Follower,
     own: Own,
@@ -123,11 +128,12 @@ struct Door {
 }
 
 /// The door for those who look and order, from both sides.
-fn door(records: &Records, time: Arc<time::Time>) -> (Door, Handle) {
+fn door(records: &Records, levels: Arc<Levels>, time: Arc<time::Time>) -> (Door, Handle) {
     let (send, asks) = mpsc::channel(WAITING);
     let (snapshot, watching) = watch::channel(Arc::default());
     let (changes, reader) = changes::changes();
-    let handle = Handle { asks: send, snapshot: watching, changes: reader, records: records.clone(), time };
+    let records = records.clone();
+    let handle = Handle { asks: send, snapshot: watching, changes: reader, records, levels, time };
     (Door { asks, snapshot, changes }, handle)
 }
 
@@ -147,7 +153,8 @@ impl Control {
         if sync.is_some() {
             engine.watch();
         }
-        let (Door { asks, snapshot, changes }, handle) = door(&records, observer.time());
+        let levels = Arc::new(observer.levels());
+        let (Door { asks, snapshot, changes }, handle) = door(&records, Arc::clone(&levels), observer.time());
         let control = Self {
             engine,
             notifier: notifier(Replies(handle.asks.clone())),
@@ -162,6 +169,7 @@ impl Control {
             people: None,
             told: BTreeMap::new(),
             fleet,
+            levels,
             time: observer.time(),
             follower: time::Follower::new(telemetry.started()),
             own: Own::default(),
@@ -240,6 +248,7 @@ impl Control {
     fn look(&mut self) {
         let moment = clock::now();
         self.follow(moment);
+        self.levels.look(moment.instant);
         let now = self.observer.at(moment);
         self.heed_config();
         let mut readings = self.observer.look(moment, Stage::Serving);

@@ -13,6 +13,7 @@ use super::time::Time;
 use super::wording::Wording;
 use crate::config::Config;
 use crate::config::presets::SRE_API;
+use crate::degrade::levels::Levels;
 use crate::names::UpstreamName;
 use crate::reliability::breaker::Mode;
 use crate::reliability::counts::{Counts, RollingCounts};
@@ -98,6 +99,11 @@ impl Observer {
     /// Whose time it is.
     pub(super) fn time(&self) -> Arc<Time> {
         Arc::clone(&self.time)
+    }
+
+    /// The degradation level of the requests that this one looks at.
+    pub(super) fn levels(&self) -> Levels {
+        Levels::new(Arc::clone(&self.registry), Arc::clone(&self.telemetry))
     }
 
     /// Collects evidence from where this one looks.

@@ -53,6 +53,7 @@ const KNOWN_NO_TRAILERS: KnownSet = HOP_BY_HOP.and(KnownSet::of(&[
     Known::XForwardedProto,
     Known::XForwardedHost,
     Known::Forwarded,
+    Known::SreDegraded,
     Known::RetryAfter,
     Known::Date,
 ]));

@@ -43,6 +43,7 @@ known! {
     Forwarded = "forwarded",
     Via = "via",
     RequestId = "x-request-id",
+    SreDegraded = "x-sre-degraded",
     Traceparent = "traceparent",
     Tracestate = "tracestate",
     RetryAfter = "retry-after",
@@ -55,8 +56,13 @@ known! {
 /// Is `name` another spelling of a field that the proxy sets for the server behind it? Servers that hand fields on as
 /// CGI variables (WSGI, PHP, Rack) make the same of `X_Forwarded_For` and `X-Forwarded-For`.
 pub fn is_twin(name: &[u8]) -> bool {
-    const SET: [Known; 4] =
-        [Known::XForwardedFor, Known::XForwardedProto, Known::XForwardedHost, Known::RequestId];
+    const SET: [Known; 5] = [
+        Known::XForwardedFor,
+        Known::XForwardedProto,
+        Known::XForwardedHost,
+        Known::RequestId,
+        Known::SreDegraded,
+    ];
     let same = |known: &Known| {
         let text = known.text().as_bytes();
         let one = |(sent, wanted): (&u8, &u8)| {

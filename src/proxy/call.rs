@@ -103,6 +103,7 @@ impl<'a> PreparedCall<'a> {
         if ingress {
             call.forwarded(origin);
             call.replace(Known::RequestId, head, exchange.request_id());
+            call.drop = call.drop.with(Known::SreDegraded);
         }
         call.trace(ingress && origin.begin_traces, exchange, span, new_trace);
         call
@@ -114,6 +115,11 @@ impl<'a> PreparedCall<'a> {
         self.add.extend_from_slice(b"via: ");
         self.add.extend_from_slice(self.head.version.label().as_bytes());
         self.add.extend_from_slice(b" strop\r\n");
+    }
+
+    /// Tells the application how much of the service is given up. What a client says of that is left out in any case.
+    pub fn put_degraded(&mut self, told: &str) {
+        self.line(Known::SreDegraded, told.as_bytes());
     }
 
     /// Sets a field, unless the client sent that very value, and not for this hop only.

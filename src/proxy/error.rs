@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::message::h1::Malformed;
-use crate::names::UpstreamName;
+use crate::names::{RouteName, UpstreamName};
 use crate::reliability::breaker::Refusal;
 use crate::reliability::retry::{self, Sent};
 use crate::reliability::verdict::{BadReason, Failure, Inconclusive};
@@ -90,6 +90,12 @@ pub enum ProxyError {
         /// What it said, and when it makes sense to ask again.
         refusal: Refusal,
     },
+    /// The degradation level says that the route answers by itself.
+    #[error("{route} is not sent on at degradation level {level}")]
+    Degraded { route: RouteName, level: u8 },
+    /// The degradation level gives up the class of the route.
+    #[error("{route} is given up at degradation level {level}")]
+    Shed { route: RouteName, level: u8 },
     /// All that the upstream may have of something is in use.
     #[error("{upstream} has {room}")]
     Full { upstream: UpstreamName, room: Exhausted },
@@ -210,6 +216,8 @@ impl ProxyError {
             | Self::Forbidden { .. }
             | Self::WrongMethod { .. }
             | Self::Refused { .. }
+            | Self::Degraded { .. }
+            | Self::Shed { .. }
             | Self::NoMemory
             | Self::ClientGone => return None,
         };
@@ -232,7 +240,9 @@ impl ProxyError {
             | Self::NoAddress { .. }
             | Self::Full { .. }
             | Self::NoUpgrade { .. }
-            | Self::NoMemory => Sent::Nothing,
+            | Self::NoMemory
+            | Self::Degraded { .. }
+            | Self::Shed { .. } => Sent::Nothing,
             Self::Broken { sent, .. } => *sent,
             Self::Malformed(_)
             | Self::BodyTooLong

@@ -14,6 +14,7 @@ use crate::message::scratch::Scratch;
 use crate::reliability::party::Party;
 use crate::runtime::clock;
 use crate::telemetry::access::AccessLine;
+use crate::telemetry::labels::StandIn;
 use crate::telemetry::series::{ExchangeOutcome, Finished};
 use crate::upstream::endpoint::EndpointState;
 use crate::upstream::shares::ShareHeld;
@@ -55,6 +56,8 @@ pub struct Exchange {
     /// Bytes of the request's body.
     pub bytes_in: Cell<u64>,
     outcome: ExchangeOutcome,
+    /// What was given in the place of the upstream's answer.
+    stand_in: Option<StandIn>,
     line: Option<LoggedRequest>,
     method: Method,
     counted: bool,
@@ -112,6 +115,7 @@ impl Exchange {
             tunnel: None,
             bytes_in: Cell::new(0),
             outcome: ExchangeOutcome::ClientGone,
+            stand_in: None,
             line,
             method: head.method,
             counted: false,
@@ -156,6 +160,13 @@ impl Exchange {
         self.headed(facts.status, now);
         self.reason = Some(facts.label);
         self.outcome = facts.outcome;
+    }
+
+    /// An answer of this status stands in for what failed; the exchange is counted as that failure all the same.
+    pub fn stood_in(&mut self, status: u16, reason: &'static str, by: StandIn) {
+        self.status = Some(status);
+        self.reason = Some(reason);
+        self.stand_in = Some(by);
     }
 
     /// The body broke off after the head: on the upstream's side, or because the client left. Why an answer is ours is
@@ -217,6 +228,9 @@ impl Exchange {
                 slow,
                 now,
             });
+        }
+        if let (Some(route), Some(by), Some(reason)) = (&self.route, self.stand_in, self.reason) {
+            route.series.stood_in(by, reason, self.outcome);
         }
         self.log(total, bytes_out, slow, now);
     }

@@ -24,6 +24,8 @@ pub struct ErrorFacts {
     pub retry_after: Option<Duration>,
     /// May the client's connection carry another request? Not when it is unknown where that begins.
     pub keeps_alive: bool,
+    /// The upstream could not be asked, or did not answer: what the fallback of a route stands in for.
+    pub unanswered: bool,
 }
 
 const fn row(
@@ -33,7 +35,16 @@ const fn row(
     outcome: ExchangeOutcome,
     advice: &'static str,
 ) -> ErrorFacts {
-    ErrorFacts { status, label, token, outcome, advice, retry_after: None, keeps_alive: true }
+    ErrorFacts {
+        status,
+        label,
+        token,
+        outcome,
+        advice,
+        retry_after: None,
+        keeps_alive: true,
+        unanswered: false,
+    }
 }
 
 impl ErrorFacts {
@@ -42,8 +53,17 @@ impl ErrorFacts {
         Self { retry_after: Some(Duration::from_secs(1)), ..self }
     }
 
+    /// A degradation level lasts for minutes.
+    const fn later(self) -> Self {
+        Self { retry_after: Some(Duration::from_secs(30)), ..self }
+    }
+
     const fn closes(self) -> Self {
         Self { keeps_alive: false, ..self }
+    }
+
+    const fn unanswered(self) -> Self {
+        Self { unanswered: true, ..self }
     }
 }
 
@@ -142,7 +162,18 @@ const REFUSED: ErrorFacts = row(
     "destination_unavailable",
     ExchangeOutcome::Refused,
     "The upstream is failing and is not being called now; try again later.",
-);
+)
+.unanswered();
+const DEGRADED: ErrorFacts = row(
+    503,
+    "degraded",
+    "http_request_denied",
+    ExchangeOutcome::Refused,
+    "This part of the service is not available now; try again later.",
+)
+.later()
+.unanswered();
+const SHED: ErrorFacts = ErrorFacts { label: "shed", ..DEGRADED };
 const FULL: ErrorFacts = row(
     503,
     "upstream_full",
@@ -150,7 +181,8 @@ const FULL: ErrorFacts = row(
     ExchangeOutcome::Refused,
     "All connections to the upstream are in use; try again later.",
 )
-.soon();
+.soon()
+.unanswered();
 const SHARE: ErrorFacts = row(
     503,
     "client_share",
@@ -181,56 +213,64 @@ const NO_ADDRESS: ErrorFacts = row(
     "dns_error",
     ExchangeOutcome::UpstreamFailed,
     "The upstream's name has no usable address.",
-);
+)
+.unanswered();
 const TLS: ErrorFacts = row(
     502,
     "tls_failed",
     "tls_protocol_error",
     ExchangeOutcome::UpstreamFailed,
     "The upstream could not be reached.",
-);
+)
+.unanswered();
 const CONNECT_TIMEOUT: ErrorFacts = row(
     502,
     "connect_timeout",
     "connection_timeout",
     ExchangeOutcome::UpstreamFailed,
     "The upstream could not be reached.",
-);
+)
+.unanswered();
 const CONNECT: ErrorFacts = row(
     502,
     "connect_failed",
     "connection_refused",
     ExchangeOutcome::UpstreamFailed,
     "The upstream could not be reached.",
-);
+)
+.unanswered();
 const DEADLINE: ErrorFacts = row(
     504,
     "upstream_timeout",
     "http_response_timeout",
     ExchangeOutcome::Timeout,
     "The upstream did not answer in time.",
-);
+)
+.unanswered();
 const BROKEN: ErrorFacts = row(
     502,
     "connection_broken",
     "connection_terminated",
     ExchangeOutcome::UpstreamFailed,
     "The upstream closed the connection before it answered.",
-);
+)
+.unanswered();
 const HEAD_TOO_LONG: ErrorFacts = row(
     502,
     "answer_head_too_long",
     "http_response_header_section_size",
     ExchangeOutcome::UpstreamFailed,
     "The head of the upstream's answer is too long.",
-);
+)
+.unanswered();
 const NONSENSE: ErrorFacts = row(
     502,
     "bad_upstream_answer",
     "http_protocol_error",
     ExchangeOutcome::UpstreamFailed,
     "The upstream's answer is not valid HTTP.",
-);
+)
+.unanswered();
 const CLIENT_GONE: ErrorFacts = row(
     499,
     "client_gone",
@@ -270,6 +310,8 @@ impl ProxyError {
                 };
                 ErrorFacts { label, retry_after: Some(refusal.retry_after()), ..REFUSED }
             }
+            Self::Degraded { .. } => DEGRADED,
+            Self::Shed { .. } => SHED,
             Self::Full { room: Exhausted::Connections, .. } => FULL,
             Self::Full { room: Exhausted::Share, .. } => SHARE,
             Self::Full { room: Exhausted::Tunnels, .. } => TUNNELS,
@@ -297,6 +339,7 @@ impl ProxyError {
 mod tests {
     use super::*;
     use crate::message::h1::Malformed;
+    use crate::names::UpstreamName;
 
     #[test]
     fn a_refusal_of_a_breaker_says_which_and_when_to_ask_again() {
@@ -330,6 +373,24 @@ mod tests {
     }
 
     #[test]
+    fn nothing_stands_in_for_a_refusal_that_is_the_clients_own() {
+        let own = [
+            ProxyError::Malformed(Malformed::Syntax),
+            ProxyError::BodyTooLong,
+            ProxyError::SlowBody,
+            ProxyError::NoMemory,
+            ProxyError::ClientGone,
+            ProxyError::Full { upstream: UpstreamName::new("a").unwrap(), room: Exhausted::Share },
+            ProxyError::Full { upstream: UpstreamName::new("a").unwrap(), room: Exhausted::Tunnels },
+        ];
+        assert!(own.iter().all(|error| !error.facts().unanswered));
+        let held = ProxyError::Refused { breaker: "a".into(), refusal: Refusal::Probing };
+        let full =
+            ProxyError::Full { upstream: UpstreamName::new("a").unwrap(), room: Exhausted::Connections };
+        assert!(held.facts().unanswered && full.facts().unanswered);
+    }
+
+    #[test]
     fn a_fault_agrees_with_its_status() {
         let rows = [
             BODY_TOO_LONG,
@@ -345,6 +406,8 @@ mod tests {
             NO_UPGRADE,
             UNRESOLVED,
             REFUSED,
+            DEGRADED,
+            SHED,
             FULL,
             SHARE,
             TUNNELS,

@@ -13,17 +13,21 @@ use super::attempts::AttemptLoop;
 use super::call::{Origin, PreparedCall};
 use super::error::{Exhausted, ProxyError};
 use super::exchange::Exchange;
+use super::facts::ErrorFacts;
 use super::forward::{Answer, WaitingClient};
 use super::reply;
 use super::route;
 use super::worker::Worker;
+use crate::degrade::canned::{self, Cause};
 use crate::message::account;
 use crate::message::body::Body;
 use crate::message::fields;
 use crate::message::head::{Method, RequestHead};
+use crate::reliability::degradation::{Asked, Directives, Reply, Treatment};
 use crate::reliability::party::Party;
 use crate::runtime::timer::Deadline;
 use crate::runtime::{chance, clock};
+use crate::telemetry::labels::StandIn;
 use crate::upstream::{RouteEntry, Upstream};
 
 /// Carries the exchanges of one worker.
@@ -42,9 +46,38 @@ impl Gateway<'_> {
         waiting: Option<WaitingClient<'_>>,
     ) -> Answer {
         match self.handle(head, body, origin, exchange, timer, waiting).await {
-            Ok(answer) => answer,
+            Ok(answer) => self.given(head, exchange, answer),
             Err(error) => self.refusal(head, exchange, &error),
         }
+    }
+
+    /// The upstream's answer, or what its route gives in the place of a 5xx.
+    fn given(self, head: &RequestHead, exchange: &mut Exchange, answer: Answer) -> Answer {
+        let status = answer.head.status;
+        match self.fallback(head, exchange, Reply::Status(status), Cause::Answered(status)) {
+            Some(instead) => {
+                answer.give_up();
+                instead
+            }
+            None => answer,
+        }
+    }
+
+    /// The fallback of the exchange's route, where it has one for this.
+    fn fallback(
+        self,
+        head: &RequestHead,
+        exchange: &mut Exchange,
+        reply: Reply,
+        cause: Cause,
+    ) -> Option<Answer> {
+        let fallback = exchange.route.as_ref().and_then(|route| route.config.fallback.as_ref())?;
+        if !fallback.policy.stands_in(asked(head), reply) {
+            return None;
+        }
+        let (own, body) = canned::answer(fallback, cause, head.method);
+        exchange.stood_in(own.status, cause.reason(), StandIn::Fallback);
+        Some(Answer::own(own, body))
     }
 
     /// What the client reads instead of the upstream's answer. The only way in which an error becomes an answer.
@@ -52,6 +85,13 @@ impl Gateway<'_> {
         exchange.refused(error, clock::instant());
         if let ProxyError::Malformed(malformed) = error {
             self.0.telemetry.malformed(malformed.label());
+        }
+        let facts = error.facts();
+        let ErrorFacts { label: reason, token, retry_after, .. } = facts;
+        let cause = Cause::NoAnswer { reason, token, retry_after };
+        let instead = facts.unanswered.then(|| self.fallback(head, exchange, Reply::Missing, cause));
+        if let Some(instead) = instead.flatten() {
+            return instead;
         }
         let refusal = exchange.route.as_ref().and_then(|route| route.upstream.config.refusal.as_ref());
         let (own, body) = reply::of(error, head.method, exchange.request_id().text(), refusal);
@@ -71,6 +111,10 @@ impl Gateway<'_> {
         let route = route::pick(&self.0.registry, &world, origin.entrance, head).await?;
         exchange.routed(Arc::clone(&route));
         limit(body, head, &route)?;
+        let directives = world.directives.as_deref().filter(|_| *origin.entrance == route::Entrance::Ingress);
+        if let Some(directives) = directives {
+            heed(directives, &route, head)?;
+        }
         self.room(&route, head, exchange)?;
         let span = self.0.draw().max(1).to_be_bytes();
         let mut call = PreparedCall::prepare(head, body, origin, exchange, span, || self.0.new_trace_id());
@@ -82,6 +126,9 @@ impl Gateway<'_> {
             if route.injects_keys {
                 call.give_key(keys, exchange.started, || fields::uuid_v4([chance::draw(), chance::draw()]));
             }
+        }
+        if let Some(directives) = directives {
+            call.put_degraded(&directives.field);
         }
         // Whom HTTP/1.0 does not name, and who was asked by another name, is called by its own.
         let unnamed = head.authority.len == 0 || matches!(origin.entrance, route::Entrance::Local(_));
@@ -128,6 +175,36 @@ impl Gateway<'_> {
         let greedy =
             memory.is_beyond_its_share(client) && shares.is_some_and(|all| !all.is_alone(client, now));
         if greedy || memory.is_used_up_for(client) { Err(ProxyError::NoMemory) } else { Ok(()) }
+    }
+}
+
+/// What the degradation level says of a request. What the fallback of its route does not answer goes on as ever.
+fn heed(directives: &Directives, route: &RouteEntry, head: &RequestHead) -> Result<(), ProxyError> {
+    let (name, level) = (&route.config.name, directives.level.number());
+    match directives.treat(name, route.config.class) {
+        Treatment::AsEver => Ok(()),
+        Treatment::Shed => Err(ProxyError::Shed { route: name.clone(), level }),
+        Treatment::Fallback => {
+            let fallback = route.config.fallback.as_ref().map(|fallback| fallback.policy);
+            let given = fallback.is_some_and(|policy| policy.stands_in(asked(head), Reply::Missing));
+            if given { Err(ProxyError::Degraded { route: name.clone(), level }) } else { Ok(()) }
+        }
+    }
+}
+
+/// What a request asks for, as far as a stand-in depends on it.
+fn asked(head: &RequestHead) -> Asked {
+    match head.method {
+        Method::Connect => Asked::Upgrade,
+        _ if head.wants_upgrade => Asked::Upgrade,
+        Method::Get | Method::Head => Asked::Reading,
+        Method::Post
+        | Method::Put
+        | Method::Patch
+        | Method::Delete
+        | Method::Options
+        | Method::Trace
+        | Method::Other => Asked::Writing,
     }
 }
 

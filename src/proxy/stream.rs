@@ -82,9 +82,11 @@ pub(super) async fn serve(
     None
 }
 
-/// Would the body of an answer of our own wait for the window of its stream, as others already do?
+/// Would the body of an answer of our own wait for the window of its stream, as others already do? Not what stands in for
+/// a success: without its body it would be another answer.
 fn would_wait(stream: &H2Stream, head: &ResponseHead) -> bool {
-    matches!(head.framing, Framing::Length(bytes) if !stream.takes(bytes)) && stream.conn().active() > WAITING
+    let waits = || matches!(head.framing, Framing::Length(bytes) if !stream.takes(bytes));
+    head.status >= 400 && waits() && stream.conn().active() > WAITING
 }
 
 /// Carries a tunnel to its end; the refusal, where there is none.

@@ -9,6 +9,7 @@ pub mod breaker;
 pub mod brief;
 pub mod conditions;
 pub mod counts;
+pub mod degradation;
 pub mod delivery;
 pub mod detect;
 pub mod engine;

@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 
 use crate::reliability::recovery::{RunEvent, RunEventKind};
 
-pub use process::{MemoryEvent, ProcessEvent};
+pub use process::{LevelMoved, MemoryEvent, ProcessEvent};
 
 /// Something worth telling the operator: one log line each.
 #[derive(Debug)]

@@ -94,6 +94,21 @@ impl ExchangeOutcome {
     }
 }
 
+/// What clients got in the place of an upstream's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandIn {
+    /// The fallback answer of the route.
+    Fallback,
+}
+
+impl StandIn {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Fallback => "fallback",
+        }
+    }
+}
+
 /// `none`: there was no answer, or the status is one of too many.
 pub(super) fn status_label(status: u16) -> String {
     if status == 0 { "none".to_owned() } else { status.to_string() }

@@ -14,7 +14,7 @@ use super::Telemetry;
 use super::exposer::Exposition;
 use super::family::Family;
 use super::labels::{Direction, ExchangeOutcome, status_label};
-use super::series::Series;
+use super::series::{Series, StandInKey};
 use super::totals::MS_BOUNDS;
 
 /// The metrics in the format that `accept` asks for: OpenMetrics 1.0 or Prometheus text 0.0.4.
@@ -45,6 +45,7 @@ impl Collector for MetricSource {
         let Some(telemetry) = self.telemetry.upgrade() else { return Vec::new() };
         let mut families = exchanges(&telemetry.all_series());
         families.extend(otel_exchanges(&telemetry.all_series()));
+        families.push(stand_ins(&telemetry.all_series()));
         let of_upstreams = super::dependencies::families(&telemetry.all_upstreams());
         families.extend(of_upstreams.into_iter().map(Family::done));
         families.extend(process(&telemetry));
@@ -52,6 +53,7 @@ impl Collector for MetricSource {
         families.extend(more.into_iter().flatten().chain(telemetry.fleet.families()).map(Family::done));
         families.extend(telemetry.recovery.families().into_iter().map(Family::done));
         families.extend(telemetry.bypass.families().into_iter().map(Family::done));
+        families.extend(telemetry.degradation.families().into_iter().map(Family::done));
         families.retain(|family| !family.get_metric().is_empty());
         super::prefix::both_names(families)
     }
@@ -96,6 +98,27 @@ fn exchanges(all: &[Arc<Series>]) -> Vec<MetricFamily> {
         bytes.count(&[base[0], base[1], ("direction", "sent")], totals.bytes_out);
     }
     [ms, requests, outcomes, slow, bytes].map(Family::done).into()
+}
+
+/// Answers that something stood in for.
+fn stand_ins(all: &[Arc<Series>]) -> MetricFamily {
+    let mut answers = Family::counter(
+        "strop_degraded_answers_total",
+        "Answers given in the place of an upstream's, by what stood in, why, and the outcome as which they are counted.",
+    );
+    for series in all {
+        for (StandInKey { by, reason, outcome }, count) in series.stand_ins() {
+            let labels = [
+                ("route", series.key.0.as_str()),
+                ("upstream", series.key.1.as_str()),
+                ("instead", by.label()),
+                ("reason", reason),
+                ("outcome", outcome.label()),
+            ];
+            answers.count(&labels, count);
+        }
+    }
+    answers.done()
 }
 
 /// OpenTelemetry's names for the same (<https://opentelemetry.io/docs/specs/semconv/http/http-metrics/>).

@@ -7,6 +7,7 @@ pub mod breakers;
 pub mod bypass;
 mod cells;
 pub mod clients;
+pub mod degradation;
 mod dependencies;
 pub mod event;
 mod exposer;
@@ -87,6 +88,8 @@ pub struct Telemetry {
     pub fleet: fleet::FleetMetrics,
     /// What passes the egress by.
     pub bypass: bypass::BypassMetrics,
+    /// How much of the service is given up.
+    pub degradation: degradation::DegradationMetrics,
     exposer: exposer::Exposer,
     scratch: Mutex<series::SumScratch>,
     rotated: Mutex<Option<Instant>>,
@@ -111,6 +114,7 @@ impl Telemetry {
             recovery: recovery::RecoveryMetrics::default(),
             fleet: fleet::FleetMetrics::default(),
             bypass: bypass::BypassMetrics::default(),
+            degradation: degradation::DegradationMetrics::default(),
             exposer: exposer::Exposer::default(),
             scratch: Mutex::default(),
             rotated: Mutex::default(),

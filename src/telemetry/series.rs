@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::cells::CellSum;
 use super::clients::Clients;
-use super::labels::SeriesKey;
+use super::labels::{SeriesKey, StandIn};
 use super::latency::{Interval, LatencyWindow, OverCounts, Recorder, Rolling, Summary};
 use super::recent::Recent;
 use super::slow::{Slow, Yardstick};
@@ -46,6 +46,16 @@ pub struct Series {
     http_route: Mutex<Arc<str>>,
     shards: Box<[SeriesShard]>,
     rolling: Mutex<RollingWindows>,
+    stand_ins: Mutex<Vec<(StandInKey, u64)>>,
+}
+
+/// What stood in, why, and as what the exchange is counted: closed sets all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StandInKey {
+    pub by: StandIn,
+    /// The label of the refusal, or `upstream_5xx`.
+    pub reason: &'static str,
+    pub outcome: ExchangeOutcome,
 }
 
 /// What is summed up once a second.
@@ -93,7 +103,14 @@ impl Series {
             outcomes: Outcomes::default(),
             slow: Slow::default(),
         });
-        Self { http_route: Mutex::new(key.0.text()), key, usual: AtomicU64::new(0), shards, rolling }
+        Self {
+            http_route: Mutex::new(key.0.text()),
+            key,
+            usual: AtomicU64::new(0),
+            shards,
+            rolling,
+            stand_ins: Mutex::default(),
+        }
     }
 
     /// The median time to the first byte while all was well; `None`: not known.
@@ -151,6 +168,21 @@ impl Series {
         }
         inner.sums.count(done);
         inner.clients.count(done.client, done.outcome);
+    }
+
+    /// Something stood in for the upstream's answer to an exchange that has ended.
+    pub fn stood_in(&self, by: StandIn, reason: &'static str, outcome: ExchangeOutcome) {
+        let key = StandInKey { by, reason, outcome };
+        let mut all = self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, count)) => *count += 1,
+            None => all.push((key, 1)),
+        }
+    }
+
+    /// Answers that something stood in for, since the start.
+    pub fn stand_ins(&self) -> Vec<(StandInKey, u64)> {
+        self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Exchanges that have begun and not ended.

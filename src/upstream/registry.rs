@@ -25,6 +25,7 @@ use crate::message::path::normal;
 use crate::names::{RouteName, UpstreamName};
 use crate::net::names::{Resolved, Resolver, Search};
 use crate::net::tls;
+use crate::reliability::degradation::{Directives, RouteClass};
 use crate::reliability::idempotency::KeyPolicy;
 use crate::reliability::party::Party;
 use crate::runtime::clock;
@@ -34,6 +35,7 @@ use crate::telemetry::line;
 use crate::telemetry::series::Direction;
 
 /// What everybody reads: never changed, only replaced.
+#[derive(Clone)]
 pub struct World {
     /// The config it was made from.
     pub config: Arc<Config>,
@@ -46,6 +48,8 @@ pub struct World {
     /// Wildcard hosts: `*.example.com` stands here as `.example.com`.
     wildcards: Vec<(String, Arc<RouteEntry>)>,
     locals: HashMap<UpstreamName, Arc<RouteEntry>>,
+    /// What the degradation level says; `None`: it is 0.
+    pub directives: Option<Arc<Directives>>,
 }
 
 impl World {
@@ -111,6 +115,7 @@ impl Registry {
             hosts: HashMap::new(),
             wildcards: Vec::new(),
             locals: HashMap::new(),
+            directives: None,
         };
         let registry = Arc::new(Self {
             world: ArcSwap::from_pointee(empty),
@@ -180,8 +185,15 @@ impl Registry {
         if old.config.egress != config.egress {
             self.unlisted.clear();
         }
-        self.world.store(Arc::new(self.world_of(config, upstreams)));
+        let next = self.world_of(config, upstreams);
+        // Directives that were put in force meanwhile stay.
+        self.world.rcu(|now| World { directives: now.directives.clone(), ..next.clone() });
         fresh
+    }
+
+    /// Puts other directives in force; all else stays as it is, whatever a reload does at the same time.
+    pub fn direct(&self, directives: Option<Arc<Directives>>) {
+        self.world.rcu(|now| World { directives: directives.clone(), ..World::clone(now) });
     }
 
     fn made(&self, wanted: &Arc<config::UpstreamConfig>, trusted: bool, now: Instant) -> Arc<Upstream> {
@@ -290,7 +302,7 @@ impl Registry {
             })
             .collect();
         let templates = RouteTemplates::of(&routes);
-        World { config, upstreams, routes, templates, hosts, wildcards, locals }
+        World { config, upstreams, routes, templates, hosts, wildcards, locals, directives: None }
     }
 
     /// A host that no upstream lists, where the policy lets it pass: looked up, and again by its TTL.
@@ -387,6 +399,8 @@ fn egress_route(upstream: &UpstreamName) -> Arc<config::Route> {
         // Whoever measures holds what is no route of the config to the common budget.
         latency: None,
         inject_key: None,
+        fallback: None,
+        class: RouteClass::Normal,
     })
 }
 

@@ -10,7 +10,7 @@ use crate::message::templates::Templates;
 use crate::telemetry::event::Event;
 
 /// Positions of routes with a template, by host.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct RouteTemplates {
     any_host: Templates<usize>,
     /// Templates by host; host names are in lower case.

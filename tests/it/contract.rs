@@ -106,10 +106,17 @@ fn the_metric_families_are_what_dashboards_were_built_on() {
             r#"
                 [store.backup]
                 to = "backup"
+                [[routes]]
+                prefix = "/dead"
+                upstream = "dead"
+                fallback = {{}}
+                [upstreams.dead]
+                endpoints = ["127.0.0.1:1"]
                 {channel}
             "#
         ),
     );
+    assert_eq!(proxy.get("/dead").field("x-strop-degraded"), Some("fallback"));
     proxy.post("test/incident", r#"{"severity": "critical"}"#);
     // One about the service `test` would be a drill, which counts in no figure.
     let made = proxy.post("test/incident", r#"{"service": "web"}"#).json()["incident"]["id"]
@@ -128,6 +135,7 @@ fn the_metric_families_are_what_dashboards_were_built_on() {
             "store_backup_last_duration_seconds ",
             "notify_attempt_seconds_count{",
             "egress_bypass_connections_total{",
+            "strop_degraded_answers_total{",
         ];
         all.iter().all(|family| text.contains(&format!("\n{family}")))
     });
@@ -164,9 +172,14 @@ fn answers_keep_their_shape() {
         health["resources"][0].is_object() && health["bypass"]["connections"].is_number()
     };
     crate::support::eventually("the machine was looked at", sampled);
-    for path in
-        ["health/comprehensive", "circuit-breakers/stripe", "upstreams/backend", "performance", "audit"]
-    {
+    for path in [
+        "health/comprehensive",
+        "circuit-breakers/stripe",
+        "upstreams/backend",
+        "performance",
+        "audit",
+        "degradation",
+    ] {
         let name = format!("shape_{}", path.replace(['/', '-'], "_"));
         insta::assert_snapshot!(name, serde_json::to_string_pretty(&shape(&proxy.sre(path))).expect("JSON"));
     }

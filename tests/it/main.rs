@@ -41,6 +41,8 @@ mod command_line;
 mod contract;
 /// Who is late is told so, and nobody else.
 mod deadlines;
+/// What clients get when an upstream cannot answer, and what the application is told of it.
+mod degradation;
 /// When descriptors run out, what an operator needs has its own.
 mod descriptors;
 /// The way out: forward proxy, tunnels, local listeners, the address guard.
@@ -78,6 +80,8 @@ mod incidents;
 /// `kill -9` at random moments: what was acknowledged is there.
 #[allow(clippy::print_stdout, reason = "figures are told")]
 mod kill;
+/// How much of the service is given up: by order, by open breakers, and back by itself.
+mod levels;
 /// Requests that two readers could read differently never reach the backend in a changed meaning.
 mod malformed;
 /// Only what is the matter is an incident.

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::vendor::Preset;
+use crate::config::fallback::media_type;
 use crate::config::problem::Part;
 
 /// Bytes of a written body, at most.
@@ -95,10 +96,7 @@ impl RefusalFile {
         }
         let content_type =
             if self.content_type.is_empty() { "application/json" } else { self.content_type.as_str() };
-        let readable = content_type.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
-        if !readable || !content_type.contains('/') {
-            at.add("content_type", "is no media type; write one such as \"application/json\"");
-        }
+        at.take("content_type", media_type(content_type));
         let template = RefusalTemplate {
             body,
             content_type: content_type.to_owned(),

@@ -11,7 +11,7 @@ pub use waiting::WaitingClient;
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::call::PreparedCall;
@@ -23,7 +23,7 @@ use crate::message::h1::conn::H1Conn;
 use crate::message::h1::parse::HeadLimits;
 use crate::message::h2::H2Stream;
 use crate::message::h2::pipe::H2Pipe;
-use crate::message::head::{Known, ResponseHead, Version};
+use crate::message::head::{Framing, Known, ResponseHead, Version};
 use crate::message::io::Io;
 use crate::message::stream::ByteStream;
 use crate::message::upload::Remainder;
@@ -37,6 +37,9 @@ use crate::upstream::pool::{PooledConnection, Pools, RequestLink};
 
 /// What an upstream's response head may be.
 pub(crate) const ANSWER: HeadLimits = crate::upstream::pool::ANSWER;
+
+/// Bytes of a body that nobody reads which are read over, so that its connection serves again.
+const GIVEN_UP: u64 = 64 * 1024;
 
 /// The head of an answer and the body that follows it.
 pub struct Answer {
@@ -67,6 +70,22 @@ impl Answer {
             return Some(Far::H2(ByteStream::new(io, Buf::default(), None)));
         }
         self.lease.take().map(|lease| Far::H1(lease.into_conn()))
+    }
+
+    /// It is not sent on. Where all of it is here already its connection serves again; else that ends with it: nobody
+    /// waits for what nobody reads.
+    pub fn give_up(mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Ok(there @ 1..)) = self.body.poll_data(&mut cx) {
+            self.body.consume(there);
+            if self.body.passed() > GIVEN_UP {
+                return;
+            }
+        }
+        let over = self.head.framing == Framing::None || self.body.is_over();
+        if let (true, false, Some(lease)) = (over, self.remainder.is_some(), self.lease.take()) {
+            lease.give_back(clock::instant());
+        }
     }
 
     /// Its `Retry-After`, as a wait from now.

@@ -101,3 +101,24 @@ impl ProcessEvent<'_> {
         }
     }
 }
+
+/// The degradation level, or what it says, is another one.
+#[derive(Debug)]
+pub struct LevelMoved<'a> {
+    pub from: u8,
+    pub to: u8,
+    /// What the application is told; empty: nothing any more.
+    pub told: &'a str,
+    pub why: &'a str,
+}
+
+impl LevelMoved<'_> {
+    pub fn tell(&self) {
+        let Self { from, to, told, why } = *self;
+        if to == 0 {
+            info!(component = super::RECOVERY, from, to, why, "degradation is over");
+        } else {
+            warn!(from, to, told, why, "degradation level");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Orders about the degradation level.
+//!
+//! The one door for them, as for breakers: in force at once, also while the store is away or the engine is late; then the
+//! order is one row of the audit log and one line of each incident that is not over: what the application does without
+//! concerns them all.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::handle::PendingOrder;
+use super::{AuditRecord, Handle, LevelView, OrderedBy};
+use crate::reliability::degradation::{Level, LevelOrder};
+use crate::reliability::engine::Command;
+use crate::runtime::clock::Moment;
+use crate::units::Written as _;
+
+/// Incidents that get a line, at most.
+const LINES: usize = 32;
+
+/// An order about the degradation level.
+#[derive(Debug)]
+pub struct DegradationOrder {
+    /// At least this level, for so long; `None`: no order any more.
+    pub raise: Option<(Level, Duration)>,
+    pub actor: OrderedBy,
+    /// Why, in the words of whoever orders it.
+    pub reason: String,
+}
+
+/// The reply to a [`DegradationOrder`].
+#[derive(Clone, Debug)]
+pub struct DegradationReply {
+    /// What was done, in words; `None`: there was nothing to do.
+    pub done: Option<String>,
+    /// What the audit log says of it.
+    pub record: AuditRecord,
+    /// The name of that row.
+    pub audit_id: String,
+    /// The row is on disk. False: the store is off or away.
+    pub stored: bool,
+}
+
+impl Handle {
+    /// What the degradation level is, and why.
+    pub fn degradation(&self) -> LevelView {
+        self.levels.view()
+    }
+
+    /// Gives an order about the degradation level. It holds when this returns, whatever the store says.
+    pub async fn degrade(&self, order: DegradationOrder, moment: Moment) -> DegradationReply {
+        let now = moment.instant;
+        let DegradationOrder { raise, actor, reason } = order;
+        let ordered = raise.map(|(level, ttl)| LevelOrder {
+            level,
+            reason: reason.clone(),
+            actor: actor.to_string(),
+            since: now,
+            until: now + ttl,
+        });
+        let before = self.levels.order(ordered, now);
+        let done = match (raise, before) {
+            (Some((level, ttl)), _) => {
+                Some(format!("degradation level {} for {}", level.number(), ttl.write()))
+            }
+            (None, Some(before)) => {
+                Some(format!("the order of degradation level {} is over", before.level.number()))
+            }
+            (None, None) => None,
+        };
+        if let Some(done) = &done {
+            self.note_level(&format!("{done}: {reason}"), &actor).await;
+        }
+        let action = if raise.is_some() { "degradation.raise" } else { "degradation.restore" };
+        let target = raise.map_or(0, |(level, _)| level.number()).to_string();
+        let record = AuditRecord { actor, action, target: format!("level {target}"), reason };
+        let (audit_id, stored) = self.records.audit(&record).await;
+        DegradationReply { done, record, audit_id, stored }
+    }
+
+    async fn note_level(&self, what: &str, actor: &OrderedBy) {
+        let snapshot = self.snapshot();
+        let live = snapshot.incidents.iter().filter(|one| one.state.is_live() && !one.is_drill());
+        // A service has one line, whatever the number of its incidents.
+        let services: BTreeSet<Arc<str>> = live.map(|one| Arc::clone(&one.key.service)).collect();
+        for service in services.iter().take(LINES) {
+            let (service, actor, what) = (service.to_string(), actor.to_string(), what.to_owned());
+            let command = Command::Acted { service, actor, what };
+            // A process that leaves writes no timeline any more; the audit log has the order all the same.
+            let _ = self.asks.send(PendingOrder::own(command, Vec::new())).await;
+        }
+    }
+}
