@@ -114,7 +114,11 @@ impl Word for Action {
             "drop pooled connections and look names up again",
         ),
         (Self::CacheClear, Self::CacheClear.label(), "empty a cache, as its hook does"),
-        (Self::GracefulDegradation, Self::GracefulDegradation.label(), "do less, as its hook does"),
+        (
+            Self::GracefulDegradation,
+            Self::GracefulDegradation.label(),
+            "raise the degradation level to the first that means something, for ten minutes",
+        ),
         (Self::Failover, Self::Failover.label(), "use another instance, as its hook does"),
         (Self::RestartService, Self::RestartService.label(), "start the application again, as its hook does"),
         (Self::ScaleUp, Self::ScaleUp.label(), "more replicas, as its hook does"),
@@ -212,7 +216,7 @@ pub struct RecoveryConfig {
 
 /// Actions that Strop itself does, whether there is a hook or not.
 fn is_built_in(action: Action) -> bool {
-    matches!(action, Action::CircuitBreaker | Action::ConnectionReset)
+    matches!(action, Action::CircuitBreaker | Action::ConnectionReset | Action::GracefulDegradation)
 }
 
 impl RecoveryFile {
@@ -356,8 +360,8 @@ impl StepFile {
 /// What changes the application is only tried out until somebody says otherwise.
 fn default_mode(action: Action) -> StepMode {
     match action.reach() {
-        Reach::Own if is_built_in(action) => StepMode::Act,
-        Reach::Own | Reach::Application => StepMode::DryRun,
+        Reach::Own => StepMode::Act,
+        Reach::Application => StepMode::DryRun,
     }
 }
 

@@ -294,3 +294,39 @@ fn the_kill_switch_ends_what_runs_at_once_and_a_step_that_asks_waits_for_a_yes()
     assert_eq!(proxy.post("recovery/trigger", r#"{"trigger_condition": "restart"}"#).status, 409);
     assert_eq!(acted(dir.path()).len(), 1);
 }
+
+#[test]
+fn a_plan_degrades_as_the_levels_say_and_says_where_they_say_nothing() {
+    let backend = Upstream::start(status(200));
+    let of = |levels: &str| {
+        config(
+            &backend,
+            &format!(
+                r#"
+                    {levels}
+                    [plans.payment_failure]
+                    services = ["backend"]
+                    steps = [{{ action = "graceful_degradation" }}]
+                    max_attempts = 1
+                    verify = "1s"
+                    verify_for = "1s"
+                "#
+            ),
+        )
+    };
+    let proxy = proxy(&of(""));
+    let trigger = r#"{"trigger_condition": "payment_failure"}"#;
+    assert_eq!(proxy.post("recovery/trigger", trigger).status, 200);
+    eventually("it says so", || outcome(&proxy).as_deref() == Some("nothing_done"));
+    assert_eq!(runs(&proxy)[0]["steps"][0]["result"], "not_possible");
+    assert_eq!(proxy.reload(&of("[degradation.level2]\nfeatures = [\"tips\"]")).status, 200);
+    assert_eq!(proxy.post("recovery/trigger", trigger).status, 200);
+    eventually("the level is raised", || proxy.sre("degradation")["level"] == 2);
+    eventually("it is over", || outcome(&proxy).as_deref() == Some("recovered"));
+    assert_eq!(proxy.get("/").status, 200);
+    let told = backend
+        .seen()
+        .iter()
+        .any(|seen| seen.fields("x-sre-degraded").iter().any(|value| value.contains("tips")));
+    assert!(told, "the application is told");
+}

@@ -11,10 +11,11 @@ use std::time::Duration;
 use hook::Done;
 
 use super::handle::{Order, Pending, PendingOrder};
-use super::{BreakerChange, BreakerOrder, Handle, OrderedBy};
+use super::{BreakerChange, BreakerOrder, DegradationOrder, Handle, OrderedBy};
 use crate::config::BoundHook;
 use crate::names::UpstreamName;
 use crate::reliability::breaker::BreakerState;
+use crate::reliability::degradation::{Level, LevelPolicy};
 use crate::reliability::recovery::{ActRequest, Action, Reach, RecoveryCommand, StepResult};
 use crate::runtime::{clock, tasks};
 use crate::store::WriteReceipt;
@@ -23,6 +24,8 @@ use crate::upstream::registry::Registry;
 
 /// How long the store may take to say that the intent is on disk.
 const STORE: Duration = Duration::from_secs(5);
+/// How long a degradation level lasts that a step has raised.
+const DEGRADED: Duration = Duration::from_secs(600);
 /// A hold of a breaker lasts as long as its step is watched, within these bounds.
 const HOLD: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
 
@@ -65,8 +68,8 @@ impl Actions {
         match request.action {
             Action::CircuitBreaker => self.hold_breaker(request).await,
             Action::ConnectionReset => self.reset_connections(request),
+            Action::GracefulDegradation => self.degrade(request).await,
             Action::CacheClear
-            | Action::GracefulDegradation
             | Action::Failover
             | Action::RestartService
             | Action::ScaleUp
@@ -114,6 +117,28 @@ impl Actions {
         };
         let _ = self.handle.breaker(order, moment).await;
         (StepResult::Done, format!("it is held open for {} s", ttl.as_secs()))
+    }
+
+    /// The first level that says what it means.
+    async fn degrade(&self, request: &ActRequest) -> Done {
+        let policy = self.registry.snapshot().config.degradation.clone();
+        let meant =
+            (1..=Level::MOST).zip(&policy.levels).find(|(_, means)| **means != LevelPolicy::default());
+        let Some(level) = meant.and_then(|(number, _)| Level::of(number)) else {
+            let why = "no degradation level says what it means: write [degradation.level1]";
+            return (StepResult::NotPossible, why.to_owned());
+        };
+        let held = self.handle.degradation().directives.map_or(0, |held| held.level.number());
+        if held >= level.number() {
+            return (StepResult::Unneeded, format!("the level is {held} already"));
+        }
+        let order = DegradationOrder {
+            raise: Some((level, DEGRADED)),
+            actor: OrderedBy::Named(format!("recovery plan {}", request.plan)),
+            reason: format!("step of {}", request.run),
+        };
+        let _ = self.handle.degrade(order, clock::now()).await;
+        (StepResult::Done, format!("level {} for {} s", level.number(), DEGRADED.as_secs()))
     }
 
     fn reset_connections(&self, request: &ActRequest) -> Done {
