@@ -2,7 +2,7 @@
 //!
 //! Everything above this module (the gateway, the fallbacks, the access log) sees these two and nothing of the codec
 //! beneath: [`h1`] and [`h2`] are our own, over a [`stream`] of bytes. [`relay`] passes bytes both ways as they are.
-//! [`templates`] compares paths. Knows no upstream, no route and no configuration.
+//! [`websocket`] is the handshake that one of the two has. [`templates`] compares paths. Knows no upstream, no route and no configuration.
 
 pub mod account;
 pub mod body;

@@ -177,23 +177,48 @@ fn a_few_heads_that_are_too_long_end_nothing() {
     assert_eq!(proxy.metric("connections_ended_total", "reason=\"h2_flood\""), 0.0);
 }
 
+/// A request with so many cookies of 3,600 bytes, spelled out: `cookie` is entry 32 of the static table.
+fn swollen(stream: u32, cookies: usize) -> Vec<u8> {
+    let cookies = [&b"\x0f\x11\x7f\x91\x1b"[..], &[b'v'; 3_600][..]].concat().repeat(cookies);
+    let block = [&head(false, "/")[..], &cookies].concat();
+    let (first, rest) = block.split_at(16_384);
+    let rest: Vec<u8> = rest.chunks(16_384).flat_map(|part| frame(CONTINUATION, 0, stream, part)).collect();
+    [frame(HEADERS, 1, stream, first), rest, frame(CONTINUATION, 4, stream, b"")].concat()
+}
+
+/// As over HTTP/1.1, however little is taken.
+#[test]
+fn a_head_far_beyond_a_small_limit_is_refused_and_ends_nothing() {
+    let backend = Upstream::start(status(200));
+    let proxy = proxy(&format!(
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            limits = {{ header_bytes = "8KiB" }}
+            [upstreams.backend]
+            endpoints = ["{}"]
+        "#,
+        backend.address
+    ));
+    let mut wire = wire(proxy.ingress(), 65_535);
+    for (id, cookies) in [(1, 11), (3, 20)] {
+        wire.put(&swollen(id, cookies));
+        reads_until(&mut wire, "it is refused", |wire| wire.is_answered(id));
+    }
+    wire.put(&get(5, "/"));
+    reads_until(&mut wire, "what is not too long is answered", |wire| wire.is_answered(5));
+    assert_eq!((wire.farewells.len(), backend.hits()), (0, 1));
+}
+
 /// The ordinary day of cookies that have swollen: whatever a page asks for is refused, all at once and page by page.
 #[test]
 fn a_page_of_heads_with_too_many_cookies_ends_nothing() {
     let (_backend, proxy) = shop();
     let mut wire = wire(proxy.ingress(), 65_535);
-    // 20 cookies of 3,600 bytes, spelled out: `cookie` is entry 32 of the static table.
-    let cookies = [&b"\x0f\x11\x7f\x91\x1b"[..], &[b'v'; 3_600][..]].concat().repeat(20);
-    let block = [&head(false, "/")[..], &cookies].concat();
-    let (first, rest) = block.split_at(16_384);
     wire.put(&frame(WINDOW_UPDATE, 0, 0, &(1_u32 << 20).to_be_bytes()));
     for page in 0..10 {
         let streams = || (0..30).map(|nth| (page * 30 + nth) * 2 + 1);
-        for id in streams() {
-            wire.put(&frame(HEADERS, 1, id, first));
-            rest.chunks(16_384).for_each(|part| wire.put(&frame(CONTINUATION, 0, id, part)));
-            wire.put(&frame(CONTINUATION, 4, id, b""));
-        }
+        streams().for_each(|id| wire.put(&swollen(id, 20)));
         reads_until(&mut wire, "all are refused", |wire| streams().all(|id| wire.is_answered(id)));
     }
     wire.put(&get(601, "/"));

@@ -12,6 +12,8 @@ use crate::message::head::{Framing, Method};
 const MOST_INTERIM: usize = 32;
 /// What a field block may be longer than the head it stands for, in bytes: what is beyond cannot be kept in step.
 const BLOCK_ROOM: usize = 16 * 1024;
+/// Of a head that is too long so much is read to its end all the same, in bytes: it is refused by itself, whatever is taken.
+const READ_OVER: usize = 64 * 1024;
 /// Bytes that the field block of a head that is too long stands for beyond its own, for which it costs an idle frame.
 const BEYOND: usize = 4 * 1024;
 /// Frames that a field block may come in.
@@ -55,7 +57,7 @@ impl State {
         let Some(mut blocked) = self.blocked.take() else { return Err(ErrorCode::Protocol) };
         blocked.frames += 1;
         self.block.extend_from_slice(payload);
-        if self.block.len() > self.limits.bytes + BLOCK_ROOM || blocked.frames > MOST_FRAMES {
+        if self.block.len() > self.limits.bytes.max(READ_OVER) + BLOCK_ROOM || blocked.frames > MOST_FRAMES {
             return Err(ErrorCode::EnhanceYourCalm);
         }
         if !head.has(flag::END_HEADERS) {

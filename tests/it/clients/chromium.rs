@@ -1,4 +1,7 @@
+use std::net::SocketAddr;
+
 use super::http2::Pages;
+use crate::support::proxy::ingress_to;
 use crate::support::secure::issue;
 use crate::support::tools::{Server, python, run_within, tool};
 use crate::support::{PATIENCE, eventually};
@@ -23,6 +26,20 @@ fn told(url: &str) -> Vec<u8> {
 #[test]
 fn chromium_is_served_by_http2_with_its_websockets() {
     let chat = Server::start(&mut python("websocket_server.py"));
+    chats(&chat, chat.address, "");
+}
+
+/// The server of its WebSockets is behind one that takes them by HTTP/2.
+#[test]
+fn chromium_reaches_a_websocket_server_by_http2() {
+    let chat = Server::start(&mut python("websocket_server.py"));
+    let second = ingress_to(chat.address, "");
+    chats(&chat, second.ingress(), "protocol = \"h2\"");
+    eventually("both have ended", || second.metric("http_requests_total", "status=\"101\"") == 2.0);
+}
+
+/// It loads the page and talks to `chat`, which the proxies reach at `address`.
+fn chats(chat: &Server, address: SocketAddr, protocol: &str) {
     let issued = issue(&["localhost"]);
     let dir = tempfile::tempdir().expect("a directory");
     let log = dir.path().join("access.log");
@@ -32,11 +49,11 @@ fn chromium_is_served_by_http2_with_its_websockets() {
             path = "/chat"
             upstream = "chat"
             [upstreams.chat]
-            endpoints = ["{}"]
+            endpoints = ["{address}"]
+            {protocol}
             [access_log]
             to = "file:{}"
         "#,
-        chat.address,
         log.display()
     );
     let pages = Pages::over_tls(&issued, "", &more);
