@@ -15,6 +15,8 @@ mod dice;
 mod fleet;
 #[path = "simulation/month.rs"]
 mod month;
+#[path = "simulation/plans.rs"]
+mod plans;
 #[path = "simulation/recovery.rs"]
 mod recovery;
 #[path = "simulation/soak.rs"]

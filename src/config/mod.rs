@@ -49,7 +49,7 @@ pub use latency::{Latency, Measured, Until};
 pub use limits::ClientLimits;
 pub use process::ProcessConfig;
 pub use recovery::{BoundHook, Hook, HookSignal, RecoveryConfig};
-pub use routes::{DEFAULT_ROUTE, Route, RoutePath, other_route, sre_api};
+pub use routes::{DEFAULT_ROUTE, Route, RoutePath, egress_route, other_route, sre_api};
 pub use running::Config;
 pub use store::{Retention, StoreAt, StoreBackup, StoreConfig};
 pub use timeouts::Timeouts;

@@ -277,6 +277,13 @@ pub fn sre_api(upstream: &UpstreamName) -> Route {
     Route { body_limit, class, ..built_in("sre-api", "/api/v2/sre", upstream, None) }
 }
 
+/// Egress has one route per upstream, of the same name. It has no budget: whoever measures holds what is no route of the file
+/// to the common one.
+pub fn egress_route(upstream: &UpstreamName) -> Route {
+    let name = RouteName::new(upstream.as_str()).unwrap_or_else(|_| other_route());
+    Route { name, ..built_in(DEFAULT_ROUTE, "/", upstream, None) }
+}
+
 /// Templates of the same host must not match the same paths.
 fn add(
     templates: &mut Vec<(Option<String>, Templates<()>)>,

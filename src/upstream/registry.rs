@@ -19,13 +19,13 @@ use super::routes::{self, RouteTemplates};
 use super::shares::Shares;
 use super::unlisted::UnlistedHosts;
 use super::{RouteEntry, Upstream};
-use crate::config::{self, Config, Timeouts, Unlisted};
+use crate::config::{self, Config, Unlisted};
 use crate::message::host;
 use crate::message::path::normal;
-use crate::names::{RouteName, UpstreamName};
+use crate::names::UpstreamName;
 use crate::net::names::{Resolved, Resolver, Search};
 use crate::net::tls;
-use crate::reliability::degradation::{Directives, RouteClass};
+use crate::reliability::degradation::Directives;
 use crate::reliability::idempotency::KeyPolicy;
 use crate::reliability::party::Party;
 use crate::runtime::clock;
@@ -283,7 +283,7 @@ impl Registry {
         let mut wildcards = Vec::new();
         let mut locals = HashMap::new();
         for (name, upstream) in &upstreams {
-            let entry = self.entry(&egress_route(name), upstream, Direction::Egress);
+            let entry = self.entry(&Arc::new(config::egress_route(name)), upstream, Direction::Egress);
             for host in &upstream.config.hosts {
                 match host.strip_prefix('*') {
                     Some(suffix) => wildcards.push((suffix.to_owned(), Arc::clone(&entry))),
@@ -365,7 +365,7 @@ impl Registry {
             retries: Arc::clone(&self.unlisted.retries),
             retired: AtomicBool::new(false),
         });
-        self.entry(&egress_route(&template.name), &upstream, Direction::Egress)
+        self.entry(&Arc::new(config::egress_route(&template.name)), &upstream, Direction::Egress)
     }
 
     /// Whose endpoint it is; `None`: nobody uses it any more.
@@ -385,23 +385,6 @@ fn client_tls(wanted: &config::UpstreamConfig) -> Option<tls::TlsClient> {
             None
         }
     }
-}
-
-/// Egress has one route per upstream, of the same name.
-fn egress_route(upstream: &UpstreamName) -> Arc<config::Route> {
-    Arc::new(config::Route {
-        name: RouteName::new(upstream.as_str()).unwrap_or_else(|_| config::other_route()),
-        host: None,
-        path: config::RoutePath::Below("/".to_owned()),
-        upstream: upstream.clone(),
-        body_limit: None,
-        timeouts: Timeouts::default(),
-        // Whoever measures holds what is no route of the config to the common budget.
-        latency: None,
-        inject_key: None,
-        fallback: None,
-        class: RouteClass::Normal,
-    })
 }
 
 #[cfg(test)]

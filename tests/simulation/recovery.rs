@@ -3,24 +3,22 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use strop::names::RunId;
 use strop::reliability::engine::{Command, Effect, Engine, EnginePolicy};
 use strop::reliability::incident::Force;
 use strop::reliability::readings::{Readings, UpstreamReading};
 use strop::reliability::recovery::{
-    ActRequest, Action, Begins, MOST_LIVE, Plan, PlanTrigger, Reach, Recovery, RecoveryCommand,
-    RecoveryEffect, RecoveryMode, RecoveryPolicy, Run, RunEventKind, RunOrder, RunOutcome, Step, StepMode,
-    StepResult,
+    ActRequest, Action, Begins, MOST_LIVE, Reach, Recovery, RecoveryCommand, RecoveryEffect, RecoveryMode,
+    RecoveryPolicy, Run, RunEventKind, RunOrder, RunOutcome, Step, StepMode, StepResult,
 };
 use strop::reliability::rule::Rule;
 use strop::units::At;
 
 use crate::dice::Dice;
+use crate::plans::{SERVICES, plans};
 
 const START: i64 = 1_800_000_000_000;
-const SERVICES: [&str; 4] = ["api", "database", "redis", "stripe"];
 
 /// What makes a service well again.
 #[derive(Clone, Copy)]
@@ -57,41 +55,6 @@ struct Ward {
     calm: BTreeMap<String, u64>,
     ended: BTreeMap<RunId, RunOutcome>,
     boots: u64,
-}
-
-fn plans(dice: &mut Dice) -> Vec<Plan> {
-    let all = Action::ALL;
-    SERVICES
-        .iter()
-        .map(|service| {
-            let steps = (0..1 + dice.below(4)).map(|_| Step {
-                action: dice.one_of(&all),
-                mode: dice.one_of(&[
-                    StepMode::Act,
-                    StepMode::Act,
-                    StepMode::Act,
-                    StepMode::Ask,
-                    StepMode::DryRun,
-                ]),
-                verify: Duration::from_secs(5 + dice.below(30)),
-            });
-            Plan {
-                name: Arc::from(format!("{service}_failure")),
-                steps: steps.collect(),
-                trigger: PlanTrigger {
-                    rules: vec![Rule::ServiceDown, Rule::Breaker],
-                    services: vec![Arc::from(*service)],
-                    scopes: Vec::new(),
-                    early: dice.chance(0.3),
-                },
-                max_attempts: 1 + dice.below(3) as u32,
-                retry_delay: Duration::from_secs(1 + dice.below(60)),
-                verify_for: Duration::from_secs(1 + dice.below(20)),
-                cooldown: Duration::from_secs(dice.below(600)),
-                approve_within: Duration::from_secs(10 + dice.below(120)),
-            }
-        })
-        .collect()
 }
 
 impl Ward {

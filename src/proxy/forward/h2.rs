@@ -38,19 +38,8 @@ impl Attempt<'_> {
         stream: Rc<H2Stream>,
         timer: &mut Deadline,
     ) -> Result<Answer, ProxyError> {
-        let body = std::mem::replace(call.body, Body::empty());
-        let edits = call.edits();
-        let scheme: &[u8] = if self.route.upstream.tls.is_some() { b"https" } else { b"http" };
         let upgrades = call.head.wants_upgrade;
-        if upgrades {
-            stream.send_head(Then::More, |encoder, out| {
-                write::websocket(encoder, out, call.head, &edits, scheme)
-            });
-        } else {
-            stream.send_head(Then::end_if(|| body.is_over()), |encoder, out| {
-                write::request(encoder, out, call.head, &edits, scheme)
-            });
-        }
+        let body = self.send_h2_head(call, &stream);
         let upload = H2Upload::new(Rc::clone(&stream), body);
         // Of a WebSocket nothing is sent before there is one.
         let mut sending = Sending { upload, over: upgrades, interim: 0, uninvited: false };
@@ -84,6 +73,23 @@ impl Attempt<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// Sends the head of the request; its body, which follows.
+    fn send_h2_head(&self, call: &mut PreparedCall<'_>, stream: &H2Stream) -> Body {
+        let body = std::mem::replace(call.body, Body::empty());
+        let edits = call.edits();
+        let scheme: &[u8] = if self.route.upstream.tls.is_some() { b"https" } else { b"http" };
+        if call.head.wants_upgrade {
+            stream.send_head(Then::More, |encoder, out| {
+                write::websocket(encoder, out, call.head, &edits, scheme)
+            });
+        } else {
+            stream.send_head(Then::end_if(|| body.is_over()), |encoder, out| {
+                write::request(encoder, out, call.head, &edits, scheme)
+            });
+        }
+        body
     }
 
     fn poll_h2(
