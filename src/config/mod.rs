@@ -29,6 +29,7 @@ pub mod reload;
 mod routes;
 mod running;
 mod secret;
+mod stale;
 mod store;
 mod timeouts;
 mod upstream;
@@ -49,6 +50,7 @@ pub use limits::ClientLimits;
 pub use process::ProcessConfig;
 pub use routes::{DEFAULT_ROUTE, Route, RoutePath, other_route, sre_api};
 pub use running::Config;
+pub use stale::StalePolicy;
 pub use store::{Retention, StoreAt, StoreBackup, StoreConfig};
 pub use timeouts::Timeouts;
 pub use upstream::{

@@ -11,6 +11,7 @@ use super::fallback::{Fallback, FallbackFile};
 use super::hosts::{self, Wild};
 use super::latency::{Latency, LatencyFile, Measured, RouteLatencyFile};
 use super::problem::{Collector, Part};
+use super::stale::{StaleFile, StalePolicy};
 use super::timeouts::{Timeouts, TimeoutsFile};
 use super::word::OneOf;
 use crate::message::path::normal;
@@ -44,6 +45,8 @@ pub struct RouteFile {
     pub latency: RouteLatencyFile,
     /// What clients read when the upstream cannot be asked; absent: the refusal of the sidecar.
     pub fallback: Option<FallbackFile>,
+    /// The last answers stand in where the upstream fails; absent: none is kept.
+    pub stale: Option<StaleFile>,
     /// Which requests a degradation level gives up first.
     pub class: OneOf<RouteClass>,
 }
@@ -66,6 +69,8 @@ pub struct Route {
     pub latency: Option<Measured>,
     /// What clients read when the upstream cannot be asked; `None`: the refusal of the sidecar.
     pub fallback: Option<Fallback>,
+    /// What is kept of its answers, to stand in where the upstream fails; `None`: nothing.
+    pub stale: Option<StalePolicy>,
     /// Which requests a degradation level gives up first.
     pub class: RouteClass,
 }
@@ -155,6 +160,7 @@ impl RouteFile {
             timeouts: self.timeouts.check(at.part("timeouts")),
             latency: self.latency.check(at.part("latency"), common),
             fallback: self.fallback.as_ref().map(|fallback| fallback.check(at.part("fallback"))),
+            stale: self.stale.as_ref().map(|stale| stale.check(at.part("stale"))),
             class: self.class.0,
             name: name?,
             upstream: upstream?,
@@ -256,6 +262,7 @@ fn built_in(name: &str, prefix: &str, upstream: &UpstreamName, latency: Option<M
         timeouts: Timeouts::default(),
         latency,
         fallback: None,
+        stale: None,
         class: RouteClass::Normal,
     }
 }

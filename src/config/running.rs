@@ -53,6 +53,8 @@ pub struct Config {
     pub watch: engine::EngineConfig,
     /// What each degradation level gives up, and what raises it.
     pub degradation: DegradationPolicy,
+    /// Bytes of kept answers over all routes.
+    pub kept_answers: usize,
     /// One line per request.
     pub access_log: AccessLogConfig,
     /// Incidents, audit and ledger on disk; `None`: off.
@@ -139,6 +141,7 @@ impl ConfigFile {
         let routes = routes::check(&self.routes, backend, &named, &latency, problems);
         let upstreams = self.upstreams(backend, problems);
         let degradation = self.degradation.check(problems.part("degradation"), &routes, &upstreams);
+        let kept_answers = self.degradation.kept_answers(problems.part("degradation"));
         let notify = self.channels(problems);
         let heartbeat = self.heartbeat.check(problems.part("heartbeat"));
         let inbound = self.inbound.check(problems.part("inbound"));
@@ -163,6 +166,7 @@ impl ConfigFile {
             latency,
             watch: watch?,
             degradation,
+            kept_answers,
             access_log: self.access_log.log(),
             store: store?,
             process,

@@ -33,6 +33,7 @@ pub mod share;
 pub mod significance;
 pub mod silence;
 pub mod slo;
+pub mod stale;
 pub mod steps;
 pub mod usual;
 pub mod verdict;

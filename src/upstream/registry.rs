@@ -393,6 +393,7 @@ fn egress_route(upstream: &UpstreamName) -> Arc<config::Route> {
         // Whoever measures holds what is no route of the config to the common budget.
         latency: None,
         fallback: None,
+        stale: None,
         class: RouteClass::Normal,
     })
 }
