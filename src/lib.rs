@@ -29,7 +29,7 @@
 //! | a metric | the number where it comes about, in [`telemetry`]; its family in `telemetry::metrics`, those of upstreams in `telemetry::dependencies` |
 //! | an admin endpoint | `admin::router`, its handler beside its neighbours in [`admin`], closed sets in `admin::words` |
 //! | an order that somebody gives | the same, and `admin::texts` for its longest texts; of an incident: `Command` in [`reliability::engine`] |
-//! | what the client sees on failure | [`proxy::reply`]; where a route has a fallback, [`degrade::canned`] |
+//! | what the client sees on failure | [`proxy::reply`]; where a route has a fallback, [`degrade::canned`]; kept answers, [`degrade::stale`] |
 //! | what a degradation level means | [`reliability::degradation`]; held in [`degrade::levels`], ordered through `control::degradation` |
 //! | a table, or what is kept how long | `store::tables`, a file each |
 //! | what a pager, a chat or a mail says | [`notify`] |

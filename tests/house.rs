@@ -86,6 +86,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "admin",
             "config",
             "control",
+            // The kept answers that all workers share.
+            "degrade",
             "names",
             "net",
             "notify",

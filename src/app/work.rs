@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::bound::BoundListener;
+use crate::degrade::stale::StaleCache;
 use crate::proxy::accept::{self, ListenerDoor};
 use crate::proxy::overload;
 use crate::proxy::pulse::BEAT;
@@ -27,6 +28,7 @@ pub(super) fn spawn(
     telemetry: &Arc<Telemetry>,
     drain: &Drain,
 ) -> anyhow::Result<Workers> {
+    let stale: Arc<StaleCache> = Arc::default();
     let count = bound.first().map_or(0, |bound| bound.sockets.len());
     let mut shares: Vec<Vec<(ListenerDoor, TcpListener)>> = (0..count).map(|_| Vec::new()).collect();
     for bound in bound {
@@ -39,7 +41,8 @@ pub(super) fn spawn(
         .enumerate()
         .map(|(number, share)| {
             let (registry, telemetry, drain) = (Arc::clone(registry), Arc::clone(telemetry), drain.clone());
-            move || work(number, share, registry, telemetry, drain)
+            let stale = Arc::clone(&stale);
+            move || work(number, share, (registry, telemetry, stale), drain)
         })
         .collect();
     Workers::start(makers, |error| Event::WorkerFailed { error: &error.to_string() }.tell())
@@ -50,12 +53,11 @@ pub(super) fn spawn(
 async fn work(
     number: usize,
     share: Vec<(ListenerDoor, TcpListener)>,
-    registry: Arc<Registry>,
-    telemetry: Arc<Telemetry>,
+    (registry, telemetry, stale): (Arc<Registry>, Arc<Telemetry>, Arc<StaleCache>),
     drain: Drain,
 ) {
     let seed = chance::draw() ^ number as u64;
-    let worker = Worker::new(number, registry, telemetry, seed);
+    let worker = Worker::new(number, registry, telemetry, stale, seed);
     let open: accept::Open = Rc::new(Cell::new(0));
     crate::runtime::tasks::spawn_on_worker(
         "worker",
@@ -67,7 +69,9 @@ async fn work(
         crate::runtime::tasks::spawn_on_worker("worker", "accepting", accepting);
     }
     let look = || {
-        worker.pools.kept.allow(worker.registry.snapshot().config.process.kept_bodies);
+        let config = Arc::clone(&worker.registry.snapshot().config);
+        worker.pools.kept.allow(config.process.kept_bodies);
+        worker.stale.allow(config.kept_answers);
         worker.pools.expire(|endpoint| worker.registry.upstream_of(endpoint));
     };
     look();

@@ -11,14 +11,17 @@ use super::upstream::UpstreamConfig;
 use super::word::{OneOf, Word};
 use crate::names::FeatureName;
 use crate::reliability::degradation::{DegradationPolicy, Level, LevelPolicy, RouteClass, Trigger};
+use crate::units::{Size, Text};
 
 /// Features of one level, and members of any list here, at most: their names go into a field of each request.
 const MOST: usize = 32;
 
 /// The table `[degradation]` as the operator writes it.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DegradationFile {
+    /// Bytes of kept answers (`stale` of routes) over all routes; the oldest go.
+    pub kept_answers: Text<Size>,
     /// What level 1 means.
     pub level1: LevelFile,
     /// What level 2 means beside what level 1 means.
@@ -27,6 +30,13 @@ pub struct DegradationFile {
     pub level3: LevelFile,
     /// Breakers that raise the level while they are not closed.
     pub when: Vec<WhenFile>,
+}
+
+impl Default for DegradationFile {
+    fn default() -> Self {
+        let [level1, level2, level3] = Default::default();
+        Self { kept_answers: Text(Size(16 * 1024 * 1024)), level1, level2, level3, when: Vec::new() }
+    }
 }
 
 /// `[degradation.level1]` as written.
@@ -69,6 +79,14 @@ impl Word for RouteClass {
 }
 
 impl DegradationFile {
+    pub(super) fn kept_answers(&self, mut at: Part<'_, '_>) -> usize {
+        let most = Size(4 * 1024 * 1024 * 1024);
+        if self.kept_answers.0 > most {
+            at.add("kept_answers", "is not within 0B to 4GiB: it is memory of this process");
+        }
+        self.kept_answers.0.0 as usize
+    }
+
     pub(super) fn check(
         &self,
         mut at: Part<'_, '_>,

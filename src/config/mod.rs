@@ -30,6 +30,7 @@ pub mod reload;
 mod routes;
 mod running;
 mod secret;
+mod stale;
 mod store;
 mod timeouts;
 mod upstream;
@@ -51,6 +52,7 @@ pub use process::ProcessConfig;
 pub use recovery::{BoundHook, Hook, HookSignal, RecoveryConfig};
 pub use routes::{DEFAULT_ROUTE, Route, RoutePath, egress_route, other_route, sre_api};
 pub use running::Config;
+pub use stale::StalePolicy;
 pub use store::{Retention, StoreAt, StoreBackup, StoreConfig};
 pub use timeouts::Timeouts;
 pub use upstream::{

@@ -11,6 +11,7 @@ use super::fallback::{Fallback, FallbackFile};
 use super::hosts::{self, Wild};
 use super::latency::{Latency, LatencyFile, Measured, RouteLatencyFile};
 use super::problem::{Collector, Part};
+use super::stale::{StaleFile, StalePolicy};
 use super::timeouts::{Timeouts, TimeoutsFile};
 use super::word::OneOf;
 use crate::message::path::normal;
@@ -46,6 +47,8 @@ pub struct RouteFile {
     pub inject_key: Option<bool>,
     /// What clients read when the upstream cannot be asked; absent: the refusal of the sidecar.
     pub fallback: Option<FallbackFile>,
+    /// The last answers stand in where the upstream fails; absent: none is kept.
+    pub stale: Option<StaleFile>,
     /// Which requests a degradation level gives up first.
     pub class: OneOf<RouteClass>,
 }
@@ -70,6 +73,8 @@ pub struct Route {
     pub inject_key: Option<bool>,
     /// What clients read when the upstream cannot be asked; `None`: the refusal of the sidecar.
     pub fallback: Option<Fallback>,
+    /// What is kept of its answers, to stand in where the upstream fails; `None`: nothing.
+    pub stale: Option<StalePolicy>,
     /// Which requests a degradation level gives up first.
     pub class: RouteClass,
 }
@@ -160,6 +165,7 @@ impl RouteFile {
             latency: self.latency.check(at.part("latency"), common),
             inject_key: self.inject_key,
             fallback: self.fallback.as_ref().map(|fallback| fallback.check(at.part("fallback"))),
+            stale: self.stale.as_ref().map(|stale| stale.check(at.part("stale"))),
             class: self.class.0,
             name: name?,
             upstream: upstream?,
@@ -262,6 +268,7 @@ fn built_in(name: &str, prefix: &str, upstream: &UpstreamName, latency: Option<M
         latency,
         inject_key: None,
         fallback: None,
+        stale: None,
         class: RouteClass::Normal,
     }
 }

@@ -56,6 +56,8 @@ pub struct Config {
     pub recovery: RecoveryConfig,
     /// What each degradation level gives up, and what raises it.
     pub degradation: DegradationPolicy,
+    /// Bytes of kept answers over all routes.
+    pub kept_answers: usize,
     /// One line per request.
     pub access_log: AccessLogConfig,
     /// Incidents, audit and ledger on disk; `None`: off.
@@ -142,6 +144,7 @@ impl ConfigFile {
         let routes = routes::check(&self.routes, backend, &named, &latency, problems);
         let upstreams = self.upstreams(backend, problems);
         let degradation = self.degradation.check(problems.part("degradation"), &routes, &upstreams);
+        let kept_answers = self.degradation.kept_answers(problems.part("degradation"));
         let notify = self.channels(problems);
         let heartbeat = self.heartbeat.check(problems.part("heartbeat"));
         let inbound = self.inbound.check(problems.part("inbound"));
@@ -169,6 +172,7 @@ impl ConfigFile {
             watch: watch?,
             recovery,
             degradation,
+            kept_answers,
             access_log: self.access_log.log(),
             store: store?,
             process,

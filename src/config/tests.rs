@@ -78,6 +78,7 @@ fn everything(dir: &std::path::Path) -> String {
             host = "Shop.example"
             latency = {{ until = "off" }}
             fallback = {{ status = 200, body = "{{}}" }}
+            stale = {{ for = "5m" }}
             [upstreams.backend]
             endpoints = ["127.0.0.1:8001", "db.:80"]
             health = {{ path = "/healthz" }}

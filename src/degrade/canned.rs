@@ -37,6 +37,31 @@ impl Cause {
             Self::Answered(_) => UPSTREAM_5XX,
         }
     }
+
+    /// Writes into a head what stands in, and why.
+    pub(super) fn tell(self, head: &mut ResponseHead, by: &str) {
+        head.store.push(b"x-strop-reason", self.reason().as_bytes());
+        head.store.push(b"x-strop-degraded", by.as_bytes());
+        let mut line = Vec::with_capacity(80);
+        // Writing to a Vec cannot fail.
+        let _ = match self {
+            Self::NoAnswer { reason, token, .. } => {
+                write!(line, "strop; error={token}; details=\"{by}: {reason}\"")
+            }
+            Self::Answered(status) => {
+                write!(line, "strop; received-status={status}; details=\"{by}: {UPSTREAM_5XX}\"")
+            }
+        };
+        head.store.push(b"proxy-status", &line);
+        if let Self::NoAnswer { retry_after: Some(wait), .. } = self
+            && head.status >= 400
+        {
+            line.clear();
+            // Rounded up: coming back too early only costs another refusal.
+            let _ = write!(line, "{}", wait.as_millis().div_ceil(1_000).max(1));
+            head.store.push(b"retry-after", &line);
+        }
+    }
 }
 
 /// The answer to a request of this method.
@@ -48,32 +73,10 @@ pub fn answer(fallback: &Fallback, cause: Cause, asked: Method) -> (ResponseHead
         head.store.push(b"content-type", fallback.content_type.as_bytes());
     }
     head.store.push(b"cache-control", b"no-store");
-    head.store.push(b"x-strop-reason", cause.reason().as_bytes());
-    head.store.push(b"x-strop-degraded", b"fallback");
-    let mut line = Vec::with_capacity(80);
-    // Writing to a Vec cannot fail.
-    let _ = match cause {
-        Cause::NoAnswer { reason, token, .. } => {
-            write!(line, "strop; error={token}; details=\"fallback: {reason}\"")
-        }
-        Cause::Answered(status) => {
-            write!(line, "strop; received-status={status}; details=\"fallback: {UPSTREAM_5XX}\"")
-        }
-    };
-    head.store.push(b"proxy-status", &line);
-    if let Cause::NoAnswer { retry_after: Some(wait), .. } = cause
-        && status >= 400
-    {
-        line.clear();
-        // Rounded up: coming back too early only costs another refusal.
-        let _ = write!(line, "{}", wait.as_millis().div_ceil(1_000).max(1));
-        head.store.push(b"retry-after", &line);
-    }
+    cause.tell(&mut head, "fallback");
     // RFC 9110 section 8.6: 204 has no length.
     if status != 204 {
-        line.clear();
-        let _ = write!(line, "{length}");
-        head.store.push(b"content-length", &line);
+        head.store.push(b"content-length", length.to_string().as_bytes());
     }
     head.store.bytes.extend_from_slice(b"\r\n");
     if asked == Method::Head || status == 204 {

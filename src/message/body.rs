@@ -94,6 +94,13 @@ impl Copy {
     }
 }
 
+/// A copy of what passes, for whoever wants the whole of it.
+struct Tee {
+    bytes: Vec<u8>,
+    most: usize,
+    whole: Box<dyn FnOnce(Vec<u8>)>,
+}
+
 /// The body of a request or of a response.
 pub struct Body {
     kind: BodyKind,
@@ -103,6 +110,8 @@ pub struct Body {
     passed: u64,
     /// While it may have to be sent again.
     copy: Option<Copy>,
+    /// While somebody else wants it as well.
+    tee: Option<Box<Tee>>,
 }
 
 impl std::fmt::Debug for Body {
@@ -143,12 +152,27 @@ impl Body {
     }
 
     fn of(kind: BodyKind) -> Self {
-        Self { kind, allowed: u64::MAX, passed: 0, copy: None }
+        Self { kind, allowed: u64::MAX, passed: 0, copy: None, tee: None }
     }
 
     /// No more than `bytes` may come.
     pub fn limit(&mut self, bytes: u64) {
         self.allowed = bytes;
+    }
+
+    /// Gives a copy to `whole` once all of it has passed; never, when it has more than `most` bytes or breaks off.
+    pub fn tee(&mut self, most: usize, whole: Box<dyn FnOnce(Vec<u8>)>) {
+        self.tee = Some(Box::new(Tee { bytes: Vec::new(), most, whole }));
+        self.teed();
+    }
+
+    /// Is it over? Then who wanted it has it.
+    fn teed(&mut self) {
+        if self.is_over()
+            && let Some(tee) = self.tee.take()
+        {
+            (tee.whole)(tee.bytes);
+        }
     }
 
     /// From now on what is used up is kept, up to `limit` bytes of `room`, until [`Self::let_go`]. Not of a body that
@@ -278,6 +302,9 @@ impl Body {
             0 => ready!(self.kind.poll_data(cx))?,
             again => again,
         };
+        if there == 0 && self.tee.is_some() {
+            self.teed();
+        }
         if there as u64 > self.allowed {
             return Poll::Ready(Err(BodyError::TooLong));
         }
@@ -294,6 +321,19 @@ impl Body {
 
     /// The first `n` bytes of [`Self::data`] are used up.
     pub fn consume(&mut self, n: usize) {
+        if let Some(mut tee) = self.tee.take() {
+            let more = self.data().get(..n).unwrap_or_default();
+            if tee.bytes.len() + more.len() <= tee.most {
+                tee.bytes.extend_from_slice(more);
+                self.tee = Some(tee);
+            }
+            self.used(n);
+            return self.teed();
+        }
+        self.used(n);
+    }
+
+    fn used(&mut self, n: usize) {
         self.passed += n as u64;
         self.allowed = self.allowed.saturating_sub(n as u64);
         if let Some(copy) = &mut self.copy {

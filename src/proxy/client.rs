@@ -57,7 +57,9 @@ impl Client {
         if self.trusted_hops == 0 && *self.entrance == Entrance::Ingress {
             self.worker.front.note(self.peer.ip(), head.store.known(Known::XForwardedFor).is_some());
         }
-        Exchange::open(&self.worker, head, client, now)
+        let mut exchange = Exchange::open(&self.worker, head, client, now);
+        exchange.secure = self.secure;
+        exchange
     }
 
     pub(super) fn head_limits(&self) -> HeadLimits {

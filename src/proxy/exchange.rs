@@ -27,6 +27,8 @@ pub struct Exchange {
     worker: Rc<Worker>,
     /// When its head was there.
     pub started: Instant,
+    /// Did it come by TLS?
+    pub secure: bool,
     /// Who asked, as far as that can be believed.
     pub client: IpAddr,
     /// The client's id when it is fit, else a UUIDv7 of our own.
@@ -100,6 +102,7 @@ impl Exchange {
         Self {
             worker: Rc::clone(worker),
             started: now,
+            secure: false,
             client,
             request_id,
             trace: None,

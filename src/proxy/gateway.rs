@@ -52,15 +52,34 @@ impl Gateway<'_> {
     }
 
     /// The upstream's answer, or what its route gives in the place of a 5xx.
-    fn given(self, head: &RequestHead, exchange: &mut Exchange, answer: Answer) -> Answer {
+    fn given(self, head: &RequestHead, exchange: &mut Exchange, mut answer: Answer) -> Answer {
         let status = answer.head.status;
-        match self.fallback(head, exchange, Reply::Status(status), Cause::Answered(status)) {
-            Some(instead) => {
-                answer.give_up();
-                instead
-            }
-            None => answer,
+        if let Some(instead) = self.instead(head, exchange, Reply::Status(status), Cause::Answered(status)) {
+            answer.give_up();
+            return instead;
         }
+        if let Some(policy) = exchange.route.as_ref().and_then(|route| route.config.stale.as_ref()) {
+            self.0.stale.watch((head, exchange.secure), &answer.head, &mut answer.body, policy);
+        }
+        answer
+    }
+
+    /// What the exchange's route has to give instead: the answer that was kept, else its fallback.
+    fn instead(
+        self,
+        head: &RequestHead,
+        exchange: &mut Exchange,
+        reply: Reply,
+        cause: Cause,
+    ) -> Option<Answer> {
+        if exchange.route.as_ref().is_some_and(|route| route.config.stale.is_some())
+            && reply.is_failure()
+            && let Some((own, body)) = self.0.stale.answer((head, exchange.secure), cause)
+        {
+            exchange.stood_in(own.status, cause.reason(), StandIn::Stale);
+            return Some(Answer::own(own, body));
+        }
+        self.fallback(head, exchange, reply, cause)
     }
 
     /// The fallback of the exchange's route, where it has one for this.
@@ -89,7 +108,7 @@ impl Gateway<'_> {
         let facts = error.facts();
         let ErrorFacts { label: reason, token, retry_after, .. } = facts;
         let cause = Cause::NoAnswer { reason, token, retry_after };
-        let instead = facts.unanswered.then(|| self.fallback(head, exchange, Reply::Missing, cause));
+        let instead = facts.unanswered.then(|| self.instead(head, exchange, Reply::Missing, cause));
         if let Some(instead) = instead.flatten() {
             return instead;
         }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::error::ProxyError;
 use super::front::Front;
 use super::pulse::Pulse;
+use crate::degrade::stale::StaleCache;
 use crate::message::account::Accounts;
 use crate::message::fields;
 use crate::message::scratch::Scratch;
@@ -35,6 +36,8 @@ pub struct Worker {
     pub pulse: Pulse,
     /// Who stands in front?
     pub front: Front,
+    /// Kept answers, of all workers.
+    pub stale: Arc<StaleCache>,
     /// What its client connections hold.
     pub accounts: Rc<Accounts>,
     chance: Cell<u64>,
@@ -47,7 +50,13 @@ const UNREAD: u32 = 20;
 
 impl Worker {
     /// A worker with nothing under way; `seed` differs between workers and starts.
-    pub fn new(number: usize, registry: Arc<Registry>, telemetry: Arc<Telemetry>, seed: u64) -> Rc<Self> {
+    pub fn new(
+        number: usize,
+        registry: Arc<Registry>,
+        telemetry: Arc<Telemetry>,
+        stale: Arc<StaleCache>,
+        seed: u64,
+    ) -> Rc<Self> {
         let pools = Rc::new(Pools::default());
         let access = telemetry.access_log().writer();
         let pulse = Pulse::new(clock::instant());
@@ -57,6 +66,7 @@ impl Worker {
             registry,
             telemetry,
             pools,
+            stale,
             access,
             pulse,
             front: Front::default(),

@@ -30,6 +30,13 @@ pub enum Reply {
     Status(u16),
 }
 
+impl Reply {
+    /// Did the upstream fail, by the statuses of RFC 5861 section 4? The others say something of the request.
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::Missing | Self::Status(500 | 502 | 503 | 504))
+    }
+}
+
 /// When the fallback answer of a route is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FallbackPolicy {
@@ -44,8 +51,7 @@ impl FallbackPolicy {
     pub fn stands_in(self, asked: Asked, reply: Reply) -> bool {
         let lacking = match reply {
             Reply::Missing => true,
-            // The statuses of RFC 5861 section 4: the others say something of the request.
-            Reply::Status(status) => self.on_5xx && matches!(status, 500 | 502 | 503 | 504),
+            Reply::Status(_) => self.on_5xx && reply.is_failure(),
         };
         let true_of_it = match asked {
             Asked::Reading => true,

@@ -35,6 +35,7 @@ pub mod share;
 pub mod significance;
 pub mod silence;
 pub mod slo;
+pub mod stale;
 pub mod steps;
 pub mod usual;
 pub mod verdict;

@@ -20,11 +20,17 @@ pub fn parse_retry_after(text: &str, wall: u64, cap: Duration) -> Option<Duratio
                 .saturating_add(Duration::from_millis(thousandths))
         }
         None | Some(_) => {
-            let at = http_date(text).or_else(|| http_date(&in_today_s_form(text, wall)?))?;
+            let at = date(text, wall)?;
             Duration::from_secs(at.saturating_sub(wall))
         }
     };
     Some(wait.min(cap))
+}
+
+/// An HTTP date in any of its three forms (RFC 9110 section 5.6.7) in Unix seconds, as is `wall`; `None`: it is none.
+pub fn date(text: &str, wall: u64) -> Option<u64> {
+    let text = text.trim();
+    http_date(text).or_else(|| http_date(&in_today_s_form(text, wall)?))
 }
 
 /// `Sunday, 06-Nov-94 08:49:37 GMT` and `Sun Nov  6 08:49:37 1994` as `Sun, 06 Nov 1994 08:49:37 GMT`. Two digits are the

@@ -97,6 +97,8 @@ impl ExchangeOutcome {
 /// What clients got in the place of an upstream's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StandIn {
+    /// An answer that was kept.
+    Stale,
     /// The fallback answer of the route.
     Fallback,
 }
@@ -104,6 +106,7 @@ pub enum StandIn {
 impl StandIn {
     pub fn label(self) -> &'static str {
         match self {
+            Self::Stale => "stale",
             Self::Fallback => "fallback",
         }
     }

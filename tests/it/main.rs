@@ -122,6 +122,8 @@ mod review;
 mod routes;
 /// Nobody is called about what is known.
 mod silences;
+/// Answers that were kept stand in where the upstream fails, and what is nobody else's is not kept.
+mod stale;
 /// Frames that bring nothing have an end; what is given up, or leaves, ends nobody else.
 mod storms;
 /// Incidents as they change: no gap, no double, no end but the process's.
