@@ -9,7 +9,7 @@ use strop::reliability::rule::Rule;
 use crate::dice::Dice;
 
 /// What may fall ill; each has a plan.
-pub const SERVICES: [&str; 4] = ["api", "database", "redis", "stripe"];
+pub const SERVICES: [&str; 6] = ["api", "database", "redis", "sendgrid", "stripe", "twilio"];
 
 pub fn plans(dice: &mut Dice) -> Vec<Plan> {
     let all = Action::ALL;

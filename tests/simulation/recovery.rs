@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use strop::names::RunId;
 use strop::reliability::engine::{Command, Effect, Engine, EnginePolicy};
@@ -10,7 +11,7 @@ use strop::reliability::incident::Force;
 use strop::reliability::readings::{Readings, UpstreamReading};
 use strop::reliability::recovery::{
     ActRequest, Action, Begins, MOST_LIVE, Reach, Recovery, RecoveryCommand, RecoveryEffect, RecoveryMode,
-    RecoveryPolicy, Run, RunEventKind, RunOrder, RunOutcome, Step, StepMode, StepResult,
+    RecoveryPolicy, Run, RunEventKind, RunOrder, RunOutcome, RunPhase, Step, StepMode, StepResult,
 };
 use strop::reliability::rule::Rule;
 use strop::units::At;
@@ -93,10 +94,10 @@ impl Ward {
         self.look();
         self.answers();
         self.people();
+        self.check();
         if self.dice.chance(0.002) {
             self.crash();
         }
-        self.check();
     }
 
     fn weather(&mut self) {
@@ -329,6 +330,12 @@ impl Ward {
         assert_eq!(targets.len(), live.len(), "one run about one target");
         for run in self.recovery.runs() {
             run.check_invariants();
+            let late = match run.phase {
+                RunPhase::Asking { until, .. } | RunPhase::Resting { until } => self.now() > until,
+                RunPhase::Acting { since, .. } => self.now().since(since) > Duration::from_secs(120),
+                RunPhase::Next { .. } | RunPhase::Verifying { .. } | RunPhase::Over { .. } => false,
+            };
+            assert!(!late, "it waits longer than it says: {run:?}");
             let Some(plan) = self.policy.plan(&run.plan).filter(|_| run.is_live()) else { continue };
             let step = |step: &Step| 120 + step.verify.as_secs() + plan.verify_for.as_secs();
             let pass: u64 = plan.steps.iter().map(step).sum::<u64>() + plan.retry_delay.as_secs();
@@ -341,15 +348,15 @@ impl Ward {
     }
 }
 
-/// One ward for two hours.
+/// One ward for an hour, the last twenty minutes of it calm.
 pub fn run(seed: u64) {
     let mut ward = Ward::new(seed);
-    for _ in 0..7_200 {
+    for _ in 0..2_400 {
         ward.step();
     }
     ward.policy_is_on();
     ward.ill.clear();
-    for _ in 0..3_600 {
+    for _ in 0..1_200 {
         ward.t += 1;
         ward.weather_is_fine();
         ward.look();
