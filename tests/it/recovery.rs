@@ -59,13 +59,15 @@ fn dies(proxy: &Proxy, backend: &Upstream) {
 fn a_dead_backend_is_restarted_by_its_plan_and_nobody_is_needed() {
     let backend = Upstream::start(status(200));
     let dir = tempfile::tempdir().expect("a directory");
-    let act = program(dir.path(), "exit 0");
+    // What it starts holds its standard error open.
+    let act = program(dir.path(), "sleep 6 &");
     let proxy = proxy(&config(
         &backend,
         &format!(
             r#"
                 [recovery.actions.restart_service]
                 exec = [{act:?}]
+                within = "3s"
                 [plans.api_failure]
                 rules = ["service_down"]
                 services = ["backend"]

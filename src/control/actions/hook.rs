@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::ChildStderr;
 
 use crate::config::word::Word as _;
 use crate::config::{BoundHook, ClientTls, Hook, HookSignal};
@@ -19,6 +21,9 @@ pub(super) type Done = (StepResult, String);
 
 /// Letters of what a program or a receiver says that are shown.
 const SHOWN: usize = 200;
+
+/// What a program has said at its end is there by then.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// What hooks are called with.
 pub(super) struct Web {
@@ -104,17 +109,36 @@ async fn exec(command: &[String], request: &ActRequest, within: Duration) -> Don
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    let output = match program_run.spawn() {
-        Ok(child) => tokio::time::timeout(within, child.wait_with_output()).await,
+    let mut child = match program_run.spawn() {
+        Ok(child) => child,
         Err(error) => return (StepResult::Failed, format!("{program} cannot be started: {error}")),
     };
-    match output {
-        Ok(Ok(output)) if output.status.success() => (StepResult::Done, format!("{program} ended with 0")),
-        Ok(Ok(output)) => {
-            (StepResult::Failed, format!("{program}: {}{}", output.status, shown(&output.stderr)))
+    let (mut stderr, mut said) = (child.stderr.take(), Vec::new());
+    // What it leaves running may hold its standard error open for ever.
+    let ended = tokio::time::timeout(within, async {
+        tokio::select! {
+            biased;
+            status = child.wait() => status,
+            () = listen(stderr.as_mut(), &mut said) => child.wait().await,
         }
+    });
+    let ended = ended.await;
+    let _ = tokio::time::timeout(LAST_WORDS, listen(stderr.as_mut(), &mut said)).await;
+    match ended {
+        Ok(Ok(status)) if status.success() => (StepResult::Done, format!("{program} ended with 0")),
+        Ok(Ok(status)) => (StepResult::Failed, format!("{program}: {status}{}", shown(&said))),
         Ok(Err(error)) => (StepResult::Unknown, format!("{program}: {error}")),
         Err(_) => (StepResult::Unknown, format!("{program} was ended: it had not within {within:?}")),
+    }
+}
+
+/// Reads to the end, and keeps the beginning.
+async fn listen(stderr: Option<&mut ChildStderr>, said: &mut Vec<u8>) {
+    let Some(stderr) = stderr else { return };
+    let mut piece = [0; 1_024];
+    while let Ok(n @ 1..) = stderr.read(&mut piece).await {
+        let room = SHOWN.saturating_sub(said.len());
+        said.extend_from_slice(piece.get(..n.min(room)).unwrap_or_default());
     }
 }
 
