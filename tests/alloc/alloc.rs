@@ -1,7 +1,7 @@
 //! A warm HTTP/1.1 request asks the allocator for nothing: ten thousand of them, counted.
 //!
 //! `cargo test --manifest-path tests/alloc/Cargo.toml`. Everything is on: access log to a file, metrics, breaker, limits,
-//! templates of routes, operations.
+//! templates of routes, operations, a fallback and degradation levels that nothing raises.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -52,8 +52,14 @@ fn run() -> anyhow::Result<()> {
             operations = {{ small = "/{{size}}", deep = "/small/{{a}}/{{b}}" }}
             [[routes]]
             path = "/{{size}}"
+            fallback = {{ body = "[]", on_5xx = true }}
             [[routes]]
             path = "/small/{{a}}/{{b}}/{{c}}/{{d}}"
+            [degradation.level1]
+            features = ["sms"]
+            fallback = ["size"]
+            [[degradation.when]]
+            breaker = "backend"
         "#,
         dir.path().join("access.log").display(),
         origin()?
