@@ -111,15 +111,40 @@ impl Shelf {
     }
 }
 
-/// `scheme NUL authority NUL target`.
-fn key(head: &RequestHead, secure: bool) -> Box<[u8]> {
+/// What a client asked for, as far as its answer may depend on it.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    pub head: &'a RequestHead,
+    /// It came by TLS.
+    pub secure: bool,
+    /// Proxies in front are believed: what they say of scheme and host reaches the backend.
+    pub forwarded: bool,
+}
+
+/// `scheme NUL authority NUL target`, with what proxies that are believed say of the first two.
+fn key(target: Target<'_>) -> Box<[u8]> {
+    let Target { head, secure, forwarded } = target;
     let scheme: &[u8] = if secure { b"https" } else { b"http" };
     let mut key = scheme.to_vec();
+    if forwarded {
+        let told = head.store.all(Known::XForwardedProto).chain(head.store.all(Known::XForwardedHost));
+        let parts =
+            head.store.all(Known::Forwarded).flat_map(|line| line.split(|b| matches!(b, b';' | b',')));
+        let named = |part: &&[u8]| [&b"proto="[..], b"host="].iter().any(|name| begins(part, name));
+        for value in told.chain(parts.map(<[u8]>::trim_ascii).filter(named)) {
+            key.push(b'\n');
+            key.extend(value.iter().map(u8::to_ascii_lowercase));
+        }
+    }
     key.push(0);
     key.extend(head.authority_bytes().iter().map(u8::to_ascii_lowercase));
     key.push(0);
     key.extend_from_slice(head.path_and_query_bytes());
     key.into()
+}
+
+fn begins(text: &[u8], with: &[u8]) -> bool {
+    text.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
 }
 
 fn lines<'a>(store: &'a HeadStore, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
@@ -169,6 +194,18 @@ fn varies(head: &RequestHead, answer: &ResponseHead) -> Vec<(Box<[u8]>, Values)>
     names.map(|name| (name.clone().into(), lines(&head.store, &name).map(Box::from).collect())).collect()
 }
 
+/// Bytes that the body may have; `None`: it is not kept.
+fn longest(framing: Framing, policy: &StalePolicy) -> Option<usize> {
+    let most = match framing {
+        Framing::None => 0,
+        Framing::Length(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
+        Framing::Chunked | Framing::Stream => policy.max_body,
+        // Whether all of it came nobody can tell (RFC 9111 section 3.3).
+        Framing::UntilClose => return None,
+    };
+    (most <= policy.max_body).then_some(most)
+}
+
 /// The fields that go with a kept answer.
 fn kept_fields(answer: &ResponseHead) -> Vec<Line> {
     let bytes = &answer.store.bytes;
@@ -199,18 +236,19 @@ impl StaleCache {
     /// forgets what was kept of its target.
     pub fn watch(
         self: &Arc<Self>,
-        (head, secure): (&RequestHead, bool),
+        target: Target<'_>,
         answer: &ResponseHead,
         body: &mut Body,
         policy: &StalePolicy,
     ) {
+        let head = target.head;
         if !matches!(head.method, Method::Get | Method::Head | Method::Options | Method::Trace) {
             if answer.status < 400 {
-                self.shelf().forget(&key(head, secure));
+                self.shelf().forget(&key(target));
             }
             return;
         }
-        let (now, asked, key) = (clock::instant(), asked(head), key(head, secure));
+        let (now, asked, key) = (clock::instant(), asked(head), key(target));
         let varies = varies(head, answer);
         if self.has_recent(&key, &varies, now) {
             return;
@@ -218,21 +256,13 @@ impl StaleCache {
         let Some(lifetime) = stale::keeps(&asked, &said(answer, now), policy.lasts) else {
             // What everybody was answered before is no longer what they are answered: it is gone, forbidden, a person's.
             let personal = asked.has_credentials || asked.asks_for_part;
-            if asked.gets && !personal && answer.status < 500 {
+            let other = matches!(answer.status, 200..=299 | 302 | 303 | 307 | 401 | 403 | 451);
+            if asked.gets && !personal && other {
                 self.shelf().forget(&key);
             }
             return;
         };
-        let most = match answer.framing {
-            Framing::None => 0,
-            Framing::Length(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
-            Framing::Chunked | Framing::Stream => policy.max_body,
-            // Whether all of it came nobody can tell (RFC 9111 section 3.3).
-            Framing::UntilClose => return,
-        };
-        if most > policy.max_body {
-            return;
-        }
+        let Some(most) = longest(answer.framing, policy) else { return };
         let (status, fields) = (answer.status, kept_fields(answer));
         let told: usize = fields.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
         let size = OVERHEAD + key.len() * 2 + told + most;
@@ -285,14 +315,15 @@ impl StaleCache {
     }
 
     /// The answer that may stand in for this request, as its client reads it.
-    pub fn answer(&self, (head, secure): (&RequestHead, bool), cause: Cause) -> Option<(ResponseHead, Body)> {
+    pub fn answer(&self, target: Target<'_>, cause: Cause) -> Option<(ResponseHead, Body)> {
+        let head = target.head;
         if !matches!(head.method, Method::Get | Method::Head) || head.wants_upgrade {
             return None;
         }
         let now = clock::instant();
         let kept = {
             let shelf = self.shelf();
-            let all = shelf.answers.get(&key(head, secure))?;
+            let all = shelf.answers.get(&key(target))?;
             let fits = |kept: &&Arc<Kept>| {
                 kept.varies
                     .iter()

@@ -58,7 +58,7 @@ impl Client {
             self.worker.front.note(self.peer.ip(), head.store.known(Known::XForwardedFor).is_some());
         }
         let mut exchange = Exchange::open(&self.worker, head, client, now);
-        exchange.secure = self.secure;
+        (exchange.secure, exchange.forwarded) = (self.secure, self.trusted_hops > 0);
         exchange
     }
 

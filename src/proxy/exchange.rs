@@ -29,6 +29,8 @@ pub struct Exchange {
     pub started: Instant,
     /// Did it come by TLS?
     pub secure: bool,
+    /// Are proxies in front believed?
+    pub forwarded: bool,
     /// Who asked, as far as that can be believed.
     pub client: IpAddr,
     /// The client's id when it is fit, else a UUIDv7 of our own.
@@ -103,6 +105,7 @@ impl Exchange {
             worker: Rc::clone(worker),
             started: now,
             secure: false,
+            forwarded: false,
             client,
             request_id,
             trace: None,

@@ -19,6 +19,7 @@ use super::reply;
 use super::route;
 use super::worker::Worker;
 use crate::degrade::canned::{self, Cause};
+use crate::degrade::stale::Target;
 use crate::message::account;
 use crate::message::body::Body;
 use crate::message::fields;
@@ -59,7 +60,7 @@ impl Gateway<'_> {
             return instead;
         }
         if let Some(policy) = exchange.route.as_ref().and_then(|route| route.config.stale.as_ref()) {
-            self.0.stale.watch((head, exchange.secure), &answer.head, &mut answer.body, policy);
+            self.0.stale.watch(target(head, exchange), &answer.head, &mut answer.body, policy);
         }
         answer
     }
@@ -74,7 +75,7 @@ impl Gateway<'_> {
     ) -> Option<Answer> {
         if exchange.route.as_ref().is_some_and(|route| route.config.stale.is_some())
             && reply.is_failure()
-            && let Some((own, body)) = self.0.stale.answer((head, exchange.secure), cause)
+            && let Some((own, body)) = self.0.stale.answer(target(head, exchange), cause)
         {
             exchange.stood_in(own.status, cause.reason(), StandIn::Stale);
             return Some(Answer::own(own, body));
@@ -209,6 +210,10 @@ fn heed(directives: &Directives, route: &RouteEntry, head: &RequestHead) -> Resu
             if given { Err(ProxyError::Degraded { route: name.clone(), level }) } else { Ok(()) }
         }
     }
+}
+
+fn target<'a>(head: &'a RequestHead, exchange: &Exchange) -> Target<'a> {
+    Target { head, secure: exchange.secure, forwarded: exchange.forwarded }
 }
 
 /// What a request asks for, as far as a stand-in depends on it.

@@ -1,7 +1,7 @@
 //! A warm HTTP/1.1 request asks the allocator for nothing: ten thousand of them, counted.
 //!
 //! `cargo test --manifest-path tests/alloc/Cargo.toml`. Everything is on: access log to a file, metrics, breaker, limits,
-//! templates of routes, operations.
+//! templates of routes, operations, a fallback and degradation levels that nothing raises.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -60,8 +60,14 @@ fn run() -> anyhow::Result<()> {
             undone = ["409"]
             [[routes]]
             path = "/{{size}}"
+            fallback = {{ body = "[]", on_5xx = true }}
             [[routes]]
             path = "/small/{{a}}/{{b}}/{{c}}/{{d}}"
+            [degradation.level1]
+            features = ["sms"]
+            fallback = ["size"]
+            [[degradation.when]]
+            breaker = "backend"
         "#,
         dir.path().join("access.log").display(),
         origin()?

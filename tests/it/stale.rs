@@ -173,6 +173,56 @@ fn hosts_and_what_an_answer_varies_by_never_mix() {
 }
 
 #[test]
+fn schemes_that_believed_proxies_tell_never_mix() {
+    let backend = Upstream::start(Arc::new(|seen, stream| {
+        let told = seen.fields("x-forwarded-proto").concat();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{told}", told.len());
+        std::io::Write::write_all(stream, answer.as_bytes()).is_ok()
+    }));
+    let toml = format!(
+        r#"
+            [ingress]
+            listen = "127.0.0.1:0"
+            trusted_hops = 1
+            [[routes]]
+            prefix = "/a"
+            stale = {{}}
+            [upstreams.backend]
+            endpoints = ["{}"]
+        "#,
+        backend.address
+    );
+    let proxy = proxy(&toml);
+    let by = |scheme: &str| {
+        ask(&proxy, "/a", &format!("X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: {scheme}\r\n"))
+    };
+    assert_eq!((by("http").text().as_str(), by("https").text().as_str()), ("http", "https"));
+    backend.answer(status(500));
+    for scheme in ["http", "https"] {
+        eventually("each is kept", || stood_in(&by(scheme)));
+        assert_eq!(by(scheme).text(), scheme);
+    }
+    assert!(!stood_in(&by("wss")), "none was kept of that");
+}
+
+#[test]
+fn what_the_upstream_says_is_unchanged_forgets_nothing() {
+    let backend = Upstream::start(saying("ETag: \"a\"\r\n"));
+    let proxy = keeping(backend.address, STALE);
+    assert_eq!(ask(&proxy, "/a", "").status, 200);
+    backend.answer(status(500));
+    standing_in(&proxy, "/a", "");
+    let kept = std::time::Instant::now();
+    backend.answer(bytes("HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n", true));
+    eventually("the second is over", || {
+        assert_eq!(ask(&proxy, "/a", "If-None-Match: \"a\"\r\n").status, 304);
+        kept.elapsed() > std::time::Duration::from_millis(1_500)
+    });
+    backend.answer(status(500));
+    assert!(stood_in(&ask(&proxy, "/a", "")));
+}
+
+#[test]
 fn a_write_that_went_well_forgets_what_was_kept() {
     let backend = Upstream::start(saying(""));
     let proxy = keeping(backend.address, STALE);
