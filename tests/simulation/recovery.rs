@@ -108,6 +108,11 @@ impl Ward {
             let until = self.t + if self.dice.chance(0.3) { 5 + self.dice.below(60) } else { 100_000 };
             self.ill.insert(service, Illness { cure, until });
         }
+        if self.dice.chance(0.000_5) {
+            // All at once.
+            let until = self.t + 60 + self.dice.below(200);
+            self.ill.extend(SERVICES.iter().map(|service| (*service, Illness { cure: None, until })));
+        }
         if self.dice.chance(0.002) {
             self.store_away_until = self.t + self.dice.below(120);
         }

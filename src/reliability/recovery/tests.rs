@@ -1,8 +1,9 @@
 use super::*;
-use crate::reliability::engine::{Effect, EnginePolicy};
+use crate::reliability::engine::{Effect, EnginePolicy, SilenceCommand};
 use crate::reliability::incident::State;
 use crate::reliability::readings::{Readings, UpstreamReading};
 use crate::reliability::rule::Rule;
+use crate::reliability::silence::{Comparison, Label, Matcher, Purpose, Silence};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -209,7 +210,7 @@ fn what_no_step_can_mend_ends_after_exactly_its_attempts_and_calls_people_once()
 }
 
 #[test]
-fn a_suspicion_that_passes_and_what_is_silenced_are_left_alone() {
+fn a_suspicion_that_passes_is_left_alone() {
     let mut ward = ward(vec![database(Act)], &["api", "database"]);
     for _ in 0..5 {
         ward.fall_ill("database", None);
@@ -218,6 +219,21 @@ fn a_suspicion_that_passes_and_what_is_silenced_are_left_alone() {
         ward.pass(120);
     }
     assert!(ward.acts.is_empty() && ward.recovery.runs().next().is_none(), "{:?}", ward.acts);
+}
+
+#[test]
+fn what_is_silenced_is_left_alone_until_that_is_over() {
+    let mut ward = ward(vec![database(Act)], &["api", "database"]);
+    let matchers = vec![Matcher { label: Label::Service, is: Comparison::Is, value: "database".to_owned() }];
+    let (from, until) = (ward.now(), ward.now() + 5 * MINUTE);
+    let (purpose, actor, reason) = (Purpose::Silence, "ada".to_owned(), "a drill".to_owned());
+    let silence = Silence { number: 0, purpose, matchers, from, until, actor, reason };
+    ward.engine.silence(SilenceCommand::Begin(silence), from).0.expect("taken");
+    ward.fall_ill("database", None);
+    ward.pass(290);
+    assert!(ward.acts.is_empty() && ward.recovery.runs().next().is_none(), "{:?}", ward.acts);
+    ward.pass(30);
+    assert_eq!(ward.actions(), [ConnectionReset]);
 }
 
 #[test]
