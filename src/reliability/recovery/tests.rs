@@ -232,7 +232,7 @@ fn what_is_silenced_is_left_alone_until_that_is_over() {
     ward.fall_ill("database", None);
     ward.pass(290);
     assert!(ward.acts.is_empty() && ward.recovery.runs().next().is_none(), "{:?}", ward.acts);
-    ward.pass(30);
+    ward.pass(20);
     assert_eq!(ward.actions(), [ConnectionReset]);
 }
 
