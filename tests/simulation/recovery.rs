@@ -134,10 +134,7 @@ impl Ward {
         let now = self.now();
         self.engine.tick(&self.readings, now);
         for service in SERVICES {
-            let holds = self
-                .engine
-                .incidents()
-                .any(|one| one.state.is_live() && *one.key.service == *service && self.engine.holds(&one.id));
+            let holds = self.engine.alerts().any(|(key, alert, _)| *key.service == *service && alert.holds());
             let calm = self.calm.entry(service.to_owned()).or_default();
             *calm = if holds { 0 } else { *calm + 1 };
         }

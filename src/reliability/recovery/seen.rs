@@ -40,20 +40,28 @@ impl Sight {
         };
         let elsewhere = engine.incidents().find(|one| explains(engine, one, target));
         Self {
-            condition: condition(engine, found, incident),
+            condition: condition(engine, found, incident, target),
             state: found.map(|one| one.state),
             elsewhere: elsewhere.map(|one| Arc::clone(&one.key.service)),
         }
     }
 }
 
-fn condition(engine: &Engine, found: Option<&Incident>, named: Option<&IncidentId>) -> Condition {
+fn condition(
+    engine: &Engine,
+    found: Option<&Incident>,
+    named: Option<&IncidentId>,
+    target: &Arc<str>,
+) -> Condition {
     match (found, named) {
+        (None, Some(_)) if is_ill(engine, target) => Condition::Ill,
         (None, Some(_)) => Condition::Gone,
         // Nothing is the matter with the target.
         (None, None) => Condition::Well,
         (Some(incident), _) if !incident.state.is_live() => match incident.ending {
             Some(Ending::ByHand | Ending::Forced) => Condition::Closed,
+            // Another incident has taken the matter over.
+            Some(Ending::PartOf(_)) if is_ill(engine, target) => Condition::Ill,
             Some(
                 Ending::Recovered
                 | Ending::NeverConfirmed
@@ -66,9 +74,14 @@ fn condition(engine: &Engine, found: Option<&Incident>, named: Option<&IncidentI
         (Some(incident), _) if incident.unseen_since.is_some() => Condition::Unknown,
         // What a person has opened only a person sees.
         (Some(incident), _) if incident.key.rule == Rule::Manual => Condition::Unknown,
-        (Some(incident), _) if engine.holds(&incident.id) => Condition::Ill,
+        (Some(incident), _) if engine.holds(&incident.id) || is_ill(engine, target) => Condition::Ill,
         (Some(_), _) => Condition::Well,
     }
+}
+
+/// Does any alert about the target hold, whichever incident it is part of?
+fn is_ill(engine: &Engine, target: &Arc<str>) -> bool {
+    engine.alerts().any(|(key, alert, _)| key.service == *target && alert.holds())
 }
 
 /// Is it another service that answers nobody now?
