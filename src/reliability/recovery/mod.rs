@@ -75,8 +75,8 @@ impl Recovery {
     }
 
     /// Takes over the runs of an earlier start. What was being done then is not done again: what came of it is watched. Of
-    /// several about one target, whose ends a store that was away has never heard of, the last one goes on; none does after
-    /// [`RESUME_WITHIN`].
+    /// several about one target, whose ends a store that was away has never heard of, the last one goes on; none does that
+    /// nobody has looked after for five minutes.
     pub fn restore(&mut self, mut runs: Vec<Run>, now: At) -> Vec<RecoveryEffect> {
         self.now = self.now.max(now);
         let mut out = Vec::new();
