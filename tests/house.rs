@@ -190,8 +190,8 @@ const DOORS: &[(&str, &[&str])] = &[
         "clap::",
         &["src/cli/mod.rs", "src/cli/demo.rs", "src/cli/notify.rs", "src/cli/report.rs", "src/cli/store.rs"],
     ),
-    ("info!(", &["src/telemetry/event.rs", "src/telemetry/event/process.rs"]),
-    ("warn!(", &["src/telemetry/event.rs", "src/telemetry/event/process.rs"]),
+    ("info!(", &["src/telemetry/event.rs", "src/telemetry/event/"]),
+    ("warn!(", &["src/telemetry/event.rs", "src/telemetry/event/"]),
     ("error!(", &["src/telemetry/event.rs"]),
     ("std::process::exit", &[]),
     // Chance comes as a seed (`proxy/worker.rs`) or as a drawn number; an identifier is none.

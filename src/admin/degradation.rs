@@ -109,21 +109,11 @@ impl DegradationView {
         };
         let directives = view.directives.as_deref();
         let order = view.order.as_ref();
-        let decides = directives.map(|directives| order.filter(|order| order.level >= directives.level));
         Self {
             level: directives.map_or(0, |directives| directives.level.number()),
             since: wall(view.since),
-            raised_by: decides.map(|order| if order.is_some() { "order" } else { "breaker" }),
-            why: decides.map(|order| {
-                order.map_or_else(
-                    || {
-                        let breakers =
-                            directives.map_or(&[][..], |directives| directives.breakers.as_slice());
-                        format!("not closed: {}", breakers.join(", "))
-                    },
-                    |order| order.reason.clone(),
-                )
-            }),
+            raised_by: directives.map(|held| held.decided_by(order).map_or("breaker", |_| "order")),
+            why: directives.map(|held| held.why(order)),
             actor: order.map(|order| order.actor.clone()),
             until: order.map(|order| wall(order.until)),
             features: directives.map_or_else(Vec::new, |directives| names(&directives.features)),

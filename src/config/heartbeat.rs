@@ -4,12 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 
-use super::channels::{Hidden, WebUrl};
+use super::channels::WebUrl;
 use super::problem::Part;
-use super::secret;
 use crate::units::Text;
 
 /// The table `[heartbeat]` as the operator writes it.
@@ -47,19 +45,8 @@ impl HeartbeatFile {
     pub(super) fn check(&self, mut at: Part<'_, '_>) -> Option<HeartbeatConfig> {
         let every = at.lasts("every", self.every, 1, 3_600);
         let ca_file = self.ca_file.as_ref().map(|file| at.readable("ca_file", file));
-        let url = match (&self.url, &self.url_file) {
-            (None, None) => return None,
-            (Some(url), None) => at.take("url", WebUrl::read(url, Hidden::No)),
-            (None, Some(file)) => {
-                let held = secret::read(file, "an address", 1);
-                at.take("url_file", held.and_then(|url| WebUrl::read(url.expose_secret(), Hidden::Path)))
-            }
-            (Some(_), Some(_)) => {
-                at.add("url", "is written twice: take out url or url_file");
-                None
-            }
-        };
-        Some(HeartbeatConfig { url: url?, every, ca_file })
+        let url = WebUrl::of_keys(&mut at, self.url.as_deref(), self.url_file.as_deref())?;
+        Some(HeartbeatConfig { url, every, ca_file })
     }
 }
 

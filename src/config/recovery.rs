@@ -6,12 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 
-use super::channels::{Hidden, WebUrl};
+use super::channels::WebUrl;
 use super::problem::{Collector, DAY, HOUR, Part, did_you_mean};
-use super::secret;
 use super::upstream::is_known;
 use super::word::{OneOf, Word};
 use crate::names::PlanName;
@@ -214,11 +212,6 @@ pub struct RecoveryConfig {
     pub hooks: BTreeMap<Action, BoundHook>,
 }
 
-/// Actions that Strop itself does, whether there is a hook or not.
-fn is_built_in(action: Action) -> bool {
-    matches!(action, Action::CircuitBreaker | Action::ConnectionReset | Action::GracefulDegradation)
-}
-
 impl RecoveryFile {
     /// Checks both tables.
     pub(super) fn check(
@@ -236,7 +229,7 @@ impl RecoveryFile {
                 at.add("", format!("{name:?} is no action{guess}; write one of {all}"));
                 continue;
             };
-            if is_built_in(action) {
+            if action.reach() == Reach::Own {
                 at.add("", format!("{name} is done by Strop itself: take the table out"));
             } else if let Some(hook) = written.check(at) {
                 hooks.insert(action, hook);
@@ -274,15 +267,8 @@ impl HookFile {
             Hook::Exec(self.exec.clone())
         } else {
             let ca_file = self.ca_file.as_ref().map(|file| at.readable("ca_file", file));
-            let url = match (&self.url, &self.url_file) {
-                (Some(url), _) => at.take("url", WebUrl::read(url, Hidden::No)),
-                (None, Some(file)) => {
-                    let held = secret::read(file, "an address", 1);
-                    at.take("url_file", held.and_then(|url| WebUrl::read(url.expose_secret(), Hidden::Path)))
-                }
-                (None, None) => None,
-            };
-            Hook::Web { url: url?, ca_file }
+            let url = WebUrl::of_keys(&mut at, self.url.as_deref(), self.url_file.as_deref())?;
+            Hook::Web { url, ca_file }
         };
         Some(BoundHook { hook, within })
     }
@@ -347,7 +333,7 @@ impl StepFile {
         let action = self.action.0;
         let mode = self.mode.map_or_else(|| default_mode(action), |mode| mode.0);
         let name = action.label();
-        if mode != StepMode::DryRun && !is_built_in(action) && !hooks.contains_key(name) {
+        if mode != StepMode::DryRun && action.reach() == Reach::Application && !hooks.contains_key(name) {
             let told =
                 format!("nothing here does {name}: write [recovery.actions.{name}], or mode = \"dry_run\"");
             at.add("action", told);

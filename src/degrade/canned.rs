@@ -3,7 +3,6 @@
 //! It says what it is: `X-Strop-Degraded`, with the reason in `X-Strop-Reason` and `Proxy-Status` (RFC 9209); no cache
 //! keeps it.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use crate::config::Fallback;
@@ -42,24 +41,19 @@ impl Cause {
     pub(super) fn tell(self, head: &mut ResponseHead, by: &str) {
         head.store.push(b"x-strop-reason", self.reason().as_bytes());
         head.store.push(b"x-strop-degraded", by.as_bytes());
-        let mut line = Vec::with_capacity(80);
-        // Writing to a Vec cannot fail.
-        let _ = match self {
+        let told = match self {
             Self::NoAnswer { reason, token, .. } => {
-                write!(line, "strop; error={token}; details=\"{by}: {reason}\"")
+                format!("strop; error={token}; details=\"{by}: {reason}\"")
             }
             Self::Answered(status) => {
-                write!(line, "strop; received-status={status}; details=\"{by}: {UPSTREAM_5XX}\"")
+                format!("strop; received-status={status}; details=\"{by}: {UPSTREAM_5XX}\"")
             }
         };
-        head.store.push(b"proxy-status", &line);
+        head.store.push(b"proxy-status", told.as_bytes());
         if let Self::NoAnswer { retry_after: Some(wait), .. } = self
             && head.status >= 400
         {
-            line.clear();
-            // Rounded up: coming back too early only costs another refusal.
-            let _ = write!(line, "{}", wait.as_millis().div_ceil(1_000).max(1));
-            head.store.push(b"retry-after", &line);
+            head.store.push_retry_after(wait);
         }
     }
 }
@@ -75,15 +69,13 @@ pub fn answer(fallback: &Fallback, cause: Cause, asked: Method) -> (ResponseHead
     head.store.push(b"cache-control", b"no-store");
     cause.tell(&mut head, "fallback");
     // RFC 9110 section 8.6: 204 has no length.
-    if status != 204 {
-        head.store.push(b"content-length", length.to_string().as_bytes());
-    }
-    head.store.bytes.extend_from_slice(b"\r\n");
-    if asked == Method::Head || status == 204 {
+    if status == 204 {
+        head.store.bytes.extend_from_slice(b"\r\n");
         head.framing = Framing::None;
         return (head, Body::empty());
     }
-    (head, Body::full(fallback.body.clone()))
+    let body = Body::of_own(&mut head, fallback.body.clone(), asked);
+    (head, body)
 }
 
 #[cfg(test)]

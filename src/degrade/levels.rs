@@ -86,7 +86,8 @@ impl Levels {
             return;
         }
         let [from, to] = [world.directives.as_deref(), next.as_ref()].map(level);
-        let why = why(next.as_ref(), held.order.as_ref());
+        let nothing = || "nothing raises it any more".to_owned();
+        let why = next.as_ref().map_or_else(nothing, |next| next.why(held.order.as_ref()));
         let features = next.as_ref().map_or_else(String::new, |next| next.field.clone());
         self.registry.direct(next.map(Arc::new));
         self.telemetry.degradation.set(to.number());
@@ -100,15 +101,6 @@ impl Levels {
 
 fn level(directives: Option<&Directives>) -> Level {
     directives.map_or_else(Level::default, |directives| directives.level)
-}
-
-/// In words: the order where it is what decides, else the breakers.
-fn why(directives: Option<&Directives>, order: Option<&LevelOrder>) -> String {
-    match (directives, order) {
-        (None, _) => "nothing raises it any more".to_owned(),
-        (Some(directives), Some(order)) if order.level >= directives.level => order.reason.clone(),
-        (Some(directives), _) => format!("not closed: {}", directives.breakers.join(", ")),
-    }
 }
 
 /// Is the breaker of that label there and not closed? In shadow it refuses nothing, and means nothing.

@@ -6,7 +6,6 @@
 //! never mix; a write that went well forgets what was kept of its target (RFC 9111 section 4.4).
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,8 @@ use super::canned::Cause;
 use crate::config::StalePolicy;
 use crate::message::body::Body;
 use crate::message::head::{
-    ByteSpan, Field, Framing, HeadStore, Known, KnownSet, Method, RequestHead, ResponseHead, is_ours,
+    ByteSpan, Field, Framing, HeadStore, Known, KnownSet, Method, RequestHead, ResponseHead, begins_with,
+    is_ours,
 };
 use crate::reliability::retry_after;
 use crate::reliability::stale::{self, CacheAnswer, CacheControl, CacheRequest, Lifetime};
@@ -130,7 +130,7 @@ fn key(target: Target<'_>) -> Box<[u8]> {
         let told = head.store.all(Known::XForwardedProto).chain(head.store.all(Known::XForwardedHost));
         let parts =
             head.store.all(Known::Forwarded).flat_map(|line| line.split(|b| matches!(b, b';' | b',')));
-        let named = |part: &&[u8]| [&b"proto="[..], b"host="].iter().any(|name| begins(part, name));
+        let named = |part: &&[u8]| [&b"proto="[..], b"host="].iter().any(|name| begins_with(part, name));
         for value in told.chain(parts.map(<[u8]>::trim_ascii).filter(named)) {
             key.push(b'\n');
             key.extend(value.iter().map(u8::to_ascii_lowercase));
@@ -141,10 +141,6 @@ fn key(target: Target<'_>) -> Box<[u8]> {
     key.push(0);
     key.extend_from_slice(head.path_and_query_bytes());
     key.into()
-}
-
-fn begins(text: &[u8], with: &[u8]) -> bool {
-    text.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
 }
 
 fn lines<'a>(store: &'a HeadStore, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
@@ -340,20 +336,10 @@ fn written(kept: &Kept, age: Duration, cause: Cause, asked: Method) -> (Response
     let length = kept.body.len();
     let mut head = ResponseHead::own(kept.status, Framing::Length(length as u64));
     kept.fields.iter().for_each(|(name, value)| head.store.push(name, value));
-    let mut line = Vec::with_capacity(80);
-    // Writing to a Vec cannot fail.
-    let _ = write!(line, "{}", age.as_secs());
-    head.store.push(b"age", &line);
+    head.store.push(b"age", age.as_secs().to_string().as_bytes());
     // Its own times are over: nobody else is to keep it for them.
     head.store.push(b"cache-control", b"no-store");
     cause.tell(&mut head, "stale");
-    line.clear();
-    let _ = write!(line, "{length}");
-    head.store.push(b"content-length", &line);
-    head.store.bytes.extend_from_slice(b"\r\n");
-    if asked == Method::Head {
-        head.framing = Framing::None;
-        return (head, Body::empty());
-    }
-    (head, Body::full(kept.body.clone()))
+    let body = Body::of_own(&mut head, kept.body.clone(), asked);
+    (head, body)
 }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::h1::conn::H1Conn;
 use super::h1::reader::BodyReader;
 use super::h2::Streamed;
-use super::head::{Framing, HeadStore};
+use super::head::{Framing, HeadStore, Method, ResponseHead};
 use super::kept::{KeptBody, KeptRoom, LONGEST};
 
 mod error;
@@ -134,6 +134,17 @@ impl Body {
     /// Bytes that are all there.
     pub fn full(bytes: Bytes) -> Self {
         Self::of(if bytes.is_empty() { BodyKind::Empty } else { BodyKind::Full(bytes) })
+    }
+
+    /// The body of an answer of our own, which ends the fields of its head. Whoever asked by HEAD reads its length alone.
+    pub fn of_own(head: &mut ResponseHead, bytes: Bytes, asked: Method) -> Self {
+        head.store.push(b"content-length", bytes.len().to_string().as_bytes());
+        head.store.bytes.extend_from_slice(b"\r\n");
+        if asked == Method::Head {
+            head.framing = Framing::None;
+            return Self::empty();
+        }
+        Self::full(bytes)
     }
 
     /// The body that follows a head just read from `conn`, framed as the head said.

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-pub use super::known::{HOP_BY_HOP, Known, KnownSet, is_ours, is_twin};
+pub use super::known::{HOP_BY_HOP, Known, KnownSet, begins_with, is_ours, is_twin};
 use super::store::give;
 pub use super::store::{ByteSpan, Field, HeadStore};
 

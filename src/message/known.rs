@@ -75,8 +75,12 @@ pub fn is_twin(name: &[u8]) -> bool {
 
 /// Does the name say that the proxy itself wrote it? What others write under it goes no further.
 pub fn is_ours(name: &[u8]) -> bool {
-    const OURS: &[u8] = b"x-strop-";
-    name.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS))
+    begins_with(name, b"x-strop-")
+}
+
+/// Does the text begin so, whatever the case of its letters?
+pub fn begins_with(text: &[u8], start: &[u8]) -> bool {
+    text.get(..start.len()).is_some_and(|begins| begins.eq_ignore_ascii_case(start))
 }
 
 /// A set of [`Known`] fields.

@@ -4,6 +4,7 @@
 //! lies within its bytes.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use super::account::Charge;
 use super::known::{HOP_BY_HOP, Known};
@@ -108,6 +109,11 @@ impl HeadStore {
     /// Adds one field line and notes where it is.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         self.push_as(name, value, Known::of(name));
+    }
+
+    /// Adds `Retry-After`, rounded up: coming back too early only costs another refusal.
+    pub fn push_retry_after(&mut self, wait: Duration) {
+        self.push(b"retry-after", wait.as_millis().div_ceil(1_000).max(1).to_string().as_bytes());
     }
 
     /// The same, of a field that is `known` by its name.

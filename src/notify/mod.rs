@@ -43,7 +43,7 @@ pub use heartbeat::Heartbeat;
 pub use message::{Message, MessageKind, Severity, millis};
 
 use crate::names::ChannelName;
-use crate::net::addresses::{AddressNews, Addresses};
+use crate::net::addresses::Addresses;
 use crate::runtime::clock;
 use crate::telemetry::event::{DeliveryAttempt, Event, NamesEvent, Untold};
 
@@ -60,7 +60,11 @@ pub struct Sender {
 impl Sender {
     /// With the channels of the config in force; `patience` is [`PATIENCE`] but in tests.
     pub fn new(channels: Arc<Channels>, patience: Duration) -> Self {
-        Self { channels: Mutex::new(channels), addresses: Addresses::system(tell_names), patience }
+        Self {
+            channels: Mutex::new(channels),
+            addresses: Addresses::system(NamesEvent::tell_of_receiver),
+            patience,
+        }
     }
 
     /// After a reload: the next attempt sees these. What is known of addresses stays.
@@ -116,13 +120,6 @@ impl Sender {
     pub async fn test(&self, channel: &ChannelName, instance: &str) -> Result<Receipt, DeliveryError> {
         let message = Message::test(instance, millis(clock::now().wall));
         self.deliver(channel, &message, &uuid::Uuid::now_v7().to_string()).await
-    }
-}
-
-fn tell_names(news: AddressNews<'_>) {
-    match news {
-        AddressNews::Kept { host, error, kept } => NamesEvent::ReceiverKept { host, error, kept }.tell(),
-        AddressNews::Found { host } => NamesEvent::Found { host }.tell(),
     }
 }
 

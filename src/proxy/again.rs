@@ -50,7 +50,7 @@ impl<'a> AttemptLoop<'a> {
         exchange: &mut Exchange,
         aside: &mut HeldAnswer,
     ) -> Result<OpenAttempt<'a>, Box<Answer>> {
-        aside.discard().await;
+        aside.discard();
         let Some(at) = self.begins_at(next, ended.at, &open.permits).await else {
             self.ends(open, ended, answer.head.status, exchange);
             return Err(Box::new(answer));

@@ -99,9 +99,7 @@ impl<'a> AttemptLoop<'a> {
             open = match answer {
                 Ok(answer) => match self.after_answer(&mut open, &ended, &answer, call, exchange) {
                     NextAttempt::Stop => {
-                        if held.is_some() {
-                            Box::pin(held.discard()).await;
-                        }
+                        held.discard();
                         self.ends(open, ended, answer.head.status, exchange);
                         return Ok(answer);
                     }

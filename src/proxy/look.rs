@@ -7,6 +7,7 @@ use std::task::Poll;
 use flate2::bufread::GzDecoder;
 
 use super::forward::Answer;
+use crate::message::head::begins_with;
 use crate::reliability::verdict::JudgePolicy;
 
 /// Bytes that are looked at, before and after gzip is undone.
@@ -16,7 +17,7 @@ const MOST: usize = 16 * 1024;
 pub(super) async fn status(judge: &JudgePolicy, answer: &mut Answer) -> u16 {
     let status = answer.head.status;
     let field = |name: &str| answer.head.store.field(name).unwrap_or_default();
-    let is_json = starts(field("content-type"), b"application/json");
+    let is_json = begins_with(field("content-type"), b"application/json");
     let coding = field("content-encoding");
     let (plain, zipped) = (coding.is_empty(), coding.eq_ignore_ascii_case(b"gzip"));
     if !is_json || !(plain || zipped) {
@@ -33,10 +34,6 @@ pub(super) async fn status(judge: &JudgePolicy, answer: &mut Answer) -> u16 {
         Poll::Ready(if limited { 429 } else { status })
     })
     .await
-}
-
-fn starts(value: &[u8], with: &[u8]) -> bool {
-    value.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
 }
 
 /// As much as can be had of it.

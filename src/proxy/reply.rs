@@ -3,8 +3,6 @@
 //! `application/problem+json` (RFC 9457), or what the upstream's own client library understands; `Proxy-Status`
 //! (RFC 9209), `X-Strop-Reason`, `Retry-After`. Addresses and causes stay in the log.
 
-use std::io::Write as _;
-
 use bytes::Bytes;
 
 use super::error::ProxyError;
@@ -39,12 +37,9 @@ pub fn of(
     if let (ProxyError::Refused { .. }, Some(own)) = (error, own) {
         own.do_not_retry.iter().for_each(|(name, value)| head.store.push(name.as_bytes(), value.as_bytes()));
     }
-    framed(&mut head, &facts, body.len());
-    if asked == Method::Head {
-        head.framing = Framing::None;
-        return (head, Body::empty());
-    }
-    (head, Body::full(Bytes::from(body)))
+    framed(&mut head, &facts);
+    let body = Body::of_own(&mut head, Bytes::from(body), asked);
+    (head, body)
 }
 
 fn problem(facts: &ErrorFacts, request_id: &str) -> String {
@@ -64,25 +59,16 @@ fn problem(facts: &ErrorFacts, request_id: &str) -> String {
     .to_string()
 }
 
-/// What is said to proxies and to the connection, and the end of the fields.
-fn framed(head: &mut ResponseHead, facts: &ErrorFacts, length: usize) {
-    let mut line = Vec::with_capacity(64);
-    // Writing to a Vec cannot fail.
-    let _ = write!(line, "strop; error={}; details=\"{}\"", facts.token, facts.label);
-    head.store.push(b"proxy-status", &line);
+/// What is said to proxies and to the connection.
+fn framed(head: &mut ResponseHead, facts: &ErrorFacts) {
+    let told = format!("strop; error={}; details=\"{}\"", facts.token, facts.label);
+    head.store.push(b"proxy-status", told.as_bytes());
     if let Some(wait) = facts.retry_after {
-        line.clear();
-        // Rounded up: coming back too early only costs another refusal.
-        let _ = write!(line, "{}", wait.as_millis().div_ceil(1_000).max(1));
-        head.store.push(b"retry-after", &line);
+        head.store.push_retry_after(wait);
     }
     if facts.status == 405 {
         head.store.push(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
     }
-    line.clear();
-    let _ = write!(line, "{length}");
-    head.store.push(b"content-length", &line);
-    head.store.bytes.extend_from_slice(b"\r\n");
     head.keeps_alive = facts.keeps_alive;
 }
 

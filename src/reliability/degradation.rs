@@ -203,6 +203,19 @@ fn field(level: Level, features: &[FeatureName]) -> String {
 }
 
 impl Directives {
+    /// The order, where it decides the level; `None`: open breakers do.
+    pub fn decided_by<'a>(&self, order: Option<&'a LevelOrder>) -> Option<&'a LevelOrder> {
+        order.filter(|order| order.level >= self.level)
+    }
+
+    /// Why the level is what it is: in the words of the order that decides it, else the breakers.
+    pub fn why(&self, order: Option<&LevelOrder>) -> String {
+        match self.decided_by(order) {
+            Some(order) => order.reason.clone(),
+            None => format!("not closed: {}", self.breakers.join(", ")),
+        }
+    }
+
     /// What becomes of a request of this route.
     pub fn treat(&self, route: &RouteName, class: RouteClass) -> Treatment {
         if self.fallback.contains(route) {

@@ -3,12 +3,14 @@
 //! Levels are for the person on call: `error` needs a human, `warn` is degraded but handled, `info` is a change of
 //! state. The message is constant; the facts are fields.
 
+mod names;
 mod process;
 
 use tracing::{error, info, warn};
 
 use crate::reliability::recovery::{RunEvent, RunEventKind};
 
+pub use names::NamesEvent;
 pub use process::{LevelMoved, MemoryEvent, ProcessEvent};
 
 /// Something worth telling the operator: one log line each.
@@ -142,48 +144,6 @@ impl UpstreamEvent<'_> {
                     "a connection of this pod passes the egress by: point its client at it, see the table of clients in the README"
                 );
             }
-        }
-    }
-}
-
-/// What became of a name that is looked up.
-#[derive(Debug)]
-#[allow(missing_docs)]
-pub enum NamesEvent<'a> {
-    Failed { host: &'a str, error: &'a str },
-    Untold { host: &'a str, error: &'a str, kept: usize },
-    Absent { host: &'a str, error: &'a str, kept: usize, until: &'a str },
-    Gone { host: &'a str, error: &'a str },
-    ReceiverKept { host: &'a str, error: &'a str, kept: usize },
-    Found { host: &'a str },
-}
-
-impl NamesEvent<'_> {
-    pub fn tell(&self) {
-        match *self {
-            Self::Failed { host, error } => warn!(host, error, "name look-up failed"),
-            Self::Untold { host, error, kept } => {
-                warn!(
-                    host,
-                    error, kept, "no server can answer for the name, its last addresses stay until one does"
-                );
-            }
-            Self::Absent { host, error, kept, until } => {
-                warn!(
-                    host,
-                    error, kept, until, "the name is said not to exist, its last addresses stay until then"
-                );
-            }
-            Self::Gone { host, error } => {
-                warn!(host, error, "the name is said not to exist, it has no addresses");
-            }
-            Self::ReceiverKept { host, error, kept } => {
-                warn!(
-                    host,
-                    error, kept, "the name of a receiver is not found, its last addresses stay for good"
-                );
-            }
-            Self::Found { host } => info!(host, "name is found again"),
         }
     }
 }

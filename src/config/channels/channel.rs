@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::config::problem::Part;
+use crate::config::secret;
 use crate::config::upstream::{Endpoint, Host};
 use crate::config::word::Word;
 use crate::names::ChannelName;
@@ -170,6 +172,27 @@ pub struct WebUrl {
 }
 
 impl WebUrl {
+    /// From the keys `url` and `url_file`, one of them; in the file its path is a secret. `None`: neither is written, or what
+    /// is wrong was noted.
+    pub(in crate::config) fn of_keys(
+        at: &mut Part<'_, '_>,
+        url: Option<&str>,
+        url_file: Option<&str>,
+    ) -> Option<Self> {
+        match (url, url_file) {
+            (Some(url), None) => at.take("url", Self::read(url, Hidden::No)),
+            (None, Some(file)) => {
+                let held = secret::read(file, "an address", 1);
+                at.take("url_file", held.and_then(|url| Self::read(url.expose_secret(), Hidden::Path)))
+            }
+            (Some(_), Some(_)) => {
+                at.add("url", "is written twice: take out url or url_file");
+                None
+            }
+            (None, None) => None,
+        }
+    }
+
     /// Reads an address. `hidden`: its path is a secret.
     pub fn read(text: &str, hidden: Hidden) -> Result<Self, String> {
         let shown = match hidden {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -176,22 +176,14 @@ impl Channelled<'_, '_, '_> {
 
     /// From `url` or `url_file`, exactly one of them.
     fn one_url(&mut self) -> Option<WebUrl> {
-        let (key, read) = match (&self.written.url, &self.written.url_file) {
-            (Some(url), None) => ("url", WebUrl::read(url, Hidden::No)),
-            (None, Some(file)) => {
-                let held = secret::read(file, "an address", 1);
-                ("url_file", held.and_then(|url| WebUrl::read(url.expose_secret(), Hidden::Path)))
-            }
-            (Some(_), Some(_)) => ("url", Err("is written twice: take out url or url_file".to_owned())),
-            (None, None) => {
-                let kind = self.kind();
-                let message =
-                    format!("{kind} needs url = \"https://…\", or url_file when the address is a secret");
-                self.at.add("url", message);
-                return None;
-            }
-        };
-        self.at.take(key, read)
+        let (url, file) = (self.written.url.as_deref(), self.written.url_file.as_deref());
+        if url.is_none() && file.is_none() {
+            let kind = self.kind();
+            let message =
+                format!("{kind} needs url = \"https://…\", or url_file when the address is a secret");
+            self.at.add("url", message);
+        }
+        WebUrl::of_keys(&mut self.at, url, file)
     }
 
     /// What carries a secret in the clear is for this machine only.

@@ -10,7 +10,7 @@ use tokio::process::ChildStderr;
 
 use crate::config::word::Word as _;
 use crate::config::{BoundHook, ClientTls, Hook, HookSignal};
-use crate::net::addresses::{AddressNews, Addresses};
+use crate::net::addresses::Addresses;
 use crate::net::client::{self, WebRequest};
 use crate::net::http::Bound;
 use crate::reliability::recovery::{ActRequest, StepResult};
@@ -32,7 +32,7 @@ pub(super) struct Web {
 
 impl Default for Web {
     fn default() -> Self {
-        Self { addresses: Addresses::system(tell_names) }
+        Self { addresses: Addresses::system(NamesEvent::tell_of_receiver) }
     }
 }
 
@@ -175,11 +175,4 @@ fn shown(said: &[u8]) -> String {
     let text = String::from_utf8_lossy(said.get(..SHOWN).unwrap_or(said));
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.is_empty() { line } else { format!(": {line}") }
-}
-
-fn tell_names(news: AddressNews<'_>) {
-    match news {
-        AddressNews::Kept { host, error, kept } => NamesEvent::ReceiverKept { host, error, kept }.tell(),
-        AddressNews::Found { host } => NamesEvent::Found { host }.tell(),
-    }
 }

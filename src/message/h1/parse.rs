@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use super::Malformed;
 use crate::message::head::{
     ByteSpan, Field, Framing, HOP_BY_HOP, HeadStore, Known, Method, RequestHead, ResponseHead, Version,
+    begins_with,
 };
 
 /// How large a head may be.
@@ -142,9 +143,10 @@ pub fn request_head(
     let authority = if form.authority.len > 0 { form.authority } else { host };
     let upgrade = version == Version::H11 && store.lists(Known::Connection, "upgrade");
     // Whoever follows must not be asked for h2c behind another name: what passes then is seen by nobody.
-    let h2c = store.all(Known::Upgrade).flat_map(|value| value.split(|b| *b == b',')).any(|protocol| {
-        protocol.trim_ascii().get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"h2c"))
-    });
+    let h2c = store
+        .all(Known::Upgrade)
+        .flat_map(|value| value.split(|b| *b == b','))
+        .any(|protocol| begins_with(protocol.trim_ascii(), b"h2c"));
     let keeps_alive = keeps_alive(&store, version);
     Ok(RequestHead {
         method,
@@ -301,7 +303,7 @@ fn target_form(store: &HeadStore, method: Method, target: ByteSpan) -> Result<Ta
 fn absolute_form(text: &[u8], target: ByteSpan) -> Result<TargetParts, Malformed> {
     let scheme_len = [&b"http://"[..], b"https://"]
         .iter()
-        .find(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
+        .find(|scheme| begins_with(text, scheme))
         .map(|scheme| scheme.len())
         .ok_or(Malformed::Target)?;
     let rest = text.get(scheme_len..).unwrap_or_default();

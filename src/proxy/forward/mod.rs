@@ -23,7 +23,7 @@ use crate::message::h1::conn::H1Conn;
 use crate::message::h1::parse::HeadLimits;
 use crate::message::h2::H2Stream;
 use crate::message::h2::pipe::H2Pipe;
-use crate::message::head::{Framing, Known, ResponseHead, Version};
+use crate::message::head::{Framing, Known, ResponseHead, Version, begins_with};
 use crate::message::io::Io;
 use crate::message::stream::ByteStream;
 use crate::message::upload::Remainder;
@@ -98,13 +98,9 @@ impl Answer {
 
     /// Does its content type say that its sender speaks when it has something to say?
     pub fn speaks_at_will(&self) -> bool {
-        let starts = |value: &[u8], with: &[u8]| {
-            value.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
-        };
-        self.head
-            .store
-            .field("content-type")
-            .is_some_and(|value| starts(value, b"application/grpc") || starts(value, b"text/event-stream"))
+        let kinds = [&b"application/grpc"[..], b"text/event-stream"];
+        let kind = self.head.store.field("content-type");
+        kind.is_some_and(|value| kinds.iter().any(|kind| begins_with(value, kind)))
     }
 
     /// Its `grpc-status`, where it has no body to wait for.
