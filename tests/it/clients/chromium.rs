@@ -70,7 +70,8 @@ fn chats(chat: &Server, address: SocketAddr, protocol: &str) {
         eventually("its WebSocket is an exchange that has ended", || {
             proxy.metric("http_requests_total", "route=\"chat\"") == 1.0
         });
-        assert_eq!(proxy.metric("http_request_outcomes_total", "outcome=\"client_gone\""), 1.0);
+        let gone = proxy.metric("http_request_outcomes_total", "outcome=\"client_gone\"");
+        assert_eq!(gone, 1.0, "{}", std::fs::read_to_string(&log).unwrap_or_default());
         assert_eq!(proxy.metric("circuit_breaker_failures", ""), 0.0, "nobody's fault");
     }
     eventually("both came by HTTP/2", || {
