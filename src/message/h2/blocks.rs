@@ -9,7 +9,7 @@ use crate::message::h1::Malformed;
 use crate::message::head::{Framing, Method};
 
 /// Interim answers that wait for whoever asked; more than these are a fault.
-const MOST_INTERIM: usize = 32;
+const MOST_INTERIM: usize = 128;
 /// What a field block may be longer than the head it stands for, in bytes: what is beyond cannot be kept in step.
 const BLOCK_ROOM: usize = 16 * 1024;
 /// Of a head that is too long so much is read to its end all the same, in bytes: it is refused by itself, whatever is taken.

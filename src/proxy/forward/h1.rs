@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::interim::{Interims, TOO_MANY};
 use super::watch::{AttemptWatch, Got};
 use super::{ANSWER, Answer, Attempt, WaitingClient, broke_off};
 use crate::message::body::{Body, BodyError};
@@ -21,9 +22,6 @@ use crate::runtime::clock;
 use crate::runtime::timer::Deadline;
 use crate::upstream::local;
 use crate::upstream::pool::{PoolKey, PooledConnection};
-
-/// Bytes of interim responses that one exchange may have, and how many within a second.
-const MOST_INTERIM: (usize, u32) = (256 * 1024, 100);
 
 impl Attempt<'_> {
     pub(super) async fn over_h1(
@@ -100,7 +98,7 @@ impl Attempt<'_> {
                 Poll::Ready(Ok(head)) if head.status < 200 && head.status != 101 => {
                     sending.upload.let_go();
                     if !sending.hear_interim(&head) {
-                        let cause = "too many interim responses".to_owned();
+                        let cause = TOO_MANY.to_owned();
                         return Poll::Ready(Err(ProxyError::Nonsense { upstream: self.name(), cause }));
                     }
                     self.pass_interim(cx, &head, call);
@@ -143,10 +141,7 @@ impl Attempt<'_> {
 struct Sending {
     upload: Upload,
     over: bool,
-    interim: u32,
-    interim_bytes: usize,
-    /// When the second began in which they are counted, and how many there were before.
-    second: (Option<Instant>, u32),
+    interims: Interims,
     /// The client waits until the upstream asks for its body.
     uninvited: bool,
     /// The upstream has said something.
@@ -155,22 +150,14 @@ struct Sending {
 
 impl Sending {
     fn new(upload: Upload, uninvited: bool) -> Self {
-        let (over, interim, interim_bytes, second, heard) = (false, 0, 0, (None, 0), false);
-        Self { upload, over, interim, interim_bytes, second, uninvited, heard }
+        Self { upload, over: false, interims: Interims::default(), uninvited, heard: false }
     }
 
     /// One more interim response; false: they are too many.
     fn hear_interim(&mut self, head: &ResponseHead) -> bool {
-        let now = clock::instant();
-        if self.second.0.is_none_or(|began| now.saturating_duration_since(began) >= Duration::from_secs(1)) {
-            self.second = (Some(now), self.interim);
-        }
         self.heard = true;
         self.uninvited &= head.status != 100;
-        self.interim += 1;
-        self.interim_bytes += head.store.bytes.len();
-        let (bytes, a_second) = MOST_INTERIM;
-        self.interim_bytes <= bytes && self.interim - self.second.1 <= a_second
+        self.interims.hear(head, clock::instant())
     }
 
     /// Sends on. That the upstream stops reading is no failure yet: its answer may be on the way
@@ -192,6 +179,12 @@ impl Sending {
     fn got(&self) -> Got {
         let passed = self.upload.passed() + u64::from(self.upload.has_started());
         let uninvited = self.uninvited && !self.over && self.upload.passed() == 0;
-        Got { passed, over: self.over, waits: self.upload.waits_for(), uninvited, interim: self.interim }
+        Got {
+            passed,
+            over: self.over,
+            waits: self.upload.waits_for(),
+            uninvited,
+            interim: self.interims.count,
+        }
     }
 }

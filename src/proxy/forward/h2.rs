@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::interim::{Interims, TOO_MANY};
 use super::watch::{AttemptWatch, Got};
 use super::{Answer, Attempt, broke_off};
 use crate::message::body::Body;
@@ -26,7 +27,7 @@ use crate::runtime::timer::Deadline;
 struct Sending {
     upload: H2Upload,
     over: bool,
-    interim: u32,
+    interims: Interims,
     /// The client waits until the upstream asks for its body.
     uninvited: bool,
 }
@@ -42,7 +43,7 @@ impl Attempt<'_> {
         let body = self.send_h2_head(call, &stream);
         let upload = H2Upload::new(Rc::clone(&stream), body);
         // Of a WebSocket nothing is sent before there is one.
-        let mut sending = Sending { upload, over: upgrades, interim: 0, uninvited: false };
+        let mut sending = Sending { upload, over: upgrades, interims: Interims::default(), uninvited: false };
         if let (true, Some(waiting)) = (call.head.expects_continue, self.waiting) {
             sending.uninvited = waiting.invite();
         }
@@ -109,7 +110,10 @@ impl Attempt<'_> {
         }
         while let Some(head) = stream.interim() {
             sending.upload.let_go();
-            sending.interim += 1;
+            if !sending.interims.hear(&head, clock::instant()) {
+                let cause = TOO_MANY.to_owned();
+                return Poll::Ready(Err(ProxyError::Nonsense { upstream: self.name(), cause }));
+            }
             sending.uninvited &= head.status != 100;
             self.pass_interim(cx, &head, call);
         }
@@ -162,6 +166,12 @@ impl Sending {
     fn got(&self) -> Got {
         let passed = self.upload.passed() + 1;
         let uninvited = self.uninvited && !self.over && self.upload.passed() == 0;
-        Got { passed, over: self.over, waits: self.upload.waits_for(), uninvited, interim: self.interim }
+        Got {
+            passed,
+            over: self.over,
+            waits: self.upload.waits_for(),
+            uninvited,
+            interim: self.interims.count,
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 mod h1;
 mod h2;
+mod interim;
 mod waiting;
 mod watch;
 

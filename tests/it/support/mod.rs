@@ -13,6 +13,7 @@ pub mod raw;
 pub mod secure;
 pub mod tools;
 pub mod upstream;
+pub mod upstream_h2;
 
 use std::time::{Duration, Instant};
 

@@ -46,6 +46,9 @@ pub fn proxy_by(command: &mut Command, dir: tempfile::TempDir, toml: &str) -> Pr
         // Tests keep the machine busy: that is no incident of theirs.
         command.env("STROP__INCIDENTS__RESOURCES__SAMPLES", "1000");
     }
+    for name in told_to_speak_http2(&toml) {
+        command.env(format!("STROP__UPSTREAMS__{}__PROTOCOL", name.to_ascii_uppercase()), "h2");
+    }
     let mut child = command
         .env("RUST_BACKTRACE", "1")
         .stdin(Stdio::null())
@@ -74,6 +77,32 @@ pub fn proxy_by(command: &mut Command, dir: tempfile::TempDir, toml: &str) -> Pr
     let proxy = Proxy { child, addresses, log, dir: Some(dir) };
     eventually("it is ready", || proxy.admin_get("/readyz").status == 200);
     proxy
+}
+
+/// Upstreams that take HTTP/2 where the suite is run over it and nothing else is said of them: stand-ins without TLS.
+fn told_to_speak_http2(toml: &str) -> Vec<String> {
+    let sections =
+        toml.split("\n").map(str::trim).fold(Vec::<(String, Vec<&str>)>::new(), |mut all, line| {
+            match line.strip_prefix('[') {
+                Some(name) if !line.contains('=') => {
+                    all.push((name.trim_end_matches(']').to_owned(), Vec::new()))
+                }
+                _ => all.last_mut().into_iter().for_each(|(_, lines)| lines.push(line)),
+            }
+            all
+        });
+    let all_are = |lines: &[&str]| {
+        let endpoints = lines.iter().find_map(|line| line.strip_prefix("endpoints = "));
+        let addresses = endpoints.into_iter().flat_map(|line| line.split('"').skip(1).step_by(2));
+        let mut addresses =
+            addresses.map(|address| address.parse().is_ok_and(super::upstream::is_one)).peekable();
+        addresses.peek().is_some() && addresses.all(|one| one)
+    };
+    let says =
+        |lines: &[&str]| lines.iter().any(|line| line.starts_with("protocol") || line.starts_with("tls"));
+    let asked = super::upstream_h2::is_asked_for();
+    let named = sections.iter().filter(|(_, lines)| asked && all_are(lines) && !says(lines));
+    named.filter_map(|(name, _)| name.strip_prefix("upstreams.")).map(str::to_owned).collect()
 }
 
 fn with_admin(toml: &str) -> String {

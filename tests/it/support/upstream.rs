@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::raw::find;
+use super::upstream_h2::{self, Told};
 
 /// A request as the upstream saw it.
 #[derive(Clone, Debug, Default)]
@@ -78,10 +79,12 @@ impl Upstream {
             down: Arc::default(),
             answer: Arc::new(Mutex::new(answer)),
         };
+        STARTED.lock().expect("not poisoned").push(upstream.address);
         let (seen, raw, down) =
             (Arc::clone(&upstream.seen), Arc::clone(&upstream.raw), Arc::clone(&upstream.down));
         let (connections, answer) = (Arc::clone(&upstream.connections), Arc::clone(&upstream.answer));
         std::thread::spawn(move || {
+            let told = Told { seen: Arc::clone(&seen), down: Arc::clone(&down), answer: Arc::clone(&answer) };
             for stream in listener.incoming() {
                 if down.load(Ordering::SeqCst) {
                     return;
@@ -90,7 +93,13 @@ impl Upstream {
                 connections.fetch_add(1, Ordering::SeqCst);
                 let (seen, raw, down, answer) =
                     (Arc::clone(&seen), Arc::clone(&raw), Arc::clone(&down), Arc::clone(&answer));
-                std::thread::spawn(move || converse(stream, &seen, &raw, &down, &answer));
+                let told = told.clone();
+                std::thread::spawn(move || {
+                    if upstream_h2::is_asked_for() && begins_http2(&stream, &down) {
+                        return upstream_h2::converse(stream, &told);
+                    }
+                    converse(stream, &seen, &raw, &down, &answer);
+                });
             }
         });
         upstream
@@ -125,10 +134,34 @@ impl Upstream {
     }
 }
 
+/// Addresses at which one of them is or was.
+static STARTED: Mutex<Vec<SocketAddr>> = Mutex::new(Vec::new());
+
+/// Is one of them there, or was?
+pub fn is_one(address: SocketAddr) -> bool {
+    STARTED.lock().expect("not poisoned").contains(&address)
+}
+
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Does it begin as HTTP/2 does? No byte is taken.
+fn begins_http2(stream: &TcpStream, down: &AtomicBool) -> bool {
+    let _ = stream.set_read_timeout(Some(std::time::Duration::from_millis(50)));
+    let mut begin = [0; 4];
+    while !down.load(Ordering::SeqCst) {
+        match stream.peek(&mut begin) {
+            Ok(4) => return begin == *b"PRI ",
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return false,
+        }
+    }
+    false
 }
 
 fn converse(

@@ -1,0 +1,36 @@
+//! How much an upstream may say before it answers.
+
+use std::time::{Duration, Instant};
+
+use crate::message::head::ResponseHead;
+
+/// Bytes of interim responses that one attempt may have.
+const BYTES: usize = 256 * 1024;
+
+/// How many of them within a second.
+const A_SECOND: u32 = 100;
+
+/// Why an answer that comes after more of them is none.
+pub(super) const TOO_MANY: &str = "too many interim responses";
+
+/// The interim responses of one attempt, whichever version brings them.
+#[derive(Default)]
+pub(super) struct Interims {
+    /// How many there were.
+    pub(super) count: u32,
+    bytes: usize,
+    /// When the second began in which they are counted, and how many there were before.
+    second: (Option<Instant>, u32),
+}
+
+impl Interims {
+    /// One more at `now`; false: they are too many.
+    pub(super) fn hear(&mut self, head: &ResponseHead, now: Instant) -> bool {
+        if self.second.0.is_none_or(|began| now.saturating_duration_since(began) >= Duration::from_secs(1)) {
+            self.second = (Some(now), self.count);
+        }
+        self.count += 1;
+        self.bytes += head.store.bytes.len();
+        self.bytes <= BYTES && self.count - self.second.1 <= A_SECOND
+    }
+}
