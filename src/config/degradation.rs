@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::problem::{Part, did_you_mean};
 use super::routes::Route;
 use super::upstream::UpstreamConfig;
-use super::word::{OneOf, Word};
+use super::word::{OneOf, words};
 use crate::names::FeatureName;
 use crate::reliability::degradation::{DegradationPolicy, Level, LevelPolicy, RouteClass, Trigger};
 use crate::units::{Size, Text};
@@ -69,13 +69,12 @@ impl Default for WhenFile {
     }
 }
 
-impl Word for RouteClass {
-    const KIND: &'static str = "class of routes";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::High, "high", "its requests are never given up"),
-        (Self::Normal, "normal", "its requests are given up where a level says so"),
-        (Self::Low, "low", "its requests are given up first"),
-    ];
+words! {
+    RouteClass: "class of routes" {
+        High = "high", "its requests are never given up";
+        Normal = "normal", "its requests are given up where a level says so";
+        Low = "low", "its requests are given up first";
+    }
 }
 
 impl DegradationFile {

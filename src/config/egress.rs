@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{ClientLimits, LimitsFile};
 use super::problem::Part;
-use super::word::{OneOf, Word};
+use super::word::{OneOf, words};
 use crate::units::Text;
 
 /// The table `[egress]` as the operator writes it.
@@ -66,13 +66,12 @@ pub enum Unlisted {
     Report,
 }
 
-impl Word for Unlisted {
-    const KIND: &'static str = "policy";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::Deny, "deny", "403"),
-        (Self::Allow, "allow", "forwarded, where its addresses are not forbidden"),
-        (Self::Report, "report", "forwarded, and each new host is reported once"),
-    ];
+words! {
+    Unlisted: "policy" {
+        Deny = "deny", "403";
+        Allow = "allow", "forwarded, where its addresses are not forbidden";
+        Report = "report", "forwarded, and each new host is reported once";
+    }
 }
 
 impl EgressFile {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{ClientLimits, LimitsFile};
 use super::problem::Part;
-use super::word::{OneOf, Word};
+use super::word::{OneOf, words};
 use crate::names::UpstreamName;
 use crate::units::Text;
 
@@ -61,16 +61,11 @@ pub enum Traces {
     Begin,
 }
 
-impl Word for Traces {
-    const KIND: &'static str = "way with traces";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (
-            Self::Continue,
-            "continue",
-            "traces are continued and none is begun: the application decides what is sampled",
-        ),
-        (Self::Begin, "begin", "a request without a trace begins one, as sampled"),
-    ];
+words! {
+    Traces: "way with traces" {
+        Continue = "continue", "traces are continued and none is begun: the application decides what is sampled";
+        Begin = "begin", "a request without a trace begins one, as sampled";
+    }
 }
 
 /// What becomes of paths that two servers read differently: `%2f`, `%5c`, a backslash, a semicolon.
@@ -82,12 +77,11 @@ pub enum Ambiguous {
     Refuse,
 }
 
-impl Word for Ambiguous {
-    const KIND: &'static str = "way with ambiguous paths";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::Pass, "pass", "they go on as they came: ids may hold such characters"),
-        (Self::Refuse, "refuse", "400, where routes are to keep somebody out"),
-    ];
+words! {
+    Ambiguous: "way with ambiguous paths" {
+        Pass = "pass", "they go on as they came: ids may hold such characters";
+        Refuse = "refuse", "400, where routes are to keep somebody out";
+    }
 }
 
 /// The table `[ingress.tls]`: certificate and key of the ingress listener.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Part;
-use super::word::{OneOf, Word};
+use super::word::{OneOf, Word, words};
 use crate::reliability::detect::{LatencyBudget, PercentileLimits};
 use crate::units::{Text, Written as _, secs};
 
@@ -122,17 +122,12 @@ pub enum UntilWord {
     Off,
 }
 
-impl Word for UntilWord {
-    const KIND: &'static str = "end";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::LastByte, "last_byte", "the whole answer is held to the budget"),
-        (
-            Self::FirstByte,
-            "first_byte",
-            "the head of the answer is: for uploads, and for answers that go on for long",
-        ),
-        (Self::Off, "off", "the route lasts long by nature and has no budget"),
-    ];
+words! {
+    UntilWord: "end" {
+        LastByte = "last_byte", "the whole answer is held to the budget";
+        FirstByte = "first_byte", "the head of the answer is: for uploads, and for answers that go on for long";
+        Off = "off", "the route lasts long by nature and has no budget";
+    }
 }
 
 /// The longest that is measured (see `telemetry::latency`).

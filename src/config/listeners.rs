@@ -41,6 +41,12 @@ fn all(file: &ConfigFile) -> Vec<Listener> {
     all
 }
 
+/// The key of the listener that is called by `host` and `port`, where that is an address of loopback.
+pub(super) fn of_loopback(file: &ConfigFile, host: &Host, port: u16) -> Option<String> {
+    let is_called = |one: &Listener| host.is_loopback() && port != 0 && one.at.port() == port;
+    all(file).into_iter().find(is_called).map(|listener| listener.key)
+}
+
 /// Notes addresses that two listeners claim, that are open to strangers without a token, or that lead in circles.
 pub(super) fn check(file: &ConfigFile, problems: &mut Collector<'_>) {
     let all = all(file);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::channels::WebUrl;
 use super::problem::{Collector, DAY, HOUR, Part, did_you_mean};
 use super::upstream::is_known;
-use super::word::{OneOf, Word};
+use super::word::{OneOf, Word, words};
 use crate::names::PlanName;
 use crate::reliability::recovery::{
     Action, Plan, PlanTrigger, Reach, RecoveryMode, RecoveryPolicy, Step, StepMode,
@@ -74,55 +74,43 @@ pub enum HookSignal {
     User2,
 }
 
-impl Word for HookSignal {
-    const KIND: &'static str = "signal";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::Terminate, "TERM", "end in good order; whoever watches over it starts it again"),
-        (Self::HangUp, "HUP", "what many servers take for a reload"),
-        (Self::User1, "USR1", "whatever the application does at it"),
-        (Self::User2, "USR2", "whatever the application does at it"),
-    ];
+words! {
+    HookSignal: "signal" {
+        Terminate = "TERM", "end in good order; whoever watches over it starts it again";
+        HangUp = "HUP", "what many servers take for a reload";
+        User1 = "USR1", "whatever the application does at it";
+        User2 = "USR2", "whatever the application does at it";
+    }
 }
 
-impl Word for RecoveryMode {
-    const KIND: &'static str = "mode of recovery";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::Off, Self::Off.label(), "no plan runs, and what runs ends"),
-        (Self::DryRun, Self::DryRun.label(), "plans run and say what they would do"),
-        (Self::On, Self::On.label(), "plans run as they are written"),
-    ];
+words! {
+    RecoveryMode: "mode of recovery" {
+        Off = Self::Off.label(), "no plan runs, and what runs ends";
+        DryRun = Self::DryRun.label(), "plans run and say what they would do";
+        On = Self::On.label(), "plans run as they are written";
+    }
 }
 
-impl Word for StepMode {
-    const KIND: &'static str = "mode of a step";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::Act, Self::Act.label(), "it is done"),
-        (Self::Ask, Self::Ask.label(), "it is done once a person has approved"),
-        (Self::DryRun, Self::DryRun.label(), "it is said, and not done"),
-    ];
+words! {
+    StepMode: "mode of a step" {
+        Act = Self::Act.label(), "it is done";
+        Ask = Self::Ask.label(), "it is done once a person has approved";
+        DryRun = Self::DryRun.label(), "it is said, and not done";
+    }
 }
 
-impl Word for Action {
-    const KIND: &'static str = "action";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::CircuitBreaker, Self::CircuitBreaker.label(), "hold the target's breaker open for a while"),
-        (
-            Self::ConnectionReset,
-            Self::ConnectionReset.label(),
-            "drop pooled connections and look names up again",
-        ),
-        (Self::CacheClear, Self::CacheClear.label(), "empty a cache, as its hook does"),
-        (
-            Self::GracefulDegradation,
-            Self::GracefulDegradation.label(),
-            "raise the degradation level to the first that means something, for ten minutes",
-        ),
-        (Self::Failover, Self::Failover.label(), "use another instance, as its hook does"),
-        (Self::RestartService, Self::RestartService.label(), "start the application again, as its hook does"),
-        (Self::ScaleUp, Self::ScaleUp.label(), "more replicas, as its hook does"),
-        (Self::ScaleDown, Self::ScaleDown.label(), "fewer replicas, as its hook does"),
-        (Self::Rollback, Self::Rollback.label(), "the version before, as its hook does"),
-    ];
+words! {
+    Action: "action" {
+        CircuitBreaker = Self::CircuitBreaker.label(), "hold the target's breaker open for a while";
+        ConnectionReset = Self::ConnectionReset.label(), "drop pooled connections and look names up again";
+        CacheClear = Self::CacheClear.label(), "empty a cache, as its hook does";
+        GracefulDegradation = Self::GracefulDegradation.label(), "raise the degradation level to the first that means something, for ten minutes";
+        Failover = Self::Failover.label(), "use another instance, as its hook does";
+        RestartService = Self::RestartService.label(), "start the application again, as its hook does";
+        ScaleUp = Self::ScaleUp.label(), "more replicas, as its hook does";
+        ScaleDown = Self::ScaleDown.label(), "fewer replicas, as its hook does";
+        Rollback = Self::Rollback.label(), "the version before, as its hook does";
+    }
 }
 
 /// The table `[plans.<name>]` as the operator writes it.

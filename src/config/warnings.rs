@@ -5,8 +5,7 @@
 use std::net::SocketAddr;
 
 use super::engine::reach;
-use super::upstream::Host;
-use super::{Config, Unlisted};
+use super::{Config, Unlisted, listeners};
 
 /// All warnings about a config that can run.
 pub fn all(config: &Config) -> Vec<String> {
@@ -53,7 +52,7 @@ fn channels(config: &Config) -> Vec<String> {
     for channel in &config.notify {
         for (host, port) in channel.hosts() {
             let name = &channel.name;
-            if let Some(listener) = own_listener(config, host, port) {
+            if let Some(listener) = listeners::of_loopback(&config.origin.file, host, port) {
                 found.push(format!(
                     "notify.{name} sends to {listener} of this very process: it depends on what it tells about; \
                      write the address of the service itself"
@@ -69,24 +68,4 @@ fn channels(config: &Config) -> Vec<String> {
         }
     }
     found
-}
-
-fn own_listener(config: &Config, host: &Host, port: u16) -> Option<&'static str> {
-    if !host.is_loopback() {
-        return None;
-    }
-    let ingress = config.ingress.as_ref().map(|ingress| ingress.listen);
-    let egress = config.egress.as_ref().map(|egress| egress.listen);
-    let locals = config.upstreams.iter().filter_map(|upstream| upstream.local);
-    let inbound = config.inbound.as_ref().map(|inbound| inbound.listen);
-    let own = [
-        (ingress, "the ingress"),
-        (egress, "the egress"),
-        (Some(config.admin.listen), "the admin port"),
-        (config.admin.probes, "the port for probes"),
-        (inbound, "the port for what comes in"),
-    ];
-    let mut all = own.into_iter().chain(locals.map(|local| (Some(local), "a local listener")));
-    all.find(|(listen, _)| listen.is_some_and(|listen| listen.port() == port && port != 0))
-        .map(|(_, label)| label)
 }

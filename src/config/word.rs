@@ -26,10 +26,25 @@ pub trait Word: Copy + PartialEq + 'static {
 
     /// As it is written.
     fn word(self) -> &'static str {
-        // Every value has a word: the test walks them.
+        // Every value has a word: `words!` holds the compiler to it.
         Self::WORDS.iter().find(|(value, _, _)| *value == self).map_or("", |(_, word, _)| word)
     }
 }
+
+/// The words of an enum: `value = "word", "meaning";` of each, which the compiler holds to be all there are.
+macro_rules! words {
+    ($named:ident: $kind:literal { $($value:ident = $word:expr, $meaning:expr;)+ }) => {
+        impl $crate::config::word::Word for $named {
+            const KIND: &'static str = $kind;
+            const WORDS: &'static [(Self, &'static str, &'static str)] =
+                &[$((Self::$value, $word, $meaning)),+];
+        }
+        const _: fn($named) = |value| match value {
+            $($named::$value)|+ => {}
+        };
+    };
+}
+pub(crate) use words;
 
 /// `"on", "shadow" or "off"`.
 struct WordText<T>(PhantomData<T>);
@@ -107,23 +122,21 @@ impl<T: Word> schemars::JsonSchema for OneOf<T> {
     }
 }
 
-impl Word for Mode {
-    const KIND: &'static str = "mode";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::On, "on", "it refuses while it is open"),
-        (Self::Shadow, "shadow", "it counts, moves and tells, and refuses nothing"),
-        (Self::Off, "off", "it counts and never moves"),
-    ];
+words! {
+    Mode: "mode" {
+        On = "on", "it refuses while it is open";
+        Shadow = "shadow", "it counts, moves and tells, and refuses nothing";
+        Off = "off", "it counts and never moves";
+    }
 }
 
-impl Word for Severity {
-    const KIND: &'static str = "severity";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::Low, "low", "answered within two hours"),
-        (Self::Medium, "medium", "answered within 30 minutes"),
-        (Self::High, "high", "answered within five minutes"),
-        (Self::Critical, "critical", "answered at once"),
-    ];
+words! {
+    Severity: "severity" {
+        Low = "low", "answered within two hours";
+        Medium = "medium", "answered within 30 minutes";
+        High = "high", "answered within five minutes";
+        Critical = "critical", "answered at once";
+    }
 }
 
 /// What can be switched off: an incident that a person opens, the last of all, is no finding.

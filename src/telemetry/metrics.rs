@@ -46,7 +46,7 @@ impl Collector for MetricSource {
         let mut families = exchanges(&telemetry.all_series());
         families.extend(otel_exchanges(&telemetry.all_series()));
         families.push(stand_ins(&telemetry.all_series()));
-        let of_upstreams = super::dependencies::families(&telemetry.all_upstreams());
+        let of_upstreams = super::upstream_families::families(&telemetry.all_upstreams());
         families.extend(of_upstreams.into_iter().map(Family::done));
         families.extend(process(&telemetry));
         let more = [telemetry.sre.families(), telemetry.store.families(), telemetry.people.families()];

@@ -8,7 +8,6 @@ pub mod bypass;
 mod cells;
 pub mod clients;
 pub mod degradation;
-mod dependencies;
 pub mod event;
 mod exposer;
 mod family;
@@ -33,6 +32,7 @@ pub mod sre;
 pub mod store;
 pub mod telling;
 pub mod totals;
+mod upstream_families;
 pub mod upstreams;
 
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::config::problem::Part;
 use crate::config::secret;
 use crate::config::upstream::{Endpoint, Host};
-use crate::config::word::Word;
+use crate::config::word::words;
 use crate::names::ChannelName;
 use crate::units::Written as _;
 
@@ -118,13 +118,12 @@ pub enum MailTls {
     Plain,
 }
 
-impl Word for MailTls {
-    const KIND: &'static str = "kind of TLS";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::StartTls, "starttls", "plain at first, then TLS or nothing; port 587"),
-        (Self::Implicit, "implicit", "TLS from the first byte; port 465"),
-        (Self::Plain, "none", "not at all; to loopback only"),
-    ];
+words! {
+    MailTls: "kind of TLS" {
+        StartTls = "starttls", "plain at first, then TLS or nothing; port 587";
+        Implicit = "implicit", "TLS from the first byte; port 465";
+        Plain = "none", "not at all; to loopback only";
+    }
 }
 
 /// What a channel is.
@@ -147,15 +146,14 @@ impl ChannelType {
     }
 }
 
-impl Word for ChannelType {
-    const KIND: &'static str = "kind of channel";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::Webhook, "webhook", "a signed POST to an address of yours"),
-        (Self::PagerDuty, "pagerduty", "PagerDuty's Events API v2"),
-        (Self::Slack, "slack", "Slack: an incoming webhook, or its Web API (threads)"),
-        (Self::Email, "email", "mail, by SMTP"),
-        (Self::Alertmanager, "alertmanager", "all Alertmanagers of a cluster"),
-    ];
+words! {
+    ChannelType: "kind of channel" {
+        Webhook = "webhook", "a signed POST to an address of yours";
+        PagerDuty = "pagerduty", "PagerDuty's Events API v2";
+        Slack = "slack", "Slack: an incoming webhook, or its Web API (threads)";
+        Email = "email", "mail, by SMTP";
+        Alertmanager = "alertmanager", "all Alertmanagers of a cluster";
+    }
 }
 
 /// An `http` or `https` address.

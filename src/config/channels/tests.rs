@@ -132,7 +132,7 @@ fn a_channel_that_would_fall_with_what_it_tells_about_is_named() {
     let told = warnings(&config);
     assert_eq!(told.len(), 3, "{told:#?}");
     assert!(told[0].contains("notify.a") && told[0].contains("upstreams.sendgrid"), "{told:#?}");
-    assert!(told[1].contains("notify.b") && told[1].contains("a local listener"), "{told:#?}");
+    assert!(told[1].contains("notify.b") && told[1].contains("upstreams.sendgrid.local"), "{told:#?}");
     assert!(told[2].contains("notify.c") && told[2].contains("upstreams.any"), "{told:#?}");
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::hours;
 use crate::config::channels::ChannelType;
 use crate::config::problem::{DAY, Part, did_you_mean};
-use crate::config::word::{OneOf, Word};
+use crate::config::word::{OneOf, words};
 use crate::names::ContactName;
 use crate::reliability::escalation::{Calendar, Contact, EscalationPolicy, Ladder, LadderStep};
 use crate::reliability::rule::Severity;
@@ -139,12 +139,11 @@ pub enum Staffed {
     Working,
 }
 
-impl Word for Staffed {
-    const KIND: &'static str = "time to call";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::Always, "always", "at any time"),
-        (Self::Working, "working", "in the hours of [escalation.hours]; until then calls wait"),
-    ];
+words! {
+    Staffed: "time to call" {
+        Always = "always", "at any time";
+        Working = "working", "in the hours of [escalation.hours]; until then calls wait";
+    }
 }
 
 /// The clock and the calendar of those who are called in working hours.

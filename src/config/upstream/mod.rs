@@ -24,7 +24,7 @@ use toml::{Table, Value};
 use super::hosts::{self, Wild};
 use super::problem::Part;
 use super::timeouts::{Timeouts, TimeoutsFile};
-use super::word::{OneOf, Word};
+use super::word::{OneOf, Word, words};
 use crate::names::UpstreamName;
 use crate::reliability::breaker::BreakerPolicy;
 use crate::reliability::idempotency::KeyPolicy;
@@ -135,13 +135,12 @@ pub enum Protocol {
     Auto,
 }
 
-impl Word for Protocol {
-    const KIND: &'static str = "protocol";
-    const WORDS: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::Auto, "auto", "by ALPN where there is TLS, else HTTP/1.1"),
-        (Self::Http1, "http1", "HTTP/1.1 only"),
-        (Self::H2, "h2", "HTTP/2 only, in the clear with prior knowledge"),
-    ];
+words! {
+    Protocol: "protocol" {
+        Auto = "auto", "by ALPN where there is TLS, else HTTP/1.1";
+        Http1 = "http1", "HTTP/1.1 only";
+        H2 = "h2", "HTTP/2 only, in the clear with prior knowledge";
+    }
 }
 
 /// One dependency as it is called.

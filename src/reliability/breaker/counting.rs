@@ -47,11 +47,11 @@ impl Breaker {
                 return Some(TransitionCause::Tripped(Trip::Failures(self.row.count())));
             }
         }
-        self.rate(evidence, now).map(TransitionCause::Tripped)
+        self.rate_trip(evidence, now).map(TransitionCause::Tripped)
     }
 
-    /// The rate that trips it.
-    fn rate(&mut self, evidence: &ExchangeEvidence<'_>, now: Instant) -> Option<Trip> {
+    /// What trips it, where a rate does.
+    fn rate_trip(&mut self, evidence: &ExchangeEvidence<'_>, now: Instant) -> Option<Trip> {
         let bad = evidence.verdict.is_evidence_against();
         let share = if bad { self.policy.failure_rate } else { self.policy.slow_rate };
         let share = share.filter(|_| bad || evidence.verdict == Verdict::Slow)?;

@@ -60,7 +60,8 @@ pub fn converse(stream: TcpStream, told: &Told) {
 async fn serve(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, told: Told) {
     let Ok(seen) = read(request).await else { return };
     if told.down.load(Ordering::SeqCst) {
-        return;
+        // The connection is about to end.
+        return std::future::pending().await;
     }
     let is_head = seen.head.starts_with("HEAD ");
     told.seen.lock().expect("not poisoned").push(seen.clone());

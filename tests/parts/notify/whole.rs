@@ -95,7 +95,7 @@ fn check_warns_of_a_channel_that_falls_with_what_it_tells_about() {
     let ran = Command::new(env!("CARGO_BIN_EXE_strop")).arg("check").arg(&path).output().expect("runs");
     assert_eq!(ran.status.code(), Some(0));
     let told = String::from_utf8_lossy(&ran.stderr).into_owned();
-    assert!(told.contains("warning: notify.hook sends to the ingress of this very process"), "{told}");
+    assert!(told.contains("warning: notify.hook sends to ingress.listen of this very process"), "{told}");
 }
 
 #[test]
