@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::h2;
 use crate::support::proxy::{Proxy, ingress_to};
 use crate::support::raw::{ask, find, get};
 use crate::support::secure::{TlsFront, issue};
@@ -110,15 +111,28 @@ fn serves_once() -> Upstream {
 
 #[test]
 fn what_is_safe_is_sent_once_more_when_a_reused_connection_breaks_and_a_write_is_not() {
+    let server = serves_once();
+    is_sent_once_more_where_it_is_safe(|| server.address, "");
+}
+
+/// One that carries nothing else, and ends without GOAWAY.
+#[test]
+fn what_is_safe_is_sent_once_more_when_a_reused_http2_connection_breaks_and_a_write_is_not() {
+    is_sent_once_more_where_it_is_safe(h2::upstream_that_serves_once, "protocol = \"h2\"\n");
+}
+
+fn is_sent_once_more_where_it_is_safe(server: impl Fn() -> SocketAddr, more: &str) {
     let once = |fields: &str, second: u16| {
-        let server = serves_once();
         // One worker: the second request finds the connection of the first.
         let proxy = ingress_to(
-            server.address,
-            r#"
-                [process]
-                workers = 1
-            "#,
+            server(),
+            &format!(
+                r#"
+                    {more}
+                    [process]
+                    workers = 1
+                "#
+            ),
         );
         let request = format!("{fields}\r\nHost: a\r\nConnection: close\r\n\r\n");
         let all = [200, second, 200].map(|wanted| (ask(proxy.ingress(), &request).status, wanted));

@@ -45,6 +45,8 @@ pub struct H2Stream {
     key: usize,
     /// What the peer is told when it is given up.
     code: Cell<ErrorCode>,
+    /// Its connection had carried others before, and none was left when it was opened.
+    after_idle: bool,
 }
 
 impl std::fmt::Debug for H2Stream {
@@ -103,7 +105,7 @@ impl Then {
 
 impl H2Stream {
     fn new(conn: &Rc<H2Conn>, key: usize) -> Self {
-        Self { conn: Rc::clone(conn), key, code: Cell::new(ErrorCode::Cancel) }
+        Self { conn: Rc::clone(conn), key, code: Cell::new(ErrorCode::Cancel), after_idle: false }
     }
 
     /// Opens a stream of `conn` for a request whose method is `asked`; `None`: not now, see [`H2Conn::room`].
@@ -111,18 +113,27 @@ impl H2Stream {
         if conn.room() == 0 {
             return None;
         }
-        let key = {
+        let (key, after_idle) = {
             let mut state = conn.state.borrow_mut();
             let id = state.next;
+            let after_idle = id > 1 && state.active() == 0;
             state.next += 2;
             let key = state.open(id);
             if let Some(stream) = state.streams.get_mut(key) {
                 stream.asked = Some(asked);
                 stream.account = account::with_current(Rc::clone);
             }
-            key
+            (key, after_idle)
         };
-        Some(Rc::new(Self::new(conn, key)))
+        let mut stream = Self::new(conn, key);
+        stream.after_idle = after_idle;
+        Some(Rc::new(stream))
+    }
+
+    /// Was it opened on a connection that had carried others before, and carried none then? The peer may have been about
+    /// to end it for that.
+    pub fn is_after_idle(&self) -> bool {
+        self.after_idle
     }
 
     /// The connection that it is of.

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use super::interim::{Interims, TOO_MANY};
 use super::watch::{AttemptWatch, Got};
-use super::{Answer, Attempt, broke_off};
+use super::{Answer, Attempt, AttemptMet, broke_off};
 use crate::message::body::Body;
 use crate::message::h1::pump::PumpError;
 use crate::message::h2::upload::H2Upload;
@@ -30,6 +30,8 @@ struct Sending {
     interims: Interims,
     /// The client waits until the upstream asks for its body.
     uninvited: bool,
+    /// The upstream has given up this very stream, and not its connection.
+    reset: bool,
 }
 
 impl Attempt<'_> {
@@ -38,12 +40,15 @@ impl Attempt<'_> {
         call: &mut PreparedCall<'_>,
         stream: Rc<H2Stream>,
         timer: &mut Deadline,
+        met: &mut AttemptMet,
     ) -> Result<Answer, ProxyError> {
+        met.reused = stream.is_after_idle();
         let upgrades = call.head.wants_upgrade;
         let body = self.send_h2_head(call, &stream);
         let upload = H2Upload::new(Rc::clone(&stream), body);
         // Of a WebSocket nothing is sent before there is one.
-        let mut sending = Sending { upload, over: upgrades, interims: Interims::default(), uninvited: false };
+        let mut sending =
+            Sending { upload, over: upgrades, interims: Interims::default(), uninvited: false, reset: false };
         if let (true, Some(waiting)) = (call.head.expects_continue, self.waiting) {
             sending.uninvited = waiting.invite();
         }
@@ -70,6 +75,8 @@ impl Attempt<'_> {
                 Ok(Answer { head, body, remainder, lease: None, websocket: None, foreign: true })
             }
             Err(error) => {
+                // Whoever resets a stream is there: its connection was not at its end.
+                met.reused &= !sending.reset;
                 *call.body = sending.upload.into_body();
                 Err(error)
             }
@@ -120,7 +127,10 @@ impl Attempt<'_> {
         match stream.poll_answer(cx) {
             Poll::Ready(Ok(Ok(head))) => Poll::Ready(Ok(head)),
             Poll::Ready(Ok(Err(malformed))) => Poll::Ready(Err(self.not_understood(malformed))),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(self.no_answer(error))),
+            Poll::Ready(Err(error)) => {
+                sending.reset = matches!(error, StreamError::Reset(_));
+                Poll::Ready(Err(self.no_answer(error)))
+            }
             Poll::Pending => Poll::Pending,
         }
     }

@@ -150,7 +150,7 @@ pub struct Attempt<'a> {
 pub struct AttemptMet {
     /// It went to another endpoint than was asked for, whose address of the other family answered sooner.
     pub endpoint: Option<Arc<EndpointState>>,
-    /// It went over a connection that had carried an exchange before.
+    /// It went over a connection that had carried an exchange before, and carried no other.
     pub reused: bool,
 }
 
@@ -187,7 +187,7 @@ impl Attempt<'_> {
                 let began = if idle.is_some() { now } else { clock::instant() };
                 here.over_h1(call, (conn, idle, key), timer, began).await
             }
-            RequestLink::H2(stream) => here.over_h2(call, stream, timer).await,
+            RequestLink::H2(stream) => here.over_h2(call, stream, timer, met).await,
         }
     }
 

@@ -48,6 +48,30 @@ pub fn upstream_that_resets_once(reason: h2::Reason) -> SocketAddr {
     address
 }
 
+/// An upstream that speaks HTTP/2 in the clear, answers the first request of each connection and ends that without a word when
+/// the second is there.
+pub fn upstream_that_serves_once() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let address = listener.local_addr().expect("bound");
+    listener.set_nonblocking(true).expect("sets");
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("listens");
+            while let Ok((tcp, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut connection = h2::server::handshake(tcp).await.expect("speaks");
+                    if let Some(Ok((_, mut respond))) = connection.accept().await {
+                        drop(respond.send_response(http::Response::new(()), true));
+                    }
+                    let _ = connection.accept().await;
+                });
+            }
+        });
+    });
+    address
+}
+
 /// The answer is whole, and the rest of the request is not wanted (RFC 9113 section 8.1).
 fn is_whole(error: &h2::Error) -> bool {
     error.reason() == Some(h2::Reason::NO_ERROR)

@@ -36,6 +36,7 @@ pub fn converse(stream: TcpStream, told: &Told) {
         let stream = tokio::net::TcpStream::from_std(stream).expect("a stream");
         let mut builder = h2::server::Builder::new();
         builder
+            .max_pending_accept_reset_streams(4_096)
             .max_header_list_size(1 << 20)
             .initial_window_size(4 << 20)
             .initial_connection_window_size(8 << 20);
