@@ -332,37 +332,3 @@ fn a_plan_degrades_as_the_levels_say_and_says_where_they_say_nothing() {
         .any(|seen| seen.fields("x-sre-degraded").iter().any(|value| value.contains("tips")));
     assert!(told, "the application is told");
 }
-
-/// The ordinary day: a deploy that is slow enough for the plan. What it holds is let go of as soon as the backend is well.
-#[test]
-fn a_breaker_that_a_plan_holds_is_let_go_of_when_the_backend_is_back_and_one_that_a_person_holds_is_not() {
-    for person in [false, true] {
-        let backend = Upstream::start(status(200));
-        let proxy = proxy(&config(
-            &backend,
-            r#"
-                [plans.api_failure]
-                rules = ["service_down"]
-                services = ["backend"]
-                steps = [{ action = "circuit_breaker", verify = "200s" }]
-                verify_for = "1s"
-            "#,
-        ));
-        dies(&proxy, &backend);
-        let address = backend.address;
-        let held_by = |who: &str| proxy.sre("circuit-breakers/backend").to_string().contains(who);
-        eventually("the plan holds it", || held_by("recovery plan api_failure"));
-        if person {
-            let order = r#"{"reason": "the schema is being moved", "ttl": "200s"}"#;
-            assert_eq!(proxy.post("circuit-breakers/backend/open", order).status, 200);
-        }
-        eventually("it is down", || std::net::TcpStream::connect(address).is_err());
-        let _back = Upstream::on(address, status(200));
-        eventually("it has helped", || outcome(&proxy).as_deref() == Some("recovered"));
-        if person {
-            assert!(held_by("the schema is being moved") && proxy.get("/").status == 503);
-        } else {
-            eventually("it serves, long before its 200 s are over", || proxy.get("/").status == 200);
-        }
-    }
-}

@@ -11,8 +11,7 @@ use strop::reliability::incident::Force;
 use strop::reliability::readings::{Readings, UpstreamReading};
 use strop::reliability::recovery::{
     ActRequest, Action, Begins, MOST_LIVE, Reach, Recovery, RecoveryCommand, RecoveryEffect, RecoveryMode,
-    RecoveryPolicy, Run, RunEventKind, RunOrder, RunOutcome, RunPhase, Step, StepMode, StepRecord,
-    StepResult,
+    RecoveryPolicy, Run, RunEventKind, RunOrder, RunOutcome, RunPhase, Step, StepMode, StepResult,
 };
 use strop::reliability::rule::Rule;
 use strop::units::At;
@@ -56,8 +55,6 @@ struct Ward {
     /// For how many seconds nothing about a service has held.
     calm: BTreeMap<String, u64>,
     ended: BTreeMap<RunId, RunOutcome>,
-    /// Runs that have let go of what they held.
-    released: BTreeSet<RunId>,
     boots: u64,
 }
 
@@ -82,7 +79,6 @@ impl Ward {
             acts: BTreeMap::new(),
             calm: BTreeMap::new(),
             ended: BTreeMap::new(),
-            released: BTreeSet::new(),
             boots: 0,
             dice,
         }
@@ -162,9 +158,6 @@ impl Ward {
                     assert_eq!((&run.id, run.generation), (&request.run, request.generation));
                     self.begin(request, stores);
                 }
-                RecoveryEffect::Release(request) => {
-                    self.released.insert(request.run);
-                }
                 RecoveryEffect::Order(command) => {
                     escalations += usize::from(matches!(command, Command::Escalate { .. }));
                     let (done, _) = self.engine.command(command, self.now());
@@ -190,11 +183,6 @@ impl Ward {
             usize::from(outcome.needs_people() && run.incident.is_some()),
             "{outcome:?}: {run:?}"
         );
-        let holds = |one: &&StepRecord| one.action == Action::CircuitBreaker && one.result.acted();
-        // What an earlier start held went with it.
-        if outcome != RunOutcome::Withdrawn && run.steps.iter().any(|one| holds(&one)) {
-            assert!(self.released.contains(id), "{outcome:?} and its breaker is held: {run:?}");
-        }
         let incident = run.incident.as_ref().and_then(|id| self.engine.incident(id));
         if outcome == RunOutcome::Recovered && incident.is_some_and(|one| one.state.is_live()) {
             let plan = self.policy.plan(&run.plan).expect("it is in force");

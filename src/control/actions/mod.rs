@@ -13,10 +13,10 @@ use hook::Done;
 use super::handle::{Order, Pending, PendingOrder};
 use super::{BreakerChange, BreakerOrder, DegradationOrder, Handle, OrderedBy};
 use crate::config::BoundHook;
-use crate::names::{RunId, UpstreamName};
+use crate::names::UpstreamName;
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::degradation::{Level, LevelPolicy};
-use crate::reliability::recovery::{ActRequest, Action, Reach, RecoveryCommand, ReleaseRequest, StepResult};
+use crate::reliability::recovery::{ActRequest, Action, Reach, RecoveryCommand, StepResult};
 use crate::runtime::{clock, tasks};
 use crate::store::WriteReceipt;
 use crate::upstream::Upstream;
@@ -28,16 +28,6 @@ const STORE: Duration = Duration::from_secs(5);
 const DEGRADED: Duration = Duration::from_secs(600);
 /// A hold of a breaker lasts as long as its step is watched, within these bounds.
 const HOLD: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
-
-/// Who orders what a plan does.
-fn by(plan: &str) -> OrderedBy {
-    OrderedBy::Named(format!("recovery plan {plan}"))
-}
-
-/// Why: what is held can be told by it.
-fn step_of(run: &RunId) -> String {
-    format!("step of {run}")
-}
 
 /// Whoever acts. Clones are cheap.
 #[derive(Clone)]
@@ -66,42 +56,6 @@ impl Actions {
         });
     }
 
-    /// Ends what an act of the run holds, unless somebody has ordered something else since.
-    pub(super) fn release(&self, request: ReleaseRequest) {
-        let actions = self.clone();
-        tasks::detach("recovery", "letting go", async move {
-            let (actor, reason) = (by(&request.plan), format!("end of {}", request.run));
-            let is_its = |who: &str, why: &str| who == actor.to_string() && why == step_of(&request.run);
-            let moment = clock::now();
-            match request.action {
-                Action::CircuitBreaker => {
-                    let Ok(upstream) = actions.upstream(&request.target) else { return };
-                    let hold = upstream.gate.view(moment.instant).hold;
-                    if hold.is_some_and(|hold| is_its(&hold.actor, &hold.reason)) {
-                        let (gate, name) = (&upstream.gate, &*request.target);
-                        let change = BreakerChange::Release;
-                        let order = BreakerOrder { gate, upstream: name, name, change, actor, reason };
-                        let _ = actions.handle.breaker(order, moment).await;
-                    }
-                }
-                Action::GracefulDegradation => {
-                    let order = actions.handle.degradation().order;
-                    if order.is_some_and(|order| is_its(&order.actor, &order.reason)) {
-                        let order = DegradationOrder { raise: None, actor, reason };
-                        let _ = actions.handle.degrade(order, moment).await;
-                    }
-                }
-                Action::CacheClear
-                | Action::ConnectionReset
-                | Action::Failover
-                | Action::RestartService
-                | Action::ScaleUp
-                | Action::ScaleDown
-                | Action::Rollback => {}
-            }
-        });
-    }
-
     async fn act(&self, request: &ActRequest, intent: Option<WriteReceipt>) -> Done {
         let stored = match intent {
             Some(intent) => matches!(tokio::time::timeout(STORE, intent).await, Ok(Ok(()))),
@@ -110,10 +64,6 @@ impl Actions {
         if !stored && request.action.reach() == Reach::Application {
             let why = "that it is to be done could not be stored, so nobody would know of it after a restart";
             return (StepResult::NotPossible, why.to_owned());
-        }
-        let runs = &self.handle.snapshot().recovery.runs;
-        if runs.iter().any(|run| run.id == request.run && !run.is_live()) {
-            return (StepResult::Skipped, "its run is over".to_owned());
         }
         match request.action {
             Action::CircuitBreaker => self.hold_breaker(request).await,
@@ -162,8 +112,8 @@ impl Actions {
             upstream: &request.target,
             name: &request.target,
             change: BreakerChange::HoldOpen(ttl),
-            actor: by(&request.plan),
-            reason: step_of(&request.run),
+            actor: OrderedBy::Named(format!("recovery plan {}", request.plan)),
+            reason: format!("step of {}", request.run),
         };
         let _ = self.handle.breaker(order, moment).await;
         (StepResult::Done, format!("it is held open for {} s", ttl.as_secs()))
@@ -184,8 +134,8 @@ impl Actions {
         }
         let order = DegradationOrder {
             raise: Some((level, DEGRADED)),
-            actor: by(&request.plan),
-            reason: step_of(&request.run),
+            actor: OrderedBy::Named(format!("recovery plan {}", request.plan)),
+            reason: format!("step of {}", request.run),
         };
         let _ = self.handle.degrade(order, clock::now()).await;
         (StepResult::Done, format!("level {} for {} s", level.number(), DEGRADED.as_secs()))

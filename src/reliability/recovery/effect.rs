@@ -15,8 +15,6 @@ pub enum RecoveryEffect {
     Save(Box<Run>),
     /// Do it. What became of it comes back as [`super::RecoveryCommand::Acted`].
     Act(ActRequest),
-    /// Let go of what an act of this run holds, where that is still so: never of what somebody else has ordered since.
-    Release(ReleaseRequest),
     /// An order to the incident engine.
     Order(Command),
     /// Count and log it.
@@ -36,17 +34,6 @@ pub struct ActRequest {
     pub attempt: u32,
     /// How long it is needed, where it ends by itself.
     pub lasts: Duration,
-}
-
-/// The end of what an act holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReleaseRequest {
-    pub run: RunId,
-    pub plan: Arc<str>,
-    /// The act that holds it.
-    pub action: Action,
-    /// The service that it is held for.
-    pub target: Arc<str>,
 }
 
 /// What is worth counting of a run.

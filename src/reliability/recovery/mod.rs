@@ -12,7 +12,6 @@
 //! # Invariants
 //! * One run at a time about one target, and [`MOST_LIVE`] in all.
 //! * The intent of an act is stored before it is done; no step of a pass is done twice, whatever ends in between.
-//! * What a run holds is let go of when it ends.
 //! * A plan runs at most `max_attempts` passes a run, and as many runs an incident; then people are called.
 
 mod command;
@@ -30,7 +29,7 @@ use super::engine::Engine;
 use crate::names::{IncidentId, RunId};
 use crate::units::At;
 pub use command::{RecoveryCommand, RecoveryRefused};
-pub use effect::{ActRequest, RecoveryEffect, ReleaseRequest, RunEvent, RunEventKind};
+pub use effect::{ActRequest, RecoveryEffect, RunEvent, RunEventKind};
 pub use plan::{Action, Plan, PlanTrigger, Reach, RecoveryMode, RecoveryPolicy, Step, StepMode};
 pub use record::{Run, RunOrder, RunOutcome, RunPhase, StepRecord, StepResult};
 use run::Look;

@@ -1,9 +1,8 @@
 //! One run: which step is next, what came of the one before, and when it is over.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::effect::{ActRequest, RecoveryEffect, ReleaseRequest, RunEvent};
+use super::effect::{ActRequest, RecoveryEffect, RunEvent};
 use super::plan::{Action, Plan, Reach, RecoveryMode, Step, StepMode};
 use super::record::{Run, RunOutcome, RunPhase, StepRecord, StepResult};
 use super::seen::{Condition, Sight};
@@ -298,36 +297,7 @@ impl Look<'_> {
             Some(_) | None => self.note(what.to_owned()),
         }
         let took = self.now.since(self.run.began);
-        self.release(outcome);
         self.out.push(RecoveryEffect::Tell(RunEvent::end(self.run, outcome, took)));
-    }
-
-    /// What it holds ends with it: traffic that is kept away after the target is well is an outage of our own. A degradation
-    /// level stays for its time where people are called, and where a person has asked for it.
-    fn release(&mut self, outcome: RunOutcome) {
-        let asked_for = self.run.ordered.is_some() && outcome != RunOutcome::Cancelled;
-        let held = |action: Action| match action {
-            Action::CircuitBreaker => true,
-            Action::GracefulDegradation => !outcome.needs_people() && !asked_for,
-            Action::CacheClear
-            | Action::ConnectionReset
-            | Action::Failover
-            | Action::RestartService
-            | Action::ScaleUp
-            | Action::ScaleDown
-            | Action::Rollback => false,
-        };
-        let acted = |action: Action| {
-            let of_it = |record: &&StepRecord| record.action == action;
-            self.run.steps.iter().filter(of_it).any(|record| record.result.acted())
-        };
-        let run = &*self.run;
-        let due = [Action::CircuitBreaker, Action::GracefulDegradation];
-        let due = due.into_iter().filter(|action| held(*action) && acted(*action));
-        self.out.extend(due.map(|action| {
-            let (plan, target) = (Arc::clone(&run.plan), Arc::clone(&run.target));
-            RecoveryEffect::Release(ReleaseRequest { run: run.id.clone(), plan, action, target })
-        }));
     }
 
     /// A line on the timeline of its incident.

@@ -36,8 +36,6 @@ struct Ward {
     ill: BTreeMap<String, Option<Action>>,
     /// What was done, and when.
     acts: Vec<(i64, Action, String)>,
-    /// What was let go of.
-    released: Vec<Action>,
     events: Vec<RunEventKind>,
     pages: Vec<i64>,
     /// What an act comes to; `None`: nothing is heard of it.
@@ -56,7 +54,6 @@ fn ward(plans: Vec<Plan>, services: &[&str]) -> Ward {
         readings,
         ill: BTreeMap::new(),
         acts: Vec::new(),
-        released: Vec::new(),
         events: Vec::new(),
         pages: Vec::new(),
         result: Some(StepResult::Done),
@@ -108,7 +105,6 @@ impl Ward {
                     assert_eq!(stored, Some((act.run.clone(), act.generation)), "the intent is stored first");
                     self.do_it(act);
                 }
-                RecoveryEffect::Release(request) => self.released.push(request.action),
                 RecoveryEffect::Order(command) => {
                     let (done, effects) = self.engine.command(command, self.now());
                     done.expect("the incident takes it");
@@ -195,26 +191,6 @@ fn the_first_step_that_helps_is_the_last_and_it_is_verified() {
         "{:#?}",
         incident.timeline
     );
-}
-
-#[test]
-fn what_a_run_holds_ends_with_it_and_a_level_stays_where_people_are_called_or_have_asked() {
-    let helps = |cure, result| {
-        let steps = [(Action::GracefulDegradation, Act), (CircuitBreaker, Act)];
-        let mut ward = ward(vec![plan("api_failure", "api", &steps)], &["api"]);
-        ward.result = Some(result);
-        ward.fall_ill("api", cure);
-        ward.pass(3_600);
-        (ward.outcomes(), ward.released)
-    };
-    let both = vec![CircuitBreaker, Action::GracefulDegradation];
-    assert_eq!(helps(Some(CircuitBreaker), StepResult::Done), (vec![RunOutcome::Recovered], both));
-    assert_eq!(helps(None, StepResult::Done), (vec![RunOutcome::Exhausted], vec![CircuitBreaker]));
-    assert_eq!(helps(None, StepResult::NotPossible), (vec![RunOutcome::NothingDone], vec![]));
-    let mut ward = ward(vec![plan("api_failure", "api", &[(Action::GracefulDegradation, Act)])], &["api"]);
-    ward.trigger("api_failure", None).expect("it runs");
-    ward.pass(60);
-    assert_eq!((ward.outcomes(), ward.released), (vec![RunOutcome::Recovered], vec![]));
 }
 
 #[test]
