@@ -14,7 +14,7 @@ use super::error::ApiError;
 use super::observed::{Observed, Provenance};
 use super::request::{self, bad};
 use crate::config::word::Word as _;
-use crate::control::{DegradationOrder, DegradationReply, LevelView};
+use crate::control::{DegradationOrder, DegradationReply, LevelChange, LevelView};
 use crate::names::FeatureName;
 use crate::reliability::degradation::{DegradationPolicy, Level};
 use crate::runtime::clock::{self, Moment};
@@ -160,7 +160,8 @@ pub(super) async fn order(
     let LevelRequest { level, reason, actor, ttl } = request::body(&body)?;
     let raise = raise(level, ttl.as_deref())?;
     let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
-    let ordered = DegradationOrder { raise, actor: request::who(actor), reason };
+    let change = raise.map_or(LevelChange::Restore, |(level, ttl)| LevelChange::Raise(level, ttl));
+    let ordered = DegradationOrder { change, actor: request::who(actor), reason };
     let moment = clock::now();
     let DegradationReply { done, record, audit_id, stored } = admin.control.degrade(ordered, moment).await;
     let audit_id = admin.told(Some(audit_id), &record);

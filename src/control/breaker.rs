@@ -26,6 +26,8 @@ pub enum BreakerChange {
     CloseNow,
     /// End a hold: the evidence decides again.
     Release,
+    /// The same, if it is one of this actor for this reason.
+    ReleaseOwn,
 }
 
 /// What became of an order.
@@ -97,12 +99,16 @@ impl BreakerChange {
         match self {
             Self::HoldOpen(_) => "breaker.open",
             Self::HoldClosed(_) | Self::Close | Self::CloseNow => "breaker.close",
-            Self::Release => "breaker.release",
+            Self::Release | Self::ReleaseOwn => "breaker.release",
         }
     }
 }
 
 impl BreakerOrder<'_> {
+    fn is_own(&self, hold: &Hold) -> bool {
+        hold.actor == self.actor.label() && hold.reason == self.reason
+    }
+
     fn obey(&self, moment: Moment) -> BreakerOutcome {
         let now = moment.instant;
         let held = |state, ttl| {
@@ -125,8 +131,11 @@ impl BreakerOrder<'_> {
             BreakerChange::Close => BreakerOutcome::HalfOpen,
             BreakerChange::CloseNow if self.gate.close(true, now) => BreakerOutcome::Closed,
             BreakerChange::CloseNow => BreakerOutcome::AlreadyClosed,
-            BreakerChange::Release if self.gate.release(now) => BreakerOutcome::Released,
-            BreakerChange::Release => BreakerOutcome::NotHeld,
+            BreakerChange::Release if self.gate.release(now, |_| true) => BreakerOutcome::Released,
+            BreakerChange::ReleaseOwn if self.gate.release(now, |hold| self.is_own(hold)) => {
+                BreakerOutcome::Released
+            }
+            BreakerChange::Release | BreakerChange::ReleaseOwn => BreakerOutcome::NotHeld,
         }
     }
 }

@@ -18,11 +18,21 @@ use crate::units::Written as _;
 /// Incidents that get a line, at most.
 const LINES: usize = 32;
 
+/// What the order of the degradation level is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LevelChange {
+    /// At least this level, for so long.
+    Raise(Level, Duration),
+    /// No order any more.
+    Restore,
+    /// The same, if it is one of this actor for this reason.
+    RestoreOwn,
+}
+
 /// An order about the degradation level.
 #[derive(Debug)]
 pub struct DegradationOrder {
-    /// At least this level, for so long; `None`: no order any more.
-    pub raise: Option<(Level, Duration)>,
+    pub change: LevelChange,
     pub actor: OrderedBy,
     /// Why, in the words of whoever orders it.
     pub reason: String,
@@ -50,29 +60,26 @@ impl Handle {
     /// Gives an order about the degradation level. It holds when this returns, whatever the store says.
     pub async fn degrade(&self, order: DegradationOrder, moment: Moment) -> DegradationReply {
         let now = moment.instant;
-        let DegradationOrder { raise, actor, reason } = order;
-        let ordered = raise.map(|(level, ttl)| LevelOrder {
-            level,
-            reason: reason.clone(),
-            actor: actor.to_string(),
-            since: now,
-            until: now + ttl,
-        });
-        let before = self.levels.order(ordered, now);
-        let done = match (raise, before) {
-            (Some((level, ttl)), _) => {
+        let DegradationOrder { change, actor, reason } = order;
+        let done = match change {
+            LevelChange::Raise(level, ttl) => {
+                let (actor, reason) = (actor.to_string(), reason.clone());
+                self.levels.order(LevelOrder { level, reason, actor, since: now, until: now + ttl }, now);
                 Some(format!("degradation level {} for {}", level.number(), ttl.write()))
             }
-            (None, Some(before)) => {
-                Some(format!("the order of degradation level {} is over", before.level.number()))
+            LevelChange::Restore => self.levels.end(now, |_| true).map(|ended| is_over(&ended)),
+            LevelChange::RestoreOwn => {
+                let own = |order: &LevelOrder| order.actor == actor.label() && order.reason == reason;
+                self.levels.end(now, own).map(|ended| is_over(&ended))
             }
-            (None, None) => None,
         };
         if let Some(done) = &done {
             self.note_level(&format!("{done}: {reason}"), &actor).await;
         }
-        let action = if raise.is_some() { "degradation.raise" } else { "degradation.restore" };
-        let target = raise.map_or(0, |(level, _)| level.number()).to_string();
+        let (action, target) = match change {
+            LevelChange::Raise(level, _) => ("degradation.raise", level.number()),
+            LevelChange::Restore | LevelChange::RestoreOwn => ("degradation.restore", 0),
+        };
         let record = AuditRecord { actor, action, target: format!("level {target}"), reason };
         let (audit_id, stored) = self.records.audit(&record).await;
         DegradationReply { done, record, audit_id, stored }
@@ -90,4 +97,8 @@ impl Handle {
             let _ = self.asks.send(PendingOrder::own(command, Vec::new())).await;
         }
     }
+}
+
+fn is_over(ended: &LevelOrder) -> String {
+    format!("the order of degradation level {} is over", ended.level.number())
 }

@@ -49,7 +49,7 @@ pub use backups::{BackupStatus, Backups, GoodCopy};
 pub use breaker::{BreakerChange, BreakerOrder, BreakerOutcome, BreakerReply};
 pub use bypass::{Bypass, BypassReading};
 pub use changes::{Change, Changes, NextChanges};
-pub use degradation::{DegradationOrder, DegradationReply};
+pub use degradation::{DegradationOrder, DegradationReply, LevelChange};
 pub use fleet::{FleetSync, FleetView, MemberView};
 pub use handle::{Handle, Order, OrderReceipt, Replies};
 pub use inbound::{InboundResult, Posted};

@@ -45,6 +45,7 @@ impl Control {
                     let intent = self.write(std::mem::take(&mut rows));
                     self.actions.begin(request, intent);
                 }
+                RecoveryEffect::Release(held) => self.actions.release(held),
                 RecoveryEffect::Order(command) => {
                     let (done, effects) = self.engine.command(command, now);
                     debug_assert!(done.is_ok(), "recovery has just seen the incident: {done:?}");

@@ -54,10 +54,17 @@ impl Levels {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Another order, or none; in force when this returns. The order that it replaces.
-    pub fn order(&self, order: Option<LevelOrder>, now: Instant) -> Option<LevelOrder> {
+    /// Another order; in force when this returns.
+    pub fn order(&self, order: LevelOrder, now: Instant) {
         let mut held = self.held();
-        let before = std::mem::replace(&mut held.order, order);
+        held.order = Some(order);
+        self.renew(held, now);
+    }
+
+    /// Ends the order, if `which` picks it; the order that has ended.
+    pub fn end(&self, now: Instant, which: impl FnOnce(&LevelOrder) -> bool) -> Option<LevelOrder> {
+        let mut held = self.held();
+        let before = held.order.take_if(|order| which(order));
         self.renew(held, now);
         before
     }
@@ -159,7 +166,7 @@ mod tests {
         let (levels, now) = (levels(), clock::instant());
         levels.look(now);
         assert_eq!(field(&levels), None);
-        assert_eq!(levels.order(Some(order(2, now)), now), None);
+        levels.order(order(2, now), now);
         assert_eq!(field(&levels).as_deref(), Some("level=2; features=\"calendar\""));
         levels.look(now + Duration::from_secs(59));
         assert_eq!(levels.view().since, now);

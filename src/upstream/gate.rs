@@ -211,9 +211,12 @@ impl Gate {
         moved.is_some()
     }
 
-    /// Ends a hold; false when there was none.
-    pub fn release(&self, now: Instant) -> bool {
-        let moved = self.with(now, |breaker| breaker.release(now));
+    /// Ends a hold that `which` picks; false when there was none.
+    pub fn release(&self, now: Instant, which: impl FnOnce(&Hold) -> bool) -> bool {
+        let moved = self.with(now, |breaker| {
+            let picked = breaker.view(now).hold.is_some_and(|hold| which(&hold));
+            if picked { breaker.release(now) } else { None }
+        });
         self.tell(moved);
         moved.is_some()
     }

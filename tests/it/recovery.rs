@@ -311,7 +311,7 @@ fn a_plan_degrades_as_the_levels_say_and_says_where_they_say_nothing() {
                     steps = [{{ action = "graceful_degradation" }}]
                     max_attempts = 1
                     verify = "1s"
-                    verify_for = "1s"
+                    verify_for = "4s"
                 "#
             ),
         )
@@ -324,11 +324,82 @@ fn a_plan_degrades_as_the_levels_say_and_says_where_they_say_nothing() {
     assert_eq!(proxy.reload(&of("[degradation.level2]\nfeatures = [\"tips\"]")).status, 200);
     assert_eq!(proxy.post("recovery/trigger", trigger).status, 200);
     eventually("the level is raised", || proxy.sre("degradation")["level"] == 2);
-    eventually("it is over", || outcome(&proxy).as_deref() == Some("recovered"));
     assert_eq!(proxy.get("/").status, 200);
+    eventually("it is over", || outcome(&proxy).as_deref() == Some("recovered"));
+    eventually("what it raised is over with it", || proxy.sre("degradation")["level"] == 0);
     let told = backend
         .seen()
         .iter()
         .any(|seen| seen.fields("x-sre-degraded").iter().any(|value| value.contains("tips")));
     assert!(told, "the application is told");
+}
+
+/// The ordinary day of a slow deploy: away for longer than an incident takes, and then well.
+#[test]
+fn a_slow_deploy_is_served_as_soon_as_it_is_seen_well() {
+    let backend = Upstream::start(status(200));
+    let proxy = proxy(&config(
+        &backend,
+        r#"
+            [plans.api_failure]
+            rules = ["service_down"]
+            services = ["backend"]
+            steps = [{ action = "circuit_breaker", verify = "10m" }]
+            verify_for = "3s"
+        "#,
+    ));
+    dies(&proxy, &backend);
+    eventually("it is held open", || proxy.get("/").field("x-strop-reason") == Some("breaker_held"));
+    let again = Upstream::on(backend.address, status(200));
+    eventually("it is served though its incident goes on", || proxy.get("/").status == 200);
+    assert_eq!(outcome(&proxy), None, "the plan still looks whether it stays well");
+    let mut refused = 0;
+    eventually("the run is over", || {
+        refused += usize::from(proxy.get("/").status != 200);
+        outcome(&proxy).is_some()
+    });
+    assert_eq!((refused, outcome(&proxy).as_deref()), (0, Some("recovered")));
+    assert!(proxy.sre("circuit-breakers/backend")["hold"].is_null());
+    drop(again);
+}
+
+#[test]
+fn a_run_lets_its_own_hold_go_and_never_a_persons() {
+    let backend = Upstream::start(status(200));
+    let proxy = proxy(&config(
+        &backend,
+        r#"
+            [plans.rest]
+            services = ["backend"]
+            steps = [{ action = "circuit_breaker" }]
+            max_attempts = 1
+            verify = "10m"
+            verify_for = "10m"
+        "#,
+    ));
+    let trigger = r#"{"trigger_condition": "rest"}"#;
+    let held = || proxy.sre("circuit-breakers/backend")["hold"].clone();
+    let begin = || {
+        let begun = proxy.post("recovery/trigger", trigger);
+        assert_eq!(begun.status, 200, "{}", begun.text());
+        begun.json()["run"]["id"].as_str().expect("an id").to_owned()
+    };
+    let cancel = |id: &str| {
+        let ended = proxy.post(&format!("recovery/{id}/cancel"), r#"{"actor": "ann", "reason": "enough"}"#);
+        assert_eq!(ended.status, 200, "{}", ended.text());
+    };
+    let first = begin();
+    eventually("the plan holds it", || held()["actor"] == "recovery plan rest");
+    cancel(&first);
+    eventually("it is let go", || held().is_null());
+    let second = begin();
+    eventually("the plan holds it again", || held()["actor"] == "recovery plan rest");
+    let order = r#"{"actor": "ann", "reason": "mine", "ttl": "15m"}"#;
+    let opened = proxy.post("circuit-breakers/backend/open", order);
+    assert_eq!(opened.status, 200, "{}", opened.text());
+    cancel(&second);
+    // The next run sees what the one before has left.
+    begin();
+    eventually("it needs nothing", || runs(&proxy)[0]["steps"][0]["result"] == "unneeded");
+    assert_eq!((&held()["actor"], &held()["reason"]), (&"ann".into(), &"mine".into()));
 }

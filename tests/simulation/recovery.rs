@@ -54,6 +54,8 @@ struct Ward {
     acts: BTreeMap<RunId, usize>,
     /// For how many seconds nothing about a service has held.
     calm: BTreeMap<String, u64>,
+    /// What runs have put in force in this process.
+    held: BTreeSet<(RunId, Action)>,
     ended: BTreeMap<RunId, RunOutcome>,
     boots: u64,
 }
@@ -78,6 +80,7 @@ impl Ward {
             done: BTreeSet::new(),
             acts: BTreeMap::new(),
             calm: BTreeMap::new(),
+            held: BTreeSet::new(),
             ended: BTreeMap::new(),
             boots: 0,
             dice,
@@ -157,6 +160,9 @@ impl Ward {
                     let run = saved.as_ref().expect("the intent is handed to the store first");
                     assert_eq!((&run.id, run.generation), (&request.run, request.generation));
                     self.begin(request, stores);
+                }
+                RecoveryEffect::Release(held) => {
+                    self.held.remove(&(held.run, held.action));
                 }
                 RecoveryEffect::Order(command) => {
                     escalations += usize::from(matches!(command, Command::Escalate { .. }));
@@ -242,13 +248,18 @@ impl Ward {
             std::mem::take(&mut self.doing).into_iter().partition(|one| one.due <= self.t);
         self.doing = later;
         for Doing { request, result, .. } in due {
-            let ActRequest { run, generation, .. } = request;
+            let ActRequest { run, generation, action, .. } = request;
+            if action.holds() && result == StepResult::Done {
+                self.held.insert((run.clone(), action));
+            }
             // Some are heard twice.
             for _ in 0..1 + u64::from(self.dice.chance(0.1)) {
                 let (run, detail) = (run.clone(), "as told".to_owned());
-                let waits = self.recovery.runs().find(|one| one.id == run).map(|one| one.generation);
+                let going_on = self.recovery.runs().find(|one| one.id == run && one.is_live());
+                let waits = going_on.map(|one| one.generation);
+                // Of a run that is over what was put in force is let go, whichever act that was.
                 if self.order(RecoveryCommand::Acted { run, generation, result, detail }) {
-                    assert_eq!(waits, Some(generation), "the result of another act is heard");
+                    assert!(waits.is_none_or(|one| one == generation), "the result of another act is heard");
                 }
             }
         }
@@ -313,6 +324,7 @@ impl Ward {
     fn crash(&mut self) {
         self.boots += 1;
         self.doing.clear();
+        self.held.clear();
         self.recovery = Recovery::new(Arc::clone(&self.policy), self.boots << 32 | 7);
         let left: Vec<Run> = self.disk.values().filter(|run| run.is_live()).cloned().collect();
         // What was not stored of an end is told again.
@@ -330,6 +342,10 @@ impl Ward {
         assert!(live.len() <= MOST_LIVE, "{} runs go on", live.len());
         let targets: BTreeSet<_> = live.iter().map(|run| &run.target).collect();
         assert_eq!(targets.len(), live.len(), "one run about one target");
+        for (run, action) in &self.held {
+            let over = self.recovery.runs().find(|one| one.id == *run && !one.is_live());
+            assert!(over.is_none(), "{action:?} stays in force after its run: {over:?}");
+        }
         for run in self.recovery.runs() {
             run.check_invariants();
             let late = match run.phase {
@@ -339,11 +355,11 @@ impl Ward {
             };
             assert!(!late, "it waits longer than it says: {run:?}");
             let Some(plan) = self.policy.plan(&run.plan).filter(|_| run.is_live()) else { continue };
-            let step = |step: &Step| 120 + step.verify.as_secs() + plan.verify_for.as_secs();
+            let step = |step: &Step| 120 + 2 * step.verify.as_secs() + plan.verify_for.as_secs();
             let pass: u64 = plan.steps.iter().map(step).sum::<u64>() + plan.retry_delay.as_secs();
             let asks = plan.steps.len() as u64 * plan.approve_within.as_secs();
             // A plan that was changed on the way may have been a longer one.
-            let longest = 3 * (pass + asks) + 3 * 4 * (120 + 35 + 20 + 130) + 3 * 60;
+            let longest = 3 * (pass + asks) + 3 * 4 * (120 + 2 * 35 + 20 + 130) + 3 * 60;
             let age = self.now().since(run.began).as_secs();
             assert!(age <= longest, "{age} s, and it goes on: {run:?}");
         }

@@ -11,12 +11,12 @@ use std::time::Duration;
 use hook::Done;
 
 use super::handle::{Order, Pending, PendingOrder};
-use super::{BreakerChange, BreakerOrder, DegradationOrder, Handle, OrderedBy};
+use super::{BreakerChange, BreakerOrder, DegradationOrder, Handle, LevelChange, OrderedBy};
 use crate::config::BoundHook;
-use crate::names::UpstreamName;
+use crate::names::{RunId, UpstreamName};
 use crate::reliability::breaker::BreakerState;
 use crate::reliability::degradation::{Level, LevelPolicy};
-use crate::reliability::recovery::{ActRequest, Action, Reach, RecoveryCommand, StepResult};
+use crate::reliability::recovery::{ActRequest, Action, Reach, RecoveryCommand, ReleaseRequest, StepResult};
 use crate::runtime::{clock, tasks};
 use crate::store::WriteReceipt;
 use crate::upstream::Upstream;
@@ -53,6 +53,48 @@ impl Actions {
             let pending = Pending { order: Order { command, audit: None }, rows: Vec::new(), answer: None };
             // A process that leaves finds on disk that it was begun.
             let _ = actions.handle.asks.send(PendingOrder::Recovery(pending)).await;
+        });
+    }
+
+    /// Lets go what a run has put in force. What somebody else has put there since stays.
+    pub(super) fn release(&self, held: ReleaseRequest) {
+        let actions = self.clone();
+        tasks::detach("recovery", "letting go", async move {
+            let ReleaseRequest { run, plan, action, target } = held;
+            let (actor, reason) = signature(&plan, &run);
+            match action {
+                Action::CircuitBreaker => {
+                    let Ok(upstream) = actions.upstream(&target) else { return };
+                    let hold = upstream.gate.view(clock::instant()).hold;
+                    if hold.is_none_or(|hold| hold.actor != actor.label() || hold.reason != reason) {
+                        return;
+                    }
+                    let order = BreakerOrder {
+                        gate: &upstream.gate,
+                        upstream: &target,
+                        name: &target,
+                        change: BreakerChange::ReleaseOwn,
+                        actor,
+                        reason,
+                    };
+                    let _ = actions.handle.breaker(order, clock::now()).await;
+                }
+                Action::GracefulDegradation => {
+                    let order = actions.handle.degradation().order;
+                    if order.is_none_or(|order| order.actor != actor.label() || order.reason != reason) {
+                        return;
+                    }
+                    let order = DegradationOrder { change: LevelChange::RestoreOwn, actor, reason };
+                    let _ = actions.handle.degrade(order, clock::now()).await;
+                }
+                Action::ConnectionReset
+                | Action::CacheClear
+                | Action::Failover
+                | Action::RestartService
+                | Action::ScaleUp
+                | Action::ScaleDown
+                | Action::Rollback => {}
+            }
         });
     }
 
@@ -103,20 +145,25 @@ impl Actions {
             Err(done) => return done,
         };
         let moment = clock::now();
-        if upstream.gate.view(moment.instant).state == BreakerState::Open {
+        let view = upstream.gate.view(moment.instant);
+        if view.state == BreakerState::Open {
             return (StepResult::Unneeded, "it is open already".to_owned());
         }
+        if let Some(hold) = view.hold {
+            return (StepResult::NotPossible, format!("{} holds it closed", hold.actor));
+        }
         let ttl = request.lasts.clamp(HOLD.0, HOLD.1);
+        let (actor, reason) = signature(&request.plan, &request.run);
         let order = BreakerOrder {
             gate: &upstream.gate,
             upstream: &request.target,
             name: &request.target,
             change: BreakerChange::HoldOpen(ttl),
-            actor: OrderedBy::Named(format!("recovery plan {}", request.plan)),
-            reason: format!("step of {}", request.run),
+            actor,
+            reason,
         };
         let _ = self.handle.breaker(order, moment).await;
-        (StepResult::Done, format!("it is held open for {} s", ttl.as_secs()))
+        (StepResult::Done, format!("it is held open, for {} s at most", ttl.as_secs()))
     }
 
     /// The first level that says what it means.
@@ -128,17 +175,19 @@ impl Actions {
             let why = "no degradation level says what it means: write [degradation.level1]";
             return (StepResult::NotPossible, why.to_owned());
         };
-        let held = self.handle.degradation().directives.map_or(0, |held| held.level.number());
+        let view = self.handle.degradation();
+        let held = view.directives.map_or(0, |held| held.level.number());
         if held >= level.number() {
             return (StepResult::Unneeded, format!("the level is {held} already"));
         }
-        let order = DegradationOrder {
-            raise: Some((level, DEGRADED)),
-            actor: OrderedBy::Named(format!("recovery plan {}", request.plan)),
-            reason: format!("step of {}", request.run),
-        };
+        if let Some(order) = view.order {
+            let told = format!("{} has ordered level {}", order.actor, order.level.number());
+            return (StepResult::NotPossible, told);
+        }
+        let (actor, reason) = signature(&request.plan, &request.run);
+        let order = DegradationOrder { change: LevelChange::Raise(level, DEGRADED), actor, reason };
         let _ = self.handle.degrade(order, clock::now()).await;
-        (StepResult::Done, format!("level {} for {} s", level.number(), DEGRADED.as_secs()))
+        (StepResult::Done, format!("level {}, for {} s at most", level.number(), DEGRADED.as_secs()))
     }
 
     fn reset_connections(&self, request: &ActRequest) -> Done {
@@ -152,4 +201,9 @@ impl Actions {
             Err(done) => done,
         }
     }
+}
+
+/// Who puts something in force for a run, and why: by both it is known again.
+fn signature(plan: &str, run: &RunId) -> (OrderedBy, String) {
+    (OrderedBy::Named(format!("recovery plan {plan}")), format!("step of {run}"))
 }

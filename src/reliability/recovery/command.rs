@@ -123,12 +123,31 @@ impl Recovery {
                 answered(said, run)
             }
             RecoveryCommand::Acted { run, generation, result, detail } => {
-                let heard = self.with(&run, engine, &mut out, |look| look.heard(generation, result, detail));
-                answered(heard, run)
+                let late = self.too_late(&run, result);
+                if late.is_empty() {
+                    let heard = |look: &mut super::run::Look<'_>| look.heard(generation, result, detail);
+                    let heard = self.with(&run, engine, &mut out, heard);
+                    answered(heard, run)
+                } else {
+                    out.extend(late);
+                    Ok(run)
+                }
             }
         };
         let shown = done.and_then(|id| self.runs.get(&id).cloned().ok_or(RecoveryRefused::NoSuchRun));
         (shown.map(Box::new), out)
+    }
+
+    /// Something was done whose run had ended meanwhile: what that has put in force is let go.
+    fn too_late(&self, run: &RunId, result: StepResult) -> Vec<RecoveryEffect> {
+        let over = self.runs.get(run).filter(|run| !run.is_live() && result.acted());
+        let held = over.into_iter().flat_map(|run| {
+            let unheard = run.steps.iter().filter(|step| step.result == StepResult::Unknown);
+            let actions: std::collections::BTreeSet<_> =
+                unheard.map(|step| step.action).filter(|action| action.holds()).collect();
+            actions.into_iter().map(|action| RecoveryEffect::Release(super::ReleaseRequest::of(run, action)))
+        });
+        held.collect()
     }
 
     fn target(

@@ -7,6 +7,7 @@ use super::plan::Action;
 use super::record::{Run, RunOutcome, StepResult};
 use crate::names::{IncidentId, RunId};
 use crate::reliability::engine::Command;
+use crate::units::At;
 
 /// What is to be done, in this order.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +16,8 @@ pub enum RecoveryEffect {
     Save(Box<Run>),
     /// Do it. What became of it comes back as [`super::RecoveryCommand::Acted`].
     Act(ActRequest),
+    /// Let go what a step of this run has put in force, unless somebody else has put something else there since.
+    Release(ReleaseRequest),
     /// An order to the incident engine.
     Order(Command),
     /// Count and log it.
@@ -34,6 +37,38 @@ pub struct ActRequest {
     pub attempt: u32,
     /// How long it is needed, where it ends by itself.
     pub lasts: Duration,
+}
+
+/// What is to be let go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleaseRequest {
+    pub run: RunId,
+    pub plan: Arc<str>,
+    /// The action that put it in force.
+    pub action: Action,
+    pub target: Arc<str>,
+}
+
+impl ReleaseRequest {
+    pub(super) fn of(run: &Run, action: Action) -> Self {
+        let (plan, target) = (Arc::clone(&run.plan), Arc::clone(&run.target));
+        Self { run: run.id.clone(), plan, action, target }
+    }
+}
+
+impl Run {
+    /// What its steps hold by an action that `whose` picks is not theirs any more; the effects that let it go.
+    pub(super) fn let_go(&mut self, whose: fn(Action) -> bool, now: At) -> Vec<RecoveryEffect> {
+        let mut actions: Vec<Action> = Vec::new();
+        for step in self.steps.iter_mut().filter(|step| step.holds() && whose(step.action)) {
+            step.released = Some(now);
+            self.version += 1;
+            actions.push(step.action);
+        }
+        actions.sort();
+        actions.dedup();
+        actions.into_iter().map(|action| RecoveryEffect::Release(ReleaseRequest::of(self, action))).collect()
+    }
 }
 
 /// What is worth counting of a run.

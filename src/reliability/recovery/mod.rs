@@ -12,6 +12,7 @@
 //! # Invariants
 //! * One run at a time about one target, and [`MOST_LIVE`] in all.
 //! * The intent of an act is stored before it is done; no step of a pass is done twice, whatever ends in between.
+//! * What a run puts in force (a hold of a breaker, a degradation level) is let go when the run ends, however it ends.
 //! * A plan runs at most `max_attempts` passes a run, and as many runs an incident; then people are called.
 
 mod command;
@@ -29,7 +30,7 @@ use super::engine::Engine;
 use crate::names::{IncidentId, RunId};
 use crate::units::At;
 pub use command::{RecoveryCommand, RecoveryRefused};
-pub use effect::{ActRequest, RecoveryEffect, RunEvent, RunEventKind};
+pub use effect::{ActRequest, RecoveryEffect, ReleaseRequest, RunEvent, RunEventKind};
 pub use plan::{Action, Plan, PlanTrigger, Reach, RecoveryMode, RecoveryPolicy, Step, StepMode};
 pub use record::{Run, RunOrder, RunOutcome, RunPhase, StepRecord, StepResult};
 use run::Look;
@@ -93,6 +94,7 @@ impl Recovery {
                     "a later run goes on about the same service"
                 };
                 run.withdraw(why, now);
+                out.extend(run.let_go(Action::holds, now));
                 let took = now.since(run.began);
                 out.push(RecoveryEffect::Tell(RunEvent::end(&run, RunOutcome::Withdrawn, took)));
             } else if let Some(step) = step {

@@ -69,6 +69,20 @@ impl Action {
         }
     }
 
+    /// Does it put something in force that its run has to let go?
+    pub fn holds(self) -> bool {
+        match self {
+            Self::CircuitBreaker | Self::GracefulDegradation => true,
+            Self::ConnectionReset
+            | Self::CacheClear
+            | Self::Failover
+            | Self::RestartService
+            | Self::ScaleUp
+            | Self::ScaleDown
+            | Self::Rollback => false,
+        }
+    }
+
     /// What it costs when it is done in vain.
     pub fn reach(self) -> Reach {
         match self {

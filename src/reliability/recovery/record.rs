@@ -82,6 +82,16 @@ pub struct StepRecord {
     pub verified: Option<bool>,
     /// Who approved it; `None`: nobody was asked.
     pub approved_by: Option<String>,
+    /// When what it put in force was let go; `None`: it is in force, or there is nothing to let go.
+    #[serde(default)]
+    pub released: Option<At>,
+}
+
+impl StepRecord {
+    /// May something be in force that has to be let go?
+    pub(super) fn holds(&self) -> bool {
+        self.action.holds() && self.released.is_none() && self.result.acted()
+    }
 }
 
 /// How a run ended.
@@ -279,7 +289,10 @@ impl Run {
             | RunPhase::Resting { until: at }
             | RunPhase::Over { at, .. } => Some(at),
         };
-        let of_steps = self.steps.iter_mut().flat_map(|step| [Some(&mut step.began), step.ended.as_mut()]);
+        let of_steps = self
+            .steps
+            .iter_mut()
+            .flat_map(|step| [Some(&mut step.began), step.ended.as_mut(), step.released.as_mut()]);
         let own = [Some(&mut self.began), self.well_since.as_mut(), of_phase];
         for at in of_steps.chain(own).flatten() {
             *at = at.moved(millis);
@@ -301,5 +314,7 @@ impl Run {
         places.dedup();
         debug_assert_eq!(places.len(), steps, "no step of a pass is done twice: {self:?}");
         debug_assert!(places.is_sorted(), "steps are in their order: {self:?}");
+        let holds = self.steps.iter().any(StepRecord::holds);
+        debug_assert!(self.is_live() || !holds, "what it held is let go when it ends: {self:?}");
     }
 }

@@ -50,7 +50,13 @@ impl Look<'_> {
             RunPhase::Next { step } => self.proceed(step),
             RunPhase::Verifying { step, since } => {
                 let window = self.plan.steps.get(step).map_or(Duration::ZERO, |step| step.verify);
-                if now.since(since) >= window && self.run.well_since.is_none() {
+                if now.since(since) < window || self.run.well_since.is_some() {
+                    return;
+                }
+                // What is held open gets no exchange that could show anything: it has rested, now it is watched.
+                if self.let_go(is_breaker) {
+                    self.run.phase = RunPhase::Verifying { step, since: now };
+                } else {
                     let seen = self.sight.condition != Condition::Unknown;
                     self.last(|record| record.verified = seen.then_some(false));
                     self.proceed(step + 1);
@@ -78,6 +84,19 @@ impl Look<'_> {
         let before = self.run.well_since;
         self.run.well_since = well.then(|| before.unwrap_or(self.now));
         self.run.version += u64::from(before != self.run.well_since);
+        // What was held open for its sake has become well since: others see that, or it sees nothing.
+        let held = self.run.steps.iter().rfind(|step| is_breaker(step.action) && step.holds());
+        if held.is_some_and(|step| self.run.well_since > Some(step.began)) {
+            self.let_go(is_breaker);
+        }
+    }
+
+    /// Lets go what the run holds by these actions; false: it holds nothing by them.
+    fn let_go(&mut self, whose: fn(Action) -> bool) -> bool {
+        let effects = self.run.let_go(whose, self.now);
+        let any = !effects.is_empty();
+        self.out.extend(effects);
+        any
     }
 
     fn give_up_waiting(&mut self) {
@@ -134,6 +153,7 @@ impl Look<'_> {
                 detail: String::new(),
                 verified: None,
                 approved_by: None,
+                released: None,
             };
             self.run.steps.push(record);
             self.run.version += 1;
@@ -280,6 +300,7 @@ impl Look<'_> {
     pub(super) fn end(&mut self, outcome: RunOutcome) {
         self.run.phase = RunPhase::Over { outcome, at: self.now };
         self.run.version += 1;
+        self.let_go(Action::holds);
         let what = match outcome {
             RunOutcome::Recovered => "has worked: the condition is over",
             RunOutcome::Unneeded => "ends: the condition was over before anything was done",
@@ -324,6 +345,10 @@ impl Look<'_> {
             most => format!("recovery plan {plan} (attempt {attempt} of {most}) {what}"),
         }
     }
+}
+
+fn is_breaker(action: Action) -> bool {
+    action == Action::CircuitBreaker
 }
 
 /// An action as people say it.

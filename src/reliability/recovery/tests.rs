@@ -36,6 +36,8 @@ struct Ward {
     ill: BTreeMap<String, Option<Action>>,
     /// What was done, and when.
     acts: Vec<(i64, Action, String)>,
+    /// What was let go, and when.
+    released: Vec<(i64, Action)>,
     events: Vec<RunEventKind>,
     pages: Vec<i64>,
     /// What an act comes to; `None`: nothing is heard of it.
@@ -54,6 +56,7 @@ fn ward(plans: Vec<Plan>, services: &[&str]) -> Ward {
         readings,
         ill: BTreeMap::new(),
         acts: Vec::new(),
+        released: Vec::new(),
         events: Vec::new(),
         pages: Vec::new(),
         result: Some(StepResult::Done),
@@ -105,6 +108,7 @@ impl Ward {
                     assert_eq!(stored, Some((act.run.clone(), act.generation)), "the intent is stored first");
                     self.do_it(act);
                 }
+                RecoveryEffect::Release(held) => self.released.push((self.second, held.action)),
                 RecoveryEffect::Order(command) => {
                     let (done, effects) = self.engine.command(command, self.now());
                     done.expect("the incident takes it");
@@ -379,4 +383,93 @@ fn people_are_called_at_once_when_nothing_is_left_to_try() {
     let incident = ward.engine.incidents().next().expect("there is one");
     let escalated = incident.timeline.iter().any(|line| line.text.contains("people must act"));
     assert!(escalated && !ward.pages.is_empty(), "{:?}", ward.pages);
+}
+
+#[test]
+fn a_breaker_that_is_held_rests_for_its_step_and_is_watched_by_traffic_after_it() {
+    let mut ward = ward(vec![plan("rest", "database", &[(CircuitBreaker, Act)])], &["api", "database"]);
+    ward.fall_ill("database", None);
+    ward.pass(300);
+    let (held, _, _) = ward.acts[0].clone();
+    assert_eq!(ward.released[0], (held + 20, CircuitBreaker), "the step's 20 s are over");
+    let run = ward.recovery.runs().next().expect("there was one").clone();
+    assert_eq!(ward.acts[1].0 - held, 20 + 20 + 15, "as long again, then the delay: {:?}", ward.acts);
+    assert_eq!(ward.released.len(), 3, "one a pass: {:?}", ward.released);
+    assert!(run.steps.iter().all(|step| step.released.is_some() && step.verified == Some(false)));
+}
+
+#[test]
+fn what_is_seen_well_is_let_go_at_once() {
+    let mut ward = ward(vec![plan("rest", "database", &[(CircuitBreaker, Act)])], &["api", "database"]);
+    ward.fall_ill("database", None);
+    while ward.acts.is_empty() {
+        ward.pass(1);
+    }
+    ward.pass(2);
+    assert!(ward.released.is_empty(), "it rests");
+    ward.ill.clear();
+    ward.pass(1);
+    assert_eq!(ward.released, [(ward.second, CircuitBreaker)], "at the first look that sees it well");
+    ward.pass(30);
+    assert_eq!(ward.outcomes(), [RunOutcome::Recovered]);
+}
+
+#[test]
+fn what_a_run_holds_is_let_go_however_it_ends() {
+    let degraded = || plan("less", "database", &[(Action::GracefulDegradation, Act), (CircuitBreaker, Act)]);
+    let begun = || {
+        let mut ward = ward(vec![degraded()], &["api", "database"]);
+        ward.fall_ill("database", None);
+        ward.pass(60);
+        assert_eq!(ward.actions(), [Action::GracefulDegradation, CircuitBreaker]);
+        assert!(ward.released.is_empty(), "{:?}", ward.released);
+        ward
+    };
+    let all = |ward: &Ward| {
+        let mut all: Vec<Action> = ward.released.iter().map(|(_, action)| *action).collect();
+        all.sort();
+        assert_eq!(all, [CircuitBreaker, Action::GracefulDegradation], "{:?}", ward.released);
+    };
+    let mut cancelled = begun();
+    let run = cancelled.recovery.runs().next().expect("it runs").id.clone();
+    let cancel = RecoveryCommand::Cancel { run, actor: "ada".to_owned(), reason: "enough".to_owned() };
+    cancelled.order(cancel).expect("ended");
+    all(&cancelled);
+    let mut withdrawn = begun();
+    withdrawn.recovery.reconfigure(Arc::default());
+    withdrawn.pass(1);
+    all(&withdrawn);
+    let mut left = begun();
+    let stored: Vec<Run> = left.recovery.runs().cloned().collect();
+    left.recovery = Recovery::new(left.recovery.policy().clone(), 8);
+    left.second += 3_600;
+    let effects = left.recovery.restore(stored, left.now());
+    left.carry_out(effects);
+    all(&left);
+    let mut exhausted = begun();
+    exhausted.pass(1_000);
+    assert_eq!(exhausted.outcomes(), [RunOutcome::Exhausted]);
+    let breakers = exhausted.released.iter().filter(|(_, action)| *action == CircuitBreaker).count();
+    assert_eq!((breakers, exhausted.released.len()), (3, 4), "{:?}", exhausted.released);
+}
+
+#[test]
+fn what_was_put_in_force_after_the_end_is_let_go_when_that_is_heard() {
+    let mut ward = ward(vec![plan("rest", "database", &[(CircuitBreaker, Act)])], &["api", "database"]);
+    ward.fall_ill("database", None);
+    ward.result = None;
+    ward.pass(60);
+    let run = ward.recovery.runs().next().expect("it runs").clone();
+    assert_eq!(run.phase.label(), "acting");
+    ward.recovery.reconfigure(Arc::default());
+    ward.pass(1);
+    ward.released.clear();
+    let late = RecoveryCommand::Acted {
+        run: run.id,
+        generation: run.generation,
+        result: StepResult::Done,
+        detail: "late".to_owned(),
+    };
+    ward.order(late).expect("heard");
+    assert_eq!(ward.released, [(ward.second, CircuitBreaker)]);
 }
