@@ -326,7 +326,7 @@ fn a_plan_degrades_as_the_levels_say_and_says_where_they_say_nothing() {
     eventually("the level is raised", || proxy.sre("degradation")["level"] == 2);
     assert_eq!(proxy.get("/").status, 200);
     eventually("it is over", || outcome(&proxy).as_deref() == Some("recovered"));
-    eventually("what it raised is over with it", || proxy.sre("degradation")["level"] == 0);
+    assert_eq!(proxy.sre("degradation")["level"], 2, "a person has ordered it");
     let told = backend
         .seen()
         .iter()

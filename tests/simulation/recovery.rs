@@ -343,7 +343,8 @@ impl Ward {
         let targets: BTreeSet<_> = live.iter().map(|run| &run.target).collect();
         assert_eq!(targets.len(), live.len(), "one run about one target");
         for (run, action) in &self.held {
-            let over = self.recovery.runs().find(|one| one.id == *run && !one.is_live());
+            let stays = |one: &Run| *action != Action::CircuitBreaker && one.leaves_its_level();
+            let over = self.recovery.runs().find(|one| one.id == *run && !one.is_live() && !stays(one));
             assert!(over.is_none(), "{action:?} stays in force after its run: {over:?}");
         }
         for run in self.recovery.runs() {

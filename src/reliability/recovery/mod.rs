@@ -12,7 +12,8 @@
 //! # Invariants
 //! * One run at a time about one target, and [`MOST_LIVE`] in all.
 //! * The intent of an act is stored before it is done; no step of a pass is done twice, whatever ends in between.
-//! * What a run puts in force (a hold of a breaker, a degradation level) is let go when the run ends, however it ends.
+//! * What a run puts in force (a hold of a breaker, a degradation level) is let go when the run ends, but for a level
+//!   that outlives it ([`Run::leaves_its_level`]).
 //! * A plan runs at most `max_attempts` passes a run, and as many runs an incident; then people are called.
 
 mod command;

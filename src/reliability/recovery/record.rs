@@ -304,6 +304,16 @@ impl Run {
         self.steps.iter().any(|step| step.result.acted())
     }
 
+    /// It is over, and a degradation level that it has raised stays for its time: it helps until those who are called are
+    /// there, and a person who has ordered it wants it.
+    pub fn leaves_its_level(&self) -> bool {
+        self.ended().is_some_and(|(outcome, _)| match outcome {
+            RunOutcome::Exhausted | RunOutcome::NothingDone => true,
+            RunOutcome::Recovered | RunOutcome::Unneeded | RunOutcome::DryRun => self.ordered.is_some(),
+            RunOutcome::Cancelled | RunOutcome::Withdrawn => false,
+        })
+    }
+
     /// Asserts, in debug builds, what holds of every run.
     pub fn check_invariants(&self) {
         let pending = self.steps.iter().filter(|step| step.result == StepResult::Pending).count();
@@ -314,7 +324,8 @@ impl Run {
         places.dedup();
         debug_assert_eq!(places.len(), steps, "no step of a pass is done twice: {self:?}");
         debug_assert!(places.is_sorted(), "steps are in their order: {self:?}");
-        let holds = self.steps.iter().any(StepRecord::holds);
+        let stays = |step: &StepRecord| step.action != Action::CircuitBreaker && self.leaves_its_level();
+        let holds = self.steps.iter().any(|step| step.holds() && !stays(step));
         debug_assert!(self.is_live() || !holds, "what it held is let go when it ends: {self:?}");
     }
 }

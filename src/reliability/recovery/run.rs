@@ -300,7 +300,7 @@ impl Look<'_> {
     pub(super) fn end(&mut self, outcome: RunOutcome) {
         self.run.phase = RunPhase::Over { outcome, at: self.now };
         self.run.version += 1;
-        self.let_go(Action::holds);
+        self.let_go(if self.run.leaves_its_level() { is_breaker } else { Action::holds });
         let what = match outcome {
             RunOutcome::Recovered => "has worked: the condition is over",
             RunOutcome::Unneeded => "ends: the condition was over before anything was done",

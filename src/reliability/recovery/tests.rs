@@ -415,7 +415,7 @@ fn what_is_seen_well_is_let_go_at_once() {
 }
 
 #[test]
-fn what_a_run_holds_is_let_go_however_it_ends() {
+fn what_a_run_holds_is_let_go_when_it_ends_and_a_level_stays_where_people_are_called_or_have_ordered_it() {
     let degraded = || plan("less", "database", &[(Action::GracefulDegradation, Act), (CircuitBreaker, Act)]);
     let begun = || {
         let mut ward = ward(vec![degraded()], &["api", "database"]);
@@ -450,7 +450,11 @@ fn what_a_run_holds_is_let_go_however_it_ends() {
     exhausted.pass(1_000);
     assert_eq!(exhausted.outcomes(), [RunOutcome::Exhausted]);
     let breakers = exhausted.released.iter().filter(|(_, action)| *action == CircuitBreaker).count();
-    assert_eq!((breakers, exhausted.released.len()), (3, 4), "{:?}", exhausted.released);
+    assert_eq!((breakers, exhausted.released.len()), (3, 3), "{:?}", exhausted.released);
+    let mut ordered = ward(vec![plan("less", "api", &[(Action::GracefulDegradation, Act)])], &["api"]);
+    ordered.trigger("less", None).expect("it runs");
+    ordered.pass(60);
+    assert_eq!((ordered.outcomes(), ordered.released), (vec![RunOutcome::Recovered], vec![]));
 }
 
 #[test]
