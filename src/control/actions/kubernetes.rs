@@ -154,7 +154,14 @@ impl Work<'_> {
             let tried = match self.request.action {
                 Action::RestartService => self.restart().await,
                 Action::ScaleUp | Action::ScaleDown => self.scale().await,
-                _ => Ok((StepResult::NotPossible, "Kubernetes does not do that here".to_owned())),
+                Action::CircuitBreaker
+                | Action::ConnectionReset
+                | Action::CacheClear
+                | Action::GracefulDegradation
+                | Action::Failover
+                | Action::Rollback => {
+                    Ok((StepResult::NotPossible, "Kubernetes does not do that here".to_owned()))
+                }
             };
             match tried {
                 Ok(done) | Err(Trouble::Final(done)) => return done,
