@@ -17,6 +17,7 @@ use super::engine::slo::SloFile;
 use super::heartbeat::HeartbeatFile;
 use super::inbound::InboundFile;
 use super::ingress::IngressFile;
+use super::kubernetes::KubernetesFile;
 use super::latency::LatencyFile;
 use super::process::ProcessFile;
 use super::recovery::{PlanFile, RecoveryFile};
@@ -51,6 +52,8 @@ pub struct ConfigFile {
     pub incidents: IncidentsFile,
     /// What recovery plans may do, and how actions are done here.
     pub recovery: RecoveryFile,
+    /// The API server that restarts and scales the application.
+    pub kubernetes: KubernetesFile,
     /// What is done about which incident, by name.
     pub plans: BTreeMap<String, PlanFile>,
     /// Who is called for an incident, and in which order.

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::channels::WebUrl;
+use super::kubernetes::KubernetesConfig;
 use super::problem::{Collector, DAY, HOUR, Part, did_you_mean};
 use super::upstream::is_known;
 use super::word::{OneOf, Word, words};
@@ -106,9 +107,9 @@ words! {
         CacheClear = Self::CacheClear.label(), "empty a cache, as its hook does";
         GracefulDegradation = Self::GracefulDegradation.label(), "raise the degradation level to the first that means something, for ten minutes";
         Failover = Self::Failover.label(), "use another instance, as its hook does";
-        RestartService = Self::RestartService.label(), "start the application again, as its hook does";
-        ScaleUp = Self::ScaleUp.label(), "more replicas, as its hook does";
-        ScaleDown = Self::ScaleDown.label(), "fewer replicas, as its hook does";
+        RestartService = Self::RestartService.label(), "start the application again, as its hook or Kubernetes does";
+        ScaleUp = Self::ScaleUp.label(), "more replicas, as its hook or Kubernetes does";
+        ScaleDown = Self::ScaleDown.label(), "fewer replicas, as its hook or Kubernetes does";
         Rollback = Self::Rollback.label(), "the version before, as its hook does";
     }
 }
@@ -198,6 +199,29 @@ pub struct RecoveryConfig {
     pub policy: Arc<RecoveryPolicy>,
     /// Actions that something outside this process does.
     pub hooks: BTreeMap<Action, BoundHook>,
+    /// The cluster that does some of the others.
+    pub kubernetes: Option<Arc<KubernetesConfig>>,
+}
+
+/// By what the actions are done that Strop does not do itself.
+#[derive(Clone, Copy)]
+struct Doers<'a> {
+    hooks: &'a BTreeMap<String, HookFile>,
+    kubernetes: Option<&'a KubernetesConfig>,
+}
+
+impl Doers<'_> {
+    /// What is done of a step that is to be done in this way; `None`: nobody does it.
+    fn mode(&self, action: Action, mode: StepMode) -> Option<StepMode> {
+        let name = action.label();
+        match self.kubernetes.filter(|_| action.is_of_cluster()) {
+            _ if action.reach() == Reach::Own || mode == StepMode::DryRun => Some(mode),
+            _ if self.hooks.contains_key(name) => Some(mode),
+            Some(kubernetes) if kubernetes.enabled => Some(mode),
+            Some(_) => Some(StepMode::DryRun),
+            None => None,
+        }
+    }
 }
 
 impl RecoveryFile {
@@ -206,6 +230,7 @@ impl RecoveryFile {
         &self,
         plans: &BTreeMap<String, PlanFile>,
         upstreams: &[&str],
+        kubernetes: Option<Arc<KubernetesConfig>>,
         problems: &mut Collector<'_>,
     ) -> RecoveryConfig {
         let mut hooks = BTreeMap::new();
@@ -223,11 +248,12 @@ impl RecoveryFile {
                 hooks.insert(action, hook);
             }
         }
+        let doers = Doers { hooks: &self.actions, kubernetes: kubernetes.as_deref() };
         let plans = plans.iter().filter_map(|(name, written)| {
-            written.check(problems.part(format!("plans.{name}")), name, &self.actions, upstreams)
+            written.check(problems.part(format!("plans.{name}")), name, doers, upstreams)
         });
         let policy = RecoveryPolicy { mode: self.mode.0, plans: plans.collect() };
-        RecoveryConfig { policy: Arc::new(policy), hooks }
+        RecoveryConfig { policy: Arc::new(policy), hooks, kubernetes }
     }
 }
 
@@ -263,13 +289,7 @@ impl HookFile {
 }
 
 impl PlanFile {
-    fn check(
-        &self,
-        mut at: Part<'_, '_>,
-        name: &str,
-        hooks: &BTreeMap<String, HookFile>,
-        upstreams: &[&str],
-    ) -> Option<Plan> {
+    fn check(&self, mut at: Part<'_, '_>, name: &str, doers: Doers<'_>, upstreams: &[&str]) -> Option<Plan> {
         let named = at.take("", PlanName::new(name));
         if self.steps.is_empty() {
             at.add("steps", "does nothing; write steps = [{ action = \"connection_reset\" }]");
@@ -280,7 +300,7 @@ impl PlanFile {
             .steps
             .iter()
             .enumerate()
-            .map(|(nth, step)| step.check(at.part(&format!("steps.{nth}")), verify, hooks))
+            .map(|(nth, step)| step.check(at.part(&format!("steps.{nth}")), verify, doers))
             .collect();
         let trigger = PlanTrigger {
             rules: self.rules.iter().map(|rule| rule.0).collect(),
@@ -317,15 +337,18 @@ impl PlanFile {
 }
 
 impl StepFile {
-    fn check(&self, mut at: Part<'_, '_>, verify: Duration, hooks: &BTreeMap<String, HookFile>) -> Step {
+    fn check(&self, mut at: Part<'_, '_>, verify: Duration, doers: Doers<'_>) -> Step {
         let action = self.action.0;
         let mode = self.mode.map_or_else(|| default_mode(action), |mode| mode.0);
-        let name = action.label();
-        if mode != StepMode::DryRun && action.reach() == Reach::Application && !hooks.contains_key(name) {
-            let told =
-                format!("nothing here does {name}: write [recovery.actions.{name}], or mode = \"dry_run\"");
+        let mode = doers.mode(action, mode).unwrap_or_else(|| {
+            let name = action.label();
+            let cluster = if action.is_of_cluster() { ", or [kubernetes]" } else { "" };
+            let told = format!(
+                "nothing here does {name}: write [recovery.actions.{name}]{cluster}, or mode = \"dry_run\""
+            );
             at.add("action", told);
-        }
+            mode
+        });
         let verify = self.verify.map_or(verify, |written| at.lasts("verify", written, 1, HOUR));
         Step { action, mode, verify }
     }

@@ -152,7 +152,8 @@ impl ConfigFile {
         let store = self.store.check(problems.part("store"));
         let process = self.process.check(problems.part("process"));
         let watch = self.watch(&named, latency, &routes, problems);
-        let recovery = self.recovery.check(&self.plans, &named, problems);
+        let kubernetes = self.kubernetes.check(problems.part("kubernetes"));
+        let recovery = self.recovery.check(&self.plans, &named, kubernetes, problems);
         self.access_log.check(problems.part("access_log"));
         listeners::check(&self, problems);
         self.hosts(problems);

@@ -127,6 +127,12 @@ fn everything(dir: &std::path::Path) -> String {
             when = [{{ breaker = "stripe" }}]
             [incidents.resources]
             network_capacity = "125MiB"
+            [kubernetes]
+            deployment = "api"
+            namespace = "shop"
+            server = "https://k8s:6443"
+            token_file = {file:?}
+            ca_file = {file:?}
             [recovery.actions.failover]
             exec = ["/bin/true"]
             [plans.api_failure]

@@ -80,6 +80,8 @@ mod incidents;
 /// `kill -9` at random moments: what was acknowledged is there.
 #[allow(clippy::print_stdout, reason = "figures are told")]
 mod kill;
+/// Restarts and scales a Deployment through an API server of the tests' own.
+mod kubernetes;
 /// How much of the service is given up: by order, by open breakers, and back by itself.
 mod levels;
 /// Requests that two readers could read differently never reach the backend in a changed meaning.

@@ -76,7 +76,7 @@ impl Web {
 }
 
 /// The same for each attempt at one act, and another one for each act.
-fn key(request: &ActRequest) -> String {
+pub(super) fn key(request: &ActRequest) -> String {
     format!("{}-{}", request.run, request.generation)
 }
 

@@ -4,6 +4,7 @@
 //! is not on disk is done only where it stays within this process.
 
 mod hook;
+mod kubernetes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,12 +36,13 @@ pub(super) struct Actions {
     registry: Arc<Registry>,
     handle: Handle,
     web: Arc<hook::Web>,
+    cluster: Arc<kubernetes::Cluster>,
 }
 
 impl Actions {
     /// `handle`: the door through which breakers are ordered and results come back.
     pub(super) fn new(registry: Arc<Registry>, handle: Handle) -> Self {
-        Self { registry, handle, web: Arc::default() }
+        Self { registry, handle, web: Arc::default(), cluster: Arc::default() }
     }
 
     /// Does it, once `intent` is on disk.
@@ -116,15 +118,22 @@ impl Actions {
             | Action::RestartService
             | Action::ScaleUp
             | Action::ScaleDown
-            | Action::Rollback => match self.hook(request.action) {
-                Some(hook) => self.web.run(&hook, request).await,
-                None => {
-                    let name = request.action.label();
-                    (
-                        StepResult::NotPossible,
-                        format!("nothing here does it: [recovery.actions.{name}] is not written"),
-                    )
-                }
+            | Action::Rollback => self.outside(request).await,
+        }
+    }
+
+    /// By a hook, where one is written; else by the cluster.
+    async fn outside(&self, request: &ActRequest) -> Done {
+        let name = request.action.label();
+        let cluster = || self.registry.snapshot().config.recovery.kubernetes.clone();
+        match self.hook(request.action) {
+            Some(hook) => self.web.run(&hook, request).await,
+            None => match cluster().filter(|one| one.enabled && request.action.is_of_cluster()) {
+                Some(config) => self.cluster.run(&config, request).await,
+                None => (
+                    StepResult::NotPossible,
+                    format!("nothing here does it: [recovery.actions.{name}] is not written"),
+                ),
             },
         }
     }

@@ -40,6 +40,16 @@ impl UpstreamReading {
         }
     }
 
+    /// Did its last check pass, and after its last failure began?
+    fn is_checked_well(&self) -> bool {
+        self.failed_probes == Some(0) && self.passes_since()
+    }
+
+    /// Is nothing sent to it, by an order?
+    fn is_held_open(&self) -> bool {
+        self.breaker.is_some_and(|breaker| breaker.state == BreakerState::Open && breaker.held)
+    }
+
     /// Has a check passed since the failures began?
     fn passes_since(&self) -> bool {
         self.failing_since.is_none_or(|since| self.checked > Some(since))
@@ -78,6 +88,8 @@ impl Detector {
             (true, _) => Sign::Blind,
             (false, 0) if upstream.last_success.is_none() => Sign::Blind,
             (false, 0) => Sign::Good,
+            // No exchange ends a row of failures while none is let through: its checks say how it is.
+            (false, _) if upstream.is_held_open() && upstream.is_checked_well() => Sign::Good,
             (false, _) if upstream.reach == Reach::One && upstream.failed_probes.unwrap_or(0) == 0 => {
                 Sign::Good
             }

@@ -525,3 +525,19 @@ fn a_rule_that_is_off_finds_nothing() {
     let found = Detector::new(at(0)).look(&policy, &route(Windows::default()), at(1));
     assert!(found.iter().all(|finding| finding.key.rule != Rule::ErrorRate));
 }
+
+#[test]
+fn of_an_upstream_that_gets_nothing_by_order_its_checks_say_how_it_is() {
+    let mut detector = Detector::new(at(0));
+    let held = Some(BreakerReading { held: true, ..breaker(BreakerState::Open, 110).expect("some") });
+    let checked = |second, breaker| UpstreamReading {
+        failed_probes: Some(0),
+        checked: Some(at(second)),
+        breaker,
+        ..failing("billing", 5, 101, 110)
+    };
+    let mut is = |one| sign(&look(&mut detector, &of(vec![one]), at(130)), Rule::ServiceDown, "billing");
+    assert_eq!(is(checked(120, held)), Sign::Good);
+    assert_ne!(is(checked(90, held)), Sign::Good, "no check has passed since");
+    assert_ne!(is(checked(120, breaker(BreakerState::Closed, 110))), Sign::Good, "exchanges say more");
+}

@@ -83,6 +83,11 @@ impl Action {
         }
     }
 
+    /// Can Kubernetes do it?
+    pub fn is_of_cluster(self) -> bool {
+        matches!(self, Self::RestartService | Self::ScaleUp | Self::ScaleDown)
+    }
+
     /// What it costs when it is done in vain.
     pub fn reach(self) -> Reach {
         match self {

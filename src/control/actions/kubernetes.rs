@@ -1,0 +1,384 @@
+//! Kubernetes: a rollout restart and scaling of the application's Deployment, by plain HTTPS.
+//!
+//! What is there is read first, so that what was done is not done again; then one PATCH. What may pass (409, 429, 5xx, no
+//! connection) is tried again within bounds; what will not is told in the API server's words. A Deployment that a
+//! HorizontalPodAutoscaler owns is not scaled: whoever fights an autoscaler loses.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{Method, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+
+use super::hook::{Done, key};
+use crate::config::{ClientTls, KubernetesConfig};
+use crate::net::addresses::Addresses;
+use crate::net::client::{self, ClientError, WebRequest};
+use crate::net::http::{Bound, HttpAnswer};
+use crate::reliability::recovery::{ActRequest, Action, StepResult};
+use crate::reliability::retry_after::parse_retry_after;
+use crate::runtime::clock;
+use crate::telemetry::event::NamesEvent;
+
+/// A token of a pod rotates; it is read again after this long.
+const TOKEN: Duration = Duration::from_secs(60);
+/// Attempts at one act, and the wait after the first; it doubles.
+const ATTEMPTS: u32 = 5;
+const WAIT: Duration = Duration::from_millis(500);
+/// `Retry-After` is believed up to this long.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Objects are at most 1.5 MiB in etcd, by default.
+const READ: Bound = Bound { bytes: 4 << 20, within: Duration::from_secs(10) };
+/// Of a message of the API server so much is shown.
+const SHOWN: usize = 300;
+
+/// What `kubectl rollout restart` writes, and our own beside it: by which act.
+const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+const BY: &str = "strop-act";
+
+/// A kind of object: its API group, its name there, and what the role must allow for all actions together.
+struct Resource {
+    group: &'static str,
+    name: &'static str,
+    #[cfg(test)]
+    verbs: &'static [&'static str],
+}
+
+const DEPLOYMENTS: Resource = Resource {
+    group: "apps",
+    name: "deployments",
+    #[cfg(test)]
+    verbs: &["get", "patch"],
+};
+const SCALE: Resource = Resource {
+    group: "apps",
+    name: "deployments/scale",
+    #[cfg(test)]
+    verbs: &["get", "patch"],
+};
+const AUTOSCALERS: Resource = Resource {
+    group: "autoscaling",
+    name: "horizontalpodautoscalers",
+    #[cfg(test)]
+    verbs: &["list"],
+};
+
+/// Why there is no good answer.
+enum Trouble {
+    /// It will be no better the next time.
+    Final(Done),
+    /// It may pass.
+    Passing { told: Done, wait: Option<Duration> },
+}
+
+/// What is asked of the API server.
+struct Call<'a> {
+    method: Method,
+    of: &'a Resource,
+    path: String,
+    /// Its media type, and the patch itself.
+    patch: Option<(&'static str, Value)>,
+}
+
+/// A token as it was read.
+struct Token {
+    file: PathBuf,
+    read: Instant,
+    text: SecretString,
+}
+
+/// Speaks to the API server.
+pub(super) struct Cluster {
+    addresses: Addresses,
+    token: Mutex<Option<Token>>,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self { addresses: Addresses::system(NamesEvent::tell_of_receiver), token: Mutex::default() }
+    }
+}
+
+/// One act: what it wants is decided once, however often it is tried.
+struct Work<'a> {
+    cluster: &'a Cluster,
+    config: &'a KubernetesConfig,
+    request: &'a ActRequest,
+    tls: client::Tls,
+    began: SystemTime,
+    replicas: Option<u64>,
+}
+
+impl Cluster {
+    /// Does it, within its time.
+    pub(super) async fn run(&self, config: &KubernetesConfig, request: &ActRequest) -> Done {
+        let roots =
+            ClientTls { ca_file: Some(config.ca_file.clone()), only_ca_file: true, ..ClientTls::default() };
+        let (tls, began) = (client::web_tls(&roots), clock::now().wall);
+        let mut work = Work { cluster: self, config, request, tls, began, replicas: None };
+        let done = tokio::time::timeout(config.within, work.through()).await;
+        done.unwrap_or_else(|_| {
+            (StepResult::Unknown, format!("{} did not answer within {:?}", config.server, config.within))
+        })
+    }
+
+    /// The bearer token, at most a minute old.
+    fn token(&self, config: &KubernetesConfig) -> Result<String, String> {
+        let mut held = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = clock::instant();
+        let fresh = |token: &&mut Token| {
+            token.file == config.token_file && now.saturating_duration_since(token.read) < TOKEN
+        };
+        if let Some(token) = held.as_mut().filter(fresh) {
+            return Ok(token.text.expose_secret().to_owned());
+        }
+        let file = &config.token_file;
+        let text = crate::runtime::files::read_to_string(file)
+            .map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+        let text = text.trim().to_owned();
+        *held = Some(Token { file: file.clone(), read: now, text: SecretString::from(text.clone()) });
+        Ok(text)
+    }
+
+    fn forget_token(&self) {
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl Work<'_> {
+    async fn through(&mut self) -> Done {
+        let mut last = (StepResult::Failed, String::new());
+        for attempt in 0..ATTEMPTS {
+            let tried = match self.request.action {
+                Action::RestartService => self.restart().await,
+                Action::ScaleUp | Action::ScaleDown => self.scale().await,
+                Action::CircuitBreaker
+                | Action::ConnectionReset
+                | Action::CacheClear
+                | Action::GracefulDegradation
+                | Action::Failover
+                | Action::Rollback => {
+                    Ok((StepResult::NotPossible, "Kubernetes does not do that here".to_owned()))
+                }
+            };
+            match tried {
+                Ok(done) | Err(Trouble::Final(done)) => return done,
+                Err(Trouble::Passing { told, wait }) => {
+                    last = told;
+                    if attempt + 1 < ATTEMPTS {
+                        tokio::time::sleep(wait.unwrap_or(WAIT * (1 << attempt))).await;
+                    }
+                }
+            }
+        }
+        (last.0, format!("{} ({ATTEMPTS} attempts)", last.1))
+    }
+
+    /// As `kubectl rollout restart`: another annotation of the pods' template.
+    async fn restart(&self) -> Result<Done, Trouble> {
+        let path = format!("{}/{}", self.deployments(), self.config.deployment);
+        let (act, at) = (key(self.request), clock::rfc3339(self.began));
+        let found = self.ask(Call::get(&DEPLOYMENTS, path.clone())).await?;
+        let name = &self.config.deployment;
+        if annotation(&found, BY) == Some(act.as_str()) {
+            return Ok((StepResult::Done, format!("deployment {name} was restarted by this act")));
+        }
+        let annotations = json!({ RESTARTED_AT: at, BY: act });
+        let patch = json!({ "spec": { "template": { "metadata": { "annotations": annotations } } } });
+        let patch = Some(("application/strategic-merge-patch+json", patch));
+        let now = self.ask(Call { method: Method::PATCH, of: &DEPLOYMENTS, path, patch }).await?;
+        if annotation(&now, RESTARTED_AT) != Some(at.as_str()) {
+            return Err(failed(format!("the answer's deployment {name} does not have what was written")));
+        }
+        Ok((StepResult::Done, format!("deployment {name} is restarted ({RESTARTED_AT}: {at})")))
+    }
+
+    /// One step up or down, within the bounds.
+    async fn scale(&mut self) -> Result<Done, Trouble> {
+        let (path, name) =
+            (format!("{}/{}/scale", self.deployments(), self.config.deployment), &self.config.deployment);
+        if let Some(autoscaler) = self.autoscaler().await? {
+            let told = format!("autoscaler {autoscaler} owns deployment {name}, and it is not fought");
+            return Ok((StepResult::NotPossible, told));
+        }
+        let found = self.ask(Call::get(&SCALE, path.clone())).await?;
+        // What is 0 is left out.
+        let has = found.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(0);
+        let (by, (least, most)) = (u64::from(self.config.scale_by), self.config.replicas);
+        let up = self.request.action == Action::ScaleUp;
+        let next = if up {
+            has.saturating_add(by).min(u64::from(most)).max(has)
+        } else {
+            has.saturating_sub(by).max(u64::from(least)).min(has)
+        };
+        let wanted = *self.replicas.get_or_insert(next);
+        if (up && has >= wanted) || (!up && has <= wanted) {
+            // With a first read alone there is nothing to do; after another one it was done meanwhile.
+            return Ok(if next == has && wanted == has {
+                (
+                    StepResult::Unneeded,
+                    format!("deployment {name} has {has} replicas, its bounds are {least} to {most}"),
+                )
+            } else {
+                (StepResult::Done, format!("deployment {name} has {has} replicas"))
+            });
+        }
+        // Whoever has scaled it meanwhile is not overruled: 409.
+        let version = found.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
+        let mut patch = json!({ "spec": { "replicas": wanted } });
+        if version.is_string() {
+            patch["metadata"] = json!({ "resourceVersion": version });
+        }
+        let patch = Some(("application/merge-patch+json", patch));
+        let now = self.ask(Call { method: Method::PATCH, of: &SCALE, path, patch }).await?;
+        if now.pointer("/spec/replicas").and_then(Value::as_u64) != Some(wanted) {
+            return Err(failed(format!("the answer's deployment {name} does not have {wanted} replicas")));
+        }
+        Ok((StepResult::Done, format!("deployment {name} is scaled from {has} to {wanted} replicas")))
+    }
+
+    /// The autoscaler that owns the Deployment.
+    async fn autoscaler(&self) -> Result<Option<String>, Trouble> {
+        let path =
+            format!("/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers", self.config.namespace);
+        let all = self.ask(Call::get(&AUTOSCALERS, path)).await?;
+        let Some(all) = all["items"].as_array() else {
+            return Err(failed("the list of autoscalers is none".to_owned()));
+        };
+        let owner = all.iter().find(|one| {
+            let target = &one["spec"]["scaleTargetRef"];
+            target["kind"] == "Deployment" && target["name"] == *self.config.deployment
+        });
+        let name = |one: &Value| one.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
+        Ok(owner.map(|one| name(one).unwrap_or_else(|| "without a name".to_owned())))
+    }
+
+    fn deployments(&self) -> String {
+        format!("/apis/apps/v1/namespaces/{}/deployments", self.config.namespace)
+    }
+
+    async fn ask(&self, call: Call<'_>) -> Result<Value, Trouble> {
+        let token = self.cluster.token(self.config).map_err(failed)?;
+        let mut fields =
+            vec![("accept", "application/json".to_owned()), ("authorization", format!("Bearer {token}"))];
+        let mut body = Vec::new();
+        if let Some((media, patch)) = &call.patch {
+            fields.push(("content-type", (*media).to_owned()));
+            body = patch.to_string().into_bytes();
+        }
+        let (method, path) = (call.method.clone(), call.path.as_str());
+        let asked = WebRequest { method, url: &self.config.server, path, fields, body };
+        match client::ask(&self.cluster.addresses, &self.tls, asked, READ).await {
+            Ok(answer) => self.read(&call, &answer),
+            Err(error @ (ClientError::Names(_) | ClientError::Connect(_))) => {
+                Err(Trouble::Passing { told: (StepResult::Failed, error.to_string()), wait: None })
+            }
+            Err(error @ ClientError::Broken(_)) => {
+                // It may have been done.
+                let result = if call.patch.is_some() { StepResult::Unknown } else { StepResult::Failed };
+                Err(Trouble::Passing { told: (result, error.to_string()), wait: None })
+            }
+            Err(error @ (ClientError::NoTls(_) | ClientError::Tls(_) | ClientError::Unwritable(_))) => {
+                Err(failed(error.to_string()))
+            }
+        }
+    }
+
+    fn read(&self, call: &Call<'_>, answer: &HttpAnswer) -> Result<Value, Trouble> {
+        let status = answer.head.status;
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        if status.is_success() {
+            let object = body.is_object().then_some(body);
+            return object
+                .ok_or_else(|| failed(format!("{}: {status} with a body that is no object", call.path)));
+        }
+        let said = body["message"].as_str().unwrap_or_default();
+        let said: String = said.chars().take(SHOWN).collect();
+        let Call { method, path, of, .. } = call;
+        let told =
+            format!("{method} {path}: {}{}{said}", status.as_u16(), if said.is_empty() { "" } else { ": " });
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                // A token that has just been rotated is read anew.
+                self.cluster.forget_token();
+                let told = (StepResult::Failed, format!("the token is not accepted: {told}"));
+                Err(Trouble::Passing { told, wait: None })
+            }
+            StatusCode::FORBIDDEN => Err(failed(format!(
+                "the role does not allow it: grant verb {} on resource {} of group {}: {told}",
+                call.verb(),
+                of.name,
+                of.group
+            ))),
+            StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS => Err(self.passing(answer, told)),
+            _ if status.is_server_error() => Err(self.passing(answer, told)),
+            _ => Err(failed(told)),
+        }
+    }
+
+    fn passing(&self, answer: &HttpAnswer, told: String) -> Trouble {
+        let since = clock::now().wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let asked = answer.head.headers.get(http::header::RETRY_AFTER).and_then(|text| text.to_str().ok());
+        let wait = asked.and_then(|text| parse_retry_after(text, since.as_secs(), PATIENCE));
+        Trouble::Passing { told: (StepResult::Failed, told), wait }
+    }
+}
+
+impl<'a> Call<'a> {
+    fn get(of: &'a Resource, path: String) -> Self {
+        Self { method: Method::GET, of, path, patch: None }
+    }
+
+    /// As a role says it.
+    fn verb(&self) -> &'static str {
+        match (&self.patch, self.of.name) {
+            (Some(_), _) => "patch",
+            (None, name) if name == AUTOSCALERS.name => "list",
+            (None, _) => "get",
+        }
+    }
+}
+
+fn annotation<'a>(deployment: &'a Value, name: &str) -> Option<&'a str> {
+    deployment["spec"]["template"]["metadata"]["annotations"][name].as_str()
+}
+
+fn failed(why: String) -> Trouble {
+    Trouble::Final((StepResult::Failed, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The role file's rules, in their order: group, resource, verbs.
+    fn rules(text: &str) -> Vec<(String, String, Vec<String>)> {
+        let list = |line: &str| -> Vec<String> {
+            let inner = line.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+            let inner = inner.map_or("", |(inner, _)| inner);
+            inner.split(',').map(|word| word.trim().trim_matches('"').to_owned()).collect()
+        };
+        let of = |key: &str| -> Vec<Vec<String>> {
+            text.lines()
+                .filter(|line| line.trim_start_matches([' ', '-']).starts_with(key))
+                .map(list)
+                .collect()
+        };
+        let groups = of("apiGroups:").into_iter().zip(of("resources:")).zip(of("verbs:"));
+        groups.map(|((groups, resources), verbs)| (groups.join(","), resources.join(","), verbs)).collect()
+    }
+
+    #[test]
+    fn the_shipped_role_allows_exactly_what_the_actions_need() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/kubernetes/role.yaml");
+        let text = std::fs::read_to_string(file).expect("it is shipped");
+        let role = text.split("\n---").next().expect("the role is first");
+        let needed = [&DEPLOYMENTS, &SCALE, &AUTOSCALERS].map(|one| {
+            let verbs: Vec<String> = one.verbs.iter().map(|verb| (*verb).to_owned()).collect();
+            (one.group.to_owned(), one.name.to_owned(), verbs)
+        });
+        assert_eq!(rules(role), needed);
+    }
+}
