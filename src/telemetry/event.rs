@@ -4,6 +4,7 @@
 //! state. The message is constant; the facts are fields.
 
 mod names;
+mod outbox;
 mod process;
 
 use tracing::{error, info, warn};
@@ -11,6 +12,7 @@ use tracing::{error, info, warn};
 use crate::reliability::recovery::{RunEvent, RunEventKind};
 
 pub use names::NamesEvent;
+pub use outbox::OutboxEvent;
 pub use process::{LevelMoved, MemoryEvent, ProcessEvent};
 
 /// Something worth telling the operator: one log line each.

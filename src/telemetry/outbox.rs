@@ -1,0 +1,108 @@
+//! What is queued in the outbox, and what became of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::UNIX_EPOCH;
+
+use super::event::OutboxEvent;
+use super::family::Family;
+use crate::reliability::outbox::{DeadReason, QueueSums};
+use crate::runtime::clock;
+
+/// What happened to a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OutboxOutcome {
+    /// It is durable, and its client was told so.
+    Queued,
+    /// It was to be queued, and its client was refused.
+    NotQueued,
+    /// Its upstream has it.
+    Delivered,
+    /// It was offered and waits for another time.
+    Later,
+    /// It is a dead letter.
+    Dead(DeadReason),
+    /// Somebody ordered that it is sent.
+    Ordered,
+    /// Somebody ordered that it is not.
+    Dropped,
+}
+
+impl OutboxOutcome {
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::NotQueued => "not_queued",
+            Self::Delivered => "delivered",
+            Self::Later => "later",
+            Self::Dead(_) => "dead",
+            Self::Ordered => "retried",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct OutboxSums {
+    outcomes: BTreeMap<(String, OutboxOutcome), u64>,
+    queued: BTreeMap<Arc<str>, QueueSums>,
+}
+
+/// What is counted of the outbox.
+#[derive(Debug, Default)]
+pub struct OutboxMetrics(Mutex<OutboxSums>);
+
+impl OutboxMetrics {
+    fn sums(&self) -> MutexGuard<'_, OutboxSums> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This is queued now.
+    pub fn set(&self, queued: BTreeMap<Arc<str>, QueueSums>) {
+        self.sums().queued = queued;
+    }
+
+    /// Counts and logs what has happened to a write of an upstream.
+    pub fn count(&self, upstream: &str, outcome: OutboxOutcome) {
+        OutboxEvent { upstream, outcome }.tell();
+        *self.sums().outcomes.entry((upstream.to_owned(), outcome)).or_default() += 1;
+    }
+
+    pub(super) fn families(&self) -> [Family; 4] {
+        let now = clock::now().wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let mut writes =
+            Family::gauge("strop_outbox_writes", "Writes in the outbox: to be sent, and dead letters.");
+        let mut bytes = Family::gauge("strop_outbox_bytes", "Bytes of the writes in the outbox.");
+        let mut oldest = Family::gauge(
+            "strop_outbox_oldest_seconds",
+            "Age of the oldest write that is to be sent; absent: there is none.",
+        );
+        let mut outcomes = Family::counter(
+            "strop_outbox_outcomes_total",
+            "What happened to writes of the outbox; reason: of dead letters.",
+        );
+        let sums = self.sums();
+        for (upstream, queued) in &sums.queued {
+            writes.set(&[("upstream", upstream), ("state", "waiting")], queued.waiting as f64);
+            writes.set(&[("upstream", upstream), ("state", "dead")], queued.dead as f64);
+            bytes.set(&[("upstream", upstream)], queued.bytes as f64);
+            if let Some(at) = queued.oldest {
+                oldest.set(&[("upstream", upstream)], (now - at.0 as f64 / 1_000.0).max(0.0));
+            }
+        }
+        for ((upstream, outcome), count) in &sums.outcomes {
+            let reason = match outcome {
+                OutboxOutcome::Dead(reason) => reason.label(),
+                OutboxOutcome::Queued
+                | OutboxOutcome::NotQueued
+                | OutboxOutcome::Delivered
+                | OutboxOutcome::Later
+                | OutboxOutcome::Ordered
+                | OutboxOutcome::Dropped => "",
+            };
+            let labels = [("upstream", upstream.as_str()), ("outcome", outcome.label()), ("reason", reason)];
+            outcomes.count(&labels, *count);
+        }
+        [writes, bytes, oldest, outcomes]
+    }
+}
